@@ -1,0 +1,135 @@
+# make builds, lints and tests; make help explains every target.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := all
+MAKEFLAGS += --no-print-directory
+
+# A semantic version: NATS micro takes no other.
+VERSION  ?= 0.1.0+$(shell git describe --always --dirty --exclude '*' 2>/dev/null || echo dev)
+LDFLAGS  := -s -w -X main.version=$(VERSION)
+WEFT     := bin/weft
+TOOLS    := bin/tools
+REPORTS  := build/reports
+# What `weft generate` writes.
+GENERATED := docs/subjects.md docs/openapi.json nats.conf
+
+# Parameters: make test PKG=./kv/..., make torture DURATION=5m, make run ARGS='--data /srv/weft', …
+PKG      ?= ./...
+ARGS     ?=
+GOTESTFLAGS ?=
+NATS     ?= nats://127.0.0.1:4222
+BENCH    ?= .
+DURATION ?= 10s
+IMAGE    ?= weft:$(subst +,-,$(VERSION))
+COMPOSE  ?= docker compose
+WEFT_CONFORMANCE ?= $(abspath ../shared/conformance)
+
+ACTORS := auth integration workflow consent notification
+
+# gotestsum runs go test and prints its lines; the JSON that it keeps is what .ci/run counts.
+gotest = $(TOOLS)/gotestsum --format standard-quiet --jsonfile $(REPORTS)/$(1).json --
+
+.PHONY: all
+all: build lint test ## Build, lint and test: what make alone does
+
+.PHONY: help
+help: ## Explain every target
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-17s %s\n", $$1, $$2}' \
+		$(firstword $(MAKEFILE_LIST))
+
+##@ Running
+
+.PHONY: run
+run: build ## Build and start everything in one process, outbound calls to this machine allowed (ARGS='--data DIR')
+	$(WEFT) up --dev $(ARGS)
+
+.PHONY: run-auth run-integration run-workflow run-consent run-notification
+run-auth: ## Build and start the auth actor alone, against NATS=nats://…
+run-integration: ## Build and start the integration actor alone
+run-workflow: ## Build and start the workflow actor alone
+run-consent: ## Build and start the consent actor alone
+run-notification: ## Build and start the notification actor alone
+$(ACTORS:%=run-%): run-%: build
+	$(WEFT) run --actors $* --nats $(NATS) $(ARGS)
+
+.PHONY: run-gateway
+run-gateway: build ## Build and start the gateway alone, against NATS=nats://…
+	$(WEFT) run --gateway --nats $(NATS) $(ARGS)
+
+##@ Building and testing
+
+.PHONY: build
+build: ## Build bin/weft: static, stripped, without cgo
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o $(WEFT) .
+
+.PHONY: test
+test: $(TOOLS)/gotestsum ## Run all tests with coverage, on SQLite and on PostgreSQL (PKG=./kv/... for some)
+	@mkdir -p $(REPORTS)
+	scripts/postgres.sh with $(call gotest,test) -timeout 10m -coverprofile=$(REPORTS)/coverage.out $(GOTESTFLAGS) $(PKG)
+	@go tool cover -func=$(REPORTS)/coverage.out | tail -n 1
+
+.PHONY: conformance
+conformance: $(TOOLS)/gotestsum ## Run the tests and data that others wrote (WEFT_CONFORMANCE=DIR)
+	@test -d '$(WEFT_CONFORMANCE)' || { echo 'no conformance data in $(WEFT_CONFORMANCE): set WEFT_CONFORMANCE' >&2; exit 1; }
+	@mkdir -p $(REPORTS)
+	args=($$(scripts/tagged.sh conformance)); WEFT_CONFORMANCE='$(WEFT_CONFORMANCE)' \
+		scripts/postgres.sh with $(call gotest,conformance) -count=1 -timeout 20m $(GOTESTFLAGS) "$${args[@]}"
+
+.PHONY: torture
+torture: $(TOOLS)/gotestsum ## Run what is slow by nature: kill storms, statistics (DURATION=5m for each)
+	@mkdir -p $(REPORTS)
+	args=($$(scripts/tagged.sh torture)); WEFT_TORTURE_DURATION='$(DURATION)' \
+		scripts/postgres.sh with $(call gotest,torture) -count=1 -p 1 -timeout 0 $(GOTESTFLAGS) "$${args[@]}"
+
+.PHONY: bench
+bench: ## Run the benchmarks, one package at a time (BENCH=regexp, PKG=./gateway)
+	scripts/postgres.sh with go test -run '^$$' -bench '$(BENCH)' -benchmem -p 1 -timeout 30m $(GOTESTFLAGS) $(PKG)
+
+.PHONY: lint
+lint: $(TOOLS)/golangci-lint ## Check the code against .golangci.yml, the house's import rules among it
+	scripts/names.sh
+	$(TOOLS)/golangci-lint run $(PKG)
+
+.PHONY: format
+format: $(TOOLS)/golangci-lint ## Rewrite the code as the formatters want it
+	$(TOOLS)/golangci-lint fmt
+
+.PHONY: generate
+generate: ## Write docs/subjects.md, docs/openapi.json and nats.conf from the contract
+	go run . generate
+
+.PHONY: check-generated
+check-generated: ## Fail unless the generated files are what the contract generates
+	@fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; go run . generate "$$fresh"; stale=0; \
+	for file in $(GENERATED); do diff -u "$$file" "$$fresh/$$file" | head -n 40 || stale=1; done; \
+	if [[ $$stale -ne 0 ]]; then echo 'not what the contract generates: run make generate' >&2; exit 1; fi
+
+##@ Tools and images
+
+.PHONY: install-tools
+install-tools: $(TOOLS)/golangci-lint $(TOOLS)/gotestsum $(TOOLS)/nats ## Build the pinned tools of tools/go.mod into bin/tools
+
+# The tools have a module of their own, so that their dependencies do not decide ours.
+$(TOOLS)/golangci-lint: tools/go.mod tools/go.sum
+	go -C tools build -trimpath -o ../$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+$(TOOLS)/gotestsum: tools/go.mod tools/go.sum
+	go -C tools build -trimpath -o ../$@ gotest.tools/gotestsum
+$(TOOLS)/nats: tools/go.mod tools/go.sum
+	go -C tools build -trimpath -o ../$@ github.com/nats-io/natscli/nats
+
+.PHONY: clean
+clean: ## Remove what was built; data folders stay
+	rm -rf bin build
+
+.PHONY: docker-build
+docker-build: ## Build the container image (IMAGE=weft:…)
+	docker build --build-arg VERSION='$(VERSION)' --tag '$(IMAGE)' --file deploy/Dockerfile .
+
+.PHONY: docker-up
+docker-up: ## Start weft as six processes with NATS, PostgreSQL and Prometheus (deploy/compose.yaml)
+	VERSION='$(VERSION)' $(COMPOSE) --file deploy/compose.yaml up --detach --build
+
+.PHONY: docker-down
+docker-down: ## Stop them; their volumes stay
+	$(COMPOSE) --file deploy/compose.yaml down
