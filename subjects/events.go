@@ -1,0 +1,173 @@
+package subjects
+
+import (
+	"encoding/json"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+)
+
+// Event declares a fact that an actor tells whoever listens. Its subject is weft.event.v1.<actor>.<name>,
+// its stream Events, its message an Envelope.
+type Event[T any] struct {
+	Subject string
+	Doc     string
+	desc    *EventDescriptor
+}
+
+// Envelope is an event's message: a CloudEvent 1.0 in structured JSON mode.
+type Envelope[T any] struct {
+	SpecVersion string `json:"specversion"`
+	// ID is the event's own; a consumer is idempotent by it.
+	ID     string    `json:"id"`
+	Source string    `json:"source"`
+	Type   string    `json:"type"`
+	Time   time.Time `json:"time"`
+	// UserID is the user that the event is about; empty where it is about none.
+	UserID string `json:"subject,omitempty"`
+	Data   T      `json:"data"`
+}
+
+// EventDescriptor is an event or a job with its type erased.
+type EventDescriptor struct {
+	Actor, Name string
+	Subject     string
+	Stream      Stream
+	Doc         string
+	Schema      *huma.Schema
+}
+
+var events []*EventDescriptor
+
+// AllEvents lists every event.
+func AllEvents() []*EventDescriptor { return events }
+
+// New makes the event's message.
+func (e Event[T]) New(id, userID string, at time.Time, data T) Envelope[T] {
+	return Envelope[T]{
+		SpecVersion: "1.0", ID: id, Source: "weft/" + e.desc.Actor,
+		Type: "weft." + e.desc.Actor + "." + e.desc.Name, Time: at.UTC(), UserID: userID, Data: data,
+	}
+}
+
+func declareEvent[T any](e Event[T]) Event[T] {
+	e.desc = describeMessage[T](e.Subject, eventPrefix, Events, e.Doc)
+	events = append(events, e.desc)
+	return e
+}
+
+// Job declares a message that must be worked off. Its subject is weft.job.v1.<actor>.<name>.
+type Job[T any] struct {
+	Subject string
+	Stream  Stream
+	Doc     string
+	// AckWait is how long a worker may take before another gets the job: 30 s unless set.
+	AckWait time.Duration
+	// MaxDeliver is after how many tries the job goes to the dead-letter stream: 5 unless set.
+	MaxDeliver int
+	// Backoff is the wait before each further try; the last is repeated.
+	Backoff []time.Duration
+	desc    *EventDescriptor
+}
+
+var jobs []*EventDescriptor
+
+// AllJobs lists every job.
+func AllJobs() []*EventDescriptor { return jobs }
+
+// Consumer is the job's one durable.
+func (j Job[T]) Consumer() Consumer {
+	return consumerOf(j.Stream, j.desc.Name, j.Subject, j.desc.Actor, j.AckWait, j.MaxDeliver, j.Backoff)
+}
+
+func declareJob[T any](j Job[T]) Job[T] {
+	j.desc = describeMessage[T](j.Subject, jobPrefix, j.Stream, j.Doc)
+	jobs = append(jobs, j.desc)
+	consumers = append(consumers, j.Consumer())
+	return j
+}
+
+// Subscription declares that an actor works off an event.
+type Subscription[T any] struct {
+	Event Event[T]
+	// Owner is the actor that listens.
+	Owner      string
+	AckWait    time.Duration
+	MaxDeliver int
+	Backoff    []time.Duration
+}
+
+// Consumer is the subscription's durable.
+func (s Subscription[T]) Consumer() Consumer {
+	d := s.Event.desc
+	return consumerOf(Events, s.Owner+"_"+d.Actor+"_"+d.Name, d.Subject, s.Owner, s.AckWait, s.MaxDeliver, s.Backoff)
+}
+
+func subscribe[T any](s Subscription[T]) Subscription[T] {
+	consumers = append(consumers, s.Consumer())
+	return s
+}
+
+// Consumer is a durable of a stream. Only `setup` creates or changes it; Owner alone may consume.
+type Consumer struct {
+	Stream     string
+	Durable    string
+	Filter     string
+	Owner      string
+	AckWait    time.Duration
+	MaxDeliver int
+	// Backoff is the delay of a negative acknowledgement by try; it is not JetStream's BackOff, which
+	// would override AckWait.
+	Backoff []time.Duration
+}
+
+var consumers []Consumer
+
+// Consumers lists every durable.
+func Consumers() []Consumer { return consumers }
+
+func consumerOf(
+	s Stream, durable, filter, owner string, wait time.Duration, most int, backoff []time.Duration,
+) Consumer {
+	if wait == 0 {
+		wait = 30 * time.Second
+	}
+	if most == 0 {
+		most = 5
+	}
+	if len(backoff) == 0 {
+		backoff = []time.Duration{time.Second, 5 * time.Second, 30 * time.Second, 2 * time.Minute}
+	}
+	return Consumer{
+		Stream: s.Name, Durable: durable, Filter: filter, Owner: owner, AckWait: wait, MaxDeliver: most, Backoff: backoff,
+	}
+}
+
+// DeadSubject is where the durable's poison messages go.
+func (c Consumer) DeadSubject() string { return deadPrefix + c.Owner + "." + c.Durable }
+
+// DeadLetter is a poison message as the dead-letter stream keeps it.
+type DeadLetter struct {
+	Stream   string          `json:"stream"`
+	Sequence uint64          `json:"sequence"`
+	Subject  string          `json:"subject"`
+	Durable  string          `json:"durable"`
+	Error    string          `json:"error" doc:"The code and detail of the last failure."`
+	Tries    uint64          `json:"tries"`
+	Time     time.Time       `json:"time"`
+	Data     json.RawMessage `json:"data"`
+}
+
+func describeMessage[T any](subject, prefix string, stream Stream, doc string) *EventDescriptor {
+	rest, ok := strings.CutPrefix(subject, prefix)
+	actor, name, found := strings.Cut(rest, ".")
+	if !ok || !found || doc == "" {
+		panic("subjects: " + subject + " is not " + prefix + "<actor>.<name> with a Doc")
+	}
+	return &EventDescriptor{
+		Actor: actor, Name: name, Subject: subject, Stream: stream, Doc: doc,
+		Schema: schemaOf(reflect.TypeFor[T]()),
+	}
+}

@@ -1,0 +1,24 @@
+package subjects
+
+// Health is the reply of every actor's health_check.
+type Health struct {
+	Actor   string            `json:"actor"`
+	Status  string            `json:"status" enum:"ok,degraded"`
+	Version string            `json:"version"`
+	Checks  map[string]string `json:"checks" doc:"Each store by name: ok, or what is wrong."`
+}
+
+// HealthChecks are the actors' health checks, by actor's name.
+var HealthChecks = declareHealth()
+
+func declareHealth() map[string]Endpoint[Empty, Health] {
+	checks := map[string]Endpoint[Empty, Health]{}
+	for _, actor := range Actors() {
+		checks[actor] = declare(Endpoint[Empty, Health]{
+			Subject: endpointPrefix + actor + ".health_check", Access: Public,
+			Summary: "Health of " + actor,
+			Doc:     "Tells whether the actor can reach its stores.",
+		})
+	}
+	return checks
+}

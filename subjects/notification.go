@@ -1,0 +1,140 @@
+package subjects
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// SendNotificationRequest says what to tell whom, and how.
+type SendNotificationRequest struct {
+	UserID    string                     `json:"user_id,omitempty" format:"uuid" doc:"For services and admins; the caller otherwise."`
+	Category  string                     `json:"category" enum:"system,workflow,integration,consent,security,marketing"`
+	Channels  []string                   `json:"channels,omitempty" maxItems:"5" uniqueItems:"true" enum:"email,sms,push,in_app,webhook" doc:"in_app unless given."`
+	Template  string                     `json:"template,omitempty" maxLength:"64"`
+	Subject   string                     `json:"subject,omitempty" maxLength:"200"`
+	Body      string                     `json:"body,omitempty" maxLength:"20000"`
+	Data      map[string]json.RawMessage `json:"data,omitempty"`
+	SendAt    *time.Time                 `json:"send_at,omitempty" doc:"Not before this time, at most a year ahead."`
+	DedupeKey string                     `json:"dedupe_key,omitempty" maxLength:"200" doc:"A second notification of the user's with the same key is the first one."`
+}
+
+// NotificationRef names an accepted notification.
+type NotificationRef struct {
+	NotificationID string `json:"notification_id"`
+	Status         string `json:"status" enum:"accepted,duplicate"`
+}
+
+// SendNotification accepts a notification for delivery.
+var SendNotification = declare(Endpoint[SendNotificationRequest, NotificationRef]{
+	Subject: "weft.v1.notification.send_notification", Route: "POST /v1/notifications", Status: 202,
+	Access: Scope(ScopeNotificationsSend).
+		Or(ServiceWithoutGrant("auth", "consent", "integration")).Or(Service("workflow")),
+	Location: "/v1/notifications/{notification_id}",
+	Summary:  "Notify",
+	Doc: "Accepts a notification. It is delivered in the background; its status tells each channel's outcome. Marketing needs " +
+		"the user's consent to notifications.marketing.",
+})
+
+// ChannelDelivery is the state of one channel of a notification.
+type ChannelDelivery struct {
+	Channel   string    `json:"channel"`
+	Status    string    `json:"status" enum:"pending,delivered,failed,cancelled"`
+	Attempts  int       `json:"attempts"`
+	Error     string    `json:"error,omitempty" doc:"Why the last attempt failed."`
+	UpdatedAt time.Time `json:"updated_at"`
+}
+
+// Notification is one notification as its receiver sees it.
+type Notification struct {
+	ID        string                     `json:"id"`
+	Category  string                     `json:"category"`
+	Subject   string                     `json:"subject,omitempty"`
+	Body      string                     `json:"body,omitempty"`
+	Data      map[string]json.RawMessage `json:"data,omitempty"`
+	Status    string                     `json:"status" enum:"scheduled,pending,delivered,failed,cancelled" doc:"The whole: failed where a channel failed, delivered once all have."`
+	Channels  []ChannelDelivery          `json:"channels"`
+	CreatedAt time.Time                  `json:"created_at"`
+	SendAt    *time.Time                 `json:"send_at,omitempty"`
+	ReadAt    *time.Time                 `json:"read_at,omitempty"`
+}
+
+// NotificationRequest names a notification.
+type NotificationRequest struct {
+	NotificationID string `json:"notification_id" in:"path" format:"uuid"`
+}
+
+// GetNotification answers with one of the caller's notifications.
+var GetNotification = declare(Endpoint[NotificationRequest, Notification]{
+	Subject: "weft.v1.notification.get_notification", Route: "GET /v1/notifications/{notification_id}", Access: User,
+	Summary: "One notification", Doc: "Answers with one of the caller's notifications and the state of each of its channels.",
+})
+
+// ListNotificationsRequest narrows the list.
+type ListNotificationsRequest struct {
+	PageRequest
+	Unread   bool   `json:"unread,omitempty" in:"query" doc:"Only what is unread."`
+	Category string `json:"category,omitempty" in:"query" enum:"system,workflow,integration,consent,security,marketing"`
+	// ExecutionID narrows to what an execution's steps have sent: their dedupe keys begin with its id.
+	ExecutionID string `json:"execution_id,omitempty" in:"query" format:"uuid" doc:"Only what this execution has sent."`
+}
+
+// NotificationPage is a page with the number of unread ones.
+type NotificationPage struct {
+	Items       []Notification `json:"items"`
+	NextCursor  string         `json:"next_cursor,omitempty"`
+	UnreadCount int            `json:"unread_count"`
+}
+
+// ListNotifications lists the caller's in-app notifications.
+var ListNotifications = declare(Endpoint[ListNotificationsRequest, NotificationPage]{
+	Subject: "weft.v1.notification.list_notifications", Route: "GET /v1/notifications", Access: User,
+	Summary: "My notifications", Doc: "Lists what was notified in-app, newest first, with the number of unread ones.",
+})
+
+// UnreadCount is how many in-app notifications are unread.
+type UnreadCount struct {
+	UnreadCount int `json:"unread_count"`
+}
+
+// MarkAsRead marks one notification as read.
+var MarkAsRead = declare(Endpoint[NotificationRequest, UnreadCount]{
+	Subject: "weft.v1.notification.mark_as_read", Route: "POST /v1/notifications/{notification_id}/read", Access: User,
+	Summary: "Mark as read", Doc: "Marks one notification as read and answers how many are unread still. Doing it twice is harmless.",
+})
+
+// MarkAllRead marks all of the caller's notifications as read.
+var MarkAllRead = declare(Endpoint[Empty, UnreadCount]{
+	Subject: "weft.v1.notification.mark_all_read", Route: "POST /v1/notifications/read", Access: User,
+	Summary: "Mark all as read", Doc: "Marks all of the caller's notifications as read.",
+})
+
+// CancelNotification cancels one that still waits.
+var CancelNotification = declare(Endpoint[NotificationRequest, Notification]{
+	Subject: "weft.v1.notification.cancel_notification", Route: "POST /v1/notifications/{notification_id}/cancel", Access: User,
+	Summary: "Cancel a notification", Doc: "Cancels a notification whose send_at is still ahead; conflict for any other.",
+})
+
+// StreamNotifications streams the caller's notifications.
+var StreamNotifications = declare(Endpoint[Empty, StreamPointer]{
+	Subject: "weft.v1.notification.stream", Route: "GET /v1/notifications/stream", Access: User, Stream: true,
+	Summary: "My notifications, live",
+	Doc: "Server-sent events: `unread_count` first and after each change, `notification` for each new one. Last-Event-ID resumes " +
+		"for seven days back.",
+})
+
+// TellOfReauth has the notification actor tell users whose connection a provider no longer accepts.
+var TellOfReauth = subscribe(Subscription[ConnectionChange]{Event: IntegrationNeedsReauth, Owner: "notification"})
+
+// DeliverNotification is one channel of a notification to be worked off.
+type DeliverNotification struct {
+	NotificationID string `json:"notification_id"`
+	UserID         string `json:"user_id"`
+	Channel        string `json:"channel"`
+}
+
+// Deliver is the job of delivering over one channel.
+var Deliver = declareJob(Job[DeliverNotification]{
+	Subject: "weft.job.v1.notification.deliver", Stream: NotificationJobs, AckWait: 45 * time.Second, MaxDeliver: 6,
+	Backoff: []time.Duration{2 * time.Second, 15 * time.Second, time.Minute, 5 * time.Minute, 30 * time.Minute},
+	Doc:     "Delivers a notification over one channel; the notification's id and channel make it idempotent.",
+})

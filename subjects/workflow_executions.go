@@ -1,0 +1,239 @@
+package subjects
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// The statuses of an execution.
+const (
+	ExecutionPending   = "pending"
+	ExecutionRunning   = "running"
+	ExecutionWaiting   = "waiting"
+	ExecutionSuspended = "suspended"
+	ExecutionCompleted = "completed"
+	ExecutionFaulted   = "faulted"
+	ExecutionCancelled = "cancelled"
+)
+
+// ExecutionProblem is an error of an execution or a task: RFC 9457 problem details, as the Open Workflow
+// Specification has errors.
+type ExecutionProblem struct {
+	Type     string `json:"type"`
+	Status   int    `json:"status"`
+	Title    string `json:"title,omitempty"`
+	Detail   string `json:"detail,omitempty"`
+	Instance string `json:"instance,omitempty" doc:"JSON pointer of the task at fault in the definition."`
+}
+
+// ExecutionTask is one run of a task.
+type ExecutionTask struct {
+	Run        int               `json:"run" doc:"Number of the run within the execution; 0 for a task that was skipped."`
+	Task       string            `json:"task" doc:"JSON pointer of the task in the definition."`
+	Name       string            `json:"name"`
+	Key        string            `json:"key" doc:"Stable name of the run, with iterations; the same over attempts."`
+	Attempt    int               `json:"attempt"`
+	Status     string            `json:"status" enum:"running,skipped,completed,faulted,cancelled"`
+	Retries    int               `json:"retries,omitempty"`
+	Iterations int               `json:"iterations,omitempty"`
+	StartedAt  time.Time         `json:"started_at"`
+	EndedAt    *time.Time        `json:"ended_at,omitempty"`
+	Error      *ExecutionProblem `json:"error,omitempty"`
+}
+
+// Execution is one run of a workflow's version.
+type Execution struct {
+	ID         string            `json:"id"`
+	WorkflowID string            `json:"workflow_id"`
+	Version    int               `json:"version"`
+	Name       string            `json:"name"`
+	Status     string            `json:"status" enum:"pending,running,waiting,suspended,completed,faulted,cancelled"`
+	Input      json.RawMessage   `json:"input,omitempty" doc:"Left out of lists."`
+	Output     json.RawMessage   `json:"output,omitempty" doc:"Of a completed execution; left out of lists."`
+	Error      *ExecutionProblem `json:"error,omitempty" doc:"Of a faulted execution."`
+	CreatedAt  time.Time         `json:"created_at"`
+	StartedAt  *time.Time        `json:"started_at,omitempty"`
+	EndedAt    *time.Time        `json:"ended_at,omitempty"`
+	Tasks      []ExecutionTask   `json:"tasks,omitempty" doc:"The latest task runs, at most 1000, in the order of their starts; left out of lists."`
+	// TasksOmitted are earlier runs that Tasks has no room for; the history has them.
+	TasksOmitted int `json:"tasks_omitted,omitempty" doc:"How many earlier task runs are left out; the history has them."`
+}
+
+// ExecuteWorkflowRequest starts a workflow and waits for its end.
+type ExecuteWorkflowRequest struct {
+	WorkflowID string          `json:"workflow_id" in:"path" format:"uuid"`
+	Input      json.RawMessage `json:"input,omitempty" doc:"The workflow's input; {} unless given."`
+	Version    int             `json:"version,omitempty" minimum:"1" doc:"The current version unless given."`
+	Timeout    int             `json:"timeout,omitempty" minimum:"1" maximum:"240" doc:"Seconds to wait for the end: 60 unless given."`
+}
+
+// ExecuteWorkflow runs a workflow and answers with what became of it.
+var ExecuteWorkflow = declare(Endpoint[ExecuteWorkflowRequest, Execution]{
+	Subject: "weft.v1.workflow.execute_workflow", Route: "POST /v1/workflows/{workflow_id}/execute",
+	Access: Scope(ScopeWorkflowsExecute), Consent: ScopeWorkflowsExecute,
+	Timeout: 245 * time.Second, Concurrency: 1024,
+	Summary: "Run a workflow and wait",
+	Doc: "Starts an execution under the user's consent to workflows.execute and answers with it once it has ended: completed, " +
+		"faulted or cancelled, as its status says. One that has not ended when the timeout is over goes on, and the answer " +
+		"shows it as it stands then.",
+})
+
+// StartExecutionRequest starts a workflow.
+type StartExecutionRequest struct {
+	WorkflowID  string          `json:"workflow_id" in:"path" format:"uuid"`
+	Input       json.RawMessage `json:"input,omitempty" doc:"The workflow's input; {} unless given."`
+	Version     int             `json:"version,omitempty" minimum:"1" doc:"The current version unless given."`
+	ExecutionID string          `json:"execution_id,omitempty" format:"uuid" doc:"The execution's id to be, chosen by the caller: a second start with it answers with the first."`
+}
+
+// StartExecution starts a workflow and does not wait.
+var StartExecution = declare(Endpoint[StartExecutionRequest, Execution]{
+	Subject: "weft.v1.workflow.execute_workflow_async", Route: "POST /v1/workflows/{workflow_id}/executions", Status: 202,
+	Access: Scope(ScopeWorkflowsExecute), Consent: ScopeWorkflowsExecute, Location: "/v1/executions/{id}", Concurrency: 256,
+	Summary: "Start a workflow",
+	Doc: "Starts an execution under the user's consent to workflows.execute. With execution_id, a repeated start of the same " +
+		"workflow with the same input answers with the execution there is; with anything else it is a conflict.",
+})
+
+// ExecutionRequest names an execution.
+type ExecutionRequest struct {
+	ExecutionID string `json:"execution_id" in:"path" format:"uuid"`
+}
+
+// GetExecutionStatus answers with an execution.
+var GetExecutionStatus = declare(Endpoint[ExecutionRequest, Execution]{
+	Subject: "weft.v1.workflow.get_execution_status", Route: "GET /v1/executions/{execution_id}",
+	Access:  Scope(ScopeWorkflowsRead),
+	Summary: "One execution",
+	Doc:     "Answers with one of the caller's executions and its task runs. While it goes on, that is read from its log.",
+})
+
+// ExecutionEvent is one event of an execution's history. Fields that its type does not use are absent.
+type ExecutionEvent struct {
+	Sequence   uint64            `json:"sequence" doc:"From 1, without gaps."`
+	Type       string            `json:"type" doc:"Such as task_started, call_completed, execution_faulted."`
+	At         time.Time         `json:"at"`
+	Run        int               `json:"run,omitempty" doc:"The task run it is about; 0 is the workflow itself."`
+	Parent     int               `json:"parent,omitempty"`
+	Task       string            `json:"task,omitempty" doc:"JSON pointer of the task in the definition."`
+	Name       string            `json:"name,omitempty"`
+	Key        string            `json:"key,omitempty"`
+	Attempt    int               `json:"attempt,omitempty"`
+	Index      int               `json:"index,omitempty" doc:"Of an iteration, from 0."`
+	Input      json.RawMessage   `json:"input,omitempty"`
+	Data       json.RawMessage   `json:"data,omitempty" doc:"What the input transformation made of the input."`
+	Output     json.RawMessage   `json:"output,omitempty"`
+	Context    json.RawMessage   `json:"context,omitempty"`
+	Items      json.RawMessage   `json:"items,omitempty"`
+	Then       string            `json:"then,omitempty"`
+	Error      *ExecutionProblem `json:"error,omitempty"`
+	Due        *time.Time        `json:"due,omitempty"`
+	Deadline   *time.Time        `json:"deadline,omitempty"`
+	AttemptDue *time.Time        `json:"attempt_due,omitempty"`
+	Timer      string            `json:"timer,omitempty"`
+	Reason     string            `json:"reason,omitempty"`
+}
+
+// ExecutionHistoryRequest names an execution and a page.
+type ExecutionHistoryRequest struct {
+	ExecutionRequest
+	PageRequest
+}
+
+// GetExecutionHistory lists an execution's events.
+var GetExecutionHistory = declare(Endpoint[ExecutionHistoryRequest, Page[ExecutionEvent]]{
+	Subject: "weft.v1.workflow.get_execution_history", Route: "GET /v1/executions/{execution_id}/history",
+	Access:  Scope(ScopeWorkflowsRead),
+	Summary: "An execution's history", Doc: "Lists every event of an execution, in order. A page may hold fewer than " +
+		"limit where events are large. What has not happened yet is on no page.",
+})
+
+// WatchExecution streams an execution's events.
+var WatchExecution = declare(Endpoint[ExecutionRequest, StreamPointer]{
+	Subject: "weft.v1.workflow.watch_execution", Route: "GET /v1/executions/{execution_id}/events",
+	Access: Scope(ScopeWorkflowsRead), Stream: true,
+	Summary: "An execution, live",
+	Doc: "Server-sent events from the execution's beginning on. Each is one turn: its data holds the turn's events and the status " +
+		"after it, its name is the type of the last of them. The stream ends with the execution. Last-Event-ID resumes. " +
+		"For an hour after the end the turns can still be followed; later, read the history.",
+})
+
+// ListExecutionsRequest narrows the list.
+type ListExecutionsRequest struct {
+	PageRequest
+	WorkflowID string     `json:"workflow_id,omitempty" in:"query" format:"uuid"`
+	Status     string     `json:"status,omitempty" in:"query" enum:"pending,running,waiting,suspended,completed,faulted,cancelled"`
+	Since      *time.Time `json:"since,omitempty" in:"query" doc:"Created at this time or later."`
+	Until      *time.Time `json:"until,omitempty" in:"query" doc:"Created before this time."`
+}
+
+// ListExecutions lists the caller's executions.
+var ListExecutions = declare(Endpoint[ListExecutionsRequest, Page[Execution]]{
+	Subject: "weft.v1.workflow.list_executions", Route: "GET /v1/executions", Access: Scope(ScopeWorkflowsRead),
+	Summary: "My executions",
+	Doc: "Lists the caller's executions, newest first, without input, output and tasks. A page narrowed to a status " +
+		"may hold fewer than limit items and still have a next_cursor.",
+})
+
+// ExecutionControlRequest names an execution and says why.
+type ExecutionControlRequest struct {
+	ExecutionID string `json:"execution_id" in:"path" format:"uuid"`
+	Reason      string `json:"reason,omitempty" maxLength:"500"`
+}
+
+// CancelExecution ends an execution.
+var CancelExecution = declare(Endpoint[ExecutionControlRequest, Execution]{
+	Subject: "weft.v1.workflow.cancel_execution", Route: "POST /v1/executions/{execution_id}/cancel",
+	Access:  Scope(ScopeWorkflowsExecute),
+	Summary: "Cancel an execution",
+	Doc: "Ends an execution: once this has answered, no further step of it starts. A call that is under way is told; what " +
+		"comes of it is not taken in. conflict for one that has completed or faulted; cancelling twice is harmless.",
+})
+
+// SuspendExecution halts an execution.
+var SuspendExecution = declare(Endpoint[ExecutionControlRequest, Execution]{
+	Subject: "weft.v1.workflow.suspend_execution", Route: "POST /v1/executions/{execution_id}/suspend",
+	Access:  Scope(ScopeWorkflowsExecute),
+	Summary: "Suspend an execution",
+	Doc: "Starts no further step until the execution is resumed. The results of calls under way are still taken in. conflict " +
+		"for one that has ended; suspending twice is harmless.",
+})
+
+// ResumeExecution lets a suspended execution go on.
+var ResumeExecution = declare(Endpoint[ExecutionRequest, Execution]{
+	Subject: "weft.v1.workflow.resume_execution", Route: "POST /v1/executions/{execution_id}/resume",
+	Access: Scope(ScopeWorkflowsExecute), Consent: ScopeWorkflowsExecute,
+	Summary: "Resume an execution",
+	Doc: "Lets a suspended execution go on, if the user's consent to workflows.execute still holds. conflict for one that " +
+		"has ended; resuming one that is not suspended is harmless.",
+})
+
+// AdvanceExecution names an execution that has something to do.
+type AdvanceExecution struct {
+	ExecutionID string `json:"execution_id"`
+	// JobID is the execution's one job at a time; a message with another is out of date.
+	JobID string `json:"job_id"`
+}
+
+// Advance is the job of carrying an execution on: to its end, or until it waits.
+var Advance = declareJob(Job[AdvanceExecution]{
+	Subject: "weft.job.v1.workflow.advance", Stream: WorkflowJobs, AckWait: 5 * time.Second, MaxDeliver: 2000,
+	Backoff: []time.Duration{100 * time.Millisecond, time.Second, 5 * time.Second, 30 * time.Second},
+	Doc:     "Carries an execution on until it ends or waits. Appending to its history, fenced, is what makes it idempotent.",
+})
+
+// ExecutionEnded is what ExecutionFinished tells.
+type ExecutionEnded struct {
+	ExecutionID string    `json:"execution_id"`
+	WorkflowID  string    `json:"workflow_id"`
+	Version     int       `json:"version"`
+	Name        string    `json:"name"`
+	Status      string    `json:"status" enum:"completed,faulted,cancelled"`
+	EndedAt     time.Time `json:"ended_at"`
+}
+
+// ExecutionFinished tells that an execution has ended.
+var ExecutionFinished = declareEvent(Event[ExecutionEnded]{
+	Subject: "weft.event.v1.workflow.execution_finished",
+	Doc:     "An execution has completed, faulted or been cancelled.",
+})
