@@ -1,0 +1,227 @@
+package kv_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/weftmesh/weft/kv"
+)
+
+// specs are the buckets whose reads and markers differ: both answer to the same contract.
+func specs() []kv.Spec {
+	return []kv.Spec{
+		{Name: "leader", Owner: "test"},
+		{Name: "direct", Owner: "test", Direct: true},
+		{Name: "marked", Owner: "test", MarkerTTL: time.Minute},
+		{Name: "volatile", Owner: "test", Storage: kv.Volatile, History: 3},
+	}
+}
+
+func TestBucketContract(t *testing.T) {
+	t.Parallel()
+	js := mesh(t, specs()...)
+	for _, spec := range specs() {
+		t.Run(spec.Name, func(t *testing.T) {
+			t.Parallel()
+			ctx, b := deadline(t), open(t, js, spec)
+			if _, err := b.Get(ctx, "k"); !errors.Is(err, kv.ErrNotFound) {
+				t.Fatalf("Get of nothing: %v", err)
+			}
+			first, err := b.Create(ctx, "k", value{"a", 1}, 0)
+			must(t, err)
+			if _, err := b.Create(ctx, "k", value{"b", 2}, 0); !errors.Is(err, kv.ErrExists) {
+				t.Fatalf("second Create: %v", err)
+			}
+			second, err := b.Update(ctx, "k", value{"a", 2}, first)
+			must(t, err)
+			if _, err := b.Update(ctx, "k", value{"a", 3}, first); !errors.Is(err, kv.ErrConflict) {
+				t.Fatalf("Update of an old revision: %v", err)
+			}
+			got, err := b.Get(ctx, "k")
+			must(t, err)
+			if got.Key != "k" || got.Value != (value{"a", 2}) || got.Revision != second || time.Since(got.Created).Abs() > time.Minute {
+				t.Fatalf("Get: %+v", got)
+			}
+			if err := b.DeleteRevision(ctx, "k", first); !errors.Is(err, kv.ErrConflict) {
+				t.Fatalf("DeleteRevision of an old revision: %v", err)
+			}
+			must(t, b.DeleteRevision(ctx, "k", second))
+			if _, err := b.Get(ctx, "k"); !errors.Is(err, kv.ErrNotFound) {
+				t.Fatalf("Get of a deleted key: %v", err)
+			}
+			if _, err := b.Update(ctx, "k", value{}, second); !errors.Is(err, kv.ErrConflict) {
+				t.Fatalf("Update of a deleted key: %v", err)
+			}
+			_, err = b.Create(ctx, "k", value{"c", 1}, 0)
+			must(t, err)
+			_, err = b.Put(ctx, "other.k", value{"d", 1})
+			must(t, err)
+			keys, err := b.Keys(ctx, ">")
+			must(t, err)
+			if fmt.Sprint(keys) != "[k other.k]" {
+				t.Fatalf("Keys: %v", keys)
+			}
+			must(t, b.Delete(ctx, "k"))
+			must(t, b.Delete(ctx, "k"))
+			keys, err = b.Keys(ctx, ">")
+			must(t, err)
+			if fmt.Sprint(keys) != "[other.k]" {
+				t.Fatalf("Keys after Delete: %v", keys)
+			}
+		})
+	}
+}
+
+func TestPerKeyTTL(t *testing.T) {
+	t.Parallel()
+	js := mesh(t, specs()...)
+	for _, spec := range specs() {
+		t.Run(spec.Name, func(t *testing.T) {
+			t.Parallel()
+			ctx, b := deadline(t), open(t, js, spec)
+			gone := func(key string) func() bool {
+				return func() bool {
+					_, err := b.Get(ctx, key)
+					return errors.Is(err, kv.ErrNotFound)
+				}
+			}
+			began := time.Now()
+			_, err := b.Create(ctx, "created", value{"a", 1}, 100*time.Millisecond)
+			must(t, err)
+			_, err = b.PutTTL(ctx, "put", value{"a", 1}, time.Second)
+			must(t, err)
+			slid, err := b.PutTTL(ctx, "slid", value{"a", 1}, time.Second)
+			must(t, err)
+			slid, err = b.UpdateTTL(ctx, "slid", value{"a", 2}, slid, 60*time.Second)
+			must(t, err)
+			kept, err := b.PutTTL(ctx, "kept", value{"a", 1}, time.Second)
+			must(t, err)
+			_, err = b.Update(ctx, "kept", value{"a", 2}, kept)
+			must(t, err)
+			eventually(t, "created expires", gone("created"))
+			if lived := time.Since(began); lived < time.Second {
+				t.Fatalf("a TTL was rounded down: lived %s", lived)
+			}
+			eventually(t, "put expires", gone("put"))
+			if got, err := b.Get(ctx, "slid"); err != nil || got.Revision != slid {
+				t.Fatalf("a slid key: %+v %v", got, err)
+			}
+			if _, err := b.Get(ctx, "kept"); err != nil {
+				t.Fatalf("a key whose TTL an Update dropped: %v", err)
+			}
+			_, err = b.Create(ctx, "created", value{"again", 1}, 0)
+			must(t, err)
+			if _, err := b.PutTTL(ctx, "k", value{}, -1); !errors.Is(err, kv.ErrInvalidArgument) {
+				t.Fatalf("negative TTL: %v", err)
+			}
+		})
+	}
+}
+
+func TestMutateLosesNoChange(t *testing.T) {
+	t.Parallel()
+	js := mesh(t)
+	ctx, b := deadline(t), open(t, js, kv.AuthAttempts)
+	const writers, changes = 8, 10
+	errs := make(chan error, writers)
+	var wg sync.WaitGroup
+	for range writers {
+		wg.Go(func() {
+			for range changes {
+				_, err := b.Mutate(ctx, "counter", func(old value, exists bool) (value, bool, error) {
+					if exists != (old.N > 0) {
+						return old, false, fmt.Errorf("exists is %v at %d", exists, old.N)
+					}
+					return value{"n", old.N + 1}, true, nil
+				}, time.Minute)
+				if err != nil {
+					errs <- err
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	close(errs)
+	for err := range errs {
+		t.Error(err)
+	}
+	got, err := b.Get(ctx, "counter")
+	must(t, err)
+	if got.Value.N != writers*changes {
+		t.Fatalf("counted %d of %d", got.Value.N, writers*changes)
+	}
+}
+
+func TestMutateDeletesAndAborts(t *testing.T) {
+	t.Parallel()
+	js := mesh(t)
+	ctx, b := deadline(t), open(t, js, kv.AuthSessions)
+	refused := errors.New("refused")
+	set := func(keep bool, err error) func(value, bool) (value, bool, error) {
+		return func(value, bool) (value, bool, error) { return value{"x", 1}, keep, err }
+	}
+	if _, err := b.Mutate(ctx, "k", set(true, refused), 0); !errors.Is(err, refused) {
+		t.Fatalf("aborting: %v", err)
+	}
+	if _, err := b.Mutate(ctx, "k", set(false, nil), 0); err != nil {
+		t.Fatalf("not keeping what is not there: %v", err)
+	}
+	wrote, err := b.Mutate(ctx, "k", set(true, nil), 0)
+	must(t, err)
+	if got, err := b.Get(ctx, "k"); err != nil || got.Revision != wrote.Revision {
+		t.Fatalf("Get: %+v %v", got, err)
+	}
+	for range 2 {
+		_, err = b.Mutate(ctx, "k", set(false, nil), 0)
+		must(t, err)
+		if _, err := b.Get(ctx, "k"); !errors.Is(err, kv.ErrNotFound) {
+			t.Fatalf("Get after not keeping: %v", err)
+		}
+	}
+	_, err = b.Mutate(ctx, "k", set(true, nil), 0)
+	must(t, err)
+}
+
+func TestUnavailable(t *testing.T) {
+	t.Parallel()
+	srv := start(t, options(t))
+	js := connect(t, srv.ClientURL())
+	ctx := deadline(t)
+	if _, err := kv.Open[value](ctx, js, kv.AuthSessions); !errors.Is(err, kv.ErrNoBucket) {
+		t.Fatalf("opening what setup has not made: %v", err)
+	}
+	must(t, kv.Create(ctx, js, 1))
+	b := open(t, js, kv.AuthSessions)
+	_, err := b.Put(ctx, "k", value{})
+	must(t, err)
+	stop(srv)
+	eventually(t, "the connection is down", func() bool { return !js.Conn().IsConnected() })
+	_, get := b.Get(ctx, "k")
+	_, put := b.Put(ctx, "k", value{})
+	_, create := b.Create(ctx, "k2", value{}, 0)
+	_, list := b.Keys(ctx, ">")
+	_, live := kv.Live(ctx, js, kv.Guards, ">")
+	_, reopen := kv.Open[value](ctx, js, kv.AuthSessions)
+	_, mutate := b.Mutate(ctx, "k", func(v value, _ bool) (value, bool, error) { return v, true, nil }, 0)
+	for i, err := range []error{get, put, create, list, live, reopen, mutate, b.Delete(ctx, "k")} {
+		if !errors.Is(err, kv.ErrUnavailable) || errors.Is(err, kv.ErrNotFound) {
+			t.Errorf("call %d while the server is down: %v", i, err)
+		}
+	}
+}
+
+func TestCancelledIsNotUnavailable(t *testing.T) {
+	t.Parallel()
+	js := mesh(t)
+	b := open(t, js, kv.AuthSessions)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := b.Get(ctx, "k"); !errors.Is(err, context.Canceled) || errors.Is(err, kv.ErrUnavailable) {
+		t.Fatalf("Get of a caller who left: %v", err)
+	}
+}
