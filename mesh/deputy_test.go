@@ -1,0 +1,120 @@
+package mesh_test
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"encoding/json"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/actortest"
+	"github.com/weftmesh/weft/kv"
+	"github.com/weftmesh/weft/mesh"
+	"github.com/weftmesh/weft/subjects"
+)
+
+// The server checks no right to publish on the reply subject of a JetStream API request: whoever may write
+// a stream and read it by direct get can have its message put into a bucket that is not theirs. These
+// tests do that, and what it puts there counts for nothing.
+
+// plant has a message of the consent ledger, written by consent, copied to a key of a bucket.
+func plant(t *testing.T, m *actortest.Mesh, bucket kv.Spec, key string, value any) {
+	t.Helper()
+	body, err := json.Marshal(value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	consent := m.Conn(t, "consent")
+	ack, err := consent.JS.Publish(t.Context(), subjects.LedgerSubject("planted"), body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	target := "$KV." + bucket.Name + "." + key
+	if err := consent.PublishRequest("$JS.API.DIRECT.GET."+subjects.Ledger.Name, target, fmt.Appendf(nil, `{"seq":%d}`, ack.Sequence)); err != nil {
+		t.Fatal(err)
+	}
+	operator := m.Conn(t, "operator")
+	actortest.Eventually(t, "the server has put it there", func() bool {
+		stream, err := operator.JS.Stream(t.Context(), bucket.Stream())
+		if err != nil {
+			t.Fatal(err)
+		}
+		msg, err := stream.GetLastMsgForSubject(t.Context(), target)
+		return err == nil && bytes.Equal(msg.Data, body)
+	})
+}
+
+func TestAPlantedKeySignsNothing(t *testing.T) {
+	t.Parallel()
+	m := actortest.Start(t)
+	public, private, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	honest := m.Token(t, actortest.User())
+	conn := m.Connect(t, "integration")
+	presence, err := mesh.Join(t.Context(), conn, actortest.Telemetry(t).Log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	verifier, err := mesh.NewVerifier(t.Context(), presence, actortest.Issuer, actortest.Audience, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plant(t, m, kv.AuthKeys, "evil", subjects.SigningKey{KeyID: "evil", Public: public, Status: "current"})
+	now := time.Now()
+	forged, err := mesh.SignToken(mesh.Claims{
+		Issuer: actortest.Issuer, Audience: actortest.Audience, Subject: actortest.User(), ClientID: "weft", ID: "j",
+		SessionID: "s", IssuedAt: now.Unix(), ExpiresAt: now.Add(time.Minute).Unix(), Roles: []string{subjects.RoleAdmin},
+	}, "evil", private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if claims, err := verifier.Verify(t.Context(), forged); subjects.CodeOf(err) != subjects.CodeUnauthenticated {
+			t.Errorf("the forged token was answered %+v, %v", claims, err)
+		}
+	}
+	if _, err := verifier.Verify(t.Context(), honest); err != nil {
+		t.Errorf("the honest token: %v", err)
+	}
+}
+
+func TestAPlantedConsentAllowsNothing(t *testing.T) {
+	t.Parallel()
+	m := actortest.Start(t)
+	user := actortest.User()
+	conn := m.Connect(t, "integration")
+	presence, err := mesh.Join(t.Context(), conn, actortest.Telemetry(t).Log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	guard, err := actors.NewGuard(t.Context(), conn, presence, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	scope := subjects.ScopeIntegrationsExecute
+	plant(t, m, kv.ConsentState, kv.EncodeKey(user, scope), subjects.ConsentState{ConsentID: "c", Version: 9, Status: "active"})
+	if grant, err := guard.Check(t.Context(), user, scope); subjects.CodeOf(err) != subjects.CodeConsentRequired {
+		t.Errorf("the planted consent was answered %+v, %v", grant, err)
+	}
+	// The owner's word takes the place of what was planted.
+	states, err := kv.Open[subjects.ConsentState](t.Context(), m.Conn(t, "consent").JS, kv.ConsentState)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = states.Mutate(t.Context(), kv.EncodeKey(user, scope), func(_ subjects.ConsentState, known bool) (subjects.ConsentState, bool, error) {
+		if known {
+			t.Error("what was planted counts as the old value")
+		}
+		return subjects.ConsentState{ConsentID: "d", Version: 1, Status: "active"}, true, nil
+	}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := guard.Check(t.Context(), user, scope); err != nil {
+		t.Errorf("the honest consent: %v", err)
+	}
+}

@@ -1,0 +1,204 @@
+package embedded_test
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"go.uber.org/zap"
+
+	"github.com/weftmesh/weft/mesh"
+	"github.com/weftmesh/weft/mesh/embedded"
+)
+
+func initFolder(t *testing.T, dir string, o embedded.Options) embedded.Keys {
+	t.Helper()
+	keys, err := embedded.Init(dir, []byte(mesh.RenderConf()), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return keys
+}
+
+func start(t *testing.T, dir string) *embedded.Server {
+	t.Helper()
+	s, err := embedded.Start(t.Context(), dir, zap.NewNop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Shutdown)
+	return s
+}
+
+func connect(t *testing.T, dir, url, user string) *mesh.Conn {
+	t.Helper()
+	seed, err := embedded.LoadSeed(dir, user)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := mesh.Connect(t.Context(), mesh.Options{URL: url, User: user, Seed: seed, Wait: 5 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(conn.Close)
+	return conn
+}
+
+func TestInitKeepsKeysAndHidesThem(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "a folder", `with "quotes"`)
+	first := initFolder(t, dir, embedded.Options{Port: -1})
+	second := initFolder(t, dir, embedded.Options{Port: 4333})
+	if len(first) != len(mesh.Users())+1 {
+		t.Errorf("there are keys for %v", first)
+	}
+	local, err := os.ReadFile(filepath.Join(dir, "local.conf"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for user, public := range first {
+		if second[user] != public {
+			t.Errorf("the key of %s was made anew", user)
+		}
+		path := filepath.Join(dir, "keys", user+".nk")
+		info, err := os.Stat(path)
+		if err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s has mode %v, %v", path, info.Mode(), err)
+		}
+		seed, err := embedded.LoadSeed(dir, user)
+		if err != nil || strings.Contains(string(local), string(seed)) {
+			t.Errorf("local.conf holds the seed of %s, %v", user, err)
+		}
+	}
+	if !strings.Contains(string(local), "WEFT_NATS_PORT: 4333") {
+		t.Errorf("local.conf was not written anew:\n%s", local)
+	}
+	if left, err := filepath.Glob(filepath.Join(dir, "keys", ".*")); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+	if _, err := embedded.LoadSeed(dir, "nobody"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the seed of nobody: %v", err)
+	}
+	if _, err := embedded.Init(dir, nil, embedded.Options{Sync: "sometimes"}); err == nil {
+		t.Error("an unknown sync is accepted")
+	}
+}
+
+func TestInitRefusesADamagedKey(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	initFolder(t, dir, embedded.Options{})
+	path := filepath.Join(dir, "keys", "auth.nk")
+	if err := os.WriteFile(path, []byte("damaged"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := embedded.Init(dir, nil, embedded.Options{}); err == nil || !strings.Contains(err.Error(), "auth") {
+		t.Errorf("it says %v", err)
+	}
+	if got, err := os.ReadFile(path); err != nil || string(got) != "damaged" {
+		t.Errorf("the key was replaced: %q, %v", got, err)
+	}
+}
+
+// TestTheServerOfTheOperatorsOwn reads the file as nats-server -c does, each durability and a monitoring
+// port included.
+func TestTheServerOfTheOperatorsOwn(t *testing.T) {
+	t.Parallel()
+	for sync, always := range map[string]bool{"": true, embedded.SyncAlways: true, embedded.SyncInterval: false} {
+		dir := t.TempDir()
+		initFolder(t, dir, embedded.Options{Host: "0.0.0.0", Port: 4999, Sync: sync, Monitor: "127.0.0.1:8999"})
+		own := filepath.Join(dir, "own.conf")
+		if err := os.WriteFile(own, []byte("include nats.conf\nserver_name: mine\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		o, err := server.ProcessConfigFile(own)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if o.SyncAlways != always || o.Port != 4999 || o.Host != "0.0.0.0" || o.HTTPPort != 8999 || o.ServerName != "mine" {
+			t.Errorf("with sync %q: %+v", sync, o)
+		}
+		if o.MaxPayload != 1<<20+mesh.HeaderRoom || o.NoAuthUser != "" || len(o.Nkeys) != len(mesh.Users())+1 {
+			t.Errorf("payload %d, users %d, default user %q", o.MaxPayload, len(o.Nkeys), o.NoAuthUser)
+		}
+	}
+}
+
+func TestStateOutlivesTheServer(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	initFolder(t, dir, embedded.Options{Port: -1, Monitor: "127.0.0.1:-1"})
+	s := start(t, dir)
+	if err := mesh.Setup(t.Context(), connect(t, dir, s.ClientURL(), mesh.UserSetup).JS, 1); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := http.Get(s.MonitorURL() + "/healthz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		t.Errorf("monitoring says %s", answer.Status)
+	}
+	auth := connect(t, dir, s.ClientURL(), "auth")
+	if _, err := auth.JS.Publish(t.Context(), "weft.audit.v1.auth.u", []byte("{}")); err != nil {
+		t.Fatal(err)
+	}
+	s.Shutdown()
+	again := start(t, dir)
+	stream, err := connect(t, dir, again.ClientURL(), mesh.UserOperator).JS.Stream(t.Context(), "AUDIT")
+	if err != nil || stream.CachedInfo().State.Msgs != 1 {
+		t.Errorf("the stream is %+v, %v", stream, err)
+	}
+}
+
+func TestAFolderHasOneServer(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	initFolder(t, dir, embedded.Options{Port: -1})
+	start(t, dir)
+	if _, err := embedded.Start(t.Context(), dir, zap.NewNop()); err == nil || !strings.Contains(err.Error(), "another server") {
+		t.Errorf("the second is told %v", err)
+	}
+}
+
+func TestAStartThatFailsSaysWhy(t *testing.T) {
+	t.Parallel()
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	dir := t.TempDir()
+	address, _ := taken.Addr().(*net.TCPAddr)
+	initFolder(t, dir, embedded.Options{Port: address.Port})
+	begun := time.Now()
+	if _, err := embedded.Start(t.Context(), dir, zap.NewNop()); err == nil || !strings.Contains(err.Error(), "in use") {
+		t.Errorf("with the port taken: %v", err)
+	}
+	if took := time.Since(begun); took > 5*time.Second {
+		t.Errorf("it took %s to say so", took)
+	}
+	if err := taken.Close(); err != nil {
+		t.Fatal(err)
+	}
+	start(t, dir) // the failure has left nothing behind
+	if _, err := embedded.Start(t.Context(), t.TempDir(), zap.NewNop()); err == nil {
+		t.Error("a server starts without a configuration")
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	other := t.TempDir()
+	initFolder(t, other, embedded.Options{Port: -1})
+	if _, err := embedded.Start(ended, other, zap.NewNop()); !errors.Is(err, context.Canceled) {
+		t.Errorf("with its context ended: %v", err)
+	}
+}

@@ -1,0 +1,196 @@
+package embedded
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/nats-io/nkeys"
+
+	"github.com/weftmesh/weft/mesh"
+)
+
+// How often the server syncs what it has acknowledged.
+const (
+	// SyncAlways syncs every acknowledged write: none is lost on power failure.
+	SyncAlways = "always"
+	// SyncInterval leaves the last moments to chance.
+	SyncInterval = "interval"
+)
+
+// syncEvery is how often a server with SyncInterval syncs.
+const syncEvery = "10s"
+
+// maxPayload is the payload limit: 1 MiB.
+const maxPayload = 1 << 20
+
+// Files of a server's folder.
+const (
+	confFile  = "nats.conf"
+	localFile = "local.conf"
+	keyFolder = "keys"
+)
+
+// Options is what differs from one server to the next.
+type Options struct {
+	// Host is the address to listen on: 127.0.0.1 unless set.
+	Host string
+	// Port is the port: 4222 when 0, a free one when negative.
+	Port int
+	// Store is JetStream's folder: <dir>/jetstream unless set.
+	Store string
+	// Sync is SyncAlways unless set.
+	Sync string
+	// Monitor is the address of the HTTP monitoring port, such as 127.0.0.1:8222; empty opens none.
+	Monitor string
+}
+
+// Keys are the users' public nkeys by user.
+type Keys map[string]string
+
+// Init writes a server's folder: nats.conf (conf), local.conf after o, and a private nkey seed for each
+// user, keys/<user>.nk with mode 0600. Keys that exist are kept; the two configuration files are written
+// anew. Every file is complete or absent, also after a crash.
+func Init(dir string, conf []byte, o Options) (Keys, error) {
+	o, err := o.withDefaults(dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(filepath.Join(dir, keyFolder), 0o700); err != nil {
+		return nil, fmt.Errorf("making the folder of keys: %w", err)
+	}
+	keys := Keys{}
+	for _, user := range append(mesh.Users(), mesh.UserSystem) {
+		public, err := ensureKey(keyPath(dir, user))
+		if err != nil {
+			return nil, fmt.Errorf("making the key of %s: %w", user, err)
+		}
+		keys[user] = public
+	}
+	if err := write(filepath.Join(dir, localFile), o.render(keys), 0o644); err != nil {
+		return nil, fmt.Errorf("writing %s: %w", localFile, err)
+	}
+	if err := write(filepath.Join(dir, confFile), conf, 0o644); err != nil {
+		return nil, fmt.Errorf("writing %s: %w", confFile, err)
+	}
+	return keys, nil
+}
+
+// LoadSeed reads a user's private nkey seed from a server's folder.
+func LoadSeed(dir, user string) ([]byte, error) {
+	seed, err := os.ReadFile(keyPath(dir, user))
+	if err != nil {
+		return nil, fmt.Errorf("reading the key of %s: %w", user, err)
+	}
+	return []byte(strings.TrimSpace(string(seed))), nil
+}
+
+func keyPath(dir, user string) string { return filepath.Join(dir, keyFolder, user+".nk") }
+
+func (o Options) withDefaults(dir string) (Options, error) {
+	if o.Host == "" {
+		o.Host = "127.0.0.1"
+	}
+	if o.Port == 0 {
+		o.Port = 4222
+	}
+	if o.Store == "" {
+		o.Store = filepath.Join(dir, "jetstream")
+	}
+	if o.Sync == "" {
+		o.Sync = SyncAlways
+	}
+	if o.Sync != SyncAlways && o.Sync != SyncInterval {
+		return o, fmt.Errorf("sync %q is neither %s nor %s", o.Sync, SyncAlways, SyncInterval)
+	}
+	var err error
+	if o.Store, err = filepath.Abs(o.Store); err != nil {
+		return o, fmt.Errorf("finding JetStream's folder: %w", err)
+	}
+	return o, nil
+}
+
+// render makes local.conf. Every variable in it is used by nats.conf: the server refuses others.
+func (o Options) render(keys Keys) []byte {
+	sync := SyncAlways
+	if o.Sync == SyncInterval {
+		sync = syncEvery
+	}
+	var b strings.Builder
+	b.WriteString("# What nats.conf leaves to each server. Written by weft at each start; it holds no secret.\n\n")
+	fmt.Fprintf(&b, "WEFT_NATS_HOST: %s\n", quote(o.Host))
+	fmt.Fprintf(&b, "WEFT_NATS_PORT: %d\n", max(o.Port, -1))
+	fmt.Fprintf(&b, "WEFT_MAX_PAYLOAD: %d\n", maxPayload+mesh.HeaderRoom)
+	fmt.Fprintf(&b, "WEFT_STORE_DIR: %s\n", quote(o.Store))
+	fmt.Fprintf(&b, "WEFT_SYNC: %s\n\n", quote(sync))
+	if o.Monitor != "" {
+		fmt.Fprintf(&b, "http: %s\n\n", quote(o.Monitor))
+	}
+	for _, user := range append(mesh.Users(), mesh.UserSystem) {
+		fmt.Fprintf(&b, "%s: %s\n", mesh.KeyVariable(user), quote(keys[user]))
+	}
+	return []byte(b.String())
+}
+
+// quote makes a string of the server's configuration language, whose escapes are a subset of Go's.
+func quote(s string) string { return strconv.Quote(s) }
+
+// ensureKey returns the public key of the seed in path, made when there is none.
+func ensureKey(path string) (string, error) {
+	seed, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return makeKey(path)
+	}
+	if err != nil {
+		return "", err
+	}
+	pair, err := nkeys.FromSeed([]byte(strings.TrimSpace(string(seed))))
+	if err != nil {
+		return "", fmt.Errorf("reading %s: %w", path, err)
+	}
+	defer pair.Wipe()
+	return pair.PublicKey()
+}
+
+func makeKey(path string) (string, error) {
+	pair, err := nkeys.CreateUser()
+	if err != nil {
+		return "", err
+	}
+	defer pair.Wipe()
+	seed, err := pair.Seed()
+	if err != nil {
+		return "", err
+	}
+	if err := write(path, append(seed, '\n'), 0o600); err != nil {
+		return "", err
+	}
+	return pair.PublicKey()
+}
+
+// write replaces path with data in one step and syncs file and folder.
+func write(path string, data []byte, mode fs.FileMode) (err error) {
+	dir := filepath.Dir(path)
+	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.Remove(f.Name()))
+		}
+	}()
+	_, err = f.Write(data)
+	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
+	if err != nil {
+		return err
+	}
+	if err = os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	return syncFolder(dir)
+}

@@ -1,0 +1,86 @@
+package mesh
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/weftmesh/weft/subjects"
+)
+
+// HeaderRoom is what a message may have in headers besides its payload, in bytes.
+const HeaderRoom = 64 << 10
+
+// responseExpiry is how long a question may be answered: past the longest deadline.
+const responseExpiry = subjects.MaxTimeout + subjects.MaxTimeout/5
+
+// KeyVariable is the variable of local.conf that holds a user's public nkey.
+func KeyVariable(user string) string { return "WEFT_" + strings.ToUpper(user) + "_NKEY" }
+
+const confHead = `# weft's NATS server. Generated from the contract by "make generate"; do not edit.
+#
+# The server inside "weft up" runs with this very file. For a server of your own:
+#
+#     weft nats-init DIR               writes this file, local.conf and the users' keys
+#     nats-server -c DIR/nats.conf
+#
+# What differs from one machine to the next, and no secret, is in local.conf: ports, folders, how often
+# writes are synced, and each user's public nkey. What this file leaves open (a cluster, leaf nodes, TLS)
+# goes into a file of yours that begins with "include nats.conf".
+#
+# Who is not listed here cannot connect. What is not listed for a user is refused.
+
+include ./local.conf
+
+host: $WEFT_NATS_HOST
+port: $WEFT_NATS_PORT
+
+# 1 MiB of payload, and 64 KiB for headers.
+max_payload: $WEFT_MAX_PAYLOAD
+
+jetstream {
+  store_dir: $WEFT_STORE_DIR
+  # always: an acknowledged write survives a power failure. A duration: the last moments may be lost.
+  sync_interval: $WEFT_SYNC
+}
+
+system_account: SYS
+
+accounts {
+  SYS {
+    users: [ { nkey: $WEFT_SYS_NKEY } ]
+  }
+  WEFT {
+    jetstream: enabled
+    users: [
+`
+
+// RenderConf renders nats.conf: one account, and one user for each actor, the gateway, the operator and
+// setup, with the least that each needs. It holds no secret.
+func RenderConf() string {
+	var b strings.Builder
+	b.WriteString(confHead)
+	for _, user := range Users() {
+		renderUser(&b, user)
+	}
+	b.WriteString("    ]\n  }\n}\n")
+	return b.String()
+}
+
+func renderUser(b *strings.Builder, user string) {
+	p := PermissionsOf(user)
+	fmt.Fprintf(b, "      # %s\n      {\n        nkey: $%s\n        permissions: {\n", user, KeyVariable(user))
+	renderList(b, "publish", p.Publish)
+	renderList(b, "subscribe", p.Subscribe)
+	if p.Responses {
+		fmt.Fprintf(b, "          allow_responses: { max: 1, expires: %q }\n", responseExpiry)
+	}
+	b.WriteString("        }\n      }\n")
+}
+
+func renderList(b *strings.Builder, name string, list []string) {
+	fmt.Fprintf(b, "          %s: { allow: [\n", name)
+	for _, subject := range list {
+		fmt.Fprintf(b, "            %q\n", subject)
+	}
+	b.WriteString("          ] }\n")
+}

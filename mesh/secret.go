@@ -1,0 +1,24 @@
+package mesh
+
+// Secret is a string that no log, error, document or configuration dump shows. Reveal is the only way
+// to its content.
+type Secret string
+
+const masked = "***"
+
+// String masks the secret; an empty one stays empty, so that a dump tells set from unset.
+func (s Secret) String() string {
+	if s == "" {
+		return ""
+	}
+	return masked
+}
+
+// GoString masks the secret in %#v.
+func (s Secret) GoString() string { return `"` + s.String() + `"` }
+
+// MarshalText masks the secret in JSON, YAML and text.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// Reveal returns the content.
+func (s Secret) Reveal() string { return string(s) }

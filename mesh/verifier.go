@@ -1,0 +1,216 @@
+package mesh
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+	"golang.org/x/time/rate"
+
+	"github.com/weftmesh/weft/kv"
+	"github.com/weftmesh/weft/subjects"
+)
+
+// Verifier verifies access tokens locally: against the published keys, and against the watched bucket
+// of revoked sessions, so that a logout holds at every process at once. What it has verified it keeps
+// until the token ends; revocation is looked up every time.
+type Verifier struct {
+	presence         *Presence
+	issuer, audience string
+	now              func() time.Time
+	keys             *kv.Bucket[subjects.SigningKey]
+	keyMap           *kv.Map[subjects.SigningKey]
+	revoked          *kv.Map[subjects.RevokedSession]
+	misses           *rate.Limiter
+	mu               sync.RWMutex
+	cache            map[string]verified
+	trusted          map[string]trustedKey
+	reads            singleflight.Group
+}
+
+// trustedKey is a public key that was read at a revision of its bucket, not only watched: the watch shows
+// what the bucket holds, the read refuses what auth did not write (kv.Bucket.Get).
+type trustedKey struct {
+	revision uint64
+	public   ed25519.PublicKey
+}
+
+// verified is a token whose form, signature and claims have been checked.
+type verified struct {
+	claims Claims
+	keyID  string
+}
+
+// keyWithin bounds the read of a key.
+const keyWithin = 5 * time.Second
+
+// maxCachedTokens bounds the cache; past it the cache starts anew.
+const maxCachedTokens = 100_000
+
+// NewVerifier loads the keys and the revoked sessions and keeps watching both.
+func NewVerifier(
+	ctx context.Context, p *Presence, issuer, audience string, now func() time.Time,
+) (*Verifier, error) {
+	v := &Verifier{
+		presence: p, issuer: issuer, audience: audience, now: now,
+		misses: rate.NewLimiter(20, 20), cache: map[string]verified{},
+		trusted: map[string]trustedKey{},
+	}
+	var err error
+	if v.keys, err = kv.Open[subjects.SigningKey](ctx, p.conn.JS, kv.AuthKeys); err != nil {
+		return nil, fmt.Errorf("opening the bucket of keys: %w", err)
+	}
+	if v.keyMap, err = kv.Watch(ctx, v.keys, ">"); err != nil {
+		return nil, fmt.Errorf("watching the keys: %w", err)
+	}
+	v.keyMap.Range(func(e kv.Entry[subjects.SigningKey]) bool {
+		_, err = v.read(ctx, e.Key)
+		return err == nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading the keys: %w", err)
+	}
+	// A revocation that comes before the sessions are loaded is not acknowledged: it asks again.
+	loaded := make(chan struct{})
+	p.Handle(SyncSessions, func(ctx context.Context, s Sync) error {
+		select {
+		case <-loaded:
+			return v.revoked.WaitRevision(ctx, s.Revision)
+		default:
+			return errors.New("the revoked sessions are still being loaded")
+		}
+	})
+	revoked, err := kv.Open[subjects.RevokedSession](ctx, p.conn.JS, kv.AuthRevoked)
+	if err != nil {
+		return nil, fmt.Errorf("opening the bucket of revoked sessions: %w", err)
+	}
+	if v.revoked, err = kv.Watch(ctx, revoked, ">"); err != nil {
+		return nil, fmt.Errorf("watching the revoked sessions: %w", err)
+	}
+	close(loaded)
+	p.OnRejoin(v.revoked.Sync)
+	return v, nil
+}
+
+// Verify returns a token's claims. The error is CodeUnauthenticated for a token that is not one of ours,
+// has ended or belongs to an ended session, and CodeUnavailable while this process cannot know.
+func (v *Verifier) Verify(ctx context.Context, token string) (Claims, error) {
+	if !v.presence.Live() {
+		return Claims{}, &subjects.Error{
+			Code: subjects.CodeUnavailable, Detail: "sign-ins cannot be checked right now", RetryAfter: time.Second,
+		}
+	}
+	now := v.now()
+	claims, ok := v.kept(token)
+	if !ok {
+		var err error
+		if claims, err = v.parse(ctx, token, now); err != nil {
+			return Claims{}, err
+		}
+	}
+	if !now.Before(time.Unix(claims.ExpiresAt, 0)) {
+		v.forget(token)
+		return Claims{}, subjects.Errorf(subjects.CodeUnauthenticated, "the access token has ended")
+	}
+	if _, ended := v.revoked.Get(claims.SessionID); ended {
+		return Claims{}, subjects.Errorf(subjects.CodeUnauthenticated, "the session has ended")
+	}
+	return claims, nil
+}
+
+// kept returns what is known of a token, unless its key has been taken away meanwhile.
+func (v *Verifier) kept(token string) (Claims, bool) {
+	v.mu.RLock()
+	known, ok := v.cache[token]
+	v.mu.RUnlock()
+	if ok {
+		_, ok = v.keyMap.Get(known.keyID)
+	}
+	return known.claims, ok
+}
+
+func (v *Verifier) parse(ctx context.Context, token string, now time.Time) (Claims, error) {
+	var keyID string
+	var lookup error
+	claims, err := ParseToken(token, v.issuer, v.audience, now, func(kid string) (ed25519.PublicKey, bool) {
+		keyID = kid
+		key, err := v.key(ctx, kid)
+		lookup = err
+		return key, key != nil
+	})
+	if lookup != nil {
+		return Claims{}, &subjects.Error{
+			Code: subjects.CodeUnavailable, Detail: "sign-ins cannot be checked right now", RetryAfter: time.Second, Cause: lookup,
+		}
+	}
+	if err != nil {
+		return Claims{}, &subjects.Error{
+			Code: subjects.CodeUnauthenticated, Detail: "the access token is not valid", Cause: err,
+		}
+	}
+	v.keep(token, verified{claims, keyID})
+	return claims, nil
+}
+
+// key finds a public key; nil where there is none. A key that has not been read at its present revision is
+// read, and at a bounded rate one that the watch has not shown yet, so that a login signed with a fresh key
+// does not race the watch.
+func (v *Verifier) key(ctx context.Context, kid string) (ed25519.PublicKey, error) {
+	shown, ok := v.keyMap.Entry(kid)
+	v.mu.RLock()
+	known, read := v.trusted[kid]
+	v.mu.RUnlock()
+	if ok && read && known.revision == shown.Revision {
+		return known.public, nil
+	}
+	if kid == "" {
+		return nil, nil
+	}
+	// Whoever asks for the same key at the same time shares one read, which outlives the first to ask.
+	public, err, _ := v.reads.Do(kid, func() (any, error) {
+		if !ok && !v.misses.Allow() {
+			return ed25519.PublicKey(nil), nil
+		}
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keyWithin)
+		defer cancel()
+		return v.read(ctx, kid)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return public.(ed25519.PublicKey), nil
+}
+
+// read reads a key and remembers it; nil where there is none that auth has written.
+func (v *Verifier) read(ctx context.Context, kid string) (ed25519.PublicKey, error) {
+	entry, err := v.keys.Get(ctx, kid)
+	if errors.Is(err, kv.ErrUnavailable) {
+		return nil, err
+	}
+	if err != nil || entry.Value.KeyID != kid || len(entry.Value.Public) != ed25519.PublicKeySize {
+		return nil, nil
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.trusted[kid] = trustedKey{entry.Revision, entry.Value.Public}
+	return entry.Value.Public, nil
+}
+
+func (v *Verifier) keep(token string, known verified) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if len(v.cache) >= maxCachedTokens {
+		v.cache = map[string]verified{}
+	}
+	v.cache[token] = known
+}
+
+func (v *Verifier) forget(token string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	delete(v.cache, token)
+}
