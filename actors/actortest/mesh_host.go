@@ -1,0 +1,131 @@
+package actortest
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/mesh"
+)
+
+// readyWithin bounds an actor's start and its stop.
+const readyWithin = 40 * time.Second
+
+// Hosted is an actor that runs in a test.
+type Hosted struct {
+	// Telemetry is the actor's, for tests of its metrics.
+	Telemetry *mesh.Telemetry
+
+	cancel context.CancelFunc
+	done   chan struct{}
+	err    error
+}
+
+// HostOption changes what a hosted actor runs on.
+type HostOption func(*actors.HostConfig)
+
+// Host runs an actor until the test ends, over its own connection and the database of database, as the
+// product does; it returns once every endpoint answers. An actor that stops by itself fails the test.
+func (m *Mesh) Host(
+	t testing.TB, actor string, database actors.DatabaseConfig, migrations fs.FS,
+	build func(actors.Deps) (actors.Service, error), options ...HostOption,
+) *Hosted {
+	t.Helper()
+	h := &Hosted{Telemetry: Telemetry(t), done: make(chan struct{})}
+	config := actors.HostConfig{
+		Actor: actor, NATS: m.Options(t, actor), Database: database, KeysetFile: filepath.Join(t.TempDir(), "keyset"),
+		Issuer: Issuer, Audience: Audience, Telemetry: h.Telemetry, Version: "0.0.0-test", Now: m.Now,
+	}
+	for _, option := range options {
+		option(&config)
+	}
+	var ctx context.Context
+	ctx, h.cancel = context.WithCancel(context.Background())
+	ready := make(chan struct{})
+	go func() {
+		defer close(h.done)
+		h.err = actors.Host(ctx, config, migrations, build, sync.OnceFunc(func() { close(ready) }))
+	}()
+	t.Cleanup(func() { _ = h.Stop(t) })
+	select {
+	case <-ready:
+	case <-h.done:
+		t.Fatalf("%s did not start: %v", actor, h.err)
+	case <-time.After(readyWithin):
+		t.Fatalf("%s was not ready within %s", actor, readyWithin)
+	}
+	return h
+}
+
+// Stop ends the actor as SIGTERM does and returns its error once it has drained. An actor that has
+// stopped by itself, or does not stop in time, fails the test.
+func (h *Hosted) Stop(t testing.TB) error {
+	t.Helper()
+	select {
+	case <-h.done:
+		if h.err != nil && !errors.Is(h.err, context.Canceled) {
+			t.Errorf("an actor ended: %v", h.err)
+		}
+	default:
+	}
+	h.cancel()
+	select {
+	case <-h.done:
+	case <-time.After(readyWithin):
+		t.Fatalf("an actor did not stop within %s", readyWithin)
+	}
+	return h.err
+}
+
+// Telemetry makes instruments that log to the test and export nothing.
+func Telemetry(t testing.TB) *mesh.Telemetry {
+	t.Helper()
+	telemetry, err := mesh.NewTelemetry(t.Context(), mesh.TelemetryOptions{Log: logger(t), Process: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return telemetry
+}
+
+// logger writes to the test until it ends: a connection's last words may come after, and logging to a
+// test that is over is a panic.
+func logger(t testing.TB) *zap.Logger {
+	w := &testWriter{t: t}
+	t.Cleanup(w.end)
+	config := zap.NewDevelopmentEncoderConfig()
+	config.TimeKey = ""
+	return zap.New(zapcore.NewCore(zapcore.NewConsoleEncoder(config), w, zap.InfoLevel))
+}
+
+type testWriter struct {
+	mu   sync.Mutex
+	t    testing.TB
+	over bool
+}
+
+// Write implements io.Writer.
+func (w *testWriter) Write(line []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.over {
+		w.t.Log(string(line[:len(line)-1]))
+	}
+	return len(line), nil
+}
+
+// Sync implements zapcore.WriteSyncer.
+func (w *testWriter) Sync() error { return nil }
+
+func (w *testWriter) end() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.over = true
+}

@@ -1,0 +1,145 @@
+package actortest
+
+import (
+	"context"
+	"crypto/ed25519"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/weftmesh/weft/kv"
+	"github.com/weftmesh/weft/mesh"
+	"github.com/weftmesh/weft/subjects"
+)
+
+// keyID is the id of the key that signs the tests' tokens.
+const keyID = "actortest"
+
+// tokenLife is how long the tests' tokens live.
+const tokenLife = 10 * time.Minute
+
+// User makes the id of a user whom nobody knows yet.
+func User() string { return uuid.Must(uuid.NewV7()).String() }
+
+// TokenOption changes the claims of a test's token.
+type TokenOption func(*mesh.Claims)
+
+// WithRoles gives the token roles besides the user's.
+func WithRoles(roles ...string) TokenOption { return func(c *mesh.Claims) { c.Roles = roles } }
+
+// WithSession makes the token one of a session with that id.
+func WithSession(id string) TokenOption { return func(c *mesh.Claims) { c.SessionID = id } }
+
+// WithAPIKey makes the token one that an API key was exchanged for, confined to space-separated scopes.
+func WithAPIKey(keyID, scopes string) TokenOption {
+	return func(c *mesh.Claims) { c.KeyID, c.Scope = keyID, scopes }
+}
+
+// WithExpiry makes the token end at a time.
+func WithExpiry(at time.Time) TokenOption { return func(c *mesh.Claims) { c.ExpiresAt = at.Unix() } }
+
+// Token signs an access token of a user that every actor of the mesh accepts: its key is published as auth
+// publishes keys. It lives ten minutes, in a session of its own, unless an option says otherwise.
+func (m *Mesh) Token(t testing.TB, userID string, options ...TokenOption) string {
+	t.Helper()
+	now := m.Now()
+	claims := mesh.Claims{
+		Issuer: Issuer, Audience: Audience, Subject: userID, ClientID: "weft", ID: User(), SessionID: User(),
+		IssuedAt: now.Unix(), ExpiresAt: now.Add(tokenLife).Unix(), AuthTime: now.Unix(), Roles: []string{subjects.RoleUser},
+	}
+	for _, option := range options {
+		option(&claims)
+	}
+	token, err := mesh.SignToken(claims, keyID, m.signingKey(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token
+}
+
+// signingKey makes and publishes the key on first use.
+func (m *Mesh) signingKey(t testing.TB) ed25519.PrivateKey {
+	t.Helper()
+	auth := m.Conn(t, "auth")
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.key != nil {
+		return m.key
+	}
+	public, private, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := deadline(t)
+	bucket, err := kv.Open[subjects.SigningKey](ctx, auth.JS, kv.AuthKeys)
+	if err == nil {
+		_, err = bucket.Put(ctx, keyID, subjects.SigningKey{KeyID: keyID, Public: public, Status: "current"})
+	}
+	if err != nil {
+		t.Fatalf("publishing the tests' signing key: %v", err)
+	}
+	m.key = private
+	return private
+}
+
+// RevokeSession ends a session as auth does: once it has returned, no process accepts its tokens.
+func (m *Mesh) RevokeSession(t testing.TB, userID, sessionID string) {
+	t.Helper()
+	ctx, auth := deadline(t), m.Conn(t, "auth")
+	bucket, err := kv.Open[subjects.RevokedSession](ctx, auth.JS, kv.AuthRevoked)
+	if err != nil {
+		t.Fatal(err)
+	}
+	revision, err := bucket.PutTTL(ctx, sessionID, subjects.RevokedSession{UserID: userID, RevokedAt: m.Now().UTC()}, tokenLife)
+	if err == nil {
+		err = mesh.SyncGuards(ctx, auth, mesh.Sync{Kind: mesh.SyncSessions, Revision: revision})
+	}
+	if err != nil {
+		t.Fatalf("revoking a session: %v", err)
+	}
+}
+
+// Consent has a user consent to scopes, as the consent actor tells the guards. It returns the grants by
+// scope.
+func (m *Mesh) Consent(t testing.TB, userID string, scopes ...string) map[string]mesh.Grant {
+	t.Helper()
+	grants := map[string]mesh.Grant{}
+	for _, scope := range scopes {
+		id := User()
+		m.putConsent(t, userID, scope, subjects.ConsentState{ConsentID: id, Status: "active"})
+		grants[scope] = mesh.Grant{UserID: userID, Scope: scope, ConsentID: id}
+	}
+	return grants
+}
+
+// Revoke ends a user's consent to a scope, as the consent actor does: once it has returned, nothing starts
+// under it.
+func (m *Mesh) Revoke(t testing.TB, userID, scope string) {
+	t.Helper()
+	m.putConsent(t, userID, scope, subjects.ConsentState{ConsentID: User(), Status: "revoked"})
+	err := mesh.SyncGuards(deadline(t), m.Conn(t, "consent"), mesh.Sync{Kind: mesh.SyncConsent, UserID: userID, Scope: scope})
+	if err != nil {
+		t.Fatalf("revoking a consent: %v", err)
+	}
+}
+
+func (m *Mesh) putConsent(t testing.TB, userID, scope string, state subjects.ConsentState) {
+	t.Helper()
+	ctx := deadline(t)
+	bucket, err := kv.Open[subjects.ConsentState](ctx, m.Conn(t, "consent").JS, kv.ConsentState)
+	if err == nil {
+		_, err = bucket.Put(ctx, kv.EncodeKey(userID, scope), state)
+	}
+	if err != nil {
+		t.Fatalf("writing a consent: %v", err)
+	}
+}
+
+// deadline is a context for one step of a test.
+func deadline(t testing.TB) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}

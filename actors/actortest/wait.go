@@ -1,0 +1,36 @@
+package actortest
+
+import (
+	"testing"
+	"time"
+)
+
+// Patience is how long Eventually waits: long enough for a crowded machine.
+const Patience = 30 * time.Second
+
+// Eventually waits until a condition holds, and fails the test where it does not within Patience.
+func Eventually(t testing.TB, what string, holds func() bool) {
+	t.Helper()
+	deadline := time.After(Patience)
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for !holds() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatal("in vain: " + what)
+		}
+	}
+}
+
+// OnEach runs a test on each database, in parallel.
+func OnEach(t *testing.T, test func(t *testing.T, database Database)) {
+	t.Helper()
+	t.Parallel()
+	for _, database := range Databases(t) {
+		t.Run(database.Name, func(t *testing.T) {
+			t.Parallel()
+			test(t, database)
+		})
+	}
+}

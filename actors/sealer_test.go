@@ -1,0 +1,85 @@
+package actors_test
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"github.com/weftmesh/weft/actors"
+)
+
+func newSealer(t testing.TB) *actors.Sealer {
+	t.Helper()
+	s, err := actors.OpenSealer(filepath.Join(t.TempDir(), "keyset.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestSealerKeepsItsKey(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "keys", "auth.json")
+	sealers := make([]*actors.Sealer, 8)
+	var group sync.WaitGroup
+	for n := range sealers { // all starting for the first time
+		group.Go(func() {
+			s, err := actors.OpenSealer(path)
+			if err != nil {
+				t.Error(err)
+			}
+			sealers[n] = s
+		})
+	}
+	group.Wait()
+	plain, row := []byte("the answer"), []byte("row 1")
+	sealed, err := sealers[0].Seal(plain, row)
+	if err != nil || bytes.Contains(sealed, plain) {
+		t.Fatalf("sealing: %v", err)
+	}
+	for _, s := range sealers {
+		if got, err := s.Open(sealed, row); err != nil || !bytes.Equal(got, plain) {
+			t.Errorf("opening: %q, %v", got, err)
+		}
+	}
+	if _, err := sealers[0].Open(sealed, []byte("row 2")); err == nil {
+		t.Error("opened in another row")
+	}
+	sealed[len(sealed)-1] ^= 1
+	if _, err := sealers[0].Open(sealed, row); err == nil {
+		t.Error("opened what was changed")
+	}
+	info, err := os.Stat(path)
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("mode %v (%v), want 0600", info.Mode(), err)
+	}
+	left, err := os.ReadDir(filepath.Dir(path))
+	if err != nil || len(left) != 1 {
+		t.Errorf("%v left in the folder (%v)", left, err)
+	}
+}
+
+func TestSealerRefusesFiles(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "keyset.json")
+	if _, err := actors.OpenSealer(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(path, 0o640); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := actors.OpenSealer(path); err == nil {
+		t.Error("took a keyset that others can read")
+	}
+	if err := os.WriteFile(path, []byte("{}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := actors.OpenSealer(path); err == nil {
+		t.Error("took an empty keyset")
+	}
+}
