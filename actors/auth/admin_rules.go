@@ -1,0 +1,41 @@
+package auth
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/weftmesh/weft/subjects"
+)
+
+func (u user) account() subjects.UserAccount {
+	return subjects.UserAccount{Profile: u.profile(), Disabled: u.Disabled, UpdatedAt: u.UpdatedAt}
+}
+
+// isAdmin tells whether the account can act as an admin.
+func (u user) isAdmin() bool { return !u.Disabled && slices.Contains(u.Roles, subjects.RoleAdmin) }
+
+// administered is the account as an admin wants it; less tells that it loses something.
+func (u user) administered(req subjects.UpdateUserRequest) (after user, less bool) {
+	after = u
+	if req.Roles != nil {
+		after.Roles = []string{subjects.RoleUser}
+		if slices.Contains(req.Roles, subjects.RoleAdmin) {
+			after.Roles = append(after.Roles, subjects.RoleAdmin)
+		}
+	}
+	if req.Disabled != nil {
+		after.Disabled = *req.Disabled
+	}
+	lost := func(role string) bool { return !slices.Contains(after.Roles, role) }
+	return after, after.Disabled && !u.Disabled || slices.ContainsFunc(u.Roles, lost)
+}
+
+// lastAdmin refuses a change that leaves nobody who can act as an admin.
+func lastAdmin(before, after user, others int64) error {
+	if before.isAdmin() && !after.isAdmin() && others == 0 {
+		return subjects.Errorf(subjects.CodeConflict, "this is the last admin")
+	}
+	return nil
+}
+
+func joinRoles(roles []string) string { return strings.Join(roles, " ") }

@@ -1,0 +1,142 @@
+package auth_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/actortest"
+	"github.com/weftmesh/weft/actors/auth"
+	"github.com/weftmesh/weft/subjects"
+)
+
+// admin makes the first admin as `weft admin create` does, with weft stopped, and signs them in.
+func (b *bench) admin(email string) subjects.Session {
+	b.t.Helper()
+	if err := b.actor.Stop(b.t); err != nil {
+		b.t.Fatal(err)
+	}
+	if created := b.createAdmin(email); !created {
+		b.t.Fatal("the admin was there already")
+	}
+	b.actor = b.start()
+	return b.login(email)
+}
+
+func (b *bench) createAdmin(email string) (created bool) {
+	b.t.Helper()
+	db, err := actors.OpenDatabase(b.t.Context(), b.database, b.Log)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer db.Close()
+	sealer, err := actors.OpenSealer(b.keyset)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	deps := actors.Deps{
+		DB: db, Outbox: actors.NewOutbox(actors.OutboxConfig{DB: db, Log: b.Log}), Sealer: sealer, Log: b.Log,
+		Now: time.Now, NewID: func() string { return uuid.Must(uuid.NewV7()).String() },
+	}
+	created, err = auth.CreateAdmin(b.t.Context(), deps, b.config, subjects.RegisterRequest{Email: email, Password: goodPassword})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return created
+}
+
+func TestAnAdminSeesAndDisablesAccounts(t *testing.T) {
+	onBoth(t, func(t *testing.T, b *bench) {
+		admin := b.admin("root@example.com")
+		ada := b.signedUp("ada@example.com")
+		for i := range 3 {
+			b.register(fmt.Sprintf("user%d@example.com", i))
+		}
+		_, err := call(b, subjects.ListUsers, subjects.ListUsersRequest{}, ada.AccessToken)
+		refused(t, err, subjects.CodeForbidden)
+		var found []string
+		req := subjects.ListUsersRequest{PageRequest: subjects.PageRequest{Limit: 2}}
+		for {
+			page := must(b, subjects.ListUsers, req, admin.AccessToken)
+			for _, u := range page.Items {
+				found = append(found, u.Email)
+			}
+			if req.Cursor = page.NextCursor; req.Cursor == "" {
+				break
+			}
+		}
+		want := []string{"user2@example.com", "user1@example.com", "user0@example.com", "ada@example.com", "root@example.com"}
+		if !slices.Equal(found, want) {
+			t.Errorf("the pages hold %v", found)
+		}
+		some := must(b, subjects.ListUsers, subjects.ListUsersRequest{Email: "USER_"}, admin.AccessToken)
+		if len(some.Items) != 0 {
+			t.Errorf("a prefix is taken for a pattern: %+v", some.Items)
+		}
+		yes, no := true, false
+		got := must(b, subjects.UpdateUser, subjects.UpdateUserRequest{UserID: ada.User.ID, Disabled: &yes}, admin.AccessToken)
+		if !got.Disabled {
+			t.Errorf("answered %+v", got)
+		}
+		_, err = call(b, subjects.GetUserProfile, subjects.Empty{}, ada.AccessToken)
+		refused(t, err, subjects.CodeUnauthenticated)
+		_, err = call(b, subjects.RefreshToken, subjects.RefreshTokenRequest{RefreshToken: ada.RefreshToken}, "")
+		refused(t, err, subjects.CodeUnauthenticated)
+		_, err = call(b, subjects.Login, subjects.LoginRequest{Email: "ada@example.com", Password: goodPassword}, "")
+		refused(t, err, subjects.CodeUnauthenticated)
+		must(b, subjects.UpdateUser, subjects.UpdateUserRequest{UserID: ada.User.ID, Disabled: &no}, admin.AccessToken)
+		b.login("ada@example.com")
+		if u := must(b, subjects.GetUser, subjects.GetUserRequest{UserID: ada.User.ID}, admin.AccessToken); u.Disabled {
+			t.Errorf("still disabled: %+v", u)
+		}
+		_, err = call(b, subjects.GetUser, subjects.GetUserRequest{UserID: actortest.User()}, admin.AccessToken)
+		refused(t, err, subjects.CodeNotFound)
+	})
+}
+
+func TestTheLastAdminStays(t *testing.T) {
+	onBoth(t, func(t *testing.T, b *bench) {
+		root := b.admin("root@example.com")
+		ada := b.signedUp("ada@example.com")
+		demote := func(by, who subjects.Session) error {
+			_, err := call(b, subjects.UpdateUser, subjects.UpdateUserRequest{UserID: who.User.ID, Roles: []string{"user"}}, by.AccessToken)
+			return err
+		}
+		refused(t, demote(root, root), subjects.CodeConflict)
+		must(b, subjects.UpdateUser, subjects.UpdateUserRequest{UserID: ada.User.ID, Roles: []string{"admin"}}, root.AccessToken)
+		ada = must(b, subjects.RefreshToken, subjects.RefreshTokenRequest{RefreshToken: ada.RefreshToken}, "")
+		if !slices.Equal(ada.User.Roles, []string{"user", "admin"}) {
+			t.Errorf("roles after the grant: %v", ada.User.Roles)
+		}
+		both := []subjects.Session{root, ada}
+		together(2, func(i int) error { return demote(both[i], both[1-i]) })
+		admins := 0
+		for _, email := range []string{"root@example.com", "ada@example.com"} {
+			if slices.Contains(b.login(email).User.Roles, "admin") {
+				admins++
+			}
+		}
+		if admins < 1 {
+			t.Errorf("two admins demoted each other, nobody is left")
+		}
+	})
+}
+
+func TestCreateAdminPromotesWhoIsThere(t *testing.T) {
+	b := once(t)
+	b.register("ada@example.com")
+	if err := b.actor.Stop(t); err != nil {
+		t.Fatal(err)
+	}
+	if b.createAdmin("ada@example.com") {
+		t.Errorf("a second account was opened")
+	}
+	b.actor = b.start()
+	if roles := b.login("ada@example.com").User.Roles; !slices.Contains(roles, "admin") {
+		t.Errorf("roles are %v", roles)
+	}
+}

@@ -1,0 +1,111 @@
+package auth_test
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/auth"
+	"github.com/weftmesh/weft/mesh"
+	"github.com/weftmesh/weft/subjects"
+)
+
+// rotateByCommand does what `weft auth rotate-keys` does.
+func (b *bench) rotateByCommand() (string, error) {
+	b.t.Helper()
+	db, err := actors.OpenDatabase(b.t.Context(), b.database, b.Log)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer db.Close()
+	return auth.RotateKeys(b.t.Context(), actors.Deps{
+		DB: db, Outbox: actors.NewOutbox(actors.OutboxConfig{DB: db, Log: b.Log}), Log: b.Log,
+		Now: b.Now, NewID: func() string { return uuid.Must(uuid.NewV7()).String() },
+	}, b.config)
+}
+
+// keyOf is the kid of a token.
+func keyOf(t *testing.T, token string) string {
+	t.Helper()
+	head, _, _ := strings.Cut(token, ".")
+	data, err := base64.RawURLEncoding.DecodeString(head)
+	var header struct{ Kid string }
+	if err == nil {
+		err = json.Unmarshal(data, &header)
+	}
+	if err != nil || header.Kid == "" {
+		t.Fatalf("the token's header is %s, %v", data, err)
+	}
+	return header.Kid
+}
+
+func TestAnOperatorRotatesTheKeys(t *testing.T) {
+	onBoth(t, func(t *testing.T, b *bench) {
+		session := b.signedUp("ada@example.com")
+		retired := keyOf(t, session.AccessToken)
+		now := b.Now()
+		lasting, err := b.made.SignWithCurrentKey(mesh.Claims{
+			Issuer: b.made.Issuer, Audience: b.made.Audience, Subject: session.User.ID, ClientID: "weft", ID: uuid.NewString(),
+			SessionID: uuid.NewString(), IssuedAt: now.Unix(), ExpiresAt: now.Add(24 * time.Hour).Unix(), AuthTime: now.Unix(),
+			Roles: []string{subjects.RoleUser},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := b.actor.Stop(t); err != nil {
+			t.Fatal(err)
+		}
+		current, err := b.rotateByCommand()
+		if err != nil || current == retired {
+			t.Fatalf("the command says %q, %v; before it was %q", current, err, retired)
+		}
+		_, err = b.rotateByCommand()
+		refused(t, err, subjects.CodeConflict)
+		b.actor = b.start()
+		elsewhere := b.verifier()
+		fresh := b.login("ada@example.com")
+		if got := keyOf(t, fresh.AccessToken); got != current {
+			t.Errorf("a new token is signed with %q, want %q", got, current)
+		}
+		for _, token := range []string{session.AccessToken, fresh.AccessToken, lasting} {
+			if _, err := elsewhere.Verify(t.Context(), token); err != nil {
+				t.Errorf("a token is refused after the rotation: %v", err)
+			}
+		}
+		if keys := must(b, subjects.JWKS, subjects.Empty{}, "").Keys; len(keys) != 3 {
+			t.Errorf("%d keys are published, want the next, the current and the retired one", len(keys))
+		}
+		b.clock.forward(2 * time.Hour)
+		eventually(t, "the retired key signs for nothing any more", func() bool {
+			_, err := elsewhere.Verify(t.Context(), lasting)
+			return subjects.CodeOf(err) == subjects.CodeUnauthenticated
+		})
+		for _, key := range must(b, subjects.JWKS, subjects.Empty{}, "").Keys {
+			if key.KeyID == retired {
+				t.Errorf("the retired key is published still")
+			}
+		}
+	}, func(c *auth.Config) { c.KeyReload = time.Second })
+}
+
+func TestARotationReachesARunningActor(t *testing.T) {
+	onPostgres(t, func(t *testing.T, b *bench) {
+		session := b.signedUp("ada@example.com")
+		current, err := b.rotateByCommand()
+		if err != nil {
+			t.Fatal(err)
+		}
+		latest := session
+		eventually(t, "tokens are signed with the new key", func() bool {
+			latest = must(b, subjects.RefreshToken, subjects.RefreshTokenRequest{RefreshToken: latest.RefreshToken}, "")
+			return keyOf(t, latest.AccessToken) == current
+		})
+		must(b, subjects.GetUserProfile, subjects.Empty{}, session.AccessToken)
+		must(b, subjects.GetUserProfile, subjects.Empty{}, latest.AccessToken)
+	}, func(c *auth.Config) { c.KeyReload = time.Second })
+}

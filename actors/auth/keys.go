@@ -1,0 +1,239 @@
+package auth
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/kv"
+	"github.com/weftmesh/weft/mesh"
+	"github.com/weftmesh/weft/subjects"
+)
+
+// The states of a signing key. It is published as next long before it signs, and as retired until the last
+// token that it signed has ended.
+const (
+	keyNext    = "next"
+	keyCurrent = "current"
+	keyRetired = "retired"
+)
+
+// retiredMargin is how much longer than an access token a retired key stays published.
+const retiredMargin = time.Hour
+
+// keyring signs access tokens. Its keys are rows, shared by every copy of the actor; the private halves are
+// sealed. A key is in the bucket auth_keys before anything is signed with it.
+type keyring struct {
+	db        *actors.DB
+	sealer    *actors.Sealer
+	published *kv.Bucket[subjects.SigningKey]
+	now       func() time.Time
+	newID     func() string
+	keep      time.Duration
+
+	mu      sync.RWMutex
+	keyID   string
+	private ed25519.PrivateKey
+	public  []subjects.SigningKey
+}
+
+// sign makes a token of claims with the current key.
+func (k *keyring) sign(claims mesh.Claims) (string, error) {
+	k.mu.RLock()
+	keyID, private := k.keyID, k.private
+	k.mu.RUnlock()
+	return mesh.SignToken(claims, keyID, private)
+}
+
+// set is the public keys, as RFC 7517 has them.
+func (k *keyring) set() subjects.JSONWebKeySet {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	set := subjects.JSONWebKeySet{Keys: make([]subjects.JSONWebKey, 0, len(k.public))}
+	for _, key := range k.public {
+		set.Keys = append(set.Keys, subjects.JSONWebKey{
+			KeyType: "OKP", Curve: "Ed25519", X: base64.RawURLEncoding.EncodeToString(key.Public), KeyID: key.KeyID,
+			Use: "sig", Algorithm: "EdDSA",
+		})
+	}
+	return set
+}
+
+// load makes what keys are missing, publishes all of them and signs with the current one from then on.
+func (k *keyring) load(ctx context.Context) error {
+	var rows []signingKeyRow
+	err := k.db.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error {
+		if err := k.dropRetired(ctx, tx); err != nil {
+			return err
+		}
+		var err error
+		if rows, err = signingKeys(ctx, tx); err != nil {
+			return err
+		}
+		for _, slot := range []string{keyCurrent, keyNext} {
+			if err := k.fill(ctx, tx, rows, slot); err != nil {
+				return err
+			}
+		}
+		rows, err = signingKeys(ctx, tx)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("reading signing keys: %w", err)
+	}
+	if err := k.publish(ctx, rows); err != nil {
+		return fmt.Errorf("publishing signing keys: %w", err)
+	}
+	return k.take(rows)
+}
+
+// fill makes a key for a slot that has none. Another copy that does the same at this moment wins or loses by the
+// slot's unique index.
+func (k *keyring) fill(ctx context.Context, tx actors.Tx, rows []signingKeyRow, slot string) error {
+	for _, row := range rows {
+		if row.state() == slot {
+			return nil
+		}
+	}
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return fmt.Errorf("making a signing key: %w", err)
+	}
+	now := k.now().UnixMilli()
+	row := signingKeyRow{KeyID: k.newID(), Slot: &slot, Public: public, CreatedAt: now}
+	if slot == keyCurrent {
+		row.CurrentAt = now
+	}
+	if row.Sealed, err = k.sealer.Seal(private.Seed(), keyContext(row.KeyID)); err != nil {
+		return err
+	}
+	return addSigningKey(ctx, tx, &row)
+}
+
+func keyContext(keyID string) []byte { return []byte("signing_keys/" + keyID) }
+
+func (k *keyring) dropRetired(ctx context.Context, tx actors.Tx) error {
+	return dropSigningKeys(ctx, tx, k.now().Add(-k.keep-retiredMargin).UnixMilli())
+}
+
+// publish brings the bucket to what the rows say.
+func (k *keyring) publish(ctx context.Context, rows []signingKeyRow) error {
+	keep := map[string]bool{}
+	for _, row := range rows {
+		keep[row.KeyID] = true
+		want := subjects.SigningKey{KeyID: row.KeyID, Public: row.Public, Status: row.state()}
+		have, err := k.published.Get(ctx, row.KeyID)
+		if err == nil && have.Value.Status == want.Status && bytes.Equal(have.Value.Public, want.Public) {
+			continue
+		}
+		if err != nil && !errors.Is(err, kv.ErrNotFound) {
+			return err
+		}
+		if _, err := k.published.Put(ctx, row.KeyID, want); err != nil {
+			return err
+		}
+	}
+	published, err := k.published.Keys(ctx, ">")
+	if err != nil {
+		return err
+	}
+	for _, keyID := range published {
+		if keep[keyID] {
+			continue
+		}
+		// Only what was retired goes: another copy may have added a key since the rows were read.
+		key, err := k.published.Get(ctx, keyID)
+		if err == nil && key.Value.Status == keyRetired {
+			err = k.published.DeleteRevision(ctx, keyID, key.Revision)
+		}
+		if err != nil && !errors.Is(err, kv.ErrNotFound) && !errors.Is(err, kv.ErrConflict) {
+			return err
+		}
+	}
+	return nil
+}
+
+func (k *keyring) take(rows []signingKeyRow) error {
+	public := make([]subjects.SigningKey, 0, len(rows))
+	var private ed25519.PrivateKey
+	var keyID string
+	for _, row := range rows {
+		public = append(public, subjects.SigningKey{KeyID: row.KeyID, Public: row.Public, Status: row.state()})
+		if row.state() != keyCurrent {
+			continue
+		}
+		seed, err := k.sealer.Open(row.Sealed, keyContext(row.KeyID))
+		if err != nil {
+			return fmt.Errorf("opening the signing key (is it another keyset than the one it was sealed with?): %w", err)
+		}
+		keyID, private = row.KeyID, ed25519.NewKeyFromSeed(seed)
+	}
+	if private == nil {
+		return errors.New("there is no current signing key")
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.keyID, k.private, k.public = keyID, private, public
+	return nil
+}
+
+// rotate retires the current key and lets the next one sign, unless another copy has done so since this one
+// looked. Tokens that the retired key signed stay good until they end.
+func (k *keyring) rotate(ctx context.Context) error {
+	k.mu.RLock()
+	current := k.keyID
+	k.mu.RUnlock()
+	err := k.db.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error {
+		return rotateSigningKeys(ctx, tx, current, k.now().UnixMilli())
+	})
+	if err != nil {
+		return fmt.Errorf("rotating signing keys: %w", err)
+	}
+	return k.load(ctx)
+}
+
+// due tells whether the current key is older than age.
+func (k *keyring) due(ctx context.Context, age time.Duration) (bool, error) {
+	rows, err := signingKeys(ctx, k.db.DB)
+	if err != nil {
+		return false, fmt.Errorf("reading signing keys: %w", err)
+	}
+	for _, row := range rows {
+		if row.state() == keyCurrent {
+			return age > 0 && k.now().Sub(time.UnixMilli(row.CurrentAt)) >= age, nil
+		}
+	}
+	return false, nil
+}
+
+// run follows what other copies do to the keys, and rotates them when they are due.
+func (k *keyring) run(ctx context.Context, every, age time.Duration) error {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		due, err := k.due(ctx, age)
+		if err != nil {
+			return err
+		}
+		if due {
+			err = k.rotate(ctx)
+		} else {
+			err = k.load(ctx)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}

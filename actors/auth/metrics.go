@@ -1,0 +1,101 @@
+package auth
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/weftmesh/weft/kv"
+	"github.com/weftmesh/weft/subjects"
+)
+
+// metrics are auth's own. auth_active_sessions counts the sessions of the whole mesh: copies of the actor show
+// the same number, so take the maximum and not the sum.
+type metrics struct {
+	registrations prometheus.Counter
+	logins        *prometheus.CounterVec
+	oauthLogins   *prometheus.CounterVec
+	validations   *prometheus.CounterVec
+}
+
+func newMetrics(
+	r prometheus.Registerer, sessions *kv.Map[sessionMark], p *passwords, now func() time.Time,
+) (*metrics, error) {
+	m := &metrics{
+		registrations: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "auth_registrations_total", Help: "Accounts opened.",
+		}),
+		logins: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "auth_logins_total", Help: "Sign-ins by result: success, mfa_required, failure, locked, busy, error.",
+		}, []string{"result"}),
+		oauthLogins: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "auth_oauth_logins_total",
+			Help: "Returns from providers by provider and result: success, mfa_required, failure, conflict, error.",
+		}, []string{"provider", "result"}),
+		validations: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "auth_token_validations_total", Help: "Calls of validate_token by result: valid, invalid, error.",
+		}, []string{"result"}),
+	}
+	active := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "auth_active_sessions", Help: "Live sessions of all copies of auth.",
+	}, func() float64 { return activeSessions(sessions, now()) })
+	hashes := prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "auth_password_hashes_total", Help: "Passwords hashed or compared.",
+	}, func() float64 { return float64(p.done.Load()) })
+	for _, c := range []prometheus.Collector{m.registrations, m.logins, m.oauthLogins, m.validations, active, hashes} {
+		if err := r.Register(c); err != nil {
+			return nil, fmt.Errorf("registering metrics: %w", err)
+		}
+	}
+	return m, nil
+}
+
+func activeSessions(sessions *kv.Map[sessionMark], now time.Time) float64 {
+	live := 0.
+	sessions.Range(func(s kv.Entry[sessionMark]) bool {
+		if now.Before(s.Value.ExpiresAt) {
+			live++
+		}
+		return true
+	})
+	return live
+}
+
+// oauthLogin counts a return from a configured provider by its outcome.
+func (m *metrics) oauthLogin(provider string, s subjects.Session, err error) {
+	result := "error"
+	switch subjects.CodeOf(err) {
+	case "":
+		result = "success"
+		if s.MFAToken != "" {
+			result = "mfa_required"
+		}
+	case subjects.CodeUnauthenticated, subjects.CodeInvalid, subjects.CodeForbidden:
+		result = "failure"
+	case subjects.CodeConflict:
+		result = "conflict"
+	}
+	m.oauthLogins.WithLabelValues(provider, result).Inc()
+}
+
+// login counts a sign-in by its outcome.
+func (m *metrics) login(s subjects.Session, err error) {
+	result := "error"
+	switch subjects.CodeOf(err) {
+	case "":
+		result = "success"
+		if s.MFAToken != "" {
+			result = "mfa_required"
+		}
+	case subjects.CodeUnauthenticated, subjects.CodeInvalid:
+		result = "failure"
+	case subjects.CodeRateLimited:
+		result = "busy"
+		if errors.Is(err, errLocked) {
+			result = "locked"
+		}
+	}
+	m.logins.WithLabelValues(result).Inc()
+}

@@ -1,0 +1,35 @@
+-- Times are Unix milliseconds.
+CREATE TABLE users (
+    id             TEXT    NOT NULL PRIMARY KEY,
+    email          TEXT    NOT NULL, -- normalised (rules.go)
+    email_verified BOOLEAN NOT NULL,
+    password_hash  TEXT    NOT NULL, -- empty: no password
+    first_name     TEXT    NOT NULL,
+    last_name      TEXT    NOT NULL,
+    avatar_url     TEXT    NOT NULL,
+    locale         TEXT    NOT NULL,
+    time_zone      TEXT    NOT NULL,
+    roles          TEXT    NOT NULL, -- separated by spaces
+    disabled       BOOLEAN NOT NULL,
+    epoch          INTEGER NOT NULL, -- grows when all of the account's sessions end
+    created_at     INTEGER NOT NULL,
+    updated_at     INTEGER NOT NULL
+);
+CREATE UNIQUE INDEX users_email ON users (email);
+
+-- Keys that access tokens are signed with (keys.go). A slot, current or next, has one key; retired ones have none.
+CREATE TABLE signing_keys (
+    kid        TEXT    NOT NULL PRIMARY KEY,
+    slot       TEXT    UNIQUE,
+    public     BLOB    NOT NULL,
+    sealed     BLOB    NOT NULL, -- the Ed25519 seed
+    created_at INTEGER NOT NULL,
+    current_at INTEGER NOT NULL, -- 0: not yet
+    retired_at INTEGER NOT NULL  -- 0: not yet
+);
+
+-- Random keys of the actor's own, made at the first start: the generated pepper, the MAC of refresh tokens.
+CREATE TABLE secrets (
+    name   TEXT NOT NULL PRIMARY KEY,
+    sealed BLOB NOT NULL
+);

@@ -1,0 +1,96 @@
+package auth
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"golang.org/x/oauth2"
+)
+
+// gitHub is GitHub, or a GitHub Enterprise Server: OAuth without OpenID. Its users are known by their numbers; their
+// names change hands.
+type gitHub struct {
+	client *http.Client
+	web    string
+	api    string
+}
+
+func newGitHub(c OAuthProvider, client *http.Client) *gitHub {
+	web := strings.TrimSuffix(c.Issuer, "/")
+	api := web + "/api/v3"
+	if web == kindIssuers[kindGitHub] {
+		api = "https://api.github.com"
+	}
+	return &gitHub{client: client, web: web, api: api}
+}
+
+func (g *gitHub) endpoints(context.Context) (endpoints, error) {
+	return endpoints{
+		Endpoint: oauth2.Endpoint{
+			AuthURL: g.web + "/login/oauth/authorize", TokenURL: g.web + "/login/oauth/access_token",
+			AuthStyle: oauth2.AuthStyleInParams,
+		},
+		issuer: g.web + "/login/oauth",
+	}, nil
+}
+
+// account reads the token's user, and the one of their addresses that is both primary and verified.
+func (g *gitHub) account(ctx context.Context, token *oauth2.Token, _ string) (account, error) {
+	var user struct {
+		ID     int64  `json:"id"`
+		Login  string `json:"login"`
+		Name   string `json:"name"`
+		Avatar string `json:"avatar_url"`
+	}
+	if err := g.get(ctx, "/user", token, &user); err != nil {
+		return account{}, err
+	}
+	var emails []struct {
+		Email    string `json:"email"`
+		Primary  bool   `json:"primary"`
+		Verified bool   `json:"verified"`
+	}
+	if err := g.get(ctx, "/user/emails", token, &emails); err != nil {
+		return account{}, err
+	}
+	who := account{Issuer: g.web + "/login/oauth", Name: user.Name, Picture: user.Avatar}
+	if user.ID > 0 {
+		who.Subject = strconv.FormatInt(user.ID, 10)
+	}
+	if who.Name == "" {
+		who.Name = user.Login
+	}
+	for _, e := range emails {
+		if e.Primary {
+			who.Email, who.Vouched = e.Email, e.Verified
+		}
+	}
+	return who, nil
+}
+
+func (g *gitHub) get(ctx context.Context, path string, token *oauth2.Token, into any) error {
+	doing := "reading " + path + " of GitHub"
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, g.api+path, nil)
+	if err != nil {
+		return fmt.Errorf("%s: %w", doing, err)
+	}
+	r.Header.Set("Authorization", "Bearer "+token.AccessToken)
+	r.Header.Set("Accept", "application/vnd.github+json")
+	r.Header.Set("X-GitHub-Api-Version", "2022-11-28")
+	answer, err := g.client.Do(r)
+	if err != nil {
+		return providerFault(doing, err)
+	}
+	defer func() { _ = answer.Body.Close() }()
+	if answer.StatusCode != http.StatusOK {
+		return providerFault(doing, fmt.Errorf("status %d", answer.StatusCode))
+	}
+	if err := json.NewDecoder(answer.Body).Decode(into); err != nil {
+		return providerFault(doing, err)
+	}
+	return nil
+}

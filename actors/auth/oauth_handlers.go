@@ -1,0 +1,172 @@
+package auth
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+
+	"golang.org/x/oauth2"
+
+	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/kv"
+	"github.com/weftmesh/weft/subjects"
+)
+
+func (a *Actor) initiateOAuth(ctx context.Context, req subjects.InitiateOAuthRequest) (subjects.OAuthStart, error) {
+	p, err := a.oauth.provider(req.Provider)
+	if err != nil {
+		return subjects.OAuthStart{}, err
+	}
+	return a.startOAuth(ctx, p, req.RedirectURI, req.CookieBinding, oauthState{})
+}
+
+// startOAuth makes a state and keeps what belongs to it. s says who links, if anybody does.
+func (a *Actor) startOAuth(ctx context.Context, p *provider, redirect, cookie string, s oauthState) (subjects.OAuthStart, error) {
+	none := subjects.OAuthStart{}
+	var err error
+	if s.RedirectURI, err = p.redirectURI(redirect); err != nil {
+		return none, err
+	}
+	state, binding := newSecret(), keepBinding(cookie)
+	s.Provider, s.Nonce, s.Verifier = p.id, newSecret(), oauth2.GenerateVerifier()
+	s.Binding = hashBinding(binding)
+	s.ExpiresAt = a.Now().UTC().Add(a.config.OAuth.StateTTL)
+	address, err := p.authorizationURL(ctx, state, s)
+	if err != nil {
+		return none, err
+	}
+	key := stateKey(state)
+	plain, err := json.Marshal(s)
+	if err != nil {
+		return none, fmt.Errorf("encoding a state: %w", err)
+	}
+	sealed, err := a.Sealer.Seal(plain, stateContext(key))
+	if err != nil {
+		return none, err
+	}
+	if _, err := a.oauth.states.Create(ctx, key, sealedState{sealed}, a.config.OAuth.StateTTL); err != nil {
+		return none, err
+	}
+	return subjects.OAuthStart{
+		AuthorizationURL: address, State: state, Binding: binding, ExpiresIn: int(a.config.OAuth.StateTTL.Seconds()),
+	}, nil
+}
+
+// completeOAuth signs in, or ends a linking, with what a provider sent the browser back with.
+func (a *Actor) completeOAuth(ctx context.Context, req subjects.CompleteOAuthRequest) (subjects.Session, error) {
+	p, err := a.oauth.provider(req.Provider)
+	if err != nil {
+		return subjects.Session{}, err
+	}
+	s, userID, err := a.comeBack(ctx, p, req)
+	a.metrics.oauthLogin(p.id, s, err)
+	if err != nil && subjects.CodeOf(err) != subjects.CodeInternal {
+		failed := entry{action: auditOAuth, outcome: auditFailure, userID: userID, detail: map[string]string{
+			"provider": p.id, "code": string(subjects.CodeOf(err)),
+		}}
+		noted := a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error { return a.audit(ctx, tx, failed) })
+		if noted != nil {
+			return subjects.Session{}, noted
+		}
+	}
+	return s, err
+}
+
+// comeBack also names the account that is concerned, as far as it is known when it fails.
+func (a *Actor) comeBack(ctx context.Context, p *provider, req subjects.CompleteOAuthRequest) (subjects.Session, string, error) {
+	none := subjects.Session{}
+	state, err := a.takeState(ctx, p, req)
+	if err != nil {
+		return none, "", err
+	}
+	if req.Error != "" || req.Code == "" {
+		return none, state.UserID, errAnswer(req.Error)
+	}
+	who, token, err := p.redeem(ctx, req.Code, state)
+	if err != nil {
+		return none, state.UserID, err
+	}
+	if state.links() {
+		u, err := a.endLinking(ctx, p, state, who, token)
+		if err != nil {
+			return none, state.UserID, err
+		}
+		s, err := a.startSession(ctx, u, byOAuth)
+		return s, u.ID, err
+	}
+	u, err := a.accountOf(ctx, p, who, token)
+	if err != nil {
+		return none, u.ID, err
+	}
+	if a.config.RequireVerifiedEmail && !u.EmailVerified {
+		return none, u.ID, subjects.Errorf(subjects.CodeForbidden, "verify the account's e-mail address first")
+	}
+	factor, err := totpOf(ctx, a.DB.DB, u.ID)
+	if err != nil {
+		return none, u.ID, err
+	}
+	if factor != nil && factor.Confirmed {
+		s, err := a.pendingSession(u)
+		return s, u.ID, err
+	}
+	s, err := a.startSession(ctx, u, byOAuth)
+	return s, u.ID, err
+}
+
+// byOAuth is the method of sessions that a provider's word opened.
+const byOAuth = "oauth"
+
+var errorWord = regexp.MustCompile(`^[a-z_]{1,64}$`)
+
+// errAnswer is what a provider said instead of a code; only a word of the registry's form is repeated.
+func errAnswer(word string) error {
+	switch {
+	case word == "":
+		return subjects.InvalidField("code", "is missing")
+	case errorWord.MatchString(word):
+		return subjects.Errorf(subjects.CodeUnauthenticated, "the provider did not sign you in: %s", word)
+	}
+	return subjects.Errorf(subjects.CodeUnauthenticated, "the provider did not sign you in")
+}
+
+// takeState finds the state that somebody came back with, and uses it up: of any number who come at once with the same
+// one, one gets it. It is not used up by who is not whom it was made for, nor by an answer of another issuer.
+func (a *Actor) takeState(ctx context.Context, p *provider, req subjects.CompleteOAuthRequest) (oauthState, error) {
+	key := stateKey(req.State)
+	found, err := a.oauth.states.Get(ctx, key)
+	if errors.Is(err, kv.ErrNotFound) {
+		return oauthState{}, errState()
+	}
+	if err != nil {
+		return oauthState{}, err
+	}
+	plain, err := a.Sealer.Open(found.Value.Sealed, stateContext(key))
+	if err != nil {
+		return oauthState{}, err
+	}
+	var s oauthState
+	if err := json.Unmarshal(plain, &s); err != nil {
+		return oauthState{}, fmt.Errorf("decoding a state: %w", err)
+	}
+	binding := req.Binding
+	if binding == "" {
+		binding = req.CookieBinding
+	}
+	if !s.admits(p.id, binding, a.Now()) {
+		return oauthState{}, errState()
+	}
+	e, err := p.vendor.endpoints(ctx)
+	if err != nil {
+		return oauthState{}, err
+	}
+	if e.issuerMismatch(req.Issuer) {
+		return oauthState{}, subjects.InvalidField("iss", "is not this provider's issuer")
+	}
+	err = a.oauth.states.DeleteRevision(ctx, key, found.Revision)
+	if errors.Is(err, kv.ErrConflict) {
+		return oauthState{}, errState()
+	}
+	return s, err
+}

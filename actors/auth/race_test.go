@@ -1,0 +1,197 @@
+package auth_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/weftmesh/weft/actors/auth"
+	"github.com/weftmesh/weft/subjects"
+)
+
+func TestParallelRegistersInMixedCaseMakeOneAccount(t *testing.T) {
+	onBoth(t, func(t *testing.T, b *bench) {
+		const n = 50
+		spelling := func(i int) string {
+			name := []byte("adalove@example.com")
+			for bit := range 7 {
+				if i>>bit&1 == 1 {
+					name[bit] -= 'a' - 'A'
+				}
+			}
+			return string(name)
+		}
+		errs := together(n, func(i int) error {
+			_, err := call(b, subjects.Register, subjects.RegisterRequest{
+				Email: spelling(i), Password: fmt.Sprintf("password of %02d, long", i),
+			}, "")
+			return err
+		})
+		for _, err := range errs {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		accounts := map[string]bool{}
+		for i := range n {
+			session, err := call(b, subjects.Login, subjects.LoginRequest{
+				Email: spelling(i), Password: fmt.Sprintf("password of %02d, long", i),
+			}, "")
+			if err == nil {
+				accounts[session.User.ID] = true
+			}
+		}
+		if got := b.metric("auth_registrations_total", ""); got != 1 || len(accounts) != 1 {
+			t.Errorf("%v accounts were opened, %d passwords sign in", got, len(accounts))
+		}
+	}, func(c *auth.Config) { c.LockoutFailures = 100 })
+}
+
+func TestParallelRefreshesHaveOneSuccessor(t *testing.T) {
+	b := once(t)
+	session := b.signedUp("ada@example.com")
+	successors := make([]string, 50)
+	errs := together(len(successors), func(i int) error {
+		got, err := call(b, subjects.RefreshToken, subjects.RefreshTokenRequest{RefreshToken: session.RefreshToken}, "")
+		successors[i] = got.RefreshToken
+		return err
+	})
+	for i, err := range errs {
+		if err != nil {
+			t.Fatalf("a refresh failed: %v", err)
+		}
+		if successors[i] != successors[0] || successors[i] == session.RefreshToken {
+			t.Fatalf("two successors: %s and %s", successors[0], successors[i])
+		}
+	}
+	must(b, subjects.RefreshToken, subjects.RefreshTokenRequest{RefreshToken: successors[0]}, "")
+}
+
+func TestParallelGuessesGetNoMoreTriesThanSerialOnes(t *testing.T) {
+	b := once(t)
+	b.register("ada@example.com")
+	for _, email := range []string{"ada@example.com", "nobody@example.com"} {
+		before := b.metric("auth_password_hashes_total", "")
+		errs := together(50, func(int) error { return b.from("203.0.113.7", email, "wrong wrong") })
+		compared := 0
+		for _, err := range errs {
+			if subjects.CodeOf(err) == subjects.CodeUnauthenticated {
+				compared++
+				continue
+			}
+			if e := refused(t, err, subjects.CodeRateLimited); e.RetryAfter < 29*time.Minute || e.RetryAfter > 30*time.Minute {
+				t.Errorf("%s: retry after %s", email, e.RetryAfter)
+			}
+		}
+		if hashes := b.metric("auth_password_hashes_total", "") - before; compared != 5 || hashes != 5 {
+			t.Errorf("%s: %d of 50 were compared, %v hashes computed, want 5", email, compared, hashes)
+		}
+	}
+}
+
+func TestParallelGoodLoginsAllGetIn(t *testing.T) {
+	b := once(t)
+	b.register("ada@example.com")
+	for _, err := range together(20, func(int) error { return b.from("203.0.113.7", "ada@example.com", goodPassword) }) {
+		if err != nil {
+			t.Fatalf("a good login was refused: %v", err)
+		}
+	}
+	eventually(t, "20 sessions are counted", func() bool { return b.metric("auth_active_sessions", "") == 20 })
+}
+
+func TestLockoutIsPerSourceAndEnds(t *testing.T) {
+	b := once(t)
+	b.register("ada@example.com")
+	guess := func(ip string) subjects.Code { return subjects.CodeOf(b.from(ip, "ada@example.com", "wrong wrong")) }
+	for i := range 5 {
+		if got := guess("2001:db8::1"); got != subjects.CodeUnauthenticated {
+			t.Fatalf("guess %d: %s", i+1, got)
+		}
+	}
+	if err := b.from("2001:db8::2", "Ada@Example.com", goodPassword); subjects.CodeOf(err) != subjects.CodeRateLimited {
+		t.Errorf("the same network is let in: %v", err)
+	}
+	if err := b.from("198.51.100.9", "ada@example.com", goodPassword); err != nil {
+		t.Errorf("another source is locked out: %v", err)
+	}
+	b.clock.forward(29 * time.Minute)
+	if got := guess("2001:db8::1"); got != subjects.CodeRateLimited {
+		t.Errorf("after 29 minutes: %s", got)
+	}
+	b.clock.forward(time.Minute)
+	if err := b.from("2001:db8::1", "ada@example.com", goodPassword); err != nil {
+		t.Errorf("trying while locked extended the lock: %v", err)
+	}
+	for i := range 5 {
+		if got := guess("2001:db8::1"); got != subjects.CodeUnauthenticated {
+			t.Fatalf("a success does not forgive, guess %d: %s", i+1, got)
+		}
+	}
+	if got := b.metric("auth_logins_total", "locked"); got != 2 {
+		t.Errorf("%v locked logins were counted, want 2", got)
+	}
+}
+
+func TestAFullPoolRefusesAndNothingElseSlowsDown(t *testing.T) {
+	b := once(t, func(c *auth.Config) { c.BcryptCost, c.HashWorkers, c.HashQueue, c.AccountFailures = 9, 1, 20, 100 })
+	token := b.signedUp("ada@example.com").AccessToken
+	done := make(chan []error, 1)
+	go func() {
+		done <- together(60, func(i int) error { return b.from(fmt.Sprintf("203.0.113.%d", i), "ada@example.com", goodPassword) })
+	}()
+	eventually(t, "a login is refused", func() bool { return b.metric("auth_logins_total", "busy") > 0 })
+	must(b, subjects.GetUserProfile, subjects.Empty{}, token)
+	select {
+	case <-done:
+		t.Fatal("a profile waited for the logins before it")
+	default:
+	}
+	in, out := 0, 0
+	for _, err := range <-done {
+		if err == nil {
+			in++
+			continue
+		}
+		out++
+		if e := refused(t, err, subjects.CodeRateLimited); e.RetryAfter < time.Second || strings.Contains(e.Detail, "failed") {
+			t.Errorf("refused with %+v", e)
+		}
+	}
+	if in < 2 || out < 1 {
+		t.Errorf("%d got in, %d were refused", in, out)
+	}
+	if err := b.from("203.0.113.0", "ada@example.com", goodPassword); err != nil {
+		t.Errorf("a refusal counts as a failure: %v", err)
+	}
+}
+
+func TestStrangersThrottleTheAccountAndNotItsDevices(t *testing.T) {
+	b := once(t, func(c *auth.Config) { c.AccountFailures = 8 })
+	device := b.signedUp("ada@example.com").DeviceToken
+	eve := b.signedUp("eve@example.com").DeviceToken
+	compared := 0
+	for _, err := range together(40, func(i int) error {
+		return b.from(fmt.Sprintf("203.0.113.%d", i), "ada@example.com", "wrong wrong")
+	}) {
+		if subjects.CodeOf(err) == subjects.CodeUnauthenticated {
+			compared++
+		}
+	}
+	if compared != 8 {
+		t.Errorf("%d guesses from 40 places were compared, want 8", compared)
+	}
+	for token, want := range map[string]subjects.Code{
+		device: "", "": subjects.CodeRateLimited, eve: subjects.CodeRateLimited, device[1:] + "A": subjects.CodeRateLimited,
+	} {
+		_, err := call(b, subjects.Login, subjects.LoginRequest{
+			Email: "ada@example.com", Password: goodPassword, DeviceToken: token,
+		}, "")
+		if subjects.CodeOf(err) != want {
+			t.Errorf("device %.8s: got %v, want %q", token, err, want)
+		}
+	}
+	b.clock.forward(30 * time.Minute)
+	b.login("ada@example.com")
+}

@@ -1,0 +1,174 @@
+package auth
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+func TestPolicy(t *testing.T) {
+	t.Parallel()
+	p, err := newPolicy(8, 256, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ada := user{Email: "test@example.com", FirstName: "Ada Maria", LastName: "Lovelace"}
+	for password, good := range map[string]bool{
+		"Test123!@#":                   true, // the owner's own
+		"correct horse battery staple": true,
+		"xk7Rw2pQ":                     true,
+		"ünïcödé ist schön":            true,
+		"        x        ":            true,
+		"lovelace and the engine":      true,
+		"correcthorsebatterystaple":    false,
+		"password":                     false,
+		"PASSWORD":                     false,
+		"Password123!":                 false,
+		"P@$$w0rd2024":                 false,
+		"2024password":                 false,
+		"Summer2025!":                  false,
+		"letmein12345":                 false,
+		"qwertyuiop":                   false,
+		"poiuytrewq":                   false,
+		"87654321":                     false,
+		"aaaaaaaaaaaa":                 false,
+		"abcabcabcabc":                 false,
+		"1qaz2wsx3edc":                 false,
+		"test@example.com":             false,
+		"adamaria1":                    false,
+		"ecalevol1":                    true,
+		"Lovelace1815":                 false,
+		"weftweft!":                    false,
+		"short 7":                      false,
+	} {
+		if err := p.check(password, ada); (err == nil) != good {
+			t.Errorf("%q: %v", password, err)
+		}
+	}
+}
+
+func TestNormalEmail(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		" Ada@Example.COM ":                "ada@example.com",
+		"u\u0308ber@example.com":           "über@example.com",
+		"a+b@example.com":                  "a+b@example.com",
+		"Ada <ada@example.com>":            "",
+		`"ada lovelace"@example.com`:       "",
+		"ada@example.com, eve@evil.com":    "",
+		"ada@exam\nple.com":                "",
+		strings.Repeat("a", 250) + "@x.de": "",
+		"":                                 "",
+	} {
+		got, err := normalEmail(in)
+		if got != want || (err == nil) != (want != "") {
+			t.Errorf("%q: got %q, %v", in, got, err)
+		}
+	}
+}
+
+func FuzzNormalEmailIsStable(f *testing.F) {
+	f.Add("Ada@Example.com")
+	f.Add("İ@x.tr")
+	f.Fuzz(func(t *testing.T, s string) {
+		once, err := normalEmail(s)
+		if err != nil {
+			return
+		}
+		if twice, err := normalEmail(once); err != nil || twice != once {
+			t.Errorf("%q became %q, then %q, %v", s, once, twice, err)
+		}
+	})
+}
+
+func FuzzARefreshTokenIsOneThatWasMade(f *testing.F) {
+	key := []byte("key")
+	good, err := newRefreshToken(key, uuid.NewString(), uuid.NewString())
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(good.text)
+	f.Add(good.text + "=")
+	f.Add(good.text[:50] + "\n" + good.text[50:])
+	f.Fuzz(func(t *testing.T, text string) {
+		if got, ok := parseRefreshToken(key, text); ok != (text == good.text) || ok && got != good {
+			t.Errorf("%q: %v, %+v", text, ok, got)
+		}
+	})
+}
+
+func TestLockoutRule(t *testing.T) {
+	t.Parallel()
+	rule := lockout{failures: 3, length: 10 * time.Minute}
+	now := time.Unix(1_000_000, 0)
+	var a attempts
+	admit := func(id string, want verdict) {
+		t.Helper()
+		next, got := rule.admit(a, id, now)
+		if got != want {
+			t.Fatalf("%s: verdict %d, want %d (%+v)", id, got, want, a)
+		}
+		if got == admitted {
+			a = next
+		}
+	}
+	for i := range 3 {
+		admit(fmt.Sprint(i), admitted)
+	}
+	admit("more", busy)
+	a = rule.abandon(a, "2")
+	admit("again", admitted)
+	a = rule.settle(a, "0", false, now)
+	if a.Failures != 0 || len(a.Pending) != 2 {
+		t.Errorf("after a success: %+v", a)
+	}
+	now = now.Add(pendingFor + time.Second)
+	admit("late", admitted)
+	if a.Failures != 2 {
+		t.Errorf("attempts of a dead process do not count: %+v", a)
+	}
+	a = rule.settle(a, "late", true, now)
+	until := a.LockedUntil
+	now = now.Add(10*time.Minute - time.Second)
+	admit("locked", locked)
+	if a.LockedUntil != until {
+		t.Errorf("trying moved the lock")
+	}
+	now = now.Add(time.Second)
+	admit("after", admitted)
+	if a.Failures != 0 {
+		t.Errorf("after the lock: %+v", a)
+	}
+}
+
+func TestSourceGroupsWhatOnePersonHas(t *testing.T) {
+	t.Parallel()
+	for ip, want := range map[string]string{
+		"203.0.113.7": "203.0.113.7", "::ffff:203.0.113.7": "203.0.113.7", "2001:db8:1:2:3::4": "2001:db8:1:2::/64",
+		"fe80::1%eth0": "fe80::/64", "": "", "unknown": "",
+	} {
+		if got := source(ip); got != want {
+			t.Errorf("%q: got %q, want %q", ip, got, want)
+		}
+	}
+}
+
+func TestConfigIsChecked(t *testing.T) {
+	t.Parallel()
+	if err := DefaultConfig().check(); err != nil {
+		t.Fatal(err)
+	}
+	for name, change := range map[string]func(*Config){
+		"bcrypt_cost": func(c *Config) { c.BcryptCost = 3 }, "password_min": func(c *Config) { c.PasswordMin = 7 },
+		"access_ttl": func(c *Config) { c.AccessTTL = 0 }, "lockout_failures": func(c *Config) { c.LockoutFailures = 0 },
+	} {
+		c := DefaultConfig()
+		change(&c)
+		if err := c.check(); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

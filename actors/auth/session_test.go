@@ -1,0 +1,164 @@
+package auth_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/weftmesh/weft/actors/actortest"
+	"github.com/weftmesh/weft/actors/auth"
+	"github.com/weftmesh/weft/kv"
+	"github.com/weftmesh/weft/mesh"
+	"github.com/weftmesh/weft/subjects"
+)
+
+// verifier is another process's check of tokens.
+func (b *bench) verifier() *mesh.Verifier {
+	b.t.Helper()
+	conn := b.Connect(b.t, "gateway")
+	presence, err := mesh.Join(b.t.Context(), conn, b.Log)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.t.Cleanup(func() { _ = presence.Close(context.Background()) })
+	v, err := mesh.NewVerifier(b.t.Context(), presence, actortest.Issuer, actortest.Audience, b.Now)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return v
+}
+
+func TestLogoutHoldsEverywhereAtOnce(t *testing.T) {
+	b := once(t)
+	session := b.signedUp("ada@example.com")
+	elsewhere := b.verifier()
+	if _, err := elsewhere.Verify(t.Context(), session.AccessToken); err != nil {
+		t.Fatalf("another process refuses a good token: %v", err)
+	}
+	must(b, subjects.Logout, subjects.LogoutRequest{}, session.AccessToken)
+	if _, err := elsewhere.Verify(t.Context(), session.AccessToken); subjects.CodeOf(err) != subjects.CodeUnauthenticated {
+		t.Errorf("after logout another process says %v", err)
+	}
+	_, err := call(b, subjects.GetUserProfile, subjects.Empty{}, session.AccessToken)
+	refused(t, err, subjects.CodeUnauthenticated)
+	_, err = call(b, subjects.RefreshToken, subjects.RefreshTokenRequest{RefreshToken: session.RefreshToken}, "")
+	refused(t, err, subjects.CodeUnauthenticated)
+	status := must(b, subjects.ValidateToken, subjects.ValidateTokenRequest{Token: session.AccessToken}, "")
+	if status.Active {
+		t.Errorf("a token of an ended session is active")
+	}
+	eventually(t, "no session is counted", func() bool { return b.metric("auth_active_sessions", "") == 0 })
+}
+
+func TestRefreshRotates(t *testing.T) {
+	b := once(t)
+	first := b.signedUp("ada@example.com")
+	refresh := func(token string) (subjects.Session, error) {
+		return call(b, subjects.RefreshToken, subjects.RefreshTokenRequest{RefreshToken: token}, "")
+	}
+	second, err := refresh(first.RefreshToken)
+	if err != nil || second.RefreshToken == first.RefreshToken || second.SessionID != first.SessionID || second.User.ID != first.User.ID {
+		t.Fatalf("the first refresh gives %+v, %v", second, err)
+	}
+	must(b, subjects.GetUserProfile, subjects.Empty{}, second.AccessToken)
+	b.clock.forward(9 * time.Second)
+	again, err := refresh(first.RefreshToken)
+	if err != nil || again.RefreshToken != second.RefreshToken {
+		t.Fatalf("within the grace: %+v, %v", again, err)
+	}
+	third, err := refresh(second.RefreshToken)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.clock.forward(10 * time.Second)
+	_, err = refresh(second.RefreshToken)
+	refused(t, err, subjects.CodeUnauthenticated)
+	_, err = refresh(third.RefreshToken)
+	refused(t, err, subjects.CodeUnauthenticated)
+	_, err = call(b, subjects.GetUserProfile, subjects.Empty{}, third.AccessToken)
+	refused(t, err, subjects.CodeUnauthenticated)
+	b.audited(t, first.User.ID, "token_reuse")
+}
+
+func TestAForgedRefreshTokenEndsNothing(t *testing.T) {
+	b := once(t)
+	session := b.signedUp("ada@example.com")
+	forged := []byte(session.RefreshToken)
+	forged[60] ^= 1
+	for _, token := range []string{string(forged), "wrt_", "x", "wrt_" + session.RefreshToken} {
+		_, err := call(b, subjects.RefreshToken, subjects.RefreshTokenRequest{RefreshToken: token}, "")
+		refused(t, err, subjects.CodeUnauthenticated)
+	}
+	must(b, subjects.RefreshToken, subjects.RefreshTokenRequest{RefreshToken: session.RefreshToken}, "")
+}
+
+func TestASessionEndsAfterItsTime(t *testing.T) {
+	b := once(t, func(c *auth.Config) { c.SessionTTL = time.Hour })
+	session := b.signedUp("ada@example.com")
+	b.clock.forward(50 * time.Minute)
+	late := must(b, subjects.RefreshToken, subjects.RefreshTokenRequest{RefreshToken: session.RefreshToken}, "")
+	if late.ExpiresIn > 600 {
+		t.Errorf("an access token outlives its session: %d s", late.ExpiresIn)
+	}
+	b.clock.forward(10 * time.Minute)
+	_, err := call(b, subjects.RefreshToken, subjects.RefreshTokenRequest{RefreshToken: late.RefreshToken}, "")
+	refused(t, err, subjects.CodeUnauthenticated)
+	if got := b.metric("auth_active_sessions", ""); got != 0 {
+		t.Errorf("%v sessions are counted after the end", got)
+	}
+}
+
+func TestSessionsAreListedAndRevoked(t *testing.T) {
+	b := once(t, func(c *auth.Config) { c.SessionsPerUser = 4 })
+	first := b.signedUp("ada@example.com")
+	if err := b.from("203.0.113.7", "ada@example.com", goodPassword); err != nil {
+		t.Fatal(err)
+	}
+	eve := b.signedUp("eve@example.com")
+	list := must(b, subjects.ListSessions, subjects.ListSessionsRequest{}, first.AccessToken).Items
+	if len(list) != 2 || list[0].IP != "203.0.113.7" || list[0].Device != "a browser" || list[0].Current || !list[1].Current {
+		t.Fatalf("the list is %+v", list)
+	}
+	page := must(b, subjects.ListSessions, subjects.ListSessionsRequest{PageRequest: subjects.PageRequest{Limit: 1}}, first.AccessToken)
+	rest := must(b, subjects.ListSessions, subjects.ListSessionsRequest{
+		PageRequest: subjects.PageRequest{Limit: 1, Cursor: page.NextCursor},
+	}, first.AccessToken)
+	if len(page.Items) != 1 || len(rest.Items) != 1 || page.Items[0] != list[0] || rest.Items[0] != list[1] || rest.NextCursor != "" {
+		t.Errorf("pages are %+v and %+v", page, rest)
+	}
+	_, err := call(b, subjects.RevokeSession, subjects.RevokeSessionRequest{SessionID: list[1].SessionID}, eve.AccessToken)
+	refused(t, err, subjects.CodeNotFound)
+	must(b, subjects.RevokeSession, subjects.RevokeSessionRequest{SessionID: list[0].SessionID}, first.AccessToken)
+	_, err = call(b, subjects.RevokeSession, subjects.RevokeSessionRequest{SessionID: uuid.NewString()}, first.AccessToken)
+	refused(t, err, subjects.CodeNotFound)
+	for range 4 {
+		b.login("ada@example.com")
+	}
+	_, err = call(b, subjects.GetUserProfile, subjects.Empty{}, first.AccessToken)
+	refused(t, err, subjects.CodeUnauthenticated)
+	last := b.login("ada@example.com")
+	must(b, subjects.Logout, subjects.LogoutRequest{All: true}, last.AccessToken)
+	must(b, subjects.GetUserProfile, subjects.Empty{}, eve.AccessToken)
+	sessions, err := kv.Open[struct{}](t.Context(), b.Conn(t, "auth").JS, kv.AuthSessions)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if keys, err := sessions.Keys(t.Context(), kv.EncodeKey(last.User.ID)+".>"); err != nil || len(keys) != 0 {
+		t.Errorf("after logging out everywhere there are %v, %v", keys, err)
+	}
+}
+
+// audited waits for a security event about a user.
+func (b *bench) audited(t testing.TB, userID, action string) {
+	t.Helper()
+	stream, err := b.Conn(t, "auth").JS.Stream(t.Context(), subjects.Audit.Name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, action+" is in the audit stream", func() bool {
+		msg, err := stream.GetLastMsgForSubject(t.Context(), subjects.AuditSubject("auth", userID))
+		return err == nil && containsAction(msg.Data, action)
+	})
+}

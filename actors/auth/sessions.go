@@ -1,0 +1,289 @@
+package auth
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/kv"
+	"github.com/weftmesh/weft/mesh"
+	"github.com/weftmesh/weft/subjects"
+)
+
+// Why a session ended.
+const (
+	endLogout   = "logout"
+	endRevoked  = "revoked"
+	endTooMany  = "too_many"
+	endReuse    = "token_reuse"
+	endMFA      = "mfa_changed"
+	endDisabled = "disabled"
+	endPassword = "password_changed"
+)
+
+// revokedMargin is how much longer than an access token its session's revocation is kept: clocks differ.
+const revokedMargin = 30 * time.Second
+
+func sessionKey(userID, sessionID string) string { return kv.EncodeKey(userID, sessionID) }
+
+func sessionContext(sessionID string) []byte { return []byte("auth_sessions/" + sessionID) }
+
+// startSession signs an account in. What grants is written last: first the record that it happens, then the
+// session. An account whose sessions were all ended in between gets none.
+func (a *Actor) startSession(ctx context.Context, u user, method string) (subjects.Session, error) {
+	now := a.Now().UTC()
+	origin := actors.CallerFrom(ctx).Origin
+	s := session{
+		ID: a.NewID(), UserID: u.ID, Method: method, Device: bounded(origin.UserAgent), IP: origin.IP,
+		CreatedAt: now, RefreshedAt: now, ExpiresAt: now.Add(a.config.SessionTTL), Epoch: u.Epoch,
+	}
+	token, err := newRefreshToken(a.refreshKey, s.UserID, s.ID)
+	if err != nil {
+		return subjects.Session{}, fmt.Errorf("making a refresh token: %w", err)
+	}
+	s.Current = token.hash()
+	device := a.newDevice(u.Email)
+	s.DeviceSum = a.clientOf(ctx, device).device
+	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error {
+		if err := a.audit(ctx, tx, entry{action: auditLogin, outcome: auditSuccess, userID: u.ID, sessionID: s.ID}); err != nil {
+			return err
+		}
+		return tell(ctx, a, tx, subjects.SessionStartedEvent, u.ID, subjects.SessionStarted{SessionID: s.ID, Method: method})
+	})
+	if err != nil {
+		return subjects.Session{}, err
+	}
+	if err := a.trimSessions(ctx, u.ID); err != nil {
+		return subjects.Session{}, err
+	}
+	key := sessionKey(u.ID, s.ID)
+	if _, err := a.sessions.Create(ctx, key, s, a.config.SessionTTL); err != nil {
+		return subjects.Session{}, err
+	}
+	fresh, err := userByID(ctx, a.DB.DB, u.ID)
+	if err == nil && (fresh.Epoch != u.Epoch || fresh.Disabled) {
+		err = errSignIn()
+	}
+	if err != nil {
+		return subjects.Session{}, errors.Join(err, a.sessions.Delete(ctx, key))
+	}
+	answer, err := a.issue(fresh, s, token.text, now)
+	answer.DeviceToken = device
+	return answer, err
+}
+
+// issue makes the answer of a sign-in or refresh. The access token ends no later than its session.
+func (a *Actor) issue(u user, s session, refresh string, now time.Time) (subjects.Session, error) {
+	expires := now.Add(a.config.AccessTTL)
+	if s.ExpiresAt.Before(expires) {
+		expires = s.ExpiresAt
+	}
+	access, err := a.keys.sign(mesh.Claims{
+		Issuer: a.Issuer, Audience: a.Audience, Subject: u.ID, ClientID: a.config.ClientID, ID: a.NewID(),
+		SessionID: s.ID, IssuedAt: now.Unix(), ExpiresAt: expires.Unix(), AuthTime: s.CreatedAt.Unix(), Roles: u.Roles,
+	})
+	if err != nil {
+		return subjects.Session{}, err
+	}
+	return subjects.Session{
+		AccessToken: access, RefreshToken: refresh, TokenType: "Bearer",
+		ExpiresIn: int(expires.Unix() - now.Unix()), SessionID: s.ID, User: u.profile(),
+	}, nil
+}
+
+// trimSessions ends the oldest sessions of a user who is about to have too many.
+func (a *Actor) trimSessions(ctx context.Context, userID string) error {
+	keys, err := a.sessions.Keys(ctx, kv.EncodeKey(userID)+".>")
+	if err != nil || len(keys) < a.config.SessionsPerUser {
+		return err
+	}
+	list, err := a.readSessions(ctx, keys)
+	if err != nil || len(list) < a.config.SessionsPerUser {
+		return err
+	}
+	surplus := list[a.config.SessionsPerUser-1:]
+	return a.endSessions(ctx, userID, endTooMany, surplus...)
+}
+
+// userSessions lists a user's live sessions, the newest first.
+func (a *Actor) userSessions(ctx context.Context, userID string) ([]session, error) {
+	keys, err := a.sessions.Keys(ctx, kv.EncodeKey(userID)+".>")
+	if err != nil {
+		return nil, err
+	}
+	return a.readSessions(ctx, keys)
+}
+
+func (a *Actor) readSessions(ctx context.Context, keys []string) ([]session, error) {
+	now := a.Now()
+	list := make([]session, 0, len(keys))
+	for _, key := range keys {
+		found, err := a.sessions.Get(ctx, key)
+		if errors.Is(err, kv.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if now.Before(found.Value.ExpiresAt) {
+			list = append(list, found.Value)
+		}
+	}
+	slices.SortFunc(list, func(a, b session) int {
+		return cmp.Or(b.CreatedAt.Compare(a.CreatedAt), cmp.Compare(b.ID, a.ID))
+	})
+	return list, nil
+}
+
+// rotation is what a refresh came to.
+type rotation struct {
+	session session
+	refresh string
+	verdict refreshVerdict
+}
+
+// rotate exchanges a genuine refresh token by one compare-and-set on its session: of any number of parallel
+// exchanges one wins, and the others find its successor. CodeUnauthenticated where the session has ended.
+func (a *Actor) rotate(ctx context.Context, token refreshToken, by client, epoch int64, now time.Time) (rotation, error) {
+	key := sessionKey(token.userID, token.sessionID)
+	for {
+		found, err := a.sessions.Get(ctx, key)
+		dead := err == nil && (!now.Before(found.Value.ExpiresAt) || found.Value.Epoch < epoch)
+		if errors.Is(err, kv.ErrNotFound) || dead {
+			return rotation{}, errRefresh()
+		}
+		if err != nil {
+			return rotation{}, err
+		}
+		s := found.Value
+		verdict := s.judge(token.hash(), by, now, a.config.RefreshGrace)
+		if verdict == reusedToken {
+			return rotation{session: s, verdict: verdict}, nil
+		}
+		if verdict == repeatToken {
+			refresh, err := a.Sealer.Open(s.Successor, sessionContext(s.ID))
+			return rotation{session: s, refresh: string(refresh), verdict: verdict}, err
+		}
+		next, err := a.succeed(&s, by, now)
+		if err != nil {
+			return rotation{}, err
+		}
+		_, err = a.sessions.UpdateTTL(ctx, key, s, found.Revision, s.ExpiresAt.Sub(now))
+		if errors.Is(err, kv.ErrConflict) {
+			// A later look at the clock must not find the winner's rotation to lie in the future.
+			now = a.Now().UTC()
+			continue
+		}
+		return rotation{session: s, refresh: next, verdict: verdict}, err
+	}
+}
+
+// succeed gives a session its next refresh token.
+func (a *Actor) succeed(s *session, by client, now time.Time) (string, error) {
+	next, err := newRefreshToken(a.refreshKey, s.UserID, s.ID)
+	if err != nil {
+		return "", fmt.Errorf("making a refresh token: %w", err)
+	}
+	s.Previous, s.Current, s.RefreshedAt, s.RefreshedBy = s.Current, next.hash(), now, by.place
+	s.Successor, err = a.Sealer.Seal([]byte(next.text), sessionContext(s.ID))
+	return next.text, err
+}
+
+// endSessions ends sessions of a user: their refresh tokens at once, their access tokens at every process
+// before it returns. Only then is it told, in a step of its own: a crash on the way leaves less allowed,
+// never more.
+func (a *Actor) endSessions(ctx context.Context, userID, reason string, ended ...session) error {
+	if len(ended) == 0 {
+		return nil
+	}
+	ids := make([]string, 0, len(ended))
+	for _, s := range ended {
+		if err := a.sessions.Delete(ctx, sessionKey(userID, s.ID)); err != nil {
+			return err
+		}
+		ids = append(ids, s.ID)
+	}
+	if err := a.revokeIDs(ctx, userID, ids...); err != nil {
+		return err
+	}
+	_, err := actors.Step(ctx, a.DB, "ended/"+ids[0], func(ctx context.Context, tx actors.Tx) (struct{}, error) {
+		return struct{}{}, a.tellEnded(ctx, tx, userID, reason, ids)
+	})
+	return err
+}
+
+func (a *Actor) tellEnded(ctx context.Context, tx actors.Tx, userID, reason string, ids []string) error {
+	for _, id := range ids {
+		e := entry{
+			action: auditSessionEnd, outcome: auditSuccess, userID: userID, sessionID: id,
+			detail: map[string]string{"reason": reason},
+		}
+		if err := a.audit(ctx, tx, e); err != nil {
+			return err
+		}
+		told := subjects.SessionEnded{SessionID: id, Reason: reason}
+		if err := tell(ctx, a, tx, subjects.SessionEndedEvent, userID, told); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// revokeIDs has every process refuse the access tokens of sessions, or of API keys, before it returns.
+func (a *Actor) revokeIDs(ctx context.Context, userID string, ids ...string) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	var last uint64
+	revoked := subjects.RevokedSession{UserID: userID, RevokedAt: a.Now().UTC()}
+	for _, id := range ids {
+		revision, err := a.revoked.PutTTL(ctx, id, revoked, a.config.AccessTTL+revokedMargin)
+		if err != nil {
+			return err
+		}
+		last = max(last, revision)
+	}
+	return mesh.SyncGuards(ctx, a.Conn, mesh.Sync{Kind: mesh.SyncSessions, Revision: last})
+}
+
+// endAllSessions ends a user's sessions but for one.
+func (a *Actor) endAllSessions(ctx context.Context, userID, keep, reason string) error {
+	list, err := a.userSessions(ctx, userID)
+	if err != nil {
+		return err
+	}
+	list = slices.DeleteFunc(list, func(s session) bool { return s.ID == keep })
+	return a.endSessions(ctx, userID, reason, list...)
+}
+
+// carryOver lets a session live on in the account's next epoch.
+func (a *Actor) carryOver(ctx context.Context, u user, sessionID string) error {
+	key := sessionKey(u.ID, sessionID)
+	for {
+		found, err := a.sessions.Get(ctx, key)
+		if errors.Is(err, kv.ErrNotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		s := found.Value
+		s.Epoch = u.Epoch + 1
+		_, err = a.sessions.UpdateTTL(ctx, key, s, found.Revision, max(time.Second, s.ExpiresAt.Sub(a.Now())))
+		if !errors.Is(err, kv.ErrConflict) {
+			return err
+		}
+	}
+}
+
+func errSignIn() error {
+	return subjects.Errorf(subjects.CodeUnauthenticated, "the e-mail address or the password is wrong")
+}
+
+func errRefresh() error {
+	return subjects.Errorf(subjects.CodeUnauthenticated, "the refresh token is not valid")
+}
