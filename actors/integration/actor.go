@@ -1,0 +1,93 @@
+// Package integration is the actor that talks to providers on users' behalf.
+//
+// It owns the subjects weft.v1.integration.*, the tables connections and calls, and the events
+// integration.connected, .disconnected and .needs_reauth. What a provider can do stands in its manifest
+// (folders manifest and providers); how a call leaves the house is egress's.
+//
+// Its promises: a credential is in a request to this actor, sealed in the table connections, and in a request to its
+// provider, and nowhere else; no call starts without the user's consent to integrations.execute at that moment, and
+// none after its revocation has returned; a call that must not run twice is repeated only where the provider cannot
+// have acted. It refuses addresses that are not public, unless the operator allows them.
+package integration
+
+import (
+	"context"
+	"embed"
+	"fmt"
+	"math/rand/v2"
+
+	"go.uber.org/zap"
+
+	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/egress"
+	"github.com/weftmesh/weft/actors/integration/manifest"
+	"github.com/weftmesh/weft/actors/integration/providers"
+	"github.com/weftmesh/weft/subjects"
+)
+
+// Migrations are the actor's tables.
+//
+//go:embed migrations/*.sql
+var Migrations embed.FS
+
+// Actor talks to providers.
+type Actor struct {
+	actors.Deps
+	config    Config
+	providers map[string]*manifest.Provider
+	client    *egress.Client
+	breakers  *egress.Breakers
+	calls     *callLog
+	metrics   metrics
+	jitter    func() float64
+}
+
+// New makes the actor. A faulty manifest costs its own provider and a line in the log.
+func New(d actors.Deps, c Config) (*Actor, error) {
+	known, faults, err := manifest.LoadFS(providers.FS)
+	if err != nil {
+		return nil, err
+	}
+	for file, fault := range faults {
+		d.Log.Error("a provider is left out", zap.String("file", file), zap.Error(fault))
+	}
+	if err := c.check(func(id string) bool { return known[id] != nil }); err != nil {
+		return nil, err
+	}
+	client, err := egress.New(egress.Options{
+		Allow: d.EgressAllow, AllowHTTP: d.EgressAllowHTTP, MaxBody: c.MaxResponse, Timeout: c.Timeout, UserAgent: "weft/" + d.Version,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("making the client: %w", err)
+	}
+	a := &Actor{Deps: d, config: c, providers: known, client: client, jitter: rand.Float64}
+	a.breakers = egress.NewBreakers(egress.BreakerOptions{
+		HalfOpen: uint32(c.Breaker.HalfOpen), Failures: uint32(c.Breaker.Failures), Open: c.Breaker.Open,
+	})
+	a.calls = newCallLog(func(ctx context.Context, rows []callRow) error {
+		return d.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error { return insertCalls(ctx, tx, rows) })
+	})
+	a.metrics = newMetrics(d.Metrics, a.breakerStates)
+	return a, nil
+}
+
+// Service is the actor as the runtime runs it.
+func (a *Actor) Service() actors.Service {
+	return actors.Service{
+		Name: "integration",
+		Bindings: []actors.Binding{
+			actors.Bind(subjects.ListProviders, a.listProviders),
+			actors.Bind(subjects.GetProvider, a.getProvider),
+			actors.Bind(subjects.GetProviderStatus, a.providerStatus),
+			actors.Bind(subjects.ConnectIntegration, a.connect),
+			actors.Bind(subjects.GetUserIntegrations, a.listConnections),
+			actors.Bind(subjects.GetIntegration, a.getConnection),
+			actors.Bind(subjects.UpdateIntegration, a.updateConnection),
+			actors.Bind(subjects.DisconnectIntegration, a.disconnect),
+			actors.Bind(subjects.ExecuteAction, a.execute),
+			actors.Bind(subjects.ProxyCall, a.proxy),
+			actors.Bind(subjects.ListCalls, a.listCalls),
+		},
+		Background: map[string]func(context.Context) error{"call_log": a.calls.run, "call_sweep": a.sweepCalls},
+	}
+}

@@ -1,0 +1,119 @@
+package integration
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/url"
+	"slices"
+	"time"
+
+	"github.com/weftmesh/weft/actors/egress"
+)
+
+// Config are the actor's settings.
+type Config struct {
+	// Timeout bounds one attempt of a call where neither its manifest nor Providers says.
+	Timeout time.Duration `koanf:"timeout"`
+	// MaxResponse bounds a provider's answer, in bytes.
+	MaxResponse int64 `koanf:"max_response"`
+	// MaxConnections is how many connections a user may have.
+	MaxConnections int `koanf:"max_connections"`
+	// Retry is how patiently a call is repeated.
+	Retry RetryConfig `koanf:"retry"`
+	// Breaker is when a provider's host is left alone.
+	Breaker BreakerConfig `koanf:"breaker"`
+	// Calls is how long the log of calls is kept.
+	Calls CallsConfig `koanf:"calls"`
+	// Providers are settings by provider's id; they come before the manifest's.
+	Providers map[string]ProviderConfig `koanf:"providers"`
+}
+
+// ProviderConfig are the settings of one provider. A zero field leaves it to the manifest.
+type ProviderConfig struct {
+	// BaseURL stands in for the provider's: a sandbox or a mock.
+	BaseURL string `koanf:"base_url"`
+	// Timeout bounds one attempt.
+	Timeout time.Duration `koanf:"timeout"`
+	// Attempts counts the first one.
+	Attempts int `koanf:"attempts"`
+	// Backoff is the wait before the second attempt.
+	Backoff time.Duration `koanf:"backoff"`
+}
+
+// RetryConfig is how patiently a call is repeated where its manifest does not say.
+type RetryConfig struct {
+	// Attempts counts the first one.
+	Attempts int `koanf:"attempts"`
+	// Backoff is the wait before the second attempt, doubled for each further one up to MaxBackoff.
+	Backoff    time.Duration `koanf:"backoff"`
+	MaxBackoff time.Duration `koanf:"max_backoff"`
+	// MaxRetryAfter is the longest wait that a provider may ask for and be waited for; a longer one is handed to
+	// the caller.
+	MaxRetryAfter time.Duration `koanf:"max_retry_after"`
+}
+
+// BreakerConfig is when a provider's host is left alone.
+type BreakerConfig struct {
+	// Failures in a row open the breaker.
+	Failures int `koanf:"failures"`
+	// HalfOpen is how many calls try the host after Open has passed.
+	HalfOpen int `koanf:"half_open"`
+	// Open is how long an open breaker refuses.
+	Open time.Duration `koanf:"open"`
+}
+
+// CallsConfig is how long the log of calls is kept.
+type CallsConfig struct {
+	// KeepFor is the age past which a record goes.
+	KeepFor time.Duration `koanf:"keep_for"`
+	// KeepNewest is how many records of a connection stay.
+	KeepNewest int `koanf:"keep_newest"`
+	// SweepEvery is the pause between two sweeps.
+	SweepEvery time.Duration `koanf:"sweep_every"`
+}
+
+// DefaultConfig is three attempts of thirty seconds, a breaker of sixty, and a log of a thousand calls a
+// connection for thirty days.
+func DefaultConfig() Config {
+	return Config{
+		Timeout: 30 * time.Second, MaxResponse: egress.DefaultMaxBody, MaxConnections: 200,
+		Retry: RetryConfig{
+			Attempts: 3, Backoff: 500 * time.Millisecond, MaxBackoff: 30 * time.Second, MaxRetryAfter: 20 * time.Second,
+		},
+		Breaker: BreakerConfig{Failures: 5, HalfOpen: 5, Open: time.Minute},
+		Calls:   CallsConfig{KeepFor: 30 * 24 * time.Hour, KeepNewest: 1000, SweepEvery: 10 * time.Minute},
+	}
+}
+
+func (c Config) check(known func(provider string) bool) error {
+	var errs []error
+	for name, value := range map[string]int64{
+		"timeout": int64(c.Timeout), "max_response": c.MaxResponse, "max_connections": int64(c.MaxConnections),
+		"retry.attempts": int64(c.Retry.Attempts), "retry.backoff": int64(c.Retry.Backoff), "retry.max_backoff": int64(c.Retry.MaxBackoff),
+		"retry.max_retry_after": int64(c.Retry.MaxRetryAfter), "breaker.failures": int64(c.Breaker.Failures),
+		"breaker.half_open": int64(c.Breaker.HalfOpen), "breaker.open": int64(c.Breaker.Open),
+		"calls.keep_for": int64(c.Calls.KeepFor), "calls.keep_newest": int64(c.Calls.KeepNewest), "calls.sweep_every": int64(c.Calls.SweepEvery),
+	} {
+		if value <= 0 {
+			errs = append(errs, fmt.Errorf("integration.%s must be more than 0", name))
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(c.Providers)) {
+		errs = append(errs, c.Providers[id].check(id, known))
+	}
+	return errors.Join(errs...)
+}
+
+func (c ProviderConfig) check(id string, known func(provider string) bool) error {
+	if !known(id) {
+		return fmt.Errorf("integration.providers.%s: there is no such provider", id)
+	}
+	if c.Timeout < 0 || c.Attempts < 0 || c.Backoff < 0 {
+		return fmt.Errorf("integration.providers.%s: must not be negative", id)
+	}
+	if u, err := url.Parse(c.BaseURL); c.BaseURL != "" && (err != nil || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http") {
+		return fmt.Errorf("integration.providers.%s.base_url: not an http address", id)
+	}
+	return nil
+}

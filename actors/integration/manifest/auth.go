@@ -1,0 +1,124 @@
+package manifest
+
+import (
+	"cmp"
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"net/url"
+
+	"golang.org/x/net/http/httpguts"
+)
+
+// Schemas of credentials where a manifest gives none.
+var defaultCredentials = map[AuthKind]map[string]any{
+	AuthNone: {"type": "object"},
+	AuthAPIKey: {
+		"type": "object", "required": []any{"api_key"},
+		"properties": map[string]any{"api_key": secretSchema("API key")},
+	},
+	AuthBasic: {
+		"type": "object", "required": []any{"username", "password"},
+		"properties": map[string]any{
+			"username": map[string]any{"type": "string", "title": "User name", "minLength": 1, "writeOnly": false},
+			"password": secretSchema("Password"),
+		},
+	},
+	AuthOAuth2: {
+		"type": "object", "required": []any{"access_token"},
+		"properties": map[string]any{
+			"access_token":  secretSchema("Access token"),
+			"refresh_token": secretSchema("Refresh token"),
+			"token_type":    map[string]any{"type": "string", "writeOnly": false},
+			"scope":         map[string]any{"type": "string", "writeOnly": false},
+			"expires_at":    map[string]any{"type": "string", "format": "date-time", "writeOnly": false},
+		},
+	},
+}
+
+func secretSchema(title string) map[string]any {
+	return map[string]any{"type": "string", "title": title, "minLength": 1, "maxLength": 16384, "writeOnly": true}
+}
+
+// defaultValues are where each kind finds its secret unless the manifest says.
+var defaultValues = map[AuthKind]string{
+	AuthAPIKey: "${ .credentials.api_key }",
+	AuthOAuth2: "${ .credentials.access_token }",
+}
+
+func (c *compiler) auth(spec AuthSpec, pointer string) *AuthMethod {
+	method := &AuthMethod{ID: spec.ID, Kind: spec.Kind, Title: spec.Title, Help: spec.Help, OAuth2: spec.OAuth2, in: spec.In, public: map[string]bool{}}
+	document := spec.Credentials
+	if document == nil {
+		document = defaultCredentials[spec.Kind]
+	}
+	method.Credentials, method.schema = c.schema(document, pointerTo(pointer, "credentials"))
+	properties, _ := method.Credentials["properties"].(map[string]any)
+	for name, property := range properties {
+		if described, ok := property.(map[string]any); ok && described["writeOnly"] == false {
+			method.public[name] = true
+		}
+	}
+	if spec.Kind == AuthOAuth2 && spec.In == "" {
+		method.in = "bearer"
+	}
+	method.name = c.optional(spec.Name, pointerTo(pointer, "name"))
+	method.value = c.optional(cmp.Or(spec.Value, defaultValues[spec.Kind]), pointerTo(pointer, "value"))
+	if spec.Kind == AuthBasic {
+		method.username = c.optional(cmp.Or(spec.Username, "${ .credentials.username }"), pointerTo(pointer, "username"))
+		method.password = c.optional(cmp.Or(spec.Password, "${ .credentials.password }"), pointerTo(pointer, "password"))
+	}
+	return method
+}
+
+// apply puts the credentials where they belong, over whatever stands there, and names that place so that a
+// redirect to another origin loses it.
+func (m *AuthMethod) apply(s *scope, r *Request, query url.Values) error {
+	if m.Kind == AuthNone {
+		return nil
+	}
+	if m.Kind == AuthBasic {
+		username, err := m.username.evalString(s)
+		if err != nil {
+			return err
+		}
+		password, err := m.password.evalString(s)
+		if err != nil {
+			return err
+		}
+		r.Header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(username+":"+password)))
+		return nil
+	}
+	value, err := m.value.evalString(s)
+	if err != nil {
+		return err
+	}
+	if value == "" {
+		return fmt.Errorf("the connection holds no credentials")
+	}
+	if m.in == "bearer" {
+		return setHeader(r.Header, "Authorization", "Bearer "+value)
+	}
+	name, err := m.name.evalString(s)
+	if err != nil {
+		return err
+	}
+	if m.in == "query" {
+		if name == "" {
+			return fmt.Errorf("the credentials' parameter has no name")
+		}
+		query.Set(name, value)
+		r.SecretQuery = append(r.SecretQuery, name)
+		return nil
+	}
+	r.SecretHeaders = append(r.SecretHeaders, name)
+	return setHeader(r.Header, name, value)
+}
+
+func setHeader(header http.Header, name, value string) error {
+	if !httpguts.ValidHeaderFieldName(name) || !httpguts.ValidHeaderFieldValue(value) {
+		return fmt.Errorf("the credentials cannot be sent in a header")
+	}
+	header.Set(name, value)
+	return nil
+}

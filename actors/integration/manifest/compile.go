@@ -1,0 +1,224 @@
+package manifest
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/weftmesh/weft/actors/egress"
+)
+
+// Load is Parse and Compile.
+func Load(source []byte) (*Provider, error) {
+	m, err := Parse(source)
+	if err != nil {
+		return nil, err
+	}
+	return Compile(m)
+}
+
+// Compile checks a manifest's meaning: every expression compiles, every schema too, path parameters come
+// from required input, scopes and limits name what there is, examples are valid, literal addresses lie
+// within the hosts. A non-nil error is Faults.
+func Compile(m *Manifest) (*Provider, error) {
+	c := &compiler{manifest: m}
+	p := c.provider()
+	if err := c.faults.asError(); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+type compiler struct {
+	manifest *Manifest
+	faults   Faults
+}
+
+func (c *compiler) fault(pointer, format string, args ...any) {
+	c.faults = append(c.faults, c.manifest.positions.at(pointer, format, args...))
+}
+
+// optional compiles a leaf that may be absent.
+func (c *compiler) optional(text, pointer string) *tree {
+	if text == "" {
+		return nil
+	}
+	return compileTree(text, pointer, c.fault)
+}
+
+// tree compiles a tree that may be absent.
+func (c *compiler) tree(value any, pointer string) *tree {
+	if value == nil {
+		return nil
+	}
+	return compileTree(value, pointer, c.fault)
+}
+
+// schema compiles the JSON Schema of an object; fields it does not name are refused unless it says otherwise.
+func (c *compiler) schema(document map[string]any, pointer string) (map[string]any, *schema) {
+	closed := map[string]any{"type": "object", "additionalProperties": false}
+	maps.Copy(closed, document)
+	compiled, err := compileSchema(closed)
+	if err != nil {
+		c.fault(pointer, "not a JSON Schema: %v", err)
+		return closed, nil
+	}
+	return closed, compiled
+}
+
+func (c *compiler) provider() *Provider {
+	m := c.manifest
+	p := &Provider{
+		ID: m.ID, Name: m.Name, Description: m.Description, Category: m.Category, Docs: m.Docs,
+		Scopes: m.Scopes, Limits: m.Limits, Timeout: time.Duration(m.Timeout), Retry: m.Retry,
+		baseURL: c.optional(m.BaseURL, "/base_url"),
+		headers: c.tree(m.Headers, "/headers"),
+		success: c.optional(m.Success, "/success"),
+		errors:  c.errors(m.Errors, "/errors"),
+		byID:    make(map[string]*Action, len(m.Actions)),
+	}
+	p.Settings, p.settings = c.schema(m.Settings, "/settings")
+	for i, host := range m.Hosts {
+		p.hosts = append(p.hosts, compileTree(host, pointerTo("/hosts", strconv.Itoa(i)), c.fault))
+	}
+	c.address()
+	for i, spec := range m.Auth {
+		pointer := pointerTo("/auth", strconv.Itoa(i))
+		if slices.ContainsFunc(m.Auth[:i], func(other AuthSpec) bool { return other.ID == spec.ID }) {
+			c.fault(pointerTo(pointer, "id"), "two ways to authenticate are called %s", spec.ID)
+		}
+		p.Auth = append(p.Auth, c.auth(spec, pointer))
+	}
+	for _, id := range slices.Sorted(maps.Keys(m.Actions)) {
+		a := c.action(p, id, m.Actions[id], pointerTo("/actions", id))
+		p.Actions = append(p.Actions, a)
+		p.byID[id] = a
+	}
+	health := m.Health
+	health.Title, health.Safety, health.Input = "Health probe", string(egress.Read), map[string]any{"type": "object"}
+	p.Health = c.action(p, "health_probe", health, "/health")
+	p.Proxy = c.action(p, ProxyID, proxySpec(), "/proxy")
+	c.limits(p)
+	return p
+}
+
+// address checks a literal base URL, as far as that can be done without a connection.
+func (c *compiler) address() {
+	m := c.manifest
+	if isExpression(m.BaseURL) {
+		return
+	}
+	base, err := parseBase(m.BaseURL)
+	if err != nil {
+		c.fault("/base_url", "%v", err)
+		return
+	}
+	if len(m.Hosts) > 0 && !slices.ContainsFunc(m.Hosts, isExpression) && !egress.HostAllowed(m.Hosts, base) {
+		c.fault("/base_url", "%s is not one of hosts", base.Host)
+	}
+}
+
+// parseBase reads a base URL: absolute, http or https, and nothing but scheme, host and path.
+func parseBase(text string) (*url.URL, error) {
+	base, err := url.Parse(text)
+	if err != nil || base.Hostname() == "" || base.Scheme != "https" && base.Scheme != "http" {
+		return nil, fmt.Errorf("the base URL is not an http address")
+	}
+	if base.User != nil || base.RawQuery != "" || base.ForceQuery || base.Fragment != "" || base.Opaque != "" {
+		return nil, fmt.Errorf("the base URL has more than scheme, host and path")
+	}
+	for segment := range strings.SplitSeq(base.Path, "/") {
+		if segment == ".." || segment == "." {
+			return nil, fmt.Errorf("the base URL climbs")
+		}
+	}
+	return base, nil
+}
+
+func (c *compiler) limits(p *Provider) {
+	for i, limit := range p.Limits {
+		pointer := pointerTo("/limits", strconv.Itoa(i))
+		for j, id := range limit.Actions {
+			if _, ok := p.byID[id]; !ok {
+				c.fault(pointerTo(pointer, "actions", strconv.Itoa(j)), "there is no action %s", id)
+			}
+		}
+		c.optional(limit.Remaining, pointerTo(pointer, "remaining"))
+		c.optional(limit.Reset, pointerTo(pointer, "reset"))
+		if slices.ContainsFunc(p.Limits[:i], func(other Limit) bool { return other.ID == limit.ID }) {
+			c.fault(pointerTo(pointer, "id"), "two limits are called %s", limit.ID)
+		}
+	}
+}
+
+func (c *compiler) action(p *Provider, id string, spec ActionSpec, pointer string) *Action {
+	a := &Action{
+		ID: id, Title: spec.Title, Description: spec.Description, Docs: spec.Docs, Scopes: spec.Scopes,
+		Example: spec.Example, OutputSchema: spec.OutputSchema, Method: spec.Method, Path: spec.Path,
+		provider: p, timeout: time.Duration(spec.Timeout), idempotencyHeader: spec.IdempotencyHeader,
+		method:  c.optional(spec.Method, pointerTo(pointer, "method")),
+		query:   c.tree(spec.Query, pointerTo(pointer, "query")),
+		headers: c.tree(spec.Headers, pointerTo(pointer, "headers")),
+		safety:  c.optional(spec.Safety, pointerTo(pointer, "safety")),
+		success: c.optional(spec.Success, pointerTo(pointer, "success")),
+		errors:  c.errors(spec.Errors, pointerTo(pointer, "errors")),
+		output:  c.tree(spec.Output, pointerTo(pointer, "output")),
+	}
+	if !isExpression(spec.Safety) {
+		a.Safety = egress.Safety(spec.Safety)
+	}
+	a.Input, a.input = c.schema(spec.Input, pointerTo(pointer, "input"))
+	a.path = c.path(spec, pointer)
+	if spec.Body != nil {
+		a.body = c.body(*spec.Body, pointerTo(pointer, "body"))
+	}
+	if spec.Pagination != nil {
+		a.Paginated = true
+		a.items = c.optional(spec.Pagination.Items, pointerTo(pointer, "pagination", "items"))
+		a.next = c.optional(spec.Pagination.Next, pointerTo(pointer, "pagination", "next"))
+	}
+	for i, scope := range spec.Scopes {
+		if _, ok := p.Scopes[scope]; !ok {
+			c.fault(pointerTo(pointer, "scopes", strconv.Itoa(i)), "scope %s is not among the provider's scopes", scope)
+		}
+	}
+	c.examples(a, spec, pointer)
+	return a
+}
+
+func (c *compiler) examples(a *Action, spec ActionSpec, pointer string) {
+	if spec.OutputSchema != nil {
+		if _, err := compileSchema(spec.OutputSchema); err != nil {
+			c.fault(pointerTo(pointer, "output_schema"), "not a JSON Schema: %v", err)
+		}
+	}
+	if spec.Example == nil || a.input == nil {
+		return
+	}
+	var failed *InputError
+	if errors.As(a.input.validate(any(spec.Example), ""), &failed) {
+		for _, field := range failed.Fields {
+			c.fault(pointerTo(pointer, "example")+field.Pointer, "%s", field.Message)
+		}
+	}
+}
+
+func (c *compiler) errors(spec ErrorsSpec, pointer string) errorRules {
+	r := errorRules{
+		code:       c.optional(spec.Code, pointerTo(pointer, "code")),
+		message:    c.optional(spec.Message, pointerTo(pointer, "message")),
+		retryAfter: c.optional(spec.RetryAfter, pointerTo(pointer, "retry_after")),
+	}
+	for i, rule := range spec.Rules {
+		r.rules = append(r.rules, errorRule{
+			class: rule.Class, status: rule.Status, expired: rule.Expired,
+			when: c.optional(rule.When, pointerTo(pointer, "rules", strconv.Itoa(i), "when")),
+		})
+	}
+	return r
+}

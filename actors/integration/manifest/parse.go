@@ -1,0 +1,177 @@
+package manifest
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"math"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// Bounds of a file.
+const (
+	maxFile  = 1 << 20
+	maxDepth = 64
+)
+
+// Parse reads a manifest and checks its shape. A non-nil error is Faults.
+//
+// It takes one YAML document of at most 1 MiB and 64 levels, without anchors, aliases, merge keys, custom
+// tags and duplicate keys: what is not there cannot surprise.
+func Parse(source []byte) (*Manifest, error) {
+	if len(source) > maxFile {
+		return nil, Faults{{Message: "the file is larger than 1 MiB"}}
+	}
+	root, fault := document(source)
+	if fault != nil {
+		return nil, Faults{*fault}
+	}
+	r := reader{positions: positions{}}
+	value := r.value(root, "", 0)
+	if err := r.faults.asError(); err != nil {
+		return nil, err
+	}
+	if err := manifestSchema().faults(value, r.positions).asError(); err != nil {
+		return nil, err
+	}
+	m := &Manifest{positions: r.positions}
+	encoded, err := json.Marshal(value)
+	if err != nil {
+		return nil, Faults{{Message: err.Error()}}
+	}
+	decoder := json.NewDecoder(bytes.NewReader(encoded))
+	decoder.UseNumber()
+	if err := decoder.Decode(m); err != nil {
+		return nil, Faults{{Message: err.Error()}}
+	}
+	return m, nil
+}
+
+var (
+	yamlLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
+	// yamlParser matches what yaml's parser says, whose lines count from 0 where its scanner's count from 1.
+	yamlParser = regexp.MustCompile(`^did not find expected (',' or|key|node content|'-' indicator|<)`)
+)
+
+// document is the file's single document.
+func document(source []byte) (*yaml.Node, *Fault) {
+	decoder := yaml.NewDecoder(bytes.NewReader(source))
+	var doc, more yaml.Node
+	if err := decoder.Decode(&doc); err != nil {
+		return nil, syntax(err)
+	}
+	if err := decoder.Decode(&more); !errors.Is(err, io.EOF) {
+		if err != nil {
+			return nil, syntax(err)
+		}
+		return nil, &Fault{Line: more.Line, Column: more.Column, Message: "a file holds one document"}
+	}
+	if doc.Kind != yaml.DocumentNode || len(doc.Content) != 1 {
+		return nil, &Fault{Line: 1, Column: 1, Message: "the file is empty"}
+	}
+	return doc.Content[0], nil
+}
+
+func syntax(err error) *Fault {
+	if errors.Is(err, io.EOF) {
+		return &Fault{Line: 1, Column: 1, Message: "the file is empty"}
+	}
+	text, line := err.Error(), 1
+	if found := yamlLine.FindStringSubmatch(text); found != nil {
+		text = strings.TrimPrefix(text, found[0])
+		if n, err := strconv.Atoi(found[1]); err == nil {
+			line = n
+			if yamlParser.MatchString(text) {
+				line++
+			}
+		}
+	}
+	return &Fault{Line: line, Column: 1, Message: text}
+}
+
+// reader turns nodes into JSON values and notes where each stands.
+type reader struct {
+	positions positions
+	faults    Faults
+}
+
+func (r *reader) fault(n *yaml.Node, pointer, message string) {
+	if len(r.faults) < maxFaults {
+		r.faults = append(r.faults, Fault{Line: n.Line, Column: n.Column, Pointer: pointer, Message: message})
+	}
+}
+
+func (r *reader) value(n *yaml.Node, pointer string, depth int) any {
+	place := r.positions[pointer]
+	place.line, place.column = n.Line, n.Column
+	r.positions[pointer] = place
+	switch {
+	case depth > maxDepth:
+		r.fault(n, pointer, "nested too deeply")
+		return nil
+	case n.Anchor != "" || n.Kind == yaml.AliasNode:
+		r.fault(n, pointer, "anchors and aliases are not taken")
+		return nil
+	}
+	switch n.Kind {
+	case yaml.MappingNode:
+		return r.object(n, pointer, depth)
+	case yaml.SequenceNode:
+		items := make([]any, 0, len(n.Content))
+		for i, item := range n.Content {
+			items = append(items, r.value(item, pointerTo(pointer, strconv.Itoa(i)), depth+1))
+		}
+		return items
+	}
+	return r.scalar(n, pointer)
+}
+
+func (r *reader) object(n *yaml.Node, pointer string, depth int) any {
+	object := make(map[string]any, len(n.Content)/2)
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, item := n.Content[i], n.Content[i+1]
+		if key.Kind != yaml.ScalarNode || key.Anchor != "" || key.ShortTag() == "!!merge" {
+			r.fault(key, pointer, "a key is a plain name")
+			continue
+		}
+		below := pointerTo(pointer, key.Value)
+		if _, twice := object[key.Value]; twice {
+			r.fault(key, below, "the key stands here twice")
+			continue
+		}
+		r.positions[below] = position{keyLine: key.Line, keyColumn: key.Column}
+		object[key.Value] = r.value(item, below, depth+1)
+	}
+	return object
+}
+
+func (r *reader) scalar(n *yaml.Node, pointer string) any {
+	switch n.ShortTag() {
+	case "!!str", "!!timestamp":
+		return n.Value
+	case "!!null":
+		return nil
+	case "!!bool":
+		var b bool
+		if n.Decode(&b) == nil {
+			return b
+		}
+	case "!!int":
+		var i int64
+		if n.Decode(&i) == nil {
+			return json.Number(strconv.FormatInt(i, 10))
+		}
+	case "!!float":
+		var f float64
+		if n.Decode(&f) == nil && !math.IsInf(f, 0) && !math.IsNaN(f) {
+			return json.Number(strconv.FormatFloat(f, 'g', -1, 64))
+		}
+	}
+	r.fault(n, pointer, "not a value that JSON knows")
+	return nil
+}

@@ -1,0 +1,40 @@
+package manifest
+
+import "github.com/weftmesh/weft/actors/egress"
+
+// ProxyID is the id of Provider.Proxy. It is not among Provider.Actions.
+const ProxyID = "proxy_request"
+
+// proxySpec is what every provider's API can be asked besides its actions.
+func proxySpec() ActionSpec {
+	texts := []any{"string", "number", "boolean"}
+	return ActionSpec{
+		Title: "Call the API", Method: "${ .input.method }", Path: "${ .input.path }", Query: "${ .input.query }", Headers: "${ .input.headers }",
+		Safety: `${ if .input.method | IN("GET", "HEAD") then "` + string(egress.Read) + `" else "` + string(egress.WriteOnce) + `" end }`,
+		Body:   &BodySpec{JSON: "${ .input.body }"},
+		Input: map[string]any{
+			"type": "object", "required": []any{"method", "path"},
+			"properties": map[string]any{
+				"method": map[string]any{"enum": []any{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"}},
+				"path":   map[string]any{"type": "string", "pattern": "^/", "maxLength": 4096},
+				"query": map[string]any{"type": "object", "maxProperties": 100, "additionalProperties": map[string]any{"anyOf": []any{
+					map[string]any{"type": texts},
+					map[string]any{"type": "array", "items": map[string]any{"type": texts}},
+				}}},
+				"headers": map[string]any{
+					"type": "object", "maxProperties": 50, "additionalProperties": false,
+					"patternProperties": map[string]any{"^[A-Za-z0-9-]{1,128}$": map[string]any{"type": "string", "maxLength": 8192}},
+				},
+				"body": true,
+			},
+		},
+	}
+}
+
+// Whole is an answer as it came: status, headers and body, with the same care for the connection's credentials
+// as Interpret takes.
+func (a *Action) Whole(conn Connection, input map[string]any, answer Answer) map[string]any {
+	s, end := a.answerScope(a.provider.secretsOf(conn), input, answer)
+	defer end()
+	return map[string]any{"status": s.root["status"], "headers": s.root["headers"], "body": s.root["body"]}
+}

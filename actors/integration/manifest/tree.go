@@ -1,0 +1,97 @@
+package manifest
+
+import (
+	"maps"
+	"slices"
+	"strconv"
+)
+
+// tree is a compiled YAML value whose leaves may be expressions.
+type tree struct {
+	literal any
+	expr    *expression
+	keys    []string
+	object  map[string]*tree
+	array   []*tree
+}
+
+// compileTree compiles value; each expression that does not compile is told to fault with its pointer.
+func compileTree(value any, pointer string, fault func(pointer, format string, args ...any)) *tree {
+	switch v := value.(type) {
+	case string:
+		if !isExpression(v) {
+			return &tree{literal: v}
+		}
+		expr, err := compileExpression(v)
+		if err != nil {
+			fault(pointer, "%v", err)
+			return &tree{}
+		}
+		return &tree{expr: expr}
+	case map[string]any:
+		t := &tree{keys: slices.Sorted(maps.Keys(v)), object: make(map[string]*tree, len(v))}
+		for _, key := range t.keys {
+			t.object[key] = compileTree(v[key], pointerTo(pointer, key), fault)
+		}
+		return t
+	case []any:
+		t := &tree{array: make([]*tree, len(v))}
+		for i, item := range v {
+			t.array[i] = compileTree(item, pointerTo(pointer, strconv.Itoa(i)), fault)
+		}
+		return t
+	}
+	return &tree{literal: value}
+}
+
+// eval is the tree's value; present is false when it is an expression that yields nothing or null. A nil
+// tree yields nothing.
+func (t *tree) eval(s *scope) (value any, present bool, err error) {
+	switch {
+	case t == nil:
+		return nil, false, nil
+	case t.expr != nil:
+		value, present, err = t.expr.eval(s)
+		return value, present && value != nil, err
+	case t.object != nil:
+		object := make(map[string]any, len(t.object))
+		for _, key := range t.keys {
+			item, ok, err := t.object[key].eval(s)
+			if err != nil {
+				return nil, false, err
+			}
+			if ok {
+				object[key] = item
+			}
+		}
+		return object, true, nil
+	case t.array != nil:
+		items := make([]any, 0, len(t.array))
+		for _, below := range t.array {
+			item, ok, err := below.eval(s)
+			if err != nil {
+				return nil, false, err
+			}
+			if ok {
+				items = append(items, item)
+			}
+		}
+		return items, true, nil
+	}
+	return t.literal, true, nil
+}
+
+// evalString is the tree's value as a string; "" when it yields nothing.
+func (t *tree) evalString(s *scope) (string, error) {
+	value, present, err := t.eval(s)
+	if err != nil || !present {
+		return "", err
+	}
+	return scalarText(value)
+}
+
+// holds reports whether the tree yields true; a nil tree does not hold.
+func (t *tree) holds(s *scope) (bool, error) {
+	value, _, err := t.eval(s)
+	return value == true, err
+}

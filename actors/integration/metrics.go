@@ -1,0 +1,51 @@
+package integration
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// metrics count calls. Label values are ids of manifests and classes of errors: bounded sets.
+type metrics struct {
+	calls    *prometheus.CounterVec
+	duration *prometheus.HistogramVec
+}
+
+func newMetrics(registry prometheus.Registerer, states func() map[string]float64) metrics {
+	m := metrics{
+		calls: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "integration_calls_total", Help: "Calls of providers by their outcome: ok, or the class of the error.",
+		}, []string{"provider", "action", "result"}),
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "integration_call_duration_seconds", Help: "How long calls of providers took, with all attempts and waits.",
+			Buckets: prometheus.ExponentialBuckets(0.001, 2.5, 13),
+		}, []string{"provider"}),
+	}
+	registry.MustRegister(m.calls, m.duration, &breakerCollector{
+		states: states, desc: prometheus.NewDesc("integration_breaker_state",
+			"The worst breaker of a provider's hosts: 0 closed, 1 half open, 2 open.", []string{"provider"}, nil),
+	})
+	return m
+}
+
+func (m metrics) observe(provider, action, result string, took time.Duration) {
+	m.calls.WithLabelValues(provider, action, result).Inc()
+	m.duration.WithLabelValues(provider).Observe(took.Seconds())
+}
+
+// breakerCollector reads the breakers when it is asked: an open one turns half open without telling.
+type breakerCollector struct {
+	states func() map[string]float64
+	desc   *prometheus.Desc
+}
+
+// Describe implements prometheus.Collector.
+func (c *breakerCollector) Describe(ch chan<- *prometheus.Desc) { ch <- c.desc }
+
+// Collect implements prometheus.Collector.
+func (c *breakerCollector) Collect(ch chan<- prometheus.Metric) {
+	for provider, state := range c.states() {
+		ch <- prometheus.MustNewConstMetric(c.desc, prometheus.GaugeValue, state, provider)
+	}
+}

@@ -1,0 +1,152 @@
+package integration
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/integration/manifest"
+	"github.com/weftmesh/weft/subjects"
+)
+
+// provider finds a provider by id.
+func (a *Actor) provider(id string) (*manifest.Provider, error) {
+	if p, ok := a.providers[id]; ok {
+		return p, nil
+	}
+	return nil, subjects.Errorf(subjects.CodeNotFound, "there is no provider %s", id)
+}
+
+// providerField is provider where a request's body names it.
+func (a *Actor) providerField(id string) (*manifest.Provider, error) {
+	if p, ok := a.providers[id]; ok {
+		return p, nil
+	}
+	return nil, subjects.InvalidField("provider", "is not one that there is")
+}
+
+func (a *Actor) listProviders(_ context.Context, r subjects.ListProvidersRequest) (subjects.Page[subjects.Provider], error) {
+	after, err := actors.DecodeCursor(r.Cursor, 1)
+	if err != nil {
+		return subjects.Page[subjects.Provider]{}, err
+	}
+	var items []subjects.Provider
+	for _, id := range slices.Sorted(maps.Keys(a.providers)) {
+		p := a.providers[id]
+		if id > after[0] && (r.Category == "" || r.Category == p.Category) && mentions(p, r.Query) {
+			items = append(items, a.summary(p))
+		}
+	}
+	return actors.PageOf(items, r.PageLimit(), func(p subjects.Provider) []string { return []string{p.ID} }), nil
+}
+
+func mentions(p *manifest.Provider, query string) bool {
+	query = strings.ToLower(query)
+	return slices.ContainsFunc([]string{p.ID, p.Name, p.Description}, func(text string) bool {
+		return strings.Contains(strings.ToLower(text), query)
+	})
+}
+
+func (a *Actor) summary(p *manifest.Provider) subjects.Provider {
+	s := subjects.Provider{
+		ID: p.ID, Name: p.Name, Description: p.Description, Category: p.Category, Docs: p.Docs, ActionCount: len(p.Actions),
+		AuthType: string(manifest.AuthNone), Status: "available",
+	}
+	if len(p.Auth) > 0 {
+		s.AuthType = string(p.Auth[0].Kind)
+	}
+	if hasHostsOfItsOwn(p) && worstState(a.breakers.States(p.ID)) != breakerClosed {
+		s.Status = "failing"
+	}
+	return s
+}
+
+// hasHostsOfItsOwn tells a provider whose address no connection decides: its breakers are nobody's secret.
+func hasHostsOfItsOwn(p *manifest.Provider) bool {
+	properties, _ := p.Settings["properties"].(map[string]any)
+	return len(properties) == 0
+}
+
+func (a *Actor) getProvider(_ context.Context, r subjects.ProviderRequest) (subjects.ProviderDetail, error) {
+	p, err := a.provider(r.Provider)
+	if err != nil {
+		return subjects.ProviderDetail{}, err
+	}
+	d := subjects.ProviderDetail{Provider: a.summary(p), Settings: p.Settings, Scopes: p.Scopes}
+	for _, m := range p.Auth {
+		d.Auth = append(d.Auth, subjects.ProviderAuth{
+			ID: m.ID, Kind: string(m.Kind), Title: m.Title, Help: m.Help, Credentials: m.Credentials,
+		})
+	}
+	for _, l := range p.Limits {
+		limit := subjects.ProviderLimit{
+			ID: l.ID, Requests: l.Requests, Seconds: time.Duration(l.Per).Seconds(), Scope: l.Scope, Actions: l.Actions,
+		}
+		if limit.Scope == "" {
+			limit.Scope = "connection"
+		}
+		d.Limits = append(d.Limits, limit)
+	}
+	for _, action := range p.Actions {
+		d.Actions = append(d.Actions, subjects.ProviderAction{
+			ID: action.ID, Title: action.Title, Description: action.Description, Docs: action.Docs, Scopes: action.Scopes,
+			Safety: string(action.Safety), Input: action.Input, OutputSchema: action.OutputSchema, Example: action.Example,
+			Paginated: action.Paginated,
+		})
+	}
+	return d, nil
+}
+
+// shownFailures is how many failed calls a provider's status shows.
+const shownFailures = 10
+
+// providerStatus shows the caller their own: another user's hosts and errors are not theirs to see.
+func (a *Actor) providerStatus(ctx context.Context, r subjects.ProviderRequest) (subjects.ProviderStatus, error) {
+	none := subjects.ProviderStatus{}
+	p, err := a.provider(r.Provider)
+	if err != nil {
+		return none, err
+	}
+	userID := actors.CallerFrom(ctx).UserID
+	rows, err := connectionsTo(ctx, a.DB.DB, userID, p.ID, "")
+	if err != nil {
+		return none, err
+	}
+	if err := a.calls.flush(ctx); err != nil {
+		return none, err
+	}
+	failures, err := lastFailures(ctx, a.DB.DB, userID, p.ID, shownFailures)
+	if err != nil {
+		return none, err
+	}
+	s := subjects.ProviderStatus{Provider: p.ID, Hosts: map[string]string{}, Probe: newestProbe(rows), Failures: []subjects.ProviderFailure{}}
+	if hasHostsOfItsOwn(p) {
+		s.Hosts = a.breakers.States(p.ID)
+	}
+	for _, c := range rows {
+		if c.Host != "" {
+			s.Hosts[c.Host] = a.breakers.State(p.ID, c.Host)
+		}
+	}
+	s.Breaker = worstState(s.Hosts)
+	for _, f := range failures {
+		s.Failures = append(s.Failures, subjects.ProviderFailure{
+			At: time.UnixMicro(f.At).UTC(), Action: f.Action, Class: f.Class, Message: f.Message,
+		})
+	}
+	return s, nil
+}
+
+func newestProbe(rows []connectionRow) *subjects.ProviderProbe {
+	var newest *subjects.ProviderProbe
+	for _, c := range rows {
+		at := time.UnixMicro(c.ProbedAt).UTC()
+		if c.ProbedAt != 0 && (newest == nil || at.After(newest.At)) {
+			newest = &subjects.ProviderProbe{At: at, IntegrationID: c.ID, OK: c.ProbeClass == "", Class: c.ProbeClass}
+		}
+	}
+	return newest
+}

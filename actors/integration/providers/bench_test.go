@@ -1,0 +1,77 @@
+package providers_test
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"testing"
+
+	"github.com/weftmesh/weft/actors/egress"
+	"github.com/weftmesh/weft/actors/integration/manifest"
+	"github.com/weftmesh/weft/actors/integration/providers"
+)
+
+func BenchmarkLoad(b *testing.B) {
+	for b.Loop() {
+		if _, faults, err := manifest.LoadFS(providers.FS); err != nil || len(faults) > 0 {
+			b.Fatal(faults, err)
+		}
+	}
+}
+
+// BenchmarkCall is an action against a local server; BenchmarkBareCall the same by a bare http.Client.
+func BenchmarkCall(b *testing.B) {
+	server := httptest.NewServer(http.HandlerFunc(answerSlack))
+	defer server.Close()
+	loaded, _, err := manifest.LoadFS(providers.FS)
+	if err != nil {
+		b.Fatal(err)
+	}
+	client, err := egress.New(egress.Options{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, AllowHTTP: true})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer client.Close()
+	a, _ := loaded["slack"].Action("send_message")
+	conn := manifest.Connection{BaseURL: server.URL, Credentials: map[string]any{"token": "xoxb-0123456789"}}
+	input := map[string]any{"channel": "C1", "text": "hello"}
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := a.ValidateInput(input); err != nil {
+			b.Fatal(err)
+		}
+		r, err := a.Request(conn, manifest.Call{Input: input})
+		if err != nil {
+			b.Fatal(err)
+		}
+		answer, err := client.Do(b.Context(), r.Request)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, failed := a.Interpret(conn, input, manifest.Answer{Status: answer.Status, Header: answer.Header, Body: answer.Body}); failed != nil {
+			b.Fatal(failed)
+		}
+	}
+}
+
+func BenchmarkBareCall(b *testing.B) {
+	server := httptest.NewServer(http.HandlerFunc(answerSlack))
+	defer server.Close()
+	b.ReportAllocs()
+	for b.Loop() {
+		answer, err := server.Client().Post(server.URL, "application/x-www-form-urlencoded", nil)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := io.ReadAll(answer.Body); err != nil {
+			b.Fatal(err)
+		}
+		answer.Body.Close()
+	}
+}
+
+func answerSlack(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = io.WriteString(w, `{"ok":true,"channel":"C1","ts":"1.2","message":{"text":"hello"}}`)
+}

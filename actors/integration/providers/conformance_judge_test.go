@@ -1,0 +1,169 @@
+//go:build conformance
+
+package providers_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/openapi3filter"
+	"github.com/getkin/kin-openapi/routers"
+
+	"github.com/weftmesh/weft/actors/integration/manifest"
+)
+
+// judge returns what the vendor's description has against a request; found is false when it has no such operation.
+func judge(doc *openapi3.T, router routers.Router, r *manifest.Request) (found bool, err error) {
+	u, err := url.Parse(r.URL)
+	if err != nil {
+		return false, err
+	}
+	request, err := http.NewRequest(r.Method, r.URL, bytes.NewReader(r.Body))
+	if err != nil {
+		return false, err
+	}
+	request.URL, request.Header = routed(doc, request.URL), r.Header.Clone()
+	if len(r.Body) == 0 {
+		request.Body = http.NoBody
+	}
+	route, params, err := router.FindRoute(request)
+	if err != nil {
+		return false, fmt.Errorf("%s %s: %w", r.Method, u.Path, err)
+	}
+	if err := strange(route, u.Query(), r); err != nil {
+		return true, err
+	}
+	return true, openapi3filter.ValidateRequest(context.Background(), &openapi3filter.RequestValidationInput{
+		Request: request, PathParams: params, Route: route,
+		Options: &openapi3filter.Options{AuthenticationFunc: openapi3filter.NoopAuthenticationFunc},
+	})
+}
+
+// strange refuses what the description does not name: kin-openapi lets unknown parameters and fields pass.
+func strange(route *routers.Route, query url.Values, r *manifest.Request) error {
+	for name := range query {
+		known := slices.ContainsFunc(append(route.Operation.Parameters, route.PathItem.Parameters...), func(p *openapi3.ParameterRef) bool {
+			return p.Value.In == "query" && p.Value.Name == name
+		})
+		if !known {
+			return fmt.Errorf("there is no query parameter %q", name)
+		}
+	}
+	if len(r.Body) == 0 {
+		return nil
+	}
+	if route.Operation.RequestBody == nil {
+		return fmt.Errorf("there is no request body")
+	}
+	contentType, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
+	media := route.Operation.RequestBody.Value.Content[contentType]
+	if media == nil {
+		return fmt.Errorf("there is no body of type %s", contentType)
+	}
+	var value any
+	switch contentType {
+	case "application/json":
+		if err := json.Unmarshal(r.Body, &value); err != nil {
+			return err
+		}
+	case "application/x-www-form-urlencoded":
+		form, err := url.ParseQuery(string(r.Body))
+		if err != nil {
+			return err
+		}
+		fields := map[string]any{}
+		for name := range form {
+			fields[name] = nil
+		}
+		value = fields
+	}
+	if name := unnamed(value, "", media.Schema); name != "" {
+		return fmt.Errorf("there is no body field %q", name)
+	}
+	return nil
+}
+
+// unnamed is the first member of a JSON value, at any depth, that none of the schemas names, or "". Schemas that name no
+// members at all name every member.
+func unnamed(value any, at string, schemas ...*openapi3.SchemaRef) string {
+	schemas = parts(schemas)
+	switch v := value.(type) {
+	case []any:
+		var items []*openapi3.SchemaRef
+		for _, schema := range schemas {
+			if schema.Value.Items != nil {
+				items = append(items, schema.Value.Items)
+			}
+		}
+		for _, item := range v {
+			if name := unnamed(item, at+"[]", items...); name != "" {
+				return name
+			}
+		}
+	case map[string]any:
+		free := !slices.ContainsFunc(schemas, func(s *openapi3.SchemaRef) bool { return len(s.Value.Properties) > 0 })
+		for name, item := range v {
+			var below []*openapi3.SchemaRef
+			for _, schema := range schemas {
+				if property := schema.Value.Properties[name]; property != nil {
+					below = append(below, property)
+				}
+			}
+			if len(below) == 0 && !free {
+				return at + "." + name
+			}
+			if found := unnamed(item, at+"."+name, below...); found != "" {
+				return found
+			}
+		}
+	}
+	return ""
+}
+
+// parts is schemas with all that they are composed of.
+func parts(schemas []*openapi3.SchemaRef) []*openapi3.SchemaRef {
+	all := slices.Clone(schemas)
+	for i := 0; i < len(all); i++ {
+		s := all[i].Value
+		for _, more := range [][]*openapi3.SchemaRef{s.AllOf, s.AnyOf, s.OneOf} {
+			all = append(all, more...)
+		}
+	}
+	return all
+}
+
+// move gives every path of a description the address that to says.
+func move(doc *openapi3.T, to func(path string) string) {
+	for path, item := range doc.Paths.Map() {
+		if moved := to(path); moved != path {
+			doc.Paths.Delete(path)
+			doc.Paths.Set(moved, item)
+		}
+	}
+}
+
+// verbApart is {range}:append as {range}/:append: the router takes a parameter for a whole segment.
+func verbApart(path string) string {
+	return strings.Replace(path, "}:", "}/:", 1)
+}
+
+// routed is a request's address as verbApart leaves the description's.
+func routed(doc *openapi3.T, u *url.URL) *url.URL {
+	moved := *u
+	for path := range doc.Paths.Map() {
+		_, verb, found := strings.Cut(path, "}/:")
+		if found && strings.HasSuffix(u.Path, ":"+verb) {
+			moved.Path = strings.TrimSuffix(u.Path, ":"+verb) + "/:" + verb
+			moved.RawPath = strings.TrimSuffix(u.EscapedPath(), ":"+verb) + "/:" + verb
+			return &moved
+		}
+	}
+	return &moved
+}

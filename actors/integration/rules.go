@@ -1,0 +1,206 @@
+package integration
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/weftmesh/weft/actors/egress"
+	"github.com/weftmesh/weft/actors/integration/manifest"
+	"github.com/weftmesh/weft/subjects"
+)
+
+// The states of a connection.
+const (
+	active      = "active"
+	needsReauth = "needs_reauth"
+	disabled    = "disabled"
+)
+
+// The states of a call in the log, and the class of one that weft itself refused.
+const (
+	callOK       = "ok"
+	callFailed   = "error"
+	classRefused = "refused"
+)
+
+// defaultLabel is a connection's that is given none.
+const defaultLabel = "default"
+
+// decodeObject reads a JSON object; nothing is an empty one. Numbers keep their digits.
+func decodeObject(data []byte) (map[string]any, error) {
+	if len(bytes.TrimSpace(data)) == 0 {
+		return map[string]any{}, nil
+	}
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	decoder.UseNumber()
+	var object map[string]any
+	if err := decoder.Decode(&object); err != nil {
+		return nil, fmt.Errorf("decoding an object: %w", err)
+	}
+	if object == nil {
+		return nil, errors.New("decoding an object: it is null")
+	}
+	return object, nil
+}
+
+// invalidFields turns what a schema says into an error that names the fields below base. The messages hold no value.
+func invalidFields(base string, err error) error {
+	var failed *manifest.InputError
+	if !errors.As(err, &failed) || len(failed.Fields) == 0 {
+		return err
+	}
+	e := &subjects.Error{Code: subjects.CodeInvalid}
+	for _, field := range failed.Fields {
+		e.Fields = append(e.Fields, subjects.FieldError{Field: fieldPath(base, field.Pointer), Message: field.Message})
+	}
+	e.Detail = e.Fields[0].Field + ": " + e.Fields[0].Message
+	return e
+}
+
+var pointerUnescape = strings.NewReplacer("~1", "/", "~0", "~")
+
+// fieldPath is a JSON pointer as errors name fields: input.blocks[0].text.
+func fieldPath(base, pointer string) string {
+	path := base
+	for token := range strings.SplitSeq(strings.TrimPrefix(pointer, "/"), "/") {
+		if token == "" {
+			continue
+		}
+		if _, err := strconv.Atoi(token); err == nil && path != "" {
+			path += "[" + token + "]"
+			continue
+		}
+		path = strings.TrimPrefix(path+"."+pointerUnescape.Replace(token), ".")
+	}
+	return path
+}
+
+var uuidPattern = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
+
+func isID(text string) bool { return uuidPattern.MatchString(text) }
+
+// choose picks the connection that `<provider>` means: the only usable one, or the one labelled default.
+func choose(provider string, rows []connectionRow) (connectionRow, error) {
+	usable := slices.DeleteFunc(slices.Clone(rows), func(c connectionRow) bool { return c.Status != active })
+	if len(usable) == 0 {
+		usable = rows
+	}
+	switch len(usable) {
+	case 0:
+		return connectionRow{}, subjects.Errorf(subjects.CodeNotFound, "there is no connection to %s", provider)
+	case 1:
+		return usable[0], nil
+	}
+	labels := make([]string, len(usable))
+	for i, c := range usable {
+		if c.Label == defaultLabel {
+			return c, nil
+		}
+		labels[i] = strconv.Quote(c.Label)
+	}
+	return connectionRow{}, subjects.Errorf(subjects.CodeConflict,
+		"there are several connections to %s: name one as %s:<label> with one of %s", provider, provider, strings.Join(labels, ", "))
+}
+
+// mayBeUsed refuses a connection that is not active.
+func mayBeUsed(c connectionRow) error {
+	switch c.Status {
+	case disabled:
+		return subjects.Errorf(subjects.CodeConflict, "the connection %q to %s is disabled", c.Label, c.Provider)
+	case needsReauth:
+		return subjects.Errorf(subjects.CodeNeedsReauth, "%s no longer accepts the credentials of the connection %q: %s", c.Provider, c.Label, c.Reason)
+	}
+	return nil
+}
+
+// labelConflict says that a user has a connection of that label to that provider.
+func labelConflict(c *connectionRow) error {
+	return &subjects.Error{
+		Code: subjects.CodeConflict, Detail: fmt.Sprintf("there is a connection to %s labelled %q", c.Provider, c.Label),
+		Fields: []subjects.FieldError{{Field: "label", Message: "is taken"}},
+	}
+}
+
+// requestIDs are the headers in which providers name a request, the surest first.
+var requestIDs = []string{"X-Request-Id", "X-Github-Request-Id", "X-Slack-Req-Id", "Request-Id", "X-Amzn-Requestid", "X-Correlation-Id", "Cf-Ray"}
+
+func requestIDOf(header http.Header) string {
+	for _, name := range requestIDs {
+		if id := header.Get(name); id != "" {
+			return id[:min(len(id), 200)]
+		}
+	}
+	return ""
+}
+
+// codedFailure is a provider's error in the terms of the contract.
+//
+// unavailable and rate_limited tell the caller that trying again does no harm. A call that must not run twice, and that
+// the provider may have acted on, is neither: it is provider_error.
+func (a *Actor) codedFailure(c connectionRow, o *outcome) error {
+	f := o.failed
+	e := &subjects.Error{Code: subjects.CodeProvider, Detail: sayFailure(c.Provider, f), RetryAfter: f.RetryAfter, Cause: o.err}
+	field := subjects.FieldError{Field: "input", Message: f.Message, Code: f.Code}
+	switch f.Class {
+	case manifest.ClassAuth:
+		if f.Expired {
+			e.Code = subjects.CodeNeedsReauth
+		}
+	case manifest.ClassLimited:
+		e.Code = subjects.CodeRateLimited
+	case manifest.ClassInvalid:
+		e.Code, e.Fields = subjects.CodeInvalid, []subjects.FieldError{field}
+		if f.Status == 0 {
+			e.Code, e.Fields = subjects.CodeForbidden, nil
+		}
+	case manifest.ClassNotFound:
+		e.Code = subjects.CodeNotFound
+	case manifest.ClassConflict:
+		e.Code = subjects.CodeConflict
+	case manifest.ClassUnavailable:
+		e.Code = subjects.CodeUnavailable
+		switch {
+		case o.uncertain():
+			e.Code, e.Detail = subjects.CodeProvider, e.Detail+"; whether it was done is unknown, and it is not repeated"
+		case errors.Is(o.err, egress.ErrOpen):
+			e.RetryAfter = a.config.Breaker.Open
+		case egress.KindOf(o.err) == egress.KindDeadline:
+			e.Code = subjects.CodeTimeout
+		}
+	case manifest.ClassUnknown:
+		if kind := egress.KindOf(o.err); kind == egress.KindCanceled && !o.uncertain() {
+			e.Code = subjects.CodeTimeout
+		}
+	}
+	return e
+}
+
+// uncertain tells that the provider may have acted on a call that must not run twice, and nobody knows.
+func (o *outcome) uncertain() bool {
+	if o.safety != egress.WriteOnce {
+		return false
+	}
+	var e *egress.Error
+	if errors.As(o.err, &e) {
+		return e.Sent
+	}
+	return o.err == nil
+}
+
+func sayFailure(provider string, f *manifest.CallError) string {
+	text := provider + " answered " + string(f.Class)
+	if f.Status == 0 {
+		text = provider + " cannot be called"
+	}
+	if f.Message != "" {
+		text += ": " + f.Message
+	}
+	return text
+}
