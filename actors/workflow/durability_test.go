@@ -1,0 +1,387 @@
+package workflow_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/actortest"
+	"github.com/weftmesh/weft/actors/workflow"
+	"github.com/weftmesh/weft/mesh"
+	"github.com/weftmesh/weft/subjects"
+)
+
+const threeSteps = `
+- before: {call: github.get}
+- hold: {call: github.hold}
+- after: {call: github.get, output: {as: "${ .action }"}}
+`
+
+// TestCrash cuts an actor off in the middle of a call, as kill -9 does, and starts it anew.
+func TestCrash(t *testing.T) {
+	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+		b := setup(t, database)
+		_ = b.host.Stop(t)
+		kill := b.startMortal(t)
+		e := b.begin(t, threeSteps, `{}`)
+		<-b.held
+		kill()
+		if s := len(b.actions("get")); s != 1 {
+			t.Fatalf("%d first steps before the crash", s)
+		}
+		b.start(t)
+		<-b.held
+		if s := b.status(t, e.ID); s.Status != subjects.ExecutionRunning {
+			t.Errorf("status after the restart: %+v", s)
+		}
+		close(b.hold)
+		wantOutput(t, b.until(t, e.ID, subjects.ExecutionCompleted, subjects.ExecutionFaulted), `"get"`)
+		if got := b.actions("get"); len(got) != 2 || got[0] == got[1] {
+			t.Errorf("finished steps were repeated: %v", got)
+		}
+		if got := b.actions("hold"); len(got) != 2 || got[0] != got[1] {
+			t.Errorf("the step that was cut off has the keys %v", got)
+		}
+		wantOneResultPerStep(t, b, e.ID, 3)
+	})
+}
+
+// startMortal runs the actor until kill cuts it off from the mesh: nothing that it was about to say is said.
+func (b *bundle) startMortal(t *testing.T) (kill func()) {
+	t.Helper()
+	var conn *mesh.Conn
+	ctx, cancel := context.WithCancel(context.Background())
+	ready, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = actors.Host(ctx, actors.HostConfig{
+			Actor: "workflow", NATS: b.mesh.Options(t, "workflow"), Database: b.db, KeysetFile: filepath.Join(t.TempDir(), "keyset"),
+			Issuer: actortest.Issuer, Audience: actortest.Audience, Telemetry: actortest.Telemetry(t), Version: "0.0.0-test",
+		}, workflow.Migrations, func(d actors.Deps) (actors.Service, error) {
+			conn = d.Conn
+			a, err := workflow.New(d, b.config)
+			if err != nil {
+				return actors.Service{}, err
+			}
+			return a.Service(), nil
+		}, func() { close(ready) })
+	}()
+	t.Cleanup(func() { cancel(); <-done })
+	select {
+	case <-ready:
+	case <-done:
+		t.Fatal("the actor did not start")
+	}
+	return func() {
+		conn.Close()
+		cancel()
+		<-done
+	}
+}
+
+// TestStop stops an actor while a call is under way: its result is kept, and the next process goes on.
+func TestStop(t *testing.T) {
+	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+		b := setup(t, database)
+		e := b.begin(t, threeSteps, `{}`)
+		<-b.held
+		stopped := make(chan struct{})
+		go func() {
+			defer close(stopped)
+			_ = b.host.Stop(t)
+		}()
+		eventually(t, "no request is taken any more", func() bool {
+			_, err := mesh.Call(t.Context(), b.caller, subjects.GetExecutionStatus, subjects.ExecutionRequest{ExecutionID: e.ID}, b.ada)
+			return subjects.CodeOf(err) == subjects.CodeUnavailable
+		})
+		close(b.hold)
+		<-stopped
+		b.start(t)
+		wantOutput(t, b.until(t, e.ID, subjects.ExecutionCompleted, subjects.ExecutionFaulted), `"get"`)
+		if got := b.actions("hold"); len(got) != 1 {
+			t.Errorf("the step that was under way was made %d times", len(got))
+		}
+		wantOneResultPerStep(t, b, e.ID, 3)
+	})
+}
+
+func wantOneResultPerStep(t *testing.T, b *bundle, id string, steps int) {
+	t.Helper()
+	page := call(t, b, subjects.GetExecutionHistory, subjects.ExecutionHistoryRequest{
+		ExecutionRequest: subjects.ExecutionRequest{ExecutionID: id}, PageRequest: subjects.PageRequest{Limit: 200},
+	})
+	results := map[int]int{}
+	for i, event := range page.Items {
+		if event.Sequence != uint64(i+1) {
+			t.Errorf("event %d has sequence %d", i, event.Sequence)
+		}
+		if event.Type == "call_completed" || event.Type == "call_failed" {
+			results[event.Run]++
+		}
+	}
+	if len(results) != steps {
+		t.Errorf("results of %d steps, want %d", len(results), steps)
+	}
+	for run, n := range results {
+		if n != 1 {
+			t.Errorf("run %d has %d results", run, n)
+		}
+	}
+}
+
+// TestLongWait moves the clock over a wait of a month that outlives its process.
+func TestLongWait(t *testing.T) {
+	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+		var moved atomic.Int64
+		now := func() time.Time { return time.Now().Add(time.Duration(moved.Load())) }
+		b := setup(t, database, actortest.WithClock(now))
+		e := b.begin(t, "- rest: {wait: {days: 30}}\n- say: {call: echo, with: {rested: true}}\n", `{}`)
+		b.until(t, e.ID, subjects.ExecutionWaiting)
+		eventually(t, "the execution is parked", func() bool { return gauge(t, b.host, "workflow_active_executions") == 0 })
+		_ = b.host.Stop(t)
+		moved.Store(int64(30*24*time.Hour - time.Minute))
+		b.ada = mesh.As{Token: b.mesh.Token(t, b.user)}
+		b.start(t)
+		if s := b.status(t, e.ID); s.Status != subjects.ExecutionWaiting {
+			t.Errorf("a minute too early it is %s", s.Status)
+		}
+		moved.Store(int64(30*24*time.Hour + time.Second))
+		wantOutput(t, b.until(t, e.ID, subjects.ExecutionCompleted, subjects.ExecutionFaulted), `{"rested":true}`)
+	})
+}
+
+// TestTwoProcesses shares executions out over two actors on one PostgreSQL.
+func TestTwoProcesses(t *testing.T) {
+	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+		if database.Name == actors.DialectSQLite {
+			wantSecondRefused(t, database)
+			return
+		}
+		b := setup(t, database)
+		b.config.MaxConcurrent = 2
+		second := b.start(t)
+		id := b.create(t, "- one: {call: github.get}\n- two: {call: github.get}\n- rest: {wait: {milliseconds: 50}}\n- say: {call: echo, with: {n: \"${ 1 }\"}}\n")
+		var wg sync.WaitGroup
+		for range 40 {
+			wg.Go(func() {
+				e, err := mesh.Call(t.Context(), b.caller, subjects.ExecuteWorkflow, subjects.ExecuteWorkflowRequest{WorkflowID: id}, b.ada)
+				if err != nil || e.Status != subjects.ExecutionCompleted {
+					t.Errorf("executed: %v, %+v", err, e)
+				}
+			})
+		}
+		wg.Wait()
+		keys := b.actions("get")
+		slices.Sort(keys)
+		if len(keys) != 80 || len(slices.Compact(keys)) != 80 {
+			t.Errorf("%d calls were made, want 80 different ones", len(keys))
+		}
+		eventually(t, "both processes have ended all 40 executions together", func() bool {
+			first, other := total(t, b.host, "workflow_executions_total"), total(t, second, "workflow_executions_total")
+			return first+other == 40 && first > 0 && other > 0
+		})
+	})
+}
+
+func wantSecondRefused(t *testing.T, database actortest.Database) {
+	b := setup(t, database)
+	if _, err := actors.OpenDatabase(t.Context(), b.db, b.mesh.Log); !errors.Is(err, actors.ErrDatabaseInUse) {
+		t.Errorf("a second copy on the same file: %v", err)
+	}
+}
+
+// TestFrozenWorker freezes a process, as SIGSTOP does, until another has its execution; when it wakes, it steps aside.
+func TestFrozenWorker(t *testing.T) {
+	t.Parallel()
+	for _, database := range actortest.Databases(t) {
+		if database.Name != actors.DialectPostgres {
+			continue
+		}
+		b := setup(t, database)
+		_ = b.host.Stop(t)
+		// A line that is frozen for long is given up, and with it the answer to the call: that ends in its time.
+		b.config.StepTimeout = 10 * time.Second
+		line := newLine(t, strings.TrimPrefix(b.mesh.URL(), "nats://"))
+		frozen := b.startOver(t, line)
+		e := b.begin(t, threeSteps, `{}`)
+		<-b.held
+		line.freeze()
+		b.start(t)
+		<-b.held
+		close(b.hold)
+		wantOutput(t, b.until(t, e.ID, subjects.ExecutionCompleted, subjects.ExecutionFaulted), `"get"`)
+		line.thaw()
+		eventually(t, "the frozen one steps aside", func() bool { return gauge(t, frozen, "workflow_active_executions") == 0 })
+		if got := b.actions("get"); len(got) != 2 {
+			t.Errorf("the steps around were made %d times, want 2", len(got))
+		}
+		if n := total(t, frozen, "workflow_executions_total"); n != 0 {
+			t.Errorf("the frozen one ended %v executions", n)
+		}
+		wantOneResultPerStep(t, b, e.ID, 3)
+	}
+}
+
+func (b *bundle) startOver(t *testing.T, l *line) *actortest.Hosted {
+	t.Helper()
+	return b.mesh.Host(t, "workflow", b.db, workflow.Migrations, func(d actors.Deps) (actors.Service, error) {
+		a, err := workflow.New(d, b.config)
+		if err != nil {
+			return actors.Service{}, err
+		}
+		return a.Service(), nil
+	}, func(c *actors.HostConfig) { c.NATS.URL = "nats://" + l.listener.Addr().String() })
+}
+
+// line is a TCP connection that can be frozen: nothing goes either way until it thaws.
+type line struct {
+	listener net.Listener
+	mu       sync.RWMutex
+	frozen   bool
+}
+
+func newLine(t *testing.T, to string) *line {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &line{listener: listener}
+	t.Cleanup(func() {
+		_ = listener.Close()
+		l.thaw()
+	})
+	go func() {
+		for {
+			near, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			far, err := net.Dial("tcp", to)
+			if err != nil {
+				_ = near.Close()
+				continue
+			}
+			go l.carry(near, far)
+			go l.carry(far, near)
+		}
+	}()
+	return l
+}
+
+func (l *line) freeze() { l.mu.Lock(); l.frozen = true }
+
+func (l *line) thaw() {
+	if l.frozen {
+		l.frozen = false
+		l.mu.Unlock()
+	}
+}
+
+func (l *line) carry(from, to net.Conn) {
+	defer from.Close()
+	defer to.Close()
+	buffer := make([]byte, 32<<10)
+	for {
+		n, err := from.Read(buffer)
+		l.mu.RLock()
+		if n > 0 {
+			if _, e := to.Write(buffer[:n]); e != nil {
+				err = e
+			}
+		}
+		l.mu.RUnlock()
+		if err != nil {
+			if !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed) {
+				return
+			}
+			return
+		}
+	}
+}
+
+// TestIdempotencyKey repeats an execute under one key: there is one execution.
+func TestIdempotencyKey(t *testing.T) {
+	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+		b := setup(t, database)
+		body, err := json.Marshal(subjects.ExecuteWorkflowRequest{WorkflowID: b.create(t, "- one: {call: github.get}\n")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var ids []string
+		for range 2 {
+			reply, err := b.caller.Forward(t.Context(), subjects.ExecuteWorkflow.Subject, nats.Header{
+				mesh.HeaderAuthorization: {"Bearer " + b.ada.Token}, mesh.HeaderIdempotencyKey: {"once"},
+			}, body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var e subjects.Execution
+			if err := json.Unmarshal(reply.Data, &e); err != nil || e.Status != subjects.ExecutionCompleted {
+				t.Fatalf("%v: %s", err, reply.Data)
+			}
+			ids = append(ids, e.ID)
+		}
+		if ids[0] != ids[1] || len(b.actions("get")) != 1 {
+			t.Errorf("executions %v with %d calls", ids, len(b.actions("get")))
+		}
+	})
+}
+
+// TestPurge drops the log of an ended execution: SQL still tells all of it.
+func TestPurge(t *testing.T) {
+	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+		b := setup(t, database)
+		_ = b.host.Stop(t)
+		b.config.KeepLog = 0
+		b.start(t)
+		e := b.run(t, "- say: {call: echo, with: {n: 1}}\n", `{}`)
+		eventually(t, "the log is purged", func() bool {
+			_, err := mesh.Call(t.Context(), b.caller, subjects.WatchExecution, subjects.ExecutionRequest{ExecutionID: e.ID}, b.ada)
+			return subjects.CodeOf(err) == subjects.CodeConflict
+		})
+		stream, err := b.caller.JS.Stream(t.Context(), subjects.WorkflowHistory.Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := stream.GetLastMsgForSubject(t.Context(), subjects.HistorySubject(e.ID)); err == nil {
+			t.Error("the log is in the stream still")
+		}
+		if s := b.status(t, e.ID); string(s.Output) != `{"n":1}` || len(s.Tasks) != 1 {
+			t.Errorf("after the purge: %+v", s)
+		}
+		wantOneResultPerStep(t, b, e.ID, 1)
+	})
+}
+
+func gauge(t *testing.T, h *actortest.Hosted, name string) float64 { return total(t, h, name) }
+
+// total sums a metric over its labels.
+func total(t *testing.T, h *actortest.Hosted, name string) (sum float64) {
+	t.Helper()
+	families, err := h.Telemetry.Registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, family := range families {
+		if family.GetName() != name {
+			continue
+		}
+		for _, metric := range family.GetMetric() {
+			sum += metric.GetCounter().GetValue() + metric.GetGauge().GetValue()
+		}
+	}
+	return sum
+}

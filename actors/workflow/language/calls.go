@@ -1,0 +1,183 @@
+package language
+
+import "strings"
+
+func (r *reader) readCall(task *Task, o *object) {
+	task.Call = &Call{Function: o.needText("call")}
+	call := task.Call
+	arguments, given := o.take("with")
+	if _, protocol := foreign[call.Function]; given && protocol {
+		call.With = o.mapping("with")
+	} else if given {
+		call.With, _ = o.data("with").(map[string]any)
+	}
+	if given {
+		if !arguments.isObject() {
+			arguments.fault(CodeType, "an object is expected")
+			return
+		}
+	}
+	switch call.Function {
+	case CallHTTP, CallOpenAPI, CallGRPC, CallAsyncAPI, CallA2A, CallMCP:
+		if !given {
+			o.fault(CodeMissing, "the field \"with\" is required")
+			return
+		}
+	}
+	switch call.Function {
+	case CallHTTP:
+		call.HTTP = r.readHTTP(arguments.object())
+	case CallOpenAPI:
+		call.OpenAPI = r.readOpenAPI(arguments.object())
+	case CallGRPC, CallAsyncAPI, CallA2A, CallMCP:
+		r.readForeign(call.Function, arguments.object())
+		r.refuse(o.field, "call: "+call.Function)
+	default:
+		if strings.Contains(call.Function, "://") || strings.Contains(call.Function, "@") {
+			r.refuse(o.field, "functions of a foreign catalog")
+		}
+	}
+}
+
+func (r *reader) readHTTP(o *object) *HTTPCall {
+	call := &HTTPCall{Method: o.needText("method"), Body: o.data("body"), HasBody: o.has("body"),
+		Output:   o.enum("output", "content", "content", "response", "raw"),
+		Redirect: o.boolean("redirect", false), Headers: o.pairs("headers"), Query: o.pairs("query")}
+	if f, ok := o.need("endpoint"); ok {
+		call.Endpoint = r.readEndpoint(f)
+	}
+	o.close()
+	return call
+}
+
+// pairs reads a map of names to values, or an expression for one.
+func (o *object) pairs(key string) any {
+	f, ok := o.take(key)
+	if !ok {
+		return nil
+	}
+	text, isText := f.text()
+	if !f.isObject() && (!isText || !IsExpression(text)) {
+		f.fault(CodeType, "an object or an expression is expected")
+	}
+	return o.data(key)
+}
+
+func (r *reader) readOpenAPI(o *object) *OpenAPICall {
+	call := &OpenAPICall{OperationID: o.needText("operationId"), Redirect: o.boolean("redirect", false),
+		Output: o.enum("output", "content", "content", "response", "raw")}
+	if o.has("parameters") {
+		o.mapping("parameters")
+		call.Parameters, _ = o.data("parameters").(map[string]any)
+	}
+	if f, ok := o.need("document"); ok {
+		document := f.object()
+		document.text("name")
+		if endpoint, ok := document.need("endpoint"); ok {
+			call.Document = r.readEndpoint(endpoint)
+		}
+		document.close()
+	}
+	if f, ok := o.take("authentication"); ok {
+		call.Authentication = r.readAuthentication(f, true)
+	}
+	o.close()
+	return call
+}
+
+var foreign = map[string]struct{ required, optional []string }{
+	CallGRPC: {[]string{"proto", "service", "method"}, []string{"arguments"}},
+	CallAsyncAPI: {[]string{"document"}, []string{"channel", "operation", "server", "protocol", "message",
+		"subscription", "authentication"}},
+	CallA2A: {[]string{"method"}, []string{"agentCard", "server", "parameters"}},
+	CallMCP: {[]string{"method", "transport"}, []string{"protocolVersion", "parameters", "timeout", "client"}},
+}
+
+// readForeign checks the arguments of a protocol that is not run, field by field and no deeper.
+func (r *reader) readForeign(protocol string, o *object) {
+	for _, key := range foreign[protocol].required {
+		o.need(key)
+	}
+	for _, key := range foreign[protocol].optional {
+		o.take(key)
+	}
+	o.close()
+}
+
+func readEmit(o *object) map[string]any {
+	f, ok := o.need("emit")
+	if !ok {
+		return nil
+	}
+	config := f.object()
+	var attributes map[string]any
+	if event, ok := config.need("event"); ok {
+		definition := event.object()
+		if properties, ok := definition.need("with"); ok {
+			properties.object().needText("type")
+			attributes, _ = definition.data("with").(map[string]any)
+		}
+		definition.close()
+	}
+	config.close()
+	return attributes
+}
+
+func (r *reader) readRun(o *object) *Run {
+	run := &Run{}
+	f, ok := o.need("run")
+	if !ok {
+		return run
+	}
+	config := f.object()
+	run.Await = config.boolean("await", true)
+	run.Return = config.enum("return", "stdout", "stdout", "stderr", "code", "all", "none")
+	for _, kind := range []string{"container", "script", "shell", "workflow"} {
+		body, ok := config.take(kind)
+		if !ok {
+			continue
+		}
+		if run.Kind != "" {
+			body.fault(CodeValue, "only one process may be given")
+		}
+		run.Kind = kind
+		if kind == "workflow" {
+			run.Workflow = readRunWorkflow(body.object())
+		} else {
+			run.Process = r.readProcess(kind, config)
+			r.refuse(body, "run: "+kind)
+		}
+	}
+	if run.Kind == "" && !config.broken {
+		f.fault(CodeMissing, "one of container, script, shell, workflow is required")
+	}
+	config.close()
+	return run
+}
+
+func readRunWorkflow(o *object) *RunWorkflow {
+	run := &RunWorkflow{Namespace: o.needText("namespace"), Name: o.needText("name"), Version: o.needText("version"),
+		Input: o.data("input")}
+	o.close()
+	return run
+}
+
+var processes = map[string]struct{ required, optional []string }{
+	"container": {[]string{"image"}, []string{"name", "command", "ports", "volumes", "environment", "stdin", "arguments",
+		"lifetime", "pullPolicy"}},
+	"script": {[]string{"language"}, []string{"code", "source", "stdin", "arguments", "environment"}},
+	"shell":  {[]string{"command"}, []string{"stdin", "arguments", "environment"}},
+}
+
+func (r *reader) readProcess(kind string, config *object) map[string]any {
+	body := config.fields[kind].object()
+	for _, key := range processes[kind].required {
+		body.need(key)
+	}
+	for _, key := range processes[kind].optional {
+		body.take(key)
+	}
+	body.close()
+	process, _ := config.fields[kind].value().(map[string]any)
+	return process
+}

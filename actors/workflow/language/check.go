@@ -1,0 +1,102 @@
+package language
+
+import "strconv"
+
+// check reports what can only be seen once the whole definition is read: directives that lead nowhere, functions that
+// call themselves, and names in expressions that nothing defines.
+func (r *reader) check() {
+	w := r.workflow
+	r.checkNames()
+	r.checkList(w.Do)
+	for _, extension := range w.Use.Extensions {
+		r.checkList(extension.Before)
+		r.checkList(extension.After)
+	}
+	for _, task := range w.Use.Functions {
+		r.checkTask(task, nil)
+	}
+	for name, task := range w.Use.Functions {
+		if r.reaches(task, name, map[string]bool{}) {
+			r.at(task, "", CodeReference, "the function "+strconv.Quote(name)+" calls itself")
+		}
+	}
+}
+
+func (r *reader) at(task *Task, below, code, message string) {
+	r.faults = append(r.faults, Fault{Line: max(task.Line, 1), Column: max(task.Column, 1),
+		Pointer: task.Pointer + below, Code: code, Message: message})
+}
+
+func (r *reader) checkList(list TaskList) {
+	for _, task := range list {
+		r.checkTask(task, list)
+	}
+}
+
+func (r *reader) checkTask(task *Task, list TaskList) {
+	r.checkDirective(task, "/then", task.Then, list)
+	for i, branch := range task.Switch {
+		r.checkDirective(task, "/switch/"+strconv.Itoa(i)+"/"+escape(branch.Name)+"/then", branch.Then, list)
+	}
+	if task.Try != nil {
+		r.checkDirective(task, "/catch/then", task.Try.Catch.Then, list)
+	}
+	for _, nested := range task.lists() {
+		r.checkList(nested)
+	}
+	if task.Fork != nil {
+		for _, branch := range task.Fork.Branches {
+			r.checkTask(branch, nil)
+		}
+	}
+}
+
+func (r *reader) checkDirective(task *Task, below, directive string, list TaskList) {
+	switch directive {
+	case "", Continue, Exit, End:
+	default:
+		if list.Index(directive) < 0 {
+			r.at(task, below, CodeReference, "there is no task "+strconv.Quote(directive)+" beside this one")
+		}
+	}
+}
+
+// lists are the task lists that a task runs in sequence.
+func (t *Task) lists() []TaskList {
+	var lists []TaskList
+	switch {
+	case t.For != nil:
+		lists = append(lists, t.For.Do)
+	case t.Try != nil:
+		lists = append(lists, t.Try.Do, t.Try.Catch.Do)
+	case t.Listen != nil && t.Listen.Foreach != nil:
+		lists = append(lists, t.Listen.Foreach.Do)
+	}
+	return append(lists, t.Do)
+}
+
+// reaches tells whether running a task can call the function of that name.
+func (r *reader) reaches(task *Task, name string, seen map[string]bool) bool {
+	if task.Call != nil {
+		called, own := r.workflow.Use.Functions[task.Call.Function]
+		if own && task.Call.Function == name {
+			return true
+		}
+		if own && !seen[task.Call.Function] {
+			seen[task.Call.Function] = true
+			return r.reaches(called, name, seen)
+		}
+	}
+	lists := task.lists()
+	if task.Fork != nil {
+		lists = append(lists, task.Fork.Branches)
+	}
+	for _, list := range lists {
+		for _, nested := range list {
+			if r.reaches(nested, name, seen) {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,172 @@
+package language
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"regexp"
+)
+
+var (
+	label    = regexp.MustCompile(`^[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?$`)
+	semantic = regexp.MustCompile(`^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?$`)
+	variable = regexp.MustCompile(`^[a-zA-Z_][a-zA-Z0-9_]{0,63}$`)
+)
+
+// Parse reads a definition from YAML 1.2 or JSON. It returns all the faults it finds, in the order of the source;
+// the workflow is nil when there is any.
+func Parse(source []byte) (*Workflow, Faults) {
+	root, fault := load(source)
+	if fault != nil {
+		return nil, Faults{*fault}
+	}
+	r := &reader{workflow: &Workflow{tasks: map[string]*Task{}}}
+	root = resolve(root)
+	definition, isObject := r.plain(root, "", 0).(map[string]any)
+	if r.exhausted {
+		return nil, r.faults.sorted()
+	}
+	top := field{r, root, ""}
+	if !isObject {
+		top.fault(CodeType, "a definition is an object")
+		return nil, r.faults.sorted()
+	}
+	r.readWorkflow(top.object())
+	if len(r.faults) == 0 {
+		r.check()
+	}
+	if len(r.faults) > 0 {
+		return nil, r.faults.sorted()
+	}
+	w := r.workflow
+	w.Definition = definition
+	w.Canonical = Canonical(definition)
+	sum := sha256.Sum256(w.Canonical)
+	w.Digest = "sha256:" + hex.EncodeToString(sum[:])
+	w.unsupported = w.unsupported.sorted()
+	return w, nil
+}
+
+// Canonical renders a JSON value with sorted keys, without white space and without HTML escapes.
+func Canonical(value any) []byte {
+	var out bytes.Buffer
+	encoder := json.NewEncoder(&out)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(value); err != nil {
+		panic(fmt.Sprintf("encoding a JSON value: %v", err)) // only values that the reader made get here
+	}
+	return bytes.TrimRight(out.Bytes(), "\n")
+}
+
+func (r *reader) readWorkflow(o *object) {
+	w := r.workflow
+	if f, ok := o.need("document"); ok {
+		w.Document = r.readDocument(f.object())
+	}
+	if f, ok := o.take("evaluate"); ok {
+		evaluate := f.object()
+		evaluate.enum("language", "jq", "jq")
+		w.Loose = evaluate.enum("mode", "strict", "strict", "loose") == "loose"
+		evaluate.close()
+	}
+	w.Input = r.readInput(o)
+	w.Output = r.readOutput(o)
+	if f, ok := o.take("use"); ok {
+		r.readUse(f.object())
+	}
+	w.Timeout = r.readTimeout(o)
+	if f, ok := o.take("schedule"); ok {
+		w.Schedule = r.readSchedule(f.object())
+	}
+	if f, ok := o.need("do"); ok {
+		w.Do = r.readTasks(f, nil)
+		if f.isList() && len(f.node.Content) == 0 {
+			f.fault(CodeValue, "a workflow needs at least one task")
+		}
+	}
+	o.close()
+}
+
+func (r *reader) readDocument(o *object) Document {
+	document := Document{
+		DSL: o.matching("dsl", semantic, "a semantic version"), Namespace: o.matching("namespace", label, "a DNS label"),
+		Name: o.matching("name", label, "a DNS label"), Version: o.matching("version", semantic, "a semantic version"),
+		Title: o.text("title"), Summary: o.text("summary"), Tags: o.mapping("tags"), Metadata: o.mapping("metadata"),
+	}
+	if document.DSL != "" && document.DSL[:2] != "1." {
+		o.fields["dsl"].fault(CodeValue, "weft reads version 1 of the specification")
+	}
+	o.close()
+	return document
+}
+
+func (o *object) matching(key string, pattern *regexp.Regexp, what string) string {
+	f, ok := o.need(key)
+	if !ok {
+		return ""
+	}
+	text, isText := f.text()
+	if !isText || !pattern.MatchString(text) {
+		f.fault(CodeValue, what+" is expected")
+		return ""
+	}
+	return text
+}
+
+func (o *object) mapping(key string) map[string]any {
+	f, ok := o.take(key)
+	if !ok {
+		return nil
+	}
+	value, isObject := f.value().(map[string]any)
+	if !isObject {
+		f.fault(CodeType, "an object is expected")
+	}
+	return value
+}
+
+func (r *reader) readSchedule(o *object) *Schedule {
+	s := &Schedule{Every: o.duration("every"), After: o.duration("after"), Cron: o.text("cron"),
+		Read: o.enum("read", "data", "data", "envelope", "raw")}
+	if f, ok := o.take("on"); ok {
+		s.On = r.readConsumption(f)
+	}
+	given := 0
+	for _, set := range []bool{s.Every != nil, s.After != nil, s.Cron != "", s.On != nil} {
+		if set {
+			given++
+		}
+	}
+	if given > 1 {
+		o.fault(CodeValue, "only one of every, cron, after and on may be given")
+	}
+	o.close()
+	return s
+}
+
+func (r *reader) readTimeout(o *object) *Timeout {
+	f, ok := o.take("timeout")
+	if !ok {
+		return nil
+	}
+	if name, isText := f.text(); isText {
+		timeout, known := r.workflow.Use.Timeouts[name]
+		if !known {
+			f.fault(CodeReference, "use.timeouts has no "+name)
+		}
+		return timeout
+	}
+	return f.timeout()
+}
+
+func (f field) timeout() *Timeout {
+	o := f.object()
+	timeout := &Timeout{}
+	if _, ok := o.need("after"); ok {
+		timeout.After = *o.duration("after")
+	}
+	o.close()
+	return timeout
+}

@@ -1,0 +1,183 @@
+package language
+
+import (
+	"strconv"
+
+	"go.yaml.in/yaml/v3"
+)
+
+func (f field) isList() bool { return f.node.Kind == yaml.SequenceNode }
+
+// named reads an object of named components in the order of the source.
+func (o *object) named(key string, read func(string, field)) {
+	f, ok := o.take(key)
+	if !ok {
+		return
+	}
+	components := f.object()
+	for _, name := range components.keys {
+		read(name, components.fields[name])
+	}
+}
+
+// readUse reads the reusable components; those that others refer to come first.
+func (r *reader) readUse(o *object) {
+	use := &r.workflow.Use
+	*use = Use{Authentications: map[string]*Authentication{}, Errors: map[string]*ErrorDefinition{},
+		Functions: map[string]*Task{}, Retries: map[string]*RetryPolicy{}, Timeouts: map[string]*Timeout{},
+		Catalogs: map[string]Endpoint{}}
+	use.Secrets = o.texts("secrets")
+	o.named("authentications", func(name string, f field) { use.Authentications[name] = r.readAuthentication(f, false) })
+	o.named("errors", func(name string, f field) { use.Errors[name] = r.readError(f) })
+	o.named("timeouts", func(name string, f field) { use.Timeouts[name] = f.timeout() })
+	o.named("retries", func(name string, f field) { use.Retries[name] = r.readRetry(f) })
+	o.named("catalogs", func(name string, f field) {
+		catalog := f.object()
+		if endpoint, ok := catalog.need("endpoint"); ok {
+			use.Catalogs[name] = r.readEndpoint(endpoint)
+		}
+		catalog.close()
+		r.refuse(f, "catalogs of a definition's own")
+	})
+	o.named("functions", func(name string, f field) { use.Functions[name] = r.readTask(name, f, nil) })
+	if f, ok := o.take("extensions"); ok {
+		for _, item := range f.items() {
+			if name, body, single := item.single(); single {
+				use.Extensions = append(use.Extensions, r.readExtension(name, body))
+			}
+		}
+	}
+	o.close()
+}
+
+// refuse notes a construct that parses and that weft does not run.
+func (r *reader) refuse(f field, what string) {
+	r.workflow.unsupported = append(r.workflow.unsupported, Fault{Line: max(f.node.Line, 1), Column: max(f.node.Column, 1),
+		Pointer: f.pointer, Code: CodeUnsupported, Message: what + " cannot be run yet"})
+}
+
+func (r *reader) readExtension(name string, f field) *Extension {
+	o := f.object()
+	extension := &Extension{Name: name, When: o.expression("when"),
+		Extend: o.enum("extend", "", "call", "composite", "emit", "for", "listen", "raise", "run", "set", "switch",
+			"try", "wait", "all")}
+	if _, ok := o.need("extend"); ok {
+		r.refuse(f, "extensions")
+	}
+	if before, ok := o.take("before"); ok {
+		extension.Before = r.readTasks(before, nil)
+	}
+	if after, ok := o.take("after"); ok {
+		extension.After = r.readTasks(after, nil)
+	}
+	o.close()
+	return extension
+}
+
+func (r *reader) readEndpoint(f field) Endpoint {
+	if text, ok := f.text(); ok {
+		f.checkURI(text)
+		return Endpoint{URI: text}
+	}
+	o := f.object()
+	endpoint := Endpoint{URI: o.needText("uri")}
+	if uri, ok := o.fields["uri"]; ok {
+		uri.checkURI(endpoint.URI)
+	}
+	if policy, ok := o.take("authentication"); ok {
+		endpoint.Authentication = r.readAuthentication(policy, true)
+	}
+	o.close()
+	return endpoint
+}
+
+func (f field) checkURI(text string) {
+	if IsExpression(text) {
+		f.checkExpression(text)
+	} else if text == "" {
+		f.fault(CodeValue, "a URI is expected")
+	}
+}
+
+var schemes = []string{"basic", "bearer", "digest", "oauth2", "oidc"}
+
+var required = map[string][]string{"basic": {"username", "password"}, "digest": {"username", "password"},
+	"bearer": {"token"}, "oauth2": {"authority", "grant"}, "oidc": {"authority", "grant"}}
+
+var optional = map[string][]string{"oauth2": {"endpoints", "client", "request", "issuers", "scopes", "audiences",
+	"username", "password", "subject", "actor"}, "oidc": {"client", "request", "issuers", "scopes", "audiences",
+	"username", "password", "subject", "actor"}}
+
+func (r *reader) readAuthentication(f field, reference bool) *Authentication {
+	o := f.object()
+	policy := &Authentication{Pointer: f.pointer}
+	if reference && o.has("use") {
+		policy.Use = o.needText("use")
+		if _, known := r.workflow.Use.Authentications[policy.Use]; !known {
+			o.fields["use"].fault(CodeReference, "use.authentications has no "+strconv.Quote(policy.Use))
+		}
+		o.close()
+		return policy
+	}
+	for _, scheme := range schemes {
+		body, ok := o.take(scheme)
+		if !ok {
+			continue
+		}
+		if policy.Scheme != "" {
+			body.fault(CodeValue, "only one scheme may be given")
+		}
+		policy.Scheme = scheme
+		r.readScheme(policy, body)
+		if scheme == "digest" || scheme == "oauth2" || scheme == "oidc" {
+			r.refuse(body, "authentication by "+scheme)
+		}
+	}
+	if policy.Scheme == "" && !o.broken {
+		f.fault(CodeMissing, "one of basic, bearer, digest, oauth2, oidc is required")
+	}
+	o.close()
+	return policy
+}
+
+func (r *reader) readScheme(policy *Authentication, f field) {
+	o := f.object()
+	if o.has("use") {
+		policy.Secret = o.needText("use")
+		o.close()
+		return
+	}
+	policy.Parameters = map[string]any{}
+	for _, key := range required[policy.Scheme] {
+		if _, ok := o.need(key); ok {
+			policy.Parameters[key] = o.data(key)
+		}
+	}
+	for _, key := range optional[policy.Scheme] {
+		if o.has(key) {
+			policy.Parameters[key] = o.data(key)
+		}
+	}
+	o.close()
+}
+
+func (r *reader) readError(f field) *ErrorDefinition {
+	o := f.object()
+	definition := &ErrorDefinition{Type: o.needText("type"), Title: o.text("title"), Detail: o.text("detail"),
+		Instance: o.text("instance")}
+	if status, ok := o.need("status"); ok {
+		definition.Status = o.data("status")
+		text, isText := definition.Status.(string)
+		_, isWhole := definition.Status.(int)
+		if !isWhole && (!isText || !IsExpression(text)) {
+			status.fault(CodeType, "a whole number is expected")
+		}
+	}
+	for _, key := range []string{"type", "title", "detail", "instance"} {
+		if o.has(key) {
+			o.fields[key].checkTemplate()
+		}
+	}
+	o.close()
+	return definition
+}

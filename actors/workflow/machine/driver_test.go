@@ -1,0 +1,141 @@
+package machine
+
+import (
+	"encoding/json"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/weftmesh/weft/actors/workflow/language"
+)
+
+// driver runs executions to their end: it keeps the log, makes the calls, and moves its clock to the next timer.
+type driver struct {
+	t     testing.TB
+	def   *language.Workflow
+	env   Environment
+	now   time.Time
+	log   []Event
+	made  []string // keys of calls, in the order they were made
+	done  map[string]bool
+	reply func(*Call) (any, *Error)
+	// messages are handed to subscriptions when nothing else moves.
+	messages []map[string]any
+}
+
+var epoch = time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
+
+func newDriver(t testing.TB, source string) *driver {
+	t.Helper()
+	def, faults := language.Parse([]byte(source))
+	if len(faults) > 0 {
+		t.Fatalf("parsing: %v", faults)
+	}
+	return &driver{t: t, def: def, now: epoch, done: map[string]bool{},
+		reply: func(call *Call) (any, *Error) {
+			if call.Kind == CallEmit {
+				return call.Message, nil
+			}
+			return call.Arguments, nil
+		}}
+}
+
+func (d *driver) start(input any) *Execution {
+	x, events := Start(d.def, "e1", language.Normalize(input), d.now, d.env)
+	d.append(events)
+	return x
+}
+
+// append writes events to the log as JSON and back, as a store does.
+func (d *driver) append(events []Event) {
+	d.t.Helper()
+	for _, event := range events {
+		if len(d.log) < 5000 { // an endless execution writes a long log; its beginning will do
+			event = stored(d.t, event)
+		}
+		d.log = append(d.log, event)
+	}
+}
+
+func stored(t testing.TB, event Event) Event {
+	t.Helper()
+	data, err := json.Marshal(event)
+	if err != nil {
+		t.Fatalf("writing an event: %v", err)
+	}
+	var back Event
+	if err := json.Unmarshal(data, &back); err != nil {
+		t.Fatalf("reading an event %s: %v", data, err)
+	}
+	return back
+}
+
+// step does one thing that is outstanding and reports whether there was any.
+func (d *driver) step(x *Execution) bool {
+	d.t.Helper()
+	if events := x.Continue(d.now); len(events) > 0 {
+		d.append(events)
+		return true
+	}
+	if calls := x.Calls(); len(calls) > 0 {
+		d.call(x, calls[0])
+		return true
+	}
+	if subscriptions := x.Subscriptions(); len(subscriptions) > 0 && len(d.messages) > 0 {
+		message := d.messages[0]
+		d.messages = d.messages[1:]
+		d.append(x.Handle(MessageReceived(subscriptions[0].ID, message, d.now)))
+		return true
+	}
+	timers := x.Timers()
+	if len(timers) == 0 {
+		return false
+	}
+	first := slices.MinFunc(timers, func(a, b Timer) int { return a.At.Compare(b.At) })
+	if first.At.After(d.now) {
+		d.now = first.At
+	}
+	d.append(x.Handle(TimerDue(first.ID, d.now)))
+	return true
+}
+
+func (d *driver) call(x *Execution, call *Call) {
+	d.t.Helper()
+	if d.done[call.ID] {
+		d.t.Fatalf("the call %s of %s was made again after its result was recorded", call.ID, call.Key)
+	}
+	output, failure := (any)(nil), call.Fault
+	if failure == nil {
+		d.made = append(d.made, call.Key)
+		output, failure = d.reply(call)
+	}
+	outcome := CallDone(call.ID, output, d.now)
+	if failure != nil {
+		outcome = CallFault(call.ID, failure, d.now)
+	}
+	events := x.Handle(outcome)
+	if len(events) == 0 {
+		d.t.Fatalf("the outcome of the call %s was not taken", call.ID)
+	}
+	d.append(events)
+	d.done[call.ID] = true
+}
+
+func (d *driver) finish(x *Execution) *Execution {
+	d.t.Helper()
+	for range 100_000 {
+		if x.Status().Ended() {
+			return x
+		}
+		if !d.step(x) {
+			return x
+		}
+	}
+	d.t.Fatal("the execution does not end")
+	return nil
+}
+
+func (d *driver) run(input any) *Execution {
+	d.t.Helper()
+	return d.finish(d.start(input))
+}

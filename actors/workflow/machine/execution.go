@@ -1,0 +1,185 @@
+package machine
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/weftmesh/weft/actors/workflow/language"
+)
+
+// Environment is what an execution sees beside its data. It is not part of the log.
+type Environment struct {
+	// Secrets are the values of $secrets by name. Give those that the definition names in use.secrets.
+	Secrets map[string]any
+	// Runtime is $runtime: name, version, metadata.
+	Runtime map[string]any
+}
+
+// Execution is one execution. It is not safe for concurrent use.
+type Execution struct {
+	def   *language.Workflow
+	env   Environment
+	state State
+	turn  []Event
+}
+
+var zeroTime time.Time
+
+// Start begins an execution. id is its identity for good: keys and jitter come of it. The events of the first turn
+// are returned; the caller appends them before it acts on the effects. input is a JSON value of maps, lists and
+// scalars, which the execution takes over.
+func Start(def *language.Workflow, id string, input any, now time.Time, env Environment) (*Execution, []Event) {
+	x := &Execution{def: def, env: env}
+	input = language.Normalize(input)
+	started := Event{Type: ExecutionStarted, Execution: id, Input: Of(input), Definition: &Definition{
+		Namespace: def.Document.Namespace, Name: def.Document.Name, Version: def.Document.Version, Digest: def.Digest}}
+	// $workflow is needed before the event that makes it is there.
+	x.state = State{Execution: id, Input: Of(input), StartedAt: now}
+	data, err := x.workflowInput(input, now)
+	if err != nil {
+		started.Error = x.problem(err, "/input")
+	} else if def.Input != nil && def.Input.From != nil {
+		started.Data = Of(data)
+	}
+	if def.Timeout != nil && err == nil {
+		after, failure := x.duration(&def.Timeout.After, &Run{Input: data}, x.workflowScope(now))
+		if failure != nil {
+			started.Error = x.problem(failure, "/timeout")
+		}
+		due := now.Add(after)
+		started.Deadline = &due
+	}
+	x.state = State{}
+	x.emit(started, now)
+	x.decide(now)
+	return x, x.take()
+}
+
+// Restore folds a log into an execution. It decides nothing; Continue does.
+func Restore(def *language.Workflow, env Environment, events []Event) (*Execution, error) {
+	x := &Execution{def: def, env: env}
+	for _, event := range events {
+		if err := x.Apply(event); err != nil {
+			return nil, fmt.Errorf("restoring an execution: %w", err)
+		}
+	}
+	return x, nil
+}
+
+// RestoreSnapshot takes up an execution from what Snapshot wrote; events after it are applied with Apply.
+func RestoreSnapshot(def *language.Workflow, env Environment, snapshot []byte) (*Execution, error) {
+	decoder := json.NewDecoder(bytes.NewReader(snapshot))
+	decoder.UseNumber()
+	x := &Execution{def: def, env: env}
+	if err := decoder.Decode(&x.state); err != nil {
+		return nil, fmt.Errorf("restoring a snapshot: %w", err)
+	}
+	for _, run := range x.state.Runs {
+		run.Input, run.Data, run.Result = language.Normalize(run.Input), language.Normalize(run.Data), language.Normalize(run.Result)
+		language.Normalize(run.Items)
+		language.Normalize(run.Messages)
+		language.Normalize(run.Results)
+		language.Normalize(run.Correlation)
+	}
+	return x, nil
+}
+
+// Snapshot writes the execution's state as JSON.
+func (x *Execution) Snapshot() ([]byte, error) {
+	data, err := json.Marshal(&x.state)
+	if err != nil {
+		return nil, fmt.Errorf("writing a snapshot: %w", err)
+	}
+	return data, nil
+}
+
+// Continue decides what is left to decide: after Restore of a log that was cut, or when Settled is false. It returns
+// no events when there is nothing.
+func (x *Execution) Continue(now time.Time) []Event {
+	x.decide(now)
+	return x.take()
+}
+
+// Settled tells whether everything is decided, as it is after each turn of less than MaxTurn events.
+func (x *Execution) Settled() bool {
+	_, more := x.next(x.state.StartedAt)
+	return !more
+}
+
+// Output is the output of a completed execution; null for any other.
+func (x *Execution) Output() any { return x.state.Output.V }
+
+// Fault is the error of a faulted execution; nil for any other.
+func (x *Execution) Fault() *Error { return x.state.Error }
+
+// StartedAt is when the execution was started.
+func (x *Execution) StartedAt() time.Time { return x.state.StartedAt }
+
+// EndedAt is when the execution ended; zero while it goes on.
+func (x *Execution) EndedAt() time.Time { return x.state.EndedAt }
+
+// Status is the execution's status; Waiting when it runs and nothing but timers and events can move it.
+func (x *Execution) Status() Status {
+	s := &x.state
+	if s.Status == "" {
+		return Pending
+	}
+	if s.Status != Running {
+		return s.Status
+	}
+	waits := false
+	for _, run := range s.Runs {
+		switch run.Phase {
+		case PhaseCalling:
+			return Running
+		case PhaseWaiting, PhaseListening, PhaseRetrying:
+			waits = true
+		}
+	}
+	if waits {
+		return Waiting
+	}
+	return Running
+}
+
+// emit numbers an event, applies it, and notes it for the turn.
+func (x *Execution) emit(event Event, now time.Time) {
+	event.Version, event.Sequence, event.At = EventVersion, x.state.Sequence+1, now
+	if err := x.Apply(event); err != nil {
+		panic("machine: " + err.Error()) // decided events apply: anything else is a fault of this package
+	}
+	x.turn = append(x.turn, event)
+}
+
+func (x *Execution) take() []Event {
+	turn := x.turn
+	x.turn = nil
+	return turn
+}
+
+// decide emits until there is nothing to decide, or the turn is full.
+func (x *Execution) decide(now time.Time) {
+	for len(x.turn) < MaxTurn {
+		event, ok := x.next(now)
+		if !ok {
+			return
+		}
+		x.emit(event, now)
+	}
+}
+
+// next is the next event of a running execution: that of the first open run that can go on. It depends on the state
+// alone, so that a restored execution goes on as the first one did.
+func (x *Execution) next(now time.Time) (Event, bool) {
+	if x.state.Status != Running {
+		return Event{}, false
+	}
+	for _, run := range x.state.Runs {
+		if event, ok := x.step(run, now); ok {
+			return event, true
+		}
+	}
+	return Event{}, false
+}

@@ -1,0 +1,194 @@
+package machine
+
+import (
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/weftmesh/weft/actors/workflow/language"
+)
+
+// Status is the state of an execution.
+type Status string
+
+// The statuses of an execution. An execution is waiting when it runs and waits for timers or events alone.
+const (
+	Pending   Status = "pending"
+	Running   Status = "running"
+	Waiting   Status = "waiting"
+	Suspended Status = "suspended"
+	Completed Status = "completed"
+	Faulted   Status = "faulted"
+	Cancelled Status = "cancelled"
+)
+
+// Ended tells whether nothing more will happen.
+func (s Status) Ended() bool { return s == Completed || s == Faulted || s == Cancelled }
+
+// State is what an execution's events fold to. It is JSON, so that a snapshot of it can stand in for the events up
+// to Sequence. It holds open task runs only, and so does not grow with what is done.
+type State struct {
+	Sequence   uint64     `json:"sequence"`
+	Execution  string     `json:"execution"`
+	Definition Definition `json:"definition"`
+	Status     Status     `json:"status"`
+	Input      Value      `json:"input,omitzero"`
+	Context    Value      `json:"context,omitzero"`
+	Output     Value      `json:"output,omitzero"`
+	Error      *Error     `json:"error,omitempty"`
+	StartedAt  time.Time  `json:"started_at,omitzero"`
+	EndedAt    time.Time  `json:"ended_at,omitzero"`
+	NextRun    int        `json:"next_run"`
+	// Runs are the open task runs in the order of their ids; the first is the workflow itself.
+	Runs []*Run `json:"runs,omitempty"`
+}
+
+// Phase is where a task run stands.
+type Phase string
+
+// The phases of a task run.
+const (
+	PhaseStarted   Phase = "started"
+	PhaseRunning   Phase = "running"
+	PhaseCalling   Phase = "calling"
+	PhaseWaiting   Phase = "waiting"
+	PhaseListening Phase = "listening"
+	PhaseRetrying  Phase = "retrying"
+	PhaseCatching  Phase = "catching"
+	// PhaseReady: Result is there, the task's output is yet to be made of it.
+	PhaseReady Phase = "ready"
+)
+
+// Run is one open run of a task.
+type Run struct {
+	ID        int       `json:"id"`
+	Parent    int       `json:"parent"`
+	Slot      int       `json:"slot,omitempty"`
+	Task      string    `json:"task,omitempty"`
+	Key       string    `json:"key,omitempty"`
+	Attempt   int       `json:"attempt,omitempty"`
+	Phase     Phase     `json:"phase"`
+	StartedAt time.Time `json:"started_at,omitzero"`
+
+	// Input is the task's input after its transformation.
+	Input any `json:"input"`
+	// Data is what the next task of the list gets.
+	Data   any `json:"data,omitempty"`
+	Result any `json:"result,omitempty"`
+
+	// Cursor is the next task of the list; Visits counts starts by slot, for keys.
+	Cursor int            `json:"cursor,omitempty"`
+	Visits map[string]int `json:"visits,omitempty"`
+	// Exited: a task of the list said exit.
+	Exited bool `json:"exited,omitempty"`
+
+	// Items and Index are the loop's; Index is -1 before the first item.
+	Items []any `json:"items,omitempty"`
+	Index int   `json:"index,omitempty"`
+
+	// Results are the outputs of a fork's branches by slot. In a race, Lost counts the branches that faulted or were
+	// skipped, and LastFault is the last such error.
+	Results   map[string]any `json:"results,omitempty"`
+	Lost      int            `json:"lost,omitempty"`
+	LastFault *Error         `json:"last_fault,omitempty"`
+
+	// Fault is the error that the run has to deal with. TimedOut: it is the task's own timeout, beyond its catch.
+	Fault    *Error `json:"fault,omitempty"`
+	TimedOut bool   `json:"timed_out,omitempty"`
+	Caught   *Error `json:"caught,omitempty"`
+	// Tries is the attempt that a try is in, from 1.
+	Tries int `json:"tries,omitempty"`
+
+	Due        time.Time `json:"due,omitzero"`
+	Deadline   time.Time `json:"deadline,omitzero"`
+	AttemptDue time.Time `json:"attempt_due,omitzero"`
+
+	// Messages are the events that a listener consumed, Hits by which filters, Correlation the values they share.
+	Messages    []any          `json:"messages,omitempty"`
+	Hits        []int          `json:"hits,omitempty"`
+	Correlation map[string]any `json:"correlation,omitempty"`
+	Stopped     bool           `json:"stopped,omitempty"`
+
+	call *Call
+}
+
+func (s *State) run(id int) *Run {
+	at, ok := slices.BinarySearchFunc(s.Runs, id, func(run *Run, id int) int { return run.ID - id })
+	if !ok {
+		return nil
+	}
+	return s.Runs[at]
+}
+
+// children are the open runs below a run, one level down.
+func (s *State) children(id int) int {
+	count := 0
+	for _, run := range s.Runs {
+		if run.Parent == id && run.ID != 0 {
+			count++
+		}
+	}
+	return count
+}
+
+// drop closes a run's descendants, and the run itself when self is set. Descendants have higher ids than it.
+func (s *State) drop(id int, self bool) {
+	gone := map[int]bool{id: true}
+	s.Runs = slices.DeleteFunc(s.Runs, func(run *Run) bool {
+		if run.ID == id {
+			return self
+		}
+		if run.ID != 0 && gone[run.Parent] {
+			gone[run.ID] = true
+			return true
+		}
+		return false
+	})
+}
+
+// list is the tasks that a run goes through in its phase.
+func (x *Execution) list(run *Run) language.TaskList {
+	if run.ID == 0 {
+		return x.def.Do
+	}
+	task := x.def.Task(run.Task)
+	switch task.Kind {
+	case language.KindDo:
+		return task.Do
+	case language.KindFor:
+		return task.For.Do
+	case language.KindFork:
+		return task.Fork.Branches
+	case language.KindTry:
+		if run.Phase == PhaseCatching {
+			return task.Try.Catch.Do
+		}
+		return task.Try.Do
+	case language.KindCall:
+		if function := x.def.Use.Functions[task.Call.Function]; function != nil {
+			return language.TaskList{function}
+		}
+	}
+	return nil
+}
+
+// childKey names the next run in a slot: the same over attempts and restarts, and different for every iteration
+// and for every time that a directive leads back to the task.
+func (x *Execution) childKey(run *Run, slot int, child *language.Task) string {
+	key := run.Key
+	task := x.def.Task(run.Task)
+	if run.ID != 0 && task.Kind == language.KindFor {
+		key += "[" + strconv.Itoa(run.Index) + "]"
+	}
+	switch {
+	case run.Phase == PhaseCatching:
+		key += "/catch"
+	case run.ID != 0 && task.Kind == language.KindCall:
+		return key + "/" + child.Name
+	}
+	key += "/" + strconv.Itoa(slot) + "/" + child.Name
+	if visit := run.Visits[strconv.Itoa(slot)]; visit > 0 {
+		key += "~" + strconv.Itoa(visit)
+	}
+	return key
+}

@@ -1,0 +1,277 @@
+package workflow_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/actortest"
+	"github.com/weftmesh/weft/actors/workflow"
+	"github.com/weftmesh/weft/mesh"
+	"github.com/weftmesh/weft/subjects"
+)
+
+// bundle is a mesh with the workflow actor on one database, stand-ins for integration and notification, an HTTP API, and
+// a user who has consented.
+type bundle struct {
+	mesh   *actortest.Mesh
+	caller *mesh.Conn
+	host   *actortest.Hosted
+	config workflow.Config
+	db     actors.DatabaseConfig
+	user   string
+	ada    mesh.As
+	api    *httptest.Server
+
+	mu sync.Mutex
+	// acted and notified are what the stand-ins were asked, requests what the API was.
+	acted    []subjects.ExecuteActionRequest
+	notified []subjects.SendNotificationRequest
+	requests []string
+	// hold, where set, keeps the action `hold` from answering until it is closed; held tells that one came.
+	hold, held chan struct{}
+	// integration is the stand-in, standIn starts it anew.
+	integration *actortest.Hosted
+	standIn     func(t *testing.T)
+}
+
+func setup(t *testing.T, database actortest.Database, options ...actortest.Option) *bundle {
+	t.Helper()
+	m := actortest.Start(t, options...)
+	b := &bundle{
+		mesh: m, caller: m.Conn(t, "gateway"), config: workflow.DefaultConfig(), user: actortest.User(),
+		hold: make(chan struct{}), held: make(chan struct{}, 16), db: database.Config(t, "workflow"),
+	}
+	b.config.StepRetryDelay = 50 * time.Millisecond
+	b.ada = mesh.As{Token: m.Token(t, b.user)}
+	m.Consent(t, b.user, subjects.ScopeWorkflowsExecute, subjects.ScopeIntegrationsExecute)
+	b.standIns(t, database)
+	b.api = httptest.NewServer(http.HandlerFunc(b.answer))
+	t.Cleanup(b.api.Close)
+	b.host = b.start(t)
+	return b
+}
+
+func (b *bundle) start(t *testing.T) *actortest.Hosted {
+	t.Helper()
+	return b.mesh.Host(t, "workflow", b.db, workflow.Migrations, func(d actors.Deps) (actors.Service, error) {
+		a, err := workflow.New(d, b.config)
+		if err != nil {
+			return actors.Service{}, err
+		}
+		return a.Service(), nil
+	}, func(c *actors.HostConfig) {
+		c.EgressAllow, c.EgressAllowHTTP = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, true
+	})
+}
+
+// standIns serve, as integration and notification, what workflows call.
+func (b *bundle) standIns(t *testing.T, database actortest.Database) {
+	t.Helper()
+	b.standIn = func(t *testing.T) { b.integration = b.hostIntegration(t, database) }
+	b.standIn(t)
+	b.mesh.Host(t, "notification", database.Config(t, "notification"), nil, func(actors.Deps) (actors.Service, error) {
+		return actors.Service{Name: "notification", Bindings: []actors.Binding{
+			actors.Bind(subjects.SendNotification, func(_ context.Context, r subjects.SendNotificationRequest) (subjects.NotificationRef, error) {
+				b.mu.Lock()
+				defer b.mu.Unlock()
+				b.notified = append(b.notified, r)
+				return subjects.NotificationRef{NotificationID: actortest.User(), Status: "accepted"}, nil
+			}),
+		}}, nil
+	})
+}
+
+func (b *bundle) hostIntegration(t *testing.T, database actortest.Database) *actortest.Hosted {
+	t.Helper()
+	return b.mesh.Host(t, "integration", database.Config(t, "integration"), nil, func(d actors.Deps) (actors.Service, error) {
+		return actors.Service{Name: "integration", Bindings: []actors.Binding{
+			actors.Bind(subjects.ExecuteAction, func(ctx context.Context, r subjects.ExecuteActionRequest) (subjects.ActionResult, error) {
+				return b.act(ctx, d, r)
+			}),
+		}}, nil
+	})
+}
+
+// act is the stand-in's action, under the guard as the real one is.
+func (b *bundle) act(ctx context.Context, d actors.Deps, r subjects.ExecuteActionRequest) (subjects.ActionResult, error) {
+	caller := actors.CallerFrom(ctx)
+	if _, err := d.Guard.Check(ctx, caller.UserID, subjects.ScopeIntegrationsExecute); err != nil {
+		return subjects.ActionResult{}, err
+	}
+	b.mu.Lock()
+	b.acted = append(b.acted, r)
+	b.mu.Unlock()
+	switch r.Action {
+	case "hold":
+		b.held <- struct{}{}
+		select {
+		case <-b.hold:
+		case <-ctx.Done():
+			return subjects.ActionResult{}, ctx.Err()
+		}
+	case "fail":
+		return subjects.ActionResult{}, subjects.Errorf(subjects.CodeProvider, "the provider is out of order")
+	}
+	output, err := json.Marshal(map[string]any{"action": r.Action, "input": r.Input, "count": 3})
+	return subjects.ActionResult{Output: output, Attempts: 1}, err
+}
+
+func (b *bundle) answer(w http.ResponseWriter, r *http.Request) {
+	b.mu.Lock()
+	b.requests = append(b.requests, r.Method+" "+r.URL.Path+" "+r.Header.Get("Idempotency-Key"))
+	b.mu.Unlock()
+	w.Header().Set("Content-Type", "application/json")
+	if r.URL.Path == "/missing" {
+		w.WriteHeader(http.StatusNotFound)
+		return
+	}
+	fmt.Fprint(w, `{"name":"weft","stars":42}`)
+}
+
+func (b *bundle) actions(name string) (keys []string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, r := range b.acted {
+		if r.Action == name {
+			keys = append(keys, r.CallKey)
+		}
+	}
+	return keys
+}
+
+func onEachDatabase(t *testing.T, test func(t *testing.T, database actortest.Database)) {
+	t.Helper()
+	t.Parallel()
+	for _, database := range actortest.Databases(t) {
+		t.Run(database.Name, func(t *testing.T) {
+			t.Parallel()
+			test(t, database)
+		})
+	}
+}
+
+func call[Req, Res any](t *testing.T, b *bundle, e subjects.Endpoint[Req, Res], req Req) Res {
+	t.Helper()
+	res, err := mesh.Call(t.Context(), b.caller, e, req, b.ada)
+	if err != nil {
+		t.Fatalf("%s: %v", e.Subject, err)
+	}
+	return res
+}
+
+func wantCode[Req, Res any](
+	t *testing.T, b *bundle, code subjects.Code, e subjects.Endpoint[Req, Res], as mesh.As, req Req,
+) *subjects.Error {
+	t.Helper()
+	_, err := mesh.Call(t.Context(), b.caller, e, req, as)
+	if subjects.CodeOf(err) != code {
+		t.Fatalf("%s: got %v, want %s", e.Subject, err, code)
+	}
+	coded, _ := err.(*subjects.Error) //nolint:errorlint // mesh.Call answers with it as it is
+	return coded
+}
+
+// workflowOf wraps tasks into a document.
+func workflowOf(tasks string) string {
+	return "document: {dsl: '1.0.3', namespace: test, name: story, version: '0.1.0'}\ndo:\n" + tasks
+}
+
+func yaml(t *testing.T, text string) json.RawMessage {
+	t.Helper()
+	data, err := json.Marshal(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+func (b *bundle) create(t *testing.T, tasks string) string {
+	t.Helper()
+	w := call(t, b, subjects.CreateWorkflow, subjects.WorkflowDefinitionRequest{Definition: yaml(t, workflowOf(tasks))})
+	return w.ID
+}
+
+func (b *bundle) run(t *testing.T, tasks, input string) subjects.Execution {
+	t.Helper()
+	return call(t, b, subjects.ExecuteWorkflow, subjects.ExecuteWorkflowRequest{
+		WorkflowID: b.create(t, tasks), Input: json.RawMessage(input), Timeout: 30,
+	})
+}
+
+func (b *bundle) begin(t *testing.T, tasks, input string) subjects.Execution {
+	t.Helper()
+	return call(t, b, subjects.StartExecution, subjects.StartExecutionRequest{
+		WorkflowID: b.create(t, tasks), Input: json.RawMessage(input),
+	})
+}
+
+func (b *bundle) status(t *testing.T, id string) subjects.Execution {
+	t.Helper()
+	return call(t, b, subjects.GetExecutionStatus, subjects.ExecutionRequest{ExecutionID: id})
+}
+
+// until waits for one of statuses.
+func (b *bundle) until(t *testing.T, id string, statuses ...string) subjects.Execution {
+	t.Helper()
+	var e subjects.Execution
+	eventually(t, "status "+fmt.Sprint(statuses), func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second) // who is frozen does not answer
+		defer cancel()
+		var err error
+		e, err = mesh.Call(ctx, b.caller, subjects.GetExecutionStatus, subjects.ExecutionRequest{ExecutionID: id}, b.ada)
+		if err != nil && subjects.CodeOf(err) != subjects.CodeTimeout {
+			t.Fatalf("reading the status: %v", err)
+		}
+		return err == nil && slices.Contains(statuses, e.Status)
+	})
+	return e
+}
+
+func eventually(t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(60 * time.Second)
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for !condition() {
+		if time.Now().After(deadline) {
+			t.Fatalf("did not come to pass: %s", what)
+		}
+		<-tick.C
+	}
+}
+
+func wantOutput(t *testing.T, e subjects.Execution, want string) {
+	t.Helper()
+	if e.Status != subjects.ExecutionCompleted {
+		t.Fatalf("the execution is %s: %+v", e.Status, e.Error)
+	}
+	if string(e.Output) != want {
+		t.Errorf("output %s, want %s", e.Output, want)
+	}
+}
+
+func wantFault(t *testing.T, e subjects.Execution, kind string, status int) {
+	t.Helper()
+	if e.Status != subjects.ExecutionFaulted || e.Error == nil {
+		t.Fatalf("the execution is %s with output %s, want it faulted", e.Status, e.Output)
+	}
+	if e.Error.Type != "https://open-workflow-specification.org/spec/1.0.0/errors/"+kind || e.Error.Status != status {
+		t.Errorf("error %+v, want %s with status %d", e.Error, kind, status)
+	}
+}
+
+func taskNames(e subjects.Execution) (names []string) {
+	for _, task := range e.Tasks {
+		names = append(names, task.Name+":"+task.Status)
+	}
+	return names
+}
