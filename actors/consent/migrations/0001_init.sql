@@ -1,0 +1,31 @@
+CREATE TABLE consents (
+	id             VARCHAR(36)  NOT NULL PRIMARY KEY,
+	user_id        VARCHAR(64)  NOT NULL,
+	scope          VARCHAR(64)  NOT NULL,
+	version        BIGINT       NOT NULL,
+	purpose        VARCHAR(500) NOT NULL,
+	notice_version VARCHAR(64)  NOT NULL,
+	jurisdiction   VARCHAR(16)  NOT NULL,
+	status         VARCHAR(16)  NOT NULL,
+	continues      TEXT         NOT NULL,
+	granted_at     BIGINT       NOT NULL,
+	expires_at     BIGINT       NOT NULL,
+	revoked_at     BIGINT       NOT NULL,
+	revoke_reason  VARCHAR(500) NOT NULL,
+	superseded_by  VARCHAR(36)  NOT NULL,
+	UNIQUE (user_id, scope, version)
+);
+
+CREATE UNIQUE INDEX consents_one_active ON consents (user_id, scope) WHERE status = 'active';
+
+CREATE INDEX consents_by_user ON consents (user_id, id);
+
+CREATE TABLE consent_entries (
+	id         VARCHAR(36)  NOT NULL PRIMARY KEY,
+	consent_id VARCHAR(36)  NOT NULL,
+	change     VARCHAR(16)  NOT NULL,
+	at         BIGINT       NOT NULL,
+	reason     VARCHAR(500) NOT NULL
+);
+
+CREATE INDEX consent_entries_by_consent ON consent_entries (consent_id, id);

@@ -1,0 +1,41 @@
+package notification
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+)
+
+// content is what a notification says. It is sealed at rest: a mail may carry a link that signs in.
+type content struct {
+	Subject string                     `json:"subject,omitempty"`
+	Body    string                     `json:"body,omitempty"`
+	Data    map[string]json.RawMessage `json:"data,omitempty"`
+}
+
+// seal seals a notification's content, bound to its id.
+func (a *Actor) seal(id string, c content) (string, error) {
+	plain, err := json.Marshal(c)
+	if err != nil {
+		return "", fmt.Errorf("encoding a notification: %w", err)
+	}
+	sealed, err := a.Sealer.Seal(plain, []byte("notification|"+id))
+	return base64.StdEncoding.EncodeToString(sealed), err
+}
+
+// open is the content of a row.
+func (a *Actor) open(n notificationRow) (content, error) {
+	var c content
+	sealed, err := base64.StdEncoding.DecodeString(n.Content)
+	if err != nil {
+		return c, fmt.Errorf("reading a notification: %w", err)
+	}
+	plain, err := a.Sealer.Open(sealed, []byte("notification|"+n.ID))
+	if err != nil {
+		return c, err
+	}
+	if err := json.Unmarshal(plain, &c); err != nil {
+		return c, fmt.Errorf("reading a notification: %w", err)
+	}
+	return c, nil
+}
