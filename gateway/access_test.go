@@ -1,0 +1,358 @@
+package gateway_test
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/actortest"
+	"github.com/weftmesh/weft/gateway"
+	"github.com/weftmesh/weft/kv"
+	"github.com/weftmesh/weft/mesh"
+	"github.com/weftmesh/weft/subjects"
+)
+
+// profile answers with who the runtime says is calling.
+func profile(ctx context.Context, _ subjects.Empty) (subjects.Profile, error) {
+	return subjects.Profile{ID: actors.CallerFrom(ctx).UserID, Roles: []string{}}, nil
+}
+
+// decide answers with who is calling in place of a consent.
+func decide(ctx context.Context, _ subjects.ValidateConsentRequest) (subjects.ConsentDecision, error) {
+	return subjects.ConsentDecision{Reason: "active", ConsentID: actors.CallerFrom(ctx).UserID}, nil
+}
+
+func TestWhoIsCalling(t *testing.T) {
+	t.Parallel()
+	s := start(t, relaxed())
+	s.actor(t, "auth", actors.Bind(subjects.GetUserProfile, profile))
+	s.actor(t, "consent", actors.Bind(subjects.ValidateConsent, decide))
+	me, other := actortest.User(), actortest.User()
+	session := actortest.User()
+	token, ended := s.Token(t, me), s.Token(t, me, actortest.WithExpiry(s.Now().Add(-time.Minute)))
+	revoked := s.Token(t, me, actortest.WithSession(session))
+	s.RevokeSession(t, me, session)
+	asMe := []string{`"` + me + `"`}
+	invalid := []string{`WWW-Authenticate: Bearer realm="weft", error="invalid_token"`, "Cache-Control: no-store"}
+	for _, sc := range []scenario{
+		{name: "a user", method: "GET", path: "/v1/users/me", header: []string{bearer(token)}, status: 200, contains: asMe},
+		{name: "scheme in lower case", method: "GET", path: "/v1/users/me", header: []string{"Authorization: bearer " + token}, status: 200, contains: asMe},
+		{name: "nobody", method: "GET", path: "/v1/users/me", status: 401, code: subjects.CodeUnauthenticated},
+		{name: "an ended token", method: "GET", path: "/v1/users/me", header: []string{bearer(ended)}, status: 401, code: subjects.CodeUnauthenticated, reply: invalid},
+		{name: "an ended session", method: "GET", path: "/v1/users/me", header: []string{bearer(revoked)}, status: 401, code: subjects.CodeUnauthenticated, reply: invalid},
+		{name: "a forged token", method: "GET", path: "/v1/users/me", header: []string{bearer(token[:len(token)-8] + "AAAAAAAA")}, status: 401, code: subjects.CodeUnauthenticated, reply: invalid},
+		{name: "two tokens", method: "GET", path: "/v1/users/me", header: []string{bearer(token), bearer(token)}, status: 401, code: subjects.CodeUnauthenticated},
+		{name: "another in headers", method: "GET", path: "/v1/users/me", status: 200, contains: asMe, absent: []string{other},
+			header: []string{bearer(token), "Weft-User-Id: " + other, "X-User-Id: " + other, "X-Forwarded-User: " + other}},
+		{name: "another in the query", method: "GET", path: "/v1/users/me?user_id=" + other, header: []string{bearer(token)}, status: 400, code: subjects.CodeInvalid, field: "user_id"},
+		{name: "another in the body", method: "POST", path: "/v1/consents/validate", status: 200, contains: asMe, absent: []string{other},
+			header: []string{bearer(token)}, body: `{"scope":"s","user_id":"` + other + `"}`},
+		{name: "nobody is told what is wrong with a request", method: "POST", path: "/v1/consents/validate", body: `{"x":1}`, status: 401, code: subjects.CodeUnauthenticated},
+	} {
+		t.Run(sc.name, func(t *testing.T) {
+			response, body := s.do(t, sc.method, sc.path, sc.body, sc.header...)
+			sc.check(t, response, body)
+		})
+	}
+}
+
+func TestCORS(t *testing.T) {
+	t.Parallel()
+	c := relaxed()
+	c.CORSOrigins = []string{"https://app.example"}
+	s := start(t, c)
+	const allow = "Access-Control-Allow-Origin"
+	preflight := []string{"Origin: https://app.example", "Access-Control-Request-Method: POST"}
+	if r, _ := s.do(t, "OPTIONS", "/v1/auth/login", "", preflight...); r.StatusCode != 204 || r.Header.Get(allow) != "https://app.example" ||
+		r.Header.Get("Access-Control-Allow-Methods") != "OPTIONS, POST" || !strings.Contains(r.Header.Get("Access-Control-Allow-Headers"), "Authorization") ||
+		r.Header.Get("Access-Control-Allow-Credentials") != "" {
+		t.Errorf("preflight: %d %v", r.StatusCode, r.Header)
+	}
+	if r, _ := s.do(t, "GET", "/healthz", "", "Origin: https://app.example"); r.Header.Get(allow) != "https://app.example" || r.Header.Get("Vary") != "Origin" {
+		t.Errorf("a page of ours: %v", r.Header)
+	}
+	if r, _ := s.do(t, "OPTIONS", "/v1/auth/login", "", "Origin: https://evil.example", "Access-Control-Request-Method: POST"); r.Header.Get(allow) != "" ||
+		r.Header.Get("Access-Control-Allow-Methods") != "" {
+		t.Errorf("a stranger's page: %v", r.Header)
+	}
+	off := startOn(t, s.Mesh, relaxed())
+	if r, _ := off.do(t, "GET", "/healthz", "", "Origin: https://app.example"); r.Header.Get(allow) != "" {
+		t.Errorf("without origins: %v", r.Header)
+	}
+}
+
+func TestLimitsHoldOverTwoGateways(t *testing.T) {
+	t.Parallel()
+	c := gateway.DefaultConfig()
+	c.Limits = gateway.LimitsConfig{Enabled: true, Global: 10_000, PerUser: 100, PerIP: 10_000}
+	m := actortest.Start(t)
+	sites := []*site{startOn(t, m, c), startOn(t, m, c)}
+	sites[0].actor(t, "auth", actors.Bind(subjects.GetUserProfile, profile))
+	token := m.Token(t, actortest.User())
+	began := time.Now()
+	var admitted, refused atomic.Int64
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			for range 40 {
+				response, body := sites[i%2].do(t, "GET", "/v1/users/me", "", bearer(token))
+				switch response.StatusCode {
+				case 200:
+					admitted.Add(1)
+				case 429:
+					refused.Add(1)
+					if response.Header.Get("Retry-After") == "" || !strings.Contains(response.Header.Get("RateLimit"), `"user";r=0;t=`) {
+						t.Errorf("a refusal says not when: %v", response.Header)
+					}
+				default:
+					t.Errorf("status %d: %s", response.StatusCode, body)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	// Where a minute ended meanwhile, two windows were open.
+	windows := int64(time.Now().Truncate(time.Minute).Sub(began.Truncate(time.Minute))/time.Minute) + 1
+	if n := admitted.Load(); n > 100*windows || n < 90 || n+refused.Load() != 320 {
+		t.Errorf("admitted %d of %d in %d windows", n, 320, windows)
+	}
+	other := m.Token(t, actortest.User())
+	response, _ := sites[1].do(t, "GET", "/v1/users/me", "", bearer(other))
+	if response.StatusCode != 200 || response.Header.Get("RateLimit-Policy") != `"user";q=100;w=60` {
+		t.Errorf("another user: %d %v", response.StatusCode, response.Header)
+	}
+}
+
+func TestWhatCountsWhere(t *testing.T) {
+	t.Parallel()
+	c := gateway.DefaultConfig()
+	c.Limits = gateway.LimitsConfig{Enabled: true, Global: 10_000, PerUser: 10_000, PerIP: 20}
+	c.TrustedProxies = []string{"127.0.0.0/8"}
+	s := start(t, c)
+	s.actor(t, "auth", actors.Bind(subjects.GetUserProfile, profile), actors.Bind(subjects.Login,
+		func(context.Context, subjects.LoginRequest) (subjects.Session, error) {
+			return subjects.Session{}, subjects.Errorf(subjects.CodeUnauthenticated, "no")
+		}))
+	from := func(ip string) string { return "X-Forwarded-For: " + ip }
+	exhaust := func(most int, want int, send func() int) {
+		t.Helper()
+		// Twice and one, in case that a window ends meanwhile.
+		for range 2*most + 1 {
+			if send() == 429 {
+				return
+			}
+		}
+		t.Errorf("%d requests and none refused", 2*most+1)
+	}
+	exhaust(20, 401, func() int {
+		r, _ := s.do(t, "GET", "/v1/users/me", "", from("198.51.100.1"), "Authorization: Bearer nonsense")
+		return r.StatusCode
+	})
+	if r, body := s.do(t, "GET", "/v1/users/me", "", from("198.51.100.2")); r.StatusCode != 401 {
+		t.Errorf("another address: %d %s", r.StatusCode, body)
+	}
+	if r, body := s.do(t, "GET", "/v1/users/me", "", from("198.51.100.1"), bearer(s.Token(t, actortest.User()))); r.StatusCode != 200 {
+		t.Errorf("a user at the refused address: %d %s", r.StatusCode, body)
+	}
+	const login = `{"email":"a@b.c","password":"x"}`
+	exhaust(10, 401, func() int {
+		r, _ := s.do(t, "POST", "/v1/auth/login", login, from("198.51.100.3"))
+		return r.StatusCode
+	})
+	r, body := s.do(t, "POST", "/v1/auth/login", login, from("198.51.100.3"))
+	if r.StatusCode == 429 && !strings.Contains(r.Header.Get("RateLimit-Policy"), `"login";q=10;w=60`) {
+		t.Errorf("the endpoint's own limit: %s %v", body, r.Header)
+	}
+	off := c
+	off.Limits.Enabled = false
+	free := startOn(t, s.Mesh, off)
+	for range 25 {
+		if r, body := free.do(t, "POST", "/v1/auth/login", login, from("198.51.100.3")); r.StatusCode != 401 || r.Header.Get("RateLimit") != "" {
+			t.Fatalf("with limits off: %d %s", r.StatusCode, body)
+		}
+	}
+}
+
+func TestLimitsAwayMeansUnavailable(t *testing.T) {
+	t.Parallel()
+	s := start(t, gateway.DefaultConfig())
+	s.actor(t, "auth", actors.Bind(subjects.GetUserProfile, profile))
+	token := s.Token(t, actortest.User())
+	if r, body := s.do(t, "GET", "/v1/users/me", "", bearer(token)); r.StatusCode != 200 {
+		t.Fatalf("before: %d %s", r.StatusCode, body)
+	}
+	setup := s.Conn(t, mesh.UserSetup)
+	// Setup may not delete: the bucket goes by the folder's own server being asked to refuse its writes.
+	stream, err := setup.JS.Stream(t.Context(), kv.GatewayLimits.Stream())
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := stream.CachedInfo().Config
+	config.Sealed = true
+	if _, err := setup.JS.UpdateStream(t.Context(), config); err != nil {
+		t.Fatal(err)
+	}
+	fresh := s.Token(t, actortest.User())
+	for name, send := range map[string]func() (*http.Response, string){
+		"a user": func() (*http.Response, string) { return s.do(t, "GET", "/v1/users/me", "", bearer(fresh)) },
+		"login": func() (*http.Response, string) {
+			return s.do(t, "POST", "/v1/auth/login", `{"email":"a@b.c","password":"x"}`)
+		},
+	} {
+		r, body := send()
+		sc := scenario{status: 503, code: subjects.CodeUnavailable, reply: []string{"Retry-After: 1"}}
+		t.Run(name, func(t *testing.T) { sc.check(t, r, body) })
+	}
+	if r, _ := s.do(t, "GET", "/healthz", ""); r.StatusCode != 200 {
+		t.Errorf("healthz: %d", r.StatusCode)
+	}
+}
+
+func TestTheBreakerOpensOnSilenceAlone(t *testing.T) {
+	t.Parallel()
+	c := relaxed()
+	c.Breaker = gateway.BreakerConfig{Failures: 3, Open: 300 * time.Millisecond}
+	d := describe[subjects.Empty, map[string]string]("breaking", "POST /t/breaking", func(d *subjects.Descriptor) { d.Timeout = 50 * time.Millisecond })
+	s := start(t, c, d)
+	send := func(header ...string) (int, string) {
+		r, body := s.do(t, "POST", "/t/breaking", "", header...)
+		if (r.StatusCode == 503) != (r.Header.Get("Retry-After") != "") {
+			t.Errorf("%d without or with Retry-After: %s", r.StatusCode, body)
+		}
+		return r.StatusCode, body
+	}
+	const open = "workflow does not answer right now"
+	for i := range 3 {
+		if status, body := send(); status != 503 || strings.Contains(body, open) {
+			t.Fatalf("failure %d: %d %s", i, status, body)
+		}
+	}
+	if status, body := send(); status != 503 || !strings.Contains(body, open) {
+		t.Fatalf("after three: %d %s", status, body)
+	}
+	// Half open, the health check decides: that nobody serves it keeps the breaker open.
+	answer := make(chan func(*nats.Msg), 1)
+	answer <- func(m *nats.Msg) { _ = m.Respond([]byte(`{}`)) }
+	conn := s.Connect(t, "workflow")
+	if _, err := conn.Subscribe(d.Subject, func(m *nats.Msg) {
+		f := <-answer
+		answer <- f
+		f(m)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	s.actor(t, "workflow")
+	if err := conn.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the breaker closes", func() bool { status, _ := send(); return status == 200 })
+	become := func(f func(*nats.Msg)) { <-answer; answer <- f }
+	for _, code := range []subjects.Code{subjects.CodeUnavailable, subjects.CodeInternal, subjects.CodeTimeout, subjects.CodeNotFound} {
+		body, err := json.Marshal(subjects.ProblemOf(subjects.Errorf(code, "mine"), "", ""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		become(func(m *nats.Msg) {
+			reply := nats.NewMsg(m.Reply)
+			reply.Header.Set(mesh.HeaderErrorCode, string(code))
+			reply.Data = body
+			_ = m.RespondMsg(reply)
+		})
+		for range 5 {
+			if r, body := s.do(t, "POST", "/t/breaking", ""); r.StatusCode != code.Status() || !strings.Contains(body, "mine") {
+				t.Fatalf("an actor's own %s: %d %s", code, r.StatusCode, body)
+			}
+		}
+	}
+	become(func(*nats.Msg) {})
+	for range 5 {
+		if status, body := send("Request-Timeout: 0.01"); status != 504 {
+			t.Fatalf("a client's own time-out: %d %s", status, body)
+		}
+	}
+	for range 3 {
+		if status, body := send(); status != 504 {
+			t.Fatalf("a silent actor: %d %s", status, body)
+		}
+	}
+	if status, body := send(); status != 503 || !strings.Contains(body, open) {
+		t.Fatalf("after three time-outs: %d %s", status, body)
+	}
+}
+
+func TestOverviewNamesWhatFails(t *testing.T) {
+	t.Parallel()
+	s := start(t, relaxed())
+	me := actortest.User()
+	s.actor(t, "auth", actors.Bind(subjects.GetUserProfile, profile))
+	r, body := s.do(t, "GET", "/v1/overview", "", bearer(s.Token(t, me)))
+	var answer struct {
+		Profile subjects.Profile            `json:"profile"`
+		Errors  map[string]subjects.Problem `json:"errors"`
+	}
+	if err := json.Unmarshal([]byte(body), &answer); err != nil || r.StatusCode != 200 || answer.Profile.ID != me {
+		t.Fatalf("%d %v %s", r.StatusCode, err, body)
+	}
+	for part, problem := range answer.Errors {
+		if problem.Code != subjects.CodeUnavailable {
+			t.Errorf("part %s: %+v", part, problem)
+		}
+	}
+	if len(answer.Errors) == 0 {
+		t.Errorf("no part failed: %s", body)
+	}
+	if r, body := s.do(t, "GET", "/v1/overview?x=1", "", bearer(s.Token(t, me))); r.StatusCode != 400 {
+		t.Errorf("a stray parameter: %d %s", r.StatusCode, body)
+	}
+}
+
+func TestRunServesAndDrains(t *testing.T) {
+	t.Parallel()
+	m := actortest.Start(t)
+	conn := m.Connect(t, mesh.UserGateway)
+	c := relaxed()
+	c.Listen = "127.0.0.1:0"
+	g, err := gateway.New(gateway.Deps{Conn: conn, Verifier: verifier(t, m, conn), Telemetry: actortest.Telemetry(t), Now: m.Now}, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	addr, done := make(chan string, 1), make(chan error, 1)
+	go func() { done <- g.Run(ctx, func(a string) { addr <- a }) }()
+	s := &site{Mesh: m, url: "http://" + <-addr}
+	if r, _ := s.do(t, "GET", "/healthz", ""); r.StatusCode != 200 {
+		t.Errorf("healthz: %d", r.StatusCode)
+	}
+	// Past the headers' bound: net/http answers for itself.
+	if r, _ := s.do(t, "GET", "/healthz", "", "X-Long: "+strings.Repeat("x", 64<<10)); r.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
+		t.Errorf("long headers: %d", r.StatusCode)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Errorf("stopping: %v", err)
+	}
+}
+
+func TestBadSettingsAreNamed(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(*gateway.Config){
+		"gateway.limits.per_ip":   func(c *gateway.Config) { c.Limits.PerIP = 0 },
+		"gateway.trusted_proxies": func(c *gateway.Config) { c.TrustedProxies = []string{"10.0.0.0/99"} },
+		"gateway.cors_origins":    func(c *gateway.Config) { c.CORSOrigins = []string{"app.example"} },
+		"gateway.tls_key":         func(c *gateway.Config) { c.TLSCert = "cert.pem" },
+	} {
+		c := gateway.DefaultConfig()
+		change(&c)
+		if _, err := gateway.New(gateway.Deps{}, c); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

@@ -1,0 +1,234 @@
+package gateway
+
+import (
+	"net/http"
+	"slices"
+	"strconv"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/weftmesh/weft/subjects"
+)
+
+// operation is an endpoint as OpenAPI sees it.
+func (doc *document) operation(d *subjects.Descriptor) map[string]any {
+	op := map[string]any{
+		"operationId":    d.Actor + "_" + d.Method,
+		"summary":        d.Summary,
+		"description":    d.Doc,
+		"tags":           []string{d.Actor},
+		"responses":      doc.responses(d),
+		"security":       []any{map[string]any{security: []string{}}},
+		"x-weft-subject": d.Subject,
+		"x-weft-timeout": d.Timeout.String(),
+	}
+	if d.Access.Anyone {
+		op["security"] = []any{}
+	}
+	if d.Access.KeyScope != "" {
+		op["x-weft-key-scope"] = d.Access.KeyScope
+	}
+	if d.Access.Role != "" {
+		op["x-weft-role"] = d.Access.Role
+	}
+	if d.Consent != "" {
+		op["x-weft-consent"] = d.Consent
+	}
+	if len(d.Limits) > 0 {
+		var limits []any
+		for _, l := range d.Limits {
+			limits = append(limits, map[string]any{"by": l.By, "requests": l.Requests, "seconds": int(l.Period.Seconds())})
+		}
+		op["x-weft-limits"] = limits
+	}
+	if parameters := doc.parameters(d); len(parameters) > 0 {
+		op["parameters"] = parameters
+	}
+	if body := doc.body(d); body != nil {
+		op["requestBody"] = body
+	}
+	return op
+}
+
+func (doc *document) parameters(d *subjects.Descriptor) []any {
+	var list []any
+	for _, f := range d.Fields {
+		where := placeOf(d, f)
+		if where == "body" {
+			continue
+		}
+		name := f.Name
+		if where == "header" || where == "cookie" {
+			name = f.Header
+		}
+		schema := doc.use(f.Schema, subjects.Schemas(), "")
+		p := map[string]any{"name": name, "in": where, "required": f.Required || where == "path", "schema": schema}
+		if schema.Description != "" {
+			p["description"] = schema.Description
+		}
+		if schema.Type == huma.TypeArray && where == "query" {
+			p["style"], p["explode"] = "form", true
+		}
+		list = append(list, p)
+	}
+	if d.Mutating {
+		list = append(list, map[string]any{
+			"name": "Idempotency-Key", "in": "header", "required": false,
+			"description": "The same key and body get the stored answer for 24 hours; the same key and another body, 422.",
+			"schema":      map[string]any{"type": "string", "minLength": 1, "maxLength": maxIdempotencyKey},
+		})
+	}
+	if d.Stream {
+		list = append(list, map[string]any{
+			"name": "Last-Event-ID", "in": "header", "required": false,
+			"description": "The id of the last event that was seen: the stream goes on after it.",
+			"schema":      map[string]any{"type": "string", "pattern": "^[0-9]*$"},
+		})
+	}
+	return list
+}
+
+// body is the request body: the request without what path, query and header carry.
+func (doc *document) body(d *subjects.Descriptor) map[string]any {
+	if d.Body.Kind == subjects.BodyRaw {
+		return map[string]any{"required": true, "content": map[string]any{"*/*": map[string]any{"schema": map[string]any{}}}}
+	}
+	schema, required, empty := doc.bodySchema(d)
+	if empty {
+		return nil
+	}
+	media := map[string]any{"schema": schema}
+	if example := exampleOf(schema); example != nil {
+		media["example"] = example
+	}
+	content := map[string]any{"application/json": media}
+	switch d.Body.Kind {
+	case subjects.BodyForm:
+		content["application/x-www-form-urlencoded"] = map[string]any{"schema": schema}
+	case subjects.BodyJSONOrYAML:
+		text := map[string]any{"type": "string", "description": "The document itself."}
+		content["application/yaml"] = map[string]any{"schema": text}
+	}
+	return map[string]any{"required": required, "content": content}
+}
+
+func (doc *document) bodySchema(d *subjects.Descriptor) (schema *huma.Schema, required, empty bool) {
+	whole := resolve(d.Request)
+	var elsewhere, here []string
+	for _, f := range d.Fields {
+		if placeOf(d, f) == "body" {
+			here = append(here, f.Name)
+			required = required || f.Required
+		} else {
+			elsewhere = append(elsewhere, f.Name)
+		}
+	}
+	if len(here) == 0 {
+		return nil, false, true
+	}
+	if len(elsewhere) == 0 {
+		return doc.use(d.Request, subjects.Schemas(), ""), required, false
+	}
+	part := &huma.Schema{
+		Type: whole.Type, Description: whole.Description, AdditionalProperties: whole.AdditionalProperties,
+		Properties: map[string]*huma.Schema{},
+	}
+	for _, name := range here {
+		part.Properties[name] = whole.Properties[name]
+	}
+	for _, name := range whole.Required {
+		if slices.Contains(here, name) {
+			part.Required = append(part.Required, name)
+		}
+	}
+	return doc.use(part, subjects.Schemas(), ""), required, false
+}
+
+func (doc *document) responses(d *subjects.Descriptor) map[string]any {
+	headers := []string{"X-Request-Id", "RateLimit", "RateLimit-Policy"}
+	if d.Mutating {
+		headers = append(headers, "Idempotency-Replayed")
+	}
+	if d.Location != "" {
+		headers = append(headers, "Location")
+	}
+	success := map[string]any{"description": http.StatusText(d.Status), "headers": headerRefs(headers...)}
+	text := map[string]any{"schema": map[string]any{"type": "string"}}
+	switch {
+	case d.Stream:
+		success["content"] = map[string]any{"text/event-stream": text}
+	case d.Produces != "":
+		success["content"] = map[string]any{d.Produces: text}
+	case d.Status != http.StatusNoContent:
+		schema := doc.use(d.Response, subjects.Schemas(), "")
+		success["content"] = map[string]any{"application/json": map[string]any{"schema": schema}}
+	}
+	return map[string]any{
+		strconv.Itoa(d.Status): success,
+		"default":              map[string]any{"$ref": "#/components/responses/Problem"},
+	}
+}
+
+// exampleOf makes an example of what a schema requires, and of what has an example of its own; nil where that
+// cannot be told from the schema.
+func exampleOf(s *huma.Schema) any {
+	s = resolve(s)
+	switch {
+	case len(s.Examples) > 0:
+		return s.Examples[0]
+	case len(s.Enum) > 0:
+		return s.Enum[0]
+	case s.Pattern != "":
+		return nil
+	}
+	switch s.Type {
+	case huma.TypeObject:
+		return exampleObject(s)
+	case huma.TypeArray:
+		if item := exampleOf(s.Items); item != nil {
+			return []any{item}
+		}
+	case huma.TypeBoolean:
+		return true
+	case huma.TypeInteger, huma.TypeNumber:
+		if s.Minimum != nil {
+			return *s.Minimum
+		}
+		return 1
+	case huma.TypeString:
+		return exampleText(s)
+	}
+	return nil
+}
+
+func exampleObject(s *huma.Schema) any {
+	object := map[string]any{}
+	for _, name := range sortedKeys(s.Properties) {
+		property := resolve(s.Properties[name])
+		if !slices.Contains(s.Required, name) && len(property.Examples) == 0 {
+			continue
+		}
+		value := exampleOf(property)
+		if value == nil {
+			return nil
+		}
+		object[name] = value
+	}
+	return object
+}
+
+var exampleTexts = map[string]string{
+	"email":     "ada@example.com",
+	"uuid":      "01980000-0000-7000-8000-000000000000",
+	"date-time": "2026-11-23T12:00:00Z",
+	"uri":       "https://example.com/",
+	"":          "text",
+}
+
+func exampleText(s *huma.Schema) any {
+	text, ok := exampleTexts[s.Format]
+	if !ok || s.ContentEncoding != "" || s.MinLength != nil && *s.MinLength > len(text) || s.MaxLength != nil && *s.MaxLength < len(text) {
+		return nil
+	}
+	return text
+}

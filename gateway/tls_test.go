@@ -1,0 +1,135 @@
+package gateway_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"math/big"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/weftmesh/weft/actors/actortest"
+	"github.com/weftmesh/weft/gateway"
+	"github.com/weftmesh/weft/mesh"
+)
+
+func TestTLS(t *testing.T) {
+	t.Parallel()
+	c := relaxed()
+	c.Listen = "127.0.0.1:0"
+	var roots *x509.CertPool
+	c.TLSCert, c.TLSKey, roots = certificate(t)
+	m := actortest.Start(t)
+	conn := m.Connect(t, mesh.UserGateway)
+	g, err := gateway.New(gateway.Deps{Conn: conn, Verifier: verifier(t, m, conn), Telemetry: actortest.Telemetry(t), Now: m.Now}, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	addr, done := make(chan string, 1), make(chan error, 1)
+	go func() { done <- g.Run(ctx, func(a string) { addr <- a }) }()
+	address := <-addr
+	secure := &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
+	response, err := get(t, "https://"+address+"/healthz", secure)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if response.StatusCode != 200 || response.TLS == nil || response.Header.Get("Strict-Transport-Security") != "max-age=31536000" {
+		t.Errorf("over TLS: %d %v", response.StatusCode, response.Header)
+	}
+	if _, err := get(t, "https://"+address+"/healthz", &tls.Config{MinVersion: tls.VersionTLS12}); err == nil {
+		t.Error("a client that does not know the certificate takes it")
+	}
+	// What must be refused.
+	old := &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}
+	if _, err := get(t, "https://"+address+"/healthz", old); err == nil {
+		t.Error("TLS 1.1 is spoken")
+	}
+	if response, err := get(t, "http://"+address+"/healthz", nil); err == nil && response.StatusCode != http.StatusBadRequest {
+		t.Errorf("without TLS: %d", response.StatusCode)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Errorf("stopping: %v", err)
+	}
+	plain := startOn(t, m, relaxed())
+	if r, _ := plain.do(t, "GET", "/healthz", ""); r.Header.Get("Strict-Transport-Security") != "" {
+		t.Error("HSTS without TLS")
+	}
+}
+
+func TestACertificateThatIsNone(t *testing.T) {
+	t.Parallel()
+	c := relaxed()
+	c.Listen, c.TLSCert, c.TLSKey = "127.0.0.1:0", filepath.Join(t.TempDir(), "none.pem"), "none"
+	m := actortest.Start(t)
+	conn := m.Connect(t, mesh.UserGateway)
+	g, err := gateway.New(gateway.Deps{Conn: conn, Verifier: verifier(t, m, conn), Telemetry: actortest.Telemetry(t), Now: m.Now}, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := g.Run(t.Context(), func(string) {}); err == nil {
+		t.Error("it serves without its certificate")
+	}
+}
+
+// get asks over a connection of its own.
+func get(t *testing.T, url string, config *tls.Config) (*http.Response, error) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	one := &http.Client{Timeout: time.Minute, Transport: &http.Transport{TLSClientConfig: config, DisableKeepAlives: true}}
+	response, err := one.Do(r)
+	if err == nil {
+		_ = response.Body.Close()
+	}
+	return response, err
+}
+
+// certificate makes a self-signed certificate of 127.0.0.1 and the pool that trusts it.
+func certificate(t *testing.T) (cert, key string, roots *x509.CertPool) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "weft test"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
+		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	write := func(name, kind string, data []byte) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: data}), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	roots = x509.NewCertPool()
+	parsed, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots.AddCert(parsed)
+	return write("cert.pem", "CERTIFICATE", der), write("key.pem", "PRIVATE KEY", secret), roots
+}
