@@ -1,0 +1,125 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/weftmesh/weft/gateway"
+	"github.com/weftmesh/weft/kv"
+	"github.com/weftmesh/weft/mesh"
+	"github.com/weftmesh/weft/subjects"
+)
+
+func generateCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:    "generate [DIR]",
+		Hidden: true,
+		Short:  "Write the documents that are derived from the contract",
+		Long:   "Writes nats.conf, docs/subjects.md and docs/openapi.json below DIR, the current folder unless given. CI checks that they are current.",
+		Args:   cobra.MaximumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			dir := "."
+			if len(args) == 1 {
+				dir = args[0]
+			}
+			return generate(dir)
+		},
+	}
+}
+
+func generate(dir string) error {
+	openapi, err := gateway.OpenAPI()
+	if err != nil {
+		return fmt.Errorf("making the OpenAPI document: %w", err)
+	}
+	for name, content := range map[string][]byte{
+		"nats.conf":         []byte(mesh.RenderConf()),
+		"docs/subjects.md":  []byte(subjectsDocument()),
+		"docs/openapi.json": openapi,
+	} {
+		file := filepath.Join(dir, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(file), 0o750); err != nil {
+			return fmt.Errorf("making the folder of %s: %w", name, err)
+		}
+		if err := os.WriteFile(file, content, 0o644); err != nil { //nolint:gosec // documents are for everybody
+			return fmt.Errorf("writing %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// subjectsDocument is the catalogue of the contract, for people.
+func subjectsDocument() string {
+	var b strings.Builder
+	b.WriteString("# Subjects\n\nGenerated from the package `subjects` by `make generate`; CI checks that it is current.\n")
+	for _, actor := range subjects.Actors() {
+		fmt.Fprintf(&b, "\n## %s\n\n| subject | route | who may call | consent | limits | what it does |\n| --- | --- | --- | --- | --- | --- |\n", actor)
+		for _, d := range subjects.Endpoints() {
+			if d.Actor == actor {
+				writeEndpoint(&b, d)
+			}
+		}
+	}
+	b.WriteString("\n## Events\n\n| subject | what it tells |\n| --- | --- |\n")
+	for _, e := range subjects.AllEvents() {
+		fmt.Fprintf(&b, "| `%s` | %s |\n", e.Subject, cell(e.Doc))
+	}
+	b.WriteString("\n## Jobs\n\n| subject | stream | what it is |\n| --- | --- | --- |\n")
+	for _, j := range subjects.AllJobs() {
+		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", j.Subject, j.Stream.Name, cell(j.Doc))
+	}
+	b.WriteString("\n## Streams\n\n| stream | subjects | kept | written by | what it holds |\n| --- | --- | --- | --- | --- |\n")
+	for _, s := range subjects.Streams() {
+		kept := "for good"
+		switch {
+		case s.Retention == subjects.RetainWork:
+			kept = "until worked off"
+		case s.MaxAge > 0:
+			kept = s.MaxAge.String()
+		}
+		fmt.Fprintf(&b, "| %s | `%s` | %s | %s | %s |\n", s.Name, strings.Join(s.Subjects, "` `"), kept, strings.Join(s.Writers, ", "), cell(s.Doc))
+	}
+	b.WriteString("\n## Buckets\n\n| bucket | written by | read by | what it holds |\n| --- | --- | --- | --- |\n")
+	for _, s := range kv.All() {
+		writers := s.Owner
+		if s.PerWriter() {
+			writers = strings.Join(s.Writers, ", ") + " (each below its own name)"
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", s.Name, writers, strings.Join(s.Readers, ", "), cell(s.Doc))
+	}
+	b.WriteString("\n## Error codes\n\n| code | HTTP | title |\n| --- | --- | --- |\n")
+	for _, c := range subjects.Codes() {
+		fmt.Fprintf(&b, "| `%s` | %d | %s |\n", c, c.Status(), c.Title())
+	}
+	return b.String()
+}
+
+func writeEndpoint(b *strings.Builder, d *subjects.Descriptor) {
+	route := "—"
+	if d.Path != "" {
+		route = "`" + d.HTTPMethod + " " + d.Path + "`"
+	}
+	consent := "—"
+	if d.Consent != "" {
+		consent = "`" + d.Consent + "`"
+	}
+	limits := "—"
+	for i, l := range d.Limits {
+		if i == 0 {
+			limits = ""
+		} else {
+			limits += ", "
+		}
+		limits += fmt.Sprintf("%d per %s in %s", l.Requests, l.By, l.Period)
+	}
+	fmt.Fprintf(b, "| `%s` | %s | %s | %s | %s | %s |\n", d.Subject, route, cell(d.Access.String()), consent, limits, cell(d.Doc))
+}
+
+// cell makes text fit into a table.
+func cell(s string) string {
+	return strings.ReplaceAll(strings.ReplaceAll(s, "\n", " "), "|", "\\|")
+}
