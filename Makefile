@@ -18,6 +18,7 @@ GENERATED := docs/subjects.md docs/openapi.json nats.conf
 PKG      ?= ./...
 ARGS     ?=
 GOTESTFLAGS ?=
+RERUNS   ?= 0
 NATS     ?= nats://127.0.0.1:4222
 BENCH    ?= .
 DURATION ?= 10s
@@ -27,8 +28,11 @@ WEFT_CONFORMANCE ?= $(abspath ../shared/conformance)
 
 ACTORS := auth integration workflow consent notification
 
-# gotestsum runs go test and prints its lines; the JSON that it keeps is what .ci/run counts.
-gotest = $(TOOLS)/gotestsum --format standard-quiet --jsonfile $(REPORTS)/$(1).json --
+# gotestsum runs go test on packages and prints its lines; the JSON that it keeps is what .ci/run counts. With RERUNS, tests that
+# failed get that many more chances, and the report names them: a test that needs one has a fault, which need not be the change's.
+gotest = $(TOOLS)/gotestsum --format standard-quiet --jsonfile $(REPORTS)/$(1).json --packages "$(2)" \
+	$(if $(filter-out 0,$(RERUNS)),--rerun-fails=$(RERUNS) --rerun-fails-max-failures=4 --rerun-fails-run-root-test \
+	--rerun-fails-report $(REPORTS)/$(1).reruns) --
 
 .PHONY: all
 all: build lint test ## Build, lint and test: what make alone does
@@ -66,21 +70,23 @@ build: ## Build bin/weft: static, stripped, without cgo
 .PHONY: test
 test: $(TOOLS)/gotestsum ## Run all tests with coverage, on SQLite and on PostgreSQL (PKG=./kv/... for some)
 	@mkdir -p $(REPORTS)
-	scripts/postgres.sh with $(call gotest,test) -timeout 10m -coverprofile=$(REPORTS)/coverage.out $(GOTESTFLAGS) $(PKG)
+	scripts/postgres.sh with $(call gotest,test,$(PKG)) -timeout 10m -coverprofile=$(REPORTS)/coverage.out $(GOTESTFLAGS)
 	@go tool cover -func=$(REPORTS)/coverage.out | tail -n 1
 
 .PHONY: conformance
 conformance: $(TOOLS)/gotestsum ## Run the tests and data that others wrote (WEFT_CONFORMANCE=DIR)
 	@test -d '$(WEFT_CONFORMANCE)' || { echo 'no conformance data in $(WEFT_CONFORMANCE): set WEFT_CONFORMANCE' >&2; exit 1; }
 	@mkdir -p $(REPORTS)
-	args=($$(scripts/tagged.sh conformance)); WEFT_CONFORMANCE='$(WEFT_CONFORMANCE)' \
-		scripts/postgres.sh with $(call gotest,conformance) -count=1 -timeout 20m $(GOTESTFLAGS) "$${args[@]}"
+	flags=$$(scripts/tagged.sh flags conformance); packages=$$(scripts/tagged.sh packages conformance); \
+		WEFT_CONFORMANCE='$(WEFT_CONFORMANCE)' \
+		scripts/postgres.sh with $(call gotest,conformance,$$packages) -count=1 -timeout 20m $(GOTESTFLAGS) $$flags
 
 .PHONY: torture
 torture: $(TOOLS)/gotestsum ## Run what is slow by nature: kill storms, statistics (DURATION=5m for each)
 	@mkdir -p $(REPORTS)
-	args=($$(scripts/tagged.sh torture)); WEFT_TORTURE_DURATION='$(DURATION)' \
-		scripts/postgres.sh with $(call gotest,torture) -count=1 -p 1 -timeout 0 $(GOTESTFLAGS) "$${args[@]}"
+	flags=$$(scripts/tagged.sh flags torture); packages=$$(scripts/tagged.sh packages torture); \
+		WEFT_TORTURE_DURATION='$(DURATION)' \
+		scripts/postgres.sh with $(call gotest,torture,$$packages) -count=1 -p 1 -timeout 0 $(GOTESTFLAGS) $$flags
 
 .PHONY: bench
 bench: ## Run the benchmarks, one package at a time (BENCH=regexp, PKG=./gateway)
