@@ -72,7 +72,7 @@ func (t *Task) lists() []TaskList {
 	case t.Listen != nil && t.Listen.Foreach != nil:
 		lists = append(lists, t.Listen.Foreach.Do)
 	}
-	return append(lists, t.Do)
+	return append(lists, t.Do, t.Compensate)
 }
 
 // reaches tells whether running a task can call the function of that name.

@@ -1,5 +1,57 @@
 package language
 
+import (
+	"slices"
+	"strings"
+)
+
+// IsLiteral tells whether the text of a filter means itself and is no regular expression. A dot alone makes none.
+func IsLiteral(text string) bool { return !strings.ContainsAny(text, `\*+?()[]{}|^$`) }
+
+// Types are the event types that a consumption names literally; nil when it may consume events of any type.
+func (c *Consumption) Types() []string {
+	if len(c.Filters) == 0 {
+		return nil
+	}
+	filters := c.Filters
+	if c.Until != nil {
+		filters = append(slices.Clone(filters), c.Until.Filters...)
+		if len(c.Until.Filters) == 0 {
+			return nil
+		}
+	}
+	var types []string
+	for _, filter := range filters {
+		kind, isText := filter.With["type"].(string)
+		if !isText || IsExpression(kind) || !IsLiteral(kind) {
+			return nil
+		}
+		if !slices.Contains(types, kind) {
+			types = append(types, kind)
+		}
+	}
+	return types
+}
+
+// Forever tells whether the consumption never ends by itself: its condition is the constant false.
+func (c *Consumption) Forever() bool { return strings.TrimSpace(body(c.UntilCondition)) == "false" }
+
+// Read is what a consumer gets of a CloudEvent: its data, its data as text (raw), or the whole of it (envelope). Data
+// that is binary is base64 text.
+func Read(event map[string]any, read string) any {
+	if read == "envelope" {
+		return event
+	}
+	data, given := event["data"]
+	if !given {
+		data = event["data_base64"]
+	}
+	if read == "raw" && data != nil {
+		return Text(data)
+	}
+	return data
+}
+
 func (r *reader) readListen(task *Task, o *object) {
 	listen := &Listen{}
 	task.Listen = listen
@@ -15,7 +67,6 @@ func (r *reader) readListen(task *Task, o *object) {
 	if !ok {
 		return
 	}
-	r.refuse(f, "listen with foreach")
 	each := f.object()
 	listen.Foreach = &Foreach{Item: each.variable("item", "item"), At: each.variable("at", "index"),
 		Output: r.readOutput(each), Export: r.readExport(each)}

@@ -23,8 +23,8 @@ func Decode(data []byte) (any, error) {
 	return Normalize(value), nil
 }
 
-// Normalize gives the numbers of a JSON value the forms that expressions take. It changes maps and lists in place,
-// and makes null of what is no JSON value.
+// Normalize gives the numbers of a JSON value the forms that expressions take, and makes null of what is no JSON value.
+// It changes maps and lists in place, and writes to none that is in these forms already.
 func Normalize(value any) any {
 	switch value := value.(type) {
 	case json.Number:
@@ -35,11 +35,15 @@ func Normalize(value any) any {
 		return number
 	case map[string]any:
 		for key, item := range value {
-			value[key] = Normalize(item)
+			if changed, ok := normal(item); ok {
+				value[key] = changed
+			}
 		}
 	case []any:
 		for i, item := range value {
-			value[i] = Normalize(item)
+			if changed, ok := normal(item); ok {
+				value[i] = changed
+			}
 		}
 	case int64:
 		return Whole(big.NewInt(value))
@@ -58,6 +62,20 @@ func Normalize(value any) any {
 		return nil
 	}
 	return value
+}
+
+// normal is an item in its normal form, and whether that is another value than the item.
+func normal(item any) (any, bool) {
+	switch item := item.(type) {
+	case nil, bool, string, int, *big.Int:
+		return item, false
+	case map[string]any, []any:
+		Normalize(item)
+		return item, false
+	case float64:
+		return nil, math.IsNaN(item) || math.IsInf(item, 0)
+	}
+	return Normalize(item), true
 }
 
 // finite tells whether a value holds only numbers that JSON can write.

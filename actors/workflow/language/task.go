@@ -57,6 +57,10 @@ type Task struct {
 	Timeout  *Timeout
 	Then     string
 	Metadata map[string]any
+	// Compensate are the tasks of metadata.compensate: done, once this task has completed, if the execution does not.
+	Compensate TaskList
+	// OnUnknown is metadata.onUnknown: what becomes of a call when nobody knows whether it was made.
+	OnUnknown string
 	// Definition is the task as a JSON value. Do not change it.
 	Definition map[string]any
 
@@ -76,6 +80,20 @@ type Task struct {
 	// Scope are the names of the variables that enclosing tasks define here, without $, outermost first.
 	Scope []string
 }
+
+// What metadata.onUnknown says about a call that may have been made and whose result nobody knows.
+const (
+	// UnknownFail ends it with an error. This is the default.
+	UnknownFail = "fail"
+	// UnknownRetry makes it again.
+	UnknownRetry = "retry"
+	// UnknownAsk leaves it to a person to have it made again, or end it with an error.
+	UnknownAsk = "ask"
+)
+
+// VariableCompensate is the variable, without $, by which the tasks of a compensation see what is compensated: its
+// input and output.
+const VariableCompensate = "compensate"
 
 // The protocols of call; every other name is a function.
 const (

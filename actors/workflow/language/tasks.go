@@ -36,11 +36,27 @@ func (r *reader) readTask(name string, f field, scope []string) *Task {
 	task.If = o.expression("if")
 	task.Input, task.Output, task.Export = r.readInput(o), r.readOutput(o), r.readExport(o)
 	task.Timeout = r.readTimeout(o)
-	task.Then, task.Metadata = o.text("then"), o.mapping("metadata")
+	task.Then = o.text("then")
+	r.readMetadata(task, o)
 	task.Kind = o.kind()
 	r.readKind(task, o)
 	o.close()
 	return task
+}
+
+// readMetadata takes out of a task's metadata, which is open, what weft gives a meaning.
+func (r *reader) readMetadata(task *Task, o *object) {
+	task.OnUnknown = UnknownFail
+	f, given := o.fields["metadata"]
+	if task.Metadata = o.mapping("metadata"); !given || !f.isObject() {
+		return
+	}
+	metadata := f.object()
+	task.OnUnknown = metadata.enum("onUnknown", UnknownFail, UnknownFail, UnknownRetry, UnknownAsk)
+	if list, ok := metadata.take("compensate"); ok {
+		r.variables = with(r.variables, VariableCompensate)
+		task.Compensate = r.readTasks(list, with(task.Scope, VariableCompensate))
+	}
 }
 
 // kind tells what a task does. A for task also has do; every other task has one of the words alone.

@@ -1,6 +1,11 @@
 package language
 
-import "github.com/santhosh-tekuri/jsonschema/v6"
+import (
+	"maps"
+	"slices"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+)
 
 // Workflow is one definition. It is immutable once parsed and safe for concurrent use.
 type Workflow struct {
@@ -117,6 +122,9 @@ type ErrorDefinition struct {
 
 // Task returns the task at a JSON pointer of the definition, or nil.
 func (w *Workflow) Task(pointer string) *Task { return w.tasks[pointer] }
+
+// Pointers are the pointers of all tasks, in order.
+func (w *Workflow) Pointers() []string { return slices.Sorted(maps.Keys(w.tasks)) }
 
 // Tasks returns how many tasks the definition has, nested ones and functions included.
 func (w *Workflow) Tasks() int { return len(w.tasks) }

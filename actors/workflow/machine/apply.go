@@ -2,7 +2,6 @@ package machine
 
 import (
 	"fmt"
-	"slices"
 	"strconv"
 
 	"github.com/weftmesh/weft/actors/workflow/language"
@@ -20,7 +19,7 @@ func (x *Execution) Apply(event Event) error {
 	}
 	if !x.applyExecution(event) {
 		run := s.run(event.Run)
-		if event.Type == TaskStarted || event.Type == TaskSkipped {
+		if event.Type == TaskStarted || event.Type == TaskSkipped || event.Type == TaskCompensating {
 			run = s.run(event.Parent)
 		}
 		if run == nil || !x.applyTask(run, event) {
@@ -47,11 +46,13 @@ func (x *Execution) applyExecution(event Event) bool {
 		s.Status = Suspended
 	case ExecutionResumed:
 		s.Status = Running
+	case CompensationStarted:
+		x.applyCompensation(event)
 	default:
 		return false
 	}
 	if s.Status.Ended() {
-		s.EndedAt, s.Runs = event.At, nil
+		s.EndedAt, s.Runs, s.Arrivals, s.Undo, s.Ending = event.At, nil, nil, nil, nil
 	}
 	return true
 }
@@ -78,7 +79,7 @@ func (x *Execution) applyTask(run *Run, event Event) bool {
 	case TaskStarted:
 		x.applyTaskStarted(run, event)
 	case TaskSkipped:
-		if task := x.def.Task(run.Task); isFork(task) && task.Fork.Compete {
+		if task := x.def.Task(run.Task); forks(run, task) && task.Fork.Compete {
 			run.Cursor = event.Slot + 1
 			lose(run, task, nil)
 			break
@@ -102,8 +103,20 @@ func (x *Execution) applyTask(run *Run, event Event) bool {
 			run.Data = run.Input
 		}
 		run.Phase, run.Index, run.Cursor, run.Visits = PhaseRunning, event.Index, 0, nil
+		if task := x.def.Task(run.Task); task.Kind == language.KindListen {
+			run.Phase, run.Data = PhaseIterating, run.message(task)
+		}
+	case IterationCompleted:
+		x.applyIteration(run, event)
 	case CallScheduled:
+		if run.Phase == PhaseCalling { // it is to be made once more
+			run.Begun, run.Asking, run.call = false, false, nil
+		}
 		run.Phase = PhaseCalling
+	case CallIntended:
+		run.Begun = true
+	case CallAsked:
+		run.Asking, run.call = true, nil
 	case CallCompleted:
 		run.Phase, run.Result, run.call = PhaseReady, event.Output.V, nil
 	case CallFailed:
@@ -116,6 +129,10 @@ func (x *Execution) applyTask(run *Run, event Event) bool {
 		run.Phase = PhaseListening
 	case EventReceived:
 		x.applyMessage(run, event)
+	case TaskCompensating:
+		x.applyCompensating(event)
+	case TaskCompensated:
+		x.state.drop(run.ID, true)
 	default:
 		return false
 	}
@@ -126,7 +143,7 @@ func (x *Execution) applyTaskStarted(parent *Run, event Event) {
 	s := &x.state
 	child := &Run{ID: event.Run, Parent: parent.ID, Slot: event.Slot, Task: event.Task, Key: event.Key,
 		Attempt: event.Attempt, Phase: PhaseStarted, StartedAt: event.At, Input: parent.Data, Fault: event.Error, Index: -1}
-	if isFork(x.def.Task(parent.Task)) {
+	if forks(parent, x.def.Task(parent.Task)) {
 		child.Input = parent.Input
 		parent.Cursor = event.Slot + 1
 	}
@@ -160,8 +177,13 @@ func (x *Execution) applyTaskCompleted(run *Run, event Event) {
 		s.Context = event.Context
 	}
 	parent := s.run(run.Parent)
+	x.noteUndo(run, output)
 	s.drop(run.ID, true)
 	if event.Then == language.End {
+		if s.Ending != nil {
+			x.endCompensation(parent, output)
+			return
+		}
 		root := s.Runs[0]
 		s.drop(0, false)
 		root.Data, root.Cursor, root.Exited = output, 0, true
@@ -173,11 +195,11 @@ func (x *Execution) applyTaskCompleted(run *Run, event Event) {
 // proceed moves a parent on after one of its tasks gave an output.
 func (x *Execution) proceed(parent *Run, slot int, output any, then string) {
 	task := x.def.Task(parent.Task)
-	if isFork(task) {
+	if forks(parent, task) {
 		x.proceedFork(parent, task, slot, output)
 		return
 	}
-	if parent.ID != 0 && task.Kind == language.KindCall {
+	if calls(parent, task) {
 		parent.Phase, parent.Result = PhaseReady, output
 		return
 	}
@@ -214,7 +236,7 @@ func (x *Execution) applyTaskFaulted(run *Run, event Event) {
 	parent := s.run(run.Parent)
 	s.drop(run.ID, true)
 	task := x.def.Task(parent.Task)
-	if isFork(task) && task.Fork.Compete {
+	if forks(parent, task) && task.Fork.Compete {
 		lose(parent, task, event.Error)
 		return
 	}
@@ -258,19 +280,4 @@ func (x *Execution) applyTimer(run *Run, event Event) bool {
 		return false
 	}
 	return true
-}
-
-func (x *Execution) applyMessage(run *Run, event Event) {
-	if slices.Contains(event.Filters, untilFilter) {
-		run.Stopped = true
-		return
-	}
-	run.Messages = append(run.Messages, event.Message.V)
-	run.Hits = append(run.Hits, event.Filters...)
-	for name, value := range event.Correlation {
-		if run.Correlation == nil {
-			run.Correlation = map[string]any{}
-		}
-		run.Correlation[name] = language.Normalize(value)
-	}
 }

@@ -19,7 +19,10 @@ func (x *Execution) step(run *Run, now time.Time) (Event, bool) {
 		return x.complete(run, run.Result), true
 	}
 	task := x.def.Task(run.Task)
-	if run.ID == 0 {
+	switch {
+	case run.Phase == PhaseCompensating:
+		return x.stepCompensation(run, now)
+	case run.ID == 0:
 		return x.stepList(run, now)
 	}
 	switch task.Kind {
@@ -35,7 +38,7 @@ func (x *Execution) step(run *Run, now time.Time) (Event, bool) {
 	case language.KindFor:
 		return x.stepFor(run, task, now)
 	case language.KindListen:
-		return x.stepListen(run, task)
+		return x.stepListen(run, task, now)
 	}
 	if run.Phase != PhaseStarted {
 		return Event{}, false
@@ -54,8 +57,11 @@ func (x *Execution) stepList(run *Run, now time.Time) (Event, bool) {
 	}
 	list := x.list(run)
 	if run.Exited || run.Cursor >= len(list) {
-		if run.ID == 0 {
+		switch {
+		case run.ID == 0:
 			return x.completeWorkflow(run), true
+		case run.Phase == PhaseCompensating:
+			return x.compensated(run, nil), true
 		}
 		return x.complete(run, run.Data), true
 	}
@@ -136,13 +142,13 @@ func (x *Execution) items(run *Run, task *language.Task, _ time.Time) ([]any, er
 
 // startChild decides about the next task of a list: it is skipped, or started with its input made.
 func (x *Execution) startChild(parent *Run, slot int, task *language.Task, raw any, now time.Time) Event {
-	if x.state.NextRun > MaxRuns || len(x.state.Runs) >= MaxOpen {
+	if x.state.NextRun > x.most() || len(x.state.Runs) >= MaxOpen {
 		return x.faulted(parent, NewError(TypeRuntime, "the execution has too many task runs"))
 	}
 	probe := &Run{ID: x.state.NextRun, Parent: parent.ID, Task: task.Pointer, Input: raw, StartedAt: now}
 	event := Event{Type: TaskStarted, Run: probe.ID, Parent: parent.ID, Slot: slot, Task: task.Pointer, Name: task.Name,
 		Key: x.childKey(parent, slot, task), Attempt: x.attempt(parent)}
-	if parent.ID != 0 && x.def.Task(parent.Task).Kind == language.KindCall {
+	if calls(parent, x.def.Task(parent.Task)) {
 		event.Data = Of(raw)
 	}
 	if task.If != "" {
@@ -217,55 +223,58 @@ func (x *Execution) completeThen(run *Run, raw any, then string) Event {
 	if detached {
 		raw = run.Input
 	}
-	output, err := x.output(run, task, raw)
-	if err != nil {
-		return x.faulted(run, err)
+	output := raw
+	if task.Output != nil || task.Export != nil {
+		scope := x.scope(run, task)
+		var err error
+		if output, err = x.shape(task.Output, raw, scope); err != nil {
+			return x.faulted(run, err)
+		}
+		if event.Context, err = x.share(task.Export, output, scope); err != nil {
+			return x.faulted(run, err)
+		}
 	}
 	if task.Output != nil && task.Output.As != nil || run.Phase != PhaseReady || detached {
 		event.Output = Of(output)
 	}
-	if task.Export != nil {
-		exported, err := x.export(run, task, output)
-		if err != nil {
-			return x.faulted(run, err)
-		}
-		event.Context = exported
-	}
 	return event
 }
 
-func (x *Execution) output(run *Run, task *language.Task, raw any) (any, error) {
-	if task.Output == nil {
+// shape makes the output of what a task gave.
+func (x *Execution) shape(definition *language.Output, raw any, scope language.Scope) (any, error) {
+	if definition == nil {
 		return raw, nil
 	}
 	output := raw
-	if task.Output.As != nil {
-		scope := x.scope(run, task)
+	if definition.As != nil {
 		scope.Values["output"] = raw
-		transformed, err := x.def.Transform(task.Output.As, raw, scope)
+		transformed, err := x.def.Transform(definition.As, raw, scope)
 		if err != nil {
 			return nil, err
 		}
 		output = transformed
 	}
-	if err := task.Output.Schema.Validate(output); err != nil {
+	if err := definition.Schema.Validate(output); err != nil {
 		return nil, NewError(TypeValidation, err.Error())
 	}
 	return output, nil
 }
 
-func (x *Execution) export(run *Run, task *language.Task, output any) (Value, error) {
+// share makes the context that a task exports; none where it exports nothing.
+func (x *Execution) share(definition *language.Export, output any, scope language.Scope) (Value, error) {
+	if definition == nil {
+		return Value{}, nil
+	}
 	exported := x.state.Context
-	if task.Export.As != nil {
-		scope := x.scope(run, task)
+	if definition.As != nil {
 		scope.Values["output"] = output
-		value, err := x.def.Transform(task.Export.As, output, scope)
+		value, err := x.def.Transform(definition.As, output, scope)
 		if err != nil {
 			return Value{}, err
 		}
 		exported = Of(value)
 	}
-	if err := task.Export.Schema.Validate(exported.V); err != nil {
+	if err := definition.Schema.Validate(exported.V); err != nil {
 		return Value{}, NewError(TypeValidation, err.Error())
 	}
 	return exported, nil
@@ -291,8 +300,11 @@ func (x *Execution) completeWorkflow(root *Run) Event {
 // faulted ends a run with an error.
 func (x *Execution) faulted(run *Run, err error) Event {
 	problem := x.problem(err, run.Task)
-	if run.ID == 0 {
+	switch {
+	case run.ID == 0:
 		return Event{Type: ExecutionFaulted, Error: problem}
+	case run.Phase == PhaseCompensating:
+		return x.compensated(run, problem)
 	}
 	return Event{Type: TaskFaulted, Run: run.ID, Parent: run.Parent, Task: run.Task, Name: x.def.Task(run.Task).Name,
 		Key: run.Key, Error: problem}

@@ -4,8 +4,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/weftmesh/weft/actors/workflow/language"
 )
 
 // Call is a call that is to be made, or is being made. What it carries besides ID and Key is evaluated anew after a
@@ -30,11 +28,32 @@ type Call struct {
 	// Message is the CloudEvent to publish; it is the call's output as well.
 	Message  map[string]any
 	Workflow *ChildWorkflow
+	// Started: the intent to make this call was recorded (CallStarted) and no outcome was. Whoever takes the execution up
+	// after a crash cannot tell whether it was made; CallUnknown ends it by OnUnknown.
+	Started bool
+	// OnUnknown is the policy that the task declares: language.UnknownFail, UnknownRetry or UnknownAsk.
+	OnUnknown string
 	// Deadline is when an enclosing timeout ends the call; zero when there is none.
 	Deadline time.Time
 	// Fault is set when the arguments cannot be evaluated any more, as without a secret that is gone. Such a call is
 	// not to be made: hand the error back as its outcome.
 	Fault *Error
+}
+
+// FunctionApproval is the function that asks a person. Its output tells the decision.
+const FunctionApproval = "approval.request"
+
+// External tells whether the call is begun and then ended from outside, however much later: an approval, or a child
+// that is waited for. It holds nothing meanwhile.
+func (c *Call) External() bool {
+	return c.Function == FunctionApproval || c.Workflow != nil && c.Workflow.Await
+}
+
+// external is Call.External without the call.
+func (x *Execution) external(run *Run) bool {
+	task := x.def.Task(run.Task)
+	return run.Asking || task.Call != nil && task.Call.Function == FunctionApproval ||
+		task.Run != nil && task.Run.Workflow != nil && task.Run.Await
 }
 
 // CallKind tells calls apart.
@@ -61,15 +80,6 @@ type ChildWorkflow struct {
 type Timer struct {
 	ID string
 	At time.Time
-}
-
-// Subscription is a wait for events.
-type Subscription struct {
-	ID   string
-	Task string
-	// Filters are the attributes that select events, as in the definition; none means every event. A caller may
-	// use literal types and sources to route; MessageReceived decides.
-	Filters []map[string]any
 }
 
 const (
@@ -119,6 +129,14 @@ func number(text string) int {
 	return value
 }
 
+// callID names a call; the question about a call has a name of its own.
+func callID(run *Run) string {
+	if run.Asking {
+		return strconv.Itoa(run.ID) + ":asked"
+	}
+	return strconv.Itoa(run.ID)
+}
+
 // Timers are the times that the execution waits for now; none while it is suspended or ended.
 func (x *Execution) Timers() []Timer {
 	if x.state.Status != Running {
@@ -147,47 +165,31 @@ func (x *Execution) Calls() []*Call {
 			continue
 		}
 		if run.call == nil {
-			// It was evaluated before it was scheduled; only a secret that is gone since makes it fail now.
-			call, err := x.prepare(run)
-			if err != nil {
-				call = x.callOf(run, CallFunction)
-				call.Fault = x.problem(err, run.Task)
-			}
-			run.call = call
+			run.call = x.open(run)
 		}
+		run.call.Started = run.Begun
 		calls = append(calls, run.call)
 	}
 	return calls
 }
 
-// Subscriptions are the waits for events. A suspended execution still takes events in.
-func (x *Execution) Subscriptions() []Subscription {
-	if x.state.Status.Ended() {
-		return nil
+// open makes a call anew from what is known. It was evaluated before it was scheduled; only a secret that is gone since
+// makes it fail now.
+func (x *Execution) open(run *Run) *Call {
+	if run.Asking {
+		return x.question(run)
 	}
-	var subscriptions []Subscription
-	for _, run := range x.state.Runs {
-		if run.Phase != PhaseListening {
-			continue
-		}
-		to := &x.def.Task(run.Task).Listen.To
-		subscription := Subscription{ID: strconv.Itoa(run.ID), Task: run.Task}
-		for _, filter := range to.Filters {
-			subscription.Filters = append(subscription.Filters, filter.With)
-		}
-		if to.Until != nil && len(to.Filters) > 0 {
-			for _, filter := range to.Until.Filters {
-				subscription.Filters = append(subscription.Filters, filter.With)
-			}
-		}
-		subscriptions = append(subscriptions, subscription)
+	call, err := x.prepare(run)
+	if err != nil {
+		call = x.callOf(run, CallFunction)
+		call.Fault = x.problem(err, run.Task)
 	}
-	return subscriptions
+	return call
 }
 
 func (x *Execution) callOf(run *Run, kind CallKind) *Call {
 	task := x.def.Task(run.Task)
-	call := &Call{ID: strconv.Itoa(run.ID), Key: x.state.Execution + run.Key, Task: run.Task, Name: task.Name,
+	call := &Call{ID: callID(run), OnUnknown: task.OnUnknown, Key: x.state.Execution + run.Key, Task: run.Task, Name: task.Name,
 		Attempt: max(run.Attempt, 1), Kind: kind}
 	for at := run; ; at = x.state.run(at.Parent) {
 		for _, due := range []time.Time{at.Deadline, at.AttemptDue} {
@@ -200,5 +202,3 @@ func (x *Execution) callOf(run *Run, kind CallKind) *Call {
 		}
 	}
 }
-
-func isFork(task *language.Task) bool { return task != nil && task.Kind == language.KindFork }

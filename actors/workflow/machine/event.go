@@ -31,16 +31,28 @@ const (
 	ErrorCaught EventType = "error_caught"
 	// IterationStarted: a for task begins with the item at Index.
 	IterationStarted EventType = "iteration_started"
+	// IterationCompleted: the tasks of a listener are done for one event.
+	IterationCompleted EventType = "iteration_completed"
 
 	CallScheduled EventType = "call_scheduled"
 	CallCompleted EventType = "call_completed"
 	CallFailed    EventType = "call_failed"
+	// CallIntended: a call that is not safe to repeat is about to be made.
+	CallIntended EventType = "call_started"
+	// CallAsked: nobody knows whether the call was made, and a person is asked.
+	CallAsked EventType = "call_asked"
 
 	TimerScheduled EventType = "timer_scheduled"
 	TimerFired     EventType = "timer_fired"
 
 	ListenerStarted EventType = "listener_started"
 	EventReceived   EventType = "event_received"
+
+	// CompensationStarted: the execution faulted (Error) or was cancelled, and what it did is undone before it ends.
+	CompensationStarted EventType = "compensation_started"
+	// TaskCompensating: the compensation of one task begins; TaskCompensated: it has ended, with Error if it failed.
+	TaskCompensating EventType = "task_compensating"
+	TaskCompensated  EventType = "task_compensated"
 )
 
 // Event is one fact of an execution. Events are JSON in snake_case; fields that a type does not use are absent.
@@ -87,7 +99,9 @@ type Event struct {
 	Message     Value          `json:"message,omitzero"`
 	Filters     []int          `json:"filters,omitempty"`
 	Correlation map[string]any `json:"correlation,omitempty"`
-	Reason      string         `json:"reason,omitempty"`
+	// MessageID tells the CloudEvent from any other, by its source and id.
+	MessageID string `json:"message_id,omitempty"`
+	Reason    string `json:"reason,omitempty"`
 }
 
 // Definition names the version of a workflow that an execution runs.

@@ -43,18 +43,28 @@ func Start(def *language.Workflow, id string, input any, now time.Time, env Envi
 	} else if def.Input != nil && def.Input.From != nil {
 		started.Data = Of(data)
 	}
-	if def.Timeout != nil && err == nil {
-		after, failure := x.duration(&def.Timeout.After, &Run{Input: data}, x.workflowScope(now))
-		if failure != nil {
-			started.Error = x.problem(failure, "/timeout")
+	if err == nil {
+		if started.Deadline, err = x.deadline(data, now); err != nil {
+			started.Error = x.problem(err, "/timeout")
 		}
-		due := now.Add(after)
-		started.Deadline = &due
 	}
 	x.state = State{}
 	x.emit(started, now)
 	x.decide(now)
 	return x, x.take()
+}
+
+// deadline is when an execution that begins now times out; nil when it never does.
+func (x *Execution) deadline(data any, now time.Time) (*time.Time, error) {
+	if x.def.Timeout == nil {
+		return nil, nil
+	}
+	after, err := x.duration(&x.def.Timeout.After, &Run{Input: data}, x.workflowScope(now))
+	if err != nil {
+		return nil, err
+	}
+	due := now.Add(after)
+	return &due, nil
 }
 
 // Restore folds a log into an execution. It decides nothing; Continue does.
@@ -80,8 +90,13 @@ func RestoreSnapshot(def *language.Workflow, env Environment, snapshot []byte) (
 		run.Input, run.Data, run.Result = language.Normalize(run.Input), language.Normalize(run.Data), language.Normalize(run.Result)
 		language.Normalize(run.Items)
 		language.Normalize(run.Messages)
+		language.Normalize(run.Outputs)
 		language.Normalize(run.Results)
 		language.Normalize(run.Correlation)
+	}
+	for i := range x.state.Undo {
+		undo := &x.state.Undo[i]
+		undo.Input, undo.Output = language.Normalize(undo.Input), language.Normalize(undo.Output)
 	}
 	return x, nil
 }
@@ -120,7 +135,7 @@ func (x *Execution) StartedAt() time.Time { return x.state.StartedAt }
 // EndedAt is when the execution ended; zero while it goes on.
 func (x *Execution) EndedAt() time.Time { return x.state.EndedAt }
 
-// Status is the execution's status; Waiting when it runs and nothing but timers and events can move it.
+// Status is the execution's status; Waiting when it runs and nothing but timers, events and external calls can move it.
 func (x *Execution) Status() Status {
 	s := &x.state
 	if s.Status == "" {
@@ -133,7 +148,10 @@ func (x *Execution) Status() Status {
 	for _, run := range s.Runs {
 		switch run.Phase {
 		case PhaseCalling:
-			return Running
+			if !x.external(run) {
+				return Running
+			}
+			waits = true
 		case PhaseWaiting, PhaseListening, PhaseRetrying:
 			waits = true
 		}
@@ -178,6 +196,9 @@ func (x *Execution) next(now time.Time) (Event, bool) {
 	}
 	for _, run := range x.state.Runs {
 		if event, ok := x.step(run, now); ok {
+			if event.Type == ExecutionFaulted && x.compensates() {
+				event = Event{Type: CompensationStarted, Error: event.Error}
+			}
 			return event, true
 		}
 	}

@@ -23,7 +23,11 @@ const (
 	outcomeFailed
 	outcomeTimer
 	outcomeMessage
+	outcomeArrived
+	outcomeStarted
+	outcomeUnknown
 	outcomeCancel
+	outcomeTerminate
 	outcomeSuspend
 	outcomeResume
 )
@@ -42,15 +46,27 @@ func CallFault(id string, err *Error, at time.Time) Outcome {
 // TimerDue tells that a timer (Timer.ID) has come; before its time, nothing happens.
 func TimerDue(id string, at time.Time) Outcome { return Outcome{kind: outcomeTimer, id: id, at: at} }
 
-// MessageReceived hands a CloudEvent, in its JSON form, to the subscription of that ID. One that does not match its
-// filters changes nothing. The execution takes the map over: give each execution its own.
+// EventArrived tells that a CloudEvent came, in its JSON form: every listener that wants it takes it, and takes it once,
+// however often it is told (by the event's source and id). The event is read and not changed, so that executions may
+// share it, if its numbers are as language.Decode gives them.
+func EventArrived(event map[string]any, at time.Time) Outcome {
+	return Outcome{kind: outcomeArrived, value: event, at: at}
+}
+
+// MessageReceived hands a CloudEvent to the one listener of that ID. One that it does not want changes nothing.
 func MessageReceived(subscription string, event map[string]any, at time.Time) Outcome {
 	return Outcome{kind: outcomeMessage, id: subscription, value: event, at: at}
 }
 
-// Cancel ends the execution. Calls in flight should be told; their results are ignored.
+// Cancel ends the execution, once the tasks that declare a compensation are compensated. Calls in flight should be
+// told; their results are ignored.
 func Cancel(reason string, at time.Time) Outcome {
 	return Outcome{kind: outcomeCancel, reason: reason, at: at}
+}
+
+// Terminate ends the execution at once, with nothing compensated.
+func Terminate(reason string, at time.Time) Outcome {
+	return Outcome{kind: outcomeTerminate, reason: reason, at: at}
 }
 
 // Suspend stops new effects. The results of calls in flight are still recorded; timers wait for Resume.
@@ -67,7 +83,11 @@ func (x *Execution) Handle(outcome Outcome) []Event {
 	if x.state.Sequence == 0 || x.state.Status.Ended() {
 		return nil
 	}
-	if event, ok := x.accept(outcome); ok {
+	if outcome.kind == outcomeArrived {
+		for _, event := range x.arrived(outcome.value) {
+			x.emit(event, outcome.at)
+		}
+	} else if event, ok := x.accept(outcome); ok {
 		x.emit(event, outcome.at)
 	}
 	if len(x.turn) > 0 {
@@ -81,6 +101,8 @@ func (x *Execution) accept(o Outcome) (Event, bool) {
 	suspended := x.state.Status == Suspended
 	switch o.kind {
 	case outcomeCancel:
+		return x.cancelled(o.reason)
+	case outcomeTerminate:
 		return Event{Type: ExecutionCancelled, Reason: o.reason}, true
 	case outcomeSuspend:
 		return Event{Type: ExecutionSuspended, Reason: o.reason}, !suspended
@@ -93,6 +115,10 @@ func (x *Execution) accept(o Outcome) (Event, bool) {
 			return Event{}, false
 		}
 		return x.acceptTimer(o)
+	case outcomeStarted:
+		return x.acceptStarted(o)
+	case outcomeUnknown:
+		return x.acceptUnknown(o)
 	case outcomeMessage:
 		return x.acceptMessage(o)
 	}
@@ -100,9 +126,12 @@ func (x *Execution) accept(o Outcome) (Event, bool) {
 }
 
 func (x *Execution) acceptCall(o Outcome) (Event, bool) {
-	run := x.state.run(number(o.id))
-	if run == nil || run.Phase != PhaseCalling || run.Fault != nil {
+	run := x.called(o.id)
+	if run == nil {
 		return Event{}, false
+	}
+	if run.Asking {
+		return x.answered(run, o), true
 	}
 	if o.kind == outcomeFailed {
 		failure := *o.failure

@@ -51,6 +51,11 @@ func (x *Execution) bind(run *Run, scope language.Scope) {
 		}
 	}
 	switch {
+	case run.Phase == PhaseCompensating:
+		set(language.VariableCompensate, run.Input)
+	case run.Phase == PhaseIterating:
+		set(task.Listen.Foreach.Item, run.message(task))
+		set(task.Listen.Foreach.At, run.Index)
 	case task.Kind == language.KindFor && run.Index >= 0 && run.Index < len(run.Items):
 		set(task.For.Each, run.Items[run.Index])
 		set(task.For.At, run.Index)

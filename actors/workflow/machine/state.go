@@ -41,6 +41,12 @@ type State struct {
 	NextRun    int        `json:"next_run"`
 	// Runs are the open task runs in the order of their ids; the first is the workflow itself.
 	Runs []*Run `json:"runs,omitempty"`
+	// Arrivals are the events that were consumed last, so that one told again is not consumed again.
+	Arrivals []Arrival `json:"arrivals,omitempty"`
+	// Undo are the completed tasks that declare a compensation, in the order of their completion. Ending is set while
+	// they are compensated: how the execution ends then.
+	Undo   []Undo  `json:"undo,omitempty"`
+	Ending *Ending `json:"ending,omitempty"`
 }
 
 // Phase is where a task run stands.
@@ -55,6 +61,10 @@ const (
 	PhaseListening Phase = "listening"
 	PhaseRetrying  Phase = "retrying"
 	PhaseCatching  Phase = "catching"
+	// PhaseIterating: a listener does its tasks for one event.
+	PhaseIterating Phase = "iterating"
+	// PhaseCompensating: the tasks of a compensation are done; on the workflow itself, compensations are.
+	PhaseCompensating Phase = "compensating"
 	// PhaseReady: Result is there, the task's output is yet to be made of it.
 	PhaseReady Phase = "ready"
 )
@@ -108,6 +118,13 @@ type Run struct {
 	Hits        []int          `json:"hits,omitempty"`
 	Correlation map[string]any `json:"correlation,omitempty"`
 	Stopped     bool           `json:"stopped,omitempty"`
+	// Handled counts the messages that a listener's tasks are done for, Outputs are what they gave.
+	Handled int   `json:"handled,omitempty"`
+	Outputs []any `json:"outputs,omitempty"`
+
+	// Begun: the intent to make the call is recorded. Asking: nobody knows whether it was made, and a person is asked.
+	Begun  bool `json:"begun,omitempty"`
+	Asking bool `json:"asking,omitempty"`
 
 	call *Call
 }
@@ -152,6 +169,9 @@ func (x *Execution) list(run *Run) language.TaskList {
 		return x.def.Do
 	}
 	task := x.def.Task(run.Task)
+	if run.Phase == PhaseCompensating {
+		return task.Compensate
+	}
 	switch task.Kind {
 	case language.KindDo:
 		return task.Do
@@ -164,6 +184,8 @@ func (x *Execution) list(run *Run) language.TaskList {
 			return task.Try.Catch.Do
 		}
 		return task.Try.Do
+	case language.KindListen:
+		return task.Listen.Foreach.Do
 	case language.KindCall:
 		if function := x.def.Use.Functions[task.Call.Function]; function != nil {
 			return language.TaskList{function}
@@ -177,13 +199,13 @@ func (x *Execution) list(run *Run) language.TaskList {
 func (x *Execution) childKey(run *Run, slot int, child *language.Task) string {
 	key := run.Key
 	task := x.def.Task(run.Task)
-	if run.ID != 0 && task.Kind == language.KindFor {
-		key += "[" + strconv.Itoa(run.Index) + "]"
-	}
 	switch {
+	case run.Phase == PhaseCompensating:
+	case run.Phase == PhaseIterating, run.ID != 0 && task.Kind == language.KindFor:
+		key += "[" + strconv.Itoa(run.Index) + "]"
 	case run.Phase == PhaseCatching:
 		key += "/catch"
-	case run.ID != 0 && task.Kind == language.KindCall:
+	case calls(run, task):
 		return key + "/" + child.Name
 	}
 	key += "/" + strconv.Itoa(slot) + "/" + child.Name
@@ -191,4 +213,14 @@ func (x *Execution) childKey(run *Run, slot int, child *language.Task) string {
 		key += "~" + strconv.Itoa(visit)
 	}
 	return key
+}
+
+// forks tells whether a run's children are the branches of a fork.
+func forks(run *Run, task *language.Task) bool {
+	return task != nil && task.Kind == language.KindFork && run.Phase != PhaseCompensating
+}
+
+// calls tells whether a run's child is a function of the definition's own.
+func calls(run *Run, task *language.Task) bool {
+	return task != nil && task.Kind == language.KindCall && run.Phase != PhaseCompensating
 }
