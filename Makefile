@@ -25,6 +25,7 @@ DURATION ?= 10s
 IMAGE    ?= weft:$(subst +,-,$(VERSION))
 COMPOSE  ?= docker compose
 WEFT_CONFORMANCE ?= $(abspath ../shared/conformance)
+SPECS    ?= build/specs
 
 ACTORS := auth integration workflow consent notification
 
@@ -80,6 +81,17 @@ conformance: $(TOOLS)/gotestsum ## Run the tests and data that others wrote (WEF
 	flags=$$(scripts/tagged.sh flags conformance); packages=$$(scripts/tagged.sh packages conformance); \
 		WEFT_CONFORMANCE='$(WEFT_CONFORMANCE)' \
 		scripts/postgres.sh with $(call gotest,conformance,$$packages) -count=1 -timeout 20m $(GOTESTFLAGS) $$flags
+
+.PHONY: specs
+specs: ## Fetch the descriptions that vendors publish of their APIs into SPECS, cut to what the manifests use
+	scripts/specs.sh '$(SPECS)'
+
+.PHONY: conformance-specs
+conformance-specs: $(TOOLS)/gotestsum ## Judge every provider by what make specs fetched
+	@ls '$(SPECS)'/*.json >/dev/null 2>&1 || { echo 'no descriptions in $(SPECS): run make specs' >&2; exit 1; }
+	@mkdir -p $(REPORTS)
+	flags=$$(scripts/tagged.sh flags specs); packages=$$(scripts/tagged.sh packages specs); \
+		WEFT_SPECS='$(abspath $(SPECS))' $(call gotest,specs,$$packages) -count=1 $(GOTESTFLAGS) $$flags
 
 .PHONY: torture
 torture: $(TOOLS)/gotestsum ## Run what is slow by nature: kill storms, statistics (DURATION=5m for each)

@@ -1,4 +1,4 @@
-//go:build conformance
+//go:build conformance || specs
 
 package providers_test
 
@@ -6,7 +6,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"mime"
+	"mime/multipart"
 	"net/http"
 	"net/url"
 	"slices"
@@ -19,25 +23,36 @@ import (
 	"github.com/weftmesh/weft/actors/integration/manifest"
 )
 
-// judge returns what the vendor's description has against a request; found is false when it has no such operation.
-func judge(doc *openapi3.T, router routers.Router, r *manifest.Request) (found bool, err error) {
-	u, err := url.Parse(r.URL)
-	if err != nil {
-		return false, err
-	}
+// openAPI is a vendor's description in OpenAPI.
+type openAPI struct {
+	doc    *openapi3.T
+	router routers.Router
+}
+
+// route finds the operation that a request is for.
+func (d *openAPI) route(r *manifest.Request) (*routers.Route, map[string]string, *http.Request, error) {
 	request, err := http.NewRequest(r.Method, r.URL, bytes.NewReader(r.Body))
 	if err != nil {
-		return false, err
+		return nil, nil, nil, err
 	}
-	request.URL, request.Header = routed(doc, request.URL), r.Header.Clone()
+	request.URL, request.Header = routed(d.doc, request.URL), r.Header.Clone()
 	if len(r.Body) == 0 {
 		request.Body = http.NoBody
 	}
-	route, params, err := router.FindRoute(request)
+	route, params, err := d.router.FindRoute(request)
 	if err != nil {
-		return false, fmt.Errorf("%s %s: %w", r.Method, u.Path, err)
+		return nil, nil, nil, fmt.Errorf("%s %s: %w", r.Method, request.URL.Path, err)
 	}
-	if err := strange(route, u.Query(), r); err != nil {
+	return route, params, request, nil
+}
+
+// judge returns what the description has against a request; found is false when it has no such operation.
+func (d *openAPI) judge(r *manifest.Request) (found bool, err error) {
+	route, params, request, err := d.route(r)
+	if err != nil {
+		return false, err
+	}
+	if err := strange(route, request.URL.Query(), r); err != nil {
 		return true, err
 	}
 	return true, openapi3filter.ValidateRequest(context.Background(), &openapi3filter.RequestValidationInput{
@@ -69,7 +84,7 @@ func strange(route *routers.Route, query url.Values, r *manifest.Request) error 
 	}
 	var value any
 	switch contentType {
-	case "application/json":
+	case "application/json", "application/vnd.api+json", "application/scim+json":
 		if err := json.Unmarshal(r.Body, &value); err != nil {
 			return err
 		}
@@ -83,11 +98,36 @@ func strange(route *routers.Route, query url.Values, r *manifest.Request) error 
 			fields[name] = nil
 		}
 		value = fields
+	case "multipart/form-data":
+		fields, err := partNames(r)
+		if err != nil {
+			return err
+		}
+		value = fields
 	}
 	if name := unnamed(value, "", media.Schema); name != "" {
 		return fmt.Errorf("there is no body field %q", name)
 	}
 	return nil
+}
+
+// partNames are the names of a multipart body's parts.
+func partNames(r *manifest.Request) (map[string]any, error) {
+	_, parameters, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil {
+		return nil, err
+	}
+	fields, reader := map[string]any{}, multipart.NewReader(bytes.NewReader(r.Body), parameters["boundary"])
+	for {
+		part, err := reader.NextPart()
+		if errors.Is(err, io.EOF) {
+			return fields, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		fields[part.FormName()] = nil
+	}
 }
 
 // unnamed is the first member of a JSON value, at any depth, that none of the schemas names, or "". Schemas that name no

@@ -1,0 +1,228 @@
+package providers_test
+
+import (
+	"encoding/json"
+	"net/netip"
+	"net/url"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/weftmesh/weft/actors/egress"
+	"github.com/weftmesh/weft/actors/integration/manifest"
+	"github.com/weftmesh/weft/actors/integration/providers"
+)
+
+// triedInGo are the providers whose calls wire_*_test.go tries instead of a case.
+var triedInGo = []string{
+	"github", "gmail", "google_analytics", "google_calendar", "google_drive", "google_sheets", "http", "microsoft_teams",
+	"onedrive", "outlook_mail", "slack",
+}
+
+// Every provider's cases: the request is as it should be, the answer becomes the output, an error gets its class.
+func TestCases(t *testing.T) {
+	t.Parallel()
+	loaded, _, err := manifest.LoadFS(providers.FS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := egress.New(egress.Options{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, AllowHTTP: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	for _, id := range providerIDs(t) {
+		c, p := caseOf(t, id), loaded[id]
+		if c == nil {
+			t.Errorf("there is no testdata/%s.yaml", id)
+			continue
+		}
+		if p == nil {
+			continue // TestEveryManifestLoads says why.
+		}
+		for _, w := range c.Wire {
+			w.run(t, client, p, c)
+		}
+		if !slices.Contains(triedInGo, id) {
+			c.complete(t, p)
+		}
+	}
+}
+
+// complete says what a provider's cases leave untried: the probe, an output that is made of expressions, an error.
+func (c *providerCase) complete(t *testing.T, p *manifest.Provider) {
+	t.Helper()
+	tried, failed := map[string]bool{}, false
+	for _, w := range c.Wire {
+		if w.Error != nil {
+			failed = true
+		} else if w.Request != nil && w.Output != nil {
+			tried[w.Action] = true
+		}
+	}
+	if !failed {
+		t.Errorf("%s: no case has an error", p.ID)
+	}
+	for _, a := range append(slices.Clone(p.Actions), p.Health) {
+		if !tried[a.ID] {
+			t.Errorf("%s: no case tries request and output of %s", p.ID, a.ID)
+		}
+	}
+}
+
+func (w *wireCase) run(t *testing.T, client *egress.Client, p *manifest.Provider, c *providerCase) {
+	t.Helper()
+	a := p.Health
+	if w.Action != p.Health.ID {
+		var ok bool
+		if a, ok = p.Action(w.Action); !ok {
+			t.Errorf("%s: there is no action %s", p.ID, w.Action)
+			return
+		}
+	}
+	body := w.Answer.Body
+	if w.Answer.JSON != nil {
+		body = asJSON(t, w.Answer.JSON)
+	}
+	var header []string
+	for name, value := range w.Answer.Headers {
+		header = append(header, name, value)
+	}
+	status := w.Answer.Status
+	if status == 0 {
+		status = 200
+	}
+	address, last := vendor(t, status, body, header...)
+	conn := c.connection(p, w.Auth, w.Settings, w.Credentials)
+	if err := p.ValidateConnection(conn); err != nil {
+		t.Errorf("%s %s: connection: %v", p.ID, w.Action, err)
+		return
+	}
+	conn.BaseURL = address
+	input := w.Input
+	if input == nil {
+		input = a.Example
+	}
+	if err := a.ValidateInput(input); err != nil {
+		t.Errorf("%s %s: input: %v", p.ID, w.Action, err)
+		return
+	}
+	r, err := a.Request(conn, manifest.Call{Input: input})
+	if err != nil {
+		t.Errorf("%s %s: %v", p.ID, w.Action, err)
+		return
+	}
+	answer, err := client.Do(t.Context(), r.Request)
+	if err != nil {
+		t.Errorf("%s %s: %v", p.ID, w.Action, err)
+		return
+	}
+	w.sent(t, p.ID, last)
+	got := manifest.Answer{Status: answer.Status, Header: answer.Header, Body: answer.Body, At: time.Unix(1_800_000_000, 0)}
+	w.came(t, a, conn, input, got)
+}
+
+// sent compares the request that the vendor's server saw.
+func (w *wireCase) sent(t *testing.T, provider string, last *seen) {
+	t.Helper()
+	want := w.Request
+	if want == nil {
+		return
+	}
+	if last.method != want.Method || last.path != want.Path {
+		t.Errorf("%s %s: sent %s %s, want %s %s", provider, w.Action, last.method, last.path, want.Method, want.Path)
+	}
+	if got, wanted := last.query.Encode(), encoded(want.Query); got != wanted {
+		t.Errorf("%s %s: query is\n%s, want\n%s", provider, w.Action, got, wanted)
+	}
+	for name, value := range want.Headers {
+		if last.header.Get(name) != value {
+			t.Errorf("%s %s: header %s is %q, want %q", provider, w.Action, name, last.header.Get(name), value)
+		}
+	}
+	switch {
+	case want.JSON != nil:
+		var got any
+		if err := json.Unmarshal([]byte(last.body), &got); err != nil || asJSON(t, got) != asJSON(t, want.JSON) {
+			t.Errorf("%s %s: body is\n%s, want\n%s", provider, w.Action, last.body, asJSON(t, want.JSON))
+		}
+	case want.Form != nil:
+		if last.body != encoded(want.Form) {
+			t.Errorf("%s %s: body is\n%s, want\n%s", provider, w.Action, last.body, encoded(want.Form))
+		}
+	case want.Body != nil && last.body != *want.Body || want.Body == nil && last.body != "":
+		t.Errorf("%s %s: body is\n%s", provider, w.Action, last.body)
+	}
+}
+
+// encoded is a query or form: a list is its name repeated.
+func encoded(fields map[string]any) string {
+	values := url.Values{}
+	for name, value := range fields {
+		items, many := value.([]any)
+		if !many {
+			items = []any{value}
+		}
+		for _, item := range items {
+			text, isText := item.(string)
+			if !isText {
+				data, _ := json.Marshal(item)
+				text = string(data)
+			}
+			values.Add(name, text)
+		}
+	}
+	return values.Encode()
+}
+
+// came compares what the answer means.
+func (w *wireCase) came(t *testing.T, a *manifest.Action, conn manifest.Connection, input map[string]any, answer manifest.Answer) {
+	t.Helper()
+	name := a.Provider().ID + " " + w.Action
+	output, failed := a.Interpret(conn, input, answer)
+	if w.Error == nil {
+		if failed != nil {
+			t.Errorf("%s: %v", name, failed)
+		} else if w.Output != nil && asJSON(t, output) != asJSON(t, w.Output) {
+			t.Errorf("%s: output is\n%s, want\n%s", name, asJSON(t, output), asJSON(t, w.Output))
+		}
+	} else {
+		w.failed(t, name, failed)
+	}
+	if w.Next == nil {
+		return
+	}
+	next, more, err := a.NextPage(conn, input, answer)
+	if err != nil || more != (len(w.Next) > 0) {
+		t.Errorf("%s: next page is %v, %v, %v", name, next, more, err)
+		return
+	}
+	for field, value := range w.Next {
+		if asJSON(t, next[field]) != asJSON(t, value) {
+			t.Errorf("%s: next page has %s %v, want %v", name, field, next[field], value)
+		}
+	}
+	if more && a.ValidateInput(next) != nil {
+		t.Errorf("%s: the next page's input is refused: %v", name, a.ValidateInput(next))
+	}
+}
+
+func (w *wireCase) failed(t *testing.T, name string, failed *manifest.CallError) {
+	t.Helper()
+	want := w.Error
+	if failed == nil {
+		t.Errorf("%s: %d %s is taken for success", name, w.Answer.Status, w.Answer.Body)
+		return
+	}
+	after := time.Duration(0)
+	if want.RetryAfter != "" {
+		var err error
+		if after, err = time.ParseDuration(want.RetryAfter); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if string(failed.Class) != want.Class || failed.Expired != want.Expired || failed.RetryAfter != after ||
+		want.Code != nil && failed.Code != *want.Code || want.Message != nil && failed.Message != *want.Message {
+		t.Errorf("%s: got %+v, want %s", name, *failed, asJSON(t, want))
+	}
+}
