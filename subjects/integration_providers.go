@@ -9,7 +9,7 @@ type Provider struct {
 	Description string `json:"description,omitempty"`
 	Category    string `json:"category"`
 	Docs        string `json:"docs,omitempty" doc:"The vendor's own documentation."`
-	AuthType    string `json:"auth_type" enum:"oauth2,api_key,basic,none" doc:"How it usually authenticates."`
+	AuthType    string `json:"auth_type" enum:"oauth2,client_credentials,jwt_bearer,api_key,basic,sigv4,none" doc:"How it usually authenticates."`
 	ActionCount int    `json:"action_count"`
 	Status      string `json:"status" enum:"available,failing" doc:"failing: its breaker is not closed."`
 }
@@ -17,7 +17,7 @@ type Provider struct {
 // ProviderAuth is one way to authenticate with a provider.
 type ProviderAuth struct {
 	ID          string         `json:"id"`
-	Kind        string         `json:"kind" enum:"oauth2,api_key,basic,none"`
+	Kind        string         `json:"kind" enum:"oauth2,client_credentials,jwt_bearer,api_key,basic,sigv4,none"`
 	Title       string         `json:"title,omitempty"`
 	Help        string         `json:"help,omitempty" doc:"How to get the credentials, step by step."`
 	Credentials map[string]any `json:"credentials" doc:"The credentials' JSON Schema."`

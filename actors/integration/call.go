@@ -71,7 +71,7 @@ func (o *outcome) class() string {
 // call makes a call, repeated as its safety and the provider's policy allow.
 func (a *Actor) call(ctx context.Context, out outgoing) *outcome {
 	o := &outcome{}
-	request, err := out.action.Request(out.link, manifest.Call{Input: out.input, IdempotencyKey: out.key})
+	request, err := out.action.Request(out.link, manifest.Call{Input: out.input, IdempotencyKey: out.key, At: a.Now()})
 	if err != nil {
 		o.refused = unbuildable(err)
 		return o

@@ -32,6 +32,23 @@ var defaultCredentials = map[AuthKind]map[string]any{
 			"token_type":    map[string]any{"type": "string", "writeOnly": false},
 			"scope":         map[string]any{"type": "string", "writeOnly": false},
 			"expires_at":    map[string]any{"type": "string", "format": "date-time", "writeOnly": false},
+			"client_id":     map[string]any{"type": "string", "title": "Client id, where it is not the operator's", "minLength": 1, "maxLength": 1024, "writeOnly": false},
+			"client_secret": secretSchema("Client secret"),
+		},
+	},
+	AuthClientCredentials: {
+		"type": "object", "required": []any{"client_id", "client_secret"},
+		"properties": map[string]any{
+			"client_id":     map[string]any{"type": "string", "title": "Client id", "minLength": 1, "maxLength": 1024, "writeOnly": false},
+			"client_secret": secretSchema("Client secret"),
+		},
+	},
+	AuthSigV4: {
+		"type": "object", "required": []any{"access_key_id", "secret_access_key"},
+		"properties": map[string]any{
+			"access_key_id":     map[string]any{"type": "string", "title": "Access key id", "minLength": 1, "maxLength": 128, "writeOnly": false},
+			"secret_access_key": secretSchema("Secret access key"),
+			"session_token":     secretSchema("Session token"),
 		},
 	},
 }
@@ -44,10 +61,13 @@ func secretSchema(title string) map[string]any {
 var defaultValues = map[AuthKind]string{
 	AuthAPIKey: "${ .credentials.api_key }",
 	AuthOAuth2: "${ .credentials.access_token }",
+	// The token that was fetched for the connection; see AuthMethod.Grant.
+	AuthClientCredentials: "${ .credentials.access_token }",
+	AuthJWTBearer:         "${ .credentials.access_token }",
 }
 
-func (c *compiler) auth(spec AuthSpec, pointer string) *AuthMethod {
-	method := &AuthMethod{ID: spec.ID, Kind: spec.Kind, Title: spec.Title, Help: spec.Help, OAuth2: spec.OAuth2, in: spec.In, public: map[string]bool{}}
+func (c *compiler) auth(p *Provider, spec AuthSpec, pointer string) *AuthMethod {
+	method := &AuthMethod{ID: spec.ID, Kind: spec.Kind, Title: spec.Title, Help: spec.Help, OAuth2: spec.OAuth2, in: spec.In, provider: p, public: map[string]bool{}}
 	document := spec.Credentials
 	if document == nil {
 		document = defaultCredentials[spec.Kind]
@@ -59,9 +79,11 @@ func (c *compiler) auth(spec AuthSpec, pointer string) *AuthMethod {
 			method.public[name] = true
 		}
 	}
-	if spec.Kind == AuthOAuth2 && spec.In == "" {
+	if spec.In == "" {
 		method.in = "bearer"
 	}
+	c.oauth(method, spec, pointer)
+	method.sigv4 = c.sigv4(spec.SigV4, pointerTo(pointer, "sigv4"))
 	method.name = c.optional(spec.Name, pointerTo(pointer, "name"))
 	method.value = c.optional(cmp.Or(spec.Value, defaultValues[spec.Kind]), pointerTo(pointer, "value"))
 	if spec.Kind == AuthBasic {
@@ -74,8 +96,8 @@ func (c *compiler) auth(spec AuthSpec, pointer string) *AuthMethod {
 // apply puts the credentials where they belong, over whatever stands there, and names that place so that a
 // redirect to another origin loses it.
 func (m *AuthMethod) apply(s *scope, r *Request, query url.Values) error {
-	if m.Kind == AuthNone {
-		return nil
+	if m.Kind == AuthNone || m.Kind == AuthSigV4 {
+		return nil // a signature covers the finished request
 	}
 	if m.Kind == AuthBasic {
 		username, err := m.username.evalString(s)
@@ -86,7 +108,7 @@ func (m *AuthMethod) apply(s *scope, r *Request, query url.Values) error {
 		if err != nil {
 			return err
 		}
-		r.Header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(username+":"+password)))
+		r.Header.Set("Authorization", basicAuth(username, password))
 		return nil
 	}
 	value, err := m.value.evalString(s)
@@ -121,4 +143,8 @@ func setHeader(header http.Header, name, value string) error {
 	}
 	header.Set(name, value)
 	return nil
+}
+
+func basicAuth(username, password string) string {
+	return "Basic " + base64.StdEncoding.EncodeToString([]byte(username+":"+password))
 }

@@ -2,6 +2,7 @@ package manifest
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -17,20 +18,61 @@ import (
 
 // body is a compiled BodySpec.
 type body struct {
-	json, form, raw, contentType *tree
+	json, form, raw, object, contentType *tree
+	brackets, base64                     bool
+	multipart                            []part
+	related                              bool
+	graphql                              *graphQL
 }
 
 func (c *compiler) body(spec BodySpec, pointer string) *body {
-	return &body{
+	b := &body{
 		json:        c.tree(spec.JSON, pointerTo(pointer, "json")),
 		form:        c.tree(spec.Form, pointerTo(pointer, "form")),
 		raw:         c.optional(spec.Raw, pointerTo(pointer, "raw")),
+		object:      c.optional(spec.Object, pointerTo(pointer, "object")),
 		contentType: c.optional(spec.ContentType, pointerTo(pointer, "content_type")),
+		brackets:    spec.FormStyle == "brackets", base64: spec.Base64, related: spec.ContentType == relatedType,
+		multipart: c.multipart(spec.Multipart, pointerTo(pointer, "multipart")),
 	}
+	if spec.GraphQL != nil {
+		b.graphql = &graphQL{
+			query: spec.GraphQL.Query, operation: spec.GraphQL.Operation,
+			variables: c.tree(spec.GraphQL.Variables, pointerTo(pointer, "graphql", "variables")),
+		}
+	}
+	return b
 }
 
-// encode is the body and its content type; both are empty when no kind yields a value.
-func (b *body) encode(s *scope) (data []byte, contentType string, err error) {
+// graphQL is a compiled GraphQLSpec.
+type graphQL struct {
+	query, operation string
+	variables        *tree
+}
+
+func (g *graphQL) encode(s *scope) ([]byte, error) {
+	request := map[string]any{"query": g.query}
+	variables, present, err := g.variables.eval(s)
+	if err != nil {
+		return nil, err
+	}
+	if present {
+		request["variables"] = variables
+	}
+	if g.operation != "" {
+		request["operationName"] = g.operation
+	}
+	return encodeJSON(request)
+}
+
+const (
+	jsonType = "application/json"
+	formType = "application/x-www-form-urlencoded"
+)
+
+// encode is the body and its content type; both are empty when no kind yields a value. objects reads what the input
+// refers to.
+func (b *body) encode(s *scope, objects func(string) ([]byte, error)) (data []byte, contentType string, err error) {
 	if b == nil {
 		return nil, "", nil
 	}
@@ -40,24 +82,56 @@ func (b *body) encode(s *scope) (data []byte, contentType string, err error) {
 	}
 	if present {
 		data, err = encodeJSON(value)
-		return data, "application/json", err
+		return data, jsonType, err
 	}
 	if value, present, err = b.form.eval(s); err != nil {
 		return nil, "", err
 	}
 	if present {
-		values, err := textValues(value)
-		return []byte(values.Encode()), "application/x-www-form-urlencoded", err
+		data, err = b.encodeForm(value)
+		return data, formType, err
 	}
-	text, err := b.raw.evalString(s)
-	if err != nil || text == "" {
+	if len(b.multipart) > 0 {
+		return encodeParts(s, b.multipart, b.related, objects)
+	}
+	if b.graphql != nil {
+		data, err = b.graphql.encode(s)
+		return data, jsonType, err
+	}
+	return b.encodeRaw(s, objects)
+}
+
+func (b *body) encodeForm(value any) ([]byte, error) {
+	if b.brackets {
+		values, err := bracketValues(value)
+		return []byte(values.Encode()), err
+	}
+	values, err := textValues(value)
+	return []byte(values.Encode()), err
+}
+
+// encodeRaw is the bytes of an object, or of the raw expression.
+func (b *body) encodeRaw(s *scope, objects func(string) ([]byte, error)) (data []byte, contentType string, err error) {
+	usual := "application/octet-stream"
+	data, present, err := readObject(s, b.object, objects)
+	if err != nil {
 		return nil, "", err
 	}
-	contentType, err = b.contentType.evalString(s)
-	if contentType == "" {
-		contentType = "text/plain; charset=utf-8"
+	if !present {
+		text, err := b.raw.evalString(s)
+		if err != nil || text == "" {
+			return nil, "", err
+		}
+		if data = []byte(text); b.base64 {
+			if data, err = decodeBase64(text); err != nil {
+				return nil, "", err
+			}
+		} else {
+			usual = "text/plain; charset=utf-8"
+		}
 	}
-	return []byte(text), contentType, err
+	contentType, err = b.contentType.evalString(s)
+	return data, cmp.Or(contentType, usual), err
 }
 
 func encodeJSON(value any) ([]byte, error) {
@@ -109,6 +183,46 @@ func textValues(value any) (url.Values, error) {
 		}
 	}
 	return values, nil
+}
+
+// bracketValues is an object as names with texts, what is nested as a[b] and a[0]; null members are left out.
+func bracketValues(value any) (url.Values, error) {
+	object, ok := value.(map[string]any)
+	if !ok {
+		return nil, fmt.Errorf("not an object of names and values")
+	}
+	values := url.Values{}
+	for name, item := range object {
+		if err := addBrackets(values, name, item); err != nil {
+			return nil, err
+		}
+	}
+	return values, nil
+}
+
+func addBrackets(values url.Values, name string, value any) error {
+	switch v := value.(type) {
+	case nil:
+	case map[string]any:
+		for key, item := range v {
+			if err := addBrackets(values, name+"["+key+"]", item); err != nil {
+				return err
+			}
+		}
+	case []any:
+		for i, item := range v {
+			if err := addBrackets(values, name+"["+strconv.Itoa(i)+"]", item); err != nil {
+				return err
+			}
+		}
+	default:
+		text, err := scalarText(value)
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		values.Set(name, text)
+	}
+	return nil
 }
 
 // headerValues is an object as header fields that may stand on the wire.

@@ -80,19 +80,24 @@ func (c *compiler) provider() *Provider {
 		headers: c.tree(m.Headers, "/headers"),
 		success: c.optional(m.Success, "/success"),
 		errors:  c.errors(m.Errors, "/errors"),
-		byID:    make(map[string]*Action, len(m.Actions)),
+		byID:    make(map[string]*Action, len(m.Actions)), baseURLs: make(map[string]*tree, len(m.BaseURLs)),
 	}
 	p.Settings, p.settings = c.schema(m.Settings, "/settings")
 	for i, host := range m.Hosts {
 		p.hosts = append(p.hosts, compileTree(host, pointerTo("/hosts", strconv.Itoa(i)), c.fault))
 	}
-	c.address()
+	c.address(m.BaseURL, "/base_url")
+	for _, name := range slices.Sorted(maps.Keys(m.BaseURLs)) {
+		at := pointerTo("/base_urls", name)
+		c.address(m.BaseURLs[name], at)
+		p.baseURLs[name] = c.optional(m.BaseURLs[name], at)
+	}
 	for i, spec := range m.Auth {
 		pointer := pointerTo("/auth", strconv.Itoa(i))
 		if slices.ContainsFunc(m.Auth[:i], func(other AuthSpec) bool { return other.ID == spec.ID }) {
 			c.fault(pointerTo(pointer, "id"), "two ways to authenticate are called %s", spec.ID)
 		}
-		p.Auth = append(p.Auth, c.auth(spec, pointer))
+		p.Auth = append(p.Auth, c.auth(p, spec, pointer))
 	}
 	for _, id := range slices.Sorted(maps.Keys(m.Actions)) {
 		a := c.action(p, id, m.Actions[id], pointerTo("/actions", id))
@@ -108,19 +113,30 @@ func (c *compiler) provider() *Provider {
 }
 
 // address checks a literal base URL, as far as that can be done without a connection.
-func (c *compiler) address() {
+func (c *compiler) address(text, pointer string) {
 	m := c.manifest
-	if isExpression(m.BaseURL) {
+	if isExpression(text) {
 		return
 	}
-	base, err := parseBase(m.BaseURL)
+	base, err := parseBase(text)
 	if err != nil {
-		c.fault("/base_url", "%v", err)
+		c.fault(pointer, "%v", err)
 		return
 	}
 	if len(m.Hosts) > 0 && !slices.ContainsFunc(m.Hosts, isExpression) && !egress.HostAllowed(m.Hosts, base) {
-		c.fault("/base_url", "%s is not one of hosts", base.Host)
+		c.fault(pointer, "%s is not one of hosts", base.Host)
 	}
+}
+
+// host is the base URL that an action's host names.
+func (c *compiler) host(p *Provider, name, pointer string) *tree {
+	if name == "" {
+		return p.baseURL
+	}
+	if _, ok := c.manifest.BaseURLs[name]; !ok {
+		c.fault(pointer, "there is no base URL called %s", name)
+	}
+	return p.baseURLs[name]
 }
 
 // parseBase reads a base URL: absolute, http or https, and nothing but scheme, host and path.
@@ -172,6 +188,7 @@ func (c *compiler) action(p *Provider, id string, spec ActionSpec, pointer strin
 	if !isExpression(spec.Safety) {
 		a.Safety = egress.Safety(spec.Safety)
 	}
+	a.baseURL, a.xml = c.host(p, spec.Host, pointerTo(pointer, "host")), spec.Answer == AnswerXML
 	a.Input, a.input = c.schema(spec.Input, pointerTo(pointer, "input"))
 	a.path = c.path(spec, pointer)
 	if spec.Body != nil {

@@ -158,10 +158,20 @@ func (a *Action) answerScope(hidden secrets, input map[string]any, answer Answer
 		plain = map[string]any{}
 	}
 	s, end := newScope(map[string]any{
-		"status": answer.Status, "headers": headers, "body": clean(decodeBody(answer), replacer), "input": plain,
+		"status": answer.Status, "headers": headers, "body": clean(a.decode(answer), replacer), "input": plain,
 		"now": float64(answer.At.UnixMilli()) / 1000,
 	}, maxResponseValue)
 	return s, end
+}
+
+// decode is an answer's body as the action's expressions see it.
+func (a *Action) decode(answer Answer) any {
+	if a.xml {
+		if value, err := decodeXML(answer.Body); err == nil {
+			return value
+		}
+	}
+	return decodeBody(answer)
 }
 
 // decodeBody is an answer's body: a JSON value, a text, or base64 of what is neither; nil when it is empty.
@@ -187,7 +197,17 @@ func (a *Action) succeeded(s *scope, status int) (bool, error) {
 			return rule.holds(s)
 		}
 	}
+	if a.body != nil && a.body.graphql != nil && failedGraphQL(s.root["body"]) {
+		return false, nil
+	}
 	return status >= 200 && status <= 299, nil
+}
+
+// failedGraphQL reports whether a GraphQL answer tells errors, which come with status 200.
+func failedGraphQL(body any) bool {
+	object, _ := body.(map[string]any)
+	errors, _ := object["errors"].([]any)
+	return len(errors) > 0
 }
 
 func (a *Action) outputOf(s *scope) (any, error) {

@@ -37,6 +37,7 @@ type Manifest struct {
 	Category    string                `json:"category"`
 	Docs        string                `json:"docs"`
 	BaseURL     string                `json:"base_url"`
+	BaseURLs    map[string]string     `json:"base_urls"`
 	Hosts       []string              `json:"hosts"`
 	Settings    map[string]any        `json:"settings"`
 	Headers     any                   `json:"headers"`
@@ -51,46 +52,6 @@ type Manifest struct {
 	Actions     map[string]ActionSpec `json:"actions"`
 
 	positions positions
-}
-
-// AuthSpec is one way to authenticate, as written.
-type AuthSpec struct {
-	ID          string         `json:"id"`
-	Kind        AuthKind       `json:"kind"`
-	Title       string         `json:"title"`
-	Help        string         `json:"help"`
-	Credentials map[string]any `json:"credentials"`
-	In          string         `json:"in"`
-	Name        string         `json:"name"`
-	Value       string         `json:"value"`
-	Username    string         `json:"username"`
-	Password    string         `json:"password"`
-	OAuth2      *OAuth2        `json:"oauth2"`
-}
-
-// AuthKind is how a provider authenticates. The set is closed.
-type AuthKind string
-
-// The kinds of auth.
-const (
-	AuthOAuth2 AuthKind = "oauth2"
-	AuthAPIKey AuthKind = "api_key"
-	AuthBasic  AuthKind = "basic"
-	AuthNone   AuthKind = "none"
-)
-
-// OAuth2 holds the parameters of an authorization-code flow.
-type OAuth2 struct {
-	AuthorizeURL    string            `json:"authorize_url"`
-	TokenURL        string            `json:"token_url"`
-	RevokeURL       string            `json:"revoke_url"`
-	PKCE            bool              `json:"pkce"`
-	ScopeSeparator  string            `json:"scope_separator"`
-	ScopeParameter  string            `json:"scope_parameter"`
-	ClientAuth      string            `json:"client_auth"`
-	AuthorizeParams map[string]string `json:"authorize_params"`
-	TokenParams     map[string]string `json:"token_params"`
-	TokenLifetime   Duration          `json:"token_lifetime"`
 }
 
 // Limit is one bucket of the provider's.
@@ -138,6 +99,7 @@ type ActionSpec struct {
 	Input             map[string]any  `json:"input"`
 	Example           map[string]any  `json:"example"`
 	Method            string          `json:"method"`
+	Host              string          `json:"host"`
 	Path              string          `json:"path"`
 	Params            map[string]any  `json:"params"`
 	Query             any             `json:"query"`
@@ -146,6 +108,7 @@ type ActionSpec struct {
 	Safety            string          `json:"safety"`
 	IdempotencyHeader string          `json:"idempotency_header"`
 	Timeout           Duration        `json:"timeout"`
+	Answer            string          `json:"answer"`
 	Success           string          `json:"success"`
 	Errors            ErrorsSpec      `json:"errors"`
 	Output            any             `json:"output"`
@@ -153,12 +116,45 @@ type ActionSpec struct {
 	Pagination        *PaginationSpec `json:"pagination"`
 }
 
-// BodySpec is a request's body: the first of JSON, Form and Raw that yields a value.
+// AnswerXML is an ActionSpec's Answer that is XML.
+const AnswerXML = "xml"
+
+// BodySpec is a request's body: the first of JSON, Form, Multipart, GraphQL, Object and Raw that yields a value.
 type BodySpec struct {
-	JSON        any    `json:"json"`
-	Form        any    `json:"form"`
-	Raw         string `json:"raw"`
+	JSON      any                 `json:"json"`
+	Form      any                 `json:"form"`
+	FormStyle string              `json:"form_style"`
+	Multipart map[string]PartSpec `json:"multipart"`
+	GraphQL   *GraphQLSpec        `json:"graphql"`
+	// Object yields the key of an object whose bytes are the body; see Call.Object.
+	Object string `json:"object"`
+	Raw    string `json:"raw"`
+	// Base64 says that Raw yields base64 of the body.
+	Base64      bool   `json:"base64"`
 	ContentType string `json:"content_type"`
+}
+
+// PartSpec is one part of a multipart body; one of its fields is set. A part that yields nothing is left out.
+type PartSpec struct {
+	JSON any       `json:"json"`
+	Text string    `json:"text"`
+	File *FileSpec `json:"file"`
+}
+
+// FileSpec is a file in a multipart body: the first of Content, Base64 and Object that yields a value.
+type FileSpec struct {
+	Name        string `json:"name"`
+	ContentType string `json:"content_type"`
+	Content     string `json:"content"`
+	Base64      string `json:"base64"`
+	Object      string `json:"object"`
+}
+
+// GraphQLSpec is a GraphQL request: a literal document, and variables.
+type GraphQLSpec struct {
+	Query     string `json:"query"`
+	Variables any    `json:"variables"`
+	Operation string `json:"operation"`
 }
 
 // PaginationSpec says how a list goes on.

@@ -30,6 +30,7 @@ type Provider struct {
 	byID     map[string]*Action
 	settings *schema
 	baseURL  *tree
+	baseURLs map[string]*tree
 	hosts    []*tree
 	headers  *tree
 	success  *tree
@@ -61,9 +62,12 @@ type AuthMethod struct {
 	Help string
 	// Credentials is their JSON Schema. What it does not mark `writeOnly: false` is secret.
 	Credentials map[string]any
-	// OAuth2 is set for that kind alone.
+	// OAuth2 is set for the kinds oauth2 and client_credentials alone.
 	OAuth2 *OAuth2
 
+	provider           *Provider
+	oauth              *oauth
+	sigv4              *sigv4
 	schema             *schema
 	public             map[string]bool
 	in                 string
@@ -86,6 +90,10 @@ type Connection struct {
 type Call struct {
 	// Input satisfies the action's schema; see Action.ValidateInput.
 	Input map[string]any
+	// At is when the call is made, which a signature tells; zero is now.
+	At time.Time
+	// Object reads an object that the input refers to by its key; nil where there are none.
+	Object func(key string) ([]byte, error)
 	// IdempotencyKey is handed to providers that take one, the same for every attempt; "" is none.
 	IdempotencyKey string
 }
@@ -110,8 +118,10 @@ type Action struct {
 	timeout           time.Duration
 	input             *schema
 	method            *tree
+	baseURL           *tree
 	path              pathTemplate
 	query, headers    *tree
+	xml               bool
 	body              *body
 	safety            *tree
 	idempotencyHeader string

@@ -39,6 +39,17 @@ func (p *Provider) secretsOf(conn Connection) secrets {
 		password, _ := conn.Credentials["password"].(string)
 		found = append(found, base64.StdEncoding.EncodeToString([]byte(username+":"+password)))
 	}
+	return found.inAllForms()
+}
+
+// secretTexts are these texts as secrets.
+func secretTexts(texts []string) secrets {
+	return slices.DeleteFunc(secrets(slices.Clone(texts)), func(text string) bool { return text == "" }).inAllForms()
+}
+
+// inAllForms adds the forms in which a text may come back.
+func (s secrets) inAllForms() secrets {
+	found := s
 	for _, plain := range slices.Clone(found) {
 		quoted, _ := encodeJSON(plain)
 		for _, form := range []string{

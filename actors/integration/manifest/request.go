@@ -73,6 +73,9 @@ func (a *Action) build(s *scope, conn Connection, call Call) (*Request, error) {
 		return nil, fmt.Errorf("there is no way to authenticate called %q", conn.Auth)
 	}
 	r := &Request{Request: egress.Request{Header: http.Header{"Accept": {"application/json"}}, Timeout: a.attemptTimeout()}}
+	if a.xml {
+		r.Header.Set("Accept", "application/xml")
+	}
 	u, err := a.address(s, conn, r)
 	if err != nil {
 		return nil, err
@@ -81,7 +84,7 @@ func (a *Action) build(s *scope, conn Connection, call Call) (*Request, error) {
 		return nil, err
 	}
 	var contentType string
-	if r.Body, contentType, err = a.body.encode(s); err != nil {
+	if r.Body, contentType, err = a.body.encode(s, call.Object); err != nil {
 		return nil, fmt.Errorf("body: %w", err)
 	}
 	if contentType != "" {
@@ -107,6 +110,15 @@ func (a *Action) build(s *scope, conn Connection, call Call) (*Request, error) {
 		return nil, err
 	}
 	u.RawQuery = query.Encode()
+	if method.sigv4 != nil {
+		at := call.At
+		if at.IsZero() {
+			at = time.Now()
+		}
+		if err := method.sigv4.sign(s, r, u, conn.Credentials, at); err != nil {
+			return nil, err
+		}
+	}
 	r.URL, r.Host = u.String(), u.Host
 	return r, nil
 }
@@ -123,8 +135,8 @@ func (a *Action) address(s *scope, conn Connection, r *Request) (*url.URL, error
 	text := conn.BaseURL
 	if text == "" {
 		var err error
-		if text, err = a.provider.baseURL.evalString(s); err != nil {
-			return nil, fmt.Errorf("base_url: %w", err)
+		if text, err = a.baseURL.evalString(s); err != nil {
+			return nil, fmt.Errorf("base URL: %w", err)
 		}
 	}
 	base, err := parseBase(text)
@@ -132,12 +144,8 @@ func (a *Action) address(s *scope, conn Connection, r *Request) (*url.URL, error
 		return nil, err
 	}
 	if conn.BaseURL == "" {
-		for _, host := range a.provider.hosts {
-			pattern, err := host.evalString(s)
-			if err != nil {
-				return nil, fmt.Errorf("hosts: %w", err)
-			}
-			r.Hosts = append(r.Hosts, pattern)
+		if r.Hosts, err = a.provider.hostPatterns(s); err != nil {
+			return nil, err
 		}
 	}
 	if len(r.Hosts) == 0 {

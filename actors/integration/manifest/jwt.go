@@ -1,0 +1,97 @@
+package manifest
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+const (
+	jwtBearerGrant = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+	// jwtSkew is how far a provider's clock may be behind: a JWT from its future is refused.
+	jwtSkew     = 30 * time.Second
+	jwtLifetime = 10 * time.Minute
+)
+
+var errKey = errors.New("the connection's private key cannot be used")
+
+// jwtSigner is a compiled JWTSpec.
+type jwtSigner struct {
+	algorithm, grantType string
+	key, keyID, claims   *tree
+	lifetime             time.Duration
+}
+
+func (c *compiler) jwt(spec JWTSpec, pointer string) *jwtSigner {
+	return &jwtSigner{
+		algorithm: spec.Algorithm, grantType: cmp.Or(spec.GrantType, jwtBearerGrant), lifetime: cmp.Or(time.Duration(spec.Lifetime), jwtLifetime),
+		key: c.optional(spec.Key, pointerTo(pointer, "key")), keyID: c.optional(spec.KeyID, pointerTo(pointer, "key_id")),
+		claims: c.tree(map[string]any(spec.Claims), pointerTo(pointer, "claims")),
+	}
+}
+
+// sign makes a JWT of a connection's; it is good until the given time.
+func (j *jwtSigner) sign(conn Connection, now time.Time, id string) (string, time.Time, error) {
+	none := time.Time{}
+	root, err := requestRoot(conn, Call{})
+	if err != nil {
+		return "", none, err
+	}
+	s, end := newScope(root, maxRequestValue)
+	defer end()
+	value, _, err := j.claims.eval(s)
+	if err != nil {
+		return "", none, fmt.Errorf("claims: %w", err)
+	}
+	issued := now.Add(-jwtSkew)
+	until := issued.Add(j.lifetime)
+	claims := jwt.MapClaims{}
+	if object, ok := value.(map[string]any); ok {
+		claims = object
+	}
+	claims["iat"], claims["exp"], claims["jti"] = issued.Unix(), until.Unix(), id
+	key, method, err := j.signingKey(s)
+	if err != nil {
+		return "", none, err
+	}
+	token := jwt.NewWithClaims(method, claims)
+	keyID, err := j.keyID.evalString(s)
+	if err != nil {
+		return "", none, fmt.Errorf("key_id: %w", err)
+	}
+	if keyID != "" {
+		token.Header["kid"] = keyID
+	}
+	signed, err := token.SignedString(key)
+	if err != nil {
+		return "", none, errKey
+	}
+	return signed, until, nil
+}
+
+// signingKey reads the key. No error of it quotes the key.
+func (j *jwtSigner) signingKey(s *scope) (any, jwt.SigningMethod, error) {
+	text, err := j.key.evalString(s)
+	if err != nil || text == "" {
+		return nil, nil, errKey
+	}
+	var key any
+	var method jwt.SigningMethod
+	switch j.algorithm {
+	case "RS256":
+		method = jwt.SigningMethodRS256
+		key, err = jwt.ParseRSAPrivateKeyFromPEM([]byte(text))
+	case "ES256":
+		method = jwt.SigningMethodES256
+		key, err = jwt.ParseECPrivateKeyFromPEM([]byte(text))
+	default:
+		return []byte(text), jwt.SigningMethodHS256, nil
+	}
+	if err != nil {
+		return nil, nil, errKey
+	}
+	return key, method, nil
+}
