@@ -32,14 +32,14 @@ var defaultCredentials = map[AuthKind]map[string]any{
 			"token_type":    map[string]any{"type": "string", "writeOnly": false},
 			"scope":         map[string]any{"type": "string", "writeOnly": false},
 			"expires_at":    map[string]any{"type": "string", "format": "date-time", "writeOnly": false},
-			"client_id":     map[string]any{"type": "string", "title": "Client id, where it is not the operator's", "minLength": 1, "maxLength": 1024, "writeOnly": false},
+			"client_id":     clientIDSchema("Client id, where it is not the operator's"),
 			"client_secret": secretSchema("Client secret"),
 		},
 	},
 	AuthClientCredentials: {
 		"type": "object", "required": []any{"client_id", "client_secret"},
 		"properties": map[string]any{
-			"client_id":     map[string]any{"type": "string", "title": "Client id", "minLength": 1, "maxLength": 1024, "writeOnly": false},
+			"client_id":     clientIDSchema("Client id"),
 			"client_secret": secretSchema("Client secret"),
 		},
 	},
@@ -51,6 +51,10 @@ var defaultCredentials = map[AuthKind]map[string]any{
 			"session_token":     secretSchema("Session token"),
 		},
 	},
+}
+
+func clientIDSchema(title string) map[string]any {
+	return map[string]any{"type": "string", "title": title, "minLength": 1, "maxLength": 1024, "writeOnly": false}
 }
 
 func secretSchema(title string) map[string]any {
@@ -67,7 +71,10 @@ var defaultValues = map[AuthKind]string{
 }
 
 func (c *compiler) auth(p *Provider, spec AuthSpec, pointer string) *AuthMethod {
-	method := &AuthMethod{ID: spec.ID, Kind: spec.Kind, Title: spec.Title, Help: spec.Help, OAuth2: spec.OAuth2, in: spec.In, provider: p, public: map[string]bool{}}
+	method := &AuthMethod{
+		ID: spec.ID, Kind: spec.Kind, Title: spec.Title, Help: spec.Help, OAuth2: spec.OAuth2, in: spec.In,
+		provider: p, public: map[string]bool{},
+	}
 	document := spec.Credentials
 	if document == nil {
 		document = defaultCredentials[spec.Kind]

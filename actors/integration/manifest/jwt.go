@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	jwtBearerGrant = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+	jwtBearerGrant = "urn:ietf:params:oauth:grant-type:jwt-bearer" //nolint:gosec // a grant type's name
 	// jwtSkew is how far a provider's clock may be behind: a JWT from its future is refused.
 	jwtSkew     = 30 * time.Second
 	jwtLifetime = 10 * time.Minute
@@ -29,7 +29,7 @@ func (c *compiler) jwt(spec JWTSpec, pointer string) *jwtSigner {
 	return &jwtSigner{
 		algorithm: spec.Algorithm, grantType: cmp.Or(spec.GrantType, jwtBearerGrant), lifetime: cmp.Or(time.Duration(spec.Lifetime), jwtLifetime),
 		key: c.optional(spec.Key, pointerTo(pointer, "key")), keyID: c.optional(spec.KeyID, pointerTo(pointer, "key_id")),
-		claims: c.tree(map[string]any(spec.Claims), pointerTo(pointer, "claims")),
+		claims: c.tree(spec.Claims, pointerTo(pointer, "claims")),
 	}
 }
 

@@ -48,7 +48,7 @@ func (c *compiler) oauth(m *AuthMethod, spec AuthSpec, pointer string) {
 			lifetime: time.Duration(o.TokenLifetime), fields: c.tokenFields(o.Answer, pointerTo(at, "answer")),
 		}
 		if o.Capture != nil {
-			m.oauth.capture = c.tree(map[string]any(o.Capture), pointerTo(at, "capture"))
+			m.oauth.capture = c.tree(o.Capture, pointerTo(at, "capture"))
 			c.captured(o.Capture, pointerTo(at, "capture"))
 		}
 	case spec.JWT != nil:

@@ -53,7 +53,10 @@ func (e *TokenError) Error() string {
 
 // passing are OAuth errors that say nothing about the grant: the server's own trouble, or the client's registration,
 // which is the operator's.
-var passing = []string{"temporarily_unavailable", "server_error", "slow_down", "rate_limited", "ratelimited", "invalid_client", "unauthorized_client", "internal_error", "fatal_error"}
+var passing = []string{
+	"temporarily_unavailable", "server_error", "slow_down", "rate_limited", "ratelimited", "internal_error", "fatal_error",
+	"invalid_client", "unauthorized_client",
+}
 
 // tokenFields are where a token answer has its fields.
 type tokenFields struct{ access, refresh, expires, scope *tree }
