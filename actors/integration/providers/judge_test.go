@@ -13,6 +13,7 @@ import (
 	"mime/multipart"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -189,21 +190,29 @@ func move(doc *openapi3.T, to func(path string) string) {
 	}
 }
 
-// verbApart is {range}:append as {range}/:append: the router takes a parameter for a whole segment.
-func verbApart(path string) string {
-	return strings.Replace(path, "}:", "}/:", 1)
-}
+// suffixes may follow a parameter within a segment; the router takes a parameter for a whole segment.
+var suffixes = regexp.MustCompile(`\}(:\w+|\.json)$`)
+
+// verbApart is {range}:append as {range}/:append.
+func verbApart(path string) string { return suffixes.ReplaceAllString(path, "}/$1") }
 
 // routed is a request's address as verbApart leaves the description's.
 func routed(doc *openapi3.T, u *url.URL) *url.URL {
 	moved := *u
 	for path := range doc.Paths.Map() {
-		_, verb, found := strings.Cut(path, "}/:")
-		if found && strings.HasSuffix(u.Path, ":"+verb) {
-			moved.Path = strings.TrimSuffix(u.Path, ":"+verb) + "/:" + verb
-			moved.RawPath = strings.TrimSuffix(u.EscapedPath(), ":"+verb) + "/:" + verb
+		template, suffix := path[:strings.LastIndex(path, "/")], path[strings.LastIndex(path, "/")+1:]
+		if !strings.HasPrefix(suffix, ":") && !strings.HasPrefix(suffix, ".") {
+			continue
+		}
+		shape := parameter.ReplaceAllString(regexp.QuoteMeta(template), "[^/]+") + regexp.QuoteMeta(suffix) + "$"
+		if regexp.MustCompile(shape).MatchString(u.EscapedPath()) {
+			moved.Path = strings.TrimSuffix(u.Path, suffix) + "/" + suffix
+			moved.RawPath = strings.TrimSuffix(u.EscapedPath(), suffix) + "/" + suffix
 			return &moved
 		}
 	}
 	return &moved
 }
+
+// parameter is one in a quoted template.
+var parameter = regexp.MustCompile(`\\\{[^/]*?\\\}`)

@@ -39,6 +39,34 @@ var overlays = []overlay{
 			return strings.Replace(path, "/v1beta/{property}:", "/v1beta/properties/{property}:", 1)
 		})
 	}},
+	{[]string{"bitbucket"}, "no request must name the `type` that answers have", func(doc *openapi3.T) { optional(doc, "type") }},
+	{[]string{"bitbucket"}, "every list takes page and pagelen", func(doc *openapi3.T) {
+		for _, item := range doc.Paths.Map() {
+			if item.Get != nil {
+				for _, name := range []string{"page", "pagelen"} {
+					item.Get.Parameters = append(item.Get.Parameters, &openapi3.ParameterRef{Value: openapi3.NewQueryParameter(name).WithSchema(openapi3.NewIntegerSchema())})
+				}
+			}
+		}
+	}},
+	{[]string{"postmark"}, "a template is named by its id or by its alias", func(doc *openapi3.T) { optional(doc, "TemplateAlias") }},
+	{[]string{"sendgrid"}, "with a template, neither subject nor content is needed", func(doc *openapi3.T) { optional(doc, "subject", "content") }},
+	{[]string{"telegram"}, "among the parts of a form, what is an id or a name, a file or an address, is a text, and a list is JSON", func(doc *openapi3.T) {
+		for _, fields := range partsOfForms(doc) {
+			for _, field := range fields {
+				if len(field.Value.AnyOf) > 0 || field.Value.Type.Is("array") {
+					field.Value = openapi3.NewStringSchema()
+				}
+			}
+		}
+	}},
+	{[]string{"telegram"}, "the description is of Bot API 5.0; 6.1 has secret_token", func(doc *openapi3.T) {
+		for path, fields := range partsOfForms(doc) {
+			if path == "/setWebhook" {
+				fields["secret_token"] = openapi3.NewSchemaRef("", openapi3.NewStringSchema())
+			}
+		}
+	}},
 	{[]string{"outlook_mail", "onedrive"}, "an action is called /me/sendMail, without the microsoft.graph. of its metadata name", shortNames},
 	{[]string{"outlook_mail"}, "an action's parameters begin with a small letter: message, not Message", smallNames},
 	{[]string{"outlook_mail", "onedrive", "microsoft_teams"}, "no request but one with attachments must name its @odata.type", noTypes},
@@ -62,6 +90,42 @@ func asJSONToo(doc *openapi3.T) {
 			for _, media := range operation.RequestBody.Value.Content {
 				operation.RequestBody.Value.Content["application/json"] = media
 				break
+			}
+		}
+	}
+}
+
+// partsOfForms are the fields of each path's multipart body.
+func partsOfForms(doc *openapi3.T) map[string]openapi3.Schemas {
+	found := map[string]openapi3.Schemas{}
+	for path, item := range doc.Paths.Map() {
+		if item.Post == nil || item.Post.RequestBody == nil {
+			continue
+		}
+		if media := item.Post.RequestBody.Value.Content["multipart/form-data"]; media != nil {
+			found[path] = media.Schema.Value.Properties
+		}
+	}
+	return found
+}
+
+// optional lets every request's object do without fields.
+func optional(doc *openapi3.T, fields ...string) {
+	visit := func(schemas []*openapi3.SchemaRef) {
+		for _, schema := range parts(schemas) {
+			schema.Value.Required = slices.DeleteFunc(schema.Value.Required, func(field string) bool { return slices.Contains(fields, field) })
+		}
+	}
+	for _, schema := range doc.Components.Schemas {
+		visit([]*openapi3.SchemaRef{schema})
+	}
+	for _, item := range doc.Paths.Map() {
+		for _, operation := range item.Operations() {
+			if operation.RequestBody == nil {
+				continue
+			}
+			for _, media := range operation.RequestBody.Value.Content {
+				visit([]*openapi3.SchemaRef{media.Schema})
 			}
 		}
 	}
