@@ -76,7 +76,11 @@ func (g *Guard) Do(
 		return err
 	}
 	defer g.watch(p)()
-	err := start(ctx, func() { g.release(p, keys) })
+	return barred(ctx, scope, start(ctx, func() { g.release(p, keys) }))
+}
+
+// barred is the error of a start that was held back, or start's own.
+func barred(ctx context.Context, scope string, err error) error {
 	switch cause := context.Cause(ctx); {
 	case err == nil:
 		return nil
@@ -86,6 +90,25 @@ func (g *Guard) Do(
 		return unknown(errLapsed)
 	}
 	return err
+}
+
+// DoConsented is Do for a user who consents to scope now, under whatever consent that is: start gets it. It is for what
+// begins, and records what it acts under from then on.
+func (g *Guard) DoConsented(
+	ctx context.Context, userID, scope string, start func(ctx context.Context, grant mesh.Grant) error,
+) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	p := &pendingStart{cancel: cancel, over: make(chan struct{})}
+	keys := []string{stateKey(userID, scope)}
+	g.register(p, keys)
+	defer g.release(p, keys)
+	grant, err := g.Check(ctx, userID, scope)
+	if err != nil {
+		return err
+	}
+	defer g.watch(p)()
+	return barred(ctx, scope, start(ctx, grant))
 }
 
 // consents answers whether both the grant, where it names a consent, and the scope hold.

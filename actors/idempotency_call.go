@@ -47,6 +47,9 @@ func (db *DB) keyedCall(ctx context.Context) *keyedCall {
 	return nil
 }
 
+// Keyed tells whether ctx belongs to a call under an idempotency key.
+func (db *DB) Keyed(ctx context.Context) bool { return db.keyedCall(ctx) != nil }
+
 // run calls the handler and settles the reservation: stored with the answer, or freed.
 func (k *keyedCall) run(ctx context.Context, call func(ctx context.Context) (Answer, error), redact []string) (Answer, error) {
 	settled := false

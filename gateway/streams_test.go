@@ -113,7 +113,7 @@ func newFeed(t *testing.T, c gateway.Config, sequence uint64, initial ...subject
 	t.Helper()
 	f := feed{start(t, c, watch), actortest.User()}
 	f.listen(t, watch, subjects.StreamPointer{
-		Stream: subjects.WorkflowHistory.Name, Filter: subjects.HistorySubject(f.id), Sequence: sequence,
+		Stream: subjects.WorkflowFeed.Name, Filter: subjects.WorkflowFeedSubject(f.id), Sequence: sequence,
 		Until: []string{"completed"}, Initial: initial,
 	})
 	return f
@@ -121,7 +121,7 @@ func newFeed(t *testing.T, c gateway.Config, sequence uint64, initial ...subject
 
 func (f feed) tell(t *testing.T, name, data string) string {
 	t.Helper()
-	m := nats.NewMsg(subjects.HistorySubject(f.id))
+	m := nats.NewMsg(subjects.WorkflowFeedSubject(f.id))
 	m.Data = []byte(data)
 	if name != "" {
 		m.Header.Set(mesh.HeaderEvent, name)
@@ -184,7 +184,7 @@ func TestEventsSurviveTheServersRestart(t *testing.T) {
 	}
 	f.RestartServer(t)
 	conn := f.Connect(t, "workflow")
-	ack, err := conn.JS.PublishMsg(t.Context(), &nats.Msg{Subject: subjects.HistorySubject(f.id), Data: []byte("2")})
+	ack, err := conn.JS.PublishMsg(t.Context(), &nats.Msg{Subject: subjects.WorkflowFeedSubject(f.id), Data: []byte("2")})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -70,6 +70,10 @@ func (p *Permissions) actor(name string) {
 	for _, verb := range []string{"PING", "INFO", "STATS"} {
 		p.Subscribe = append(p.Subscribe, "$SRV."+verb, "$SRV."+verb+"."+name, "$SRV."+verb+"."+name+".*")
 	}
+	if name == "workflow" { // owners of partitions take the commands of their peers
+		p.publish(subjects.AnyWorkflowPartition)
+		p.Subscribe = append(p.Subscribe, subjects.AnyWorkflowPartition)
+	}
 	for _, c := range subjects.Consumers() {
 		if c.Owner == name {
 			id := c.Stream + "." + c.Durable

@@ -1,6 +1,9 @@
 package subjects
 
-import "time"
+import (
+	"strconv"
+	"time"
+)
 
 // Retention is what a stream keeps.
 type Retention string
@@ -47,21 +50,23 @@ var (
 		Name: "JOBS_NOTIFICATION", Subjects: []string{jobPrefix + "notification.>"}, Retention: RetainWork,
 		Writers: []string{"notification"}, Doc: "Deliveries to be worked off.",
 	})
-	// WorkflowJobs holds executions that wait for a worker.
-	WorkflowJobs = declareStream(Stream{
-		Name: "JOBS_WORKFLOW", Subjects: []string{jobPrefix + "workflow.>"}, Retention: RetainWork,
-		Writers: []string{"workflow"}, Doc: "Executions to be advanced.",
-	})
 	// Dead holds jobs and events that could not be worked off.
 	Dead = declareStream(Stream{
 		Name: "DEAD", Subjects: []string{deadPrefix + ">"}, MaxAge: 90 * 24 * time.Hour,
 		Writers: Actors(), Doc: "Poison messages, for an operator to list and replay.",
 	})
-	// WorkflowHistory holds every event of every live execution: the truth about it.
-	WorkflowHistory = declareStream(Stream{
-		Name: "WORKFLOW_HISTORY", Subjects: []string{"weft.history.v1.workflow.*"},
-		Writers: []string{"workflow"}, Readers: []string{"workflow", "gateway"}, Purgers: []string{"workflow"},
-		Doc: "One subject an execution; appending, fenced by the subject's last sequence, is the only commit.",
+	// WorkflowLog holds what live executions have done since it was last written to SQL: the truth about them.
+	WorkflowLog = declareStream(Stream{
+		Name: "WORKFLOW_LOG", Subjects: []string{logPrefix + "*"},
+		Writers: []string{"workflow"}, Readers: []string{"workflow"}, Purgers: []string{"workflow"},
+		Doc: "One subject a partition, one message for the turns of many executions; appending, fenced by the subject's last " +
+			"sequence, is the only commit. Cut behind what SQL holds.",
+	})
+	// WorkflowFeed holds the histories of executions that somebody watches.
+	WorkflowFeed = declareStream(Stream{
+		Name: "WORKFLOW_FEED", Subjects: []string{"weft.feed.v1.workflow.*"}, MaxAge: 24 * time.Hour,
+		Writers: []string{"workflow"}, Readers: []string{"workflow", "gateway"},
+		Doc: "One subject a watched execution; the gateway streams it.",
 	})
 	// Feed holds what happens to each user's notifications, for server-sent events.
 	Feed = declareStream(Stream{
@@ -102,8 +107,30 @@ func declareStream(s Stream) Stream {
 // what was acknowledged.
 func (s Stream) GetSubject() string { return "$JS.API.STREAM.MSG.GET." + s.Name }
 
-// HistorySubject is the subject of one execution's history.
-func HistorySubject(executionID string) string { return "weft.history.v1.workflow." + executionID }
+// WorkflowPartitions is how many partitions executions are spread over. It is part of what an execution's id means to
+// the workflow actor, and so for good.
+const WorkflowPartitions = 8
+
+const (
+	logPrefix       = "weft.log.v1.workflow."
+	partitionPrefix = "weft.part.v1.workflow."
+)
+
+// AnyWorkflowPartition matches where the owners of all partitions take commands, and WorkflowPeers, where each workflow
+// process tells the others that it lives and what it owns.
+const (
+	AnyWorkflowPartition = partitionPrefix + "*"
+	WorkflowPeers        = partitionPrefix + "peers"
+)
+
+// WorkflowLogSubject is the log of one partition.
+func WorkflowLogSubject(partition int) string { return logPrefix + strconv.Itoa(partition) }
+
+// WorkflowPartitionSubject is where the owner of a partition takes commands of other workflow processes.
+func WorkflowPartitionSubject(partition int) string { return partitionPrefix + strconv.Itoa(partition) }
+
+// WorkflowFeedSubject is the feed of one watched execution.
+func WorkflowFeedSubject(executionID string) string { return "weft.feed.v1.workflow." + executionID }
 
 // FeedSubject is the subject of one user's notification feed.
 func FeedSubject(userID string) string { return "weft.feed.v1.notification." + userID }

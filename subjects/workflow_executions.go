@@ -154,8 +154,8 @@ var WatchExecution = declare(Endpoint[ExecutionRequest, StreamPointer]{
 	Access: Scope(ScopeWorkflowsRead), Stream: true,
 	Summary: "An execution, live",
 	Doc: "Server-sent events from the execution's beginning on. Each is one turn: its data holds the turn's events and the status " +
-		"after it, its name is the type of the last of them. The stream ends with the execution. Last-Event-ID resumes. " +
-		"For an hour after the end the turns can still be followed; later, read the history.",
+		"after it, its name is the type of the last of them; what had happened before is one turn. The stream ends with the " +
+		"execution. Last-Event-ID resumes, for a day.",
 })
 
 // ListExecutionsRequest narrows the list.
@@ -208,32 +208,24 @@ var ResumeExecution = declare(Endpoint[ExecutionRequest, Execution]{
 		"has ended; resuming one that is not suspended is harmless.",
 })
 
-// AdvanceExecution names an execution that has something to do.
-type AdvanceExecution struct {
-	ExecutionID string `json:"execution_id"`
-	// JobID is the execution's one job at a time; a message with another is out of date.
-	JobID string `json:"job_id"`
-}
-
-// Advance is the job of carrying an execution on: to its end, or until it waits.
-var Advance = declareJob(Job[AdvanceExecution]{
-	Subject: "weft.job.v1.workflow.advance", Stream: WorkflowJobs, AckWait: 5 * time.Second, MaxDeliver: 2000,
-	Backoff: []time.Duration{100 * time.Millisecond, time.Second, 5 * time.Second, 30 * time.Second},
-	Doc:     "Carries an execution on until it ends or waits. Appending to its history, fenced, is what makes it idempotent.",
-})
-
-// ExecutionEnded is what ExecutionFinished tells.
+// ExecutionEnded is one execution that has ended.
 type ExecutionEnded struct {
 	ExecutionID string    `json:"execution_id"`
 	WorkflowID  string    `json:"workflow_id"`
 	Version     int       `json:"version"`
 	Name        string    `json:"name"`
 	Status      string    `json:"status" enum:"completed,faulted,cancelled"`
+	Origin      string    `json:"origin,omitempty" doc:"What started it, where it was no request."`
 	EndedAt     time.Time `json:"ended_at"`
 }
 
-// ExecutionFinished tells that an execution has ended.
-var ExecutionFinished = declareEvent(Event[ExecutionEnded]{
-	Subject: "weft.event.v1.workflow.execution_finished",
-	Doc:     "An execution has completed, faulted or been cancelled.",
+// ExecutionsEnded is what ExecutionsFinished tells.
+type ExecutionsEnded struct {
+	Executions []ExecutionEnded `json:"executions"`
+}
+
+// ExecutionsFinished tells that executions of one user have ended.
+var ExecutionsFinished = declareEvent(Event[ExecutionsEnded]{
+	Subject: "weft.event.v1.workflow.executions_finished",
+	Doc:     "Executions of one user have completed, faulted or been cancelled: one, or several that ended at about the same time.",
 })

@@ -1,30 +1,34 @@
 // Package workflow is the actor that runs workflows: documents of the Open Workflow Specification, described by
 // package language, decided about by package machine.
 //
-// It owns the subjects weft.v1.workflow.*, the tables workflows, workflow_versions, executions,
-// execution_histories and execution_timers, the job workflow.advance, the stream WORKFLOW_HISTORY and the event
-// workflow.execution_finished.
+// It owns the subjects weft.v1.workflow.*, the tables workflows, workflow_versions, executions, execution_histories and
+// partitions, the streams WORKFLOW_LOG and WORKFLOW_FEED, and the event
+// workflow.executions_finished.
 //
-// Its promise: what an execution has done is never done again, whatever dies. The history of an execution, one
-// subject of WORKFLOW_HISTORY, is the truth; appending to it, fenced by the subject's last sequence, is the only
-// commit. A turn is decided in memory, appended, and only then acted upon. SQL indexes what is live and keeps what
-// has ended.
+// Its promise: what an execution has done is never done again, whatever dies. Executions are spread over partitions. Each
+// has one owner, a process that holds its executions in memory and appends what it decides to the partition's log: the
+// turns of many executions as one message, fenced by the log's last sequence. That is the only commit. A turn is decided
+// in memory, appended, and only then acted upon. SQL is the fold of the logs, a moment behind them; it holds what is
+// parked, what has ended, and every history.
 //
-// An execution that has something to do has exactly one job. The worker that holds the job carries the execution
-// on until it ends or waits for long; a worker that dies loses the job to another within AckWait. Two workers that
-// both believe to hold it meet at the append: one of them wins, the other steps aside.
+// An owner that dies is followed by another process within two seconds, which fences the log off and goes on from SQL
+// and what the log has besides. Two processes that both believe to own a partition meet at the append: one of them
+// wins, the other gives everything up.
 package workflow
 
 import (
 	"context"
 	"embed"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/egress"
+	"github.com/weftmesh/weft/actors/workflow/language"
+	"github.com/weftmesh/weft/actors/workflow/machine"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -52,15 +56,17 @@ type Config struct {
 	// MaxInput bounds an execution's input, MaxResult what one call gives, in bytes of JSON.
 	MaxInput  int `koanf:"max_input"`
 	MaxResult int `koanf:"max_result"`
-	// KeepLog is how long after its end an execution can still be followed live.
-	KeepLog time.Duration `koanf:"keep_log"`
+	// MaxQueued is how many executions of a process wait for a slot; past it, starts are refused with unavailable.
+	MaxQueued int `koanf:"max_queued"`
+	// CutAfter is after how many messages that SQL holds a partition's log is cut.
+	CutAfter uint64 `koanf:"cut_after"`
 }
 
 // DefaultConfig is what a process runs with unless told otherwise.
 func DefaultConfig() Config {
 	return Config{
 		MaxConcurrent: 100, MaxSteps: 20, StepTimeout: time.Minute, StepRetries: 3, StepRetryDelay: 5 * time.Second,
-		ShortWait: 2 * time.Second, MaxInput: 256 << 10, MaxResult: 256 << 10, KeepLog: time.Hour,
+		ShortWait: 2 * time.Second, MaxInput: 256 << 10, MaxResult: 256 << 10, MaxQueued: 10_000, CutAfter: 1000,
 	}
 }
 
@@ -70,7 +76,7 @@ func (c Config) check() error {
 		return fmt.Errorf("workflow.max_concurrent %d is not between 1 and 10000", c.MaxConcurrent)
 	case c.MaxSteps < 1 || c.MaxSteps > 10_000:
 		return fmt.Errorf("workflow.max_steps %d is not between 1 and 10000", c.MaxSteps)
-	case c.StepTimeout < time.Millisecond || c.StepRetries < 0 || c.StepRetryDelay < 0 || c.ShortWait < 0 || c.KeepLog < 0:
+	case c.StepTimeout < time.Millisecond || c.StepRetries < 0 || c.StepRetryDelay < 0 || c.ShortWait < 0 || c.MaxQueued < 0 || c.CutAfter < 1:
 		return fmt.Errorf("workflow.step_timeout %s is not positive, or another time or count is negative", c.StepTimeout)
 	case c.MaxInput < 1 || c.MaxInput > maxValue || c.MaxResult < 1 || c.MaxResult > maxValue:
 		return fmt.Errorf("workflow.max_input %d or workflow.max_result %d is not between 1 and %d", c.MaxInput, c.MaxResult, maxValue)
@@ -84,16 +90,24 @@ const maxValue = 512 << 10
 // Actor runs workflows.
 type Actor struct {
 	actors.Deps
-	config  Config
-	history jetstream.Stream
-	egress  *egress.Client
-	metrics *metrics
-	parsed  *definitions
-	live    *live
-	// steps bounds the calls under way.
+	config    Config
+	log       jetstream.Stream
+	egress    *egress.Client
+	metrics   *metrics
+	parsed    *definitions
+	workflows *currentWorkflows
+	owners    *owners
+	flow      flow
+	folder    *folder
+	feeding   *feeding
+	// turnLimit is how many bytes of events a message of the log takes.
+	turnLimit int
+	// steps bounds the calls under way, calls counts what runs in the background.
 	steps chan struct{}
-	// timersChanged tells the loop of timers to look again.
-	timersChanged chan struct{}
+	calls sync.WaitGroup
+	// stopping is closed when the process begins to stop: it begins no call any more.
+	stopping chan struct{}
+	halt     sync.Once
 }
 
 // New makes the actor.
@@ -103,9 +117,9 @@ func New(d actors.Deps, c Config) (*Actor, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), startupTimeout)
 	defer cancel()
-	history, err := d.Conn.JS.Stream(ctx, subjects.WorkflowHistory.Name)
+	log, err := d.Conn.JS.Stream(ctx, subjects.WorkflowLog.Name)
 	if err != nil {
-		return nil, fmt.Errorf("opening the stream of histories: %w", err)
+		return nil, fmt.Errorf("opening the stream of logs: %w", err)
 	}
 	client, err := egress.New(egress.Options{
 		Allow: d.EgressAllow, AllowHTTP: d.EgressAllowHTTP, MaxBody: int64(c.MaxResult), Timeout: c.StepTimeout,
@@ -115,12 +129,27 @@ func New(d actors.Deps, c Config) (*Actor, error) {
 		return nil, fmt.Errorf("making the client of outbound calls: %w", err)
 	}
 	a := &Actor{
-		Deps: d, config: c, history: history, egress: client, parsed: newDefinitions(), live: newLive(),
-		steps: make(chan struct{}, c.MaxSteps), timersChanged: make(chan struct{}, 1),
+		Deps: d, config: c, log: log, egress: client, parsed: newDefinitions(), workflows: newCurrentWorkflows(),
+		owners: newOwners(d.NewID()),
+		flow:   flow{most: c.MaxConcurrent}, folder: newFolder(), feeding: newFeeding(), turnLimit: int(d.Conn.MaxPayload()) - logRoom,
+		steps: make(chan struct{}, c.MaxSteps), stopping: make(chan struct{}),
 	}
-	a.metrics = newMetrics(d.Metrics)
+	a.metrics = newMetrics(d.Metrics, a.flow.queued)
 	return a, nil
 }
+
+// isStopping tells that the process stops.
+func (a *Actor) isStopping() bool {
+	select {
+	case <-a.stopping:
+		return true
+	default:
+		return false
+	}
+}
+
+// environment is what a definition's executions see beside their data.
+func (a *Actor) environment(*language.Workflow) machine.Environment { return machine.Environment{} }
 
 // Service is the actor as the runtime runs it.
 func (a *Actor) Service() actors.Service {
@@ -144,9 +173,15 @@ func (a *Actor) Service() actors.Service {
 			actors.Bind(subjects.SuspendExecution, a.suspend),
 			actors.Bind(subjects.ResumeExecution, a.resume),
 		},
-		Workers: []actors.Worker{actors.Work(subjects.Advance, a.advance).Concurrent(a.config.MaxConcurrent)},
 		Background: map[string]func(context.Context) error{
-			"timers": a.runTimers, "purge": a.runPurge, "stop": a.awaitStop,
+			"owners": a.runOwners, "fold": a.runFold, "feed": a.runFeed, "stop": a.awaitStop,
 		},
 	}
+}
+
+// awaitStop tells when the process begins to stop.
+func (a *Actor) awaitStop(ctx context.Context) error {
+	<-ctx.Done()
+	a.halt.Do(func() { close(a.stopping) })
+	return nil
 }

@@ -28,12 +28,22 @@ const maxKey = 200
 // errAbandoned ends a call that the process has no time for any more.
 var errAbandoned = errors.New("the process stops")
 
+// result is what came of a call.
+type result struct {
+	id      string
+	outcome machine.Outcome
+	// begun: somebody else will complete it.
+	begun bool
+	// abandoned: the process stops or has lost the mesh; nothing is to be recorded.
+	abandoned bool
+}
+
 // perform makes one call, when there is a slot for it, and tells what came of it.
 func (a *Actor) perform(ctx context.Context, row executionRow, call *machine.Call) result {
 	select {
 	case a.steps <- struct{}{}:
 		defer func() { <-a.steps }()
-	case <-a.live.stopping:
+	case <-a.stopping:
 		return result{id: call.ID, abandoned: true}
 	case <-ctx.Done():
 		return result{id: call.ID, abandoned: true}
@@ -64,7 +74,7 @@ func (a *Actor) attempt(ctx context.Context, row executionRow, call *machine.Cal
 		}
 		select {
 		case <-time.After(a.config.StepRetryDelay):
-		case <-a.live.stopping:
+		case <-a.stopping:
 			return nil, errAbandoned
 		case <-timed.Done():
 			return nil, a.timedOut(ctx, timed, err)
@@ -265,4 +275,10 @@ func keyOf(call *machine.Call) string {
 	}
 	sum := sha256.Sum256([]byte(call.Key))
 	return call.Key[:36] + "/" + hex.EncodeToString(sum[:])
+}
+
+// passing tells whether another try makes sense.
+func passing(err error) bool {
+	code := subjects.CodeOf(err)
+	return code == subjects.CodeUnavailable || code == subjects.CodeTimeout
 }

@@ -50,3 +50,48 @@ func (a *Actor) definition(ctx context.Context, workflowID string, version int) 
 	d.known[key] = w
 	return w, nil
 }
+
+// currentWorkflows keeps which version of a workflow is the current one, where no other process can change it.
+type currentWorkflows struct {
+	mu    sync.Mutex
+	known map[string]workflowRow
+	// changes counts what was changed: what was read before a change is not kept.
+	changes uint64
+}
+
+func newCurrentWorkflows() *currentWorkflows {
+	return &currentWorkflows{known: map[string]workflowRow{}}
+}
+
+// currentWorkflow is one of a user's workflows.
+func (a *Actor) currentWorkflow(ctx context.Context, userID, id string) (workflowRow, error) {
+	c := a.workflows
+	c.mu.Lock()
+	row, ok := c.known[id]
+	changes := c.changes
+	c.mu.Unlock()
+	if ok && row.UserID == userID {
+		return row, nil
+	}
+	row, err := findWorkflow(ctx, a.DB.DB, userID, id)
+	if err != nil || !a.alone() {
+		return row, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.changes == changes {
+		if len(c.known) >= maxDefinitions {
+			clear(c.known)
+		}
+		c.known[id] = row
+	}
+	return row, nil
+}
+
+// changed forgets what is known of a workflow. It is called once the change is committed, before it is answered.
+func (c *currentWorkflows) changed(id string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.changes++
+	delete(c.known, id)
+}

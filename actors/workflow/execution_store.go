@@ -10,51 +10,67 @@ import (
 
 	"github.com/uptrace/bun"
 
-	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/workflow/machine"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
 )
 
-// executionRow is the index of one execution, and the record of one that has ended.
+// executionRow is one execution as its partition's log folds to it.
 type executionRow struct {
 	bun.BaseModel `bun:"table:executions"`
 
-	ID         string `bun:"id,pk"`
-	UserID     string `bun:"user_id"`
-	WorkflowID string `bun:"workflow_id"`
-	Version    int    `bun:"version"`
-	Name       string `bun:"name"`
-	ConsentID  string `bun:"consent_id"`
-	// Status is final once it is one of those that end; a live execution's is in its log.
-	Status string `bun:"status"`
-	// JobID is the execution's one job; empty while it waits and has ended.
-	JobID string `bun:"job_id"`
-	// Wakes counts what came from outside: a worker parks an execution only if nothing came since it looked.
-	Wakes     int64  `bun:"wakes"`
-	Input     string `bun:"input"`
-	Output    string `bun:"output"`
-	Error     string `bun:"error"`
-	CreatedAt int64  `bun:"created_at"`
-	StartedAt int64  `bun:"started_at"`
-	EndedAt   int64  `bun:"ended_at"`
-	PurgedAt  int64  `bun:"purged_at"`
+	ID         string `bun:"id,pk" json:"id"`
+	UserID     string `bun:"user_id" json:"user_id"`
+	WorkflowID string `bun:"workflow_id" json:"workflow_id"`
+	Version    int    `bun:"version" json:"version"`
+	Name       string `bun:"name" json:"name"`
+	ConsentID  string `bun:"consent_id" json:"consent_id"`
+	// Lot is the partition.
+	Lot    int    `bun:"lot" json:"-"`
+	Status string `bun:"status" json:"-"`
+	// Parked executions are in SQL alone; Snapshot is their machine's. Listens tells that events may move them.
+	Parked  bool `bun:"parked" json:"-"`
+	Listens bool `bun:"listens" json:"-"`
+	// Watched executions are told to the feed.
+	Watched bool `bun:"watched" json:"-"`
+	// DueAt is the next timer of a parked execution.
+	DueAt int64 `bun:"due_at" json:"-"`
+	// Priority orders what waits for a slot, higher first.
+	Priority int `bun:"priority" json:"priority,omitempty"`
+	// Origin says what started it: empty for a request, else such as schedule:…, event:…, retry:….
+	Origin string `bun:"origin" json:"origin,omitempty"`
+	// ParentID and ParentCall are the call of the execution that waits for this one.
+	ParentID   string `bun:"parent_id" json:"parent_id,omitempty"`
+	ParentCall string `bun:"parent_call" json:"parent_call,omitempty"`
+	// Events counts the history's.
+	Events int64  `bun:"events" json:"-"`
+	Input  string `bun:"input" json:"input"`
+	Output string `bun:"output" json:"-"`
+	Error  string `bun:"error" json:"-"`
+	// Snapshot is the machine's state where the execution is parked.
+	Snapshot   string `bun:"snapshot" json:"-"`
+	Attributes string `bun:"attributes" json:"attributes,omitempty"`
+	CreatedAt  int64  `bun:"created_at" json:"created_at"`
+	StartedAt  int64  `bun:"started_at" json:"-"`
+	EndedAt    int64  `bun:"ended_at" json:"-"`
 }
 
-// historyRow is the log of an execution that has ended.
+// historyRow is a run of an execution's events, from the event numbered First on: a JSON list.
 type historyRow struct {
 	bun.BaseModel `bun:"table:execution_histories"`
 
 	ExecutionID string `bun:"execution_id,pk"`
+	First       int64  `bun:"first,pk"`
 	Events      string `bun:"events"`
 }
 
-// timerRow is when a parked execution is to be carried on.
-type timerRow struct {
-	bun.BaseModel `bun:"table:execution_timers"`
+// partitionRow says who folds a partition's log, and up to which of its messages it is folded.
+type partitionRow struct {
+	bun.BaseModel `bun:"table:partitions"`
 
-	ExecutionID string `bun:"execution_id,pk"`
-	DueAt       int64  `bun:"due_at"`
+	Lot     int    `bun:"lot,pk"`
+	Owner   string `bun:"owner"`
+	Applied uint64 `bun:"applied"`
 }
 
 // grant is the consent that the execution acts under.
@@ -89,15 +105,6 @@ func optionalMoment(micro int64) *time.Time {
 
 var errNoExecution = subjects.Errorf(subjects.CodeNotFound, "there is no such execution")
 
-// findExecution reads one execution of a user.
-func findExecution(ctx context.Context, db bun.IDB, userID, id string) (executionRow, error) {
-	e, err := readExecution(ctx, db, id)
-	if err == nil && e.UserID != userID {
-		return executionRow{}, errNoExecution
-	}
-	return e, err
-}
-
 func readExecution(ctx context.Context, db bun.IDB, id string) (executionRow, error) {
 	var e executionRow
 	err := db.NewSelect().Model(&e).Where("id = ?", id).Scan(ctx)
@@ -115,7 +122,7 @@ func pageOfExecutions(
 	ctx context.Context, db bun.IDB, userID string, r subjects.ListExecutionsRequest, after int64, afterID string,
 ) ([]executionRow, error) {
 	var rows []executionRow
-	q := db.NewSelect().Model(&rows).ExcludeColumn("input", "output").Where("user_id = ?", userID).
+	q := db.NewSelect().Model(&rows).ExcludeColumn("input", "output", "snapshot").Where("user_id = ?", userID).
 		Order("created_at DESC", "id DESC").Limit(int64(r.PageLimit() + 1))
 	if afterID != "" {
 		q.Where("(created_at < ? OR (created_at = ? AND id < ?))", after, after, afterID)
@@ -129,13 +136,8 @@ func pageOfExecutions(
 	if r.Until != nil {
 		q.Where("created_at < ?", r.Until.UnixMicro())
 	}
-	switch {
-	case r.Status == "":
-	case machine.Status(r.Status).Ended():
-		// What is not recorded yet has perhaps ended: its log tells.
-		q.Where("(status = ? OR ended_at = 0)", r.Status)
-	default:
-		q.Where("ended_at = 0")
+	if r.Status != "" {
+		q.Where("status = ?", r.Status)
 	}
 	if err := q.Scan(ctx); err != nil {
 		return nil, fmt.Errorf("listing executions: %w", err)
@@ -143,110 +145,128 @@ func pageOfExecutions(
 	return rows, nil
 }
 
-// readHistory reads the log of an execution that has ended.
-func readHistory(ctx context.Context, db bun.IDB, id string) ([]byte, error) {
-	var h historyRow
-	if err := db.NewSelect().Model(&h).Where("execution_id = ?", id).Scan(ctx); err != nil {
+// readHistory reads an execution's events from the one after the given number on, up to limit runs of them (0: all).
+func readHistory(ctx context.Context, db bun.IDB, id string, after int64, limit int) ([]json.RawMessage, error) {
+	var rows []historyRow
+	q := db.NewSelect().Model(&rows).Where("execution_id = ?", id).Order("first")
+	if after > 0 {
+		// The run that holds the event after it is the last one that begins at or before that.
+		q.Where("first >= (SELECT max(first) FROM execution_histories WHERE execution_id = ? AND first <= ?)", id, after+1)
+	}
+	if limit > 0 {
+		q.Limit(int64(limit))
+	}
+	if err := q.Scan(ctx); err != nil {
 		return nil, fmt.Errorf("reading an execution's history: %w", err)
 	}
-	return []byte(h.Events), nil
-}
-
-// wake counts one thing that came from outside, and gives a parked execution the job; it tells whether it did.
-func wake(ctx context.Context, tx actors.Tx, id, jobID string) (bool, error) {
-	_, err := tx.NewUpdate().Model((*executionRow)(nil)).Set("wakes = wakes + 1").
-		Where("id = ?", id).Where("ended_at = 0").Exec(ctx)
-	if err != nil {
-		return false, fmt.Errorf("waking an execution: %w", err)
+	var events []json.RawMessage
+	for _, row := range rows {
+		var run []json.RawMessage
+		if err := json.Unmarshal([]byte(row.Events), &run); err != nil {
+			return nil, fmt.Errorf("decoding the history of %s: %w", id, err)
+		}
+		if skip := after + 1 - row.First; skip > 0 {
+			run = run[min(int(skip), len(run)):]
+		}
+		events = append(events, run...)
 	}
-	return takeJob(ctx, tx, id, jobID)
+	return events, nil
 }
 
-// takeJob gives a parked execution a job; it tells whether the execution had none.
-func takeJob(ctx context.Context, tx actors.Tx, id, jobID string) (bool, error) {
-	result, err := tx.NewUpdate().Model((*executionRow)(nil)).Set("job_id = ?", jobID).
-		Where("id = ?", id).Where("ended_at = 0").Where("job_id = ''").Exec(ctx)
+// claimPartition makes owner the one who folds a partition, and tells what is folded. From then on the folds of an
+// owner before it are refused.
+func claimPartition(ctx context.Context, tx bun.Tx, lot int, owner string) (applied uint64, err error) {
+	row := partitionRow{Lot: lot, Owner: owner}
+	_, err = tx.NewInsert().Model(&row).On("CONFLICT (lot) DO UPDATE").Set("owner = EXCLUDED.owner").Exec(ctx)
 	if err != nil {
-		return false, fmt.Errorf("giving an execution a job: %w", err)
+		return 0, fmt.Errorf("claiming a partition: %w", err)
+	}
+	if err := tx.NewSelect().Model(&row).WherePK().Scan(ctx); err != nil {
+		return 0, fmt.Errorf("reading a partition: %w", err)
+	}
+	return row.Applied, nil
+}
+
+// advancePartition notes that a partition's log is folded up to a message; it tells whether owner still folds it.
+func advancePartition(ctx context.Context, tx bun.Tx, lot int, owner string, applied uint64) (bool, error) {
+	result, err := tx.NewUpdate().Model((*partitionRow)(nil)).Set("applied = ?", applied).
+		Where("lot = ?", lot).Where("owner = ?", owner).Where("applied <= ?", applied).Exec(ctx)
+	if err != nil {
+		return false, fmt.Errorf("noting what is folded: %w", err)
 	}
 	n, err := result.RowsAffected()
-	if err != nil || n == 0 {
-		return false, err
-	}
-	if _, err := tx.NewDelete().Model((*timerRow)(nil)).Where("execution_id = ?", id).Exec(ctx); err != nil {
-		return false, fmt.Errorf("dropping a timer: %w", err)
-	}
-	return true, nil
+	return n == 1, err
 }
 
-// park takes an execution's job away and sets its timer, if nothing came from outside since wakes was read. It
-// tells whether that was so. A zero due sets no timer.
-func park(ctx context.Context, tx actors.Tx, e executionRow, status machine.Status, due time.Time) (bool, error) {
-	result, err := tx.NewUpdate().Model((*executionRow)(nil)).Set("job_id = ''").Set("status = ?", string(status)).
-		Set("started_at = ?", e.StartedAt).
-		Where("id = ?", e.ID).Where("job_id = ?", e.JobID).Where("wakes = ?", e.Wakes).Where("ended_at = 0").Exec(ctx)
-	if err != nil {
-		return false, fmt.Errorf("parking an execution: %w", err)
-	}
-	n, err := result.RowsAffected()
-	if err != nil || n == 0 || due.IsZero() {
-		return n == 1, err
-	}
-	_, err = tx.NewInsert().Model(&timerRow{ExecutionID: e.ID, DueAt: due.UnixMicro()}).
-		On("CONFLICT (execution_id) DO UPDATE").Set("due_at = EXCLUDED.due_at").Exec(ctx)
-	if err != nil {
-		return false, fmt.Errorf("setting a timer: %w", err)
-	}
-	return true, nil
-}
+// foldRows bounds one statement of a fold.
+const foldRows = 100
 
-// dueTimers reads the executions to be carried on by now, and when the next one is.
-func dueTimers(ctx context.Context, db bun.IDB, now time.Time, limit int) (due []timerRow, next time.Time, err error) {
-	var rows []timerRow
-	if err := db.NewSelect().Model(&rows).Order("due_at").Limit(int64(limit)).Scan(ctx); err != nil {
-		return nil, next, fmt.Errorf("reading timers: %w", err)
-	}
-	for i, row := range rows {
-		if row.DueAt > now.UnixMicro() {
-			return rows[:i], moment(row.DueAt), nil
+// storeExecutions writes executions as they are now, and what has been added to their histories.
+func storeExecutions(ctx context.Context, tx bun.Tx, rows []executionRow, histories []historyRow) error {
+	for len(rows) > 0 {
+		part := rows[:min(len(rows), foldRows)]
+		rows = rows[len(part):]
+		q := tx.NewInsert().Model(&part).On("CONFLICT (id) DO UPDATE").Returning("NULL")
+		for _, column := range []string{
+			"status", "parked", "listens", "watched", "due_at", "events", "output", "error", "snapshot", "started_at", "ended_at",
+		} {
+			q.Set("? = EXCLUDED.?", bun.Ident(column), bun.Ident(column))
+		}
+		if _, err := q.Exec(ctx); err != nil {
+			return fmt.Errorf("storing executions: %w", err)
 		}
 	}
-	return rows, next, nil
-}
-
-// end records what became of an execution; it tells whether that was not recorded yet.
-func end(ctx context.Context, tx actors.Tx, e executionRow, events []byte) (bool, error) {
-	result, err := tx.NewUpdate().Model(&e).Column("status", "output", "error", "started_at", "ended_at", "job_id").
-		WherePK().Where("ended_at = 0").Exec(ctx)
-	if err != nil {
-		return false, fmt.Errorf("ending an execution: %w", err)
-	}
-	n, err := result.RowsAffected()
-	if err != nil || n == 0 {
-		return false, err
-	}
-	if _, err := tx.NewDelete().Model((*timerRow)(nil)).Where("execution_id = ?", e.ID).Exec(ctx); err != nil {
-		return false, fmt.Errorf("dropping a timer: %w", err)
-	}
-	return true, insert(ctx, tx, &historyRow{ExecutionID: e.ID, Events: string(events)})
-}
-
-// endedBefore reads executions whose logs are in SQL and still in the stream too.
-func endedBefore(ctx context.Context, db bun.IDB, before time.Time, limit int) (ids []string, err error) {
-	err = db.NewSelect().Model((*executionRow)(nil)).Column("id").Where("purged_at = 0").Where("ended_at > 0").
-		Where("ended_at <= ?", before.UnixMicro()).Order("ended_at").Limit(int64(limit)).Scan(ctx, &ids)
-	if err != nil {
-		return nil, fmt.Errorf("reading ended executions: %w", err)
-	}
-	return ids, nil
-}
-
-// purged notes that logs are no longer in the stream.
-func purged(ctx context.Context, tx actors.Tx, ids []string, now time.Time) error {
-	_, err := tx.NewUpdate().Model((*executionRow)(nil)).Set("purged_at = ?", now.UnixMicro()).
-		Where("id IN (?)", bun.List(ids)).Exec(ctx)
-	if err != nil {
-		return fmt.Errorf("noting what was purged: %w", err)
+	for len(histories) > 0 {
+		part := histories[:min(len(histories), foldRows)]
+		histories = histories[len(part):]
+		if _, err := tx.NewInsert().Model(&part).Returning("NULL").Exec(ctx); err != nil {
+			return fmt.Errorf("storing histories: %w", err)
+		}
 	}
 	return nil
+}
+
+// liveExecutions reads the executions of a partition that are neither ended nor parked.
+func liveExecutions(ctx context.Context, db bun.IDB, lot int) (rows []executionRow, err error) {
+	err = db.NewSelect().Model(&rows).Where("lot = ?", lot).Where("ended_at = 0").Where("NOT parked").Order("created_at", "id").Scan(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("reading live executions: %w", err)
+	}
+	return rows, nil
+}
+
+// untoldParents reads the ended executions of a partition whose parents are still waiting: those that live.
+func untoldParents(ctx context.Context, db bun.IDB, lot int) (rows []executionRow, err error) {
+	err = db.NewSelect().Model(&rows).ExcludeColumn("snapshot", "input").Where("lot = ?", lot).Where("ended_at > 0").Where("parent_id <> ''").
+		Where("EXISTS (SELECT 1 FROM executions AS p WHERE p.id = execution_row.parent_id AND p.ended_at = 0)").Scan(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("reading ended children: %w", err)
+	}
+	return rows, nil
+}
+
+// dueRow is when a parked execution is to be carried on.
+type dueRow struct {
+	ID    string `bun:"id"`
+	DueAt int64  `bun:"due_at"`
+}
+
+// dueExecutions reads the parked executions of a partition with a timer before until.
+func dueExecutions(ctx context.Context, db bun.IDB, lot int, until time.Time) (rows []dueRow, err error) {
+	err = db.NewSelect().Model((*executionRow)(nil)).Column("id", "due_at").Where("lot = ?", lot).Where("ended_at = 0").
+		Where("parked").Where("due_at > 0").Where("due_at <= ?", until.UnixMicro()).Scan(ctx, &rows)
+	if err != nil {
+		return nil, fmt.Errorf("reading timers: %w", err)
+	}
+	return rows, nil
+}
+
+// listeningExecutions reads a user's parked executions of a partition that wait for events.
+func listeningExecutions(ctx context.Context, db bun.IDB, lot int, userID string) (ids []string, err error) {
+	err = db.NewSelect().Model((*executionRow)(nil)).Column("id").Where("lot = ?", lot).Where("user_id = ?", userID).
+		Where("ended_at = 0").Where("parked").Where("listens").Scan(ctx, &ids)
+	if err != nil {
+		return nil, fmt.Errorf("reading listening executions: %w", err)
+	}
+	return ids, nil
 }

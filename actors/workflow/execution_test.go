@@ -231,7 +231,7 @@ func TestWatch(t *testing.T) {
 		b := setup(t, database)
 		e := b.run(t, "- say: {call: echo, with: {n: 1}}\n", `{}`)
 		p := call(t, b, subjects.WatchExecution, subjects.ExecutionRequest{ExecutionID: e.ID})
-		if p.Stream != subjects.WorkflowHistory.Name || p.Filter != subjects.HistorySubject(e.ID) || p.Sequence == 0 {
+		if p.Stream != subjects.WorkflowFeed.Name || p.Filter != subjects.WorkflowFeedSubject(e.ID) || p.Sequence == 0 {
 			t.Fatalf("pointer %+v", p)
 		}
 		stream, err := b.caller.JS.Stream(t.Context(), p.Stream)

@@ -73,6 +73,7 @@ func (a *Actor) update(ctx context.Context, r subjects.UpdateWorkflowRequest) (s
 		if !succeeded {
 			return subjects.Errorf(subjects.CodeConflict, "the workflow was updated or deleted meanwhile")
 		}
+		a.DB.AfterCommit(ctx, func() { a.workflows.changed(row.ID) })
 		return insert(ctx, tx, &next)
 	})
 	if err != nil {
@@ -119,6 +120,7 @@ func (a *Actor) delete(ctx context.Context, r subjects.WorkflowRequest) (subject
 		return subjects.Empty{}, err
 	}
 	return subjects.Empty{}, a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error {
+		a.DB.AfterCommit(ctx, func() { a.workflows.changed(row.ID) })
 		return remove(ctx, tx, row.ID, a.Now())
 	})
 }

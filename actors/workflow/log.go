@@ -11,144 +11,90 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/weftmesh/weft/actors/workflow/machine"
-	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
 )
 
-// byControl marks turns that a request appended, and no worker.
-const byControl = "control"
-
-// logTimeout bounds one append or read of a log.
+// logTimeout bounds one append to a log, or one read of it.
 const logTimeout = 5 * time.Second
 
-// logRoom is what a message of the log needs besides its events.
-const logRoom = 4 << 10
-
 var (
-	// errConflict: the log has grown since it was read.
-	errConflict = errors.New("the log has grown")
+	// errLost: another owner has appended to the partition's log. Nothing that was decided since holds.
+	errLost = errors.New("the partition has another owner")
 	// errEventSize: an event is larger than a message can be.
 	errEventSize = errors.New("an event is larger than a message of the log")
 )
 
-// turn is one message of a log: what a worker or a request decided at once.
-type turn struct {
-	// By is who appended it: a worker's run, or byControl.
-	By string `json:"by"`
-	// Status is the execution's after the turn.
-	Status machine.Status    `json:"status"`
-	Events []json.RawMessage `json:"events"`
-
-	sequence uint64
+// partitionLog is the log of one partition, as its owner appends to it.
+type partitionLog struct {
+	a     *Actor
+	lot   int
+	owner string
+	// last is the sequence of the log's last message, batch counts the owner's.
+	last  uint64
+	batch uint64
 }
 
-// decoded are the turn's events.
-func (t turn) decoded() ([]machine.Event, error) {
-	events := make([]machine.Event, len(t.Events))
-	for i, raw := range t.Events {
-		if err := json.Unmarshal(raw, &events[i]); err != nil {
-			return nil, fmt.Errorf("decoding an event: %w", err)
-		}
-	}
-	return events, nil
-}
-
-// appendTurn appends a turn after the message of sequence last (0: none), as several messages where it is large. It
-// returns the sequence of the last one. errConflict: somebody else has appended; any other error leaves open
-// whether the turn was appended, as a whole or its beginning.
-func (a *Actor) appendTurn(ctx context.Context, id string, last uint64, t turn, kinds []machine.EventType) (uint64, error) {
-	limit := int(a.Conn.MaxPayload()) - logRoom
-	for len(t.Events) > 0 {
-		size, count := 0, 0
-		for count < len(t.Events) && size+len(t.Events[count]) < limit {
-			size += len(t.Events[count]) + 1
-			count++
-		}
-		if count == 0 {
-			return last, errEventSize
-		}
-		part := turn{By: t.By, Status: t.Status, Events: t.Events[:count]}
-		if count < len(t.Events) {
-			part.Status = machine.Running
-		}
-		sequence, err := a.appendMessage(ctx, id, last, part, kinds[count-1])
-		if err != nil {
-			return last, err
-		}
-		last, t.Events, kinds = sequence, t.Events[count:], kinds[count:]
-	}
-	return last, nil
-}
-
-func (a *Actor) appendMessage(ctx context.Context, id string, last uint64, t turn, kind machine.EventType) (uint64, error) {
-	data, err := json.Marshal(t)
-	if err != nil {
-		return 0, fmt.Errorf("encoding a turn: %w", err)
-	}
+// append appends one message after the last one that its owner knows. It goes on until the message is there (nil) or
+// another owner's is (errLost); any other error leaves open whether the message was appended, and the next append must
+// be the same one.
+func (l *partitionLog) append(ctx context.Context, turns [][]byte) error {
 	ctx, cancel := context.WithTimeout(ctx, logTimeout)
 	defer cancel()
-	ack, err := a.Conn.JS.PublishMsg(ctx, &nats.Msg{
-		Subject: subjects.HistorySubject(id), Data: data, Header: nats.Header{mesh.HeaderEvent: {string(kind)}},
-	}, jetstream.WithExpectLastSequencePerSubject(last), jetstream.WithExpectStream(subjects.WorkflowHistory.Name))
+	ack, err := l.a.Conn.JS.PublishMsg(ctx, &nats.Msg{
+		Subject: subjects.WorkflowLogSubject(l.lot), Data: encodeEntry(l.owner, l.batch, turns),
+	}, jetstream.WithExpectLastSequencePerSubject(l.last), jetstream.WithExpectStream(subjects.WorkflowLog.Name), jetstream.WithRetryAttempts(0))
+	if err == nil {
+		l.last, l.batch = ack.Sequence, l.batch+1
+		return nil
+	}
 	var api *jetstream.APIError
-	if errors.As(err, &api) && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence {
-		return 0, errConflict
+	if !errors.As(err, &api) || api.ErrorCode != jetstream.JSErrCodeStreamWrongLastSequence {
+		return fmt.Errorf("appending to the log of partition %d: %w", l.lot, err)
 	}
+	// The log has grown: by this very message, whose acknowledgement was lost, or by somebody else's.
+	found, sequence, err := l.a.lastEntry(ctx, l.lot)
 	if err != nil {
-		return 0, &subjects.Error{
-			Code: subjects.CodeUnavailable, Detail: "the history cannot be written right now", RetryAfter: time.Second,
-			Cause: fmt.Errorf("appending to the history of %s: %w", id, err),
-		}
+		return err
 	}
-	return ack.Sequence, nil
+	if sequence == 0 || found.Owner != l.owner || found.Batch != l.batch {
+		return errLost
+	}
+	l.last, l.batch = sequence, l.batch+1
+	return nil
 }
 
-// readLog reads an execution's turns after the message of sequence last, in order. It asks the stream's leader: a
-// replica may lag, and a result that is missed is a step done twice.
-func (a *Actor) readLog(ctx context.Context, id string, last uint64) ([]turn, error) {
-	var turns []turn
-	for {
-		data, sequence, err := a.nextMessage(ctx, id, last+1)
-		if err != nil || sequence == 0 {
-			return turns, err
-		}
-		t := turn{sequence: sequence}
-		if err := json.Unmarshal(data, &t); err != nil {
-			return nil, fmt.Errorf("decoding a turn of %s: %w", id, err)
-		}
-		turns, last = append(turns, t), sequence
+// lastEntry reads the last message of a partition's log; sequence 0 is none.
+func (a *Actor) lastEntry(ctx context.Context, lot int) (e entry, sequence uint64, err error) {
+	return a.entryOf(ctx, map[string]any{"last_by_subj": subjects.WorkflowLogSubject(lot)})
+}
+
+// nextEntry reads the first message of a partition's log from a sequence on; sequence 0 is none.
+func (a *Actor) nextEntry(ctx context.Context, lot int, from uint64) (e entry, sequence uint64, err error) {
+	return a.entryOf(ctx, map[string]any{"seq": from, "next_by_subj": subjects.WorkflowLogSubject(lot)})
+}
+
+func (a *Actor) entryOf(ctx context.Context, query map[string]any) (e entry, sequence uint64, err error) {
+	data, sequence, err := a.getMessage(ctx, subjects.WorkflowLog.GetSubject(), query)
+	if err != nil || sequence == 0 {
+		return e, sequence, err
 	}
+	if err := json.Unmarshal(data, &e); err != nil {
+		return e, 0, fmt.Errorf("decoding message %d of the log: %w", sequence, err)
+	}
+	return e, sequence, nil
 }
 
 const noSuchMessage = 10037
 
-// nextMessage reads the log's first message from a sequence on; sequence 0 is none.
-func (a *Actor) nextMessage(ctx context.Context, id string, from uint64) (data []byte, sequence uint64, err error) {
-	return a.getMessage(ctx, map[string]any{"seq": from, "next_by_subj": subjects.HistorySubject(id)})
-}
-
-// lastTurn reads the log's last turn; sequence 0 is none.
-func (a *Actor) lastTurn(ctx context.Context, id string) (turn, error) {
-	data, sequence, err := a.getMessage(ctx, map[string]any{"last_by_subj": subjects.HistorySubject(id)})
-	t := turn{sequence: sequence}
-	if err != nil || sequence == 0 {
-		return t, err
-	}
-	if err := json.Unmarshal(data, &t); err != nil {
-		return t, fmt.Errorf("decoding a turn of %s: %w", id, err)
-	}
-	return t, nil
-}
-
-func (a *Actor) getMessage(ctx context.Context, query map[string]any) (data []byte, sequence uint64, err error) {
+// getMessage asks a stream's leader for a message: a replica may lag, and a result that is missed is a step done twice.
+func (a *Actor) getMessage(ctx context.Context, subject string, query map[string]any) (data []byte, sequence uint64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, logTimeout)
 	defer cancel()
 	body, err := json.Marshal(query)
 	if err != nil {
 		return nil, 0, fmt.Errorf("encoding a query: %w", err)
 	}
-	answer, err := a.Conn.RequestWithContext(ctx, subjects.WorkflowHistory.GetSubject(), body)
+	answer, err := a.Conn.RequestWithContext(ctx, subject, body)
 	if err != nil {
 		return nil, 0, unreadable(err)
 	}
@@ -177,30 +123,31 @@ func (a *Actor) getMessage(ctx context.Context, query map[string]any) (data []by
 func unreadable(err error) error {
 	return &subjects.Error{
 		Code: subjects.CodeUnavailable, Detail: "the history cannot be read right now", RetryAfter: time.Second,
-		Cause: fmt.Errorf("reading a history: %w", err),
+		Cause: fmt.Errorf("reading a log: %w", err),
 	}
 }
 
-// encodeEvents renders events, and tells their types.
-func encodeEvents(events []machine.Event) (raw []json.RawMessage, kinds []machine.EventType, err error) {
-	for _, event := range events {
-		data, err := json.Marshal(event)
-		if err != nil {
-			return nil, nil, fmt.Errorf("encoding an event: %w", err)
+// readLog hands a partition's messages after one sequence and before another to visit, in order.
+func (a *Actor) readLog(ctx context.Context, lot int, after, before uint64, visit func(e entry) error) error {
+	for {
+		e, sequence, err := a.nextEntry(ctx, lot, after+1)
+		if err != nil || sequence == 0 || sequence >= before {
+			return err
 		}
-		raw, kinds = append(raw, data), append(kinds, event.Type)
+		if err := visit(e); err != nil {
+			return err
+		}
+		after = sequence
 	}
-	return raw, kinds, nil
 }
 
-// flatten joins the turns of a log.
-func flatten(turns []turn) (raw []json.RawMessage, events []machine.Event, err error) {
-	for _, t := range turns {
-		decoded, err := t.decoded()
-		if err != nil {
-			return nil, nil, err
-		}
-		raw, events = append(raw, t.Events...), append(events, decoded...)
+// cutLog drops the messages of a partition's log before a sequence.
+func (a *Actor) cutLog(ctx context.Context, lot int, before uint64) error {
+	ctx, cancel := context.WithTimeout(ctx, logTimeout)
+	defer cancel()
+	err := a.log.Purge(ctx, jetstream.WithPurgeSubject(subjects.WorkflowLogSubject(lot)), jetstream.WithPurgeSequence(before))
+	if err != nil {
+		return fmt.Errorf("cutting the log of partition %d: %w", lot, err)
 	}
-	return raw, events, nil
+	return nil
 }

@@ -1,6 +1,10 @@
 package workflow
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
 
 type metrics struct {
 	executions   *prometheus.CounterVec
@@ -8,9 +12,15 @@ type metrics struct {
 	steps        *prometheus.CounterVec
 	stepDuration prometheus.Histogram
 	active       prometheus.Gauge
+	appends      prometheus.Counter
+	fold         prometheus.Histogram
+	partitions   prometheus.Gauge
+
+	// stepsCompleted is steps' of that result, for what costs next to nothing else.
+	stepsCompleted prometheus.Counter
 }
 
-func newMetrics(r prometheus.Registerer) *metrics {
+func newMetrics(r prometheus.Registerer, queued func() int) *metrics {
 	buckets := prometheus.ExponentialBuckets(0.001, 4, 10)
 	m := &metrics{
 		executions: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -28,7 +38,26 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		active: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "workflow_active_executions", Help: "Executions that this process carries on now.",
 		}),
+		appends: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "workflow_log_appends_total", Help: "Messages appended to logs; each holds the turns of many executions.",
+		}),
+		fold: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "workflow_fold_duration_seconds", Help: "Time of writing what logs say to SQL.", Buckets: buckets,
+		}),
+		partitions: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "workflow_partitions", Help: "Partitions that this process owns.",
+		}),
 	}
-	r.MustRegister(m.executions, m.duration, m.steps, m.stepDuration, m.active)
+	m.stepsCompleted = m.steps.WithLabelValues("completed")
+	r.MustRegister(m.executions, m.duration, m.steps, m.stepDuration, m.active, m.appends, m.fold, m.partitions,
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "workflow_queued_executions", Help: "Executions of this process that wait for a slot.",
+		}, func() float64 { return float64(queued()) }))
 	return m
+}
+
+// ended counts an execution that has ended.
+func (m *metrics) ended(status string, took time.Duration) {
+	m.executions.WithLabelValues(status).Inc()
+	m.duration.Observe(took.Seconds())
 }

@@ -1,0 +1,189 @@
+package workflow
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/zap"
+
+	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/workflow/machine"
+	"github.com/weftmesh/weft/mesh"
+	"github.com/weftmesh/weft/subjects"
+)
+
+// told is one message of the feed: events that were written together, and the status after them.
+type told struct {
+	Status machine.Status    `json:"status"`
+	Events []json.RawMessage `json:"events"`
+}
+
+// lastEvents are the types of events that end an execution.
+var lastEvents = []string{
+	string(machine.ExecutionCompleted), string(machine.ExecutionFaulted), string(machine.ExecutionCancelled),
+}
+
+// watch tells an execution's history to the feed, from now on as it grows, and points there.
+func (a *Actor) watch(ctx context.Context, r subjects.ExecutionRequest) (subjects.StreamPointer, error) {
+	row, err := a.findExecution(ctx, actors.CallerFrom(ctx).UserID, r.ExecutionID)
+	if err != nil {
+		return subjects.StreamPointer{}, err
+	}
+	if !row.ended() {
+		_, err = a.ask(ctx, row.Lot, command{Op: opWatch, Execution: row.ID})
+	}
+	if row.ended() || isNotFound(err) {
+		err = a.feed(ctx, row.ID)
+	}
+	if err != nil {
+		return subjects.StreamPointer{}, err
+	}
+	subject := subjects.WorkflowFeedSubject(row.ID)
+	_, first, err := a.getMessage(ctx, subjects.WorkflowFeed.GetSubject(), map[string]any{"seq": 1, "next_by_subj": subject})
+	if err != nil {
+		return subjects.StreamPointer{}, err
+	}
+	return subjects.StreamPointer{Stream: subjects.WorkflowFeed.Name, Filter: subject, Sequence: max(first, 1), Until: lastEvents}, nil
+}
+
+// watch notes in the log that somebody watches an execution, so that whoever owns it later goes on telling.
+func (p *partition) watch(ctx context.Context, id string) error {
+	var done chan error
+	err := p.with(ctx, id, func(h *held) {
+		if !h.row.Watched && !h.finished {
+			h.row.Watched = true
+			done = make(chan error, 1)
+			p.enqueue(h, turn{Watch: true}, nil, done)
+		}
+	})
+	if err == nil && done != nil {
+		err = received(ctx, done)
+	}
+	if err != nil {
+		return err
+	}
+	return p.a.feed(ctx, id)
+}
+
+// runFeed tells what has happened to watched executions of this process.
+func (a *Actor) runFeed(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-a.feeding.wake:
+		}
+		for _, id := range a.feeding.take() {
+			if err := a.feed(ctx, id); err != nil && ctx.Err() == nil {
+				a.Log.Warn("telling of an execution", zap.String("execution_id", id), zap.Error(err))
+			}
+		}
+	}
+}
+
+// feed tells what of an execution's history is not told yet.
+func (a *Actor) feed(ctx context.Context, id string) error {
+	row, err := a.current(ctx, id)
+	if err != nil {
+		return err
+	}
+	subject := subjects.WorkflowFeedSubject(id)
+	for {
+		data, last, err := a.getMessage(ctx, subjects.WorkflowFeed.GetSubject(), map[string]any{"last_by_subj": subject})
+		if err != nil {
+			return err
+		}
+		after, err := lastTold(data)
+		if err != nil {
+			return err
+		}
+		raw, err := readHistory(ctx, a.DB.DB, id, after, historyRuns)
+		if err != nil || len(raw) == 0 {
+			return err
+		}
+		raw = raw[:fittingEvents(raw, a.turnLimit)]
+		message := told{Status: machine.Running, Events: raw}
+		if after+int64(len(raw)) >= row.Events {
+			message.Status = machine.Status(row.Status)
+		}
+		err = a.tellFeed(ctx, subject, last, message)
+		if err != nil && !errors.Is(err, errLost) {
+			return err
+		}
+	}
+}
+
+// lastTold is the number of the last event in a message of the feed.
+func lastTold(data []byte) (int64, error) {
+	if len(data) == 0 {
+		return 0, nil
+	}
+	var message told
+	if err := json.Unmarshal(data, &message); err != nil || len(message.Events) == 0 {
+		return 0, fmt.Errorf("decoding a message of the feed: %w", err)
+	}
+	events, err := decodeEvents(message.Events[len(message.Events)-1:])
+	if err != nil {
+		return 0, err
+	}
+	return int64(events[0].Sequence), nil
+}
+
+// tellFeed publishes one message after the last one known; errLost where there is another already.
+func (a *Actor) tellFeed(ctx context.Context, subject string, last uint64, message told) error {
+	events, err := decodeEvents(message.Events[len(message.Events)-1:])
+	if err != nil {
+		return err
+	}
+	data, err := json.Marshal(message)
+	if err != nil {
+		return fmt.Errorf("encoding a message of the feed: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, logTimeout)
+	defer cancel()
+	_, err = a.Conn.JS.PublishMsg(ctx, &nats.Msg{
+		Subject: subject, Data: data, Header: nats.Header{mesh.HeaderEvent: {string(events[0].Type)}},
+	}, jetstream.WithExpectLastSequencePerSubject(last))
+	var api *jetstream.APIError
+	if errors.As(err, &api) && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence {
+		return errLost
+	}
+	if err != nil {
+		return fmt.Errorf("telling the feed: %w", err)
+	}
+	return nil
+}
+
+// feeding are the watched executions that something has happened to.
+type feeding struct {
+	wake chan struct{}
+	mu   sync.Mutex
+	ids  map[string]struct{}
+}
+
+func newFeeding() *feeding { return &feeding{wake: make(chan struct{}, 1), ids: map[string]struct{}{}} }
+
+func (f *feeding) add(id string) {
+	f.mu.Lock()
+	f.ids[id] = struct{}{}
+	f.mu.Unlock()
+	select {
+	case f.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (f *feeding) take() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	ids := slices.Collect(maps.Keys(f.ids))
+	clear(f.ids)
+	return ids
+}

@@ -1,0 +1,260 @@
+package workflow
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/subjects"
+)
+
+const (
+	// foldEvery is the pause between two folds while there is something to fold.
+	foldEvery = 50 * time.Millisecond
+	// foldWithin bounds one fold.
+	foldWithin = 20 * time.Second
+	// foldRetry is the pause after a fold that failed.
+	foldRetry = 250 * time.Millisecond
+	// toldTogether bounds the executions that one event tells of.
+	toldTogether = 200
+)
+
+// folder writes what partitions' logs say to SQL: rows, histories, and how far each log is folded, in one transaction.
+// SQL is behind the log by a fold; who asks for a flush first reads what the log says.
+type folder struct {
+	wake chan struct{}
+	// run is held by the fold under way.
+	run sync.Mutex
+
+	mu   sync.Mutex
+	next *flushing
+}
+
+// flushing is a fold that has not begun: whoever asks until then shares it.
+type flushing struct {
+	done chan struct{}
+	err  error
+}
+
+func newFolder() *folder { return &folder{wake: make(chan struct{}, 1)} }
+
+// poke tells that there is something to fold.
+func (f *folder) poke() {
+	select {
+	case f.wake <- struct{}{}:
+	default:
+	}
+}
+
+// flush returns when everything that was acknowledged before the call is in SQL.
+func (a *Actor) flush(ctx context.Context) error {
+	f := a.folder
+	f.mu.Lock()
+	mine := f.next == nil
+	if mine {
+		f.next = &flushing{done: make(chan struct{})}
+	}
+	one := f.next
+	f.mu.Unlock()
+	if !mine {
+		select {
+		case <-one.done:
+			return one.err
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	f.run.Lock()
+	defer f.run.Unlock()
+	f.mu.Lock()
+	f.next = nil
+	f.mu.Unlock()
+	defer close(one.done)
+	// Others wait for it too: it does not end with this caller.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), foldWithin)
+	defer cancel()
+	one.err = a.foldOwned(ctx)
+	return one.err
+}
+
+// runFold folds until ctx ends.
+func (a *Actor) runFold(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-a.folder.wake:
+		}
+		pause := foldEvery
+		if err := a.flush(ctx); err != nil {
+			a.Log.Warn("folding executions", zap.Error(err))
+			a.folder.poke()
+			pause = foldRetry
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(pause):
+		}
+	}
+}
+
+// foldOwned folds every partition of this process.
+func (a *Actor) foldOwned(ctx context.Context) error {
+	began := time.Now()
+	var errs []error
+	for _, p := range a.owned() {
+		errs = append(errs, p.fold(ctx))
+	}
+	a.metrics.fold.Observe(time.Since(began).Seconds())
+	return errors.Join(errs...)
+}
+
+// folding is what one fold takes from an execution.
+type folding struct {
+	h       *held
+	row     executionRow
+	fresh   []json.RawMessage
+	touched uint64
+	parked  bool
+	// ended: SQL learns with this fold that the execution has ended.
+	ended bool
+}
+
+// fold writes what a partition's log says to SQL. It takes all of it: what is folded and what is not is told by one number.
+func (p *partition) fold(ctx context.Context) error {
+	taken, applied := p.collect()
+	if len(taken) == 0 {
+		return nil
+	}
+	err := p.a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error {
+		mine, err := advancePartition(ctx, tx, p.lot, p.log.owner, applied)
+		if err != nil {
+			return err
+		}
+		if !mine {
+			return errLost
+		}
+		rows := make([]executionRow, 0, len(taken))
+		var histories []historyRow
+		for _, f := range taken {
+			rows = append(rows, f.row)
+			if len(f.fresh) > 0 {
+				histories = append(histories, historyRow{
+					ExecutionID: f.row.ID, First: f.row.Events - int64(len(f.fresh)) + 1, Events: joinEvents(f.fresh),
+				})
+			}
+		}
+		if err := storeExecutions(ctx, tx, rows, histories); err != nil {
+			return err
+		}
+		return p.a.tellEnded(ctx, tx, taken)
+	})
+	p.folded(taken, applied, err)
+	if errors.Is(err, errLost) {
+		go p.lose(err)
+		return nil
+	}
+	return err
+}
+
+// collect takes what is to be folded: everything up to one message of the log.
+func (p *partition) collect() (taken []folding, applied uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.gone || len(p.dirty) == 0 {
+		return nil, 0
+	}
+	for id, h := range p.dirty {
+		f := folding{h: h, row: h.row, fresh: h.fresh, touched: h.touched, ended: h.finished}
+		if h.resting && h.unacked == 0 && len(h.flying) == 0 {
+			row, err := h.park()
+			if err != nil {
+				p.a.Log.Error("parking an execution", zap.String("execution_id", id), zap.Error(err))
+			} else {
+				f.row, f.parked = row, true
+			}
+		}
+		h.fresh = nil
+		delete(p.dirty, id)
+		taken = append(taken, f)
+	}
+	return taken, p.acked
+}
+
+// folded notes what is in SQL, or takes back what is not.
+func (p *partition) folded(taken []folding, applied uint64, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, f := range taken {
+		h := f.h
+		if err != nil {
+			h.fresh = append(f.fresh, h.fresh...)
+			p.dirty[f.row.ID] = h
+			continue
+		}
+		for _, event := range f.fresh {
+			p.fresh -= len(event)
+		}
+		h.stored, h.recent = true, nil
+		untouched := h.touched == f.touched && h.unacked == 0 && len(h.fresh) == 0
+		switch {
+		case f.ended, f.parked && untouched && h.resting:
+			delete(p.held, f.row.ID)
+		case h.broken && untouched:
+			delete(p.held, f.row.ID)
+			p.mend(f.row.ID)
+		}
+	}
+	if err == nil && applied >= p.cut+p.a.config.CutAfter {
+		p.cut = applied
+		go func() {
+			if err := p.a.cutLog(p.ctx, p.lot, applied); err != nil && p.ctx.Err() == nil {
+				p.a.Log.Warn("cutting a log", zap.Error(err))
+			}
+		}()
+	}
+	if err == nil && p.gone {
+		return
+	}
+	if len(p.dirty) > 0 {
+		p.a.folder.poke()
+	}
+}
+
+// tellEnded tells the mesh of executions that have ended, a user's together.
+func (a *Actor) tellEnded(ctx context.Context, tx actors.Tx, taken []folding) error {
+	by := map[string][]subjects.ExecutionEnded{}
+	for _, f := range taken {
+		if f.ended {
+			by[f.row.UserID] = append(by[f.row.UserID], subjects.ExecutionEnded{
+				ExecutionID: f.row.ID, WorkflowID: f.row.WorkflowID, Version: f.row.Version, Name: f.row.Name, Status: f.row.Status,
+				Origin: f.row.Origin, EndedAt: moment(f.row.EndedAt),
+			})
+		}
+	}
+	for user, all := range by {
+		for len(all) > 0 {
+			part := all[:min(len(all), toldTogether)]
+			all = all[len(part):]
+			id := part[0].ExecutionID
+			data, err := json.Marshal(subjects.ExecutionsFinished.New(id, user, a.Now(), subjects.ExecutionsEnded{Executions: part}))
+			if err != nil {
+				return fmt.Errorf("encoding an event: %w", err)
+			}
+			err = a.Outbox.Add(ctx, tx, actors.Message{
+				ID: "finished." + id, Subject: subjects.ExecutionsFinished.Subject, Key: user, Data: data,
+			})
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,104 @@
+package workflow
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/weftmesh/weft/actors/workflow/language"
+	"github.com/weftmesh/weft/actors/workflow/machine"
+)
+
+// held is an execution in its owner's memory. Its partition's lock guards it.
+type held struct {
+	row executionRow
+	def *language.Workflow
+	// x is nil while the execution waits for a slot to begin in.
+	x *machine.Execution
+	// unacked counts the turns that are decided and not yet acknowledged: x is ahead of the log by them.
+	unacked int
+	// fresh are acknowledged events that SQL does not have; recent are the same, decoded, as long as SQL has none at all.
+	fresh  []json.RawMessage
+	recent []machine.Event
+	// stored tells that SQL has the execution, touched counts what happened to it, so that a fold knows whether something did.
+	stored  bool
+	touched uint64
+	// flying are the calls under way, begun the external ones that somebody else will complete.
+	flying map[string]context.CancelFunc
+	begun  map[string]bool
+	// slot: it counts among the executions that the process carries on.
+	slot, queued bool
+	// resting: it waits for long, and the next fold parks it.
+	resting bool
+	// broken: a turn of it cannot be appended. It is restored from what can be, and cancelled.
+	broken   bool
+	finished bool
+	waiters  []chan ending
+}
+
+// ending is what became of an execution, for who waits in this process.
+type ending struct {
+	row executionRow
+	// events are the whole history, unless SQL has the beginning of it.
+	events []machine.Event
+	whole  bool
+	err    error
+}
+
+func newHeld(row executionRow, def *language.Workflow) *held {
+	return &held{row: row, def: def, flying: map[string]context.CancelFunc{}, begun: map[string]bool{}}
+}
+
+// settle brings the row to what the machine says. It is called when the log has all that was decided.
+func (h *held) settle() error {
+	if h.x == nil {
+		return nil
+	}
+	h.row.Status = string(h.x.Status())
+	h.row.StartedAt = h.x.StartedAt().UnixMicro()
+	if !h.x.Status().Ended() {
+		return nil
+	}
+	h.row.EndedAt = h.x.EndedAt().UnixMicro()
+	if h.x.Status() == machine.Completed {
+		h.row.Output = string(language.Canonical(h.x.Output()))
+	}
+	if fault := h.x.Fault(); fault != nil {
+		data, err := json.Marshal(fault)
+		if err != nil {
+			return fmt.Errorf("encoding an execution's error: %w", err)
+		}
+		h.row.Error = string(data)
+	}
+	return nil
+}
+
+// due is the next timer's time; zero where there is none.
+func (h *held) due() (due time.Time) {
+	for _, t := range h.x.Timers() {
+		if due.IsZero() || t.At.Before(due) {
+			due = t.At
+		}
+	}
+	return due
+}
+
+// park is the row of an execution that needs no memory.
+func (h *held) park() (executionRow, error) {
+	row := h.row
+	snapshot, err := h.x.Snapshot()
+	if err != nil {
+		return row, err
+	}
+	row.Parked, row.Snapshot, row.Listens = true, string(snapshot), len(h.x.Subscriptions()) > 0
+	if due := h.due(); !due.IsZero() {
+		row.DueAt = due.UnixMicro()
+	}
+	return row, nil
+}
+
+// ending is what who waits for the execution's end is told.
+func (h *held) ending() ending {
+	return ending{row: h.row, events: h.recent, whole: !h.stored}
+}

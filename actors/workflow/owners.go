@@ -1,0 +1,306 @@
+package workflow
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"go.uber.org/zap"
+
+	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/subjects"
+)
+
+const (
+	// beatEvery is how often a process tells the others that it lives, deadAfter for how long it may not before its
+	// partitions are taken. Nothing rests on either but how fast that is: owners are fenced by their logs.
+	beatEvery = 250 * time.Millisecond
+	deadAfter = 1200 * time.Millisecond
+	// hearWithin is how long a new process listens for the others before it takes partitions.
+	hearWithin = 100 * time.Millisecond
+	// handoverWithin bounds how long a partition is kept for the calls under way when it is to change hands.
+	handoverWithin = time.Minute
+)
+
+// pulse is what a process tells the others.
+type pulse struct {
+	Process string `json:"process"`
+	Lots    []int  `json:"lots"`
+	// Leaving: it stops, and takes no share any more.
+	Leaving bool `json:"leaving,omitempty"`
+}
+
+// owners are the partitions that this process owns, and what it hears of the other processes.
+type owners struct {
+	// process is this one's name among its peers.
+	process string
+	// changed tells that something was heard that may change the shares.
+	changed chan struct{}
+
+	mu    sync.Mutex
+	mine  map[int]*partition
+	peers map[string]peer
+}
+
+// peer is another process, as it was last heard at a time of this one's clock.
+type peer struct {
+	pulse
+	at time.Time
+}
+
+func newOwners(process string) *owners {
+	return &owners{process: process, changed: make(chan struct{}, 1), mine: map[int]*partition{}, peers: map[string]peer{}}
+}
+
+// owned are the partitions of this process, in order.
+func (a *Actor) owned() []*partition {
+	a.owners.mu.Lock()
+	defer a.owners.mu.Unlock()
+	list := make([]*partition, 0, len(a.owners.mine))
+	for lot := range subjects.WorkflowPartitions {
+		if p := a.owners.mine[lot]; p != nil {
+			list = append(list, p)
+		}
+	}
+	return list
+}
+
+// partition is one that this process owns, or nil.
+func (a *Actor) partition(lot int) *partition {
+	a.owners.mu.Lock()
+	defer a.owners.mu.Unlock()
+	return a.owners.mine[lot]
+}
+
+// home is the partition that new executions of this process go to: its first, so that one message takes the turns of all.
+// -1: it owns none.
+func (a *Actor) home() int {
+	a.owners.mu.Lock()
+	defer a.owners.mu.Unlock()
+	for lot := range subjects.WorkflowPartitions {
+		if a.owners.mine[lot] != nil {
+			return lot
+		}
+	}
+	return -1
+}
+
+// disown forgets a partition that was lost.
+func (a *Actor) disown(p *partition) {
+	a.owners.mu.Lock()
+	defer a.owners.mu.Unlock()
+	if a.owners.mine[p.lot] == p {
+		delete(a.owners.mine, p.lot)
+	}
+	a.metrics.partitions.Set(float64(len(a.owners.mine)))
+}
+
+// runOwners takes this process's share of the partitions and keeps it, until ctx ends; then it hands them over.
+func (a *Actor) runOwners(ctx context.Context) error {
+	if !a.alone() {
+		sub, err := a.Conn.Subscribe(subjects.WorkflowPeers, a.hear)
+		if err != nil {
+			return fmt.Errorf("listening for the other processes: %w", err)
+		}
+		defer func() { _ = sub.Unsubscribe() }()
+		a.tell(false)
+		wait(ctx, hearWithin, nil)
+	}
+	for ctx.Err() == nil {
+		if err := a.share(ctx); err != nil && ctx.Err() == nil {
+			a.Log.Warn("sharing partitions", zap.Error(err))
+		}
+		a.tell(false)
+		wait(ctx, beatEvery, a.owners.changed)
+	}
+	a.handAllOver()
+	return nil
+}
+
+// wait returns after a time, with a word on early, or with ctx.
+func wait(ctx context.Context, d time.Duration, early <-chan struct{}) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-early:
+	case <-ctx.Done():
+	}
+}
+
+// alone tells that no other process can run: SQLite's file has one.
+func (a *Actor) alone() bool { return a.DB.Dialect() == actors.DialectSQLite }
+
+// tell tells the other processes that this one lives, and what it owns.
+func (a *Actor) tell(leaving bool) {
+	if a.alone() {
+		return
+	}
+	p := pulse{Process: a.owners.process, Leaving: leaving}
+	for _, one := range a.owned() {
+		p.Lots = append(p.Lots, one.lot)
+	}
+	data, err := json.Marshal(p)
+	if err == nil {
+		err = a.Conn.Publish(subjects.WorkflowPeers, data)
+	}
+	if err != nil {
+		a.Log.Warn("telling the other processes of this one", zap.Error(err))
+	}
+}
+
+// hear takes in what another process tells. One that is new is answered at once, so that it knows of this one.
+func (a *Actor) hear(m *nats.Msg) {
+	var p pulse
+	if json.Unmarshal(m.Data, &p) != nil || p.Process == "" || p.Process == a.owners.process {
+		return
+	}
+	o := a.owners
+	o.mu.Lock()
+	before, known := o.peers[p.Process]
+	if p.Leaving {
+		delete(o.peers, p.Process)
+	} else {
+		o.peers[p.Process] = peer{pulse: p, at: time.Now()}
+	}
+	o.mu.Unlock()
+	if !known && !p.Leaving {
+		a.tell(a.isStopping())
+	}
+	if !known || p.Leaving || !slices.Equal(before.Lots, p.Lots) {
+		select {
+		case o.changed <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// living are the processes that are heard, this one among them, in order; owned are the partitions that others have.
+func (a *Actor) living() (processes []string, taken map[int]bool) {
+	o := a.owners
+	processes, taken = []string{o.process}, map[int]bool{}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for name, p := range o.peers {
+		if time.Since(p.at) > deadAfter {
+			delete(o.peers, name)
+			continue
+		}
+		processes = append(processes, name)
+		for _, lot := range p.Lots {
+			taken[lot] = true
+		}
+	}
+	slices.Sort(processes)
+	return processes, taken
+}
+
+// share takes the partitions that are this process's to own and nobody living has, and gives up those that are not.
+func (a *Actor) share(ctx context.Context) error {
+	if a.isStopping() {
+		return nil
+	}
+	living, taken := a.living()
+	var errs []error
+	for lot := range subjects.WorkflowPartitions {
+		mine := living[lot%len(living)] == a.owners.process
+		p := a.partition(lot)
+		switch {
+		case mine && p == nil && !taken[lot]:
+			errs = append(errs, a.take(ctx, lot))
+		case !mine && p != nil:
+			p.handOver()
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// take takes a partition.
+func (a *Actor) take(ctx context.Context, lot int) error {
+	p, err := a.takeOver(ctx, lot)
+	if err != nil {
+		return err
+	}
+	if !a.alone() {
+		if err := a.listen(p); err != nil {
+			p.stop()
+			return err
+		}
+	}
+	a.owners.mu.Lock()
+	a.owners.mine[lot] = p
+	a.metrics.partitions.Set(float64(len(a.owners.mine)))
+	a.owners.mu.Unlock()
+	p.run()
+	return nil
+}
+
+// handOver gives a partition up once its calls under way have ended: it begins no more.
+func (p *partition) handOver() {
+	p.mu.Lock()
+	begun := p.giving
+	p.giving = true
+	p.mu.Unlock()
+	if begun || p.a.isStopping() {
+		return
+	}
+	p.a.calls.Go(func() {
+		p.settleCalls(handoverWithin)
+		p.release()
+	})
+}
+
+// settleCalls waits until no call is under way.
+func (p *partition) settleCalls(within time.Duration) {
+	deadline := time.NewTimer(within)
+	defer deadline.Stop()
+	look := time.NewTicker(5 * time.Millisecond)
+	defer look.Stop()
+	for {
+		p.mu.Lock()
+		busy := len(p.open) > 0
+		for _, h := range p.held {
+			busy = busy || len(h.flying) > 0 || h.unacked > 0
+		}
+		p.mu.Unlock()
+		if !busy {
+			return
+		}
+		select {
+		case <-look.C:
+		case <-deadline.C:
+			return
+		case <-p.ctx.Done():
+			return
+		}
+	}
+}
+
+// release folds what is left, gives the partition up, and says so.
+func (p *partition) release() {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(p.ctx), logTimeout)
+	defer cancel()
+	if err := p.a.flush(ctx); err != nil {
+		p.a.Log.Warn("folding what is handed over", zap.Error(err))
+	}
+	p.lose(nil)
+	p.a.tell(p.a.isStopping())
+}
+
+// handAllOver ends what is under way and gives every partition up: the process stops.
+func (a *Actor) handAllOver() {
+	var all sync.WaitGroup
+	for _, p := range a.owned() {
+		all.Go(func() {
+			p.settleCalls(handoverWithin)
+			p.release()
+		})
+	}
+	all.Wait()
+	a.tell(true)
+}

@@ -1,0 +1,437 @@
+package workflow
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/weftmesh/weft/actors/workflow/language"
+	"github.com/weftmesh/weft/actors/workflow/machine"
+	"github.com/weftmesh/weft/subjects"
+)
+
+const (
+	// maxOpen bounds the turns that wait to be appended, maxFresh the bytes that wait to be folded: past either, nothing new
+	// is begun.
+	maxOpen  = 20_000
+	maxFresh = 256 << 20
+	// stallAfter is how long a log may be out of reach before new executions are refused at once.
+	stallAfter  = time.Second
+	appendPause = 100 * time.Millisecond
+)
+
+// partition is one partition in the hands of its owner. What is decided about its executions is decided here, in memory;
+// the turns of many executions are appended as one message; what follows from a turn is done once that is acknowledged.
+type partition struct {
+	a    *Actor
+	lot  int
+	log  partitionLog
+	ctx  context.Context //nolint:containedctx // a partition lives as long as it is owned, which no caller's context tells
+	stop context.CancelFunc
+	kick chan struct{}
+
+	mu      sync.Mutex
+	held    map[string]*held
+	loading map[string]chan struct{}
+	// open are turns that wait for the next message; acked is the sequence of the last one acknowledged.
+	open  []openTurn
+	acked uint64
+	// dirty are executions that SQL does not have as they are, fresh the bytes of their events.
+	dirty map[string]*held
+	fresh int
+	// cut is the sequence that the log was last cut before.
+	cut    uint64
+	timers timers
+	// horizon is up to when the timers of parked executions are in memory.
+	horizon time.Time
+	rung    chan struct{}
+	// stalled is since when appending fails.
+	stalled time.Time
+	// giving: the partition is being handed over, and begins no call. gone: it is not owned any more.
+	giving, gone bool
+}
+
+// openTurn is a turn, or a part of one, that is not appended yet.
+type openTurn struct {
+	h      *held
+	data   []byte
+	raw    []json.RawMessage
+	events []machine.Event
+	done   chan error
+}
+
+// errHandover is the answer for what a process cannot carry on.
+var errHandover = &subjects.Error{Code: subjects.CodeUnavailable, Detail: "the execution is changing hands", RetryAfter: time.Second}
+
+// refusal of new work, while the log or the database cannot follow.
+func (p *partition) overloaded() error {
+	switch {
+	case p.gone || p.giving:
+		return errHandover
+	case !p.stalled.IsZero() && time.Since(p.stalled) > stallAfter:
+		return &subjects.Error{Code: subjects.CodeUnavailable, Detail: "the history cannot be written right now", RetryAfter: time.Second}
+	case len(p.open) > maxOpen || p.fresh > maxFresh || p.a.flow.queued() > p.a.config.MaxQueued:
+		return &subjects.Error{Code: subjects.CodeUnavailable, Detail: "too many executions wait", RetryAfter: time.Second}
+	}
+	return nil
+}
+
+// begin starts an execution. done gets nil once that is in the log; wait, where it is wanted, what becomes of it.
+func (p *partition) begin(row executionRow, def *language.Workflow, wait chan ending) (done chan error, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.overloaded(); err != nil {
+		return nil, err
+	}
+	if p.held[row.ID] != nil {
+		return nil, errTaken
+	}
+	h := newHeld(row, def)
+	h.row.Lot, h.row.Status = p.lot, subjects.ExecutionPending
+	if wait != nil {
+		h.waiters = append(h.waiters, wait)
+	}
+	done = make(chan error, 1)
+	p.held[row.ID] = h
+	var events []machine.Event
+	if p.enter(h) {
+		if events, err = p.launch(h); err != nil {
+			p.forget(h)
+			return nil, err
+		}
+	}
+	start := row
+	p.enqueue(h, turn{Start: &start}, events, done)
+	return done, nil
+}
+
+// errTaken: there is an execution of that id.
+var errTaken = subjects.Errorf(subjects.CodeConflict, "the execution_id is taken by another execution")
+
+// enter takes a slot for an execution, or queues it for one.
+func (p *partition) enter(h *held) bool {
+	if h.slot || h.queued {
+		return h.slot
+	}
+	h.slot = p.a.flow.enter(h.row.Priority, func() { p.proceed(h) })
+	h.queued = !h.slot
+	if h.slot {
+		p.a.metrics.active.Inc()
+	}
+	return h.slot
+}
+
+// proceed goes on with an execution that has got a slot.
+func (p *partition) proceed(h *held) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	h.queued = false
+	if p.gone || h.finished || p.held[h.row.ID] != h {
+		p.a.flow.leave()
+		return
+	}
+	h.slot = true
+	p.a.metrics.active.Inc()
+	if h.x != nil {
+		if h.unacked == 0 {
+			p.advance(h)
+		}
+		return
+	}
+	p.start(h)
+}
+
+// leave gives an execution's slot back.
+func (p *partition) leave(h *held) {
+	if h.slot {
+		h.slot = false
+		p.a.metrics.active.Dec()
+		p.a.flow.leave()
+	}
+}
+
+func (p *partition) forget(h *held) {
+	p.leave(h)
+	if p.held[h.row.ID] == h {
+		delete(p.held, h.row.ID)
+	}
+}
+
+// launch begins an execution in memory. Functions without an effect that it begins with are done at once: their results
+// are in the log before anything that follows from them is begun.
+func (p *partition) launch(h *held) ([]machine.Event, error) {
+	input, err := language.Decode([]byte(h.row.Input))
+	if err != nil {
+		return nil, err
+	}
+	x, events := machine.Start(h.def, h.row.ID, input, p.a.Now(), p.a.environment(h.def))
+	h.x = x
+	for _, call := range x.Calls() {
+		if pure(call) {
+			p.a.metrics.stepsCompleted.Inc()
+			events = append(events, x.Handle(machine.CallDone(call.ID, argumentsOf(call), p.a.Now()))...)
+		}
+	}
+	return events, nil
+}
+
+// decide hands outcomes to an execution's machine, or has it go on where it was cut, and enqueues the turn. It tells
+// whether there is one.
+func (p *partition) decide(h *held, done chan error, outcomes ...machine.Outcome) bool {
+	if h.broken || h.x == nil {
+		return false
+	}
+	var events []machine.Event
+	for _, outcome := range outcomes {
+		events = append(events, h.x.Handle(outcome)...)
+	}
+	if len(outcomes) == 0 {
+		events = h.x.Continue(p.a.Now())
+	}
+	if len(events) == 0 {
+		return false
+	}
+	p.enqueue(h, turn{}, events, done)
+	return true
+}
+
+// enqueue puts a turn into the next message. One that is larger than a message goes into several, in order: a turn that was
+// cut is gone on with where it was.
+func (p *partition) enqueue(h *held, t turn, events []machine.Event, done chan error) {
+	h.touched++
+	h.resting = false
+	t.ID = h.row.ID
+	raw, err := encodeEvents(events)
+	for err == nil {
+		count := fittingEvents(raw, p.a.turnLimit)
+		if count == 0 && len(raw) > 0 {
+			err = errEventSize
+			break
+		}
+		part := openTurn{h: h, raw: raw[:count], events: events[:count]}
+		t.Events = part.raw
+		if part.data, err = t.encode(); err != nil {
+			break
+		}
+		raw, events, t = raw[count:], events[count:], turn{ID: t.ID}
+		if len(raw) == 0 {
+			part.done = done
+		}
+		h.unacked++
+		p.open = append(p.open, part)
+		if len(raw) == 0 {
+			break
+		}
+	}
+	if err != nil {
+		p.a.Log.Error("a turn cannot be written", zap.String("execution_id", h.row.ID), zap.Error(err))
+		h.broken = true
+		p.dirty[h.row.ID] = h
+		if done != nil {
+			done <- err
+		}
+	}
+	select {
+	case p.kick <- struct{}{}:
+	default:
+	}
+}
+
+// fittingEvents is how many events fit into limit bytes.
+func fittingEvents(raw []json.RawMessage, limit int) int {
+	size := 0
+	for i, event := range raw {
+		if size += len(event) + 1; size > limit {
+			return i
+		}
+	}
+	return len(raw)
+}
+
+// runLog appends what is enqueued, message after message, until the partition is lost.
+func (p *partition) runLog() {
+	for {
+		select {
+		case <-p.ctx.Done():
+			return
+		case <-p.kick:
+		}
+		for {
+			batch := p.batch()
+			if len(batch) == 0 {
+				break
+			}
+			if err := p.appendBatch(batch); err != nil {
+				p.lose(err)
+				for _, t := range batch {
+					if t.done != nil {
+						t.done <- errHandover
+					}
+				}
+				return
+			}
+			p.acknowledge(batch)
+		}
+	}
+}
+
+// batch takes the turns of the next message.
+func (p *partition) batch() []openTurn {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	size, count := 0, 0
+	for count < len(p.open) {
+		size += len(p.open[count].data) + 1
+		if size > p.a.turnLimit+turnRoom && count > 0 {
+			break
+		}
+		count++
+	}
+	batch := p.open[:count:count]
+	p.open = p.open[count:]
+	if len(p.open) == 0 {
+		p.open = nil
+	}
+	return batch
+}
+
+// appendBatch appends a message until it is there. The error says that it never will be.
+func (p *partition) appendBatch(batch []openTurn) error {
+	turns := make([][]byte, len(batch))
+	for i := range batch {
+		turns[i] = batch[i].data
+	}
+	for {
+		err := p.log.append(p.ctx, turns)
+		if err == nil {
+			p.a.metrics.appends.Inc()
+			return nil
+		}
+		if errors.Is(err, errLost) || p.ctx.Err() != nil {
+			return err
+		}
+		p.mu.Lock()
+		if p.stalled.IsZero() {
+			p.stalled = time.Now()
+			p.a.Log.Warn("the log cannot be written", zap.Int("partition", p.lot), zap.Error(err))
+		}
+		p.mu.Unlock()
+		select {
+		case <-time.After(appendPause):
+		case <-p.ctx.Done():
+			return p.ctx.Err()
+		}
+	}
+}
+
+// acknowledge does what follows from turns that are in the log.
+func (p *partition) acknowledge(batch []openTurn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stalled, p.acked = time.Time{}, p.log.last
+	for i := range batch {
+		t := &batch[i]
+		h := t.h
+		h.unacked--
+		h.fresh = append(h.fresh, t.raw...)
+		for _, event := range t.raw {
+			p.fresh += len(event)
+		}
+		if !h.stored {
+			h.recent = append(h.recent, t.events...)
+		}
+		h.row.Events += int64(len(t.raw))
+		p.dirty[h.row.ID] = h
+		if h.unacked == 0 && !h.broken {
+			if err := h.settle(); err != nil {
+				p.a.Log.Error("reading an execution", zap.String("execution_id", h.row.ID), zap.Error(err))
+			}
+		}
+		if h.row.Watched {
+			p.a.feeding.add(h.row.ID)
+		}
+		if t.done != nil {
+			t.done <- nil
+		}
+		if h.unacked == 0 && !p.gone {
+			p.advance(h)
+		}
+	}
+	p.a.folder.poke()
+}
+
+// advance goes on with an execution whose turns are all in the log.
+func (p *partition) advance(h *held) {
+	if h.broken || h.x == nil || h.finished {
+		return
+	}
+	if h.x.Status().Ended() {
+		p.finish(h)
+		return
+	}
+	outcomes, outstanding := p.makeCalls(h)
+	switch {
+	case len(outcomes) > 0:
+		p.decide(h, nil, outcomes...)
+	case !h.x.Settled():
+		p.decide(h, nil)
+	case !outstanding:
+		p.rest(h)
+	}
+}
+
+// finish tells what became of an execution. SQL gets it with the next fold.
+func (p *partition) finish(h *held) {
+	h.finished = true
+	for id, giveUp := range h.flying {
+		giveUp()
+		delete(h.flying, id)
+	}
+	for _, w := range h.waiters {
+		w <- h.ending()
+	}
+	h.waiters = nil
+	p.leave(h)
+	p.a.metrics.ended(h.row.Status, h.x.EndedAt().Sub(h.x.StartedAt()))
+	if h.row.ParentID != "" {
+		p.tellParent(h.row)
+	}
+}
+
+// lose gives everything up: another owner has the partition, or the process stops.
+func (p *partition) lose(cause error) {
+	p.stop()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.gone {
+		return
+	}
+	p.gone = true
+	if cause != nil && !errors.Is(cause, context.Canceled) {
+		p.a.Log.Warn("a partition is given up", zap.Int("partition", p.lot), zap.Error(cause))
+	}
+	for _, t := range p.open {
+		if t.done != nil {
+			t.done <- errHandover
+		}
+	}
+	p.open = nil
+	for _, h := range p.held {
+		for _, giveUp := range h.flying {
+			giveUp()
+		}
+		for _, w := range h.waiters {
+			w <- ending{err: errHandover}
+		}
+		h.waiters = nil
+		p.leave(h)
+	}
+	clear(p.held)
+	clear(p.dirty)
+	p.fresh = 0
+	p.a.disown(p)
+}

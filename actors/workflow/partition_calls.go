@@ -1,0 +1,213 @@
+package workflow
+
+import (
+	"context"
+	"time"
+
+	"github.com/weftmesh/weft/actors/workflow/machine"
+)
+
+// pure tells that a call has no effect outside of the execution.
+func pure(call *machine.Call) bool {
+	return call.Fault == nil && call.Kind == machine.CallFunction && call.Function == functionEcho
+}
+
+// makeCalls begins what is outstanding and not under way, and gives up what is under way and not outstanding any more. It
+// returns what is known at once, and whether anything is outstanding that this process is about to do or doing.
+func (p *partition) makeCalls(h *held) (outcomes []machine.Outcome, outstanding bool) {
+	calls := h.x.Calls()
+	if len(calls) > 0 && !p.enter(h) {
+		return nil, true
+	}
+	if p.a.isStopping() || p.giving {
+		return nil, len(calls) > 0
+	}
+	for _, call := range calls {
+		switch {
+		case h.flying[call.ID] != nil:
+			outstanding = true
+		case h.begun[call.ID]:
+		case call.Fault != nil:
+			outcomes = append(outcomes, machine.CallFault(call.ID, call.Fault, p.a.Now()))
+		case pure(call):
+			p.a.metrics.stepsCompleted.Inc()
+			outcomes = append(outcomes, machine.CallDone(call.ID, argumentsOf(call), p.a.Now()))
+		default:
+			outstanding = true
+			p.fly(h, call)
+		}
+	}
+	if len(h.flying) > 0 && h.x.Status() != machine.Suspended {
+		for id, giveUp := range h.flying {
+			if !among(calls, id) {
+				giveUp()
+				delete(h.flying, id)
+			}
+		}
+	}
+	return outcomes, outstanding || len(h.flying) > 0
+}
+
+func among(calls []*machine.Call, id string) bool {
+	for _, call := range calls {
+		if call.ID == id {
+			return true
+		}
+	}
+	return false
+}
+
+// fly makes one call in the background.
+func (p *partition) fly(h *held, call *machine.Call) {
+	ctx, cancel := context.WithCancel(p.ctx)
+	h.flying[call.ID] = cancel
+	row := h.row
+	p.a.calls.Go(func() {
+		defer cancel()
+		res := p.a.perform(ctx, row, call)
+		p.land(ctx, h, res)
+	})
+}
+
+// land takes in what came of a call.
+func (p *partition) land(ctx context.Context, h *held, res result) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.gone || ctx.Err() != nil || h.flying[res.id] == nil {
+		return
+	}
+	delete(h.flying, res.id)
+	switch {
+	case res.abandoned: // whoever owns the partition next makes it again
+	case res.begun:
+		h.begun[res.id] = true
+		h.touched++
+		if h.unacked == 0 {
+			p.advance(h)
+		}
+	default:
+		if !p.decide(h, nil, res.outcome) && h.unacked == 0 {
+			p.advance(h)
+		}
+	}
+}
+
+// rest puts an execution to wait that has nothing under way: in memory where it is short, else it will be parked.
+func (p *partition) rest(h *held) {
+	due := h.due()
+	if !due.IsZero() {
+		p.timers.add(due, h.row.ID)
+		p.timerChanged()
+	}
+	if !due.IsZero() && due.Sub(p.a.Now()) <= p.a.config.ShortWait {
+		return
+	}
+	h.resting = true
+	p.leave(h)
+	p.dirty[h.row.ID] = h
+	p.a.folder.poke()
+}
+
+// ring fires an execution's timers whose time has come.
+func (p *partition) ring(h *held) {
+	if h.x == nil || h.finished {
+		return
+	}
+	now := p.a.Now()
+	var outcomes []machine.Outcome
+	for _, t := range h.x.Timers() {
+		if !t.At.After(now) {
+			outcomes = append(outcomes, machine.TimerDue(t.ID, now))
+		}
+	}
+	if len(outcomes) > 0 {
+		p.decide(h, nil, outcomes...)
+		return
+	}
+	if due := h.due(); !due.IsZero() && h.unacked == 0 {
+		p.timers.add(due, h.row.ID)
+	}
+}
+
+const (
+	// longestNap is the longest that timers are waited for without a look at the clock.
+	longestNap = time.Second
+	// timerHorizon is how far ahead the timers of parked executions are in memory; past half of it, more are read.
+	timerHorizon = 10 * time.Minute
+	// ringAtOnce bounds how many executions are woken in one go.
+	ringAtOnce = 200
+)
+
+func (p *partition) timerChanged() {
+	select {
+	case p.rung <- struct{}{}:
+	default:
+	}
+}
+
+// runTimers wakes executions whose time has come, until the partition is lost.
+func (p *partition) runTimers() {
+	for {
+		nap := p.fireDue()
+		timer := time.NewTimer(nap)
+		select {
+		case <-p.ctx.Done():
+			timer.Stop()
+			return
+		case <-p.rung:
+		case <-timer.C:
+		}
+		timer.Stop()
+	}
+}
+
+// fireDue wakes what is due and tells how long to wait for what is next.
+func (p *partition) fireDue() time.Duration {
+	now := p.a.Now()
+	p.mu.Lock()
+	far := now.Add(timerHorizon / 2).After(p.horizon)
+	p.mu.Unlock()
+	if far {
+		p.readTimers(now.Add(timerHorizon))
+	}
+	p.mu.Lock()
+	var asleep []string
+	for range ringAtOnce {
+		id, ok := p.timers.due(now)
+		if !ok {
+			break
+		}
+		if h := p.held[id]; h != nil {
+			p.ring(h)
+			continue
+		}
+		asleep = append(asleep, id)
+	}
+	next, more := p.timers.next()
+	p.mu.Unlock()
+	for _, id := range asleep {
+		if err := p.with(p.ctx, id, p.ring); err != nil && !isNotFound(err) {
+			p.mu.Lock()
+			p.timers.add(now.Add(longestNap), id) // it is tried again
+			p.mu.Unlock()
+		}
+	}
+	if !more {
+		return longestNap
+	}
+	return min(max(next.Sub(p.a.Now()), time.Millisecond), longestNap)
+}
+
+// readTimers takes the timers of parked executions into memory that are due before until.
+func (p *partition) readTimers(until time.Time) {
+	rows, err := dueExecutions(p.ctx, p.a.DB.DB, p.lot, until)
+	if err != nil {
+		return // the next look tries again
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.horizon = until
+	for _, row := range rows {
+		p.timers.add(moment(row.DueAt), row.ID)
+	}
+}

@@ -1,0 +1,272 @@
+package workflow
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"go.uber.org/zap"
+
+	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/workflow/machine"
+	"github.com/weftmesh/weft/subjects"
+)
+
+func isNotFound(err error) bool { return subjects.CodeOf(err) == subjects.CodeNotFound }
+
+// with runs do on an execution under the partition's lock, and reads it from SQL first where it is parked. errNoExecution
+// where there is none, or it has ended and is not in memory any more.
+func (p *partition) with(ctx context.Context, id string, do func(h *held)) error {
+	for {
+		p.mu.Lock()
+		if p.gone {
+			p.mu.Unlock()
+			return errHandover
+		}
+		if h := p.held[id]; h != nil {
+			do(h)
+			p.mu.Unlock()
+			return nil
+		}
+		// One reads, the others wait: a second copy of what has gone on meanwhile must not come in.
+		loading := p.loading[id]
+		mine := loading == nil
+		if mine {
+			loading = make(chan struct{})
+			p.loading[id] = loading
+		}
+		p.mu.Unlock()
+		if !mine {
+			select {
+			case <-loading:
+				continue
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		}
+		err := p.load(ctx, id)
+		p.mu.Lock()
+		delete(p.loading, id)
+		close(loading)
+		p.mu.Unlock()
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// load brings a parked execution into memory.
+func (p *partition) load(ctx context.Context, id string) error {
+	row, err := readExecution(ctx, p.a.DB.DB, id)
+	if err != nil {
+		return actors.DatabaseError(err)
+	}
+	if row.ended() || row.Lot != p.lot {
+		return errNoExecution
+	}
+	h, err := p.a.restore(ctx, row)
+	if err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.gone {
+		return errHandover
+	}
+	p.held[id] = h
+	return nil
+}
+
+// restore makes an execution of what SQL has of it.
+func (a *Actor) restore(ctx context.Context, row executionRow) (*held, error) {
+	def, err := a.definition(ctx, row.WorkflowID, row.Version)
+	if err != nil {
+		return nil, err
+	}
+	h := newHeld(row, def)
+	h.stored = true
+	h.row.Parked, h.row.Snapshot, h.row.DueAt, h.row.Listens = false, "", 0, false
+	switch {
+	case row.Snapshot != "":
+		h.x, err = machine.RestoreSnapshot(def, a.environment(def), []byte(row.Snapshot))
+	case row.Events > 0:
+		raw, failed := readHistory(ctx, a.DB.DB, row.ID, 0, 0)
+		if failed != nil {
+			return nil, failed
+		}
+		events, failed := decodeEvents(raw)
+		if failed != nil {
+			return nil, failed
+		}
+		h.x, err = machine.Restore(def, a.environment(def), events)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("restoring execution %s: %w", row.ID, err)
+	}
+	return h, nil
+}
+
+// replay takes a turn of the log in that SQL does not have.
+func (p *partition) replay(ctx context.Context, t turn) error {
+	h := p.held[t.ID]
+	if h == nil && t.Start != nil {
+		def, err := p.a.definition(ctx, t.Start.WorkflowID, t.Start.Version)
+		if err != nil {
+			return err
+		}
+		h = newHeld(*t.Start, def)
+		h.row.Lot, h.row.Status = p.lot, subjects.ExecutionPending
+		p.held[t.ID] = h
+	}
+	if h == nil {
+		err := p.load(ctx, t.ID)
+		if isNotFound(err) {
+			return nil // erased meanwhile
+		}
+		if err != nil {
+			return err
+		}
+		h = p.held[t.ID]
+	}
+	h.row.Watched = h.row.Watched || t.Watch
+	events, err := decodeEvents(t.Events)
+	if err != nil {
+		return err
+	}
+	if h.x == nil && len(events) > 0 {
+		h.x, err = machine.Restore(h.def, p.a.environment(h.def), events)
+	} else {
+		for i := 0; i < len(events) && err == nil; i++ {
+			err = h.x.Apply(events[i])
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("replaying execution %s: %w", t.ID, err)
+	}
+	h.fresh = append(h.fresh, t.Events...)
+	if !h.stored {
+		h.recent = append(h.recent, events...)
+	}
+	for _, event := range t.Events {
+		p.fresh += len(event)
+	}
+	h.row.Events += int64(len(events))
+	p.dirty[t.ID] = h
+	return nil
+}
+
+// takeOver makes this process the owner of a partition: it fences the log off against any owner before, restores what that
+// one held, and goes on with it.
+func (a *Actor) takeOver(ctx context.Context, lot int) (*partition, error) {
+	life, stop := context.WithCancel(context.WithoutCancel(ctx))
+	p := &partition{
+		a: a, lot: lot, ctx: life, stop: stop, kick: make(chan struct{}, 1), rung: make(chan struct{}, 1),
+		held: map[string]*held{}, loading: map[string]chan struct{}{}, dirty: map[string]*held{},
+	}
+	if err := p.restore(ctx); err != nil {
+		stop()
+		return nil, fmt.Errorf("taking partition %d over: %w", lot, err)
+	}
+	return p, nil
+}
+
+func (p *partition) restore(ctx context.Context) error {
+	if err := p.fence(ctx); err != nil {
+		return err
+	}
+	p.acked = p.log.last
+	var applied uint64
+	err := p.a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) (err error) {
+		applied, err = claimPartition(ctx, tx, p.lot, p.log.owner)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	rows, err := liveExecutions(ctx, p.a.DB.DB, p.lot)
+	if err != nil {
+		return actors.DatabaseError(err)
+	}
+	for _, row := range rows {
+		h, err := p.a.restore(ctx, row)
+		if err != nil {
+			return err
+		}
+		p.held[row.ID] = h
+	}
+	return p.a.readLog(ctx, p.lot, applied, p.log.last, func(e entry) error {
+		for _, t := range e.Turns {
+			if err := p.replay(ctx, t); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// fence appends the first message of a new owner: from then on no other owner's is taken.
+func (p *partition) fence(ctx context.Context) error {
+	for {
+		_, last, err := p.a.lastEntry(ctx, p.lot)
+		if err != nil {
+			return err
+		}
+		p.log = partitionLog{a: p.a, lot: p.lot, owner: p.a.NewID(), last: last}
+		if err = p.log.append(ctx, nil); err == nil {
+			return nil
+		}
+		if !errors.Is(err, errLost) || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
+// run goes on with what was restored, and serves the partition until it is lost.
+func (p *partition) run() {
+	go p.runLog()
+	go p.runTimers()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	// In the order of their starts: that is the order in which they get slots.
+	all := slices.SortedFunc(maps.Values(p.held), func(a, b *held) int {
+		return cmp.Or(cmp.Compare(a.row.CreatedAt, b.row.CreatedAt), cmp.Compare(a.row.ID, b.row.ID))
+	})
+	for _, h := range all {
+		if err := h.settle(); err != nil {
+			p.a.Log.Error("reading an execution", zap.String("execution_id", h.row.ID), zap.Error(err))
+		}
+		if h.x != nil {
+			p.advance(h)
+		} else if p.enter(h) {
+			p.start(h)
+		}
+	}
+	p.a.folder.poke()
+	p.a.calls.Go(p.tellParents)
+}
+
+// mend restores an execution of which a turn could not be written, and ends it.
+func (p *partition) mend(id string) {
+	p.a.calls.Go(func() {
+		err := p.with(p.ctx, id, func(h *held) {
+			p.decide(h, nil, machine.Cancel("an event is larger than a message of the log may be", p.a.Now()))
+		})
+		if err != nil && p.ctx.Err() == nil {
+			p.a.Log.Error("ending an execution", zap.String("execution_id", id), zap.Error(err))
+		}
+	})
+}
+
+// start begins an execution that has a slot, and that the log knows as pending.
+func (p *partition) start(h *held) {
+	events, err := p.launch(h)
+	if err != nil {
+		p.a.Log.Error("beginning an execution", zap.String("execution_id", h.row.ID), zap.Error(err))
+		p.forget(h)
+		return
+	}
+	p.enqueue(h, turn{}, events, nil)
+}
