@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 )
@@ -121,4 +122,13 @@ func ParseProblem(data []byte) *Error {
 		return &Error{Code: CodeInternal, Cause: fmt.Errorf("not a problem document: %.200q", data)}
 	}
 	return p.AsError()
+}
+
+// FieldUnknownOutcome is the field's code where a call that must not run twice may have run already.
+const FieldUnknownOutcome = "unknown_outcome"
+
+// HasFieldCode tells whether an error names a field with a code.
+func HasFieldCode(err error, code string) bool {
+	var e *Error
+	return errors.As(err, &e) && slices.ContainsFunc(e.Fields, func(f FieldError) bool { return f.Code == code })
 }

@@ -11,6 +11,7 @@ type ExecuteActionRequest struct {
 	Action        string          `json:"action" in:"path" maxLength:"64" pattern:"^[a-z][a-z0-9_]*$"`
 	Input         json.RawMessage `json:"input,omitempty" doc:"The action's input, after its JSON Schema; {} unless given."`
 	CallKey       string          `json:"call_key,omitempty" maxLength:"200" doc:"Stable over attempts: handed to a provider that takes an idempotency key."`
+	Repeated      bool            `json:"repeated,omitempty" doc:"The caller may have made this very call before and does not know what came of it. One that must not run twice is then not made: conflict, with the code unknown_outcome for call_key."`
 }
 
 // ActionResult is the outcome of an action.

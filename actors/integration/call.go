@@ -35,10 +35,17 @@ type outgoing struct {
 	action   *manifest.Action
 	link     manifest.Connection
 	input    map[string]any
-	key      string
+	identity callIdentity
 	door     door
 	// again is asked before each further attempt whether the connection may still be used; nil is yes.
 	again func(context.Context) error
+}
+
+// callIdentity tells a call from any other: by a key that is stable over attempts. repeated: its caller may have made it
+// before, and does not know what came of it.
+type callIdentity struct {
+	key      string
+	repeated bool
 }
 
 // outcome is what became of a call. One of output, failed and refused counts.
@@ -71,12 +78,19 @@ func (o *outcome) class() string {
 // call makes a call, repeated as its safety and the provider's policy allow.
 func (a *Actor) call(ctx context.Context, out outgoing) *outcome {
 	o := &outcome{}
-	request, err := out.action.Request(out.link, manifest.Call{Input: out.input, IdempotencyKey: out.key, At: a.Now()})
+	request, err := out.action.Request(out.link, manifest.Call{Input: out.input, IdempotencyKey: out.identity.key, At: a.Now()})
 	if err != nil {
 		o.refused = unbuildable(err)
 		return o
 	}
 	o.safety, o.host = request.Safety, request.Host
+	if out.identity.repeated && o.safety == egress.WriteOnce {
+		o.refused = &subjects.Error{
+			Code: subjects.CodeConflict, Detail: "whether " + out.action.ID + " was done is unknown, and it must not be repeated",
+			Fields: []subjects.FieldError{{Field: "call_key", Message: "may have been done already", Code: subjects.FieldUnknownOutcome}},
+		}
+		return o
+	}
 	if t := a.config.Providers[out.provider.ID].Timeout; t > 0 {
 		request.Timeout = t
 	}

@@ -36,7 +36,7 @@ func (a *Actor) execute(ctx context.Context, r subjects.ExecuteActionRequest) (s
 	if err != nil {
 		return none, subjects.InvalidField("input", "must be a JSON object")
 	}
-	o, callID, err := a.use(ctx, c, action, input, r.CallKey)
+	o, callID, err := a.use(ctx, c, action, input, callIdentity{key: r.CallKey, repeated: r.Repeated})
 	if err != nil {
 		return none, err
 	}
@@ -49,7 +49,7 @@ func (a *Actor) execute(ctx context.Context, r subjects.ExecuteActionRequest) (s
 
 // use makes one logged, guarded call over a connection of the caller's.
 func (a *Actor) use(
-	ctx context.Context, c connectionRow, action *manifest.Action, input map[string]any, key string,
+	ctx context.Context, c connectionRow, action *manifest.Action, input map[string]any, identity callIdentity,
 ) (*outcome, string, error) {
 	if err := mayBeUsed(c); err != nil {
 		return nil, "", err
@@ -62,12 +62,12 @@ func (a *Actor) use(
 		return nil, "", err
 	}
 	callID := a.NewID()
-	if key == "" {
-		key = callID
+	if identity.key == "" {
+		identity.key = callID
 	}
 	begin := time.Now()
 	o := a.call(ctx, outgoing{
-		provider: action.Provider(), action: action, link: link, input: input, key: key, door: a.guarded(grantOf(ctx)),
+		provider: action.Provider(), action: action, link: link, input: input, identity: identity, door: a.guarded(grantOf(ctx)),
 		again: func(ctx context.Context) error { return a.stillUsable(ctx, c) },
 	})
 	took := time.Since(begin)

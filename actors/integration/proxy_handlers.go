@@ -29,7 +29,7 @@ func (a *Actor) proxy(ctx context.Context, r subjects.ProxyRequest) (subjects.Pr
 	if err != nil {
 		return none, err
 	}
-	o, callID, err := a.use(ctx, c, provider.Proxy, input, "")
+	o, callID, err := a.use(ctx, c, provider.Proxy, input, callIdentity{})
 	if err != nil && (o == nil || o.refused != nil || o.status == 0) {
 		return none, err
 	}

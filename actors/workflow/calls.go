@@ -32,14 +32,16 @@ var errAbandoned = errors.New("the process stops")
 type result struct {
 	id      string
 	outcome machine.Outcome
-	// begun: somebody else will complete it.
+	// begun: somebody else will complete it, the execution child where it is one.
 	begun bool
+	child string
 	// abandoned: the process stops or has lost the mesh; nothing is to be recorded.
 	abandoned bool
 }
 
 // perform makes one call, when there is a slot for it, and tells what came of it.
-func (a *Actor) perform(ctx context.Context, row executionRow, call *machine.Call) result {
+// again: an owner before this one may have made it.
+func (a *Actor) perform(ctx context.Context, row executionRow, call *machine.Call, again bool) result {
 	select {
 	case a.steps <- struct{}{}:
 		defer func() { <-a.steps }()
@@ -49,12 +51,21 @@ func (a *Actor) perform(ctx context.Context, row executionRow, call *machine.Cal
 		return result{id: call.ID, abandoned: true}
 	}
 	began := time.Now()
-	output, err := a.attempt(ctx, row, call)
+	output, err := a.attempt(ctx, row, call, again)
 	a.metrics.stepDuration.Observe(time.Since(began).Seconds())
 	switch {
 	case ctx.Err() != nil || errors.Is(err, errAbandoned) || errors.Is(err, nats.ErrConnectionClosed):
 		a.metrics.steps.WithLabelValues("abandoned").Inc()
 		return result{id: call.ID, abandoned: true}
+	case errors.Is(err, errBegun):
+		r := result{id: call.ID, begun: true}
+		if call.Workflow != nil {
+			r.child = derivedID(call.Key)
+		}
+		return r
+	case again && subjects.HasFieldCode(err, subjects.FieldUnknownOutcome):
+		a.metrics.steps.WithLabelValues("faulted").Inc()
+		return result{id: call.ID, outcome: machine.CallUnknown(call.ID, a.Now())}
 	case err != nil:
 		a.metrics.steps.WithLabelValues("faulted").Inc()
 		return result{id: call.ID, outcome: machine.CallFault(call.ID, faultOf(err), a.Now())}
@@ -64,11 +75,11 @@ func (a *Actor) perform(ctx context.Context, row executionRow, call *machine.Cal
 }
 
 // attempt makes a call within the step's time, again where it has reached nobody.
-func (a *Actor) attempt(ctx context.Context, row executionRow, call *machine.Call) (any, error) {
+func (a *Actor) attempt(ctx context.Context, row executionRow, call *machine.Call, again bool) (any, error) {
 	timed, cancel := context.WithTimeout(ctx, a.config.StepTimeout)
 	defer cancel()
 	for try := 0; ; try++ {
-		output, err := a.dispatch(timed, row, call)
+		output, err := a.dispatch(timed, row, call, again)
 		if err == nil || try >= a.config.StepRetries || !repeatable(call, err) {
 			return output, a.timedOut(ctx, timed, err)
 		}
@@ -103,8 +114,19 @@ func repeatable(call *machine.Call, err error) bool {
 	return passing(err) && (call.Function == functionNotify || call.Function == functionConsent)
 }
 
-func (a *Actor) dispatch(ctx context.Context, row executionRow, call *machine.Call) (any, error) {
+// errBegun: the call is begun, and somebody else will complete it.
+var errBegun = errors.New("the call is begun")
+
+func (a *Actor) dispatch(ctx context.Context, row executionRow, call *machine.Call, again bool) (any, error) {
 	switch call.Kind {
+	case machine.CallEmit:
+		return call.Message, a.publish(ctx, row.UserID, call.Message)
+	case machine.CallWorkflow:
+		output, begun, err := a.startChild(ctx, row, call)
+		if err == nil && begun {
+			err = errBegun
+		}
+		return output, err
 	case machine.CallHTTP:
 		return a.send(ctx, row, call, call.HTTP)
 	case machine.CallOpenAPI:
@@ -124,7 +146,7 @@ func (a *Actor) dispatch(ctx context.Context, row executionRow, call *machine.Ca
 		case functionConsent:
 			return a.requireConsent(ctx, row, call)
 		}
-		return a.act(ctx, row, call)
+		return a.act(ctx, row, call, again)
 	}
 	return nil, machine.NewError(machine.TypeConfiguration, string(call.Kind)+" is not run by this version")
 }
@@ -136,7 +158,7 @@ func as(row executionRow) mesh.As {
 }
 
 // act runs an action of a connection's provider.
-func (a *Actor) act(ctx context.Context, row executionRow, call *machine.Call) (any, error) {
+func (a *Actor) act(ctx context.Context, row executionRow, call *machine.Call, again bool) (any, error) {
 	provider, name, found := strings.Cut(call.Function, ".")
 	if !found {
 		return nil, machine.NewError(machine.TypeConfiguration, fmt.Sprintf("there is no function %.80q", call.Function))
@@ -146,7 +168,7 @@ func (a *Actor) act(ctx context.Context, row executionRow, call *machine.Call) (
 		return nil, err
 	}
 	res, err := mesh.Call(ctx, a.Conn, subjects.ExecuteAction, subjects.ExecuteActionRequest{
-		IntegrationID: connection, Action: name, Input: input, CallKey: keyOf(call),
+		IntegrationID: connection, Action: name, Input: input, CallKey: keyOf(call), Repeated: again,
 	}, as(row))
 	if err != nil {
 		return nil, err

@@ -27,9 +27,6 @@ func TestDefinitionFaults(t *testing.T) {
 			t.Errorf("validated: %+v", v)
 		}
 		for _, unserved := range []string{
-			"- a: {emit: {event: {with: {source: 'https://a', type: a.b}}}}\n",
-			"- a: {listen: {to: {one: {with: {type: a.b}}}}}\n",
-			"- a: {run: {workflow: {namespace: a, name: b, version: 0.1.0}}}\n",
 			"- a: {run: {shell: {command: ls}}}\n",
 			"- a: {do: [{b: {call: grpc, with: {proto: {endpoint: 'https://a'}, service: {name: a, host: b}, method: c}}}]}\n",
 		} {

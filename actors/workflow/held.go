@@ -24,9 +24,11 @@ type held struct {
 	// stored tells that SQL has the execution, touched counts what happened to it, so that a fold knows whether something did.
 	stored  bool
 	touched uint64
-	// flying are the calls under way, begun the external ones that somebody else will complete.
-	flying map[string]context.CancelFunc
-	begun  map[string]bool
+	// flying are the calls under way, begun the external ones that somebody else will complete, with the executions that
+	// will where it is one, intended those whose start this owner has recorded.
+	flying   map[string]context.CancelFunc
+	begun    map[string]string
+	intended map[string]bool
 	// slot: it counts among the executions that the process carries on.
 	slot, queued bool
 	// resting: it waits for long, and the next fold parks it.
@@ -47,7 +49,7 @@ type ending struct {
 }
 
 func newHeld(row executionRow, def *language.Workflow) *held {
-	return &held{row: row, def: def, flying: map[string]context.CancelFunc{}, begun: map[string]bool{}}
+	return &held{row: row, def: def, flying: map[string]context.CancelFunc{}, begun: map[string]string{}, intended: map[string]bool{}}
 }
 
 // settle brings the row to what the machine says. It is called when the log has all that was decided.
@@ -91,7 +93,7 @@ func (h *held) park() (executionRow, error) {
 	if err != nil {
 		return row, err
 	}
-	row.Parked, row.Snapshot, row.Listens = true, string(snapshot), len(h.x.Subscriptions()) > 0
+	row.Parked, row.Snapshot, row.Listens = true, string(snapshot), len(h.x.Listeners()) > 0
 	if due := h.due(); !due.IsZero() {
 		row.DueAt = due.UnixMicro()
 	}

@@ -2,6 +2,7 @@ package workflow
 
 import (
 	"context"
+	"net/http"
 	"time"
 
 	"github.com/weftmesh/weft/actors/workflow/machine"
@@ -23,29 +24,63 @@ func (p *partition) makeCalls(h *held) (outcomes []machine.Outcome, outstanding 
 		return nil, len(calls) > 0
 	}
 	for _, call := range calls {
+		_, begun := h.begun[call.ID]
 		switch {
 		case h.flying[call.ID] != nil:
 			outstanding = true
-		case h.begun[call.ID]:
+		case begun:
 		case call.Fault != nil:
 			outcomes = append(outcomes, machine.CallFault(call.ID, call.Fault, p.a.Now()))
 		case pure(call):
 			p.a.metrics.stepsCompleted.Inc()
 			outcomes = append(outcomes, machine.CallDone(call.ID, argumentsOf(call), p.a.Now()))
+		case !call.Started && once(call):
+			h.intended[call.ID] = true
+			outcomes = append(outcomes, machine.CallStarted(call.ID, p.a.Now()))
+		case call.Started && !h.intended[call.ID] && call.Kind != machine.CallFunction:
+			outcomes = append(outcomes, machine.CallUnknown(call.ID, p.a.Now()))
 		default:
 			outstanding = true
 			p.fly(h, call)
 		}
 	}
-	if len(h.flying) > 0 && h.x.Status() != machine.Suspended {
-		for id, giveUp := range h.flying {
-			if !among(calls, id) {
-				giveUp()
-				delete(h.flying, id)
+	if h.x.Status() != machine.Suspended {
+		p.giveUp(h, calls)
+	}
+	return outcomes, outstanding || len(h.flying) > 0
+}
+
+// giveUp ends what is under way and not outstanding any more.
+func (p *partition) giveUp(h *held, outstanding []*machine.Call) {
+	for id, cancel := range h.flying {
+		if !among(outstanding, id) {
+			cancel()
+			delete(h.flying, id)
+		}
+	}
+	for id, child := range h.begun {
+		if !among(outstanding, id) {
+			delete(h.begun, id)
+			if child != "" {
+				p.cancelChildren([]string{child})
 			}
 		}
 	}
-	return outcomes, outstanding || len(h.flying) > 0
+}
+
+// once tells that a call must not be made twice, as far as is known here: its start is recorded before it is made. Whether
+// an action may be repeated its provider's manifest says, and the integration actor judges.
+func once(call *machine.Call) bool {
+	switch call.Kind {
+	case machine.CallHTTP:
+		return call.HTTP.Method != http.MethodGet && call.HTTP.Method != http.MethodHead && call.HTTP.Method != http.MethodPut &&
+			call.HTTP.Method != http.MethodDelete && call.HTTP.Method != http.MethodOptions
+	case machine.CallOpenAPI:
+		return true
+	case machine.CallFunction:
+		return call.Function != functionNotify && call.Function != functionConsent && !call.External()
+	}
+	return false
 }
 
 func among(calls []*machine.Call, id string) bool {
@@ -61,10 +96,10 @@ func among(calls []*machine.Call, id string) bool {
 func (p *partition) fly(h *held, call *machine.Call) {
 	ctx, cancel := context.WithCancel(p.ctx)
 	h.flying[call.ID] = cancel
-	row := h.row
+	row, again := h.row, call.Started && !h.intended[call.ID]
 	p.a.calls.Go(func() {
 		defer cancel()
-		res := p.a.perform(ctx, row, call)
+		res := p.a.perform(ctx, row, call, again)
 		p.land(ctx, h, res)
 	})
 }
@@ -80,7 +115,7 @@ func (p *partition) land(ctx context.Context, h *held, res result) {
 	switch {
 	case res.abandoned: // whoever owns the partition next makes it again
 	case res.begun:
-		h.begun[res.id] = true
+		h.begun[res.id] = res.child
 		h.touched++
 		if h.unacked == 0 {
 			p.advance(h)
@@ -136,6 +171,8 @@ const (
 	timerHorizon = 10 * time.Minute
 	// ringAtOnce bounds how many executions are woken in one go.
 	ringAtOnce = 200
+	// slotPause is how long a parked execution waits for a slot to wake in before it is looked at again.
+	slotPause = 20 * time.Millisecond
 )
 
 func (p *partition) timerChanged() {
@@ -171,6 +208,8 @@ func (p *partition) fireDue() time.Duration {
 		p.readTimers(now.Add(timerHorizon))
 	}
 	p.mu.Lock()
+	// What is parked comes into memory as there are slots for it.
+	room := max(p.a.flow.free(), 0)
 	var asleep []string
 	for range ringAtOnce {
 		id, ok := p.timers.due(now)
@@ -180,6 +219,10 @@ func (p *partition) fireDue() time.Duration {
 		if h := p.held[id]; h != nil {
 			p.ring(h)
 			continue
+		}
+		if len(asleep) >= room {
+			p.timers.add(now.Add(slotPause), id)
+			break
 		}
 		asleep = append(asleep, id)
 	}

@@ -12,7 +12,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/weftmesh/weft/actors"
-	"github.com/weftmesh/weft/actors/workflow/language"
 	"github.com/weftmesh/weft/actors/workflow/machine"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
@@ -41,8 +40,8 @@ type command struct {
 	Output json.RawMessage `json:"output,omitempty"`
 	Error  *machine.Error  `json:"error,omitempty"`
 	// Event is a CloudEvent for a user's executions.
-	UserID string         `json:"user_id,omitempty"`
-	Event  map[string]any `json:"event,omitempty"`
+	UserID string        `json:"user_id,omitempty"`
+	Event  machine.Value `json:"event,omitzero"`
 }
 
 // commandOp names what a command asks for.
@@ -185,7 +184,11 @@ func (p *partition) obey(ctx context.Context, c command) (reply commandReply, er
 	case opWatch:
 		return reply, p.watch(ctx, c.Execution)
 	case opDeliver:
-		reply.Delivered, err = p.deliver(ctx, c.UserID, c.Event)
+		event, ok := c.Event.V.(map[string]any)
+		if !ok {
+			return reply, errors.New("a delivery without an event")
+		}
+		reply.Delivered, err = p.deliver(ctx, c.UserID, event)
 		return reply, err
 	case opAwait:
 		end, err := p.await(ctx, c.Execution)
@@ -203,6 +206,7 @@ func (p *partition) obey(ctx context.Context, c command) (reply commandReply, er
 // for it: what is asked of it needs none.
 func (p *partition) control(ctx context.Context, id string, outcome machine.Outcome) (reply commandReply, err error) {
 	var done chan error
+	var children []string
 	err = p.with(ctx, id, func(h *held) {
 		if h.finished {
 			reply.Status = machine.Status(h.row.Status)
@@ -214,14 +218,20 @@ func (p *partition) control(ctx context.Context, id string, outcome machine.Outc
 		if h.x == nil || h.broken {
 			return
 		}
+		before := childrenOf(h)
 		wait := make(chan error, 1)
 		if p.decide(h, wait, outcome) {
 			done = wait
 		}
-		reply.Status = h.x.Status()
+		if reply.Status = h.x.Status(); reply.Status.Ended() {
+			children = before
+		}
 	})
 	if err == nil && done != nil {
 		err = received(ctx, done)
+	}
+	if err == nil {
+		p.cancelChildren(children)
 	}
 	if err == nil && reply.Status == "" {
 		err = errHandover
@@ -294,7 +304,7 @@ func (p *partition) deliver(ctx context.Context, userID string, event map[string
 	}
 	p.mu.Lock()
 	for id, h := range p.held {
-		if h.row.UserID == userID && h.x != nil && !h.finished && len(h.x.Subscriptions()) > 0 {
+		if h.row.UserID == userID && h.x != nil && !h.finished && len(h.x.Listeners()) > 0 {
 			candidates[id] = true
 		}
 	}
@@ -302,13 +312,12 @@ func (p *partition) deliver(ctx context.Context, userID string, event map[string
 	var waits []chan error
 	for id := range candidates {
 		err := p.with(ctx, id, func(h *held) {
-			if h.x == nil || h.finished {
-				return
-			}
 			done := make(chan error, 1)
-			if p.offer(h, event, done) {
+			switch {
+			case h.finished:
+			case p.decide(h, done, machine.EventArrived(event, p.a.Now())):
 				waits = append(waits, done)
-			} else if h.unacked == 0 && !h.resting {
+			case h.unacked == 0 && !h.resting:
 				p.advance(h) // it was brought into memory for nothing
 			}
 		})
@@ -325,37 +334,11 @@ func (p *partition) deliver(ctx context.Context, userID string, event map[string
 	return taken, nil
 }
 
-// offer hands an event to every subscription of an execution; it tells whether any took it.
-func (p *partition) offer(h *held, event map[string]any, done chan error) bool {
-	var events []machine.Event
-	for _, s := range h.x.Subscriptions() {
-		events = append(events, h.x.Handle(machine.MessageReceived(s.ID, cloned(event), p.a.Now()))...)
-	}
-	if len(events) == 0 {
-		return false
-	}
-	p.enqueue(h, turn{}, events, done)
-	return true
-}
-
-// cloned is a copy of an event that an execution may take over.
-func cloned(event map[string]any) map[string]any {
-	data, err := json.Marshal(event)
-	if err != nil {
-		return event
-	}
-	value, err := language.Decode(data)
-	if err != nil {
-		return event
-	}
-	copied, _ := value.(map[string]any)
-	return copied
-}
-
-// deliver hands a CloudEvent to every execution of a user that listens for it, wherever it is.
+// deliver hands a CloudEvent to every execution of a user that listens for it, wherever it is. Its numbers are as
+// language.Decode gives them; it is not changed any more.
 func (a *Actor) deliver(ctx context.Context, userID string, event map[string]any) (taken int, err error) {
 	for lot := range subjects.WorkflowPartitions {
-		reply, err := a.ask(ctx, lot, command{Op: opDeliver, UserID: userID, Event: event})
+		reply, err := a.ask(ctx, lot, command{Op: opDeliver, UserID: userID, Event: machine.Of(event)})
 		if err != nil {
 			return taken, err
 		}

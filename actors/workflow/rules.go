@@ -82,14 +82,7 @@ func unserved(w *language.Workflow) language.Faults {
 
 // judge tells what is wrong with one task; an empty message is nothing.
 func judge(w *language.Workflow, t *language.Task) (code, message string) {
-	switch t.Kind {
-	case language.KindEmit, language.KindListen:
-		return language.CodeUnsupported, string(t.Kind) + " is not run by this version"
-	case language.KindRun:
-		if t.Run.Kind == "workflow" {
-			return language.CodeUnsupported, "run: workflow is not run by this version"
-		}
-	case language.KindCall:
+	if t.Kind == language.KindCall {
 		name := t.Call.Function
 		if name == language.CallHTTP || name == language.CallOpenAPI || name == functionEcho || w.Use.Functions[name] != nil {
 			return "", ""

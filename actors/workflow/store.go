@@ -172,3 +172,28 @@ func pageOfVersions(ctx context.Context, db bun.IDB, id string, limit, below int
 	}
 	return rows, nil
 }
+
+// workflowNamed finds a user's workflow by the names in its document, and the number of the version that declares the given
+// one, the newest of them ("" and "latest": the current one).
+func workflowNamed(ctx context.Context, db bun.IDB, userID, namespace, name, declared string) (id string, version int, err error) {
+	var row struct {
+		WorkflowID string `bun:"workflow_id"`
+		Version    int    `bun:"version"`
+	}
+	q := db.NewSelect().TableExpr("workflow_versions AS v").Column("v.workflow_id", "v.version").
+		Join("JOIN workflows AS w ON w.id = v.workflow_id").Where("w.user_id = ?", userID).Where("w.deleted_at = 0").
+		Where("v.namespace = ?", namespace).Where("v.name = ?", name).OrderExpr("w.id DESC, v.version DESC").Limit(1)
+	if declared == "" || declared == "latest" {
+		q.Where("v.version = w.version")
+	} else {
+		q.Where("v.declared = ?", declared)
+	}
+	err = q.Scan(ctx, &row)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", 0, subjects.Errorf(subjects.CodeNotFound, "there is no workflow %s.%s:%s", namespace, name, declared)
+	}
+	if err != nil {
+		return "", 0, fmt.Errorf("reading a workflow by name: %w", err)
+	}
+	return row.WorkflowID, row.Version, nil
+}

@@ -107,11 +107,16 @@ func (b *bundle) act(ctx context.Context, d actors.Deps, r subjects.ExecuteActio
 	if _, err := d.Guard.Check(ctx, caller.UserID, subjects.ScopeIntegrationsExecute); err != nil {
 		return subjects.ActionResult{}, err
 	}
+	if r.Action == "hold_once" && r.Repeated {
+		return subjects.ActionResult{}, &subjects.Error{Code: subjects.CodeConflict, Detail: "it must not be repeated", Fields: []subjects.FieldError{
+			{Field: "call_key", Code: subjects.FieldUnknownOutcome, Message: "may have been done already"},
+		}}
+	}
 	b.mu.Lock()
 	b.acted = append(b.acted, r)
 	b.mu.Unlock()
 	switch r.Action {
-	case "hold":
+	case "hold", "hold_once":
 		b.held <- struct{}{}
 		select {
 		case <-b.hold:
