@@ -133,7 +133,7 @@ func (p part) answeredBy(endpoints []*subjects.Descriptor) bool {
 func (a aggregate) handle(x *exchange) error {
 	ctx, cancel := context.WithTimeout(x.ctx, subjects.DefaultTimeout)
 	defer cancel()
-	if err := x.admit(ctx, nil); err != nil {
+	if err := x.admit(ctx, nil, false); err != nil {
 		return err
 	}
 	if err := x.authorize(subjects.User); err != nil {

@@ -198,13 +198,13 @@ func (x *exchange) identify() {
 }
 
 // admit finds out whose an API key is and takes the request's tokens from the limits.
-func (x *exchange) admit(ctx context.Context, own []ownLimit) error {
+func (x *exchange) admit(ctx context.Context, own []ownLimit, alone bool) error {
 	if x.caller.key != "" {
 		if err := x.exchangeKey(ctx); err != nil {
 			return err
 		}
 	}
-	return x.g.limits.take(ctx, x, own)
+	return x.g.limits.take(ctx, x, own, alone)
 }
 
 // authorize refuses who is nobody where somebody is needed. What a known user may do is the actor's to say.

@@ -59,7 +59,9 @@ func ownLimits(d *subjects.Descriptor) []ownLimit {
 // take takes a token from every limit that the request counts on, the endpoint's own first and the whole last, and
 // tells the client's own limits in RateLimit and RateLimit-Policy (draft-ietf-httpapi-ratelimit-headers). The error is
 // CodeRateLimited, or CodeUnavailable while the limits are out of reach.
-func (l *limits) take(ctx context.Context, x *exchange, own []ownLimit) error {
+//
+// alone has the endpoint's own limits stand in for the general one of the address.
+func (l *limits) take(ctx context.Context, x *exchange, own []ownLimit, alone bool) error {
 	if l == nil {
 		return nil
 	}
@@ -81,6 +83,9 @@ func (l *limits) take(ctx context.Context, x *exchange, own []ownLimit) error {
 		if err != nil || who.counted {
 			return err
 		}
+		return l.whole(ctx, x)
+	}
+	if alone {
 		return l.whole(ctx, x)
 	}
 	return l.anyone(ctx, x)

@@ -54,7 +54,7 @@ func (doc *document) parameters(d *subjects.Descriptor) []any {
 	var list []any
 	for _, f := range d.Fields {
 		where := placeOf(d, f)
-		if where == "body" {
+		if where == "body" || where == "raw_query" {
 			continue
 		}
 		name := f.Name
@@ -116,7 +116,9 @@ func (doc *document) bodySchema(d *subjects.Descriptor) (schema *huma.Schema, re
 	whole := resolve(d.Request)
 	var elsewhere, here []string
 	for _, f := range d.Fields {
-		if placeOf(d, f) == "body" {
+		if where := placeOf(d, f); where == "raw_query" {
+			continue
+		} else if where == "body" {
 			here = append(here, f.Name)
 			required = required || f.Required
 		} else {

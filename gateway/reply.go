@@ -69,10 +69,17 @@ func (rt *route) document(x *exchange, data []byte) error {
 	if doc.ContentType == "" {
 		doc.ContentType = rt.d.Produces
 	}
+	for name, value := range doc.Headers {
+		h.Set(name, value)
+	}
+	status := rt.d.Status
+	if doc.Status != 0 {
+		status = doc.Status
+	}
 	if strings.HasPrefix(doc.ContentType, "text/html") {
 		h["Content-Security-Policy"] = documentPolicy
 	}
-	x.write(rt.d.Status, []string{doc.ContentType}, doc.Body)
+	x.write(status, []string{doc.ContentType}, doc.Body)
 	return nil
 }
 

@@ -17,6 +17,8 @@ type builder struct {
 	headers []field
 	// cookieFields come from the cookie that a field's header names.
 	cookieFields []field
+	// rawQuery is the field that takes the whole query as it came; then the query has no fields of its own.
+	rawQuery *field
 	// origins tells a request that came over TLS.
 	origins origins
 	// form are the body's fields as a form carries them; nil unless the endpoint takes forms.
@@ -48,6 +50,8 @@ func newBuilder(d *subjects.Descriptor, maxBody int64) (*builder, error) {
 			b.path = append(b.path, made)
 		case "query":
 			b.query[f.Name] = &made
+		case "raw_query":
+			b.rawQuery = &made
 		case "header":
 			made.header = textproto.CanonicalMIMEHeaderKey(f.Header)
 			b.headers = append(b.headers, made)
@@ -84,7 +88,11 @@ func (b *builder) build(w http.ResponseWriter, r *http.Request) ([]byte, error) 
 	if err := b.addPath(&m, r); err != nil {
 		return nil, err
 	}
-	if r.URL.RawQuery != "" {
+	if b.rawQuery != nil {
+		if err := m.add(b.rawQuery, []string{r.URL.RawQuery}); err != nil {
+			return nil, err
+		}
+	} else if r.URL.RawQuery != "" {
 		if err := b.addQuery(&m, r.URL.RawQuery); err != nil {
 			return nil, err
 		}

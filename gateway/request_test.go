@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/weftmesh/weft/gateway"
 	"github.com/weftmesh/weft/subjects"
@@ -167,6 +168,57 @@ func TestBodyKinds(t *testing.T) {
 		{name: "unknown in the form", method: "POST", path: "/t/form/x", body: "nope=1", header: []string{asForm}, status: 400, code: subjects.CodeInvalid, field: "nope"},
 		{name: "path in the form", method: "POST", path: "/t/form/x", body: "token=y", header: []string{asForm}, status: 400, code: subjects.CodeInvalid, field: "token"},
 	})
+}
+
+// TestDeliveriesComeAsTheyWere is for what others prescribe: webhooks and their handshakes.
+func TestDeliveriesComeAsTheyWere(t *testing.T) {
+	t.Parallel()
+	type delivery struct {
+		Hook    string              `json:"hook" in:"path"`
+		Query   string              `json:"query,omitempty" in:"raw_query"`
+		Payload []byte              `json:"payload"`
+		Headers map[string][]string `json:"headers"`
+	}
+	post := describe[delivery, subjects.Document]("raw", "POST /t/raw/{hook}", func(d *subjects.Descriptor) {
+		d.Body, d.Produces = subjects.Body{Kind: subjects.BodyRaw, Field: "payload"}, "text/plain"
+	})
+	type challenge struct {
+		Hook  string `json:"hook" in:"path"`
+		Query string `json:"query,omitempty" in:"raw_query"`
+	}
+	get := describe[challenge, subjects.Document]("get", "GET /t/raw/{hook}", func(d *subjects.Descriptor) { d.Produces = "text/plain" })
+	limited := describe[challenge, subjects.Document]("limited", "GET /t/limited/{hook}", func(d *subjects.Descriptor) {
+		d.Produces, d.OwnLimits, d.Limits = "text/plain", true, []subjects.Limit{subjects.PerIP(3, time.Hour)}
+	})
+	c := relaxed()
+	c.Limits.PerIP = 1
+	s := start(t, c, post, get, limited)
+	h := s.listen(t, post, subjects.Document{
+		ContentType: "application/json", Body: []byte(`{"a":1}`), Status: 202, Headers: map[string]string{"X-Hook-Secret": "s"},
+	})
+	r, body := s.do(t, "POST", "/t/raw/h1?b=2&a=%2F&a=1", "x", "Accept: application/weird", "Authorization: Bearer theirs", "X-Sig: a", "X-Sig: b")
+	if r.StatusCode != 202 || r.Header.Get("X-Hook-Secret") != "s" || r.Header.Get("Content-Type") != "application/json" || body != `{"a":1}` {
+		t.Errorf("answered %d %v %s", r.StatusCode, r.Header, body)
+	}
+	var got delivery
+	m := h.take()
+	if m == nil || json.Unmarshal(m.Data, &got) != nil || got.Query != "b=2&a=%2F&a=1" || strings.Join(got.Headers["X-Sig"], "|") != "a|b" ||
+		got.Headers["Authorization"][0] != "Bearer theirs" || m.Header.Get("Authorization") != "" {
+		t.Errorf("got %+v", got)
+	}
+	h = s.listen(t, limited, subjects.Document{ContentType: "text/plain", Body: []byte("c")})
+	for i, want := range []int{200, 200, 200, 429} {
+		if r, _ := s.do(t, "GET", "/t/limited/h1?x=y", ""); r.StatusCode != want {
+			t.Errorf("request %d: %d, want %d", i, r.StatusCode, want)
+		}
+	}
+	if m := h.take(); m == nil || string(m.Data) != `{"hook":"h1","query":"x=y"}` {
+		t.Errorf("got %s", m.Data)
+	}
+	s.listen(t, get, subjects.Document{ContentType: "text/plain", Body: []byte("c")})
+	if r, _ := s.do(t, "GET", "/t/raw/h1", ""); r.StatusCode != 429 {
+		t.Errorf("past the general limit: %d", r.StatusCode)
+	}
 }
 
 func TestTheClientsAddress(t *testing.T) {

@@ -61,13 +61,15 @@ func (rt *route) handle(x *exchange) error {
 	}
 	ctx, cancel := context.WithTimeout(x.ctx, wait)
 	defer cancel()
-	if err := x.admit(ctx, rt.own); err != nil {
+	if err := x.admit(ctx, rt.own, rt.d.OwnLimits); err != nil {
 		return err
 	}
 	if err := x.authorize(rt.d.Access); err != nil {
 		return err
 	}
-	if accept := x.r.Header["Accept"]; len(accept) > 0 && !acceptable(accept, rt.produces) {
+	// Who sends the whole query or raw bytes is a machine that does not look at what it is answered.
+	prescribed := rt.builder.rawQuery != nil || rt.d.Body.Kind == subjects.BodyRaw
+	if accept := x.r.Header["Accept"]; len(accept) > 0 && !prescribed && !acceptable(accept, rt.produces) {
 		return subjects.Errorf(subjects.CodeNotAcceptable, "this answers with %s", strings.Join(rt.produces, " or "))
 	}
 	data, err := rt.builder.build(x.w, x.r)
@@ -92,9 +94,13 @@ func (rt *route) handle(x *exchange) error {
 // header is the message's: what of the request's headers an actor may see.
 func (rt *route) header(x *exchange) (nats.Header, error) {
 	h := make(nats.Header, 8)
-	if x.caller.token != "" {
+	values := x.r.Header["Authorization"]
+	switch {
+	case rt.builder.withHeaders:
+		// It is the delivery's own and goes with the other headers.
+	case x.caller.token != "":
 		h[mesh.HeaderAuthorization] = []string{"Bearer " + x.caller.token}
-	} else if values := x.r.Header["Authorization"]; len(values) > 0 && x.caller.key == "" {
+	case len(values) > 0 && x.caller.key == "":
 		h[mesh.HeaderAuthorization] = values[:1]
 	}
 	if keys := x.r.Header["Idempotency-Key"]; len(keys) > 0 && rt.d.Mutating {

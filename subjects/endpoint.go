@@ -56,6 +56,8 @@ type Endpoint[Req, Res any] struct {
 	ReadOnly bool
 	// Origin passes the caller's address and user agent on to the actor.
 	Origin bool
+	// OwnLimits has Limits take the place of the general limit per address: callers are machines of few addresses.
+	OwnLimits bool
 	// Cookie has the gateway keep a field of the reply in the caller's browser, for a later request's `in:"cookie:…"`.
 	Cookie *Cookie
 
@@ -77,6 +79,9 @@ type Document struct {
 	ContentType string `json:"content_type"`
 	Body        []byte `json:"body" doc:"The document, base64 in JSON."`
 	Filename    string `json:"filename,omitempty"`
+	// Status and Headers are for answers whose form somebody else prescribes, such as a webhook's handshake.
+	Status  int               `json:"status,omitempty" doc:"The HTTP status, where it is not the endpoint's usual one."`
+	Headers map[string]string `json:"headers,omitempty" doc:"HTTP headers of the answer."`
 }
 
 // StreamPointer is the reply of an endpoint with Stream: where the gateway reads on.
@@ -135,7 +140,7 @@ func PerUser(requests int, period time.Duration) Limit { return Limit{"user", re
 // Field is one field of a request as HTTP sees it.
 type Field struct {
 	Name string
-	// In is "path", "query", "header", "cookie" or "body".
+	// In is "path", "query", "header", "cookie", "body", or "raw_query": the whole query as it came.
 	In string
 	// Header is the header's name where In is "header", the cookie's where it is "cookie".
 	Header   string
@@ -162,6 +167,7 @@ type Descriptor struct {
 	Secret                    []string
 	Mutating                  bool
 	Origin                    bool
+	OwnLimits                 bool
 	Cookie                    *Cookie
 	Fields                    []Field
 	Request, Response         *huma.Schema
@@ -200,7 +206,7 @@ func declare[Req, Res any](e Endpoint[Req, Res]) Endpoint[Req, Res] {
 		Actor: actor, Method: method, Subject: e.Subject, Access: e.Access, Limits: e.Limits,
 		Summary: e.Summary, Doc: e.Doc, Status: e.Status, Body: e.Body, Location: e.Location,
 		Produces: e.Produces, Stream: e.Stream, Consent: e.Consent, Timeout: e.Timeout,
-		Concurrency: e.Concurrency, Secret: e.Secret, Origin: e.Origin, Cookie: e.Cookie,
+		Concurrency: e.Concurrency, Secret: e.Secret, Origin: e.Origin, OwnLimits: e.OwnLimits, Cookie: e.Cookie,
 		RequestType: reflect.TypeFor[Req](), ResponseType: reflect.TypeFor[Res](),
 	}
 	if e.Route != "" {
@@ -254,6 +260,9 @@ func (d *Descriptor) check() {
 	}
 	if (d.Produces != "") != (d.ResponseType == reflect.TypeFor[Document]()) {
 		fail("Produces and a Document reply go together")
+	}
+	if d.OwnLimits && len(d.Limits) == 0 {
+		fail("OwnLimits without Limits")
 	}
 	if d.Cookie != nil && resolve(d.Response).Properties[d.Cookie.Field] == nil {
 		fail("the cookie's field %s is not in the reply", d.Cookie.Field)
