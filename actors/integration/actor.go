@@ -1,7 +1,7 @@
 // Package integration is the actor that talks to providers on users' behalf.
 //
-// It owns the subjects weft.v1.integration.*, the tables connections and calls, and the events
-// integration.connected, .disconnected and .needs_reauth. What a provider can do stands in its manifest
+// It owns the subjects weft.v1.integration.*, the tables connections, calls, hooks and
+// hook_deliveries, and the events integration.connected, .disconnected, .needs_reauth and .webhook_received. What a provider can do stands in its manifest
 // (folders manifest and providers); how a call leaves the house is egress's.
 //
 // Its promises: a credential is in a request to this actor, sealed in the table connections, and in a request to its
@@ -38,6 +38,7 @@ type Actor struct {
 	client    *egress.Client
 	breakers  *egress.Breakers
 	calls     *callLog
+	hookKeys  *hookKeys
 	metrics   metrics
 	jitter    func() float64
 }
@@ -61,6 +62,7 @@ func New(d actors.Deps, c Config) (*Actor, error) {
 		return nil, fmt.Errorf("making the client: %w", err)
 	}
 	a := &Actor{Deps: d, config: c, providers: known, client: client, jitter: rand.Float64}
+	a.hookKeys = newHookKeys(client, d.Now)
 	a.breakers = egress.NewBreakers(egress.BreakerOptions{
 		HalfOpen: uint32(c.Breaker.HalfOpen), Failures: uint32(c.Breaker.Failures), Open: c.Breaker.Open,
 	})
@@ -87,7 +89,14 @@ func (a *Actor) Service() actors.Service {
 			actors.Bind(subjects.ExecuteAction, a.execute),
 			actors.Bind(subjects.ProxyCall, a.proxy),
 			actors.Bind(subjects.ListCalls, a.listCalls),
+			actors.Bind(subjects.CreateHook, a.createHook),
+			actors.Bind(subjects.ListHooks, a.listHooks),
+			actors.Bind(subjects.GetHook, a.getHook),
+			actors.Bind(subjects.DeleteHook, a.deleteHook),
+			actors.Bind(subjects.RotateHookSecret, a.rotateHookSecret),
+			actors.Bind(subjects.ReceiveWebhook, a.receiveWebhook),
+			actors.Bind(subjects.AnswerWebhook, a.answerWebhook),
 		},
-		Background: map[string]func(context.Context) error{"call_log": a.calls.run, "call_sweep": a.sweepCalls},
+		Background: map[string]func(context.Context) error{"call_log": a.calls.run, "call_sweep": a.sweepCalls, "hook_sweep": a.sweepDeliveries},
 	}
 }

@@ -25,6 +25,10 @@ type Config struct {
 	Breaker BreakerConfig `koanf:"breaker"`
 	// Calls is how long the log of calls is kept.
 	Calls CallsConfig `koanf:"calls"`
+	// PublicURL is the gateway's address as providers reach it: what hooks' addresses begin with.
+	PublicURL string `koanf:"public_url"`
+	// Webhooks is what is taken of providers' deliveries.
+	Webhooks WebhooksConfig `koanf:"webhooks"`
 	// Providers are settings by provider's id; they come before the manifest's.
 	Providers map[string]ProviderConfig `koanf:"providers"`
 }
@@ -73,6 +77,18 @@ type CallsConfig struct {
 	SweepEvery time.Duration `koanf:"sweep_every"`
 }
 
+// WebhooksConfig is what is taken of providers' deliveries.
+type WebhooksConfig struct {
+	// PerConnection is how many hooks a connection may have.
+	PerConnection int `koanf:"per_connection"`
+	// Remember is how long a delivery is known again.
+	Remember time.Duration `koanf:"remember"`
+	// OldSecret is how long a hook's last secret verifies beside its new one.
+	OldSecret time.Duration `koanf:"old_secret"`
+	// HandshakeWithin is how long after a hook is made, or its secret rotated, a handshake may bring the secret.
+	HandshakeWithin time.Duration `koanf:"handshake_within"`
+}
+
 // DefaultConfig is three attempts of thirty seconds, a breaker of sixty, and a log of a thousand calls a
 // connection for thirty days.
 func DefaultConfig() Config {
@@ -81,8 +97,12 @@ func DefaultConfig() Config {
 		Retry: RetryConfig{
 			Attempts: 3, Backoff: 500 * time.Millisecond, MaxBackoff: 30 * time.Second, MaxRetryAfter: 20 * time.Second,
 		},
-		Breaker: BreakerConfig{Failures: 5, HalfOpen: 5, Open: time.Minute},
-		Calls:   CallsConfig{KeepFor: 30 * 24 * time.Hour, KeepNewest: 1000, SweepEvery: 10 * time.Minute},
+		Breaker:   BreakerConfig{Failures: 5, HalfOpen: 5, Open: time.Minute},
+		PublicURL: "http://127.0.0.1:8080",
+		Webhooks: WebhooksConfig{
+			PerConnection: 10, Remember: 72 * time.Hour, OldSecret: 24 * time.Hour, HandshakeWithin: time.Hour,
+		},
+		Calls: CallsConfig{KeepFor: 30 * 24 * time.Hour, KeepNewest: 1000, SweepEvery: 10 * time.Minute},
 	}
 }
 
@@ -93,11 +113,16 @@ func (c Config) check(known func(provider string) bool) error {
 		"retry.attempts": int64(c.Retry.Attempts), "retry.backoff": int64(c.Retry.Backoff), "retry.max_backoff": int64(c.Retry.MaxBackoff),
 		"retry.max_retry_after": int64(c.Retry.MaxRetryAfter), "breaker.failures": int64(c.Breaker.Failures),
 		"breaker.half_open": int64(c.Breaker.HalfOpen), "breaker.open": int64(c.Breaker.Open),
+		"webhooks.per_connection": int64(c.Webhooks.PerConnection), "webhooks.remember": int64(c.Webhooks.Remember),
+		"webhooks.old_secret": int64(c.Webhooks.OldSecret), "webhooks.handshake_within": int64(c.Webhooks.HandshakeWithin),
 		"calls.keep_for": int64(c.Calls.KeepFor), "calls.keep_newest": int64(c.Calls.KeepNewest), "calls.sweep_every": int64(c.Calls.SweepEvery),
 	} {
 		if value <= 0 {
 			errs = append(errs, fmt.Errorf("integration.%s must be more than 0", name))
 		}
+	}
+	if u, err := url.Parse(c.PublicURL); err != nil || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http" || u.RawQuery != "" {
+		errs = append(errs, errors.New("integration.public_url: not an http address"))
 	}
 	for _, id := range slices.Sorted(maps.Keys(c.Providers)) {
 		errs = append(errs, c.Providers[id].check(id, known))

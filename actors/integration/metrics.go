@@ -10,6 +10,7 @@ import (
 type metrics struct {
 	calls    *prometheus.CounterVec
 	duration *prometheus.HistogramVec
+	hooks    *prometheus.CounterVec
 }
 
 func newMetrics(registry prometheus.Registerer, states func() map[string]float64) metrics {
@@ -22,7 +23,10 @@ func newMetrics(registry prometheus.Registerer, states func() map[string]float64
 			Buckets: prometheus.ExponentialBuckets(0.001, 2.5, 13),
 		}, []string{"provider"}),
 	}
-	registry.MustRegister(m.calls, m.duration, &breakerCollector{
+	m.hooks = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "integration_webhooks_total", Help: "Deliveries of providers by what became of them.",
+	}, []string{"provider", "result"})
+	registry.MustRegister(m.calls, m.duration, m.hooks, &breakerCollector{
 		states: states, desc: prometheus.NewDesc("integration_breaker_state",
 			"The worst breaker of a provider's hosts: 0 closed, 1 half open, 2 open.", []string{"provider"}, nil),
 	})
@@ -48,4 +52,12 @@ func (c *breakerCollector) Collect(ch chan<- prometheus.Metric) {
 	for provider, state := range c.states() {
 		ch <- prometheus.MustNewConstMetric(c.desc, prometheus.GaugeValue, state, provider)
 	}
+}
+
+// countDelivery counts a delivery; an address may name any provider, a label may not.
+func (a *Actor) countDelivery(provider, result string) {
+	if a.providers[provider] == nil {
+		provider = "unknown"
+	}
+	a.metrics.hooks.WithLabelValues(provider, result).Inc()
 }

@@ -159,7 +159,7 @@ func markNeedsReauth(ctx context.Context, tx bun.Tx, c connectionRow, reason str
 	return n == 1, err
 }
 
-// deleteConnection forgets a connection of a user and its calls; not_found where there is none.
+// deleteConnection forgets a connection of a user, its calls and its hooks; not_found where there is none.
 func deleteConnection(ctx context.Context, tx bun.Tx, userID, id string) (connectionRow, error) {
 	c, err := findConnection(ctx, tx, userID, id)
 	if err != nil {
@@ -171,5 +171,5 @@ func deleteConnection(ctx context.Context, tx bun.Tx, userID, id string) (connec
 	if _, err := tx.NewDelete().Model((*callRow)(nil)).Where("connection_id = ?", id).Exec(ctx); err != nil {
 		return c, fmt.Errorf("deleting a connection's calls: %w", err)
 	}
-	return c, nil
+	return c, deleteHooksOf(ctx, tx, c.ID)
 }

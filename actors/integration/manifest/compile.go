@@ -109,6 +109,7 @@ func (c *compiler) provider() *Provider {
 	p.Health = c.action(p, "health_probe", health, "/health")
 	p.Proxy = c.action(p, ProxyID, proxySpec(), "/proxy")
 	c.limits(p)
+	p.Webhook = c.webhook()
 	return p
 }
 

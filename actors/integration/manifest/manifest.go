@@ -50,6 +50,7 @@ type Manifest struct {
 	Errors      ErrorsSpec            `json:"errors"`
 	Health      ActionSpec            `json:"health"`
 	Actions     map[string]ActionSpec `json:"actions"`
+	Webhook     *WebhookSpec          `json:"webhook"`
 
 	positions positions
 }

@@ -26,6 +26,8 @@ type Provider struct {
 	Proxy *Action
 	// Actions are sorted by id.
 	Actions []*Action
+	// Webhook is how the provider delivers events; nil where it does not, or not so that they can be verified.
+	Webhook *Webhook
 
 	byID     map[string]*Action
 	settings *schema

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"mime"
 	"net/http"
 	"net/url"
@@ -37,10 +39,11 @@ func (r Request) Form() (form url.Values, ok bool) {
 func (r Request) JSON() (value any, ok bool) {
 	decoder := json.NewDecoder(bytes.NewReader(r.Body))
 	decoder.UseNumber()
-	if decoder.Decode(&value) != nil || decoder.More() {
+	if decoder.Decode(&value) != nil {
 		return nil, false
 	}
-	return value, true
+	_, err := decoder.Token()
+	return value, errors.Is(err, io.EOF)
 }
 
 // source is a compiled place in a request. The notation: header:NAME, query:NAME, form:NAME, body:/json/pointer,

@@ -136,3 +136,11 @@ func (s *Scheme) Tolerance() time.Duration { return s.tolerance }
 
 // SignsID reports whether the id of ID is covered by the signature.
 func (s *Scheme) SignsID() bool { return s.id != nil && s.covers("id") }
+
+// InQuery is the query parameter that the secret itself comes in; empty where it does not.
+func (s *Scheme) InQuery() string {
+	if s.kind == Token && len(s.in) == 1 && s.in[0].kind == "query" {
+		return s.in[0].name
+	}
+	return ""
+}

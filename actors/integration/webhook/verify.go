@@ -273,3 +273,10 @@ func decode(encoding, text string) ([]byte, bool) {
 	}
 	return data, err == nil && encode(encoding, data) == text
 }
+
+// Digest is the keyed digest of a text, for handshakes that ask for one.
+func Digest(algorithm, encoding, secret, text string) string {
+	mac := hmac.New(hashes[algorithm], []byte(secret))
+	mac.Write([]byte(text))
+	return encode(encoding, mac.Sum(nil))
+}

@@ -1,0 +1,310 @@
+package integration_test
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/actortest"
+	"github.com/weftmesh/weft/actors/integration"
+	"github.com/weftmesh/weft/mesh"
+	"github.com/weftmesh/weft/subjects"
+)
+
+// clock runs ahead of the real one.
+type clock struct{ ahead atomic.Int64 }
+
+func (c *clock) Now() time.Time { return time.Now().Add(time.Duration(c.ahead.Load())) }
+
+func (c *clock) pass(d time.Duration) { c.ahead.Add(int64(d)) }
+
+// at gives the actor a clock of the test's own; tokens keep the real one, from which it starts.
+func at(c *clock) option {
+	return func(_ *integration.Config, host *[]actortest.HostOption) {
+		*host = append(*host, func(h *actors.HostConfig) { h.Now = c.Now })
+	}
+}
+
+// standard is a delivery after Standard Webhooks.
+func standard(h subjects.Hook, secret, id string, when time.Time, body string) subjects.ReceiveWebhookRequest {
+	key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(secret, "whsec_"))
+	if err != nil {
+		panic(err)
+	}
+	stamp := strconv.FormatInt(when.Unix(), 10)
+	mac := hmac.New(sha256.New, key)
+	fmt.Fprintf(mac, "%s.%s.%s", id, stamp, body)
+	return subjects.ReceiveWebhookRequest{Provider: h.Provider, HookID: h.ID, Body: []byte(body), Headers: map[string][]string{
+		"webhook-id": {id}, "webhook-timestamp": {stamp}, "webhook-signature": {"v1," + base64.StdEncoding.EncodeToString(mac.Sum(nil))},
+	}}
+}
+
+// told are the deliveries that came into the event stream, oldest first.
+func (b *bundle) told(t testing.TB) []subjects.Envelope[subjects.WebhookDelivery] {
+	t.Helper()
+	stream, err := b.mesh.Conn(t, "operator").JS.Stream(t.Context(), subjects.Events.Name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := stream.Info(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []subjects.Envelope[subjects.WebhookDelivery]
+	for seq := info.State.FirstSeq; seq <= info.State.LastSeq; seq++ {
+		m, err := stream.GetMsg(t.Context(), seq)
+		if err != nil || m.Subject != subjects.WebhookReceived.Subject {
+			continue
+		}
+		var e subjects.Envelope[subjects.WebhookDelivery]
+		if err := json.Unmarshal(m.Data, &e); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, e)
+	}
+	return all
+}
+
+func (b *bundle) wantTold(t testing.TB, n int) []subjects.Envelope[subjects.WebhookDelivery] {
+	t.Helper()
+	var all []subjects.Envelope[subjects.WebhookDelivery]
+	actortest.Eventually(t, strconv.Itoa(n)+" events", func() bool {
+		all = b.told(t)
+		return len(all) >= n
+	})
+	if len(all) != n {
+		t.Fatalf("%d events were told, want %d: %+v", len(all), n, all)
+	}
+	return all
+}
+
+func (b *bundle) deliver(t testing.TB, r subjects.ReceiveWebhookRequest) subjects.Document {
+	t.Helper()
+	return call(t, b, subjects.ReceiveWebhook, mesh.As{}, r)
+}
+
+func (b *bundle) refuses(t testing.TB, code subjects.Code, r subjects.ReceiveWebhookRequest) {
+	t.Helper()
+	if e := wantCode(t, b, code, subjects.ReceiveWebhook, mesh.As{}, r); strings.Contains(e.Error(), "whsec_") {
+		t.Errorf("the refusal tells too much: %v", e)
+	}
+}
+
+func TestADeliveryIsToldOnce(t *testing.T) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
+		now := &clock{}
+		b := setup(t, database, at(now))
+		v := newVendor(t, says(200, `{}`))
+		id, ada := b.user(t)
+		_, eve := b.user(t)
+		c := b.connectTo(t, v, ada, "shop")
+		h := call(t, b, subjects.CreateHook, ada, subjects.CreateHookRequest{IntegrationID: c.ID, Label: "orders"})
+		if h.Status != "active" || h.SecretFrom != "weft" || !strings.HasPrefix(h.Secret, "whsec_") || h.URL != "http://127.0.0.1:8080/v1/hooks/http/"+h.ID || h.Help == "" {
+			t.Fatalf("created: %+v", h)
+		}
+		good := standard(h, h.Secret, "msg_1", now.Now(), `{"type": "order.paid", "n": 12345678901234567890}`)
+		if d := b.deliver(t, good); d.Status != 0 || len(d.Body) != 0 || d.Headers["Weft-Delivery"] != "accepted" {
+			t.Errorf("answered %+v", d)
+		}
+		e := b.wantTold(t, 1)[0]
+		if e.Type != "http.order.paid" || e.Source != "/integrations/"+c.ID || e.UserID != id || e.ID != h.ID+":msg_1" || e.Data.DeliveryID != "msg_1" ||
+			e.Data.HookID != h.ID || e.Data.Label != "shop" || string(e.Data.Payload) != `{"type":"order.paid","n":12345678901234567890}` {
+			t.Errorf("told: %+v %s", e, e.Data.Payload)
+		}
+
+		again := standard(h, h.Secret, "msg_1", now.Now().Add(time.Second), `{"type": "order.paid"}`)
+		for _, replay := range []subjects.ReceiveWebhookRequest{good, again} {
+			if d := b.deliver(t, replay); d.Headers["Weft-Delivery"] != "duplicate" {
+				t.Errorf("a replay is answered %+v", d)
+			}
+		}
+		stale := standard(h, h.Secret, "msg_2", now.Now().Add(-6*time.Minute), `{}`)
+		forged := standard(h, "whsec_Zm9yZ2VkZm9yZ2VkZm9yZ2Vk", "msg_3", now.Now(), `{}`)
+		changed := standard(h, h.Secret, "msg_4", now.Now(), `{"a":1}`)
+		changed.Body[5] ^= 1
+		unsigned := standard(h, h.Secret, "msg_5", now.Now(), `{}`)
+		delete(unsigned.Headers, "webhook-signature")
+		for _, bad := range []subjects.ReceiveWebhookRequest{stale, forged, changed, unsigned} {
+			b.refuses(t, subjects.CodeUnauthenticated, bad)
+		}
+		elsewhere := good
+		elsewhere.Provider = "slack"
+		b.refuses(t, subjects.CodeNotFound, elsewhere)
+		elsewhere = good
+		elsewhere.HookID = c.ID
+		b.refuses(t, subjects.CodeNotFound, elsewhere)
+		b.deliver(t, standard(h, h.Secret, "msg_6", now.Now(), `not json`))
+		if all := b.wantTold(t, 2); all[1].Type != "http.delivery" || string(all[1].Data.Payload) != `"not json"` {
+			t.Errorf("told: %+v %s", all[1], all[1].Data.Payload)
+		}
+
+		one := subjects.HookRequest{IntegrationID: c.ID, HookID: h.ID}
+		got := call(t, b, subjects.GetHook, ada, one)
+		list := call(t, b, subjects.ListHooks, ada, subjects.ListHooksRequest{IntegrationRequest: subjects.IntegrationRequest{IntegrationID: c.ID}})
+		if got.Secret != "" || got.ReceivedAt == nil || len(list.Items) != 1 || list.Items[0].Secret != "" || list.Items[0].ID != h.ID {
+			t.Errorf("got %+v, listed %+v", got, list)
+		}
+		wantCode(t, b, subjects.CodeNotFound, subjects.GetHook, eve, one)
+		wantCode(t, b, subjects.CodeNotFound, subjects.DeleteHook, eve, one)
+		wantCode(t, b, subjects.CodeNotFound, subjects.CreateHook, eve, subjects.CreateHookRequest{IntegrationID: c.ID})
+		wantCode(t, b, subjects.CodeNotFound, subjects.RotateHookSecret, eve, subjects.RotateHookSecretRequest{IntegrationID: c.ID, HookID: h.ID})
+
+		call(t, b, subjects.UpdateIntegration, ada, subjects.UpdateIntegrationRequest{IntegrationID: c.ID, Status: "disabled"})
+		b.refuses(t, subjects.CodeNotFound, standard(h, h.Secret, "msg_7", now.Now(), `{}`))
+		call(t, b, subjects.UpdateIntegration, ada, subjects.UpdateIntegrationRequest{IntegrationID: c.ID, Status: "active"})
+		call(t, b, subjects.DisconnectIntegration, ada, subjects.IntegrationRequest{IntegrationID: c.ID})
+		b.refuses(t, subjects.CodeNotFound, standard(h, h.Secret, "msg_8", now.Now(), `{}`))
+		b.wantTold(t, 2)
+	})
+}
+
+func TestConcurrentDeliveriesOfOneAreToldOnce(t *testing.T) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
+		b := setup(t, database)
+		v := newVendor(t, says(200, `{}`))
+		_, ada := b.user(t)
+		c := b.connectTo(t, v, ada, "")
+		h := call(t, b, subjects.CreateHook, ada, subjects.CreateHookRequest{IntegrationID: c.ID})
+		const ids, copies = 5, 8
+		results := make(chan string, ids*copies)
+		var group sync.WaitGroup
+		for i := range ids {
+			r := standard(h, h.Secret, "msg_"+strconv.Itoa(i), time.Now(), `{"type":"x"}`)
+			for range copies {
+				group.Go(func() {
+					d, err := mesh.Call(t.Context(), b.caller, subjects.ReceiveWebhook, r, mesh.As{})
+					if err != nil {
+						results <- err.Error()
+						return
+					}
+					results <- d.Headers["Weft-Delivery"]
+				})
+			}
+		}
+		group.Wait()
+		close(results)
+		count := map[string]int{}
+		for result := range results {
+			count[result]++
+		}
+		if count["accepted"] != ids || count["duplicate"] != ids*(copies-1) {
+			t.Errorf("answers: %v", count)
+		}
+		b.wantTold(t, ids)
+	})
+}
+
+func TestRotatingAHooksSecret(t *testing.T) {
+	t.Parallel()
+	now := &clock{}
+	b := setup(t, actortest.Databases(t)[0], at(now))
+	v := newVendor(t, says(200, `{}`))
+	_, ada := b.user(t)
+	c := b.connectTo(t, v, ada, "")
+	h := call(t, b, subjects.CreateHook, ada, subjects.CreateHookRequest{IntegrationID: c.ID})
+	rotate := func(r subjects.RotateHookSecretRequest) subjects.Hook {
+		r.IntegrationID, r.HookID = c.ID, h.ID
+		return call(t, b, subjects.RotateHookSecret, ada, r)
+	}
+	second := rotate(subjects.RotateHookSecretRequest{})
+	if second.Secret == h.Secret || second.Secret == "" || second.OldSecretUntil == nil {
+		t.Fatalf("rotated: %+v", second)
+	}
+	n := 0
+	send := func(secret string) subjects.ReceiveWebhookRequest {
+		n++
+		return standard(h, secret, "msg_"+strconv.Itoa(n), now.Now(), `{}`)
+	}
+	b.deliver(t, send(h.Secret))
+	b.deliver(t, send(second.Secret))
+	now.pass(25 * time.Hour)
+	ada.Token = b.mesh.Token(t, ada.UserID, actortest.WithExpiry(now.Now().Add(time.Hour)))
+	b.refuses(t, subjects.CodeUnauthenticated, send(h.Secret))
+	b.deliver(t, send(second.Secret))
+	const theirs = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+	if third := rotate(subjects.RotateHookSecretRequest{Secret: theirs, DropOld: true}); third.Secret != "" || third.OldSecretUntil != nil {
+		t.Errorf("rotated: %+v", third)
+	}
+	b.refuses(t, subjects.CodeUnauthenticated, send(second.Secret))
+	b.deliver(t, send(theirs))
+	bad := wantCode(t, b, subjects.CodeInvalid, subjects.RotateHookSecret, ada, subjects.RotateHookSecretRequest{IntegrationID: c.ID, HookID: h.ID, Secret: "whsec_!!!"})
+	if bad.Fields[0].Field != "secret" || strings.Contains(bad.Error(), "!!!") {
+		t.Errorf("a secret that is none: %+v", bad)
+	}
+	b.wantTold(t, 4)
+}
+
+// TestAHookWithoutASecretRefuses holds until its owner hands over the one that the vendor made.
+func TestAHookWithoutASecretRefuses(t *testing.T) {
+	t.Parallel()
+	v := newVendor(t, says(200, `{"ok":true,"team":"T","user_id":"U"}`))
+	b := setup(t, actortest.Databases(t)[0], with(func(c *integration.Config) {
+		c.Providers["slack"] = integration.ProviderConfig{BaseURL: v.URL}
+		c.Webhooks.PerConnection = 1
+	}))
+	_, ada := b.user(t)
+	c := call(t, b, subjects.ConnectIntegration, ada, subjects.ConnectIntegrationRequest{Provider: "slack", Credentials: subjects.SecretMap{"token": "xoxb-1234567890"}})
+	h := call(t, b, subjects.CreateHook, ada, subjects.CreateHookRequest{IntegrationID: c.ID})
+	if h.Status != "pending" || h.Secret != "" || h.SecretFrom != "vendor" {
+		t.Errorf("created: %+v", h)
+	}
+	wantCode(t, b, subjects.CodeConflict, subjects.CreateHook, ada, subjects.CreateHookRequest{IntegrationID: c.ID})
+	const secret = "8f742231b10e8888abcd99yyyzzz85a5"
+	send := func(body string) subjects.ReceiveWebhookRequest {
+		stamp := strconv.FormatInt(time.Now().Unix(), 10)
+		mac := hmac.New(sha256.New, []byte(secret))
+		mac.Write([]byte("v0:" + stamp + ":" + body))
+		return subjects.ReceiveWebhookRequest{Provider: "slack", HookID: h.ID, Body: []byte(body), Headers: map[string][]string{
+			"X-Slack-Request-Timestamp": {stamp}, "X-Slack-Signature": {"v0=" + hex.EncodeToString(mac.Sum(nil))},
+		}}
+	}
+	challenge := `{"type":"url_verification","challenge":"c1"}`
+	b.refuses(t, subjects.CodeUnauthenticated, send(challenge))
+	wantCode(t, b, subjects.CodeInvalid, subjects.RotateHookSecret, ada, subjects.RotateHookSecretRequest{IntegrationID: c.ID, HookID: h.ID})
+	if got := call(t, b, subjects.RotateHookSecret, ada, subjects.RotateHookSecretRequest{IntegrationID: c.ID, HookID: h.ID, Secret: secret}); got.Status != "active" || got.Secret != "" {
+		t.Errorf("given its secret: %+v", got)
+	}
+	if d := b.deliver(t, send(challenge)); string(d.Body) != "c1" || d.ContentType != "text/plain; charset=utf-8" {
+		t.Errorf("the handshake is answered %+v", d)
+	}
+	b.deliver(t, send(`{"type":"event_callback","event_id":"Ev1","event":{"type":"message"}}`))
+	if e := b.wantTold(t, 1)[0]; e.Type != "slack.message" || e.Data.DeliveryID != "Ev1" {
+		t.Errorf("told: %+v", e)
+	}
+	wantCode(t, b, subjects.CodeNotFound, subjects.AnswerWebhook, mesh.As{}, subjects.AnswerWebhookRequest{Provider: "slack", HookID: h.ID, Query: "challenge=x"})
+	call(t, b, subjects.DeleteHook, ada, subjects.HookRequest{IntegrationID: c.ID, HookID: h.ID})
+	b.refuses(t, subjects.CodeNotFound, send(challenge))
+}
+
+// TestAReplayUnderAnotherIDIsKnown holds where the vendor does not sign the delivery's id.
+func TestAReplayUnderAnotherIDIsKnown(t *testing.T) {
+	t.Parallel()
+	v := newVendor(t, says(200, `{"login":"ada"}`))
+	b := setup(t, actortest.Databases(t)[0], with(func(c *integration.Config) {
+		c.Providers["github"] = integration.ProviderConfig{BaseURL: v.URL}
+	}))
+	_, ada := b.user(t)
+	c := call(t, b, subjects.ConnectIntegration, ada, subjects.ConnectIntegrationRequest{Provider: "github", Credentials: subjects.SecretMap{"token": "ghp_0123456789012345678901234567890123456789"}})
+	h := call(t, b, subjects.CreateHook, ada, subjects.CreateHookRequest{IntegrationID: c.ID, Secret: "It's a Secret to Everybody"})
+	send := func(id string) string {
+		return b.deliver(t, subjects.ReceiveWebhookRequest{Provider: "github", HookID: h.ID, Body: []byte("Hello, World!"), Headers: http.Header{
+			"X-Hub-Signature-256": {"sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"},
+			"X-Github-Event":      {"ping"}, "X-Github-Delivery": {id},
+		}}).Headers["Weft-Delivery"]
+	}
+	if first, second := send("d1"), send("d2"); first != "accepted" || second != "duplicate" {
+		t.Errorf("answered %s, %s", first, second)
+	}
+	b.wantTold(t, 1)
+}
