@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"maps"
+	"net/http"
 	"net/url"
 	"regexp"
 	"slices"
@@ -54,7 +55,7 @@ func (s *Scheme) appendForm(payload []byte, r Request) ([]byte, bool) {
 		}
 	}
 	if !isForm {
-		return payload, len(r.Body) == 0 && r.Method == "GET"
+		return payload, len(r.Body) == 0 && r.Method == http.MethodGet
 	}
 	if lowerEscape.Match(r.Body) {
 		return payload, false
