@@ -12,6 +12,7 @@
 //	natscmd.go       weft nats-init, weft nats-context
 //	admin.go         weft admin create
 //	authcmd.go       weft auth rotate-keys
+//	workflowcmd.go   weft workflow lint
 //	generate.go      weft generate: documents derived from the contract
 //	demo*.go         weft demo: the product's story, played against a running weft
 package main
@@ -86,7 +87,7 @@ func rootCommand() *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
 		upCommand(), runCommand(), migrateCommand(), demoCommand(), configCommand(), healthCommand(), adminCommand(), authCommand(),
-		natsInitCommand(), natsContextCommand(), versionCommand(), generateCommand(),
+		workflowCommand(), natsInitCommand(), natsContextCommand(), versionCommand(), generateCommand(),
 	)
 	return root
 }
