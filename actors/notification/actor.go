@@ -101,6 +101,7 @@ func (a *Actor) Service() actors.Service {
 		Workers: []actors.Worker{
 			actors.Work(subjects.Deliver, a.deliver),
 			actors.Listen(subjects.TellOfReauth, a.tellOfReauth),
+			actors.Listen(subjects.TellOfRefusedRun, a.tellOfRefusedRun),
 		},
 		Background: map[string]func(context.Context) error{"scheduled": a.startScheduled},
 	}

@@ -127,24 +127,39 @@ func truncate(s string, most int) string {
 	return cut[:max(0, len(cut)-1)]
 }
 
-// tellOfReauth tells a user that one of their connections needs a new sign-in. The event's id makes it
-// one notification however often the event comes.
+// tellOfReauth tells a user that one of their connections needs a new sign-in.
 func (a *Actor) tellOfReauth(ctx context.Context, e subjects.Envelope[subjects.ConnectionChange]) error {
-	now := a.Now().UnixMicro()
-	key := "event." + e.ID
-	n := notificationRow{
-		ID: a.NewID(), UserID: e.UserID, Category: "integration", InApp: true, DedupeKey: &key, CreatedAt: now,
-	}
-	id, err := json.Marshal(e.Data.IntegrationID)
-	if err != nil {
-		return fmt.Errorf("encoding data: %w", err)
-	}
-	n.Content, err = a.seal(n.ID, content{
+	return a.tell(ctx, e.ID, e.UserID, "integration", content{
 		Subject: "Connect " + e.Data.Provider + " again",
 		Body:    fmt.Sprintf("%s no longer accepts the credentials of your connection %q: %s", e.Data.Provider, e.Data.Label, e.Data.Reason),
-		Data:    map[string]json.RawMessage{"integration_id": id},
-	})
-	if err != nil {
+	}, map[string]string{"integration_id": e.Data.IntegrationID})
+}
+
+// tellOfRefusedRun tells a user that a schedule or a trigger can no longer start a workflow.
+func (a *Actor) tellOfRefusedRun(ctx context.Context, e subjects.Envelope[subjects.RunRefusal]) error {
+	return a.tell(ctx, e.ID, e.UserID, "workflow", content{
+		Subject: "Your workflow " + e.Data.Name + " could not be started",
+		Body: fmt.Sprintf("The %s of your workflow %q could not start it: %s. You are told once, until it can be started again; "+
+			"every run that was refused is among your failures, where you can replay it.", e.Data.Trigger, e.Data.Name, e.Data.Reason),
+	}, map[string]string{"workflow_id": e.Data.WorkflowID, "code": string(e.Data.Code)})
+}
+
+// tell puts what an event means to a user into their inbox. The event's id makes it one notification however often the
+// event comes.
+func (a *Actor) tell(ctx context.Context, eventID, userID, category string, c content, data map[string]string) error {
+	now := a.Now().UnixMicro()
+	key := "event." + eventID
+	n := notificationRow{ID: a.NewID(), UserID: userID, Category: category, InApp: true, DedupeKey: &key, CreatedAt: now}
+	c.Data = make(map[string]json.RawMessage, len(data))
+	for name, value := range data {
+		encoded, err := json.Marshal(value)
+		if err != nil {
+			return fmt.Errorf("encoding data: %w", err)
+		}
+		c.Data[name] = encoded
+	}
+	var err error
+	if n.Content, err = a.seal(n.ID, c); err != nil {
 		return err
 	}
 	_, err = a.accept(ctx, n, []deliveryRow{{NotificationID: n.ID, Channel: inApp, Status: pending, UpdatedAt: now}})

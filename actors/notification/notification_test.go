@@ -318,6 +318,34 @@ func TestANewSignInIsAskedForOnce(t *testing.T) {
 	})
 }
 
+func TestARefusedRunIsToldOnce(t *testing.T) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
+		b := setup(t, database, nil)
+		user := actortest.User()
+		ada := mesh.As{Token: b.mesh.Token(t, user)}
+		workflow := b.mesh.Conn(t, "workflow")
+		for _, id := range []string{"first", "first", "second"} {
+			event, err := json.Marshal(subjects.RunRefused.New(id, user, time.Now(), subjects.RunRefusal{
+				WorkflowID: actortest.User(), Name: "report", Trigger: "schedule", Code: subjects.CodeConsentRequired, Reason: "no consent: " + id,
+			}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := workflow.JS.Publish(t.Context(), subjects.RunRefused.Subject, event); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var page subjects.NotificationPage
+		actortest.Eventually(t, "both are in the inbox", func() bool {
+			page = call(t, b.mesh.Conn(t, "gateway"), subjects.ListNotifications, ada, subjects.ListNotificationsRequest{Category: "workflow"})
+			return len(page.Items) == 2 && strings.Contains(page.Items[0].Body+page.Items[1].Body, "no consent: second")
+		})
+		if page.Items[0].Subject != "Your workflow report could not be started" {
+			t.Errorf("told: %+v", page.Items[0])
+		}
+	})
+}
+
 // TestLargeNotificationsLockNobodyOut: a page is cut where a message would end, and what never fits is
 // refused by name.
 func TestLargeNotificationsLockNobodyOut(t *testing.T) {

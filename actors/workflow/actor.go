@@ -108,6 +108,8 @@ type Actor struct {
 	// stopping is closed when the process begins to stop: it begins no call any more.
 	stopping chan struct{}
 	halt     sync.Once
+	// flows is what stands above the engine.
+	flows *flows
 }
 
 // New makes the actor.
@@ -134,7 +136,7 @@ func New(d actors.Deps, c Config) (*Actor, error) {
 		flow:   flow{most: c.MaxConcurrent}, folder: newFolder(), feeding: newFeeding(), turnLimit: int(d.Conn.MaxPayload()) - logRoom,
 		steps: make(chan struct{}, c.MaxSteps), stopping: make(chan struct{}),
 	}
-	a.metrics = newMetrics(d.Metrics, a.flow.queued)
+	a.metrics, a.flows = newMetrics(d.Metrics, a.flow.queued), newFlows(d.Metrics)
 	return a, nil
 }
 
@@ -155,7 +157,7 @@ func (a *Actor) environment(*language.Workflow) machine.Environment { return mac
 func (a *Actor) Service() actors.Service {
 	return actors.Service{
 		Name: "workflow",
-		Bindings: []actors.Binding{
+		Bindings: append([]actors.Binding{
 			actors.Bind(subjects.CreateWorkflow, a.create),
 			actors.Bind(subjects.UpdateWorkflow, a.update),
 			actors.Bind(subjects.GetWorkflow, a.get),
@@ -172,9 +174,9 @@ func (a *Actor) Service() actors.Service {
 			actors.Bind(subjects.CancelExecution, a.cancel),
 			actors.Bind(subjects.SuspendExecution, a.suspend),
 			actors.Bind(subjects.ResumeExecution, a.resume),
-		},
+		}, a.flowBindings()...),
 		Background: map[string]func(context.Context) error{
-			"owners": a.runOwners, "fold": a.runFold, "feed": a.runFeed, "stop": a.awaitStop,
+			"owners": a.runOwners, "fold": a.runFold, "feed": a.runFeed, "stop": a.awaitStop, "schedules": a.runSchedules,
 		},
 	}
 }

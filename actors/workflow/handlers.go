@@ -44,7 +44,12 @@ func (a *Actor) create(ctx context.Context, r subjects.WorkflowDefinitionRequest
 		ID: a.NewID(), UserID: actors.CallerFrom(ctx).UserID, Name: w.Document.Name, Version: 1, CreatedAt: a.Now().UnixMicro(),
 	}
 	version := newVersion(row.ID, 1, w, text, a.Now())
-	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error { return insert(ctx, tx, &row, &version) })
+	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error {
+		if err := insert(ctx, tx, &row, &version); err != nil {
+			return err
+		}
+		return a.scheduleFor(ctx, tx, row, w)
+	})
 	if err != nil {
 		return subjects.Workflow{}, err
 	}
@@ -74,7 +79,11 @@ func (a *Actor) update(ctx context.Context, r subjects.UpdateWorkflowRequest) (s
 			return subjects.Errorf(subjects.CodeConflict, "the workflow was updated or deleted meanwhile")
 		}
 		a.DB.AfterCommit(ctx, func() { a.workflows.changed(row.ID) })
-		return insert(ctx, tx, &next)
+		if err := insert(ctx, tx, &next); err != nil {
+			return err
+		}
+		row.Version = next.Version
+		return a.scheduleFor(ctx, tx, row, w)
 	})
 	if err != nil {
 		return subjects.Workflow{}, err
@@ -121,7 +130,10 @@ func (a *Actor) delete(ctx context.Context, r subjects.WorkflowRequest) (subject
 	}
 	return subjects.Empty{}, a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error {
 		a.DB.AfterCommit(ctx, func() { a.workflows.changed(row.ID) })
-		return remove(ctx, tx, row.ID, a.Now())
+		if err := remove(ctx, tx, row.ID, a.Now()); err != nil {
+			return err
+		}
+		return dropSchedule(ctx, tx, row.ID)
 	})
 }
 

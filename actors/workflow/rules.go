@@ -41,7 +41,7 @@ func inspect(source []byte) (*language.Workflow, language.Faults) {
 	if len(faults) > 0 {
 		return nil, faults
 	}
-	faults = append(slices.Clone(w.Unsupported()), unserved(w)...)
+	faults = slices.Concat(w.Unsupported(), unserved(w), scheduleFaults(source, w))
 	if len(faults) == 0 {
 		return w, nil
 	}
@@ -58,9 +58,6 @@ func unserved(w *language.Workflow) language.Faults {
 		faults = append(faults, language.Fault{
 			Line: 1, Column: 1, Pointer: pointer, Code: language.CodeUnsupported, Message: what + " is not run by this version",
 		})
-	}
-	if w.Schedule != nil {
-		whole("/schedule", "a schedule")
 	}
 	if len(w.Use.Secrets) > 0 {
 		whole("/use/secrets", "a secret")

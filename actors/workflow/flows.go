@@ -1,0 +1,91 @@
+package workflow
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/subjects"
+)
+
+// flows is what stands above the engine and starts executions by itself: schedules and events.
+type flows struct {
+	// schedulesChanged tells the loop of schedules to look again.
+	schedulesChanged chan struct{}
+
+	scheduled *prometheus.CounterVec
+}
+
+func newFlows(r prometheus.Registerer) *flows {
+	f := &flows{
+		schedulesChanged: make(chan struct{}, 1),
+		scheduled: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "workflow_scheduled_runs_total", Help: "Runs of schedules by what became of them: started, skipped, missed, refused.",
+		}, []string{"result"}),
+	}
+	r.MustRegister(f.scheduled)
+	return f
+}
+
+// flowBindings are the endpoints of what stands above the engine.
+func (a *Actor) flowBindings() []actors.Binding {
+	return []actors.Binding{
+		actors.Bind(subjects.ListSchedules, a.listSchedules),
+		actors.Bind(subjects.GetSchedule, a.getSchedule),
+		actors.Bind(subjects.PauseSchedule, a.pauseSchedule),
+		actors.Bind(subjects.ResumeSchedule, a.resumeSchedule),
+		actors.Bind(subjects.BackfillSchedule, a.backfillSchedule),
+	}
+}
+
+// startExecution starts an execution whose id says that it is the same however often it is started.
+func (a *Actor) startExecution(ctx context.Context, o order) error {
+	_, _, err := a.begin(ctx, o, nil)
+	if errors.Is(err, errTaken) {
+		return nil
+	}
+	return err
+}
+
+// passingStart tells whether a start may succeed when it is tried again soon.
+func passingStart(err error) bool {
+	switch subjects.CodeOf(err) {
+	case subjects.CodeUnavailable, subjects.CodeTimeout, subjects.CodeRateLimited, subjects.CodeInternal:
+		return true
+	}
+	return false
+}
+
+// errorText is an error as a workflow can catch it, as JSON.
+func errorText(err error) string {
+	data, e := json.Marshal(faultOf(err))
+	if e != nil {
+		return "{}"
+	}
+	return string(data)
+}
+
+// noteRefused keeps a start that did not come about; first has the user told.
+func (a *Actor) noteRefused(ctx context.Context, tx actors.Tx, row refusedRow, cause error, first bool) error {
+	if err := noteRefusal(ctx, tx, row); err != nil || !first {
+		return err
+	}
+	var coded *subjects.Error
+	code := subjects.CodeInternal
+	if errors.As(cause, &coded) {
+		code = coded.Code
+	}
+	told, err := json.Marshal(subjects.RunRefused.New("refused."+row.ID, row.UserID, a.Now(), subjects.RunRefusal{
+		WorkflowID: row.WorkflowID, Name: row.Name, Trigger: row.Cause, Code: code, Reason: faultOf(cause).Detail,
+	}))
+	if err != nil {
+		return fmt.Errorf("encoding an event: %w", err)
+	}
+	return a.Outbox.Add(ctx, tx, actors.Message{
+		ID: "refused." + row.ID, Subject: subjects.RunRefused.Subject, Key: row.WorkflowID, Data: told,
+	})
+}

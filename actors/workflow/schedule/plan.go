@@ -1,0 +1,273 @@
+package schedule
+
+import (
+	"cmp"
+	"fmt"
+	"hash/fnv"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/weftmesh/weft/actors/workflow/language"
+)
+
+// Kind is what starts a schedule's runs.
+type Kind string
+
+// The kinds.
+const (
+	Cron  Kind = "cron"
+	Every Kind = "every"
+	After Kind = "after"
+	On    Kind = "on"
+)
+
+// Bounds of a schedule.
+const (
+	// MinEvery is the shortest time between two runs of every.
+	MinEvery = time.Second
+	// DefaultCatchUp is how late a run may start unless catchUp says otherwise: a restart or an upgrade loses none,
+	// a week on the shelf does not start a flood.
+	DefaultCatchUp = time.Hour
+	// MaxCatchUp bounds catchUp, MaxJitter jitter.
+	MaxCatchUp = 366 * 24 * time.Hour
+	MaxJitter  = time.Hour
+)
+
+// Plan is a definition's schedule. It is immutable.
+type Plan struct {
+	Kind Kind
+	// Cron is the expression of a cron schedule, Every the time of every and after.
+	Cron  string
+	Every time.Duration
+	// Zone is an IANA name.
+	Zone    string
+	Overlap Overlap
+	CatchUp time.Duration
+	Jitter  time.Duration
+	// On are the events of an on schedule, Read what its runs get of them: data, envelope or raw.
+	On   *language.Consumption
+	Read string
+
+	cron  *crontab
+	input any
+}
+
+// Fault is one thing wrong with a schedule.
+type Fault struct {
+	// Pointer is the RFC 6901 pointer of the value at fault.
+	Pointer string
+	// Code is one of package language's.
+	Code, Message string
+}
+
+const (
+	pointerSchedule = "/schedule"
+	pointerOptions  = "/document/metadata/schedule"
+)
+
+// Of reads a definition's schedule; nil where it has none. With faults there is no plan.
+func Of(w *language.Workflow) (*Plan, []Fault) {
+	r := &reader{options: map[string]any{}}
+	given, has := w.Document.Metadata["schedule"]
+	if has {
+		options, ok := given.(map[string]any)
+		if !ok {
+			r.fault("", language.CodeType, "an object is expected")
+		}
+		r.options = options
+	}
+	if w.Schedule == nil {
+		if has {
+			r.fault("", language.CodeReference, "the definition has no schedule")
+		}
+		return nil, r.faults
+	}
+	p := &Plan{Zone: "UTC", Overlap: Skip, CatchUp: DefaultCatchUp, Read: cmp.Or(w.Schedule.Read, "data")}
+	r.readOptions(p)
+	r.readKind(p, w.Schedule)
+	if len(r.faults) == 0 {
+		r.readInput(p, w)
+	}
+	if len(r.faults) > 0 {
+		return nil, r.faults
+	}
+	return p, nil
+}
+
+type reader struct {
+	options map[string]any
+	faults  []Fault
+}
+
+// fault notes what is wrong with an option; an empty option is the options themselves.
+func (r *reader) fault(option, code, message string) {
+	pointer := pointerOptions
+	if option != "" {
+		pointer += "/" + option
+	}
+	r.faults = append(r.faults, Fault{pointer, code, message})
+}
+
+func (r *reader) readOptions(p *Plan) {
+	for _, name := range slices.Sorted(maps.Keys(r.options)) {
+		value := r.options[name]
+		text, _ := value.(string)
+		switch name {
+		case "timeZone":
+			p.Zone = text
+		case "overlap":
+			p.Overlap = Overlap(text)
+			if !slices.Contains(Overlaps(), p.Overlap) {
+				r.fault(name, language.CodeValue, fmt.Sprintf("must be one of %v", Overlaps()))
+			}
+		case "catchUp":
+			p.CatchUp = r.duration(name, value, MaxCatchUp)
+		case "jitter":
+			p.Jitter = r.duration(name, value, MaxJitter)
+		case "input":
+			p.input = value
+		default:
+			r.fault(name, language.CodeUnknownField, fmt.Sprintf("the field %.40q is not known here", name))
+		}
+	}
+}
+
+func (r *reader) duration(option string, value any, most time.Duration) time.Duration {
+	d, err := language.DurationOf(value)
+	if err == nil && d > most {
+		err = fmt.Errorf("is longer than %s", most)
+	}
+	if err != nil {
+		r.fault(option, language.CodeValue, err.Error())
+	}
+	return d
+}
+
+func (r *reader) readKind(p *Plan, s *language.Schedule) {
+	wrong := func(field string, err error) {
+		r.faults = append(r.faults, Fault{pointerSchedule + field, language.CodeValue, err.Error()})
+	}
+	zone, err := time.LoadLocation(p.Zone)
+	if err != nil || p.Zone == "" || p.Zone == "Local" {
+		r.fault("timeZone", language.CodeValue, fmt.Sprintf("%.60q is not an IANA time zone such as Europe/Berlin", p.Zone))
+		zone = time.UTC
+	}
+	switch {
+	case s.Cron != "":
+		p.Kind, p.Cron = Cron, s.Cron
+		if p.cron, err = parseCron(s.Cron, zone); err != nil {
+			wrong("/cron", err)
+		}
+	case s.Every != nil:
+		p.Kind, p.Every = Every, s.Every.Value
+		if err := bounded(s.Every); err != nil {
+			wrong("/every", err)
+		}
+	case s.After != nil:
+		p.Kind, p.Every = After, s.After.Value
+		if err := bounded(s.After); err != nil {
+			wrong("/after", err)
+		}
+	case s.On != nil:
+		p.Kind, p.On = On, s.On
+		if s.On.Mode == "all" || s.On.Until != nil || s.On.UntilCondition != "" {
+			r.faults = append(r.faults, Fault{pointerSchedule + "/on", language.CodeUnsupported,
+				"a schedule on several events at once is not run by this version: use one or any"})
+		}
+	default:
+		r.faults = append(r.faults, Fault{pointerSchedule, language.CodeMissing, "one of cron, every, after and on is required"})
+	}
+	r.checkOptions(p)
+}
+
+// checkOptions refuses options that mean nothing to the kind.
+func (r *reader) checkOptions(p *Plan) {
+	timed := []string{"overlap", "catchUp", "jitter"}
+	refused := map[Kind][]string{Every: {"timeZone"}, After: append(timed, "timeZone"), On: append(timed, "timeZone", "input")}
+	for _, option := range refused[p.Kind] {
+		if _, given := r.options[option]; given {
+			r.fault(option, language.CodeValue, fmt.Sprintf("means nothing to a schedule of %q", p.Kind))
+		}
+	}
+}
+
+func bounded(d *language.Duration) error {
+	switch {
+	case d.Expression != "":
+		return fmt.Errorf("an expression is not allowed here: nothing is there yet that it could see")
+	case d.Value < MinEvery:
+		return fmt.Errorf("is shorter than %s", MinEvery)
+	}
+	return nil
+}
+
+// readInput tries the runs' input out.
+func (r *reader) readInput(p *Plan, w *language.Workflow) {
+	sample := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	if _, err := p.Input(w, sample, sample, false); err != nil {
+		r.fault("input", language.CodeExpression, err.Error())
+	}
+}
+
+// Input is the input of a run for a nominal time that starts now.
+func (p *Plan) Input(w *language.Workflow, nominal, now time.Time, backfill bool) (any, error) {
+	if p.input == nil {
+		return map[string]any{}, nil
+	}
+	return w.Fill(p.input, map[string]any{
+		"nominal_time": nominal.UTC().Format(time.RFC3339), "scheduled_for": nominal.In(p.location()).Format(time.RFC3339),
+		"time_zone": p.Zone, "backfill": backfill,
+	}, language.Scope{Now: now})
+}
+
+func (p *Plan) location() *time.Location {
+	if p.cron != nil {
+		return p.cron.zone
+	}
+	return time.UTC
+}
+
+// Timed tells whether the schedule names times of its own: cron and every do.
+func (p *Plan) Timed() bool { return p.Kind == Cron || p.Kind == Every }
+
+// Next is the first nominal time after the given instant; zero when there is none, or the schedule is not Timed. The
+// times of every count from anchor.
+func (p *Plan) Next(after, anchor time.Time) time.Time {
+	switch p.Kind {
+	case Cron:
+		return p.cron.next(after)
+	case Every:
+		if after.Before(anchor) {
+			return anchor.Add(p.Every)
+		}
+		return anchor.Add((after.Sub(anchor)/p.Every + 1) * p.Every)
+	}
+	return time.Time{}
+}
+
+// Between lists the nominal times from since on and before until, at most limit; more tells that there are others.
+func (p *Plan) Between(since, until, anchor time.Time, limit int) (times []time.Time, more bool) {
+	at := since.Add(-time.Nanosecond)
+	for {
+		at = p.Next(at, anchor)
+		if at.IsZero() || !at.Before(until) {
+			return times, false
+		}
+		if len(times) == limit {
+			return times, true
+		}
+		times = append(times, at)
+	}
+}
+
+// Due is when the run for a nominal time is to start: up to Jitter after it, always the same for one schedule and
+// time.
+func (p *Plan) Due(scheduleID string, nominal time.Time) time.Time {
+	if p.Jitter < 1 {
+		return nominal
+	}
+	hash := fnv.New64a()
+	fmt.Fprintf(hash, "%s/%d", scheduleID, nominal.UnixMicro())
+	return nominal.Add(time.Duration(hash.Sum64() % uint64(p.Jitter)))
+}

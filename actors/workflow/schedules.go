@@ -1,0 +1,451 @@
+package workflow
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/workflow/language"
+	"github.com/weftmesh/weft/actors/workflow/schedule"
+	"github.com/weftmesh/weft/subjects"
+)
+
+const (
+	// schedulePoll is how often schedules are looked at that another process may have changed.
+	schedulePoll = 500 * time.Millisecond
+	// scheduleBatch bounds how many schedules one look takes on, ticksBatch the nominal times of one, startsBatch the
+	// runs that it starts.
+	scheduleBatch = 50
+	ticksBatch    = 500
+	startsBatch   = 50
+	// maxWaiting is how many runs of a schedule may be due at a time.
+	maxWaiting = 1000
+	// claimFor is how long the process that looks at a schedule has for it before another one may.
+	claimFor = 10 * time.Second
+	// shortestWait and longestWait bound the time between two looks at a run that another one waits for.
+	shortestWait = 50 * time.Millisecond
+	longestWait  = 5 * time.Second
+	// cancelWait is the time between two looks at a run that is being cancelled.
+	cancelWait = 200 * time.Millisecond
+	// keepRuns is how long it is known what became of a nominal time, mostEvery of how many, where there are many.
+	keepRuns  = 90 * 24 * time.Hour
+	mostEvery = 10_000
+	// appearsWithin is how long a started execution may take to be in the index.
+	appearsWithin = time.Minute
+)
+
+// runSchedules starts what is due. Any process may: the one that claims a schedule's row looks at it, and a run's id is
+// derived from its nominal time, so that two that start it start the same one.
+func (a *Actor) runSchedules(ctx context.Context) error {
+	for {
+		due, next, err := dueSchedules(ctx, a.DB.DB, a.Now(), scheduleBatch)
+		if err != nil {
+			return err
+		}
+		for _, row := range due {
+			if err := a.driveSchedule(ctx, row); err != nil {
+				if ctx.Err() != nil {
+					return nil
+				}
+				a.Log.Warn("looking at a schedule", zap.String("schedule_id", row.ID), zap.Error(err))
+			}
+		}
+		pause := schedulePoll
+		if !next.IsZero() {
+			pause = min(pause, max(time.Millisecond, next.Sub(a.Now())))
+		}
+		if len(due) > 0 {
+			pause = time.Millisecond
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(pause):
+		case <-a.flows.schedulesChanged:
+		}
+	}
+}
+
+// pokeSchedules has this process look at the schedules at once.
+func (a *Actor) pokeSchedules() {
+	select {
+	case a.flows.schedulesChanged <- struct{}{}:
+	default:
+	}
+}
+
+// drive is one look at a schedule.
+type drive struct {
+	a    *Actor
+	row  scheduleRow
+	def  *language.Workflow
+	plan *schedule.Plan
+	now  time.Time
+	// again is when to look next, where that is before the next nominal time.
+	again time.Time
+}
+
+func (a *Actor) driveSchedule(ctx context.Context, row scheduleRow) error {
+	now := a.Now()
+	row.WakeAt = now.Add(claimFor).UnixMicro()
+	claimed := false
+	err := a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) (err error) {
+		claim := row
+		claimed, err = changeSchedule(ctx, tx, &claim, "wake_at")
+		return err
+	})
+	row.Revision++
+	if err != nil || !claimed {
+		return err
+	}
+	def, plan, err := a.planOf(ctx, row.WorkflowID, row.Version)
+	if err != nil {
+		return err
+	}
+	d := &drive{a: a, row: row, def: def, plan: plan, now: now}
+	if err := d.tick(ctx); err != nil {
+		return err
+	}
+	if err := d.pump(ctx); err != nil {
+		return err
+	}
+	d.row.WakeAt = d.wake()
+	return a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error {
+		row := d.row
+		_, err := changeSchedule(ctx, tx, &row, "wake_at", "nominal_until", "refused_at", "refused_reason")
+		return err
+	})
+}
+
+// planOf is a version's definition and its schedule.
+func (a *Actor) planOf(ctx context.Context, workflowID string, version int) (*language.Workflow, *schedule.Plan, error) {
+	def, err := a.definition(ctx, workflowID, version)
+	if err != nil {
+		return nil, nil, err
+	}
+	plan, faults := schedule.Of(def)
+	if plan == nil {
+		return nil, nil, fmt.Errorf("version %d of workflow %s has no schedule that can be run: %v", version, workflowID, faults)
+	}
+	return def, plan, nil
+}
+
+// tick notes a run for each nominal time that has come.
+func (d *drive) tick(ctx context.Context) error {
+	if d.row.PausedAt > 0 {
+		return nil
+	}
+	if d.plan.Kind == schedule.After {
+		return d.tickAfter(ctx)
+	}
+	var rows []runRow
+	cursor, anchor := moment(d.row.NominalUntil), moment(d.row.Anchor)
+	for len(rows) < ticksBatch {
+		nominal := d.plan.Next(cursor, anchor)
+		due := d.plan.Due(d.row.ID, nominal)
+		if nominal.IsZero() || due.After(d.now) {
+			break
+		}
+		run := d.runOf(nominal, runDue, "")
+		if late := d.now.Add(-d.plan.CatchUp); due.Before(late) {
+			run.Status, run.Reason = runMissed, "no process could start it in time"
+			// What else is too late is not noted one by one: after a long time there may be very many.
+			if skip := late.Add(-d.plan.Jitter).Add(-time.Microsecond); skip.After(nominal) {
+				run.Reason = "no process could start it, nor those after it, until " + skip.UTC().Format(time.RFC3339)
+				nominal = skip
+			}
+			d.a.flows.scheduled.WithLabelValues(runMissed).Inc()
+		}
+		rows, cursor = append(rows, run), nominal
+	}
+	if len(rows) == 0 {
+		return nil
+	}
+	d.row.NominalUntil = cursor.UnixMicro()
+	return d.note(ctx, rows)
+}
+
+// note keeps runs, and forgets those that are of no use any more.
+func (d *drive) note(ctx context.Context, rows []runRow) error {
+	keep := keepRuns
+	if d.plan.Every > 0 {
+		keep = min(keep, mostEvery*d.plan.Every)
+	}
+	return d.a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error {
+		if err := addRuns(ctx, tx, rows); err != nil {
+			return err
+		}
+		return forgetRuns(ctx, tx, d.row.ID, d.now.Add(-keep))
+	})
+}
+
+// tickAfter notes the next run of an after schedule, unless there is one that is due or goes on.
+func (d *drive) tickAfter(ctx context.Context) error {
+	open, err := openRuns(ctx, d.a.DB.DB, d.row.ID, 1)
+	if err != nil || len(open) > 0 {
+		return err
+	}
+	nominal := moment(d.row.NominalUntil).Add(d.plan.Every)
+	if nominal.After(d.now) {
+		return nil
+	}
+	d.row.NominalUntil = nominal.UnixMicro()
+	return d.note(ctx, []runRow{d.runOf(nominal, runDue, "")})
+}
+
+func (d *drive) runOf(nominal time.Time, status, reason string) runRow {
+	return runRow{
+		ScheduleID: d.row.ID, Nominal: nominal.UnixMicro(), ExecutionID: runID(d.row.WorkflowID, nominal.UnixMicro()),
+		Status: status, Overlap: string(d.plan.Overlap), DueAt: d.plan.Due(d.row.ID, nominal).UnixMicro(), Reason: reason,
+		UpdatedAt: d.now.UnixMicro(),
+	}
+}
+
+// pump starts what is due, as far as what runs lets it.
+func (d *drive) pump(ctx context.Context) error {
+	open, err := openRuns(ctx, d.a.DB.DB, d.row.ID, maxWaiting+ticksBatch+startsBatch)
+	if err != nil {
+		return err
+	}
+	running, err := d.running(ctx, open)
+	if err != nil {
+		return err
+	}
+	var due []runRow
+	var policies []schedule.Overlap
+	for _, run := range open {
+		if run.Status == runDue && run.DueAt <= d.now.UnixMicro() {
+			due, policies = append(due, run), append(policies, schedule.Overlap(run.Overlap))
+		}
+	}
+	verdicts, cancel := schedule.Decide(policies, len(running))
+	if cancel {
+		if err := d.cancel(ctx, running); err != nil {
+			return err
+		}
+		d.look(d.now.Add(cancelWait))
+	}
+	waiting, started := 0, 0
+	for i, run := range due {
+		switch {
+		case verdicts[i] == schedule.Leave:
+			err = d.settle(ctx, run, runSkipped, "a run before it had not ended")
+		case verdicts[i] == schedule.Wait && waiting >= maxWaiting:
+			err = d.settle(ctx, run, runSkipped, fmt.Sprintf("%d runs were waiting already", maxWaiting))
+		case verdicts[i] == schedule.Wait:
+			waiting++
+		case started >= startsBatch:
+			d.look(d.now)
+		default:
+			started++
+			err = d.start(ctx, run)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if waiting > 0 || d.plan.Kind == schedule.After && len(running)+started > 0 {
+		d.look(d.now.Add(patience(running, d.now)))
+	}
+	return nil
+}
+
+// look has the schedule looked at again at a time, or before.
+func (d *drive) look(at time.Time) {
+	if d.again.IsZero() || at.Before(d.again) {
+		d.again = at
+	}
+}
+
+// patience is the time until the next look at what runs: short while it is young, longer as it goes on.
+func patience(running []runRow, now time.Time) time.Duration {
+	youngest := time.Duration(0)
+	for i, run := range running {
+		if age := now.Sub(moment(run.UpdatedAt)); i == 0 || age < youngest {
+			youngest = age
+		}
+	}
+	return min(max(youngest/20, shortestWait), longestWait)
+}
+
+// running are the schedule's runs that go on; those that have ended are noted.
+func (d *drive) running(ctx context.Context, open []runRow) ([]runRow, error) {
+	var ids []string
+	for _, run := range open {
+		if run.Status == runStarted {
+			ids = append(ids, run.ExecutionID)
+		}
+	}
+	ends, known, err := endsOf(ctx, d.a.DB.DB, ids)
+	if err != nil {
+		return nil, err
+	}
+	var running []runRow
+	for _, run := range open {
+		if run.Status != runStarted {
+			continue
+		}
+		end, ended := ends[run.ExecutionID]
+		gone := !known[run.ExecutionID] && d.now.Sub(moment(run.UpdatedAt)) > appearsWithin
+		if !ended && !gone {
+			running = append(running, run)
+			continue
+		}
+		if d.plan.Kind == schedule.After {
+			d.row.NominalUntil = max(d.row.NominalUntil, cmp.Or(end, d.now.UnixMicro()))
+		}
+		if _, err := d.write(ctx, run, runEnded, "", runStarted); err != nil {
+			return nil, err
+		}
+	}
+	return running, nil
+}
+
+// cancel ends what runs.
+func (d *drive) cancel(ctx context.Context, running []runRow) error {
+	ctx = actors.WithCaller(ctx, actors.Caller{UserID: d.row.UserID})
+	for _, run := range running {
+		_, err := d.a.cancel(ctx, subjects.ExecutionControlRequest{
+			ExecutionID: run.ExecutionID, Reason: "the next run of its schedule is due",
+		})
+		if code := subjects.CodeOf(err); err != nil && code != subjects.CodeConflict && code != subjects.CodeNotFound {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *drive) settle(ctx context.Context, run runRow, status, reason string) error {
+	settled, err := d.write(ctx, run, status, reason, runDue)
+	if settled {
+		d.a.flows.scheduled.WithLabelValues(status).Inc()
+	}
+	return err
+}
+
+// write moves a run from one status to another; it tells whether it was in the one.
+func (d *drive) write(ctx context.Context, run runRow, status, reason, from string) (written bool, err error) {
+	run.Status, run.Reason, run.UpdatedAt = status, reason, d.now.UnixMicro()
+	err = d.a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) (err error) {
+		written, err = settleRun(ctx, tx, run, from)
+		return err
+	})
+	return written, err
+}
+
+// start starts the execution for a nominal time, or notes why it cannot be started.
+func (d *drive) start(ctx context.Context, run runRow) error {
+	nominal := moment(run.Nominal)
+	input, err := d.plan.Input(d.def, nominal, nominal, run.Backfill != 0)
+	if err != nil {
+		return d.refuse(ctx, run, "null", subjects.Errorf(subjects.CodeInvalid, "the input of the run cannot be made: %v", err))
+	}
+	text := string(language.Canonical(input))
+	err = d.a.startExecution(ctx, order{
+		userID: d.row.UserID, workflowID: d.row.WorkflowID, executionID: run.ExecutionID, input: text, version: d.row.Version,
+	})
+	switch {
+	case err == nil:
+		d.row.RefusedAt, d.row.RefusedReason = 0, ""
+		return d.settle(ctx, run, runStarted, "")
+	case passingStart(err):
+		// It stays due, until it is too late for it.
+		late := moment(run.DueAt).Add(d.plan.CatchUp)
+		if run.Backfill == 0 && d.now.After(late) {
+			return d.settle(ctx, run, runMissed, "it could not be started in time")
+		}
+		d.look(d.now.Add(time.Second))
+		d.a.Log.Warn("starting a scheduled run", zap.String("schedule_id", d.row.ID), zap.Error(err))
+		return nil
+	}
+	return d.refuse(ctx, run, text, err)
+}
+
+// refuse notes a run that could not be started; the first one since one could tells the user.
+func (d *drive) refuse(ctx context.Context, run runRow, input string, cause error) error {
+	reason := faultOf(cause).Detail
+	first := d.row.RefusedAt == 0
+	if first {
+		d.row.RefusedAt = d.now.UnixMicro()
+	}
+	d.row.RefusedReason = reason
+	run.Status, run.Reason, run.UpdatedAt = runRefused, reason, d.now.UnixMicro()
+	return d.a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error {
+		settled, err := settleRun(ctx, tx, run, runDue)
+		if err != nil || !settled {
+			return err
+		}
+		d.a.DB.AfterCommit(ctx, func() { d.a.flows.scheduled.WithLabelValues(runRefused).Inc() })
+		row := refusedRow{
+			ID: run.ExecutionID, UserID: d.row.UserID, WorkflowID: d.row.WorkflowID, Version: d.row.Version, Name: d.row.Name,
+			Cause: "schedule", Input: input, Error: errorText(cause), CreatedAt: d.now.UnixMicro(),
+		}
+		return d.a.noteRefused(ctx, tx, row, cause, first)
+	})
+}
+
+// wake is when the schedule is to be looked at again.
+func (d *drive) wake() int64 {
+	next := d.again
+	consider := func(at time.Time) {
+		if !at.IsZero() && (next.IsZero() || at.Before(next)) {
+			next = at
+		}
+	}
+	switch {
+	case d.row.PausedAt > 0:
+	case d.plan.Timed():
+		if nominal := d.plan.Next(moment(d.row.NominalUntil), moment(d.row.Anchor)); !nominal.IsZero() {
+			consider(d.plan.Due(d.row.ID, nominal))
+		}
+	case d.plan.Kind == schedule.After && d.again.IsZero():
+		consider(moment(d.row.NominalUntil).Add(d.plan.Every))
+	}
+	if next.IsZero() {
+		return 0
+	}
+	return next.UnixMicro()
+}
+
+// scheduleFor makes a workflow's schedule what its new version says.
+func (a *Actor) scheduleFor(ctx context.Context, tx actors.Tx, workflow workflowRow, def *language.Workflow) error {
+	plan, _ := schedule.Of(def)
+	switch {
+	case plan == nil && workflow.Version == 1:
+		return nil
+	case plan == nil:
+		return dropSchedule(ctx, tx, workflow.ID)
+	}
+	now := a.Now().UnixMicro()
+	fresh := scheduleRow{
+		ID: derived(workflow.ID, "schedule"), UserID: workflow.UserID, WorkflowID: workflow.ID, Name: def.Document.Name,
+		Version: workflow.Version, Kind: string(plan.Kind), Timing: timingOf(plan), Anchor: now, NominalUntil: now,
+		WakeAt: now, CreatedAt: now,
+	}
+	a.DB.AfterCommit(ctx, a.pokeSchedules)
+	row, err := findSchedule(ctx, tx, workflow.UserID, fresh.ID)
+	if subjects.CodeOf(err) == subjects.CodeNotFound {
+		return insert(ctx, tx, &fresh)
+	}
+	if err != nil {
+		return err
+	}
+	if row.Timing == fresh.Timing {
+		fresh.Anchor, fresh.NominalUntil = row.Anchor, row.NominalUntil
+	}
+	return overrideSchedule(ctx, tx, fresh, "name", "version", "kind", "timing", "anchor", "nominal_until", "wake_at")
+}
+
+// timingOf is what names a plan's nominal times.
+func timingOf(p *schedule.Plan) string {
+	data, err := json.Marshal([]string{string(p.Kind), p.Cron, p.Zone, p.Every.String()})
+	if err != nil {
+		return ""
+	}
+	return string(data)
+}
