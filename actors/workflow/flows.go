@@ -18,6 +18,7 @@ type flows struct {
 	schedulesChanged chan struct{}
 
 	scheduled *prometheus.CounterVec
+	events    *prometheus.CounterVec
 }
 
 func newFlows(r prometheus.Registerer) *flows {
@@ -26,8 +27,11 @@ func newFlows(r prometheus.Registerer) *flows {
 		scheduled: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "workflow_scheduled_runs_total", Help: "Runs of schedules by what became of them: started, skipped, missed, refused.",
 		}, []string{"result"}),
+		events: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "workflow_events_total", Help: "Events that were looked at for workflows to start, by origin: published, webhook, emitted.",
+		}, []string{"origin"}),
 	}
-	r.MustRegister(f.scheduled)
+	r.MustRegister(f.scheduled, f.events)
 	return f
 }
 
@@ -39,6 +43,7 @@ func (a *Actor) flowBindings() []actors.Binding {
 		actors.Bind(subjects.PauseSchedule, a.pauseSchedule),
 		actors.Bind(subjects.ResumeSchedule, a.resumeSchedule),
 		actors.Bind(subjects.BackfillSchedule, a.backfillSchedule),
+		actors.Bind(subjects.PublishEvent, a.publishEvent),
 	}
 }
 

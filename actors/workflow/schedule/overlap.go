@@ -20,7 +20,9 @@ const (
 )
 
 // Overlaps lists the policies.
-func Overlaps() []Overlap { return []Overlap{Skip, BufferOne, BufferAll, CancelOther, TerminateOther, Allow} }
+func Overlaps() []Overlap {
+	return []Overlap{Skip, BufferOne, BufferAll, CancelOther, TerminateOther, Allow}
+}
 
 // Verdict is what becomes of a run that is due.
 type Verdict string

@@ -1,0 +1,88 @@
+package workflow
+
+import (
+	"context"
+
+	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/workflow/language"
+	"github.com/weftmesh/weft/actors/workflow/machine"
+	"github.com/weftmesh/weft/subjects"
+)
+
+// Where an event comes from.
+const (
+	eventPublished = "published"
+)
+
+func (a *Actor) publishEvent(ctx context.Context, r subjects.PublishEventRequest) (subjects.PublishedEvent, error) {
+	event, err := readEvent(r, a.config.MaxInput, a.Now())
+	if err != nil {
+		return subjects.PublishedEvent{}, err
+	}
+	a.flows.events.WithLabelValues(eventPublished).Inc()
+	started, err := a.trigger(ctx, actors.CallerFrom(ctx).UserID, event)
+	if err != nil {
+		return subjects.PublishedEvent{}, err
+	}
+	return subjects.PublishedEvent{ID: event.text("id"), Source: event.text("source"), Started: started}, nil
+}
+
+// trigger starts those of a user's workflows whose schedule is on an event, and tells their executions. Their ids are
+// derived from the event's source and id: an event that comes again starts nothing again. After an error that can pass,
+// the whole is to be done again.
+func (a *Actor) trigger(ctx context.Context, userID string, event cloudEvent) ([]string, error) {
+	rows, err := listeningSchedules(ctx, a.DB.DB, userID)
+	if err != nil {
+		return nil, err
+	}
+	started := []string{}
+	for _, row := range rows {
+		def, _, err := a.planOf(ctx, row.WorkflowID, row.Version)
+		if err != nil {
+			return nil, err
+		}
+		input, starts := machine.Trigger(def, event, a.Now())
+		if !starts {
+			continue
+		}
+		o := order{
+			userID: userID, workflowID: row.WorkflowID, version: row.Version, input: string(language.Canonical(input)),
+			executionID: derived(row.WorkflowID, "event/"+event.text("source")+"\x00"+event.text("id")),
+		}
+		refused, err := a.startTriggered(ctx, row, o)
+		if err != nil {
+			return nil, err
+		}
+		if !refused {
+			started = append(started, o.executionID)
+		}
+	}
+	return started, nil
+}
+
+// startTriggered starts one execution, or notes that it cannot be started: as with a schedule's, the first refusal since
+// one could be started is told to the user.
+func (a *Actor) startTriggered(ctx context.Context, row scheduleRow, o order) (refused bool, err error) {
+	cause := a.startExecution(ctx, o)
+	if cause != nil && passingStart(cause) {
+		return false, cause
+	}
+	if cause == nil && row.RefusedAt == 0 {
+		return false, nil
+	}
+	first := row.RefusedAt == 0
+	return cause != nil, a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error {
+		row := row
+		row.RefusedAt, row.RefusedReason = 0, ""
+		if cause != nil {
+			row.RefusedAt, row.RefusedReason = a.Now().UnixMicro(), faultOf(cause).Detail
+		}
+		if err := overrideSchedule(ctx, tx, row, "refused_at", "refused_reason"); err != nil || cause == nil {
+			return err
+		}
+		return a.noteRefused(ctx, tx, refusedRow{
+			ID: o.executionID, UserID: o.userID, WorkflowID: o.workflowID, Version: o.version, Name: row.Name,
+			Cause: "event", Input: o.input, Error: errorText(cause), CreatedAt: a.Now().UnixMicro(),
+		}, cause, first)
+	})
+}
