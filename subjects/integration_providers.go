@@ -76,7 +76,8 @@ type ProviderRequest struct {
 
 // GetProvider answers with a provider's actions and their schemas.
 var GetProvider = declare(Endpoint[ProviderRequest, ProviderDetail]{
-	Subject: "weft.v1.integration.get_provider", Route: "GET /v1/providers/{provider}", Access: Scope(ScopeIntegrationsRead),
+	Subject: "weft.v1.integration.get_provider", Route: "GET /v1/providers/{provider}",
+	Access:  Scope(ScopeIntegrationsRead).Or(ServiceWithoutGrant("workflow")),
 	Summary: "One provider",
 	Doc:     "Answers with how to connect a provider and with its actions: the JSON Schemas of their inputs and outputs.",
 })

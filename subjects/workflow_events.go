@@ -14,6 +14,8 @@ type PublishedEvent struct {
 	ID      string   `json:"id"`
 	Source  string   `json:"source"`
 	Started []string `json:"started" doc:"The executions that the event has started, now or when it was published before."`
+	// Delivered counts executions, not listeners.
+	Delivered int `json:"delivered" doc:"How many executions that listen took the event now."`
 }
 
 // PublishEvent tells the caller's workflows of an event.
@@ -21,8 +23,8 @@ var PublishEvent = declare(Endpoint[PublishEventRequest, PublishedEvent]{
 	Subject: "weft.v1.workflow.publish_event", Route: "POST /v1/events", Status: 202,
 	Access: Scope(ScopeWorkflowsExecute), Body: Body{Kind: BodyRaw, Field: "body"}, Concurrency: 256,
 	Summary: "Publish an event",
-	Doc: "Takes a CloudEvent 1.0, structured (application/cloudevents+json) or binary (ce-… headers), and has it start those of the " +
-		"caller's workflows whose schedule is on it. By `nats req` it is the field `event`. Source and id make it one event: " +
+	Doc: "Takes a CloudEvent 1.0, structured (application/cloudevents+json) or binary (ce-… headers), starts those of the caller's " +
+		"workflows whose schedule is on it, and hands it to the executions that listen for it. By `nats req` it is the field `event`. Source and id make it one event: " +
 		"published again, it starts nothing again, so that a call whose answer was lost is simply made again. The events of a " +
 		"user reach the workflows of that user and of nobody else.",
 })

@@ -177,6 +177,7 @@ func (a *Actor) Service() actors.Service {
 		}, a.flowBindings()...),
 		Background: map[string]func(context.Context) error{
 			"owners": a.runOwners, "fold": a.runFold, "feed": a.runFeed, "stop": a.awaitStop, "schedules": a.runSchedules,
+			"approvals": a.runApprovals,
 		},
 	}
 }

@@ -111,7 +111,16 @@ func repeatable(call *machine.Call, err error) bool {
 	if errors.Is(err, nats.ErrNoResponders) || errors.Is(err, nats.ErrReconnectBufExceeded) {
 		return true
 	}
-	return passing(err) && (call.Function == functionNotify || call.Function == functionConsent)
+	return passing(err) && harmless(call)
+}
+
+// harmless tells that weft knows a call again by its key: making it twice makes it once.
+func harmless(call *machine.Call) bool {
+	switch call.Function {
+	case functionNotify, functionConsent, functionStart, machine.FunctionApproval:
+		return true
+	}
+	return false
 }
 
 // errBegun: the call is begun, and somebody else will complete it.
@@ -120,7 +129,7 @@ var errBegun = errors.New("the call is begun")
 func (a *Actor) dispatch(ctx context.Context, row executionRow, call *machine.Call, again bool) (any, error) {
 	switch call.Kind {
 	case machine.CallEmit:
-		return call.Message, a.publish(ctx, row.UserID, call.Message)
+		return call.Message, a.publish(ctx, row, call.Message)
 	case machine.CallWorkflow:
 		output, begun, err := a.startChild(ctx, row, call)
 		if err == nil && begun {
@@ -145,6 +154,10 @@ func (a *Actor) dispatch(ctx context.Context, row executionRow, call *machine.Ca
 			return a.notify(ctx, row, call)
 		case functionConsent:
 			return a.requireConsent(ctx, row, call)
+		case functionStart:
+			return a.startWorkflow(ctx, row, call)
+		case machine.FunctionApproval:
+			return a.requestApproval(ctx, row, call)
 		}
 		return a.act(ctx, row, call, again)
 	}

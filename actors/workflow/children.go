@@ -85,9 +85,13 @@ func (p *partition) cancelChildren(ids []string) {
 	}
 }
 
-// publish makes an event known to a user's executions.
-func (a *Actor) publish(ctx context.Context, userID string, event map[string]any) error {
-	_, err := a.deliver(ctx, userID, event)
+// publish makes an event known that an execution emits.
+func (a *Actor) publish(ctx context.Context, row executionRow, event map[string]any) error {
+	depth := depthOf(row.Origin) + 1
+	if depth > maxDepth {
+		return machine.NewError(machine.TypeRuntime, fmt.Sprintf("events have started executions that emit events, more than %d in a row", maxDepth))
+	}
+	_, _, err := a.route(ctx, row.UserID, event, depth, eventEmitted)
 	if err != nil && subjects.CodeOf(err) == subjects.CodeInternal {
 		return fmt.Errorf("delivering an event: %w", err)
 	}

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -19,6 +21,7 @@ type flows struct {
 
 	scheduled *prometheus.CounterVec
 	events    *prometheus.CounterVec
+	approvals *prometheus.CounterVec
 }
 
 func newFlows(r prometheus.Registerer) *flows {
@@ -31,7 +34,10 @@ func newFlows(r prometheus.Registerer) *flows {
 			Name: "workflow_events_total", Help: "Events that were looked at for workflows to start, by origin: published, webhook, emitted.",
 		}, []string{"origin"}),
 	}
-	r.MustRegister(f.scheduled, f.events)
+	f.approvals = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "workflow_approvals_total", Help: "Approvals by what became of them: asked, approved, rejected, expired.",
+	}, []string{"result"})
+	r.MustRegister(f.scheduled, f.events, f.approvals)
 	return f
 }
 
@@ -44,6 +50,10 @@ func (a *Actor) flowBindings() []actors.Binding {
 		actors.Bind(subjects.ResumeSchedule, a.resumeSchedule),
 		actors.Bind(subjects.BackfillSchedule, a.backfillSchedule),
 		actors.Bind(subjects.PublishEvent, a.publishEvent),
+		actors.Bind(subjects.ListApprovals, a.listApprovals),
+		actors.Bind(subjects.GetApproval, a.getApproval),
+		actors.Bind(subjects.DecideApproval, a.decideApproval),
+		actors.Bind(subjects.ListFunctions, a.listFunctions),
 	}
 }
 
@@ -54,6 +64,23 @@ func (a *Actor) startExecution(ctx context.Context, o order) error {
 		return nil
 	}
 	return err
+}
+
+// timeCursor reads the cursor of a list by time, the newest first.
+func timeCursor(cursor string) (after int64, afterID string, err error) {
+	parts, err := actors.DecodeCursor(cursor, 2)
+	if err != nil || parts[1] == "" {
+		return 0, "", err
+	}
+	if after, err = strconv.ParseInt(parts[0], 10, 64); err != nil {
+		return 0, "", subjects.InvalidField("cursor", "is not one that a list answered with")
+	}
+	return after, parts[1], nil
+}
+
+// timeKey is the key that timeCursor reads.
+func timeKey(at time.Time, id string) []string {
+	return []string{strconv.FormatInt(at.UnixMicro(), 10), id}
 }
 
 // passingStart tells whether a start may succeed when it is tried again soon.

@@ -100,6 +100,19 @@ func (h *held) park() (executionRow, error) {
 	return row, nil
 }
 
+// resumeBegun notes the external calls of an execution that was parked: it was not before they were begun.
+func (h *held) resumeBegun() {
+	for _, call := range h.x.Calls() {
+		switch {
+		case !call.External():
+		case call.Workflow != nil:
+			h.begun[call.ID] = derivedID(call.Key)
+		default:
+			h.begun[call.ID] = ""
+		}
+	}
+}
+
 // ending is what who waits for the execution's end is told.
 func (h *held) ending() ending {
 	return ending{row: h.row, events: h.recent, whole: !h.stored}

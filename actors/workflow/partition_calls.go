@@ -63,6 +63,8 @@ func (p *partition) giveUp(h *held, outstanding []*machine.Call) {
 			delete(h.begun, id)
 			if child != "" {
 				p.cancelChildren([]string{child})
+			} else {
+				p.a.calls.Go(func() { p.a.withdraw(p.ctx, h.row.ID, id) })
 			}
 		}
 	}
@@ -78,7 +80,7 @@ func once(call *machine.Call) bool {
 	case machine.CallOpenAPI:
 		return true
 	case machine.CallFunction:
-		return call.Function != functionNotify && call.Function != functionConsent && !call.External()
+		return !harmless(call)
 	}
 	return false
 }

@@ -91,7 +91,9 @@ func (a *Actor) restore(ctx context.Context, row executionRow) (*held, error) {
 	h.row.Parked, h.row.Snapshot, h.row.DueAt, h.row.Listens = false, "", 0, false
 	switch {
 	case row.Snapshot != "":
-		h.x, err = machine.RestoreSnapshot(def, a.environment(def), []byte(row.Snapshot))
+		if h.x, err = machine.RestoreSnapshot(def, a.environment(def), []byte(row.Snapshot)); err == nil {
+			h.resumeBegun()
+		}
 	case row.Events > 0:
 		raw, failed := readHistory(ctx, a.DB.DB, row.ID, 0, 0)
 		if failed != nil {

@@ -348,6 +348,7 @@ func (d *drive) start(ctx context.Context, run runRow) error {
 	text := string(language.Canonical(input))
 	err = d.a.startExecution(ctx, order{
 		userID: d.row.UserID, workflowID: d.row.WorkflowID, executionID: run.ExecutionID, input: text, version: d.row.Version,
+		origin: "schedule:" + d.row.ID,
 	})
 	switch {
 	case err == nil:

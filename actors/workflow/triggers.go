@@ -2,6 +2,9 @@ package workflow
 
 import (
 	"context"
+	"fmt"
+	"strconv"
+	"strings"
 
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/workflow/language"
@@ -12,25 +15,51 @@ import (
 // Where an event comes from.
 const (
 	eventPublished = "published"
+	eventEmitted   = "emitted"
 )
+
+// maxDepth bounds how many executions in a row events may start that executions before them have emitted: a circle ends.
+const maxDepth = 20
+
+// depthOf reads out of an execution's origin how many such executions came before it.
+func depthOf(origin string) int {
+	rest, triggered := strings.CutPrefix(origin, "event:")
+	_, count, _ := strings.Cut(rest, ":")
+	depth, err := strconv.Atoi(count)
+	if !triggered || err != nil {
+		return 0
+	}
+	return depth
+}
 
 func (a *Actor) publishEvent(ctx context.Context, r subjects.PublishEventRequest) (subjects.PublishedEvent, error) {
 	event, err := readEvent(r, a.config.MaxInput, a.Now())
 	if err != nil {
 		return subjects.PublishedEvent{}, err
 	}
-	a.flows.events.WithLabelValues(eventPublished).Inc()
-	started, err := a.trigger(ctx, actors.CallerFrom(ctx).UserID, event)
+	started, delivered, err := a.route(ctx, actors.CallerFrom(ctx).UserID, event, 0, eventPublished)
 	if err != nil {
 		return subjects.PublishedEvent{}, err
 	}
-	return subjects.PublishedEvent{ID: event.text("id"), Source: event.text("source"), Started: started}, nil
+	return subjects.PublishedEvent{ID: event.text("id"), Source: event.text("source"), Started: started, Delivered: delivered}, nil
+}
+
+// route hands an event to what it starts, and to the executions that listen for it. After an error that can pass, the whole
+// is to be done again: nothing is started or delivered twice.
+func (a *Actor) route(ctx context.Context, userID string, event cloudEvent, depth int, origin string) (started []string, delivered int, err error) {
+	a.flows.events.WithLabelValues(origin).Inc()
+	// Who listens already gets the event first: what it starts may listen too, and began after it.
+	if delivered, err = a.deliver(ctx, userID, event); err != nil {
+		return nil, delivered, err
+	}
+	started, err = a.trigger(ctx, userID, event, depth)
+	return started, delivered, err
 }
 
 // trigger starts those of a user's workflows whose schedule is on an event, and tells their executions. Their ids are
 // derived from the event's source and id: an event that comes again starts nothing again. After an error that can pass,
 // the whole is to be done again.
-func (a *Actor) trigger(ctx context.Context, userID string, event cloudEvent) ([]string, error) {
+func (a *Actor) trigger(ctx context.Context, userID string, event cloudEvent, depth int) ([]string, error) {
 	rows, err := listeningSchedules(ctx, a.DB.DB, userID)
 	if err != nil {
 		return nil, err
@@ -46,7 +75,7 @@ func (a *Actor) trigger(ctx context.Context, userID string, event cloudEvent) ([
 			continue
 		}
 		o := order{
-			userID: userID, workflowID: row.WorkflowID, version: row.Version, input: string(language.Canonical(input)),
+			userID: userID, workflowID: row.WorkflowID, version: row.Version, input: string(language.Canonical(input)), origin: fmt.Sprintf("event:%s:%d", row.ID, depth),
 			executionID: derived(row.WorkflowID, "event/"+event.text("source")+"\x00"+event.text("id")),
 		}
 		refused, err := a.startTriggered(ctx, row, o)

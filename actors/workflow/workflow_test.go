@@ -97,6 +97,14 @@ func (b *bundle) hostIntegration(t *testing.T, database actortest.Database) *act
 			actors.Bind(subjects.ExecuteAction, func(ctx context.Context, r subjects.ExecuteActionRequest) (subjects.ActionResult, error) {
 				return b.act(ctx, d, r)
 			}),
+			actors.Bind(subjects.GetProvider, func(_ context.Context, r subjects.ProviderRequest) (subjects.ProviderDetail, error) {
+				if r.Provider != "github" {
+					return subjects.ProviderDetail{}, subjects.Errorf(subjects.CodeNotFound, "there is no such provider")
+				}
+				input := map[string]any{"type": "object", "properties": map[string]any{"repo": map[string]any{"type": "string"}}}
+				return subjects.ProviderDetail{Provider: subjects.Provider{ID: "github", Category: "code", AuthType: "oauth2", Status: "available"},
+					Actions: []subjects.ProviderAction{{ID: "get", Title: "Get a repository", Safety: "read", Input: input}}}, nil
+			}),
 		}}, nil
 	})
 }

@@ -1,0 +1,85 @@
+package workflow_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/weftmesh/weft/actors/actortest"
+	"github.com/weftmesh/weft/subjects"
+)
+
+func TestFunctionsAreListed(t *testing.T) {
+	t.Parallel()
+	b := setup(t, actortest.Databases(t)[0])
+	list := call(t, b, subjects.ListFunctions, subjects.ListFunctionsRequest{})
+	var names []string
+	for _, f := range list.Items {
+		names = append(names, f.Name)
+		for _, schema := range []map[string]any{f.Input, f.Output} {
+			compiler := jsonschema.NewCompiler()
+			if err := compiler.AddResource("schema.json", schema); err != nil {
+				t.Fatalf("%s: %v", f.Name, err)
+			}
+			if _, err := compiler.Compile("schema.json"); err != nil || f.Doc == "" {
+				t.Errorf("%s: %v, documented as %q", f.Name, err, f.Doc)
+			}
+		}
+	}
+	if want := []string{"approval.request", "consent.require", "echo", "notification.send", "workflow.start"}; !slices.Equal(names, want) {
+		t.Errorf("functions %v", names)
+	}
+	list = call(t, b, subjects.ListFunctions, subjects.ListFunctionsRequest{Provider: "github"})
+	if len(list.Items) != 1 || list.Items[0].Name != "github.get" || list.Items[0].Safety != "read" {
+		t.Fatalf("functions of a provider: %+v", list.Items)
+	}
+	properties, _ := list.Items[0].Input["properties"].(map[string]any)
+	if properties["connection"] == nil || properties["repo"] == nil {
+		t.Errorf("arguments: %v", list.Items[0].Input)
+	}
+	wantCode(t, b, subjects.CodeNotFound, subjects.ListFunctions, b.ada, subjects.ListFunctionsRequest{Provider: "nobody"})
+}
+
+func TestWorkflowStart(t *testing.T) {
+	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+		b := setup(t, database)
+		target := b.create(t, "- say: {call: echo, with: {got: '${ .n }'}}\n")
+		byID := b.run(t, fmt.Sprintf("- go: {call: workflow.start, with: {workflow_id: %s, input: {n: 1}}}\n", target), `{}`)
+		byName := b.run(t, "- go: {call: workflow.start, with: {namespace: test, name: story, version: '0.1.0', input: {n: 2}}}\n", `{}`)
+		var started struct {
+			ExecutionID string `json:"execution_id"`
+		}
+		if err := json.Unmarshal(byID.Output, &started); err != nil {
+			t.Fatalf("output %s, %+v: %v", byID.Output, byID.Error, err)
+		}
+		wantOutput(t, b.until(t, started.ExecutionID, subjects.ExecutionCompleted, subjects.ExecutionFaulted), `{"got":1}`)
+		if byName.Status != subjects.ExecutionCompleted {
+			t.Errorf("by name: %+v", byName.Error)
+		}
+		for _, with := range []string{"{}", "{workflow_id: here}", "{workflow_id: " + target + ", name: story}", "{name: story}", "{nobody: x}"} {
+			wantFault(t, b.run(t, "- go: {call: workflow.start, with: "+with+"}\n", `{}`), "validation", 400)
+		}
+		wantFault(t, b.run(t, "- go: {call: workflow.start, with: {workflow_id: "+actortest.User()+"}}\n", `{}`), "communication", 404)
+	})
+}
+
+// TestEventsInACircle: a workflow that emits what starts it comes to an end.
+func TestEventsInACircle(t *testing.T) {
+	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+		c := setupTimed(t, database)
+		id, _ := c.plan(t, scheduled("on: {one: {with: {type: ping}}}", "", "- again: {emit: {event: {with: {source: /circle, type: ping}}}}\n"))
+		call(t, c.bundle, subjects.PublishEvent, event("1", "ping", `1`))
+		var all []subjects.Execution
+		eventually(t, "the circle has ended", func() bool {
+			all = c.executions(t, id)
+			return slices.ContainsFunc(all, func(e subjects.Execution) bool { return e.Status == subjects.ExecutionFaulted })
+		})
+		if len(all) != 21 || !strings.Contains(all[0].Error.Detail, "in a row") {
+			t.Errorf("%d executions, the last one ended with %+v", len(all), all[0].Error)
+		}
+	})
+}
