@@ -248,8 +248,15 @@ func (a *Actor) requireConsent(ctx context.Context, row executionRow, call *mach
 	return map[string]any{"scope": scope, "consent_id": grant.ConsentID}, nil
 }
 
-// send makes a request on the user's behalf: under the guard, so that none begins after the consent was revoked.
+// send makes a request with the credentials that it needs, and makes the call's output of the answer.
 func (a *Actor) send(ctx context.Context, row executionRow, call *machine.Call, request *machine.HTTPRequest) (any, error) {
+	return request.Send(func(r *machine.HTTPRequest) (machine.HTTPResponse, error) {
+		return a.request(ctx, row, call, r)
+	}, a.NewID())
+}
+
+// request makes one request on the user's behalf: under the guard, so that none begins after the consent was revoked.
+func (a *Actor) request(ctx context.Context, row executionRow, call *machine.Call, request *machine.HTTPRequest) (machine.HTTPResponse, error) {
 	header := http.Header{}
 	for name, value := range request.Headers {
 		header.Set(name, value)
@@ -267,17 +274,13 @@ func (a *Actor) send(ctx context.Context, row executionRow, call *machine.Call, 
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return machine.HTTPResponse{}, err
 	}
 	headers := make(map[string]string, len(answer.Header))
 	for name, values := range answer.Header {
 		headers[name] = strings.Join(values, ", ")
 	}
-	output, fault := request.Response(machine.HTTPResponse{Status: answer.Status, Headers: headers, Body: answer.Body})
-	if fault != nil {
-		return nil, fault
-	}
-	return output, nil
+	return machine.HTTPResponse{Status: answer.Status, Headers: headers, Body: answer.Body}, nil
 }
 
 // output reads what a call gave.

@@ -1,10 +1,21 @@
 package language
 
-import "strings"
+import (
+	"slices"
+	"strconv"
+	"strings"
+)
 
 func (r *reader) readCall(task *Task, o *object) {
 	task.Call = &Call{Function: o.needText("call")}
 	call := task.Call
+	if slices.Contains(r.functions, call.Function) {
+		// The arguments are the input of the function's task, and input is written to the history.
+		call.With, _ = o.data("with").(map[string]any)
+		return
+	}
+	r.seals++
+	defer func() { r.seals-- }()
 	arguments, given := o.take("with")
 	if _, protocol := foreign[call.Function]; given && protocol {
 		call.With = o.mapping("with")
@@ -33,10 +44,38 @@ func (r *reader) readCall(task *Task, o *object) {
 		r.readForeign(call.Function, arguments.object())
 		r.refuse(o.field, "call: "+call.Function)
 	default:
-		if strings.Contains(call.Function, "://") || strings.Contains(call.Function, "@") {
-			r.refuse(o.field, "functions of a foreign catalog")
-		}
+		call.Function = r.cataloged(o)
 	}
+}
+
+// DefaultCatalog is the name of the catalog of weft's own functions.
+const DefaultCatalog = "default"
+
+// cataloged is the name of a function in the default catalog, which may be written with its version and catalog, as
+// name:1.0.0@default. Functions of any other catalog are not run.
+func (r *reader) cataloged(o *object) string {
+	f := o.fields["call"]
+	text, _ := f.text()
+	name, catalog, named := strings.Cut(text, "@")
+	if named && catalog == DefaultCatalog {
+		name, version, versioned := strings.Cut(name, ":")
+		if versioned && !semantic.MatchString(version) {
+			f.fault(CodeValue, "a function is named as name:version@catalog, with a semantic version")
+		}
+		return name
+	}
+	switch {
+	case named:
+		endpoint, known := r.workflow.Use.Catalogs[catalog]
+		if !known {
+			f.fault(CodeReference, "use.catalogs has no "+strconv.Quote(catalog))
+			return text
+		}
+		r.refer(f, "a function of a foreign catalog", Reference{Pointer: o.pointer, URI: functionURI(endpoint.URI, name), Function: text})
+	case strings.Contains(text, "://"):
+		r.refer(f, "a function from elsewhere", Reference{Pointer: o.pointer, URI: text, Function: text})
+	}
+	return text
 }
 
 func (r *reader) readHTTP(o *object) *HTTPCall {

@@ -5,8 +5,19 @@ package language
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
+
+// later tells whether an example is of what weft does not run yet. run-return-* run containers.
+func later(name string) bool {
+	for _, construct := range []string{"call-asyncapi", "call-grpc", "call-mcp", "run-container", "run-script", "run-shell", "run-return"} {
+		if strings.HasPrefix(name, construct) {
+			return true
+		}
+	}
+	return false
+}
 
 // TestExamples loads every example of the specification: each of them is valid.
 func TestExamples(t *testing.T) {
@@ -29,6 +40,9 @@ func TestExamples(t *testing.T) {
 			w, faults := Parse(source)
 			if len(faults) > 0 {
 				t.Fatal(faults)
+			}
+			if refused := w.Unsupported(); (len(refused) > 0) != later(filepath.Base(file)) && len(w.References()) == 0 {
+				t.Errorf("what is not run: %v", refused)
 			}
 			again, faults := Parse(w.Canonical)
 			if len(faults) > 0 || again.Digest != w.Digest {

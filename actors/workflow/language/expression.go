@@ -3,6 +3,7 @@ package language
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 )
@@ -152,8 +153,16 @@ func (f field) checkExpression(text string) {
 		f.fault(CodeExpression, err.Error())
 		return
 	}
+	if f.reader.seals == 0 && usesSecrets(text) {
+		f.fault(CodeExpression, "$secrets may be used in what a call is made with, in an authentication, and in the "+
+			"input.from of a call: anywhere else it would be written to the history")
+	}
 	f.reader.expressions = append(f.reader.expressions, written{f, text})
 }
+
+var secrets = regexp.MustCompile(`\$secrets\b`)
+
+func usesSecrets(text string) bool { return secrets.MatchString(text) }
 
 // written is an expression with its place.
 type written struct {

@@ -65,7 +65,7 @@ func TestEvaluateIsBounded(t *testing.T) {
 	t.Parallel()
 	scope := Scope{Values: map[string]any{"context": map[string]any{"n": 1 << 28}}}
 	for _, expression := range []string{
-		`[repeat(1)]`, `[range(1e9)]`, `def f: f; f`, `until(false; .)`, `reduce repeat(1) as $i (0; . + 1)`,
+		`[repeat(1)]`, `[range(1e9)]`, `[limit(1e8; repeat(1))]`, `[limit(1e8; repeat("x" * 100))]`, `def f: f; f`, `until(false; .)`, `reduce repeat(1) as $i (0; . + 1)`,
 		`reduce range(60) as $i ("x"; . + .)`, `reduce range(60) as $i ("x"; . += .)`, `reduce range(60) as $i ([1]; . + .)`,
 		`reduce range(60) as $i ("x"; "\(.)\(.)")`, `"x" * 1e9`, `1e9 * "x"`, `"x" | . *= 1e9`,
 		`reduce range(60) as $i (1; [., .]) | tojson`, `reduce range(60) as $i (1; [., .]) | tostring`,

@@ -41,6 +41,8 @@ func Parse(source []byte) (*Workflow, Faults) {
 		return nil, r.faults.sorted()
 	}
 	w := r.workflow
+	w.count = len(w.tasks)
+	w.weave()
 	w.Definition = definition
 	w.Canonical = Canonical(definition)
 	sum := sha256.Sum256(w.Canonical)
@@ -132,6 +134,14 @@ func (r *reader) readSchedule(o *object) *Schedule {
 		Read: o.enum("read", "data", "data", "envelope", "raw")}
 	if f, ok := o.take("on"); ok {
 		s.On = r.readConsumption(f)
+	}
+	if s.On == nil && o.has("read") {
+		o.fields["read"].fault(CodeValue, "read goes with on only")
+	}
+	for _, length := range []*Duration{s.Every, s.After} {
+		if length != nil && (length.Expression != "" || length.Value <= 0) {
+			o.fault(CodeValue, "a schedule needs a duration longer than none, and no expression for one")
+		}
 	}
 	given := 0
 	for _, set := range []bool{s.Every != nil, s.After != nil, s.Cron != "", s.On != nil} {

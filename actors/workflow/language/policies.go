@@ -170,7 +170,11 @@ func (r *reader) readSchema(o *object) *Schema {
 			schema.Resource = &location
 		}
 		body.close()
-		r.refuse(resource, "schemas from an external resource")
+		location := Reference{Pointer: f.pointer}
+		if schema.Resource != nil {
+			location.URI = schema.Resource.URI
+		}
+		r.refer(resource, "a schema from an external resource", location)
 	}
 	config.close()
 	return schema

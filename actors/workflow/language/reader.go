@@ -18,6 +18,16 @@ type reader struct {
 	// expressions are those of the definition, variables the names that its tasks define.
 	expressions []written
 	variables   []string
+	// functions are the names of use.functions; seals counts the places around, in which $secrets may be used.
+	functions []string
+	seals     int
+}
+
+// sealed reads what never gets into an execution's log, so that secrets may be in it.
+func (r *reader) sealed(read func()) {
+	r.seals++
+	read()
+	r.seals--
 }
 
 func (r *reader) fault(node *yaml.Node, pointer, code, message string) {

@@ -17,6 +17,8 @@ const (
 	KindSwitch Kind = "switch"
 	KindTry    Kind = "try"
 	KindWait   Kind = "wait"
+	// KindExtension is no task of a definition: it stands around one that an extension extends.
+	KindExtension Kind = "extension"
 )
 
 // Flow directives. Any other directive is the name of a task in the same list.
@@ -57,6 +59,12 @@ type Task struct {
 	Timeout  *Timeout
 	Then     string
 	Metadata map[string]any
+	// Sealed: input.from uses secrets. It is evaluated when the call is made; until then the input is the raw one.
+	Sealed bool
+	// Extended and Extension are set for KindExtension. Do is then what is done: the extension's tasks before, Extended,
+	// the extension's tasks after.
+	Extended  *Task
+	Extension *Extension
 	// Compensate are the tasks of metadata.compensate: done, once this task has completed, if the execution does not.
 	Compensate TaskList
 	// OnUnknown is metadata.onUnknown: what becomes of a call when nobody knows whether it was made.

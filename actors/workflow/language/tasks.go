@@ -34,7 +34,7 @@ func (r *reader) readTask(name string, f field, scope []string) *Task {
 	task.Definition, _ = f.value().(map[string]any)
 	r.workflow.tasks[f.pointer] = task
 	task.If = o.expression("if")
-	task.Input, task.Output, task.Export = r.readInput(o), r.readOutput(o), r.readExport(o)
+	r.readFlow(task, o)
 	task.Timeout = r.readTimeout(o)
 	task.Then = o.text("then")
 	r.readMetadata(task, o)
@@ -42,6 +42,21 @@ func (r *reader) readTask(name string, f field, scope []string) *Task {
 	r.readKind(task, o)
 	o.close()
 	return task
+}
+
+// readFlow reads what is made of a task's input and output. The input of a call may hold secrets: then it is made when
+// the call is, and is not written to the log.
+func (r *reader) readFlow(task *Task, o *object) {
+	task.Output, task.Export = r.readOutput(o), r.readExport(o)
+	if call, ok := o.fields["call"]; ok {
+		name, _ := call.text()
+		if !slices.Contains(r.functions, name) {
+			r.sealed(func() { task.Input = r.readInput(o) })
+			task.Sealed = task.Input != nil && usesSecrets(string(Canonical(task.Input.From)))
+			return
+		}
+	}
+	task.Input = r.readInput(o)
 }
 
 // readMetadata takes out of a task's metadata, which is open, what weft gives a meaning.

@@ -1,10 +1,6 @@
 package language
 
-import (
-	"strconv"
-
-	"go.yaml.in/yaml/v3"
-)
+import "go.yaml.in/yaml/v3"
 
 func (f field) isList() bool { return f.node.Kind == yaml.SequenceNode }
 
@@ -37,8 +33,10 @@ func (r *reader) readUse(o *object) {
 			use.Catalogs[name] = r.readEndpoint(endpoint)
 		}
 		catalog.close()
-		r.refuse(f, "catalogs of a definition's own")
 	})
+	if f, ok := o.fields["functions"]; ok && f.isObject() {
+		r.functions = f.object().keys
+	}
 	o.named("functions", func(name string, f field) { use.Functions[name] = r.readTask(name, f, nil) })
 	if f, ok := o.take("extensions"); ok {
 		for _, item := range f.items() {
@@ -61,9 +59,7 @@ func (r *reader) readExtension(name string, f field) *Extension {
 	extension := &Extension{Name: name, When: o.expression("when"),
 		Extend: o.enum("extend", "", "call", "composite", "emit", "for", "listen", "raise", "run", "set", "switch",
 			"try", "wait", "all")}
-	if _, ok := o.need("extend"); ok {
-		r.refuse(f, "extensions")
-	}
+	o.need("extend")
 	if before, ok := o.take("before"); ok {
 		extension.Before = r.readTasks(before, nil)
 	}
@@ -97,68 +93,6 @@ func (f field) checkURI(text string) {
 	} else if text == "" {
 		f.fault(CodeValue, "a URI is expected")
 	}
-}
-
-var schemes = []string{"basic", "bearer", "digest", "oauth2", "oidc"}
-
-var required = map[string][]string{"basic": {"username", "password"}, "digest": {"username", "password"},
-	"bearer": {"token"}, "oauth2": {"authority", "grant"}, "oidc": {"authority", "grant"}}
-
-var optional = map[string][]string{"oauth2": {"endpoints", "client", "request", "issuers", "scopes", "audiences",
-	"username", "password", "subject", "actor"}, "oidc": {"client", "request", "issuers", "scopes", "audiences",
-	"username", "password", "subject", "actor"}}
-
-func (r *reader) readAuthentication(f field, reference bool) *Authentication {
-	o := f.object()
-	policy := &Authentication{Pointer: f.pointer}
-	if reference && o.has("use") {
-		policy.Use = o.needText("use")
-		if _, known := r.workflow.Use.Authentications[policy.Use]; !known {
-			o.fields["use"].fault(CodeReference, "use.authentications has no "+strconv.Quote(policy.Use))
-		}
-		o.close()
-		return policy
-	}
-	for _, scheme := range schemes {
-		body, ok := o.take(scheme)
-		if !ok {
-			continue
-		}
-		if policy.Scheme != "" {
-			body.fault(CodeValue, "only one scheme may be given")
-		}
-		policy.Scheme = scheme
-		r.readScheme(policy, body)
-		if scheme == "digest" || scheme == "oauth2" || scheme == "oidc" {
-			r.refuse(body, "authentication by "+scheme)
-		}
-	}
-	if policy.Scheme == "" && !o.broken {
-		f.fault(CodeMissing, "one of basic, bearer, digest, oauth2, oidc is required")
-	}
-	o.close()
-	return policy
-}
-
-func (r *reader) readScheme(policy *Authentication, f field) {
-	o := f.object()
-	if o.has("use") {
-		policy.Secret = o.needText("use")
-		o.close()
-		return
-	}
-	policy.Parameters = map[string]any{}
-	for _, key := range required[policy.Scheme] {
-		if _, ok := o.need(key); ok {
-			policy.Parameters[key] = o.data(key)
-		}
-	}
-	for _, key := range optional[policy.Scheme] {
-		if o.has(key) {
-			policy.Parameters[key] = o.data(key)
-		}
-	}
-	o.close()
 }
 
 func (r *reader) readError(f field) *ErrorDefinition {

@@ -27,7 +27,9 @@ type Workflow struct {
 	Definition map[string]any
 
 	tasks       map[string]*Task
+	count       int
 	unsupported Faults
+	references  []Reference
 	expressions expressions
 }
 
@@ -49,7 +51,9 @@ type Use struct {
 	Catalogs        map[string]Endpoint
 }
 
-// Extension adds tasks before and after tasks of one kind. Extensions parse; Unsupported names them.
+// Extension adds tasks before and after tasks of one kind, where When holds. The tasks before get the input of the task
+// extended, which gets it too, whatever they give; only where one of them says exit, its output stands in for the task.
+// The tasks after get its output, and do not change it. In all of them, $task is the task extended.
 type Extension struct {
 	Name, Extend, When string
 	Before, After      TaskList
@@ -73,7 +77,7 @@ type Export struct {
 	As     any
 }
 
-// Schema is a JSON Schema, inline. An external resource parses and is named by Unsupported.
+// Schema is a JSON Schema, inline. An external resource is one of References.
 type Schema struct {
 	Format   string
 	Document any
@@ -127,7 +131,16 @@ func (w *Workflow) Task(pointer string) *Task { return w.tasks[pointer] }
 func (w *Workflow) Pointers() []string { return slices.Sorted(maps.Keys(w.tasks)) }
 
 // Tasks returns how many tasks the definition has, nested ones and functions included.
-func (w *Workflow) Tasks() int { return len(w.tasks) }
+func (w *Workflow) Tasks() int { return w.count }
+
+// Each visits every task of the definition, nested ones, functions and those of extensions included.
+func (w *Workflow) Each(visit func(*Task)) {
+	for _, pointer := range w.Pointers() {
+		if task := w.tasks[pointer]; task.Kind != KindExtension {
+			visit(task)
+		}
+	}
+}
 
 // Unsupported returns one fault for each construct that the specification defines and weft does not run yet, in
 // the order of the source. A definition with any of them must not be created.

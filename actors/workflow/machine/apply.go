@@ -84,7 +84,11 @@ func (x *Execution) applyTask(run *Run, event Event) bool {
 			lose(run, task, nil)
 			break
 		}
-		x.proceed(run, event.Slot, run.Data, language.Continue)
+		output := run.Data
+		if task := x.def.Task(run.Task); extends(task, event.Slot) {
+			output = run.Input
+		}
+		x.proceed(run, event.Slot, output, language.Continue)
 	case TaskCompleted:
 		x.applyTaskCompleted(run, event)
 	case TaskFaulted:
@@ -147,6 +151,9 @@ func (x *Execution) applyTaskStarted(parent *Run, event Event) {
 		child.Input = parent.Input
 		parent.Cursor = event.Slot + 1
 	}
+	if extends(x.def.Task(parent.Task), event.Slot) {
+		child.Input = parent.Input
+	}
 	if event.Data.Set {
 		child.Input = event.Data.V
 	}
@@ -159,7 +166,7 @@ func (x *Execution) applyTaskStarted(parent *Run, event Event) {
 	switch x.def.Task(event.Task).Kind {
 	case language.KindTry:
 		child.Phase, child.Tries = PhaseRunning, 1
-	case language.KindDo, language.KindFork:
+	case language.KindDo, language.KindFork, language.KindExtension:
 		child.Phase = PhaseRunning
 	}
 	child.Data = child.Input
@@ -179,7 +186,7 @@ func (x *Execution) applyTaskCompleted(run *Run, event Event) {
 	parent := s.run(run.Parent)
 	x.noteUndo(run, output)
 	s.drop(run.ID, true)
-	if event.Then == language.End {
+	if event.Then == language.End && !extends(x.def.Task(parent.Task), run.Slot) {
 		if s.Ending != nil {
 			x.endCompensation(parent, output)
 			return
@@ -197,6 +204,10 @@ func (x *Execution) proceed(parent *Run, slot int, output any, then string) {
 	task := x.def.Task(parent.Task)
 	if forks(parent, task) {
 		x.proceedFork(parent, task, slot, output)
+		return
+	}
+	if task != nil && task.Kind == language.KindExtension && parent.Phase != PhaseCompensating {
+		x.proceedExtension(parent, task, slot, output, then)
 		return
 	}
 	if calls(parent, task) {

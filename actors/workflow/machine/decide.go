@@ -28,6 +28,8 @@ func (x *Execution) step(run *Run, now time.Time) (Event, bool) {
 	switch task.Kind {
 	case language.KindDo:
 		return x.stepList(run, now)
+	case language.KindExtension:
+		return x.stepExtension(run, task, now)
 	case language.KindTry:
 		if run.Phase == PhaseRetrying {
 			return Event{}, false
@@ -145,11 +147,19 @@ func (x *Execution) startChild(parent *Run, slot int, task *language.Task, raw a
 	if x.state.NextRun > x.most() || len(x.state.Runs) >= MaxOpen {
 		return x.faulted(parent, NewError(TypeRuntime, "the execution has too many task runs"))
 	}
+	task, err := x.extended(task, parent, raw, now)
 	probe := &Run{ID: x.state.NextRun, Parent: parent.ID, Task: task.Pointer, Input: raw, StartedAt: now}
 	event := Event{Type: TaskStarted, Run: probe.ID, Parent: parent.ID, Slot: slot, Task: task.Pointer, Name: task.Name,
 		Key: x.childKey(parent, slot, task), Attempt: x.attempt(parent)}
 	if calls(parent, x.def.Task(parent.Task)) {
 		event.Data = Of(raw)
+	}
+	if task.Kind == language.KindExtension {
+		event.Extension = task.Extension.Name
+	}
+	if err != nil {
+		event.Error = x.problem(err, task.Pointer)
+		return event
 	}
 	if task.If != "" {
 		goes, err := x.def.Condition(task.If, raw, x.scope(probe, task))
@@ -174,7 +184,7 @@ func (x *Execution) enter(event *Event, probe *Run, task *language.Task, now tim
 		if err := task.Input.Schema.Validate(probe.Input); err != nil {
 			return NewError(TypeValidation, err.Error())
 		}
-		if task.Input.From != nil {
+		if task.Input.From != nil && !task.Sealed {
 			data, err := x.def.Transform(task.Input.From, probe.Input, x.scope(probe, task))
 			if err != nil {
 				return err
@@ -207,7 +217,7 @@ func (x *Execution) attempt(run *Run) int {
 // complete ends a task run with the directive that the definition gives it.
 func (x *Execution) complete(run *Run, raw any) Event {
 	task := x.def.Task(run.Task)
-	then := task.Then
+	then := cmp.Or(task.Then, run.Then)
 	if run.Phase == PhaseCatching && task.Try != nil && task.Try.Catch.Then != "" {
 		then = task.Try.Catch.Then
 	}
@@ -317,6 +327,7 @@ func (x *Execution) problem(err error, instance string) *Error {
 		known = NewError(TypeExpression, err.Error())
 	}
 	problem := *known
+	problem.Detail = x.maskText(problem.Detail)
 	if problem.Instance == "" {
 		problem.Instance = instance
 	}

@@ -19,7 +19,7 @@ type driver struct {
 	made  []string // keys of calls, in the order they were made
 	done  map[string]bool
 	reply func(*Call) (any, *Error)
-	// messages are handed to subscriptions when nothing else moves.
+	// messages arrive when nothing else moves.
 	messages []map[string]any
 }
 
@@ -81,10 +81,10 @@ func (d *driver) step(x *Execution) bool {
 		d.call(x, calls[0])
 		return true
 	}
-	if subscriptions := x.Subscriptions(); len(subscriptions) > 0 && len(d.messages) > 0 {
+	if len(x.Listeners()) > 0 && len(d.messages) > 0 {
 		message := d.messages[0]
 		d.messages = d.messages[1:]
-		d.append(x.Handle(MessageReceived(subscriptions[0].ID, message, d.now)))
+		d.append(x.Handle(EventArrived(message, d.now)))
 		return true
 	}
 	timers := x.Timers()

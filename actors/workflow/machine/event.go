@@ -78,6 +78,8 @@ type Event struct {
 	// Attempt counts from 1, within the nearest enclosing try.
 	Attempt int `json:"attempt,omitempty"`
 	Index   int `json:"index,omitempty"`
+	// Extension is the extension that a task run stands for: the run around the tasks before, the task, and those after.
+	Extension string `json:"extension,omitempty"`
 
 	// Input is what was handed in, Data what the input transformation made of it (absent: the same).
 	Input   Value `json:"input,omitzero"`

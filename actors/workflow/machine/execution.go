@@ -23,6 +23,8 @@ type Execution struct {
 	env   Environment
 	state State
 	turn  []Event
+	// texts are those of the secrets, once they were asked for.
+	texts []string
 }
 
 var zeroTime time.Time

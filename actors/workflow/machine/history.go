@@ -23,11 +23,15 @@ type TaskRun struct {
 	// Run is the number of the run; 0 for one that was skipped.
 	Run int `json:"run"`
 	// Task is the task's pointer, Key its stable name with iterations.
-	Task    string     `json:"task"`
-	Name    string     `json:"name"`
-	Key     string     `json:"key"`
-	Attempt int        `json:"attempt"`
-	Status  TaskStatus `json:"status"`
+	Task string `json:"task"`
+	Name string `json:"name"`
+	// Extension is set for the run around a task that an extension extends.
+	Extension string `json:"extension,omitempty"`
+	Key       string `json:"key"`
+	Attempt   int    `json:"attempt"`
+	// Compensation: the run undoes what the task did.
+	Compensation bool       `json:"compensation,omitempty"`
+	Status       TaskStatus `json:"status"`
 	// Retries counts the times that a try was tried again, Iterations the items that a for began.
 	Retries    int       `json:"retries,omitempty"`
 	Iterations int       `json:"iterations,omitempty"`
@@ -58,7 +62,15 @@ func (h *history) fold(event Event) {
 	case TaskStarted:
 		h.at[event.Run] = len(h.runs)
 		h.runs = append(h.runs, TaskRun{Run: event.Run, Task: event.Task, Name: event.Name, Key: event.Key,
-			Attempt: event.Attempt, Status: TaskRunning, StartedAt: event.At, parent: event.Parent})
+			Extension: event.Extension, Attempt: event.Attempt, Status: TaskRunning, StartedAt: event.At, parent: event.Parent})
+		return
+	case TaskCompensating:
+		h.at[event.Run] = len(h.runs)
+		h.runs = append(h.runs, TaskRun{Run: event.Run, Task: event.Task, Name: event.Name, Key: event.Key,
+			Compensation: true, Attempt: 1, Status: TaskRunning, StartedAt: event.At})
+		return
+	case CompensationStarted:
+		h.drop(0, event.At)
 		return
 	case TaskSkipped:
 		h.runs = append(h.runs, TaskRun{Task: event.Task, Name: event.Name, Key: event.Key, Attempt: 1,
@@ -74,6 +86,12 @@ func (h *history) fold(event Event) {
 	}
 	run := &h.runs[at]
 	switch event.Type {
+	case TaskCompensated:
+		run.Status, run.EndedAt, run.Error = TaskDone, event.At, event.Error
+		if event.Error != nil {
+			run.Status = TaskFailed
+		}
+		h.drop(event.Run, event.At)
 	case TaskCompleted:
 		run.Status, run.EndedAt, run.Error = TaskDone, event.At, nil
 		h.drop(event.Run, event.At)

@@ -25,6 +25,8 @@ type HTTPRequest struct {
 	// Redirect true takes a status of 300 to 399 as an answer; false makes it an error. Redirects are not followed
 	// by the machine: whether they are is the caller's to decide, before it hands the answer in.
 	Redirect bool
+	// Credentials are to be got before the request is sent, see Send; nil when it has all that it needs.
+	Credentials *Credentials
 }
 
 // HTTPResponse is an answer as it came.
@@ -47,14 +49,14 @@ func (x *Execution) prepareHTTP(call *language.HTTPCall, run *Run, scope languag
 		return nil, err
 	}
 	request.Method = strings.ToUpper(method)
-	query, err := x.texts(call.Query, run.Input, scope)
+	query, err := x.pairs(call.Query, run.Input, scope)
 	if err != nil {
 		return nil, err
 	}
 	if request.URL, err = withQuery(target, query); err != nil {
 		return nil, err
 	}
-	if request.Headers, err = x.texts(call.Headers, run.Input, scope); err != nil {
+	if request.Headers, err = x.pairs(call.Headers, run.Input, scope); err != nil {
 		return nil, err
 	}
 	request.Headers = lower(request.Headers)
@@ -106,8 +108,8 @@ func withQuery(target string, query map[string]string) (string, error) {
 	return parsed.String(), nil
 }
 
-// texts evaluates a map of names to texts, or an expression for one. A null value leaves its name out.
-func (x *Execution) texts(definition, input any, scope language.Scope) (map[string]string, error) {
+// pairs evaluates a map of names to texts, or an expression for one. A null value leaves its name out.
+func (x *Execution) pairs(definition, input any, scope language.Scope) (map[string]string, error) {
 	texts := map[string]string{}
 	if definition == nil {
 		return texts, nil
@@ -148,39 +150,6 @@ func (r *HTTPRequest) setBody(body any) {
 	if r.Headers["content-type"] == "" {
 		r.Headers["content-type"] = kind
 	}
-}
-
-// authenticate adds the credentials of a policy: basic or bearer, inline or from a secret.
-func (x *Execution) authenticate(r *HTTPRequest, policy *language.Authentication, input any, scope language.Scope) error {
-	if policy == nil {
-		return nil
-	}
-	if policy.Use != "" {
-		policy = x.def.Use.Authentications[policy.Use]
-	}
-	var values map[string]any
-	if policy.Secret != "" {
-		values, _ = x.env.Secrets[policy.Secret].(map[string]any)
-		if values == nil {
-			return NewError(TypeAuthentication, fmt.Sprintf("the secret %.80q is not there", policy.Secret))
-		}
-	} else {
-		filled, err := x.def.Fill(policy.Parameters, input, scope)
-		if err != nil {
-			return err
-		}
-		values, _ = filled.(map[string]any)
-	}
-	switch policy.Scheme {
-	case "basic":
-		pair := language.Text(values["username"]) + ":" + language.Text(values["password"])
-		r.Headers["authorization"] = "Basic " + base64.StdEncoding.EncodeToString([]byte(pair))
-	case "bearer":
-		r.Headers["authorization"] = "Bearer " + language.Text(values["token"])
-	default:
-		return unsupported("authentication by " + policy.Scheme)
-	}
-	return nil
 }
 
 // Response makes of an answer the output of the call, or its error. A status outside of 200 to 299 (to 399 with

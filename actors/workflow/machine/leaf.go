@@ -88,6 +88,16 @@ func mapping(value map[string]any) map[string]any {
 func (x *Execution) prepare(run *Run) (*Call, error) {
 	task := x.def.Task(run.Task)
 	scope := x.scope(run, task)
+	if task.Sealed {
+		// The input holds secrets, and is known while the call is made and no longer.
+		input, err := x.def.Transform(task.Input.From, run.Input, scope)
+		if err != nil {
+			return nil, err
+		}
+		unsealed := *run
+		unsealed.Input, run = input, &unsealed
+		scope.Values["input"] = input
+	}
 	switch task.Kind {
 	case language.KindEmit:
 		return x.prepareEmit(run, task, scope)

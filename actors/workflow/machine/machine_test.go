@@ -295,6 +295,36 @@ func TestSecretsStayOutOfTheLog(t *testing.T) {
 	}
 }
 
+// TestSecretsThatComeBack: what a call echoes is masked, and the input of a call that takes secrets is not kept.
+func TestSecretsThatComeBack(t *testing.T) {
+	t.Parallel()
+	d := newDriver(t, head+`use: {secrets: [s]}`+"\n"+`do: [{a: {input: {from: '{token: $secrets.s.token, n: .n}'}, call: f.g, with: {k: '${ "key \(.token)" }', n: '${ $input.n }', list: ['${ $secrets.s.token }']}}},
+{b: {try: [{c: {call: f.h}}], catch: {do: [{e: {set: {d: '${ $error.detail }'}}}]}}}]`)
+	d.env.Secrets = map[string]any{"s": map[string]any{"token": "hunter2"}}
+	d.reply = func(call *Call) (any, *Error) {
+		if call.Function == "f.h" {
+			return nil, NewError(TypeCommunication, "hunter2 was refused")
+		}
+		if got := string(language.Canonical(call.Arguments)); got != `{"k":"key hunter2","list":["hunter2"],"n":5}` {
+			t.Errorf("the call is made with %s", got)
+		}
+		call.Arguments["hunter2"] = 1
+		return call.Arguments, nil
+	}
+	x := d.start(map[string]any{"n": 5})
+	snapshot, err := x.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := result(d.finish(x)); got != `{"d":"*** was refused"}` {
+		t.Errorf("got %s", got)
+	}
+	log := string(language.Canonical(d.log))
+	if strings.Contains(log+string(snapshot), "hunter2") || !strings.Contains(log, `"k":"key ***"`) || !strings.Contains(log, `"***":1`) {
+		t.Errorf("the log is %s\n%s", log, snapshot)
+	}
+}
+
 func TestResponse(t *testing.T) {
 	t.Parallel()
 	json := map[string]string{"Content-Type": "application/json; charset=utf-8"}

@@ -17,7 +17,8 @@ type OpenAPIRequest struct {
 	Output      string
 	Redirect    bool
 
-	headers map[string]string
+	headers     map[string]string
+	credentials *Credentials
 }
 
 func (x *Execution) prepareOpenAPI(call *language.OpenAPICall, run *Run, scope language.Scope) (*OpenAPIRequest, error) {
@@ -47,7 +48,8 @@ func (x *Execution) prepareOpenAPI(call *language.OpenAPICall, run *Run, scope l
 		return nil, err
 	}
 	return &OpenAPIRequest{Document: document, OperationID: operation, Parameters: parameters, Output: call.Output,
-		Redirect: call.Redirect, headers: probe.Headers}, nil
+		Redirect: call.Redirect, headers: probe.Headers,
+		credentials: probe.Credentials}, nil
 }
 
 // Request is the operation's request by the description: Swagger 2.0 or OpenAPI 3, as Response of Document gives it.
@@ -108,7 +110,7 @@ func (o *OpenAPIRequest) base(root map[string]any) (string, *Error) {
 
 func (o *OpenAPIRequest) build(root map[string]any, method, target string, parameters []any) (*HTTPRequest, *Error) {
 	request := &HTTPRequest{Method: strings.ToUpper(method), Headers: map[string]string{"accept": "application/json"},
-		Output: o.Output, Redirect: o.Redirect}
+		Output: o.Output, Redirect: o.Redirect, Credentials: o.credentials}
 	query, form, rest := url.Values{}, url.Values{}, map[string]any{}
 	for name, value := range o.Parameters {
 		rest[name] = value

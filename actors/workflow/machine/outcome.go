@@ -138,9 +138,10 @@ func (x *Execution) acceptCall(o Outcome) (Event, bool) {
 		if failure.Instance == "" {
 			failure.Instance = run.Task
 		}
+		failure.Title, failure.Detail = x.maskText(failure.Title), x.maskText(failure.Detail)
 		return Event{Type: CallFailed, Run: run.ID, Error: &failure}, true
 	}
-	return Event{Type: CallCompleted, Run: run.ID, Output: Of(language.Normalize(o.value))}, true
+	return Event{Type: CallCompleted, Run: run.ID, Output: Of(x.mask(language.Normalize(o.value)))}, true
 }
 
 func (x *Execution) acceptTimer(o Outcome) (Event, bool) {

@@ -21,10 +21,17 @@ func (x *Execution) scope(run *Run, task *language.Task) language.Scope {
 	}
 	scope.Values["task"] = map[string]any{"name": task.Name, "reference": task.Pointer, "definition": task.Definition,
 		"input": run.Input, "startedAt": moment(run.StartedAt)}
-	for at := run; at.ID != 0; {
+	if task.Kind == language.KindExtension {
+		scope.Values["task"] = about(task, run)
+	}
+	for at, extended := run, false; at.ID != 0; {
 		x.bind(at, scope)
-		if at = x.state.run(at.Parent); at == nil {
+		slot := at.Slot
+		if at = x.state.run(at.Parent); at == nil || at.ID == 0 {
 			break
+		}
+		if around := x.def.Task(at.Task); !extended && around.Kind == language.KindExtension && !extends(around, slot) {
+			scope.Values["task"], extended = about(around, at), true
 		}
 	}
 	return scope

@@ -91,6 +91,8 @@ type Run struct {
 	Visits map[string]int `json:"visits,omitempty"`
 	// Exited: a task of the list said exit.
 	Exited bool `json:"exited,omitempty"`
+	// Then is what the task said that an extension extends.
+	Then string `json:"then,omitempty"`
 
 	// Items and Index are the loop's; Index is -1 before the first item.
 	Items []any `json:"items,omitempty"`
@@ -173,7 +175,7 @@ func (x *Execution) list(run *Run) language.TaskList {
 		return task.Compensate
 	}
 	switch task.Kind {
-	case language.KindDo:
+	case language.KindDo, language.KindExtension:
 		return task.Do
 	case language.KindFor:
 		return task.For.Do
