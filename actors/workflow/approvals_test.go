@@ -129,3 +129,35 @@ func TestApprovalNobodyWaitsFor(t *testing.T) {
 		}
 	})
 }
+
+// TestWaitingForAParkedExecution: who waits for the end of an execution has it when it comes, however it was kept.
+func TestWaitingForAParkedExecution(t *testing.T) {
+	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+		b := setup(t, database)
+		id := b.create(t, "- ask: {call: approval.request, with: {title: a}, output: {as: .decision}}\n")
+		answer := make(chan subjects.Execution, 1)
+		go func() {
+			e, _ := mesh.Call(t.Context(), b.caller, subjects.ExecuteWorkflow, subjects.ExecuteWorkflowRequest{WorkflowID: id, Timeout: 200}, b.ada)
+			answer <- e
+		}()
+		var asked subjects.Approval
+		eventually(t, "the approval is asked for", func() bool {
+			page := call(t, b, subjects.ListApprovals, subjects.ListApprovalsRequest{})
+			if len(page.Items) == 1 {
+				asked = page.Items[0]
+			}
+			return len(page.Items) == 1
+		})
+		eventually(t, "the execution is parked", func() bool { return gauge(t, b.host, "workflow_active_executions") == 0 })
+		b.decide(t, asked.ID, "reject", "")
+		eventually(t, "the answer comes", func() bool {
+			select {
+			case e := <-answer:
+				wantOutput(t, e, `"rejected"`)
+				return true
+			default:
+				return false
+			}
+		})
+	})
+}

@@ -206,6 +206,10 @@ func (p *partition) folded(taken []folding, applied uint64, err error) {
 		untouched := h.touched == f.touched && h.unacked == 0 && len(h.fresh) == 0
 		switch {
 		case f.ended, f.parked && untouched && h.resting:
+			for _, w := range h.waiters {
+				w <- ending{err: errHandover} // who waits asks again, and has it kept in memory
+			}
+			h.waiters = nil
 			delete(p.held, f.row.ID)
 		case h.broken && untouched:
 			delete(p.held, f.row.ID)
