@@ -22,6 +22,7 @@ type flows struct {
 	scheduled *prometheus.CounterVec
 	events    *prometheus.CounterVec
 	approvals *prometheus.CounterVec
+	failures  *prometheus.CounterVec
 }
 
 func newFlows(r prometheus.Registerer) *flows {
@@ -37,7 +38,10 @@ func newFlows(r prometheus.Registerer) *flows {
 	f.approvals = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "workflow_approvals_total", Help: "Approvals by what became of them: asked, approved, rejected, expired.",
 	}, []string{"result"})
-	r.MustRegister(f.scheduled, f.events, f.approvals)
+	f.failures = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "workflow_failures_settled_total", Help: "Failures by what became of them: replayed, dismissed.",
+	}, []string{"result"})
+	r.MustRegister(f.scheduled, f.events, f.approvals, f.failures)
 	return f
 }
 
@@ -54,6 +58,11 @@ func (a *Actor) flowBindings() []actors.Binding {
 		actors.Bind(subjects.GetApproval, a.getApproval),
 		actors.Bind(subjects.DecideApproval, a.decideApproval),
 		actors.Bind(subjects.ListFunctions, a.listFunctions),
+		actors.Bind(subjects.ListFailures, a.listFailures),
+		actors.Bind(subjects.ReplayFailure, a.replayFailure),
+		actors.Bind(subjects.ReplayFailures, a.replayFailures),
+		actors.Bind(subjects.DismissFailure, a.dismissFailure),
+		actors.Bind(subjects.RetryExecution, a.retry),
 	}
 }
 

@@ -168,7 +168,10 @@ func (p *partition) launch(h *held) ([]machine.Event, error) {
 	if err != nil {
 		return nil, err
 	}
-	x, events := machine.Start(h.def, h.row.ID, input, p.a.Now(), p.a.environment(h.def))
+	x, events, err := p.a.embark(p.ctx, h, input)
+	if err != nil {
+		return nil, err
+	}
 	h.x = x
 	for _, call := range x.Calls() {
 		if pure(call) {
