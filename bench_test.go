@@ -3,6 +3,7 @@ package main_test
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -86,7 +87,10 @@ func startBare(b *testing.B, kind string) *running {
 
 // target is a server under load and what was measured of it in each round.
 type target struct {
-	name, token            string
+	name, token string
+	// message is the request, GET /v1/users/me with token unless set; connections are benchConnections unless set.
+	message                []byte
+	connections            int
 	server                 *running
 	rates, p50s, p99s, cpu []float64
 }
@@ -148,7 +152,7 @@ func (t *target) load(window time.Duration) ([]time.Duration, error) {
 	var errs []error
 	var wg sync.WaitGroup
 	end := time.Now().Add(window)
-	for range benchConnections {
+	for range cmp.Or(t.connections, benchConnections) {
 		wg.Go(func() {
 			took, err := t.ask(end)
 			mu.Lock()
@@ -173,11 +177,14 @@ func (t *target) ask(end time.Time) ([]time.Duration, error) {
 	}
 	defer func() { _ = conn.Close() }()
 	_ = conn.SetDeadline(end.Add(10 * time.Second))
-	request := "GET /v1/users/me HTTP/1.1\r\nHost: " + host + "\r\n"
-	if t.token != "" {
-		request += "Authorization: Bearer " + t.token + "\r\n"
+	message := t.message
+	if message == nil {
+		request := "GET /v1/users/me HTTP/1.1\r\nHost: " + host + "\r\n"
+		if t.token != "" {
+			request += "Authorization: Bearer " + t.token + "\r\n"
+		}
+		message = []byte(request + "\r\n")
 	}
-	message := []byte(request + "\r\n")
 	reader := bufio.NewReaderSize(conn, 8<<10)
 	took := make([]time.Duration, 0, 1<<14)
 	for from := time.Now(); from.Before(end); {

@@ -6,9 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect"
 
 	"github.com/weftmesh/weft/actors/workflow/machine"
 	"github.com/weftmesh/weft/mesh"
@@ -198,29 +201,78 @@ func advancePartition(ctx context.Context, tx bun.Tx, lot int, owner string, app
 	return n == 1, err
 }
 
-// foldRows bounds one statement of a fold.
+// foldRows bounds the rows of one statement.
 const foldRows = 100
 
-// storeExecutions writes executions as they are now, and what has been added to their histories.
+// storeExecutions writes executions as they are now, and what has been added to their histories. On SQLite that is a
+// prepared statement for each row, where parsing costs more than a call; on PostgreSQL a statement for many, where it is
+// the other way round.
 func storeExecutions(ctx context.Context, tx bun.Tx, rows []executionRow, histories []historyRow) error {
-	for len(rows) > 0 {
-		part := rows[:min(len(rows), foldRows)]
-		rows = rows[len(part):]
+	if tx.Dialect().Name() == dialect.SQLite {
+		return storePrepared(ctx, tx, rows, histories)
+	}
+	for part := range slices.Chunk(rows, foldRows) {
 		q := tx.NewInsert().Model(&part).On("CONFLICT (id) DO UPDATE").Returning("NULL")
-		for _, column := range []string{
-			"status", "parked", "listens", "watched", "due_at", "events", "output", "error", "snapshot", "started_at", "ended_at",
-		} {
+		for _, column := range foldedColumns {
 			q.Set("? = EXCLUDED.?", bun.Ident(column), bun.Ident(column))
 		}
 		if _, err := q.Exec(ctx); err != nil {
 			return fmt.Errorf("storing executions: %w", err)
 		}
 	}
-	for len(histories) > 0 {
-		part := histories[:min(len(histories), foldRows)]
-		histories = histories[len(part):]
+	for part := range slices.Chunk(histories, foldRows) {
 		if _, err := tx.NewInsert().Model(&part).Returning("NULL").Exec(ctx); err != nil {
 			return fmt.Errorf("storing histories: %w", err)
+		}
+	}
+	return nil
+}
+
+// foldedColumns are those of an execution that change after its start, fixedColumns the others.
+var (
+	fixedColumns = []string{
+		"id", "user_id", "workflow_id", "version", "name", "consent_id", "lot", "priority", "origin", "parent_id", "parent_call",
+		"input", "attributes", "created_at",
+	}
+	foldedColumns = []string{
+		"status", "parked", "listens", "watched", "due_at", "events", "output", "error", "snapshot", "started_at", "ended_at",
+	}
+)
+
+// upsertExecution is one execution's statement for SQLite.
+func upsertExecution() string {
+	all := append(slices.Clone(fixedColumns), foldedColumns...)
+	sets := make([]string, len(foldedColumns))
+	for i, column := range foldedColumns {
+		sets[i] = column + " = EXCLUDED." + column
+	}
+	return "INSERT INTO executions (" + strings.Join(all, ", ") + ") VALUES (?" + strings.Repeat(", ?", len(all)-1) +
+		") ON CONFLICT (id) DO UPDATE SET " + strings.Join(sets, ", ")
+}
+
+func storePrepared(ctx context.Context, tx bun.Tx, rows []executionRow, histories []historyRow) error {
+	upsert, err := tx.PrepareContext(ctx, upsertExecution())
+	if err != nil {
+		return fmt.Errorf("preparing to store executions: %w", err)
+	}
+	defer func() { _ = upsert.Close() }()
+	for i := range rows {
+		e := &rows[i]
+		_, err := upsert.ExecContext(ctx, e.ID, e.UserID, e.WorkflowID, e.Version, e.Name, e.ConsentID, e.Lot, e.Priority, e.Origin,
+			e.ParentID, e.ParentCall, e.Input, e.Attributes, e.CreatedAt,
+			e.Status, e.Parked, e.Listens, e.Watched, e.DueAt, e.Events, e.Output, e.Error, e.Snapshot, e.StartedAt, e.EndedAt)
+		if err != nil {
+			return fmt.Errorf("storing an execution: %w", err)
+		}
+	}
+	insert, err := tx.PrepareContext(ctx, "INSERT INTO execution_histories (execution_id, first, events) VALUES (?, ?, ?)")
+	if err != nil {
+		return fmt.Errorf("preparing to store histories: %w", err)
+	}
+	defer func() { _ = insert.Close() }()
+	for _, h := range histories {
+		if _, err := insert.ExecContext(ctx, h.ExecutionID, h.First, h.Events); err != nil {
+			return fmt.Errorf("storing a history: %w", err)
 		}
 	}
 	return nil

@@ -16,7 +16,7 @@ import (
 
 const (
 	// foldEvery is the pause between two folds while there is something to fold.
-	foldEvery = 50 * time.Millisecond
+	foldEvery = 100 * time.Millisecond
 	// foldWithin bounds one fold.
 	foldWithin = 20 * time.Second
 	// foldRetry is the pause after a fold that failed.

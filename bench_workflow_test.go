@@ -1,0 +1,99 @@
+package main_test
+
+import (
+	"bufio"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+const echoThrice = `document: {dsl: 1.0.3, namespace: bench, name: echo, version: 1.0.0}
+do:
+  - a: {call: echo, with: {n: 1}}
+  - b: {call: echo, with: {n: 2}}
+  - c: {call: echo, with: {n: 3}}
+`
+
+// BenchmarkWorkflow measures executions of three durable steps, each result in the log before the next step begins,
+// started over HTTP through the gateway of the running binary and answered with the result: with one caller and with
+// many, with every write synced and with a sync now and then. cpu is the processor time of the whole process for each
+// execution, appends the messages appended to the log for each.
+func BenchmarkWorkflow(b *testing.B) {
+	for _, durability := range []string{"always", "interval"} {
+		weft := startWeft(b, b.TempDir(), "WEFT_GATEWAY_LIMITS_ENABLED=false", "WEFT_LOG_LEVEL="+benchLogLevel(), "WEFT_DURABILITY="+durability)
+		c, _ := signUp(b, weft.ready.HTTP)
+		c.grant(b, "workflows.execute")
+		created := c.must(b, 201, "POST", "/v1/workflows", map[string]any{"definition": echoThrice})
+		host := strings.TrimPrefix(weft.ready.HTTP, "http://")
+		message := []byte("POST /v1/workflows/" + created.text(".id") + "/execute HTTP/1.1\r\nHost: " + host + "\r\nAuthorization: Bearer " + c.token +
+			"\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}")
+		for _, callers := range []int{1, 8, 64, 256} {
+			b.Run(durability+"/"+strconv.Itoa(callers), func(b *testing.B) {
+				t := &target{name: "weft", server: weft, message: message, connections: callers}
+				if _, err := t.load(benchWindow / 4); err != nil {
+					b.Fatal(err)
+				}
+				var all []time.Duration
+				var rates, cpu []float64
+				appends, ended := scrape(b, weft, "workflow_log_appends_total"), scrape(b, weft, "workflow_executions_total")
+				for b.Loop() {
+					before, err := cpuTime(weft.cmd.Process.Pid)
+					if err != nil {
+						b.Fatal(err)
+					}
+					took, err := t.load(benchWindow)
+					if err != nil {
+						b.Fatal(err)
+					}
+					after, err := cpuTime(weft.cmd.Process.Pid)
+					if err != nil {
+						b.Fatal(err)
+					}
+					all = append(all, took...)
+					rates = append(rates, float64(len(took))/benchWindow.Seconds())
+					cpu = append(cpu, float64((after-before).Microseconds())/float64(len(took)))
+				}
+				slices.Sort(all)
+				for _, share := range []int{50, 95, 99} {
+					b.ReportMetric(float64(all[(len(all)-1)*share/100].Microseconds())/1000, fmt.Sprintf("p%d_ms", share))
+				}
+				b.ReportMetric(0, "ns/op")
+				b.ReportMetric(median(rates), "executions/s")
+				b.ReportMetric(median(cpu), "cpu_µs")
+				b.ReportMetric((scrape(b, weft, "workflow_log_appends_total")-appends)/(scrape(b, weft, "workflow_executions_total")-ended), "appends")
+			})
+		}
+		weft.kill()
+	}
+}
+
+// scrape sums a metric of a running weft over its labels.
+func scrape(b *testing.B, r *running, name string) (sum float64) {
+	b.Helper()
+	request, err := http.NewRequestWithContext(b.Context(), http.MethodGet, r.ready.Metrics, http.NoBody)
+	if err != nil {
+		b.Fatal(err)
+	}
+	reply, err := http.DefaultClient.Do(request)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer reply.Body.Close()
+	lines := bufio.NewScanner(reply.Body)
+	for lines.Scan() {
+		rest, ok := strings.CutPrefix(lines.Text(), name)
+		if !ok || rest == "" || rest[0] != ' ' && rest[0] != '{' {
+			continue
+		}
+		value, err := strconv.ParseFloat(rest[strings.LastIndexByte(rest, ' ')+1:], 64)
+		if err != nil {
+			b.Fatal(err)
+		}
+		sum += value
+	}
+	return sum
+}
