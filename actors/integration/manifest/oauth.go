@@ -26,6 +26,9 @@ type oauth struct {
 	scopes                                      []string
 	authorizeParams, tokenParams, refreshParams map[string]string
 
+	// grantParams go with a connection's own credentials; their leaves may be expressions over them.
+	grantParams *tree
+
 	lifetime time.Duration
 	fields   tokenFields
 	capture  *tree
@@ -47,6 +50,9 @@ func (c *compiler) oauth(m *AuthMethod, spec AuthSpec, pointer string) {
 			authorizeParams: o.AuthorizeParams, tokenParams: o.TokenParams, refreshParams: o.RefreshParams,
 			lifetime: time.Duration(o.TokenLifetime), fields: c.tokenFields(o.Answer, pointerTo(at, "answer")),
 		}
+		if spec.Kind == AuthClientCredentials {
+			m.oauth.grantParams = c.params(o.TokenParams, pointerTo(at, "token_params"))
+		}
 		if o.Capture != nil {
 			m.oauth.capture = c.tree(o.Capture, pointerTo(at, "capture"))
 			c.captured(o.Capture, pointerTo(at, "capture"))
@@ -54,7 +60,7 @@ func (c *compiler) oauth(m *AuthMethod, spec AuthSpec, pointer string) {
 	case spec.JWT != nil:
 		j, at := spec.JWT, pointerTo(pointer, "jwt")
 		m.oauth = &oauth{
-			tokenURL: c.oauthURL(j.TokenURL, pointerTo(at, "token_url")), tokenParams: j.TokenParams,
+			tokenURL: c.oauthURL(j.TokenURL, pointerTo(at, "token_url")), grantParams: c.params(j.TokenParams, pointerTo(at, "token_params")),
 			lifetime: cmp.Or(time.Duration(j.TokenLifetime), time.Hour), fields: c.tokenFields(j.Answer, pointerTo(at, "answer")),
 			jwt: c.jwt(*j, at),
 		}
@@ -199,17 +205,55 @@ func (m *AuthMethod) GrantRequest(conn Connection, now time.Time, id string) (*e
 			return nil, m.buildError("token", err)
 		}
 		params := map[string]string{"grant_type": m.oauth.jwt.grantType, "assertion": signed}
-		maps.Copy(params, m.oauth.tokenParams)
+		if err := m.addParams(conn, params); err != nil {
+			return nil, m.buildError("token", err)
+		}
 		return m.tokenRequest(m.oauth.tokenURL, conn.Settings, Client{}, params)
 	}
 	params := map[string]string{"grant_type": "client_credentials"}
 	if len(m.oauth.scopes) > 0 {
 		params[m.oauth.scopeParameter] = strings.Join(m.oauth.scopes, m.oauth.separator)
 	}
-	maps.Copy(params, m.oauth.tokenParams)
+	if err := m.addParams(conn, params); err != nil {
+		return nil, m.buildError("token", err)
+	}
 	id, _ = conn.Credentials["client_id"].(string)
 	secret, _ := conn.Credentials["client_secret"].(string)
 	return m.tokenRequest(m.oauth.tokenURL, conn.Settings, Client{ID: id, Secret: secret}, params)
+}
+
+// params compiles the parameters of a token request that a connection's credentials decide.
+func (c *compiler) params(params map[string]string, pointer string) *tree {
+	if len(params) == 0 {
+		return nil
+	}
+	object := make(map[string]any, len(params))
+	for name, value := range params {
+		object[name] = value
+	}
+	return c.tree(object, pointer)
+}
+
+// addParams adds what grantParams yield for a connection.
+func (m *AuthMethod) addParams(conn Connection, params map[string]string) error {
+	root, err := requestRoot(conn, Call{})
+	if err != nil {
+		return err
+	}
+	s, end := newScope(root, maxRequestValue)
+	defer end()
+	value, present, err := m.oauth.grantParams.eval(s)
+	if err != nil || !present {
+		return err
+	}
+	texts, err := textValues(value)
+	if err != nil {
+		return fmt.Errorf("token_params: %w", err)
+	}
+	for name := range texts {
+		params[name] = texts.Get(name)
+	}
+	return nil
 }
 
 // SelfIssued is the JWT that is itself the token.
