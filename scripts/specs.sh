@@ -38,7 +38,7 @@ git_files() { # REPOSITORY FOLDER FILE…
 sources=$(go run ./actors/integration/providers/slices sources)
 while read -r kind name; do
   folder=$raw/$(sed 's/^@//; s|/|+|g' <<<"$name")
-  mapfile -t files < <(awk -v kind="$kind" -v name="$name" '$1 == kind && $2 == name { print $3 }' <<<"$sources")
+  mapfile -t files < <(awk -v kind="$kind" -v name="$name" '$1 == kind && $2 == name { sub(/^[^ ]+ [^ ]+ /, ""); print }' <<<"$sources")
   absent=()
   for file in "${files[@]}"; do
     [[ -s $folder/$file ]] || absent+=("$file")

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -134,6 +135,17 @@ func (c *providerCase) connection(p *manifest.Provider, auth string, settings, c
 			conn.Credentials[name.(string)] = "secret-of-" + p.ID
 		}
 	}
+	return conn
+}
+
+// fetched is a connection with the access token that its credentials would have got.
+func fetched(p *manifest.Provider, conn manifest.Connection) manifest.Connection {
+	method, ok := p.AuthMethod(conn.Auth)
+	if !ok || !method.Fetches() {
+		return conn
+	}
+	conn.Credentials = maps.Clone(conn.Credentials)
+	conn.Credentials["access_token"] = "token-of-" + p.ID
 	return conn
 }
 

@@ -100,6 +100,7 @@ func (w *wireCase) run(t *testing.T, client *egress.Client, p *manifest.Provider
 		t.Errorf("%s %s: connection: %v", p.ID, w.Action, err)
 		return
 	}
+	conn = fetched(p, conn)
 	conn.BaseURL = address
 	input := w.Input
 	if input == nil {

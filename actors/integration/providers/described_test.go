@@ -111,11 +111,11 @@ func actionsOf(p *manifest.Provider) []*manifest.Action {
 
 // judgeAction judges an action with its example.
 func (d description) judgeAction(c *providerCase, a *manifest.Action) (found bool, err error) {
-	r, err := a.Request(c.connection(a.Provider(), "", nil, nil), manifest.Call{Input: a.Example})
+	r, err := a.Request(fetched(a.Provider(), c.connection(a.Provider(), "", nil, nil)), manifest.Call{Input: a.Example})
 	if err != nil {
 		return true, err
 	}
-	if a.Safety == egress.Read && r.Method != http.MethodGet && r.Method != http.MethodPost {
+	if a.Safety == egress.Read && !slices.Contains([]string{http.MethodGet, http.MethodHead, http.MethodPost}, r.Method) {
 		return true, fmt.Errorf("a read by %s", r.Method)
 	}
 	return d.judge(r)

@@ -9,12 +9,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"mime/multipart"
 	"net/http"
 	"net/url"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/getkin/kin-openapi/openapi3"
@@ -58,7 +60,7 @@ func (d *openAPI) judge(r *manifest.Request) (found bool, err error) {
 	}
 	return true, openapi3filter.ValidateRequest(context.Background(), &openapi3filter.RequestValidationInput{
 		Request: request, PathParams: params, Route: route,
-		Options: &openapi3filter.Options{AuthenticationFunc: openapi3filter.NoopAuthenticationFunc},
+		Options: &openapi3filter.Options{AuthenticationFunc: openapi3filter.NoopAuthenticationFunc, SkipSettingDefaults: true},
 	})
 }
 
@@ -94,11 +96,7 @@ func strange(route *routers.Route, query url.Values, r *manifest.Request) error 
 		if err != nil {
 			return err
 		}
-		fields := map[string]any{}
-		for name := range form {
-			fields[name] = nil
-		}
-		value = fields
+		value = bracketed(form)
 	case "multipart/form-data":
 		fields, err := partNames(r)
 		if err != nil {
@@ -110,6 +108,25 @@ func strange(route *routers.Route, query url.Values, r *manifest.Request) error 
 		return fmt.Errorf("there is no body field %q", name)
 	}
 	return nil
+}
+
+// bracketed is a form whose names may be a[b][0] as the object that it stands for.
+func bracketed(form url.Values) map[string]any {
+	root := map[string]any{}
+	for name := range form {
+		steps := strings.Split(strings.TrimSuffix(strings.ReplaceAll(name, "][", "["), "]"), "[")
+		node := root
+		for _, step := range steps[:len(steps)-1] {
+			below, _ := node[step].(map[string]any)
+			if below == nil {
+				below = map[string]any{}
+				node[step] = below
+			}
+			node = below
+		}
+		node[steps[len(steps)-1]] = nil
+	}
+	return root
 }
 
 // partNames are the names of a multipart body's parts.
@@ -149,6 +166,9 @@ func unnamed(value any, at string, schemas ...*openapi3.SchemaRef) string {
 			}
 		}
 	case map[string]any:
+		if isList(v, schemas) {
+			return unnamed(slices.Collect(maps.Values(v)), at, schemas...)
+		}
 		free := !slices.ContainsFunc(schemas, func(s *openapi3.SchemaRef) bool { return len(s.Value.Properties) > 0 })
 		for name, item := range v {
 			var below []*openapi3.SchemaRef
@@ -166,6 +186,16 @@ func unnamed(value any, at string, schemas ...*openapi3.SchemaRef) string {
 		}
 	}
 	return ""
+}
+
+// isList tells that an object is a form's list: its members are numbered, and it may be a list.
+func isList(object map[string]any, schemas []*openapi3.SchemaRef) bool {
+	for name := range object {
+		if _, err := strconv.Atoi(name); err != nil {
+			return false
+		}
+	}
+	return slices.ContainsFunc(schemas, func(s *openapi3.SchemaRef) bool { return s.Value.Items != nil })
 }
 
 // parts is schemas with all that they are composed of.

@@ -18,7 +18,9 @@ type overlay struct {
 }
 
 // overlays is every bend there is; there may be 25 for all providers.
-var overlays = []overlay{
+var overlays = slices.Concat(overlaysToGraph, overlaysToShops)
+
+var overlaysToGraph = []overlay{
 	{[]string{"slack"}, "the header `token` stands for Authorization: Bearer, which the documentation asks for", func(doc *openapi3.T) {
 		for _, item := range doc.Paths.Map() {
 			for _, operation := range item.Operations() {

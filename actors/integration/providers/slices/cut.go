@@ -24,6 +24,9 @@ func read(data []byte) (map[string]any, error) {
 	if !ok {
 		return nil, fmt.Errorf("not an object")
 	}
+	if info := object(doc["info"]); info != nil {
+		info["version"] = fmt.Sprint(info["version"])
+	}
 	if doc["swagger"] != nil {
 		return converted(doc)
 	}

@@ -151,6 +151,13 @@ func cutOne(p *manifest.Provider, data []byte, name, into string, keep []string)
 	if strings.HasSuffix(name, ".graphql") {
 		return os.WriteFile(into+".graphql", data, 0o600)
 	}
+	data, err := unzipped(data)
+	if err != nil {
+		return err
+	}
+	if text, ok := definitions(data); ok {
+		return os.WriteFile(into+".graphql", []byte(text), 0o600)
+	}
 	doc, err := read(data)
 	if err != nil {
 		return err
