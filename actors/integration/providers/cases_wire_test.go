@@ -12,7 +12,6 @@ import (
 
 	"github.com/weftmesh/weft/actors/egress"
 	"github.com/weftmesh/weft/actors/integration/manifest"
-	"github.com/weftmesh/weft/actors/integration/providers"
 )
 
 // triedInGo are the providers whose calls wire_*_test.go tries instead of a case.
@@ -24,7 +23,7 @@ var triedInGo = []string{
 // Every provider's cases: the request is as it should be, the answer becomes the output, an error gets its class.
 func TestCases(t *testing.T) {
 	t.Parallel()
-	loaded, _, err := manifest.LoadFS(providers.FS)
+	loaded, err := loadAll()
 	if err != nil {
 		t.Fatal(err)
 	}

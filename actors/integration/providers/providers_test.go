@@ -2,11 +2,18 @@ package providers_test
 
 import (
 	"slices"
+	"sync"
 	"testing"
 
 	"github.com/weftmesh/weft/actors/integration/manifest"
 	"github.com/weftmesh/weft/actors/integration/providers"
 )
+
+// loadAll is every manifest, loaded once: fifty take a while.
+var loadAll = sync.OnceValues(func() (map[string]*manifest.Provider, error) {
+	loaded, _, err := manifest.LoadFS(providers.FS)
+	return loaded, err
+})
 
 func TestEveryManifestLoads(t *testing.T) {
 	t.Parallel()

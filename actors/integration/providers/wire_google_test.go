@@ -11,7 +11,6 @@ import (
 	"testing"
 
 	"github.com/weftmesh/weft/actors/integration/manifest"
-	"github.com/weftmesh/weft/actors/integration/providers"
 )
 
 func withToken(address string) manifest.Connection {
@@ -120,7 +119,7 @@ func TestGmailTakesTheLongestMail(t *testing.T) {
 // An address or message id that would add a header, or another address, is refused before anything is built.
 func TestGmailRefusesForgedHeaders(t *testing.T) {
 	t.Parallel()
-	loaded, _, err := manifest.LoadFS(providers.FS)
+	loaded, err := loadAll()
 	if err != nil {
 		t.Fatal(err)
 	}

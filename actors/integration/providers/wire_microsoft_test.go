@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/weftmesh/weft/actors/integration/manifest"
-	"github.com/weftmesh/weft/actors/integration/providers"
 )
 
 var microsoftProviders = []string{"outlook_mail", "onedrive", "microsoft_teams"}
@@ -45,7 +44,7 @@ func TestMicrosoftErrors(t *testing.T) {
 
 func TestMicrosoftPages(t *testing.T) {
 	t.Parallel()
-	loaded, _, err := manifest.LoadFS(providers.FS)
+	loaded, err := loadAll()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,7 +13,6 @@ import (
 
 	"github.com/weftmesh/weft/actors/egress"
 	"github.com/weftmesh/weft/actors/integration/manifest"
-	"github.com/weftmesh/weft/actors/integration/providers"
 )
 
 // seen is a request as a vendor's server got it.
@@ -47,7 +46,7 @@ func vendor(t *testing.T, status int, body string, header ...string) (address st
 // call does what the integration actor does: validate, describe, send, interpret.
 func call(t *testing.T, provider, action string, conn manifest.Connection, input map[string]any) (any, *manifest.CallError) {
 	t.Helper()
-	loaded, _, err := manifest.LoadFS(providers.FS)
+	loaded, err := loadAll()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -252,7 +251,7 @@ func TestHTTPBodiesAndProbe(t *testing.T) {
 
 func TestHTTPSafety(t *testing.T) {
 	t.Parallel()
-	loaded, _, err := manifest.LoadFS(providers.FS)
+	loaded, err := loadAll()
 	if err != nil {
 		t.Fatal(err)
 	}
