@@ -127,34 +127,44 @@ func (w *wireCase) run(t *testing.T, client *egress.Client, p *manifest.Provider
 // sent compares the request that the vendor's server saw.
 func (w *wireCase) sent(t *testing.T, provider string, last *seen) {
 	t.Helper()
-	want := w.Request
-	if want == nil {
+	if w.Request == nil {
 		return
 	}
-	if last.method != want.Method || last.path != want.Path {
-		t.Errorf("%s %s: sent %s %s, want %s %s", provider, w.Action, last.method, last.path, want.Method, want.Path)
+	for _, difference := range w.differences(t, last) {
+		t.Errorf("%s %s: %s", provider, w.Action, difference)
 	}
-	if got, wanted := last.query.Encode(), encoded(want.Query); got != wanted {
-		t.Errorf("%s %s: query is\n%s, want\n%s", provider, w.Action, got, wanted)
-	}
-	for name, value := range want.Headers {
-		if last.header.Get(name) != value {
-			t.Errorf("%s %s: header %s is %q, want %q", provider, w.Action, name, last.header.Get(name), value)
+}
+
+// differences says how a request is not the one that the case wants.
+func (w *wireCase) differences(t *testing.T, last *seen) []string {
+	t.Helper()
+	want, all := w.Request, []string(nil)
+	differs := func(what, got, wanted string) {
+		if got != wanted {
+			all = append(all, what+" is\n"+got+", want\n"+wanted)
 		}
+	}
+	differs("method", last.method, want.Method)
+	differs("path", last.path, want.Path)
+	differs("query", last.query.Encode(), encoded(want.Query))
+	for name, value := range want.Headers {
+		differs("header "+name, last.header.Get(name), value)
 	}
 	switch {
 	case want.JSON != nil:
 		var got any
-		if err := json.Unmarshal([]byte(last.body), &got); err != nil || asJSON(t, got) != asJSON(t, want.JSON) {
-			t.Errorf("%s %s: body is\n%s, want\n%s", provider, w.Action, last.body, asJSON(t, want.JSON))
+		if err := json.Unmarshal([]byte(last.body), &got); err != nil {
+			return append(all, "body is not JSON: "+last.body)
 		}
+		differs("body", asJSON(t, got), asJSON(t, want.JSON))
 	case want.Form != nil:
-		if last.body != encoded(want.Form) {
-			t.Errorf("%s %s: body is\n%s, want\n%s", provider, w.Action, last.body, encoded(want.Form))
-		}
-	case want.Body != nil && last.text() != *want.Body || want.Body == nil && last.body != "":
-		t.Errorf("%s %s: body is\n%q", provider, w.Action, last.text())
+		differs("body", last.body, encoded(want.Form))
+	case want.Body != nil:
+		differs("body", last.text(), *want.Body)
+	default:
+		differs("body", last.body, "")
 	}
+	return all
 }
 
 // text is the body, with a boundary that does not change.

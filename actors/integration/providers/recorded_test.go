@@ -1,0 +1,123 @@
+//go:build conformance
+
+package providers_test
+
+import (
+	"maps"
+	"net/url"
+	"slices"
+	"testing"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/weftmesh/weft/actors/integration/manifest"
+)
+
+// A provider that nobody describes is judged by its cases, which say what recorded traffic or its documentation has. These
+// too must be able to say no.
+func TestCasesCatchMutations(t *testing.T) {
+	t.Parallel()
+	judged, mutations := 0, 0
+	for _, id := range providerIDs(t) {
+		c := caseOf(t, id)
+		if c == nil || c.Description != nil || len(c.Wire) == 0 {
+			continue
+		}
+		p, err := manifest.Load([]byte(source(t, id)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var tree map[string]any
+		if err := yaml.Unmarshal([]byte(source(t, id)), &tree); err != nil {
+			t.Fatal(err)
+		}
+		judged++
+		for _, w := range c.Wire {
+			for _, wrong := range w.wrongs() {
+				mutations++
+				if !w.refuses(t, c, mutated(t, tree, p, w.Action, wrong.apply)) {
+					t.Errorf("%s %s: no case catches %s", id, w.Action, wrong.what)
+				}
+			}
+		}
+	}
+	t.Logf("%d mutations of %d providers", mutations, judged)
+}
+
+// wrongs are the changes of an action that the case must notice: another verb, another path, a parameter or a field left out.
+func (w *wireCase) wrongs() []wrong {
+	if w.Request == nil {
+		return nil
+	}
+	all := []wrong{
+		{"verb", func(spec map[string]any) {
+			other := "PUT"
+			if w.Request.Method == other {
+				other = "POST"
+			}
+			spec["method"] = other
+		}},
+		{"path", func(spec map[string]any) {
+			path, _ := spec["path"].(string)
+			if isExpression(path) {
+				spec["path"] = "${ (" + path[2:len(path)-1] + ") + \"x\" }"
+			} else {
+				spec["path"] = path + "/x"
+			}
+		}},
+		{"unknown parameter", func(spec map[string]any) { spec["query"] = with(spec["query"], "1", "weft_unknown") }},
+	}
+	for _, name := range slices.Sorted(maps.Keys(w.Request.Query)) {
+		all = append(all, wrong{"missing parameter " + name, func(spec map[string]any) { spec["query"] = without(spec["query"], name) }})
+	}
+	for _, path := range membersOf(w.Request.JSON, nil) {
+		all = append(all, wrong{"missing field " + jsonText(path), func(spec map[string]any) {
+			body, _ := spec["body"].(map[string]any)
+			body["json"] = without(body["json"], path...)
+		}})
+	}
+	return all
+}
+
+func isExpression(text string) bool {
+	return len(text) > 3 && text[:2] == "${" && text[len(text)-1] == '}'
+}
+
+// membersOf are the paths of an object's members, at any depth.
+func membersOf(value any, at []string) (paths [][]string) {
+	object, _ := value.(map[string]any)
+	for _, name := range slices.Sorted(maps.Keys(object)) {
+		path := append(slices.Clone(at), name)
+		paths = append(append(paths, path), membersOf(object[name], path)...)
+	}
+	return paths
+}
+
+// refuses reports whether a manifest does not compile, or does not send what the case wants.
+func (w *wireCase) refuses(t *testing.T, c *providerCase, text string) bool {
+	t.Helper()
+	p, err := manifest.Load([]byte(text))
+	if err != nil {
+		return true
+	}
+	a := p.Health
+	if w.Action != a.ID {
+		a, _ = p.Action(w.Action)
+	}
+	conn := fetched(p, c.connection(p, w.Auth, w.Settings, w.Credentials))
+	conn.BaseURL = "https://vendor.test"
+	input := w.Input
+	if input == nil {
+		input = a.Example
+	}
+	r, err := a.Request(conn, manifest.Call{Input: input})
+	if err != nil {
+		return true
+	}
+	u, err := url.Parse(r.URL)
+	if err != nil {
+		return true
+	}
+	sent := &seen{r.Method, u.EscapedPath(), r.Header.Get("Content-Type"), string(r.Body), u.Query(), r.Header}
+	return len(w.differences(t, sent)) > 0
+}
