@@ -1,6 +1,7 @@
 package subjects
 
 import (
+	"cmp"
 	"encoding/json"
 	"reflect"
 	"strings"
@@ -93,16 +94,20 @@ func declareJob[T any](j Job[T]) Job[T] {
 type Subscription[T any] struct {
 	Event Event[T]
 	// Owner is the actor that listens.
-	Owner      string
-	AckWait    time.Duration
-	MaxDeliver int
-	Backoff    []time.Duration
+	Owner string
+	// Name and Filter make it hear the like events of several actors: the durable's name and its subject with wildcards,
+	// those of Event unless set.
+	Name, Filter string
+	AckWait      time.Duration
+	MaxDeliver   int
+	Backoff      []time.Duration
 }
 
 // Consumer is the subscription's durable.
 func (s Subscription[T]) Consumer() Consumer {
 	d := s.Event.desc
-	return consumerOf(Events, s.Owner+"_"+d.Actor+"_"+d.Name, d.Subject, s.Owner, s.AckWait, s.MaxDeliver, s.Backoff)
+	name, filter := cmp.Or(s.Name, s.Owner+"_"+d.Actor+"_"+d.Name), cmp.Or(s.Filter, d.Subject)
+	return consumerOf(Events, name, filter, s.Owner, s.AckWait, s.MaxDeliver, s.Backoff)
 }
 
 func subscribe[T any](s Subscription[T]) Subscription[T] {

@@ -71,7 +71,7 @@ var (
 	// Feed holds what happens to each user's notifications, for server-sent events.
 	Feed = declareStream(Stream{
 		Name: "FEED", Subjects: []string{"weft.feed.v1.notification.*"}, MaxAge: 7 * 24 * time.Hour,
-		Writers: []string{"notification"}, Readers: []string{"gateway", "notification"},
+		Writers: []string{"notification"}, Readers: []string{"gateway", "notification"}, Purgers: []string{"notification"},
 		Doc: "One subject a user; the gateway streams it.",
 	})
 	// Ledger holds every change of every consent.
@@ -135,8 +135,8 @@ func WorkflowFeedSubject(executionID string) string { return "weft.feed.v1.workf
 // FeedSubject is the subject of one user's notification feed.
 func FeedSubject(userID string) string { return "weft.feed.v1.notification." + userID }
 
-// LedgerSubject is the subject of one user's consent ledger entries.
-func LedgerSubject(userID string) string { return "weft.ledger.v1.consent." + userID }
+// LedgerSubject is the subject of the consent ledger's entries about one of its own subjects.
+func LedgerSubject(subjectID string) string { return "weft.ledger.v1.consent." + subjectID }
 
 // AuditSubject is the subject of one actor's security events about a user.
 func AuditSubject(actor, userID string) string { return "weft.audit.v1." + actor + "." + userID }

@@ -4,7 +4,7 @@
 // It owns
 //   - the subjects weft.v1.auth.…, and the events weft.event.v1.auth.…;
 //   - the tables users, letters, api_keys, totp, recovery_codes, identities, passkeys, audit_events,
-//     signing_keys and secrets;
+//     erasures, erasure_answers, signing_keys and secrets;
 //   - the stream JOBS_AUTH, of mails to hand to the notification actor;
 //   - the buckets auth_sessions, auth_keys, auth_revoked, auth_attempts, auth_oauth_state and
 //     auth_ceremonies.
@@ -193,14 +193,20 @@ func (a *Actor) Service() actors.Service {
 			actors.Bind(subjects.GetUser, a.getUser),
 			actors.Bind(subjects.UpdateUser, a.updateUser),
 			actors.Bind(subjects.ListAuditEvents, a.listAuditEvents),
+			actors.Bind(subjects.DeleteAccount, a.deleteAccount),
+			actors.Bind(subjects.GetErasure, a.getErasure),
 		},
-		Workers: []actors.Worker{actors.Work(subjects.SendLetter, a.sendLetter)},
+		Workers: []actors.Worker{
+			actors.Work(subjects.SendLetter, a.sendLetter),
+			actors.Listen(subjects.NoteErasure, a.noteErasure),
+		},
 		Background: map[string]func(context.Context) error{
 			"keys": func(ctx context.Context) error {
 				return a.keys.run(ctx, a.config.KeyReload, a.config.KeyRotation)
 			},
 			"letters":         a.sweepLetters,
 			"audit":           a.sweepAudit,
+			"erasures":        a.runErasures,
 			"provider_tokens": a.refreshTokens,
 			"live_sessions": func(ctx context.Context) error {
 				<-ctx.Done()

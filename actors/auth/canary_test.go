@@ -6,14 +6,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
-	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/actortest"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -124,53 +122,8 @@ func (b *bench) metricsText() []byte {
 	return text.Bytes()
 }
 
-// tables is every row of every table, as text; blobs as they are.
-func (b *bench) tables() []byte {
-	b.t.Helper()
-	db, err := actors.OpenDatabase(b.t.Context(), b.database, zap.NewNop())
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	defer db.Close()
-	names := "SELECT name FROM sqlite_master WHERE type = 'table'"
-	if b.database.URL != "" {
-		names = "SELECT table_name FROM information_schema.tables WHERE table_schema = current_schema()"
-	}
-	var list []string
-	if err := db.NewRaw(names).Scan(b.t.Context(), &list); err != nil {
-		b.t.Fatal(err)
-	}
-	var text bytes.Buffer
-	for _, name := range list {
-		rows, err := db.QueryContext(b.t.Context(), `SELECT * FROM "`+strings.ReplaceAll(name, `"`, `""`)+`"`)
-		if err != nil {
-			b.t.Fatal(err)
-		}
-		columns, err := rows.Columns()
-		for err == nil && rows.Next() {
-			values, pointers := make([]any, len(columns)), make([]any, len(columns))
-			for i := range values {
-				pointers[i] = &values[i]
-			}
-			if err = rows.Scan(pointers...); err == nil {
-				for _, v := range values {
-					if data, ok := v.([]byte); ok {
-						v = string(data)
-					}
-					fmt.Fprintln(&text, v)
-				}
-			}
-		}
-		if err == nil {
-			err = rows.Err()
-		}
-		if err != nil {
-			b.t.Fatal(err)
-		}
-		_ = rows.Close()
-	}
-	return text.Bytes()
-}
+// tables is every row of every table, as text.
+func (b *bench) tables() []byte { return []byte(actortest.Dump(b.t, b.database)) }
 
 func readAll(t *testing.T, root string, into map[string][]byte) {
 	t.Helper()

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/crypto/bcrypt"
 
 	"github.com/weftmesh/weft/mesh"
+	"github.com/weftmesh/weft/subjects"
 )
 
 // Config holds auth's knobs. Testers may set every clock to seconds.
@@ -66,6 +67,11 @@ type Config struct {
 	// AuditKept is how long users see their security events; the stream AUDIT keeps all of them.
 	AuditKept time.Duration `koanf:"audit_kept"`
 
+	// ErasureSettle is how long after a deletion every actor looks once more for what belonged to the account: as long as
+	// what had begun before it may still write. ErasureRetry is how long an actor may take to answer before it is told again.
+	ErasureSettle time.Duration `koanf:"erasure_settle"`
+	ErasureRetry  time.Duration `koanf:"erasure_retry"`
+
 	// OAuth says with which providers users can sign in.
 	OAuth OAuthConfig `koanf:"oauth"`
 	// Passkeys says for which site passkeys are made.
@@ -82,6 +88,7 @@ func DefaultConfig() Config {
 		PasswordMin: 8, PasswordMax: 256,
 		TokenTTL: 30 * time.Minute, LettersPerHour: 5,
 		KeyRotation: 30 * 24 * time.Hour, KeyReload: time.Minute, AuditKept: 90 * 24 * time.Hour,
+		ErasureSettle: subjects.MaxTimeout, ErasureRetry: 10 * time.Minute,
 		OAuth: defaultOAuthConfig(), Passkeys: defaultPasskeyConfig(),
 	}
 }
@@ -109,7 +116,7 @@ func (c Config) check() error {
 	}
 	for key, d := range map[string]time.Duration{
 		"access_ttl": c.AccessTTL, "session_ttl": c.SessionTTL, "lockout_for": c.LockoutFor, "key_reload": c.KeyReload,
-		"token_ttl": c.TokenTTL, "audit_kept": c.AuditKept,
+		"token_ttl": c.TokenTTL, "audit_kept": c.AuditKept, "erasure_settle": c.ErasureSettle, "erasure_retry": c.ErasureRetry,
 	} {
 		if d < time.Second {
 			return fmt.Errorf("auth.%s is %s, it must be at least a second", key, d)

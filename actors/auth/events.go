@@ -41,6 +41,7 @@ const (
 	auditClaim          = "account_claimed"
 	auditLink           = "identity_link"
 	auditUnlink         = "identity_unlink"
+	auditDelete         = "account_delete"
 )
 
 const (

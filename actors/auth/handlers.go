@@ -206,6 +206,10 @@ func (a *Actor) getContact(ctx context.Context, _ subjects.Empty) (subjects.Cont
 		}
 		to = l.Email
 		u, err = userByID(ctx, a.DB.DB, l.UserID)
+		if subjects.CodeOf(err) == subjects.CodeNotFound {
+			// The last letter of an account that was deleted.
+			u, err = user{Locale: defaultLocale, TimeZone: defaultTimeZone}, nil
+		}
 	}
 	if err != nil {
 		return subjects.Contact{}, err

@@ -94,6 +94,9 @@ var (
 		"We ended it. If you do not know why this could be, change your password.\n"}
 )
 
+var goodbyeText = text{"Your account was deleted", "Your weft account was deleted, and what weft kept of you is being erased. If it was " +
+	"not you, write to whoever runs this weft.\n"}
+
 func movedText(to string) text {
 	return text{"Your e-mail address was changed", "Your weft account has moved from this address to " + to +
 		". If it was not you, write to whoever runs this weft.\n"}

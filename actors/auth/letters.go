@@ -18,7 +18,9 @@ func letterContext(id string) []byte { return []byte("letters/" + id) }
 // nobody's mailbox is to be filled by a stranger.
 func (a *Actor) post(ctx context.Context, tx actors.Tx, l letter, says text) error {
 	l.ID, l.CreatedAt = a.NewID(), a.Now().UTC()
-	l.ExpiresAt = l.CreatedAt.Add(a.config.TokenTTL)
+	if l.ExpiresAt.IsZero() {
+		l.ExpiresAt = l.CreatedAt.Add(a.config.TokenTTL)
+	}
 	sent, err := lettersSince(ctx, tx, l.Email, l.Purpose, l.CreatedAt.Add(-time.Hour))
 	if err != nil || sent >= int64(a.config.LettersPerHour) {
 		return err

@@ -15,6 +15,7 @@ import (
 // the same number, so take the maximum and not the sum.
 type metrics struct {
 	registrations prometheus.Counter
+	deletions     prometheus.Counter
 	logins        *prometheus.CounterVec
 	oauthLogins   *prometheus.CounterVec
 	validations   *prometheus.CounterVec
@@ -26,6 +27,9 @@ func newMetrics(
 	m := &metrics{
 		registrations: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "auth_registrations_total", Help: "Accounts opened.",
+		}),
+		deletions: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "auth_account_deletions_total", Help: "Accounts deleted by their owners.",
 		}),
 		logins: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "auth_logins_total", Help: "Sign-ins by result: success, mfa_required, failure, locked, busy, error.",
@@ -44,7 +48,7 @@ func newMetrics(
 	hashes := prometheus.NewCounterFunc(prometheus.CounterOpts{
 		Name: "auth_password_hashes_total", Help: "Passwords hashed or compared.",
 	}, func() float64 { return float64(p.done.Load()) })
-	for _, c := range []prometheus.Collector{m.registrations, m.logins, m.oauthLogins, m.validations, active, hashes} {
+	for _, c := range []prometheus.Collector{m.registrations, m.deletions, m.logins, m.oauthLogins, m.validations, active, hashes} {
 		if err := r.Register(c); err != nil {
 			return nil, fmt.Errorf("registering metrics: %w", err)
 		}

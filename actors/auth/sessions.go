@@ -23,6 +23,7 @@ const (
 	endMFA      = "mfa_changed"
 	endDisabled = "disabled"
 	endPassword = "password_changed"
+	endDeleted  = "deleted"
 )
 
 // revokedMargin is how much longer than an access token its session's revocation is kept: clocks differ.

@@ -1,6 +1,6 @@
 // Package consent is the actor that keeps what users allow.
 //
-// It owns the subjects weft.v1.consent.*, the tables consents and consent_entries, the bucket
+// It owns the subjects weft.v1.consent.*, the tables consents, consent_entries and consent_subjects, the bucket
 // consent_state that every guard reads, the stream CONSENT_LEDGER and the event consent.changed.
 //
 // Its promise: once revoke_consent has answered, nothing starts under that consent, at any node. What
@@ -85,6 +85,7 @@ func (a *Actor) Service() actors.Service {
 			actors.Bind(subjects.GetConsentHistory, a.history),
 			actors.Bind(subjects.ListScopes, a.scopes),
 		},
+		Workers:    []actors.Worker{actors.Forget(a.Deps, subjects.ConsentForgets, subjects.ConsentErased, a.forget)},
 		Background: map[string]func(context.Context) error{"reconcile": a.reconcile},
 	}
 }

@@ -2,6 +2,7 @@ package consent_test
 
 import (
 	"context"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -22,6 +23,7 @@ type bundle struct {
 	mesh   *actortest.Mesh
 	caller *mesh.Conn
 	host   *actortest.Hosted
+	db     actors.DatabaseConfig
 	start  func(t *testing.T) *actortest.Hosted
 }
 
@@ -29,7 +31,8 @@ func setup(t *testing.T, database actortest.Database, options ...actortest.Optio
 	t.Helper()
 	m := actortest.Start(t, options...)
 	db := database.Config(t, "consent")
-	b := &bundle{mesh: m, caller: m.Conn(t, "gateway")}
+	b := &bundle{mesh: m, caller: m.Conn(t, "gateway"), db: db}
+	keyset := filepath.Join(t.TempDir(), "keyset")
 	b.start = func(t *testing.T) *actortest.Hosted {
 		t.Helper()
 		return m.Host(t, "consent", db, consent.Migrations, func(d actors.Deps) (actors.Service, error) {
@@ -38,7 +41,7 @@ func setup(t *testing.T, database actortest.Database, options ...actortest.Optio
 				return actors.Service{}, err
 			}
 			return a.Service(), nil
-		})
+		}, func(c *actors.HostConfig) { c.KeysetFile = keyset })
 	}
 	b.host = b.start(t)
 	return b

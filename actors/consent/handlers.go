@@ -77,19 +77,20 @@ func (a *Actor) note(ctx context.Context, tx actors.Tx, c consentRow, change, re
 	if err := insert(ctx, tx, &e); err != nil {
 		return err
 	}
-	entry, err := json.Marshal(struct {
-		subjects.ConsentEntry
-		Consent subjects.ConsentReceipt `json:"consent"`
-	}{e.resource(), c.receipt()})
+	subject, err := a.subjectOf(ctx, tx, c.UserID)
 	if err != nil {
-		return fmt.Errorf("encoding a ledger entry: %w", err)
+		return err
+	}
+	entry, err := subject.entryOf(e, c)
+	if err != nil {
+		return err
 	}
 	event, err := json.Marshal(subjects.ConsentChanged.New(e.ID, c.UserID, a.Now(), e.resource()))
 	if err != nil {
 		return fmt.Errorf("encoding an event: %w", err)
 	}
 	return a.Outbox.Add(ctx, tx,
-		actors.Message{ID: "ledger." + e.ID, Subject: subjects.LedgerSubject(c.UserID), Key: c.UserID, Data: entry},
+		actors.Message{ID: "ledger." + e.ID, Subject: subjects.LedgerSubject(subject.id), Key: c.UserID, Data: entry},
 		actors.Message{ID: "event." + e.ID, Subject: subjects.ConsentChanged.Subject, Key: c.UserID, Data: event})
 }
 

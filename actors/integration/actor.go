@@ -97,6 +97,7 @@ func (a *Actor) Service() actors.Service {
 			actors.Bind(subjects.ReceiveWebhook, a.receiveWebhook),
 			actors.Bind(subjects.AnswerWebhook, a.answerWebhook),
 		},
+		Workers:    []actors.Worker{actors.Forget(a.Deps, subjects.IntegrationForgets, subjects.IntegrationErased, a.forget)},
 		Background: map[string]func(context.Context) error{"call_log": a.calls.run, "call_sweep": a.sweepCalls, "hook_sweep": a.sweepDeliveries},
 	}
 }

@@ -2,7 +2,7 @@
 //
 // It owns the subjects weft.v1.notification.*, the tables notifications and deliveries, the job
 // notification.deliver and the stream FEED, from which the gateway serves server-sent events. It listens
-// to integration.needs_reauth.
+// to integration.needs_reauth and auth.account_deleted.
 //
 // An accepted notification is a row, and what is to be done about it is committed with that row: it is
 // neither lost nor delivered in-app twice. A mail may be sent twice if a crash falls between the server's
@@ -102,7 +102,8 @@ func (a *Actor) Service() actors.Service {
 			actors.Work(subjects.Deliver, a.deliver),
 			actors.Listen(subjects.TellOfReauth, a.tellOfReauth),
 			actors.Listen(subjects.TellOfRefusedRun, a.tellOfRefusedRun),
+			actors.Forget(a.Deps, subjects.NotificationForgets, subjects.NotificationErased, a.forget),
 		},
-		Background: map[string]func(context.Context) error{"scheduled": a.startScheduled},
+		Background: map[string]func(context.Context) error{"scheduled": a.startScheduled, "letters": a.sweepLetters},
 	}
 }

@@ -18,6 +18,9 @@ import (
 // can pass is recorded and comes again.
 func (a *Actor) deliver(ctx context.Context, job subjects.DeliverNotification) error {
 	n, channels, err := find(ctx, a.DB.DB, job.UserID, job.NotificationID)
+	if subjects.CodeOf(err) == subjects.CodeNotFound {
+		return nil // It was erased with its receiver's account.
+	}
 	if err != nil {
 		return err
 	}

@@ -26,6 +26,7 @@ type bundle struct {
 	mesh  *actortest.Mesh
 	sink  *mailsink.Sink
 	host  *actortest.Hosted
+	db    actors.DatabaseConfig
 	start func(t *testing.T) *actortest.Hosted
 }
 
@@ -40,7 +41,8 @@ func setup(t *testing.T, database actortest.Database, configure func(*notificati
 		configure(&config)
 	}
 	b.addresses(t)
-	db, keyset := database.Config(t, "notification"), filepath.Join(t.TempDir(), "keyset")
+	b.db = database.Config(t, "notification")
+	db, keyset := b.db, filepath.Join(t.TempDir(), "keyset")
 	b.start = func(t *testing.T) *actortest.Hosted {
 		t.Helper()
 		return b.mesh.Host(t, "notification", db, notification.Migrations, func(d actors.Deps) (actors.Service, error) {

@@ -1,0 +1,134 @@
+package actortest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/zap"
+
+	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/mesh"
+	"github.com/weftmesh/weft/subjects"
+)
+
+// Forget tells of a deleted account as auth does, and returns the actor's answer.
+func (m *Mesh) Forget(t testing.TB, actor, userID string, aliases ...string) subjects.Erasure {
+	t.Helper()
+	data := subjects.AccountDeletion{ErasureID: User(), UserID: userID, Round: 1, Aliases: aliases}
+	event, err := json.Marshal(subjects.AccountDeleted.New(User(), userID, m.Now(), data))
+	if err == nil {
+		_, err = m.Conn(t, "auth").JS.Publish(deadline(t), subjects.AccountDeleted.Subject, event)
+	}
+	if err != nil {
+		t.Fatalf("telling of a deletion: %v", err)
+	}
+	var answer subjects.Erasure
+	Eventually(t, actor+" has answered", func() bool {
+		for _, e := range Events[subjects.Erasure](t, m, subjects.NoteErasure.Filter) {
+			if e.Data.ErasureID == data.ErasureID && e.Data.Actor == actor {
+				answer = e.Data
+				return true
+			}
+		}
+		return false
+	})
+	return answer
+}
+
+// Events reads what the stream EVENTS holds of a subject, in order.
+func Events[T any](t testing.TB, m *Mesh, subject string) []subjects.Envelope[T] {
+	t.Helper()
+	var list []subjects.Envelope[T]
+	for _, data := range m.Messages(t, subjects.Events.Name, subject) {
+		var e subjects.Envelope[T]
+		if err := json.Unmarshal(data, &e); err != nil {
+			t.Fatalf("reading an event: %v", err)
+		}
+		list = append(list, e)
+	}
+	return list
+}
+
+// Messages reads what a stream holds of a subject, in order.
+func (m *Mesh) Messages(t testing.TB, stream, subject string) [][]byte {
+	t.Helper()
+	ctx := deadline(t)
+	consumer, err := m.Conn(t, mesh.UserOperator).JS.OrderedConsumer(ctx, stream, jetstream.OrderedConsumerConfig{
+		FilterSubjects: []string{subject}, InactiveThreshold: time.Minute,
+	})
+	if err != nil {
+		t.Fatalf("reading stream %s: %v", stream, err)
+	}
+	info, err := consumer.Info(ctx)
+	if err != nil {
+		t.Fatalf("reading stream %s: %v", stream, err)
+	}
+	var list [][]byte
+	for range info.NumPending {
+		message, err := consumer.Next(jetstream.FetchMaxWait(Patience))
+		if err != nil {
+			t.Fatalf("reading stream %s: %v", stream, err)
+		}
+		list = append(list, message.Data())
+	}
+	return list
+}
+
+// Dump is every row of every table of a database, a value a line: as text, blobs as they are. The actor must have stopped.
+func Dump(t testing.TB, cfg actors.DatabaseConfig) string {
+	t.Helper()
+	db, err := actors.OpenDatabase(deadline(t), cfg, zap.NewNop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	names := "SELECT name FROM sqlite_master WHERE type = 'table'"
+	if cfg.URL != "" {
+		names = "SELECT table_name FROM information_schema.tables WHERE table_schema = current_schema()"
+	}
+	var list []string
+	if err := db.NewRaw(names).Scan(deadline(t), &list); err != nil {
+		t.Fatal(err)
+	}
+	var text bytes.Buffer
+	for _, name := range list {
+		if err := dumpTable(deadline(t), &text, db, name); err != nil {
+			t.Fatalf("dumping %s: %v", name, err)
+		}
+	}
+	return text.String()
+}
+
+func dumpTable(ctx context.Context, text *bytes.Buffer, db *actors.DB, name string) error {
+	rows, err := db.QueryContext(ctx, `SELECT * FROM "`+strings.ReplaceAll(name, `"`, `""`)+`"`)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	columns, err := rows.Columns()
+	if err != nil {
+		return err
+	}
+	for rows.Next() {
+		values, pointers := make([]any, len(columns)), make([]any, len(columns))
+		for i := range values {
+			pointers[i] = &values[i]
+		}
+		if err := rows.Scan(pointers...); err != nil {
+			return err
+		}
+		for _, v := range values {
+			if data, ok := v.([]byte); ok {
+				v = string(data)
+			}
+			fmt.Fprintln(text, v)
+		}
+	}
+	return rows.Err()
+}

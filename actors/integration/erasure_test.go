@@ -1,0 +1,40 @@
+package integration_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/weftmesh/weft/actors/actortest"
+	"github.com/weftmesh/weft/subjects"
+)
+
+// TestADeletedAccountIsForgotten: connections go with their credentials, and the log of their calls.
+func TestADeletedAccountIsForgotten(t *testing.T) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
+		b := setup(t, database)
+		v := newVendor(t, says(200, `{}`))
+		user, ada := b.user(t)
+		other, eve := b.user(t)
+		mine, hers := b.connectTo(t, v, ada, "mine"), b.connectTo(t, v, eve, "hers")
+		call(t, b, subjects.ExecuteAction, ada, action(mine.ID, "get", `{"path":"/"}`))
+		call(t, b, subjects.ExecuteAction, eve, action(hers.ID, "get", `{"path":"/"}`))
+		calls := subjects.ListCallsRequest{IntegrationRequest: subjects.IntegrationRequest{IntegrationID: mine.ID}}
+		actortest.Eventually(t, "the call is logged", func() bool { return len(call(t, b, subjects.ListCalls, ada, calls).Items) == 1 })
+
+		if answer := b.mesh.Forget(t, "integration", user); answer.Items < 2 {
+			t.Errorf("answered %+v", answer)
+		}
+		if again := b.mesh.Forget(t, "integration", user); again.Items != 0 {
+			t.Errorf("forgetting twice answered %+v", again)
+		}
+		wantCode(t, b, subjects.CodeNotFound, subjects.ExecuteAction, ada, action(mine.ID, "get", `{"path":"/"}`))
+		call(t, b, subjects.ExecuteAction, eve, action(hers.ID, "get", `{"path":"/"}`))
+		if err := b.host.Stop(t); err != nil {
+			t.Fatal(err)
+		}
+		tables := actortest.Dump(t, b.db)
+		if strings.Contains(tables, user) || strings.Contains(tables, mine.ID) || !strings.Contains(tables, other) {
+			t.Error("the tables hold something of who was forgotten, or nothing of the other")
+		}
+	})
+}
