@@ -100,7 +100,7 @@ func OpenDatabase(ctx context.Context, cfg DatabaseConfig, log *zap.Logger) (*DB
 		return nil, fmt.Errorf("opening database of %s: %w", cfg.Actor, err)
 	}
 	db.instance = uuid.NewString()
-	log.Info("database open", zap.String("actor", cfg.Actor), zap.String("dialect", db.dialect))
+	log.Info("database open", zap.String("dialect", db.dialect))
 	return db, nil
 }
 

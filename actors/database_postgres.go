@@ -77,7 +77,7 @@ func openPostgres(ctx context.Context, cfg DatabaseConfig, log *zap.Logger) (*DB
 	if dsn.appName == "" {
 		dsn.appName = "weft-" + cfg.Actor
 	}
-	log.Info("connecting to PostgreSQL", zap.String("actor", cfg.Actor), zap.String("address", dsn.addr),
+	log.Info("connecting to PostgreSQL", zap.String("address", dsn.addr),
 		zap.String("database", dsn.database), zap.String("schema", schema), zap.Bool("tls", dsn.tls != nil))
 	if err := retryConnect(ctx, cfg.ConnectRetry, log, func() error { return dsn.makeSchema(ctx, schema) }); err != nil {
 		return nil, err

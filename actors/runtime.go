@@ -42,13 +42,15 @@ type Runtime struct {
 	// accepting ends when the runtime stops taking work, work when what it has taken must end.
 	accepting, work context.Context
 	inside          *gate
+	crew            *crew
 	counts          map[string]*endpointCount
 }
 
 // Run serves s until ctx ends, then drains: no new request or message is taken, and what has begun ends
 // or is cancelled after DrainTimeout. ready is called once every endpoint answers.
 func (r *Runtime) Run(ctx context.Context, s Service, ready func()) error {
-	r.service, r.inside, r.accepting = s, newGate(), ctx
+	r.service, r.inside, r.crew, r.accepting = s, newGate(), newCrew(), ctx
+	defer r.crew.dismiss()
 	var cancelWork context.CancelFunc
 	r.work, cancelWork = context.WithCancel(context.WithoutCancel(ctx))
 	defer cancelWork()
@@ -84,7 +86,7 @@ func (r *Runtime) register() (micro.Service, error) {
 	bindings := append(append([]Binding{}, r.service.Bindings...), r.health())
 	r.counts = map[string]*endpointCount{}
 	for _, b := range bindings {
-		r.counts[b.desc.Method] = &endpointCount{}
+		r.counts[b.desc.Method] = &endpointCount{instrument: r.Telemetry.Instrument(b.desc.Actor, b.desc.Method)}
 	}
 	svc, err := micro.AddService(r.Conn.Conn, micro.Config{
 		Name: r.service.Name, Version: r.Version, Description: "weft " + r.service.Name,

@@ -56,11 +56,11 @@ func (r *Runtime) accept(b Binding, slots *slots, req micro.Request) {
 		r.refuse(b, req, b.desc.Name()+" has too much to do")
 		return
 	}
-	go func() {
+	r.crew.do(func() {
 		defer r.inside.leave()
 		defer slots.leave()
 		r.answer(b, slots, req)
-	}()
+	})
 }
 
 func (r *Runtime) refuse(b Binding, req micro.Request, detail string) {
@@ -80,7 +80,7 @@ func (r *Runtime) answer(b Binding, slots *slots, req micro.Request) {
 		id = nuid.Next() // a caller that is not the gateway
 	}
 	ctx = mesh.WithRequestID(mesh.Propagator.Extract(ctx, mesh.Carrier(h)), id)
-	ctx, span := r.Telemetry.Tracer.Start(ctx, b.desc.Name(), trace.WithSpanKind(trace.SpanKindServer))
+	ctx, span := r.Telemetry.Start(ctx, b.desc.Name(), trace.SpanKindServer)
 	defer span.End()
 	var caller Caller
 	var reply []byte
@@ -183,6 +183,7 @@ func (r *Runtime) send(req micro.Request, m *nats.Msg) {
 // endpointCount is an endpoint's part of `nats micro stats`: micro's own figures see the hand-off alone.
 type endpointCount struct {
 	requests, errors, nanoseconds atomic.Int64
+	instrument                    *mesh.Instrument
 }
 
 func (c *endpointCount) snapshot() any {
@@ -198,8 +199,8 @@ func (c *endpointCount) snapshot() any {
 }
 
 func (r *Runtime) observe(d *subjects.Descriptor, code subjects.Code, took time.Duration) {
-	r.Telemetry.Observe(d.Actor, d.Method, string(code), took)
 	count := r.counts[d.Method]
+	count.instrument.Observe(string(code), took)
 	count.requests.Add(1)
 	count.nanoseconds.Add(int64(took))
 	if code != "" {

@@ -165,7 +165,7 @@ func (r *Runtime) giveBack(w Worker, m jetstream.Msg) {
 func (r *Runtime) workOff(w Worker, m jetstream.Msg) {
 	start := time.Now()
 	ctx := mesh.Propagator.Extract(r.work, mesh.Carrier(m.Headers()))
-	ctx, span := r.Telemetry.Tracer.Start(ctx, w.consumer.Durable, trace.WithSpanKind(trace.SpanKindConsumer))
+	ctx, span := r.Telemetry.Start(ctx, w.consumer.Durable, trace.SpanKindConsumer)
 	defer span.End()
 	ctx = mesh.WithRequestID(ctx, m.Headers().Get(mesh.HeaderRequestID))
 	done := make(chan struct{})
@@ -179,7 +179,7 @@ func (r *Runtime) workOff(w Worker, m jetstream.Msg) {
 	}
 	settled := r.settle(w, m, err, tries, sequence)
 	code := string(subjects.CodeOf(err))
-	r.Telemetry.Observe(r.service.Name, w.consumer.Durable, code, time.Since(start))
+	r.Telemetry.Instrument(r.service.Name, w.consumer.Durable).Observe(code, time.Since(start))
 	r.logWork(ctx, w, err, tries, time.Since(start), settled)
 }
 

@@ -13,7 +13,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
@@ -32,9 +31,8 @@ type operation struct {
 	// handle answers, or returns what to answer with as a problem.
 	handle func(*exchange) error
 	// quiet keeps successes out of the log: probes come every second.
-	quiet bool
-	done  prometheus.Counter
-	took  prometheus.Observer
+	quiet  bool
+	counts *mesh.Instrument
 }
 
 // exchange is one HTTP request and its answer.
@@ -100,8 +98,7 @@ var logFields = sync.Pool{New: func() any { return new([10]zap.Field) }}
 // serve makes an operation an http.HandlerFunc: request id, span, security headers, CORS, recovery, the problem
 // of an error, metric and log line.
 func (g *Gateway) serve(op *operation) http.HandlerFunc {
-	op.done = g.Telemetry.Requests.WithLabelValues("gateway", op.name, "ok")
-	op.took = g.Telemetry.Duration.WithLabelValues("gateway", op.name)
+	op.counts = g.Telemetry.Instrument("gateway", op.name)
 	return func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
 		x := &exchange{g: g, op: op, w: w, r: r, id: requestID(r)}
@@ -110,7 +107,7 @@ func (g *Gateway) serve(op *operation) http.HandlerFunc {
 		if len(r.Header["Traceparent"]) > 0 {
 			ctx = mesh.Propagator.Extract(ctx, propagation.HeaderCarrier(r.Header))
 		}
-		ctx, span := g.Telemetry.Tracer.Start(mesh.WithRequestID(ctx, x.id), op.name, trace.WithSpanKind(trace.SpanKindServer))
+		ctx, span := g.Telemetry.Start(mesh.WithRequestID(ctx, x.id), op.name, trace.SpanKindServer)
 		x.ctx = ctx
 		x.identify()
 		err := x.run()
@@ -274,12 +271,7 @@ func challenge(refused bool) string {
 // record writes the request's metric and its one log line.
 func (x *exchange) record(err error, took time.Duration) {
 	code := subjects.CodeOf(err)
-	if code == "" {
-		x.op.done.Inc()
-	} else {
-		x.g.Telemetry.Requests.WithLabelValues("gateway", x.op.name, string(code)).Inc()
-	}
-	x.op.took.Observe(took.Seconds())
+	x.op.counts.Observe(string(code), took)
 	if x.op.quiet && err == nil {
 		return
 	}
@@ -287,7 +279,7 @@ func (x *exchange) record(err error, took time.Duration) {
 	if code == subjects.CodeInternal {
 		level = zap.ErrorLevel
 	}
-	entry := x.g.Telemetry.Log.Check(level, "http")
+	entry := x.g.lines.Check(level, "http")
 	if entry == nil {
 		return
 	}

@@ -52,6 +52,8 @@ type Gateway struct {
 	health   *readiness
 	byName   map[string]*route
 	handler  http.Handler
+	// lines is the log of requests: where in the code one is written tells nothing.
+	lines *zap.Logger
 	// draining is closed when a stop begins: streams end then.
 	draining  chan struct{}
 	drainOnce sync.Once
@@ -74,7 +76,7 @@ func newGateway(d Deps, c Config, endpoints []*subjects.Descriptor) (*Gateway, e
 	}
 	g := &Gateway{
 		Deps: d, config: c, origins: origins{trusted}, breakers: map[string]*breaker{},
-		byName: map[string]*route{}, draining: make(chan struct{}),
+		byName: map[string]*route{}, draining: make(chan struct{}), lines: d.Telemetry.Log.WithOptions(zap.WithCaller(false)),
 	}
 	if g.metrics, err = newMetrics(d.Telemetry.Registry); err != nil {
 		return nil, err

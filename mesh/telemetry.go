@@ -2,7 +2,9 @@ package mesh
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -12,6 +14,7 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	semconv "go.opentelemetry.io/otel/semconv/v1.26.0"
 	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
 	"go.uber.org/zap"
 )
 
@@ -23,6 +26,8 @@ type Telemetry struct {
 	Requests *prometheus.CounterVec
 	Duration *prometheus.HistogramVec
 	provider *sdktrace.TracerProvider
+	// exports tells that spans go somewhere.
+	exports bool
 }
 
 // TelemetryOptions says where telemetry goes.
@@ -60,6 +65,7 @@ func NewTelemetry(ctx context.Context, o TelemetryOptions) (*Telemetry, error) {
 		if err != nil {
 			return nil, fmt.Errorf("opening the OTLP exporter: %w", err)
 		}
+		t.exports = true
 		options = append(options, sdktrace.WithBatcher(exporter),
 			sdktrace.WithSampler(sdktrace.ParentBased(sdktrace.TraceIDRatioBased(o.Ratio))))
 	}
@@ -68,13 +74,48 @@ func NewTelemetry(ctx context.Context, o TelemetryOptions) (*Telemetry, error) {
 	return t, nil
 }
 
-// Observe records one request.
-func (t *Telemetry) Observe(actor, endpoint, code string, took time.Duration) {
-	if code == "" {
-		code = "ok"
+// noSpan records nothing.
+var noSpan = noop.Span{}
+
+// Start begins a span. Where spans go nowhere there is none, but for a trace that ctx does not belong to yet it makes the
+// trace's id all the same: logs, problems and the messages that a request causes name it.
+func (t *Telemetry) Start(ctx context.Context, name string, kind trace.SpanKind) (context.Context, trace.Span) {
+	if t.exports {
+		return t.Tracer.Start(ctx, name, trace.WithSpanKind(kind)) //nolint:spancheck // the caller ends it
 	}
-	t.Requests.WithLabelValues(actor, endpoint, code).Inc()
-	t.Duration.WithLabelValues(actor, endpoint).Observe(took.Seconds())
+	if trace.SpanContextFromContext(ctx).IsValid() {
+		return ctx, noSpan
+	}
+	var traceID trace.TraceID
+	var spanID trace.SpanID
+	binary.NativeEndian.PutUint64(traceID[:8], rand.Uint64())
+	binary.NativeEndian.PutUint64(traceID[8:], rand.Uint64()|1) // never all zero, which is no id
+	binary.NativeEndian.PutUint64(spanID[:], rand.Uint64()|1)
+	return trace.ContextWithSpanContext(ctx, trace.NewSpanContext(trace.SpanContextConfig{TraceID: traceID, SpanID: spanID})), noSpan
+}
+
+// Instrument is where one endpoint's, or one durable's, requests are counted.
+type Instrument struct {
+	ok        prometheus.Counter
+	took      prometheus.Observer
+	otherwise *prometheus.CounterVec
+}
+
+// Instrument finds the instrument of an actor's endpoint or durable. Look it up once: that costs more than its use.
+func (t *Telemetry) Instrument(actor, endpoint string) *Instrument {
+	labels := prometheus.Labels{"actor": actor, "endpoint": endpoint}
+	of := t.Requests.MustCurryWith(labels)
+	return &Instrument{ok: of.WithLabelValues("ok"), took: t.Duration.With(labels), otherwise: of}
+}
+
+// Observe records one request, with its error's code or an empty one.
+func (i *Instrument) Observe(code string, took time.Duration) {
+	if code == "" {
+		i.ok.Inc()
+	} else {
+		i.otherwise.WithLabelValues(code).Inc()
+	}
+	i.took.Observe(took.Seconds())
 }
 
 // Close flushes what is still to be exported.

@@ -172,10 +172,16 @@ type Descriptor struct {
 	Fields                    []Field
 	Request, Response         *huma.Schema
 	RequestType, ResponseType reflect.Type
+	name                      string
 }
 
 // Name is "<actor>.<method>".
-func (d *Descriptor) Name() string { return d.Actor + "." + d.Method }
+func (d *Descriptor) Name() string {
+	if d.name != "" {
+		return d.name
+	}
+	return d.Actor + "." + d.Method
+}
 
 // catalogue holds every declared endpoint, in declaration order within a file.
 var catalogue []*Descriptor
@@ -189,6 +195,9 @@ func (e Endpoint[Req, Res]) Describe() *Descriptor { return e.desc }
 // Decode validates a message and decodes it; the error is a *Error with CodeInvalid.
 func (e Endpoint[Req, Res]) Decode(data []byte) (Req, error) {
 	var req Req
+	if len(data) == 0 && len(e.desc.Fields) == 0 {
+		return req, nil // nothing was asked for, and nothing was given
+	}
 	if err := e.desc.Validate(data); err != nil {
 		return req, err
 	}
@@ -207,7 +216,7 @@ func declare[Req, Res any](e Endpoint[Req, Res]) Endpoint[Req, Res] {
 		Summary: e.Summary, Doc: e.Doc, Status: e.Status, Body: e.Body, Location: e.Location,
 		Produces: e.Produces, Stream: e.Stream, Consent: e.Consent, Timeout: e.Timeout,
 		Concurrency: e.Concurrency, Secret: e.Secret, Origin: e.Origin, OwnLimits: e.OwnLimits, Cookie: e.Cookie,
-		RequestType: reflect.TypeFor[Req](), ResponseType: reflect.TypeFor[Res](),
+		RequestType: reflect.TypeFor[Req](), ResponseType: reflect.TypeFor[Res](), name: actor + "." + method,
 	}
 	if e.Route != "" {
 		d.HTTPMethod, d.Path, ok = strings.Cut(e.Route, " ")

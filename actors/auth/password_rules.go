@@ -6,11 +6,15 @@ import (
 	"compress/gzip"
 	_ "embed"
 	"fmt"
+	"io"
 	"os"
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
 
 	"github.com/weftmesh/weft/subjects"
 )
@@ -19,6 +23,30 @@ import (
 //
 //go:embed common_passwords.txt.gz
 var commonPasswords []byte
+
+// breachedPasswords are the whole passwords that breaches show most often, of eight characters and more, lower case, sorted,
+// one a line after a line about where they are from, gzipped. scripts/passwords.sh makes the file.
+//
+//go:embed breached_passwords.txt.gz
+var breachedPasswords []byte
+
+// breached holds breachedPasswords, unpacked when the first password is checked.
+var breached = sync.OnceValues(func() (map[string]bool, error) {
+	packed, err := gzip.NewReader(bytes.NewReader(breachedPasswords))
+	if err != nil {
+		return nil, fmt.Errorf("reading breached passwords: %w", err)
+	}
+	text, err := io.ReadAll(packed)
+	if err != nil {
+		return nil, fmt.Errorf("reading breached passwords: %w", err)
+	}
+	_, list, _ := strings.Cut(string(text), "\n")
+	known := make(map[string]bool, strings.Count(list, "\n"))
+	for line := range strings.Lines(list) {
+		known[strings.TrimSuffix(line, "\n")] = true
+	}
+	return known, nil
+})
 
 // policy is the rule for new passwords, after ASVS 5.0 §6.2: length and a blocklist, never a rule of composition.
 type policy struct {
@@ -62,13 +90,17 @@ func (p *policy) add(lines *bufio.Scanner) error {
 // check refuses a password for the account it is meant for.
 func (p *policy) check(password string, u user) error {
 	const field = "password"
+	known, err := breached()
+	if err != nil {
+		return err
+	}
 	length := utf8.RuneCountInString(password)
 	switch {
 	case length < p.least:
 		return subjects.InvalidField(field, "has fewer than %d characters", p.least)
 	case length > p.most:
 		return subjects.InvalidField(field, "has more than %d characters", p.most)
-	case p.isCommon(password):
+	case p.isCommon(password), known[strings.ToLower(norm.NFC.String(password))]:
 		return subjects.InvalidField(field, "is among the passwords that are tried first")
 	case isOwnData(password, u):
 		return subjects.InvalidField(field, "is too close to your own name or address")

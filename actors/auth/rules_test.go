@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 )
@@ -46,6 +47,34 @@ func TestPolicy(t *testing.T) {
 	} {
 		if err := p.check(password, ada); (err == nil) != good {
 			t.Errorf("%q: %v", password, err)
+		}
+	}
+}
+
+// TestThePasswordsOfBreachesAreRefused: at least the 3000 most used that are long enough, in any case of their letters.
+func TestThePasswordsOfBreachesAreRefused(t *testing.T) {
+	t.Parallel()
+	p, err := newPolicy(8, 256, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	known, err := breached()
+	if err != nil || len(known) < 10_000 {
+		t.Fatalf("%d passwords are known, %v", len(known), err)
+	}
+	for password := range known {
+		if utf8.RuneCountInString(password) < 8 {
+			t.Errorf("%q is not long enough to be listed", password)
+		}
+		for _, typed := range []string{password, strings.ToUpper(password[:1]) + password[1:]} {
+			if p.check(typed, user{Email: "nobody@nowhere.example"}) == nil {
+				t.Errorf("%q is let through", typed)
+			}
+		}
+	}
+	for _, missing := range []string{"trustno1", "iloveyou", "jessica1", "!qaz2wsx", "michael1"} {
+		if !known[missing] {
+			t.Errorf("%s is not listed", missing)
 		}
 	}
 }
