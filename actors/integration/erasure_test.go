@@ -3,12 +3,14 @@ package integration_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/weftmesh/weft/actors/actortest"
+	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
 )
 
-// TestADeletedAccountIsForgotten: connections go with their credentials, and the log of their calls.
+// TestADeletedAccountIsForgotten: connections go with their credentials and hooks, and the log of their calls.
 func TestADeletedAccountIsForgotten(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		b := setup(t, database)
@@ -18,10 +20,14 @@ func TestADeletedAccountIsForgotten(t *testing.T) {
 		mine, hers := b.connectTo(t, v, ada, "mine"), b.connectTo(t, v, eve, "hers")
 		call(t, b, subjects.ExecuteAction, ada, action(mine.ID, "get", `{"path":"/"}`))
 		call(t, b, subjects.ExecuteAction, eve, action(hers.ID, "get", `{"path":"/"}`))
+		hook := call(t, b, subjects.CreateHook, ada, subjects.CreateHookRequest{IntegrationID: mine.ID})
+		if d, err := mesh.Call(t.Context(), b.caller, subjects.ReceiveWebhook, standard(hook, hook.Secret, "msg_1", time.Now(), `{"type":"x"}`), mesh.As{}); err != nil || d.Status != 0 {
+			t.Errorf("a delivery: %+v, %v", d, err)
+		}
 		calls := subjects.ListCallsRequest{IntegrationRequest: subjects.IntegrationRequest{IntegrationID: mine.ID}}
 		actortest.Eventually(t, "the call is logged", func() bool { return len(call(t, b, subjects.ListCalls, ada, calls).Items) == 1 })
 
-		if answer := b.mesh.Forget(t, "integration", user); answer.Items < 2 {
+		if answer := b.mesh.Forget(t, "integration", user); answer.Items < 3 {
 			t.Errorf("answered %+v", answer)
 		}
 		if again := b.mesh.Forget(t, "integration", user); again.Items != 0 {
@@ -33,7 +39,7 @@ func TestADeletedAccountIsForgotten(t *testing.T) {
 			t.Fatal(err)
 		}
 		tables := actortest.Dump(t, b.db)
-		if strings.Contains(tables, user) || strings.Contains(tables, mine.ID) || !strings.Contains(tables, other) {
+		if strings.Contains(tables, user) || strings.Contains(tables, mine.ID) || strings.Contains(tables, hook.ID) || !strings.Contains(tables, other) {
 			t.Error("the tables hold something of who was forgotten, or nothing of the other")
 		}
 	})
