@@ -146,7 +146,7 @@ func (x *Execution) applyTask(run *Run, event Event) bool {
 func (x *Execution) applyTaskStarted(parent *Run, event Event) {
 	s := &x.state
 	child := &Run{ID: event.Run, Parent: parent.ID, Slot: event.Slot, Task: event.Task, Key: event.Key,
-		Attempt: event.Attempt, Phase: PhaseStarted, StartedAt: event.At, Input: parent.Data, Fault: event.Error, Index: -1}
+		Attempt: event.Attempt, Phase: PhaseStarted, StartedAt: event.At, Input: parent.Data, Fault: event.Error, Own: event.Error != nil, Index: -1}
 	if forks(parent, x.def.Task(parent.Task)) {
 		child.Input = parent.Input
 		parent.Cursor = event.Slot + 1
@@ -286,7 +286,7 @@ func (x *Execution) applyTimer(run *Run, event Event) bool {
 		run.Fault, run.AttemptDue = event.Error, zeroTime
 	case timerTask:
 		x.state.drop(run.ID, false)
-		run.Fault, run.TimedOut, run.Deadline = event.Error, true, zeroTime
+		run.Fault, run.Own, run.Deadline = event.Error, true, zeroTime
 	default:
 		return false
 	}

@@ -69,7 +69,7 @@ func (x *Execution) applyCompensation(event Event) {
 	root := s.Runs[0]
 	s.drop(0, false)
 	s.Status, s.Ending = Running, &Ending{Error: event.Error, Reason: event.Reason}
-	root.Phase, root.Fault, root.TimedOut, root.Deadline = PhaseCompensating, nil, false, zeroTime
+	root.Phase, root.Fault, root.Own, root.Deadline = PhaseCompensating, nil, false, zeroTime
 }
 
 func (x *Execution) applyCompensating(event Event) {

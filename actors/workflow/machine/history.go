@@ -1,6 +1,7 @@
 package machine
 
 import (
+	"maps"
 	"slices"
 	"time"
 )
@@ -45,7 +46,7 @@ type TaskRun struct {
 // Tasks lists the task runs of a log in the order of their starts. It takes any part of a log that begins with its
 // first event.
 func Tasks(events []Event) []TaskRun {
-	h := history{at: map[int]int{}}
+	h := history{open: map[int]int{}}
 	for _, event := range events {
 		h.fold(event)
 	}
@@ -54,18 +55,19 @@ func Tasks(events []Event) []TaskRun {
 
 type history struct {
 	runs []TaskRun
-	at   map[int]int
+	// open are the runs that have not ended, by their numbers, with their places in runs.
+	open map[int]int
 }
 
 func (h *history) fold(event Event) {
 	switch event.Type {
 	case TaskStarted:
-		h.at[event.Run] = len(h.runs)
+		h.open[event.Run] = len(h.runs)
 		h.runs = append(h.runs, TaskRun{Run: event.Run, Task: event.Task, Name: event.Name, Key: event.Key,
 			Extension: event.Extension, Attempt: event.Attempt, Status: TaskRunning, StartedAt: event.At, parent: event.Parent})
 		return
 	case TaskCompensating:
-		h.at[event.Run] = len(h.runs)
+		h.open[event.Run] = len(h.runs)
 		h.runs = append(h.runs, TaskRun{Run: event.Run, Task: event.Task, Name: event.Name, Key: event.Key,
 			Compensation: true, Attempt: 1, Status: TaskRunning, StartedAt: event.At})
 		return
@@ -80,7 +82,7 @@ func (h *history) fold(event Event) {
 		h.drop(0, event.At)
 		return
 	}
-	at, known := h.at[event.Run]
+	at, known := h.open[event.Run]
 	if !known {
 		return
 	}
@@ -91,13 +93,13 @@ func (h *history) fold(event Event) {
 		if event.Error != nil {
 			run.Status = TaskFailed
 		}
-		h.drop(event.Run, event.At)
+		h.close(event)
 	case TaskCompleted:
 		run.Status, run.EndedAt, run.Error = TaskDone, event.At, nil
-		h.drop(event.Run, event.At)
+		h.close(event)
 	case TaskFaulted:
 		run.Status, run.EndedAt, run.Error = TaskFailed, event.At, event.Error
-		h.drop(event.Run, event.At)
+		h.close(event)
 	case TaskRetried:
 		run.Retries++
 		run.Error = event.Error
@@ -113,17 +115,22 @@ func (h *history) fold(event Event) {
 	}
 }
 
-// drop ends what is still open below a run.
+// close ends a run and what is still open below it.
+func (h *history) close(event Event) {
+	delete(h.open, event.Run)
+	h.drop(event.Run, event.At)
+}
+
+// drop ends what is still open below a run. What is below has a higher number.
 func (h *history) drop(id int, at time.Time) {
-	gone := []int{id}
-	for i := range h.runs {
-		run := &h.runs[i]
-		if run.Run == 0 || run.Run <= id || !slices.Contains(gone, run.parent) {
+	gone := map[int]bool{id: true}
+	for _, number := range slices.Sorted(maps.Keys(h.open)) {
+		run := &h.runs[h.open[number]]
+		if number <= id || !gone[run.parent] {
 			continue
 		}
-		gone = append(gone, run.Run)
-		if run.Status == TaskRunning {
-			run.Status, run.EndedAt = TaskDropped, at
-		}
+		gone[number] = true
+		run.Status, run.EndedAt = TaskDropped, at
+		delete(h.open, number)
 	}
 }

@@ -13,7 +13,7 @@ import (
 // stepFault deals with the error of a run: a try may catch it, everything else passes it on.
 func (x *Execution) stepFault(run *Run, now time.Time) Event {
 	task := x.def.Task(run.Task)
-	if run.ID == 0 || task.Kind != language.KindTry || run.Phase == PhaseCatching || run.Phase == PhaseCompensating || run.TimedOut {
+	if run.ID == 0 || task.Kind != language.KindTry || run.Phase == PhaseCatching || run.Phase == PhaseCompensating || run.Own {
 		return x.faulted(run, run.Fault)
 	}
 	catch := &task.Try.Catch

@@ -104,10 +104,11 @@ type Run struct {
 	Lost      int            `json:"lost,omitempty"`
 	LastFault *Error         `json:"last_fault,omitempty"`
 
-	// Fault is the error that the run has to deal with. TimedOut: it is the task's own timeout, beyond its catch.
-	Fault    *Error `json:"fault,omitempty"`
-	TimedOut bool   `json:"timed_out,omitempty"`
-	Caught   *Error `json:"caught,omitempty"`
+	// Fault is the error that the run has to deal with. Own: it is of the task itself (its input, its timeout), and so beyond
+	// its catch.
+	Fault  *Error `json:"fault,omitempty"`
+	Own    bool   `json:"own,omitempty"`
+	Caught *Error `json:"caught,omitempty"`
 	// Tries is the attempt that a try is in, from 1.
 	Tries int `json:"tries,omitempty"`
 

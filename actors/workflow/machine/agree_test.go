@@ -1,0 +1,154 @@
+package machine
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// story draws definitions for which the order of things is certain: no two waits are the same, so that nothing in a fork
+// happens at one time, and what all branches of a fork share is not written to inside of one.
+type story struct {
+	t      *rapid.T
+	count  int
+	inFork int
+}
+
+func (s *story) pick(label string, of ...string) string {
+	return rapid.SampledFrom(of).Draw(s.t, label)
+}
+
+func (s *story) name() string {
+	s.count++
+	return fmt.Sprintf("t%d", s.count)
+}
+
+// moment is a duration that nobody has drawn before.
+func (s *story) moment(most int) string {
+	s.count++
+	return fmt.Sprintf("{milliseconds: %d}", rapid.IntRange(1, most).Draw(s.t, "moment")*1000+s.count)
+}
+
+func (s *story) list(depth int) string {
+	n := rapid.IntRange(1, 3).Draw(s.t, "length")
+	names := make([]string, n)
+	for i := range names {
+		names[i] = s.name()
+	}
+	tasks := make([]string, 0, n+2)
+	for i, name := range names {
+		then := s.pick("then", "", "", "", "", ", then: continue", ", then: exit", ", then: end", "later")
+		if then == "later" {
+			if then = ""; i < n-1 {
+				then = ", then: " + names[n-1]
+			}
+		}
+		tasks = append(tasks, "{"+name+": {"+s.around()+s.body(depth)+then+"}}")
+	}
+	if s.inFork == 0 && rapid.IntRange(0, 3).Draw(s.t, "back") == 0 {
+		tasks = append(tasks, "{"+s.name()+`: {set: {n: '${ (.n? // 0) + 1 }'}, export: {as: '{seen: (($context.seen // 0) + 1)}'}}}`,
+			"{"+s.name()+`: {switch: [{again: {when: '$context.seen < 6', then: `+names[0]+`}}]}}`)
+	}
+	return "[" + strings.Join(tasks, ", ") + "]"
+}
+
+// around is what any task may have.
+func (s *story) around() string {
+	text := s.pick("if", "", "", "", `if: '(.n? // 0) % 2 == 0', `) +
+		s.pick("input", "", "", "", `input: {from: '{n: (.n? // 1)}'}, `, `input: {from: '.n + 1'}, `) +
+		s.pick("output", "", "", "", `output: {as: '{n: ((.n? // 0) + ($input.n? // 0))}'}, `, `output: {as: '.n'}, `)
+	if s.inFork == 0 {
+		text += s.pick("export", "", "", `export: {as: '{seen: (($context.seen // 0) + 1), last: .}'}, `)
+	}
+	if rapid.IntRange(0, 7).Draw(s.t, "timeout") == 0 {
+		text += "timeout: {after: " + s.moment(9) + "}, "
+	}
+	return text
+}
+
+func (s *story) body(depth int) string {
+	kinds := []string{"set", "set", "call", "call", "raise", "switch", "wait"}
+	if depth > 0 {
+		kinds = append(kinds, "do", "for", "fork", "race", "try", "try", "retry", "retry")
+	}
+	switch s.pick("kind", kinds...) {
+	case "set":
+		return `set: ` + s.pick("set", `{n: '${ (.n? // 0) + 1 }', v: '${ $context.seen }'}`, `{n: '${ $input.n + 1 }'}`, `'${ {n: ., m: $context.last} }'`)
+	case "call":
+		return `call: some.thing, with: {n: '${ .n? // 0 }', c: '${ $context.seen }'}`
+	case "raise":
+		return `raise: {error: {type: urn:raised, status: ` + s.pick("status", "409", "410", `'${ 400 + ((.n? // 0) % 3) }'`) + `}}`
+	case "switch":
+		return `switch: [{odd: {when: '(.n? // 0) % 2 == 1', then: exit}}, {big: {when: .n > 5, then: end}}, {even: {when: '.n != 4', then: continue}}]`
+	case "wait":
+		return `wait: ` + s.moment(6)
+	case "do":
+		return `do: ` + s.list(depth-1)
+	case "for":
+		return `for: {each: v, at: k, in: ` + s.pick("in", `'[1, 2, 3]'`, `'.n'`, `'[range(($context.seen // 2) % 4)]'`, `[1, '${ .n? }']`) + `}` +
+			s.pick("while", "", `, while: '(.n? // 0) < 9'`, `, while: '$k < 2'`) + `, do: [{` + s.name() + `: {set: {n: '${ (.n? // 0) + ($v | tonumber? // 1) }', k: '${ $k }'}}}, ` +
+			s.list(depth - 1)[1:]
+	case "fork":
+		return `fork: {branches: ` + s.branches(depth-1) + `}`
+	case "race":
+		return `fork: {compete: true, branches: ` + s.branches(depth-1) + `}`
+	case "try":
+		return `try: ` + s.list(depth-1) + `, catch: {as: e, ` + s.pick("filter", "", "", `errors: {with: {status: 409}}, `) +
+			`do: [{` + s.name() + `: {set: {n: '${ $e.status }', at: '${ $e.instance }'}}}]}`
+	}
+	return `try: ` + s.list(depth-1) + `, catch: {` + s.pick("filter", "", "", `errors: {with: {status: 500}}, `) + `retry: {delay: ` + s.moment(3) +
+		s.pick("backoff", "", `, backoff: {exponential: {}}`, `, backoff: {exponential: {factor: 3}}`) + `, limit: {attempt: {count: 2` +
+		s.pick("attempt", "", ", duration: "+s.moment(9)) + `}` + s.pick("within", "", ", duration: "+s.moment(20)) + `}}` +
+		s.pick("handler", "", `, do: [{`+s.name()+`: {set: {n: '${ $error.status }'}}}]`) + `}`
+}
+
+func (s *story) branches(depth int) string {
+	s.inFork++
+	defer func() { s.inFork-- }()
+	var branches []string
+	for range rapid.IntRange(1, 3).Draw(s.t, "branches") {
+		branches = append(branches, "{"+s.name()+": {"+s.pick("if", "", "", `if: '(.n? // 0) % 2 == 0', `)+
+			"do: [{"+s.name()+": {wait: "+s.moment(4)+"}}, "+s.list(depth)[1:]+"}}")
+	}
+	return "[" + strings.Join(branches, ", ") + "]"
+}
+
+// TestReference runs random definitions on the machine and on the reference: they give the same output or fault. And
+// the machine does too when it is taken up again from its log, wherever that ends.
+func TestReference(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(r *rapid.T) {
+		s := &story{t: r}
+		source := head + s.pick("limit", "", "timeout: {after: {seconds: 40}}\n") + s.pick("in", "", "input: {from: '{n: .n}'}\n") +
+			s.pick("out", "", "output: {as: '{out: .}'}\n") + "do: " + s.list(3)
+		input := map[string]any{"n": rapid.IntRange(0, 5).Draw(r, "n"), "other": "x"}
+		d := newDriver(t, source)
+		d.reply = func(call *Call) (any, *Error) {
+			output, fails := scripted(call.Name, call.Arguments, call.Attempt)
+			if fails {
+				return nil, NewError(TypeCommunication, "down")
+			}
+			return output, nil
+		}
+		machine := result(d.run(map[string]any{"n": input["n"], "other": "x"}))
+		if want := (&reference{def: d.def}).run(input, epoch); machine != want {
+			r.Fatalf("%s\nthe machine:   %s\nthe reference: %s", source, machine, want)
+		}
+		cuts := make([]int, 0, 13)
+		for cut := 1; cut < len(d.log); cut += 1 + len(d.log)/12 {
+			cuts = append(cuts, cut)
+		}
+		for _, cut := range cuts {
+			again := resumed(t, d, cut)
+			x, err := Restore(d.def, d.env, again.log)
+			if err != nil {
+				r.Fatal(err)
+			}
+			if got := result(again.finish(x)); got != machine || len(again.log) != len(d.log) {
+				r.Fatalf("%s\ncut at %d of %d: %s after %d events, want %s", source, cut, len(d.log), got, len(again.log), machine)
+			}
+		}
+	})
+}
