@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 )
@@ -39,14 +40,41 @@ var (
 	ErrNumber = errors.New("the expression yields a number that JSON cannot write")
 )
 
-// Scope is what an expression sees beside its input.
+// Scope is what an expression sees beside its input. A variable that is missing is null.
 type Scope struct {
-	// Values holds Variables and those that enclosing tasks define, without $. A variable that is missing is null.
+	// Values holds Variables and those that enclosing tasks define, without $. Lookup is asked for what Values does not
+	// hold, and only for what an expression uses.
 	Values map[string]any
+	Lookup func(name string) any
 	// Names are the names that enclosing tasks define (Task.Scope).
 	Names []string
 	// Now is what the function now yields.
 	Now time.Time
+
+	bound []binding
+}
+
+type binding struct {
+	name  string
+	value any
+}
+
+// Bind is the scope with a variable that hides any of that name.
+func (s Scope) Bind(name string, value any) Scope {
+	s.bound = append(slices.Clip(s.bound), binding{name, value})
+	return s
+}
+
+func (s *Scope) value(name string) any {
+	for _, bound := range slices.Backward(s.bound) {
+		if bound.name == name {
+			return bound.value
+		}
+	}
+	if value, ok := s.Values[name]; ok || s.Lookup == nil {
+		return value
+	}
+	return s.Lookup(name)
 }
 
 // IsExpression tells whether a string is written as an expression: `${ … }`.
@@ -67,7 +95,7 @@ func body(text string) string {
 // Evaluate runs an expression, written with or without `${ }`, on input. No result counts as null; more than one is
 // ErrMany. Values must be of the forms that Normalize gives; the result is too, and shares structure with its input.
 func (w *Workflow) Evaluate(expression string, input any, scope Scope) (any, error) {
-	value, err := w.expressions.run(body(expression), input, scope)
+	value, err := w.expressions.run(body(expression), input, &scope)
 	if err != nil {
 		return nil, fmt.Errorf("evaluating %.80q: %w", expression, err)
 	}

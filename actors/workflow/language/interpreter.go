@@ -3,8 +3,12 @@ package language
 import (
 	"context"
 	"errors"
+	"maps"
+	"regexp"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/itchyny/gojq"
@@ -13,7 +17,32 @@ import (
 // expressions caches the compiled expressions of a definition. Only text of the definition gets here, so the cache
 // is bounded by it.
 type expressions struct {
-	pools sync.Map // of program text and names to *sync.Pool of *program
+	known atomic.Pointer[map[expressionKey]*sync.Pool] // of *program; copied when it grows
+	grow  sync.Mutex
+}
+
+// expressionKey is an expression's text and the names that enclosing tasks define where it stands.
+type expressionKey struct{ text, names string }
+
+func (e *expressions) pool(text string, names []string) *sync.Pool {
+	key := expressionKey{text, strings.Join(names, ",")}
+	if known := e.known.Load(); known != nil {
+		if pool := (*known)[key]; pool != nil {
+			return pool
+		}
+	}
+	e.grow.Lock()
+	defer e.grow.Unlock()
+	more := map[expressionKey]*sync.Pool{}
+	if known := e.known.Load(); known != nil {
+		maps.Copy(more, *known)
+	}
+	if more[key] == nil {
+		names := slices.Clone(names)
+		more[key] = &sync.Pool{New: func() any { return compile(text, names) }}
+		e.known.Store(&more)
+	}
+	return more[key]
 }
 
 // program is one compiled expression with the meter that its guarded functions charge. It serves one evaluation at
@@ -22,17 +51,20 @@ type program struct {
 	code  *gojq.Code
 	meter *meter
 	err   error
+	// uses are the variables that the text may use, nil in the places of the others.
+	uses []string
+	// values are those of the variables; root and path are set for an expression that only follows fields: of its
+	// input, or of a variable.
+	values []any
+	root   string
+	path   []string
+	simple bool
 }
 
-func (e *expressions) run(text string, input any, scope Scope) (any, error) {
-	key := text + "\x00" + strings.Join(scope.Names, ",")
-	pool, ok := e.pools.Load(key)
-	if !ok {
-		names := scope.Names
-		pool, _ = e.pools.LoadOrStore(key, &sync.Pool{New: func() any { return compile(text, names) }})
-	}
-	p := pool.(*sync.Pool).Get().(*program)
-	defer pool.(*sync.Pool).Put(p)
+func (e *expressions) run(text string, input any, scope *Scope) (any, error) {
+	pool := e.pool(text, scope.Names)
+	p, _ := pool.Get().(*program)
+	defer pool.Put(p)
 	if p.err != nil {
 		return nil, p.err
 	}
@@ -46,30 +78,72 @@ func compile(text string, names []string) *program {
 		p.err = err
 		return p
 	}
-	variables := make([]string, 0, len(Variables)+len(names)+1)
-	for _, name := range Variables {
+	all := slices.Concat(Variables, names)
+	variables := make([]string, 0, len(all)+1)
+	for _, name := range all {
 		variables = append(variables, "$"+name)
+		if !strings.Contains(text, "$"+name) {
+			name = ""
+		}
+		p.uses = append(p.uses, name)
 	}
-	for _, name := range names {
-		variables = append(variables, "$"+name)
-	}
+	p.values = make([]any, len(variables)+1)
 	options := append(p.meter.functions(), gojq.WithVariables(append(variables, "$__now")))
 	p.code, p.err = gojq.Compile(query, options...)
+	if p.err == nil {
+		p.follow(text)
+	}
 	return p
 }
 
-func (p *program) run(input any, scope Scope) (any, error) {
-	values := make([]any, 0, len(Variables)+len(scope.Names)+1)
-	for _, name := range Variables {
-		values = append(values, scope.Values[name])
+// fields is an expression that only follows fields: ., .a.b, $name, $name.a.b.
+var fields = regexp.MustCompile(`^\s*(?:\.|(\$[a-zA-Z_]\w*)?((?:\.[a-zA-Z_]\w*)*))\s*$`)
+
+func (p *program) follow(text string) {
+	match := fields.FindStringSubmatch(text)
+	if match == nil || match[1] == "$__loc__" || match[1] == "$ENV" {
+		return
 	}
-	for _, name := range scope.Names {
-		values = append(values, scope.Values[name])
+	p.simple, p.root = true, strings.TrimPrefix(match[1], "$")
+	if match[2] != "" {
+		p.path = strings.Split(match[2][1:], ".")
 	}
-	values = append(values, float64(scope.Now.UnixMilli())/1000)
+}
+
+// walk follows the fields; false where the interpreter has to say what is wrong.
+func (p *program) walk(value any) (any, bool) {
+	for _, name := range p.path {
+		switch object := value.(type) {
+		case map[string]any:
+			value = object[name]
+		case nil:
+		default:
+			return nil, false
+		}
+	}
+	return value, size(value, MaxResult, MaxResultDepth) <= MaxResult
+}
+
+func (p *program) run(input any, scope *Scope) (any, error) {
+	if p.simple {
+		value := input
+		if p.root != "" {
+			value = scope.value(p.root)
+		}
+		if found, ok := p.walk(value); ok {
+			return found, nil
+		}
+	}
+	for i, name := range p.uses {
+		if p.values[i] = nil; name != "" {
+			p.values[i] = scope.value(name)
+		}
+	}
+	p.values[len(p.uses)] = float64(scope.Now.UnixMilli()) / 1000
+	defer clear(p.values)
 	p.meter.left = MaxAllocation
 	budget := &budget{Context: context.Background(), until: time.Now().Add(MaxTime)}
-	results := p.code.RunWithContext(budget, input, values...)
+	results := p.code.RunWithContext(budget, input, p.values...)
 	result, ok := results.Next()
 	if !ok {
 		return nil, nil

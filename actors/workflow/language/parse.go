@@ -1,11 +1,8 @@
 package language
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
-	"fmt"
 	"regexp"
 )
 
@@ -49,17 +46,6 @@ func Parse(source []byte) (*Workflow, Faults) {
 	w.Digest = "sha256:" + hex.EncodeToString(sum[:])
 	w.unsupported = w.unsupported.sorted()
 	return w, nil
-}
-
-// Canonical renders a JSON value with sorted keys, without white space and without HTML escapes.
-func Canonical(value any) []byte {
-	var out bytes.Buffer
-	encoder := json.NewEncoder(&out)
-	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(value); err != nil {
-		panic(fmt.Sprintf("encoding a JSON value: %v", err)) // only values that the reader made get here
-	}
-	return bytes.TrimRight(out.Bytes(), "\n")
 }
 
 func (r *reader) readWorkflow(o *object) {

@@ -9,7 +9,9 @@ import (
 
 // Apply folds one event into the execution. Events come in sequence; one that was applied already is an error, and
 // so is one of a newer version.
-func (x *Execution) Apply(event Event) error {
+func (x *Execution) Apply(event Event) error { return x.apply(&event) }
+
+func (x *Execution) apply(event *Event) error {
 	s := &x.state
 	if event.Sequence != s.Sequence+1 {
 		return fmt.Errorf("applying event %d of type %s: event %d is expected", event.Sequence, event.Type, s.Sequence+1)
@@ -31,7 +33,7 @@ func (x *Execution) Apply(event Event) error {
 }
 
 // applyExecution folds what is about the execution as a whole.
-func (x *Execution) applyExecution(event Event) bool {
+func (x *Execution) applyExecution(event *Event) bool {
 	s := &x.state
 	switch event.Type {
 	case ExecutionStarted:
@@ -57,7 +59,7 @@ func (x *Execution) applyExecution(event Event) bool {
 	return true
 }
 
-func (x *Execution) applyStart(event Event) {
+func (x *Execution) applyStart(event *Event) {
 	root := &Run{Phase: PhaseRunning, StartedAt: event.At, Input: event.Input.V, Fault: event.Error}
 	if event.Data.Set {
 		root.Input = event.Data.V
@@ -74,7 +76,7 @@ func (x *Execution) applyStart(event Event) {
 }
 
 // applyTask folds what is about one task run. For a start or a skip, run is the parent.
-func (x *Execution) applyTask(run *Run, event Event) bool {
+func (x *Execution) applyTask(run *Run, event *Event) bool {
 	switch event.Type {
 	case TaskStarted:
 		x.applyTaskStarted(run, event)
@@ -143,7 +145,7 @@ func (x *Execution) applyTask(run *Run, event Event) bool {
 	return true
 }
 
-func (x *Execution) applyTaskStarted(parent *Run, event Event) {
+func (x *Execution) applyTaskStarted(parent *Run, event *Event) {
 	s := &x.state
 	child := &Run{ID: event.Run, Parent: parent.ID, Slot: event.Slot, Task: event.Task, Key: event.Key,
 		Attempt: event.Attempt, Phase: PhaseStarted, StartedAt: event.At, Input: parent.Data, Fault: event.Error, Own: event.Error != nil, Index: -1}
@@ -174,7 +176,7 @@ func (x *Execution) applyTaskStarted(parent *Run, event Event) {
 	s.NextRun = event.Run + 1
 }
 
-func (x *Execution) applyTaskCompleted(run *Run, event Event) {
+func (x *Execution) applyTaskCompleted(run *Run, event *Event) {
 	s := &x.state
 	output := run.Result
 	if event.Output.Set {
@@ -242,7 +244,7 @@ func (x *Execution) proceedFork(fork *Run, task *language.Task, slot int, output
 	fork.Cursor = max(fork.Cursor, slot+1)
 }
 
-func (x *Execution) applyTaskFaulted(run *Run, event Event) {
+func (x *Execution) applyTaskFaulted(run *Run, event *Event) {
 	s := &x.state
 	parent := s.run(run.Parent)
 	s.drop(run.ID, true)
@@ -272,7 +274,7 @@ func lose(fork *Run, task *language.Task, err *Error) {
 }
 
 // applyTimer folds a timer. The kinds are those of Timers.
-func (x *Execution) applyTimer(run *Run, event Event) bool {
+func (x *Execution) applyTimer(run *Run, event *Event) bool {
 	switch kind, _ := splitTimer(event.Timer); kind {
 	case timerWait:
 		run.Phase, run.Result = PhaseReady, run.Input

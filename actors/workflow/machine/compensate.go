@@ -64,7 +64,7 @@ func (x *Execution) compensated(run *Run, failure *Error) Event {
 		Error: failure}
 }
 
-func (x *Execution) applyCompensation(event Event) {
+func (x *Execution) applyCompensation(event *Event) {
 	s := &x.state
 	root := s.Runs[0]
 	s.drop(0, false)
@@ -72,7 +72,7 @@ func (x *Execution) applyCompensation(event Event) {
 	root.Phase, root.Fault, root.Own, root.Deadline = PhaseCompensating, nil, false, zeroTime
 }
 
-func (x *Execution) applyCompensating(event Event) {
+func (x *Execution) applyCompensating(event *Event) {
 	s := &x.state
 	last := len(s.Undo) - 1
 	undo := s.Undo[last]

@@ -112,7 +112,7 @@ func (x *Execution) stepFor(run *Run, task *language.Task, now time.Time) (Event
 		// The condition sees the item that it decides about.
 		probe := *run
 		probe.Items, probe.Index = items, event.Index
-		goes, err := x.def.Condition(task.For.While, run.Data, x.scopeWith(&probe, x.scope(run, task)))
+		goes, err := x.def.Condition(task.For.While, run.Data, x.scope(&probe, task))
 		if err != nil {
 			return x.faulted(run, err), true
 		}
@@ -125,7 +125,7 @@ func (x *Execution) stepFor(run *Run, task *language.Task, now time.Time) (Event
 
 func (x *Execution) items(run *Run, task *language.Task, _ time.Time) ([]any, error) {
 	scope := x.scope(run, task)
-	scope.Names = namesOutside(task)
+	scope.Names = task.Scope
 	value, err := x.def.Transform(task.For.In, run.Input, scope)
 	if list, inline := task.For.In.([]any); inline {
 		value, err = x.def.Fill(list, run.Input, scope)
@@ -257,8 +257,7 @@ func (x *Execution) shape(definition *language.Output, raw any, scope language.S
 	}
 	output := raw
 	if definition.As != nil {
-		scope.Values["output"] = raw
-		transformed, err := x.def.Transform(definition.As, raw, scope)
+		transformed, err := x.def.Transform(definition.As, raw, scope.Bind("output", raw))
 		if err != nil {
 			return nil, err
 		}
@@ -277,8 +276,7 @@ func (x *Execution) share(definition *language.Export, output any, scope languag
 	}
 	exported := x.state.Context
 	if definition.As != nil {
-		scope.Values["output"] = output
-		value, err := x.def.Transform(definition.As, output, scope)
+		value, err := x.def.Transform(definition.As, output, scope.Bind("output", output))
 		if err != nil {
 			return Value{}, err
 		}

@@ -167,7 +167,10 @@ func (x *Execution) Status() Status {
 // emit numbers an event, applies it, and notes it for the turn.
 func (x *Execution) emit(event Event, now time.Time) {
 	event.Version, event.Sequence, event.At = EventVersion, x.state.Sequence+1, now
-	if err := x.Apply(event); err != nil {
+	if x.turn == nil {
+		x.turn = make([]Event, 0, 4) // as many as a step from one call to the next has
+	}
+	if err := x.apply(&event); err != nil {
 		panic("machine: " + err.Error()) // decided events apply: anything else is a fault of this package
 	}
 	x.turn = append(x.turn, event)

@@ -96,7 +96,7 @@ func (x *Execution) prepare(run *Run) (*Call, error) {
 		}
 		unsealed := *run
 		unsealed.Input, run = input, &unsealed
-		scope.Values["input"] = input
+		scope = scope.Bind("input", input)
 	}
 	switch task.Kind {
 	case language.KindEmit:

@@ -62,7 +62,7 @@ func (x *Execution) stepIteration(run *Run, task *language.Task, now time.Time) 
 	return event, true
 }
 
-func (x *Execution) applyIteration(run *Run, event Event) {
+func (x *Execution) applyIteration(run *Run, event *Event) {
 	task := x.def.Task(run.Task)
 	if event.Context.Set {
 		x.state.Context = event.Context
@@ -152,7 +152,7 @@ func (x *Execution) offer(run *Run, message map[string]any) (Event, bool) {
 	return Event{}, false
 }
 
-func (x *Execution) applyMessage(run *Run, event Event) {
+func (x *Execution) applyMessage(run *Run, event *Event) {
 	x.noteArrival(event.MessageID, run.ID)
 	if slices.Contains(event.Filters, untilFilter) {
 		run.Stopped = true

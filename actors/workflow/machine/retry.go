@@ -22,7 +22,7 @@ func (x *Execution) stepFault(run *Run, now time.Time) Event {
 	}
 	scope := x.scope(run, task)
 	scope.Names = inside(task.Scope, catch.As)
-	scope.Values[catch.As] = run.Fault.Value()
+	scope = scope.Bind(catch.As, run.Fault.Value())
 	caught, err := x.allowed(catch.When, catch.ExceptWhen, run, scope)
 	if err != nil {
 		return x.faulted(run, err)

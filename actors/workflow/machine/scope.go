@@ -8,31 +8,39 @@ import (
 	"github.com/weftmesh/weft/actors/workflow/language"
 )
 
-// scope is what expressions of a task see: the specification's variables, and those of the enclosing tasks.
+// scope is what expressions of a task see: the specification's variables, and those of the enclosing tasks. What an
+// expression does not use is not made.
 func (x *Execution) scope(run *Run, task *language.Task) language.Scope {
 	scope := x.workflowScope(run.StartedAt)
-	scope.Values["input"] = run.Input
 	if task == nil {
+		scope.Lookup = func(name string) any {
+			if name == "input" {
+				return run.Input
+			}
+			return x.variable(name)
+		}
 		return scope
 	}
 	scope.Names = task.Scope
 	if task.Kind == language.KindFor {
 		scope.Names = inside(task.Scope, task.For.Each, task.For.At)
 	}
-	scope.Values["task"] = map[string]any{"name": task.Name, "reference": task.Pointer, "definition": task.Definition,
-		"input": run.Input, "startedAt": moment(run.StartedAt)}
-	if task.Kind == language.KindExtension {
-		scope.Values["task"] = about(task, run)
-	}
-	for at, extended := run, false; at.ID != 0; {
-		x.bind(at, scope)
-		slot := at.Slot
-		if at = x.state.run(at.Parent); at == nil || at.ID == 0 {
-			break
+	scope.Lookup = func(name string) any {
+		switch name {
+		case "input":
+			return run.Input
+		case "task":
+			return x.aboutTask(run, task)
 		}
-		if around := x.def.Task(at.Task); !extended && around.Kind == language.KindExtension && !extends(around, slot) {
-			scope.Values["task"], extended = about(around, at), true
+		if slices.Contains(language.Variables, name) {
+			return x.variable(name)
 		}
+		for at := run; at != nil && at.ID != 0; at = x.state.run(at.Parent) {
+			if value, ok := x.defines(at, name); ok {
+				return value
+			}
+		}
+		return nil
 	}
 	return scope
 }
@@ -47,55 +55,72 @@ func inside(scope []string, names ...string) []string {
 	return out
 }
 
-func namesOutside(task *language.Task) []string { return task.Scope }
-
-// bind adds the variables that one enclosing run defines; the innermost of a name counts.
-func (x *Execution) bind(run *Run, scope language.Scope) {
-	task := x.def.Task(run.Task)
-	set := func(name string, value any) {
-		if _, hidden := scope.Values[name]; !hidden {
-			scope.Values[name] = value
+// aboutTask is $task: of the task itself, or in an extension of the task extended.
+func (x *Execution) aboutTask(run *Run, task *language.Task) any {
+	if task.Kind == language.KindExtension {
+		return about(task, run)
+	}
+	for at := run; at.ID != 0; {
+		slot := at.Slot
+		if at = x.state.run(at.Parent); at == nil || at.ID == 0 {
+			break
+		}
+		if around := x.def.Task(at.Task); around.Kind == language.KindExtension && !extends(around, slot) {
+			return about(around, at)
 		}
 	}
-	switch {
-	case run.Phase == PhaseCompensating:
-		set(language.VariableCompensate, run.Input)
-	case run.Phase == PhaseIterating:
-		set(task.Listen.Foreach.Item, run.message(task))
-		set(task.Listen.Foreach.At, run.Index)
-	case task.Kind == language.KindFor && run.Index >= 0 && run.Index < len(run.Items):
-		set(task.For.Each, run.Items[run.Index])
-		set(task.For.At, run.Index)
-	case task.Kind == language.KindTry && run.Phase == PhaseCatching && run.Caught != nil:
-		set(task.Try.Catch.As, run.Caught.Value())
-	}
+	return map[string]any{"name": task.Name, "reference": task.Pointer, "definition": task.Definition, "input": run.Input,
+		"startedAt": moment(run.StartedAt)}
 }
 
-// scopeWith overlays the variables of a run that is about to change.
-func (x *Execution) scopeWith(run *Run, scope language.Scope) language.Scope {
+// defines is the value of a variable that one enclosing run defines.
+func (x *Execution) defines(run *Run, name string) (any, bool) {
 	task := x.def.Task(run.Task)
-	delete(scope.Values, task.For.Each)
-	delete(scope.Values, task.For.At)
-	x.bind(run, scope)
-	return scope
+	switch {
+	case run.Phase == PhaseCompensating:
+		return run.Input, name == language.VariableCompensate
+	case run.Phase == PhaseIterating && name == task.Listen.Foreach.Item:
+		return run.message(task), true
+	case run.Phase == PhaseIterating:
+		return run.Index, name == task.Listen.Foreach.At
+	case task.Kind == language.KindFor && run.Index >= 0 && run.Index < len(run.Items):
+		if name == task.For.Each {
+			return run.Items[run.Index], true
+		}
+		return run.Index, name == task.For.At
+	case task.Kind == language.KindTry && run.Phase == PhaseCatching && run.Caught != nil && name == task.Try.Catch.As:
+		return run.Caught.Value(), true
+	}
+	return nil, false
 }
 
 // workflowScope is what expressions of the workflow itself see.
 func (x *Execution) workflowScope(now time.Time) language.Scope {
+	return language.Scope{Now: now, Lookup: x.variable}
+}
+
+// variable is the value of one of the specification's variables, as the workflow itself sees it.
+func (x *Execution) variable(name string) any {
 	s := &x.state
-	runtime := x.env.Runtime
-	if runtime == nil {
-		runtime = map[string]any{"name": "weft"}
+	switch name {
+	case "context":
+		return s.Context.V
+	case "input":
+		return s.Input.V
+	case "secrets":
+		if x.env.Secrets == nil {
+			return map[string]any{}
+		}
+		return x.env.Secrets
+	case "runtime":
+		if x.env.Runtime == nil {
+			return map[string]any{"name": "weft"}
+		}
+		return x.env.Runtime
+	case "workflow":
+		return map[string]any{"id": s.Execution, "definition": x.def.Definition, "input": s.Input.V, "startedAt": moment(s.StartedAt)}
 	}
-	secrets := x.env.Secrets
-	if secrets == nil {
-		secrets = map[string]any{}
-	}
-	return language.Scope{Now: now, Values: map[string]any{
-		"context": s.Context.V, "input": s.Input.V, "secrets": secrets, "runtime": runtime,
-		"workflow": map[string]any{"id": s.Execution, "definition": x.def.Definition, "input": s.Input.V,
-			"startedAt": moment(s.StartedAt)},
-	}}
+	return nil
 }
 
 func moment(at time.Time) map[string]any {

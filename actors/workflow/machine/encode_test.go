@@ -1,0 +1,58 @@
+package machine
+
+import (
+	"encoding/json"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/weftmesh/weft/actors/workflow/language"
+)
+
+// TestAppendJSON: an event with every field set reads back the same, and an empty one has the fields that it must have.
+// A field that is added to Event and forgotten in AppendJSON fails here.
+func TestAppendJSON(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2026, 11, 1, 12, 0, 0, 123456789, time.UTC)
+	full := Event{Correlation: map[string]any{"a": 1, "b": "x"}, Filters: []int{-1, 2}, Definition: &Definition{"n<", "m", "1", "d"},
+		Error: &Error{Type: "t", Status: 400, Title: "T\u2028", Detail: "d\"", Instance: "/i"}}
+	v := reflect.ValueOf(&full).Elem()
+	for i := range v.NumField() {
+		switch field := v.Field(i); field.Interface().(type) {
+		case int, uint64:
+			if field.CanInt() {
+				field.SetInt(int64(i + 1))
+			} else {
+				field.SetUint(uint64(i + 1))
+			}
+		case string, EventType:
+			field.SetString("text <" + v.Type().Field(i).Name + ">\n")
+		case Value:
+			field.Set(reflect.ValueOf(Of(map[string]any{"k": []any{i, nil, "é", 1.5}})))
+		case time.Time:
+			field.Set(reflect.ValueOf(at))
+		case *time.Time:
+			field.Set(reflect.ValueOf(&at))
+		}
+		if v.Field(i).IsZero() {
+			t.Fatalf("the test sets no %s", v.Type().Field(i).Name)
+		}
+	}
+	type bare Event // without MarshalJSON
+	for _, event := range []Event{full, {Type: TaskStarted, At: at}, {At: at, Output: Of(nil)}} {
+		text := event.AppendJSON(nil)
+		if want := string(language.Canonical(bare(event))); string(text) != want {
+			t.Errorf("got  %s\nwant %s", text, want)
+		}
+		var back Event
+		if err := json.Unmarshal(text, &back); err != nil {
+			t.Fatal(err)
+		}
+		back.Correlation, _ = language.Normalize(back.Correlation).(map[string]any)
+		if back.Correlation == nil {
+			event.Correlation = nil
+		} else if back.Correlation["a"] = 1; !reflect.DeepEqual(back, event) {
+			t.Errorf("read back: %+v\nwant %+v", back, event)
+		}
+	}
+}
