@@ -70,7 +70,7 @@ func openDescription(t *testing.T, data []byte, provider string, c *providerCase
 		}
 	}
 	move(doc, verbApart)
-	router, err := legacy.NewRouter(doc, openapi3.DisableExamplesValidation(), openapi3.DisableSchemaDefaultsValidation(), openapi3.DisableSchemaPatternValidation())
+	router, err := legacy.NewRouter(doc, openapi3.DisableExamplesValidation(), openapi3.DisableSchemaDefaultsValidation(), openapi3.DisableSchemaPatternValidation(), openapi3.AllowExtraSiblingFields("type"))
 	if err != nil {
 		t.Fatalf("routing description of %s: %v", provider, err)
 	}

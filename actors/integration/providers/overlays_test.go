@@ -22,16 +22,9 @@ var overlays = slices.Concat(overlaysToGraph, overlaysToShops)
 
 var overlaysToGraph = []overlay{
 	{[]string{"slack"}, "the header `token` stands for Authorization: Bearer, which the documentation asks for", func(doc *openapi3.T) {
-		for _, item := range doc.Paths.Map() {
-			for _, operation := range item.Operations() {
-				for _, parameter := range operation.Parameters {
-					if parameter.Value.Name == "token" {
-						parameter.Value.Required = false
-					}
-				}
-			}
-		}
+		optionalParameters(doc, "token")
 	}},
+	{[]string{"trello"}, "key and token may stand in the header Authorization", func(doc *openapi3.T) { optionalParameters(doc, "key", "token") }},
 	{[]string{"gmail", "google_drive"}, "a message and a file's metadata may be sent as JSON, which the conversion from discovery lost", asJSONToo},
 	{[]string{"google_analytics"}, "a {property} is properties/1234 and a {name} ends in /metadata: the conversion lost the slashes", func(doc *openapi3.T) {
 		move(doc, func(path string) string {
@@ -92,6 +85,19 @@ func asJSONToo(doc *openapi3.T) {
 			for _, media := range operation.RequestBody.Value.Content {
 				operation.RequestBody.Value.Content["application/json"] = media
 				break
+			}
+		}
+	}
+}
+
+// optionalParameters lets every operation do without parameters.
+func optionalParameters(doc *openapi3.T, names ...string) {
+	for _, item := range doc.Paths.Map() {
+		for _, operation := range item.Operations() {
+			for _, parameter := range operation.Parameters {
+				if slices.Contains(names, parameter.Value.Name) {
+					parameter.Value.Required = false
+				}
 			}
 		}
 	}
