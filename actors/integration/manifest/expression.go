@@ -14,7 +14,7 @@ import (
 
 // Bounds of evaluation: for all expressions of one request or one answer together.
 const (
-	evaluationTime   = 500 * time.Millisecond
+	evaluationTime   = 2 * time.Second
 	maxRequestValue  = 2 << 20
 	maxResponseValue = 32 << 20
 )
