@@ -76,11 +76,18 @@ var (
 		MaxBytes: 64 << 20,
 		Doc:      "Rate-limit windows; each key lives for two windows.",
 	}
+	IntegrationLimits = Spec{
+		Name:     "integration_limits",
+		Owner:    "integration",
+		Storage:  Volatile,
+		MaxBytes: 64 << 20,
+		Doc:      "What was taken of providers' limits; each key lives for two periods of its limit.",
+	}
 )
 
 // All lists the buckets of the mesh, by name.
 func All() []Spec {
-	return []Spec{AuthAttempts, AuthCeremonies, AuthKeys, AuthOAuthState, AuthRevoked, AuthSessions, ConsentState, GatewayLimits, Guards}
+	return []Spec{AuthAttempts, AuthCeremonies, AuthKeys, AuthOAuthState, AuthRevoked, AuthSessions, ConsentState, GatewayLimits, Guards, IntegrationLimits}
 }
 
 // Create makes every bucket of the mesh, or brings an existing one to its Spec; it keeps the data and the options

@@ -218,6 +218,9 @@ func (s *serverClock) earliest(now time.Time) int64 {
 }
 
 // stale reports whether the sample is so old that drift matters.
-func (s *serverClock) stale(now time.Time) bool {
-	return elapsed(now, s.sample.Load().local) > 30*time.Second
+func (s *serverClock) stale(now time.Time) bool { return s.older(now, 30*time.Second) }
+
+// older reports whether the sample is older than that.
+func (s *serverClock) older(now time.Time, than time.Duration) bool {
+	return elapsed(now, s.sample.Load().local) > than
 }

@@ -96,6 +96,17 @@ type ProviderProbe struct {
 	IntegrationID string    `json:"integration_id"`
 	OK            bool      `json:"ok"`
 	Class         string    `json:"class,omitempty" doc:"Why not."`
+	LatencyMS     float64   `json:"latency_ms,omitempty" doc:"How long it took, where it was one of the schedule."`
+}
+
+// LimitHeadroom is what is left of one limit of a provider's.
+type LimitHeadroom struct {
+	Limit         string  `json:"limit"`
+	IntegrationID string  `json:"integration_id,omitempty" doc:"Whose; absent where all connections share the limit."`
+	Requests      int     `json:"requests" doc:"How many calls it allows in its period."`
+	Seconds       float64 `json:"seconds" doc:"The period."`
+	Remaining     int     `json:"remaining" doc:"How many more may be made now."`
+	ResetSeconds  float64 `json:"reset_seconds,omitempty" doc:"Where none may: until when."`
 }
 
 // ProviderStatus tells how a provider does, as far as the caller's connections are concerned.
@@ -104,6 +115,7 @@ type ProviderStatus struct {
 	Breaker  string            `json:"breaker" enum:"closed,half_open,open" doc:"The worst of the hosts', in the answering process."`
 	Hosts    map[string]string `json:"hosts" doc:"Each host's breaker. Of a provider whose host the user names, the caller's own hosts alone."`
 	Probe    *ProviderProbe    `json:"probe,omitempty" doc:"The newest probe of the caller's connections."`
+	Limits   []LimitHeadroom   `json:"limits" doc:"Head room over all processes, of the caller's first five connections."`
 	Failures []ProviderFailure `json:"failures" doc:"The caller's last failed calls, newest first, at most ten."`
 }
 

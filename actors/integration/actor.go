@@ -1,7 +1,7 @@
 // Package integration is the actor that talks to providers on users' behalf.
 //
-// It owns the subjects weft.v1.integration.*, the tables connections, calls, hooks and
-// hook_deliveries, and the events integration.connected, .disconnected, .needs_reauth and .webhook_received. What a provider can do stands in its manifest
+// It owns the subjects weft.v1.integration.*, the tables connections, calls, hooks,
+// hook_deliveries and probes, the bucket integration_limits, and the events integration.connected, .disconnected, .needs_reauth and .webhook_received. What a provider can do stands in its manifest
 // (folders manifest and providers); how a call leaves the house is egress's.
 //
 // Its promises: a credential is in a request to this actor, sealed in the table connections, and in a request to its
@@ -39,6 +39,7 @@ type Actor struct {
 	breakers  *egress.Breakers
 	calls     *callLog
 	hookKeys  *hookKeys
+	limits    *limits
 	metrics   metrics
 	jitter    func() float64
 }
@@ -63,6 +64,9 @@ func New(d actors.Deps, c Config) (*Actor, error) {
 	}
 	a := &Actor{Deps: d, config: c, providers: known, client: client, jitter: rand.Float64}
 	a.hookKeys = newHookKeys(client, d.Now)
+	if a.limits, err = openLimits(d, c.Providers); err != nil {
+		return nil, err
+	}
 	a.breakers = egress.NewBreakers(egress.BreakerOptions{
 		HalfOpen: uint32(c.Breaker.HalfOpen), Failures: uint32(c.Breaker.Failures), Open: c.Breaker.Open,
 	})
@@ -97,7 +101,10 @@ func (a *Actor) Service() actors.Service {
 			actors.Bind(subjects.ReceiveWebhook, a.receiveWebhook),
 			actors.Bind(subjects.AnswerWebhook, a.answerWebhook),
 		},
-		Workers:    []actors.Worker{actors.Forget(a.Deps, subjects.IntegrationForgets, subjects.IntegrationErased, a.forget)},
-		Background: map[string]func(context.Context) error{"call_log": a.calls.run, "call_sweep": a.sweepCalls, "hook_sweep": a.sweepDeliveries},
+		Workers: []actors.Worker{actors.Forget(a.Deps, subjects.IntegrationForgets, subjects.IntegrationErased, a.forget)},
+		Background: map[string]func(context.Context) error{
+			"call_log": a.calls.run, "call_sweep": a.sweepCalls, "hook_sweep": a.sweepDeliveries,
+			"probes": a.probeConnections,
+		},
 	}
 }

@@ -34,6 +34,8 @@ type outgoing struct {
 	provider *manifest.Provider
 	action   *manifest.Action
 	link     manifest.Connection
+	// owner is the connection's id: whom a limit counts for.
+	owner    string
 	input    map[string]any
 	identity callIdentity
 	door     door
@@ -126,7 +128,7 @@ func (a *Actor) attempt(ctx context.Context, out outgoing, request *manifest.Req
 			attribute.String("server.address", request.Host), attribute.Int("weft.attempt", o.attempts)))
 	defer span.End()
 	var response *egress.Response
-	err := out.door(ctx, func(ctx context.Context, started func()) error {
+	err := a.within(ctx, out, request.Host, func(ctx context.Context, started func()) error {
 		report, err := a.breakers.Allow(out.provider.ID, request.Host)
 		if err != nil {
 			return err
@@ -148,6 +150,7 @@ func (a *Actor) attempt(ctx context.Context, out outgoing, request *manifest.Req
 		o.status, o.requestID = response.Status, requestIDOf(response.Header)
 		o.answer = manifest.Answer{Status: response.Status, Header: response.Header, Body: response.Body, At: a.Now()}
 		o.output, o.failed = out.action.Interpret(out.link, out.input, o.answer)
+		a.limits.learn(ctx, out, request.Host, o)
 	}
 	span.SetAttributes(attribute.String("weft.result", o.class()), attribute.Int("http.response.status_code", o.status))
 }

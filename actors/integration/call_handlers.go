@@ -67,7 +67,7 @@ func (a *Actor) use(
 	}
 	begin := time.Now()
 	o := a.call(ctx, outgoing{
-		provider: action.Provider(), action: action, link: link, input: input, identity: identity, door: a.guarded(grantOf(ctx)),
+		provider: action.Provider(), action: action, link: link, owner: c.ID, input: input, identity: identity, door: a.guarded(grantOf(ctx)),
 		again: func(ctx context.Context) error { return a.stillUsable(ctx, c) },
 	})
 	took := time.Since(begin)

@@ -27,6 +27,10 @@ type Config struct {
 	Calls CallsConfig `koanf:"calls"`
 	// PublicURL is the gateway's address as providers reach it: what hooks' addresses begin with.
 	PublicURL string `koanf:"public_url"`
+	// Limits is how calls wait for what providers allow.
+	Limits LimitsConfig `koanf:"limits"`
+	// ProbeEvery is how often each active connection is probed; 0 is never.
+	ProbeEvery time.Duration `koanf:"probe_every"`
 	// Webhooks is what is taken of providers' deliveries.
 	Webhooks WebhooksConfig `koanf:"webhooks"`
 	// Providers are settings by provider's id; they come before the manifest's.
@@ -43,6 +47,14 @@ type ProviderConfig struct {
 	Attempts int `koanf:"attempts"`
 	// Backoff is the wait before the second attempt.
 	Backoff time.Duration `koanf:"backoff"`
+	// Limits are how many calls the provider's limits allow, by the limit's id, in the manifest's place.
+	Limits map[string]int `koanf:"limits"`
+}
+
+// LimitsConfig is how calls wait for what providers allow.
+type LimitsConfig struct {
+	// MaxWait is how long a call waits for a limit that is used up before it is refused; 0 refuses at once.
+	MaxWait time.Duration `koanf:"max_wait"`
 }
 
 // RetryConfig is how patiently a call is repeated where its manifest does not say.
@@ -99,6 +111,7 @@ func DefaultConfig() Config {
 		},
 		Breaker:   BreakerConfig{Failures: 5, HalfOpen: 5, Open: time.Minute},
 		PublicURL: "http://127.0.0.1:8080",
+		Limits:    LimitsConfig{MaxWait: 2 * time.Second}, ProbeEvery: 15 * time.Minute,
 		Webhooks: WebhooksConfig{
 			PerConnection: 10, Remember: 72 * time.Hour, OldSecret: 24 * time.Hour, HandshakeWithin: time.Hour,
 		},
@@ -124,6 +137,9 @@ func (c Config) check(known func(provider string) bool) error {
 	if u, err := url.Parse(c.PublicURL); err != nil || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http" || u.RawQuery != "" {
 		errs = append(errs, errors.New("integration.public_url: not an http address"))
 	}
+	if c.Limits.MaxWait < 0 || c.ProbeEvery < 0 {
+		errs = append(errs, errors.New("integration.limits.max_wait and integration.probe_every must not be negative"))
+	}
 	for _, id := range slices.Sorted(maps.Keys(c.Providers)) {
 		errs = append(errs, c.Providers[id].check(id, known))
 	}
@@ -136,6 +152,11 @@ func (c ProviderConfig) check(id string, known func(provider string) bool) error
 	}
 	if c.Timeout < 0 || c.Attempts < 0 || c.Backoff < 0 {
 		return fmt.Errorf("integration.providers.%s: must not be negative", id)
+	}
+	for limit, n := range c.Limits {
+		if n < 1 {
+			return fmt.Errorf("integration.providers.%s.limits.%s: must be more than 0", id, limit)
+		}
 	}
 	if u, err := url.Parse(c.BaseURL); c.BaseURL != "" && (err != nil || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http") {
 		return fmt.Errorf("integration.providers.%s.base_url: not an http address", id)

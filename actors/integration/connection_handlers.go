@@ -87,7 +87,7 @@ func (a *Actor) equip(
 
 // probe asks the provider whether a connection works, and notes whose account it is.
 func (a *Actor) probe(ctx context.Context, provider *manifest.Provider, c *connectionRow, link manifest.Connection) error {
-	o := a.call(ctx, outgoing{provider: provider, action: provider.Health, link: link, door: openDoor})
+	o := a.call(ctx, outgoing{provider: provider, action: provider.Health, link: link, owner: c.ID, door: openDoor})
 	a.metrics.observe(provider.ID, provider.Health.ID, o.class(), 0)
 	if o.refused != nil {
 		return subjects.InvalidField("settings", "make no request: %s", detailOf(o.refused))

@@ -11,6 +11,8 @@ type metrics struct {
 	calls    *prometheus.CounterVec
 	duration *prometheus.HistogramVec
 	hooks    *prometheus.CounterVec
+	// throttled counts calls that found a limit used up.
+	throttled *prometheus.CounterVec
 }
 
 func newMetrics(registry prometheus.Registerer, states func() map[string]float64) metrics {
@@ -26,7 +28,10 @@ func newMetrics(registry prometheus.Registerer, states func() map[string]float64
 	m.hooks = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "integration_webhooks_total", Help: "Deliveries of providers by what became of them.",
 	}, []string{"provider", "result"})
-	registry.MustRegister(m.calls, m.duration, m.hooks, &breakerCollector{
+	m.throttled = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "integration_throttled_total", Help: "Calls that found a provider's limit used up: waited for it, or were refused.",
+	}, []string{"provider", "result"})
+	registry.MustRegister(m.calls, m.duration, m.hooks, m.throttled, &breakerCollector{
 		states: states, desc: prometheus.NewDesc("integration_breaker_state",
 			"The worst breaker of a provider's hosts: 0 closed, 1 half open, 2 open.", []string{"provider"}, nil),
 	})

@@ -132,6 +132,10 @@ func (a *Actor) providerStatus(ctx context.Context, r subjects.ProviderRequest) 
 		}
 	}
 	s.Breaker = worstState(s.Hosts)
+	s.Limits = a.headroom(ctx, p, rows)
+	if err := a.addProbe(ctx, userID, &s); err != nil {
+		return none, err
+	}
 	for _, f := range failures {
 		s.Failures = append(s.Failures, subjects.ProviderFailure{
 			At: time.UnixMicro(f.At).UTC(), Action: f.Action, Class: f.Class, Message: f.Message,

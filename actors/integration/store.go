@@ -171,5 +171,8 @@ func deleteConnection(ctx context.Context, tx bun.Tx, userID, id string) (connec
 	if _, err := tx.NewDelete().Model((*callRow)(nil)).Where("connection_id = ?", id).Exec(ctx); err != nil {
 		return c, fmt.Errorf("deleting a connection's calls: %w", err)
 	}
+	if err := dropProbe(ctx, tx, c.ID); err != nil {
+		return c, err
+	}
 	return c, deleteHooksOf(ctx, tx, c.ID)
 }

@@ -157,22 +157,6 @@ func parseBase(text string) (*url.URL, error) {
 	return base, nil
 }
 
-func (c *compiler) limits(p *Provider) {
-	for i, limit := range p.Limits {
-		pointer := pointerTo("/limits", strconv.Itoa(i))
-		for j, id := range limit.Actions {
-			if _, ok := p.byID[id]; !ok {
-				c.fault(pointerTo(pointer, "actions", strconv.Itoa(j)), "there is no action %s", id)
-			}
-		}
-		c.optional(limit.Remaining, pointerTo(pointer, "remaining"))
-		c.optional(limit.Reset, pointerTo(pointer, "reset"))
-		if slices.ContainsFunc(p.Limits[:i], func(other Limit) bool { return other.ID == limit.ID }) {
-			c.fault(pointerTo(pointer, "id"), "two limits are called %s", limit.ID)
-		}
-	}
-}
-
 func (c *compiler) action(p *Provider, id string, spec ActionSpec, pointer string) *Action {
 	a := &Action{
 		ID: id, Title: spec.Title, Description: spec.Description, Docs: spec.Docs, Scopes: spec.Scopes,

@@ -129,6 +129,8 @@ type Action struct {
 	idempotencyHeader string
 	success           *tree
 	errors            errorRules
+	limits            []Limit
+	readings          map[string]limitTrees
 	output            *tree
 	items, next       *tree
 }

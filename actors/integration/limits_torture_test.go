@@ -1,0 +1,259 @@
+//go:build torture
+
+package integration_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/actortest"
+	"github.com/weftmesh/weft/actors/integration"
+	"github.com/weftmesh/weft/actors/integration/manifest"
+	"github.com/weftmesh/weft/actors/integration/providers"
+	"github.com/weftmesh/weft/mesh"
+	"github.com/weftmesh/weft/subjects"
+)
+
+const (
+	// limitStormPeriod is what every limit's period is made, limitStormMost how many calls of it at most.
+	limitStormPeriod = 3 * time.Second
+	limitStormMost   = 12
+	// limitStormFew is how many providers a short storm takes.
+	limitStormFew = 8
+)
+
+// strictVendor enforces limits as the strictest of vendors would: never more in any period, wherever it begins.
+type strictVendor struct {
+	*httptest.Server
+	limits map[string][]manifest.Limit // by provider/action
+	mu     sync.Mutex
+	taken  map[string][]time.Time // by provider/limit
+	good   map[string]int
+	bad    int
+	all    int
+}
+
+func newStrictVendor(t *testing.T) *strictVendor {
+	v := &strictVendor{limits: map[string][]manifest.Limit{}, taken: map[string][]time.Time{}, good: map[string]int{}}
+	v.Server = httptest.NewServer(v)
+	t.Cleanup(v.Close)
+	return v
+}
+
+// ServeHTTP implements http.Handler.
+func (v *strictVendor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	provider, action, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	w.Header().Set("Content-Type", "application/json")
+	if action == "health" {
+		fmt.Fprint(w, `{}`)
+		return
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	now := time.Now()
+	v.all++
+	for _, l := range v.limits[provider+"/"+action] {
+		key := provider + "/" + l.ID
+		v.taken[key] = slices.DeleteFunc(v.taken[key], func(at time.Time) bool { return now.Sub(at) >= time.Duration(l.Per) })
+		if len(v.taken[key]) >= l.Requests {
+			v.bad++
+			w.Header().Set("Retry-After", "1")
+			w.WriteHeader(http.StatusTooManyRequests)
+			fmt.Fprint(w, `{}`)
+			return
+		}
+	}
+	for _, l := range v.limits[provider+"/"+action] {
+		v.taken[provider+"/"+l.ID] = append(v.taken[provider+"/"+l.ID], now)
+		v.good[provider+"/"+l.ID]++
+	}
+	fmt.Fprint(w, `{}`)
+}
+
+// stripped is a provider with the limits of its manifest, in less time, and actions without input.
+func (v *strictVendor) stripped(t *testing.T, p *manifest.Provider) *manifest.Provider {
+	t.Helper()
+	limits, actions := []map[string]any{}, map[string]any{}
+	for _, l := range p.Limits {
+		one := map[string]any{"id": l.ID, "requests": min(l.Requests, limitStormMost), "per": limitStormPeriod.String(), "scope": "connection"}
+		if l.OfProvider() {
+			one["scope"] = "provider"
+		}
+		if len(l.Actions) > 0 {
+			one["actions"] = l.Actions
+		}
+		limits = append(limits, one)
+	}
+	for _, a := range p.Actions {
+		actions[a.ID] = map[string]any{
+			"title": a.ID, "safety": "read", "method": "GET", "path": "/" + p.ID + "/" + a.ID, "input": map[string]any{"type": "object"},
+		}
+	}
+	source, err := json.Marshal(map[string]any{
+		"id": p.ID, "name": p.Name, "category": p.Category, "base_url": "https://vendor.example", "auth": []any{map[string]any{"id": "none", "kind": "none"}},
+		"limits": limits, "health": map[string]any{"method": "GET", "path": "/" + p.ID + "/health"}, "actions": actions,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	made, err := manifest.Load(source)
+	if err != nil {
+		t.Fatalf("%s: %v", p.ID, err)
+	}
+	for _, a := range made.Actions {
+		v.limits[p.ID+"/"+a.ID] = a.Limits()
+	}
+	return made
+}
+
+// TestLimitStorm calls providers from three processes, ten times as often as their manifests allow, against vendors that
+// enforce what is declared: of a thousand answers at most one may be a refusal, and 95 % of what is allowed must be used.
+func TestLimitStorm(t *testing.T) {
+	duration, err := time.ParseDuration(os.Getenv("WEFT_TORTURE_DURATION"))
+	if err != nil {
+		duration = 5 * time.Second
+	}
+	duration = max(duration, 4*limitStormPeriod)
+	known, faults, err := manifest.LoadFS(providers.FS)
+	if err != nil || len(faults) > 0 {
+		t.Fatalf("%v %v", err, faults)
+	}
+	v := newStrictVendor(t)
+	chosen := map[string]*manifest.Provider{}
+	for _, id := range slices.Sorted(maps.Keys(known)) {
+		if len(known[id].Limits) > 0 && (duration >= time.Minute || len(chosen) < limitStormFew) {
+			chosen[id] = v.stripped(t, known[id])
+		}
+	}
+	b := limitStormBundle(t, v, chosen)
+	_, ada := b.user(t)
+	connections := map[string]string{}
+	for id := range chosen {
+		connections[id] = call(t, b, subjects.ConnectIntegration, ada, subjects.ConnectIntegrationRequest{Provider: id}).ID
+	}
+	var calls, refused atomic.Int64
+	var loads sync.WaitGroup
+	begin := time.Now()
+	for id, p := range chosen {
+		for _, a := range loaded(p) {
+			narrowest := a.Limits()[0]
+			every := time.Duration(narrowest.Per) / time.Duration(10*narrowest.Requests)
+			loads.Go(func() {
+				b.load(t, ada, action(connections[id], a.ID, `{}`), every, begin.Add(duration), &calls, &refused)
+			})
+		}
+	}
+	loads.Wait()
+	took := time.Since(begin)
+	v.report(t, chosen, took, calls.Load(), refused.Load())
+}
+
+// loaded are the actions that a storm calls: for each limit one that it counts and none that is narrower, where there is one.
+// Of a provider with a limit that counts every call it is that one alone: it leaves nothing for the others to be full.
+func loaded(p *manifest.Provider) (list []*manifest.Action) {
+	limits := p.Limits
+	if i := slices.IndexFunc(limits, func(l manifest.Limit) bool { return len(l.Actions) == 0 }); i >= 0 {
+		limits = limits[i : i+1]
+	}
+	for _, l := range limits {
+		i := slices.IndexFunc(p.Actions, func(a *manifest.Action) bool { return len(a.Limits()) > 0 && a.Limits()[0].ID == l.ID })
+		if i >= 0 {
+			list = append(list, p.Actions[i])
+		}
+	}
+	return list
+}
+
+// load makes a call every so often until a time, whatever becomes of the last.
+func (b *bundle) load(
+	t *testing.T, as mesh.As, r subjects.ExecuteActionRequest, every time.Duration, until time.Time, calls, refused *atomic.Int64,
+) {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	var running sync.WaitGroup
+	for now := range tick.C {
+		if now.After(until) {
+			break
+		}
+		running.Go(func() {
+			_, err := mesh.Call(t.Context(), b.caller, subjects.ExecuteAction, r, as)
+			calls.Add(1)
+			switch subjects.CodeOf(err) {
+			case "":
+			case subjects.CodeRateLimited:
+				refused.Add(1)
+			default:
+				t.Errorf("%s: %v", r.Action, err)
+			}
+		})
+	}
+	running.Wait()
+}
+
+// limitStormBundle is three integration actors on one PostgreSQL, which know the chosen providers alone.
+func limitStormBundle(t *testing.T, v *strictVendor, chosen map[string]*manifest.Provider) *bundle {
+	t.Helper()
+	kinds := actortest.Databases(t)
+	m := actortest.Start(t, actortest.Quiet())
+	b := &bundle{mesh: m, caller: m.Conn(t, "gateway"), db: kinds[len(kinds)-1].Config(t, "integration"), config: integration.DefaultConfig()}
+	b.config.Providers = map[string]integration.ProviderConfig{}
+	b.config.Limits.MaxWait, b.config.Retry.Attempts = 0, 1
+	for id := range chosen {
+		b.config.Providers[id] = integration.ProviderConfig{BaseURL: v.URL}
+	}
+	processes := 3
+	if len(kinds) == 1 {
+		processes = 1 // SQLite has one
+	}
+	keyset := t.TempDir() + "/keyset"
+	for range processes {
+		m.Host(t, "integration", b.db, integration.Migrations, func(d actors.Deps) (actors.Service, error) {
+			a, err := integration.NewWith(d, b.config, chosen)
+			if err != nil {
+				return actors.Service{}, err
+			}
+			return a.Service(), nil
+		}, loopback, func(c *actors.HostConfig) { c.KeysetFile = keyset })
+	}
+	return b
+}
+
+func (v *strictVendor) report(t *testing.T, chosen map[string]*manifest.Provider, took time.Duration, calls, refused int64) {
+	t.Helper()
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	var got, allowed float64
+	for id, p := range chosen {
+		narrow := map[string]bool{}
+		for _, a := range loaded(p) {
+			narrow[a.Limits()[0].ID] = true
+		}
+		for _, l := range p.Limits {
+			if !narrow[l.ID] {
+				continue
+			}
+			may := float64(l.Requests) * took.Seconds() / time.Duration(l.Per).Seconds()
+			got, allowed = got+float64(v.good[id+"/"+l.ID]), allowed+may
+			t.Logf("%-20s %-16s %4d of %6.1f allowed (%.1f %%)", id, l.ID, v.good[id+"/"+l.ID], may, 100*float64(v.good[id+"/"+l.ID])/may)
+		}
+	}
+	t.Logf("%d providers, %s: %d calls, %d refused by weft; of %d answers %d (%.3f %%) were 429; %.1f %% of what is allowed was used",
+		len(chosen), took.Round(time.Millisecond), calls, refused, v.all, v.bad, 100*float64(v.bad)/float64(v.all), 100*got/allowed)
+	if float64(v.bad) > 0.001*float64(v.all) {
+		t.Errorf("%d of %d answers were 429", v.bad, v.all)
+	}
+	if got < 0.95*allowed {
+		t.Errorf("%.1f %% of what is allowed was used", 100*got/allowed)
+	}
+}
