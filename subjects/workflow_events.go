@@ -24,7 +24,8 @@ var PublishEvent = declare(Endpoint[PublishEventRequest, PublishedEvent]{
 	Access: Scope(ScopeWorkflowsExecute), Body: Body{Kind: BodyRaw, Field: "body"}, Concurrency: 256,
 	Summary: "Publish an event",
 	Doc: "Takes a CloudEvent 1.0, structured (application/cloudevents+json) or binary (ce-… headers), starts those of the caller's " +
-		"workflows whose schedule is on it, and hands it to the executions that listen for it. By `nats req` it is the field `event`. Source and id make it one event: " +
+		"workflows whose schedule is on it, and hands it to the executions that listen for it. By `nats req` it is the field `event`. " +
+		"Source and id make it one event: " +
 		"published again, it starts nothing again, so that a call whose answer was lost is simply made again. The events of a " +
 		"user reach the workflows of that user and of nobody else.",
 })

@@ -1,7 +1,8 @@
 // Package integration is the actor that talks to providers on users' behalf.
 //
 // It owns the subjects weft.v1.integration.*, the tables connections, calls, hooks,
-// hook_deliveries and probes, the bucket integration_limits, and the events integration.connected, .disconnected, .needs_reauth and .webhook_received. What a provider can do stands in its manifest
+// hook_deliveries and probes, the bucket integration_limits, and the events integration.connected, .disconnected,
+// .needs_reauth and .webhook_received. What a provider can do stands in its manifest
 // (folders manifest and providers); how a call leaves the house is egress's.
 //
 // Its promises: a credential is in a request to this actor, sealed in the table connections, and in a request to its

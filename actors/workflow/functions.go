@@ -56,7 +56,8 @@ func own() []subjects.WorkflowFunction {
 			Doc: "Starts one of your workflows and does not wait for it: by its id, or by its name and namespace. However often the step is " +
 				"tried, it is started once.",
 			Input: schemaOf(`{"type": "object", "additionalProperties": false, "properties": {
-				"workflow_id": {"type": "string", "format": "uuid"}, "version": {"description": "Of the workflow, where workflow_id is given; the author's own with a name.", "type": ["integer", "string"]},
+				"workflow_id": {"type": "string", "format": "uuid"},
+				"version": {"description": "Of the workflow, where workflow_id is given; the author's own with a name.", "type": ["integer", "string"]},
 				"namespace": {"type": "string"}, "name": {"type": "string"}, "input": {"default": {}}}}`),
 			Output: schemaOf(`{"type": "object", "required": ["execution_id"], "properties": {"execution_id": {"type": "string", "format": "uuid"}}}`),
 		},

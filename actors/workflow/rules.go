@@ -90,7 +90,8 @@ func judge(w *language.Workflow, t *language.Task) (code, message string) {
 		}
 		if !action.MatchString(name) {
 			return language.CodeReference, fmt.Sprintf(
-				"there is no function %.80q: http, openapi, echo, notification.send, consent.require, approval.request, workflow.start, one of use.functions, or <provider>.<action>", name)
+				"there is no function %.80q: http, openapi, echo, notification.send, consent.require, approval.request, "+
+					"workflow.start, one of use.functions, or <provider>.<action>", name)
 		}
 	}
 	return "", ""

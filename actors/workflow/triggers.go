@@ -75,7 +75,8 @@ func (a *Actor) trigger(ctx context.Context, userID string, event cloudEvent, de
 			continue
 		}
 		o := order{
-			userID: userID, workflowID: row.WorkflowID, version: row.Version, input: string(language.Canonical(input)), origin: fmt.Sprintf("event:%s:%d", row.ID, depth),
+			userID: userID, workflowID: row.WorkflowID, version: row.Version, input: string(language.Canonical(input)),
+			origin: fmt.Sprintf("event:%s:%d", row.ID, depth),
 			executionID: derived(row.WorkflowID, "event/"+event.text("source")+"\x00"+event.text("id")),
 		}
 		refused, err := a.startTriggered(ctx, row, o)
