@@ -75,7 +75,9 @@ func TestFailures(t *testing.T) {
 			all[4].Status != subjects.FailureOpen || all[4].Error.Status != 502 || all[4].Name != "story" {
 			t.Fatalf("failures: %+v", all)
 		}
-		narrow := func(f subjects.FailureFilter) int { return len(b.failures(t, subjects.ListFailuresRequest{FailureFilter: f})) }
+		narrow := func(f subjects.FailureFilter) int {
+			return len(b.failures(t, subjects.ListFailuresRequest{FailureFilter: f}))
+		}
 		hour := time.Now().Add(time.Hour)
 		for want, filter := range map[int]subjects.FailureFilter{4: {ErrorType: "communication"}, 1: {ErrorType: "https://example.com/odd_one"}, 0: {Since: &hour}} {
 			if got := narrow(filter); got != want {

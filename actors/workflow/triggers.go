@@ -76,7 +76,7 @@ func (a *Actor) trigger(ctx context.Context, userID string, event cloudEvent, de
 		}
 		o := order{
 			userID: userID, workflowID: row.WorkflowID, version: row.Version, input: string(language.Canonical(input)),
-			origin: fmt.Sprintf("event:%s:%d", row.ID, depth),
+			origin:      fmt.Sprintf("event:%s:%d", row.ID, depth),
 			executionID: derived(row.WorkflowID, "event/"+event.text("source")+"\x00"+event.text("id")),
 		}
 		refused, err := a.startTriggered(ctx, row, o)
