@@ -192,11 +192,9 @@ func (r *reader) checkOptions(p *Plan) {
 	}
 }
 
+// bounded refuses what would never let the schedule rest. Package language has refused an expression.
 func bounded(d *language.Duration) error {
-	switch {
-	case d.Expression != "":
-		return fmt.Errorf("an expression is not allowed here: nothing is there yet that it could see")
-	case d.Value < MinEvery:
+	if d.Value < MinEvery {
 		return fmt.Errorf("is shorter than %s", MinEvery)
 	}
 	return nil

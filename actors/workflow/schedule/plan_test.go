@@ -45,7 +45,7 @@ func TestFaultyPlans(t *testing.T) {
 		{"schedule: {cron: 'whenever'}", "", "/schedule/cron value"},
 		{"schedule: {}", "", "/schedule missing"},
 		{"schedule: {every: PT0.5S}", "", "/schedule/every value"},
-		{"schedule: {after: '${ .x }'}", "", "/schedule/after value"},
+		{"schedule: {after: PT0.1S}", "", "/schedule/after value"},
 		{"schedule: {on: {all: [{with: {type: a}}]}}", "", "/schedule/on unsupported"},
 		{daily, options("timeZone: Mars/Olympus"), "/document/metadata/schedule/timeZone value"},
 		{daily, options("timeZone: Local"), "/document/metadata/schedule/timeZone value"},
