@@ -156,11 +156,11 @@ func (p *Pacer) Take(ctx context.Context, key string, limit int, period time.Dur
 // Peek tells how much is left under key, as the bucket has it.
 func (p *Pacer) Peek(ctx context.Context, key string, limit int, period time.Duration) (Pace, error) {
 	found, err := p.bucket.last(ctx, paceKey(cellKey{key, period}))
-	if err != nil && !errors.Is(classify(err), ErrNotFound) {
-		return Pace{}, translate("looking at a limit", err)
-	}
-	if err != nil || found.gone {
+	switch {
+	case errors.Is(classify(err), ErrNotFound), err == nil && found.gone:
 		return Pace{Allowed: true, Remaining: limit}, nil
+	case err != nil:
+		return Pace{}, translate("looking at a limit", err)
 	}
 	at := p.server.earliest(p.now())
 	slot := slotOf(at, period)

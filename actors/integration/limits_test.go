@@ -2,7 +2,6 @@ package integration_test
 
 import (
 	"context"
-	"net/http"
 	"strconv"
 	"testing"
 	"time"
@@ -180,7 +179,7 @@ func TestProbesOnASchedule(t *testing.T) {
 		call(t, b, subjects.UpdateIntegration, ada, subjects.UpdateIntegrationRequest{IntegrationID: good.ID, Status: "disabled"})
 		ill := newVendor(t, says(200, `{}`))
 		bad := b.connectTo(t, ill, ada, "bad")
-		ill.Config.Handler = http.HandlerFunc(says(401, `{}`))
+		ill.Config.Handler = says(401, `{}`)
 		actortest.Eventually(t, "the refusal is noticed", func() bool {
 			return call(t, b, subjects.GetIntegration, ada, subjects.IntegrationRequest{IntegrationID: bad.ID}).Status == "needs_reauth"
 		})

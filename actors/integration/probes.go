@@ -94,7 +94,7 @@ func (a *Actor) probeAgain(ctx context.Context, p probeRow) error {
 	defer cancel()
 	grant, err := a.Guard.Check(ctx, c.UserID, subjects.ScopeIntegrationsExecute)
 	if err != nil {
-		return nil //nolint:nilerr // without consent there is no probe
+		return nil // without consent there is no probe
 	}
 	as := actors.WithCaller(ctx, actors.Caller{Service: callerProbe, UserID: c.UserID, Grant: grant})
 	begin := time.Now()
