@@ -8,7 +8,7 @@ import (
 )
 
 // ofUsers are the tables whose rows belong to the user in their column user_id.
-var ofUsers = []any{(*hookRow)(nil), (*connectionRow)(nil), (*callRow)(nil)}
+var ofUsers = []any{(*hookRow)(nil), (*connectionRow)(nil), (*callRow)(nil), (*probeRow)(nil)}
 
 // wipeUser deletes everything that the actor holds of a user; it tells how many rows there were.
 func wipeUser(ctx context.Context, tx bun.Tx, userID string) (items int64, err error) {
