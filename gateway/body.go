@@ -173,8 +173,8 @@ func (b *builder) rawBody(m *message, h http.Header, data []byte) ([]byte, error
 	}
 	headers := make(map[string]any, len(h))
 	for name, values := range h {
-		if slices.Contains(hopByHop, name) {
-			continue
+		if slices.Contains(hopByHop, name) || name == "Authorization" && !b.d.Access.Anyone {
+			continue // the proof of who calls goes where every endpoint has it
 		}
 		for i := range values {
 			values[i] = strings.ToValidUTF8(values[i], "\uFFFD")

@@ -96,7 +96,7 @@ func (rt *route) header(x *exchange) (nats.Header, error) {
 	h := make(nats.Header, 8)
 	values := x.r.Header["Authorization"]
 	switch {
-	case rt.builder.withHeaders:
+	case rt.builder.withHeaders && rt.d.Access.Anyone:
 		// It is the delivery's own and goes with the other headers.
 	case x.caller.token != "":
 		h[mesh.HeaderAuthorization] = []string{"Bearer " + x.caller.token}

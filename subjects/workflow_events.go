@@ -1,6 +1,9 @@
 package subjects
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"time"
+)
 
 // PublishEventRequest carries one CloudEvent: over HTTP as the body and its headers, over NATS as an object.
 type PublishEventRequest struct {
@@ -28,4 +31,10 @@ var PublishEvent = declare(Endpoint[PublishEventRequest, PublishedEvent]{
 		"Source and id make it one event: " +
 		"published again, it starts nothing again, so that a call whose answer was lost is simply made again. The events of a " +
 		"user reach the workflows of that user and of nobody else.",
+})
+
+// TriggerByWebhook has the workflow actor hand what providers deliver to workflows.
+var TriggerByWebhook = subscribe(Subscription[WebhookDelivery]{
+	Event: WebhookReceived, Owner: "workflow", MaxDeliver: 20,
+	Backoff: []time.Duration{time.Second, 5 * time.Second, 30 * time.Second, 2 * time.Minute, 10 * time.Minute},
 })

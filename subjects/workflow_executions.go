@@ -51,6 +51,7 @@ type Execution struct {
 	Input      json.RawMessage   `json:"input,omitempty" doc:"Left out of lists."`
 	Output     json.RawMessage   `json:"output,omitempty" doc:"Of a completed execution; left out of lists."`
 	Error      *ExecutionProblem `json:"error,omitempty" doc:"Of a faulted execution."`
+	Attributes map[string]string `json:"attributes,omitempty" doc:"Those that the definition declares, made of the input."`
 	CreatedAt  time.Time         `json:"created_at"`
 	StartedAt  *time.Time        `json:"started_at,omitempty"`
 	EndedAt    *time.Time        `json:"ended_at,omitempty"`
@@ -165,6 +166,7 @@ type ListExecutionsRequest struct {
 	Status     string     `json:"status,omitempty" in:"query" enum:"pending,running,waiting,suspended,completed,faulted,cancelled"`
 	Since      *time.Time `json:"since,omitempty" in:"query" doc:"Created at this time or later."`
 	Until      *time.Time `json:"until,omitempty" in:"query" doc:"Created before this time."`
+	Attribute  []string   `json:"attribute,omitempty" in:"query" maxItems:"5" maxLength:"300" doc:"name:value of an attribute that the definition declares; of several, all must hold."`
 }
 
 // ListExecutions lists the caller's executions.

@@ -175,6 +175,7 @@ func (a *Actor) Service() actors.Service {
 			actors.Bind(subjects.SuspendExecution, a.suspend),
 			actors.Bind(subjects.ResumeExecution, a.resume),
 		}, a.flowBindings()...),
+		Workers: []actors.Worker{actors.Listen(subjects.TriggerByWebhook, a.webhookReceived)},
 		Background: map[string]func(context.Context) error{
 			"owners": a.runOwners, "fold": a.runFold, "feed": a.runFeed, "stop": a.awaitStop, "schedules": a.runSchedules,
 			"approvals": a.runApprovals,

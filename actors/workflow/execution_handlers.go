@@ -129,7 +129,7 @@ func (a *Actor) begin(ctx context.Context, o order, ended chan ending) (row exec
 	}
 	row = executionRow{
 		ID: o.executionID, UserID: o.userID, WorkflowID: workflow.ID, Version: o.version, Name: def.Document.Name, Input: o.input,
-		Origin: o.origin, ParentID: o.parent, ParentCall: o.parentCall, CreatedAt: a.Now().UnixMicro(),
+		Attributes: attributesOf(def, o.input), Origin: o.origin, ParentID: o.parent, ParentCall: o.parentCall, CreatedAt: a.Now().UnixMicro(),
 	}
 	if row.ID == "" {
 		row.ID = a.newExecutionID()
@@ -284,7 +284,15 @@ func (a *Actor) listExecutions(ctx context.Context, r subjects.ListExecutionsReq
 	if err := a.flushAll(ctx); err != nil {
 		return page, err
 	}
-	rows, err := pageOfExecutions(ctx, a.DB.DB, actors.CallerFrom(ctx).UserID, r, after, cursor[1])
+	var patterns []string
+	for _, filter := range r.Attribute {
+		pattern, err := attributePattern(filter)
+		if err != nil {
+			return page, err
+		}
+		patterns = append(patterns, pattern)
+	}
+	rows, err := pageOfExecutions(ctx, a.DB.DB, actors.CallerFrom(ctx).UserID, r, patterns, after, cursor[1])
 	if err != nil {
 		return page, err
 	}

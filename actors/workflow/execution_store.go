@@ -87,7 +87,7 @@ func (e executionRow) ended() bool { return machine.Status(e.Status).Ended() }
 func (e executionRow) resource() subjects.Execution {
 	r := subjects.Execution{
 		ID: e.ID, WorkflowID: e.WorkflowID, Version: e.Version, Name: e.Name, Status: e.Status, CreatedAt: moment(e.CreatedAt),
-		StartedAt: optionalMoment(e.StartedAt), EndedAt: optionalMoment(e.EndedAt),
+		StartedAt: optionalMoment(e.StartedAt), EndedAt: optionalMoment(e.EndedAt), Attributes: attributesFrom(e.Attributes),
 	}
 	if e.Error != "" {
 		r.Error = &subjects.ExecutionProblem{}
@@ -122,7 +122,7 @@ func readExecution(ctx context.Context, db bun.IDB, id string) (executionRow, er
 
 // pageOfExecutions reads a user's executions, newest first, after the given creation and id.
 func pageOfExecutions(
-	ctx context.Context, db bun.IDB, userID string, r subjects.ListExecutionsRequest, after int64, afterID string,
+	ctx context.Context, db bun.IDB, userID string, r subjects.ListExecutionsRequest, patterns []string, after int64, afterID string,
 ) ([]executionRow, error) {
 	var rows []executionRow
 	q := db.NewSelect().Model(&rows).ExcludeColumn("input", "output", "snapshot").Where("user_id = ?", userID).
@@ -141,6 +141,9 @@ func pageOfExecutions(
 	}
 	if r.Status != "" {
 		q.Where("status = ?", r.Status)
+	}
+	for _, pattern := range patterns {
+		q.Where("attributes LIKE ? ESCAPE '!'", pattern)
 	}
 	if err := q.Scan(ctx); err != nil {
 		return nil, fmt.Errorf("listing executions: %w", err)

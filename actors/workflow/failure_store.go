@@ -77,7 +77,7 @@ func typePattern(kind string) string {
 	if err != nil {
 		return ""
 	}
-	return `{"type":` + strings.NewReplacer("!", "!!", "%", "!%", "_", "!_").Replace(string(text)) + `,%`
+	return `{"type":` + likeEscape.Replace(string(text)) + `,%`
 }
 
 // typePrefix is what the types of the specification's own errors begin with.

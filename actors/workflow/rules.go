@@ -42,7 +42,7 @@ func inspect(source []byte) (*language.Workflow, language.Faults) {
 	if len(faults) > 0 {
 		return nil, faults
 	}
-	faults = slices.Concat(w.Unsupported(), unserved(w), scheduleFaults(source, w))
+	faults = slices.Concat(w.Unsupported(), unserved(w), scheduleFaults(source, w), attributeFaults(source, w))
 	if len(faults) == 0 {
 		return w, nil
 	}

@@ -16,6 +16,7 @@ import (
 const (
 	eventPublished = "published"
 	eventEmitted   = "emitted"
+	eventWebhook   = "webhook"
 )
 
 // maxDepth bounds how many executions in a row events may start that executions before them have emitted: a circle ends.
@@ -93,7 +94,12 @@ func (a *Actor) trigger(ctx context.Context, userID string, event cloudEvent, de
 // startTriggered starts one execution, or notes that it cannot be started: as with a schedule's, the first refusal since
 // one could be started is told to the user.
 func (a *Actor) startTriggered(ctx context.Context, row scheduleRow, o order) (refused bool, err error) {
-	cause := a.startExecution(ctx, o)
+	var cause error
+	if len(o.input) > a.config.MaxInput {
+		cause = tooLargeEvent(len(o.input), a.config.MaxInput)
+	} else {
+		cause = a.startExecution(ctx, o)
+	}
 	if cause != nil && passingStart(cause) {
 		return false, cause
 	}
