@@ -86,7 +86,7 @@ func lint(stdin io.Reader, files []string) (found []fileFault, unread error) {
 func readDefinition(stdin io.Reader, file string) ([]byte, error) {
 	reader := stdin
 	if file != "-" {
-		opened, err := os.Open(file) //nolint:gosec // the user names the file
+		opened, err := os.Open(file)
 		if err != nil {
 			return nil, err
 		}

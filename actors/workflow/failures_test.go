@@ -1,7 +1,6 @@
 package workflow_test
 
 import (
-	"encoding/json"
 	"strings"
 	"testing"
 	"time"
@@ -139,7 +138,7 @@ func TestRefusedStartsAreFailures(t *testing.T) {
 		c.mesh.Consent(t, c.user, subjects.ScopeWorkflowsExecute)
 		e := call(t, c.bundle, subjects.ReplayFailure, replay)
 		e = c.until(t, e.ID, subjects.ExecutionCompleted, subjects.ExecutionFaulted)
-		wantOutput(t, e, `{"given":`+string(json.RawMessage(all[0].Input))+`}`)
+		wantOutput(t, e, `{"given":`+string(all[0].Input)+`}`)
 		c.runs(t, s.ID, "ended")
 		if left := c.failures(t, subjects.ListFailuresRequest{}); len(left) != 0 {
 			t.Errorf("still open: %+v", left)

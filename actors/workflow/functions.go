@@ -80,7 +80,7 @@ func (a *Actor) listFunctions(ctx context.Context, r subjects.ListFunctionsReque
 		list.Items = own()
 		return list, nil
 	}
-	provider, err := mesh.Call(ctx, a.Conn, subjects.GetProvider, subjects.ProviderRequest{Provider: r.Provider}, mesh.As{
+	provider, err := mesh.Call(ctx, a.Conn, subjects.GetProvider, subjects.ProviderRequest(r), mesh.As{
 		Service: true, UserID: actors.CallerFrom(ctx).UserID,
 	})
 	if err != nil {

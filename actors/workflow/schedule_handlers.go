@@ -189,7 +189,8 @@ func (a *Actor) backfillSchedule(ctx context.Context, r subjects.BackfillSchedul
 	// The times of every count from the schedule's beginning, in both directions.
 	anchor := moment(row.Anchor)
 	if plan.Kind == schedule.Every && r.Since.Before(anchor) {
-		anchor = anchor.Add(-(anchor.Sub(r.Since)/plan.Every + 2) * plan.Every)
+		back := anchor.Sub(r.Since)
+		anchor = anchor.Add(back%plan.Every - back - 2*plan.Every)
 	}
 	times, more := plan.Between(r.Since, r.Until, anchor, maxBackfill)
 	if more {

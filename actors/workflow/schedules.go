@@ -48,10 +48,11 @@ func (a *Actor) runSchedules(ctx context.Context) error {
 			return err
 		}
 		for _, row := range due {
-			if err := a.driveSchedule(ctx, row); err != nil {
-				if ctx.Err() != nil {
-					return nil
-				}
+			err := a.driveSchedule(ctx, row)
+			if ctx.Err() != nil {
+				return nil //nolint:nilerr // the process stops: what that cut short is done by the next one
+			}
+			if err != nil {
 				a.Log.Warn("looking at a schedule", zap.String("schedule_id", row.ID), zap.Error(err))
 			}
 		}

@@ -49,7 +49,7 @@ func TestAppend(t *testing.T) {
 			t.Fatalf("got  %q\nwant %q", got, want)
 		}
 	})
-	for _, v := range []any{"\u2028\u2029\x00\x7f\xff\ufffd<&>\"\\\b\f\n\r\t", 1e-7, 1e21, 1e20, -0.0, 1e-6, 123456789.25, []any(nil), map[string]any(nil), []string{"<"}} {
+	for _, v := range []any{"\u2028\u2029\x00\x7f\xff\ufffd<&>\"\\\b\f\n\r\t", 1e-7, 1e21, 1e20, math.Copysign(0, -1), 1e-6, 123456789.25, []any(nil), map[string]any(nil), []string{"<"}} {
 		if got, want := string(Canonical(v)), plainJSON(t, v); got != want {
 			t.Errorf("got  %q\nwant %q", got, want)
 		}

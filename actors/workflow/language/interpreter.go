@@ -101,7 +101,7 @@ var fields = regexp.MustCompile(`^\s*(?:\.|(\$[a-zA-Z_]\w*)?((?:\.[a-zA-Z_]\w*)*
 
 func (p *program) follow(text string) {
 	match := fields.FindStringSubmatch(text)
-	if match == nil || match[1] == "$__loc__" || match[1] == "$ENV" {
+	if len(match) < 3 || match[1] == "$__loc__" || match[1] == "$ENV" {
 		return
 	}
 	p.simple, p.root = true, strings.TrimPrefix(match[1], "$")

@@ -78,7 +78,8 @@ func (s scene) pass(d time.Duration) (time.Time, *limit) {
 // run gives the execution's output, or its fault in the form of result.
 func (r *reference) run(input any, now time.Time) string {
 	r.input = input
-	data, err := input, error(nil)
+	data := input
+	var err error
 	s := scene{now: now, attempt: 1}
 	if r.def.Input != nil {
 		if data, err = r.def.Transform(r.def.Input.From, input, r.scope(s, nil, input)); err != nil {

@@ -239,7 +239,8 @@ func (p *Plan) Next(after, anchor time.Time) time.Time {
 		if after.Before(anchor) {
 			return anchor.Add(p.Every)
 		}
-		return anchor.Add((after.Sub(anchor)/p.Every + 1) * p.Every)
+		past := after.Sub(anchor)
+		return anchor.Add(past - past%p.Every + p.Every)
 	}
 	return time.Time{}
 }
@@ -266,6 +267,6 @@ func (p *Plan) Due(scheduleID string, nominal time.Time) time.Time {
 		return nominal
 	}
 	hash := fnv.New64a()
-	fmt.Fprintf(hash, "%s/%d", scheduleID, nominal.UnixMicro())
+	_, _ = fmt.Fprintf(hash, "%s/%d", scheduleID, nominal.UnixMicro()) // a hash takes everything
 	return nominal.Add(time.Duration(hash.Sum64() % uint64(p.Jitter)))
 }
