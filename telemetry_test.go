@@ -46,8 +46,8 @@ func (s *spans) of(trace string) []string {
 	return slices.Clone(s.traces[trace])
 }
 
-// TestOneTraceFromHTTPToTheProvider: the caller's trace goes on through gateway, subjects, the job and the
-// provider's call.
+// TestOneTraceFromHTTPToTheProvider: the caller's trace goes on through gateway, subjects, the execution's
+// step and the provider's call.
 func TestOneTraceFromHTTPToTheProvider(t *testing.T) {
 	t.Parallel()
 	otlp := &spans{traces: map[string][]string{}}
@@ -64,7 +64,7 @@ func TestOneTraceFromHTTPToTheProvider(t *testing.T) {
 	const trace = "0af7651916cd43dd8448eb211c80319c"
 	c.must(t, 200, "POST", "/v1/workflows/"+id+"/execute", map[string]any{"input": map[string]any{}},
 		"traceparent: 00-"+trace+"-b7ad6b7169203331-01")
-	want := []string{"workflow.execute_workflow", "advance", "integration.execute_action"}
+	want := []string{"workflow.execute_workflow", "integration.execute_action", "http.get"}
 	deadline, tick := time.After(patience), time.NewTicker(50*time.Millisecond)
 	defer tick.Stop()
 	for {

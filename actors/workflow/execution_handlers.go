@@ -129,7 +129,8 @@ func (a *Actor) begin(ctx context.Context, o order, ended chan ending) (row exec
 	}
 	row = executionRow{
 		ID: o.executionID, UserID: o.userID, WorkflowID: workflow.ID, Version: o.version, Name: def.Document.Name, Input: o.input,
-		Attributes: attributesOf(def, o.input), Origin: o.origin, ParentID: o.parent, ParentCall: o.parentCall, CreatedAt: a.Now().UnixMicro(),
+		Attributes: attributesOf(def, o.input), Origin: o.origin, ParentID: o.parent, ParentCall: o.parentCall,
+		Trace: traceOf(ctx), CreatedAt: a.Now().UnixMicro(),
 	}
 	if row.ID == "" {
 		row.ID = a.newExecutionID()

@@ -53,9 +53,11 @@ type executionRow struct {
 	// Snapshot is the machine's state where the execution is parked.
 	Snapshot   string `bun:"snapshot" json:"-"`
 	Attributes string `bun:"attributes" json:"attributes,omitempty"`
-	CreatedAt  int64  `bun:"created_at" json:"created_at"`
-	StartedAt  int64  `bun:"started_at" json:"-"`
-	EndedAt    int64  `bun:"ended_at" json:"-"`
+	// Trace is the W3C traceparent of what started the execution: its calls belong to that trace.
+	Trace     string `bun:"trace" json:"trace,omitempty"`
+	CreatedAt int64  `bun:"created_at" json:"created_at"`
+	StartedAt int64  `bun:"started_at" json:"-"`
+	EndedAt   int64  `bun:"ended_at" json:"-"`
 }
 
 // historyRow is a run of an execution's events, from the event numbered First on: a JSON list.
@@ -235,7 +237,7 @@ func storeExecutions(ctx context.Context, tx bun.Tx, rows []executionRow, histor
 var (
 	fixedColumns = []string{
 		"id", "user_id", "workflow_id", "version", "name", "consent_id", "lot", "priority", "origin", "parent_id", "parent_call",
-		"input", "attributes", "created_at",
+		"input", "attributes", "trace", "created_at",
 	}
 	foldedColumns = []string{
 		"status", "parked", "listens", "watched", "due_at", "events", "output", "error", "snapshot", "started_at", "ended_at",
@@ -262,7 +264,7 @@ func storePrepared(ctx context.Context, tx bun.Tx, rows []executionRow, historie
 	for i := range rows {
 		e := &rows[i]
 		_, err := upsert.ExecContext(ctx, e.ID, e.UserID, e.WorkflowID, e.Version, e.Name, e.ConsentID, e.Lot, e.Priority, e.Origin,
-			e.ParentID, e.ParentCall, e.Input, e.Attributes, e.CreatedAt,
+			e.ParentID, e.ParentCall, e.Input, e.Attributes, e.Trace, e.CreatedAt,
 			e.Status, e.Parked, e.Listens, e.Watched, e.DueAt, e.Events, e.Output, e.Error, e.Snapshot, e.StartedAt, e.EndedAt)
 		if err != nil {
 			return fmt.Errorf("storing an execution: %w", err)

@@ -5,7 +5,10 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
 	"github.com/weftmesh/weft/actors/workflow/machine"
+	"github.com/weftmesh/weft/mesh"
 )
 
 // pure tells that a call has no effect outside of the execution.
@@ -101,7 +104,7 @@ func (p *partition) fly(h *held, call *machine.Call) {
 	row, again := h.row, call.Started && !h.intended[call.ID]
 	p.a.calls.Go(func() {
 		defer cancel()
-		res := p.a.perform(ctx, row, call, again)
+		res := p.a.perform(inTrace(ctx, row.Trace), row, call, again)
 		p.land(ctx, h, res)
 	})
 }
@@ -256,3 +259,16 @@ func (p *partition) readTimers(until time.Time) {
 		p.timers.add(moment(row.DueAt), row.ID)
 	}
 }
+
+// traceOf is the trace that ctx belongs to, as a W3C traceparent; inTrace is a context of that trace.
+func traceOf(ctx context.Context) string {
+	header := nats.Header{}
+	mesh.Propagator.Inject(ctx, mesh.Carrier(header))
+	return mesh.Carrier(header).Get(traceparent)
+}
+
+func inTrace(ctx context.Context, parent string) context.Context {
+	return mesh.Propagator.Extract(ctx, mesh.Carrier(nats.Header{traceparent: {parent}}))
+}
+
+const traceparent = "traceparent"

@@ -28,6 +28,7 @@ CREATE TABLE executions (
 	error       TEXT         NOT NULL,
 	snapshot    TEXT         NOT NULL,
 	attributes  TEXT         NOT NULL,
+	trace       VARCHAR(64)  NOT NULL,
 	created_at  BIGINT       NOT NULL,
 	started_at  BIGINT       NOT NULL,
 	ended_at    BIGINT       NOT NULL
