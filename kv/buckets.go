@@ -47,6 +47,12 @@ var (
 		MaxBytes: 64 << 20,
 		Doc:      "Sign-ins under way at providers, sealed, by a hash of their state; each key lives as long as its state.",
 	}
+	IntegrationOAuthState = Spec{
+		Name:     "integration_oauth_state",
+		Owner:    "integration",
+		MaxBytes: 64 << 20,
+		Doc:      "Accounts being connected at providers, sealed, by a hash of their state; each key lives as long as its state.",
+	}
 	AuthCeremonies = Spec{
 		Name:     "auth_ceremonies",
 		Owner:    "auth",
@@ -87,7 +93,10 @@ var (
 
 // All lists the buckets of the mesh, by name.
 func All() []Spec {
-	return []Spec{AuthAttempts, AuthCeremonies, AuthKeys, AuthOAuthState, AuthRevoked, AuthSessions, ConsentState, GatewayLimits, Guards, IntegrationLimits}
+	return []Spec{
+		AuthAttempts, AuthCeremonies, AuthKeys, AuthOAuthState, AuthRevoked, AuthSessions, ConsentState, GatewayLimits, Guards,
+		IntegrationLimits, IntegrationOAuthState,
+	}
 }
 
 // Create makes every bucket of the mesh, or brings an existing one to its Spec; it keeps the data and the options

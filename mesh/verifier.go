@@ -122,6 +122,12 @@ func (v *Verifier) Verify(ctx context.Context, token string) (Claims, error) {
 	return claims, nil
 }
 
+// Ended tells whether a session has been ended, as far as this process knows.
+func (v *Verifier) Ended(sessionID string) bool {
+	_, ended := v.revoked.Get(sessionID)
+	return ended
+}
+
 // kept returns what is known of a token, unless its key has been taken away meanwhile.
 func (v *Verifier) kept(token string) (Claims, bool) {
 	v.mu.RLock()

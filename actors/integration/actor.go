@@ -1,13 +1,14 @@
 // Package integration is the actor that talks to providers on users' behalf.
 //
-// It owns the subjects weft.v1.integration.*, the tables connections, calls, hooks,
-// hook_deliveries and probes, the bucket integration_limits, and the events integration.connected, .disconnected,
-// .needs_reauth and .webhook_received. What a provider can do stands in its manifest
-// (folders manifest and providers); how a call leaves the house is egress's.
+// It owns the subjects weft.v1.integration.*, the tables connections, calls, hooks, hook_deliveries and probes, the buckets
+// integration_limits and integration_oauth_state, and the events integration.connected, .disconnected, .needs_reauth and
+// .webhook_received. What a provider can do stands in its manifest (folders manifest and providers); how a call leaves the
+// house is egress's.
 //
 // Its promises: a credential is in a request to this actor, sealed in the table connections, and in a request to its
 // provider, and nowhere else; no call starts without the user's consent to integrations.execute at that moment, and
-// none after its revocation has returned; a call that must not run twice is repeated only where the provider cannot
+// none after its revocation has returned; an expiring access token is renewed once, by one process, and what the provider
+// gave is stored before it is used; a call that must not run twice is repeated only where the provider cannot
 // have acted. It refuses addresses that are not public, unless the operator allows them.
 package integration
 
@@ -18,6 +19,7 @@ import (
 	"math/rand/v2"
 
 	"go.uber.org/zap"
+	"golang.org/x/sync/singleflight"
 
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/egress"
@@ -43,6 +45,8 @@ type Actor struct {
 	limits    *limits
 	metrics   metrics
 	jitter    func() float64
+	states    *actors.States[errand]
+	renewing  singleflight.Group
 }
 
 // New makes the actor. A faulty manifest costs its own provider and a line in the log.
@@ -68,6 +72,9 @@ func New(d actors.Deps, c Config) (*Actor, error) {
 	if a.limits, err = openLimits(d, c.Providers); err != nil {
 		return nil, err
 	}
+	if a.states, err = openStates(d); err != nil {
+		return nil, err
+	}
 	a.breakers = egress.NewBreakers(egress.BreakerOptions{
 		HalfOpen: uint32(c.Breaker.HalfOpen), Failures: uint32(c.Breaker.Failures), Open: c.Breaker.Open,
 	})
@@ -91,6 +98,10 @@ func (a *Actor) Service() actors.Service {
 			actors.Bind(subjects.GetIntegration, a.getConnection),
 			actors.Bind(subjects.UpdateIntegration, a.updateConnection),
 			actors.Bind(subjects.DisconnectIntegration, a.disconnect),
+			actors.Bind(subjects.GetAuthURL, a.authURL),
+			actors.Bind(subjects.ExchangeCode, a.exchangeCode),
+			actors.Bind(subjects.OAuthCallback, a.oauthCallback),
+			actors.Bind(subjects.RefreshConnection, a.refreshToken),
 			actors.Bind(subjects.ExecuteAction, a.execute),
 			actors.Bind(subjects.ProxyCall, a.proxy),
 			actors.Bind(subjects.ListCalls, a.listCalls),
@@ -105,7 +116,7 @@ func (a *Actor) Service() actors.Service {
 		Workers: []actors.Worker{actors.Forget(a.Deps, subjects.IntegrationForgets, subjects.IntegrationErased, a.forget)},
 		Background: map[string]func(context.Context) error{
 			"call_log": a.calls.run, "call_sweep": a.sweepCalls, "hook_sweep": a.sweepDeliveries,
-			"probes": a.probeConnections,
+			"probes": a.probeConnections, "token_refresh": a.refreshTokens,
 		},
 	}
 }

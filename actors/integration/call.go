@@ -64,6 +64,8 @@ type outcome struct {
 	safety    egress.Safety
 	host      string
 	requestID string
+	// link is what the last attempt was made with.
+	link manifest.Connection
 }
 
 // class is the outcome as metrics and the log name it.

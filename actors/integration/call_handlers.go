@@ -57,7 +57,7 @@ func (a *Actor) use(
 	if err := action.ValidateInput(input); err != nil {
 		return nil, "", invalidFields("input", err)
 	}
-	link, err := a.link(c)
+	link, err := a.ready(ctx, action.Provider(), &c)
 	if err != nil {
 		return nil, "", err
 	}
@@ -66,7 +66,7 @@ func (a *Actor) use(
 		identity.key = callID
 	}
 	begin := time.Now()
-	o := a.call(ctx, outgoing{
+	o := a.callOver(ctx, &c, outgoing{
 		provider: action.Provider(), action: action, link: link, owner: c.ID, input: input, identity: identity, door: a.guarded(grantOf(ctx)),
 		again: func(ctx context.Context) error { return a.stillUsable(ctx, c) },
 	})
@@ -81,6 +81,29 @@ func (a *Actor) use(
 	}
 	a.logCall(ctx, c, action.ID, callID, o, err, took)
 	return o, callID, err
+}
+
+// callOver is call, and where the provider says that the access token has ended, call once more with a new one: a token
+// that is refused carries nothing out, so that this is safe for every action.
+func (a *Actor) callOver(ctx context.Context, c *connectionRow, out outgoing) *outcome {
+	o := a.call(ctx, out)
+	o.link = out.link
+	if o.refused != nil || o.failed == nil || o.failed.Class != manifest.ClassAuth || !o.failed.Expired {
+		return o
+	}
+	_, set, err := a.open(*c)
+	method, ok := out.provider.AuthMethod(c.Auth)
+	if err != nil || !ok || !renewable(method, set) {
+		return o
+	}
+	if out.link, err = a.readyAnew(ctx, out.provider, c); err != nil {
+		o.refused, o.failed = err, nil
+		return o
+	}
+	before := o.attempts
+	o = a.call(ctx, out)
+	o.link, o.attempts = out.link, o.attempts+before
+	return o
 }
 
 // grantOf is what the caller acts under: the user under their own word, a service under the user's grant.
@@ -134,9 +157,14 @@ func asError(err error) error {
 // refuseConnection notes that a provider refuses a connection's credentials, and says so to whoever listens. The answer
 // does not wait for its success: the next call finds the same out.
 func (a *Actor) refuseConnection(ctx context.Context, c connectionRow, f *manifest.CallError) {
+	a.markForReauth(ctx, c, sayFailure(c.Provider, f))
+}
+
+// markForReauth has a connection's user sign in again, unless it has changed since it was read.
+func (a *Actor) markForReauth(ctx context.Context, c connectionRow, reason string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callFlushWithin)
 	defer cancel()
-	c.Reason = sayFailure(c.Provider, f)
+	c.Reason = reason
 	err := a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error {
 		news, err := markNeedsReauth(ctx, tx, c, c.Reason, a.Now().UnixMicro())
 		if err != nil || !news {

@@ -1,14 +1,19 @@
 package integration
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
+	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/egress"
+	"github.com/weftmesh/weft/mesh"
+	"github.com/weftmesh/weft/subjects"
 )
 
 // Config are the actor's settings.
@@ -33,6 +38,14 @@ type Config struct {
 	ProbeEvery time.Duration `koanf:"probe_every"`
 	// Webhooks is what is taken of providers' deliveries.
 	Webhooks WebhooksConfig `koanf:"webhooks"`
+	// Refresh is when access tokens are renewed ahead of their end.
+	Refresh RefreshConfig `koanf:"refresh"`
+	// RedirectURI is where providers send browsers back to, as it is registered with them: /v1/integrations/callback at
+	// PublicURL unless set. RedirectURIs are further ones, applications' own, which end what they began with exchange_code.
+	RedirectURI  string   `koanf:"redirect_uri"`
+	RedirectURIs []string `koanf:"redirect_uris"`
+	// StateTTL is how long a sign-in at a provider may take, an hour at the most.
+	StateTTL time.Duration `koanf:"state_ttl"`
 	// Providers are settings by provider's id; they come before the manifest's.
 	Providers map[string]ProviderConfig `koanf:"providers"`
 }
@@ -41,6 +54,11 @@ type Config struct {
 type ProviderConfig struct {
 	// BaseURL stands in for the provider's: a sandbox or a mock.
 	BaseURL string `koanf:"base_url"`
+	// ClientID and ClientSecret are of the application that the operator registered with the provider, for OAuth.
+	ClientID     string      `koanf:"client_id"`
+	ClientSecret mesh.Secret `koanf:"client_secret"`
+	// OAuthURL stands in for scheme and host of the provider's OAuth addresses: a sandbox or a mock.
+	OAuthURL string `koanf:"oauth_url"`
 	// Timeout bounds one attempt.
 	Timeout time.Duration `koanf:"timeout"`
 	// Attempts counts the first one.
@@ -55,6 +73,14 @@ type ProviderConfig struct {
 type LimitsConfig struct {
 	// MaxWait is how long a call waits for a limit that is used up before it is refused; 0 refuses at once.
 	MaxWait time.Duration `koanf:"max_wait"`
+}
+
+// RefreshConfig is when access tokens are renewed ahead of their end.
+type RefreshConfig struct {
+	// Before is how long before its end, at the most; a token that does not live twice as long is renewed at half its life.
+	Before time.Duration `koanf:"before"`
+	// Every is the pause between two looks for tokens that are due.
+	Every time.Duration `koanf:"every"`
 }
 
 // RetryConfig is how patiently a call is repeated where its manifest does not say.
@@ -112,6 +138,7 @@ func DefaultConfig() Config {
 		Breaker:   BreakerConfig{Failures: 5, HalfOpen: 5, Open: time.Minute},
 		PublicURL: "http://127.0.0.1:8080",
 		Limits:    LimitsConfig{MaxWait: 2 * time.Second}, ProbeEvery: 15 * time.Minute,
+		Refresh:   RefreshConfig{Before: 5 * time.Minute, Every: 30 * time.Second}, StateTTL: 10 * time.Minute,
 		Webhooks: WebhooksConfig{
 			PerConnection: 10, Remember: 72 * time.Hour, OldSecret: 24 * time.Hour, HandshakeWithin: time.Hour,
 		},
@@ -129,6 +156,7 @@ func (c Config) check(known func(provider string) bool) error {
 		"webhooks.per_connection": int64(c.Webhooks.PerConnection), "webhooks.remember": int64(c.Webhooks.Remember),
 		"webhooks.old_secret": int64(c.Webhooks.OldSecret), "webhooks.handshake_within": int64(c.Webhooks.HandshakeWithin),
 		"calls.keep_for": int64(c.Calls.KeepFor), "calls.keep_newest": int64(c.Calls.KeepNewest), "calls.sweep_every": int64(c.Calls.SweepEvery),
+		"refresh.before": int64(c.Refresh.Before), "refresh.every": int64(c.Refresh.Every), "state_ttl": int64(c.StateTTL),
 	} {
 		if value <= 0 {
 			errs = append(errs, fmt.Errorf("integration.%s must be more than 0", name))
@@ -139,6 +167,14 @@ func (c Config) check(known func(provider string) bool) error {
 	}
 	if c.Limits.MaxWait < 0 || c.ProbeEvery < 0 {
 		errs = append(errs, errors.New("integration.limits.max_wait and integration.probe_every must not be negative"))
+	}
+	if c.StateTTL > maxState {
+		errs = append(errs, fmt.Errorf("integration.state_ttl must be at most %s", maxState))
+	}
+	for _, uri := range slices.DeleteFunc(append([]string{c.RedirectURI}, c.RedirectURIs...), func(uri string) bool { return uri == "" }) {
+		if !actors.GoodRedirect(uri) {
+			errs = append(errs, fmt.Errorf("integration.redirect_uri: %q is neither https, nor http on this machine, nor an app's own scheme", uri))
+		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(c.Providers)) {
 		errs = append(errs, c.Providers[id].check(id, known))
@@ -158,8 +194,29 @@ func (c ProviderConfig) check(id string, known func(provider string) bool) error
 			return fmt.Errorf("integration.providers.%s.limits.%s: must be more than 0", id, limit)
 		}
 	}
-	if u, err := url.Parse(c.BaseURL); c.BaseURL != "" && (err != nil || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http") {
-		return fmt.Errorf("integration.providers.%s.base_url: not an http address", id)
+	for key, text := range map[string]string{"base_url": c.BaseURL, "oauth_url": c.OAuthURL} {
+		if u, err := url.Parse(text); text != "" && (err != nil || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http") {
+			return fmt.Errorf("integration.providers.%s.%s: not an http address", id, key)
+		}
 	}
 	return nil
+}
+
+// maxState is the longest StateTTL: the browser's cookie lives no longer (subjects.GetAuthURL).
+const maxState = time.Hour
+
+// ownRedirect is the address of weft's own page.
+func (c Config) ownRedirect() string {
+	return cmp.Or(c.RedirectURI, strings.TrimSuffix(c.PublicURL, "/")+"/v1/integrations/callback")
+}
+
+// redirectURI is the one asked for, if it is configured, character by character (RFC 9700 §4.1.3); weft's own unless asked.
+func (c Config) redirectURI(asked string) (string, error) {
+	if own := c.ownRedirect(); asked == "" || asked == own {
+		return own, nil
+	}
+	if slices.Contains(c.RedirectURIs, asked) {
+		return asked, nil
+	}
+	return "", subjects.InvalidField("redirect_uri", "is not one of those that are configured")
 }

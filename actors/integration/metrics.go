@@ -13,6 +13,7 @@ type metrics struct {
 	hooks    *prometheus.CounterVec
 	// throttled counts calls that found a limit used up.
 	throttled *prometheus.CounterVec
+	renewals *prometheus.CounterVec
 }
 
 func newMetrics(registry prometheus.Registerer, states func() map[string]float64) metrics {
@@ -31,7 +32,10 @@ func newMetrics(registry prometheus.Registerer, states func() map[string]float64
 	m.throttled = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "integration_throttled_total", Help: "Calls that found a provider's limit used up: waited for it, or were refused.",
 	}, []string{"provider", "result"})
-	registry.MustRegister(m.calls, m.duration, m.hooks, m.throttled, &breakerCollector{
+	m.renewals = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "integration_token_renewals_total", Help: "Access tokens that were asked for anew: ok or error.",
+	}, []string{"provider", "result"})
+	registry.MustRegister(m.calls, m.duration, m.hooks, m.throttled, m.renewals, &breakerCollector{
 		states: states, desc: prometheus.NewDesc("integration_breaker_state",
 			"The worst breaker of a provider's hosts: 0 closed, 1 half open, 2 open.", []string{"provider"}, nil),
 	})
@@ -41,6 +45,14 @@ func newMetrics(registry prometheus.Registerer, states func() map[string]float64
 func (m metrics) observe(provider, action, result string, took time.Duration) {
 	m.calls.WithLabelValues(provider, action, result).Inc()
 	m.duration.WithLabelValues(provider).Observe(took.Seconds())
+}
+
+func (m metrics) renewed(provider string, err error) {
+	result := callOK
+	if err != nil {
+		result = callFailed
+	}
+	m.renewals.WithLabelValues(provider, result).Inc()
 }
 
 // breakerCollector reads the breakers when it is asked: an open one turns half open without telling.

@@ -25,15 +25,11 @@ func (a *Actor) proxy(ctx context.Context, r subjects.ProxyRequest) (subjects.Pr
 	if err != nil {
 		return none, err
 	}
-	link, err := a.link(c)
-	if err != nil {
-		return none, err
-	}
 	o, callID, err := a.use(ctx, c, provider.Proxy, input, callIdentity{})
 	if err != nil && (o == nil || o.refused != nil || o.status == 0) {
 		return none, err
 	}
-	encoded, err := json.Marshal(provider.Proxy.Whole(link, input, o.answer))
+	encoded, err := json.Marshal(provider.Proxy.Whole(o.link, input, o.answer))
 	if err != nil {
 		return none, fmt.Errorf("encoding an answer: %w", err)
 	}

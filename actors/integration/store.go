@@ -30,6 +30,15 @@ type connectionRow struct {
 	Settings string `bun:"settings"`
 	// Credentials are sealed; see Actor.seal.
 	Credentials []byte `bun:"credentials"`
+	// Tokens are what the provider gave, sealed; see Actor.holdTokens. They are fenced by TokenVersion.
+	Tokens       []byte `bun:"tokens"`
+	TokenVersion int64  `bun:"token_version"`
+	// ExpiresAt is the access token's end, RefreshAt when to renew it ahead of that.
+	ExpiresAt int64 `bun:"expires_at"`
+	RefreshAt int64 `bun:"refresh_at"`
+	// ClaimedBy asks the provider for new tokens, and is gone after ClaimedUntil.
+	ClaimedBy    string `bun:"claimed_by"`
+	ClaimedUntil int64  `bun:"claimed_until"`
 	// Version counts changes; an update fences itself with it.
 	Version int64 `bun:"version"`
 	// Host is the provider's, with its port where it has one: a breaker's key.
@@ -49,6 +58,10 @@ func (c connectionRow) resource() subjects.Connection {
 	}
 	if c.Account != "" {
 		r.Account = json.RawMessage(c.Account)
+	}
+	if c.ExpiresAt != 0 {
+		at := time.UnixMicro(c.ExpiresAt).UTC()
+		r.ExpiresAt = &at
 	}
 	if c.ProbedAt != 0 {
 		at := time.UnixMicro(c.ProbedAt).UTC()
@@ -94,7 +107,7 @@ func connectionsTo(ctx context.Context, db bun.IDB, userID, provider, label stri
 // pageOfConnections reads a user's connections, newest first, after the given id; one more than asked.
 func pageOfConnections(ctx context.Context, db bun.IDB, userID string, r subjects.ListIntegrationsRequest, after string) ([]connectionRow, error) {
 	var rows []connectionRow
-	q := db.NewSelect().Model(&rows).ExcludeColumn("credentials").Where("user_id = ?", userID).Order("id DESC").Limit(int64(r.PageLimit() + 1))
+	q := db.NewSelect().Model(&rows).ExcludeColumn("credentials", "tokens").Where("user_id = ?", userID).Order("id DESC").Limit(int64(r.PageLimit() + 1))
 	if after != "" {
 		q.Where("id < ?", after)
 	}
@@ -126,10 +139,18 @@ func insertConnection(ctx context.Context, tx bun.Tx, c *connectionRow) error {
 	return nil
 }
 
-// replaceConnection writes a connection unless it has changed since version was read: then it is a conflict.
-func replaceConnection(ctx context.Context, tx bun.Tx, c *connectionRow, version int64) error {
-	result, err := tx.NewUpdate().Model(c).ExcludeColumn("id", "user_id", "provider", "created_at").
-		WherePK().Where("version = ?", version).Exec(ctx)
+// replaceConnection writes a connection unless it has changed since version was read: then it is a conflict. Its tokens
+// are written only where they are new; then whoever is renewing the old ones comes too late.
+func replaceConnection(ctx context.Context, tx bun.Tx, c *connectionRow, version int64, newTokens bool) error {
+	fixed := []string{"id", "user_id", "provider", "created_at", "claimed_by", "claimed_until", "token_version"}
+	if !newTokens {
+		fixed = append(fixed, "tokens", "expires_at", "refresh_at")
+	}
+	q := tx.NewUpdate().Model(c).ExcludeColumn(fixed...).WherePK().Where("version = ?", version)
+	if newTokens {
+		q.Set("token_version = token_version + 1").Set("claimed_by = ''").Set("claimed_until = 0")
+	}
+	result, err := q.Exec(ctx)
 	if err != nil {
 		return labelTaken(c, err, "updating a connection")
 	}
@@ -151,7 +172,8 @@ func labelTaken(c *connectionRow, err error, doing string) error {
 func markNeedsReauth(ctx context.Context, tx bun.Tx, c connectionRow, reason string, at int64) (bool, error) {
 	result, err := tx.NewUpdate().Model((*connectionRow)(nil)).
 		Set("status = ?", needsReauth).Set("reason = ?", reason).Set("updated_at = ?", at).Set("version = version + 1").
-		Where("id = ?", c.ID).Where("version = ?", c.Version).Where("status = ?", active).Exec(ctx)
+		Set("claimed_by = ''").Set("claimed_until = 0").Set("refresh_at = 0").
+		Where("id = ?", c.ID).Where("version = ?", c.Version).Where("token_version = ?", c.TokenVersion).Where("status = ?", active).Exec(ctx)
 	if err != nil {
 		return false, fmt.Errorf("marking a connection: %w", err)
 	}

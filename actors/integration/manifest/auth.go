@@ -25,7 +25,9 @@ var defaultCredentials = map[AuthKind]map[string]any{
 		},
 	},
 	AuthOAuth2: {
-		"type": "object", "required": []any{"access_token"},
+		"type": "object", "anyOf": []any{
+			map[string]any{"required": []any{"access_token"}}, map[string]any{"required": []any{"refresh_token"}},
+		},
 		"properties": map[string]any{
 			"access_token":  secretSchema("Access token"),
 			"refresh_token": secretSchema("Refresh token"),

@@ -41,6 +41,7 @@ const (
 type OAuth2 struct {
 	AuthorizeURL    string            `json:"authorize_url"`
 	TokenURL        string            `json:"token_url"`
+	Issuer          string            `json:"issuer"`
 	RefreshURL      string            `json:"refresh_url"`
 	RevokeURL       string            `json:"revoke_url"`
 	PKCE            bool              `json:"pkce"`

@@ -119,6 +119,14 @@ func (m *AuthMethod) address(t *tree, settings map[string]any) (*url.URL, error)
 	return u, nil
 }
 
+// Captured names the settings that a token answer tells.
+func (m *AuthMethod) Captured() []string {
+	if m.OAuth2 == nil {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(m.OAuth2.Capture))
+}
+
 // Authorization is what a user is asked to allow, and where they come back to.
 type Authorization struct {
 	Client             Client

@@ -2,6 +2,8 @@ package manifest
 
 import (
 	"errors"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/weftmesh/weft/actors/egress"
@@ -174,6 +176,25 @@ func (p *Provider) ValidateConnection(c Connection) error {
 		return found
 	}
 	return nil
+}
+
+// ValidateSettings is ValidateConnection for settings alone; those that are still to come may be absent.
+func (p *Provider) ValidateSettings(settings map[string]any, coming []string) error {
+	plain, err := normal(orEmpty(settings))
+	if err != nil {
+		return &InputError{Fields: []FieldError{{Pointer: "/settings", Message: "is not JSON"}}}
+	}
+	var failed *InputError
+	if !errors.As(p.settings.validate(plain, "/settings"), &failed) {
+		return nil
+	}
+	failed.Fields = slices.DeleteFunc(failed.Fields, func(f FieldError) bool {
+		return f.missing && slices.Contains(coming, strings.TrimPrefix(f.Pointer, "/settings/"))
+	})
+	if len(failed.Fields) == 0 {
+		return nil
+	}
+	return failed
 }
 
 func orEmpty(object map[string]any) map[string]any {

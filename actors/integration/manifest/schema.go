@@ -55,6 +55,8 @@ type FieldError struct {
 	Message string `json:"message"`
 	// unknown is set where the field should not be there at all.
 	unknown bool
+	// missing is set where the field should be there.
+	missing bool
 }
 
 // InputError is a value that does not satisfy its schema.
@@ -116,7 +118,7 @@ func collect(e *jsonschema.ValidationError, base string, into *[]FieldError) {
 		*into = append(*into, FieldError{Pointer: base, Message: fmt.Sprintf("has a field %q, which is not a name that may stand there", k.Property)})
 	case *kind.Required:
 		for _, name := range k.Missing {
-			*into = append(*into, FieldError{Pointer: pointerTo(pointer, name), Message: "is required"})
+			*into = append(*into, FieldError{Pointer: pointerTo(pointer, name), Message: "is required", missing: true})
 		}
 	case *kind.AdditionalProperties:
 		for _, name := range k.Properties {
