@@ -112,6 +112,7 @@ type LimitHeadroom struct {
 // ProviderStatus tells how a provider does, as far as the caller's connections are concerned.
 type ProviderStatus struct {
 	Provider string            `json:"provider"`
+	Fault    string            `json:"fault,omitempty" doc:"Why the provider is disabled: what is wrong with its manifest, each fault on a line with line and column."`
 	Breaker  string            `json:"breaker" enum:"closed,half_open,open" doc:"The worst of the hosts', in the answering process."`
 	Hosts    map[string]string `json:"hosts" doc:"Each host's breaker. Of a provider whose host the user names, the caller's own hosts alone."`
 	Probe    *ProviderProbe    `json:"probe,omitempty" doc:"The newest probe of the caller's connections."`

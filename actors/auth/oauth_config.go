@@ -6,9 +6,9 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
-	"strings"
 	"time"
 
+	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/mesh"
 )
 
@@ -124,24 +124,9 @@ func (p OAuthProvider) check() error {
 		return fmt.Errorf("redirect_uris is missing")
 	}
 	for _, uri := range p.RedirectURIs {
-		if !goodRedirect(uri) {
+		if !actors.GoodRedirect(uri) {
 			return fmt.Errorf("redirect_uris has %q: https, http on this machine, or an app's own scheme with a dot, and no fragment", uri)
 		}
 	}
 	return nil
-}
-
-// goodRedirect accepts what RFC 8252 and RFC 9700 §2.1 let a client register.
-func goodRedirect(uri string) bool {
-	u, err := url.Parse(uri)
-	if err != nil || u.Fragment != "" || strings.Contains(uri, "#") || u.User != nil || strings.Contains(uri, "*") {
-		return false
-	}
-	switch u.Scheme {
-	case "https":
-		return u.Hostname() != ""
-	case "http":
-		return slices.Contains([]string{"127.0.0.1", "::1", "localhost"}, u.Hostname())
-	}
-	return strings.Contains(u.Scheme, ".")
 }

@@ -1,16 +1,14 @@
 package auth
 
 import (
+	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"regexp"
 
 	"golang.org/x/oauth2"
 
 	"github.com/weftmesh/weft/actors"
-	"github.com/weftmesh/weft/kv"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -29,24 +27,15 @@ func (a *Actor) startOAuth(ctx context.Context, p *provider, redirect, cookie st
 	if s.RedirectURI, err = p.redirectURI(redirect); err != nil {
 		return none, err
 	}
-	state, binding := newSecret(), keepBinding(cookie)
-	s.Provider, s.Nonce, s.Verifier = p.id, newSecret(), oauth2.GenerateVerifier()
-	s.Binding = hashBinding(binding)
+	state, binding := actors.NewSecret(), actors.KeepBinding(cookie)
+	s.Provider, s.Nonce, s.Verifier = p.id, actors.NewSecret(), oauth2.GenerateVerifier()
+	s.Binding = actors.HashBinding(binding)
 	s.ExpiresAt = a.Now().UTC().Add(a.config.OAuth.StateTTL)
 	address, err := p.authorizationURL(ctx, state, s)
 	if err != nil {
 		return none, err
 	}
-	key := stateKey(state)
-	plain, err := json.Marshal(s)
-	if err != nil {
-		return none, fmt.Errorf("encoding a state: %w", err)
-	}
-	sealed, err := a.Sealer.Seal(plain, stateContext(key))
-	if err != nil {
-		return none, err
-	}
-	if _, err := a.oauth.states.Create(ctx, key, sealedState{sealed}, a.config.OAuth.StateTTL); err != nil {
+	if err := a.oauth.states.Put(ctx, state, s, a.config.OAuth.StateTTL); err != nil {
 		return none, err
 	}
 	return subjects.OAuthStart{
@@ -134,38 +123,20 @@ func errAnswer(word string) error {
 // takeState finds the state that somebody came back with, and uses it up: of any number who come at once with the same
 // one, one gets it. It is not used up by who is not whom it was made for, nor by an answer of another issuer.
 func (a *Actor) takeState(ctx context.Context, p *provider, req subjects.CompleteOAuthRequest) (oauthState, error) {
-	key := stateKey(req.State)
-	found, err := a.oauth.states.Get(ctx, key)
-	if errors.Is(err, kv.ErrNotFound) {
-		return oauthState{}, errState()
-	}
-	if err != nil {
-		return oauthState{}, err
-	}
-	plain, err := a.Sealer.Open(found.Value.Sealed, stateContext(key))
-	if err != nil {
-		return oauthState{}, err
-	}
-	var s oauthState
-	if err := json.Unmarshal(plain, &s); err != nil {
-		return oauthState{}, fmt.Errorf("decoding a state: %w", err)
-	}
-	binding := req.Binding
-	if binding == "" {
-		binding = req.CookieBinding
-	}
-	if !s.admits(p.id, binding, a.Now()) {
-		return oauthState{}, errState()
-	}
-	e, err := p.vendor.endpoints(ctx)
-	if err != nil {
-		return oauthState{}, err
-	}
-	if e.issuerMismatch(req.Issuer) {
-		return oauthState{}, subjects.InvalidField("iss", "is not this provider's issuer")
-	}
-	err = a.oauth.states.DeleteRevision(ctx, key, found.Revision)
-	if errors.Is(err, kv.ErrConflict) {
+	s, err := a.oauth.states.Take(ctx, req.State, func(s oauthState) error {
+		if !s.admits(p.id, cmp.Or(req.Binding, req.CookieBinding), a.Now()) {
+			return errState()
+		}
+		e, err := p.vendor.endpoints(ctx)
+		if err != nil {
+			return err
+		}
+		if e.issuerMismatch(req.Issuer) {
+			return subjects.InvalidField("iss", "is not this provider's issuer")
+		}
+		return nil
+	})
+	if errors.Is(err, actors.ErrNoState) {
 		return oauthState{}, errState()
 	}
 	return s, err

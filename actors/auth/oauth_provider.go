@@ -20,12 +20,7 @@ import (
 // oauth is the part of the actor that talks to providers.
 type oauth struct {
 	providers map[string]*provider
-	states    *kv.Bucket[sealedState]
-}
-
-// sealedState is an oauthState as the bucket keeps it.
-type sealedState struct {
-	Sealed []byte `json:"sealed"`
+	states    *actors.States[oauthState]
 }
 
 // provider is a configured provider.
@@ -75,7 +70,7 @@ func openOAuth(ctx context.Context, deps actors.Deps, config OAuthConfig) (*oaut
 		}
 		o.providers[id] = p
 	}
-	o.states, err = kv.Open[sealedState](ctx, deps.Conn.JS, kv.AuthOAuthState)
+	o.states, err = actors.OpenStates[oauthState](ctx, deps, kv.AuthOAuthState)
 	return o, err
 }
 

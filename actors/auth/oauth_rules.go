@@ -1,17 +1,13 @@
 package auth
 
 import (
-	"crypto/hmac"
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/base64"
-	"encoding/hex"
 	"slices"
 	"strings"
 	"time"
 
 	"golang.org/x/oauth2"
 
+	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -34,35 +30,8 @@ func (s oauthState) links() bool { return s.UserID != "" }
 
 // admits tells whether whoever comes back with the state is whom it was made for.
 func (s oauthState) admits(provider, binding string, now time.Time) bool {
-	return hmac.Equal(hashBinding(binding), s.Binding) && s.Provider == provider && now.Before(s.ExpiresAt)
+	return actors.BindingIs(binding, s.Binding) && s.Provider == provider && now.Before(s.ExpiresAt)
 }
-
-func hashBinding(binding string) []byte {
-	sum := sha256.Sum256([]byte(binding))
-	return sum[:]
-}
-
-// newSecret makes 256 random bits.
-func newSecret() string {
-	raw := make([]byte, 32)
-	_, _ = rand.Read(raw) // never fails, says crypto/rand
-	return base64.RawURLEncoding.EncodeToString(raw)
-}
-
-// keepBinding is the binding that a browser has already, if it is one of ours in form, or a new one.
-func keepBinding(had string) string {
-	if raw, err := base64.RawURLEncoding.Strict().DecodeString(had); err == nil && len(raw) == 32 && len(had) == 43 {
-		return had
-	}
-	return newSecret()
-}
-
-func stateKey(state string) string {
-	sum := sha256.Sum256([]byte(state))
-	return hex.EncodeToString(sum[:])
-}
-
-func stateContext(key string) []byte { return []byte("auth_oauth_state/" + key) }
 
 // redirectURI is the one asked for, if it is in the list character by character (RFC 9700 §4.1.3).
 func (p OAuthProvider) redirectURI(asked string) (string, error) {

@@ -18,13 +18,10 @@ import (
 	"fmt"
 	"math/rand/v2"
 
-	"go.uber.org/zap"
 	"golang.org/x/sync/singleflight"
 
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/egress"
-	"github.com/weftmesh/weft/actors/integration/manifest"
-	"github.com/weftmesh/weft/actors/integration/providers"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -36,29 +33,26 @@ var Migrations embed.FS
 // Actor talks to providers.
 type Actor struct {
 	actors.Deps
-	config    Config
-	providers map[string]*manifest.Provider
-	client    *egress.Client
-	breakers  *egress.Breakers
-	calls     *callLog
-	hookKeys  *hookKeys
-	limits    *limits
-	metrics   metrics
-	jitter    func() float64
-	states    *actors.States[errand]
-	renewing  singleflight.Group
+	config   Config
+	shelf    *shelf
+	client   *egress.Client
+	breakers *egress.Breakers
+	calls    *callLog
+	hookKeys *hookKeys
+	limits   *limits
+	metrics  metrics
+	jitter   func() float64
+	states   *actors.States[errand]
+	renewing singleflight.Group
 }
 
 // New makes the actor. A faulty manifest costs its own provider and a line in the log.
 func New(d actors.Deps, c Config) (*Actor, error) {
-	known, faults, err := manifest.LoadFS(providers.FS)
+	known, err := openShelf(c.ProvidersDir, d.Log)
 	if err != nil {
 		return nil, err
 	}
-	for file, fault := range faults {
-		d.Log.Error("a provider is left out", zap.String("file", file), zap.Error(fault))
-	}
-	if err := c.check(func(id string) bool { return known[id] != nil }); err != nil {
+	if err := c.check(known.knows); err != nil {
 		return nil, err
 	}
 	client, err := egress.New(egress.Options{
@@ -67,7 +61,7 @@ func New(d actors.Deps, c Config) (*Actor, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the client: %w", err)
 	}
-	a := &Actor{Deps: d, config: c, providers: known, client: client, jitter: rand.Float64}
+	a := &Actor{Deps: d, config: c, shelf: known, client: client, jitter: rand.Float64}
 	a.hookKeys = newHookKeys(client, d.Now)
 	if a.limits, err = openLimits(d, c.Providers); err != nil {
 		return nil, err
@@ -117,6 +111,7 @@ func (a *Actor) Service() actors.Service {
 		Background: map[string]func(context.Context) error{
 			"call_log": a.calls.run, "call_sweep": a.sweepCalls, "hook_sweep": a.sweepDeliveries,
 			"probes": a.probeConnections, "token_refresh": a.refreshTokens,
+			"provider_folder": a.shelf.watch,
 		},
 	}
 }

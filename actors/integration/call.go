@@ -202,8 +202,8 @@ func unbuildable(err error) error {
 
 // breakerStates is each provider's worst breaker as the gauge shows it.
 func (a *Actor) breakerStates() map[string]float64 {
-	worst := make(map[string]float64, len(a.providers))
-	for id := range a.providers {
+	worst := make(map[string]float64, len(a.shelf.all()))
+	for id := range a.shelf.all() {
 		worst[id] = stateRank[worstState(a.breakers.States(id))]
 	}
 	return worst

@@ -46,6 +46,9 @@ type Config struct {
 	RedirectURIs []string `koanf:"redirect_uris"`
 	// StateTTL is how long a sign-in at a provider may take, an hour at the most.
 	StateTTL time.Duration `koanf:"state_ttl"`
+	// ProvidersDir is a folder of further manifests, one file <id>.yaml a provider; one of a provider that weft ships takes
+	// its place. What changes there takes effect within seconds.
+	ProvidersDir string `koanf:"providers_dir"`
 	// Providers are settings by provider's id; they come before the manifest's.
 	Providers map[string]ProviderConfig `koanf:"providers"`
 }
@@ -138,7 +141,7 @@ func DefaultConfig() Config {
 		Breaker:   BreakerConfig{Failures: 5, HalfOpen: 5, Open: time.Minute},
 		PublicURL: "http://127.0.0.1:8080",
 		Limits:    LimitsConfig{MaxWait: 2 * time.Second}, ProbeEvery: 15 * time.Minute,
-		Refresh:   RefreshConfig{Before: 5 * time.Minute, Every: 30 * time.Second}, StateTTL: 10 * time.Minute,
+		Refresh: RefreshConfig{Before: 5 * time.Minute, Every: 30 * time.Second}, StateTTL: 10 * time.Minute,
 		Webhooks: WebhooksConfig{
 			PerConnection: 10, Remember: 72 * time.Hour, OldSecret: 24 * time.Hour, HandshakeWithin: time.Hour,
 		},

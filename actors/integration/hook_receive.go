@@ -98,7 +98,7 @@ func resultOf(err error) string {
 
 // incoming finds the hook of an address. What is disabled, or has lost its scheme, is not there.
 func (a *Actor) incoming(ctx context.Context, provider, id string) (incoming, error) {
-	p, ok := a.providers[provider]
+	p, ok := a.shelf.all()[provider]
 	if !ok || p.Webhook == nil {
 		return incoming{}, noSuchHook()
 	}

@@ -13,7 +13,7 @@ type metrics struct {
 	hooks    *prometheus.CounterVec
 	// throttled counts calls that found a limit used up.
 	throttled *prometheus.CounterVec
-	renewals *prometheus.CounterVec
+	renewals  *prometheus.CounterVec
 }
 
 func newMetrics(registry prometheus.Registerer, states func() map[string]float64) metrics {
@@ -73,7 +73,7 @@ func (c *breakerCollector) Collect(ch chan<- prometheus.Metric) {
 
 // countDelivery counts a delivery; an address may name any provider, a label may not.
 func (a *Actor) countDelivery(provider, result string) {
-	if a.providers[provider] == nil {
+	if a.shelf.all()[provider] == nil {
 		provider = "unknown"
 	}
 	a.metrics.hooks.WithLabelValues(provider, result).Inc()

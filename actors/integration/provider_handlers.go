@@ -14,18 +14,23 @@ import (
 
 // provider finds a provider by id.
 func (a *Actor) provider(id string) (*manifest.Provider, error) {
-	if p, ok := a.providers[id]; ok {
+	p, fault := a.shelf.get(id)
+	switch {
+	case p != nil:
 		return p, nil
+	case fault != "":
+		return nil, subjects.Errorf(subjects.CodeConflict, "the provider %s is disabled, its manifest is faulty: %s", id, fault)
 	}
 	return nil, subjects.Errorf(subjects.CodeNotFound, "there is no provider %s", id)
 }
 
 // providerField is provider where a request's body names it.
 func (a *Actor) providerField(id string) (*manifest.Provider, error) {
-	if p, ok := a.providers[id]; ok {
-		return p, nil
+	p, err := a.provider(id)
+	if subjects.CodeOf(err) == subjects.CodeNotFound {
+		return nil, subjects.InvalidField("provider", "is not one that there is")
 	}
-	return nil, subjects.InvalidField("provider", "is not one that there is")
+	return p, err
 }
 
 func (a *Actor) listProviders(_ context.Context, r subjects.ListProvidersRequest) (subjects.Page[subjects.Provider], error) {
@@ -34,8 +39,9 @@ func (a *Actor) listProviders(_ context.Context, r subjects.ListProvidersRequest
 		return subjects.Page[subjects.Provider]{}, err
 	}
 	var items []subjects.Provider
-	for _, id := range slices.Sorted(maps.Keys(a.providers)) {
-		p := a.providers[id]
+	known := a.shelf.all()
+	for _, id := range slices.Sorted(maps.Keys(known)) {
+		p := known[id]
 		if id > after[0] && (r.Category == "" || r.Category == p.Category) && mentions(p, r.Query) {
 			items = append(items, a.summary(p))
 		}
@@ -106,6 +112,11 @@ const shownFailures = 10
 // providerStatus shows the caller their own: another user's hosts and errors are not theirs to see.
 func (a *Actor) providerStatus(ctx context.Context, r subjects.ProviderRequest) (subjects.ProviderStatus, error) {
 	none := subjects.ProviderStatus{}
+	if _, fault := a.shelf.get(r.Provider); fault != "" {
+		return subjects.ProviderStatus{
+			Provider: r.Provider, Breaker: breakerClosed, Hosts: map[string]string{}, Failures: []subjects.ProviderFailure{}, Fault: fault,
+		}, nil
+	}
 	p, err := a.provider(r.Provider)
 	if err != nil {
 		return none, err

@@ -9,8 +9,8 @@ import (
 
 // claimTokens takes the right to ask for new tokens in the place of those of a version, until a time. It tells whether
 // the caller has it: at most one process does, and nobody whose tokens are not the newest.
-func claimTokens(ctx context.Context, db bun.IDB, c connectionRow, by string, now, until int64) (bool, error) {
-	result, err := db.NewUpdate().Model((*connectionRow)(nil)).Set("claimed_by = ?", by).Set("claimed_until = ?", until).
+func claimTokens(ctx context.Context, tx bun.Tx, c connectionRow, by string, now, until int64) (bool, error) {
+	result, err := tx.NewUpdate().Model((*connectionRow)(nil)).Set("claimed_by = ?", by).Set("claimed_until = ?", until).
 		Where("id = ?", c.ID).Where("token_version = ?", c.TokenVersion).Where("claimed_until <= ?", now).Exec(ctx)
 	if err != nil {
 		return false, fmt.Errorf("claiming a connection's tokens: %w", err)
@@ -34,8 +34,8 @@ func storeTokens(ctx context.Context, tx bun.Tx, c connectionRow) (bool, error) 
 }
 
 // releaseTokens ends a claim without new tokens; the next attempt ahead of time is not before retryAt.
-func releaseTokens(ctx context.Context, db bun.IDB, c connectionRow, by string, retryAt int64) error {
-	_, err := db.NewUpdate().Model((*connectionRow)(nil)).Set("claimed_by = ''").Set("claimed_until = 0").
+func releaseTokens(ctx context.Context, tx bun.Tx, c connectionRow, by string, retryAt int64) error {
+	_, err := tx.NewUpdate().Model((*connectionRow)(nil)).Set("claimed_by = ''").Set("claimed_until = 0").
 		Set("refresh_at = CASE WHEN refresh_at > 0 THEN ? ELSE 0 END", retryAt).
 		Where("id = ?", c.ID).Where("claimed_by = ?", by).Where("token_version = ?", c.TokenVersion).Exec(ctx)
 	if err != nil {

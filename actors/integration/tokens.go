@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
 	"github.com/weftmesh/weft/actors"
@@ -79,7 +80,8 @@ func (a *Actor) ended(method *manifest.AuthMethod, c *connectionRow, set tokenSe
 // processes, one asks the provider; the others get what it got. The error is a *subjects.Error.
 func (a *Actor) renew(ctx context.Context, p *manifest.Provider, c connectionRow) (connectionRow, error) {
 	result := a.renewing.DoChan(fmt.Sprintf("%s/%d", c.ID, c.TokenVersion), func() (any, error) {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), renewWithin)
+		// Not in the caller's transaction, if there is one: what is renewed is stored whatever becomes of the caller.
+		ctx, cancel := context.WithTimeout(trace.ContextWithSpan(context.Background(), trace.SpanFromContext(ctx)), renewWithin)
 		defer cancel()
 		fresh, err := a.renewOnce(ctx, p, c)
 		if err != nil {
@@ -114,8 +116,11 @@ func (a *Actor) renewOnce(ctx context.Context, p *manifest.Provider, c connectio
 
 // tryRenew renews if nobody else does; done is false where somebody does.
 func (a *Actor) tryRenew(ctx context.Context, p *manifest.Provider, c connectionRow, id string) (fresh connectionRow, done bool, err error) {
-	now := a.Now()
-	mine, err := claimTokens(ctx, a.DB.DB, c, id, now.UnixMicro(), now.Add(claimFor).UnixMicro())
+	now, mine := a.Now(), false
+	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) (err error) {
+		mine, err = claimTokens(ctx, tx, c, id, now.UnixMicro(), now.Add(claimFor).UnixMicro())
+		return err
+	})
 	if err != nil {
 		return c, false, err
 	}
@@ -201,7 +206,10 @@ func (a *Actor) giveUp(ctx context.Context, c connectionRow, reason string) (con
 // release ends a claim after a failure that passes; the next attempt ahead of time waits a while.
 func (a *Actor) release(ctx context.Context, c connectionRow, id string) error {
 	wait := a.config.Refresh.Every + time.Duration(a.jitter()*float64(a.config.Refresh.Every))
-	return releaseTokens(context.WithoutCancel(ctx), a.DB.DB, c, id, a.Now().Add(wait).UnixMicro())
+	retryAt := a.Now().Add(wait).UnixMicro()
+	return a.DB.RunInTx(context.WithoutCancel(ctx), func(ctx context.Context, tx actors.Tx) error {
+		return releaseTokens(ctx, tx, c, id, retryAt)
+	})
 }
 
 // askAgain asks for new tokens with what a connection has.

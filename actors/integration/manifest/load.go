@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"runtime"
 	"strings"
+	"sync"
 )
 
 // LoadFS loads every *.yaml of a folder. A faulty file costs its own provider and no other: faults holds, by
@@ -15,21 +17,47 @@ func LoadFS(folder fs.FS) (providers map[string]*Provider, faults map[string]err
 		return nil, nil, fmt.Errorf("listing manifests: %w", err)
 	}
 	providers, faults = make(map[string]*Provider, len(files)), map[string]error{}
-	for _, file := range files {
-		source, err := fs.ReadFile(folder, file)
-		if err != nil {
-			faults[file] = fmt.Errorf("reading manifest: %w", err)
-			continue
-		}
-		p, err := Load(source)
-		if err == nil && p.ID != strings.TrimSuffix(path.Base(file), ".yaml") {
-			err = Faults{{Pointer: "/id", Message: "must be the file's name without .yaml"}}
-		}
-		if err != nil {
-			faults[file] = err
-			continue
-		}
-		providers[p.ID] = p
+	var mu sync.Mutex
+	var loading sync.WaitGroup
+	next := make(chan string)
+	for range min(runtime.GOMAXPROCS(0), len(files)) {
+		loading.Go(func() {
+			for file := range next {
+				p, err := loadFrom(folder, file)
+				mu.Lock()
+				if err != nil {
+					faults[file] = err
+				} else {
+					providers[p.ID] = p
+				}
+				mu.Unlock()
+			}
+		})
 	}
+	for _, file := range files {
+		next <- file
+	}
+	close(next)
+	loading.Wait()
 	return providers, faults, nil
+}
+
+func loadFrom(folder fs.FS, file string) (*Provider, error) {
+	source, err := fs.ReadFile(folder, file)
+	if err != nil {
+		return nil, fmt.Errorf("reading manifest: %w", err)
+	}
+	return LoadFile(path.Base(file), source)
+}
+
+// LoadFile is Load for a file of a name: the provider's id and .yaml.
+func LoadFile(name string, source []byte) (*Provider, error) {
+	m, err := Parse(source)
+	if err != nil {
+		return nil, err
+	}
+	if m.ID != strings.TrimSuffix(name, ".yaml") {
+		return nil, Faults{m.positions.at("/id", "must be the file's name without .yaml")}
+	}
+	return Compile(m)
 }
