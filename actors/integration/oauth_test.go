@@ -183,7 +183,9 @@ func TestImportedTokens(t *testing.T) {
 		t.Errorf("got %+v", late)
 	}
 	refused := wantCode(t, b, subjects.CodeInvalid, subjects.ConnectIntegration, ada, subjects.ConnectIntegrationRequest{
-		Provider: "acme", Label: "bad", Credentials: subjects.SecretMap{"refresh_token": "refresh-elsewhere"},
+		Provider: "acme", Label: "bad", Credentials: subjects.SecretMap{
+			"access_token": "elsewhere-0", "refresh_token": "refresh-elsewhere", "expires_at": time.Now().Add(-time.Hour).Format(time.RFC3339),
+		},
 	})
 	if refused.Fields[0].Field != "credentials" {
 		t.Errorf("got %+v", refused)

@@ -25,9 +25,7 @@ var defaultCredentials = map[AuthKind]map[string]any{
 		},
 	},
 	AuthOAuth2: {
-		"type": "object", "anyOf": []any{
-			map[string]any{"required": []any{"access_token"}}, map[string]any{"required": []any{"refresh_token"}},
-		},
+		"type": "object", "required": []any{"access_token"},
 		"properties": map[string]any{
 			"access_token":  secretSchema("Access token"),
 			"refresh_token": secretSchema("Refresh token"),
