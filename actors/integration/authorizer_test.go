@@ -101,7 +101,7 @@ func (v *authorizer) token(w http.ResponseWriter, r *http.Request) {
 		family = fmt.Sprintf("family-%d", len(v.families))
 	case "refresh_token":
 		old := r.PostForm.Get("refresh_token")
-		known := false
+		var known bool
 		if family, known = v.families[old]; !known || v.spent[old] || v.revoked[family] {
 			v.revoked[family] = true
 			refuse(w, http.StatusBadRequest, "invalid_grant")

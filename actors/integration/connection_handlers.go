@@ -157,7 +157,7 @@ func (a *Actor) obtain(ctx context.Context, provider *manifest.Provider, method 
 		}
 		tokens = &got
 	case method.Kind == manifest.AuthOAuth2 && kit.credentials != nil:
-		got, err := a.imported(ctx, provider, method, c, kit)
+		got, err := a.imported(ctx, provider, c, kit)
 		if err != nil {
 			return err
 		}
@@ -170,7 +170,7 @@ func (a *Actor) obtain(ctx context.Context, provider *manifest.Provider, method 
 
 // imported are tokens that the user got elsewhere, renewed first where they have ended.
 func (a *Actor) imported(
-	ctx context.Context, provider *manifest.Provider, method *manifest.AuthMethod, c *connectionRow, kit equipment,
+	ctx context.Context, provider *manifest.Provider, c *connectionRow, kit equipment,
 ) (manifest.Tokens, error) {
 	text := func(name string) string { s, _ := kit.credentials[name].(string); return s }
 	had := manifest.Tokens{Access: text("access_token"), Refresh: text("refresh_token"), Scope: text("scope")}

@@ -316,7 +316,7 @@ func (a *Actor) clientOf(provider string, credentials map[string]any) manifest.C
 
 // holdTokens seals tokens into a connection, with when they end and when to see to them.
 func (a *Actor) holdTokens(c *connectionRow, got manifest.Tokens) error {
-	plain, err := json.Marshal(tokenSet{Access: got.Access, Refresh: got.Refresh, Scope: got.Scope})
+	plain, err := json.Marshal(tokenSet{Access: got.Access, Refresh: got.Refresh, Scope: got.Scope}) //nolint:gosec // it is sealed next
 	if err != nil {
 		return errors.New("encoding tokens failed") // the cause may quote them
 	}
