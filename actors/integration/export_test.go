@@ -11,6 +11,6 @@ func NewWith(d actors.Deps, c Config, providers map[string]*manifest.Provider) (
 	if err != nil {
 		return nil, err
 	}
-	a.providers = providers
+	a.shelf.now.Store(&stock{providers: providers})
 	return a, nil
 }

@@ -86,7 +86,7 @@ func (a *Actor) probeAgain(ctx context.Context, p probeRow) error {
 	if err != nil {
 		return err
 	}
-	provider, ok := a.providers[c.Provider]
+	provider, ok := a.shelf.all()[c.Provider]
 	if !ok {
 		return nil
 	}
