@@ -65,7 +65,7 @@ var (
 	// WorkflowFeed holds the histories of executions that somebody watches.
 	WorkflowFeed = declareStream(Stream{
 		Name: "WORKFLOW_FEED", Subjects: []string{"weft.feed.v1.workflow.*"}, MaxAge: 24 * time.Hour,
-		Writers: []string{"workflow"}, Readers: []string{"workflow", "gateway"},
+		Writers: []string{"workflow"}, Readers: []string{"workflow", "gateway"}, Purgers: []string{"workflow"},
 		Doc: "One subject a watched execution; the gateway streams it.",
 	})
 	// Feed holds what happens to each user's notifications, for server-sent events.

@@ -91,7 +91,7 @@ const maxValue = 512 << 10
 type Actor struct {
 	actors.Deps
 	config    Config
-	log       jetstream.Stream
+	log, told jetstream.Stream
 	egress    *egress.Client
 	metrics   *metrics
 	parsed    *definitions
@@ -123,6 +123,10 @@ func New(d actors.Deps, c Config) (*Actor, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the stream of logs: %w", err)
 	}
+	told, err := d.Conn.JS.Stream(ctx, subjects.WorkflowFeed.Name)
+	if err != nil {
+		return nil, fmt.Errorf("opening the stream of watched executions: %w", err)
+	}
 	client, err := egress.New(egress.Options{
 		Allow: d.EgressAllow, AllowHTTP: d.EgressAllowHTTP, MaxBody: int64(c.MaxResult), Timeout: c.StepTimeout,
 		UserAgent: "weft/" + d.Version,
@@ -131,7 +135,7 @@ func New(d actors.Deps, c Config) (*Actor, error) {
 		return nil, fmt.Errorf("making the client of outbound calls: %w", err)
 	}
 	a := &Actor{
-		Deps: d, config: c, log: log, egress: client, parsed: newDefinitions(), workflows: newCurrentWorkflows(),
+		Deps: d, config: c, log: log, told: told, egress: client, parsed: newDefinitions(), workflows: newCurrentWorkflows(),
 		owners: newOwners(d.NewID()),
 		flow:   flow{most: c.MaxConcurrent}, folder: newFolder(), feeding: newFeeding(), turnLimit: int(d.Conn.MaxPayload()) - logRoom,
 		steps: make(chan struct{}, c.MaxSteps), stopping: make(chan struct{}),
@@ -175,7 +179,10 @@ func (a *Actor) Service() actors.Service {
 			actors.Bind(subjects.SuspendExecution, a.suspend),
 			actors.Bind(subjects.ResumeExecution, a.resume),
 		}, a.flowBindings()...),
-		Workers: []actors.Worker{actors.Listen(subjects.TriggerByWebhook, a.webhookReceived)},
+		Workers: []actors.Worker{
+			actors.Listen(subjects.TriggerByWebhook, a.webhookReceived),
+			actors.Forget(a.Deps, subjects.WorkflowForgets, subjects.WorkflowErased, a.forget),
+		},
 		Background: map[string]func(context.Context) error{
 			"owners": a.runOwners, "fold": a.runFold, "feed": a.runFeed, "stop": a.awaitStop, "schedules": a.runSchedules,
 			"approvals": a.runApprovals,

@@ -95,3 +95,11 @@ func (c *currentWorkflows) changed(id string) {
 	c.changes++
 	delete(c.known, id)
 }
+
+// forgetAll forgets every workflow: a user's were deleted.
+func (c *currentWorkflows) forgetAll() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.changes++
+	clear(c.known)
+}

@@ -40,7 +40,10 @@ func (a *Actor) watch(ctx context.Context, r subjects.ExecutionRequest) (subject
 		_, err = a.ask(ctx, row.Lot, command{Op: opWatch, Execution: row.ID})
 	}
 	if row.ended() || isNotFound(err) {
-		err = a.feed(ctx, row.ID)
+		err = a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error { return markWatched(ctx, tx, row.ID) })
+		if err == nil {
+			err = a.feed(ctx, row.ID)
+		}
 	}
 	if err != nil {
 		return subjects.StreamPointer{}, err

@@ -339,6 +339,10 @@ func (p *partition) acknowledge(batch []openTurn) {
 	for i := range batch {
 		t := &batch[i]
 		h := t.h
+		if h == nil { // a message without content
+			t.done <- nil
+			continue
+		}
 		h.unacked--
 		h.fresh = append(h.fresh, t.raw...)
 		for _, event := range t.raw {

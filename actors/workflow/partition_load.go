@@ -113,6 +113,9 @@ func (a *Actor) restore(ctx context.Context, row executionRow) (*held, error) {
 
 // replay takes a turn of the log in that SQL does not have.
 func (p *partition) replay(ctx context.Context, t turn) error {
+	if t.ID == "" {
+		return nil
+	}
 	h := p.held[t.ID]
 	if h == nil && t.Start != nil {
 		def, err := p.a.definition(ctx, t.Start.WorkflowID, t.Start.Version)

@@ -57,6 +57,8 @@ const (
 	opDeliver  commandOp = "deliver"
 	opAwait    commandOp = "await"
 	opFlush    commandOp = "flush"
+	opForget   commandOp = "forget"
+	opCut      commandOp = "cut"
 )
 
 // result of a command.
@@ -196,6 +198,10 @@ func (p *partition) obey(ctx context.Context, c command) (reply commandReply, er
 			reply.Status = machine.Status(end.row.Status)
 		}
 		return reply, err
+	case opForget:
+		return reply, p.endAll(ctx, c.UserID)
+	case opCut:
+		return reply, p.cutNow(ctx)
 	case opFlush:
 		return reply, actors.DatabaseError(p.a.flush(ctx))
 	}

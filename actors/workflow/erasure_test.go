@@ -1,0 +1,82 @@
+package workflow_test
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"github.com/weftmesh/weft/actors/actortest"
+	"github.com/weftmesh/weft/mesh"
+	"github.com/weftmesh/weft/subjects"
+)
+
+// TestADeletedAccountIsForgotten: workflows, schedules, executions ended, running and parked, their histories, what the logs have of
+// them and what watchers were told are gone; another user's are not.
+func TestADeletedAccountIsForgotten(t *testing.T) {
+	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+		b := setup(t, database)
+		const secret = "kept-nowhere-0451"
+		done := b.run(t, "- say: {call: echo, with: {n: "+secret+"}}\n", `{}`)
+		parked := b.begin(t, "- rest: {wait: {days: 30}}\n- say: {call: github.get}\n", `{"n":"`+secret+`"}`)
+		b.until(t, parked.ID, subjects.ExecutionWaiting)
+		eventually(t, "one is parked", func() bool { return gauge(t, b.host, "workflow_active_executions") == 0 })
+		running := b.begin(t, "- hold: {call: github.hold}\n- after: {call: github.get}\n", `{"n":"`+secret+`"}`)
+		<-b.held
+		call(t, b, subjects.WatchExecution, subjects.ExecutionRequest{ExecutionID: done.ID})
+		call(t, b, subjects.WatchExecution, subjects.ExecutionRequest{ExecutionID: running.ID})
+		scheduled := strings.Replace(workflowOf("- a: {set: {x: 1}}\n"), "do:", "schedule: {every: {hours: 1}}\ndo:", 1)
+		call(t, b, subjects.CreateWorkflow, subjects.WorkflowDefinitionRequest{Definition: yaml(t, scheduled)})
+		eve := actortest.User()
+		b.mesh.Consent(t, eve, subjects.ScopeWorkflowsExecute)
+		asEve := mesh.As{Token: b.mesh.Token(t, eve)}
+		hers, err := mesh.Call(t.Context(), b.caller, subjects.CreateWorkflow, subjects.WorkflowDefinitionRequest{
+			Definition: yaml(t, workflowOf("- a: {wait: {days: 1}}\n")),
+		}, asEve)
+		if err != nil {
+			t.Fatal(err)
+		}
+		kept, err := mesh.Call(t.Context(), b.caller, subjects.StartExecution, subjects.StartExecutionRequest{WorkflowID: hers.ID}, asEve)
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		if answer := b.mesh.Forget(t, "workflow", b.user); answer.Items < 8 { // four workflows, three executions, a schedule
+			t.Errorf("answered %+v", answer)
+		}
+		close(b.hold)
+		if again := b.mesh.Forget(t, "workflow", b.user); again.Items != 0 {
+			t.Errorf("forgetting twice answered %+v", again)
+		}
+		for _, id := range []string{done.ID, parked.ID, running.ID} {
+			wantCode(t, b, subjects.CodeNotFound, subjects.GetExecutionStatus, b.ada, subjects.ExecutionRequest{ExecutionID: id})
+		}
+		if n := len(b.actions("get")); n != 0 {
+			t.Errorf("%d calls were made for who is gone", n)
+		}
+		conn := b.mesh.Conn(t, "workflow")
+		for _, name := range []string{subjects.WorkflowLog.Name, subjects.WorkflowFeed.Name} {
+			stream, err := conn.JS.Stream(t.Context(), name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			state := stream.CachedInfo().State
+			for at := state.FirstSeq; at <= state.LastSeq; at++ {
+				m, err := stream.GetMsg(t.Context(), at)
+				if err == nil && (bytes.Contains(m.Data, []byte(secret)) || bytes.Contains(m.Data, []byte(b.user))) {
+					t.Errorf("message %d of %s tells of who is forgotten", at, name)
+				}
+			}
+		}
+		s, err := mesh.Call(t.Context(), b.caller, subjects.GetExecutionStatus, subjects.ExecutionRequest{ExecutionID: kept.ID}, asEve)
+		if err != nil || s.Status != subjects.ExecutionWaiting {
+			t.Errorf("another user's execution: %v, %+v", err, s)
+		}
+		if err := b.host.Stop(t); err != nil {
+			t.Fatal(err)
+		}
+		tables := actortest.Dump(t, b.db)
+		if strings.Contains(tables, b.user) || strings.Contains(tables, secret) || !strings.Contains(tables, eve) {
+			t.Error("the tables hold something of who was forgotten, or nothing of the other")
+		}
+	})
+}
