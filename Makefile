@@ -12,7 +12,7 @@ WEFT     := bin/weft
 TOOLS    := bin/tools
 REPORTS  := build/reports
 # What `weft generate` writes.
-GENERATED := docs/subjects.md docs/openapi.json nats.conf
+GENERATED := docs/subjects.md docs/openapi.json docs/providers.md docs/provider.schema.json nats.conf
 
 # Parameters: make test PKG=./kv/..., make torture DURATION=5m, make run ARGS='--data /srv/weft', …
 PKG      ?= ./...
@@ -114,7 +114,7 @@ format: $(TOOLS)/golangci-lint ## Rewrite the code as the formatters want it
 	$(TOOLS)/golangci-lint fmt
 
 .PHONY: generate
-generate: ## Write docs/subjects.md, docs/openapi.json and nats.conf from the contract
+generate: ## Write nats.conf and docs/{subjects.md,openapi.json,providers.md,provider.schema.json}
 	go run . generate
 
 .PHONY: check-generated

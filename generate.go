@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/weftmesh/weft/actors/integration/manifest"
 	"github.com/weftmesh/weft/gateway"
 	"github.com/weftmesh/weft/kv"
 	"github.com/weftmesh/weft/mesh"
@@ -18,9 +19,10 @@ func generateCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:    "generate [DIR]",
 		Hidden: true,
-		Short:  "Write the documents that are derived from the contract",
-		Long:   "Writes nats.conf, docs/subjects.md and docs/openapi.json below DIR, the current folder unless given. CI checks that they are current.",
-		Args:   cobra.MaximumNArgs(1),
+		Short:  "Write the documents that are derived from the contract and the manifests",
+		Long: "Writes nats.conf, docs/subjects.md, docs/openapi.json, docs/providers.md and docs/provider.schema.json below DIR, the " +
+			"current folder unless given. CI checks that they are current.",
+		Args: cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			dir := "."
 			if len(args) == 1 {
@@ -36,10 +38,15 @@ func generate(dir string) error {
 	if err != nil {
 		return fmt.Errorf("making the OpenAPI document: %w", err)
 	}
+	providers, err := providersDocument()
+	if err != nil {
+		return fmt.Errorf("making the document of providers: %w", err)
+	}
 	for name, content := range map[string][]byte{
 		"nats.conf":         []byte(mesh.RenderConf()),
 		"docs/subjects.md":  []byte(subjectsDocument()),
 		"docs/openapi.json": openapi,
+		"docs/providers.md": []byte(providers), "docs/provider.schema.json": manifest.Schema,
 	} {
 		file := filepath.Join(dir, filepath.FromSlash(name))
 		if err := os.MkdirAll(filepath.Dir(file), 0o750); err != nil {

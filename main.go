@@ -13,6 +13,8 @@
 //	admin.go         weft admin create
 //	authcmd.go       weft auth rotate-keys
 //	workflowcmd.go   weft workflow lint
+//	providercmd.go   weft provider lint, list, schema
+//	lint.go          what commands that lint share
 //	generate.go      weft generate: documents derived from the contract
 //	demo*.go         weft demo: the product's story, played against a running weft
 package main
@@ -87,7 +89,7 @@ func rootCommand() *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
 		upCommand(), runCommand(), migrateCommand(), demoCommand(), configCommand(), healthCommand(), adminCommand(), authCommand(),
-		workflowCommand(), natsInitCommand(), natsContextCommand(), versionCommand(), generateCommand(),
+		workflowCommand(), providerCommand(), natsInitCommand(), natsContextCommand(), versionCommand(), generateCommand(),
 	)
 	return root
 }

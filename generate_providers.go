@@ -1,0 +1,314 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/weftmesh/weft/actors/egress"
+	"github.com/weftmesh/weft/actors/integration"
+	"github.com/weftmesh/weft/actors/integration/manifest"
+	"github.com/weftmesh/weft/actors/integration/webhook"
+)
+
+// providersDocument is what every provider that weft ships can do and how it is connected, for people.
+func providersDocument() (string, error) {
+	listed, err := integration.ListProviders("")
+	if err != nil {
+		return "", err
+	}
+	categories, actions := map[string][]*manifest.Provider{}, 0
+	for _, l := range listed {
+		if l.Fault != "" {
+			return "", fmt.Errorf("%s: %s", l.ID, l.Fault)
+		}
+		categories[l.Provider.Category] = append(categories[l.Provider.Category], l.Provider)
+		actions += len(l.Provider.Actions)
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "# Providers\n\nGenerated from the manifests in `actors/integration/providers` by `make generate`; CI checks that it is current.\n\n"+
+		"Weft ships %d providers with %d actions. [Writing a provider](writing-a-provider.md) says how to add one, without a new weft.\n",
+		len(listed), actions)
+	b.WriteString(providersIntroduction)
+	for _, category := range slices.Sorted(maps.Keys(categories)) {
+		var links []string
+		for _, p := range categories[category] {
+			links = append(links, fmt.Sprintf("[%s](#%s)", p.Name, p.ID))
+		}
+		fmt.Fprintf(&b, "- %s: %s\n", words(category), strings.Join(links, ", "))
+	}
+	for _, category := range slices.Sorted(maps.Keys(categories)) {
+		fmt.Fprintf(&b, "\n## %s\n", words(category))
+		for _, p := range categories[category] {
+			writeProvider(&b, p)
+		}
+	}
+	return b.String(), nil
+}
+
+const providersIntroduction = `
+An action is called by ` + "`POST /v1/integrations/{integration_id}/actions/{action}`" + ` with ` + "`{\"input\": {…}}`" + `, or by a workflow as
+` + "`call: <provider>.<action>`" + `. *read* and *idempotent* actions are repeated when a call fails half-way; *write once* ones only
+where the provider cannot have acted. An input marked with * must be given. What no action covers goes by
+` + "`POST /v1/integrations/{integration_id}/proxy`" + `.
+
+To connect an account with credentials, send them to ` + "`POST /v1/integrations`" + `:
+` + "`{\"provider\": …, \"auth\": …, \"label\": …, \"settings\": {…}, \"credentials\": {…}}`" + `; ` + "`auth`" + ` may be left out for the first way that is
+listed. To connect one by a sign-in in the browser (OAuth 2), the operator registers an application with the provider once; then
+` + "`GET /v1/providers/{provider}/auth-url`" + ` answers with the address to send the browser to, and weft's own page ends it. Tokens
+obtained elsewhere can be imported as credentials: ` + "`access_token`" + `, ` + "`refresh_token`, `expires_at`" + `.
+
+`
+
+func writeProvider(b *strings.Builder, p *manifest.Provider) {
+	fmt.Fprintf(b, "\n<a id=%q></a>\n### %s\n\n`%s`. %s", p.ID, p.Name, p.ID, p.Description)
+	if p.Docs != "" {
+		fmt.Fprintf(b, " [The vendor's documentation](%s).", p.Docs)
+	}
+	b.WriteString("\n")
+	if properties := propertiesOf(p.Settings); len(properties) > 0 {
+		b.WriteString("\nSettings of a connection:\n\n")
+		writeProperties(b, "", p.Settings)
+	}
+	for i, method := range p.Auth {
+		writeAuth(b, p, method, i == 0)
+	}
+	b.WriteString("\n#### Actions\n\n")
+	for _, a := range p.Actions {
+		writeAction(b, a)
+	}
+	writeLimits(b, p)
+	if p.Webhook != nil {
+		writeWebhook(b, p)
+	}
+}
+
+func writeAuth(b *strings.Builder, p *manifest.Provider, m *manifest.AuthMethod, first bool) {
+	usual := ""
+	if first && len(p.Auth) > 1 {
+		usual = ", the usual way"
+	}
+	fmt.Fprintf(b, "\n#### Connect: %s (`%s`%s)\n\n", cmp.Or(m.Title, authTitles[m.Kind]), m.ID, usual)
+	if m.Kind == manifest.AuthOAuth2 {
+		writeSignIn(b, p, m)
+		return
+	}
+	if m.Help != "" {
+		fmt.Fprintf(b, "%s\n", strings.TrimSpace(m.Help))
+	}
+	if len(propertiesOf(m.Credentials)) > 0 {
+		b.WriteString("\nCredentials:\n\n")
+		writeProperties(b, "", m.Credentials)
+	} else {
+		b.WriteString("It needs no credentials.\n")
+	}
+	if m.OAuth2 != nil && len(m.OAuth2.DefaultScopes) > 0 {
+		fmt.Fprintf(b, "\nIt asks for `%s`.\n", strings.Join(m.OAuth2.DefaultScopes, "` `"))
+	}
+}
+
+// authTitles are for ways to authenticate that have no title of their own.
+var authTitles = map[manifest.AuthKind]string{
+	manifest.AuthOAuth2: "Sign in", manifest.AuthClientCredentials: "Client credentials", manifest.AuthJWTBearer: "A signing key",
+	manifest.AuthAPIKey: "API key", manifest.AuthBasic: "User name and password", manifest.AuthSigV4: "Access key", manifest.AuthNone: "Nothing",
+}
+
+// writeSignIn tells operator and user what to do for an authorization-code flow.
+func writeSignIn(b *strings.Builder, p *manifest.Provider, m *manifest.AuthMethod) {
+	variable := "WEFT_INTEGRATION_PROVIDERS_" + strings.ToUpper(p.ID)
+	fmt.Fprintf(b, "1. The operator registers an application with %s, with the redirect URI `<integration.public_url>/v1/integrations/callback`.\n"+
+		"2. The operator sets `%s_CLIENT_ID` and `%s_CLIENT_SECRET` to what the provider gives, and starts weft.\n"+
+		"3. The user opens the address that `GET /v1/providers/%s/auth-url", p.Name, variable, variable, p.ID)
+	var query []string
+	if usual, ok := firstSignIn(p); ok && usual != m {
+		query = append(query, "auth="+m.ID)
+	}
+	if len(propertiesOf(p.Settings)) > 0 {
+		query = append(query, "settings={…}")
+	}
+	if len(query) > 0 {
+		b.WriteString("?" + strings.Join(query, "&"))
+	}
+	b.WriteString("` answers with, and allows what is asked for.\n")
+	if m.Help != "" {
+		fmt.Fprintf(b, "\n%s\n", strings.TrimSpace(m.Help))
+	}
+	if scopes := m.OAuth2.DefaultScopes; len(scopes) > 0 {
+		fmt.Fprintf(b, "\nAsked for unless `scopes` says otherwise: `%s`.\n", strings.Join(scopes, "` `"))
+	}
+	if len(p.Scopes) == 0 {
+		return
+	}
+	b.WriteString("\nScopes:\n\n")
+	for _, scope := range slices.Sorted(maps.Keys(p.Scopes)) {
+		fmt.Fprintf(b, "- `%s`: %s\n", scope, p.Scopes[scope])
+	}
+}
+
+// firstSignIn is what get_auth_url takes unless it is told.
+func firstSignIn(p *manifest.Provider) (*manifest.AuthMethod, bool) {
+	i := slices.IndexFunc(p.Auth, func(m *manifest.AuthMethod) bool { return m.Kind == manifest.AuthOAuth2 })
+	if i < 0 {
+		return nil, false
+	}
+	return p.Auth[i], true
+}
+
+// safeties are how a document says what an action does; "" is where its input decides.
+var safeties = map[egress.Safety]string{
+	egress.Read: "read", egress.Idempotent: "idempotent", egress.WriteOnce: "write once", "": "its input decides how safe it is",
+}
+
+func writeAction(b *strings.Builder, a *manifest.Action) {
+	fmt.Fprintf(b, "- **`%s`** %s. ", a.ID, strings.TrimSuffix(a.Title, "."))
+	if a.Description != "" {
+		fmt.Fprintf(b, "%s ", line(a.Description))
+	}
+	facts := []string{"*" + safeties[a.Safety] + "*"}
+	if a.Paginated {
+		facts = append(facts, "pages")
+	}
+	if len(a.Scopes) > 0 {
+		facts = append(facts, "scopes `"+strings.Join(a.Scopes, "` `")+"`")
+	}
+	if a.Docs != "" {
+		facts = append(facts, "[documentation]("+a.Docs+")")
+	}
+	fmt.Fprintf(b, "(%s)\n", strings.Join(facts, "; "))
+	writeProperties(b, "  ", a.Input)
+}
+
+func writeLimits(b *strings.Builder, p *manifest.Provider) {
+	if len(p.Limits) == 0 {
+		return
+	}
+	b.WriteString("\n#### Limits\n\n")
+	for _, l := range p.Limits {
+		counted := "every call"
+		if len(l.Actions) > 0 {
+			counted = "`" + strings.Join(l.Actions, "` `") + "`"
+		}
+		shared := "a connection"
+		if l.OfProvider() {
+			shared = "all connections together"
+		}
+		fmt.Fprintf(b, "- `%s`: %d in %s, of %s: %s\n", l.ID, l.Requests, span(time.Duration(l.Per)), shared, counted)
+	}
+}
+
+// span is a duration without the units that are nothing.
+func span(d time.Duration) string {
+	text := d.String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
+}
+
+// secretsFrom says who makes a hook's secret.
+var secretsFrom = map[string]string{
+	webhook.FromWeft: "weft, which shows it once", webhook.FromVendor: "the provider; hand it over with the hook",
+	webhook.FromHandshake: "the provider, which tells it in its first delivery",
+}
+
+func writeWebhook(b *strings.Builder, p *manifest.Provider) {
+	w := p.Webhook
+	fmt.Fprintf(b, "\n#### Webhooks\n\n`POST /v1/integrations/{integration_id}/hooks` answers with the address for %s. The secret is made by %s.",
+		p.Name, secretsFrom[w.Scheme.Secret.From])
+	if w.Docs != "" {
+		fmt.Fprintf(b, " [Documentation](%s).", w.Docs)
+	}
+	b.WriteString("\n")
+	for _, help := range []string{w.Help, w.Scheme.Secret.Help} {
+		if help = strings.TrimSpace(help); help != "" {
+			fmt.Fprintf(b, "\n%s\n", help)
+		}
+	}
+}
+
+// propertiesOf is the named fields of a JSON Schema of an object.
+func propertiesOf(schema map[string]any) map[string]any {
+	properties, _ := schema["properties"].(map[string]any)
+	return properties
+}
+
+// writeProperties lists an object's fields, those first that must be given.
+func writeProperties(b *strings.Builder, indent string, schema map[string]any) {
+	properties := propertiesOf(schema)
+	required := map[string]bool{}
+	list, _ := schema["required"].([]any)
+	for _, name := range list {
+		if text, ok := name.(string); ok {
+			required[text] = true
+		}
+	}
+	names := slices.SortedFunc(maps.Keys(properties), func(x, y string) int {
+		if required[x] != required[y] {
+			if required[x] {
+				return -1
+			}
+			return 1
+		}
+		return cmp.Compare(x, y)
+	})
+	for _, name := range names {
+		property, _ := properties[name].(map[string]any)
+		fmt.Fprintf(b, "%s- `%s`", indent, name)
+		if required[name] {
+			b.WriteString("*")
+		}
+		if kind := kindOf(property); kind != "" {
+			fmt.Fprintf(b, " (%s)", kind)
+		}
+		title, _ := property["title"].(string)
+		description, _ := property["description"].(string)
+		if text := line(cmp.Or(description, title)); text != "" {
+			fmt.Fprintf(b, ": %s", text)
+		}
+		b.WriteString("\n")
+	}
+}
+
+// kindOf says in a word or two what a field holds.
+func kindOf(property map[string]any) string {
+	if values, ok := property["enum"].([]any); ok && len(values) <= 12 {
+		texts := make([]string, len(values))
+		for i, value := range values {
+			texts[i] = fmt.Sprintf("`%v`", value)
+		}
+		return strings.Join(texts, ", ")
+	}
+	switch kind := property["type"].(type) {
+	case string:
+		if items, ok := property["items"].(map[string]any); ok && kind == "array" {
+			if of := kindOf(items); of != "" {
+				return "list of " + of
+			}
+		}
+		return kind
+	case []any:
+		texts := make([]string, len(kind))
+		for i, value := range kind {
+			texts[i] = fmt.Sprint(value)
+		}
+		return strings.Join(texts, " or ")
+	}
+	return ""
+}
+
+// line is text on one line, without what Markdown takes for HTML.
+func line(text string) string {
+	return strings.ReplaceAll(strings.Join(strings.Fields(text), " "), "<", "&lt;")
+}
+
+// words is an id as a heading.
+func words(id string) string {
+	text := strings.ReplaceAll(id, "_", " ")
+	return strings.ToUpper(text[:1]) + text[1:]
+}
