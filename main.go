@@ -12,7 +12,7 @@
 //	natscmd.go       weft nats-init, weft nats-context
 //	admin.go         weft admin create
 //	authcmd.go       weft auth rotate-keys
-//	workflowcmd.go   weft workflow lint
+//	workflowcmd.go   weft workflow lint, diagram
 //	providercmd.go   weft provider lint, list, schema
 //	lint.go          what commands that lint share
 //	generate.go      weft generate: documents derived from the contract

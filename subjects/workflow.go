@@ -66,6 +66,13 @@ var GetWorkflow = declare(Endpoint[WorkflowVersionRequest, Workflow]{
 	Summary: "One workflow", Doc: "Answers with one of the caller's workflows and its definition, in one version.",
 })
 
+// GetWorkflowDiagram draws a workflow.
+var GetWorkflowDiagram = declare(Endpoint[WorkflowVersionRequest, Document]{
+	Subject: "weft.v1.workflow.get_workflow_diagram", Route: "GET /v1/workflows/{workflow_id}/diagram",
+	Access: Scope(ScopeWorkflowsRead), Produces: "text/plain",
+	Summary: "A picture of a workflow", Doc: "Draws one of the caller's workflows, in one version, as the text of a Mermaid flowchart.",
+})
+
 // ListWorkflowsRequest narrows the list.
 type ListWorkflowsRequest struct {
 	PageRequest

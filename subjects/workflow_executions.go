@@ -109,6 +109,15 @@ var GetExecutionStatus = declare(Endpoint[ExecutionRequest, Execution]{
 	Doc:     "Answers with one of the caller's executions and its task runs. While it goes on, that is read from its log.",
 })
 
+// GetExecutionDiagram draws an execution.
+var GetExecutionDiagram = declare(Endpoint[ExecutionRequest, Document]{
+	Subject: "weft.v1.workflow.get_execution_diagram", Route: "GET /v1/executions/{execution_id}/diagram",
+	Access: Scope(ScopeWorkflowsRead), Produces: "text/plain",
+	Summary: "A picture of an execution",
+	Doc: "Draws the version that an execution runs as the text of a Mermaid flowchart, with what has become of each task: completed, " +
+		"running, faulted, skipped, cancelled or not reached, and how often. It is as current as get_execution_status.",
+})
+
 // ExecutionEvent is one event of an execution's history. Fields that its type does not use are absent.
 type ExecutionEvent struct {
 	Sequence   uint64            `json:"sequence" doc:"From 1, without gaps."`
