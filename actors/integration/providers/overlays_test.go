@@ -18,7 +18,7 @@ type overlay struct {
 }
 
 // overlays is every bend there is; there may be 25 for all providers.
-var overlays = slices.Concat(overlaysToGraph, overlaysToShops)
+var overlays = slices.Concat(overlaysToGraph, overlaysToShops, overlaysToTools)
 
 var overlaysToGraph = []overlay{
 	{[]string{"slack"}, "the header `token` stands for Authorization: Bearer, which the documentation asks for", func(doc *openapi3.T) {
@@ -35,15 +35,7 @@ var overlaysToGraph = []overlay{
 		})
 	}},
 	{[]string{"bitbucket"}, "no request must name the `type` that answers have", func(doc *openapi3.T) { optional(doc, "type") }},
-	{[]string{"bitbucket"}, "every list takes page and pagelen", func(doc *openapi3.T) {
-		for _, item := range doc.Paths.Map() {
-			if item.Get != nil {
-				for _, name := range []string{"page", "pagelen"} {
-					item.Get.Parameters = append(item.Get.Parameters, &openapi3.ParameterRef{Value: openapi3.NewQueryParameter(name).WithSchema(openapi3.NewIntegerSchema())})
-				}
-			}
-		}
-	}},
+	{[]string{"bitbucket"}, "every list takes page and pagelen", func(doc *openapi3.T) { pagedBy(doc, "page", "pagelen") }},
 	{[]string{"postmark"}, "a template is named by its id or by its alias", func(doc *openapi3.T) { optional(doc, "TemplateAlias") }},
 	{[]string{"sendgrid"}, "with a template, neither subject nor content is needed", func(doc *openapi3.T) { optional(doc, "subject", "content") }},
 	{[]string{"telegram"}, "among the parts of a form, what is an id or a name, a file or an address, is a text, and a list is JSON", func(doc *openapi3.T) {
@@ -72,6 +64,20 @@ func TestOverlaysAreFew(t *testing.T) {
 	t.Parallel()
 	if len(overlays) > 25 {
 		t.Errorf("%d overlays", len(overlays))
+	}
+}
+
+// pagedBy gives every list parameters that number its pages.
+func pagedBy(doc *openapi3.T, names ...string) {
+	for _, item := range doc.Paths.Map() {
+		if item.Get == nil {
+			continue
+		}
+		for _, name := range names {
+			if item.Get.Parameters.GetByInAndName("query", name) == nil {
+				item.Get.Parameters = append(item.Get.Parameters, &openapi3.ParameterRef{Value: openapi3.NewQueryParameter(name).WithSchema(openapi3.NewIntegerSchema())})
+			}
+		}
 	}
 }
 

@@ -30,3 +30,42 @@ func TestEveryManifestLoads(t *testing.T) {
 		}
 	}
 }
+
+// theFifty are the providers that weft promises, by category; http stands beside them.
+var theFifty = map[string][]string{
+	"communication":         {"discord", "mattermost", "microsoft_teams", "slack", "telegram", "twilio", "zoom"},
+	"email_marketing":       {"gmail", "klaviyo", "mailchimp", "outlook_mail", "postmark", "sendgrid"},
+	"project_management":    {"asana", "clickup", "jira", "linear", "monday", "trello"},
+	"crm_support":           {"freshdesk", "hubspot", "intercom", "pipedrive", "salesforce", "zendesk"},
+	"storage_files":         {"aws_s3", "box", "dropbox", "google_drive", "onedrive"},
+	"developer_tools":       {"bitbucket", "figma", "github", "gitlab", "pagerduty", "sentry"},
+	"calendar_productivity": {"airtable", "calendly", "google_calendar", "google_sheets", "notion"},
+	"payments_commerce":     {"paypal", "shopify", "square", "stripe", "xero"},
+	"social_analytics":      {"google_analytics", "linkedin", "x_twitter", "youtube"},
+}
+
+func TestThereAreTheFifty(t *testing.T) {
+	t.Parallel()
+	loaded, err := loadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	promised, actions := 0, 0
+	for category, ids := range theFifty {
+		for _, id := range ids {
+			p := loaded[id]
+			if p == nil || p.Category != category {
+				t.Errorf("%s is not among %s", id, category)
+				continue
+			}
+			promised++
+			actions += len(p.Actions)
+		}
+	}
+	if promised != 50 || len(loaded) != 51 || loaded["http"] == nil {
+		t.Errorf("there are %d of the fifty, and %d providers in all", promised, len(loaded))
+	}
+	if actions < 165 {
+		t.Errorf("there are %d actions", actions)
+	}
+}
