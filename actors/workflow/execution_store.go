@@ -209,13 +209,15 @@ func advancePartition(ctx context.Context, tx bun.Tx, lot int, owner string, app
 // foldRows bounds the rows of one statement.
 const foldRows = 100
 
-// storeExecutions writes executions as they are now, and what has been added to their histories. On SQLite that is a
+// storeExecutions writes executions as they are now, fresh ones that are certainly not there and others, and what has been
+// added to their histories. On SQLite that is a
 // prepared statement for each row, where parsing costs more than a call; on PostgreSQL a statement for many, where it is
 // the other way round.
-func storeExecutions(ctx context.Context, tx bun.Tx, rows []executionRow, histories []historyRow) error {
+func storeExecutions(ctx context.Context, tx bun.Tx, fresh, known []executionRow, histories []historyRow) error {
 	if tx.Dialect().Name() == dialect.SQLite {
-		return storePrepared(ctx, tx, rows, histories)
+		return storePrepared(ctx, tx, fresh, known, histories)
 	}
+	rows := slices.Concat(fresh, known)
 	for part := range slices.Chunk(rows, foldRows) {
 		q := tx.NewInsert().Model(&part).On("CONFLICT (id) DO UPDATE").Returning("NULL")
 		for _, column := range foldedColumns {
@@ -226,7 +228,8 @@ func storeExecutions(ctx context.Context, tx bun.Tx, rows []executionRow, histor
 		}
 	}
 	for part := range slices.Chunk(histories, foldRows) {
-		if _, err := tx.NewInsert().Model(&part).Returning("NULL").Exec(ctx); err != nil {
+		q := tx.NewInsert().Model(&part).On("CONFLICT (execution_id, first) DO UPDATE").Set("events = EXCLUDED.events").Returning("NULL")
+		if _, err := q.Exec(ctx); err != nil {
 			return fmt.Errorf("storing histories: %w", err)
 		}
 	}
@@ -244,33 +247,55 @@ var (
 	}
 )
 
-// upsertExecution is one execution's statement for SQLite.
-func upsertExecution() string {
+// insertExecution and upsertExecution are one execution's statements for SQLite, which keeps a journal of its own for one
+// that may meet a row.
+func insertExecution() string {
 	all := append(slices.Clone(fixedColumns), foldedColumns...)
+	return "INSERT INTO executions (" + strings.Join(all, ", ") + ") VALUES (?" + strings.Repeat(", ?", len(all)-1) + ")"
+}
+
+func upsertExecution() string {
 	sets := make([]string, len(foldedColumns))
 	for i, column := range foldedColumns {
 		sets[i] = column + " = EXCLUDED." + column
 	}
-	return "INSERT INTO executions (" + strings.Join(all, ", ") + ") VALUES (?" + strings.Repeat(", ?", len(all)-1) +
-		") ON CONFLICT (id) DO UPDATE SET " + strings.Join(sets, ", ")
+	return insertExecution() + " ON CONFLICT (id) DO UPDATE SET " + strings.Join(sets, ", ")
 }
 
-func storePrepared(ctx context.Context, tx bun.Tx, rows []executionRow, histories []historyRow) error {
-	upsert, err := tx.PrepareContext(ctx, upsertExecution())
+func storeEach(ctx context.Context, tx bun.Tx, query string, rows []executionRow) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	statement, err := tx.PrepareContext(ctx, query)
 	if err != nil {
 		return fmt.Errorf("preparing to store executions: %w", err)
 	}
-	defer func() { _ = upsert.Close() }()
+	defer func() { _ = statement.Close() }()
 	for i := range rows {
 		e := &rows[i]
-		_, err := upsert.ExecContext(ctx, e.ID, e.UserID, e.WorkflowID, e.Version, e.Name, e.ConsentID, e.Lot, e.Priority, e.Origin,
+		_, err := statement.ExecContext(ctx, e.ID, e.UserID, e.WorkflowID, e.Version, e.Name, e.ConsentID, e.Lot, e.Priority, e.Origin,
 			e.ParentID, e.ParentCall, e.Input, e.Attributes, e.Trace, e.CreatedAt,
 			e.Status, e.Parked, e.Listens, e.Watched, e.DueAt, e.Events, e.Output, e.Error, e.Snapshot, e.StartedAt, e.EndedAt)
 		if err != nil {
 			return fmt.Errorf("storing an execution: %w", err)
 		}
 	}
-	insert, err := tx.PrepareContext(ctx, "INSERT INTO execution_histories (execution_id, first, events) VALUES (?, ?, ?)")
+	return nil
+}
+
+func storePrepared(ctx context.Context, tx bun.Tx, fresh, known []executionRow, histories []historyRow) error {
+	if err := storeEach(ctx, tx, insertExecution(), fresh); err != nil {
+		return err
+	}
+	if err := storeEach(ctx, tx, upsertExecution(), known); err != nil {
+		return err
+	}
+	if len(histories) == 0 {
+		return nil
+	}
+	// What is there already was written by a fold whose end nobody heard of: it is the beginning of the same.
+	insert, err := tx.PrepareContext(ctx, "INSERT INTO execution_histories (execution_id, first, events) VALUES (?, ?, ?) "+
+		"ON CONFLICT (execution_id, first) DO UPDATE SET events = EXCLUDED.events")
 	if err != nil {
 		return fmt.Errorf("preparing to store histories: %w", err)
 	}

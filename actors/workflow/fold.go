@@ -123,6 +123,8 @@ type folding struct {
 	fresh   []json.RawMessage
 	touched uint64
 	parked  bool
+	// known: SQL has the execution, or may have it.
+	known bool
 	// ended: SQL learns with this fold that the execution has ended.
 	ended bool
 }
@@ -141,17 +143,21 @@ func (p *partition) fold(ctx context.Context) error {
 		if !mine {
 			return errLost
 		}
-		rows := make([]executionRow, 0, len(taken))
+		var fresh, known []executionRow
 		var histories []historyRow
 		for _, f := range taken {
-			rows = append(rows, f.row)
+			if f.known {
+				known = append(known, f.row)
+			} else {
+				fresh = append(fresh, f.row)
+			}
 			if len(f.fresh) > 0 {
 				histories = append(histories, historyRow{
 					ExecutionID: f.row.ID, First: f.row.Events - int64(len(f.fresh)) + 1, Events: joinEvents(f.fresh),
 				})
 			}
 		}
-		if err := storeExecutions(ctx, tx, rows, histories); err != nil {
+		if err := storeExecutions(ctx, tx, fresh, known, histories); err != nil {
 			return err
 		}
 		return p.a.tellEnded(ctx, tx, taken)
@@ -172,7 +178,7 @@ func (p *partition) collect() (taken []folding, applied uint64) {
 		return nil, 0
 	}
 	for id, h := range p.dirty {
-		f := folding{h: h, row: h.row, fresh: h.fresh, touched: h.touched, ended: h.finished}
+		f := folding{h: h, row: h.row, fresh: h.fresh, touched: h.touched, ended: h.finished, known: h.stored || p.doubtful}
 		if h.resting && h.unacked == 0 && len(h.flying) == 0 {
 			row, err := h.park()
 			if err != nil {
@@ -192,6 +198,7 @@ func (p *partition) collect() (taken []folding, applied uint64) {
 func (p *partition) folded(taken []folding, applied uint64, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.doubtful = err != nil
 	for _, f := range taken {
 		h := f.h
 		if err != nil {

@@ -43,6 +43,8 @@ type partition struct {
 	// dirty are executions that SQL does not have as they are, fresh the bytes of their events.
 	dirty map[string]*held
 	fresh int
+	// doubtful: the last fold failed, and nobody knows whether SQL has it.
+	doubtful bool
 	// cut is the sequence that the log was last cut before.
 	cut    uint64
 	timers timers
@@ -208,8 +210,9 @@ func (p *partition) enqueue(h *held, t turn, events []machine.Event, done chan e
 	h.touched++
 	h.resting = false
 	t.ID = h.row.ID
-	raw, err := encodeEvents(events)
-	for err == nil {
+	raw := encodeEvents(events)
+	var err error
+	for {
 		count := fittingEvents(raw, p.a.turnLimit)
 		if count == 0 && len(raw) > 0 {
 			err = errEventSize

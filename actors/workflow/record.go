@@ -84,17 +84,16 @@ func encodeEntry(owner string, batch uint64, turns [][]byte) []byte {
 }
 
 // encodeEvents renders events.
-func encodeEvents(events []machine.Event) ([]json.RawMessage, error) {
+func encodeEvents(events []machine.Event) []json.RawMessage {
 	raw := make([]json.RawMessage, len(events))
 	for i, event := range events {
-		data, err := json.Marshal(event)
-		if err != nil {
-			return nil, fmt.Errorf("encoding an event: %w", err)
-		}
-		raw[i] = data
+		raw[i] = event.AppendJSON(make([]byte, 0, eventRoom))
 	}
-	return raw, nil
+	return raw
 }
+
+// eventRoom is what most events need.
+const eventRoom = 256
 
 // decodeEvents reads events.
 func decodeEvents(raw []json.RawMessage) ([]machine.Event, error) {
