@@ -116,6 +116,9 @@ func repeatable(call *machine.Call, err error) bool {
 
 // harmless tells that weft knows a call again by its key: making it twice makes it once.
 func harmless(call *machine.Call) bool {
+	if call.Kind == machine.CallWorkflow || call.Kind == machine.CallEmit {
+		return true
+	}
 	switch call.Function {
 	case functionNotify, functionConsent, functionStart, machine.FunctionApproval:
 		return true

@@ -1,10 +1,12 @@
 package workflow
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -21,8 +23,9 @@ const (
 	// partitions are taken. Nothing rests on either but how fast that is: owners are fenced by their logs.
 	beatEvery = 250 * time.Millisecond
 	deadAfter = 1200 * time.Millisecond
-	// hearWithin is how long a new process listens for the others before it takes partitions.
-	hearWithin = 100 * time.Millisecond
+	// hearWithin is how long a process that is new, or that stood still, listens for the others before it takes partitions:
+	// whoever lives is heard in that time.
+	hearWithin = 400 * time.Millisecond
 	// handoverWithin bounds how long a partition is kept for the calls under way when it is to change hands.
 	handoverWithin = time.Minute
 )
@@ -111,7 +114,10 @@ func (a *Actor) runOwners(ctx context.Context) error {
 		a.tell(false)
 		wait(ctx, hearWithin, nil)
 	}
-	for ctx.Err() == nil {
+	for last := time.Now(); ctx.Err() == nil; last = time.Now() {
+		if !a.alone() && time.Since(last) > deadAfter/2 {
+			wait(ctx, hearWithin, nil) // this process stood still: what it knows of the others is old
+		}
 		if err := a.share(ctx); err != nil && ctx.Err() == nil {
 			a.Log.Warn("sharing partitions", zap.Error(err))
 		}
@@ -180,10 +186,13 @@ func (a *Actor) hear(m *nats.Msg) {
 	}
 }
 
-// living are the processes that are heard, this one among them, in order; owned are the partitions that others have.
-func (a *Actor) living() (processes []string, taken map[int]bool) {
+// shares are the partitions of the processes that are heard, by process, this one's among them.
+func (a *Actor) shares() map[string][]int {
 	o := a.owners
-	processes, taken = []string{o.process}, map[int]bool{}
+	shares := map[string][]int{o.process: {}}
+	for _, p := range a.owned() {
+		shares[o.process] = append(shares[o.process], p.lot)
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for name, p := range o.peers {
@@ -191,33 +200,59 @@ func (a *Actor) living() (processes []string, taken map[int]bool) {
 			delete(o.peers, name)
 			continue
 		}
-		processes = append(processes, name)
-		for _, lot := range p.Lots {
-			taken[lot] = true
-		}
+		shares[name] = p.Lots
 	}
-	slices.Sort(processes)
-	return processes, taken
+	return shares
 }
 
-// share takes the partitions that are this process's to own and nobody living has, and gives up those that are not.
+// share takes of the partitions that nobody has those that fall to this process, and gives up one where it has more than
+// its share and another has less. What is owned stays where it is otherwise: a partition that changes hands stands still
+// for a moment.
 func (a *Actor) share(ctx context.Context) error {
 	if a.isStopping() {
 		return nil
 	}
-	living, taken := a.living()
+	shares := a.shares()
+	mine, give := plan(a.owners.process, shares)
 	var errs []error
-	for lot := range subjects.WorkflowPartitions {
-		mine := living[lot%len(living)] == a.owners.process
-		p := a.partition(lot)
-		switch {
-		case mine && p == nil && !taken[lot]:
-			errs = append(errs, a.take(ctx, lot))
-		case !mine && p != nil:
-			p.handOver()
-		}
+	for _, lot := range mine {
+		errs = append(errs, a.take(ctx, lot))
+	}
+	if p := a.partition(give); p != nil {
+		p.handOver()
 	}
 	return errors.Join(errs...)
+}
+
+// plan tells which free partitions fall to a process, and which of its own it gives up, -1: none. Each free one falls to
+// the process that has the fewest, so that all who know the same of each other agree.
+func plan(process string, shares map[string][]int) (take []int, give int) {
+	names := slices.Sorted(maps.Keys(shares))
+	count := map[string]int{}
+	taken := map[int]bool{}
+	for _, name := range names {
+		count[name] = len(shares[name])
+		for _, lot := range shares[name] {
+			taken[lot] = true
+		}
+	}
+	fewest := func() string {
+		return slices.MinFunc(names, func(a, b string) int { return cmp.Compare(count[a], count[b]) })
+	}
+	for lot := range subjects.WorkflowPartitions {
+		if taken[lot] {
+			continue
+		}
+		name := fewest()
+		count[name]++
+		if name == process {
+			take = append(take, lot)
+		}
+	}
+	if own := shares[process]; len(own) > 0 && count[process]-count[fewest()] > 1 {
+		return take, slices.Max(own)
+	}
+	return take, -1
 }
 
 // take takes a partition.

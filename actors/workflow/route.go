@@ -94,7 +94,7 @@ func handedOver(err error) bool {
 
 func (a *Actor) askOnce(ctx context.Context, lot int, c command) (commandReply, error) {
 	if p := a.partition(lot); p != nil {
-		return p.obey(ctx, c)
+		return p.obeyed(ctx, c)
 	}
 	if a.alone() {
 		return commandReply{}, errHandover
@@ -140,7 +140,7 @@ func (a *Actor) answer(p *partition, m *nats.Msg) {
 	var reply commandReply
 	err := json.Unmarshal(m.Data, &c)
 	if err == nil {
-		reply, err = p.obey(ctx, c)
+		reply, err = p.obeyed(ctx, c)
 	}
 	out := &nats.Msg{Subject: m.Reply, Header: nats.Header{}}
 	if err != nil {
@@ -156,6 +156,15 @@ func (a *Actor) answer(p *partition, m *nats.Msg) {
 	if err != nil {
 		a.Log.Warn("answering a command", zap.Error(err))
 	}
+}
+
+// obeyed carries a command out. What was cut short because the partition was lost is for the next owner.
+func (p *partition) obeyed(ctx context.Context, c command) (commandReply, error) {
+	reply, err := p.obey(ctx, c)
+	if err != nil && p.ctx.Err() != nil {
+		return reply, errHandover
+	}
+	return reply, err
 }
 
 // obey carries a command out.

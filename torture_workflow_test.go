@@ -1,0 +1,363 @@
+//go:build torture
+
+package main_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/weftmesh/weft/actors/actortest"
+)
+
+// kinds are the workflows of the workflow storm: each with its document, and what an execution with number n must end as.
+var kinds = []struct {
+	name, do string
+	// status and output are what it must end with; output may name $n.
+	status, output string
+	// waits is how long its task "rest" takes at least.
+	waits time.Duration
+}{
+	{name: "steps", do: `
+- a: {call: echo, with: {n: '${ .n }'}}
+- b: {call: echo, with: {n: '${ .n + 1 }'}}
+- c: {call: echo, with: {n: '${ .n + 1 }'}}
+`, status: "completed", output: `{"n":$n+2}`},
+	{name: "waits", do: `
+- rest: {wait: {milliseconds: 400}}
+- say: {call: echo, with: {n: '${ $workflow.input.n }'}}
+`, status: "completed", output: `{"n":$n}`, waits: 400 * time.Millisecond},
+	{name: "parks", do: `
+- rest: {wait: {milliseconds: 2600}}
+- say: {call: echo, with: {n: '${ $workflow.input.n }'}}
+`, status: "completed", output: `{"n":$n}`, waits: 2600 * time.Millisecond},
+	{name: "loops", do: `
+- each:
+    for: {each: i, in: '${ [range(5)] }'}
+    do:
+    - one: {call: echo, with: {n: '${ .n + $i }'}}
+`, status: "completed", output: `{"n":$n+10}`},
+	{name: "forks", do: `
+- both:
+    fork:
+      branches:
+      - left: {call: echo, with: {n: '${ .n }'}}
+      - right: {do: [{rest: {wait: {milliseconds: 50}}}, {say: {call: echo, with: {n: '${ $workflow.input.n + 1 }'}}}]}
+- sum: {set: {n: '${ .[0].n + .[1].n }'}}
+`, status: "completed", output: `{"n":$n+$n+1}`},
+	{name: "races", do: `
+- first:
+    fork:
+      compete: true
+      branches:
+      - slow: {do: [{rest: {wait: {hours: 1}}}, {say: {set: {n: -1}}}]}
+      - fast: {do: [{rest: {wait: {milliseconds: 20}}}, {say: {call: echo, with: {n: '${ $workflow.input.n }'}}}]}
+`, status: "completed", output: `{"n":$n}`},
+	{name: "retries", do: `
+- guarded:
+    try: [{fail: {raise: {error: {type: 'https://example.com/sad', status: 503, title: Sad}}}}]
+    catch:
+      errors: {with: {status: 503}}
+      retry: {delay: {milliseconds: 30}, limit: {attempt: {count: 2}}}
+      do: [{mend: {set: {n: '${ $workflow.input.n }'}}}]
+`, status: "completed", output: `{"n":$n}`},
+	{name: "calls", do: `
+- get: {call: http.get, with: {connection: shop, path: '${ "/x/\(.n)" }'}}
+- say: {set: {n: '${ $workflow.input.n }'}}
+`, status: "completed", output: `{"n":$n}`},
+	{name: "parent", do: `
+- inner: {run: {workflow: {namespace: storm, name: steps, version: latest, input: {n: '${ .n }'}}}}
+`, status: "completed", output: `{"n":$n+2}`},
+	{name: "saga", do: `
+- book:
+    call: echo
+    with: {n: '${ .n }'}
+    metadata: {compensate: [{undo: {call: echo, with: {undone: '${ $workflow.input.n }'}}}]}
+- fail: {raise: {error: {type: 'https://example.com/sad', status: 500, title: Sad}}}
+`, status: "faulted"},
+}
+
+// A storm over three workflow processes on one PostgreSQL: SIGKILL, SIGSTOP for longer than a process is believed to live
+// without a word, and SIGTERM, at any moment, while clients start executions of every kind. What was acknowledged holds:
+// every execution ends once, as it must; one result for each call; no timer early; nothing is stuck when it is over.
+func TestWorkflowStorm(t *testing.T) {
+	s := newWorkflowStorm(t)
+	var clients sync.WaitGroup
+	for range stormClients {
+		clients.Go(s.startExecutions)
+	}
+	clients.Go(s.cancelExecutions)
+	s.rage()
+	s.over.Store(true)
+	clients.Wait()
+	s.settle()
+	t.Logf("%d kills, %d freezes, %d stops, %d executions, %d cancelled", s.kills, s.freezes, s.stops, len(s.started), len(s.cancelled))
+	if s.kills == 0 || len(s.started) == 0 {
+		t.Error("the storm has done nothing")
+	}
+}
+
+type workflowStorm struct {
+	*storm
+	workers               [3]*running
+	worker                program
+	kills, freezes, stops int
+	workflows             []string
+	mu                    sync.Mutex
+	started               map[string]startedOne
+	cancelled             []string
+	resting               string
+}
+
+type startedOne struct{ kind, n int }
+
+func newWorkflowStorm(t *testing.T) *workflowStorm {
+	t.Helper()
+	binary, err := weftBinary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := natsServerBinary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var database string
+	for _, kind := range actortest.Databases(t) {
+		if kind.Name == "postgres" {
+			database = postgresSchemas(t, kind)
+		}
+	}
+	if database == "" {
+		t.Fatal("the storm needs PostgreSQL: several processes share a database")
+	}
+	dir := t.TempDir()
+	nats, keys := freePort(t), filepath.Join(dir, "nats", "keys")
+	env := cleanEnvironment(append(testSettings(), "WEFT_METRICS_PORT=-1", "WEFT_LOG_LEVEL=warn", "WEFT_DATABASE_URL="+database,
+		"WEFT_NATS_URL=nats://"+nats, "WEFT_EGRESS_ALLOW=127.0.0.0/8", "WEFT_EGRESS_ALLOW_HTTP=true")...)
+	command := func(args ...string) {
+		t.Helper()
+		c := exec.CommandContext(t.Context(), binary, args...)
+		c.Env = env
+		if out, err := c.CombinedOutput(); err != nil {
+			t.Fatalf("weft %v: %v\n%s", args, err, out)
+		}
+	}
+	launch := func(p program) *running {
+		t.Helper()
+		r, err := start(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if t.Failed() {
+				t.Log(r.lastWords())
+			}
+			r.kill()
+		})
+		return r
+	}
+	command("nats-init", "--listen", nats, filepath.Join(dir, "nats"))
+	launch(program{name: "nats", path: server, args: []string{"-c", filepath.Join(dir, "nats", "nats.conf")}, env: env, accepts: nats})
+	command("migrate", "--keys", keys, "--data", dir)
+	run := func(name string, args ...string) program {
+		return program{name: name, path: binary, env: env, args: append([]string{"run", "--keys", keys, "--data", dir, "--json"}, args...)}
+	}
+	launch(run("others", "--actors", "auth,integration,consent,notification"))
+	s := &workflowStorm{
+		storm: &storm{t: t, shop: startProvider(t, nil)}, worker: run("workflow", "--actors", "workflow"), started: map[string]startedOne{},
+	}
+	for i := range s.workers {
+		s.workers[i] = launch(s.worker)
+	}
+	gateway := launch(run("gateway", "--gateway", "--http", "127.0.0.1:0"))
+	s.url = gateway.ready.HTTP
+	s.runner, _ = signUp(t, s.url)
+	s.runner.grant(t, "integrations.execute", "workflows.execute")
+	s.shop.connect(t, s.runner, "shop")
+	for _, kind := range kinds {
+		s.workflows = append(s.workflows, s.create(kind.name, kind.do))
+	}
+	s.resting = s.create("resting", "\n- rest: {wait: {hours: 1}}\n- say: {call: echo}\n")
+	return s
+}
+
+func (s *workflowStorm) create(name, do string) string {
+	document := "document: {dsl: 1.0.3, namespace: storm, name: " + name + ", version: 1.0.0}\ndo:" + do
+	return s.runner.must(s.t, 201, "POST", "/v1/workflows", map[string]any{"definition": document}).text(".id")
+}
+
+// rage does to one worker after the other what may happen to a process, as long as WEFT_TORTURE_DURATION says.
+func (s *workflowStorm) rage() {
+	duration := 10 * time.Second
+	if text := os.Getenv("WEFT_TORTURE_DURATION"); text != "" {
+		var err error
+		if duration, err = time.ParseDuration(text); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	for end := time.Now().Add(duration); time.Now().Before(end); {
+		<-time.After(time.Duration(rand.IntN(700)) * time.Millisecond) // the storm's own rhythm
+		i := rand.IntN(len(s.workers))
+		w := s.workers[i]
+		switch rand.IntN(4) {
+		case 0:
+			_ = w.cmd.Process.Signal(syscall.SIGSTOP)
+			<-time.After(time.Duration(500+rand.IntN(2500)) * time.Millisecond)
+			_ = w.cmd.Process.Signal(syscall.SIGCONT)
+			s.freezes++
+			continue
+		case 1:
+			if err := w.stop(); err != nil {
+				s.t.Error(err)
+			}
+			s.stops++
+		default:
+			w.kill()
+			s.kills++
+		}
+		r, err := start(s.worker)
+		if err != nil {
+			s.t.Error(err)
+			return
+		}
+		s.workers[i] = r
+		s.t.Cleanup(func() {
+			if s.t.Failed() {
+				s.t.Log(r.lastWords())
+			}
+			r.kill()
+		})
+	}
+}
+
+var stormNumber atomic.Int64
+
+// startExecutions starts one execution after the other, of every kind in turns, under ids of its own: a start whose answer
+// was lost is repeated.
+func (s *workflowStorm) startExecutions() {
+	for !s.over.Load() {
+		n := int(stormNumber.Add(1))
+		kind := n % len(kinds)
+		id := uuid.Must(uuid.NewV7()).String()
+		_, ok := s.insist(s.runner, http.MethodPost, "/v1/workflows/"+s.workflows[kind]+"/executions",
+			map[string]any{"execution_id": id, "input": map[string]any{"n": n}}, http.StatusAccepted)
+		if !ok {
+			return
+		}
+		s.mu.Lock()
+		s.started[id] = startedOne{kind: kind, n: n}
+		s.mu.Unlock()
+	}
+}
+
+// cancelExecutions starts executions that would wait for long, and cancels them.
+func (s *workflowStorm) cancelExecutions() {
+	for !s.over.Load() {
+		id := uuid.Must(uuid.NewV7()).String()
+		_, ok := s.insist(s.runner, http.MethodPost, "/v1/workflows/"+s.resting+"/executions", map[string]any{"execution_id": id}, http.StatusAccepted)
+		if ok {
+			_, ok = s.insist(s.runner, http.MethodPost, "/v1/executions/"+id+"/cancel", map[string]any{}, http.StatusOK)
+		}
+		if !ok {
+			return
+		}
+		s.cancelled = append(s.cancelled, id)
+	}
+}
+
+// settle waits until everything that was started has ended, and looks at its history.
+func (s *workflowStorm) settle() {
+	deadline := time.Now().Add(stormSettled)
+	for id, one := range s.started {
+		kind := kinds[one.kind]
+		a := s.ended(id, deadline)
+		want := ""
+		if kind.output != "" {
+			expression := strings.ReplaceAll(kind.output, "$n", strconv.Itoa(one.n))
+			value, err := jq(expression, []byte("null"))
+			if err != nil {
+				s.t.Fatal(err)
+			}
+			want = asText(value)
+		}
+		got := a.text(".output // empty")
+		if a.text(".status") != kind.status || want != "" && got != want {
+			s.t.Errorf("%s %s with %d is %s with %s, want %s with %s: %s", kind.name, id, one.n, a.text(".status"), got, kind.status, want, a.text(".error"))
+			continue
+		}
+		s.look(id, kind.waits, kind.name == "saga")
+	}
+	for _, id := range s.cancelled {
+		if a := s.ended(id, deadline); a.text(".status") != "cancelled" {
+			s.t.Errorf("the cancelled execution %s is %s", id, a.text(".status"))
+		}
+		s.look(id, 0, false)
+	}
+	for _, status := range []string{"pending", "running", "waiting"} {
+		list, _ := s.insist(s.runner, http.MethodGet, "/v1/executions?status="+status, nil, http.StatusOK)
+		if n := list.text(".items | length"); n != "0" {
+			s.t.Errorf("%s executions are %s when all is over", n, status)
+		}
+	}
+}
+
+func (s *workflowStorm) ended(id string, deadline time.Time) (a answer) {
+	for a.text(".ended_at") == "" && time.Now().Before(deadline) {
+		var ok bool
+		if a, ok = s.insist(s.runner, http.MethodGet, "/v1/executions/"+id, nil, http.StatusOK); !ok {
+			break
+		}
+		if a.text(".ended_at") == "" {
+			<-time.After(20 * time.Millisecond)
+		}
+	}
+	return a
+}
+
+// look checks one execution's history: events in order and without a gap, one end, which is the last, one result for each
+// call, no timer early, and a saga undone once.
+func (s *workflowStorm) look(id string, waits time.Duration, saga bool) {
+	history, ok := s.insist(s.runner, http.MethodGet, "/v1/executions/"+id+"/history?limit=200", nil, http.StatusOK)
+	if !ok {
+		return
+	}
+	checks := map[string]string{
+		"gapless":           `[.items[].sequence] == [range(1; (.items | length) + 1)]`,
+		"one end":           `([.items[] | select(.type | test("^execution_(completed|faulted|cancelled)$"))] | length) == 1`,
+		"end is last":       `.items[-1].type | test("^execution_(completed|faulted|cancelled)$")`,
+		"one result a call": `[.items[] | select(.type == "call_completed" or .type == "call_failed") | .run] | length == (unique | length)`,
+	}
+	if saga {
+		checks["undone once"] = `([.items[] | select(.type == "task_completed" and .name == "undo")] | length) == 1`
+	}
+	for what, expression := range checks {
+		if holds, err := history.holds(expression); err != nil || !holds {
+			s.t.Errorf("the history of %s: %s does not hold (%v)", id, what, err)
+		}
+	}
+	if waits == 0 {
+		return
+	}
+	between := func(kind string) time.Time {
+		at, err := time.Parse(time.RFC3339Nano, history.text(fmt.Sprintf(`[.items[] | select(.type == %q and .name == "rest")][0].at`, kind)))
+		if err != nil {
+			s.t.Errorf("the history of %s has no %s of its wait: %v", id, kind, err)
+		}
+		return at
+	}
+	if took := between("task_completed").Sub(between("task_started")); took < waits {
+		s.t.Errorf("the wait of %s took %s, less than %s", id, took, waits)
+	}
+}
