@@ -314,7 +314,7 @@ func (s *workflowStorm) settle() {
 }
 
 func (s *workflowStorm) ended(id string, deadline time.Time) (a answer) {
-	for a.text(".ended_at") == "" && time.Now().Before(deadline) {
+	for first := true; first || a.text(".ended_at") == "" && time.Now().Before(deadline); first = false {
 		var ok bool
 		if a, ok = s.insist(s.runner, http.MethodGet, "/v1/executions/"+id, nil, http.StatusOK); !ok {
 			break

@@ -95,8 +95,8 @@ func (p *partition) cutNow(ctx context.Context) error {
 	before := p.acked
 	p.mu.Unlock()
 	// What precedes the message is in SQL after this, whatever follows it.
-	if err := p.a.flush(ctx); err != nil {
-		return actors.DatabaseError(err)
+	if err := p.flush(ctx); err != nil {
+		return err
 	}
 	return p.a.cutLog(ctx, p.lot, before)
 }

@@ -164,7 +164,7 @@ func (p *partition) fold(ctx context.Context) error {
 	})
 	p.folded(taken, applied, err)
 	if errors.Is(err, errLost) {
-		go p.lose(err)
+		p.lose(err)
 		return nil
 	}
 	return err

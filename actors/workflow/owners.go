@@ -178,6 +178,11 @@ func (a *Actor) hear(m *nats.Msg) {
 	if !known && !p.Leaving {
 		a.tell(a.isStopping())
 	}
+	for _, lot := range p.Lots {
+		if own := a.partition(lot); own != nil {
+			a.calls.Go(func() { _ = own.confirm(own.ctx) })
+		}
+	}
 	if !known || p.Leaving || !slices.Equal(before.Lots, p.Lots) {
 		select {
 		case o.changed <- struct{}{}:
@@ -261,17 +266,18 @@ func (a *Actor) take(ctx context.Context, lot int) error {
 	if err != nil {
 		return err
 	}
-	if !a.alone() {
-		if err := a.listen(p); err != nil {
-			p.stop()
-			return err
-		}
-	}
 	a.owners.mu.Lock()
 	a.owners.mine[lot] = p
 	a.metrics.partitions.Set(float64(len(a.owners.mine)))
 	a.owners.mu.Unlock()
 	p.run()
+	if a.alone() {
+		return nil
+	}
+	if err := a.listen(p); err != nil {
+		p.lose(err)
+		return err
+	}
 	return nil
 }
 

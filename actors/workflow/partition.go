@@ -397,6 +397,7 @@ func (p *partition) advance(h *held) {
 // finish tells what became of an execution. SQL gets it with the next fold.
 func (p *partition) finish(h *held) {
 	h.finished = true
+	p.dirty[h.row.ID] = h
 	for id, giveUp := range h.flying {
 		giveUp()
 		delete(h.flying, id)

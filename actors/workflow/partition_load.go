@@ -202,7 +202,7 @@ func (p *partition) restore(ctx context.Context) error {
 		}
 		p.held[row.ID] = h
 	}
-	return p.a.readLog(ctx, p.lot, applied, p.log.last, func(e entry) error {
+	err = p.a.readLog(ctx, p.lot, applied, p.log.last, func(e entry) error {
 		for _, t := range e.Turns {
 			if err := p.replay(ctx, t); err != nil {
 				return err
@@ -210,6 +210,15 @@ func (p *partition) restore(ctx context.Context) error {
 		}
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	for _, h := range p.held {
+		if err := h.settle(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // fence appends the first message of a new owner: from then on no other owner's is taken.
@@ -240,9 +249,6 @@ func (p *partition) run() {
 		return cmp.Or(cmp.Compare(a.row.CreatedAt, b.row.CreatedAt), cmp.Compare(a.row.ID, b.row.ID))
 	})
 	for _, h := range all {
-		if err := h.settle(); err != nil {
-			p.a.Log.Error("reading an execution", zap.String("execution_id", h.row.ID), zap.Error(err))
-		}
 		if h.x != nil {
 			p.advance(h)
 		} else if p.enter(h) {

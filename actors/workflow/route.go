@@ -171,6 +171,13 @@ func (p *partition) obeyed(ctx context.Context, c command) (commandReply, error)
 func (p *partition) obey(ctx context.Context, c command) (reply commandReply, err error) {
 	now := p.a.Now()
 	switch c.Op {
+	case opDeliver, opFlush, opForget, opCut:
+		// What the log does not refuse, an owner that stood still would do on what it knew then.
+		if err := p.confirm(ctx); err != nil {
+			return reply, err
+		}
+	}
+	switch c.Op {
 	case opStart:
 		if c.Start == nil {
 			return reply, errors.New("a start without an execution")
@@ -212,9 +219,37 @@ func (p *partition) obey(ctx context.Context, c command) (reply commandReply, er
 	case opCut:
 		return reply, p.cutNow(ctx)
 	case opFlush:
-		return reply, actors.DatabaseError(p.a.flush(ctx))
+		return reply, p.flush(ctx)
 	}
 	return reply, fmt.Errorf("there is no command %q", c.Op)
+}
+
+// flush returns when SQL has what the partition's log had before the call.
+func (p *partition) flush(ctx context.Context) error {
+	if err := p.a.flush(ctx); err != nil {
+		return actors.DatabaseError(err)
+	}
+	if p.ctx.Err() != nil { // then it was perhaps not among what was folded
+		return errHandover
+	}
+	return nil
+}
+
+// confirm tells whether the partition is still this owner's, by its log: an owner that stood still may have been followed
+// by another, and not know it.
+func (p *partition) confirm(ctx context.Context) error {
+	if p.a.alone() {
+		return nil
+	}
+	last, _, err := p.a.lastEntry(ctx, p.lot)
+	if err != nil {
+		return err
+	}
+	if last.Owner != p.log.owner {
+		go p.lose(errLost)
+		return errHandover
+	}
+	return nil
 }
 
 // control hands an outcome to an execution and returns once that is in the log. An execution that waits for a slot is begun
@@ -242,8 +277,13 @@ func (p *partition) control(ctx context.Context, id string, outcome machine.Outc
 			children = before
 		}
 	})
-	if err == nil && done != nil {
+	switch {
+	case err == nil && done != nil:
 		err = received(ctx, done)
+	case err == nil || isNotFound(err):
+		if lost := p.confirm(ctx); lost != nil {
+			err = lost
+		}
 	}
 	if err == nil {
 		p.cancelChildren(children)
