@@ -1,7 +1,7 @@
 // Package workflow is the actor that runs workflows: documents of the Open Workflow Specification, described by
 // package language, decided about by package machine.
 //
-// It owns the subjects weft.v1.workflow.*, the tables workflows, workflow_versions, executions, execution_histories and
+// It owns the subjects weft.v1.workflow.*, the tables workflows, workflow_versions, workflow_secrets, executions, execution_histories and
 // partitions, the streams WORKFLOW_LOG and WORKFLOW_FEED, and the event
 // workflow.executions_finished.
 //
@@ -27,8 +27,6 @@ import (
 
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/egress"
-	"github.com/weftmesh/weft/actors/workflow/language"
-	"github.com/weftmesh/weft/actors/workflow/machine"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -96,6 +94,7 @@ type Actor struct {
 	metrics   *metrics
 	parsed    *definitions
 	workflows *currentWorkflows
+	secrets   *knownSecrets
 	owners    *owners
 	flow      flow
 	folder    *folder
@@ -136,8 +135,9 @@ func New(d actors.Deps, c Config) (*Actor, error) {
 	}
 	a := &Actor{
 		Deps: d, config: c, log: log, told: told, egress: client, parsed: newDefinitions(), workflows: newCurrentWorkflows(),
-		owners: newOwners(d.NewID()),
-		flow:   flow{most: c.MaxConcurrent}, folder: newFolder(), feeding: newFeeding(), turnLimit: int(d.Conn.MaxPayload()) - logRoom,
+		secrets: newKnownSecrets(),
+		owners:  newOwners(d.NewID()),
+		flow:    flow{most: c.MaxConcurrent}, folder: newFolder(), feeding: newFeeding(), turnLimit: int(d.Conn.MaxPayload()) - logRoom,
 		steps: make(chan struct{}, c.MaxSteps), stopping: make(chan struct{}),
 	}
 	a.metrics, a.flows = newMetrics(d.Metrics, a.flow.queued), newFlows(d.Metrics)
@@ -154,9 +154,6 @@ func (a *Actor) isStopping() bool {
 	}
 }
 
-// environment is what a definition's executions see beside their data.
-func (a *Actor) environment(*language.Workflow) machine.Environment { return machine.Environment{} }
-
 // Service is the actor as the runtime runs it.
 func (a *Actor) Service() actors.Service {
 	return actors.Service{
@@ -170,6 +167,9 @@ func (a *Actor) Service() actors.Service {
 			actors.Bind(subjects.DeleteWorkflow, a.delete),
 			actors.Bind(subjects.ListWorkflowVersions, a.versions),
 			actors.Bind(subjects.ValidateWorkflow, a.validate),
+			actors.Bind(subjects.PutWorkflowSecret, a.putSecret),
+			actors.Bind(subjects.ListWorkflowSecrets, a.listSecrets),
+			actors.Bind(subjects.DeleteWorkflowSecret, a.deleteSecret),
 			actors.Bind(subjects.ExecuteWorkflow, a.execute),
 			actors.Bind(subjects.StartExecution, a.start),
 			actors.Bind(subjects.GetExecutionStatus, a.status),

@@ -24,7 +24,10 @@ func TestDocs(t *testing.T) {
 		t.Fatalf("%d examples are run of %d", len(examples), strings.Count(string(page), "```yaml"))
 	}
 	b := setup(t, actortest.Databases(t)[0])
+	b.putSecret(t, "shop", `{"username": "ada", "password": "open-sesame"}`)
+	b.putSecret(t, "key", `"open-sesame"`)
 	for _, example := range examples {
+		example[2] = strings.ReplaceAll(example[2], "https://api.example.com", b.api.URL)
 		var want struct{ Input, Output json.RawMessage }
 		if err := json.Unmarshal([]byte(example[1]), &want); err != nil {
 			t.Fatalf("%s: %v", example[1], err)

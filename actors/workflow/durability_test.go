@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"net"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -67,7 +66,7 @@ func (b *bundle) startMortal(t *testing.T) (kill func()) {
 	go func() {
 		defer close(done)
 		_ = actors.Host(ctx, actors.HostConfig{
-			Actor: "workflow", NATS: b.mesh.Options(t, "workflow"), Database: b.db, KeysetFile: filepath.Join(t.TempDir(), "keyset"),
+			Actor: "workflow", NATS: b.mesh.Options(t, "workflow"), Database: b.db, KeysetFile: b.keyset,
 			Issuer: actortest.Issuer, Audience: actortest.Audience, Telemetry: actortest.Telemetry(t), Version: "0.0.0-test",
 		}, workflow.Migrations, func(d actors.Deps) (actors.Service, error) {
 			conn = d.Conn

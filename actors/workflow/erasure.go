@@ -28,6 +28,7 @@ func (a *Actor) forget(ctx context.Context, who subjects.AccountDeletion) (items
 	}
 	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error {
 		a.DB.AfterCommit(ctx, a.workflows.forgetAll)
+		a.DB.AfterCommit(ctx, func() { a.secrets.forget(who.UserID) })
 		items, err = wipeUser(ctx, tx, who.UserID)
 		return err
 	})

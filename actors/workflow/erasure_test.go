@@ -16,6 +16,7 @@ func TestADeletedAccountIsForgotten(t *testing.T) {
 	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
 		b := setup(t, database)
 		const secret = "kept-nowhere-0451"
+		b.putSecret(t, "key", `"`+secret+`"`)
 		done := b.run(t, "- say: {call: echo, with: {n: "+secret+"}}\n", `{}`)
 		parked := b.begin(t, "- rest: {wait: {days: 30}}\n- say: {call: github.get}\n", `{"n":"`+secret+`"}`)
 		b.until(t, parked.ID, subjects.ExecutionWaiting)
@@ -40,7 +41,7 @@ func TestADeletedAccountIsForgotten(t *testing.T) {
 			t.Fatal(err)
 		}
 
-		if answer := b.mesh.Forget(t, "workflow", b.user); answer.Items < 8 { // four workflows, three executions, a schedule
+		if answer := b.mesh.Forget(t, "workflow", b.user); answer.Items < 9 { // four workflows, three executions, a schedule, a secret
 			t.Errorf("answered %+v", answer)
 		}
 		close(b.hold)

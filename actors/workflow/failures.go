@@ -244,7 +244,7 @@ func (a *Actor) retryAs(ctx context.Context, old executionRow, id, task string, 
 	if !restart {
 		o.origin = originRetry + old.ID + ":" + task
 		if _, known, err := a.known(ctx, o); err == nil && !known {
-			if _, _, err := a.kept(ctx, executionRow{ID: o.executionID, WorkflowID: o.workflowID, Version: o.version, Origin: o.origin}); err != nil {
+			if _, _, err := a.kept(ctx, executionRow{ID: o.executionID, UserID: o.userID, WorkflowID: o.workflowID, Version: o.version, Origin: o.origin}); err != nil {
 				return old, err
 			}
 		}
@@ -269,7 +269,7 @@ func (a *Actor) embark(ctx context.Context, h *held, input any) (*machine.Execut
 		defer cancel()
 		return a.kept(ctx, h.row)
 	}
-	x, events := machine.Start(h.def, h.row.ID, input, a.Now(), a.environment(h.def))
+	x, events := machine.Start(h.def, h.row.ID, input, a.Now(), a.environment(h.def, h.row.UserID))
 	return x, events, nil
 }
 
@@ -292,7 +292,7 @@ func (a *Actor) kept(ctx context.Context, row executionRow) (*machine.Execution,
 	if err != nil {
 		return nil, nil, err
 	}
-	x, decided, err := machine.RetryFrom(def, events, task, row.ID, a.Now(), a.environment(def))
+	x, decided, err := machine.RetryFrom(def, events, task, row.ID, a.Now(), a.environment(def, row.UserID))
 	if err != nil {
 		return nil, nil, subjects.InvalidField("from_task", "%s", detailOf(err))
 	}

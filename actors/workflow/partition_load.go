@@ -91,7 +91,7 @@ func (a *Actor) restore(ctx context.Context, row executionRow) (*held, error) {
 	h.row.Parked, h.row.Snapshot, h.row.DueAt, h.row.Listens = false, "", 0, false
 	switch {
 	case row.Snapshot != "":
-		if h.x, err = machine.RestoreSnapshot(def, a.environment(def), []byte(row.Snapshot)); err == nil {
+		if h.x, err = machine.RestoreSnapshot(def, a.environment(def, row.UserID), []byte(row.Snapshot)); err == nil {
 			h.resumeBegun()
 		}
 	case row.Events > 0:
@@ -103,7 +103,7 @@ func (a *Actor) restore(ctx context.Context, row executionRow) (*held, error) {
 		if failed != nil {
 			return nil, failed
 		}
-		h.x, err = machine.Restore(def, a.environment(def), events)
+		h.x, err = machine.Restore(def, a.environment(def, row.UserID), events)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("restoring execution %s: %w", row.ID, err)
@@ -142,7 +142,7 @@ func (p *partition) replay(ctx context.Context, t turn) error {
 		return err
 	}
 	if h.x == nil && len(events) > 0 {
-		h.x, err = machine.Restore(h.def, p.a.environment(h.def), events)
+		h.x, err = machine.Restore(h.def, p.a.environment(h.def, h.row.UserID), events)
 	} else {
 		for i := 0; i < len(events) && err == nil; i++ {
 			err = h.x.Apply(events[i])

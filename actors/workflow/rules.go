@@ -42,7 +42,7 @@ func inspect(source []byte) (*language.Workflow, language.Faults) {
 	if len(faults) > 0 {
 		return nil, faults
 	}
-	faults = slices.Concat(w.Unsupported(), unserved(w), scheduleFaults(source, w), attributeFaults(source, w))
+	faults = slices.Concat(w.Unsupported(), unserved(w), secretFaults(w), scheduleFaults(source, w), attributeFaults(source, w))
 	if len(faults) == 0 {
 		return w, nil
 	}
@@ -55,14 +55,6 @@ func inspect(source []byte) (*language.Workflow, language.Faults) {
 // unserved names what the language knows and this actor does not do yet, and functions that nobody has.
 func unserved(w *language.Workflow) language.Faults {
 	var faults language.Faults
-	whole := func(pointer, what string) {
-		faults = append(faults, language.Fault{
-			Line: 1, Column: 1, Pointer: pointer, Code: language.CodeUnsupported, Message: what + " is not run by this version",
-		})
-	}
-	if len(w.Use.Secrets) > 0 {
-		whole("/use/secrets", "a secret")
-	}
 	check := func(t *language.Task) {
 		code, message := judge(w, t)
 		if message != "" {

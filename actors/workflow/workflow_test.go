@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
@@ -27,6 +28,7 @@ type bundle struct {
 	host   *actortest.Hosted
 	config workflow.Config
 	db     actors.DatabaseConfig
+	keyset string
 	user   string
 	ada    mesh.As
 	api    *httptest.Server
@@ -49,6 +51,7 @@ func setup(t *testing.T, database actortest.Database, options ...actortest.Optio
 	b := &bundle{
 		mesh: m, caller: m.Conn(t, "gateway"), config: workflow.DefaultConfig(), user: actortest.User(),
 		hold: make(chan struct{}), held: make(chan struct{}, 16), db: database.Config(t, "workflow"),
+		keyset: filepath.Join(t.TempDir(), "keyset"),
 	}
 	b.config.StepRetryDelay = 50 * time.Millisecond
 	b.ada = mesh.As{Token: m.Token(t, b.user)}
@@ -69,6 +72,7 @@ func (b *bundle) start(t *testing.T) *actortest.Hosted {
 		}
 		return a.Service(), nil
 	}, func(c *actors.HostConfig) {
+		c.KeysetFile = b.keyset
 		c.EgressAllow, c.EgressAllowHTTP = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, true
 	})
 }

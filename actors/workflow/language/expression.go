@@ -192,6 +192,11 @@ var secrets = regexp.MustCompile(`\$secrets\b`)
 
 func usesSecrets(text string) bool { return secrets.MatchString(text) }
 
+// UsesSecrets tells whether what a call is made with takes secrets.
+func (t *Task) UsesSecrets() bool {
+	return t.Sealed || t.Call != nil && usesSecrets(string(Canonical(t.Call.With)))
+}
+
 // written is an expression with its place.
 type written struct {
 	field

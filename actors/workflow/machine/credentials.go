@@ -29,7 +29,10 @@ func (x *Execution) authenticate(r *HTTPRequest, policy *language.Authentication
 	if policy.Use != "" {
 		policy = x.def.Use.Authentications[policy.Use]
 	}
-	values, _ := x.env.Secrets[policy.Secret].(map[string]any)
+	var values map[string]any
+	if policy.Secret != "" {
+		values, _ = x.secrets(policy.Secret)[policy.Secret].(map[string]any)
+	}
 	switch {
 	case policy.Secret == "":
 		filled, err := x.def.Fill(policy.Parameters, input, scope)
@@ -38,7 +41,7 @@ func (x *Execution) authenticate(r *HTTPRequest, policy *language.Authentication
 		}
 		values, _ = filled.(map[string]any)
 	case values == nil:
-		return NewError(TypeAuthentication, fmt.Sprintf("the secret %.80q is not there", policy.Secret))
+		return NewError(TypeConfiguration, fmt.Sprintf("the secret %.80q is no object with what the authentication needs", policy.Secret))
 	}
 	switch policy.Scheme {
 	case language.SchemeBasic:

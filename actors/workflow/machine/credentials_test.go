@@ -57,7 +57,7 @@ func TestOAuth2(t *testing.T) {
 		"no authority": {`oauth2: {authority: '${ .q }', grant: client_credentials, client: {id: i}}`, "", "", "", "tok", "configuration"},
 	} {
 		d := newDriver(t, head+"use: {secrets: [s]}\ndo: [{a: {call: http, with: {method: get, endpoint: {uri: 'https://x.test/', authentication: {"+test.policy+"}}}}}]")
-		d.env.Secrets = map[string]any{"s": map[string]any{"authority": "https://s.test", "grant": "client_credentials", "client": map[string]any{"id": "i"}}}
+		d.env.Secrets = fixed(map[string]any{"s": map[string]any{"authority": "https://s.test", "grant": "client_credentials", "client": map[string]any{"id": "i"}}})
 		call := d.start(map[string]any{"q": "me"}).Calls()[0]
 		a := &authority{answer: func(r *HTTPRequest) HTTPResponse {
 			switch {

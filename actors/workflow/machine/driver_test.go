@@ -23,6 +23,11 @@ type driver struct {
 	messages []map[string]any
 }
 
+// fixed are secrets that do not change.
+func fixed(secrets map[string]any) func() (map[string]any, error) {
+	return func() (map[string]any, error) { return secrets, nil }
+}
+
 var epoch = time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
 
 func newDriver(t testing.TB, source string) *driver {

@@ -11,8 +11,10 @@ import (
 
 // Environment is what an execution sees beside its data. It is not part of the log.
 type Environment struct {
-	// Secrets are the values of $secrets by name. Give those that the definition names in use.secrets.
-	Secrets map[string]any
+	// Secrets gives the values of $secrets by name: those of the names in use.secrets that there are. It is asked whenever
+	// a call takes secrets, so that what has changed meanwhile counts, and must not take long. The execution takes the values
+	// over.
+	Secrets func() (map[string]any, error)
 	// Runtime is $runtime: name, version, metadata.
 	Runtime map[string]any
 }
@@ -23,8 +25,9 @@ type Execution struct {
 	env   Environment
 	state State
 	turn  []Event
-	// texts are those of the secrets, once they were asked for.
-	texts []string
+	// texts are those of all secrets that were asked for. denied is why a secret that a call takes cannot be had.
+	texts  []string
+	denied error
 }
 
 var zeroTime time.Time

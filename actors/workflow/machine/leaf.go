@@ -84,8 +84,17 @@ func mapping(value map[string]any) map[string]any {
 	return value
 }
 
-// prepare evaluates what a call is to be made with.
+// prepare evaluates what a call is to be made with. Without the secrets that it takes, it is not made.
 func (x *Execution) prepare(run *Run) (*Call, error) {
+	x.denied = nil
+	call, err := x.evaluate(run)
+	if x.denied != nil {
+		return nil, x.denied
+	}
+	return call, err
+}
+
+func (x *Execution) evaluate(run *Run) (*Call, error) {
 	task := x.def.Task(run.Task)
 	scope := x.scope(run, task)
 	if task.Sealed {

@@ -60,7 +60,7 @@ do: [{a: {set: {x: '${ .v }'}}}]`, `{"in":{"v":5}}`, `{"out":{"x":5}}`},
 		"attempt timeout":  {`do: [{a: {try: [{b: {wait: PT9S}}], catch: {retry: {delay: PT1S, limit: {attempt: {count: 2, duration: PT3S}}}, do: [{c: {set: {x: '${ $error.status }'}}}]}}}]`, `{}`, `{"x":408}`},
 		"endless":          {`do: [{a: {set: {x: 1}, then: a}}]`, `{}`, `runtime 500 `},
 		"not run":          {`do: [{a: {run: {shell: {command: ls}}}}]`, `{}`, `configuration 400 /do/0/a`},
-		"missing secret":   {`use: {secrets: [s]}` + "\n" + `do: [{a: {call: http, with: {method: get, endpoint: {uri: 'https://x.test/', authentication: {bearer: {use: s}}}}}}]`, `{}`, `authentication 401 /do/0/a`},
+		"missing secret":   {`use: {secrets: [s]}` + "\n" + `do: [{a: {call: http, with: {method: get, endpoint: {uri: 'https://x.test/', authentication: {bearer: {use: s}}}}}}]`, `{}`, `configuration 400 /do/0/a`},
 		"loose":            {"evaluate: {mode: loose}\n" + `do: [{a: {set: {x: .y, z: plain words}}}]`, `{"y":4}`, `{"x":4,"z":"plain words"}`},
 		"null output":      {`do: [{a: {set: {x: 1}, output: {as: .none}}}]`, `{}`, `null`},
 	} {
@@ -272,7 +272,7 @@ func TestListen(t *testing.T) {
 func TestSecretsStayOutOfTheLog(t *testing.T) {
 	t.Parallel()
 	d := newDriver(t, head+`use: {secrets: [s]}`+"\n"+`do: [{a: {call: http, with: {method: get, endpoint: {uri: 'https://x.test/{p}', authentication: {basic: {use: s}}}, query: {k: '${ $secrets.s.password }'}}}}]`)
-	d.env.Secrets = map[string]any{"s": map[string]any{"username": "u", "password": "hunter2"}}
+	d.env.Secrets = fixed(map[string]any{"s": map[string]any{"username": "u", "password": "hunter2"}})
 	x := d.start(map[string]any{"p": "a b"})
 	request := x.Calls()[0].HTTP
 	if request.URL != "https://x.test/a%20b?k=hunter2" || request.Headers["authorization"] != "Basic dTpodW50ZXIy" {
@@ -300,7 +300,7 @@ func TestSecretsThatComeBack(t *testing.T) {
 	t.Parallel()
 	d := newDriver(t, head+`use: {secrets: [s]}`+"\n"+`do: [{a: {input: {from: '{token: $secrets.s.token, n: .n}'}, call: f.g, with: {k: '${ "key \(.token)" }', n: '${ $input.n }', list: ['${ $secrets.s.token }']}}},
 {b: {try: [{c: {call: f.h}}], catch: {do: [{e: {set: {d: '${ $error.detail }'}}}]}}}]`)
-	d.env.Secrets = map[string]any{"s": map[string]any{"token": "hunter2"}}
+	d.env.Secrets = fixed(map[string]any{"s": map[string]any{"token": "hunter2"}})
 	d.reply = func(call *Call) (any, *Error) {
 		if call.Function == "f.h" {
 			return nil, NewError(TypeCommunication, "hunter2 was refused")

@@ -1,14 +1,54 @@
 package machine
 
-import "strings"
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
 
 // leastSecret is the length from which on a text of a secret is looked for in data: a shorter one is found anywhere.
 const leastSecret = 6
 
-// secretTexts are the texts of the secrets, which must not be written to the log.
+// secrets are the values of the secrets. Where one of those needed is not to be had, x.denied says so, and the call that is
+// being prepared is not made.
+func (x *Execution) secrets(needed ...string) map[string]any {
+	values, err := x.readSecrets()
+	if err != nil {
+		x.denied = NewError(TypeCommunication, "the secrets cannot be read right now")
+		return map[string]any{}
+	}
+	for _, name := range needed {
+		if _, known := values[name]; !known {
+			x.denied = NewError(TypeConfiguration, fmt.Sprintf("the secret %.80q is not set", name))
+		}
+	}
+	return values
+}
+
+// readSecrets asks for the secrets, and notes their texts: whatever comes back from now on is masked.
+func (x *Execution) readSecrets() (map[string]any, error) {
+	if x.env.Secrets == nil {
+		return map[string]any{}, nil
+	}
+	values, err := x.env.Secrets()
+	if err != nil {
+		return nil, err
+	}
+	for _, text := range gather(nil, values) {
+		if !slices.Contains(x.texts, text) {
+			x.texts = append(x.texts, text)
+		}
+	}
+	return values, nil
+}
+
+// secretTexts are the texts of the secrets, which must not be written to the log: of those that calls took, or where none
+// did since the execution was restored, as they are now.
 func (x *Execution) secretTexts() []string {
-	if x.texts == nil {
-		x.texts = gather([]string{}, x.env.Secrets)
+	if x.texts == nil && len(x.def.Use.Secrets) > 0 {
+		if _, err := x.readSecrets(); err != nil {
+			return nil
+		}
 	}
 	return x.texts
 }
@@ -34,7 +74,7 @@ func gather(texts []string, value any) []string {
 // mask replaces the texts of secrets in what comes back from a call: a server that echoes what it was sent must not
 // bring them into the log. It changes the value in place.
 func (x *Execution) mask(value any) any {
-	if len(x.env.Secrets) == 0 {
+	if len(x.secretTexts()) == 0 {
 		return value
 	}
 	switch value := value.(type) {
@@ -57,9 +97,6 @@ func (x *Execution) mask(value any) any {
 }
 
 func (x *Execution) maskText(text string) string {
-	if len(x.env.Secrets) == 0 {
-		return text
-	}
 	for _, secret := range x.secretTexts() {
 		text = strings.ReplaceAll(text, secret, "***")
 	}

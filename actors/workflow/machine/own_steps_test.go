@@ -42,7 +42,7 @@ func (s *scenario) eventsArrive(text *godog.DocString) error {
 
 func (s *scenario) secret(name string, text *godog.DocString) error {
 	value, err := readYAML(text.Content)
-	s.driver.env.Secrets = map[string]any{name: value}
+	s.driver.env.Secrets = fixed(map[string]any{name: value})
 	return err
 }
 

@@ -108,10 +108,7 @@ func (x *Execution) variable(name string) any {
 	case "input":
 		return s.Input.V
 	case "secrets":
-		if x.env.Secrets == nil {
-			return map[string]any{}
-		}
-		return x.env.Secrets
+		return x.secrets(x.def.Use.Secrets...)
 	case "runtime":
 		if x.env.Runtime == nil {
 			return map[string]any{"name": "weft"}
