@@ -48,6 +48,8 @@ type providerCase struct {
 	// Unused lists the fields, as action.field, that an example leaves out because others exclude them.
 	Unused []string   `json:"unused"`
 	Wire   []wireCase `json:"wire"`
+	// Webhook is a delivery; without it the provider has none.
+	Webhook *hookCase `json:"webhook"`
 }
 
 // wireCase is one call against a local server. What it does not name is not looked at, but for a request's query, which is

@@ -5,7 +5,6 @@ package providers_test
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net/http"
 	"os"
@@ -19,7 +18,6 @@ import (
 
 	"github.com/weftmesh/weft/actors/egress"
 	"github.com/weftmesh/weft/actors/integration/manifest"
-	"github.com/weftmesh/weft/actors/integration/providers"
 )
 
 // description is all that a vendor says of its API. Its judges are not ours: kin-openapi, and gqlparser for GraphQL.
@@ -88,20 +86,6 @@ func (d description) judge(r *manifest.Request) (found bool, err error) {
 		}
 	}
 	return false, err
-}
-
-func source(t *testing.T, provider string) string {
-	t.Helper()
-	file, err := providers.FS.Open(provider + ".yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
-	text, err := io.ReadAll(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
 }
 
 // actionsOf are all that can be judged: the actions and the probe.

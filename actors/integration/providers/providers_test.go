@@ -1,6 +1,7 @@
 package providers_test
 
 import (
+	"io"
 	"slices"
 	"sync"
 	"testing"
@@ -29,6 +30,21 @@ func TestEveryManifestLoads(t *testing.T) {
 			t.Errorf("there is no provider %s", id)
 		}
 	}
+}
+
+// source is a manifest as it was written.
+func source(t *testing.T, provider string) string {
+	t.Helper()
+	file, err := providers.FS.Open(provider + ".yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	text, err := io.ReadAll(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }
 
 // theFifty are the providers that weft promises, by category; http stands beside them.

@@ -92,7 +92,7 @@ type SignatureSpec struct {
 type TimestampSpec struct {
 	// In is the place, in the notation of Source, or claim:NAME of a JWT.
 	In string `json:"in"`
-	// Unit is s (the default), ms or rfc3339.
+	// Unit is s (the default), ms, rfc3339 or http (as in the header Date).
 	Unit string `json:"unit"`
 	// Tolerance is how far from now it may lie: five minutes unless set.
 	Tolerance string `json:"tolerance"`

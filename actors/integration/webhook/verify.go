@@ -9,6 +9,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -230,8 +231,12 @@ func (s *Scheme) fresh(stamp string, now time.Time) (time.Time, error) {
 }
 
 func parseTime(text, unit string) (time.Time, bool) {
-	if unit == "rfc3339" {
+	switch unit {
+	case "rfc3339":
 		at, err := time.Parse(time.RFC3339, text)
+		return at, err == nil
+	case "http":
+		at, err := time.Parse(http.TimeFormat, text)
 		return at, err == nil
 	}
 	n, err := strconv.ParseInt(text, 10, 64)
