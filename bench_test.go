@@ -89,8 +89,10 @@ func startBare(b *testing.B, kind string) *running {
 type target struct {
 	name, token string
 	// message is the request, GET /v1/users/me with token unless set; connections are benchConnections unless set.
-	message                []byte
-	connections            int
+	message     []byte
+	connections int
+	// status is the answer's, " 200 " unless set.
+	status                 string
 	server                 *running
 	rates, p50s, p99s, cpu []float64
 }
@@ -191,7 +193,7 @@ func (t *target) ask(end time.Time) ([]time.Duration, error) {
 		if _, err := conn.Write(message); err != nil {
 			return took, fmt.Errorf("asking: %w", err)
 		}
-		if err := readReply(reader); err != nil {
+		if err := readReply(reader, cmp.Or(t.status, " 200 ")); err != nil {
 			return took, err
 		}
 		now := time.Now()
@@ -201,13 +203,13 @@ func (t *target) ask(end time.Time) ([]time.Duration, error) {
 	return took, nil
 }
 
-// readReply reads one reply, which must be a 200 with a length.
-func readReply(r *bufio.Reader) error {
+// readReply reads one reply, which must have the status and a length.
+func readReply(r *bufio.Reader, status string) error {
 	line, err := r.ReadSlice('\n')
 	if err != nil {
 		return fmt.Errorf("reading a status: %w", err)
 	}
-	if !bytes.Contains(line, []byte(" 200 ")) {
+	if !bytes.Contains(line, []byte(status)) {
 		return fmt.Errorf("answered %q", line)
 	}
 	length := -1

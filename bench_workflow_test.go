@@ -71,6 +71,62 @@ func BenchmarkWorkflow(b *testing.B) {
 	}
 }
 
+// waitingExecutions is how many BenchmarkWaiting starts.
+const waitingExecutions = 100_000
+
+// BenchmarkWaiting measures what executions that wait for an hour cost: resident memory for each, disk for each, and how
+// long a restart takes with them, beside one without.
+func BenchmarkWaiting(b *testing.B) {
+	data := b.TempDir()
+	settings := []string{"WEFT_GATEWAY_LIMITS_ENABLED=false", "WEFT_LOG_LEVEL=warn"}
+	weft := startWeft(b, data, settings...)
+	c, _ := signUp(b, weft.ready.HTTP)
+	c.grant(b, "workflows.execute")
+	definition := strings.Replace(echoThrice, "  - a:", "  - rest: {wait: {hours: 1}}\n  - a:", 1)
+	created := c.must(b, 201, "POST", "/v1/workflows", map[string]any{"definition": definition})
+	host := strings.TrimPrefix(weft.ready.HTTP, "http://")
+	t := &target{server: weft, connections: benchConnections, status: " 202 ", message: []byte("POST /v1/workflows/" + created.text(".id") +
+		"/executions HTTP/1.1\r\nHost: " + host + "\r\nAuthorization: Bearer " + c.token + "\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}")}
+	pid := weft.cmd.Process.Pid
+	before, err := residentMB(pid)
+	if err != nil {
+		b.Fatal(err)
+	}
+	started := 0
+	for started < waitingExecutions {
+		took, err := t.load(benchWindow)
+		if err != nil {
+			b.Fatal(err)
+		}
+		started += len(took)
+	}
+	// Until every one is parked: none is carried on.
+	if err := eventually(func() (bool, string) {
+		n := scrape(b, weft, "workflow_active_executions") + scrape(b, weft, "workflow_queued_executions")
+		return n == 0, fmt.Sprint(n, " are in memory")
+	}); err != nil {
+		b.Fatal(err)
+	}
+	<-time.After(5 * time.Second) // the measure itself: what is left when the work is over
+	after, err := residentMB(pid)
+	if err != nil {
+		b.Fatal(err)
+	}
+	weft.kill()
+	for b.Loop() {
+		from := time.Now()
+		weft = startWeft(b, data, settings...)
+		if err := eventually(func() (bool, string) { return scrape(b, weft, "workflow_partitions") == 8, "partitions" }); err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric(float64(time.Since(from).Milliseconds()), "restart_ms")
+		weft.kill()
+	}
+	b.ReportMetric(0, "ns/op")
+	b.ReportMetric(float64(started), "executions")
+	b.ReportMetric((after-before)*1e6/float64(started), "B_memory/execution")
+}
+
 // scrape sums a metric of a running weft over its labels.
 func scrape(b *testing.B, r *running, name string) (sum float64) {
 	b.Helper()

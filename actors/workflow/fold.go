@@ -218,6 +218,10 @@ func (p *partition) folded(taken []folding, applied uint64, err error) {
 			}
 			h.waiters = nil
 			delete(p.held, f.row.ID)
+			if due := moment(f.row.DueAt); f.row.DueAt > 0 && !due.After(p.horizon) {
+				p.timers.add(due, f.row.ID) // those that far were read before this one was there
+				p.timerChanged()
+			}
 		case h.broken && untouched:
 			delete(p.held, f.row.ID)
 			p.mend(f.row.ID)

@@ -135,10 +135,7 @@ func (p *partition) land(ctx context.Context, h *held, res result) {
 // rest puts an execution to wait that has nothing under way: in memory where it is short, else it will be parked.
 func (p *partition) rest(h *held) {
 	due := h.due()
-	if !due.IsZero() {
-		p.timers.add(due, h.row.ID)
-		p.timerChanged()
-	}
+	p.alarm(due, h)
 	if !due.IsZero() && due.Sub(p.a.Now()) <= p.a.config.ShortWait {
 		return
 	}
@@ -164,9 +161,18 @@ func (p *partition) ring(h *held) {
 		p.decide(h, nil, outcomes...)
 		return
 	}
-	if due := h.due(); !due.IsZero() && h.unacked == 0 {
-		p.timers.add(due, h.row.ID)
+	if h.unacked == 0 {
+		p.alarm(h.due(), h)
 	}
+}
+
+// alarm has an execution looked at when its next timer is due. One that is far off is read from SQL in time.
+func (p *partition) alarm(due time.Time, h *held) {
+	if due.IsZero() || due.After(p.horizon) && due.Sub(p.a.Now()) > p.a.config.ShortWait {
+		return
+	}
+	p.timers.add(due, h.row.ID)
+	p.timerChanged()
 }
 
 const (
