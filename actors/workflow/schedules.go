@@ -35,7 +35,7 @@ const (
 	// keepRuns is how long it is known what became of a nominal time, mostEvery of how many, where there are many.
 	keepRuns  = 90 * 24 * time.Hour
 	mostEvery = 10_000
-	// appearsWithin is how long a started execution may take to be in the index.
+	// appearsWithin is how long a started execution may take to be in the index before its owner is asked for it.
 	appearsWithin = time.Minute
 )
 
@@ -292,7 +292,15 @@ func (d *drive) running(ctx context.Context, open []runRow) ([]runRow, error) {
 			continue
 		}
 		end, ended := ends[run.ExecutionID]
-		gone := !known[run.ExecutionID] && d.now.Sub(moment(run.UpdatedAt)) > appearsWithin
+		gone := false
+		if !known[run.ExecutionID] && d.now.Sub(moment(run.UpdatedAt)) > appearsWithin {
+			// The index is behind the log; or it was there, and has been forgotten.
+			if _, err := d.a.current(ctx, run.ExecutionID); isNotFound(err) {
+				gone = true
+			} else if err != nil {
+				return nil, err
+			}
+		}
 		if !ended && !gone {
 			running = append(running, run)
 			continue
