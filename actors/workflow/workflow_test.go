@@ -151,6 +151,12 @@ func (b *bundle) answer(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNotFound)
 		return
 	}
+	if r.URL.Path == "/openapi.json" {
+		fmt.Fprintf(w, `{"openapi":"3.1.0","info":{"title":"Pets","version":"1"},"servers":[{"url":%q}],"paths":{"/pets/{petId}":{"get":{
+			"operationId":"getPet","parameters":[{"name":"petId","in":"path","required":true,"schema":{"type":"integer"}}],
+			"responses":{"200":{"description":"A pet"}}}}}}`, b.api.URL)
+		return
+	}
 	fmt.Fprint(w, `{"name":"weft","stars":42}`)
 }
 
