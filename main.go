@@ -12,6 +12,7 @@
 //	natscmd.go       weft nats-init, weft nats-context
 //	admin.go         weft admin create
 //	authcmd.go       weft auth rotate-keys
+//	keyscmd.go       weft keys rotate
 //	workflowcmd.go   weft workflow lint, diagram
 //	providercmd.go   weft provider lint, list, schema
 //	lint.go          what commands that lint share
@@ -88,7 +89,7 @@ func rootCommand() *cobra.Command {
 	root.PersistentFlags().String("config", os.Getenv("WEFT_CONFIG"), "YAML file with settings; the environment stands before it")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
-		upCommand(), runCommand(), migrateCommand(), demoCommand(), configCommand(), healthCommand(), adminCommand(), authCommand(),
+		upCommand(), runCommand(), migrateCommand(), demoCommand(), configCommand(), healthCommand(), adminCommand(), authCommand(), keysCommand(),
 		workflowCommand(), providerCommand(), natsInitCommand(), natsContextCommand(), versionCommand(), generateCommand(),
 	)
 	return root

@@ -36,15 +36,16 @@ type actorEntry struct {
 	migrations fs.FS
 	build      func(Config, actors.Deps) (actors.Service, error)
 	port       int
+	sealed     []actors.Sealed
 }
 
 // actorTable is the five actors.
 var actorTable = map[string]actorEntry{
-	"auth":         {auth.Migrations, service(func(c Config) auth.Config { return c.Auth }, auth.New), 9091},
-	"integration":  {integration.Migrations, service(func(c Config) integration.Config { return c.Integration }, integration.New), 9092},
-	"workflow":     {workflow.Migrations, service(func(c Config) workflow.Config { return c.Workflow }, workflow.New), 9093},
-	"consent":      {consent.Migrations, service(func(c Config) consent.Config { return c.Consent }, consent.New), 9094},
-	"notification": {notification.Migrations, service(func(c Config) notification.Config { return c.Notification }, notification.New), 9095},
+	"auth":         {auth.Migrations, service(func(c Config) auth.Config { return c.Auth }, auth.New), 9091, auth.Sealed},
+	"integration":  {integration.Migrations, service(func(c Config) integration.Config { return c.Integration }, integration.New), 9092, integration.Sealed},
+	"workflow":     {workflow.Migrations, service(func(c Config) workflow.Config { return c.Workflow }, workflow.New), 9093, nil},
+	"consent":      {consent.Migrations, service(func(c Config) consent.Config { return c.Consent }, consent.New), 9094, consent.Sealed},
+	"notification": {notification.Migrations, service(func(c Config) notification.Config { return c.Notification }, notification.New), 9095, notification.Sealed},
 }
 
 const gatewayMetricsPort = 9096

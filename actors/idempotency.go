@@ -215,17 +215,20 @@ type idempotencyRecord struct {
 	Answer *Answer                    `json:"answer,omitempty"`
 }
 
+// idempotencyContext binds what is sealed to its row.
+func idempotencyContext(id string) []byte { return []byte("weft_idempotency/" + id) }
+
 func (i *Idempotency) seal(id string, r idempotencyRecord) ([]byte, error) {
 	plain, err := json.Marshal(r)
 	if err != nil {
 		return nil, fmt.Errorf("encoding idempotency record: %w", err)
 	}
-	return i.cfg.Sealer.Seal(plain, []byte("weft_idempotency/"+id))
+	return i.cfg.Sealer.Seal(plain, idempotencyContext(id))
 }
 
 func (i *Idempotency) open(id string, sealed []byte) (idempotencyRecord, error) {
 	var r idempotencyRecord
-	plain, err := i.cfg.Sealer.Open(sealed, []byte("weft_idempotency/"+id))
+	plain, err := i.cfg.Sealer.Open(sealed, idempotencyContext(id))
 	if err != nil {
 		return r, fmt.Errorf("opening idempotency record: %w", err)
 	}

@@ -1,49 +1,45 @@
 package actors
 
 import (
-	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
+	"sync"
+	"sync/atomic"
 
 	"github.com/tink-crypto/tink-go/v2/aead"
-	"github.com/tink-crypto/tink-go/v2/insecurecleartextkeyset"
 	"github.com/tink-crypto/tink-go/v2/keyset"
 	"github.com/tink-crypto/tink-go/v2/tink"
 )
 
 // Sealer encrypts what is kept at rest with AES-256-GCM under a Tink keyset. A keyset may hold several keys: the primary
-// one seals, all of them open, so a key is rotated by adding one (tinkey) and starting again. Safe for concurrent use.
-type Sealer struct{ aead tink.AEAD }
+// one seals, all of them open. A keyset file that has been replaced is read again before the next value is sealed, and
+// where a value does not open, so that a key is rotated while weft runs (KeyRotation). Safe for concurrent use.
+type Sealer struct {
+	path string // "" where there is no file behind it
+	mu   sync.Mutex
+	keys atomic.Pointer[sealerKeys]
+}
+
+// sealerKeys are the keys of a keyset as it was read.
+type sealerKeys struct {
+	aead tink.AEAD
+	file fs.FileInfo
+}
 
 // OpenSealer reads the keyset file at path (Tink's JSON, in clear) or, where there is none, makes one with a new key and
 // mode 0600, on disk before it is used. A file that others can read is refused. Every copy of an actor that shares a
 // database needs the same file; whoever loses it loses what was sealed.
 func OpenSealer(path string) (*Sealer, error) {
-	info, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		if err := createKeyset(path); err != nil {
 			return nil, fmt.Errorf("creating keyset: %w", err)
 		}
-		info, err = os.Stat(path)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("opening keyset: %w", err)
-	}
-	if info.Mode().Perm()&0o077 != 0 && os.PathSeparator == '/' {
-		return nil, fmt.Errorf("opening keyset: %s may be read by others (mode %v, want 0600)", path, info.Mode().Perm())
-	}
-	file, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("opening keyset: %w", err)
-	}
-	handle, err := insecurecleartextkeyset.Read(keyset.NewJSONReader(bytes.NewReader(file)))
-	if err != nil {
-		return nil, fmt.Errorf("reading keyset %s: %w", path, err)
-	}
-	return NewSealer(handle)
+	s := &Sealer{path: path}
+	return s, s.load()
 }
 
 // NewSealer seals with the AEAD keys of handle.
@@ -52,13 +48,58 @@ func NewSealer(handle *keyset.Handle) (*Sealer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("using keyset: %w", err)
 	}
-	return &Sealer{aead: primitive}, nil
+	s := &Sealer{}
+	s.keys.Store(&sealerKeys{aead: primitive})
+	return s, nil
+}
+
+func (s *Sealer) load() error {
+	handle, info, err := readKeyset(s.path)
+	if err != nil {
+		return err
+	}
+	primitive, err := aead.New(handle)
+	if err != nil {
+		return fmt.Errorf("using keyset: %w", err)
+	}
+	s.keys.Store(&sealerKeys{aead: primitive, file: info})
+	return nil
+}
+
+// current are the keys of the file as it is now. A file that cannot be read any more is an error, since it may say that a
+// key is to seal nothing more; one that is gone says nothing.
+func (s *Sealer) current() (*sealerKeys, error) {
+	if s.path == "" || s.unchanged() {
+		return s.keys.Load(), nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.unchanged() {
+		return s.keys.Load(), nil
+	}
+	if err := s.load(); err != nil {
+		return nil, err
+	}
+	return s.keys.Load(), nil
+}
+
+func (s *Sealer) unchanged() bool {
+	info, err := os.Stat(s.path)
+	if err != nil {
+		return errors.Is(err, fs.ErrNotExist)
+	}
+	had := s.keys.Load().file
+	return os.SameFile(had, info) && had.ModTime().Equal(info.ModTime()) && had.Size() == info.Size() && had.Mode() == info.Mode()
 }
 
 // Seal encrypts plain. associated is not stored: Open needs the same bytes, so that a sealed value moved to another row
 // or column does not open there.
 func (s *Sealer) Seal(plain, associated []byte) ([]byte, error) {
-	sealed, err := s.aead.Encrypt(plain, associated)
+	keys, err := s.current()
+	if err != nil {
+		return nil, fmt.Errorf("sealing: %w", err)
+	}
+	sealed, err := keys.aead.Encrypt(plain, associated)
 	if err != nil {
 		return nil, fmt.Errorf("sealing: %w", err)
 	}
@@ -67,43 +108,25 @@ func (s *Sealer) Seal(plain, associated []byte) ([]byte, error) {
 
 // Open decrypts what Seal made with the same associated bytes. It fails on anything changed or moved.
 func (s *Sealer) Open(sealed, associated []byte) ([]byte, error) {
-	plain, err := s.aead.Decrypt(sealed, associated)
+	keys := s.keys.Load()
+	plain, err := keys.aead.Decrypt(sealed, associated)
+	if err != nil {
+		// It may be sealed with a key that was added since.
+		if newer, e := s.current(); e == nil && newer != keys {
+			plain, err = newer.aead.Decrypt(sealed, associated)
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("opening sealed value: %w", err)
 	}
 	return plain, nil
 }
 
-// createKeyset puts a new keyset at path, complete and synced, unless another process was first: then that one's stays.
-func createKeyset(path string) error {
-	handle, err := keyset.NewHandle(aead.AES256GCMKeyTemplate())
-	if err != nil {
-		return err
+// sealedWith is the id of the key that a value is sealed with, which Tink puts before it.
+func sealedWith(sealed []byte) (keyID uint32, ok bool) {
+	const tinkPrefix = 1
+	if len(sealed) < 5 || sealed[0] != tinkPrefix {
+		return 0, false
 	}
-	var buf bytes.Buffer
-	if err := insecurecleartextkeyset.Write(handle, keyset.NewJSONWriter(&buf)); err != nil {
-		return err
-	}
-	dir := filepath.Dir(path)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	tmp, err := os.CreateTemp(dir, ".keyset-*") // mode 0600
-	if err != nil {
-		return err
-	}
-	defer func() { _ = os.Remove(tmp.Name()) }()
-	_, err = tmp.Write(buf.Bytes())
-	if err = errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
-		return err
-	}
-	if err := os.Link(tmp.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	folder, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer folder.Close()
-	return folder.Sync()
+	return binary.BigEndian.Uint32(sealed[1:5]), true
 }

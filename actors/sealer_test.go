@@ -6,8 +6,10 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/actortest"
 )
 
 func newSealer(t testing.TB) *actors.Sealer {
@@ -82,4 +84,56 @@ func TestSealerRefusesFiles(t *testing.T) {
 	if _, err := actors.OpenSealer(path); err == nil {
 		t.Error("took an empty keyset")
 	}
+}
+
+// TestSealerFollowsItsFile: a running process seals with the key that the file says, and opens what others seal with it.
+func TestSealerFollowsItsFile(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "keyset.json")
+	running, err := actors.OpenSealer(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seal := func(s *actors.Sealer) []byte {
+		t.Helper()
+		sealed, err := s.Seal([]byte("the answer"), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return sealed
+	}
+	before := seal(running)
+	db := actortest.Databases(t)[0].Open(t, "auth")
+	r := actors.KeyRotation{DB: db, KeysetFile: path, Step: true, Now: time.Now, Say: func(string) {}}
+	for range 2 { // a key is added, and seals
+		if err := r.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fresh, err := actors.OpenSealer(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	after := seal(fresh)
+	if bytes.Equal(after[:5], before[:5]) {
+		t.Error("the new key does not seal")
+	}
+	for name, sealed := range map[string][]byte{"before": before, "after": after} {
+		if got, err := running.Open(sealed, nil); err != nil || string(got) != "the answer" {
+			t.Errorf("what was sealed %s: %q, %v", name, got, err)
+		}
+	}
+	if sealed := seal(running); !bytes.Equal(sealed[:5], after[:5]) {
+		t.Error("a running process seals with the old key")
+	}
+	if err := os.Chmod(path, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := running.Seal([]byte("x"), nil); err == nil {
+		t.Error("sealed, where the file may say that the key is to seal nothing more")
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	seal(running)
 }

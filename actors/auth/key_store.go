@@ -79,13 +79,16 @@ const (
 	secretDevice  = "device_mac"
 )
 
+// secretContext binds what is sealed to its row.
+func secretContext(name string) []byte { return []byte("secrets/" + name) }
+
 // ownSecret returns a random key of 256 bits by name, made at first use and the same for every copy.
 func ownSecret(ctx context.Context, db *actors.DB, sealer *actors.Sealer, name string) ([]byte, error) {
 	fresh := make([]byte, 32)
 	if _, err := rand.Read(fresh); err != nil {
 		return nil, fmt.Errorf("making secret %s: %w", name, err)
 	}
-	sealed, err := sealer.Seal(fresh, []byte("secrets/"+name))
+	sealed, err := sealer.Seal(fresh, secretContext(name))
 	if err != nil {
 		return nil, err
 	}
@@ -99,7 +102,7 @@ func ownSecret(ctx context.Context, db *actors.DB, sealer *actors.Sealer, name s
 	if err != nil {
 		return nil, fmt.Errorf("reading secret %s: %w", name, err)
 	}
-	plain, err := sealer.Open(row.Sealed, []byte("secrets/"+name))
+	plain, err := sealer.Open(row.Sealed, secretContext(name))
 	if err != nil {
 		return nil, fmt.Errorf("reading secret %s (is it another keyset than the one it was sealed with?): %w", name, err)
 	}

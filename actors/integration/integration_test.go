@@ -25,6 +25,8 @@ type bundle struct {
 	mesh   *actortest.Mesh
 	caller *mesh.Conn
 	host   *actortest.Hosted
+	// start runs the actor again, where it was stopped.
+	start  func()
 	db     actors.DatabaseConfig
 	config integration.Config
 }
@@ -57,13 +59,16 @@ func setup(t testing.TB, database actortest.Database, options ...option) *bundle
 	for _, option := range options {
 		option(&b.config, &host)
 	}
-	b.host = m.Host(t, "integration", b.db, integration.Migrations, func(d actors.Deps) (actors.Service, error) {
-		a, err := integration.New(d, b.config)
-		if err != nil {
-			return actors.Service{}, err
-		}
-		return a.Service(), nil
-	}, host...)
+	b.start = func() {
+		b.host = m.Host(t, "integration", b.db, integration.Migrations, func(d actors.Deps) (actors.Service, error) {
+			a, err := integration.New(d, b.config)
+			if err != nil {
+				return actors.Service{}, err
+			}
+			return a.Service(), nil
+		}, host...)
+	}
+	b.start()
 	return b
 }
 

@@ -13,13 +13,16 @@ type content struct {
 	Data    map[string]json.RawMessage `json:"data,omitempty"`
 }
 
+// contentContext binds what is sealed to its notification.
+func contentContext(id string) []byte { return []byte("notification|" + id) }
+
 // seal seals a notification's content, bound to its id.
 func (a *Actor) seal(id string, c content) (string, error) {
 	plain, err := json.Marshal(c)
 	if err != nil {
 		return "", fmt.Errorf("encoding a notification: %w", err)
 	}
-	sealed, err := a.Sealer.Seal(plain, []byte("notification|"+id))
+	sealed, err := a.Sealer.Seal(plain, contentContext(id))
 	return base64.StdEncoding.EncodeToString(sealed), err
 }
 
@@ -30,7 +33,7 @@ func (a *Actor) open(n notificationRow) (content, error) {
 	if err != nil {
 		return c, fmt.Errorf("reading a notification: %w", err)
 	}
-	plain, err := a.Sealer.Open(sealed, []byte("notification|"+n.ID))
+	plain, err := a.Sealer.Open(sealed, contentContext(n.ID))
 	if err != nil {
 		return c, err
 	}

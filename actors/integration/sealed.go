@@ -1,0 +1,24 @@
+package integration
+
+import "github.com/weftmesh/weft/actors"
+
+// Sealed are the columns that hold secrets, for actors.KeyRotation.
+var Sealed = []actors.Sealed{
+	sealedConnection("credentials"), sealedConnection("tokens"), sealedHook("secret"), sealedHook("old_secret"),
+}
+
+func sealedConnection(column string) actors.Sealed {
+	return actors.Sealed{
+		Table: "connections", Column: column, Key: "id", With: []string{"user_id"},
+		Associated: func(values []string) []byte {
+			return sealedFor(&connectionRow{ID: values[0], UserID: values[1]}, column)
+		},
+	}
+}
+
+func sealedHook(column string) actors.Sealed {
+	return actors.Sealed{
+		Table: "hooks", Column: column, Key: "id", With: []string{"user_id"},
+		Associated: func(values []string) []byte { return hookSealedFor(&hookRow{ID: values[0], UserID: values[1]}) },
+	}
+}
