@@ -35,6 +35,9 @@ type authorizer struct {
 	lifetime int
 	answers  []http.HandlerFunc
 	serial   int
+	// mint says what the next token of a kind is; api may answer in the place of the API.
+	mint func(kind string) string
+	api  func(w http.ResponseWriter, r *http.Request) (answered bool)
 	// grants count token requests by grant type, seen keeps their forms.
 	grants map[string]int
 	seen   []url.Values
@@ -46,6 +49,7 @@ func newAuthorizer(t testing.TB) *authorizer {
 		codes: map[string]url.Values{}, families: map[string]string{}, access: map[string]string{}, spent: map[string]bool{},
 		revoked: map[string]bool{}, grants: map[string]int{}, lifetime: 3600,
 	}
+	v.mint = func(kind string) string { return fmt.Sprintf("%s-token-%d", kind, v.serial) }
 	v.Server = httptest.NewServer(http.HandlerFunc(v.serve))
 	t.Cleanup(v.Close)
 	return v
@@ -61,6 +65,9 @@ func (v *authorizer) serve(w http.ResponseWriter, r *http.Request) {
 	case "/revoke":
 		v.revoked[v.families[r.FormValue("token")]] = true
 	default:
+		if v.api != nil && v.api(w, r) {
+			return
+		}
 		token := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
 		family, known := v.access[token]
 		if !known || v.revoked[family] {
@@ -128,13 +135,13 @@ func (v *authorizer) token(w http.ResponseWriter, r *http.Request) {
 // give answers with new tokens of a family.
 func (v *authorizer) give(w http.ResponseWriter, family string, refreshes bool) {
 	v.serial++
-	answer := map[string]any{"access_token": fmt.Sprintf("access-token-%d", v.serial), "token_type": "Bearer", "tenant": "t-" + family}
+	answer := map[string]any{"access_token": v.mint("access"), "token_type": "Bearer", "tenant": "t-" + family}
 	v.access[answer["access_token"].(string)] = family
 	if v.lifetime > 0 {
 		answer["expires_in"] = v.lifetime
 	}
 	if refreshes {
-		refresh := fmt.Sprintf("refresh-token-%d", v.serial)
+		refresh := v.mint("refresh")
 		answer["refresh_token"], v.families[refresh] = refresh, family
 	}
 	_ = json.NewEncoder(w).Encode(answer)
