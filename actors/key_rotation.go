@@ -13,18 +13,17 @@ import (
 // Sealed is a column whose values an actor's Sealer has made.
 type Sealed struct {
 	Table, Column string
-	// Key is the column that names a row; With are further ones. All are texts.
-	Key  string
-	With []string
+	// Key are the columns of the table's primary key; With are further ones. All are texts.
+	Key, With []string
 	// Base64 says that values are texts.
 	Base64 bool
-	// Associated is what a value is sealed with, made of Key's value and those of With.
+	// Associated is what a value is sealed with, made of the values of Key and those of With.
 	Associated func(values []string) []byte
 }
 
 // sealedIdempotency is sealed in every actor's database.
 var sealedIdempotency = Sealed{
-	Table: "weft_idempotency", Column: "sealed", Key: "id", Associated: func(values []string) []byte { return idempotencyContext(values[0]) },
+	Table: "weft_idempotency", Column: "sealed", Key: []string{"id"}, Associated: func(values []string) []byte { return idempotencyContext(values[0]) },
 }
 
 // KeyRotation replaces the key that an actor's secrets are sealed with, beside a running weft on PostgreSQL or with it
@@ -169,7 +168,7 @@ func (r KeyRotation) sealColumnAgain(ctx context.Context, sealer *Sealer, state 
 	for _, id := range state.ids {
 		known[id] = true
 	}
-	seen, foreign, after := 0, 0, ""
+	seen, foreign, after := 0, 0, make([]string, len(column.Key))
 	for {
 		rows, err := sealedRows(ctx, r.DB, column, after, rotationBatch)
 		if err != nil {
@@ -187,9 +186,9 @@ func (r KeyRotation) sealColumnAgain(ctx context.Context, sealer *Sealer, state 
 			}
 			again, err := sealRowAgain(sealer, column, row)
 			if err != nil {
-				return found, fmt.Errorf("row %s: %w", row.values[0], err)
+				return found, fmt.Errorf("row %v: %w", row.key(column), err)
 			}
-			changes = append(changes, sealedChange{key: row.values[0], from: row.sealed, to: again})
+			changes = append(changes, sealedChange{key: row.key(column), from: row.sealed, to: again})
 		}
 		if err := changeSealed(ctx, r.DB, column, changes); err != nil {
 			return found, err
@@ -201,7 +200,7 @@ func (r KeyRotation) sealColumnAgain(ctx context.Context, sealer *Sealer, state 
 		if len(rows) < rotationBatch {
 			break
 		}
-		after = rows[len(rows)-1].values[0]
+		after = rows[len(rows)-1].key(column)
 	}
 	if foreign > 0 {
 		r.Say(fmt.Sprintf("%s.%s: %d are sealed with keys that are not in the file, and stay as they are", column.Table, column.Column, foreign))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
+	"slices"
 
 	"github.com/uptrace/bun"
 )
@@ -16,7 +17,7 @@ type sealedRow struct {
 
 // sealedChange puts a value that was sealed again in the place of the one that was read.
 type sealedChange struct {
-	key      string
+	key      []string
 	from, to []byte
 }
 
@@ -28,21 +29,32 @@ func (s Sealed) stored(value []byte) any {
 	return value
 }
 
+// key are the values of the row's primary key.
+func (r sealedRow) key(of Sealed) []string { return r.values[:len(of.Key)] }
+
+func (s Sealed) columns() (names []bun.Ident) {
+	for _, name := range s.Key {
+		names = append(names, bun.Ident(name))
+	}
+	return names
+}
+
 // sealedRows reads a column's values in the order of its key, after one.
-func sealedRows(ctx context.Context, db *DB, column Sealed, after string, most int) (found []sealedRow, err error) {
-	query := db.NewSelect().TableExpr("?", bun.Ident(column.Table)).ColumnExpr("?", bun.Ident(column.Key))
-	for _, name := range column.With {
+func sealedRows(ctx context.Context, db *DB, column Sealed, after []string, most int) (found []sealedRow, err error) {
+	key := column.columns()
+	query := db.NewSelect().TableExpr("?", bun.Ident(column.Table))
+	for _, name := range slices.Concat(column.Key, column.With) {
 		query.ColumnExpr("?", bun.Ident(name))
 	}
-	query.ColumnExpr("?", bun.Ident(column.Column)).Where("? > ?", bun.Ident(column.Key), after).Where("? IS NOT NULL", bun.Ident(column.Column)).
-		OrderExpr("?", bun.Ident(column.Key)).Limit(int64(most))
+	query.ColumnExpr("?", bun.Ident(column.Column)).Where("? > ?", bun.Tuple(key), bun.Tuple(after)).Where("? IS NOT NULL", bun.Ident(column.Column)).
+		OrderExpr("?", bun.List(key)).Limit(int64(most))
 	rows, err := query.Rows(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("reading sealed values: %w", err)
 	}
 	defer func() { _ = rows.Close() }()
 	for rows.Next() {
-		row := sealedRow{values: make([]string, 1+len(column.With))}
+		row := sealedRow{values: make([]string, len(column.Key)+len(column.With))}
 		into := make([]any, 0, len(row.values)+1)
 		for i := range row.values {
 			into = append(into, &row.values[i])
@@ -67,7 +79,7 @@ func changeSealed(ctx context.Context, db *DB, column Sealed, changes []sealedCh
 	return db.RunInTx(ctx, func(ctx context.Context, tx bun.Tx) error {
 		for _, c := range changes {
 			_, err := tx.NewUpdate().TableExpr("?", bun.Ident(column.Table)).Set("? = ?", bun.Ident(column.Column), column.stored(c.to)).
-				Where("? = ?", bun.Ident(column.Key), c.key).Where("? = ?", bun.Ident(column.Column), column.stored(c.from)).Exec(ctx)
+				Where("? = ?", bun.Tuple(column.columns()), bun.Tuple(c.key)).Where("? = ?", bun.Ident(column.Column), column.stored(c.from)).Exec(ctx)
 			if err != nil {
 				return fmt.Errorf("replacing a sealed value: %w", err)
 			}

@@ -11,6 +11,6 @@ var Sealed = []actors.Sealed{
 
 func sealedIn(table, key string, context func(string) []byte) actors.Sealed {
 	return actors.Sealed{
-		Table: table, Column: "sealed", Key: key, Associated: func(values []string) []byte { return context(values[0]) },
+		Table: table, Column: "sealed", Key: []string{key}, Associated: func(values []string) []byte { return context(values[0]) },
 	}
 }

@@ -4,6 +4,6 @@ import "github.com/weftmesh/weft/actors"
 
 // Sealed is the column that holds secrets, for actors.KeyRotation.
 var Sealed = []actors.Sealed{{
-	Table: "consent_subjects", Column: "sealed_key", Key: "id",
+	Table: "consent_subjects", Column: "sealed_key", Key: []string{"id"},
 	Associated: func(values []string) []byte { return subjectContext(values[0]) },
 }}

@@ -9,7 +9,7 @@ var Sealed = []actors.Sealed{
 
 func sealedConnection(column string) actors.Sealed {
 	return actors.Sealed{
-		Table: "connections", Column: column, Key: "id", With: []string{"user_id"},
+		Table: "connections", Column: column, Key: []string{"id"}, With: []string{"user_id"},
 		Associated: func(values []string) []byte {
 			return sealedFor(&connectionRow{ID: values[0], UserID: values[1]}, column)
 		},
@@ -18,7 +18,7 @@ func sealedConnection(column string) actors.Sealed {
 
 func sealedHook(column string) actors.Sealed {
 	return actors.Sealed{
-		Table: "hooks", Column: column, Key: "id", With: []string{"user_id"},
+		Table: "hooks", Column: column, Key: []string{"id"}, With: []string{"user_id"},
 		Associated: func(values []string) []byte { return hookSealedFor(&hookRow{ID: values[0], UserID: values[1]}) },
 	}
 }

@@ -4,6 +4,6 @@ import "github.com/weftmesh/weft/actors"
 
 // Sealed is the column that holds secrets, for actors.KeyRotation.
 var Sealed = []actors.Sealed{{
-	Table: "notifications", Column: "content", Key: "id", Base64: true,
+	Table: "notifications", Column: "content", Key: []string{"id"}, Base64: true,
 	Associated: func(values []string) []byte { return contentContext(values[0]) },
 }}
