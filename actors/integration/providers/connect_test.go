@@ -54,6 +54,7 @@ func beginsAndRefreshes(t *testing.T, p *manifest.Provider, m *manifest.AuthMeth
 	if m.OAuth2.PKCE != (u.Query().Get("code_challenge") == "ch4llenge") {
 		t.Errorf("%s: PKCE is %v, the address %s", name, m.OAuth2.PKCE, address)
 	}
+	asksForEnough(t, p, m)
 	if unknown := p.UnknownScopes(m.OAuth2.DefaultScopes); len(unknown) > 0 {
 		t.Errorf("%s asks for %v, which the manifest does not explain", name, unknown)
 	}
@@ -108,4 +109,48 @@ func privateKey(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return string(pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(private)}))
+}
+
+// wider are scopes that hold others.
+var wider = map[string][]string{
+	"https://www.googleapis.com/auth/gmail.modify":      {"https://www.googleapis.com/auth/gmail.send", "https://www.googleapis.com/auth/gmail.readonly"},
+	"https://www.googleapis.com/auth/drive":             {"https://www.googleapis.com/auth/drive.file", "https://www.googleapis.com/auth/drive.readonly"},
+	"https://www.googleapis.com/auth/spreadsheets":      {"https://www.googleapis.com/auth/spreadsheets.readonly"},
+	"https://www.googleapis.com/auth/youtube.force-ssl": {"https://www.googleapis.com/auth/youtube", "https://www.googleapis.com/auth/youtube.readonly"},
+	"Files.ReadWrite":   {"Files.Read"},
+	"Mail.ReadWrite":    {"Mail.Read"},
+	"api":               {"read_api"},
+	"repository:write":  {"repository"},
+	"pullrequest:write": {"pullrequest"},
+	"read":              {"tickets:read", "users:read"},
+	"write":             {"tickets:write", "users:write"},
+}
+
+// asksForEnough checks that what is asked for, when the user names no scopes, is what the actions need, and that the access
+// lasts while nobody is there.
+func asksForEnough(t *testing.T, p *manifest.Provider, m *manifest.AuthMethod) {
+	t.Helper()
+	if len(m.OAuth2.DefaultScopes) == 0 {
+		return // What the vendor's app was given is asked for.
+	}
+	granted := slices.Clone(m.OAuth2.DefaultScopes)
+	for _, scope := range m.OAuth2.DefaultScopes {
+		granted = append(granted, wider[scope]...)
+	}
+	for _, a := range p.Actions {
+		for _, scope := range a.Scopes {
+			if scope == "r_organization_social" {
+				continue // LinkedIn gives it to organisations' pages alone, and refuses a sign-in that asks without.
+			}
+			if !slices.Contains(granted, scope) {
+				t.Errorf("%s %s asks for %v, and %s needs %s", p.ID, m.ID, m.OAuth2.DefaultScopes, a.ID, scope)
+			}
+		}
+	}
+	if _, has := p.Scopes["offline_access"]; has && !slices.Contains(granted, "offline_access") {
+		t.Errorf("%s %s does not ask for a refresh token", p.ID, m.ID)
+	}
+	if strings.Contains(m.OAuth2.TokenURL, "googleapis.com") && (m.OAuth2.AuthorizeParams["access_type"] != "offline" || m.OAuth2.AuthorizeParams["prompt"] != "consent") {
+		t.Errorf("%s %s does not ask for a refresh token", p.ID, m.ID)
+	}
 }
