@@ -30,10 +30,11 @@ var ResendVerification = declare(Endpoint[EmailRequest, Accepted]{
 	Doc:     "Sends a verification mail where the address waits for one. It answers alike whether it does or not.",
 })
 
-// ChangeEmailRequest names the new address; the password proves that it is the owner who asks.
+// ChangeEmailRequest names the new address; password and code prove that it is the owner who asks.
 type ChangeEmailRequest struct {
 	Email    string `json:"email" format:"email" maxLength:"254"`
 	Password string `json:"password" minLength:"1" maxLength:"1024"`
+	Code     string `json:"code,omitempty" maxLength:"64" doc:"Of the authenticator, or a recovery code; needed where an authenticator is on."`
 }
 
 // ChangeEmail begins a change of address.
@@ -42,7 +43,7 @@ var ChangeEmail = declare(Endpoint[ChangeEmailRequest, Accepted]{
 	Limits:  []Limit{PerUser(10, time.Minute)},
 	Summary: "Change my address",
 	Doc: "Sends a verification mail to the new address; with its token, verify_email makes it the account's, and the old " +
-		"address is told. It answers alike for an address that another account has. A wrong password is invalid.",
+		"address is told. It answers alike for an address that another account has. A wrong password or code is invalid.",
 })
 
 // RequestPasswordReset sends a mail with which a password can be set.
@@ -68,10 +69,11 @@ var ResetPassword = declare(Endpoint[ResetPasswordRequest, Empty]{
 		"the policy refuses does not use the token up.",
 })
 
-// ChangePasswordRequest carries the old and the new password.
+// ChangePasswordRequest carries the old and the new password, and the second factor.
 type ChangePasswordRequest struct {
 	CurrentPassword string `json:"current_password" minLength:"1" maxLength:"1024"`
 	Password        string `json:"password" minLength:"1" maxLength:"1024"`
+	Code            string `json:"code,omitempty" maxLength:"64" doc:"Of the authenticator, or a recovery code; needed where an authenticator is on."`
 }
 
 // ChangePassword changes the caller's password.
@@ -79,5 +81,6 @@ var ChangePassword = declare(Endpoint[ChangePasswordRequest, Empty]{
 	Subject: "weft.v1.auth.change_password", Route: "POST /v1/auth/password/change", Access: User, Origin: true,
 	Limits: []Limit{PerUser(10, time.Minute)}, Concurrency: 512,
 	Summary: "Change my password",
-	Doc:     "Changes the caller's password and ends every other session of theirs. A wrong current password is invalid.",
+	Doc: "Changes the caller's password and ends every other session of theirs. A wrong current password or code is invalid. A " +
+		"password that the policy refuses does not use the code up.",
 })

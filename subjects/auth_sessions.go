@@ -38,6 +38,7 @@ type SessionInfo struct {
 	CreatedAt  time.Time `json:"created_at"`
 	LastSeenAt time.Time `json:"last_seen_at" doc:"When it was last refreshed."`
 	ExpiresAt  time.Time `json:"expires_at"`
+	IdleAt     time.Time `json:"idle_at,omitzero" doc:"When it ends unless it is refreshed before."`
 	Current    bool      `json:"current"`
 }
 

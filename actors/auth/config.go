@@ -17,6 +17,8 @@ type Config struct {
 	AccessTTL time.Duration `koanf:"access_ttl"`
 	// SessionTTL is a session's life from sign-in, however often it is refreshed.
 	SessionTTL time.Duration `koanf:"session_ttl"`
+	// SessionIdle is how long a session lives without being refreshed; 0: as long as SessionTTL.
+	SessionIdle time.Duration `koanf:"session_idle"`
 	// RefreshGrace is how long an exchanged refresh token answers with its successor instead of ending the session.
 	RefreshGrace time.Duration `koanf:"refresh_grace"`
 	// SessionsPerUser bounds a user's sessions; one more ends the oldest.
@@ -47,6 +49,10 @@ type Config struct {
 	PasswordMax int `koanf:"password_max"`
 	// PasswordBlocklist is a file of further refused passwords, one a line.
 	PasswordBlocklist string `koanf:"password_blocklist"`
+
+	// TOTPSkew is how many steps of 30 seconds an authenticator's clock may be early or late; 0: none, so that a code is
+	// good for 30 seconds (OWASP ASVS 5.0, 6.5.5).
+	TOTPSkew int `koanf:"totp_skew"`
 
 	// RequireVerifiedEmail lets only verified addresses sign in; then signing up and in tells nobody who has an
 	// account. Without it, who can sign in after signing up knows that the address was free.
@@ -81,11 +87,11 @@ type Config struct {
 // DefaultConfig works as it is.
 func DefaultConfig() Config {
 	return Config{
-		AccessTTL: 15 * time.Minute, SessionTTL: 7 * 24 * time.Hour, RefreshGrace: 10 * time.Second,
-		SessionsPerUser: 100, ClientID: "weft",
+		AccessTTL: 15 * time.Minute, SessionTTL: 7 * 24 * time.Hour, SessionIdle: 3 * 24 * time.Hour,
+		RefreshGrace: 10 * time.Second, SessionsPerUser: 100, ClientID: "weft",
 		LockoutFailures: 5, LockoutFor: 30 * time.Minute, AccountFailures: 50,
 		BcryptCost: 12, HashQueue: 16,
-		PasswordMin: 8, PasswordMax: 256,
+		PasswordMin: 8, PasswordMax: 256, TOTPSkew: 1,
 		TokenTTL: 30 * time.Minute, LettersPerHour: 5,
 		KeyRotation: 30 * 24 * time.Hour, KeyReload: time.Minute, AuditKept: 90 * 24 * time.Hour,
 		ErasureSettle: subjects.MaxTimeout, ErasureRetry: 10 * time.Minute,
@@ -106,6 +112,7 @@ func (c Config) check() error {
 		{"lockout_failures", c.LockoutFailures, 1, 1000},
 		{"account_failures", c.AccountFailures, 1, 1_000_000},
 		{"sessions_per_user", c.SessionsPerUser, 1, 10_000},
+		{"totp_skew", c.TOTPSkew, 0, 1},
 		{"letters_per_hour", c.LettersPerHour, 1, 1000},
 		{"password_min", c.PasswordMin, 8, 64},
 		{"password_max", c.PasswordMax, 64, 1024},
@@ -121,6 +128,9 @@ func (c Config) check() error {
 		if d < time.Second {
 			return fmt.Errorf("auth.%s is %s, it must be at least a second", key, d)
 		}
+	}
+	if c.SessionIdle != 0 && c.SessionIdle < time.Second {
+		return fmt.Errorf("auth.session_idle is %s, it must be 0, for none, or at least a second", c.SessionIdle)
 	}
 	if c.RefreshGrace < 0 || c.KeyRotation < 0 || c.ClientID == "" {
 		return fmt.Errorf("auth.refresh_grace and auth.key_rotation must not be negative, auth.client_id not empty")

@@ -38,6 +38,9 @@ func (a *Actor) changeEmail(ctx context.Context, req subjects.ChangeEmailRequest
 		return subjects.Accepted{}, err
 	}
 	u, err := a.stepUp(ctx, "password", req.Password)
+	if err == nil {
+		err = a.stepUpCode(ctx, u, req.Code)
+	}
 	if err != nil {
 		return subjects.Accepted{}, err
 	}

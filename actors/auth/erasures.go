@@ -88,15 +88,7 @@ func (a *Actor) proveOwner(ctx context.Context, req subjects.DeleteAccountReques
 	if err != nil {
 		return user{}, err
 	}
-	factor, err := totpOf(ctx, a.DB.DB, u.ID)
-	if err != nil || factor == nil || !factor.Confirmed {
-		return u, err
-	}
-	good, err := a.secondFactor(ctx, u, req.Code, "session:"+source(caller.Origin.IP))
-	if err == nil && !good {
-		err = subjects.InvalidField("code", "is not good")
-	}
-	return u, err
+	return u, a.stepUpCode(ctx, u, req.Code)
 }
 
 // erase forgets an account, says goodbye, and tells the other actors, as one commit. What the stream AUDIT keeps is the

@@ -76,7 +76,7 @@ func (a *Actor) endLinking(ctx context.Context, p *provider, s oauthState, who a
 			return err
 		}
 		switch {
-		case found.Value.Epoch < u.Epoch || !a.Now().Before(found.Value.ExpiresAt):
+		case found.Value.Epoch < u.Epoch || !a.Now().Before(found.Value.ends()):
 			return errState()
 		case u.Disabled:
 			return errShut()

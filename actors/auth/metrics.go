@@ -59,7 +59,7 @@ func newMetrics(
 func activeSessions(sessions *kv.Map[sessionMark], now time.Time) float64 {
 	live := 0.
 	sessions.Range(func(s kv.Entry[sessionMark]) bool {
-		if now.Before(s.Value.ExpiresAt) {
+		if now.Before(s.Value.ends()) {
 			live++
 		}
 		return true

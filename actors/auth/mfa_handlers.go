@@ -80,7 +80,7 @@ func (a *Actor) useCode(ctx context.Context, userID, code string) (bool, error) 
 		return false, err
 	}
 	used, err := actors.Step(ctx, a.DB, "code", func(ctx context.Context, tx actors.Tx) (bool, error) {
-		if step, ok := totpStep(string(secret), code, a.Now(), row.LastStep); ok {
+		if step, ok := totpStep(string(secret), code, a.Now(), a.config.TOTPSkew, row.LastStep); ok {
 			return useStep(ctx, tx, userID, step)
 		}
 		return useRecoveryCode(ctx, tx, userID, hashRecoveryCode(userID, code))
@@ -134,7 +134,7 @@ func (a *Actor) confirmTOTP(ctx context.Context, req subjects.ConfirmTOTPRequest
 	if err != nil {
 		return subjects.RecoveryCodes{}, err
 	}
-	step, ok := totpStep(string(secret), req.Code, a.Now(), row.LastStep)
+	step, ok := totpStep(string(secret), req.Code, a.Now(), a.config.TOTPSkew, row.LastStep)
 	if !ok {
 		return subjects.RecoveryCodes{}, subjects.InvalidField("code", "is not the authenticator's")
 	}
@@ -169,12 +169,8 @@ func (a *Actor) disableTOTP(ctx context.Context, req subjects.DisableTOTPRequest
 	if row == nil || !row.Confirmed {
 		return subjects.Empty{}, subjects.Errorf(subjects.CodeNotFound, "there is no authenticator")
 	}
-	good, err := a.secondFactor(ctx, u, req.Code, "session:"+source(caller.Origin.IP))
-	if err != nil {
+	if err := a.stepUpCode(ctx, u, req.Code); err != nil {
 		return subjects.Empty{}, err
-	}
-	if !good {
-		return subjects.Empty{}, subjects.InvalidField("code", "is not good")
 	}
 	return subjects.Empty{}, a.replaceSessions(ctx, u, caller.SessionID, endMFA,
 		func(ctx context.Context, tx actors.Tx, u user) error {

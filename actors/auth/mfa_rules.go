@@ -20,8 +20,6 @@ import (
 const (
 	// totpPeriod is the length of a step, in seconds (RFC 6238 §4).
 	totpPeriod = 30
-	// totpSkew is how many steps before and after this one are taken: clocks differ (RFC 6238 §5.2).
-	totpSkew = 1
 	// totpIssuer names weft in authenticators.
 	totpIssuer = "weft"
 	// recoveryCodes is how many there are; each has recoveryBytes random bytes, past the 112 bits from which a plain hash
@@ -47,10 +45,11 @@ func newTOTP(email string) (secret, url string, err error) {
 	return key.Secret(), key.URL(), nil
 }
 
-// totpStep finds the step, later than last, that a code is good for.
-func totpStep(secret, code string, now time.Time, last int64) (int64, bool) {
+// totpStep finds the step, later than last, that a code is good for. So many steps before and after this one are taken:
+// clocks differ (RFC 6238 §5.2).
+func totpStep(secret, code string, now time.Time, skew int, last int64) (int64, bool) {
 	step := now.Unix() / totpPeriod
-	for at := step - totpSkew; at <= step+totpSkew; at++ {
+	for at := step - int64(skew); at <= step+int64(skew); at++ {
 		ok, err := hotp.ValidateCustom(code, uint64(max(0, at)), secret, hotp.ValidateOpts{Digits: otp.DigitsSix})
 		if err == nil && ok && at > last {
 			return at, true

@@ -1,12 +1,14 @@
 package auth_test
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/pquerna/otp/totp"
 
+	"github.com/weftmesh/weft/actors/auth"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -123,5 +125,71 @@ func TestDisablingASecondFactorNeedsBoth(t *testing.T) {
 	must(b, subjects.GetUserProfile, subjects.Empty{}, session.AccessToken)
 	if again := b.login("ada@example.com"); again.MFAToken != "" || again.AccessToken == "" {
 		t.Errorf("after turning it off a login answers %+v", again)
+	}
+}
+
+func TestChangesOfTheAccountAskForTheSecondFactor(t *testing.T) {
+	onBoth(t, func(t *testing.T, b *bench) {
+		session := b.signedUp("ada@example.com")
+		secret, recovery := b.withTOTP(session.AccessToken)
+		b.clock.forward(time.Minute)
+		email := func(code string) error {
+			_, err := call(b, subjects.ChangeEmail, subjects.ChangeEmailRequest{
+				Email: "lovelace@example.com", Password: goodPassword, Code: code,
+			}, session.AccessToken)
+			return err
+		}
+		password := func(next, code string) error {
+			_, err := call(b, subjects.ChangePassword, subjects.ChangePasswordRequest{
+				CurrentPassword: goodPassword, Password: next, Code: code,
+			}, session.AccessToken)
+			return err
+		}
+		for range 6 { // more than wrong ones are allowed: what is missing is no guess
+			refused(t, email(""), subjects.CodeInvalid)
+		}
+		refused(t, password("another good one", ""), subjects.CodeInvalid)
+		refused(t, email("not-a-good-code"), subjects.CodeInvalid)
+		refused(t, password("another good one", "not-a-good-code"), subjects.CodeInvalid)
+		code := codeAt(t, secret, b.Now())
+		if err := email(code); err != nil {
+			t.Fatal(err)
+		}
+		refused(t, password("another good one", code), subjects.CodeInvalid)
+		refused(t, password("password1", recovery[0]), subjects.CodeInvalid) // the policy's refusal
+		if err := password("another good one", recovery[0]); err != nil {
+			t.Fatal(err)
+		}
+		must(b, subjects.GetUserProfile, subjects.Empty{}, session.AccessToken)
+	})
+}
+
+// toStep sets the clock to the beginning of a TOTP step, a few steps on.
+func (b *bench) toStep() {
+	const step = 30 * time.Second
+	now := b.Now()
+	b.clock.forward(now.Truncate(step).Add(10 * step).Sub(now))
+}
+
+func TestATOTPCodeIsGoodForItsStep(t *testing.T) {
+	t.Parallel()
+	for skew, want := range map[int]map[time.Duration]bool{
+		0: {0: true, -30 * time.Second: false, 30 * time.Second: false},
+		1: {0: true, -30 * time.Second: true, -time.Minute: false, time.Minute: false},
+	} {
+		t.Run(strconv.Itoa(skew), func(t *testing.T) {
+			b := once(t, func(c *auth.Config) { c.TOTPSkew = skew })
+			session := b.signedUp("ada@example.com")
+			b.toStep()
+			secret, _ := b.withTOTP(session.AccessToken)
+			for off, good := range want {
+				pending := b.login("ada@example.com").MFAToken
+				b.toStep()
+				_, err := second(b, pending, codeAt(t, secret, b.Now().Add(off)))
+				if (err == nil) != good {
+					t.Errorf("a code of %s from now: %v", off, err)
+				}
+			}
+		})
 	}
 }

@@ -70,6 +70,9 @@ func (a *Actor) changePassword(ctx context.Context, req subjects.ChangePasswordR
 	if req.Password == req.CurrentPassword {
 		return subjects.Empty{}, subjects.InvalidField("password", "is the one you have")
 	}
+	if err := a.stepUpCode(ctx, u, req.Code); err != nil {
+		return subjects.Empty{}, err
+	}
 	hash, err := a.passwords.hash(ctx, req.Password)
 	if err != nil {
 		return subjects.Empty{}, err
@@ -116,6 +119,22 @@ func (a *Actor) stepUp(ctx context.Context, field, password string) (user, error
 		return user{}, subjects.InvalidField(field, "is not the password of this account")
 	}
 	return opened, nil
+}
+
+// stepUpCode has the caller prove themselves by their authenticator too, where one is on.
+func (a *Actor) stepUpCode(ctx context.Context, u user, code string) error {
+	factor, err := totpOf(ctx, a.DB.DB, u.ID)
+	if err != nil || factor == nil || !factor.Confirmed {
+		return err
+	}
+	if code == "" {
+		return subjects.InvalidField("code", "is missing: an authenticator is on")
+	}
+	good, err := a.secondFactor(ctx, u, code, "session:"+source(actors.CallerFrom(ctx).Origin.IP))
+	if err == nil && !good {
+		err = subjects.InvalidField("code", "is not good")
+	}
+	return err
 }
 
 // replaceSessions makes a change to an account that ends its sessions, but for one that is kept. They end before

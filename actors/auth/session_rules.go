@@ -28,6 +28,8 @@ type session struct {
 	// DeviceSum sums up the device token that the sign-in answered with.
 	DeviceSum []byte    `json:"device_sum,omitempty"`
 	ExpiresAt time.Time `json:"expires_at"`
+	// IdleAt is when it ends unless it is refreshed before; zero: at ExpiresAt alone.
+	IdleAt time.Time `json:"idle_at,omitzero"`
 	// Epoch is the account's at sign-in: one from before the account's present epoch is dead.
 	Epoch int64 `json:"epoch"`
 	// Current and Previous are the hashes of the refresh token and of the one it succeeded.
@@ -40,12 +42,31 @@ type session struct {
 // sessionMark is the part of a session that is counted by.
 type sessionMark struct {
 	ExpiresAt time.Time `json:"expires_at"`
+	IdleAt    time.Time `json:"idle_at,omitzero"`
+}
+
+// ends is when a session ends that is left alone.
+func (m sessionMark) ends() time.Time {
+	if !m.IdleAt.IsZero() && m.IdleAt.Before(m.ExpiresAt) {
+		return m.IdleAt
+	}
+	return m.ExpiresAt
+}
+
+func (s session) ends() time.Time { return sessionMark{s.ExpiresAt, s.IdleAt}.ends() }
+
+// used moves the session's end by idleness; idle 0 is none.
+func (s *session) used(now time.Time, idle time.Duration) {
+	s.IdleAt = time.Time{}
+	if idle > 0 {
+		s.IdleAt = now.Add(idle)
+	}
 }
 
 func (s session) info(current string) subjects.SessionInfo {
 	return subjects.SessionInfo{
 		SessionID: s.ID, Device: s.Device, IP: s.IP, CreatedAt: s.CreatedAt, LastSeenAt: s.RefreshedAt,
-		ExpiresAt: s.ExpiresAt, Current: s.ID == current,
+		ExpiresAt: s.ExpiresAt, IdleAt: s.IdleAt, Current: s.ID == current,
 	}
 }
 

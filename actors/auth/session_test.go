@@ -110,6 +110,48 @@ func TestASessionEndsAfterItsTime(t *testing.T) {
 	}
 }
 
+func TestASessionEndsWithoutUse(t *testing.T) {
+	b := once(t, func(c *auth.Config) { c.SessionIdle = time.Hour })
+	refresh := func(s subjects.Session) (subjects.Session, error) {
+		return call(b, subjects.RefreshToken, subjects.RefreshTokenRequest{RefreshToken: s.RefreshToken}, "")
+	}
+	idle, used := b.signedUp("ada@example.com"), b.login("ada@example.com")
+	var err error
+	for range 3 {
+		b.clock.forward(50 * time.Minute)
+		if used, err = refresh(used); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err = refresh(idle)
+	refused(t, err, subjects.CodeUnauthenticated)
+	list := must(b, subjects.ListSessions, subjects.ListSessionsRequest{}, used.AccessToken).Items
+	if len(list) != 1 || list[0].SessionID != used.SessionID || list[0].IdleAt.Sub(list[0].LastSeenAt) != time.Hour {
+		t.Errorf("the list is %+v", list)
+	}
+	if got := b.metric("auth_active_sessions", ""); got != 1 {
+		t.Errorf("%v sessions are counted", got)
+	}
+	// What a user does with their account moves nothing: only refreshing is use.
+	must(b, subjects.ChangePassword, subjects.ChangePasswordRequest{
+		CurrentPassword: goodPassword, Password: "another good one",
+	}, used.AccessToken)
+	b.clock.forward(time.Hour)
+	_, err = refresh(used)
+	refused(t, err, subjects.CodeUnauthenticated)
+}
+
+func TestAnAccessTokenEndsWithItsIdleSession(t *testing.T) {
+	b := once(t, func(c *auth.Config) { c.SessionIdle = time.Minute })
+	session := b.signedUp("ada@example.com")
+	if session.ExpiresIn > 60 {
+		t.Errorf("an access token outlives its session: %d s", session.ExpiresIn)
+	}
+	b.clock.forward(time.Minute)
+	_, err := call(b, subjects.GetUserProfile, subjects.Empty{}, session.AccessToken)
+	refused(t, err, subjects.CodeUnauthenticated)
+}
+
 func TestSessionsAreListedAndRevoked(t *testing.T) {
 	b := once(t, func(c *auth.Config) { c.SessionsPerUser = 4 })
 	first := b.signedUp("ada@example.com")

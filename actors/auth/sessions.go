@@ -46,6 +46,7 @@ func (a *Actor) startSession(ctx context.Context, u user, method string) (subjec
 	if err != nil {
 		return subjects.Session{}, fmt.Errorf("making a refresh token: %w", err)
 	}
+	s.used(now, a.config.SessionIdle)
 	s.Current = token.hash()
 	device := a.newDevice(u.Email)
 	s.DeviceSum = a.clientOf(ctx, device).device
@@ -62,7 +63,7 @@ func (a *Actor) startSession(ctx context.Context, u user, method string) (subjec
 		return subjects.Session{}, err
 	}
 	key := sessionKey(u.ID, s.ID)
-	if _, err := a.sessions.Create(ctx, key, s, a.config.SessionTTL); err != nil {
+	if _, err := a.sessions.Create(ctx, key, s, s.ends().Sub(now)); err != nil {
 		return subjects.Session{}, err
 	}
 	fresh, err := userByID(ctx, a.DB.DB, u.ID)
@@ -80,8 +81,8 @@ func (a *Actor) startSession(ctx context.Context, u user, method string) (subjec
 // issue makes the answer of a sign-in or refresh. The access token ends no later than its session.
 func (a *Actor) issue(u user, s session, refresh string, now time.Time) (subjects.Session, error) {
 	expires := now.Add(a.config.AccessTTL)
-	if s.ExpiresAt.Before(expires) {
-		expires = s.ExpiresAt
+	if ends := s.ends(); ends.Before(expires) {
+		expires = ends
 	}
 	access, err := a.keys.sign(mesh.Claims{
 		Issuer: a.Issuer, Audience: a.Audience, Subject: u.ID, ClientID: a.config.ClientID, ID: a.NewID(),
@@ -130,7 +131,7 @@ func (a *Actor) readSessions(ctx context.Context, keys []string) ([]session, err
 		if err != nil {
 			return nil, err
 		}
-		if now.Before(found.Value.ExpiresAt) {
+		if now.Before(found.Value.ends()) {
 			list = append(list, found.Value)
 		}
 	}
@@ -153,7 +154,7 @@ func (a *Actor) rotate(ctx context.Context, token refreshToken, by client, epoch
 	key := sessionKey(token.userID, token.sessionID)
 	for {
 		found, err := a.sessions.Get(ctx, key)
-		dead := err == nil && (!now.Before(found.Value.ExpiresAt) || found.Value.Epoch < epoch)
+		dead := err == nil && (!now.Before(found.Value.ends()) || found.Value.Epoch < epoch)
 		if errors.Is(err, kv.ErrNotFound) || dead {
 			return rotation{}, errRefresh()
 		}
@@ -173,7 +174,7 @@ func (a *Actor) rotate(ctx context.Context, token refreshToken, by client, epoch
 		if err != nil {
 			return rotation{}, err
 		}
-		_, err = a.sessions.UpdateTTL(ctx, key, s, found.Revision, s.ExpiresAt.Sub(now))
+		_, err = a.sessions.UpdateTTL(ctx, key, s, found.Revision, s.ends().Sub(now))
 		if errors.Is(err, kv.ErrConflict) {
 			// A later look at the clock must not find the winner's rotation to lie in the future.
 			now = a.Now().UTC()
@@ -190,6 +191,7 @@ func (a *Actor) succeed(s *session, by client, now time.Time) (string, error) {
 		return "", fmt.Errorf("making a refresh token: %w", err)
 	}
 	s.Previous, s.Current, s.RefreshedAt, s.RefreshedBy = s.Current, next.hash(), now, by.place
+	s.used(now, a.config.SessionIdle)
 	s.Successor, err = a.Sealer.Seal([]byte(next.text), sessionContext(s.ID))
 	return next.text, err
 }
@@ -274,7 +276,7 @@ func (a *Actor) carryOver(ctx context.Context, u user, sessionID string) error {
 		}
 		s := found.Value
 		s.Epoch = u.Epoch + 1
-		_, err = a.sessions.UpdateTTL(ctx, key, s, found.Revision, max(time.Second, s.ExpiresAt.Sub(a.Now())))
+		_, err = a.sessions.UpdateTTL(ctx, key, s, found.Revision, max(time.Second, s.ends().Sub(a.Now())))
 		if !errors.Is(err, kv.ErrConflict) {
 			return err
 		}
