@@ -202,8 +202,9 @@ func unbuildable(err error) error {
 
 // breakerStates is each provider's worst breaker as the gauge shows it.
 func (a *Actor) breakerStates() map[string]float64 {
-	worst := make(map[string]float64, len(a.shelf.all()))
-	for id := range a.shelf.all() {
+	ids := a.shelf.ids()
+	worst := make(map[string]float64, len(ids))
+	for _, id := range ids {
 		worst[id] = stateRank[worstState(a.breakers.States(id))]
 	}
 	return worst

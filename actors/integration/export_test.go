@@ -11,6 +11,10 @@ func NewWith(d actors.Deps, c Config, providers map[string]*manifest.Provider) (
 	if err != nil {
 		return nil, err
 	}
-	a.shelf.now.Store(&stock{providers: providers})
+	only := stock{providers: map[string]loader{}}
+	for id, p := range providers {
+		only.providers[id] = loaded(p)
+	}
+	a.shelf.now.Store(&only)
 	return a, nil
 }

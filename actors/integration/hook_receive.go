@@ -98,8 +98,8 @@ func resultOf(err error) string {
 
 // incoming finds the hook of an address. What is disabled, or has lost its scheme, is not there.
 func (a *Actor) incoming(ctx context.Context, provider, id string) (incoming, error) {
-	p, ok := a.shelf.all()[provider]
-	if !ok || p.Webhook == nil {
+	p, _ := a.shelf.get(provider)
+	if p == nil || p.Webhook == nil {
 		return incoming{}, noSuchHook()
 	}
 	h, err := hookAt(ctx, a.DB.DB, provider, id)

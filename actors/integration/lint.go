@@ -50,7 +50,8 @@ func ListProviders(folder string) ([]ListedProvider, error) {
 	slices.Sort(ids)
 	listed := make([]ListedProvider, 0, len(ids))
 	for _, id := range slices.Compact(ids) {
-		l := ListedProvider{ID: id, Provider: now.providers[id], Fault: now.faults[id]}
+		l := ListedProvider{ID: id}
+		l.Provider, l.Fault = s.get(id)
 		if _, own := s.files[id+".yaml"]; own {
 			l.File = id + ".yaml"
 		}

@@ -73,7 +73,7 @@ func (c *breakerCollector) Collect(ch chan<- prometheus.Metric) {
 
 // countDelivery counts a delivery; an address may name any provider, a label may not.
 func (a *Actor) countDelivery(provider, result string) {
-	if a.shelf.all()[provider] == nil {
+	if !a.shelf.has(provider) {
 		provider = "unknown"
 	}
 	a.metrics.hooks.WithLabelValues(provider, result).Inc()

@@ -86,8 +86,8 @@ func (a *Actor) probeAgain(ctx context.Context, p probeRow) error {
 	if err != nil {
 		return err
 	}
-	provider, ok := a.shelf.all()[c.Provider]
-	if !ok {
+	provider, _ := a.shelf.get(c.Provider)
+	if provider == nil {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, probeWithin)

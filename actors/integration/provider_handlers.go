@@ -2,7 +2,6 @@ package integration
 
 import (
 	"context"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -39,10 +38,8 @@ func (a *Actor) listProviders(_ context.Context, r subjects.ListProvidersRequest
 		return subjects.Page[subjects.Provider]{}, err
 	}
 	var items []subjects.Provider
-	known := a.shelf.all()
-	for _, id := range slices.Sorted(maps.Keys(known)) {
-		p := known[id]
-		if id > after[0] && (r.Category == "" || r.Category == p.Category) && mentions(p, r.Query) {
+	for _, p := range a.shelf.all() {
+		if p.ID > after[0] && (r.Category == "" || r.Category == p.Category) && mentions(p, r.Query) {
 			items = append(items, a.summary(p))
 		}
 	}

@@ -7,12 +7,15 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/weftmesh/weft/actors/integration/manifest"
 	"github.com/weftmesh/weft/actors/integration/providers"
@@ -29,7 +32,8 @@ const (
 )
 
 // shelf holds the providers that there are: those that weft ships and, over them, those of the operator's folder. A faulty
-// file disables its own provider, also one that weft ships, and no other.
+// file disables its own provider, also one that weft ships, and no other. What weft ships has been checked when it was built:
+// it is read when it is first asked for, so that it costs neither time at the start nor memory where nobody uses it.
 type shelf struct {
 	folder  string
 	log     *zap.Logger
@@ -41,9 +45,16 @@ type shelf struct {
 
 // stock is what a shelf holds at one time. It is not changed.
 type stock struct {
-	providers map[string]*manifest.Provider
+	providers map[string]loader
 	// faults say, by provider's id, why it is not there.
 	faults map[string]string
+}
+
+// loader is a provider that is read when it is first asked for.
+type loader func() (*manifest.Provider, error)
+
+func loaded(p *manifest.Provider) loader {
+	return func() (*manifest.Provider, error) { return p, nil }
 }
 
 // shelved is a file of the folder as it was read.
@@ -54,16 +65,24 @@ type shelved struct {
 	fault string
 }
 
-// openShelf loads what weft ships and what the folder holds now; a folder that is not there is an error.
+// openShelf lists what weft ships and loads what the folder holds now; a folder that is not there is an error.
 func openShelf(folder string, log *zap.Logger) (*shelf, error) {
-	known, faults, err := manifest.LoadFS(providers.FS)
+	shipped, err := fs.Glob(providers.FS, "*.yaml")
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("listing providers: %w", err)
 	}
-	s := &shelf{folder: folder, log: log, shipped: stock{providers: known, faults: map[string]string{}}, files: map[string]shelved{}}
-	for file, fault := range faults {
-		s.shipped.faults[strings.TrimSuffix(file, ".yaml")] = fault.Error()
-		log.Error("a provider is left out", zap.String("file", file), zap.Error(fault))
+	s := &shelf{
+		folder: folder, log: log, files: map[string]shelved{},
+		shipped: stock{providers: make(map[string]loader, len(shipped)), faults: map[string]string{}},
+	}
+	for _, file := range shipped {
+		s.shipped.providers[strings.TrimSuffix(file, ".yaml")] = sync.OnceValues(func() (*manifest.Provider, error) {
+			source, err := fs.ReadFile(providers.FS, file)
+			if err != nil {
+				return nil, fmt.Errorf("reading %s: %w", file, err)
+			}
+			return manifest.LoadTrusted(file, source)
+		})
 	}
 	s.now.Store(&s.shipped)
 	if folder == "" {
@@ -162,7 +181,7 @@ func (s *shelf) arrange() {
 		delete(next.providers, id)
 		delete(next.faults, id)
 		if file.ready != nil {
-			next.providers[id] = file.ready
+			next.providers[id] = loaded(file.ready)
 		} else {
 			next.faults[id] = name + ": " + file.fault
 		}
@@ -170,20 +189,44 @@ func (s *shelf) arrange() {
 	s.now.Store(&next)
 }
 
-// all are the providers that there are.
-func (s *shelf) all() map[string]*manifest.Provider { return s.now.Load().providers }
+// ids are those of the providers that there are, sorted. None is read for it.
+func (s *shelf) ids() []string { return slices.Sorted(maps.Keys(s.now.Load().providers)) }
 
-// get finds a provider; fault says why it is disabled, where it is.
+// has reports whether there is a provider that is not disabled.
+func (s *shelf) has(id string) bool { return s.now.Load().providers[id] != nil }
+
+// get finds a provider, nil where there is none; fault says why it is disabled, where it is.
 func (s *shelf) get(id string) (p *manifest.Provider, fault string) {
 	now := s.now.Load()
-	return now.providers[id], now.faults[id]
+	load := now.providers[id]
+	if load == nil {
+		return nil, now.faults[id]
+	}
+	p, err := load()
+	if err != nil {
+		return nil, err.Error()
+	}
+	return p, ""
+}
+
+// all are the providers that there are, by id. Those that have not been read yet are read at once.
+func (s *shelf) all() []*manifest.Provider {
+	ids := s.ids()
+	found := make([]*manifest.Provider, len(ids))
+	var reading errgroup.Group
+	reading.SetLimit(runtime.GOMAXPROCS(0))
+	for i, id := range ids {
+		reading.Go(func() error {
+			found[i], _ = s.get(id)
+			return nil
+		})
+	}
+	_ = reading.Wait() // none fails
+	return slices.DeleteFunc(found, func(p *manifest.Provider) bool { return p == nil })
 }
 
 // knows reports whether there is a provider, disabled or not.
-func (s *shelf) knows(id string) bool {
-	p, fault := s.get(id)
-	return p != nil || fault != ""
-}
+func (s *shelf) knows(id string) bool { return s.has(id) || s.now.Load().faults[id] != "" }
 
 // LoadManifest loads a provider's file, which bears the provider's id as its name. The error names each fault on a line of
 // its own, with line and column.

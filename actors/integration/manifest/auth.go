@@ -11,20 +11,20 @@ import (
 )
 
 // Schemas of credentials where a manifest gives none.
-var defaultCredentials = map[AuthKind]map[string]any{
-	AuthNone: {"type": "object"},
-	AuthAPIKey: {
+var defaultCredentials = map[AuthKind]objectSchema{
+	AuthNone: noFields,
+	AuthAPIKey: closed(map[string]any{
 		"type": "object", "required": []any{"api_key"},
 		"properties": map[string]any{"api_key": secretSchema("API key")},
-	},
-	AuthBasic: {
+	}),
+	AuthBasic: closed(map[string]any{
 		"type": "object", "required": []any{"username", "password"},
 		"properties": map[string]any{
 			"username": map[string]any{"type": "string", "title": "User name", "minLength": 1, "writeOnly": false},
 			"password": secretSchema("Password"),
 		},
-	},
-	AuthOAuth2: {
+	}),
+	AuthOAuth2: closed(map[string]any{
 		"type": "object", "required": []any{"access_token"},
 		"properties": map[string]any{
 			"access_token":  secretSchema("Access token"),
@@ -35,22 +35,22 @@ var defaultCredentials = map[AuthKind]map[string]any{
 			"client_id":     clientIDSchema("Client id, where it is not the operator's"),
 			"client_secret": secretSchema("Client secret"),
 		},
-	},
-	AuthClientCredentials: {
+	}),
+	AuthClientCredentials: closed(map[string]any{
 		"type": "object", "required": []any{"client_id", "client_secret"},
 		"properties": map[string]any{
 			"client_id":     clientIDSchema("Client id"),
 			"client_secret": secretSchema("Client secret"),
 		},
-	},
-	AuthSigV4: {
+	}),
+	AuthSigV4: closed(map[string]any{
 		"type": "object", "required": []any{"access_key_id", "secret_access_key"},
 		"properties": map[string]any{
 			"access_key_id":     map[string]any{"type": "string", "title": "Access key id", "minLength": 1, "maxLength": 128, "writeOnly": false},
 			"secret_access_key": secretSchema("Secret access key"),
 			"session_token":     secretSchema("Session token"),
 		},
-	},
+	}),
 }
 
 func clientIDSchema(title string) map[string]any {
@@ -75,11 +75,11 @@ func (c *compiler) auth(p *Provider, spec AuthSpec, pointer string) *AuthMethod 
 		ID: spec.ID, Kind: spec.Kind, Title: spec.Title, Help: spec.Help, OAuth2: spec.OAuth2, in: spec.In,
 		provider: p, public: map[string]bool{},
 	}
-	document := spec.Credentials
-	if document == nil {
-		document = defaultCredentials[spec.Kind]
+	credentials, usual := defaultCredentials[spec.Kind]
+	if spec.Credentials != nil || !usual {
+		credentials = c.object(spec.Credentials, pointerTo(pointer, "credentials"))
 	}
-	method.Credentials, method.schema = c.schema(document, pointerTo(pointer, "credentials"))
+	method.Credentials, method.schema = credentials.document, credentials.check
 	properties, _ := method.Credentials["properties"].(map[string]any)
 	for name, property := range properties {
 		if described, ok := property.(map[string]any); ok && described["writeOnly"] == false {

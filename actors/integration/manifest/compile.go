@@ -26,7 +26,11 @@ func Load(source []byte) (*Provider, error) {
 // from required input, scopes and limits name what there is, examples are valid, literal addresses lie
 // within the hosts. A non-nil error is Faults.
 func Compile(m *Manifest) (*Provider, error) {
-	c := &compiler{manifest: m}
+	return compile(m, false)
+}
+
+func compile(m *Manifest, trusted bool) (*Provider, error) {
+	c := &compiler{manifest: m, trusting: trusted}
 	p := c.provider()
 	if err := c.faults.asError(); err != nil {
 		return nil, err
@@ -37,6 +41,8 @@ func Compile(m *Manifest) (*Provider, error) {
 type compiler struct {
 	manifest *Manifest
 	faults   Faults
+	// trusting leaves unchecked what has been checked before, and has expressions and schemas compile when they are used.
+	trusting bool
 }
 
 func (c *compiler) fault(pointer, format string, args ...any) {
@@ -48,27 +54,22 @@ func (c *compiler) optional(text, pointer string) *tree {
 	if text == "" {
 		return nil
 	}
-	return compileTree(text, pointer, c.fault)
+	return c.value(text, pointer)
 }
 
-// tree compiles a tree that may be absent.
-func (c *compiler) tree(value any, pointer string) *tree {
-	if value == nil {
-		return nil
+// object is the schema of an object that a manifest describes, or of one without fields.
+func (c *compiler) object(document map[string]any, pointer string) objectSchema {
+	if document == nil {
+		return noFields
 	}
-	return compileTree(value, pointer, c.fault)
-}
-
-// schema compiles the JSON Schema of an object; fields it does not name are refused unless it says otherwise.
-func (c *compiler) schema(document map[string]any, pointer string) (map[string]any, *schema) {
-	closed := map[string]any{"type": "object", "additionalProperties": false}
-	maps.Copy(closed, document)
-	compiled, err := compileSchema(closed)
-	if err != nil {
-		c.fault(pointer, "not a JSON Schema: %v", err)
-		return closed, nil
+	o := closed(document)
+	o.check.trusted = c.trusting
+	if !c.trusting {
+		if err := o.check.compile(); err != nil {
+			c.fault(pointer, "not a JSON Schema: %v", err)
+		}
 	}
-	return closed, compiled
+	return o
 }
 
 func (c *compiler) provider() *Provider {
@@ -82,9 +83,10 @@ func (c *compiler) provider() *Provider {
 		errors:  c.errors(m.Errors, "/errors"),
 		byID:    make(map[string]*Action, len(m.Actions)), baseURLs: make(map[string]*tree, len(m.BaseURLs)),
 	}
-	p.Settings, p.settings = c.schema(m.Settings, "/settings")
+	settings := c.object(m.Settings, "/settings")
+	p.Settings, p.settings = settings.document, settings.check
 	for i, host := range m.Hosts {
-		p.hosts = append(p.hosts, compileTree(host, pointerTo("/hosts", strconv.Itoa(i)), c.fault))
+		p.hosts = append(p.hosts, c.value(host, pointerTo("/hosts", strconv.Itoa(i))))
 	}
 	c.address(m.BaseURL, "/base_url")
 	for _, name := range slices.Sorted(maps.Keys(m.BaseURLs)) {
@@ -105,9 +107,9 @@ func (c *compiler) provider() *Provider {
 		p.byID[id] = a
 	}
 	health := m.Health
-	health.Title, health.Safety, health.Input = "Health probe", string(egress.Read), map[string]any{"type": "object"}
+	health.Title, health.Safety = "Health probe", string(egress.Read)
 	p.Health = c.action(p, "health_probe", health, "/health")
-	p.Proxy = c.action(p, ProxyID, proxySpec(), "/proxy")
+	p.Proxy = proxyOf(p)
 	c.limits(p)
 	p.Webhook = c.webhook()
 	return p
@@ -174,7 +176,8 @@ func (c *compiler) action(p *Provider, id string, spec ActionSpec, pointer strin
 		a.Safety = egress.Safety(spec.Safety)
 	}
 	a.baseURL, a.xml = c.host(p, spec.Host, pointerTo(pointer, "host")), spec.Answer == AnswerXML
-	a.Input, a.input = c.schema(spec.Input, pointerTo(pointer, "input"))
+	input := c.object(spec.Input, pointerTo(pointer, "input"))
+	a.Input, a.input = input.document, input.check
 	a.path = c.path(spec, pointer)
 	if spec.Body != nil {
 		a.body = c.body(*spec.Body, pointerTo(pointer, "body"))
@@ -189,17 +192,19 @@ func (c *compiler) action(p *Provider, id string, spec ActionSpec, pointer strin
 			c.fault(pointerTo(pointer, "scopes", strconv.Itoa(i)), "scope %s is not among the provider's scopes", scope)
 		}
 	}
-	c.examples(a, spec, pointer)
+	if !c.trusting {
+		c.examples(a, spec, pointer)
+	}
 	return a
 }
 
 func (c *compiler) examples(a *Action, spec ActionSpec, pointer string) {
 	if spec.OutputSchema != nil {
-		if _, err := compileSchema(spec.OutputSchema); err != nil {
+		if err := (&schema{document: spec.OutputSchema}).compile(); err != nil {
 			c.fault(pointerTo(pointer, "output_schema"), "not a JSON Schema: %v", err)
 		}
 	}
-	if spec.Example == nil || a.input == nil {
+	if spec.Example == nil || a.input.compile() != nil {
 		return
 	}
 	var failed *InputError

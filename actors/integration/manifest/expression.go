@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/big"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/itchyny/gojq"
@@ -26,17 +27,27 @@ var (
 	errFailed = errors.New("the expression fails on what it was given")
 )
 
-// expression is one compiled jq program. It is safe for concurrent use.
-type expression struct{ code *gojq.Code }
+// expression is one jq program, compiled when it is first needed. It is safe for concurrent use.
+type expression struct {
+	text string
+	once sync.Once
+	code *gojq.Code
+	err  error
+}
 
 // isExpression reports whether a string of a manifest is `${ … }` as a whole.
 func isExpression(text string) bool {
 	return strings.HasPrefix(text, "${") && strings.HasSuffix(text, "}")
 }
 
-// compileExpression compiles `${ … }`. Neither modules, nor the environment, nor further input is at hand.
-func compileExpression(text string) (*expression, error) {
-	query, err := gojq.Parse(strings.TrimSuffix(strings.TrimPrefix(text, "${"), "}"))
+// compile compiles `${ … }` unless that has been done. Neither modules, nor the environment, nor further input is at hand.
+func (e *expression) compile() error {
+	e.once.Do(func() { e.code, e.err = compileJQ(strings.TrimSuffix(strings.TrimPrefix(e.text, "${"), "}")) })
+	return e.err
+}
+
+func compileJQ(text string) (*gojq.Code, error) {
+	query, err := gojq.Parse(text)
 	if err != nil {
 		return nil, fmt.Errorf("parsing jq: %w", err)
 	}
@@ -44,7 +55,7 @@ func compileExpression(text string) (*expression, error) {
 	if err != nil {
 		return nil, fmt.Errorf("compiling jq: %w", err)
 	}
-	return &expression{code}, nil
+	return code, nil
 }
 
 // scope is what the expressions of one request or one answer see, and what they may still use up.
@@ -62,6 +73,9 @@ func newScope(root map[string]any, size int) (s *scope, end context.CancelFunc) 
 
 // eval is the expression's first value; present is false when it yields none.
 func (e *expression) eval(s *scope) (value any, present bool, err error) {
+	if err := e.compile(); err != nil {
+		return nil, false, err
+	}
 	value, present = e.code.RunWithContext(s.ctx, s.root).Next()
 	if !present {
 		return nil, false, nil

@@ -52,12 +52,22 @@ func loadFrom(folder fs.FS, file string) (*Provider, error) {
 
 // LoadFile is Load for a file of a name: the provider's id and .yaml.
 func LoadFile(name string, source []byte) (*Provider, error) {
-	m, err := Parse(source)
+	return loadFile(name, source, false)
+}
+
+// LoadTrusted is LoadFile for a file that LoadFile is known to take, such as one that weft ships: it costs a reading, and
+// no more. What has been checked is not checked again; an expression or a schema is compiled when it is first used.
+func LoadTrusted(name string, source []byte) (*Provider, error) {
+	return loadFile(name, source, true)
+}
+
+func loadFile(name string, source []byte, trusted bool) (*Provider, error) {
+	m, err := parse(source, trusted)
 	if err != nil {
 		return nil, err
 	}
 	if m.ID != strings.TrimSuffix(name, ".yaml") {
 		return nil, Faults{m.positions.at("/id", "must be the file's name without .yaml")}
 	}
-	return Compile(m)
+	return compile(m, trusted)
 }

@@ -56,13 +56,13 @@ func (c *compiler) path(spec ActionSpec, pointer string) pathTemplate {
 
 func (c *compiler) parameter(spec ActionSpec, name, pointer string) *tree {
 	if value, ok := spec.Params[name]; ok {
-		return compileTree(value, pointerTo(pointer, "params", name), c.fault)
+		return c.value(value, pointerTo(pointer, "params", name))
 	}
 	required, _ := spec.Input["required"].([]any)
 	if !slices.Contains(required, any(name)) {
 		c.fault(pointerTo(pointer, "path"), "{%s} is neither in params nor a required field of the input", name)
 	}
-	return compileTree("${ .input."+name+" }", pointerTo(pointer, "path"), c.fault)
+	return c.optional("${ .input."+name+" }", pointerTo(pointer, "path"))
 }
 
 // eval is the escaped path, beginning with /.

@@ -1,6 +1,10 @@
 package manifest
 
-import "github.com/weftmesh/weft/actors/egress"
+import (
+	"sync"
+
+	"github.com/weftmesh/weft/actors/egress"
+)
 
 // ProxyID is the id of Provider.Proxy. It is not among Provider.Actions.
 const ProxyID = "proxy_request"
@@ -29,6 +33,18 @@ func proxySpec() ActionSpec {
 			},
 		},
 	}
+}
+
+// proxyAction is what the proxies of all providers have in common.
+var proxyAction = sync.OnceValue(func() *Action {
+	c := compiler{manifest: &Manifest{}, trusting: true}
+	return c.action(&Provider{}, ProxyID, proxySpec(), "/proxy")
+})
+
+func proxyOf(p *Provider) *Action {
+	a := *proxyAction()
+	a.provider, a.baseURL = p, p.baseURL
+	return &a
 }
 
 // Whole is an answer as it came: status, headers and body, with the same care for the connection's credentials

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
+	"regexp"
 	"strings"
 	"sync"
 
@@ -11,38 +13,90 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6/kind"
 )
 
-// schema is a compiled JSON Schema 2020-12 that reaches for nothing outside itself.
-type schema struct{ compiled *jsonschema.Schema }
+// schema is a JSON Schema 2020-12 that reaches for nothing outside itself, compiled when it is first needed. It is safe for
+// concurrent use.
+type schema struct {
+	document any
+	// trusted documents are known to be schemas.
+	trusted  bool
+	once     sync.Once
+	compiled *jsonschema.Schema
+	err      error
+}
+
+// objectSchema is the schema of an object, and the document that it is of.
+type objectSchema struct {
+	document map[string]any
+	check    *schema
+}
+
+// closed is the schema of an object whose further fields are refused, unless document says otherwise.
+func closed(document map[string]any) objectSchema {
+	o := map[string]any{"type": "object", "additionalProperties": false}
+	maps.Copy(o, document)
+	return objectSchema{document: o, check: &schema{document: o}}
+}
+
+// noFields is the schema of an object without fields.
+var noFields = closed(nil)
 
 var manifestSchema = sync.OnceValue(func() *schema {
 	document, err := jsonschema.UnmarshalJSON(bytes.NewReader(Schema))
 	if err != nil {
 		panic(fmt.Sprintf("manifest: schema.json: %v", err))
 	}
-	compiled, err := compileSchema(document)
-	if err != nil {
+	s := &schema{document: document}
+	if err := s.compile(); err != nil {
 		panic(fmt.Sprintf("manifest: schema.json: %v", err))
 	}
-	return compiled
+	return s
 })
 
-const schemaURL = "manifest:schema"
+// Addresses of a schema in its compiler, which holds those below json-schema.org to be schemas without a look.
+const (
+	schemaURL  = "manifest:schema"
+	trustedURL = "https://json-schema.org/weft"
+)
 
 var errNoLoading = errors.New("a schema refers to itself alone")
 
-func compileSchema(document any) (*schema, error) {
-	compiler := jsonschema.NewCompiler()
-	compiler.DefaultDraft(jsonschema.Draft2020)
-	compiler.AssertFormat()
-	compiler.UseLoader(noLoader{})
-	if err := compiler.AddResource(schemaURL, document); err != nil {
-		return nil, err
+// compile compiles the schema unless that has been done.
+func (s *schema) compile() error {
+	s.once.Do(func() {
+		at := schemaURL
+		if s.trusted {
+			at = trustedURL
+		}
+		compiler := jsonschema.NewCompiler()
+		compiler.DefaultDraft(jsonschema.Draft2020)
+		compiler.AssertFormat()
+		compiler.UseLoader(noLoader{})
+		patterns := patternCache{known: map[string]*regexp.Regexp{}}
+		compiler.UseRegexpEngine(patterns.compile)
+		if s.err = compiler.AddResource(at, s.document); s.err == nil {
+			s.compiled, s.err = compiler.Compile(at)
+		}
+		patterns.known = nil // what is validated later is nobody's to keep
+	})
+	return s.err
+}
+
+// patternCache has each pattern of a schema compiled once, where the check of the schema and its compiling both ask for it.
+// Without known it keeps nothing.
+type patternCache struct{ known map[string]*regexp.Regexp }
+
+func (c *patternCache) compile(text string) (jsonschema.Regexp, error) {
+	if r := c.known[text]; r != nil {
+		return r, nil
 	}
-	compiled, err := compiler.Compile(schemaURL)
+	r, err := regexp.Compile(text)
 	if err != nil {
 		return nil, err
 	}
-	return &schema{compiled}, nil
+	if c.known != nil {
+		c.known[text] = r
+	}
+	return r, nil
 }
 
 type noLoader struct{}
@@ -74,6 +128,9 @@ func (e *InputError) Error() string {
 
 // validate returns nil or an *InputError whose pointers begin with base.
 func (s *schema) validate(value any, base string) error {
+	if s.compile() != nil {
+		return &InputError{Fields: []FieldError{{Pointer: base, Message: "cannot be checked"}}}
+	}
 	err := s.compiled.Validate(value)
 	if err == nil {
 		return nil

@@ -15,29 +15,37 @@ type tree struct {
 	array   []*tree
 }
 
-// compileTree compiles value; each expression that does not compile is told to fault with its pointer.
-func compileTree(value any, pointer string, fault func(pointer, format string, args ...any)) *tree {
+// tree compiles a value that may be absent; each expression that does not compile is a fault with its pointer.
+func (c *compiler) tree(value any, pointer string) *tree {
+	if value == nil {
+		return nil
+	}
+	return c.value(value, pointer)
+}
+
+func (c *compiler) value(value any, pointer string) *tree {
 	switch v := value.(type) {
 	case string:
 		if !isExpression(v) {
 			return &tree{literal: v}
 		}
-		expr, err := compileExpression(v)
-		if err != nil {
-			fault(pointer, "%v", err)
-			return &tree{}
+		expr := &expression{text: v}
+		if !c.trusting {
+			if err := expr.compile(); err != nil {
+				c.fault(pointer, "%v", err)
+			}
 		}
 		return &tree{expr: expr}
 	case map[string]any:
 		t := &tree{keys: slices.Sorted(maps.Keys(v)), object: make(map[string]*tree, len(v))}
 		for _, key := range t.keys {
-			t.object[key] = compileTree(v[key], pointerTo(pointer, key), fault)
+			t.object[key] = c.value(v[key], pointerTo(pointer, key))
 		}
 		return t
 	case []any:
 		t := &tree{array: make([]*tree, len(v))}
 		for i, item := range v {
-			t.array[i] = compileTree(item, pointerTo(pointer, strconv.Itoa(i)), fault)
+			t.array[i] = c.value(item, pointerTo(pointer, strconv.Itoa(i)))
 		}
 		return t
 	}
