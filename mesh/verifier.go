@@ -116,7 +116,7 @@ func (v *Verifier) Verify(ctx context.Context, token string) (Claims, error) {
 		v.forget(token)
 		return Claims{}, subjects.Errorf(subjects.CodeUnauthenticated, "the access token has ended")
 	}
-	if _, ended := v.revoked.Get(claims.SessionID); ended {
+	if v.Ended(claims.SessionID) || v.endedWithAll(claims) {
 		return Claims{}, subjects.Errorf(subjects.CodeUnauthenticated, "the session has ended")
 	}
 	return claims, nil
@@ -126,6 +126,18 @@ func (v *Verifier) Verify(ctx context.Context, token string) (Claims, error) {
 func (v *Verifier) Ended(sessionID string) bool {
 	_, ended := v.revoked.Get(sessionID)
 	return ended
+}
+
+// EveryoneEnded is until when the access tokens of every session are refused, as far as this process knows; zero: they
+// are not.
+func (v *Verifier) EveryoneEnded() time.Time {
+	all, _ := v.revoked.Get(subjects.EverySession)
+	return all.RevokedAt
+}
+
+// endedWithAll tells whether a token's session was ended with everybody's. A token says when it was made to the second.
+func (v *Verifier) endedWithAll(claims Claims) bool {
+	return claims.KeyID == "" && claims.IssuedAt <= v.EveryoneEnded().Unix()
 }
 
 // kept returns what is known of a token, unless its key has been taken away meanwhile.

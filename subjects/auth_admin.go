@@ -46,3 +46,19 @@ var UpdateUser = declare(Endpoint[UpdateUserRequest, UserAccount]{
 	Doc: "Changes an account's roles, disables or enables it. Who loses a role or is disabled is signed out everywhere " +
 		"before it answers. The last admin stays one: conflict.",
 })
+
+// EndUserSessions ends an account's sessions.
+var EndUserSessions = declare(Endpoint[GetUserRequest, Empty]{
+	Subject: "weft.v1.auth.end_user_sessions", Route: "DELETE /v1/admin/users/{user_id}/sessions", Access: Role(RoleAdmin), Origin: true,
+	Summary: "Sign an account out",
+	Doc: "Ends every session of one account, and the sign-ins that wait for a second factor. Once it has answered, no actor takes " +
+		"their access tokens. API keys stay.",
+})
+
+// EndAllSessions ends everybody's sessions.
+var EndAllSessions = declare(Endpoint[Empty, Empty]{
+	Subject: "weft.v1.auth.end_all_sessions", Route: "DELETE /v1/admin/sessions", Access: Role(RoleAdmin), Origin: true,
+	Summary: "Sign everybody out",
+	Doc: "Ends every session of every account, the caller's own among them, and the sign-ins that wait for a second factor. Once it " +
+		"has answered, no actor takes their access tokens, and no refresh token is good; the lists of sessions follow. API keys stay.",
+})

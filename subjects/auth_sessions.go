@@ -120,6 +120,10 @@ type SigningKey struct {
 	Status string `json:"status" enum:"next,current,retired"`
 }
 
+// EverySession is the key in the bucket auth_revoked under which every session is revoked that an access token was made
+// for until then: RevokedAt says until when. API keys are no sessions, and go on.
+const EverySession = "every_session"
+
 // RevokedSession is what the bucket auth_revoked keeps, under the session's id, as long as an access
 // token of the session may live.
 type RevokedSession struct {

@@ -48,6 +48,7 @@ type Actor struct {
 	sessions   *kv.Bucket[session]
 	revoked    *kv.Bucket[subjects.RevokedSession]
 	live       *kv.Map[sessionMark]
+	swept      chan struct{} // asks for a sweep of sessions that ended with everybody's
 	oauth      *oauth
 	passkeys   *passkeys
 	profiles   *actors.RowCache[user]
@@ -65,6 +66,7 @@ func New(deps actors.Deps, config Config) (*Actor, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), startWithin)
 	defer cancel()
 	a := &Actor{Deps: deps, config: config, profiles: actors.NewRowCache[user](deps.DB, cachedProfiles)}
+	a.swept = make(chan struct{}, 1)
 	var err error
 	if a.policy, err = newPolicy(config.PasswordMin, config.PasswordMax, config.PasswordBlocklist); err != nil {
 		return nil, err
@@ -192,6 +194,8 @@ func (a *Actor) Service() actors.Service {
 			actors.Bind(subjects.ListUsers, a.listUsers),
 			actors.Bind(subjects.GetUser, a.getUser),
 			actors.Bind(subjects.UpdateUser, a.updateUser),
+			actors.Bind(subjects.EndUserSessions, a.endUserSessions),
+			actors.Bind(subjects.EndAllSessions, a.endEverySession),
 			actors.Bind(subjects.ListAuditEvents, a.listAuditEvents),
 			actors.Bind(subjects.DeleteAccount, a.deleteAccount),
 			actors.Bind(subjects.GetErasure, a.getErasure),
@@ -207,6 +211,7 @@ func (a *Actor) Service() actors.Service {
 			"letters":         a.sweepLetters,
 			"audit":           a.sweepAudit,
 			"erasures":        a.runErasures,
+			"ended_sessions":  a.sweepSessions,
 			"provider_tokens": a.refreshTokens,
 			"live_sessions": func(ctx context.Context) error {
 				<-ctx.Done()

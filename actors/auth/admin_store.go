@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/uptrace/bun"
 )
@@ -30,6 +31,15 @@ func listUsers(ctx context.Context, db bun.IDB, prefix, before string, most int)
 		users = append(users, row.user())
 	}
 	return users, nil
+}
+
+// nextEpoch begins the next epoch of every account.
+func nextEpoch(ctx context.Context, tx bun.Tx, now time.Time) error {
+	_, err := tx.NewUpdate().Model((*userRow)(nil)).Set("epoch = epoch + 1, updated_at = ?", now.UnixMilli()).Where("1 = 1").Exec(ctx)
+	if err != nil {
+		return fmt.Errorf("ending everybody's sessions: %w", err)
+	}
+	return nil
 }
 
 const otherAdmins = "' ' || roles || ' ' LIKE '% admin %' AND NOT disabled AND id <> ?"

@@ -140,3 +140,73 @@ func TestCreateAdminPromotesWhoIsThere(t *testing.T) {
 		t.Errorf("roles are %v", roles)
 	}
 }
+
+func TestAnAdminEndsAnAccountsSessions(t *testing.T) {
+	onBoth(t, func(t *testing.T, b *bench) {
+		admin := b.admin("root@example.com")
+		ada, other, eve := b.signedUp("ada@example.com"), b.login("ada@example.com"), b.signedUp("eve@example.com")
+		end := func(by subjects.Session, user string) error {
+			_, err := call(b, subjects.EndUserSessions, subjects.GetUserRequest{UserID: user}, by.AccessToken)
+			return err
+		}
+		refused(t, end(eve, ada.User.ID), subjects.CodeForbidden)
+		refused(t, end(admin, actortest.User()), subjects.CodeNotFound)
+		b.withTOTP(eve.AccessToken)
+		pending := b.login("eve@example.com")
+		for _, who := range []subjects.Session{ada, eve} {
+			if err := end(admin, who.User.ID); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, s := range []subjects.Session{ada, other, eve} {
+			b.isOver(s)
+		}
+		_, err := second(b, pending.MFAToken, "123456")
+		refused(t, err, subjects.CodeUnauthenticated)
+		must(b, subjects.GetUserProfile, subjects.Empty{}, admin.AccessToken)
+		must(b, subjects.GetUserProfile, subjects.Empty{}, b.login("ada@example.com").AccessToken)
+		b.audited(t, ada.User.ID, "login")
+		if n := b.audits(t, ada.User.ID, "sessions_end", "success"); n != 1 {
+			t.Errorf("it is in the audit %d times", n)
+		}
+	})
+}
+
+// isOver fails the test unless a session's tokens are refused.
+func (b *bench) isOver(s subjects.Session) {
+	b.t.Helper()
+	_, err := call(b, subjects.GetUserProfile, subjects.Empty{}, s.AccessToken)
+	refused(b.t, err, subjects.CodeUnauthenticated)
+	_, err = call(b, subjects.RefreshToken, subjects.RefreshTokenRequest{RefreshToken: s.RefreshToken}, "")
+	refused(b.t, err, subjects.CodeUnauthenticated)
+}
+
+func TestAnAdminEndsEverybodysSessions(t *testing.T) {
+	onBoth(t, func(t *testing.T, b *bench) {
+		admin := b.admin("root@example.com")
+		ada, eve := b.signedUp("ada@example.com"), b.signedUp("eve@example.com")
+		key := must(b, subjects.CreateAPIKey, subjects.CreateAPIKeyRequest{Name: "k", Scopes: []string{"user.profile.read"}}, ada.AccessToken)
+		program, err := exchange(b, key.Key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = call(b, subjects.EndAllSessions, subjects.Empty{}, eve.AccessToken)
+		refused(t, err, subjects.CodeForbidden)
+		elsewhere := b.verifier()
+		must(b, subjects.EndAllSessions, subjects.Empty{}, admin.AccessToken)
+		if _, err := elsewhere.Verify(t.Context(), ada.AccessToken); subjects.CodeOf(err) != subjects.CodeUnauthenticated {
+			t.Errorf("another process says %v", err)
+		}
+		for _, s := range []subjects.Session{admin, ada, eve} {
+			b.isOver(s)
+		}
+		must(b, subjects.GetUserProfile, subjects.Empty{}, program.AccessToken)
+		// Who signs in again at once is in.
+		again := b.login("ada@example.com")
+		must(b, subjects.GetUserProfile, subjects.Empty{}, again.AccessToken)
+		again = must(b, subjects.RefreshToken, subjects.RefreshTokenRequest{RefreshToken: again.RefreshToken}, "")
+		must(b, subjects.GetUserProfile, subjects.Empty{}, again.AccessToken)
+		eventually(t, "the one new session is counted", func() bool { return b.metric("auth_active_sessions", "") == 1 })
+		eventually(t, "the end of a session is told", func() bool { return b.audits(t, eve.User.ID, "session_end", "success") == 1 })
+	})
+}

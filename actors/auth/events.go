@@ -34,6 +34,8 @@ const (
 	auditKeyCreate      = "api_key_create"
 	auditKeyRevoke      = "api_key_revoke"
 	auditAdminister     = "account_administered"
+	auditEndSessions    = "sessions_end"
+	auditEndAll         = "sessions_end_all"
 	auditEmailChange    = "email_change"
 	auditKeys           = "keys_rotate"
 	auditOAuth          = "oauth_login"

@@ -41,6 +41,8 @@ type session struct {
 
 // sessionMark is the part of a session that is counted by.
 type sessionMark struct {
+	UserID    string    `json:"user_id"`
+	Epoch     int64     `json:"epoch"`
 	ExpiresAt time.Time `json:"expires_at"`
 	IdleAt    time.Time `json:"idle_at,omitzero"`
 }
@@ -53,7 +55,9 @@ func (m sessionMark) ends() time.Time {
 	return m.ExpiresAt
 }
 
-func (s session) ends() time.Time { return sessionMark{s.ExpiresAt, s.IdleAt}.ends() }
+func (s session) ends() time.Time {
+	return sessionMark{ExpiresAt: s.ExpiresAt, IdleAt: s.IdleAt}.ends()
+}
 
 // used moves the session's end by idleness; idle 0 is none.
 func (s *session) used(now time.Time, idle time.Duration) {

@@ -24,6 +24,7 @@ const (
 	endDisabled = "disabled"
 	endPassword = "password_changed"
 	endDeleted  = "deleted"
+	endAdmin    = "admin"
 )
 
 // revokedMargin is how much longer than an access token its session's revocation is kept: clocks differ.
@@ -78,15 +79,17 @@ func (a *Actor) startSession(ctx context.Context, u user, method string) (subjec
 	return answer, err
 }
 
-// issue makes the answer of a sign-in or refresh. The access token ends no later than its session.
+// issue makes the answer of a sign-in or refresh. The access token ends no later than its session, and is dated after
+// the moment until which everybody's are refused.
 func (a *Actor) issue(u user, s session, refresh string, now time.Time) (subjects.Session, error) {
 	expires := now.Add(a.config.AccessTTL)
 	if ends := s.ends(); ends.Before(expires) {
 		expires = ends
 	}
+	issued := max(now.Unix(), a.Verifier.EveryoneEnded().Unix()+1)
 	access, err := a.keys.sign(mesh.Claims{
 		Issuer: a.Issuer, Audience: a.Audience, Subject: u.ID, ClientID: a.config.ClientID, ID: a.NewID(),
-		SessionID: s.ID, IssuedAt: now.Unix(), ExpiresAt: expires.Unix(), AuthTime: s.CreatedAt.Unix(), Roles: u.Roles,
+		SessionID: s.ID, IssuedAt: issued, ExpiresAt: expires.Unix(), AuthTime: s.CreatedAt.Unix(), Roles: u.Roles,
 	})
 	if err != nil {
 		return subjects.Session{}, err
