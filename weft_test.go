@@ -64,9 +64,10 @@ var natsServerBinary = sync.OnceValues(func() (string, error) {
 	return build("nats-server", "github.com/nats-io/nats-server/v2")
 })
 
-func build(name, pkg string) (string, error) {
+func build(name, pkg string, flags ...string) (string, error) {
 	file := filepath.Join(binaries, name)
-	cmd := exec.CommandContext(context.Background(), "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", file, pkg)
+	args := append([]string{"build", "-trimpath", "-ldflags", "-s -w", "-o", file}, append(flags, pkg)...)
+	cmd := exec.CommandContext(context.Background(), "go", args...)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("building %s: %w\n%s", name, err, out)

@@ -51,7 +51,9 @@ func (a *Actor) perform(ctx context.Context, row executionRow, call *machine.Cal
 		return result{id: call.ID, abandoned: true}
 	}
 	began := time.Now()
+	reach(crashBeforeEffect)
 	output, err := a.attempt(ctx, row, call, again)
+	reach(crashAfterEffect)
 	a.metrics.stepDuration.Observe(time.Since(began).Seconds())
 	switch {
 	case ctx.Err() != nil || errors.Is(err, errAbandoned) || errors.Is(err, nats.ErrConnectionClosed):

@@ -160,8 +160,10 @@ func (p *partition) fold(ctx context.Context) error {
 		if err := storeExecutions(ctx, tx, fresh, known, histories); err != nil {
 			return err
 		}
+		reach(crashFolding)
 		return p.a.tellEnded(ctx, tx, taken)
 	})
+	reach(crashFolded)
 	p.folded(taken, applied, err)
 	if errors.Is(err, errLost) {
 		p.lose(err)

@@ -311,10 +311,12 @@ func (p *partition) appendBatch(batch []openTurn) error {
 	for i := range batch {
 		turns[i] = batch[i].data
 	}
+	reach(crashDecided)
 	for {
 		err := p.log.append(p.ctx, turns)
 		if err == nil {
 			p.a.metrics.appends.Inc()
+			reach(crashAppended)
 			return nil
 		}
 		if errors.Is(err, errLost) || p.ctx.Err() != nil {

@@ -316,7 +316,9 @@ func (p *partition) startAsked(ctx context.Context, row executionRow, wait chan 
 	if err != nil {
 		return err
 	}
-	return received(context.WithoutCancel(ctx), done)
+	err = received(context.WithoutCancel(ctx), done)
+	reach(crashBeforeAck)
+	return err
 }
 
 // await returns what has become of an execution once it has ended.

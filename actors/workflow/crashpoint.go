@@ -1,0 +1,20 @@
+package workflow
+
+// crashpoint names a moment at which a process is killed by the fault tests (`make torture`). An ordinary build dies
+// nowhere: reach does nothing in it.
+type crashpoint string
+
+const (
+	// crashDecided is after a turn was decided, before it is appended to the log.
+	crashDecided crashpoint = "decided"
+	// crashAppended is after the log has a turn, before anything that follows from it.
+	crashAppended crashpoint = "appended"
+	// crashBeforeEffect is when a call is about to be made, crashAfterEffect when it was made and its result is not recorded.
+	crashBeforeEffect crashpoint = "before_effect"
+	crashAfterEffect  crashpoint = "after_effect"
+	// crashBeforeAck is after a start is in the log, before who asked for it knows.
+	crashBeforeAck crashpoint = "before_ack"
+	// crashFolding is within the transaction that folds the log, crashFolded after it.
+	crashFolding crashpoint = "folding"
+	crashFolded  crashpoint = "folded"
+)
