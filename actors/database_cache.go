@@ -6,7 +6,7 @@ import (
 )
 
 // RowCache answers reads from memory for as long as nothing has been committed to the database since
-// they were made. It works where this process is the only writer, and knows so: on SQLite, whose file
+// they were made, but by RunAside. It works where this process is the only writer, and knows so: on SQLite, whose file
 // one process holds. On PostgreSQL, and inside a transaction, every read goes to the database.
 //
 // It is for a row that is read far more often than anything is written.

@@ -81,6 +81,55 @@ func TestRowCacheIsNeverBehind(t *testing.T) {
 	}
 }
 
+// TestRowCacheOutlivesWritesAside: what RunAside commits is there, and cached rows stay; within another transaction it is
+// that one's, and counts.
+func TestRowCacheOutlivesWritesAside(t *testing.T) {
+	t.Parallel()
+	for _, kind := range actortest.Databases(t) {
+		t.Run(kind.Name, func(t *testing.T) {
+			t.Parallel()
+			ctx, db := t.Context(), kind.Open(t, "aside")
+			mustTx(t, db, func(ctx context.Context, tx bun.Tx) error {
+				_, err := tx.ExecContext(ctx, `CREATE TABLE counters (id VARCHAR(8) PRIMARY KEY, value BIGINT NOT NULL)`)
+				return err
+			})
+			add := func(id string) func(context.Context, bun.Tx) error {
+				return func(ctx context.Context, tx bun.Tx) error {
+					_, err := tx.NewInsert().Model(&counterRow{ID: id}).Exec(ctx)
+					return err
+				}
+			}
+			cache, reads := actors.NewRowCache[int64](db, 10), 0
+			get := func() int64 {
+				n, err := cache.Get(ctx, "n", func(ctx context.Context) (int64, error) {
+					reads++
+					return db.NewSelect().Model((*counterRow)(nil)).Count(ctx)
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				return n
+			}
+			get()
+			if err := db.RunAside(ctx, add("a")); err != nil {
+				t.Fatal(err)
+			}
+			n, err := db.NewSelect().Model((*counterRow)(nil)).Count(ctx)
+			if err != nil || n != 1 {
+				t.Errorf("%d rows are there, %v", n, err)
+			}
+			get()
+			if kept := reads == 1; kept != (db.Dialect() == actors.DialectSQLite) {
+				t.Errorf("%d reads after a write aside", reads)
+			}
+			mustTx(t, db, func(ctx context.Context, _ bun.Tx) error { return db.RunAside(ctx, add("b")) })
+			if got := get(); got != 2 {
+				t.Errorf("%d rows are seen after a transaction", got)
+			}
+		})
+	}
+}
+
 func mustTx(t *testing.T, db *actors.DB, fn func(context.Context, bun.Tx) error) {
 	t.Helper()
 	if err := db.RunInTx(t.Context(), fn); err != nil {

@@ -28,6 +28,7 @@ type txScope struct {
 	tx    bun.Tx
 	end   context.CancelFunc // of the context that tx was begun with
 	hooks []func()
+	aside bool // see DB.RunAside
 }
 
 type txScopeKey struct{}
@@ -61,6 +62,20 @@ func (db *DB) RunInTx(ctx context.Context, fn func(ctx context.Context, tx bun.T
 		return k.runInTx(ctx, fn)
 	}
 	return db.commitTx(ctx, fn)
+}
+
+// RunAside is RunInTx for writes to tables of which no RowCache holds a row, such as a log that grows with every call:
+// reads from memory go on while it commits and after it. Inside another transaction it is RunInTx.
+func (db *DB) RunAside(ctx context.Context, fn func(ctx context.Context, tx bun.Tx) error) error {
+	if db.openScope(ctx) != nil || db.keyedCall(ctx) != nil {
+		return db.RunInTx(ctx, fn)
+	}
+	s, err := db.openTx(ctx, ctx, fn)
+	if err != nil {
+		return err
+	}
+	s.aside = true
+	return s.commit()
 }
 
 // AfterCommit runs fn once the transaction of ctx has been committed: never when it rolls back, and at once when ctx
@@ -142,9 +157,13 @@ func (s *txScope) rollback() {
 
 func (s *txScope) commit() error {
 	defer s.end()
-	s.db.commits.Add(1)
+	counts := uint64(1)
+	if s.aside {
+		counts = 0
+	}
+	s.db.commits.Add(counts)
 	err := s.tx.Commit()
-	s.db.commits.Add(1)
+	s.db.commits.Add(counts)
 	if err != nil {
 		return fmt.Errorf("committing transaction: %w", DatabaseError(err))
 	}

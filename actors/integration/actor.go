@@ -44,6 +44,8 @@ type Actor struct {
 	jitter   func() float64
 	states   *actors.States[errand]
 	renewing singleflight.Group
+	// rows are the connections that are being called over.
+	rows *actors.RowCache[connectionRow]
 }
 
 // New makes the actor. A faulty manifest costs its own provider and a line in the log.
@@ -61,7 +63,7 @@ func New(d actors.Deps, c Config) (*Actor, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the client: %w", err)
 	}
-	a := &Actor{Deps: d, config: c, shelf: known, client: client, jitter: rand.Float64}
+	a := &Actor{Deps: d, config: c, shelf: known, client: client, jitter: rand.Float64, rows: actors.NewRowCache[connectionRow](d.DB, cachedConnections)}
 	a.hookKeys = newHookKeys(client, d.Now)
 	if a.limits, err = openLimits(d, c.Providers); err != nil {
 		return nil, err
@@ -73,7 +75,7 @@ func New(d actors.Deps, c Config) (*Actor, error) {
 		HalfOpen: uint32(c.Breaker.HalfOpen), Failures: uint32(c.Breaker.Failures), Open: c.Breaker.Open,
 	})
 	a.calls = newCallLog(func(ctx context.Context, rows []callRow) error {
-		return d.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error { return insertCalls(ctx, tx, rows) })
+		return d.DB.RunAside(ctx, func(ctx context.Context, tx actors.Tx) error { return insertCalls(ctx, tx, rows) })
 	})
 	a.metrics = newMetrics(d.Metrics, a.breakerStates)
 	return a, nil

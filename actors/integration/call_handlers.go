@@ -120,7 +120,7 @@ func grantOf(ctx context.Context) mesh.Grant {
 func (a *Actor) connectionFor(ctx context.Context, name string) (connectionRow, error) {
 	caller := actors.CallerFrom(ctx)
 	if isID(name) {
-		return findConnection(ctx, a.DB.DB, caller.UserID, strings.ToLower(name))
+		return a.connection(ctx, caller.UserID, strings.ToLower(name))
 	}
 	if caller.Service == "" {
 		return connectionRow{}, subjects.InvalidField("integration_id", "must be a connection's id")
@@ -136,9 +136,19 @@ func (a *Actor) connectionFor(ctx context.Context, name string) (connectionRow, 
 	return choose(provider, rows)
 }
 
+// cachedConnections bounds the connections that are kept in memory, a kilobyte or so each, sealed as they are at rest.
+const cachedConnections = 4096
+
+// connection is findConnection for calls, which ask for the same few over and over. It is never behind: see RowCache.
+func (a *Actor) connection(ctx context.Context, userID, id string) (connectionRow, error) {
+	return a.rows.Get(ctx, userID+" "+id, func(ctx context.Context) (connectionRow, error) {
+		return findConnection(ctx, a.DB.DB, userID, id)
+	})
+}
+
 // stillUsable reads a connection again: it may have been disabled, changed or forgotten meanwhile.
 func (a *Actor) stillUsable(ctx context.Context, c connectionRow) error {
-	now, err := findConnection(ctx, a.DB.DB, c.UserID, c.ID)
+	now, err := a.connection(ctx, c.UserID, c.ID)
 	if err != nil {
 		return asError(err)
 	}

@@ -27,10 +27,9 @@ type Request struct {
 // An *InputError is the caller's: a field that cannot stand in a path. Any other error is a *BuildError: the
 // connection's settings or the manifest do not yield a request.
 func (a *Action) Request(conn Connection, call Call) (*Request, error) {
-	secrets := a.provider.secretsOf(conn)
 	root, err := requestRoot(conn, call)
 	if err != nil {
-		return nil, &BuildError{Provider: a.provider.ID, Action: a.ID, message: secrets.redact(err.Error())}
+		return nil, a.buildError(conn, err)
 	}
 	s, end := newScope(root, maxRequestValue)
 	defer end()
@@ -42,7 +41,11 @@ func (a *Action) Request(conn Connection, call Call) (*Request, error) {
 	if errors.As(err, &field) {
 		return nil, field
 	}
-	return nil, &BuildError{Provider: a.provider.ID, Action: a.ID, message: secrets.redact(err.Error())}
+	return nil, a.buildError(conn, err)
+}
+
+func (a *Action) buildError(conn Connection, err error) *BuildError {
+	return &BuildError{Provider: a.provider.ID, Action: a.ID, message: a.provider.secretsOf(conn).redact(err.Error())}
 }
 
 // BuildError is a request that could not be described. Its text holds no credential.
