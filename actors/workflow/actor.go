@@ -102,7 +102,7 @@ type Actor struct {
 	// turnLimit is how many bytes of events a message of the log takes.
 	turnLimit int
 	// steps bounds the calls under way, calls counts what runs in the background.
-	steps chan struct{}
+	steps flow
 	calls sync.WaitGroup
 	// stopping is closed when the process begins to stop: it begins no call any more.
 	stopping chan struct{}
@@ -138,9 +138,9 @@ func New(d actors.Deps, c Config) (*Actor, error) {
 		secrets: newKnownSecrets(),
 		owners:  newOwners(d.NewID()),
 		flow:    flow{most: c.MaxConcurrent}, folder: newFolder(), feeding: newFeeding(), turnLimit: int(d.Conn.MaxPayload()) - logRoom,
-		steps: make(chan struct{}, c.MaxSteps), stopping: make(chan struct{}),
+		steps: flow{most: c.MaxSteps}, stopping: make(chan struct{}),
 	}
-	a.metrics, a.flows = newMetrics(d.Metrics, a.flow.queued), newFlows(d.Metrics)
+	a.metrics, a.flows = newMetrics(d.Metrics, a.flow.queued, a.waitingAtGates, a.steps.queued), newFlows(d.Metrics)
 	return a, nil
 }
 

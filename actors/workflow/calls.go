@@ -42,14 +42,10 @@ type result struct {
 // perform makes one call, when there is a slot for it, and tells what came of it.
 // again: an owner before this one may have made it.
 func (a *Actor) perform(ctx context.Context, row executionRow, call *machine.Call, again bool) result {
-	select {
-	case a.steps <- struct{}{}:
-		defer func() { <-a.steps }()
-	case <-a.stopping:
-		return result{id: call.ID, abandoned: true}
-	case <-ctx.Done():
+	if !a.steps.acquire(ctx, a.stopping, row.Priority) {
 		return result{id: call.ID, abandoned: true}
 	}
+	defer a.steps.leave()
 	began := time.Now()
 	reach(crashBeforeEffect)
 	output, err := a.attempt(ctx, row, call, again)

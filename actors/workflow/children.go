@@ -77,7 +77,7 @@ func (p *partition) cancelChildren(ids []string) {
 		p.a.calls.Go(func() {
 			ctx, cancel := context.WithTimeout(p.ctx, 10*time.Second)
 			defer cancel()
-			_, err := p.a.ask(ctx, lotOf(id), command{Op: opCancel, Execution: id, Reason: "the execution that waited for it has ended or gone on"})
+			_, err := p.a.askFor(ctx, id, command{Op: opCancel, Reason: "the execution that waited for it has ended or gone on"})
 			if err != nil && !isNotFound(err) && p.ctx.Err() == nil {
 				p.a.Log.Warn("cancelling a child", zap.String("execution_id", id), zap.Error(err))
 			}

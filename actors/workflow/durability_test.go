@@ -171,6 +171,9 @@ func TestTwoProcesses(t *testing.T) {
 		b := setup(t, database)
 		b.config.MaxConcurrent = 2
 		second := b.start(t)
+		eventually(t, "both own partitions", func() bool {
+			return gauge(t, b.host, "workflow_partitions") > 0 && gauge(t, second, "workflow_partitions") > 0
+		})
 		id := b.create(t, "- one: {call: github.get}\n- two: {call: github.get}\n- rest: {wait: {milliseconds: 50}}\n- say: {call: echo, with: {n: \"${ 1 }\"}}\n")
 		var wg sync.WaitGroup
 		for range 40 {

@@ -1,6 +1,7 @@
 package workflow
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -132,33 +133,52 @@ func (a *Actor) begin(ctx context.Context, o order, ended chan ending) (row exec
 		Attributes: attributesOf(def, o.input), Origin: o.origin, ParentID: o.parent, ParentCall: o.parentCall,
 		Trace: traceOf(ctx), CreatedAt: a.Now().UnixMicro(),
 	}
-	if row.ID == "" {
-		row.ID = a.newExecutionID()
-	} else if found, known, err := a.known(ctx, o); err != nil || known {
-		return found, false, err
+	if row.Terms, row.Priority, err = termsOf(def, workflow.ID, o.input); err != nil {
+		return row, false, err
+	}
+	lot := a.place(&row)
+	if o.executionID != "" {
+		if found, known, err := a.known(ctx, o, lot); err != nil || known {
+			return found, false, err
+		}
 	}
 	err = a.Guard.DoConsented(ctx, o.userID, subjects.ScopeWorkflowsExecute, func(ctx context.Context, grant mesh.Grant) error {
 		row.ConsentID = grant.ConsentID
-		if p := a.partition(lotOf(row.ID)); p != nil {
+		if p := a.partition(lot); p != nil {
 			return p.startAsked(ctx, row, ended)
 		}
 		if ended != nil {
 			ended <- ending{} // it ends elsewhere
 		}
-		_, err := a.ask(ctx, lotOf(row.ID), command{Op: opStart, Start: &row})
+		_, err := a.ask(ctx, lot, command{Op: opStart, Start: &row})
 		return err
 	})
 	if errors.Is(err, errTaken) || subjects.CodeOf(err) == subjects.CodeConflict {
-		if found, known, failed := a.known(ctx, o); failed != nil || known {
+		if found, known, failed := a.known(ctx, o, lot); failed != nil || known {
 			return found, false, failed
 		}
 	}
 	return row, err == nil, err
 }
 
-// known finds the execution that an order with its own id was already begun as.
-func (a *Actor) known(ctx context.Context, o order) (row executionRow, found bool, err error) {
+// place tells which partition a new execution is to live in, and gives it an id where it has none: where its workflow has
+// limits, that one which counts them all, else where its id says.
+func (a *Actor) place(row *executionRow) (lot int) {
+	if row.Terms == nil {
+		row.ID = cmp.Or(row.ID, a.newExecutionID())
+		return lotOf(row.ID)
+	}
+	lot = limitedLot(row.WorkflowID)
+	row.ID = cmp.Or(row.ID, inLot(a.NewID(), lot))
+	return lot
+}
+
+// known finds the execution that an order with its own id was already begun as, where its id says, or in a partition.
+func (a *Actor) known(ctx context.Context, o order, lot int) (row executionRow, found bool, err error) {
 	row, err = a.current(ctx, o.executionID)
+	if isNotFound(err) && lot != lotOf(o.executionID) {
+		row, err = a.currentIn(ctx, o.executionID, lot)
+	}
 	if isNotFound(err) {
 		return row, false, nil
 	}
@@ -177,7 +197,7 @@ func (a *Actor) known(ctx context.Context, o order) (row executionRow, found boo
 func (a *Actor) awaitEnd(ctx context.Context, id string) {
 	for ctx.Err() == nil {
 		slice, cancel := context.WithTimeout(ctx, awaitSlice)
-		_, err := a.ask(slice, lotOf(id), command{Op: opAwait, Execution: id})
+		_, err := a.askFor(slice, id, command{Op: opAwait})
 		cancel()
 		if err == nil || a.isStopping() {
 			return
@@ -194,10 +214,19 @@ func (a *Actor) current(ctx context.Context, id string) (executionRow, error) {
 	if err != nil && !isNotFound(err) {
 		return row, actors.DatabaseError(err)
 	}
-	if _, err := a.ask(ctx, lotOf(id), command{Op: opFlush}); err != nil {
-		return row, err
+	lot := lotOf(id)
+	if err == nil {
+		lot = row.Lot
 	}
-	row, err = readExecution(ctx, a.DB.DB, id)
+	return a.currentIn(ctx, id, lot)
+}
+
+// currentIn is an execution as a partition's log has it.
+func (a *Actor) currentIn(ctx context.Context, id string, lot int) (executionRow, error) {
+	if _, err := a.ask(ctx, lot, command{Op: opFlush}); err != nil {
+		return executionRow{}, err
+	}
+	row, err := readExecution(ctx, a.DB.DB, id)
 	if err != nil && !isNotFound(err) {
 		return row, actors.DatabaseError(err)
 	}

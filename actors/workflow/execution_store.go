@@ -40,6 +40,8 @@ type executionRow struct {
 	DueAt int64 `bun:"due_at" json:"-"`
 	// Priority orders what waits for a slot, higher first.
 	Priority int `bun:"priority" json:"priority,omitempty"`
+	// Terms are the limits of its workflow that it goes by; SQL has them as long as they count, in a ticket's row.
+	Terms *terms `bun:"-" json:"terms,omitempty"`
 	// Origin says what started it: empty for a request, else such as schedule:…, event:…, retry:….
 	Origin string `bun:"origin" json:"origin,omitempty"`
 	// ParentID and ParentCall are the call of the execution that waits for this one.

@@ -243,7 +243,7 @@ func (a *Actor) retryAs(ctx context.Context, old executionRow, id, task string, 
 	}
 	if !restart {
 		o.origin = originRetry + old.ID + ":" + task
-		if _, known, err := a.known(ctx, o); err == nil && !known {
+		if _, known, err := a.known(ctx, o, lotOf(o.executionID)); err == nil && !known {
 			if _, _, err := a.kept(ctx, executionRow{ID: o.executionID, UserID: o.userID, WorkflowID: o.workflowID, Version: o.version, Origin: o.origin}); err != nil {
 				return old, err
 			}

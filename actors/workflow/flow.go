@@ -2,7 +2,9 @@ package workflow
 
 import (
 	"container/heap"
+	"context"
 	"sync"
+	"sync/atomic"
 )
 
 // flow bounds how many executions a process carries on. What waits for a slot waits in the order of priority, then of
@@ -32,6 +34,38 @@ func (f *flow) enter(priority int, run func()) bool {
 	}
 	f.count++
 	heap.Push(&f.queue, waiter{priority: priority, number: f.count, run: run})
+	return false
+}
+
+// acquire waits for a slot; false: ctx or stop came first.
+func (f *flow) acquire(ctx context.Context, stop <-chan struct{}, priority int) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-stop:
+		return false
+	default:
+	}
+	var settled atomic.Bool
+	mine := make(chan struct{})
+	if f.enter(priority, func() {
+		if settled.CompareAndSwap(false, true) {
+			close(mine)
+		} else {
+			f.leave()
+		}
+	}) {
+		return true
+	}
+	select {
+	case <-mine:
+		return true
+	case <-ctx.Done():
+	case <-stop:
+	}
+	if !settled.CompareAndSwap(false, true) {
+		f.leave() // it has come at the same moment
+	}
 	return false
 }
 

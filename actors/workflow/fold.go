@@ -127,6 +127,8 @@ type folding struct {
 	known bool
 	// ended: SQL learns with this fold that the execution has ended.
 	ended bool
+	// ticket is what SQL is to have of its limits.
+	ticket *ticketRow
 }
 
 // fold writes what a partition's log says to SQL. It takes all of it: what is folded and what is not is told by one number.
@@ -145,7 +147,11 @@ func (p *partition) fold(ctx context.Context) error {
 		}
 		var fresh, known []executionRow
 		var histories []historyRow
+		var tickets []ticketRow
 		for _, f := range taken {
+			if f.ticket != nil {
+				tickets = append(tickets, *f.ticket)
+			}
 			if f.known {
 				known = append(known, f.row)
 			} else {
@@ -159,6 +165,11 @@ func (p *partition) fold(ctx context.Context) error {
 		}
 		if err := storeExecutions(ctx, tx, fresh, known, histories); err != nil {
 			return err
+		}
+		if len(tickets) > 0 {
+			if err := storeTickets(ctx, tx, p.lot, tickets, p.a.Now()); err != nil {
+				return err
+			}
 		}
 		reach(crashFolding)
 		return p.a.tellEnded(ctx, tx, taken)
@@ -181,6 +192,10 @@ func (p *partition) collect() (taken []folding, applied uint64) {
 	}
 	for id, h := range p.dirty {
 		f := folding{h: h, row: h.row, fresh: h.fresh, touched: h.touched, ended: h.finished, known: h.stored || p.doubtful}
+		if h.ticket != nil {
+			row := h.ticket.row(p.lot)
+			f.ticket = &row
+		}
 		if h.resting && h.unacked == 0 && len(h.flying) == 0 {
 			row, err := h.park()
 			if err != nil {

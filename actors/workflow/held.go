@@ -14,6 +14,8 @@ import (
 type held struct {
 	row executionRow
 	def *language.Workflow
+	// ticket is its place among those that its workflow limits; nil: it limits none.
+	ticket *ticket
 	// x is nil while the execution waits for a slot to begin in.
 	x *machine.Execution
 	// unacked counts the turns that are decided and not yet acknowledged: x is ahead of the log by them.

@@ -20,7 +20,7 @@ type metrics struct {
 	stepsCompleted prometheus.Counter
 }
 
-func newMetrics(r prometheus.Registerer, queued func() int) *metrics {
+func newMetrics(r prometheus.Registerer, queued, heldBack, queuedCalls func() int) *metrics {
 	buckets := prometheus.ExponentialBuckets(0.001, 4, 10)
 	m := &metrics{
 		executions: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -52,7 +52,13 @@ func newMetrics(r prometheus.Registerer, queued func() int) *metrics {
 	r.MustRegister(m.executions, m.duration, m.steps, m.stepDuration, m.active, m.appends, m.fold, m.partitions,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "workflow_queued_executions", Help: "Executions of this process that wait for a slot.",
-		}, func() float64 { return float64(queued()) }))
+		}, func() float64 { return float64(queued()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "workflow_held_back_executions", Help: "Executions of this process that wait for their workflows' limits.",
+		}, func() float64 { return float64(heldBack()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "workflow_queued_steps", Help: "Calls of this process that wait for a slot.",
+		}, func() float64 { return float64(queuedCalls()) }))
 	return m
 }
 

@@ -36,6 +36,7 @@ type partition struct {
 
 	mu      sync.Mutex
 	held    map[string]*held
+	gates   gates
 	loading map[string]chan struct{}
 	// open are turns that wait for the next message; acked is the sequence of the last one acknowledged.
 	open  []openTurn
@@ -94,6 +95,9 @@ func (p *partition) begin(row executionRow, def *language.Workflow, wait chan en
 	}
 	h := newHeld(row, def)
 	h.row.Lot, h.row.Status = p.lot, subjects.ExecutionPending
+	if err := p.admit(h); err != nil {
+		return nil, err
+	}
 	if wait != nil {
 		h.waiters = append(h.waiters, wait)
 	}
@@ -118,6 +122,9 @@ var errTaken = subjects.Errorf(subjects.CodeConflict, "the execution_id is taken
 func (p *partition) enter(h *held) bool {
 	if h.slot || h.queued {
 		return h.slot
+	}
+	if h.x == nil && p.heldBack(h) {
+		return false
 	}
 	h.slot = p.a.flow.enter(h.row.Priority, func() { p.proceed(h) })
 	h.queued = !h.slot
@@ -161,6 +168,7 @@ func (p *partition) forget(h *held) {
 	if p.held[h.row.ID] == h {
 		delete(p.held, h.row.ID)
 	}
+	p.freeGates(h)
 }
 
 // launch begins an execution in memory. Functions without an effect that it begins with are done at once: their results
@@ -175,6 +183,7 @@ func (p *partition) launch(h *held) ([]machine.Event, error) {
 		return nil, err
 	}
 	h.x = x
+	p.began(h, x)
 	for _, call := range x.Calls() {
 		if pure(call) {
 			p.a.metrics.stepsCompleted.Inc()
@@ -409,6 +418,7 @@ func (p *partition) finish(h *held) {
 	}
 	h.waiters = nil
 	p.leave(h)
+	p.freeGates(h)
 	p.a.metrics.ended(h.row.Status, h.x.EndedAt().Sub(h.x.StartedAt()))
 	if h.row.ParentID != "" {
 		p.tellParent(h.row)

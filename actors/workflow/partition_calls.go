@@ -147,6 +147,9 @@ func (p *partition) rest(h *held) {
 
 // ring fires an execution's timers whose time has come.
 func (p *partition) ring(h *held) {
+	if h.x == nil && !h.finished {
+		p.knock(h)
+	}
 	if h.x == nil || h.finished {
 		return
 	}

@@ -76,6 +76,7 @@ func (p *partition) load(ctx context.Context, id string) error {
 	if p.gone {
 		return errHandover
 	}
+	h.ticket = p.gates.tickets[id]
 	p.held[id] = h
 	return nil
 }
@@ -169,7 +170,7 @@ func (a *Actor) takeOver(ctx context.Context, lot int) (*partition, error) {
 	life, stop := context.WithCancel(context.WithoutCancel(ctx))
 	p := &partition{
 		a: a, lot: lot, ctx: life, stop: stop, kick: make(chan struct{}, 1), rung: make(chan struct{}, 1),
-		held: map[string]*held{}, loading: map[string]chan struct{}{}, dirty: map[string]*held{},
+		held: map[string]*held{}, gates: newGates(), loading: map[string]chan struct{}{}, dirty: map[string]*held{},
 	}
 	if err := p.restore(ctx); err != nil {
 		stop()
@@ -218,7 +219,7 @@ func (p *partition) restore(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	return p.restoreGates(ctx)
 }
 
 // fence appends the first message of a new owner: from then on no other owner's is taken.
@@ -244,15 +245,16 @@ func (p *partition) run() {
 	go p.runTimers()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	// In the order of their starts: that is the order in which they get slots.
+	// That is the order in which they get slots: by priority, then by their starts.
 	all := slices.SortedFunc(maps.Values(p.held), func(a, b *held) int {
-		return cmp.Or(cmp.Compare(a.row.CreatedAt, b.row.CreatedAt), cmp.Compare(a.row.ID, b.row.ID))
+		return cmp.Or(cmp.Compare(b.row.Priority, a.row.Priority), cmp.Compare(a.row.CreatedAt, b.row.CreatedAt), cmp.Compare(a.row.ID, b.row.ID))
 	})
 	for _, h := range all {
-		if h.x != nil {
-			p.advance(h)
-		} else if p.enter(h) {
+		switch {
+		case h.x == nil && p.enter(h):
 			p.start(h)
+		case h.x != nil && h.unacked == 0: // else one before it has let it begin just now
+			p.advance(h)
 		}
 	}
 	p.a.folder.poke()

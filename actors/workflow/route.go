@@ -186,8 +186,14 @@ func (p *partition) obey(ctx context.Context, c command) (reply commandReply, er
 	case opCancel:
 		return p.control(ctx, c.Execution, machine.Cancel(c.Reason, now))
 	case opSuspend:
+		if err := p.suspendable(ctx, c.Execution); err != nil {
+			return reply, err
+		}
 		return p.control(ctx, c.Execution, machine.Suspend(c.Reason, now))
 	case opResume:
+		if err := p.suspendable(ctx, c.Execution); err != nil {
+			return reply, err
+		}
 		return p.control(ctx, c.Execution, machine.Resume(now))
 	case opComplete:
 		outcome := machine.CallFault(c.Call, c.Error, now)
@@ -263,6 +269,7 @@ func (p *partition) control(ctx context.Context, id string, outcome machine.Outc
 			return
 		}
 		if h.x == nil {
+			p.freeGates(h)
 			p.start(h)
 		}
 		if h.x == nil || h.broken {
@@ -317,6 +324,9 @@ func (p *partition) startAsked(ctx context.Context, row executionRow, wait chan 
 		return err
 	}
 	err = received(context.WithoutCancel(ctx), done)
+	if err == nil && lotOf(row.ID) != p.lot {
+		err = p.flush(ctx) // its id does not tell where it lives: SQL does
+	}
 	reach(crashBeforeAck)
 	return err
 }
@@ -335,6 +345,9 @@ func (p *partition) await(ctx context.Context, id string) (ending, error) {
 		row, err := readExecution(ctx, p.a.DB.DB, id)
 		if err != nil {
 			return ending{}, actors.DatabaseError(err)
+		}
+		if row.Lot != p.lot {
+			return ending{}, errNoExecution
 		}
 		return ending{row: row}, nil
 	}
@@ -407,7 +420,7 @@ func (a *Actor) deliver(ctx context.Context, userID string, event map[string]any
 // completeCall ends an external call of an execution: with an output, or with an error. Completing one that is over
 // changes nothing; errNoExecution where the execution has ended.
 func (a *Actor) completeCall(ctx context.Context, execution, call string, output json.RawMessage, fault *machine.Error) error {
-	_, err := a.ask(ctx, lotOf(execution), command{Op: opComplete, Execution: execution, Call: call, Output: output, Error: fault})
+	_, err := a.askFor(ctx, execution, command{Op: opComplete, Call: call, Output: output, Error: fault})
 	return err
 }
 

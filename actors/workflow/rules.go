@@ -42,7 +42,8 @@ func inspect(source []byte) (*language.Workflow, language.Faults) {
 	if len(faults) > 0 {
 		return nil, faults
 	}
-	faults = slices.Concat(w.Unsupported(), unserved(w), secretFaults(w), scheduleFaults(source, w), attributeFaults(source, w))
+	faults = slices.Concat(w.Unsupported(), unserved(w), secretFaults(w), scheduleFaults(source, w), attributeFaults(source, w),
+		flowFaults(source, w))
 	if len(faults) == 0 {
 		return w, nil
 	}

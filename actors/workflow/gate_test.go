@@ -1,0 +1,175 @@
+package workflow
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// TestGates: whatever joins, begins and ends, in whatever order and over however many owners, limits are not exceeded, no
+// limit holds back what it need not, and of those that wait for the same the first comes first.
+func TestGates(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := gatesModel{T: t, gates: newGates(), now: time.Unix(1000, 0), all: map[string]*ticket{}}
+		for range rapid.IntRange(1, 60).Draw(t, "steps") {
+			switch rapid.IntRange(0, 9).Draw(t, "what") {
+			case 0, 1, 2, 3:
+				m.join()
+			case 4, 5:
+				m.begin()
+			case 6, 7:
+				m.leave()
+			case 8:
+				m.now = m.now.Add(time.Duration(rapid.IntRange(0, 15).Draw(t, "seconds")) * time.Second)
+			case 9:
+				m.changeHands()
+			}
+			m.pass()
+			m.check()
+		}
+	})
+}
+
+type gatesModel struct {
+	*rapid.T
+	gates gates
+	now   time.Time
+	all   map[string]*ticket
+	// over are those that have ended after they had begun.
+	over []*ticket
+}
+
+func (m *gatesModel) join() {
+	t := &ticket{id: fmt.Sprint(len(m.all) + len(m.over)), workflow: "w", created: int64(len(m.all)), priority: rapid.IntRange(0, 2).Draw(m.T, "priority")}
+	t.id = fmt.Sprintf("%s/%d", t.id, m.now.UnixNano())
+	if lane := rapid.SampledFrom([]string{"", "a", "b"}).Draw(m.T, "lane"); lane != "" {
+		t.Lane, t.Most = lane, 2
+	}
+	if pace := rapid.SampledFrom([]string{"", "x", "y"}).Draw(m.T, "pace"); pace != "" || t.Lane == "" {
+		t.Pace, t.Rate, t.Period = pace+"p", 3, 10*time.Second
+	}
+	for m.all[t.id] != nil {
+		t.id += "'"
+	}
+	m.all[t.id] = t
+	m.gates.join(t)
+}
+
+// some are the executions in a stage.
+func (m *gatesModel) some(is func(stage) bool) (all []*ticket) {
+	for _, t := range m.all {
+		if is(t.stage) {
+			all = append(all, t)
+		}
+	}
+	slices.SortFunc(all, func(a, b *ticket) int {
+		if a.id < b.id {
+			return -1
+		}
+		return 1
+	})
+	return all
+}
+
+func (m *gatesModel) begin() {
+	if let := m.some(func(s stage) bool { return s == stageLet }); len(let) > 0 {
+		m.gates.begun(rapid.SampledFrom(let).Draw(m.T, "begins"), m.now)
+	}
+}
+
+func (m *gatesModel) leave() {
+	live := m.some(func(s stage) bool { return s < stageOver })
+	if len(live) == 0 {
+		return
+	}
+	t := rapid.SampledFrom(live).Draw(m.T, "leaves")
+	m.gates.leave(t)
+	delete(m.all, t.id)
+	if t.started > 0 {
+		m.over = append(m.over, t)
+	}
+}
+
+// pass lets through what may.
+func (m *gatesModel) pass() {
+	var queues []*queue
+	for _, q := range m.gates.queues {
+		queues = append(queues, q)
+	}
+	for t := m.gates.next(queues, m.now); t != nil; t = m.gates.next(queues, m.now) {
+		for _, other := range m.all {
+			if other.stage == stageWaiting && other.Lane == t.Lane && other.Pace == t.Pace && before(other, t) {
+				m.Fatalf("%+v passes %+v", t, other)
+			}
+		}
+	}
+}
+
+// changeHands makes the gates anew of what SQL has; what had not begun waits again.
+func (m *gatesModel) changeHands() {
+	fresh := newGates()
+	p := &partition{gates: fresh}
+	rows := []ticketRow{}
+	for _, t := range m.all {
+		rows = append(rows, t.row(0))
+	}
+	for _, t := range m.over {
+		rows = append(rows, t.row(0))
+	}
+	for _, row := range rows {
+		if row.CountsUntil <= m.now.UnixMicro() {
+			continue
+		}
+		t := row.ticket()
+		p.gates.regain(t)
+		if t.stage != stageOver {
+			m.all[t.id] = t
+		}
+	}
+	m.gates = p.gates
+}
+
+func (m *gatesModel) check() {
+	busy, recent := map[string]int{}, map[string]int{}
+	count := func(t *ticket) {
+		if t.Pace != "" && t.started > m.now.Add(-t.Period).UnixMicro() {
+			recent[t.Pace]++
+		}
+	}
+	for _, t := range m.all {
+		if t.Lane != "" && t.stage > stageWaiting {
+			busy[t.Lane]++
+		}
+		if t.Pace != "" && t.stage == stageLet {
+			recent[t.Pace]++
+		}
+		count(t)
+	}
+	for _, t := range m.over {
+		count(t)
+	}
+	for name, n := range busy {
+		if n > 2 || m.gates.lanes[name].busy != n {
+			m.Fatalf("%d of lane %s, counted as %d", n, name, m.gates.lanes[name].busy)
+		}
+	}
+	for name, n := range recent {
+		if n > 3 {
+			m.Fatalf("%d of pace %s", n, name)
+		}
+	}
+	for _, t := range m.all {
+		if t.stage != stageWaiting {
+			continue
+		}
+		if (t.Lane == "" || busy[t.Lane] < 2) && (t.Pace == "" || recent[t.Pace] < 3) {
+			m.Fatalf("%+v waits for nothing: %v %v", t, busy, recent)
+		}
+		if opens := m.gates.opens(t, m.now); !opens.IsZero() && !opens.After(m.now) {
+			m.Fatalf("%+v was to open at %s", t, opens)
+		}
+	}
+}

@@ -1,0 +1,155 @@
+package workflow
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/workflow/machine"
+	"github.com/weftmesh/weft/subjects"
+)
+
+// errHeldBack: the execution waits for others of its workflow, and has nothing to be suspended.
+var errHeldBack = subjects.Errorf(subjects.CodeConflict, "the execution waits for its workflow's limits: until it begins, it can only be cancelled")
+
+// admit gives a new execution its place among those that its workflow limits.
+func (p *partition) admit(h *held) error {
+	if h.row.Terms == nil {
+		return nil
+	}
+	if p.gates.waiting[h.row.WorkflowID] > p.a.config.MaxQueued {
+		return &subjects.Error{Code: subjects.CodeRateLimited, Detail: "too many executions of the workflow wait", RetryAfter: minPeriod}
+	}
+	h.ticket = ticketOf(h.row)
+	p.gates.join(h.ticket)
+	return nil
+}
+
+func ticketOf(row executionRow) *ticket {
+	return &ticket{
+		terms: *row.Terms, id: row.ID, workflow: row.WorkflowID, user: row.UserID, priority: row.Priority, created: row.CreatedAt,
+	}
+}
+
+// heldBack tells whether a limit holds an execution back that has not begun. It is gone on with when none does any more.
+func (p *partition) heldBack(h *held) bool {
+	if h.ticket == nil || h.ticket.stage != stageWaiting {
+		return false
+	}
+	p.letThrough(p.gates.beside(h.ticket), h)
+	return h.ticket.stage == stageWaiting
+}
+
+// letThrough begins what may pass of some queues, but for the execution that its caller goes on with.
+func (p *partition) letThrough(queues []*queue, caller *held) {
+	now := p.a.Now()
+	for t := p.gates.next(queues, now); t != nil; t = p.gates.next(queues, now) {
+		h := p.held[t.id]
+		switch {
+		case h == nil: // it could not be written, and is being ended
+			p.gates.leave(t)
+		case h != caller && p.enter(h):
+			p.start(h)
+		}
+	}
+	for _, q := range queues {
+		if len(q.tickets) == 0 {
+			continue
+		}
+		if opens := p.gates.opens(q.tickets[0], now); !opens.IsZero() {
+			p.timers.add(opens, q.tickets[0].id)
+			p.timerChanged()
+		}
+	}
+}
+
+// knock looks again at an execution whose time may have come.
+func (p *partition) knock(h *held) {
+	if h.ticket != nil && h.ticket.stage == stageWaiting && p.enter(h) {
+		p.start(h)
+	}
+}
+
+// freeGates lets go on what an execution held back that has ended, or will not begin.
+func (p *partition) freeGates(h *held) {
+	if h.ticket != nil {
+		p.letThrough(p.gates.leave(h.ticket), nil)
+	}
+}
+
+// suspendable refuses what cannot be asked of an execution that has not begun.
+func (p *partition) suspendable(ctx context.Context, id string) (err error) {
+	failed := p.with(ctx, id, func(h *held) {
+		if h.ticket != nil && h.ticket.stage < stageBegun {
+			err = errHeldBack
+		}
+	})
+	if isNotFound(failed) {
+		return nil // whoever carries the command out says so
+	}
+	if failed != nil {
+		return failed
+	}
+	return err
+}
+
+// restoreGates counts what the log says: what SQL has of it, and what was replayed.
+func (p *partition) restoreGates(ctx context.Context) error {
+	rows, err := ticketsOf(ctx, p.a.DB.DB, p.lot, p.a.Now())
+	if err != nil {
+		return actors.DatabaseError(err)
+	}
+	for _, row := range rows {
+		p.gates.regain(row.ticket())
+	}
+	for id, h := range p.held {
+		h.ticket = p.gates.tickets[id]
+		if h.ticket == nil && h.row.Terms != nil {
+			h.ticket = ticketOf(h.row)
+			p.gates.join(h.ticket)
+		}
+		if h.ticket != nil && h.x != nil {
+			p.gates.begun(h.ticket, h.x.StartedAt())
+		}
+	}
+	for id, t := range p.gates.tickets {
+		if t.stage == stageWaiting && p.held[id] == nil {
+			return fmt.Errorf("restoring what waits: execution %s is not there", id)
+		}
+	}
+	return nil
+}
+
+// askFor has the owner of an execution carry a command out. Executions live where their ids say, but for those of
+// workflows with limits whose ids somebody else has chosen: SQL tells where, from before their start was answered.
+func (a *Actor) askFor(ctx context.Context, id string, c command) (commandReply, error) {
+	c.Execution = id
+	reply, err := a.ask(ctx, lotOf(id), c)
+	if !isNotFound(err) {
+		return reply, err
+	}
+	row, failed := readExecution(ctx, a.DB.DB, id)
+	if failed != nil || row.Lot == lotOf(id) {
+		return reply, err
+	}
+	return a.ask(ctx, row.Lot, c)
+}
+
+// waitingAtGates is how many executions of this process limits hold back.
+func (a *Actor) waitingAtGates() (count int) {
+	for _, p := range a.owned() {
+		p.mu.Lock()
+		for _, waiting := range p.gates.waiting {
+			count += waiting
+		}
+		p.mu.Unlock()
+	}
+	return count
+}
+
+// began notes that an execution has begun in memory.
+func (p *partition) began(h *held, x *machine.Execution) {
+	if h.ticket != nil {
+		p.gates.begun(h.ticket, x.StartedAt())
+	}
+}
