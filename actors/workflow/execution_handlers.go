@@ -49,7 +49,7 @@ func (a *Actor) execute(ctx context.Context, r subjects.ExecuteWorkflowRequest) 
 	if deadline, ok := ctx.Deadline(); ok {
 		wait = min(wait, time.Until(deadline)-answerWithin)
 	}
-	ended := make(chan ending, 1)
+	ended := make(chan ending, 2) // a partition that is lost tells so, and it may go on elsewhere
 	row, begun, err := a.begin(ctx, o, ended)
 	if err != nil {
 		return subjects.Execution{}, err
@@ -145,7 +145,9 @@ func (a *Actor) begin(ctx context.Context, o order, ended chan ending) (row exec
 	err = a.Guard.DoConsented(ctx, o.userID, subjects.ScopeWorkflowsExecute, func(ctx context.Context, grant mesh.Grant) error {
 		row.ConsentID = grant.ConsentID
 		if p := a.partition(lot); p != nil {
-			return p.startAsked(ctx, row, ended)
+			if err := p.startAsked(ctx, row, ended); !errors.Is(err, errHandover) {
+				return err
+			}
 		}
 		if ended != nil {
 			ended <- ending{} // it ends elsewhere
@@ -154,6 +156,7 @@ func (a *Actor) begin(ctx context.Context, o order, ended chan ending) (row exec
 		return err
 	})
 	if errors.Is(err, errTaken) || subjects.CodeOf(err) == subjects.CodeConflict {
+		o.executionID = row.ID // it may be this very start, whose owner was lost before it answered
 		if found, known, failed := a.known(ctx, o, lot); failed != nil || known {
 			return found, false, failed
 		}
