@@ -94,6 +94,9 @@ func mayCall(d *subjects.Descriptor, c Caller) error {
 		return subjects.Errorf(subjects.CodeForbidden, "%s is for services alone", d.Name())
 	case c.UserID == "":
 		return subjects.Errorf(subjects.CodeUnauthenticated, "sign in and send the access token as Authorization: Bearer …")
+	case c.KeyID == "" && c.Claims.Scope != "" && !a.Enrolling:
+		return subjects.Errorf(subjects.CodeForbidden,
+			"this account needs a second factor: set one up, then refresh the session")
 	case a.Role != "" && !c.HasRole(a.Role):
 		return subjects.Errorf(subjects.CodeForbidden, "this needs the role %s", a.Role)
 	case c.KeyID != "" && (a.KeyScope == "" || !slices.Contains(strings.Fields(c.Claims.Scope), a.KeyScope)):

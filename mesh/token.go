@@ -24,7 +24,8 @@ type Claims struct {
 	ExpiresAt int64    `json:"exp"`
 	AuthTime  int64    `json:"auth_time"`
 	Roles     []string `json:"roles,omitempty"`
-	// Scope is set on tokens made from an API key: the scopes it is confined to, space-separated.
+	// Scope is set on tokens made from an API key: the scopes it is confined to, space-separated; and on those of users who
+	// must set up a second factor first.
 	Scope string `json:"scope,omitempty"`
 	// KeyID is the API key a token was made from.
 	KeyID string `json:"key_id,omitempty"`

@@ -18,6 +18,10 @@ const (
 	ScopeNotificationsMarketing = "notifications.marketing"
 )
 
+// ScopeEnroll is the scope of an access token whose user must set up a second factor first: it reaches the endpoints for
+// that alone. Nobody consents to it and no API key has it.
+const ScopeEnroll = "second_factor.enroll"
+
 // Scopes lists the nine scopes.
 func Scopes() []string {
 	return []string{
@@ -43,6 +47,8 @@ type Access struct {
 	Role string
 	// KeyScope is the scope that a token made from an API key must carry; empty refuses such tokens.
 	KeyScope string
+	// Enrolling lets also those users call who must set up a second factor before they may do anything else.
+	Enrolling bool
 	// Services may call as <subject>.as.<service>, on behalf of the user the message names.
 	Services []string
 	// Grantless are those of Services that need no grant of the user's.
@@ -54,6 +60,9 @@ var Public = Access{Anyone: true}
 
 // User lets every signed-in user call, though no API key: use Scope for what a key may do.
 var User = Access{SignedIn: true}
+
+// Enrolling is User, and lets those call who must set up a second factor first.
+var Enrolling = Access{SignedIn: true, Enrolling: true}
 
 // Scope lets every signed-in user call, and API keys that carry the scope.
 func Scope(scope string) Access { return Access{SignedIn: true, KeyScope: scope} }
@@ -74,6 +83,7 @@ func ServiceWithoutGrant(services ...string) Access {
 func (a Access) Or(b Access) Access {
 	a.Anyone = a.Anyone || b.Anyone
 	a.SignedIn = a.SignedIn || b.SignedIn
+	a.Enrolling = a.Enrolling || b.Enrolling
 	if a.Role == "" {
 		a.Role = b.Role
 	}
@@ -101,6 +111,8 @@ func (a Access) String() string {
 		who = append(who, "role "+a.Role)
 	case a.KeyScope != "":
 		who = append(who, "user, or key with "+a.KeyScope)
+	case a.Enrolling:
+		who = append(who, "user, also one whose second factor is still to be set up")
 	case a.SignedIn:
 		who = append(who, "user")
 	}

@@ -57,6 +57,8 @@ type Session struct {
 	User         Profile `json:"user,omitzero"`
 	// DeviceToken is kept by the device beyond the session.
 	DeviceToken string `json:"device_token,omitempty" doc:"Keep it beyond the session and give it to the next login: weft knows the device by it."`
+	// EnrollmentRequired comes with tokens that reach nothing else.
+	EnrollmentRequired bool `json:"enrollment_required,omitempty" doc:"The account needs a second factor and has none: the access token reaches the endpoints that set one up, and logout, alone. Refresh the session once it is set up."`
 	// MFAToken stands where the tokens would.
 	MFAToken   string   `json:"mfa_token,omitempty" doc:"Give it to verify_mfa with a code; absent where no second factor is due."`
 	MFAMethods []string `json:"mfa_methods,omitempty" enum:"totp,recovery_code"`
@@ -70,7 +72,8 @@ var Login = declare(Endpoint[LoginRequest, Session]{
 	Doc: "Exchanges an e-mail address and a password for a session. A wrong password, an unknown address and a disabled " +
 		"account answer alike. After five failures for one address from one source, after many from anywhere, and past " +
 		"what the hashing pool can take, it is rate_limited, with the time to wait. A device_token of an earlier login is " +
-		"counted for itself, so that strangers lock no owner out.",
+		"counted for itself, so that strangers lock no owner out. An account that needs a second factor and has none gets a session " +
+		"that reaches its set-up alone (enrollment_required); one that has a passkey for it must sign in with that: forbidden.",
 })
 
 // GetUserProfile answers with the caller's account.

@@ -7,6 +7,8 @@ type UserAccount struct {
 	Profile
 	Disabled  bool      `json:"disabled" doc:"No sign-in, no session, no API key."`
 	UpdatedAt time.Time `json:"updated_at"`
+	// SecondFactor is the account's own rule.
+	SecondFactor string `json:"second_factor" enum:"default,required,optional" doc:"Whether the account needs a second factor; default: what auth.require_second_factor says."`
 }
 
 // ListUsersRequest asks for a page of accounts.
@@ -37,14 +39,16 @@ type UpdateUserRequest struct {
 	UserID   string   `json:"user_id" in:"path" format:"uuid"`
 	Roles    []string `json:"roles,omitempty" minItems:"1" maxItems:"2" uniqueItems:"true" enum:"user,admin" doc:"Everybody keeps user."`
 	Disabled *bool    `json:"disabled,omitempty"`
+	// SecondFactor is the account's own rule.
+	SecondFactor string `json:"second_factor,omitempty" enum:"default,required,optional" doc:"Whether the account needs a second factor; default: what auth.require_second_factor says."`
 }
 
-// UpdateUser changes an account's roles, disables or enables it.
+// UpdateUser changes an account's roles, disables or enables it, and says whether it needs a second factor.
 var UpdateUser = declare(Endpoint[UpdateUserRequest, UserAccount]{
 	Subject: "weft.v1.auth.update_user", Route: "PATCH /v1/admin/users/{user_id}", Access: Role(RoleAdmin), Origin: true,
 	Summary: "Change an account",
-	Doc: "Changes an account's roles, disables or enables it. Who loses a role or is disabled is signed out everywhere " +
-		"before it answers. The last admin stays one: conflict.",
+	Doc: "Changes an account's roles, disables or enables it, and says whether it needs a second factor. Who loses a role, is " +
+		"disabled or may need a second factor from now on is signed out everywhere before it answers. The last admin stays one: conflict.",
 })
 
 // EndUserSessions ends an account's sessions.

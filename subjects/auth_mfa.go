@@ -21,7 +21,7 @@ var VerifyMFA = declare(Endpoint[VerifyMFARequest, Session]{
 
 // EnrollTOTPRequest carries the password, which proves that it is the owner who asks.
 type EnrollTOTPRequest struct {
-	Password string `json:"password" minLength:"1" maxLength:"1024"`
+	Password string `json:"password,omitempty" maxLength:"1024" doc:"Needed where the account has one; else a sign-in of the last five minutes is."`
 }
 
 // TOTPEnrollment is what an authenticator is set up with.
@@ -32,7 +32,7 @@ type TOTPEnrollment struct {
 
 // EnrollTOTP begins to set an authenticator up.
 var EnrollTOTP = declare(Endpoint[EnrollTOTPRequest, TOTPEnrollment]{
-	Subject: "weft.v1.auth.enroll_totp", Route: "POST /v1/auth/mfa/totp", Access: User, Status: 201, Origin: true,
+	Subject: "weft.v1.auth.enroll_totp", Route: "POST /v1/auth/mfa/totp", Access: Enrolling, Status: 201, Origin: true,
 	Limits: []Limit{PerUser(10, time.Minute)}, Secret: []string{"secret", "otpauth_url"},
 	Summary: "Set up an authenticator",
 	Doc: "Makes a secret for an authenticator (RFC 6238). It counts once confirm_totp has seen a code; until then each call " +
@@ -51,7 +51,7 @@ type RecoveryCodes struct {
 
 // ConfirmTOTP turns the second factor on.
 var ConfirmTOTP = declare(Endpoint[ConfirmTOTPRequest, RecoveryCodes]{
-	Subject: "weft.v1.auth.confirm_totp", Route: "POST /v1/auth/mfa/totp/confirm", Access: User, Origin: true,
+	Subject: "weft.v1.auth.confirm_totp", Route: "POST /v1/auth/mfa/totp/confirm", Access: Enrolling, Origin: true,
 	Limits: []Limit{PerUser(10, time.Minute)}, Secret: []string{"recovery_codes"},
 	Summary: "Turn the authenticator on",
 	Doc: "Takes a code of the authenticator that enroll_totp set up: from now on a login asks for one. It ends the user's " +
@@ -60,7 +60,7 @@ var ConfirmTOTP = declare(Endpoint[ConfirmTOTPRequest, RecoveryCodes]{
 
 // DisableTOTPRequest carries both factors.
 type DisableTOTPRequest struct {
-	Password string `json:"password" minLength:"1" maxLength:"1024"`
+	Password string `json:"password,omitempty" maxLength:"1024" doc:"Needed where the account has one; else a sign-in of the last five minutes is."`
 	Code     string `json:"code" minLength:"6" maxLength:"32" doc:"Six digits of the authenticator, or a recovery code."`
 }
 
@@ -70,5 +70,6 @@ var DisableTOTP = declare(Endpoint[DisableTOTPRequest, Empty]{
 	Limits:  []Limit{PerUser(10, time.Minute)},
 	Summary: "Turn the authenticator off",
 	Doc: "Takes the password and a code, forgets the authenticator and the recovery codes, and ends the user's other " +
-		"sessions. A wrong password or code is invalid; not_found where there is no authenticator.",
+		"sessions; this one too, where the account needs a second factor and has no passkey. A wrong password or code is " +
+		"invalid; not_found where there is no authenticator.",
 })

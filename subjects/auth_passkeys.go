@@ -14,7 +14,7 @@ type PasskeyCeremony struct {
 
 // BeginPasskeyRegistration begins to make a passkey.
 var BeginPasskeyRegistration = declare(Endpoint[Empty, PasskeyCeremony]{
-	Subject: "weft.v1.auth.begin_passkey_registration", Route: "POST /v1/auth/passkeys/registration/begin", Access: User,
+	Subject: "weft.v1.auth.begin_passkey_registration", Route: "POST /v1/auth/passkeys/registration/begin", Access: Enrolling,
 	Limits: []Limit{PerUser(10, time.Minute)}, Origin: true, ReadOnly: true,
 	Summary: "Begin to make a passkey",
 	Doc: "Answers with what navigator.credentials.create takes: a discoverable credential that verifies its user, without " +
@@ -41,7 +41,7 @@ type Passkey struct {
 
 // FinishPasskeyRegistration adds a passkey to the caller's account.
 var FinishPasskeyRegistration = declare(Endpoint[FinishPasskeyRegistrationRequest, Passkey]{
-	Subject: "weft.v1.auth.finish_passkey_registration", Route: "POST /v1/auth/passkeys/registration/finish", Access: User,
+	Subject: "weft.v1.auth.finish_passkey_registration", Route: "POST /v1/auth/passkeys/registration/finish", Access: Enrolling,
 	Status: 201, Limits: []Limit{PerUser(10, time.Minute)}, Origin: true,
 	Summary: "Add a passkey",
 	Doc: "Verifies what the browser made (WebAuthn Level 3 §7.1), adds it to the caller's passkeys and ends every other " +
@@ -68,7 +68,8 @@ var DeletePasskey = declare(Endpoint[DeletePasskeyRequest, Empty]{
 	Subject: "weft.v1.auth.delete_passkey", Route: "DELETE /v1/auth/passkeys/{passkey_id}", Access: User, Origin: true,
 	Limits:  []Limit{PerUser(10, time.Minute)},
 	Summary: "Remove a passkey",
-	Doc: "Removes one of the caller's passkeys and ends every other session. It needs a sign-in of the last five minutes: " +
+	Doc: "Removes one of the caller's passkeys and ends every other session; this one too, where the account needs a second " +
+		"factor and has no other. It needs a sign-in of the last five minutes: " +
 		"forbidden. The last way in cannot be removed: conflict.",
 })
 

@@ -25,7 +25,7 @@ type LogoutRequest struct {
 
 // Logout ends the caller's session.
 var Logout = declare(Endpoint[LogoutRequest, Empty]{
-	Subject: "weft.v1.auth.logout", Route: "POST /v1/auth/logout", Access: User, Origin: true,
+	Subject: "weft.v1.auth.logout", Route: "POST /v1/auth/logout", Access: Enrolling, Origin: true,
 	Summary: "Sign out",
 	Doc:     "Ends the caller's session, or all of them. Once it has answered, no actor takes their access tokens.",
 })

@@ -99,7 +99,7 @@ func (a *Actor) takeRights(ctx context.Context, before user, req subjects.Update
 func (a *Actor) administer(ctx context.Context, tx actors.Tx, u user, req subjects.UpdateUserRequest) error {
 	after, _ := u.administered(req)
 	after.UpdatedAt = a.Now().UTC()
-	if err := saveUser(ctx, tx, after, "roles", "disabled", "epoch"); err != nil {
+	if err := saveUser(ctx, tx, after, "roles", "disabled", "second_factor", "epoch"); err != nil {
 		return err
 	}
 	detail := map[string]string{"by": actors.CallerFrom(ctx).UserID}
@@ -111,6 +111,10 @@ func (a *Actor) administer(ctx context.Context, tx actors.Tx, u user, req subjec
 	if !slices.Equal(u.Roles, after.Roles) {
 		fields = append(fields, "roles")
 		detail["roles"] = joinRoles(after.Roles)
+	}
+	if u.SecondFactor != after.SecondFactor {
+		fields = append(fields, "second_factor")
+		detail["second_factor"] = after.SecondFactor
 	}
 	if len(fields) == 0 {
 		return nil

@@ -8,7 +8,9 @@ import (
 )
 
 func (u user) account() subjects.UserAccount {
-	return subjects.UserAccount{Profile: u.profile(), Disabled: u.Disabled, UpdatedAt: u.UpdatedAt}
+	return subjects.UserAccount{
+		Profile: u.profile(), Disabled: u.Disabled, UpdatedAt: u.UpdatedAt, SecondFactor: u.SecondFactor,
+	}
 }
 
 // isAdmin tells whether the account can act as an admin.
@@ -26,8 +28,12 @@ func (u user) administered(req subjects.UpdateUserRequest) (after user, less boo
 	if req.Disabled != nil {
 		after.Disabled = *req.Disabled
 	}
+	if req.SecondFactor != "" {
+		after.SecondFactor = req.SecondFactor
+	}
+	stricter := after.SecondFactor != u.SecondFactor && after.SecondFactor != factorOptional
 	lost := func(role string) bool { return !slices.Contains(after.Roles, role) }
-	return after, after.Disabled && !u.Disabled || slices.ContainsFunc(u.Roles, lost)
+	return after, after.Disabled && !u.Disabled || stricter || slices.ContainsFunc(u.Roles, lost)
 }
 
 // lastAdmin refuses a change that leaves nobody who can act as an admin.

@@ -3,6 +3,7 @@ package auth
 import (
 	"fmt"
 	"runtime"
+	"slices"
 	"time"
 
 	"golang.org/x/crypto/bcrypt"
@@ -50,6 +51,9 @@ type Config struct {
 	// PasswordBlocklist is a file of further refused passwords, one a line.
 	PasswordBlocklist string `koanf:"password_blocklist"`
 
+	// RequireSecondFactor says who needs one: off, admins, or all. Who has none can sign in to set one up, and to nothing
+	// else. An admin can say otherwise of an account.
+	RequireSecondFactor string `koanf:"require_second_factor"`
 	// TOTPSkew is how many steps of 30 seconds an authenticator's clock may be early or late; 0: none, so that a code is
 	// good for 30 seconds (OWASP ASVS 5.0, 6.5.5).
 	TOTPSkew int `koanf:"totp_skew"`
@@ -91,7 +95,7 @@ func DefaultConfig() Config {
 		RefreshGrace: 10 * time.Second, SessionsPerUser: 100, ClientID: "weft",
 		LockoutFailures: 5, LockoutFor: 30 * time.Minute, AccountFailures: 50,
 		BcryptCost: 12, HashQueue: 16,
-		PasswordMin: 8, PasswordMax: 256, TOTPSkew: 1,
+		PasswordMin: 8, PasswordMax: 256, RequireSecondFactor: requireOff, TOTPSkew: 1,
 		TokenTTL: 30 * time.Minute, LettersPerHour: 5,
 		KeyRotation: 30 * 24 * time.Hour, KeyReload: time.Minute, AuditKept: 90 * 24 * time.Hour,
 		ErasureSettle: subjects.MaxTimeout, ErasureRetry: 10 * time.Minute,
@@ -128,6 +132,9 @@ func (c Config) check() error {
 		if d < time.Second {
 			return fmt.Errorf("auth.%s is %s, it must be at least a second", key, d)
 		}
+	}
+	if !slices.Contains([]string{requireOff, requireAdmins, requireAll}, c.RequireSecondFactor) {
+		return fmt.Errorf("auth.require_second_factor is %q, it must be off, admins or all", c.RequireSecondFactor)
 	}
 	if c.SessionIdle != 0 && c.SessionIdle < time.Second {
 		return fmt.Errorf("auth.session_idle is %s, it must be 0, for none, or at least a second", c.SessionIdle)

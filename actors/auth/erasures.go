@@ -28,7 +28,10 @@ const (
 // deleteAccount ends what the account could do before it is gone: first at every process, then in the record, and with
 // that every other actor is told.
 func (a *Actor) deleteAccount(ctx context.Context, req subjects.DeleteAccountRequest) (subjects.ErasureStarted, error) {
-	u, err := a.proveOwner(ctx, req)
+	u, err := a.proveOwner(ctx, req.Password)
+	if err == nil {
+		err = a.stepUpCode(ctx, u, req.Code)
+	}
 	if err != nil {
 		return subjects.ErasureStarted{}, err
 	}
@@ -73,22 +76,17 @@ func (a *Actor) deleteAccount(ctx context.Context, req subjects.DeleteAccountReq
 }
 
 // proveOwner has the caller prove that the account is theirs: by its password, or, where it has none, by a sign-in of
-// just now; and by its second factor where one is on.
-func (a *Actor) proveOwner(ctx context.Context, req subjects.DeleteAccountRequest) (user, error) {
+// just now.
+func (a *Actor) proveOwner(ctx context.Context, password string) (user, error) {
 	caller := actors.CallerFrom(ctx)
 	u, err := userByID(ctx, a.DB.DB, caller.UserID)
 	if err != nil {
 		return user{}, err
 	}
 	if u.PasswordHash == "" {
-		err = a.callerFresh(caller)
-	} else {
-		u, err = a.stepUp(ctx, "password", req.Password)
+		return u, a.callerFresh(caller)
 	}
-	if err != nil {
-		return user{}, err
-	}
-	return u, a.stepUpCode(ctx, u, req.Code)
+	return a.stepUp(ctx, "password", password)
 }
 
 // erase forgets an account, says goodbye, and tells the other actors, as one commit. What the stream AUDIT keeps is the

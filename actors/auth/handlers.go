@@ -90,7 +90,7 @@ func (a *Actor) signIn(ctx context.Context, req subjects.LoginRequest) (subjects
 	if factor != nil && factor.Confirmed {
 		return a.pendingSession(u)
 	}
-	return a.startSession(ctx, u, byPassword)
+	return a.startSession(ctx, u, byPassword, false)
 }
 
 // counted is what a failed attempt counts towards: one device or source, few of which are allowed, and the account

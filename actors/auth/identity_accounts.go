@@ -92,7 +92,7 @@ func (a *Actor) newcomer(ctx context.Context, p *provider, who account, token *o
 func (a *Actor) open(ctx context.Context, p *provider, email string, who account, token *oauth2.Token) (user, error) {
 	now := a.Now().UTC()
 	u := who.fill(user{
-		ID: a.NewID(), Email: email, EmailVerified: true, Roles: []string{subjects.RoleUser}, CreatedAt: now, UpdatedAt: now,
+		ID: a.NewID(), Email: email, EmailVerified: true, Roles: []string{subjects.RoleUser}, SecondFactor: factorDefault, CreatedAt: now, UpdatedAt: now,
 	})
 	err := a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error {
 		other, err := addUser(ctx, tx, u)

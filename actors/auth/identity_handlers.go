@@ -60,16 +60,16 @@ func (a *Actor) callerFresh(caller actors.Caller) error {
 	return fresh(time.Unix(caller.Claims.AuthTime, 0), a.Now(), a.config.OAuth.FreshFor)
 }
 
-// endLinking adds a provider's account to the one that began the linking, if the session that began it still lives.
-func (a *Actor) endLinking(ctx context.Context, p *provider, s oauthState, who account, token *oauth2.Token) (user, error) {
+// endLinking adds a provider's account to the one that began the linking, if the session that began it still lives; it
+// tells whether that had been opened with two factors.
+func (a *Actor) endLinking(ctx context.Context, p *provider, s oauthState, who account, token *oauth2.Token) (u user, twoFactors bool, err error) {
 	found, err := a.sessions.Get(ctx, sessionKey(s.UserID, s.SessionID))
 	if errors.Is(err, kv.ErrNotFound) {
-		return user{}, errState()
+		return user{}, false, errState()
 	}
 	if err != nil {
-		return user{}, err
+		return user{}, false, err
 	}
-	var u user
 	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error {
 		var err error
 		if u, err = lockUser(ctx, tx, s.UserID); err != nil {
@@ -85,7 +85,7 @@ func (a *Actor) endLinking(ctx context.Context, p *provider, s oauthState, who a
 		}
 		return a.link(ctx, tx, p, u, who, token)
 	})
-	return u, err
+	return u, found.Value.TwoFactors, err
 }
 
 func (a *Actor) link(ctx context.Context, tx actors.Tx, p *provider, u user, who account, token *oauth2.Token) error {

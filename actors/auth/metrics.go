@@ -93,7 +93,7 @@ func (m *metrics) login(s subjects.Session, err error) {
 		if s.MFAToken != "" {
 			result = "mfa_required"
 		}
-	case subjects.CodeUnauthenticated, subjects.CodeInvalid:
+	case subjects.CodeUnauthenticated, subjects.CodeInvalid, subjects.CodeForbidden:
 		result = "failure"
 	case subjects.CodeRateLimited:
 		result = "busy"

@@ -44,7 +44,7 @@ func (a *Actor) finishLogin(ctx context.Context, req subjects.VerifyMFARequest) 
 	if !good {
 		return subjects.Session{}, errMFA()
 	}
-	return a.startSession(ctx, u, byPasswordTOTP)
+	return a.startSession(ctx, u, byPasswordTOTP, true)
 }
 
 // secondFactor tells whether a code is the account's, and uses it up. Wrong ones count, wherever they come from: only
@@ -89,7 +89,7 @@ func (a *Actor) useCode(ctx context.Context, userID, code string) (bool, error) 
 }
 
 func (a *Actor) enrollTOTP(ctx context.Context, req subjects.EnrollTOTPRequest) (subjects.TOTPEnrollment, error) {
-	u, err := a.stepUp(ctx, "password", req.Password)
+	u, err := a.proveOwner(ctx, req.Password)
 	if err != nil {
 		return subjects.TOTPEnrollment{}, err
 	}
@@ -153,12 +153,15 @@ func (a *Actor) confirmTOTP(ctx context.Context, req subjects.ConfirmTOTPRequest
 		}
 		return a.tellMFA(ctx, tx, u, auditMFAOn, mfaOnText)
 	})
+	if err == nil {
+		err = a.enrolled(ctx, u.ID, caller.SessionID)
+	}
 	return subjects.RecoveryCodes{RecoveryCodes: codes}, err
 }
 
 func (a *Actor) disableTOTP(ctx context.Context, req subjects.DisableTOTPRequest) (subjects.Empty, error) {
 	caller := actors.CallerFrom(ctx)
-	u, err := a.stepUp(ctx, "password", req.Password)
+	u, err := a.proveOwner(ctx, req.Password)
 	if err != nil {
 		return subjects.Empty{}, err
 	}
@@ -172,7 +175,11 @@ func (a *Actor) disableTOTP(ctx context.Context, req subjects.DisableTOTPRequest
 	if err := a.stepUpCode(ctx, u, req.Code); err != nil {
 		return subjects.Empty{}, err
 	}
-	return subjects.Empty{}, a.replaceSessions(ctx, u, caller.SessionID, endMFA,
+	left, err := a.activePasskeys(ctx, u.ID)
+	if err != nil {
+		return subjects.Empty{}, err
+	}
+	return subjects.Empty{}, a.replaceSessions(ctx, u, a.keptWithout(u, left, caller.SessionID), endMFA,
 		func(ctx context.Context, tx actors.Tx, u user) error {
 			if err := dropSecondFactors(ctx, tx, u.ID); err != nil {
 				return err

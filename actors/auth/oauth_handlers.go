@@ -78,11 +78,11 @@ func (a *Actor) comeBack(ctx context.Context, p *provider, req subjects.Complete
 		return none, state.UserID, err
 	}
 	if state.links() {
-		u, err := a.endLinking(ctx, p, state, who, token)
+		u, twoFactors, err := a.endLinking(ctx, p, state, who, token)
 		if err != nil {
 			return none, state.UserID, err
 		}
-		s, err := a.startSession(ctx, u, byOAuth)
+		s, err := a.startSession(ctx, u, byOAuth, twoFactors)
 		return s, u.ID, err
 	}
 	u, err := a.accountOf(ctx, p, who, token)
@@ -100,7 +100,7 @@ func (a *Actor) comeBack(ctx context.Context, p *provider, req subjects.Complete
 		s, err := a.pendingSession(u)
 		return s, u.ID, err
 	}
-	s, err := a.startSession(ctx, u, byOAuth)
+	s, err := a.startSession(ctx, u, byOAuth, false)
 	return s, u.ID, err
 }
 

@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/go-webauthn/webauthn/protocol"
 	"github.com/go-webauthn/webauthn/webauthn"
@@ -85,9 +86,13 @@ func (a *Actor) finishPasskeyRegistration(
 	if subjects.CodeOf(err) != subjects.CodeNotFound {
 		return subjects.Passkey{}, err
 	}
-	return p.shown(), a.replaceSessions(ctx, u, caller.SessionID, endMFA, func(ctx context.Context, tx actors.Tx, u user) error {
+	err = a.replaceSessions(ctx, u, caller.SessionID, endMFA, func(ctx context.Context, tx actors.Tx, u user) error {
 		return a.putPasskey(ctx, tx, u, p)
 	})
+	if err == nil {
+		err = a.enrolled(ctx, u.ID, caller.SessionID)
+	}
+	return p.shown(), err
 }
 
 // putPasskey adds a passkey to an account that is locked, and tells of it.
@@ -165,7 +170,11 @@ func (a *Actor) deletePasskey(ctx context.Context, req subjects.DeletePasskeyReq
 	if err != nil {
 		return subjects.Empty{}, err
 	}
-	return subjects.Empty{}, a.replaceSessions(ctx, u, caller.SessionID, endMFA, func(ctx context.Context, tx actors.Tx, u user) error {
+	keep, err := a.keptBeside(ctx, u, p, all, caller.SessionID)
+	if err != nil {
+		return subjects.Empty{}, err
+	}
+	return subjects.Empty{}, a.replaceSessions(ctx, u, keep, endMFA, func(ctx context.Context, tx actors.Tx, u user) error {
 		p, err := passkeyOf(ctx, tx, u.ID, p.ID)
 		if err != nil {
 			return err
@@ -182,6 +191,16 @@ func (a *Actor) deletePasskey(ctx context.Context, req subjects.DeletePasskeyReq
 		}
 		return a.tellPasskey(ctx, tx, u, p, auditPasskeyOff, passkeyRemovedText(p.Name))
 	})
+}
+
+// keptBeside is the session that may go on when a passkey is removed (keptWithout).
+func (a *Actor) keptBeside(ctx context.Context, u user, removed passkey, all waysIn, sessionID string) (string, error) {
+	factor, err := totpOf(ctx, a.DB.DB, u.ID)
+	if err != nil || factor != nil && factor.Confirmed {
+		return sessionID, err
+	}
+	left := slices.DeleteFunc(slices.Clone(all.passkeys), func(p passkey) bool { return p.Suspended || p.ID == removed.ID })
+	return a.keptWithout(u, len(left), sessionID), nil
 }
 
 // keepsWayInBeside refuses to remove a passkey if its user could not sign in without it.

@@ -86,7 +86,7 @@ func (a *Actor) passkeySignIn(ctx context.Context, req subjects.FinishPasskeyLog
 	if err != nil {
 		return none, p, err
 	}
-	res, err := a.startSession(ctx, u, byPasskey)
+	res, err := a.startSession(ctx, u, byPasskey, true)
 	return res, p, err
 }
 

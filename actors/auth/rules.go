@@ -29,6 +29,8 @@ type user struct {
 	TimeZone     string
 	Roles        []string
 	Disabled     bool
+	// SecondFactor is the account's own rule of whether it needs one.
+	SecondFactor string
 	// Epoch grows when all of the account's sessions end: a sign-in that began before must not outlive it.
 	Epoch     int64
 	CreatedAt time.Time
@@ -108,7 +110,7 @@ func cleanAvatar(s string) (string, error) {
 
 // newUser makes the account that a registration asks for, without id, password and times.
 func newUser(req subjects.RegisterRequest) (user, error) {
-	u := user{Roles: []string{subjects.RoleUser}}
+	u := user{Roles: []string{subjects.RoleUser}, SecondFactor: factorDefault}
 	var err error
 	if u.Email, err = normalEmail(req.Email); err != nil {
 		return u, err

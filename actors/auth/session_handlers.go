@@ -31,7 +31,7 @@ func (a *Actor) refreshToken(ctx context.Context, req subjects.RefreshTokenReque
 	if turn.verdict == reusedToken {
 		return subjects.Session{}, a.endFamily(ctx, u, turn.session)
 	}
-	return a.issue(u, turn.session, turn.refresh, now)
+	return a.issue(ctx, u, turn.session, turn.refresh, now)
 }
 
 // endFamily ends the session of a refresh token that two parties hold, and tells the user.

@@ -16,12 +16,14 @@ import (
 
 // session is what the bucket auth_sessions keeps, under kv.EncodeKey(user, session).
 type session struct {
-	ID        string    `json:"id"`
-	UserID    string    `json:"user_id"`
-	Method    string    `json:"method"`
-	Device    string    `json:"device"`
-	IP        string    `json:"ip"`
-	CreatedAt time.Time `json:"created_at"`
+	ID     string `json:"id"`
+	UserID string `json:"user_id"`
+	Method string `json:"method"`
+	// TwoFactors: it was opened with two, or has set up the second since.
+	TwoFactors bool      `json:"two_factors,omitempty"`
+	Device     string    `json:"device"`
+	IP         string    `json:"ip"`
+	CreatedAt  time.Time `json:"created_at"`
 	// RefreshedAt is when the refresh token was rotated last, and RefreshedBy sums up the client that did it.
 	RefreshedAt time.Time `json:"refreshed_at"`
 	RefreshedBy []byte    `json:"refreshed_by,omitempty"`

@@ -36,11 +36,14 @@ func sessionContext(sessionID string) []byte { return []byte("auth_sessions/" + 
 
 // startSession signs an account in. What grants is written last: first the record that it happens, then the
 // session. An account whose sessions were all ended in between gets none.
-func (a *Actor) startSession(ctx context.Context, u user, method string) (subjects.Session, error) {
+func (a *Actor) startSession(ctx context.Context, u user, method string, twoFactors bool) (subjects.Session, error) {
+	if _, err := a.mustEnroll(ctx, u, twoFactors); err != nil {
+		return subjects.Session{}, err
+	}
 	now := a.Now().UTC()
 	origin := actors.CallerFrom(ctx).Origin
 	s := session{
-		ID: a.NewID(), UserID: u.ID, Method: method, Device: bounded(origin.UserAgent), IP: origin.IP,
+		ID: a.NewID(), UserID: u.ID, Method: method, TwoFactors: twoFactors, Device: bounded(origin.UserAgent), IP: origin.IP,
 		CreatedAt: now, RefreshedAt: now, ExpiresAt: now.Add(a.config.SessionTTL), Epoch: u.Epoch,
 	}
 	token, err := newRefreshToken(a.refreshKey, s.UserID, s.ID)
@@ -74,22 +77,30 @@ func (a *Actor) startSession(ctx context.Context, u user, method string) (subjec
 	if err != nil {
 		return subjects.Session{}, errors.Join(err, a.sessions.Delete(ctx, key))
 	}
-	answer, err := a.issue(fresh, s, token.text, now)
+	answer, err := a.issue(ctx, fresh, s, token.text, now)
 	answer.DeviceToken = device
 	return answer, err
 }
 
 // issue makes the answer of a sign-in or refresh. The access token ends no later than its session, and is dated after
 // the moment until which everybody's are refused.
-func (a *Actor) issue(u user, s session, refresh string, now time.Time) (subjects.Session, error) {
+func (a *Actor) issue(ctx context.Context, u user, s session, refresh string, now time.Time) (subjects.Session, error) {
 	expires := now.Add(a.config.AccessTTL)
 	if ends := s.ends(); ends.Before(expires) {
 		expires = ends
 	}
+	enroll, err := a.mustEnroll(ctx, u, s.TwoFactors)
+	if err != nil {
+		return subjects.Session{}, err
+	}
+	scope := ""
+	if enroll {
+		scope = subjects.ScopeEnroll
+	}
 	issued := max(now.Unix(), a.Verifier.EveryoneEnded().Unix()+1)
 	access, err := a.keys.sign(mesh.Claims{
 		Issuer: a.Issuer, Audience: a.Audience, Subject: u.ID, ClientID: a.config.ClientID, ID: a.NewID(),
-		SessionID: s.ID, IssuedAt: issued, ExpiresAt: expires.Unix(), AuthTime: s.CreatedAt.Unix(), Roles: u.Roles,
+		SessionID: s.ID, IssuedAt: issued, ExpiresAt: expires.Unix(), AuthTime: s.CreatedAt.Unix(), Roles: u.Roles, Scope: scope,
 	})
 	if err != nil {
 		return subjects.Session{}, err
@@ -97,6 +108,7 @@ func (a *Actor) issue(u user, s session, refresh string, now time.Time) (subject
 	return subjects.Session{
 		AccessToken: access, RefreshToken: refresh, TokenType: "Bearer",
 		ExpiresIn: int(expires.Unix() - now.Unix()), SessionID: s.ID, User: u.profile(),
+		EnrollmentRequired: enroll,
 	}, nil
 }
 
@@ -268,7 +280,12 @@ func (a *Actor) endAllSessions(ctx context.Context, userID, keep, reason string)
 
 // carryOver lets a session live on in the account's next epoch.
 func (a *Actor) carryOver(ctx context.Context, u user, sessionID string) error {
-	key := sessionKey(u.ID, sessionID)
+	return a.changeSession(ctx, u.ID, sessionID, func(s *session) { s.Epoch = u.Epoch + 1 })
+}
+
+// changeSession changes a session that lives, which does not move its end.
+func (a *Actor) changeSession(ctx context.Context, userID, sessionID string, change func(*session)) error {
+	key := sessionKey(userID, sessionID)
 	for {
 		found, err := a.sessions.Get(ctx, key)
 		if errors.Is(err, kv.ErrNotFound) {
@@ -278,7 +295,7 @@ func (a *Actor) carryOver(ctx context.Context, u user, sessionID string) error {
 			return err
 		}
 		s := found.Value
-		s.Epoch = u.Epoch + 1
+		change(&s)
 		_, err = a.sessions.UpdateTTL(ctx, key, s, found.Revision, max(time.Second, s.ends().Sub(a.Now())))
 		if !errors.Is(err, kv.ErrConflict) {
 			return err

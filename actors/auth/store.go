@@ -27,6 +27,7 @@ type userRow struct {
 	TimeZone      string
 	Roles         string
 	Disabled      bool
+	SecondFactor  string
 	Epoch         int64
 	CreatedAt     int64
 	UpdatedAt     int64
@@ -36,7 +37,7 @@ func rowOf(u user) userRow {
 	return userRow{
 		ID: u.ID, Email: u.Email, EmailVerified: u.EmailVerified, PasswordHash: u.PasswordHash, FirstName: u.FirstName,
 		LastName: u.LastName, AvatarURL: u.AvatarURL, Locale: u.Locale, TimeZone: u.TimeZone,
-		Roles: strings.Join(u.Roles, " "), Disabled: u.Disabled, Epoch: u.Epoch,
+		Roles: strings.Join(u.Roles, " "), Disabled: u.Disabled, SecondFactor: u.SecondFactor, Epoch: u.Epoch,
 		CreatedAt: u.CreatedAt.UnixMilli(), UpdatedAt: u.UpdatedAt.UnixMilli(),
 	}
 }
@@ -45,7 +46,7 @@ func (r userRow) user() user {
 	return user{
 		ID: r.ID, Email: r.Email, EmailVerified: r.EmailVerified, PasswordHash: r.PasswordHash, FirstName: r.FirstName,
 		LastName: r.LastName, AvatarURL: r.AvatarURL, Locale: r.Locale, TimeZone: r.TimeZone,
-		Roles: strings.Fields(r.Roles), Disabled: r.Disabled, Epoch: r.Epoch,
+		Roles: strings.Fields(r.Roles), Disabled: r.Disabled, SecondFactor: r.SecondFactor, Epoch: r.Epoch,
 		CreatedAt: time.UnixMilli(r.CreatedAt).UTC(), UpdatedAt: time.UnixMilli(r.UpdatedAt).UTC(),
 	}
 }
