@@ -226,7 +226,8 @@ func (p *partition) folded(taken []folding, applied uint64, err error) {
 		for _, event := range f.fresh {
 			p.fresh -= len(event)
 		}
-		h.stored, h.recent = true, nil
+		h.stored = true
+		h.shorten()
 		untouched := h.touched == f.touched && h.unacked == 0 && len(h.fresh) == 0
 		switch {
 		case f.ended, f.parked && untouched && h.resting:

@@ -20,9 +20,12 @@ type held struct {
 	x *machine.Execution
 	// unacked counts the turns that are decided and not yet acknowledged: x is ahead of the log by them.
 	unacked int
-	// fresh are acknowledged events that SQL does not have; recent are the same, decoded, as long as SQL has none at all.
-	fresh  []json.RawMessage
-	recent []machine.Event
+	// fresh are acknowledged events that SQL does not have.
+	fresh []json.RawMessage
+	// events are all that were acknowledged, while whole: from the beginning, as long as SQL has none of them or somebody
+	// waits for the end, who is told them all.
+	events []machine.Event
+	whole  bool
 	// stored tells that SQL has the execution, touched counts what happened to it, so that a fold knows whether something did.
 	stored  bool
 	touched uint64
@@ -41,17 +44,27 @@ type held struct {
 	waiters  []chan ending
 }
 
+// maxWhole bounds the events that are kept for who waits for an execution's end.
+const maxWhole = 1000
+
+// shorten forgets the events that SQL has, unless somebody waits for them.
+func (h *held) shorten() {
+	if len(h.waiters) == 0 || len(h.events) > maxWhole {
+		h.events, h.whole = nil, false
+	}
+}
+
 // ending is what became of an execution, for who waits in this process.
 type ending struct {
 	row executionRow
-	// events are the whole history, unless SQL has the beginning of it.
+	// events are the history where it is whole.
 	events []machine.Event
 	whole  bool
 	err    error
 }
 
 func newHeld(row executionRow, def *language.Workflow) *held {
-	return &held{row: row, def: def, flying: map[string]context.CancelFunc{}, begun: map[string]string{}, intended: map[string]bool{}}
+	return &held{row: row, def: def, whole: true, flying: map[string]context.CancelFunc{}, begun: map[string]string{}, intended: map[string]bool{}}
 }
 
 // settle brings the row to what the machine says. It is called when the log has all that was decided.
@@ -117,5 +130,5 @@ func (h *held) resumeBegun() {
 
 // ending is what who waits for the execution's end is told.
 func (h *held) ending() ending {
-	return ending{row: h.row, events: h.recent, whole: !h.stored}
+	return ending{row: h.row, events: h.events, whole: h.whole}
 }

@@ -362,8 +362,8 @@ func (p *partition) acknowledge(batch []openTurn) {
 		for _, event := range t.raw {
 			p.fresh += len(event)
 		}
-		if !h.stored {
-			h.recent = append(h.recent, t.events...)
+		if h.whole {
+			h.events = append(h.events, t.events...)
 		}
 		h.row.Events += int64(len(t.raw))
 		p.dirty[h.row.ID] = h

@@ -88,7 +88,7 @@ func (a *Actor) restore(ctx context.Context, row executionRow) (*held, error) {
 		return nil, err
 	}
 	h := newHeld(row, def)
-	h.stored = true
+	h.stored, h.whole = true, false
 	h.row.Parked, h.row.Snapshot, h.row.DueAt, h.row.Listens = false, "", 0, false
 	switch {
 	case row.Snapshot != "":
@@ -153,8 +153,8 @@ func (p *partition) replay(ctx context.Context, t turn) error {
 		return fmt.Errorf("replaying execution %s: %w", t.ID, err)
 	}
 	h.fresh = append(h.fresh, t.Events...)
-	if !h.stored {
-		h.recent = append(h.recent, events...)
+	if h.whole {
+		h.events = append(h.events, events...)
 	}
 	for _, event := range t.Events {
 		p.fresh += len(event)
