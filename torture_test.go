@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -126,14 +125,7 @@ func (s *storm) start() *running {
 
 // rage starts and kills weft until the time is over, and leaves it running then.
 func (s *storm) rage() {
-	duration := 10 * time.Second
-	if text := os.Getenv("WEFT_TORTURE_DURATION"); text != "" {
-		var err error
-		if duration, err = time.ParseDuration(text); err != nil {
-			s.t.Fatal(err)
-		}
-	}
-	for end := time.Now().Add(duration); time.Now().Before(end); s.kills++ {
+	for end := time.Now().Add(tortureDuration(s.t)); time.Now().Before(end); s.kills++ {
 		r := s.start()
 		<-time.After(time.Duration(rand.IntN(1500)) * time.Millisecond) // the storm's own rhythm
 		r.kill()

@@ -7,9 +7,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,8 +17,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-
-	"github.com/weftmesh/weft/actors/actortest"
 )
 
 // kinds are the workflows of the workflow storm: each with its document, and what an execution with number n must end as.
@@ -160,63 +155,19 @@ func newWorkflowStorm(t *testing.T) *workflowStorm {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server, err := natsServerBinary()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var database string
-	for _, kind := range actortest.Databases(t) {
-		if kind.Name == "postgres" {
-			database = postgresSchemas(t, kind)
-		}
-	}
-	if database == "" {
-		t.Fatal("the storm needs PostgreSQL: several processes share a database")
-	}
-	dir := t.TempDir()
-	nats, keys := freePort(t), filepath.Join(dir, "nats", "keys")
-	env := cleanEnvironment(append(testSettings(), "WEFT_METRICS_PORT=-1", "WEFT_LOG_LEVEL=warn", "WEFT_DATABASE_URL="+database,
-		"WEFT_NATS_URL=nats://"+nats, "WEFT_EGRESS_ALLOW=127.0.0.0/8", "WEFT_EGRESS_ALLOW_HTTP=true")...)
-	command := func(args ...string) {
-		t.Helper()
-		c := exec.CommandContext(t.Context(), binary, args...)
-		c.Env = env
-		if out, err := c.CombinedOutput(); err != nil {
-			t.Fatalf("weft %v: %v\n%s", args, err, out)
-		}
-	}
-	launch := func(p program) *running {
-		t.Helper()
-		r, err := start(p)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			if t.Failed() {
-				t.Log(r.lastWords())
-			}
-			r.kill()
-		})
-		return r
-	}
-	command("nats-init", "--listen", nats, filepath.Join(dir, "nats"))
-	launch(program{name: "nats", path: server, args: []string{"-c", filepath.Join(dir, "nats", "nats.conf")}, env: env, accepts: nats})
-	command("migrate", "--keys", keys, "--data", dir)
-	run := func(name string, args ...string) program {
-		return program{name: name, path: binary, env: env, args: append([]string{"run", "--keys", keys, "--data", dir, "--json"}, args...)}
-	}
-	launch(run("others", "--actors", "auth,integration,consent,notification"))
+	p := startProcesses(t, binary)
+	p.launch(p.run("others", "--actors", "auth,integration,consent,notification"))
 	s := &workflowStorm{
-		storm: &storm{t: t, shop: startProvider(t, nil)}, worker: run("workflow", "--actors", "workflow"), started: map[string]startedOne{},
+		storm: &storm{t: t, shop: startProvider(t, nil)}, worker: p.run("workflow", "--actors", "workflow"), started: map[string]startedOne{},
 		crashed: map[string]int{},
 	}
 	for i := range s.workers {
-		s.workers[i] = &stormWorker{wire: startWire(t, nats)}
+		s.workers[i] = &stormWorker{wire: startWire(t, p.nats)}
 		if err := s.launch(s.workers[i], false); err != nil {
 			t.Fatal(err)
 		}
 	}
-	gateway := launch(run("gateway", "--gateway", "--http", "127.0.0.1:0"))
+	gateway := p.launch(p.run("gateway", "--gateway", "--http", "127.0.0.1:0"))
 	s.url = gateway.ready.HTTP
 	s.runner, _ = signUp(t, s.url)
 	s.runner.grant(t, "integrations.execute", "workflows.execute")
@@ -235,14 +186,7 @@ func (s *workflowStorm) create(name, do string) string {
 
 // rage does to one worker after the other what may happen to a process, as long as WEFT_TORTURE_DURATION says.
 func (s *workflowStorm) rage() {
-	duration := 10 * time.Second
-	if text := os.Getenv("WEFT_TORTURE_DURATION"); text != "" {
-		var err error
-		if duration, err = time.ParseDuration(text); err != nil {
-			s.t.Fatal(err)
-		}
-	}
-	for end := time.Now().Add(duration); time.Now().Before(end); {
+	for end := time.Now().Add(tortureDuration(s.t)); time.Now().Before(end); {
 		<-time.After(time.Duration(rand.IntN(700)) * time.Millisecond) // the storm's own rhythm
 		w := s.workers[rand.IntN(len(s.workers))]
 		moment := func() { <-time.After(time.Duration(500+rand.IntN(2500)) * time.Millisecond) }

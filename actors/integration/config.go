@@ -84,6 +84,9 @@ type RefreshConfig struct {
 	Before time.Duration `koanf:"before"`
 	// Every is the pause between two looks for tokens that are due.
 	Every time.Duration `koanf:"every"`
+	// Timeout bounds a request for tokens. Where a process dies in the middle of one, the connection's tokens are renewed by
+	// another after three times as long.
+	Timeout time.Duration `koanf:"timeout"`
 }
 
 // RetryConfig is how patiently a call is repeated where its manifest does not say.
@@ -141,7 +144,7 @@ func DefaultConfig() Config {
 		Breaker:   BreakerConfig{Failures: 5, HalfOpen: 5, Open: time.Minute},
 		PublicURL: "http://127.0.0.1:8080",
 		Limits:    LimitsConfig{MaxWait: 2 * time.Second}, ProbeEvery: 15 * time.Minute,
-		Refresh: RefreshConfig{Before: 5 * time.Minute, Every: 30 * time.Second}, StateTTL: 10 * time.Minute,
+		Refresh: RefreshConfig{Before: 5 * time.Minute, Every: 30 * time.Second, Timeout: 20 * time.Second}, StateTTL: 10 * time.Minute,
 		Webhooks: WebhooksConfig{
 			PerConnection: 10, Remember: 72 * time.Hour, OldSecret: 24 * time.Hour, HandshakeWithin: time.Hour,
 		},
@@ -159,7 +162,8 @@ func (c Config) check(known func(provider string) bool) error {
 		"webhooks.per_connection": int64(c.Webhooks.PerConnection), "webhooks.remember": int64(c.Webhooks.Remember),
 		"webhooks.old_secret": int64(c.Webhooks.OldSecret), "webhooks.handshake_within": int64(c.Webhooks.HandshakeWithin),
 		"calls.keep_for": int64(c.Calls.KeepFor), "calls.keep_newest": int64(c.Calls.KeepNewest), "calls.sweep_every": int64(c.Calls.SweepEvery),
-		"refresh.before": int64(c.Refresh.Before), "refresh.every": int64(c.Refresh.Every), "state_ttl": int64(c.StateTTL),
+		"refresh.before": int64(c.Refresh.Before), "refresh.every": int64(c.Refresh.Every),
+		"refresh.timeout": int64(c.Refresh.Timeout), "state_ttl": int64(c.StateTTL),
 	} {
 		if value <= 0 {
 			errs = append(errs, fmt.Errorf("integration.%s must be more than 0", name))

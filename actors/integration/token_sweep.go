@@ -58,7 +58,7 @@ func (a *Actor) refreshDue(ctx context.Context) (int, error) {
 }
 
 func (a *Actor) refreshAhead(ctx context.Context, c connectionRow) {
-	ctx, cancel := context.WithTimeout(ctx, renewWithin)
+	ctx, cancel := context.WithTimeout(ctx, a.config.Refresh.renewWithin())
 	defer cancel()
 	p, err := a.provider(c.Provider)
 	if err != nil {

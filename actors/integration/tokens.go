@@ -18,12 +18,8 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// Bounds of asking for tokens. A claim outlives the request that is made under it by far: whoever takes it over after
-// that knows that the one before is gone.
+// Bounds of asking for tokens.
 const (
-	tokenTimeout = 20 * time.Second
-	claimFor     = time.Minute
-	renewWithin  = 45 * time.Second
 	revokeWithin = 5 * time.Second
 	maxTokenBody = 1 << 20
 	// endsSoon is how near its end a token is not used any more.
@@ -31,6 +27,13 @@ const (
 	// claimPoll is how often another's claim is looked at.
 	claimPoll = 50 * time.Millisecond
 )
+
+// claimFor is how long a claim holds. It outlives the request that is made under it by far: whoever takes it over after
+// that knows that the one before is gone.
+func (c RefreshConfig) claimFor() time.Duration { return 3 * c.Timeout }
+
+// renewWithin bounds a renewal, its request and the wait for another's claim.
+func (c RefreshConfig) renewWithin() time.Duration { return 2*c.Timeout + c.Timeout/4 }
 
 // tokenSet is what a provider gave for a connection, as it is sealed.
 type tokenSet struct {
@@ -81,7 +84,7 @@ func (a *Actor) ended(method *manifest.AuthMethod, c *connectionRow, set tokenSe
 func (a *Actor) renew(ctx context.Context, p *manifest.Provider, c connectionRow) (connectionRow, error) {
 	result := a.renewing.DoChan(fmt.Sprintf("%s/%d", c.ID, c.TokenVersion), func() (any, error) {
 		// Not in the caller's transaction, if there is one: what is renewed is stored whatever becomes of the caller.
-		ctx, cancel := context.WithTimeout(trace.ContextWithSpan(context.Background(), trace.SpanFromContext(ctx)), renewWithin)
+		ctx, cancel := context.WithTimeout(trace.ContextWithSpan(context.Background(), trace.SpanFromContext(ctx)), a.config.Refresh.renewWithin())
 		defer cancel()
 		fresh, err := a.renewOnce(ctx, p, c)
 		if err != nil {
@@ -118,7 +121,7 @@ func (a *Actor) renewOnce(ctx context.Context, p *manifest.Provider, c connectio
 func (a *Actor) tryRenew(ctx context.Context, p *manifest.Provider, c connectionRow, id string) (fresh connectionRow, done bool, err error) {
 	now, mine := a.Now(), false
 	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) (err error) {
-		mine, err = claimTokens(ctx, tx, c, id, now.UnixMicro(), now.Add(claimFor).UnixMicro())
+		mine, err = claimTokens(ctx, tx, c, id, now.UnixMicro(), now.Add(a.config.Refresh.claimFor()).UnixMicro())
 		return err
 	})
 	if err != nil {
@@ -248,7 +251,7 @@ func (a *Actor) askTokens(
 	ctx context.Context, p *manifest.Provider, method *manifest.AuthMethod, r *egress.Request, hidden ...string,
 ) (manifest.Tokens, error) {
 	a.redirectOAuth(p.ID, r)
-	r.Timeout, r.MaxBody = tokenTimeout, maxTokenBody
+	r.Timeout, r.MaxBody = a.config.Refresh.Timeout, maxTokenBody
 	report, err := a.breakers.Allow(p.ID, r.Hosts[0])
 	if err != nil {
 		return manifest.Tokens{}, &manifest.TokenError{Message: err.Error(), RetryAfter: a.config.Breaker.Open}
