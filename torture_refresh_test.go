@@ -53,20 +53,21 @@ func TestRefreshStorm(t *testing.T) {
 			t.FailNow()
 		}
 	}
-	s.struck.Store(true)
+	end := time.Now().Add(duration)
+	rages := func() bool { return !t.Failed() && (time.Now().Before(end) || s.calls.Load() < least) }
 	var rounds sync.WaitGroup
 	for _, l := range links {
 		rounds.Go(func() {
-			for end := time.Now().Add(duration); !t.Failed() && (time.Now().Before(end) || s.calls.Load() < least); {
+			for first := true; first || rages(); first = false {
 				s.round(l, calls)
 			}
-			s.over.Add(1)
 		})
 	}
-	for s.over.Load() < int64(connections) {
-		<-time.After(300*time.Millisecond + time.Duration(rand.IntN(1500))*time.Millisecond) // the storm's own rhythm
+	for s.struck.Store(true); rages(); {
+		<-time.After(500*time.Millisecond + time.Duration(rand.IntN(3000))*time.Millisecond) // the storm's own rhythm
 		s.kill(rand.IntN(refreshProcesses))
 	}
+	s.struck.Store(false)
 	rounds.Wait()
 	s.close()
 	t.Logf("%d calls on %d expired tokens over %d connections (%d asked again), %d kills, %d of them in a token request; %d refreshes, %d of them lost and told as needs_reauth",
@@ -87,7 +88,7 @@ type refreshStorm struct {
 	vault *vault
 	user  *client
 
-	over, calls, again, expiries atomic.Int64
+	calls, again, expiries atomic.Int64
 	// struck: token requests may be answered by a kill.
 	struck         atomic.Bool
 	mu             sync.Mutex
@@ -192,7 +193,7 @@ func (s *refreshStorm) kill(slot int) bool {
 func (s *refreshStorm) asked(slot int) (incarnation int) {
 	s.mu.Lock()
 	incarnation = len(s.killed[slot]) - 1
-	strike := s.struck.Load() && rand.IntN(4) == 0
+	strike := s.struck.Load() && rand.IntN(6) == 0
 	s.mu.Unlock()
 	if strike {
 		time.AfterFunc(time.Duration(rand.IntN(15_000))*time.Microsecond, func() {
