@@ -36,9 +36,6 @@ func TestDefinitionFaults(t *testing.T) {
 				t.Errorf("%s: faults %+v", unserved, err.Fields)
 			}
 		}
-		scheduled := strings.Replace(workflowOf("- a: {set: {x: 1}}\n"), "do:", "schedule: {on: {all: [{with: {type: a}}]}}\ndo:", 1)
-		wantCode(t, b, subjects.CodeUnsupported, subjects.CreateWorkflow, b.ada,
-			subjects.WorkflowDefinitionRequest{Definition: yaml(t, scheduled)})
 		wantCode(t, b, subjects.CodeInvalid, subjects.CreateWorkflow, b.ada,
 			subjects.WorkflowDefinitionRequest{Definition: json.RawMessage(`[1]`)})
 		if page := call(t, b, subjects.ListWorkflows, subjects.ListWorkflowsRequest{}); len(page.Items) != 0 {

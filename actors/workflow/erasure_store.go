@@ -23,7 +23,7 @@ func wipeUser(ctx context.Context, tx bun.Tx, userID string) (items int64, err e
 	}
 	for _, model := range []any{
 		(*executionRow)(nil), (*scheduleRow)(nil), (*refusedRow)(nil), (*approvalRow)(nil), (*markRow)(nil), (*secretRow)(nil),
-		(*ticketRow)(nil),
+		(*ticketRow)(nil), (*gatheringRow)(nil), (*gatheredRow)(nil),
 		(*workflowRow)(nil),
 	} {
 		done, err := tx.NewDelete().Model(model).Where("user_id = ?", userID).Exec(ctx)

@@ -172,6 +172,9 @@ func dropSchedule(ctx context.Context, tx actors.Tx, workflowID string) error {
 	if _, err := tx.NewDelete().Model((*runRow)(nil)).Where("schedule_id = ?", id).Exec(ctx); err != nil {
 		return fmt.Errorf("dropping a schedule's runs: %w", err)
 	}
+	if err := dropGatherings(ctx, tx, id); err != nil {
+		return err
+	}
 	if _, err := tx.NewDelete().Model((*scheduleRow)(nil)).Where("id = ?", id).Exec(ctx); err != nil {
 		return fmt.Errorf("dropping a schedule: %w", err)
 	}

@@ -109,6 +109,11 @@ func (a *Actor) driveSchedule(ctx context.Context, row scheduleRow) error {
 		return err
 	}
 	d := &drive{a: a, row: row, def: def, plan: plan, now: now}
+	if plan.Kind == schedule.On {
+		if err := d.startGathered(ctx); err != nil {
+			return err
+		}
+	}
 	if err := d.tick(ctx); err != nil {
 		return err
 	}
@@ -134,6 +139,18 @@ func (a *Actor) planOf(ctx context.Context, workflowID string, version int) (*la
 		return nil, nil, fmt.Errorf("version %d of workflow %s has no schedule that can be run: %v", version, workflowID, faults)
 	}
 	return def, plan, nil
+}
+
+// startGathered starts what events have made whole and nobody could start then.
+func (d *drive) startGathered(ctx context.Context) error {
+	started, err := d.a.startGathered(ctx, d.row)
+	if err != nil && !passingStart(err) {
+		return err
+	}
+	if err != nil || len(started) == gatheredBatch {
+		d.look(d.now.Add(time.Second))
+	}
+	return nil
 }
 
 // tick notes a run for each nominal time that has come.
@@ -441,6 +458,14 @@ func (a *Actor) scheduleFor(ctx context.Context, tx actors.Tx, workflow workflow
 	row, err := findSchedule(ctx, tx, workflow.UserID, fresh.ID)
 	if subjects.CodeOf(err) == subjects.CodeNotFound {
 		return insert(ctx, tx, &fresh)
+	}
+	if err != nil {
+		return err
+	}
+	if plan.Kind == schedule.On {
+		err = dropStale(ctx, tx, fresh.ID, gatheringTerms(def))
+	} else {
+		err = dropGatherings(ctx, tx, fresh.ID)
 	}
 	if err != nil {
 		return err

@@ -71,6 +71,14 @@ func (a *Actor) trigger(ctx context.Context, userID string, event cloudEvent, de
 		if err != nil {
 			return nil, err
 		}
+		if machine.Together(def) {
+			whole, err := a.gather(ctx, row, def, event, depth)
+			if err != nil {
+				return nil, err
+			}
+			started = append(started, whole...)
+			continue
+		}
 		input, starts := machine.Trigger(def, event, a.Now())
 		if !starts {
 			continue
@@ -80,7 +88,7 @@ func (a *Actor) trigger(ctx context.Context, userID string, event cloudEvent, de
 			origin:      fmt.Sprintf("event:%s:%d", row.ID, depth),
 			executionID: derived(row.WorkflowID, "event/"+event.text("source")+"\x00"+event.text("id")),
 		}
-		refused, err := a.startTriggered(ctx, row, o)
+		refused, err := a.startTriggered(ctx, row, o, nil)
 		if err != nil {
 			return nil, err
 		}
@@ -92,12 +100,11 @@ func (a *Actor) trigger(ctx context.Context, userID string, event cloudEvent, de
 }
 
 // startTriggered starts one execution, or notes that it cannot be started: as with a schedule's, the first refusal since
-// one could be started is told to the user.
-func (a *Actor) startTriggered(ctx context.Context, row scheduleRow, o order) (refused bool, err error) {
-	var cause error
-	if len(o.input) > a.config.MaxInput {
+// one could be started is told to the user. A cause that is given refuses it.
+func (a *Actor) startTriggered(ctx context.Context, row scheduleRow, o order, cause error) (refused bool, err error) {
+	if cause == nil && len(o.input) > a.config.MaxInput {
 		cause = tooLargeEvent(len(o.input), a.config.MaxInput)
-	} else {
+	} else if cause == nil {
 		cause = a.startExecution(ctx, o)
 	}
 	if cause != nil && passingStart(cause) {

@@ -171,9 +171,8 @@ func (r *reader) readKind(p *Plan, s *language.Schedule) {
 		}
 	case s.On != nil:
 		p.Kind, p.On = On, s.On
-		if s.On.Mode == "all" || s.On.Until != nil || s.On.UntilCondition != "" {
-			r.faults = append(r.faults, Fault{pointerSchedule + "/on", language.CodeUnsupported,
-				"a schedule on several events at once is not run by this version: use one or any"})
+		if s.On.Mode == "all" && len(s.On.Filters) == 0 || s.On.Forever() {
+			r.faults = append(r.faults, Fault{pointerSchedule + "/on", language.CodeValue, "would start nothing: what it waits for never comes"})
 		}
 	default:
 		r.faults = append(r.faults, Fault{pointerSchedule, language.CodeMissing, "one of cron, every, after and on is required"})
