@@ -128,7 +128,7 @@ func (g gatherer) giveUp(ctx context.Context, row gatheringRow) error {
 	return wakeSchedule(ctx, g.tx, g.row.ID, g.a.Now())
 }
 
-// offer hands the event to gatherings in turn until one takes it as its own. One that it ends ends others, too.
+// offer hands the event to gatherings in turn until one keeps it. All those end that it ends.
 func (g gatherer) offer(ctx context.Context, rows []gatheringRow) (taken bool, whole []string, err error) {
 	for _, row := range rows {
 		var state machine.Gathering
