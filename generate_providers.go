@@ -30,7 +30,8 @@ func providersDocument() (string, error) {
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "# Providers\n\nGenerated from the manifests in `actors/integration/providers` by `make generate`; CI checks that it is current.\n\n"+
-		"Weft ships %d providers with %d actions. [Writing a provider](writing-a-provider.md) says how to add one, without a new weft.\n",
+		"Weft ships %d providers with %d actions. [Writing a provider](writing-a-provider.md) says how to add one, without a new weft;\n"+
+		"[what each is judged by](provider-evidence.md), how far to trust these.\n",
 		len(listed), actions)
 	b.WriteString(providersIntroduction)
 	for _, category := range slices.Sorted(maps.Keys(categories)) {

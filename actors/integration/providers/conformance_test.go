@@ -19,11 +19,19 @@ func conformanceFolder() string {
 	return filepath.Join(root, "openapi")
 }
 
+// describedThere are the providers that the folder describes; more may come.
+var describedThere = []string{
+	"bitbucket", "github", "gmail", "google_analytics", "google_calendar", "google_drive", "google_sheets", "hubspot",
+	"microsoft_teams", "onedrive", "outlook_mail", "postmark", "sendgrid", "slack", "stripe", "telegram", "twilio",
+}
+
 func TestActionsFollowTheVendorsDescriptions(t *testing.T) {
 	t.Parallel()
 	judged := described(t, conformanceFolder())
-	if len(judged) == 0 {
-		t.Fatal("there are no descriptions")
+	for _, id := range describedThere {
+		if !slices.Contains(judged, id) {
+			t.Errorf("there is no description of %s", id)
+		}
 	}
 	mutations := 0
 	for _, provider := range judged {

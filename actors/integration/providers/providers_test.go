@@ -76,7 +76,13 @@ func TestThereAreTheFifty(t *testing.T) {
 			}
 			promised++
 			actions += len(p.Actions)
+			if p.Health == nil || p.Health.Method != "GET" && p.Health.Method != "POST" {
+				t.Errorf("%s has no health probe", id)
+			}
 		}
+	}
+	if len(theFifty) != 9 {
+		t.Errorf("there are %d categories", len(theFifty))
 	}
 	if promised != 50 || len(loaded) != 51 || loaded["http"] == nil {
 		t.Errorf("there are %d of the fifty, and %d providers in all", promised, len(loaded))
