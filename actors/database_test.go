@@ -317,3 +317,20 @@ func TestFullDiskIsUnavailable(t *testing.T) {
 		t.Errorf("after that: %v", err)
 	}
 }
+
+// TestTemporaryDataStaysInMemory: neither a reader nor a writer of a SQLite file puts anything into a temporary one.
+func TestTemporaryDataStaysInMemory(t *testing.T) {
+	t.Parallel()
+	const inMemory = 2
+	db := actortest.OpenDatabase(t, actors.DatabaseConfig{Actor: "auth", DataDir: t.TempDir()}, things)
+	var reader, writer int
+	if err := db.QueryRowContext(t.Context(), "PRAGMA temp_store").Scan(&reader); err != nil {
+		t.Fatal(err)
+	}
+	err := db.RunInTx(t.Context(), func(ctx context.Context, tx bun.Tx) error {
+		return tx.QueryRowContext(ctx, "PRAGMA temp_store").Scan(&writer)
+	})
+	if err != nil || reader != inMemory || writer != inMemory {
+		t.Errorf("temp_store is %d for readers and %d for the writer, %v", reader, writer, err)
+	}
+}
