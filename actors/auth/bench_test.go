@@ -17,7 +17,8 @@ import (
 )
 
 // BenchmarkLogins reports logins a second beside bare bcrypt at the same cost on the same cores, one
-// after the other, and how long a profile takes while 200 logins are in flight; what the pool refuses tries again.
+// after the other, and how long a profile and a token's validation take while 200 logins are in flight; what the pool
+// refuses tries again.
 func BenchmarkLogins(b *testing.B) {
 	const inFlight = 200
 	bench := setup(b, actortest.Databases(b)[0], func(c *auth.Config) { c.BcryptCost, c.HashQueue = 12, 16 })
@@ -27,7 +28,6 @@ func BenchmarkLogins(b *testing.B) {
 		b.Fatal(err)
 	}
 	var bare, logins time.Duration
-	var waits []time.Duration
 	rounds := max(8, b.N)
 	b.ResetTimer()
 	start := time.Now()
@@ -37,22 +37,7 @@ func BenchmarkLogins(b *testing.B) {
 		}
 	})
 	bare = time.Since(start)
-	stop := make(chan struct{})
-	var probing sync.WaitGroup
-	probing.Go(func() {
-		for {
-			select {
-			case <-stop:
-				return
-			case <-time.After(2 * time.Millisecond):
-			}
-			at := time.Now()
-			if _, err := call(bench, subjects.GetUserProfile, subjects.Empty{}, token); err != nil {
-				b.Error(err)
-			}
-			waits = append(waits, time.Since(at))
-		}
-	})
+	probes := newProbes(bench, token)
 	start = time.Now()
 	var refusals atomic.Int64
 	workers(inFlight, rounds, func(i int) {
@@ -71,15 +56,107 @@ func BenchmarkLogins(b *testing.B) {
 		}
 	})
 	logins = time.Since(start)
-	close(stop)
-	probing.Wait()
+	waits := probes.end()
 	b.StopTimer()
-	slices.Sort(waits)
 	b.ReportMetric(float64(rounds)/logins.Seconds(), "logins/s")
 	b.ReportMetric(bare.Seconds()/logins.Seconds(), "of-bare-bcrypt")
-	b.ReportMetric(float64(waits[len(waits)*99/100].Microseconds())/1000, "profile-p99-ms")
+	for name, p99 := range waits {
+		b.ReportMetric(float64(p99.Microseconds())/1000, name+"-p99-ms")
+	}
 	b.ReportMetric(float64(refusals.Load()), "refusals")
 	b.ReportMetric(0, "ns/op")
+}
+
+// probes call, every few milliseconds, what must not wait for logins.
+type probes struct {
+	stop    chan struct{}
+	probing sync.WaitGroup
+	waits   map[string]*[]time.Duration
+}
+
+func newProbes(b *bench, token string) *probes {
+	p := &probes{stop: make(chan struct{}), waits: map[string]*[]time.Duration{}}
+	p.every(b, "profile", func() error {
+		_, err := call(b, subjects.GetUserProfile, subjects.Empty{}, token)
+		return err
+	})
+	p.every(b, "validate-token", func() error {
+		_, err := call(b, subjects.ValidateToken, subjects.ValidateTokenRequest{Token: token}, "")
+		return err
+	})
+	return p
+}
+
+func (p *probes) every(b *bench, name string, probe func() error) {
+	waits := new([]time.Duration)
+	p.waits[name] = waits
+	p.probing.Go(func() {
+		for {
+			select {
+			case <-p.stop:
+				return
+			case <-time.After(2 * time.Millisecond):
+			}
+			at := time.Now()
+			if err := probe(); err != nil {
+				b.t.Error(err)
+			}
+			*waits = append(*waits, time.Since(at))
+		}
+	})
+}
+
+// end stops the probes and tells their 99th percentiles.
+func (p *probes) end() map[string]time.Duration {
+	close(p.stop)
+	p.probing.Wait()
+	p99 := map[string]time.Duration{}
+	for name, waits := range p.waits {
+		slices.Sort(*waits)
+		p99[name] = (*waits)[len(*waits)*99/100]
+	}
+	return p99
+}
+
+// BenchmarkTokenCheck is what every actor and the gateway do with each call's access token: known, and never seen.
+func BenchmarkTokenCheck(b *testing.B) {
+	const tokens = 10_000
+	bench := setup(b, actortest.Databases(b)[0])
+	session := bench.signedUp("ada@example.com")
+	b.Run("warm", func(b *testing.B) {
+		v := bench.verifier()
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := v.Verify(b.Context(), session.AccessToken); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("cold", func(b *testing.B) {
+		v := bench.verifier()
+		claims, err := v.Verify(b.Context(), session.AccessToken)
+		if err != nil {
+			b.Fatal(err)
+		}
+		made := make([]string, tokens)
+		for i := range made {
+			claims.ID = strconv.Itoa(i)
+			if made[i], err = bench.made.SignWithCurrentKey(claims); err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.ReportAllocs()
+		for i := 0; b.Loop(); i++ {
+			if i > 0 && i%tokens == 0 {
+				b.StopTimer()
+				v = bench.verifier() // which has seen none of them
+				b.StartTimer()
+			}
+			if _, err := v.Verify(b.Context(), made[i%tokens]); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 }
 
 // workers runs f so many times in all on so many goroutines.
