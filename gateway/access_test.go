@@ -30,10 +30,18 @@ func decide(ctx context.Context, _ subjects.ValidateConsentRequest) (subjects.Co
 	return subjects.ConsentDecision{Reason: "active", ConsentID: actors.CallerFrom(ctx).UserID}, nil
 }
 
+// nobody answers whoever comes without being anybody.
+func nobody(ctx context.Context, _ subjects.EmailRequest) (subjects.Accepted, error) {
+	if c := actors.CallerFrom(ctx); c.UserID != "" {
+		return subjects.Accepted{}, subjects.Errorf(subjects.CodeForbidden, "called by %s", c)
+	}
+	return subjects.Accepted{Status: "accepted"}, nil
+}
+
 func TestWhoIsCalling(t *testing.T) {
 	t.Parallel()
 	s := start(t, relaxed())
-	s.actor(t, "auth", actors.Bind(subjects.GetUserProfile, profile))
+	s.actor(t, "auth", actors.Bind(subjects.GetUserProfile, profile), actors.Bind(subjects.RequestPasswordReset, nobody))
 	s.actor(t, "consent", actors.Bind(subjects.ValidateConsent, decide))
 	me, other := actortest.User(), actortest.User()
 	session := actortest.User()
@@ -50,6 +58,8 @@ func TestWhoIsCalling(t *testing.T) {
 		{name: "an ended session", method: "GET", path: "/v1/users/me", header: []string{bearer(revoked)}, status: 401, code: subjects.CodeUnauthenticated, reply: invalid},
 		{name: "a forged token", method: "GET", path: "/v1/users/me", header: []string{bearer(token[:len(token)-8] + "AAAAAAAA")}, status: 401, code: subjects.CodeUnauthenticated, reply: invalid},
 		{name: "two tokens", method: "GET", path: "/v1/users/me", header: []string{bearer(token), bearer(token)}, status: 401, code: subjects.CodeUnauthenticated},
+		{name: "two tokens where anybody may call", method: "POST", path: "/v1/auth/password/forgot", body: `{"email":"ada@example.com"}`,
+			header: []string{bearer(token), bearer(token)}, status: 202},
 		{name: "another in headers", method: "GET", path: "/v1/users/me", status: 200, contains: asMe, absent: []string{other},
 			header: []string{bearer(token), "Weft-User-Id: " + other, "X-User-Id: " + other, "X-Forwarded-User: " + other}},
 		{name: "another in the query", method: "GET", path: "/v1/users/me?user_id=" + other, header: []string{bearer(token)}, status: 400, code: subjects.CodeInvalid, field: "user_id"},

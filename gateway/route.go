@@ -100,8 +100,8 @@ func (rt *route) header(x *exchange) (nats.Header, error) {
 		// It is the delivery's own and goes with the other headers.
 	case x.caller.token != "":
 		h[mesh.HeaderAuthorization] = []string{"Bearer " + x.caller.token}
-	case len(values) > 0 && x.caller.key == "":
-		h[mesh.HeaderAuthorization] = values[:1]
+	case len(values) == 1 && x.caller.key == "":
+		h[mesh.HeaderAuthorization] = values
 	}
 	if keys := x.r.Header["Idempotency-Key"]; len(keys) > 0 && rt.d.Mutating {
 		if len(keys) > 1 || !saneKey(keys[0]) {

@@ -126,6 +126,7 @@ func TestTokenHeadersRefused(t *testing.T) {
 	}
 }
 
+// TestTokenClaimsRefused: the claims of RFC 9068 §2.2, and no other.
 func TestTokenClaimsRefused(t *testing.T) {
 	t.Parallel()
 	k := newTokens(t)

@@ -21,6 +21,9 @@ type CreateAPIKeyRequest struct {
 	Name      string     `json:"name" minLength:"1" maxLength:"100"`
 	Scopes    []string   `json:"scopes" minItems:"1" maxItems:"9" uniqueItems:"true" enum:"user.profile.read,user.profile.write,integrations.read,integrations.connect,integrations.execute,workflows.read,workflows.execute,notifications.send,notifications.marketing"`
 	ExpiresAt *time.Time `json:"expires_at,omitempty" doc:"In the future; a key without it is good until it is revoked."`
+	// A key outlives the session that made it.
+	Password string `json:"password,omitempty" maxLength:"1024" doc:"The account's; needed unless the sign-in is of the last five minutes."`
+	Code     string `json:"code,omitempty" maxLength:"64" doc:"Of the authenticator, or a recovery code; beside the password, where an authenticator is on."`
 }
 
 // NewAPIKey is a key at the one moment it is shown.
@@ -35,7 +38,7 @@ var CreateAPIKey = declare(Endpoint[CreateAPIKeyRequest, NewAPIKey]{
 	Secret:  []string{"key"},
 	Summary: "Make an API key",
 	Doc: "Makes a key with which a program acts as its owner, confined to scopes. The key is shown in this answer alone; " +
-		"at most fifty a user: conflict.",
+		"at most fifty a user: conflict. It needs a sign-in of the last five minutes (forbidden), or the password; a wrong one is invalid.",
 })
 
 // ListAPIKeysRequest asks for a page.

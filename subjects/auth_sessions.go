@@ -27,7 +27,8 @@ type LogoutRequest struct {
 var Logout = declare(Endpoint[LogoutRequest, Empty]{
 	Subject: "weft.v1.auth.logout", Route: "POST /v1/auth/logout", Access: Enrolling, Origin: true,
 	Summary: "Sign out",
-	Doc:     "Ends the caller's session, or all of them. Once it has answered, no actor takes their access tokens.",
+	Doc: "Ends the caller's session, or all of them: that needs a sign-in of the last five minutes (forbidden), so that who has " +
+		"stolen a token signs no owner out. Once it has answered, no actor takes their access tokens.",
 })
 
 // SessionInfo is a session as its user sees it.
@@ -60,7 +61,8 @@ type RevokeSessionRequest struct {
 var RevokeSession = declare(Endpoint[RevokeSessionRequest, Empty]{
 	Subject: "weft.v1.auth.revoke_session", Route: "DELETE /v1/auth/sessions/{session_id}", Access: User, Origin: true,
 	Summary: "End a session",
-	Doc:     "Ends one of the caller's sessions. Once it has answered, no actor takes its access tokens.",
+	Doc: "Ends one of the caller's sessions; another than this one after a sign-in of the last five minutes alone: forbidden. Once " +
+		"it has answered, no actor takes its access tokens.",
 })
 
 // ValidateTokenRequest carries an access token.

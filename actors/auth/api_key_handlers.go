@@ -16,6 +16,9 @@ const apiKeyClient = "api_key"
 func (a *Actor) createAPIKey(ctx context.Context, req subjects.CreateAPIKeyRequest) (subjects.NewAPIKey, error) {
 	caller := actors.CallerFrom(ctx)
 	key, text, err := newAPIKey(req, caller.UserID, a.NewID(), a.Now().UTC())
+	if err == nil {
+		err = a.proveKeysOwner(ctx, req)
+	}
 	if err != nil {
 		return subjects.NewAPIKey{}, err
 	}
@@ -33,6 +36,20 @@ func (a *Actor) createAPIKey(ctx context.Context, req subjects.CreateAPIKeyReque
 		return subjects.NewAPIKey{}, err
 	}
 	return subjects.NewAPIKey{APIKey: key.shown(), Key: text}, nil
+}
+
+// proveKeysOwner has the caller prove that it is they who make a key, which outlives the session: by a sign-in of just now,
+// or by what signs in.
+func (a *Actor) proveKeysOwner(ctx context.Context, req subjects.CreateAPIKeyRequest) error {
+	err := a.callerFresh(actors.CallerFrom(ctx))
+	if err == nil || req.Password == "" {
+		return err
+	}
+	u, err := a.stepUp(ctx, "password", req.Password)
+	if err != nil {
+		return err
+	}
+	return a.stepUpCode(ctx, u, req.Code)
 }
 
 func (a *Actor) listAPIKeys(ctx context.Context, req subjects.ListAPIKeysRequest) (subjects.Page[subjects.APIKey], error) {

@@ -102,3 +102,26 @@ func TestAKeyIsShownOnce(t *testing.T) {
 		t.Errorf("first %s, again %s", first.Data, again.Data)
 	}
 }
+
+func TestAnAPIKeyIsMadeByItsOwner(t *testing.T) {
+	onBoth(t, func(t *testing.T, b *bench) {
+		ada := b.signedUp("ada@example.com")
+		secret, _ := b.withTOTP(ada.AccessToken)
+		create := func(password, code string) error {
+			_, err := call(b, subjects.CreateAPIKey, subjects.CreateAPIKeyRequest{
+				Name: "ci", Scopes: []string{subjects.ScopeUserProfileRead}, Password: password, Code: code,
+			}, ada.AccessToken)
+			return err
+		}
+		if err := create("", ""); err != nil {
+			t.Errorf("after a sign-in of just now: %v", err)
+		}
+		b.clock.forward(6 * time.Minute)
+		refused(t, create("", ""), subjects.CodeForbidden)
+		refused(t, create("not my password", codeAt(t, secret, b.Now())), subjects.CodeInvalid)
+		refused(t, create(goodPassword, ""), subjects.CodeInvalid)
+		if err := create(goodPassword, codeAt(t, secret, b.Now())); err != nil {
+			t.Errorf("with both factors: %v", err)
+		}
+	})
+}

@@ -197,6 +197,7 @@ func TestAStateIsForOneBrowserOneProviderOnceAndInTime(t *testing.T) {
 	}
 }
 
+// TestTheIssuerIsChecked holds the return from a provider to RFC 9207 §2.4.
 func TestTheIssuerIsChecked(t *testing.T) {
 	b, op := onceWith(t)
 	start := b.begin("corp")

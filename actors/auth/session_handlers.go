@@ -55,6 +55,9 @@ func (a *Actor) logout(ctx context.Context, req subjects.LogoutRequest) (subject
 	caller := actors.CallerFrom(ctx)
 	ended := []session{{ID: caller.SessionID}}
 	if req.All {
+		if err := a.callerFresh(caller); err != nil {
+			return subjects.Empty{}, err
+		}
 		all, err := a.userSessions(ctx, caller.UserID)
 		if err != nil {
 			return subjects.Empty{}, err
@@ -88,7 +91,13 @@ func (a *Actor) listSessions(ctx context.Context, req subjects.ListSessionsReque
 }
 
 func (a *Actor) revokeSession(ctx context.Context, req subjects.RevokeSessionRequest) (subjects.Empty, error) {
-	userID := actors.CallerFrom(ctx).UserID
+	caller := actors.CallerFrom(ctx)
+	userID := caller.UserID
+	if req.SessionID != caller.SessionID {
+		if err := a.callerFresh(caller); err != nil {
+			return subjects.Empty{}, err
+		}
+	}
 	found, err := a.sessions.Get(ctx, sessionKey(userID, req.SessionID))
 	if errors.Is(err, kv.ErrNotFound) {
 		return subjects.Empty{}, subjects.Errorf(subjects.CodeNotFound, "there is no such session")

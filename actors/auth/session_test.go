@@ -192,6 +192,34 @@ func TestSessionsAreListedAndRevoked(t *testing.T) {
 	}
 }
 
+func TestOtherSessionsEndAfterAFreshSignIn(t *testing.T) {
+	b := once(t)
+	other, mine := b.signedUp("ada@example.com"), b.login("ada@example.com")
+	b.clock.forward(6 * time.Minute)
+	end := func(by, which subjects.Session) error {
+		_, err := call(b, subjects.RevokeSession, subjects.RevokeSessionRequest{SessionID: which.SessionID}, by.AccessToken)
+		return err
+	}
+	all := func(by subjects.Session) error {
+		_, err := call(b, subjects.Logout, subjects.LogoutRequest{All: true}, by.AccessToken)
+		return err
+	}
+	refused(t, end(mine, other), subjects.CodeForbidden)
+	refused(t, all(mine), subjects.CodeForbidden)
+	if err := end(mine, mine); err != nil {
+		t.Errorf("one's own: %v", err)
+	}
+	fresh := b.login("ada@example.com")
+	if err := end(fresh, other); err != nil {
+		t.Error(err)
+	}
+	b.isOver(other)
+	if err := all(fresh); err != nil {
+		t.Error(err)
+	}
+	b.isOver(fresh)
+}
+
 // audited waits for a security event about a user.
 func (b *bench) audited(t testing.TB, userID, action string) {
 	t.Helper()

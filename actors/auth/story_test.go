@@ -135,6 +135,7 @@ func TestGetContactIsForTheNotificationActorAlone(t *testing.T) {
 	refused(t, err, subjects.CodeForbidden)
 }
 
+// TestValidateToken holds validate_token to RFC 7662 §2.2.
 func TestValidateToken(t *testing.T) {
 	b := once(t)
 	session := b.signedUp("ada@example.com")

@@ -73,6 +73,7 @@ func TestConnectByCode(t *testing.T) {
 			t.Errorf("signed in again: %+v", again)
 		}
 		call(t, b, subjects.DisconnectIntegration, ada, subjects.IntegrationRequest{IntegrationID: c.ID})
+		// RFC 7009.
 		actortest.Eventually(t, "the tokens were not taken back", func() bool { v.mu.Lock(); defer v.mu.Unlock(); return v.revoked["family-2"] })
 	})
 }
