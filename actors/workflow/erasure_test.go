@@ -27,6 +27,12 @@ func TestADeletedAccountIsForgotten(t *testing.T) {
 		call(t, b, subjects.WatchExecution, subjects.ExecutionRequest{ExecutionID: running.ID})
 		scheduled := strings.Replace(workflowOf("- a: {set: {x: 1}}\n"), "do:", "schedule: {every: {hours: 1}}\ndo:", 1)
 		call(t, b, subjects.CreateWorkflow, subjects.WorkflowDefinitionRequest{Definition: yaml(t, scheduled)})
+		gathers := strings.Replace(scheduled, "{every: {hours: 1}}", "{on: {all: [{with: {type: a}}, {with: {type: b}}]}}", 1)
+		call(t, b, subjects.CreateWorkflow, subjects.WorkflowDefinitionRequest{Definition: yaml(t, gathers)})
+		call(t, b, subjects.PublishEvent, event("1", "a", `{"n":"`+secret+`"}`))
+		limits := b.createLimited(t, "{concurrency: {limit: 1}, rate: {limit: 9, period: P1D}}", "- rest: {wait: {days: 30}}\n")
+		b.until(t, b.startOf(t, limits, `{}`), subjects.ExecutionWaiting)
+		b.until(t, b.startOf(t, limits, `{"n":"`+secret+`"}`), subjects.ExecutionPending)
 		eve := actortest.User()
 		b.mesh.Consent(t, eve, subjects.ScopeWorkflowsExecute)
 		asEve := mesh.As{Token: b.mesh.Token(t, eve)}
