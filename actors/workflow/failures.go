@@ -30,7 +30,18 @@ func (a *Actor) listFailures(ctx context.Context, r subjects.ListFailuresRequest
 	if err != nil {
 		return page, err
 	}
-	return actors.PageOf(items, r.PageLimit(), func(f subjects.Failure) []string { return timeKey(f.At, f.ID) }), nil
+	return actors.PageOf(items, fittingFailures(items, r.PageLimit()), func(f subjects.Failure) []string { return timeKey(f.At, f.ID) }), nil
+}
+
+// fittingFailures is how many failures an answer has room for, with their inputs: at least one, at most limit.
+func fittingFailures(items []subjects.Failure, limit int) int {
+	size := 0
+	for i, item := range items[:min(len(items), limit)] {
+		if size += len(item.Input); size > answerBytes && i > 0 {
+			return i
+		}
+	}
+	return limit
 }
 
 // failures are those that a query selects, of both kinds, in its order.

@@ -1,6 +1,8 @@
 package workflow_test
 
 import (
+	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -142,6 +144,51 @@ func TestRefusedStartsAreFailures(t *testing.T) {
 		c.runs(t, s.ID, "ended")
 		if left := c.failures(t, subjects.ListFailuresRequest{}); len(left) != 0 {
 			t.Errorf("still open: %+v", left)
+		}
+	})
+}
+
+// TestFailuresWithLargeInputs: what a delivery could not start, since it is larger than an input may be, is in the list; and the list
+// comes in pages that an answer has room for.
+func TestFailuresWithLargeInputs(t *testing.T) {
+	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+		c := setupTimed(t, database)
+		c.plan(t, scheduled("on: {one: {with: {type: github.push}}}", "", quick))
+		c.plan(t, strings.Replace(scheduled("on: {all: [{with: {type: github.push}}, {with: {type: never}}]}", "", quick), "name: timed", "name: gathers", 1))
+		large := `"` + strings.Repeat("x", 300<<10) + `"`
+		data, err := json.Marshal(subjects.NewWebhookReceived("1", c.user, time.Now(), subjects.WebhookDelivery{
+			IntegrationID: "a", HookID: "b", Provider: "github", Event: "push", DeliveryID: "1", Payload: json.RawMessage(large),
+		}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.mesh.Conn(t, "integration").JS.Publish(t.Context(), subjects.WebhookReceived.Subject, data); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "neither could be started", func() bool { return len(c.failures(t, subjects.ListFailuresRequest{})) == 2 })
+		for _, f := range c.failures(t, subjects.ListFailuresRequest{}) {
+			if f.Kind != "start" || f.Trigger != "event" || string(f.Input) != "null" {
+				t.Errorf("failure %+v", f)
+			}
+			wantCode(t, c.bundle, subjects.CodeConflict, subjects.ReplayFailure, c.ada, subjects.ReplayFailureRequest{FailureID: f.ID})
+			call(t, c.bundle, subjects.DismissFailure, subjects.FailureRequest{FailureID: f.ID})
+		}
+		c.mesh.Revoke(t, c.user, subjects.ScopeWorkflowsExecute)
+		for i := range 8 {
+			wantNone(t, c.tell(t, fmt.Sprint(i), "github.push", `"`+strings.Repeat("y", 200<<10)+`"`))
+		}
+		seen, cursor := map[string]bool{}, ""
+		for {
+			page := call(t, c.bundle, subjects.ListFailures, subjects.ListFailuresRequest{PageRequest: subjects.PageRequest{Cursor: cursor}})
+			for _, f := range page.Items {
+				seen[f.ID] = true
+			}
+			if cursor = page.NextCursor; cursor == "" {
+				break
+			}
+		}
+		if len(seen) != 8 {
+			t.Errorf("%d failures in all pages, want 8", len(seen))
 		}
 	})
 }

@@ -102,9 +102,13 @@ func (a *Actor) trigger(ctx context.Context, userID string, event cloudEvent, de
 // startTriggered starts one execution, or notes that it cannot be started: as with a schedule's, the first refusal since
 // one could be started is told to the user. A cause that is given refuses it.
 func (a *Actor) startTriggered(ctx context.Context, row scheduleRow, o order, cause error) (refused bool, err error) {
-	if cause == nil && len(o.input) > a.config.MaxInput {
-		cause = tooLargeEvent(len(o.input), a.config.MaxInput)
-	} else if cause == nil {
+	switch {
+	case len(o.input) > a.config.MaxInput:
+		if cause == nil {
+			cause = tooLargeEvent(len(o.input), a.config.MaxInput)
+		}
+		o.input = "null" // it is not kept
+	case cause == nil:
 		cause = a.startExecution(ctx, o)
 	}
 	if cause != nil && passingStart(cause) {

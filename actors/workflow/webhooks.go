@@ -17,16 +17,19 @@ func (a *Actor) webhookReceived(ctx context.Context, e subjects.Envelope[subject
 	if err != nil {
 		return fmt.Errorf("encoding an event's data: %w", err)
 	}
-	if len(data) > a.config.MaxInput {
-		return tooLargeEvent(len(data), a.config.MaxInput)
-	}
 	value, err := language.Decode(data)
 	if err != nil {
 		return subjects.Errorf(subjects.CodeInvalid, "the event's data cannot be read: %v", err)
 	}
-	_, _, err = a.route(ctx, e.UserID, cloudEvent{
+	event := cloudEvent{
 		"specversion": e.SpecVersion, "id": e.ID, "source": e.Source, "type": e.Type, "time": e.Time.UTC().Format(time.RFC3339Nano),
 		"datacontenttype": "application/json", "data": value,
-	}, 0, eventWebhook)
+	}
+	if len(data) > a.config.MaxInput { // no execution can take it: those that it would start are among the user's failures
+		a.flows.events.WithLabelValues(eventWebhook).Inc()
+		_, err = a.trigger(ctx, e.UserID, event, 0)
+		return err
+	}
+	_, _, err = a.route(ctx, e.UserID, event, 0, eventWebhook)
 	return err
 }
