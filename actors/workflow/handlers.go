@@ -10,24 +10,24 @@ import (
 )
 
 // define reads a definition out of a request, or refuses it with every fault.
-func define(r subjects.WorkflowDefinitionRequest) (*language.Workflow, string, error) {
+func (a *Actor) define(ctx context.Context, r subjects.WorkflowDefinitionRequest) (*language.Workflow, string, error) {
 	source, text, err := readSource(r.Definition)
 	if err != nil {
 		return nil, "", err
 	}
-	w, faults := inspect(source)
+	w, faults := a.complete(ctx, source)
 	if len(faults) > 0 {
 		return nil, "", refusal(faults)
 	}
 	return w, text, nil
 }
 
-func (a *Actor) validate(_ context.Context, r subjects.WorkflowDefinitionRequest) (subjects.WorkflowValidation, error) {
+func (a *Actor) validate(ctx context.Context, r subjects.WorkflowDefinitionRequest) (subjects.WorkflowValidation, error) {
 	source, _, err := readSource(r.Definition)
 	if err != nil {
 		return subjects.WorkflowValidation{}, err
 	}
-	w, faults := inspect(source)
+	w, faults := a.complete(ctx, source)
 	v := subjects.WorkflowValidation{Valid: w != nil, Faults: faultsOf(faults)}
 	if w != nil {
 		v.Digest, v.Tasks = w.Digest, w.Tasks()
@@ -36,7 +36,7 @@ func (a *Actor) validate(_ context.Context, r subjects.WorkflowDefinitionRequest
 }
 
 func (a *Actor) create(ctx context.Context, r subjects.WorkflowDefinitionRequest) (subjects.Workflow, error) {
-	w, text, err := define(r)
+	w, text, err := a.define(ctx, r)
 	if err != nil {
 		return subjects.Workflow{}, err
 	}
@@ -61,7 +61,7 @@ func (a *Actor) update(ctx context.Context, r subjects.UpdateWorkflowRequest) (s
 	if err != nil {
 		return subjects.Workflow{}, err
 	}
-	w, text, err := define(subjects.WorkflowDefinitionRequest{Definition: r.Definition})
+	w, text, err := a.define(ctx, subjects.WorkflowDefinitionRequest{Definition: r.Definition})
 	if err != nil {
 		return subjects.Workflow{}, err
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/weftmesh/weft/actors/workflow/language"
 	"github.com/weftmesh/weft/subjects"
@@ -80,6 +81,9 @@ func judge(w *language.Workflow, t *language.Task) (code, message string) {
 		}
 		if slices.Contains([]string{language.CallGRPC, language.CallAsyncAPI, language.CallA2A, language.CallMCP}, name) {
 			return "", "" // the language has refused it
+		}
+		if strings.Contains(name, "://") || strings.Contains(name, "@") {
+			return "", "" // it stands elsewhere: the language has told of it
 		}
 		if !action.MatchString(name) {
 			return language.CodeReference, fmt.Sprintf(

@@ -71,7 +71,11 @@ func (r *reader) cataloged(o *object) string {
 			f.fault(CodeReference, "use.catalogs has no "+strconv.Quote(catalog))
 			return text
 		}
-		r.refer(f, "a function of a foreign catalog", Reference{Pointer: o.pointer, URI: functionURI(endpoint.URI, name), Function: text})
+		reference := Reference{Pointer: o.pointer, Function: text}
+		if endpoint.Authentication == nil {
+			reference.URI = functionURI(endpoint.URI, name)
+		}
+		r.refer(f, "a function of a foreign catalog", reference)
 	case strings.Contains(text, "://"):
 		r.refer(f, "a function from elsewhere", Reference{Pointer: o.pointer, URI: text, Function: text})
 	}

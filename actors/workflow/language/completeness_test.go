@@ -116,7 +116,7 @@ do: [{a: {call: 'f:1.0.0@c', with: {n: 1}}}, {b: {call: 'https://x.test/g.yaml'}
 
 func TestInlineRefuses(t *testing.T) {
 	t.Parallel()
-	w, faults := Parse([]byte(head + "do: [{a: {call: 'https://x.test/g.yaml'}}, {b: {call: 'http://x.test/g.yaml'}}]\n"))
+	w, faults := Parse([]byte(head + "do: [{a: {call: 'https://x.test/g.yaml'}}, {b: {call: 'file://x.test/g.yaml'}}]\n"))
 	if len(faults) > 0 || len(w.References()) != 1 {
 		t.Fatalf("%v, %+v", faults, w.References())
 	}

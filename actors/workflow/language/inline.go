@@ -26,7 +26,7 @@ func (w *Workflow) References() []Reference { return w.references }
 func (r *reader) refer(f field, what string, reference Reference) {
 	r.refuse(f, what)
 	parsed, err := url.Parse(reference.URI)
-	if err == nil && parsed.Scheme == "https" && parsed.Host != "" && !strings.ContainsAny(reference.URI, "{}$") {
+	if err == nil && (parsed.Scheme == "https" || parsed.Scheme == "http") && parsed.Host != "" && !strings.ContainsAny(reference.URI, "{}$") {
 		r.workflow.references = append(r.workflow.references, reference)
 	}
 }

@@ -171,7 +171,7 @@ func (r *reader) readSchema(o *object) *Schema {
 		}
 		body.close()
 		location := Reference{Pointer: f.pointer}
-		if schema.Resource != nil {
+		if schema.Resource != nil && schema.Resource.Authentication == nil {
 			location.URI = schema.Resource.URI
 		}
 		r.refer(resource, "a schema from an external resource", location)

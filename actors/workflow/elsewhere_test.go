@@ -1,0 +1,116 @@
+package workflow_test
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/weftmesh/weft/actors/actortest"
+	"github.com/weftmesh/weft/actors/workflow"
+	"github.com/weftmesh/weft/subjects"
+)
+
+// library serves what definitions refer to; its greeting can change.
+func library(t *testing.T, greeting *atomic.Value) *httptest.Server {
+	t.Helper()
+	var s *httptest.Server
+	s = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch path := r.URL.Path; {
+		case path == "/schema.json":
+			fmt.Fprint(w, `{"type": "object", "required": ["name"]}`)
+		case path == "/greet.yaml":
+			fmt.Fprintf(w, "call: %s/functions/salute/1.0.0/function.yaml\nwith: {who: '${ .name }', how: %v}\n", s.URL, greeting.Load())
+		case path == "/functions/salute/1.0.0/function.yaml":
+			fmt.Fprint(w, "set: {text: '${ \"\\(.how) \\(.who)\" }'}\n")
+		case strings.HasPrefix(path, "/chain/"):
+			fmt.Fprintf(w, "call: %s%sx\n", s.URL, path)
+		case path == "/faulty.yaml":
+			fmt.Fprint(w, "sett: {x: 1}\n")
+		case path == "/list.yaml":
+			fmt.Fprint(w, "- no task\n")
+		case path == "/large.yaml":
+			fmt.Fprint(w, "set: {x: "+strings.Repeat("x", 300<<10)+"}\n")
+		default:
+			http.NotFound(w, r)
+		}
+	}))
+	t.Cleanup(s.Close)
+	return s
+}
+
+// TestWhatStandsElsewhere becomes part of the version when it is created: what changes there later changes nothing here.
+func TestWhatStandsElsewhere(t *testing.T) {
+	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+		b := setup(t, database)
+		var greeting atomic.Value
+		greeting.Store("Dear")
+		s := library(t, &greeting)
+		source := strings.Replace(workflowOf("- greet: {call: '"+s.URL+"/greet.yaml', with: {name: '${ .name }'}}\n- again: {call: 'salute:1.0.0@ours', with: {who: '${ .text }', how: Again}}\n"),
+			"do:", "input: {schema: {resource: {endpoint: '"+s.URL+"/schema.json'}}}\nuse: {catalogs: {ours: {endpoint: '"+s.URL+"'}}}\ndo:", 1)
+		definition := subjects.WorkflowDefinitionRequest{Definition: yaml(t, source)}
+		if v := call(t, b, subjects.ValidateWorkflow, definition); !v.Valid || len(v.Faults) != 0 {
+			t.Fatalf("validated: %+v", v)
+		}
+		if faults := workflow.Lint([]byte(source)); len(faults) != 0 {
+			t.Errorf("linted: %v", faults)
+		}
+		w := call(t, b, subjects.CreateWorkflow, definition)
+		if w.Source != source || !strings.Contains(string(w.Document), `"how":"Dear"`) {
+			t.Errorf("created: %+v", w)
+		}
+		run := func(version int, want string) {
+			t.Helper()
+			wantOutput(t, call(t, b, subjects.ExecuteWorkflow, subjects.ExecuteWorkflowRequest{
+				WorkflowID: w.ID, Version: version, Input: []byte(`{"name": "Ada"}`)}), want)
+		}
+		run(1, `{"text":"Again Dear Ada"}`)
+		wantFault(t, call(t, b, subjects.ExecuteWorkflow, subjects.ExecuteWorkflowRequest{WorkflowID: w.ID}), "validation", 400)
+		greeting.Store("Hello")
+		run(1, `{"text":"Again Dear Ada"}`)
+		update := subjects.UpdateWorkflowRequest{WorkflowID: w.ID, Definition: yaml(t, source)}
+		for range 2 {
+			if next := call(t, b, subjects.UpdateWorkflow, update); next.Version != 2 || next.Digest == w.Digest {
+				t.Errorf("updated: %+v", next)
+			}
+		}
+		run(2, `{"text":"Again Hello Ada"}`)
+		s.Close()
+		_ = b.host.Stop(t)
+		b.host = b.start(t)
+		run(1, `{"text":"Again Dear Ada"}`)
+	})
+}
+
+// TestWhatCannotBeHad: a definition is refused at the place where it refers to what is not there, is too large, is no task, is
+// faulty, goes on without end, or may not be called.
+func TestWhatCannotBeHad(t *testing.T) {
+	t.Parallel()
+	b := setup(t, actortest.Databases(t)[0])
+	var greeting atomic.Value
+	greeting.Store("Dear")
+	s := library(t, &greeting)
+	for uri, want := range map[string]string{
+		s.URL + "/nowhere.yaml": "status 404", s.URL + "/large.yaml": "cannot be had", s.URL + "/list.yaml": "it is no task",
+		s.URL + "/faulty.yaml": "in " + s.URL, s.URL + "/chain/": "at most 20", "http://10.255.255.1/f.yaml": "cannot be had",
+	} {
+		err := wantCode(t, b, subjects.CodeInvalid, subjects.CreateWorkflow, b.ada,
+			subjects.WorkflowDefinitionRequest{Definition: yaml(t, workflowOf("- a: {set: {x: 1}}\n- b: {call: '"+uri+"'}\n"))})
+		if len(err.Fields) == 0 || !strings.Contains(err.Fields[0].Message, want) || err.Fields[0].Line != 4 {
+			t.Errorf("%s: %+v", uri, err.Fields)
+		}
+	}
+	for _, kept := range []string{
+		"input: {schema: {resource: {endpoint: {uri: '" + s.URL + "/schema.json', authentication: {bearer: {token: x}}}}}}\ndo: [{a: {set: {x: 1}}}]\n",
+		"use: {catalogs: {ours: {endpoint: {uri: '" + s.URL + "', authentication: {bearer: {token: x}}}}}}\ndo: [{a: {call: 'salute:1.0.0@ours'}}]\n",
+		"do: [{a: {call: 'file:///etc/passwd'}}]\n",
+	} {
+		err := wantCode(t, b, subjects.CodeUnsupported, subjects.CreateWorkflow, b.ada, subjects.WorkflowDefinitionRequest{
+			Definition: yaml(t, strings.SplitAfter(workflowOf(""), "\n")[0]+kept)})
+		if len(err.Fields) != 1 || err.Fields[0].Code != "unsupported" || err.Fields[0].Line != 2 && err.Fields[0].Line != 3 {
+			t.Errorf("%s: %+v", kept, err.Fields)
+		}
+	}
+}
