@@ -26,16 +26,25 @@ import (
 )
 
 const (
-	// limitStormPeriod is what every limit's period is made, limitStormMost how many calls of it at most.
-	limitStormPeriod = 3 * time.Second
-	limitStormMost   = 12
-	// limitStormFew is how many providers a short storm takes.
-	limitStormFew = 8
+	// limitStormMost is what every limit counts at most in a period, limitStormTimes how many times as often it is called.
+	limitStormMost  = 12
+	limitStormTimes = 10
+	// limitStormRate is how many calls a second the storm makes over all: what two cores answer beside making them. Past it
+	// the calls wait for each other and no limit is full. The period that every limit gets follows from it.
+	limitStormRate = 200
+	// limitStormPeriods is how many periods a storm lasts at least.
+	limitStormPeriods = 4
+	// limitStormFew is how many providers a short storm takes, limitStormFewShare what it must use of what is allowed: its
+	// periods are so short that a busy machine's own delays are a good part of them.
+	limitStormFew      = 8
+	limitStormShare    = 0.95
+	limitStormFewShare = 0.75
 )
 
 // strictVendor enforces limits as the strictest of vendors would: never more in any period, wherever it begins.
 type strictVendor struct {
 	*httptest.Server
+	period time.Duration
 	limits map[string][]manifest.Limit // by provider/action
 	mu     sync.Mutex
 	taken  map[string][]time.Time // by provider/limit
@@ -86,7 +95,7 @@ func (v *strictVendor) stripped(t *testing.T, p *manifest.Provider) *manifest.Pr
 	t.Helper()
 	limits, actions := []map[string]any{}, map[string]any{}
 	for _, l := range p.Limits {
-		one := map[string]any{"id": l.ID, "requests": min(l.Requests, limitStormMost), "per": limitStormPeriod.String(), "scope": "connection"}
+		one := map[string]any{"id": l.ID, "requests": min(l.Requests, limitStormMost), "per": fmt.Sprintf("%dms", v.period.Milliseconds()), "scope": "connection"}
 		if l.OfProvider() {
 			one["scope"] = "provider"
 		}
@@ -118,23 +127,30 @@ func (v *strictVendor) stripped(t *testing.T, p *manifest.Provider) *manifest.Pr
 }
 
 // TestLimitStorm calls providers from three processes, ten times as often as their manifests allow, against vendors that
-// enforce what is declared: of a thousand answers at most one may be a refusal, and 95 % of what is allowed must be used.
+// enforce what is declared: of a thousand answers at most one may be a refusal, and 95 % of what is allowed must be used (a
+// storm of less than a minute takes some of the providers, and is content with three quarters).
 func TestLimitStorm(t *testing.T) {
 	duration, err := time.ParseDuration(os.Getenv("WEFT_TORTURE_DURATION"))
 	if err != nil {
 		duration = 5 * time.Second
 	}
-	duration = max(duration, 4*limitStormPeriod)
+	long := duration >= time.Minute
 	known, faults, err := manifest.LoadFS(providers.FS)
 	if err != nil || len(faults) > 0 {
 		t.Fatalf("%v %v", err, faults)
 	}
 	v := newStrictVendor(t)
-	chosen := map[string]*manifest.Provider{}
+	chosen, limits := map[string]*manifest.Provider{}, 0
 	for _, id := range slices.Sorted(maps.Keys(known)) {
-		if len(known[id].Limits) > 0 && (duration >= time.Minute || len(chosen) < limitStormFew) {
-			chosen[id] = v.stripped(t, known[id])
+		if len(known[id].Limits) > 0 && (long || len(chosen) < limitStormFew) {
+			chosen[id] = known[id]
+			limits += len(loaded(known[id]))
 		}
+	}
+	v.period = time.Duration(limits*limitStormTimes*limitStormMost) * time.Second / limitStormRate
+	duration = max(duration, limitStormPeriods*v.period)
+	for id, p := range chosen {
+		chosen[id] = v.stripped(t, p)
 	}
 	b := limitStormBundle(t, v, chosen)
 	_, ada := b.user(t)
@@ -148,7 +164,7 @@ func TestLimitStorm(t *testing.T) {
 	for id, p := range chosen {
 		for _, a := range loaded(p) {
 			narrowest := a.Limits()[0]
-			every := time.Duration(narrowest.Per) / time.Duration(10*narrowest.Requests)
+			every := time.Duration(narrowest.Per) / time.Duration(limitStormTimes*narrowest.Requests)
 			loads.Go(func() {
 				b.load(t, ada, action(connections[id], a.ID, `{}`), every, begin.Add(duration), &calls, &refused)
 			})
@@ -156,7 +172,11 @@ func TestLimitStorm(t *testing.T) {
 	}
 	loads.Wait()
 	took := time.Since(begin)
-	v.report(t, chosen, took, calls.Load(), refused.Load())
+	share := limitStormFewShare
+	if long {
+		share = limitStormShare
+	}
+	v.report(t, chosen, took, calls.Load(), refused.Load(), share)
 }
 
 // loaded are the actions that a storm calls: for each limit one that it counts and none that is narrower, where there is one.
@@ -229,7 +249,7 @@ func limitStormBundle(t *testing.T, v *strictVendor, chosen map[string]*manifest
 	return b
 }
 
-func (v *strictVendor) report(t *testing.T, chosen map[string]*manifest.Provider, took time.Duration, calls, refused int64) {
+func (v *strictVendor) report(t *testing.T, chosen map[string]*manifest.Provider, took time.Duration, calls, refused int64, share float64) {
 	t.Helper()
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -248,12 +268,12 @@ func (v *strictVendor) report(t *testing.T, chosen map[string]*manifest.Provider
 			t.Logf("%-20s %-16s %4d of %6.1f allowed (%.1f %%)", id, l.ID, v.good[id+"/"+l.ID], may, 100*float64(v.good[id+"/"+l.ID])/may)
 		}
 	}
-	t.Logf("%d providers, %s: %d calls, %d refused by weft; of %d answers %d (%.3f %%) were 429; %.1f %% of what is allowed was used",
-		len(chosen), took.Round(time.Millisecond), calls, refused, v.all, v.bad, 100*float64(v.bad)/float64(v.all), 100*got/allowed)
+	t.Logf("%d providers, periods of %s, %s: %d calls, %d refused by weft; of %d answers %d (%.3f %%) were 429; %.1f %% of what is allowed was used",
+		len(chosen), v.period, took.Round(time.Millisecond), calls, refused, v.all, v.bad, 100*float64(v.bad)/float64(v.all), 100*got/allowed)
 	if float64(v.bad) > 0.001*float64(v.all) {
 		t.Errorf("%d of %d answers were 429", v.bad, v.all)
 	}
-	if got < 0.95*allowed {
+	if got < share*allowed {
 		t.Errorf("%.1f %% of what is allowed was used", 100*got/allowed)
 	}
 }
