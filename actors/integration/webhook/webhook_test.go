@@ -88,6 +88,12 @@ func TestPublishedVectors(t *testing.T) {
 			if err := s.Check(v.Secret); err != nil {
 				t.Errorf("the secret is refused: %v", err)
 			}
+			// What refuses a replay: the same is known again by its digest, under whatever headers are not signed.
+			replay := v.request(t)
+			replay.Header.Set("X-Request-Id", "another")
+			if again, err := s.Verify(replay, keys(v.Secret), v.now()); err != nil || again.Digest != got.Digest {
+				t.Errorf("a replay is %+v, %v, the first was %+v", again, err, got)
+			}
 			if _, err := s.Verify(r, keys(), v.now()); !errors.Is(err, webhook.ErrNoSecret) {
 				t.Errorf("without a secret: %v", err)
 			}
