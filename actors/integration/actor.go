@@ -17,6 +17,7 @@ import (
 	"embed"
 	"fmt"
 	"math/rand/v2"
+	"sync"
 
 	"golang.org/x/sync/singleflight"
 
@@ -44,6 +45,8 @@ type Actor struct {
 	jitter   func() float64
 	states   *actors.States[errand]
 	renewing singleflight.Group
+	// asking is read-locked while a provider is asked for tokens and until they are stored.
+	asking sync.RWMutex
 	// rows are the connections that are being called over.
 	rows *actors.RowCache[connectionRow]
 }

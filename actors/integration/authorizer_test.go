@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -166,6 +167,13 @@ func (v *authorizer) expire() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	clear(v.access)
+}
+
+// expireFamily has those of one family be refused.
+func (v *authorizer) expireFamily(family string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	maps.DeleteFunc(v.access, func(_, of string) bool { return of == family })
 }
 
 // will overrides the next token answers.

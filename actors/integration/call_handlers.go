@@ -83,26 +83,32 @@ func (a *Actor) use(
 	return o, callID, err
 }
 
+// mostRenewals is how often a call gets a new access token: a second time because another may be given out while it is on its
+// way, with which the one that it got ends. Only who is refused thrice needs a new sign-in.
+const mostRenewals = 2
+
 // callOver is call, and where the provider says that the access token has ended, call once more with a new one: a token
 // that is refused carries nothing out, so that this is safe for every action.
 func (a *Actor) callOver(ctx context.Context, c *connectionRow, out outgoing) *outcome {
 	o := a.call(ctx, out)
 	o.link = out.link
-	if o.refused != nil || o.failed == nil || o.failed.Class != manifest.ClassAuth || !o.failed.Expired {
-		return o
+	for range mostRenewals {
+		if o.refused != nil || o.failed == nil || o.failed.Class != manifest.ClassAuth || !o.failed.Expired {
+			return o
+		}
+		_, set, err := a.open(*c)
+		method, ok := out.provider.AuthMethod(c.Auth)
+		if err != nil || !ok || !renewable(method, set) {
+			return o
+		}
+		if out.link, err = a.readyAnew(ctx, out.provider, c); err != nil {
+			o.refused, o.failed = err, nil
+			return o
+		}
+		before := o.attempts
+		o = a.call(ctx, out)
+		o.link, o.attempts = out.link, o.attempts+before
 	}
-	_, set, err := a.open(*c)
-	method, ok := out.provider.AuthMethod(c.Auth)
-	if err != nil || !ok || !renewable(method, set) {
-		return o
-	}
-	if out.link, err = a.readyAnew(ctx, out.provider, c); err != nil {
-		o.refused, o.failed = err, nil
-		return o
-	}
-	before := o.attempts
-	o = a.call(ctx, out)
-	o.link, o.attempts = out.link, o.attempts+before
 	return o
 }
 
@@ -167,16 +173,17 @@ func asError(err error) error {
 // refuseConnection notes that a provider refuses a connection's credentials, and says so to whoever listens. The answer
 // does not wait for its success: the next call finds the same out.
 func (a *Actor) refuseConnection(ctx context.Context, c connectionRow, f *manifest.CallError) {
-	a.markForReauth(ctx, c, sayFailure(c.Provider, f))
+	a.markForReauth(ctx, c, "", sayFailure(c.Provider, f))
 }
 
-// markForReauth has a connection's user sign in again, unless it has changed since it was read.
-func (a *Actor) markForReauth(ctx context.Context, c connectionRow, reason string) {
+// markForReauth has a connection's user sign in again, unless it has changed since it was read, or somebody else than by is
+// getting it other tokens at this moment.
+func (a *Actor) markForReauth(ctx context.Context, c connectionRow, by, reason string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callFlushWithin)
 	defer cancel()
 	c.Reason = reason
 	err := a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error {
-		news, err := markNeedsReauth(ctx, tx, c, c.Reason, a.Now().UnixMicro())
+		news, err := markNeedsReauth(ctx, tx, c, by, c.Reason, a.Now().UnixMicro())
 		if err != nil || !news {
 			return err
 		}

@@ -131,7 +131,7 @@ func (c *canaries) life(t *testing.T) {
 	connect(subjects.ConnectIntegrationRequest{Provider: "acme", Label: "refused", Credentials: subjects.SecretMap{"access_token": c.next()}})
 	connect(subjects.ConnectIntegrationRequest{Provider: "acme", Label: "robot", Auth: "signer", Credentials: subjects.SecretMap{"name": "x", "key": c.next()}})
 	ask(subjects.ExchangeCode.Subject, subjects.ExchangeCodeRequest{Provider: "acme", Code: c.next(), State: c.next()})
-	c.v.expire()
+	c.v.expireFamily(family)
 	ask(subjects.ExecuteAction.Subject, action(id, "get", `{"id":"1"}`)) // refreshed
 	ask(subjects.ListCalls.Subject, subjects.ListCallsRequest{IntegrationRequest: subjects.IntegrationRequest{IntegrationID: id}})
 	ask(subjects.GetProviderStatus.Subject, subjects.ProviderRequest{Provider: "acme"})

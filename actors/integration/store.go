@@ -169,11 +169,12 @@ func labelTaken(c *connectionRow, err error, doing string) error {
 }
 
 // markNeedsReauth says that a connection's credentials of that version are refused; it tells whether that was news.
-func markNeedsReauth(ctx context.Context, tx bun.Tx, c connectionRow, reason string, at int64) (bool, error) {
+func markNeedsReauth(ctx context.Context, tx bun.Tx, c connectionRow, by, reason string, at int64) (bool, error) {
 	result, err := tx.NewUpdate().Model((*connectionRow)(nil)).
 		Set("status = ?", needsReauth).Set("reason = ?", reason).Set("updated_at = ?", at).Set("version = version + 1").
 		Set("claimed_by = ''").Set("claimed_until = 0").Set("refresh_at = 0").
-		Where("id = ?", c.ID).Where("version = ?", c.Version).Where("token_version = ?", c.TokenVersion).Where("status = ?", active).Exec(ctx)
+		Where("id = ?", c.ID).Where("version = ?", c.Version).Where("token_version = ?", c.TokenVersion).Where("status = ?", active).
+		Where("(claimed_until <= ? OR claimed_by = ?)", at, by).Exec(ctx)
 	if err != nil {
 		return false, fmt.Errorf("marking a connection: %w", err)
 	}

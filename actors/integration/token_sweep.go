@@ -33,6 +33,9 @@ func (a *Actor) refreshTokens(ctx context.Context) error {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
+			// What was asked for is stored before the process ends.
+			a.asking.Lock()
+			a.asking.Unlock() //nolint:staticcheck // it has been waited for
 			return nil
 		}
 	}

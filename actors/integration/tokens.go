@@ -26,6 +26,8 @@ const (
 	endsSoon = 10 * time.Second
 	// claimPoll is how often another's claim is looked at.
 	claimPoll = 50 * time.Millisecond
+	// storeAgain is the pause before tokens are stored again that could not be.
+	storeAgain = 200 * time.Millisecond
 )
 
 // claimFor is how long a claim holds. It outlives the request that is made under it by far: whoever takes it over after
@@ -141,8 +143,12 @@ func (a *Actor) tryRenew(ctx context.Context, p *manifest.Provider, c connection
 	return c, false, nil
 }
 
-// renewAsOwner asks the provider, and stores what it gives before anybody uses it.
+// renewAsOwner asks the provider, and stores what it gives before anybody uses it. Once asked, the provider has taken the
+// refresh token for spent: its answer is waited for and kept even where nobody waits any more, or the process is about to end.
 func (a *Actor) renewAsOwner(ctx context.Context, p *manifest.Provider, c connectionRow, id string) (connectionRow, error) {
+	ctx = context.WithoutCancel(ctx)
+	a.asking.RLock()
+	defer a.asking.RUnlock()
 	link, set, err := a.open(c)
 	if err != nil {
 		return c, errors.Join(err, a.release(ctx, c, id))
@@ -154,7 +160,7 @@ func (a *Actor) renewAsOwner(ctx context.Context, p *manifest.Provider, c connec
 	}
 	var refused *manifest.TokenError
 	if errors.As(err, &refused) && refused.Final {
-		return a.giveUp(ctx, c, p.ID+" refuses to renew the sign-in: "+refused.Error())
+		return a.giveUp(ctx, c, id, p.ID+" refuses to renew the sign-in: "+refused.Error())
 	}
 	if released := a.release(ctx, c, id); released != nil {
 		a.Log.Warn("ending a claim on tokens", zap.String("integration_id", c.ID), zap.Error(released))
@@ -172,11 +178,7 @@ func (a *Actor) keepRenewed(ctx context.Context, c connectionRow, got manifest.T
 	if err := a.holdTokens(&c, got); err != nil {
 		return c, err
 	}
-	stored := false
-	err := a.DB.RunInTx(context.WithoutCancel(ctx), func(ctx context.Context, tx actors.Tx) (err error) {
-		stored, err = storeTokens(ctx, tx, c)
-		return err
-	})
+	stored, err := a.store(ctx, c)
 	if err != nil {
 		return c, err
 	}
@@ -192,8 +194,23 @@ func (a *Actor) keepRenewed(ctx context.Context, c connectionRow, got manifest.T
 	return current, mayBeUsed(current)
 }
 
+// store stores new tokens, and tries again for as long as nobody else can have claimed them: they are not given twice.
+func (a *Actor) store(ctx context.Context, c connectionRow) (stored bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, a.config.Refresh.Timeout)
+	defer cancel()
+	for {
+		err = a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) (err error) {
+			stored, err = storeTokens(ctx, tx, c)
+			return err
+		})
+		if err == nil || !waitFor(ctx, storeAgain) {
+			return stored, err
+		}
+	}
+}
+
 // giveUp has the user sign in again, unless the connection has other tokens by now.
-func (a *Actor) giveUp(ctx context.Context, c connectionRow, reason string) (connectionRow, error) {
+func (a *Actor) giveUp(ctx context.Context, c connectionRow, id, reason string) (connectionRow, error) {
 	current, err := findConnection(ctx, a.DB.DB, c.UserID, c.ID)
 	if err != nil {
 		return c, err
@@ -201,7 +218,7 @@ func (a *Actor) giveUp(ctx context.Context, c connectionRow, reason string) (con
 	if current.TokenVersion != c.TokenVersion {
 		return current, mayBeUsed(current)
 	}
-	a.markForReauth(ctx, current, reason)
+	a.markForReauth(ctx, current, id, reason)
 	current.Status, current.Reason = needsReauth, reason
 	return current, mayBeUsed(current)
 }
