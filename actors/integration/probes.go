@@ -80,11 +80,11 @@ func (a *Actor) probeOnce(ctx context.Context) error {
 // nothing of the provider, and is not recorded as a probe.
 func (a *Actor) probeAgain(ctx context.Context, p probeRow) error {
 	c, err := findConnection(ctx, a.DB.DB, p.UserID, p.ConnectionID)
-	if subjects.CodeOf(err) == subjects.CodeNotFound || err == nil && c.Status != active {
+	if subjects.CodeOf(err) == subjects.CodeNotFound {
 		return a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error { return dropProbe(ctx, tx, p.ConnectionID) })
 	}
-	if err != nil {
-		return err
+	if err != nil || c.Status != active {
+		return err // its last probe tells why, until it is used again
 	}
 	provider, _ := a.shelf.get(c.Provider)
 	if provider == nil {

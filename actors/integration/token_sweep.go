@@ -35,7 +35,7 @@ func (a *Actor) refreshTokens(ctx context.Context) error {
 		case <-ctx.Done():
 			// What was asked for is stored before the process ends.
 			a.asking.Lock()
-			a.asking.Unlock() //nolint:staticcheck // it has been waited for
+			defer a.asking.Unlock()
 			return nil
 		}
 	}
