@@ -86,18 +86,38 @@ func gather(value any, into secrets) secrets {
 // redact replaces every secret in text.
 func (s secrets) redact(text string) string { return s.replacer(minInMessage).Replace(text) }
 
-func (s secrets) replacer(shortest int) *strings.Replacer {
+// replacer replaces the secrets in texts. Few texts hold one, so that it first looks whether there is any: that is quick, and
+// a strings.Replacer is slow to make and to run.
+type replacer struct {
+	secrets []string
+	all     *strings.Replacer
+}
+
+func (s secrets) replacer(shortest int) replacer {
+	r := replacer{secrets: make([]string, 0, len(s))}
 	pairs := make([]string, 0, 2*len(s))
 	for _, secret := range s {
 		if len(secret) >= shortest {
+			r.secrets = append(r.secrets, secret)
 			pairs = append(pairs, secret, Redacted)
 		}
 	}
-	return strings.NewReplacer(pairs...)
+	r.all = strings.NewReplacer(pairs...)
+	return r
+}
+
+// Replace is text with Redacted in each secret's place.
+func (r replacer) Replace(text string) string {
+	for _, secret := range r.secrets {
+		if strings.Contains(text, secret) {
+			return r.all.Replace(text)
+		}
+	}
+	return text
 }
 
 // clean replaces every secret in the strings of a decoded value, in place where it can.
-func clean(value any, r *strings.Replacer) any {
+func clean(value any, r replacer) any {
 	switch v := value.(type) {
 	case string:
 		return r.Replace(v)
