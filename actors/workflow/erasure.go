@@ -73,6 +73,21 @@ func (p *partition) endAll(ctx context.Context, userID string) error {
 
 // cutNow drops everything from the partition's log that SQL has: all but a message without content.
 func (p *partition) cutNow(ctx context.Context) error {
+	if err := p.logged(ctx); err != nil {
+		return err
+	}
+	p.mu.Lock()
+	before := p.acked
+	p.mu.Unlock()
+	// What precedes the message is in SQL after this, whatever follows it.
+	if err := p.flush(ctx); err != nil {
+		return err
+	}
+	return p.a.cutLog(ctx, p.lot, before)
+}
+
+// logged returns when everything is in the log that was decided before the call.
+func (p *partition) logged(ctx context.Context) error {
 	data, err := turn{}.encode()
 	if err != nil {
 		return err
@@ -89,15 +104,5 @@ func (p *partition) cutNow(ctx context.Context) error {
 	case p.kick <- struct{}{}:
 	default:
 	}
-	if err := received(ctx, done); err != nil {
-		return err
-	}
-	p.mu.Lock()
-	before := p.acked
-	p.mu.Unlock()
-	// What precedes the message is in SQL after this, whatever follows it.
-	if err := p.flush(ctx); err != nil {
-		return err
-	}
-	return p.a.cutLog(ctx, p.lot, before)
+	return received(ctx, done)
 }

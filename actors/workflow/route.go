@@ -320,6 +320,11 @@ func (p *partition) startAsked(ctx context.Context, row executionRow, wait chan 
 		return err
 	}
 	done, err := p.begin(row, def, wait)
+	if errors.Is(err, errTaken) { // by one that may be on its way into the log: who looks for it next is to find it there
+		if failed := p.logged(ctx); failed != nil {
+			return failed
+		}
+	}
 	if err != nil {
 		return err
 	}
