@@ -33,12 +33,16 @@ func (a *Actor) refreshTokens(ctx context.Context) error {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			// What was asked for is stored before the process ends.
-			a.asking.Lock()
-			defer a.asking.Unlock()
+			a.awaitTokens()
 			return nil
 		}
 	}
+}
+
+// awaitTokens returns once what providers have been asked for is stored.
+func (a *Actor) awaitTokens() {
+	a.asking.Lock()
+	a.asking.Unlock() //nolint:gocritic,staticcheck // to have had it is all
 }
 
 // refreshDue renews what is due now, at most a batch of it, and tells how much that was.
