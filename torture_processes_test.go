@@ -53,7 +53,7 @@ func startProcesses(t *testing.T, binary string, settings ...string) *processes 
 	}
 	dir, nats := t.TempDir(), freePort(t)
 	p := &processes{t: t, binary: binary, dir: dir, nats: nats, keys: filepath.Join(dir, "nats", "keys")}
-	p.env = cleanEnvironment(append(append(testSettings(), "WEFT_METRICS_PORT=-1", "WEFT_LOG_LEVEL=warn", "WEFT_DATABASE_URL="+database,
+	p.env = cleanEnvironment(append(append(testSettings(), "WEFT_METRICS_PORT=-1", "WEFT_LOG_LEVEL=warn", "WEFT_AUTH_ACCESS_TTL=24h", "WEFT_DATABASE_URL="+database,
 		"WEFT_NATS_URL=nats://"+nats, "WEFT_EGRESS_ALLOW=127.0.0.0/8", "WEFT_EGRESS_ALLOW_HTTP=true"), settings...)...)
 	p.command("nats-init", "--listen", nats, filepath.Join(dir, "nats"))
 	p.launch(program{name: "nats", path: server, args: []string{"-c", filepath.Join(dir, "nats", "nats.conf")}, env: p.env, accepts: nats})

@@ -101,7 +101,7 @@ func newStorm(t *testing.T) *storm {
 	address := freePort(t)
 	s.url = "http://" + address
 	s.weft = program{
-		name: "weft", path: path, env: cleanEnvironment(append(testSettings(), "WEFT_METRICS_PORT=-1", "WEFT_LOG_LEVEL=warn")...),
+		name: "weft", path: path, env: cleanEnvironment(append(testSettings(), "WEFT_METRICS_PORT=-1", "WEFT_LOG_LEVEL=warn", "WEFT_AUTH_ACCESS_TTL=24h")...),
 		args: []string{"up", "--dev", "--data", t.TempDir(), "--http", address, "--nats", freePort(t), "--json"},
 	}
 	first := s.start()

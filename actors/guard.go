@@ -19,14 +19,33 @@ import (
 // The order makes it hold without a watch. Do registers what is about to start and then reads the
 // state; a revocation writes the state and then asks every guard, which cancels and awaits what has
 // registered and not started. So either the read sees the revocation or the revocation sees the
-// registration.
+// registration. For the same reason what was read may be kept, until a revocation asks or the lease lapses
+// (docs/adr/0007).
 type Guard struct {
 	presence *mesh.Presence
 	states   *kv.Bucket[subjects.ConsentState]
 	now      func() time.Time
 	mu       sync.Mutex
 	pending  map[string]map[*pendingStart]struct{}
+	// known are active states as they were read, changes counts what was forgotten of them: what was read before is not
+	// kept after.
+	known   map[string]knownState
+	changes uint64
 }
+
+// knownState is an active state, and when it was read.
+type knownState struct {
+	subjects.ConsentState
+	at time.Time
+}
+
+const (
+	// maxKnown bounds the states that a guard keeps; some 300 bytes each.
+	maxKnown = 10_000
+	// keepKnown is how long one is kept at the most. A consent actor that dies while it renews a consent leaves guards with
+	// the old one, which the user has given too, for so long.
+	keepKnown = time.Minute
+)
 
 type pendingStart struct {
 	cancel context.CancelCauseFunc
@@ -47,9 +66,18 @@ func NewGuard(
 	if err != nil {
 		return nil, fmt.Errorf("opening the bucket of consent states: %w", err)
 	}
-	g := &Guard{presence: p, states: states, now: now, pending: map[string]map[*pendingStart]struct{}{}}
+	g := &Guard{presence: p, states: states, now: now, pending: map[string]map[*pendingStart]struct{}{}, known: map[string]knownState{}}
 	p.Handle(mesh.SyncConsent, func(ctx context.Context, s mesh.Sync) error {
+		g.forget(stateKey(s.UserID, s.Scope))
 		return g.stop(ctx, s.UserID, s.Scope)
+	})
+	p.Handle(mesh.SyncConsentRenewed, func(_ context.Context, s mesh.Sync) error {
+		g.forget(stateKey(s.UserID, s.Scope))
+		return nil
+	})
+	p.OnRejoin(func(context.Context) error {
+		g.forgetAll()
+		return nil
 	})
 	return g, nil
 }
@@ -165,21 +193,37 @@ func (g *Guard) CheckGrant(ctx context.Context, grant mesh.Grant) error {
 	if err != nil {
 		return err
 	}
-	if state.ConsentID == grant.ConsentID {
-		return nil
+	if !covers(state, grant.ConsentID) { // it may be of a renewal that this process has not heard of yet
+		g.forget(stateKey(grant.UserID, grant.Scope))
+		if state, err = g.state(ctx, grant.UserID, grant.Scope); err != nil {
+			return err
+		}
 	}
-	if slices.Contains(state.Continues, grant.ConsentID) {
-		return nil
+	if !covers(state, grant.ConsentID) {
+		return missing(grant.Scope, "revoked")
 	}
-	return missing(grant.Scope, "revoked")
+	return nil
+}
+
+// covers tells that a state is a consent's or continues it.
+func covers(state subjects.ConsentState, consentID string) bool {
+	return state.ConsentID == consentID || slices.Contains(state.Continues, consentID)
 }
 
 // state returns the active state of a consent or CodeConsentRequired.
 func (g *Guard) state(ctx context.Context, userID, scope string) (subjects.ConsentState, error) {
+	key := stateKey(userID, scope)
+	g.mu.Lock()
+	known, ok := g.known[key]
+	changes := g.changes
+	g.mu.Unlock()
 	if !g.presence.Live() {
 		return subjects.ConsentState{}, unknown(errLapsed)
 	}
-	entry, err := g.states.Get(ctx, stateKey(userID, scope))
+	if ok && !g.expired(known.ConsentState) && g.now().Sub(known.at) < keepKnown {
+		return known.ConsentState, nil
+	}
+	entry, err := g.states.Get(ctx, key)
 	if errors.Is(err, kv.ErrNotFound) {
 		return subjects.ConsentState{}, missing(scope, "missing")
 	}
@@ -193,10 +237,42 @@ func (g *Guard) state(ctx context.Context, userID, scope string) (subjects.Conse
 	if state.Status != "active" {
 		return state, missing(scope, "revoked")
 	}
-	if state.ExpiresAt != nil && !g.now().Before(*state.ExpiresAt) {
+	if g.expired(state) {
 		return state, missing(scope, "expired")
 	}
+	g.remember(key, state, changes)
 	return state, nil
+}
+
+func (g *Guard) expired(state subjects.ConsentState) bool {
+	return state.ExpiresAt != nil && !g.now().Before(*state.ExpiresAt)
+}
+
+// remember keeps a state, unless something was forgotten since its reading began.
+func (g *Guard) remember(key string, state subjects.ConsentState, changes uint64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.changes != changes {
+		return
+	}
+	if len(g.known) >= maxKnown {
+		clear(g.known)
+	}
+	g.known[key] = knownState{ConsentState: state, at: g.now()}
+}
+
+func (g *Guard) forget(key string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.changes++
+	delete(g.known, key)
+}
+
+func (g *Guard) forgetAll() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.changes++
+	clear(g.known)
 }
 
 func unknown(cause error) error {

@@ -27,6 +27,8 @@ const (
 	SyncSessions = "sessions"
 	// SyncConsent asks every guard to stop what has not started yet under a user's scope.
 	SyncConsent = "consent"
+	// SyncConsentRenewed asks every guard to read the state of a user's scope anew.
+	SyncConsentRenewed = "consent_renewed"
 )
 
 // Sync is what a revocation tells every live guard before it is acknowledged.

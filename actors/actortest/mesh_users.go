@@ -131,6 +131,9 @@ func (m *Mesh) putConsent(t testing.TB, userID, scope string, state subjects.Con
 	if err == nil {
 		_, err = bucket.Put(ctx, kv.EncodeKey(userID, scope), state)
 	}
+	if err == nil && state.Status == "active" {
+		err = mesh.SyncGuards(ctx, m.Conn(t, "consent"), mesh.Sync{Kind: mesh.SyncConsentRenewed, UserID: userID, Scope: scope})
+	}
 	if err != nil {
 		t.Fatalf("writing a consent: %v", err)
 	}

@@ -243,6 +243,47 @@ func TestNothingStartsAfterARevocation(t *testing.T) {
 	}
 }
 
+// TestARenewalHoldsAtOnce: a consent that takes the place of a longer one ends when it says, also where the longer one was
+// just read.
+func TestARenewalHoldsAtOnce(t *testing.T) {
+	t.Parallel()
+	b := setup(t, actortest.Databases(t)[0])
+	user := actortest.User()
+	ada := mesh.As{Token: b.mesh.Token(t, user)}
+	conn := b.mesh.Connect(t, "integration")
+	presence, err := mesh.Join(t.Context(), conn, b.host.Telemetry.Log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ahead atomic.Int64
+	now := func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+	guard, err := actors.NewGuard(t.Context(), conn, presence, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	start := func(c subjects.GrantedConsent) error {
+		return guard.Do(t.Context(), mesh.Grant{UserID: user, Scope: c.Scope, ConsentID: c.ID}, c.Scope, func(context.Context, func()) error { return nil })
+	}
+	grant := func(lasts time.Duration) subjects.GrantedConsent {
+		ends := time.Now().Add(lasts)
+		return call(t, b, subjects.GrantConsent, ada, subjects.GrantConsentRequest{Scope: subjects.ScopeIntegrationsExecute, ExpiresAt: &ends})
+	}
+	long := grant(time.Hour)
+	if err := start(long); err != nil {
+		t.Fatal(err)
+	}
+	short := grant(30 * time.Second)
+	if err := start(long); err != nil { // it goes on in the short one
+		t.Errorf("after the renewal: %v", err)
+	}
+	ahead.Store(int64(31 * time.Second))
+	for _, c := range []subjects.GrantedConsent{long, short} {
+		if err := start(c); subjects.CodeOf(err) != subjects.CodeConsentRequired {
+			t.Errorf("under %s after its end: %v", c.ID, err)
+		}
+	}
+}
+
 // TestRestartMendsWhatACrashLeft: a consent that was recorded and never published comes into force, a
 // revocation that was published and never recorded is.
 func TestRestartMendsWhatACrashLeft(t *testing.T) {

@@ -94,19 +94,26 @@ func (a *Actor) note(ctx context.Context, tx actors.Tx, c consentRow, change, re
 		actors.Message{ID: "event." + e.ID, Subject: subjects.ConsentChanged.Subject, Key: c.UserID, Data: event})
 }
 
-// publish brings an active consent into force at the guards.
+// publish brings an active consent into force at the guards. One that takes another's place, which may have lasted longer,
+// holds everywhere once publish has returned.
 func (a *Actor) publish(ctx context.Context, c consentRow) error {
+	renews := false
 	_, err := a.states.Mutate(ctx, kv.EncodeKey(c.UserID, c.Scope),
 		func(old subjects.ConsentState, known bool) (subjects.ConsentState, bool, error) {
+			renews = false
 			if !publishable(c, old, known) {
 				return old, true, nil
 			}
+			renews = known && old.Status != revoked
 			return c.state(), true, nil
 		}, 0)
 	if err != nil {
 		return fmt.Errorf("publishing a consent: %w", err)
 	}
-	return nil
+	if !renews {
+		return nil
+	}
+	return mesh.SyncGuards(ctx, a.Conn, mesh.Sync{Kind: mesh.SyncConsentRenewed, UserID: c.UserID, Scope: c.Scope})
 }
 
 // revoke denies first: the state, then every guard's word, then the record. Only then does it answer.
