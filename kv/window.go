@@ -2,6 +2,7 @@ package kv
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"hash/maphash"
 	"sync"
@@ -142,6 +143,9 @@ func (l *Limiter) Take(ctx context.Context, key string, limit int, period time.D
 		ask := refill{id: id, limit: limit, want: 1 + c.waiting, record: c.record, revision: c.revision}
 		shard.mu.Unlock()
 		decision, err := l.lead(ctx, shard, c, ask)
+		if errors.Is(err, errDied) {
+			continue
+		}
 		if err != nil {
 			return Decision{}, translate("taking a block", err)
 		}
@@ -167,8 +171,15 @@ func (l *Limiter) lead(ctx context.Context, shard *limiterShard, c *cell, ask re
 	}
 	c.take(got)
 	now := l.now()
-	return l.decide(c, now, ask.limit, c.spend(now, ask.limit)), nil
+	allowed := c.spend(now, ask.limit)
+	if !allowed && got.tokens > 0 {
+		return Decision{}, errDied
+	}
+	return l.decide(c, now, ask.limit, allowed), nil
 }
+
+// errDied: a block came so late that its window may have ended meanwhile. The next window has another one.
+var errDied = errors.New("the block has died on its way")
 
 // decide words what is known of the cell's window. The caller holds the shard's lock.
 func (l *Limiter) decide(c *cell, now time.Time, limit int, allowed bool) Decision {

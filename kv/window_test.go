@@ -270,6 +270,29 @@ func TestBlockDiesWithItsWindow(t *testing.T) {
 	})
 }
 
+// TestBlockThatDiesOnItsWayRefusesNobody: where the window ends between the asking for a block and its arrival, another one is
+// asked for. (Where the clock jumps before the asking, the window that it shows has not come, and is refused until it has.)
+func TestBlockThatDiesOnItsWayRefusesNobody(t *testing.T) {
+	t.Parallel()
+	js := mesh(t)
+	var slow atomic.Int64 // how many looks at the clock are still to come before it has jumped
+	var ahead atomic.Int64
+	l := limiter(t, js, func() time.Time {
+		if slow.Add(-1) == 0 {
+			ahead.Add(int64(quiet()))
+		}
+		return time.Now().Add(time.Duration(ahead.Load()))
+	})
+	for looks := range int64(8) {
+		slow.Store(looks + 1)
+		d, err := l.Take(deadline(t), fmt.Sprint("k", looks), 100, quiet())
+		must(t, err)
+		if !d.Allowed && d.ResetAfter == 0 {
+			t.Errorf("the clock jumped at look %d: %+v", looks+1, d)
+		}
+	}
+}
+
 func TestTakersShareOneCompareAndSet(t *testing.T) {
 	t.Parallel()
 	js := mesh(t)

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/actortest"
 	"github.com/weftmesh/weft/actors/integration"
 	"github.com/weftmesh/weft/mesh"
@@ -342,9 +343,13 @@ func TestTheLogIsBounded(t *testing.T) {
 // TestOldCallsGo: what is past its age goes, however few there are.
 func TestOldCallsGo(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
-		b := setup(t, database, with(func(c *integration.Config) {
-			c.Calls.KeepFor, c.Calls.SweepEvery = 500*time.Millisecond, 20*time.Millisecond
-		}))
+		var ahead atomic.Int64
+		b := setup(t, database, func(c *integration.Config, host *[]actortest.HostOption) {
+			c.Calls.KeepFor, c.Calls.SweepEvery = time.Minute, 20*time.Millisecond
+			*host = append(*host, func(h *actors.HostConfig) {
+				h.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+			})
+		})
 		_, ada := b.user(t)
 		c := b.connectTo(t, newVendor(t, says(200, `{}`)), ada, "")
 		call(t, b, subjects.ExecuteAction, ada, action(c.ID, "get", `{"path":"/x"}`))
@@ -354,6 +359,7 @@ func TestOldCallsGo(t *testing.T) {
 		if count() != 1 {
 			t.Error("the call is not logged")
 		}
+		ahead.Store(int64(2 * time.Minute))
 		actortest.Eventually(t, "the call is gone", func() bool { return count() == 0 })
 	})
 }

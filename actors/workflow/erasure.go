@@ -85,24 +85,3 @@ func (p *partition) cutNow(ctx context.Context) error {
 	}
 	return p.a.cutLog(ctx, p.lot, before)
 }
-
-// logged returns when everything is in the log that was decided before the call.
-func (p *partition) logged(ctx context.Context) error {
-	data, err := turn{}.encode()
-	if err != nil {
-		return err
-	}
-	done := make(chan error, 1)
-	p.mu.Lock()
-	if p.gone {
-		p.mu.Unlock()
-		return errHandover
-	}
-	p.open = append(p.open, openTurn{data: data, done: done})
-	p.mu.Unlock()
-	select {
-	case p.kick <- struct{}{}:
-	default:
-	}
-	return received(ctx, done)
-}

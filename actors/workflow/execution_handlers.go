@@ -145,7 +145,7 @@ func (a *Actor) begin(ctx context.Context, o order, ended chan ending) (row exec
 	err = a.Guard.DoConsented(ctx, o.userID, subjects.ScopeWorkflowsExecute, func(ctx context.Context, grant mesh.Grant) error {
 		row.ConsentID = grant.ConsentID
 		if p := a.partition(lot); p != nil {
-			if err := p.startAsked(ctx, row, ended); !errors.Is(err, errHandover) {
+			if err := p.startAsked(ctx, row, ended, o.executionID == ""); !errors.Is(err, errHandover) {
 				return err
 			}
 		}

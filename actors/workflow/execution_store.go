@@ -124,6 +124,15 @@ func readExecution(ctx context.Context, db bun.IDB, id string) (executionRow, er
 	return e, nil
 }
 
+// executionExists tells whether there is an execution of that id.
+func executionExists(ctx context.Context, db bun.IDB, id string) (bool, error) {
+	found, err := db.NewSelect().Model((*executionRow)(nil)).Where("id = ?", id).Exists(ctx)
+	if err != nil {
+		return false, fmt.Errorf("looking for an execution: %w", err)
+	}
+	return found, nil
+}
+
 // pageOfExecutions reads a user's executions, newest first, after the given creation and id.
 func pageOfExecutions(
 	ctx context.Context, db bun.IDB, userID string, r subjects.ListExecutionsRequest, patterns []string, after int64, afterID string,

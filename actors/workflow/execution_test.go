@@ -4,8 +4,11 @@ import (
 	"encoding/json"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	"github.com/google/uuid"
 
 	"github.com/weftmesh/weft/actors/actortest"
 	"github.com/weftmesh/weft/mesh"
@@ -305,5 +308,32 @@ func TestStepTimeout(t *testing.T) {
 		b.config.StepTimeout = 200 * time.Millisecond
 		b.start(t)
 		wantFault(t, b.run(t, "- hold: {call: github.hold}\n", `{}`), "timeout", 408)
+	})
+}
+
+// TestStartsOfOneIDAtOnce: an execution that is asked for by many at the same time, under an id of theirs, is begun once, and
+// each is told of it.
+func TestStartsOfOneIDAtOnce(t *testing.T) {
+	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+		b := setup(t, database)
+		w := call(t, b, subjects.CreateWorkflow, subjects.WorkflowDefinitionRequest{Definition: yaml(t, workflowOf("- say: {call: echo, with: {n: 1}}\n"))})
+		for range 10 {
+			id := uuid.Must(uuid.NewV7()).String()
+			var starts sync.WaitGroup
+			for range 20 {
+				starts.Go(func() {
+					e, err := mesh.Call(t.Context(), b.caller, subjects.StartExecution, subjects.StartExecutionRequest{WorkflowID: w.ID, ExecutionID: id}, b.ada)
+					if err != nil || e.ID != id {
+						t.Errorf("a start was told %+v, %v", e, err)
+					}
+				})
+			}
+			starts.Wait()
+			b.until(t, id, subjects.ExecutionCompleted)
+			history := call(t, b, subjects.GetExecutionHistory, subjects.ExecutionHistoryRequest{ExecutionRequest: subjects.ExecutionRequest{ExecutionID: id}})
+			if n := len(history.Items); n == 0 || history.Items[0].Sequence != 1 || history.Items[n-1].Sequence != uint64(n) {
+				t.Errorf("the history is %+v", history.Items)
+			}
+		}
 	})
 }

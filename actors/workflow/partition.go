@@ -314,6 +314,27 @@ func (p *partition) batch() []openTurn {
 	return batch
 }
 
+// logged returns once everything that was decided before is in the log.
+func (p *partition) logged(ctx context.Context) error {
+	data, err := turn{}.encode()
+	if err != nil {
+		return err
+	}
+	done := make(chan error, 1)
+	p.mu.Lock()
+	if p.gone {
+		p.mu.Unlock()
+		return errHandover
+	}
+	p.open = append(p.open, openTurn{data: data, done: done})
+	p.mu.Unlock()
+	select {
+	case p.kick <- struct{}{}:
+	default:
+	}
+	return received(ctx, done)
+}
+
 // appendBatch appends a message until it is there. The error says that it never will be.
 func (p *partition) appendBatch(batch []openTurn) error {
 	turns := make([][]byte, len(batch))

@@ -58,6 +58,48 @@ func (p *partition) with(ctx context.Context, id string, do func(h *held)) error
 	}
 }
 
+// claim lets one start of an id in at a time. It refuses a start of an execution that there is: in memory, or in SQL, where
+// what is parked or has ended lies. release ends the claim.
+func (p *partition) claim(ctx context.Context, id string) (release func(), err error) {
+	for {
+		p.mu.Lock()
+		taken, gone, loading := p.held[id] != nil, p.gone, p.loading[id]
+		if !taken && !gone && loading == nil {
+			loading = make(chan struct{})
+			p.loading[id] = loading
+			p.mu.Unlock()
+			release = func() {
+				p.mu.Lock()
+				delete(p.loading, id)
+				p.mu.Unlock()
+				close(loading)
+			}
+			break
+		}
+		p.mu.Unlock()
+		switch {
+		case gone:
+			return nil, errHandover
+		case taken:
+			return nil, errTaken
+		}
+		select {
+		case <-loading:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+	found, err := executionExists(ctx, p.a.DB.DB, id)
+	if err == nil && found {
+		err = errTaken
+	}
+	if err != nil {
+		release()
+		return nil, actors.DatabaseError(err)
+	}
+	return release, nil
+}
+
 // load brings a parked execution into memory.
 func (p *partition) load(ctx context.Context, id string) error {
 	row, err := readExecution(ctx, p.a.DB.DB, id)

@@ -182,7 +182,7 @@ func (p *partition) obey(ctx context.Context, c command) (reply commandReply, er
 		if c.Start == nil {
 			return reply, errors.New("a start without an execution")
 		}
-		return reply, p.startAsked(ctx, *c.Start, nil)
+		return reply, p.startAsked(ctx, *c.Start, nil, false)
 	case opCancel:
 		return p.control(ctx, c.Execution, machine.Cancel(c.Reason, now))
 	case opSuspend:
@@ -313,13 +313,21 @@ func received(ctx context.Context, done chan error) error {
 	}
 }
 
-// startAsked begins an execution and returns once that is in the log.
-func (p *partition) startAsked(ctx context.Context, row executionRow, wait chan ending) error {
+// startAsked begins an execution and returns once that is in the log. fresh: its id is new, so that it can be no repetition.
+func (p *partition) startAsked(ctx context.Context, row executionRow, wait chan ending, fresh bool) error {
 	def, err := p.a.definition(ctx, row.WorkflowID, row.Version)
 	if err != nil {
 		return err
 	}
-	done, err := p.begin(row, def, wait)
+	release := func() {}
+	if !fresh {
+		release, err = p.claim(ctx, row.ID)
+	}
+	var done chan error
+	if err == nil {
+		defer release()
+		done, err = p.begin(row, def, wait)
+	}
 	if errors.Is(err, errTaken) { // by one that may be on its way into the log: who looks for it next is to find it there
 		if failed := p.logged(ctx); failed != nil {
 			return failed
