@@ -59,7 +59,7 @@ type probe struct {
 }
 
 // tries is how often a measurement that exceeds its bound is repeated: a leak is there each time, a busy machine not.
-const tries = 3
+const tries = 6
 
 // alike takes interleaved samples of each kind and compares their medians.
 func alike(t *testing.T, what string, probes ...probe) {
