@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	_ "embed"
 	"encoding/json"
 	"errors"
@@ -79,9 +80,10 @@ func natsContextCommand() *cobra.Command {
 			if keys == "" {
 				keys = filepath.Join(data, "nats", "keys")
 			}
-			if url == "" {
-				url = config.NATS.URL
+			if own := embedded.URL(filepath.Dir(keys)); url == "" && config.NATS.URL == DefaultConfig().NATS.URL {
+				url = own // of the server that the keys are for, where it is known
 			}
+			url = cmp.Or(url, config.NATS.URL)
 			file, err := writeNATSContext(name, url, keys, choose)
 			if err != nil {
 				return err
@@ -91,7 +93,7 @@ func natsContextCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&name, "name", "weft", "the context's name")
-	cmd.Flags().StringVar(&url, "nats", "", "URL of the NATS server (default nats://127.0.0.1:4222)")
+	cmd.Flags().StringVar(&url, "nats", "", "URL of the NATS server (default the one beside the keys, else nats://127.0.0.1:4222)")
 	cmd.Flags().StringVar(&keys, "keys", "", "folder of the NATS users' seeds (default <data>/nats/keys)")
 	cmd.Flags().StringVar(&data, "data", "", "weft's data folder (default weft-data)")
 	cmd.Flags().BoolVar(&choose, "select", true, "make it the nats CLI's selected context")

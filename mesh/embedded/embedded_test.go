@@ -92,6 +92,24 @@ func TestInitKeepsKeysAndHidesThem(t *testing.T) {
 	}
 }
 
+func TestURL(t *testing.T) {
+	t.Parallel()
+	for host, want := range map[string]string{"": "nats://127.0.0.1:4333", "0.0.0.0": "nats://127.0.0.1:4333", "::1": "nats://[::1]:4333"} {
+		dir := t.TempDir()
+		initFolder(t, dir, embedded.Options{Host: host, Port: 4333})
+		if got := embedded.URL(dir); got != want {
+			t.Errorf("with host %q: %q, want %q", host, got, want)
+		}
+	}
+	free := t.TempDir()
+	initFolder(t, free, embedded.Options{Port: -1})
+	for _, dir := range []string{free, t.TempDir()} {
+		if got := embedded.URL(dir); got != "" {
+			t.Errorf("%q", got)
+		}
+	}
+}
+
 func TestInitRefusesADamagedKey(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -4,11 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nkeys"
 
 	"github.com/weftmesh/weft/mesh"
@@ -112,6 +115,20 @@ func (o Options) withDefaults(dir string) (Options, error) {
 		return o, fmt.Errorf("finding JetStream's folder: %w", err)
 	}
 	return o, nil
+}
+
+// URL is where the server of a folder that Init has written listens, for clients on the same machine; empty where there is no
+// such folder, or the server takes a free port.
+func URL(dir string) string {
+	options, err := server.ProcessConfigFile(filepath.Join(dir, confFile))
+	if err != nil || options.Port <= 0 {
+		return ""
+	}
+	host := options.Host
+	if ip, err := netip.ParseAddr(host); host == "" || err == nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return "nats://" + net.JoinHostPort(host, strconv.Itoa(options.Port))
 }
 
 // render makes local.conf. Every variable in it is used by nats.conf: the server refuses others.
