@@ -47,6 +47,21 @@ func setup(t *testing.T, database actortest.Database, options ...actortest.Optio
 	return b
 }
 
+// guard is that of another process.
+func (b *bundle) guard(t *testing.T, now func() time.Time) *actors.Guard {
+	t.Helper()
+	conn := b.mesh.Connect(t, "integration")
+	presence, err := mesh.Join(t.Context(), conn, b.host.Telemetry.Log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	guard, err := actors.NewGuard(t.Context(), conn, presence, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return guard
+}
+
 func call[Req, Res any](t *testing.T, b *bundle, e subjects.Endpoint[Req, Res], as mesh.As, req Req) Res {
 	t.Helper()
 	res, err := mesh.Call(t.Context(), b.caller, e, req, as)
@@ -190,15 +205,7 @@ func TestNothingStartsAfterARevocation(t *testing.T) {
 	b := setup(t, actortest.Databases(t)[0])
 	user := actortest.User()
 	ada := mesh.As{Token: b.mesh.Token(t, user)}
-	conn := b.mesh.Connect(t, "integration")
-	presence, err := mesh.Join(t.Context(), conn, b.host.Telemetry.Log)
-	if err != nil {
-		t.Fatal(err)
-	}
-	guard, err := actors.NewGuard(t.Context(), conn, presence, time.Now)
-	if err != nil {
-		t.Fatal(err)
-	}
+	guard := b.guard(t, time.Now)
 	for round := range 20 {
 		c := call(t, b, subjects.GrantConsent, ada, subjects.GrantConsentRequest{Scope: subjects.ScopeIntegrationsExecute})
 		var answered atomic.Bool
@@ -250,17 +257,8 @@ func TestARenewalHoldsAtOnce(t *testing.T) {
 	b := setup(t, actortest.Databases(t)[0])
 	user := actortest.User()
 	ada := mesh.As{Token: b.mesh.Token(t, user)}
-	conn := b.mesh.Connect(t, "integration")
-	presence, err := mesh.Join(t.Context(), conn, b.host.Telemetry.Log)
-	if err != nil {
-		t.Fatal(err)
-	}
 	var ahead atomic.Int64
-	now := func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
-	guard, err := actors.NewGuard(t.Context(), conn, presence, now)
-	if err != nil {
-		t.Fatal(err)
-	}
+	guard := b.guard(t, func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) })
 	start := func(c subjects.GrantedConsent) error {
 		return guard.Do(t.Context(), mesh.Grant{UserID: user, Scope: c.Scope, ConsentID: c.ID}, c.Scope, func(context.Context, func()) error { return nil })
 	}

@@ -25,19 +25,11 @@ func (a *Actor) drawWorkflow(ctx context.Context, r subjects.WorkflowVersionRequ
 }
 
 func (a *Actor) drawExecution(ctx context.Context, r subjects.ExecutionRequest) (subjects.Document, error) {
-	row, err := a.findExecution(ctx, actors.CallerFrom(ctx).UserID, r.ExecutionID)
+	row, events, err := a.recorded(ctx, r.ExecutionID, actors.CallerFrom(ctx).UserID)
 	if err != nil {
 		return subjects.Document{}, err
 	}
 	def, err := a.definition(ctx, row.WorkflowID, row.Version)
-	if err != nil {
-		return subjects.Document{}, err
-	}
-	raw, err := readHistory(ctx, a.DB.DB, row.ID, 0, 0)
-	if err != nil {
-		return subjects.Document{}, err
-	}
-	events, err := decodeEvents(raw)
 	if err != nil {
 		return subjects.Document{}, err
 	}

@@ -251,19 +251,25 @@ func (a *Actor) status(ctx context.Context, r subjects.ExecutionRequest) (subjec
 }
 
 func (a *Actor) describe(ctx context.Context, id, userID string) (subjects.Execution, error) {
-	row, err := a.findExecution(ctx, userID, id)
-	if err != nil {
-		return subjects.Execution{}, err
-	}
-	raw, err := readHistory(ctx, a.DB.DB, row.ID, 0, 0)
-	if err != nil {
-		return subjects.Execution{}, err
-	}
-	events, err := decodeEvents(raw)
+	row, events, err := a.recorded(ctx, id, userID)
 	if err != nil {
 		return subjects.Execution{}, err
 	}
 	return viewOf(row, machine.Status(row.Status), events), nil
+}
+
+// recorded is one of a user's executions with its whole history, as the log has it.
+func (a *Actor) recorded(ctx context.Context, id, userID string) (executionRow, []machine.Event, error) {
+	row, err := a.findExecution(ctx, userID, id)
+	if err != nil {
+		return row, nil, err
+	}
+	raw, err := readHistory(ctx, a.DB.DB, row.ID, 0, 0)
+	if err != nil {
+		return row, nil, err
+	}
+	events, err := decodeEvents(raw)
+	return row, events, err
 }
 
 // historyRuns bounds how many runs of events one page reads.

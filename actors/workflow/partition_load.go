@@ -21,73 +21,63 @@ func isNotFound(err error) bool { return subjects.CodeOf(err) == subjects.CodeNo
 // where there is none, or it has ended and is not in memory any more.
 func (p *partition) with(ctx context.Context, id string, do func(h *held)) error {
 	for {
-		p.mu.Lock()
-		if p.gone {
-			p.mu.Unlock()
-			return errHandover
+		release, err := p.reserve(ctx, id, do)
+		if err != nil || release == nil {
+			return err
 		}
-		if h := p.held[id]; h != nil {
-			do(h)
-			p.mu.Unlock()
-			return nil
-		}
-		// One reads, the others wait: a second copy of what has gone on meanwhile must not come in.
-		loading := p.loading[id]
-		mine := loading == nil
-		if mine {
-			loading = make(chan struct{})
-			p.loading[id] = loading
-		}
-		p.mu.Unlock()
-		if !mine {
-			select {
-			case <-loading:
-				continue
-			case <-ctx.Done():
-				return context.Cause(ctx)
-			}
-		}
-		err := p.load(ctx, id)
-		p.mu.Lock()
-		delete(p.loading, id)
-		close(loading)
-		p.mu.Unlock()
+		err = p.load(ctx, id)
+		release()
 		if err != nil {
 			return err
 		}
 	}
 }
 
-// claim lets one start of an id in at a time. It refuses a start of an execution that there is: in memory, or in SQL, where
-// what is parked or has ended lies. release ends the claim.
-func (p *partition) claim(ctx context.Context, id string) (release func(), err error) {
+// reserve runs do on an execution that is in memory, under the partition's lock. For one that is not it waits for whoever
+// reads or starts it, and lets the caller do so alone until release: a second copy of what has gone on meanwhile must not
+// come in. release is nil where do has run.
+func (p *partition) reserve(ctx context.Context, id string, do func(h *held)) (release func(), err error) {
 	for {
 		p.mu.Lock()
-		taken, gone, loading := p.held[id] != nil, p.gone, p.loading[id]
-		if !taken && !gone && loading == nil {
+		if p.gone {
+			p.mu.Unlock()
+			return nil, errHandover
+		}
+		if h := p.held[id]; h != nil {
+			do(h)
+			p.mu.Unlock()
+			return nil, nil
+		}
+		loading := p.loading[id]
+		if loading == nil {
 			loading = make(chan struct{})
 			p.loading[id] = loading
 			p.mu.Unlock()
-			release = func() {
+			return func() {
 				p.mu.Lock()
+				defer p.mu.Unlock()
 				delete(p.loading, id)
-				p.mu.Unlock()
 				close(loading)
-			}
-			break
+			}, nil
 		}
 		p.mu.Unlock()
-		switch {
-		case gone:
-			return nil, errHandover
-		case taken:
-			return nil, errTaken
-		}
 		select {
 		case <-loading:
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		}
+	}
+}
+
+// claim lets one start of an id in at a time, until release. errTaken where there is such an execution: in memory, or in SQL,
+// where what is parked or has ended lies.
+func (p *partition) claim(ctx context.Context, id string) (release func(), err error) {
+	release, err = p.reserve(ctx, id, func(*held) {})
+	if err != nil {
+		return nil, err
+	}
+	if release == nil {
+		return nil, errTaken
 	}
 	found, err := executionExists(ctx, p.a.DB.DB, id)
 	if err == nil && found {
