@@ -1,8 +1,12 @@
-package machine
+// Package reference is another interpreter of the language, for tests alone: recursive, in memory, and as simple as can be.
+// It shares the reading of definitions and expressions with the machine and nothing else: no log, no effects, no turns. What
+// the machine makes of a definition, and what an engine that is killed again and again does, must agree with it.
+//
+// Time passes in waits and before retries alone; calls and child workflows are answered at once, by a World. It knows the
+// tasks call (functions), do, for, fork, raise, run (a workflow), set, switch, try and wait; what compensates is left out.
+package reference
 
 import (
-	"fmt"
-	"hash/fnv"
 	"math"
 	"slices"
 	"time"
@@ -10,13 +14,47 @@ import (
 	"github.com/weftmesh/weft/actors/workflow/language"
 )
 
-// reference is another interpreter of the language: recursive, in memory, and as simple as can be. It shares the reading
-// of definitions and expressions with the machine and nothing else: no log, no effects, no turns. Time passes in waits
-// and before retries alone, and calls are answered at once, by their arguments and their attempt.
-type reference struct {
+// World answers the calls of an execution: a task's call with the arguments, or its child workflow with the input, at the
+// attempt of the try around it. Where ok is false the call fails with a communication error.
+type World func(task *language.Task, arguments any, attempt int) (output any, ok bool)
+
+// Result is what becomes of an execution.
+type Result struct {
+	Output any
+	// Fault is nil where the execution completes.
+	Fault *Fault
+	// Done are the tasks that complete.
+	Done []Done
+}
+
+// Fault is the error that an execution ends with.
+type Fault struct {
+	// Kind is one of the specification's own types by its last segment, or the type as the definition has it.
+	Kind, Instance string
+	Status         int
+}
+
+// Done is a task that completes, and its output.
+type Done struct {
+	Task   string
+	Output any
+	at     time.Time
+}
+
+// Run gives what becomes of an execution that starts at a time. It gives up on definitions with other tasks than it knows.
+func Run(def *language.Workflow, input any, now time.Time, world World) Result {
+	r := &interpreter{def: def, input: input, world: world}
+	output, fault := r.run(now)
+	return Result{Output: output, Fault: fault, Done: r.done}
+}
+
+// interpreter is one execution.
+type interpreter struct {
 	def     *language.Workflow
+	world   World
 	input   any
 	context any
+	done    []Done
 }
 
 // scene is what a task sees of those around it.
@@ -36,15 +74,10 @@ type ending struct {
 	data any
 	then string
 	// fault is an error; late is the limit that was reached first, of something around.
-	fault *failed
+	fault *Fault
 	late  *limit
 	// skipped: its condition did not hold.
 	skipped bool
-}
-
-type failed struct {
-	kind, instance string
-	status         int
 }
 
 func (e ending) broken() bool { return e.fault != nil || e.late != nil }
@@ -75,39 +108,35 @@ func (s scene) pass(d time.Duration) (time.Time, *limit) {
 	return end, nil
 }
 
-// run gives the execution's output, or its fault in the form of result.
-func (r *reference) run(input any, now time.Time) string {
-	r.input = input
-	data := input
+func (r *interpreter) run(now time.Time) (any, *Fault) {
+	data := r.input
 	var err error
 	s := scene{now: now, attempt: 1}
 	if r.def.Input != nil {
-		if data, err = r.def.Transform(r.def.Input.From, input, r.scope(s, nil, input)); err != nil {
-			return "expression 400 /input"
+		if data, err = r.def.Transform(r.def.Input.From, r.input, r.scope(s, nil, r.input)); err != nil {
+			return nil, &Fault{"expression", "/input", 400}
 		}
 	}
-	var whole *limit
 	if r.def.Timeout != nil {
-		whole = &limit{now.Add(r.def.Timeout.After.Value)}
-		s.limits = append(s.limits, whole)
+		s.limits = append(s.limits, &limit{now.Add(r.def.Timeout.After.Value)})
 	}
 	end := r.list(r.def.Do, data, s)
 	switch {
 	case end.late != nil:
-		return "timeout 408 "
+		return nil, &Fault{"timeout", "", 408}
 	case end.fault != nil:
-		return fmt.Sprintf("%s %d %s", end.fault.kind, end.fault.status, end.fault.instance)
+		return nil, end.fault
 	}
 	output := end.data
 	if r.def.Output != nil {
 		if output, err = r.def.Transform(r.def.Output.As, output, r.scope(s, nil, nil)); err != nil {
-			return "expression 400 /output"
+			return nil, &Fault{"expression", "/output", 400}
 		}
 	}
-	return string(language.Canonical(output))
+	return output, nil
 }
 
-func (r *reference) scope(s scene, task *language.Task, input any) language.Scope {
+func (r *interpreter) scope(s scene, task *language.Task, input any) language.Scope {
 	values := map[string]any{"context": r.context, "input": input, "secrets": map[string]any{}, "runtime": map[string]any{"name": "weft"},
 		"workflow": map[string]any{"input": r.input}}
 	var names []string
@@ -122,7 +151,7 @@ func (r *reference) scope(s scene, task *language.Task, input any) language.Scop
 }
 
 // list goes through tasks until the list's end, an exit (which stays in it) or an end (which does not).
-func (r *reference) list(list language.TaskList, data any, s scene) ending {
+func (r *interpreter) list(list language.TaskList, data any, s scene) ending {
 	for at := 0; at < len(list); {
 		end := r.task(list[at], data, s)
 		if end.broken() || end.then == language.End {
@@ -141,9 +170,9 @@ func (r *reference) list(list language.TaskList, data any, s scene) ending {
 	return ending{at: s.now, data: data}
 }
 
-func (r *reference) task(task *language.Task, raw any, s scene) ending {
+func (r *interpreter) task(task *language.Task, raw any, s scene) ending {
 	wrong := func(at time.Time) ending {
-		return ending{at: at, fault: &failed{"expression", task.Pointer, 400}}
+		return ending{at: at, fault: &Fault{"expression", task.Pointer, 400}}
 	}
 	if task.If != "" {
 		holds, err := r.def.Condition(task.If, raw, r.scope(s, task, raw))
@@ -169,7 +198,7 @@ func (r *reference) task(task *language.Task, raw any, s scene) ending {
 	}
 	end := r.body(task, input, inner)
 	if end.late != nil && end.late == own {
-		return ending{at: end.at, fault: &failed{"timeout", task.Pointer, 408}}
+		return ending{at: end.at, fault: &Fault{"timeout", task.Pointer, 408}}
 	}
 	if end.broken() || end.then == language.End && task.Kind != language.KindSwitch && task.Kind != language.KindTry {
 		return end
@@ -195,15 +224,16 @@ func (r *reference) task(task *language.Task, raw any, s scene) ending {
 		}
 		r.context = context
 	}
+	r.done = append(r.done, Done{Task: task.Pointer, Output: output, at: end.at})
 	return ending{at: end.at, data: output, then: then}
 }
 
 // ended marks the end of the workflow from inside of a try, whose own directives come back as such.
 const ended = "\x00end"
 
-func (r *reference) body(task *language.Task, input any, s scene) ending {
+func (r *interpreter) body(task *language.Task, input any, s scene) ending {
 	scope := r.scope(s, task, input)
-	wrong := ending{at: s.now, fault: &failed{"expression", task.Pointer, 400}}
+	wrong := ending{at: s.now, fault: &Fault{"expression", task.Pointer, 400}}
 	switch task.Kind {
 	case language.KindSet:
 		output, err := r.def.Fill(task.Set, input, scope)
@@ -230,7 +260,7 @@ func (r *reference) body(task *language.Task, input any, s scene) ending {
 		if err != nil {
 			return wrong
 		}
-		return ending{at: s.now, fault: &failed{task.Raise.Error.Type, task.Pointer, status.(int)}}
+		return ending{at: s.now, fault: &Fault{task.Raise.Error.Type, task.Pointer, status.(int)}}
 	case language.KindWait:
 		at, late := s.pass(task.Wait.Value)
 		return ending{at: at, data: input, late: late}
@@ -239,11 +269,13 @@ func (r *reference) body(task *language.Task, input any, s scene) ending {
 		if err != nil {
 			return wrong
 		}
-		output, fails := scripted(task.Name, arguments, s.attempt)
-		if fails {
-			return ending{at: s.now, fault: &failed{"communication", task.Pointer, 500}}
+		return r.call(task, arguments, s)
+	case language.KindRun:
+		arguments, err := r.def.Fill(task.Run.Workflow.Input, input, scope)
+		if err != nil {
+			return wrong
 		}
-		return ending{at: s.now, data: output}
+		return r.call(task, arguments, s)
 	case language.KindDo:
 		return composite(r.list(task.Do, input, s))
 	case language.KindFor:
@@ -262,11 +294,11 @@ func composite(end ending) ending {
 	return end
 }
 
-func (r *reference) loop(task *language.Task, input any, s scene) ending {
+func (r *interpreter) loop(task *language.Task, input any, s scene) ending {
 	value, err := r.def.Transform(task.For.In, input, r.scope(s, task, input))
 	items, isList := value.([]any)
 	if err != nil || !isList && value != nil {
-		return ending{at: s.now, fault: &failed{"expression", task.Pointer, 400}}
+		return ending{at: s.now, fault: &Fault{"expression", task.Pointer, 400}}
 	}
 	data := input
 	for i, item := range items {
@@ -276,7 +308,7 @@ func (r *reference) loop(task *language.Task, input any, s scene) ending {
 			scope.Names = append(slices.Clone(task.Scope), task.For.Each, task.For.At)
 			goes, err := r.def.Condition(task.For.While, data, scope)
 			if err != nil {
-				return ending{at: s.now, fault: &failed{"expression", task.Pointer, 400}}
+				return ending{at: s.now, fault: &Fault{"expression", task.Pointer, 400}}
 			}
 			if !goes {
 				break
@@ -295,7 +327,16 @@ func (r *reference) loop(task *language.Task, input any, s scene) ending {
 }
 
 // fork runs each branch by itself, and then looks what happened first.
-func (r *reference) fork(task *language.Task, input any, s scene) ending {
+func (r *interpreter) fork(task *language.Task, input any, s scene) ending {
+	before := len(r.done)
+	end := r.branches(task, input, s)
+	// What would have been done later is not done.
+	late := func(d Done) bool { return d.at.After(end.at) }
+	r.done = append(r.done[:before:before], slices.DeleteFunc(slices.Clone(r.done[before:]), late)...)
+	return end
+}
+
+func (r *interpreter) branches(task *language.Task, input any, s scene) ending {
 	ends := make([]ending, len(task.Fork.Branches))
 	outputs := make([]any, len(ends))
 	order := make([]int, len(ends))
@@ -326,7 +367,7 @@ func (r *reference) fork(task *language.Task, input any, s scene) ending {
 	return ending{at: last, data: outputs}
 }
 
-func (r *reference) try(task *language.Task, input any, s scene) ending {
+func (r *interpreter) try(task *language.Task, input any, s scene) ending {
 	catch, began := &task.Try.Catch, s.now
 	for attempt := 1; ; attempt++ {
 		inner := s
@@ -338,7 +379,7 @@ func (r *reference) try(task *language.Task, input any, s scene) ending {
 		}
 		end := r.list(task.Try.Do, input, inner)
 		if end.late != nil && end.late == own {
-			end = ending{at: end.at, fault: &failed{"timeout", task.Pointer, 408}}
+			end = ending{at: end.at, fault: &Fault{"timeout", task.Pointer, 408}}
 		}
 		if end.fault == nil {
 			if end = composite(end); end.then == language.End {
@@ -347,8 +388,8 @@ func (r *reference) try(task *language.Task, input any, s scene) ending {
 			return end
 		}
 		s.now = end.at
-		caught := s.with(catch.As, map[string]any{"status": end.fault.status, "instance": end.fault.instance})
-		if catch.With != nil && catch.With["status"] != end.fault.status {
+		caught := s.with(catch.As, map[string]any{"status": end.fault.Status, "instance": end.fault.Instance})
+		if catch.With != nil && catch.With["status"] != end.fault.Status {
 			return end
 		}
 		if catch.Retry != nil {
@@ -378,9 +419,10 @@ func (r *reference) try(task *language.Task, input any, s scene) ending {
 	}
 }
 
-// scripted answers a call of a task: about a third of the first attempts fail and few of the later ones.
-func scripted(name string, arguments any, attempt int) (output any, fails bool) {
-	hash := fnv.New32a()
-	fmt.Fprintf(hash, "%s%s#%d", name, language.Canonical(arguments), attempt)
-	return arguments, hash.Sum32()%uint32(2+attempt) == 0
+func (r *interpreter) call(task *language.Task, arguments any, s scene) ending {
+	output, ok := r.world(task, arguments, s.attempt)
+	if !ok {
+		return ending{at: s.now, fault: &Fault{"communication", task.Pointer, 500}}
+	}
+	return ending{at: s.now, data: output}
 }
