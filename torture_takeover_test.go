@@ -21,7 +21,7 @@ const (
 // has nothing else to do. The test says how long it took; a process that is never followed fails it.
 func TestTakeover(t *testing.T) {
 	s := newWorkflowStorm(t)
-	workflow := s.create("takeover", "\n- rest: {wait: {milliseconds: 300}}\n- say: {call: echo, with: {n: 1}}\n")
+	workflow := s.create(stormDocument("takeover", "{}", "", "\n- rest: {wait: {milliseconds: 300}}\n- say: {call: echo, with: {n: 1}}\n"))
 	var took []time.Duration
 	for round := range takeoverRounds {
 		var ids []string

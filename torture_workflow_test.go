@@ -3,10 +3,12 @@
 package main_test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,98 +19,36 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-)
 
-// kinds are the workflows of the workflow storm: each with its document, and what an execution with number n must end as.
-var kinds = []struct {
-	name, do string
-	// status and output are what it must end with; output may name $n. An end with an unknown outcome is right where maybe
-	// says so.
-	status, output string
-	maybe          bool
-	// waits is how long its task "rest" takes at least.
-	waits time.Duration
-}{
-	{name: "steps", do: `
-- a: {call: echo, with: {n: '${ .n }'}}
-- b: {call: echo, with: {n: '${ .n + 1 }'}}
-- c: {call: echo, with: {n: '${ .n + 1 }'}}
-`, status: "completed", output: `{"n":$n+2}`},
-	{name: "waits", do: `
-- rest: {wait: {milliseconds: 400}}
-- say: {call: echo, with: {n: '${ $workflow.input.n }'}}
-`, status: "completed", output: `{"n":$n}`, waits: 400 * time.Millisecond},
-	{name: "parks", do: `
-- rest: {wait: {milliseconds: 2600}}
-- say: {call: echo, with: {n: '${ $workflow.input.n }'}}
-`, status: "completed", output: `{"n":$n}`, waits: 2600 * time.Millisecond},
-	{name: "loops", do: `
-- each:
-    for: {each: i, in: '${ [range(5)] }'}
-    do:
-    - one: {call: echo, with: {n: '${ .n + $i }'}}
-`, status: "completed", output: `{"n":$n+10}`},
-	{name: "forks", do: `
-- both:
-    fork:
-      branches:
-      - left: {call: echo, with: {n: '${ .n }'}}
-      - right: {do: [{rest: {wait: {milliseconds: 50}}}, {say: {call: echo, with: {n: '${ $workflow.input.n + 1 }'}}}]}
-- sum: {set: {n: '${ .[0].n + .[1].n }'}}
-`, status: "completed", output: `{"n":$n+$n+1}`},
-	{name: "races", do: `
-- first:
-    fork:
-      compete: true
-      branches:
-      - slow: {do: [{rest: {wait: {hours: 1}}}, {say: {set: {n: -1}}}]}
-      - fast: {do: [{rest: {wait: {milliseconds: 20}}}, {say: {call: echo, with: {n: '${ $workflow.input.n }'}}}]}
-`, status: "completed", output: `{"n":$n}`},
-	{name: "retries", do: `
-- guarded:
-    try: [{fail: {raise: {error: {type: 'https://example.com/sad', status: 503, title: Sad}}}}]
-    catch:
-      errors: {with: {status: 503}}
-      retry: {delay: {milliseconds: 30}, limit: {attempt: {count: 2}}}
-      do: [{mend: {set: {n: '${ $workflow.input.n }'}}}]
-`, status: "completed", output: `{"n":$n}`},
-	{name: "calls", do: `
-- get: {call: http.get, with: {connection: shop, path: '${ "/x/\(.n)" }'}}
-- say: {set: {n: '${ $workflow.input.n }'}}
-`, status: "completed", output: `{"n":$n}`},
-	{name: "posts", do: `
-- send: {call: http.post, with: {connection: shop, path: '${ "/post/\(.n)" }', body: {n: '${ .n }'}}}
-- say: {set: {n: '${ $workflow.input.n }'}}
-`, status: "completed", output: `{"n":$n}`, maybe: true},
-	{name: "parent", do: `
-- inner: {run: {workflow: {namespace: storm, name: steps, version: latest, input: {n: '${ .n }'}}}}
-`, status: "completed", output: `{"n":$n+2}`},
-	{name: "saga", do: `
-- book:
-    call: echo
-    with: {n: '${ .n }'}
-    metadata: {compensate: [{undo: {call: echo, with: {undone: '${ $workflow.input.n }'}}}]}
-- fail: {raise: {error: {type: 'https://example.com/sad', status: 500, title: Sad}}}
-`, status: "faulted"},
-}
+	"github.com/weftmesh/weft/actors/workflow/language"
+)
 
 // A storm over three workflow processes on one PostgreSQL: SIGKILL at named points and at any moment, SIGSTOP for longer
 // than a process is believed to live without a word, SIGTERM, and a cut connection to NATS, while clients start executions
-// of every kind. What was acknowledged holds: every execution ends once, as it must; one result for each call; no call made
-// twice that may not be; no timer early; nothing is stuck when it is over.
+// of every kind, and schedules do. What was acknowledged holds: every execution ends once, and has done what the reference
+// does; one result for each call; no call made twice that may not be; no timer early; limits are kept; each nominal time has
+// its run; nothing is stuck, and no slot taken, when it is over.
 func TestWorkflowStorm(t *testing.T) {
 	s := newWorkflowStorm(t)
+	limits, schedules := newStormLimits(s), newStormSchedules(s)
 	var clients sync.WaitGroup
 	for range stormClients {
 		clients.Go(s.startExecutions)
 	}
 	clients.Go(s.cancelExecutions)
+	for range limitedClients {
+		clients.Go(limits.start)
+	}
 	s.rage()
 	s.over.Store(true)
 	clients.Wait()
 	s.settle()
+	limits.settle()
+	schedules.settle()
+	s.rests()
 	t.Logf("%d kills, %d of them at named points %v, %d freezes, %d stops, %d cuts, %d executions, %d cancelled, %d of unknown outcome",
 		s.kills, s.crashes(), s.crashed, s.freezes, s.stops, s.cuts, len(s.started), len(s.cancelled), s.unknown)
+	t.Logf("%s; %s", limits, schedules)
 	if s.kills == 0 || len(s.started) == 0 {
 		t.Error("the storm has done nothing")
 	}
@@ -141,6 +81,7 @@ type workflowStorm struct {
 	crashed              map[string]int
 	unknown              int
 	workflows            []string
+	definitions          []*language.Workflow
 	mu                   sync.Mutex
 	started              map[string]startedOne
 	cancelled            []string
@@ -173,14 +114,19 @@ func newWorkflowStorm(t *testing.T) *workflowStorm {
 	s.runner.grant(t, "integrations.execute", "workflows.execute")
 	s.shop.connect(t, s.runner, "shop")
 	for _, kind := range kinds {
-		s.workflows = append(s.workflows, s.create(kind.name, kind.do))
+		document := stormDocument(kind.name, "{}", "", kind.do)
+		definition, faults := language.Parse([]byte(document))
+		if len(faults) > 0 {
+			t.Fatal(faults)
+		}
+		s.definitions = append(s.definitions, definition)
+		s.workflows = append(s.workflows, s.create(document))
 	}
-	s.resting = s.create("resting", "\n- rest: {wait: {hours: 1}}\n- say: {call: echo}\n")
+	s.resting = s.create(stormDocument("resting", "{}", "", "\n- rest: {wait: {hours: 1}}\n- say: {call: echo}\n"))
 	return s
 }
 
-func (s *workflowStorm) create(name, do string) string {
-	document := "document: {dsl: 1.0.3, namespace: storm, name: " + name + ", version: 1.0.0}\ndo:" + do
+func (s *workflowStorm) create(document string) string {
 	return s.runner.must(s.t, 201, "POST", "/v1/workflows", map[string]any{"definition": document}).text(".id")
 }
 
@@ -220,8 +166,11 @@ func (s *workflowStorm) rage() {
 			return
 		}
 	}
-	// The last ones live on.
+	// The last ones live on, with what they hold in memory.
 	for _, w := range s.workers {
+		if w.alive() && w.crash == "" {
+			continue
+		}
 		w.kill()
 		if err := s.launch(w, false); err != nil {
 			s.t.Error(err)
@@ -339,7 +288,9 @@ func (s *workflowStorm) settle() {
 			s.t.Errorf("%s %s with %d is %s with %s, want %s with %s: %s", kind.name, id, one.n, a.text(".status"), got, kind.status, want, a.text(".error"))
 			continue
 		}
-		s.look(id, kind.waits, kind.name == "saga")
+		if history := s.look(id, kind.waits, kind.name == "saga"); history != nil {
+			s.agrees(id, one, history)
+		}
 	}
 	for _, id := range s.cancelled {
 		if a := s.ended(id, deadline); a.text(".status") != "cancelled" {
@@ -347,10 +298,33 @@ func (s *workflowStorm) settle() {
 		}
 		s.look(id, 0, false)
 	}
+}
+
+// rests checks that nothing is left when all is over: no execution that goes on, and no slot that one has.
+func (s *workflowStorm) rests() {
 	for _, status := range []string{"pending", "running", "waiting"} {
 		list, _ := s.insist(s.runner, http.MethodGet, "/v1/executions?status="+status, nil, http.StatusOK)
 		if n := list.text(".items | length"); n != "0" {
 			s.t.Errorf("%s executions are %s when all is over", n, status)
+		}
+	}
+	for _, w := range s.workers {
+		w.rests(s.t)
+	}
+}
+
+// rests checks by a worker's metrics that nothing holds a slot, nor waits for one.
+func (w *stormWorker) rests(t *testing.T) {
+	for _, gauge := range []string{"workflow_active_executions", "workflow_queued_executions", "workflow_held_back_executions", "workflow_queued_steps"} {
+		err := eventually(func() (bool, string) {
+			metrics, err := newClient(strings.TrimSuffix(w.ready.Metrics, "/metrics")).do(t.Context(), http.MethodGet, "/metrics", nil)
+			if err != nil {
+				return false, err.Error()
+			}
+			return regexp.MustCompile(`(?m)^\w*` + gauge + `(\{.*\})? 0$`).Match(metrics.body), gauge + " is not 0"
+		})
+		if err != nil {
+			t.Errorf("worker %s when all is over: %v", w.ready.Metrics, err)
 		}
 	}
 }
@@ -369,11 +343,16 @@ func (s *workflowStorm) ended(id string, deadline time.Time) (a answer) {
 }
 
 // look checks one execution's history: events in order and without a gap, one end, which is the last, one result for each
-// call, no timer early, and a saga undone once.
-func (s *workflowStorm) look(id string, waits time.Duration, saga bool) {
+// call, no timer early, and a saga undone once. It returns the events.
+func (s *workflowStorm) look(id string, waits time.Duration, saga bool) []json.RawMessage {
 	history, ok := s.insist(s.runner, http.MethodGet, "/v1/executions/"+id+"/history?limit=200", nil, http.StatusOK)
 	if !ok {
-		return
+		return nil
+	}
+	var page struct{ Items []json.RawMessage }
+	if err := json.Unmarshal(history.body, &page); err != nil {
+		s.t.Errorf("the history of %s: %v", id, err)
+		return nil
 	}
 	checks := map[string]string{
 		"gapless":           `[.items[].sequence] == [range(1; (.items | length) + 1)]`,
@@ -390,7 +369,7 @@ func (s *workflowStorm) look(id string, waits time.Duration, saga bool) {
 		}
 	}
 	if waits == 0 {
-		return
+		return page.Items
 	}
 	between := func(kind string) time.Time {
 		at, err := time.Parse(time.RFC3339Nano, history.text(fmt.Sprintf(`[.items[] | select(.type == %q and .name == "rest")][0].at`, kind)))
@@ -402,4 +381,5 @@ func (s *workflowStorm) look(id string, waits time.Duration, saga bool) {
 	if took := between("task_completed").Sub(between("task_started")); took < waits {
 		s.t.Errorf("the wait of %s took %s, less than %s", id, took, waits)
 	}
+	return page.Items
 }
