@@ -98,6 +98,10 @@ func subjectsDocument() string {
 		}
 		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", s.Name, writers, strings.Join(s.Readers, ", "), cell(s.Doc))
 	}
+	b.WriteString("\n## Object stores\n\n| store | written and read by | what it holds |\n| --- | --- | --- |\n")
+	for _, s := range kv.ObjectStores() {
+		fmt.Fprintf(&b, "| %s | %s | %s |\n", s.Name, s.Owner, cell(s.Doc))
+	}
 	b.WriteString("\n## Error codes\n\n| code | HTTP | title |\n| --- | --- | --- |\n")
 	for _, c := range subjects.Codes() {
 		fmt.Fprintf(&b, "| `%s` | %d | %s |\n", c, c.Status(), c.Title())

@@ -54,12 +54,15 @@ func (doc *document) parameters(d *subjects.Descriptor) []any {
 	var list []any
 	for _, f := range d.Fields {
 		where := placeOf(d, f)
-		if where == "body" || where == "raw_query" {
+		if where == "body" || where == "raw_query" || where == "part" {
 			continue
 		}
 		name := f.Name
 		if where == "header" || where == "cookie" {
 			name = f.Header
+		}
+		if name == "Content-Type" || name == "Content-Length" {
+			continue // OpenAPI has the body say them
 		}
 		schema := doc.use(f.Schema, subjects.Schemas(), "")
 		p := map[string]any{"name": name, "in": where, "required": f.Required || where == "path", "schema": schema}
@@ -78,6 +81,13 @@ func (doc *document) parameters(d *subjects.Descriptor) []any {
 			"schema":      map[string]any{"type": "string", "minLength": 1, "maxLength": maxIdempotencyKey},
 		})
 	}
+	if d.Parts {
+		list = append(list, map[string]any{
+			"name": "Range", "in": "header", "required": false,
+			"description": "One range of bytes, such as bytes=1048576-: the answer is then 206 and that piece alone.",
+			"schema":      map[string]any{"type": "string"},
+		})
+	}
 	if d.Stream {
 		list = append(list, map[string]any{
 			"name": "Last-Event-ID", "in": "header", "required": false,
@@ -92,6 +102,9 @@ func (doc *document) parameters(d *subjects.Descriptor) []any {
 func (doc *document) body(d *subjects.Descriptor) map[string]any {
 	if d.Body.Kind == subjects.BodyRaw {
 		return map[string]any{"required": true, "content": map[string]any{"*/*": map[string]any{"schema": map[string]any{}}}}
+	}
+	if d.Body.Kind == subjects.BodyParts {
+		return map[string]any{"required": true, "content": map[string]any{"*/*": map[string]any{"schema": binary()}}}
 	}
 	schema, required, empty := doc.bodySchema(d)
 	if empty {
@@ -116,7 +129,7 @@ func (doc *document) bodySchema(d *subjects.Descriptor) (schema *huma.Schema, re
 	whole := resolve(d.Request)
 	var elsewhere, here []string
 	for _, f := range d.Fields {
-		if where := placeOf(d, f); where == "raw_query" {
+		if where := placeOf(d, f); where == "raw_query" || where == "part" {
 			continue
 		} else if where == "body" {
 			here = append(here, f.Name)
@@ -157,6 +170,8 @@ func (doc *document) responses(d *subjects.Descriptor) map[string]any {
 	success := map[string]any{"description": http.StatusText(d.Status), "headers": headerRefs(headers...)}
 	text := map[string]any{"schema": map[string]any{"type": "string"}}
 	switch {
+	case d.Parts:
+		success["content"] = map[string]any{"*/*": map[string]any{"schema": binary()}}
 	case d.Stream:
 		success["content"] = map[string]any{"text/event-stream": text}
 	case d.Produces != "":
@@ -170,6 +185,9 @@ func (doc *document) responses(d *subjects.Descriptor) map[string]any {
 		"default":              map[string]any{"$ref": "#/components/responses/Problem"},
 	}
 }
+
+// binary is the schema of bytes as they are.
+func binary() map[string]any { return map[string]any{"type": "string", "format": "binary"} }
 
 // exampleOf makes an example of what a schema requires, and of what has an example of its own; nil where that
 // cannot be told from the schema.

@@ -38,7 +38,7 @@ func newBuilder(d *subjects.Descriptor, maxBody int64) (*builder, error) {
 	}
 	for _, f := range d.Fields {
 		f.In = placeOf(d, f)
-		if f.In == "body" && b.form == nil {
+		if f.In == "body" && b.form == nil || f.In == "part" {
 			continue
 		}
 		made, err := newField(f)
@@ -111,7 +111,7 @@ func (b *builder) build(w http.ResponseWriter, r *http.Request) ([]byte, error) 
 			}
 		}
 	}
-	if r.ContentLength != 0 || b.d.Body.Kind == subjects.BodyRaw {
+	if b.d.Body.Kind != subjects.BodyParts && (r.ContentLength != 0 || b.d.Body.Kind == subjects.BodyRaw) {
 		return b.withBody(&m, w, r)
 	}
 	return b.finish(&m)

@@ -68,7 +68,8 @@ func (rt *route) handle(x *exchange) error {
 		return err
 	}
 	// Who sends the whole query or raw bytes is a machine that does not look at what it is answered.
-	prescribed := rt.builder.rawQuery != nil || rt.d.Body.Kind == subjects.BodyRaw
+	// And who asks for a file takes it as it is.
+	prescribed := rt.builder.rawQuery != nil || rt.d.Body.Kind == subjects.BodyRaw || rt.d.Parts
 	if accept := x.r.Header["Accept"]; len(accept) > 0 && !prescribed && !acceptable(accept, rt.produces) {
 		return subjects.Errorf(subjects.CodeNotAcceptable, "this answers with %s", strings.Join(rt.produces, " or "))
 	}
@@ -87,6 +88,14 @@ func (rt *route) handle(x *exchange) error {
 	x.markReplayed(reply)
 	if err != nil {
 		return err
+	}
+	if rt.d.Parts {
+		return rt.download(x, header, data, reply)
+	}
+	if rt.d.Body.Upload != nil {
+		if reply, err = rt.upload(x, header, reply); err != nil {
+			return err
+		}
 	}
 	return rt.reply(x, reply)
 }

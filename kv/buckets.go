@@ -99,12 +99,20 @@ func All() []Spec {
 	}
 }
 
-// Create makes every bucket of the mesh, or brings an existing one to its Spec; it keeps the data and the options
+// Create makes every bucket and object store of the mesh, or brings an existing one to its Spec; it keeps the data and the options
 // that a Spec does not decide, and repeated it changes nothing. (A Volatile bucket is emptied when replicas changes
 // between one and more.) It is for setup alone: it needs $JS.API.STREAM.INFO, CREATE, UPDATE and DELETE for the
 // buckets. replicas is 1, 3 or 5.
 func Create(ctx context.Context, js jetstream.JetStream, replicas int) error {
-	return CreateSpecs(ctx, js, replicas, All()...)
+	if err := CreateSpecs(ctx, js, replicas, All()...); err != nil {
+		return err
+	}
+	for _, spec := range ObjectStores() {
+		if err := createObjects(ctx, js, spec, replicas); err != nil {
+			return translate("creating object store "+spec.Name, err)
+		}
+	}
+	return nil
 }
 
 // CreateSpecs is Create for the given buckets.

@@ -8,7 +8,8 @@
 //   - Bucket, typed JSON values with compare-and-set and per-key TTL;
 //   - Map, a bucket watched into memory and read without locks;
 //   - Lease and Live: who is alive, answered by the stream's leader;
-//   - Limiter: rate-limit windows that are never admitted past their limit.
+//   - Limiter: rate-limit windows that are never admitted past their limit;
+//   - ObjectStore: values of up to a message's size, in JetStream object stores (objects.go).
 //
 // It refuses
 //   - the record: what must be queried, joined or kept for good is SQL's. A bucket holds what is found by key;

@@ -98,6 +98,9 @@ func (p *Permissions) buckets(user string) {
 	for _, spec := range kv.All() {
 		p.publish(spec.Permissions(user)...)
 	}
+	for _, spec := range kv.ObjectStores() {
+		p.publish(spec.Permissions(user)...)
+	}
 	if slices.Contains(kv.Guards.Writers, user) {
 		p.Responses = true
 		p.Subscribe = append(p.Subscribe, subjects.GuardSync)
@@ -178,13 +181,16 @@ func (p *Permissions) setup() {
 	}
 }
 
-// streamNames lists the streams, those of the buckets included.
+// streamNames lists the streams, those of the buckets and object stores included.
 func streamNames() []string {
 	var names []string
 	for _, s := range subjects.Streams() {
 		names = append(names, s.Name)
 	}
 	for _, spec := range kv.All() {
+		names = append(names, spec.Stream())
+	}
+	for _, spec := range kv.ObjectStores() {
 		names = append(names, spec.Stream())
 	}
 	return names

@@ -2,6 +2,7 @@ package mesh_test
 
 import (
 	"encoding/json"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -75,6 +76,39 @@ func TestOwnersAndReadersReachTheirBuckets(t *testing.T) {
 		}
 		if err := lease.Close(ctx); err != nil {
 			t.Errorf("%s returns its lease: %v", user, err)
+		}
+	}
+}
+
+// TestOwnersReachTheirObjectStores does with every object store what package kv offers.
+func TestOwnersReachTheirObjectStores(t *testing.T) {
+	t.Parallel()
+	m := actortest.Start(t, actortest.Quiet())
+	ctx := t.Context()
+	for _, spec := range kv.ObjectStores() {
+		store, err := kv.OpenObjects(ctx, m.Conn(t, spec.Owner).JS, spec)
+		if err != nil {
+			t.Fatalf("%s opens %s: %v", spec.Owner, spec.Name, err)
+		}
+		for _, data := range []string{"first", "second"} { // the second takes the first's place
+			if err := store.Put(ctx, "a", []byte(data)); err != nil {
+				t.Errorf("%s writes %s: %v", spec.Owner, spec.Name, err)
+			}
+		}
+		if got, err := store.Get(ctx, "a"); err != nil || string(got) != "second" {
+			t.Errorf("%s reads %s: %q, %v", spec.Owner, spec.Name, got, err)
+		}
+		for range 2 {
+			if err := store.Delete(ctx, "a"); err != nil {
+				t.Errorf("%s deletes from %s: %v", spec.Owner, spec.Name, err)
+			}
+		}
+		if _, err := store.Get(ctx, "a"); !errors.Is(err, kv.ErrNotFound) {
+			t.Errorf("what was deleted: %v", err)
+		}
+		stream, err := m.Conn(t, mesh.UserOperator).JS.Stream(ctx, spec.Stream())
+		if err != nil || stream.CachedInfo().State.Msgs != 0 {
+			t.Errorf("%s keeps something of what was deleted: %v", spec.Name, err)
 		}
 	}
 }

@@ -176,6 +176,9 @@ func TestStreamsBelongToSetupAndTheirWriters(t *testing.T) {
 	for _, spec := range kv.All() {
 		names = append(names, spec.Stream())
 	}
+	for _, spec := range kv.ObjectStores() {
+		names = append(names, spec.Stream())
+	}
 	for _, user := range mesh.Users() {
 		conn := m.Conn(t, user)
 		for _, name := range append(names, "OTHER") {
@@ -186,7 +189,7 @@ func TestStreamsBelongToSetupAndTheirWriters(t *testing.T) {
 			volatile := slices.ContainsFunc(kv.All(), func(s kv.Spec) bool { return s.Stream() == name && s.Storage == kv.Volatile })
 			for verb, want := range map[string]bool{
 				"STREAM.CREATE": setup, "STREAM.UPDATE": setup, "STREAM.DELETE": setup && volatile,
-				"STREAM.PURGE":      purger || user == mesh.UserOperator && name == "DEAD",
+				"STREAM.PURGE":      purger || user == mesh.UserOperator && name == "DEAD" || ownsStore(user, name),
 				"STREAM.MSG.DELETE": user == mesh.UserOperator && name == "DEAD",
 				"STREAM.RESTORE":    false, "STREAM.SNAPSHOT": false, "STREAM.LEADER.STEPDOWN": false,
 			} {
@@ -202,6 +205,29 @@ func TestStreamsBelongToSetupAndTheirWriters(t *testing.T) {
 				}
 				sole := len(s.Writers) == 1 && s.Writers[0] == user
 				check(t, user, "publish", subject, mayPublish(t, conn, subject), sole)
+			}
+		}
+	}
+}
+
+func ownsStore(user, stream string) bool {
+	return slices.ContainsFunc(kv.ObjectStores(), func(s kv.ObjectSpec) bool { return s.Stream() == stream && s.Owner == user })
+}
+
+func TestObjectStoresBelongToTheirOwner(t *testing.T) {
+	t.Parallel()
+	m := actortest.Start(t, actortest.Quiet())
+	for _, spec := range kv.ObjectStores() {
+		for _, user := range mesh.Users() {
+			conn := m.Conn(t, user)
+			for _, subject := range []string{"$O." + spec.Name + ".C.x", "$O." + spec.Name + ".M.x"} {
+				check(t, user, "publish", subject, mayPublish(t, conn, subject), user == spec.Owner)
+			}
+			subject := "$JS.API.STREAM.MSG.GET." + spec.Stream()
+			check(t, user, "publish", subject, mayPublish(t, conn, subject), user == spec.Owner || user == mesh.UserOperator)
+			for _, verb := range []string{"DIRECT.GET", "CONSUMER.CREATE"} {
+				subject := "$JS.API." + verb + "." + spec.Stream() + ".x"
+				check(t, user, "publish", subject, mayPublish(t, conn, subject), user == mesh.UserOperator)
 			}
 		}
 	}
@@ -238,7 +264,7 @@ func TestOperatorSeesTheMesh(t *testing.T) {
 	for name := range listed.Name() {
 		names = append(names, name)
 	}
-	if listed.Err() != nil || len(names) != len(subjects.Streams())+len(kv.All()) {
+	if listed.Err() != nil || len(names) != len(subjects.Streams())+len(kv.All())+len(kv.ObjectStores()) {
 		t.Errorf("streams %v, %v", names, listed.Err())
 	}
 	store, err := operator.JS.KeyValue(t.Context(), kv.AuthKeys.Name)

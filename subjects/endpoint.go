@@ -43,6 +43,8 @@ type Endpoint[Req, Res any] struct {
 	Produces string
 	// Stream makes the HTTP answer server-sent events; Res is then StreamPointer.
 	Stream bool
+	// Parts makes the HTTP answer a download that the gateway asks for part by part; Res is then ContentPart.
+	Parts bool
 	// Consent is the scope that the user must have consented to. The handler checks it with the guard
 	// at the moment of starting.
 	Consent string
@@ -52,7 +54,7 @@ type Endpoint[Req, Res any] struct {
 	Concurrency int
 	// Secret names reply fields that a replay under an Idempotency-Key leaves out.
 	Secret []string
-	// ReadOnly marks a POST that changes nothing: it takes no Idempotency-Key.
+	// ReadOnly marks a POST that changes nothing, or what is the same however often it is asked: it takes no Idempotency-Key.
 	ReadOnly bool
 	// Origin passes the caller's address and user agent on to the actor.
 	Origin bool
@@ -114,13 +116,21 @@ const (
 	BodyRaw BodyKind = "raw"
 	// BodyForm: an application/x-www-form-urlencoded body's fields are the request's; JSON works too.
 	BodyForm BodyKind = "form"
+	// BodyParts: the bytes, however many, go on part by part as Body.Upload says, once the request itself is answered.
+	BodyParts BodyKind = "parts"
 )
 
 // Body is a body kind and the request field it fills.
 type Body struct {
 	Kind  BodyKind
 	Field string
+	// Upload is where BodyParts go.
+	Upload *Upload
 }
+
+// Upload are the endpoints that take a body in parts, after one whose reply names the object's id and its part_size: Part
+// for each, End after the last, whose reply is the answer, and Cancel where the body does not come to its end.
+type Upload struct{ Part, End, Cancel *Descriptor }
 
 // Limit is one rate limit of an endpoint.
 type Limit struct {
@@ -140,7 +150,8 @@ func PerUser(requests int, period time.Duration) Limit { return Limit{"user", re
 // Field is one field of a request as HTTP sees it.
 type Field struct {
 	Name string
-	// In is "path", "query", "header", "cookie", "body", or "raw_query": the whole query as it came.
+	// In is "path", "query", "header", "cookie", "body", "raw_query": the whole query as it came, or "part": what the gateway
+	// sets by itself as it goes from part to part.
 	In string
 	// Header is the header's name where In is "header", the cookie's where it is "cookie".
 	Header   string
@@ -160,7 +171,7 @@ type Descriptor struct {
 	Body                      Body
 	Location                  string
 	Produces                  string
-	Stream                    bool
+	Stream, Parts             bool
 	Consent                   string
 	Timeout                   time.Duration
 	Concurrency               int
@@ -214,7 +225,7 @@ func declare[Req, Res any](e Endpoint[Req, Res]) Endpoint[Req, Res] {
 	d := &Descriptor{
 		Actor: actor, Method: method, Subject: e.Subject, Access: e.Access, Limits: e.Limits,
 		Summary: e.Summary, Doc: e.Doc, Status: e.Status, Body: e.Body, Location: e.Location,
-		Produces: e.Produces, Stream: e.Stream, Consent: e.Consent, Timeout: e.Timeout,
+		Produces: e.Produces, Stream: e.Stream, Parts: e.Parts, Consent: e.Consent, Timeout: e.Timeout,
 		Concurrency: e.Concurrency, Secret: e.Secret, Origin: e.Origin, OwnLimits: e.OwnLimits, Cookie: e.Cookie,
 		RequestType: reflect.TypeFor[Req](), ResponseType: reflect.TypeFor[Res](), name: actor + "." + method,
 	}
@@ -269,6 +280,16 @@ func (d *Descriptor) check() {
 	}
 	if (d.Produces != "") != (d.ResponseType == reflect.TypeFor[Document]()) {
 		fail("Produces and a Document reply go together")
+	}
+	if d.Parts != (d.ResponseType == reflect.TypeFor[ContentPart]()) {
+		fail("Parts and a ContentPart reply go together")
+	}
+	if (d.Body.Kind == BodyParts) != (d.Body.Upload != nil) {
+		fail("BodyParts and an Upload go together")
+	}
+	if u := d.Body.Upload; u != nil && (u.Part.RequestType != reflect.TypeFor[PartRequest]() ||
+		u.End.RequestType != reflect.TypeFor[EndRequest]() || u.Cancel.RequestType != reflect.TypeFor[ObjectRequest]()) {
+		fail("an Upload's endpoints take a PartRequest, an EndRequest and an ObjectRequest")
 	}
 	if d.OwnLimits && len(d.Limits) == 0 {
 		fail("OwnLimits without Limits")

@@ -1,9 +1,9 @@
 // Package integration is the actor that talks to providers on users' behalf.
 //
-// It owns the subjects weft.v1.integration.*, the tables connections, calls, hooks, hook_deliveries and probes, the buckets
-// integration_limits and integration_oauth_state, and the events integration.connected, .disconnected, .needs_reauth and
-// .webhook_received. What a provider can do stands in its manifest (folders manifest and providers); how a call leaves the
-// house is egress's.
+// It owns the subjects weft.v1.integration.*, the tables connections, calls, hooks, hook_deliveries, probes, objects,
+// object_parts and object_usage, the buckets integration_limits and integration_oauth_state, the object store
+// integration_objects, and the events integration.connected, .disconnected, .needs_reauth and .webhook_received. What a
+// provider can do stands in its manifest (folders manifest and providers); how a call leaves the house is egress's.
 //
 // Its promises: a credential is in a request to this actor, sealed in the table connections, and in a request to its
 // provider, and nowhere else; no call starts without the user's consent to integrations.execute at that moment, and
@@ -49,6 +49,8 @@ type Actor struct {
 	asking sync.RWMutex
 	// rows are the connections that are being called over.
 	rows *actors.RowCache[connectionRow]
+	// objects are the files that go by reference.
+	objects *objects
 }
 
 // New makes the actor. A faulty manifest costs its own provider and a line in the log.
@@ -81,6 +83,9 @@ func New(d actors.Deps, c Config) (*Actor, error) {
 		return d.DB.RunAside(ctx, func(ctx context.Context, tx actors.Tx) error { return insertCalls(ctx, tx, rows) })
 	})
 	a.metrics = newMetrics(d.Metrics, a.breakerStates)
+	if a.objects, err = openObjects(d, c.Objects, a.metrics); err != nil {
+		return nil, err
+	}
 	return a, nil
 }
 
@@ -111,12 +116,19 @@ func (a *Actor) Service() actors.Service {
 			actors.Bind(subjects.RotateHookSecret, a.rotateHookSecret),
 			actors.Bind(subjects.ReceiveWebhook, a.receiveWebhook),
 			actors.Bind(subjects.AnswerWebhook, a.answerWebhook),
+			actors.Bind(subjects.CreateObject, a.createObject),
+			actors.Bind(subjects.PutObjectPart, a.putObjectPart),
+			actors.Bind(subjects.CompleteObject, a.completeObject),
+			actors.Bind(subjects.GetObject, a.getObject),
+			actors.Bind(subjects.ListObjects, a.listObjects),
+			actors.Bind(subjects.GetObjectContent, a.objectContent),
+			actors.Bind(subjects.DeleteObject, a.deleteObject),
 		},
 		Workers: []actors.Worker{actors.Forget(a.Deps, subjects.IntegrationForgets, subjects.IntegrationErased, a.forget)},
 		Background: map[string]func(context.Context) error{
 			"call_log": a.calls.run, "call_sweep": a.sweepCalls, "hook_sweep": a.sweepDeliveries,
 			"probes": a.probeConnections, "token_refresh": a.refreshTokens,
-			"provider_folder": a.shelf.watch,
+			"provider_folder": a.shelf.watch, "objects": a.objects.run,
 		},
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/egress"
+	"github.com/weftmesh/weft/kv"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -38,6 +39,8 @@ type Config struct {
 	ProbeEvery time.Duration `koanf:"probe_every"`
 	// Webhooks is what is taken of providers' deliveries.
 	Webhooks WebhooksConfig `koanf:"webhooks"`
+	// Objects is how large files are kept that go by reference.
+	Objects ObjectsConfig `koanf:"objects"`
 	// Refresh is when access tokens are renewed ahead of their end.
 	Refresh RefreshConfig `koanf:"refresh"`
 	// RedirectURI is where providers send browsers back to, as it is registered with them: /v1/integrations/callback at
@@ -133,6 +136,45 @@ type WebhooksConfig struct {
 	HandshakeWithin time.Duration `koanf:"handshake_within"`
 }
 
+// ObjectsConfig is how large files are kept that go by reference.
+type ObjectsConfig struct {
+	// MaxSize bounds one file, PerUser all files of a user, in bytes; a file counts four KiB besides.
+	MaxSize int64 `koanf:"max_size"`
+	PerUser int64 `koanf:"per_user"`
+	// KeepFor is how long a file is kept where its user does not say, MaxKeepFor the most that one may say.
+	KeepFor    time.Duration `koanf:"keep_for"`
+	MaxKeepFor time.Duration `koanf:"max_keep_for"`
+	// UploadWithin is how long an upload may take.
+	UploadWithin time.Duration `koanf:"upload_within"`
+	// PartSize is how much of a file one message carries, in bytes.
+	PartSize int64 `koanf:"part_size"`
+	// SweepEvery is the pause between two looks for files that have ended.
+	SweepEvery time.Duration `koanf:"sweep_every"`
+}
+
+// check names every setting that cannot work.
+func (c ObjectsConfig) check() error {
+	var errs []error
+	for name, value := range map[string]int64{
+		"max_size": c.MaxSize, "per_user": c.PerUser, "keep_for": int64(c.KeepFor), "max_keep_for": int64(c.MaxKeepFor),
+		"upload_within": int64(c.UploadWithin), "sweep_every": int64(c.SweepEvery),
+	} {
+		if value <= 0 {
+			errs = append(errs, fmt.Errorf("integration.objects.%s must be more than 0", name))
+		}
+	}
+	if c.PartSize < subjects.MinPart || c.PartSize > subjects.MaxPart {
+		errs = append(errs, fmt.Errorf("integration.objects.part_size must be %d to %d", subjects.MinPart, subjects.MaxPart))
+	}
+	if c.MaxKeepFor < c.KeepFor {
+		errs = append(errs, errors.New("integration.objects.max_keep_for must not be less than keep_for"))
+	}
+	if most := kv.IntegrationObjects.TTL; c.MaxKeepFor+c.UploadWithin > most {
+		errs = append(errs, fmt.Errorf("integration.objects.max_keep_for and upload_within must be at most %s together", most))
+	}
+	return errors.Join(errs...)
+}
+
 // DefaultConfig is three attempts of thirty seconds, a breaker of sixty, and a log of a thousand calls a
 // connection for thirty days.
 func DefaultConfig() Config {
@@ -147,6 +189,10 @@ func DefaultConfig() Config {
 		Refresh: RefreshConfig{Before: 5 * time.Minute, Every: 30 * time.Second, Timeout: 20 * time.Second}, StateTTL: 10 * time.Minute,
 		Webhooks: WebhooksConfig{
 			PerConnection: 10, Remember: 72 * time.Hour, OldSecret: 24 * time.Hour, HandshakeWithin: time.Hour,
+		},
+		Objects: ObjectsConfig{
+			MaxSize: 100 << 20, PerUser: 1 << 30, KeepFor: 24 * time.Hour, MaxKeepFor: 7 * 24 * time.Hour,
+			UploadWithin: time.Hour, PartSize: 512 << 10, SweepEvery: time.Minute,
 		},
 		Calls: CallsConfig{KeepFor: 30 * 24 * time.Hour, KeepNewest: 1000, SweepEvery: 10 * time.Minute},
 	}
@@ -172,6 +218,7 @@ func (c Config) check(known func(provider string) bool) error {
 	if u, err := url.Parse(c.PublicURL); err != nil || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http" || u.RawQuery != "" {
 		errs = append(errs, errors.New("integration.public_url: not an http address"))
 	}
+	errs = append(errs, c.Objects.check())
 	if c.Limits.MaxWait < 0 || c.ProbeEvery < 0 {
 		errs = append(errs, errors.New("integration.limits.max_wait and integration.probe_every must not be negative"))
 	}

@@ -14,6 +14,9 @@ type metrics struct {
 	// throttled counts calls that found a limit used up.
 	throttled *prometheus.CounterVec
 	renewals  *prometheus.CounterVec
+	// objects counts what became of objects; objectBytes is what they take up.
+	objects     *prometheus.CounterVec
+	objectBytes prometheus.Gauge
 }
 
 func newMetrics(registry prometheus.Registerer, states func() map[string]float64) metrics {
@@ -35,7 +38,13 @@ func newMetrics(registry prometheus.Registerer, states func() map[string]float64
 	m.renewals = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "integration_token_renewals_total", Help: "Access tokens that were asked for anew: ok or error.",
 	}, []string{"provider", "result"})
-	registry.MustRegister(m.calls, m.duration, m.hooks, m.throttled, m.renewals, &breakerCollector{
+	m.objects = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "integration_objects_total", Help: "Files kept by reference, by what became of them: stored, deleted or expired.",
+	}, []string{"result"})
+	m.objectBytes = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "integration_object_bytes", Help: "What the files that are kept by reference count for, of all users, in bytes.",
+	})
+	registry.MustRegister(m.calls, m.duration, m.hooks, m.throttled, m.renewals, m.objects, m.objectBytes, &breakerCollector{
 		states: states, desc: prometheus.NewDesc("integration_breaker_state",
 			"The worst breaker of a provider's hosts: 0 closed, 1 half open, 2 open.", []string{"provider"}, nil),
 	})
@@ -53,6 +62,13 @@ func (m metrics) renewed(provider string, err error) {
 		result = callFailed
 	}
 	m.renewals.WithLabelValues(provider, result).Inc()
+}
+
+// countObject counts what became of an object, unless it did not.
+func (m metrics) countObject(result string, did bool) {
+	if did {
+		m.objects.WithLabelValues(result).Inc()
+	}
 }
 
 // breakerCollector reads the breakers when it is asked: an open one turns half open without telling.

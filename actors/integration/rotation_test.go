@@ -1,6 +1,7 @@
 package integration_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"encoding/json"
@@ -67,6 +68,7 @@ func sealedBy(t *testing.T, db *actors.DB) map[uint32]int {
 	found := map[uint32]int{}
 	for column, table := range map[string]string{
 		"credentials": "connections", "tokens": "connections", "secret": "hooks", "old_secret": "hooks", "sealed": "weft_idempotency",
+		"data_key": "objects",
 	} {
 		var values [][]byte
 		if err := db.NewSelect().Table(table).Column(column).Where(column+" IS NOT NULL").Scan(t.Context(), &values); err != nil {
@@ -93,6 +95,7 @@ func TestKeyRotation(t *testing.T) {
 		hook := call(t, b, subjects.CreateHook, ada, subjects.CreateHookRequest{IntegrationID: withKey.ID})
 		rotated := call(t, b, subjects.RotateHookSecret, ada, subjects.RotateHookSecretRequest{IntegrationID: withKey.ID, HookID: hook.ID})
 		answer := b.keyed(t, ada, "a-key-of-ada", withKey.ID)
+		file := b.upload(t, ada, content(10), subjects.CreateObjectRequest{})
 		_, first := k.keys(t)
 
 		stopped := database.Name == actors.DialectSQLite // beside a running weft on PostgreSQL
@@ -102,7 +105,7 @@ func TestKeyRotation(t *testing.T) {
 			}
 		}
 		db := actortest.OpenDatabase(t, b.db, integration.Migrations)
-		if found := sealedBy(t, db); len(found) != 1 || found[first] != 6 {
+		if found := sealedBy(t, db); len(found) != 1 || found[first] != 7 {
 			t.Fatalf("sealed by %v, with the key %d", found, first)
 		}
 		// Interrupted after each thing that it does, and gone on with.
@@ -135,7 +138,7 @@ func TestKeyRotation(t *testing.T) {
 		if len(ids) != 1 || second == first || interrupted < 3 {
 			t.Errorf("the keys are %v, after %d interruptions; before it was %d\n%s", ids, interrupted, first, strings.Join(said, "\n"))
 		}
-		if found := sealedBy(t, db); len(found) != 1 || found[second] != 6 {
+		if found := sealedBy(t, db); len(found) != 1 || found[second] != 7 {
 			t.Errorf("sealed by %v, with the key %d\n%s", found, second, strings.Join(said, "\n"))
 		}
 		if err := db.Close(); err != nil {
@@ -156,6 +159,9 @@ func TestKeyRotation(t *testing.T) {
 		call(t, b, subjects.ReceiveWebhook, mesh.As{}, standard(rotated, hook.Secret, "d-2", time.Now(), `{"type":"a"}`))
 		if again := b.keyed(t, ada, "a-key-of-ada", withKey.ID); again != answer {
 			t.Errorf("under its key %s was answered, then %s", answer, again)
+		}
+		if got, _ := b.download(t, ada, file.ID); !bytes.Equal(got, content(10)) {
+			t.Error("a file does not open any more")
 		}
 	})
 }

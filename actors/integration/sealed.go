@@ -4,7 +4,7 @@ import "github.com/weftmesh/weft/actors"
 
 // Sealed are the columns that hold secrets, for actors.KeyRotation.
 var Sealed = []actors.Sealed{
-	sealedConnection("credentials"), sealedConnection("tokens"), sealedHook("secret"), sealedHook("old_secret"),
+	sealedConnection("credentials"), sealedConnection("tokens"), sealedHook("secret"), sealedHook("old_secret"), sealedObject(),
 }
 
 func sealedConnection(column string) actors.Sealed {
