@@ -27,6 +27,8 @@ type Guard struct {
 	now      func() time.Time
 	mu       sync.Mutex
 	pending  map[string]map[*pendingStart]struct{}
+	// watched: the lease is looked at for what is pending.
+	watched bool
 	// known are active states as they were read, changes counts what was forgotten of them: what was read before is not
 	// kept after.
 	known   map[string]knownState
@@ -103,7 +105,6 @@ func (g *Guard) Do(
 	if err := g.consents(ctx, grant, scope); err != nil {
 		return err
 	}
-	defer g.watch(p)()
 	return barred(ctx, scope, start(ctx, func() { g.release(p, keys) }))
 }
 
@@ -135,7 +136,6 @@ func (g *Guard) DoConsented(
 	if err != nil {
 		return err
 	}
-	defer g.watch(p)()
 	return barred(ctx, scope, start(ctx, grant))
 }
 
@@ -150,28 +150,27 @@ func (g *Guard) consents(ctx context.Context, grant mesh.Grant, scope string) er
 	return err
 }
 
-// watch cancels a start that is still pending when the process's lease lapses: from then on revocations do
-// not wait for it any more. The lease's last fifth is the time that this takes.
-func (g *Guard) watch(p *pendingStart) (stop func()) {
-	over := make(chan struct{})
-	go func() {
-		tick := time.NewTicker(mesh.LeaseLength / 20)
-		defer tick.Stop()
-		for {
-			select {
-			case <-over:
-				return
-			case <-p.over:
-				return
-			case <-tick.C:
-				if !g.presence.Live() {
+// watch cancels the starts that are still pending when the process's lease lapses: from then on revocations do not wait for
+// them any more. The lease's last fifth is the time that this takes. It ends once nothing is pending.
+func (g *Guard) watch() {
+	tick := time.NewTicker(mesh.LeaseLength / 20)
+	defer tick.Stop()
+	for range tick.C {
+		lapsed := !g.presence.Live()
+		g.mu.Lock()
+		if g.watched = len(g.pending) > 0; !g.watched {
+			g.mu.Unlock()
+			return
+		}
+		if lapsed {
+			for _, starts := range g.pending {
+				for p := range starts {
 					p.cancel(errLapsed)
-					return
 				}
 			}
 		}
-	}()
-	return func() { close(over) }
+		g.mu.Unlock()
+	}
 }
 
 // Check answers whether the user consents to scope now, and under which consent.
@@ -298,6 +297,10 @@ func (g *Guard) register(p *pendingStart, keys []string) {
 			g.pending[key] = map[*pendingStart]struct{}{}
 		}
 		g.pending[key][p] = struct{}{}
+	}
+	if !g.watched {
+		g.watched = true
+		go g.watch()
 	}
 }
 
