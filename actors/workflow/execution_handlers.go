@@ -60,7 +60,7 @@ func (a *Actor) execute(ctx context.Context, r subjects.ExecuteWorkflowRequest) 
 		select {
 		case end := <-ended:
 			if end.err == nil && end.whole {
-				return viewOf(end.row, machine.Status(end.row.Status), end.events), nil
+				return viewOf(end.row, machine.Status(end.row.Status), end.turns...), nil
 			}
 		case <-waiting.Done():
 		}

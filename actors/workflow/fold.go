@@ -190,6 +190,7 @@ func (p *partition) collect() (taken []folding, applied uint64) {
 	if p.gone || len(p.dirty) == 0 {
 		return nil, 0
 	}
+	taken = make([]folding, 0, len(p.dirty))
 	for id, h := range p.dirty {
 		f := folding{h: h, row: h.row, fresh: h.fresh, touched: h.touched, ended: h.finished, known: h.stored || p.doubtful}
 		if h.ticket != nil {

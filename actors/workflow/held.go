@@ -22,10 +22,10 @@ type held struct {
 	unacked int
 	// fresh are acknowledged events that SQL does not have.
 	fresh []json.RawMessage
-	// events are all that were acknowledged, while whole: from the beginning, as long as SQL has none of them or somebody
+	// turns are all that were acknowledged, while whole: from the beginning, as long as SQL has none of them or somebody
 	// waits for the end, who is told them all.
-	events []machine.Event
-	whole  bool
+	turns [][]machine.Event
+	whole bool
 	// stored tells that SQL has the execution, touched counts what happened to it, so that a fold knows whether something did.
 	stored  bool
 	touched uint64
@@ -49,18 +49,18 @@ const maxWhole = 1000
 
 // shorten forgets the events that SQL has, unless somebody waits for them.
 func (h *held) shorten() {
-	if len(h.waiters) == 0 || len(h.events) > maxWhole {
-		h.events, h.whole = nil, false
+	if len(h.waiters) == 0 || h.row.Events > maxWhole {
+		h.turns, h.whole = nil, false
 	}
 }
 
 // ending is what became of an execution, for who waits in this process.
 type ending struct {
 	row executionRow
-	// events are the history where it is whole.
-	events []machine.Event
-	whole  bool
-	err    error
+	// turns are the history where it is whole.
+	turns [][]machine.Event
+	whole bool
+	err   error
 }
 
 func newHeld(row executionRow, def *language.Workflow) *held {
@@ -130,5 +130,5 @@ func (h *held) resumeBegun() {
 
 // ending is what who waits for the execution's end is told.
 func (h *held) ending() ending {
-	return ending{row: h.row, events: h.events, whole: h.whole}
+	return ending{row: h.row, turns: h.turns, whole: h.whole}
 }

@@ -37,7 +37,7 @@ type partitionLog struct {
 // append appends one message after the last one that its owner knows. It goes on until the message is there (nil) or
 // another owner's is (errLost); any other error leaves open whether the message was appended, and the next append must
 // be the same one.
-func (l *partitionLog) append(ctx context.Context, turns [][]byte) error {
+func (l *partitionLog) append(ctx context.Context, turns []openTurn) error {
 	ctx, cancel := context.WithTimeout(ctx, logTimeout)
 	defer cancel()
 	ack, err := l.a.Conn.JS.PublishMsg(ctx, &nats.Msg{

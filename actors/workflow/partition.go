@@ -60,8 +60,9 @@ type partition struct {
 
 // openTurn is a turn, or a part of one, that is not appended yet.
 type openTurn struct {
-	h      *held
-	data   []byte
+	h *held
+	// head is the turn without its events, raw those as JSON.
+	head   []byte
 	raw    []json.RawMessage
 	events []machine.Event
 	done   chan error
@@ -201,7 +202,12 @@ func (p *partition) decide(h *held, done chan error, outcomes ...machine.Outcome
 	}
 	var events []machine.Event
 	for _, outcome := range outcomes {
-		events = append(events, h.x.Handle(outcome)...)
+		turn := h.x.Handle(outcome)
+		if events == nil {
+			events = turn
+			continue
+		}
+		events = append(events, turn...)
 	}
 	if len(outcomes) == 0 {
 		events = h.x.Continue(p.a.Now())
@@ -228,8 +234,7 @@ func (p *partition) enqueue(h *held, t turn, events []machine.Event, done chan e
 			break
 		}
 		part := openTurn{h: h, raw: raw[:count], events: events[:count]}
-		t.Events = part.raw
-		if part.data, err = t.encode(); err != nil {
+		if part.head, err = t.head(); err != nil {
 			break
 		}
 		raw, events, t = raw[count:], events[count:], turn{ID: t.ID}
@@ -300,7 +305,7 @@ func (p *partition) batch() []openTurn {
 	defer p.mu.Unlock()
 	size, count := 0, 0
 	for count < len(p.open) {
-		size += len(p.open[count].data) + 1
+		size += p.open[count].size()
 		if size > p.a.turnLimit+turnRoom && count > 0 {
 			break
 		}
@@ -316,7 +321,7 @@ func (p *partition) batch() []openTurn {
 
 // logged returns once everything that was decided before is in the log.
 func (p *partition) logged(ctx context.Context) error {
-	data, err := turn{}.encode()
+	head, err := turn{}.head()
 	if err != nil {
 		return err
 	}
@@ -326,7 +331,7 @@ func (p *partition) logged(ctx context.Context) error {
 		p.mu.Unlock()
 		return errHandover
 	}
-	p.open = append(p.open, openTurn{data: data, done: done})
+	p.open = append(p.open, openTurn{head: head, done: done})
 	p.mu.Unlock()
 	select {
 	case p.kick <- struct{}{}:
@@ -337,13 +342,9 @@ func (p *partition) logged(ctx context.Context) error {
 
 // appendBatch appends a message until it is there. The error says that it never will be.
 func (p *partition) appendBatch(batch []openTurn) error {
-	turns := make([][]byte, len(batch))
-	for i := range batch {
-		turns[i] = batch[i].data
-	}
 	reach(crashDecided)
 	for {
-		err := p.log.append(p.ctx, turns)
+		err := p.log.append(p.ctx, batch)
 		if err == nil {
 			p.a.metrics.appends.Inc()
 			reach(crashAppended)
@@ -383,8 +384,8 @@ func (p *partition) acknowledge(batch []openTurn) {
 		for _, event := range t.raw {
 			p.fresh += len(event)
 		}
-		if h.whole {
-			h.events = append(h.events, t.events...)
+		if h.whole && len(t.events) > 0 {
+			h.turns = append(h.turns, t.events)
 		}
 		h.row.Events += int64(len(t.raw))
 		p.dirty[h.row.ID] = h

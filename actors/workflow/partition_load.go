@@ -186,7 +186,7 @@ func (p *partition) replay(ctx context.Context, t turn) error {
 	}
 	h.fresh = append(h.fresh, t.Events...)
 	if h.whole {
-		h.events = append(h.events, events...)
+		h.turns = append(h.turns, events)
 	}
 	for _, event := range t.Events {
 		p.fresh += len(event)

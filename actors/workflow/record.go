@@ -4,14 +4,18 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"strings"
 
+	"github.com/weftmesh/weft/actors/workflow/language"
 	"github.com/weftmesh/weft/actors/workflow/machine"
 )
 
-// logRoom is what a message of the log needs besides its turns, and a turn besides its events.
+// logRoom is what a message of the log needs besides its turns, turnRoom what most first turns need besides their events, and
+// headRoom what the others do.
 const (
 	logRoom  = 4 << 10
 	turnRoom = 512
+	headRoom = 64
 )
 
 // entry is one message of a partition's log: the turns of many executions.
@@ -33,61 +37,108 @@ type turn struct {
 	Events []json.RawMessage `json:"events,omitempty"`
 }
 
-// encode renders a turn. It is json.Marshal of it, without looking at the events again.
-func (t turn) encode() ([]byte, error) {
-	size := turnRoom
-	for _, event := range t.Events {
-		size += len(event) + 1
-	}
-	data := make([]byte, 0, size)
-	data = append(append(append(data, `{"id":"`...), t.ID...), '"')
+// head renders a turn up to its events, as json.Marshal would.
+func (t turn) head() ([]byte, error) {
+	room := headRoom
 	if t.Start != nil {
-		start, err := json.Marshal(t.Start)
-		if err != nil {
+		room = turnRoom + len(t.Start.Input)
+	}
+	data := append(append(make([]byte, 0, room), `{"id":"`...), t.ID...)
+	data = append(data, '"')
+	if t.Start != nil {
+		var err error
+		if data, err = t.Start.appendStart(append(data, `,"start":`...)); err != nil {
 			return nil, fmt.Errorf("encoding a start: %w", err)
 		}
-		data = append(append(data, `,"start":`...), start...)
 	}
 	if t.Watch {
 		data = append(data, `,"watch":true`...)
 	}
-	if len(t.Events) > 0 {
-		data = append(data, `,"events":[`...)
-		for i, event := range t.Events {
-			if i > 0 {
-				data = append(data, ',')
-			}
-			data = append(data, event...)
-		}
-		data = append(data, ']')
-	}
-	return append(data, '}'), nil
+	return data, nil
 }
 
-// encodeEntry renders a message of encoded turns.
-func encodeEntry(owner string, batch uint64, turns [][]byte) []byte {
+// appendStart appends what the log is told of an execution that begins: what json.Marshal makes of it.
+func (e *executionRow) appendStart(out []byte) ([]byte, error) {
+	text := func(name, value string) {
+		out = language.AppendText(append(out, name...), value)
+	}
+	some := func(name, value string) {
+		if value != "" {
+			text(name, value)
+		}
+	}
+	text(`{"id":`, e.ID)
+	text(`,"user_id":`, e.UserID)
+	text(`,"workflow_id":`, e.WorkflowID)
+	out = strconv.AppendInt(append(out, `,"version":`...), int64(e.Version), 10)
+	text(`,"name":`, e.Name)
+	text(`,"consent_id":`, e.ConsentID)
+	if e.Priority != 0 {
+		out = strconv.AppendInt(append(out, `,"priority":`...), int64(e.Priority), 10)
+	}
+	if e.Terms != nil {
+		terms, err := json.Marshal(e.Terms)
+		if err != nil {
+			return nil, err
+		}
+		out = append(append(out, `,"terms":`...), terms...)
+	}
+	some(`,"origin":`, e.Origin)
+	some(`,"parent_id":`, e.ParentID)
+	some(`,"parent_call":`, e.ParentCall)
+	text(`,"input":`, e.Input)
+	some(`,"attributes":`, e.Attributes)
+	some(`,"trace":`, e.Trace)
+	return append(strconv.AppendInt(append(out, `,"created_at":`...), e.CreatedAt, 10), '}'), nil
+}
+
+// size bounds the bytes of a turn in a message of the log.
+func (t *openTurn) size() int {
+	size := len(t.head) + len(`,"events":[]},`)
+	for _, event := range t.raw {
+		size += len(event) + 1
+	}
+	return size
+}
+
+// encodeEntry renders a message of turns.
+func encodeEntry(owner string, batch uint64, turns []openTurn) []byte {
 	size := logRoom
-	for _, t := range turns {
-		size += len(t) + 1
+	for i := range turns {
+		size += turns[i].size()
 	}
 	data := make([]byte, 0, size)
 	data = append(append(data, `{"owner":"`...), owner...)
 	data = strconv.AppendUint(append(data, `","batch":`...), batch, 10)
 	data = append(data, `,"turns":[`...)
-	for i, t := range turns {
+	for i := range turns {
 		if i > 0 {
 			data = append(data, ',')
 		}
-		data = append(data, t...)
+		data = append(data, turns[i].head...)
+		if len(turns[i].raw) > 0 {
+			data = append(data, `,"events":[`...)
+			for n, event := range turns[i].raw {
+				if n > 0 {
+					data = append(data, ',')
+				}
+				data = append(data, event...)
+			}
+			data = append(data, ']')
+		}
+		data = append(data, '}')
 	}
 	return append(data, "]}"...)
 }
 
-// encodeEvents renders events.
+// encodeEvents renders events, into one buffer where it has room for them.
 func encodeEvents(events []machine.Event) []json.RawMessage {
 	raw := make([]json.RawMessage, len(events))
-	for i, event := range events {
-		raw[i] = event.AppendJSON(make([]byte, 0, eventRoom))
+	buffer := make([]byte, 0, len(events)*eventRoom)
+	for i := range events {
+		start := len(buffer)
+		buffer = events[i].AppendJSON(buffer)
+		raw[i] = buffer[start:len(buffer):len(buffer)]
 	}
 	return raw
 }
@@ -112,13 +163,15 @@ func joinEvents(raw []json.RawMessage) string {
 	for _, event := range raw {
 		size += len(event) + 1
 	}
-	data := make([]byte, 0, size)
-	data = append(data, '[')
+	var list strings.Builder
+	list.Grow(size)
+	list.WriteByte('[')
 	for i, event := range raw {
 		if i > 0 {
-			data = append(data, ',')
+			list.WriteByte(',')
 		}
-		data = append(data, event...)
+		list.Write(event)
 	}
-	return string(append(data, ']'))
+	list.WriteByte(']')
+	return list.String()
 }

@@ -13,14 +13,15 @@ const (
 	maxTasks    = 1000
 )
 
-// viewOf is an execution as its owner sees it.
-func viewOf(row executionRow, status machine.Status, events []machine.Event) subjects.Execution {
+// viewOf is an execution as its owner sees it. Its history comes turn by turn, none of them empty, or as one.
+func viewOf(row executionRow, status machine.Status, turns ...[]machine.Event) subjects.Execution {
 	e := row.resource()
 	e.Status, e.Input = string(status), json.RawMessage(row.Input)
-	if len(events) == 0 {
+	if len(turns) == 0 || len(turns[0]) == 0 {
 		return e
 	}
-	first, last := events[0], events[len(events)-1]
+	ending := turns[len(turns)-1]
+	first, last := &turns[0][0], &ending[len(ending)-1]
 	e.StartedAt = &first.At
 	switch last.Type {
 	case machine.ExecutionCompleted:
@@ -31,7 +32,7 @@ func viewOf(row executionRow, status machine.Status, events []machine.Event) sub
 	if status.Ended() {
 		e.EndedAt = &last.At
 	}
-	tasks := machine.Tasks(events)
+	tasks := machine.Tasks(turns...)
 	e.TasksOmitted = max(0, len(tasks)-maxTasks)
 	for _, t := range tasks[e.TasksOmitted:] {
 		task := subjects.ExecutionTask{

@@ -54,6 +54,7 @@ func Start(def *language.Workflow, id string, input any, now time.Time, env Envi
 		}
 	}
 	x.state = State{}
+	x.turn = make([]Event, 0, 8) // room for what follows at once from a first call without an effect
 	x.emit(started, now)
 	x.decide(now)
 	return x, x.take()

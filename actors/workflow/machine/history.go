@@ -44,11 +44,13 @@ type TaskRun struct {
 }
 
 // Tasks lists the task runs of a log in the order of their starts. It takes any part of a log that begins with its
-// first event.
-func Tasks(events []Event) []TaskRun {
+// first event, turn by turn or as one.
+func Tasks(turns ...[]Event) []TaskRun {
 	h := history{open: map[int]int{}}
-	for _, event := range events {
-		h.fold(event)
+	for _, events := range turns {
+		for i := range events {
+			h.fold(&events[i])
+		}
 	}
 	return h.runs
 }
@@ -59,7 +61,7 @@ type history struct {
 	open map[int]int
 }
 
-func (h *history) fold(event Event) {
+func (h *history) fold(event *Event) {
 	switch event.Type {
 	case TaskStarted:
 		h.open[event.Run] = len(h.runs)
@@ -116,13 +118,16 @@ func (h *history) fold(event Event) {
 }
 
 // close ends a run and what is still open below it.
-func (h *history) close(event Event) {
+func (h *history) close(event *Event) {
 	delete(h.open, event.Run)
 	h.drop(event.Run, event.At)
 }
 
 // drop ends what is still open below a run. What is below has a higher number.
 func (h *history) drop(id int, at time.Time) {
+	if len(h.open) == 0 {
+		return
+	}
 	gone := map[int]bool{id: true}
 	for _, number := range slices.Sorted(maps.Keys(h.open)) {
 		run := &h.runs[h.open[number]]

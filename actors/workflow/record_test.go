@@ -1,0 +1,58 @@
+package workflow
+
+import (
+	"encoding/json"
+	"reflect"
+	"testing"
+	"testing/quick"
+
+	"github.com/weftmesh/weft/actors/workflow/machine"
+)
+
+// TestEntryIsReadAsItWasWritten writes turns by hand as encoding/json would, whatever stands in them.
+func TestEntryIsReadAsItWasWritten(t *testing.T) {
+	t.Parallel()
+	roundTrip := func(id, user, workflow, name, consent, origin, parent, call, input, attributes, trace, owner string, version, priority int, created int64,
+		watch bool, types []string, limit uint16,
+	) bool {
+		row := executionRow{ID: id, UserID: user, WorkflowID: workflow, Version: version, Name: name, ConsentID: consent, Priority: priority,
+			Origin: origin, ParentID: parent, ParentCall: call, Input: input, Attributes: attributes, Trace: trace, CreatedAt: created}
+		if limit%2 == 0 {
+			row.Terms = &terms{Lane: input, Most: int(limit)}
+		}
+		events := make([]machine.Event, len(types))
+		for i, kind := range types {
+			events[i] = machine.Event{Type: machine.EventType(kind), Sequence: uint64(i), Task: kind}
+		}
+		raw := encodeEvents(events)
+		whole := entry{Owner: "o", Batch: uint64(limit), Turns: []turn{{ID: "i", Start: &row, Watch: watch, Events: raw}, {ID: "j"}, {}}}
+		want, err := json.Marshal(whole)
+		if err != nil {
+			t.Fatal(err)
+		}
+		open := make([]openTurn, len(whole.Turns))
+		for i, one := range whole.Turns {
+			head, err := one.head()
+			if err != nil {
+				t.Fatal(err)
+			}
+			open[i] = openTurn{head: head, raw: one.Events}
+		}
+		data := encodeEntry(whole.Owner, whole.Batch, open)
+		var got, meant entry
+		if err := json.Unmarshal(data, &got); err != nil {
+			t.Fatalf("%v: %s", err, data)
+		}
+		if err := json.Unmarshal(want, &meant); err != nil {
+			t.Fatal(err)
+		}
+		if !reflect.DeepEqual(got, meant) {
+			t.Errorf("read %+v from %s, want %+v", got, data, meant)
+			return false
+		}
+		return true
+	}
+	if err := quick.Check(roundTrip, nil); err != nil {
+		t.Error(err)
+	}
+}
