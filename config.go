@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"time"
@@ -113,7 +114,7 @@ type EgressConfig struct {
 
 // DefaultConfig works on a laptop as it is.
 func DefaultConfig() Config {
-	return Config{
+	c := Config{
 		Data: "weft-data", Durability: actors.DurabilityAlways,
 		Issuer: "weft", Audience: "weft",
 		NATS:     NATSConfig{Listen: "127.0.0.1:4222", URL: "nats://127.0.0.1:4222", Replicas: 1},
@@ -125,6 +126,27 @@ func DefaultConfig() Config {
 		Workflow: workflow.DefaultConfig(), Consent: consent.DefaultConfig(),
 		Notification: notification.DefaultConfig(), Gateway: gateway.DefaultConfig(),
 	}
+	c.Integration.PublicURL = "" // see Config.integration
+	return c
+}
+
+// integration is the integration actor's part. Where nothing says how providers reach the gateway, it is where the gateway
+// listens; a port that is found only then (0) nobody outside could be told of in any case.
+func (c Config) integration() integration.Config {
+	own := c.Integration
+	if own.PublicURL != "" {
+		return own
+	}
+	own.PublicURL = integration.DefaultConfig().PublicURL
+	host, port, err := net.SplitHostPort(c.Gateway.Listen)
+	if err != nil || port == "0" {
+		return own
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	own.PublicURL = "http://" + net.JoinHostPort(host, port)
+	return own
 }
 
 // LoadConfig lays the file (where one is named) and the environment over the defaults. It refuses a key

@@ -42,7 +42,7 @@ type actorEntry struct {
 // actorTable is the five actors.
 var actorTable = map[string]actorEntry{
 	"auth":         {auth.Migrations, service(func(c Config) auth.Config { return c.Auth }, auth.New), 9091, auth.Sealed},
-	"integration":  {integration.Migrations, service(func(c Config) integration.Config { return c.Integration }, integration.New), 9092, integration.Sealed},
+	"integration":  {integration.Migrations, service(Config.integration, integration.New), 9092, integration.Sealed},
 	"workflow":     {workflow.Migrations, service(func(c Config) workflow.Config { return c.Workflow }, workflow.New), 9093, workflow.Sealed},
 	"consent":      {consent.Migrations, service(func(c Config) consent.Config { return c.Consent }, consent.New), 9094, consent.Sealed},
 	"notification": {notification.Migrations, service(func(c Config) notification.Config { return c.Notification }, notification.New), 9095, notification.Sealed},

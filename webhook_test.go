@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -21,14 +22,18 @@ import (
 // A vendor's delivery goes over HTTP, byte by byte, into the event stream, once; what was tampered with goes nowhere.
 func TestADeliveryOverHTTPIsToldOnce(t *testing.T) {
 	t.Parallel()
-	weft := startWeft(t, t.TempDir())
+	up := upProgram(t, t.TempDir(), "WEFT_METRICS_PORT=-1")
+	up.args[slices.Index(up.args, "--http")+1] = freePort(t)
+	weft := startProgram(t, up)
 	shop := startProvider(t, nil)
 	ada, adaID := signUp(t, weft.ready.HTTP)
 	connection := shop.connect(t, ada, "shop")
 	hook := ada.must(t, 201, "POST", "/v1/integrations/"+connection+"/hooks", `{"label":"orders"}`)
 	secret, address := hook.text(".secret"), hook.text(".url")
-	_, rest, _ := strings.Cut(address, "/v1/hooks/")
-	path := "/v1/hooks/" + rest
+	path, ours := strings.CutPrefix(address, weft.ready.HTTP)
+	if !ours {
+		t.Errorf("the hook's address is %s, and weft's %s", address, weft.ready.HTTP)
+	}
 	key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(secret, "whsec_"))
 	if err != nil {
 		t.Fatal(err)

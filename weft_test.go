@@ -18,6 +18,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -243,10 +244,16 @@ func upProgram(t testing.TB, data string, settings ...string) program {
 	}
 }
 
-// startWeft runs `weft up` until the test ends; whoever fails sees its log.
+// startWeft runs `weft up` until the test ends.
 func startWeft(t testing.TB, data string, settings ...string) *running {
 	t.Helper()
-	r, err := start(upProgram(t, data, settings...))
+	return startProgram(t, upProgram(t, data, settings...))
+}
+
+// startProgram runs a program until the test ends; whoever fails sees its log.
+func startProgram(t testing.TB, p program) *running {
+	t.Helper()
+	r, err := start(p)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -259,13 +266,18 @@ func startWeft(t testing.TB, data string, settings ...string) *running {
 	return r
 }
 
-// freePort is an address of this machine that nobody listened on a moment ago.
+// freePort is an address of this machine that nobody listened on a moment ago, and that no connection is given by chance: it is
+// below the ports that systems give to those.
 func freePort(t testing.TB) string {
 	t.Helper()
-	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", fmt.Sprintf("127.0.0.1:%d", 20_000+rand.IntN(12_000)))
+		if err == nil {
+			address := listener.Addr().String()
+			_ = listener.Close()
+			return address
+		}
 	}
-	defer func() { _ = listener.Close() }()
-	return listener.Addr().String()
+	t.Fatal("no port is free")
+	return ""
 }

@@ -31,7 +31,8 @@ type Config struct {
 	Breaker BreakerConfig `koanf:"breaker"`
 	// Calls is how long the log of calls is kept.
 	Calls CallsConfig `koanf:"calls"`
-	// PublicURL is the gateway's address as providers reach it: what hooks' addresses begin with.
+	// PublicURL is the gateway's address as providers reach it: what hooks' addresses begin with. Empty in weft's own
+	// configuration, it is where the gateway listens.
 	PublicURL string `koanf:"public_url"`
 	// Limits is how calls wait for what providers allow.
 	Limits LimitsConfig `koanf:"limits"`
