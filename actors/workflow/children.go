@@ -58,12 +58,12 @@ func (a *Actor) startChild(ctx context.Context, row executionRow, call *machine.
 	return output, false, err
 }
 
-// childrenOf are the executions that an execution waits for now.
+// childrenOf are the executions that an execution waits for now; a suspended one still does.
 func childrenOf(h *held) (ids []string) {
 	if h.x == nil {
 		return nil
 	}
-	for _, call := range h.x.Calls() {
+	for _, call := range h.x.Awaited() {
 		if call.Workflow != nil && call.Workflow.Await {
 			ids = append(ids, derivedID(call.Key))
 		}

@@ -37,7 +37,7 @@ func (a *Actor) control(ctx context.Context, id string, harmless machine.Status,
 	if err != nil {
 		return subjects.Execution{}, err
 	}
-	status := machine.Status(row.Status)
+	status, taken := machine.Status(row.Status), false
 	if !row.ended() {
 		c.Execution = row.ID
 		reply, err := a.ask(ctx, row.Lot, c)
@@ -50,10 +50,10 @@ func (a *Actor) control(ctx context.Context, id string, harmless machine.Status,
 		case err != nil:
 			return subjects.Execution{}, err
 		default:
-			status = reply.Status
+			status, taken = reply.Status, reply.Taken
 		}
 	}
-	if status.Ended() && status != harmless {
+	if status.Ended() && status != harmless && !taken {
 		return subjects.Execution{}, subjects.Errorf(subjects.CodeConflict, "the execution has ended: it is %s", status)
 	}
 	return a.describe(ctx, row.ID, row.UserID)

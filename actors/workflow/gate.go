@@ -32,8 +32,9 @@ type ticket struct {
 	stage              stage
 	// started is when it began, in microseconds since 1970.
 	started int64
-	queue   *queue
-	index   int
+	// queue is nil while it is suspended.
+	queue *queue
+	index int
 }
 
 // stage is how far an execution has come: each is later than the one before.
@@ -88,6 +89,11 @@ func counterOf(all map[string]*counter, name string) *counter {
 func (g *gates) join(t *ticket) {
 	t.stage = stageWaiting
 	g.tickets[t.id] = t
+	g.enqueue(t)
+}
+
+// enqueue has an execution wait for its turn; one that is suspended waits for none.
+func (g *gates) enqueue(t *ticket) {
 	g.waiting[t.workflow]++
 	key := queueKey{t.Lane, t.Pace}
 	t.queue = g.queues[key]
@@ -253,9 +259,12 @@ func (g *gates) leave(t *ticket) []*queue {
 	return moved
 }
 
-// unqueue takes an execution out of its queue.
+// unqueue takes an execution out of its queue, if it is in one.
 func (g *gates) unqueue(t *ticket) {
 	q := t.queue
+	if q == nil {
+		return
+	}
 	heap.Remove(q, t.index)
 	t.queue = nil
 	if g.waiting[t.workflow]--; g.waiting[t.workflow] == 0 {

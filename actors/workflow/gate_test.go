@@ -13,9 +13,9 @@ import (
 // limit holds back what it need not, and of those that wait for the same the first comes first.
 func TestGates(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		m := gatesModel{T: t, gates: newGates(), now: time.Unix(1000, 0), all: map[string]*ticket{}}
+		m := gatesModel{T: t, gates: newGates(), now: time.Unix(1000, 0), all: map[string]*ticket{}, suspended: map[string]bool{}}
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
-			switch rapid.IntRange(0, 9).Draw(t, "what") {
+			switch rapid.IntRange(0, 10).Draw(t, "what") {
 			case 0, 1, 2, 3:
 				m.join()
 			case 4, 5:
@@ -26,6 +26,8 @@ func TestGates(t *testing.T) {
 				m.now = m.now.Add(time.Duration(rapid.IntRange(0, 15).Draw(t, "seconds")) * time.Second)
 			case 9:
 				m.changeHands()
+			case 10:
+				m.suspend()
 			}
 			m.pass()
 			m.check()
@@ -38,6 +40,8 @@ type gatesModel struct {
 	gates gates
 	now   time.Time
 	all   map[string]*ticket
+	// suspended are those of all that wait for no turn.
+	suspended map[string]bool
 	// over are those that have ended after they had begun.
 	over []*ticket
 }
@@ -101,7 +105,7 @@ func (m *gatesModel) pass() {
 	}
 	for t := m.gates.next(queues, m.now); t != nil; t = m.gates.next(queues, m.now) {
 		for _, other := range m.all {
-			if other.stage == stageWaiting && other.Lane == t.Lane && other.Pace == t.Pace && before(other, t) {
+			if other.stage == stageWaiting && !m.suspended[other.id] && other.Lane == t.Lane && other.Pace == t.Pace && before(other, t) {
 				m.Fatalf("%+v passes %+v", t, other)
 			}
 		}
@@ -130,6 +134,27 @@ func (m *gatesModel) changeHands() {
 		}
 	}
 	m.gates = p.gates
+	for id := range m.suspended {
+		if t := m.all[id]; t != nil {
+			m.gates.unqueue(t)
+		}
+	}
+}
+
+// suspend has one that waits leave its place, or take it again.
+func (m *gatesModel) suspend() {
+	waiting := m.some(func(s stage) bool { return s == stageWaiting })
+	if len(waiting) == 0 {
+		return
+	}
+	t := rapid.SampledFrom(waiting).Draw(m.T, "suspended")
+	if m.suspended[t.id] {
+		delete(m.suspended, t.id)
+		m.gates.enqueue(t)
+		return
+	}
+	m.suspended[t.id] = true
+	m.gates.unqueue(t)
 }
 
 func (m *gatesModel) check() {
@@ -162,6 +187,12 @@ func (m *gatesModel) check() {
 		}
 	}
 	for _, t := range m.all {
+		if m.suspended[t.id] {
+			if t.stage != stageWaiting {
+				m.Fatalf("%+v was let through while it was suspended", t)
+			}
+			continue
+		}
 		if t.stage != stageWaiting {
 			continue
 		}

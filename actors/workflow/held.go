@@ -8,6 +8,7 @@ import (
 
 	"github.com/weftmesh/weft/actors/workflow/language"
 	"github.com/weftmesh/weft/actors/workflow/machine"
+	"github.com/weftmesh/weft/subjects"
 )
 
 // held is an execution in its owner's memory. Its partition's lock guards it.
@@ -34,6 +35,8 @@ type held struct {
 	flying   map[string]context.CancelFunc
 	begun    map[string]string
 	intended map[string]bool
+	// suspended: it was suspended before it began. One that has begun is told by x.
+	suspended bool
 	// slot: it counts among the executions that the process carries on.
 	slot, queued bool
 	// resting: it waits for long, and the next fold parks it.
@@ -70,6 +73,7 @@ func newHeld(row executionRow, def *language.Workflow) *held {
 // settle brings the row to what the machine says. It is called when the log has all that was decided.
 func (h *held) settle() error {
 	if h.x == nil {
+		h.row.Status = string(h.suspendWaiting(h.suspended))
 		return nil
 	}
 	h.row.Status = string(h.x.Status())
@@ -89,6 +93,14 @@ func (h *held) settle() error {
 		h.row.Error = string(data)
 	}
 	return nil
+}
+
+// suspendWaiting suspends an execution that has not begun, or lets it wait again, and tells its status then.
+func (h *held) suspendWaiting(on bool) machine.Status {
+	if h.suspended = on; on {
+		return machine.Suspended
+	}
+	return subjects.ExecutionPending
 }
 
 // due is the next timer's time; zero where there is none.

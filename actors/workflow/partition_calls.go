@@ -3,6 +3,7 @@ package workflow
 import (
 	"context"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -155,7 +156,8 @@ func (p *partition) ring(h *held) {
 	}
 	now := p.a.Now()
 	var outcomes []machine.Outcome
-	for _, t := range h.x.Timers() {
+	// Of several that came due while nobody could look, or the execution was suspended, the earliest comes first.
+	for _, t := range slices.SortedStableFunc(slices.Values(h.x.Timers()), func(a, b machine.Timer) int { return a.At.Compare(b.At) }) {
 		if !t.At.After(now) {
 			outcomes = append(outcomes, machine.TimerDue(t.ID, now))
 		}

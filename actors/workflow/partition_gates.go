@@ -9,9 +9,6 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// errHeldBack: the execution waits for others of its workflow, and has nothing to be suspended.
-var errHeldBack = subjects.Errorf(subjects.CodeConflict, "the execution waits for its workflow's limits: until it begins, it can only be cancelled")
-
 // admit gives a new execution its place among those that its workflow limits.
 func (p *partition) admit(h *held) error {
 	if h.row.Terms == nil {
@@ -77,20 +74,32 @@ func (p *partition) freeGates(h *held) {
 	}
 }
 
-// suspendable refuses what cannot be asked of an execution that has not begun.
-func (p *partition) suspendable(ctx context.Context, id string) (err error) {
-	failed := p.with(ctx, id, func(h *held) {
-		if h.ticket != nil && h.ticket.stage < stageBegun {
-			err = errHeldBack
+// suspend halts an execution or, where on is false, lets it go on. One that its workflow's limits hold back has nothing to
+// be halted: it leaves its place, and takes it again.
+func (p *partition) suspend(ctx context.Context, c command, on bool) (reply commandReply, err error) {
+	outcome := machine.Resume(p.a.Now())
+	if on {
+		outcome = machine.Suspend(c.Reason, p.a.Now())
+	}
+	var done chan error
+	err = p.with(ctx, c.Execution, func(h *held) {
+		if h.ticket == nil || h.ticket.stage != stageWaiting || h.finished {
+			return
 		}
+		done = make(chan error, 1)
+		p.enqueue(h, turn{Suspend: &on}, nil, done)
+		reply.Status = h.suspendWaiting(on)
+		if p.gates.unqueue(h.ticket); on {
+			p.letThrough(p.gates.beside(h.ticket), nil)
+			return
+		}
+		p.gates.enqueue(h.ticket)
+		p.knock(h)
 	})
-	if isNotFound(failed) {
-		return nil // whoever carries the command out says so
+	if err == nil && done != nil {
+		return reply, received(ctx, done)
 	}
-	if failed != nil {
-		return failed
-	}
-	return err
+	return p.control(ctx, c.Execution, outcome)
 }
 
 // restoreGates counts what the log says: what SQL has of it, and what was replayed.
@@ -107,6 +116,9 @@ func (p *partition) restoreGates(ctx context.Context) error {
 		if h.ticket == nil && h.row.Terms != nil {
 			h.ticket = ticketOf(h.row)
 			p.gates.join(h.ticket)
+		}
+		if h.ticket != nil && h.suspended {
+			p.gates.unqueue(h.ticket)
 		}
 		if h.ticket != nil && h.x != nil {
 			p.gates.begun(h.ticket, h.x.StartedAt())

@@ -121,6 +121,7 @@ func (a *Actor) restore(ctx context.Context, row executionRow) (*held, error) {
 	}
 	h := newHeld(row, def)
 	h.stored, h.whole = true, false
+	h.suspended = row.Events == 0 && row.Status == subjects.ExecutionSuspended
 	h.row.Parked, h.row.Snapshot, h.row.DueAt, h.row.Listens = false, "", 0, false
 	switch {
 	case row.Snapshot != "":
@@ -170,6 +171,9 @@ func (p *partition) replay(ctx context.Context, t turn) error {
 		h = p.held[t.ID]
 	}
 	h.row.Watched = h.row.Watched || t.Watch
+	if t.Suspend != nil {
+		h.suspended = *t.Suspend
+	}
 	events, err := decodeEvents(t.Events)
 	if err != nil {
 		return err

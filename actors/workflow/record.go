@@ -33,8 +33,10 @@ type turn struct {
 	// Start is set on an execution's first turn.
 	Start *executionRow `json:"start,omitempty"`
 	// Watch: the execution's history is to be told to the feed from now on.
-	Watch  bool              `json:"watch,omitempty"`
-	Events []json.RawMessage `json:"events,omitempty"`
+	Watch bool `json:"watch,omitempty"`
+	// Suspend: the execution, which has not begun, is suspended, or is not any more.
+	Suspend *bool             `json:"suspend,omitempty"`
+	Events  []json.RawMessage `json:"events,omitempty"`
 }
 
 // head renders a turn up to its events, as json.Marshal would.
@@ -53,6 +55,9 @@ func (t turn) head() ([]byte, error) {
 	}
 	if t.Watch {
 		data = append(data, `,"watch":true`...)
+	}
+	if t.Suspend != nil {
+		data = strconv.AppendBool(append(data, `,"suspend":`...), *t.Suspend)
 	}
 	return data, nil
 }

@@ -65,6 +65,8 @@ const (
 type commandReply struct {
 	// Status is the execution's after the command, where it has one.
 	Status machine.Status `json:"status,omitempty"`
+	// Taken: the command has changed the execution, rather than found it ended.
+	Taken bool `json:"taken,omitempty"`
 	// Delivered counts the executions that took an event.
 	Delivered int `json:"delivered,omitempty"`
 }
@@ -186,15 +188,9 @@ func (p *partition) obey(ctx context.Context, c command) (reply commandReply, er
 	case opCancel:
 		return p.control(ctx, c.Execution, machine.Cancel(c.Reason, now))
 	case opSuspend:
-		if err := p.suspendable(ctx, c.Execution); err != nil {
-			return reply, err
-		}
-		return p.control(ctx, c.Execution, machine.Suspend(c.Reason, now))
+		return p.suspend(ctx, c, true)
 	case opResume:
-		if err := p.suspendable(ctx, c.Execution); err != nil {
-			return reply, err
-		}
-		return p.control(ctx, c.Execution, machine.Resume(now))
+		return p.suspend(ctx, c, false)
 	case opComplete:
 		outcome := machine.CallFault(c.Call, c.Error, now)
 		if c.Error == nil {
@@ -269,7 +265,9 @@ func (p *partition) control(ctx context.Context, id string, outcome machine.Outc
 			return
 		}
 		if h.x == nil {
-			p.freeGates(h)
+			if h.ticket != nil && h.ticket.stage == stageWaiting {
+				p.freeGates(h) // it is to end: it never goes on
+			}
 			p.start(h)
 		}
 		if h.x == nil || h.broken {
@@ -278,7 +276,7 @@ func (p *partition) control(ctx context.Context, id string, outcome machine.Outc
 		before := childrenOf(h)
 		wait := make(chan error, 1)
 		if p.decide(h, wait, outcome) {
-			done = wait
+			done, reply.Taken = wait, true
 		}
 		if reply.Status = h.x.Status(); reply.Status.Ended() {
 			children = before

@@ -159,7 +159,11 @@ func (x *Execution) Calls() []*Call {
 	if x.state.Status != Running {
 		return nil
 	}
-	var calls []*Call
+	return x.Awaited()
+}
+
+// Awaited are the calls that are scheduled and have no result, while the execution is suspended too.
+func (x *Execution) Awaited() (calls []*Call) {
 	for _, run := range x.state.Runs {
 		if run.Phase != PhaseCalling || run.Fault != nil {
 			continue
