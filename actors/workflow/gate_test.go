@@ -92,6 +92,7 @@ func (m *gatesModel) leave() {
 	t := rapid.SampledFrom(live).Draw(m.T, "leaves")
 	m.gates.leave(t)
 	delete(m.all, t.id)
+	delete(m.suspended, t.id)
 	if t.started > 0 {
 		m.over = append(m.over, t)
 	}
