@@ -42,7 +42,7 @@ type result struct {
 // perform makes one call, when there is a slot for it, and tells what came of it.
 // again: an owner before this one may have made it.
 func (a *Actor) perform(ctx context.Context, row executionRow, call *machine.Call, again bool) result {
-	if !a.steps.acquire(ctx, a.stopping, row.Priority) {
+	if !a.steps.acquire(ctx, a.stopping, row.UserID, row.Priority) {
 		return result{id: call.ID, abandoned: true}
 	}
 	defer a.steps.leave()

@@ -7,13 +7,17 @@ import (
 	"sync/atomic"
 )
 
-// flow bounds how many executions a process carries on. What waits for a slot waits in the order of priority, then of
-// arrival. Slots belong to what is in memory and to nothing else: a process that dies takes none with it.
+// flow bounds how many executions a process carries on. The users of what waits for a slot take turns; what waits of one
+// user comes in the order of priority, then of arrival: nobody's priority is at another's cost. Slots belong to what is in
+// memory and to nothing else: a process that dies takes none with it.
 type flow struct {
 	mu     sync.Mutex
 	active int
 	most   int
-	queue  waiting
+	// turns are the users of what waits, the next one first, and lines what waits, by user.
+	turns  []string
+	lines  map[string]*waiting
+	length int
 	count  uint64
 }
 
@@ -25,20 +29,44 @@ type waiter struct {
 }
 
 // enter takes a slot, or queues run to be called with one.
-func (f *flow) enter(priority int, run func()) bool {
+func (f *flow) enter(userID string, priority int, run func()) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.active < f.most {
 		f.active++
 		return true
 	}
+	line := f.lines[userID]
+	if line == nil {
+		if line = new(waiting); f.lines == nil {
+			f.lines = map[string]*waiting{}
+		}
+		f.lines[userID] = line
+		f.turns = append(f.turns, userID)
+	}
 	f.count++
-	heap.Push(&f.queue, waiter{priority: priority, number: f.count, run: run})
+	f.length++
+	heap.Push(line, waiter{priority: priority, number: f.count, run: run})
 	return false
 }
 
+// next takes the next one out of the queue, which is not empty, and lets its user wait for another turn.
+func (f *flow) next() waiter {
+	userID := f.turns[0]
+	f.turns = f.turns[1:]
+	line := f.lines[userID]
+	first, _ := heap.Pop(line).(waiter)
+	f.length--
+	if len(*line) > 0 {
+		f.turns = append(f.turns, userID)
+	} else {
+		delete(f.lines, userID)
+	}
+	return first
+}
+
 // acquire waits for a slot; false: ctx or stop came first.
-func (f *flow) acquire(ctx context.Context, stop <-chan struct{}, priority int) bool {
+func (f *flow) acquire(ctx context.Context, stop <-chan struct{}, userID string, priority int) bool {
 	select {
 	case <-ctx.Done():
 		return false
@@ -48,7 +76,7 @@ func (f *flow) acquire(ctx context.Context, stop <-chan struct{}, priority int) 
 	}
 	var settled atomic.Bool
 	mine := make(chan struct{})
-	if f.enter(priority, func() {
+	if f.enter(userID, priority, func() {
 		if settled.CompareAndSwap(false, true) {
 			close(mine)
 		} else {
@@ -72,12 +100,12 @@ func (f *flow) acquire(ctx context.Context, stop <-chan struct{}, priority int) 
 // leave gives a slot to the next in the queue, or back.
 func (f *flow) leave() {
 	f.mu.Lock()
-	if len(f.queue) == 0 {
+	if f.length == 0 {
 		f.active--
 		f.mu.Unlock()
 		return
 	}
-	next, _ := heap.Pop(&f.queue).(waiter)
+	next := f.next()
 	f.mu.Unlock()
 	go next.run()
 }
@@ -86,7 +114,7 @@ func (f *flow) leave() {
 func (f *flow) queued() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return len(f.queue)
+	return f.length
 }
 
 func (f *flow) free() int {
@@ -95,7 +123,7 @@ func (f *flow) free() int {
 	return f.most - f.active
 }
 
-// waiting is a heap.
+// waiting is a heap: what waits of one user.
 type waiting []waiter
 
 func (w waiting) Len() int { return len(w) }

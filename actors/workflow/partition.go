@@ -127,7 +127,7 @@ func (p *partition) enter(h *held) bool {
 	if h.x == nil && p.heldBack(h) {
 		return false
 	}
-	h.slot = p.a.flow.enter(h.row.Priority, func() { p.proceed(h) })
+	h.slot = p.a.flow.enter(h.row.UserID, h.row.Priority, func() { p.proceed(h) })
 	h.queued = !h.slot
 	if h.slot {
 		p.a.metrics.active.Inc()

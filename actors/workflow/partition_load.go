@@ -281,11 +281,7 @@ func (p *partition) run() {
 	go p.runTimers()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	// That is the order in which they get slots: by priority, then by their starts.
-	all := slices.SortedFunc(maps.Values(p.held), func(a, b *held) int {
-		return cmp.Or(cmp.Compare(b.row.Priority, a.row.Priority), cmp.Compare(a.row.CreatedAt, b.row.CreatedAt), cmp.Compare(a.row.ID, b.row.ID))
-	})
-	for _, h := range all {
+	for _, h := range inTurns(slices.Collect(maps.Values(p.held))) {
 		switch {
 		case h.x == nil && p.enter(h):
 			p.start(h)
@@ -295,6 +291,20 @@ func (p *partition) run() {
 	}
 	p.a.folder.poke()
 	p.a.calls.Go(p.tellParents)
+}
+
+// inTurns is the order in which executions get slots: their users take turns, one's come by priority, then by their starts.
+func inTurns(all []*held) []*held {
+	slices.SortFunc(all, func(a, b *held) int {
+		return cmp.Or(cmp.Compare(b.row.Priority, a.row.Priority), cmp.Compare(a.row.CreatedAt, b.row.CreatedAt), cmp.Compare(a.row.ID, b.row.ID))
+	})
+	turn, turns := map[*held]int{}, map[string]int{}
+	for _, h := range all {
+		turn[h] = turns[h.row.UserID]
+		turns[h.row.UserID]++
+	}
+	slices.SortStableFunc(all, func(a, b *held) int { return cmp.Compare(turn[a], turn[b]) })
+	return all
 }
 
 // mend restores an execution of which a turn could not be written, and ends it.

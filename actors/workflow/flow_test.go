@@ -1,0 +1,84 @@
+package workflow
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// TestFlow: whoever waits, with whatever priority, gets a slot before anybody else has had two; one's own come by priority,
+// then by arrival; and no slot is lost or given twice.
+func TestFlow(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		f := flow{most: rapid.IntRange(1, 3).Draw(t, "slots")}
+		type one struct {
+			user             string
+			priority, number int
+		}
+		var wait []one
+		since := map[string]map[string]int{} // what others have got since somebody waits for a slot
+		active := 0
+		for number := range rapid.IntRange(1, 80).Draw(t, "steps") {
+			if active == 0 || rapid.IntRange(0, 2).Draw(t, "what") > 0 {
+				w := one{rapid.SampledFrom([]string{"ada", "bob", "eve"}).Draw(t, "user"), rapid.IntRange(-1, 1).Draw(t, "priority"), number}
+				if f.enter(w.user, w.priority, func() {}) {
+					active++
+				} else if wait = append(wait, w); since[w.user] == nil {
+					since[w.user] = map[string]int{}
+				}
+				continue
+			}
+			if f.queued() == 0 {
+				f.leave()
+				active--
+				continue
+			}
+			user := f.turns[0]
+			got := f.next()
+			at := slices.IndexFunc(wait, func(w one) bool {
+				return w.user == user && !slices.ContainsFunc(wait, func(other one) bool {
+					return other.user == user && (other.priority > w.priority || other.priority == w.priority && other.number < w.number)
+				})
+			})
+			if at < 0 || wait[at].priority != got.priority {
+				t.Fatalf("%s got a slot with priority %d, of %v", user, got.priority, wait)
+			}
+			wait = slices.Delete(wait, at, at+1)
+			delete(since, user)
+			for _, w := range wait {
+				if w.user == user {
+					since[user] = map[string]int{}
+				}
+			}
+			for other, counts := range since {
+				if counts[user]++; other != user && counts[user] > 1 {
+					t.Fatalf("%s got two slots while %s waited for one", user, other)
+				}
+			}
+		}
+		if f.active != active || f.queued() != len(wait) {
+			t.Fatalf("%d slots are taken and %d wait, want %d and %d", f.active, f.queued(), active, len(wait))
+		}
+	})
+}
+
+// TestInTurns: a new owner lets users take turns from the beginning.
+func TestInTurns(t *testing.T) {
+	var all []*held
+	for i, text := range []string{"bob 0", "ada 5", "ada 5", "ada 9", "eve -1", "bob 1"} {
+		h := &held{row: executionRow{ID: text, CreatedAt: int64(i)}}
+		if _, err := fmt.Sscan(text, &h.row.UserID, &h.row.Priority); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, h)
+	}
+	var got []string
+	for _, h := range inTurns(all) {
+		got = append(got, fmt.Sprintf("%s %d", h.row.ID, h.row.CreatedAt))
+	}
+	if want := []string{"ada 9 3", "bob 1 5", "eve -1 4", "ada 5 1", "bob 0 0", "ada 5 2"}; !slices.Equal(got, want) {
+		t.Errorf("the order is %q, want %q", got, want)
+	}
+}
