@@ -2,7 +2,6 @@ package auth
 
 import (
 	"fmt"
-	"runtime"
 	"slices"
 	"time"
 
@@ -152,5 +151,5 @@ func (c Config) hashWorkers() int {
 	if c.HashWorkers > 0 {
 		return c.HashWorkers
 	}
-	return runtime.GOMAXPROCS(0)
+	return processors
 }

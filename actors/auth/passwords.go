@@ -10,6 +10,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -41,6 +43,7 @@ type passwords struct {
 // newPasswords takes the peppers, the one for new hashes first.
 func newPasswords(c Config, peppers ...[]byte) *passwords {
 	workers := c.hashWorkers()
+	makeRoom(workers)
 	p := &passwords{
 		peppers: map[string][]byte{}, pepper: pepperID(peppers[0]), cost: c.BcryptCost,
 		workers: make(chan struct{}, workers), most: int64(workers * (1 + c.HashQueue)),
@@ -56,6 +59,18 @@ func newPasswords(c Config, peppers ...[]byte) *passwords {
 	})
 	go func() { _, _ = p.decoy() }() // who needs it gets its error
 	return p
+}
+
+// processors is how many goroutines Go runs at once by itself.
+var processors = runtime.GOMAXPROCS(0)
+
+// makeRoom has Go run so many goroutines more at once as hash, which never pause: otherwise whoever wakes while all
+// processors hash waits until Go's scheduler takes one away, ten milliseconds at each step of a request. Sharing the
+// processors is then the kernel's, which does it in a fraction of that. An operator's own GOMAXPROCS stays.
+func makeRoom(hashes int) {
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), processors+hashes))
+	}
 }
 
 func pepperID(pepper []byte) string {
