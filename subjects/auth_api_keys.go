@@ -80,6 +80,6 @@ type KeyToken struct {
 var ExchangeAPIKey = declare(Endpoint[ExchangeAPIKeyRequest, KeyToken]{
 	Subject: "weft.v1.auth.exchange_api_key", Access: ServiceWithoutGrant("gateway"), Concurrency: 256,
 	Summary: "Exchange an API key",
-	Doc: "Answers with a short access token for a key that is good now, unauthenticated for any other. Its session is the " +
-		"key, so that revoking the key ends it.",
+	Doc: "Answers with a short access token for a key that is good now, unauthenticated for any other, and forbidden while its " +
+		"owner's address must be verified first. Its session is the key, so that revoking the key ends it.",
 })

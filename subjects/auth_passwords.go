@@ -14,7 +14,8 @@ var VerifyEmail = declare(Endpoint[VerifyEmailRequest, Empty]{
 	Summary: "Verify an address",
 	Doc: "Takes the token of a verification mail, once and within its time: the address is verified, or, after " +
 		"change_email, becomes the account's. A token that is not good any more is invalid; an address that another " +
-		"account has by now is a conflict.",
+		"account has by now is a conflict. Where the address was registered more than once before, none of the passwords given " +
+		"then stays, nor anything else that was made of the account: a mail leads to setting a new one.",
 })
 
 // EmailRequest names an address.
@@ -65,7 +66,8 @@ var ResetPassword = declare(Endpoint[ResetPasswordRequest, Empty]{
 	Subject: "weft.v1.auth.reset_password", Route: "POST /v1/auth/password/reset", Access: Public, Origin: true,
 	Limits: []Limit{PerIP(10, time.Minute)}, Concurrency: 512,
 	Summary: "Set a new password",
-	Doc: "Takes the token of a reset mail, once and within its time, and ends every session of the account. A password that " +
+	Doc: "Takes the token of a reset mail, once and within its time, and ends every session of the account. Where nobody had " +
+		"verified the address before, it is verified by this, and API keys and second factors go. A password that " +
 		"the policy refuses does not use the token up.",
 })
 

@@ -108,6 +108,9 @@ func (a *Actor) exchangeAPIKey(ctx context.Context, req subjects.ExchangeAPIKeyR
 	if err != nil {
 		return subjects.KeyToken{}, err
 	}
+	if a.mustVerify(u) {
+		return subjects.KeyToken{}, errUnverified()
+	}
 	expires := now.Add(a.config.AccessTTL)
 	if !key.ExpiresAt.IsZero() && key.ExpiresAt.Before(expires) {
 		expires = key.ExpiresAt
@@ -144,6 +147,10 @@ func (a *Actor) revokeKeyTokens(ctx context.Context, userID string) error {
 	if err != nil {
 		return err
 	}
+	return a.revokeKeys(ctx, userID, keys)
+}
+
+func (a *Actor) revokeKeys(ctx context.Context, userID string, keys []apiKey) error {
 	ids := make([]string, 0, len(keys))
 	for _, key := range keys {
 		ids = append(ids, key.ID)

@@ -18,7 +18,7 @@ func (a *Actor) resendVerification(ctx context.Context, req subjects.EmailReques
 			return err
 		}
 		if err == nil && !u.EmailVerified && !u.Disabled {
-			err = a.postVerification(ctx, tx, u.ID, u.Email, forVerification, "")
+			err = a.postVerification(ctx, tx, u.ID, u.Email, forVerification)
 		} else {
 			err = a.postNothing(ctx, tx, email, forVerification, func(token string) text {
 				return verificationText(a.config.VerifyURL, token, a.config.TokenTTL)
@@ -51,7 +51,7 @@ func (a *Actor) changeEmail(ctx context.Context, req subjects.ChangeEmailRequest
 			err = a.post(ctx, tx, letter{UserID: other.ID, Email: email, Purpose: forNotice}, takenText)
 		case subjects.CodeOf(err) == subjects.CodeNotFound:
 			if err = voidLetters(ctx, tx, u.ID, forNewEmail); err == nil {
-				err = a.postVerification(ctx, tx, u.ID, email, forNewEmail, "")
+				err = a.postVerification(ctx, tx, u.ID, email, forNewEmail)
 			}
 		}
 		if err != nil {
@@ -61,8 +61,8 @@ func (a *Actor) changeEmail(ctx context.Context, req subjects.ChangeEmailRequest
 	})
 }
 
-// verifyEmail takes a letter's token. Which registration was verified decides whose password is in force: an
-// account opened by a stranger with somebody's address becomes that somebody's, without the stranger's sessions.
+// verifyEmail takes a letter's token. The account keeps its password if only one registration can have given it. With more,
+// the owner of the address may have confirmed a stranger's: see takeOver.
 func (a *Actor) verifyEmail(ctx context.Context, req subjects.VerifyEmailRequest) (subjects.Empty, error) {
 	l, u, err := a.goodLetter(ctx, req.Token, forVerification, forNewEmail)
 	if err != nil {
@@ -74,7 +74,7 @@ func (a *Actor) verifyEmail(ctx context.Context, req subjects.VerifyEmailRequest
 	if u.Email != l.Email || u.EmailVerified {
 		return subjects.Empty{}, errToken()
 	}
-	if l.PasswordHash != "" && l.PasswordHash != u.PasswordHash {
+	if u.Contested {
 		return subjects.Empty{}, a.takeOver(ctx, l, u)
 	}
 	return subjects.Empty{}, a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error {
@@ -82,25 +82,53 @@ func (a *Actor) verifyEmail(ctx context.Context, req subjects.VerifyEmailRequest
 		if err != nil {
 			return err
 		}
+		if now.Contested {
+			return subjects.Errorf(subjects.CodeConflict, "the address was registered again at this moment: try once more")
+		}
 		return a.markVerified(ctx, tx, l, now)
 	})
 }
 
-// takeOver gives an unverified account to the registration that was verified: nothing that another made of it stays.
+// takeOver gives an account that was registered more than once to the owner of its address. Nothing that any of those who
+// registered made of it stays, the password neither: a mail leads the owner to a new one.
 func (a *Actor) takeOver(ctx context.Context, l letter, u user) error {
+	return a.replaceOwner(ctx, u, func(ctx context.Context, tx actors.Tx, u user) error {
+		u.PasswordHash, u.FirstName, u.LastName, u.AvatarURL = "", "", "", ""
+		if err := a.markVerified(ctx, tx, l, u, "password_hash", "epoch", "first_name", "last_name", "avatar_url"); err != nil {
+			return err
+		}
+		token, hash := newLetterToken()
+		reset := letter{UserID: u.ID, Email: u.Email, Purpose: forReset, TokenHash: hash}
+		return a.post(ctx, tx, reset, contestedText(a.config.ResetURL, token, a.config.TokenTTL))
+	})
+}
+
+// replaceOwner makes a change by which an account that nobody had verified becomes that of its address's owner. Whoever
+// opened it may have laid a trap: its sessions, keys, second factors, identities and mails go.
+func (a *Actor) replaceOwner(ctx context.Context, u user, change func(context.Context, actors.Tx, user) error) error {
 	if err := a.revokeKeyTokens(ctx, u.ID); err != nil {
 		return err
 	}
-	return a.replaceSessions(ctx, u, "", endPassword, func(ctx context.Context, tx actors.Tx, u user) error {
-		if err := dropUserAPIKeys(ctx, tx, u.ID); err != nil {
+	var keys []apiKey
+	err := a.replaceSessions(ctx, u, "", endPassword, func(ctx context.Context, tx actors.Tx, u user) error {
+		var err error
+		if keys, err = userAPIKeys(ctx, tx, u.ID, "", maxAPIKeys); err != nil {
 			return err
 		}
-		if err := dropSecondFactors(ctx, tx, u.ID); err != nil {
+		for _, drop := range []func(context.Context, actors.Tx, string) error{dropUserAPIKeys, dropSecondFactors, dropIdentities} {
+			if err := drop(ctx, tx, u.ID); err != nil {
+				return err
+			}
+		}
+		if err := voidLetters(ctx, tx, u.ID, forNewEmail); err != nil {
 			return err
 		}
-		u.PasswordHash = l.PasswordHash
-		return a.markVerified(ctx, tx, l, u, "password_hash", "epoch")
+		return change(ctx, tx, u)
 	})
+	if err != nil {
+		return err
+	}
+	return a.revokeKeys(ctx, u.ID, keys)
 }
 
 func (a *Actor) markVerified(ctx context.Context, tx actors.Tx, l letter, u user, columns ...string) error {
@@ -113,8 +141,8 @@ func (a *Actor) markVerified(ctx context.Context, tx actors.Tx, l letter, u user
 	if err := voidLetters(ctx, tx, u.ID, forVerification); err != nil {
 		return err
 	}
-	u.EmailVerified, u.UpdatedAt = true, a.Now().UTC()
-	if err := saveUser(ctx, tx, u, append(columns, "email_verified")...); err != nil {
+	u.EmailVerified, u.Contested, u.UpdatedAt = true, false, a.Now().UTC()
+	if err := saveUser(ctx, tx, u, append(columns, "email_verified", "contested")...); err != nil {
 		return err
 	}
 	if err := a.audit(ctx, tx, entry{action: auditVerify, outcome: auditSuccess, userID: u.ID}); err != nil {

@@ -28,8 +28,8 @@ func (a *Actor) register(ctx context.Context, req subjects.RegisterRequest) (sub
 	return accepted, err
 }
 
-// addAccount adds an account with what tells of it. Where the address is taken it does as much: an unverified
-// account's owner may prove that this registration is theirs, a verified one's is told.
+// addAccount adds an account with what tells of it. Where the address is taken it does as much: an unverified account's
+// owner is asked again to prove the address, and its password is nobody's from then on; a verified one's is told.
 func (a *Actor) addAccount(ctx context.Context, tx actors.Tx, u user) error {
 	other, err := addUser(ctx, tx, u)
 	if err != nil {
@@ -41,9 +41,11 @@ func (a *Actor) addAccount(ctx context.Context, tx actors.Tx, u user) error {
 		if err := tell(ctx, a, tx, subjects.UserRegisteredEvent, u.ID, subjects.UserRegistered{UserID: u.ID}); err != nil {
 			return err
 		}
-		err = a.postVerification(ctx, tx, u.ID, u.Email, forVerification, u.PasswordHash)
+		err = a.postVerification(ctx, tx, u.ID, u.Email, forVerification)
 	case !other.EmailVerified && !other.Disabled:
-		err = a.postVerification(ctx, tx, other.ID, other.Email, forVerification, u.PasswordHash)
+		if err = contest(ctx, tx, other.ID); err == nil {
+			err = a.postVerification(ctx, tx, other.ID, other.Email, forVerification)
+		}
 	default:
 		err = a.post(ctx, tx, letter{UserID: other.ID, Email: other.Email, Purpose: forNotice}, takenText)
 	}
@@ -77,7 +79,7 @@ func (a *Actor) signIn(ctx context.Context, req subjects.LoginRequest) (subjects
 	if err != nil {
 		return subjects.Session{}, err
 	}
-	if !ok || a.config.RequireVerifiedEmail && !u.EmailVerified {
+	if !ok || a.mustVerify(u) {
 		if err := a.recordFailure(ctx, auditLogin, u.ID, lockedNow); err != nil {
 			return subjects.Session{}, err
 		}
@@ -92,6 +94,9 @@ func (a *Actor) signIn(ctx context.Context, req subjects.LoginRequest) (subjects
 	}
 	return a.startSession(ctx, u, byPassword, false)
 }
+
+// mustVerify tells whether the account gets nothing before its address is verified.
+func (a *Actor) mustVerify(u user) bool { return a.config.RequireVerifiedEmail && !u.EmailVerified }
 
 // counted is what a failed attempt counts towards: one device or source, few of which are allowed, and the account
 // as a whole, unless empty.

@@ -114,29 +114,21 @@ func (a *Actor) open(ctx context.Context, p *provider, email string, who account
 	return u, err
 }
 
-// claim gives an account whose address nobody had verified to the address's owner. Whoever opened it may have laid a
-// trap: its password, sessions, keys, second factors, identities, mails and names go before the owner comes in.
+// claim gives an account whose address nobody had verified to the address's owner, without the password and the names of
+// whoever opened it.
 func (a *Actor) claim(ctx context.Context, p *provider, u user, who account, token *oauth2.Token) (user, error) {
-	if err := a.revokeKeyTokens(ctx, u.ID); err != nil {
-		return u, err
-	}
 	var mine user
-	err := a.replaceSessions(ctx, u, "", endPassword, func(ctx context.Context, tx actors.Tx, now user) error {
+	err := a.replaceOwner(ctx, u, func(ctx context.Context, tx actors.Tx, now user) error {
 		if now.EmailVerified || now.Disabled || now.Email != u.Email {
 			return errRaced
 		}
-		for _, drop := range []func(context.Context, actors.Tx, string) error{dropUserAPIKeys, dropSecondFactors, dropIdentities} {
-			if err := drop(ctx, tx, now.ID); err != nil {
-				return err
-			}
-		}
-		if err := voidLetters(ctx, tx, now.ID, forVerification, forReset, forNewEmail); err != nil {
+		if err := voidLetters(ctx, tx, now.ID, forVerification, forReset); err != nil {
 			return err
 		}
 		mine = who.fill(now)
-		mine.EmailVerified, mine.PasswordHash = true, ""
+		mine.EmailVerified, mine.Contested, mine.PasswordHash = true, false, ""
 		columns := []string{
-			"email_verified", "password_hash", "epoch", "first_name", "last_name", "avatar_url", "locale", "time_zone",
+			"email_verified", "contested", "password_hash", "epoch", "first_name", "last_name", "avatar_url", "locale", "time_zone",
 		}
 		if err := saveUser(ctx, tx, mine, columns...); err != nil {
 			return err

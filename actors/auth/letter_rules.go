@@ -29,10 +29,8 @@ type letter struct {
 	Email     string
 	Purpose   string
 	TokenHash string
-	// PasswordHash comes into force with a verification: that of the registration which the mail answers.
-	PasswordHash string
-	CreatedAt    time.Time
-	ExpiresAt    time.Time
+	CreatedAt time.Time
+	ExpiresAt time.Time
 }
 
 // text is what a letter says.
@@ -79,6 +77,14 @@ func resetText(page, token string, valid time.Duration) text {
 	return text{"Set a new password", "Somebody, hopefully you, asked to set a new password for your weft account:\n\n" +
 		withToken(page, "POST /v1/auth/password/reset", token) +
 		"\nIt works once, for " + valid.String() + ". If it was not you, do nothing: your password stays what it is.\n"}
+}
+
+// contestedText is resetText for who has just verified an address that was registered more than once.
+func contestedText(page, token string, valid time.Duration) text {
+	return text{"Set a new password", "You have verified your address. It was signed up more than once before that, perhaps by somebody else, " +
+		"so no password that was given then signs in. To set yours:\n\n" +
+		withToken(page, "POST /v1/auth/password/reset", token) +
+		"\nIt works once, for " + valid.String() + ". After that, ask for a new password.\n"}
 }
 
 var (

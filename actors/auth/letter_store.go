@@ -15,21 +15,20 @@ import (
 type letterRow struct {
 	bun.BaseModel `bun:"table:letters"`
 
-	ID           string `bun:",pk"`
-	UserID       string
-	ToUser       bool
-	Email        string
-	Purpose      string
-	TokenHash    *string
-	PasswordHash string
-	Sealed       []byte
-	CreatedAt    int64
-	ExpiresAt    int64
+	ID        string `bun:",pk"`
+	UserID    string
+	ToUser    bool
+	Email     string
+	Purpose   string
+	TokenHash *string
+	Sealed    []byte
+	CreatedAt int64
+	ExpiresAt int64
 }
 
 func (r letterRow) letter() letter {
 	l := letter{
-		ID: r.ID, UserID: r.UserID, ToUser: r.ToUser, Email: r.Email, Purpose: r.Purpose, PasswordHash: r.PasswordHash,
+		ID: r.ID, UserID: r.UserID, ToUser: r.ToUser, Email: r.Email, Purpose: r.Purpose,
 		CreatedAt: time.UnixMilli(r.CreatedAt).UTC(), ExpiresAt: time.UnixMilli(r.ExpiresAt).UTC(),
 	}
 	if r.TokenHash != nil {
@@ -40,7 +39,7 @@ func (r letterRow) letter() letter {
 
 func addLetter(ctx context.Context, tx bun.Tx, l letter, sealed []byte) error {
 	row := letterRow{
-		ID: l.ID, UserID: l.UserID, ToUser: l.ToUser, Email: l.Email, Purpose: l.Purpose, PasswordHash: l.PasswordHash,
+		ID: l.ID, UserID: l.UserID, ToUser: l.ToUser, Email: l.Email, Purpose: l.Purpose,
 		Sealed: sealed, CreatedAt: l.CreatedAt.UnixMilli(), ExpiresAt: l.ExpiresAt.UnixMilli(),
 	}
 	if l.TokenHash != "" {
@@ -80,7 +79,7 @@ func errToken() error { return subjects.InvalidField("token", "is not good, or n
 
 // useLetter uses a letter's token up; CodeInvalid where another was first.
 func useLetter(ctx context.Context, tx bun.Tx, l letter) error {
-	done, err := tx.NewUpdate().Model((*letterRow)(nil)).Set("token_hash = NULL, password_hash = ''").
+	done, err := tx.NewUpdate().Model((*letterRow)(nil)).Set("token_hash = NULL").
 		Where("id = ? AND token_hash = ?", l.ID, l.TokenHash).Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("using a token: %w", err)
@@ -93,7 +92,7 @@ func useLetter(ctx context.Context, tx bun.Tx, l letter) error {
 
 // voidLetters makes a user's unused tokens of a purpose worthless.
 func voidLetters(ctx context.Context, tx bun.Tx, userID string, purposes ...string) error {
-	_, err := tx.NewUpdate().Model((*letterRow)(nil)).Set("token_hash = NULL, password_hash = ''").
+	_, err := tx.NewUpdate().Model((*letterRow)(nil)).Set("token_hash = NULL").
 		Where("user_id = ? AND purpose IN (?)", userID, bun.List(purposes)).Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("voiding tokens: %w", err)

@@ -120,27 +120,6 @@ func TestVerificationIsOnceAndInTime(t *testing.T) {
 	}, func(c *auth.Config) { c.RequireVerifiedEmail = true })
 }
 
-func TestAStrangersRegistrationBecomesTheOwners(t *testing.T) {
-	b := once(t)
-	box := b.mailbox()
-	must(b, subjects.Register, subjects.RegisterRequest{Email: "ada@example.com", Password: "the stranger's own"}, "")
-	stranger := must(b, subjects.Login, subjects.LoginRequest{Email: "ada@example.com", Password: "the stranger's own"}, "")
-	box.wait("ada@example.com", verifySubject, 1)
-	b.register("ada@example.com")
-	if err := verify(b, box.wait("ada@example.com", verifySubject, 2).token(t)); err != nil {
-		t.Fatal(err)
-	}
-	_, err := call(b, subjects.GetUserProfile, subjects.Empty{}, stranger.AccessToken)
-	refused(t, err, subjects.CodeUnauthenticated)
-	_, err = call(b, subjects.RefreshToken, subjects.RefreshTokenRequest{RefreshToken: stranger.RefreshToken}, "")
-	refused(t, err, subjects.CodeUnauthenticated)
-	_, err = call(b, subjects.Login, subjects.LoginRequest{Email: "ada@example.com", Password: "the stranger's own"}, "")
-	refused(t, err, subjects.CodeUnauthenticated)
-	b.login("ada@example.com")
-	b.register("ada@example.com")
-	box.wait("ada@example.com", "You have an account already", 1)
-}
-
 func TestResetPassword(t *testing.T) {
 	onBoth(t, func(t *testing.T, b *bench) {
 		box := b.mailbox()

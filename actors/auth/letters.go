@@ -44,9 +44,9 @@ func (a *Actor) post(ctx context.Context, tx actors.Tx, l letter, says text) err
 }
 
 // postVerification asks the owner of an address to prove it; the purpose says what the proof brings about.
-func (a *Actor) postVerification(ctx context.Context, tx actors.Tx, userID, email, purpose, passwordHash string) error {
+func (a *Actor) postVerification(ctx context.Context, tx actors.Tx, userID, email, purpose string) error {
 	token, hash := newLetterToken()
-	l := letter{UserID: userID, Email: email, Purpose: purpose, TokenHash: hash, PasswordHash: passwordHash}
+	l := letter{UserID: userID, Email: email, Purpose: purpose, TokenHash: hash}
 	return a.post(ctx, tx, l, verificationText(a.config.VerifyURL, token, a.config.TokenTTL))
 }
 

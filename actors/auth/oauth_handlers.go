@@ -89,8 +89,8 @@ func (a *Actor) comeBack(ctx context.Context, p *provider, req subjects.Complete
 	if err != nil {
 		return none, u.ID, err
 	}
-	if a.config.RequireVerifiedEmail && !u.EmailVerified {
-		return none, u.ID, subjects.Errorf(subjects.CodeForbidden, "verify the account's e-mail address first")
+	if a.mustVerify(u) {
+		return none, u.ID, errUnverified()
 	}
 	factor, err := totpOf(ctx, a.DB.DB, u.ID)
 	if err != nil {

@@ -75,7 +75,7 @@ func (a *Actor) passkeySignIn(ctx context.Context, req subjects.FinishPasskeyLog
 	if err != nil {
 		return none, p, errPasskey(err)
 	}
-	if u.Disabled || a.config.RequireVerifiedEmail && !u.EmailVerified {
+	if u.Disabled || a.mustVerify(u) {
 		return none, p, errPasskey(nil)
 	}
 	count := answer.Response.AuthenticatorData.Counter

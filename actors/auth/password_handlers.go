@@ -48,14 +48,18 @@ func (a *Actor) resetPassword(ctx context.Context, req subjects.ResetPasswordReq
 	if err != nil {
 		return subjects.Empty{}, err
 	}
-	return subjects.Empty{}, a.replaceSessions(ctx, u, "", endPassword, func(ctx context.Context, tx actors.Tx, u user) error {
+	// Who reads the mailbox has proved that it is theirs, and where nobody had before, that the account is.
+	set := func(ctx context.Context, tx actors.Tx, u user) error {
 		if err := useLetter(ctx, tx, l); err != nil {
 			return err
 		}
-		// Who reads the mailbox has proved that it is theirs.
-		u.EmailVerified = true
-		return a.setPassword(ctx, tx, u, hash, auditReset, "email_verified")
-	})
+		u.EmailVerified, u.Contested = true, false
+		return a.setPassword(ctx, tx, u, hash, auditReset, "email_verified", "contested")
+	}
+	if !u.EmailVerified {
+		return subjects.Empty{}, a.replaceOwner(ctx, u, set)
+	}
+	return subjects.Empty{}, a.replaceSessions(ctx, u, "", endPassword, set)
 }
 
 func (a *Actor) changePassword(ctx context.Context, req subjects.ChangePasswordRequest) (subjects.Empty, error) {

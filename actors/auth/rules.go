@@ -22,13 +22,15 @@ type user struct {
 	EmailVerified bool
 	// PasswordHash is empty where the account has no password.
 	PasswordHash string
-	FirstName    string
-	LastName     string
-	AvatarURL    string
-	Locale       string
-	TimeZone     string
-	Roles        []string
-	Disabled     bool
+	// Contested: registered more than once before it was verified, so that nobody knows whose password it has.
+	Contested bool
+	FirstName string
+	LastName  string
+	AvatarURL string
+	Locale    string
+	TimeZone  string
+	Roles     []string
+	Disabled  bool
 	// SecondFactor is the account's own rule of whether it needs one.
 	SecondFactor string
 	// Epoch grows when all of the account's sessions end: a sign-in that began before must not outlive it.

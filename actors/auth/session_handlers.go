@@ -24,6 +24,10 @@ func (a *Actor) refreshToken(ctx context.Context, req subjects.RefreshTokenReque
 	if err != nil {
 		return subjects.Session{}, err
 	}
+	// The token stays what it is, for when the address is verified.
+	if a.mustVerify(u) {
+		return subjects.Session{}, errUnverified()
+	}
 	turn, err := a.rotate(ctx, token, a.clientOf(ctx, req.DeviceToken), u.Epoch, now)
 	if err != nil {
 		return subjects.Session{}, err

@@ -37,6 +37,9 @@ func sessionContext(sessionID string) []byte { return []byte("auth_sessions/" + 
 // startSession signs an account in. What grants is written last: first the record that it happens, then the
 // session. An account whose sessions were all ended in between gets none.
 func (a *Actor) startSession(ctx context.Context, u user, method string, twoFactors bool) (subjects.Session, error) {
+	if a.mustVerify(u) {
+		return subjects.Session{}, errUnverified()
+	}
 	if _, err := a.mustEnroll(ctx, u, twoFactors); err != nil {
 		return subjects.Session{}, err
 	}

@@ -20,6 +20,7 @@ type userRow struct {
 	Email         string
 	EmailVerified bool
 	PasswordHash  string
+	Contested     bool
 	FirstName     string
 	LastName      string
 	AvatarURL     string `bun:"avatar_url"`
@@ -35,8 +36,8 @@ type userRow struct {
 
 func rowOf(u user) userRow {
 	return userRow{
-		ID: u.ID, Email: u.Email, EmailVerified: u.EmailVerified, PasswordHash: u.PasswordHash, FirstName: u.FirstName,
-		LastName: u.LastName, AvatarURL: u.AvatarURL, Locale: u.Locale, TimeZone: u.TimeZone,
+		ID: u.ID, Email: u.Email, EmailVerified: u.EmailVerified, PasswordHash: u.PasswordHash,
+		Contested: u.Contested, FirstName: u.FirstName, LastName: u.LastName, AvatarURL: u.AvatarURL, Locale: u.Locale, TimeZone: u.TimeZone,
 		Roles: strings.Join(u.Roles, " "), Disabled: u.Disabled, SecondFactor: u.SecondFactor, Epoch: u.Epoch,
 		CreatedAt: u.CreatedAt.UnixMilli(), UpdatedAt: u.UpdatedAt.UnixMilli(),
 	}
@@ -44,8 +45,8 @@ func rowOf(u user) userRow {
 
 func (r userRow) user() user {
 	return user{
-		ID: r.ID, Email: r.Email, EmailVerified: r.EmailVerified, PasswordHash: r.PasswordHash, FirstName: r.FirstName,
-		LastName: r.LastName, AvatarURL: r.AvatarURL, Locale: r.Locale, TimeZone: r.TimeZone,
+		ID: r.ID, Email: r.Email, EmailVerified: r.EmailVerified, PasswordHash: r.PasswordHash,
+		Contested: r.Contested, FirstName: r.FirstName, LastName: r.LastName, AvatarURL: r.AvatarURL, Locale: r.Locale, TimeZone: r.TimeZone,
 		Roles: strings.Fields(r.Roles), Disabled: r.Disabled, SecondFactor: r.SecondFactor, Epoch: r.Epoch,
 		CreatedAt: time.UnixMilli(r.CreatedAt).UTC(), UpdatedAt: time.UnixMilli(r.UpdatedAt).UTC(),
 	}
@@ -101,6 +102,15 @@ func saveUser(ctx context.Context, tx bun.Tx, u user, columns ...string) error {
 	_, err := tx.NewUpdate().Model(&row).Column(append(columns, "updated_at")...).WherePK().Returning("NULL").Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("saving a user: %w", err)
+	}
+	return nil
+}
+
+// contest notes that an account which is not verified was registered again.
+func contest(ctx context.Context, tx bun.Tx, id string) error {
+	_, err := tx.NewUpdate().Model((*userRow)(nil)).Set("contested = TRUE").Where("id = ? AND NOT email_verified", id).Exec(ctx)
+	if err != nil {
+		return fmt.Errorf("noting another registration: %w", err)
 	}
 	return nil
 }
