@@ -15,8 +15,8 @@ var RefreshToken = declare(Endpoint[RefreshTokenRequest, Session]{
 	Summary: "Refresh a session",
 	Doc: "Exchanges a refresh token for a new access token and the refresh token's successor. A token that was " +
 		"exchanged a moment ago answers with the same successor to the device that exchanged it, known by its device_token or " +
-		"by its network and user agent; to another device, and later, it ends the session (RFC 9700 §4.14.2). Where the address must be verified first, it is forbidden, and " +
-		"the token stays good.",
+		"by its network and user agent; to another device, and later, it ends the session (RFC 9700 §4.14.2). Where " +
+		"the address must be verified first, it is forbidden, and the token stays good.",
 })
 
 // LogoutRequest says what ends.

@@ -222,6 +222,18 @@ func TestTheIssuerIsChecked(t *testing.T) {
 	}
 }
 
+// TestMetadataOfAnotherIssuerAreRefused: a provider that calls itself another is none (ASVS 10.5.3).
+func TestMetadataOfAnotherIssuerAreRefused(t *testing.T) {
+	b, op := onceWith(t)
+	for _, other := range []string{"https://attacker.example", op.url + "/", ""} {
+		op.set(func() { op.describe = func(m map[string]any) { m["issuer"] = other } })
+		_, err := call(b, subjects.InitiateOAuth, subjects.InitiateOAuthRequest{Provider: "corp"}, "")
+		refused(t, err, subjects.CodeProvider)
+	}
+	op.set(func() { op.describe = nil })
+	b.begin("corp")
+}
+
 func TestForgedIDTokens(t *testing.T) {
 	b, op := onceWith(t)
 	stranger, err := rsa.GenerateKey(rand.Reader, 2048)
