@@ -16,13 +16,11 @@
 package egress
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/http/httptrace"
@@ -141,6 +139,10 @@ type Request struct {
 	// Header must not hold what the connection owns (Host, Content-Length, Connection …).
 	Header http.Header
 	Body   []byte
+	// Source is a body in the place of Body, read anew each time that it is sent.
+	Source *Source
+	// Sink is offered the answer's body, where it is not nil.
+	Sink Sink
 	// Hosts confines the call and its redirects; see HostAllowed. Empty means any host.
 	Hosts []string
 	// SecretHeaders and SecretQuery name what carries credentials besides Authorization, Cookie and
@@ -153,8 +155,8 @@ type Request struct {
 	MaxBody int64
 	// NoRedirect hands a redirect to the caller as the response it is.
 	NoRedirect bool
-	// Started is called once, when the first request has been written to the wire as a whole, from
-	// another goroutine than the caller's. It is not called for a request that never was.
+	// Started is called once, when the first request has been written to the wire as a whole, or its header where its body
+	// is a Source, from another goroutine than the caller's. It is not called for a request that never was.
 	Started func()
 }
 
@@ -162,7 +164,8 @@ type Request struct {
 type Response struct {
 	Status int
 	Header http.Header
-	Body   []byte
+	// Body is nil where the Sink took it.
+	Body []byte
 	// URL is the address that answered, after redirects, without its query.
 	URL       string
 	Redirects int
@@ -189,7 +192,7 @@ func (c *Client) Do(ctx context.Context, r Request) (*Response, error) {
 		}
 		next := location(answer)
 		if next == nil || r.NoRedirect || !follows(call.method, answer.StatusCode) {
-			body, err := readCapped(answer, call.maxBody)
+			body, err := call.receive(answer)
 			if err != nil {
 				return nil, call.fail(ctx, err)
 			}
@@ -214,6 +217,8 @@ type call struct {
 	url           *url.URL
 	header        http.Header
 	body          []byte
+	source        *Source
+	sink          Sink
 	hosts         []string
 	secretHeaders []string
 	secretQuery   []string
@@ -221,6 +226,8 @@ type call struct {
 	started       func()
 	once          sync.Once
 	sent          atomic.Bool
+	// unread is why the source could not be read.
+	unread atomic.Pointer[error]
 }
 
 func (c *Client) newCall(r Request) (*call, error) {
@@ -230,6 +237,7 @@ func (c *Client) newCall(r Request) (*call, error) {
 	}
 	k := &call{
 		method: strings.ToUpper(cmp.Or(r.Method, http.MethodGet)), url: u, header: r.Header.Clone(), body: r.Body, hosts: r.Hosts,
+		source: r.Source, sink: r.Sink,
 		secretHeaders: append([]string{"Authorization", "Cookie", "Proxy-Authorization"}, r.SecretHeaders...),
 		secretQuery:   r.SecretQuery, maxBody: cmp.Or(r.MaxBody, c.options.MaxBody), started: r.Started,
 	}
@@ -283,7 +291,7 @@ func (k *call) redirect(status int, next *url.URL, allowHTTP bool) error {
 		return k.errorOf(KindRedirect, errors.New("a request with an effect is not repeated to another origin"))
 	}
 	if !keeps && k.method != http.MethodHead {
-		k.method, k.body = http.MethodGet, nil
+		k.method, k.body, k.source = http.MethodGet, nil, nil
 		k.header.Del("Content-Type")
 		k.header.Del("Content-Encoding")
 	}
@@ -299,15 +307,12 @@ func (k *call) redirect(status int, next *url.URL, allowHTTP bool) error {
 
 // once sends the call's current request and returns its answer with the body unread. cancel ends ctx.
 func (c *Client) once(ctx context.Context, cancel context.CancelFunc, k *call) (*http.Response, error) {
-	var body io.Reader
-	if len(k.body) > 0 {
-		body = bytes.NewReader(k.body)
-	}
+	body, length := k.content(ctx)
 	request, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, k.trace(ctx, cancel)), k.method, k.url.String(), body)
 	if err != nil {
 		return nil, &Error{Kind: KindInvalid, Err: errors.New("the request cannot be built")}
 	}
-	request.Header = k.header.Clone()
+	request.Header, request.ContentLength = k.header.Clone(), length
 	return c.transport.RoundTrip(request)
 }
 

@@ -39,6 +39,8 @@ const (
 	KindRedirect Kind = "redirect"
 	// KindTransport: the connection broke or what came was not HTTP.
 	KindTransport Kind = "transport"
+	// KindLocal: what was to be sent could not be read, or what came could not be kept. It says nothing of the other side.
+	KindLocal Kind = "local"
 )
 
 // Error is a call without an answer.
@@ -76,6 +78,7 @@ var explain = map[Kind]string{
 	KindTooLarge:  "the answer is larger than allowed",
 	KindRedirect:  "the redirect is not followed",
 	KindTransport: "the connection broke",
+	KindLocal:     "the content cannot be read or kept here",
 }
 
 // KindOf is the kind of an *Error in err's chain, or "".
@@ -104,6 +107,9 @@ func (k *call) fail(outer context.Context, cause error) *Error {
 	var already *Error
 	if errors.As(cause, &already) {
 		return already
+	}
+	if unread := k.unread.Load(); unread != nil {
+		return k.errorOf(KindLocal, *unread)
 	}
 	return k.errorOf(k.kindOf(outer, cause), cause)
 }

@@ -26,17 +26,27 @@ func (k *call) trace(ctx context.Context, cancel context.CancelFunc) *httptrace.
 				_ = info.Conn.Close() // HTTP/2 looks at ctx itself before it writes; HTTP/1 does not
 			}
 		},
-		WroteHeaders: func() { k.sent.Store(true) },
+		WroteHeaders: func() {
+			k.sent.Store(true)
+			if k.source != nil {
+				k.start()
+			}
+		},
 		WroteRequest: func(info httptrace.WroteRequestInfo) {
 			k.sent.Store(true)
 			if info.Err != nil {
 				return
 			}
 			wrote.Store(true)
-			if k.started != nil {
-				k.once.Do(k.started)
-			}
+			k.start()
 		},
+	}
+}
+
+// start tells who gave the call leave that it cannot be held back any more.
+func (k *call) start() {
+	if k.started != nil {
+		k.once.Do(k.started)
 	}
 }
 

@@ -82,7 +82,9 @@ func (o *outcome) class() string {
 // call makes a call, repeated as its safety and the provider's policy allow.
 func (a *Actor) call(ctx context.Context, out outgoing) *outcome {
 	o := &outcome{}
-	request, err := out.action.Request(out.link, manifest.Call{Input: out.input, IdempotencyKey: out.identity.key, At: a.Now()})
+	request, err := out.action.Request(out.link, manifest.Call{
+		Input: out.input, Object: a.fileFor(ctx), IdempotencyKey: out.identity.key, At: a.Now(),
+	})
 	if err != nil {
 		o.refused = unbuildable(err)
 		return o
@@ -130,6 +132,10 @@ func (a *Actor) attempt(ctx context.Context, out outgoing, request *manifest.Req
 			attribute.String("server.address", request.Host), attribute.Int("weft.attempt", o.attempts)))
 	defer span.End()
 	var response *egress.Response
+	var object map[string]any
+	if request.ToObject {
+		request.Sink = a.sinkFor(ctx, out, request.URL, func(o objectRow) { object = referenceTo(o) })
+	}
 	err := a.within(ctx, out, request.Host, func(ctx context.Context, started func()) error {
 		report, err := a.breakers.Allow(out.provider.ID, request.Host)
 		if err != nil {
@@ -150,7 +156,7 @@ func (a *Actor) attempt(ctx context.Context, out outgoing, request *manifest.Req
 		o.err, o.failed = err, manifest.Unanswered(err)
 	default:
 		o.status, o.requestID = response.Status, requestIDOf(response.Header)
-		o.answer = manifest.Answer{Status: response.Status, Header: response.Header, Body: response.Body, At: a.Now()}
+		o.answer = manifest.Answer{Status: response.Status, Header: response.Header, Body: response.Body, Object: object, At: a.Now()}
 		o.output, o.failed = out.action.Interpret(out.link, out.input, o.answer)
 		a.limits.learn(ctx, out, request.Host, o)
 	}
@@ -196,6 +202,10 @@ func unbuildable(err error) error {
 	var field *manifest.InputError
 	if errors.As(err, &field) {
 		return invalidFields("input", err)
+	}
+	var own *subjects.Error
+	if errors.As(err, &own) {
+		return err
 	}
 	return &subjects.Error{Code: subjects.CodeConflict, Detail: "the connection and the input make no request: " + err.Error(), Cause: err}
 }

@@ -1,8 +1,15 @@
 package integration
 
 import (
+	"cmp"
 	"fmt"
+	"mime"
+	"net/http"
+	"net/url"
+	"path"
 	"strconv"
+	"strings"
+	"unicode"
 
 	"github.com/weftmesh/weft/subjects"
 )
@@ -10,6 +17,9 @@ import (
 const (
 	// objectOverhead is what an object counts for besides its bytes, so that there are not any number of empty ones.
 	objectOverhead = 4 << 10
+
+	// maxObjectText bounds a name and a content type, in characters.
+	maxObjectText = 255
 
 	defaultObjectName = "file"
 	defaultObjectType = "application/octet-stream"
@@ -84,4 +94,38 @@ func partsMake(parts []partRow, partSize, size int64) error {
 		Code: subjects.CodeConflict, Detail: fmt.Sprintf("the parts do not make %d bytes: there is none that fits at %d", size, offset),
 		Fields: []subjects.FieldError{{Field: "size", Message: "is not what the parts make"}},
 	}
+}
+
+// fileOf is what a provider's answer tells of the file that it is, which was asked for at that address.
+func fileOf(header http.Header, address string) announced {
+	of := announced{contentType: header.Get("Content-Type"), size: -1}
+	_, params, _ := mime.ParseMediaType(header.Get("Content-Disposition"))
+	address, _, _ = strings.Cut(address, "?")
+	last, _ := url.PathUnescape(path.Base(address))
+	of.name = cmp.Or(plainName(params["filename"]), plainName(last))
+	if _, _, err := mime.ParseMediaType(of.contentType); err != nil || len(of.contentType) > maxObjectText {
+		of.contentType = ""
+	}
+	if size, err := strconv.ParseInt(header.Get("Content-Length"), 10, 64); err == nil && size >= 0 && header.Get("Content-Encoding") == "" {
+		of.size = size
+	}
+	return of
+}
+
+// plainName is a name without folders and without what a terminal would obey; "" where nothing is left of it.
+func plainName(name string) string {
+	name = name[strings.LastIndexAny(name, `/\`)+1:]
+	name = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || r == unicode.ReplacementChar {
+			return -1
+		}
+		return r
+	}, strings.ToValidUTF8(name, ""))
+	if name == "." || name == ".." {
+		return ""
+	}
+	if runes := []rune(name); len(runes) > maxObjectText {
+		name = string(runes[:maxObjectText])
+	}
+	return name
 }

@@ -66,37 +66,37 @@ func (g *graphQL) encode(s *scope) ([]byte, error) {
 }
 
 const (
-	jsonType = "application/json"
-	formType = "application/x-www-form-urlencoded"
+	jsonType  = "application/json"
+	formType  = "application/x-www-form-urlencoded"
+	bytesType = "application/octet-stream"
 )
 
-// encode is the body and its content type; both are empty when no kind yields a value. objects reads what the input
-// refers to.
-func (b *body) encode(s *scope, objects func(string) ([]byte, error)) (data []byte, contentType string, err error) {
+// encode is the body with its content type; it is empty when no kind yields a value. objects finds what the input refers to.
+func (b *body) encode(s *scope, objects objectFinder) (content, error) {
 	if b == nil {
-		return nil, "", nil
+		return content{}, nil
 	}
 	value, present, err := b.json.eval(s)
 	if err != nil {
-		return nil, "", err
+		return content{}, err
 	}
 	if present {
-		data, err = encodeJSON(value)
-		return data, jsonType, err
+		data, err := encodeJSON(value)
+		return bytesOf(data, jsonType), err
 	}
 	if value, present, err = b.form.eval(s); err != nil {
-		return nil, "", err
+		return content{}, err
 	}
 	if present {
-		data, err = b.encodeForm(value)
-		return data, formType, err
+		data, err := b.encodeForm(value)
+		return bytesOf(data, formType), err
 	}
 	if len(b.multipart) > 0 {
 		return encodeParts(s, b.multipart, b.related, objects)
 	}
 	if b.graphql != nil {
-		data, err = b.graphql.encode(s)
-		return data, jsonType, err
+		data, err := b.graphql.encode(s)
+		return bytesOf(data, jsonType), err
 	}
 	return b.encodeRaw(s, objects)
 }
@@ -110,28 +110,28 @@ func (b *body) encodeForm(value any) ([]byte, error) {
 	return []byte(values.Encode()), err
 }
 
-// encodeRaw is the bytes of an object, or of the raw expression.
-func (b *body) encodeRaw(s *scope, objects func(string) ([]byte, error)) (data []byte, contentType string, err error) {
-	usual := "application/octet-stream"
-	data, present, err := readObject(s, b.object, objects)
+// encodeRaw is an object, or the bytes of the raw expression.
+func (b *body) encodeRaw(s *scope, objects objectFinder) (content, error) {
+	contentType, err := b.contentType.evalString(s)
 	if err != nil {
-		return nil, "", err
+		return content{}, err
 	}
-	if !present {
-		text, err := b.raw.evalString(s)
-		if err != nil || text == "" {
-			return nil, "", err
-		}
-		if data = []byte(text); b.base64 {
-			if data, err = decodeBase64(text); err != nil {
-				return nil, "", err
-			}
-		} else {
-			usual = "text/plain; charset=utf-8"
-		}
+	object, err := findObject(s, b.object, objects)
+	if err != nil {
+		return content{}, err
 	}
-	contentType, err = b.contentType.evalString(s)
-	return data, cmp.Or(contentType, usual), err
+	if object != nil {
+		return content{cmp.Or(contentType, object.ContentType, bytesType), []piece{{object: object}}}, nil
+	}
+	text, err := b.raw.evalString(s)
+	if err != nil || text == "" {
+		return content{}, err
+	}
+	if !b.base64 {
+		return bytesOf([]byte(text), cmp.Or(contentType, "text/plain; charset=utf-8")), nil
+	}
+	data, err := decodeBase64(text)
+	return bytesOf(data, cmp.Or(contentType, bytesType)), err
 }
 
 func encodeJSON(value any) ([]byte, error) {

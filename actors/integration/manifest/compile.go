@@ -176,6 +176,7 @@ func (c *compiler) action(p *Provider, id string, spec ActionSpec, pointer strin
 		a.Safety = egress.Safety(spec.Safety)
 	}
 	a.baseURL, a.xml = c.host(p, spec.Host, pointerTo(pointer, "host")), spec.Answer == AnswerXML
+	a.answer = c.optional(spec.Answer, pointerTo(pointer, "answer"))
 	input := c.object(spec.Input, pointerTo(pointer, "input"))
 	a.Input, a.input = input.document, input.check
 	a.path = c.path(spec, pointer)

@@ -84,6 +84,8 @@ type Answer struct {
 	Status int
 	Header http.Header
 	Body   []byte
+	// Object is what the body was kept as, for the output's expressions; nil where it was not. Body is then empty.
+	Object map[string]any
 	// At is when it came; `now` of the expressions, and what a Retry-After date is measured from.
 	At time.Time
 }
@@ -109,6 +111,14 @@ func (a *Action) Interpret(conn Connection, input map[string]any, answer Answer)
 		return nil, &CallError{Class: ClassUnknown, Status: answer.Status, Code: "output", Message: hidden.forPeople(err.Error())}
 	}
 	return output, nil
+}
+
+// Delivers tells, from status and header alone, whether an answer whose body is still to come is good: one to be kept.
+func (a *Action) Delivers(conn Connection, input map[string]any, answer Answer) bool {
+	s, end := a.answerScope(a.provider.secretsOf(conn), input, answer)
+	defer end()
+	good, err := a.succeeded(s, answer.Status)
+	return err == nil && good
 }
 
 // NextPage is the input for the page after the one that answered, or false at the end.
@@ -157,8 +167,12 @@ func (a *Action) answerScope(hidden secrets, input map[string]any, answer Answer
 	if err != nil {
 		plain = map[string]any{}
 	}
+	var object any
+	if answer.Object != nil {
+		object = answer.Object
+	}
 	s, end := newScope(map[string]any{
-		"status": answer.Status, "headers": headers, "body": clean(a.decode(answer), replacer), "input": plain,
+		"object": object, "status": answer.Status, "headers": headers, "body": clean(a.decode(answer), replacer), "input": plain,
 		"now": float64(answer.At.UnixMilli()) / 1000,
 	}, maxResponseValue)
 	return s, end

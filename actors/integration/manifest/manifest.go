@@ -117,8 +117,12 @@ type ActionSpec struct {
 	Pagination        *PaginationSpec `json:"pagination"`
 }
 
-// AnswerXML is an ActionSpec's Answer that is XML.
-const AnswerXML = "xml"
+// What an ActionSpec's Answer may be besides what its content type says: XML, or a file that is kept as an object. It may be
+// an expression over the input that yields AnswerObject or nothing.
+const (
+	AnswerXML    = "xml"
+	AnswerObject = "object"
+)
 
 // BodySpec is a request's body: the first of JSON, Form, Multipart, GraphQL, Object and Raw that yields a value.
 type BodySpec struct {

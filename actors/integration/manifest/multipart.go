@@ -25,7 +25,7 @@ type part struct {
 	file       *file
 }
 
-type file struct{ name, contentType, content, base64, object *tree }
+type file struct{ name, contentType, text, base64, object *tree }
 
 // multipart compiles the parts in the order in which the file has them: some providers take the metadata first alone.
 func (c *compiler) multipart(specs map[string]PartSpec, pointer string) []part {
@@ -41,7 +41,7 @@ func (c *compiler) multipart(specs map[string]PartSpec, pointer string) []part {
 			at = pointerTo(at, "file")
 			p.file = &file{
 				name: c.optional(f.Name, pointerTo(at, "name")), contentType: c.optional(f.ContentType, pointerTo(at, "content_type")),
-				content: c.optional(f.Content, pointerTo(at, "content")), base64: c.optional(f.Base64, pointerTo(at, "base64")),
+				text: c.optional(f.Content, pointerTo(at, "content")), base64: c.optional(f.Base64, pointerTo(at, "base64")),
 				object: c.optional(f.Object, pointerTo(at, "object")),
 			}
 		}
@@ -51,13 +51,14 @@ func (c *compiler) multipart(specs map[string]PartSpec, pointer string) []part {
 }
 
 // encodeParts is a multipart body with its content type; a part that yields nothing is left out.
-func encodeParts(s *scope, parts []part, related bool, objects func(string) ([]byte, error)) ([]byte, string, error) {
+func encodeParts(s *scope, parts []part, related bool, objects objectFinder) (content, error) {
 	var buffer bytes.Buffer
+	var pieces []piece
 	writer := multipart.NewWriter(&buffer)
 	for _, p := range parts {
-		header, data, present, err := p.encode(s, objects)
+		header, body, present, err := p.encode(s, objects)
 		if err != nil {
-			return nil, "", fmt.Errorf("part %s: %w", p.name, err)
+			return content{}, fmt.Errorf("part %s: %w", p.name, err)
 		}
 		if !present {
 			continue
@@ -66,23 +67,28 @@ func encodeParts(s *scope, parts []part, related bool, objects func(string) ([]b
 			header.Del("Content-Disposition")
 		}
 		w, err := writer.CreatePart(header)
-		if err == nil {
-			_, err = w.Write(data)
+		if err == nil && body.object == nil {
+			_, err = w.Write(body.data)
 		}
 		if err != nil {
-			return nil, "", fmt.Errorf("part %s: %w", p.name, err)
+			return content{}, fmt.Errorf("part %s: %w", p.name, err)
+		}
+		if body.object != nil {
+			pieces = append(pieces, piece{data: bytes.Clone(buffer.Bytes())}, body)
+			buffer.Reset()
 		}
 	}
 	if err := writer.Close(); err != nil {
-		return nil, "", fmt.Errorf("writing parts: %w", err)
+		return content{}, fmt.Errorf("writing parts: %w", err)
 	}
+	pieces = append(pieces, piece{data: buffer.Bytes()})
 	if related {
-		return buffer.Bytes(), mime.FormatMediaType(relatedType, map[string]string{"boundary": writer.Boundary()}), nil
+		return content{mime.FormatMediaType(relatedType, map[string]string{"boundary": writer.Boundary()}), pieces}, nil
 	}
-	return buffer.Bytes(), writer.FormDataContentType(), nil
+	return content{writer.FormDataContentType(), pieces}, nil
 }
 
-func (p *part) encode(s *scope, objects func(string) ([]byte, error)) (textproto.MIMEHeader, []byte, bool, error) {
+func (p *part) encode(s *scope, objects objectFinder) (textproto.MIMEHeader, piece, bool, error) {
 	if p.file != nil {
 		return p.file.encode(s, p.name, objects)
 	}
@@ -90,67 +96,71 @@ func (p *part) encode(s *scope, objects func(string) ([]byte, error)) (textproto
 	if p.json != nil {
 		value, present, err := p.json.eval(s)
 		if err != nil || !present {
-			return nil, nil, false, err
+			return nil, piece{}, false, err
 		}
 		header.Set("Content-Type", "application/json; charset=UTF-8")
 		data, err := encodeJSON(value)
-		return header, data, true, err
+		return header, piece{data: data}, true, err
 	}
 	value, present, err := p.text.eval(s)
 	if err != nil || !present {
-		return nil, nil, false, err
+		return nil, piece{}, false, err
 	}
 	text, err := scalarText(value)
-	return header, []byte(text), true, err
+	return header, piece{data: []byte(text)}, true, err
 }
 
 // quoted is how browsers put a name into a Content-Disposition (WHATWG HTML, multipart/form-data).
 var quoted = strings.NewReplacer("\n", "%0A", "\r", "%0D", `"`, "%22")
 
-func (f *file) encode(s *scope, field string, objects func(string) ([]byte, error)) (textproto.MIMEHeader, []byte, bool, error) {
-	data, present, err := f.bytes(s, objects)
+func (f *file) encode(s *scope, field string, objects objectFinder) (textproto.MIMEHeader, piece, bool, error) {
+	body, present, err := f.content(s, objects)
 	if err != nil || !present {
-		return nil, nil, false, err
+		return nil, piece{}, false, err
 	}
 	name, err := f.name.evalString(s)
 	if err != nil {
-		return nil, nil, false, err
+		return nil, piece{}, false, err
 	}
 	contentType, err := f.contentType.evalString(s)
 	if err != nil {
-		return nil, nil, false, err
+		return nil, piece{}, false, err
 	}
-	contentType = cmp.Or(contentType, "application/octet-stream")
+	if o := body.object; o != nil {
+		name, contentType = cmp.Or(name, o.Name), cmp.Or(contentType, o.ContentType)
+	}
+	contentType = cmp.Or(contentType, bytesType)
 	if !httpguts.ValidHeaderFieldValue(contentType) {
-		return nil, nil, false, errors.New("the content type cannot be sent")
+		return nil, piece{}, false, errors.New("the content type cannot be sent")
 	}
 	return textproto.MIMEHeader{
 		"Content-Disposition": {`form-data; name="` + quoted.Replace(field) + `"; filename="` + quoted.Replace(cmp.Or(name, "file")) + `"`},
 		"Content-Type":        {contentType},
-	}, data, true, nil
+	}, body, true, nil
 }
 
-func (f *file) bytes(s *scope, objects func(string) ([]byte, error)) ([]byte, bool, error) {
-	value, present, err := f.content.eval(s)
+func (f *file) content(s *scope, objects objectFinder) (piece, bool, error) {
+	value, present, err := f.text.eval(s)
 	if err != nil {
-		return nil, false, err
+		return piece{}, false, err
 	}
 	if present {
 		text, err := scalarText(value)
-		return []byte(text), true, err
+		return piece{data: []byte(text)}, true, err
 	}
 	if value, present, err = f.base64.eval(s); err != nil {
-		return nil, false, err
+		return piece{}, false, err
 	}
 	if present {
 		text, err := scalarText(value)
 		if err != nil {
-			return nil, false, err
+			return piece{}, false, err
 		}
 		data, err := decodeBase64(text)
-		return data, true, err
+		return piece{data: data}, true, err
 	}
-	return readObject(s, f.object, objects)
+	object, err := findObject(s, f.object, objects)
+	return piece{object: object}, object != nil, err
 }
 
 var errBase64 = errors.New("not base64")
@@ -163,19 +173,4 @@ func decodeBase64(text string) ([]byte, error) {
 		return nil, errBase64
 	}
 	return data, nil
-}
-
-var errNoObjects = errors.New("there is no object store here")
-
-// readObject reads the object whose key the expression yields.
-func readObject(s *scope, key *tree, objects func(string) ([]byte, error)) (data []byte, present bool, err error) {
-	name, err := key.evalString(s)
-	if err != nil || name == "" {
-		return nil, false, err
-	}
-	if objects == nil {
-		return nil, false, errNoObjects
-	}
-	data, err = objects(name)
-	return data, err == nil, err
 }

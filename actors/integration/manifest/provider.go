@@ -96,8 +96,8 @@ type Call struct {
 	Input map[string]any
 	// At is when the call is made, which a signature tells; zero is now.
 	At time.Time
-	// Object reads an object that the input refers to by its key; nil where there are none.
-	Object func(key string) ([]byte, error)
+	// Object finds an object that the input refers to by its key; nil where there are none.
+	Object func(key string) (*Object, error)
 	// IdempotencyKey is handed to providers that take one, the same for every attempt; "" is none.
 	IdempotencyKey string
 }
@@ -126,6 +126,7 @@ type Action struct {
 	path              pathTemplate
 	query, headers    *tree
 	xml               bool
+	answer            *tree
 	body              *body
 	safety            *tree
 	idempotencyHeader string

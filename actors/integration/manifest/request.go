@@ -20,12 +20,14 @@ type Request struct {
 	Safety egress.Safety
 	// Host is the first hop's host with its port when it names one: the breaker's key.
 	Host string
+	// ToObject says that the answer, where it is good, is a file to be kept; see Action.Delivers.
+	ToObject bool
 }
 
 // Request describes the call. The input must have been validated; the connection too.
 //
-// An *InputError is the caller's: a field that cannot stand in a path. Any other error is a *BuildError: the
-// connection's settings or the manifest do not yield a request.
+// An *InputError is the caller's: a field that cannot stand in a path. What call.Object says comes back as it is. Any other
+// error is a *BuildError: the connection's settings or the manifest do not yield a request.
 func (a *Action) Request(conn Connection, call Call) (*Request, error) {
 	root, err := requestRoot(conn, call)
 	if err != nil {
@@ -40,6 +42,10 @@ func (a *Action) Request(conn Connection, call Call) (*Request, error) {
 	var field *InputError
 	if errors.As(err, &field) {
 		return nil, field
+	}
+	var object objectError
+	if errors.As(err, &object) {
+		return nil, object.error
 	}
 	return nil, a.buildError(conn, err)
 }
@@ -86,12 +92,20 @@ func (a *Action) build(s *scope, conn Connection, call Call) (*Request, error) {
 	if err := a.verb(s, call, r); err != nil {
 		return nil, err
 	}
-	var contentType string
-	if r.Body, contentType, err = a.body.encode(s, call.Object); err != nil {
+	answer, err := a.answer.evalString(s)
+	if err != nil {
+		return nil, fmt.Errorf("answer: %w", err)
+	}
+	if r.ToObject = answer == AnswerObject; r.ToObject {
+		r.Header.Set("Accept", "*/*")
+	}
+	body, err := a.body.encode(s, call.Object)
+	if err != nil {
 		return nil, fmt.Errorf("body: %w", err)
 	}
-	if contentType != "" {
-		r.Header.Set("Content-Type", contentType)
+	body.into(r)
+	if a.timeout == 0 && (r.ToObject || r.Source != nil) {
+		r.Timeout = max(r.Timeout, objectTimeout)
 	}
 	for _, headers := range []*tree{a.provider.headers, a.headers} {
 		if err := addHeaders(s, headers, r.Header); err != nil {
@@ -118,13 +132,20 @@ func (a *Action) build(s *scope, conn Connection, call Call) (*Request, error) {
 		if at.IsZero() {
 			at = time.Now()
 		}
-		if err := method.sigv4.sign(s, r, u, conn.Credentials, at); err != nil {
+		digest, err := body.digest()
+		if err != nil {
+			return nil, err
+		}
+		if err := method.sigv4.sign(s, r, u, digest, conn.Credentials, at); err != nil {
 			return nil, err
 		}
 	}
 	r.URL, r.Host = u.String(), u.Host
 	return r, nil
 }
+
+// objectTimeout is what an attempt may take that sends or yields a file, where its manifest does not say.
+const objectTimeout = 2 * time.Minute
 
 func (a *Action) attemptTimeout() time.Duration {
 	if a.timeout > 0 {

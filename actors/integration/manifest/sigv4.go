@@ -2,8 +2,6 @@ package manifest
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/http"
@@ -29,9 +27,9 @@ func (c *compiler) sigv4(spec *SigV4Spec, pointer string) *sigv4 {
 	return &sigv4{service: spec.Service, region: c.optional(spec.Region, pointerTo(pointer, "region")), signer: v4.NewSigner()}
 }
 
-// sign signs a finished request: host, content type, range and what begins with X-Amz-. The address is rewritten in the
+// sign signs a finished request, whose body has that SHA-256: host, content type, range and what begins with X-Amz-. The address is rewritten in the
 // one spelling that the signature is made over.
-func (g *sigv4) sign(s *scope, r *Request, u *url.URL, credentials map[string]any, at time.Time) error {
+func (g *sigv4) sign(s *scope, r *Request, u *url.URL, digest string, credentials map[string]any, at time.Time) error {
 	region, err := g.region.evalString(s)
 	if err != nil {
 		return fmt.Errorf("region: %w", err)
@@ -50,8 +48,6 @@ func (g *sigv4) sign(s *scope, r *Request, u *url.URL, credentials map[string]an
 			request.Header[name] = values
 		}
 	}
-	sum := sha256.Sum256(r.Body)
-	digest := hex.EncodeToString(sum[:])
 	if g.service == "s3" {
 		request.Header.Set("X-Amz-Content-Sha256", digest)
 	}

@@ -1,0 +1,255 @@
+package integration_test
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/weftmesh/weft/actors/actortest"
+	"github.com/weftmesh/weft/actors/integration"
+	"github.com/weftmesh/weft/mesh"
+	"github.com/weftmesh/weft/subjects"
+)
+
+// received is what a bucket got in one request.
+type received struct {
+	size   int64
+	length int64
+	sum    string
+	header http.Header
+}
+
+// storage is a server in S3's place, or a file's: it keeps what comes by its sum, and answers PUTs with the statuses in turn.
+type storage struct {
+	*httptest.Server
+	mu       sync.Mutex
+	statuses []int
+	got      []received
+	// file is the answer to GETs; broken ends it in the middle, so often.
+	file   []byte
+	broken int
+}
+
+func newStorage(t testing.TB, file []byte, statuses ...int) *storage {
+	t.Helper()
+	s := &storage{file: file, statuses: statuses}
+	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.URL.Path == "/" || r.URL.Path == "/health":
+			_, _ = io.WriteString(w, `<ListAllMyBucketsResult><Owner><ID>1</ID></Owner></ListAllMyBucketsResult>`)
+		case r.Method == http.MethodGet:
+			s.give(w)
+		default:
+			s.take(w, r)
+		}
+	}))
+	t.Cleanup(s.Close)
+	return s
+}
+
+func (s *storage) give(w http.ResponseWriter) {
+	s.mu.Lock()
+	file, broken := s.file, s.broken > 0
+	s.broken--
+	s.mu.Unlock()
+	w.Header().Set("Content-Type", "image/png")
+	w.Header().Set("Content-Disposition", `attachment; filename="../her ship.png"`)
+	w.Header().Set("Content-Length", strconv.Itoa(len(file)))
+	if broken {
+		file = file[:len(file)/2]
+	}
+	_, _ = w.Write(file)
+}
+
+func (s *storage) take(w http.ResponseWriter, r *http.Request) {
+	sum := sha256.New()
+	n, err := io.Copy(sum, r.Body)
+	if err != nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.got = append(s.got, received{n, r.ContentLength, hex.EncodeToString(sum.Sum(nil)), r.Header.Clone()})
+	status := 200
+	if len(s.statuses) > 0 {
+		status, s.statuses = s.statuses[0], s.statuses[1:]
+	}
+	w.Header().Set("ETag", `"1"`)
+	w.WriteHeader(status)
+}
+
+func (s *storage) requests() []received {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]received(nil), s.got...)
+}
+
+// s3At has S3 be a server of the test's own.
+func s3At(s *storage) option {
+	return with(func(c *integration.Config) {
+		c.Providers["aws_s3"] = integration.ProviderConfig{BaseURL: s.URL, Backoff: time.Millisecond}
+	})
+}
+
+func (b *bundle) connectS3(t testing.TB, as mesh.As) subjects.Connection {
+	t.Helper()
+	return call(t, b, subjects.ConnectIntegration, as, subjects.ConnectIntegrationRequest{
+		Provider: "aws_s3", Settings: map[string]any{"region": "eu-central-1"},
+		Credentials: subjects.SecretMap{"access_key_id": "AKIAIOSFODNN7EXAMPLE", "secret_access_key": "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"},
+	})
+}
+
+// object is the reference in an action's output.
+func object(t testing.TB, r subjects.ActionResult) subjects.Object {
+	t.Helper()
+	var output struct {
+		Object subjects.Object `json:"object"`
+	}
+	if err := json.Unmarshal(r.Output, &output); err != nil || output.Object.ID == "" {
+		t.Fatalf("output %s: %v", r.Output, err)
+	}
+	return output.Object
+}
+
+// TestAnActionTakesAnObject: its bytes are the body, with their length and under their signature, and are sent anew when
+// the provider is busy.
+func TestAnActionTakesAnObject(t *testing.T) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
+		s := newStorage(t, nil, 503, 500)
+		b := setup(t, database, s3At(s))
+		_, ada := b.user(t)
+		_, eve := b.user(t)
+		data := content(5<<20 + 3)
+		o := b.upload(t, ada, data, subjects.CreateObjectRequest{Name: "ship.png", ContentType: "image/png"})
+		c, hers := b.connectS3(t, ada), b.connectS3(t, eve)
+		put := `{"bucket":"ships","key":"a.png","object":"` + o.ID + `"}`
+		result := call(t, b, subjects.ExecuteAction, ada, action(c.ID, "put_object", put))
+		got := s.requests()
+		if result.Attempts != 3 || len(got) != 3 {
+			t.Fatalf("%d attempts, %d requests", result.Attempts, len(got))
+		}
+		for i, r := range got {
+			if r.size != int64(len(data)) || r.length != r.size || r.sum != o.SHA256 || r.header.Get("X-Amz-Content-Sha256") != o.SHA256 ||
+				r.header.Get("Content-Type") != "image/png" || !strings.HasPrefix(r.header.Get("Authorization"), "AWS4-HMAC-SHA256 ") {
+				t.Errorf("attempt %d: %d of %d bytes, %s, %v", i, r.size, r.length, r.sum, r.header)
+			}
+		}
+		unfinished := call(t, b, subjects.CreateObject, ada, subjects.CreateObjectRequest{})
+		for _, refused := range []struct {
+			as         mesh.As
+			id, object string
+		}{{eve, hers.ID, o.ID}, {ada, c.ID, unfinished.ID}, {ada, c.ID, "01980000-0000-7000-8000-000000000000"}, {ada, c.ID, "a.png"}} {
+			e := wantCode(t, b, subjects.CodeInvalid, subjects.ExecuteAction, refused.as,
+				action(refused.id, "put_object", strings.Replace(put, o.ID, refused.object, 1)))
+			if len(e.Fields) == 0 || e.Fields[0].Field != "input.object" {
+				t.Errorf("%s: %+v", refused.object, e)
+			}
+		}
+		if got := s.requests(); len(got) != 3 {
+			t.Errorf("what is refused was sent: %d requests", len(got))
+		}
+	})
+}
+
+// TestAnActionYieldsAnObject: a file is kept as it comes, again where it broke off, and its reference is another action's input.
+func TestAnActionYieldsAnObject(t *testing.T) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
+		data := content(25 << 20)
+		s := newStorage(t, data)
+		b := setup(t, database, s3At(s))
+		_, ada := b.user(t)
+		c := b.connectS3(t, ada)
+		s.mu.Lock()
+		s.broken = 1
+		s.mu.Unlock()
+		get := action(c.ID, "get_object", `{"bucket":"ships","key":"a.png","to_object":true}`)
+		result := call(t, b, subjects.ExecuteAction, ada, get)
+		o := object(t, result)
+		if result.Attempts != 2 || o.Size != int64(len(data)) || o.SHA256 != sumOf(data) || o.Name != "her ship.png" || o.ContentType != "image/png" {
+			t.Errorf("after %d attempts: %+v", result.Attempts, o)
+		}
+		if got, _ := b.download(t, ada, o.ID); !bytes.Equal(got, data) {
+			t.Error("the object is another file")
+		}
+		if list := call(t, b, subjects.ListObjects, ada, subjects.ListObjectsRequest{}); len(list.Items) != 1 {
+			t.Errorf("what broke off is kept: %+v", list.Items)
+		}
+		call(t, b, subjects.ExecuteAction, ada, action(c.ID, "put_object", `{"bucket":"ships","key":"b.png","object":"`+o.ID+`"}`))
+		if got := s.requests(); len(got) != 1 || got[0].sum != o.SHA256 {
+			t.Errorf("the second action sent %+v", got)
+		}
+		s.mu.Lock()
+		s.file = []byte("small")
+		s.mu.Unlock()
+		var plain struct {
+			Content string  `json:"content"`
+			Object  *string `json:"object"`
+		}
+		small := call(t, b, subjects.ExecuteAction, ada, action(c.ID, "get_object", `{"bucket":"ships","key":"a.png"}`))
+		if err := json.Unmarshal(small.Output, &plain); err != nil || plain.Content != "small" || plain.Object != nil {
+			t.Errorf("without to_object: %s", small.Output)
+		}
+	})
+}
+
+// TestAnObjectUnderAKey: under an idempotency key a file is kept once.
+func TestAnObjectUnderAKey(t *testing.T) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
+		s := newStorage(t, content(30<<10))
+		b := setup(t, database, smallParts, s3At(s))
+		_, ada := b.user(t)
+		c := b.connectS3(t, ada)
+		message, err := json.Marshal(action(c.ID, "get_object", `{"bucket":"ships","key":"a.png","to_object":true}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var replies [2]string
+		for i := range replies {
+			reply, err := b.caller.Forward(t.Context(), subjects.ExecuteAction.Subject, nats.Header{
+				mesh.HeaderAuthorization: {"Bearer " + ada.Token}, mesh.HeaderIdempotencyKey: {"k"},
+			}, message)
+			if err != nil {
+				t.Fatal(err)
+			}
+			replies[i] = string(reply.Data)
+		}
+		if list := call(t, b, subjects.ListObjects, ada, subjects.ListObjectsRequest{}); replies[0] != replies[1] || len(list.Items) != 1 {
+			t.Errorf("%d objects: %s, then %s", len(list.Items), replies[0], replies[1])
+		}
+	})
+}
+
+// TestAFileThatDoesNotFit is refused, counts against no breaker, and leaves nothing.
+func TestAFileThatDoesNotFit(t *testing.T) {
+	t.Parallel()
+	s := newStorage(t, content(100<<10+1))
+	b := setup(t, actortest.Databases(t)[0], smallParts, s3At(s))
+	_, ada := b.user(t)
+	c := b.connectS3(t, ada)
+	get := action(c.ID, "get_object", `{"bucket":"ships","key":"a.png","to_object":true}`)
+	for range 8 {
+		if e := wantCode(t, b, subjects.CodeTooLarge, subjects.ExecuteAction, ada, get); e.Fields[0].Field != "size" {
+			t.Errorf("too large: %+v", e)
+		}
+	}
+	if n := b.storedParts(t); n != 0 {
+		t.Errorf("%d messages are left", n)
+	}
+	s.mu.Lock()
+	s.file = []byte("small")
+	s.mu.Unlock()
+	if o := object(t, call(t, b, subjects.ExecuteAction, ada, get)); o.Size != 5 {
+		t.Errorf("kept %+v", o)
+	}
+}
