@@ -53,7 +53,9 @@ type executionRow struct {
 	Output string `bun:"output" json:"-"`
 	Error  string `bun:"error" json:"-"`
 	// Snapshot is the machine's state where the execution is parked.
-	Snapshot   string `bun:"snapshot" json:"-"`
+	Snapshot string `bun:"snapshot" json:"-"`
+	// History is the first run of its events, a JSON list: nothing but a fold and readHistory uses it.
+	History    string `bun:"history" json:"-"`
 	Attributes string `bun:"attributes" json:"attributes,omitempty"`
 	// Trace is the W3C traceparent of what started the execution: its calls belong to that trace.
 	Trace     string `bun:"trace" json:"trace,omitempty"`
@@ -62,7 +64,8 @@ type executionRow struct {
 	EndedAt   int64  `bun:"ended_at" json:"-"`
 }
 
-// historyRow is a run of an execution's events, from the event numbered First on: a JSON list.
+// historyRow is a run of an execution's events, from the event numbered First on: a JSON list. The first run of most is in the
+// execution's row.
 type historyRow struct {
 	bun.BaseModel `bun:"table:execution_histories"`
 
@@ -114,7 +117,7 @@ var errNoExecution = subjects.Errorf(subjects.CodeNotFound, "there is no such ex
 
 func readExecution(ctx context.Context, db bun.IDB, id string) (executionRow, error) {
 	var e executionRow
-	err := db.NewSelect().Model(&e).Where("id = ?", id).Scan(ctx)
+	err := db.NewSelect().Model(&e).ExcludeColumn("history").Where("id = ?", id).Scan(ctx)
 	if errors.Is(err, sql.ErrNoRows) {
 		return e, errNoExecution
 	}
@@ -138,7 +141,7 @@ func pageOfExecutions(
 	ctx context.Context, db bun.IDB, userID string, r subjects.ListExecutionsRequest, patterns []string, after int64, afterID string,
 ) ([]executionRow, error) {
 	var rows []executionRow
-	q := db.NewSelect().Model(&rows).ExcludeColumn("input", "output", "snapshot").Where("user_id = ?", userID).
+	q := db.NewSelect().Model(&rows).ExcludeColumn("input", "output", "snapshot", "history").Where("user_id = ?", userID).
 		Order("created_at DESC", "id DESC").Limit(int64(r.PageLimit() + 1))
 	if afterID != "" {
 		q.Where("(created_at < ? OR (created_at = ? AND id < ?))", after, after, afterID)
@@ -167,15 +170,17 @@ func pageOfExecutions(
 // readHistory reads an execution's events from the one after the given number on, up to limit runs of them (0: all).
 func readHistory(ctx context.Context, db bun.IDB, id string, after int64, limit int) ([]json.RawMessage, error) {
 	var rows []historyRow
-	q := db.NewSelect().Model(&rows).Where("execution_id = ?", id).Order("first")
+	runs := db.NewSelect().TableExpr("executions").ColumnExpr("1 AS first, history AS events").Where("id = ?", id).Where("history <> ''").
+		UnionAll(db.NewSelect().Model((*historyRow)(nil)).Column("first", "events").Where("execution_id = ?", id))
+	q := db.NewSelect().With("runs", runs).TableExpr("runs").Column("first", "events").Order("first")
 	if after > 0 {
 		// The run that holds the event after it is the last one that begins at or before that.
-		q.Where("first >= (SELECT max(first) FROM execution_histories WHERE execution_id = ? AND first <= ?)", id, after+1)
+		q.Where("first >= (SELECT max(first) FROM runs WHERE first <= ?)", after+1)
 	}
 	if limit > 0 {
 		q.Limit(int64(limit))
 	}
-	if err := q.Scan(ctx); err != nil {
+	if err := q.Scan(ctx, &rows); err != nil {
 		return nil, fmt.Errorf("reading an execution's history: %w", err)
 	}
 	var events []json.RawMessage
@@ -234,6 +239,7 @@ func storeExecutions(ctx context.Context, tx bun.Tx, fresh, known []executionRow
 		for _, column := range foldedColumns {
 			q.Set("? = EXCLUDED.?", bun.Ident(column), bun.Ident(column))
 		}
+		q.Set(firstRun, bun.Ident("execution_row"))
 		if _, err := q.Exec(ctx); err != nil {
 			return fmt.Errorf("storing executions: %w", err)
 		}
@@ -258,18 +264,23 @@ var (
 	}
 )
 
+// firstRun keeps the first run of events, where what is written has none. A fold whose end nobody heard of is done again with the
+// same run, or with one that goes on further.
+const firstRun = "history = CASE EXCLUDED.history WHEN '' THEN ?.history ELSE EXCLUDED.history END"
+
 // insertExecution and upsertExecution are one execution's statements for SQLite, which keeps a journal of its own for one
 // that may meet a row.
 func insertExecution() string {
-	all := append(slices.Clone(fixedColumns), foldedColumns...)
+	all := append(append(slices.Clone(fixedColumns), foldedColumns...), "history")
 	return "INSERT INTO executions (" + strings.Join(all, ", ") + ") VALUES (?" + strings.Repeat(", ?", len(all)-1) + ")"
 }
 
 func upsertExecution() string {
-	sets := make([]string, len(foldedColumns))
-	for i, column := range foldedColumns {
-		sets[i] = column + " = EXCLUDED." + column
+	var sets []string
+	for _, column := range foldedColumns {
+		sets = append(sets, column+" = EXCLUDED."+column)
 	}
+	sets = append(sets, strings.Replace(firstRun, "?", "executions", 1))
 	return insertExecution() + " ON CONFLICT (id) DO UPDATE SET " + strings.Join(sets, ", ")
 }
 
@@ -286,7 +297,7 @@ func storeEach(ctx context.Context, tx bun.Tx, query string, rows []executionRow
 		e := &rows[i]
 		_, err := statement.ExecContext(ctx, e.ID, e.UserID, e.WorkflowID, e.Version, e.Name, e.ConsentID, e.Lot, e.Priority, e.Origin,
 			e.ParentID, e.ParentCall, e.Input, e.Attributes, e.Trace, e.CreatedAt,
-			e.Status, e.Parked, e.Listens, e.Watched, e.DueAt, e.Events, e.Output, e.Error, e.Snapshot, e.StartedAt, e.EndedAt)
+			e.Status, e.Parked, e.Listens, e.Watched, e.DueAt, e.Events, e.Output, e.Error, e.Snapshot, e.StartedAt, e.EndedAt, e.History)
 		if err != nil {
 			return fmt.Errorf("storing an execution: %w", err)
 		}
@@ -321,7 +332,7 @@ func storePrepared(ctx context.Context, tx bun.Tx, fresh, known []executionRow, 
 
 // liveExecutions reads the executions of a partition that are neither ended nor parked.
 func liveExecutions(ctx context.Context, db bun.IDB, lot int) (rows []executionRow, err error) {
-	err = db.NewSelect().Model(&rows).Where("lot = ?", lot).Where("ended_at = 0").Where("NOT parked").Order("created_at", "id").Scan(ctx)
+	err = db.NewSelect().Model(&rows).ExcludeColumn("history").Where("lot = ?", lot).Where("ended_at = 0").Where("NOT parked").Order("created_at", "id").Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("reading live executions: %w", err)
 	}
@@ -330,7 +341,7 @@ func liveExecutions(ctx context.Context, db bun.IDB, lot int) (rows []executionR
 
 // untoldParents reads the ended executions of a partition whose parents are still waiting: those that live.
 func untoldParents(ctx context.Context, db bun.IDB, lot int) (rows []executionRow, err error) {
-	err = db.NewSelect().Model(&rows).ExcludeColumn("snapshot", "input").Where("lot = ?", lot).Where("ended_at > 0").Where("parent_id <> ''").
+	err = db.NewSelect().Model(&rows).ExcludeColumn("snapshot", "input", "history").Where("lot = ?", lot).Where("ended_at > 0").Where("parent_id <> ''").
 		Where("EXISTS (SELECT 1 FROM executions AS p WHERE p.id = execution_row.parent_id AND p.ended_at = 0)").Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("reading ended children: %w", err)

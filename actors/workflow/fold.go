@@ -152,15 +152,17 @@ func (p *partition) fold(ctx context.Context) error {
 			if f.ticket != nil {
 				tickets = append(tickets, *f.ticket)
 			}
+			switch first := f.row.Events - int64(len(f.fresh)) + 1; {
+			case len(f.fresh) == 0:
+			case first == 1:
+				f.row.History = joinEvents(f.fresh)
+			default:
+				histories = append(histories, historyRow{ExecutionID: f.row.ID, First: first, Events: joinEvents(f.fresh)})
+			}
 			if f.known {
 				known = append(known, f.row)
 			} else {
 				fresh = append(fresh, f.row)
-			}
-			if len(f.fresh) > 0 {
-				histories = append(histories, historyRow{
-					ExecutionID: f.row.ID, First: f.row.Events - int64(len(f.fresh)) + 1, Events: joinEvents(f.fresh),
-				})
 			}
 		}
 		if err := storeExecutions(ctx, tx, fresh, known, histories); err != nil {
