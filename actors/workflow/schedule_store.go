@@ -157,6 +157,27 @@ func changeSchedule(ctx context.Context, tx actors.Tx, s *scheduleRow, columns .
 	return n == 1, err
 }
 
+// holdRevision keeps others from changing a schedule until the transaction ends, and tells whether nobody has since it was read.
+func holdRevision(ctx context.Context, tx actors.Tx, s scheduleRow) (bool, error) {
+	result, err := tx.NewUpdate().Model((*scheduleRow)(nil)).Set("revision = revision").Where("id = ?", s.ID).
+		Where("revision = ?", s.Revision).Exec(ctx)
+	if err != nil {
+		return false, fmt.Errorf("holding a schedule: %w", err)
+	}
+	n, err := result.RowsAffected()
+	return n == 1, err
+}
+
+// countFrom has the next run of an after schedule count from a time, unless it does from a later one.
+func countFrom(ctx context.Context, tx actors.Tx, scheduleID string, at int64) error {
+	_, err := tx.NewUpdate().Model((*scheduleRow)(nil)).Set("nominal_until = ?", at).Where("id = ?", scheduleID).
+		Where("kind = 'after'").Where("nominal_until < ?", at).Exec(ctx)
+	if err != nil {
+		return fmt.Errorf("noting when a run has ended: %w", err)
+	}
+	return nil
+}
+
 // overrideSchedule writes columns of a schedule whoever has changed it meanwhile: what they write after is refused.
 func overrideSchedule(ctx context.Context, tx actors.Tx, s scheduleRow, columns ...string) error {
 	_, err := tx.NewUpdate().Model(&s).Column(columns...).Set("revision = revision + 1").WherePK().Exec(ctx)
