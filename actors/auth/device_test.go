@@ -119,6 +119,33 @@ func TestAKnownDeviceGivesItsCodeWhileAThiefOfThePasswordIsLockedOut(t *testing.
 	}
 }
 
+// TestAStolenSessionGetsNoMoreCodesFromElsewhere: wrong codes of a session count wherever they come from, and leave the
+// owner's other session alone.
+func TestAStolenSessionGetsNoMoreCodesFromElsewhere(t *testing.T) {
+	b := once(t)
+	stolen := b.signedUp("ada@example.com")
+	secret, _ := b.withTOTP(stolen.AccessToken)
+	b.clock.forward(time.Minute)
+	own, err := second(b, b.login("ada@example.com").MFAToken, codeAt(t, secret, b.Now()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.clock.forward(time.Minute)
+	guess := func(i int, token, code string) error {
+		_, err := as(b, browser{fmt.Sprintf("198.51.100.%d", i), "a browser", token}, subjects.DisableTOTP, subjects.DisableTOTPRequest{
+			Password: goodPassword, Code: code,
+		})
+		return err
+	}
+	for i := range 5 {
+		refused(t, guess(i, stolen.AccessToken, "000000"), subjects.CodeInvalid)
+	}
+	refused(t, guess(5, stolen.AccessToken, codeAt(t, secret, b.Now())), subjects.CodeRateLimited)
+	if err := guess(6, own.AccessToken, codeAt(t, secret, b.Now())); err != nil {
+		t.Errorf("the owner's own session: %v", err)
+	}
+}
+
 func TestStepUpsAreCountedBySourceAndForTheAccount(t *testing.T) {
 	b := once(t)
 	b.config.AccountFailures = 12

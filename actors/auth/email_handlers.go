@@ -45,14 +45,15 @@ func (a *Actor) changeEmail(ctx context.Context, req subjects.ChangeEmailRequest
 		return subjects.Accepted{}, err
 	}
 	return accepted, a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error {
+		if err := voidLetters(ctx, tx, u.ID, forNewEmail); err != nil {
+			return err
+		}
 		other, err := userByEmail(ctx, tx, email)
 		switch {
 		case err == nil:
 			err = a.post(ctx, tx, letter{UserID: other.ID, Email: email, Purpose: forNotice}, takenText)
 		case subjects.CodeOf(err) == subjects.CodeNotFound:
-			if err = voidLetters(ctx, tx, u.ID, forNewEmail); err == nil {
-				err = a.postVerification(ctx, tx, u.ID, email, forNewEmail)
-			}
+			err = a.postVerification(ctx, tx, u.ID, email, forNewEmail)
 		}
 		if err != nil {
 			return err

@@ -79,7 +79,7 @@ func (a *Actor) signIn(ctx context.Context, req subjects.LoginRequest) (subjects
 	if err != nil {
 		return subjects.Session{}, err
 	}
-	if !ok || a.mustVerify(u) {
+	if !ok {
 		if err := a.recordFailure(ctx, auditLogin, u.ID, lockedNow); err != nil {
 			return subjects.Session{}, err
 		}
@@ -131,14 +131,15 @@ func (a *Actor) tryPassword(ctx context.Context, email, password string, by coun
 }
 
 // checkPassword finds the account that the password opens; the account comes along where only the password
-// is wrong. A hash that is not up to date is made anew.
+// is wrong. One that opens nothing yet counts as wrong: who registers an address and then guesses at it must not learn by
+// the lockout whether the address was free. A hash that is not up to date is made anew.
 func (a *Actor) checkPassword(ctx context.Context, email, password string) (user, bool, error) {
 	u, err := userByEmail(ctx, a.DB.DB, email)
 	if err != nil && subjects.CodeOf(err) != subjects.CodeNotFound {
 		return user{}, false, err
 	}
 	ok, stale, err := a.passwords.verify(ctx, u.PasswordHash, password)
-	if err != nil || !ok || u.Disabled {
+	if err != nil || !ok || u.Disabled || a.mustVerify(u) {
 		return u, false, err
 	}
 	if stale {

@@ -73,6 +73,14 @@ func verificationText(page, token string, valid time.Duration) text {
 		"\nIt works once, for " + valid.String() + ". If it was not you, do nothing.\n"}
 }
 
+// newEmailText says whose account it is: who has none, and confirms it all the same, gives their address to a stranger's.
+func newEmailText(page, token string, valid time.Duration) text {
+	return text{"Verify your e-mail address", "Somebody asked to move their weft account, which they have already, to this address. To confirm that it is " +
+		"you and that the account is yours:\n\n" +
+		withToken(page, "POST /v1/auth/email/verify", token) +
+		"\nIt works once, for " + valid.String() + ". If you have not asked for this, do nothing, also if you are signing up to weft just now.\n"}
+}
+
 func resetText(page, token string, valid time.Duration) text {
 	return text{"Set a new password", "Somebody, hopefully you, asked to set a new password for your weft account:\n\n" +
 		withToken(page, "POST /v1/auth/password/reset", token) +

@@ -120,6 +120,25 @@ func TestVerificationIsOnceAndInTime(t *testing.T) {
 	}, func(c *auth.Config) { c.RequireVerifiedEmail = true })
 }
 
+// TestTheLockoutTellsNobodyWhoHasAnAccount: who registers an address and then signs in with the password that they chose is
+// locked out alike, whether the address was free, taken or waiting.
+func TestTheLockoutTellsNobodyWhoHasAnAccount(t *testing.T) {
+	onBoth(t, func(t *testing.T, b *bench) {
+		b.verified(b.mailbox(), "taken@example.com")
+		b.register("waiting@example.com")
+		for _, email := range []string{"free@example.com", "taken@example.com", "waiting@example.com"} {
+			const chosen = "the stranger's own"
+			must(b, subjects.Register, subjects.RegisterRequest{Email: email, Password: chosen}, "")
+			for range 5 {
+				refused(t, b.from("203.0.113.7", email, chosen), subjects.CodeUnauthenticated)
+			}
+			if err := b.from("203.0.113.7", email, chosen); subjects.CodeOf(err) != subjects.CodeRateLimited {
+				t.Errorf("%s: %v", email, err)
+			}
+		}
+	}, func(c *auth.Config) { c.RequireVerifiedEmail = true })
+}
+
 func TestResetPassword(t *testing.T) {
 	onBoth(t, func(t *testing.T, b *bench) {
 		box := b.mailbox()

@@ -47,7 +47,11 @@ func (a *Actor) post(ctx context.Context, tx actors.Tx, l letter, says text) err
 func (a *Actor) postVerification(ctx context.Context, tx actors.Tx, userID, email, purpose string) error {
 	token, hash := newLetterToken()
 	l := letter{UserID: userID, Email: email, Purpose: purpose, TokenHash: hash}
-	return a.post(ctx, tx, l, verificationText(a.config.VerifyURL, token, a.config.TokenTTL))
+	says := verificationText
+	if purpose == forNewEmail {
+		says = newEmailText
+	}
+	return a.post(ctx, tx, l, says(a.config.VerifyURL, token, a.config.TokenTTL))
 }
 
 // postNothing does what post does, for an address that gets no letter of that purpose: what a call takes must not tell

@@ -125,7 +125,8 @@ func (a *Actor) stepUp(ctx context.Context, field, password string) (user, error
 	return opened, nil
 }
 
-// stepUpCode has the caller prove themselves by their authenticator too, where one is on.
+// stepUpCode has the caller prove themselves by their authenticator too, where one is on. Wrong codes count by session, so
+// that who has stolen one gets no more tries by coming from elsewhere, and takes none from the owner's.
 func (a *Actor) stepUpCode(ctx context.Context, u user, code string) error {
 	factor, err := totpOf(ctx, a.DB.DB, u.ID)
 	if err != nil || factor == nil || !factor.Confirmed {
@@ -134,7 +135,7 @@ func (a *Actor) stepUpCode(ctx context.Context, u user, code string) error {
 	if code == "" {
 		return subjects.InvalidField("code", "is missing: an authenticator is on")
 	}
-	good, err := a.secondFactor(ctx, u, code, "session:"+source(actors.CallerFrom(ctx).Origin.IP))
+	good, err := a.secondFactor(ctx, u, code, "session:"+actors.CallerFrom(ctx).SessionID)
 	if err == nil && !good {
 		err = subjects.InvalidField("code", "is not good")
 	}
