@@ -30,8 +30,9 @@ func adminCreateCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "create EMAIL",
 		Short: "Open an account with the role admin, or give an account that role",
-		Long: "Reads the password from standard input, one line. An account that exists keeps its password. It works on the database " +
-			"alone: beside a running weft on PostgreSQL, on SQLite while weft is stopped.",
+		Long: "Reads the password from standard input, one line. An account that exists keeps its password if its address is " +
+			"verified; one that is not becomes yours, with the password that you give. It works on the " +
+			"database alone: beside a running weft on PostgreSQL, on SQLite while weft is stopped.",
 		Example: "  weft admin create root@example.com < password.txt\n  weft admin create root@example.com --first-name Ada",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
@@ -49,13 +50,13 @@ func adminCreateCommand() *cobra.Command {
 			if request.Password, err = readLine(cmd.InOrStdin()); err != nil {
 				return err
 			}
-			created, err := createAdmin(cmd.Context(), config, request)
+			given, err := createAdmin(cmd.Context(), config, request)
 			if err != nil {
 				return err
 			}
 			what := "has the role admin now; its password is as it was"
-			if created {
-				what = "was opened with the role admin"
+			if given {
+				what = "has the role admin now, and the password that you gave"
 			}
 			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s %s\n", request.Email, what)
 			return err
@@ -80,7 +81,7 @@ func readLine(in io.Reader) (string, error) {
 	return line, nil
 }
 
-func createAdmin(ctx context.Context, config Config, request subjects.RegisterRequest) (created bool, err error) {
+func createAdmin(ctx context.Context, config Config, request subjects.RegisterRequest) (given bool, err error) {
 	message, err := json.Marshal(request) //nolint:gosec // it goes to the validator, not out
 	if err != nil {
 		return false, fmt.Errorf("encoding the account: %w", err)

@@ -125,10 +125,12 @@ func (a *Actor) administer(ctx context.Context, tx actors.Tx, u user, req subjec
 	return tell(ctx, a, tx, subjects.UserUpdatedEvent, u.ID, subjects.UserUpdated{UserID: u.ID, Fields: fields})
 }
 
-// CreateAdmin opens a verified account with the role admin, or gives an account that has the address the role; its
-// password then stays. created tells which. It works on the database alone, beside a running weft on PostgreSQL or a
-// stopped one on SQLite; what it has to tell is published once weft runs. deps needs DB, Outbox, Sealer, Now and NewID.
-func CreateAdmin(ctx context.Context, deps actors.Deps, config Config, req subjects.RegisterRequest) (created bool, err error) {
+// CreateAdmin opens a verified account with the role admin, or gives an account that has the address the role. A verified
+// account's password then stays; one that nobody had verified, which anybody may have opened, becomes the operator's: its
+// password is req's, and sessions, API keys and second factors go. given tells whether it has the password of req. It works
+// on the database alone, beside a running weft on PostgreSQL or a stopped one on SQLite; what it has to tell is published
+// once weft runs. deps needs DB, Outbox, Sealer, Now and NewID.
+func CreateAdmin(ctx context.Context, deps actors.Deps, config Config, req subjects.RegisterRequest) (given bool, err error) {
 	if err := config.check(); err != nil {
 		return false, err
 	}
@@ -156,12 +158,11 @@ func CreateAdmin(ctx context.Context, deps actors.Deps, config Config, req subje
 		if err != nil {
 			return err
 		}
-		if created = other == nil; created {
+		given = other == nil || !other.EmailVerified
+		if other == nil {
 			err = tell(ctx, a, tx, subjects.UserRegisteredEvent, u.ID, subjects.UserRegistered{UserID: u.ID})
 		} else {
-			u = *other
-			u.Roles, u.UpdatedAt = []string{subjects.RoleUser, subjects.RoleAdmin}, a.Now().UTC()
-			err = saveUser(ctx, tx, u, "roles")
+			u, err = promote(ctx, tx, *other, u)
 		}
 		if err != nil {
 			return err
@@ -169,5 +170,20 @@ func CreateAdmin(ctx context.Context, deps actors.Deps, config Config, req subje
 		detail := map[string]string{"by": "weft admin create", "roles": joinRoles(u.Roles)}
 		return a.audit(ctx, tx, entry{action: auditAdminister, outcome: auditSuccess, userID: u.ID, detail: detail})
 	})
-	return created, err
+	return given, err
+}
+
+// promote gives an account the role admin, and one that nobody had verified the operator's password and names.
+func promote(ctx context.Context, tx actors.Tx, u, operators user) (user, error) {
+	u.Roles, u.UpdatedAt = operators.Roles, operators.UpdatedAt
+	if u.EmailVerified {
+		return u, saveUser(ctx, tx, u, "roles")
+	}
+	if err := dropTraps(ctx, tx, u.ID); err != nil {
+		return u, err
+	}
+	u.EmailVerified, u.Contested, u.PasswordHash = true, false, operators.PasswordHash
+	u.FirstName, u.LastName, u.AvatarURL = operators.FirstName, operators.LastName, ""
+	u.Epoch++ // which ends the sessions
+	return u, saveUser(ctx, tx, u, "roles", "email_verified", "contested", "password_hash", "first_name", "last_name", "avatar_url", "epoch")
 }

@@ -27,7 +27,7 @@ func (b *bench) admin(email string) subjects.Session {
 	return b.login(email)
 }
 
-func (b *bench) createAdmin(email string) (created bool) {
+func (b *bench) createAdmin(email string) (given bool) {
 	b.t.Helper()
 	db, err := actors.OpenDatabase(b.t.Context(), b.database, b.Log)
 	if err != nil {
@@ -42,11 +42,11 @@ func (b *bench) createAdmin(email string) (created bool) {
 		DB: db, Outbox: actors.NewOutbox(actors.OutboxConfig{DB: db, Log: b.Log}), Sealer: sealer, Log: b.Log,
 		Now: time.Now, NewID: func() string { return uuid.Must(uuid.NewV7()).String() },
 	}
-	created, err = auth.CreateAdmin(b.t.Context(), deps, b.config, subjects.RegisterRequest{Email: email, Password: goodPassword})
+	given, err = auth.CreateAdmin(b.t.Context(), deps, b.config, subjects.RegisterRequest{Email: email, Password: goodPassword})
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	return created
+	return given
 }
 
 func TestAnAdminSeesAndDisablesAccounts(t *testing.T) {
@@ -128,17 +128,44 @@ func TestTheLastAdminStays(t *testing.T) {
 
 func TestCreateAdminPromotesWhoIsThere(t *testing.T) {
 	b := once(t)
-	b.register("ada@example.com")
+	b.verified(b.mailbox(), "ada@example.com")
+	token := b.login("ada@example.com").AccessToken
+	must(b, subjects.ChangePassword, subjects.ChangePasswordRequest{CurrentPassword: goodPassword, Password: "a wholly new one"}, token)
 	if err := b.actor.Stop(t); err != nil {
 		t.Fatal(err)
 	}
 	if b.createAdmin("ada@example.com") {
-		t.Errorf("a second account was opened")
+		t.Errorf("the account of somebody who is there got another password")
 	}
 	b.actor = b.start()
-	if roles := b.login("ada@example.com").User.Roles; !slices.Contains(roles, "admin") {
-		t.Errorf("roles are %v", roles)
+	s := must(b, subjects.Login, subjects.LoginRequest{Email: "ada@example.com", Password: "a wholly new one"}, "")
+	if !slices.Contains(s.User.Roles, subjects.RoleAdmin) {
+		t.Errorf("roles are %v", s.User.Roles)
 	}
+}
+
+// TestCreateAdminPromotesNoStranger: who registers the address first that an operator then makes an admin of is none.
+func TestCreateAdminPromotesNoStranger(t *testing.T) {
+	onBoth(t, func(t *testing.T, b *bench) {
+		laid := b.trap(b.mailbox(), "root@example.com")
+		if err := b.actor.Stop(t); err != nil {
+			t.Fatal(err)
+		}
+		if !b.createAdmin("root@example.com") {
+			t.Errorf("the stranger's password stays")
+		}
+		b.actor = b.start()
+		_, err := call(b, subjects.RefreshToken, subjects.RefreshTokenRequest{RefreshToken: laid.session.RefreshToken}, "")
+		refused(t, err, subjects.CodeUnauthenticated)
+		_, err = exchange(b, laid.key)
+		refused(t, err, subjects.CodeUnauthenticated)
+		refused(t, verify(b, laid.move), subjects.CodeInvalid)
+		_, err = call(b, subjects.Login, subjects.LoginRequest{Email: "root@example.com", Password: strangersPassword}, "")
+		refused(t, err, subjects.CodeUnauthenticated)
+		if roles := b.login("root@example.com").User.Roles; !slices.Contains(roles, subjects.RoleAdmin) {
+			t.Errorf("roles are %v", roles)
+		}
+	})
 }
 
 func TestAnAdminEndsAnAccountsSessions(t *testing.T) {

@@ -116,12 +116,7 @@ func (a *Actor) replaceOwner(ctx context.Context, u user, change func(context.Co
 		if keys, err = userAPIKeys(ctx, tx, u.ID, "", maxAPIKeys); err != nil {
 			return err
 		}
-		for _, drop := range []func(context.Context, actors.Tx, string) error{dropUserAPIKeys, dropSecondFactors, dropIdentities} {
-			if err := drop(ctx, tx, u.ID); err != nil {
-				return err
-			}
-		}
-		if err := voidLetters(ctx, tx, u.ID, forNewEmail); err != nil {
+		if err := dropTraps(ctx, tx, u.ID); err != nil {
 			return err
 		}
 		return change(ctx, tx, u)
@@ -130,6 +125,16 @@ func (a *Actor) replaceOwner(ctx context.Context, u user, change func(context.Co
 		return err
 	}
 	return a.revokeKeys(ctx, u.ID, keys)
+}
+
+// dropTraps forgets with what somebody could come into an account, or keep its owner out, but for its password.
+func dropTraps(ctx context.Context, tx actors.Tx, userID string) error {
+	for _, drop := range []func(context.Context, actors.Tx, string) error{dropUserAPIKeys, dropSecondFactors, dropIdentities} {
+		if err := drop(ctx, tx, userID); err != nil {
+			return err
+		}
+	}
+	return voidLetters(ctx, tx, userID, forNewEmail)
 }
 
 func (a *Actor) markVerified(ctx context.Context, tx actors.Tx, l letter, u user, columns ...string) error {
