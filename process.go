@@ -16,6 +16,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -68,7 +69,9 @@ type process struct {
 	config    Config
 	telemetry *mesh.Telemetry
 	natsURL   string
-	keys      string
+	// nats is this process's own server; nil where it uses another.
+	nats nats.InProcessConnProvider
+	keys string
 }
 
 func newProcess(ctx context.Context, c Config, name string) (*process, error) {
@@ -132,7 +135,7 @@ func (p *process) options(user string) (mesh.Options, error) {
 	if err != nil {
 		return mesh.Options{}, fmt.Errorf("reading the NATS key of %s: %w", user, err)
 	}
-	return mesh.Options{URL: p.natsURL, User: user, Seed: seed, Log: p.telemetry.Log}, nil
+	return mesh.Options{URL: p.natsURL, InProcess: p.nats, User: user, Seed: seed, Log: p.telemetry.Log}, nil
 }
 
 // setup creates what streams, buckets and durables are missing, where this process holds setup's key.

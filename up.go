@@ -104,6 +104,7 @@ func up(ctx context.Context, config Config, asJSON bool, out io.Writer) error {
 	}
 	defer server.Shutdown()
 	p.natsURL = server.ClientURL()
+	p.nats = server
 	if err := p.setup(ctx); err != nil {
 		return fmt.Errorf("setting up the mesh: %w", err)
 	}

@@ -17,6 +17,8 @@ import (
 type Options struct {
 	// URL is one or more server addresses, comma-separated.
 	URL string
+	// InProcess is a server of this process: where it is set, the connection needs no socket, and half the time for an answer.
+	InProcess nats.InProcessConnProvider
 	// User is the NATS user: an actor's name, gateway, operator or setup.
 	User string
 	// Seed is the user's nkey seed (SU…). It is wiped from memory by Conn.Close.
@@ -84,6 +86,9 @@ func Connect(ctx context.Context, o Options) (*Conn, error) {
 		nats.ReconnectHandler(func(nc *nats.Conn) {
 			o.Log.Info("NATS connection restored", zap.String("user", o.User), zap.String("server", nc.ConnectedUrlRedacted()))
 		}),
+	}
+	if o.InProcess != nil {
+		options = append(options, nats.InProcessServer(o.InProcess))
 	}
 	nc, err := dial(ctx, o, options)
 	if err != nil {

@@ -28,23 +28,32 @@ func TestAServerWhoseDiskWasFullIsStartedAnew(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	conn, err := mesh.Connect(t.Context(), mesh.Options{URL: s.ClientURL(), User: mesh.UserSetup, Seed: seed, Wait: 5 * time.Second})
-	if err != nil {
-		t.Fatal(err)
+	options := mesh.Options{URL: s.ClientURL(), User: mesh.UserSetup, Seed: seed, Wait: 5 * time.Second}
+	address, before := s.ClientURL(), map[string]string{}
+	conns, again := map[string]*mesh.Conn{}, map[string]chan nats.Status{}
+	for _, way := range []string{"by its address", "in this process"} {
+		if way == "in this process" {
+			options.InProcess = s
+		}
+		conn, err := mesh.Connect(t.Context(), options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(conn.Close)
+		conns[way], again[way], before[way] = conn, conn.StatusChanged(nats.CONNECTED), conn.ConnectedServerId()
 	}
-	t.Cleanup(conn.Close)
-	again := conn.StatusChanged(nats.CONNECTED)
-	before, address := conn.ConnectedServerId(), s.ClientURL()
 	s.log.Errorf("JetStream failed to store a msg on stream '%s': %v", "EVENTS", syscall.ENOSPC)
-	select {
-	case <-again:
-	case <-time.After(30 * time.Second):
-		t.Fatal("the client has found no server again")
-	}
-	if after := conn.ConnectedServerId(); after == before || s.ClientURL() != address {
-		t.Errorf("the client is at %s, was at %s; the server listens on %s, listened on %s", after, before, s.ClientURL(), address)
-	}
-	if err := mesh.Setup(t.Context(), conn.JS, 1); err != nil {
-		t.Errorf("setting up on the new server: %v", err)
+	for way, conn := range conns {
+		select {
+		case <-again[way]:
+		case <-time.After(30 * time.Second):
+			t.Fatalf("the client %s has found no server again", way)
+		}
+		if after := conn.ConnectedServerId(); after == before[way] || s.ClientURL() != address {
+			t.Errorf("the client %s is at %s, was at %s; the server listens on %s, listened on %s", way, after, before[way], s.ClientURL(), address)
+		}
+		if err := mesh.Setup(t.Context(), conn.JS, 1); err != nil {
+			t.Errorf("setting up on the new server, %s: %v", way, err)
+		}
 	}
 }

@@ -118,6 +118,13 @@ func (s *Server) ClientURL() string {
 	return s.nats.ClientURL()
 }
 
+// InProcessConn opens a connection to the server that needs no socket.
+func (s *Server) InProcessConn() (net.Conn, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.nats.InProcessConn()
+}
+
 // MonitorURL is the address of the monitoring port; empty where there is none.
 func (s *Server) MonitorURL() string {
 	s.mu.Lock()
