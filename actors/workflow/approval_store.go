@@ -116,15 +116,28 @@ func deliveredApproval(ctx context.Context, tx actors.Tx, id string, now time.Ti
 	return nil
 }
 
-// withdrawApproval closes the question of a call that is not waited for any more.
-func withdrawApproval(ctx context.Context, tx actors.Tx, executionID, callID string, now time.Time) error {
+// withdrawApprovals closes the questions of an execution's calls that are not waited for any more.
+func withdrawApprovals(ctx context.Context, tx actors.Tx, executionID string, calls []string, now time.Time) error {
+	if len(calls) == 0 {
+		return nil
+	}
 	_, err := tx.NewUpdate().Model((*approvalRow)(nil)).Set("status = ?", subjects.ApprovalWithdrawn).
-		Set("delivered_at = ?", now.UnixMicro()).Where("execution_id = ?", executionID).Where("call_id = ?", callID).
+		Set("delivered_at = ?", now.UnixMicro()).Where("execution_id = ?", executionID).Where("call_id IN (?)", bun.List(calls)).
 		Where("status = ?", subjects.ApprovalPending).Exec(ctx)
 	if err != nil {
-		return fmt.Errorf("withdrawing an approval: %w", err)
+		return fmt.Errorf("withdrawing approvals: %w", err)
 	}
 	return nil
+}
+
+// pendingApprovals reads which calls of executions wait for an answer.
+func pendingApprovals(ctx context.Context, db bun.IDB, executionIDs []string) (rows []approvalRow, err error) {
+	err = db.NewSelect().Model(&rows).Column("execution_id", "call_id").Where("execution_id IN (?)", bun.List(executionIDs)).
+		Where("status = ?", subjects.ApprovalPending).Scan(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("reading open approvals: %w", err)
+	}
+	return rows, nil
 }
 
 // hasOrphans tells whether there are open questions of executions that have ended.

@@ -6,6 +6,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -228,14 +230,33 @@ func (a *Actor) answerCall(ctx context.Context, row approvalRow) error {
 	return a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error { return deliveredApproval(ctx, tx, row.ID, a.Now()) })
 }
 
-// withdraw closes the question of a call that is not waited for any more.
+// withdraw closes the question of a call that was given up while it was being asked.
 func (a *Actor) withdraw(ctx context.Context, executionID, callID string) {
 	err := a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error {
-		return withdrawApproval(ctx, tx, executionID, callID, a.Now())
+		return withdrawApprovals(ctx, tx, executionID, []string{callID}, a.Now())
 	})
 	if err != nil && ctx.Err() == nil {
 		a.Log.Warn("withdrawing an approval", zap.String("execution_id", executionID), zap.Error(err))
 	}
+}
+
+// restoreQuestions looks for questions that those before have not withdrawn: of calls that are not waited for any more.
+func (p *partition) restoreQuestions(ctx context.Context) error {
+	ids := slices.Collect(maps.Keys(p.held))
+	for len(ids) > 0 {
+		part := ids[:min(len(ids), foldRows)]
+		ids = ids[len(part):]
+		rows, err := pendingApprovals(ctx, p.a.DB.DB, part)
+		if err != nil {
+			return err
+		}
+		for _, row := range rows {
+			if h := p.held[row.ExecutionID]; h.x != nil && !among(h.x.Awaited(), row.CallID) {
+				p.lapse(h, row.CallID)
+			}
+		}
+	}
+	return nil
 }
 
 // runApprovals ends questions whose time is over, delivers answers that were not, and closes what nobody waits for.

@@ -1,12 +1,15 @@
 package workflow_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/actortest"
+	"github.com/weftmesh/weft/actors/workflow"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -160,4 +163,48 @@ func TestWaitingForAParkedExecution(t *testing.T) {
 			}
 		})
 	})
+}
+
+// TestQuestionsOverACrash: a question whose call is not waited for any more is withdrawn, also where the process died that was
+// about to: at the latest when the partition has another owner.
+func TestQuestionsOverACrash(t *testing.T) {
+	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+		b := setup(t, database)
+		e := b.begin(t, `
+- race:
+    fork:
+      compete: true
+      branches:
+      - ask: {call: approval.request, with: {title: a}}
+      - go: {call: github.hold}
+- stay: {wait: {hours: 1}}
+`, `{}`)
+		question := b.asked(t, e.ID)
+		<-b.held
+		close(b.hold)
+		b.until(t, e.ID, subjects.ExecutionWaiting)
+		eventually(t, "the approval is withdrawn", func() bool { return b.approval(t, question.ID).Status == subjects.ApprovalWithdrawn })
+		_ = b.host.Stop(t)
+		b.alter(t, "UPDATE approvals SET status = 'pending', delivered_at = 0")
+		b.alter(t, "UPDATE executions SET parked = FALSE")
+		b.host = b.start(t)
+		eventually(t, "the approval is withdrawn again", func() bool { return b.approval(t, question.ID).Status == subjects.ApprovalWithdrawn })
+		b.until(t, e.ID, subjects.ExecutionWaiting)
+	})
+}
+
+// alter makes of the database, while no process runs, what a crash may leave.
+func (b *bundle) alter(t *testing.T, query string, args ...any) {
+	t.Helper()
+	db := actortest.OpenDatabase(t, b.db, workflow.Migrations)
+	err := db.RunInTx(t.Context(), func(ctx context.Context, tx actors.Tx) error {
+		_, err := tx.ExecContext(ctx, query, args...)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
 }

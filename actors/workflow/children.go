@@ -85,6 +85,19 @@ func (p *partition) cancelChildren(ids []string) {
 	}
 }
 
+// cancelOrphans ends the children of executions that have ended, where who owned those has died before it could.
+func (p *partition) cancelOrphans() {
+	err := p.flush(p.ctx)
+	var ids []string
+	if err == nil {
+		ids, err = orphanedChildren(p.ctx, p.a.DB.DB, p.lot)
+	}
+	if err != nil && p.ctx.Err() == nil {
+		p.a.Log.Warn("looking for children whose parents have ended", zap.Error(err))
+	}
+	p.cancelChildren(ids)
+}
+
 // publish makes an event known that an execution emits.
 func (a *Actor) publish(ctx context.Context, row executionRow, event map[string]any) error {
 	depth := depthOf(row.Origin) + 1

@@ -339,6 +339,16 @@ func liveExecutions(ctx context.Context, db bun.IDB, lot int) (rows []executionR
 	return rows, nil
 }
 
+// orphanedChildren are the executions that go on and whose parents, of a partition, have ended.
+func orphanedChildren(ctx context.Context, db bun.IDB, lot int) (ids []string, err error) {
+	err = db.NewSelect().Model((*executionRow)(nil)).Column("id").Where("parent_id <> ''").Where("ended_at = 0").
+		Where("EXISTS (SELECT 1 FROM executions AS p WHERE p.id = execution_row.parent_id AND p.lot = ? AND p.ended_at > 0)", lot).Scan(ctx, &ids)
+	if err != nil {
+		return nil, fmt.Errorf("looking for children whose parents have ended: %w", err)
+	}
+	return ids, nil
+}
+
 // untoldParents reads the ended executions of a partition whose parents are still waiting: those that live.
 func untoldParents(ctx context.Context, db bun.IDB, lot int) (rows []executionRow, err error) {
 	err = db.NewSelect().Model(&rows).ExcludeColumn("snapshot", "input", "history").Where("lot = ?", lot).Where("ended_at > 0").Where("parent_id <> ''").

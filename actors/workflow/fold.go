@@ -127,6 +127,8 @@ type folding struct {
 	known bool
 	// ended: SQL learns with this fold that the execution has ended.
 	ended bool
+	// lapsed are calls whose questions are withdrawn.
+	lapsed []string
 	// ticket is what SQL is to have of its limits.
 	ticket *ticketRow
 }
@@ -173,6 +175,11 @@ func (p *partition) fold(ctx context.Context) error {
 				return err
 			}
 		}
+		for _, f := range taken {
+			if err := withdrawApprovals(ctx, tx, f.row.ID, f.lapsed, p.a.Now()); err != nil {
+				return err
+			}
+		}
 		reach(crashFolding)
 		return p.a.tellEnded(ctx, tx, taken)
 	})
@@ -207,7 +214,7 @@ func (p *partition) collect() (taken []folding, applied uint64) {
 				f.row, f.parked = row, true
 			}
 		}
-		h.fresh = nil
+		h.fresh, f.lapsed, h.lapsed = nil, h.lapsed, nil
 		delete(p.dirty, id)
 		taken = append(taken, f)
 	}
@@ -223,6 +230,7 @@ func (p *partition) folded(taken []folding, applied uint64, err error) {
 		h := f.h
 		if err != nil {
 			h.fresh = append(f.fresh, h.fresh...)
+			h.lapsed = append(f.lapsed, h.lapsed...)
 			p.dirty[f.row.ID] = h
 			continue
 		}

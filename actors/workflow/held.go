@@ -37,6 +37,8 @@ type held struct {
 	intended map[string]bool
 	// suspended: it was suspended before it began. One that has begun is told by x.
 	suspended bool
+	// lapsed are calls whose questions to the user nobody waits for any more: the next fold withdraws them.
+	lapsed []string
 	// slot: it counts among the executions that the process carries on.
 	slot, queued bool
 	// resting: it waits for long, and the next fold parks it.

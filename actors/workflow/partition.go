@@ -431,10 +431,7 @@ func (p *partition) advance(h *held) {
 func (p *partition) finish(h *held) {
 	h.finished = true
 	p.dirty[h.row.ID] = h
-	for id, giveUp := range h.flying {
-		giveUp()
-		delete(h.flying, id)
-	}
+	p.giveUp(h, nil)
 	for _, w := range h.waiters {
 		w <- h.ending()
 	}

@@ -68,10 +68,17 @@ func (p *partition) giveUp(h *held, outstanding []*machine.Call) {
 			if child != "" {
 				p.cancelChildren([]string{child})
 			} else {
-				p.a.calls.Go(func() { p.a.withdraw(p.ctx, h.row.ID, id) })
+				p.lapse(h, id)
 			}
 		}
 	}
+}
+
+// lapse has the question of a call withdrawn that is not waited for any more.
+func (p *partition) lapse(h *held, call string) {
+	h.lapsed = append(h.lapsed, call)
+	p.dirty[h.row.ID] = h
+	p.a.folder.poke()
 }
 
 // once tells that a call must not be made twice, as far as is known here: its start is recorded before it is made. Whether
@@ -106,6 +113,9 @@ func (p *partition) fly(h *held, call *machine.Call) {
 	p.a.calls.Go(func() {
 		defer cancel()
 		res := p.a.perform(inTrace(ctx, row.Trace), row, call, again)
+		if ctx.Err() != nil && p.ctx.Err() == nil && call.Function == machine.FunctionApproval {
+			p.a.withdraw(p.ctx, row.ID, call.ID) // it may have been asked before it was given up
+		}
 		p.land(ctx, h, res)
 	})
 }

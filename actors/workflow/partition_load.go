@@ -255,6 +255,9 @@ func (p *partition) restore(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := p.restoreQuestions(ctx); err != nil {
+		return actors.DatabaseError(err)
+	}
 	return p.restoreGates(ctx)
 }
 
@@ -291,6 +294,7 @@ func (p *partition) run() {
 	}
 	p.a.folder.poke()
 	p.a.calls.Go(p.tellParents)
+	p.a.calls.Go(p.cancelOrphans)
 }
 
 // inTurns is the order in which executions get slots: their users take turns, one's come by priority, then by their starts.
