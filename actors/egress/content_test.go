@@ -31,7 +31,7 @@ func (f failing) Read([]byte) (int, error) { return 0, f.err }
 // TestASourceIsReadForEachRequest, with its length, after a redirect too; it has started once its header is written.
 func TestASourceIsReadForEachRequest(t *testing.T) {
 	t.Parallel()
-	text := strings.Repeat("0123456789", 100_000)
+	text := strings.Repeat("0123456789", 3_200_000)
 	release := make(chan struct{})
 	var got atomic.Int64
 	server := serve(t, func(w http.ResponseWriter, r *http.Request) {
@@ -39,7 +39,7 @@ func TestASourceIsReadForEachRequest(t *testing.T) {
 			http.Redirect(w, r, "/second", http.StatusTemporaryRedirect)
 			return
 		}
-		<-release // the body is read once the call has started: a megabyte fits into no socket's buffer
+		<-release // the body is read once the call has started: 32 MB fit into no socket's buffers
 		n, _ := io.Copy(io.Discard, r.Body)
 		if r.ContentLength == int64(len(text)) {
 			got.Store(n)

@@ -39,6 +39,8 @@ type storage struct {
 	// file is the answer to GETs; broken ends it in the middle, so often.
 	file   []byte
 	broken int
+	// halfway is called when half of the file is sent.
+	halfway func()
 }
 
 func newStorage(t testing.TB, file []byte, statuses ...int) *storage {
@@ -66,10 +68,17 @@ func (s *storage) give(w http.ResponseWriter) {
 	w.Header().Set("Content-Type", "image/png")
 	w.Header().Set("Content-Disposition", `attachment; filename="../her ship.png"`)
 	w.Header().Set("Content-Length", strconv.Itoa(len(file)))
+	_, _ = w.Write(file[:len(file)/2])
 	if broken {
-		file = file[:len(file)/2]
+		return
 	}
-	_, _ = w.Write(file)
+	if s.halfway != nil {
+		if flusher, ok := w.(http.Flusher); ok {
+			flusher.Flush()
+		}
+		s.halfway()
+	}
+	_, _ = w.Write(file[len(file)/2:])
 }
 
 func (s *storage) take(w http.ResponseWriter, r *http.Request) {
@@ -203,13 +212,20 @@ func TestAnActionYieldsAnObject(t *testing.T) {
 	})
 }
 
-// TestAnObjectUnderAKey: under an idempotency key a file is kept once.
+// TestAnObjectUnderAKey: under an idempotency key a file is kept once, and nobody waits until it has come.
 func TestAnObjectUnderAKey(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		s := newStorage(t, content(30<<10))
 		b := setup(t, database, smallParts, s3At(s))
 		_, ada := b.user(t)
+		_, eve := b.user(t)
 		c := b.connectS3(t, ada)
+		s.halfway = func() {
+			actortest.Eventually(t, "a part is kept", func() bool { return b.storedParts(t) > 0 })
+			if _, err := mesh.Call(t.Context(), b.caller, subjects.CreateObject, subjects.CreateObjectRequest{}, eve); err != nil {
+				t.Errorf("another user meanwhile: %v", err)
+			}
+		}
 		message, err := json.Marshal(action(c.ID, "get_object", `{"bucket":"ships","key":"a.png","to_object":true}`))
 		if err != nil {
 			t.Fatal(err)
