@@ -2,8 +2,12 @@ package providers_test
 
 import (
 	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -149,6 +153,16 @@ func fetched(p *manifest.Provider, conn manifest.Connection) manifest.Connection
 	conn.Credentials = maps.Clone(conn.Credentials)
 	conn.Credentials["access_token"] = "token-of-" + p.ID
 	return conn
+}
+
+// aFile is the object that an input names, whatever its id: a picture that holds the text hello.
+func aFile(string) (*manifest.Object, error) {
+	const text = "hello"
+	sum := sha256.Sum256([]byte(text))
+	return &manifest.Object{
+		Name: "ship.png", ContentType: "image/png", Size: int64(len(text)), SHA256: hex.EncodeToString(sum[:]),
+		Open: func(context.Context) io.ReadCloser { return io.NopCloser(strings.NewReader(text)) },
+	}, nil
 }
 
 func providerIDs(t *testing.T) []string {

@@ -109,7 +109,7 @@ func (w *wireCase) run(t *testing.T, client *egress.Client, p *manifest.Provider
 		t.Errorf("%s %s: input: %v", p.ID, w.Action, err)
 		return
 	}
-	r, err := a.Request(conn, manifest.Call{Input: input})
+	r, err := a.Request(conn, manifest.Call{Input: input, Object: aFile})
 	if err != nil {
 		t.Errorf("%s %s: %v", p.ID, w.Action, err)
 		return

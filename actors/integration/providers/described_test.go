@@ -95,7 +95,7 @@ func actionsOf(p *manifest.Provider) []*manifest.Action {
 
 // judgeAction judges an action with its example.
 func (d description) judgeAction(c *providerCase, a *manifest.Action) (found bool, err error) {
-	r, err := a.Request(fetched(a.Provider(), c.connection(a.Provider(), "", nil, nil)), manifest.Call{Input: a.Example})
+	r, err := a.Request(fetched(a.Provider(), c.connection(a.Provider(), "", nil, nil)), manifest.Call{Input: a.Example, Object: aFile})
 	if err != nil {
 		return true, err
 	}
