@@ -42,6 +42,8 @@ type ProxyRequest struct {
 	Query         map[string]any    `json:"query,omitempty" doc:"Strings, numbers, booleans, or lists of them."`
 	Headers       map[string]string `json:"headers,omitempty"`
 	Body          json.RawMessage   `json:"body,omitempty" doc:"Any JSON value, sent as application/json."`
+	Object        string            `json:"object,omitempty" format:"uuid" doc:"In the place of body: the id of an object, whose bytes are sent as its content type."`
+	ToObject      bool              `json:"to_object,omitempty" doc:"Keep a good answer's body as an object, and answer with that in its place."`
 }
 
 // ProxyReply is a provider's answer, whatever its status.
@@ -49,6 +51,7 @@ type ProxyReply struct {
 	Status   int               `json:"status"`
 	Headers  map[string]string `json:"headers"`
 	Body     json.RawMessage   `json:"body,omitempty" doc:"A JSON value, a text, or base64 of what is neither."`
+	Object   *ObjectReference  `json:"object,omitempty" doc:"What the body was kept as."`
 	Attempts int               `json:"attempts"`
 	CallID   string            `json:"call_id"`
 }

@@ -24,6 +24,15 @@ type Object struct {
 	ExpiresAt time.Time `json:"expires_at" doc:"When it is deleted."`
 }
 
+// ObjectReference is an object as a call yields it.
+type ObjectReference struct {
+	ID          string `json:"id"`
+	Name        string `json:"name"`
+	ContentType string `json:"content_type"`
+	Size        int64  `json:"size" doc:"In bytes."`
+	SHA256      string `json:"sha256"`
+}
+
 // CreateObjectRequest announces a file.
 type CreateObjectRequest struct {
 	Name        string `json:"name,omitempty" in:"query" minLength:"1" maxLength:"255" pattern:"^[^\\x00-\\x1f\\x7f/\\\\]+$" doc:"The file's name; file unless given."`

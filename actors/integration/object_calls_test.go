@@ -246,6 +246,30 @@ func TestAnObjectUnderAKey(t *testing.T) {
 	})
 }
 
+// TestAProxyTakesAndYieldsObjects as an action does.
+func TestAProxyTakesAndYieldsObjects(t *testing.T) {
+	t.Parallel()
+	data := content(30 << 10)
+	s := newStorage(t, data)
+	b := setup(t, actortest.Databases(t)[0], smallParts, s3At(s))
+	_, ada := b.user(t)
+	c := b.connectS3(t, ada)
+	got := call(t, b, subjects.ProxyCall, ada, subjects.ProxyRequest{IntegrationID: c.ID, Method: "GET", Path: "/ships/a.png", ToObject: true})
+	if got.Status != 200 || got.Object == nil || got.Object.SHA256 != sumOf(data) || got.Object.Size != int64(len(data)) || string(got.Body) != "null" && len(got.Body) > 0 {
+		t.Fatalf("got %+v, %s", got, got.Body)
+	}
+	call(t, b, subjects.ProxyCall, ada, subjects.ProxyRequest{IntegrationID: c.ID, Method: "PUT", Path: "/ships/b.png", Object: got.Object.ID})
+	if sent := s.requests(); len(sent) != 1 || sent[0].sum != sumOf(data) || sent[0].header.Get("Content-Type") != "image/png" {
+		t.Errorf("sent %+v", sent)
+	}
+	e := wantCode(t, b, subjects.CodeInvalid, subjects.ProxyCall, ada, subjects.ProxyRequest{
+		IntegrationID: c.ID, Method: "PUT", Path: "/ships/b.png", Object: got.Object.ID, Body: json.RawMessage(`1`),
+	})
+	if e.Fields[0].Field != "object" {
+		t.Errorf("both: %+v", e)
+	}
+}
+
 // TestAFileThatDoesNotFit is refused, counts against no breaker, and leaves nothing.
 func TestAFileThatDoesNotFit(t *testing.T) {
 	t.Parallel()

@@ -53,6 +53,15 @@ func proxyInput(r subjects.ProxyRequest) (map[string]any, error) {
 		}
 		input["headers"] = headers
 	}
+	if r.ToObject {
+		input["to_object"] = true
+	}
+	if r.Object != "" {
+		if len(r.Body) > 0 {
+			return nil, subjects.InvalidField("object", "is given beside body")
+		}
+		input["object"] = r.Object
+	}
 	if len(r.Body) > 0 {
 		decoder := json.NewDecoder(bytes.NewReader(r.Body))
 		decoder.UseNumber()

@@ -15,7 +15,8 @@ func proxySpec() ActionSpec {
 	return ActionSpec{
 		Title: "Call the API", Method: "${ .input.method }", Path: "${ .input.path }", Query: "${ .input.query }", Headers: "${ .input.headers }",
 		Safety: `${ if .input.method | IN("GET", "HEAD") then "` + string(egress.Read) + `" else "` + string(egress.WriteOnce) + `" end }`,
-		Body:   &BodySpec{JSON: "${ .input.body }"},
+		Body:   &BodySpec{JSON: "${ .input.body }", Object: "${ .input.object }"},
+		Answer: `${ if .input.to_object then "` + AnswerObject + `" else null end }`,
 		Input: map[string]any{
 			"type": "object", "required": []any{"method", "path"},
 			"properties": map[string]any{
@@ -29,7 +30,8 @@ func proxySpec() ActionSpec {
 					"type": "object", "maxProperties": 50, "additionalProperties": false,
 					"patternProperties": map[string]any{"^[A-Za-z0-9-]{1,128}$": map[string]any{"type": "string", "maxLength": 8192}},
 				},
-				"body": true,
+				"body": true, "to_object": map[string]any{"type": "boolean"},
+				"object": map[string]any{"type": "string", "minLength": 1},
 			},
 		},
 	}
@@ -47,10 +49,14 @@ func proxyOf(p *Provider) *Action {
 	return &a
 }
 
-// Whole is an answer as it came: status, headers and body, with the same care for the connection's credentials
+// Whole is an answer as it came: status, headers and body, or the object that it was kept as, with the same care for the connection's credentials
 // as Interpret takes.
 func (a *Action) Whole(conn Connection, input map[string]any, answer Answer) map[string]any {
 	s, end := a.answerScope(a.provider.secretsOf(conn), input, answer)
 	defer end()
-	return map[string]any{"status": s.root["status"], "headers": s.root["headers"], "body": s.root["body"]}
+	whole := map[string]any{"status": s.root["status"], "headers": s.root["headers"], "body": s.root["body"]}
+	if answer.Object != nil {
+		whole["object"] = answer.Object
+	}
+	return whole
 }
