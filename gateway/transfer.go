@@ -4,12 +4,12 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"strconv"
@@ -72,21 +72,28 @@ func (rt *route) upload(x *exchange, header nats.Header, begun *nats.Msg) (*nats
 // sendParts reads the body to its end.
 func (rt *route) sendParts(x *exchange, header nats.Header, id string, partSize int64) (*nats.Msg, error) {
 	control := http.NewResponseController(x.w)
-	part, sum, offset := make([]byte, partSize), sha256.New(), int64(0)
+	var part bytes.Buffer
+	part.Grow(int(partSize) + bytes.MinRead)
+	sum, offset := sha256.New(), int64(0)
 	for {
 		// A recorder in a test has no deadlines to move.
 		_ = control.SetReadDeadline(time.Now().Add(partTimeout))
 		_ = control.SetWriteDeadline(time.Now().Add(partTimeout + rt.d.Body.Upload.End.Timeout + writeTimeout))
-		n, err := fill(x.r.Body, part)
+		part.Reset()
+		n, err := io.CopyN(&part, x.r.Body, partSize)
 		if err != nil && err != io.EOF { //nolint:errorlint // one that is wrapped is no end
 			return nil, &subjects.Error{Code: subjects.CodeInvalid, Detail: "the body could not be read to its end", Cause: err}
 		}
 		if n > 0 {
-			sum.Write(part[:n])
-			if _, e := x.pass(x.ctx, rt.d.Body.Upload.Part, header, partMessage(id, offset, part[:n])); e != nil {
+			sum.Write(part.Bytes())
+			message, e := json.Marshal(subjects.PartRequest{ObjectID: id, Offset: offset, Content: part.Bytes()})
+			if e == nil {
+				_, e = x.pass(x.ctx, rt.d.Body.Upload.Part, header, message)
+			}
+			if e != nil {
 				return nil, e
 			}
-			offset += int64(n)
+			offset += n
 		}
 		if err != nil {
 			break
@@ -99,33 +106,11 @@ func (rt *route) sendParts(x *exchange, header nats.Header, id string, partSize 
 	return x.pass(x.ctx, rt.d.Body.Upload.End, header, end)
 }
 
-// fill reads until p is full or r says why not. io.ReadFull does not tell an end from a body that broke off.
-func fill(r io.Reader, p []byte) (n int, err error) {
-	for n < len(p) && err == nil {
-		var more int
-		more, err = r.Read(p[n:])
-		n += more
-	}
-	return n, err
-}
-
-// partMessage is a subjects.PartRequest.
-func partMessage(id string, offset int64, content []byte) []byte {
-	message := make([]byte, 0, base64.StdEncoding.EncodedLen(len(content))+128)
-	message = fmt.Appendf(message, `{"object_id":%q,"offset":%d,"content":"`, id, offset)
-	message = base64.StdEncoding.AppendEncode(message, content)
-	return append(message, `"}`...)
-}
-
 // pass calls an endpoint on the request's behalf, within the endpoint's own time.
 func (x *exchange) pass(ctx context.Context, d *subjects.Descriptor, header nats.Header, message []byte) (*nats.Msg, error) {
 	ctx, cancel := context.WithTimeout(ctx, d.Timeout+grace)
 	defer cancel()
-	h := make(nats.Header, len(header)+2)
-	for name, values := range header {
-		h[name] = values
-	}
-	return x.g.forward(ctx, x.g.byName[d.Name()], h, message, false)
+	return x.g.forward(ctx, x.g.byName[d.Name()], maps.Clone(header), message, false)
 }
 
 // download answers with a content that comes part by part. first is the reply to message, and has its beginning.
@@ -168,9 +153,18 @@ func (rt *route) download(x *exchange, header nats.Header, message []byte, first
 // it fails the answer ends before its Content-Length, and so the client knows.
 func (rt *route) sendContent(x *exchange, header nats.Header, message []byte, part subjects.ContentPart, from, to int64) error {
 	control := http.NewResponseController(x.w)
+	var ask subjects.ContentRequest
+	if err := json.Unmarshal(message, &ask); err != nil {
+		return fmt.Errorf("reading a request for %s: %w", rt.d.Name(), err)
+	}
 	for from < to {
 		if from < part.Offset || from >= part.Offset+int64(len(part.Content)) {
-			reply, err := x.pass(x.ctx, rt.d, header, withOffset(message, from))
+			ask.Offset = from
+			next, err := json.Marshal(ask)
+			if err != nil {
+				return fmt.Errorf("encoding a request for %s: %w", rt.d.Name(), err)
+			}
+			reply, err := x.pass(x.ctx, rt.d, header, next)
 			if err != nil {
 				return err
 			}
@@ -197,11 +191,6 @@ func readPart(d *subjects.Descriptor, m *nats.Msg) (part subjects.ContentPart, e
 		return part, fmt.Errorf("reading a part of %s: %w", d.Name(), err)
 	}
 	return part, nil
-}
-
-// withOffset is a message, which has a field, with an offset besides.
-func withOffset(message []byte, offset int64) []byte {
-	return fmt.Appendf(bytes.TrimSuffix(bytes.Clone(message), []byte("}")), `,"offset":%d}`, offset)
 }
 
 // tagOf is a content's ETag.

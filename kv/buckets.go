@@ -108,7 +108,7 @@ func Create(ctx context.Context, js jetstream.JetStream, replicas int) error {
 		return err
 	}
 	for _, spec := range ObjectStores() {
-		if err := createObjects(ctx, js, spec, replicas); err != nil {
+		if err := createStream(ctx, js, spec, replicas, false); err != nil {
 			return translate("creating object store "+spec.Name, err)
 		}
 	}
@@ -118,17 +118,25 @@ func Create(ctx context.Context, js jetstream.JetStream, replicas int) error {
 // CreateSpecs is Create for the given buckets.
 func CreateSpecs(ctx context.Context, js jetstream.JetStream, replicas int, specs ...Spec) error {
 	for _, spec := range specs {
-		if err := create(ctx, js, spec, replicas); err != nil {
+		err := spec.check()
+		if err == nil {
+			err = createStream(ctx, js, spec, replicas, spec.Storage == Volatile)
+		}
+		if err != nil {
 			return translate("creating bucket "+spec.Name, err)
 		}
 	}
 	return nil
 }
 
-func create(ctx context.Context, js jetstream.JetStream, spec Spec, replicas int) error {
-	if err := spec.check(); err != nil {
-		return err
-	}
+// streamed is what is kept in a stream: a bucket, or an object store.
+type streamed interface {
+	Stream() string
+	apply(config jetstream.StreamConfig, replicas int) jetstream.StreamConfig
+}
+
+// createStream makes what is kept in a stream, or brings an existing one to its spec. What is volatile may be emptied for it.
+func createStream(ctx context.Context, js jetstream.JetStream, spec streamed, replicas int, volatile bool) error {
 	stream, err := js.Stream(ctx, spec.Stream())
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		_, err = js.CreateStream(ctx, spec.apply(jetstream.StreamConfig{}, replicas))
@@ -144,7 +152,7 @@ func create(ctx context.Context, js jetstream.JetStream, spec Spec, replicas int
 	if reflect.DeepEqual(is, want) {
 		return nil
 	}
-	if spec.Storage == Volatile && (is.Storage != want.Storage || is.PersistMode != want.PersistMode) {
+	if volatile && (is.Storage != want.Storage || is.PersistMode != want.PersistMode) {
 		// The server cannot change where a stream is kept, and what is volatile may go.
 		if err := js.DeleteStream(ctx, spec.Stream()); err != nil {
 			return err

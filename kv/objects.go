@@ -6,7 +6,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"reflect"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -42,8 +41,13 @@ func (s ObjectSpec) Stream() string { return "OBJ_" + s.Name }
 func (s ObjectSpec) chunks(nuid string) string { return "$O." + s.Name + ".C." + nuid }
 
 func (s ObjectSpec) meta(name string) string {
-	return "$O." + s.Name + ".M." + base64.URLEncoding.EncodeToString([]byte(name))
+	return s.metaPrefix() + base64.URLEncoding.EncodeToString([]byte(name))
 }
+
+func (s ObjectSpec) metaPrefix() string { return "$O." + s.Name + ".M." }
+
+// subjects are all that the store's stream takes.
+func (s ObjectSpec) subjects() []string { return []string{s.chunks(">"), s.metaPrefix() + ">"} }
 
 // Permissions lists the subjects that the NATS user may publish for this store: all that ObjectStore asks, and nothing
 // else; nil for a user with no business here.
@@ -51,10 +55,8 @@ func (s ObjectSpec) Permissions(user string) []string {
 	if user != s.Owner {
 		return nil
 	}
-	return []string{
-		s.chunks(">"), "$O." + s.Name + ".M.>",
-		"$JS.API.STREAM.INFO." + s.Stream(), "$JS.API.STREAM.MSG.GET." + s.Stream(), "$JS.API.STREAM.PURGE." + s.Stream(),
-	}
+	return append(s.subjects(),
+		"$JS.API.STREAM.INFO."+s.Stream(), "$JS.API.STREAM.MSG.GET."+s.Stream(), "$JS.API.STREAM.PURGE."+s.Stream())
 }
 
 // apply lays what the ObjectSpec decides over config and leaves every other option as it is, as Spec.apply does. The
@@ -62,7 +64,7 @@ func (s ObjectSpec) Permissions(user string) []string {
 func (s ObjectSpec) apply(config jetstream.StreamConfig, replicas int) jetstream.StreamConfig {
 	config.Name = s.Stream()
 	config.Description = s.Doc
-	config.Subjects = []string{s.chunks(">"), "$O." + s.Name + ".M.>"}
+	config.Subjects = s.subjects()
 	config.Retention = jetstream.LimitsPolicy
 	config.Storage = jetstream.FileStorage
 	config.MaxAge = s.TTL
@@ -70,25 +72,6 @@ func (s ObjectSpec) apply(config jetstream.StreamConfig, replicas int) jetstream
 	config.AllowRollup, config.AllowDirect, config.DenyPurge = true, false, false
 	config.Replicas = replicas
 	return config
-}
-
-// createObjects makes a store, or brings an existing one to its ObjectSpec.
-func createObjects(ctx context.Context, js jetstream.JetStream, spec ObjectSpec, replicas int) error {
-	stream, err := js.Stream(ctx, spec.Stream())
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		_, err = js.CreateStream(ctx, spec.apply(jetstream.StreamConfig{MaxMsgs: -1, MaxBytes: -1}, replicas))
-		return err
-	}
-	if err != nil {
-		return err
-	}
-	is := stream.CachedInfo().Config
-	want := spec.apply(is, replicas)
-	if reflect.DeepEqual(is, want) {
-		return nil
-	}
-	_, err = js.UpdateStream(ctx, want)
-	return err
 }
 
 // ObjectStore is a handle on an object store whose objects fit into one message each. It is safe for concurrent use.

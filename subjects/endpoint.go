@@ -43,7 +43,8 @@ type Endpoint[Req, Res any] struct {
 	Produces string
 	// Stream makes the HTTP answer server-sent events; Res is then StreamPointer.
 	Stream bool
-	// Parts makes the HTTP answer a download that the gateway asks for part by part; Res is then ContentPart.
+	// Parts makes the HTTP answer a download that the gateway asks for part by part; Req is then
+	// ContentRequest and Res ContentPart.
 	Parts bool
 	// Consent is the scope that the user must have consented to. The handler checks it with the guard
 	// at the moment of starting.
@@ -281,8 +282,8 @@ func (d *Descriptor) check() {
 	if (d.Produces != "") != (d.ResponseType == reflect.TypeFor[Document]()) {
 		fail("Produces and a Document reply go together")
 	}
-	if d.Parts != (d.ResponseType == reflect.TypeFor[ContentPart]()) {
-		fail("Parts and a ContentPart reply go together")
+	if d.Parts != (d.ResponseType == reflect.TypeFor[ContentPart]()) || d.Parts != (d.RequestType == reflect.TypeFor[ContentRequest]()) {
+		fail("Parts, a ContentRequest and a ContentPart go together")
 	}
 	if (d.Body.Kind == BodyParts) != (d.Body.Upload != nil) {
 		fail("BodyParts and an Upload go together")

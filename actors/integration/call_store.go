@@ -47,13 +47,18 @@ func insertCalls(ctx context.Context, tx bun.Tx, rows []callRow) error {
 	return nil
 }
 
-// pageOfCalls reads a connection's calls, newest first, after the given id; one more than asked.
-func pageOfCalls(ctx context.Context, db bun.IDB, r subjects.ListCallsRequest, after string) ([]callRow, error) {
-	var rows []callRow
-	q := db.NewSelect().Model(&rows).Where("connection_id = ?", r.IntegrationID).Order("id DESC").Limit(int64(r.PageLimit() + 1))
+// newestFirst pages by ids, which grow, after the given one; one more than asked, which tells that there are others.
+func newestFirst(q *bun.SelectQuery, r subjects.PageRequest, after string) *bun.SelectQuery {
 	if after != "" {
 		q.Where("id < ?", after)
 	}
+	return q.Order("id DESC").Limit(int64(r.PageLimit() + 1))
+}
+
+// pageOfCalls reads a connection's calls, newest first, after the given id; one more than asked.
+func pageOfCalls(ctx context.Context, db bun.IDB, r subjects.ListCallsRequest, after string) ([]callRow, error) {
+	var rows []callRow
+	q := newestFirst(db.NewSelect().Model(&rows), r.PageRequest, after).Where("connection_id = ?", r.IntegrationID)
 	if r.Status != "" {
 		q.Where("status = ?", r.Status)
 	}

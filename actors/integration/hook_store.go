@@ -75,12 +75,9 @@ func noHook(err error) error {
 // pageOfHooks reads a connection's hooks, newest first, after the given id; one more than asked.
 func pageOfHooks(ctx context.Context, db bun.IDB, userID string, r subjects.ListHooksRequest, after string) ([]hookRow, error) {
 	var rows []hookRow
-	q := db.NewSelect().Model(&rows).Where("connection_id = ?", strings.ToLower(r.IntegrationID)).Where("user_id = ?", userID).
-		Order("id DESC").Limit(int64(r.PageLimit() + 1))
-	if after != "" {
-		q.Where("id < ?", after)
-	}
-	if err := q.Scan(ctx); err != nil {
+	err := newestFirst(db.NewSelect().Model(&rows), r.PageRequest, after).
+		Where("connection_id = ?", strings.ToLower(r.IntegrationID)).Where("user_id = ?", userID).Scan(ctx)
+	if err != nil {
 		return nil, fmt.Errorf("listing hooks: %w", err)
 	}
 	return rows, nil

@@ -1,14 +1,13 @@
 package integration
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"hash"
 	"io"
 	"net/http"
 
-	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
 	"github.com/weftmesh/weft/actors"
@@ -59,10 +58,10 @@ func referenceTo(o objectRow) map[string]any {
 	return map[string]any{"id": o.ID, "name": o.Name, "content_type": o.ContentType, "size": float64(o.Size), "sha256": o.SHA256}
 }
 
-// apart is a context that ends with ctx, and is of the same caller, outside the transaction of a call under an idempotency
-// key: what is kept while a provider is answering is kept at once.
+// apart is a context that ends with ctx, and is of the same caller, outside of its transaction: what is kept while a provider
+// is answering is kept at once.
 func apart(ctx context.Context) (context.Context, context.CancelFunc) {
-	own := actors.WithCaller(trace.ContextWithSpan(context.Background(), trace.SpanFromContext(ctx)), actors.CallerFrom(ctx))
+	own := actors.WithCaller(outside(ctx), actors.CallerFrom(ctx))
 	own, cancel := context.WithCancelCause(own)
 	stop := context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })
 	return own, func() { stop(); cancel(nil) }
@@ -75,8 +74,7 @@ func (s *objects) keep(ctx context.Context, userID string, of announced, r io.Re
 	if err != nil {
 		return objectRow{}, err
 	}
-	w := &objectWriter{objects: s, object: o, part: make([]byte, o.PartSize), sum: sha256.New()}
-	done, err := w.copyFrom(ctx, r)
+	done, err := s.fill(ctx, o, r)
 	if err != nil {
 		tidy, cancel := context.WithTimeout(context.WithoutCancel(ctx), endObjectWithin)
 		defer cancel()
@@ -87,41 +85,26 @@ func (s *objects) keep(ctx context.Context, userID string, of announced, r io.Re
 	return done, err
 }
 
-// objectWriter stores a content whose end nobody knows before.
-type objectWriter struct {
-	objects *objects
-	object  openObject
-	part    []byte
-	offset  int64
-	sum     hash.Hash
-}
-
-// copyFrom stores all that r yields. An error of r's comes back as it is.
-func (w *objectWriter) copyFrom(ctx context.Context, r io.Reader) (objectRow, error) {
+// fill stores all that r yields as an object's content. An error of r's comes back as it is.
+func (s *objects) fill(ctx context.Context, o openObject, r io.Reader) (objectRow, error) {
+	var part bytes.Buffer
+	part.Grow(int(o.PartSize) + bytes.MinRead)
+	sum, offset := sha256.New(), int64(0)
 	for {
-		n, err := fill(r, w.part)
+		part.Reset()
+		n, err := io.CopyN(&part, r, o.PartSize)
 		if n > 0 {
-			if err := w.objects.put(ctx, w.object, w.offset, w.part[:n]); err != nil {
+			if err := s.put(ctx, o, offset, part.Bytes()); err != nil {
 				return objectRow{}, err
 			}
-			w.sum.Write(w.part[:n])
-			w.offset += int64(n)
+			sum.Write(part.Bytes())
+			offset += n
 		}
 		if err == io.EOF { //nolint:errorlint // one that is wrapped is no end
-			return w.objects.complete(ctx, w.object, w.offset, hex.EncodeToString(w.sum.Sum(nil)))
+			return s.complete(ctx, o, offset, hex.EncodeToString(sum.Sum(nil)))
 		}
 		if err != nil {
 			return objectRow{}, err
 		}
 	}
-}
-
-// fill reads until p is full or r says why not. io.ReadFull does not tell an end from a content that broke off.
-func fill(r io.Reader, p []byte) (n int, err error) {
-	for n < len(p) && err == nil {
-		var more int
-		more, err = r.Read(p[n:])
-		n += more
-	}
-	return n, err
 }

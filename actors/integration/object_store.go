@@ -87,12 +87,9 @@ func findObject(ctx context.Context, db bun.IDB, userID, id string, now int64) (
 // pageOfObjects reads a user's objects, newest first, after the given id; one more than asked.
 func pageOfObjects(ctx context.Context, db bun.IDB, userID string, r subjects.ListObjectsRequest, after string, now int64) ([]objectRow, error) {
 	var rows []objectRow
-	q := db.NewSelect().Model(&rows).ExcludeColumn("data_key").Where("user_id = ?", userID).Where("expires_at > ?", now).
-		Order("id DESC").Limit(int64(r.PageLimit() + 1))
-	if after != "" {
-		q.Where("id < ?", after)
-	}
-	if err := q.Scan(ctx); err != nil {
+	err := newestFirst(db.NewSelect().Model(&rows).ExcludeColumn("data_key"), r.PageRequest, after).
+		Where("user_id = ?", userID).Where("expires_at > ?", now).Scan(ctx)
+	if err != nil {
 		return nil, fmt.Errorf("listing objects: %w", err)
 	}
 	return rows, nil

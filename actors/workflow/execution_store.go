@@ -239,7 +239,7 @@ func storeExecutions(ctx context.Context, tx bun.Tx, fresh, known []executionRow
 		for _, column := range foldedColumns {
 			q.Set("? = EXCLUDED.?", bun.Ident(column), bun.Ident(column))
 		}
-		q.Set(firstRun, bun.Ident("execution_row"))
+		q.Set(firstRun)
 		if _, err := q.Exec(ctx); err != nil {
 			return fmt.Errorf("storing executions: %w", err)
 		}
@@ -266,13 +266,13 @@ var (
 
 // firstRun keeps the first run of events, where what is written has none. A fold whose end nobody heard of is done again with the
 // same run, or with one that goes on further.
-const firstRun = "history = CASE EXCLUDED.history WHEN '' THEN ?.history ELSE EXCLUDED.history END"
+const firstRun = "history = CASE EXCLUDED.history WHEN '' THEN execution_row.history ELSE EXCLUDED.history END"
 
 // insertExecution and upsertExecution are one execution's statements for SQLite, which keeps a journal of its own for one
 // that may meet a row.
 func insertExecution() string {
 	all := append(append(slices.Clone(fixedColumns), foldedColumns...), "history")
-	return "INSERT INTO executions (" + strings.Join(all, ", ") + ") VALUES (?" + strings.Repeat(", ?", len(all)-1) + ")"
+	return "INSERT INTO executions AS execution_row (" + strings.Join(all, ", ") + ") VALUES (?" + strings.Repeat(", ?", len(all)-1) + ")"
 }
 
 func upsertExecution() string {
@@ -280,7 +280,7 @@ func upsertExecution() string {
 	for _, column := range foldedColumns {
 		sets = append(sets, column+" = EXCLUDED."+column)
 	}
-	sets = append(sets, strings.Replace(firstRun, "?", "executions", 1))
+	sets = append(sets, firstRun)
 	return insertExecution() + " ON CONFLICT (id) DO UPDATE SET " + strings.Join(sets, ", ")
 }
 
