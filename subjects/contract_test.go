@@ -49,6 +49,27 @@ func TestDecodeRefusesWhatTheTypeDoesNotSay(t *testing.T) {
 	}
 }
 
+// Bytes are base64 of the usual alphabet, padded; what is not is named, and not repeated.
+func TestDecodeTakesBytesAsBase64(t *testing.T) {
+	t.Parallel()
+	for content, want := range map[string]string{`"aGVsbG8="`: "hello", `""`: "", `"-_8="`: "?", `"a"`: "?", `"canary%"`: "?", `7`: "?"} {
+		req, err := subjects.PutObjectPart.Decode([]byte(`{"object_id":"01a22326-8f31-72ab-bf67-3c8d98feabd1","offset":0,"content":` + content + `}`))
+		if want != "?" {
+			if err != nil || string(req.Content) != want {
+				t.Errorf("%s is %q, %v", content, req.Content, err)
+			}
+			continue
+		}
+		var e *subjects.Error
+		if !errors.As(err, &e) || e.Code != subjects.CodeInvalid || len(e.Fields) != 1 || e.Fields[0].Field != "content" {
+			t.Errorf("%s: %v, want an error of content", content, err)
+		}
+		if body, _ := json.Marshal(subjects.ProblemOf(err, "", "")); strings.Contains(string(body), "canary") {
+			t.Errorf("the problem repeats the value: %s", body)
+		}
+	}
+}
+
 func TestValidationErrorsCarryNoValue(t *testing.T) {
 	t.Parallel()
 	_, err := subjects.Login.Decode([]byte(`{"email":"canary-in-email","password":["canary-in-password"]}`))
