@@ -41,6 +41,8 @@ type outgoing struct {
 	door     door
 	// again is asked before each further attempt whether the connection may still be used; nil is yes.
 	again func(context.Context) error
+	// before is what the action's steps yielded.
+	before map[string]any
 }
 
 // callIdentity tells a call from any other: by a key that is stable over attempts. repeated: its caller may have made it
@@ -79,11 +81,33 @@ func (o *outcome) class() string {
 	return callOK
 }
 
-// call makes a call, repeated as its safety and the provider's policy allow.
+// call makes a call: the requests that come before the action's own, then that one. What is refused or fails ends it.
 func (a *Actor) call(ctx context.Context, out outgoing) *outcome {
+	out.before = map[string]any{}
+	repeats := 0
+	for _, step := range out.action.Before {
+		own := out
+		own.action = step.Action
+		o := a.send(ctx, own)
+		repeats += o.attempts - 1
+		if o.refused == nil && o.failed == nil && out.again != nil {
+			o.refused = out.again(ctx)
+		}
+		if o.refused != nil || o.failed != nil {
+			return o
+		}
+		out.before[step.ID] = o.output
+	}
+	o := a.send(ctx, out)
+	o.attempts += repeats
+	return o
+}
+
+// send makes one request, repeated as its safety and the provider's policy allow.
+func (a *Actor) send(ctx context.Context, out outgoing) *outcome {
 	o := &outcome{}
 	request, err := out.action.Request(out.link, manifest.Call{
-		Input: out.input, Object: a.fileFor(ctx), IdempotencyKey: out.identity.key, At: a.Now(),
+		Input: out.input, Object: a.fileFor(ctx), Before: out.before, IdempotencyKey: out.identity.key, At: a.Now(),
 	})
 	if err != nil {
 		o.refused = unbuildable(err)

@@ -176,10 +176,14 @@ func (c *compiler) action(p *Provider, id string, spec ActionSpec, pointer strin
 		a.Safety = egress.Safety(spec.Safety)
 	}
 	a.baseURL, a.xml = c.host(p, spec.Host, pointerTo(pointer, "host")), spec.Answer == AnswerXML
+	a.object = c.optional(spec.Object, pointerTo(pointer, "object"))
 	a.answer = c.optional(spec.Answer, pointerTo(pointer, "answer"))
 	input := c.object(spec.Input, pointerTo(pointer, "input"))
 	a.Input, a.input = input.document, input.check
-	a.path = c.path(spec, pointer)
+	if a.url = c.optional(spec.URL, pointerTo(pointer, "url")); a.url == nil {
+		a.path = c.path(spec, pointer)
+	}
+	a.Before = c.steps(p, a, spec, pointerTo(pointer, "before"))
 	if spec.Body != nil {
 		a.body = c.body(*spec.Body, pointerTo(pointer, "body"))
 	}
@@ -197,6 +201,20 @@ func (c *compiler) action(p *Provider, id string, spec ActionSpec, pointer strin
 		c.examples(a, spec, pointer)
 	}
 	return a
+}
+
+// steps are the requests before an action's own. They see its input and its object.
+func (c *compiler) steps(p *Provider, a *Action, spec ActionSpec, pointer string) []Step {
+	var steps []Step
+	for i, step := range spec.Before {
+		at := pointerTo(pointer, strconv.Itoa(i))
+		if slices.ContainsFunc(steps, func(other Step) bool { return other.ID == step.ID }) {
+			c.fault(pointerTo(at, "id"), "two requests are called %s", step.ID)
+		}
+		step.Input, step.Object, step.Safety = spec.Input, spec.Object, string(egress.Idempotent)
+		steps = append(steps, Step{ID: step.ID, Action: c.action(p, a.ID+"."+step.ID, step.ActionSpec, at)})
+	}
+	return steps
 }
 
 func (c *compiler) examples(a *Action, spec ActionSpec, pointer string) {

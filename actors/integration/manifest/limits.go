@@ -91,14 +91,21 @@ func (c *compiler) limits(p *Provider) {
 		}
 	}
 	for _, a := range append([]*Action{p.Health, p.Proxy}, p.Actions...) {
-		a.limitedBy(p.Limits, trees)
+		a.limitedBy(a.ID, p.Limits, trees)
+		for _, step := range a.Before {
+			step.limitedBy(a.ID, p.Limits, trees)
+		}
 	}
 }
 
-// limitedBy notes which limits count the action.
-func (a *Action) limitedBy(limits []Limit, trees map[string]limitTrees) {
+// limitedBy notes which limits count the action, or its step, of that id. What is sent to an address that the provider gave is no
+// call of its API.
+func (a *Action) limitedBy(id string, limits []Limit, trees map[string]limitTrees) {
+	if a.url != nil {
+		return
+	}
 	for _, limit := range limits {
-		if len(limit.Actions) > 0 && !slices.Contains(limit.Actions, a.ID) {
+		if len(limit.Actions) > 0 && !slices.Contains(limit.Actions, id) {
 			continue
 		}
 		a.limits = append(a.limits, limit)

@@ -8,7 +8,7 @@
 // an HTTP call by somebody else, Action.Interpret.
 //
 // Values are YAML trees. A string that is `${ … }` as a whole is a jq expression; any other string is
-// itself. In a request, expressions see {input, settings, credentials}; in an answer {status, headers,
+// itself. In a request, expressions see {input, settings, credentials, object, before}; in an answer {status, headers,
 // body, input, now} with lower-case header names, and never credentials. An object's member, or an array's
 // element, whose expression yields nothing or null is left out; a null written in the file is kept.
 //
@@ -99,7 +99,10 @@ type ActionSpec struct {
 	Scopes            []string        `json:"scopes"`
 	Input             map[string]any  `json:"input"`
 	Example           map[string]any  `json:"example"`
+	Before            []StepSpec      `json:"before"`
+	Object            string          `json:"object"`
 	Method            string          `json:"method"`
+	URL               string          `json:"url"`
 	Host              string          `json:"host"`
 	Path              string          `json:"path"`
 	Params            map[string]any  `json:"params"`
@@ -115,6 +118,12 @@ type ActionSpec struct {
 	Output            any             `json:"output"`
 	OutputSchema      any             `json:"output_schema"`
 	Pagination        *PaginationSpec `json:"pagination"`
+}
+
+// StepSpec is a request that is made before an action's own, as written.
+type StepSpec struct {
+	ID string `json:"id"`
+	ActionSpec
 }
 
 // What an ActionSpec's Answer may be besides what its content type says: XML, or a file that is kept as an object. It may be

@@ -98,6 +98,8 @@ type Call struct {
 	At time.Time
 	// Object finds an object that the input refers to by its key; nil where there are none.
 	Object func(key string) (*Object, error)
+	// Before is what the action's steps yielded, by their ids.
+	Before map[string]any
 	// IdempotencyKey is handed to providers that take one, the same for every attempt; "" is none.
 	IdempotencyKey string
 }
@@ -117,12 +119,15 @@ type Action struct {
 	Safety egress.Safety
 	// Paginated reports that NextPage can go on.
 	Paginated bool
+	// Before are the requests that come first, in their order.
+	Before []Step
 
 	provider          *Provider
 	timeout           time.Duration
 	input             *schema
 	method            *tree
-	baseURL           *tree
+	object            *tree
+	url, baseURL      *tree
 	path              pathTemplate
 	query, headers    *tree
 	xml               bool
@@ -136,6 +141,13 @@ type Action struct {
 	readings          map[string]limitTrees
 	output            *tree
 	items, next       *tree
+}
+
+// Step is a request that is made before an action's own, which sees what it yields by its ID. It does nothing that counts
+// until the action's own request is made, and so may be made again.
+type Step struct {
+	ID string
+	*Action
 }
 
 // Provider is the one the action belongs to.

@@ -35,7 +35,10 @@ func (a *Action) Request(conn Connection, call Call) (*Request, error) {
 	}
 	s, end := newScope(root, maxRequestValue)
 	defer end()
-	r, err := a.build(s, conn, call)
+	var r *Request
+	if err = a.describeObject(s, call); err == nil {
+		r, err = a.build(s, conn, call)
+	}
 	if err == nil {
 		return r, nil
 	}
@@ -66,7 +69,9 @@ func (e *BuildError) Error() string {
 
 func requestRoot(conn Connection, call Call) (map[string]any, error) {
 	root := map[string]any{}
-	for name, value := range map[string]map[string]any{"input": call.Input, "settings": conn.Settings, "credentials": conn.Credentials} {
+	for name, value := range map[string]map[string]any{
+		"input": call.Input, "settings": conn.Settings, "credentials": conn.Credentials, "before": call.Before,
+	} {
 		plain, err := normal(orEmpty(value))
 		if err != nil {
 			return nil, err
@@ -74,6 +79,18 @@ func requestRoot(conn Connection, call Call) (map[string]any, error) {
 		root[name] = plain
 	}
 	return root, nil
+}
+
+// describeObject has the expressions see the object that the action names.
+func (a *Action) describeObject(s *scope, call Call) error {
+	o, err := findObject(s, a.object, call.Object)
+	if err != nil {
+		return fmt.Errorf("object: %w", err)
+	}
+	if o != nil {
+		s.root["object"] = map[string]any{"name": o.Name, "content_type": o.ContentType, "size": float64(o.Size), "sha256": o.SHA256}
+	}
+	return nil
 }
 
 func (a *Action) build(s *scope, conn Connection, call Call) (*Request, error) {
@@ -106,6 +123,13 @@ func (a *Action) build(s *scope, conn Connection, call Call) (*Request, error) {
 	body.into(r)
 	if a.timeout == 0 && (r.ToObject || r.Source != nil) {
 		r.Timeout = max(r.Timeout, objectTimeout)
+	}
+	if a.url != nil {
+		if err := addHeaders(s, a.headers, r.Header); err != nil {
+			return nil, fmt.Errorf("headers: %w", err)
+		}
+		r.URL, r.Host = u.String(), u.Host
+		return r, nil
 	}
 	for _, headers := range []*tree{a.provider.headers, a.headers} {
 		if err := addHeaders(s, headers, r.Header); err != nil {
@@ -178,6 +202,9 @@ func (a *Action) address(s *scope, conn Connection, r *Request) (*url.URL, error
 	if !egress.HostAllowed(r.Hosts, base) {
 		return nil, fmt.Errorf("the base URL's host is not one of the provider's")
 	}
+	if a.url != nil {
+		return a.answered(s, r)
+	}
 	path, err := a.path.eval(s)
 	if err != nil {
 		return nil, fmt.Errorf("path: %w", err)
@@ -188,6 +215,24 @@ func (a *Action) address(s *scope, conn Connection, r *Request) (*url.URL, error
 		return nil, fmt.Errorf("path: not percent-encoded properly")
 	}
 	return &url.URL{Scheme: base.Scheme, Host: base.Host, Path: plain, RawPath: escaped}, nil
+}
+
+// answered is an address that the provider gave. It is a key in itself: what is sent there has none of the connection's
+// credentials, and neither header nor body can name them.
+func (a *Action) answered(s *scope, r *Request) (*url.URL, error) {
+	s.root["credentials"] = map[string]any{}
+	text, err := a.url.evalString(s)
+	if err != nil {
+		return nil, fmt.Errorf("url: %w", err)
+	}
+	u, err := url.Parse(text)
+	if err != nil || u.Hostname() == "" || u.User != nil || u.Scheme != "https" && u.Scheme != "http" {
+		return nil, errors.New("the address that the provider gave is not an http address")
+	}
+	if !egress.HostAllowed(r.Hosts, u) {
+		return nil, errors.New("the address that the provider gave is not one of its hosts'")
+	}
+	return u, nil
 }
 
 var methods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"}

@@ -66,7 +66,24 @@ type wireCase struct {
 	// Settings and Credentials stand in for the connection's.
 	Settings    map[string]any `json:"settings"`
 	Credentials map[string]any `json:"credentials"`
-	Request     *struct {
+	// Before are the exchanges of the action's steps.
+	Before []exchange `json:"before"`
+	exchange
+	Output any `json:"output"`
+	// Next is the input's fields of the next page; an empty object means that there is none.
+	Next  map[string]any `json:"next"`
+	Error *struct {
+		Class      string  `json:"class"`
+		Code       *string `json:"code"`
+		Message    *string `json:"message"`
+		Expired    bool    `json:"expired"`
+		RetryAfter string  `json:"retry_after"`
+	} `json:"error"`
+}
+
+// exchange is a request with its answer. @vendor in an answer is the server's address.
+type exchange struct {
+	Request *struct {
 		Method  string            `json:"method"`
 		Path    string            `json:"path"`
 		Query   map[string]any    `json:"query"`
@@ -80,17 +97,9 @@ type wireCase struct {
 		Headers map[string]string `json:"headers"`
 		JSON    any               `json:"json"`
 		Body    string            `json:"body"`
+		// Object is what the answer was kept as, where it is a file.
+		Object map[string]any `json:"object"`
 	} `json:"answer"`
-	Output any `json:"output"`
-	// Next is the input's fields of the next page; an empty object means that there is none.
-	Next  map[string]any `json:"next"`
-	Error *struct {
-		Class      string  `json:"class"`
-		Code       *string `json:"code"`
-		Message    *string `json:"message"`
-		Expired    bool    `json:"expired"`
-		RetryAfter string  `json:"retry_after"`
-	} `json:"error"`
 }
 
 // caseOf reads a provider's case; nil where it has none.

@@ -1,8 +1,12 @@
 package providers_test
 
 import (
+	"cmp"
 	"encoding/json"
+	"io"
 	"mime"
+	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -81,19 +85,11 @@ func (w *wireCase) run(t *testing.T, client *egress.Client, p *manifest.Provider
 			return
 		}
 	}
-	body := w.Answer.Body
-	if w.Answer.JSON != nil {
-		body = asJSON(t, w.Answer.JSON)
+	if len(w.Before) != len(a.Before) {
+		t.Errorf("%s %s: %d requests come before its own, not %d", p.ID, w.Action, len(a.Before), len(w.Before))
+		return
 	}
-	var header []string
-	for name, value := range w.Answer.Headers {
-		header = append(header, name, value)
-	}
-	status := w.Answer.Status
-	if status == 0 {
-		status = 200
-	}
-	address, last := vendor(t, status, body, header...)
+	address, last := vendors(t, append(slices.Clone(w.Before), w.exchange))
 	conn := c.connection(p, w.Auth, w.Settings, w.Credentials)
 	if err := p.ValidateConnection(conn); err != nil {
 		t.Errorf("%s %s: connection: %v", p.ID, w.Action, err)
@@ -109,36 +105,79 @@ func (w *wireCase) run(t *testing.T, client *egress.Client, p *manifest.Provider
 		t.Errorf("%s %s: input: %v", p.ID, w.Action, err)
 		return
 	}
-	r, err := a.Request(conn, manifest.Call{Input: input, Object: aFile})
+	name, before := p.ID+" "+w.Action, map[string]any{}
+	for i, step := range a.Before {
+		got, ok := w.Before[i].made(t, client, step.Action, conn, manifest.Call{Input: input, Before: before}, last)
+		output, failed := step.Interpret(conn, input, got)
+		if !ok || failed != nil {
+			t.Errorf("%s: %s: %v", name, step.ID, failed)
+			return
+		}
+		before[step.ID] = output
+	}
+	if got, ok := w.made(t, client, a, conn, manifest.Call{Input: input, Before: before}, last); ok {
+		w.came(t, a, conn, input, got)
+	}
+}
+
+// vendors is vendor with several answers, one after the other.
+func vendors(t *testing.T, answers []exchange) (address string, last *seen) {
+	t.Helper()
+	last = &seen{}
+	var server *httptest.Server
+	server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		last.keep(t, r)
+		answer := answers[0].Answer
+		answers = answers[min(1, len(answers)-1):]
+		w.Header().Set("Content-Type", "application/json")
+		for name, value := range answer.Headers {
+			w.Header().Set(name, strings.ReplaceAll(value, "@vendor", server.URL))
+		}
+		w.WriteHeader(cmp.Or(answer.Status, 200))
+		body := answer.Body
+		if answer.JSON != nil {
+			body = asJSON(t, answer.JSON)
+		}
+		_, _ = io.WriteString(w, strings.ReplaceAll(body, "@vendor", server.URL))
+	}))
+	t.Cleanup(server.Close)
+	return server.URL, last
+}
+
+// made makes a request and compares what the vendor's server saw of it.
+func (e *exchange) made(
+	t *testing.T, client *egress.Client, a *manifest.Action, conn manifest.Connection, of manifest.Call, last *seen,
+) (manifest.Answer, bool) {
+	t.Helper()
+	name := a.Provider().ID + " " + a.ID
+	of.Object = aFile
+	r, err := a.Request(conn, of)
 	if err != nil {
-		t.Errorf("%s %s: %v", p.ID, w.Action, err)
-		return
+		t.Errorf("%s: %v", name, err)
+		return manifest.Answer{}, false
 	}
 	answer, err := client.Do(t.Context(), r.Request)
 	if err != nil {
-		t.Errorf("%s %s: %v", p.ID, w.Action, err)
-		return
+		t.Errorf("%s: %v", name, err)
+		return manifest.Answer{}, false
 	}
-	w.sent(t, p.ID, last)
-	got := manifest.Answer{Status: answer.Status, Header: answer.Header, Body: answer.Body, At: time.Unix(1_800_000_000, 0)}
-	w.came(t, a, conn, input, got)
-}
-
-// sent compares the request that the vendor's server saw.
-func (w *wireCase) sent(t *testing.T, provider string, last *seen) {
-	t.Helper()
-	if w.Request == nil {
-		return
+	if e.Request != nil {
+		for _, difference := range e.differences(t, last) {
+			t.Errorf("%s: %s", name, difference)
+		}
 	}
-	for _, difference := range w.differences(t, last) {
-		t.Errorf("%s %s: %s", provider, w.Action, difference)
+	if e.Answer.Object != nil && !r.ToObject {
+		t.Errorf("%s: the answer is not kept as an object", name)
 	}
+	return manifest.Answer{
+		Status: answer.Status, Header: answer.Header, Body: answer.Body, Object: e.Answer.Object, At: time.Unix(1_800_000_000, 0),
+	}, true
 }
 
 // differences says how a request is not the one that the case wants.
-func (w *wireCase) differences(t *testing.T, last *seen) []string {
+func (e *exchange) differences(t *testing.T, last *seen) []string {
 	t.Helper()
-	want, all := w.Request, []string(nil)
+	want, all := e.Request, []string(nil)
 	differs := func(what, got, wanted string) {
 		if got != wanted {
 			all = append(all, what+" is\n"+got+", want\n"+wanted)

@@ -93,9 +93,18 @@ func actionsOf(p *manifest.Provider) []*manifest.Action {
 	return append(slices.Clone(p.Actions), p.Health)
 }
 
+// requestOf is the request of an action with its example; the first one, where it makes several.
+func requestOf(c *providerCase, a *manifest.Action) (*manifest.Request, error) {
+	input := a.Example
+	if len(a.Before) > 0 {
+		a = a.Before[0].Action
+	}
+	return a.Request(fetched(a.Provider(), c.connection(a.Provider(), "", nil, nil)), manifest.Call{Input: input, Object: aFile})
+}
+
 // judgeAction judges an action with its example.
 func (d description) judgeAction(c *providerCase, a *manifest.Action) (found bool, err error) {
-	r, err := a.Request(fetched(a.Provider(), c.connection(a.Provider(), "", nil, nil)), manifest.Call{Input: a.Example, Object: aFile})
+	r, err := requestOf(c, a)
 	if err != nil {
 		return true, err
 	}

@@ -62,6 +62,36 @@ func TestEveryProviderIsJudged(t *testing.T) {
 	}
 }
 
+// TestFilesByReferenceHaveCases: no description judges what an object is sent as, nor what is made of an answer that is kept
+// as one.
+func TestFilesByReferenceHaveCases(t *testing.T) {
+	t.Parallel()
+	for _, id := range slices.Concat(slices.Collect(maps.Values(theFifty))...) {
+		m, err := manifest.Parse([]byte(source(t, id)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, a := range m.Actions {
+			properties, _ := a.Input["properties"].(map[string]any)
+			tried := func(by func(w wireCase, input map[string]any) bool) bool {
+				return slices.ContainsFunc(caseOf(t, id).Wire, func(w wireCase) bool {
+					input := w.Input
+					if input == nil {
+						input = a.Example
+					}
+					return w.Action == name && w.Request != nil && w.Output != nil && by(w, input)
+				})
+			}
+			if properties["object"] != nil && !tried(func(_ wireCase, input map[string]any) bool { return input["object"] != nil }) {
+				t.Errorf("%s %s: no case sends an object", id, name)
+			}
+			if a.Answer != "" && a.Answer != manifest.AnswerXML && !tried(func(w wireCase, _ map[string]any) bool { return w.Answer.Object != nil }) {
+				t.Errorf("%s %s: no case keeps the answer as an object", id, name)
+			}
+		}
+	}
+}
+
 // unjudged are a provider's actions, and the probe, that no description holds.
 func unjudged(c *providerCase, p *manifest.Provider) []string {
 	var ids []string
@@ -98,7 +128,7 @@ func TestTheEvidenceIsAsDocumented(t *testing.T) {
 
 // evidence is a provider's row.
 func evidence(id string, c *providerCase, p *manifest.Provider) string {
-	by, missing := "cases from "+judgedByCases[id], ""
+	by, missing, whole := "cases from "+judgedByCases[id], "", ""
 	if c.Description != nil {
 		from := c.Description.From[0]
 		by = "the vendor's description, " + cmp.Or(from.NPM, from.Git)
@@ -108,14 +138,22 @@ func evidence(id string, c *providerCase, p *manifest.Provider) string {
 		if whose := describedByOthers[id]; whose != "" {
 			by = whose + ", " + cmp.Or(from.NPM, from.Git)
 		}
-		if absent := unjudged(c, p); len(absent) > 0 {
-			slices.Sort(absent)
-			missing = "`" + strings.Join(absent, "`, `") + "`"
-		}
+		missing, whole = listed(unjudged(c, p)), listed(c.Description.Beyond)
 	}
 	tries := fmt.Sprintf("%d", len(c.Wire))
 	if slices.Contains(triedInGo, id) {
 		tries = "in Go"
+		if len(c.Wire) > 0 {
+			tries = fmt.Sprintf("in Go and %d", len(c.Wire))
+		}
 	}
-	return fmt.Sprintf("| %s | %d | %s | %s | %s |\n", id, len(p.Actions), by, cmp.Or(missing, "–"), tries)
+	return fmt.Sprintf("| %s | %d | %s | %s | %s | %s |\n", id, len(p.Actions), by, cmp.Or(whole, "–"), cmp.Or(missing, "–"), tries)
+}
+
+// listed is a list of actions as the document has it; "" of none.
+func listed(actions []string) string {
+	if len(actions) == 0 {
+		return ""
+	}
+	return "`" + strings.Join(slices.Sorted(slices.Values(actions)), "`, `") + "`"
 }

@@ -45,7 +45,7 @@ func mutationsOf(t *testing.T, d description, c *providerCase, provider string, 
 		if slices.Contains(absent, a.ID) {
 			continue
 		}
-		r, err := a.Request(fetched(p, c.connection(p, "", nil, nil)), manifest.Call{Input: a.Example, Object: aFile})
+		r, err := requestOf(c, a)
 		if err != nil {
 			t.Fatal(err)
 		}

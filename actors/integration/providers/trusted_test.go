@@ -76,6 +76,9 @@ func sameAction(t *testing.T, a, other *manifest.Action) {
 	conn := manifest.Connection{Credentials: map[string]any{
 		"access_token": "a-token", "api_key": "a-key", "username": "ada", "password": "a-password", "token": "a-token",
 	}}
+	for i, step := range a.Before {
+		sameAction(t, step.Action, other.Before[i].Action)
+	}
 	input := manifest.Call{Input: a.Example, At: time.Unix(1_700_000_000, 0)}
 	one, err := a.Request(conn, input)
 	two, otherErr := other.Request(conn, input)

@@ -22,16 +22,20 @@ type seen struct {
 	header                          http.Header
 }
 
+func (s *seen) keep(t *testing.T, r *http.Request) {
+	data, err := io.ReadAll(r.Body)
+	if err != nil {
+		t.Error(err)
+	}
+	*s = seen{r.Method, r.URL.EscapedPath(), r.Header.Get("Content-Type"), string(data), r.URL.Query(), r.Header.Clone()}
+}
+
 // vendor answers every request with status and body, and keeps the last one.
 func vendor(t *testing.T, status int, body string, header ...string) (address string, last *seen) {
 	t.Helper()
 	last = &seen{}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		data, err := io.ReadAll(r.Body)
-		if err != nil {
-			t.Error(err)
-		}
-		*last = seen{r.Method, r.URL.EscapedPath(), r.Header.Get("Content-Type"), string(data), r.URL.Query(), r.Header.Clone()}
+		last.keep(t, r)
 		w.Header().Set("Content-Type", "application/json")
 		for i := 0; i < len(header); i += 2 {
 			w.Header().Set(header[i], header[i+1])
