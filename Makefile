@@ -17,6 +17,8 @@ GENERATED := docs/subjects.md docs/openapi.json docs/providers.md docs/provider.
 # Parameters: make test PKG=./kv/..., make torture DURATION=5m, make run ARGS='--data /srv/weft', …
 PKG      ?= ./...
 ARGS     ?=
+# Tests wait for disks and for one another more than they compute: so many of a package run at once.
+PARALLEL ?= 8
 GOTESTFLAGS ?=
 RERUNS   ?= 0
 NATS     ?= nats://127.0.0.1:4222
@@ -71,7 +73,7 @@ build: ## Build bin/weft: static, stripped, without cgo
 .PHONY: test
 test: $(TOOLS)/gotestsum ## Run all tests with coverage, on SQLite and on PostgreSQL (PKG=./kv/... for some)
 	@mkdir -p $(REPORTS)
-	scripts/postgres.sh with $(call gotest,test,$(PKG)) -timeout 10m -coverprofile=$(REPORTS)/coverage.out $(GOTESTFLAGS)
+	scripts/postgres.sh with $(call gotest,test,$(PKG)) -timeout 10m -parallel $(PARALLEL) -coverprofile=$(REPORTS)/coverage.out $(GOTESTFLAGS)
 	@go tool cover -func=$(REPORTS)/coverage.out | tail -n 1
 
 .PHONY: conformance
