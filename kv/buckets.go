@@ -109,7 +109,7 @@ func Create(ctx context.Context, js jetstream.JetStream, replicas int) error {
 	}
 	for _, spec := range ObjectStores() {
 		if err := createStream(ctx, js, spec, replicas, false); err != nil {
-			return translate("creating object store "+spec.Name, err)
+			return translate("creating object store "+spec.Name, explainRoom(err))
 		}
 	}
 	return nil
@@ -123,10 +123,27 @@ func CreateSpecs(ctx context.Context, js jetstream.JetStream, replicas int, spec
 			err = createStream(ctx, js, spec, replicas, spec.Storage == Volatile)
 		}
 		if err != nil {
-			return translate("creating bucket "+spec.Name, err)
+			return translate("creating bucket "+spec.Name, explainRoom(err))
 		}
 	}
 	return nil
+}
+
+// errCodeNoStorage is the server's answer where its limit leaves no room for what a stream reserves.
+const errCodeNoStorage jetstream.ErrorCode = 10047
+
+// explainRoom says, where the server has no room for what is to be made, what would make some.
+func explainRoom(err error) error {
+	var api *jetstream.APIError
+	if !errors.As(err, &api) || api.ErrorCode != errCodeNoStorage {
+		return err
+	}
+	var reserved int64
+	for _, spec := range All() {
+		reserved += spec.MaxBytes
+	}
+	return fmt.Errorf("the NATS server has no room for it: the buckets reserve %d MiB, and JetStream takes three quarters of the disk that is "+
+		"free when it starts, or its max_file_store: free some or raise that, and start it anew: %w", reserved>>20, err)
 }
 
 // streamed is what is kept in a stream: a bucket, or an object store.

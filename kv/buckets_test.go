@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -45,6 +46,23 @@ func TestCreateKeepsDataAndForeignOptions(t *testing.T) {
 	if got, err := b.Get(ctx, "k"); err != nil || got.Revision != revision {
 		t.Errorf("the data: %+v %v", got, err)
 	}
+}
+
+func TestCreateSaysWhatRoomItTakes(t *testing.T) {
+	t.Parallel()
+	small := options(t)
+	small.JetStreamMaxStore = 100 << 20
+	err := kv.Create(deadline(t), connect(t, start(t, small).ClientURL()), 1)
+	if err == nil || !strings.Contains(err.Error(), "reserve 384 MiB") || !strings.Contains(err.Error(), "max_file_store") {
+		t.Errorf("a server with room for 100 MiB: %v", err)
+	}
+	var api *jetstream.APIError
+	if !errors.As(err, &api) {
+		t.Error("the server's own error is lost")
+	}
+	enough := options(t)
+	enough.JetStreamMaxStore = 400 << 20
+	must(t, kv.Create(deadline(t), connect(t, start(t, enough).ClientURL()), 1))
 }
 
 func TestCreateAsksForNothingTheSecondTime(t *testing.T) {
