@@ -50,7 +50,7 @@ var CreateObject = declare(Endpoint[CreateObjectRequest, Object]{
 	Doc: "Takes a file that actions take by its id, in the place of its content. Over HTTP the body is the content, of whatever " +
 		"Content-Type; the answer comes once it is stored. Over NATS the content follows by put_object_part, and complete_object ends it, " +
 		"within an hour unless configured otherwise. Errors: too_large, where size is past the limit; conflict, where it does not fit into " +
-		"what the caller may keep.",
+		"what the caller may keep; unavailable, where it does not fit into what is kept of all.",
 })
 
 // ObjectRequest names an object.

@@ -82,7 +82,7 @@ func New(d actors.Deps, c Config) (*Actor, error) {
 	a.calls = newCallLog(func(ctx context.Context, rows []callRow) error {
 		return d.DB.RunAside(ctx, func(ctx context.Context, tx actors.Tx) error { return insertCalls(ctx, tx, rows) })
 	})
-	a.metrics = newMetrics(d.Metrics, a.breakerStates)
+	a.metrics = newMetrics(d.Metrics, c.Objects, a.breakerStates)
 	if a.objects, err = openObjects(d, c.Objects, a.metrics); err != nil {
 		return nil, err
 	}

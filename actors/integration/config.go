@@ -139,9 +139,10 @@ type WebhooksConfig struct {
 
 // ObjectsConfig is how large files are kept that go by reference.
 type ObjectsConfig struct {
-	// MaxSize bounds one file, PerUser all files of a user, in bytes; a file counts four KiB besides.
+	// MaxSize bounds one file, PerUser all files of a user, Total those of all users, in bytes; a file counts four KiB besides.
 	MaxSize int64 `koanf:"max_size"`
 	PerUser int64 `koanf:"per_user"`
+	Total   int64 `koanf:"total"`
 	// KeepFor is how long a file is kept where its user does not say, MaxKeepFor the most that one may say.
 	KeepFor    time.Duration `koanf:"keep_for"`
 	MaxKeepFor time.Duration `koanf:"max_keep_for"`
@@ -157,7 +158,7 @@ type ObjectsConfig struct {
 func (c ObjectsConfig) check() error {
 	var errs []error
 	for name, value := range map[string]int64{
-		"max_size": c.MaxSize, "per_user": c.PerUser, "keep_for": int64(c.KeepFor), "max_keep_for": int64(c.MaxKeepFor),
+		"max_size": c.MaxSize, "per_user": c.PerUser, "total": c.Total, "keep_for": int64(c.KeepFor), "max_keep_for": int64(c.MaxKeepFor),
 		"upload_within": int64(c.UploadWithin), "sweep_every": int64(c.SweepEvery),
 	} {
 		if value <= 0 {
@@ -166,6 +167,9 @@ func (c ObjectsConfig) check() error {
 	}
 	if c.PartSize < subjects.MinPart || c.PartSize > subjects.MaxPart {
 		errs = append(errs, fmt.Errorf("integration.objects.part_size must be %d to %d", subjects.MinPart, subjects.MaxPart))
+	}
+	if c.Total < c.MaxSize {
+		errs = append(errs, errors.New("integration.objects.total must not be less than max_size"))
 	}
 	if c.MaxKeepFor < c.KeepFor {
 		errs = append(errs, errors.New("integration.objects.max_keep_for must not be less than keep_for"))
@@ -192,7 +196,7 @@ func DefaultConfig() Config {
 			PerConnection: 10, Remember: 72 * time.Hour, OldSecret: 24 * time.Hour, HandshakeWithin: time.Hour,
 		},
 		Objects: ObjectsConfig{
-			MaxSize: 100 << 20, PerUser: 1 << 30, KeepFor: 24 * time.Hour, MaxKeepFor: 7 * 24 * time.Hour,
+			MaxSize: 100 << 20, PerUser: 1 << 30, Total: 10 << 30, KeepFor: 24 * time.Hour, MaxKeepFor: 7 * 24 * time.Hour,
 			UploadWithin: time.Hour, PartSize: 512 << 10, SweepEvery: time.Minute,
 		},
 		Calls: CallsConfig{KeepFor: 30 * 24 * time.Hour, KeepNewest: 1000, SweepEvery: 10 * time.Minute},

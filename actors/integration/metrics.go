@@ -19,7 +19,7 @@ type metrics struct {
 	objectBytes prometheus.Gauge
 }
 
-func newMetrics(registry prometheus.Registerer, states func() map[string]float64) metrics {
+func newMetrics(registry prometheus.Registerer, c ObjectsConfig, states func() map[string]float64) metrics {
 	m := metrics{
 		calls: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "integration_calls_total", Help: "Calls of providers by their outcome: ok, or the class of the error.",
@@ -44,7 +44,11 @@ func newMetrics(registry prometheus.Registerer, states func() map[string]float64
 	m.objectBytes = prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "integration_object_bytes", Help: "What the files that are kept by reference count for, of all users, in bytes.",
 	})
-	registry.MustRegister(m.calls, m.duration, m.hooks, m.throttled, m.renewals, m.objects, m.objectBytes, &breakerCollector{
+	most := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "integration_object_bytes_limit", Help: "What they may count for, integration.objects.total.",
+	})
+	most.Set(float64(c.Total))
+	registry.MustRegister(most, m.calls, m.duration, m.hooks, m.throttled, m.renewals, m.objects, m.objectBytes, &breakerCollector{
 		states: states, desc: prometheus.NewDesc("integration_breaker_state",
 			"The worst breaker of a provider's hosts: 0 closed, 1 half open, 2 open.", []string{"provider"}, nil),
 	})

@@ -39,6 +39,8 @@ type storage struct {
 	// file is the answer to GETs; broken ends it in the middle, so often.
 	file   []byte
 	broken int
+	// chunked does not tell the file's length.
+	chunked bool
 	// halfway is called when half of the file is sent.
 	halfway func()
 }
@@ -67,7 +69,9 @@ func (s *storage) give(w http.ResponseWriter) {
 	s.mu.Unlock()
 	w.Header().Set("Content-Type", "image/png")
 	w.Header().Set("Content-Disposition", `attachment; filename="../her ship.png"`)
-	w.Header().Set("Content-Length", strconv.Itoa(len(file)))
+	if !s.chunked {
+		w.Header().Set("Content-Length", strconv.Itoa(len(file)))
+	}
 	_, _ = w.Write(file[:len(file)/2])
 	if broken {
 		return

@@ -2,6 +2,7 @@ package integration_test
 
 import (
 	"bytes"
+	"errors"
 	"strings"
 	"sync"
 	"testing"
@@ -119,6 +120,92 @@ func TestWhatAUserMayKeep(t *testing.T) {
 	})
 }
 
+// TestWhatIsKeptOfAll: the store's own bound holds for all users together, also for uploads at once; what it refuses is told when to
+// come again and leaves nothing, be it an upload or a provider's answer, and what ends makes room.
+func TestWhatIsKeptOfAll(t *testing.T) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
+		s := newStorage(t, content(50<<10))
+		total := with(func(c *integration.Config) { c.Objects.Total = 200 << 10 })
+		b := setup(t, database, smallParts, total, s3At(s))
+		size := int64(40 << 10)
+		var wg sync.WaitGroup
+		var mu sync.Mutex
+		kept := map[string]mesh.As{}
+		for range 12 {
+			_, as := b.user(t)
+			wg.Go(func() {
+				o, err := mesh.Call(t.Context(), b.caller, subjects.CreateObject, subjects.CreateObjectRequest{Size: &size}, as)
+				mu.Lock()
+				defer mu.Unlock()
+				var own *subjects.Error
+				if err == nil {
+					kept[o.ID] = as
+				} else if !errors.As(err, &own) || own.Code != subjects.CodeUnavailable || own.RetryAfter != b.config.Objects.SweepEvery {
+					t.Errorf("what does not fit is told %v", err)
+				}
+			})
+		}
+		wg.Wait()
+		if len(kept) != 4 { // of 44 KiB each, in 200
+			t.Fatalf("%d uploads were admitted", len(kept))
+		}
+		_, ada := b.user(t)
+		o := call(t, b, subjects.CreateObject, ada, subjects.CreateObjectRequest{}) // of an unknown size
+		fits := content(20 << 10)
+		b.putParts(t, ada, o, fits)
+		more := subjects.PartRequest{ObjectID: o.ID, Offset: 20 << 10, Content: fits[:1]}
+		wantCode(t, b, subjects.CodeUnavailable, subjects.PutObjectPart, ada, more)
+		c, stored := b.connectS3(t, ada), b.storedParts(t)
+		get := action(c.ID, "get_object", `{"bucket":"ships","key":"a.png","to_object":true}`)
+		wantCode(t, b, subjects.CodeUnavailable, subjects.ExecuteAction, ada, get)
+		for id, as := range kept { // the first parts of an answer of unknown size fit
+			s.chunked = true
+			call(t, b, subjects.DeleteObject, as, subjects.ObjectRequest{ObjectID: id})
+			delete(kept, id)
+			break
+		}
+		wantCode(t, b, subjects.CodeUnavailable, subjects.ExecuteAction, ada, get)
+		if list := call(t, b, subjects.ListObjects, ada, subjects.ListObjectsRequest{}); len(list.Items) != 1 || b.storedParts(t) != stored {
+			t.Errorf("what was refused leaves %d objects, %d messages", len(list.Items)-1, b.storedParts(t)-stored)
+		}
+		for id, as := range kept {
+			call(t, b, subjects.DeleteObject, as, subjects.ObjectRequest{ObjectID: id})
+		}
+		call(t, b, subjects.PutObjectPart, ada, more)
+		end := subjects.EndRequest{ObjectID: o.ID, Size: 20<<10 + 1, SHA256: sumOf(append(fits, fits[0]))}
+		call(t, b, subjects.CompleteObject, ada, end)
+		object(t, call(t, b, subjects.ExecuteAction, ada, get))
+		for range 2 { // and again with what was counted of what is gone
+			for _, o := range call(t, b, subjects.ListObjects, ada, subjects.ListObjectsRequest{}).Items {
+				call(t, b, subjects.DeleteObject, ada, subjects.ObjectRequest{ObjectID: o.ID})
+			}
+			size = 96 << 10
+			for range 2 {
+				call(t, b, subjects.CreateObject, ada, subjects.CreateObjectRequest{Size: &size})
+			}
+			wantCode(t, b, subjects.CodeConflict, subjects.CreateObject, ada, subjects.CreateObjectRequest{}) // its own 200 KiB
+			_, eve := b.user(t)
+			wantCode(t, b, subjects.CodeUnavailable, subjects.CreateObject, eve, subjects.CreateObjectRequest{})
+		}
+	})
+}
+
+// TestTheCountOfAllIsShown beside its bound.
+func TestTheCountOfAllIsShown(t *testing.T) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
+		often := with(func(c *integration.Config) { c.Objects.SweepEvery, c.Objects.Total = time.Millisecond, 1<<20 })
+		b := setup(t, database, smallParts, often)
+		for range 2 {
+			_, as := b.user(t)
+			b.upload(t, as, content(10<<10), subjects.CreateObjectRequest{})
+		}
+		actortest.Eventually(t, "what is kept is counted", func() bool { return b.gauge(t, "integration_object_bytes") == 2*14<<10 })
+		if most := b.gauge(t, "integration_object_bytes_limit"); most != 1<<20 {
+			t.Errorf("the bound is shown as %v", most)
+		}
+	})
+}
+
 // TestObjectsEnd: at their time, and what is left of uploads that never came to their end.
 func TestObjectsEnd(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
@@ -156,6 +243,21 @@ func TestObjectsEnd(t *testing.T) {
 			t.Error("the tables hold something of what has ended")
 		}
 	})
+}
+
+// gauge is the value of a metric without labels.
+func (b *bundle) gauge(t testing.TB, name string) float64 {
+	t.Helper()
+	families, err := b.host.Telemetry.Registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, family := range families {
+		if family.GetName() == name {
+			return family.GetMetric()[0].GetGauge().GetValue()
+		}
+	}
+	return -1
 }
 
 // counted is the count of a metric with a label of that value.

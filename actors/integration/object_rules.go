@@ -9,6 +9,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 
 	"github.com/weftmesh/weft/subjects"
@@ -49,6 +50,11 @@ func overQuota(most int64) error {
 		Code: subjects.CodeConflict, Detail: fmt.Sprintf("the file does not fit into the %d bytes that are kept of a user: delete others first", most),
 		Fields: []subjects.FieldError{{Field: "size", Message: "does not fit"}},
 	}
+}
+
+// storeFull is nobody's fault who asks: what ends makes room, at the next sweep or later.
+func storeFull(after time.Duration) error {
+	return &subjects.Error{Code: subjects.CodeUnavailable, Detail: "there is no room for more files right now", RetryAfter: after}
 }
 
 func otherPart() error {

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -61,6 +62,9 @@ type partRow struct {
 	Stored   int64  `bun:"stored"`
 }
 
+// everybody is whose usageRow counts the objects of all users.
+const everybody = ""
+
 // usageRow is what a user's objects take up.
 type usageRow struct {
 	bun.BaseModel `bun:"table:object_usage"`
@@ -96,7 +100,7 @@ func pageOfObjects(ctx context.Context, db bun.IDB, userID string, r subjects.Li
 }
 
 // insertObject adds an object and takes what it reserves.
-func insertObject(ctx context.Context, tx bun.Tx, o *objectRow, most int64) error {
+func insertObject(ctx context.Context, tx bun.Tx, o *objectRow, most ObjectsConfig) error {
 	if err := takeUsage(ctx, tx, o.UserID, o.Reserved, most); err != nil {
 		return err
 	}
@@ -106,23 +110,38 @@ func insertObject(ctx context.Context, tx bun.Tx, o *objectRow, most int64) erro
 	return nil
 }
 
-// takeUsage counts bytes for a user; conflict where that is more than they may keep.
-func takeUsage(ctx context.Context, tx bun.Tx, userID string, bytes, most int64) error {
+// takeUsage counts bytes for a user, and for all: conflict where that is more than the user may keep, unavailable where it is more
+// than is kept of all.
+func takeUsage(ctx context.Context, tx bun.Tx, userID string, bytes int64, most ObjectsConfig) error {
 	row := usageRow{UserID: userID}
 	if _, err := tx.NewInsert().Model(&row).On("CONFLICT (user_id) DO NOTHING").Returning("NULL").Exec(ctx); err != nil {
 		return fmt.Errorf("counting a user's objects: %w", err)
 	}
-	done, err := tx.NewUpdate().Model(&row).Set("bytes = bytes + ?", bytes).WherePK().Where("bytes + ? <= ?", bytes, most).Exec(ctx)
-	n, err := affected(done, err, "counting a user's objects")
-	if err == nil && n == 0 {
-		return overQuota(most)
+	fits, err := addUsage(ctx, tx, userID, bytes, most.PerUser)
+	if err == nil && !fits {
+		return overQuota(most.PerUser)
+	}
+	if err != nil {
+		return err
+	}
+	if fits, err = addUsage(ctx, tx, everybody, bytes, most.Total); err == nil && !fits {
+		return storeFull(most.SweepEvery)
 	}
 	return err
 }
 
+// addUsage adds to one count; false where that would pass what it may be. Everybody's is the last that a transaction changes: all
+// wait for it.
+func addUsage(ctx context.Context, tx bun.Tx, userID string, bytes, most int64) (fits bool, err error) {
+	done, err := tx.NewUpdate().Model((*usageRow)(nil)).Set("bytes = bytes + ?", bytes).
+		Where("user_id = ?", userID).Where("bytes + ? <= ?", bytes, most).Exec(ctx)
+	n, err := affected(done, err, "counting objects")
+	return n == 1, err
+}
+
 // claimPart notes a part before it is stored, counting its bytes where the object's size is not known; stored tells that
 // it has been before. not_found where the object has ended, conflict where it has other content in that place.
-func claimPart(ctx context.Context, tx bun.Tx, o objectRow, p *partRow, most, now int64) (stored bool, err error) {
+func claimPart(ctx context.Context, tx bun.Tx, o objectRow, p *partRow, most ObjectsConfig, now int64) (stored bool, err error) {
 	done, err := tx.NewInsert().Model(p).On("CONFLICT (object_id, number) DO NOTHING").Returning("NULL").Exec(ctx)
 	n, err := affected(done, err, "noting a part")
 	if err != nil {
@@ -227,9 +246,10 @@ func forgetObject(ctx context.Context, tx bun.Tx, id string) (bool, error) {
 	if _, err := tx.NewDelete().Model((*partRow)(nil)).Where("object_id = ?", id).Exec(ctx); err != nil {
 		return false, fmt.Errorf("forgetting an object's parts: %w", err)
 	}
-	_, err = tx.NewUpdate().Model((*usageRow)(nil)).Set("bytes = bytes - ?", o.Reserved).Where("user_id = ?", o.UserID).Exec(ctx)
-	if err != nil {
-		return false, fmt.Errorf("counting a user's objects: %w", err)
+	for _, userID := range []string{o.UserID, everybody} {
+		if _, err := addUsage(ctx, tx, userID, -o.Reserved, math.MaxInt64); err != nil {
+			return false, err
+		}
 	}
 	return true, nil
 }
@@ -246,7 +266,7 @@ func wipeUsage(ctx context.Context, tx bun.Tx, userID string) error {
 
 // keptBytes is what all users' objects take up.
 func keptBytes(ctx context.Context, db bun.IDB) (bytes int64, err error) {
-	if err := db.NewSelect().Model((*usageRow)(nil)).ColumnExpr("COALESCE(SUM(bytes), 0)").Scan(ctx, &bytes); err != nil {
+	if err := db.NewSelect().Model((*usageRow)(nil)).Column("bytes").Where("user_id = ?", everybody).Scan(ctx, &bytes); err != nil {
 		return 0, fmt.Errorf("counting objects: %w", err)
 	}
 	return bytes, nil

@@ -76,7 +76,7 @@ func (s *objects) begin(ctx context.Context, userID string, of announced) (openO
 		return openObject{}, err
 	}
 	o.DataKey = sealed
-	err = s.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error { return insertObject(ctx, tx, &o, s.config.PerUser) })
+	err = s.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error { return insertObject(ctx, tx, &o, s.config) })
 	return openObject{o, key}, err
 }
 
@@ -104,7 +104,7 @@ func (s *objects) put(ctx context.Context, o openObject, offset int64, content [
 	}
 	var stored bool
 	err = s.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) (err error) {
-		stored, err = claimPart(ctx, tx, o.objectRow, &p, s.config.PerUser, s.Now().UnixMicro())
+		stored, err = claimPart(ctx, tx, o.objectRow, &p, s.config, s.Now().UnixMicro())
 		return err
 	})
 	if err != nil || stored {
