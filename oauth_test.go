@@ -66,7 +66,15 @@ func TestABrowserSignsInWithAProvider(t *testing.T) {
 	start = app.must(t, http.StatusOK, http.MethodGet, "/v1/auth/oauth/github", nil)
 	callback = "/v1/auth/oauth/github/callback?" + url.Values{"code": {"c"}, "state": {start.text(".state")}}.Encode()
 	app.must(t, http.StatusOK, http.MethodGet, callback, nil, "X-OAuth-Binding: "+start.text(".binding"))
+	// The address that the browser comes back to gets no token: the session that it had is known from the start.
 	browser.token = session.text(".access_token")
+	start = browser.must(t, http.StatusOK, http.MethodGet, "/v1/auth/oauth/github", nil)
+	browser.token = ""
+	callback = "/v1/auth/oauth/github/callback?" + url.Values{"code": {"c"}, "state": {start.text(".state")}}.Encode()
+	next := browser.must(t, http.StatusOK, http.MethodGet, callback, nil)
+	browser.token = session.text(".access_token")
+	browser.must(t, http.StatusUnauthorized, http.MethodGet, "/v1/users/me", nil)
+	browser.token = next.text(".access_token")
 	if list := browser.must(t, http.StatusOK, http.MethodGet, "/v1/users/me/identities", nil); list.text(".items[0].provider") != "github" {
 		t.Errorf("the identities are %s", list)
 	}

@@ -25,6 +25,9 @@ func (doc *document) operation(d *subjects.Descriptor) map[string]any {
 	if d.Access.Anyone {
 		op["security"] = []any{}
 	}
+	if d.Access.Anyone && d.Access.SignedIn {
+		op["security"] = []any{map[string]any{}, map[string]any{security: []string{}}}
+	}
 	if d.Access.KeyScope != "" {
 		op["x-weft-key-scope"] = d.Access.KeyScope
 	}

@@ -47,6 +47,17 @@ func TestTheDocumentIsSoundToStrangers(t *testing.T) {
 		op := doc.Paths.Find(d.Path).GetOperation(d.HTTPMethod)
 		if op == nil || op.OperationID != d.Actor+"_"+d.Method || op.Extensions["x-weft-subject"] != d.Subject {
 			t.Errorf("%s has no operation of its own", d.Subject)
+			continue
+		}
+		tokens := 1
+		switch {
+		case d.Access.Anyone && d.Access.SignedIn:
+			tokens = 2 // with one or without
+		case d.Access.Anyone:
+			tokens = 0
+		}
+		if op.Security == nil || len(*op.Security) != tokens {
+			t.Errorf("%s says of tokens %v", d.Subject, op.Security)
 		}
 	}
 }

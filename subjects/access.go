@@ -58,6 +58,9 @@ type Access struct {
 // Public lets anyone call.
 var Public = Access{Anyone: true}
 
+// SignIn lets anyone call, and is told by the access token that may come along which session the client has already.
+var SignIn = Access{Anyone: true, SignedIn: true}
+
 // User lets every signed-in user call, though no API key: use Scope for what a key may do.
 var User = Access{SignedIn: true}
 
@@ -105,6 +108,8 @@ func (a Access) NeedsGrant(service string) bool { return !slices.Contains(a.Gran
 func (a Access) String() string {
 	var who []string
 	switch {
+	case a.Anyone && a.SignedIn:
+		who = append(who, "public, signed in or not")
 	case a.Anyone:
 		who = append(who, "public")
 	case a.Role != "":

@@ -66,14 +66,15 @@ type Session struct {
 
 // Login exchanges an address and a password for a session.
 var Login = declare(Endpoint[LoginRequest, Session]{
-	Subject: "weft.v1.auth.login", Route: "POST /v1/auth/login", Access: Public,
+	Subject: "weft.v1.auth.login", Route: "POST /v1/auth/login", Access: SignIn,
 	Limits: []Limit{PerIP(10, time.Minute)}, Origin: true, ReadOnly: true, Concurrency: 512,
 	Summary: "Sign in",
 	Doc: "Exchanges an e-mail address and a password for a session. A wrong password, an unknown address and a disabled " +
 		"account answer alike. After five failures for one address from one source, after many from anywhere, and past " +
 		"what the hashing pool can take, it is rate_limited, with the time to wait. A device_token of an earlier login is " +
 		"counted for itself, so that strangers lock no owner out. An account that needs a second factor and has none gets a session " +
-		"that reaches its set-up alone (enrollment_required); one that has a passkey for it must sign in with that: forbidden.",
+		"that reaches its set-up alone (enrollment_required); one that has a passkey for it must sign in with that: forbidden. " +
+		"A session whose access token comes along, here or with verify_mfa, ends once the new one is there.",
 })
 
 // GetUserProfile answers with the caller's account.

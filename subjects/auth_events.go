@@ -37,7 +37,7 @@ var SessionStartedEvent = declareEvent(Event[SessionStarted]{
 // SessionEnded tells of a session's end before its time.
 type SessionEnded struct {
 	SessionID string `json:"session_id"`
-	Reason    string `json:"reason" enum:"logout,revoked,too_many,token_reuse,disabled,password_changed,mfa_changed,identity_removed,deleted,admin"`
+	Reason    string `json:"reason" enum:"logout,revoked,too_many,token_reuse,disabled,password_changed,mfa_changed,identity_removed,deleted,admin,replaced"`
 }
 
 // SessionEndedEvent is told once a session's tokens are refused everywhere.

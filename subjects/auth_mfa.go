@@ -12,11 +12,12 @@ type VerifyMFARequest struct {
 
 // VerifyMFA ends a login that a second factor is due for.
 var VerifyMFA = declare(Endpoint[VerifyMFARequest, Session]{
-	Subject: "weft.v1.auth.verify_mfa", Route: "POST /v1/auth/mfa/verify", Access: Public, ReadOnly: true, Origin: true,
+	Subject: "weft.v1.auth.verify_mfa", Route: "POST /v1/auth/mfa/verify", Access: SignIn, ReadOnly: true, Origin: true,
 	Limits:  []Limit{PerIP(30, time.Minute)},
 	Summary: "Give the second factor",
 	Doc: "Exchanges a login's mfa_token and a code for a session. A code is good once. After five wrong ones the account's " +
-		"second factor is rate_limited, with the time to wait; a device_token of an earlier login is counted for itself.",
+		"second factor is rate_limited, with the time to wait; a device_token of an earlier login is counted for itself. " +
+		"A session whose access token comes along, or came with the login, ends once the new one is there.",
 })
 
 // EnrollTOTPRequest carries the password, which proves that it is the owner who asks.

@@ -25,12 +25,13 @@ type OAuthStart struct {
 
 // InitiateOAuth begins a sign-in at a provider.
 var InitiateOAuth = declare(Endpoint[InitiateOAuthRequest, OAuthStart]{
-	Subject: "weft.v1.auth.initiate_oauth", Route: "GET /v1/auth/oauth/{provider}", Access: Public, Origin: true,
+	Subject: "weft.v1.auth.initiate_oauth", Route: "GET /v1/auth/oauth/{provider}", Access: SignIn, Origin: true,
 	Limits: []Limit{PerIP(30, time.Minute)}, Timeout: 20 * time.Second,
 	Cookie:  &Cookie{Name: OAuthCookie, Field: "binding", MaxAge: oauthStateLife},
 	Summary: "Sign in with a provider",
 	Doc: "Begins a sign-in at a provider: with PKCE S256 (RFC 7636), a nonce, and a state that is good once, for this " +
-		"client alone. An unknown provider is not_found; a redirect_uri that is not in the configured list is invalid.",
+		"client alone. An unknown provider is not_found; a redirect_uri that is not in the configured list is invalid. A session " +
+		"whose access token comes along ends once complete_oauth has made the new one.",
 })
 
 // CompleteOAuthRequest is what the provider sent the browser back with.
@@ -55,14 +56,15 @@ type CompleteOAuthRequest struct {
 
 // CompleteOAuth ends a sign-in at a provider.
 var CompleteOAuth = declare(Endpoint[CompleteOAuthRequest, Session]{
-	Subject: "weft.v1.auth.complete_oauth", Route: "GET /v1/auth/oauth/{provider}/callback", Access: Public, Origin: true,
+	Subject: "weft.v1.auth.complete_oauth", Route: "GET /v1/auth/oauth/{provider}/callback", Access: SignIn, Origin: true,
 	Limits: []Limit{PerIP(30, time.Minute)}, Timeout: 20 * time.Second,
 	Summary: "Come back from a provider",
 	Doc: "Exchanges the provider's code for a session, or ends what link_identity began, with a new session. The account is " +
 		"found by the provider's issuer and subject, never by its e-mail. A provider's verified address opens a new account, " +
 		"or takes over one whose address nobody had verified: without its password, sessions and keys. Where a verified " +
 		"account has the address it is a conflict: sign in there and link. A state that is unknown, used, over or another " +
-		"browser's is invalid; an account without an address that the provider vouches for is forbidden.",
+		"browser's is invalid; an account without an address that the provider vouches for is forbidden. The session that began a " +
+		"linking, or whose access token comes along, here or with initiate_oauth, ends once the new one is there.",
 })
 
 // Identity is a provider's account with which the user can sign in.
@@ -99,7 +101,7 @@ var LinkIdentity = declare(Endpoint[LinkIdentityRequest, OAuthStart]{
 	Cookie:  &Cookie{Name: OAuthCookie, Field: "binding", MaxAge: oauthStateLife},
 	Summary: "Link a provider",
 	Doc: "Begins to link a provider's account to the caller's; complete_oauth ends it, in the same browser and while the " +
-		"session lives. It needs a sign-in of the last five minutes and a verified address: forbidden. One account of a " +
+		"session lives, which makes room for a new one. It needs a sign-in of the last five minutes and a verified address: forbidden. One account of a " +
 		"provider each: conflict.",
 })
 

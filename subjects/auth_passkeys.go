@@ -75,7 +75,7 @@ var DeletePasskey = declare(Endpoint[DeletePasskeyRequest, Empty]{
 
 // BeginPasskeyLogin begins a sign-in with a passkey.
 var BeginPasskeyLogin = declare(Endpoint[Empty, PasskeyCeremony]{
-	Subject: "weft.v1.auth.begin_passkey_login", Route: "POST /v1/auth/passkeys/login/begin", Access: Public,
+	Subject: "weft.v1.auth.begin_passkey_login", Route: "POST /v1/auth/passkeys/login/begin", Access: SignIn,
 	Limits: []Limit{PerIP(30, time.Minute)}, Origin: true, ReadOnly: true,
 	Summary: "Begin to sign in with a passkey",
 	Doc: "Answers with what navigator.credentials.get takes. It names no account and no credential: the authenticator finds " +
@@ -90,11 +90,12 @@ type FinishPasskeyLoginRequest struct {
 
 // FinishPasskeyLogin ends a sign-in with a passkey.
 var FinishPasskeyLogin = declare(Endpoint[FinishPasskeyLoginRequest, Session]{
-	Subject: "weft.v1.auth.finish_passkey_login", Route: "POST /v1/auth/passkeys/login/finish", Access: Public,
+	Subject: "weft.v1.auth.finish_passkey_login", Route: "POST /v1/auth/passkeys/login/finish", Access: SignIn,
 	Limits: []Limit{PerIP(30, time.Minute)}, Origin: true, ReadOnly: true,
 	Summary: "Sign in with a passkey",
 	Doc: "Exchanges what the authenticator signed (WebAuthn Level 3 §7.2) for a session. Possession and the user's " +
 		"verification are two factors: no other is asked for. Whatever is not good (the ceremony, the origin, the signature, " +
 		"a removed passkey, a disabled account) answers alike: unauthenticated. A passkey whose signature counter goes back " +
-		"is suspended and its user told.",
+		"is suspended and its user told. A session whose access token comes along, here or with begin_passkey_login, ends once " +
+		"the new one is there.",
 })

@@ -90,9 +90,9 @@ func (a *Actor) signIn(ctx context.Context, req subjects.LoginRequest) (subjects
 		return subjects.Session{}, err
 	}
 	if factor != nil && factor.Confirmed {
-		return a.pendingSession(u)
+		return a.pendingSession(u, sessionOf(ctx))
 	}
-	return a.startSession(ctx, u, byPassword, false)
+	return a.startSession(ctx, u, signIn{method: byPassword})
 }
 
 // mustVerify tells whether the account gets nothing before its address is verified.

@@ -70,7 +70,7 @@ func TestAVerifiedAccountIsLinkedByItsOwnerAlone(t *testing.T) {
 			t.Errorf("the notice cannot be listed")
 		}
 		b.login("ada@example.com")
-		_, err = b.link(op, ada.AccessToken, "bob")
+		_, err = b.link(op, linked.AccessToken, "bob")
 		refused(t, err, subjects.CodeConflict)
 		grace := b.verified(box, "grace@example.com")
 		_, err = b.link(op, grace.AccessToken, "ada")
@@ -121,7 +121,7 @@ func TestUnlinking(t *testing.T) {
 			t.Fatal(err)
 		}
 		b.clock.forward(5*time.Minute + time.Second)
-		refused(t, unlink(b, "corp", ada.AccessToken), subjects.CodeForbidden)
+		refused(t, unlink(b, "corp", byProvider.AccessToken), subjects.CodeForbidden)
 		mine := b.login("ada@example.com")
 		if err := unlink(b, "corp", mine.AccessToken); err != nil {
 			t.Fatal(err)
@@ -143,7 +143,7 @@ func TestTheLastWayInStays(t *testing.T) {
 		refused(t, unlink(b, "corp", first.AccessToken), subjects.CodeConflict)
 		must(b, subjects.GetUserProfile, subjects.Empty{}, first.AccessToken)
 		start := must(b, subjects.LinkIdentity, subjects.LinkIdentityRequest{Provider: "github"}, first.AccessToken)
-		must(b, subjects.CompleteOAuth, back("github", start, hub.visit(start.AuthorizationURL)), "")
+		first = must(b, subjects.CompleteOAuth, back("github", start, hub.visit(start.AuthorizationURL)), "")
 		both := []string{"corp", "github"}
 		passed := 0
 		for _, err := range together(2, func(i int) error { return unlink(b, both[i], first.AccessToken) }) {
@@ -256,7 +256,8 @@ func TestASecondFactorIsDueAfterAProvider(t *testing.T) {
 	b, op := onceWith(t)
 	box := b.mailbox()
 	ada := b.verified(box, "ada@example.com")
-	if _, err := b.link(op, ada.AccessToken, "ada"); err != nil {
+	ada, err := b.link(op, ada.AccessToken, "ada")
+	if err != nil {
 		t.Fatal(err)
 	}
 	secret, _ := b.withTOTP(ada.AccessToken)

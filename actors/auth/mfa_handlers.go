@@ -12,8 +12,10 @@ import (
 func totpContext(userID string) []byte { return []byte("totp/" + userID) }
 
 // pendingSession is the answer to a right password where a second factor is due.
-func (a *Actor) pendingSession(u user) (subjects.Session, error) {
-	token, err := sealPending(a.Sealer, pendingLogin{UserID: u.ID, Epoch: u.Epoch, ExpiresAt: a.Now().UTC().Add(mfaTTL)})
+func (a *Actor) pendingSession(u user, replaces sessionRef) (subjects.Session, error) {
+	token, err := sealPending(a.Sealer, pendingLogin{
+		UserID: u.ID, Epoch: u.Epoch, ExpiresAt: a.Now().UTC().Add(mfaTTL), Replaces: replaces,
+	})
 	return subjects.Session{
 		MFAToken: token, MFAMethods: []string{"totp", "recovery_code"}, ExpiresIn: int(mfaTTL.Seconds()),
 	}, err
@@ -44,7 +46,7 @@ func (a *Actor) finishLogin(ctx context.Context, req subjects.VerifyMFARequest) 
 	if !good {
 		return subjects.Session{}, errMFA()
 	}
-	return a.startSession(ctx, u, byPasswordTOTP, true)
+	return a.startSession(ctx, u, signIn{method: byPasswordTOTP, twoFactors: true, replaces: pending.Replaces})
 }
 
 // secondFactor tells whether a code is the account's, and uses it up. Wrong ones count, wherever they come from: only

@@ -85,6 +85,8 @@ type pendingLogin struct {
 	UserID    string    `json:"user_id"`
 	Epoch     int64     `json:"epoch"`
 	ExpiresAt time.Time `json:"expires_at"`
+	// Replaces is the session that the client had as it began.
+	Replaces sessionRef `json:"replaces,omitzero"`
 }
 
 var pendingContext = []byte("mfa_token")

@@ -29,7 +29,7 @@ func (a *Actor) startOAuth(ctx context.Context, p *provider, redirect, cookie st
 	}
 	state, binding := actors.NewSecret(), actors.KeepBinding(cookie)
 	s.Provider, s.Nonce, s.Verifier = p.id, actors.NewSecret(), oauth2.GenerateVerifier()
-	s.Binding = actors.HashBinding(binding)
+	s.Binding, s.Replaces = actors.HashBinding(binding), sessionOf(ctx)
 	s.ExpiresAt = a.Now().UTC().Add(a.config.OAuth.StateTTL)
 	address, err := p.authorizationURL(ctx, state, s)
 	if err != nil {
@@ -82,7 +82,7 @@ func (a *Actor) comeBack(ctx context.Context, p *provider, req subjects.Complete
 		if err != nil {
 			return none, state.UserID, err
 		}
-		s, err := a.startSession(ctx, u, byOAuth, twoFactors)
+		s, err := a.startSession(ctx, u, signIn{method: byOAuth, twoFactors: twoFactors, replaces: state.Replaces})
 		return s, u.ID, err
 	}
 	u, err := a.accountOf(ctx, p, who, token)
@@ -97,10 +97,10 @@ func (a *Actor) comeBack(ctx context.Context, p *provider, req subjects.Complete
 		return none, u.ID, err
 	}
 	if factor != nil && factor.Confirmed {
-		s, err := a.pendingSession(u)
+		s, err := a.pendingSession(u, cmp.Or(state.Replaces, sessionOf(ctx)))
 		return s, u.ID, err
 	}
-	s, err := a.startSession(ctx, u, byOAuth, false)
+	s, err := a.startSession(ctx, u, signIn{method: byOAuth, replaces: state.Replaces})
 	return s, u.ID, err
 }
 

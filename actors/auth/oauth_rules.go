@@ -24,6 +24,8 @@ type oauthState struct {
 	// UserID and SessionID are those of who links; empty for a sign-in.
 	UserID    string `json:"user_id,omitempty"`
 	SessionID string `json:"session_id,omitempty"`
+	// Replaces is the session that the client had as it began.
+	Replaces sessionRef `json:"replaces,omitzero"`
 }
 
 func (s oauthState) links() bool { return s.UserID != "" }

@@ -16,7 +16,7 @@ func (a *Actor) beginPasskeyLogin(ctx context.Context, _ subjects.Empty) (subjec
 	if err != nil {
 		return subjects.PasskeyCeremony{}, err
 	}
-	return a.beginCeremony(ctx, ceremony{Purpose: toSignIn, Challenge: data.Challenge}, assertion.Response)
+	return a.beginCeremony(ctx, ceremony{Purpose: toSignIn, Challenge: data.Challenge, Replaces: sessionOf(ctx)}, assertion.Response)
 }
 
 // finishPasskeyLogin signs an account in. What is refused for whatever reason answers alike; the audit has as much of
@@ -86,7 +86,7 @@ func (a *Actor) passkeySignIn(ctx context.Context, req subjects.FinishPasskeyLog
 	if err != nil {
 		return none, p, err
 	}
-	res, err := a.startSession(ctx, u, byPasskey, true)
+	res, err := a.startSession(ctx, u, signIn{method: byPasskey, twoFactors: true, replaces: c.Replaces})
 	return res, p, err
 }
 

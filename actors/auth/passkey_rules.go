@@ -91,6 +91,8 @@ type ceremony struct {
 	// UserID and SessionID are those of who makes a passkey; empty for a sign-in.
 	UserID    string `json:"user_id,omitempty"`
 	SessionID string `json:"session_id,omitempty"`
+	// Replaces is the session that a client which signs in had as it began.
+	Replaces sessionRef `json:"replaces,omitzero"`
 }
 
 // belongs tells whether a ceremony is good, still, for who would finish it.

@@ -41,6 +41,12 @@ type session struct {
 	Successor []byte `json:"successor,omitempty"`
 }
 
+// sessionRef names a session; the zero value, none.
+type sessionRef struct {
+	UserID    string `json:"user_id"`
+	SessionID string `json:"session_id"`
+}
+
 // sessionMark is the part of a session that is counted by.
 type sessionMark struct {
 	UserID    string    `json:"user_id"`

@@ -25,6 +25,7 @@ const (
 	endPassword = "password_changed"
 	endDeleted  = "deleted"
 	endAdmin    = "admin"
+	endReplaced = "replaced"
 )
 
 // revokedMargin is how much longer than an access token its session's revocation is kept: clocks differ.
@@ -33,101 +34,6 @@ const revokedMargin = 30 * time.Second
 func sessionKey(userID, sessionID string) string { return kv.EncodeKey(userID, sessionID) }
 
 func sessionContext(sessionID string) []byte { return []byte("auth_sessions/" + sessionID) }
-
-// startSession signs an account in. What grants is written last: first the record that it happens, then the
-// session. An account whose sessions were all ended in between gets none.
-func (a *Actor) startSession(ctx context.Context, u user, method string, twoFactors bool) (subjects.Session, error) {
-	if a.mustVerify(u) {
-		return subjects.Session{}, errUnverified()
-	}
-	if _, err := a.mustEnroll(ctx, u, twoFactors); err != nil {
-		return subjects.Session{}, err
-	}
-	now := a.Now().UTC()
-	origin := actors.CallerFrom(ctx).Origin
-	s := session{
-		ID: a.NewID(), UserID: u.ID, Method: method, TwoFactors: twoFactors, Device: bounded(origin.UserAgent), IP: origin.IP,
-		CreatedAt: now, RefreshedAt: now, ExpiresAt: now.Add(a.config.SessionTTL), Epoch: u.Epoch,
-	}
-	token, err := newRefreshToken(a.refreshKey, s.UserID, s.ID)
-	if err != nil {
-		return subjects.Session{}, fmt.Errorf("making a refresh token: %w", err)
-	}
-	s.used(now, a.config.SessionIdle)
-	s.Current = token.hash()
-	device := a.newDevice(u.Email)
-	s.DeviceSum = a.clientOf(ctx, device).device
-	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error {
-		if err := a.audit(ctx, tx, entry{action: auditLogin, outcome: auditSuccess, userID: u.ID, sessionID: s.ID}); err != nil {
-			return err
-		}
-		return tell(ctx, a, tx, subjects.SessionStartedEvent, u.ID, subjects.SessionStarted{SessionID: s.ID, Method: method})
-	})
-	if err != nil {
-		return subjects.Session{}, err
-	}
-	if err := a.trimSessions(ctx, u.ID); err != nil {
-		return subjects.Session{}, err
-	}
-	key := sessionKey(u.ID, s.ID)
-	if _, err := a.sessions.Create(ctx, key, s, s.ends().Sub(now)); err != nil {
-		return subjects.Session{}, err
-	}
-	fresh, err := userByID(ctx, a.DB.DB, u.ID)
-	if err == nil && (fresh.Epoch != u.Epoch || fresh.Disabled) {
-		err = errSignIn()
-	}
-	if err != nil {
-		return subjects.Session{}, errors.Join(err, a.sessions.Delete(ctx, key))
-	}
-	answer, err := a.issue(ctx, fresh, s, token.text, now)
-	answer.DeviceToken = device
-	return answer, err
-}
-
-// issue makes the answer of a sign-in or refresh. The access token ends no later than its session, and is dated after
-// the moment until which everybody's are refused.
-func (a *Actor) issue(ctx context.Context, u user, s session, refresh string, now time.Time) (subjects.Session, error) {
-	expires := now.Add(a.config.AccessTTL)
-	if ends := s.ends(); ends.Before(expires) {
-		expires = ends
-	}
-	enroll, err := a.mustEnroll(ctx, u, s.TwoFactors)
-	if err != nil {
-		return subjects.Session{}, err
-	}
-	scope := ""
-	if enroll {
-		scope = subjects.ScopeEnroll
-	}
-	issued := max(now.Unix(), a.Verifier.EveryoneEnded().Unix()+1)
-	access, err := a.keys.sign(mesh.Claims{
-		Issuer: a.Issuer, Audience: a.Audience, Subject: u.ID, ClientID: a.config.ClientID, ID: a.NewID(),
-		SessionID: s.ID, IssuedAt: issued, ExpiresAt: expires.Unix(), AuthTime: s.CreatedAt.Unix(), Roles: u.Roles, Scope: scope,
-	})
-	if err != nil {
-		return subjects.Session{}, err
-	}
-	return subjects.Session{
-		AccessToken: access, RefreshToken: refresh, TokenType: "Bearer",
-		ExpiresIn: int(expires.Unix() - now.Unix()), SessionID: s.ID, User: u.profile(),
-		EnrollmentRequired: enroll,
-	}, nil
-}
-
-// trimSessions ends the oldest sessions of a user who is about to have too many.
-func (a *Actor) trimSessions(ctx context.Context, userID string) error {
-	keys, err := a.sessions.Keys(ctx, kv.EncodeKey(userID)+".>")
-	if err != nil || len(keys) < a.config.SessionsPerUser {
-		return err
-	}
-	list, err := a.readSessions(ctx, keys)
-	if err != nil || len(list) < a.config.SessionsPerUser {
-		return err
-	}
-	surplus := list[a.config.SessionsPerUser-1:]
-	return a.endSessions(ctx, userID, endTooMany, surplus...)
-}
 
 // userSessions lists a user's live sessions, the newest first.
 func (a *Actor) userSessions(ctx context.Context, userID string) ([]session, error) {
