@@ -78,6 +78,32 @@ func TestValidationErrorsCarryNoValue(t *testing.T) {
 	}
 }
 
+// TestWhatHumaLetsThrough is refused where it is: a character that no database keeps, and lists where single values must differ.
+func TestWhatHumaLetsThrough(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		d           *subjects.Descriptor
+		text, field string
+	}{
+		{subjects.ListConsents.Describe(), `{"scope":"a\u0000b"}`, "scope"},
+		{subjects.CreateAPIKey.Describe(), `{"name":"n\u0000","scopes":["workflows.read"]}`, "name"},
+		{subjects.CreateAPIKey.Describe(), `{"name":"n","scopes":["workflows.read",[[]]]}`, "scopes[1]"},
+		{subjects.CreateAPIKey.Describe(), `{"name":"n","scopes":[{}]}`, "scopes[0]"},
+		{subjects.SendNotification.Describe(), `{"subject":"s","body":"b","channels":["email",["sms"]]}`, "channels[1]"},
+		{subjects.ExecuteWorkflow.Describe(), `{"workflow_id":"0192f8a0-0000-7000-8000-000000000000","input":{"free":"a\u0000b"}}`, ""},
+	} {
+		err := c.d.Validate([]byte(c.text))
+		var e *subjects.Error
+		if field := ""; errors.As(err, &e) {
+			if field = e.Fields[0].Field; field != c.field {
+				t.Errorf("%s: names %q", c.text, field)
+			}
+		} else if err != nil || c.field != "" {
+			t.Errorf("%s: %v", c.text, err)
+		}
+	}
+}
+
 func TestEveryEndpointIsWhole(t *testing.T) {
 	t.Parallel()
 	for _, d := range subjects.Endpoints() {
