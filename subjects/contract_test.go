@@ -94,8 +94,8 @@ func TestWhatHumaLetsThrough(t *testing.T) {
 	} {
 		err := c.d.Validate([]byte(c.text))
 		var e *subjects.Error
-		if field := ""; errors.As(err, &e) {
-			if field = e.Fields[0].Field; field != c.field {
+		if errors.As(err, &e) {
+			if field := e.Fields[0].Field; field != c.field {
 				t.Errorf("%s: names %q", c.text, field)
 			}
 		} else if err != nil || c.field != "" {
