@@ -6,6 +6,8 @@
 //	story_*test.go          the scripts of testdata/stories: tutorial, specification and test at once
 //	wire_test.go            what the wire refuses
 //	stop_test.go            the end of a process
+//	mail_test.go            the mails that users get
+//	asvs_test.go            deploy/asvs-level-2.yaml
 //	torture_test.go         a storm of kill -9 (build tag torture)
 //	natscli_test.go         the real nats CLI (build tag conformance)
 //	bench*_test.go          the figures of the README

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"net/url"
+	"strconv"
 	"time"
 )
 
@@ -67,10 +68,18 @@ func withToken(page, call, token string) string {
 	return u.String() + "\n"
 }
 
+// inWords says how long a letter's token is good.
+func inWords(d time.Duration) string {
+	if d < 2*time.Minute || d%time.Minute != 0 {
+		return d.String()
+	}
+	return strconv.Itoa(int(d/time.Minute)) + " minutes"
+}
+
 func verificationText(page, token string, valid time.Duration) text {
 	return text{"Verify your e-mail address", "Somebody, hopefully you, gave this address to weft. To confirm that it is yours:\n\n" +
 		withToken(page, "POST /v1/auth/email/verify", token) +
-		"\nIt works once, for " + valid.String() + ". If it was not you, do nothing.\n"}
+		"\nIt works once, for " + inWords(valid) + ". If it was not you, do nothing.\n"}
 }
 
 // newEmailText says whose account it is: who has none, and confirms it all the same, gives their address to a stranger's.
@@ -78,13 +87,13 @@ func newEmailText(page, token string, valid time.Duration) text {
 	return text{"Verify your e-mail address", "Somebody asked to move their weft account, which they have already, to this address. To confirm that it is " +
 		"you and that the account is yours:\n\n" +
 		withToken(page, "POST /v1/auth/email/verify", token) +
-		"\nIt works once, for " + valid.String() + ". If you have not asked for this, do nothing, also if you are signing up to weft just now.\n"}
+		"\nIt works once, for " + inWords(valid) + ". If you have not asked for this, do nothing, also if you are signing up to weft just now.\n"}
 }
 
 func resetText(page, token string, valid time.Duration) text {
 	return text{"Set a new password", "Somebody, hopefully you, asked to set a new password for your weft account:\n\n" +
 		withToken(page, "POST /v1/auth/password/reset", token) +
-		"\nIt works once, for " + valid.String() + ". If it was not you, do nothing: your password stays what it is.\n"}
+		"\nIt works once, for " + inWords(valid) + ". If it was not you, do nothing: your password stays what it is.\n"}
 }
 
 // contestedText is resetText for who has just verified an address that was registered more than once.
@@ -92,7 +101,7 @@ func contestedText(page, token string, valid time.Duration) text {
 	return text{"Set a new password", "You have verified your address. It was signed up more than once before that, perhaps by somebody else, " +
 		"so no password that was given then signs in. To set yours:\n\n" +
 		withToken(page, "POST /v1/auth/password/reset", token) +
-		"\nIt works once, for " + valid.String() + ". After that, ask for a new password.\n"}
+		"\nIt works once, for " + inWords(valid) + ". After that, ask for a new password.\n"}
 }
 
 var (
