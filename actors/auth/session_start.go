@@ -79,7 +79,7 @@ func (a *Actor) startSession(ctx context.Context, u user, by signIn) (subjects.S
 		answer, err = a.issue(ctx, fresh, s, token.text, now)
 	}
 	if err == nil {
-		err = a.endReplaced(ctx, by.replaces)
+		err = a.endFormer(ctx, by.replaces)
 	}
 	if err != nil {
 		return subjects.Session{}, errors.Join(err, a.sessions.Delete(ctx, key))
@@ -118,9 +118,9 @@ func (a *Actor) issue(ctx context.Context, u user, s session, refresh string, no
 	}, nil
 }
 
-// endReplaced ends the sessions that a client had as it began and as it ended a sign-in, whosever they are: the client
+// endFormer ends the sessions that a client had as it began and as it ended a sign-in, whosever they are: the client
 // changes hands. The first may have ended meanwhile; the second's access token was good a moment ago.
-func (a *Actor) endReplaced(ctx context.Context, began sessionRef) error {
+func (a *Actor) endFormer(ctx context.Context, began sessionRef) error {
 	ended := sessionOf(ctx)
 	if ended.SessionID != "" {
 		if err := a.endSessions(ctx, ended.UserID, endReplaced, session{ID: ended.SessionID}); err != nil {
