@@ -167,6 +167,7 @@ func (a *Actor) getApproval(ctx context.Context, r subjects.ApprovalRequest) (su
 }
 
 func (a *Actor) decideApproval(ctx context.Context, r subjects.DecideApprovalRequest) (subjects.Approval, error) {
+	ctx = a.DB.Apart(ctx) // the decision is kept before the execution is told of it; it is made once under any key
 	row, err := a.findApproval(ctx, r.ApprovalID)
 	if err != nil {
 		return subjects.Approval{}, err

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -338,6 +339,32 @@ func TestIdempotencyKey(t *testing.T) {
 		}
 		if ids[0] != ids[1] || len(b.actions("get")) != 1 {
 			t.Errorf("executions %v with %d calls", ids, len(b.actions("get")))
+		}
+	})
+}
+
+// TestIdempotencyKeysHoldNoFold retries, under a key each, executions that have ended and whose end SQL does not have yet.
+// Reading them writes what others ended as well, which is no part of the call.
+func TestIdempotencyKeysHoldNoFold(t *testing.T) {
+	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+		b := setup(t, database)
+		id := b.create(t, "- one: {raise: {error: {type: 'https://example.com/broken', status: 400, title: Broken}}}\n")
+		for i := range 20 {
+			ended := call(t, b, subjects.ExecuteWorkflow, subjects.ExecuteWorkflowRequest{WorkflowID: id})
+			body, err := json.Marshal(subjects.RetryExecutionRequest{ExecutionID: ended.ID})
+			if err != nil {
+				t.Fatal(err)
+			}
+			reply, err := b.caller.Forward(t.Context(), subjects.RetryExecution.Subject, nats.Header{
+				mesh.HeaderAuthorization: {"Bearer " + b.ada.Token}, mesh.HeaderIdempotencyKey: {strconv.Itoa(i)},
+			}, body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var e subjects.Execution
+			if err := json.Unmarshal(reply.Data, &e); err != nil || e.ID == "" || e.ID == ended.ID {
+				t.Fatalf("the retry of the %dth: %v: %s", i, err, reply.Data)
+			}
 		}
 	})
 }

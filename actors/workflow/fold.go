@@ -76,8 +76,8 @@ func (a *Actor) flush(ctx context.Context) error {
 	f.next = nil
 	f.mu.Unlock()
 	defer close(one.done)
-	// Others wait for it too: it does not end with this caller.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), foldWithin)
+	// Others wait for it too: it does not end with this caller, nor with the caller's transaction.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(a.DB.Apart(ctx)), foldWithin)
 	defer cancel()
 	one.err = a.foldOwned(ctx)
 	return one.err
