@@ -36,14 +36,16 @@ type Mesh struct {
 	// Now is the clock of tokens and hosted actors.
 	Now func() time.Time
 
-	t      testing.TB
-	sync   string
-	server *embedded.Server
-	url    string
-	port   int
-	mu     sync.Mutex
-	conns  map[string]*mesh.Conn
-	key    ed25519.PrivateKey
+	t    testing.TB
+	sync string
+	// inProcess has connections need no socket.
+	inProcess bool
+	server    *embedded.Server
+	url       string
+	port      int
+	mu        sync.Mutex
+	conns     map[string]*mesh.Conn
+	key       ed25519.PrivateKey
 }
 
 // Option is an option of Start.
@@ -57,6 +59,9 @@ func Quiet() Option { return func(m *Mesh) { m.Log = zap.NewNop() } }
 
 // SyncAlways has the server sync every acknowledged write, as the product does unless told otherwise: for benchmarks.
 func SyncAlways() Option { return func(m *Mesh) { m.sync = embedded.SyncAlways } }
+
+// InProcess has connections need no socket, as those of weft up: for benchmarks. They do not survive RestartServer.
+func InProcess() Option { return func(m *Mesh) { m.inProcess = true } }
 
 // Start runs a NATS server with weft's own configuration until the test ends: every user may there what it
 // may in production and nothing else, and the streams, buckets and durables exist.
@@ -118,7 +123,11 @@ func (m *Mesh) Options(t testing.TB, user string) mesh.Options {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return mesh.Options{URL: m.url, User: user, Seed: seed, Log: m.Log.Named(user), Wait: connectWithin}
+	o := mesh.Options{URL: m.url, User: user, Seed: seed, Log: m.Log.Named(user), Wait: connectWithin}
+	if m.inProcess {
+		o.InProcess = m.server
+	}
+	return o
 }
 
 // Connect makes a connection of the caller's own as a user, closed at the test's end.

@@ -52,7 +52,11 @@ func allowHTTP(_ *integration.Config, host *[]actortest.HostOption) {
 
 func setup(t testing.TB, database actortest.Database, options ...option) *bundle {
 	t.Helper()
-	m := actortest.Start(t)
+	return setupOn(t, actortest.Start(t), database, options...)
+}
+
+func setupOn(t testing.TB, m *actortest.Mesh, database actortest.Database, options ...option) *bundle {
+	t.Helper()
 	b := &bundle{mesh: m, caller: m.Conn(t, "gateway"), db: database.Config(t, "integration"), config: integration.DefaultConfig()}
 	host := []actortest.HostOption{loopback}
 	b.config.Providers = map[string]integration.ProviderConfig{"http": {Backoff: time.Millisecond}}
