@@ -11,7 +11,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"slices"
 	"strconv"
 	"time"
@@ -90,14 +89,6 @@ func newProcess(ctx context.Context, c Config, name string) (*process, error) {
 		keys = filepath.Join(c.Data, "nats", "keys")
 	}
 	return &process{config: c, telemetry: telemetry, natsURL: c.NATS.URL, keys: keys}, nil
-}
-
-// collectLess lets the heap grow further between two collections than Go's default, which is made for
-// larger heaps than weft's: a tenth of the processor time is saved for some megabytes. GOGC stands before it.
-func collectLess() {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(400)
-	}
 }
 
 func newLog(c LogConfig) (*zap.Logger, error) {
