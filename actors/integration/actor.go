@@ -47,8 +47,9 @@ type Actor struct {
 	renewing singleflight.Group
 	// asking is read-locked while a provider is asked for tokens and until they are stored.
 	asking sync.RWMutex
-	// rows are the connections that are being called over.
+	// rows are the connections that are being called over; row reads one.
 	rows *actors.RowCache[connectionRow]
+	row  *actors.PreparedRow[connectionRow]
 	// objects are the files that go by reference.
 	objects *objects
 }
@@ -69,6 +70,7 @@ func New(d actors.Deps, c Config) (*Actor, error) {
 		return nil, fmt.Errorf("making the client: %w", err)
 	}
 	a := &Actor{Deps: d, config: c, shelf: known, client: client, jitter: rand.Float64, rows: actors.NewRowCache[connectionRow](d.DB, cachedConnections)}
+	a.row = actors.NewPreparedRow[connectionRow](d.DB, whichConnection)
 	a.hookKeys = newHookKeys(client, d.Now)
 	if a.limits, err = openLimits(d, c.Providers); err != nil {
 		return nil, err

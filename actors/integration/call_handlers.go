@@ -148,7 +148,8 @@ const cachedConnections = 4096
 // connection is findConnection for calls, which ask for the same few over and over. It is never behind: see RowCache.
 func (a *Actor) connection(ctx context.Context, userID, id string) (connectionRow, error) {
 	return a.rows.Get(ctx, userID+" "+id, func(ctx context.Context) (connectionRow, error) {
-		return findConnection(ctx, a.DB.DB, userID, id)
+		c, err := a.row.Get(ctx, strings.ToLower(id), userID)
+		return c, noConnection(err)
 	})
 }
 

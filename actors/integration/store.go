@@ -81,14 +81,24 @@ func (c connectionRow) settings() map[string]any {
 // findConnection reads one connection of a user.
 func findConnection(ctx context.Context, db bun.IDB, userID, id string) (connectionRow, error) {
 	var c connectionRow
-	err := db.NewSelect().Model(&c).Where("id = ?", strings.ToLower(id)).Where("user_id = ?", userID).Scan(ctx)
+	err := whichConnection(db.NewSelect().Model(&c), strings.ToLower(id), userID).Scan(ctx)
+	return c, noConnection(err)
+}
+
+// whichConnection narrows a query to a connection's id and its user.
+func whichConnection(q *bun.SelectQuery, args ...any) *bun.SelectQuery {
+	return q.Where("id = ?", args[0]).Where("user_id = ?", args[1])
+}
+
+// noConnection is what the want of a connection is for who asked.
+func noConnection(err error) error {
 	if errors.Is(err, sql.ErrNoRows) {
-		return c, subjects.Errorf(subjects.CodeNotFound, "there is no such connection")
+		return subjects.Errorf(subjects.CodeNotFound, "there is no such connection")
 	}
 	if err != nil {
-		return c, fmt.Errorf("reading a connection: %w", err)
+		return fmt.Errorf("reading a connection: %w", err)
 	}
-	return c, nil
+	return nil
 }
 
 // connectionsTo reads a user's connections to a provider, the oldest first; label narrows them where it is not empty.
