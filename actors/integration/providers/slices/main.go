@@ -165,6 +165,9 @@ func cutOne(p *manifest.Provider, data []byte, name, into string, keep []string)
 	templates := slices.Clone(keep)
 	for _, a := range append(slices.Clone(p.Actions), p.Health) {
 		templates = append(templates, a.Path)
+		for _, step := range a.Before {
+			templates = append(templates, step.Path)
+		}
 	}
 	cut, err := json.MarshalIndent(cut(doc, templates), "", " ")
 	if err != nil {
