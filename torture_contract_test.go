@@ -13,6 +13,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -129,31 +130,59 @@ func (s *stranger) seed(path string, body any) {
 	s.learn(path, tree)
 }
 
-// try makes one call, judges it and returns 1 where it succeeded.
-func (s *stranger) try(op operation) int {
+// try makes one call, in one of four cases three times at once, judges each and returns how many succeeded.
+func (s *stranger) try(op operation) (succeeded int) {
 	s.t.Helper()
 	request, body := s.request(op)
 	fits, _ := s.judge.ValidateHttpRequest(request.Clone(s.t.Context()))
-	if len(body) > 0 {
+	replies := make([]*http.Response, 1+2*(s.rnd.IntN(4)/3))
+	errs := make([]error, len(replies))
+	var calls sync.WaitGroup
+	for i := range replies {
+		calls.Go(func() {
+			r := request.Clone(s.t.Context())
+			if r.Body = http.NoBody; len(body) > 0 {
+				r.Body = io.NopCloser(bytes.NewReader(body))
+			}
+			if replies[i], errs[i] = s.client.http.Do(r); errs[i] == nil {
+				var data []byte
+				data, errs[i] = io.ReadAll(replies[i].Body)
+				_ = replies[i].Body.Close()
+				replies[i].Body = io.NopCloser(bytes.NewReader(data))
+			}
+		})
+	}
+	calls.Wait()
+	over := false
+	for i, reply := range replies {
+		if errs[i] != nil {
+			s.t.Errorf("%s %s %.2000s: %v", op.method, request.URL.RequestURI(), body, errs[i])
+			continue
+		}
 		request.Body = io.NopCloser(bytes.NewReader(body))
-	} else {
-		request.Body = http.NoBody
+		s.hold(op, request, body, fits, reply)
+		if reply.StatusCode < 300 {
+			succeeded++
+		}
+		over = over || reply.StatusCode == http.StatusUnauthorized && request.Header.Get("Authorization") != "" ||
+			op.id == "auth_delete_account" && reply.StatusCode < 300
 	}
-	what := fmt.Sprintf("%s %s %.2000s", op.method, request.URL.RequestURI(), body)
-	began := time.Now()
-	reply, err := s.client.http.Do(request)
-	if err != nil {
-		s.t.Errorf("%s: %v", what, err)
-		return 0
+	if over {
+		s.signUp()
 	}
+	return succeeded
+}
+
+// hold holds an answer to the document, and learns from it.
+func (s *stranger) hold(op operation, request *http.Request, body []byte, fits bool, reply *http.Response) {
+	s.t.Helper()
 	data, err := io.ReadAll(reply.Body)
-	_ = reply.Body.Close()
 	if err != nil {
-		s.t.Errorf("%s: %v", what, err)
-		return 0
+		s.t.Fatal(err)
 	}
+	reply.Body = io.NopCloser(bytes.NewReader(data))
 	s.statuses[reply.StatusCode]++
-	what = fmt.Sprintf("%s\nanswered %d after %s: %.2000s", what, reply.StatusCode, time.Since(began), data)
+	what := fmt.Sprintf("%s %s %.2000s\nanswered %d: %.2000s", op.method, request.URL.RequestURI(), body, reply.StatusCode, data)
 	if reply.StatusCode >= 500 {
 		s.t.Errorf("a fault of the server's: %s", what)
 	}
@@ -161,8 +190,6 @@ func (s *stranger) try(op operation) int {
 	if !fits && reply.StatusCode < 400 && !bytes.Contains(body, []byte("null")) {
 		s.t.Errorf("the document refuses it: %s", what)
 	}
-	reply.Body = io.NopCloser(bytes.NewReader(data))
-	request.Body = io.NopCloser(bytes.NewReader(body))
 	if ok, errs := s.judge.ValidateHttpResponse(request, reply); !ok {
 		s.t.Errorf("no answer that the document describes: %s\n%s", what, errs[0])
 	}
@@ -170,13 +197,6 @@ func (s *stranger) try(op operation) int {
 	if json.Unmarshal(data, &tree) == nil {
 		s.learn(op.path, tree)
 	}
-	if reply.StatusCode == http.StatusUnauthorized && request.Header.Get("Authorization") != "" || op.id == "auth_delete_account" && reply.StatusCode < 300 {
-		s.signUp()
-	}
-	if reply.StatusCode < 300 {
-		return 1
-	}
-	return 0
 }
 
 // learn keeps what an answer tells, an id by the name that paths have for it.

@@ -238,8 +238,7 @@ func declare[Req, Res any](e Endpoint[Req, Res]) Endpoint[Req, Res] {
 	}
 	d.Mutating = d.HTTPMethod != http.MethodGet && !e.ReadOnly
 	d.fillDefaults()
-	d.Request = schemaOf(d.RequestType)
-	d.Response = schemaOf(d.ResponseType)
+	d.Request, d.Response = requestSchema(d.RequestType), replySchema(d.ResponseType, d.Secret)
 	d.Fields = fieldsOf(d.RequestType, d.Request)
 	d.check()
 	catalogue = append(catalogue, d)

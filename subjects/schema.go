@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -36,6 +37,26 @@ func schemaOf(t reflect.Type) *huma.Schema {
 			field.ContentEncoding = ""
 		}
 	}
+	return s
+}
+
+// requestSchema is that of a request, in which a list that is required may not be null.
+func requestSchema(t reflect.Type) *huma.Schema {
+	s := schemaOf(t)
+	named := resolve(s)
+	for _, name := range named.Required {
+		if field := named.Properties[name]; field.Type == huma.TypeArray {
+			field.Nullable = false
+		}
+	}
+	return s
+}
+
+// replySchema is that of a reply, which may be without its secrets: a replay is.
+func replySchema(t reflect.Type, secrets []string) *huma.Schema {
+	s := schemaOf(t)
+	named := resolve(s)
+	named.Required = slices.DeleteFunc(named.Required, func(name string) bool { return slices.Contains(secrets, name) })
 	return s
 }
 
