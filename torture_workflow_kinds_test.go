@@ -18,6 +18,8 @@ type kind struct {
 	// says so.
 	status, output string
 	maybe          bool
+	// childs: how long its child goes on the reference does not know.
+	childs bool
 	// waits is how long its task "rest" takes at least.
 	waits time.Duration
 }
@@ -77,6 +79,16 @@ var kinds = []kind{
 	{name: "parent", do: `
 - inner: {run: {workflow: {namespace: storm, name: steps, version: latest, input: {n: '${ .n }'}}}}
 `, status: "completed", output: `{"n":$n+2}`},
+	{name: "outruns", do: `
+- first:
+    fork:
+      compete: true
+      branches:
+      - slow: {run: {workflow: {namespace: storm, name: resting, version: latest}}}
+      - fast: {do: [{rest: {wait: {milliseconds: 300}}}, {say: {call: echo, with: {n: '${ $workflow.input.n }'}}}]}
+- rest: {wait: {milliseconds: 2100}}
+- say: {set: {n: '${ $workflow.input.n }'}}
+`, status: "completed", output: `{"n":$n}`, childs: true},
 	{name: "saga", do: `
 - book:
     call: echo

@@ -56,6 +56,9 @@ type Config struct {
 	MaxResult int `koanf:"max_result"`
 	// MaxQueued is how many executions of a process wait for a slot; past it, starts are refused with unavailable.
 	MaxQueued int `koanf:"max_queued"`
+	// MaxQueuedPerUser is how many of them are one user's, and how many of a user's the limits of workflows hold back in one
+	// partition; past it, that user's starts are refused with rate_limited.
+	MaxQueuedPerUser int `koanf:"max_queued_per_user"`
 	// CutAfter is after how many messages that SQL holds a partition's log is cut.
 	CutAfter uint64 `koanf:"cut_after"`
 }
@@ -64,7 +67,8 @@ type Config struct {
 func DefaultConfig() Config {
 	return Config{
 		MaxConcurrent: 100, MaxSteps: 20, StepTimeout: time.Minute, StepRetries: 3, StepRetryDelay: 5 * time.Second,
-		ShortWait: 2 * time.Second, MaxInput: 256 << 10, MaxResult: 256 << 10, MaxQueued: 10_000, CutAfter: 1000,
+		ShortWait: 2 * time.Second, MaxInput: 256 << 10, MaxResult: 256 << 10, MaxQueued: 10_000, MaxQueuedPerUser: 1000,
+		CutAfter: 1000,
 	}
 }
 
@@ -76,6 +80,8 @@ func (c Config) check() error {
 		return fmt.Errorf("workflow.max_steps %d is not between 1 and 10000", c.MaxSteps)
 	case c.StepTimeout < time.Millisecond || c.StepRetries < 0 || c.StepRetryDelay < 0 || c.ShortWait < 0 || c.MaxQueued < 0 || c.CutAfter < 1:
 		return fmt.Errorf("workflow.step_timeout %s is not positive, or another time or count is negative", c.StepTimeout)
+	case c.MaxQueuedPerUser < 1:
+		return fmt.Errorf("workflow.max_queued_per_user %d is not positive", c.MaxQueuedPerUser)
 	case c.MaxInput < 1 || c.MaxInput > maxValue || c.MaxResult < 1 || c.MaxResult > maxValue:
 		return fmt.Errorf("workflow.max_input %d or workflow.max_result %d is not between 1 and %d", c.MaxInput, c.MaxResult, maxValue)
 	}

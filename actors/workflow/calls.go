@@ -56,11 +56,7 @@ func (a *Actor) perform(ctx context.Context, row executionRow, call *machine.Cal
 		a.metrics.steps.WithLabelValues("abandoned").Inc()
 		return result{id: call.ID, abandoned: true}
 	case errors.Is(err, errBegun):
-		r := result{id: call.ID, begun: true}
-		if call.Workflow != nil {
-			r.child = derivedID(call.Key)
-		}
-		return r
+		return result{id: call.ID, begun: true, child: awaitedChild(call)}
 	case again && subjects.HasFieldCode(err, subjects.FieldUnknownOutcome):
 		a.metrics.steps.WithLabelValues("faulted").Inc()
 		return result{id: call.ID, outcome: machine.CallUnknown(call.ID, a.Now())}
@@ -109,19 +105,21 @@ func repeatable(call *machine.Call, err error) bool {
 	if errors.Is(err, nats.ErrNoResponders) || errors.Is(err, nats.ErrReconnectBufExceeded) {
 		return true
 	}
-	return passing(err) && harmless(call)
+	return harmless(call) && passing(err) || begins(call) && subjects.CodeOf(err) == subjects.CodeRateLimited
+}
+
+// begins tells that a call starts executions, by itself or by its event: it waits for its user's others for a while.
+func begins(call *machine.Call) bool {
+	return call.Kind == machine.CallWorkflow || call.Kind == machine.CallEmit || call.Function == functionStart
 }
 
 // harmless tells that weft knows a call again by its key: making it twice makes it once.
 func harmless(call *machine.Call) bool {
-	if call.Kind == machine.CallWorkflow || call.Kind == machine.CallEmit {
-		return true
-	}
 	switch call.Function {
-	case functionNotify, functionConsent, functionStart, machine.FunctionApproval:
+	case functionNotify, functionConsent, machine.FunctionApproval:
 		return true
 	}
-	return false
+	return begins(call)
 }
 
 // errBegun: the call is begun, and somebody else will complete it.

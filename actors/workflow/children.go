@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -41,6 +43,9 @@ func (a *Actor) startChild(ctx context.Context, row executionRow, call *machine.
 	if child.Await {
 		o.parent, o.parentCall = row.ID, call.ID
 	}
+	// Whoever gives the call up cancels the child, and is to find it: its start is not cut short.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.config.StepTimeout)
+	defer cancel()
 	started, _, err := a.begin(ctx, o, nil)
 	if err != nil {
 		return nil, false, err
@@ -58,14 +63,22 @@ func (a *Actor) startChild(ctx context.Context, row executionRow, call *machine.
 	return output, false, err
 }
 
+// awaitedChild is the execution that a call starts and waits for; empty where it is no such call.
+func awaitedChild(call *machine.Call) string {
+	if call.Workflow == nil || !call.Workflow.Await {
+		return ""
+	}
+	return derivedID(call.Key)
+}
+
 // childrenOf are the executions that an execution waits for now; a suspended one still does.
 func childrenOf(h *held) (ids []string) {
 	if h.x == nil {
 		return nil
 	}
 	for _, call := range h.x.Awaited() {
-		if call.Workflow != nil && call.Workflow.Await {
-			ids = append(ids, derivedID(call.Key))
+		if id := awaitedChild(call); id != "" {
+			ids = append(ids, id)
 		}
 	}
 	return ids
@@ -74,28 +87,107 @@ func childrenOf(h *held) (ids []string) {
 // cancelChildren ends executions whose parent does not wait for them any more.
 func (p *partition) cancelChildren(ids []string) {
 	for _, id := range ids {
-		p.a.calls.Go(func() {
-			ctx, cancel := context.WithTimeout(p.ctx, 10*time.Second)
-			defer cancel()
-			_, err := p.a.askFor(ctx, id, command{Op: opCancel, Reason: "the execution that waited for it has ended or gone on"})
-			if err != nil && !isNotFound(err) && p.ctx.Err() == nil {
-				p.a.Log.Warn("cancelling a child", zap.String("execution_id", id), zap.Error(err))
-			}
-		})
+		p.a.calls.Go(func() { p.cancelChild(id) })
 	}
 }
 
-// cancelOrphans ends the children of executions that have ended, where who owned those has died before it could.
-func (p *partition) cancelOrphans() {
-	err := p.flush(p.ctx)
-	var ids []string
-	if err == nil {
-		ids, err = orphanedChildren(p.ctx, p.a.DB.DB, p.lot)
+// giveUpChild ends a child that an execution, whose log says so, does not wait for any more.
+func (p *partition) giveUpChild(h *held, id string) {
+	h.leaving++
+	p.a.calls.Go(func() {
+		p.cancelChild(id)
+		p.left(h)
+	})
+}
+
+// left notes that something has ended which an execution gave up.
+func (p *partition) left(h *held) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if h.leaving--; h.leaving == 0 && h.resting && p.held[h.row.ID] == h {
+		p.dirty[h.row.ID] = h
+		p.a.folder.poke()
 	}
-	if err != nil && p.ctx.Err() == nil {
-		p.a.Log.Warn("looking for children whose parents have ended", zap.Error(err))
+}
+
+// cancelChild returns once a child has ended that its parent does not wait for any more, or the partition is lost.
+func (p *partition) cancelChild(id string) {
+	reach(crashGivenUp)
+	p.insist("cancelling a child", func() error {
+		_, err := p.a.askFor(p.ctx, id, command{Op: opCancel, Reason: "the execution that waited for it has ended or gone on"})
+		return err
+	})
+}
+
+// insist does what follows from the log until it is done, or there is nothing to be done, or the partition is lost: then it
+// is for the next owner.
+func (p *partition) insist(what string, do func() error) {
+	for {
+		err := do()
+		if err == nil || isNotFound(err) || p.ctx.Err() != nil {
+			return
+		}
+		p.a.Log.Warn(what, zap.Int("partition", p.lot), zap.Error(err))
+		select {
+		case <-time.After(time.Duration(500+rand.IntN(500)) * time.Millisecond):
+		case <-p.ctx.Done():
+			return
+		}
 	}
-	p.cancelChildren(ids)
+}
+
+// cancelOrphans ends children that nobody waits for any more, where who owned their parents has died before it could: those of
+// executions that have ended, and those that restored ones have given up. One that was parked before has none.
+func (p *partition) cancelOrphans(restored []*held) {
+	p.insist("looking for children that nobody waits for", func() error {
+		if err := p.a.flushAll(p.ctx); err != nil { // theirs may be any partition's
+			return err
+		}
+		if err := p.giveUpOrphans(restored); err != nil {
+			return err
+		}
+		ids, err := orphanedChildren(p.ctx, p.a.DB.DB, p.lot)
+		if err != nil {
+			return err
+		}
+		p.cancelChildren(ids)
+		for _, h := range restored {
+			p.left(h)
+		}
+		return nil
+	})
+}
+
+// giveUpOrphans ends the children that restored executions do not wait for.
+func (p *partition) giveUpOrphans(restored []*held) error {
+	parents := make([]string, len(restored))
+	by := map[string]*held{}
+	for i, h := range restored {
+		parents[i], by[h.row.ID] = h.row.ID, h
+	}
+	var children []executionRow
+	for part := range slices.Chunk(parents, foldRows) {
+		rows, err := liveChildren(p.ctx, p.a.DB.DB, part)
+		if err != nil {
+			return err
+		}
+		children = append(children, rows...)
+	}
+	p.mu.Lock()
+	children = slices.DeleteFunc(children, func(child executionRow) bool {
+		h := by[child.ParentID]
+		return !h.finished && slices.Contains(childrenOf(h), child.ID)
+	})
+	p.mu.Unlock()
+	if err := p.logged(p.ctx); err != nil { // else they may be waited for, by what is in the log
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, child := range children {
+		p.giveUpChild(by[child.ParentID], child.ID)
+	}
+	return nil
 }
 
 // publish makes an event known that an execution emits.

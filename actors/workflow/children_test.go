@@ -36,3 +36,71 @@ func TestChildrenOfTheEnded(t *testing.T) {
 		b.until(t, orphan, subjects.ExecutionCancelled)
 	})
 }
+
+// TestChildrenGivenUp: a child that its parent has given up and gone on from ends, also where the process died that was about to
+// tell it; one that is waited for goes on.
+func TestChildrenGivenUp(t *testing.T) {
+	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+		b := setup(t, database)
+		_ = b.host.Stop(t)
+		kill := b.startMortal(t)
+		document := strings.Replace(workflowOf("- rest: {wait: {hours: 1}}\n"), "name: story", "name: child", 1)
+		child := call(t, b, subjects.CreateWorkflow, subjects.WorkflowDefinitionRequest{Definition: yaml(t, document)}).ID
+		const inner = "{run: {workflow: {namespace: test, name: child, version: '0.1.0'}}}"
+		race := func(then string) string {
+			return b.begin(t, "- first: {fork: {compete: true, branches: [{slow: "+inner+"}, {fast: {call: github.hold}}]}}\n- then: "+then+"\n", `{}`).ID
+		}
+		working, resting := race("{call: github.hold}"), race("{wait: {hours: 1}}")
+		waits := b.begin(t, "- inner: "+inner+"\n", `{}`).ID
+		for range 2 {
+			<-b.held
+		}
+		eventually(t, "the children wait", func() bool { return b.statuses(t, child)[subjects.ExecutionWaiting] == 3 })
+		for range 2 {
+			b.hold <- struct{}{}
+		}
+		<-b.held
+		b.until(t, resting, subjects.ExecutionWaiting)
+		eventually(t, "the children are cancelled", func() bool { return b.statuses(t, child)[subjects.ExecutionCancelled] == 2 })
+
+		orphan := b.startOf(t, child, "{}")
+		b.until(t, orphan, subjects.ExecutionWaiting)
+		kill()
+		b.alter(t, "UPDATE executions SET parent_id = ?, parent_call = '9' WHERE id = ?", working, orphan)
+		b.host = b.start(t)
+		<-b.held
+		b.until(t, orphan, subjects.ExecutionCancelled)
+		if got := b.statuses(t, child); got[subjects.ExecutionWaiting] != 1 {
+			t.Errorf("the children are %v, want one that goes on", got)
+		}
+		close(b.hold)
+		b.until(t, working, subjects.ExecutionCompleted)
+		b.until(t, waits, subjects.ExecutionWaiting)
+	})
+}
+
+// TestChildrenBegunInVain: a child whose start was under way when its parent gave it up ends.
+func TestChildrenBegunInVain(t *testing.T) {
+	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+		b := setup(t, database)
+		document := strings.Replace(workflowOf("- rest: {wait: {hours: 1}}\n"), "name: story", "name: child", 1)
+		child := call(t, b, subjects.CreateWorkflow, subjects.WorkflowDefinitionRequest{Definition: yaml(t, document)}).ID
+		parent := b.create(t, `
+- first:
+    fork:
+      compete: true
+      branches:
+      - slow: {run: {workflow: {namespace: test, name: child, version: '0.1.0'}}}
+      - fast: {call: github.get}
+- then: {wait: {hours: 1}}
+`)
+		for range 30 {
+			b.startOf(t, parent, "{}")
+		}
+		eventually(t, "the parents wait", func() bool { return b.statuses(t, parent)[subjects.ExecutionWaiting] == 30 })
+		eventually(t, "no child goes on", func() bool {
+			got := b.statuses(t, child)
+			return got[subjects.ExecutionPending]+got[subjects.ExecutionRunning]+got[subjects.ExecutionWaiting] == 0
+		})
+	})
+}

@@ -14,6 +14,8 @@ const (
 	crashAfterEffect  crashpoint = "after_effect"
 	// crashBeforeAck is after a start is in the log, before who asked for it knows.
 	crashBeforeAck crashpoint = "before_ack"
+	// crashGivenUp is when a child is about to be cancelled that its parent does not wait for any more.
+	crashGivenUp crashpoint = "given_up"
 	// crashFolding is within the transaction that folds the log, crashFolded after it.
 	crashFolding crashpoint = "folding"
 	crashFolded  crashpoint = "folded"

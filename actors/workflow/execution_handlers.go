@@ -34,6 +34,8 @@ type order struct {
 	input string
 	// origin says what starts it, parent and parentCall the call that waits for it.
 	origin, parent, parentCall string
+	// schedule is what starts it by itself: it is not begun once that was paused.
+	schedule string
 }
 
 // execute starts an execution and waits for its end.
@@ -144,15 +146,16 @@ func (a *Actor) begin(ctx context.Context, o order, ended chan ending) (row exec
 	}
 	err = a.Guard.DoConsented(ctx, o.userID, subjects.ScopeWorkflowsExecute, func(ctx context.Context, grant mesh.Grant) error {
 		row.ConsentID = grant.ConsentID
+		c := command{Op: opStart, Start: &row, Schedule: o.schedule}
 		if p := a.partition(lot); p != nil {
-			if err := p.startAsked(ctx, row, ended, o.executionID == ""); !errors.Is(err, errHandover) {
+			if err := p.startAsked(ctx, c, ended, o.executionID == ""); !handedOver(err) {
 				return err
 			}
 		}
 		if ended != nil {
 			ended <- ending{} // it ends elsewhere
 		}
-		_, err := a.ask(ctx, lot, command{Op: opStart, Start: &row})
+		_, err := a.ask(ctx, lot, c)
 		return err
 	})
 	if errors.Is(err, errTaken) || subjects.CodeOf(err) == subjects.CodeConflict {
@@ -349,10 +352,15 @@ func (a *Actor) flushAll(ctx context.Context) error {
 	if len(a.owned()) == subjects.WorkflowPartitions {
 		return actors.DatabaseError(a.flush(ctx))
 	}
+	return a.askAll(ctx, command{Op: opFlush})
+}
+
+// askAll has the owners of all partitions carry a command out.
+func (a *Actor) askAll(ctx context.Context, c command) error {
 	errs := make(chan error, subjects.WorkflowPartitions)
 	for lot := range subjects.WorkflowPartitions {
 		go func() {
-			_, err := a.ask(ctx, lot, command{Op: opFlush})
+			_, err := a.ask(ctx, lot, c)
 			errs <- err
 		}()
 	}

@@ -349,6 +349,16 @@ func orphanedChildren(ctx context.Context, db bun.IDB, lot int) (ids []string, e
 	return ids, nil
 }
 
+// liveChildren reads the executions that go on and whose parents are of some.
+func liveChildren(ctx context.Context, db bun.IDB, parents []string) (rows []executionRow, err error) {
+	err = db.NewSelect().Model(&rows).Column("id", "parent_id").Where("parent_id <> ''").Where("ended_at = 0").
+		Where("parent_id IN (?)", bun.List(parents)).Scan(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("reading children that go on: %w", err)
+	}
+	return rows, nil
+}
+
 // untoldParents reads the ended executions of a partition whose parents are still waiting: those that live.
 func untoldParents(ctx context.Context, db bun.IDB, lot int) (rows []executionRow, err error) {
 	err = db.NewSelect().Model(&rows).ExcludeColumn("snapshot", "input", "history").Where("lot = ?", lot).Where("ended_at > 0").Where("parent_id <> ''").

@@ -117,6 +117,16 @@ func (f *flow) queued() int {
 	return f.length
 }
 
+// queuedOf is how many of a user's wait.
+func (f *flow) queuedOf(userID string) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if line := f.lines[userID]; line != nil {
+		return len(*line)
+	}
+	return 0
+}
+
 func (f *flow) free() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -17,7 +17,7 @@ type gates struct {
 	// lanes and paces are what is counted, by name.
 	lanes, paces map[string]*counter
 	queues       map[queueKey]*queue
-	// waiting is how many of a workflow's wait.
+	// waiting is how many of a user's have not been let through, suspended ones among them.
 	waiting map[string]int
 	// sweepAt is past how many paces those that are over are looked for.
 	sweepAt int
@@ -89,12 +89,12 @@ func counterOf(all map[string]*counter, name string) *counter {
 func (g *gates) join(t *ticket) {
 	t.stage = stageWaiting
 	g.tickets[t.id] = t
+	g.waiting[t.user]++
 	g.enqueue(t)
 }
 
 // enqueue has an execution wait for its turn; one that is suspended waits for none.
 func (g *gates) enqueue(t *ticket) {
-	g.waiting[t.workflow]++
 	key := queueKey{t.Lane, t.Pace}
 	t.queue = g.queues[key]
 	if t.queue == nil {
@@ -158,7 +158,7 @@ func (g *gates) next(queues []*queue, now time.Time) *ticket {
 	if best == nil {
 		return nil
 	}
-	g.unqueue(best)
+	g.release(best)
 	best.stage = stageLet
 	for _, c := range g.counters(best.terms) {
 		c.busy++
@@ -209,7 +209,7 @@ func (g *gates) begun(t *ticket, at time.Time) {
 	lane, pace := g.laneAndPace(t)
 	switch t.stage {
 	case stageWaiting:
-		g.unqueue(t)
+		g.release(t)
 		if lane != nil {
 			lane.busy++
 		}
@@ -244,7 +244,7 @@ func (g *gates) leave(t *ticket) []*queue {
 	moved := g.beside(t)
 	lane, pace := g.laneAndPace(t)
 	if t.stage == stageWaiting {
-		g.unqueue(t)
+		g.release(t)
 	} else if lane != nil {
 		lane.busy--
 	}
@@ -259,6 +259,14 @@ func (g *gates) leave(t *ticket) []*queue {
 	return moved
 }
 
+// release has an execution wait no more.
+func (g *gates) release(t *ticket) {
+	g.unqueue(t)
+	if g.waiting[t.user]--; g.waiting[t.user] == 0 {
+		delete(g.waiting, t.user)
+	}
+}
+
 // unqueue takes an execution out of its queue, if it is in one.
 func (g *gates) unqueue(t *ticket) {
 	q := t.queue
@@ -267,9 +275,6 @@ func (g *gates) unqueue(t *ticket) {
 	}
 	heap.Remove(q, t.index)
 	t.queue = nil
-	if g.waiting[t.workflow]--; g.waiting[t.workflow] == 0 {
-		delete(g.waiting, t.workflow)
-	}
 	if len(q.tickets) > 0 {
 		return
 	}

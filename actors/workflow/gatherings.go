@@ -184,13 +184,16 @@ func (a *Actor) startGathered(ctx context.Context, row scheduleRow) (started []s
 		}
 		o := order{
 			userID: row.UserID, workflowID: row.WorkflowID, version: row.Version, input: string(language.Canonical(state.Input())),
-			origin: fmt.Sprintf("event:%s:%d", row.ID, one.Depth), executionID: gatheredExecution(row.WorkflowID, one.ID),
+			origin: fmt.Sprintf("event:%s:%d", row.ID, one.Depth), executionID: gatheredExecution(row.WorkflowID, one.ID), schedule: row.ID,
 		}
 		var cause error
 		if one.Problem != "" {
 			cause = subjects.Errorf(subjects.CodeInvalid, "nothing was started with what was gathered: %s", one.Problem)
 		}
 		refused, err := a.startTriggered(ctx, row, o, cause)
+		if same(err, errPaused) { // it is kept for when the schedule goes on
+			return started, nil
+		}
 		if err != nil {
 			return started, err
 		}

@@ -35,6 +35,11 @@ type held struct {
 	flying   map[string]context.CancelFunc
 	begun    map[string]string
 	intended map[string]bool
+	// inherited are the children of calls that an owner before this one may have started.
+	inherited map[string]string
+	// leaving counts what it has given up and has not ended yet: calls under way, and children. It is not parked before. Where an
+	// owner before this one had it, the search for such children counts too.
+	leaving int
 	// suspended: it was suspended before it began. One that has begun is told by x.
 	suspended bool
 	// lapsed are calls whose questions to the user nobody waits for any more: the next fold withdraws them.
@@ -132,12 +137,23 @@ func (h *held) park() (executionRow, error) {
 // resumeBegun notes the external calls of an execution that was parked: it was not before they were begun.
 func (h *held) resumeBegun() {
 	for _, call := range h.x.Calls() {
-		switch {
-		case !call.External():
-		case call.Workflow != nil:
-			h.begun[call.ID] = derivedID(call.Key)
-		default:
-			h.begun[call.ID] = ""
+		if call.External() {
+			h.begun[call.ID] = awaitedChild(call)
+		}
+	}
+}
+
+// inherit notes the children that an owner before this one may have started: giving up those calls ends them.
+func (h *held) inherit() {
+	if h.x == nil || h.x.Status().Ended() {
+		return
+	}
+	for _, call := range h.x.Awaited() {
+		if _, begun := h.begun[call.ID]; !begun && awaitedChild(call) != "" {
+			if h.inherited == nil {
+				h.inherited = map[string]string{}
+			}
+			h.inherited[call.ID] = awaitedChild(call)
 		}
 	}
 }

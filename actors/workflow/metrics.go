@@ -15,6 +15,7 @@ type metrics struct {
 	appends      prometheus.Counter
 	fold         prometheus.Histogram
 	partitions   prometheus.Gauge
+	refused      *prometheus.CounterVec
 
 	// stepsCompleted is steps' of that result, for what costs next to nothing else.
 	stepsCompleted prometheus.Counter
@@ -47,14 +48,17 @@ func newMetrics(r prometheus.Registerer, queued, heldBack, queuedCalls func() in
 		partitions: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "workflow_partitions", Help: "Partitions that this process owns.",
 		}),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "workflow_refused_starts_total", Help: "Starts refused since too many executions wait, by whose: user, process.",
+		}, []string{"bound"}),
 	}
 	m.stepsCompleted = m.steps.WithLabelValues("completed")
-	r.MustRegister(m.executions, m.duration, m.steps, m.stepDuration, m.active, m.appends, m.fold, m.partitions,
+	r.MustRegister(m.executions, m.duration, m.steps, m.stepDuration, m.active, m.appends, m.fold, m.partitions, m.refused,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "workflow_queued_executions", Help: "Executions of this process that wait for a slot.",
 		}, func() float64 { return float64(queued()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "workflow_held_back_executions", Help: "Executions of this process that wait for their workflows' limits.",
+			Name: "workflow_held_back_executions", Help: "Executions of this process that wait for their workflows' limits, suspended ones too.",
 		}, func() float64 { return float64(heldBack()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "workflow_queued_steps", Help: "Calls of this process that wait for a slot.",

@@ -38,6 +38,8 @@ type partition struct {
 	held    map[string]*held
 	gates   gates
 	loading map[string]chan struct{}
+	// starts is held by each start that a schedule allows, until it is decided.
+	starts sync.RWMutex
 	// open are turns that wait for the next message; acked is the sequence of the last one acknowledged.
 	open  []openTurn
 	acked uint64
@@ -71,24 +73,11 @@ type openTurn struct {
 // errHandover is the answer for what a process cannot carry on.
 var errHandover = &subjects.Error{Code: subjects.CodeUnavailable, Detail: "the execution is changing hands", RetryAfter: time.Second}
 
-// refusal of new work, while the log or the database cannot follow.
-func (p *partition) overloaded() error {
-	switch {
-	case p.gone || p.giving:
-		return errHandover
-	case !p.stalled.IsZero() && time.Since(p.stalled) > stallAfter:
-		return &subjects.Error{Code: subjects.CodeUnavailable, Detail: "the history cannot be written right now", RetryAfter: time.Second}
-	case len(p.open) > maxOpen || p.fresh > maxFresh || p.a.flow.queued() > p.a.config.MaxQueued:
-		return &subjects.Error{Code: subjects.CodeUnavailable, Detail: "too many executions wait", RetryAfter: time.Second}
-	}
-	return nil
-}
-
 // begin starts an execution. done gets nil once that is in the log; wait, where it is wanted, what becomes of it.
 func (p *partition) begin(row executionRow, def *language.Workflow, wait chan ending) (done chan error, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if err := p.overloaded(); err != nil {
+	if err := p.overloaded(row.UserID); err != nil {
 		return nil, err
 	}
 	if p.held[row.ID] != nil {

@@ -60,13 +60,20 @@ func (p *partition) giveUp(h *held, outstanding []*machine.Call) {
 		if !among(outstanding, id) {
 			cancel()
 			delete(h.flying, id)
+			h.leaving++
+		}
+	}
+	for id, child := range h.inherited {
+		if !among(outstanding, id) {
+			delete(h.inherited, id)
+			p.giveUpChild(h, child)
 		}
 	}
 	for id, child := range h.begun {
 		if !among(outstanding, id) {
 			delete(h.begun, id)
 			if child != "" {
-				p.cancelChildren([]string{child})
+				p.giveUpChild(h, child)
 			} else {
 				p.lapse(h, id)
 			}
@@ -113,19 +120,26 @@ func (p *partition) fly(h *held, call *machine.Call) {
 	p.a.calls.Go(func() {
 		defer cancel()
 		res := p.a.perform(inTrace(ctx, row.Trace), row, call, again)
-		if ctx.Err() != nil && p.ctx.Err() == nil && call.Function == machine.FunctionApproval {
-			p.a.withdraw(p.ctx, row.ID, call.ID) // it may have been asked before it was given up
+		if p.land(ctx, h, res) || p.ctx.Err() != nil {
+			return
 		}
-		p.land(ctx, h, res)
+		// It was given up, and may have asked somebody, or started a child, before.
+		if call.Function == machine.FunctionApproval {
+			p.a.withdraw(p.ctx, row.ID, call.ID)
+		}
+		if child := awaitedChild(call); child != "" {
+			p.cancelChild(child)
+		}
+		p.left(h)
 	})
 }
 
-// land takes in what came of a call.
-func (p *partition) land(ctx context.Context, h *held, res result) {
+// land takes in what came of a call. It tells whether it has: not of one that was given up.
+func (p *partition) land(ctx context.Context, h *held, res result) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.gone || ctx.Err() != nil || h.flying[res.id] == nil {
-		return
+		return false
 	}
 	delete(h.flying, res.id)
 	switch {
@@ -141,6 +155,7 @@ func (p *partition) land(ctx context.Context, h *held, res result) {
 			p.advance(h)
 		}
 	}
+	return true
 }
 
 // rest puts an execution to wait that has nothing under way: in memory where it is short, else it will be parked.

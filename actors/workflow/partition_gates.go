@@ -6,7 +6,6 @@ import (
 
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/workflow/machine"
-	"github.com/weftmesh/weft/subjects"
 )
 
 // admit gives a new execution its place among those that its workflow limits.
@@ -14,8 +13,8 @@ func (p *partition) admit(h *held) error {
 	if h.row.Terms == nil {
 		return nil
 	}
-	if p.gates.waiting[h.row.WorkflowID] > p.a.config.MaxQueued {
-		return &subjects.Error{Code: subjects.CodeRateLimited, Detail: "too many executions of the workflow wait", RetryAfter: minPeriod}
+	if p.gates.waiting[h.row.UserID] >= p.a.config.MaxQueuedPerUser {
+		return p.ownQueue()
 	}
 	h.ticket = ticketOf(h.row)
 	p.gates.join(h.ticket)

@@ -254,6 +254,8 @@ func (p *partition) restore(ctx context.Context) error {
 		if err := h.settle(); err != nil {
 			return err
 		}
+		h.inherit()
+		h.leaving++
 	}
 	if err := p.restoreQuestions(ctx); err != nil {
 		return actors.DatabaseError(err)
@@ -284,7 +286,8 @@ func (p *partition) run() {
 	go p.runTimers()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, h := range inTurns(slices.Collect(maps.Values(p.held))) {
+	restored := inTurns(slices.Collect(maps.Values(p.held)))
+	for _, h := range restored {
 		switch {
 		case h.x == nil && p.enter(h):
 			p.start(h)
@@ -294,7 +297,7 @@ func (p *partition) run() {
 	}
 	p.a.folder.poke()
 	p.a.calls.Go(p.tellParents)
-	p.a.calls.Go(p.cancelOrphans)
+	p.a.calls.Go(func() { p.cancelOrphans(restored) })
 }
 
 // inTurns is the order in which executions get slots: their users take turns, one's come by priority, then by their starts.

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -31,8 +30,9 @@ type command struct {
 	Op commandOp `json:"op"`
 	// Execution is the execution's id.
 	Execution string `json:"execution,omitempty"`
-	// Start is what opStart begins.
-	Start *executionRow `json:"start,omitempty"`
+	// Start is what opStart begins, Schedule what starts it where it is a schedule that may be paused meanwhile.
+	Start    *executionRow `json:"start,omitempty"`
+	Schedule string        `json:"schedule,omitempty"`
 	// Reason is given for opCancel and opSuspend.
 	Reason string `json:"reason,omitempty"`
 	// Call, Output and Error are what came of an external call.
@@ -57,6 +57,7 @@ const (
 	opDeliver  commandOp = "deliver"
 	opAwait    commandOp = "await"
 	opFlush    commandOp = "flush"
+	opDrain    commandOp = "drain"
 	opForget   commandOp = "forget"
 	opCut      commandOp = "cut"
 )
@@ -77,7 +78,7 @@ func (a *Actor) ask(ctx context.Context, lot int, c command) (commandReply, erro
 	deadline := time.Now().Add(routeWithin)
 	for {
 		reply, err := a.askOnce(ctx, lot, c)
-		if !errors.Is(err, errHandover) && !handedOver(err) || time.Now().After(deadline) {
+		if !handedOver(err) || time.Now().After(deadline) {
 			return reply, err
 		}
 		select {
@@ -90,8 +91,7 @@ func (a *Actor) ask(ctx context.Context, lot int, c command) (commandReply, erro
 
 // handedOver tells that another try may find the owner.
 func handedOver(err error) bool {
-	var e *subjects.Error
-	return errors.As(err, &e) && e.Code == subjects.CodeUnavailable && (e.Detail == errHandover.Detail || errors.Is(e, nats.ErrNoResponders))
+	return errors.Is(err, errHandover) && !refused(err)
 }
 
 func (a *Actor) askOnce(ctx context.Context, lot int, c command) (commandReply, error) {
@@ -184,7 +184,7 @@ func (p *partition) obey(ctx context.Context, c command) (reply commandReply, er
 		if c.Start == nil {
 			return reply, errors.New("a start without an execution")
 		}
-		return reply, p.startAsked(ctx, *c.Start, nil, false)
+		return reply, p.startAsked(ctx, c, nil, false)
 	case opCancel:
 		return p.control(ctx, c.Execution, machine.Cancel(c.Reason, now))
 	case opSuspend:
@@ -222,6 +222,8 @@ func (p *partition) obey(ctx context.Context, c command) (reply commandReply, er
 		return reply, p.cutNow(ctx)
 	case opFlush:
 		return reply, p.flush(ctx)
+	case opDrain:
+		return reply, p.drain(ctx)
 	}
 	return reply, fmt.Errorf("there is no command %q", c.Op)
 }
@@ -312,7 +314,8 @@ func received(ctx context.Context, done chan error) error {
 }
 
 // startAsked begins an execution and returns once that is in the log. fresh: its id is new, so that it can be no repetition.
-func (p *partition) startAsked(ctx context.Context, row executionRow, wait chan ending, fresh bool) error {
+func (p *partition) startAsked(ctx context.Context, c command, wait chan ending, fresh bool) error {
+	row := *c.Start
 	def, err := p.a.definition(ctx, row.WorkflowID, row.Version)
 	if err != nil {
 		return err
@@ -324,7 +327,7 @@ func (p *partition) startAsked(ctx context.Context, row executionRow, wait chan 
 	var done chan error
 	if err == nil {
 		defer release()
-		done, err = p.begin(row, def, wait)
+		done, err = p.beginAllowed(ctx, c, def, wait)
 	}
 	if errors.Is(err, errTaken) { // by one that may be on its way into the log: who looks for it next is to find it there
 		if failed := p.logged(ctx); failed != nil {
@@ -439,17 +442,9 @@ func (a *Actor) completeCall(ctx context.Context, execution, call string, output
 // restart, those that were not told are told again.
 func (p *partition) tellParent(row executionRow) {
 	p.a.calls.Go(func() {
-		for {
-			err := p.a.completeCall(p.ctx, row.ParentID, row.ParentCall, outputOf(row), faultOfRow(row))
-			if err == nil || isNotFound(err) || p.ctx.Err() != nil {
-				return
-			}
-			select {
-			case <-time.After(time.Duration(500+rand.IntN(500)) * time.Millisecond):
-			case <-p.ctx.Done():
-				return
-			}
-		}
+		p.insist("telling a parent", func() error {
+			return p.a.completeCall(p.ctx, row.ParentID, row.ParentCall, outputOf(row), faultOfRow(row))
+		})
 	})
 }
 

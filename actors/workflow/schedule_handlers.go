@@ -132,12 +132,15 @@ func (a *Actor) pauseSchedule(ctx context.Context, r subjects.PauseScheduleReque
 	}
 	now := a.Now()
 	row.PausedAt, row.Note, row.WakeAt = now.UnixMicro(), storable(r.Note), now.UnixMicro()
-	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error {
+	_, err = actors.Step(ctx, a.DB, "pause", func(ctx context.Context, tx actors.Tx) (struct{}, error) {
 		if err := overrideSchedule(ctx, tx, row, "paused_at", "note", "wake_at"); err != nil {
-			return err
+			return struct{}{}, err
 		}
-		return leaveDue(ctx, tx, row.ID, now)
+		return struct{}{}, leaveDue(ctx, tx, row.ID, now)
 	})
+	if err == nil {
+		err = a.askAll(ctx, command{Op: opDrain}) // what was on its way starts before the answer, or never
+	}
 	if err != nil {
 		return subjects.WorkflowSchedule{}, err
 	}

@@ -118,12 +118,14 @@ func (d *drive) start(ctx context.Context, run runRow) error {
 	text := string(language.Canonical(input))
 	err = d.a.startExecution(ctx, order{
 		userID: d.row.UserID, workflowID: d.row.WorkflowID, executionID: run.ExecutionID, input: text, version: d.row.Version,
-		origin: "schedule:" + d.row.ID,
+		origin: "schedule:" + d.row.ID, schedule: d.row.ID,
 	})
 	switch {
 	case err == nil:
 		d.row.RefusedAt, d.row.RefusedReason = 0, ""
 		return d.settle(ctx, run, runStarted, "")
+	case same(err, errPaused): // who paused it has noted what becomes of its runs
+		return nil
 	case passingStart(err):
 		// It stays due, until it is too late for it.
 		late := moment(run.DueAt).Add(d.plan.CatchUp)

@@ -130,6 +130,19 @@ func listeningSchedules(ctx context.Context, db bun.IDB, userID string) ([]sched
 	return rows, nil
 }
 
+// allowsStart tells whether a schedule still starts an execution: its run is due, or events start it and it is not paused.
+func allowsStart(ctx context.Context, db bun.IDB, scheduleID, executionID string) (bool, error) {
+	allowed, err := db.NewSelect().Model((*runRow)(nil)).Where("schedule_id = ?", scheduleID).Where("execution_id = ?", executionID).
+		Where("status = 'due'").Exists(ctx)
+	if err == nil && !allowed {
+		allowed, err = db.NewSelect().Model((*scheduleRow)(nil)).Where("id = ?", scheduleID).Where("kind = 'on'").Where("paused_at = 0").Exists(ctx)
+	}
+	if err != nil {
+		return false, fmt.Errorf("looking whether a schedule starts an execution: %w", err)
+	}
+	return allowed, nil
+}
+
 // dueSchedules reads the schedules that are to be looked at, and when the next one is.
 func dueSchedules(ctx context.Context, db bun.IDB, now time.Time, limit int) (due []scheduleRow, next time.Time, err error) {
 	var rows []scheduleRow

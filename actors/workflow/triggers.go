@@ -87,9 +87,13 @@ func (a *Actor) trigger(ctx context.Context, userID string, event cloudEvent, de
 		o := order{
 			userID: userID, workflowID: row.WorkflowID, version: row.Version, input: string(language.Canonical(input)),
 			origin:      fmt.Sprintf("event:%s:%d", row.ID, depth),
+			schedule:    row.ID,
 			executionID: derived(row.WorkflowID, "event/"+event.text("source")+"\x00"+event.text("id")),
 		}
 		refused, err := a.startTriggered(ctx, row, o, nil)
+		if same(err, errPaused) {
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -112,7 +116,7 @@ func (a *Actor) startTriggered(ctx context.Context, row scheduleRow, o order, ca
 	case cause == nil:
 		cause = a.startExecution(ctx, o)
 	}
-	if cause != nil && passingStart(cause) {
+	if cause != nil && (passingStart(cause) || same(cause, errPaused)) {
 		return false, cause
 	}
 	if cause == nil && row.RefusedAt == 0 {

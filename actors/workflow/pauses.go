@@ -1,0 +1,39 @@
+package workflow
+
+import (
+	"context"
+
+	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/workflow/language"
+	"github.com/weftmesh/weft/subjects"
+)
+
+// A schedule's start is fenced off by its pause where the execution is to live: the owner of that partition looks whether
+// the schedule still starts it, and a pause is acknowledged when every owner has the starts in its log that it allowed before.
+
+// errPaused: the schedule starts the execution no more.
+var errPaused = subjects.Errorf(subjects.CodeNotFound, "there is no schedule any more that starts the execution")
+
+// beginAllowed begins an execution, unless a schedule asks for it that was paused.
+func (p *partition) beginAllowed(ctx context.Context, c command, def *language.Workflow, wait chan ending) (done chan error, err error) {
+	if c.Schedule == "" {
+		return p.begin(*c.Start, def, wait)
+	}
+	p.starts.RLock()
+	defer p.starts.RUnlock()
+	allowed, err := allowsStart(ctx, p.a.DB.DB, c.Schedule, c.Start.ID)
+	if err != nil {
+		return nil, actors.DatabaseError(err)
+	}
+	if !allowed {
+		return nil, errPaused
+	}
+	return p.begin(*c.Start, def, wait)
+}
+
+// drain returns when the starts are in the log that schedules have allowed before.
+func (p *partition) drain(ctx context.Context) error {
+	p.starts.Lock() // who held it has decided
+	defer p.starts.Unlock()
+	return p.logged(ctx)
+}
