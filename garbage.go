@@ -8,14 +8,11 @@ import (
 )
 
 const (
-	// mostGarbage is how many times what is alive there may be of garbage, in per cent: four times what Go allows. A tenth of the
-	// processor time is saved for some megabytes, while the heap is small.
+	// mostGarbage is how much garbage there may be, in per cent of what is alive: four times what Go allows, whose default is
+	// made for larger heaps than weft's. A tenth of the processor time is saved for some megabytes.
 	mostGarbage = 400
-	// leastGarbage is Go's own default, made for heaps larger than weft's.
-	leastGarbage = 100
-	// garbageBytes is how much there may be between these two: the blocks that JetStream keeps in memory while files come and go
-	// would otherwise allow four times themselves.
-	garbageBytes = 128 << 20
+	// leastGarbage bounds how often collections come, however little they cost.
+	leastGarbage = 50
 )
 
 // collectLess lets the heap grow further between two collections than Go's default, as far as garbagePercent says after each.
@@ -30,16 +27,26 @@ func collectLess() {
 // afterCollection sets the percentage for what has been found alive, and comes again after the next collection, which takes
 // away the mark that is left here.
 func afterCollection(now int) {
-	alive := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
-	metrics.Read(alive)
-	next := garbagePercent(alive[0].Value.Uint64())
+	next := garbagePercent(heap())
 	if next != now {
 		debug.SetGCPercent(next)
 	}
 	runtime.AddCleanup(new([64]byte), afterCollection, next)
 }
 
-// garbagePercent is how much garbage there may be beside so many bytes alive, in per cent of them.
-func garbagePercent(alive uint64) int {
-	return int(min(max(garbageBytes*100/max(alive, 1), leastGarbage), mostGarbage))
+// heap is how many bytes the last collection found alive, and how many of these may point at others.
+func heap() (alive, pointing uint64) {
+	found := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/gc/scan/heap:bytes"}}
+	metrics.Read(found)
+	return found[0].Value.Uint64(), found[1].Value.Uint64()
+}
+
+// garbagePercent is how much garbage there may be, in per cent of what is alive: mostGarbage of what may point at others. That alone
+// is what a collection has to read, and so costs; the blocks that JetStream keeps in memory while files come and go would
+// allow four times themselves for nothing.
+func garbagePercent(alive, pointing uint64) int {
+	if alive == 0 {
+		return mostGarbage
+	}
+	return int(min(max(mostGarbage*pointing/alive, leastGarbage), mostGarbage))
 }
