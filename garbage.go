@@ -14,8 +14,8 @@ const (
 	// leastGarbage bounds how often collections come, however little they cost.
 	leastGarbage = 50
 	// freeGarbage is how many bytes there may be in any case, as long as they are no more than mostGarbage: executions by the
-	// thousands a second make as many in a second, and would pay a twentieth more for collections.
-	freeGarbage = 192 << 20
+	// thousands a second make as many in a second, and would pay a twentieth more for collections that came at less.
+	freeGarbage = 128 << 20
 )
 
 // collectLess lets the heap grow further between two collections than Go's default, as far as garbagePercent says after each.

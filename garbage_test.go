@@ -14,7 +14,7 @@ func TestGarbageCostsWhatItIsWorth(t *testing.T) {
 	for _, c := range []struct {
 		alive, pointing uint64
 		want            int
-	}{{0, 0, 400}, {30 << 20, 30 << 20, 400}, {240 << 20, 250 << 20, 400}, {48 << 20, 1 << 20, 400}, {100 << 20, 25 << 20, 192}, {200 << 20, 50 << 20, 100}, {8 << 30, 1 << 20, 50}} {
+	}{{0, 0, 400}, {30 << 20, 30 << 20, 400}, {240 << 20, 250 << 20, 400}, {32 << 20, 1 << 20, 400}, {100 << 20, 25 << 20, 128}, {200 << 20, 50 << 20, 100}, {8 << 30, 1 << 20, 50}} {
 		if got := garbagePercent(c.alive, c.pointing); got != c.want {
 			t.Errorf("beside %d MiB alive, %d of them pointing: %d %%, want %d", c.alive>>20, c.pointing>>20, got, c.want)
 		}
