@@ -136,7 +136,11 @@ func (s *workflowStorm) rage() {
 		<-time.After(time.Duration(rand.IntN(700)) * time.Millisecond) // the storm's own rhythm
 		w := s.workers[rand.IntN(len(s.workers))]
 		moment := func() { <-time.After(time.Duration(500+rand.IntN(2500)) * time.Millisecond) }
-		switch what := rand.IntN(8); {
+		what := rand.IntN(8)
+		if s.kills == 0 {
+			what = 7 // a short storm kills, too
+		}
+		switch {
 		case !w.alive():
 			s.kills++
 			s.crashed[w.crash]++
