@@ -310,7 +310,7 @@ func (s *workflowStorm) rests() {
 		err := eventually(func() (bool, string) {
 			list, _ := s.insist(s.runner, http.MethodGet, "/v1/executions?status="+status, nil, http.StatusOK)
 			n := list.text(".items | length")
-			return n == "0", n + " executions are " + status
+			return n == "0", n + " executions are " + status + ", the first is " + list.text(".items[0]")
 		})
 		if err != nil {
 			s.t.Errorf("when all is over: %v", err)

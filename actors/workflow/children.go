@@ -119,6 +119,31 @@ func (p *partition) cancelChild(id string) {
 	})
 }
 
+// confirmChild cancels a child that was begun in vain: whoever began it had stood still meanwhile, and the parent's next owner,
+// which gave it up, could not find it yet.
+func (p *partition) confirmChild(child executionRow) {
+	waits := false
+	p.insist("asking whether a child is waited for", func() error {
+		reply, err := p.a.askFor(p.ctx, child.ParentID, command{Op: opWaits, Call: child.ParentCall})
+		waits = reply.Taken
+		return err
+	})
+	if !waits && p.ctx.Err() == nil {
+		p.cancelChild(child.ID)
+	}
+}
+
+// waitsFor tells whether an execution waits for a call, by its log.
+func (p *partition) waitsFor(ctx context.Context, id, call string) (waits bool, err error) {
+	err = p.with(ctx, id, func(h *held) {
+		waits = h.x != nil && !h.finished && slices.ContainsFunc(h.x.Awaited(), func(c *machine.Call) bool { return c.ID == call })
+	})
+	if err == nil && !waits {
+		err = p.logged(ctx) // else it may wait for it still, by what is in the log
+	}
+	return waits, err
+}
+
 // insist does what follows from the log until it is done, or there is nothing to be done, or the partition is lost: then it
 // is for the next owner.
 func (p *partition) insist(what string, do func() error) {

@@ -58,6 +58,7 @@ const (
 	opAwait    commandOp = "await"
 	opFlush    commandOp = "flush"
 	opDrain    commandOp = "drain"
+	opWaits    commandOp = "waits"
 	opForget   commandOp = "forget"
 	opCut      commandOp = "cut"
 )
@@ -66,7 +67,7 @@ const (
 type commandReply struct {
 	// Status is the execution's after the command, where it has one.
 	Status machine.Status `json:"status,omitempty"`
-	// Taken: the command has changed the execution, rather than found it ended.
+	// Taken: the command has changed the execution, rather than found it ended. Of opWaits: it waits for the call.
 	Taken bool `json:"taken,omitempty"`
 	// Delivered counts the executions that took an event.
 	Delivered int `json:"delivered,omitempty"`
@@ -173,7 +174,7 @@ func (p *partition) obeyed(ctx context.Context, c command) (commandReply, error)
 func (p *partition) obey(ctx context.Context, c command) (reply commandReply, err error) {
 	now := p.a.Now()
 	switch c.Op {
-	case opDeliver, opFlush, opForget, opCut:
+	case opDeliver, opFlush, opForget, opCut, opWaits:
 		// What the log does not refuse, an owner that stood still would do on what it knew then.
 		if err := p.confirm(ctx); err != nil {
 			return reply, err
@@ -215,6 +216,9 @@ func (p *partition) obey(ctx context.Context, c command) (reply commandReply, er
 		if err == nil {
 			reply.Status = machine.Status(end.row.Status)
 		}
+		return reply, err
+	case opWaits:
+		reply.Taken, err = p.waitsFor(ctx, c.Execution, c.Call)
 		return reply, err
 	case opForget:
 		return reply, p.endAll(ctx, c.UserID)
@@ -342,6 +346,9 @@ func (p *partition) startAsked(ctx context.Context, c command, wait chan ending,
 		err = p.flush(ctx) // its id does not tell where it lives: SQL does
 	}
 	reach(crashBeforeAck)
+	if err == nil && row.ParentID != "" && !p.a.alone() {
+		p.a.calls.Go(func() { p.confirmChild(row) })
+	}
 	return err
 }
 
