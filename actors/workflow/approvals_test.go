@@ -60,6 +60,8 @@ func TestApproval(t *testing.T) {
 			t.Errorf("notified: %+v", n)
 		}
 		c.until(t, e.ID, subjects.ExecutionWaiting)
+		// Until the call knows that the user was told, a restart tells the user again, under the same key.
+		eventually(t, "the user was told", func() bool { return total(t, c.host, "workflow_approvals_total") == 1 })
 		// A restart asks nothing anew, and the answer finds its execution.
 		_ = c.host.Stop(t)
 		c.host = c.bundle.start(t)
