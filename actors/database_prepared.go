@@ -20,7 +20,8 @@ type PreparedRow[T any] struct {
 	statement *sql.Stmt
 }
 
-// NewPreparedRow makes the read; query adds to a select what the row must be, by args, each of them once and in their order.
+// NewPreparedRow makes the read; query adds to a select what the row must be, by args, at most four, each of
+// them once and in their order.
 func NewPreparedRow[T any](db *DB, query func(q *bun.SelectQuery, args ...any) *bun.SelectQuery) *PreparedRow[T] {
 	return &PreparedRow[T]{db: db, query: query}
 }

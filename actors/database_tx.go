@@ -78,6 +78,16 @@ func (db *DB) RunAside(ctx context.Context, fn func(ctx context.Context, tx bun.
 	return s.commit()
 }
 
+// Apart is ctx outside of its transaction, and of the keyed call that it belongs to: its own transactions are committed at
+// once. It is for what stays, or what others go on with, whatever becomes of the caller. Nothing may be written in the
+// transaction before it: on SQLite, which has one writer, the one would wait for the other.
+func (db *DB) Apart(ctx context.Context) context.Context {
+	if db.openScope(ctx) == nil && db.keyedCall(ctx) == nil {
+		return ctx
+	}
+	return context.WithValue(context.WithValue(ctx, txScopeKey{}, nil), keyedCallKey{}, nil)
+}
+
 // AfterCommit runs fn once the transaction of ctx has been committed: never when it rolls back, and at once when ctx
 // belongs to none. A crash between the commit and fn loses fn; what must not be lost goes through the Outbox.
 func (db *DB) AfterCommit(ctx context.Context, fn func()) {

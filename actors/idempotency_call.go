@@ -137,16 +137,6 @@ func (k *keyedCall) take(ctx context.Context) error {
 
 func (k *keyedCall) give() { k.turn <- struct{}{} }
 
-// Apart is ctx outside of the keyed call that it belongs to: its transactions are its own and are committed at once. It is for
-// what others go on with, whether or not the call comes to its end. Nothing may be written in the keyed call itself before
-// it: on SQLite, which has one writer, the one would wait for the other.
-func (db *DB) Apart(ctx context.Context) context.Context {
-	if db.keyedCall(ctx) == nil {
-		return ctx
-	}
-	return context.WithValue(ctx, keyedCallKey{}, nil)
-}
-
 // Step runs fn in a transaction that is committed at once, also in a keyed call, and remembers there under name that it
 // was: a retry of that call, after a crash or a passing error, gets the remembered result and does not run fn again. It
 // is for handlers that change the database and then do what takes long or must be seen by others (see Idempotency).

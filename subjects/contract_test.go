@@ -90,6 +90,7 @@ func TestWhatHumaLetsThrough(t *testing.T) {
 		{subjects.CreateAPIKey.Describe(), `{"name":"n","scopes":["workflows.read",[[]]]}`, "scopes[1]"},
 		{subjects.CreateAPIKey.Describe(), `{"name":"n","scopes":[{}]}`, "scopes[0]"},
 		{subjects.CreateAPIKey.Describe(), `{"name":"n","scopes":null}`, "scopes"},
+		{subjects.BulkValidateConsents.Describe(), `{"checks":[{"scope":"a"},{"scope":"a\u0000"}]}`, "checks[1].scope"},
 		{subjects.SendNotification.Describe(), `{"subject":"s","body":"b","channels":["email",["sms"]]}`, "channels[1]"},
 		{subjects.ExecuteWorkflow.Describe(), `{"workflow_id":"0192f8a0-0000-7000-8000-000000000000","input":{"free":"a\u0000b"}}`, ""},
 	} {

@@ -93,8 +93,8 @@ func (d *Descriptor) Validate(data []byte) error {
 
 // ValidateValue is Validate for a decoded message.
 func (d *Descriptor) ValidateValue(v any) error {
-	if err := unkept(d.Request, v, ""); err != nil {
-		return err
+	if fault := unkept(d.Request, v); fault != nil {
+		return InvalidField(fault.Field, "%s", fault.Message)
 	}
 	check := validations.Get().(*validation)
 	defer validations.Put(check)
@@ -117,51 +117,64 @@ func (d *Descriptor) ValidateValue(v any) error {
 
 // unkept finds what huma's check lets through or dies of: the character U+0000 in what the schema knows as text, which neither
 // database keeps (PostgreSQL 17 §8.3) and SQLite takes for the end of a statement; and lists or objects among items that must
-// differ, which are compared as map keys. Free JSON is left alone: it is kept as text, in which the character is escaped.
-func unkept(s *huma.Schema, v any, at string) error {
+// differ, which are compared as map keys. Free JSON is left alone: it is kept as text, in which the character is escaped. The
+// field is named from v on.
+func unkept(s *huma.Schema, v any) *FieldError {
 	s = resolve(s)
 	switch v := v.(type) {
 	case string:
 		if s.Type == huma.TypeString && strings.IndexByte(v, 0) >= 0 {
-			return InvalidField(at, "contains the character U+0000")
+			return &FieldError{Message: "contains the character U+0000"}
 		}
 	case []any:
 		for i, item := range v {
-			within := at + "[" + strconv.Itoa(i) + "]"
-			switch item.(type) {
-			case []any, map[string]any:
-				if s.UniqueItems {
-					return InvalidField(within, "expected a single value")
-				}
-			}
-			if s.Items == nil {
-				continue
-			}
-			if err := unkept(s.Items, item, within); err != nil {
-				return err
+			if fault := unkeptItem(s, item); fault != nil {
+				return fault.within("[" + strconv.Itoa(i) + "]")
 			}
 		}
 	case map[string]any:
-		return unkeptOf(s, v, at)
+		return unkeptOf(s, v)
 	}
 	return nil
 }
 
+// within names the field from one level further out on.
+func (f *FieldError) within(name string) *FieldError {
+	if f.Field != "" && f.Field[0] != '[' {
+		name += "."
+	}
+	f.Field = name + f.Field
+	return f
+}
+
+func unkeptItem(list *huma.Schema, item any) *FieldError {
+	switch item.(type) {
+	case []any, map[string]any:
+		if list.UniqueItems {
+			return &FieldError{Message: "expected a single value"}
+		}
+	}
+	if list.Items == nil {
+		return nil
+	}
+	return unkept(list.Items, item)
+}
+
 // unkeptOf is unkept of an object. What it may have besides its properties is there under names of the caller's.
-func unkeptOf(s *huma.Schema, object map[string]any, at string) error {
+func unkeptOf(s *huma.Schema, object map[string]any) *FieldError {
 	more, _ := s.AdditionalProperties.(*huma.Schema)
 	for name, value := range object {
 		of := s.Properties[name]
 		if of == nil && more != nil {
 			if of = more; strings.IndexByte(name, 0) >= 0 {
-				return InvalidField(at, "has a name with the character U+0000")
+				return &FieldError{Message: "has a name with the character U+0000"}
 			}
 		}
 		if of == nil {
 			continue
 		}
-		if err := unkept(of, value, strings.TrimPrefix(at+"."+name, ".")); err != nil {
-			return err
+		if fault := unkept(of, value); fault != nil {
+			return fault.within(name)
 		}
 	}
 	return nil

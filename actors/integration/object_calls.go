@@ -43,8 +43,7 @@ func (a *Actor) sinkFor(ctx context.Context, out outgoing, address string, kept 
 		if !out.action.Delivers(out.link, out.input, manifest.Answer{Status: status, Header: header, At: a.Now()}) {
 			return false, nil
 		}
-		ctx, end := apart(ctx)
-		defer end()
+		ctx := a.DB.Apart(ctx) // what is kept while a provider is answering is kept at once
 		o, err := a.objects.keep(ctx, actors.CallerFrom(ctx).UserID, fileOf(header, address), body)
 		if err == nil {
 			kept(o)
@@ -56,15 +55,6 @@ func (a *Actor) sinkFor(ctx context.Context, out outgoing, address string, kept 
 // referenceTo is an object as an action's output has it.
 func referenceTo(o objectRow) map[string]any {
 	return map[string]any{"id": o.ID, "name": o.Name, "content_type": o.ContentType, "size": float64(o.Size), "sha256": o.SHA256}
-}
-
-// apart is a context that ends with ctx, and is of the same caller, outside of its transaction: what is kept while a provider
-// is answering is kept at once.
-func apart(ctx context.Context) (context.Context, context.CancelFunc) {
-	own := actors.WithCaller(outside(ctx), actors.CallerFrom(ctx))
-	own, cancel := context.WithCancelCause(own)
-	stop := context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })
-	return own, func() { stop(); cancel(nil) }
 }
 
 // keep stores all that r yields as an object of a user's. An error of r's comes back as it is; what was stored until then

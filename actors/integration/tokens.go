@@ -9,7 +9,6 @@ import (
 	"net/url"
 	"time"
 
-	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
 	"github.com/weftmesh/weft/actors"
@@ -81,18 +80,12 @@ func (a *Actor) ended(method *manifest.AuthMethod, c *connectionRow, set tokenSe
 	return c.ExpiresAt != 0 && a.Now().Add(endsSoon).UnixMicro() >= c.ExpiresAt
 }
 
-// outside is a context of ctx's trace outside of its transaction, if there is one, such as that of a call under an idempotency
-// key.
-func outside(ctx context.Context) context.Context {
-	return trace.ContextWithSpan(context.Background(), trace.SpanFromContext(ctx))
-}
-
 // renew gets a connection a new access token in the place of the one that c has. Of any number who ask, in any number of
 // processes, one asks the provider; the others get what it got. The error is a *subjects.Error.
 func (a *Actor) renew(ctx context.Context, p *manifest.Provider, c connectionRow) (connectionRow, error) {
 	result := a.renewing.DoChan(fmt.Sprintf("%s/%d", c.ID, c.TokenVersion), func() (any, error) {
 		// What is renewed is stored whatever becomes of the caller.
-		ctx, cancel := context.WithTimeout(outside(ctx), a.config.Refresh.renewWithin())
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(a.DB.Apart(ctx)), a.config.Refresh.renewWithin())
 		defer cancel()
 		fresh, err := a.renewOnce(ctx, p, c)
 		if err != nil {

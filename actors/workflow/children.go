@@ -84,6 +84,11 @@ func childrenOf(h *held) (ids []string) {
 	return ids
 }
 
+// waitsFor tells whether an execution waits for a call now.
+func (h *held) waitsFor(call string) bool {
+	return h.x != nil && !h.finished && among(h.x.Awaited(), call)
+}
+
 // cancelChildren ends executions whose parent does not wait for them any more.
 func (p *partition) cancelChildren(ids []string) {
 	for _, id := range ids {
@@ -135,9 +140,7 @@ func (p *partition) confirmChild(child executionRow) {
 
 // waitsFor tells whether an execution waits for a call, by its log.
 func (p *partition) waitsFor(ctx context.Context, id, call string) (waits bool, err error) {
-	err = p.with(ctx, id, func(h *held) {
-		waits = h.x != nil && !h.finished && slices.ContainsFunc(h.x.Awaited(), func(c *machine.Call) bool { return c.ID == call })
-	})
+	err = p.with(ctx, id, func(h *held) { waits = h.waitsFor(call) })
 	if err == nil && !waits {
 		err = p.logged(ctx) // else it may wait for it still, by what is in the log
 	}
@@ -199,10 +202,7 @@ func (p *partition) giveUpOrphans(restored []*held) error {
 		children = append(children, rows...)
 	}
 	p.mu.Lock()
-	children = slices.DeleteFunc(children, func(child executionRow) bool {
-		h := by[child.ParentID]
-		return !h.finished && slices.Contains(childrenOf(h), child.ID)
-	})
+	children = slices.DeleteFunc(children, func(child executionRow) bool { return by[child.ParentID].waitsFor(child.ParentCall) })
 	p.mu.Unlock()
 	if err := p.logged(p.ctx); err != nil { // else they may be waited for, by what is in the log
 		return err

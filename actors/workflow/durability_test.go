@@ -319,21 +319,12 @@ func (l *line) carry(from, to net.Conn) {
 func TestIdempotencyKey(t *testing.T) {
 	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
 		b := setup(t, database)
-		body, err := json.Marshal(subjects.ExecuteWorkflowRequest{WorkflowID: b.create(t, "- one: {call: github.get}\n")})
-		if err != nil {
-			t.Fatal(err)
-		}
+		request := subjects.ExecuteWorkflowRequest{WorkflowID: b.create(t, "- one: {call: github.get}\n")}
 		var ids []string
 		for range 2 {
-			reply, err := b.caller.Forward(t.Context(), subjects.ExecuteWorkflow.Subject, nats.Header{
-				mesh.HeaderAuthorization: {"Bearer " + b.ada.Token}, mesh.HeaderIdempotencyKey: {"once"},
-			}, body)
-			if err != nil {
-				t.Fatal(err)
-			}
-			var e subjects.Execution
-			if err := json.Unmarshal(reply.Data, &e); err != nil || e.Status != subjects.ExecutionCompleted {
-				t.Fatalf("%v: %s", err, reply.Data)
+			e := keyed(t, b, "once", subjects.ExecuteWorkflow, request)
+			if e.Status != subjects.ExecutionCompleted {
+				t.Fatalf("%+v", e)
 			}
 			ids = append(ids, e.ID)
 		}
@@ -341,6 +332,25 @@ func TestIdempotencyKey(t *testing.T) {
 			t.Errorf("executions %v with %d calls", ids, len(b.actions("get")))
 		}
 	})
+}
+
+// keyed calls an endpoint as Ada, under an idempotency key.
+func keyed[Req, Res any](t *testing.T, b *bundle, key string, e subjects.Endpoint[Req, Res], request Req) (answer Res) {
+	t.Helper()
+	body, err := json.Marshal(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	reply, err := b.caller.Forward(t.Context(), e.Subject, nats.Header{
+		mesh.HeaderAuthorization: {"Bearer " + b.ada.Token}, mesh.HeaderIdempotencyKey: {key},
+	}, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(reply.Data, &answer); err != nil {
+		t.Fatalf("%v: %s", err, reply.Data)
+	}
+	return answer
 }
 
 // TestIdempotencyKeysHoldNoFold retries, under a key each, executions that have ended and whose end SQL does not have yet.
@@ -351,19 +361,9 @@ func TestIdempotencyKeysHoldNoFold(t *testing.T) {
 		id := b.create(t, "- one: {raise: {error: {type: 'https://example.com/broken', status: 400, title: Broken}}}\n")
 		for i := range 20 {
 			ended := call(t, b, subjects.ExecuteWorkflow, subjects.ExecuteWorkflowRequest{WorkflowID: id})
-			body, err := json.Marshal(subjects.RetryExecutionRequest{ExecutionID: ended.ID})
-			if err != nil {
-				t.Fatal(err)
-			}
-			reply, err := b.caller.Forward(t.Context(), subjects.RetryExecution.Subject, nats.Header{
-				mesh.HeaderAuthorization: {"Bearer " + b.ada.Token}, mesh.HeaderIdempotencyKey: {strconv.Itoa(i)},
-			}, body)
-			if err != nil {
-				t.Fatal(err)
-			}
-			var e subjects.Execution
-			if err := json.Unmarshal(reply.Data, &e); err != nil || e.ID == "" || e.ID == ended.ID {
-				t.Fatalf("the retry of the %dth: %v: %s", i, err, reply.Data)
+			e := keyed(t, b, strconv.Itoa(i), subjects.RetryExecution, subjects.RetryExecutionRequest{ExecutionID: ended.ID})
+			if e.ID == "" || e.ID == ended.ID {
+				t.Fatalf("the retry of the %dth: %+v", i, e)
 			}
 		}
 	})

@@ -351,7 +351,7 @@ func orphanedChildren(ctx context.Context, db bun.IDB, lot int) (ids []string, e
 
 // liveChildren reads the executions that go on and whose parents are of some.
 func liveChildren(ctx context.Context, db bun.IDB, parents []string) (rows []executionRow, err error) {
-	err = db.NewSelect().Model(&rows).Column("id", "parent_id").Where("parent_id <> ''").Where("ended_at = 0").
+	err = db.NewSelect().Model(&rows).Column("id", "parent_id", "parent_call").Where("parent_id <> ''").Where("ended_at = 0").
 		Where("parent_id IN (?)", bun.List(parents)).Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("reading children that go on: %w", err)

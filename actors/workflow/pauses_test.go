@@ -7,10 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go"
-
 	"github.com/weftmesh/weft/actors/actortest"
-	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -26,7 +23,11 @@ func TestPauseHolds(t *testing.T) {
 			for patience := time.Duration(rand.IntN(15)) * time.Millisecond; time.Since(started) < patience; {
 				c.schedule(t, s.ID)
 			}
-			c.pause(t, s.ID, i%2 == 0)
+			if request := (subjects.PauseScheduleRequest{ScheduleID: s.ID}); i%2 == 0 {
+				keyed(t, c.bundle, actortest.User(), subjects.PauseSchedule, request)
+			} else {
+				call(t, c.bundle, subjects.PauseSchedule, request)
+			}
 			before := c.started(t, id)
 			for range 10 {
 				if after := c.started(t, id); after != before {
@@ -40,26 +41,6 @@ func TestPauseHolds(t *testing.T) {
 			t.Error("no run was started")
 		}
 	})
-}
-
-// pause pauses a schedule, under an idempotency key where that is wanted.
-func (c *timed) pause(t *testing.T, id string, keyed bool) {
-	t.Helper()
-	request := subjects.PauseScheduleRequest{ScheduleID: id}
-	if !keyed {
-		call(t, c.bundle, subjects.PauseSchedule, request)
-		return
-	}
-	body, err := json.Marshal(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = c.caller.Forward(t.Context(), subjects.PauseSchedule.Subject, nats.Header{
-		mesh.HeaderAuthorization: {"Bearer " + c.ada.Token}, mesh.HeaderIdempotencyKey: {actortest.User()},
-	}, body)
-	if err != nil {
-		t.Fatal(err)
-	}
 }
 
 // started counts the executions of a workflow.
