@@ -98,18 +98,18 @@ func (p *partition) cancelChildren(ids []string) {
 
 // giveUpChild ends a child that an execution, whose log says so, does not wait for any more.
 func (p *partition) giveUpChild(h *held, id string) {
-	h.leaving++
+	h.errands++
 	p.a.calls.Go(func() {
 		p.cancelChild(id)
-		p.left(h)
+		p.errandDone(h)
 	})
 }
 
-// left notes that something has ended which an execution gave up.
-func (p *partition) left(h *held) {
+// errandDone lets an execution be parked that has no other errand.
+func (p *partition) errandDone(h *held) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if h.leaving--; h.leaving == 0 && h.resting && p.held[h.row.ID] == h {
+	if h.errands--; h.errands == 0 && h.resting && p.held[h.row.ID] == h {
 		p.dirty[h.row.ID] = h
 		p.a.folder.poke()
 	}
@@ -118,24 +118,29 @@ func (p *partition) left(h *held) {
 // cancelChild returns once a child has ended that its parent does not wait for any more, or the partition is lost.
 func (p *partition) cancelChild(id string) {
 	reach(crashGivenUp)
-	p.insist("cancelling a child", func() error {
-		_, err := p.a.askFor(p.ctx, id, command{Op: opCancel, Reason: "the execution that waited for it has ended or gone on"})
+	p.insist("cancelling a child", func(ctx context.Context) error {
+		_, err := p.a.askFor(ctx, id, command{Op: opCancel, Reason: "the execution that waited for it has ended or gone on"})
 		return err
 	})
 }
 
-// confirmChild cancels a child that was begun in vain: whoever began it had stood still meanwhile, and the parent's next owner,
-// which gave it up, could not find it yet.
-func (p *partition) confirmChild(child executionRow) {
+// unconfirmed tells that an execution may have been begun in vain: whoever began it had stood still meanwhile, and the next
+// owner of the execution that was to wait for it gave it up, and could not find it yet.
+func (p *partition) unconfirmed(h *held) bool { return h.row.ParentID != "" && !p.a.alone() }
+
+// confirmChild cancels a child that was begun in vain. The child is not parked before, so that whoever follows this owner in the
+// middle of it asks again.
+func (p *partition) confirmChild(h *held) {
 	waits := false
-	p.insist("asking whether a child is waited for", func() error {
-		reply, err := p.a.askFor(p.ctx, child.ParentID, command{Op: opWaits, Call: child.ParentCall})
+	p.insist("asking whether a child is waited for", func(ctx context.Context) error {
+		reply, err := p.a.askFor(ctx, h.row.ParentID, command{Op: opWaits, Call: h.row.ParentCall})
 		waits = reply.Taken
 		return err
 	})
 	if !waits && p.ctx.Err() == nil {
-		p.cancelChild(child.ID)
+		p.cancelChild(h.row.ID)
 	}
+	p.errandDone(h)
 }
 
 // waitsFor tells whether an execution waits for a call, by its log.
@@ -148,10 +153,12 @@ func (p *partition) waitsFor(ctx context.Context, id, call string) (waits bool, 
 }
 
 // insist does what follows from the log until it is done, or there is nothing to be done, or the partition is lost: then it
-// is for the next owner.
-func (p *partition) insist(what string, do func() error) {
+// is for the next owner. No try is waited for long: who is asked may stand still, and another has what it had by now.
+func (p *partition) insist(what string, do func(ctx context.Context) error) {
 	for {
-		err := do()
+		ctx, cancel := context.WithTimeout(p.ctx, routeWithin)
+		err := do(ctx)
+		cancel()
 		if err == nil || isNotFound(err) || p.ctx.Err() != nil {
 			return
 		}
@@ -167,27 +174,34 @@ func (p *partition) insist(what string, do func() error) {
 // cancelOrphans ends children that nobody waits for any more, where who owned their parents has died before it could: those of
 // executions that have ended, and those that restored ones have given up. One that was parked before has none.
 func (p *partition) cancelOrphans(restored []*held) {
-	p.insist("looking for children that nobody waits for", func() error {
-		if err := p.a.flushAll(p.ctx); err != nil { // theirs may be any partition's
+	p.insist("looking for children that nobody waits for", func(ctx context.Context) error {
+		if err := p.a.flushAll(ctx); err != nil { // theirs may be any partition's
 			return err
 		}
-		if err := p.giveUpOrphans(restored); err != nil {
+		if err := p.giveUpOrphans(ctx, restored); err != nil {
 			return err
 		}
-		ids, err := orphanedChildren(p.ctx, p.a.DB.DB, p.lot)
+		ids, err := orphanedChildren(ctx, p.a.DB.DB, p.lot)
 		if err != nil {
 			return err
 		}
 		p.cancelChildren(ids)
 		for _, h := range restored {
-			p.left(h)
+			if !p.unconfirmed(h) {
+				p.errandDone(h)
+			}
 		}
 		return nil
 	})
+	for _, h := range restored {
+		if p.unconfirmed(h) {
+			p.confirmChild(h)
+		}
+	}
 }
 
 // giveUpOrphans ends the children that restored executions do not wait for.
-func (p *partition) giveUpOrphans(restored []*held) error {
+func (p *partition) giveUpOrphans(ctx context.Context, restored []*held) error {
 	parents := make([]string, len(restored))
 	by := map[string]*held{}
 	for i, h := range restored {
@@ -195,7 +209,7 @@ func (p *partition) giveUpOrphans(restored []*held) error {
 	}
 	var children []executionRow
 	for part := range slices.Chunk(parents, foldRows) {
-		rows, err := liveChildren(p.ctx, p.a.DB.DB, part)
+		rows, err := liveChildren(ctx, p.a.DB.DB, part)
 		if err != nil {
 			return err
 		}
@@ -204,7 +218,7 @@ func (p *partition) giveUpOrphans(restored []*held) error {
 	p.mu.Lock()
 	children = slices.DeleteFunc(children, func(child executionRow) bool { return by[child.ParentID].waitsFor(child.ParentCall) })
 	p.mu.Unlock()
-	if err := p.logged(p.ctx); err != nil { // else they may be waited for, by what is in the log
+	if err := p.logged(ctx); err != nil { // else they may be waited for, by what is in the log
 		return err
 	}
 	p.mu.Lock()

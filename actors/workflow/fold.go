@@ -206,7 +206,7 @@ func (p *partition) collect() (taken []folding, applied uint64) {
 			row := h.ticket.row(p.lot)
 			f.ticket = &row
 		}
-		if h.resting && h.unacked == 0 && len(h.flying) == 0 && h.leaving == 0 {
+		if h.resting && h.unacked == 0 && len(h.flying) == 0 && h.errands == 0 {
 			row, err := h.park()
 			if err != nil {
 				p.a.Log.Error("parking an execution", zap.String("execution_id", id), zap.Error(err))

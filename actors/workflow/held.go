@@ -37,9 +37,9 @@ type held struct {
 	intended map[string]bool
 	// inherited are the children of calls that an owner before this one may have started.
 	inherited map[string]string
-	// leaving counts what it has given up and has not ended yet: calls under way, and children. It is not parked before. Where an
-	// owner before this one had it, the search for such children counts too.
-	leaving int
+	// errands are what is to be done before it is parked: to end a call or a child that it has given up, to look for such children
+	// where an owner before this one had it, to ask whether it is waited for.
+	errands int
 	// suspended: it was suspended before it began. One that has begun is told by x.
 	suspended bool
 	// lapsed are calls whose questions to the user nobody waits for any more: the next fold withdraws them.

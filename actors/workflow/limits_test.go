@@ -37,7 +37,7 @@ func (b *bundle) startOf(t *testing.T, workflowID, input string) string {
 func (b *bundle) statuses(t *testing.T, workflowID string) map[string]int {
 	t.Helper()
 	counts := map[string]int{}
-	page := call(t, b, subjects.ListExecutions, subjects.ListExecutionsRequest{WorkflowID: workflowID, PageRequest: subjects.PageRequest{Limit: 200}})
+	page := look(t, b, subjects.ListExecutions, subjects.ListExecutionsRequest{WorkflowID: workflowID, PageRequest: subjects.PageRequest{Limit: 200}})
 	for _, e := range page.Items {
 		counts[e.Status]++
 	}

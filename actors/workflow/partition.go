@@ -102,6 +102,10 @@ func (p *partition) begin(row executionRow, def *language.Workflow, wait chan en
 	}
 	start := row
 	p.enqueue(h, turn{Start: &start}, events, done)
+	if p.unconfirmed(h) {
+		h.errands++
+		p.a.calls.Go(func() { p.confirmChild(h) })
+	}
 	return done, nil
 }
 

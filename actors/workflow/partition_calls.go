@@ -60,7 +60,7 @@ func (p *partition) giveUp(h *held, outstanding []*machine.Call) {
 		if !among(outstanding, id) {
 			cancel()
 			delete(h.flying, id)
-			h.leaving++
+			h.errands++
 		}
 	}
 	for id, child := range h.inherited {
@@ -130,7 +130,7 @@ func (p *partition) fly(h *held, call *machine.Call) {
 		if child := awaitedChild(call); child != "" {
 			p.cancelChild(child)
 		}
-		p.left(h)
+		p.errandDone(h)
 	})
 }
 

@@ -255,7 +255,7 @@ func (p *partition) restore(ctx context.Context) error {
 			return err
 		}
 		h.inherit()
-		h.leaving++
+		h.errands++
 	}
 	if err := p.restoreQuestions(ctx); err != nil {
 		return actors.DatabaseError(err)

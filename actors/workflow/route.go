@@ -22,6 +22,8 @@ const (
 	routePause  = 20 * time.Millisecond
 	// awaitSlice is how long one wait for an end is asked of another process.
 	awaitSlice = 20 * time.Second
+	// obeyWithin is how long another process has for a command. One that stood still and was killed does not answer at all.
+	obeyWithin = awaitSlice + routeWithin
 )
 
 // command is what a partition's owner is asked to do. Only the workflow actor's own processes can ask: what a command
@@ -106,6 +108,8 @@ func (a *Actor) askOnce(ctx context.Context, lot int, c command) (commandReply, 
 	if err != nil {
 		return commandReply{}, fmt.Errorf("encoding a command: %w", err)
 	}
+	ctx, cancel := context.WithTimeout(ctx, obeyWithin)
+	defer cancel()
 	answer, err := a.Conn.Forward(ctx, subjects.WorkflowPartitionSubject(lot), nats.Header{}, data)
 	if err != nil {
 		return commandReply{}, err
@@ -137,7 +141,7 @@ func (a *Actor) listen(p *partition) error {
 }
 
 func (a *Actor) answer(p *partition, m *nats.Msg) {
-	ctx, cancel := context.WithTimeout(p.ctx, mesh.Timeout(m.Header, awaitSlice+routeWithin))
+	ctx, cancel := context.WithTimeout(p.ctx, mesh.Timeout(m.Header, obeyWithin))
 	defer cancel()
 	var c command
 	var reply commandReply
@@ -346,9 +350,6 @@ func (p *partition) startAsked(ctx context.Context, c command, wait chan ending,
 		err = p.flush(ctx) // its id does not tell where it lives: SQL does
 	}
 	reach(crashBeforeAck)
-	if err == nil && row.ParentID != "" && !p.a.alone() {
-		p.a.calls.Go(func() { p.confirmChild(row) })
-	}
 	return err
 }
 
@@ -449,8 +450,8 @@ func (a *Actor) completeCall(ctx context.Context, execution, call string, output
 // restart, those that were not told are told again.
 func (p *partition) tellParent(row executionRow) {
 	p.a.calls.Go(func() {
-		p.insist("telling a parent", func() error {
-			return p.a.completeCall(p.ctx, row.ParentID, row.ParentCall, outputOf(row), faultOfRow(row))
+		p.insist("telling a parent", func(ctx context.Context) error {
+			return p.a.completeCall(ctx, row.ParentID, row.ParentCall, outputOf(row), faultOfRow(row))
 		})
 	})
 }

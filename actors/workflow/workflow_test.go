@@ -247,21 +247,31 @@ func (b *bundle) until(t *testing.T, id string, statuses ...string) subjects.Exe
 	t.Helper()
 	var e subjects.Execution
 	eventually(t, "status "+fmt.Sprint(statuses), func() bool {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second) // who is frozen does not answer
-		defer cancel()
-		var err error
-		e, err = mesh.Call(ctx, b.caller, subjects.GetExecutionStatus, subjects.ExecutionRequest{ExecutionID: id}, b.ada)
-		if err != nil && subjects.CodeOf(err) != subjects.CodeTimeout {
-			t.Fatalf("reading the status: %v", err)
-		}
-		return err == nil && slices.Contains(statuses, e.Status)
+		e = look(t, b, subjects.GetExecutionStatus, subjects.ExecutionRequest{ExecutionID: id})
+		return slices.Contains(statuses, e.Status)
 	})
 	return e
 }
 
+// look is call where a process may be frozen: that does not answer, or later that it cannot, and another is asked.
+func look[Req, Res any](t *testing.T, b *bundle, e subjects.Endpoint[Req, Res], req Req) (res Res) {
+	t.Helper()
+	eventually(t, e.Describe().Name()+" answers", func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		var err error
+		res, err = mesh.Call(ctx, b.caller, e, req, b.ada)
+		if code := subjects.CodeOf(err); err != nil && code != subjects.CodeTimeout && code != subjects.CodeUnavailable {
+			t.Fatalf("%s: %v", e.Describe().Name(), err)
+		}
+		return err == nil
+	})
+	return res
+}
+
 func eventually(t *testing.T, what string, condition func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(60 * time.Second)
+	deadline := time.Now().Add(15 * time.Second)
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for !condition() {
