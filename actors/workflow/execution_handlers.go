@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -139,7 +138,7 @@ func (a *Actor) begin(ctx context.Context, o order, ended chan ending) (row exec
 		return row, false, err
 	}
 	lot := a.place(&row)
-	if o.executionID != "" {
+	if o.executionID != "" && lot != lotOf(o.executionID) { // else who begins it there finds what has the id
 		if found, known, err := a.known(ctx, o, lot); err != nil || known {
 			return found, false, err
 		}
@@ -158,7 +157,8 @@ func (a *Actor) begin(ctx context.Context, o order, ended chan ending) (row exec
 		_, err := a.ask(ctx, lot, c)
 		return err
 	})
-	if errors.Is(err, errTaken) || subjects.CodeOf(err) == subjects.CodeConflict {
+	code := subjects.CodeOf(err)
+	if code == subjects.CodeConflict || code == subjects.CodeConsentRequired && o.executionID != "" {
 		o.executionID = row.ID // it may be this very start, whose owner was lost before it answered
 		if found, known, failed := a.known(ctx, o, lot); failed != nil || known {
 			return found, false, failed

@@ -89,6 +89,14 @@ func TestAsyncStart(t *testing.T) {
 		}
 		order.Input = json.RawMessage(`{"n": 2}`)
 		wantCode(t, b, subjects.CodeConflict, subjects.StartExecution, b.ada, order)
+		b.mesh.Revoke(t, b.user, subjects.ScopeWorkflowsExecute)
+		wantCode(t, b, subjects.CodeConflict, subjects.StartExecution, b.ada, order)
+		order.Input = json.RawMessage(`{"n": 1}`)
+		if again := call(t, b, subjects.StartExecution, order); again.Status != subjects.ExecutionCompleted {
+			t.Errorf("started again without consent: %+v", again)
+		}
+		order.ExecutionID = actortest.User()
+		wantCode(t, b, subjects.CodeConsentRequired, subjects.StartExecution, b.ada, order)
 		page := call(t, b, subjects.ListExecutions, subjects.ListExecutionsRequest{WorkflowID: id, Status: "completed"})
 		if len(page.Items) != 1 || page.Items[0].ID != chosen {
 			t.Errorf("listed: %+v", page.Items)
