@@ -3,6 +3,7 @@ package mesh
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -125,9 +126,13 @@ func (p *Presence) answer(m *nats.Msg, id string) {
 	}
 }
 
-// Close gives the lease back. What the process guards must have ended before.
+// Close gives the lease back; where NATS cannot be reached, it ends by itself. What the process guards must have ended before.
 func (p *Presence) Close(ctx context.Context) error {
 	err := p.lease.Close(ctx)
+	if errors.Is(err, kv.ErrUnavailable) {
+		p.log.Warn("the lease is left to end by itself", zap.Error(err))
+		err = nil
+	}
 	if e := p.sub.Unsubscribe(); err == nil {
 		err = e
 	}

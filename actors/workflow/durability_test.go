@@ -430,3 +430,19 @@ func total(t *testing.T, h *actortest.Hosted, name string) (sum float64) {
 	}
 	return sum
 }
+
+// TestStopWithoutNATS: a process can be stopped while NATS cannot be reached, and has not failed: what it holds there ends by itself.
+func TestStopWithoutNATS(t *testing.T) {
+	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+		b := setup(t, database)
+		e := b.begin(t, "- rest: {wait: {hours: 1}}\n", `{}`)
+		b.until(t, e.ID, subjects.ExecutionWaiting)
+		b.mesh.StopServer(t)
+		if err := b.host.Stop(t); err != nil {
+			t.Errorf("stopped with %v", err)
+		}
+		b.mesh.RestartServer(t)
+		b.host = b.start(t)
+		b.until(t, e.ID, subjects.ExecutionWaiting)
+	})
+}
