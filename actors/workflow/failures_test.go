@@ -148,6 +148,20 @@ func TestRefusedStartsAreFailures(t *testing.T) {
 	})
 }
 
+// push is a delivery to a hook of the user's, of something pushed to GitHub.
+func (c *timed) push(t *testing.T, payload json.RawMessage) {
+	t.Helper()
+	data, err := json.Marshal(subjects.NewWebhookReceived("1", c.user, time.Now(), subjects.WebhookDelivery{
+		IntegrationID: "a", HookID: "b", Provider: "github", Event: "push", DeliveryID: "1", Payload: payload,
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.mesh.Conn(t, "integration").JS.Publish(t.Context(), subjects.WebhookReceived.Subject, data); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestFailuresWithLargeInputs: what a delivery could not start, since it is larger than an input may be, is in the list; and the list
 // comes in pages that an answer has room for.
 func TestFailuresWithLargeInputs(t *testing.T) {
@@ -156,15 +170,7 @@ func TestFailuresWithLargeInputs(t *testing.T) {
 		c.plan(t, scheduled("on: {one: {with: {type: github.push}}}", "", quick))
 		c.plan(t, strings.Replace(scheduled("on: {all: [{with: {type: github.push}}, {with: {type: never}}]}", "", quick), "name: timed", "name: gathers", 1))
 		large := `"` + strings.Repeat("x", 300<<10) + `"`
-		data, err := json.Marshal(subjects.NewWebhookReceived("1", c.user, time.Now(), subjects.WebhookDelivery{
-			IntegrationID: "a", HookID: "b", Provider: "github", Event: "push", DeliveryID: "1", Payload: json.RawMessage(large),
-		}))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := c.mesh.Conn(t, "integration").JS.Publish(t.Context(), subjects.WebhookReceived.Subject, data); err != nil {
-			t.Fatal(err)
-		}
+		c.push(t, json.RawMessage(large))
 		eventually(t, "neither could be started", func() bool { return len(c.failures(t, subjects.ListFailuresRequest{})) == 2 })
 		for _, f := range c.failures(t, subjects.ListFailuresRequest{}) {
 			if f.Kind != "start" || f.Trigger != "event" || string(f.Input) != "null" {

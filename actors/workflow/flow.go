@@ -3,8 +3,8 @@ package workflow
 import (
 	"container/heap"
 	"context"
+	"slices"
 	"sync"
-	"sync/atomic"
 )
 
 // flow bounds how many executions a process carries on. The users of what waits for a slot take turns; what waits of one
@@ -23,18 +23,21 @@ type flow struct {
 
 // waiter is something that waits for a slot.
 type waiter struct {
+	userID   string
 	priority int
 	number   uint64
 	run      func()
+	// at is its place in its user's line, -1 once it has left that.
+	at int
 }
 
-// enter takes a slot, or queues run to be called with one.
-func (f *flow) enter(userID string, priority int, run func()) bool {
+// enter takes a slot, or queues run to be called with one: that can be taken back as long as remove finds it.
+func (f *flow) enter(userID string, priority int, run func()) (queued *waiter) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.active < f.most {
 		f.active++
-		return true
+		return nil
 	}
 	line := f.lines[userID]
 	if line == nil {
@@ -46,16 +49,34 @@ func (f *flow) enter(userID string, priority int, run func()) bool {
 	}
 	f.count++
 	f.length++
-	heap.Push(line, waiter{priority: priority, number: f.count, run: run})
-	return false
+	queued = &waiter{userID: userID, priority: priority, number: f.count, run: run}
+	heap.Push(line, queued)
+	return queued
+}
+
+// remove takes back what waits for a slot; false: it does not wait any more, it has been given one.
+func (f *flow) remove(w *waiter) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if w.at < 0 {
+		return false
+	}
+	line := f.lines[w.userID]
+	heap.Remove(line, w.at)
+	f.length--
+	if len(*line) == 0 {
+		delete(f.lines, w.userID)
+		f.turns = slices.DeleteFunc(f.turns, func(userID string) bool { return userID == w.userID })
+	}
+	return true
 }
 
 // next takes the next one out of the queue, which is not empty, and lets its user wait for another turn.
-func (f *flow) next() waiter {
+func (f *flow) next() *waiter {
 	userID := f.turns[0]
 	f.turns = f.turns[1:]
 	line := f.lines[userID]
-	first, _ := heap.Pop(line).(waiter)
+	first, _ := heap.Pop(line).(*waiter)
 	f.length--
 	if len(*line) > 0 {
 		f.turns = append(f.turns, userID)
@@ -74,15 +95,9 @@ func (f *flow) acquire(ctx context.Context, stop <-chan struct{}, userID string,
 		return false
 	default:
 	}
-	var settled atomic.Bool
 	mine := make(chan struct{})
-	if f.enter(userID, priority, func() {
-		if settled.CompareAndSwap(false, true) {
-			close(mine)
-		} else {
-			f.leave()
-		}
-	}) {
+	queued := f.enter(userID, priority, func() { close(mine) })
+	if queued == nil {
 		return true
 	}
 	select {
@@ -91,8 +106,8 @@ func (f *flow) acquire(ctx context.Context, stop <-chan struct{}, userID string,
 	case <-ctx.Done():
 	case <-stop:
 	}
-	if !settled.CompareAndSwap(false, true) {
-		f.leave() // it has come at the same moment
+	if !f.remove(queued) {
+		f.leave() // the slot has come at the same moment
 	}
 	return false
 }
@@ -134,7 +149,7 @@ func (f *flow) free() int {
 }
 
 // waiting is a heap: what waits of one user.
-type waiting []waiter
+type waiting []*waiter
 
 func (w waiting) Len() int { return len(w) }
 func (w waiting) Less(i, j int) bool {
@@ -143,18 +158,24 @@ func (w waiting) Less(i, j int) bool {
 	}
 	return w[i].number < w[j].number
 }
-func (w waiting) Swap(i, j int) { w[i], w[j] = w[j], w[i] }
+
+func (w waiting) Swap(i, j int) {
+	w[i], w[j] = w[j], w[i]
+	w[i].at, w[j].at = i, j
+}
 
 // Push is heap.Interface's.
 func (w *waiting) Push(x any) {
-	one, _ := x.(waiter)
+	one, _ := x.(*waiter)
+	one.at = len(*w)
 	*w = append(*w, one)
 }
 
 // Pop is heap.Interface's.
 func (w *waiting) Pop() any {
 	last := (*w)[len(*w)-1]
-	(*w)[len(*w)-1] = waiter{}
+	(*w)[len(*w)-1] = nil
 	*w = (*w)[:len(*w)-1]
+	last.at = -1
 	return last
 }

@@ -9,24 +9,38 @@ import (
 )
 
 // TestFlow: whoever waits, with whatever priority, gets a slot before anybody else has had two; one's own come by priority,
-// then by arrival; and no slot is lost or given twice.
+// then by arrival; who goes away leaves the others their order; and no slot is lost or given twice.
 func TestFlow(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		f := flow{most: rapid.IntRange(1, 3).Draw(t, "slots")}
 		type one struct {
 			user             string
 			priority, number int
+			queued           *waiter
 		}
 		var wait []one
 		since := map[string]map[string]int{} // what others have got since somebody waits for a slot
 		active := 0
 		for number := range rapid.IntRange(1, 80).Draw(t, "steps") {
 			if active == 0 || rapid.IntRange(0, 2).Draw(t, "what") > 0 {
-				w := one{rapid.SampledFrom([]string{"ada", "bob", "eve"}).Draw(t, "user"), rapid.IntRange(-1, 1).Draw(t, "priority"), number}
-				if f.enter(w.user, w.priority, func() {}) {
+				w := one{
+					user: rapid.SampledFrom([]string{"ada", "bob", "eve"}).Draw(t, "user"), priority: rapid.IntRange(-1, 1).Draw(t, "priority"), number: number,
+				}
+				if w.queued = f.enter(w.user, w.priority, func() {}); w.queued == nil {
 					active++
 				} else if wait = append(wait, w); since[w.user] == nil {
 					since[w.user] = map[string]int{}
+				}
+				continue
+			}
+			if len(wait) > 0 && rapid.Bool().Draw(t, "goes") {
+				at := rapid.IntRange(0, len(wait)-1).Draw(t, "who")
+				gone := wait[at]
+				if !f.remove(gone.queued) || f.remove(gone.queued) {
+					t.Fatal("who waits can go away once")
+				}
+				if wait = slices.Delete(wait, at, at+1); f.queuedOf(gone.user) == 0 {
+					delete(since, gone.user)
 				}
 				continue
 			}
@@ -42,7 +56,7 @@ func TestFlow(t *testing.T) {
 					return other.user == user && (other.priority > w.priority || other.priority == w.priority && other.number < w.number)
 				})
 			})
-			if at < 0 || wait[at].priority != got.priority {
+			if at < 0 || wait[at].queued != got || f.remove(got) {
 				t.Fatalf("%s got a slot with priority %d, of %v", user, got.priority, wait)
 			}
 			wait = slices.Delete(wait, at, at+1)

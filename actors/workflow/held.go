@@ -44,8 +44,9 @@ type held struct {
 	suspended bool
 	// lapsed are calls whose questions to the user nobody waits for any more: the next fold withdraws them.
 	lapsed []string
-	// slot: it counts among the executions that the process carries on.
-	slot, queued bool
+	// slot: it counts among the executions that the process carries on. queued: it waits for one.
+	slot   bool
+	queued *waiter
 	// resting: it waits for long, and the next fold parks it.
 	resting bool
 	// broken: a turn of it cannot be appended. It is restored from what can be, and cancelled.

@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/weftmesh/weft/subjects"
 )
 
 type metrics struct {
@@ -53,6 +55,15 @@ func newMetrics(r prometheus.Registerer, queued, heldBack, queuedCalls func() in
 		}, []string{"bound"}),
 	}
 	m.stepsCompleted = m.steps.WithLabelValues("completed")
+	// What has not happened yet is 0, not absent: an alert on its rate sees the first one.
+	for counts, values := range map[*prometheus.CounterVec][]string{
+		m.executions: {subjects.ExecutionCompleted, subjects.ExecutionFaulted, subjects.ExecutionCancelled},
+		m.steps:      {"faulted", "abandoned"}, m.refused: {"user", "process"},
+	} {
+		for _, value := range values {
+			counts.WithLabelValues(value)
+		}
+	}
 	r.MustRegister(m.executions, m.duration, m.steps, m.stepDuration, m.active, m.appends, m.fold, m.partitions, m.refused,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "workflow_queued_executions", Help: "Executions of this process that wait for a slot.",

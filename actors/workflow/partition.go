@@ -114,14 +114,14 @@ var errTaken = subjects.Errorf(subjects.CodeConflict, "the execution_id is taken
 
 // enter takes a slot for an execution, or queues it for one.
 func (p *partition) enter(h *held) bool {
-	if h.slot || h.queued {
+	if h.slot || h.queued != nil {
 		return h.slot
 	}
 	if h.x == nil && p.heldBack(h) {
 		return false
 	}
-	h.slot = p.a.flow.enter(h.row.UserID, h.row.Priority, func() { p.proceed(h) })
-	h.queued = !h.slot
+	h.queued = p.a.flow.enter(h.row.UserID, h.row.Priority, func() { p.proceed(h) })
+	h.slot = h.queued == nil
 	if h.slot {
 		p.a.metrics.active.Inc()
 	}
@@ -132,7 +132,7 @@ func (p *partition) enter(h *held) bool {
 func (p *partition) proceed(h *held) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	h.queued = false
+	h.queued = nil
 	if p.gone || h.finished || p.held[h.row.ID] != h {
 		p.a.flow.leave()
 		return
@@ -148,12 +148,15 @@ func (p *partition) proceed(h *held) {
 	p.start(h)
 }
 
-// leave gives an execution's slot back.
+// leave gives an execution's slot back, or its place in the queue for one.
 func (p *partition) leave(h *held) {
-	if h.slot {
+	switch {
+	case h.slot:
 		h.slot = false
 		p.a.metrics.active.Dec()
 		p.a.flow.leave()
+	case h.queued != nil && p.a.flow.remove(h.queued): // else a slot is on its way, and proceed gives it back
+		h.queued = nil
 	}
 }
 

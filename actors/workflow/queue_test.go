@@ -148,3 +148,41 @@ func TestFullQueueLosesNothing(t *testing.T) {
 		}
 	})
 }
+
+// TestFullQueueIsWaitedFor: a step that starts an execution, and a delivery that does, come again until their user's queue has room.
+func TestFullQueueIsWaitedFor(t *testing.T) {
+	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+		c := setupTimed(t, database)
+		_ = c.host.Stop(t)
+		c.config.MaxConcurrent, c.config.MaxQueuedPerUser, c.config.StepRetries = 1, 1, 1000
+		c.host = c.start(t)
+		onPush, _ := c.plan(t, scheduled("on: {one: {with: {type: github.push}}}", "", quick))
+		told, held := c.create(t, strings.ReplaceAll(quick, "say", "told")), c.create(t, holding)
+		starter := c.create(t, holding+"- go: {call: workflow.start, with: {workflow_id: "+told+"}}\n")
+		refusals := func() float64 { return gauge(t, c.host, "workflow_refused_starts_total") }
+
+		starting, waiting := c.startOf(t, starter, "{}"), c.startOf(t, held, "{}")
+		<-c.held
+		c.hold <- struct{}{}
+		eventually(t, "the step's start is refused", func() bool { return refusals() > 0 })
+		if got := c.status(t, starting).Status; got != subjects.ExecutionRunning {
+			t.Errorf("the execution is %s whose step starts another", got)
+		}
+		call(t, c.bundle, subjects.CancelExecution, subjects.ExecutionControlRequest{ExecutionID: waiting})
+		c.until(t, starting, subjects.ExecutionCompleted)
+
+		c.startOf(t, held, "{}")
+		<-c.held
+		c.startOf(t, held, "{}")
+		before := refusals()
+		c.push(t, json.RawMessage(`{}`))
+		eventually(t, "the delivery's start is refused", func() bool { return refusals() > before })
+		close(c.hold)
+		for id, want := range map[string]int{told: 1, held: 2, onPush: 1} {
+			eventually(t, "what was to be started is done", func() bool { return c.statuses(t, id)[subjects.ExecutionCompleted] == want })
+		}
+		if open := c.failures(t, subjects.ListFailuresRequest{}); len(open) != 0 {
+			t.Errorf("failures %+v", open)
+		}
+	})
+}

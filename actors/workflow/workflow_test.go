@@ -271,7 +271,7 @@ func look[Req, Res any](t *testing.T, b *bundle, e subjects.Endpoint[Req, Res], 
 
 func eventually(t *testing.T, what string, condition func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(15 * time.Second)
+	deadline := time.Now().Add(60 * time.Second)
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for !condition() {
