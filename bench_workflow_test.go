@@ -24,51 +24,85 @@ do:
 // execution, appends the messages appended to the log for each.
 func BenchmarkWorkflow(b *testing.B) {
 	for _, durability := range []string{"always", "interval"} {
-		weft := startWeft(b, b.TempDir(), "WEFT_GATEWAY_LIMITS_ENABLED=false", "WEFT_LOG_LEVEL="+benchLogLevel(), "WEFT_DURABILITY="+durability)
-		c, _ := signUp(b, weft.ready.HTTP)
-		c.grant(b, "workflows.execute")
-		created := c.must(b, 201, "POST", "/v1/workflows", map[string]any{"definition": echoThrice})
-		host := strings.TrimPrefix(weft.ready.HTTP, "http://")
-		message := []byte("POST /v1/workflows/" + created.text(".id") + "/execute HTTP/1.1\r\nHost: " + host + "\r\nAuthorization: Bearer " + c.token +
-			"\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}")
+		w := startBenchedWorkflow(b, echoThrice, "WEFT_DURABILITY="+durability)
 		for _, callers := range []int{1, 8, 64, 256} {
-			b.Run(durability+"/"+strconv.Itoa(callers), func(b *testing.B) {
-				t := &target{name: "weft", server: weft, message: message, connections: callers}
-				if _, err := t.load(benchWindow / 4); err != nil {
-					b.Fatal(err)
-				}
-				var all []time.Duration
-				var rates, cpu []float64
-				appends, ended := scrape(b, weft, "workflow_log_appends_total"), scrape(b, weft, "workflow_executions_total")
-				for b.Loop() {
-					before, err := cpuTime(weft.cmd.Process.Pid)
-					if err != nil {
-						b.Fatal(err)
-					}
-					took, err := t.load(benchWindow)
-					if err != nil {
-						b.Fatal(err)
-					}
-					after, err := cpuTime(weft.cmd.Process.Pid)
-					if err != nil {
-						b.Fatal(err)
-					}
-					all = append(all, took...)
-					rates = append(rates, float64(len(took))/benchWindow.Seconds())
-					cpu = append(cpu, float64((after-before).Microseconds())/float64(len(took)))
-				}
-				slices.Sort(all)
-				for _, share := range []int{50, 95, 99} {
-					b.ReportMetric(float64(all[(len(all)-1)*share/100].Microseconds())/1000, fmt.Sprintf("p%d_ms", share))
-				}
-				b.ReportMetric(0, "ns/op")
-				b.ReportMetric(median(rates), "executions/s")
-				b.ReportMetric(median(cpu), "cpu_µs")
-				b.ReportMetric((scrape(b, weft, "workflow_log_appends_total")-appends)/(scrape(b, weft, "workflow_executions_total")-ended), "appends")
-			})
+			b.Run(durability+"/"+strconv.Itoa(callers), func(b *testing.B) { w.measure(b, callers) })
 		}
-		weft.kill()
+		w.weft.kill()
 	}
+}
+
+// BenchmarkChildWorkflow measures executions that run another workflow and wait for it. Each is two: cpu is for both, appends
+// for each.
+func BenchmarkChildWorkflow(b *testing.B) {
+	w := startBenchedWorkflow(b, echoThrice)
+	w.create(b, strings.NewReplacer("name: echo", "name: parent", "{call: echo, with: {n: 1}}",
+		"{run: {workflow: {namespace: bench, name: echo, version: latest}}}").Replace(echoThrice))
+	for _, callers := range []int{1, 16} {
+		b.Run(strconv.Itoa(callers), func(b *testing.B) { w.measure(b, callers) })
+	}
+	w.weft.kill()
+}
+
+// benchedWorkflow is a running weft, and the request that executes a workflow there.
+type benchedWorkflow struct {
+	weft    *running
+	client  *client
+	request []byte
+}
+
+func startBenchedWorkflow(b *testing.B, definition string, settings ...string) *benchedWorkflow {
+	b.Helper()
+	w := &benchedWorkflow{weft: startWeft(b, b.TempDir(), append(settings, "WEFT_GATEWAY_LIMITS_ENABLED=false", "WEFT_LOG_LEVEL="+benchLogLevel())...)}
+	w.client, _ = signUp(b, w.weft.ready.HTTP)
+	w.client.grant(b, "workflows.execute")
+	w.create(b, definition)
+	return w
+}
+
+// create makes a workflow, which is the one to be executed from now on.
+func (w *benchedWorkflow) create(b *testing.B, definition string) {
+	b.Helper()
+	id := w.client.must(b, 201, "POST", "/v1/workflows", map[string]any{"definition": definition}).text(".id")
+	w.request = []byte("POST /v1/workflows/" + id + "/execute HTTP/1.1\r\nHost: " + strings.TrimPrefix(w.weft.ready.HTTP, "http://") +
+		"\r\nAuthorization: Bearer " + w.client.token + "\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}")
+}
+
+// measure executes the workflow by so many callers at a time.
+func (w *benchedWorkflow) measure(b *testing.B, callers int) {
+	b.Helper()
+	t := &target{name: "weft", server: w.weft, message: w.request, connections: callers}
+	if _, err := t.load(benchWindow / 4); err != nil {
+		b.Fatal(err)
+	}
+	var all []time.Duration
+	var rates, cpu []float64
+	appends, ended := scrape(b, w.weft, "workflow_log_appends_total"), scrape(b, w.weft, "workflow_executions_total")
+	for b.Loop() {
+		before, err := cpuTime(w.weft.cmd.Process.Pid)
+		if err != nil {
+			b.Fatal(err)
+		}
+		took, err := t.load(benchWindow)
+		if err != nil {
+			b.Fatal(err)
+		}
+		after, err := cpuTime(w.weft.cmd.Process.Pid)
+		if err != nil {
+			b.Fatal(err)
+		}
+		all = append(all, took...)
+		rates = append(rates, float64(len(took))/benchWindow.Seconds())
+		cpu = append(cpu, float64((after-before).Microseconds())/float64(len(took)))
+	}
+	slices.Sort(all)
+	for _, share := range []int{50, 95, 99} {
+		b.ReportMetric(float64(all[(len(all)-1)*share/100].Microseconds())/1000, fmt.Sprintf("p%d_ms", share))
+	}
+	b.ReportMetric(0, "ns/op")
+	b.ReportMetric(median(rates), "executions/s")
+	b.ReportMetric(median(cpu), "cpu_µs")
+	b.ReportMetric((scrape(b, w.weft, "workflow_log_appends_total")-appends)/(scrape(b, w.weft, "workflow_executions_total")-ended), "appends")
 }
 
 // waitingExecutions is how many BenchmarkWaiting starts.
