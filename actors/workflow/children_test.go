@@ -1,13 +1,11 @@
 package workflow_test
 
 import (
-	"slices"
 	"strings"
 	"testing"
 
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/actortest"
-	"github.com/weftmesh/weft/actors/workflow"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -106,79 +104,6 @@ func TestChildrenBegunInVain(t *testing.T) {
 			return got[subjects.ExecutionPending]+got[subjects.ExecutionRunning]+got[subjects.ExecutionWaiting] == 0
 		})
 	})
-}
-
-// TestChildOfOneThatStoodStill: a process stands still in the middle of starting a child, and goes on with it when the next owner of
-// the parent has gone on without: the child ends.
-func TestChildOfOneThatStoodStill(t *testing.T) {
-	t.Parallel()
-	for _, database := range actortest.Databases(t) {
-		if database.Name != actors.DialectPostgres {
-			continue // SQLite's file has one process
-		}
-		b := setup(t, database)
-		_ = b.host.Stop(t)
-		line := newLine(t, strings.TrimPrefix(b.mesh.URL(), "nats://"), `"op":"start"`, `"parent_id":`)
-		still := b.startOver(t, line)
-		b.config.MaxInput = 16 // the other cannot start the child: its input is too large there
-		other := b.start(t)
-		eventually(t, "both have their share", func() bool {
-			return gauge(t, still, "workflow_partitions") == gauge(t, other, "workflow_partitions")
-		})
-		document := strings.Replace(workflowOf("- rest: {wait: {hours: 1}}\n"), "name: story", "name: child", 1)
-		child := call(t, b, subjects.CreateWorkflow, subjects.WorkflowDefinitionRequest{Definition: yaml(t, document)}).ID
-		parent := b.create(t, `
-- first:
-    try:
-    - inner: {run: {workflow: {namespace: test, name: child, version: '0.1.0', input: {text: longer than sixteen}}}}
-    catch: {do: [{without: {call: github.get}}]}
-- then: {wait: {hours: 1}}
-`)
-		// children are all there are, and whether there is just one for each parent that has not gone on without.
-		parents := 0
-		children := func() (all int, matched bool) {
-			keys := b.actions("get")
-			slices.Sort(keys)
-			unmatched := parents - len(slices.Compact(keys))
-			for status, count := range b.statuses(t, child) {
-				if all += count; status != subjects.ExecutionCancelled {
-					unmatched -= count
-				}
-			}
-			return all, unmatched == 0
-		}
-		trapped := func() bool {
-			select {
-			case <-line.trapped:
-				return true
-			default:
-				return false
-			}
-		}
-		for !trapped() { // before long a parent is the one's and its child the other's
-			b.startOf(t, parent, "{}")
-			parents++
-			eventually(t, "the parent has a child or goes on without", func() bool {
-				_, matched := children()
-				return matched || trapped()
-			})
-		}
-		var begun int
-		db := actortest.OpenDatabase(t, b.db, workflow.Migrations)
-		eventually(t, "the parent has gone on without, and found no child to cancel", func() (matched bool) {
-			parked, err := db.NewSelect().Table("executions").Where("workflow_id = ?", parent).Where("parked").Count(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
-			begun, matched = children()
-			return matched && int(parked) == parents
-		})
-		line.thaw()
-		eventually(t, "the child begun in vain has ended", func() bool {
-			all, matched := children()
-			return all > begun && matched
-		})
-	}
 }
 
 // TestParentsOwnerStandsStill: a child that ends is told to whoever has its parent next, where who has it now stands still.

@@ -1,7 +1,6 @@
 package workflow_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -254,19 +253,15 @@ type line struct {
 	listener net.Listener
 	mu       sync.RWMutex
 	frozen   atomic.Bool
-	// trap are words, where there are any: the line freezes by itself before it carries all of them at once, and closes trapped.
-	trap    []string
-	trapped chan struct{}
-	once    sync.Once
 }
 
-func newLine(t *testing.T, to string, trap ...string) *line {
+func newLine(t *testing.T, to string) *line {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &line{listener: listener, trap: trap, trapped: make(chan struct{})}
+	l := &line{listener: listener}
 	t.Cleanup(func() {
 		_ = listener.Close()
 		l.thaw()
@@ -297,24 +292,12 @@ func (l *line) thaw() {
 	}
 }
 
-// fallInto freezes the line where it is about to carry what the trap is for.
-func (l *line) fallInto(data []byte) {
-	if len(l.trap) == 0 || slices.ContainsFunc(l.trap, func(word string) bool { return !bytes.Contains(data, []byte(word)) }) {
-		return
-	}
-	l.once.Do(func() {
-		l.freeze()
-		close(l.trapped)
-	})
-}
-
 func (l *line) carry(from, to net.Conn) {
 	defer from.Close()
 	defer to.Close()
 	buffer := make([]byte, 32<<10)
 	for {
 		n, err := from.Read(buffer)
-		l.fallInto(buffer[:n])
 		l.mu.RLock()
 		if n > 0 {
 			if _, e := to.Write(buffer[:n]); e != nil {
