@@ -119,9 +119,13 @@ func (p *partition) errandDone(h *held) {
 func (p *partition) cancelChild(id string) {
 	reach(crashGivenUp)
 	p.insist("cancelling a child", func(ctx context.Context) error {
-		_, err := p.a.askFor(ctx, id, command{Op: opCancel, Reason: "the execution that waited for it has ended or gone on"})
+		_, err := p.a.askFor(ctx, id, cancelOfChild(id))
 		return err
 	})
+}
+
+func cancelOfChild(id string) command {
+	return command{Op: opCancel, Execution: id, Reason: "the execution that waited for it has ended or gone on"}
 }
 
 // unconfirmed tells that an execution may have been begun in vain: whoever began it had stood still meanwhile, and the next
@@ -131,15 +135,15 @@ func (p *partition) unconfirmed(h *held) bool { return h.row.ParentID != "" && !
 // confirmChild cancels a child that was begun in vain. The child is not parked before, so that whoever follows this owner in the
 // middle of it asks again.
 func (p *partition) confirmChild(h *held) {
-	waits := false
 	p.insist("asking whether a child is waited for", func(ctx context.Context) error {
-		reply, err := p.a.askFor(ctx, h.row.ParentID, command{Op: opWaits, Call: h.row.ParentCall})
-		waits = reply.Taken
+		waits, err := p.a.askFor(ctx, h.row.ParentID, command{Op: opWaits, Call: h.row.ParentCall})
+		if err != nil && !isNotFound(err) || waits.Taken {
+			return err
+		}
+		// It is this owner's, and SQL need not know it yet.
+		_, err = p.obeyed(ctx, cancelOfChild(h.row.ID))
 		return err
 	})
-	if !waits && p.ctx.Err() == nil {
-		p.cancelChild(h.row.ID)
-	}
 	p.errandDone(h)
 }
 

@@ -1,8 +1,12 @@
 package workflow_test
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
 
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/actortest"
@@ -104,6 +108,34 @@ func TestChildrenBegunInVain(t *testing.T) {
 			return got[subjects.ExecutionPending]+got[subjects.ExecutionRunning]+got[subjects.ExecutionWaiting] == 0
 		})
 	})
+}
+
+// TestChildOfOneThatStoodStill: a process stood still when it was about to have a child started, and the parent has gone on without
+// meanwhile: the child is begun, and ends.
+func TestChildOfOneThatStoodStill(t *testing.T) {
+	t.Parallel()
+	for _, database := range actortest.Databases(t) {
+		if database.Name != actors.DialectPostgres {
+			continue // SQLite's file has one process
+		}
+		b := setup(t, database)
+		parent := b.begin(t, "- rest: {wait: {hours: 1}}\n", `{}`).ID
+		b.until(t, parent, subjects.ExecutionWaiting)
+		resting, child := b.create(t, "- rest: {wait: {hours: 2}}\n"), actortest.User()
+		command, err := json.Marshal(map[string]any{"op": "start", "start": map[string]any{
+			"id": child, "user_id": b.user, "workflow_id": resting, "version": 1, "name": "story", "input": "{}",
+			"parent_id": parent, "parent_call": "1", "created_at": time.Now().UnixMicro(),
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		asks := b.mesh.Conn(t, "workflow") // in whatever partition a limited workflow has its executions
+		if _, err := asks.Forward(t.Context(), subjects.WorkflowPartitionSubject(0), nats.Header{}, command); err != nil {
+			t.Fatal(err)
+		}
+		b.until(t, child, subjects.ExecutionCancelled)
+		b.until(t, parent, subjects.ExecutionWaiting)
+	}
 }
 
 // TestParentsOwnerStandsStill: a child that ends is told to whoever has its parent next, where who has it now stands still.
