@@ -348,3 +348,36 @@ func TestAWordInTheWrongPlaceCountsForNothing(t *testing.T) {
 		t.Errorf("got %v, want unauthenticated", err)
 	}
 }
+
+// TestGrantsAtOnce: of a user's grants of one scope at the same time each is recorded, in an order, and the last one is active.
+func TestGrantsAtOnce(t *testing.T) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
+		b := setup(t, database)
+		ada := mesh.As{Token: b.mesh.Token(t, actortest.User())}
+		var all sync.WaitGroup
+		const grants = 12
+		for range grants {
+			all.Go(func() {
+				if _, err := mesh.Call(t.Context(), b.caller, subjects.GrantConsent, subjects.GrantConsentRequest{
+					Scope: subjects.ScopeWorkflowsExecute, Purpose: "a test",
+				}, ada); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		var active []string
+		followed := map[string]bool{}
+		for _, c := range call(t, b, subjects.ListConsents, ada, subjects.ListConsentsRequest{}).Items {
+			if c.Status == "active" {
+				active = append(active, c.ID)
+			} else {
+				followed[c.SupersededBy] = true
+			}
+		}
+		d := call(t, b, subjects.ValidateConsent, ada, subjects.ValidateConsentRequest{Scope: subjects.ScopeWorkflowsExecute})
+		if len(active) != 1 || len(followed) != grants-1 || followed[""] || d.ConsentID != active[0] {
+			t.Errorf("active %v, superseded by %v, in force %+v", active, followed, d)
+		}
+	})
+}

@@ -44,6 +44,12 @@ func (a *Actor) grant(ctx context.Context, r subjects.GrantConsentRequest) (subj
 
 // record inserts the consent, supersedes the active one and says so to the ledger, as one commit.
 func (a *Actor) record(ctx context.Context, tx actors.Tx, c consentRow) (consentRow, error) {
+	if _, err := a.subjectOf(ctx, tx, c.UserID); err != nil {
+		return c, err
+	}
+	if err := holdSubject(ctx, tx, c.UserID); err != nil { // the next version is one's own
+		return c, err
+	}
 	old, err := latest(ctx, tx, c.UserID, c.Scope)
 	if err != nil {
 		return c, err

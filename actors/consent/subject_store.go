@@ -40,6 +40,14 @@ func addSubject(ctx context.Context, tx bun.Tx, row subjectRow) (*subjectRow, er
 	return subjectRowOf(ctx, tx, row.UserID)
 }
 
+// holdSubject lets nobody else record for a user, who has a subject, until the transaction ends.
+func holdSubject(ctx context.Context, tx bun.Tx, userID string) error {
+	if _, err := tx.NewUpdate().Model((*subjectRow)(nil)).Set("id = id").Where("user_id = ?", userID).Exec(ctx); err != nil {
+		return fmt.Errorf("holding a subject: %w", err)
+	}
+	return nil
+}
+
 // dropSubject destroys a subject's key: what the ledger has sealed with it is unreadable from then on.
 func dropSubject(ctx context.Context, tx bun.Tx, userID string) error {
 	if _, err := tx.NewDelete().Model((*subjectRow)(nil)).Where("user_id = ?", userID).Exec(ctx); err != nil {
