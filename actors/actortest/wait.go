@@ -3,6 +3,8 @@ package actortest
 import (
 	"testing"
 	"time"
+
+	"github.com/weftmesh/weft/actors"
 )
 
 // Patience is how long Eventually waits: long enough for a crowded machine.
@@ -32,5 +34,16 @@ func OnEach(t *testing.T, test func(t *testing.T, database Database)) {
 			t.Parallel()
 			test(t, database)
 		})
+	}
+}
+
+// OnPostgres runs a test on PostgreSQL alone, where there is one: several processes can share a database there, SQLite's file has one.
+func OnPostgres(t *testing.T, test func(t *testing.T, database Database)) {
+	t.Helper()
+	t.Parallel()
+	for _, database := range Databases(t) {
+		if database.Name == actors.DialectPostgres {
+			test(t, database)
+		}
 	}
 }

@@ -226,11 +226,7 @@ func searchFiles(t *testing.T, folder string) (count int) {
 
 // TestASealedCredentialOpensInItsRowAlone: what is copied to another user's row is of no use there.
 func TestASealedCredentialOpensInItsRowAlone(t *testing.T) {
-	t.Parallel()
-	for _, database := range actortest.Databases(t) {
-		if database.Name != actors.DialectPostgres {
-			continue // a second opening of a SQLite file is refused
-		}
+	actortest.OnPostgres(t, func(t *testing.T, database actortest.Database) { // a second opening of a SQLite file is refused
 		b := setup(t, database)
 		v := newVendor(t, says(200, `{}`))
 		_, ada := b.user(t)
@@ -248,7 +244,7 @@ func TestASealedCredentialOpensInItsRowAlone(t *testing.T) {
 		if n := len(v.requests()); n != 0 {
 			t.Errorf("the vendor was asked %d times", n)
 		}
-	}
+	})
 }
 
 // TestSSRF: what a user names is judged after DNS, and refused by the field that names it.

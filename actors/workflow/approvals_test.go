@@ -42,7 +42,7 @@ func (b *bundle) approval(t *testing.T, id string) subjects.Approval {
 }
 
 func TestApproval(t *testing.T) {
-	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		c := setupTimed(t, database)
 		e := c.begin(t, strings.Replace(asking, "'Ship ${ .n } parcels?'", `'${ "Ship \(.n) parcels?" }'`, 1), `{"n": 3}`)
 		asked := c.asked(t, e.ID)
@@ -88,7 +88,7 @@ func TestApproval(t *testing.T) {
 }
 
 func TestApprovalRunsOut(t *testing.T) {
-	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		c := setupTimed(t, database)
 		expires := c.begin(t, "- ask: {call: approval.request, with: {title: a, timeout: PT1H}, output: {as: .decision}}\n", `{}`)
 		fails := c.begin(t, "- ask: {call: approval.request, with: {title: b, timeout: {minutes: 60}, onTimeout: fail}}\n", `{}`)
@@ -109,7 +109,7 @@ func TestApprovalRunsOut(t *testing.T) {
 
 // TestApprovalNobodyWaitsFor: a question is withdrawn when its execution ends, or goes on without it.
 func TestApprovalNobodyWaitsFor(t *testing.T) {
-	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		c := setupTimed(t, database)
 		cancelled := c.begin(t, "- ask: {call: approval.request, with: {title: a}}\n", `{}`)
 		raced := c.begin(t, `
@@ -137,7 +137,7 @@ func TestApprovalNobodyWaitsFor(t *testing.T) {
 
 // TestWaitingForAParkedExecution: who waits for the end of an execution has it when it comes, however it was kept.
 func TestWaitingForAParkedExecution(t *testing.T) {
-	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		b := setup(t, database)
 		id := b.create(t, "- ask: {call: approval.request, with: {title: a}, output: {as: .decision}}\n")
 		answer := make(chan subjects.Execution, 1)
@@ -170,7 +170,7 @@ func TestWaitingForAParkedExecution(t *testing.T) {
 // TestQuestionsOverACrash: a question whose call is not waited for any more is withdrawn, also where the process died that was
 // about to: at the latest when the partition has another owner.
 func TestQuestionsOverACrash(t *testing.T) {
-	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		b := setup(t, database)
 		e := b.begin(t, `
 - race:

@@ -16,7 +16,7 @@ func withAttributes(attributes string) string {
 }
 
 func TestAttributes(t *testing.T) {
-	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		b := setup(t, database)
 		w := call(t, b, subjects.CreateWorkflow, subjects.WorkflowDefinitionRequest{Definition: yaml(t, withAttributes(
 			`{order: '${ .order }', who: '${ .customer.name }', big: '${ .total > 100 }', fixed: eu, missing: '${ .nowhere }', wrong: '${ .order | error }'}`))})
@@ -63,7 +63,7 @@ func TestAttributes(t *testing.T) {
 
 // TestWebhooksStartWorkflows: what a provider delivers starts those workflows of the hook's owner that want it, once.
 func TestWebhooksStartWorkflows(t *testing.T) {
-	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		c := setupTimed(t, database)
 		id, _ := c.plan(t, scheduled("on: {one: {with: {type: github.issues.opened}}}", "", "- say: {set: '${ .[0].payload.title }'}\n"))
 		integration := c.mesh.Conn(t, "integration")

@@ -190,17 +190,18 @@ func (p *partition) cancelOrphans(restored []*held) {
 			return err
 		}
 		p.cancelChildren(ids)
-		for _, h := range restored {
-			if !p.unconfirmed(h) {
-				p.errandDone(h)
-			}
-		}
 		return nil
 	})
+	var unconfirmed []*held
 	for _, h := range restored {
 		if p.unconfirmed(h) {
-			p.confirmChild(h)
+			unconfirmed = append(unconfirmed, h)
+		} else {
+			p.errandDone(h)
 		}
+	}
+	for _, h := range unconfirmed { // one by one: there may be many
+		p.confirmChild(h)
 	}
 }
 

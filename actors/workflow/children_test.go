@@ -8,7 +8,6 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/actortest"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -16,7 +15,7 @@ import (
 // TestChildrenOfTheEnded: a child goes no further than the execution that waits for it, however that ends, and also where the
 // process died that was about to tell it.
 func TestChildrenOfTheEnded(t *testing.T) {
-	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		b := setup(t, database)
 		document := strings.Replace(workflowOf("- rest: {wait: {hours: 1}}\n"), "name: story", "name: child", 1)
 		child := call(t, b, subjects.CreateWorkflow, subjects.WorkflowDefinitionRequest{Definition: yaml(t, document)}).ID
@@ -45,7 +44,7 @@ func TestChildrenOfTheEnded(t *testing.T) {
 // TestChildrenGivenUp: a child that its parent has given up and gone on from ends, also where the process died that was about to
 // tell it; one that is waited for goes on.
 func TestChildrenGivenUp(t *testing.T) {
-	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		b := setup(t, database)
 		_ = b.host.Stop(t)
 		kill := b.startMortal(t)
@@ -86,7 +85,7 @@ func TestChildrenGivenUp(t *testing.T) {
 
 // TestChildrenBegunInVain: a child whose start was under way when its parent gave it up ends.
 func TestChildrenBegunInVain(t *testing.T) {
-	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		b := setup(t, database)
 		document := strings.Replace(workflowOf("- rest: {wait: {hours: 1}}\n"), "name: story", "name: child", 1)
 		child := call(t, b, subjects.CreateWorkflow, subjects.WorkflowDefinitionRequest{Definition: yaml(t, document)}).ID
@@ -113,11 +112,7 @@ func TestChildrenBegunInVain(t *testing.T) {
 // TestChildOfOneThatStoodStill: a process stood still when it was about to have a child started, and the parent has gone on without
 // meanwhile: the child is begun, and ends.
 func TestChildOfOneThatStoodStill(t *testing.T) {
-	t.Parallel()
-	for _, database := range actortest.Databases(t) {
-		if database.Name != actors.DialectPostgres {
-			continue // SQLite's file has one process
-		}
+	actortest.OnPostgres(t, func(t *testing.T, database actortest.Database) {
 		b := setup(t, database)
 		parent := b.begin(t, "- rest: {wait: {hours: 1}}\n", `{}`).ID
 		b.until(t, parent, subjects.ExecutionWaiting)
@@ -135,16 +130,12 @@ func TestChildOfOneThatStoodStill(t *testing.T) {
 		}
 		b.until(t, child, subjects.ExecutionCancelled)
 		b.until(t, parent, subjects.ExecutionWaiting)
-	}
+	})
 }
 
 // TestParentsOwnerStandsStill: a child that ends is told to whoever has its parent next, where who has it now stands still.
 func TestParentsOwnerStandsStill(t *testing.T) {
-	t.Parallel()
-	for _, database := range actortest.Databases(t) {
-		if database.Name != actors.DialectPostgres {
-			continue // SQLite's file has one process
-		}
+	actortest.OnPostgres(t, func(t *testing.T, database actortest.Database) {
 		b := setup(t, database)
 		_ = b.host.Stop(t)
 		line := newLine(t, strings.TrimPrefix(b.mesh.URL(), "nats://"))
@@ -166,16 +157,12 @@ func TestParentsOwnerStandsStill(t *testing.T) {
 		close(b.hold)
 		eventually(t, "all go on", func() bool { return b.statuses(t, parent)[subjects.ExecutionCompleted] == parents })
 		line.thaw()
-	}
+	})
 }
 
 // TestChildOfOneThatDied: who began a child died before it had asked whether the child is waited for; who follows asks.
 func TestChildOfOneThatDied(t *testing.T) {
-	t.Parallel()
-	for _, database := range actortest.Databases(t) {
-		if database.Name != actors.DialectPostgres {
-			continue // a process that has the database alone does not stand still while another goes on
-		}
+	actortest.OnPostgres(t, func(t *testing.T, database actortest.Database) {
 		b := setup(t, database)
 		_ = b.host.Stop(t)
 		kill := b.startMortal(t)
@@ -191,5 +178,5 @@ func TestChildOfOneThatDied(t *testing.T) {
 		b.until(t, child, subjects.ExecutionCancelled)
 		b.until(t, parent, subjects.ExecutionWaiting)
 		close(b.hold)
-	}
+	})
 }

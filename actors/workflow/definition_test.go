@@ -10,7 +10,7 @@ import (
 )
 
 func TestDefinitionFaults(t *testing.T) {
-	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		b := setup(t, database)
 		broken := workflowOf("- a: {set: {x: 1}, thn: end}\n- b: {call: nosuchfunction}\n- c: {wait: soon}\n")
 		err := wantCode(t, b, subjects.CodeInvalid, subjects.CreateWorkflow, b.ada,
@@ -45,7 +45,7 @@ func TestDefinitionFaults(t *testing.T) {
 }
 
 func TestVersions(t *testing.T) {
-	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		b := setup(t, database)
 		text := workflowOf("- hold: {call: github.hold}\n- say: {call: echo, with: {version: 1}}\n")
 		first := call(t, b, subjects.CreateWorkflow, subjects.WorkflowDefinitionRequest{Definition: yaml(t, text)})
@@ -90,7 +90,7 @@ func TestVersions(t *testing.T) {
 }
 
 func TestListsPage(t *testing.T) {
-	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		b := setup(t, database)
 		id := b.create(t, "- a: {set: {x: 1}}\n")
 		b.create(t, "- b: {set: {x: 1}}\n")
@@ -122,7 +122,7 @@ func TestListsPage(t *testing.T) {
 }
 
 func TestBounds(t *testing.T) {
-	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		b := setup(t, database)
 		id := b.create(t, "- a: {set: {x: 1}}\n")
 		large := json.RawMessage(`"` + strings.Repeat("x", b.config.MaxInput) + `"`)

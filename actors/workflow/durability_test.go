@@ -31,7 +31,7 @@ const threeSteps = `
 
 // TestCrash cuts an actor off in the middle of a call, as kill -9 does, and starts it anew.
 func TestCrash(t *testing.T) {
-	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		b := setup(t, database)
 		_ = b.host.Stop(t)
 		kill := b.startMortal(t)
@@ -93,7 +93,7 @@ func (b *bundle) startMortal(t *testing.T) (kill func()) {
 
 // TestStop stops an actor while a call is under way: its result is kept, and the next process goes on.
 func TestStop(t *testing.T) {
-	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		b := setup(t, database)
 		e := b.begin(t, threeSteps, `{}`)
 		<-b.held
@@ -143,7 +143,7 @@ func wantOneResultPerStep(t *testing.T, b *bundle, id string, steps int) {
 
 // TestLongWait moves the clock over a wait of a month that outlives its process.
 func TestLongWait(t *testing.T) {
-	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		var moved atomic.Int64
 		now := func() time.Time { return time.Now().Add(time.Duration(moved.Load())) }
 		b := setup(t, database, actortest.WithClock(now))
@@ -164,7 +164,7 @@ func TestLongWait(t *testing.T) {
 
 // TestTwoProcesses shares executions out over two actors on one PostgreSQL.
 func TestTwoProcesses(t *testing.T) {
-	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		if database.Name == actors.DialectSQLite {
 			wantSecondRefused(t, database)
 			return
@@ -207,11 +207,7 @@ func wantSecondRefused(t *testing.T, database actortest.Database) {
 
 // TestFrozenWorker freezes a process, as SIGSTOP does, until another has its execution; when it wakes, it steps aside.
 func TestFrozenWorker(t *testing.T) {
-	t.Parallel()
-	for _, database := range actortest.Databases(t) {
-		if database.Name != actors.DialectPostgres {
-			continue
-		}
+	actortest.OnPostgres(t, func(t *testing.T, database actortest.Database) {
 		b := setup(t, database)
 		_ = b.host.Stop(t)
 		// A line that is frozen for long is given up, and with it the answer to the call: that ends in its time.
@@ -234,7 +230,7 @@ func TestFrozenWorker(t *testing.T) {
 			t.Errorf("the frozen one ended %v executions", n)
 		}
 		wantOneResultPerStep(t, b, e.ID, 3)
-	}
+	})
 }
 
 func (b *bundle) startOver(t *testing.T, l *line) *actortest.Hosted {
@@ -316,7 +312,7 @@ func (l *line) carry(from, to net.Conn) {
 
 // TestIdempotencyKey repeats an execute under one key: there is one execution.
 func TestIdempotencyKey(t *testing.T) {
-	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		b := setup(t, database)
 		request := subjects.ExecuteWorkflowRequest{WorkflowID: b.create(t, "- one: {call: github.get}\n")}
 		var ids []string
@@ -355,7 +351,7 @@ func keyed[Req, Res any](t *testing.T, b *bundle, key string, e subjects.Endpoin
 // TestIdempotencyKeysHoldNoFold retries, under a key each, executions that have ended and whose end SQL does not have yet.
 // Reading them writes what others ended as well, which is no part of the call.
 func TestIdempotencyKeysHoldNoFold(t *testing.T) {
-	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		b := setup(t, database)
 		id := b.create(t, "- one: {raise: {error: {type: 'https://example.com/broken', status: 400, title: Broken}}}\n")
 		for i := range 20 {
@@ -370,7 +366,7 @@ func TestIdempotencyKeysHoldNoFold(t *testing.T) {
 
 // TestCut cuts the logs behind what SQL holds: SQL still tells all of it, and nothing of what is cut is needed.
 func TestCut(t *testing.T) {
-	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		b := setup(t, database)
 		_ = b.host.Stop(t)
 		b.config.CutAfter = 1
@@ -416,7 +412,7 @@ func total(t *testing.T, h *actortest.Hosted, name string) (sum float64) {
 
 // TestStopWithoutNATS: a process can be stopped while NATS cannot be reached, and has not failed: what it holds there ends by itself.
 func TestStopWithoutNATS(t *testing.T) {
-	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		b := setup(t, database)
 		e := b.begin(t, "- rest: {wait: {hours: 1}}\n", `{}`)
 		b.until(t, e.ID, subjects.ExecutionWaiting)

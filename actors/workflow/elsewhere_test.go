@@ -43,7 +43,7 @@ func library(t *testing.T, greeting *atomic.Value) *httptest.Server {
 
 // TestWhatStandsElsewhere becomes part of the version when it is created: what changes there later changes nothing here.
 func TestWhatStandsElsewhere(t *testing.T) {
-	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		b := setup(t, database)
 		var greeting atomic.Value
 		greeting.Store("Dear")

@@ -13,7 +13,7 @@ import (
 // TestADeletedAccountIsForgotten: workflows, schedules, executions ended, running and parked, their histories, what the logs have of
 // them and what watchers were told are gone; another user's are not.
 func TestADeletedAccountIsForgotten(t *testing.T) {
-	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		b := setup(t, database)
 		const secret = "kept-nowhere-0451"
 		b.putSecret(t, "key", `"`+secret+`"`)

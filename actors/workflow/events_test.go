@@ -17,7 +17,7 @@ const listener = `
 
 // TestListen waits for an event that another execution emits; one of another user, and one of another order, is not taken.
 func TestListen(t *testing.T) {
-	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		b := setup(t, database)
 		e := b.begin(t, listener, `{"want":"7"}`)
 		b.until(t, e.ID, subjects.ExecutionWaiting)
@@ -54,7 +54,7 @@ func TestListen(t *testing.T) {
 
 // TestChild runs a workflow inside another one: its output, its fault and its cancelling are the task's.
 func TestChild(t *testing.T) {
-	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		b := setup(t, database)
 		child := func(name, do string) {
 			t.Helper()
@@ -88,7 +88,7 @@ func TestChild(t *testing.T) {
 
 // TestChildOutlivesItsParentsProcess ends a child while its parent is parked, over a restart of the process.
 func TestChildOutlivesItsParentsProcess(t *testing.T) {
-	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		b := setup(t, database)
 		call(t, b, subjects.CreateWorkflow, subjects.WorkflowDefinitionRequest{
 			Definition: yaml(t, strings.Replace(workflowOf("- hold: {call: github.hold}\n"), "name: story", "name: holds", 1)),
@@ -112,7 +112,7 @@ func TestChildOutlivesItsParentsProcess(t *testing.T) {
 // TestUnknown cuts an actor off in the middle of calls that must not be made twice: what became of them is unknown, and
 // said so.
 func TestUnknown(t *testing.T) {
-	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		b := setup(t, database)
 		_ = b.host.Stop(t)
 		kill := b.startMortal(t)

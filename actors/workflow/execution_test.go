@@ -33,7 +33,7 @@ const story = `
 `
 
 func TestStory(t *testing.T) {
-	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		b := setup(t, database)
 		e := b.run(t, story, `{"repo":"mesh"}`)
 		wantOutput(t, e, `{"told":"accepted"}`)
@@ -75,7 +75,7 @@ func TestStory(t *testing.T) {
 }
 
 func TestAsyncStart(t *testing.T) {
-	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		b := setup(t, database)
 		id, chosen := b.create(t, "- say: {call: echo, with: {n: \"${ .n }\"}}\n"), actortest.User()
 		order := subjects.StartExecutionRequest{WorkflowID: id, Input: json.RawMessage(`{"n": 1}`), ExecutionID: chosen}
@@ -108,7 +108,7 @@ func TestAsyncStart(t *testing.T) {
 }
 
 func TestOthersExecutionsAreNotFound(t *testing.T) {
-	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		b := setup(t, database)
 		e := b.run(t, "- a: {set: {x: 1}}\n", `{}`)
 		eve := mesh.As{Token: b.mesh.Token(t, actortest.User())}
@@ -124,7 +124,7 @@ func TestOthersExecutionsAreNotFound(t *testing.T) {
 }
 
 func TestFaultsAndCatch(t *testing.T) {
-	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		b := setup(t, database)
 		e := b.run(t, "- ask: {call: github.fail}\n", `{}`)
 		wantFault(t, e, "communication", 502)
@@ -148,7 +148,7 @@ func TestFaultsAndCatch(t *testing.T) {
 }
 
 func TestHTTP(t *testing.T) {
-	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		b := setup(t, database)
 		e := b.run(t, "- get: {call: http, with: {method: get, endpoint: '"+b.api.URL+"/repo'}, output: {as: '${ .stars }'}}\n", `{}`)
 		wantOutput(t, e, `42`)
@@ -164,7 +164,7 @@ func TestHTTP(t *testing.T) {
 }
 
 func TestConsent(t *testing.T) {
-	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		b := setup(t, database)
 		id := b.create(t, "- hold: {call: github.hold}\n- after: {call: github.get}\n")
 		e := call(t, b, subjects.StartExecution, subjects.StartExecutionRequest{WorkflowID: id})
@@ -192,7 +192,7 @@ func TestConsent(t *testing.T) {
 }
 
 func TestControl(t *testing.T) {
-	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		b := setup(t, database)
 		cancelled := b.begin(t, "- hold: {call: github.hold}\n- after: {call: github.get}\n", `{}`)
 		<-b.held
@@ -238,7 +238,7 @@ func TestControl(t *testing.T) {
 }
 
 func TestWatch(t *testing.T) {
-	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		b := setup(t, database)
 		e := b.run(t, "- say: {call: echo, with: {n: 1}}\n", `{}`)
 		p := call(t, b, subjects.WatchExecution, subjects.ExecutionRequest{ExecutionID: e.ID})
@@ -261,7 +261,7 @@ func TestWatch(t *testing.T) {
 }
 
 func TestTimeoutOfTheWait(t *testing.T) {
-	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		b := setup(t, database)
 		id := b.create(t, "- hold: {call: github.hold}\n")
 		e := call(t, b, subjects.ExecuteWorkflow, subjects.ExecuteWorkflowRequest{WorkflowID: id, Timeout: 1})
@@ -274,7 +274,7 @@ func TestTimeoutOfTheWait(t *testing.T) {
 }
 
 func TestShortWait(t *testing.T) {
-	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		b := setup(t, database)
 		began := time.Now()
 		e := b.run(t, "- rest: {wait: {milliseconds: 300}}\n- say: {call: echo, with: {n: 1}}\n", `{}`)
@@ -287,7 +287,7 @@ func TestShortWait(t *testing.T) {
 
 // TestNobodyServes calls an actor that is away: the call waits for it, and faults when it does not come.
 func TestNobodyServes(t *testing.T) {
-	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		b := setup(t, database)
 		_ = b.integration.Stop(t)
 		wantFault(t, b.run(t, "- ask: {call: github.get}\n", `{}`), "communication", 503)
@@ -310,7 +310,7 @@ func TestNobodyServes(t *testing.T) {
 
 // TestStepTimeout bounds one step.
 func TestStepTimeout(t *testing.T) {
-	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		b := setup(t, database)
 		_ = b.host.Stop(t)
 		b.config.StepTimeout = 200 * time.Millisecond
@@ -322,7 +322,7 @@ func TestStepTimeout(t *testing.T) {
 // TestStartsOfOneIDAtOnce: an execution that is asked for by many at the same time, under an id of theirs, is begun once, and
 // each is told of it.
 func TestStartsOfOneIDAtOnce(t *testing.T) {
-	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		b := setup(t, database)
 		w := call(t, b, subjects.CreateWorkflow, subjects.WorkflowDefinitionRequest{Definition: yaml(t, workflowOf("- say: {call: echo, with: {n: 1}}\n"))})
 		for range 10 {

@@ -24,7 +24,7 @@ func (b *bundle) failures(t *testing.T, r subjects.ListFailuresRequest) []subjec
 }
 
 func TestRetryFromTheFailedTask(t *testing.T) {
-	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		b := setup(t, database)
 		w := call(t, b, subjects.CreateWorkflow, subjects.WorkflowDefinitionRequest{Definition: yaml(t, mendable("fail"))})
 		e := call(t, b, subjects.ExecuteWorkflow, subjects.ExecuteWorkflowRequest{WorkflowID: w.ID})
@@ -63,7 +63,7 @@ func TestRetryFromTheFailedTask(t *testing.T) {
 }
 
 func TestFailures(t *testing.T) {
-	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		b := setup(t, database)
 		w := call(t, b, subjects.CreateWorkflow, subjects.WorkflowDefinitionRequest{Definition: yaml(t, mendable("fail"))})
 		var ids []string
@@ -123,7 +123,7 @@ func TestFailures(t *testing.T) {
 
 // TestRefusedStartsAreFailures: what a schedule could not start is in the list, and can be started.
 func TestRefusedStartsAreFailures(t *testing.T) {
-	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		c := setupTimed(t, database)
 		_, s := c.plan(t, scheduled("every: PT1H", "input: {at: '${ .nominal_time }'}", quick))
 		c.mesh.Revoke(t, c.user, subjects.ScopeWorkflowsExecute)
@@ -165,7 +165,7 @@ func (c *timed) push(t *testing.T, payload json.RawMessage) {
 // TestFailuresWithLargeInputs: what a delivery could not start, since it is larger than an input may be, is in the list; and the list
 // comes in pages that an answer has room for.
 func TestFailuresWithLargeInputs(t *testing.T) {
-	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		c := setupTimed(t, database)
 		c.plan(t, scheduled("on: {one: {with: {type: github.push}}}", "", quick))
 		c.plan(t, strings.Replace(scheduled("on: {all: [{with: {type: github.push}}, {with: {type: never}}]}", "", quick), "name: timed", "name: gathers", 1))

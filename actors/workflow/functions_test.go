@@ -45,7 +45,7 @@ func TestFunctionsAreListed(t *testing.T) {
 }
 
 func TestWorkflowStart(t *testing.T) {
-	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		b := setup(t, database)
 		target := b.create(t, "- say: {call: echo, with: {got: '${ .n }'}}\n")
 		byID := b.run(t, fmt.Sprintf("- go: {call: workflow.start, with: {workflow_id: %s, input: {n: 1}}}\n", target), `{}`)
@@ -69,7 +69,7 @@ func TestWorkflowStart(t *testing.T) {
 
 // TestEventsInACircle: a workflow that emits what starts it comes to an end.
 func TestEventsInACircle(t *testing.T) {
-	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		c := setupTimed(t, database)
 		id, _ := c.plan(t, scheduled("on: {one: {with: {type: ping}}}", "", "- again: {emit: {event: {with: {source: /circle, type: ping}}}}\n"))
 		call(t, c.bundle, subjects.PublishEvent, event("1", "ping", `1`))

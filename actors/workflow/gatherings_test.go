@@ -39,7 +39,7 @@ func wantNone(t *testing.T, started []string) {
 
 // TestScheduleOnAll: events that belong together start one execution once all of them have come, over a restart too.
 func TestScheduleOnAll(t *testing.T) {
-	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		c := setupTimed(t, database)
 		id, s := c.plan(t, scheduled(`on: {all: [
 			{with: {type: packed}, correlate: {order: {from: '${ .data.order }'}}},
@@ -87,7 +87,7 @@ func TestScheduleOnAll(t *testing.T) {
 
 // TestScheduleUntil: events are gathered until another one comes, or a condition holds.
 func TestScheduleUntil(t *testing.T) {
-	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		c := setupTimed(t, database)
 		c.plan(t, strings.Replace(scheduled(`on: {any: [{with: {type: reading}}], until: {one: {with: {type: closed}}}}`, "", quick), "name: timed", "name: event", 1))
 		c.plan(t, strings.Replace(scheduled(`on: {any: [{with: {type: reading}}], until: '${ map(.n) | add >= 10 }'}`, "", quick), "name: timed", "name: condition", 1))
@@ -108,7 +108,7 @@ func TestScheduleUntil(t *testing.T) {
 
 // TestGatheredIsRefused: what cannot be started when the last event comes is among the failures, and replayed from there.
 func TestGatheredIsRefused(t *testing.T) {
-	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		c := setupTimed(t, database)
 		c.plan(t, scheduled(`on: {all: [{with: {type: a}}, {with: {type: b}}]}`, "", quick))
 		wantNone(t, c.tell(t, "1", "a", `{"n": 1}`))

@@ -12,7 +12,6 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/actortest"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
@@ -73,7 +72,7 @@ const holding = "- work: {call: github.hold, with: {input: '${ . }'}}\n"
 
 // TestConcurrencyLimit: of each key as many go on at once as the limit says, over a crash too; the others are pending.
 func TestConcurrencyLimit(t *testing.T) {
-	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		b := setup(t, database)
 		_ = b.host.Stop(t)
 		kill := b.startMortal(t)
@@ -120,7 +119,7 @@ func TestConcurrencyLimit(t *testing.T) {
 
 // TestConcurrencyOfParked: what waits for long is not in memory, and counts.
 func TestConcurrencyOfParked(t *testing.T) {
-	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		b := setup(t, database)
 		id := b.createLimited(t, "{concurrency: {limit: 1}}", "- rest: {listen: {to: {one: {with: {type: go.on}}}}}\n")
 		first, second := b.startOf(t, id, "{}"), b.startOf(t, id, "{}")
@@ -143,7 +142,7 @@ func TestConcurrencyOfParked(t *testing.T) {
 
 // TestRateLimit: in no period do more begin than the limit says, whoever counts.
 func TestRateLimit(t *testing.T) {
-	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		c := setupTimed(t, database)
 		id := c.createLimited(t, "{rate: {key: '${ .customer }', limit: 2, period: PT1H}}", quick)
 		for range 5 {
@@ -184,7 +183,7 @@ func TestPriority(t *testing.T) {
 		{"step", "{priority: '${ .p }'}", "workflow_queued_steps", func(b *bundle) { b.config.MaxSteps = 1 }},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+			actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 				b := setup(t, database)
 				_ = b.host.Stop(t)
 				test.change(b)
@@ -218,7 +217,7 @@ func TestPriority(t *testing.T) {
 // TestLimitsOfChosenIDs: an execution whose id its caller chose, or that follows from what starts it, is counted with the
 // others, is found by its id, and is started once.
 func TestLimitsOfChosenIDs(t *testing.T) {
-	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		b := setup(t, database)
 		_ = b.host.Stop(t)
 		kill := b.startMortal(t)
@@ -259,7 +258,7 @@ func TestLimitsOfChosenIDs(t *testing.T) {
 
 // TestLimitedChildren: a child that waits for its workflow's limits is waited for, and cancelled with its parent.
 func TestLimitedChildren(t *testing.T) {
-	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		b := setup(t, database)
 		child := b.createLimited(t, "{concurrency: {limit: 1}}", holding)
 		parent := call(t, b, subjects.CreateWorkflow, subjects.WorkflowDefinitionRequest{Definition: yaml(t, `
@@ -302,11 +301,7 @@ do:
 
 // TestLimitsOverProcesses: with two processes, of which one goes, no more run than the limits say, and all end.
 func TestLimitsOverProcesses(t *testing.T) {
-	t.Parallel()
-	for _, database := range actortest.Databases(t) {
-		if database.Name != actors.DialectPostgres {
-			continue
-		}
+	actortest.OnPostgres(t, func(t *testing.T, database actortest.Database) {
 		b := setup(t, database)
 		second := b.start(t)
 		eventually(t, "both own partitions", func() bool {
@@ -339,7 +334,7 @@ func TestLimitsOverProcesses(t *testing.T) {
 			}
 			wantAtMost(t, 2, ended)
 		}
-	}
+	})
 }
 
 // TestLimitFaults: what is wrong with declared limits is told by its place; an input that they cannot be applied to is

@@ -13,7 +13,7 @@ import (
 
 // TestPauseHolds: once a pause was answered, nothing is started that was on its way then.
 func TestPauseHolds(t *testing.T) {
-	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		c := setupTimed(t, database)
 		id, s := c.plan(t, scheduled("every: PT1S", "overlap: allow", quick))
 		begun := 0
@@ -54,7 +54,7 @@ func (c *timed) started(t *testing.T, workflowID string) (n int) {
 
 // TestPauseKeepsGathered: what events have made whole before a pause is started when the schedule goes on.
 func TestPauseKeepsGathered(t *testing.T) {
-	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		c := setupTimed(t, database)
 		_ = c.host.Stop(t)
 		c.config.MaxConcurrent, c.config.MaxQueuedPerUser = 1, 1

@@ -22,7 +22,7 @@ func (b *bundle) refuses(t *testing.T, as mesh.As, workflowID string) {
 
 // TestOneUsersQueue: one user has no more wait for a slot than a user may, over a crash too, and keeps nobody else from starting.
 func TestOneUsersQueue(t *testing.T) {
-	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		b := setup(t, database)
 		_ = b.host.Stop(t)
 		b.config.MaxConcurrent, b.config.MaxQueuedPerUser = 1, 3
@@ -60,7 +60,7 @@ func TestOneUsersQueue(t *testing.T) {
 
 // TestProcessQueue: past what a process has wait, starts are refused to everybody, at once: looked at once, not for seconds.
 func TestProcessQueue(t *testing.T) {
-	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		b := setup(t, database)
 		_ = b.host.Stop(t)
 		b.config.MaxConcurrent, b.config.MaxQueued = 1, 0
@@ -82,7 +82,7 @@ func TestProcessQueue(t *testing.T) {
 
 // TestOneUsersHeldBack: what limits hold back is bounded by user too, over all of the user's workflows, whether it is suspended or not.
 func TestOneUsersHeldBack(t *testing.T) {
-	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		b := setup(t, database)
 		_ = b.host.Stop(t)
 		b.config.MaxQueuedPerUser = 2
@@ -112,7 +112,7 @@ func TestOneUsersHeldBack(t *testing.T) {
 // TestFullQueueLosesNothing: a nominal time stays due while its user's queue is full, who publishes an event is told to come
 // again, and what events have made whole is kept.
 func TestFullQueueLosesNothing(t *testing.T) {
-	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		c := setupTimed(t, database)
 		_ = c.host.Stop(t)
 		c.config.MaxConcurrent, c.config.MaxQueuedPerUser = 1, 1
@@ -151,7 +151,7 @@ func TestFullQueueLosesNothing(t *testing.T) {
 
 // TestFullQueueIsWaitedFor: a step that starts an execution, and a delivery that does, come again until their user's queue has room.
 func TestFullQueueIsWaitedFor(t *testing.T) {
-	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		c := setupTimed(t, database)
 		_ = c.host.Stop(t)
 		c.config.MaxConcurrent, c.config.MaxQueuedPerUser, c.config.StepRetries = 1, 1, 1000

@@ -84,7 +84,7 @@ func (c *timed) executions(t *testing.T, workflowID string) []subjects.Execution
 }
 
 func TestScheduleRunsEachNominalTimeOnce(t *testing.T) {
-	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		c := setupTimed(t, database)
 		id, s := c.plan(t, scheduled("every: PT1H", "overlap: allow, catchUp: PT1H30M, input: {at: '${ .nominal_time }'}", quick))
 		if s.Kind != "every" || s.Seconds != 3600 || s.Overlap != "allow" || len(s.NextRuns) != 5 || s.Paused || s.WorkflowID != id {
@@ -114,7 +114,7 @@ func TestScheduleRunsEachNominalTimeOnce(t *testing.T) {
 }
 
 func TestScheduleOverlap(t *testing.T) {
-	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		c := setupTimed(t, database)
 		const slow = "- rest: {wait: {hours: 100}}\n"
 		plans := map[string]string{}
@@ -154,7 +154,7 @@ func TestScheduleOverlap(t *testing.T) {
 }
 
 func TestPauseAndBackfill(t *testing.T) {
-	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		c := setupTimed(t, database)
 		id, s := c.plan(t, scheduled("cron: '0 9 * * *'", "timeZone: America/New_York, input: {day: '${ .scheduled_for[:10] }', again: '${ .backfill }'}", quick))
 		if s.TimeZone != "America/New_York" || s.Cron != "0 9 * * *" {
@@ -206,7 +206,7 @@ func TestPauseAndBackfill(t *testing.T) {
 // TestScheduleWithoutConsent: consent is checked when a run starts; the first refused run is told to the user, a later
 // one that can be started begins a new count.
 func TestScheduleWithoutConsent(t *testing.T) {
-	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		c := setupTimed(t, database)
 		id, s := c.plan(t, scheduled("every: PT1H", "", quick))
 		c.mesh.Revoke(t, c.user, subjects.ScopeWorkflowsExecute)
@@ -266,7 +266,7 @@ func (b *bundle) told(t *testing.T, subject string, count int) [][]byte {
 }
 
 func TestScheduleFollowsItsDefinition(t *testing.T) {
-	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		c := setupTimed(t, database)
 		id, s := c.plan(t, scheduled("every: PT1H", "", "- say: {call: echo, with: {version: 1}}\n"))
 		update := func(definition string) {
@@ -295,7 +295,7 @@ func TestScheduleFollowsItsDefinition(t *testing.T) {
 }
 
 func TestAfterCompletion(t *testing.T) {
-	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		c := setupTimed(t, database)
 		_, s := c.plan(t, scheduled("after: PT10M", "", "- hold: {call: github.hold}\n"))
 		c.advance(t, 10*time.Minute+time.Second)
@@ -317,7 +317,7 @@ func TestAfterCompletion(t *testing.T) {
 // TestSchedulesOfTwoProcesses: two processes on one database, and a third that takes over when both have died, start
 // one execution for each nominal time.
 func TestSchedulesOfTwoProcesses(t *testing.T) {
-	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		c := setupTimed(t, database)
 		second := c.host
 		if database.Name != actors.DialectSQLite {

@@ -76,7 +76,7 @@ func (b *bundle) putSecret(t *testing.T, name, value string) subjects.WorkflowSe
 // TestSecrets: calls take secrets as they are when they begin, after a restart too; they are in no event, snapshot, message or log, in
 // no table unsealed, and another user's are not seen.
 func TestSecrets(t *testing.T) {
-	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		var logged logBuffer
 		b := setup(t, database, func(m *actortest.Mesh) {
 			m.Log = zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), zapcore.AddSync(&logged), zap.DebugLevel))

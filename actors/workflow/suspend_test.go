@@ -40,7 +40,7 @@ func (b *bundle) recorded(t *testing.T, id, kind string) (n int) {
 // TestSuspendedWait: a wait that is over while its execution is suspended ends when that is resumed, whoever owns it then. Of
 // two times that are over, the one that came first counts.
 func TestSuspendedWait(t *testing.T) {
-	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		c := setupTimed(t, database)
 		rests := c.begin(t, "- rest: {wait: {hours: 1}}\n- say: {call: github.get, output: {as: .action}}\n", `{}`)
 		inTime := c.begin(t, "- bounded: {timeout: {after: {hours: 2}}, do: [{rest: {wait: {hours: 1}}}]}\n", `{}`)
@@ -76,7 +76,7 @@ func TestSuspendedWait(t *testing.T) {
 
 // TestSuspendedListener: an event that comes while its execution is suspended is kept, and gone on with once that is resumed.
 func TestSuspendedListener(t *testing.T) {
-	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		b := setup(t, database)
 		e := b.begin(t, "- hear: {listen: {to: {one: {with: {type: go.on}}}}, output: {as: '${ .[0].n }'}}\n", `{}`)
 		b.until(t, e.ID, subjects.ExecutionWaiting)
@@ -95,7 +95,7 @@ func TestSuspendedListener(t *testing.T) {
 
 // TestSuspendedApproval: a decision that is made while its execution is suspended is kept too, and nobody is asked twice.
 func TestSuspendedApproval(t *testing.T) {
-	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		b := setup(t, database)
 		decided := b.begin(t, "- ask: {call: approval.request, with: {title: a}, output: {as: .decision}}\n", `{}`)
 		open := b.begin(t, "- ask: {call: approval.request, with: {title: b}, output: {as: .decision}}\n", `{}`)
@@ -125,7 +125,7 @@ func TestSuspendedApproval(t *testing.T) {
 
 // TestSuspendedParent: the child that a suspended execution waits for goes on; cancelled, it takes the child along.
 func TestSuspendedParent(t *testing.T) {
-	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		b := setup(t, database)
 		document := strings.Replace(workflowOf("- rest: {wait: {hours: 1}}\n"), "name: story", "name: child", 1)
 		child := call(t, b, subjects.CreateWorkflow, subjects.WorkflowDefinitionRequest{Definition: yaml(t, document)}).ID
@@ -141,7 +141,7 @@ func TestSuspendedParent(t *testing.T) {
 // TestSuspendedWhileHeldBack: what its workflow's limits hold back can be suspended too. Others begin before it then, and it
 // takes its place again when it is resumed.
 func TestSuspendedWhileHeldBack(t *testing.T) {
-	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		b := setup(t, database)
 		_ = b.host.Stop(t)
 		kill := b.startMortal(t)

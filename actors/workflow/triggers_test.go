@@ -18,7 +18,7 @@ func event(id, kind, data string) subjects.PublishEventRequest {
 }
 
 func TestEventsStartWorkflows(t *testing.T) {
-	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		c := setupTimed(t, database)
 		id, s := c.plan(t, scheduled("on: {one: {with: {type: order.placed, data: '${ .total > 10 }'}}}", "", quick))
 		if s.Kind != "on" || !strings.Contains(string(s.Events), `"type":"order.placed"`) || len(s.NextRuns) != 0 {
@@ -66,7 +66,7 @@ func TestEventsStartWorkflows(t *testing.T) {
 }
 
 func TestEventWithoutConsent(t *testing.T) {
-	onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		c := setupTimed(t, database)
 		_, s := c.plan(t, scheduled("on: {one: {with: {type: a}}}", "", quick))
 		c.mesh.Revoke(t, c.user, subjects.ScopeWorkflowsExecute)

@@ -22,7 +22,7 @@ func TestUsersTakeTurns(t *testing.T) {
 		{"step", "workflow_queued_steps", func(b *bundle) { b.config.MaxSteps = 1 }},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			onEachDatabase(t, func(t *testing.T, database actortest.Database) {
+			actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 				b := setup(t, database)
 				_ = b.host.Stop(t)
 				test.change(b)

@@ -171,17 +171,6 @@ func (b *bundle) actions(name string) (keys []string) {
 	return keys
 }
 
-func onEachDatabase(t *testing.T, test func(t *testing.T, database actortest.Database)) {
-	t.Helper()
-	t.Parallel()
-	for _, database := range actortest.Databases(t) {
-		t.Run(database.Name, func(t *testing.T) {
-			t.Parallel()
-			test(t, database)
-		})
-	}
-}
-
 func call[Req, Res any](t *testing.T, b *bundle, e subjects.Endpoint[Req, Res], req Req) Res {
 	t.Helper()
 	res, err := mesh.Call(t.Context(), b.caller, e, req, b.ada)
