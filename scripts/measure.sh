@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Prints the README's table of figures, measured on this machine by the benchmarks of bench_test.go:
+# Prints the README's table of figures, measured on this machine by the benchmarks of e2e/bench_test.go:
 #
 #   scripts/measure.sh [ROUNDS]    each figure is the median of so many rounds (5 unless said)
 #
@@ -8,7 +8,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 rounds=${1:-5}
-out=$(go test -run '^$' -bench '^Benchmark(AuthenticatedRead|ColdStart|IdleMemory)$' -benchtime "${rounds}x" -timeout 30m .)
+out=$(go test -run '^$' -bench '^Benchmark(AuthenticatedRead|ColdStart|IdleMemory)$' -benchtime "${rounds}x" -timeout 30m ./e2e)
 
 # metric BENCHMARK UNIT prints one figure of go test's lines: name, rounds, then pairs of value and unit.
 metric() {
