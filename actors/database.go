@@ -21,7 +21,7 @@ const (
 	DialectPostgres = "postgres"
 )
 
-// How much of an acknowledged SQLite commit survives a power failure (DESIGN.md §4). PostgreSQL has its own setting.
+// How much of an acknowledged SQLite commit survives a power failure. PostgreSQL has its own setting.
 const (
 	// DurabilityAlways syncs every commit (synchronous=FULL): none is lost.
 	DurabilityAlways = "always"
@@ -123,6 +123,9 @@ func (c DatabaseConfig) withDefaults() DatabaseConfig {
 	return c
 }
 
+// Instance distinguishes this opening of the database from every other one.
+func (db *DB) Instance() string { return db.instance }
+
 // Dialect is DialectSQLite or DialectPostgres.
 func (db *DB) Dialect() string { return db.dialect }
 
@@ -130,7 +133,7 @@ func (db *DB) Dialect() string { return db.dialect }
 func (db *DB) Ping(ctx context.Context) error {
 	var one int
 	if err := db.QueryRowContext(ctx, "SELECT 1").Scan(&one); err != nil {
-		return fmt.Errorf("pinging database: %w", DatabaseError(err))
+		return fmt.Errorf("pinging database: %w", Classify(err))
 	}
 	return nil
 }
@@ -160,8 +163,8 @@ func (db *DB) Close() error {
 type txResolver struct{ db *DB }
 
 func (r txResolver) ResolveConn(ctx context.Context, _ bun.Query) bun.IConn {
-	if s := r.db.openScope(ctx); s != nil {
-		return s.tx.Tx
+	if o := r.db.transaction(ctx); o != nil {
+		return o.tx.Tx
 	}
 	return nil
 }

@@ -6,7 +6,7 @@ import (
 )
 
 // RowCache answers reads from memory for as long as nothing has been committed to the database since
-// they were made, but by RunAside. It works where this process is the only writer, and knows so: on SQLite, whose file
+// they were made, but by RunUncached. It works where this process is the only writer, and knows so: on SQLite, whose file
 // one process holds. On PostgreSQL, and inside a transaction, every read goes to the database.
 //
 // It is for a row that is read far more often than anything is written.
@@ -27,7 +27,7 @@ func NewRowCache[T any](db *DB, most int) *RowCache[T] {
 // Get returns what read returned for key, or reads. Errors are not kept.
 func (c *RowCache[T]) Get(ctx context.Context, key string, read func(context.Context) (T, error)) (T, error) {
 	version, quiet := c.db.version()
-	if !quiet || c.db.openScope(ctx) != nil {
+	if !quiet || c.db.transaction(ctx) != nil {
 		return read(ctx)
 	}
 	c.mu.RLock()

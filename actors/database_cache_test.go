@@ -81,7 +81,7 @@ func TestRowCacheIsNeverBehind(t *testing.T) {
 	}
 }
 
-// TestRowCacheOutlivesWritesAside: what RunAside commits is there, and cached rows stay; within another transaction it is
+// TestRowCacheOutlivesWritesAside: what RunUncached commits is there, and cached rows stay; within another transaction it is
 // that one's, and counts.
 func TestRowCacheOutlivesWritesAside(t *testing.T) {
 	t.Parallel()
@@ -111,7 +111,7 @@ func TestRowCacheOutlivesWritesAside(t *testing.T) {
 				return n
 			}
 			get()
-			if err := db.RunAside(ctx, add("a")); err != nil {
+			if err := db.RunUncached(ctx, add("a")); err != nil {
 				t.Fatal(err)
 			}
 			n, err := db.NewSelect().Model((*counterRow)(nil)).Count(ctx)
@@ -122,7 +122,7 @@ func TestRowCacheOutlivesWritesAside(t *testing.T) {
 			if kept := reads == 1; kept != (db.Dialect() == actors.DialectSQLite) {
 				t.Errorf("%d reads after a write aside", reads)
 			}
-			mustTx(t, db, func(ctx context.Context, _ bun.Tx) error { return db.RunAside(ctx, add("b")) })
+			mustTx(t, db, func(ctx context.Context, _ bun.Tx) error { return db.RunUncached(ctx, add("b")) })
 			if got := get(); got != 2 {
 				t.Errorf("%d rows are seen after a transaction", got)
 			}

@@ -39,9 +39,9 @@ const (
 	sqliteConstraintPrimaryKey = 1555
 )
 
-// DatabaseError marks err with ErrUnavailable where the database is away, full or busy, and returns any other err as it
+// Classify marks err with ErrUnavailable where the database is away, full or busy, and returns any other err as it
 // is. RunInTx does so itself; the runtime does it to what a handler returns, since reads come straight from bun.
-func DatabaseError(err error) error {
+func Classify(err error) error {
 	if err == nil || errors.Is(err, ErrUnavailable) || !isUnavailable(err) {
 		return err
 	}
@@ -64,12 +64,12 @@ func isUnavailable(err error) bool {
 		}
 		return false
 	}
-	return isConnectionLost(err) || isRetryable(err) || errors.Is(err, syscall.ENOSPC) ||
+	return isConnectionLost(err) || IsRetryable(err) || errors.Is(err, syscall.ENOSPC) ||
 		strings.HasPrefix(postgresState(err), "53") // insufficient resources: disk, memory, connections
 }
 
 // isRetryable tells whether the whole transaction may succeed when run again at once.
-func isRetryable(err error) bool {
+func IsRetryable(err error) bool {
 	if code, ok := sqliteCode(err); ok {
 		return code&0xff == sqliteBusy || code&0xff == sqliteLocked
 	}

@@ -124,11 +124,11 @@ func retryConnect(ctx context.Context, limit time.Duration, log *zap.Logger, con
 			return nil
 		}
 		if !isUnavailable(err) || ctx.Err() != nil || time.Now().After(deadline) {
-			return fmt.Errorf("connecting to PostgreSQL: %w", DatabaseError(err))
+			return fmt.Errorf("connecting to PostgreSQL: %w", Classify(err))
 		}
 		log.Warn("PostgreSQL does not answer, trying again", zap.Error(err), zap.Duration("wait", wait))
-		if ctxErr := sleepCtx(ctx, wait); ctxErr != nil {
-			return fmt.Errorf("connecting to PostgreSQL: %w: %w", ctxErr, DatabaseError(err))
+		if ctxErr := Backoff(ctx, wait); ctxErr != nil {
+			return fmt.Errorf("connecting to PostgreSQL: %w: %w", ctxErr, Classify(err))
 		}
 	}
 }

@@ -28,7 +28,7 @@ func NewPreparedRow[T any](db *DB, query func(q *bun.SelectQuery, args ...any) *
 
 // Get reads the row that args name; sql.ErrNoRows where there is none.
 func (p *PreparedRow[T]) Get(ctx context.Context, args ...any) (row T, err error) {
-	if p.db.dialect == DialectPostgres && p.db.openScope(ctx) == nil {
+	if p.db.dialect == DialectPostgres && p.db.transaction(ctx) == nil {
 		row, err = p.run(ctx, args)
 		if state := postgresState(err); state != unknownStatement && state != stalePlan {
 			return row, err

@@ -22,27 +22,40 @@ var errBeginWait = fmt.Errorf("%w: no connection to write on within %v", ErrUnav
 // txAttempts bounds how often RunInTx runs its function; the waits between add up to some 300 ms.
 const txAttempts = 8
 
-// txScope is one open transaction and what waits for its commit.
-type txScope struct {
+// Open is an open transaction together with the functions that run after its commit. It ends with Commit or Rollback.
+type Open struct {
 	db    *DB
 	tx    bun.Tx
 	end   context.CancelFunc // of the context that tx was begun with
 	hooks []func()
-	aside bool // see DB.RunAside
+	// uncached: the transaction writes no table that a RowCache reads, see DB.RunUncached.
+	uncached bool
 }
 
-type txScopeKey struct{}
+type openKey struct{}
 
-// openScope finds the transaction that ctx belongs to: RunInTx's own, or the one a keyed call holds open.
-func (db *DB) openScope(ctx context.Context) *txScope {
-	if s, ok := ctx.Value(txScopeKey{}).(*txScope); ok && s.db == db {
-		return s
+// transaction finds the open transaction of ctx: that of RunInTx, or the one that a Held has begun.
+func (db *DB) transaction(ctx context.Context) *Open {
+	if o, ok := ctx.Value(openKey{}).(*Open); ok && o.db == db {
+		return o
 	}
-	if k := db.keyedCall(ctx); k != nil {
-		return k.scope.Load()
+	if h := db.HeldBy(ctx); h != nil {
+		return h.open.Load()
 	}
 	return nil
 }
+
+// InTx reports whether ctx and tx are those that RunInTx passed to its function.
+func (db *DB) InTx(ctx context.Context, tx bun.Tx) bool {
+	o, ok := ctx.Value(openKey{}).(*Open)
+	return ok && o.db == db && o.tx.Tx == tx.Tx
+}
+
+// InAny reports whether ctx belongs to an open transaction.
+func (db *DB) InAny(ctx context.Context) bool { return db.transaction(ctx) != nil }
+
+// Tx is the transaction itself, for statements.
+func (o *Open) Tx() bun.Tx { return o.tx }
 
 // RunInTx runs fn in one transaction and commits it when fn returns nil. The context given to fn is the transaction's:
 // statements through DB, RunInTx (a savepoint), Outbox.Add and AfterCommit join it by that context.
@@ -51,99 +64,99 @@ func (db *DB) openScope(ctx context.Context) *txScope {
 // hundreds of milliseconds long. So what fn changes outside the database it must set, not add to. A connection lost
 // while committing is not retried, since nobody knows whether the commit happened; it is ErrUnavailable.
 //
-// Inside Idempotency.Do (a keyed call) the changes become durable together with the stored answer, once the handler has
-// returned: see Idempotency for what follows from that. Errors of fn come back as they are, those of the database
-// through DatabaseError.
+// Where ctx carries a Held, fn runs in its transaction, which commits later (Held.Commit). Errors of fn are returned
+// unchanged, those of the database through Classify.
 func (db *DB) RunInTx(ctx context.Context, fn func(ctx context.Context, tx bun.Tx) error) error {
-	if s, ok := ctx.Value(txScopeKey{}).(*txScope); ok && s.db == db {
-		return s.savepoint(ctx, fn)
+	if o, ok := ctx.Value(openKey{}).(*Open); ok && o.db == db {
+		return o.savepoint(ctx, fn)
 	}
-	if k := db.keyedCall(ctx); k != nil {
-		return k.runInTx(ctx, fn)
+	if h := db.HeldBy(ctx); h != nil {
+		return h.runInTx(ctx, fn)
 	}
-	return db.commitTx(ctx, fn)
+	return db.RunDetached(ctx, fn)
 }
 
-// RunAside is RunInTx for writes to tables of which no RowCache holds a row, such as a log that grows with every call:
-// reads from memory go on while it commits and after it. Inside another transaction it is RunInTx.
-func (db *DB) RunAside(ctx context.Context, fn func(ctx context.Context, tx bun.Tx) error) error {
-	if db.openScope(ctx) != nil || db.keyedCall(ctx) != nil {
+// RunUncached is RunInTx for tables of which no RowCache holds a row, such as an append-only call log: caches stay valid
+// while it commits and after it. Inside another transaction it is RunInTx.
+func (db *DB) RunUncached(ctx context.Context, fn func(ctx context.Context, tx bun.Tx) error) error {
+	if db.transaction(ctx) != nil || db.HeldBy(ctx) != nil {
 		return db.RunInTx(ctx, fn)
 	}
-	s, err := db.openTx(ctx, ctx, fn)
+	o, err := db.OpenTx(ctx, ctx, fn)
 	if err != nil {
 		return err
 	}
-	s.aside = true
-	return s.commit()
+	o.uncached = true
+	return o.Commit()
 }
 
-// Apart is ctx outside of its transaction, and of the keyed call that it belongs to: its own transactions are committed at
-// once. It is for what stays, or what others go on with, whatever becomes of the caller. Nothing may be written in the
-// transaction before it: on SQLite, which has one writer, the one would wait for the other.
-func (db *DB) Apart(ctx context.Context) context.Context {
-	if db.openScope(ctx) == nil && db.keyedCall(ctx) == nil {
+// Detached returns ctx outside its transaction and its Held: transactions begun with it commit at once, whether or not
+// the surrounding one does. The surrounding transaction must not have written before: on SQLite, which has one writer,
+// the detached one would wait for it.
+func (db *DB) Detached(ctx context.Context) context.Context {
+	if db.transaction(ctx) == nil && db.HeldBy(ctx) == nil {
 		return ctx
 	}
-	return context.WithValue(context.WithValue(ctx, txScopeKey{}, nil), keyedCallKey{}, nil)
+	return context.WithValue(context.WithValue(ctx, openKey{}, nil), heldKey{}, nil)
 }
 
 // AfterCommit runs fn once the transaction of ctx has been committed: never when it rolls back, and at once when ctx
 // belongs to none. A crash between the commit and fn loses fn; what must not be lost goes through the Outbox.
 func (db *DB) AfterCommit(ctx context.Context, fn func()) {
-	if s := db.openScope(ctx); s != nil {
-		s.hooks = append(s.hooks, fn)
+	if o := db.transaction(ctx); o != nil {
+		o.hooks = append(o.hooks, fn)
 		return
 	}
 	fn()
 }
 
-// commitTx is RunInTx where ctx is in no transaction and no keyed call.
-func (db *DB) commitTx(ctx context.Context, fn func(ctx context.Context, tx bun.Tx) error) error {
-	s, err := db.openTx(ctx, ctx, fn)
+// RunDetached runs fn in a transaction of its own and commits it at once, also where ctx belongs to a transaction.
+func (db *DB) RunDetached(ctx context.Context, fn func(ctx context.Context, tx bun.Tx) error) error {
+	o, err := db.OpenTx(ctx, ctx, fn)
 	if err != nil {
 		return err
 	}
-	return s.commit()
+	return o.Commit()
 }
 
-// openTx begins a transaction that lives as long as life, and runs fn in it until fn succeeds or retrying ends. Only
-// SQLite's commit can be busy, and there only when a foreign process reads the file; so the commit is not retried.
-func (db *DB) openTx(ctx, life context.Context, fn func(ctx context.Context, tx bun.Tx) error) (*txScope, error) {
+// OpenTx begins a transaction that rolls back when life ends, and runs fn in it; retryable failures run fn again in a new
+// transaction, up to txAttempts times. The caller commits or rolls back what it returns. A commit is not retried: only
+// SQLite's can be busy, and only while a foreign process reads the file.
+func (db *DB) OpenTx(ctx, life context.Context, fn func(ctx context.Context, tx bun.Tx) error) (*Open, error) {
 	for attempt := 1; ; attempt++ {
-		s, begun, err := db.tryTx(ctx, life, fn)
+		o, begun, err := db.tryTx(ctx, life, fn)
 		if err == nil {
-			return s, nil
+			return o, nil
 		}
-		again := isRetryable(err) || !begun && isConnectionLost(err)
+		again := IsRetryable(err) || !begun && isConnectionLost(err)
 		if !again || attempt == txAttempts || ctx.Err() != nil {
-			return nil, DatabaseError(err)
+			return nil, Classify(err)
 		}
-		if err := sleepCtx(ctx, time.Duration(1<<attempt)*time.Millisecond); err != nil {
+		if err := Backoff(ctx, time.Duration(1<<attempt)*time.Millisecond); err != nil {
 			return nil, err
 		}
 	}
 }
 
-func (db *DB) tryTx(ctx, life context.Context, fn func(ctx context.Context, tx bun.Tx) error) (_ *txScope, begun bool, err error) {
-	s, err := db.beginTx(life)
+func (db *DB) tryTx(ctx, life context.Context, fn func(ctx context.Context, tx bun.Tx) error) (_ *Open, begun bool, err error) {
+	o, err := db.beginTx(life)
 	if err != nil {
 		return nil, false, fmt.Errorf("beginning transaction: %w", err)
 	}
 	done := false
 	defer func() {
 		if !done {
-			s.rollback()
+			o.Rollback()
 		}
 	}()
-	if err := fn(context.WithValue(ctx, txScopeKey{}, s), s.tx); err != nil {
+	if err := fn(context.WithValue(ctx, openKey{}, o), o.tx); err != nil {
 		return nil, true, err
 	}
 	done = true
-	return s, true, nil
+	return o, true, nil
 }
 
-func (db *DB) beginTx(life context.Context) (*txScope, error) {
+func (db *DB) beginTx(life context.Context) (*Open, error) {
 	life, end := context.WithCancel(life)
 	limit := time.AfterFunc(beginWait, end)
 	tx, err := db.writer.BeginTx(life, nil)
@@ -157,59 +170,61 @@ func (db *DB) beginTx(life context.Context) (*txScope, error) {
 		}
 		return nil, err
 	}
-	return &txScope{db: db, tx: tx, end: end}, nil
+	return &Open{db: db, tx: tx, end: end}, nil
 }
 
-func (s *txScope) rollback() {
-	_ = s.tx.Rollback()
-	s.end()
+// Rollback undoes the transaction.
+func (o *Open) Rollback() {
+	_ = o.tx.Rollback()
+	o.end()
 }
 
-func (s *txScope) commit() error {
-	defer s.end()
+// Commit makes the transaction durable and runs its AfterCommit functions. An error leaves the outcome unknown.
+func (o *Open) Commit() error {
+	defer o.end()
 	counts := uint64(1)
-	if s.aside {
+	if o.uncached {
 		counts = 0
 	}
-	s.db.commits.Add(counts)
-	err := s.tx.Commit()
-	s.db.commits.Add(counts)
+	o.db.commits.Add(counts)
+	err := o.tx.Commit()
+	o.db.commits.Add(counts)
 	if err != nil {
-		return fmt.Errorf("committing transaction: %w", DatabaseError(err))
+		return fmt.Errorf("committing transaction: %w", Classify(err))
 	}
-	for _, hook := range s.hooks {
+	for _, hook := range o.hooks {
 		hook()
 	}
 	return nil
 }
 
-// savepoint runs fn inside s such that an error of fn undoes fn's changes alone.
-func (s *txScope) savepoint(ctx context.Context, fn func(ctx context.Context, tx bun.Tx) error) error {
-	nested, err := s.tx.BeginTx(ctx, nil)
+// savepoint runs fn inside o such that an error of fn undoes fn's changes alone.
+func (o *Open) savepoint(ctx context.Context, fn func(ctx context.Context, tx bun.Tx) error) error {
+	nested, err := o.tx.BeginTx(ctx, nil)
 	if err != nil {
-		return fmt.Errorf("setting savepoint: %w", DatabaseError(err))
+		return fmt.Errorf("setting savepoint: %w", Classify(err))
 	}
-	outer, hooks, done := s.tx, len(s.hooks), false
-	s.tx = nested
+	outer, hooks, done := o.tx, len(o.hooks), false
+	o.tx = nested
 	defer func() {
-		s.tx = outer
+		o.tx = outer
 		if !done {
-			s.hooks = s.hooks[:hooks]
+			o.hooks = o.hooks[:hooks]
 			_ = nested.Rollback()
 		}
 	}()
-	if err := fn(context.WithValue(ctx, txScopeKey{}, s), nested); err != nil {
+	if err := fn(context.WithValue(ctx, openKey{}, o), nested); err != nil {
 		return err
 	}
 	if err := nested.Commit(); err != nil {
-		return fmt.Errorf("releasing savepoint: %w", DatabaseError(err))
+		return fmt.Errorf("releasing savepoint: %w", Classify(err))
 	}
 	done = true
 	return nil
 }
 
-// sleepCtx waits for d, give or take a half, or until ctx ends, whose error it returns.
-func sleepCtx(ctx context.Context, d time.Duration) error {
+// Backoff waits for d ± 50 %, or until ctx ends; it returns the cause of that end.
+func Backoff(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d/2 + rand.N(d))
 	defer t.Stop()
 	select {
@@ -220,7 +235,7 @@ func sleepCtx(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// detached is ctx without its end, but for d: what is begun must be tidied up also when the caller is gone.
-func detached(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
-	return context.WithTimeoutCause(context.WithoutCancel(ctx), d, errors.New("tidying up took too long"))
+// Cleanup returns ctx without its cancellation, bounded by d: cleaning up must also run when the caller has gone.
+func Cleanup(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(context.WithoutCancel(ctx), d, errors.New("cleaning up took too long"))
 }

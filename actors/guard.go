@@ -339,3 +339,6 @@ func (g *Guard) stop(ctx context.Context, userID, scope string) error {
 	}
 	return nil
 }
+
+// retrySoon is what a caller is told to wait when something is away for a moment.
+const retrySoon = time.Second

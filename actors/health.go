@@ -66,7 +66,7 @@ func coded(ctx context.Context, err error) error {
 	if err == nil || errors.As(err, &own) {
 		return err
 	}
-	err = DatabaseError(err)
+	err = Classify(err)
 	switch {
 	case ctx.Err() == nil && (errors.Is(err, kv.ErrUnavailable) || errors.Is(err, ErrUnavailable)):
 		return &subjects.Error{Code: subjects.CodeUnavailable, Detail: "a store cannot be reached right now", RetryAfter: retrySoon, Cause: err}

@@ -72,7 +72,7 @@ func Host(
 	}()
 	r := &Runtime{
 		Conn: conn, Telemetry: c.Telemetry, Version: c.Version, Now: c.Now,
-		Idempotency: NewIdempotency(IdempotencyConfig{DB: db, Sealer: sealer, Log: log, Now: c.Now}),
+		Idempotency: NewStore_i(Config_i{DB: db, Sealer: sealer, Log: log, Now: c.Now}),
 	}
 	if r.Verifier, err = mesh.NewVerifier(ctx, presence, c.Issuer, c.Audience, c.Now); err != nil {
 		return err

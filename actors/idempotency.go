@@ -52,8 +52,8 @@ type Answer struct {
 
 func (a Answer) empty() bool { return len(a.Header) == 0 && len(a.Body) == 0 }
 
-// IdempotencyConfig says how an Idempotency works; DB, Sealer and Log are needed.
-type IdempotencyConfig struct {
+// Config_i says how an Idempotency works; DB, Sealer and Log are needed.
+type Config_i struct {
 	DB     *DB
 	Sealer *Sealer
 	Log    *zap.Logger
@@ -90,14 +90,14 @@ type IdempotencyConfig struct {
 // connection: not from several goroutines at once.
 //
 // Hash, steps and answer are stored sealed under the row's id.
-type Idempotency struct {
-	cfg   IdempotencyConfig
+type Store struct {
+	cfg   Config_i
 	mu    sync.Mutex
 	local map[string]chan struct{} // keys that run in this process; closed at their end
 }
 
-// NewIdempotency keeps its records in cfg.DB, whose tables Migrate made.
-func NewIdempotency(cfg IdempotencyConfig) *Idempotency {
+// NewStore_i keeps its records in cfg.DB, whose tables Migrate made.
+func NewStore_i(cfg Config_i) *Store {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
@@ -113,7 +113,7 @@ func NewIdempotency(cfg IdempotencyConfig) *Idempotency {
 	if cfg.SweepEvery == 0 {
 		cfg.SweepEvery = 10 * time.Minute
 	}
-	return &Idempotency{cfg: cfg, local: map[string]chan struct{}{}}
+	return &Store{cfg: cfg, local: map[string]chan struct{}{}}
 }
 
 // leaseGrace is how long a reservation outlives its call's deadline: the time to commit.
@@ -133,15 +133,15 @@ const inProgressPoll = 50 * time.Millisecond
 //
 // Errors: ErrIdempotencyMismatch, ErrIdempotencyInProgress, ErrUnavailable, and call's. After ErrUnavailable from the
 // last commit the outcome is unknown to this process, not to the record: the same key tells.
-func (i *Idempotency) Do(ctx context.Context, key Key, requestHash []byte, redact []string,
+func (s *Store) Do(ctx context.Context, key Key, requestHash []byte, redact []string,
 	call func(ctx context.Context) (Answer, error)) (answer Answer, replayed bool, err error) {
 	id := key.id()
-	limit := time.NewTimer(i.cfg.Wait)
+	limit := time.NewTimer(s.cfg.Wait)
 	defer limit.Stop()
 	for {
-		running, mine := i.enter(id)
+		running, mine := s.enter(id)
 		if mine {
-			answer, state, err := i.attempt(ctx, id, requestHash, redact, call, running)
+			answer, state, err := s.attempt(ctx, id, requestHash, redact, call, running)
 			if state != claimBusy {
 				return answer, state == claimDone, err
 			}
@@ -163,29 +163,29 @@ func (i *Idempotency) Do(ctx context.Context, key Key, requestHash []byte, redac
 }
 
 // enter takes the key in this process, or returns the channel that is closed when whoever has it is done.
-func (i *Idempotency) enter(id string) (running chan struct{}, mine bool) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	if running, ok := i.local[id]; ok {
+func (s *Store) enter(id string) (running chan struct{}, mine bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if running, ok := s.local[id]; ok {
 		return running, false
 	}
 	running = make(chan struct{})
-	i.local[id] = running
+	s.local[id] = running
 	return running, true
 }
 
-func (i *Idempotency) leave(id string, running chan struct{}) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	delete(i.local, id)
+func (s *Store) leave(id string, running chan struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.local, id)
 	close(running)
 }
 
-func (i *Idempotency) attempt(ctx context.Context, id string, requestHash []byte, redact []string,
+func (s *Store) attempt(ctx context.Context, id string, requestHash []byte, redact []string,
 	call func(ctx context.Context) (Answer, error), running chan struct{}) (Answer, claimState, error) {
-	defer i.leave(id, running)
-	owner := i.cfg.DB.instance + "/" + uuid.NewString()
-	record, state, err := i.claim(ctx, id, owner, requestHash)
+	defer s.leave(id, running)
+	owner := s.cfg.DB.Instance() + "/" + uuid.NewString()
+	record, state, err := s.claim(ctx, id, owner, requestHash)
 	if err != nil {
 		return Answer{}, claimMine, err
 	}
@@ -195,40 +195,45 @@ func (i *Idempotency) attempt(ctx context.Context, id string, requestHash []byte
 	if state == claimBusy {
 		return Answer{}, state, nil
 	}
-	k := newKeyedCall(ctx, i, id, owner, record)
+	k := &keyedCall{store: s, id: id, owner: owner, record: record}
 	answer, err := k.run(ctx, call, redact)
 	return answer, claimMine, err
 }
 
-func (i *Idempotency) leaseUntil(ctx context.Context) time.Time {
-	now := i.cfg.Now()
+func (s *Store) leaseUntil(ctx context.Context) time.Time {
+	now := s.cfg.Now()
 	if deadline, ok := ctx.Deadline(); ok {
 		return now.Add(time.Until(deadline) + leaseGrace)
 	}
-	return now.Add(i.cfg.Lease)
+	return now.Add(s.cfg.Lease)
 }
 
-// idempotencyRecord is what a row holds sealed.
-type idempotencyRecord struct {
+// record is what a row holds sealed.
+type record struct {
 	Hash   []byte                     `json:"hash"`
 	Steps  map[string]json.RawMessage `json:"steps,omitempty"`
 	Answer *Answer                    `json:"answer,omitempty"`
 }
 
-// idempotencyContext binds what is sealed to its row.
-func idempotencyContext(id string) []byte { return []byte("weft_idempotency/" + id) }
+// SealedAnswers is the sealed column of the table of idempotency keys, which every actor's database has.
+var SealedAnswers = Sealed{
+	Table: "weft_idempotency", Column: "sealed", Key: []string{"id"}, Associated: func(values []string) []byte { return associatedData(values[0]) },
+}
 
-func (i *Idempotency) seal(id string, r idempotencyRecord) ([]byte, error) {
+// associatedData binds what is sealed to its row.
+func associatedData(id string) []byte { return []byte("weft_idempotency/" + id) }
+
+func (s *Store) seal(id string, r record) ([]byte, error) {
 	plain, err := json.Marshal(r)
 	if err != nil {
 		return nil, fmt.Errorf("encoding idempotency record: %w", err)
 	}
-	return i.cfg.Sealer.Seal(plain, idempotencyContext(id))
+	return s.cfg.Sealer.Seal(plain, associatedData(id))
 }
 
-func (i *Idempotency) open(id string, sealed []byte) (idempotencyRecord, error) {
-	var r idempotencyRecord
-	plain, err := i.cfg.Sealer.Open(sealed, idempotencyContext(id))
+func (s *Store) open(id string, sealed []byte) (record, error) {
+	var r record
+	plain, err := s.cfg.Sealer.Open(sealed, associatedData(id))
 	if err != nil {
 		return r, fmt.Errorf("opening idempotency record: %w", err)
 	}

@@ -11,7 +11,7 @@ import (
 	"go.uber.org/zap"
 )
 
-type idempotencyRow struct {
+type row_i struct {
 	bun.BaseModel `bun:"table:weft_idempotency"`
 
 	ID         string `bun:",pk"`
@@ -33,17 +33,17 @@ const (
 
 // claim reserves id for owner in a transaction of its own, or finds its answer. A reservation whose call is gone is
 // taken over together with the steps it has committed.
-func (i *Idempotency) claim(ctx context.Context, id, owner string, hash []byte) (r idempotencyRecord, state claimState, err error) {
-	fresh := idempotencyRecord{Hash: hash}
-	sealed, err := i.seal(id, fresh)
+func (s *Store) claim(ctx context.Context, id, owner string, hash []byte) (r record, state claimState, err error) {
+	fresh := record{Hash: hash}
+	sealed, err := s.seal(id, fresh)
 	if err != nil {
 		return r, state, err
 	}
-	now := i.cfg.Now()
-	row := idempotencyRow{
-		ID: id, Owner: owner, LeaseUntil: i.leaseUntil(ctx).UnixMilli(), ExpiresAt: now.Add(i.cfg.Keep).UnixMilli(), Sealed: sealed,
+	now := s.cfg.Now()
+	row := row_i{
+		ID: id, Owner: owner, LeaseUntil: s.leaseUntil(ctx).UnixMilli(), ExpiresAt: now.Add(s.cfg.Keep).UnixMilli(), Sealed: sealed,
 	}
-	err = i.cfg.DB.commitTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+	err = s.cfg.DB.RunDetached(ctx, func(ctx context.Context, tx bun.Tx) error {
 		r, state = fresh, claimMine
 		inserted, err := tx.NewInsert().Model(&row).On("CONFLICT (id) DO NOTHING").Returning("NULL").Exec(ctx)
 		if err != nil {
@@ -52,7 +52,7 @@ func (i *Idempotency) claim(ctx context.Context, id, owner string, hash []byte) 
 		if n, err := inserted.RowsAffected(); err != nil || n == 1 {
 			return err
 		}
-		r, state, err = i.claimExisting(ctx, tx, row, fresh)
+		r, state, err = s.claimExisting(ctx, tx, row, fresh)
 		return err
 	})
 	if err != nil {
@@ -61,19 +61,19 @@ func (i *Idempotency) claim(ctx context.Context, id, owner string, hash []byte) 
 	return r, state, nil
 }
 
-func (i *Idempotency) claimExisting(ctx context.Context, tx bun.Tx, row idempotencyRow, fresh idempotencyRecord) (idempotencyRecord, claimState, error) {
-	var old idempotencyRow
+func (s *Store) claimExisting(ctx context.Context, tx bun.Tx, row row_i, fresh record) (record, claimState, error) {
+	var old row_i
 	query := tx.NewSelect().Model(&old).Where("id = ?", row.ID)
-	if i.cfg.DB.dialect == DialectPostgres {
+	if s.cfg.DB.Dialect() == DialectPostgres {
 		query = query.For("UPDATE")
 	}
 	if err := query.Scan(ctx); err != nil {
 		return fresh, claimMine, err
 	}
-	r, now := fresh, i.cfg.Now().UnixMilli()
+	r, now := fresh, s.cfg.Now().UnixMilli()
 	if old.ExpiresAt > now {
 		var err error
-		if r, err = i.open(old.ID, old.Sealed); err != nil {
+		if r, err = s.open(old.ID, old.Sealed); err != nil {
 			return r, claimMine, err
 		}
 		switch {
@@ -81,7 +81,7 @@ func (i *Idempotency) claimExisting(ctx context.Context, tx bun.Tx, row idempote
 			return r, claimMine, ErrIdempotencyMismatch
 		case old.Done && r.Answer != nil:
 			return r, claimDone, nil
-		case old.LeaseUntil > now && !i.ownerGone(old.Owner):
+		case old.LeaseUntil > now && !s.ownerGone(old.Owner):
 			return r, claimBusy, nil
 		}
 		row.Sealed = old.Sealed
@@ -91,20 +91,20 @@ func (i *Idempotency) claimExisting(ctx context.Context, tx bun.Tx, row idempote
 }
 
 // ownerGone tells that the process of a reservation is dead: on SQLite, whoever is not this opening of the file is.
-func (i *Idempotency) ownerGone(owner string) bool {
-	return i.cfg.DB.dialect == DialectSQLite && !strings.HasPrefix(owner, i.cfg.DB.instance+"/")
+func (s *Store) ownerGone(owner string) bool {
+	return s.cfg.DB.Dialect() == DialectSQLite && !strings.HasPrefix(owner, s.cfg.DB.Instance()+"/")
 }
 
 // store writes r into the reservation in tx. It fails with errIdempotencyLost when owner no longer has it.
-func (i *Idempotency) store(ctx context.Context, tx bun.Tx, id, owner string, r idempotencyRecord) error {
-	sealed, err := i.seal(id, r)
+func (s *Store) put(ctx context.Context, tx bun.Tx, id, owner string, r record) error {
+	sealed, err := s.seal(id, r)
 	if err != nil {
 		return err
 	}
 	query := tx.NewUpdate().TableExpr("weft_idempotency").Set("sealed = ?", sealed).Set("done = ?", r.Answer != nil).
 		Where("id = ?", id).Where("owner = ?", owner).Where("done = ?", false)
 	if r.Answer != nil {
-		query = query.Set("expires_at = ?", i.cfg.Now().Add(i.cfg.Keep).UnixMilli())
+		query = query.Set("expires_at = ?", s.cfg.Now().Add(s.cfg.Keep).UnixMilli())
 	}
 	res, err := query.Exec(ctx)
 	if err != nil {
@@ -117,8 +117,8 @@ func (i *Idempotency) store(ctx context.Context, tx bun.Tx, id, owner string, r 
 }
 
 // free ends the reservation of owner. Steps that were committed stay, for the retry to pass over.
-func (i *Idempotency) free(ctx context.Context, id, owner string, steps bool) error {
-	return i.cfg.DB.commitTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+func (s *Store) release(ctx context.Context, id, owner string, steps bool) error {
+	return s.cfg.DB.RunDetached(ctx, func(ctx context.Context, tx bun.Tx) error {
 		var err error
 		if steps {
 			_, err = tx.NewUpdate().TableExpr("weft_idempotency").Set("lease_until = 0").
@@ -135,12 +135,12 @@ func (i *Idempotency) free(ctx context.Context, id, owner string, steps bool) er
 const sweepBatch = 500
 
 // Sweep deletes the records whose time is over and tells how many they were.
-func (i *Idempotency) Sweep(ctx context.Context) (swept int, err error) {
+func (s *Store) Sweep(ctx context.Context) (swept int, err error) {
 	for {
 		var n int64
-		err := i.cfg.DB.commitTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+		err := s.cfg.DB.RunDetached(ctx, func(ctx context.Context, tx bun.Tx) error {
 			old := tx.NewSelect().TableExpr("weft_idempotency").Column("id").
-				Where("expires_at <= ?", i.cfg.Now().UnixMilli()).Limit(sweepBatch)
+				Where("expires_at <= ?", s.cfg.Now().UnixMilli()).Limit(sweepBatch)
 			res, err := tx.NewDelete().TableExpr("weft_idempotency").Where("id IN (?)", old).Exec(ctx)
 			if err != nil {
 				return err
@@ -159,12 +159,12 @@ func (i *Idempotency) Sweep(ctx context.Context) (swept int, err error) {
 }
 
 // Run sweeps every SweepEvery until ctx ends, whose error it returns.
-func (i *Idempotency) Run(ctx context.Context) error {
-	tick := time.NewTicker(i.cfg.SweepEvery)
+func (s *Store) Run(ctx context.Context) error {
+	tick := time.NewTicker(s.cfg.SweepEvery)
 	defer tick.Stop()
 	for {
-		if _, err := i.Sweep(ctx); err != nil && ctx.Err() == nil {
-			i.cfg.Log.Warn("idempotency records not swept", zap.Error(err))
+		if _, err := s.Sweep(ctx); err != nil && ctx.Err() == nil {
+			s.cfg.Log.Warn("idempotency records not swept", zap.Error(err))
 		}
 		select {
 		case <-tick.C:

@@ -23,7 +23,7 @@ func (c *clock) now() time.Time          { return time.Now().Add(time.Duration(c
 func (c *clock) advance(d time.Duration) { c.offset.Add(int64(d)) }
 
 type idem struct {
-	*actors.Idempotency
+	*actors.Store
 	db     *actors.DB
 	sealer *actors.Sealer
 	clock  *clock
@@ -31,13 +31,13 @@ type idem struct {
 
 func newIdem(t testing.TB, db *actors.DB) idem {
 	i := idem{db: db, sealer: newSealer(t), clock: &clock{}}
-	i.Idempotency = i.over(db)
+	i.Store = i.over(db)
 	return i
 }
 
 // over is the same keeper in another copy of the actor.
-func (i idem) over(db *actors.DB) *actors.Idempotency {
-	return actors.NewIdempotency(actors.IdempotencyConfig{
+func (i idem) over(db *actors.DB) *actors.Store {
+	return actors.NewStore_i(actors.Config_i{
 		DB: db, Sealer: i.sealer, Log: zap.NewNop(), Now: i.clock.now, Wait: 150 * time.Millisecond,
 	})
 }
@@ -107,7 +107,7 @@ func TestDoConcurrently(t *testing.T) {
 		cfg := kind.Config(t, "auth")
 		db := actortest.OpenDatabase(t, cfg, things)
 		i := newIdem(t, db)
-		copies, dbs := []*actors.Idempotency{i.Idempotency}, []*actors.DB{db}
+		copies, dbs := []*actors.Store{i.Store}, []*actors.DB{db}
 		if kind.Name == actors.DialectPostgres {
 			dbs = append(dbs, actortest.OpenDatabase(t, cfg, things))
 			copies = append(copies, i.over(dbs[1]))

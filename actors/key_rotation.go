@@ -21,11 +21,6 @@ type Sealed struct {
 	Associated func(values []string) []byte
 }
 
-// sealedIdempotency is sealed in every actor's database.
-var sealedIdempotency = Sealed{
-	Table: "weft_idempotency", Column: "sealed", Key: []string{"id"}, Associated: func(values []string) []byte { return idempotencyContext(values[0]) },
-}
-
 // KeyRotation replaces the key that an actor's secrets are sealed with, beside a running weft on PostgreSQL or with it
 // stopped on SQLite. It goes by what stands in the keyset file and in the database, so that it may be interrupted at any
 // moment and run again:
@@ -39,7 +34,7 @@ var sealedIdempotency = Sealed{
 type KeyRotation struct {
 	DB         *DB
 	KeysetFile string
-	// Sealed are the actor's columns, besides those that every actor has.
+	// Sealed are all sealed columns of the database.
 	Sealed []Sealed
 	Step   bool
 	// Settle is how long after a key became the one that seals another process may still write what an older one has
@@ -143,7 +138,7 @@ func (r KeyRotation) sealAgain(ctx context.Context, state keysetState, since tim
 	for {
 		settled := r.DB.Dialect() == DialectSQLite || r.Now().Sub(since) >= r.Settle
 		left := 0
-		for _, column := range append(r.Sealed, sealedIdempotency) {
+		for _, column := range r.Sealed {
 			n, err := r.sealColumnAgain(ctx, sealer, state, column)
 			if err != nil {
 				return fmt.Errorf("sealing %s.%s again: %w", column.Table, column.Column, err)

@@ -76,10 +76,10 @@ func Migrate(ctx context.Context, db *DB, fsys fs.FS) error {
 		if pending, err := pendingMigrations(have, applied); err != nil || len(pending) == 0 {
 			return err
 		}
-	} else if errors.Is(DatabaseError(err), ErrUnavailable) {
-		return fmt.Errorf("reading applied migrations: %w", DatabaseError(err))
+	} else if errors.Is(Classify(err), ErrUnavailable) {
+		return fmt.Errorf("reading applied migrations: %w", Classify(err))
 	}
-	err = db.commitTx(ctx, func(ctx context.Context, tx bun.Tx) error { return migrateTx(ctx, db, tx, have) })
+	err = db.RunDetached(ctx, func(ctx context.Context, tx bun.Tx) error { return migrateTx(ctx, db, tx, have) })
 	if err != nil {
 		return fmt.Errorf("migrating: %w", err)
 	}
@@ -88,7 +88,7 @@ func Migrate(ctx context.Context, db *DB, fsys fs.FS) error {
 
 func migrateTx(ctx context.Context, db *DB, tx bun.Tx, have []migration) error {
 	if db.dialect == DialectPostgres {
-		if _, err := tx.Tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock($1)", advisoryKey(db.schema, "migrate")); err != nil {
+		if _, err := tx.Tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock($1)", db.AdvisoryKey("migrate")); err != nil {
 			return fmt.Errorf("waiting for another migration: %w", err)
 		}
 	}
@@ -220,9 +220,9 @@ func readMigrations(fsys fs.FS, line, dialect string) ([]migration, error) {
 	return list, nil
 }
 
-// advisoryKey is the PostgreSQL advisory lock of one purpose in one schema.
-func advisoryKey(schema, purpose string) int64 {
-	sum := sha256.Sum256([]byte("weft\x00" + schema + "\x00" + purpose))
+// AdvisoryKey is the key of the PostgreSQL advisory lock for one purpose in the database's schema.
+func (db *DB) AdvisoryKey(purpose string) int64 {
+	sum := sha256.Sum256([]byte("weft\x00" + db.schema + "\x00" + purpose))
 	var key uint64
 	for _, b := range sum[:8] {
 		key = key<<8 | uint64(b)

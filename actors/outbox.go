@@ -101,8 +101,7 @@ type outboxRow struct {
 //
 // Errors: ErrNoTransaction; a subject or size that no stream could take; what the database says.
 func (o *Outbox) Add(ctx context.Context, tx bun.Tx, messages ...Message) error {
-	s, ok := ctx.Value(txScopeKey{}).(*txScope)
-	if !ok || s.db != o.cfg.DB || s.tx.Tx != tx.Tx {
+	if !o.cfg.DB.InTx(ctx, tx) {
 		return fmt.Errorf("adding to outbox: %w", ErrNoTransaction)
 	}
 	if len(messages) == 0 {
@@ -120,7 +119,7 @@ func (o *Outbox) Add(ctx context.Context, tx bun.Tx, messages ...Message) error 
 	if _, err := tx.NewInsert().Model(&rows).On("CONFLICT (id) DO NOTHING").Returning("NULL").Exec(ctx); err != nil {
 		return fmt.Errorf("adding to outbox: %w", err)
 	}
-	s.db.AfterCommit(ctx, o.poke)
+	o.cfg.DB.AfterCommit(ctx, o.poke)
 	return nil
 }
 
@@ -182,7 +181,7 @@ func (o *Outbox) Pending(ctx context.Context) (count int64, oldest time.Duration
 	err = o.cfg.DB.NewSelect().TableExpr("weft_outbox").
 		ColumnExpr("count(*) AS count").ColumnExpr("coalesce(min(created_at), 0) AS oldest").Scan(ctx, &row)
 	if err != nil {
-		return 0, 0, fmt.Errorf("counting outbox: %w", DatabaseError(err))
+		return 0, 0, fmt.Errorf("counting outbox: %w", Classify(err))
 	}
 	if row.Count > 0 {
 		oldest = max(0, o.cfg.Now().Sub(time.UnixMilli(row.Oldest)))

@@ -51,7 +51,7 @@ func TestKilledProcess(t *testing.T) {
 	}
 	o := actors.NewOutbox(actors.OutboxConfig{DB: db, Log: zap.NewNop(), Poll: 50 * time.Millisecond})
 	go func() { _ = o.Run(t.Context(), nc) }()
-	i := actors.NewIdempotency(actors.IdempotencyConfig{DB: db, Sealer: sealer, Log: zap.NewNop(), Lease: 200 * time.Millisecond})
+	i := actors.NewStore_i(actors.Config_i{DB: db, Sealer: sealer, Log: zap.NewNop(), Lease: 200 * time.Millisecond})
 	for n := job.From; n < job.To; n++ {
 		call := func(ctx context.Context) (actors.Answer, error) {
 			id := uuid.NewString() // a second execution would be a second row

@@ -45,11 +45,11 @@ func (o *Outbox) Run(ctx context.Context, nc *nats.Conn) error {
 			}
 			continue
 		}
-		if isRetryable(err) { // another copy publishes; what was committed here may be in neither's page
+		if IsRetryable(err) { // another copy publishes; what was committed here may be in neither's page
 			continue
 		}
 		o.cfg.Log.Warn("outbox waits", zap.Error(err), zap.Duration("wait", backoff))
-		if err := sleepCtx(ctx, backoff); err != nil {
+		if err := Backoff(ctx, backoff); err != nil {
 			return err
 		}
 		backoff = min(2*backoff, relayBackoffMax)
@@ -98,7 +98,7 @@ func (o *Outbox) pass(ctx context.Context, nc *nats.Conn, js jetstream.JetStream
 
 // page publishes the first rows whose keys are not blocked, and deletes those that were acknowledged.
 func (o *Outbox) page(ctx context.Context, p *relayPass) error {
-	if o.cfg.DB.dialect == DialectSQLite { // this process is the only one; publishing must not hold the writer
+	if o.cfg.DB.Dialect() == DialectSQLite { // this process is the only one; publishing must not hold the writer
 		rows, err := p.read(ctx, o.cfg.DB.DB)
 		if err != nil {
 			return err
@@ -106,37 +106,37 @@ func (o *Outbox) page(ctx context.Context, p *relayPass) error {
 		acked, failure := p.publish(ctx, rows)
 		return errors.Join(o.forget(ctx, acked), failure)
 	}
-	s, err := o.cfg.DB.openTx(ctx, context.WithoutCancel(ctx), func(ctx context.Context, tx bun.Tx) error {
+	s, err := o.cfg.DB.OpenTx(ctx, context.WithoutCancel(ctx), func(ctx context.Context, tx bun.Tx) error {
 		if _, err := tx.Tx.ExecContext(ctx, "SET LOCAL lock_timeout = '"+relayLockWait+"'"); err != nil {
 			return err
 		}
-		_, err := tx.Tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock($1)", advisoryKey(o.cfg.DB.schema, "outbox"))
+		_, err := tx.Tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock($1)", o.cfg.DB.AdvisoryKey("outbox"))
 		return err
 	})
 	if err != nil {
 		return fmt.Errorf("waiting for another copy's outbox: %w", err)
 	}
-	defer s.rollback()
-	rows, err := p.read(ctx, s.tx)
+	defer s.Rollback()
+	rows, err := p.read(ctx, s.Tx())
 	if err != nil {
 		return err
 	}
 	acked, failure := p.publish(ctx, rows)
-	tidy, cancel := detached(ctx, relayTidy)
+	tidy, cancel := Cleanup(ctx, relayTidy)
 	defer cancel()
-	if err := deleteOutboxRows(tidy, s.tx, acked); err != nil {
+	if err := deleteOutboxRows(tidy, s.Tx(), acked); err != nil {
 		return errors.Join(err, failure)
 	}
-	return errors.Join(s.commit(), failure)
+	return errors.Join(s.Commit(), failure)
 }
 
 func (o *Outbox) forget(ctx context.Context, acked []int64) error {
 	if len(acked) == 0 {
 		return nil
 	}
-	tidy, cancel := detached(ctx, relayTidy)
+	tidy, cancel := Cleanup(ctx, relayTidy)
 	defer cancel()
-	return o.cfg.DB.commitTx(tidy, func(ctx context.Context, tx bun.Tx) error { return deleteOutboxRows(ctx, tx, acked) })
+	return o.cfg.DB.RunDetached(tidy, func(ctx context.Context, tx bun.Tx) error { return deleteOutboxRows(ctx, tx, acked) })
 }
 
 func deleteOutboxRows(ctx context.Context, tx bun.Tx, acked []int64) error {

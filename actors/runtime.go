@@ -32,7 +32,7 @@ type Runtime struct {
 	Guard     *Guard
 	Telemetry *mesh.Telemetry
 	// Idempotency keeps the answers under idempotency keys; nil for an actor without a database.
-	Idempotency *Idempotency
+	Idempotency *Store
 	// Loops are the runtime's own background work: they go on until what has begun has ended.
 	Loops   map[string]func(context.Context) error
 	Version string

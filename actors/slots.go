@@ -11,9 +11,6 @@ import (
 // queueFactor is how many requests may wait for each that an endpoint handles.
 const queueFactor = 8
 
-// retrySoon is what a caller is told to wait when something is away for a moment.
-const retrySoon = time.Second
-
 // slots bounds one endpoint: so many at work, and a bounded queue behind them.
 type slots struct {
 	entered atomic.Int64

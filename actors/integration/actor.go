@@ -82,7 +82,7 @@ func New(d actors.Deps, c Config) (*Actor, error) {
 		HalfOpen: uint32(c.Breaker.HalfOpen), Failures: uint32(c.Breaker.Failures), Open: c.Breaker.Open,
 	})
 	a.calls = newCallLog(func(ctx context.Context, rows []callRow) error {
-		return d.DB.RunAside(ctx, func(ctx context.Context, tx actors.Tx) error { return insertCalls(ctx, tx, rows) })
+		return d.DB.RunUncached(ctx, func(ctx context.Context, tx actors.Tx) error { return insertCalls(ctx, tx, rows) })
 	})
 	a.metrics = newMetrics(d.Metrics, c.Objects, a.breakerStates)
 	if a.objects, err = openObjects(d, c.Objects, a.metrics); err != nil {

@@ -43,7 +43,7 @@ func (a *Actor) sinkFor(ctx context.Context, out outgoing, address string, kept 
 		if !out.action.Delivers(out.link, out.input, manifest.Answer{Status: status, Header: header, At: a.Now()}) {
 			return false, nil
 		}
-		ctx := a.DB.Apart(ctx) // what is kept while a provider is answering is kept at once
+		ctx := a.DB.Detached(ctx) // what is kept while a provider is answering is kept at once
 		o, err := a.objects.keep(ctx, actors.CallerFrom(ctx).UserID, fileOf(header, address), body)
 		if err == nil {
 			kept(o)

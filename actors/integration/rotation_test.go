@@ -57,7 +57,7 @@ func (k keyset) keys(t *testing.T) (ids []uint32, primary uint32) {
 func (b *bundle) rotation(t *testing.T, db *actors.DB, k keyset, said *[]string) actors.KeyRotation {
 	t.Helper()
 	return actors.KeyRotation{
-		DB: db, KeysetFile: string(k), Sealed: integration.Sealed, Settle: 50 * time.Millisecond, Now: time.Now,
+		DB: db, KeysetFile: string(k), Sealed: append(integration.Sealed, actors.SealedAnswers), Settle: 50 * time.Millisecond, Now: time.Now,
 		Say: func(line string) { *said = append(*said, line) },
 	}
 }

@@ -85,7 +85,7 @@ func (a *Actor) ended(method *manifest.AuthMethod, c *connectionRow, set tokenSe
 func (a *Actor) renew(ctx context.Context, p *manifest.Provider, c connectionRow) (connectionRow, error) {
 	result := a.renewing.DoChan(fmt.Sprintf("%s/%d", c.ID, c.TokenVersion), func() (any, error) {
 		// What is renewed is stored whatever becomes of the caller.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(a.DB.Apart(ctx)), a.config.Refresh.renewWithin())
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(a.DB.Detached(ctx)), a.config.Refresh.renewWithin())
 		defer cancel()
 		fresh, err := a.renewOnce(ctx, p, c)
 		if err != nil {

@@ -172,7 +172,7 @@ func (a *Actor) tell(ctx context.Context, eventID, userID, category string, c co
 // giveUp fails a notification that can never start, so that it holds up no other; an error that can pass
 // is returned.
 func (a *Actor) giveUp(ctx context.Context, n notificationRow, why error) error {
-	if errors.Is(actors.DatabaseError(why), actors.ErrUnavailable) || ctx.Err() != nil {
+	if errors.Is(actors.Classify(why), actors.ErrUnavailable) || ctx.Err() != nil {
 		return why
 	}
 	a.Log.Error("a notification cannot be started", zap.String("notification_id", n.ID), zap.Error(why))

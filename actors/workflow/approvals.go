@@ -83,10 +83,10 @@ func (a *Actor) requestApproval(ctx context.Context, row executionRow, call *mac
 	}
 	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error { return addApproval(ctx, tx, asked) })
 	if err != nil {
-		return nil, actors.DatabaseError(err)
+		return nil, actors.Classify(err)
 	}
 	if asked, err = readApproval(ctx, a.DB.DB, asked.ID); err != nil {
-		return nil, actors.DatabaseError(err)
+		return nil, actors.Classify(err)
 	}
 	if asked.Status != subjects.ApprovalPending {
 		output, fault := answerOf(asked)
@@ -167,7 +167,7 @@ func (a *Actor) getApproval(ctx context.Context, r subjects.ApprovalRequest) (su
 }
 
 func (a *Actor) decideApproval(ctx context.Context, r subjects.DecideApprovalRequest) (subjects.Approval, error) {
-	ctx = a.DB.Apart(ctx) // the decision is kept before the execution is told of it; it is made once under any key
+	ctx = a.DB.Detached(ctx) // the decision is kept before the execution is told of it; it is made once under any key
 	row, err := a.findApproval(ctx, r.ApprovalID)
 	if err != nil {
 		return subjects.Approval{}, err

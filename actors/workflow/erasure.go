@@ -24,7 +24,7 @@ func (a *Actor) forget(ctx context.Context, who subjects.AccountDeletion) (items
 	}
 	watched, err := watchedExecutions(ctx, a.DB.DB, who.UserID)
 	if err != nil {
-		return 0, actors.DatabaseError(err)
+		return 0, actors.Classify(err)
 	}
 	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error {
 		a.DB.AfterCommit(ctx, a.workflows.forgetAll)
@@ -53,7 +53,7 @@ func (a *Actor) forget(ctx context.Context, who subjects.AccountDeletion) (items
 func (p *partition) endAll(ctx context.Context, userID string) error {
 	ids, err := openExecutions(ctx, p.a.DB.DB, p.lot, userID)
 	if err != nil {
-		return actors.DatabaseError(err)
+		return actors.Classify(err)
 	}
 	p.mu.Lock()
 	for id, h := range p.held {

@@ -96,7 +96,7 @@ func (a *Actor) failures(ctx context.Context, f failureQuery) ([]subjects.Failur
 }
 
 func (a *Actor) replayFailure(ctx context.Context, r subjects.ReplayFailureRequest) (subjects.Execution, error) {
-	ctx, userID := a.DB.Apart(ctx), actors.CallerFrom(ctx).UserID // a failure is replayed once under any key
+	ctx, userID := a.DB.Detached(ctx), actors.CallerFrom(ctx).UserID // a failure is replayed once under any key
 	id, err := a.replay(ctx, userID, lower(r.FailureID), r.FromTask, r.Restart)
 	if err != nil {
 		return subjects.Execution{}, err
@@ -105,7 +105,7 @@ func (a *Actor) replayFailure(ctx context.Context, r subjects.ReplayFailureReque
 }
 
 func (a *Actor) replayFailures(ctx context.Context, r subjects.ReplayFailuresRequest) (subjects.ReplayedFailures, error) {
-	ctx, userID := a.DB.Apart(ctx), actors.CallerFrom(ctx).UserID
+	ctx, userID := a.DB.Detached(ctx), actors.CallerFrom(ctx).UserID
 	done := subjects.ReplayedFailures{Replayed: map[string]string{}, Refused: map[string]string{}}
 	limit := cmp.Or(r.Limit, defaultReplays)
 	items, err := a.failures(ctx, failureQuery{
@@ -297,7 +297,7 @@ func (a *Actor) kept(ctx context.Context, row executionRow) (*machine.Execution,
 	}
 	raw, err := readHistory(ctx, a.DB.DB, oldID, 0, 0)
 	if err != nil {
-		return nil, nil, actors.DatabaseError(err)
+		return nil, nil, actors.Classify(err)
 	}
 	events, err := decodeEvents(raw)
 	if err != nil {

@@ -77,7 +77,7 @@ func (a *Actor) flush(ctx context.Context) error {
 	f.mu.Unlock()
 	defer close(one.done)
 	// Others wait for it too: it does not end with this caller, nor with the caller's transaction.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(a.DB.Apart(ctx)), foldWithin)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(a.DB.Detached(ctx)), foldWithin)
 	defer cancel()
 	one.err = a.foldOwned(ctx)
 	return one.err

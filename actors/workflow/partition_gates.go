@@ -105,7 +105,7 @@ func (p *partition) suspend(ctx context.Context, c command, on bool) (reply comm
 func (p *partition) restoreGates(ctx context.Context) error {
 	rows, err := ticketsOf(ctx, p.a.DB.DB, p.lot, p.a.Now())
 	if err != nil {
-		return actors.DatabaseError(err)
+		return actors.Classify(err)
 	}
 	for _, row := range rows {
 		p.gates.regain(row.ticket())

@@ -85,7 +85,7 @@ func (p *partition) claim(ctx context.Context, id string) (release func(), err e
 	}
 	if err != nil {
 		release()
-		return nil, actors.DatabaseError(err)
+		return nil, actors.Classify(err)
 	}
 	return release, nil
 }
@@ -94,7 +94,7 @@ func (p *partition) claim(ctx context.Context, id string) (release func(), err e
 func (p *partition) load(ctx context.Context, id string) error {
 	row, err := readExecution(ctx, p.a.DB.DB, id)
 	if err != nil {
-		return actors.DatabaseError(err)
+		return actors.Classify(err)
 	}
 	if row.ended() || row.Lot != p.lot {
 		return errNoExecution
@@ -230,7 +230,7 @@ func (p *partition) restore(ctx context.Context) error {
 	}
 	rows, err := liveExecutions(ctx, p.a.DB.DB, p.lot)
 	if err != nil {
-		return actors.DatabaseError(err)
+		return actors.Classify(err)
 	}
 	for _, row := range rows {
 		h, err := p.a.restore(ctx, row)
@@ -258,7 +258,7 @@ func (p *partition) restore(ctx context.Context) error {
 		h.errands++
 	}
 	if err := p.restoreQuestions(ctx); err != nil {
-		return actors.DatabaseError(err)
+		return actors.Classify(err)
 	}
 	return p.restoreGates(ctx)
 }

@@ -23,7 +23,7 @@ func (p *partition) beginAllowed(ctx context.Context, c command, def *language.W
 	defer p.starts.RUnlock()
 	allowed, err := allowsStart(ctx, p.a.DB.DB, c.Schedule, c.Start.ID)
 	if err != nil {
-		return nil, actors.DatabaseError(err)
+		return nil, actors.Classify(err)
 	}
 	if !allowed {
 		return nil, errPaused

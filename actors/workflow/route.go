@@ -239,7 +239,7 @@ func (p *partition) obey(ctx context.Context, c command) (reply commandReply, er
 // flush returns when SQL has what the partition's log had before the call.
 func (p *partition) flush(ctx context.Context) error {
 	if err := p.a.flush(ctx); err != nil {
-		return actors.DatabaseError(err)
+		return actors.Classify(err)
 	}
 	if p.ctx.Err() != nil { // then it was perhaps not among what was folded
 		return errHandover
@@ -366,7 +366,7 @@ func (p *partition) await(ctx context.Context, id string) (ending, error) {
 	if isNotFound(err) {
 		row, err := readExecution(ctx, p.a.DB.DB, id)
 		if err != nil {
-			return ending{}, actors.DatabaseError(err)
+			return ending{}, actors.Classify(err)
 		}
 		if row.Lot != p.lot {
 			return ending{}, errNoExecution
@@ -388,7 +388,7 @@ func (p *partition) await(ctx context.Context, id string) (ending, error) {
 func (p *partition) deliver(ctx context.Context, userID string, event map[string]any) (taken int, err error) {
 	ids, err := listeningExecutions(ctx, p.a.DB.DB, p.lot, userID)
 	if err != nil {
-		return 0, actors.DatabaseError(err)
+		return 0, actors.Classify(err)
 	}
 	candidates := map[string]bool{}
 	for _, id := range ids {

@@ -38,7 +38,7 @@ func (a *Actor) publishEvent(ctx context.Context, r subjects.PublishEventRequest
 	if err != nil {
 		return subjects.PublishedEvent{}, err
 	}
-	ctx = a.DB.Apart(ctx) // what is gathered is kept before anything starts with it; an event is taken once under any key
+	ctx = a.DB.Detached(ctx) // what is gathered is kept before anything starts with it; an event is taken once under any key
 	started, delivered, err := a.route(ctx, actors.CallerFrom(ctx).UserID, event, 0, eventPublished)
 	if err != nil {
 		return subjects.PublishedEvent{}, err

@@ -76,7 +76,7 @@ func (p *process) rotateSealing(ctx context.Context, name string, step bool, set
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	return actors.KeyRotation{
-		DB: db, KeysetFile: p.keyset(name), Sealed: actorTable[name].sealed, Step: step, Settle: settle, Now: time.Now,
+		DB: db, KeysetFile: p.keyset(name), Sealed: append(actorTable[name].sealed, actors.SealedAnswers), Step: step, Settle: settle, Now: time.Now,
 		Say: func(line string) { _, _ = fmt.Fprintf(out, "%s: %s\n", name, line) },
 	}.Run(ctx)
 }
