@@ -10,8 +10,8 @@ import (
 
 // Binding is an endpoint with its handler.
 type Binding struct {
-	desc   *subjects.Descriptor
-	handle func(ctx context.Context, data []byte) ([]byte, error)
+	Desc   *subjects.Descriptor
+	Handle func(ctx context.Context, data []byte) ([]byte, error)
 }
 
 // Bind binds a handler to an endpoint. The handler gets a request that satisfies the endpoint's schema,
@@ -19,7 +19,7 @@ type Binding struct {
 func Bind[Req, Res any](
 	e subjects.Endpoint[Req, Res], handler func(context.Context, Req) (Res, error),
 ) Binding {
-	return Binding{desc: e.Describe(), handle: func(ctx context.Context, data []byte) ([]byte, error) {
+	return Binding{Desc: e.Describe(), Handle: func(ctx context.Context, data []byte) ([]byte, error) {
 		req, err := e.Decode(data)
 		if err != nil {
 			return nil, err

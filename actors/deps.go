@@ -7,6 +7,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
+	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/outbox"
+	"github.com/weftmesh/weft/actors/seal"
 	"github.com/weftmesh/weft/mesh"
 )
 
@@ -15,11 +18,11 @@ type Deps struct {
 	// Conn is the actor's own connection, under its own NATS user.
 	Conn *mesh.Conn
 	// DB is the actor's own database, migrated.
-	DB *DB
+	DB *database.DB
 	// Outbox publishes what is committed with a row; its Run is the runtime's business.
-	Outbox *Outbox
+	Outbox *outbox.Outbox
 	// Sealer seals secrets at rest.
-	Sealer *Sealer
+	Sealer *seal.Sealer
 	// Guard is the door to what is done on a user's behalf.
 	Guard *Guard
 	// Verifier verifies access tokens, as the runtime does for every request.

@@ -276,7 +276,7 @@ func (g *Guard) forgetAll() {
 
 func unknown(cause error) error {
 	return &subjects.Error{
-		Code: subjects.CodeUnavailable, Detail: "consent cannot be checked right now", RetryAfter: retrySoon, Cause: cause,
+		Code: subjects.CodeUnavailable, Detail: "consent cannot be checked right now", RetryAfter: RetrySoon, Cause: cause,
 	}
 }
 
@@ -341,4 +341,4 @@ func (g *Guard) stop(ctx context.Context, userID, scope string) error {
 }
 
 // retrySoon is what a caller is told to wait when something is away for a moment.
-const retrySoon = time.Second
+const RetrySoon = time.Second

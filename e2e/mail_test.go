@@ -11,9 +11,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/actortest"
 	"github.com/weftmesh/weft/actors/actortest/mailsink"
+	"github.com/weftmesh/weft/actors/database"
 )
 
 // mailServer starts a mail server and returns the settings that have weft use it.
@@ -84,7 +84,7 @@ func TestAChangeOfAddressIsToldByMail(t *testing.T) {
 		t.Run(kind.Name, func(t *testing.T) {
 			t.Parallel()
 			sink, settings := mailServer(t)
-			if kind.Name == actors.DialectPostgres {
+			if kind.Name == database.DialectPostgres {
 				settings = append(settings, "WEFT_DATABASE_URL="+postgresSchemas(t, kind))
 			}
 			weft := startWeft(t, t.TempDir(), settings...)

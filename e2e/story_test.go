@@ -10,8 +10,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/uptrace/bun/driver/pgdriver"
 
-	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/actortest"
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -45,7 +45,7 @@ func TestWholeStoryAsSixProcesses(t *testing.T) {
 func TestWholeStoryOnPostgres(t *testing.T) {
 	t.Parallel()
 	for _, kind := range actortest.Databases(t) {
-		if kind.Name != actors.DialectPostgres {
+		if kind.Name != database.DialectPostgres {
 			continue
 		}
 		for _, shape := range []string{"one", "six"} {

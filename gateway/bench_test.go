@@ -14,6 +14,7 @@ import (
 
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/actortest"
+	"github.com/weftmesh/weft/actors/runtime"
 	"github.com/weftmesh/weft/gateway"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
@@ -64,7 +65,7 @@ func quiet(b *testing.B) *mesh.Telemetry {
 func benchGateway(b *testing.B, m *actortest.Mesh, telemetry *mesh.Telemetry) (http.Handler, func()) {
 	b.Helper()
 	conn, auth := m.Connect(b, mesh.UserGateway), m.Connect(b, "auth")
-	runtime := &actors.Runtime{Conn: auth, Verifier: verifier(b, m, auth), Telemetry: telemetry, Version: "0.0.0", Now: m.Now}
+	runtime := &runtime.Runtime{Conn: auth, Verifier: verifier(b, m, auth), Telemetry: telemetry, Version: "0.0.0", Now: m.Now}
 	ctx, cancel := context.WithCancel(context.Background())
 	ready, done := make(chan struct{}), make(chan error, 1)
 	go func() {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/actortest"
+	"github.com/weftmesh/weft/actors/runtime"
 	"github.com/weftmesh/weft/gateway"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
@@ -80,7 +81,7 @@ func (s *site) actor(t testing.TB, name string, bindings ...actors.Binding) (sto
 	conn := s.Connect(t, name)
 	ctx, cancel := context.WithCancel(context.Background())
 	ready, done := make(chan struct{}), make(chan struct{})
-	runtime := &actors.Runtime{
+	runtime := &runtime.Runtime{
 		Conn: conn, Verifier: verifier(t, s.Mesh, conn), Telemetry: actortest.Telemetry(t), Version: "0.0.0", Now: s.Now,
 	}
 	go func() {

@@ -14,7 +14,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest"
 
-	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
 )
 
 // defaultPostgres is where a developer's PostgreSQL is looked for when WEFT_TEST_POSTGRES is not set.
@@ -36,7 +36,7 @@ type Database struct {
 // alone, and the log says how to get the other.
 func Databases(t testing.TB) []Database {
 	t.Helper()
-	list := []Database{{Name: actors.DialectSQLite}}
+	list := []Database{{Name: database.DialectSQLite}}
 	url := os.Getenv("WEFT_TEST_POSTGRES")
 	wanted := url != "" || os.Getenv("CI") != ""
 	if url == "" {
@@ -55,13 +55,13 @@ func Databases(t testing.TB) []Database {
 			"or set WEFT_TEST_POSTGRES to the URL of one.", err)
 		return list
 	}
-	return append(list, Database{Name: actors.DialectPostgres, url: url})
+	return append(list, Database{Name: database.DialectPostgres, url: url})
 }
 
 // Config names a fresh database for actor: a file in the test's folder, or a schema that is dropped at the test's end.
-func (d Database) Config(t testing.TB, actor string) actors.DatabaseConfig {
+func (d Database) Config(t testing.TB, actor string) database.Config {
 	t.Helper()
-	cfg := actors.DatabaseConfig{Actor: actor, DataDir: t.TempDir(), MaxOpen: 16, ConnectRetry: -1}
+	cfg := database.Config{Actor: actor, DataDir: t.TempDir(), MaxOpen: 16, ConnectRetry: -1}
 	if d.url == "" {
 		return cfg
 	}
@@ -72,15 +72,15 @@ func (d Database) Config(t testing.TB, actor string) actors.DatabaseConfig {
 }
 
 // Open opens a fresh database for actor, migrated with each of migrations, and closes it at the test's end.
-func (d Database) Open(t testing.TB, actor string, migrations ...fs.FS) *actors.DB {
+func (d Database) Open(t testing.TB, actor string, migrations ...fs.FS) *database.DB {
 	t.Helper()
 	return OpenDatabase(t, d.Config(t, actor), migrations...)
 }
 
 // OpenDatabase opens the database of cfg, migrated, and closes it at the test's end: for a second copy of an actor.
-func OpenDatabase(t testing.TB, cfg actors.DatabaseConfig, migrations ...fs.FS) *actors.DB {
+func OpenDatabase(t testing.TB, cfg database.Config, migrations ...fs.FS) *database.DB {
 	t.Helper()
-	db, err := actors.OpenDatabase(t.Context(), cfg, zaptest.NewLogger(t, zaptest.Level(zap.WarnLevel)))
+	db, err := database.Open(t.Context(), cfg, zaptest.NewLogger(t, zaptest.Level(zap.WarnLevel)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +89,7 @@ func OpenDatabase(t testing.TB, cfg actors.DatabaseConfig, migrations ...fs.FS) 
 		migrations = []fs.FS{nil}
 	}
 	for _, m := range migrations {
-		if err := actors.Migrate(t.Context(), db, m); err != nil {
+		if err := database.Migrate(t.Context(), db, m); err != nil {
 			t.Fatal(err)
 		}
 	}

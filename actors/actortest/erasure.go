@@ -12,7 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/zap"
 
-	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -81,9 +81,9 @@ func (m *Mesh) Messages(t testing.TB, stream, subject string) [][]byte {
 }
 
 // Dump is every row of every table of a database, a value a line: as text, blobs as they are. The actor must have stopped.
-func Dump(t testing.TB, cfg actors.DatabaseConfig) string {
+func Dump(t testing.TB, cfg database.Config) string {
 	t.Helper()
-	db, err := actors.OpenDatabase(deadline(t), cfg, zap.NewNop())
+	db, err := database.Open(deadline(t), cfg, zap.NewNop())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +105,7 @@ func Dump(t testing.TB, cfg actors.DatabaseConfig) string {
 	return text.String()
 }
 
-func dumpTable(ctx context.Context, text *bytes.Buffer, db *actors.DB, name string) error {
+func dumpTable(ctx context.Context, text *bytes.Buffer, db *database.DB, name string) error {
 	rows, err := db.QueryContext(ctx, `SELECT * FROM "`+strings.ReplaceAll(name, `"`, `""`)+`"`)
 	if err != nil {
 		return err

@@ -13,6 +13,8 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/runtime"
 	"github.com/weftmesh/weft/mesh"
 )
 
@@ -30,17 +32,17 @@ type Hosted struct {
 }
 
 // HostOption changes what a hosted actor runs on.
-type HostOption func(*actors.HostConfig)
+type HostOption func(*runtime.HostConfig)
 
 // Host runs an actor until the test ends, over its own connection and the database of database, as the
 // product does; it returns once every endpoint answers. An actor that stops by itself fails the test.
 func (m *Mesh) Host(
-	t testing.TB, actor string, database actors.DatabaseConfig, migrations fs.FS,
+	t testing.TB, actor string, database database.Config, migrations fs.FS,
 	build func(actors.Deps) (actors.Service, error), options ...HostOption,
 ) *Hosted {
 	t.Helper()
 	h := &Hosted{Telemetry: Telemetry(t), done: make(chan struct{})}
-	config := actors.HostConfig{
+	config := runtime.HostConfig{
 		Actor: actor, NATS: m.Options(t, actor), Database: database, KeysetFile: filepath.Join(t.TempDir(), "keyset"),
 		Issuer: Issuer, Audience: Audience, Telemetry: h.Telemetry, Version: "0.0.0-test", Now: m.Now,
 	}
@@ -52,7 +54,7 @@ func (m *Mesh) Host(
 	ready := make(chan struct{})
 	go func() {
 		defer close(h.done)
-		h.err = actors.Host(ctx, config, migrations, build, sync.OnceFunc(func() { close(ready) }))
+		h.err = runtime.Host(ctx, config, migrations, build, sync.OnceFunc(func() { close(ready) }))
 	}()
 	t.Cleanup(func() { _ = h.Stop(t) })
 	select {

@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
 )
 
 // Patience is how long Eventually waits: long enough for a crowded machine.
@@ -25,25 +25,25 @@ func Eventually(t testing.TB, what string, holds func() bool) {
 	}
 }
 
-// OnEach runs a test on each database, in parallel.
-func OnEach(t *testing.T, test func(t *testing.T, database Database)) {
+// OnEach runs a test on each db, in parallel.
+func OnEach(t *testing.T, test func(t *testing.T, db Database)) {
 	t.Helper()
 	t.Parallel()
-	for _, database := range Databases(t) {
-		t.Run(database.Name, func(t *testing.T) {
+	for _, db := range Databases(t) {
+		t.Run(db.Name, func(t *testing.T) {
 			t.Parallel()
-			test(t, database)
+			test(t, db)
 		})
 	}
 }
 
-// OnPostgres runs a test on PostgreSQL alone, where there is one: several processes can share a database there, SQLite's file has one.
-func OnPostgres(t *testing.T, test func(t *testing.T, database Database)) {
+// OnPostgres runs a test on PostgreSQL alone, where there is one: several processes can share a db there, SQLite's file has one.
+func OnPostgres(t *testing.T, test func(t *testing.T, db Database)) {
 	t.Helper()
 	t.Parallel()
-	for _, database := range Databases(t) {
-		if database.Name == actors.DialectPostgres {
-			test(t, database)
+	for _, db := range Databases(t) {
+		if db.Name == database.DialectPostgres {
+			test(t, db)
 		}
 	}
 }

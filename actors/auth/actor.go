@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/kv"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -51,7 +52,7 @@ type Actor struct {
 	swept      chan struct{} // asks for a sweep of sessions that ended with everybody's
 	oauth      *oauth
 	passkeys   *passkeys
-	profiles   *actors.RowCache[user]
+	profiles   *database.RowCache[user]
 	metrics    *metrics
 }
 
@@ -65,7 +66,7 @@ func New(deps actors.Deps, config Config) (*Actor, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), startWithin)
 	defer cancel()
-	a := &Actor{Deps: deps, config: config, profiles: actors.NewRowCache[user](deps.DB, cachedProfiles)}
+	a := &Actor{Deps: deps, config: config, profiles: database.NewRowCache[user](deps.DB, cachedProfiles)}
 	a.swept = make(chan struct{}, 1)
 	var err error
 	if a.policy, err = newPolicy(config.PasswordMin, config.PasswordMax, config.PasswordBlocklist); err != nil {

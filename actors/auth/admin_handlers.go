@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -43,7 +44,7 @@ func (a *Actor) updateUser(ctx context.Context, req subjects.UpdateUserRequest) 
 	if _, less := before.administered(req); less {
 		err = a.takeRights(ctx, before, req)
 	} else {
-		err = a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error {
+		err = a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 			u, err := lockUser(ctx, tx, before.ID)
 			if err != nil {
 				return err
@@ -79,7 +80,7 @@ func (a *Actor) takeRights(ctx context.Context, before user, req subjects.Update
 			return err
 		}
 	}
-	err = a.replaceSessions(ctx, before, "", endDisabled, func(ctx context.Context, tx actors.Tx, u user) error {
+	err = a.replaceSessions(ctx, before, "", endDisabled, func(ctx context.Context, tx database.Tx, u user) error {
 		after, _ := u.administered(req)
 		others, err := lockOtherAdmins(ctx, tx, u.ID)
 		if err != nil {
@@ -96,7 +97,7 @@ func (a *Actor) takeRights(ctx context.Context, before user, req subjects.Update
 	return a.revokeKeyTokens(ctx, before.ID)
 }
 
-func (a *Actor) administer(ctx context.Context, tx actors.Tx, u user, req subjects.UpdateUserRequest) error {
+func (a *Actor) administer(ctx context.Context, tx database.Tx, u user, req subjects.UpdateUserRequest) error {
 	after, _ := u.administered(req)
 	after.UpdatedAt = a.Now().UTC()
 	if err := saveUser(ctx, tx, after, "roles", "disabled", "second_factor", "epoch"); err != nil {
@@ -153,7 +154,7 @@ func CreateAdmin(ctx context.Context, deps actors.Deps, config Config, req subje
 	}
 	u.ID, u.CreatedAt, u.EmailVerified = a.NewID(), a.Now().UTC(), true
 	u.UpdatedAt, u.Roles = u.CreatedAt, []string{subjects.RoleUser, subjects.RoleAdmin}
-	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error {
+	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 		other, err := addUser(ctx, tx, u)
 		if err != nil {
 			return err
@@ -174,7 +175,7 @@ func CreateAdmin(ctx context.Context, deps actors.Deps, config Config, req subje
 }
 
 // promote gives an account the role admin, and one that nobody had verified the operator's password and names.
-func promote(ctx context.Context, tx actors.Tx, u, operators user) (user, error) {
+func promote(ctx context.Context, tx database.Tx, u, operators user) (user, error) {
 	u.Roles, u.UpdatedAt = operators.Roles, operators.UpdatedAt
 	if u.EmailVerified {
 		return u, saveUser(ctx, tx, u, "roles")

@@ -7,6 +7,8 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/idempotency"
 	"github.com/weftmesh/weft/kv"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
@@ -18,7 +20,7 @@ func (a *Actor) endUserSessions(ctx context.Context, req subjects.GetUserRequest
 	if err != nil {
 		return subjects.Empty{}, err
 	}
-	return subjects.Empty{}, a.replaceSessions(ctx, u, "", endAdmin, func(ctx context.Context, tx actors.Tx, u user) error {
+	return subjects.Empty{}, a.replaceSessions(ctx, u, "", endAdmin, func(ctx context.Context, tx database.Tx, u user) error {
 		if err := saveUser(ctx, tx, u, "epoch"); err != nil {
 			return err
 		}
@@ -34,7 +36,7 @@ func (a *Actor) endEverySession(ctx context.Context, _ subjects.Empty) (subjects
 	if err := a.revokeEveryone(ctx); err != nil {
 		return subjects.Empty{}, err
 	}
-	_, err := actors.Step(ctx, a.DB, "change", func(ctx context.Context, tx actors.Tx) (struct{}, error) {
+	_, err := idempotency.Step(ctx, a.DB, "change", func(ctx context.Context, tx database.Tx) (struct{}, error) {
 		if err := nextEpoch(ctx, tx, a.Now()); err != nil {
 			return struct{}{}, err
 		}

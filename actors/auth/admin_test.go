@@ -11,6 +11,9 @@ import (
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/actortest"
 	"github.com/weftmesh/weft/actors/auth"
+	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/outbox"
+	"github.com/weftmesh/weft/actors/seal"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -29,17 +32,17 @@ func (b *bench) admin(email string) subjects.Session {
 
 func (b *bench) createAdmin(email string) (given bool) {
 	b.t.Helper()
-	db, err := actors.OpenDatabase(b.t.Context(), b.database, b.Log)
+	db, err := database.Open(b.t.Context(), b.database, b.Log)
 	if err != nil {
 		b.t.Fatal(err)
 	}
 	defer db.Close()
-	sealer, err := actors.OpenSealer(b.keyset)
+	sealer, err := seal.Open(b.keyset)
 	if err != nil {
 		b.t.Fatal(err)
 	}
 	deps := actors.Deps{
-		DB: db, Outbox: actors.NewOutbox(actors.OutboxConfig{DB: db, Log: b.Log}), Sealer: sealer, Log: b.Log,
+		DB: db, Outbox: outbox.New(outbox.Config{DB: db, Log: b.Log}), Sealer: sealer, Log: b.Log,
 		Now: time.Now, NewID: func() string { return uuid.Must(uuid.NewV7()).String() },
 	}
 	given, err = auth.CreateAdmin(b.t.Context(), deps, b.config, subjects.RegisterRequest{Email: email, Password: goodPassword})

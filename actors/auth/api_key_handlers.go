@@ -6,6 +6,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -22,7 +23,7 @@ func (a *Actor) createAPIKey(ctx context.Context, req subjects.CreateAPIKeyReque
 	if err != nil {
 		return subjects.NewAPIKey{}, err
 	}
-	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error {
+	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 		if _, err := lockUser(ctx, tx, caller.UserID); err != nil {
 			return err
 		}
@@ -82,7 +83,7 @@ func (a *Actor) revokeAPIKey(ctx context.Context, req subjects.RevokeAPIKeyReque
 	if err := a.revokeIDs(ctx, userID, key.ID); err != nil {
 		return subjects.Empty{}, err
 	}
-	return subjects.Empty{}, a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error {
+	return subjects.Empty{}, a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 		if err := dropAPIKey(ctx, tx, key.ID); err != nil {
 			return err
 		}
@@ -135,7 +136,7 @@ func (a *Actor) noteUse(ctx context.Context, key apiKey) {
 	if now.Sub(key.LastUsedAt) < usedEvery {
 		return
 	}
-	err := a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error { return useAPIKey(ctx, tx, key.ID, now) })
+	err := a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error { return useAPIKey(ctx, tx, key.ID, now) })
 	if err != nil {
 		a.Log.Warn("noting an API key's use", zap.Error(err))
 	}

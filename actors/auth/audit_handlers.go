@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -40,7 +41,7 @@ func (a *Actor) sweepAudit(ctx context.Context) error {
 	tick := time.NewTicker(auditSweep)
 	defer tick.Stop()
 	for {
-		err := a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error {
+		err := a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 			return dropAuditEvents(ctx, tx, a.Now().Add(-a.config.AuditKept))
 		})
 		if err != nil {

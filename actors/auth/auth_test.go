@@ -16,6 +16,8 @@ import (
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/actortest"
 	"github.com/weftmesh/weft/actors/auth"
+	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/runtime"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -27,7 +29,7 @@ type bench struct {
 	*actortest.Mesh
 	t        testing.TB
 	gateway  *mesh.Conn
-	database actors.DatabaseConfig
+	database database.Config
 	keyset   string
 	config   auth.Config
 	actor    *actortest.Hosted
@@ -77,7 +79,7 @@ func onPostgres(t *testing.T, test func(t *testing.T, b *bench), options ...func
 	t.Helper()
 	t.Parallel()
 	for _, kind := range actortest.Databases(t) {
-		if kind.Name == actors.DialectPostgres {
+		if kind.Name == database.DialectPostgres {
 			test(t, setup(t, kind, options...))
 		}
 	}
@@ -115,7 +117,7 @@ func (b *bench) start() *actortest.Hosted {
 		}
 		b.made = a
 		return a.Service(), nil
-	}, func(c *actors.HostConfig) {
+	}, func(c *runtime.HostConfig) {
 		c.KeysetFile, c.EgressAllowHTTP = b.keyset, true
 		if b.log != nil {
 			c.Telemetry.Log = b.log

@@ -3,7 +3,7 @@ package auth
 import (
 	"context"
 
-	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -12,7 +12,7 @@ func (a *Actor) resendVerification(ctx context.Context, req subjects.EmailReques
 	if err != nil {
 		return subjects.Accepted{}, err
 	}
-	return accepted, a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error {
+	return accepted, a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 		u, err := userByEmail(ctx, tx, email)
 		if err != nil && subjects.CodeOf(err) != subjects.CodeNotFound {
 			return err
@@ -44,7 +44,7 @@ func (a *Actor) changeEmail(ctx context.Context, req subjects.ChangeEmailRequest
 	if err != nil {
 		return subjects.Accepted{}, err
 	}
-	return accepted, a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error {
+	return accepted, a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 		if err := voidLetters(ctx, tx, u.ID, forNewEmail); err != nil {
 			return err
 		}
@@ -78,7 +78,7 @@ func (a *Actor) verifyEmail(ctx context.Context, req subjects.VerifyEmailRequest
 	if u.Contested {
 		return subjects.Empty{}, a.takeOver(ctx, l, u)
 	}
-	return subjects.Empty{}, a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error {
+	return subjects.Empty{}, a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 		now, err := lockUser(ctx, tx, u.ID)
 		if err != nil {
 			return err
@@ -93,7 +93,7 @@ func (a *Actor) verifyEmail(ctx context.Context, req subjects.VerifyEmailRequest
 // takeOver gives an account that was registered more than once to the owner of its address. Nothing that any of those who
 // registered made of it stays, the password neither: a mail leads the owner to a new one.
 func (a *Actor) takeOver(ctx context.Context, l letter, u user) error {
-	return a.replaceOwner(ctx, u, func(ctx context.Context, tx actors.Tx, u user) error {
+	return a.replaceOwner(ctx, u, func(ctx context.Context, tx database.Tx, u user) error {
 		u.PasswordHash, u.FirstName, u.LastName, u.AvatarURL = "", "", "", ""
 		if err := a.markVerified(ctx, tx, l, u, "password_hash", "epoch", "first_name", "last_name", "avatar_url"); err != nil {
 			return err
@@ -106,12 +106,12 @@ func (a *Actor) takeOver(ctx context.Context, l letter, u user) error {
 
 // replaceOwner makes a change by which an account that nobody had verified becomes that of its address's owner. Whoever
 // opened it may have laid a trap: its sessions, keys, second factors, identities and mails go.
-func (a *Actor) replaceOwner(ctx context.Context, u user, change func(context.Context, actors.Tx, user) error) error {
+func (a *Actor) replaceOwner(ctx context.Context, u user, change func(context.Context, database.Tx, user) error) error {
 	if err := a.revokeKeyTokens(ctx, u.ID); err != nil {
 		return err
 	}
 	var keys []apiKey
-	err := a.replaceSessions(ctx, u, "", endPassword, func(ctx context.Context, tx actors.Tx, u user) error {
+	err := a.replaceSessions(ctx, u, "", endPassword, func(ctx context.Context, tx database.Tx, u user) error {
 		var err error
 		if keys, err = userAPIKeys(ctx, tx, u.ID, "", maxAPIKeys); err != nil {
 			return err
@@ -128,8 +128,8 @@ func (a *Actor) replaceOwner(ctx context.Context, u user, change func(context.Co
 }
 
 // dropTraps forgets with what somebody could come into an account, or keep its owner out, but for its password.
-func dropTraps(ctx context.Context, tx actors.Tx, userID string) error {
-	for _, drop := range []func(context.Context, actors.Tx, string) error{dropUserAPIKeys, dropSecondFactors, dropIdentities} {
+func dropTraps(ctx context.Context, tx database.Tx, userID string) error {
+	for _, drop := range []func(context.Context, database.Tx, string) error{dropUserAPIKeys, dropSecondFactors, dropIdentities} {
 		if err := drop(ctx, tx, userID); err != nil {
 			return err
 		}
@@ -137,7 +137,7 @@ func dropTraps(ctx context.Context, tx actors.Tx, userID string) error {
 	return voidLetters(ctx, tx, userID, forNewEmail)
 }
 
-func (a *Actor) markVerified(ctx context.Context, tx actors.Tx, l letter, u user, columns ...string) error {
+func (a *Actor) markVerified(ctx context.Context, tx database.Tx, l letter, u user, columns ...string) error {
 	if u.Email != l.Email {
 		return errToken()
 	}
@@ -159,7 +159,7 @@ func (a *Actor) markVerified(ctx context.Context, tx actors.Tx, l letter, u user
 
 // moveEmail makes a proved address the account's and tells the old one.
 func (a *Actor) moveEmail(ctx context.Context, l letter, u user) error {
-	err := a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error {
+	err := a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 		now, err := lockUser(ctx, tx, u.ID)
 		if err != nil {
 			return err
@@ -184,7 +184,7 @@ func (a *Actor) moveEmail(ctx context.Context, l letter, u user) error {
 		told := subjects.UserUpdated{UserID: now.ID, Fields: []string{"email", "email_verified"}}
 		return tell(ctx, a, tx, subjects.UserUpdatedEvent, now.ID, told)
 	})
-	if actors.IsUnique(err) {
+	if database.IsUnique(err) {
 		return subjects.Errorf(subjects.CodeConflict, "another account has this address by now")
 	}
 	return err

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -48,7 +49,7 @@ func (a *Actor) deleteAccount(ctx context.Context, req subjects.DeleteAccountReq
 	var keys []apiKey
 	token, hash := newLetterToken()
 	row := erasureRow{ID: a.NewID(), UserID: u.ID, TokenHash: hash, Round: erasureFirst}
-	err = a.replaceSessions(ctx, u, "", endDeleted, func(ctx context.Context, tx actors.Tx, u user) (err error) {
+	err = a.replaceSessions(ctx, u, "", endDeleted, func(ctx context.Context, tx database.Tx, u user) (err error) {
 		others, err := lockOtherAdmins(ctx, tx, u.ID)
 		if err != nil {
 			return err
@@ -91,7 +92,7 @@ func (a *Actor) proveOwner(ctx context.Context, password string) (user, error) {
 
 // erase forgets an account, says goodbye, and tells the other actors, as one commit. What the stream AUDIT keeps is the
 // id alone, which nothing ties to a person from then on.
-func (a *Actor) erase(ctx context.Context, tx actors.Tx, u user, row erasureRow) error {
+func (a *Actor) erase(ctx context.Context, tx database.Tx, u user, row erasureRow) error {
 	if err := a.audit(ctx, tx, entry{action: auditDelete, outcome: auditSuccess, userID: u.ID}); err != nil {
 		return err
 	}
@@ -115,7 +116,7 @@ func (a *Actor) erase(ctx context.Context, tx actors.Tx, u user, row erasureRow)
 	return a.tellDeleted(ctx, tx, row)
 }
 
-func (a *Actor) tellDeleted(ctx context.Context, tx actors.Tx, row erasureRow) error {
+func (a *Actor) tellDeleted(ctx context.Context, tx database.Tx, row erasureRow) error {
 	return tell(ctx, a, tx, subjects.AccountDeleted, row.UserID, subjects.AccountDeletion{
 		ErasureID: row.ID, UserID: row.UserID, Round: row.Round, Aliases: strings.Fields(row.Aliases),
 	})
@@ -127,7 +128,7 @@ func (a *Actor) noteErasure(ctx context.Context, e subjects.Envelope[subjects.Er
 	if !slices.Contains(subjects.ErasingActors(), e.Data.Actor) {
 		return subjects.Errorf(subjects.CodeInvalid, "no erasure waits for %q", e.Data.Actor)
 	}
-	return a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error {
+	return a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 		row, err := lockErasure(ctx, tx, e.Data.ErasureID)
 		if err != nil || row.Round != e.Data.Round || row.SettledAt != 0 {
 			return err
@@ -232,7 +233,7 @@ func (a *Actor) urgeErasures(ctx context.Context) error {
 		return err
 	}
 	for _, found := range open {
-		err := a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error {
+		err := a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 			row, err := lockErasure(ctx, tx, found.ID)
 			// Another copy of the actor was first.
 			if err != nil || row.ToldAt != found.ToldAt || row.Round != found.Round || row.SettledAt != 0 {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/outbox"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -55,13 +57,13 @@ const (
 const nobody = "nobody"
 
 // tell puts an event into the outbox, ordered by the user.
-func tell[T any](ctx context.Context, a *Actor, tx actors.Tx, e subjects.Event[T], userID string, data T) error {
+func tell[T any](ctx context.Context, a *Actor, tx database.Tx, e subjects.Event[T], userID string, data T) error {
 	id := a.NewID()
 	message, err := json.Marshal(e.New(id, userID, a.Now(), data))
 	if err != nil {
 		return fmt.Errorf("encoding an event: %w", err)
 	}
-	return a.Outbox.Add(ctx, tx, actors.Message{ID: id, Subject: e.Subject, Key: userID, Data: message})
+	return a.Outbox.Add(ctx, tx, outbox.Message{ID: id, Subject: e.Subject, Key: userID, Data: message})
 }
 
 // entry is what a security event adds to who and where.
@@ -72,7 +74,7 @@ type entry struct {
 }
 
 // audit puts a security event into the outbox, and among those that its user sees.
-func (a *Actor) audit(ctx context.Context, tx actors.Tx, e entry) error {
+func (a *Actor) audit(ctx context.Context, tx database.Tx, e entry) error {
 	caller := actors.CallerFrom(ctx)
 	record := subjects.AuthAuditEntry{
 		ID: a.NewID(), Time: a.Now().UTC(), Actor: "auth", Action: e.action, Outcome: e.outcome,
@@ -90,7 +92,7 @@ func (a *Actor) audit(ctx context.Context, tx actors.Tx, e entry) error {
 	if err := addAuditEvent(ctx, tx, record, about); err != nil {
 		return err
 	}
-	return a.Outbox.Add(ctx, tx, actors.Message{
+	return a.Outbox.Add(ctx, tx, outbox.Message{
 		ID: record.ID, Subject: subjects.AuditSubject("auth", about), Key: about, Data: data,
 	})
 }

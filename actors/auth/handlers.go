@@ -7,6 +7,8 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/idempotency"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -24,13 +26,13 @@ func (a *Actor) register(ctx context.Context, req subjects.RegisterRequest) (sub
 	}
 	u.ID, u.CreatedAt = a.NewID(), a.Now().UTC()
 	u.UpdatedAt = u.CreatedAt
-	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error { return a.addAccount(ctx, tx, u) })
+	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error { return a.addAccount(ctx, tx, u) })
 	return accepted, err
 }
 
 // addAccount adds an account with what tells of it. Where the address is taken it does as much: an unverified account's
 // owner is asked again to prove the address, and its password is nobody's from then on; a verified one's is told.
-func (a *Actor) addAccount(ctx context.Context, tx actors.Tx, u user) error {
+func (a *Actor) addAccount(ctx context.Context, tx database.Tx, u user) error {
 	other, err := addUser(ctx, tx, u)
 	if err != nil {
 		return err
@@ -156,7 +158,7 @@ func (a *Actor) rehash(ctx context.Context, u user, password string) error {
 		return err
 	}
 	// A step, since what the password was given for may be one (replaceSessions).
-	_, err = actors.Step(ctx, a.DB, "rehash", func(ctx context.Context, tx actors.Tx) (struct{}, error) {
+	_, err = idempotency.Step(ctx, a.DB, "rehash", func(ctx context.Context, tx database.Tx) (struct{}, error) {
 		return struct{}{}, saveHash(ctx, tx, u.ID, u.PasswordHash, hash)
 	})
 	return err
@@ -164,7 +166,7 @@ func (a *Actor) rehash(ctx context.Context, u user, password string) error {
 
 // recordFailure records that a password was wrong.
 func (a *Actor) recordFailure(ctx context.Context, action, userID string, lockedNow bool) error {
-	return a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error {
+	return a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 		if lockedNow {
 			if err := a.audit(ctx, tx, entry{action: auditLockout, outcome: auditSuccess, userID: userID}); err != nil {
 				return err
@@ -182,7 +184,7 @@ func (a *Actor) getUserProfile(ctx context.Context, _ subjects.Empty) (subjects.
 
 func (a *Actor) updateUserProfile(ctx context.Context, req subjects.UpdateUserProfileRequest) (subjects.Profile, error) {
 	var u user
-	err := a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error {
+	err := a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 		old, err := lockUser(ctx, tx, actors.CallerFrom(ctx).UserID)
 		if err != nil {
 			return err

@@ -8,7 +8,7 @@ import (
 
 	"golang.org/x/oauth2"
 
-	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -36,7 +36,7 @@ func (a *Actor) accountOf(ctx context.Context, p *provider, who account, token *
 // signedInBefore finds the account by the provider's issuer and subject; CodeNotFound where there is none.
 func (a *Actor) signedInBefore(ctx context.Context, p *provider, who account, token *oauth2.Token) (user, error) {
 	var u user
-	err := a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error {
+	err := a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 		i, err := identityOf(ctx, tx, who.Issuer, who.Subject)
 		if err != nil {
 			return err
@@ -94,7 +94,7 @@ func (a *Actor) open(ctx context.Context, p *provider, email string, who account
 	u := who.fill(user{
 		ID: a.NewID(), Email: email, EmailVerified: true, Roles: []string{subjects.RoleUser}, SecondFactor: factorDefault, CreatedAt: now, UpdatedAt: now,
 	})
-	err := a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error {
+	err := a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 		other, err := addUser(ctx, tx, u)
 		if err == nil && other != nil {
 			err = errRaced
@@ -118,7 +118,7 @@ func (a *Actor) open(ctx context.Context, p *provider, email string, who account
 // whoever opened it.
 func (a *Actor) claim(ctx context.Context, p *provider, u user, who account, token *oauth2.Token) (user, error) {
 	var mine user
-	err := a.replaceOwner(ctx, u, func(ctx context.Context, tx actors.Tx, now user) error {
+	err := a.replaceOwner(ctx, u, func(ctx context.Context, tx database.Tx, now user) error {
 		if now.EmailVerified || now.Disabled || now.Email != u.Email {
 			return errRaced
 		}
@@ -154,7 +154,7 @@ func (a *Actor) claim(ctx context.Context, p *provider, u user, who account, tok
 }
 
 // attach adds an identity to an account that has just been opened or locked; errRaced where it belongs to another.
-func (a *Actor) attach(ctx context.Context, tx actors.Tx, p *provider, u user, who account, token *oauth2.Token) error {
+func (a *Actor) attach(ctx context.Context, tx database.Tx, p *provider, u user, who account, token *oauth2.Token) error {
 	now := a.Now().UTC()
 	i := identity{
 		ID: a.NewID(), UserID: u.ID, Provider: p.id, Issuer: who.Issuer, Subject: who.Subject, CreatedAt: now,
@@ -181,7 +181,7 @@ func (a *Actor) withTokens(i identity, token *oauth2.Token) (identity, error) {
 	return i, err
 }
 
-func (a *Actor) auditIdentity(ctx context.Context, tx actors.Tx, action, userID, provider string) error {
+func (a *Actor) auditIdentity(ctx context.Context, tx database.Tx, action, userID, provider string) error {
 	return a.audit(ctx, tx, entry{
 		action: action, outcome: auditSuccess, userID: userID, detail: map[string]string{"provider": provider},
 	})

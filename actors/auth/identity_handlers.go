@@ -8,6 +8,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/kv"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -70,7 +71,7 @@ func (a *Actor) endLinking(ctx context.Context, p *provider, s oauthState, who a
 	if err != nil {
 		return user{}, false, err
 	}
-	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error {
+	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 		var err error
 		if u, err = lockUser(ctx, tx, s.UserID); err != nil {
 			return err
@@ -88,7 +89,7 @@ func (a *Actor) endLinking(ctx context.Context, p *provider, s oauthState, who a
 	return u, found.Value.TwoFactors, err
 }
 
-func (a *Actor) link(ctx context.Context, tx actors.Tx, p *provider, u user, who account, token *oauth2.Token) error {
+func (a *Actor) link(ctx context.Context, tx database.Tx, p *provider, u user, who account, token *oauth2.Token) error {
 	err := a.attach(ctx, tx, p, u, who, token)
 	if errors.Is(err, errRaced) {
 		return errLinked()
@@ -127,7 +128,7 @@ func (a *Actor) unlinkIdentity(ctx context.Context, req subjects.UnlinkIdentityR
 	if err != nil {
 		return subjects.Empty{}, err
 	}
-	return subjects.Empty{}, a.replaceSessions(ctx, u, caller.SessionID, endIdentity, func(ctx context.Context, tx actors.Tx, u user) error {
+	return subjects.Empty{}, a.replaceSessions(ctx, u, caller.SessionID, endIdentity, func(ctx context.Context, tx database.Tx, u user) error {
 		all, err := userWaysIn(ctx, tx, u.ID)
 		if err == nil {
 			err = a.keepsWayIn(u, i, all)

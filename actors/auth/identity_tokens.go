@@ -11,7 +11,7 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -68,7 +68,7 @@ func (a *Actor) refreshIdentity(ctx context.Context, i identity) error {
 	}
 	now := a.Now().UTC()
 	mine := false
-	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) (err error) {
+	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) (err error) {
 		mine, err = claimIdentity(ctx, tx, i, now, now.Add(refreshClaim))
 		return err
 	})
@@ -98,7 +98,7 @@ func (a *Actor) refreshIdentity(ctx context.Context, i identity) error {
 		}
 		return err
 	}
-	return a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error {
+	return a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 		saved, err := saveTokens(ctx, tx, i)
 		if err != nil || !saved || !i.Lost {
 			return err

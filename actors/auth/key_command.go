@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -18,7 +19,7 @@ func RotateKeys(ctx context.Context, deps actors.Deps, config Config) (keyID str
 		return "", err
 	}
 	a := &Actor{Deps: deps, config: config}
-	err = deps.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error {
+	err = deps.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 		rows, err := signingKeys(ctx, tx)
 		if err != nil {
 			return err

@@ -11,6 +11,8 @@ import (
 
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/auth"
+	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/outbox"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -18,13 +20,13 @@ import (
 // rotateByCommand does what `weft auth rotate-keys` does.
 func (b *bench) rotateByCommand() (string, error) {
 	b.t.Helper()
-	db, err := actors.OpenDatabase(b.t.Context(), b.database, b.Log)
+	db, err := database.Open(b.t.Context(), b.database, b.Log)
 	if err != nil {
 		b.t.Fatal(err)
 	}
 	defer db.Close()
 	return auth.RotateKeys(b.t.Context(), actors.Deps{
-		DB: db, Outbox: actors.NewOutbox(actors.OutboxConfig{DB: db, Log: b.Log}), Log: b.Log,
+		DB: db, Outbox: outbox.New(outbox.Config{DB: db, Log: b.Log}), Log: b.Log,
 		Now: b.Now, NewID: func() string { return uuid.Must(uuid.NewV7()).String() },
 	}, b.config)
 }

@@ -7,7 +7,8 @@ import (
 
 	"github.com/uptrace/bun"
 
-	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/seal"
 )
 
 type signingKeyRow struct {
@@ -83,7 +84,7 @@ const (
 func secretContext(name string) []byte { return []byte("secrets/" + name) }
 
 // ownSecret returns a random key of 256 bits by name, made at first use and the same for every copy.
-func ownSecret(ctx context.Context, db *actors.DB, sealer *actors.Sealer, name string) ([]byte, error) {
+func ownSecret(ctx context.Context, db *database.DB, sealer *seal.Sealer, name string) ([]byte, error) {
 	fresh := make([]byte, 32)
 	if _, err := rand.Read(fresh); err != nil {
 		return nil, fmt.Errorf("making secret %s: %w", name, err)

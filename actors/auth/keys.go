@@ -11,7 +11,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/seal"
 	"github.com/weftmesh/weft/kv"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
@@ -31,8 +32,8 @@ const retiredMargin = time.Hour
 // keyring signs access tokens. Its keys are rows, shared by every copy of the actor; the private halves are
 // sealed. A key is in the bucket auth_keys before anything is signed with it.
 type keyring struct {
-	db        *actors.DB
-	sealer    *actors.Sealer
+	db        *database.DB
+	sealer    *seal.Sealer
 	published *kv.Bucket[subjects.SigningKey]
 	now       func() time.Time
 	newID     func() string
@@ -69,7 +70,7 @@ func (k *keyring) set() subjects.JSONWebKeySet {
 // load makes what keys are missing, publishes all of them and signs with the current one from then on.
 func (k *keyring) load(ctx context.Context) error {
 	var rows []signingKeyRow
-	err := k.db.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error {
+	err := k.db.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 		if err := k.dropRetired(ctx, tx); err != nil {
 			return err
 		}
@@ -96,7 +97,7 @@ func (k *keyring) load(ctx context.Context) error {
 
 // fill makes a key for a slot that has none. Another copy that does the same at this moment wins or loses by the
 // slot's unique index.
-func (k *keyring) fill(ctx context.Context, tx actors.Tx, rows []signingKeyRow, slot string) error {
+func (k *keyring) fill(ctx context.Context, tx database.Tx, rows []signingKeyRow, slot string) error {
 	for _, row := range rows {
 		if row.state() == slot {
 			return nil
@@ -119,7 +120,7 @@ func (k *keyring) fill(ctx context.Context, tx actors.Tx, rows []signingKeyRow, 
 
 func keyContext(keyID string) []byte { return []byte("signing_keys/" + keyID) }
 
-func (k *keyring) dropRetired(ctx context.Context, tx actors.Tx) error {
+func (k *keyring) dropRetired(ctx context.Context, tx database.Tx) error {
 	return dropSigningKeys(ctx, tx, k.now().Add(-k.keep-retiredMargin).UnixMilli())
 }
 
@@ -190,7 +191,7 @@ func (k *keyring) rotate(ctx context.Context) error {
 	k.mu.RLock()
 	current := k.keyID
 	k.mu.RUnlock()
-	err := k.db.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error {
+	err := k.db.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 		return rotateSigningKeys(ctx, tx, current, k.now().UnixMilli())
 	})
 	if err != nil {

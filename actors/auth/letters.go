@@ -6,7 +6,8 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/outbox"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -16,7 +17,7 @@ func letterContext(id string) []byte { return []byte("letters/" + id) }
 // post puts a letter on its way, with the transaction: the text goes sealed into its row, the job that hands it
 // over into the outbox. An address that had its share of such letters in the last hour gets none, silently:
 // nobody's mailbox is to be filled by a stranger.
-func (a *Actor) post(ctx context.Context, tx actors.Tx, l letter, says text) error {
+func (a *Actor) post(ctx context.Context, tx database.Tx, l letter, says text) error {
 	l.ID, l.CreatedAt = a.NewID(), a.Now().UTC()
 	if l.ExpiresAt.IsZero() {
 		l.ExpiresAt = l.CreatedAt.Add(a.config.TokenTTL)
@@ -40,11 +41,11 @@ func (a *Actor) post(ctx context.Context, tx actors.Tx, l letter, says text) err
 	if err != nil {
 		return fmt.Errorf("encoding a job: %w", err)
 	}
-	return a.Outbox.Add(ctx, tx, actors.Message{ID: l.ID, Subject: subjects.SendLetter.Subject, Data: job})
+	return a.Outbox.Add(ctx, tx, outbox.Message{ID: l.ID, Subject: subjects.SendLetter.Subject, Data: job})
 }
 
 // postVerification asks the owner of an address to prove it; the purpose says what the proof brings about.
-func (a *Actor) postVerification(ctx context.Context, tx actors.Tx, userID, email, purpose string) error {
+func (a *Actor) postVerification(ctx context.Context, tx database.Tx, userID, email, purpose string) error {
 	token, hash := newLetterToken()
 	l := letter{UserID: userID, Email: email, Purpose: purpose, TokenHash: hash}
 	says := verificationText
@@ -56,14 +57,14 @@ func (a *Actor) postVerification(ctx context.Context, tx actors.Tx, userID, emai
 
 // postNothing does what post does, for an address that gets no letter of that purpose: what a call takes must not tell
 // whether there is an account. The letter goes to nobody and its token is known to nobody; the address is not kept.
-func (a *Actor) postNothing(ctx context.Context, tx actors.Tx, email, purpose string, says func(token string) text) error {
+func (a *Actor) postNothing(ctx context.Context, tx database.Tx, email, purpose string, says func(token string) text) error {
 	token, hash := newLetterToken()
 	l := letter{Email: "nobody:" + a.attempts.key(email), Purpose: purpose, TokenHash: hash}
 	return a.post(ctx, tx, l, says(token))
 }
 
 // notify tells a user what happened to their account, where they can also list it.
-func (a *Actor) notify(ctx context.Context, tx actors.Tx, u user, says text) error {
+func (a *Actor) notify(ctx context.Context, tx database.Tx, u user, says text) error {
 	return a.post(ctx, tx, letter{UserID: u.ID, ToUser: true, Email: u.Email, Purpose: forNotice}, says)
 }
 
@@ -98,7 +99,7 @@ func (a *Actor) sendLetter(ctx context.Context, job subjects.SendLetterJob) erro
 }
 
 func (a *Actor) handOver(ctx context.Context, l letter) error {
-	return a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error { return handedOver(ctx, tx, l.ID) })
+	return a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error { return handedOver(ctx, tx, l.ID) })
 }
 
 // lettersEvery is the pause between two looks for letters that nobody needs any more.
@@ -108,7 +109,7 @@ func (a *Actor) sweepLetters(ctx context.Context) error {
 	tick := time.NewTicker(lettersEvery)
 	defer tick.Stop()
 	for {
-		err := a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error {
+		err := a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 			return dropLetters(ctx, tx, a.Now().Add(-letterKept))
 		})
 		if err != nil {

@@ -6,6 +6,8 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/idempotency"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -81,7 +83,7 @@ func (a *Actor) useCode(ctx context.Context, userID, code string) (bool, error) 
 	if err != nil {
 		return false, err
 	}
-	used, err := actors.Step(ctx, a.DB, "code", func(ctx context.Context, tx actors.Tx) (bool, error) {
+	used, err := idempotency.Step(ctx, a.DB, "code", func(ctx context.Context, tx database.Tx) (bool, error) {
 		if step, ok := totpStep(string(secret), code, a.Now(), a.config.TOTPSkew, row.LastStep); ok {
 			return useStep(ctx, tx, userID, step)
 		}
@@ -103,7 +105,7 @@ func (a *Actor) enrollTOTP(ctx context.Context, req subjects.EnrollTOTPRequest) 
 	if err != nil {
 		return subjects.TOTPEnrollment{}, err
 	}
-	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error {
+	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 		set, err := putTOTP(ctx, tx, totpRow{UserID: u.ID, Sealed: sealed, CreatedAt: a.Now().UnixMilli()})
 		if err == nil && !set {
 			err = subjects.Errorf(subjects.CodeConflict, "there is an authenticator; turn it off first")
@@ -145,7 +147,7 @@ func (a *Actor) confirmTOTP(ctx context.Context, req subjects.ConfirmTOTPRequest
 	for _, code := range codes {
 		hashes = append(hashes, hashRecoveryCode(u.ID, code))
 	}
-	err = a.replaceSessions(ctx, u, caller.SessionID, endMFA, func(ctx context.Context, tx actors.Tx, u user) error {
+	err = a.replaceSessions(ctx, u, caller.SessionID, endMFA, func(ctx context.Context, tx database.Tx, u user) error {
 		on, err := confirmTOTP(ctx, tx, u.ID, step, hashes)
 		if err == nil && !on {
 			err = subjects.Errorf(subjects.CodeConflict, "no authenticator waits to be confirmed")
@@ -182,7 +184,7 @@ func (a *Actor) disableTOTP(ctx context.Context, req subjects.DisableTOTPRequest
 		return subjects.Empty{}, err
 	}
 	return subjects.Empty{}, a.replaceSessions(ctx, u, a.keptWithout(u, left, caller.SessionID), endMFA,
-		func(ctx context.Context, tx actors.Tx, u user) error {
+		func(ctx context.Context, tx database.Tx, u user) error {
 			if err := dropSecondFactors(ctx, tx, u.ID); err != nil {
 				return err
 			}
@@ -191,7 +193,7 @@ func (a *Actor) disableTOTP(ctx context.Context, req subjects.DisableTOTPRequest
 }
 
 // tellMFA saves the account's next epoch and tells of a change of its second factor.
-func (a *Actor) tellMFA(ctx context.Context, tx actors.Tx, u user, action string, says text) error {
+func (a *Actor) tellMFA(ctx context.Context, tx database.Tx, u user, action string, says text) error {
 	if err := saveUser(ctx, tx, u, "epoch"); err != nil {
 		return err
 	}

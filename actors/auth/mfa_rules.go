@@ -14,7 +14,7 @@ import (
 	"github.com/pquerna/otp/hotp"
 	"github.com/pquerna/otp/totp"
 
-	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/seal"
 )
 
 const (
@@ -91,7 +91,7 @@ type pendingLogin struct {
 
 var pendingContext = []byte("mfa_token")
 
-func sealPending(s *actors.Sealer, p pendingLogin) (string, error) {
+func sealPending(s *seal.Sealer, p pendingLogin) (string, error) {
 	plain, err := json.Marshal(p)
 	if err != nil {
 		return "", fmt.Errorf("encoding a pending login: %w", err)
@@ -101,7 +101,7 @@ func sealPending(s *actors.Sealer, p pendingLogin) (string, error) {
 }
 
 // openPending reads an mfa_token; false for what is none, or none any more.
-func openPending(s *actors.Sealer, token string, now time.Time) (pendingLogin, bool) {
+func openPending(s *seal.Sealer, token string, now time.Time) (pendingLogin, bool) {
 	var p pendingLogin
 	sealed, err := base64.RawURLEncoding.Strict().DecodeString(token)
 	if err != nil {

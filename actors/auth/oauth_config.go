@@ -8,7 +8,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/oauthstate"
 	"github.com/weftmesh/weft/mesh"
 )
 
@@ -124,7 +124,7 @@ func (p OAuthProvider) check() error {
 		return fmt.Errorf("redirect_uris is missing")
 	}
 	for _, uri := range p.RedirectURIs {
-		if !actors.GoodRedirect(uri) {
+		if !oauthstate.GoodRedirect(uri) {
 			return fmt.Errorf("redirect_uris has %q: https, http on this machine, or an app's own scheme with a dot, and no fragment", uri)
 		}
 	}

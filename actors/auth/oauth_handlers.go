@@ -8,7 +8,8 @@ import (
 
 	"golang.org/x/oauth2"
 
-	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/oauthstate"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -27,9 +28,9 @@ func (a *Actor) startOAuth(ctx context.Context, p *provider, redirect, cookie st
 	if s.RedirectURI, err = p.redirectURI(redirect); err != nil {
 		return none, err
 	}
-	state, binding := actors.NewSecret(), actors.KeepBinding(cookie)
-	s.Provider, s.Nonce, s.Verifier = p.id, actors.NewSecret(), oauth2.GenerateVerifier()
-	s.Binding, s.Replaces = actors.HashBinding(binding), sessionOf(ctx)
+	state, binding := oauthstate.NewSecret(), oauthstate.KeepBinding(cookie)
+	s.Provider, s.Nonce, s.Verifier = p.id, oauthstate.NewSecret(), oauth2.GenerateVerifier()
+	s.Binding, s.Replaces = oauthstate.HashBinding(binding), sessionOf(ctx)
 	s.ExpiresAt = a.Now().UTC().Add(a.config.OAuth.StateTTL)
 	address, err := p.authorizationURL(ctx, state, s)
 	if err != nil {
@@ -55,7 +56,7 @@ func (a *Actor) completeOAuth(ctx context.Context, req subjects.CompleteOAuthReq
 		failed := entry{action: auditOAuth, outcome: auditFailure, userID: userID, detail: map[string]string{
 			"provider": p.id, "code": string(subjects.CodeOf(err)),
 		}}
-		noted := a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error { return a.audit(ctx, tx, failed) })
+		noted := a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error { return a.audit(ctx, tx, failed) })
 		if noted != nil {
 			return subjects.Session{}, noted
 		}
@@ -136,7 +137,7 @@ func (a *Actor) takeState(ctx context.Context, p *provider, req subjects.Complet
 		}
 		return nil
 	})
-	if errors.Is(err, actors.ErrNoState) {
+	if errors.Is(err, oauthstate.ErrNoState) {
 		return oauthState{}, errState()
 	}
 	return s, err

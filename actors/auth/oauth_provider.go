@@ -13,6 +13,7 @@ import (
 
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/egress"
+	"github.com/weftmesh/weft/actors/oauthstate"
 	"github.com/weftmesh/weft/kv"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -20,7 +21,7 @@ import (
 // oauth is the part of the actor that talks to providers.
 type oauth struct {
 	providers map[string]*provider
-	states    *actors.States[oauthState]
+	states    *oauthstate.Store[oauthState]
 }
 
 // provider is a configured provider.
@@ -70,7 +71,7 @@ func openOAuth(ctx context.Context, deps actors.Deps, config OAuthConfig) (*oaut
 		}
 		o.providers[id] = p
 	}
-	o.states, err = actors.OpenStates[oauthState](ctx, deps, kv.AuthOAuthState)
+	o.states, err = oauthstate.Open[oauthState](ctx, deps, kv.AuthOAuthState)
 	return o, err
 }
 

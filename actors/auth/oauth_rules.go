@@ -7,7 +7,7 @@ import (
 
 	"golang.org/x/oauth2"
 
-	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/oauthstate"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -32,7 +32,7 @@ func (s oauthState) links() bool { return s.UserID != "" }
 
 // admits tells whether whoever comes back with the state is whom it was made for.
 func (s oauthState) admits(provider, binding string, now time.Time) bool {
-	return actors.BindingIs(binding, s.Binding) && s.Provider == provider && now.Before(s.ExpiresAt)
+	return oauthstate.BindingIs(binding, s.Binding) && s.Provider == provider && now.Before(s.ExpiresAt)
 }
 
 // redirectURI is the one asked for, if it is in the list character by character (RFC 9700 §4.1.3).

@@ -9,6 +9,7 @@ import (
 	"github.com/go-webauthn/webauthn/webauthn"
 
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -86,7 +87,7 @@ func (a *Actor) finishPasskeyRegistration(
 	if subjects.CodeOf(err) != subjects.CodeNotFound {
 		return subjects.Passkey{}, err
 	}
-	err = a.replaceSessions(ctx, u, caller.SessionID, endMFA, func(ctx context.Context, tx actors.Tx, u user) error {
+	err = a.replaceSessions(ctx, u, caller.SessionID, endMFA, func(ctx context.Context, tx database.Tx, u user) error {
 		return a.putPasskey(ctx, tx, u, p)
 	})
 	if err == nil {
@@ -96,7 +97,7 @@ func (a *Actor) finishPasskeyRegistration(
 }
 
 // putPasskey adds a passkey to an account that is locked, and tells of it.
-func (a *Actor) putPasskey(ctx context.Context, tx actors.Tx, u user, p passkey) error {
+func (a *Actor) putPasskey(ctx context.Context, tx database.Tx, u user, p passkey) error {
 	had, err := userPasskeys(ctx, tx, u.ID, "", maxPasskeys)
 	if err == nil && len(had) == maxPasskeys {
 		err = errPasskeys()
@@ -115,7 +116,7 @@ func (a *Actor) putPasskey(ctx context.Context, tx actors.Tx, u user, p passkey)
 }
 
 // tellPasskey saves the account's next epoch and tells of a change of its passkeys.
-func (a *Actor) tellPasskey(ctx context.Context, tx actors.Tx, u user, p passkey, action string, says text) error {
+func (a *Actor) tellPasskey(ctx context.Context, tx database.Tx, u user, p passkey, action string, says text) error {
 	if err := saveUser(ctx, tx, u, "epoch"); err != nil {
 		return err
 	}
@@ -174,7 +175,7 @@ func (a *Actor) deletePasskey(ctx context.Context, req subjects.DeletePasskeyReq
 	if err != nil {
 		return subjects.Empty{}, err
 	}
-	return subjects.Empty{}, a.replaceSessions(ctx, u, keep, endMFA, func(ctx context.Context, tx actors.Tx, u user) error {
+	return subjects.Empty{}, a.replaceSessions(ctx, u, keep, endMFA, func(ctx context.Context, tx database.Tx, u user) error {
 		p, err := passkeyOf(ctx, tx, u.ID, p.ID)
 		if err != nil {
 			return err

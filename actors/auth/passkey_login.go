@@ -8,6 +8,7 @@ import (
 	"github.com/go-webauthn/webauthn/webauthn"
 
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -29,7 +30,7 @@ func (a *Actor) finishPasskeyLogin(ctx context.Context, req subjects.FinishPassk
 		if p.ID != "" {
 			failed.detail["passkey_id"] = p.ID
 		}
-		noted := a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error { return a.audit(ctx, tx, failed) })
+		noted := a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error { return a.audit(ctx, tx, failed) })
 		if noted != nil {
 			return subjects.Session{}, noted
 		}
@@ -94,7 +95,7 @@ func (a *Actor) passkeySignIn(ctx context.Context, req subjects.FinishPasskeyLog
 // the passkey is suspended and its user told (WebAuthn Level 3 §6.1.1).
 func (a *Actor) usePasskey(ctx context.Context, u user, p passkey, count uint32, backedUp bool) (bool, error) {
 	var good bool
-	err := a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error {
+	err := a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 		var err error
 		if good, err = usePasskey(ctx, tx, p.ID, count, backedUp, a.Now()); err != nil || good {
 			return err

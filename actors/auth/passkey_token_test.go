@@ -10,7 +10,7 @@ import (
 
 	"github.com/descope/virtualwebauthn"
 
-	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -108,11 +108,11 @@ func (b *bench) offline(statement string) {
 	if err := b.actor.Stop(b.t); err != nil {
 		b.t.Fatal(err)
 	}
-	db, err := actors.OpenDatabase(b.t.Context(), b.database, b.Log)
+	db, err := database.Open(b.t.Context(), b.database, b.Log)
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	err = db.RunInTx(b.t.Context(), func(ctx context.Context, tx actors.Tx) error {
+	err = db.RunInTx(b.t.Context(), func(ctx context.Context, tx database.Tx) error {
 		_, err := tx.NewRaw(statement).Exec(ctx)
 		return err
 	})

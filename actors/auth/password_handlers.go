@@ -4,6 +4,8 @@ import (
 	"context"
 
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/idempotency"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -15,7 +17,7 @@ func (a *Actor) requestPasswordReset(ctx context.Context, req subjects.EmailRequ
 	if err != nil {
 		return subjects.Accepted{}, err
 	}
-	return accepted, a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error {
+	return accepted, a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 		u, err := userByEmail(ctx, tx, email)
 		if err != nil && subjects.CodeOf(err) != subjects.CodeNotFound {
 			return err
@@ -49,7 +51,7 @@ func (a *Actor) resetPassword(ctx context.Context, req subjects.ResetPasswordReq
 		return subjects.Empty{}, err
 	}
 	// Who reads the mailbox has proved that it is theirs, and where nobody had before, that the account is.
-	set := func(ctx context.Context, tx actors.Tx, u user) error {
+	set := func(ctx context.Context, tx database.Tx, u user) error {
 		if err := useLetter(ctx, tx, l); err != nil {
 			return err
 		}
@@ -82,13 +84,13 @@ func (a *Actor) changePassword(ctx context.Context, req subjects.ChangePasswordR
 		return subjects.Empty{}, err
 	}
 	return subjects.Empty{}, a.replaceSessions(ctx, u, caller.SessionID, endPassword,
-		func(ctx context.Context, tx actors.Tx, u user) error {
+		func(ctx context.Context, tx database.Tx, u user) error {
 			return a.setPassword(ctx, tx, u, hash, auditPasswordChange)
 		})
 }
 
 // setPassword saves an account's new password besides other columns, and tells the user.
-func (a *Actor) setPassword(ctx context.Context, tx actors.Tx, u user, hash, action string, columns ...string) error {
+func (a *Actor) setPassword(ctx context.Context, tx database.Tx, u user, hash, action string, columns ...string) error {
 	u.PasswordHash = hash
 	if err := saveUser(ctx, tx, u, append(columns, "password_hash", "epoch")...); err != nil {
 		return err
@@ -146,7 +148,7 @@ func (a *Actor) stepUpCode(ctx context.Context, u user, code string) error {
 // the change is made, so that a crash leaves nobody signed in under what is no more; and again after it, for who
 // signed in between. The account that change gets has its next epoch, for change to save.
 func (a *Actor) replaceSessions(
-	ctx context.Context, u user, keep, reason string, change func(context.Context, actors.Tx, user) error,
+	ctx context.Context, u user, keep, reason string, change func(context.Context, database.Tx, user) error,
 ) error {
 	if err := a.endAllSessions(ctx, u.ID, keep, reason); err != nil {
 		return err
@@ -156,7 +158,7 @@ func (a *Actor) replaceSessions(
 			return err
 		}
 	}
-	_, err := actors.Step(ctx, a.DB, "change", func(ctx context.Context, tx actors.Tx) (struct{}, error) {
+	_, err := idempotency.Step(ctx, a.DB, "change", func(ctx context.Context, tx database.Tx) (struct{}, error) {
 		now, err := lockUser(ctx, tx, u.ID)
 		if err != nil {
 			return struct{}{}, err

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/kv"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -43,7 +44,7 @@ func (a *Actor) endFamily(ctx context.Context, u user, s session) error {
 	if err := a.endSessions(ctx, s.UserID, endReuse, s); err != nil {
 		return err
 	}
-	err := a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error {
+	err := a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 		if err := a.notify(ctx, tx, u, reuseText); err != nil {
 			return err
 		}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/kv"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
@@ -54,7 +55,7 @@ func (a *Actor) startSession(ctx context.Context, u user, by signIn) (subjects.S
 	s.Current = token.hash()
 	device := a.newDevice(u.Email)
 	s.DeviceSum = a.clientOf(ctx, device).device
-	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error {
+	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 		if err := a.audit(ctx, tx, entry{action: auditLogin, outcome: auditSuccess, userID: u.ID, sessionID: s.ID}); err != nil {
 			return err
 		}

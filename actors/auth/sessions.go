@@ -8,7 +8,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/idempotency"
 	"github.com/weftmesh/weft/kv"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
@@ -137,13 +138,13 @@ func (a *Actor) endSessions(ctx context.Context, userID, reason string, ended ..
 	if err := a.revokeIDs(ctx, userID, ids...); err != nil {
 		return err
 	}
-	_, err := actors.Step(ctx, a.DB, "ended/"+ids[0], func(ctx context.Context, tx actors.Tx) (struct{}, error) {
+	_, err := idempotency.Step(ctx, a.DB, "ended/"+ids[0], func(ctx context.Context, tx database.Tx) (struct{}, error) {
 		return struct{}{}, a.tellEnded(ctx, tx, userID, reason, ids)
 	})
 	return err
 }
 
-func (a *Actor) tellEnded(ctx context.Context, tx actors.Tx, userID, reason string, ids []string) error {
+func (a *Actor) tellEnded(ctx context.Context, tx database.Tx, userID, reason string, ids []string) error {
 	for _, id := range ids {
 		e := entry{
 			action: auditSessionEnd, outcome: auditSuccess, userID: userID, sessionID: id,

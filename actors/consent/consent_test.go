@@ -13,6 +13,8 @@ import (
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/actortest"
 	"github.com/weftmesh/weft/actors/consent"
+	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/runtime"
 	"github.com/weftmesh/weft/kv"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
@@ -23,7 +25,7 @@ type bundle struct {
 	mesh   *actortest.Mesh
 	caller *mesh.Conn
 	host   *actortest.Hosted
-	db     actors.DatabaseConfig
+	db     database.Config
 	start  func(t *testing.T) *actortest.Hosted
 }
 
@@ -41,7 +43,7 @@ func setup(t *testing.T, database actortest.Database, options ...actortest.Optio
 				return actors.Service{}, err
 			}
 			return a.Service(), nil
-		}, func(c *actors.HostConfig) { c.KeysetFile = keyset })
+		}, func(c *runtime.HostConfig) { c.KeysetFile = keyset })
 	}
 	b.host = b.start(t)
 	return b

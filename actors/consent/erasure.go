@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/kv"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -24,7 +24,7 @@ func (a *Actor) forget(ctx context.Context, who subjects.AccountDeletion) (int64
 		}
 	}
 	var items int64
-	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error {
+	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 		for _, c := range consents {
 			if _, err := a.recordRevocation(ctx, tx, c, ""); err != nil {
 				return err

@@ -8,6 +8,9 @@ import (
 	"time"
 
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/idempotency"
+	"github.com/weftmesh/weft/actors/outbox"
 	"github.com/weftmesh/weft/kv"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
@@ -29,7 +32,7 @@ func (a *Actor) grant(ctx context.Context, r subjects.GrantConsentRequest) (subj
 		NoticeVersion: r.NoticeVersion, Jurisdiction: r.Jurisdiction, Status: active,
 		GrantedAt: now.UnixMicro(), ExpiresAt: until.UnixMicro(), Continues: []string{},
 	}
-	c, err := actors.Step(ctx, a.DB, "record", func(ctx context.Context, tx actors.Tx) (consentRow, error) {
+	c, err := idempotency.Step(ctx, a.DB, "record", func(ctx context.Context, tx database.Tx) (consentRow, error) {
 		return a.record(ctx, tx, c)
 	})
 	if err != nil {
@@ -43,7 +46,7 @@ func (a *Actor) grant(ctx context.Context, r subjects.GrantConsentRequest) (subj
 }
 
 // record inserts the consent, supersedes the active one and says so to the ledger, as one commit.
-func (a *Actor) record(ctx context.Context, tx actors.Tx, c consentRow) (consentRow, error) {
+func (a *Actor) record(ctx context.Context, tx database.Tx, c consentRow) (consentRow, error) {
 	if _, err := a.subjectOf(ctx, tx, c.UserID); err != nil {
 		return c, err
 	}
@@ -78,7 +81,7 @@ func (a *Actor) record(ctx context.Context, tx actors.Tx, c consentRow) (consent
 }
 
 // note writes one change to the history, the ledger and the event stream.
-func (a *Actor) note(ctx context.Context, tx actors.Tx, c consentRow, change, reason string) error {
+func (a *Actor) note(ctx context.Context, tx database.Tx, c consentRow, change, reason string) error {
 	e := entryRow{ID: a.NewID(), ConsentID: c.ID, Change: change, At: a.Now().UnixMicro(), Reason: reason}
 	if err := insert(ctx, tx, &e); err != nil {
 		return err
@@ -96,8 +99,8 @@ func (a *Actor) note(ctx context.Context, tx actors.Tx, c consentRow, change, re
 		return fmt.Errorf("encoding an event: %w", err)
 	}
 	return a.Outbox.Add(ctx, tx,
-		actors.Message{ID: "ledger." + e.ID, Subject: subjects.LedgerSubject(subject.id), Key: c.UserID, Data: entry},
-		actors.Message{ID: "event." + e.ID, Subject: subjects.ConsentChanged.Subject, Key: c.UserID, Data: event})
+		outbox.Message{ID: "ledger." + e.ID, Subject: subjects.LedgerSubject(subject.id), Key: c.UserID, Data: entry},
+		outbox.Message{ID: "event." + e.ID, Subject: subjects.ConsentChanged.Subject, Key: c.UserID, Data: event})
 }
 
 // publish brings an active consent into force at the guards. One that takes another's place, which may have lasted longer,
@@ -137,7 +140,7 @@ func (a *Actor) revoke(ctx context.Context, r subjects.RevokeConsentRequest) (su
 	if err := a.deny(ctx, c); err != nil {
 		return subjects.Consent{}, err
 	}
-	c, err = actors.Step(ctx, a.DB, "revoke", func(ctx context.Context, tx actors.Tx) (consentRow, error) {
+	c, err = idempotency.Step(ctx, a.DB, "revoke", func(ctx context.Context, tx database.Tx) (consentRow, error) {
 		return a.recordRevocation(ctx, tx, c, r.Reason)
 	})
 	if err != nil {
@@ -168,7 +171,7 @@ func (a *Actor) deny(ctx context.Context, c consentRow) error {
 
 var errSuperseded = errors.New("superseded")
 
-func (a *Actor) recordRevocation(ctx context.Context, tx actors.Tx, c consentRow, reason string) (consentRow, error) {
+func (a *Actor) recordRevocation(ctx context.Context, tx database.Tx, c consentRow, reason string) (consentRow, error) {
 	c.Status, c.RevokedAt, c.RevokeReason = revoked, a.Now().UnixMicro(), reason
 	was, err := end(ctx, tx, c)
 	if err != nil {
@@ -297,7 +300,7 @@ func (a *Actor) reconcileOne(ctx context.Context, c consentRow) error {
 	case err != nil:
 		return fmt.Errorf("reading a consent's state: %w", err)
 	case entry.Value.ConsentID == c.ID && entry.Value.Status == revoked:
-		return a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error {
+		return a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 			_, err := a.recordRevocation(ctx, tx, c, "")
 			return err
 		})

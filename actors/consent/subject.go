@@ -10,7 +10,7 @@ import (
 	"github.com/tink-crypto/tink-go/v2/aead/subtle"
 	"go.uber.org/zap"
 
-	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -25,7 +25,7 @@ const subjectKeyBytes = 32
 func subjectContext(id string) []byte { return []byte("consent_subjects/" + id) }
 
 // subjectOf finds the ledger's subject for a user, or makes one.
-func (a *Actor) subjectOf(ctx context.Context, tx actors.Tx, userID string) (subject, error) {
+func (a *Actor) subjectOf(ctx context.Context, tx database.Tx, userID string) (subject, error) {
 	row, err := subjectRowOf(ctx, tx, userID)
 	if err != nil {
 		return subject{}, err

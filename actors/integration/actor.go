@@ -22,7 +22,9 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/egress"
+	"github.com/weftmesh/weft/actors/oauthstate"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -43,13 +45,13 @@ type Actor struct {
 	limits   *limits
 	metrics  metrics
 	jitter   func() float64
-	states   *actors.States[errand]
+	states   *oauthstate.Store[errand]
 	renewing singleflight.Group
 	// asking is read-locked while a provider is asked for tokens and until they are stored.
 	asking sync.RWMutex
 	// rows are the connections that are being called over; row reads one.
-	rows *actors.RowCache[connectionRow]
-	row  *actors.PreparedRow[connectionRow]
+	rows *database.RowCache[connectionRow]
+	row  *database.PreparedRow[connectionRow]
 	// objects are the files that go by reference.
 	objects *objects
 }
@@ -69,8 +71,8 @@ func New(d actors.Deps, c Config) (*Actor, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the client: %w", err)
 	}
-	a := &Actor{Deps: d, config: c, shelf: known, client: client, jitter: rand.Float64, rows: actors.NewRowCache[connectionRow](d.DB, cachedConnections)}
-	a.row = actors.NewPreparedRow[connectionRow](d.DB, whichConnection)
+	a := &Actor{Deps: d, config: c, shelf: known, client: client, jitter: rand.Float64, rows: database.NewRowCache[connectionRow](d.DB, cachedConnections)}
+	a.row = database.NewPreparedRow[connectionRow](d.DB, whichConnection)
 	a.hookKeys = newHookKeys(client, d.Now)
 	if a.limits, err = openLimits(d, c.Providers); err != nil {
 		return nil, err
@@ -82,7 +84,7 @@ func New(d actors.Deps, c Config) (*Actor, error) {
 		HalfOpen: uint32(c.Breaker.HalfOpen), Failures: uint32(c.Breaker.Failures), Open: c.Breaker.Open,
 	})
 	a.calls = newCallLog(func(ctx context.Context, rows []callRow) error {
-		return d.DB.RunUncached(ctx, func(ctx context.Context, tx actors.Tx) error { return insertCalls(ctx, tx, rows) })
+		return d.DB.RunUncached(ctx, func(ctx context.Context, tx database.Tx) error { return insertCalls(ctx, tx, rows) })
 	})
 	a.metrics = newMetrics(d.Metrics, c.Objects, a.breakerStates)
 	if a.objects, err = openObjects(d, c.Objects, a.metrics); err != nil {
@@ -126,7 +128,7 @@ func (a *Actor) Service() actors.Service {
 			actors.Bind(subjects.GetObjectContent, a.objectContent),
 			actors.Bind(subjects.DeleteObject, a.deleteObject),
 		},
-		Workers: []actors.Worker{actors.Forget(a.Deps, subjects.IntegrationForgets, subjects.IntegrationErased, a.forget)},
+		Workers: []actors.Worker{actors.OnErasure(a.Deps, subjects.IntegrationForgets, subjects.IntegrationErased, a.forget)},
 		Background: map[string]func(context.Context) error{
 			"call_log": a.calls.run, "call_sweep": a.sweepCalls, "hook_sweep": a.sweepDeliveries,
 			"probes": a.probeConnections, "token_refresh": a.refreshTokens,

@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/integration/manifest"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
@@ -183,7 +184,7 @@ func (a *Actor) markForReauth(ctx context.Context, c connectionRow, by, reason s
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callFlushWithin)
 	defer cancel()
 	c.Reason = reason
-	err := a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error {
+	err := a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 		news, err := markNeedsReauth(ctx, tx, c, by, c.Reason, a.Now().UnixMicro())
 		if err != nil || !news {
 			return err
@@ -264,7 +265,7 @@ func (a *Actor) sweepCalls(ctx context.Context) error {
 func (a *Actor) sweepOnce(ctx context.Context) error {
 	before := a.Now().Add(-a.config.Calls.KeepFor).UnixMicro()
 	for dropped := int64(sweepBatch); dropped == sweepBatch; {
-		err := a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) (err error) {
+		err := a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) (err error) {
 			dropped, err = dropOldCalls(ctx, tx, before, sweepBatch)
 			return err
 		})
@@ -277,7 +278,7 @@ func (a *Actor) sweepOnce(ctx context.Context) error {
 		return err
 	}
 	for _, id := range ids {
-		err := a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error {
+		err := a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 			return thin(ctx, tx, id, a.config.Calls.KeepNewest)
 		})
 		if err != nil {

@@ -21,9 +21,9 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
-	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/actortest"
 	"github.com/weftmesh/weft/actors/integration"
+	"github.com/weftmesh/weft/actors/runtime"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -57,7 +57,7 @@ func newCanaries(t *testing.T, database actortest.Database) *canaries {
 	c := &canaries{v: newAuthorizer(t)}
 	c.v.mint, c.v.api = func(string) string { return c.next() }, parrot
 	c.b = setup(t, database, withAcme(t, c.v), func(_ *integration.Config, host *[]actortest.HostOption) {
-		*host = append(*host, func(h *actors.HostConfig) {
+		*host = append(*host, func(h *runtime.HostConfig) {
 			log := zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), &c.log, zap.DebugLevel))
 			var err error
 			if c.telemetry, err = mesh.NewTelemetry(t.Context(), mesh.TelemetryOptions{Log: log, Process: "test"}); err != nil {

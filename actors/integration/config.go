@@ -10,8 +10,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/egress"
+	"github.com/weftmesh/weft/actors/oauthstate"
 	"github.com/weftmesh/weft/kv"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
@@ -231,7 +231,7 @@ func (c Config) check(known func(provider string) bool) error {
 		errs = append(errs, fmt.Errorf("integration.state_ttl must be at most %s", maxState))
 	}
 	for _, uri := range slices.DeleteFunc(append([]string{c.RedirectURI}, c.RedirectURIs...), func(uri string) bool { return uri == "" }) {
-		if !actors.GoodRedirect(uri) {
+		if !oauthstate.GoodRedirect(uri) {
 			errs = append(errs, fmt.Errorf("integration.redirect_uri: %q is neither https, nor http on this machine, nor an app's own scheme", uri))
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/egress"
 	"github.com/weftmesh/weft/actors/integration/manifest"
 	"github.com/weftmesh/weft/subjects"
@@ -80,7 +81,7 @@ func (a *Actor) connectWith(
 	if err := a.equip(ctx, provider, &c, kit); err != nil {
 		return none, err
 	}
-	err := a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error {
+	err := a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 		if err := insertConnection(ctx, tx, &c); err != nil {
 			return err
 		}
@@ -376,7 +377,7 @@ func (a *Actor) updateConnection(ctx context.Context, r subjects.UpdateIntegrati
 // replace writes a connection that has been changed since version, and its tokens where they are new.
 func (a *Actor) replace(ctx context.Context, c connectionRow, version int64, newTokens bool) (subjects.Connection, error) {
 	c.Version, c.UpdatedAt = version+1, a.Now().UnixMicro()
-	err := a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error {
+	err := a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 		return replaceConnection(ctx, tx, &c, version, newTokens)
 	})
 	if err != nil {
@@ -421,7 +422,7 @@ func (a *Actor) fetches(c connectionRow) bool {
 func (a *Actor) disconnect(ctx context.Context, r subjects.IntegrationRequest) (subjects.Empty, error) {
 	userID := actors.CallerFrom(ctx).UserID
 	var gone connectionRow
-	err := a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error {
+	err := a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 		c, err := deleteConnection(ctx, tx, userID, r.IntegrationID)
 		if err != nil {
 			return err

@@ -3,13 +3,13 @@ package integration
 import (
 	"context"
 
-	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/subjects"
 )
 
 // forget deletes a user's objects, connections with their credentials and hooks, and the log of their calls.
 func (a *Actor) forget(ctx context.Context, who subjects.AccountDeletion) (items int64, err error) {
-	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error {
+	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 		if _, err := endObjects(ctx, tx, who.UserID, "", a.Now().UnixMicro()); err != nil {
 			return err
 		}
@@ -23,5 +23,5 @@ func (a *Actor) forget(ctx context.Context, who subjects.AccountDeletion) (items
 	if err != nil {
 		return 0, err
 	}
-	return items + gone, a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error { return wipeUsage(ctx, tx, who.UserID) })
+	return items + gone, a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error { return wipeUsage(ctx, tx, who.UserID) })
 }

@@ -9,9 +9,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/actortest"
 	"github.com/weftmesh/weft/actors/integration"
+	"github.com/weftmesh/weft/actors/runtime"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -346,7 +346,7 @@ func TestOldCallsGo(t *testing.T) {
 		var ahead atomic.Int64
 		b := setup(t, database, func(c *integration.Config, host *[]actortest.HostOption) {
 			c.Calls.KeepFor, c.Calls.SweepEvery = time.Minute, 20*time.Millisecond
-			*host = append(*host, func(h *actors.HostConfig) {
+			*host = append(*host, func(h *runtime.HostConfig) {
 				h.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
 			})
 		})

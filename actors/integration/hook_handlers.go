@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/integration/manifest"
 	"github.com/weftmesh/weft/actors/integration/webhook"
 	"github.com/weftmesh/weft/subjects"
@@ -30,7 +31,7 @@ func (a *Actor) createHook(ctx context.Context, r subjects.CreateHookRequest) (s
 	if err != nil {
 		return none, err
 	}
-	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error {
+	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 		n, err := countHooks(ctx, tx, c.ID)
 		if err != nil {
 			return err
@@ -155,7 +156,7 @@ func (a *Actor) getHook(ctx context.Context, r subjects.HookRequest) (subjects.H
 
 func (a *Actor) deleteHook(ctx context.Context, r subjects.HookRequest) (subjects.Empty, error) {
 	userID := actors.CallerFrom(ctx).UserID
-	err := a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error {
+	err := a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 		h, err := findHook(ctx, tx, userID, r.IntegrationID, r.HookID)
 		if err != nil {
 			return err
@@ -208,5 +209,5 @@ func (a *Actor) retire(h *hookRow, last []byte) {
 }
 
 func (a *Actor) saveHook(ctx context.Context, h *hookRow, version int64) error {
-	return a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error { return replaceHook(ctx, tx, h, version) })
+	return a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error { return replaceHook(ctx, tx, h, version) })
 }

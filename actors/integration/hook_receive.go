@@ -11,9 +11,10 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/integration/manifest"
 	"github.com/weftmesh/weft/actors/integration/webhook"
+	"github.com/weftmesh/weft/actors/outbox"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -180,7 +181,7 @@ func (a *Actor) keepSecret(ctx context.Context, in incoming, reply *manifest.Han
 // transaction.
 func (a *Actor) tellDelivery(ctx context.Context, in incoming, v webhook.Verified, events []manifest.WebhookEvent) (told bool, err error) {
 	now := a.Now()
-	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error {
+	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 		told = false
 		if err := touchHook(ctx, tx, in.hook.ID, now.UnixMicro()); err != nil {
 			return err
@@ -229,7 +230,7 @@ func (a *Actor) deliveryID(in incoming, v webhook.Verified, i, of int) string {
 }
 
 // tellEvent puts one event into the transaction.
-func (a *Actor) tellEvent(ctx context.Context, tx actors.Tx, in incoming, now time.Time, event manifest.WebhookEvent) error {
+func (a *Actor) tellEvent(ctx context.Context, tx database.Tx, in incoming, now time.Time, event manifest.WebhookEvent) error {
 	id := in.hook.ID + ":" + event.ID
 	data, err := json.Marshal(subjects.NewWebhookReceived(id, in.hook.UserID, now, subjects.WebhookDelivery{
 		IntegrationID: in.connection.ID, HookID: in.hook.ID, Provider: in.hook.Provider, Label: in.connection.Label,
@@ -241,7 +242,7 @@ func (a *Actor) tellEvent(ctx context.Context, tx actors.Tx, in incoming, now ti
 	if len(data) > maxHookEvent {
 		return subjects.Errorf(subjects.CodeTooLarge, "the delivery has more than %d bytes", maxHookEvent)
 	}
-	return a.Outbox.Add(ctx, tx, actors.Message{
+	return a.Outbox.Add(ctx, tx, outbox.Message{
 		ID: "hook." + in.hook.ID + "." + hookKey("event", id), Subject: subjects.WebhookReceived.Subject, Key: in.hook.ID, Data: data,
 	})
 }
@@ -273,7 +274,7 @@ func (a *Actor) sweepDeliveries(ctx context.Context) error {
 	for {
 		before := a.Now().Add(-a.config.Webhooks.Remember).UnixMicro()
 		for dropped := int64(sweepBatch); dropped >= sweepBatch; {
-			err := a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) (err error) {
+			err := a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) (err error) {
 				dropped, err = dropOldDeliveries(ctx, tx, before, sweepBatch)
 				return err
 			})

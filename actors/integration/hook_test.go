@@ -15,9 +15,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/actortest"
 	"github.com/weftmesh/weft/actors/integration"
+	"github.com/weftmesh/weft/actors/runtime"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -32,7 +32,7 @@ func (c *clock) pass(d time.Duration) { c.ahead.Add(int64(d)) }
 // at gives the actor a clock of the test's own; tokens keep the real one, from which it starts.
 func at(c *clock) option {
 	return func(_ *integration.Config, host *[]actortest.HostOption) {
-		*host = append(*host, func(h *actors.HostConfig) { h.Now = c.Now })
+		*host = append(*host, func(h *runtime.HostConfig) { h.Now = c.Now })
 	}
 }
 

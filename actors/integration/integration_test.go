@@ -15,7 +15,9 @@ import (
 
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/actortest"
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/integration"
+	"github.com/weftmesh/weft/actors/runtime"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -27,7 +29,7 @@ type bundle struct {
 	host   *actortest.Hosted
 	// start runs the actor again, where it was stopped.
 	start  func()
-	db     actors.DatabaseConfig
+	db     database.Config
 	config integration.Config
 }
 
@@ -41,13 +43,13 @@ func with(change func(*integration.Config)) option {
 // strict lets nothing but public addresses be called.
 func strict(_ *integration.Config, host *[]actortest.HostOption) { *host = nil }
 
-func loopback(c *actors.HostConfig) {
+func loopback(c *runtime.HostConfig) {
 	c.EgressAllow, c.EgressAllowHTTP = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}, true
 }
 
 // allowHTTP lets plain http through, to public addresses.
 func allowHTTP(_ *integration.Config, host *[]actortest.HostOption) {
-	*host = append(*host, func(c *actors.HostConfig) { c.EgressAllowHTTP = true })
+	*host = append(*host, func(c *runtime.HostConfig) { c.EgressAllowHTTP = true })
 }
 
 func setup(t testing.TB, database actortest.Database, options ...option) *bundle {

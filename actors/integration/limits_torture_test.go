@@ -21,6 +21,7 @@ import (
 	"github.com/weftmesh/weft/actors/integration"
 	"github.com/weftmesh/weft/actors/integration/manifest"
 	"github.com/weftmesh/weft/actors/integration/providers"
+	"github.com/weftmesh/weft/actors/runtime"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -244,7 +245,7 @@ func limitStormBundle(t *testing.T, v *strictVendor, chosen map[string]*manifest
 				return actors.Service{}, err
 			}
 			return a.Service(), nil
-		}, loopback, func(c *actors.HostConfig) { c.KeysetFile = keyset })
+		}, loopback, func(c *runtime.HostConfig) { c.KeysetFile = keyset })
 	}
 	return b
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/integration/manifest"
+	"github.com/weftmesh/weft/actors/oauthstate"
 	"github.com/weftmesh/weft/kv"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -36,10 +37,10 @@ type errand struct {
 }
 
 // openStates binds to the bucket of errands.
-func openStates(d actors.Deps) (*actors.States[errand], error) {
+func openStates(d actors.Deps) (*oauthstate.Store[errand], error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	return actors.OpenStates[errand](ctx, d, kv.IntegrationOAuthState)
+	return oauthstate.Open[errand](ctx, d, kv.IntegrationOAuthState)
 }
 
 func errState() error {
@@ -61,8 +62,8 @@ func (a *Actor) authURL(ctx context.Context, r subjects.GetAuthURLRequest) (subj
 	if unknown := provider.UnknownScopes(r.Scopes); len(unknown) > 0 {
 		return none, subjects.InvalidField("scopes", "%s is not a scope of %s", strings.Join(unknown, ", "), provider.ID)
 	}
-	state, binding := actors.NewSecret(), actors.KeepBinding(r.CookieBinding)
-	e.Binding, e.Verifier, e.ExpiresAt = actors.HashBinding(binding), oauth2.GenerateVerifier(), a.Now().Add(a.config.StateTTL)
+	state, binding := oauthstate.NewSecret(), oauthstate.KeepBinding(r.CookieBinding)
+	e.Binding, e.Verifier, e.ExpiresAt = oauthstate.HashBinding(binding), oauth2.GenerateVerifier(), a.Now().Add(a.config.StateTTL)
 	address, err := method.AuthorizeURL(manifest.Authorization{
 		Client: client, RedirectURI: e.RedirectURI, State: state, Challenge: oauth2.S256ChallengeFromVerifier(e.Verifier),
 		Scopes: r.Scopes, Settings: e.Settings,
@@ -146,7 +147,7 @@ func (a *Actor) finish(ctx context.Context, back comeback, mine func(errand) boo
 		}
 		return a.checkIssuer(e, back.issuer)
 	})
-	if errors.Is(err, actors.ErrNoState) {
+	if errors.Is(err, oauthstate.ErrNoState) {
 		return none, errState()
 	}
 	if err != nil {

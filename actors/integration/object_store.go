@@ -11,7 +11,7 @@ import (
 
 	"github.com/uptrace/bun"
 
-	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/seal"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -281,8 +281,8 @@ func affected(result sql.Result, err error, doing string) (int64, error) {
 }
 
 // sealedObject is the column that holds objects' keys.
-func sealedObject() actors.Sealed {
-	return actors.Sealed{
+func sealedObject() seal.Column {
+	return seal.Column{
 		Table: "objects", Column: "data_key", Key: []string{"id"}, With: []string{"user_id"},
 		Associated: func(values []string) []byte { return objectSealedFor(values[1], values[0]) },
 	}

@@ -14,6 +14,8 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/seal"
 	"github.com/weftmesh/weft/kv"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -49,7 +51,7 @@ func openObjects(d actors.Deps, c ObjectsConfig, m metrics) (*objects, error) {
 // openObject is an object with the key of its parts.
 type openObject struct {
 	objectRow
-	key *actors.Sealer
+	key *seal.Sealer
 }
 
 // announced is what is said of an object before its content comes. size is -1 where nobody knows.
@@ -76,7 +78,7 @@ func (s *objects) begin(ctx context.Context, userID string, of announced) (openO
 		return openObject{}, err
 	}
 	o.DataKey = sealed
-	err = s.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error { return insertObject(ctx, tx, &o, s.config) })
+	err = s.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error { return insertObject(ctx, tx, &o, s.config) })
 	return openObject{o, key}, err
 }
 
@@ -103,7 +105,7 @@ func (s *objects) put(ctx context.Context, o openObject, offset int64, content [
 		return err
 	}
 	var stored bool
-	err = s.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) (err error) {
+	err = s.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) (err error) {
 		stored, err = claimPart(ctx, tx, o.objectRow, &p, s.config, s.Now().UnixMicro())
 		return err
 	})
@@ -118,7 +120,7 @@ func (s *objects) put(ctx context.Context, o openObject, offset int64, content [
 		return asError(err)
 	}
 	var there bool
-	err = s.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) (err error) {
+	err = s.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) (err error) {
 		there, err = markStored(ctx, tx, p)
 		return err
 	})
@@ -134,7 +136,7 @@ func (s *objects) complete(ctx context.Context, o openObject, size int64, sum st
 	done := o.objectRow
 	done.State, done.Size, done.SHA256, done.ExpiresAt = complete, size, sum, now.UnixMicro()+o.KeepFor
 	var news bool
-	err := s.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) (err error) {
+	err := s.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) (err error) {
 		news, err = completeObject(ctx, tx, done, now.UnixMicro())
 		return err
 	})
@@ -200,7 +202,7 @@ func (r *objectReader) Close() error { return nil }
 
 // end has an object of a user's end, and takes it away once that is committed.
 func (s *objects) end(ctx context.Context, userID, id string) error {
-	err := s.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error {
+	err := s.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 		n, err := endObjects(ctx, tx, userID, id, s.Now().UnixMicro())
 		if err == nil && n == 0 {
 			return noObject()
@@ -255,7 +257,7 @@ func (s *objects) remove(ctx context.Context, o objectRow) (mine bool, err error
 			return false, err
 		}
 	}
-	err = s.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) (err error) {
+	err = s.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) (err error) {
 		mine, err = forgetObject(ctx, tx, o.ID)
 		return err
 	})

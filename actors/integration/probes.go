@@ -7,6 +7,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/integration/manifest"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -49,7 +50,7 @@ func (a *Actor) nextProbe() int64 {
 
 // probeOnce makes the probes that are due.
 func (a *Actor) probeOnce(ctx context.Context) error {
-	err := a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error { return planProbes(ctx, tx, sweepBatch, a.nextProbe) })
+	err := a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error { return planProbes(ctx, tx, sweepBatch, a.nextProbe) })
 	if err != nil {
 		return err
 	}
@@ -59,7 +60,7 @@ func (a *Actor) probeOnce(ctx context.Context) error {
 	}
 	for _, p := range due {
 		var mine bool
-		err := a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) (err error) {
+		err := a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) (err error) {
 			mine, err = claimProbe(ctx, tx, p, a.nextProbe())
 			return err
 		})
@@ -81,7 +82,7 @@ func (a *Actor) probeOnce(ctx context.Context) error {
 func (a *Actor) probeAgain(ctx context.Context, p probeRow) error {
 	c, err := findConnection(ctx, a.DB.DB, p.UserID, p.ConnectionID)
 	if subjects.CodeOf(err) == subjects.CodeNotFound {
-		return a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error { return dropProbe(ctx, tx, p.ConnectionID) })
+		return a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error { return dropProbe(ctx, tx, p.ConnectionID) })
 	}
 	if err != nil || c.Status != active {
 		return err // its last probe tells why, until it is used again
@@ -107,7 +108,7 @@ func (a *Actor) probeAgain(ctx context.Context, p probeRow) error {
 	if o.failed != nil {
 		p.Class = string(o.failed.Class)
 	}
-	return a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error { return recordProbe(ctx, tx, p) })
+	return a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error { return recordProbe(ctx, tx, p) })
 }
 
 // headroom is what is left of the limits that count a user's connections to a provider. What cannot be told right now is

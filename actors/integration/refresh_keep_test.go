@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/actortest"
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/integration"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
@@ -18,11 +18,11 @@ import (
 // TestStoppingKeepsWhatWasAskedFor: a process that is stopped while it refreshes ahead of time waits for the answer, and
 // stores it: the refresh token that it has spent is no good any more.
 func TestStoppingKeepsWhatWasAskedFor(t *testing.T) {
-	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
+	actortest.OnEach(t, func(t *testing.T, kind actortest.Database) {
 		v := newAuthorizer(t)
 		v.lifetime = 40
 		var now clock
-		b := setup(t, database, withAcme(t, v), at(&now), withKeyset(keyset(filepath.Join(t.TempDir(), "keyset"))),
+		b := setup(t, kind, withAcme(t, v), at(&now), withKeyset(keyset(filepath.Join(t.TempDir(), "keyset"))),
 			with(func(c *integration.Config) { c.Refresh.Every = 20 * time.Millisecond }))
 		_, ada := b.user(t)
 		c := b.signIn(t, v, ada, "")
@@ -81,9 +81,9 @@ func (v *authorizer) refusing(calls int64, last func()) {
 
 // TestRefusedAgain: the token that a call got may have ended before it came to be used. Only the third refusal is final.
 func TestRefusedAgain(t *testing.T) {
-	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
+	actortest.OnEach(t, func(t *testing.T, kind actortest.Database) {
 		v := newAuthorizer(t)
-		b := setup(t, database, withAcme(t, v))
+		b := setup(t, kind, withAcme(t, v))
 		_, ada := b.user(t)
 		c := b.signIn(t, v, ada, "")
 		v.refusing(2, func() {})
@@ -99,20 +99,20 @@ func TestRefusedAgain(t *testing.T) {
 }
 
 // onPostgres runs a test that needs a second hand in the actor's database.
-func onPostgres(t *testing.T, test func(t *testing.T, database actortest.Database)) {
+func onPostgres(t *testing.T, test func(t *testing.T, kind actortest.Database)) {
 	t.Helper()
-	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
-		if database.Name == actors.DialectPostgres {
-			test(t, database)
+	actortest.OnEach(t, func(t *testing.T, kind actortest.Database) {
+		if kind.Name == database.DialectPostgres {
+			test(t, kind)
 		}
 	})
 }
 
 // TestRefusedWhileAnotherAsks: what is refused while another process gets the connection other tokens says nothing of those.
 func TestRefusedWhileAnotherAsks(t *testing.T) {
-	onPostgres(t, func(t *testing.T, database actortest.Database) {
+	onPostgres(t, func(t *testing.T, kind actortest.Database) {
 		v := newAuthorizer(t)
-		b := setup(t, database, withAcme(t, v))
+		b := setup(t, kind, withAcme(t, v))
 		_, ada := b.user(t)
 		c := b.signIn(t, v, ada, "")
 		db := actortest.OpenDatabase(t, b.db, integration.Migrations)
@@ -127,9 +127,9 @@ func TestRefusedWhileAnotherAsks(t *testing.T) {
 
 // TestTokensAreStoredAgain: a database that fails for a moment does not lose what the provider gave.
 func TestTokensAreStoredAgain(t *testing.T) {
-	onPostgres(t, func(t *testing.T, database actortest.Database) {
+	onPostgres(t, func(t *testing.T, kind actortest.Database) {
 		v := newAuthorizer(t)
-		b := setup(t, database, withAcme(t, v))
+		b := setup(t, kind, withAcme(t, v))
 		_, ada := b.user(t)
 		c := b.signIn(t, v, ada, "")
 		db := actortest.OpenDatabase(t, b.db, integration.Migrations)
@@ -147,9 +147,9 @@ func TestTokensAreStoredAgain(t *testing.T) {
 	})
 }
 
-func run(t *testing.T, db *actors.DB, statement string) {
+func run(t *testing.T, db *database.DB, statement string) {
 	t.Helper()
-	err := db.RunInTx(context.Background(), func(ctx context.Context, tx actors.Tx) error {
+	err := db.RunInTx(context.Background(), func(ctx context.Context, tx database.Tx) error {
 		_, err := tx.ExecContext(ctx, statement)
 		return err
 	})

@@ -15,9 +15,12 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/actortest"
+	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/idempotency"
 	"github.com/weftmesh/weft/actors/integration"
+	"github.com/weftmesh/weft/actors/runtime"
+	"github.com/weftmesh/weft/actors/seal"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -27,7 +30,7 @@ type keyset string
 
 func withKeyset(k keyset) option {
 	return func(_ *integration.Config, host *[]actortest.HostOption) {
-		*host = append(*host, func(c *actors.HostConfig) { c.KeysetFile = string(k) })
+		*host = append(*host, func(c *runtime.HostConfig) { c.KeysetFile = string(k) })
 	}
 }
 
@@ -54,16 +57,16 @@ func (k keyset) keys(t *testing.T) (ids []uint32, primary uint32) {
 }
 
 // rotation is what `weft keys rotate` does; said are its lines.
-func (b *bundle) rotation(t *testing.T, db *actors.DB, k keyset, said *[]string) actors.KeyRotation {
+func (b *bundle) rotation(t *testing.T, db *database.DB, k keyset, said *[]string) seal.Rotation {
 	t.Helper()
-	return actors.KeyRotation{
-		DB: db, KeysetFile: string(k), Sealed: append(integration.Sealed, actors.SealedAnswers), Settle: 50 * time.Millisecond, Now: time.Now,
+	return seal.Rotation{
+		DB: db, KeysetFile: string(k), Sealed: append(integration.Sealed, idempotency.Sealed), Settle: 50 * time.Millisecond, Now: time.Now,
 		Say: func(line string) { *said = append(*said, line) },
 	}
 }
 
 // sealedBy counts the sealed values of the database by the key that sealed them.
-func sealedBy(t *testing.T, db *actors.DB) map[uint32]int {
+func sealedBy(t *testing.T, db *database.DB) map[uint32]int {
 	t.Helper()
 	found := map[uint32]int{}
 	for column, table := range map[string]string{
@@ -86,10 +89,10 @@ func sealedBy(t *testing.T, db *actors.DB) map[uint32]int {
 
 // TestKeyRotation: what one key sealed is sealed with the next, through interruptions, and opens with that one alone.
 func TestKeyRotation(t *testing.T) {
-	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
+	actortest.OnEach(t, func(t *testing.T, kind actortest.Database) {
 		v, vendor := newAuthorizer(t), newVendor(t, says(200, `{}`))
 		k := keyset(filepath.Join(t.TempDir(), "keyset"))
-		b := setup(t, database, withAcme(t, v), withKeyset(k))
+		b := setup(t, kind, withAcme(t, v), withKeyset(k))
 		_, ada := b.user(t)
 		signedIn, withKey := b.signIn(t, v, ada, ""), b.connectTo(t, vendor, ada, "")
 		hook := call(t, b, subjects.CreateHook, ada, subjects.CreateHookRequest{IntegrationID: withKey.ID})
@@ -98,7 +101,7 @@ func TestKeyRotation(t *testing.T) {
 		file := b.upload(t, ada, content(10), subjects.CreateObjectRequest{})
 		_, first := k.keys(t)
 
-		stopped := database.Name == actors.DialectSQLite // beside a running weft on PostgreSQL
+		stopped := kind.Name == database.DialectSQLite // beside a running weft on PostgreSQL
 		if stopped {
 			if err := b.host.Stop(t); err != nil {
 				t.Fatal(err)
@@ -184,9 +187,9 @@ func (b *bundle) keyed(t *testing.T, as mesh.As, key, connection string) string 
 
 // TestKeyRotationByStep: each run does one thing, for files that are copied in between.
 func TestKeyRotationByStep(t *testing.T) {
-	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
-		k, db := keyset(filepath.Join(t.TempDir(), "keyset")), database.Open(t, "integration", integration.Migrations)
-		if _, err := actors.OpenSealer(string(k)); err != nil {
+	actortest.OnEach(t, func(t *testing.T, kind actortest.Database) {
+		k, db := keyset(filepath.Join(t.TempDir(), "keyset")), kind.Open(t, "integration", integration.Migrations)
+		if _, err := seal.Open(string(k)); err != nil {
 			t.Fatal(err)
 		}
 		_, first := k.keys(t)
@@ -210,10 +213,10 @@ func TestKeyRotationByStep(t *testing.T) {
 
 // TestKeyRotationKeepsWhatItCannotOpen: a value that its own key does not open keeps that key.
 func TestKeyRotationKeepsWhatItCannotOpen(t *testing.T) {
-	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
+	actortest.OnEach(t, func(t *testing.T, kind actortest.Database) {
 		vendor := newVendor(t, says(200, `{}`))
 		k := keyset(filepath.Join(t.TempDir(), "keyset"))
-		b := setup(t, database, withKeyset(k))
+		b := setup(t, kind, withKeyset(k))
 		_, ada := b.user(t)
 		c := b.connectTo(t, vendor, ada, "")
 		if err := b.host.Stop(t); err != nil {
@@ -222,7 +225,7 @@ func TestKeyRotationKeepsWhatItCannotOpen(t *testing.T) {
 		db := actortest.OpenDatabase(t, b.db, integration.Migrations)
 		set := func(user string) {
 			t.Helper()
-			err := db.RunInTx(t.Context(), func(ctx context.Context, tx actors.Tx) error {
+			err := db.RunInTx(t.Context(), func(ctx context.Context, tx database.Tx) error {
 				_, err := tx.NewUpdate().Table("connections").Set("user_id = ?", user).Where("id = ?", c.ID).Exec(ctx)
 				return err
 			})

@@ -1,14 +1,14 @@
 package integration
 
-import "github.com/weftmesh/weft/actors"
+import "github.com/weftmesh/weft/actors/seal"
 
 // Sealed are the columns that hold secrets, for actors.KeyRotation.
-var Sealed = []actors.Sealed{
+var Sealed = []seal.Column{
 	sealedConnection("credentials"), sealedConnection("tokens"), sealedHook("secret"), sealedHook("old_secret"), sealedObject(),
 }
 
-func sealedConnection(column string) actors.Sealed {
-	return actors.Sealed{
+func sealedConnection(column string) seal.Column {
+	return seal.Column{
 		Table: "connections", Column: column, Key: []string{"id"}, With: []string{"user_id"},
 		Associated: func(values []string) []byte {
 			return sealedFor(&connectionRow{ID: values[0], UserID: values[1]}, column)
@@ -16,8 +16,8 @@ func sealedConnection(column string) actors.Sealed {
 	}
 }
 
-func sealedHook(column string) actors.Sealed {
-	return actors.Sealed{
+func sealedHook(column string) seal.Column {
+	return seal.Column{
 		Table: "hooks", Column: column, Key: []string{"id"}, With: []string{"user_id"},
 		Associated: func(values []string) []byte { return hookSealedFor(&hookRow{ID: values[0], UserID: values[1]}) },
 	}

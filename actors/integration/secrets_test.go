@@ -17,13 +17,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/weftmesh/weft/actors/database"
+
 	"github.com/nats-io/nats.go"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
-	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/actortest"
 	"github.com/weftmesh/weft/actors/integration"
+	"github.com/weftmesh/weft/actors/runtime"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -72,7 +74,7 @@ func (s *sink) bytes() []byte {
 // logged has the actor log into s.
 func logged(t *testing.T, s *sink) option {
 	return func(_ *integration.Config, host *[]actortest.HostOption) {
-		*host = append(*host, func(c *actors.HostConfig) {
+		*host = append(*host, func(c *runtime.HostConfig) {
 			log := zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), s, zap.DebugLevel))
 			telemetry, err := mesh.NewTelemetry(t.Context(), mesh.TelemetryOptions{Log: log, Process: "test"})
 			if err != nil {
@@ -94,9 +96,9 @@ func echo(status int) http.HandlerFunc {
 // TestNoSecretIsFoundAnywhere: credentials through connect, fail, update, execute, proxy; then every log line, answer,
 // row, stream and file is searched for them.
 func TestNoSecretIsFoundAnywhere(t *testing.T) {
-	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
+	actortest.OnEach(t, func(t *testing.T, kind actortest.Database) {
 		var logs sink
-		b := setup(t, database, logged(t, &logs), with(func(c *integration.Config) {
+		b := setup(t, kind, logged(t, &logs), with(func(c *integration.Config) {
 			c.Providers["http"] = integration.ProviderConfig{Backoff: time.Millisecond, Timeout: 2 * time.Second}
 		}))
 		_, ada := b.user(t)
@@ -149,7 +151,7 @@ func TestNoSecretIsFoundAnywhere(t *testing.T) {
 		ask(subjects.GetProviderStatus.Subject, subjects.ProviderRequest{Provider: "http"})
 
 		mustNotHold(t, "an answer", answers.Bytes())
-		if database.Name == actors.DialectPostgres {
+		if kind.Name == database.DialectPostgres {
 			mustNotHold(t, "a row", b.dump(t))
 		}
 		if err := b.host.Stop(t); err != nil {
@@ -226,14 +228,14 @@ func searchFiles(t *testing.T, folder string) (count int) {
 
 // TestASealedCredentialOpensInItsRowAlone: what is copied to another user's row is of no use there.
 func TestASealedCredentialOpensInItsRowAlone(t *testing.T) {
-	actortest.OnPostgres(t, func(t *testing.T, database actortest.Database) { // a second opening of a SQLite file is refused
-		b := setup(t, database)
+	actortest.OnPostgres(t, func(t *testing.T, kind actortest.Database) { // a second opening of a SQLite file is refused
+		b := setup(t, kind)
 		v := newVendor(t, says(200, `{}`))
 		_, ada := b.user(t)
 		_, eve := b.user(t)
 		hers, his := b.connectTo(t, v, eve, ""), b.connectTo(t, v, ada, "")
 		db := actortest.OpenDatabase(t, b.db, integration.Migrations)
-		err := db.RunInTx(t.Context(), func(ctx context.Context, tx actors.Tx) error {
+		err := db.RunInTx(t.Context(), func(ctx context.Context, tx database.Tx) error {
 			_, err := tx.ExecContext(ctx, "UPDATE connections SET credentials = (SELECT credentials FROM connections WHERE id = ?) WHERE id = ?", his.ID, hers.ID)
 			return err
 		})

@@ -11,7 +11,7 @@ import (
 
 	"github.com/uptrace/bun"
 
-	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -172,7 +172,7 @@ func replaceConnection(ctx context.Context, tx bun.Tx, c *connectionRow, version
 }
 
 func labelTaken(c *connectionRow, err error, doing string) error {
-	if actors.IsUnique(err) {
+	if database.IsUnique(err) {
 		return labelConflict(c)
 	}
 	return fmt.Errorf("%s: %w", doing, err)

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/egress"
 	"github.com/weftmesh/weft/actors/integration/manifest"
 	"github.com/weftmesh/weft/subjects"
@@ -121,7 +122,7 @@ func (a *Actor) renewOnce(ctx context.Context, p *manifest.Provider, c connectio
 // tryRenew renews if nobody else does; done is false where somebody does.
 func (a *Actor) tryRenew(ctx context.Context, p *manifest.Provider, c connectionRow, id string) (fresh connectionRow, done bool, err error) {
 	now, mine := a.Now(), false
-	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) (err error) {
+	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) (err error) {
 		mine, err = claimTokens(ctx, tx, c, id, now.UnixMicro(), now.Add(a.config.Refresh.claimFor()).UnixMicro())
 		return err
 	})
@@ -198,7 +199,7 @@ func (a *Actor) store(ctx context.Context, c connectionRow) (stored bool, err er
 	ctx, cancel := context.WithTimeout(ctx, a.config.Refresh.Timeout)
 	defer cancel()
 	for {
-		err = a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) (err error) {
+		err = a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) (err error) {
 			stored, err = storeTokens(ctx, tx, c)
 			return err
 		})
@@ -226,7 +227,7 @@ func (a *Actor) giveUp(ctx context.Context, c connectionRow, id, reason string) 
 func (a *Actor) release(ctx context.Context, c connectionRow, id string) error {
 	wait := a.config.Refresh.Every + time.Duration(a.jitter()*float64(a.config.Refresh.Every))
 	retryAt := a.Now().Add(wait).UnixMicro()
-	return a.DB.RunInTx(context.WithoutCancel(ctx), func(ctx context.Context, tx actors.Tx) error {
+	return a.DB.RunInTx(context.WithoutCancel(ctx), func(ctx context.Context, tx database.Tx) error {
 		return releaseTokens(ctx, tx, c, id, retryAt)
 	})
 }

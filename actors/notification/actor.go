@@ -102,7 +102,7 @@ func (a *Actor) Service() actors.Service {
 			actors.Work(subjects.Deliver, a.deliver),
 			actors.Listen(subjects.TellOfReauth, a.tellOfReauth),
 			actors.Listen(subjects.TellOfRefusedRun, a.tellOfRefusedRun),
-			actors.Forget(a.Deps, subjects.NotificationForgets, subjects.NotificationErased, a.forget),
+			actors.OnErasure(a.Deps, subjects.NotificationForgets, subjects.NotificationErased, a.forget),
 		},
 		Background: map[string]func(context.Context) error{"scheduled": a.startScheduled, "letters": a.sweepLetters},
 	}

@@ -7,7 +7,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -21,7 +21,7 @@ const (
 
 // forget deletes a user's notifications, those to their aliases, and what the stream FEED still has of them.
 func (a *Actor) forget(ctx context.Context, who subjects.AccountDeletion) (items int64, err error) {
-	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error {
+	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 		items, err = wipeUsers(ctx, tx, append([]string{who.UserID}, who.Aliases...))
 		return err
 	})
@@ -43,7 +43,7 @@ func (a *Actor) sweepLetters(ctx context.Context) error {
 	tick := time.NewTicker(lettersEvery)
 	defer tick.Stop()
 	for {
-		err := a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error {
+		err := a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 			return dropLetters(ctx, tx, a.Now().Add(-lettersKept))
 		})
 		if err != nil {

@@ -9,7 +9,7 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -50,7 +50,7 @@ func (a *Actor) attempt(ctx context.Context, n notificationRow, d deliveryRow) e
 	// What happened is recorded even where the worker is being stopped.
 	recording, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	if e := a.DB.RunInTx(recording, func(ctx context.Context, tx actors.Tx) error { return record(ctx, tx, d) }); e != nil {
+	if e := a.DB.RunInTx(recording, func(ctx context.Context, tx database.Tx) error { return record(ctx, tx, d) }); e != nil {
 		return errors.Join(err, e)
 	}
 	a.deliveries.WithLabelValues(d.Channel, result).Inc()
@@ -101,7 +101,7 @@ func (a *Actor) startDue(ctx context.Context) error {
 			return err
 		}
 		for _, n := range rows {
-			err := a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error {
+			err := a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 				channels, err := channelsOf(ctx, tx, []string{n.ID})
 				if err != nil {
 					return err
@@ -172,11 +172,11 @@ func (a *Actor) tell(ctx context.Context, eventID, userID, category string, c co
 // giveUp fails a notification that can never start, so that it holds up no other; an error that can pass
 // is returned.
 func (a *Actor) giveUp(ctx context.Context, n notificationRow, why error) error {
-	if errors.Is(actors.Classify(why), actors.ErrUnavailable) || ctx.Err() != nil {
+	if errors.Is(database.Classify(why), database.ErrUnavailable) || ctx.Err() != nil {
 		return why
 	}
 	a.Log.Error("a notification cannot be started", zap.String("notification_id", n.ID), zap.Error(why))
-	return a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error {
+	return a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 		return failAll(ctx, tx, n.ID, "it could not be started", a.Now())
 	})
 }

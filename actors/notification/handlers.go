@@ -10,6 +10,8 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/outbox"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -62,7 +64,7 @@ func (a *Actor) send(ctx context.Context, r subjects.SendNotificationRequest) (s
 
 func (a *Actor) accept(ctx context.Context, n notificationRow, channels []deliveryRow) (subjects.NotificationRef, error) {
 	ref := subjects.NotificationRef{}
-	err := a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error {
+	err := a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 		ref = subjects.NotificationRef{NotificationID: n.ID, Status: "accepted"}
 		if n.DedupeKey != nil {
 			first, err := byDedupeKey(ctx, tx, n.UserID, *n.DedupeKey)
@@ -82,7 +84,7 @@ func (a *Actor) accept(ctx context.Context, n notificationRow, channels []delive
 		}
 		return a.begin(ctx, tx, n, channels)
 	})
-	if actors.IsUnique(err) && n.DedupeKey != nil {
+	if database.IsUnique(err) && n.DedupeKey != nil {
 		// Somebody else was first between our look and our insert.
 		first, e := byDedupeKey(ctx, a.DB.DB, n.UserID, *n.DedupeKey)
 		if e == nil && first != nil {
@@ -98,7 +100,7 @@ func (a *Actor) accept(ctx context.Context, n notificationRow, channels []delive
 
 // begin starts a notification's deliveries: in-app is delivered by this very commit, the other channels
 // become jobs of it.
-func (a *Actor) begin(ctx context.Context, tx actors.Tx, n notificationRow, channels []deliveryRow) error {
+func (a *Actor) begin(ctx context.Context, tx database.Tx, n notificationRow, channels []deliveryRow) error {
 	if started, err := start(ctx, tx, n.ID); err != nil || !started {
 		return err
 	}
@@ -116,7 +118,7 @@ func (a *Actor) begin(ctx context.Context, tx actors.Tx, n notificationRow, chan
 		if err != nil {
 			return fmt.Errorf("encoding a job: %w", err)
 		}
-		err = a.Outbox.Add(ctx, tx, actors.Message{ID: "deliver." + n.ID + "." + d.Channel, Subject: subjects.Deliver.Subject, Key: n.ID, Data: job})
+		err = a.Outbox.Add(ctx, tx, outbox.Message{ID: "deliver." + n.ID + "." + d.Channel, Subject: subjects.Deliver.Subject, Key: n.ID, Data: job})
 		if err != nil {
 			return err
 		}
@@ -128,7 +130,7 @@ func (a *Actor) begin(ctx context.Context, tx actors.Tx, n notificationRow, chan
 }
 
 // feedNew tells the user's open streams of a new notification and of the count.
-func (a *Actor) feedNew(ctx context.Context, tx actors.Tx, n notificationRow, channels []deliveryRow) error {
+func (a *Actor) feedNew(ctx context.Context, tx database.Tx, n notificationRow, channels []deliveryRow) error {
 	c, err := a.open(n)
 	if err != nil {
 		return err
@@ -139,7 +141,7 @@ func (a *Actor) feedNew(ctx context.Context, tx actors.Tx, n notificationRow, ch
 	return a.feedCount(ctx, tx, n.UserID)
 }
 
-func (a *Actor) feedCount(ctx context.Context, tx actors.Tx, userID string) error {
+func (a *Actor) feedCount(ctx context.Context, tx database.Tx, userID string) error {
 	unread, err := unreadCount(ctx, tx, userID)
 	if err != nil {
 		return err
@@ -148,12 +150,12 @@ func (a *Actor) feedCount(ctx context.Context, tx actors.Tx, userID string) erro
 }
 
 // feed commits one server-sent event with the transaction.
-func (a *Actor) feed(ctx context.Context, tx actors.Tx, userID, event string, data any) error {
+func (a *Actor) feed(ctx context.Context, tx database.Tx, userID, event string, data any) error {
 	body, err := json.Marshal(data)
 	if err != nil {
 		return fmt.Errorf("encoding an event: %w", err)
 	}
-	return a.Outbox.Add(ctx, tx, actors.Message{
+	return a.Outbox.Add(ctx, tx, outbox.Message{
 		Subject: subjects.FeedSubject(userID), Key: userID, Data: body,
 		Header: nats.Header{subjects.HeaderEvent: {event}},
 	})
@@ -235,7 +237,7 @@ func (a *Actor) markAllRead(ctx context.Context, _ subjects.Empty) (subjects.Unr
 func (a *Actor) read(ctx context.Context, id string) (subjects.UnreadCount, error) {
 	userID := actors.CallerFrom(ctx).UserID
 	var count subjects.UnreadCount
-	err := a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error {
+	err := a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 		changed, err := markRead(ctx, tx, userID, id, a.Now())
 		if err != nil {
 			return err
@@ -251,7 +253,7 @@ func (a *Actor) read(ctx context.Context, id string) (subjects.UnreadCount, erro
 func (a *Actor) cancel(ctx context.Context, r subjects.NotificationRequest) (subjects.Notification, error) {
 	userID := actors.CallerFrom(ctx).UserID
 	var result subjects.Notification
-	err := a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error {
+	err := a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 		done, err := cancelWaiting(ctx, tx, userID, r.NotificationID, a.Now())
 		if err != nil {
 			return err

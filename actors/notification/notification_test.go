@@ -16,7 +16,9 @@ import (
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/actortest"
 	"github.com/weftmesh/weft/actors/actortest/mailsink"
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/notification"
+	"github.com/weftmesh/weft/actors/runtime"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -26,7 +28,7 @@ type bundle struct {
 	mesh  *actortest.Mesh
 	sink  *mailsink.Sink
 	host  *actortest.Hosted
-	db    actors.DatabaseConfig
+	db    database.Config
 	start func(t *testing.T) *actortest.Hosted
 }
 
@@ -51,7 +53,7 @@ func setup(t *testing.T, database actortest.Database, configure func(*notificati
 				return actors.Service{}, err
 			}
 			return a.Service(), nil
-		}, func(c *actors.HostConfig) { c.KeysetFile = keyset })
+		}, func(c *runtime.HostConfig) { c.KeysetFile = keyset })
 	}
 	b.host = b.start(t)
 	return b
@@ -60,7 +62,7 @@ func setup(t *testing.T, database actortest.Database, configure func(*notificati
 // addresses serves get_contact as auth does.
 func (b *bundle) addresses(t *testing.T) {
 	t.Helper()
-	b.mesh.Host(t, "auth", actors.DatabaseConfig{Actor: "auth", DataDir: t.TempDir()}, nil, func(actors.Deps) (actors.Service, error) {
+	b.mesh.Host(t, "auth", database.Config{Actor: "auth", DataDir: t.TempDir()}, nil, func(actors.Deps) (actors.Service, error) {
 		return actors.Service{Name: "auth", Bindings: []actors.Binding{
 			actors.Bind(subjects.GetContact, func(ctx context.Context, _ subjects.Empty) (subjects.Contact, error) {
 				id := actors.CallerFrom(ctx).UserID

@@ -10,7 +10,7 @@ import (
 
 	"github.com/uptrace/bun"
 
-	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -67,7 +67,7 @@ func readApproval(ctx context.Context, db bun.IDB, id string) (approvalRow, erro
 }
 
 // addApproval keeps a question, unless it is known.
-func addApproval(ctx context.Context, tx actors.Tx, row approvalRow) error {
+func addApproval(ctx context.Context, tx database.Tx, row approvalRow) error {
 	_, err := tx.NewInsert().Model(&row).On("CONFLICT (id) DO NOTHING").Returning("NULL").Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("keeping an approval: %w", err)
@@ -97,7 +97,7 @@ func pageOfApprovals(
 }
 
 // settleApproval writes what became of a question that was pending; it tells whether it was.
-func settleApproval(ctx context.Context, tx actors.Tx, row approvalRow) (bool, error) {
+func settleApproval(ctx context.Context, tx database.Tx, row approvalRow) (bool, error) {
 	result, err := tx.NewUpdate().Model(&row).Column("status", "comment", "decided_at", "delivered_at").WherePK().
 		Where("status = ?", subjects.ApprovalPending).Exec(ctx)
 	if err != nil {
@@ -108,7 +108,7 @@ func settleApproval(ctx context.Context, tx actors.Tx, row approvalRow) (bool, e
 }
 
 // deliveredApproval notes that the execution has the answer.
-func deliveredApproval(ctx context.Context, tx actors.Tx, id string, now time.Time) error {
+func deliveredApproval(ctx context.Context, tx database.Tx, id string, now time.Time) error {
 	_, err := tx.NewUpdate().Model((*approvalRow)(nil)).Set("delivered_at = ?", now.UnixMicro()).Where("id = ?", id).Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("noting that an approval was delivered: %w", err)
@@ -117,7 +117,7 @@ func deliveredApproval(ctx context.Context, tx actors.Tx, id string, now time.Ti
 }
 
 // withdrawApprovals closes the questions of an execution's calls that are not waited for any more.
-func withdrawApprovals(ctx context.Context, tx actors.Tx, executionID string, calls []string, now time.Time) error {
+func withdrawApprovals(ctx context.Context, tx database.Tx, executionID string, calls []string, now time.Time) error {
 	if len(calls) == 0 {
 		return nil
 	}
@@ -151,7 +151,7 @@ func hasOrphans(ctx context.Context, db bun.IDB) (bool, error) {
 }
 
 // withdrawOrphans closes the questions of executions that have ended.
-func withdrawOrphans(ctx context.Context, tx actors.Tx, now time.Time) error {
+func withdrawOrphans(ctx context.Context, tx database.Tx, now time.Time) error {
 	_, err := tx.NewUpdate().Model((*approvalRow)(nil)).Set("status = ?", subjects.ApprovalWithdrawn).
 		Set("delivered_at = ?", now.UnixMicro()).Where("status = 'pending'").
 		Where("EXISTS (SELECT 1 FROM executions AS e WHERE e.id = ?TableAlias.execution_id AND e.ended_at > 0)").Exec(ctx)

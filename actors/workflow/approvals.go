@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/workflow/language"
 	"github.com/weftmesh/weft/actors/workflow/machine"
 	"github.com/weftmesh/weft/mesh"
@@ -81,12 +82,12 @@ func (a *Actor) requestApproval(ctx context.Context, row executionRow, call *mac
 	if within > 0 {
 		asked.ExpiresAt = now.Add(within).UnixMicro()
 	}
-	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error { return addApproval(ctx, tx, asked) })
+	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error { return addApproval(ctx, tx, asked) })
 	if err != nil {
-		return nil, actors.Classify(err)
+		return nil, database.Classify(err)
 	}
 	if asked, err = readApproval(ctx, a.DB.DB, asked.ID); err != nil {
-		return nil, actors.Classify(err)
+		return nil, database.Classify(err)
 	}
 	if asked.Status != subjects.ApprovalPending {
 		output, fault := answerOf(asked)
@@ -207,7 +208,7 @@ func (a *Actor) decideApproval(ctx context.Context, r subjects.DecideApprovalReq
 // settle writes what became of a question, unless somebody else has; it returns what became of it.
 func (a *Actor) settle(ctx context.Context, row approvalRow) (approvalRow, error) {
 	settled := false
-	err := a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) (err error) {
+	err := a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) (err error) {
 		settled, err = settleApproval(ctx, tx, row)
 		return err
 	})
@@ -228,12 +229,12 @@ func (a *Actor) answerCall(ctx context.Context, row approvalRow) error {
 	if err != nil && !isNotFound(err) {
 		return err
 	}
-	return a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error { return deliveredApproval(ctx, tx, row.ID, a.Now()) })
+	return a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error { return deliveredApproval(ctx, tx, row.ID, a.Now()) })
 }
 
 // withdraw closes the question of a call that was given up while it was being asked.
 func (a *Actor) withdraw(ctx context.Context, executionID, callID string) {
-	err := a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error {
+	err := a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 		return withdrawApprovals(ctx, tx, executionID, []string{callID}, a.Now())
 	})
 	if err != nil && ctx.Err() == nil {
@@ -288,7 +289,7 @@ func (a *Actor) runApprovals(ctx context.Context) error {
 			swept = now
 			found, err := hasOrphans(ctx, a.DB.DB)
 			if err == nil && found {
-				err = a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error { return withdrawOrphans(ctx, tx, now) })
+				err = a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error { return withdrawOrphans(ctx, tx, now) })
 			}
 			if err != nil {
 				return err

@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/actortest"
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/workflow"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
@@ -199,7 +199,7 @@ func TestQuestionsOverACrash(t *testing.T) {
 func (b *bundle) alter(t *testing.T, query string, args ...any) {
 	t.Helper()
 	db := actortest.OpenDatabase(t, b.db, workflow.Migrations)
-	err := db.RunInTx(t.Context(), func(ctx context.Context, tx actors.Tx) error {
+	err := db.RunInTx(t.Context(), func(ctx context.Context, tx database.Tx) error {
 		_, err := tx.ExecContext(ctx, query, args...)
 		return err
 	})

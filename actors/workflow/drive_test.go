@@ -11,25 +11,26 @@ import (
 
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/actortest"
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/workflow/schedule"
 )
 
 // newDrive is a look at a schedule of a kind, which was looked at before a moment ago.
-func newDrive(t *testing.T, database actortest.Database, plan *schedule.Plan) *drive {
+func newDrive(t *testing.T, kind actortest.Database, plan *schedule.Plan) *drive {
 	t.Helper()
 	now := time.Now()
-	a := &Actor{Deps: actors.Deps{DB: database.Open(t, "workflow", Migrations), Now: func() time.Time { return now }}}
+	a := &Actor{Deps: actors.Deps{DB: kind.Open(t, "workflow", Migrations), Now: func() time.Time { return now }}}
 	a.flows = newFlows(prometheus.NewRegistry())
 	row := scheduleRow{
 		ID: uuid.NewString(), UserID: uuid.NewString(), WorkflowID: uuid.NewString(), Kind: string(plan.Kind), Version: 1, Revision: 1,
 		Anchor: now.Add(-time.Hour).UnixMicro(), NominalUntil: now.Add(-2 * time.Minute).UnixMicro(), CreatedAt: now.UnixMicro(),
 	}
 	d := &drive{a: a, row: row, plan: plan, now: now}
-	d.commit(t, func(ctx context.Context, tx actors.Tx) error { return insert(ctx, tx, &row) })
+	d.commit(t, func(ctx context.Context, tx database.Tx) error { return insert(ctx, tx, &row) })
 	return d
 }
 
-func (d *drive) commit(t *testing.T, do func(ctx context.Context, tx actors.Tx) error) {
+func (d *drive) commit(t *testing.T, do func(ctx context.Context, tx database.Tx) error) {
 	t.Helper()
 	if err := d.a.DB.RunInTx(t.Context(), do); err != nil {
 		t.Fatal(err)
@@ -48,8 +49,8 @@ func (d *drive) open(t *testing.T) []runRow {
 // TestEndOfARunAndACrash: a process that dies once it has noted the end of an after schedule's run has noted too what the next
 // one counts from, and no process that knows less takes that back.
 func TestEndOfARunAndACrash(t *testing.T) {
-	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
-		d := newDrive(t, database, &schedule.Plan{Kind: schedule.After, Every: time.Minute})
+	actortest.OnEach(t, func(t *testing.T, kind actortest.Database) {
+		d := newDrive(t, kind, &schedule.Plan{Kind: schedule.After, Every: time.Minute})
 		if err := d.tick(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -57,7 +58,7 @@ func TestEndOfARunAndACrash(t *testing.T) {
 		if len(runs) != 1 {
 			t.Fatalf("%d runs are due", len(runs))
 		}
-		d.commit(t, func(ctx context.Context, tx actors.Tx) error {
+		d.commit(t, func(ctx context.Context, tx database.Tx) error {
 			run := runs[0]
 			run.Status = runStarted
 			_, err := settleRun(ctx, tx, run, runDue)
@@ -83,11 +84,11 @@ func TestEndOfARunAndACrash(t *testing.T) {
 
 // TestPausedWhileLookedAt: who has begun to look at a schedule before it was paused notes no run after.
 func TestPausedWhileLookedAt(t *testing.T) {
-	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
-		d := newDrive(t, database, &schedule.Plan{Kind: schedule.Every, Every: time.Minute, CatchUp: time.Hour})
+	actortest.OnEach(t, func(t *testing.T, kind actortest.Database) {
+		d := newDrive(t, kind, &schedule.Plan{Kind: schedule.Every, Every: time.Minute, CatchUp: time.Hour})
 		paused := d.row
 		paused.PausedAt = d.now.UnixMicro()
-		d.commit(t, func(ctx context.Context, tx actors.Tx) error { return overrideSchedule(ctx, tx, paused, "paused_at") })
+		d.commit(t, func(ctx context.Context, tx database.Tx) error { return overrideSchedule(ctx, tx, paused, "paused_at") })
 		if err := d.tick(t.Context()); !errors.Is(err, errScheduleChanged) || len(d.open(t)) != 0 {
 			t.Errorf("%d runs are due (%v)", len(d.open(t)), err)
 		}
@@ -96,8 +97,8 @@ func TestPausedWhileLookedAt(t *testing.T) {
 
 // TestPausedWhileStarted: a run that was being started when its schedule was paused is one that was started.
 func TestPausedWhileStarted(t *testing.T) {
-	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
-		d := newDrive(t, database, &schedule.Plan{Kind: schedule.Every, Every: time.Minute, CatchUp: time.Hour})
+	actortest.OnEach(t, func(t *testing.T, kind actortest.Database) {
+		d := newDrive(t, kind, &schedule.Plan{Kind: schedule.Every, Every: time.Minute, CatchUp: time.Hour})
 		if err := d.tick(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -105,7 +106,7 @@ func TestPausedWhileStarted(t *testing.T) {
 		if len(runs) == 0 {
 			t.Fatal("no run is due")
 		}
-		d.commit(t, func(ctx context.Context, tx actors.Tx) error { return leaveDue(ctx, tx, d.row.ID, d.now) })
+		d.commit(t, func(ctx context.Context, tx database.Tx) error { return leaveDue(ctx, tx, d.row.ID, d.now) })
 		if err := d.settle(t.Context(), runs[0], runStarted, ""); err != nil {
 			t.Fatal(err)
 		}

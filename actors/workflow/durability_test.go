@@ -18,6 +18,7 @@ import (
 
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/actortest"
+	"github.com/weftmesh/weft/actors/runtime"
 	"github.com/weftmesh/weft/actors/workflow"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
@@ -31,8 +32,8 @@ const threeSteps = `
 
 // TestCrash cuts an actor off in the middle of a call, as kill -9 does, and starts it anew.
 func TestCrash(t *testing.T) {
-	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
-		b := setup(t, database)
+	actortest.OnEach(t, func(t *testing.T, kind actortest.Database) {
+		b := setup(t, kind)
 		_ = b.host.Stop(t)
 		kill := b.startMortal(t)
 		e := b.begin(t, threeSteps, `{}`)
@@ -66,7 +67,7 @@ func (b *bundle) startMortal(t *testing.T) (kill func()) {
 	ready, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
-		_ = actors.Host(ctx, actors.HostConfig{
+		_ = runtime.Host(ctx, runtime.HostConfig{
 			Actor: "workflow", NATS: b.mesh.Options(t, "workflow"), Database: b.db, KeysetFile: b.keyset,
 			Issuer: actortest.Issuer, Audience: actortest.Audience, Telemetry: actortest.Telemetry(t), Version: "0.0.0-test",
 		}, workflow.Migrations, func(d actors.Deps) (actors.Service, error) {
@@ -93,8 +94,8 @@ func (b *bundle) startMortal(t *testing.T) (kill func()) {
 
 // TestStop stops an actor while a call is under way: its result is kept, and the next process goes on.
 func TestStop(t *testing.T) {
-	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
-		b := setup(t, database)
+	actortest.OnEach(t, func(t *testing.T, kind actortest.Database) {
+		b := setup(t, kind)
 		e := b.begin(t, threeSteps, `{}`)
 		<-b.held
 		stopped := make(chan struct{})
@@ -143,10 +144,10 @@ func wantOneResultPerStep(t *testing.T, b *bundle, id string, steps int) {
 
 // TestLongWait moves the clock over a wait of a month that outlives its process.
 func TestLongWait(t *testing.T) {
-	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
+	actortest.OnEach(t, func(t *testing.T, kind actortest.Database) {
 		var moved atomic.Int64
 		now := func() time.Time { return time.Now().Add(time.Duration(moved.Load())) }
-		b := setup(t, database, actortest.WithClock(now))
+		b := setup(t, kind, actortest.WithClock(now))
 		e := b.begin(t, "- rest: {wait: {days: 30}}\n- say: {call: echo, with: {rested: true}}\n", `{}`)
 		b.until(t, e.ID, subjects.ExecutionWaiting)
 		eventually(t, "the execution is parked", func() bool { return gauge(t, b.host, "workflow_active_executions") == 0 })
@@ -164,12 +165,12 @@ func TestLongWait(t *testing.T) {
 
 // TestTwoProcesses shares executions out over two actors on one PostgreSQL.
 func TestTwoProcesses(t *testing.T) {
-	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
-		if database.Name == actors.DialectSQLite {
-			wantSecondRefused(t, database)
+	actortest.OnEach(t, func(t *testing.T, kind actortest.Database) {
+		if kind.Name == database.DialectSQLite {
+			wantSecondRefused(t, kind)
 			return
 		}
-		b := setup(t, database)
+		b := setup(t, kind)
 		b.config.MaxConcurrent = 2
 		second := b.start(t)
 		eventually(t, "both own partitions", func() bool {
@@ -198,17 +199,17 @@ func TestTwoProcesses(t *testing.T) {
 	})
 }
 
-func wantSecondRefused(t *testing.T, database actortest.Database) {
-	b := setup(t, database)
-	if _, err := actors.OpenDatabase(t.Context(), b.db, b.mesh.Log); !errors.Is(err, actors.ErrDatabaseInUse) {
+func wantSecondRefused(t *testing.T, kind actortest.Database) {
+	b := setup(t, kind)
+	if _, err := database.Open(t.Context(), b.db, b.mesh.Log); !errors.Is(err, database.ErrInUse) {
 		t.Errorf("a second copy on the same file: %v", err)
 	}
 }
 
 // TestFrozenWorker freezes a process, as SIGSTOP does, until another has its execution; when it wakes, it steps aside.
 func TestFrozenWorker(t *testing.T) {
-	actortest.OnPostgres(t, func(t *testing.T, database actortest.Database) {
-		b := setup(t, database)
+	actortest.OnPostgres(t, func(t *testing.T, kind actortest.Database) {
+		b := setup(t, kind)
 		_ = b.host.Stop(t)
 		// A line that is frozen for long is given up, and with it the answer to the call: that ends in its time.
 		b.config.StepTimeout = 10 * time.Second
@@ -241,7 +242,7 @@ func (b *bundle) startOver(t *testing.T, l *line) *actortest.Hosted {
 			return actors.Service{}, err
 		}
 		return a.Service(), nil
-	}, func(c *actors.HostConfig) { c.NATS.URL = "nats://" + l.listener.Addr().String() })
+	}, func(c *runtime.HostConfig) { c.NATS.URL = "nats://" + l.listener.Addr().String() })
 }
 
 // line is a TCP connection that can be frozen: nothing goes either way until it thaws.
@@ -312,8 +313,8 @@ func (l *line) carry(from, to net.Conn) {
 
 // TestIdempotencyKey repeats an execute under one key: there is one execution.
 func TestIdempotencyKey(t *testing.T) {
-	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
-		b := setup(t, database)
+	actortest.OnEach(t, func(t *testing.T, kind actortest.Database) {
+		b := setup(t, kind)
 		request := subjects.ExecuteWorkflowRequest{WorkflowID: b.create(t, "- one: {call: github.get}\n")}
 		var ids []string
 		for range 2 {
@@ -351,8 +352,8 @@ func keyed[Req, Res any](t *testing.T, b *bundle, key string, e subjects.Endpoin
 // TestIdempotencyKeysHoldNoFold retries, under a key each, executions that have ended and whose end SQL does not have yet.
 // Reading them writes what others ended as well, which is no part of the call.
 func TestIdempotencyKeysHoldNoFold(t *testing.T) {
-	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
-		b := setup(t, database)
+	actortest.OnEach(t, func(t *testing.T, kind actortest.Database) {
+		b := setup(t, kind)
 		id := b.create(t, "- one: {raise: {error: {type: 'https://example.com/broken', status: 400, title: Broken}}}\n")
 		for i := range 20 {
 			ended := call(t, b, subjects.ExecuteWorkflow, subjects.ExecuteWorkflowRequest{WorkflowID: id})
@@ -366,8 +367,8 @@ func TestIdempotencyKeysHoldNoFold(t *testing.T) {
 
 // TestCut cuts the logs behind what SQL holds: SQL still tells all of it, and nothing of what is cut is needed.
 func TestCut(t *testing.T) {
-	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
-		b := setup(t, database)
+	actortest.OnEach(t, func(t *testing.T, kind actortest.Database) {
+		b := setup(t, kind)
 		_ = b.host.Stop(t)
 		b.config.CutAfter = 1
 		host := b.start(t)
@@ -412,8 +413,8 @@ func total(t *testing.T, h *actortest.Hosted, name string) (sum float64) {
 
 // TestStopWithoutNATS: a process can be stopped while NATS cannot be reached, and has not failed: what it holds there ends by itself.
 func TestStopWithoutNATS(t *testing.T) {
-	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
-		b := setup(t, database)
+	actortest.OnEach(t, func(t *testing.T, kind actortest.Database) {
+		b := setup(t, kind)
 		e := b.begin(t, "- rest: {wait: {hours: 1}}\n", `{}`)
 		b.until(t, e.ID, subjects.ExecutionWaiting)
 		b.mesh.StopServer(t)

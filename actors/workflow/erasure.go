@@ -6,7 +6,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/workflow/machine"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -24,9 +24,9 @@ func (a *Actor) forget(ctx context.Context, who subjects.AccountDeletion) (items
 	}
 	watched, err := watchedExecutions(ctx, a.DB.DB, who.UserID)
 	if err != nil {
-		return 0, actors.Classify(err)
+		return 0, database.Classify(err)
 	}
-	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error {
+	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 		a.DB.AfterCommit(ctx, a.workflows.forgetAll)
 		a.DB.AfterCommit(ctx, func() { a.secrets.forget(who.UserID) })
 		items, err = wipeUser(ctx, tx, who.UserID)
@@ -53,7 +53,7 @@ func (a *Actor) forget(ctx context.Context, who subjects.AccountDeletion) (items
 func (p *partition) endAll(ctx context.Context, userID string) error {
 	ids, err := openExecutions(ctx, p.a.DB.DB, p.lot, userID)
 	if err != nil {
-		return actors.Classify(err)
+		return database.Classify(err)
 	}
 	p.mu.Lock()
 	for id, h := range p.held {

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/idempotency"
 	"github.com/weftmesh/weft/actors/workflow/machine"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
@@ -95,8 +97,8 @@ func (a *Actor) orderOf(ctx context.Context, workflowID, executionID string, ver
 	if err != nil {
 		return order{}, err
 	}
-	if executionID == "" && actors.Keyed(ctx, a.DB) {
-		executionID, err = actors.Step(ctx, a.DB, "id", func(context.Context, actors.Tx) (string, error) { return a.newExecutionID(), nil })
+	if executionID == "" && idempotency.Keyed(ctx, a.DB) {
+		executionID, err = idempotency.Step(ctx, a.DB, "id", func(context.Context, database.Tx) (string, error) { return a.newExecutionID(), nil })
 		if err != nil {
 			return order{}, err
 		}
@@ -218,7 +220,7 @@ func (a *Actor) current(ctx context.Context, id string) (executionRow, error) {
 		return row, nil
 	}
 	if err != nil && !isNotFound(err) {
-		return row, actors.Classify(err)
+		return row, database.Classify(err)
 	}
 	lot := lotOf(id)
 	if err == nil {
@@ -234,7 +236,7 @@ func (a *Actor) currentIn(ctx context.Context, id string, lot int) (executionRow
 	}
 	row, err := readExecution(ctx, a.DB.DB, id)
 	if err != nil && !isNotFound(err) {
-		return row, actors.Classify(err)
+		return row, database.Classify(err)
 	}
 	return row, err
 }
@@ -350,7 +352,7 @@ func (a *Actor) listExecutions(ctx context.Context, r subjects.ListExecutionsReq
 // flushAll returns when SQL has what all logs had before the call.
 func (a *Actor) flushAll(ctx context.Context) error {
 	if len(a.owned()) == subjects.WorkflowPartitions {
-		return actors.Classify(a.flush(ctx))
+		return database.Classify(a.flush(ctx))
 	}
 	return a.askAll(ctx, command{Op: opFlush})
 }

@@ -5,7 +5,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
+
 	"github.com/weftmesh/weft/actors/actortest"
 )
 
@@ -13,14 +14,14 @@ import (
 // history from each of its events on.
 func TestHistoryIsReadAcrossItsRuns(t *testing.T) {
 	t.Parallel()
-	for _, database := range actortest.Databases(t) {
-		t.Run(database.Name, func(t *testing.T) {
+	for _, kind := range actortest.Databases(t) {
+		t.Run(kind.Name, func(t *testing.T) {
 			t.Parallel()
-			db := database.Open(t, "workflow", Migrations)
+			db := kind.Open(t, "workflow", Migrations)
 			fold := func(fresh bool, history string, runs ...historyRow) {
 				t.Helper()
 				rows := []executionRow{{ID: "e", History: history}}
-				err := db.RunInTx(t.Context(), func(ctx context.Context, tx actors.Tx) error {
+				err := db.RunInTx(t.Context(), func(ctx context.Context, tx database.Tx) error {
 					if fresh {
 						return storeExecutions(ctx, tx, rows, nil, runs)
 					}

@@ -9,7 +9,7 @@ import (
 
 	"github.com/uptrace/bun"
 
-	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/workflow/machine"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -122,7 +122,7 @@ func marksOf(ctx context.Context, db bun.IDB, ids []string) (map[string]markRow,
 }
 
 // mark notes what became of a failure. What was replayed stays that.
-func mark(ctx context.Context, tx actors.Tx, row markRow) error {
+func mark(ctx context.Context, tx database.Tx, row markRow) error {
 	_, err := tx.NewInsert().Model(&row).On("CONFLICT (id) DO UPDATE").Set("status = EXCLUDED.status").
 		Set("replayed_as = EXCLUDED.replayed_as").Set("created_at = EXCLUDED.created_at").
 		Where("?TableAlias.status <> ?", subjects.FailureReplayed).Returning("NULL").Exec(ctx)
@@ -141,7 +141,7 @@ func readRefused(ctx context.Context, db bun.IDB, userID, id string) (rows []ref
 }
 
 // startedLate notes that a schedule's run that was refused was started after all.
-func startedLate(ctx context.Context, tx actors.Tx, workflowID, executionID string, now time.Time) error {
+func startedLate(ctx context.Context, tx database.Tx, workflowID, executionID string, now time.Time) error {
 	_, err := tx.NewUpdate().Model((*runRow)(nil)).Set("status = ?", runStarted).Set("reason = ''").Set("updated_at = ?", now.UnixMicro()).
 		Where("schedule_id = ?", derived(workflowID, "schedule")).Where("execution_id = ?", executionID).
 		Where("status = ?", runRefused).Exec(ctx)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/workflow/machine"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -170,7 +171,7 @@ func (a *Actor) replayStart(ctx context.Context, refused refusedRow) error {
 	if err != nil {
 		return err
 	}
-	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error {
+	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 		return startedLate(ctx, tx, refused.WorkflowID, refused.ID, a.Now())
 	})
 	if err != nil {
@@ -181,7 +182,7 @@ func (a *Actor) replayStart(ctx context.Context, refused refusedRow) error {
 
 func (a *Actor) mark(ctx context.Context, row markRow) error {
 	row.CreatedAt = a.Now().UnixMicro()
-	err := a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error { return mark(ctx, tx, row) })
+	err := a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error { return mark(ctx, tx, row) })
 	if err == nil {
 		a.flows.failures.WithLabelValues(row.Status).Inc()
 	}
@@ -297,7 +298,7 @@ func (a *Actor) kept(ctx context.Context, row executionRow) (*machine.Execution,
 	}
 	raw, err := readHistory(ctx, a.DB.DB, oldID, 0, 0)
 	if err != nil {
-		return nil, nil, actors.Classify(err)
+		return nil, nil, database.Classify(err)
 	}
 	events, err := decodeEvents(raw)
 	if err != nil {

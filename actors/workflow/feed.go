@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/workflow/machine"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
@@ -40,7 +41,7 @@ func (a *Actor) watch(ctx context.Context, r subjects.ExecutionRequest) (subject
 		_, err = a.ask(ctx, row.Lot, command{Op: opWatch, Execution: row.ID})
 	}
 	if row.ended() || isNotFound(err) {
-		err = a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error { return markWatched(ctx, tx, row.ID) })
+		err = a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error { return markWatched(ctx, tx, row.ID) })
 		if err == nil {
 			err = a.feed(ctx, row.ID)
 		}

@@ -11,6 +11,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/outbox"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -111,7 +113,7 @@ func errorText(err error) string {
 }
 
 // noteRefused keeps a start that did not come about; first has the user told.
-func (a *Actor) noteRefused(ctx context.Context, tx actors.Tx, row refusedRow, cause error, first bool) error {
+func (a *Actor) noteRefused(ctx context.Context, tx database.Tx, row refusedRow, cause error, first bool) error {
 	if err := noteRefusal(ctx, tx, row); err != nil || !first {
 		return err
 	}
@@ -126,7 +128,7 @@ func (a *Actor) noteRefused(ctx context.Context, tx actors.Tx, row refusedRow, c
 	if err != nil {
 		return fmt.Errorf("encoding an event: %w", err)
 	}
-	return a.Outbox.Add(ctx, tx, actors.Message{
+	return a.Outbox.Add(ctx, tx, outbox.Message{
 		ID: "refused." + row.ID, Subject: subjects.RunRefused.Subject, Key: row.WorkflowID, Data: told,
 	})
 }

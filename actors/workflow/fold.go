@@ -10,7 +10,8 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/outbox"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -139,7 +140,7 @@ func (p *partition) fold(ctx context.Context) error {
 	if len(taken) == 0 {
 		return nil
 	}
-	err := p.a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error {
+	err := p.a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 		mine, err := advancePartition(ctx, tx, p.lot, p.log.owner, applied)
 		if err != nil {
 			return err
@@ -273,7 +274,7 @@ func (p *partition) folded(taken []folding, applied uint64, err error) {
 }
 
 // tellEnded tells the mesh of executions that have ended, a user's together.
-func (a *Actor) tellEnded(ctx context.Context, tx actors.Tx, taken []folding) error {
+func (a *Actor) tellEnded(ctx context.Context, tx database.Tx, taken []folding) error {
 	by := map[string][]subjects.ExecutionEnded{}
 	for _, f := range taken {
 		if f.ended {
@@ -292,7 +293,7 @@ func (a *Actor) tellEnded(ctx context.Context, tx actors.Tx, taken []folding) er
 			if err != nil {
 				return fmt.Errorf("encoding an event: %w", err)
 			}
-			err = a.Outbox.Add(ctx, tx, actors.Message{
+			err = a.Outbox.Add(ctx, tx, outbox.Message{
 				ID: "finished." + id, Subject: subjects.ExecutionsFinished.Subject, Key: user, Data: data,
 			})
 			if err != nil {

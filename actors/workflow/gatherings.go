@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/workflow/language"
 	"github.com/weftmesh/weft/actors/workflow/machine"
 	"github.com/weftmesh/weft/subjects"
@@ -31,7 +31,7 @@ func (a *Actor) gather(ctx context.Context, row scheduleRow, def *language.Workf
 		return nil, nil
 	}
 	var whole []string
-	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) (err error) {
+	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) (err error) {
 		g := gatherer{a: a, tx: tx, row: row, def: def, event: event, depth: depth}
 		whole, err = g.take(ctx)
 		return err
@@ -70,7 +70,7 @@ func wanted(def *language.Workflow, event cloudEvent, now time.Time) bool {
 // gatherer hands one event to what a schedule gathers, in one transaction.
 type gatherer struct {
 	a     *Actor
-	tx    actors.Tx
+	tx    database.Tx
 	row   scheduleRow
 	def   *language.Workflow
 	event cloudEvent
@@ -197,7 +197,7 @@ func (a *Actor) startGathered(ctx context.Context, row scheduleRow) (started []s
 		if err != nil {
 			return started, err
 		}
-		if err := a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error { return dropGathering(ctx, tx, one.ID) }); err != nil {
+		if err := a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error { return dropGathering(ctx, tx, one.ID) }); err != nil {
 			return started, err
 		}
 		if !refused {

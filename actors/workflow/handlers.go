@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/workflow/language"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -44,7 +45,7 @@ func (a *Actor) create(ctx context.Context, r subjects.WorkflowDefinitionRequest
 		ID: a.NewID(), UserID: actors.CallerFrom(ctx).UserID, Name: w.Document.Name, Version: 1, CreatedAt: a.Now().UnixMicro(),
 	}
 	version := newVersion(row.ID, 1, w, text, a.Now())
-	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error {
+	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 		if err := insert(ctx, tx, &row, &version); err != nil {
 			return err
 		}
@@ -70,7 +71,7 @@ func (a *Actor) update(ctx context.Context, r subjects.UpdateWorkflowRequest) (s
 		return current.resource(row.CreatedAt), err
 	}
 	next := newVersion(row.ID, row.Version+1, w, text, a.Now())
-	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error {
+	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 		succeeded, err := succeed(ctx, tx, row.ID, next)
 		if err != nil {
 			return err
@@ -128,7 +129,7 @@ func (a *Actor) delete(ctx context.Context, r subjects.WorkflowRequest) (subject
 	if err != nil {
 		return subjects.Empty{}, err
 	}
-	return subjects.Empty{}, a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error {
+	return subjects.Empty{}, a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 		a.DB.AfterCommit(ctx, func() { a.workflows.changed(row.ID) })
 		if err := remove(ctx, tx, row.ID, a.Now()); err != nil {
 			return err

@@ -14,7 +14,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"go.uber.org/zap"
 
-	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -140,7 +140,7 @@ func wait(ctx context.Context, d time.Duration, early <-chan struct{}) {
 }
 
 // alone tells that no other process can run: SQLite's file has one.
-func (a *Actor) alone() bool { return a.DB.Dialect() == actors.DialectSQLite }
+func (a *Actor) alone() bool { return a.DB.Dialect() == database.DialectSQLite }
 
 // tell tells the other processes that this one lives, and what it owns.
 func (a *Actor) tell(leaving bool) {

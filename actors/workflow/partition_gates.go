@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/workflow/machine"
 )
 
@@ -105,7 +105,7 @@ func (p *partition) suspend(ctx context.Context, c command, on bool) (reply comm
 func (p *partition) restoreGates(ctx context.Context) error {
 	rows, err := ticketsOf(ctx, p.a.DB.DB, p.lot, p.a.Now())
 	if err != nil {
-		return actors.Classify(err)
+		return database.Classify(err)
 	}
 	for _, row := range rows {
 		p.gates.regain(row.ticket())

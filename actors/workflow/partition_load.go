@@ -10,7 +10,7 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/workflow/machine"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -85,7 +85,7 @@ func (p *partition) claim(ctx context.Context, id string) (release func(), err e
 	}
 	if err != nil {
 		release()
-		return nil, actors.Classify(err)
+		return nil, database.Classify(err)
 	}
 	return release, nil
 }
@@ -94,7 +94,7 @@ func (p *partition) claim(ctx context.Context, id string) (release func(), err e
 func (p *partition) load(ctx context.Context, id string) error {
 	row, err := readExecution(ctx, p.a.DB.DB, id)
 	if err != nil {
-		return actors.Classify(err)
+		return database.Classify(err)
 	}
 	if row.ended() || row.Lot != p.lot {
 		return errNoExecution
@@ -221,7 +221,7 @@ func (p *partition) restore(ctx context.Context) error {
 	}
 	p.acked = p.log.last
 	var applied uint64
-	err := p.a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) (err error) {
+	err := p.a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) (err error) {
 		applied, err = claimPartition(ctx, tx, p.lot, p.log.owner)
 		return err
 	})
@@ -230,7 +230,7 @@ func (p *partition) restore(ctx context.Context) error {
 	}
 	rows, err := liveExecutions(ctx, p.a.DB.DB, p.lot)
 	if err != nil {
-		return actors.Classify(err)
+		return database.Classify(err)
 	}
 	for _, row := range rows {
 		h, err := p.a.restore(ctx, row)
@@ -258,7 +258,7 @@ func (p *partition) restore(ctx context.Context) error {
 		h.errands++
 	}
 	if err := p.restoreQuestions(ctx); err != nil {
-		return actors.Classify(err)
+		return database.Classify(err)
 	}
 	return p.restoreGates(ctx)
 }

@@ -3,7 +3,7 @@ package workflow
 import (
 	"context"
 
-	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/workflow/language"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -23,7 +23,7 @@ func (p *partition) beginAllowed(ctx context.Context, c command, def *language.W
 	defer p.starts.RUnlock()
 	allowed, err := allowsStart(ctx, p.a.DB.DB, c.Schedule, c.Start.ID)
 	if err != nil {
-		return nil, actors.Classify(err)
+		return nil, database.Classify(err)
 	}
 	if !allowed {
 		return nil, errPaused

@@ -10,7 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"go.uber.org/zap"
 
-	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/workflow/machine"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
@@ -239,7 +239,7 @@ func (p *partition) obey(ctx context.Context, c command) (reply commandReply, er
 // flush returns when SQL has what the partition's log had before the call.
 func (p *partition) flush(ctx context.Context) error {
 	if err := p.a.flush(ctx); err != nil {
-		return actors.Classify(err)
+		return database.Classify(err)
 	}
 	if p.ctx.Err() != nil { // then it was perhaps not among what was folded
 		return errHandover
@@ -366,7 +366,7 @@ func (p *partition) await(ctx context.Context, id string) (ending, error) {
 	if isNotFound(err) {
 		row, err := readExecution(ctx, p.a.DB.DB, id)
 		if err != nil {
-			return ending{}, actors.Classify(err)
+			return ending{}, database.Classify(err)
 		}
 		if row.Lot != p.lot {
 			return ending{}, errNoExecution
@@ -388,7 +388,7 @@ func (p *partition) await(ctx context.Context, id string) (ending, error) {
 func (p *partition) deliver(ctx context.Context, userID string, event map[string]any) (taken int, err error) {
 	ids, err := listeningExecutions(ctx, p.a.DB.DB, p.lot, userID)
 	if err != nil {
-		return 0, actors.Classify(err)
+		return 0, database.Classify(err)
 	}
 	candidates := map[string]bool{}
 	for _, id := range ids {

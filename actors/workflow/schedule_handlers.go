@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/idempotency"
 	"github.com/weftmesh/weft/actors/workflow/language"
 	"github.com/weftmesh/weft/actors/workflow/schedule"
 	"github.com/weftmesh/weft/subjects"
@@ -132,7 +134,7 @@ func (a *Actor) pauseSchedule(ctx context.Context, r subjects.PauseScheduleReque
 	}
 	now := a.Now()
 	row.PausedAt, row.Note, row.WakeAt = now.UnixMicro(), storable(r.Note), now.UnixMicro()
-	_, err = actors.Step(ctx, a.DB, "pause", func(ctx context.Context, tx actors.Tx) (struct{}, error) {
+	_, err = idempotency.Step(ctx, a.DB, "pause", func(ctx context.Context, tx database.Tx) (struct{}, error) {
 		if err := overrideSchedule(ctx, tx, row, "paused_at", "note", "wake_at"); err != nil {
 			return struct{}{}, err
 		}
@@ -157,7 +159,7 @@ func (a *Actor) resumeSchedule(ctx context.Context, r subjects.ScheduleRequest) 
 	}
 	now := a.Now().UnixMicro()
 	row.PausedAt, row.Note, row.NominalUntil, row.WakeAt = 0, "", now, now
-	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error {
+	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 		a.DB.AfterCommit(ctx, a.pokeSchedules)
 		return overrideSchedule(ctx, tx, row, "paused_at", "note", "nominal_until", "wake_at")
 	})
@@ -207,7 +209,7 @@ func (a *Actor) backfillSchedule(ctx context.Context, r subjects.BackfillSchedul
 	for i, at := range times {
 		runs[i] = backfillOf(row, at, overlap, now)
 	}
-	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) (err error) {
+	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) (err error) {
 		if done.Planned, err = reviveRuns(ctx, tx, runs); err != nil {
 			return err
 		}

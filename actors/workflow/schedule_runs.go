@@ -8,6 +8,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/workflow/language"
 	"github.com/weftmesh/weft/actors/workflow/schedule"
 	"github.com/weftmesh/weft/subjects"
@@ -68,7 +69,7 @@ func (d *drive) end(ctx context.Context, run runRow, at int64) error {
 	if d.plan.Kind == schedule.After {
 		d.row.NominalUntil = max(d.row.NominalUntil, at)
 	}
-	return d.a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error {
+	return d.a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 		if _, err := settleRun(ctx, tx, run, runStarted); err != nil || d.plan.Kind != schedule.After {
 			return err
 		}
@@ -98,7 +99,7 @@ func (d *drive) settle(ctx context.Context, run runRow, status, reason string) e
 	}
 	run.Status, run.Reason, run.UpdatedAt = status, reason, d.now.UnixMicro()
 	settled := false
-	err := d.a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) (err error) {
+	err := d.a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) (err error) {
 		settled, err = settleRun(ctx, tx, run, from...)
 		return err
 	})
@@ -148,7 +149,7 @@ func (d *drive) refuse(ctx context.Context, run runRow, input string, cause erro
 	}
 	d.row.RefusedReason = reason
 	run.Status, run.Reason, run.UpdatedAt = runRefused, reason, d.now.UnixMicro()
-	return d.a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error {
+	return d.a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 		settled, err := settleRun(ctx, tx, run, runDue)
 		if err != nil || !settled {
 			return err

@@ -10,7 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
-	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -159,7 +159,7 @@ func dueSchedules(ctx context.Context, db bun.IDB, now time.Time, limit int) (du
 
 // changeSchedule writes columns of a schedule if nobody has changed it since it was read, and counts its revision up;
 // it tells whether that was so.
-func changeSchedule(ctx context.Context, tx actors.Tx, s *scheduleRow, columns ...string) (bool, error) {
+func changeSchedule(ctx context.Context, tx database.Tx, s *scheduleRow, columns ...string) (bool, error) {
 	read := s.Revision
 	s.Revision++
 	result, err := tx.NewUpdate().Model(s).Column(append(columns, "revision")...).WherePK().Where("revision = ?", read).Exec(ctx)
@@ -171,7 +171,7 @@ func changeSchedule(ctx context.Context, tx actors.Tx, s *scheduleRow, columns .
 }
 
 // holdRevision keeps others from changing a schedule until the transaction ends, and tells whether nobody has since it was read.
-func holdRevision(ctx context.Context, tx actors.Tx, s scheduleRow) (bool, error) {
+func holdRevision(ctx context.Context, tx database.Tx, s scheduleRow) (bool, error) {
 	result, err := tx.NewUpdate().Model((*scheduleRow)(nil)).Set("revision = revision").Where("id = ?", s.ID).
 		Where("revision = ?", s.Revision).Exec(ctx)
 	if err != nil {
@@ -182,7 +182,7 @@ func holdRevision(ctx context.Context, tx actors.Tx, s scheduleRow) (bool, error
 }
 
 // countFrom has the next run of an after schedule count from a time, unless it does from a later one.
-func countFrom(ctx context.Context, tx actors.Tx, scheduleID string, at int64) error {
+func countFrom(ctx context.Context, tx database.Tx, scheduleID string, at int64) error {
 	_, err := tx.NewUpdate().Model((*scheduleRow)(nil)).Set("nominal_until = ?", at).Where("id = ?", scheduleID).
 		Where("kind = 'after'").Where("nominal_until < ?", at).Exec(ctx)
 	if err != nil {
@@ -192,7 +192,7 @@ func countFrom(ctx context.Context, tx actors.Tx, scheduleID string, at int64) e
 }
 
 // overrideSchedule writes columns of a schedule whoever has changed it meanwhile: what they write after is refused.
-func overrideSchedule(ctx context.Context, tx actors.Tx, s scheduleRow, columns ...string) error {
+func overrideSchedule(ctx context.Context, tx database.Tx, s scheduleRow, columns ...string) error {
 	_, err := tx.NewUpdate().Model(&s).Column(columns...).Set("revision = revision + 1").WherePK().Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("overriding a schedule: %w", err)
@@ -201,7 +201,7 @@ func overrideSchedule(ctx context.Context, tx actors.Tx, s scheduleRow, columns 
 }
 
 // dropSchedule forgets a workflow's schedule and its runs.
-func dropSchedule(ctx context.Context, tx actors.Tx, workflowID string) error {
+func dropSchedule(ctx context.Context, tx database.Tx, workflowID string) error {
 	id := derived(workflowID, "schedule")
 	if _, err := tx.NewDelete().Model((*runRow)(nil)).Where("schedule_id = ?", id).Exec(ctx); err != nil {
 		return fmt.Errorf("dropping a schedule's runs: %w", err)
@@ -216,7 +216,7 @@ func dropSchedule(ctx context.Context, tx actors.Tx, workflowID string) error {
 }
 
 // addRuns notes runs of nominal times that have none yet.
-func addRuns(ctx context.Context, tx actors.Tx, rows []runRow) error {
+func addRuns(ctx context.Context, tx database.Tx, rows []runRow) error {
 	if len(rows) == 0 {
 		return nil
 	}
@@ -227,7 +227,7 @@ func addRuns(ctx context.Context, tx actors.Tx, rows []runRow) error {
 }
 
 // reviveRuns makes runs due that have not been; those of nominal times that are not known are added.
-func reviveRuns(ctx context.Context, tx actors.Tx, rows []runRow) (planned int, err error) {
+func reviveRuns(ctx context.Context, tx database.Tx, rows []runRow) (planned int, err error) {
 	if len(rows) == 0 {
 		return 0, nil
 	}
@@ -285,7 +285,7 @@ func recentRuns(ctx context.Context, db bun.IDB, scheduleID string, limit int) (
 }
 
 // settleRun writes what became of a run that was in one of the statuses from; it tells whether it was.
-func settleRun(ctx context.Context, tx actors.Tx, r runRow, from ...string) (bool, error) {
+func settleRun(ctx context.Context, tx database.Tx, r runRow, from ...string) (bool, error) {
 	result, err := tx.NewUpdate().Model(&r).Column("status", "reason", "updated_at").WherePK().
 		Where("status IN (?)", bun.List(from)).Exec(ctx)
 	if err != nil {
@@ -296,7 +296,7 @@ func settleRun(ctx context.Context, tx actors.Tx, r runRow, from ...string) (boo
 }
 
 // leaveDue skips what a paused schedule had due, but for backfills.
-func leaveDue(ctx context.Context, tx actors.Tx, scheduleID string, now time.Time) error {
+func leaveDue(ctx context.Context, tx database.Tx, scheduleID string, now time.Time) error {
 	_, err := tx.NewUpdate().Model((*runRow)(nil)).Set("status = ?", runSkipped).Set("reason = ?", "the schedule was paused").
 		Set("updated_at = ?", now.UnixMicro()).
 		Where("schedule_id = ?", scheduleID).Where("status = 'due'").Where("backfill = 0").Exec(ctx)
@@ -307,7 +307,7 @@ func leaveDue(ctx context.Context, tx actors.Tx, scheduleID string, now time.Tim
 }
 
 // forgetRuns drops what is known of nominal times before a given one, but for runs that are open.
-func forgetRuns(ctx context.Context, tx actors.Tx, scheduleID string, before time.Time) error {
+func forgetRuns(ctx context.Context, tx database.Tx, scheduleID string, before time.Time) error {
 	_, err := tx.NewDelete().Model((*runRow)(nil)).Where("schedule_id = ?", scheduleID).Where("nominal < ?", before.UnixMicro()).
 		Where("status NOT IN ('due', 'started')").Exec(ctx)
 	if err != nil {
@@ -357,7 +357,7 @@ type refusedRow struct {
 }
 
 // noteRefusal keeps a start that did not come about; one that is tried again and refused again is kept anew.
-func noteRefusal(ctx context.Context, tx actors.Tx, r refusedRow) error {
+func noteRefusal(ctx context.Context, tx database.Tx, r refusedRow) error {
 	_, err := tx.NewInsert().Model(&r).On("CONFLICT (id) DO UPDATE").
 		Set("error = EXCLUDED.error").Set("created_at = EXCLUDED.created_at").Returning("NULL").Exec(ctx)
 	if err != nil {

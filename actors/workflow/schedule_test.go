@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/actortest"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
@@ -320,7 +319,7 @@ func TestSchedulesOfTwoProcesses(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		c := setupTimed(t, database)
 		second := c.host
-		if database.Name != actors.DialectSQLite {
+		if database.Name != database.DialectSQLite {
 			second = c.bundle.start(t)
 		}
 		id, s := c.plan(t, scheduled("every: PT1M", "overlap: allow, catchUp: PT30M", quick))

@@ -9,7 +9,7 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/workflow/language"
 	"github.com/weftmesh/weft/actors/workflow/schedule"
 	"github.com/weftmesh/weft/subjects"
@@ -95,7 +95,7 @@ func (a *Actor) driveSchedule(ctx context.Context, row scheduleRow) error {
 	now := a.Now()
 	row.WakeAt = now.Add(claimFor).UnixMicro()
 	claimed := false
-	err := a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) (err error) {
+	err := a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) (err error) {
 		claim := row
 		claimed, err = changeSchedule(ctx, tx, &claim, "wake_at")
 		return err
@@ -123,7 +123,7 @@ func (a *Actor) driveSchedule(ctx context.Context, row scheduleRow) error {
 		return err
 	}
 	d.row.WakeAt = d.wake()
-	return a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error {
+	return a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 		row := d.row
 		_, err := changeSchedule(ctx, tx, &row, "wake_at", "nominal_until", "refused_at", "refused_reason")
 		return err
@@ -200,7 +200,7 @@ func (d *drive) note(ctx context.Context, rows []runRow) error {
 	if d.plan.Every > 0 {
 		keep = min(keep, mostEvery*d.plan.Every)
 	}
-	return d.a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error {
+	return d.a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 		same, err := holdRevision(ctx, tx, d.row)
 		if err != nil {
 			return err
@@ -317,7 +317,7 @@ func (d *drive) wake() int64 {
 }
 
 // scheduleFor makes a workflow's schedule what its new version says.
-func (a *Actor) scheduleFor(ctx context.Context, tx actors.Tx, workflow workflowRow, def *language.Workflow) error {
+func (a *Actor) scheduleFor(ctx context.Context, tx database.Tx, workflow workflowRow, def *language.Workflow) error {
 	plan, _ := schedule.Of(def)
 	switch {
 	case plan == nil && workflow.Version == 1:

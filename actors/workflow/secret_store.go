@@ -6,7 +6,7 @@ import (
 
 	"github.com/uptrace/bun"
 
-	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -28,7 +28,7 @@ func (r secretRow) resource() subjects.WorkflowSecret {
 
 // putSecret keeps a secret in the place of the one of its name, and gives it as it is kept; nothing is kept, and no name
 // given, where the user has most others.
-func putSecret(ctx context.Context, tx actors.Tx, row secretRow, most int) (secretRow, error) {
+func putSecret(ctx context.Context, tx database.Tx, row secretRow, most int) (secretRow, error) {
 	others, err := tx.NewSelect().Model((*secretRow)(nil)).Where("user_id = ?", row.UserID).Where("name <> ?", row.Name).Count(ctx)
 	if err != nil {
 		return row, fmt.Errorf("counting secrets: %w", err)
@@ -45,7 +45,7 @@ func putSecret(ctx context.Context, tx actors.Tx, row secretRow, most int) (secr
 }
 
 // dropSecret deletes a secret; it tells whether there was one.
-func dropSecret(ctx context.Context, tx actors.Tx, userID, name string) (bool, error) {
+func dropSecret(ctx context.Context, tx database.Tx, userID, name string) (bool, error) {
 	result, err := tx.NewDelete().Model((*secretRow)(nil)).Where("user_id = ?", userID).Where("name = ?", name).Exec(ctx)
 	if err != nil {
 		return false, fmt.Errorf("deleting a secret: %w", err)

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/workflow/language"
 	"github.com/weftmesh/weft/actors/workflow/machine"
 	"github.com/weftmesh/weft/subjects"
@@ -66,7 +67,7 @@ func (a *Actor) putSecret(ctx context.Context, r subjects.PutWorkflowSecretReque
 		return subjects.WorkflowSecret{}, err
 	}
 	row := secretRow{UserID: userID, Name: r.Name, Sealed: base64.StdEncoding.EncodeToString(sealed), CreatedAt: now, UpdatedAt: now}
-	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error {
+	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 		a.DB.AfterCommit(ctx, func() { a.secrets.forget(userID) })
 		row, err = putSecret(ctx, tx, row, maxSecrets)
 		return err
@@ -96,7 +97,7 @@ func (a *Actor) listSecrets(ctx context.Context, r subjects.PageRequest) (subjec
 
 func (a *Actor) deleteSecret(ctx context.Context, r subjects.WorkflowSecretRequest) (subjects.Empty, error) {
 	userID := actors.CallerFrom(ctx).UserID
-	err := a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error {
+	err := a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 		a.DB.AfterCommit(ctx, func() { a.secrets.forget(userID) })
 		found, err := dropSecret(ctx, tx, userID, r.Name)
 		if err == nil && !found {

@@ -11,7 +11,7 @@ import (
 
 	"github.com/uptrace/bun"
 
-	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/workflow/language"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -77,7 +77,7 @@ func (v versionRow) resource(createdAt int64) subjects.Workflow {
 
 func moment(micro int64) time.Time { return time.UnixMicro(micro).UTC() }
 
-func insert(ctx context.Context, tx actors.Tx, rows ...any) error {
+func insert(ctx context.Context, tx database.Tx, rows ...any) error {
 	for _, row := range rows {
 		if _, err := tx.NewInsert().Model(row).Exec(ctx); err != nil {
 			return fmt.Errorf("inserting: %w", err)
@@ -115,7 +115,7 @@ func findVersion(ctx context.Context, db bun.IDB, id string, version int) (versi
 }
 
 // succeed makes a version the current one; it tells whether the workflow was still at the one before.
-func succeed(ctx context.Context, tx actors.Tx, id string, v versionRow) (bool, error) {
+func succeed(ctx context.Context, tx database.Tx, id string, v versionRow) (bool, error) {
 	result, err := tx.NewUpdate().Model((*workflowRow)(nil)).Set("version = ?", v.Version).Set("name = ?", v.Name).
 		Where("id = ?", id).Where("version = ?", v.Version-1).Where("deleted_at = 0").Exec(ctx)
 	if err != nil {
@@ -126,7 +126,7 @@ func succeed(ctx context.Context, tx actors.Tx, id string, v versionRow) (bool, 
 }
 
 // remove marks a workflow as deleted.
-func remove(ctx context.Context, tx actors.Tx, id string, now time.Time) error {
+func remove(ctx context.Context, tx database.Tx, id string, now time.Time) error {
 	_, err := tx.NewUpdate().Model((*workflowRow)(nil)).Set("deleted_at = ?", now.UnixMicro()).Where("id = ?", id).Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("deleting a workflow: %w", err)

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/workflow/language"
 	"github.com/weftmesh/weft/actors/workflow/machine"
 	"github.com/weftmesh/weft/subjects"
@@ -123,7 +124,7 @@ func (a *Actor) startTriggered(ctx context.Context, row scheduleRow, o order, ca
 		return false, nil
 	}
 	first := row.RefusedAt == 0
-	return cause != nil, a.DB.RunInTx(ctx, func(ctx context.Context, tx actors.Tx) error {
+	return cause != nil, a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 		row := row
 		row.RefusedAt, row.RefusedReason = 0, ""
 		if cause != nil {

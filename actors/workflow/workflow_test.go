@@ -15,6 +15,8 @@ import (
 
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/actortest"
+	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/runtime"
 	"github.com/weftmesh/weft/actors/workflow"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
@@ -27,7 +29,7 @@ type bundle struct {
 	caller *mesh.Conn
 	host   *actortest.Hosted
 	config workflow.Config
-	db     actors.DatabaseConfig
+	db     database.Config
 	keyset string
 	user   string
 	ada    mesh.As
@@ -71,7 +73,7 @@ func (b *bundle) start(t *testing.T) *actortest.Hosted {
 			return actors.Service{}, err
 		}
 		return a.Service(), nil
-	}, func(c *actors.HostConfig) {
+	}, func(c *runtime.HostConfig) {
 		c.KeysetFile = b.keyset
 		c.EgressAllow, c.EgressAllowHTTP = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, true
 	})

@@ -15,6 +15,9 @@ import (
 
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/auth"
+	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/outbox"
+	"github.com/weftmesh/weft/actors/seal"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -97,17 +100,17 @@ func createAdmin(ctx context.Context, config Config, request subjects.RegisterRe
 	if err := p.migrateDatabase(ctx, "auth"); err != nil {
 		return false, err
 	}
-	db, err := actors.OpenDatabase(ctx, p.database("auth"), p.telemetry.Log)
+	db, err := database.Open(ctx, p.database("auth"), p.telemetry.Log)
 	if err != nil {
 		return false, fmt.Errorf("opening the database of auth: %w", err)
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	sealer, err := actors.OpenSealer(p.keyset("auth"))
+	sealer, err := seal.Open(p.keyset("auth"))
 	if err != nil {
 		return false, fmt.Errorf("opening the keyset of auth: %w", err)
 	}
 	return auth.CreateAdmin(ctx, actors.Deps{
-		DB: db, Outbox: actors.NewOutbox(actors.OutboxConfig{DB: db, Log: p.telemetry.Log}), Sealer: sealer,
+		DB: db, Outbox: outbox.New(outbox.Config{DB: db, Log: p.telemetry.Log}), Sealer: sealer,
 		Log: p.telemetry.Log, Now: time.Now, NewID: func() string { return uuid.Must(uuid.NewV7()).String() },
 	}, config.Auth, request)
 }

@@ -11,6 +11,8 @@ import (
 
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/auth"
+	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/outbox"
 )
 
 func authCommand() *cobra.Command {
@@ -55,13 +57,13 @@ func rotateKeys(ctx context.Context, config Config) (keyID string, err error) {
 	if err := p.migrateDatabase(ctx, "auth"); err != nil {
 		return "", err
 	}
-	db, err := actors.OpenDatabase(ctx, p.database("auth"), p.telemetry.Log)
+	db, err := database.Open(ctx, p.database("auth"), p.telemetry.Log)
 	if err != nil {
 		return "", fmt.Errorf("opening the database of auth: %w", err)
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	return auth.RotateKeys(ctx, actors.Deps{
-		DB: db, Outbox: actors.NewOutbox(actors.OutboxConfig{DB: db, Log: p.telemetry.Log}),
+		DB: db, Outbox: outbox.New(outbox.Config{DB: db, Log: p.telemetry.Log}),
 		Log: p.telemetry.Log, Now: time.Now, NewID: func() string { return uuid.Must(uuid.NewV7()).String() },
 	}, config.Auth)
 }

@@ -14,9 +14,9 @@ import (
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v3"
 
-	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/auth"
 	"github.com/weftmesh/weft/actors/consent"
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/integration"
 	"github.com/weftmesh/weft/actors/notification"
 	"github.com/weftmesh/weft/actors/workflow"
@@ -116,7 +116,7 @@ type EgressConfig struct {
 // DefaultConfig works on a laptop as it is.
 func DefaultConfig() Config {
 	c := Config{
-		Data: "weft-data", Durability: actors.DurabilityAlways,
+		Data: "weft-data", Durability: database.DurabilityAlways,
 		Issuer: "weft", Audience: "weft",
 		NATS:     NATSConfig{Listen: "127.0.0.1:4222", URL: "nats://127.0.0.1:4222", Replicas: 1},
 		Database: DatabaseConfig{MaxOpen: 30, MaxIdle: 10, MaxLifetime: 5 * time.Minute},
@@ -184,8 +184,8 @@ func LoadConfig(file string, environ []string) (Config, error) {
 
 func (c Config) check() error {
 	var errs []error
-	if c.Durability != actors.DurabilityAlways && c.Durability != actors.DurabilityInterval {
-		errs = append(errs, fmt.Errorf("durability: %q is neither %q nor %q", c.Durability, actors.DurabilityAlways, actors.DurabilityInterval))
+	if c.Durability != database.DurabilityAlways && c.Durability != database.DurabilityInterval {
+		errs = append(errs, fmt.Errorf("durability: %q is neither %q nor %q", c.Durability, database.DurabilityAlways, database.DurabilityInterval))
 	}
 	if c.NATS.Replicas < 1 || c.NATS.Replicas > 5 {
 		errs = append(errs, fmt.Errorf("nats.replicas: %d is not 1 to 5", c.NATS.Replicas))

@@ -9,7 +9,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/idempotency"
+	"github.com/weftmesh/weft/actors/seal"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -70,13 +72,13 @@ func (p *process) rotateSealing(ctx context.Context, name string, step bool, set
 	if err := p.migrateDatabase(ctx, name); err != nil {
 		return err
 	}
-	db, err := actors.OpenDatabase(ctx, p.database(name), p.telemetry.Log)
+	db, err := database.Open(ctx, p.database(name), p.telemetry.Log)
 	if err != nil {
 		return fmt.Errorf("opening the database: %w", err)
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	return actors.KeyRotation{
-		DB: db, KeysetFile: p.keyset(name), Sealed: append(actorTable[name].sealed, actors.SealedAnswers), Step: step, Settle: settle, Now: time.Now,
+	return seal.Rotation{
+		DB: db, KeysetFile: p.keyset(name), Sealed: append(actorTable[name].sealed, idempotency.Sealed), Step: step, Settle: settle, Now: time.Now,
 		Say: func(line string) { _, _ = fmt.Fprintf(out, "%s: %s\n", name, line) },
 	}.Run(ctx)
 }

@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -68,11 +68,11 @@ func migrate(ctx context.Context, config Config, names []string, databasesOnly b
 }
 
 func (p *process) migrateDatabase(ctx context.Context, name string) error {
-	db, err := actors.OpenDatabase(ctx, p.database(name), p.telemetry.Log)
+	db, err := database.Open(ctx, p.database(name), p.telemetry.Log)
 	if err != nil {
 		return fmt.Errorf("opening the database of %s: %w", name, err)
 	}
-	err = actors.Migrate(ctx, db, actorTable[name].migrations)
+	err = database.Migrate(ctx, db, actorTable[name].migrations)
 	if e := db.Close(); err == nil {
 		err = e
 	}

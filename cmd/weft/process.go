@@ -17,8 +17,11 @@ import (
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/auth"
 	"github.com/weftmesh/weft/actors/consent"
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/integration"
 	"github.com/weftmesh/weft/actors/notification"
+	"github.com/weftmesh/weft/actors/runtime"
+	"github.com/weftmesh/weft/actors/seal"
 	"github.com/weftmesh/weft/actors/workflow"
 	"github.com/weftmesh/weft/mesh"
 )
@@ -28,7 +31,7 @@ type actorEntry struct {
 	migrations fs.FS
 	build      func(Config, actors.Deps) (actors.Service, error)
 	port       int
-	sealed     []actors.Sealed
+	sealed     []seal.Column
 }
 
 // actorTable is the five actors.
@@ -139,16 +142,16 @@ func (p *process) setup(ctx context.Context) error {
 	return nil
 }
 
-func (p *process) host(name string) (actors.HostConfig, error) {
+func (p *process) host(name string) (runtime.HostConfig, error) {
 	options, err := p.options(name)
 	if err != nil {
-		return actors.HostConfig{}, err
+		return runtime.HostConfig{}, err
 	}
 	allow, err := parsePrefixes(p.config.Egress.Allow)
 	if err != nil {
-		return actors.HostConfig{}, err
+		return runtime.HostConfig{}, err
 	}
-	return actors.HostConfig{
+	return runtime.HostConfig{
 		Actor: name, NATS: options, Database: p.database(name),
 		KeysetFile: p.keyset(name),
 		Issuer:     p.config.Issuer, Audience: p.config.Audience, Telemetry: p.telemetry, Version: version,
@@ -161,8 +164,8 @@ func (p *process) keyset(name string) string {
 	return filepath.Join(p.config.Data, "keys", name+".keyset.json")
 }
 
-func (p *process) database(name string) actors.DatabaseConfig {
-	return actors.DatabaseConfig{
+func (p *process) database(name string) database.Config {
+	return database.Config{
 		URL: p.config.databaseURL(name), Actor: name, DataDir: p.config.Data, Durability: p.config.Durability,
 		MaxOpen: p.config.Database.MaxOpen, MaxIdle: p.config.Database.MaxIdle, MaxLifetime: p.config.Database.MaxLifetime,
 	}

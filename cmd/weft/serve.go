@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/runtime"
 	"github.com/weftmesh/weft/gateway"
 	"github.com/weftmesh/weft/mesh"
 )
@@ -130,7 +131,7 @@ func (p *process) actor(ctx context.Context, name string, ready func()) error {
 	if err != nil {
 		return err
 	}
-	err = actors.Host(ctx, host, entry.migrations, func(d actors.Deps) (actors.Service, error) {
+	err = runtime.Host(ctx, host, entry.migrations, func(d actors.Deps) (actors.Service, error) {
 		return entry.build(p.config, d)
 	}, ready)
 	if err != nil {

@@ -1,0 +1,145 @@
+package database_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"io"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/uptrace/bun"
+	"go.uber.org/zap"
+
+	"github.com/weftmesh/weft/actors/actortest"
+	"github.com/weftmesh/weft/actors/database"
+)
+
+func TestLostConnectionIsUnavailableAndHeals(t *testing.T) {
+	t.Parallel()
+	kind := actortest.Postgres(t)
+	if kind.Name == "" {
+		return
+	}
+	cfg := kind.Config(t, "auth")
+	cfg.URL += "&application_name=" + cfg.URL[len(cfg.URL)-13:len(cfg.URL)-1] // a name of this test's own
+	db := actortest.OpenDatabase(t, cfg, actortest.Things)
+	err := db.RunInTx(t.Context(), func(ctx context.Context, tx bun.Tx) error {
+		if err := actortest.AddThing(ctx, tx, "lost"); err != nil {
+			return err
+		}
+		actortest.Terminate(t, db)
+		return actortest.AddThing(ctx, tx, "lost too")
+	})
+	if !errors.Is(err, database.ErrUnavailable) {
+		t.Errorf("a transaction whose connection died: %v, want ErrUnavailable", err)
+	}
+	if err := db.RunInTx(t.Context(), func(ctx context.Context, tx bun.Tx) error { return actortest.AddThing(ctx, tx, "kept") }); err != nil {
+		t.Errorf("the next transaction: %v", err)
+	}
+	// One connection is terminated while idle: beginning on it is tried again.
+	if err := db.RunInTx(t.Context(), func(context.Context, bun.Tx) error { actortest.Terminate(t, db); return nil }); err == nil {
+		t.Error("a commit on a dead connection succeeded")
+	}
+	actortest.Terminate(t, db)
+	if err := db.RunInTx(t.Context(), func(ctx context.Context, tx bun.Tx) error { return actortest.AddThing(ctx, tx, "kept 2") }); err != nil {
+		t.Errorf("a transaction on idle connections that died: %v", err)
+	}
+	if n := actortest.Count(t, db, "things"); n != 2 {
+		t.Errorf("%d actortest.Things, want 2", n)
+	}
+}
+
+func TestConnectRetryEndsWithContext(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	cfg := database.Config{Actor: "auth", URL: "postgres://u@127.0.0.1:1/db", ConnectRetry: time.Hour}
+	_, err := database.Open(ctx, cfg, zap.NewNop())
+	if !errors.Is(err, database.ErrUnavailable) || ctx.Err() == nil {
+		t.Errorf("%v, want ErrUnavailable at the end of the context", err)
+	}
+}
+
+// tlsPostgres accepts one connection after the other, speaks PostgreSQL's TLS prelude with a certificate for "db.test",
+// and tells of each whether the client went on to send its start-up message (user and all).
+func tlsPostgres(t *testing.T) (addr, rootFile string, trusted <-chan bool) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), DNSNames: []string{"db.test"}, NotAfter: time.Now().Add(time.Hour), IsCA: true,
+		BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rootFile = filepath.Join(t.TempDir(), "root.pem")
+	if err := os.WriteFile(rootFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	results := make(chan bool)
+	config := &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = io.ReadFull(conn, make([]byte, 8)) // SSLRequest
+			_, _ = conn.Write([]byte("S"))
+			secure := tls.Server(conn, config)
+			n, _ := secure.Read(make([]byte, 64))
+			results <- n > 0
+			_ = secure.Close()
+		}
+	}()
+	return listener.Addr().String(), rootFile, results
+}
+
+func TestTLSVerifies(t *testing.T) {
+	t.Parallel()
+	addr, root, trusted := tlsPostgres(t)
+	_, port, _ := net.SplitHostPort(addr)
+	for _, tc := range []struct {
+		host, query string
+		trusts      bool
+	}{
+		{"127.0.0.1", "sslmode=require", true}, // encrypts, verifies nothing: libpq's meaning
+		{"127.0.0.1", "sslmode=require&sslrootcert=" + root, true},
+		{"127.0.0.1", "sslmode=verify-ca&sslrootcert=" + root, true},
+		{"127.0.0.1", "sslmode=verify-ca", false},
+		{"127.0.0.1", "sslmode=verify-full", false},
+		{"127.0.0.1", "sslmode=verify-full&sslrootcert=" + root, false}, // the certificate is for another name
+	} {
+		cfg := database.Config{Actor: "auth", URL: "postgres://u:p@" + tc.host + ":" + port + "/db?" + tc.query, ConnectRetry: -1}
+		failed := make(chan error, 1)
+		go func() {
+			_, err := database.Open(t.Context(), cfg, zap.NewNop())
+			failed <- err
+		}()
+		if got := <-trusted; got != tc.trusts {
+			t.Errorf("%s: trusted %v, want %v", tc.query, got, tc.trusts)
+		}
+		if err := <-failed; err == nil {
+			t.Errorf("%s: opened what is no database", tc.query)
+		}
+	}
+}

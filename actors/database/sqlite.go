@@ -1,0 +1,111 @@
+package database
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect/sqlitedialect"
+	"github.com/uptrace/bun/driver/sqliteshim"
+)
+
+// sqliteBusyTimeout, in milliseconds, is for processes that are not weft (a backup, the sqlite3 shell): weft's own
+// writers never meet at the file.
+const sqliteBusyTimeout = 5000
+
+func openSQLite(ctx context.Context, cfg Config) (_ *DB, err error) {
+	path, err := sqlitePath(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, fmt.Errorf("making data folder: %w", err)
+	}
+	release, err := LockFile(path + ".lock")
+	if err != nil {
+		return nil, err
+	}
+	db := &DB{dialect: DialectSQLite, release: release}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, release())
+		}
+	}()
+	// SQLite gives its journal files the mode of the database file.
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("making database file: %w", err)
+	}
+	if err := file.Close(); err != nil {
+		return nil, fmt.Errorf("making database file: %w", err)
+	}
+
+	synchronous := "FULL"
+	if cfg.Durability == DurabilityInterval {
+		synchronous = "NORMAL"
+	}
+	writer, err := sql.Open(sqliteshim.ShimName, sqliteDSN(path, synchronous, "journal_mode(WAL)"))
+	if err != nil {
+		return nil, fmt.Errorf("opening writer: %w", err)
+	}
+	writer.SetMaxOpenConns(1)
+	if err := writer.PingContext(ctx); err != nil { // makes the file a WAL one before a reader opens it
+		return nil, errors.Join(fmt.Errorf("opening writer: %w", err), writer.Close())
+	}
+	reader, err := sql.Open(sqliteshim.ShimName, sqliteDSN(path, synchronous, "query_only(1)"))
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("opening reader: %w", err), writer.Close())
+	}
+	// Reading a local file keeps a core busy: more readers than a few a core only cost memory.
+	reader.SetMaxOpenConns(min(cfg.MaxOpen, 4*runtime.GOMAXPROCS(0)))
+	reader.SetMaxIdleConns(cfg.MaxIdle)
+	reader.SetConnMaxLifetime(cfg.MaxLifetime)
+
+	db.writer = bun.NewDB(writer, sqlitedialect.New())
+	db.DB = bun.NewDB(reader, sqlitedialect.New(), bun.WithConnResolver(txResolver{db}))
+	return db, nil
+}
+
+// sqlitePath is the file that cfg names, absolute and without symbolic links in its folder, so that two names of one
+// file meet at one lock.
+func sqlitePath(cfg Config) (string, error) {
+	path := filepath.Join(cfg.DataDir, cfg.Actor+".db")
+	if cfg.URL != "" {
+		_, path, _ = strings.Cut(cfg.URL, ":")
+		if strings.HasPrefix(path, "///") {
+			path = path[2:]
+		}
+		if strings.HasPrefix(path, "//") || strings.ContainsAny(path, "?#") {
+			return "", errors.New("a SQLite URL is sqlite:PATH, without a host and without parameters")
+		}
+	}
+	if path == "" || strings.HasPrefix(path, ":") {
+		return "", errors.New("a SQLite database needs a file")
+	}
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return "", fmt.Errorf("finding database file: %w", err)
+	}
+	if real, err := filepath.EvalSymlinks(filepath.Dir(abs)); err == nil {
+		abs = filepath.Join(real, filepath.Base(abs))
+	}
+	return abs, nil
+}
+
+// sqliteDSN is path as the driver takes it. The busy timeout comes first: the pragmas after it may meet a lock. Temporary data
+// stays in memory: what is kept sealed is in no file of the system's temporary folder either, and a statement that writes
+// several rows does not map and unmap 64 KiB for what it may have to undo, which was half its processor time.
+func sqliteDSN(path, synchronous, pragma string) string {
+	q := url.Values{"_txlock": {"immediate"}, "_pragma": {
+		fmt.Sprintf("busy_timeout(%d)", sqliteBusyTimeout), pragma, "foreign_keys(1)", "synchronous(" + synchronous + ")",
+		"temp_store(MEMORY)",
+	}}
+	return (&url.URL{Scheme: "file", Path: path, RawQuery: q.Encode()}).String()
+}

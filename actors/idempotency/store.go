@@ -1,0 +1,177 @@
+package idempotency
+
+import (
+	"context"
+	"crypto/subtle"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/uptrace/bun"
+	"go.uber.org/zap"
+
+	"github.com/weftmesh/weft/actors/database"
+)
+
+type reservation struct {
+	bun.BaseModel `bun:"table:weft_idempotency"`
+
+	ID         string `bun:",pk"`
+	Owner      string
+	LeaseUntil int64
+	ExpiresAt  int64
+	Done       bool
+	Sealed     []byte
+}
+
+// claimState is what came of asking for a key.
+type claimState int
+
+const (
+	claimMine claimState = iota // reserved for this call
+	claimDone                   // answered before
+	claimBusy                   // another call runs
+)
+
+// claim reserves id for owner in a transaction of its own, or finds its answer. A reservation whose call is gone is
+// taken over together with the steps it has committed.
+func (s *Store) claim(ctx context.Context, id, owner string, hash []byte) (r record, state claimState, err error) {
+	fresh := record{Hash: hash}
+	sealed, err := s.seal(id, fresh)
+	if err != nil {
+		return r, state, err
+	}
+	now := s.cfg.Now()
+	row := reservation{
+		ID: id, Owner: owner, LeaseUntil: s.leaseUntil(ctx).UnixMilli(), ExpiresAt: now.Add(s.cfg.Keep).UnixMilli(), Sealed: sealed,
+	}
+	err = s.cfg.DB.RunDetached(ctx, func(ctx context.Context, tx bun.Tx) error {
+		r, state = fresh, claimMine
+		inserted, err := tx.NewInsert().Model(&row).On("CONFLICT (id) DO NOTHING").Returning("NULL").Exec(ctx)
+		if err != nil {
+			return err
+		}
+		if n, err := inserted.RowsAffected(); err != nil || n == 1 {
+			return err
+		}
+		r, state, err = s.claimExisting(ctx, tx, row, fresh)
+		return err
+	})
+	if err != nil {
+		return r, state, fmt.Errorf("reserving idempotency key: %w", err)
+	}
+	return r, state, nil
+}
+
+func (s *Store) claimExisting(ctx context.Context, tx bun.Tx, row reservation, fresh record) (record, claimState, error) {
+	var old reservation
+	query := tx.NewSelect().Model(&old).Where("id = ?", row.ID)
+	if s.cfg.DB.Dialect() == database.DialectPostgres {
+		query = query.For("UPDATE")
+	}
+	if err := query.Scan(ctx); err != nil {
+		return fresh, claimMine, err
+	}
+	r, now := fresh, s.cfg.Now().UnixMilli()
+	if old.ExpiresAt > now {
+		var err error
+		if r, err = s.open(old.ID, old.Sealed); err != nil {
+			return r, claimMine, err
+		}
+		switch {
+		case subtle.ConstantTimeCompare(r.Hash, fresh.Hash) != 1:
+			return r, claimMine, ErrMismatch
+		case old.Done && r.Answer != nil:
+			return r, claimDone, nil
+		case old.LeaseUntil > now && !s.ownerGone(old.Owner):
+			return r, claimBusy, nil
+		}
+		row.Sealed = old.Sealed
+	}
+	_, err := tx.NewUpdate().Model(&row).WherePK().Exec(ctx)
+	return r, claimMine, err
+}
+
+// ownerGone tells that the process of a reservation is dead: on SQLite, whoever is not this opening of the file is.
+func (s *Store) ownerGone(owner string) bool {
+	return s.cfg.DB.Dialect() == database.DialectSQLite && !strings.HasPrefix(owner, s.cfg.DB.Instance()+"/")
+}
+
+// store writes r into the reservation in tx. It fails with errIdempotencyLost when owner no longer has it.
+func (s *Store) put(ctx context.Context, tx bun.Tx, id, owner string, r record) error {
+	sealed, err := s.seal(id, r)
+	if err != nil {
+		return err
+	}
+	query := tx.NewUpdate().TableExpr("weft_idempotency").Set("sealed = ?", sealed).Set("done = ?", r.Answer != nil).
+		Where("id = ?", id).Where("owner = ?", owner).Where("done = ?", false)
+	if r.Answer != nil {
+		query = query.Set("expires_at = ?", s.cfg.Now().Add(s.cfg.Keep).UnixMilli())
+	}
+	res, err := query.Exec(ctx)
+	if err != nil {
+		return fmt.Errorf("storing idempotency record: %w", err)
+	}
+	if n, err := res.RowsAffected(); err != nil || n != 1 {
+		return errLost
+	}
+	return nil
+}
+
+// free ends the reservation of owner. Steps that were committed stay, for the retry to pass over.
+func (s *Store) release(ctx context.Context, id, owner string, steps bool) error {
+	return s.cfg.DB.RunDetached(ctx, func(ctx context.Context, tx bun.Tx) error {
+		var err error
+		if steps {
+			_, err = tx.NewUpdate().TableExpr("weft_idempotency").Set("lease_until = 0").
+				Where("id = ?", id).Where("owner = ?", owner).Exec(ctx)
+		} else {
+			_, err = tx.NewDelete().TableExpr("weft_idempotency").
+				Where("id = ?", id).Where("owner = ?", owner).Where("done = ?", false).Exec(ctx)
+		}
+		return err
+	})
+}
+
+// sweepBatch bounds how long one purge holds SQLite's writer.
+const sweepBatch = 500
+
+// Sweep deletes the records whose time is over and tells how many they were.
+func (s *Store) Sweep(ctx context.Context) (swept int, err error) {
+	for {
+		var n int64
+		err := s.cfg.DB.RunDetached(ctx, func(ctx context.Context, tx bun.Tx) error {
+			old := tx.NewSelect().TableExpr("weft_idempotency").Column("id").
+				Where("expires_at <= ?", s.cfg.Now().UnixMilli()).Limit(sweepBatch)
+			res, err := tx.NewDelete().TableExpr("weft_idempotency").Where("id IN (?)", old).Exec(ctx)
+			if err != nil {
+				return err
+			}
+			n, err = res.RowsAffected()
+			return err
+		})
+		if err != nil {
+			return swept, fmt.Errorf("sweeping idempotency records: %w", err)
+		}
+		swept += int(n)
+		if n < sweepBatch {
+			return swept, nil
+		}
+	}
+}
+
+// Run sweeps every SweepEvery until ctx ends, whose error it returns.
+func (s *Store) Run(ctx context.Context) error {
+	tick := time.NewTicker(s.cfg.SweepEvery)
+	defer tick.Stop()
+	for {
+		if _, err := s.Sweep(ctx); err != nil && ctx.Err() == nil {
+			s.cfg.Log.Warn("idempotency records not swept", zap.Error(err))
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}

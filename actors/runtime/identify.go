@@ -1,0 +1,75 @@
+package runtime
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/mesh"
+	"github.com/weftmesh/weft/subjects"
+)
+
+// identify verifies who sent a message on subject and whether they may call d.
+func (r *Runtime) identify(ctx context.Context, d *subjects.Descriptor, subject string, h nats.Header) (actors.Caller, error) {
+	if h.Get(mesh.HeaderStream) != "" {
+		return actors.Caller{}, subjects.Errorf(subjects.CodeForbidden, "a message that a stream delivered is no request")
+	}
+	if service, _ := d.CallerOf(subject); service != "" {
+		return r.identifyService(ctx, d, service, h)
+	}
+	var c actors.Caller
+	if token, ok := strings.CutPrefix(h.Get(mesh.HeaderAuthorization), "Bearer "); ok {
+		claims, err := r.Verifier.Verify(ctx, token)
+		if err != nil {
+			// A public endpoint serves whoever comes with a token that has ended, as nobody.
+			if d.Access.Anyone && subjects.CodeOf(err) == subjects.CodeUnauthenticated {
+				return c, nil
+			}
+			return c, err
+		}
+		c = actors.Caller{
+			UserID: claims.Subject, SessionID: claims.SessionID, KeyID: claims.KeyID, Roles: claims.Roles, Claims: claims,
+		}
+	}
+	return c, mayCall(d, c)
+}
+
+// mayCall applies the endpoint's access rule to a user or to nobody.
+func mayCall(d *subjects.Descriptor, c actors.Caller) error {
+	a := d.Access
+	switch {
+	case a.Anyone:
+		return nil
+	case !a.SignedIn:
+		return subjects.Errorf(subjects.CodeForbidden, "%s is for services alone", d.Name())
+	case c.UserID == "":
+		return subjects.Errorf(subjects.CodeUnauthenticated, "sign in and send the access token as Authorization: Bearer …")
+	case c.KeyID == "" && c.Claims.Scope != "" && !a.Enrolling:
+		return subjects.Errorf(subjects.CodeForbidden,
+			"this account needs a second factor: set one up, then refresh the session")
+	case a.Role != "" && !c.HasRole(a.Role):
+		return subjects.Errorf(subjects.CodeForbidden, "this needs the role %s", a.Role)
+	case c.KeyID != "" && (a.KeyScope == "" || !slices.Contains(strings.Fields(c.Claims.Scope), a.KeyScope)):
+		return &subjects.Error{Code: subjects.CodeForbidden, Detail: "the API key does not reach this", Scope: a.KeyScope}
+	}
+	return nil
+}
+
+func (r *Runtime) identifyService(
+	ctx context.Context, d *subjects.Descriptor, service string, h nats.Header,
+) (actors.Caller, error) {
+	if !d.Access.AllowsService(service) {
+		return actors.Caller{}, subjects.Errorf(subjects.CodeForbidden, "%s is not for %s", d.Name(), service)
+	}
+	c := actors.Caller{Service: service, UserID: h.Get(mesh.HeaderUserID)}
+	if !d.Access.NeedsGrant(service) {
+		return c, nil
+	}
+	c.Grant = mesh.Grant{
+		UserID: c.UserID, Scope: h.Get(mesh.HeaderGrantScope), ConsentID: h.Get(mesh.HeaderGrantID),
+	}
+	return c, r.Guard.CheckGrant(ctx, c.Grant)
+}

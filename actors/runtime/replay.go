@@ -1,0 +1,67 @@
+package runtime
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/idempotency"
+	"github.com/weftmesh/weft/mesh"
+	"github.com/weftmesh/weft/subjects"
+)
+
+// maxIdempotencyKey bounds an idempotency key, in bytes.
+const maxIdempotencyKey = 255
+
+// replayable runs a mutating call once for each idempotency key of its caller, and answers the others
+// from what is kept. A public endpoint's keys are kept by the caller's address.
+func (r *Runtime) replayable(
+	ctx context.Context, d *subjects.Descriptor, key string, data []byte, run func(context.Context) ([]byte, error),
+) (reply []byte, replayed bool, err error) {
+	if len(key) > maxIdempotencyKey {
+		return nil, false, subjects.InvalidField(mesh.HeaderIdempotencyKey, "has more than %d bytes", maxIdempotencyKey)
+	}
+	caller := actors.CallerFrom(ctx)
+	holder := caller.String()
+	if caller.UserID == "" && caller.Service == "" {
+		holder += "|" + caller.Origin.IP
+	}
+	hash := sha256.Sum256(data)
+	var failure error
+	answer, replayed, err := r.Idempotency.Do(ctx,
+		idempotency.Key{Endpoint: d.Subject, Caller: holder, Key: key}, hash[:], d.Secret,
+		func(ctx context.Context) (idempotency.Answer, error) {
+			body, err := run(ctx)
+			if err == nil {
+				return idempotency.Answer{Body: body}, nil
+			}
+			err = coded(ctx, err)
+			failure = err
+			if passing(err) {
+				return idempotency.Answer{}, err
+			}
+			problem, e := json.Marshal(subjects.ProblemOf(err, "", ""))
+			if e != nil {
+				return idempotency.Answer{}, e
+			}
+			return idempotency.Answer{Header: map[string][]string{mesh.HeaderErrorCode: {string(subjects.CodeOf(err))}}, Body: problem}, err
+		})
+	switch {
+	case errors.Is(err, idempotency.ErrMismatch):
+		return nil, false, subjects.Errorf(subjects.CodeIdempotencyMismatch, "this Idempotency-Key was used with another request")
+	case errors.Is(err, idempotency.ErrInProgress):
+		return nil, false, &subjects.Error{
+			Code: subjects.CodeConflict, Detail: "a call with this Idempotency-Key is under way", RetryAfter: time.Second, Cause: err,
+		}
+	case failure != nil:
+		return nil, false, failure
+	case err != nil:
+		return nil, false, err
+	case replayed && len(answer.Header[mesh.HeaderErrorCode]) > 0:
+		return nil, true, subjects.ParseProblem(answer.Body)
+	}
+	return answer.Body, replayed, nil
+}

@@ -1,0 +1,110 @@
+package seal
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/tink-crypto/tink-go/v2/aead"
+	"github.com/tink-crypto/tink-go/v2/insecurecleartextkeyset"
+	"github.com/tink-crypto/tink-go/v2/keyset"
+	"github.com/tink-crypto/tink-go/v2/proto/tink_go_proto"
+)
+
+// readKeyset reads a keyset file, which nobody else may read.
+func readKeyset(path string) (*keyset.Handle, fs.FileInfo, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, nil, fmt.Errorf("opening keyset: %w", err)
+	}
+	defer func() { _ = file.Close() }()
+	info, err := file.Stat()
+	if err != nil {
+		return nil, nil, fmt.Errorf("opening keyset: %w", err)
+	}
+	if info.Mode().Perm()&0o077 != 0 && os.PathSeparator == '/' {
+		return nil, nil, fmt.Errorf("opening keyset: %s may be read by others (mode %v, want 0600)", path, info.Mode().Perm())
+	}
+	handle, err := insecurecleartextkeyset.Read(keyset.NewJSONReader(file))
+	if err != nil {
+		return nil, nil, fmt.Errorf("reading keyset %s: %w", path, err)
+	}
+	return handle, info, nil
+}
+
+// createKeyset puts a new keyset at path, complete and synced, unless another process was first: then that one's stays.
+func createKeyset(path string) error {
+	handle, err := keyset.NewHandle(aead.AES256GCMKeyTemplate())
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	return writeKeyset(path, handle, func(tmp string) error {
+		if err := os.Link(tmp, path); err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+		return nil
+	})
+}
+
+// replaceKeyset puts a keyset in the place of the one at path, whole from one moment to the next.
+func replaceKeyset(path string, handle *keyset.Handle) error {
+	err := writeKeyset(path, handle, func(tmp string) error { return os.Rename(tmp, path) })
+	if err != nil {
+		return fmt.Errorf("replacing keyset %s: %w", path, err)
+	}
+	return nil
+}
+
+// writeKeyset writes a keyset to a file beside path, mode 0600 and synced, and has place put it where it belongs.
+func writeKeyset(path string, handle *keyset.Handle, place func(tmp string) error) error {
+	var buf bytes.Buffer
+	if err := insecurecleartextkeyset.Write(handle, keyset.NewJSONWriter(&buf)); err != nil {
+		return err
+	}
+	dir := filepath.Dir(path)
+	tmp, err := os.CreateTemp(dir, ".keyset-*") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.Remove(tmp.Name()) }()
+	_, err = tmp.Write(buf.Bytes())
+	if err = errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
+		return err
+	}
+	if err := place(tmp.Name()); err != nil {
+		return err
+	}
+	folder, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = folder.Close() }()
+	return folder.Sync()
+}
+
+// keysetState is what a rotation needs to know of a keyset's keys, the oldest first.
+type keysetState struct {
+	ids     []uint32
+	primary uint32
+}
+
+// stateOf refuses keysets whose sealed values do not tell which key they are sealed with.
+func stateOf(handle *keyset.Handle) (keysetState, error) {
+	info := handle.KeysetInfo()
+	state := keysetState{primary: info.GetPrimaryKeyId()}
+	for _, key := range info.GetKeyInfo() {
+		if key.GetOutputPrefixType() != tink_go_proto.OutputPrefixType_TINK {
+			return state, fmt.Errorf("key %d puts no id before what it seals, so that its rotation could not be followed", key.GetKeyId())
+		}
+		state.ids = append(state.ids, key.GetKeyId())
+	}
+	return state, nil
+}
+
+func (s keysetState) newest() uint32 { return s.ids[len(s.ids)-1] }
