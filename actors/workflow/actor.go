@@ -20,12 +20,10 @@ import (
 	"context"
 	"embed"
 	"fmt"
-	"sync"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/egress"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -95,24 +93,11 @@ const maxValue = 512 << 10
 type Actor struct {
 	actors.Deps
 	config    Config
-	log, told jetstream.Stream
 	egress    *egress.Client
-	metrics   *metrics
 	parsed    *definitions
 	workflows *currentWorkflows
 	secrets   *knownSecrets
-	owners    *owners
-	flow      flow
-	folder    *folder
-	feeding   *feeding
-	// turnLimit is how many bytes of events a message of the log takes.
-	turnLimit int
-	// steps bounds the calls under way, calls counts what runs in the background.
-	steps flow
-	calls sync.WaitGroup
-	// stopping is closed when the process begins to stop: it begins no call any more.
-	stopping chan struct{}
-	halt     sync.Once
+	engine    *Engine
 	// flows is what stands above the engine.
 	flows *flows
 }
@@ -122,16 +107,6 @@ func New(d actors.Deps, c Config) (*Actor, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), startupTimeout)
-	defer cancel()
-	log, err := d.Conn.JS.Stream(ctx, subjects.WorkflowLog.Name)
-	if err != nil {
-		return nil, fmt.Errorf("opening the stream of logs: %w", err)
-	}
-	told, err := d.Conn.JS.Stream(ctx, subjects.WorkflowFeed.Name)
-	if err != nil {
-		return nil, fmt.Errorf("opening the stream of watched executions: %w", err)
-	}
 	client, err := egress.New(egress.Options{
 		Allow: d.EgressAllow, AllowHTTP: d.EgressAllowHTTP, MaxBody: int64(c.MaxResult), Timeout: c.StepTimeout,
 		UserAgent: "weft/" + d.Version,
@@ -140,24 +115,25 @@ func New(d actors.Deps, c Config) (*Actor, error) {
 		return nil, fmt.Errorf("making the client of outbound calls: %w", err)
 	}
 	a := &Actor{
-		Deps: d, config: c, log: log, told: told, egress: client, parsed: newDefinitions(), workflows: newCurrentWorkflows(),
-		secrets: newKnownSecrets(),
-		owners:  newOwners(d.NewID()),
-		flow:    flow{most: c.MaxConcurrent}, folder: newFolder(), feeding: newFeeding(), turnLimit: int(d.Conn.MaxPayload()) - logRoom,
-		steps: flow{most: c.MaxSteps}, stopping: make(chan struct{}),
+		Deps: d, config: c, egress: client, parsed: newDefinitions(), workflows: newCurrentWorkflows(), secrets: newKnownSecrets(),
+		flows: newFlows(d.Metrics),
 	}
-	a.metrics, a.flows = newMetrics(d.Metrics, a.flow.queued, a.waitingAtGates, a.steps.queued), newFlows(d.Metrics)
-	return a, nil
-}
-
-// isStopping tells that the process stops.
-func (a *Actor) isStopping() bool {
-	select {
-	case <-a.stopping:
-		return true
-	default:
-		return false
-	}
+	ctx, cancel := context.WithTimeout(context.Background(), startupTimeout)
+	defer cancel()
+	a.engine, err = NewEngine(ctx, Options{
+		Config: c, Conn: d.Conn, DB: d.DB, Outbox: d.Outbox, Log: d.Log, Metrics: d.Metrics, Now: d.Now, NewID: d.NewID,
+		Definition: a.definition, Environment: a.environment, Dispatch: a.dispatch,
+		WithdrawApprovals: func(ctx context.Context, tx database.Tx, executionID string, calls []string) error {
+			return withdrawApprovals(ctx, tx, executionID, calls, d.Now())
+		},
+		PendingCalls: func(ctx context.Context, executions []string) (map[string][]string, error) {
+			return pendingCalls(ctx, d.DB.DB, executions)
+		},
+		ScheduleAllows: func(ctx context.Context, scheduleID, executionID string) (bool, error) {
+			return allowsStart(ctx, d.DB.DB, scheduleID, executionID)
+		},
+	})
+	return a, err
 }
 
 // Service is the actor as the runtime runs it.
@@ -191,16 +167,13 @@ func (a *Actor) Service() actors.Service {
 			actors.Listen(subjects.TriggerByWebhook, a.webhookReceived),
 			actors.OnErasure(a.Deps, subjects.WorkflowForgets, subjects.WorkflowErased, a.forget),
 		},
-		Background: map[string]func(context.Context) error{
-			"owners": a.runOwners, "fold": a.runFold, "feed": a.runFeed, "stop": a.awaitStop, "schedules": a.runSchedules,
-			"approvals": a.runApprovals,
-		},
+		Background: a.loops(),
 	}
 }
 
-// awaitStop tells when the process begins to stop.
-func (a *Actor) awaitStop(ctx context.Context) error {
-	<-ctx.Done()
-	a.halt.Do(func() { close(a.stopping) })
-	return nil
+// loops are the engine's and the actor's own background work.
+func (a *Actor) loops() map[string]func(context.Context) error {
+	loops := a.engine.Loops()
+	loops["schedules"], loops["approvals"] = a.runSchedules, a.runApprovals
+	return loops
 }

@@ -130,14 +130,19 @@ func withdrawApprovals(ctx context.Context, tx database.Tx, executionID string, 
 	return nil
 }
 
-// pendingApprovals reads which calls of executions wait for an answer.
-func pendingApprovals(ctx context.Context, db bun.IDB, executionIDs []string) (rows []approvalRow, err error) {
-	err = db.NewSelect().Model(&rows).Column("execution_id", "call_id").Where("execution_id IN (?)", bun.List(executionIDs)).
+// pendingCalls reads which calls of executions have an open approval request, by execution.
+func pendingCalls(ctx context.Context, db bun.IDB, executionIDs []string) (map[string][]string, error) {
+	var rows []approvalRow
+	err := db.NewSelect().Model(&rows).Column("execution_id", "call_id").Where("execution_id IN (?)", bun.List(executionIDs)).
 		Where("status = ?", subjects.ApprovalPending).Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("reading open approvals: %w", err)
 	}
-	return rows, nil
+	calls := map[string][]string{}
+	for _, row := range rows {
+		calls[row.ExecutionID] = append(calls[row.ExecutionID], row.CallID)
+	}
+	return calls, nil
 }
 
 // hasOrphans tells whether there are open questions of executions that have ended.

@@ -6,8 +6,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 	"time"
 
@@ -94,13 +92,13 @@ func (a *Actor) requestApproval(ctx context.Context, row executionRow, call *mac
 		if fault != nil {
 			return nil, fault
 		}
-		return a.output(output)
+		return a.engine.output(output)
 	}
 	if err := a.tellOfApproval(ctx, row, asked, q.Channels); err != nil {
 		return nil, err
 	}
 	a.flows.approvals.WithLabelValues("asked").Inc()
-	return nil, errBegun
+	return nil, ErrExternal
 }
 
 // tellOfApproval notifies the user of a question, once.
@@ -176,7 +174,7 @@ func (a *Actor) decideApproval(ctx context.Context, r subjects.DecideApprovalReq
 	decision := map[string]string{"approve": subjects.ApprovalApproved, "reject": subjects.ApprovalRejected}[r.Decision]
 	now := a.Now()
 	if row.Status == subjects.ApprovalPending {
-		execution, err := a.current(ctx, row.ExecutionID)
+		execution, err := a.engine.current(ctx, row.ExecutionID)
 		if err != nil && !isNotFound(err) {
 			return subjects.Approval{}, err
 		}
@@ -225,40 +223,11 @@ func (a *Actor) settle(ctx context.Context, row approvalRow) (approvalRow, error
 // answerCall ends the call that waits for an answer.
 func (a *Actor) answerCall(ctx context.Context, row approvalRow) error {
 	output, fault := answerOf(row)
-	err := a.completeCall(ctx, row.ExecutionID, row.CallID, output, fault)
+	err := a.engine.completeCall(ctx, row.ExecutionID, row.CallID, output, fault)
 	if err != nil && !isNotFound(err) {
 		return err
 	}
 	return a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error { return deliveredApproval(ctx, tx, row.ID, a.Now()) })
-}
-
-// withdraw closes the question of a call that was given up while it was being asked.
-func (a *Actor) withdraw(ctx context.Context, executionID, callID string) {
-	err := a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
-		return withdrawApprovals(ctx, tx, executionID, []string{callID}, a.Now())
-	})
-	if err != nil && ctx.Err() == nil {
-		a.Log.Warn("withdrawing an approval", zap.String("execution_id", executionID), zap.Error(err))
-	}
-}
-
-// restoreQuestions looks for questions that those before have not withdrawn: of calls that are not waited for any more.
-func (p *partition) restoreQuestions(ctx context.Context) error {
-	ids := slices.Collect(maps.Keys(p.held))
-	for len(ids) > 0 {
-		part := ids[:min(len(ids), foldRows)]
-		ids = ids[len(part):]
-		rows, err := pendingApprovals(ctx, p.a.DB.DB, part)
-		if err != nil {
-			return err
-		}
-		for _, row := range rows {
-			if h := p.held[row.ExecutionID]; h.x != nil && !among(h.x.Awaited(), row.CallID) {
-				p.lapse(h, row.CallID)
-			}
-		}
-	}
-	return nil
 }
 
 // runApprovals ends questions whose time is over, delivers answers that were not, and closes what nobody waits for.

@@ -6,14 +6,11 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/google/uuid"
-	"github.com/nats-io/nats.go"
 
 	"github.com/weftmesh/weft/actors/egress"
 	"github.com/weftmesh/weft/actors/workflow/language"
@@ -25,106 +22,6 @@ import (
 // maxKey bounds the key that a call is known by to whom it is made.
 const maxKey = 200
 
-// errAbandoned ends a call that the process has no time for any more.
-var errAbandoned = errors.New("the process stops")
-
-// result is what came of a call.
-type result struct {
-	id      string
-	outcome machine.Outcome
-	// begun: somebody else will complete it, the execution child where it is one.
-	begun bool
-	child string
-	// abandoned: the process stops or has lost the mesh; nothing is to be recorded.
-	abandoned bool
-}
-
-// perform makes one call, when there is a slot for it, and tells what came of it.
-// again: an owner before this one may have made it.
-func (a *Actor) perform(ctx context.Context, row executionRow, call *machine.Call, again bool) result {
-	if !a.steps.acquire(ctx, a.stopping, row.UserID, row.Priority) {
-		return result{id: call.ID, abandoned: true}
-	}
-	defer a.steps.leave()
-	began := time.Now()
-	reach(crashBeforeEffect)
-	output, err := a.attempt(ctx, row, call, again)
-	reach(crashAfterEffect)
-	a.metrics.stepDuration.Observe(time.Since(began).Seconds())
-	switch {
-	case ctx.Err() != nil || errors.Is(err, errAbandoned) || errors.Is(err, nats.ErrConnectionClosed):
-		a.metrics.steps.WithLabelValues("abandoned").Inc()
-		return result{id: call.ID, abandoned: true}
-	case errors.Is(err, errBegun):
-		return result{id: call.ID, begun: true, child: awaitedChild(call)}
-	case again && subjects.HasFieldCode(err, subjects.FieldUnknownOutcome):
-		a.metrics.steps.WithLabelValues("faulted").Inc()
-		return result{id: call.ID, outcome: machine.CallUnknown(call.ID, a.Now())}
-	case err != nil:
-		a.metrics.steps.WithLabelValues("faulted").Inc()
-		return result{id: call.ID, outcome: machine.CallFault(call.ID, faultOf(err), a.Now())}
-	}
-	a.metrics.steps.WithLabelValues("completed").Inc()
-	return result{id: call.ID, outcome: machine.CallDone(call.ID, output, a.Now())}
-}
-
-// attempt makes a call within the step's time, again where it has reached nobody.
-func (a *Actor) attempt(ctx context.Context, row executionRow, call *machine.Call, again bool) (any, error) {
-	timed, cancel := context.WithTimeout(ctx, a.config.StepTimeout)
-	defer cancel()
-	for try := 0; ; try++ {
-		output, err := a.dispatch(timed, row, call, again)
-		if err == nil || try >= a.config.StepRetries || !repeatable(call, err) {
-			return output, a.timedOut(ctx, timed, err)
-		}
-		select {
-		case <-time.After(a.config.StepRetryDelay):
-		case <-a.stopping:
-			return nil, errAbandoned
-		case <-timed.Done():
-			return nil, a.timedOut(ctx, timed, err)
-		}
-	}
-}
-
-// timedOut names the end of the step's own time as what it is.
-func (a *Actor) timedOut(ctx, timed context.Context, err error) error {
-	if err != nil && timed.Err() != nil && ctx.Err() == nil {
-		return machine.NewError(machine.TypeTimeout, fmt.Sprintf("the call took longer than %s", a.config.StepTimeout))
-	}
-	return err
-}
-
-// repeatable tells whether a call can be made again at once without being made twice: it has reached nobody, or whom
-// it reaches knows it again by its key.
-func repeatable(call *machine.Call, err error) bool {
-	var outbound *egress.Error
-	if errors.As(err, &outbound) {
-		return outbound.Kind == egress.KindConnect && !outbound.Sent
-	}
-	if errors.Is(err, nats.ErrNoResponders) || errors.Is(err, nats.ErrReconnectBufExceeded) {
-		return true
-	}
-	return harmless(call) && passing(err) || begins(call) && subjects.CodeOf(err) == subjects.CodeRateLimited
-}
-
-// begins tells that a call starts executions, by itself or by its event: it waits for its user's others for a while.
-func begins(call *machine.Call) bool {
-	return call.Kind == machine.CallWorkflow || call.Kind == machine.CallEmit || call.Function == functionStart
-}
-
-// harmless tells that weft knows a call again by its key: making it twice makes it once.
-func harmless(call *machine.Call) bool {
-	switch call.Function {
-	case functionNotify, functionConsent, machine.FunctionApproval:
-		return true
-	}
-	return begins(call)
-}
-
-// errBegun: the call is begun, and somebody else will complete it.
-var errBegun = errors.New("the call is begun")
-
 func (a *Actor) dispatch(ctx context.Context, row executionRow, call *machine.Call, again bool) (any, error) {
 	switch call.Kind {
 	case machine.CallEmit:
@@ -132,7 +29,7 @@ func (a *Actor) dispatch(ctx context.Context, row executionRow, call *machine.Ca
 	case machine.CallWorkflow:
 		output, begun, err := a.startChild(ctx, row, call)
 		if err == nil && begun {
-			err = errBegun
+			err = ErrExternal
 		}
 		return output, err
 	case machine.CallHTTP:
@@ -185,7 +82,7 @@ func (a *Actor) act(ctx context.Context, row executionRow, call *machine.Call, a
 	if err != nil {
 		return nil, err
 	}
-	return a.output(res.Output)
+	return a.engine.output(res.Output)
 }
 
 // connectionOf takes the connection out of an action's arguments: its id, or the provider with its label, or the
@@ -282,29 +179,6 @@ func (a *Actor) request(ctx context.Context, row executionRow, call *machine.Cal
 	return machine.HTTPResponse{Status: answer.Status, Headers: headers, Body: answer.Body}, nil
 }
 
-// output reads what a call gave.
-func (a *Actor) output(data json.RawMessage) (any, error) {
-	if len(data) == 0 {
-		return nil, nil
-	}
-	if len(data) > a.config.MaxResult {
-		return nil, machine.NewError(machine.TypeRuntime, fmt.Sprintf(
-			"the call gave %d bytes, the limit is %d", len(data), a.config.MaxResult))
-	}
-	value, err := language.Decode(data)
-	if err != nil {
-		return nil, machine.NewError(machine.TypeCommunication, "the call did not give JSON")
-	}
-	return value, nil
-}
-
-func argumentsOf(call *machine.Call) map[string]any {
-	if call.Arguments == nil {
-		return map[string]any{}
-	}
-	return call.Arguments
-}
-
 // keyOf is the call's key, the same over attempts and restarts, in a length that others take.
 func keyOf(call *machine.Call) string {
 	if len(call.Key) <= maxKey {
@@ -314,8 +188,57 @@ func keyOf(call *machine.Call) string {
 	return call.Key[:36] + "/" + hex.EncodeToString(sum[:])
 }
 
-// passing tells whether another try makes sense.
-func passing(err error) bool {
-	code := subjects.CodeOf(err)
-	return code == subjects.CodeUnavailable || code == subjects.CodeTimeout
+// startChild starts a child workflow under the call's key. One that is waited for is completed by its end: see
+// partition.tellParent.
+func (a *Actor) startChild(ctx context.Context, row executionRow, call *machine.Call) (output any, begun bool, err error) {
+	child := call.Workflow
+	workflowID, version, err := workflowNamed(ctx, a.DB.DB, row.UserID, child.Namespace, child.Name, child.Version)
+	if err != nil {
+		return nil, false, err
+	}
+	input := language.Canonical(child.Input)
+	if child.Input == nil {
+		input = []byte("{}")
+	}
+	if len(input) > a.config.MaxInput {
+		return nil, false, machine.NewError(machine.TypeValidation, fmt.Sprintf("the input has %d bytes, the limit is %d", len(input), a.config.MaxInput))
+	}
+	o := order{
+		userID: row.UserID, workflowID: workflowID, version: version, executionID: derivedID(call.Key), input: string(input),
+		origin: "workflow:" + row.ID,
+	}
+	if child.Await {
+		o.parent, o.parentCall = row.ID, call.ID
+	}
+	// Whoever gives the call up cancels the child, and is to find it: its start is not cut short.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.config.StepTimeout)
+	defer cancel()
+	started, _, err := a.begin(ctx, o, nil)
+	if err != nil {
+		return nil, false, err
+	}
+	if !child.Await {
+		return map[string]any{"execution_id": started.ID}, false, nil
+	}
+	if !started.ended() {
+		return nil, true, nil
+	}
+	if fault := faultOfRow(started); fault != nil {
+		return nil, false, fault
+	}
+	output, err = a.engine.output(json.RawMessage(started.Output))
+	return output, false, err
+}
+
+// publish makes an event known that an execution emits.
+func (a *Actor) publish(ctx context.Context, row executionRow, event map[string]any) error {
+	depth := depthOf(row.Origin) + 1
+	if depth > maxDepth {
+		return machine.NewError(machine.TypeRuntime, fmt.Sprintf("events have started executions that emit events, more than %d in a row", maxDepth))
+	}
+	_, _, err := a.route(ctx, row.UserID, event, depth, eventEmitted)
+	if err != nil && subjects.CodeOf(err) == subjects.CodeInternal {
+		return fmt.Errorf("delivering an event: %w", err)
+	}
+	return err
 }

@@ -3,7 +3,6 @@ package workflow
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -11,56 +10,12 @@ import (
 	"github.com/google/uuid"
 	"go.uber.org/zap"
 
-	"github.com/weftmesh/weft/actors/workflow/language"
 	"github.com/weftmesh/weft/actors/workflow/machine"
-	"github.com/weftmesh/weft/subjects"
 )
 
 // derivedID is the id of the execution that something with a name of its own starts: the same whenever it is asked for.
 func derivedID(name string) string {
 	return uuid.NewSHA1(uuid.NameSpaceURL, []byte("weft:execution:"+name)).String()
-}
-
-// startChild starts a child workflow under the call's key. One that is waited for is completed by its end: see
-// partition.tellParent.
-func (a *Actor) startChild(ctx context.Context, row executionRow, call *machine.Call) (output any, begun bool, err error) {
-	child := call.Workflow
-	workflowID, version, err := workflowNamed(ctx, a.DB.DB, row.UserID, child.Namespace, child.Name, child.Version)
-	if err != nil {
-		return nil, false, err
-	}
-	input := language.Canonical(child.Input)
-	if child.Input == nil {
-		input = []byte("{}")
-	}
-	if len(input) > a.config.MaxInput {
-		return nil, false, machine.NewError(machine.TypeValidation, fmt.Sprintf("the input has %d bytes, the limit is %d", len(input), a.config.MaxInput))
-	}
-	o := order{
-		userID: row.UserID, workflowID: workflowID, version: version, executionID: derivedID(call.Key), input: string(input),
-		origin: "workflow:" + row.ID,
-	}
-	if child.Await {
-		o.parent, o.parentCall = row.ID, call.ID
-	}
-	// Whoever gives the call up cancels the child, and is to find it: its start is not cut short.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.config.StepTimeout)
-	defer cancel()
-	started, _, err := a.begin(ctx, o, nil)
-	if err != nil {
-		return nil, false, err
-	}
-	if !child.Await {
-		return map[string]any{"execution_id": started.ID}, false, nil
-	}
-	if !started.ended() {
-		return nil, true, nil
-	}
-	if fault := faultOfRow(started); fault != nil {
-		return nil, false, fault
-	}
-	output, err = a.output(json.RawMessage(started.Output))
-	return output, false, err
 }
 
 // awaitedChild is the execution that a call starts and waits for; empty where it is no such call.
@@ -92,14 +47,14 @@ func (h *held) waitsFor(call string) bool {
 // cancelChildren ends executions whose parent does not wait for them any more.
 func (p *partition) cancelChildren(ids []string) {
 	for _, id := range ids {
-		p.a.calls.Go(func() { p.cancelChild(id) })
+		p.e.calls.Go(func() { p.cancelChild(id) })
 	}
 }
 
 // giveUpChild ends a child that an execution, whose log says so, does not wait for any more.
 func (p *partition) giveUpChild(h *held, id string) {
 	h.errands++
-	p.a.calls.Go(func() {
+	p.e.calls.Go(func() {
 		p.cancelChild(id)
 		p.errandDone(h)
 	})
@@ -111,7 +66,7 @@ func (p *partition) errandDone(h *held) {
 	defer p.mu.Unlock()
 	if h.errands--; h.errands == 0 && h.resting && p.held[h.row.ID] == h {
 		p.dirty[h.row.ID] = h
-		p.a.folder.poke()
+		p.e.folder.poke()
 	}
 }
 
@@ -119,29 +74,29 @@ func (p *partition) errandDone(h *held) {
 func (p *partition) cancelChild(id string) {
 	reach(crashGivenUp)
 	p.insist("cancelling a child", func(ctx context.Context) error {
-		_, err := p.a.askFor(ctx, id, cancelOfChild(id))
+		_, err := sendTo(ctx, p.e, id, cancelOfChild(id))
 		return err
 	})
 }
 
-func cancelOfChild(id string) command {
-	return command{Op: opCancel, Execution: id, Reason: "the execution that waited for it has ended or gone on"}
+func cancelOfChild(id string) cancelCommand {
+	return cancelCommand{Execution: id, Reason: "the execution that waited for it has ended or gone on"}
 }
 
 // unconfirmed tells that an execution may have been begun in vain: whoever began it had stood still meanwhile, and the next
 // owner of the execution that was to wait for it gave it up, and could not find it yet.
-func (p *partition) unconfirmed(h *held) bool { return h.row.ParentID != "" && !p.a.alone() }
+func (p *partition) unconfirmed(h *held) bool { return h.row.ParentID != "" && !p.e.alone() }
 
 // confirmChild cancels a child that was begun in vain. The child is not parked before, so that whoever follows this owner in the
 // middle of it asks again.
 func (p *partition) confirmChild(h *held) {
 	p.insist("asking whether a child is waited for", func(ctx context.Context) error {
-		waits, err := p.a.askFor(ctx, h.row.ParentID, command{Op: opWaits, Call: h.row.ParentCall})
-		if err != nil && !isNotFound(err) || waits.Taken {
+		waits, err := sendTo(ctx, p.e, h.row.ParentID, awaitsCallCommand{Execution: h.row.ParentID, Call: h.row.ParentCall})
+		if err != nil && !isNotFound(err) || waits.Awaits {
 			return err
 		}
 		// It is this owner's, and SQL need not know it yet.
-		_, err = p.obeyed(ctx, cancelOfChild(h.row.ID))
+		_, err = carryOut(ctx, p, cancelOfChild(h.row.ID))
 		return err
 	})
 	p.errandDone(h)
@@ -160,13 +115,13 @@ func (p *partition) waitsFor(ctx context.Context, id, call string) (waits bool, 
 // is for the next owner. No try is waited for long: who is asked may stand still, and another has what it had by now.
 func (p *partition) insist(what string, do func(ctx context.Context) error) {
 	for {
-		ctx, cancel := context.WithTimeout(p.ctx, routeWithin)
+		ctx, cancel := context.WithTimeout(p.ctx, routeTimeout)
 		err := do(ctx)
 		cancel()
 		if err == nil || isNotFound(err) || p.ctx.Err() != nil {
 			return
 		}
-		p.a.Log.Warn(what, zap.Int("partition", p.lot), zap.Error(err))
+		p.e.Log.Warn(what, zap.Int("partition", p.lot), zap.Error(err))
 		select {
 		case <-time.After(time.Duration(500+rand.IntN(500)) * time.Millisecond):
 		case <-p.ctx.Done():
@@ -179,13 +134,13 @@ func (p *partition) insist(what string, do func(ctx context.Context) error) {
 // executions that have ended, and those that restored ones have given up. One that was parked before has none.
 func (p *partition) cancelOrphans(restored []*held) {
 	p.insist("looking for children that nobody waits for", func(ctx context.Context) error {
-		if err := p.a.flushAll(ctx); err != nil { // theirs may be any partition's
+		if err := p.e.flushAll(ctx); err != nil { // theirs may be any partition's
 			return err
 		}
 		if err := p.giveUpOrphans(ctx, restored); err != nil {
 			return err
 		}
-		ids, err := orphanedChildren(ctx, p.a.DB.DB, p.lot)
+		ids, err := orphanedChildren(ctx, p.e.DB.DB, p.lot)
 		if err != nil {
 			return err
 		}
@@ -214,7 +169,7 @@ func (p *partition) giveUpOrphans(ctx context.Context, restored []*held) error {
 	}
 	var children []executionRow
 	for part := range slices.Chunk(parents, foldRows) {
-		rows, err := liveChildren(ctx, p.a.DB.DB, part)
+		rows, err := liveChildren(ctx, p.e.DB.DB, part)
 		if err != nil {
 			return err
 		}
@@ -234,15 +189,54 @@ func (p *partition) giveUpOrphans(ctx context.Context, restored []*held) error {
 	return nil
 }
 
-// publish makes an event known that an execution emits.
-func (a *Actor) publish(ctx context.Context, row executionRow, event map[string]any) error {
-	depth := depthOf(row.Origin) + 1
-	if depth > maxDepth {
-		return machine.NewError(machine.TypeRuntime, fmt.Sprintf("events have started executions that emit events, more than %d in a row", maxDepth))
-	}
-	_, _, err := a.route(ctx, row.UserID, event, depth, eventEmitted)
-	if err != nil && subjects.CodeOf(err) == subjects.CodeInternal {
-		return fmt.Errorf("delivering an event: %w", err)
-	}
+// completeCall ends an external call of an execution: with an output, or with an error. Completing one that is over
+// changes nothing; errNoExecution where the execution has ended.
+func (e *Engine) completeCall(ctx context.Context, execution, call string, output json.RawMessage, fault *machine.Error) error {
+	_, err := sendTo(ctx, e, execution, completeCommand{Execution: execution, Call: call, Output: output, Error: fault})
 	return err
+}
+
+// tellParent completes the call of the execution that waits for a child which has ended, and does not give up: after a
+// restart, those that were not told are told again.
+func (p *partition) tellParent(row executionRow) {
+	p.e.calls.Go(func() {
+		p.insist("telling a parent", func(ctx context.Context) error {
+			return p.e.completeCall(ctx, row.ParentID, row.ParentCall, outputOf(row), faultOfRow(row))
+		})
+	})
+}
+
+// tellParents tells the parents of what ended before this process had the partition.
+func (p *partition) tellParents() {
+	rows, err := untoldParents(p.ctx, p.e.DB.DB, p.lot)
+	if err != nil {
+		p.e.Log.Warn("looking for parents to tell", zap.Error(err))
+		return
+	}
+	for _, row := range rows {
+		p.tellParent(row)
+	}
+}
+
+func outputOf(row executionRow) json.RawMessage {
+	if row.Output == "" {
+		return nil
+	}
+	return json.RawMessage(row.Output)
+}
+
+// faultOfRow is the error that an execution which did not complete is for its parent.
+func faultOfRow(row executionRow) *machine.Error {
+	switch machine.Status(row.Status) {
+	case machine.Completed:
+		return nil
+	case machine.Cancelled:
+		return machine.NewError(machine.TypeRuntime, "the child workflow was cancelled")
+	}
+	var fault machine.Error
+	if json.Unmarshal([]byte(row.Error), &fault) != nil || fault.Type == "" {
+		return machine.NewError(machine.TypeRuntime, "the child workflow has faulted")
+	}
+	fault.Instance = ""
+	return &fault
 }

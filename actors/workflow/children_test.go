@@ -117,10 +117,10 @@ func TestChildOfOneThatStoodStill(t *testing.T) {
 		parent := b.begin(t, "- rest: {wait: {hours: 1}}\n", `{}`).ID
 		b.until(t, parent, subjects.ExecutionWaiting)
 		resting, child := b.create(t, "- rest: {wait: {hours: 2}}\n"), actortest.User()
-		command, err := json.Marshal(map[string]any{"op": "start", "start": map[string]any{
+		command, err := json.Marshal(map[string]any{"operation": "start", "arguments": map[string]any{"row": map[string]any{
 			"id": child, "user_id": b.user, "workflow_id": resting, "version": 1, "name": "story", "input": "{}",
 			"parent_id": parent, "parent_call": "1", "created_at": time.Now().UnixMicro(),
-		}})
+		}}})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -13,11 +13,15 @@ import (
 func lower(id string) string { return strings.ToLower(id) }
 
 func (a *Actor) cancel(ctx context.Context, r subjects.ExecutionControlRequest) (subjects.Execution, error) {
-	return a.control(ctx, r.ExecutionID, machine.Cancelled, command{Op: opCancel, Reason: r.Reason})
+	return a.control(ctx, r.ExecutionID, machine.Cancelled, func(row executionRow) (ControlReply, error) {
+		return a.engine.Cancel(ctx, row, r.Reason)
+	})
 }
 
 func (a *Actor) suspend(ctx context.Context, r subjects.ExecutionControlRequest) (subjects.Execution, error) {
-	return a.control(ctx, r.ExecutionID, "", command{Op: opSuspend, Reason: r.Reason})
+	return a.control(ctx, r.ExecutionID, "", func(row executionRow) (ControlReply, error) {
+		return a.engine.Suspend(ctx, row, r.Reason)
+	})
 }
 
 func (a *Actor) resume(ctx context.Context, r subjects.ExecutionRequest) (subjects.Execution, error) {
@@ -28,33 +32,30 @@ func (a *Actor) resume(ctx context.Context, r subjects.ExecutionRequest) (subjec
 	if err := a.Guard.CheckGrant(ctx, row.grant()); err != nil {
 		return subjects.Execution{}, err
 	}
-	return a.control(ctx, r.ExecutionID, "", command{Op: opResume})
+	return a.control(ctx, r.ExecutionID, "", func(row executionRow) (ControlReply, error) { return a.engine.Resume(ctx, row) })
 }
 
-// control has an execution's owner do what its user asks for. harmless is the end at which asking again is no conflict.
-func (a *Actor) control(ctx context.Context, id string, harmless machine.Status, c command) (subjects.Execution, error) {
+// control changes an execution of the caller's. Where it has ended already that is a conflict, unless it ended as wanted.
+func (a *Actor) control(
+	ctx context.Context, id string, wanted machine.Status, change func(executionRow) (ControlReply, error),
+) (subjects.Execution, error) {
 	row, err := a.findExecution(ctx, actors.CallerFrom(ctx).UserID, id)
 	if err != nil {
 		return subjects.Execution{}, err
 	}
-	status, taken := machine.Status(row.Status), false
+	reply := ControlReply{Status: machine.Status(row.Status)}
 	if !row.ended() {
-		c.Execution = row.ID
-		reply, err := a.ask(ctx, row.Lot, c)
-		switch {
-		case isNotFound(err): // it has ended meanwhile
-			if row, err = a.current(ctx, row.ID); err != nil {
-				return subjects.Execution{}, err
-			}
-			status = machine.Status(row.Status)
-		case err != nil:
+		reply, err = change(row)
+		if isNotFound(err) { // it has ended meanwhile
+			row, err = a.engine.current(ctx, row.ID)
+			reply.Status = machine.Status(row.Status)
+		}
+		if err != nil {
 			return subjects.Execution{}, err
-		default:
-			status, taken = reply.Status, reply.Taken
 		}
 	}
-	if status.Ended() && status != harmless && !taken {
-		return subjects.Execution{}, subjects.Errorf(subjects.CodeConflict, "the execution has ended: it is %s", status)
+	if reply.Status.Ended() && reply.Status != wanted && !reply.Changed {
+		return subjects.Execution{}, subjects.Errorf(subjects.CodeConflict, "the execution has ended: it is %s", reply.Status)
 	}
 	return a.describe(ctx, row.ID, row.UserID)
 }

@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/weftmesh/weft/actors/database"
+
 	"github.com/nats-io/nats.go"
 
 	"github.com/weftmesh/weft/actors"

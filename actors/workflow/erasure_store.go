@@ -38,31 +38,3 @@ func wipeUser(ctx context.Context, tx bun.Tx, userID string) (items int64, err e
 	}
 	return items, nil
 }
-
-// openExecutions reads a user's executions of a partition that have not ended.
-func openExecutions(ctx context.Context, db bun.IDB, lot int, userID string) (ids []string, err error) {
-	err = db.NewSelect().Model((*executionRow)(nil)).Column("id").Where("lot = ?", lot).Where("user_id = ?", userID).
-		Where("ended_at = 0").Scan(ctx, &ids)
-	if err != nil {
-		return nil, fmt.Errorf("reading a user's executions: %w", err)
-	}
-	return ids, nil
-}
-
-// watchedExecutions reads those of a user's executions that were told to the feed.
-func watchedExecutions(ctx context.Context, db bun.IDB, userID string) (ids []string, err error) {
-	err = db.NewSelect().Model((*executionRow)(nil)).Column("id").Where("user_id = ?", userID).Where("watched").Scan(ctx, &ids)
-	if err != nil {
-		return nil, fmt.Errorf("reading a user's watched executions: %w", err)
-	}
-	return ids, nil
-}
-
-// markWatched notes that an execution which has ended is told to the feed.
-func markWatched(ctx context.Context, tx bun.Tx, id string) error {
-	_, err := tx.NewUpdate().Model((*executionRow)(nil)).Set("watched = ?", true).Where("id = ?", id).Where("ended_at > 0").Exec(ctx)
-	if err != nil {
-		return fmt.Errorf("noting that an execution is watched: %w", err)
-	}
-	return nil
-}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -68,7 +69,7 @@ func (a *Actor) execute(ctx context.Context, r subjects.ExecuteWorkflowRequest) 
 		case <-waiting.Done():
 		}
 	}
-	a.awaitEnd(waiting, row.ID)
+	a.engine.awaitEnd(waiting, row.ID)
 	return a.describe(ctx, row.ID, o.userID)
 }
 
@@ -98,7 +99,7 @@ func (a *Actor) orderOf(ctx context.Context, workflowID, executionID string, ver
 		return order{}, err
 	}
 	if executionID == "" && idempotency.Keyed(ctx, a.DB) {
-		executionID, err = idempotency.Step(ctx, a.DB, "id", func(context.Context, database.Tx) (string, error) { return a.newExecutionID(), nil })
+		executionID, err = idempotency.Step(ctx, a.DB, "id", func(context.Context, database.Tx) (string, error) { return a.engine.newExecutionID(), nil })
 		if err != nil {
 			return order{}, err
 		}
@@ -106,15 +107,6 @@ func (a *Actor) orderOf(ctx context.Context, workflowID, executionID string, ver
 	return order{
 		userID: actors.CallerFrom(ctx).UserID, workflowID: workflowID, executionID: lower(executionID), version: version, input: input,
 	}, nil
-}
-
-// newExecutionID is an id in this process's own partition, where it has one.
-func (a *Actor) newExecutionID() string {
-	id := a.NewID()
-	if home := a.home(); home >= 0 {
-		return inLot(id, home)
-	}
-	return id
 }
 
 // begin starts an execution under the guard: none begins once a revocation has returned. begun is false where the order
@@ -147,17 +139,7 @@ func (a *Actor) begin(ctx context.Context, o order, ended chan ending) (row exec
 	}
 	err = a.Guard.DoConsented(ctx, o.userID, subjects.ScopeWorkflowsExecute, func(ctx context.Context, grant mesh.Grant) error {
 		row.ConsentID = grant.ConsentID
-		c := command{Op: opStart, Start: &row, Schedule: o.schedule}
-		if p := a.partition(lot); p != nil {
-			if err := p.startAsked(ctx, c, ended, o.executionID == ""); !handedOver(err) {
-				return err
-			}
-		}
-		if ended != nil {
-			ended <- ending{} // it ends elsewhere
-		}
-		_, err := a.ask(ctx, lot, c)
-		return err
+		return a.engine.Start(ctx, lot, row, o.schedule, o.executionID == "", ended)
 	})
 	code := subjects.CodeOf(err)
 	if code == subjects.CodeConflict || code == subjects.CodeConsentRequired && o.executionID != "" {
@@ -173,7 +155,7 @@ func (a *Actor) begin(ctx context.Context, o order, ended chan ending) (row exec
 // limits, that one which counts them all, else where its id says.
 func (a *Actor) place(row *executionRow) (lot int) {
 	if row.Terms == nil {
-		row.ID = cmp.Or(row.ID, a.newExecutionID())
+		row.ID = cmp.Or(row.ID, a.engine.newExecutionID())
 		return lotOf(row.ID)
 	}
 	lot = limitedLot(row.WorkflowID)
@@ -183,9 +165,9 @@ func (a *Actor) place(row *executionRow) (lot int) {
 
 // known finds the execution that an order with its own id was already begun as, where its id says, or in a partition.
 func (a *Actor) known(ctx context.Context, o order, lot int) (row executionRow, found bool, err error) {
-	row, err = a.current(ctx, o.executionID)
+	row, err = a.engine.current(ctx, o.executionID)
 	if isNotFound(err) && lot != lotOf(o.executionID) {
-		row, err = a.currentIn(ctx, o.executionID, lot)
+		row, err = a.engine.currentIn(ctx, o.executionID, lot)
 	}
 	if isNotFound(err) {
 		return row, false, nil
@@ -201,49 +183,9 @@ func (a *Actor) known(ctx context.Context, o order, lot int) (row executionRow, 
 	return row, true, nil
 }
 
-// awaitEnd returns when an execution has ended, at the latest with ctx.
-func (a *Actor) awaitEnd(ctx context.Context, id string) {
-	for ctx.Err() == nil {
-		slice, cancel := context.WithTimeout(ctx, awaitSlice)
-		_, err := a.askFor(slice, id, command{Op: opAwait})
-		cancel()
-		if err == nil || a.isStopping() {
-			return
-		}
-	}
-}
-
-// current is an execution as the log has it.
-func (a *Actor) current(ctx context.Context, id string) (executionRow, error) {
-	row, err := readExecution(ctx, a.DB.DB, id)
-	if err == nil && row.ended() {
-		return row, nil
-	}
-	if err != nil && !isNotFound(err) {
-		return row, database.Classify(err)
-	}
-	lot := lotOf(id)
-	if err == nil {
-		lot = row.Lot
-	}
-	return a.currentIn(ctx, id, lot)
-}
-
-// currentIn is an execution as a partition's log has it.
-func (a *Actor) currentIn(ctx context.Context, id string, lot int) (executionRow, error) {
-	if _, err := a.ask(ctx, lot, command{Op: opFlush}); err != nil {
-		return executionRow{}, err
-	}
-	row, err := readExecution(ctx, a.DB.DB, id)
-	if err != nil && !isNotFound(err) {
-		return row, database.Classify(err)
-	}
-	return row, err
-}
-
 // findExecution is one of a user's executions, as the log has it.
 func (a *Actor) findExecution(ctx context.Context, userID, id string) (executionRow, error) {
-	row, err := a.current(ctx, lower(id))
+	row, err := a.engine.current(ctx, lower(id))
 	if err == nil && row.UserID != userID {
 		return executionRow{}, errNoExecution
 	}
@@ -276,9 +218,6 @@ func (a *Actor) recorded(ctx context.Context, id, userID string) (executionRow, 
 	events, err := decodeEvents(raw)
 	return row, events, err
 }
-
-// historyRuns bounds how many runs of events one page reads.
-const historyRuns = 1000
 
 func (a *Actor) historyOf(ctx context.Context, r subjects.ExecutionHistoryRequest) (subjects.Page[subjects.ExecutionEvent], error) {
 	var page subjects.Page[subjects.ExecutionEvent]
@@ -325,7 +264,7 @@ func (a *Actor) listExecutions(ctx context.Context, r subjects.ListExecutionsReq
 			return page, subjects.InvalidField("cursor", "is not one that a list answered with")
 		}
 	}
-	if err := a.flushAll(ctx); err != nil {
+	if err := a.engine.flushAll(ctx); err != nil {
 		return page, err
 	}
 	var patterns []string
@@ -349,31 +288,20 @@ func (a *Actor) listExecutions(ctx context.Context, r subjects.ListExecutionsReq
 	}), nil
 }
 
-// flushAll returns when SQL has what all logs had before the call.
-func (a *Actor) flushAll(ctx context.Context) error {
-	if len(a.owned()) == subjects.WorkflowPartitions {
-		return database.Classify(a.flush(ctx))
+// watch answers with the stream that holds the execution's history and grows with it.
+func (a *Actor) watch(ctx context.Context, r subjects.ExecutionRequest) (subjects.StreamPointer, error) {
+	row, err := a.findExecution(ctx, actors.CallerFrom(ctx).UserID, r.ExecutionID)
+	if err != nil {
+		return subjects.StreamPointer{}, err
 	}
-	return a.askAll(ctx, command{Op: opFlush})
+	return a.engine.Watch(ctx, row)
 }
 
-// askAll has the owners of all partitions carry a command out.
-func (a *Actor) askAll(ctx context.Context, c command) error {
-	errs := make(chan error, subjects.WorkflowPartitions)
-	for lot := range subjects.WorkflowPartitions {
-		go func() {
-			_, err := a.ask(ctx, lot, c)
-			errs <- err
-		}()
+// startExecution starts an execution whose id says that it is the same however often it is started.
+func (a *Actor) startExecution(ctx context.Context, o order) error {
+	_, _, err := a.begin(ctx, o, nil)
+	if errors.Is(err, errTaken) {
+		return nil
 	}
-	var all []error
-	for range subjects.WorkflowPartitions {
-		all = append(all, <-errs)
-	}
-	for _, err := range all {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	return err
 }

@@ -5,12 +5,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/outbox"
 	"github.com/weftmesh/weft/actors/workflow/machine"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -47,7 +48,7 @@ func fittingFailures(items []subjects.Failure, limit int) int {
 
 // failures are those that a query selects, of both kinds, in its order.
 func (a *Actor) failures(ctx context.Context, f failureQuery) ([]subjects.Failure, error) {
-	if err := a.flushAll(ctx); err != nil {
+	if err := a.engine.flushAll(ctx); err != nil {
 		return nil, err
 	}
 	failed, err := failedExecutions(ctx, a.DB.DB, f)
@@ -250,13 +251,13 @@ func (a *Actor) retryAs(ctx context.Context, old executionRow, id, task string, 
 		return old, err
 	}
 	o := order{
-		userID: old.UserID, workflowID: old.WorkflowID, executionID: cmp.Or(id, a.newExecutionID()), input: old.Input,
+		userID: old.UserID, workflowID: old.WorkflowID, executionID: cmp.Or(id, a.engine.newExecutionID()), input: old.Input,
 		version: cmp.Or(version, workflow.Version), origin: originRestart + old.ID,
 	}
 	if !restart {
 		o.origin = originRetry + old.ID + ":" + task
 		if _, known, err := a.known(ctx, o, lotOf(o.executionID)); err == nil && !known {
-			if _, _, err := a.kept(ctx, executionRow{ID: o.executionID, UserID: o.userID, WorkflowID: o.workflowID, Version: o.version, Origin: o.origin}); err != nil {
+			if _, _, err := a.engine.kept(ctx, executionRow{ID: o.executionID, UserID: o.userID, WorkflowID: o.workflowID, Version: o.version, Origin: o.origin}); err != nil {
 				return old, err
 			}
 		}
@@ -265,56 +266,23 @@ func (a *Actor) retryAs(ctx context.Context, old executionRow, id, task string, 
 	return row, err
 }
 
-// What the origins of retried executions begin with; the id of the one before follows, and the task to begin with again.
-const (
-	originRetry   = "retry:"
-	originRestart = "restart:"
-)
-
-// retried tells whether an execution is to begin with what another one had done.
-func retried(row executionRow) bool { return strings.HasPrefix(row.Origin, originRetry) }
-
-// embark begins an execution in memory: from its beginning, or with what another one had done.
-func (a *Actor) embark(ctx context.Context, h *held, input any) (*machine.Execution, []machine.Event, error) {
-	if retried(h.row) {
-		ctx, cancel := context.WithTimeout(ctx, keptWithin)
-		defer cancel()
-		return a.kept(ctx, h.row)
+// noteRefused keeps a start that did not come about; first has the user told.
+func (a *Actor) noteRefused(ctx context.Context, tx database.Tx, row refusedRow, cause error, first bool) error {
+	if err := noteRefusal(ctx, tx, row); err != nil || !first {
+		return err
 	}
-	x, events := machine.Start(h.def, h.row.ID, input, a.Now(), a.environment(h.def, h.row.UserID))
-	return x, events, nil
-}
-
-// keptWithin bounds the reading of what another execution had done.
-const keptWithin = 5 * time.Second
-
-// kept begins a retried execution in memory.
-func (a *Actor) kept(ctx context.Context, row executionRow) (*machine.Execution, []machine.Event, error) {
-	rest, _ := strings.CutPrefix(row.Origin, originRetry)
-	oldID, task, _ := strings.Cut(rest, ":")
-	def, err := a.definition(ctx, row.WorkflowID, row.Version)
+	var coded *subjects.Error
+	code := subjects.CodeInternal
+	if errors.As(cause, &coded) {
+		code = coded.Code
+	}
+	told, err := json.Marshal(subjects.RunRefused.New("refused."+row.ID, row.UserID, a.Now(), subjects.RunRefusal{
+		WorkflowID: row.WorkflowID, Name: row.Name, Trigger: row.Cause, Code: code, Reason: faultOf(cause).Detail,
+	}))
 	if err != nil {
-		return nil, nil, err
+		return fmt.Errorf("encoding an event: %w", err)
 	}
-	raw, err := readHistory(ctx, a.DB.DB, oldID, 0, 0)
-	if err != nil {
-		return nil, nil, database.Classify(err)
-	}
-	events, err := decodeEvents(raw)
-	if err != nil {
-		return nil, nil, err
-	}
-	x, decided, err := machine.RetryFrom(def, events, task, row.ID, a.Now(), a.environment(def, row.UserID))
-	if err != nil {
-		return nil, nil, subjects.InvalidField("from_task", "%s", detailOf(err))
-	}
-	return x, decided, nil
-}
-
-// detailOf is an error's own words, without what was being done.
-func detailOf(err error) string {
-	for cause := errors.Unwrap(err); cause != nil; cause = errors.Unwrap(cause) {
-		err = cause
-	}
-	return strings.TrimPrefix(err.Error(), "retrying an execution: ")
+	return a.Outbox.Add(ctx, tx, outbox.Message{
+		ID: "refused." + row.ID, Subject: subjects.RunRefused.Subject, Key: row.WorkflowID, Data: told,
+	})
 }

@@ -1,6 +1,7 @@
 package workflow
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -70,4 +71,22 @@ func outboundFault(e *egress.Error) *machine.Error {
 		return machine.NewError(machine.TypeConfiguration, e.Error())
 	}
 	return machine.NewError(machine.TypeCommunication, e.Error())
+}
+
+// passingStart tells whether a start may succeed when it is tried again soon.
+func passingStart(err error) bool {
+	switch subjects.CodeOf(err) {
+	case subjects.CodeUnavailable, subjects.CodeTimeout, subjects.CodeRateLimited, subjects.CodeInternal:
+		return true
+	}
+	return false
+}
+
+// errorText is an error as a workflow can catch it, as JSON.
+func errorText(err error) string {
+	data, e := json.Marshal(faultOf(err))
+	if e != nil {
+		return "{}"
+	}
+	return string(data)
 }

@@ -13,7 +13,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/zap"
 
-	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/workflow/machine"
 	"github.com/weftmesh/weft/mesh"
@@ -31,30 +30,37 @@ var lastEvents = []string{
 	string(machine.ExecutionCompleted), string(machine.ExecutionFaulted), string(machine.ExecutionCancelled),
 }
 
-// watch tells an execution's history to the feed, from now on as it grows, and points there.
-func (a *Actor) watch(ctx context.Context, r subjects.ExecutionRequest) (subjects.StreamPointer, error) {
-	row, err := a.findExecution(ctx, actors.CallerFrom(ctx).UserID, r.ExecutionID)
-	if err != nil {
-		return subjects.StreamPointer{}, err
-	}
+// Watch publishes an execution's history to the feed, from now on as it grows, and returns where to read it.
+func (e *Engine) Watch(ctx context.Context, row executionRow) (subjects.StreamPointer, error) {
+	var err error
 	if !row.ended() {
-		_, err = a.ask(ctx, row.Lot, command{Op: opWatch, Execution: row.ID})
+		_, err = send(ctx, e, row.Lot, watchCommand{Execution: row.ID})
 	}
 	if row.ended() || isNotFound(err) {
-		err = a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error { return markWatched(ctx, tx, row.ID) })
+		err = e.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error { return markWatched(ctx, tx, row.ID) })
 		if err == nil {
-			err = a.feed(ctx, row.ID)
+			err = e.feed(ctx, row.ID)
 		}
 	}
 	if err != nil {
 		return subjects.StreamPointer{}, err
 	}
 	subject := subjects.WorkflowFeedSubject(row.ID)
-	_, first, err := a.getMessage(ctx, subjects.WorkflowFeed.GetSubject(), map[string]any{"seq": 1, "next_by_subj": subject})
+	_, first, err := e.getMessage(ctx, subjects.WorkflowFeed.GetSubject(), map[string]any{"seq": 1, "next_by_subj": subject})
 	if err != nil {
 		return subjects.StreamPointer{}, err
 	}
 	return subjects.StreamPointer{Stream: subjects.WorkflowFeed.Name, Filter: subject, Sequence: max(first, 1), Until: lastEvents}, nil
+}
+
+// PurgeFeeds deletes what the feed has of executions.
+func (e *Engine) PurgeFeeds(ctx context.Context, ids []string) error {
+	for _, id := range ids {
+		if err := e.told.Purge(ctx, jetstream.WithPurgeSubject(subjects.WorkflowFeedSubject(id))); err != nil {
+			return fmt.Errorf("purging a feed: %w", err)
+		}
+	}
+	return nil
 }
 
 // watch notes in the log that somebody watches an execution, so that whoever owns it later goes on telling.
@@ -73,34 +79,34 @@ func (p *partition) watch(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	return p.a.feed(ctx, id)
+	return p.e.feed(ctx, id)
 }
 
 // runFeed tells what has happened to watched executions of this process.
-func (a *Actor) runFeed(ctx context.Context) error {
+func (e *Engine) runFeed(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-a.feeding.wake:
+		case <-e.feeding.wake:
 		}
-		for _, id := range a.feeding.take() {
-			if err := a.feed(ctx, id); err != nil && ctx.Err() == nil {
-				a.Log.Warn("telling of an execution", zap.String("execution_id", id), zap.Error(err))
+		for _, id := range e.feeding.take() {
+			if err := e.feed(ctx, id); err != nil && ctx.Err() == nil {
+				e.Log.Warn("telling of an execution", zap.String("execution_id", id), zap.Error(err))
 			}
 		}
 	}
 }
 
 // feed tells what of an execution's history is not told yet.
-func (a *Actor) feed(ctx context.Context, id string) error {
-	row, err := a.current(ctx, id)
+func (e *Engine) feed(ctx context.Context, id string) error {
+	row, err := e.current(ctx, id)
 	if err != nil {
 		return err
 	}
 	subject := subjects.WorkflowFeedSubject(id)
 	for {
-		data, last, err := a.getMessage(ctx, subjects.WorkflowFeed.GetSubject(), map[string]any{"last_by_subj": subject})
+		data, last, err := e.getMessage(ctx, subjects.WorkflowFeed.GetSubject(), map[string]any{"last_by_subj": subject})
 		if err != nil {
 			return err
 		}
@@ -108,16 +114,16 @@ func (a *Actor) feed(ctx context.Context, id string) error {
 		if err != nil {
 			return err
 		}
-		raw, err := readHistory(ctx, a.DB.DB, id, after, historyRuns)
+		raw, err := readHistory(ctx, e.DB.DB, id, after, historyRuns)
 		if err != nil || len(raw) == 0 {
 			return err
 		}
-		raw = raw[:fittingEvents(raw, a.turnLimit)]
+		raw = raw[:fittingEvents(raw, e.turnLimit)]
 		message := told{Status: machine.Running, Events: raw}
 		if after+int64(len(raw)) >= row.Events {
 			message.Status = machine.Status(row.Status)
 		}
-		err = a.tellFeed(ctx, subject, last, message)
+		err = e.tellFeed(ctx, subject, last, message)
 		if err != nil && !errors.Is(err, errLost) {
 			return err
 		}
@@ -141,7 +147,7 @@ func lastTold(data []byte) (int64, error) {
 }
 
 // tellFeed publishes one message after the last one known; errLost where there is another already.
-func (a *Actor) tellFeed(ctx context.Context, subject string, last uint64, message told) error {
+func (e *Engine) tellFeed(ctx context.Context, subject string, last uint64, message told) error {
 	events, err := decodeEvents(message.Events[len(message.Events)-1:])
 	if err != nil {
 		return err
@@ -152,7 +158,7 @@ func (a *Actor) tellFeed(ctx context.Context, subject string, last uint64, messa
 	}
 	ctx, cancel := context.WithTimeout(ctx, logTimeout)
 	defer cancel()
-	_, err = a.Conn.JS.PublishMsg(ctx, &nats.Msg{
+	_, err = e.Conn.JS.PublishMsg(ctx, &nats.Msg{
 		Subject: subject, Data: data, Header: nats.Header{mesh.HeaderEvent: {string(events[0].Type)}},
 	}, jetstream.WithExpectLastSequencePerSubject(last))
 	var api *jetstream.APIError

@@ -54,8 +54,8 @@ func (f *folder) poke() {
 }
 
 // flush returns when everything that was acknowledged before the call is in SQL.
-func (a *Actor) flush(ctx context.Context) error {
-	f := a.folder
+func (e *Engine) flush(ctx context.Context) error {
+	f := e.folder
 	f.mu.Lock()
 	mine := f.next == nil
 	if mine {
@@ -78,24 +78,24 @@ func (a *Actor) flush(ctx context.Context) error {
 	f.mu.Unlock()
 	defer close(one.done)
 	// Others wait for it too: it does not end with this caller, nor with the caller's transaction.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(a.DB.Detached(ctx)), foldWithin)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(e.DB.Detached(ctx)), foldWithin)
 	defer cancel()
-	one.err = a.foldOwned(ctx)
+	one.err = e.foldOwned(ctx)
 	return one.err
 }
 
 // runFold folds until ctx ends.
-func (a *Actor) runFold(ctx context.Context) error {
+func (e *Engine) runFold(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-a.folder.wake:
+		case <-e.folder.wake:
 		}
 		pause := foldEvery
-		if err := a.flush(ctx); err != nil {
-			a.Log.Warn("folding executions", zap.Error(err))
-			a.folder.poke()
+		if err := e.flush(ctx); err != nil {
+			e.Log.Warn("folding executions", zap.Error(err))
+			e.folder.poke()
 			pause = foldRetry
 		}
 		select {
@@ -107,13 +107,13 @@ func (a *Actor) runFold(ctx context.Context) error {
 }
 
 // foldOwned folds every partition of this process.
-func (a *Actor) foldOwned(ctx context.Context) error {
+func (e *Engine) foldOwned(ctx context.Context) error {
 	began := time.Now()
 	var errs []error
-	for _, p := range a.owned() {
+	for _, p := range e.owned() {
 		errs = append(errs, p.fold(ctx))
 	}
-	a.metrics.fold.Observe(time.Since(began).Seconds())
+	e.metrics.fold.Observe(time.Since(began).Seconds())
 	return errors.Join(errs...)
 }
 
@@ -140,7 +140,7 @@ func (p *partition) fold(ctx context.Context) error {
 	if len(taken) == 0 {
 		return nil
 	}
-	err := p.a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
+	err := p.e.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 		mine, err := advancePartition(ctx, tx, p.lot, p.log.owner, applied)
 		if err != nil {
 			return err
@@ -172,17 +172,17 @@ func (p *partition) fold(ctx context.Context) error {
 			return err
 		}
 		if len(tickets) > 0 {
-			if err := storeTickets(ctx, tx, p.lot, tickets, p.a.Now()); err != nil {
+			if err := storeTickets(ctx, tx, p.lot, tickets, p.e.Now()); err != nil {
 				return err
 			}
 		}
 		for _, f := range taken {
-			if err := withdrawApprovals(ctx, tx, f.row.ID, f.lapsed, p.a.Now()); err != nil {
+			if err := p.e.WithdrawApprovals(ctx, tx, f.row.ID, f.lapsed); err != nil {
 				return err
 			}
 		}
 		reach(crashFolding)
-		return p.a.tellEnded(ctx, tx, taken)
+		return p.e.tellEnded(ctx, tx, taken)
 	})
 	reach(crashFolded)
 	p.folded(taken, applied, err)
@@ -210,7 +210,7 @@ func (p *partition) collect() (taken []folding, applied uint64) {
 		if h.resting && h.unacked == 0 && len(h.flying) == 0 && h.errands == 0 {
 			row, err := h.park()
 			if err != nil {
-				p.a.Log.Error("parking an execution", zap.String("execution_id", id), zap.Error(err))
+				p.e.Log.Error("parking an execution", zap.String("execution_id", id), zap.Error(err))
 			} else {
 				f.row, f.parked = row, true
 			}
@@ -257,11 +257,11 @@ func (p *partition) folded(taken []folding, applied uint64, err error) {
 			p.mend(f.row.ID)
 		}
 	}
-	if err == nil && applied >= p.cut+p.a.config.CutAfter {
+	if err == nil && applied >= p.cut+p.e.Config.CutAfter {
 		p.cut = applied
 		go func() {
-			if err := p.a.cutLog(p.ctx, p.lot, applied); err != nil && p.ctx.Err() == nil {
-				p.a.Log.Warn("cutting a log", zap.Error(err))
+			if err := p.e.cutLog(p.ctx, p.lot, applied); err != nil && p.ctx.Err() == nil {
+				p.e.Log.Warn("cutting a log", zap.Error(err))
 			}
 		}()
 	}
@@ -269,12 +269,12 @@ func (p *partition) folded(taken []folding, applied uint64, err error) {
 		return
 	}
 	if len(p.dirty) > 0 {
-		p.a.folder.poke()
+		p.e.folder.poke()
 	}
 }
 
 // tellEnded tells the mesh of executions that have ended, a user's together.
-func (a *Actor) tellEnded(ctx context.Context, tx database.Tx, taken []folding) error {
+func (e *Engine) tellEnded(ctx context.Context, tx database.Tx, taken []folding) error {
 	by := map[string][]subjects.ExecutionEnded{}
 	for _, f := range taken {
 		if f.ended {
@@ -289,11 +289,11 @@ func (a *Actor) tellEnded(ctx context.Context, tx database.Tx, taken []folding) 
 			part := all[:min(len(all), toldTogether)]
 			all = all[len(part):]
 			id := part[0].ExecutionID
-			data, err := json.Marshal(subjects.ExecutionsFinished.New(id, user, a.Now(), subjects.ExecutionsEnded{Executions: part}))
+			data, err := json.Marshal(subjects.ExecutionsFinished.New(id, user, e.Now(), subjects.ExecutionsEnded{Executions: part}))
 			if err != nil {
 				return fmt.Errorf("encoding an event: %w", err)
 			}
-			err = a.Outbox.Add(ctx, tx, outbox.Message{
+			err = e.Outbox.Add(ctx, tx, outbox.Message{
 				ID: "finished." + id, Subject: subjects.ExecutionsFinished.Subject, Key: user, Data: data,
 			})
 			if err != nil {

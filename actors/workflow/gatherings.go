@@ -44,7 +44,7 @@ func (a *Actor) gather(ctx context.Context, row scheduleRow, def *language.Workf
 	}
 	for _, id := range whole {
 		execution := gatheredExecution(row.WorkflowID, id)
-		if _, err := a.current(ctx, execution); err == nil {
+		if _, err := a.engine.current(ctx, execution); err == nil {
 			started = append(started, execution)
 		} else if !isNotFound(err) {
 			return nil, err

@@ -26,7 +26,7 @@ var (
 
 // partitionLog is the log of one partition, as its owner appends to it.
 type partitionLog struct {
-	a     *Actor
+	e     *Engine
 	lot   int
 	owner string
 	// last is the sequence of the log's last message, batch counts the owner's.
@@ -40,7 +40,7 @@ type partitionLog struct {
 func (l *partitionLog) append(ctx context.Context, turns []openTurn) error {
 	ctx, cancel := context.WithTimeout(ctx, logTimeout)
 	defer cancel()
-	ack, err := l.a.Conn.JS.PublishMsg(ctx, &nats.Msg{
+	ack, err := l.e.Conn.JS.PublishMsg(ctx, &nats.Msg{
 		Subject: subjects.WorkflowLogSubject(l.lot), Data: encodeEntry(l.owner, l.batch, turns),
 	}, jetstream.WithExpectLastSequencePerSubject(l.last), jetstream.WithExpectStream(subjects.WorkflowLog.Name), jetstream.WithRetryAttempts(0))
 	if err == nil {
@@ -52,7 +52,7 @@ func (l *partitionLog) append(ctx context.Context, turns []openTurn) error {
 		return fmt.Errorf("appending to the log of partition %d: %w", l.lot, err)
 	}
 	// The log has grown: by this very message, whose acknowledgement was lost, or by somebody else's.
-	found, sequence, err := l.a.lastEntry(ctx, l.lot)
+	found, sequence, err := l.e.lastEntry(ctx, l.lot)
 	if err != nil {
 		return err
 	}
@@ -64,37 +64,37 @@ func (l *partitionLog) append(ctx context.Context, turns []openTurn) error {
 }
 
 // lastEntry reads the last message of a partition's log; sequence 0 is none.
-func (a *Actor) lastEntry(ctx context.Context, lot int) (e entry, sequence uint64, err error) {
-	return a.entryOf(ctx, map[string]any{"last_by_subj": subjects.WorkflowLogSubject(lot)})
+func (e *Engine) lastEntry(ctx context.Context, lot int) (m entry, sequence uint64, err error) {
+	return e.entryOf(ctx, map[string]any{"last_by_subj": subjects.WorkflowLogSubject(lot)})
 }
 
 // nextEntry reads the first message of a partition's log from a sequence on; sequence 0 is none.
-func (a *Actor) nextEntry(ctx context.Context, lot int, from uint64) (e entry, sequence uint64, err error) {
-	return a.entryOf(ctx, map[string]any{"seq": from, "next_by_subj": subjects.WorkflowLogSubject(lot)})
+func (e *Engine) nextEntry(ctx context.Context, lot int, from uint64) (m entry, sequence uint64, err error) {
+	return e.entryOf(ctx, map[string]any{"seq": from, "next_by_subj": subjects.WorkflowLogSubject(lot)})
 }
 
-func (a *Actor) entryOf(ctx context.Context, query map[string]any) (e entry, sequence uint64, err error) {
-	data, sequence, err := a.getMessage(ctx, subjects.WorkflowLog.GetSubject(), query)
+func (e *Engine) entryOf(ctx context.Context, query map[string]any) (m entry, sequence uint64, err error) {
+	data, sequence, err := e.getMessage(ctx, subjects.WorkflowLog.GetSubject(), query)
 	if err != nil || sequence == 0 {
-		return e, sequence, err
+		return m, sequence, err
 	}
-	if err := json.Unmarshal(data, &e); err != nil {
-		return e, 0, fmt.Errorf("decoding message %d of the log: %w", sequence, err)
+	if err := json.Unmarshal(data, &m); err != nil {
+		return m, 0, fmt.Errorf("decoding message %d of the log: %w", sequence, err)
 	}
-	return e, sequence, nil
+	return m, sequence, nil
 }
 
 const noSuchMessage = 10037
 
 // getMessage asks a stream's leader for a message: a replica may lag, and a result that is missed is a step done twice.
-func (a *Actor) getMessage(ctx context.Context, subject string, query map[string]any) (data []byte, sequence uint64, err error) {
+func (e *Engine) getMessage(ctx context.Context, subject string, query map[string]any) (data []byte, sequence uint64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, logTimeout)
 	defer cancel()
 	body, err := json.Marshal(query)
 	if err != nil {
 		return nil, 0, fmt.Errorf("encoding a query: %w", err)
 	}
-	answer, err := a.Conn.RequestWithContext(ctx, subject, body)
+	answer, err := e.Conn.RequestWithContext(ctx, subject, body)
 	if err != nil {
 		return nil, 0, unreadable(err)
 	}
@@ -128,9 +128,9 @@ func unreadable(err error) error {
 }
 
 // readLog hands a partition's messages after one sequence and before another to visit, in order.
-func (a *Actor) readLog(ctx context.Context, lot int, after, before uint64, visit func(e entry) error) error {
+func (e *Engine) readLog(ctx context.Context, lot int, after, before uint64, visit func(e entry) error) error {
 	for {
-		e, sequence, err := a.nextEntry(ctx, lot, after+1)
+		e, sequence, err := e.nextEntry(ctx, lot, after+1)
 		if err != nil || sequence == 0 || sequence >= before {
 			return err
 		}
@@ -142,10 +142,10 @@ func (a *Actor) readLog(ctx context.Context, lot int, after, before uint64, visi
 }
 
 // cutLog drops the messages of a partition's log before a sequence.
-func (a *Actor) cutLog(ctx context.Context, lot int, before uint64) error {
+func (e *Engine) cutLog(ctx context.Context, lot int, before uint64) error {
 	ctx, cancel := context.WithTimeout(ctx, logTimeout)
 	defer cancel()
-	err := a.log.Purge(ctx, jetstream.WithPurgeSubject(subjects.WorkflowLogSubject(lot)), jetstream.WithPurgeSequence(before))
+	err := e.log.Purge(ctx, jetstream.WithPurgeSubject(subjects.WorkflowLogSubject(lot)), jetstream.WithPurgeSequence(before))
 	if err != nil {
 		return fmt.Errorf("cutting the log of partition %d: %w", lot, err)
 	}

@@ -61,12 +61,12 @@ func newOwners(process string) *owners {
 }
 
 // owned are the partitions of this process, in order.
-func (a *Actor) owned() []*partition {
-	a.owners.mu.Lock()
-	defer a.owners.mu.Unlock()
-	list := make([]*partition, 0, len(a.owners.mine))
+func (e *Engine) owned() []*partition {
+	e.owners.mu.Lock()
+	defer e.owners.mu.Unlock()
+	list := make([]*partition, 0, len(e.owners.mine))
 	for lot := range subjects.WorkflowPartitions {
-		if p := a.owners.mine[lot]; p != nil {
+		if p := e.owners.mine[lot]; p != nil {
 			list = append(list, p)
 		}
 	}
@@ -74,19 +74,19 @@ func (a *Actor) owned() []*partition {
 }
 
 // partition is one that this process owns, or nil.
-func (a *Actor) partition(lot int) *partition {
-	a.owners.mu.Lock()
-	defer a.owners.mu.Unlock()
-	return a.owners.mine[lot]
+func (e *Engine) partition(lot int) *partition {
+	e.owners.mu.Lock()
+	defer e.owners.mu.Unlock()
+	return e.owners.mine[lot]
 }
 
 // home is the partition that new executions of this process go to: its first, so that one message takes the turns of all.
 // -1: it owns none.
-func (a *Actor) home() int {
-	a.owners.mu.Lock()
-	defer a.owners.mu.Unlock()
+func (e *Engine) home() int {
+	e.owners.mu.Lock()
+	defer e.owners.mu.Unlock()
 	for lot := range subjects.WorkflowPartitions {
-		if a.owners.mine[lot] != nil {
+		if e.owners.mine[lot] != nil {
 			return lot
 		}
 	}
@@ -94,37 +94,37 @@ func (a *Actor) home() int {
 }
 
 // disown forgets a partition that was lost.
-func (a *Actor) disown(p *partition) {
-	a.owners.mu.Lock()
-	defer a.owners.mu.Unlock()
-	if a.owners.mine[p.lot] == p {
-		delete(a.owners.mine, p.lot)
+func (e *Engine) disown(p *partition) {
+	e.owners.mu.Lock()
+	defer e.owners.mu.Unlock()
+	if e.owners.mine[p.lot] == p {
+		delete(e.owners.mine, p.lot)
 	}
-	a.metrics.partitions.Set(float64(len(a.owners.mine)))
+	e.metrics.partitions.Set(float64(len(e.owners.mine)))
 }
 
 // runOwners takes this process's share of the partitions and keeps it, until ctx ends; then it hands them over.
-func (a *Actor) runOwners(ctx context.Context) error {
-	if !a.alone() {
-		sub, err := a.Conn.Subscribe(subjects.WorkflowPeers, a.hear)
+func (e *Engine) runOwners(ctx context.Context) error {
+	if !e.alone() {
+		sub, err := e.Conn.Subscribe(subjects.WorkflowPeers, e.hear)
 		if err != nil {
 			return fmt.Errorf("listening for the other processes: %w", err)
 		}
 		defer func() { _ = sub.Unsubscribe() }()
-		a.tell(false)
+		e.tell(false)
 		wait(ctx, hearWithin, nil)
 	}
 	for last := time.Now(); ctx.Err() == nil; last = time.Now() {
-		if !a.alone() && time.Since(last) > deadAfter/2 {
+		if !e.alone() && time.Since(last) > deadAfter/2 {
 			wait(ctx, hearWithin, nil) // this process stood still: what it knows of the others is old
 		}
-		if err := a.share(ctx); err != nil && ctx.Err() == nil {
-			a.Log.Warn("sharing partitions", zap.Error(err))
+		if err := e.share(ctx); err != nil && ctx.Err() == nil {
+			e.Log.Warn("sharing partitions", zap.Error(err))
 		}
-		a.tell(false)
-		wait(ctx, beatEvery, a.owners.changed)
+		e.tell(false)
+		wait(ctx, beatEvery, e.owners.changed)
 	}
-	a.handAllOver()
+	e.handAllOver()
 	return nil
 }
 
@@ -140,33 +140,33 @@ func wait(ctx context.Context, d time.Duration, early <-chan struct{}) {
 }
 
 // alone tells that no other process can run: SQLite's file has one.
-func (a *Actor) alone() bool { return a.DB.Dialect() == database.DialectSQLite }
+func (e *Engine) alone() bool { return e.DB.Dialect() == database.DialectSQLite }
 
 // tell tells the other processes that this one lives, and what it owns.
-func (a *Actor) tell(leaving bool) {
-	if a.alone() {
+func (e *Engine) tell(leaving bool) {
+	if e.alone() {
 		return
 	}
-	p := pulse{Process: a.owners.process, Leaving: leaving}
-	for _, one := range a.owned() {
+	p := pulse{Process: e.owners.process, Leaving: leaving}
+	for _, one := range e.owned() {
 		p.Lots = append(p.Lots, one.lot)
 	}
 	data, err := json.Marshal(p)
 	if err == nil {
-		err = a.Conn.Publish(subjects.WorkflowPeers, data)
+		err = e.Conn.Publish(subjects.WorkflowPeers, data)
 	}
 	if err != nil {
-		a.Log.Warn("telling the other processes of this one", zap.Error(err))
+		e.Log.Warn("telling the other processes of this one", zap.Error(err))
 	}
 }
 
 // hear takes in what another process tells. One that is new is answered at once, so that it knows of this one.
-func (a *Actor) hear(m *nats.Msg) {
+func (e *Engine) hear(m *nats.Msg) {
 	var p pulse
-	if json.Unmarshal(m.Data, &p) != nil || p.Process == "" || p.Process == a.owners.process {
+	if json.Unmarshal(m.Data, &p) != nil || p.Process == "" || p.Process == e.owners.process {
 		return
 	}
-	o := a.owners
+	o := e.owners
 	o.mu.Lock()
 	before, known := o.peers[p.Process]
 	if p.Leaving {
@@ -176,11 +176,11 @@ func (a *Actor) hear(m *nats.Msg) {
 	}
 	o.mu.Unlock()
 	if !known && !p.Leaving {
-		a.tell(a.isStopping())
+		e.tell(e.Stopping())
 	}
 	for _, lot := range p.Lots {
-		if own := a.partition(lot); own != nil {
-			a.calls.Go(func() { _ = own.confirm(own.ctx) })
+		if own := e.partition(lot); own != nil {
+			e.calls.Go(func() { _ = own.confirm(own.ctx) })
 		}
 	}
 	if !known || p.Leaving || !slices.Equal(before.Lots, p.Lots) {
@@ -192,10 +192,10 @@ func (a *Actor) hear(m *nats.Msg) {
 }
 
 // shares are the partitions of the processes that are heard, by process, this one's among them.
-func (a *Actor) shares() map[string][]int {
-	o := a.owners
+func (e *Engine) shares() map[string][]int {
+	o := e.owners
 	shares := map[string][]int{o.process: {}}
-	for _, p := range a.owned() {
+	for _, p := range e.owned() {
 		shares[o.process] = append(shares[o.process], p.lot)
 	}
 	o.mu.Lock()
@@ -213,17 +213,17 @@ func (a *Actor) shares() map[string][]int {
 // share takes of the partitions that nobody has those that fall to this process, and gives up one where it has more than
 // its share and another has less. What is owned stays where it is otherwise: a partition that changes hands stands still
 // for a moment.
-func (a *Actor) share(ctx context.Context) error {
-	if a.isStopping() {
+func (e *Engine) share(ctx context.Context) error {
+	if e.Stopping() {
 		return nil
 	}
-	shares := a.shares()
-	mine, give := plan(a.owners.process, shares)
+	shares := e.shares()
+	mine, give := plan(e.owners.process, shares)
 	var errs []error
 	for _, lot := range mine {
-		errs = append(errs, a.take(ctx, lot))
+		errs = append(errs, e.take(ctx, lot))
 	}
-	if p := a.partition(give); p != nil {
+	if p := e.partition(give); p != nil {
 		p.handOver()
 	}
 	return errors.Join(errs...)
@@ -261,20 +261,20 @@ func plan(process string, shares map[string][]int) (take []int, give int) {
 }
 
 // take takes a partition.
-func (a *Actor) take(ctx context.Context, lot int) error {
-	p, err := a.takeOver(ctx, lot)
+func (e *Engine) take(ctx context.Context, lot int) error {
+	p, err := e.takeOver(ctx, lot)
 	if err != nil {
 		return err
 	}
-	a.owners.mu.Lock()
-	a.owners.mine[lot] = p
-	a.metrics.partitions.Set(float64(len(a.owners.mine)))
-	a.owners.mu.Unlock()
+	e.owners.mu.Lock()
+	e.owners.mine[lot] = p
+	e.metrics.partitions.Set(float64(len(e.owners.mine)))
+	e.owners.mu.Unlock()
 	p.run()
-	if a.alone() {
+	if e.alone() {
 		return nil
 	}
-	if err := a.listen(p); err != nil {
+	if err := e.listen(p); err != nil {
 		p.lose(err)
 		return err
 	}
@@ -287,10 +287,10 @@ func (p *partition) handOver() {
 	begun := p.giving
 	p.giving = true
 	p.mu.Unlock()
-	if begun || p.a.isStopping() {
+	if begun || p.e.Stopping() {
 		return
 	}
-	p.a.calls.Go(func() {
+	p.e.calls.Go(func() {
 		p.settleCalls(handoverWithin)
 		p.release()
 	})
@@ -326,22 +326,22 @@ func (p *partition) settleCalls(within time.Duration) {
 func (p *partition) release() {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(p.ctx), logTimeout)
 	defer cancel()
-	if err := p.a.flush(ctx); err != nil {
-		p.a.Log.Warn("folding what is handed over", zap.Error(err))
+	if err := p.e.flush(ctx); err != nil {
+		p.e.Log.Warn("folding what is handed over", zap.Error(err))
 	}
 	p.lose(nil)
-	p.a.tell(p.a.isStopping())
+	p.e.tell(p.e.Stopping())
 }
 
 // handAllOver ends what is under way and gives every partition up: the process stops.
-func (a *Actor) handAllOver() {
+func (e *Engine) handAllOver() {
 	var all sync.WaitGroup
-	for _, p := range a.owned() {
+	for _, p := range e.owned() {
 		all.Go(func() {
 			p.settleCalls(handoverWithin)
 			p.release()
 		})
 	}
 	all.Wait()
-	a.tell(true)
+	e.tell(true)
 }

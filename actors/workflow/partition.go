@@ -27,7 +27,7 @@ const (
 // partition is one partition in the hands of its owner. What is decided about its executions is decided here, in memory;
 // the turns of many executions are appended as one message; what follows from a turn is done once that is acknowledged.
 type partition struct {
-	a    *Actor
+	e    *Engine
 	lot  int
 	log  partitionLog
 	ctx  context.Context //nolint:containedctx // a partition lives as long as it is owned, which no caller's context tells
@@ -70,9 +70,6 @@ type openTurn struct {
 	done   chan error
 }
 
-// errHandover is the answer for what a process cannot carry on.
-var errHandover = &subjects.Error{Code: subjects.CodeUnavailable, Detail: "the execution is changing hands", RetryAfter: time.Second}
-
 // begin starts an execution. done gets nil once that is in the log; wait, where it is wanted, what becomes of it.
 func (p *partition) begin(row executionRow, def *language.Workflow, wait chan ending) (done chan error, err error) {
 	p.mu.Lock()
@@ -104,7 +101,7 @@ func (p *partition) begin(row executionRow, def *language.Workflow, wait chan en
 	p.enqueue(h, turn{Start: &start}, events, done)
 	if p.unconfirmed(h) {
 		h.errands++
-		p.a.calls.Go(func() { p.confirmChild(h) })
+		p.e.calls.Go(func() { p.confirmChild(h) })
 	}
 	return done, nil
 }
@@ -120,10 +117,10 @@ func (p *partition) enter(h *held) bool {
 	if h.x == nil && p.heldBack(h) {
 		return false
 	}
-	h.queued = p.a.flow.enter(h.row.UserID, h.row.Priority, func() { p.proceed(h) })
+	h.queued = p.e.flow.enter(h.row.UserID, h.row.Priority, func() { p.proceed(h) })
 	h.slot = h.queued == nil
 	if h.slot {
-		p.a.metrics.active.Inc()
+		p.e.metrics.active.Inc()
 	}
 	return h.slot
 }
@@ -134,11 +131,11 @@ func (p *partition) proceed(h *held) {
 	defer p.mu.Unlock()
 	h.queued = nil
 	if p.gone || h.finished || p.held[h.row.ID] != h {
-		p.a.flow.leave()
+		p.e.flow.leave()
 		return
 	}
 	h.slot = true
-	p.a.metrics.active.Inc()
+	p.e.metrics.active.Inc()
 	if h.x != nil {
 		if h.unacked == 0 {
 			p.advance(h)
@@ -153,9 +150,9 @@ func (p *partition) leave(h *held) {
 	switch {
 	case h.slot:
 		h.slot = false
-		p.a.metrics.active.Dec()
-		p.a.flow.leave()
-	case h.queued != nil && p.a.flow.remove(h.queued): // else a slot is on its way, and proceed gives it back
+		p.e.metrics.active.Dec()
+		p.e.flow.leave()
+	case h.queued != nil && p.e.flow.remove(h.queued): // else a slot is on its way, and proceed gives it back
 		h.queued = nil
 	}
 }
@@ -175,7 +172,7 @@ func (p *partition) launch(h *held) ([]machine.Event, error) {
 	if err != nil {
 		return nil, err
 	}
-	x, events, err := p.a.embark(p.ctx, h, input)
+	x, events, err := p.e.embark(p.ctx, h, input)
 	if err != nil {
 		return nil, err
 	}
@@ -183,8 +180,8 @@ func (p *partition) launch(h *held) ([]machine.Event, error) {
 	p.began(h, x)
 	for _, call := range x.Calls() {
 		if pure(call) {
-			p.a.metrics.stepsCompleted.Inc()
-			events = append(events, x.Handle(machine.CallDone(call.ID, argumentsOf(call), p.a.Now()))...)
+			p.e.metrics.stepsCompleted.Inc()
+			events = append(events, x.Handle(machine.CallDone(call.ID, argumentsOf(call), p.e.Now()))...)
 		}
 	}
 	return events, nil
@@ -206,7 +203,7 @@ func (p *partition) decide(h *held, done chan error, outcomes ...machine.Outcome
 		events = append(events, turn...)
 	}
 	if len(outcomes) == 0 {
-		events = h.x.Continue(p.a.Now())
+		events = h.x.Continue(p.e.Now())
 	}
 	if len(events) == 0 {
 		return false
@@ -224,7 +221,7 @@ func (p *partition) enqueue(h *held, t turn, events []machine.Event, done chan e
 	raw := encodeEvents(events)
 	var err error
 	for {
-		count := fittingEvents(raw, p.a.turnLimit)
+		count := fittingEvents(raw, p.e.turnLimit)
 		if count == 0 && len(raw) > 0 {
 			err = errEventSize
 			break
@@ -244,7 +241,7 @@ func (p *partition) enqueue(h *held, t turn, events []machine.Event, done chan e
 		}
 	}
 	if err != nil {
-		p.a.Log.Error("a turn cannot be written", zap.String("execution_id", h.row.ID), zap.Error(err))
+		p.e.Log.Error("a turn cannot be written", zap.String("execution_id", h.row.ID), zap.Error(err))
 		h.broken = true
 		p.dirty[h.row.ID] = h
 		if done != nil {
@@ -302,7 +299,7 @@ func (p *partition) batch() []openTurn {
 	size, count := 0, 0
 	for count < len(p.open) {
 		size += p.open[count].size()
-		if size > p.a.turnLimit+turnRoom && count > 0 {
+		if size > p.e.turnLimit+turnRoom && count > 0 {
 			break
 		}
 		count++
@@ -342,7 +339,7 @@ func (p *partition) appendBatch(batch []openTurn) error {
 	for {
 		err := p.log.append(p.ctx, batch)
 		if err == nil {
-			p.a.metrics.appends.Inc()
+			p.e.metrics.appends.Inc()
 			reach(crashAppended)
 			return nil
 		}
@@ -352,7 +349,7 @@ func (p *partition) appendBatch(batch []openTurn) error {
 		p.mu.Lock()
 		if p.stalled.IsZero() {
 			p.stalled = time.Now()
-			p.a.Log.Warn("the log cannot be written", zap.Int("partition", p.lot), zap.Error(err))
+			p.e.Log.Warn("the log cannot be written", zap.Int("partition", p.lot), zap.Error(err))
 		}
 		p.mu.Unlock()
 		select {
@@ -387,11 +384,11 @@ func (p *partition) acknowledge(batch []openTurn) {
 		p.dirty[h.row.ID] = h
 		if h.unacked == 0 && !h.broken {
 			if err := h.settle(); err != nil {
-				p.a.Log.Error("reading an execution", zap.String("execution_id", h.row.ID), zap.Error(err))
+				p.e.Log.Error("reading an execution", zap.String("execution_id", h.row.ID), zap.Error(err))
 			}
 		}
 		if h.row.Watched {
-			p.a.feeding.add(h.row.ID)
+			p.e.feeding.add(h.row.ID)
 		}
 		if t.done != nil {
 			t.done <- nil
@@ -400,7 +397,7 @@ func (p *partition) acknowledge(batch []openTurn) {
 			p.advance(h)
 		}
 	}
-	p.a.folder.poke()
+	p.e.folder.poke()
 }
 
 // advance goes on with an execution whose turns are all in the log.
@@ -434,7 +431,7 @@ func (p *partition) finish(h *held) {
 	h.waiters = nil
 	p.leave(h)
 	p.freeGates(h)
-	p.a.metrics.ended(h.row.Status, h.x.EndedAt().Sub(h.x.StartedAt()))
+	p.e.metrics.ended(h.row.Status, h.x.EndedAt().Sub(h.x.StartedAt()))
 	if h.row.ParentID != "" {
 		p.tellParent(h.row)
 	}
@@ -450,7 +447,7 @@ func (p *partition) lose(cause error) {
 	}
 	p.gone = true
 	if cause != nil && !errors.Is(cause, context.Canceled) {
-		p.a.Log.Warn("a partition is given up", zap.Int("partition", p.lot), zap.Error(cause))
+		p.e.Log.Warn("a partition is given up", zap.Int("partition", p.lot), zap.Error(cause))
 	}
 	for _, t := range p.open {
 		if t.done != nil {
@@ -471,5 +468,5 @@ func (p *partition) lose(cause error) {
 	clear(p.held)
 	clear(p.dirty)
 	p.fresh = 0
-	p.a.disown(p)
+	p.e.disown(p)
 }

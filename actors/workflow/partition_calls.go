@@ -24,7 +24,7 @@ func (p *partition) makeCalls(h *held) (outcomes []machine.Outcome, outstanding 
 	if len(calls) > 0 && !p.enter(h) {
 		return nil, true
 	}
-	if p.a.isStopping() || p.giving {
+	if p.e.Stopping() || p.giving {
 		return nil, len(calls) > 0
 	}
 	for _, call := range calls {
@@ -34,15 +34,15 @@ func (p *partition) makeCalls(h *held) (outcomes []machine.Outcome, outstanding 
 			outstanding = true
 		case begun:
 		case call.Fault != nil:
-			outcomes = append(outcomes, machine.CallFault(call.ID, call.Fault, p.a.Now()))
+			outcomes = append(outcomes, machine.CallFault(call.ID, call.Fault, p.e.Now()))
 		case pure(call):
-			p.a.metrics.stepsCompleted.Inc()
-			outcomes = append(outcomes, machine.CallDone(call.ID, argumentsOf(call), p.a.Now()))
+			p.e.metrics.stepsCompleted.Inc()
+			outcomes = append(outcomes, machine.CallDone(call.ID, argumentsOf(call), p.e.Now()))
 		case !call.Started && once(call):
 			h.intended[call.ID] = true
-			outcomes = append(outcomes, machine.CallStarted(call.ID, p.a.Now()))
+			outcomes = append(outcomes, machine.CallStarted(call.ID, p.e.Now()))
 		case call.Started && !h.intended[call.ID] && call.Kind != machine.CallFunction:
-			outcomes = append(outcomes, machine.CallUnknown(call.ID, p.a.Now()))
+			outcomes = append(outcomes, machine.CallUnknown(call.ID, p.e.Now()))
 		default:
 			outstanding = true
 			p.fly(h, call)
@@ -85,7 +85,7 @@ func (p *partition) giveUp(h *held, outstanding []*machine.Call) {
 func (p *partition) lapse(h *held, call string) {
 	h.lapsed = append(h.lapsed, call)
 	p.dirty[h.row.ID] = h
-	p.a.folder.poke()
+	p.e.folder.poke()
 }
 
 // once tells that a call must not be made twice, as far as is known here: its start is recorded before it is made. Whether
@@ -117,15 +117,15 @@ func (p *partition) fly(h *held, call *machine.Call) {
 	ctx, cancel := context.WithCancel(p.ctx)
 	h.flying[call.ID] = cancel
 	row, again := h.row, call.Started && !h.intended[call.ID]
-	p.a.calls.Go(func() {
+	p.e.calls.Go(func() {
 		defer cancel()
-		res := p.a.perform(inTrace(ctx, row.Trace), row, call, again)
+		res := p.e.perform(inTrace(ctx, row.Trace), row, call, again)
 		if p.land(ctx, h, res) || p.ctx.Err() != nil {
 			return
 		}
 		// It was given up, and may have asked somebody, or started a child, before.
 		if call.Function == machine.FunctionApproval {
-			p.a.withdraw(p.ctx, row.ID, call.ID)
+			p.e.withdraw(p.ctx, row.ID, call.ID)
 		}
 		if child := awaitedChild(call); child != "" {
 			p.cancelChild(child)
@@ -162,13 +162,13 @@ func (p *partition) land(ctx context.Context, h *held, res result) bool {
 func (p *partition) rest(h *held) {
 	due := h.due()
 	p.alarm(due, h)
-	if !due.IsZero() && due.Sub(p.a.Now()) <= p.a.config.ShortWait {
+	if !due.IsZero() && due.Sub(p.e.Now()) <= p.e.Config.ShortWait {
 		return
 	}
 	h.resting = true
 	p.leave(h)
 	p.dirty[h.row.ID] = h
-	p.a.folder.poke()
+	p.e.folder.poke()
 }
 
 // ring fires an execution's timers whose time has come.
@@ -179,7 +179,7 @@ func (p *partition) ring(h *held) {
 	if h.x == nil || h.finished {
 		return
 	}
-	now := p.a.Now()
+	now := p.e.Now()
 	var outcomes []machine.Outcome
 	// Of several that came due while nobody could look, or the execution was suspended, the earliest comes first.
 	for _, t := range slices.SortedStableFunc(slices.Values(h.x.Timers()), func(a, b machine.Timer) int { return a.At.Compare(b.At) }) {
@@ -198,7 +198,7 @@ func (p *partition) ring(h *held) {
 
 // alarm has an execution looked at when its next timer is due. One that is far off is read from SQL in time.
 func (p *partition) alarm(due time.Time, h *held) {
-	if due.IsZero() || due.After(p.horizon) && due.Sub(p.a.Now()) > p.a.config.ShortWait {
+	if due.IsZero() || due.After(p.horizon) && due.Sub(p.e.Now()) > p.e.Config.ShortWait {
 		return
 	}
 	p.timers.add(due, h.row.ID)
@@ -241,7 +241,7 @@ func (p *partition) runTimers() {
 
 // fireDue wakes what is due and tells how long to wait for what is next.
 func (p *partition) fireDue() time.Duration {
-	now := p.a.Now()
+	now := p.e.Now()
 	p.mu.Lock()
 	far := now.Add(timerHorizon / 2).After(p.horizon)
 	p.mu.Unlock()
@@ -250,7 +250,7 @@ func (p *partition) fireDue() time.Duration {
 	}
 	p.mu.Lock()
 	// What is parked comes into memory as there are slots for it.
-	room := max(p.a.flow.free(), 0)
+	room := max(p.e.flow.free(), 0)
 	var asleep []string
 	for range ringAtOnce {
 		id, ok := p.timers.due(now)
@@ -279,12 +279,12 @@ func (p *partition) fireDue() time.Duration {
 	if !more {
 		return longestNap
 	}
-	return min(max(next.Sub(p.a.Now()), time.Millisecond), longestNap)
+	return min(max(next.Sub(p.e.Now()), time.Millisecond), longestNap)
 }
 
 // readTimers takes the timers of parked executions into memory that are due before until.
 func (p *partition) readTimers(until time.Time) {
-	rows, err := dueExecutions(p.ctx, p.a.DB.DB, p.lot, until)
+	rows, err := dueExecutions(p.ctx, p.e.DB.DB, p.lot, until)
 	if err != nil {
 		return // the next look tries again
 	}

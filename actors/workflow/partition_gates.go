@@ -13,7 +13,7 @@ func (p *partition) admit(h *held) error {
 	if h.row.Terms == nil {
 		return nil
 	}
-	if p.gates.waiting[h.row.UserID] >= p.a.config.MaxQueuedPerUser {
+	if p.gates.waiting[h.row.UserID] >= p.e.Config.MaxQueuedPerUser {
 		return p.ownQueue()
 	}
 	h.ticket = ticketOf(h.row)
@@ -38,7 +38,7 @@ func (p *partition) heldBack(h *held) bool {
 
 // letThrough begins what may pass of some queues, but for the execution that its caller goes on with.
 func (p *partition) letThrough(queues []*queue, caller *held) {
-	now := p.a.Now()
+	now := p.e.Now()
 	for t := p.gates.next(queues, now); t != nil; t = p.gates.next(queues, now) {
 		h := p.held[t.id]
 		switch {
@@ -75,13 +75,13 @@ func (p *partition) freeGates(h *held) {
 
 // suspend halts an execution or, where on is false, lets it go on. One that its workflow's limits hold back has nothing to
 // be halted: it leaves its place, and takes it again.
-func (p *partition) suspend(ctx context.Context, c command, on bool) (reply commandReply, err error) {
-	outcome := machine.Resume(p.a.Now())
+func (p *partition) suspend(ctx context.Context, id, reason string, on bool) (reply ControlReply, err error) {
+	outcome := machine.Resume(p.e.Now())
 	if on {
-		outcome = machine.Suspend(c.Reason, p.a.Now())
+		outcome = machine.Suspend(reason, p.e.Now())
 	}
 	var done chan error
-	err = p.with(ctx, c.Execution, func(h *held) {
+	err = p.with(ctx, id, func(h *held) {
 		if h.ticket == nil || h.ticket.stage != stageWaiting || h.finished {
 			return
 		}
@@ -98,12 +98,12 @@ func (p *partition) suspend(ctx context.Context, c command, on bool) (reply comm
 	if err == nil && done != nil {
 		return reply, received(ctx, done)
 	}
-	return p.control(ctx, c.Execution, outcome)
+	return p.control(ctx, id, outcome)
 }
 
 // restoreGates counts what the log says: what SQL has of it, and what was replayed.
 func (p *partition) restoreGates(ctx context.Context) error {
-	rows, err := ticketsOf(ctx, p.a.DB.DB, p.lot, p.a.Now())
+	rows, err := ticketsOf(ctx, p.e.DB.DB, p.lot, p.e.Now())
 	if err != nil {
 		return database.Classify(err)
 	}
@@ -131,24 +131,9 @@ func (p *partition) restoreGates(ctx context.Context) error {
 	return nil
 }
 
-// askFor has the owner of an execution carry a command out. Executions live where their ids say, but for those of
-// workflows with limits whose ids somebody else has chosen: SQL tells where, from before their start was answered.
-func (a *Actor) askFor(ctx context.Context, id string, c command) (commandReply, error) {
-	c.Execution = id
-	reply, err := a.ask(ctx, lotOf(id), c)
-	if !isNotFound(err) {
-		return reply, err
-	}
-	row, failed := readExecution(ctx, a.DB.DB, id)
-	if failed != nil || row.Lot == lotOf(id) {
-		return reply, err
-	}
-	return a.ask(ctx, row.Lot, c)
-}
-
 // waitingAtGates is how many executions of this process limits hold back.
-func (a *Actor) waitingAtGates() (count int) {
-	for _, p := range a.owned() {
+func (e *Engine) waitingAtGates() (count int) {
+	for _, p := range e.owned() {
 		p.mu.Lock()
 		for _, waiting := range p.gates.waiting {
 			count += waiting

@@ -79,7 +79,7 @@ func (p *partition) claim(ctx context.Context, id string) (release func(), err e
 	if release == nil {
 		return nil, errTaken
 	}
-	found, err := executionExists(ctx, p.a.DB.DB, id)
+	found, err := executionExists(ctx, p.e.DB.DB, id)
 	if err == nil && found {
 		err = errTaken
 	}
@@ -92,14 +92,14 @@ func (p *partition) claim(ctx context.Context, id string) (release func(), err e
 
 // load brings a parked execution into memory.
 func (p *partition) load(ctx context.Context, id string) error {
-	row, err := readExecution(ctx, p.a.DB.DB, id)
+	row, err := readExecution(ctx, p.e.DB.DB, id)
 	if err != nil {
 		return database.Classify(err)
 	}
 	if row.ended() || row.Lot != p.lot {
 		return errNoExecution
 	}
-	h, err := p.a.restore(ctx, row)
+	h, err := p.e.restore(ctx, row)
 	if err != nil {
 		return err
 	}
@@ -114,8 +114,8 @@ func (p *partition) load(ctx context.Context, id string) error {
 }
 
 // restore makes an execution of what SQL has of it.
-func (a *Actor) restore(ctx context.Context, row executionRow) (*held, error) {
-	def, err := a.definition(ctx, row.WorkflowID, row.Version)
+func (e *Engine) restore(ctx context.Context, row executionRow) (*held, error) {
+	def, err := e.Definition(ctx, row.WorkflowID, row.Version)
 	if err != nil {
 		return nil, err
 	}
@@ -125,11 +125,11 @@ func (a *Actor) restore(ctx context.Context, row executionRow) (*held, error) {
 	h.row.Parked, h.row.Snapshot, h.row.DueAt, h.row.Listens = false, "", 0, false
 	switch {
 	case row.Snapshot != "":
-		if h.x, err = machine.RestoreSnapshot(def, a.environment(def, row.UserID), []byte(row.Snapshot)); err == nil {
+		if h.x, err = machine.RestoreSnapshot(def, e.Environment(def, row.UserID), []byte(row.Snapshot)); err == nil {
 			h.resumeBegun()
 		}
 	case row.Events > 0:
-		raw, failed := readHistory(ctx, a.DB.DB, row.ID, 0, 0)
+		raw, failed := readHistory(ctx, e.DB.DB, row.ID, 0, 0)
 		if failed != nil {
 			return nil, failed
 		}
@@ -137,7 +137,7 @@ func (a *Actor) restore(ctx context.Context, row executionRow) (*held, error) {
 		if failed != nil {
 			return nil, failed
 		}
-		h.x, err = machine.Restore(def, a.environment(def, row.UserID), events)
+		h.x, err = machine.Restore(def, e.Environment(def, row.UserID), events)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("restoring execution %s: %w", row.ID, err)
@@ -152,7 +152,7 @@ func (p *partition) replay(ctx context.Context, t turn) error {
 	}
 	h := p.held[t.ID]
 	if h == nil && t.Start != nil {
-		def, err := p.a.definition(ctx, t.Start.WorkflowID, t.Start.Version)
+		def, err := p.e.Definition(ctx, t.Start.WorkflowID, t.Start.Version)
 		if err != nil {
 			return err
 		}
@@ -179,7 +179,7 @@ func (p *partition) replay(ctx context.Context, t turn) error {
 		return err
 	}
 	if h.x == nil && len(events) > 0 {
-		h.x, err = machine.Restore(h.def, p.a.environment(h.def, h.row.UserID), events)
+		h.x, err = machine.Restore(h.def, p.e.Environment(h.def, h.row.UserID), events)
 	} else {
 		for i := 0; i < len(events) && err == nil; i++ {
 			err = h.x.Apply(events[i])
@@ -202,10 +202,10 @@ func (p *partition) replay(ctx context.Context, t turn) error {
 
 // takeOver makes this process the owner of a partition: it fences the log off against any owner before, restores what that
 // one held, and goes on with it.
-func (a *Actor) takeOver(ctx context.Context, lot int) (*partition, error) {
+func (e *Engine) takeOver(ctx context.Context, lot int) (*partition, error) {
 	life, stop := context.WithCancel(context.WithoutCancel(ctx))
 	p := &partition{
-		a: a, lot: lot, ctx: life, stop: stop, kick: make(chan struct{}, 1), rung: make(chan struct{}, 1),
+		e: e, lot: lot, ctx: life, stop: stop, kick: make(chan struct{}, 1), rung: make(chan struct{}, 1),
 		held: map[string]*held{}, gates: newGates(), loading: map[string]chan struct{}{}, dirty: map[string]*held{},
 	}
 	if err := p.restore(ctx); err != nil {
@@ -221,25 +221,25 @@ func (p *partition) restore(ctx context.Context) error {
 	}
 	p.acked = p.log.last
 	var applied uint64
-	err := p.a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) (err error) {
+	err := p.e.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) (err error) {
 		applied, err = claimPartition(ctx, tx, p.lot, p.log.owner)
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	rows, err := liveExecutions(ctx, p.a.DB.DB, p.lot)
+	rows, err := liveExecutions(ctx, p.e.DB.DB, p.lot)
 	if err != nil {
 		return database.Classify(err)
 	}
 	for _, row := range rows {
-		h, err := p.a.restore(ctx, row)
+		h, err := p.e.restore(ctx, row)
 		if err != nil {
 			return err
 		}
 		p.held[row.ID] = h
 	}
-	err = p.a.readLog(ctx, p.lot, applied, p.log.last, func(e entry) error {
+	err = p.e.readLog(ctx, p.lot, applied, p.log.last, func(e entry) error {
 		for _, t := range e.Turns {
 			if err := p.replay(ctx, t); err != nil {
 				return err
@@ -266,11 +266,11 @@ func (p *partition) restore(ctx context.Context) error {
 // fence appends the first message of a new owner: from then on no other owner's is taken.
 func (p *partition) fence(ctx context.Context) error {
 	for {
-		_, last, err := p.a.lastEntry(ctx, p.lot)
+		_, last, err := p.e.lastEntry(ctx, p.lot)
 		if err != nil {
 			return err
 		}
-		p.log = partitionLog{a: p.a, lot: p.lot, owner: p.a.NewID(), last: last}
+		p.log = partitionLog{e: p.e, lot: p.lot, owner: p.e.NewID(), last: last}
 		if err = p.log.append(ctx, nil); err == nil {
 			return nil
 		}
@@ -295,9 +295,9 @@ func (p *partition) run() {
 			p.advance(h)
 		}
 	}
-	p.a.folder.poke()
-	p.a.calls.Go(p.tellParents)
-	p.a.calls.Go(func() { p.cancelOrphans(restored) })
+	p.e.folder.poke()
+	p.e.calls.Go(p.tellParents)
+	p.e.calls.Go(func() { p.cancelOrphans(restored) })
 }
 
 // inTurns is the order in which executions get slots: their users take turns, one's come by priority, then by their starts.
@@ -316,12 +316,12 @@ func inTurns(all []*held) []*held {
 
 // mend restores an execution of which a turn could not be written, and ends it.
 func (p *partition) mend(id string) {
-	p.a.calls.Go(func() {
+	p.e.calls.Go(func() {
 		err := p.with(p.ctx, id, func(h *held) {
-			p.decide(h, nil, machine.Cancel("an event is larger than a message of the log may be", p.a.Now()))
+			p.decide(h, nil, machine.Cancel("an event is larger than a message of the log may be", p.e.Now()))
 		})
 		if err != nil && p.ctx.Err() == nil {
-			p.a.Log.Error("ending an execution", zap.String("execution_id", id), zap.Error(err))
+			p.e.Log.Error("ending an execution", zap.String("execution_id", id), zap.Error(err))
 		}
 	})
 }
@@ -330,7 +330,7 @@ func (p *partition) mend(id string) {
 func (p *partition) start(h *held) {
 	events, err := p.launch(h)
 	if err != nil {
-		p.a.Log.Error("beginning an execution", zap.String("execution_id", h.row.ID), zap.Error(err))
+		p.e.Log.Error("beginning an execution", zap.String("execution_id", h.row.ID), zap.Error(err))
 		p.forget(h)
 		return
 	}

@@ -15,20 +15,20 @@ import (
 var errPaused = subjects.Errorf(subjects.CodeNotFound, "there is no schedule any more that starts the execution")
 
 // beginAllowed begins an execution, unless a schedule asks for it that was paused.
-func (p *partition) beginAllowed(ctx context.Context, c command, def *language.Workflow, wait chan ending) (done chan error, err error) {
+func (p *partition) beginAllowed(ctx context.Context, c startCommand, def *language.Workflow, wait chan ending) (done chan error, err error) {
 	if c.Schedule == "" {
-		return p.begin(*c.Start, def, wait)
+		return p.begin(c.Row, def, wait)
 	}
 	p.starts.RLock()
 	defer p.starts.RUnlock()
-	allowed, err := allowsStart(ctx, p.a.DB.DB, c.Schedule, c.Start.ID)
+	allowed, err := p.e.ScheduleAllows(ctx, c.Schedule, c.Row.ID)
 	if err != nil {
 		return nil, database.Classify(err)
 	}
 	if !allowed {
 		return nil, errPaused
 	}
-	return p.begin(*c.Start, def, wait)
+	return p.begin(c.Row, def, wait)
 }
 
 // drain returns when the starts are in the log that schedules have allowed before.

@@ -31,10 +31,10 @@ func (p *partition) overloaded(userID string) error {
 		return errHandover
 	case !p.stalled.IsZero() && time.Since(p.stalled) > stallAfter:
 		return errStalled
-	case p.a.flow.queuedOf(userID) >= p.a.config.MaxQueuedPerUser:
+	case p.e.flow.queuedOf(userID) >= p.e.Config.MaxQueuedPerUser:
 		return p.ownQueue()
-	case len(p.open) > maxOpen || p.fresh > maxFresh || p.a.flow.queued() > p.a.config.MaxQueued:
-		p.a.metrics.refused.WithLabelValues("process").Inc()
+	case len(p.open) > maxOpen || p.fresh > maxFresh || p.e.flow.queued() > p.e.Config.MaxQueued:
+		p.e.metrics.refused.WithLabelValues("process").Inc()
 		return errFull
 	}
 	return nil
@@ -42,6 +42,6 @@ func (p *partition) overloaded(userID string) error {
 
 // ownQueue refuses a start to a user who has as many executions wait as one may.
 func (p *partition) ownQueue() error {
-	p.a.metrics.refused.WithLabelValues("user").Inc()
+	p.e.metrics.refused.WithLabelValues("user").Inc()
 	return errOwnQueue
 }

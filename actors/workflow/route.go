@@ -17,228 +17,210 @@ import (
 )
 
 const (
-	// routeWithin is how long a command waits for a partition to have an owner, where its caller gives it so long.
-	routeWithin = 5 * time.Second
-	routePause  = 20 * time.Millisecond
-	// awaitSlice is how long one wait for an end is asked of another process.
+	// routeTimeout is how long a command waits for its partition to have an owner, within the caller's deadline.
+	routeTimeout    = 5 * time.Second
+	routeRetryDelay = 20 * time.Millisecond
+	// awaitSlice bounds one request for the end of an execution to another process.
 	awaitSlice = 20 * time.Second
-	// obeyWithin is how long another process has for a command. One that stood still and was killed does not answer at all.
-	obeyWithin = awaitSlice + routeWithin
+	// commandTimeout bounds a command to another process, which may be paused or killed and then never answers.
+	commandTimeout = awaitSlice + routeTimeout
 )
 
-// command is what a partition's owner is asked to do. Only the workflow actor's own processes can ask: what a command
-// says of users and consents they have checked.
-type command struct {
-	Op commandOp `json:"op"`
-	// Execution is the execution's id.
-	Execution string `json:"execution,omitempty"`
-	// Start is what opStart begins, Schedule what starts it where it is a schedule that may be paused meanwhile.
-	Start    *executionRow `json:"start,omitempty"`
-	Schedule string        `json:"schedule,omitempty"`
-	// Reason is given for opCancel and opSuspend.
-	Reason string `json:"reason,omitempty"`
-	// Call, Output and Error are what came of an external call.
-	Call   string          `json:"call,omitempty"`
-	Output json.RawMessage `json:"output,omitempty"`
-	Error  *machine.Error  `json:"error,omitempty"`
-	// Event is a CloudEvent for a user's executions.
-	UserID string        `json:"user_id,omitempty"`
-	Event  machine.Value `json:"event,omitzero"`
+// errHandover is the answer while a partition has no owner that can carry a command out. Another attempt finds the next owner.
+var errHandover = &subjects.Error{Code: subjects.CodeUnavailable, Detail: "partition ownership is moving; retry", RetryAfter: time.Second}
+
+// command is what a partition's owner is asked to do. Only the workflow actor's own processes may send one: they have
+// checked what it says of users and consents.
+type command[Reply any] interface {
+	// operation is the command's name on the wire.
+	operation() string
+	handle(ctx context.Context, p *partition) (Reply, error)
 }
 
-// commandOp names what a command asks for.
-type commandOp string
-
-const (
-	opStart    commandOp = "start"
-	opCancel   commandOp = "cancel"
-	opSuspend  commandOp = "suspend"
-	opResume   commandOp = "resume"
-	opWatch    commandOp = "watch"
-	opComplete commandOp = "complete"
-	opDeliver  commandOp = "deliver"
-	opAwait    commandOp = "await"
-	opFlush    commandOp = "flush"
-	opDrain    commandOp = "drain"
-	opWaits    commandOp = "waits"
-	opForget   commandOp = "forget"
-	opCut      commandOp = "cut"
-)
-
-// result of a command.
-type commandReply struct {
-	// Status is the execution's after the command, where it has one.
-	Status machine.Status `json:"status,omitempty"`
-	// Taken: the command has changed the execution, rather than found it ended. Of opWaits: it waits for the call.
-	Taken bool `json:"taken,omitempty"`
-	// Delivered counts the executions that took an event.
-	Delivered int `json:"delivered,omitempty"`
+// envelope is a command as it travels between processes.
+type envelope struct {
+	Operation string          `json:"operation"`
+	Arguments json.RawMessage `json:"arguments"`
 }
 
-// ask has a partition's owner carry a command out, whichever process that is. A partition that is changing hands is
-// waited for.
-func (a *Actor) ask(ctx context.Context, lot int, c command) (commandReply, error) {
-	deadline := time.Now().Add(routeWithin)
+// send has the owner of a partition carry a command out, whichever process that is. While ownership is moving it retries.
+func send[Reply any](ctx context.Context, e *Engine, number int, c command[Reply]) (Reply, error) {
+	deadline := time.Now().Add(routeTimeout)
 	for {
-		reply, err := a.askOnce(ctx, lot, c)
-		if !handedOver(err) || time.Now().After(deadline) {
+		reply, err := sendOnce(ctx, e, number, c)
+		if !isMoving(err) || time.Now().After(deadline) {
 			return reply, err
 		}
 		select {
-		case <-time.After(routePause):
+		case <-time.After(routeRetryDelay):
 		case <-ctx.Done():
 			return reply, context.Cause(ctx)
 		}
 	}
 }
 
-// handedOver tells that another try may find the owner.
-func handedOver(err error) bool {
+// isMoving reports whether another attempt may find the partition's owner.
+func isMoving(err error) bool {
 	return errors.Is(err, errHandover) && !refused(err)
 }
 
-func (a *Actor) askOnce(ctx context.Context, lot int, c command) (commandReply, error) {
-	if p := a.partition(lot); p != nil {
-		return p.obeyed(ctx, c)
+func sendOnce[Reply any](ctx context.Context, e *Engine, number int, c command[Reply]) (reply Reply, err error) {
+	if p := e.partition(number); p != nil {
+		return carryOut(ctx, p, c)
 	}
-	if a.alone() {
-		return commandReply{}, errHandover
+	if e.alone() {
+		return reply, errHandover
 	}
-	data, err := json.Marshal(c)
+	arguments, err := json.Marshal(c)
 	if err != nil {
-		return commandReply{}, fmt.Errorf("encoding a command: %w", err)
+		return reply, fmt.Errorf("encoding a command: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, obeyWithin)
+	data, err := json.Marshal(envelope{Operation: c.operation(), Arguments: arguments})
+	if err != nil {
+		return reply, fmt.Errorf("encoding a command: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
 	defer cancel()
-	answer, err := a.Conn.Forward(ctx, subjects.WorkflowPartitionSubject(lot), nats.Header{}, data)
+	answer, err := e.Conn.Forward(ctx, subjects.WorkflowPartitionSubject(number), nats.Header{}, data)
 	if err != nil {
-		return commandReply{}, err
+		return reply, err
 	}
-	var reply commandReply
 	if err := json.Unmarshal(answer.Data, &reply); err != nil {
-		return commandReply{}, fmt.Errorf("decoding a command's reply: %w", err)
+		return reply, fmt.Errorf("decoding a command's reply: %w", err)
 	}
 	return reply, nil
 }
 
-// listen takes commands of other processes for a partition, until it is lost.
-func (a *Actor) listen(p *partition) error {
-	sub, err := a.Conn.Subscribe(subjects.WorkflowPartitionSubject(p.lot), func(m *nats.Msg) {
+// sendTo has the owner of an execution carry a command out. An execution's id names its partition, except where its
+// workflow has limits and the caller chose the id: then SQL names it, since before the start was answered.
+func sendTo[Reply any](ctx context.Context, e *Engine, id string, c command[Reply]) (Reply, error) {
+	reply, err := send(ctx, e, lotOf(id), c)
+	if !isNotFound(err) {
+		return reply, err
+	}
+	row, failed := readExecution(ctx, e.DB.DB, id)
+	if failed != nil || row.Lot == lotOf(id) {
+		return reply, err
+	}
+	return send(ctx, e, row.Lot, c)
+}
+
+// sendAll has the owners of all partitions carry a command out, and returns the first error.
+func sendAll[Reply any](ctx context.Context, e *Engine, c command[Reply]) error {
+	errs := make(chan error, subjects.WorkflowPartitions)
+	for number := range subjects.WorkflowPartitions {
+		go func() {
+			_, err := send(ctx, e, number, c)
+			errs <- err
+		}()
+	}
+	var first error
+	for range subjects.WorkflowPartitions {
+		if err := <-errs; first == nil {
+			first = err
+		}
+	}
+	return first
+}
+
+// listen takes commands of other processes for a partition, until it is closed.
+func (e *Engine) listen(p *partition) error {
+	sub, err := e.Conn.Subscribe(subjects.WorkflowPartitionSubject(p.lot), func(m *nats.Msg) {
 		if !mesh.IsInbox(m.Reply) {
 			return
 		}
-		a.calls.Go(func() { a.answer(p, m) })
+		e.calls.Go(func() { e.answer(p, m) })
 	})
 	if err != nil {
 		return fmt.Errorf("listening for commands to partition %d: %w", p.lot, err)
 	}
 	context.AfterFunc(p.ctx, func() {
 		if err := sub.Unsubscribe(); err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
-			a.Log.Warn("closing a partition's subscription", zap.Error(err))
+			e.Log.Warn("closing a partition's subscription", zap.Error(err))
 		}
 	})
 	return nil
 }
 
-func (a *Actor) answer(p *partition, m *nats.Msg) {
-	ctx, cancel := context.WithTimeout(p.ctx, mesh.Timeout(m.Header, obeyWithin))
+func (e *Engine) answer(p *partition, m *nats.Msg) {
+	ctx, cancel := context.WithTimeout(p.ctx, mesh.Timeout(m.Header, commandTimeout))
 	defer cancel()
-	var c command
-	var reply commandReply
-	err := json.Unmarshal(m.Data, &c)
-	if err == nil {
-		reply, err = p.obeyed(ctx, c)
-	}
 	out := &nats.Msg{Subject: m.Reply, Header: nats.Header{}}
-	if err != nil {
+	var err error
+	if out.Data, err = receive(ctx, p, m.Data); err != nil {
 		problem := subjects.ProblemOf(err, "", "")
 		out.Header.Set(mesh.HeaderErrorCode, string(problem.Code))
 		out.Data, err = json.Marshal(problem)
-	} else {
-		out.Data, err = json.Marshal(reply)
 	}
 	if err == nil {
-		err = a.Conn.PublishMsg(out)
+		err = e.Conn.PublishMsg(out)
 	}
 	if err != nil {
-		a.Log.Warn("answering a command", zap.Error(err))
+		e.Log.Warn("answering a command", zap.Error(err))
 	}
 }
 
-// obeyed carries a command out. What was cut short because the partition was lost is for the next owner.
-func (p *partition) obeyed(ctx context.Context, c command) (commandReply, error) {
-	reply, err := p.obey(ctx, c)
+// receive decodes a command, carries it out and encodes its reply.
+func receive(ctx context.Context, p *partition, data []byte) ([]byte, error) {
+	var m envelope
+	if err := json.Unmarshal(data, &m); err != nil {
+		return nil, fmt.Errorf("decoding a command: %w", err)
+	}
+	switch m.Operation {
+	case startCommand{}.operation():
+		return receiveAs[startCommand](ctx, p, m.Arguments)
+	case cancelCommand{}.operation():
+		return receiveAs[cancelCommand](ctx, p, m.Arguments)
+	case suspendCommand{}.operation():
+		return receiveAs[suspendCommand](ctx, p, m.Arguments)
+	case resumeCommand{}.operation():
+		return receiveAs[resumeCommand](ctx, p, m.Arguments)
+	case completeCommand{}.operation():
+		return receiveAs[completeCommand](ctx, p, m.Arguments)
+	case watchCommand{}.operation():
+		return receiveAs[watchCommand](ctx, p, m.Arguments)
+	case deliverCommand{}.operation():
+		return receiveAs[deliverCommand](ctx, p, m.Arguments)
+	case awaitCommand{}.operation():
+		return receiveAs[awaitCommand](ctx, p, m.Arguments)
+	case awaitsCallCommand{}.operation():
+		return receiveAs[awaitsCallCommand](ctx, p, m.Arguments)
+	case terminateCommand{}.operation():
+		return receiveAs[terminateCommand](ctx, p, m.Arguments)
+	case truncateCommand{}.operation():
+		return receiveAs[truncateCommand](ctx, p, m.Arguments)
+	case flushCommand{}.operation():
+		return receiveAs[flushCommand](ctx, p, m.Arguments)
+	case drainStartsCommand{}.operation():
+		return receiveAs[drainStartsCommand](ctx, p, m.Arguments)
+	}
+	return nil, fmt.Errorf("unknown command %q", m.Operation)
+}
+
+func receiveAs[C command[Reply], Reply any](ctx context.Context, p *partition, arguments json.RawMessage) ([]byte, error) {
+	var c C
+	if err := json.Unmarshal(arguments, &c); err != nil {
+		return nil, fmt.Errorf("decoding the arguments of %s: %w", c.operation(), err)
+	}
+	reply, err := carryOut(ctx, p, c)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(reply)
+}
+
+// carryOut runs a command on the partition of this process. If the partition was closed meanwhile, the next owner must run it.
+func carryOut[Reply any](ctx context.Context, p *partition, c command[Reply]) (Reply, error) {
+	reply, err := c.handle(ctx, p)
 	if err != nil && p.ctx.Err() != nil {
 		return reply, errHandover
 	}
 	return reply, err
 }
 
-// obey carries a command out.
-func (p *partition) obey(ctx context.Context, c command) (reply commandReply, err error) {
-	now := p.a.Now()
-	switch c.Op {
-	case opDeliver, opFlush, opForget, opCut, opWaits:
-		// What the log does not refuse, an owner that stood still would do on what it knew then.
-		if err := p.confirm(ctx); err != nil {
-			return reply, err
-		}
-	}
-	switch c.Op {
-	case opStart:
-		if c.Start == nil {
-			return reply, errors.New("a start without an execution")
-		}
-		return reply, p.startAsked(ctx, c, nil, false)
-	case opCancel:
-		return p.control(ctx, c.Execution, machine.Cancel(c.Reason, now))
-	case opSuspend:
-		return p.suspend(ctx, c, true)
-	case opResume:
-		return p.suspend(ctx, c, false)
-	case opComplete:
-		outcome := machine.CallFault(c.Call, c.Error, now)
-		if c.Error == nil {
-			value, err := p.a.output(c.Output)
-			if err != nil {
-				return reply, err
-			}
-			outcome = machine.CallDone(c.Call, value, now)
-		}
-		return p.control(ctx, c.Execution, outcome)
-	case opWatch:
-		return reply, p.watch(ctx, c.Execution)
-	case opDeliver:
-		event, ok := c.Event.V.(map[string]any)
-		if !ok {
-			return reply, errors.New("a delivery without an event")
-		}
-		reply.Delivered, err = p.deliver(ctx, c.UserID, event)
-		return reply, err
-	case opAwait:
-		end, err := p.await(ctx, c.Execution)
-		if err == nil {
-			reply.Status = machine.Status(end.row.Status)
-		}
-		return reply, err
-	case opWaits:
-		reply.Taken, err = p.waitsFor(ctx, c.Execution, c.Call)
-		return reply, err
-	case opForget:
-		return reply, p.endAll(ctx, c.UserID)
-	case opCut:
-		return reply, p.cutNow(ctx)
-	case opFlush:
-		return reply, p.flush(ctx)
-	case opDrain:
-		return reply, p.drain(ctx)
-	}
-	return reply, fmt.Errorf("there is no command %q", c.Op)
-}
-
 // flush returns when SQL has what the partition's log had before the call.
 func (p *partition) flush(ctx context.Context) error {
-	if err := p.a.flush(ctx); err != nil {
+	if err := p.e.flush(ctx); err != nil {
 		return database.Classify(err)
 	}
 	if p.ctx.Err() != nil { // then it was perhaps not among what was folded
@@ -250,10 +232,10 @@ func (p *partition) flush(ctx context.Context) error {
 // confirm tells whether the partition is still this owner's, by its log: an owner that stood still may have been followed
 // by another, and not know it.
 func (p *partition) confirm(ctx context.Context) error {
-	if p.a.alone() {
+	if p.e.alone() {
 		return nil
 	}
-	last, _, err := p.a.lastEntry(ctx, p.lot)
+	last, _, err := p.e.lastEntry(ctx, p.lot)
 	if err != nil {
 		return err
 	}
@@ -266,7 +248,7 @@ func (p *partition) confirm(ctx context.Context) error {
 
 // control hands an outcome to an execution and returns once that is in the log. An execution that waits for a slot is begun
 // for it: what is asked of it needs none.
-func (p *partition) control(ctx context.Context, id string, outcome machine.Outcome) (reply commandReply, err error) {
+func (p *partition) control(ctx context.Context, id string, outcome machine.Outcome) (reply ControlReply, err error) {
 	var done chan error
 	var children []string
 	err = p.with(ctx, id, func(h *held) {
@@ -286,7 +268,7 @@ func (p *partition) control(ctx context.Context, id string, outcome machine.Outc
 		before := childrenOf(h)
 		wait := make(chan error, 1)
 		if p.decide(h, wait, outcome) {
-			done, reply.Taken = wait, true
+			done, reply.Changed = wait, true
 		}
 		if reply.Status = h.x.Status(); reply.Status.Ended() {
 			children = before
@@ -322,9 +304,9 @@ func received(ctx context.Context, done chan error) error {
 }
 
 // startAsked begins an execution and returns once that is in the log. fresh: its id is new, so that it can be no repetition.
-func (p *partition) startAsked(ctx context.Context, c command, wait chan ending, fresh bool) error {
-	row := *c.Start
-	def, err := p.a.definition(ctx, row.WorkflowID, row.Version)
+func (p *partition) startAsked(ctx context.Context, c startCommand, wait chan ending, fresh bool) error {
+	row := c.Row
+	def, err := p.e.Definition(ctx, row.WorkflowID, row.Version)
 	if err != nil {
 		return err
 	}
@@ -364,7 +346,7 @@ func (p *partition) await(ctx context.Context, id string) (ending, error) {
 		h.waiters = append(h.waiters, wait)
 	})
 	if isNotFound(err) {
-		row, err := readExecution(ctx, p.a.DB.DB, id)
+		row, err := readExecution(ctx, p.e.DB.DB, id)
 		if err != nil {
 			return ending{}, database.Classify(err)
 		}
@@ -382,111 +364,4 @@ func (p *partition) await(ctx context.Context, id string) (ending, error) {
 	case <-ctx.Done():
 		return ending{}, context.Cause(ctx)
 	}
-}
-
-// deliver hands an event to a user's executions that listen, in memory and parked, and tells how many took it.
-func (p *partition) deliver(ctx context.Context, userID string, event map[string]any) (taken int, err error) {
-	ids, err := listeningExecutions(ctx, p.a.DB.DB, p.lot, userID)
-	if err != nil {
-		return 0, database.Classify(err)
-	}
-	candidates := map[string]bool{}
-	for _, id := range ids {
-		candidates[id] = true
-	}
-	p.mu.Lock()
-	for id, h := range p.held {
-		if h.row.UserID == userID && h.x != nil && !h.finished && len(h.x.Listeners()) > 0 {
-			candidates[id] = true
-		}
-	}
-	p.mu.Unlock()
-	var waits []chan error
-	for id := range candidates {
-		err := p.with(ctx, id, func(h *held) {
-			done := make(chan error, 1)
-			switch {
-			case h.finished:
-			case p.decide(h, done, machine.EventArrived(event, p.a.Now())):
-				waits = append(waits, done)
-			case h.unacked == 0 && !h.resting:
-				p.advance(h) // it was brought into memory for nothing
-			}
-		})
-		if err != nil && !isNotFound(err) {
-			return taken, err
-		}
-	}
-	for _, done := range waits {
-		if err := received(ctx, done); err != nil {
-			return taken, err
-		}
-		taken++
-	}
-	return taken, nil
-}
-
-// deliver hands a CloudEvent to every execution of a user that listens for it, wherever it is. Its numbers are as
-// language.Decode gives them; it is not changed any more.
-func (a *Actor) deliver(ctx context.Context, userID string, event map[string]any) (taken int, err error) {
-	for lot := range subjects.WorkflowPartitions {
-		reply, err := a.ask(ctx, lot, command{Op: opDeliver, UserID: userID, Event: machine.Of(event)})
-		if err != nil {
-			return taken, err
-		}
-		taken += reply.Delivered
-	}
-	return taken, nil
-}
-
-// completeCall ends an external call of an execution: with an output, or with an error. Completing one that is over
-// changes nothing; errNoExecution where the execution has ended.
-func (a *Actor) completeCall(ctx context.Context, execution, call string, output json.RawMessage, fault *machine.Error) error {
-	_, err := a.askFor(ctx, execution, command{Op: opComplete, Call: call, Output: output, Error: fault})
-	return err
-}
-
-// tellParent completes the call of the execution that waits for a child which has ended, and does not give up: after a
-// restart, those that were not told are told again.
-func (p *partition) tellParent(row executionRow) {
-	p.a.calls.Go(func() {
-		p.insist("telling a parent", func(ctx context.Context) error {
-			return p.a.completeCall(ctx, row.ParentID, row.ParentCall, outputOf(row), faultOfRow(row))
-		})
-	})
-}
-
-// tellParents tells the parents of what ended before this process had the partition.
-func (p *partition) tellParents() {
-	rows, err := untoldParents(p.ctx, p.a.DB.DB, p.lot)
-	if err != nil {
-		p.a.Log.Warn("looking for parents to tell", zap.Error(err))
-		return
-	}
-	for _, row := range rows {
-		p.tellParent(row)
-	}
-}
-
-func outputOf(row executionRow) json.RawMessage {
-	if row.Output == "" {
-		return nil
-	}
-	return json.RawMessage(row.Output)
-}
-
-// faultOfRow is the error that an execution which did not complete is for its parent.
-func faultOfRow(row executionRow) *machine.Error {
-	switch machine.Status(row.Status) {
-	case machine.Completed:
-		return nil
-	case machine.Cancelled:
-		return machine.NewError(machine.TypeRuntime, "the child workflow was cancelled")
-	}
-	var fault machine.Error
-	if json.Unmarshal([]byte(row.Error), &fault) != nil || fault.Type == "" {
-		return machine.NewError(machine.TypeRuntime, "the child workflow has faulted")
-	}
-	fault.Instance = ""
-	return &fault
 }

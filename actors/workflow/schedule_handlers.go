@@ -141,7 +141,7 @@ func (a *Actor) pauseSchedule(ctx context.Context, r subjects.PauseScheduleReque
 		return struct{}{}, leaveDue(ctx, tx, row.ID, now)
 	})
 	if err == nil {
-		err = a.askAll(ctx, command{Op: opDrain}) // what was on its way starts before the answer, or never
+		err = a.engine.DrainStarts(ctx) // what was on its way starts before the answer, or never
 	}
 	if err != nil {
 		return subjects.WorkflowSchedule{}, err

@@ -46,7 +46,7 @@ func (d *drive) running(ctx context.Context, open []runRow) ([]runRow, error) {
 		gone := false
 		if !known[run.ExecutionID] && d.now.Sub(moment(run.UpdatedAt)) > appearsWithin {
 			// The index is behind the log; or it was there, and has been forgotten.
-			if _, err := d.a.current(ctx, run.ExecutionID); isNotFound(err) {
+			if _, err := d.a.engine.current(ctx, run.ExecutionID); isNotFound(err) {
 				gone = true
 			} else if err != nil {
 				return nil, err

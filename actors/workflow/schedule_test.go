@@ -1,6 +1,7 @@
 package workflow_test
 
 import (
+	"github.com/weftmesh/weft/actors/database"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -20,11 +21,11 @@ type timed struct {
 	moved *atomic.Int64
 }
 
-func setupTimed(t *testing.T, database actortest.Database) *timed {
+func setupTimed(t *testing.T, kind actortest.Database) *timed {
 	t.Helper()
 	moved := &atomic.Int64{}
 	now := func() time.Time { return time.Now().Add(time.Duration(moved.Load())) }
-	return &timed{setup(t, database, actortest.WithClock(now)), moved}
+	return &timed{setup(t, kind, actortest.WithClock(now)), moved}
 }
 
 // advance moves the clock, and signs the user in anew.
@@ -83,8 +84,8 @@ func (c *timed) executions(t *testing.T, workflowID string) []subjects.Execution
 }
 
 func TestScheduleRunsEachNominalTimeOnce(t *testing.T) {
-	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
-		c := setupTimed(t, database)
+	actortest.OnEach(t, func(t *testing.T, kind actortest.Database) {
+		c := setupTimed(t, kind)
 		id, s := c.plan(t, scheduled("every: PT1H", "overlap: allow, catchUp: PT1H30M, input: {at: '${ .nominal_time }'}", quick))
 		if s.Kind != "every" || s.Seconds != 3600 || s.Overlap != "allow" || len(s.NextRuns) != 5 || s.Paused || s.WorkflowID != id {
 			t.Errorf("planned: %+v", s)
@@ -113,8 +114,8 @@ func TestScheduleRunsEachNominalTimeOnce(t *testing.T) {
 }
 
 func TestScheduleOverlap(t *testing.T) {
-	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
-		c := setupTimed(t, database)
+	actortest.OnEach(t, func(t *testing.T, kind actortest.Database) {
+		c := setupTimed(t, kind)
 		const slow = "- rest: {wait: {hours: 100}}\n"
 		plans := map[string]string{}
 		for _, policy := range []string{"skip", "buffer_one", "buffer_all", "cancel_other", "terminate_other"} {
@@ -153,8 +154,8 @@ func TestScheduleOverlap(t *testing.T) {
 }
 
 func TestPauseAndBackfill(t *testing.T) {
-	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
-		c := setupTimed(t, database)
+	actortest.OnEach(t, func(t *testing.T, kind actortest.Database) {
+		c := setupTimed(t, kind)
 		id, s := c.plan(t, scheduled("cron: '0 9 * * *'", "timeZone: America/New_York, input: {day: '${ .scheduled_for[:10] }', again: '${ .backfill }'}", quick))
 		if s.TimeZone != "America/New_York" || s.Cron != "0 9 * * *" {
 			t.Errorf("planned: %+v", s)
@@ -205,8 +206,8 @@ func TestPauseAndBackfill(t *testing.T) {
 // TestScheduleWithoutConsent: consent is checked when a run starts; the first refused run is told to the user, a later
 // one that can be started begins a new count.
 func TestScheduleWithoutConsent(t *testing.T) {
-	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
-		c := setupTimed(t, database)
+	actortest.OnEach(t, func(t *testing.T, kind actortest.Database) {
+		c := setupTimed(t, kind)
 		id, s := c.plan(t, scheduled("every: PT1H", "", quick))
 		c.mesh.Revoke(t, c.user, subjects.ScopeWorkflowsExecute)
 		c.advance(t, time.Hour+time.Second)
@@ -265,8 +266,8 @@ func (b *bundle) told(t *testing.T, subject string, count int) [][]byte {
 }
 
 func TestScheduleFollowsItsDefinition(t *testing.T) {
-	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
-		c := setupTimed(t, database)
+	actortest.OnEach(t, func(t *testing.T, kind actortest.Database) {
+		c := setupTimed(t, kind)
 		id, s := c.plan(t, scheduled("every: PT1H", "", "- say: {call: echo, with: {version: 1}}\n"))
 		update := func(definition string) {
 			t.Helper()
@@ -294,8 +295,8 @@ func TestScheduleFollowsItsDefinition(t *testing.T) {
 }
 
 func TestAfterCompletion(t *testing.T) {
-	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
-		c := setupTimed(t, database)
+	actortest.OnEach(t, func(t *testing.T, kind actortest.Database) {
+		c := setupTimed(t, kind)
 		_, s := c.plan(t, scheduled("after: PT10M", "", "- hold: {call: github.hold}\n"))
 		c.advance(t, 10*time.Minute+time.Second)
 		<-c.held
@@ -316,10 +317,10 @@ func TestAfterCompletion(t *testing.T) {
 // TestSchedulesOfTwoProcesses: two processes on one database, and a third that takes over when both have died, start
 // one execution for each nominal time.
 func TestSchedulesOfTwoProcesses(t *testing.T) {
-	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
-		c := setupTimed(t, database)
+	actortest.OnEach(t, func(t *testing.T, kind actortest.Database) {
+		c := setupTimed(t, kind)
 		second := c.host
-		if database.Name != database.DialectSQLite {
+		if kind.Name != database.DialectSQLite {
 			second = c.bundle.start(t)
 		}
 		id, s := c.plan(t, scheduled("every: PT1M", "overlap: allow, catchUp: PT30M", quick))

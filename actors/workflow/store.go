@@ -77,15 +77,6 @@ func (v versionRow) resource(createdAt int64) subjects.Workflow {
 
 func moment(micro int64) time.Time { return time.UnixMicro(micro).UTC() }
 
-func insert(ctx context.Context, tx database.Tx, rows ...any) error {
-	for _, row := range rows {
-		if _, err := tx.NewInsert().Model(row).Exec(ctx); err != nil {
-			return fmt.Errorf("inserting: %w", err)
-		}
-	}
-	return nil
-}
-
 var errNoWorkflow = subjects.Errorf(subjects.CodeNotFound, "there is no such workflow")
 
 // findWorkflow reads one workflow of a user.

@@ -52,7 +52,7 @@ func (a *Actor) publishEvent(ctx context.Context, r subjects.PublishEventRequest
 func (a *Actor) route(ctx context.Context, userID string, event cloudEvent, depth int, origin string) (started []string, delivered int, err error) {
 	a.flows.events.WithLabelValues(origin).Inc()
 	// Who listens already gets the event first: what it starts may listen too, and began after it.
-	if delivered, err = a.deliver(ctx, userID, event); err != nil {
+	if delivered, err = a.engine.deliver(ctx, userID, event); err != nil {
 		return nil, delivered, err
 	}
 	started, err = a.trigger(ctx, userID, event, depth)
