@@ -2,12 +2,11 @@ package workflow
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"net/http"
 	"strings"
 	"time"
 
-	"github.com/weftmesh/weft/actors/egress"
 	"github.com/weftmesh/weft/actors/workflow/language"
 	"github.com/weftmesh/weft/actors/workflow/machine"
 )
@@ -20,7 +19,9 @@ const (
 
 // complete is inspect with what the definition refers to elsewhere: schemas and functions become part of it, so that a version
 // never changes. What they are fetched by is the guard's, as any outbound call.
-func (a *Actor) complete(ctx context.Context, source []byte) (*language.Workflow, language.Faults) {
+func complete(
+	ctx context.Context, source []byte, fetch func(ctx context.Context, uri string) ([]byte, error),
+) (*language.Workflow, language.Faults) {
 	w, faults := inspect(source)
 	if w != nil {
 		return w, nil
@@ -31,7 +32,7 @@ func (a *Actor) complete(ctx context.Context, source []byte) (*language.Workflow
 	}
 	ctx, cancel := context.WithTimeout(ctx, fetchWithin)
 	defer cancel()
-	c := completion{a: a, source: source, fetched: map[string][]byte{}, origins: map[string]string{}}
+	c := completion{fetch: fetch, source: source, fetched: map[string][]byte{}, origins: map[string]string{}}
 	for next := parsed; ; {
 		if faults := c.fetchAll(ctx, next); len(faults) > 0 {
 			return nil, c.placed(faults)
@@ -51,7 +52,7 @@ func (a *Actor) complete(ctx context.Context, source []byte) (*language.Workflow
 
 // completion is one definition's.
 type completion struct {
-	a       *Actor
+	fetch   func(ctx context.Context, uri string) ([]byte, error)
 	source  []byte
 	fetched map[string][]byte
 	// origins are the pointers in the source by which functions from elsewhere are referred to first, by their names.
@@ -70,8 +71,8 @@ func (c *completion) fetchAll(ctx context.Context, w *language.Workflow) languag
 		var problem string
 		if len(c.fetched) == language.MaxReferences {
 			problem = fmt.Sprintf("a definition refers to at most %d texts elsewhere", language.MaxReferences)
-		} else if text, err := c.a.fetch(ctx, reference.URI); err != nil {
-			problem = "what is at " + reference.URI + " cannot be had: " + faultOf(err).Detail
+		} else if text, err := c.fetch(ctx, reference.URI); err != nil {
+			problem = "what is at " + reference.URI + " cannot be had: " + detailOfFetch(err)
 		} else {
 			c.fetched[reference.URI] = text
 		}
@@ -110,16 +111,13 @@ func (c *completion) placed(faults language.Faults) language.Faults {
 	return faults
 }
 
-// fetch reads a text from elsewhere.
-func (a *Actor) fetch(ctx context.Context, uri string) ([]byte, error) {
-	answer, err := a.egress.Do(ctx, egress.Request{Method: http.MethodGet, URL: uri, Timeout: fetchWithin, MaxBody: maxFetched})
-	if err != nil {
-		return nil, fmt.Errorf("fetching: %w", err)
+// detailOfFetch is why a text could not be fetched, as its author is told.
+func detailOfFetch(err error) string {
+	var fault *machine.Error
+	if errors.As(err, &fault) {
+		return fault.Detail
 	}
-	if answer.Status != http.StatusOK {
-		return nil, machine.NewError(machine.TypeCommunication, fmt.Sprintf("the answer has status %d", answer.Status))
-	}
-	return answer.Body, nil
+	return "an internal error occurred"
 }
 
 // withoutReferences are the faults that stay once everything is there that a definition refers to.

@@ -16,7 +16,7 @@ func (a *Actor) define(ctx context.Context, r subjects.WorkflowDefinitionRequest
 	if err != nil {
 		return nil, "", err
 	}
-	w, faults := a.complete(ctx, source)
+	w, faults := complete(ctx, source, a.fetch)
 	if len(faults) > 0 {
 		return nil, "", refusal(faults)
 	}
@@ -28,7 +28,7 @@ func (a *Actor) validate(ctx context.Context, r subjects.WorkflowDefinitionReque
 	if err != nil {
 		return subjects.WorkflowValidation{}, err
 	}
-	w, faults := a.complete(ctx, source)
+	w, faults := complete(ctx, source, a.fetch)
 	v := subjects.WorkflowValidation{Valid: w != nil, Faults: faultsOf(faults)}
 	if w != nil {
 		v.Digest, v.Tasks = w.Digest, w.Tasks()

@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"hash/fnv"
 	"maps"
 	"math"
 	"slices"
@@ -225,11 +224,4 @@ func (l *limit) name(w *language.Workflow, workflowID, kind string, input any) (
 // unfit refuses an input that the workflow's limits cannot be applied to: to start it past them would ignore them.
 func unfit(what, why string) error {
 	return subjects.InvalidField("input", "the %s cannot be made of it: %s", what, why)
-}
-
-// limitedLot is the partition that a workflow's executions live in where it has limits: one owner counts them all.
-func limitedLot(workflowID string) int {
-	hash := fnv.New32a()
-	_, _ = hash.Write([]byte(workflowID)) // a hash takes everything
-	return int(hash.Sum32() % subjects.WorkflowPartitions)
 }

@@ -1,6 +1,7 @@
 package workflow
 
 import (
+	"hash/fnv"
 	"strings"
 
 	"github.com/weftmesh/weft/subjects"
@@ -21,4 +22,11 @@ func lotOf(id string) int {
 func inLot(id string, lot int) string {
 	last := max(0, strings.IndexByte(hexDigits, id[len(id)-1]))
 	return id[:len(id)-1] + hexDigits[last-last%subjects.WorkflowPartitions+lot:][:1]
+}
+
+// limitedLot is the partition that a workflow's executions live in where it has limits: one owner counts them all.
+func limitedLot(workflowID string) int {
+	hash := fnv.New32a()
+	_, _ = hash.Write([]byte(workflowID)) // a hash takes everything
+	return int(hash.Sum32() % subjects.WorkflowPartitions)
 }

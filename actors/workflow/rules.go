@@ -13,14 +13,6 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// The functions of weft's own. Every other <provider>.<action> is an action of a connection's provider.
-const (
-	functionEcho    = "echo"
-	functionNotify  = "notification.send"
-	functionConsent = "consent.require"
-	functionStart   = "workflow.start"
-)
-
 // action is the name of a provider's action.
 var action = regexp.MustCompile(`^[a-z][a-z0-9_-]{0,62}\.[a-z][a-z0-9_]{0,63}$`)
 

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -59,9 +58,6 @@ func newVersion(id string, version int, w *language.Workflow, source string, now
 	}
 }
 
-// storable drops what PostgreSQL's texts cannot hold.
-func storable(text string) string { return strings.ReplaceAll(text, "\x00", "") }
-
 // resource is the version as its owner sees it.
 func (v versionRow) resource(createdAt int64) subjects.Workflow {
 	r := subjects.Workflow{
@@ -74,8 +70,6 @@ func (v versionRow) resource(createdAt int64) subjects.Workflow {
 	}
 	return r
 }
-
-func moment(micro int64) time.Time { return time.UnixMicro(micro).UTC() }
 
 var errNoWorkflow = subjects.Errorf(subjects.CodeNotFound, "there is no such workflow")
 
