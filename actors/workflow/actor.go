@@ -18,20 +18,20 @@ package workflow
 
 import (
 	"context"
-	"embed"
 	"fmt"
 	"time"
+
+	"github.com/weftmesh/weft/actors/workflow/migrations"
 
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/egress"
+	"github.com/weftmesh/weft/actors/workflow/engine"
 	"github.com/weftmesh/weft/subjects"
 )
 
 // Migrations are the actor's tables.
-//
-//go:embed migrations/*.sql
-var Migrations embed.FS
+var Migrations = migrations.Files
 
 // startupTimeout bounds what New asks of the mesh.
 const startupTimeout = 10 * time.Second
@@ -44,14 +44,14 @@ type Actor struct {
 	parsed    *definitions
 	workflows *currentWorkflows
 	secrets   *knownSecrets
-	engine    *Engine
+	engine    *engine.Engine
 	// flows is what stands above the engine.
 	flows *flows
 }
 
 // New makes the actor.
 func New(d actors.Deps, c Config) (*Actor, error) {
-	if err := c.check(); err != nil {
+	if err := c.Check(); err != nil {
 		return nil, err
 	}
 	client, err := egress.New(egress.Options{
@@ -67,7 +67,7 @@ func New(d actors.Deps, c Config) (*Actor, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), startupTimeout)
 	defer cancel()
-	a.engine, err = NewEngine(ctx, Options{
+	a.engine, err = engine.New(ctx, engine.Options{
 		Config: c, Conn: d.Conn, DB: d.DB, Outbox: d.Outbox, Log: d.Log, Metrics: d.Metrics, Now: d.Now, NewID: d.NewID,
 		Definition: a.definition, Environment: a.environment, Dispatch: a.dispatch,
 		WithdrawApprovals: func(ctx context.Context, tx database.Tx, executionID string, calls []string) error {

@@ -10,6 +10,8 @@ import (
 	"github.com/uptrace/bun"
 
 	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/workflow/definition"
+	"github.com/weftmesh/weft/actors/workflow/engine"
 	"github.com/weftmesh/weft/actors/workflow/machine"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -77,14 +79,14 @@ func typePattern(kind string) string {
 	if err != nil {
 		return ""
 	}
-	return `{"type":` + likeEscape.Replace(string(text)) + `,%`
+	return `{"type":` + definition.LikeEscape.Replace(string(text)) + `,%`
 }
 
 // typePrefix is what the types of the specification's own errors begin with.
 var typePrefix = strings.TrimSuffix(machine.TypeTimeout, "timeout")
 
 // failedExecutions reads executions that ended with an error.
-func failedExecutions(ctx context.Context, db bun.IDB, f failureQuery) (rows []executionRow, err error) {
+func failedExecutions(ctx context.Context, db bun.IDB, f failureQuery) (rows []engine.Row, err error) {
 	q := db.NewSelect().Model(&rows).ModelTableExpr("executions AS f").
 		ColumnExpr("f.id, f.user_id, f.workflow_id, f.version, f.name, f.origin, f.error, f.created_at").Where("f.status = 'faulted'")
 	if err := f.narrow(q).Scan(ctx); err != nil {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/workflow/engine"
 	"github.com/weftmesh/weft/actors/workflow/language"
 	"github.com/weftmesh/weft/actors/workflow/machine"
 	"github.com/weftmesh/weft/subjects"
@@ -44,9 +45,9 @@ func (a *Actor) gather(ctx context.Context, row scheduleRow, def *language.Workf
 	}
 	for _, id := range whole {
 		execution := gatheredExecution(row.WorkflowID, id)
-		if _, err := a.engine.current(ctx, execution); err == nil {
+		if _, err := a.engine.Current(ctx, execution); err == nil {
 			started = append(started, execution)
-		} else if !isNotFound(err) {
+		} else if !engine.IsNotFound(err) {
 			return nil, err
 		}
 	}
@@ -191,7 +192,7 @@ func (a *Actor) startGathered(ctx context.Context, row scheduleRow) (started []s
 			cause = subjects.Errorf(subjects.CodeInvalid, "nothing was started with what was gathered: %s", one.Problem)
 		}
 		refused, err := a.startTriggered(ctx, row, o, cause)
-		if same(err, errPaused) { // it is kept for when the schedule goes on
+		if engine.IsSame(err, engine.ErrSchedulePaused) { // it is kept for when the schedule goes on
 			return started, nil
 		}
 		if err != nil {

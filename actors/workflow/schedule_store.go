@@ -11,6 +11,8 @@ import (
 	"github.com/uptrace/bun"
 
 	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/workflow/engine"
+	"github.com/weftmesh/weft/actors/workflow/machine"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -68,7 +70,7 @@ type runRow struct {
 
 func (r runRow) resource() subjects.ScheduledRun {
 	return subjects.ScheduledRun{
-		NominalTime: moment(r.Nominal), ExecutionID: r.ExecutionID, Status: r.Status, Backfill: r.Backfill != 0, Reason: r.Reason,
+		NominalTime: machine.Moment(r.Nominal), ExecutionID: r.ExecutionID, Status: r.Status, Backfill: r.Backfill != 0, Reason: r.Reason,
 	}
 }
 
@@ -151,7 +153,7 @@ func dueSchedules(ctx context.Context, db bun.IDB, now time.Time, limit int) (du
 	}
 	for i, row := range rows {
 		if row.WakeAt > now.UnixMicro() {
-			return rows[:i], moment(row.WakeAt), nil
+			return rows[:i], machine.Moment(row.WakeAt), nil
 		}
 	}
 	return rows, next, nil
@@ -326,7 +328,7 @@ func endsOf(ctx context.Context, db bun.IDB, ids []string) (ends map[string]int6
 	if len(ids) == 0 {
 		return ends, known, nil
 	}
-	err = db.NewSelect().Model((*executionRow)(nil)).Column("id", "ended_at").Where("id IN (?)", bun.List(ids)).Scan(ctx, &rows)
+	err = db.NewSelect().Model((*engine.Row)(nil)).Column("id", "ended_at").Where("id IN (?)", bun.List(ids)).Scan(ctx, &rows)
 	if err != nil {
 		return nil, nil, fmt.Errorf("reading the ends of executions: %w", err)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/workflow/engine"
 	"github.com/weftmesh/weft/actors/workflow/language"
 	"github.com/weftmesh/weft/actors/workflow/machine"
 	"github.com/weftmesh/weft/subjects"
@@ -52,7 +53,7 @@ func (a *Actor) publishEvent(ctx context.Context, r subjects.PublishEventRequest
 func (a *Actor) route(ctx context.Context, userID string, event cloudEvent, depth int, origin string) (started []string, delivered int, err error) {
 	a.flows.events.WithLabelValues(origin).Inc()
 	// Who listens already gets the event first: what it starts may listen too, and began after it.
-	if delivered, err = a.engine.deliver(ctx, userID, event); err != nil {
+	if delivered, err = a.engine.Deliver(ctx, userID, event); err != nil {
 		return nil, delivered, err
 	}
 	started, err = a.trigger(ctx, userID, event, depth)
@@ -92,7 +93,7 @@ func (a *Actor) trigger(ctx context.Context, userID string, event cloudEvent, de
 			executionID: derived(row.WorkflowID, "event/"+event.text("source")+"\x00"+event.text("id")),
 		}
 		refused, err := a.startTriggered(ctx, row, o, nil)
-		if same(err, errPaused) {
+		if engine.IsSame(err, engine.ErrSchedulePaused) {
 			continue
 		}
 		if err != nil {
@@ -117,7 +118,7 @@ func (a *Actor) startTriggered(ctx context.Context, row scheduleRow, o order, ca
 	case cause == nil:
 		cause = a.startExecution(ctx, o)
 	}
-	if cause != nil && (passingStart(cause) || same(cause, errPaused)) {
+	if cause != nil && (engine.IsTransient(cause) || engine.IsSame(cause, engine.ErrSchedulePaused)) {
 		return false, cause
 	}
 	if cause == nil && row.RefusedAt == 0 {
@@ -128,14 +129,14 @@ func (a *Actor) startTriggered(ctx context.Context, row scheduleRow, o order, ca
 		row := row
 		row.RefusedAt, row.RefusedReason = 0, ""
 		if cause != nil {
-			row.RefusedAt, row.RefusedReason = a.Now().UnixMicro(), faultOf(cause).Detail
+			row.RefusedAt, row.RefusedReason = a.Now().UnixMicro(), engine.FaultOf(cause).Detail
 		}
 		if err := overrideSchedule(ctx, tx, row, "refused_at", "refused_reason"); err != nil || cause == nil {
 			return err
 		}
 		return a.noteRefused(ctx, tx, refusedRow{
 			ID: o.executionID, UserID: o.userID, WorkflowID: o.workflowID, Version: o.version, Name: row.Name,
-			Cause: "event", Input: o.input, Error: errorText(cause), CreatedAt: a.Now().UnixMicro(),
+			Cause: "event", Input: o.input, Error: engine.ErrorText(cause), CreatedAt: a.Now().UnixMicro(),
 		}, cause, first)
 	})
 }

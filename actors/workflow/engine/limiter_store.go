@@ -1,0 +1,90 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"github.com/weftmesh/weft/actors/workflow/definition"
+)
+
+// ticketRow is what SQL has of an execution with limits, as long as it counts.
+type LimitRow struct {
+	bun.BaseModel `bun:"table:execution_tickets"`
+
+	ExecutionID    string `bun:"execution_id,pk"`
+	Partition      int    `bun:"lot"`
+	UserID         string `bun:"user_id"`
+	WorkflowID     string `bun:"workflow_id"`
+	Priority       int    `bun:"priority"`
+	ConcurrencyKey string `bun:"lane"`
+	MaxConcurrent  int    `bun:"most"`
+	RateKey        string `bun:"pace"`
+	Rate           int    `bun:"rate"`
+	Period         int64  `bun:"period"`
+	CreatedAt      int64  `bun:"created_at"`
+	// StartedAt is 0 while it waits.
+	StartedAt int64 `bun:"started_at"`
+	// CountsUntil is openEnd until the execution has ended, then the end of its pace's period.
+	CountsUntil int64 `bun:"counts_until"`
+}
+
+// openEnd is later than any time.
+const noEnd = math.MaxInt64
+
+// row is what SQL is to have of a ticket.
+func (t *waiter) row(lot int) LimitRow {
+	row := LimitRow{
+		ExecutionID: t.id, Partition: lot, UserID: t.user, WorkflowID: t.workflow, Priority: t.priority, ConcurrencyKey: t.ConcurrencyKey, MaxConcurrent: t.MaxConcurrent, RateKey: t.RateKey,
+		Rate: t.Rate, Period: t.Period.Microseconds(), CreatedAt: t.created, StartedAt: t.started, CountsUntil: noEnd,
+	}
+	if t.stage == stageEnded {
+		row.CountsUntil = 0
+		if t.RateKey != "" && t.started > 0 {
+			row.CountsUntil = t.started + row.Period
+		}
+	}
+	return row
+}
+
+// ticket is the row's, not yet among those that are counted.
+func (r LimitRow) waiter() *waiter {
+	t := &waiter{
+		Limits: definition.Limits{ConcurrencyKey: r.ConcurrencyKey, MaxConcurrent: r.MaxConcurrent, RateKey: r.RateKey, Rate: r.Rate, Period: time.Duration(r.Period) * time.Microsecond},
+		id:     r.ExecutionID, workflow: r.WorkflowID, user: r.UserID, priority: r.Priority, created: r.CreatedAt, started: r.StartedAt,
+	}
+	if r.CountsUntil != noEnd {
+		t.stage = stageEnded
+	}
+	return t
+}
+
+// ticketsOf reads what counts in a partition.
+func limitRows(ctx context.Context, db bun.IDB, lot int, now time.Time) (rows []LimitRow, err error) {
+	err = db.NewSelect().Model(&rows).Where("lot = ?", lot).Where("counts_until > ?", now.UnixMicro()).Scan(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("reading what counts for limits: %w", err)
+	}
+	return rows, nil
+}
+
+// storeTickets writes what counts in a partition as it is now, and drops what does not any more.
+func storeLimitRows(ctx context.Context, tx bun.Tx, lot int, rows []LimitRow, now time.Time) error {
+	for len(rows) > 0 {
+		part := rows[:min(len(rows), rowsPerStatement)]
+		rows = rows[len(part):]
+		_, err := tx.NewInsert().Model(&part).On("CONFLICT (execution_id) DO UPDATE").Set("started_at = EXCLUDED.started_at").
+			Set("counts_until = EXCLUDED.counts_until").Returning("NULL").Exec(ctx)
+		if err != nil {
+			return fmt.Errorf("storing what counts for limits: %w", err)
+		}
+	}
+	_, err := tx.NewDelete().Model((*LimitRow)(nil)).Where("lot = ?", lot).Where("counts_until <= ?", now.UnixMicro()).Exec(ctx)
+	if err != nil {
+		return fmt.Errorf("dropping what counts no more: %w", err)
+	}
+	return nil
+}
