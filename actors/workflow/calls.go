@@ -206,7 +206,7 @@ func (a *Actor) startChild(ctx context.Context, row engine.Row, call *machine.Ca
 	}
 	o := order{
 		userID: row.UserID, workflowID: workflowID, version: version, executionID: engine.DerivedID(call.Key), input: string(input),
-		origin: "workflow:" + row.ID,
+		origin: engine.Origin{Kind: engine.OriginWorkflow, ID: row.ID},
 	}
 	if child.Await {
 		o.parent, o.parentCall = row.ID, call.ID
@@ -233,7 +233,7 @@ func (a *Actor) startChild(ctx context.Context, row engine.Row, call *machine.Ca
 
 // publish makes an event known that an execution emits.
 func (a *Actor) publish(ctx context.Context, row engine.Row, event map[string]any) error {
-	depth := depthOf(row.Origin) + 1
+	depth := row.Origin.Depth + 1
 	if depth > maxDepth {
 		return machine.NewError(machine.TypeRuntime, fmt.Sprintf("events have started executions that emit events, more than %d in a row", maxDepth))
 	}

@@ -37,7 +37,8 @@ type order struct {
 	// input is canonical JSON.
 	input string
 	// origin says what starts it, parent and parentCall the call that waits for it.
-	origin, parent, parentCall string
+	origin             engine.Origin
+	parent, parentCall string
 	// schedule is what starts it by itself: it is not begun once that was paused.
 	schedule string
 }
@@ -178,7 +179,7 @@ func (a *Actor) known(ctx context.Context, o order, lot int) (row engine.Row, fo
 		return row, false, err
 	}
 	same := row.UserID == o.userID && row.WorkflowID == o.workflowID && row.Input == o.input &&
-		(o.version == 0 || o.version == row.Version || o.origin != "")
+		(o.version == 0 || o.version == row.Version || o.origin.Kind != "")
 	if !same {
 		return row, true, engine.ErrTaken
 	}
@@ -269,15 +270,18 @@ func (a *Actor) listExecutions(ctx context.Context, r subjects.ListExecutionsReq
 	if err := a.engine.FlushAll(ctx); err != nil {
 		return page, err
 	}
-	var patterns []string
+	attributes := map[string]string{}
 	for _, filter := range r.Attribute {
-		pattern, err := definition.AttributePattern(filter)
+		name, value, err := definition.AttributeFilter(filter)
 		if err != nil {
 			return page, err
 		}
-		patterns = append(patterns, pattern)
+		if other, given := attributes[name]; given && other != value {
+			return actors.PageOf([]subjects.Execution{}, r.PageLimit(), nil), nil // an attribute has one value
+		}
+		attributes[name] = value
 	}
-	rows, err := engine.PageOfExecutions(ctx, a.DB.DB, actors.CallerFrom(ctx).UserID, r, patterns, after, cursor[1])
+	rows, err := engine.PageOfExecutions(ctx, a.DB.DB, actors.CallerFrom(ctx).UserID, r, attributes, after, cursor[1])
 	if err != nil {
 		return page, err
 	}

@@ -62,9 +62,8 @@ func (a *Actor) failures(ctx context.Context, f failureQuery) ([]subjects.Failur
 	}
 	items := make([]subjects.Failure, 0, len(failed)+len(refused))
 	for _, row := range failed {
-		trigger, _, _ := strings.Cut(row.Origin, ":")
 		items = append(items, subjects.Failure{
-			ID: row.ID, WorkflowID: row.WorkflowID, Version: row.Version, Name: row.Name, Kind: "execution", Trigger: trigger,
+			ID: row.ID, WorkflowID: row.WorkflowID, Version: row.Version, Name: row.Name, Kind: "execution", Trigger: string(row.Origin.Kind),
 			Error: row.Resource().Error, At: machine.Moment(row.CreatedAt),
 		})
 	}
@@ -168,7 +167,7 @@ func (a *Actor) replayStart(ctx context.Context, refused refusedRow) error {
 	}
 	err := a.startExecution(ctx, order{
 		userID: refused.UserID, workflowID: refused.WorkflowID, version: refused.Version, executionID: refused.ID, input: refused.Input,
-		origin: refused.Cause + ":" + derived(refused.WorkflowID, "schedule"),
+		origin: engine.Origin{Kind: engine.OriginKind(refused.Cause), ID: derived(refused.WorkflowID, "schedule")},
 	})
 	if err != nil {
 		return err
@@ -253,10 +252,10 @@ func (a *Actor) retryAs(ctx context.Context, old engine.Row, id, task string, re
 	}
 	o := order{
 		userID: old.UserID, workflowID: old.WorkflowID, executionID: cmp.Or(id, a.engine.NewExecutionID()), input: old.Input,
-		version: cmp.Or(version, workflow.Version), origin: engine.OriginRestart + old.ID,
+		version: cmp.Or(version, workflow.Version), origin: engine.Origin{Kind: engine.OriginRestart, ID: old.ID},
 	}
 	if !restart {
-		o.origin = engine.OriginRetry + old.ID + ":" + task
+		o.origin = engine.Origin{Kind: engine.OriginRetry, ID: old.ID, Task: task}
 		if _, known, err := a.known(ctx, o, engine.PartitionOf(o.executionID)); err == nil && !known {
 			if _, _, err := a.engine.RetryFrom(ctx, engine.Row{ID: o.executionID, UserID: o.userID, WorkflowID: o.workflowID, Version: o.version, Origin: o.origin}); err != nil {
 				return old, err
@@ -269,6 +268,7 @@ func (a *Actor) retryAs(ctx context.Context, old engine.Row, id, task string, re
 
 // noteRefused keeps a start that did not come about; first has the user told.
 func (a *Actor) noteRefused(ctx context.Context, tx database.Tx, row refusedRow, cause error, first bool) error {
+	row.Error, row.ErrorType = engine.ErrorText(cause), engine.FaultOf(cause).Type
 	if err := noteRefusal(ctx, tx, row); err != nil || !first {
 		return err
 	}

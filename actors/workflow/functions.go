@@ -141,7 +141,7 @@ func (a *Actor) startWorkflow(ctx context.Context, row engine.Row, call *machine
 		return nil, err
 	}
 	o := order{
-		userID: row.UserID, workflowID: given.WorkflowID, input: input, executionID: engine.DerivedID(call.Key), origin: "workflow:" + row.ID,
+		userID: row.UserID, workflowID: given.WorkflowID, input: input, executionID: engine.DerivedID(call.Key), origin: engine.Origin{Kind: engine.OriginWorkflow, ID: row.ID},
 	}
 	version, isNumber := given.Version.(float64)
 	switch {

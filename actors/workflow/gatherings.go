@@ -185,7 +185,7 @@ func (a *Actor) startGathered(ctx context.Context, row scheduleRow) (started []s
 		}
 		o := order{
 			userID: row.UserID, workflowID: row.WorkflowID, version: row.Version, input: string(language.Canonical(state.Input())),
-			origin: fmt.Sprintf("event:%s:%d", row.ID, one.Depth), executionID: gatheredExecution(row.WorkflowID, one.ID), schedule: row.ID,
+			origin: engine.Origin{Kind: engine.OriginEvent, ID: row.ID, Depth: one.Depth}, executionID: gatheredExecution(row.WorkflowID, one.ID), schedule: row.ID,
 		}
 		var cause error
 		if one.Problem != "" {

@@ -121,7 +121,7 @@ func (d *drive) start(ctx context.Context, run runRow) error {
 	text := string(language.Canonical(input))
 	err = d.a.startExecution(ctx, order{
 		userID: d.row.UserID, workflowID: d.row.WorkflowID, executionID: run.ExecutionID, input: text, version: d.row.Version,
-		origin: "schedule:" + d.row.ID, schedule: d.row.ID,
+		origin: engine.Origin{Kind: engine.OriginSchedule, ID: d.row.ID}, schedule: d.row.ID,
 	})
 	switch {
 	case err == nil:
@@ -159,7 +159,7 @@ func (d *drive) refuse(ctx context.Context, run runRow, input string, cause erro
 		d.a.DB.AfterCommit(ctx, func() { d.a.flows.scheduled.WithLabelValues(runRefused).Inc() })
 		row := refusedRow{
 			ID: run.ExecutionID, UserID: d.row.UserID, WorkflowID: d.row.WorkflowID, Version: d.row.Version, Name: d.row.Name,
-			Cause: "schedule", Input: input, Error: engine.ErrorText(cause), CreatedAt: d.now.UnixMicro(),
+			Cause: "schedule", Input: input, CreatedAt: d.now.UnixMicro(),
 		}
 		return d.a.noteRefused(ctx, tx, row, cause, first)
 	})

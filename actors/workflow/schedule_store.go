@@ -355,13 +355,14 @@ type refusedRow struct {
 	Cause     string `bun:"cause"`
 	Input     string `bun:"input"`
 	Error     string `bun:"error"`
+	ErrorType string `bun:"error_type"`
 	CreatedAt int64  `bun:"created_at"`
 }
 
 // noteRefusal keeps a start that did not come about; one that is tried again and refused again is kept anew.
 func noteRefusal(ctx context.Context, tx database.Tx, r refusedRow) error {
 	_, err := tx.NewInsert().Model(&r).On("CONFLICT (id) DO UPDATE").
-		Set("error = EXCLUDED.error").Set("created_at = EXCLUDED.created_at").Returning("NULL").Exec(ctx)
+		Set("error = EXCLUDED.error").Set("error_type = EXCLUDED.error_type").Set("created_at = EXCLUDED.created_at").Returning("NULL").Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("noting a refused start: %w", err)
 	}

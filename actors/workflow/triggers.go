@@ -2,9 +2,6 @@ package workflow
 
 import (
 	"context"
-	"fmt"
-	"strconv"
-	"strings"
 
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/database"
@@ -23,17 +20,6 @@ const (
 
 // maxDepth bounds how many executions in a row events may start that executions before them have emitted: a circle ends.
 const maxDepth = 20
-
-// depthOf reads out of an execution's origin how many such executions came before it.
-func depthOf(origin string) int {
-	rest, triggered := strings.CutPrefix(origin, "event:")
-	_, count, _ := strings.Cut(rest, ":")
-	depth, err := strconv.Atoi(count)
-	if !triggered || err != nil {
-		return 0
-	}
-	return depth
-}
 
 func (a *Actor) publishEvent(ctx context.Context, r subjects.PublishEventRequest) (subjects.PublishedEvent, error) {
 	event, err := readEvent(r, a.config.MaxInput, a.Now())
@@ -88,7 +74,7 @@ func (a *Actor) trigger(ctx context.Context, userID string, event cloudEvent, de
 		}
 		o := order{
 			userID: userID, workflowID: row.WorkflowID, version: row.Version, input: string(language.Canonical(input)),
-			origin:      fmt.Sprintf("event:%s:%d", row.ID, depth),
+			origin:      engine.Origin{Kind: engine.OriginEvent, ID: row.ID, Depth: depth},
 			schedule:    row.ID,
 			executionID: derived(row.WorkflowID, "event/"+event.text("source")+"\x00"+event.text("id")),
 		}
@@ -136,7 +122,7 @@ func (a *Actor) startTriggered(ctx context.Context, row scheduleRow, o order, ca
 		}
 		return a.noteRefused(ctx, tx, refusedRow{
 			ID: o.executionID, UserID: o.userID, WorkflowID: o.workflowID, Version: o.version, Name: row.Name,
-			Cause: "event", Input: o.input, Error: engine.ErrorText(cause), CreatedAt: a.Now().UnixMicro(),
+			Cause: "event", Input: o.input, CreatedAt: a.Now().UnixMicro(),
 		}, cause, first)
 	})
 }

@@ -87,18 +87,14 @@ func AttributesOf(w *language.Workflow, input string) string {
 	return string(language.Canonical(attributes))
 }
 
-// attributePattern is a LIKE pattern, escaped by !, of the executions that have an attribute: name:value.
-func AttributePattern(filter string) (string, error) {
+// AttributeFilter splits a filter of executions, name:value; its error names the field attribute.
+func AttributeFilter(filter string) (name, value string, err error) {
 	name, value, found := strings.Cut(filter, ":")
 	if !found || !attributeKey.MatchString(name) {
-		return "", subjects.InvalidField("attribute", "is name:value, such as order:1001")
+		return "", "", subjects.InvalidField("attribute", "must be name:value, such as order:1001")
 	}
-	pair := strings.Trim(string(language.Canonical(map[string]any{name: value})), "{}")
-	return "%" + LikeEscape.Replace(pair) + "%", nil
+	return name, value, nil
 }
-
-// likeEscape takes the meaning from what has one in a LIKE pattern.
-var LikeEscape = strings.NewReplacer("!", "!!", "%", "!%", "_", "!_")
 
 // attributesFrom reads an execution's attributes.
 func AttributesFrom(text string) (attributes map[string]string) {

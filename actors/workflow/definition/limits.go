@@ -162,9 +162,9 @@ func wholeNumber(value any, least, most int) (int, bool) {
 // terms are the limits that one execution goes by. They are in the log with its start: keys are not made twice.
 type Limits struct {
 	// Lane and Pace name what its concurrency and its rate are counted with; empty: it has no such limit.
-	ConcurrencyKey string        `json:"lane,omitempty"`
-	MaxConcurrent  int           `json:"most,omitempty"`
-	RateKey        string        `json:"pace,omitempty"`
+	ConcurrencyKey string        `json:"concurrency_key,omitempty"`
+	MaxConcurrent  int           `json:"max_concurrent,omitempty"`
+	RateKey        string        `json:"rate_key,omitempty"`
 	Rate           int           `json:"rate,omitempty"`
 	Period         time.Duration `json:"period,omitempty"`
 }

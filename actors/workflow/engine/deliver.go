@@ -53,8 +53,8 @@ func (p *partition) deliver(ctx context.Context, userID string, event map[string
 // deliver hands a CloudEvent to every execution of a user that listens for it, wherever it is. Its numbers are as
 // language.Decode gives them; it is not changed any more.
 func (e *Engine) Deliver(ctx context.Context, userID string, event map[string]any) (taken int, err error) {
-	for lot := range subjects.WorkflowPartitions {
-		reply, err := send(ctx, e, lot, deliverCommand{UserID: userID, Event: machine.Of(event)})
+	for number := range subjects.WorkflowPartitions {
+		reply, err := send(ctx, e, number, deliverCommand{UserID: userID, Event: machine.Of(event)})
 		if err != nil {
 			return taken, err
 		}

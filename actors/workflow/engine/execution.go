@@ -98,7 +98,7 @@ func (h *execution) refreshRow() error {
 		if err != nil {
 			return fmt.Errorf("encoding an execution's error: %w", err)
 		}
-		h.row.Error = string(data)
+		h.row.Error, h.row.ErrorType = string(data), fault.Type
 	}
 	return nil
 }

@@ -13,16 +13,16 @@ import (
 
 // ticketRow is what SQL has of an execution with limits, as long as it counts.
 type LimitRow struct {
-	bun.BaseModel `bun:"table:execution_tickets"`
+	bun.BaseModel `bun:"table:execution_limits"`
 
 	ExecutionID    string `bun:"execution_id,pk"`
-	Partition      int    `bun:"lot"`
+	Partition      int    `bun:"partition"`
 	UserID         string `bun:"user_id"`
 	WorkflowID     string `bun:"workflow_id"`
 	Priority       int    `bun:"priority"`
-	ConcurrencyKey string `bun:"lane"`
-	MaxConcurrent  int    `bun:"most"`
-	RateKey        string `bun:"pace"`
+	ConcurrencyKey string `bun:"concurrency_key"`
+	MaxConcurrent  int    `bun:"max_concurrent"`
+	RateKey        string `bun:"rate_key"`
 	Rate           int    `bun:"rate"`
 	Period         int64  `bun:"period"`
 	CreatedAt      int64  `bun:"created_at"`
@@ -36,9 +36,9 @@ type LimitRow struct {
 const noEnd = math.MaxInt64
 
 // row is what SQL is to have of a ticket.
-func (t *waiter) row(lot int) LimitRow {
+func (t *waiter) row(number int) LimitRow {
 	row := LimitRow{
-		ExecutionID: t.id, Partition: lot, UserID: t.user, WorkflowID: t.workflow, Priority: t.priority, ConcurrencyKey: t.ConcurrencyKey, MaxConcurrent: t.MaxConcurrent, RateKey: t.RateKey,
+		ExecutionID: t.id, Partition: number, UserID: t.user, WorkflowID: t.workflow, Priority: t.priority, ConcurrencyKey: t.ConcurrencyKey, MaxConcurrent: t.MaxConcurrent, RateKey: t.RateKey,
 		Rate: t.Rate, Period: t.Period.Microseconds(), CreatedAt: t.created, StartedAt: t.started, CountsUntil: noEnd,
 	}
 	if t.stage == stageEnded {
@@ -63,8 +63,8 @@ func (r LimitRow) waiter() *waiter {
 }
 
 // ticketsOf reads what counts in a partition.
-func limitRows(ctx context.Context, db bun.IDB, lot int, now time.Time) (rows []LimitRow, err error) {
-	err = db.NewSelect().Model(&rows).Where("lot = ?", lot).Where("counts_until > ?", now.UnixMicro()).Scan(ctx)
+func limitRows(ctx context.Context, db bun.IDB, number int, now time.Time) (rows []LimitRow, err error) {
+	err = db.NewSelect().Model(&rows).Where("partition = ?", number).Where("counts_until > ?", now.UnixMicro()).Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("reading what counts for limits: %w", err)
 	}
@@ -72,7 +72,7 @@ func limitRows(ctx context.Context, db bun.IDB, lot int, now time.Time) (rows []
 }
 
 // storeTickets writes what counts in a partition as it is now, and drops what does not any more.
-func storeLimitRows(ctx context.Context, tx bun.Tx, lot int, rows []LimitRow, now time.Time) error {
+func storeLimitRows(ctx context.Context, tx bun.Tx, number int, rows []LimitRow, now time.Time) error {
 	for len(rows) > 0 {
 		part := rows[:min(len(rows), rowsPerStatement)]
 		rows = rows[len(part):]
@@ -82,7 +82,7 @@ func storeLimitRows(ctx context.Context, tx bun.Tx, lot int, rows []LimitRow, no
 			return fmt.Errorf("storing what counts for limits: %w", err)
 		}
 	}
-	_, err := tx.NewDelete().Model((*LimitRow)(nil)).Where("lot = ?", lot).Where("counts_until <= ?", now.UnixMicro()).Exec(ctx)
+	_, err := tx.NewDelete().Model((*LimitRow)(nil)).Where("partition = ?", number).Where("counts_until <= ?", now.UnixMicro()).Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("dropping what counts no more: %w", err)
 	}

@@ -26,9 +26,9 @@ var (
 
 // partitionLog is the log of one partition, as its owner appends to it.
 type partitionLog struct {
-	e     *Engine
-	lot   int
-	owner string
+	e      *Engine
+	number int
+	owner  string
 	// last is the sequence of the log's last message, batch counts the owner's.
 	last  uint64
 	batch uint64
@@ -41,7 +41,7 @@ func (l *partitionLog) append(ctx context.Context, turns []pendingTransition) er
 	ctx, cancel := context.WithTimeout(ctx, logTimeout)
 	defer cancel()
 	ack, err := l.e.Conn.JS.PublishMsg(ctx, &nats.Msg{
-		Subject: subjects.WorkflowLogSubject(l.lot), Data: encodeEntry(l.owner, l.batch, turns),
+		Subject: subjects.WorkflowLogSubject(l.number), Data: encodeEntry(l.owner, l.batch, turns),
 	}, jetstream.WithExpectLastSequencePerSubject(l.last), jetstream.WithExpectStream(subjects.WorkflowLog.Name), jetstream.WithRetryAttempts(0))
 	if err == nil {
 		l.last, l.batch = ack.Sequence, l.batch+1
@@ -49,10 +49,10 @@ func (l *partitionLog) append(ctx context.Context, turns []pendingTransition) er
 	}
 	var api *jetstream.APIError
 	if !errors.As(err, &api) || api.ErrorCode != jetstream.JSErrCodeStreamWrongLastSequence {
-		return fmt.Errorf("appending to the log of partition %d: %w", l.lot, err)
+		return fmt.Errorf("appending to the log of partition %d: %w", l.number, err)
 	}
 	// The log has grown: by this very message, whose acknowledgement was lost, or by somebody else's.
-	found, sequence, err := l.e.lastEntry(ctx, l.lot)
+	found, sequence, err := l.e.lastEntry(ctx, l.number)
 	if err != nil {
 		return err
 	}
@@ -64,13 +64,13 @@ func (l *partitionLog) append(ctx context.Context, turns []pendingTransition) er
 }
 
 // lastEntry reads the last message of a partition's log; sequence 0 is none.
-func (e *Engine) lastEntry(ctx context.Context, lot int) (m entry, sequence uint64, err error) {
-	return e.entryOf(ctx, map[string]any{"last_by_subj": subjects.WorkflowLogSubject(lot)})
+func (e *Engine) lastEntry(ctx context.Context, number int) (m entry, sequence uint64, err error) {
+	return e.entryOf(ctx, map[string]any{"last_by_subj": subjects.WorkflowLogSubject(number)})
 }
 
 // nextEntry reads the first message of a partition's log from a sequence on; sequence 0 is none.
-func (e *Engine) nextEntry(ctx context.Context, lot int, from uint64) (m entry, sequence uint64, err error) {
-	return e.entryOf(ctx, map[string]any{"seq": from, "next_by_subj": subjects.WorkflowLogSubject(lot)})
+func (e *Engine) nextEntry(ctx context.Context, number int, from uint64) (m entry, sequence uint64, err error) {
+	return e.entryOf(ctx, map[string]any{"seq": from, "next_by_subj": subjects.WorkflowLogSubject(number)})
 }
 
 func (e *Engine) entryOf(ctx context.Context, query map[string]any) (m entry, sequence uint64, err error) {
@@ -128,9 +128,9 @@ func logUnreadable(err error) error {
 }
 
 // readLog hands a partition's messages after one sequence and before another to visit, in order.
-func (e *Engine) readLog(ctx context.Context, lot int, after, before uint64, visit func(e entry) error) error {
+func (e *Engine) readLog(ctx context.Context, number int, after, before uint64, visit func(e entry) error) error {
 	for {
-		e, sequence, err := e.nextEntry(ctx, lot, after+1)
+		e, sequence, err := e.nextEntry(ctx, number, after+1)
 		if err != nil || sequence == 0 || sequence >= before {
 			return err
 		}
@@ -142,12 +142,12 @@ func (e *Engine) readLog(ctx context.Context, lot int, after, before uint64, vis
 }
 
 // cutLog drops the messages of a partition's log before a sequence.
-func (e *Engine) truncateLog(ctx context.Context, lot int, before uint64) error {
+func (e *Engine) truncateLog(ctx context.Context, number int, before uint64) error {
 	ctx, cancel := context.WithTimeout(ctx, logTimeout)
 	defer cancel()
-	err := e.logStream.Purge(ctx, jetstream.WithPurgeSubject(subjects.WorkflowLogSubject(lot)), jetstream.WithPurgeSequence(before))
+	err := e.logStream.Purge(ctx, jetstream.WithPurgeSubject(subjects.WorkflowLogSubject(number)), jetstream.WithPurgeSequence(before))
 	if err != nil {
-		return fmt.Errorf("cutting the log of partition %d: %w", lot, err)
+		return fmt.Errorf("cutting the log of partition %d: %w", number, err)
 	}
 	return nil
 }

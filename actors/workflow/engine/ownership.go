@@ -65,8 +65,8 @@ func (e *Engine) owned() []*partition {
 	e.ownership.mu.Lock()
 	defer e.ownership.mu.Unlock()
 	list := make([]*partition, 0, len(e.ownership.owned))
-	for lot := range subjects.WorkflowPartitions {
-		if p := e.ownership.owned[lot]; p != nil {
+	for number := range subjects.WorkflowPartitions {
+		if p := e.ownership.owned[number]; p != nil {
 			list = append(list, p)
 		}
 	}
@@ -74,10 +74,10 @@ func (e *Engine) owned() []*partition {
 }
 
 // partition is one that this process owns, or nil.
-func (e *Engine) partition(lot int) *partition {
+func (e *Engine) partition(number int) *partition {
 	e.ownership.mu.Lock()
 	defer e.ownership.mu.Unlock()
-	return e.ownership.owned[lot]
+	return e.ownership.owned[number]
 }
 
 // home is the partition that new executions of this process go to: its first, so that one message takes the turns of all.
@@ -85,9 +85,9 @@ func (e *Engine) partition(lot int) *partition {
 func (e *Engine) home() int {
 	e.ownership.mu.Lock()
 	defer e.ownership.mu.Unlock()
-	for lot := range subjects.WorkflowPartitions {
-		if e.ownership.owned[lot] != nil {
-			return lot
+	for number := range subjects.WorkflowPartitions {
+		if e.ownership.owned[number] != nil {
+			return number
 		}
 	}
 	return -1
@@ -178,8 +178,8 @@ func (e *Engine) onHeartbeat(m *nats.Msg) {
 	if !known && !p.Leaving {
 		e.announce(e.Stopping())
 	}
-	for _, lot := range p.Partitions {
-		if own := e.partition(lot); own != nil {
+	for _, number := range p.Partitions {
+		if own := e.partition(number); own != nil {
 			e.background.Go(func() { _ = own.verifyOwnership(own.ctx) })
 		}
 	}
@@ -220,8 +220,8 @@ func (e *Engine) rebalance(ctx context.Context) error {
 	shares := e.assignments()
 	mine, give := plan(e.ownership.process, shares)
 	var errs []error
-	for _, lot := range mine {
-		errs = append(errs, e.acquire(ctx, lot))
+	for _, number := range mine {
+		errs = append(errs, e.acquire(ctx, number))
 	}
 	if p := e.partition(give); p != nil {
 		p.handOver()
@@ -237,21 +237,21 @@ func plan(process string, shares map[string][]int) (take []int, give int) {
 	taken := map[int]bool{}
 	for _, name := range names {
 		count[name] = len(shares[name])
-		for _, lot := range shares[name] {
-			taken[lot] = true
+		for _, number := range shares[name] {
+			taken[number] = true
 		}
 	}
 	fewest := func() string {
 		return slices.MinFunc(names, func(a, b string) int { return cmp.Compare(count[a], count[b]) })
 	}
-	for lot := range subjects.WorkflowPartitions {
-		if taken[lot] {
+	for number := range subjects.WorkflowPartitions {
+		if taken[number] {
 			continue
 		}
 		name := fewest()
 		count[name]++
 		if name == process {
-			take = append(take, lot)
+			take = append(take, number)
 		}
 	}
 	if own := shares[process]; len(own) > 0 && count[process]-count[fewest()] > 1 {
@@ -261,13 +261,13 @@ func plan(process string, shares map[string][]int) (take []int, give int) {
 }
 
 // take takes a partition.
-func (e *Engine) acquire(ctx context.Context, lot int) error {
-	p, err := e.takeOver(ctx, lot)
+func (e *Engine) acquire(ctx context.Context, number int) error {
+	p, err := e.takeOver(ctx, number)
 	if err != nil {
 		return err
 	}
 	e.ownership.mu.Lock()
-	e.ownership.owned[lot] = p
+	e.ownership.owned[number] = p
 	e.metrics.partitions.Set(float64(len(e.ownership.owned)))
 	e.ownership.mu.Unlock()
 	p.run()

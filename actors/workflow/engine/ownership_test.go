@@ -15,9 +15,9 @@ import (
 func TestPlan(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		shares := map[string][]int{}
-		for lot := range subjects.WorkflowPartitions {
+		for number := range subjects.WorkflowPartitions {
 			if name := rapid.SampledFrom([]string{"", "a", "b", "c", "d"}).Draw(t, "owner"); name != "" {
-				shares[name] = append(shares[name], lot)
+				shares[name] = append(shares[name], number)
 			}
 		}
 		for _, name := range rapid.SliceOfDistinct(rapid.SampledFrom([]string{"e", "f", "g"}), rapid.ID[string]).Draw(t, "joiners") {
@@ -36,7 +36,7 @@ func TestPlan(t *testing.T) {
 			for name := range shares {
 				take, give := plan(name, shares)
 				own := append(slices.Clone(shares[name]), take...)
-				own = slices.DeleteFunc(own, func(lot int) bool { return lot == give })
+				own = slices.DeleteFunc(own, func(number int) bool { return number == give })
 				moved = moved || len(take) > 0 || give >= 0
 				next[name] = own
 			}

@@ -19,9 +19,9 @@ func PartitionOf(id string) int {
 }
 
 // inLot is an id like the given UUID that lies in a partition.
-func IDIn(id string, lot int) string {
+func IDIn(id string, number int) string {
 	last := max(0, strings.IndexByte(hexDigits, id[len(id)-1]))
-	return id[:len(id)-1] + hexDigits[last-last%subjects.WorkflowPartitions+lot:][:1]
+	return id[:len(id)-1] + hexDigits[last-last%subjects.WorkflowPartitions+number:][:1]
 }
 
 // limitedLot is the partition that a workflow's executions live in where it has limits: one owner counts them all.

@@ -281,7 +281,7 @@ func (e *Engine) publishEnded(ctx context.Context, tx database.Tx, taken []proje
 		if f.ended {
 			by[f.row.UserID] = append(by[f.row.UserID], subjects.ExecutionEnded{
 				ExecutionID: f.row.ID, WorkflowID: f.row.WorkflowID, Version: f.row.Version, Name: f.row.Name, Status: f.row.Status,
-				Origin: f.row.Origin, EndedAt: machine.Moment(f.row.EndedAt),
+				Origin: f.row.Origin.String(), EndedAt: machine.Moment(f.row.EndedAt),
 			})
 		}
 	}

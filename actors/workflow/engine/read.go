@@ -37,16 +37,16 @@ func (e *Engine) Current(ctx context.Context, id string) (Row, error) {
 	if err != nil && !IsNotFound(err) {
 		return row, database.Classify(err)
 	}
-	lot := PartitionOf(id)
+	number := PartitionOf(id)
 	if err == nil {
-		lot = row.Partition
+		number = row.Partition
 	}
-	return e.CurrentIn(ctx, id, lot)
+	return e.CurrentIn(ctx, id, number)
 }
 
 // currentIn is an execution as a partition's log has it.
-func (e *Engine) CurrentIn(ctx context.Context, id string, lot int) (Row, error) {
-	if _, err := send(ctx, e, lot, flushCommand{}); err != nil {
+func (e *Engine) CurrentIn(ctx context.Context, id string, number int) (Row, error) {
+	if _, err := send(ctx, e, number, flushCommand{}); err != nil {
 		return Row{}, err
 	}
 	row, err := readExecution(ctx, e.DB.DB, id)

@@ -86,9 +86,15 @@ func (e *Row) appendStart(out []byte) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		out = append(append(out, `,"terms":`...), terms...)
+		out = append(append(out, `,"limits":`...), terms...)
 	}
-	some(`,"origin":`, e.Origin)
+	if e.Origin != (Origin{}) {
+		origin, err := json.Marshal(e.Origin)
+		if err != nil {
+			return nil, err
+		}
+		out = append(append(out, `,"origin":`...), origin...)
+	}
 	some(`,"parent_id":`, e.ParentID)
 	some(`,"parent_call":`, e.ParentCall)
 	text(`,"input":`, e.Input)

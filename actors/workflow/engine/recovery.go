@@ -202,15 +202,15 @@ func (p *partition) replay(ctx context.Context, t transition) error {
 
 // takeOver makes this process the owner of a partition: it fences the log off against any owner before, restores what that
 // one held, and goes on with it.
-func (e *Engine) takeOver(ctx context.Context, lot int) (*partition, error) {
+func (e *Engine) takeOver(ctx context.Context, number int) (*partition, error) {
 	life, stop := context.WithCancel(context.WithoutCancel(ctx))
 	p := &partition{
-		e: e, number: lot, ctx: life, stop: stop, wake: make(chan struct{}, 1), timerWake: make(chan struct{}, 1),
+		e: e, number: number, ctx: life, stop: stop, wake: make(chan struct{}, 1), timerWake: make(chan struct{}, 1),
 		executions: map[string]*execution{}, limiter: newLimiter(), loading: map[string]chan struct{}{}, unprojected: map[string]*execution{},
 	}
 	if err := p.restore(ctx); err != nil {
 		stop()
-		return nil, fmt.Errorf("taking partition %d over: %w", lot, err)
+		return nil, fmt.Errorf("taking partition %d over: %w", number, err)
 	}
 	return p, nil
 }
@@ -270,7 +270,7 @@ func (p *partition) fence(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		p.log = partitionLog{e: p.e, lot: p.number, owner: p.e.NewID(), last: last}
+		p.log = partitionLog{e: p.e, number: p.number, owner: p.e.NewID(), last: last}
 		if err = p.log.append(ctx, nil); err == nil {
 			return nil
 		}

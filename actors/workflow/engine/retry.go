@@ -11,14 +11,8 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// What the origins of retried executions begin with; the id of the one before follows, and the task to begin with again.
-const (
-	OriginRetry   = "retry:"
-	OriginRestart = "restart:"
-)
-
 // retried tells whether an execution is to begin with what another one had done.
-func isRetry(row Row) bool { return strings.HasPrefix(row.Origin, OriginRetry) }
+func isRetry(row Row) bool { return row.Origin.Kind == OriginRetry }
 
 // embark begins an execution in memory: from its beginning, or with what another one had done.
 func (e *Engine) launch(ctx context.Context, h *execution, input any) (*machine.Execution, []machine.Event, error) {
@@ -36,13 +30,11 @@ const retryReadTimeout = 5 * time.Second
 
 // kept begins a retried execution in memory.
 func (e *Engine) RetryFrom(ctx context.Context, row Row) (*machine.Execution, []machine.Event, error) {
-	rest, _ := strings.CutPrefix(row.Origin, OriginRetry)
-	oldID, task, _ := strings.Cut(rest, ":")
 	def, err := e.Definition(ctx, row.WorkflowID, row.Version)
 	if err != nil {
 		return nil, nil, err
 	}
-	raw, err := ReadHistory(ctx, e.DB.DB, oldID, 0, 0)
+	raw, err := ReadHistory(ctx, e.DB.DB, row.Origin.ID, 0, 0)
 	if err != nil {
 		return nil, nil, database.Classify(err)
 	}
@@ -50,7 +42,7 @@ func (e *Engine) RetryFrom(ctx context.Context, row Row) (*machine.Execution, []
 	if err != nil {
 		return nil, nil, err
 	}
-	x, decided, err := machine.RetryFrom(def, events, task, row.ID, e.Now(), e.Environment(def, row.UserID))
+	x, decided, err := machine.RetryFrom(def, events, row.Origin.Task, row.ID, e.Now(), e.Environment(def, row.UserID))
 	if err != nil {
 		return nil, nil, subjects.InvalidField("from_task", "%s", detailOf(err))
 	}

@@ -22,7 +22,7 @@ import (
 
 // executionRow is one execution as its partition's log folds to it.
 type Row struct {
-	bun.BaseModel `bun:"table:executions"`
+	bun.BaseModel `bun:"table:executions,alias:execution"`
 
 	ID         string `bun:"id,pk" json:"id"`
 	UserID     string `bun:"user_id" json:"user_id"`
@@ -30,11 +30,10 @@ type Row struct {
 	Version    int    `bun:"version" json:"version"`
 	Name       string `bun:"name" json:"name"`
 	ConsentID  string `bun:"consent_id" json:"consent_id"`
-	// Lot is the partition.
-	Partition int    `bun:"lot" json:"-"`
-	Status    string `bun:"status" json:"-"`
+	Partition  int    `bun:"partition" json:"-"`
+	Status     string `bun:"status" json:"-"`
 	// Parked executions are in SQL alone; Snapshot is their machine's. Listens tells that events may move them.
-	Evicted bool `bun:"parked" json:"-"`
+	Evicted bool `bun:"evicted" json:"-"`
 	Listens bool `bun:"listens" json:"-"`
 	// Watched executions are told to the feed.
 	Watched bool `bun:"watched" json:"-"`
@@ -43,9 +42,9 @@ type Row struct {
 	// Priority orders what waits for a slot, higher first.
 	Priority int `bun:"priority" json:"priority,omitempty"`
 	// Terms are the limits of its workflow that it goes by; SQL has them as long as they count, in a ticket's row.
-	Limits *definition.Limits `bun:"-" json:"terms,omitempty"`
-	// Origin says what started it: empty for a request, else such as schedule:…, event:…, retry:….
-	Origin string `bun:"origin" json:"origin,omitempty"`
+	Limits *definition.Limits `bun:"-" json:"limits,omitempty"`
+	// Origin is what started it.
+	Origin Origin `bun:"embed:origin_" json:"origin,omitzero"`
 	// ParentID and ParentCall are the call of the execution that waits for this one.
 	ParentID   string `bun:"parent_id" json:"parent_id,omitempty"`
 	ParentCall string `bun:"parent_call" json:"parent_call,omitempty"`
@@ -54,6 +53,8 @@ type Row struct {
 	Input  string `bun:"input" json:"input"`
 	Output string `bun:"output" json:"-"`
 	Error  string `bun:"error" json:"-"`
+	// ErrorType is the type of Error, to select by.
+	ErrorType string `bun:"error_type" json:"-"`
 	// Snapshot is the machine's state where the execution is parked.
 	Snapshot string `bun:"snapshot" json:"-"`
 	// History is the first run of its events, a JSON list: nothing but a fold and readHistory uses it.
@@ -66,7 +67,41 @@ type Row struct {
 	EndedAt   int64  `bun:"ended_at" json:"-"`
 }
 
-// historyRow is a run of an execution's events, from the event numbered First on: a JSON list. The first run of most is in the
+// Origin is what started an execution; the zero Origin is a request.
+type Origin struct {
+	Kind OriginKind `bun:"kind" json:"kind,omitempty"`
+	// ID is the schedule's or the other execution's, by Kind.
+	ID string `bun:"id" json:"id,omitempty"`
+	// Depth counts the executions before this one that were started by events which executions emitted.
+	Depth int `bun:"depth" json:"depth,omitempty"`
+	// Task is where a retry begins; empty: where the execution before had failed.
+	Task string `bun:"task" json:"task,omitempty"`
+}
+
+// OriginKind is a kind of origin.
+type OriginKind string
+
+// The kinds of origins.
+const (
+	// OriginSchedule: a schedule's time had come. OriginEvent: an event matched the schedule.
+	OriginSchedule OriginKind = "schedule"
+	OriginEvent    OriginKind = "event"
+	// OriginWorkflow: an execution started it, as a child or on its own.
+	OriginWorkflow OriginKind = "workflow"
+	// OriginRetry continues from the history of another execution, OriginRestart repeats it from the start.
+	OriginRetry   OriginKind = "retry"
+	OriginRestart OriginKind = "restart"
+)
+
+// String is the origin as events tell it: kind:id, or empty for a request.
+func (o Origin) String() string {
+	if o.Kind == "" {
+		return ""
+	}
+	return string(o.Kind) + ":" + o.ID
+}
+
+// HistoryRow is a run of an execution's events, from the event numbered First on: a JSON list. The first run of most is in the
 // execution's row.
 type HistoryRow struct {
 	bun.BaseModel `bun:"table:execution_histories"`
@@ -80,9 +115,9 @@ type HistoryRow struct {
 type partitionRow struct {
 	bun.BaseModel `bun:"table:partitions"`
 
-	Partition int    `bun:"lot,pk"`
+	Partition int    `bun:"partition,pk"`
 	Owner     string `bun:"owner"`
-	Projected uint64 `bun:"applied"`
+	Projected uint64 `bun:"projected"`
 }
 
 // grant is the consent that the execution acts under.
@@ -140,7 +175,7 @@ func executionExists(ctx context.Context, db bun.IDB, id string) (bool, error) {
 
 // pageOfExecutions reads a user's executions, newest first, after the given creation and id.
 func PageOfExecutions(
-	ctx context.Context, db bun.IDB, userID string, r subjects.ListExecutionsRequest, patterns []string, after int64, afterID string,
+	ctx context.Context, db bun.IDB, userID string, r subjects.ListExecutionsRequest, attributes map[string]string, after int64, afterID string,
 ) ([]Row, error) {
 	var rows []Row
 	q := db.NewSelect().Model(&rows).ExcludeColumn("input", "output", "snapshot", "history").Where("user_id = ?", userID).
@@ -160,8 +195,12 @@ func PageOfExecutions(
 	if r.Status != "" {
 		q.Where("status = ?", r.Status)
 	}
-	for _, pattern := range patterns {
-		q.Where("attributes LIKE ? ESCAPE '!'", pattern)
+	for name, value := range attributes {
+		if db.Dialect().Name() == dialect.SQLite {
+			q.Where("json_extract(nullif(attributes, ''), ?) = ?", `$."`+name+`"`, value)
+		} else {
+			q.Where("nullif(attributes, '')::jsonb ->> ? = ?", name, value)
+		}
 	}
 	if err := q.Scan(ctx); err != nil {
 		return nil, fmt.Errorf("listing executions: %w", err)
@@ -201,9 +240,9 @@ func ReadHistory(ctx context.Context, db bun.IDB, id string, after int64, limit 
 
 // claimPartition makes owner the one who folds a partition, and tells what is folded. From then on the folds of an
 // owner before it are refused.
-func claimPartition(ctx context.Context, tx bun.Tx, lot int, owner string) (applied uint64, err error) {
-	row := partitionRow{Partition: lot, Owner: owner}
-	_, err = tx.NewInsert().Model(&row).On("CONFLICT (lot) DO UPDATE").Set("owner = EXCLUDED.owner").Exec(ctx)
+func claimPartition(ctx context.Context, tx bun.Tx, number int, owner string) (projected uint64, err error) {
+	row := partitionRow{Partition: number, Owner: owner}
+	_, err = tx.NewInsert().Model(&row).On("CONFLICT (partition) DO UPDATE").Set("owner = EXCLUDED.owner").Exec(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("claiming a partition: %w", err)
 	}
@@ -214,9 +253,9 @@ func claimPartition(ctx context.Context, tx bun.Tx, lot int, owner string) (appl
 }
 
 // advancePartition notes that a partition's log is folded up to a message; it tells whether owner still folds it.
-func advancePartition(ctx context.Context, tx bun.Tx, lot int, owner string, applied uint64) (bool, error) {
-	result, err := tx.NewUpdate().Model((*partitionRow)(nil)).Set("applied = ?", applied).
-		Where("lot = ?", lot).Where("owner = ?", owner).Where("applied <= ?", applied).Exec(ctx)
+func advancePartition(ctx context.Context, tx bun.Tx, number int, owner string, projected uint64) (bool, error) {
+	result, err := tx.NewUpdate().Model((*partitionRow)(nil)).Set("projected = ?", projected).
+		Where("partition = ?", number).Where("owner = ?", owner).Where("projected <= ?", projected).Exec(ctx)
 	if err != nil {
 		return false, fmt.Errorf("noting what is folded: %w", err)
 	}
@@ -258,23 +297,23 @@ func storeExecutions(ctx context.Context, tx bun.Tx, fresh, known []Row, histori
 // foldedColumns are those of an execution that change after its start, fixedColumns the others.
 var (
 	fixedColumns = []string{
-		"id", "user_id", "workflow_id", "version", "name", "consent_id", "lot", "priority", "origin", "parent_id", "parent_call",
+		"id", "user_id", "workflow_id", "version", "name", "consent_id", "partition", "priority", "origin_kind", "origin_id", "origin_depth", "origin_task", "parent_id", "parent_call",
 		"input", "attributes", "trace", "created_at",
 	}
 	projectedColumns = []string{
-		"status", "parked", "listens", "watched", "due_at", "events", "output", "error", "snapshot", "started_at", "ended_at",
+		"status", "evicted", "listens", "watched", "due_at", "events", "output", "error", "error_type", "snapshot", "started_at", "ended_at",
 	}
 )
 
 // firstRun keeps the first run of events, where what is written has none. A fold whose end nobody heard of is done again with the
 // same run, or with one that goes on further.
-const firstRun = "history = CASE EXCLUDED.history WHEN '' THEN execution_row.history ELSE EXCLUDED.history END"
+const firstRun = "history = CASE EXCLUDED.history WHEN '' THEN execution.history ELSE EXCLUDED.history END"
 
 // insertExecution and upsertExecution are one execution's statements for SQLite, which keeps a journal of its own for one
 // that may meet a row.
 func insertExecution() string {
 	all := append(append(slices.Clone(fixedColumns), projectedColumns...), "history")
-	return "INSERT INTO executions AS execution_row (" + strings.Join(all, ", ") + ") VALUES (?" + strings.Repeat(", ?", len(all)-1) + ")"
+	return "INSERT INTO executions AS execution (" + strings.Join(all, ", ") + ") VALUES (?" + strings.Repeat(", ?", len(all)-1) + ")"
 }
 
 func upsertExecution() string {
@@ -297,9 +336,10 @@ func storeEach(ctx context.Context, tx bun.Tx, query string, rows []Row) error {
 	defer func() { _ = statement.Close() }()
 	for i := range rows {
 		e := &rows[i]
-		_, err := statement.ExecContext(ctx, e.ID, e.UserID, e.WorkflowID, e.Version, e.Name, e.ConsentID, e.Partition, e.Priority, e.Origin,
+		_, err := statement.ExecContext(ctx, e.ID, e.UserID, e.WorkflowID, e.Version, e.Name, e.ConsentID, e.Partition, e.Priority,
+			e.Origin.Kind, e.Origin.ID, e.Origin.Depth, e.Origin.Task,
 			e.ParentID, e.ParentCall, e.Input, e.Attributes, e.Trace, e.CreatedAt,
-			e.Status, e.Evicted, e.Listens, e.Watched, e.DueAt, e.Events, e.Output, e.Error, e.Snapshot, e.StartedAt, e.EndedAt, e.History)
+			e.Status, e.Evicted, e.Listens, e.Watched, e.DueAt, e.Events, e.Output, e.Error, e.ErrorType, e.Snapshot, e.StartedAt, e.EndedAt, e.History)
 		if err != nil {
 			return fmt.Errorf("storing an execution: %w", err)
 		}
@@ -333,8 +373,8 @@ func storePrepared(ctx context.Context, tx bun.Tx, fresh, known []Row, histories
 }
 
 // liveExecutions reads the executions of a partition that are neither ended nor parked.
-func liveExecutions(ctx context.Context, db bun.IDB, lot int) (rows []Row, err error) {
-	err = db.NewSelect().Model(&rows).ExcludeColumn("history").Where("lot = ?", lot).Where("ended_at = 0").Where("NOT parked").Order("created_at", "id").Scan(ctx)
+func liveExecutions(ctx context.Context, db bun.IDB, number int) (rows []Row, err error) {
+	err = db.NewSelect().Model(&rows).ExcludeColumn("history").Where("partition = ?", number).Where("ended_at = 0").Where("NOT evicted").Order("created_at", "id").Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("reading live executions: %w", err)
 	}
@@ -342,9 +382,9 @@ func liveExecutions(ctx context.Context, db bun.IDB, lot int) (rows []Row, err e
 }
 
 // orphanedChildren are the executions that go on and whose parents, of a partition, have ended.
-func orphanedChildren(ctx context.Context, db bun.IDB, lot int) (ids []string, err error) {
+func orphanedChildren(ctx context.Context, db bun.IDB, number int) (ids []string, err error) {
 	err = db.NewSelect().Model((*Row)(nil)).Column("id").Where("parent_id <> ''").Where("ended_at = 0").
-		Where("EXISTS (SELECT 1 FROM executions AS p WHERE p.id = execution_row.parent_id AND p.lot = ? AND p.ended_at > 0)", lot).Scan(ctx, &ids)
+		Where("EXISTS (SELECT 1 FROM executions AS p WHERE p.id = execution.parent_id AND p.partition = ? AND p.ended_at > 0)", number).Scan(ctx, &ids)
 	if err != nil {
 		return nil, fmt.Errorf("looking for children whose parents have ended: %w", err)
 	}
@@ -362,9 +402,9 @@ func liveChildren(ctx context.Context, db bun.IDB, parents []string) (rows []Row
 }
 
 // untoldParents reads the ended executions of a partition whose parents are still waiting: those that live.
-func uncompletedParents(ctx context.Context, db bun.IDB, lot int) (rows []Row, err error) {
-	err = db.NewSelect().Model(&rows).ExcludeColumn("snapshot", "input", "history").Where("lot = ?", lot).Where("ended_at > 0").Where("parent_id <> ''").
-		Where("EXISTS (SELECT 1 FROM executions AS p WHERE p.id = execution_row.parent_id AND p.ended_at = 0)").Scan(ctx)
+func uncompletedParents(ctx context.Context, db bun.IDB, number int) (rows []Row, err error) {
+	err = db.NewSelect().Model(&rows).ExcludeColumn("snapshot", "input", "history").Where("partition = ?", number).Where("ended_at > 0").Where("parent_id <> ''").
+		Where("EXISTS (SELECT 1 FROM executions AS p WHERE p.id = execution.parent_id AND p.ended_at = 0)").Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("reading ended children: %w", err)
 	}
@@ -378,9 +418,9 @@ type dueRow struct {
 }
 
 // dueExecutions reads the parked executions of a partition with a timer before until.
-func dueExecutions(ctx context.Context, db bun.IDB, lot int, until time.Time) (rows []dueRow, err error) {
-	err = db.NewSelect().Model((*Row)(nil)).Column("id", "due_at").Where("lot = ?", lot).Where("ended_at = 0").
-		Where("parked").Where("due_at > 0").Where("due_at <= ?", until.UnixMicro()).Scan(ctx, &rows)
+func dueExecutions(ctx context.Context, db bun.IDB, number int, until time.Time) (rows []dueRow, err error) {
+	err = db.NewSelect().Model((*Row)(nil)).Column("id", "due_at").Where("partition = ?", number).Where("ended_at = 0").
+		Where("evicted").Where("due_at > 0").Where("due_at <= ?", until.UnixMicro()).Scan(ctx, &rows)
 	if err != nil {
 		return nil, fmt.Errorf("reading timers: %w", err)
 	}
@@ -388,9 +428,9 @@ func dueExecutions(ctx context.Context, db bun.IDB, lot int, until time.Time) (r
 }
 
 // listeningExecutions reads a user's parked executions of a partition that wait for events.
-func listeningExecutions(ctx context.Context, db bun.IDB, lot int, userID string) (ids []string, err error) {
-	err = db.NewSelect().Model((*Row)(nil)).Column("id").Where("lot = ?", lot).Where("user_id = ?", userID).
-		Where("ended_at = 0").Where("parked").Where("listens").Scan(ctx, &ids)
+func listeningExecutions(ctx context.Context, db bun.IDB, number int, userID string) (ids []string, err error) {
+	err = db.NewSelect().Model((*Row)(nil)).Column("id").Where("partition = ?", number).Where("user_id = ?", userID).
+		Where("ended_at = 0").Where("evicted").Where("listens").Scan(ctx, &ids)
 	if err != nil {
 		return nil, fmt.Errorf("reading listening executions: %w", err)
 	}
@@ -398,8 +438,8 @@ func listeningExecutions(ctx context.Context, db bun.IDB, lot int, userID string
 }
 
 // openExecutions reads a user's executions of a partition that have not ended.
-func openExecutions(ctx context.Context, db bun.IDB, lot int, userID string) (ids []string, err error) {
-	err = db.NewSelect().Model((*Row)(nil)).Column("id").Where("lot = ?", lot).Where("user_id = ?", userID).
+func openExecutions(ctx context.Context, db bun.IDB, number int, userID string) (ids []string, err error) {
+	err = db.NewSelect().Model((*Row)(nil)).Column("id").Where("partition = ?", number).Where("user_id = ?", userID).
 		Where("ended_at = 0").Scan(ctx, &ids)
 	if err != nil {
 		return nil, fmt.Errorf("reading a user's executions: %w", err)
