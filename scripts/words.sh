@@ -44,7 +44,7 @@ lines | MODE=$mode perl -e '
     next if $text =~ /words:ok/ || skipped($path, $number);
     for my $rule (@rules) {
       my ($word, $instead, $paths, $name) = @$rule;
-      next if defined $paths && $path ne "text" && $path !~ $paths;
+      next if defined $paths && $path !~ $paths;
       while ($text =~ /$word/g) {
         last if $& eq "";
         $found++;
