@@ -11,7 +11,7 @@ LDFLAGS  := -s -w -X main.version=$(VERSION)
 WEFT     := bin/weft
 TOOLS    := bin/tools
 REPORTS  := build/reports
-# What `weft generate` writes.
+# The files that cmd/weft-generate writes.
 GENERATED := docs/subjects.md docs/openapi.json docs/providers.md docs/provider.schema.json nats.conf
 
 # Parameters: make test PKG=./kv/..., make torture DURATION=5m, make run ARGS='--data /srv/weft', …
@@ -68,7 +68,7 @@ run-gateway: build ## Build and start the gateway alone, against NATS=nats://…
 
 .PHONY: build
 build: ## Build bin/weft: static, stripped, without cgo
-	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o $(WEFT) .
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o $(WEFT) ./cmd/weft
 
 .PHONY: test
 test: $(TOOLS)/gotestsum ## Run all tests with coverage, on SQLite and on PostgreSQL (PKG=./kv/... for some)
@@ -117,11 +117,11 @@ format: $(TOOLS)/golangci-lint ## Rewrite the code as the formatters want it
 
 .PHONY: generate
 generate: ## Write nats.conf and docs/{subjects.md,openapi.json,providers.md,provider.schema.json}
-	go run . generate
+	go run ./cmd/weft-generate
 
 .PHONY: check-generated
 check-generated: ## Fail unless the generated files are what the contract generates
-	@fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; go run . generate "$$fresh"; stale=0; \
+	@fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; go run ./cmd/weft-generate "$$fresh"; stale=0; \
 	for file in $(GENERATED); do diff -u "$$file" "$$fresh/$$file" | head -n 40 || stale=1; done; \
 	if [[ $$stale -ne 0 ]]; then echo 'not what the contract generates: run make generate' >&2; exit 1; fi
 

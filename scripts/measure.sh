@@ -8,7 +8,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 rounds=${1:-5}
-out=$(go test -run '^$' -bench '^Benchmark(AuthenticatedRead|ColdStart|IdleMemory)$' -benchtime "${rounds}x" -timeout 30m .)
+out=$(go test -run '^$' -bench '^Benchmark(AuthenticatedRead|ColdStart|IdleMemory)$' -benchtime "${rounds}x" -timeout 30m ./e2e)
 
 # metric BENCHMARK UNIT prints one figure of go test's output: name, rounds, then pairs of value and unit.
 metric() {

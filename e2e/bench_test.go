@@ -1,0 +1,296 @@
+package e2e_test
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/textproto"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+const (
+	// benchConnections is how many clients ask at once.
+	benchConnections = 64
+	// benchWindow is how long one target is measured before the next one's turn.
+	benchWindow = 2 * time.Second
+)
+
+// BenchmarkAuthenticatedRead measures GET /v1/users/me with an access token, through the running binary with everything
+// on (token check, limits, validation, metrics, traces, logs), beside a bare HTTP handler and a bare bridge from HTTP
+// over NATS to an echo: the same load generator, each target a process of its own, in turns. The figures are the medians
+// over the rounds; "of_bridge" and "of_handler" are weft's requests a second as a share of theirs, "cpu" is the processor
+// time that a server has taken for a request, which other work on the machine disturbs least.
+func BenchmarkAuthenticatedRead(b *testing.B) {
+	weft := startWeft(b, b.TempDir(), "WEFT_GATEWAY_LIMITS_GLOBAL=100000000", "WEFT_GATEWAY_LIMITS_PER_USER=100000000",
+		"WEFT_GATEWAY_LIMITS_PER_IP=100000000", "WEFT_LOG_LEVEL="+benchLogLevel())
+	c, _ := signUp(b, weft.ready.HTTP)
+	targets := []*target{
+		{name: "handler", server: startBare(b, "handler")},
+		{name: "bridge", server: startBare(b, "bridge")},
+		{name: "weft", server: weft, token: c.token},
+	}
+	for _, t := range targets {
+		if _, err := t.load(benchWindow / 4); err != nil {
+			b.Fatalf("warming %s: %v", t.name, err)
+		}
+	}
+	for b.Loop() {
+		for _, t := range targets {
+			if err := t.round(); err != nil {
+				b.Fatalf("%s: %v", t.name, err)
+			}
+		}
+	}
+	b.ReportMetric(0, "ns/op")
+	for _, t := range targets {
+		b.ReportMetric(median(t.rates), t.name+"_req/s")
+		b.ReportMetric(median(t.p50s), t.name+"_p50_µs")
+		b.ReportMetric(median(t.p99s), t.name+"_p99_µs")
+		b.ReportMetric(median(t.cpu), t.name+"_cpu_µs/req")
+	}
+	b.ReportMetric(median(targets[2].rates)/median(targets[0].rates), "of_handler")
+	b.ReportMetric(median(targets[2].rates)/median(targets[1].rates), "of_bridge")
+}
+
+// benchLogLevel is WEFT_BENCH_LOG_LEVEL, or the default level.
+func benchLogLevel() string {
+	if level := os.Getenv("WEFT_BENCH_LOG_LEVEL"); level != "" {
+		return level
+	}
+	return "info"
+}
+
+func startBare(b *testing.B, kind string) *running {
+	b.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		b.Fatal(err)
+	}
+	r, err := start(program{name: kind, path: self, env: cleanEnvironment(bareEnv + "=" + kind)})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(r.kill)
+	return r
+}
+
+// target is a server under load and what was measured of it in each round.
+type target struct {
+	name, token string
+	// message is the request, GET /v1/users/me with token unless set; connections are benchConnections unless set.
+	message     []byte
+	connections int
+	// status is the answer's, " 200 " unless set.
+	status                 string
+	server                 *running
+	rates, p50s, p99s, cpu []float64
+}
+
+// round measures the target for one window.
+func (t *target) round() error {
+	before, err := cpuTime(t.server.cmd.Process.Pid)
+	if err != nil {
+		return err
+	}
+	took, err := t.load(benchWindow)
+	if err != nil {
+		return err
+	}
+	after, err := cpuTime(t.server.cmd.Process.Pid)
+	if err != nil {
+		return err
+	}
+	t.cpu = append(t.cpu, float64((after-before).Microseconds())/float64(len(took)))
+	t.add(took)
+	return nil
+}
+
+// cpuTime reads how much processor time a process has used, from Linux's /proc in ticks of 10 ms.
+func cpuTime(pid int) (time.Duration, error) {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, fmt.Errorf("reading the processor time of %d: %w", pid, err)
+	}
+	// What follows the command's name, which may hold anything: state is the first field, utime the 12th, stime the 13th.
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+	user, err := strconv.Atoi(fields[11])
+	if err != nil {
+		return 0, fmt.Errorf("reading the processor time of %d: %w", pid, err)
+	}
+	system, err := strconv.Atoi(fields[12])
+	return time.Duration(user+system) * 10 * time.Millisecond, err
+}
+
+// add keeps a round's figures: requests a second, and latencies in microseconds.
+func (t *target) add(took []time.Duration) {
+	slices.Sort(took)
+	at := func(share float64) float64 {
+		return float64(took[int(share*float64(len(took)-1))].Microseconds())
+	}
+	t.rates = append(t.rates, float64(len(took))/benchWindow.Seconds())
+	t.p50s, t.p99s = append(t.p50s, at(0.5)), append(t.p99s, at(0.99))
+}
+
+func median(values []float64) float64 {
+	sorted := slices.Sorted(slices.Values(values))
+	return sorted[len(sorted)/2]
+}
+
+// load asks over benchConnections connections for the length of the window, and returns how long each request took.
+func (t *target) load(window time.Duration) ([]time.Duration, error) {
+	var mu sync.Mutex
+	var all []time.Duration
+	var errs []error
+	var wg sync.WaitGroup
+	end := time.Now().Add(window)
+	for range cmp.Or(t.connections, benchConnections) {
+		wg.Go(func() {
+			took, err := t.ask(end)
+			mu.Lock()
+			defer mu.Unlock()
+			all = append(all, took...)
+			if err != nil {
+				errs = append(errs, err)
+			}
+		})
+	}
+	wg.Wait()
+	return all, errors.Join(errs...)
+}
+
+// ask is one client: a connection on which it sends the next request when the last is answered. It writes and reads
+// HTTP/1.1 by hand, so that the load takes little of the machine that it shares with the server.
+func (t *target) ask(end time.Time) ([]time.Duration, error) {
+	host := strings.TrimPrefix(t.server.ready.HTTP, "http://")
+	conn, err := net.Dial("tcp", host)
+	if err != nil {
+		return nil, fmt.Errorf("connecting: %w", err)
+	}
+	defer func() { _ = conn.Close() }()
+	_ = conn.SetDeadline(end.Add(10 * time.Second))
+	message := t.message
+	if message == nil {
+		request := "GET /v1/users/me HTTP/1.1\r\nHost: " + host + "\r\n"
+		if t.token != "" {
+			request += "Authorization: Bearer " + t.token + "\r\n"
+		}
+		message = []byte(request + "\r\n")
+	}
+	reader := bufio.NewReaderSize(conn, 8<<10)
+	took := make([]time.Duration, 0, 1<<14)
+	for from := time.Now(); from.Before(end); {
+		if _, err := conn.Write(message); err != nil {
+			return took, fmt.Errorf("asking: %w", err)
+		}
+		if err := readReply(reader, cmp.Or(t.status, " 200 ")); err != nil {
+			return took, err
+		}
+		now := time.Now()
+		took = append(took, now.Sub(from))
+		from = now
+	}
+	return took, nil
+}
+
+// readReply reads one reply, which must have the status and a length.
+func readReply(r *bufio.Reader, status string) error {
+	line, err := r.ReadSlice('\n')
+	if err != nil {
+		return fmt.Errorf("reading a status: %w", err)
+	}
+	if !bytes.Contains(line, []byte(status)) {
+		return fmt.Errorf("answered %q", line)
+	}
+	length := -1
+	for {
+		if line, err = r.ReadSlice('\n'); err != nil {
+			return fmt.Errorf("reading a header: %w", err)
+		}
+		if line = bytes.TrimRight(line, "\r\n"); len(line) == 0 {
+			break
+		}
+		name, value, _ := bytes.Cut(line, []byte(":"))
+		if textproto.CanonicalMIMEHeaderKey(string(name)) == "Content-Length" {
+			if length, err = strconv.Atoi(string(bytes.TrimSpace(value))); err != nil {
+				return fmt.Errorf("reading a length: %w", err)
+			}
+		}
+	}
+	if length < 0 {
+		return errors.New("a reply has no Content-Length")
+	}
+	_, err = io.CopyN(io.Discard, r, int64(length))
+	return err
+}
+
+// BenchmarkColdStart measures the time from the start of the process until its ready line: with an empty data folder
+// (keys, databases, streams are made) and with one that has been used.
+func BenchmarkColdStart(b *testing.B) {
+	startWeft(b, b.TempDir()).kill()
+	for _, kind := range []string{"first", "again"} {
+		b.Run(kind, func(b *testing.B) {
+			parent := b.TempDir()
+			used := filepath.Join(parent, "used")
+			if kind == "again" {
+				startWeft(b, used).kill()
+			}
+			var ms []float64
+			for i := 0; b.Loop(); i++ {
+				data := used
+				if kind == "first" {
+					data = filepath.Join(parent, strconv.Itoa(i))
+				}
+				from := time.Now()
+				r := startWeft(b, data)
+				ms = append(ms, float64(time.Since(from).Microseconds())/1000)
+				r.kill()
+			}
+			b.ReportMetric(0, "ns/op")
+			b.ReportMetric(median(ms), "ready_ms")
+			b.ReportMetric(slices.Max(ms), "slowest_ms")
+		})
+	}
+}
+
+// BenchmarkIdleMemory measures the resident memory of a weft that has been ready for ten seconds.
+func BenchmarkIdleMemory(b *testing.B) {
+	var sizes []float64
+	for b.Loop() {
+		r := startWeft(b, b.TempDir())
+		<-time.After(10 * time.Second) // the measure itself: what is left when the start is over
+		size, err := residentMB(r.cmd.Process.Pid)
+		if err != nil {
+			b.Fatal(err)
+		}
+		sizes = append(sizes, size)
+		r.kill()
+	}
+	b.ReportMetric(0, "ns/op")
+	b.ReportMetric(median(sizes), "rss_MB")
+}
+
+// residentMB reads a process's resident memory, in MB, from Linux's /proc.
+func residentMB(pid int) (float64, error) {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0, fmt.Errorf("reading the memory of %d: %w", pid, err)
+	}
+	for line := range strings.Lines(string(status)) {
+		if value, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+			kb, err := strconv.ParseFloat(strings.Fields(value)[0], 64)
+			return kb * 1024 / 1e6, err
+		}
+	}
+	return 0, errors.New("/proc tells no VmRSS")
+}

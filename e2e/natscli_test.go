@@ -1,0 +1,23 @@
+//go:build conformance
+
+package e2e_test
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+// The nats CLI, which is none of ours, is all that an operator needs: the version that tools/go.mod pins.
+func TestOperatorNeedsTheNATSCommandAlone(t *testing.T) {
+	t.Parallel()
+	cli := filepath.Join(binaries, "nats")
+	cmd := exec.CommandContext(context.Background(), "go", "-C", "../tools", "build", "-trimpath", "-o", cli, "github.com/nats-io/natscli/nats")
+	cmd.Stderr = os.Stderr
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("building the nats CLI: %v", err)
+	}
+	runStories(t, []string{"testdata/natscli/operator.txt"}, "SHAPE=one")
+}

@@ -1,0 +1,104 @@
+//go:build torture
+
+package e2e_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/weftmesh/weft/actors/actortest"
+)
+
+// tortureDuration is how long a storm rages: ten seconds unless WEFT_TORTURE_DURATION says.
+func tortureDuration(t testing.TB) time.Duration {
+	t.Helper()
+	text := os.Getenv("WEFT_TORTURE_DURATION")
+	if text == "" {
+		return 10 * time.Second
+	}
+	duration, err := time.ParseDuration(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return duration
+}
+
+// processes are what an operator runs apart: a nats-server, PostgreSQL, and weft's actors as many processes as they like.
+type processes struct {
+	t                 *testing.T
+	binary, dir, keys string
+	// nats is the server's address.
+	nats string
+	env  []string
+}
+
+// startProcesses runs the nats-server and migrates the databases.
+func startProcesses(t *testing.T, binary string, settings ...string) *processes {
+	t.Helper()
+	server, err := natsServerBinary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var database string
+	for _, kind := range actortest.Databases(t) {
+		if kind.Name == "postgres" {
+			database = postgresSchemas(t, kind)
+		}
+	}
+	if database == "" {
+		t.Fatal("the storm needs PostgreSQL: several processes share a database")
+	}
+	dir, nats := t.TempDir(), freePort(t)
+	p := &processes{t: t, binary: binary, dir: dir, nats: nats, keys: filepath.Join(dir, "nats", "keys")}
+	p.env = cleanEnvironment(append(append(testSettings(), "WEFT_METRICS_PORT=-1", "WEFT_LOG_LEVEL=warn", "WEFT_AUTH_ACCESS_TTL=24h", "WEFT_DATABASE_URL="+database,
+		"WEFT_NATS_URL=nats://"+nats, "WEFT_EGRESS_ALLOW=127.0.0.0/8", "WEFT_EGRESS_ALLOW_HTTP=true"), settings...)...)
+	p.command("nats-init", "--listen", nats, filepath.Join(dir, "nats"))
+	p.launch(program{name: "nats", path: server, args: []string{"-c", filepath.Join(dir, "nats", "nats.conf")}, env: p.env, accepts: nats})
+	p.command("migrate", "--keys", p.keys, "--data", dir)
+	return p
+}
+
+func (p *processes) command(args ...string) {
+	p.t.Helper()
+	c := exec.CommandContext(p.t.Context(), p.binary, args...)
+	c.Env = p.env
+	if out, err := c.CombinedOutput(); err != nil {
+		p.t.Fatalf("weft %v: %v\n%s", args, err, out)
+	}
+}
+
+// run is a `weft run`.
+func (p *processes) run(name string, args ...string) program {
+	return program{
+		name: name, path: p.binary, env: p.env, args: append([]string{"run", "--keys", p.keys, "--data", p.dir, "--json"}, args...),
+	}
+}
+
+// launch starts a program that runs until the test ends, unless it is killed.
+func (p *processes) launch(started program) *running {
+	p.t.Helper()
+	r, err := startAgain(p.t, started)
+	if err != nil {
+		p.t.FailNow()
+	}
+	return r
+}
+
+// startAgain is launch off the test's own goroutine: what went wrong is reported and returned.
+func startAgain(t *testing.T, p program) (*running, error) {
+	r, err := start(p)
+	if err != nil {
+		t.Error(err)
+		return nil, err
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(r.lastWords())
+		}
+		r.kill()
+	})
+	return r, nil
+}

@@ -1,0 +1,60 @@
+//go:build torture
+
+package e2e_test
+
+import (
+	"net/http"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+const (
+	takeoverRounds     = 6
+	takeoverExecutions = 48
+	takeoverWait       = 300 * time.Millisecond
+)
+
+// One of three workflow processes is killed: what it had under way goes on elsewhere, in two seconds where the machine
+// has nothing else to do. The test says how long it took; a process that is never followed fails it.
+func TestTakeover(t *testing.T) {
+	s := newWorkflowStorm(t)
+	workflow := s.create(stormDocument("takeover", "{}", "", "\n- rest: {wait: {milliseconds: 300}}\n- say: {call: echo, with: {n: 1}}\n"))
+	var took []time.Duration
+	for round := range takeoverRounds {
+		var ids []string
+		for range takeoverExecutions {
+			id := uuid.Must(uuid.NewV7()).String()
+			if _, ok := s.insist(s.runner, http.MethodPost, "/v1/workflows/"+workflow+"/executions", map[string]any{"execution_id": id}, http.StatusAccepted); !ok {
+				return
+			}
+			ids = append(ids, id)
+		}
+		w := s.workers[round%len(s.workers)]
+		w.kill()
+		killed := time.Now()
+		last := killed.Add(takeoverWait)
+		for _, id := range ids {
+			a := s.ended(id, killed.Add(patience))
+			if a.text(".status") != "completed" {
+				t.Fatalf("%s is %s", id, a)
+			}
+			ended, err := time.Parse(time.RFC3339Nano, a.text(".ended_at"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if ended.After(last) {
+				last = ended
+			}
+			s.look(id, takeoverWait, false)
+		}
+		took = append(took, last.Sub(killed)-takeoverWait)
+		if err := s.launch(w, false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	slices.Sort(took)
+	t.Logf("what a killed process had under way went on after %v (median), %v (longest of %d)", took[len(took)/2], took[len(took)-1], len(took))
+}
