@@ -13,7 +13,7 @@ import (
 // limit holds back what it need not, and of those that wait for the same the first comes first.
 func TestGates(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		m := limiterModel{T: t, gates: newLimiter(), now: time.Unix(1000, 0), all: map[string]*waiter{}, suspended: map[string]bool{}}
+		m := limiterModel{T: t, limiter: newLimiter(), now: time.Unix(1000, 0), all: map[string]*waiter{}, suspended: map[string]bool{}}
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
 			switch rapid.IntRange(0, 10).Draw(t, "what") {
 			case 0, 1, 2, 3:
@@ -38,8 +38,8 @@ func TestGates(t *testing.T) {
 type limiterModel struct {
 	*rapid.T
 	limiter limiter
-	now   time.Time
-	all   map[string]*waiter
+	now     time.Time
+	all     map[string]*waiter
 	// suspended are those of all that wait for no turn.
 	suspended map[string]bool
 	// over are those that have ended after they had begun.
