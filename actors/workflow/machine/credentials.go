@@ -3,7 +3,6 @@ package machine
 import (
 	"cmp"
 	"encoding/base64"
-	"fmt"
 	"maps"
 	"net/url"
 	"slices"
@@ -19,39 +18,6 @@ type Credentials struct {
 	Scheme string
 
 	values map[string]any
-}
-
-// authenticate adds the credentials of a policy, inline or from a secret; those that have to be got first are noted.
-func (x *Execution) authenticate(r *HTTPRequest, policy *language.Authentication, input any, scope language.Scope) error {
-	if policy == nil {
-		return nil
-	}
-	if policy.Use != "" {
-		policy = x.def.Use.Authentications[policy.Use]
-	}
-	var values map[string]any
-	if policy.Secret != "" {
-		values, _ = x.secrets(policy.Secret)[policy.Secret].(map[string]any)
-	}
-	switch {
-	case policy.Secret == "":
-		filled, err := x.def.Fill(policy.Parameters, input, scope)
-		if err != nil {
-			return err
-		}
-		values, _ = filled.(map[string]any)
-	case values == nil:
-		return NewError(TypeConfiguration, fmt.Sprintf("the secret %.80q is no object with what the authentication needs", policy.Secret))
-	}
-	switch policy.Scheme {
-	case language.SchemeBasic:
-		r.Headers["authorization"] = basic(values["username"], values["password"])
-	case language.SchemeBearer:
-		r.Headers["authorization"] = "Bearer " + language.Text(values["token"])
-	default:
-		r.Credentials = &Credentials{Scheme: policy.Scheme, values: values}
-	}
-	return nil
 }
 
 func basic(user, password any) string {

@@ -1,10 +1,6 @@
 package machine
 
-import (
-	"strings"
-
-	"github.com/weftmesh/weft/actors/workflow/language"
-)
+import "strings"
 
 // The specification's error types. Filters match them under either base that is in use, see SameType.
 const (
@@ -102,39 +98,4 @@ func (e *Error) matches(filter map[string]any) bool {
 		}
 	}
 	return true
-}
-
-// raised evaluates an error definition.
-func (x *Execution) raised(definition *language.ErrorDefinition, task *language.Task, run *Run, scope language.Scope) (*Error, error) {
-	err := &Error{Instance: task.Pointer}
-	fields := []struct {
-		from string
-		to   *string
-	}{{definition.Type, &err.Type}, {definition.Title, &err.Title}, {definition.Detail, &err.Detail}}
-	if definition.Instance != "" {
-		fields = append(fields, struct {
-			from string
-			to   *string
-		}{definition.Instance, &err.Instance})
-	}
-	for _, field := range fields {
-		text, failure := x.def.FillText(field.from, run.Input, scope)
-		if failure != nil {
-			return nil, failure
-		}
-		*field.to = text
-	}
-	status, failure := x.def.Fill(definition.Status, run.Input, scope)
-	if failure != nil {
-		return nil, failure
-	}
-	switch status := status.(type) {
-	case int:
-		err.Status = status
-	case float64:
-		err.Status = int(status)
-	default:
-		return nil, NewError(TypeExpression, "the status of an error must be a number")
-	}
-	return err, nil
 }

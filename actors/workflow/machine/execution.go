@@ -22,12 +22,25 @@ type Environment struct {
 // Execution is one execution. It is not safe for concurrent use.
 type Execution struct {
 	def   *language.Workflow
-	env   Environment
 	state State
 	turn  []Event
-	// texts are those of all secrets that were asked for. denied is why a secret that a call takes cannot be had.
-	texts  []string
-	denied error
+
+	secrets  secretReader
+	eval     evaluator
+	calls    callBuilder
+	consumer eventConsumer
+	decider  decider
+	reducer  reducer
+}
+
+func newExecution(def *language.Workflow, env Environment) *Execution {
+	x := &Execution{def: def, secrets: secretReader{read: env.Secrets, declared: len(def.Use.Secrets) > 0}}
+	x.eval = evaluator{def: def, state: &x.state, secrets: &x.secrets, runtime: env.Runtime}
+	x.calls = callBuilder{def: def, state: &x.state, eval: &x.eval, secrets: &x.secrets}
+	x.consumer = eventConsumer{def: def, state: &x.state, eval: &x.eval, matcher: eventMatcher{def}}
+	x.decider = decider{def: def, state: &x.state, eval: &x.eval, calls: &x.calls, consumer: &x.consumer}
+	x.reducer = reducer{def: def, state: &x.state}
+	return x
 }
 
 var zeroTime time.Time
@@ -36,21 +49,21 @@ var zeroTime time.Time
 // are returned; the caller appends them before it acts on the effects. input is a JSON value of maps, lists and
 // scalars, which the execution takes over.
 func Start(def *language.Workflow, id string, input any, now time.Time, env Environment) (*Execution, []Event) {
-	x := &Execution{def: def, env: env}
+	x := newExecution(def, env)
 	input = language.Normalize(input)
 	started := Event{Type: ExecutionStarted, Execution: id, Input: Of(input), Definition: &Definition{
 		Namespace: def.Document.Namespace, Name: def.Document.Name, Version: def.Document.Version, Digest: def.Digest}}
 	// $workflow is needed before the event that makes it is there.
 	x.state = State{Execution: id, Input: Of(input), StartedAt: now}
-	data, err := x.workflowInput(input, now)
+	data, err := x.eval.workflowInput(input, now)
 	if err != nil {
-		started.Error = x.problem(err, "/input")
+		started.Error = x.eval.problem(err, "/input")
 	} else if def.Input != nil && def.Input.From != nil {
 		started.Data = Of(data)
 	}
 	if err == nil {
-		if started.Deadline, err = x.deadline(data, now); err != nil {
-			started.Error = x.problem(err, "/timeout")
+		if started.Deadline, err = x.eval.deadline(data, now); err != nil {
+			started.Error = x.eval.problem(err, "/timeout")
 		}
 	}
 	x.state = State{}
@@ -60,22 +73,9 @@ func Start(def *language.Workflow, id string, input any, now time.Time, env Envi
 	return x, x.take()
 }
 
-// deadline is when an execution that begins now times out; nil when it never does.
-func (x *Execution) deadline(data any, now time.Time) (*time.Time, error) {
-	if x.def.Timeout == nil {
-		return nil, nil
-	}
-	after, err := x.duration(&x.def.Timeout.After, &Run{Input: data}, x.workflowScope(now))
-	if err != nil {
-		return nil, err
-	}
-	due := now.Add(after)
-	return &due, nil
-}
-
 // Restore folds a log into an execution. It decides nothing; Continue does.
 func Restore(def *language.Workflow, env Environment, events []Event) (*Execution, error) {
-	x := &Execution{def: def, env: env}
+	x := newExecution(def, env)
 	for _, event := range events {
 		if err := x.Apply(event); err != nil {
 			return nil, fmt.Errorf("restoring an execution: %w", err)
@@ -88,7 +88,7 @@ func Restore(def *language.Workflow, env Environment, events []Event) (*Executio
 func RestoreSnapshot(def *language.Workflow, env Environment, snapshot []byte) (*Execution, error) {
 	decoder := json.NewDecoder(bytes.NewReader(snapshot))
 	decoder.UseNumber()
-	x := &Execution{def: def, env: env}
+	x := newExecution(def, env)
 	if err := decoder.Decode(&x.state); err != nil {
 		return nil, fmt.Errorf("restoring a snapshot: %w", err)
 	}
@@ -125,7 +125,7 @@ func (x *Execution) Continue(now time.Time) []Event {
 
 // Settled tells whether everything is decided, as it is after each turn of less than MaxTurn events.
 func (x *Execution) Settled() bool {
-	_, more := x.next(x.state.StartedAt)
+	_, more := x.decider.next(x.state.StartedAt)
 	return !more
 }
 
@@ -154,7 +154,7 @@ func (x *Execution) Status() Status {
 	for _, run := range s.Runs {
 		switch run.Phase {
 		case PhaseCalling:
-			if !x.external(run) {
+			if !x.calls.external(run) {
 				return Running
 			}
 			waits = true
@@ -174,7 +174,7 @@ func (x *Execution) emit(event Event, now time.Time) {
 	if x.turn == nil {
 		x.turn = make([]Event, 0, 4) // as many as a step from one call to the next has
 	}
-	if err := x.apply(&event); err != nil {
+	if err := x.reducer.apply(&event); err != nil {
 		panic("machine: " + err.Error()) // decided events apply: anything else is a fault of this package
 	}
 	x.turn = append(x.turn, event)
@@ -186,30 +186,17 @@ func (x *Execution) take() []Event {
 	return turn
 }
 
+// Apply folds one event into the execution. Events come in sequence; one that was applied already is an error, and
+// so is one of a newer version.
+func (x *Execution) Apply(event Event) error { return x.reducer.apply(&event) }
+
 // decide emits until there is nothing to decide, or the turn is full.
 func (x *Execution) decide(now time.Time) {
 	for len(x.turn) < MaxTurn {
-		event, ok := x.next(now)
+		event, ok := x.decider.next(now)
 		if !ok {
 			return
 		}
 		x.emit(event, now)
 	}
-}
-
-// next is the next event of a running execution: that of the first open run that can go on. It depends on the state
-// alone, so that a restored execution goes on as the first one did.
-func (x *Execution) next(now time.Time) (Event, bool) {
-	if x.state.Status != Running {
-		return Event{}, false
-	}
-	for _, run := range x.state.Runs {
-		if event, ok := x.step(run, now); ok {
-			if event.Type == ExecutionFaulted && x.compensates() {
-				event = Event{Type: CompensationStarted, Error: event.Error}
-			}
-			return event, true
-		}
-	}
-	return Event{}, false
 }

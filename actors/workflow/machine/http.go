@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"mime"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -36,62 +35,6 @@ type HTTPResponse struct {
 	Body    []byte
 }
 
-var placeholder = regexp.MustCompile(`\{([a-zA-Z_][a-zA-Z0-9_]*)\}`)
-
-func (x *Execution) prepareHTTP(call *language.HTTPCall, run *Run, scope language.Scope) (*HTTPRequest, error) {
-	target, err := x.uri(call.Endpoint.URI, run.Input, scope)
-	if err != nil {
-		return nil, err
-	}
-	request := &HTTPRequest{Output: call.Output, Redirect: call.Redirect}
-	method, err := x.def.FillText(call.Method, run.Input, scope)
-	if err != nil {
-		return nil, err
-	}
-	request.Method = strings.ToUpper(method)
-	query, err := x.pairs(call.Query, run.Input, scope)
-	if err != nil {
-		return nil, err
-	}
-	if request.URL, err = withQuery(target, query); err != nil {
-		return nil, err
-	}
-	if request.Headers, err = x.pairs(call.Headers, run.Input, scope); err != nil {
-		return nil, err
-	}
-	request.Headers = lower(request.Headers)
-	if call.HasBody {
-		body, err := x.def.Fill(call.Body, run.Input, scope)
-		if err != nil {
-			return nil, err
-		}
-		request.setBody(body)
-	}
-	return request, x.authenticate(request, call.Endpoint.Authentication, run.Input, scope)
-}
-
-// uri evaluates an endpoint: an expression, or a template whose {names} are fields of the input.
-func (x *Execution) uri(text string, input any, scope language.Scope) (string, error) {
-	if language.IsExpression(text) {
-		value, err := x.def.Evaluate(text, input, scope)
-		return language.Text(value), err
-	}
-	fields, _ := input.(map[string]any)
-	var missing string
-	target := placeholder.ReplaceAllStringFunc(text, func(match string) string {
-		value, ok := fields[match[1:len(match)-1]]
-		if !ok || value == nil {
-			missing = match
-			return ""
-		}
-		return url.PathEscape(language.Text(value))
-	})
-	if missing != "" {
-		return "", NewError(TypeExpression, "the input has no field for "+missing+" in the URI")
-	}
-	return target, nil
-}
-
 // withQuery adds parameters to a URL and checks that it is one.
 func withQuery(target string, query map[string]string) (string, error) {
 	parsed, err := url.Parse(target)
@@ -106,28 +49,6 @@ func withQuery(target string, query map[string]string) (string, error) {
 		parsed.RawQuery = values.Encode()
 	}
 	return parsed.String(), nil
-}
-
-// pairs evaluates a map of names to texts, or an expression for one. A null value leaves its name out.
-func (x *Execution) pairs(definition, input any, scope language.Scope) (map[string]string, error) {
-	texts := map[string]string{}
-	if definition == nil {
-		return texts, nil
-	}
-	filled, err := x.def.Fill(definition, input, scope)
-	if err != nil {
-		return nil, err
-	}
-	fields, isObject := filled.(map[string]any)
-	if !isObject && filled != nil {
-		return nil, NewError(TypeExpression, "headers and query must be objects")
-	}
-	for name, value := range fields {
-		if value != nil {
-			texts[name] = language.Text(value)
-		}
-	}
-	return texts, nil
 }
 
 func lower(headers map[string]string) map[string]string {

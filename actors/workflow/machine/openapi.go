@@ -21,37 +21,6 @@ type OpenAPIRequest struct {
 	credentials *Credentials
 }
 
-func (x *Execution) prepareOpenAPI(call *language.OpenAPICall, run *Run, scope language.Scope) (*OpenAPIRequest, error) {
-	target, err := x.uri(call.Document.URI, run.Input, scope)
-	if err != nil {
-		return nil, err
-	}
-	if target, err = withQuery(target, nil); err != nil {
-		return nil, err
-	}
-	document := &HTTPRequest{Method: "GET", URL: target, Headers: map[string]string{"accept": "application/json"},
-		Output: "content"}
-	if err := x.authenticate(document, call.Document.Authentication, run.Input, scope); err != nil {
-		return nil, err
-	}
-	operation, err := x.def.FillText(call.OperationID, run.Input, scope)
-	if err != nil {
-		return nil, err
-	}
-	filled, err := x.def.Fill(mapping(call.Parameters), run.Input, scope)
-	if err != nil {
-		return nil, err
-	}
-	parameters, _ := filled.(map[string]any)
-	probe := &HTTPRequest{Headers: map[string]string{}}
-	if err := x.authenticate(probe, call.Authentication, run.Input, scope); err != nil {
-		return nil, err
-	}
-	return &OpenAPIRequest{Document: document, OperationID: operation, Parameters: parameters, Output: call.Output,
-		Redirect: call.Redirect, headers: probe.Headers,
-		credentials: probe.Credentials}, nil
-}
-
 // Request is the operation's request by the description: Swagger 2.0 or OpenAPI 3, as Response of Document gives it.
 // Parameters go where the description puts them, and `body`, or what it does not name, into the body.
 func (o *OpenAPIRequest) Request(description any) (*HTTPRequest, *Error) {

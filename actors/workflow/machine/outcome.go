@@ -1,10 +1,6 @@
 package machine
 
-import (
-	"time"
-
-	"github.com/weftmesh/weft/actors/workflow/language"
-)
+import "time"
 
 // Outcome is something that happened outside of the machine.
 type Outcome struct {
@@ -77,93 +73,15 @@ func Suspend(reason string, at time.Time) Outcome {
 // Resume lets a suspended execution go on.
 func Resume(at time.Time) Outcome { return Outcome{kind: outcomeResume, at: at} }
 
-// Handle takes an outcome in and decides what follows. It returns the events of the turn, already applied, and none
-// when nothing waits for the outcome: a call that is done or cancelled, a timer before its time, an ended execution.
-func (x *Execution) Handle(outcome Outcome) []Event {
-	if x.state.Sequence == 0 || x.state.Status.Ended() {
-		return nil
-	}
-	if outcome.kind == outcomeArrived {
-		for _, event := range x.arrived(outcome.value) {
-			x.emit(event, outcome.at)
-		}
-	} else if event, ok := x.accept(outcome); ok {
-		x.emit(event, outcome.at)
-	}
-	if len(x.turn) > 0 {
-		x.decide(outcome.at)
-	}
-	return x.take()
+// CallStarted tells that a call is about to be made. It changes nothing where that is known already.
+func CallStarted(id string, at time.Time) Outcome {
+	return Outcome{kind: outcomeStarted, id: id, at: at}
 }
 
-// accept turns an outcome into the event that records it.
-func (x *Execution) accept(o Outcome) (Event, bool) {
-	suspended := x.state.Status == Suspended
-	switch o.kind {
-	case outcomeCancel:
-		return x.cancelled(o.reason)
-	case outcomeTerminate:
-		return Event{Type: ExecutionCancelled, Reason: o.reason}, true
-	case outcomeSuspend:
-		return Event{Type: ExecutionSuspended, Reason: o.reason}, !suspended
-	case outcomeResume:
-		return Event{Type: ExecutionResumed}, suspended
-	case outcomeCompleted, outcomeFailed:
-		return x.acceptCall(o)
-	case outcomeTimer:
-		if suspended {
-			return Event{}, false
-		}
-		return x.acceptTimer(o)
-	case outcomeStarted:
-		return x.acceptStarted(o)
-	case outcomeUnknown:
-		return x.acceptUnknown(o)
-	case outcomeMessage:
-		return x.acceptMessage(o)
-	}
-	return Event{}, false
+// CallUnknown tells that nobody knows what came of a call whose start is recorded.
+func CallUnknown(id string, at time.Time) Outcome {
+	return Outcome{kind: outcomeUnknown, id: id, at: at}
 }
 
-func (x *Execution) acceptCall(o Outcome) (Event, bool) {
-	run := x.called(o.id)
-	if run == nil {
-		return Event{}, false
-	}
-	if run.Asking {
-		return x.answered(run, o), true
-	}
-	if o.kind == outcomeFailed {
-		failure := *o.failure
-		if failure.Instance == "" {
-			failure.Instance = run.Task
-		}
-		failure.Title, failure.Detail = x.maskText(failure.Title), x.maskText(failure.Detail)
-		return Event{Type: CallFailed, Run: run.ID, Error: &failure}, true
-	}
-	return Event{Type: CallCompleted, Run: run.ID, Output: Of(x.mask(language.Normalize(o.value)))}, true
-}
-
-func (x *Execution) acceptTimer(o Outcome) (Event, bool) {
-	kind, id := splitTimer(o.id)
-	run := x.state.run(id)
-	if run == nil {
-		return Event{}, false
-	}
-	due, waits := run.timers()[kind]
-	if !waits || timerID(kind, run) != o.id || o.at.Before(due) {
-		return Event{}, false
-	}
-	event := Event{Type: TimerFired, Run: run.ID, Timer: o.id}
-	switch kind {
-	case timerTask:
-		event.Error = NewError(TypeTimeout, "the time allowed is over")
-		event.Error.Instance = run.Task
-	case timerAttempt:
-		event.Error = NewError(TypeTimeout, "the time allowed for one attempt is over")
-		event.Error.Instance = run.Task
-	case timerRetry:
-		event.AttemptDue = x.attemptDue(run, o.at)
-	}
-	return event, true
-}
+// TypeUnknown is the error of a call that may have been made and whose result nobody knows.
+const TypeUnknown = "urn:weft:error:unknown-outcome"

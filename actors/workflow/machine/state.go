@@ -2,7 +2,6 @@ package machine
 
 import (
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/weftmesh/weft/actors/workflow/language"
@@ -167,11 +166,11 @@ func (s *State) drop(id int, self bool) {
 }
 
 // list is the tasks that a run goes through in its phase.
-func (x *Execution) list(run *Run) language.TaskList {
+func taskList(def *language.Workflow, run *Run) language.TaskList {
 	if run.ID == 0 {
-		return x.def.Do
+		return def.Do
 	}
-	task := x.def.Task(run.Task)
+	task := def.Task(run.Task)
 	if run.Phase == PhaseCompensating {
 		return task.Compensate
 	}
@@ -190,32 +189,11 @@ func (x *Execution) list(run *Run) language.TaskList {
 	case language.KindListen:
 		return task.Listen.Foreach.Do
 	case language.KindCall:
-		if function := x.def.Use.Functions[task.Call.Function]; function != nil {
+		if function := def.Use.Functions[task.Call.Function]; function != nil {
 			return language.TaskList{function}
 		}
 	}
 	return nil
-}
-
-// childKey names the next run in a slot: the same over attempts and restarts, and different for every iteration
-// and for every time that a directive leads back to the task.
-func (x *Execution) childKey(run *Run, slot int, child *language.Task) string {
-	key := run.Key
-	task := x.def.Task(run.Task)
-	switch {
-	case run.Phase == PhaseCompensating:
-	case run.Phase == PhaseIterating, run.ID != 0 && task.Kind == language.KindFor:
-		key += "[" + strconv.Itoa(run.Index) + "]"
-	case run.Phase == PhaseCatching:
-		key += "/catch"
-	case calls(run, task):
-		return key + "/" + child.Name
-	}
-	key += "/" + strconv.Itoa(slot) + "/" + child.Name
-	if visit := run.Visits[strconv.Itoa(slot)]; visit > 0 {
-		key += "~" + strconv.Itoa(visit)
-	}
-	return key
 }
 
 // forks tells whether a run's children are the branches of a fork.
@@ -226,4 +204,9 @@ func forks(run *Run, task *language.Task) bool {
 // calls tells whether a run's child is a function of the definition's own.
 func calls(run *Run, task *language.Task) bool {
 	return task != nil && task.Kind == language.KindCall && run.Phase != PhaseCompensating
+}
+
+// extends tells whether a slot of a task's list is that of the task which an extension extends.
+func extends(task *language.Task, slot int) bool {
+	return task != nil && task.Kind == language.KindExtension && slot == len(task.Extension.Before)
 }

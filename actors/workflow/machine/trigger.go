@@ -16,10 +16,10 @@ func Trigger(def *language.Workflow, event map[string]any, now time.Time) (input
 	if !isObject {
 		return nil, false
 	}
-	x, filters := &Execution{def: def}, def.Schedule.On.Filters
+	matcher, filters := eventMatcher{def}, def.Schedule.On.Filters
 	starts = len(filters) == 0
 	for _, filter := range filters {
-		if _, ok := x.passes(filter, message, &Run{}, language.Scope{Now: now}); ok {
+		if _, ok := matcher.passes(filter, message, &Run{}, language.Scope{Now: now}); ok {
 			starts = true
 			break
 		}

@@ -1,23 +1,31 @@
 package machine
 
 import (
-	"cmp"
+	"maps"
 	"slices"
 	"time"
 
 	"github.com/weftmesh/weft/actors/workflow/language"
 )
 
+// evaluator evaluates the expressions of a definition against the state of an execution.
+type evaluator struct {
+	def     *language.Workflow
+	state   *State
+	secrets *secretReader
+	runtime map[string]any
+}
+
 // scope is what expressions of a task see: the specification's variables, and those of the enclosing tasks. What an
 // expression does not use is not made.
-func (x *Execution) scope(run *Run, task *language.Task) language.Scope {
-	scope := x.workflowScope(run.StartedAt)
+func (e *evaluator) scope(run *Run, task *language.Task) language.Scope {
+	scope := e.workflowScope(run.StartedAt)
 	if task == nil {
 		scope.Lookup = func(name string) any {
 			if name == "input" {
 				return run.Input
 			}
-			return x.variable(name)
+			return e.variable(name)
 		}
 		return scope
 	}
@@ -30,13 +38,13 @@ func (x *Execution) scope(run *Run, task *language.Task) language.Scope {
 		case "input":
 			return run.Input
 		case "task":
-			return x.aboutTask(run, task)
+			return e.aboutTask(run, task)
 		}
 		if slices.Contains(language.Variables, name) {
-			return x.variable(name)
+			return e.variable(name)
 		}
-		for at := run; at != nil && at.ID != 0; at = x.state.run(at.Parent) {
-			if value, ok := x.defines(at, name); ok {
+		for at := run; at != nil && at.ID != 0; at = e.state.run(at.Parent) {
+			if value, ok := e.defines(at, name); ok {
 				return value
 			}
 		}
@@ -56,16 +64,16 @@ func inside(scope []string, names ...string) []string {
 }
 
 // aboutTask is $task: of the task itself, or in an extension of the task extended.
-func (x *Execution) aboutTask(run *Run, task *language.Task) any {
+func (e *evaluator) aboutTask(run *Run, task *language.Task) any {
 	if task.Kind == language.KindExtension {
 		return about(task, run)
 	}
 	for at := run; at.ID != 0; {
 		slot := at.Slot
-		if at = x.state.run(at.Parent); at == nil || at.ID == 0 {
+		if at = e.state.run(at.Parent); at == nil || at.ID == 0 {
 			break
 		}
-		if around := x.def.Task(at.Task); around.Kind == language.KindExtension && !extends(around, slot) {
+		if around := e.def.Task(at.Task); around.Kind == language.KindExtension && !extends(around, slot) {
 			return about(around, at)
 		}
 	}
@@ -73,9 +81,21 @@ func (x *Execution) aboutTask(run *Run, task *language.Task) any {
 		"startedAt": moment(run.StartedAt)}
 }
 
+// about is $task in an extension: the definition of the task extended, with what $task has for any.
+func about(around *language.Task, run *Run) map[string]any {
+	task := around.Extended
+	for task.Extended != nil {
+		task = task.Extended
+	}
+	values := maps.Clone(task.Definition)
+	maps.Copy(values, map[string]any{"name": task.Name, "reference": task.Pointer, "definition": task.Definition,
+		"input": run.Input, "startedAt": moment(run.StartedAt)})
+	return values
+}
+
 // defines is the value of a variable that one enclosing run defines.
-func (x *Execution) defines(run *Run, name string) (any, bool) {
-	task := x.def.Task(run.Task)
+func (e *evaluator) defines(run *Run, name string) (any, bool) {
+	task := e.def.Task(run.Task)
 	switch {
 	case run.Phase == PhaseCompensating:
 		return run.Input, name == language.VariableCompensate
@@ -95,27 +115,27 @@ func (x *Execution) defines(run *Run, name string) (any, bool) {
 }
 
 // workflowScope is what expressions of the workflow itself see.
-func (x *Execution) workflowScope(now time.Time) language.Scope {
-	return language.Scope{Now: now, Lookup: x.variable}
+func (e *evaluator) workflowScope(now time.Time) language.Scope {
+	return language.Scope{Now: now, Lookup: e.variable}
 }
 
 // variable is the value of one of the specification's variables, as the workflow itself sees it.
-func (x *Execution) variable(name string) any {
-	s := &x.state
+func (e *evaluator) variable(name string) any {
+	s := e.state
 	switch name {
 	case "context":
 		return s.Context.V
 	case "input":
 		return s.Input.V
 	case "secrets":
-		return x.secrets(x.def.Use.Secrets...)
+		return e.secrets.values(e.def.Use.Secrets...)
 	case "runtime":
-		if x.env.Runtime == nil {
+		if e.runtime == nil {
 			return map[string]any{"name": "weft"}
 		}
-		return x.env.Runtime
+		return e.runtime
 	case "workflow":
-		return map[string]any{"id": s.Execution, "definition": x.def.Definition, "input": s.Input.V, "startedAt": moment(s.StartedAt)}
+		return map[string]any{"id": s.Execution, "definition": e.def.Definition, "input": s.Input.V, "startedAt": moment(s.StartedAt)}
 	}
 	return nil
 }
@@ -123,30 +143,4 @@ func (x *Execution) variable(name string) any {
 func moment(at time.Time) map[string]any {
 	return map[string]any{"iso8601": at.UTC().Format(time.RFC3339Nano),
 		"epoch": map[string]any{"seconds": int(at.Unix()), "milliseconds": int(at.UnixMilli())}}
-}
-
-func (x *Execution) workflowInput(input any, now time.Time) (any, error) {
-	definition := x.def.Input
-	if definition == nil {
-		return input, nil
-	}
-	if err := definition.Schema.Validate(input); err != nil {
-		return nil, NewError(TypeValidation, err.Error())
-	}
-	if definition.From == nil {
-		return input, nil
-	}
-	return x.def.Transform(definition.From, input, x.workflowScope(now))
-}
-
-// duration is a duration of the definition, or what its expression yields.
-func (x *Execution) duration(d *language.Duration, run *Run, scope language.Scope) (time.Duration, error) {
-	if d == nil || d.Expression == "" {
-		return cmp.Or(d, &language.Duration{}).Value, nil
-	}
-	value, err := x.def.Evaluate(d.Expression, run.Input, scope)
-	if err != nil {
-		return 0, err
-	}
-	return language.DurationOf(value)
 }

@@ -29,7 +29,7 @@ func RetryFrom(def *language.Workflow, old []Event, task, id string, now time.Ti
 	if err := k.find(task); err != nil {
 		return nil, nil, err
 	}
-	x := &Execution{def: def, env: env}
+	x := newExecution(def, env)
 	for at, event := range old {
 		keep, err := k.keep(at, &event)
 		if err != nil {
@@ -44,7 +44,7 @@ func RetryFrom(def *language.Workflow, old []Event, task, id string, now time.Ti
 				data = event.Data.V
 			}
 			x.state = State{Execution: id, Input: event.Input, StartedAt: now}
-			if event.Deadline, err = x.deadline(data, now); err != nil {
+			if event.Deadline, err = x.eval.deadline(data, now); err != nil {
 				return nil, nil, fmt.Errorf("retrying an execution: %w", err)
 			}
 			x.state = State{}

@@ -34,19 +34,19 @@ func (g *Gathering) Take(def *language.Workflow, event map[string]any, now time.
 	if !isObject {
 		return false, false, nil
 	}
-	x, on, scope := &Execution{def: def}, def.Schedule.On, language.Scope{Now: now}
+	matcher, on, scope := eventMatcher{def}, def.Schedule.On, language.Scope{Now: now}
 	run := &Run{Correlation: map[string]any{}}
 	for name, value := range g.Correlation {
 		run.Correlation[name] = value.V
 	}
 	if on.Until != nil && len(g.Messages) > 0 {
 		for _, filter := range on.Until.Filters {
-			if _, ok := x.passes(filter, message, run, scope); ok {
+			if _, ok := matcher.passes(filter, message, run, scope); ok {
 				return true, true, nil
 			}
 		}
 	}
-	hit, correlation := g.hit(x, on, message, run, scope)
+	hit, correlation := g.hit(matcher, on, message, run, scope)
 	if hit == noFilter {
 		return false, false, nil
 	}
@@ -77,7 +77,7 @@ const (
 	anyEvent = 0
 )
 
-func (g *Gathering) hit(x *Execution, on *language.Consumption, message map[string]any, run *Run, scope language.Scope) (int, map[string]any) {
+func (g *Gathering) hit(matcher eventMatcher, on *language.Consumption, message map[string]any, run *Run, scope language.Scope) (int, map[string]any) {
 	if len(on.Filters) == 0 {
 		return anyEvent, nil
 	}
@@ -85,7 +85,7 @@ func (g *Gathering) hit(x *Execution, on *language.Consumption, message map[stri
 		if on.Mode == "all" && slices.Contains(g.Hits, i) {
 			continue
 		}
-		if correlation, ok := x.passes(filter, message, run, scope); ok {
+		if correlation, ok := matcher.passes(filter, message, run, scope); ok {
 			return i, correlation
 		}
 	}

@@ -11,46 +11,56 @@ const leastSecret = 6
 
 // secrets are the values of the secrets. Where one of those needed is not to be had, x.denied says so, and the call that is
 // being prepared is not made.
-func (x *Execution) secrets(needed ...string) map[string]any {
-	values, err := x.readSecrets()
+// secretReader reads the values of secrets, and masks them in what comes back from calls.
+type secretReader struct {
+	// read is Environment.Secrets; declared: the definition has use.secrets.
+	read     func() (map[string]any, error)
+	declared bool
+	// texts are the secret texts seen so far. denied is why a secret that the call being built needs is unavailable.
+	texts  []string
+	denied error
+}
+
+func (s *secretReader) values(needed ...string) map[string]any {
+	values, err := s.load()
 	if err != nil {
-		x.denied = NewError(TypeCommunication, "the secrets cannot be read right now")
+		s.denied = NewError(TypeCommunication, "the secrets cannot be read right now")
 		return map[string]any{}
 	}
 	for _, name := range needed {
 		if _, known := values[name]; !known {
-			x.denied = NewError(TypeConfiguration, fmt.Sprintf("the secret %.80q is not set", name))
+			s.denied = NewError(TypeConfiguration, fmt.Sprintf("the secret %.80q is not set", name))
 		}
 	}
 	return values
 }
 
 // readSecrets asks for the secrets, and notes their texts: whatever comes back from now on is masked.
-func (x *Execution) readSecrets() (map[string]any, error) {
-	if x.env.Secrets == nil {
+func (s *secretReader) load() (map[string]any, error) {
+	if s.read == nil {
 		return map[string]any{}, nil
 	}
-	values, err := x.env.Secrets()
+	values, err := s.read()
 	if err != nil {
 		return nil, err
 	}
 	for _, text := range gather(nil, values) {
-		if !slices.Contains(x.texts, text) {
-			x.texts = append(x.texts, text)
+		if !slices.Contains(s.texts, text) {
+			s.texts = append(s.texts, text)
 		}
 	}
 	return values, nil
 }
 
-// secretTexts are the texts of the secrets, which must not be written to the log: of those that calls took, or where none
+// known are the texts of the secrets, which must not be written to the log: of those that calls took, or where none
 // did since the execution was restored, as they are now.
-func (x *Execution) secretTexts() []string {
-	if x.texts == nil && len(x.def.Use.Secrets) > 0 {
-		if _, err := x.readSecrets(); err != nil {
+func (s *secretReader) known() []string {
+	if s.texts == nil && s.declared {
+		if _, err := s.load(); err != nil {
 			return nil
 		}
 	}
-	return x.texts
+	return s.texts
 }
 
 func gather(texts []string, value any) []string {
@@ -73,31 +83,31 @@ func gather(texts []string, value any) []string {
 
 // mask replaces the texts of secrets in what comes back from a call: a server that echoes what it was sent must not
 // bring them into the log. It changes the value in place.
-func (x *Execution) mask(value any) any {
-	if len(x.secretTexts()) == 0 {
+func (s *secretReader) mask(value any) any {
+	if len(s.known()) == 0 {
 		return value
 	}
 	switch value := value.(type) {
 	case string:
-		return x.maskText(value)
+		return s.maskText(value)
 	case map[string]any:
 		for key, item := range value {
-			if masked := x.maskText(key); masked != key {
+			if masked := s.maskText(key); masked != key {
 				delete(value, key)
 				key = masked
 			}
-			value[key] = x.mask(item)
+			value[key] = s.mask(item)
 		}
 	case []any:
 		for i, item := range value {
-			value[i] = x.mask(item)
+			value[i] = s.mask(item)
 		}
 	}
 	return value
 }
 
-func (x *Execution) maskText(text string) string {
-	for _, secret := range x.secretTexts() {
+func (s *secretReader) maskText(text string) string {
+	for _, secret := range s.known() {
 		text = strings.ReplaceAll(text, secret, "***")
 	}
 	return text

@@ -2,7 +2,6 @@ package machine
 
 import (
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -49,13 +48,6 @@ func (c *Call) External() bool {
 	return c.Function == FunctionApproval || c.Workflow != nil && c.Workflow.Await
 }
 
-// external is Call.External without the call.
-func (x *Execution) external(run *Run) bool {
-	task := x.def.Task(run.Task)
-	return run.Asking || task.Call != nil && task.Call.Function == FunctionApproval ||
-		task.Run != nil && task.Run.Workflow != nil && task.Run.Await
-}
-
 // CallKind tells calls apart.
 type CallKind string
 
@@ -76,81 +68,12 @@ type ChildWorkflow struct {
 	Await                    bool
 }
 
-// Timer is a time that an execution waits for.
-type Timer struct {
-	ID string
-	At time.Time
-}
-
-const (
-	timerWait    = "wait"
-	timerRetry   = "retry"
-	timerAttempt = "attempt"
-	timerTask    = "timeout"
-)
-
-// timers are the times that a run waits for, by kind.
-func (r *Run) timers() map[string]time.Time {
-	timers := map[string]time.Time{}
-	switch {
-	case r.Phase == PhaseWaiting:
-		timers[timerWait] = r.Due
-	case r.Phase == PhaseRetrying:
-		timers[timerRetry] = r.Due
-	case !r.AttemptDue.IsZero() && r.Phase == PhaseRunning:
-		timers[timerAttempt] = r.AttemptDue
-	}
-	if !r.Deadline.IsZero() {
-		timers[timerTask] = r.Deadline
-	}
-	return timers
-}
-
-// timerID names a timer; a try's own names carry the attempt, so that an old one never fires for a new attempt.
-func timerID(kind string, run *Run) string {
-	id := kind + ":" + strconv.Itoa(run.ID)
-	if run.Tries > 0 && kind != timerTask {
-		id += ":" + strconv.Itoa(run.Tries)
-	}
-	return id
-}
-
-func splitTimer(id string) (kind string, run int) {
-	kind, rest, _ := strings.Cut(id, ":")
-	rest, _, _ = strings.Cut(rest, ":")
-	return kind, number(rest)
-}
-
-func number(text string) int {
-	value, err := strconv.Atoi(text)
-	if err != nil {
-		return -1
-	}
-	return value
-}
-
 // callID names a call; the question about a call has a name of its own.
 func callID(run *Run) string {
 	if run.Asking {
 		return strconv.Itoa(run.ID) + ":asked"
 	}
 	return strconv.Itoa(run.ID)
-}
-
-// Timers are the times that the execution waits for now; none while it is suspended or ended.
-func (x *Execution) Timers() []Timer {
-	if x.state.Status != Running {
-		return nil
-	}
-	var timers []Timer
-	for _, run := range x.state.Runs {
-		for _, kind := range []string{timerWait, timerRetry, timerAttempt, timerTask} {
-			if due, ok := run.timers()[kind]; ok {
-				timers = append(timers, Timer{ID: timerID(kind, run), At: due})
-			}
-		}
-	}
-	return timers
 }
 
 // Calls are the calls that are scheduled and have no result; none while the execution is suspended or ended. A caller
@@ -169,40 +92,10 @@ func (x *Execution) Awaited() (calls []*Call) {
 			continue
 		}
 		if run.call == nil {
-			run.call = x.open(run)
+			run.call = x.calls.open(run)
 		}
 		run.call.Started = run.Begun
 		calls = append(calls, run.call)
 	}
 	return calls
-}
-
-// open makes a call anew from what is known. It was evaluated before it was scheduled; only a secret that is gone since
-// makes it fail now.
-func (x *Execution) open(run *Run) *Call {
-	if run.Asking {
-		return x.question(run)
-	}
-	call, err := x.prepare(run)
-	if err != nil {
-		call = x.callOf(run, CallFunction)
-		call.Fault = x.problem(err, run.Task)
-	}
-	return call
-}
-
-func (x *Execution) callOf(run *Run, kind CallKind) *Call {
-	task := x.def.Task(run.Task)
-	call := &Call{ID: callID(run), OnUnknown: task.OnUnknown, Key: x.state.Execution + run.Key, Task: run.Task, Name: task.Name,
-		Attempt: max(run.Attempt, 1), Kind: kind}
-	for at := run; ; at = x.state.run(at.Parent) {
-		for _, due := range []time.Time{at.Deadline, at.AttemptDue} {
-			if !due.IsZero() && (call.Deadline.IsZero() || due.Before(call.Deadline)) {
-				call.Deadline = due
-			}
-		}
-		if at.ID == 0 {
-			return call
-		}
-	}
 }

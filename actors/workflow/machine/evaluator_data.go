@@ -1,0 +1,230 @@
+package machine
+
+import (
+	"cmp"
+	"errors"
+	"net/url"
+	"regexp"
+	"time"
+
+	"github.com/weftmesh/weft/actors/workflow/language"
+)
+
+var placeholder = regexp.MustCompile(`\{([a-zA-Z_][a-zA-Z0-9_]*)\}`)
+
+func (e *evaluator) workflowInput(input any, now time.Time) (any, error) {
+	definition := e.def.Input
+	if definition == nil {
+		return input, nil
+	}
+	if err := definition.Schema.Validate(input); err != nil {
+		return nil, NewError(TypeValidation, err.Error())
+	}
+	if definition.From == nil {
+		return input, nil
+	}
+	return e.def.Transform(definition.From, input, e.workflowScope(now))
+}
+
+// deadline is when an execution that begins now times out; nil when it never does.
+func (e *evaluator) deadline(data any, now time.Time) (*time.Time, error) {
+	if e.def.Timeout == nil {
+		return nil, nil
+	}
+	after, err := e.duration(&e.def.Timeout.After, &Run{Input: data}, e.workflowScope(now))
+	if err != nil {
+		return nil, err
+	}
+	due := now.Add(after)
+	return &due, nil
+}
+
+// duration is a duration of the definition, or what its expression yields.
+func (e *evaluator) duration(d *language.Duration, run *Run, scope language.Scope) (time.Duration, error) {
+	if d == nil || d.Expression == "" {
+		return cmp.Or(d, &language.Duration{}).Value, nil
+	}
+	value, err := e.def.Evaluate(d.Expression, run.Input, scope)
+	if err != nil {
+		return 0, err
+	}
+	return language.DurationOf(value)
+}
+
+func (e *evaluator) items(run *Run, task *language.Task, _ time.Time) ([]any, error) {
+	scope := e.scope(run, task)
+	scope.Names = task.Scope
+	value, err := e.def.Transform(task.For.In, run.Input, scope)
+	if list, inline := task.For.In.([]any); inline {
+		value, err = e.def.Fill(list, run.Input, scope)
+	}
+	if err != nil {
+		return nil, err
+	}
+	switch value := value.(type) {
+	case []any:
+		return value, nil
+	case nil:
+		return []any{}, nil
+	}
+	return nil, NewError(TypeExpression, "for.in must yield a list")
+}
+
+// shape makes the output of what a task gave.
+func (e *evaluator) shape(definition *language.Output, raw any, scope language.Scope) (any, error) {
+	if definition == nil {
+		return raw, nil
+	}
+	output := raw
+	if definition.As != nil {
+		transformed, err := e.def.Transform(definition.As, raw, scope.Bind("output", raw))
+		if err != nil {
+			return nil, err
+		}
+		output = transformed
+	}
+	if err := definition.Schema.Validate(output); err != nil {
+		return nil, NewError(TypeValidation, err.Error())
+	}
+	return output, nil
+}
+
+// share makes the context that a task exports; none where it exports nothing.
+func (e *evaluator) share(definition *language.Export, output any, scope language.Scope) (Value, error) {
+	if definition == nil {
+		return Value{}, nil
+	}
+	exported := e.state.Context
+	if definition.As != nil {
+		value, err := e.def.Transform(definition.As, output, scope.Bind("output", output))
+		if err != nil {
+			return Value{}, err
+		}
+		exported = Of(value)
+	}
+	if err := definition.Schema.Validate(exported.V); err != nil {
+		return Value{}, NewError(TypeValidation, err.Error())
+	}
+	return exported, nil
+}
+
+// allowed evaluates a pair of when and exceptWhen; an empty one does not count.
+func (e *evaluator) allowed(when, exceptWhen string, run *Run, scope language.Scope) (bool, error) {
+	if when != "" {
+		ok, err := e.def.Condition(when, run.Input, scope)
+		if err != nil || !ok {
+			return false, err
+		}
+	}
+	if exceptWhen != "" {
+		except, err := e.def.Condition(exceptWhen, run.Input, scope)
+		return err == nil && !except, err
+	}
+	return true, nil
+}
+
+// extended looks through the extensions around a task whose condition does not hold for it now.
+func (e *evaluator) extended(task *language.Task, parent *Run, raw any, now time.Time) (*language.Task, error) {
+	for task.Kind == language.KindExtension && task.Extension.When != "" {
+		probe := &Run{ID: e.state.NextRun, Parent: parent.ID, Task: task.Pointer, Input: raw, StartedAt: now}
+		holds, err := e.def.Condition(task.Extension.When, raw, e.scope(probe, task))
+		if err != nil || holds {
+			return task, err
+		}
+		task = task.Extended
+	}
+	return task, nil
+}
+
+// uri evaluates an endpoint: an expression, or a template whose {names} are fields of the input.
+func (e *evaluator) uri(text string, input any, scope language.Scope) (string, error) {
+	if language.IsExpression(text) {
+		value, err := e.def.Evaluate(text, input, scope)
+		return language.Text(value), err
+	}
+	fields, _ := input.(map[string]any)
+	var missing string
+	target := placeholder.ReplaceAllStringFunc(text, func(match string) string {
+		value, ok := fields[match[1:len(match)-1]]
+		if !ok || value == nil {
+			missing = match
+			return ""
+		}
+		return url.PathEscape(language.Text(value))
+	})
+	if missing != "" {
+		return "", NewError(TypeExpression, "the input has no field for "+missing+" in the URI")
+	}
+	return target, nil
+}
+
+// pairs evaluates a map of names to texts, or an expression for one. A null value leaves its name out.
+func (e *evaluator) pairs(definition, input any, scope language.Scope) (map[string]string, error) {
+	texts := map[string]string{}
+	if definition == nil {
+		return texts, nil
+	}
+	filled, err := e.def.Fill(definition, input, scope)
+	if err != nil {
+		return nil, err
+	}
+	fields, isObject := filled.(map[string]any)
+	if !isObject && filled != nil {
+		return nil, NewError(TypeExpression, "headers and query must be objects")
+	}
+	for name, value := range fields {
+		if value != nil {
+			texts[name] = language.Text(value)
+		}
+	}
+	return texts, nil
+}
+
+// raised evaluates an error definition.
+func (e *evaluator) raised(definition *language.ErrorDefinition, task *language.Task, run *Run, scope language.Scope) (*Error, error) {
+	err := &Error{Instance: task.Pointer}
+	fields := []struct {
+		from string
+		to   *string
+	}{{definition.Type, &err.Type}, {definition.Title, &err.Title}, {definition.Detail, &err.Detail}}
+	if definition.Instance != "" {
+		fields = append(fields, struct {
+			from string
+			to   *string
+		}{definition.Instance, &err.Instance})
+	}
+	for _, field := range fields {
+		text, failure := e.def.FillText(field.from, run.Input, scope)
+		if failure != nil {
+			return nil, failure
+		}
+		*field.to = text
+	}
+	status, failure := e.def.Fill(definition.Status, run.Input, scope)
+	if failure != nil {
+		return nil, failure
+	}
+	switch status := status.(type) {
+	case int:
+		err.Status = status
+	case float64:
+		err.Status = int(status)
+	default:
+		return nil, NewError(TypeExpression, "the status of an error must be a number")
+	}
+	return err, nil
+}
+
+// problem makes an error of the workflow of any error; what is none comes from an expression.
+func (e *evaluator) problem(err error, instance string) *Error {
+	var known *Error
+	if !errors.As(err, &known) {
+		known = NewError(TypeExpression, err.Error())
+	}
+	problem := *known
+	problem.Detail = e.secrets.maskText(problem.Detail)
+	if problem.Instance == "" {
+		problem.Instance = instance
+	}
+	return &problem
+}
