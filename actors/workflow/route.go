@@ -430,7 +430,7 @@ func (p *partition) deliver(ctx context.Context, userID string, event map[string
 // language.Decode gives them; it is not changed any more.
 func (a *Actor) deliver(ctx context.Context, userID string, event map[string]any) (taken int, err error) {
 	for lot := range subjects.WorkflowPartitions {
-		reply, err := a.ask(ctx, lot, command{Op: opDeliver, UserID: userID, Event: machine.Of(event)})
+		reply, err := a.ask(ctx, lot, command{Op: opDeliver, UserID: userID, Event: machine.ValueOf(event)})
 		if err != nil {
 			return taken, err
 		}

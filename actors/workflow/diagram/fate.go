@@ -50,7 +50,7 @@ func fatesOf(events []machine.Event) map[part]*fate {
 		f.runs++
 		f.retries += run.Retries
 		f.iterations += run.Iterations
-		if run.Status == machine.TaskRunning {
+		if run.Status == machine.TaskStatusRunning {
 			f.open++
 		}
 		f.last = run
@@ -66,13 +66,13 @@ func (d *drawing) fateOf(id string, at part) string {
 	}
 	var words []string
 	switch {
-	case f.open > 0 || f.last.Status == machine.TaskRunning:
+	case f.open > 0 || f.last.Status == machine.TaskStatusRunning:
 		d.classify(id, classRunning)
 		words = append(words, "running")
-	case f.last.Status == machine.TaskDone:
+	case f.last.Status == machine.TaskStatusCompleted:
 		d.classify(id, classDone)
 		words = append(words, "completed")
-	case f.last.Status == machine.TaskFailed:
+	case f.last.Status == machine.TaskStatusFaulted:
 		d.classify(id, classFaulted)
 		words = append(words, "faulted")
 	case f.last.Status == machine.TaskStatusSkipped:

@@ -6,63 +6,63 @@ import (
 	"github.com/weftmesh/weft/actors/workflow/language"
 )
 
-// Handle takes an outcome in and decides what follows. It returns the events of the turn, already applied, and none
-// when nothing waits for the outcome: a call that is done or cancelled, a timer before its time, an ended execution.
+// Handle records an outcome and decides what follows. It returns the events of the transition, already applied. It
+// returns none when nothing waits for the outcome: a call that has ended, a timer that is not due, an ended execution.
 func (x *Execution) Handle(outcome Outcome) []Event {
 	if x.state.Sequence == 0 || x.state.Status.Ended() {
 		return nil
 	}
-	if outcome.kind == outcomeArrived {
-		for _, event := range x.consumer.arrived(outcome.value) {
+	if outcome.kind == outcomeEventArrived {
+		for _, event := range x.consumer.deliver(outcome.value) {
 			x.emit(event, outcome.at)
 		}
 	} else if event, ok := x.accept(outcome); ok {
 		x.emit(event, outcome.at)
 	}
-	if len(x.turn) > 0 {
+	if len(x.transition) > 0 {
 		x.decide(outcome.at)
 	}
-	return x.take()
+	return x.takeTransition()
 }
 
-// accept turns an outcome into the event that records it.
+// accept returns the event that records an outcome; false when the outcome changes nothing.
 func (x *Execution) accept(o Outcome) (Event, bool) {
 	suspended := x.state.Status == Suspended
 	switch o.kind {
 	case outcomeCancel:
-		return x.cancelled(o.reason)
+		return x.acceptCancel(o.reason)
 	case outcomeTerminate:
 		return Event{Type: ExecutionCancelled, Reason: o.reason}, true
 	case outcomeSuspend:
 		return Event{Type: ExecutionSuspended, Reason: o.reason}, !suspended
 	case outcomeResume:
 		return Event{Type: ExecutionResumed}, suspended
-	case outcomeCompleted, outcomeFailed:
+	case outcomeCallCompleted, outcomeCallFailed:
 		return x.acceptCall(o)
-	case outcomeTimer:
+	case outcomeTimerDue:
 		if suspended {
 			return Event{}, false
 		}
 		return x.acceptTimer(o)
-	case outcomeStarted:
+	case outcomeCallStarted:
 		return x.acceptStarted(o)
-	case outcomeUnknown:
+	case outcomeCallUnknown:
 		return x.acceptUnknown(o)
-	case outcomeMessage:
-		return x.consumer.acceptMessage(o)
+	case outcomeEventDelivered:
+		return x.consumer.deliverTo(o)
 	}
 	return Event{}, false
 }
 
 func (x *Execution) acceptCall(o Outcome) (Event, bool) {
-	run := x.called(o.id)
+	run := x.callingRun(o.id)
 	if run == nil {
 		return Event{}, false
 	}
-	if run.Asking {
-		return x.answered(run, o), true
+	if run.ApprovalRequested {
+		return x.acceptApproval(run, o), true
 	}
-	if o.kind == outcomeFailed {
+	if o.kind == outcomeCallFailed {
 		failure := *o.failure
 		if failure.Instance == "" {
 			failure.Instance = run.Task
@@ -70,7 +70,7 @@ func (x *Execution) acceptCall(o Outcome) (Event, bool) {
 		failure.Title, failure.Detail = x.secrets.maskText(failure.Title), x.secrets.maskText(failure.Detail)
 		return Event{Type: CallFailed, Run: run.ID, Error: &failure}, true
 	}
-	return Event{Type: CallCompleted, Run: run.ID, Output: Of(x.secrets.mask(language.Normalize(o.value)))}, true
+	return Event{Type: CallCompleted, Run: run.ID, Output: ValueOf(x.secrets.mask(language.Normalize(o.value)))}, true
 }
 
 func (x *Execution) acceptTimer(o Outcome) (Event, bool) {
@@ -86,10 +86,10 @@ func (x *Execution) acceptTimer(o Outcome) (Event, bool) {
 	event := Event{Type: TimerFired, Run: run.ID, Timer: o.id}
 	switch kind {
 	case timerTask:
-		event.Error = NewError(TypeTimeout, "the time allowed is over")
+		event.Error = NewError(TypeTimeout, "the timeout elapsed")
 		event.Error.Instance = run.Task
 	case timerAttempt:
-		event.Error = NewError(TypeTimeout, "the time allowed for one attempt is over")
+		event.Error = NewError(TypeTimeout, "the attempt timed out")
 		event.Error.Instance = run.Task
 	case timerRetry:
 		event.AttemptDue = x.eval.attemptDue(run, o.at)
@@ -97,10 +97,10 @@ func (x *Execution) acceptTimer(o Outcome) (Event, bool) {
 	return event, true
 }
 
-// called is the run whose call has that ID now, or nil.
-func (x *Execution) called(id string) *Run {
+// callingRun is the run whose open call has that ID, or nil.
+func (x *Execution) callingRun(id string) *Run {
 	text, _, _ := strings.Cut(id, ":")
-	run := x.state.run(number(text))
+	run := x.state.run(parseID(text))
 	if run == nil || run.Phase != PhaseCalling || run.Fault != nil || callID(run) != id {
 		return nil
 	}
@@ -108,58 +108,58 @@ func (x *Execution) called(id string) *Run {
 }
 
 func (x *Execution) acceptStarted(o Outcome) (Event, bool) {
-	run := x.called(o.id)
-	if run == nil || run.Begun || run.Asking {
+	run := x.callingRun(o.id)
+	if run == nil || run.StartRecorded || run.ApprovalRequested {
 		return Event{}, false
 	}
-	return Event{Type: CallIntended, Run: run.ID, Task: run.Task, Key: run.Key, Attempt: run.Attempt}, true
+	return Event{Type: CallStartRecorded, Run: run.ID, Task: run.Task, Key: run.Key, Attempt: run.Attempt}, true
 }
 
 func (x *Execution) acceptUnknown(o Outcome) (Event, bool) {
-	run := x.called(o.id)
-	if run == nil || !run.Begun || run.Asking {
+	run := x.callingRun(o.id)
+	if run == nil || !run.StartRecorded || run.ApprovalRequested {
 		return Event{}, false
 	}
 	switch x.def.Task(run.Task).OnUnknown {
 	case language.UnknownRetry:
-		return x.again(run, Value{}), true
+		return x.reschedule(run, Value{}), true
 	case language.UnknownAsk:
-		return Event{Type: CallAsked, Run: run.ID, Task: run.Task, Key: run.Key}, true
+		return Event{Type: CallApprovalRequested, Run: run.ID, Task: run.Task, Key: run.Key}, true
 	}
-	return unknown(run), true
+	return unknownOutcome(run), true
 }
 
-// again schedules a call that is open once more.
-func (x *Execution) again(run *Run, decision Value) Event {
+// reschedule schedules an open call again. decision is the approval that led to it, if any.
+func (x *Execution) reschedule(run *Run, decision Value) Event {
 	return Event{Type: CallScheduled, Run: run.ID, Task: run.Task, Name: x.def.Task(run.Task).Name, Key: run.Key,
 		Attempt: run.Attempt, Output: decision, Reason: "unknown"}
 }
 
-// answered takes in the answer to a question.
-func (x *Execution) answered(run *Run, o Outcome) Event {
+// acceptApproval records the decision on repeating a call whose result is unknown.
+func (x *Execution) acceptApproval(run *Run, o Outcome) Event {
 	output, _ := language.Normalize(o.value).(map[string]any)
-	if decision := output["decision"]; o.kind == outcomeCompleted && (decision == "approve" || decision == "approved") {
-		return x.again(run, Of(output))
+	if decision := output["decision"]; o.kind == outcomeCallCompleted && (decision == "approve" || decision == "approved") {
+		return x.reschedule(run, ValueOf(output))
 	}
-	event := unknown(run)
+	event := unknownOutcome(run)
 	if output != nil {
-		event.Output = Of(output)
+		event.Output = ValueOf(output)
 	}
 	return event
 }
 
-func unknown(run *Run) Event {
+func unknownOutcome(run *Run) Event {
 	failure := &Error{Type: TypeUnknown, Status: 500, Title: "Unknown Outcome",
-		Detail: "the call may have been made, and nobody knows what came of it", Instance: run.Task}
+		Detail: "the call may have been made; its result is unknown", Instance: run.Task}
 	return Event{Type: CallFailed, Run: run.ID, Error: failure}
 }
 
-// cancelled is the event that a cancel is recorded by: at once, or after what was done is undone.
-func (x *Execution) cancelled(reason string) (Event, bool) {
+// acceptCancel records a cancellation: the execution ends at once, or after its compensations.
+func (x *Execution) acceptCancel(reason string) (Event, bool) {
 	switch {
 	case x.state.Ending != nil:
-		return Event{}, false // it ends already
-	case x.state.compensates():
+		return Event{}, false // it is already ending
+	case x.state.mustCompensate():
 		return Event{Type: CompensationStarted, Reason: reason}, true
 	}
 	return Event{Type: ExecutionCancelled, Reason: reason}, true

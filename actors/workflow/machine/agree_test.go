@@ -15,24 +15,24 @@ import (
 
 // story draws definitions for which the order of things is certain: no two waits are the same, so that nothing in a fork
 // happens at one time, and what all branches of a fork share is not written to inside of one.
-type story struct {
+type definitionGenerator struct {
 	t      *rapid.T
 	count  int
 	inFork int
 }
 
-func (s *story) pick(label string, of ...string) string {
+func (s *definitionGenerator) pick(label string, of ...string) string {
 	return rapid.SampledFrom(of).Draw(s.t, label)
 }
 
-func (s *story) name() string {
+func (s *definitionGenerator) name() string {
 	s.count++
 	return fmt.Sprintf("t%d", s.count)
 }
 
 // moment is a duration that nobody has drawn before. Nor do two chains of such durations end together, but for a chance in
 // 10⁶: the low digits are the powers of 7 modulo a prime, of which no few add up to the same.
-func (s *story) moment(most int) string {
+func (s *definitionGenerator) moment(most int) string {
 	s.count++
 	const unit = 1_000_003
 	low := 1
@@ -42,7 +42,7 @@ func (s *story) moment(most int) string {
 	return fmt.Sprintf("{milliseconds: %d}", rapid.IntRange(1, most).Draw(s.t, "moment")*unit+low)
 }
 
-func (s *story) list(depth int) string {
+func (s *definitionGenerator) list(depth int) string {
 	n := rapid.IntRange(1, 3).Draw(s.t, "length")
 	names := make([]string, n)
 	for i := range names {
@@ -66,7 +66,7 @@ func (s *story) list(depth int) string {
 }
 
 // around is what any task may have.
-func (s *story) around() string {
+func (s *definitionGenerator) around() string {
 	text := s.pick("if", "", "", "", `if: '(.n? // 0) % 2 == 0', `) +
 		s.pick("input", "", "", "", `input: {from: '{n: (.n? // 1)}'}, `, `input: {from: '.n + 1'}, `) +
 		s.pick("output", "", "", "", `output: {as: '{n: ((.n? // 0) + ($input.n? // 0))}'}, `, `output: {as: '.n'}, `)
@@ -79,7 +79,7 @@ func (s *story) around() string {
 	return text
 }
 
-func (s *story) body(depth int) string {
+func (s *definitionGenerator) body(depth int) string {
 	kinds := []string{"set", "set", "call", "call", "raise", "switch", "wait"}
 	if depth > 0 {
 		kinds = append(kinds, "do", "for", "fork", "race", "try", "try", "retry", "retry")
@@ -115,7 +115,7 @@ func (s *story) body(depth int) string {
 		s.pick("handler", "", `, do: [{`+s.name()+`: {set: {n: '${ $error.status }'}}}]`) + `}`
 }
 
-func (s *story) branches(depth int) string {
+func (s *definitionGenerator) branches(depth int) string {
 	s.inFork++
 	defer func() { s.inFork-- }()
 	var branches []string
@@ -127,7 +127,7 @@ func (s *story) branches(depth int) string {
 }
 
 // referred is the reference's result in the form of result.
-func referred(r reference.Result) string {
+func referenceResult(r reference.Result) string {
 	if r.Fault != nil {
 		return fmt.Sprintf("%s %d %s", r.Fault.Kind, r.Fault.Status, r.Fault.Instance)
 	}
@@ -135,7 +135,7 @@ func referred(r reference.Result) string {
 }
 
 // scripted answers a call of a task: about a third of the first attempts fail and few of the later ones.
-func scripted(name string, arguments any, attempt int) (output any, fails bool) {
+func scriptedReply(name string, arguments any, attempt int) (output any, fails bool) {
 	hash := fnv.New32a()
 	fmt.Fprintf(hash, "%s%s#%d", name, language.Canonical(arguments), attempt)
 	return arguments, hash.Sum32()%uint32(2+attempt) == 0
@@ -146,13 +146,13 @@ func scripted(name string, arguments any, attempt int) (output any, fails bool) 
 func TestReference(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(r *rapid.T) {
-		s := &story{t: r}
+		s := &definitionGenerator{t: r}
 		source := head + s.pick("limit", "", "timeout: {after: {hours: 11}}\n") + s.pick("in", "", "input: {from: '{n: .n}'}\n") +
 			s.pick("out", "", "output: {as: '{out: .}'}\n") + "do: " + s.list(3)
 		input := map[string]any{"n": rapid.IntRange(0, 5).Draw(r, "n"), "other": "x"}
 		d := newDriver(t, source)
 		d.reply = func(call *Call) (any, *Error) {
-			output, fails := scripted(call.Name, call.Arguments, call.Attempt)
+			output, fails := scriptedReply(call.Name, call.Arguments, call.Attempt)
 			if fails {
 				return nil, NewError(TypeCommunication, "down")
 			}
@@ -160,11 +160,11 @@ func TestReference(t *testing.T) {
 		}
 		machine := result(d.run(map[string]any{"n": input["n"], "other": "x"}))
 		want := reference.Run(d.def, input, epoch, func(task *language.Task, arguments any, attempt int) (any, bool) {
-			output, fails := scripted(task.Name, arguments, attempt)
+			output, fails := scriptedReply(task.Name, arguments, attempt)
 			return output, !fails
 		})
-		if machine != referred(want) {
-			r.Fatalf("%s\nthe machine:   %s\nthe reference: %s", source, machine, referred(want))
+		if machine != referenceResult(want) {
+			r.Fatalf("%s\nthe machine:   %s\nthe reference: %s", source, machine, referenceResult(want))
 		}
 		history := make([]json.RawMessage, len(d.log))
 		for i := range d.log {

@@ -2,19 +2,19 @@ package machine
 
 import "slices"
 
-// Arrival is an event that was consumed: by which runs, and which run was the next to be started when it came first.
-// Runs from there on began after the event and never take it.
+// Arrival is an event that was consumed: Taken are the runs that consumed it, Before the id of the next run at that
+// time. Runs from Before on started after the event and never consume it.
 type Arrival struct {
 	ID     string `json:"id"`
 	Before int    `json:"before"`
 	Taken  []int  `json:"taken"`
 }
 
-// maxArrivals bounds the events that are remembered, the newest ones.
+// maxArrivals bounds the remembered events; the newest are kept.
 const maxArrivals = 512
 
-// identity is what tells an event from any other; empty for one without id.
-func identity(event map[string]any) string {
+// eventIdentity identifies an event by its source and id; it is empty for an event without id.
+func eventIdentity(event map[string]any) string {
 	id, _ := event["id"].(string)
 	source, _ := event["source"].(string)
 	if id == "" {
@@ -23,8 +23,8 @@ func identity(event map[string]any) string {
 	return source + " " + id
 }
 
-// arrivedFor tells whether a run has an event already, or began after it came.
-func (s *State) arrivedFor(id string, run int) bool {
+// taken reports whether a run has consumed an event or started after it arrived.
+func (s *State) taken(id string, run int) bool {
 	for i := range s.Arrivals {
 		if arrival := &s.Arrivals[i]; arrival.ID == id {
 			return id != "" && (run >= arrival.Before || slices.Contains(arrival.Taken, run))
@@ -33,7 +33,8 @@ func (s *State) arrivedFor(id string, run int) bool {
 	return false
 }
 
-func (s *State) noteArrival(id string, run int) {
+// recordArrival records that a run consumed an event.
+func (s *State) recordArrival(id string, run int) {
 	if id == "" {
 		return
 	}

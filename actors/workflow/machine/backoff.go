@@ -10,7 +10,7 @@ import (
 	"github.com/weftmesh/weft/actors/workflow/language"
 )
 
-// delay is the time before the next attempt: constant, growing by an increment, or growing by a factor; then jitter.
+// delay is the time before the next attempt: constant, linear or exponential, plus jitter, at most MaxRetryDelay.
 func (e *evaluator) delay(run *Run, policy *language.RetryPolicy, scope language.Scope) (time.Duration, error) {
 	base, err := e.duration(policy.Delay, run, scope)
 	if err != nil {
@@ -46,7 +46,7 @@ func (e *evaluator) delay(run *Run, policy *language.RetryPolicy, scope language
 	return time.Duration(min(delay, float64(MaxRetryDelay))), nil
 }
 
-// jitter is uniform between its bounds and the same whenever it is asked for the same attempt.
+// jitter is uniformly distributed between its bounds and is always the same for the same attempt of the same task run.
 func (e *evaluator) jitter(run *Run, policy *language.RetryPolicy, scope language.Scope) (time.Duration, error) {
 	from, err := e.duration(policy.JitterFrom, run, scope)
 	if err != nil {
@@ -61,7 +61,7 @@ func (e *evaluator) jitter(run *Run, policy *language.RetryPolicy, scope languag
 	return from + time.Duration(share*float64(to-from)), nil
 }
 
-// attemptDue is when an attempt that begins now is over, by the policy's limit.attempt.duration.
+// attemptDue is when an attempt that begins now times out by limit.attempt.duration; nil without such a limit.
 func (e *evaluator) attemptDue(run *Run, now time.Time) *time.Time {
 	task := e.def.Task(run.Task)
 	policy := task.Try.Catch.Retry
@@ -70,7 +70,7 @@ func (e *evaluator) attemptDue(run *Run, now time.Time) *time.Time {
 	}
 	length, err := e.duration(policy.AttemptDuration, run, e.scope(run, task))
 	if err != nil {
-		// A limit that cannot be evaluated allows no time: the attempt ends at once, as a timeout.
+		// A limit that cannot be evaluated counts as zero: the attempt times out at once.
 		length = 0
 	}
 	due := now.Add(length)

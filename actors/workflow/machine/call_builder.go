@@ -17,35 +17,35 @@ type callBuilder struct {
 	secrets *secretReader
 }
 
-// open makes a call anew from what is known. It was evaluated before it was scheduled; only a secret that is gone since
-// makes it fail now.
-func (b *callBuilder) open(run *Run) *Call {
-	if run.Asking {
-		return b.question(run)
+// rebuild builds the call of a run that is already scheduled. It was built successfully before, so only a missing
+// secret makes it fail.
+func (b *callBuilder) rebuild(run *Run) *Call {
+	if run.ApprovalRequested {
+		return b.approvalRequest(run)
 	}
 	call, err := b.prepare(run)
 	if err != nil {
-		call = b.callOf(run, CallFunction)
-		call.Fault = b.eval.problem(err, run.Task)
+		call = b.newCall(run, CallFunction)
+		call.Fault = b.eval.workflowError(err, run.Task)
 	}
 	return call
 }
 
-// prepare evaluates what a call is to be made with. Without the secrets that it takes, it is not made.
+// prepare evaluates a call's arguments. It fails if a secret that the call uses is unavailable.
 func (b *callBuilder) prepare(run *Run) (*Call, error) {
 	b.secrets.denied = nil
-	call, err := b.evaluate(run)
+	call, err := b.build(run)
 	if b.secrets.denied != nil {
 		return nil, b.secrets.denied
 	}
 	return call, err
 }
 
-func (b *callBuilder) evaluate(run *Run) (*Call, error) {
+func (b *callBuilder) build(run *Run) (*Call, error) {
 	task := b.def.Task(run.Task)
 	scope := b.eval.scope(run, task)
 	if task.Sealed {
-		// The input holds secrets, and is known while the call is made and no longer.
+		// The input contains secrets: it is evaluated for the call and not kept.
 		input, err := b.def.Transform(task.Input.From, run.Input, scope)
 		if err != nil {
 			return nil, err
@@ -66,28 +66,28 @@ func (b *callBuilder) evaluate(run *Run) (*Call, error) {
 	switch task.Call.Function {
 	case language.CallHTTP:
 		request, err := b.prepareHTTP(task.Call.HTTP, run, scope)
-		call := b.callOf(run, CallHTTP)
+		call := b.newCall(run, CallHTTP)
 		call.HTTP = request
 		return call, err
 	case language.CallOpenAPI:
 		request, err := b.prepareOpenAPI(task.Call.OpenAPI, run, scope)
-		call := b.callOf(run, CallOpenAPI)
+		call := b.newCall(run, CallOpenAPI)
 		call.OpenAPI = request
 		return call, err
 	case language.CallGRPC, language.CallAsyncAPI, language.CallA2A, language.CallMCP:
 		return nil, unsupported("call: " + task.Call.Function)
 	}
-	arguments, err := b.def.Fill(mapping(task.Call.With), run.Input, scope)
+	arguments, err := b.def.Fill(orEmpty(task.Call.With), run.Input, scope)
 	if err != nil {
 		return nil, err
 	}
-	call := b.callOf(run, CallFunction)
+	call := b.newCall(run, CallFunction)
 	call.Function = task.Call.Function
 	call.Arguments, _ = arguments.(map[string]any)
 	return call, nil
 }
 
-func (b *callBuilder) callOf(run *Run, kind CallKind) *Call {
+func (b *callBuilder) newCall(run *Run, kind CallKind) *Call {
 	task := b.def.Task(run.Task)
 	call := &Call{ID: callID(run), OnUnknown: task.OnUnknown, Key: b.state.Execution + run.Key, Task: run.Task, Name: task.Name,
 		Attempt: max(run.Attempt, 1), Kind: kind}
@@ -103,13 +103,13 @@ func (b *callBuilder) callOf(run *Run, kind CallKind) *Call {
 	}
 }
 
-// prepareEmit makes the CloudEvent. Its id is the call's key, so that publishing it again is seen as the same.
+// prepareEmit builds the CloudEvent. Its id is the call's key, so that consumers can detect a repeated publication.
 func (b *callBuilder) prepareEmit(run *Run, task *language.Task, scope language.Scope) (*Call, error) {
 	filled, err := b.def.Fill(task.Emit, run.Input, scope)
 	if err != nil {
 		return nil, err
 	}
-	call := b.callOf(run, CallEmit)
+	call := b.newCall(run, CallEmit)
 	call.Message, _ = filled.(map[string]any)
 	d := b.def.Document
 	defaults := map[string]any{"specversion": "1.0", "id": call.Key, "time": run.StartedAt.UTC().Format(time.RFC3339Nano),
@@ -138,14 +138,14 @@ func (b *callBuilder) prepareRun(run *Run, task *language.Task, scope language.S
 		}
 		input = filled
 	}
-	call := b.callOf(run, CallWorkflow)
+	call := b.newCall(run, CallWorkflow)
 	call.Workflow = &ChildWorkflow{Namespace: child.Namespace, Name: child.Name,
 		Version: cmp.Or(child.Version, "latest"), Input: input, Await: task.Run.Await}
 	return call, nil
 }
 
 func (b *callBuilder) prepareHTTP(call *language.HTTPCall, run *Run, scope language.Scope) (*HTTPRequest, error) {
-	target, err := b.eval.uri(call.Endpoint.URI, run.Input, scope)
+	target, err := b.eval.endpointURI(call.Endpoint.URI, run.Input, scope)
 	if err != nil {
 		return nil, err
 	}
@@ -155,17 +155,17 @@ func (b *callBuilder) prepareHTTP(call *language.HTTPCall, run *Run, scope langu
 		return nil, err
 	}
 	request.Method = strings.ToUpper(method)
-	query, err := b.eval.pairs(call.Query, run.Input, scope)
+	query, err := b.eval.stringMap(call.Query, run.Input, scope)
 	if err != nil {
 		return nil, err
 	}
 	if request.URL, err = withQuery(target, query); err != nil {
 		return nil, err
 	}
-	if request.Headers, err = b.eval.pairs(call.Headers, run.Input, scope); err != nil {
+	if request.Headers, err = b.eval.stringMap(call.Headers, run.Input, scope); err != nil {
 		return nil, err
 	}
-	request.Headers = lower(request.Headers)
+	request.Headers = lowerKeys(request.Headers)
 	if call.HasBody {
 		body, err := b.def.Fill(call.Body, run.Input, scope)
 		if err != nil {
@@ -177,7 +177,7 @@ func (b *callBuilder) prepareHTTP(call *language.HTTPCall, run *Run, scope langu
 }
 
 func (b *callBuilder) prepareOpenAPI(call *language.OpenAPICall, run *Run, scope language.Scope) (*OpenAPIRequest, error) {
-	target, err := b.eval.uri(call.Document.URI, run.Input, scope)
+	target, err := b.eval.endpointURI(call.Document.URI, run.Input, scope)
 	if err != nil {
 		return nil, err
 	}
@@ -193,7 +193,7 @@ func (b *callBuilder) prepareOpenAPI(call *language.OpenAPICall, run *Run, scope
 	if err != nil {
 		return nil, err
 	}
-	filled, err := b.def.Fill(mapping(call.Parameters), run.Input, scope)
+	filled, err := b.def.Fill(orEmpty(call.Parameters), run.Input, scope)
 	if err != nil {
 		return nil, err
 	}
@@ -207,7 +207,8 @@ func (b *callBuilder) prepareOpenAPI(call *language.OpenAPICall, run *Run, scope
 		credentials: probe.Credentials}, nil
 }
 
-// authenticate adds the credentials of a policy, inline or from a secret; those that have to be got first are noted.
+// authenticate adds the credentials of a policy, inline or from a secret, to a request. Those that must be obtained
+// first are left to Send.
 func (b *callBuilder) authenticate(r *HTTPRequest, policy *language.Authentication, input any, scope language.Scope) error {
 	if policy == nil {
 		return nil
@@ -227,7 +228,7 @@ func (b *callBuilder) authenticate(r *HTTPRequest, policy *language.Authenticati
 		}
 		values, _ = filled.(map[string]any)
 	case values == nil:
-		return NewError(TypeConfiguration, fmt.Sprintf("the secret %.80q is no object with what the authentication needs", policy.Secret))
+		return NewError(TypeConfiguration, fmt.Sprintf("the secret %.80q must be an object with the parameters of the authentication", policy.Secret))
 	}
 	switch policy.Scheme {
 	case language.SchemeBasic:
@@ -240,31 +241,31 @@ func (b *callBuilder) authenticate(r *HTTPRequest, policy *language.Authenticati
 	return nil
 }
 
-// question is the approval that stands in for a call nobody knows about: approved, the call is made again.
-func (b *callBuilder) question(run *Run) *Call {
-	call := b.callOf(run, CallFunction)
+// approvalRequest replaces a call whose result is unknown: if it is approved, the call is made again.
+func (b *callBuilder) approvalRequest(run *Run) *Call {
+	call := b.newCall(run, CallFunction)
 	call.Key += "/unknown"
 	call.Function = FunctionApproval
 	call.Arguments = map[string]any{
-		"title": "Make the call of " + call.Name + " again?",
-		"body": "The process that made it died, and nobody knows whether it was made. Approve to make it again; " +
-			"reject to end it with an error.",
+		"title": "Repeat the call of " + call.Name + "?",
+		"body": "The process that was making this call crashed, so it is unknown whether the call was made. " +
+			"Approve to make it again; reject to end it with an error.",
 	}
 	return call
 }
 
-// external is Call.External without the call.
-func (b *callBuilder) external(run *Run) bool {
+// isExternal is Call.External for a run, without building its call.
+func (b *callBuilder) isExternal(run *Run) bool {
 	task := b.def.Task(run.Task)
-	return run.Asking || task.Call != nil && task.Call.Function == FunctionApproval ||
+	return run.ApprovalRequested || task.Call != nil && task.Call.Function == FunctionApproval ||
 		task.Run != nil && task.Run.Workflow != nil && task.Run.Await
 }
 
 func unsupported(what string) *Error {
-	return NewError(TypeConfiguration, what+" cannot be run yet")
+	return NewError(TypeConfiguration, what+" is not supported yet")
 }
 
-func mapping(value map[string]any) map[string]any {
+func orEmpty(value map[string]any) map[string]any {
 	if value == nil {
 		return map[string]any{}
 	}

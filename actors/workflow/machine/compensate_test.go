@@ -84,7 +84,7 @@ func TestCompensationOfACancelledExecution(t *testing.T) {
 		t.Errorf("calls: %s", got)
 	}
 	runs := Tasks(d.log)
-	if last := runs[len(runs)-1]; last.Name != "noFlight" || last.Status != TaskDone || runs[1].Status != TaskDropped {
+	if last := runs[len(runs)-1]; last.Name != "noFlight" || last.Status != TaskStatusCompleted || runs[1].Status != TaskStatusCancelled {
 		t.Errorf("the history says %+v", runs)
 	}
 	d, made = sagaDriver(t)

@@ -8,18 +8,19 @@ import (
 	"github.com/weftmesh/weft/actors/workflow/language"
 )
 
-// Gathering is what has come of the events that a schedule waits for together: all of some, or any of some until others
-// come or a condition holds. The zero Gathering has none.
-type Gathering struct {
-	// Messages are what schedule.read takes of the events, in the order in which they came.
+// EventCorrelation collects the events of a schedule that waits for several of them: all of a set of filters, or any
+// until other events arrive or a condition holds. The zero EventCorrelation has no events.
+type EventCorrelation struct {
+	// Messages are what schedule.read selects of the events, in order of arrival.
 	Messages []Value `json:"messages"`
-	// Hits are the filters that the messages have passed, Correlation what the events to come must share.
-	Hits        []int            `json:"hits"`
-	Correlation map[string]Value `json:"correlation,omitempty"`
+	// MatchedFilters are the indices of the filters that the messages matched, Correlation the values that later events
+	// must share.
+	MatchedFilters []int            `json:"hits"`
+	Correlation    map[string]Value `json:"correlation,omitempty"`
 }
 
-// Together tells whether a definition's schedule waits for several events, and not for each one.
-func Together(def *language.Workflow) bool {
+// CorrelatesEvents reports whether a definition's schedule waits for several events rather than for each one.
+func CorrelatesEvents(def *language.Workflow) bool {
 	if def.Schedule == nil || def.Schedule.On == nil {
 		return false
 	}
@@ -27,9 +28,10 @@ func Together(def *language.Workflow) bool {
 	return on.Mode == "all" || on.Until != nil || on.UntilCondition != ""
 }
 
-// Take hands an event to a gathering. taken tells whether it is one of those that it waits for, or ends it; whole, whether
-// it has all that it waits for now. An event ends none that has nothing yet. The error is the condition's.
-func (g *Gathering) Take(def *language.Workflow, event map[string]any, now time.Time) (taken, whole bool, err error) {
+// Add adds an event. added reports whether the schedule waits for the event or the event ends the collection; complete,
+// whether the collection is complete. An event cannot end an empty collection. The error is that of the until
+// condition; then complete is true.
+func (g *EventCorrelation) Add(def *language.Workflow, event map[string]any, now time.Time) (added, complete bool, err error) {
 	message, isObject := language.Normalize(event).(map[string]any)
 	if !isObject {
 		return false, false, nil
@@ -41,59 +43,59 @@ func (g *Gathering) Take(def *language.Workflow, event map[string]any, now time.
 	}
 	if on.Until != nil && len(g.Messages) > 0 {
 		for _, filter := range on.Until.Filters {
-			if _, ok := matcher.passes(filter, message, run, scope); ok {
+			if _, ok := matcher.matches(filter, message, run, scope); ok {
 				return true, true, nil
 			}
 		}
 	}
-	hit, correlation := g.hit(matcher, on, message, run, scope)
-	if hit == noFilter {
+	hit, correlation := g.match(matcher, on, message, run, scope)
+	if hit == noMatch {
 		return false, false, nil
 	}
-	g.Messages = append(g.Messages, Of(language.Read(message, def.Schedule.Read)))
-	g.Hits = append(g.Hits, hit)
+	g.Messages = append(g.Messages, ValueOf(language.Read(message, def.Schedule.Read)))
+	g.MatchedFilters = append(g.MatchedFilters, hit)
 	for name, value := range correlation {
 		if g.Correlation == nil {
 			g.Correlation = map[string]Value{}
 		}
-		g.Correlation[name] = Of(value)
+		g.Correlation[name] = ValueOf(value)
 	}
 	switch {
 	case on.Mode == "all":
-		return true, len(g.Hits) == len(on.Filters), nil
+		return true, len(g.MatchedFilters) == len(on.Filters), nil
 	case on.UntilCondition != "":
-		whole, err := def.Condition(on.UntilCondition, g.Input(), scope)
+		complete, err := def.Condition(on.UntilCondition, g.Input(), scope)
 		if err != nil {
-			return true, true, fmt.Errorf("looking whether schedule.on.any.until holds: %w", err)
+			return true, true, fmt.Errorf("evaluating schedule.on.any.until: %w", err)
 		}
-		return true, whole, nil
+		return true, complete, nil
 	}
 	return true, false, nil
 }
 
-// noFilter: no filter lets an event pass. anyEvent: there are none, and every event does.
+// noMatch: no filter matches. matchesAll: there are no filters, so every event matches.
 const (
-	noFilter = -1
-	anyEvent = 0
+	noMatch    = -1
+	matchesAll = 0
 )
 
-func (g *Gathering) hit(matcher eventMatcher, on *language.Consumption, message map[string]any, run *Run, scope language.Scope) (int, map[string]any) {
+func (g *EventCorrelation) match(matcher eventMatcher, on *language.Consumption, message map[string]any, run *Run, scope language.Scope) (int, map[string]any) {
 	if len(on.Filters) == 0 {
-		return anyEvent, nil
+		return matchesAll, nil
 	}
 	for i, filter := range on.Filters {
-		if on.Mode == "all" && slices.Contains(g.Hits, i) {
+		if on.Mode == "all" && slices.Contains(g.MatchedFilters, i) {
 			continue
 		}
-		if correlation, ok := matcher.passes(filter, message, run, scope); ok {
+		if correlation, ok := matcher.matches(filter, message, run, scope); ok {
 			return i, correlation
 		}
 	}
-	return noFilter, nil
+	return noMatch, nil
 }
 
-// Input is what the execution that a gathering starts is given: the list of its messages.
-func (g *Gathering) Input() []any {
+// Input is the input of the execution that the collected events start: the list of messages.
+func (g *EventCorrelation) Input() []any {
 	input := make([]any, len(g.Messages))
 	for i, message := range g.Messages {
 		input[i] = message.V

@@ -71,7 +71,7 @@ func TestOAuth2(t *testing.T) {
 		_, err := call.HTTP.Send(a.send, "n")
 		var failure *Error
 		if errors.As(err, &failure) {
-			if standard(failure.Type) != test.want {
+			if standardName(failure.Type) != test.want {
 				t.Errorf("%s: %v", name, err)
 			}
 		} else if got := a.sent[len(a.sent)-1].Headers["authorization"]; got != test.want || a.sent[len(a.sent)-1].URL != "https://x.test/" {
@@ -148,7 +148,7 @@ func TestDigest(t *testing.T) {
 		got := ""
 		var failure *Error
 		if errors.As(err, &failure) {
-			got = standard(failure.Type)
+			got = standardName(failure.Type)
 		}
 		if got != want {
 			t.Errorf("%s: %v, want %q", challenge, err, want)

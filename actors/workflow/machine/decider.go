@@ -8,7 +8,7 @@ import (
 	"github.com/weftmesh/weft/actors/workflow/language"
 )
 
-// decider decides the next event of an execution from its state alone.
+// decider chooses the next event of an execution from its state alone, so that a restored execution decides the same.
 type decider struct {
 	def      *language.Workflow
 	state    *State
@@ -17,15 +17,14 @@ type decider struct {
 	consumer *eventConsumer
 }
 
-// next is the next event of a running execution: that of the first open run that can go on. It depends on the state
-// alone, so that a restored execution goes on as the first one did.
+// next is the next event of a running execution: that of the first open run that can advance.
 func (d *decider) next(now time.Time) (Event, bool) {
 	if d.state.Status != Running {
 		return Event{}, false
 	}
 	for _, run := range d.state.Runs {
 		if event, ok := d.step(run, now); ok {
-			if event.Type == ExecutionFaulted && d.state.compensates() {
+			if event.Type == ExecutionFaulted && d.state.mustCompensate() {
 				event = Event{Type: CompensationStarted, Error: event.Error}
 			}
 			return event, true
@@ -34,8 +33,8 @@ func (d *decider) next(now time.Time) (Event, bool) {
 	return Event{}, false
 }
 
-// step is the next event of one run, if it can go on. A run with open children waits for them, except for a fork
-// that has branches to start.
+// step is the next event of one run, if it can advance. A run with open children waits for them, except for a fork that
+// has branches to start.
 func (d *decider) step(run *Run, now time.Time) (Event, bool) {
 	if run.Fault != nil {
 		return d.stepFault(run, now), true
@@ -72,14 +71,14 @@ func (d *decider) step(run *Run, now time.Time) (Event, bool) {
 	}
 	event, err := d.stepLeaf(run, task, now)
 	if err != nil {
-		return d.faulted(run, err), true
+		return d.fault(run, err), true
 	}
 	return event, event.Type != ""
 }
 
-// stepList starts the next task of a list, or ends the list.
+// stepList starts the next task of a list, or completes the run at the end of the list.
 func (d *decider) stepList(run *Run, now time.Time) (Event, bool) {
-	if d.state.children(run.ID) > 0 {
+	if d.state.openChildren(run.ID) > 0 {
 		return Event{}, false
 	}
 	list := taskList(d.def, run)
@@ -88,36 +87,36 @@ func (d *decider) stepList(run *Run, now time.Time) (Event, bool) {
 		case run.ID == 0:
 			return d.completeWorkflow(run), true
 		case run.Phase == PhaseCompensating:
-			return d.compensated(run, nil), true
+			return d.endCompensation(run, nil), true
 		}
 		return d.complete(run, run.Data), true
 	}
 	return d.startChild(run, run.Cursor, list[run.Cursor], run.Data, now), true
 }
 
-// startChild decides about the next task of a list: it is skipped, or started with its input made.
+// startChild decides how the next task of a list starts: it is skipped, or started with its evaluated input.
 func (d *decider) startChild(parent *Run, slot int, task *language.Task, raw any, now time.Time) Event {
-	if d.state.NextRun > d.state.most() || len(d.state.Runs) >= MaxOpen {
-		return d.faulted(parent, NewError(TypeRuntime, "the execution has too many task runs"))
+	if d.state.NextRun > d.state.maxRuns() || len(d.state.Runs) >= MaxOpen {
+		return d.fault(parent, NewError(TypeRuntime, "the execution has too many task runs"))
 	}
-	task, err := d.eval.extended(task, parent, raw, now)
+	task, err := d.eval.applicableTask(task, parent, raw, now)
 	probe := &Run{ID: d.state.NextRun, Parent: parent.ID, Task: task.Pointer, Input: raw, StartedAt: now}
 	event := Event{Type: TaskStarted, Run: probe.ID, Parent: parent.ID, Slot: slot, Task: task.Pointer, Name: task.Name,
-		Key: d.childKey(parent, slot, task), Attempt: d.attempt(parent)}
-	if calls(parent, d.def.Task(parent.Task)) {
-		event.Data = Of(raw)
+		Key: d.childKey(parent, slot, task), Attempt: d.attemptOf(parent)}
+	if runsFunction(parent, d.def.Task(parent.Task)) {
+		event.Data = ValueOf(raw)
 	}
 	if task.Kind == language.KindExtension {
 		event.Extension = task.Extension.Name
 	}
 	if err != nil {
-		event.Error = d.eval.problem(err, task.Pointer)
+		event.Error = d.eval.workflowError(err, task.Pointer)
 		return event
 	}
 	if task.If != "" {
 		goes, err := d.def.Condition(task.If, raw, d.eval.scope(probe, task))
 		if err != nil {
-			event.Error = d.eval.problem(err, task.Pointer)
+			event.Error = d.eval.workflowError(err, task.Pointer)
 			return event
 		}
 		if !goes {
@@ -125,14 +124,14 @@ func (d *decider) startChild(parent *Run, slot int, task *language.Task, raw any
 				Key: event.Key}
 		}
 	}
-	if err := d.enter(&event, probe, task, now); err != nil {
-		event.Error = d.eval.problem(err, task.Pointer)
+	if err := d.prepareStart(&event, probe, task, now); err != nil {
+		event.Error = d.eval.workflowError(err, task.Pointer)
 	}
 	return event
 }
 
-// enter makes a task's input and its deadlines.
-func (d *decider) enter(event *Event, probe *Run, task *language.Task, now time.Time) error {
+// prepareStart evaluates a task's input and its deadlines.
+func (d *decider) prepareStart(event *Event, probe *Run, task *language.Task, now time.Time) error {
 	if task.Input != nil {
 		if err := task.Input.Schema.Validate(probe.Input); err != nil {
 			return NewError(TypeValidation, err.Error())
@@ -142,7 +141,7 @@ func (d *decider) enter(event *Event, probe *Run, task *language.Task, now time.
 			if err != nil {
 				return err
 			}
-			probe.Input, event.Data = data, Of(data)
+			probe.Input, event.Data = data, ValueOf(data)
 		}
 	}
 	if task.Timeout != nil {
@@ -159,16 +158,16 @@ func (d *decider) enter(event *Event, probe *Run, task *language.Task, now time.
 	return nil
 }
 
-// attempt is the attempt of the nearest enclosing try.
-func (d *decider) attempt(run *Run) int {
+// attemptOf is the attempt of the nearest enclosing try.
+func (d *decider) attemptOf(run *Run) int {
 	if run.Tries > 0 && run.Phase != PhaseCatching {
 		return run.Tries
 	}
 	return max(run.Attempt, 1)
 }
 
-// childKey names the next run in a slot: the same over attempts and restarts, and different for every iteration
-// and for every time that a directive leads back to the task.
+// childKey is the key of the next run in a slot. It is the same over attempts and restarts, and differs for each
+// iteration and for each time a directive leads back to the task.
 func (d *decider) childKey(run *Run, slot int, child *language.Task) string {
 	key := run.Key
 	task := d.def.Task(run.Task)
@@ -178,7 +177,7 @@ func (d *decider) childKey(run *Run, slot int, child *language.Task) string {
 		key += "[" + strconv.Itoa(run.Index) + "]"
 	case run.Phase == PhaseCatching:
 		key += "/catch"
-	case calls(run, task):
+	case runsFunction(run, task):
 		return key + "/" + child.Name
 	}
 	key += "/" + strconv.Itoa(slot) + "/" + child.Name
@@ -188,7 +187,7 @@ func (d *decider) childKey(run *Run, slot int, child *language.Task) string {
 	return key
 }
 
-// complete ends a task run with the directive that the definition gives it.
+// complete ends a task run with the directive of its definition.
 func (d *decider) complete(run *Run, raw any) Event {
 	task := d.def.Task(run.Task)
 	then := cmp.Or(task.Then, run.Then)
@@ -198,7 +197,7 @@ func (d *decider) complete(run *Run, raw any) Event {
 	return d.completeThen(run, raw, then)
 }
 
-// completeThen ends a task run: its output is transformed, checked and exported.
+// completeThen ends a task run with a directive: it transforms, validates and exports the output.
 func (d *decider) completeThen(run *Run, raw any, then string) Event {
 	task := d.def.Task(run.Task)
 	event := Event{Type: TaskCompleted, Run: run.ID, Parent: run.Parent, Task: run.Task, Name: task.Name, Key: run.Key,
@@ -211,44 +210,45 @@ func (d *decider) completeThen(run *Run, raw any, then string) Event {
 	if task.Output != nil || task.Export != nil {
 		scope := d.eval.scope(run, task)
 		var err error
-		if output, err = d.eval.shape(task.Output, raw, scope); err != nil {
-			return d.faulted(run, err)
+		if output, err = d.eval.transformOutput(task.Output, raw, scope); err != nil {
+			return d.fault(run, err)
 		}
-		if event.Context, err = d.eval.share(task.Export, output, scope); err != nil {
-			return d.faulted(run, err)
+		if event.Context, err = d.eval.exportContext(task.Export, output, scope); err != nil {
+			return d.fault(run, err)
 		}
 	}
 	if task.Output != nil && task.Output.As != nil || run.Phase != PhaseReady || detached {
-		event.Output = Of(output)
+		event.Output = ValueOf(output)
 	}
 	return event
 }
 
+// completeWorkflow ends the execution with the transformed and validated output of the workflow.
 func (d *decider) completeWorkflow(root *Run) Event {
 	output := root.Data
 	if definition := d.def.Output; definition != nil {
 		if definition.As != nil {
 			transformed, err := d.def.Transform(definition.As, output, d.eval.workflowScope(root.StartedAt))
 			if err != nil {
-				return Event{Type: ExecutionFaulted, Error: d.eval.problem(err, "/output")}
+				return Event{Type: ExecutionFaulted, Error: d.eval.workflowError(err, "/output")}
 			}
 			output = transformed
 		}
 		if err := definition.Schema.Validate(output); err != nil {
-			return Event{Type: ExecutionFaulted, Error: d.eval.problem(NewError(TypeValidation, err.Error()), "/output")}
+			return Event{Type: ExecutionFaulted, Error: d.eval.workflowError(NewError(TypeValidation, err.Error()), "/output")}
 		}
 	}
-	return Event{Type: ExecutionCompleted, Output: Of(output)}
+	return Event{Type: ExecutionCompleted, Output: ValueOf(output)}
 }
 
-// faulted ends a run with an error.
-func (d *decider) faulted(run *Run, err error) Event {
-	problem := d.eval.problem(err, run.Task)
+// fault ends a run with an error.
+func (d *decider) fault(run *Run, err error) Event {
+	problem := d.eval.workflowError(err, run.Task)
 	switch {
 	case run.ID == 0:
 		return Event{Type: ExecutionFaulted, Error: problem}
 	case run.Phase == PhaseCompensating:
-		return d.compensated(run, problem)
+		return d.endCompensation(run, problem)
 	}
 	return Event{Type: TaskFaulted, Run: run.ID, Parent: run.Parent, Task: run.Task, Name: d.def.Task(run.Task).Name,
 		Key: run.Key, Error: problem}

@@ -22,10 +22,10 @@ func (d *decider) stepFork(run *Run, task *language.Task, now time.Time) (Event,
 	return d.complete(run, outputs), true
 }
 
-// stepFor goes to the next item once the tasks of the current one are through. The output of an iteration is the
-// input of the next; the last one's is the loop's.
+// stepFor starts the next iteration once the tasks of the current one have ended. The output of an iteration is the
+// input of the next one; the last output is that of the loop.
 func (d *decider) stepFor(run *Run, task *language.Task, now time.Time) (Event, bool) {
-	if d.state.children(run.ID) > 0 {
+	if d.state.openChildren(run.ID) > 0 {
 		return Event{}, false
 	}
 	if run.Phase == PhaseRunning && !run.Exited && run.Cursor < len(task.For.Do) {
@@ -33,25 +33,25 @@ func (d *decider) stepFor(run *Run, task *language.Task, now time.Time) (Event, 
 	}
 	items, event := run.Items, Event{Type: IterationStarted, Run: run.ID, Index: run.Index + 1}
 	if run.Phase == PhaseStarted {
-		found, err := d.eval.items(run, task, now)
+		found, err := d.eval.loopItems(run, task, now)
 		if err != nil {
-			return d.faulted(run, err), true
+			return d.fault(run, err), true
 		}
-		items, event.Items, event.Index = found, Of(found), 0
+		items, event.Items, event.Index = found, ValueOf(found), 0
 	}
 	if run.Exited || event.Index >= len(items) {
 		return d.complete(run, run.Data), true
 	}
 	if d.state.NextRun > MaxRuns {
-		return d.faulted(run, NewError(TypeRuntime, "the execution has too many task runs")), true
+		return d.fault(run, NewError(TypeRuntime, "the execution has too many task runs")), true
 	}
 	if task.For.While != "" {
-		// The condition sees the item that it decides about.
+		// while is evaluated with the variables of the next item.
 		probe := *run
 		probe.Items, probe.Index = items, event.Index
 		goes, err := d.def.Condition(task.For.While, run.Data, d.eval.scope(&probe, task))
 		if err != nil {
-			return d.faulted(run, err), true
+			return d.fault(run, err), true
 		}
 		if !goes {
 			return d.complete(run, run.Data), true
@@ -60,20 +60,21 @@ func (d *decider) stepFor(run *Run, task *language.Task, now time.Time) (Event, 
 	return event, true
 }
 
-// stepExtension goes through the tasks before, the task extended, and the tasks after.
+// stepExtension runs the tasks before, the extended task, and the tasks after it.
 func (d *decider) stepExtension(run *Run, task *language.Task, now time.Time) (Event, bool) {
 	switch {
-	case d.state.children(run.ID) > 0:
+	case d.state.openChildren(run.ID) > 0:
 		return Event{}, false
 	case run.Cursor >= len(task.Do):
 		return d.complete(run, run.Result), true
-	case extends(task, run.Cursor):
+	case isExtendedSlot(task, run.Cursor):
 		return d.startChild(run, run.Cursor, task.Do[run.Cursor], run.Input, now), true
 	}
 	return d.startChild(run, run.Cursor, task.Do[run.Cursor], run.Data, now), true
 }
 
-// stepListen starts a listener, does its tasks for each event, and ends it once it has consumed what it waits for.
+// stepListen starts a listener, runs its foreach tasks for each event, and completes it once it has consumed what it
+// waits for.
 func (d *decider) stepListen(run *Run, task *language.Task, now time.Time) (Event, bool) {
 	switch run.Phase {
 	case PhaseStarted:
@@ -81,24 +82,24 @@ func (d *decider) stepListen(run *Run, task *language.Task, now time.Time) (Even
 	case PhaseIterating:
 		return d.stepIteration(run, task, now)
 	}
-	done, err := d.consumer.consumed(run, task)
+	done, err := d.consumer.done(run, task)
 	if err != nil {
-		return d.faulted(run, err), true
+		return d.fault(run, err), true
 	}
 	switch {
 	case done && task.Listen.Foreach != nil:
 		return d.complete(run, append([]any{}, run.Outputs...)), true
 	case done:
 		return d.complete(run, append([]any{}, run.Messages...)), true
-	case task.Listen.Foreach != nil && len(run.Messages) > run.kept(task):
+	case task.Listen.Foreach != nil && len(run.Messages) > run.handledRetained(task):
 		return Event{Type: IterationStarted, Run: run.ID, Index: run.Handled}, true
 	}
 	return Event{}, false
 }
 
-// stepIteration goes on with the tasks for one event. What the last one gives is the iteration's output.
+// stepIteration runs the foreach tasks for one event. The output of the last one is that of the iteration.
 func (d *decider) stepIteration(run *Run, task *language.Task, now time.Time) (Event, bool) {
-	if d.state.children(run.ID) > 0 {
+	if d.state.openChildren(run.ID) > 0 {
 		return Event{}, false
 	}
 	each := task.Listen.Foreach
@@ -107,20 +108,19 @@ func (d *decider) stepIteration(run *Run, task *language.Task, now time.Time) (E
 	}
 	event := Event{Type: IterationCompleted, Run: run.ID, Index: run.Index}
 	scope := d.eval.scope(run, task)
-	scope.Names = inside(task.Scope, each.Item, each.At)
-	output, err := d.eval.shape(each.Output, run.Data, scope)
+	scope.Names = withNames(task.Scope, each.Item, each.At)
+	output, err := d.eval.transformOutput(each.Output, run.Data, scope)
 	if err == nil {
-		event.Output = Of(output)
-		event.Context, err = d.eval.share(each.Export, output, scope)
+		event.Output = ValueOf(output)
+		event.Context, err = d.eval.exportContext(each.Export, output, scope)
 	}
 	if err != nil {
-		return d.faulted(run, err), true
+		return d.fault(run, err), true
 	}
 	return event, true
 }
 
-// stepLeaf is the first event after the start of a task that has no list of its own. No event means that the task
-// waits for something that is outstanding.
+// stepLeaf is the first event after the start of a task without a task list. An empty event means that the task waits.
 func (d *decider) stepLeaf(run *Run, task *language.Task, now time.Time) (Event, error) {
 	scope := d.eval.scope(run, task)
 	switch task.Kind {
@@ -136,11 +136,11 @@ func (d *decider) stepLeaf(run *Run, task *language.Task, now time.Time) (Event,
 	case language.KindSwitch:
 		return d.stepSwitch(run, task, scope)
 	case language.KindRaise:
-		thrown, err := d.eval.raised(task.Raise.Error, task, run, scope)
+		thrown, err := d.eval.raisedError(task.Raise.Error, task, run, scope)
 		if err != nil {
 			return Event{}, err
 		}
-		return d.faulted(run, thrown), nil
+		return d.fault(run, thrown), nil
 	case language.KindWait:
 		length, err := d.eval.duration(task.Wait, run, scope)
 		if err != nil {
@@ -177,12 +177,12 @@ func (d *decider) stepSwitch(run *Run, task *language.Task, scope language.Scope
 	return d.complete(run, run.Input), nil
 }
 
-// stepFunction runs a function of the definition's own: a task whose input are the arguments.
+// stepFunction starts a function of use.functions: a task whose input is the arguments of the call.
 func (d *decider) stepFunction(run *Run, task, function *language.Task, now time.Time) (Event, error) {
-	if d.state.children(run.ID) > 0 {
+	if d.state.openChildren(run.ID) > 0 {
 		return Event{}, nil
 	}
-	arguments, err := d.def.Fill(mapping(task.Call.With), run.Input, d.eval.scope(run, task))
+	arguments, err := d.def.Fill(orEmpty(task.Call.With), run.Input, d.eval.scope(run, task))
 	if err != nil {
 		return Event{}, err
 	}

@@ -28,7 +28,7 @@ func TestAppendJSON(t *testing.T) {
 		case string, EventType:
 			field.SetString("text <" + v.Type().Field(i).Name + ">\n")
 		case Value:
-			field.Set(reflect.ValueOf(Of(map[string]any{"k": []any{i, nil, "é", 1.5}})))
+			field.Set(reflect.ValueOf(ValueOf(map[string]any{"k": []any{i, nil, "é", 1.5}})))
 		case time.Time:
 			field.Set(reflect.ValueOf(at))
 		case *time.Time:
@@ -39,7 +39,7 @@ func TestAppendJSON(t *testing.T) {
 		}
 	}
 	type bare Event // without MarshalJSON
-	for _, event := range []Event{full, {Type: TaskStarted, At: at}, {At: at, Output: Of(nil)}} {
+	for _, event := range []Event{full, {Type: TaskStarted, At: at}, {At: at, Output: ValueOf(nil)}} {
 		text := event.AppendJSON(nil)
 		if want := string(language.Canonical(bare(event))); string(text) != want {
 			t.Errorf("got  %s\nwant %s", text, want)

@@ -16,8 +16,8 @@ type evaluator struct {
 	runtime map[string]any
 }
 
-// scope is what expressions of a task see: the specification's variables, and those of the enclosing tasks. What an
-// expression does not use is not made.
+// scope is the scope of a task's expressions: the specification's variables and those of the enclosing tasks. Variables
+// are computed only when an expression uses them.
 func (e *evaluator) scope(run *Run, task *language.Task) language.Scope {
 	scope := e.workflowScope(run.StartedAt)
 	if task == nil {
@@ -31,20 +31,20 @@ func (e *evaluator) scope(run *Run, task *language.Task) language.Scope {
 	}
 	scope.Names = task.Scope
 	if task.Kind == language.KindFor {
-		scope.Names = inside(task.Scope, task.For.Each, task.For.At)
+		scope.Names = withNames(task.Scope, task.For.Each, task.For.At)
 	}
 	scope.Lookup = func(name string) any {
 		switch name {
 		case "input":
 			return run.Input
 		case "task":
-			return e.aboutTask(run, task)
+			return e.taskDescriptor(run, task)
 		}
 		if slices.Contains(language.Variables, name) {
 			return e.variable(name)
 		}
 		for at := run; at != nil && at.ID != 0; at = e.state.run(at.Parent) {
-			if value, ok := e.defines(at, name); ok {
+			if value, ok := e.localVariable(at, name); ok {
 				return value
 			}
 		}
@@ -53,7 +53,8 @@ func (e *evaluator) scope(run *Run, task *language.Task) language.Scope {
 	return scope
 }
 
-func inside(scope []string, names ...string) []string {
+// withNames returns a scope's names with further ones.
+func withNames(scope []string, names ...string) []string {
 	out := slices.Clone(scope)
 	for _, name := range names {
 		if !slices.Contains(out, name) {
@@ -63,44 +64,45 @@ func inside(scope []string, names ...string) []string {
 	return out
 }
 
-// aboutTask is $task: of the task itself, or in an extension of the task extended.
-func (e *evaluator) aboutTask(run *Run, task *language.Task) any {
+// taskDescriptor is $task: that of the task itself, or within an extension that of the extended task.
+func (e *evaluator) taskDescriptor(run *Run, task *language.Task) any {
 	if task.Kind == language.KindExtension {
-		return about(task, run)
+		return extendedTaskDescriptor(task, run)
 	}
 	for at := run; at.ID != 0; {
 		slot := at.Slot
 		if at = e.state.run(at.Parent); at == nil || at.ID == 0 {
 			break
 		}
-		if around := e.def.Task(at.Task); around.Kind == language.KindExtension && !extends(around, slot) {
-			return about(around, at)
+		if around := e.def.Task(at.Task); around.Kind == language.KindExtension && !isExtendedSlot(around, slot) {
+			return extendedTaskDescriptor(around, at)
 		}
 	}
 	return map[string]any{"name": task.Name, "reference": task.Pointer, "definition": task.Definition, "input": run.Input,
-		"startedAt": moment(run.StartedAt)}
+		"startedAt": dateTimeDescriptor(run.StartedAt)}
 }
 
-// about is $task in an extension: the definition of the task extended, with what $task has for any.
-func about(around *language.Task, run *Run) map[string]any {
+// extendedTaskDescriptor is $task within an extension: the definition of the extended task and the fields of its
+// descriptor.
+func extendedTaskDescriptor(around *language.Task, run *Run) map[string]any {
 	task := around.Extended
 	for task.Extended != nil {
 		task = task.Extended
 	}
 	values := maps.Clone(task.Definition)
 	maps.Copy(values, map[string]any{"name": task.Name, "reference": task.Pointer, "definition": task.Definition,
-		"input": run.Input, "startedAt": moment(run.StartedAt)})
+		"input": run.Input, "startedAt": dateTimeDescriptor(run.StartedAt)})
 	return values
 }
 
-// defines is the value of a variable that one enclosing run defines.
-func (e *evaluator) defines(run *Run, name string) (any, bool) {
+// localVariable is the value of a variable that one enclosing run defines.
+func (e *evaluator) localVariable(run *Run, name string) (any, bool) {
 	task := e.def.Task(run.Task)
 	switch {
 	case run.Phase == PhaseCompensating:
 		return run.Input, name == language.VariableCompensate
 	case run.Phase == PhaseIterating && name == task.Listen.Foreach.Item:
-		return run.message(task), true
+		return run.currentMessage(task), true
 	case run.Phase == PhaseIterating:
 		return run.Index, name == task.Listen.Foreach.At
 	case task.Kind == language.KindFor && run.Index >= 0 && run.Index < len(run.Items):
@@ -114,12 +116,12 @@ func (e *evaluator) defines(run *Run, name string) (any, bool) {
 	return nil, false
 }
 
-// workflowScope is what expressions of the workflow itself see.
+// workflowScope is the scope of expressions that belong to the workflow itself.
 func (e *evaluator) workflowScope(now time.Time) language.Scope {
 	return language.Scope{Now: now, Lookup: e.variable}
 }
 
-// variable is the value of one of the specification's variables, as the workflow itself sees it.
+// variable is the value of one of the specification's variables at workflow level.
 func (e *evaluator) variable(name string) any {
 	s := e.state
 	switch name {
@@ -135,12 +137,13 @@ func (e *evaluator) variable(name string) any {
 		}
 		return e.runtime
 	case "workflow":
-		return map[string]any{"id": s.Execution, "definition": e.def.Definition, "input": s.Input.V, "startedAt": moment(s.StartedAt)}
+		return map[string]any{"id": s.Execution, "definition": e.def.Definition, "input": s.Input.V, "startedAt": dateTimeDescriptor(s.StartedAt)}
 	}
 	return nil
 }
 
-func moment(at time.Time) map[string]any {
+// dateTimeDescriptor is the specification's form of an instant.
+func dateTimeDescriptor(at time.Time) map[string]any {
 	return map[string]any{"iso8601": at.UTC().Format(time.RFC3339Nano),
 		"epoch": map[string]any{"seconds": int(at.Unix()), "milliseconds": int(at.UnixMilli())}}
 }

@@ -10,8 +10,9 @@ import (
 	"github.com/weftmesh/weft/actors/workflow/language"
 )
 
-var placeholder = regexp.MustCompile(`\{([a-zA-Z_][a-zA-Z0-9_]*)\}`)
+var uriPlaceholder = regexp.MustCompile(`\{([a-zA-Z_][a-zA-Z0-9_]*)\}`)
 
+// workflowInput validates and transforms the input of the workflow.
 func (e *evaluator) workflowInput(input any, now time.Time) (any, error) {
 	definition := e.def.Input
 	if definition == nil {
@@ -26,7 +27,7 @@ func (e *evaluator) workflowInput(input any, now time.Time) (any, error) {
 	return e.def.Transform(definition.From, input, e.workflowScope(now))
 }
 
-// deadline is when an execution that begins now times out; nil when it never does.
+// deadline is when an execution that begins now times out; nil without a timeout.
 func (e *evaluator) deadline(data any, now time.Time) (*time.Time, error) {
 	if e.def.Timeout == nil {
 		return nil, nil
@@ -39,7 +40,7 @@ func (e *evaluator) deadline(data any, now time.Time) (*time.Time, error) {
 	return &due, nil
 }
 
-// duration is a duration of the definition, or what its expression yields.
+// duration is a duration of the definition, evaluated if it is an expression.
 func (e *evaluator) duration(d *language.Duration, run *Run, scope language.Scope) (time.Duration, error) {
 	if d == nil || d.Expression == "" {
 		return cmp.Or(d, &language.Duration{}).Value, nil
@@ -51,7 +52,8 @@ func (e *evaluator) duration(d *language.Duration, run *Run, scope language.Scop
 	return language.DurationOf(value)
 }
 
-func (e *evaluator) items(run *Run, task *language.Task, _ time.Time) ([]any, error) {
+// loopItems evaluates for.in; null yields no items.
+func (e *evaluator) loopItems(run *Run, task *language.Task, _ time.Time) ([]any, error) {
 	scope := e.scope(run, task)
 	scope.Names = task.Scope
 	value, err := e.def.Transform(task.For.In, run.Input, scope)
@@ -70,8 +72,8 @@ func (e *evaluator) items(run *Run, task *language.Task, _ time.Time) ([]any, er
 	return nil, NewError(TypeExpression, "for.in must yield a list")
 }
 
-// shape makes the output of what a task gave.
-func (e *evaluator) shape(definition *language.Output, raw any, scope language.Scope) (any, error) {
+// transformOutput applies output.as and output.schema to a raw output.
+func (e *evaluator) transformOutput(definition *language.Output, raw any, scope language.Scope) (any, error) {
 	if definition == nil {
 		return raw, nil
 	}
@@ -89,8 +91,8 @@ func (e *evaluator) shape(definition *language.Output, raw any, scope language.S
 	return output, nil
 }
 
-// share makes the context that a task exports; none where it exports nothing.
-func (e *evaluator) share(definition *language.Export, output any, scope language.Scope) (Value, error) {
+// exportContext computes the context that a task exports; absent if it exports none.
+func (e *evaluator) exportContext(definition *language.Export, output any, scope language.Scope) (Value, error) {
 	if definition == nil {
 		return Value{}, nil
 	}
@@ -100,7 +102,7 @@ func (e *evaluator) share(definition *language.Export, output any, scope languag
 		if err != nil {
 			return Value{}, err
 		}
-		exported = Of(value)
+		exported = ValueOf(value)
 	}
 	if err := definition.Schema.Validate(exported.V); err != nil {
 		return Value{}, NewError(TypeValidation, err.Error())
@@ -108,8 +110,8 @@ func (e *evaluator) share(definition *language.Export, output any, scope languag
 	return exported, nil
 }
 
-// allowed evaluates a pair of when and exceptWhen; an empty one does not count.
-func (e *evaluator) allowed(when, exceptWhen string, run *Run, scope language.Scope) (bool, error) {
+// conditionsHold evaluates a pair of when and exceptWhen; an empty one is ignored.
+func (e *evaluator) conditionsHold(when, exceptWhen string, run *Run, scope language.Scope) (bool, error) {
 	if when != "" {
 		ok, err := e.def.Condition(when, run.Input, scope)
 		if err != nil || !ok {
@@ -123,8 +125,8 @@ func (e *evaluator) allowed(when, exceptWhen string, run *Run, scope language.Sc
 	return true, nil
 }
 
-// extended looks through the extensions around a task whose condition does not hold for it now.
-func (e *evaluator) extended(task *language.Task, parent *Run, raw any, now time.Time) (*language.Task, error) {
+// applicableTask skips the extensions around a task whose condition is false.
+func (e *evaluator) applicableTask(task *language.Task, parent *Run, raw any, now time.Time) (*language.Task, error) {
 	for task.Kind == language.KindExtension && task.Extension.When != "" {
 		probe := &Run{ID: e.state.NextRun, Parent: parent.ID, Task: task.Pointer, Input: raw, StartedAt: now}
 		holds, err := e.def.Condition(task.Extension.When, raw, e.scope(probe, task))
@@ -136,15 +138,15 @@ func (e *evaluator) extended(task *language.Task, parent *Run, raw any, now time
 	return task, nil
 }
 
-// uri evaluates an endpoint: an expression, or a template whose {names} are fields of the input.
-func (e *evaluator) uri(text string, input any, scope language.Scope) (string, error) {
+// endpointURI evaluates an endpoint: an expression, or a template whose {names} are fields of the input.
+func (e *evaluator) endpointURI(text string, input any, scope language.Scope) (string, error) {
 	if language.IsExpression(text) {
 		value, err := e.def.Evaluate(text, input, scope)
 		return language.Text(value), err
 	}
 	fields, _ := input.(map[string]any)
 	var missing string
-	target := placeholder.ReplaceAllStringFunc(text, func(match string) string {
+	target := uriPlaceholder.ReplaceAllStringFunc(text, func(match string) string {
 		value, ok := fields[match[1:len(match)-1]]
 		if !ok || value == nil {
 			missing = match
@@ -158,8 +160,8 @@ func (e *evaluator) uri(text string, input any, scope language.Scope) (string, e
 	return target, nil
 }
 
-// pairs evaluates a map of names to texts, or an expression for one. A null value leaves its name out.
-func (e *evaluator) pairs(definition, input any, scope language.Scope) (map[string]string, error) {
+// stringMap evaluates a map of names to strings, or an expression for one. A null value omits its name.
+func (e *evaluator) stringMap(definition, input any, scope language.Scope) (map[string]string, error) {
 	texts := map[string]string{}
 	if definition == nil {
 		return texts, nil
@@ -180,8 +182,8 @@ func (e *evaluator) pairs(definition, input any, scope language.Scope) (map[stri
 	return texts, nil
 }
 
-// raised evaluates an error definition.
-func (e *evaluator) raised(definition *language.ErrorDefinition, task *language.Task, run *Run, scope language.Scope) (*Error, error) {
+// raisedError evaluates the error definition of a raise task.
+func (e *evaluator) raisedError(definition *language.ErrorDefinition, task *language.Task, run *Run, scope language.Scope) (*Error, error) {
 	err := &Error{Instance: task.Pointer}
 	fields := []struct {
 		from string
@@ -215,8 +217,9 @@ func (e *evaluator) raised(definition *language.ErrorDefinition, task *language.
 	return err, nil
 }
 
-// problem makes an error of the workflow of any error; what is none comes from an expression.
-func (e *evaluator) problem(err error, instance string) *Error {
+// workflowError converts an error to an error of the workflow, with secrets masked. An error of any other type was
+// returned by an expression.
+func (e *evaluator) workflowError(err error, instance string) *Error {
 	var known *Error
 	if !errors.As(err, &known) {
 		known = NewError(TypeExpression, err.Error())

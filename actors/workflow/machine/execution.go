@@ -9,21 +9,21 @@ import (
 	"github.com/weftmesh/weft/actors/workflow/language"
 )
 
-// Environment is what an execution sees beside its data. It is not part of the log.
+// Environment is what expressions can read besides the execution's data. It is not part of the log.
 type Environment struct {
-	// Secrets gives the values of $secrets by name: those of the names in use.secrets that there are. It is asked whenever
-	// a call takes secrets, so that what has changed meanwhile counts, and must not take long. The execution takes the values
-	// over.
+	// Secrets returns the values of $secrets by name, for those names of use.secrets that have a value. It is called
+	// each time a call that uses secrets is built, so that changed values take effect; it must be fast. The execution
+	// owns the returned map.
 	Secrets func() (map[string]any, error)
-	// Runtime is $runtime: name, version, metadata.
+	// Runtime is the runtime descriptor, $runtime: name, version, metadata.
 	Runtime map[string]any
 }
 
-// Execution is one execution. It is not safe for concurrent use.
+// Execution is one execution of a workflow. It is not safe for concurrent use.
 type Execution struct {
-	def   *language.Workflow
-	state State
-	turn  []Event
+	def        *language.Workflow
+	state      State
+	transition []Event
 
 	secrets  secretReader
 	eval     evaluator
@@ -45,35 +45,35 @@ func newExecution(def *language.Workflow, env Environment) *Execution {
 
 var zeroTime time.Time
 
-// Start begins an execution. id is its identity for good: keys and jitter come of it. The events of the first turn
-// are returned; the caller appends them before it acts on the effects. input is a JSON value of maps, lists and
-// scalars, which the execution takes over.
+// Start begins an execution and returns the events of its first transition; the caller appends them before it acts on
+// the outstanding effects. id is the permanent identity of the execution: call keys and jitter are derived from it.
+// input is a JSON value of maps, lists and scalars; the execution takes ownership of it.
 func Start(def *language.Workflow, id string, input any, now time.Time, env Environment) (*Execution, []Event) {
 	x := newExecution(def, env)
 	input = language.Normalize(input)
-	started := Event{Type: ExecutionStarted, Execution: id, Input: Of(input), Definition: &Definition{
+	started := Event{Type: ExecutionStarted, Execution: id, Input: ValueOf(input), Definition: &Definition{
 		Namespace: def.Document.Namespace, Name: def.Document.Name, Version: def.Document.Version, Digest: def.Digest}}
-	// $workflow is needed before the event that makes it is there.
-	x.state = State{Execution: id, Input: Of(input), StartedAt: now}
+	// Expressions read $workflow before the event that sets the state is applied.
+	x.state = State{Execution: id, Input: ValueOf(input), StartedAt: now}
 	data, err := x.eval.workflowInput(input, now)
 	if err != nil {
-		started.Error = x.eval.problem(err, "/input")
+		started.Error = x.eval.workflowError(err, "/input")
 	} else if def.Input != nil && def.Input.From != nil {
-		started.Data = Of(data)
+		started.Data = ValueOf(data)
 	}
 	if err == nil {
 		if started.Deadline, err = x.eval.deadline(data, now); err != nil {
-			started.Error = x.eval.problem(err, "/timeout")
+			started.Error = x.eval.workflowError(err, "/timeout")
 		}
 	}
 	x.state = State{}
-	x.turn = make([]Event, 0, 8) // room for what follows at once from a first call without an effect
+	x.transition = make([]Event, 0, 8) // enough for a definition that begins with a call
 	x.emit(started, now)
 	x.decide(now)
-	return x, x.take()
+	return x, x.takeTransition()
 }
 
-// Restore folds a log into an execution. It decides nothing; Continue does.
+// Restore rebuilds an execution by applying the events of its log. It decides nothing; Continue does.
 func Restore(def *language.Workflow, env Environment, events []Event) (*Execution, error) {
 	x := newExecution(def, env)
 	for _, event := range events {
@@ -84,7 +84,7 @@ func Restore(def *language.Workflow, env Environment, events []Event) (*Executio
 	return x, nil
 }
 
-// RestoreSnapshot takes up an execution from what Snapshot wrote; events after it are applied with Apply.
+// RestoreSnapshot rebuilds an execution from the result of Snapshot. Later events are applied with Apply.
 func RestoreSnapshot(def *language.Workflow, env Environment, snapshot []byte) (*Execution, error) {
 	decoder := json.NewDecoder(bytes.NewReader(snapshot))
 	decoder.UseNumber()
@@ -100,14 +100,14 @@ func RestoreSnapshot(def *language.Workflow, env Environment, snapshot []byte) (
 		language.Normalize(run.Results)
 		language.Normalize(run.Correlation)
 	}
-	for i := range x.state.Undo {
-		undo := &x.state.Undo[i]
+	for i := range x.state.Compensable {
+		undo := &x.state.Compensable[i]
 		undo.Input, undo.Output = language.Normalize(undo.Input), language.Normalize(undo.Output)
 	}
 	return x, nil
 }
 
-// Snapshot writes the execution's state as JSON.
+// Snapshot encodes the execution's state as JSON.
 func (x *Execution) Snapshot() ([]byte, error) {
 	data, err := json.Marshal(&x.state)
 	if err != nil {
@@ -116,20 +116,21 @@ func (x *Execution) Snapshot() ([]byte, error) {
 	return data, nil
 }
 
-// Continue decides what is left to decide: after Restore of a log that was cut, or when Settled is false. It returns
-// no events when there is nothing.
+// Continue decides the events that are still to be decided: after Restore of a log that ends within a transition, or
+// when Settled is false. It returns no events when there are none.
 func (x *Execution) Continue(now time.Time) []Event {
 	x.decide(now)
-	return x.take()
+	return x.takeTransition()
 }
 
-// Settled tells whether everything is decided, as it is after each turn of less than MaxTurn events.
+// Settled reports whether every event has been decided. It is false only after a transition of MaxTransition events and
+// after Restore of a log that ends within a transition.
 func (x *Execution) Settled() bool {
 	_, more := x.decider.next(x.state.StartedAt)
 	return !more
 }
 
-// Output is the output of a completed execution; null for any other.
+// Output is the output of a completed execution; nil for any other.
 func (x *Execution) Output() any { return x.state.Output.V }
 
 // Fault is the error of a faulted execution; nil for any other.
@@ -138,10 +139,11 @@ func (x *Execution) Fault() *Error { return x.state.Error }
 // StartedAt is when the execution was started.
 func (x *Execution) StartedAt() time.Time { return x.state.StartedAt }
 
-// EndedAt is when the execution ended; zero while it goes on.
+// EndedAt is when the execution ended; zero while it is running.
 func (x *Execution) EndedAt() time.Time { return x.state.EndedAt }
 
-// Status is the execution's status; Waiting when it runs and nothing but timers, events and external calls can move it.
+// Status is the status of the execution: Waiting when it runs and only timers, events and external calls can advance
+// it.
 func (x *Execution) Status() Status {
 	s := &x.state
 	if s.Status == "" {
@@ -154,7 +156,7 @@ func (x *Execution) Status() Status {
 	for _, run := range s.Runs {
 		switch run.Phase {
 		case PhaseCalling:
-			if !x.calls.external(run) {
+			if !x.calls.isExternal(run) {
 				return Running
 			}
 			waits = true
@@ -168,31 +170,30 @@ func (x *Execution) Status() Status {
 	return Running
 }
 
-// emit numbers an event, applies it, and notes it for the turn.
+// emit numbers an event, applies it and adds it to the current transition.
 func (x *Execution) emit(event Event, now time.Time) {
 	event.Version, event.Sequence, event.At = EventVersion, x.state.Sequence+1, now
-	if x.turn == nil {
-		x.turn = make([]Event, 0, 4) // as many as a step from one call to the next has
+	if x.transition == nil {
+		x.transition = make([]Event, 0, 4) // the usual number between two calls
 	}
 	if err := x.reducer.apply(&event); err != nil {
-		panic("machine: " + err.Error()) // decided events apply: anything else is a fault of this package
+		panic("machine: " + err.Error()) // a decided event always applies; a failure is a bug of this package
 	}
-	x.turn = append(x.turn, event)
+	x.transition = append(x.transition, event)
 }
 
-func (x *Execution) take() []Event {
-	turn := x.turn
-	x.turn = nil
+func (x *Execution) takeTransition() []Event {
+	turn := x.transition
+	x.transition = nil
 	return turn
 }
 
-// Apply folds one event into the execution. Events come in sequence; one that was applied already is an error, and
-// so is one of a newer version.
+// Apply applies one event. It returns an error for an event out of sequence and for an unknown version.
 func (x *Execution) Apply(event Event) error { return x.reducer.apply(&event) }
 
-// decide emits until there is nothing to decide, or the turn is full.
+// decide emits events until nothing is left to decide or the transition is full.
 func (x *Execution) decide(now time.Time) {
-	for len(x.turn) < MaxTurn {
+	for len(x.transition) < MaxTransition {
 		event, ok := x.decider.next(now)
 		if !ok {
 			return

@@ -137,7 +137,7 @@ func equal(got any, text string) error {
 	if err != nil {
 		return err
 	}
-	if !same(got, want) {
+	if !equalJSON(got, want) {
 		return fmt.Errorf("got %s, want %s", language.Canonical(got), language.Canonical(want))
 	}
 	return nil

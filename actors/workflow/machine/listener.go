@@ -2,20 +2,21 @@ package machine
 
 import "strconv"
 
-// Listener is a wait for events.
+// Listener is a listen task that waits for events.
 type Listener struct {
 	ID   string
 	Task string
-	// Types are the literal event types that it may want, for an index; nil means that any type may be wanted.
+	// Types are the literal event types that it may consume, for indexing; nil means any type.
 	Types []string
 
 	wants func(map[string]any) bool
 }
 
-// Wants tells whether the listener would take an event now. It changes nothing. EventArrived asks the same.
+// Wants reports whether the listener would consume an event now. It changes nothing; EventArrived applies the same
+// test.
 func (l Listener) Wants(event map[string]any) bool { return l.wants(event) }
 
-// Subscription is a wait for events, as MessageReceived names it.
+// Subscription is a listener with its filters; its ID is the one that MessageReceived takes.
 type Subscription struct {
 	ID   string
 	Task string
@@ -23,7 +24,7 @@ type Subscription struct {
 	Filters []map[string]any
 }
 
-// Listeners are the waits for events. A suspended execution still takes events in.
+// Listeners are the tasks that wait for events. A suspended execution still consumes events.
 func (x *Execution) Listeners() []Listener {
 	if x.state.Status.Ended() {
 		return nil
@@ -36,14 +37,14 @@ func (x *Execution) Listeners() []Listener {
 		listeners = append(listeners, Listener{ID: strconv.Itoa(run.ID), Task: run.Task,
 			Types: x.def.Task(run.Task).Listen.To.Types(),
 			wants: func(event map[string]any) bool {
-				_, ok := x.consumer.offer(run, event)
-				return ok && !x.state.arrivedFor(identity(event), run.ID)
+				_, ok := x.consumer.consume(run, event)
+				return ok && !x.state.taken(eventIdentity(event), run.ID)
 			}})
 	}
 	return listeners
 }
 
-// Subscriptions are the waits for events with their filters.
+// Subscriptions are the listeners with their filters.
 func (x *Execution) Subscriptions() []Subscription {
 	var subscriptions []Subscription
 	for _, listener := range x.Listeners() {

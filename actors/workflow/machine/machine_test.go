@@ -90,7 +90,7 @@ func result(x *Execution) string {
 		return string(language.Canonical(x.Output()))
 	case Faulted:
 		kind := x.Fault().Type
-		if name := standard(kind); name != "" {
+		if name := standardName(kind); name != "" {
 			kind = name
 		}
 		return kind + " " + language.Text(x.Fault().Status) + " " + x.Fault().Instance
@@ -114,7 +114,7 @@ func replay(t *testing.T, d *driver) {
 		t.Error("an ended execution has something outstanding")
 	}
 	for _, run := range Tasks(d.log) {
-		if x.Status().Ended() && run.Status == TaskRunning {
+		if x.Status().Ended() && run.Status == TaskStatusRunning {
 			t.Errorf("%s still runs after the end", run.Key)
 		}
 	}
@@ -147,7 +147,7 @@ func TestBackoff(t *testing.T) {
 				t.Errorf("%s: an attempt has the key %s", policy, key)
 			}
 		}
-		if runs := Tasks(d.log); runs[0].Retries != 3 || runs[4].Attempt != 4 || runs[4].Status != TaskFailed {
+		if runs := Tasks(d.log); runs[0].Retries != 3 || runs[4].Attempt != 4 || runs[4].Status != TaskStatusFaulted {
 			t.Errorf("%s: the history says %+v", policy, runs)
 		}
 	}
@@ -236,7 +236,7 @@ func TestSuspendAndCancel(t *testing.T) {
 	if x.Status() != Cancelled || len(x.Calls()) != 0 || x.Continue(d.now) != nil {
 		t.Errorf("cancelled: %s", x.Status())
 	}
-	if runs := Tasks(d.log); runs[0].Status != TaskDone || runs[1].Status != TaskDropped {
+	if runs := Tasks(d.log); runs[0].Status != TaskStatusCompleted || runs[1].Status != TaskStatusCancelled {
 		t.Errorf("the history says %+v", runs)
 	}
 }
@@ -349,7 +349,7 @@ func TestResponse(t *testing.T) {
 		output, failure := test.request.Response(test.answer)
 		got := string(language.Canonical(output))
 		if failure != nil {
-			got = standard(failure.Type) + " " + language.Text(failure.Status)
+			got = standardName(failure.Type) + " " + language.Text(failure.Status)
 		}
 		if got != test.want {
 			t.Errorf("%s: got %s, want %s", name, got, test.want)

@@ -13,11 +13,11 @@ type eventMatcher struct {
 	def *language.Workflow
 }
 
-// passes tells whether an event has the attributes that a filter asks for and correlates with what came before. It
-// returns the values that events to come must share. An expression that fails means no.
-func (m *eventMatcher) passes(filter language.EventFilter, message map[string]any, run *Run, scope language.Scope) (map[string]any, bool) {
+// matches reports whether an event has the attributes that a filter requires and correlates with earlier events. It
+// returns the values that later events must share. An expression that fails does not match.
+func (m *eventMatcher) matches(filter language.EventFilter, message map[string]any, run *Run, scope language.Scope) (map[string]any, bool) {
 	for name, want := range filter.With {
-		if !m.attribute(want, message[name], scope) {
+		if !m.matchesAttribute(want, message[name], scope) {
 			return nil, false
 		}
 	}
@@ -29,12 +29,12 @@ func (m *eventMatcher) passes(filter language.EventFilter, message map[string]an
 		}
 		if correlation.Expect != "" {
 			expected, err := m.def.Fill(correlation.Expect, run.Input, scope)
-			if err != nil || !same(expected, value) {
+			if err != nil || !equalJSON(expected, value) {
 				return nil, false
 			}
 			continue
 		}
-		if known, fixed := run.Correlation[name]; fixed && !same(known, value) {
+		if known, fixed := run.Correlation[name]; fixed && !equalJSON(known, value) {
 			return nil, false
 		}
 		if shared == nil {
@@ -45,19 +45,19 @@ func (m *eventMatcher) passes(filter language.EventFilter, message map[string]an
 	return shared, true
 }
 
-// attribute compares one attribute: an expression must hold for it, a text must equal it or match all of it as a
-// regular expression, any other value must equal it.
-func (m *eventMatcher) attribute(want, got any, scope language.Scope) bool {
+// matchesAttribute compares one attribute: an expression must hold for it, a string must equal it or match all of it as
+// a regular expression, any other value must equal it.
+func (m *eventMatcher) matchesAttribute(want, got any, scope language.Scope) bool {
 	text, isText := want.(string)
 	if !isText {
-		return same(want, got)
+		return equalJSON(want, got)
 	}
 	if language.IsExpression(text) {
 		value, err := m.def.Evaluate(text, got, scope)
 		if err != nil || value == nil || value == false {
 			return false
 		}
-		return value == true || same(value, got)
+		return value == true || equalJSON(value, got)
 	}
 	given, isText := got.(string)
 	if !isText || text == given || language.IsLiteral(text) {
@@ -67,6 +67,6 @@ func (m *eventMatcher) attribute(want, got any, scope language.Scope) bool {
 	return err == nil && pattern.MatchString(given)
 }
 
-func same(a, b any) bool {
+func equalJSON(a, b any) bool {
 	return reflect.DeepEqual(a, b) || bytes.Equal(language.Canonical(a), language.Canonical(b))
 }

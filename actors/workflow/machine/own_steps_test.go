@@ -97,7 +97,7 @@ func (s *scenario) faultsAt(kind, at string) error {
 	if at == "the workflow" {
 		at = ""
 	}
-	if standard(fault.Type) != kind || fault.Instance != at {
+	if standardName(fault.Type) != kind || fault.Instance != at {
 		return fmt.Errorf("the fault is %w at %q", fault, fault.Instance)
 	}
 	return nil

@@ -6,12 +6,13 @@ import (
 	"github.com/weftmesh/weft/actors/workflow/language"
 )
 
-// reducer folds events into the state of an execution.
+// reducer applies events to the state of an execution.
 type reducer struct {
 	def   *language.Workflow
 	state *State
 }
 
+// apply applies one event and advances the sequence.
 func (r *reducer) apply(event *Event) error {
 	s := r.state
 	if event.Sequence != s.Sequence+1 {
@@ -33,7 +34,7 @@ func (r *reducer) apply(event *Event) error {
 	return nil
 }
 
-// applyExecution folds what is about the execution as a whole.
+// applyExecution applies the events that concern the execution as a whole. It returns false for any other event.
 func (r *reducer) applyExecution(event *Event) bool {
 	s := r.state
 	switch event.Type {
@@ -55,7 +56,7 @@ func (r *reducer) applyExecution(event *Event) bool {
 		return false
 	}
 	if s.Status.Ended() {
-		s.EndedAt, s.Runs, s.Arrivals, s.Undo, s.Ending = event.At, nil, nil, nil, nil
+		s.EndedAt, s.Runs, s.Arrivals, s.Compensable, s.Ending = event.At, nil, nil, nil, nil
 	}
 	return true
 }
@@ -79,33 +80,33 @@ func (r *reducer) applyStart(event *Event) {
 func (r *reducer) applyCompensation(event *Event) {
 	s := r.state
 	root := s.Runs[0]
-	s.drop(0, false)
+	s.closeRuns(0, false)
 	s.Status, s.Ending = Running, &Ending{Error: event.Error, Reason: event.Reason}
-	root.Phase, root.Fault, root.Own, root.Deadline = PhaseCompensating, nil, false, zeroTime
+	root.Phase, root.Fault, root.OwnFault, root.Deadline = PhaseCompensating, nil, false, zeroTime
 }
 
 func (r *reducer) applyCompensating(event *Event) {
 	s := r.state
-	last := len(s.Undo) - 1
-	undo := s.Undo[last]
-	s.Undo = s.Undo[:last]
+	last := len(s.Compensable) - 1
+	undo := s.Compensable[last]
+	s.Compensable = s.Compensable[:last]
 	s.Runs = append(s.Runs, &Run{ID: event.Run, Task: event.Task, Key: event.Key, Phase: PhaseCompensating, StartedAt: event.At,
 		Input: map[string]any{"input": undo.Input, "output": undo.Output}, Data: undo.Output, Index: -1})
 	s.NextRun = event.Run + 1
 }
 
-// noteUndo remembers a completed task that declares a compensation.
-func (r *reducer) noteUndo(run *Run, output any) {
+// recordCompensable records a completed task that declares a compensation.
+func (r *reducer) recordCompensable(run *Run, output any) {
 	if task := r.def.Task(run.Task); len(task.Compensate) > 0 && r.state.Ending == nil {
-		r.state.Undo = append(r.state.Undo, Undo{Task: run.Task, Key: run.Key, Input: run.Input, Output: output})
+		r.state.Compensable = append(r.state.Compensable, Compensable{Task: run.Task, Key: run.Key, Input: run.Input, Output: output})
 	}
 }
 
-// endCompensation ends the compensation that a run belongs to, as `then: end` asks: that one, and not the others.
+// endCompensation ends the compensation that contains a run, as `then: end` requests. Other compensations still run.
 func (r *reducer) endCompensation(run *Run, output any) {
 	for run.Phase != PhaseCompensating {
 		run = r.state.run(run.Parent)
 	}
-	r.state.drop(run.ID, false)
+	r.state.closeRuns(run.ID, false)
 	run.Data, run.Exited = output, true
 }

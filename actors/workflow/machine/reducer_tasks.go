@@ -7,28 +7,29 @@ import (
 	"github.com/weftmesh/weft/actors/workflow/language"
 )
 
-// applyTask folds what is about one task run. For a start or a skip, run is the parent.
+// applyTask applies an event of one task run. For a started or skipped task, run is the parent. It returns false when
+// the event does not fit.
 func (r *reducer) applyTask(run *Run, event *Event) bool {
 	switch event.Type {
 	case TaskStarted:
 		r.applyTaskStarted(run, event)
 	case TaskSkipped:
-		if task := r.def.Task(run.Task); forks(run, task) && task.Fork.Compete {
+		if task := r.def.Task(run.Task); runsBranches(run, task) && task.Fork.Compete {
 			run.Cursor = event.Slot + 1
-			lose(run, task, nil)
+			recordLostBranch(run, task, nil)
 			break
 		}
 		output := run.Data
-		if task := r.def.Task(run.Task); extends(task, event.Slot) {
+		if task := r.def.Task(run.Task); isExtendedSlot(task, event.Slot) {
 			output = run.Input
 		}
-		r.proceed(run, event.Slot, output, language.Continue)
+		r.advance(run, event.Slot, output, language.Continue)
 	case TaskCompleted:
 		r.applyTaskCompleted(run, event)
 	case TaskFaulted:
 		r.applyTaskFaulted(run, event)
 	case TaskRetried:
-		r.state.drop(run.ID, false)
+		r.state.closeRuns(run.ID, false)
 		*run = Run{ID: run.ID, Parent: run.Parent, Slot: run.Slot, Task: run.Task, Key: run.Key, Attempt: run.Attempt,
 			StartedAt: run.StartedAt, Input: run.Input, Deadline: run.Deadline,
 			Phase: PhaseRetrying, Tries: event.Attempt, Due: *event.Due, Caught: event.Error}
@@ -42,19 +43,32 @@ func (r *reducer) applyTask(run *Run, event *Event) bool {
 		}
 		run.Phase, run.Index, run.Cursor, run.Visits = PhaseRunning, event.Index, 0, nil
 		if task := r.def.Task(run.Task); task.Kind == language.KindListen {
-			run.Phase, run.Data = PhaseIterating, run.message(task)
+			run.Phase, run.Data = PhaseIterating, run.currentMessage(task)
 		}
 	case IterationCompleted:
 		r.applyIteration(run, event)
+	case TaskCompensating:
+		r.applyCompensating(event)
+	case TaskCompensated:
+		r.state.closeRuns(run.ID, true)
+	default:
+		return r.applyEffect(run, event)
+	}
+	return true
+}
+
+// applyEffect applies an event about a call, a timer or a listener. It returns false for any other event.
+func (r *reducer) applyEffect(run *Run, event *Event) bool {
+	switch event.Type {
 	case CallScheduled:
-		if run.Phase == PhaseCalling { // it is to be made once more
-			run.Begun, run.Asking, run.call = false, false, nil
+		if run.Phase == PhaseCalling { // the call is repeated
+			run.StartRecorded, run.ApprovalRequested, run.call = false, false, nil
 		}
 		run.Phase = PhaseCalling
-	case CallIntended:
-		run.Begun = true
-	case CallAsked:
-		run.Asking, run.call = true, nil
+	case CallStartRecorded:
+		run.StartRecorded = true
+	case CallApprovalRequested:
+		run.ApprovalRequested, run.call = true, nil
 	case CallCompleted:
 		run.Phase, run.Result, run.call = PhaseReady, event.Output.V, nil
 	case CallFailed:
@@ -67,10 +81,6 @@ func (r *reducer) applyTask(run *Run, event *Event) bool {
 		run.Phase = PhaseListening
 	case EventReceived:
 		r.applyMessage(run, event)
-	case TaskCompensating:
-		r.applyCompensating(event)
-	case TaskCompensated:
-		r.state.drop(run.ID, true)
 	default:
 		return false
 	}
@@ -80,12 +90,12 @@ func (r *reducer) applyTask(run *Run, event *Event) bool {
 func (r *reducer) applyTaskStarted(parent *Run, event *Event) {
 	s := r.state
 	child := &Run{ID: event.Run, Parent: parent.ID, Slot: event.Slot, Task: event.Task, Key: event.Key,
-		Attempt: event.Attempt, Phase: PhaseStarted, StartedAt: event.At, Input: parent.Data, Fault: event.Error, Own: event.Error != nil, Index: -1}
-	if forks(parent, r.def.Task(parent.Task)) {
+		Attempt: event.Attempt, Phase: PhaseStarted, StartedAt: event.At, Input: parent.Data, Fault: event.Error, OwnFault: event.Error != nil, Index: -1}
+	if runsBranches(parent, r.def.Task(parent.Task)) {
 		child.Input = parent.Input
 		parent.Cursor = event.Slot + 1
 	}
-	if extends(r.def.Task(parent.Task), event.Slot) {
+	if isExtendedSlot(r.def.Task(parent.Task), event.Slot) {
 		child.Input = parent.Input
 	}
 	if event.Data.Set {
@@ -118,33 +128,33 @@ func (r *reducer) applyTaskCompleted(run *Run, event *Event) {
 		s.Context = event.Context
 	}
 	parent := s.run(run.Parent)
-	r.noteUndo(run, output)
-	s.drop(run.ID, true)
-	if event.Then == language.End && !extends(r.def.Task(parent.Task), run.Slot) {
+	r.recordCompensable(run, output)
+	s.closeRuns(run.ID, true)
+	if event.Then == language.End && !isExtendedSlot(r.def.Task(parent.Task), run.Slot) {
 		if s.Ending != nil {
 			r.endCompensation(parent, output)
 			return
 		}
 		root := s.Runs[0]
-		s.drop(0, false)
+		s.closeRuns(0, false)
 		root.Data, root.Cursor, root.Exited = output, 0, true
 		return
 	}
-	r.proceed(parent, run.Slot, output, event.Then)
+	r.advance(parent, run.Slot, output, event.Then)
 }
 
-// proceed moves a parent on after one of its tasks gave an output.
-func (r *reducer) proceed(parent *Run, slot int, output any, then string) {
+// advance moves a parent past a task that has ended with an output and a directive.
+func (r *reducer) advance(parent *Run, slot int, output any, then string) {
 	task := r.def.Task(parent.Task)
-	if forks(parent, task) {
-		r.proceedFork(parent, task, slot, output)
+	if runsBranches(parent, task) {
+		r.advanceFork(parent, task, slot, output)
 		return
 	}
 	if task != nil && task.Kind == language.KindExtension && parent.Phase != PhaseCompensating {
-		r.proceedExtension(parent, task, slot, output, then)
+		r.advanceExtension(parent, task, slot, output, then)
 		return
 	}
-	if calls(parent, task) {
+	if runsFunction(parent, task) {
 		parent.Phase, parent.Result = PhaseReady, output
 		return
 	}
@@ -163,9 +173,9 @@ func (r *reducer) proceed(parent *Run, slot int, output any, then string) {
 	}
 }
 
-func (r *reducer) proceedFork(fork *Run, task *language.Task, slot int, output any) {
+func (r *reducer) advanceFork(fork *Run, task *language.Task, slot int, output any) {
 	if task.Fork.Compete {
-		r.state.drop(fork.ID, false)
+		r.state.closeRuns(fork.ID, false)
 		fork.Phase, fork.Result = PhaseReady, output
 		return
 	}
@@ -176,9 +186,9 @@ func (r *reducer) proceedFork(fork *Run, task *language.Task, slot int, output a
 	fork.Cursor = max(fork.Cursor, slot+1)
 }
 
-// proceedExtension moves on after one of the tasks gave an output. exit before the task extended stands in for it, exit
+// advanceExtension moves an extension past one of its tasks. An exit before the extended task replaces it; an exit
 // after it ends the extension.
-func (r *reducer) proceedExtension(run *Run, task *language.Task, slot int, output any, then string) {
+func (r *reducer) advanceExtension(run *Run, task *language.Task, slot int, output any, then string) {
 	before := len(task.Extension.Before)
 	if run.Visits == nil {
 		run.Visits = map[string]int{}
@@ -203,18 +213,18 @@ func (r *reducer) proceedExtension(run *Run, task *language.Task, slot int, outp
 func (r *reducer) applyTaskFaulted(run *Run, event *Event) {
 	s := r.state
 	parent := s.run(run.Parent)
-	s.drop(run.ID, true)
+	s.closeRuns(run.ID, true)
 	task := r.def.Task(parent.Task)
-	if forks(parent, task) && task.Fork.Compete {
-		lose(parent, task, event.Error)
+	if runsBranches(parent, task) && task.Fork.Compete {
+		recordLostBranch(parent, task, event.Error)
 		return
 	}
 	parent.Fault = event.Error
 }
 
-// lose counts a branch of a race that cannot win. When none can, the race faults with the last error, or gives its
-// input when all were skipped.
-func lose(fork *Run, task *language.Task, err *Error) {
+// recordLostBranch counts a branch of a competing fork that cannot win. Once none can, the fork faults with the last
+// error, or completes with its input if all branches were skipped.
+func recordLostBranch(fork *Run, task *language.Task, err *Error) {
 	fork.Lost++
 	if err != nil {
 		fork.LastFault = err
@@ -229,7 +239,7 @@ func lose(fork *Run, task *language.Task, err *Error) {
 	fork.Phase, fork.Result = PhaseReady, fork.Input
 }
 
-// applyTimer folds a timer. The kinds are those of Timers.
+// applyTimer applies a fired timer of any kind.
 func (r *reducer) applyTimer(run *Run, event *Event) bool {
 	switch kind, _ := splitTimer(event.Timer); kind {
 	case timerWait:
@@ -240,11 +250,11 @@ func (r *reducer) applyTimer(run *Run, event *Event) bool {
 			run.AttemptDue = *event.AttemptDue
 		}
 	case timerAttempt:
-		r.state.drop(run.ID, false)
+		r.state.closeRuns(run.ID, false)
 		run.Fault, run.AttemptDue = event.Error, zeroTime
 	case timerTask:
-		r.state.drop(run.ID, false)
-		run.Fault, run.Own, run.Deadline = event.Error, true, zeroTime
+		r.state.closeRuns(run.ID, false)
+		run.Fault, run.OwnFault, run.Deadline = event.Error, true, zeroTime
 	default:
 		return false
 	}
@@ -265,13 +275,13 @@ func (r *reducer) applyIteration(run *Run, event *Event) {
 }
 
 func (r *reducer) applyMessage(run *Run, event *Event) {
-	r.state.noteArrival(event.MessageID, run.ID)
+	r.state.recordArrival(event.MessageID, run.ID)
 	if slices.Contains(event.Filters, untilFilter) {
 		run.Stopped = true
 		return
 	}
 	run.Messages = append(run.Messages, event.Message.V)
-	run.Hits = append(run.Hits, event.Filters...)
+	run.MatchedFilters = append(run.MatchedFilters, event.Filters...)
 	run.Fault = event.Error
 	for name, value := range event.Correlation {
 		if run.Correlation == nil {

@@ -12,19 +12,19 @@ import (
 )
 
 // definition draws a definition of random tasks. Calls fail by their key and attempt, so that a retry may heal them.
-type definition struct {
+type replayGenerator struct {
 	t     *rapid.T
 	count int
 	// once leaves retries out.
 	once bool
 }
 
-func (d *definition) name() string {
+func (d *replayGenerator) name() string {
 	d.count++
 	return fmt.Sprintf("t%d", d.count)
 }
 
-func (d *definition) list(depth, most int) string {
+func (d *replayGenerator) list(depth, most int) string {
 	n := rapid.IntRange(1, most).Draw(d.t, "length")
 	names := make([]string, n)
 	for i := range names {
@@ -50,7 +50,7 @@ func (d *definition) list(depth, most int) string {
 	return "[" + strings.Join(tasks, ", ") + "]"
 }
 
-func (d *definition) body(depth int) string {
+func (d *replayGenerator) body(depth int) string {
 	kinds := []string{"set", "call", "call", "wait", "emit", "raise", "switch", "timeout"}
 	if depth > 0 {
 		kinds = append(kinds, "do", "for", "fork", "race", "try")
@@ -88,7 +88,7 @@ func (d *definition) body(depth int) string {
 		`limit: {attempt: {count: 2, duration: PT30S}}}}`
 }
 
-func (d *definition) branches(depth int) string {
+func (d *replayGenerator) branches(depth int) string {
 	var branches []string
 	for range rapid.IntRange(1, 3).Draw(d.t, "branches") {
 		branches = append(branches, "{"+d.name()+": {"+d.body(depth)+"}}")
@@ -114,7 +114,7 @@ func answer(call *Call) (any, *Error) {
 func TestReplay(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(r *rapid.T) {
-		source := head + "timeout: {after: PT10M}\ndo: " + (&definition{t: r}).list(3, 4)
+		source := head + "timeout: {after: PT10M}\ndo: " + (&replayGenerator{t: r}).list(3, 4)
 		d := newDriver(t, source)
 		d.reply = answer
 		whole := d.run(map[string]any{"n": rapid.IntRange(0, 5).Draw(r, "n")})
@@ -160,7 +160,7 @@ func resumed(t *testing.T, d *driver, cut int) *driver {
 func TestKeysAreUnique(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(r *rapid.T) {
-		d := newDriver(t, head+"do: "+(&definition{t: r, once: true}).list(3, 4))
+		d := newDriver(t, head+"do: "+(&replayGenerator{t: r, once: true}).list(3, 4))
 		d.reply = answer
 		d.run(map[string]any{"n": 1})
 		seen := map[string]bool{}

@@ -7,7 +7,7 @@ import (
 
 // retried runs a definition whose calls of `fails` fail, and then another version from a task with all calls well. It
 // returns the calls that the retry makes and what comes of it.
-func retried(t *testing.T, first, second, fails, task string) (made, end string) {
+func retryFrom(t *testing.T, first, second, fails, task string) (made, end string) {
 	t.Helper()
 	d := newDriver(t, head+first)
 	d.reply = func(call *Call) (any, *Error) {
@@ -70,7 +70,7 @@ func TestRetryFrom(t *testing.T) {
 		"refused input":                 {"input: {schema: {document: {type: string}}}\n" + `do: [{a: {call: x.a}}]`, "", "", "", "", "retrying an execution: its input was refused, so that there is nothing to keep"},
 		"compensated":                   {`do: [{a: {call: x.a, metadata: {compensate: [{u: {call: x.u}}]}}}, {b: {call: x.b}}]`, "", "x.b", "", "", "retrying an execution: what it did was compensated, so that there is nothing to keep"},
 	} {
-		made, end := retried(t, test.first, test.second, test.fails, test.task)
+		made, end := retryFrom(t, test.first, test.second, test.fails, test.task)
 		if made != test.made || end != test.end {
 			t.Errorf("%s: calls %q, then %s\nwant  %q, then %s", name, made, end, test.made, test.end)
 		}

@@ -10,23 +10,23 @@ import (
 	"github.com/weftmesh/weft/actors/workflow/language"
 )
 
-// RetryFrom begins a new execution that keeps what another one had done before a task, and goes on with that task. The
-// task is named by its pointer or its name; its last run counts. Without one it is the task whose fault ended the
-// execution, and where none did (a timeout of the workflow, a cancel) everything is kept.
+// RetryFrom starts a new execution that keeps the results of another one up to a task, and continues with that task.
+// The task is given by its pointer or its name; its last run counts. If task is empty, it is the task whose fault ended
+// the execution; if there is none (a timeout of the workflow, a cancellation), everything is kept.
 //
-// def may be another version of the definition, as long as the tasks that are kept are there under their names; input,
-// context and data are the old ones. Tasks of other branches of a fork are kept as far as they came. A call that was
-// open is made again under the new execution's key; one whose start is recorded counts as begun (Call.Started).
+// def may be another version of the definition if it contains the kept tasks by name; input, context and data are those
+// of the old execution. Parallel branches of a fork are kept as far as they ran. An open call is made again under the
+// new execution's key; one whose start is recorded keeps Call.Started.
 //
-// The events returned are the new execution's first turn. An execution that was compensated has nothing to be kept,
-// which is an error, as is a task that never ran.
+// RetryFrom returns the events of the first transition. It fails for an execution that was compensated, and for a task
+// that never ran.
 func RetryFrom(def *language.Workflow, old []Event, task, id string, now time.Time, env Environment) (*Execution, []Event, error) {
 	if len(old) == 0 || old[0].Type != ExecutionStarted {
-		return nil, nil, fmt.Errorf("retrying an execution: its log has no beginning")
+		return nil, nil, fmt.Errorf("retrying an execution: its log does not start with execution_started")
 	}
-	k := keeper{old: old, parents: map[int]int{}, tasks: map[int]string{}, gone: map[int]bool{}, by: byNames(def), def: def,
+	k := logFilter{old: old, parents: map[int]int{}, tasks: map[int]string{}, rerun: map[int]bool{}, tasksByName: indexByName(def), def: def,
 		id: id, now: now}
-	if err := k.find(task); err != nil {
+	if err := k.locate(task); err != nil {
 		return nil, nil, err
 	}
 	x := newExecution(def, env)
@@ -53,63 +53,64 @@ func RetryFrom(def *language.Workflow, old []Event, task, id string, now time.Ti
 		if err := x.Apply(event); err != nil {
 			return nil, nil, fmt.Errorf("retrying an execution: %w", err)
 		}
-		x.turn = append(x.turn, event)
+		x.transition = append(x.transition, event)
 	}
 	x.decide(now)
-	return x, x.take(), nil
+	return x, x.takeTransition(), nil
 }
 
-// keeper decides which events of a log stay true when a task is done again.
-type keeper struct {
+// logFilter decides which events of a log remain valid when a task runs again.
+type logFilter struct {
 	old []Event
 	def *language.Workflow
-	// from is the position of the task's start, run its run and ancestors the runs around it; -1 and none where all is kept.
+	// from is the position of the task's start event, run its run, ancestors the enclosing runs; from is -1 and ancestors
+	// is empty when everything is kept.
 	from      int
 	run       int
 	ancestors []int
 	parents   map[int]int
 	tasks     map[int]string
-	// gone are runs that are done again.
-	gone map[int]bool
-	by   map[string]place
+	// rerun are the runs that are executed again.
+	rerun       map[int]bool
+	tasksByName map[string]taskPosition
 
 	id  string
 	now time.Time
 }
 
-// place is where a task stands in a definition.
-type place struct {
+// taskPosition is where a task is in a definition.
+type taskPosition struct {
 	pointer string
 	slot    int
 }
 
-// positions are the indices of task lists in a pointer, each before the name of its task.
-var positions = regexp.MustCompile(`/(\d+)/([^/]+)`)
+// listIndices matches the list indices in a task's pointer, each followed by the name of its task.
+var listIndices = regexp.MustCompile(`/(\d+)/([^/]+)`)
 
-// names is a task's pointer without its positions, which other versions may have elsewhere.
-func names(pointer string) string { return positions.ReplaceAllString(pointer, "/$2") }
+// stableName is a task's pointer without list indices, which may differ between versions.
+func stableName(pointer string) string { return listIndices.ReplaceAllString(pointer, "/$2") }
 
-func byNames(def *language.Workflow) map[string]place {
-	places := map[string]place{}
+func indexByName(def *language.Workflow) map[string]taskPosition {
+	places := map[string]taskPosition{}
 	for _, pointer := range def.Pointers() {
-		at := place{pointer: pointer}
-		if all := positions.FindAllStringSubmatch(pointer, -1); len(all) > 0 {
-			at.slot = number(all[len(all)-1][1])
+		at := taskPosition{pointer: pointer}
+		if all := listIndices.FindAllStringSubmatch(pointer, -1); len(all) > 0 {
+			at.slot = parseID(all[len(all)-1][1])
 		}
-		places[names(pointer)] = at
+		places[stableName(pointer)] = at
 	}
 	return places
 }
 
-// find looks for the last run of the task, or for the task whose fault ended the execution.
-func (k *keeper) find(task string) error {
+// locate finds the last run of the task, or the task whose fault ended the execution.
+func (k *logFilter) locate(task string) error {
 	k.from = -1
 	compensated := false
 	for at, event := range k.old {
 		switch event.Type {
 		case TaskStarted:
 			k.parents[event.Run], k.tasks[event.Run] = event.Parent, event.Task
-			if task != "" && (event.Task == task || event.Name == task || names(event.Task) == names(task)) {
+			if task != "" && (event.Task == task || event.Name == task || stableName(event.Task) == stableName(task)) {
 				k.from, k.run = at, event.Run
 			}
 		case TaskCompensating:
@@ -117,17 +118,17 @@ func (k *keeper) find(task string) error {
 		}
 	}
 	if compensated {
-		return fmt.Errorf("retrying an execution: what it did was compensated, so that there is nothing to keep")
+		return fmt.Errorf("retrying an execution: it was compensated, so no results can be kept")
 	}
 	if task == "" {
-		k.findFault()
+		k.locateFault()
 	} else if k.from < 0 {
 		return fmt.Errorf("retrying an execution: the task %.200q did not run", task)
 	}
 	if k.from < 0 {
 		return nil
 	}
-	k.gone[k.run] = true
+	k.rerun[k.run] = true
 	for run := k.parents[k.run]; ; run = k.parents[run] {
 		k.ancestors = append(k.ancestors, run)
 		if run == 0 {
@@ -136,8 +137,8 @@ func (k *keeper) find(task string) error {
 	}
 }
 
-// findFault follows the error that ended the execution down to the task that it came from.
-func (k *keeper) findFault() {
+// locateFault follows the error that ended the execution down to the task that raised it.
+func (k *logFilter) locateFault() {
 	run := 0
 	for at := len(k.old) - 1; at >= 0; at-- {
 		event := k.old[at]
@@ -152,20 +153,20 @@ func (k *keeper) findFault() {
 	k.from = slices.IndexFunc(k.old, func(event Event) bool { return event.Type == TaskStarted && event.Run == run })
 }
 
-// keep tells whether an event stays true, and makes it the new execution's.
-func (k *keeper) keep(at int, event *Event) (bool, error) {
+// keep reports whether an event remains valid, and adapts it to the new execution.
+func (k *logFilter) keep(at int, event *Event) (bool, error) {
 	switch event.Type {
 	case ExecutionStarted:
 		event.Execution, event.At = k.id, k.now
 		if event.Error != nil {
-			return false, fmt.Errorf("retrying an execution: its input was refused, so that there is nothing to keep")
+			return false, fmt.Errorf("retrying an execution: its input was rejected, so no results can be kept")
 		}
 		d := k.def.Document
 		event.Definition = &Definition{Namespace: d.Namespace, Name: d.Name, Version: d.Version, Digest: k.def.Digest}
 	case ExecutionCompleted, ExecutionFaulted, ExecutionCancelled, ExecutionSuspended, ExecutionResumed, CompensationStarted:
 		return false, nil
 	}
-	if k.again(at, event) {
+	if k.discarded(at, event) {
 		return false, nil
 	}
 	if event.Type == TaskStarted && slices.Contains(k.ancestors, event.Run) {
@@ -177,15 +178,15 @@ func (k *keeper) keep(at int, event *Event) (bool, error) {
 		}
 		event.At = k.now
 	}
-	return true, k.move(event)
+	return true, k.relocate(event)
 }
 
-// again tells whether what an event is about is done again: the task, what is below it, and what came after it.
-func (k *keeper) again(at int, event *Event) bool {
-	if event.Type == TaskStarted && k.gone[event.Parent] {
-		k.gone[event.Run] = true
+// discarded reports whether an event belongs to what runs again: the task, everything below it, and what came after it.
+func (k *logFilter) discarded(at int, event *Event) bool {
+	if event.Type == TaskStarted && k.rerun[event.Parent] {
+		k.rerun[event.Run] = true
 	}
-	if k.gone[event.Run] || event.Type == TaskSkipped && k.gone[event.Parent] {
+	if k.rerun[event.Run] || event.Type == TaskSkipped && k.rerun[event.Parent] {
 		return true
 	}
 	if event.Run == 0 && event.Type == TimerFired {
@@ -197,7 +198,7 @@ func (k *keeper) again(at int, event *Event) bool {
 	if slices.Contains(k.ancestors, event.Run) && event.Type != TaskStarted && event.Type != TaskSkipped {
 		return true
 	}
-	// What runs beside the task in a fork does not depend on it, where the branches do not compete.
+	// Parallel branches of a fork do not depend on the task unless they compete.
 	parent := event.Parent
 	if event.Type != TaskStarted && event.Type != TaskSkipped {
 		parent = k.parents[event.Run]
@@ -208,24 +209,24 @@ func (k *keeper) again(at int, event *Event) bool {
 	fork := k.def.Task(k.pointer(parent))
 	independent := fork != nil && fork.Fork != nil && !fork.Fork.Compete && event.Type != TaskFaulted
 	if !independent && event.Type == TaskStarted {
-		k.gone[event.Run] = true
+		k.rerun[event.Run] = true
 	}
 	return !independent
 }
 
 // pointer is where the task of a run stands now.
-func (k *keeper) pointer(run int) string {
-	return k.by[names(k.tasks[run])].pointer
+func (k *logFilter) pointer(run int) string {
+	return k.tasksByName[stableName(k.tasks[run])].pointer
 }
 
-// move points an event at where its task stands now.
-func (k *keeper) move(event *Event) error {
+// relocate sets an event's task to its position in the new definition.
+func (k *logFilter) relocate(event *Event) error {
 	if event.Task == "" {
 		return nil
 	}
-	at, known := k.by[names(event.Task)]
+	at, known := k.tasksByName[stableName(event.Task)]
 	if !known {
-		return fmt.Errorf("retrying an execution: the definition has no task %s any more, which was done before", event.Task)
+		return fmt.Errorf("retrying an execution: the definition no longer has the task %s, which has already run", event.Task)
 	}
 	if event.Type == TaskStarted || event.Type == TaskSkipped {
 		event.Slot = at.slot
@@ -234,12 +235,12 @@ func (k *keeper) move(event *Event) error {
 	switch event.Then {
 	case "", language.Continue, language.Exit, language.End:
 	default:
-		list := at.pointer[:strings.LastIndex(strings.TrimSuffix(at.pointer, "/"+lastOf(at.pointer)), "/")]
-		if _, known := k.by[names(list+"/0/"+event.Then)]; !known {
-			return fmt.Errorf("retrying an execution: the definition has no task %q any more, which came next", event.Then)
+		list := at.pointer[:strings.LastIndex(strings.TrimSuffix(at.pointer, "/"+lastToken(at.pointer)), "/")]
+		if _, known := k.tasksByName[stableName(list+"/0/"+event.Then)]; !known {
+			return fmt.Errorf("retrying an execution: the definition no longer has the task %q, which comes next", event.Then)
 		}
 	}
 	return nil
 }
 
-func lastOf(pointer string) string { return pointer[strings.LastIndex(pointer, "/")+1:] }
+func lastToken(pointer string) string { return pointer[strings.LastIndex(pointer, "/")+1:] }

@@ -6,25 +6,25 @@ import (
 	"strings"
 )
 
-// leastSecret is the length from which on a text of a secret is looked for in data: a shorter one is found anywhere.
-const leastSecret = 6
+// minSecretLength is the length in bytes from which a secret's text is masked; shorter ones would match unrelated text.
+const minSecretLength = 6
 
-// secrets are the values of the secrets. Where one of those needed is not to be had, x.denied says so, and the call that is
-// being prepared is not made.
 // secretReader reads the values of secrets, and masks them in what comes back from calls.
 type secretReader struct {
 	// read is Environment.Secrets; declared: the definition has use.secrets.
 	read     func() (map[string]any, error)
 	declared bool
-	// texts are the secret texts seen so far. denied is why a secret that the call being built needs is unavailable.
+	// texts are the secret texts read so far. denied is why a secret that the current call uses is unavailable.
 	texts  []string
 	denied error
 }
 
+// values returns the values of the secrets. If a needed one is unavailable it sets denied, and the call being built
+// fails.
 func (s *secretReader) values(needed ...string) map[string]any {
 	values, err := s.load()
 	if err != nil {
-		s.denied = NewError(TypeCommunication, "the secrets cannot be read right now")
+		s.denied = NewError(TypeCommunication, "the secrets are unavailable")
 		return map[string]any{}
 	}
 	for _, name := range needed {
@@ -35,7 +35,7 @@ func (s *secretReader) values(needed ...string) map[string]any {
 	return values
 }
 
-// readSecrets asks for the secrets, and notes their texts: whatever comes back from now on is masked.
+// load reads the secrets and records their texts, so that they are masked from now on.
 func (s *secretReader) load() (map[string]any, error) {
 	if s.read == nil {
 		return map[string]any{}, nil
@@ -44,7 +44,7 @@ func (s *secretReader) load() (map[string]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, text := range gather(nil, values) {
+	for _, text := range secretTexts(nil, values) {
 		if !slices.Contains(s.texts, text) {
 			s.texts = append(s.texts, text)
 		}
@@ -52,9 +52,9 @@ func (s *secretReader) load() (map[string]any, error) {
 	return values, nil
 }
 
-// known are the texts of the secrets, which must not be written to the log: of those that calls took, or where none
-// did since the execution was restored, as they are now.
-func (s *secretReader) known() []string {
+// knownTexts are the texts that must not be written to the log. If no call has read the secrets since the execution was
+// restored, they are read now.
+func (s *secretReader) knownTexts() []string {
 	if s.texts == nil && s.declared {
 		if _, err := s.load(); err != nil {
 			return nil
@@ -63,28 +63,28 @@ func (s *secretReader) known() []string {
 	return s.texts
 }
 
-func gather(texts []string, value any) []string {
+func secretTexts(texts []string, value any) []string {
 	switch value := value.(type) {
 	case string:
-		if len(value) >= leastSecret {
+		if len(value) >= minSecretLength {
 			texts = append(texts, value)
 		}
 	case map[string]any:
 		for _, item := range value {
-			texts = gather(texts, item)
+			texts = secretTexts(texts, item)
 		}
 	case []any:
 		for _, item := range value {
-			texts = gather(texts, item)
+			texts = secretTexts(texts, item)
 		}
 	}
 	return texts
 }
 
-// mask replaces the texts of secrets in what comes back from a call: a server that echoes what it was sent must not
-// bring them into the log. It changes the value in place.
+// mask replaces secret texts in the result of a call, so that a server that echoes its request does not bring them into
+// the log. It changes the value in place.
 func (s *secretReader) mask(value any) any {
-	if len(s.known()) == 0 {
+	if len(s.knownTexts()) == 0 {
 		return value
 	}
 	switch value := value.(type) {
@@ -107,7 +107,7 @@ func (s *secretReader) mask(value any) any {
 }
 
 func (s *secretReader) maskText(text string) string {
-	for _, secret := range s.known() {
+	for _, secret := range s.knownTexts() {
 		text = strings.ReplaceAll(text, secret, "***")
 	}
 	return text

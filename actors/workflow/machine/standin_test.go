@@ -78,7 +78,7 @@ func digestAuth(w http.ResponseWriter, r *http.Request) {
 		return hex.EncodeToString(sum[:])
 	}
 	given := map[string]string{}
-	for _, match := range parameter.FindAllStringSubmatch(r.Header.Get("Authorization"), -1) {
+	for _, match := range challengeParameter.FindAllStringSubmatch(r.Header.Get("Authorization"), -1) {
 		given[match[1]] = match[2] + match[3]
 	}
 	want := hash(hash(r.PathValue("user"), "realm", r.PathValue("password")), "n0nce", given["nc"], given["cnonce"], "auth",

@@ -37,7 +37,8 @@ func (r *Run) timers() map[string]time.Time {
 	return timers
 }
 
-// timerID names a timer; a try's own names carry the attempt, so that an old one never fires for a new attempt.
+// timerID is the ID of a timer. Those of a try contain the attempt, so that a timer of an earlier attempt never fires
+// for a later one.
 func timerID(kind string, run *Run) string {
 	id := kind + ":" + strconv.Itoa(run.ID)
 	if run.Tries > 0 && kind != timerTask {
@@ -49,10 +50,10 @@ func timerID(kind string, run *Run) string {
 func splitTimer(id string) (kind string, run int) {
 	kind, rest, _ := strings.Cut(id, ":")
 	rest, _, _ = strings.Cut(rest, ":")
-	return kind, number(rest)
+	return kind, parseID(rest)
 }
 
-func number(text string) int {
+func parseID(text string) int {
 	value, err := strconv.Atoi(text)
 	if err != nil {
 		return -1
@@ -60,7 +61,7 @@ func number(text string) int {
 	return value
 }
 
-// Timers are the times that the execution waits for now; none while it is suspended or ended.
+// Timers are the times that the execution waits for; none while it is suspended or ended.
 func (x *Execution) Timers() []Timer {
 	if x.state.Status != Running {
 		return nil

@@ -3,7 +3,7 @@ package machine
 import "testing"
 
 // crashed is an execution whose call was begun by a process that is gone.
-func crashed(t *testing.T, policy string) (*driver, *Execution) {
+func crashedDuringCall(t *testing.T, policy string) (*driver, *Execution) {
 	d := newDriver(t, head+`do: [{a: {call: f.g, metadata: {onUnknown: `+policy+`}}}]`)
 	x := d.start(nil)
 	call := x.Calls()[0]
@@ -29,11 +29,11 @@ func crashed(t *testing.T, policy string) (*driver, *Execution) {
 
 func TestUnknownOutcome(t *testing.T) {
 	t.Parallel()
-	d, x := crashed(t, "fail")
+	d, x := crashedDuringCall(t, "fail")
 	if d.append(x.Handle(CallUnknown("1", d.now))); result(x) != TypeUnknown+" 500 /do/0/a" {
 		t.Errorf("fail: %s", result(x))
 	}
-	d, x = crashed(t, "retry")
+	d, x = crashedDuringCall(t, "retry")
 	d.append(x.Handle(CallUnknown("1", d.now)))
 	if call := x.Calls()[0]; call.Started || call.Function != "f.g" || call.Key != "e1/0/a" {
 		t.Errorf("retry: %+v", call)
@@ -42,7 +42,7 @@ func TestUnknownOutcome(t *testing.T) {
 		t.Errorf("retry: %s", result(x))
 	}
 	for answer, want := range map[string]string{"approve": "5", "reject": TypeUnknown + " 500 /do/0/a"} {
-		d, x = crashed(t, "ask")
+		d, x = crashedDuringCall(t, "ask")
 		d.append(x.Handle(CallUnknown("1", d.now)))
 		call := x.Calls()[0]
 		if !call.External() || call.Function != FunctionApproval || call.Key != "e1/0/a/unknown" || x.Status() != Waiting {
