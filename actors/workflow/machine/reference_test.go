@@ -13,8 +13,8 @@ import (
 	"github.com/weftmesh/weft/actors/workflow/reference"
 )
 
-// story draws definitions for which the order of things is certain: no two waits are the same, so that nothing in a fork
-// happens at one time, and what all branches of a fork share is not written to inside of one.
+// definitionGenerator draws definitions whose result does not depend on the order of simultaneous events: all waits
+// differ, so that no two branches of a fork advance at the same time, and branches do not export to the context.
 type definitionGenerator struct {
 	t      *rapid.T
 	count  int
@@ -30,8 +30,8 @@ func (s *definitionGenerator) name() string {
 	return fmt.Sprintf("t%d", s.count)
 }
 
-// moment is a duration that nobody has drawn before. Nor do two chains of such durations end together, but for a chance in
-// 10⁶: the low digits are the powers of 7 modulo a prime, of which no few add up to the same.
+// moment draws a unique duration. Sums of few of them also differ, except with a probability of about 10⁻⁶: their low
+// digits are powers of 7 modulo a prime.
 func (s *definitionGenerator) moment(most int) string {
 	s.count++
 	const unit = 1_000_003
@@ -65,7 +65,7 @@ func (s *definitionGenerator) list(depth int) string {
 	return "[" + strings.Join(tasks, ", ") + "]"
 }
 
-// around is what any task may have.
+// around draws the properties that any task may have.
 func (s *definitionGenerator) around() string {
 	text := s.pick("if", "", "", "", `if: '(.n? // 0) % 2 == 0', `) +
 		s.pick("input", "", "", "", `input: {from: '{n: (.n? // 1)}'}, `, `input: {from: '.n + 1'}, `) +
@@ -126,7 +126,7 @@ func (s *definitionGenerator) branches(depth int) string {
 	return "[" + strings.Join(branches, ", ") + "]"
 }
 
-// referred is the reference's result in the form of result.
+// referenceResult formats a result of the reference interpreter like result.
 func referenceResult(r reference.Result) string {
 	if r.Fault != nil {
 		return fmt.Sprintf("%s %d %s", r.Fault.Kind, r.Fault.Status, r.Fault.Instance)
@@ -134,15 +134,16 @@ func referenceResult(r reference.Result) string {
 	return string(language.Canonical(r.Output))
 }
 
-// scripted answers a call of a task: about a third of the first attempts fail and few of the later ones.
+// scriptedReply answers a call deterministically: about a third of the first attempts fail, and fewer of the later ones.
 func scriptedReply(name string, arguments any, attempt int) (output any, fails bool) {
 	hash := fnv.New32a()
 	fmt.Fprintf(hash, "%s%s#%d", name, language.Canonical(arguments), attempt)
 	return arguments, hash.Sum32()%uint32(2+attempt) == 0
 }
 
-// TestReference runs random definitions on the machine and on the reference: they give the same output or fault, and do
-// the same tasks with the same results. And the machine does too when it is taken up again from its log, wherever that ends.
+// TestReference runs random definitions on the machine and on the reference interpreter: both must return the same output
+// or fault, and complete the same tasks with the same outputs. So must the machine after a restore from any prefix of its
+// log.
 func TestReference(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(r *rapid.T) {

@@ -10,19 +10,19 @@ import (
 	"github.com/weftmesh/weft/actors/workflow/language"
 )
 
-// registerOwn adds the steps that the conformance kit does not have.
+// registerOwn registers the steps that the conformance kit does not have.
 func (s *scenario) registerOwn(steps *godog.ScenarioContext) {
 	steps.Step(`^these events arrive:$`, s.eventsArrive)
 	steps.Step(`^the secret (\w+) is:$`, s.secret)
-	steps.Step(`^the workflow (\w+) gives:$`, s.workflowGives)
+	steps.Step(`^the workflow (\w+) returns:$`, s.workflowReturns)
 	steps.Step(`^calls of (\w+) fail (\d+) times with status (\d+)$`, s.callsFail)
 	steps.Step(`^the workflow is executed until it waits$`, s.untilItWaits)
-	steps.Step(`^it is executed on$`, s.on)
+	steps.Step(`^it continues$`, s.continues)
 	steps.Step(`^it is cancelled$`, s.cancel)
-	steps.Step(`^it is taken up again from its log$`, s.takenUp)
+	steps.Step(`^it is restored from its log$`, s.restored)
 	steps.Step(`^the workflow should be (\w+)$`, s.is)
 	steps.Step(`^the workflow should fault with an? (\w+) error at (.+)$`, s.faultsAt)
-	steps.Step(`^the definition should be refused as (\w+) at (\S+)$`, s.refused)
+	steps.Step(`^the definition should be rejected as (\w+) at (\S+)$`, s.rejected)
 	steps.Step(`^it should take (\S+)$`, s.takes)
 	steps.Step(`^the calls should be:$`, s.callsAre)
 	steps.Step(`^the events emitted should be:$`, s.emittedAre)
@@ -46,13 +46,13 @@ func (s *scenario) secret(name string, text *godog.DocString) error {
 	return err
 }
 
-func (s *scenario) workflowGives(name string, text *godog.DocString) (err error) {
-	s.gives[name], err = readYAML(text.Content)
+func (s *scenario) workflowReturns(name string, text *godog.DocString) (err error) {
+	s.returns[name], err = readYAML(text.Content)
 	return err
 }
 
 func (s *scenario) callsFail(name string, times, status int) error {
-	s.fails[name] = &failing{times, status}
+	s.failures[name] = &failure{times, status}
 	return nil
 }
 
@@ -67,17 +67,17 @@ func (s *scenario) untilItWaits() error {
 	return s.is(string(Waiting))
 }
 
-func (s *scenario) on() error {
+func (s *scenario) continues() error {
 	s.driver.finish(s.execution)
 	return nil
 }
 
 func (s *scenario) cancel() error {
-	s.driver.append(s.execution.Handle(Cancel("as told", s.driver.now)))
+	s.driver.append(s.execution.Handle(Cancel("requested by the scenario", s.driver.now)))
 	return nil
 }
 
-func (s *scenario) takenUp() (err error) {
+func (s *scenario) restored() (err error) {
 	s.execution, err = Restore(s.driver.def, s.driver.env, s.driver.log)
 	return err
 }
@@ -103,7 +103,7 @@ func (s *scenario) faultsAt(kind, at string) error {
 	return nil
 }
 
-func (s *scenario) refused(code, pointer string) error {
+func (s *scenario) rejected(code, pointer string) error {
 	if len(s.faulty) != 1 || s.faulty[0].Code != code || s.faulty[0].Pointer != pointer || s.faulty[0].Line < 2 {
 		return fmt.Errorf("the faults are %w", s.faulty)
 	}
@@ -113,7 +113,7 @@ func (s *scenario) refused(code, pointer string) error {
 func (s *scenario) takes(text string) error {
 	want, err := language.ParseDuration(text)
 	if took := s.driver.now.Sub(epoch); err == nil && took != want {
-		return fmt.Errorf("it took %s, want %s", took, want)
+		return fmt.Errorf("the execution took %s, want %s", took, want)
 	}
 	return err
 }
@@ -129,7 +129,7 @@ func (s *scenario) callsAre(text *godog.DocString) error {
 		want[i] = language.Text(item)
 	}
 	if !slices.Equal(s.made, want) {
-		return fmt.Errorf("the calls are %q, want %q", s.made, want)
+		return fmt.Errorf("calls %q, want %q", s.made, want)
 	}
 	return nil
 }

@@ -2,27 +2,27 @@ package machine
 
 import "testing"
 
-// crashed is an execution whose call was begun by a process that is gone.
+// crashedDuringCall returns an execution that was restored after a crash during a call.
 func crashedDuringCall(t *testing.T, policy string) (*driver, *Execution) {
 	d := newDriver(t, head+`do: [{a: {call: f.g, metadata: {onUnknown: `+policy+`}}}]`)
 	x := d.start(nil)
 	call := x.Calls()[0]
 	if call.Started || call.OnUnknown != policy {
-		t.Fatalf("the call is %+v", call)
+		t.Fatalf("call %+v", call)
 	}
 	if got := x.Handle(CallUnknown(call.ID, d.now)); got != nil {
-		t.Errorf("a call that was not begun is unknown: %v", got)
+		t.Errorf("CallUnknown before CallStarted yielded %v", got)
 	}
 	d.append(x.Handle(CallStarted(call.ID, d.now)))
 	if got := x.Handle(CallStarted(call.ID, d.now)); got != nil || len(d.log) != 4 || d.log[3].Type != "call_started" {
-		t.Errorf("begun: %+v, again: %v", d.log[len(d.log)-1], got)
+		t.Errorf("after CallStarted: %+v; a second one yielded %v", d.log[len(d.log)-1], got)
 	}
 	x, err := Restore(d.def, d.env, d.log)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if call := x.Calls()[0]; !call.Started {
-		t.Fatalf("the restored call is %+v", call)
+		t.Fatalf("restored call %+v", call)
 	}
 	return d, x
 }
@@ -49,7 +49,7 @@ func TestUnknownOutcome(t *testing.T) {
 			t.Fatalf("ask: %+v, %s", call, x.Status())
 		}
 		if got := x.Handle(CallDone("1", 4, d.now)); got != nil {
-			t.Errorf("the result of the call that was given up was taken: %v", got)
+			t.Errorf("the result of a superseded call yielded %v", got)
 		}
 		d.append(x.Handle(CallDone(call.ID, map[string]any{"decision": answer}, d.now)))
 		if answer == "approve" {

@@ -35,12 +35,12 @@ func TestCompensation(t *testing.T) {
 		want, ends string
 	}{
 		"nothing fails": {nil, "book.flight, book.hotel, book.hotel, book.late", "completed"},
-		"in reverse": {[]string{"book.late"}, "book.flight, book.hotel, book.hotel, book.late, cancel.hotel, cancel.more, cancel.hotel, cancel.more, cancel.flight 17",
+		"reverse order": {[]string{"book.late"}, "book.flight, book.hotel, book.hotel, book.late, cancel.hotel, cancel.more, cancel.hotel, cancel.more, cancel.flight 17",
 			"communication 500 /do/2/late"},
-		"one fails": {[]string{"book.late", "cancel.hotel"}, "book.flight, book.hotel, book.hotel, book.late, cancel.hotel, cancel.hotel, cancel.flight 17",
+		"one compensation fails": {[]string{"book.late", "cancel.hotel"}, "book.flight, book.hotel, book.hotel, book.late, cancel.hotel, cancel.hotel, cancel.flight 17",
 			"communication 500 /do/2/late"},
-		"nothing done": {[]string{"book.flight"}, "book.flight", "communication 500 /do/0/flight"},
-		"some done":    {[]string{"book.hotel"}, "book.flight, book.hotel, cancel.flight 17", "communication 500 /do/1/each/do/0/hotel"},
+		"nothing completed": {[]string{"book.flight"}, "book.flight", "communication 500 /do/0/flight"},
+		"some completed":    {[]string{"book.hotel"}, "book.flight, book.hotel, cancel.flight 17", "communication 500 /do/1/each/do/0/hotel"},
 	} {
 		d, made := sagaDriver(t, test.fails...)
 		x := d.run(map[string]any{"q": 7})
@@ -49,7 +49,7 @@ func TestCompensation(t *testing.T) {
 			ends = string(Completed)
 		}
 		if got := strings.Join(*made, ", "); got != test.want || ends != test.ends {
-			t.Errorf("%s: %s after\n%s\nwant\n%s", name, ends, got, test.want)
+			t.Errorf("%s: %s after the calls\n%s\nwant\n%s", name, ends, got, test.want)
 		}
 		replay(t, d)
 	}
@@ -65,10 +65,10 @@ func TestCompensationOfACancelledExecution(t *testing.T) {
 	}
 	d.append(x.Handle(Cancel("enough", d.now)))
 	if !x.Compensating() || x.Status() != Running || x.Calls()[0].Function != "cancel.flight" {
-		t.Fatalf("cancelled: %s, compensating: %v", x.Status(), x.Compensating())
+		t.Fatalf("after Cancel: status %s, compensating %v", x.Status(), x.Compensating())
 	}
 	if got := x.Handle(Cancel("again", d.now)); got != nil {
-		t.Errorf("a second cancel did %v", got)
+		t.Errorf("a second Cancel yielded %v", got)
 	}
 	snapshot, err := x.Snapshot()
 	if err != nil {
@@ -78,24 +78,24 @@ func TestCompensationOfACancelledExecution(t *testing.T) {
 		t.Fatal(err)
 	}
 	if d.finish(x); x.Status() != Cancelled || d.log[len(d.log)-1].Reason != "enough" {
-		t.Errorf("it is %s: %+v", x.Status(), d.log[len(d.log)-1])
+		t.Errorf("status %s, last event %+v", x.Status(), d.log[len(d.log)-1])
 	}
 	if got := strings.Join(*made, ", "); got != "book.flight, cancel.flight 17" {
 		t.Errorf("calls: %s", got)
 	}
 	runs := Tasks(d.log)
 	if last := runs[len(runs)-1]; last.Name != "noFlight" || last.Status != TaskStatusCompleted || runs[1].Status != TaskStatusCancelled {
-		t.Errorf("the history says %+v", runs)
+		t.Errorf("history %+v", runs)
 	}
 	d, made = sagaDriver(t)
 	x = d.start(map[string]any{"q": 7})
 	d.step(x)
 	if d.append(x.Handle(Terminate("now", d.now))); x.Status() != Cancelled || len(*made) != 1 {
-		t.Errorf("terminated: %s after %v", x.Status(), *made)
+		t.Errorf("after Terminate: status %s, calls %v", x.Status(), *made)
 	}
 }
 
-func TestCompensationIsChecked(t *testing.T) {
+func TestCompensationIsValidated(t *testing.T) {
 	t.Parallel()
 	for metadata, want := range map[string]string{
 		`{compensate: [{b: {set: {x: '${ $nothing }'}}}]}`:          language.CodeExpression,

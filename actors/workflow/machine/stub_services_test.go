@@ -9,8 +9,9 @@ import (
 	"strings"
 )
 
-// standIn answers as the pet store and httpbin do, as far as the kit asks them.
-func standIn() http.Handler {
+// stubServices responds like the services that the conformance kit calls, for the requests of its scenarios: the pet
+// store, httpbin and an OpenID provider.
+func stubServices() http.Handler {
 	mux := http.NewServeMux()
 	pet := func(id int) map[string]any { return map[string]any{"id": id, "name": "Milou", "status": "available"} }
 	mux.HandleFunc("GET petstore.swagger.io/v2/pet/findByStatus", func(w http.ResponseWriter, r *http.Request) {
@@ -71,7 +72,7 @@ func standIn() http.Handler {
 	return mux
 }
 
-// digestAuth checks a digest by RFC 7616 with MD5.
+// digestAuth verifies a digest by RFC 7616 with MD5.
 func digestAuth(w http.ResponseWriter, r *http.Request) {
 	hash := func(parts ...string) string {
 		sum := md5.Sum([]byte(strings.Join(parts, ":")))
