@@ -44,7 +44,7 @@ func (b *callBuilder) prepare(run *Run) (*Call, error) {
 func (b *callBuilder) build(run *Run) (*Call, error) {
 	task := b.def.Task(run.Task)
 	scope := b.eval.scope(run, task)
-	if task.Sealed {
+	if task.DeferredInput {
 		// The input contains secrets: it is evaluated for the call and not kept.
 		input, err := b.def.Transform(task.Input.From, run.Input, scope)
 		if err != nil {

@@ -40,7 +40,7 @@ func (c *eventConsumer) consume(run *Run, message map[string]any) (Event, bool) 
 			}
 		}
 	}
-	event.Message = ValueOf(language.Read(message, task.Listen.Read))
+	event.Message = ValueOf(language.ReadEvent(message, task.Listen.Read))
 	if len(run.Messages) >= MaxMessages {
 		event.Error = NewError(TypeRuntime, "the listener holds too many events")
 		event.Error.Instance = run.Task

@@ -52,7 +52,7 @@ func (g *EventCorrelation) Add(def *language.Workflow, event map[string]any, now
 	if hit == noMatch {
 		return false, false, nil
 	}
-	g.Messages = append(g.Messages, ValueOf(language.Read(message, def.Schedule.Read)))
+	g.Messages = append(g.Messages, ValueOf(language.ReadEvent(message, def.Schedule.Read)))
 	g.MatchedFilters = append(g.MatchedFilters, hit)
 	for name, value := range correlation {
 		if g.Correlation == nil {

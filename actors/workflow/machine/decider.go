@@ -136,7 +136,7 @@ func (d *decider) prepareStart(event *Event, probe *Run, task *language.Task, no
 		if err := task.Input.Schema.Validate(probe.Input); err != nil {
 			return NewError(TypeValidation, err.Error())
 		}
-		if task.Input.From != nil && !task.Sealed {
+		if task.Input.From != nil && !task.DeferredInput {
 			data, err := d.def.Transform(task.Input.From, probe.Input, d.eval.scope(probe, task))
 			if err != nil {
 				return err

@@ -27,5 +27,5 @@ func Trigger(def *language.Workflow, event map[string]any, now time.Time) (input
 	if !starts {
 		return nil, false
 	}
-	return []any{language.Read(message, def.Schedule.Read)}, true
+	return []any{language.ReadEvent(message, def.Schedule.Read)}, true
 }

@@ -10,15 +10,15 @@ func (r *reader) readCall(task *Task, o *object) {
 	task.Call = &Call{Function: o.needText("call")}
 	call := task.Call
 	if slices.Contains(r.functions, call.Function) {
-		// The arguments are the input of the function's task, and input is written to the history.
+		// The arguments are the input of the function's task, which is written to the log, so $secrets is not allowed.
 		call.With, _ = o.data("with").(map[string]any)
 		return
 	}
-	r.seals++
-	defer func() { r.seals-- }()
+	r.secretsAllowed++
+	defer func() { r.secretsAllowed-- }()
 	arguments, given := o.take("with")
-	if _, protocol := foreign[call.Function]; given && protocol {
-		call.With = o.mapping("with")
+	if _, protocol := unsupportedProtocols[call.Function]; given && protocol {
+		call.With = o.objectValue("with")
 	} else if given {
 		call.With, _ = o.data("with").(map[string]any)
 	}
@@ -41,26 +41,26 @@ func (r *reader) readCall(task *Task, o *object) {
 	case CallOpenAPI:
 		call.OpenAPI = r.readOpenAPI(arguments.object())
 	case CallGRPC, CallAsyncAPI, CallA2A, CallMCP:
-		r.readForeign(call.Function, arguments.object())
-		r.refuse(o.field, "call: "+call.Function)
+		r.readUnsupportedCall(call.Function, arguments.object())
+		r.markUnsupported(o.field, "call: "+call.Function)
 	default:
-		call.Function = r.cataloged(o)
+		call.Function = r.catalogFunction(o)
 	}
 }
 
-// DefaultCatalog is the name of the catalog of weft's own functions.
+// DefaultCatalog is the name of the catalog that contains weft's own functions.
 const DefaultCatalog = "default"
 
-// cataloged is the name of a function in the default catalog, which may be written with its version and catalog, as
-// name:1.0.0@default. Functions of any other catalog are not run.
-func (r *reader) cataloged(o *object) string {
+// catalogFunction returns the name of a function of the default catalog, which may be written with its version and
+// catalog, as name:1.0.0@default. Functions of other catalogs are unsupported until they are inlined.
+func (r *reader) catalogFunction(o *object) string {
 	f := o.fields["call"]
 	text, _ := f.text()
 	name, catalog, named := strings.Cut(text, "@")
 	if named && catalog == DefaultCatalog {
 		name, version, versioned := strings.Cut(name, ":")
-		if versioned && !semantic.MatchString(version) {
-			f.fault(CodeValue, "a function is named as name:version@catalog, with a semantic version")
+		if versioned && !semanticVersion.MatchString(version) {
+			f.fault(CodeValue, "a function is written name:version@catalog, with a semantic version")
 		}
 		return name
 	}
@@ -75,9 +75,9 @@ func (r *reader) cataloged(o *object) string {
 		if endpoint.Authentication == nil {
 			reference.URI = functionURI(endpoint.URI, name)
 		}
-		r.refer(f, "a function of a foreign catalog", reference)
+		r.addReference(f, "a function of an external catalog", reference)
 	case strings.Contains(text, "://"):
-		r.refer(f, "a function from elsewhere", Reference{Pointer: o.pointer, URI: text, Function: text})
+		r.addReference(f, "a function referenced by URI", Reference{Pointer: o.pointer, URI: text, Function: text})
 	}
 	return text
 }
@@ -85,7 +85,7 @@ func (r *reader) cataloged(o *object) string {
 func (r *reader) readHTTP(o *object) *HTTPCall {
 	call := &HTTPCall{Method: o.needText("method"), Body: o.data("body"), HasBody: o.has("body"),
 		Output:   o.enum("output", "content", "content", "response", "raw"),
-		Redirect: o.boolean("redirect", false), Headers: o.pairs("headers"), Query: o.pairs("query")}
+		Redirect: o.boolean("redirect", false), Headers: o.textMap("headers"), Query: o.textMap("query")}
 	if f, ok := o.need("endpoint"); ok {
 		call.Endpoint = r.readEndpoint(f)
 	}
@@ -93,8 +93,8 @@ func (r *reader) readHTTP(o *object) *HTTPCall {
 	return call
 }
 
-// pairs reads a map of names to values, or an expression for one.
-func (o *object) pairs(key string) any {
+// textMap reads a map of names to values, or an expression for one.
+func (o *object) textMap(key string) any {
 	f, ok := o.take(key)
 	if !ok {
 		return nil
@@ -110,7 +110,7 @@ func (r *reader) readOpenAPI(o *object) *OpenAPICall {
 	call := &OpenAPICall{OperationID: o.needText("operationId"), Redirect: o.boolean("redirect", false),
 		Output: o.enum("output", "content", "content", "response", "raw")}
 	if o.has("parameters") {
-		o.mapping("parameters")
+		o.objectValue("parameters")
 		call.Parameters, _ = o.data("parameters").(map[string]any)
 	}
 	if f, ok := o.need("document"); ok {
@@ -128,7 +128,7 @@ func (r *reader) readOpenAPI(o *object) *OpenAPICall {
 	return call
 }
 
-var foreign = map[string]struct{ required, optional []string }{
+var unsupportedProtocols = map[string]struct{ required, optional []string }{
 	CallGRPC: {[]string{"proto", "service", "method"}, []string{"arguments"}},
 	CallAsyncAPI: {[]string{"document"}, []string{"channel", "operation", "server", "protocol", "message",
 		"subscription", "authentication"}},
@@ -136,12 +136,12 @@ var foreign = map[string]struct{ required, optional []string }{
 	CallMCP: {[]string{"method", "transport"}, []string{"protocolVersion", "parameters", "timeout", "client"}},
 }
 
-// readForeign checks the arguments of a protocol that is not run, field by field and no deeper.
-func (r *reader) readForeign(protocol string, o *object) {
-	for _, key := range foreign[protocol].required {
+// readUnsupportedCall checks the arguments of a protocol that weft does not implement: their names only.
+func (r *reader) readUnsupportedCall(protocol string, o *object) {
+	for _, key := range unsupportedProtocols[protocol].required {
 		o.need(key)
 	}
-	for _, key := range foreign[protocol].optional {
+	for _, key := range unsupportedProtocols[protocol].optional {
 		o.take(key)
 	}
 	o.close()
@@ -188,7 +188,7 @@ func (r *reader) readRun(o *object) *Run {
 			run.Workflow = readRunWorkflow(body.object())
 		} else {
 			run.Process = r.readProcess(kind, config)
-			r.refuse(body, "run: "+kind)
+			r.markUnsupported(body, "run: "+kind)
 		}
 	}
 	if run.Kind == "" && !config.broken {
@@ -205,7 +205,7 @@ func readRunWorkflow(o *object) *RunWorkflow {
 	return run
 }
 
-var processes = map[string]struct{ required, optional []string }{
+var unsupportedProcesses = map[string]struct{ required, optional []string }{
 	"container": {[]string{"image"}, []string{"name", "command", "ports", "volumes", "environment", "stdin", "arguments",
 		"lifetime", "pullPolicy"}},
 	"script": {[]string{"language"}, []string{"code", "source", "stdin", "arguments", "environment"}},
@@ -214,10 +214,10 @@ var processes = map[string]struct{ required, optional []string }{
 
 func (r *reader) readProcess(kind string, config *object) map[string]any {
 	body := config.fields[kind].object()
-	for _, key := range processes[kind].required {
+	for _, key := range unsupportedProcesses[kind].required {
 		body.need(key)
 	}
-	for _, key := range processes[kind].optional {
+	for _, key := range unsupportedProcesses[kind].optional {
 		body.take(key)
 	}
 	body.close()

@@ -10,7 +10,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// plainJSON is what encoding/json writes.
+// plainJSON encodes a value with encoding/json.
 func plainJSON(t rapid.TB, value any) string {
 	var out bytes.Buffer
 	encoder := json.NewEncoder(&out)
@@ -21,7 +21,7 @@ func plainJSON(t rapid.TB, value any) string {
 	return string(bytes.TrimRight(out.Bytes(), "\n"))
 }
 
-// TestAppend writes random values as encoding/json does, byte for byte: digests are made of it.
+// TestAppend compares Append with encoding/json on random values, byte for byte, because digests depend on it.
 func TestAppend(t *testing.T) {
 	t.Parallel()
 	var value func(depth int) *rapid.Generator[any]

@@ -2,7 +2,7 @@ package language
 
 import "strconv"
 
-func (r *reader) retryOf(f field) *RetryPolicy {
+func (r *reader) retryPolicy(f field) *RetryPolicy {
 	name, isText := f.text()
 	if !isText {
 		return r.readRetry(f)
@@ -44,7 +44,7 @@ func readBackoff(o *object) Backoff {
 			continue
 		}
 		if backoff.Kind != "" {
-			f.fault(CodeValue, "only one backoff may be given")
+			f.fault(CodeValue, "only one of constant, linear, exponential may be given")
 		}
 		backoff.Kind = kind
 		if !f.isObject() {
@@ -82,7 +82,7 @@ func readBackoffOf(backoff *Backoff, o *object) {
 func readLimit(policy *RetryPolicy, o *object) {
 	if f, ok := o.take("attempt"); ok {
 		attempt := f.object()
-		policy.Attempts = attempt.whole("count")
+		policy.Attempts = attempt.integer("count")
 		if attempt.has("count") && policy.Attempts < 1 {
 			attempt.fields["count"].fault(CodeValue, "a count from 1 is expected")
 		}
@@ -126,7 +126,7 @@ func (r *reader) readExport(o *object) *Export {
 	return export
 }
 
-// transformation takes a string, which is an expression with or without `${ }`, or an object with expressions in it.
+// transformation takes a string, which is an expression with or without `${ }`, or an object that contains expressions.
 func (o *object) transformation(key string) any {
 	f, ok := o.take(key)
 	if !ok {
@@ -150,7 +150,7 @@ func (r *reader) readSchema(o *object) *Schema {
 	config := f.object()
 	schema := &Schema{Format: config.text("format"), Pointer: f.pointer}
 	if schema.Format != "" && schema.Format != "json" && schema.Format != "json:2020-12" && schema.Format != "json:draft-07" {
-		r.refuse(config.fields["format"], "schemas of the format "+strconv.Quote(schema.Format))
+		r.markUnsupported(config.fields["format"], "schemas of the format "+strconv.Quote(schema.Format))
 	}
 	document, inline := config.take("document")
 	resource, external := config.take("resource")
@@ -174,7 +174,7 @@ func (r *reader) readSchema(o *object) *Schema {
 		if schema.Resource != nil && schema.Resource.Authentication == nil {
 			location.URI = schema.Resource.URI
 		}
-		r.refer(resource, "a schema from an external resource", location)
+		r.addReference(resource, "a schema from an external resource", location)
 	}
 	config.close()
 	return schema

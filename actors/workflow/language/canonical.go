@@ -11,10 +11,11 @@ import (
 	"unicode/utf8"
 )
 
-// Canonical renders a JSON value with sorted keys, without white space and without HTML escapes.
+// Canonical encodes a JSON value with sorted keys, without white space and without HTML escapes.
 func Canonical(value any) []byte { return Append(nil, value) }
 
-// Append appends the canonical form of a JSON value: what encoding/json writes, without HTML escapes.
+// Append appends the canonical encoding of a JSON value: that of encoding/json without HTML escapes. It panics for a
+// value that has no JSON form.
 func Append(out []byte, value any) []byte {
 	switch value := value.(type) {
 	case nil:
@@ -69,21 +70,21 @@ func appendObject(out []byte, object map[string]any) []byte {
 	return append(out, '}')
 }
 
-// appendOther is for what is no value of an expression, such as a struct.
+// appendOther encodes any value that is not a plain JSON value, such as a struct.
 func appendOther(out []byte, value any) []byte {
 	var buffer bytes.Buffer
 	encoder := json.NewEncoder(&buffer)
 	encoder.SetEscapeHTML(false)
 	if err := encoder.Encode(value); err != nil {
-		panic(fmt.Sprintf("encoding a JSON value: %v", err)) // only values that this package and the machine made get here
+		panic(fmt.Sprintf("encoding a JSON value: %v", err)) // callers pass normalized values only
 	}
 	return append(out, bytes.TrimRight(buffer.Bytes(), "\n")...)
 }
 
-// appendFloat writes a number as ECMAScript does.
+// appendFloat encodes a number as ECMAScript does.
 func appendFloat(out []byte, value float64) []byte {
 	if math.IsNaN(value) || math.IsInf(value, 0) {
-		panic("encoding a JSON value: a number that JSON cannot write")
+		panic("encoding a JSON value: not a finite number")
 	}
 	format := byte('f')
 	if size := math.Abs(value); size != 0 && (size < 1e-6 || size >= 1e21) {
@@ -97,7 +98,7 @@ func appendFloat(out []byte, value float64) []byte {
 	return out
 }
 
-// AppendText appends a string of JSON.
+// AppendText appends a JSON string.
 func AppendText(out []byte, text string) []byte {
 	out = append(out, '"')
 	start := 0

@@ -14,13 +14,13 @@ import (
 )
 
 var (
-	integer   = regexp.MustCompile(`^[-+]?[0-9]+$`)
-	radix     = regexp.MustCompile(`^0(o[0-7]+|x[0-9a-fA-F]+)$`)
-	float     = regexp.MustCompile(`^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$`)
-	yamlError = regexp.MustCompile(`line (\d+)`)
+	integerPattern = regexp.MustCompile(`^[-+]?[0-9]+$`)
+	radixPattern   = regexp.MustCompile(`^0(o[0-7]+|x[0-9a-fA-F]+)$`)
+	floatPattern   = regexp.MustCompile(`^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$`)
+	yamlErrorLine  = regexp.MustCompile(`line (\d+)`)
 )
 
-// load reads one YAML 1.2 or JSON document into its node tree.
+// load parses one YAML 1.2 or JSON document into its node tree.
 func load(source []byte) (*yaml.Node, *Fault) {
 	if len(source) > MaxSource {
 		return nil, &Fault{Line: 1, Column: 1, Code: CodeTooLarge,
@@ -32,10 +32,10 @@ func load(source []byte) (*yaml.Node, *Fault) {
 		return nil, syntaxFault(err)
 	}
 	if err := decoder.Decode(&yaml.Node{}); !errors.Is(err, io.EOF) {
-		return nil, &Fault{Line: 1, Column: 1, Code: CodeSyntax, Message: "the source holds more than one document"}
+		return nil, &Fault{Line: 1, Column: 1, Code: CodeSyntax, Message: "the source contains more than one document"}
 	}
 	if document.Kind != yaml.DocumentNode || len(document.Content) != 1 {
-		return nil, &Fault{Line: 1, Column: 1, Code: CodeSyntax, Message: "the source holds no document"}
+		return nil, &Fault{Line: 1, Column: 1, Code: CodeSyntax, Message: "the source contains no document"}
 	}
 	return document.Content[0], nil
 }
@@ -45,7 +45,7 @@ func syntaxFault(err error) *Fault {
 	if errors.Is(err, io.EOF) {
 		fault.Message = "the source is empty"
 	}
-	if match := yamlError.FindStringSubmatch(err.Error()); match != nil {
+	if match := yamlErrorLine.FindStringSubmatch(err.Error()); match != nil {
 		if line, err := strconv.Atoi(match[1]); err == nil && line > 0 {
 			fault.Line = line
 		}
@@ -53,8 +53,8 @@ func syntaxFault(err error) *Fault {
 	return fault
 }
 
-// plain converts a node to a JSON value, and reports what JSON cannot say. Numbers are int, *big.Int or float64.
-func (r *reader) plain(node *yaml.Node, pointer string, depth int) any {
+// toJSON converts a node to a JSON value, and reports what has no JSON form. Numbers are int, *big.Int or float64.
+func (r *reader) toJSON(node *yaml.Node, pointer string, depth int) any {
 	if r.exhausted {
 		return nil
 	}
@@ -64,42 +64,42 @@ func (r *reader) plain(node *yaml.Node, pointer string, depth int) any {
 		r.exhausted = true
 		return nil
 	}
-	switch node = resolve(node); node.Kind {
+	switch node = resolveAlias(node); node.Kind {
 	case yaml.MappingNode:
-		return r.plainObject(node, pointer, depth)
+		return r.objectToJSON(node, pointer, depth)
 	case yaml.SequenceNode:
 		list := make([]any, 0, len(node.Content))
 		for i, item := range node.Content {
-			list = append(list, r.plain(item, pointer+"/"+strconv.Itoa(i), depth+1))
+			list = append(list, r.toJSON(item, pointer+"/"+strconv.Itoa(i), depth+1))
 		}
 		return list
 	case yaml.ScalarNode:
-		return r.plainScalar(node, pointer)
+		return r.scalarToJSON(node, pointer)
 	}
-	r.fault(node, pointer, CodeSyntax, "a value of this kind has no meaning here")
+	r.fault(node, pointer, CodeSyntax, "unsupported YAML node")
 	return nil
 }
 
-func (r *reader) plainObject(node *yaml.Node, pointer string, depth int) any {
+func (r *reader) objectToJSON(node *yaml.Node, pointer string, depth int) any {
 	object := make(map[string]any, len(node.Content)/2)
 	for i := 0; i+1 < len(node.Content); i += 2 {
-		key := resolve(node.Content[i])
+		key := resolveAlias(node.Content[i])
 		if key.Kind != yaml.ScalarNode {
 			r.fault(key, pointer, CodeType, "a key must be a string")
 			continue
 		}
-		at := pointer + "/" + escape(key.Value)
+		at := pointer + "/" + escapeToken(key.Value)
 		if _, twice := object[key.Value]; twice {
-			r.fault(key, at, CodeDuplicate, "the key "+strconv.Quote(key.Value)+" is given twice")
+			r.fault(key, at, CodeDuplicate, "duplicate key "+strconv.Quote(key.Value))
 			continue
 		}
-		object[key.Value] = r.plain(node.Content[i+1], at, depth+1)
+		object[key.Value] = r.toJSON(node.Content[i+1], at, depth+1)
 	}
 	return object
 }
 
-// plainScalar resolves a scalar by the core schema of YAML 1.2, in which `on` and `yes` are strings.
-func (r *reader) plainScalar(node *yaml.Node, pointer string) any {
+// scalarToJSON resolves a scalar by the core schema of YAML 1.2, in which `on` and `yes` are strings.
+func (r *reader) scalarToJSON(node *yaml.Node, pointer string) any {
 	text := node.Value
 	if node.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle) != 0 {
 		return text
@@ -136,17 +136,17 @@ func parseNumber(text string) (any, bool) {
 		return nil, false
 	}
 	switch {
-	case integer.MatchString(text), radix.MatchString(text):
+	case integerPattern.MatchString(text), radixPattern.MatchString(text):
 		base := 10
-		if radix.MatchString(text) {
+		if radixPattern.MatchString(text) {
 			base = 0
 		}
 		whole, ok := new(big.Int).SetString(strings.TrimPrefix(text, "+"), base)
 		if !ok {
 			return nil, true
 		}
-		return Whole(whole), true
-	case float.MatchString(text):
+		return Integer(whole), true
+	case floatPattern.MatchString(text):
 		value, err := strconv.ParseFloat(text, 64)
 		if err != nil || math.IsInf(value, 0) {
 			return nil, true
@@ -156,16 +156,16 @@ func parseNumber(text string) (any, bool) {
 	return nil, false
 }
 
-// Whole renders a whole number as int where it fits, and as *big.Int otherwise: the forms that expressions take.
-func Whole(value *big.Int) any {
+// Integer converts an integer to int if it fits, and to *big.Int otherwise: the forms that expressions use.
+func Integer(value *big.Int) any {
 	if value.IsInt64() {
 		return int(value.Int64())
 	}
 	return value
 }
 
-// resolve follows an alias to what it names.
-func resolve(node *yaml.Node) *yaml.Node {
+// resolveAlias follows an alias to its anchor.
+func resolveAlias(node *yaml.Node) *yaml.Node {
 	for range 8 {
 		if node.Kind != yaml.AliasNode {
 			break

@@ -5,7 +5,7 @@ import (
 	"strconv"
 )
 
-// The schemes of an authentication.
+// The authentication schemes.
 const (
 	SchemeBasic  = "basic"
 	SchemeBearer = "bearer"
@@ -15,11 +15,11 @@ const (
 )
 
 // GrantTokenExchange is the OAuth 2.0 grant of RFC 8693.
-const GrantTokenExchange = "urn:ietf:params:oauth:grant-type:token-exchange" //nolint:gosec // the name of a grant, and no credential
+const GrantTokenExchange = "urn:ietf:params:oauth:grant-type:token-exchange" //nolint:gosec // the name of a grant, not a credential
 
 var schemes = []string{SchemeBasic, SchemeBearer, SchemeDigest, SchemeOAuth2, SchemeOIDC}
 
-// readAuthentication reads a policy, or where reference is set one of use.authentications by its name.
+// readAuthentication reads a policy or, if reference is set, also the name of one of use.authentications.
 func (r *reader) readAuthentication(f field, reference bool) *Authentication {
 	o := f.object()
 	policy := &Authentication{Pointer: f.pointer}
@@ -40,7 +40,7 @@ func (r *reader) readAuthentication(f field, reference bool) *Authentication {
 			body.fault(CodeValue, "only one scheme may be given")
 		}
 		policy.Scheme = scheme
-		r.sealed(func() { r.readScheme(policy, body.object()) })
+		r.allowSecrets(func() { r.readScheme(policy, body.object()) })
 	}
 	if policy.Scheme == "" && !o.broken {
 		f.fault(CodeMissing, "one of basic, bearer, digest, oauth2, oidc is required")
@@ -61,16 +61,16 @@ func (r *reader) readScheme(policy *Authentication, o *object) {
 	policy.Parameters = map[string]any{}
 	switch policy.Scheme {
 	case SchemeBasic, SchemeDigest:
-		policy.set(o, true, "username", "password")
+		policy.takeTexts(o, true, "username", "password")
 	case SchemeBearer:
-		policy.set(o, true, "token")
+		policy.takeTexts(o, true, "token")
 	default:
 		r.readOAuth2(policy, o)
 	}
 }
 
-// set takes texts, each of which may be an expression.
-func (a *Authentication) set(o *object, needed bool, keys ...string) {
+// takeTexts takes strings, each of which may be an expression.
+func (a *Authentication) takeTexts(o *object, needed bool, keys ...string) {
 	for _, key := range keys {
 		if _, ok := o.take(key); !ok {
 			if needed && !o.broken {
@@ -86,13 +86,13 @@ func (a *Authentication) set(o *object, needed bool, keys ...string) {
 }
 
 func (r *reader) readOAuth2(policy *Authentication, o *object) {
-	policy.set(o, true, "authority", "grant")
-	policy.set(o, false, "username", "password")
+	policy.takeTexts(o, true, "authority", "grant")
+	policy.takeTexts(o, false, "username", "password")
 	grant, given := policy.Parameters["grant"].(string)
 	switch {
 	case !given || IsExpression(grant) || slices.Contains([]string{"client_credentials", "password", GrantTokenExchange}, grant):
 	case grant == "authorization_code" || grant == "refresh_token":
-		r.refuse(o.fields["grant"], "the grant "+grant+", which needs a person or what a person has left,")
+		r.markUnsupported(o.fields["grant"], "the grant "+grant+", which requires user interaction,")
 	default:
 		o.fields["grant"].fault(CodeValue, "one of client_credentials, password, "+GrantTokenExchange+" is expected")
 	}
@@ -127,11 +127,11 @@ func (r *reader) readOAuth2(policy *Authentication, o *object) {
 		})
 	}
 	for _, key := range []string{"scopes", "audiences", "issuers"} {
-		if texts := o.texts(key); texts != nil {
+		if texts := o.textList(key); texts != nil {
 			policy.Parameters[key] = o.data(key)
 		}
 	}
 	if grant == GrantTokenExchange && !o.has("subject") {
-		o.fault(CodeMissing, "the field \"subject\" is required for an exchange of tokens")
+		o.fault(CodeMissing, "the field \"subject\" is required for a token exchange")
 	}
 }

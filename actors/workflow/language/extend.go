@@ -2,39 +2,39 @@ package language
 
 import "slices"
 
-// weave puts a task of KindExtension around every task that an extension extends, the first extension outermost. The
-// tasks of extensions themselves are not extended.
-func (w *Workflow) weave() {
+// applyExtensions wraps every task that an extension extends in a task of KindExtension, the first extension outermost.
+// The tasks of extensions themselves are not extended.
+func (w *Workflow) applyExtensions() {
 	if len(w.Use.Extensions) == 0 {
 		return
 	}
-	w.weaveList(w.Do)
+	w.extendList(w.Do)
 	for _, function := range w.Use.Functions {
-		w.weaveInside(function)
+		w.extendNested(function)
 	}
 }
 
-func (w *Workflow) weaveList(list TaskList) {
+func (w *Workflow) extendList(list TaskList) {
 	for i, task := range list {
-		w.weaveInside(task)
+		w.extendNested(task)
 		for _, extension := range slices.Backward(w.Use.Extensions) {
 			if extension.extends(list[i]) {
-				list[i] = w.extend(list[i], extension)
+				list[i] = w.wrap(list[i], extension)
 			}
 		}
 	}
 }
 
-func (w *Workflow) weaveInside(task *Task) {
+func (w *Workflow) extendNested(task *Task) {
 	for _, list := range task.lists() {
-		w.weaveList(list)
+		w.extendList(list)
 	}
 	if task.Fork != nil {
-		w.weaveList(task.Fork.Branches)
+		w.extendList(task.Fork.Branches)
 	}
 }
 
-// extends tells whether an extension is for a task. A composite is a do or a fork.
+// extends reports whether an extension applies to a task. A composite is a do or a fork.
 func (e *Extension) extends(task *Task) bool {
 	for task.Extended != nil {
 		task = task.Extended
@@ -48,8 +48,8 @@ func (e *Extension) extends(task *Task) bool {
 	return e.Extend == string(task.Kind)
 }
 
-func (w *Workflow) extend(task *Task, extension *Extension) *Task {
-	around := &Task{Name: task.Name, Pointer: task.Pointer + "@" + escape(extension.Name), Line: task.Line, Column: task.Column,
+func (w *Workflow) wrap(task *Task, extension *Extension) *Task {
+	around := &Task{Name: task.Name, Pointer: task.Pointer + "@" + escapeToken(extension.Name), Line: task.Line, Column: task.Column,
 		Kind: KindExtension, If: task.If, Scope: task.Scope, Definition: task.Definition, Extended: task, Extension: extension}
 	around.Do = slices.Concat(extension.Before, TaskList{task}, extension.After)
 	w.tasks[around.Pointer] = around

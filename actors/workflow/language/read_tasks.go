@@ -5,19 +5,19 @@ import (
 	"strconv"
 )
 
-var kinds = []Kind{KindCall, KindDo, KindEmit, KindFor, KindFork, KindListen, KindRaise, KindRun, KindSet, KindSwitch,
+var taskKinds = []Kind{KindCall, KindDo, KindEmit, KindFor, KindFork, KindListen, KindRaise, KindRun, KindSet, KindSwitch,
 	KindTry, KindWait}
 
-// readTasks reads a list of named tasks and checks that its directives lead somewhere.
+// readTasks reads a list of named tasks.
 func (r *reader) readTasks(f field, scope []string) TaskList {
 	var list TaskList
 	for _, item := range f.items() {
-		name, body, ok := item.single()
+		name, body, ok := item.namedItem()
 		if !ok {
 			continue
 		}
 		if list.Index(name) >= 0 {
-			item.fault(CodeDuplicate, "the list has another task "+strconv.Quote(name))
+			item.fault(CodeDuplicate, "duplicate task "+strconv.Quote(name)+" in the list")
 		}
 		list = append(list, r.readTask(name, body, scope))
 	}
@@ -44,40 +44,40 @@ func (r *reader) readTask(name string, f field, scope []string) *Task {
 	return task
 }
 
-// readFlow reads what is made of a task's input and output. The input of a call may hold secrets: then it is made when
-// the call is, and is not written to the log.
+// readFlow reads a task's input, output and export. The input of a call may use secrets: then it is evaluated when the
+// call is made, and is not written to the log.
 func (r *reader) readFlow(task *Task, o *object) {
 	task.Output, task.Export = r.readOutput(o), r.readExport(o)
 	if call, ok := o.fields["call"]; ok {
 		name, _ := call.text()
 		if !slices.Contains(r.functions, name) {
-			r.sealed(func() { task.Input = r.readInput(o) })
-			task.Sealed = task.Input != nil && usesSecrets(string(Canonical(task.Input.From)))
+			r.allowSecrets(func() { task.Input = r.readInput(o) })
+			task.DeferredInput = task.Input != nil && mentionsSecrets(string(Canonical(task.Input.From)))
 			return
 		}
 	}
 	task.Input = r.readInput(o)
 }
 
-// readMetadata takes out of a task's metadata, which is open, what weft gives a meaning.
+// readMetadata reads the fields of a task's metadata that weft defines; others are allowed.
 func (r *reader) readMetadata(task *Task, o *object) {
 	task.OnUnknown = UnknownFail
 	f, given := o.fields["metadata"]
-	if task.Metadata = o.mapping("metadata"); !given || !f.isObject() {
+	if task.Metadata = o.objectValue("metadata"); !given || !f.isObject() {
 		return
 	}
 	metadata := f.object()
 	task.OnUnknown = metadata.enum("onUnknown", UnknownFail, UnknownFail, UnknownRetry, UnknownAsk)
 	if list, ok := metadata.take("compensate"); ok {
-		r.variables = with(r.variables, VariableCompensate)
-		task.Compensate = r.readTasks(list, with(task.Scope, VariableCompensate))
+		r.variables = withNames(r.variables, VariableCompensate)
+		task.Compensate = r.readTasks(list, withNames(task.Scope, VariableCompensate))
 	}
 }
 
-// kind tells what a task does. A for task also has do; every other task has one of the words alone.
+// kind is the kind of a task. A for task also has the field do; any other task has exactly one of the fields.
 func (o *object) kind() Kind {
 	var found []Kind
-	for _, kind := range kinds {
+	for _, kind := range taskKinds {
 		if o.has(string(kind)) {
 			found = append(found, kind)
 		}
@@ -92,7 +92,7 @@ func (o *object) kind() Kind {
 		o.fault(CodeMissing, "a task needs one of call, do, emit, for, fork, listen, raise, run, set, switch, try, wait")
 		return ""
 	case len(found) > 1:
-		o.fault(CodeValue, "a task does one thing, here "+string(found[0])+" and "+string(found[1]))
+		o.fault(CodeValue, "a task has exactly one kind, this one has "+string(found[0])+" and "+string(found[1]))
 	}
 	return found[0]
 }
@@ -154,10 +154,10 @@ func (r *reader) readFor(task *Task, o *object) {
 		config.close()
 	}
 	loop.While = o.expression("while")
-	loop.Do = r.readList(o, "do", with(task.Scope, loop.Each, loop.At))
+	loop.Do = r.readList(o, "do", withNames(task.Scope, loop.Each, loop.At))
 }
 
-func with(scope []string, names ...string) []string {
+func withNames(scope []string, names ...string) []string {
 	out := slices.Clone(scope)
 	for _, name := range names {
 		if !slices.Contains(out, name) {
@@ -167,17 +167,17 @@ func with(scope []string, names ...string) []string {
 	return out
 }
 
-// variable reads the name of a variable, which must not hide one of the specification's own.
+// variable reads the name of a variable, which must not shadow one of the specification's.
 func (o *object) variable(key, fallback string) string {
 	f, ok := o.take(key)
 	if !ok {
-		o.reader.variables = with(o.reader.variables, fallback)
+		o.reader.variables = withNames(o.reader.variables, fallback)
 		return fallback
 	}
 	name := f.needText()
-	o.reader.variables = with(o.reader.variables, name)
-	if !variable.MatchString(name) || slices.Contains(Variables, name) {
-		f.fault(CodeValue, strconv.Quote(name)+" cannot be the name of a variable")
+	o.reader.variables = withNames(o.reader.variables, name)
+	if !variableName.MatchString(name) || slices.Contains(Variables, name) {
+		f.fault(CodeValue, strconv.Quote(name)+" is not a valid variable name")
 	}
 	return name
 }
@@ -237,7 +237,7 @@ func readSwitch(o *object) []Case {
 	}
 	var cases []Case
 	for _, item := range f.items() {
-		name, body, single := item.single()
+		name, body, single := item.namedItem()
 		if !single {
 			continue
 		}
@@ -270,10 +270,10 @@ func (r *reader) readTry(task *Task, o *object) {
 	catch.When, catch.ExceptWhen = config.expression("when"), config.expression("exceptWhen")
 	catch.Then = config.text("then")
 	if retry, ok := config.take("retry"); ok {
-		catch.Retry = r.retryOf(retry)
+		catch.Retry = r.retryPolicy(retry)
 	}
 	if do, ok := config.take("do"); ok {
-		catch.Do = r.readTasks(do, with(task.Scope, catch.As))
+		catch.Do = r.readTasks(do, withNames(task.Scope, catch.As))
 	}
 	config.close()
 }
@@ -287,7 +287,7 @@ func readErrorFilter(f field) map[string]any {
 		}
 	}
 	if o.has("status") {
-		filter["status"] = o.whole("status")
+		filter["status"] = o.integer("status")
 	}
 	if len(filter) == 0 {
 		f.fault(CodeValue, "a filter needs at least one field")

@@ -4,8 +4,8 @@ import "go.yaml.in/yaml/v3"
 
 func (f field) isList() bool { return f.node.Kind == yaml.SequenceNode }
 
-// named reads an object of named components in the order of the source.
-func (o *object) named(key string, read func(string, field)) {
+// components reads an object of named components in the order of the source.
+func (o *object) components(key string, read func(string, field)) {
 	f, ok := o.take(key)
 	if !ok {
 		return
@@ -16,18 +16,18 @@ func (o *object) named(key string, read func(string, field)) {
 	}
 }
 
-// readUse reads the reusable components; those that others refer to come first.
+// readUse reads the reusable components, in an order in which each is read before those that refer to it.
 func (r *reader) readUse(o *object) {
 	use := &r.workflow.Use
 	*use = Use{Authentications: map[string]*Authentication{}, Errors: map[string]*ErrorDefinition{},
 		Functions: map[string]*Task{}, Retries: map[string]*RetryPolicy{}, Timeouts: map[string]*Timeout{},
 		Catalogs: map[string]Endpoint{}}
-	use.Secrets = o.texts("secrets")
-	o.named("authentications", func(name string, f field) { use.Authentications[name] = r.readAuthentication(f, false) })
-	o.named("errors", func(name string, f field) { use.Errors[name] = r.readError(f) })
-	o.named("timeouts", func(name string, f field) { use.Timeouts[name] = f.timeout() })
-	o.named("retries", func(name string, f field) { use.Retries[name] = r.readRetry(f) })
-	o.named("catalogs", func(name string, f field) {
+	use.Secrets = o.textList("secrets")
+	o.components("authentications", func(name string, f field) { use.Authentications[name] = r.readAuthentication(f, false) })
+	o.components("errors", func(name string, f field) { use.Errors[name] = r.readError(f) })
+	o.components("timeouts", func(name string, f field) { use.Timeouts[name] = f.timeout() })
+	o.components("retries", func(name string, f field) { use.Retries[name] = r.readRetry(f) })
+	o.components("catalogs", func(name string, f field) {
 		catalog := f.object()
 		if endpoint, ok := catalog.need("endpoint"); ok {
 			use.Catalogs[name] = r.readEndpoint(endpoint)
@@ -37,10 +37,10 @@ func (r *reader) readUse(o *object) {
 	if f, ok := o.fields["functions"]; ok && f.isObject() {
 		r.functions = f.object().keys
 	}
-	o.named("functions", func(name string, f field) { use.Functions[name] = r.readTask(name, f, nil) })
+	o.components("functions", func(name string, f field) { use.Functions[name] = r.readTask(name, f, nil) })
 	if f, ok := o.take("extensions"); ok {
 		for _, item := range f.items() {
-			if name, body, single := item.single(); single {
+			if name, body, single := item.namedItem(); single {
 				use.Extensions = append(use.Extensions, r.readExtension(name, body))
 			}
 		}
@@ -48,10 +48,10 @@ func (r *reader) readUse(o *object) {
 	o.close()
 }
 
-// refuse notes a construct that parses and that weft does not run.
-func (r *reader) refuse(f field, what string) {
+// markUnsupported records a construct that parses and that weft does not implement.
+func (r *reader) markUnsupported(f field, what string) {
 	r.workflow.unsupported = append(r.workflow.unsupported, Fault{Line: max(f.node.Line, 1), Column: max(f.node.Column, 1),
-		Pointer: f.pointer, Code: CodeUnsupported, Message: what + " cannot be run yet"})
+		Pointer: f.pointer, Code: CodeUnsupported, Message: what + " is not supported yet"})
 }
 
 func (r *reader) readExtension(name string, f field) *Extension {

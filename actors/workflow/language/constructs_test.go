@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestConstructs: each row is accepted (want is empty), or has a first fault of that code at that pointer.
+// TestConstructs: a definition is accepted (want is empty), or its first fault has that code and pointer.
 func TestConstructs(t *testing.T) {
 	t.Parallel()
 	const one = "do: [{a: {set: {x: 1}}}]"
@@ -83,14 +83,14 @@ func TestConstructs(t *testing.T) {
 	}
 }
 
-// TestInline takes in what stands elsewhere, until nothing does any more.
+// TestInline inlines external parts until no references remain.
 func TestInline(t *testing.T) {
 	t.Parallel()
 	source := []byte(head + `input: {schema: {resource: {endpoint: 'https://x.test/s.json'}}}
 use: {catalogs: {c: {endpoint: 'https://github.com/some/catalog'}}}
 do: [{a: {call: 'f:1.0.0@c', with: {n: 1}}}, {b: {call: 'https://x.test/g.yaml'}}]
 `)
-	elsewhere := map[string][]byte{
+	external := map[string][]byte{
 		"https://x.test/s.json": []byte(`{"type": "object", "required": ["id"]}`),
 		"https://raw.githubusercontent.com/some/catalog/main/functions/f/1.0.0/function.yaml": []byte("set: {x: '${ .n }'}\n"),
 		"https://x.test/g.yaml": []byte("call: 'https://x.test/h.yaml'\n"),
@@ -103,24 +103,24 @@ do: [{a: {call: 'f:1.0.0@c', with: {n: 1}}}, {b: {call: 'https://x.test/g.yaml'}
 		}
 		if len(w.References()) == 0 {
 			if round != 2 || len(w.Unsupported()) > 0 || w.Input.Schema.Validate(map[string]any{}) == nil || len(w.Use.Functions) != 3 {
-				t.Errorf("after %d rounds: %v", round, w.Unsupported())
+				t.Errorf("after %d rounds: unsupported %v", round, w.Unsupported())
 			}
 			return
 		}
-		if source, faults = Inline(w, elsewhere); len(faults) > 0 {
+		if source, faults = Inline(w, external); len(faults) > 0 {
 			t.Fatal(faults)
 		}
 	}
-	t.Errorf("references stay in %s", source)
+	t.Errorf("references remain in %s", source)
 }
 
-func TestInlineRefuses(t *testing.T) {
+func TestInlineRejects(t *testing.T) {
 	t.Parallel()
 	w, faults := Parse([]byte(head + "do: [{a: {call: 'https://x.test/g.yaml'}}, {b: {call: 'file://x.test/g.yaml'}}]\n"))
 	if len(faults) > 0 || len(w.References()) != 1 {
 		t.Fatalf("%v, %+v", faults, w.References())
 	}
-	for text, want := range map[string]string{"[1": "did not find", "- a list": "it is no task", "a: 1\na: 2\n": "given twice", "": "empty"} {
+	for text, want := range map[string]string{"[1": "did not find", "- a list": "not a task", "a: 1\na: 2\n": "duplicate key", "": "empty"} {
 		_, faults := Inline(w, map[string][]byte{"https://x.test/g.yaml": []byte(text)})
 		if len(faults) != 1 || faults[0].Code != CodeReference || !strings.Contains(faults[0].Message, want) {
 			t.Errorf("%q: %v", text, faults)

@@ -9,8 +9,9 @@ import (
 	"testing"
 )
 
-// later tells whether an example is of what weft does not run yet. run-return-* run containers.
-func later(name string) bool {
+// runsLater reports whether an example uses a construct that weft does not implement. The run-return examples use
+// containers.
+func runsLater(name string) bool {
 	for _, construct := range []string{"call-asyncapi", "call-grpc", "call-mcp", "run-container", "run-script", "run-shell", "run-return"} {
 		if strings.HasPrefix(name, construct) {
 			return true
@@ -19,7 +20,7 @@ func later(name string) bool {
 	return false
 }
 
-// TestExamples loads every example of the specification: each of them is valid.
+// TestExamples parses every example of the specification, all of which are valid.
 func TestExamples(t *testing.T) {
 	t.Parallel()
 	root := os.Getenv("WEFT_CONFORMANCE")
@@ -28,7 +29,7 @@ func TestExamples(t *testing.T) {
 	}
 	files, err := filepath.Glob(filepath.Join(root, "open-workflow", "examples", "*.yaml"))
 	if err != nil || len(files) != 68 {
-		t.Fatalf("%d examples are there, want 68; set WEFT_CONFORMANCE (%v)", len(files), err)
+		t.Fatalf("%d examples, want 68; set WEFT_CONFORMANCE (%v)", len(files), err)
 	}
 	for _, file := range files {
 		t.Run(filepath.Base(file), func(t *testing.T) {
@@ -41,12 +42,12 @@ func TestExamples(t *testing.T) {
 			if len(faults) > 0 {
 				t.Fatal(faults)
 			}
-			if refused := w.Unsupported(); (len(refused) > 0) != later(filepath.Base(file)) && len(w.References()) == 0 {
-				t.Errorf("what is not run: %v", refused)
+			if refused := w.Unsupported(); (len(refused) > 0) != runsLater(filepath.Base(file)) && len(w.References()) == 0 {
+				t.Errorf("unsupported: %v", refused)
 			}
 			again, faults := Parse(w.Canonical)
 			if len(faults) > 0 || again.Digest != w.Digest {
-				t.Fatalf("the canonical form reads as another definition: %v", faults)
+				t.Fatalf("the canonical form parses as a different definition: %v", faults)
 			}
 		})
 	}
