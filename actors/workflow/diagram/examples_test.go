@@ -10,7 +10,7 @@ import (
 	"github.com/weftmesh/weft/actors/workflow/language"
 )
 
-// TestExamples draws every example of the specification.
+// TestExamples renders every example of the specification.
 func TestExamples(t *testing.T) {
 	t.Parallel()
 	root := os.Getenv("WEFT_CONFORMANCE")
@@ -19,7 +19,7 @@ func TestExamples(t *testing.T) {
 	}
 	files, err := filepath.Glob(filepath.Join(root, "open-workflow", "examples", "*.yaml"))
 	if err != nil || len(files) != 68 {
-		t.Fatalf("%d examples are there, want 68; set WEFT_CONFORMANCE (%v)", len(files), err)
+		t.Fatalf("%d examples, want 68; set WEFT_CONFORMANCE (%v)", len(files), err)
 	}
 	for _, file := range files {
 		source, err := os.ReadFile(file)
