@@ -1,6 +1,7 @@
 package language
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"strconv"
@@ -53,7 +54,7 @@ func DurationOf(value any) (time.Duration, error) {
 	case map[string]any:
 		return durationOfUnits(value)
 	}
-	return 0, fmt.Errorf("a duration must be ISO 8601 text or an object of units, not %T", value)
+	return 0, errors.New("a duration must be ISO 8601 text or an object of units")
 }
 
 func durationOfUnits(parts map[string]any) (time.Duration, error) {
