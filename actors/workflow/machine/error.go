@@ -1,6 +1,9 @@
 package machine
 
-import "strings"
+import (
+	"errors"
+	"strings"
+)
 
 // The specification's error types. SameType also accepts the other base URIs in use.
 const (
@@ -53,6 +56,15 @@ func NewError(kind, detail string) *Error {
 	}
 	err.Type, err.Detail = kind, detail
 	return &err
+}
+
+// asError is an error of the workflow as such; an error of any other type was returned by an expression.
+func asError(err error) *Error {
+	var known *Error
+	if errors.As(err, &known) {
+		return known
+	}
+	return NewError(TypeExpression, err.Error())
 }
 
 // SameType reports whether two error types are the same. The specification and its conformance kit use different base

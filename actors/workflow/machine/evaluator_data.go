@@ -2,7 +2,6 @@ package machine
 
 import (
 	"cmp"
-	"errors"
 	"net/url"
 	"regexp"
 	"time"
@@ -217,14 +216,9 @@ func (e *evaluator) raisedError(definition *language.ErrorDefinition, task *lang
 	return err, nil
 }
 
-// workflowError converts an error to an error of the workflow, with secrets masked. An error of any other type was
-// returned by an expression.
+// workflowError converts an error to an error of the workflow, with secrets masked and the instance set.
 func (e *evaluator) workflowError(err error, instance string) *Error {
-	var known *Error
-	if !errors.As(err, &known) {
-		known = NewError(TypeExpression, err.Error())
-	}
-	problem := *known
+	problem := *asError(err)
 	problem.Detail = e.secrets.maskText(problem.Detail)
 	if problem.Instance == "" {
 		problem.Instance = instance

@@ -122,7 +122,7 @@ func (o *OpenAPIRequest) request(root map[string]any, method, target string, par
 	}
 	full, err := withQuery(target, nil)
 	if err != nil {
-		return nil, NewError(TypeConfiguration, err.Error())
+		return nil, asError(err)
 	}
 	if len(query) > 0 {
 		full += "?" + query.Encode()
