@@ -19,7 +19,7 @@ const (
 	CodeUnknownField = "unknown_field"
 	// CodeMissing: a required field is absent.
 	CodeMissing = "missing"
-	// CodeType: a value is of the wrong type.
+	// CodeType: a value has the wrong type.
 	CodeType = "type"
 	// CodeValue: a value has the right type and is not allowed.
 	CodeValue = "value"

@@ -214,7 +214,7 @@ func (k *logFilter) discarded(at int, event *Event) bool {
 	return !independent
 }
 
-// pointer is where the task of a run stands now.
+// pointer is the pointer of a run's task in the new definition.
 func (k *logFilter) pointer(run int) string {
 	return k.tasksByName[stableName(k.tasks[run])].pointer
 }

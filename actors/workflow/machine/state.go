@@ -7,10 +7,10 @@ import (
 	"github.com/weftmesh/weft/actors/workflow/language"
 )
 
-// Status is the state of an execution.
+// Status is the status of an execution.
 type Status string
 
-// The statuses of an execution. An execution is waiting when it runs and waits for timers or events alone.
+// The statuses of an execution. A running execution is Waiting when only timers, events and external calls can advance it.
 const (
 	Pending   Status = "pending"
 	Running   Status = "running"

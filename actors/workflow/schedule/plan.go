@@ -14,7 +14,7 @@ import (
 // Kind is the kind of a schedule.
 type Kind string
 
-// The kinds.
+// The kinds of schedules.
 const (
 	Cron  Kind = "cron"
 	Every Kind = "every"
