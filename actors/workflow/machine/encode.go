@@ -80,7 +80,7 @@ func (e *Event) appendMessage(out []byte) []byte {
 		out = append(out, ']')
 	}
 	if len(e.Correlation) > 0 {
-		out = language.Append(append(out, `,"correlation":`...), e.Correlation)
+		out = language.Append(append(out, `,"correlation":`...), map[string]any(e.Correlation))
 	}
 	if e.MessageID != "" {
 		out = appendText(out, `,"message_id":`, e.MessageID)

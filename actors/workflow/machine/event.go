@@ -99,9 +99,9 @@ type Event struct {
 	Timer      string     `json:"timer,omitempty"`
 
 	// Message is the CloudEvent that was consumed, Filters the indices of the filters it matched.
-	Message     Value          `json:"message,omitzero"`
-	Filters     []int          `json:"filters,omitempty"`
-	Correlation map[string]any `json:"correlation,omitempty"`
+	Message     Value            `json:"message,omitzero"`
+	Filters     []int            `json:"filters,omitempty"`
+	Correlation CorrelatedValues `json:"correlation,omitempty"`
 	// MessageID identifies the CloudEvent by its source and id.
 	MessageID string `json:"message_id,omitempty"`
 	Reason    string `json:"reason,omitempty"`
@@ -113,6 +113,16 @@ type Definition struct {
 	Name      string `json:"name"`
 	Version   string `json:"version"`
 	Digest    string `json:"digest"`
+}
+
+// CorrelatedValues are the values by name that the events of a listener share.
+type CorrelatedValues map[string]any
+
+// UnmarshalJSON decodes the values and keeps all digits of their numbers.
+func (c *CorrelatedValues) UnmarshalJSON(data []byte) error {
+	value, err := language.Decode(data)
+	*c, _ = value.(map[string]any)
+	return err
 }
 
 // Value is a JSON value that may be absent; absent differs from null.

@@ -125,3 +125,23 @@ func TestListenWhileTasksRun(t *testing.T) {
 		t.Errorf("calls %v", d.made)
 	}
 }
+
+// TestCorrelationKeepsDigits: events still correlate by a large integer after the listener was restored from its log.
+func TestCorrelationKeepsDigits(t *testing.T) {
+	t.Parallel()
+	const order = 9007199254740993 // not representable as a float64
+	d := newDriver(t, head+`do: [{a: {listen: {to: {all: [{with: {type: t.a}, correlate: {o: {from: .data}}}, {with: {type: t.b}, correlate: {o: {from: .data}}}]}}}}]`)
+	x := d.start(nil)
+	d.arrive(x, "t.a", order, 1)
+	x, err := Restore(d.def, d.env, d.log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := d.arrive(x, "t.b", order-1, 2); got != nil {
+		t.Errorf("an event with another value was consumed: %+v", got)
+	}
+	d.arrive(x, "t.b", order, 3)
+	if got := result(x); got != `[9007199254740993,9007199254740993]` {
+		t.Errorf("got %s", got)
+	}
+}
