@@ -94,7 +94,7 @@ func TestWhatCannotBeHad(t *testing.T) {
 	greeting.Store("Dear")
 	s := library(t, &greeting)
 	for uri, want := range map[string]string{
-		s.URL + "/nowhere.yaml": "status 404", s.URL + "/large.yaml": "cannot be had", s.URL + "/list.yaml": "it is no task",
+		s.URL + "/nowhere.yaml": "status 404", s.URL + "/large.yaml": "cannot be had", s.URL + "/list.yaml": "not a task",
 		s.URL + "/faulty.yaml": "in " + s.URL, s.URL + "/chain/": "at most 20", "http://10.255.255.1/f.yaml": "cannot be had",
 	} {
 		err := wantCode(t, b, subjects.CodeInvalid, subjects.CreateWorkflow, b.ada,

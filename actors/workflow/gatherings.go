@@ -59,12 +59,12 @@ func gatheredExecution(workflowID, id string) string { return derived(workflowID
 
 // wanted tells whether a gathering could take an event, or be ended by it.
 func wanted(def *language.Workflow, event cloudEvent, now time.Time) bool {
-	var fresh machine.Gathering
-	if taken, _, _ := fresh.Take(def, event, now); taken {
+	var fresh machine.EventCorrelation
+	if taken, _, _ := fresh.Add(def, event, now); taken {
 		return true
 	}
-	some := machine.Gathering{Messages: []machine.Value{{}}, Hits: []int{-1}}
-	taken, _, _ := some.Take(def, event, now)
+	some := machine.EventCorrelation{Messages: []machine.Value{{}}, MatchedFilters: []int{-1}}
+	taken, _, _ := some.Add(def, event, now)
 	return taken
 }
 
@@ -132,12 +132,12 @@ func (g gatherer) giveUp(ctx context.Context, row gatheringRow) error {
 // offer hands the event to gatherings in turn until one keeps it. All those end that it ends.
 func (g gatherer) offer(ctx context.Context, rows []gatheringRow) (taken bool, whole []string, err error) {
 	for _, row := range rows {
-		var state machine.Gathering
+		var state machine.EventCorrelation
 		if err := json.Unmarshal([]byte(row.State), &state); err != nil {
 			return false, nil, fmt.Errorf("reading gathering %s: %w", row.ID, err)
 		}
 		before := len(state.Messages)
-		takes, complete, failed := state.Take(g.def, g.event, g.a.Now())
+		takes, complete, failed := state.Add(g.def, g.event, g.a.Now())
 		if !takes {
 			continue
 		}
@@ -179,7 +179,7 @@ func (a *Actor) startGathered(ctx context.Context, row scheduleRow) (started []s
 		return nil, err
 	}
 	for _, one := range rows {
-		var state machine.Gathering
+		var state machine.EventCorrelation
 		if err := json.Unmarshal([]byte(one.State), &state); err != nil {
 			return started, fmt.Errorf("reading gathering %s: %w", one.ID, err)
 		}

@@ -138,7 +138,7 @@ func (a *Actor) planOf(ctx context.Context, workflowID string, version int) (*la
 	if err != nil {
 		return nil, nil, err
 	}
-	plan, faults := schedule.Of(def)
+	plan, faults := schedule.FromWorkflow(def)
 	if plan == nil {
 		return nil, nil, fmt.Errorf("version %d of workflow %s has no schedule that can be run: %v", version, workflowID, faults)
 	}
@@ -266,7 +266,7 @@ func (d *drive) pump(ctx context.Context) error {
 	waiting, started := 0, 0
 	for i, run := range due {
 		switch {
-		case verdicts[i] == schedule.Leave:
+		case verdicts[i] == schedule.Drop:
 			err = d.settle(ctx, run, runSkipped, "a run before it had not ended")
 		case verdicts[i] == schedule.Wait && waiting >= maxWaiting:
 			err = d.settle(ctx, run, runSkipped, fmt.Sprintf("%d runs were waiting already", maxWaiting))
@@ -320,7 +320,7 @@ func (d *drive) wake() int64 {
 
 // scheduleFor makes a workflow's schedule what its new version says.
 func (a *Actor) scheduleFor(ctx context.Context, tx database.Tx, workflow workflowRow, def *language.Workflow) error {
-	plan, _ := schedule.Of(def)
+	plan, _ := schedule.FromWorkflow(def)
 	switch {
 	case plan == nil && workflow.Version == 1:
 		return nil

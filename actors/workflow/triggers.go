@@ -60,7 +60,7 @@ func (a *Actor) trigger(ctx context.Context, userID string, event cloudEvent, de
 		if err != nil {
 			return nil, err
 		}
-		if machine.Together(def) {
+		if machine.CorrelatesEvents(def) {
 			whole, err := a.gather(ctx, row, def, event, depth)
 			if err != nil {
 				return nil, err

@@ -12,7 +12,7 @@ import (
 
 // scheduleFaults are the faults of a definition's schedule, with their places in the source.
 func scheduleFaults(source []byte, w *language.Workflow) (faults language.Faults) {
-	_, wrong := schedule.Of(w)
+	_, wrong := schedule.FromWorkflow(w)
 	for _, f := range wrong {
 		line, column := locate(source, f.Pointer)
 		faults = append(faults, language.Fault{Line: line, Column: column, Pointer: f.Pointer, Code: f.Code, Message: f.Message})

@@ -12,7 +12,7 @@ import (
 // event are as language.Decode returns them; the event must not be changed afterwards.
 func (e *Engine) Deliver(ctx context.Context, userID string, event map[string]any) (delivered int, err error) {
 	for number := range subjects.WorkflowPartitions {
-		reply, err := send(ctx, e, number, deliverCommand{UserID: userID, Event: machine.Of(event)})
+		reply, err := send(ctx, e, number, deliverCommand{UserID: userID, Event: machine.ValueOf(event)})
 		if err != nil {
 			return delivered, err
 		}
