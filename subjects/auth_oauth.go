@@ -67,6 +67,12 @@ var CompleteOAuth = declare(Endpoint[CompleteOAuthRequest, Session]{
 		"the linking, or whose access token the request or initiate_oauth carried, is replaced by the new one.",
 })
 
+// Statuses of an identity.
+const (
+	IdentityActive      = "active"
+	IdentityNeedsReauth = "needs_reauth"
+)
+
 // Identity is a provider account that the user can sign in with.
 type Identity struct {
 	Provider   string    `json:"provider"`

@@ -29,6 +29,12 @@ type FinishPasskeyRegistrationRequest struct {
 	Credential json.RawMessage `json:"credential" doc:"The credential's toJSON(): RegistrationResponseJSON (WebAuthn Level 3 §5.1), at most 32 KiB."`
 }
 
+// Statuses of a passkey.
+const (
+	PasskeyActive    = "active"
+	PasskeySuspended = "suspended"
+)
+
 // Passkey is one of a user's passkeys.
 type Passkey struct {
 	ID         string    `json:"id"`

@@ -2,6 +2,14 @@ package subjects
 
 import "time"
 
+// Statuses of a consent.
+const (
+	ConsentActive     = "active"
+	ConsentRevoked    = "revoked"
+	ConsentExpired    = "expired"
+	ConsentSuperseded = "superseded"
+)
+
 // Consent is one consent of a user to one scope.
 type Consent struct {
 	ID            string     `json:"id"`

@@ -33,6 +33,13 @@ func (s SecretText) String() string {
 // GoString masks the secret in %#v.
 func (s SecretText) GoString() string { return s.String() }
 
+// Statuses of a connection.
+const (
+	ConnectionActive      = "active"
+	ConnectionNeedsReauth = "needs_reauth"
+	ConnectionDisabled    = "disabled"
+)
+
 // Connection is a user's link to an account at a provider. It never carries a credential.
 type Connection struct {
 	ID       string `json:"id"`

@@ -5,6 +5,12 @@ import (
 	"time"
 )
 
+// Statuses of a hook.
+const (
+	HookPending = "pending"
+	HookActive  = "active"
+)
+
 // Hook is a webhook address of a connection, to which its provider delivers events.
 type Hook struct {
 	ID            string `json:"id"`
