@@ -20,7 +20,7 @@ const (
 	ReasonOverloaded Reason = "overloaded"
 	// ReasonNoResponders: no process serves the subject (CodeUnavailable).
 	ReasonNoResponders Reason = "no_responders"
-	// ReasonDisconnected: the process has no connection to NATS (CodeUnavailable).
+	// ReasonDisconnected: NATS cannot be reached (CodeUnavailable).
 	ReasonDisconnected Reason = "disconnected"
 	// ReasonUserQueueFull: the user's own queue of waiting executions is full (CodeRateLimited).
 	ReasonUserQueueFull Reason = "user_queue_full"
