@@ -15,26 +15,26 @@ import (
 
 // Kinds of barriers.
 const (
-	// SyncSessions waits until every member has seen a revision of the bucket of revoked sessions.
-	SyncSessions = "sessions"
-	// SyncConsent waits until every member refuses new actions under a user's consent to a scope.
-	SyncConsent = "consent"
-	// SyncConsentRenewed waits until every member has read the state of a user's consent to a scope again.
-	SyncConsentRenewed = "consent_renewed"
+	// BarrierSessions waits until every member has seen a revision of the bucket of revoked sessions.
+	BarrierSessions = "sessions"
+	// BarrierConsent waits until every member refuses new actions under a user's consent to a scope.
+	BarrierConsent = "consent"
+	// BarrierConsentRenewed waits until every member has read the state of a user's consent to a scope again.
+	BarrierConsentRenewed = "consent_renewed"
 )
 
-// Sync is the message of a revocation barrier, which every live member acknowledges before the revocation returns.
-type Sync struct {
+// Barrier is the message of a revocation barrier, which every live member acknowledges before the revocation returns.
+type Barrier struct {
 	Kind     string `json:"kind"`
 	Revision uint64 `json:"revision,omitempty"`
 	UserID   string `json:"user_id,omitempty"`
 	Scope    string `json:"scope,omitempty"`
 }
 
-// SyncGuards sends s to every live member and returns when each has acknowledged it or its lease has expired. The revocation must
+// RaiseBarrier sends b to every live member and returns when each has acknowledged it or its lease has expired. The revocation must
 // have been written before. Only auth and consent are permitted to call it.
-func SyncGuards(ctx context.Context, conn *Conn, s Sync) error {
-	data, err := json.Marshal(s)
+func RaiseBarrier(ctx context.Context, conn *Conn, b Barrier) error {
+	data, err := json.Marshal(b)
 	if err != nil {
 		return fmt.Errorf("encoding a revocation barrier: %w", err)
 	}

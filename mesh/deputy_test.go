@@ -55,11 +55,11 @@ func TestPlantedKeyIsNotTrusted(t *testing.T) {
 	}
 	honest := m.Token(t, actortest.User())
 	conn := m.Connect(t, "integration")
-	presence, err := mesh.Join(t.Context(), conn, actortest.Telemetry(t).Log)
+	membership, err := mesh.Join(t.Context(), conn, actortest.Telemetry(t).Log)
 	if err != nil {
 		t.Fatal(err)
 	}
-	verifier, err := mesh.NewVerifier(t.Context(), presence, actortest.Issuer, actortest.Audience, time.Now)
+	verifier, err := mesh.NewVerifier(t.Context(), membership, actortest.Issuer, actortest.Audience, time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,11 +87,11 @@ func TestPlantedConsentIsIgnored(t *testing.T) {
 	m := actortest.Start(t)
 	user := actortest.User()
 	conn := m.Connect(t, "integration")
-	presence, err := mesh.Join(t.Context(), conn, actortest.Telemetry(t).Log)
+	membership, err := mesh.Join(t.Context(), conn, actortest.Telemetry(t).Log)
 	if err != nil {
 		t.Fatal(err)
 	}
-	guard, err := actors.NewGuard(t.Context(), conn, presence, time.Now)
+	guard, err := actors.NewGuard(t.Context(), conn, membership, time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,7 +18,7 @@ import (
 // Verifier verifies access tokens locally, against the published keys and the watched bucket of revoked sessions, so that a logout
 // takes effect in every process at once. Verified tokens are cached until they expire; revocation is checked for every call.
 type Verifier struct {
-	presence         *Presence
+	membership       *Membership
 	issuer, audience string
 	now              func() time.Time
 	keys             *kv.Bucket[subjects.SigningKey]
@@ -52,10 +52,10 @@ const maxCachedTokens = 100_000
 
 // NewVerifier loads the keys and the revoked sessions and starts watching both.
 func NewVerifier(
-	ctx context.Context, p *Presence, issuer, audience string, now func() time.Time,
+	ctx context.Context, p *Membership, issuer, audience string, now func() time.Time,
 ) (*Verifier, error) {
 	v := &Verifier{
-		presence: p, issuer: issuer, audience: audience, now: now,
+		membership: p, issuer: issuer, audience: audience, now: now,
 		misses: rate.NewLimiter(20, 20), cache: map[string]verified{},
 		trusted: map[string]trustedKey{},
 	}
@@ -75,10 +75,10 @@ func NewVerifier(
 	}
 	// A barrier that arrives before the sessions are loaded is not acknowledged, so it is sent again.
 	loaded := make(chan struct{})
-	p.Handle(SyncSessions, func(ctx context.Context, s Sync) error {
+	p.Handle(BarrierSessions, func(ctx context.Context, b Barrier) error {
 		select {
 		case <-loaded:
-			return v.revoked.WaitRevision(ctx, s.Revision)
+			return v.revoked.WaitRevision(ctx, b.Revision)
 		default:
 			return errors.New("the revoked sessions are still being loaded")
 		}
@@ -98,7 +98,7 @@ func NewVerifier(
 // Verify returns a token's claims. The error is CodeUnauthenticated for a token that is invalid, expired or of a revoked session,
 // and CodeUnavailable while this process cannot check it.
 func (v *Verifier) Verify(ctx context.Context, token string) (Claims, error) {
-	if !v.presence.Live() {
+	if !v.membership.Live() {
 		return Claims{}, &subjects.Error{
 			Code: subjects.CodeUnavailable, Detail: "access tokens cannot be verified at present", RetryAfter: subjects.RetrySoon,
 		}
@@ -115,28 +115,28 @@ func (v *Verifier) Verify(ctx context.Context, token string) (Claims, error) {
 		v.forget(token)
 		return Claims{}, subjects.Errorf(subjects.CodeUnauthenticated, "the access token has expired")
 	}
-	if v.Ended(claims.SessionID) || v.endedWithAll(claims) {
+	if v.Revoked(claims.SessionID) || v.revokedWithAll(claims) {
 		return Claims{}, subjects.Errorf(subjects.CodeUnauthenticated, "the session has ended")
 	}
 	return claims, nil
 }
 
-// Ended reports whether a session was revoked, as far as this process knows.
-func (v *Verifier) Ended(sessionID string) bool {
+// Revoked reports whether a session was revoked, as far as this process knows.
+func (v *Verifier) Revoked(sessionID string) bool {
 	_, ended := v.revoked.Get(sessionID)
 	return ended
 }
 
-// EveryoneEnded returns the time up to which the access tokens of all sessions are revoked, as far as this process knows; zero if
+// AllRevokedUntil returns the time up to which the access tokens of all sessions are revoked, as far as this process knows; zero if
 // they are not.
-func (v *Verifier) EveryoneEnded() time.Time {
+func (v *Verifier) AllRevokedUntil() time.Time {
 	all, _ := v.revoked.Get(subjects.EverySession)
 	return all.RevokedAt
 }
 
-// endedWithAll reports whether a token's session was revoked with all sessions. IssuedAt has a resolution of seconds.
-func (v *Verifier) endedWithAll(claims Claims) bool {
-	return claims.KeyID == "" && claims.IssuedAt <= v.EveryoneEnded().Unix()
+// revokedWithAll reports whether a token's session was revoked with all sessions. IssuedAt has a resolution of seconds.
+func (v *Verifier) revokedWithAll(claims Claims) bool {
+	return claims.KeyID == "" && claims.IssuedAt <= v.AllRevokedUntil().Unix()
 }
 
 // kept returns the cached claims of a token, unless its key was removed since.

@@ -8,13 +8,13 @@ var AuthJobs = declareStream(Stream{
 	Writers: []string{"auth"}, Doc: "E-mails that auth hands to the notification actor.",
 })
 
-// SendLetterJob names an e-mail. Its text stays, sealed, in auth's database.
-type SendLetterJob struct {
+// SendMailJob names an e-mail. Its text stays, sealed, in auth's database.
+type SendMailJob struct {
 	LetterID string `json:"letter_id"`
 }
 
-// SendLetter hands one e-mail to the notification actor.
-var SendLetter = declareJob(Job[SendLetterJob]{
+// SendMail hands one e-mail to the notification actor.
+var SendMail = declareJob(Job[SendMailJob]{
 	Subject: "weft.job.v1.auth.send_letter", Stream: AuthJobs, MaxDeliver: 8,
 	Backoff: []time.Duration{time.Second, 5 * time.Second, 30 * time.Second, time.Minute, 5 * time.Minute},
 	Doc:     "Hands an e-mail to the notification actor.",

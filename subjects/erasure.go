@@ -47,16 +47,16 @@ func ErasingActors() []string { return []string{"consent", "integration", "notif
 
 // The durables of account erasure. One durable of auth receives the confirmations of all actors.
 var (
-	IntegrationForgets  = forgets("integration")
-	WorkflowForgets     = forgets("workflow")
-	ConsentForgets      = forgets("consent")
-	NotificationForgets = forgets("notification")
+	IntegrationErasure  = subscribeErasure("integration")
+	WorkflowErasure     = subscribeErasure("workflow")
+	ConsentErasure      = subscribeErasure("consent")
+	NotificationErasure = subscribeErasure("notification")
 
-	NoteErasure = subscribe(Subscription[Erasure]{
+	ErasureConfirmations = subscribe(Subscription[Erasure]{
 		Event: ConsentErased, Owner: "auth", Name: "auth_" + erased, Filter: eventPrefix + "*." + erased,
 	})
 )
 
-func forgets(actor string) Subscription[AccountDeletion] {
+func subscribeErasure(actor string) Subscription[AccountDeletion] {
 	return subscribe(Subscription[AccountDeletion]{Event: AccountDeleted, Owner: actor})
 }

@@ -122,8 +122,8 @@ var StreamNotifications = declare(Endpoint[Empty, StreamPointer]{
 		"resumes the stream for up to seven days.",
 })
 
-// TellOfReauth subscribes the notification actor to connections that need a new authorization.
-var TellOfReauth = subscribe(Subscription[ConnectionChange]{Event: IntegrationNeedsReauth, Owner: "notification"})
+// NotifyReauth subscribes the notification actor to connections that need a new authorization.
+var NotifyReauth = subscribe(Subscription[ConnectionChange]{Event: IntegrationNeedsReauth, Owner: "notification"})
 
 // DeliverNotification names one channel of a notification.
 type DeliverNotification struct {

@@ -128,5 +128,5 @@ var RunRefused = declareEvent(Event[RunRefusal]{
 	Doc:     "A schedule or an event failed to start a run; published once until a run can be started again.",
 })
 
-// TellOfRefusedRun subscribes the notification actor to schedules and triggers that can no longer start a workflow.
-var TellOfRefusedRun = subscribe(Subscription[RunRefusal]{Event: RunRefused, Owner: "notification"})
+// NotifyRunRefused subscribes the notification actor to schedules and triggers that can no longer start a workflow.
+var NotifyRunRefused = subscribe(Subscription[RunRefusal]{Event: RunRefused, Owner: "notification"})

@@ -201,8 +201,8 @@ func (a *Actor) Service() actors.Service {
 			actors.Bind(subjects.GetErasure, a.getErasure),
 		},
 		Workers: []actors.Worker{
-			actors.Work(subjects.SendLetter, a.sendLetter),
-			actors.Listen(subjects.NoteErasure, a.noteErasure),
+			actors.Work(subjects.SendMail, a.sendLetter),
+			actors.Listen(subjects.ErasureConfirmations, a.noteErasure),
 		},
 		Background: map[string]func(context.Context) error{
 			"keys": func(ctx context.Context) error {

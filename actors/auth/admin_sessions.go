@@ -66,13 +66,13 @@ func (a *Actor) revokeEveryone(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return mesh.SyncGuards(ctx, a.Conn, mesh.Sync{Kind: mesh.SyncSessions, Revision: revision})
+	return mesh.RaiseBarrier(ctx, a.Conn, mesh.Barrier{Kind: mesh.BarrierSessions, Revision: revision})
 }
 
 // sweepSessions removes the sessions that ended with everybody's, and tells of them: when asked, and at the start what an
 // earlier process may have left.
 func (a *Actor) sweepSessions(ctx context.Context) error {
-	due := !a.Verifier.EveryoneEnded().IsZero()
+	due := !a.Verifier.AllRevokedUntil().IsZero()
 	for {
 		if due {
 			if err := a.sweepEnded(ctx); err != nil && ctx.Err() == nil {

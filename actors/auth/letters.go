@@ -36,11 +36,11 @@ func (a *Actor) post(ctx context.Context, tx actors.Tx, l letter, says text) err
 	if err := addLetter(ctx, tx, l, sealed); err != nil {
 		return err
 	}
-	job, err := json.Marshal(subjects.SendLetterJob{LetterID: l.ID})
+	job, err := json.Marshal(subjects.SendMailJob{LetterID: l.ID})
 	if err != nil {
 		return fmt.Errorf("encoding a job: %w", err)
 	}
-	return a.Outbox.Add(ctx, tx, actors.Message{ID: l.ID, Subject: subjects.SendLetter.Subject, Data: job})
+	return a.Outbox.Add(ctx, tx, actors.Message{ID: l.ID, Subject: subjects.SendMail.Subject, Data: job})
 }
 
 // postVerification asks the owner of an address to prove it; the purpose says what the proof brings about.
@@ -68,7 +68,7 @@ func (a *Actor) notify(ctx context.Context, tx actors.Tx, u user, says text) err
 }
 
 // sendLetter hands a letter to the notification actor; what is handed over is forgotten.
-func (a *Actor) sendLetter(ctx context.Context, job subjects.SendLetterJob) error {
+func (a *Actor) sendLetter(ctx context.Context, job subjects.SendMailJob) error {
 	l, sealed, err := letterByID(ctx, a.DB.DB, job.LetterID)
 	if err != nil || sealed == nil {
 		return err

@@ -103,7 +103,7 @@ func (a *Actor) issue(ctx context.Context, u user, s session, refresh string, no
 	if enroll {
 		scope = subjects.ScopeEnroll
 	}
-	issued := max(now.Unix(), a.Verifier.EveryoneEnded().Unix()+1)
+	issued := max(now.Unix(), a.Verifier.AllRevokedUntil().Unix()+1)
 	access, err := a.keys.sign(mesh.Claims{
 		Issuer: a.Issuer, Audience: a.Audience, Subject: u.ID, ClientID: a.config.ClientID, ID: a.NewID(),
 		SessionID: s.ID, IssuedAt: issued, ExpiresAt: expires.Unix(), AuthTime: s.CreatedAt.Unix(), Roles: u.Roles, Scope: scope,

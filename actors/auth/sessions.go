@@ -174,7 +174,7 @@ func (a *Actor) revokeIDs(ctx context.Context, userID string, ids ...string) err
 		}
 		last = max(last, revision)
 	}
-	return mesh.SyncGuards(ctx, a.Conn, mesh.Sync{Kind: mesh.SyncSessions, Revision: last})
+	return mesh.RaiseBarrier(ctx, a.Conn, mesh.Barrier{Kind: mesh.BarrierSessions, Revision: last})
 }
 
 // endAllSessions ends a user's sessions but for one.

@@ -126,7 +126,7 @@ func (a *Actor) Service() actors.Service {
 			actors.Bind(subjects.GetObjectContent, a.objectContent),
 			actors.Bind(subjects.DeleteObject, a.deleteObject),
 		},
-		Workers: []actors.Worker{actors.Forget(a.Deps, subjects.IntegrationForgets, subjects.IntegrationErased, a.forget)},
+		Workers: []actors.Worker{actors.Forget(a.Deps, subjects.IntegrationErasure, subjects.IntegrationErased, a.forget)},
 		Background: map[string]func(context.Context) error{
 			"call_log": a.calls.run, "call_sweep": a.sweepCalls, "hook_sweep": a.sweepDeliveries,
 			"probes": a.probeConnections, "token_refresh": a.refreshTokens,

@@ -52,7 +52,7 @@ func (a *Actor) comeBack(ctx context.Context, r subjects.OAuthCallbackRequest) p
 		return pageText{Title: "Not connected", Lines: "This page is where a provider sends you back to. It was opened without a provider's answer."}
 	}
 	c, err := a.finish(ctx, back, func(e errand) bool {
-		return actors.BindingIs(r.CookieBinding, e.Binding) && e.RedirectURI == a.config.ownRedirect() && !a.Verifier.Ended(e.SessionID)
+		return actors.BindingIs(r.CookieBinding, e.Binding) && e.RedirectURI == a.config.ownRedirect() && !a.Verifier.Revoked(e.SessionID)
 	})
 	if err == nil {
 		return pageText{Good: true, Title: "Connected", Lines: c.Provider + " is connected as " + c.Label + ". You can close this window."}

@@ -189,7 +189,7 @@ func (a *Actor) Service() actors.Service {
 		}, a.flowBindings()...),
 		Workers: []actors.Worker{
 			actors.Listen(subjects.TriggerByWebhook, a.webhookReceived),
-			actors.Forget(a.Deps, subjects.WorkflowForgets, subjects.WorkflowErased, a.forget),
+			actors.Forget(a.Deps, subjects.WorkflowErasure, subjects.WorkflowErased, a.forget),
 		},
 		Background: map[string]func(context.Context) error{
 			"owners": a.runOwners, "fold": a.runFold, "feed": a.runFeed, "stop": a.awaitStop, "schedules": a.runSchedules,
