@@ -95,7 +95,7 @@ func TestInvalidSpecsAreRejected(t *testing.T) {
 }
 
 // users are the NATS users of the mesh, and one without access to any bucket.
-var users = []string{"auth", "integration", "workflow", "consent", "notification", "gateway", "stranger"}
+var users = []string{"auth", "integration", "workflow", "consent", "notification", "gateway", "outsider"}
 
 // secured runs a server on which each user may publish only what the buckets' Specs permit.
 func secured(t *testing.T) (setup jetstream.JetStream, as func(user string) (jetstream.JetStream, *denials)) {
@@ -204,9 +204,9 @@ func TestReadersCanReadAndWatchOnly(t *testing.T) {
 func TestUsersWithoutAccessCannotOpen(t *testing.T) {
 	t.Parallel()
 	_, as := secured(t)
-	js, _ := as("stranger")
+	js, _ := as("outsider")
 	for _, spec := range kv.All() {
-		if allowed := spec.Permissions("stranger"); allowed != nil {
+		if allowed := spec.Permissions("outsider"); allowed != nil {
 			t.Errorf("%s permits a user without access %v", spec.Name, allowed)
 		}
 	}

@@ -56,7 +56,7 @@ type Map[T any] struct {
 
 	mu       sync.Mutex
 	revision uint64        // under mu
-	moved    chan struct{} // under mu; closed when revision moves; nil while nobody waits
+	moved    chan struct{} // under mu; closed when revision moves; nil without waiters
 
 	status chan nats.Status
 	cancel context.CancelFunc

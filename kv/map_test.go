@@ -162,15 +162,15 @@ func TestUndecodableValueIsZero(t *testing.T) {
 	t.Parallel()
 	js := mesh(t)
 	ctx, b := deadline(t), open(t, js, kv.AuthRevoked)
-	told := make(chan error, 1)
-	m := watch(t, b, ">", kv.OnError[value](func(err error) { told <- err }))
+	reported := make(chan error, 1)
+	m := watch(t, b, ">", kv.OnError[value](func(err error) { reported <- err }))
 	ack, err := js.Publish(ctx, "$KV."+kv.AuthRevoked.Name+".k", []byte(`{"name":"x","n":"not a number"}`))
 	must(t, err)
 	must(t, m.WaitRevision(ctx, ack.Sequence))
 	if got, ok := m.Get("k"); !ok || got != (value{}) {
 		t.Fatalf("got %+v %v", got, ok)
 	}
-	<-told
+	<-reported
 }
 
 // restartable runs a server that can be stopped and restarted with the same store and port.

@@ -52,11 +52,11 @@ func TestSetupIsIdempotent(t *testing.T) {
 func TestUnknownUsersCannotConnect(t *testing.T) {
 	t.Parallel()
 	m := actortest.Start(t, actortest.Quiet())
-	stranger, err := nkeys.CreateUser()
+	unknown, err := nkeys.CreateUser()
 	if err != nil {
 		t.Fatal(err)
 	}
-	public, err := stranger.PublicKey()
+	public, err := unknown.PublicKey()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,8 +73,8 @@ func TestUnknownUsersCannotConnect(t *testing.T) {
 		"no credentials": nats.Name("nobody"),
 		"a password":     nats.UserInfo("auth", "auth"),
 		"a token":        nats.Token("auth"),
-		"an unknown key": nats.Nkey(public, stranger.Sign),
-		"auth's public key with another signature": nats.Nkey(knownPublic, stranger.Sign),
+		"an unknown key": nats.Nkey(public, unknown.Sign),
+		"auth's public key with another signature": nats.Nkey(knownPublic, unknown.Sign),
 		"an unknown key with a signature of auth":  nats.Nkey(public, known.Sign),
 	} {
 		conn, err := nats.Connect(m.URL(), option)

@@ -104,7 +104,7 @@ func (v *Verifier) Verify(ctx context.Context, token string) (Claims, error) {
 		}
 	}
 	now := v.now()
-	claims, ok := v.kept(token)
+	claims, ok := v.cached(token)
 	if !ok {
 		var err error
 		if claims, err = v.parse(ctx, token, now); err != nil {
@@ -112,7 +112,7 @@ func (v *Verifier) Verify(ctx context.Context, token string) (Claims, error) {
 		}
 	}
 	if !now.Before(time.Unix(claims.ExpiresAt, 0)) {
-		v.forget(token)
+		v.evict(token)
 		return Claims{}, subjects.Errorf(subjects.CodeUnauthenticated, "the access token has expired")
 	}
 	if v.Revoked(claims.SessionID) || v.revokedWithAll(claims) {
@@ -139,8 +139,8 @@ func (v *Verifier) revokedWithAll(claims Claims) bool {
 	return claims.KeyID == "" && claims.IssuedAt <= v.AllRevokedUntil().Unix()
 }
 
-// kept returns the cached claims of a token, unless its key was removed since.
-func (v *Verifier) kept(token string) (Claims, bool) {
+// cached returns the cached claims of a token, unless its key was removed since.
+func (v *Verifier) cached(token string) (Claims, bool) {
 	v.mu.RLock()
 	known, ok := v.cache[token]
 	v.mu.RUnlock()
@@ -169,7 +169,7 @@ func (v *Verifier) parse(ctx context.Context, token string, now time.Time) (Clai
 			Code: subjects.CodeUnauthenticated, Detail: "the access token is not valid", Cause: err,
 		}
 	}
-	v.keep(token, verified{claims, keyID})
+	v.store(token, verified{claims, keyID})
 	return claims, nil
 }
 
@@ -216,7 +216,7 @@ func (v *Verifier) read(ctx context.Context, kid string) (ed25519.PublicKey, err
 	return entry.Value.Public, nil
 }
 
-func (v *Verifier) keep(token string, known verified) {
+func (v *Verifier) store(token string, known verified) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if len(v.cache) >= maxCachedTokens {
@@ -225,7 +225,7 @@ func (v *Verifier) keep(token string, known verified) {
 	v.cache[token] = known
 }
 
-func (v *Verifier) forget(token string) {
+func (v *Verifier) evict(token string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	delete(v.cache, token)

@@ -117,7 +117,7 @@ func (a Access) String() string {
 	case a.KeyScope != "":
 		who = append(who, "user, or key with "+a.KeyScope)
 	case a.Enrolling:
-		who = append(who, "user, also one whose second factor is still to be set up")
+		who = append(who, "user, including during second-factor enrollment")
 	case a.SignedIn:
 		who = append(who, "user")
 	}

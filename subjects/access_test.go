@@ -16,9 +16,9 @@ func TestAccessString(t *testing.T) {
 		"user":                             subjects.User,
 		"role admin":                       subjects.Role(subjects.RoleAdmin),
 		"user, or key with workflows.read": subjects.Scope(subjects.ScopeWorkflowsRead),
-		"user, also one whose second factor is still to be set up": subjects.Enrolling,
-		"service workflow under a grant":                           subjects.Service("workflow"),
-		"service auth":                                             subjects.ServiceWithoutGrant("auth"),
+		"user, including during second-factor enrollment": subjects.Enrolling,
+		"service workflow under a grant":                  subjects.Service("workflow"),
+		"service auth":                                    subjects.ServiceWithoutGrant("auth"),
 		"user, or key with notifications.send; service auth; service workflow under a grant": subjects.Scope(subjects.ScopeNotificationsSend).
 			Or(subjects.ServiceWithoutGrant("auth")).Or(subjects.Service("workflow")),
 	} {

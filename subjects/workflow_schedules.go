@@ -93,7 +93,7 @@ type BackfillScheduleRequest struct {
 	ScheduleID string    `json:"schedule_id" in:"path" format:"uuid"`
 	Since      time.Time `json:"since" doc:"Nominal times from this one on."`
 	Until      time.Time `json:"until" doc:"Nominal times before this one; not in the future."`
-	Overlap    string    `json:"overlap,omitempty" enum:"skip,buffer_one,buffer_all,cancel_other,terminate_other,allow" doc:"For these runs: buffer_all unless given."`
+	Overlap    string    `json:"overlap,omitempty" enum:"skip,buffer_one,buffer_all,cancel_other,terminate_other,allow" doc:"Overlap policy of these runs; default buffer_all."`
 }
 
 // BackfilledSchedule is the result of BackfillSchedule.

@@ -197,11 +197,11 @@ func TestStartReportsTheServersError(t *testing.T) {
 	dir := t.TempDir()
 	address, _ := taken.Addr().(*net.TCPAddr)
 	initFolder(t, dir, embedded.Options{Port: address.Port})
-	begun := time.Now()
+	began := time.Now()
 	if _, err := embedded.Start(t.Context(), dir, zap.NewNop()); err == nil || !strings.Contains(err.Error(), "in use") {
 		t.Errorf("with the port taken: %v", err)
 	}
-	if took := time.Since(begun); took > 5*time.Second {
+	if took := time.Since(began); took > 5*time.Second {
 		t.Errorf("the error took %s", took)
 	}
 	if err := taken.Close(); err != nil {
