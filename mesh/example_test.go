@@ -110,19 +110,29 @@ func ExampleRaiseBarrier() {
 		return
 	}
 	defer shutdown()
-	conns := map[string]*mesh.Conn{}
-	for _, user := range []string{mesh.UserSetup, "workflow", "consent"} {
-		if conns[user], err = connect(user); err != nil {
-			fmt.Println(err)
-			return
-		}
-		defer conns[user].Close()
-	}
-	if err := kv.CreateSpecs(ctx, conns[mesh.UserSetup].JS, 1, kv.Guards); err != nil {
+	setup, err := connect(mesh.UserSetup)
+	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	member, err := mesh.Join(ctx, conns["workflow"], zap.NewNop())
+	defer setup.Close()
+	workflow, err := connect("workflow")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer workflow.Close()
+	consent, err := connect("consent")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer consent.Close()
+	if err := kv.CreateSpecs(ctx, setup.JS, 1, kv.Guards); err != nil {
+		fmt.Println(err)
+		return
+	}
+	member, err := mesh.Join(ctx, workflow, zap.NewNop())
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -131,7 +141,7 @@ func ExampleRaiseBarrier() {
 		fmt.Println("workflow: refuse new actions under", b.Scope)
 		return nil
 	})
-	err = mesh.RaiseBarrier(ctx, conns["consent"], mesh.Barrier{Kind: mesh.BarrierConsent, UserID: "u1", Scope: subjects.ScopeWorkflowsExecute})
+	err = mesh.RaiseBarrier(ctx, consent, mesh.Barrier{Kind: mesh.BarrierConsent, UserID: "u1", Scope: subjects.ScopeWorkflowsExecute})
 	fmt.Println("consent: revoked", err)
 	fmt.Println(member.Live(), member.Close(ctx))
 	// Output:

@@ -18,7 +18,7 @@ func TestTimeoutHeader(t *testing.T) {
 	const most = 10 * time.Second
 	for value, want := range map[string]time.Duration{
 		"": most, "1": time.Millisecond, "2500": 2500 * time.Millisecond, "10000": most, "10001": most, "0": most, "-1": most, "x": most,
-		"1.5": most, "9223372036854775807": most, "9223372036854775808": most, " 1": most,
+		"1.5": most, "9223372036854775807": most, "9223372036854775808": most,
 	} {
 		header := nats.Header{}
 		if value != "" {

@@ -195,7 +195,7 @@ func TestProblemsRoundTrip(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := subjects.ParseProblem(body); !reflect.DeepEqual(got, sent) {
+		if got := subjects.ParseProblem(body); !reflect.DeepEqual(*got, *sent) {
 			t.Fatalf("sent %+v, received %+v", sent, got)
 		}
 	})
