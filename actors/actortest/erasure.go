@@ -30,7 +30,7 @@ func (m *Mesh) Forget(t testing.TB, actor, userID string, aliases ...string) sub
 	}
 	var answer subjects.Erasure
 	Eventually(t, actor+" has answered", func() bool {
-		for _, e := range Events[subjects.Erasure](t, m, subjects.NoteErasure.Filter) {
+		for _, e := range Events[subjects.Erasure](t, m, subjects.ErasureConfirmations.Filter) {
 			if e.Data.ErasureID == data.ErasureID && e.Data.Actor == actor {
 				answer = e.Data
 				return true

@@ -93,7 +93,7 @@ func (m *Mesh) RevokeSession(t testing.TB, userID, sessionID string) {
 	}
 	revision, err := bucket.PutTTL(ctx, sessionID, subjects.RevokedSession{UserID: userID, RevokedAt: m.Now().UTC()}, tokenLife)
 	if err == nil {
-		err = mesh.SyncGuards(ctx, auth, mesh.Sync{Kind: mesh.SyncSessions, Revision: revision})
+		err = mesh.RaiseBarrier(ctx, auth, mesh.Barrier{Kind: mesh.BarrierSessions, Revision: revision})
 	}
 	if err != nil {
 		t.Fatalf("revoking a session: %v", err)
@@ -118,7 +118,7 @@ func (m *Mesh) Consent(t testing.TB, userID string, scopes ...string) map[string
 func (m *Mesh) Revoke(t testing.TB, userID, scope string) {
 	t.Helper()
 	m.putConsent(t, userID, scope, subjects.ConsentState{ConsentID: User(), Status: "revoked"})
-	err := mesh.SyncGuards(deadline(t), m.Conn(t, "consent"), mesh.Sync{Kind: mesh.SyncConsent, UserID: userID, Scope: scope})
+	err := mesh.RaiseBarrier(deadline(t), m.Conn(t, "consent"), mesh.Barrier{Kind: mesh.BarrierConsent, UserID: userID, Scope: scope})
 	if err != nil {
 		t.Fatalf("revoking a consent: %v", err)
 	}
@@ -132,7 +132,7 @@ func (m *Mesh) putConsent(t testing.TB, userID, scope string, state subjects.Con
 		_, err = bucket.Put(ctx, kv.EncodeKey(userID, scope), state)
 	}
 	if err == nil && state.Status == "active" {
-		err = mesh.SyncGuards(ctx, m.Conn(t, "consent"), mesh.Sync{Kind: mesh.SyncConsentRenewed, UserID: userID, Scope: scope})
+		err = mesh.RaiseBarrier(ctx, m.Conn(t, "consent"), mesh.Barrier{Kind: mesh.BarrierConsentRenewed, UserID: userID, Scope: scope})
 	}
 	if err != nil {
 		t.Fatalf("writing a consent: %v", err)

@@ -117,8 +117,8 @@ func (a *Actor) Service() actors.Service {
 		Name:     "auth",
 		Bindings: a.bindings(),
 		Workers: []actors.Worker{
-			actors.Work(subjects.SendLetter, a.sendMessage),
-			actors.Listen(subjects.NoteErasure, a.noteErasure),
+			actors.Work(subjects.SendMail, a.sendMessage),
+			actors.Listen(subjects.ErasureConfirmations, a.noteErasure),
 		},
 		Background: map[string]func(context.Context) error{
 			"keys": func(ctx context.Context) error {

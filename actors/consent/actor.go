@@ -85,7 +85,7 @@ func (a *Actor) Service() actors.Service {
 			actors.Bind(subjects.GetConsentHistory, a.history),
 			actors.Bind(subjects.ListScopes, a.scopes),
 		},
-		Workers:    []actors.Worker{actors.OnErasure(a.Deps, subjects.ConsentForgets, subjects.ConsentErased, a.forget)},
+		Workers:    []actors.Worker{actors.OnErasure(a.Deps, subjects.ConsentErasure, subjects.ConsentErased, a.forget)},
 		Background: map[string]func(context.Context) error{"reconcile": a.reconcile},
 	}
 }

@@ -122,7 +122,7 @@ func (a *Actor) publish(ctx context.Context, c consentRow) error {
 	if !renews {
 		return nil
 	}
-	return mesh.SyncGuards(ctx, a.Conn, mesh.Sync{Kind: mesh.SyncConsentRenewed, UserID: c.UserID, Scope: c.Scope})
+	return mesh.RaiseBarrier(ctx, a.Conn, mesh.Barrier{Kind: mesh.BarrierConsentRenewed, UserID: c.UserID, Scope: c.Scope})
 }
 
 // revoke denies first: the state, then every guard's word, then the record. Only then does it answer.
@@ -166,7 +166,7 @@ func (a *Actor) deny(ctx context.Context, c consentRow) error {
 	if err != nil {
 		return fmt.Errorf("writing a revocation: %w", err)
 	}
-	return mesh.SyncGuards(ctx, a.Conn, mesh.Sync{Kind: mesh.SyncConsent, UserID: c.UserID, Scope: c.Scope})
+	return mesh.RaiseBarrier(ctx, a.Conn, mesh.Barrier{Kind: mesh.BarrierConsent, UserID: c.UserID, Scope: c.Scope})
 }
 
 var errSuperseded = errors.New("superseded")

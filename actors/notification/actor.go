@@ -100,9 +100,9 @@ func (a *Actor) Service() actors.Service {
 		},
 		Workers: []actors.Worker{
 			actors.Work(subjects.Deliver, a.deliver),
-			actors.Listen(subjects.TellOfReauth, a.tellOfReauth),
-			actors.Listen(subjects.TellOfRefusedRun, a.tellOfRefusedRun),
-			actors.OnErasure(a.Deps, subjects.NotificationForgets, subjects.NotificationErased, a.forget),
+			actors.Listen(subjects.NotifyReauth, a.tellOfReauth),
+			actors.Listen(subjects.NotifyRunRefused, a.tellOfRefusedRun),
+			actors.OnErasure(a.Deps, subjects.NotificationErasure, subjects.NotificationErased, a.forget),
 		},
 		Background: map[string]func(context.Context) error{"scheduled": a.startScheduled, "letters": a.sweepLetters},
 	}

@@ -112,7 +112,7 @@ func (a *Actor) Service() actors.Service {
 		}, a.flowBindings()...),
 		Workers: []actors.Worker{
 			actors.Listen(subjects.TriggerByWebhook, a.webhookReceived),
-			actors.OnErasure(a.Deps, subjects.WorkflowForgets, subjects.WorkflowErased, a.forget),
+			actors.OnErasure(a.Deps, subjects.WorkflowErasure, subjects.WorkflowErased, a.forget),
 		},
 		Background: a.loops(),
 	}

@@ -1,6 +1,7 @@
 package kv
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,38 +11,39 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// Change is what OnChange is told.
+// Change is the argument of the function set by OnChange.
 type Change[T any] struct {
 	Key string
-	// Value is the new value; the zero T when Gone.
+	// Value is the new value; the zero T if Gone.
 	Value T
-	// Revision is the stream's sequence of the change; 0 when a reload found the key gone.
+	// Revision is the revision of the change; 0 if a reload found that the key no longer exists.
 	Revision uint64
-	// Gone: the key was deleted or has expired.
+	// Gone is set if the key was deleted or has expired.
 	Gone bool
 }
 
 // WatchOption is an option of Watch.
 type WatchOption[T any] func(*Map[T])
 
-// OnChange has fn called for every change, the initial state included, one at a time and in order, before
-// Revision tells of it: who has waited for a revision knows that fn has returned. After a reconnect fn may be called
-// again for values that did not change. fn must not block, nor call the Map's Close, WaitRevision or Sync.
+// OnChange sets a function that is called for every change, including the initial state, sequentially and in order, before
+// Revision reflects the change: after WaitRevision for a revision, fn has returned for it. After a reconnect fn may be called
+// again for unchanged values. fn must not block, nor call the Map's Close, WaitRevision or Sync.
 func OnChange[T any](fn func(Change[T])) WatchOption[T] {
 	return func(m *Map[T]) { m.onChange = fn }
 }
 
-// OnError has fn called with what the Map repairs or cannot read. It must not block.
+// OnError sets a function that is called with failed reloads and undecodable values. It must not block.
 func OnError[T any](fn func(error)) WatchOption[T] {
 	return func(m *Map[T]) { m.onError = fn }
 }
 
-// Map is a bucket, or the part of it that matches a filter, held in memory and kept up to date.
+// Map is a bucket, or the keys of it that match a filter, held in memory and kept up to date.
 //
-// It is behind the bucket by the time a message travels, and by more while the connection is down: Fresh says
-// so. What must not act on old state asks Fresh, or has its writer wait for WaitRevision here.
+// It lags behind the bucket by the delivery time of a message, and by more while the connection is down; see Fresh. Code that
+// must not act on an outdated state checks Fresh, or its writer waits for WaitRevision.
 //
-// A value that is no T is present as the zero T, and told to OnError: T's zero value must mean the safe answer.
+// A value that cannot be decoded appears as the zero T and is reported to OnError. The zero value of T must therefore be the
+// safe one.
 type Map[T any] struct {
 	bucket   *Bucket[T]
 	filter   string
@@ -54,16 +56,16 @@ type Map[T any] struct {
 
 	mu       sync.Mutex
 	revision uint64        // under mu
-	moved    chan struct{} // under mu; closed when revision moves; nil while nobody waits
+	moved    chan struct{} // under mu; closed when revision moves; nil without waiters
 
 	status chan nats.Status
 	cancel context.CancelFunc
 	done   chan struct{}
 }
 
-// Watch loads the keys that match filter (">" for all) and returns once they are there; from then on the Map keeps itself
-// up to date, through reconnects and restarts of the server, until Close. ctx bounds the loading alone. A Volatile bucket
-// is refused with ErrInvalidArgument: after a crash of the server its revisions may begin anew.
+// Watch loads the keys that match filter (">" for all) and returns when they are loaded. The Map then keeps itself up to date,
+// through reconnects and server restarts, until Close. ctx bounds only the loading. A Volatile bucket is rejected with
+// ErrInvalidArgument, because its revisions may start again after a server crash.
 func Watch[T any](ctx context.Context, bucket *Bucket[T], filter string, options ...WatchOption[T]) (*Map[T], error) {
 	doing := "watching " + bucket.spec.Name
 	if err := checkFilter(filter); err != nil {
@@ -75,7 +77,7 @@ func Watch[T any](ctx context.Context, bucket *Bucket[T], filter string, options
 	if err := reachable(bucket.js); err != nil {
 		return nil, translate(doing, err)
 	}
-	life, cancel := context.WithCancel(context.Background())
+	lifetime, cancel := context.WithCancel(context.Background())
 	m := &Map[T]{
 		bucket: bucket, filter: filter, onError: func(error) {},
 		cancel: cancel, done: make(chan struct{}),
@@ -85,7 +87,7 @@ func Watch[T any](ctx context.Context, bucket *Bucket[T], filter string, options
 	}
 	m.status = bucket.js.Conn().StatusChanged()
 	stop := context.AfterFunc(ctx, cancel)
-	first, err := m.load(life)
+	first, err := m.load(lifetime)
 	if !stop() && err == nil {
 		first.end()
 		err = ctx.Err()
@@ -93,13 +95,13 @@ func Watch[T any](ctx context.Context, bucket *Bucket[T], filter string, options
 	if err != nil {
 		cancel()
 		bucket.js.Conn().RemoveStatusListener(m.status)
-		return nil, translate(doing, cmpErr(ctx.Err(), err))
+		return nil, translate(doing, cmp.Or(ctx.Err(), err))
 	}
-	go m.run(life, first)
+	go m.run(lifetime, first)
 	return m, nil
 }
 
-// Get returns the key's value and whether there is one. It takes no lock and asks nobody.
+// Get returns the key's value and whether the key exists. It takes no lock and sends no request.
 func (m *Map[T]) Get(key string) (T, bool) {
 	if found, ok := m.entries.Load(key); ok {
 		return found.(*Entry[T]).Value, true
@@ -116,28 +118,29 @@ func (m *Map[T]) Entry(key string) (Entry[T], bool) {
 	return Entry[T]{}, false
 }
 
-// Range calls visit for every entry, in no order, until it returns false. Changes in between may be seen or not.
+// Range calls visit for every entry, in no particular order, until visit returns false. It may or may not see concurrent changes.
 func (m *Map[T]) Range(visit func(Entry[T]) bool) {
 	m.entries.Range(func(_, value any) bool { return visit(*value.(*Entry[T])) })
 }
 
-// Len is the number of keys.
+// Len returns the number of keys.
 func (m *Map[T]) Len() int { return int(m.length.Load()) }
 
-// Fresh reports whether the Map follows the bucket now. It is false from the moment a lost connection is noticed until
-// the state is loaded anew. A line cut without a word is noticed only by the connection's pings: the bound on that
-// is a Lease, which ends by the local clock.
+// Fresh reports whether the Map currently follows the bucket. It is false from the moment a lost connection is noticed until the
+// state is loaded again. A connection that is cut silently is noticed only by the client's pings; where that is too late, use a
+// Lease, which expires by the local clock.
 func (m *Map[T]) Fresh() bool { return m.fresh.Load() && m.bucket.js.Conn().IsConnected() }
 
-// Revision is the last revision that the Map holds: everything the filter matches up to it is applied.
+// Revision returns the revision up to which all changes that match the filter are applied.
 func (m *Map[T]) Revision() uint64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.revision
 }
 
-// WaitRevision returns once Revision is at least revision. Wait for revisions of keys that match the filter: another
-// key's is passed only when a later one arrives that matches. ErrUnavailable when ctx's deadline ends first, ErrClosed after Close.
+// WaitRevision returns when Revision is at least revision. revision must belong to a key that matches the filter; the revision of
+// another key is only reached with a later change that matches. The error is ErrUnavailable if ctx's deadline expires first,
+// ErrClosed after Close.
 func (m *Map[T]) WaitRevision(ctx context.Context, revision uint64) error {
 	for {
 		m.mu.Lock()
@@ -160,12 +163,12 @@ func (m *Map[T]) WaitRevision(ctx context.Context, revision uint64) error {
 	}
 }
 
-// Sync returns once the Map holds every write that was acknowledged before the call. It asks the bucket's leader, and
-// so refuses a bucket that is Direct with ErrInvalidArgument.
+// Sync returns when the Map reflects every write that was acknowledged before the call. It asks the bucket's leader, so it rejects
+// a Direct bucket with ErrInvalidArgument.
 func (m *Map[T]) Sync(ctx context.Context) error {
 	doing := "catching up with " + m.bucket.spec.Name
 	if m.bucket.spec.Direct {
-		return translate(doing, fmt.Errorf("%w: bucket is read from any replica", ErrInvalidArgument))
+		return translate(doing, fmt.Errorf("%w: bucket is Direct", ErrInvalidArgument))
 	}
 	if err := reachable(m.bucket.js); err != nil {
 		return translate(doing, err)
@@ -180,7 +183,7 @@ func (m *Map[T]) Sync(ctx context.Context) error {
 	return m.WaitRevision(ctx, last.Sequence)
 }
 
-// Close ends the watch; the Map keeps what it held, never Fresh again.
+// Close ends the watch. The Map keeps its entries and is never Fresh again.
 func (m *Map[T]) Close() {
 	m.cancel()
 	<-m.done

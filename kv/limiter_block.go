@@ -7,23 +7,23 @@ import (
 )
 
 const (
-	// blockShare: a block is limit/blockShare tokens.
+	// blockShare: a block has limit/blockShare tokens.
 	blockShare = 50
-	// firstSweep is how many cells a shard has before it is swept the first time.
+	// firstSweep is the number of cells at which a shard is first swept.
 	firstSweep = 64
-	// fetchAttempts bounds the compare-and-sets of one fetch.
+	// fetchAttempts is the maximum number of compare-and-sets of one fetch.
 	fetchAttempts = 64
 )
 
-// cell is what a process knows of one key's window. The shard's lock guards it.
+// cell is the local state of one key's window. The shard's lock guards it.
 type cell struct {
 	period time.Duration
-	// left is the tokens in hand. They may be spent until life has passed since sent.
+	// left is the number of tokens in hand. They may be used until life has passed since sent.
 	left int
 	sent time.Time
 	life time.Duration
-	// record is the bucket's value as last seen, at revision; 0 when not known, or when nothing more may be taken
-	// of the record's window, whatever the bucket holds.
+	// record is the bucket's value as last seen, at revision. revision is 0 if the value is unknown, or if nothing more may be
+	// taken in the record's window, whatever the bucket says.
 	record   windowRecord
 	revision uint64
 	flight   *flight
@@ -31,7 +31,7 @@ type cell struct {
 	touched  time.Time
 }
 
-// flight is one fetch that several takers wait for. err is written before done is closed.
+// flight is a fetch that several callers wait for. err is written before done is closed.
 type flight struct {
 	done chan struct{}
 	err  error
@@ -46,7 +46,7 @@ func (f *flight) wait(ctx context.Context) error {
 	}
 }
 
-// cell returns the key's cell, making it if need be. The caller holds mu.
+// cell returns the cell of a key and creates it if necessary. The caller holds mu.
 func (s *limiterShard) cell(id cellKey, now time.Time) *cell {
 	c := s.cells[id]
 	if c == nil {
@@ -60,8 +60,7 @@ func (s *limiterShard) cell(id cellKey, now time.Time) *cell {
 	return c
 }
 
-// sweep drops the cells that nobody asked for during two windows, so that their number stays within twice what is
-// in use.
+// sweep drops cells that were not used for two windows, which bounds their number to about twice those in use.
 func (s *limiterShard) sweep(now time.Time) {
 	for id, c := range s.cells {
 		if c.flight == nil && c.waiting == 0 && elapsed(now, c.touched) > 2*id.period {
@@ -71,8 +70,8 @@ func (s *limiterShard) sweep(now time.Time) {
 	s.sweepAt = max(firstSweep, 2*len(s.cells))
 }
 
-// spend takes one token in hand, if there is one whose window certainly has not ended. A limit that was lowered meanwhile
-// holds at once: tokens taken under a higher one are not spent past it.
+// spend takes one token in hand, unless its window may have ended. If the limit was lowered in between, tokens taken under the
+// higher limit are not used beyond the lower one.
 func (c *cell) spend(now time.Time, limit int) bool {
 	if c.left == 0 || elapsed(now, c.sent) >= c.life || c.record.Taken-c.left >= limit {
 		return false
@@ -81,28 +80,28 @@ func (c *cell) spend(now time.Time, limit int) bool {
 	return true
 }
 
-// exhausted reports whether the window last seen has nothing left to take, here or in the bucket.
+// exhausted reports whether nothing is left of the window last seen, neither here nor in the bucket.
 func (c *cell) exhausted(limit int) bool {
 	return c.record.Taken >= limit
 }
 
-// take puts a fetched block in hand in place of what is left of the last.
+// take replaces the tokens in hand by a fetched block.
 func (c *cell) take(got block) {
 	c.left, c.sent, c.life = got.tokens, got.sent, got.life
 	c.record, c.revision = got.record, got.revision
 }
 
-// refill is what a fetch is asked for.
+// refill is the input of a fetch.
 type refill struct {
 	id    cellKey
 	limit int
-	// want is how many takers wait.
+	// want is the number of waiters.
 	want     int
 	record   windowRecord
 	revision uint64
 }
 
-// block is what a fetch brings: tokens, none when the window is exhausted, and what the bucket holds.
+// block is the result of a fetch: tokens, 0 if the window is exhausted, and the bucket's value.
 type block struct {
 	tokens   int
 	sent     time.Time
@@ -111,7 +110,7 @@ type block struct {
 	revision uint64
 }
 
-// fetch takes a block by compare-and-set, or finds that there is none to take.
+// fetch takes a block by compare-and-set, or finds that none is left.
 func (l *Limiter) fetch(ctx context.Context, ask refill) (block, error) {
 	if l.server.stale(l.now()) {
 		if err := l.askTime(ctx); err != nil {
@@ -131,15 +130,15 @@ func (l *Limiter) fetch(ctx context.Context, ask refill) (block, error) {
 	return block{}, ErrUnavailable
 }
 
-// attempt tries once; done is false when another was faster or the window turned meanwhile. What it learns of the bucket
-// it leaves in ask.
+// attempt tries once to take a block. done is false if another process was faster or the window ended meanwhile. It updates ask to
+// the bucket's value.
 func (l *Limiter) attempt(ctx context.Context, key string, ask *refill) (_ block, done bool, _ error) {
 	sent := l.now()
 	start := windowOf(l.server.earliest(sent), ask.id.period)
 	taken := 0
 	if ask.revision != 0 && ask.record.Start > start {
-		// A sample of the server's time that was slow on its way lags behind an earlier one, so that a window already
-		// seen seems to lie ahead. Asked now, the server's time is past every write that was read before.
+		// A sample of the server's time that was delayed in transit can lag behind an earlier one, so that a window seen
+		// before appears to be in the future. A new sample is later than every write read before.
 		if err := l.askTime(ctx); err != nil {
 			return block{}, false, err
 		}
@@ -147,8 +146,8 @@ func (l *Limiter) attempt(ctx context.Context, key string, ask *refill) (_ block
 		start = windowOf(l.server.earliest(sent), ask.id.period)
 	}
 	if ask.revision != 0 && ask.record.Start > start {
-		// Somebody whose clock ran ahead wrote a window that the server has not reached. His block is void, but how much was
-		// taken of the present window is forgotten with it: nothing more is admitted in it.
+		// A process whose clock ran ahead wrote a window that the server has not reached. Its block is void, but it overwrote
+		// how much of the current window is taken, so nothing more is admitted in it.
 		return block{record: windowRecord{Start: start, Taken: ask.limit}}, true, nil
 	}
 	if ask.revision != 0 && ask.record.Start == start {
@@ -161,15 +160,14 @@ func (l *Limiter) attempt(ctx context.Context, key string, ask *refill) (_ block
 	how := write{ttl: 2 * ask.id.period, conditional: true, expect: ask.revision}
 	wrote, err := l.bucket.write(ctx, key, windowRecord{Start: start, Taken: taken + tokens}, how)
 	if errors.Is(classify(err), ErrConflict) {
-		_, err = l.look(ctx, key, ask, 0)
+		_, err = l.readRecord(ctx, key, ask, 0)
 		return block{}, false, err
 	}
 	if err != nil {
 		return block{}, false, err
 	}
-	// When did the server store that? The entry read may be another's later one; its time is later too, which only
-	// shortens the block's life.
-	stored, err := l.look(ctx, key, ask, wrote)
+	// The entry read may be a later write of another process. Its later timestamp only shortens the block's life.
+	stored, err := l.readRecord(ctx, key, ask, wrote)
 	if err != nil {
 		return block{}, false, err
 	}
@@ -181,10 +179,9 @@ func (l *Limiter) attempt(ctx context.Context, key string, ask *refill) (_ block
 	return block{tokens: tokens, sent: sent, life: life, record: ask.record, revision: ask.revision}, true, nil
 }
 
-// look reads the key's record into ask and returns when the server stored it, in nanoseconds since 1970; 0 when there is
-// none. Its time tells what the server's clock shows now if it is the revision just written, and otherwise only that the
-// clock has come that far.
-func (l *Limiter) look(ctx context.Context, key string, ask *refill, wrote uint64) (int64, error) {
+// readRecord reads the key's record into ask and returns when the server stored it, in nanoseconds since 1970; 0 if there is none.
+// If that is the revision just written, its time is a sample of the server's clock; otherwise it is only a lower bound.
+func (l *Limiter) readRecord(ctx context.Context, key string, ask *refill, wrote uint64) (int64, error) {
 	found, err := l.bucket.last(ctx, key)
 	if errors.Is(classify(err), ErrNotFound) {
 		ask.record, ask.revision = windowRecord{}, 0
@@ -201,5 +198,5 @@ func (l *Limiter) look(ctx context.Context, key string, ask *refill, wrote uint6
 	return stored.UnixNano(), nil
 }
 
-// windowOf is the beginning of the window that the time lies in, both in nanoseconds since 1970.
+// windowOf returns the start of the window that contains a time, both in nanoseconds since 1970.
 func windowOf(at int64, period time.Duration) int64 { return at - at%int64(period) }

@@ -22,9 +22,9 @@ func pacer(t testing.TB, js jetstream.JetStream) *kv.Pacer {
 	return p
 }
 
-// TestPaceIsSafeWhereverASpanBegins simulates takers at random times: no span of a period ever holds more than the limit,
-// not even one whose calls arrive later than they were admitted; and who always asks gets 95 % of what there is.
-func TestPaceIsSafeWhereverASpanBegins(t *testing.T) {
+// TestPaceHoldsForAnySpan simulates callers at random times: no time span of a period contains more calls than the limit, even if
+// calls arrive later than they were admitted; and a caller that always asks gets 95 % of the limit.
+func TestPaceHoldsForAnySpan(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		period := time.Duration(rapid.Int64Range(int64(250*time.Millisecond), int64(time.Hour)).Draw(t, "period"))
@@ -36,7 +36,7 @@ func TestPaceIsSafeWhereverASpanBegins(t *testing.T) {
 		for range rapid.IntRange(1, 400).Draw(t, "takers") {
 			at += rapid.Int64Range(0, int64(period)/20).Draw(t, "later")
 			for range s.Take(at, rapid.IntRange(1, 20).Draw(t, "wanted")) {
-				arrived = append(arrived, at+rapid.Int64Range(0, slot).Draw(t, "on its way"))
+				arrived = append(arrived, at+rapid.Int64Range(0, slot).Draw(t, "delay"))
 			}
 		}
 		checkSpans(t, arrived, limit, int64(period))
@@ -50,17 +50,17 @@ func TestPaceIsSafeWhereverASpanBegins(t *testing.T) {
 			n += s.Take(at, limit)
 			wait := s.Wait(at)
 			if wait <= 0 {
-				t.Fatalf("limit %d: exhausted, and no time to wait", limit)
+				t.Fatalf("limit %d: exhausted, but the wait is 0", limit)
 			}
 			at += int64(wait)
 		}
 		if share := float64(n) / float64(100*limit); share < 0.95 || share > 1.01 {
-			t.Errorf("limit %d: %.3f of what is allowed", limit, share)
+			t.Errorf("limit %d: %.3f of it is admitted", limit, share)
 		}
 	}
 }
 
-// checkSpans looks at the span that each arrival ends.
+// checkSpans checks the time span that ends at each arrival.
 func checkSpans(t *rapid.T, arrived []int64, limit int, period int64) {
 	for _, end := range arrived {
 		n := 0
@@ -70,7 +70,7 @@ func checkSpans(t *rapid.T, arrived []int64, limit int, period int64) {
 			}
 		}
 		if n > limit {
-			t.Fatalf("%d in a span, the limit is %d", n, limit)
+			t.Fatalf("%d calls in a span, the limit is %d", n, limit)
 		}
 	}
 }
@@ -96,7 +96,7 @@ func TestPacersShareALimit(t *testing.T) {
 						case got.Allowed:
 							admitted.Add(1)
 						case got.Wait <= 0 || got.Wait > 63*time.Minute:
-							t.Errorf("refused for %s", got.Wait)
+							t.Errorf("refused with the wait %s", got.Wait)
 						default:
 							refused.Add(1)
 						}
@@ -106,7 +106,7 @@ func TestPacersShareALimit(t *testing.T) {
 		}
 		group.Wait()
 		if admitted.Load() != int64(limit) || refused.Load() == 0 {
-			t.Errorf("of %d, %d were admitted and %d refused", limit, admitted.Load(), refused.Load())
+			t.Errorf("limit %d: %d admitted, %d refused", limit, admitted.Load(), refused.Load())
 		}
 		left, err := pacers[0].Peek(ctx, key, limit, time.Hour)
 		if err != nil || left.Allowed || left.Remaining != 0 || left.Wait <= 0 {
@@ -115,11 +115,11 @@ func TestPacersShareALimit(t *testing.T) {
 	}
 	left, err := pacer(t, js).Peek(ctx, "never used", 7, time.Hour)
 	if err != nil || !left.Allowed || left.Remaining != 7 {
-		t.Errorf("left of what nobody used: %+v, %v", left, err)
+		t.Errorf("left of an unused key: %+v, %v", left, err)
 	}
 }
 
-func TestWhatTheEnforcerSaysHoldsForAll(t *testing.T) {
+func TestHoldAppliesToEveryProcess(t *testing.T) {
 	t.Parallel()
 	js := mesh(t)
 	ctx := deadline(t)
@@ -139,26 +139,26 @@ func TestWhatTheEnforcerSaysHoldsForAll(t *testing.T) {
 	}
 	must(t, one.Hold(ctx, "a", 10, time.Hour, 5, time.Minute))
 	if got := take(pacer(t, js), "a"); got.Allowed {
-		t.Errorf("a later word has given more: %+v", got)
+		t.Errorf("a later Hold has raised the limit: %+v", got)
 	}
 
 	must(t, one.Hold(ctx, "b", 10, time.Hour, 2, time.Hour))
 	if first, second, third := take(one, "b"), take(other, "b"), take(one, "b"); !first.Allowed || !second.Allowed || third.Allowed {
-		t.Errorf("of two: %+v %+v %+v", first, second, third)
+		t.Errorf("with two left: %+v %+v %+v", first, second, third)
 	}
 	must(t, one.Hold(ctx, "c", 10, time.Hour, 11, time.Hour))
 	for i := range 11 {
 		if got := take(one, "c"); got.Allowed != (i < 10) {
-			t.Errorf("take %d where more is left than the limit: %+v", i, got)
+			t.Errorf("take %d with more left than the limit: %+v", i, got)
 		}
 	}
 	must(t, one.Hold(ctx, "d", 10, time.Hour, 0, -time.Second))
 	if got := take(one, "d"); !got.Allowed {
-		t.Errorf("a hold of the past: %+v", got)
+		t.Errorf("after a Hold that has ended: %+v", got)
 	}
 }
 
-func TestATokenGivenBackIsSpentAgain(t *testing.T) {
+func TestReturnedTokenIsTakenAgain(t *testing.T) {
 	t.Parallel()
 	js := mesh(t)
 	ctx, p := deadline(t), pacer(t, js)
@@ -167,13 +167,13 @@ func TestATokenGivenBackIsSpentAgain(t *testing.T) {
 			t.Fatalf("%+v, %v", got, err)
 		}
 		if got, err := p.Take(ctx, "k", 1, time.Hour); err != nil || got.Allowed {
-			t.Fatalf("the only one, twice: %+v, %v", got, err)
+			t.Fatalf("the only token is taken twice: %+v, %v", got, err)
 		}
 		p.GiveBack("k", time.Hour)
 	}
 }
 
-func TestPaceWithoutAServerAdmitsNothing(t *testing.T) {
+func TestPacerAdmitsNothingWhileDisconnected(t *testing.T) {
 	t.Parallel()
 	srv := start(t, options(t))
 	js := connect(t, srv.ClientURL())
@@ -183,7 +183,7 @@ func TestPaceWithoutAServerAdmitsNothing(t *testing.T) {
 		t.Fatalf("%+v, %v", got, err)
 	}
 	stop(srv)
-	eventually(t, "the loss is noticed", func() bool { return !js.Conn().IsConnected() })
+	eventually(t, "disconnected", func() bool { return !js.Conn().IsConnected() })
 	for _, key := range []string{"other", "k2"} {
 		if _, err := p.Take(deadline(t), key, 1, time.Hour); !errors.Is(err, kv.ErrUnavailable) {
 			t.Errorf("take: %v", err)
@@ -195,7 +195,7 @@ func TestPaceWithoutAServerAdmitsNothing(t *testing.T) {
 	ended, cancel := context.WithCancel(deadline(t))
 	cancel()
 	if _, err := p.Take(ended, "third", 1, time.Hour); err == nil {
-		t.Error("a caller whose time is up is admitted")
+		t.Error("a caller with an ended context is admitted")
 	}
 	for _, c := range []struct {
 		limit  int

@@ -1,6 +1,7 @@
 package kv
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -9,22 +10,22 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Bounds of a Map's own repair.
+// Bounds of a Map's recovery.
 const (
-	// loadTimeout is how long one load may stand still before it is begun anew.
+	// loadTimeout is how long a load may make no progress before it is retried.
 	loadTimeout = 10 * time.Second
-	// reloadWait is the pause between two attempts to load.
+	// reloadWait is the delay between two attempts to load.
 	reloadWait = 100 * time.Millisecond
 )
 
-// session is one watch, from the bucket's present state on, until it ends or the line is interrupted.
+// session is one watch of a bucket, from its current state on, until it ends or the connection is interrupted.
 type session struct {
 	watcher jetstream.KeyWatcher
 	cancel  context.CancelFunc
 }
 
-// end stops the watch without waiting for it: stopping asks the server to delete the consumer, and a subscription that is
-// handing over an update must be let go.
+// end stops the watch in the background: stopping requests the deletion of the consumer from the server, and a subscription
+// that is delivering an update must be drained so that it does not block.
 func (s session) end() {
 	go func() {
 		for range s.watcher.Updates() {
@@ -36,17 +37,17 @@ func (s session) end() {
 	}()
 }
 
-// run follows one session after another, loading anew whenever the line was interrupted or the watcher gave up: a watch
-// that only went on where it stopped would miss keys whose markers have expired meanwhile.
-func (m *Map[T]) run(life context.Context, current session) {
+// run follows one session after another. Whenever the connection was interrupted or the watcher ended, it loads the bucket
+// again: a watch that only resumed would miss keys whose markers have expired meanwhile.
+func (m *Map[T]) run(ctx context.Context, current session) {
 	defer close(m.done)
 	defer m.bucket.js.Conn().RemoveStatusListener(m.status)
 	defer m.fresh.Store(false)
 	for {
-		m.follow(life, current)
+		m.follow(ctx, current)
 		m.fresh.Store(false)
 		current.end()
-		next, ok := m.reload(life)
+		next, ok := m.reload(ctx)
 		if !ok {
 			return
 		}
@@ -54,8 +55,8 @@ func (m *Map[T]) run(life context.Context, current session) {
 	}
 }
 
-// follow applies updates until the connection changes its state, the watcher ends, or life does.
-func (m *Map[T]) follow(life context.Context, current session) {
+// follow applies updates until the connection changes its status, the watcher ends, or ctx does.
+func (m *Map[T]) follow(ctx context.Context, current session) {
 	for {
 		select {
 		case update, open := <-current.watcher.Updates():
@@ -68,16 +69,16 @@ func (m *Map[T]) follow(life context.Context, current session) {
 			}
 		case <-m.status:
 			return
-		case <-life.Done():
+		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-// reload loads until it succeeds; false when life or the connection ended first.
-func (m *Map[T]) reload(life context.Context) (session, bool) {
-	for life.Err() == nil && !m.bucket.js.Conn().IsClosed() {
-		next, err := m.load(life)
+// reload loads the bucket until it succeeds. It returns false if ctx or the connection ended first.
+func (m *Map[T]) reload(ctx context.Context) (session, bool) {
+	for ctx.Err() == nil && !m.bucket.js.Conn().IsClosed() {
+		next, err := m.load(ctx)
 		if err == nil {
 			return next, true
 		}
@@ -86,32 +87,32 @@ func (m *Map[T]) reload(life context.Context) (session, bool) {
 		select {
 		case <-timer.C:
 		case <-m.status:
-		case <-life.Done():
+		case <-ctx.Done():
 		}
 		timer.Stop()
 	}
 	return session{}, false
 }
 
-// load watches from the bucket's present state on and returns when all of it is applied and what is no longer there is
-// removed. Everything the stream held when load began is then in the Map, so its revision is at least the stream's last sequence of that
-// moment, whatever the filter and whatever has expired since.
-func (m *Map[T]) load(life context.Context) (session, error) {
-	m.forgetStatus()
+// load starts a watch from the bucket's current state and returns when all of it is applied and keys that no longer exist are
+// removed. The Map then reflects everything that the stream held when load began, so its revision is at least the stream's last
+// sequence at that time, whatever the filter and whatever has expired since.
+func (m *Map[T]) load(ctx context.Context) (session, error) {
+	m.drainStatus()
 	if err := reachable(m.bucket.js); err != nil {
 		return session{}, err
 	}
-	patience, cancel := context.WithTimeout(life, loadTimeout)
+	bounded, cancel := context.WithTimeout(ctx, loadTimeout)
 	defer cancel()
-	stream, err := m.bucket.js.Stream(patience, m.bucket.spec.Stream())
+	stream, err := m.bucket.js.Stream(bounded, m.bucket.spec.Stream())
 	if err != nil {
 		return session{}, err
 	}
-	next, err := m.begin(life, patience)
+	next, err := m.startWatch(ctx, bounded)
 	if err != nil {
 		return session{}, err
 	}
-	highest, err := m.fill(life, next)
+	highest, err := m.readInitial(ctx, next)
 	if err != nil {
 		next.end()
 		return session{}, err
@@ -121,29 +122,30 @@ func (m *Map[T]) load(life context.Context) (session, error) {
 	return next, nil
 }
 
-// begin makes the watch. It lives as long as the context it is made with, so patience bounds its making from outside.
-func (m *Map[T]) begin(life, patience context.Context) (session, error) {
-	watching, cancel := context.WithCancel(life)
-	stop := context.AfterFunc(patience, cancel)
+// startWatch creates the watch. A watch lives as long as the context it is created with, so the time bound of its creation is
+// applied from outside.
+func (m *Map[T]) startWatch(ctx, bounded context.Context) (session, error) {
+	watching, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(bounded, cancel)
 	watcher, err := m.bucket.kv.Watch(watching, m.filter)
 	if err != nil {
 		cancel()
-		return session{}, cmpErr(patience.Err(), err)
+		return session{}, cmp.Or(bounded.Err(), err)
 	}
 	next := session{watcher: watcher, cancel: cancel}
 	if !stop() {
 		next.end()
-		return session{}, patience.Err()
+		return session{}, bounded.Err()
 	}
 	return next, nil
 }
 
-// fill applies the session's initial state and returns the highest revision in it.
-func (m *Map[T]) fill(life context.Context, next session) (uint64, error) {
+// readInitial applies the session's initial state and returns its highest revision.
+func (m *Map[T]) readInitial(ctx context.Context, next session) (uint64, error) {
 	seen := map[string]struct{}{}
 	var highest uint64
-	still := time.NewTimer(loadTimeout)
-	defer still.Stop()
+	stalled := time.NewTimer(loadTimeout)
+	defer stalled.Stop()
 	for {
 		select {
 		case update, open := <-next.watcher.Updates():
@@ -157,19 +159,19 @@ func (m *Map[T]) fill(life context.Context, next session) (uint64, error) {
 			seen[update.Key()] = struct{}{}
 			highest = max(highest, update.Revision())
 			m.apply(update)
-			still.Reset(loadTimeout)
+			stalled.Reset(loadTimeout)
 		case <-m.status:
 			return 0, fmt.Errorf("%w: connection was interrupted", ErrUnavailable)
-		case <-still.C:
+		case <-stalled.C:
 			return 0, context.DeadlineExceeded
-		case <-life.Done():
-			return 0, life.Err()
+		case <-ctx.Done():
+			return 0, ctx.Err()
 		}
 	}
 }
 
-// forgetStatus drops what the connection told before: the load that follows starts from the state as it is now.
-func (m *Map[T]) forgetStatus() {
+// drainStatus discards earlier status changes of the connection: the load that follows begins with the current state.
+func (m *Map[T]) drainStatus() {
 	for {
 		select {
 		case _, open := <-m.status:
@@ -182,7 +184,7 @@ func (m *Map[T]) forgetStatus() {
 	}
 }
 
-// apply takes one update in. Only the Map's own goroutine calls it.
+// apply applies one update. Only the Map's own goroutine calls it.
 func (m *Map[T]) apply(update jetstream.KeyValueEntry) {
 	key := update.Key()
 	if update.Operation() != jetstream.KeyValuePut {
@@ -206,7 +208,7 @@ func (m *Map[T]) apply(update jetstream.KeyValueEntry) {
 	}
 }
 
-// sweep drops the entries that a fresh load did not see.
+// sweep drops the entries that were not in the initial state of a load.
 func (m *Map[T]) sweep(seen map[string]struct{}) {
 	m.entries.Range(func(key, _ any) bool {
 		if _, ok := seen[key.(string)]; !ok {
@@ -226,7 +228,7 @@ func (m *Map[T]) drop(key string, revision uint64) {
 	}
 }
 
-// advance tells that everything up to revision is applied.
+// advance records that everything up to revision is applied.
 func (m *Map[T]) advance(revision uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -235,14 +237,14 @@ func (m *Map[T]) advance(revision uint64) {
 	}
 }
 
-// restart is advance after a load, which may also find that the bucket has lost its end and begins again lower.
+// restart is advance after a load, when the revision may be lower: the bucket may have lost its latest messages.
 func (m *Map[T]) restart(revision uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.set(revision)
 }
 
-// set stores the revision and wakes who waits. The caller holds mu.
+// set stores the revision and wakes waiters. The caller holds mu.
 func (m *Map[T]) set(revision uint64) {
 	m.revision = revision
 	if m.moved != nil {

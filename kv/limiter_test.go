@@ -22,7 +22,7 @@ func limiter(t testing.TB, js jetstream.JetStream, now func() time.Time) *kv.Lim
 	return l
 }
 
-// quiet is a period whose present window does not end within the next minutes.
+// quiet returns a period whose current window does not end within the next two minutes.
 func quiet() time.Duration {
 	for _, period := range []time.Duration{time.Hour, 50 * time.Minute} {
 		if period-time.Duration(time.Now().UnixNano()%int64(period)) > 2*time.Minute {
@@ -60,12 +60,12 @@ func TestLimiterAdmitsItsLimitAndNoMore(t *testing.T) {
 		d, err := l.Take(ctx, key+"!", limit, period)
 		must(t, err)
 		if !d.Allowed {
-			t.Fatal("another key was refused")
+			t.Fatal("a request for another key was refused")
 		}
 	}
 }
 
-func TestLoweredLimitHoldsAtOnce(t *testing.T) {
+func TestLoweredLimitAppliesAtOnce(t *testing.T) {
 	t.Parallel()
 	js := mesh(t)
 	ctx, l, period := deadline(t), limiter(t, js, time.Now), quiet()
@@ -75,14 +75,14 @@ func TestLoweredLimitHoldsAtOnce(t *testing.T) {
 		}
 	}
 	if d, err := l.Take(ctx, "k", 10, period); err != nil || d.Allowed {
-		t.Fatalf("past the lowered limit: %+v %v", d, err)
+		t.Fatalf("above the lowered limit: %+v %v", d, err)
 	}
 	if d, err := l.Take(ctx, "k", 1000, period); err != nil || !d.Allowed {
-		t.Fatalf("under the raised limit: %+v %v", d, err)
+		t.Fatalf("below the raised limit: %+v %v", d, err)
 	}
 }
 
-func TestLimiterRefusesBadArguments(t *testing.T) {
+func TestLimiterRejectsInvalidArguments(t *testing.T) {
 	t.Parallel()
 	js := mesh(t)
 	l := limiter(t, js, time.Now)
@@ -96,14 +96,14 @@ func TestLimiterRefusesBadArguments(t *testing.T) {
 	}
 }
 
-// clocks are the ways in which a gateway's clock may be wrong while its monotonic part stays within what NTP slews.
+// clocks returns clocks that are wrong in various ways, but whose rate error is within the slew rate of NTP.
 func clocks() map[string]func() time.Time {
 	began := time.Now()
 	running := func(rate float64, ahead time.Duration) func() time.Time {
 		return func() time.Time { return began.Add(ahead + time.Duration(float64(time.Since(began))*rate)) }
 	}
 	return map[string]func() time.Time{
-		"right":          time.Now,
+		"correct":        time.Now,
 		"an hour ahead":  running(1, time.Hour),
 		"an hour behind": running(1, -time.Hour),
 		"fast":           running(1.0005, 90*time.Millisecond),
@@ -111,14 +111,14 @@ func clocks() map[string]func() time.Time {
 	}
 }
 
-// tally counts answers by the server's window. The test runs on the server's clock, so a Take that began and ended in one
-// window was answered in it; one across a boundary could have been in either and is counted in none.
+// tally counts answers by the server's window. The test runs on the server's clock, so a Take that began and ended in one window
+// was answered in it. A Take across a boundary may belong to either window and is not counted.
 type tally struct {
 	mu     sync.Mutex
 	counts map[string]map[int64]*answers
 }
 
-// answers are those of one window.
+// answers are the counts of one window.
 type answers struct{ admitted, refused int }
 
 func (c *tally) add(key string, window int64, admitted bool) {
@@ -139,7 +139,7 @@ func (c *tally) add(key string, window int64, admitted bool) {
 	}
 }
 
-func TestNoWindowIsEverAdmittedPastItsLimit(t *testing.T) {
+func TestNoWindowExceedsItsLimit(t *testing.T) {
 	t.Parallel()
 	srv := start(t, options(t))
 	must(t, kv.Create(deadline(t), connect(t, srv.ClientURL()), 1))
@@ -185,29 +185,29 @@ func TestNoWindowIsEverAdmittedPastItsLimit(t *testing.T) {
 			}
 		}
 		if windows < 10 || strict > windows/2 {
-			t.Errorf("%s: in %d of %d windows some were refused while half of it was free: the limiter is too strict", key, strict, windows)
+			t.Errorf("%s: in %d of %d windows requests were refused while half of the limit was free: the limiter is too strict", key, strict, windows)
 		}
-		if key == "small" && refusing < windows/2 { // a slow machine need not reach the others
-			t.Errorf("%s: in %d of %d windows its limit was reached: the test tells nothing", key, refusing, windows)
+		if key == "small" && refusing < windows/2 { // a slow machine may not reach the other limits
+			t.Errorf("%s: the limit was reached in only %d of %d windows, so the test shows nothing", key, refusing, windows)
 		}
-		t.Logf("%s: %d windows, %d refused some, %d of them while half was free", key, windows, refusing, strict)
+		t.Logf("%s: %d windows, %d with refusals, %d of them while half of the limit was free", key, windows, refusing, strict)
 	}
 }
 
-// TestClockThatJumpsAheadAdmitsNoMore has one limiter guess a window that the server has not reached: its block must be void,
-// and the present window must not begin anew for the others.
-func TestClockThatJumpsAheadAdmitsNoMore(t *testing.T) {
+// One limiter assumes a window that the server has not reached: its block must be void, and the other limiter must not start the
+// current window again.
+func TestClockJumpAdmitsNoMore(t *testing.T) {
 	t.Parallel()
 	js := mesh(t)
 	ctx := deadline(t)
 	const limit = 10
 	for before := range limit + 1 {
 		key := fmt.Sprint("k", before)
-		// Within 30 s of learning the server's time the limiter trusts its clock, so the leap must be shorter.
-		period, leap := shortQuiet(), 25*time.Second
+		// For 30 s after a sample of the server's time the limiter relies on its own clock, so the jump must be shorter.
+		period, jump := shortQuiet(), 25*time.Second
 		var ahead atomic.Int64
-		jumpy := limiter(t, js, func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) })
-		sane := limiter(t, js, time.Now)
+		jumping := limiter(t, js, func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) })
+		correct := limiter(t, js, time.Now)
 		admitted := 0
 		take := func(l *kv.Limiter) {
 			d, err := l.Take(ctx, key, limit, period)
@@ -217,22 +217,22 @@ func TestClockThatJumpsAheadAdmitsNoMore(t *testing.T) {
 			}
 		}
 		for range before {
-			take(sane)
+			take(correct)
 		}
-		ahead.Store(int64(leap))
+		ahead.Store(int64(jump))
 		for range 2 * limit {
-			take(jumpy)
-			take(sane)
+			take(jumping)
+			take(correct)
 		}
 		if admitted > limit {
-			t.Errorf("%d admitted of %d, %d of them before the leap", admitted, limit, before)
+			t.Errorf("%d admitted of %d, %d of them before the jump", admitted, limit, before)
 		}
 	}
 }
 
-// TestSampleThatLagsRefusesNobody has the limiter believe an earlier time than it has seen windows of, as a slow answer of the
-// server makes it: it asks again instead of taking the present window for one of the future, and refusing.
-func TestSampleThatLagsRefusesNobody(t *testing.T) {
+// The limiter's clock falls behind windows that it has seen, as after a delayed sample of the server's time. It must take a new
+// sample instead of refusing because the current window appears to be in the future.
+func TestDelayedClockSampleRefusesNothing(t *testing.T) {
 	t.Parallel()
 	js := mesh(t)
 	ctx, period := deadline(t), shortQuiet()
@@ -246,7 +246,7 @@ func TestSampleThatLagsRefusesNobody(t *testing.T) {
 	}
 }
 
-// shortQuiet is a period of some seconds whose present window does not end within the next three.
+// shortQuiet returns a period of some seconds whose current window does not end within the next three.
 func shortQuiet() time.Duration {
 	for _, period := range []time.Duration{10 * time.Second, 9 * time.Second, 8500 * time.Millisecond} {
 		if period-time.Duration(time.Now().UnixNano()%int64(period)) > 3*time.Second {
@@ -256,15 +256,15 @@ func shortQuiet() time.Duration {
 	return 7700 * time.Millisecond
 }
 
-// TestBlockDiesWithItsWindow leaves a token of one window in hand while another process uses up the next.
-func TestBlockDiesWithItsWindow(t *testing.T) {
+// A token of one window stays in hand while another process uses up the next window.
+func TestBlockExpiresWithItsWindow(t *testing.T) {
 	t.Parallel()
 	js := mesh(t)
 	ctx := deadline(t)
 	const period, limit = 400 * time.Millisecond, 200
 	window := func() int64 { return time.Now().UnixNano() / int64(period) }
 	keeper, other := limiter(t, js, time.Now), limiter(t, js, time.Now)
-	eventually(t, "a whole story in two windows", func() bool {
+	eventually(t, "all steps fall into two consecutive windows", func() bool {
 		first := window()
 		d, err := keeper.Take(ctx, "k", limit, period)
 		must(t, err)
@@ -283,18 +283,18 @@ func TestBlockDiesWithItsWindow(t *testing.T) {
 			return false
 		}
 		if d.Allowed {
-			t.Fatal("a token of the last window was spent in this one")
+			t.Fatal("a token of the previous window was used in this one")
 		}
 		return true
 	})
 }
 
-// TestBlockThatDiesOnItsWayRefusesNobody: where the window ends between the asking for a block and its arrival, another one is
-// asked for. (Where the clock jumps before the asking, the window that it shows has not come, and is refused until it has.)
-func TestBlockThatDiesOnItsWayRefusesNobody(t *testing.T) {
+// The window ends between the request for a block and its arrival: the limiter must request another one. (If the clock jumps
+// before the request, the window it shows has not begun, and requests are refused until it has.)
+func TestBlockExpiredInTransitRefusesNothing(t *testing.T) {
 	t.Parallel()
 	js := mesh(t)
-	var slow atomic.Int64 // how many looks at the clock are still to come before it has jumped
+	var slow atomic.Int64 // number of clock reads before the jump
 	var ahead atomic.Int64
 	l := limiter(t, js, func() time.Time {
 		if slow.Add(-1) == 0 {
@@ -302,12 +302,12 @@ func TestBlockThatDiesOnItsWayRefusesNobody(t *testing.T) {
 		}
 		return time.Now().Add(time.Duration(ahead.Load()))
 	})
-	for looks := range int64(8) {
-		slow.Store(looks + 1)
-		d, err := l.Take(deadline(t), fmt.Sprint("k", looks), 100, quiet())
+	for reads := range int64(8) {
+		slow.Store(reads + 1)
+		d, err := l.Take(deadline(t), fmt.Sprint("k", reads), 100, quiet())
 		must(t, err)
 		if !d.Allowed && d.ResetAfter == 0 {
-			t.Errorf("the clock jumped at look %d: %+v", looks+1, d)
+			t.Errorf("the clock jumped at read %d: %+v", reads+1, d)
 		}
 	}
 }
@@ -335,11 +335,11 @@ func TestTakersShareOneCompareAndSet(t *testing.T) {
 	stream, err := js.Stream(ctx, kv.GatewayLimits.Stream())
 	must(t, err)
 	if writes := stream.CachedInfo().State.LastSeq; writes > 25 {
-		t.Errorf("%d writes for 50 tokens of a block each", writes)
+		t.Errorf("%d writes for 50 blocks of one token", writes)
 	}
 }
 
-func TestLimiterWhileTheServerIsAway(t *testing.T) {
+func TestLimiterWhileDisconnected(t *testing.T) {
 	t.Parallel()
 	js, _, down, up := restartable(t)
 	ctx := deadline(t)
@@ -350,7 +350,7 @@ func TestLimiterWhileTheServerIsAway(t *testing.T) {
 		t.Fatalf("first: %+v %v", d, err)
 	}
 	down()
-	eventually(t, "the connection is down", func() bool { return !js.Conn().IsConnected() })
+	eventually(t, "disconnected", func() bool { return !js.Conn().IsConnected() })
 	if d, err := take(); err != nil || !d.Allowed {
 		t.Fatalf("with a token in hand: %+v %v", d, err)
 	}
@@ -361,7 +361,7 @@ func TestLimiterWhileTheServerIsAway(t *testing.T) {
 	}
 	up()
 	admitted := 2
-	eventually(t, "the limiter is back and the window used up", func() bool {
+	eventually(t, "the limiter has reconnected and the window is used up", func() bool {
 		d, err := take()
 		if d.Allowed {
 			admitted++
@@ -373,7 +373,7 @@ func TestLimiterWhileTheServerIsAway(t *testing.T) {
 	}
 }
 
-func TestCancelledLeaderDoesNotFailItsFollowers(t *testing.T) {
+func TestCancelledLeaderDoesNotFailItsWaiters(t *testing.T) {
 	t.Parallel()
 	js := mesh(t)
 	l, period := limiter(t, js, time.Now), quiet()
@@ -387,14 +387,14 @@ func TestCancelledLeaderDoesNotFailItsFollowers(t *testing.T) {
 			}
 			_, err := l.Take(ctx, "k", 100000, period)
 			if i%2 == 1 && err != nil {
-				t.Errorf("a taker with time left: %v", err)
+				t.Errorf("a waiter whose context has not ended: %v", err)
 			}
 		})
 	}
 	wg.Wait()
 }
 
-func TestLimiterForgetsDeadWindows(t *testing.T) {
+func TestLimiterDropsUnusedCells(t *testing.T) {
 	t.Parallel()
 	js := mesh(t)
 	ctx := deadline(t)
@@ -412,7 +412,7 @@ func TestLimiterForgetsDeadWindows(t *testing.T) {
 		}
 	}
 	if cells := l.Cells(); cells > keys/2 {
-		t.Fatalf("%d of %d keys are remembered", cells, keys)
+		t.Fatalf("%d of %d keys still have cells", cells, keys)
 	}
 }
 

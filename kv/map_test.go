@@ -16,7 +16,7 @@ import (
 	"github.com/weftmesh/weft/kv"
 )
 
-// marked is a watched bucket whose keys expire.
+// marked is a bucket that is watched and has expiring keys.
 var marked = kv.Spec{Name: "marked", Owner: "test", MarkerTTL: time.Minute}
 
 func watch(t testing.TB, b *kv.Bucket[value], filter string, options ...kv.WatchOption[value]) *kv.Map[value] {
@@ -27,7 +27,7 @@ func watch(t testing.TB, b *kv.Bucket[value], filter string, options ...kv.Watch
 	return m
 }
 
-// log collects what OnChange is told.
+// log collects the changes reported to OnChange.
 type log struct {
 	mu    sync.Mutex
 	lines []string
@@ -63,23 +63,23 @@ func TestMapFollowsTheBucket(t *testing.T) {
 		t.Fatalf("initial state: %+v %v, %d keys, fresh %v", got, ok, m.Len(), m.Fresh())
 	}
 	if _, ok := m.Get("else.a"); ok {
-		t.Fatal("a key beside the filter is in the map")
+		t.Fatal("a key that does not match the filter is in the map")
 	}
 	for _, n := range []int{2, 3} {
 		revision, err := b.Put(ctx, "user.a", value{"a", n})
 		must(t, err)
 		must(t, m.WaitRevision(ctx, revision))
 		if got, _ := m.Entry("user.a"); got.Value.N != n || got.Revision != revision || m.Revision() < revision {
-			t.Fatalf("after waiting for revision %d: %+v", revision, got)
+			t.Fatalf("after WaitRevision(%d): %+v", revision, got)
 		}
 	}
 	revision, err := b.Create(ctx, "user.b", value{"b", 1}, time.Second)
 	must(t, err)
 	must(t, m.WaitRevision(ctx, revision))
 	if _, ok := m.Get("user.b"); !ok || m.Len() != 2 {
-		t.Fatal("a new key is not in the map")
+		t.Fatal("a new key is missing")
 	}
-	eventually(t, "an expired key leaves the map", func() bool { _, ok := m.Get("user.b"); return !ok })
+	eventually(t, "an expired key is removed", func() bool { _, ok := m.Get("user.b"); return !ok })
 	must(t, b.Delete(ctx, "user.a"))
 	must(t, m.Sync(ctx))
 	if m.Len() != 0 {
@@ -88,7 +88,7 @@ func TestMapFollowsTheBucket(t *testing.T) {
 	want := []string{"user.a=1 gone=false", "user.a=2 gone=false", "user.a=3 gone=false", "user.b=1 gone=false",
 		"user.b=0 gone=true", "user.a=0 gone=true"}
 	if got := changes.read(); !slices.Equal(got, want) {
-		t.Fatalf("told %v", got)
+		t.Fatalf("reported %v", got)
 	}
 }
 
@@ -102,19 +102,19 @@ func TestWatchOfAnEmptyBucketAndSync(t *testing.T) {
 	must(t, err)
 	must(t, m.Sync(ctx))
 	if _, ok := m.Get("k"); !ok {
-		t.Fatal("Sync returned before the write was there")
+		t.Fatal("Sync returned before the write was applied")
 	}
 	direct, err := kv.Open[value](ctx, js, kv.Guards)
 	must(t, err)
 	if err := watch(t, direct, ">").Sync(ctx); !errors.Is(err, kv.ErrInvalidArgument) {
-		t.Fatalf("Sync of a bucket read from any replica: %v", err)
+		t.Fatalf("Sync of a Direct bucket: %v", err)
 	}
 	if _, err := kv.Watch(ctx, open(t, js, kv.GatewayLimits), ">"); !errors.Is(err, kv.ErrInvalidArgument) {
 		t.Fatalf("watching a volatile bucket: %v", err)
 	}
 }
 
-func TestLoadPassesRevisionsThatNoLongerExist(t *testing.T) {
+func TestLoadCoversRevisionsOutsideTheFilter(t *testing.T) {
 	t.Parallel()
 	js := mesh(t, kv.Spec{Name: "unmarked", Owner: "test"})
 	ctx := deadline(t)
@@ -127,7 +127,7 @@ func TestLoadPassesRevisionsThatNoLongerExist(t *testing.T) {
 	must(t, m.WaitRevision(ctx, elsewhere))
 }
 
-func TestWaitingEnds(t *testing.T) {
+func TestWaitRevisionEndsWithDeadlineAndClose(t *testing.T) {
 	t.Parallel()
 	js := mesh(t)
 	b := open(t, js, kv.AuthRevoked)
@@ -135,7 +135,7 @@ func TestWaitingEnds(t *testing.T) {
 	ctx, cancel := context.WithTimeout(deadline(t), 20*time.Millisecond)
 	defer cancel()
 	if err := m.WaitRevision(ctx, 1000); !errors.Is(err, kv.ErrUnavailable) {
-		t.Fatalf("waiting past the deadline: %v", err)
+		t.Fatalf("waiting until the deadline: %v", err)
 	}
 	waited := make(chan error, 1)
 	go func() { waited <- m.WaitRevision(context.Background(), 1000) }()
@@ -148,7 +148,7 @@ func TestWaitingEnds(t *testing.T) {
 	}
 }
 
-func TestMapEndsWithItsConnection(t *testing.T) {
+func TestMapClosesWithItsConnection(t *testing.T) {
 	t.Parallel()
 	js := mesh(t)
 	m := watch(t, open(t, js, kv.AuthRevoked), ">")
@@ -158,22 +158,22 @@ func TestMapEndsWithItsConnection(t *testing.T) {
 	}
 }
 
-func TestUnreadableValueIsPresentAsZero(t *testing.T) {
+func TestUndecodableValueIsZero(t *testing.T) {
 	t.Parallel()
 	js := mesh(t)
 	ctx, b := deadline(t), open(t, js, kv.AuthRevoked)
-	told := make(chan error, 1)
-	m := watch(t, b, ">", kv.OnError[value](func(err error) { told <- err }))
+	reported := make(chan error, 1)
+	m := watch(t, b, ">", kv.OnError[value](func(err error) { reported <- err }))
 	ack, err := js.Publish(ctx, "$KV."+kv.AuthRevoked.Name+".k", []byte(`{"name":"x","n":"not a number"}`))
 	must(t, err)
 	must(t, m.WaitRevision(ctx, ack.Sequence))
 	if got, ok := m.Get("k"); !ok || got != (value{}) {
 		t.Fatalf("got %+v %v", got, ok)
 	}
-	<-told
+	<-reported
 }
 
-// restartable is a server that comes back with its folder and its port.
+// restartable runs a server that can be stopped and restarted with the same store and port.
 func restartable(t *testing.T) (js jetstream.JetStream, url string, down, up func()) {
 	t.Helper()
 	opts := options(t)
@@ -197,12 +197,12 @@ func TestMapSurvivesRestarts(t *testing.T) {
 	must(t, m.Sync(ctx))
 	for round := range 3 {
 		down()
-		eventually(t, "the map is not fresh", func() bool { return !m.Fresh() })
+		eventually(t, "the map is stale", func() bool { return !m.Fresh() })
 		if got, ok := m.Get("kept"); !ok || got.N != round {
 			t.Fatalf("while the server is down: %+v %v", got, ok)
 		}
 		up()
-		// Another client writes as soon as it can, before the map has noticed anything.
+		// Another client writes as soon as possible, before the map notices that the server is back.
 		other := open(t, connect(t, url), marked)
 		kept, err = other.Update(ctx, "kept", value{"k", round + 1}, kept)
 		must(t, err)
@@ -212,10 +212,10 @@ func TestMapSurvivesRestarts(t *testing.T) {
 		}
 		eventually(t, "the map is fresh again", m.Fresh)
 	}
-	eventually(t, "what expired meanwhile is gone", func() bool { return m.Len() == 1 })
+	eventually(t, "the key that expired meanwhile is removed", func() bool { return m.Len() == 1 })
 }
 
-func TestReloadDropsWhatVanishedWithoutAMarker(t *testing.T) {
+func TestReloadRemovesKeysWithoutMarkers(t *testing.T) {
 	t.Parallel()
 	opts := options(t)
 	first := start(t, opts)
@@ -233,7 +233,7 @@ func TestReloadDropsWhatVanishedWithoutAMarker(t *testing.T) {
 	port := first.Addr().(*net.TCPAddr).Port
 	stop(first)
 
-	// Elsewhere, where the map is not connected, the key is removed and its marker with it.
+	// While the map is disconnected, the key is removed without a marker, through a server on another port.
 	elsewhere := *opts
 	elsewhere.Port = server.RANDOM_PORT
 	second := start(t, &elsewhere)
@@ -245,13 +245,13 @@ func TestReloadDropsWhatVanishedWithoutAMarker(t *testing.T) {
 	back := *opts
 	back.Port = port
 	start(t, &back)
-	eventually(t, "the key is gone", func() bool { return m.Len() == 1 && m.Fresh() })
+	eventually(t, "the key is removed", func() bool { return m.Len() == 1 && m.Fresh() })
 	if got := changes.read(); !slices.Equal(got, []string{"gone=1 gone=false", "kept=2 gone=false", "gone=0 gone=true"}) {
-		t.Fatalf("told %v", got)
+		t.Fatalf("reported %v", got)
 	}
 }
 
-func TestMapMissesNothingAcrossCuts(t *testing.T) {
+func TestMapMissesNothingAcrossReconnects(t *testing.T) {
 	t.Parallel()
 	srv := start(t, options(t))
 	js, writer := connect(t, srv.ClientURL()), connect(t, srv.ClientURL())

@@ -11,9 +11,8 @@ import (
 	"github.com/weftmesh/weft/mesh"
 )
 
-// What a full disk leaves behind in the server goes with it: it is started anew on its address once there is room, and
-// clients find it there. (TestFullDisk fills a real one.)
-func TestAServerWhoseDiskWasFullIsStartedAnew(t *testing.T) {
+// The server is restarted on its address when a full disk has space again, and clients reconnect. (TestFullDisk fills a real disk.)
+func TestServerRestartsAfterDiskFull(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	if _, err := Init(dir, []byte(mesh.RenderConf()), Options{Port: -1}); err != nil {
@@ -47,13 +46,13 @@ func TestAServerWhoseDiskWasFullIsStartedAnew(t *testing.T) {
 		select {
 		case <-again[way]:
 		case <-time.After(30 * time.Second):
-			t.Fatalf("the client %s has found no server again", way)
+			t.Fatalf("the client connected %s does not reconnect", way)
 		}
 		if after := conn.ConnectedServerId(); after == before[way] || s.ClientURL() != address {
-			t.Errorf("the client %s is at %s, was at %s; the server listens on %s, listened on %s", way, after, before[way], s.ClientURL(), address)
+			t.Errorf("the client connected %s is at server %s, was at %s; the server listens on %s, listened on %s", way, after, before[way], s.ClientURL(), address)
 		}
 		if err := mesh.Setup(t.Context(), conn.JS, 1); err != nil {
-			t.Errorf("setting up on the new server, %s: %v", way, err)
+			t.Errorf("setup on the restarted server, connected %s: %v", way, err)
 		}
 	}
 }
