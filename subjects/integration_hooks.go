@@ -13,7 +13,7 @@ type Hook struct {
 	Label         string `json:"label,omitempty"`
 	URL           string `json:"url" doc:"What the provider is to deliver to. Where the provider signs nothing, the secret is part of it, and it is whole only when the secret is shown."`
 	Status        string `json:"status" enum:"pending,active" doc:"pending: it has no secret yet, and refuses every delivery."`
-	SecretFrom    string `json:"secret_from" enum:"weft,vendor,handshake" doc:"Who makes the secret; with handshake the provider tells it in its first delivery."`
+	SecretFrom    string `json:"secret_from" enum:"weft,provider,handshake" doc:"Who makes the secret; with handshake the provider tells it in its first delivery."`
 	Secret        string `json:"secret,omitempty" doc:"Shown where weft has just made it, and where the provider asks for it back until the first delivery has been verified."`
 	// OldSecretUntil is the end of a rotation.
 	OldSecretUntil *time.Time `json:"old_secret_until,omitempty" doc:"Until when the secret before this one verifies too."`

@@ -177,7 +177,7 @@ func (a *Actor) rotateHookSecret(ctx context.Context, r subjects.RotateHookSecre
 		return none, err
 	}
 	version, last := h.Version, h.Secret
-	if r.Secret == "" && w.Scheme.Secret.From == webhook.FromVendor {
+	if r.Secret == "" && w.Scheme.Secret.From == webhook.FromProvider {
 		return none, subjects.InvalidField("secret", "is required: the provider makes it")
 	}
 	shown, err := a.nextSecret(w, &h, r.Secret)
