@@ -127,6 +127,12 @@ func caseOf(t *testing.T, provider string) *providerCase {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return parseCase(t, provider, text)
+}
+
+// parseCase decodes a case. Unknown fields are errors.
+func parseCase(t *testing.T, provider string, text []byte) *providerCase {
+	t.Helper()
 	var tree any
 	if err := yaml.Unmarshal(text, &tree); err != nil {
 		t.Fatalf("reading case of %s: %v", provider, err)

@@ -58,27 +58,33 @@ func TestWebhooks(t *testing.T) {
 		if c == nil || p == nil {
 			continue // TestCases and TestManifestsLoad report the error.
 		}
-		without := c.NoWebhook != ""
-		if (p.Webhook == nil) != without || (c.Webhook == nil) != without {
-			t.Errorf("testdata/%s.yaml: webhook is required if the manifest has one, and no_webhook if it has none", id)
-			continue
-		}
-		if without {
-			continue
-		}
 		t.Run(id, func(t *testing.T) {
 			t.Parallel()
-			m, err := manifest.Parse([]byte(source(t, id)))
-			if err != nil {
-				t.Fatal(err)
-			}
-			s := newSigner(t, m.Webhook.Spec)
-			checkDelivery(t, p.Webhook, s, c.Webhook)
-			checkForgeries(t, p.Webhook.Scheme, s, c.Webhook)
-			for i, h := range c.Webhook.Handshakes {
-				checkHandshake(t, p.Webhook, i, h)
-			}
+			c.checkWebhook(t, p, source(t, id))
 		})
+	}
+}
+
+// checkWebhook checks the delivery and the handshakes of a case. source is the text of the manifest.
+func (c *providerCase) checkWebhook(t *testing.T, p *manifest.Provider, source string) {
+	t.Helper()
+	without := c.NoWebhook != ""
+	if (p.Webhook == nil) != without || (c.Webhook == nil) != without {
+		t.Errorf("testdata/%s.yaml: webhook is required if the manifest has one, and no_webhook if it has none", p.ID)
+		return
+	}
+	if without {
+		return
+	}
+	m, err := manifest.Parse([]byte(source))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newSigner(t, m.Webhook.Spec)
+	checkDelivery(t, p.Webhook, s, c.Webhook)
+	checkForgeries(t, p.Webhook.Scheme, s, c.Webhook)
+	for i, h := range c.Webhook.Handshakes {
+		checkHandshake(t, p.Webhook, i, h)
 	}
 }
 
