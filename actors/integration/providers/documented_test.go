@@ -29,7 +29,7 @@ func TestDocumentedProvider(t *testing.T) {
 		lines = append(lines, strings.TrimPrefix(line, "    "))
 	}
 	yaml := strings.Join(lines, "\n")
-	p, err := manifest.LoadFile("acme.yaml", []byte(yaml))
+	p, err := manifest.LoadFile("acme_shop.yaml", []byte(yaml))
 	if err != nil {
 		t.Fatal(err)
 	}
