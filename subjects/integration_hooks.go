@@ -19,7 +19,7 @@ type Hook struct {
 	Label         string `json:"label,omitempty"`
 	URL           string `json:"url" doc:"The address to configure at the provider. If the provider does not sign deliveries, the address contains the secret, and is complete only in responses that show the secret."`
 	Status        string `json:"status" enum:"pending,active" doc:"pending: it has no secret yet and rejects every delivery."`
-	SecretFrom    string `json:"secret_from" enum:"weft,vendor,handshake" doc:"Who creates the secret: weft, or the provider (vendor), or the provider in its first delivery (handshake)."`
+	SecretFrom    string `json:"secret_from" enum:"weft,provider,handshake" doc:"Who creates the secret: weft, the provider, or the provider in its first delivery (handshake)."`
 	Secret        string `json:"secret,omitempty" doc:"Shown when weft has just created it, and, if the provider expects it back, until the first delivery has been verified."`
 	// OldSecretUntil is the end of a rotation's overlap.
 	OldSecretUntil *time.Time `json:"old_secret_until,omitempty" doc:"How long the previous secret remains valid."`

@@ -214,7 +214,7 @@ func span(d time.Duration) string {
 
 // secretsFrom says who makes a hook's secret.
 var secretsFrom = map[string]string{
-	webhook.FromWeft: "weft, which shows it once", webhook.FromVendor: "the provider; hand it over with the hook",
+	webhook.FromWeft: "weft, which shows it once", webhook.FromProvider: "the provider; hand it over with the hook",
 	webhook.FromHandshake: "the provider, which tells it in its first delivery",
 }
 

@@ -13,11 +13,10 @@ import (
 	"github.com/weftmesh/weft/actors/integration/manifest"
 )
 
-// A provider that nobody describes is judged by its cases, which say what recorded traffic or its documentation has. These
-// too must be able to say no.
-func TestCasesCatchMutations(t *testing.T) {
+// TestCasesRejectMutations: the cases of a provider without a description must fail for a mutated manifest.
+func TestCasesRejectMutations(t *testing.T) {
 	t.Parallel()
-	judged, mutations := 0, 0
+	tested, mutations := 0, 0
 	for _, id := range providerIDs(t) {
 		c := caseOf(t, id)
 		if c == nil || c.Description != nil || len(c.Wire) == 0 {
@@ -31,26 +30,27 @@ func TestCasesCatchMutations(t *testing.T) {
 		if err := yaml.Unmarshal([]byte(source(t, id)), &tree); err != nil {
 			t.Fatal(err)
 		}
-		judged++
+		tested++
 		for _, w := range c.Wire {
-			for _, wrong := range w.wrongs() {
+			for _, m := range w.changes() {
 				mutations++
-				if !w.refuses(t, c, mutated(t, tree, p, w.Action, wrong.apply)) {
-					t.Errorf("%s %s: no case catches %s", id, w.Action, wrong.what)
+				if !w.rejects(t, c, mutate(t, tree, p, w.Action, m.apply)) {
+					t.Errorf("%s %s: the case does not reject the mutation %s", id, w.Action, m.what)
 				}
 			}
 		}
 	}
-	t.Logf("%d mutations of %d providers", mutations, judged)
+	t.Logf("%d mutations of %d providers", mutations, tested)
 }
 
-// wrongs are the changes of an action that the case must notice: another verb, another path, a parameter or a field left out.
-func (w *wireCase) wrongs() []wrong {
+// changes returns changes of an action that the case must reject: another method, another path, an unknown parameter, and
+// missing parameters and fields.
+func (w *wireCase) changes() []change {
 	if w.Request == nil {
 		return nil
 	}
-	all := []wrong{
-		{"verb", func(spec map[string]any) {
+	all := []change{
+		{"method", func(spec map[string]any) {
 			other := "PUT"
 			if w.Request.Method == other {
 				other = "POST"
@@ -68,10 +68,10 @@ func (w *wireCase) wrongs() []wrong {
 		{"unknown parameter", func(spec map[string]any) { spec["query"] = with(spec["query"], "1", "weft_unknown") }},
 	}
 	for _, name := range slices.Sorted(maps.Keys(w.Request.Query)) {
-		all = append(all, wrong{"missing parameter " + name, func(spec map[string]any) { spec["query"] = without(spec["query"], name) }})
+		all = append(all, change{"missing parameter " + name, func(spec map[string]any) { spec["query"] = without(spec["query"], name) }})
 	}
 	for _, path := range membersOf(w.Request.JSON, nil) {
-		all = append(all, wrong{"missing field " + jsonText(path), func(spec map[string]any) {
+		all = append(all, change{"missing field " + jsonText(path), func(spec map[string]any) {
 			body, _ := spec["body"].(map[string]any)
 			body["json"] = without(body["json"], path...)
 		}})
@@ -83,7 +83,7 @@ func isExpression(text string) bool {
 	return len(text) > 3 && text[:2] == "${" && text[len(text)-1] == '}'
 }
 
-// membersOf are the paths of an object's members, at any depth.
+// membersOf returns the paths of an object's members at any depth.
 func membersOf(value any, at []string) (paths [][]string) {
 	object, _ := value.(map[string]any)
 	for _, name := range slices.Sorted(maps.Keys(object)) {
@@ -93,8 +93,8 @@ func membersOf(value any, at []string) (paths [][]string) {
 	return paths
 }
 
-// refuses reports whether a manifest does not compile, or does not send what the case wants.
-func (w *wireCase) refuses(t *testing.T, c *providerCase, text string) bool {
+// rejects reports whether a manifest does not compile, or does not send the expected request.
+func (w *wireCase) rejects(t *testing.T, c *providerCase, text string) bool {
 	t.Helper()
 	p, err := manifest.Load([]byte(text))
 	if err != nil {
@@ -104,8 +104,8 @@ func (w *wireCase) refuses(t *testing.T, c *providerCase, text string) bool {
 	if w.Action != a.ID {
 		a, _ = p.Action(w.Action)
 	}
-	conn := fetched(p, c.connection(p, w.Auth, w.Settings, w.Credentials))
-	conn.BaseURL = "https://vendor.test"
+	conn := withFetchedToken(p, c.connection(p, w.Auth, w.Settings, w.Credentials))
+	conn.BaseURL = "https://provider.test"
 	input := w.Input
 	if input == nil {
 		input = a.Example
@@ -118,6 +118,6 @@ func (w *wireCase) refuses(t *testing.T, c *providerCase, text string) bool {
 	if err != nil {
 		return true
 	}
-	sent := &seen{r.Method, u.EscapedPath(), r.Header.Get("Content-Type"), string(r.Body), u.Query(), r.Header}
+	sent := &received{r.Method, u.EscapedPath(), r.Header.Get("Content-Type"), string(r.Body), u.Query(), r.Header}
 	return len(w.differences(t, sent)) > 0
 }

@@ -29,18 +29,18 @@ import (
 	"github.com/weftmesh/weft/actors/integration/webhook"
 )
 
-// signer signs deliveries as a manifest's section says that its vendor does. Nothing of it is the package webhook's.
+// signer signs deliveries as a manifest describes. It does not use the code of package webhook.
 type signer struct {
 	spec   webhook.Spec
 	secret string
-	// key signs where the secret does not.
+	// key is the private key of asymmetric schemes.
 	key    any
 	public webhook.KeySet
 }
 
-const hookAddress = "https://weft.example/webhooks/vendor/h1"
+const hookAddress = "https://weft.example/webhooks/acme/h1"
 
-// newSigner makes the keys of a scheme.
+// newSigner generates the keys of a scheme.
 func newSigner(t *testing.T, spec webhook.Spec) signer {
 	t.Helper()
 	v := signer{spec: spec, secret: "s3cret-0123456789abcdef"}
@@ -77,7 +77,7 @@ func (v signer) keys() webhook.Keys {
 	return webhook.Keys{Secrets: []string{"another", v.secret}, Public: v.public}
 }
 
-// deliver makes a delivery of a case at a time. In its body "@secret" stands for the secret, and "@time" for the time.
+// deliver returns the signed delivery of a case. In its body, "@secret" is replaced by the secret and "@time" by the time.
 func (v signer) deliver(t *testing.T, c *hookCase, now time.Time) webhook.Request {
 	t.Helper()
 	stamp := v.stamp(now)
@@ -133,7 +133,7 @@ func (v signer) stamp(now time.Time) string {
 	return strconv.FormatInt(now.Unix(), 10)
 }
 
-// sign is the signature alone.
+// sign returns the signature of a delivery, without a prefix.
 func (v signer) sign(t *testing.T, r webhook.Request, stamp string, now time.Time) string {
 	t.Helper()
 	var sum []byte
@@ -158,7 +158,7 @@ func (v signer) sign(t *testing.T, r webhook.Request, stamp string, now time.Tim
 		digest := sha256.Sum256([]byte(v.covered(r, stamp)))
 		sum, err = ecdsa.SignASN1(rand.Reader, v.key.(*ecdsa.PrivateKey), digest[:])
 	default:
-		t.Fatalf("nobody here signs by %s", s.Kind)
+		t.Fatalf("signing by %s is not supported", s.Kind)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -169,7 +169,7 @@ func (v signer) sign(t *testing.T, r webhook.Request, stamp string, now time.Tim
 	return hex.EncodeToString(sum)
 }
 
-// covered is what the vendor documents that it signs.
+// covered returns the signed payload.
 func (v signer) covered(r webhook.Request, stamp string) string {
 	if len(v.spec.Signature.Payload) == 0 {
 		return string(r.Body)
@@ -207,7 +207,7 @@ func (v signer) token(t *testing.T, now time.Time) string {
 	return text
 }
 
-// place puts the signature where the vendor puts it; what has its place in the body is there already.
+// place adds the signature to a delivery. A signature in the body is part of the case.
 func (v signer) place(r *webhook.Request, stamp, signature string) {
 	text := v.spec.Signature.Prefix + signature
 	if pair := v.spec.Signature.Pair; pair != "" {

@@ -7,11 +7,11 @@ import (
 	"testing"
 )
 
-// seeded is one change of a manifest's text that the judge must catch in an action. mutationsOf makes most mutations from the
-// description; these are the ones that a person would make.
+// seeded is a handwritten mutation of a manifest: a typical mistake that the description must reject. mutationsOf generates
+// further mutations from the description.
 type seeded struct{ name, provider, action, old, new string }
 
-var seeds = []seeded{
+var seededMutations = []seeded{
 	{"wrong verb", "slack", "send_message", "method: POST\n    path: /chat.postMessage", "method: PUT\n    path: /chat.postMessage"},
 	{"wrong path", "slack", "update_message", "path: /chat.update", "path: /chat.updates"},
 	{"missing field", "slack", "update_message", "        ts: ${ .input.ts }\n        text", "        text"},
@@ -88,22 +88,21 @@ var seeds = []seeded{
 	{"wrong type", "microsoft_teams", "send_channel_message", "subject: ${ .input.subject }", "subject: 7"},
 }
 
-// The judge must be able to say no.
-func TestSeededMutationsAreCaught(t *testing.T) {
+func TestSeededMutationsAreRejected(t *testing.T) {
 	t.Parallel()
 	descriptions := map[string]description{}
-	for _, s := range seeds {
+	for _, s := range seededMutations {
 		d, known := descriptions[s.provider]
 		if !known {
-			d = describe(t, conformanceFolder(), s.provider, caseOf(t, s.provider))
+			d = readDescription(t, conformanceFolder(), s.provider, caseOf(t, s.provider))
 			descriptions[s.provider] = d
 		}
 		text := source(t, s.provider)
 		if strings.Count(text, s.old) < 1 {
-			t.Fatalf("%s %s: there is no %q", s.name, s.action, s.old)
+			t.Fatalf("%s %s: the manifest has no %q", s.name, s.action, s.old)
 		}
-		if !caught(t, d, caseOf(t, s.provider), strings.Replace(text, s.old, s.new, 1), s.action) {
-			t.Errorf("%s of %s %s was not caught", s.name, s.provider, s.action)
+		if !isRejected(t, d, caseOf(t, s.provider), strings.Replace(text, s.old, s.new, 1), s.action) {
+			t.Errorf("%s of %s %s was not rejected", s.name, s.provider, s.action)
 		}
 	}
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/weftmesh/weft/actors/integration/webhook"
 )
 
-// signed is a delivery that somebody else signed; see webhook/testdata.
+// signed is a published delivery with its signature; see webhook/testdata.
 type signed struct {
 	Provider, Source, Secret, Method, URL, Body string
 	Header                                      map[string]string
@@ -35,8 +35,8 @@ func (s signed) request(t testing.TB) webhook.Request {
 	return r
 }
 
-// TestPublishedDeliveriesPassTheirManifests verifies what the vendors publish by what the manifests say.
-func TestPublishedDeliveriesPassTheirManifests(t *testing.T) {
+// TestPublishedDeliveries verifies the deliveries that providers publish by the manifests' schemes.
+func TestPublishedDeliveries(t *testing.T) {
 	t.Parallel()
 	all, faults, err := manifest.LoadFS(providers.FS)
 	if err != nil || len(faults) > 0 {
@@ -50,7 +50,7 @@ func TestPublishedDeliveriesPassTheirManifests(t *testing.T) {
 	if err := json.Unmarshal(data, &vectors); err != nil {
 		t.Fatal(err)
 	}
-	// Standard Webhooks is what the generic provider takes.
+	// The provider http uses Standard Webhooks.
 	named := map[string]string{"standard_webhooks": "http"}
 	for i, v := range vectors {
 		p := all[v.Provider]
@@ -74,7 +74,7 @@ func TestPublishedDeliveriesPassTheirManifests(t *testing.T) {
 			}
 			r.Body[len(r.Body)/2] ^= 1
 			if _, err := p.Webhook.Scheme.Verify(r, webhook.Keys{Secrets: []string{v.Secret}}, now); !errors.Is(err, webhook.ErrSignature) {
-				t.Errorf("%s changed: %v", v.Source, err)
+				t.Errorf("%s with a modified body: %v", v.Source, err)
 			}
 		})
 	}

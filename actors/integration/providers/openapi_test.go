@@ -26,19 +26,19 @@ import (
 	"github.com/weftmesh/weft/actors/integration/manifest"
 )
 
-// openAPI is a vendor's description in OpenAPI.
+// openAPI is an OpenAPI document of a provider.
 type openAPI struct {
 	doc    *openapi3.T
 	router routers.Router
 }
 
-// route finds the operation that a request is for.
+// route finds the operation of a request.
 func (d *openAPI) route(r *manifest.Request) (*routers.Route, map[string]string, *http.Request, error) {
 	request, err := http.NewRequest(r.Method, r.URL, bytes.NewReader(r.Body))
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	request.URL, request.Header = routed(d.doc, request.URL), r.Header.Clone()
+	request.URL, request.Header = separateURLSuffix(d.doc, request.URL), r.Header.Clone()
 	if len(r.Body) == 0 {
 		request.Body = http.NoBody
 	}
@@ -49,13 +49,13 @@ func (d *openAPI) route(r *manifest.Request) (*routers.Route, map[string]string,
 	return route, params, request, nil
 }
 
-// judge returns what the description has against a request; found is false when it has no such operation.
-func (d *openAPI) judge(r *manifest.Request) (found bool, err error) {
+// validate validates a request against the document; found is false if the document has no such operation.
+func (d *openAPI) validate(r *manifest.Request) (found bool, err error) {
 	route, params, request, err := d.route(r)
 	if err != nil {
 		return false, err
 	}
-	if err := strange(route, request.URL.Query(), r); err != nil {
+	if err := checkUnknown(route, request.URL.Query(), r); err != nil {
 		return true, err
 	}
 	return true, openapi3filter.ValidateRequest(context.Background(), &openapi3filter.RequestValidationInput{
@@ -64,26 +64,26 @@ func (d *openAPI) judge(r *manifest.Request) (found bool, err error) {
 	})
 }
 
-// strange refuses what the description does not name: kin-openapi lets unknown parameters and fields pass.
-func strange(route *routers.Route, query url.Values, r *manifest.Request) error {
+// checkUnknown rejects unknown parameters and fields, which kin-openapi accepts.
+func checkUnknown(route *routers.Route, query url.Values, r *manifest.Request) error {
 	for name := range query {
 		known := slices.ContainsFunc(append(route.Operation.Parameters, route.PathItem.Parameters...), func(p *openapi3.ParameterRef) bool {
 			return p.Value.In == "query" && p.Value.Name == name
 		})
 		if !known {
-			return fmt.Errorf("there is no query parameter %q", name)
+			return fmt.Errorf("unknown query parameter %q", name)
 		}
 	}
 	if len(r.Body) == 0 {
 		return nil
 	}
 	if route.Operation.RequestBody == nil {
-		return fmt.Errorf("there is no request body")
+		return fmt.Errorf("the operation has no request body")
 	}
 	contentType, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
 	media := route.Operation.RequestBody.Value.Content[contentType]
 	if media == nil {
-		return fmt.Errorf("there is no body of type %s", contentType)
+		return fmt.Errorf("the operation has no request body of type %s", contentType)
 	}
 	var value any
 	switch contentType {
@@ -104,13 +104,13 @@ func strange(route *routers.Route, query url.Values, r *manifest.Request) error 
 		}
 		value = fields
 	}
-	if name := unnamed(value, "", media.Schema); name != "" {
-		return fmt.Errorf("there is no body field %q", name)
+	if name := unknownField(value, "", media.Schema); name != "" {
+		return fmt.Errorf("unknown body field %q", name)
 	}
 	return nil
 }
 
-// bracketed is a form whose names may be a[b][0] as the object that it stands for.
+// bracketed converts a form with names such as a[b][0] to nested objects, without the values.
 func bracketed(form url.Values) map[string]any {
 	root := map[string]any{}
 	for name := range form {
@@ -129,7 +129,7 @@ func bracketed(form url.Values) map[string]any {
 	return root
 }
 
-// partNames are the names of a multipart body's parts.
+// partNames returns the names of the parts of a multipart body.
 func partNames(r *manifest.Request) (map[string]any, error) {
 	_, parameters, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil {
@@ -148,9 +148,9 @@ func partNames(r *manifest.Request) (map[string]any, error) {
 	}
 }
 
-// unnamed is the first member of a JSON value, at any depth, that none of the schemas names, or "". Schemas that name no
-// members at all name every member.
-func unnamed(value any, at string, schemas ...*openapi3.SchemaRef) string {
+// unknownField returns a member of a JSON value, at any depth, that none of the schemas declares; "" if there is none. Schemas
+// without properties accept every member.
+func unknownField(value any, at string, schemas ...*openapi3.SchemaRef) string {
 	schemas = parts(schemas)
 	switch v := value.(type) {
 	case []any:
@@ -161,13 +161,13 @@ func unnamed(value any, at string, schemas ...*openapi3.SchemaRef) string {
 			}
 		}
 		for _, item := range v {
-			if name := unnamed(item, at+"[]", items...); name != "" {
+			if name := unknownField(item, at+"[]", items...); name != "" {
 				return name
 			}
 		}
 	case map[string]any:
 		if isList(v, schemas) {
-			return unnamed(slices.Collect(maps.Values(v)), at, schemas...)
+			return unknownField(slices.Collect(maps.Values(v)), at, schemas...)
 		}
 		free := !slices.ContainsFunc(schemas, func(s *openapi3.SchemaRef) bool { return len(s.Value.Properties) > 0 })
 		for name, item := range v {
@@ -180,7 +180,7 @@ func unnamed(value any, at string, schemas ...*openapi3.SchemaRef) string {
 			if len(below) == 0 && !free {
 				return at + "." + name
 			}
-			if found := unnamed(item, at+"."+name, below...); found != "" {
+			if found := unknownField(item, at+"."+name, below...); found != "" {
 				return found
 			}
 		}
@@ -188,7 +188,7 @@ func unnamed(value any, at string, schemas ...*openapi3.SchemaRef) string {
 	return ""
 }
 
-// isList tells that an object is a form's list: its members are numbered, and it may be a list.
+// isList reports whether an object is a list of a bracketed form: its members are numbers, and a schema allows a list.
 func isList(object map[string]any, schemas []*openapi3.SchemaRef) bool {
 	for name := range object {
 		if _, err := strconv.Atoi(name); err != nil {
@@ -198,7 +198,7 @@ func isList(object map[string]any, schemas []*openapi3.SchemaRef) bool {
 	return slices.ContainsFunc(schemas, func(s *openapi3.SchemaRef) bool { return s.Value.Items != nil })
 }
 
-// parts is schemas with all that they are composed of.
+// parts returns schemas together with all schemas of which they are composed.
 func parts(schemas []*openapi3.SchemaRef) []*openapi3.SchemaRef {
 	all := slices.Clone(schemas)
 	for i := 0; i < len(all); i++ {
@@ -210,8 +210,8 @@ func parts(schemas []*openapi3.SchemaRef) []*openapi3.SchemaRef {
 	return all
 }
 
-// move gives every path of a description the address that to says.
-func move(doc *openapi3.T, to func(path string) string) {
+// movePaths renames the paths of a document.
+func movePaths(doc *openapi3.T, to func(path string) string) {
 	for path, item := range doc.Paths.Map() {
 		if moved := to(path); moved != path {
 			doc.Paths.Delete(path)
@@ -220,14 +220,14 @@ func move(doc *openapi3.T, to func(path string) string) {
 	}
 }
 
-// suffixes may follow a parameter within a segment; the router takes a parameter for a whole segment.
+// suffixes matches texts that follow a parameter within a segment, which kin-openapi's router does not support.
 var suffixes = regexp.MustCompile(`\}(:\w+|\.json)$`)
 
-// verbApart is {range}:append as {range}/:append.
-func verbApart(path string) string { return suffixes.ReplaceAllString(path, "}/$1") }
+// separateSuffix rewrites a path such as {range}:append to {range}/:append.
+func separateSuffix(path string) string { return suffixes.ReplaceAllString(path, "}/$1") }
 
-// routed is a request's address as verbApart leaves the description's.
-func routed(doc *openapi3.T, u *url.URL) *url.URL {
+// separateURLSuffix rewrites the URL of a request as separateSuffix rewrites paths.
+func separateURLSuffix(doc *openapi3.T, u *url.URL) *url.URL {
 	moved := *u
 	for path := range doc.Paths.Map() {
 		template, suffix := path[:strings.LastIndex(path, "/")], path[strings.LastIndex(path, "/")+1:]
@@ -244,5 +244,5 @@ func routed(doc *openapi3.T, u *url.URL) *url.URL {
 	return &moved
 }
 
-// parameter is one in a quoted template.
+// parameter matches a parameter of a path that regexp.QuoteMeta has escaped.
 var parameter = regexp.MustCompile(`\\\{[^/]*?\\\}`)

@@ -20,16 +20,17 @@ import (
 	"github.com/weftmesh/weft/actors/integration/manifest"
 )
 
-// description is all that a vendor says of its API. Its judges are not ours: kin-openapi, and gqlparser for GraphQL.
+// description is the published description of a provider's API: OpenAPI documents, validated by kin-openapi, or a GraphQL
+// schema, validated by gqlparser.
 type description struct {
 	rest  []*openAPI
 	graph *graphQL
 }
 
-// describe reads FOLDER/PROVIDER.json, PROVIDER-1.json and so on, or PROVIDER.graphql.
-func describe(t *testing.T, folder, provider string, c *providerCase) description {
+// readDescription reads FOLDER/PROVIDER.json, PROVIDER-1.json and so on, or FOLDER/PROVIDER.graphql.
+func readDescription(t *testing.T, folder, provider string, c *providerCase) description {
 	t.Helper()
-	d := description{graph: describeGraph(t, filepath.Join(folder, provider+".graphql"))}
+	d := description{graph: readGraphQL(t, filepath.Join(folder, provider+".graphql"))}
 	for i := 0; d.graph == nil; i++ {
 		name := provider + ".json"
 		if i > 0 {
@@ -42,12 +43,13 @@ func describe(t *testing.T, folder, provider string, c *providerCase) descriptio
 		if err != nil {
 			t.Fatalf("reading description: %v", err)
 		}
-		d.rest = append(d.rest, openDescription(t, data, provider, c))
+		d.rest = append(d.rest, loadOpenAPI(t, data, provider, c))
 	}
 	return d
 }
 
-func openDescription(t *testing.T, data []byte, provider string, c *providerCase) *openAPI {
+// loadOpenAPI loads an OpenAPI document and applies the provider's overlays to it.
+func loadOpenAPI(t *testing.T, data []byte, provider string, c *providerCase) *openAPI {
 	t.Helper()
 	doc, err := openapi3.NewLoader().LoadFromData(data)
 	if err != nil {
@@ -55,7 +57,7 @@ func openDescription(t *testing.T, data []byte, provider string, c *providerCase
 	}
 	for _, o := range overlays {
 		if slices.Contains(o.providers, provider) {
-			o.bend(doc)
+			o.apply(doc)
 		}
 	}
 	if c.Description.Server != "" {
@@ -67,7 +69,7 @@ func openDescription(t *testing.T, data []byte, provider string, c *providerCase
 			}
 		}
 	}
-	move(doc, verbApart)
+	movePaths(doc, separateSuffix)
 	router, err := legacy.NewRouter(doc, openapi3.DisableExamplesValidation(), openapi3.DisableSchemaDefaultsValidation(), openapi3.DisableSchemaPatternValidation(), openapi3.AllowExtraSiblingFields("type"))
 	if err != nil {
 		t.Fatalf("routing description of %s: %v", provider, err)
@@ -75,47 +77,47 @@ func openDescription(t *testing.T, data []byte, provider string, c *providerCase
 	return &openAPI{doc, router}
 }
 
-// judge returns what the vendor's description has against a request; found is false when it has no such operation.
-func (d description) judge(r *manifest.Request) (found bool, err error) {
+// validate validates a request against the description; found is false if the description has no such operation.
+func (d description) validate(r *manifest.Request) (found bool, err error) {
 	if d.graph != nil {
-		return true, d.graph.judge(r)
+		return true, d.graph.validate(r)
 	}
 	for _, one := range d.rest {
-		if found, err = one.judge(r); found {
+		if found, err = one.validate(r); found {
 			return true, err
 		}
 	}
 	return false, err
 }
 
-// actionsOf are all that can be judged: the actions and the probe.
+// actionsOf returns the actions and the health probe of a provider.
 func actionsOf(p *manifest.Provider) []*manifest.Action {
 	return append(slices.Clone(p.Actions), p.Health)
 }
 
-// requestOf is the request of an action with its example; the first one, where it makes several.
+// requestOf builds the request of an action for its example; the request of the first step, if the action has steps.
 func requestOf(c *providerCase, a *manifest.Action) (*manifest.Request, error) {
 	input := a.Example
 	if len(a.Before) > 0 {
 		a = a.Before[0].Action
 	}
-	return a.Request(fetched(a.Provider(), c.connection(a.Provider(), "", nil, nil)), manifest.Call{Input: input, Object: aFile})
+	return a.Request(withFetchedToken(a.Provider(), c.connection(a.Provider(), "", nil, nil)), manifest.Call{Input: input, Object: testObject})
 }
 
-// judgeAction judges an action with its example.
-func (d description) judgeAction(c *providerCase, a *manifest.Action) (found bool, err error) {
+// validateAction validates the request of an action for its example.
+func (d description) validateAction(c *providerCase, a *manifest.Action) (found bool, err error) {
 	r, err := requestOf(c, a)
 	if err != nil {
 		return true, err
 	}
 	if a.Safety == egress.Read && !slices.Contains([]string{http.MethodGet, http.MethodHead, http.MethodPost}, r.Method) {
-		return true, fmt.Errorf("a read by %s", r.Method)
+		return true, fmt.Errorf("the method of a read is %s", r.Method)
 	}
-	return d.judge(r)
+	return d.validate(r)
 }
 
-// caught reports whether anything says no to an action of a manifest: its compiler, or the vendor's description.
-func caught(t *testing.T, d description, c *providerCase, yaml, action string) bool {
+// isRejected reports whether an action of a manifest is rejected, by the compiler or by the description.
+func isRejected(t *testing.T, d description, c *providerCase, yaml, action string) bool {
 	t.Helper()
 	p, err := manifest.Load([]byte(yaml))
 	if err != nil {
@@ -123,16 +125,17 @@ func caught(t *testing.T, d description, c *providerCase, yaml, action string) b
 	}
 	for _, a := range actionsOf(p) {
 		if a.ID == action {
-			found, err := d.judgeAction(c, a)
+			found, err := d.validateAction(c, a)
 			return !found || err != nil
 		}
 	}
-	t.Fatalf("%s: there is no action %s", p.ID, action)
+	t.Fatalf("%s: unknown action %s", p.ID, action)
 	return false
 }
 
-// follow judges every action of a provider, and the probe; absent should be the actions that the description does not know.
-func follow(t *testing.T, d description, c *providerCase, provider string, absent []string) {
+// checkActions validates every action of a provider and its health probe. absent are the actions that the description must
+// not have.
+func checkActions(t *testing.T, d description, c *providerCase, provider string, absent []string) {
 	t.Helper()
 	p, err := manifest.Load([]byte(source(t, provider)))
 	if err != nil {
@@ -140,7 +143,7 @@ func follow(t *testing.T, d description, c *providerCase, provider string, absen
 	}
 	var missing []string
 	for _, a := range actionsOf(p) {
-		found, err := d.judgeAction(c, a)
+		found, err := d.validateAction(c, a)
 		if !found {
 			missing = append(missing, a.ID)
 		} else if err != nil {
@@ -150,25 +153,25 @@ func follow(t *testing.T, d description, c *providerCase, provider string, absen
 	slices.Sort(missing)
 	slices.Sort(absent)
 	if !slices.Equal(missing, absent) {
-		t.Errorf("%s: the description has no %v, and should have no %v", provider, missing, absent)
+		t.Errorf("%s: the description lacks the actions %v, want %v", provider, missing, absent)
 	}
 }
 
-// everyField says which fields of the input an example leaves out, and so unjudged.
-func everyField(t *testing.T, c *providerCase, p *manifest.Provider) {
+// checkExampleFields checks that the examples contain every field of the input, except those that the case lists as unused.
+func checkExampleFields(t *testing.T, c *providerCase, p *manifest.Provider) {
 	t.Helper()
 	for _, a := range p.Actions {
 		properties, _ := a.Input["properties"].(map[string]any)
 		for name := range properties {
 			if _, used := a.Example[name]; !used && !slices.Contains(c.Unused, a.ID+"."+name) {
-				t.Errorf("%s %s: the example has no %s", p.ID, a.ID, name)
+				t.Errorf("%s %s: the example lacks the field %s", p.ID, a.ID, name)
 			}
 		}
 	}
 }
 
-// described are the providers whose description stands in a folder.
-func described(t *testing.T, folder string) []string {
+// describedProviders returns the providers whose descriptions are in a folder.
+func describedProviders(t *testing.T, folder string) []string {
 	t.Helper()
 	return slices.DeleteFunc(providerIDs(t), func(id string) bool {
 		_, err := os.Stat(filepath.Join(folder, id+".json"))
@@ -177,25 +180,27 @@ func described(t *testing.T, folder string) []string {
 	})
 }
 
-// catches checks that every mutation of a provider's manifest is caught, and tells how many there were.
-func catches(t *testing.T, d description, c *providerCase, provider string, absent []string) int {
+// checkMutations checks that every mutation of a provider's manifest is rejected, except those that the case lists as loose.
+// It returns the number of mutations.
+func checkMutations(t *testing.T, d description, c *providerCase, provider string, absent []string) int {
 	t.Helper()
 	mutations := mutationsOf(t, d, c, provider, absent)
 	for _, m := range mutations {
 		name := m.action + "/" + m.what
 		_, loose := c.Description.Loose[name]
-		if got := caught(t, d, c, m.yaml, m.action); got == loose {
-			t.Errorf("%s: caught is %v of %s", provider, got, name)
+		if got := isRejected(t, d, c, m.yaml, m.action); got == loose {
+			t.Errorf("%s: mutation %s: rejected is %v, want %v", provider, name, got, !loose)
 		}
 	}
 	for name := range c.Description.Loose {
 		if !slices.ContainsFunc(mutations, func(m mutation) bool { return m.action+"/"+m.what == name }) {
-			t.Errorf("%s: there is no mutation %s", provider, name)
+			t.Errorf("%s: unknown mutation %s in loose", provider, name)
 		}
 	}
 	return len(mutations)
 }
 
+// namesOf returns the names that have a reason.
 func namesOf(reasons map[string]string) []string {
 	names := make([]string, 0, len(reasons))
 	for name, why := range reasons {

@@ -21,11 +21,11 @@ import (
 	"github.com/weftmesh/weft/actors/integration/manifest"
 )
 
-// graphQL is a vendor's description in GraphQL.
+// graphQL is the GraphQL schema of a provider.
 type graphQL struct{ schema *ast.Schema }
 
-// describeGraph reads a schema; nil where there is none.
-func describeGraph(t *testing.T, file string) *graphQL {
+// readGraphQL reads a schema; nil if the file does not exist.
+func readGraphQL(t *testing.T, file string) *graphQL {
 	t.Helper()
 	text, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -38,12 +38,12 @@ func describeGraph(t *testing.T, file string) *graphQL {
 	if err != nil {
 		t.Fatalf("reading schema: %v", err)
 	}
-	// Some schemas bring GraphQL's own types along.
-	own := map[string]bool{}
+	// Some schemas repeat the definitions of GraphQL's built-in types.
+	builtIn := map[string]bool{}
 	document.Definitions = slices.DeleteFunc(document.Definitions, func(d *ast.Definition) bool {
-		again := own[d.Name]
-		own[d.Name] = own[d.Name] || d.BuiltIn || d.Position.Src == validator.Prelude
-		return again
+		repeated := builtIn[d.Name]
+		builtIn[d.Name] = builtIn[d.Name] || d.BuiltIn || d.Position.Src == validator.Prelude
+		return repeated
 	})
 	schema, err := validator.ValidateSchemaDocument(document)
 	if err != nil {
@@ -52,12 +52,13 @@ func describeGraph(t *testing.T, file string) *graphQL {
 	return &graphQL{schema}
 }
 
-// graphRequest is what a GraphQL server reads.
+// graphRequest is the body of a GraphQL request.
 type graphRequest struct {
 	Query     string         `json:"query"`
 	Variables map[string]any `json:"variables"`
 }
 
+// read decodes a request and validates its query.
 func (g *graphQL) read(r *manifest.Request) (*graphRequest, *ast.OperationDefinition, error) {
 	var sent graphRequest
 	if err := json.Unmarshal(r.Body, &sent); err != nil {
@@ -73,10 +74,10 @@ func (g *graphQL) read(r *manifest.Request) (*graphRequest, *ast.OperationDefini
 	return &sent, document.Operations[0], nil
 }
 
-// judge returns what the schema has against a request. A variable that the query does not declare is nobody's.
-func (g *graphQL) judge(r *manifest.Request) error {
+// validate validates a request: its query, and its variables, which the query must declare.
+func (g *graphQL) validate(r *manifest.Request) error {
 	if r.Method != "POST" {
-		return fmt.Errorf("GraphQL by %s", r.Method)
+		return fmt.Errorf("the method of a GraphQL request is %s", r.Method)
 	}
 	sent, operation, err := g.read(r)
 	if err != nil {
@@ -84,7 +85,7 @@ func (g *graphQL) judge(r *manifest.Request) error {
 	}
 	for name := range sent.Variables {
 		if operation.VariableDefinitions.ForName(name) == nil {
-			return fmt.Errorf("the query declares no $%s", name)
+			return fmt.Errorf("the query does not declare $%s", name)
 		}
 	}
 	_, err = validator.VariableValues(g.schema, operation, sent.Variables)
@@ -93,9 +94,9 @@ func (g *graphQL) judge(r *manifest.Request) error {
 
 var rootField = regexp.MustCompile(`^([^{]*\{\s*(?:\w+\s*:\s*)?\w+)`)
 
-// wrongs are the changes that the schema must refuse: another verb, another root field, a variable of another type, left out, or
-// with a field that nobody knows.
-func (g *graphQL) wrongs(t *testing.T, r *manifest.Request) []wrong {
+// changes returns changes of an action that the schema must reject: another method, another root field, and unknown, missing
+// and wrongly typed variables and fields.
+func (g *graphQL) changes(t *testing.T, r *manifest.Request) []change {
 	t.Helper()
 	sent, operation, err := g.read(r)
 	if err != nil {
@@ -106,8 +107,8 @@ func (g *graphQL) wrongs(t *testing.T, r *manifest.Request) []wrong {
 		query, _ := body["graphql"].(map[string]any)
 		return query
 	}
-	all := []wrong{
-		{"verb", func(spec map[string]any) { spec["method"] = "PUT" }},
+	all := []change{
+		{"method", func(spec map[string]any) { spec["method"] = "PUT" }},
 		{"root field", func(spec map[string]any) {
 			text, _ := graph(spec)["query"].(string)
 			graph(spec)["query"] = rootField.ReplaceAllString(text, "${1}x")
@@ -121,17 +122,17 @@ func (g *graphQL) wrongs(t *testing.T, r *manifest.Request) []wrong {
 			continue
 		}
 		if v.Type.NonNull && v.DefaultValue == nil {
-			all = append(all, wrong{"missing variable " + v.Variable, func(spec map[string]any) {
+			all = append(all, change{"missing variable " + v.Variable, func(spec map[string]any) {
 				graph(spec)["variables"] = without(graph(spec)["variables"], v.Variable)
 			}})
 		}
 		if other, found := g.otherValue(v.Type); found {
-			all = append(all, wrong{"type of variable " + v.Variable, func(spec map[string]any) {
+			all = append(all, change{"type of variable " + v.Variable, func(spec map[string]any) {
 				graph(spec)["variables"] = with(graph(spec)["variables"], other, v.Variable)
 			}})
 		}
 		if definition := g.schema.Types[v.Type.Name()]; definition != nil && definition.Kind == ast.InputObject && v.Type.Elem == nil {
-			all = append(all, wrong{"unknown field of " + v.Variable, func(spec map[string]any) {
+			all = append(all, change{"unknown field of " + v.Variable, func(spec map[string]any) {
 				graph(spec)["variables"] = with(graph(spec)["variables"], 1, v.Variable, "weft_unknown")
 			}})
 		}
@@ -139,7 +140,7 @@ func (g *graphQL) wrongs(t *testing.T, r *manifest.Request) []wrong {
 	return all
 }
 
-// otherValue is a value that a type does not take; vendors' own scalars take any.
+// otherValue returns a value that a type does not accept; ok is false for custom scalars, which may accept any.
 func (g *graphQL) otherValue(of *ast.Type) (any, bool) {
 	definition := g.schema.Types[of.Name()]
 	if definition == nil || of.Elem != nil {
