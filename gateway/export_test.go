@@ -8,28 +8,31 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// NewWith is New with endpoints of a test's own beside the declared ones.
+// NewWith is New with additional endpoints.
 func NewWith(d Deps, c Config, extra []*subjects.Descriptor) (*Gateway, error) {
 	return newGateway(d, c, append(slices.Clone(subjects.Endpoints()), extra...))
 }
 
-// OpenAPIOf is OpenAPI of endpoints of a test's own.
+// OpenAPIOf is OpenAPI with the given endpoints in place of the declared ones.
 func OpenAPIOf(endpoints []*subjects.Descriptor) ([]byte, error) { return openAPI(endpoints) }
 
-// Build makes one request's message, outside any server.
-func Build(d *subjects.Descriptor, w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	b, err := newBuilder(d, 1<<20)
+// BuildMessage builds the request message of an endpoint without a server.
+func BuildMessage(d *subjects.Descriptor, w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	b, err := newMessageBuilder(d, trustedProxies{}, 1<<20)
 	if err != nil {
 		return nil, err
 	}
 	return b.build(w, r)
 }
 
-// Address is the client's address of a request.
-func Address(r *http.Request, trusted ...string) (netip.Addr, error) {
+// ClientAddress returns the client address of a request.
+func ClientAddress(r *http.Request, trusted ...string) (netip.Addr, error) {
 	prefixes, err := parsePrefixes(trusted)
-	return origins{prefixes}.address(r), err
+	return trustedProxies{prefixes}.clientAddress(r), err
 }
+
+// LimitAddress returns an address as rate limits count it.
+func LimitAddress(a netip.Addr) string { return limitAddress(a) }
 
 // Drain ends the streams.
 func (g *Gateway) Drain() { g.drain() }
