@@ -298,32 +298,6 @@ func TestBreakerOpensOnMissingReplies(t *testing.T) {
 	}
 }
 
-func TestOverviewNamesWhatFails(t *testing.T) {
-	t.Parallel()
-	s := start(t, relaxed())
-	me := actortest.User()
-	s.actor(t, "auth", actors.Bind(subjects.GetUserProfile, profile))
-	r, body := s.do(t, "GET", "/v1/overview", "", bearer(s.Token(t, me)))
-	var answer struct {
-		Profile subjects.Profile            `json:"profile"`
-		Errors  map[string]subjects.Problem `json:"errors"`
-	}
-	if err := json.Unmarshal([]byte(body), &answer); err != nil || r.StatusCode != 200 || answer.Profile.ID != me {
-		t.Fatalf("%d %v %s", r.StatusCode, err, body)
-	}
-	for part, problem := range answer.Errors {
-		if problem.Code != subjects.CodeUnavailable {
-			t.Errorf("part %s: %+v", part, problem)
-		}
-	}
-	if len(answer.Errors) == 0 {
-		t.Errorf("no part failed: %s", body)
-	}
-	if r, body := s.do(t, "GET", "/v1/overview?x=1", "", bearer(s.Token(t, me))); r.StatusCode != 400 {
-		t.Errorf("a stray parameter: %d %s", r.StatusCode, body)
-	}
-}
-
 func TestRun(t *testing.T) {
 	t.Parallel()
 	m := actortest.Start(t)

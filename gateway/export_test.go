@@ -1,9 +1,13 @@
 package gateway
 
 import (
+	"crypto/sha256"
+	"fmt"
+	"maps"
 	"net/http"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/weftmesh/weft/subjects"
 )
@@ -36,3 +40,27 @@ func LimitAddress(a netip.Addr) string { return limitAddress(a) }
 
 // Drain ends the streams.
 func (g *Gateway) Drain() { g.drain() }
+
+// HandlerOf returns the handler of an operation that runs f.
+func (g *Gateway) HandlerOf(f func() error) http.Handler {
+	return g.serve(&operation{name: "gateway.test", route: "-", handle: func(*requestContext) error { return f() }})
+}
+
+// MaxCachedKeys bounds a key cache.
+const MaxCachedKeys = maxCachedKeys
+
+// FillKeyCache puts n entries into a key cache that expire after until, and returns how many it holds and how many of them it
+// returns at now.
+func FillKeyCache(n int, until, now time.Time) (held, valid int) {
+	c := keyCache{}
+	for i := range n {
+		c.put(sha256.Sum256(fmt.Append(nil, i)), cachedKey{token: "t", until: until})
+	}
+	held = len(c)
+	for hash := range maps.Clone(c) {
+		if _, ok := c.get(hash, now); ok {
+			valid++
+		}
+	}
+	return held, valid
+}
