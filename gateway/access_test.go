@@ -2,15 +2,12 @@ package gateway_test
 
 import (
 	"context"
-	"encoding/json"
 	"net/http"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"github.com/nats-io/nats.go"
 
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/actortest"
@@ -223,78 +220,6 @@ func TestUnavailableLimits(t *testing.T) {
 	}
 	if r, _ := s.do(t, "GET", "/healthz", ""); r.StatusCode != 200 {
 		t.Errorf("healthz: %d", r.StatusCode)
-	}
-}
-
-func TestBreakerOpensOnMissingReplies(t *testing.T) {
-	t.Parallel()
-	c := relaxed()
-	c.Breaker = gateway.BreakerConfig{Failures: 3, Open: 300 * time.Millisecond}
-	d := describe[subjects.Empty, map[string]string]("breaking", "POST /t/breaking", func(d *subjects.Descriptor) { d.Timeout = 50 * time.Millisecond })
-	s := start(t, c, d)
-	send := func(header ...string) (int, string) {
-		r, body := s.do(t, "POST", "/t/breaking", "", header...)
-		if (r.StatusCode == 503) != (r.Header.Get("Retry-After") != "") {
-			t.Errorf("%d, with or without Retry-After: %s", r.StatusCode, body)
-		}
-		return r.StatusCode, body
-	}
-	const open = "workflow is unavailable"
-	for i := range 3 {
-		if status, body := send(); status != 503 || strings.Contains(body, open) {
-			t.Fatalf("failure %d: %d %s", i, status, body)
-		}
-	}
-	if status, body := send(); status != 503 || !strings.Contains(body, open) {
-		t.Fatalf("after three: %d %s", status, body)
-	}
-	// A half-open breaker sends the health check. It stays open until the actor is started.
-	reply := make(chan func(*nats.Msg), 1)
-	reply <- func(m *nats.Msg) { _ = m.Respond([]byte(`{}`)) }
-	conn := s.Connect(t, "workflow")
-	if _, err := conn.Subscribe(d.Subject, func(m *nats.Msg) {
-		f := <-reply
-		reply <- f
-		f(m)
-	}); err != nil {
-		t.Fatal(err)
-	}
-	s.actor(t, "workflow")
-	if err := conn.Flush(); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "the breaker closes", func() bool { status, _ := send(); return status == 200 })
-	replyWith := func(f func(*nats.Msg)) { <-reply; reply <- f }
-	for _, code := range []subjects.Code{subjects.CodeUnavailable, subjects.CodeInternal, subjects.CodeTimeout, subjects.CodeNotFound} {
-		body, err := json.Marshal(subjects.ProblemOf(subjects.Errorf(code, "from the actor"), "", ""))
-		if err != nil {
-			t.Fatal(err)
-		}
-		replyWith(func(m *nats.Msg) {
-			message := nats.NewMsg(m.Reply)
-			message.Header.Set(mesh.HeaderErrorCode, string(code))
-			message.Data = body
-			_ = m.RespondMsg(message)
-		})
-		for range 5 {
-			if r, body := s.do(t, "POST", "/t/breaking", ""); r.StatusCode != code.Status() || !strings.Contains(body, "from the actor") {
-				t.Fatalf("the actor replies %s: %d %s", code, r.StatusCode, body)
-			}
-		}
-	}
-	replyWith(func(*nats.Msg) {})
-	for range 5 {
-		if status, body := send("Request-Timeout: 0.01"); status != 504 {
-			t.Fatalf("a client's own deadline: %d %s", status, body)
-		}
-	}
-	for range 3 {
-		if status, body := send(); status != 504 {
-			t.Fatalf("no reply: %d %s", status, body)
-		}
-	}
-	if status, body := send(); status != 503 || !strings.Contains(body, open) {
-		t.Fatalf("after three timeouts: %d %s", status, body)
 	}
 }
 
