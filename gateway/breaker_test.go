@@ -15,7 +15,7 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// breakerSite has a breaker that opens after three failures, and an endpoint with a timeout of 50 ms.
+// breakerSite has a breaker that opens after three failures, and an endpoint with a timeout of 500 ms.
 type breakerSite struct {
 	*site
 	d *subjects.Descriptor
@@ -23,11 +23,13 @@ type breakerSite struct {
 	reply atomic.Pointer[func(*nats.Msg)]
 }
 
-func newBreakerSite(t *testing.T) *breakerSite {
+// newBreakerSite starts a gateway whose breaker stays open for the given time. It has no rate limits: on a slow machine taking
+// a token can exceed the endpoint's timeout, and that failure does not count.
+func newBreakerSite(t *testing.T, open time.Duration) *breakerSite {
 	t.Helper()
-	c := relaxed()
-	c.Breaker = gateway.BreakerConfig{Failures: 3, Open: 300 * time.Millisecond}
-	d := describe[subjects.Empty, map[string]string]("breaking", "POST /t/breaking", func(d *subjects.Descriptor) { d.Timeout = 50 * time.Millisecond })
+	c := unlimited()
+	c.Breaker = gateway.BreakerConfig{Failures: 3, Open: open}
+	d := describe[subjects.Empty, map[string]string]("breaking", "POST /t/breaking", func(d *subjects.Descriptor) { d.Timeout = 500 * time.Millisecond })
 	return &breakerSite{site: start(t, c, d), d: d}
 }
 
@@ -66,7 +68,7 @@ func (s *breakerSite) wantOpen(t *testing.T, open bool) {
 // A half-open breaker sends the health check, which succeeds once the actor is started.
 func TestBreakerOpensWithoutResponders(t *testing.T) {
 	t.Parallel()
-	s := newBreakerSite(t)
+	s := newBreakerSite(t, 300*time.Millisecond)
 	for range 3 {
 		s.wantOpen(t, false)
 	}
@@ -78,7 +80,7 @@ func TestBreakerOpensWithoutResponders(t *testing.T) {
 // A half-open breaker whose health check gets no reply opens again, even if the endpoint would reply.
 func TestBreakerReopensWithoutHealthCheck(t *testing.T) {
 	t.Parallel()
-	s := newBreakerSite(t)
+	s := newBreakerSite(t, 300*time.Millisecond)
 	for range 3 {
 		s.wantOpen(t, false)
 	}
@@ -99,7 +101,7 @@ func TestBreakerReopensWithoutHealthCheck(t *testing.T) {
 
 func TestBreakerCountsMissingRepliesOnly(t *testing.T) {
 	t.Parallel()
-	s := newBreakerSite(t)
+	s := newBreakerSite(t, time.Minute)
 	s.serve(t, nil)
 	replyWith := func(f func(*nats.Msg)) { s.reply.Store(&f) }
 	for _, code := range []subjects.Code{subjects.CodeUnavailable, subjects.CodeInternal, subjects.CodeTimeout, subjects.CodeNotFound} {
