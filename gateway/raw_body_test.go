@@ -10,9 +10,8 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// TestRawBodyOfASignedInCaller: where somebody must be signed in, the token goes where every endpoint has it, and not
-// among the headers of the body.
-func TestRawBodyOfASignedInCaller(t *testing.T) {
+// The token of an authenticated endpoint with a raw body is in the message header, not among the headers in the message.
+func TestRawBodyWithToken(t *testing.T) {
 	t.Parallel()
 	type publication struct {
 		Body    []byte            `json:"body,omitempty"`
@@ -34,6 +33,6 @@ func TestRawBodyOfASignedInCaller(t *testing.T) {
 		t.Fatalf("got %+v", got)
 	}
 	if m.Header.Get(mesh.HeaderAuthorization) != "Bearer "+token || strings.Contains(string(m.Data), token) {
-		t.Errorf("the token is not where it belongs: %v", m.Header)
+		t.Errorf("the token is missing in the message header, or in the message: %v", m.Header)
 	}
 }

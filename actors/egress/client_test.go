@@ -23,7 +23,7 @@ import (
 	"github.com/weftmesh/weft/actors/egress"
 )
 
-// TestMain puts a proxy into the environment that answers nothing: whoever asked it would fail.
+// TestMain sets an unreachable proxy in the environment, so that any use of it fails the test.
 func TestMain(m *testing.M) {
 	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"} {
 		if err := os.Setenv(name, "http://127.0.0.1:1"); err != nil {
@@ -35,8 +35,8 @@ func TestMain(m *testing.M) {
 
 var loopback = netip.MustParsePrefix("127.0.0.0/8")
 
-// open may call local servers in the clear.
-func open(t *testing.T, change func(*egress.Options)) *egress.Client {
+// newClient returns a client that may call local servers over plain http.
+func newClient(t *testing.T, change func(*egress.Options)) *egress.Client {
 	t.Helper()
 	options := egress.Options{Allow: []netip.Prefix{loopback}, AllowHTTP: true, Timeout: 10 * time.Second}
 	if change != nil {
@@ -50,7 +50,7 @@ func open(t *testing.T, change func(*egress.Options)) *egress.Client {
 	return client
 }
 
-func serve(t *testing.T, handler http.HandlerFunc) *httptest.Server {
+func newServer(t *testing.T, handler http.HandlerFunc) *httptest.Server {
 	t.Helper()
 	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
@@ -65,8 +65,8 @@ func wantKind(t *testing.T, err error, kind egress.Kind, sent bool) {
 	}
 }
 
-// resolver answers every A question with ip, from a DNS server of its own.
-func resolver(t *testing.T, ip [4]byte) *net.Resolver {
+// newResolver starts a DNS server that answers every A query with ip.
+func newResolver(t *testing.T, ip [4]byte) *net.Resolver {
 	t.Helper()
 	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
@@ -102,12 +102,12 @@ func resolver(t *testing.T, ip [4]byte) *net.Resolver {
 	}}
 }
 
-func TestSpecialAddressesAreNeverDialled(t *testing.T) {
+func TestNonPublicAddressesAreBlocked(t *testing.T) {
 	t.Parallel()
 	var hits atomic.Int64
-	server := serve(t, func(http.ResponseWriter, *http.Request) { hits.Add(1) })
+	server := newServer(t, func(http.ResponseWriter, *http.Request) { hits.Add(1) })
 	_, port, _ := net.SplitHostPort(server.Listener.Addr().String())
-	client := open(t, func(o *egress.Options) { o.Allow = nil })
+	client := newClient(t, func(o *egress.Options) { o.Allow = nil })
 	for _, host := range []string{
 		"127.0.0.1", "127.8.9.1", "localhost", "0.0.0.0", "10.0.0.1", "172.16.0.1", "192.168.1.1", "100.64.0.1",
 		"169.254.169.254", "198.18.0.1", "224.0.0.1", "255.255.255.255", "[::1]", "[::]", "[::ffff:127.0.0.1]",
@@ -124,58 +124,58 @@ func TestSpecialAddressesAreNeverDialled(t *testing.T) {
 	}
 }
 
-func TestNameThatResolvesToLoopbackIsBlocked(t *testing.T) {
+func TestNameResolvingToLoopbackIsBlocked(t *testing.T) {
 	t.Parallel()
 	var hits atomic.Int64
-	server := serve(t, func(http.ResponseWriter, *http.Request) { hits.Add(1) })
+	server := newServer(t, func(http.ResponseWriter, *http.Request) { hits.Add(1) })
 	_, port, _ := net.SplitHostPort(server.Listener.Addr().String())
-	names := resolver(t, [4]byte{127, 0, 0, 1})
+	names := newResolver(t, [4]byte{127, 0, 0, 1})
 	address := "http://rebind.example.com:" + port + "/"
 
-	_, err := open(t, func(o *egress.Options) { o.Allow, o.Resolver = nil, names }).Do(t.Context(), egress.Request{URL: address})
+	_, err := newClient(t, func(o *egress.Options) { o.Allow, o.Resolver = nil, names }).Do(t.Context(), egress.Request{URL: address})
 	wantKind(t, err, egress.KindBlocked, false)
 	if strings.Contains(err.Error(), "127.0.0.1") {
-		t.Errorf("the error tells what the name resolves to: %v", err)
+		t.Errorf("the error contains the resolved address: %v", err)
 	}
 	if hits.Load() != 0 {
 		t.Fatal("the local server was reached")
 	}
-	// The same call goes through where the operator allows it, and no proxy is asked.
-	if _, err := open(t, func(o *egress.Options) { o.Resolver = names }).Do(t.Context(), egress.Request{URL: address}); err != nil || hits.Load() != 1 {
+	// The same call succeeds if the address is allowed, and does not use the proxy.
+	if _, err := newClient(t, func(o *egress.Options) { o.Resolver = names }).Do(t.Context(), egress.Request{URL: address}); err != nil || hits.Load() != 1 {
 		t.Fatalf("got %v after %d hits", err, hits.Load())
 	}
 }
 
-func TestRedirectToMetadataIsBlocked(t *testing.T) {
+func TestRedirectToMetadataAddressIsBlocked(t *testing.T) {
 	t.Parallel()
 	for _, target := range []string{"http://169.254.169.254/latest/meta-data/", "http://[::ffff:169.254.169.254]/", "//169.254.169.254/"} {
-		server := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		server := newServer(t, func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Location", target)
 			w.WriteHeader(http.StatusFound)
 		})
-		_, err := open(t, nil).Do(t.Context(), egress.Request{URL: server.URL})
+		_, err := newClient(t, nil).Do(t.Context(), egress.Request{URL: server.URL})
 		wantKind(t, err, egress.KindBlocked, true)
 	}
 }
 
 func TestAllowedRanges(t *testing.T) {
 	t.Parallel()
-	server := serve(t, func(http.ResponseWriter, *http.Request) {})
+	server := newServer(t, func(http.ResponseWriter, *http.Request) {})
 	for _, prefix := range []string{"127.0.0.1/32", "::ffff:127.0.0.0/104"} {
-		client := open(t, func(o *egress.Options) { o.Allow = []netip.Prefix{netip.MustParsePrefix(prefix)} })
+		client := newClient(t, func(o *egress.Options) { o.Allow = []netip.Prefix{netip.MustParsePrefix(prefix)} })
 		if _, err := client.Do(t.Context(), egress.Request{URL: server.URL}); err != nil {
 			t.Errorf("%s: %v", prefix, err)
 		}
 	}
 	if _, err := egress.New(egress.Options{Allow: []netip.Prefix{{}}}); err == nil {
-		t.Error("an invalid range was taken")
+		t.Error("New accepted an invalid prefix")
 	}
 }
 
-func TestRequestsThatAreRefused(t *testing.T) {
+func TestInvalidRequests(t *testing.T) {
 	t.Parallel()
-	client := open(t, nil)
-	strict := open(t, func(o *egress.Options) { o.AllowHTTP = false })
+	client := newClient(t, nil)
+	strict := newClient(t, func(o *egress.Options) { o.AllowHTTP = false })
 	for _, c := range []struct {
 		name   string
 		client *egress.Client
@@ -190,11 +190,11 @@ func TestRequestsThatAreRefused(t *testing.T) {
 		{"user information", client, egress.Request{URL: "https://user:secret@example.com/"}, egress.KindInvalid},
 		{"control character", client, egress.Request{URL: "https://example.com/\r\nX: y"}, egress.KindInvalid},
 		{"host header", client, egress.Request{URL: "https://example.com/", Header: http.Header{"Host": {"x"}}}, egress.KindInvalid},
-		{"smuggling", client, egress.Request{URL: "https://example.com/", Header: http.Header{"transfer-encoding": {"chunked"}}}, egress.KindInvalid},
+		{"transfer-encoding header", client, egress.Request{URL: "https://example.com/", Header: http.Header{"transfer-encoding": {"chunked"}}}, egress.KindInvalid},
 		{"header injection", client, egress.Request{URL: "http://127.0.0.1:9/", Header: http.Header{"X": {"a\r\nb: c"}}}, egress.KindInvalid},
 		{"method", client, egress.Request{URL: "http://127.0.0.1:9/", Method: "GE T"}, egress.KindInvalid},
 		{"host", client, egress.Request{URL: "https://example.com/", Hosts: []string{"api.example.com"}}, egress.KindHost},
-		{"nobody there", client, egress.Request{URL: "http://127.0.0.1:1/"}, egress.KindConnect},
+		{"closed port", client, egress.Request{URL: "http://127.0.0.1:1/"}, egress.KindConnect},
 	} {
 		_, err := c.client.Do(t.Context(), c.r)
 		var failed *egress.Error
@@ -203,7 +203,7 @@ func TestRequestsThatAreRefused(t *testing.T) {
 			continue
 		}
 		if strings.Contains(err.Error(), "secret") {
-			t.Errorf("%s: the error holds the password: %v", c.name, err)
+			t.Errorf("%s: the error contains the password: %v", c.name, err)
 		}
 	}
 }
@@ -234,14 +234,14 @@ func TestHostAllowed(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got := egress.HostAllowed([]string{c.pattern}, u); got != c.want {
-			t.Errorf("%s of %s: %v", c.address, c.pattern, got)
+			t.Errorf("HostAllowed(%q, %s) = %v", c.pattern, c.address, got)
 		}
 	}
 }
 
-func TestAnswersAreCapped(t *testing.T) {
+func TestResponseLimits(t *testing.T) {
 	t.Parallel()
-	server := serve(t, func(w http.ResponseWriter, r *http.Request) {
+	server := newServer(t, func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/length":
 			_, _ = w.Write(make([]byte, 1001))
@@ -261,18 +261,18 @@ func TestAnswersAreCapped(t *testing.T) {
 			_, _ = w.Write(make([]byte, 1000))
 		}
 	})
-	client := open(t, func(o *egress.Options) { o.MaxBody, o.MaxHeader = 1000, 16<<10 })
+	client := newClient(t, func(o *egress.Options) { o.MaxBody, o.MaxHeader = 1000, 16<<10 })
 	for _, path := range []string{"/length", "/chunks", "/bomb", "/header"} {
 		_, err := client.Do(t.Context(), egress.Request{URL: server.URL + path})
 		if egress.KindOf(err) != egress.KindTooLarge {
 			t.Errorf("%s: got %v", path, err)
 		}
 	}
-	if answer, err := client.Do(t.Context(), egress.Request{URL: server.URL + "/fits"}); err != nil || len(answer.Body) != 1000 {
+	if response, err := client.Do(t.Context(), egress.Request{URL: server.URL + "/fits"}); err != nil || len(response.Body) != 1000 {
 		t.Errorf("got %v", err)
 	}
 	if _, err := client.Do(t.Context(), egress.Request{URL: server.URL + "/length", MaxBody: 2000}); err != nil {
-		t.Errorf("a longer answer that this call allows: %v", err)
+		t.Errorf("with a higher limit for the call: %v", err)
 	}
 }
 
@@ -280,17 +280,17 @@ type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 
-func TestTimeoutsTellWhetherTheRequestWasWritten(t *testing.T) {
+func TestTimeoutsReportWhetherTheRequestWasSent(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})
-	slow := serve(t, func(http.ResponseWriter, *http.Request) { <-release })
+	slow := newServer(t, func(http.ResponseWriter, *http.Request) { <-release })
 	t.Cleanup(func() { close(release) })
 	silent, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { silent.Close() })
-	client := open(t, nil)
+	client := newClient(t, nil)
 
 	var started atomic.Int64
 	request := egress.Request{Method: "POST", URL: slow.URL, Body: []byte("{}"), Timeout: 100 * time.Millisecond, Started: func() { started.Add(1) }}
@@ -300,18 +300,18 @@ func TestTimeoutsTellWhetherTheRequestWasWritten(t *testing.T) {
 		t.Errorf("Started was called %d times", started.Load())
 	}
 
-	// TLS that is never answered: nothing of the request was written.
+	// The server never completes the TLS handshake: nothing of the request is written.
 	_, err = client.Do(t.Context(), egress.Request{URL: "https://" + silent.Addr().String(), Timeout: 100 * time.Millisecond, Started: func() { started.Add(1) }})
 	wantKind(t, err, egress.KindTimeout, false)
 
-	// A body that nobody takes: its header was written, the request as a whole was not.
+	// The server never reads the body: the header is written, the whole request is not.
 	_, err = client.Do(t.Context(), egress.Request{
 		Method: "POST", URL: "http://" + silent.Addr().String(), Body: make([]byte, 64<<20),
 		Timeout: 200 * time.Millisecond, Started: func() { started.Add(1) },
 	})
 	wantKind(t, err, egress.KindTimeout, true)
 	if started.Load() != 1 {
-		t.Errorf("Started was called for a request that was never written")
+		t.Errorf("Started was called for a request that was not fully written")
 	}
 
 	short, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
@@ -319,14 +319,14 @@ func TestTimeoutsTellWhetherTheRequestWasWritten(t *testing.T) {
 	_, err = client.Do(short, egress.Request{URL: slow.URL})
 	wantKind(t, err, egress.KindDeadline, true)
 
-	gone, cancel := context.WithCancel(t.Context())
-	_, err = client.Do(gone, egress.Request{URL: slow.URL, Started: cancel})
+	canceled, cancel := context.WithCancel(t.Context())
+	_, err = client.Do(canceled, egress.Request{URL: slow.URL, Started: cancel})
 	wantKind(t, err, egress.KindCanceled, true)
 }
 
 func TestBrokenConnections(t *testing.T) {
 	t.Parallel()
-	server := serve(t, func(w http.ResponseWriter, r *http.Request) {
+	server := newServer(t, func(w http.ResponseWriter, r *http.Request) {
 		conn, _, err := w.(http.Hijacker).Hijack()
 		if err != nil {
 			t.Error(err)
@@ -337,26 +337,44 @@ func TestBrokenConnections(t *testing.T) {
 		}
 		conn.Close()
 	})
-	client := open(t, nil)
+	client := newClient(t, nil)
 	for _, path := range []string{"/none", "/half"} {
 		_, err := client.Do(t.Context(), egress.Request{Method: "POST", URL: server.URL + path})
 		wantKind(t, err, egress.KindTransport, true)
 	}
 }
 
-func TestTLSIsVerified(t *testing.T) {
+func TestTLSCertificatesAreVerified(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.UserAgent()) }))
 	t.Cleanup(server.Close)
 	server.Config.ErrorLog = nil
-	_, err := open(t, nil).Do(t.Context(), egress.Request{URL: server.URL})
+	_, err := newClient(t, nil).Do(t.Context(), egress.Request{URL: server.URL})
 	wantKind(t, err, egress.KindConnect, false)
 
 	roots := x509.NewCertPool()
 	roots.AddCert(server.Certificate())
-	trusting := open(t, func(o *egress.Options) { o.TLS = &tls.Config{RootCAs: roots}; o.AllowHTTP = false })
-	answer, err := trusting.Do(t.Context(), egress.Request{URL: server.URL + "/x?key=1"})
-	if err != nil || string(answer.Body) != "weft" || answer.URL != server.URL+"/x" {
-		t.Fatalf("got %v, %+v", err, answer)
+	trusting := newClient(t, func(o *egress.Options) { o.TLS = &tls.Config{RootCAs: roots}; o.AllowHTTP = false })
+	response, err := trusting.Do(t.Context(), egress.Request{URL: server.URL + "/x?key=1"})
+	if err != nil || string(response.Body) != "weft" || response.URL != server.URL+"/x" {
+		t.Fatalf("got %v, %+v", err, response)
+	}
+}
+
+// An error shows the kind and the host, never the path, the query, the address or the cause.
+func TestErrorTextsHoldNoSecrets(t *testing.T) {
+	t.Parallel()
+	names := newResolver(t, [4]byte{10, 0, 0, 7})
+	client := newClient(t, func(o *egress.Options) { o.Resolver = names })
+	_, err := client.Do(t.Context(), egress.Request{URL: "http://api.example.com/path-secret?key=query-secret"})
+	wantKind(t, err, egress.KindBlocked, false)
+	if got := err.Error(); got != "egress: the host does not resolve to an allowed address (api.example.com)" {
+		t.Errorf("got %q", got)
+	}
+	if errors.Unwrap(err) == nil {
+		t.Error("it has no cause")
+	}
+	if kind := egress.KindOf(errors.New("other")); kind != "" {
+		t.Errorf("another error has the kind %s", kind)
 	}
 }

@@ -17,39 +17,39 @@ import (
 //go:embed landing.html
 var landing []byte
 
-// landingPolicy is for a page of ours that runs nothing and looks only at itself.
+// landingPolicy is the Content-Security-Policy of the landing page, which has inline styles and no scripts.
 var landingPolicy = []string{"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"}
 
 var noReferrer = []string{"no-referrer"}
 
 var typeHTML = []string{"text/html; charset=utf-8"}
 
-// documents are the gateway's own pages: the landing page, the OpenAPI document and Swagger UI, whose assets are in the
+// pages returns the operations of the landing page, the OpenAPI document and Swagger UI, whose assets are embedded in the
 // binary.
-func (g *Gateway) documents() ([]*operation, error) {
+func (g *Gateway) pages() ([]*operation, error) {
 	openapi, err := OpenAPI()
 	if err != nil {
 		return nil, err
 	}
 	ui := v5emb.New("weft", "/openapi.json", "/docs/")
 	policy := []string{docsPolicy(ui)}
-	docs := func(x *exchange) error {
-		x.w.Header()["Content-Security-Policy"] = policy
-		x.w.Header()["Referrer-Policy"] = noReferrer
-		x.status = http.StatusOK
-		page := &statusWriter{ResponseWriter: x.w, status: &x.status}
-		ui.ServeHTTP(page, x.r)
+	docs := func(rc *requestContext) error {
+		rc.w.Header()["Content-Security-Policy"] = policy
+		rc.w.Header()["Referrer-Policy"] = noReferrer
+		rc.status = http.StatusOK
+		page := &statusWriter{ResponseWriter: rc.w, status: &rc.status}
+		ui.ServeHTTP(page, rc.r)
 		return nil
 	}
 	return []*operation{
-		{name: "gateway.landing", route: "/{$}", handle: func(x *exchange) error {
-			x.w.Header()["Content-Security-Policy"] = landingPolicy
-			x.w.Header()["Referrer-Policy"] = noReferrer
-			x.write(http.StatusOK, typeHTML, landing)
+		{name: "gateway.landing", route: "/{$}", handle: func(rc *requestContext) error {
+			rc.w.Header()["Content-Security-Policy"] = landingPolicy
+			rc.w.Header()["Referrer-Policy"] = noReferrer
+			rc.write(http.StatusOK, typeHTML, landing)
 			return nil
 		}},
-		{name: "gateway.openapi", route: "/openapi.json", handle: func(x *exchange) error {
-			x.write(http.StatusOK, typeJSON, openapi)
+		{name: "gateway.openapi", route: "/openapi.json", handle: func(rc *requestContext) error {
+			rc.write(http.StatusOK, typeJSON, openapi)
 			return nil
 		}},
 		{name: "gateway.docs", route: "/docs", handle: docs},
@@ -57,7 +57,7 @@ func (g *Gateway) documents() ([]*operation, error) {
 	}, nil
 }
 
-// statusWriter notes the status that a handler of another's writes.
+// statusWriter records the status that Swagger UI's handler writes.
 type statusWriter struct {
 	http.ResponseWriter
 	status *int
@@ -71,7 +71,8 @@ func (s *statusWriter) WriteHeader(status int) {
 
 var inlineScript = regexp.MustCompile(`(?s)<script(?: type="text/javascript")?>(.*?)</script>`)
 
-// docsPolicy lets Swagger UI's page run its own scripts and no others: the inline ones by their hash.
+// docsPolicy returns the Content-Security-Policy of Swagger UI's page. It allows the page's own scripts only, the inline ones
+// by their hashes.
 func docsPolicy(ui http.Handler) string {
 	page := &pageBuffer{header: http.Header{}}
 	ui.ServeHTTP(page, &http.Request{Method: http.MethodGet, URL: &url.URL{Path: "/docs"}, Header: http.Header{}})
@@ -84,7 +85,7 @@ func docsPolicy(ui http.Handler) string {
 		"img-src 'self' data:; connect-src 'self'; font-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 }
 
-// pageBuffer takes a page that nobody asked for.
+// pageBuffer is a ResponseWriter that keeps the body.
 type pageBuffer struct {
 	bytes.Buffer
 	header http.Header

@@ -12,31 +12,32 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// field is a request field that does not come in a JSON body: its text is typed by its schema.
+// field is a request field that is not part of a JSON body. Its text is parsed by its schema type.
 type field struct {
 	name string
-	// where is how errors name the place: path, query, header or body.
-	where string
-	// header is the header's canonical name where the field comes from one.
-	header string
-	kind   string
-	list   bool
+	// in is the place as errors name it: path, query, header, cookie or body.
+	in string
+	// httpName is the canonical header name or the cookie name of a field that comes from one.
+	httpName string
+	kind     string
+	list     bool
 }
 
-// newField fails for a type that text cannot carry.
+// newField returns an error for a type that text cannot represent.
 func newField(f subjects.Field) (field, error) {
 	schema := resolve(f.Schema)
-	made := field{name: f.Name, where: f.In, kind: schema.Type}
+	parsed := field{name: f.Name, in: f.In, kind: schema.Type}
 	if schema.Type == huma.TypeArray {
-		made.list, made.kind = true, resolve(schema.Items).Type
+		parsed.list, parsed.kind = true, resolve(schema.Items).Type
 	}
-	switch made.kind {
+	switch parsed.kind {
 	case huma.TypeString, huma.TypeInteger, huma.TypeNumber, huma.TypeBoolean:
-		return made, nil
+		return parsed, nil
 	}
-	return field{}, fmt.Errorf("field %s: the %s cannot carry a value of type %q", f.Name, f.In, made.kind)
+	return field{}, fmt.Errorf("field %s: a value of type %q cannot come from the %s", f.Name, parsed.kind, f.In)
 }
 
+// resolve follows a schema's references.
 func resolve(s *huma.Schema) *huma.Schema {
 	for s.Ref != "" {
 		s = subjects.Schemas()[strings.TrimPrefix(s.Ref, schemaPrefix)]
@@ -46,35 +47,36 @@ func resolve(s *huma.Schema) *huma.Schema {
 
 const schemaPrefix = "#/components/schemas/"
 
-// message is a request message under construction: as the value that is validated, and as its JSON members.
+// message is a request message under construction, both as the value to validate and as its JSON members.
 type message struct {
 	value   map[string]any
 	members []byte
 }
 
-func (m *message) name(name string) {
+// addName appends a member's name and colon.
+func (m *message) addName(name string) {
 	if len(m.members) > 0 {
 		m.members = append(m.members, ',')
 	}
-	// A field's name is ours and needs no escape that could fail.
+	// Field names are valid UTF-8, so that quoting cannot fail.
 	m.members, _ = jsontext.AppendQuote(m.members, name)
 	m.members = append(m.members, ':')
 }
 
-// add reads a field from its texts. The error is CodeInvalid and never repeats a text.
+// add parses a field from its texts. The error is CodeInvalid and does not contain a text.
 func (m *message) add(f *field, texts []string) error {
 	if !f.list && len(texts) > 1 {
-		return subjects.InvalidField(f.name, "is given twice")
+		return subjects.InvalidField(f.name, "given more than once")
 	}
 	if m.value == nil {
 		m.value = make(map[string]any, 4)
 	}
-	if _, twice := m.value[f.name]; twice {
-		return subjects.InvalidField(f.name, "is given twice")
+	if _, exists := m.value[f.name]; exists {
+		return subjects.InvalidField(f.name, "given more than once")
 	}
-	m.name(f.name)
+	m.addName(f.name)
 	if !f.list {
-		v, err := m.scalar(f, texts[0])
+		v, err := m.addScalar(f, texts[0])
 		m.value[f.name] = v
 		return err
 	}
@@ -85,7 +87,7 @@ func (m *message) add(f *field, texts []string) error {
 			if len(list) > 0 {
 				m.members = append(m.members, ',')
 			}
-			v, err := m.scalar(f, item)
+			v, err := m.addScalar(f, item)
 			if err != nil {
 				return err
 			}
@@ -97,8 +99,8 @@ func (m *message) add(f *field, texts []string) error {
 	return nil
 }
 
-// scalar appends one value and returns it as a JSON decoder would.
-func (m *message) scalar(f *field, text string) (any, error) {
+// addScalar appends one value and returns it as a JSON decoder would.
+func (m *message) addScalar(f *field, text string) (any, error) {
 	switch f.kind {
 	case huma.TypeInteger:
 		n, err := strconv.ParseInt(text, 10, 64)
@@ -123,7 +125,7 @@ func (m *message) scalar(f *field, text string) (any, error) {
 	}
 	members, err := jsontext.AppendQuote(m.members, text)
 	if err != nil {
-		return nil, subjects.InvalidField(f.name, "is not UTF-8")
+		return nil, subjects.InvalidField(f.name, "is not valid UTF-8")
 	}
 	m.members = members
 	return text, nil

@@ -15,13 +15,13 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// keyring stands in for auth: it knows keys, by text, and counts how often it is asked.
+// keyring is an auth actor with a set of API keys. It counts the exchanges.
 type keyring struct {
 	*site
-	mu    sync.Mutex
-	keys  map[string]apiKey
-	asked atomic.Int64
-	// ahead moves the clock of everything.
+	mu        sync.Mutex
+	keys      map[string]apiKey
+	exchanges atomic.Int64
+	// ahead is how far the clock of mesh and gateway is ahead, in nanoseconds.
 	ahead *atomic.Int64
 	stop  func()
 }
@@ -39,7 +39,7 @@ func newKeyring(t *testing.T, c gateway.Config, extra ...*subjects.Descriptor) *
 	k.site = startOn(t, actortest.Start(t, actortest.WithClock(now)), c, extra...)
 	k.stop = k.actor(t, "auth", actors.Bind(subjects.GetUserProfile, profile), actors.Bind(subjects.ExchangeAPIKey,
 		func(_ context.Context, req subjects.ExchangeAPIKeyRequest) (subjects.KeyToken, error) {
-			k.asked.Add(1)
+			k.exchanges.Add(1)
 			k.mu.Lock()
 			key, ok := k.keys[req.Key]
 			k.mu.Unlock()
@@ -52,7 +52,7 @@ func newKeyring(t *testing.T, c gateway.Config, extra ...*subjects.Descriptor) *
 	return k
 }
 
-// unlimited are settings for tests that move the clock: the windows of limits are the server's.
+// unlimited returns settings without rate limits, for tests that move the clock: the limits' windows follow the server's.
 func unlimited() gateway.Config {
 	c := gateway.DefaultConfig()
 	c.Limits.Enabled = false
@@ -64,21 +64,21 @@ func (k *keyring) get(t *testing.T, key string, header ...string) (*http.Respons
 	return k.do(t, "GET", "/v1/users/me", "", append(header, bearer(key))...)
 }
 
-// wantAsked tells how often auth has been asked so far.
-func (k *keyring) wantAsked(t *testing.T, want int64) {
+// wantExchanges checks how many exchanges auth has received.
+func (k *keyring) wantExchanges(t *testing.T, want int64) {
 	t.Helper()
-	if got := k.asked.Load(); got != want {
-		t.Errorf("auth was asked %d times, want %d", got, want)
+	if got := k.exchanges.Load(); got != want {
+		t.Errorf("auth received %d exchanges, want %d", got, want)
 	}
 }
 
-func TestAnAPIKeyIsItsUser(t *testing.T) {
+func TestAPIKeyIdentifiesItsUser(t *testing.T) {
 	t.Parallel()
 	k := newKeyring(t, unlimited())
 	if r, body := k.do(t, "GET", "/healthz", "", bearer(myKey)); r.StatusCode != 200 {
 		t.Errorf("healthz: %d %s", r.StatusCode, body)
 	}
-	k.wantAsked(t, 0)
+	k.wantExchanges(t, 0)
 	var calls sync.WaitGroup
 	for range 16 {
 		calls.Go(func() {
@@ -88,46 +88,46 @@ func TestAnAPIKeyIsItsUser(t *testing.T) {
 		})
 	}
 	calls.Wait()
-	k.wantAsked(t, 1)
+	k.wantExchanges(t, 1)
 	r, body := k.do(t, "GET", "/v1/consents", "", bearer(myKey))
 	if r.StatusCode == 401 || strings.Contains(body, myKey) {
 		t.Errorf("another route: %d %s", r.StatusCode, body)
 	}
-	// Beyond the key's scopes the actor refuses it.
+	// The actor rejects a key that lacks the scope.
 	k.mu.Lock()
 	k.keys["weft_narrow"] = apiKey{id: actortest.User(), user: actortest.User(), scopes: "other"}
 	k.mu.Unlock()
 	r, body = k.get(t, "weft_narrow")
 	scenario{status: 403, code: subjects.CodeForbidden, contains: []string{subjects.ScopeUserProfileRead}}.check(t, r, body)
-	// Shortly before the token ends, the key is exchanged anew.
-	asked := k.asked.Load()
+	// Shortly before the token expires, the key is exchanged again.
+	exchanges := k.exchanges.Load()
 	k.ahead.Store(int64(9*time.Minute + 45*time.Second))
 	if r, body := k.get(t, myKey); r.StatusCode != 200 {
-		t.Errorf("near the end: %d %s", r.StatusCode, body)
+		t.Errorf("shortly before expiry: %d %s", r.StatusCode, body)
 	}
-	k.wantAsked(t, asked+1)
+	k.wantExchanges(t, exchanges+1)
 }
 
-func TestARefusedAPIKey(t *testing.T) {
+func TestInvalidAPIKey(t *testing.T) {
 	t.Parallel()
 	k := newKeyring(t, unlimited())
-	refused := scenario{
+	rejected := scenario{
 		status: 401, code: subjects.CodeUnauthenticated, contains: []string{"the API key is not valid"}, absent: []string{"weft_other"},
 		reply: []string{`WWW-Authenticate: Bearer realm="weft", error="invalid_token"`},
 	}
 	for range 3 {
 		r, body := k.get(t, "weft_other")
-		refused.check(t, r, body)
+		rejected.check(t, r, body)
 	}
-	k.wantAsked(t, 1)
+	k.wantExchanges(t, 1)
 	k.ahead.Store(int64(6 * time.Second))
 	r, body := k.get(t, "weft_other")
-	refused.check(t, r, body)
-	k.wantAsked(t, 2)
+	rejected.check(t, r, body)
+	k.wantExchanges(t, 2)
 	r, body = k.get(t, "weft_"+strings.Repeat("x", 300))
-	refused.check(t, r, body)
-	k.wantAsked(t, 2)
-	// A key that was good is over once its session is: also while auth still exchanges it.
+	rejected.check(t, r, body)
+	k.wantExchanges(t, 2)
+	// A key is rejected once its session is revoked, even if auth would still exchange it.
 	if r, body := k.get(t, myKey); r.StatusCode != 200 {
 		t.Fatalf("before: %d %s", r.StatusCode, body)
 	}
@@ -135,55 +135,55 @@ func TestARefusedAPIKey(t *testing.T) {
 	r, body = k.get(t, myKey)
 	scenario{status: 401, code: subjects.CodeUnauthenticated, contains: []string{"the session has ended"}}.check(t, r, body)
 	r, body = k.get(t, myKey)
-	refused.check(t, r, body)
-	k.wantAsked(t, 4)
+	rejected.check(t, r, body)
+	k.wantExchanges(t, 4)
 }
 
-func TestAPIKeysWhileAuthIsAway(t *testing.T) {
+func TestAPIKeysWhileAuthIsDown(t *testing.T) {
 	t.Parallel()
-	open := describe[subjects.Empty, subjects.Empty]("open", "GET /t/open", nil)
-	mine := describe[subjects.Empty, subjects.Empty]("mine", "GET /t/mine", func(d *subjects.Descriptor) { d.Access = subjects.User })
-	k := newKeyring(t, relaxed(), open, mine)
-	atOpen, atMine := k.listen(t, open, subjects.Empty{}), k.listen(t, mine, subjects.Empty{})
+	public := describe[subjects.Empty, subjects.Empty]("public", "GET /t/public", nil)
+	private := describe[subjects.Empty, subjects.Empty]("private", "GET /t/private", func(d *subjects.Descriptor) { d.Access = subjects.User })
+	k := newKeyring(t, relaxed(), public, private)
+	publicInbox, privateInbox := k.listen(t, public, subjects.Empty{}), k.listen(t, private, subjects.Empty{})
 	if r, body := k.get(t, myKey); r.StatusCode != 200 {
 		t.Fatalf("before: %d %s", r.StatusCode, body)
 	}
-	if r, body := k.do(t, "GET", "/t/open", "", bearer("weft_other")); r.StatusCode != 200 {
-		t.Errorf("what is public, with a key that is none: %d %s", r.StatusCode, body)
+	if r, body := k.do(t, "GET", "/t/public", "", bearer("weft_other")); r.StatusCode != 200 {
+		t.Errorf("a public endpoint with an invalid key: %d %s", r.StatusCode, body)
 	}
-	if m := atOpen.take(); m == nil || m.Header.Get("Authorization") != "" {
-		t.Errorf("a key reached an actor, or nothing did: %+v", m)
+	if m := publicInbox.take(); m == nil || m.Header.Get("Authorization") != "" {
+		t.Errorf("the actor received no message, or the key: %+v", m)
 	}
 	k.stop()
-	if r, body := k.do(t, "GET", "/t/mine", "", bearer(myKey)); r.StatusCode != 200 {
-		t.Errorf("a key that is known: %d %s", r.StatusCode, body)
+	if r, body := k.do(t, "GET", "/t/private", "", bearer(myKey)); r.StatusCode != 200 {
+		t.Errorf("a cached key: %d %s", r.StatusCode, body)
 	}
-	if m := atMine.take(); m == nil || !strings.HasPrefix(m.Header.Get("Authorization"), "Bearer ey") {
-		t.Errorf("no token reached the actor: %+v", m)
+	if m := privateInbox.take(); m == nil || !strings.HasPrefix(m.Header.Get("Authorization"), "Bearer ey") {
+		t.Errorf("the actor received no token: %+v", m)
 	}
-	r, body := k.do(t, "GET", "/t/mine", "", bearer("weft_unknown"))
+	r, body := k.do(t, "GET", "/t/private", "", bearer("weft_unknown"))
 	scenario{status: 503, code: subjects.CodeUnavailable, reply: []string{"Retry-After: 1"}}.check(t, r, body)
 }
 
-func TestAPIKeysAreCounted(t *testing.T) {
+func TestAPIKeyLimits(t *testing.T) {
 	t.Parallel()
 	c := gateway.DefaultConfig()
 	c.Limits = gateway.LimitsConfig{Enabled: true, Global: 10_000, PerUser: 15, PerIP: 10}
 	c.TrustedProxies = []string{"127.0.0.0/8"}
 	k := newKeyring(t, c)
 	from := func(ip string) string { return "X-Forwarded-For: " + ip }
-	// Keys made up one after another cost auth no more than the address may ask; twice, in case that a window ends meanwhile.
-	refusals := 0
+	// Exchanges of invalid keys are bounded by the limit of the address; by twice that if a window ends meanwhile.
+	rejections := 0
 	for i := range 24 {
 		r, _ := k.get(t, "weft_"+strings.Repeat("x", i+1), from("198.51.100.1"))
 		if r.StatusCode == 429 {
-			refusals++
+			rejections++
 		}
 	}
-	if asked := k.asked.Load(); asked > 20 || refusals != 24-int(asked) {
-		t.Errorf("auth was asked %d times, %d requests were refused", asked, refusals)
+	if exchanges := k.exchanges.Load(); exchanges > 20 || rejections != 24-int(exchanges) {
+		t.Errorf("auth received %d exchanges, %d requests were rejected", exchanges, rejections)
 	}
-	// A good key counts on its user, from any address.
+	// A valid key counts against its user's limit from any address.
 	limited := 0
 	for i := range 32 {
 		r, body := k.get(t, myKey, from("198.51.101."+string(rune('1'+i%9))))
@@ -192,13 +192,13 @@ func TestAPIKeysAreCounted(t *testing.T) {
 		case 429:
 			limited++
 			if !strings.Contains(r.Header.Get("RateLimit-Policy"), `"user";q=15`) {
-				t.Errorf("refused by another limit: %v", r.Header)
+				t.Errorf("rejected by another limit: %v", r.Header)
 			}
 		default:
 			t.Errorf("%d %s", r.StatusCode, body)
 		}
 	}
 	if limited < 2 {
-		t.Errorf("%d of 32 requests were refused", limited)
+		t.Errorf("%d of 32 requests were rejected", limited)
 	}
 }
