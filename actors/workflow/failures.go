@@ -123,7 +123,7 @@ func (a *Actor) replayFailures(ctx context.Context, r subjects.ReplayFailuresReq
 		switch {
 		case err == nil:
 			done.Replayed[item.ID] = id
-		case engine.IsTransient(err) || subjects.CodeOf(err) == subjects.CodeConsentRequired:
+		case subjects.Transient(err) || subjects.CodeOf(err) == subjects.CodeConsentRequired:
 			return done, err // the others would fare no better; what was replayed is replayed
 		default:
 			done.Refused[item.ID] = engine.FaultOf(err).Detail

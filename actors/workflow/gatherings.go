@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -192,7 +193,7 @@ func (a *Actor) startGathered(ctx context.Context, row scheduleRow) (started []s
 			cause = subjects.Errorf(subjects.CodeInvalid, "nothing was started with what was gathered: %s", one.Problem)
 		}
 		refused, err := a.startTriggered(ctx, row, o, cause)
-		if engine.IsSame(err, engine.ErrSchedulePaused) { // it is kept for when the schedule goes on
+		if errors.Is(err, engine.ErrSchedulePaused) { // it is kept for when the schedule goes on
 			return started, nil
 		}
 		if err != nil {

@@ -3,6 +3,7 @@ package workflow
 import (
 	"cmp"
 	"context"
+	"errors"
 	"time"
 
 	"go.uber.org/zap"
@@ -127,9 +128,9 @@ func (d *drive) start(ctx context.Context, run runRow) error {
 	case err == nil:
 		d.row.RefusedAt, d.row.RefusedReason = 0, ""
 		return d.settle(ctx, run, runStarted, "")
-	case engine.IsSame(err, engine.ErrSchedulePaused): // who paused it has noted what becomes of its runs
+	case errors.Is(err, engine.ErrSchedulePaused): // who paused it has noted what becomes of its runs
 		return nil
-	case engine.IsTransient(err):
+	case subjects.Transient(err):
 		// It stays due, until it is too late for it.
 		late := machine.Moment(run.DueAt).Add(d.plan.CatchUp)
 		if run.Backfill == 0 && d.now.After(late) {

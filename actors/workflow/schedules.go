@@ -148,7 +148,7 @@ func (a *Actor) planOf(ctx context.Context, workflowID string, version int) (*la
 // startGathered starts what events have made whole and nobody could start then.
 func (d *drive) startGathered(ctx context.Context) error {
 	started, err := d.a.startGathered(ctx, d.row)
-	if err != nil && !engine.IsTransient(err) {
+	if err != nil && !subjects.Transient(err) {
 		return err
 	}
 	if err != nil || len(started) == gatheredBatch {

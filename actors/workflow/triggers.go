@@ -2,6 +2,7 @@ package workflow
 
 import (
 	"context"
+	"errors"
 
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/database"
@@ -79,7 +80,7 @@ func (a *Actor) trigger(ctx context.Context, userID string, event cloudEvent, de
 			executionID: derived(row.WorkflowID, "event/"+event.text("source")+"\x00"+event.text("id")),
 		}
 		refused, err := a.startTriggered(ctx, row, o, nil)
-		if engine.IsSame(err, engine.ErrSchedulePaused) {
+		if errors.Is(err, engine.ErrSchedulePaused) {
 			continue
 		}
 		if err != nil {
@@ -104,7 +105,7 @@ func (a *Actor) startTriggered(ctx context.Context, row scheduleRow, o order, ca
 	case cause == nil:
 		cause = a.startExecution(ctx, o)
 	}
-	if cause != nil && (engine.IsTransient(cause) || engine.IsSame(cause, engine.ErrSchedulePaused)) {
+	if cause != nil && (subjects.Transient(cause) || errors.Is(cause, engine.ErrSchedulePaused)) {
 		return false, cause
 	}
 	if cause == nil && row.RefusedAt == 0 {

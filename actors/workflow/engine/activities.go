@@ -112,7 +112,7 @@ func mayRepeat(call *machine.Call, err error) bool {
 	if errors.Is(err, nats.ErrNoResponders) || errors.Is(err, nats.ErrReconnectBufExceeded) {
 		return true
 	}
-	return isIdempotent(call) && isTransientCall(err) || startsExecutions(call) && subjects.CodeOf(err) == subjects.CodeRateLimited
+	return isIdempotent(call) && subjects.Transient(err)
 }
 
 // startsExecutions reports whether a call starts executions, itself or by the event that it emits. These wait for a while when
@@ -128,12 +128,6 @@ func isIdempotent(call *machine.Call) bool {
 		return true
 	}
 	return startsExecutions(call)
-}
-
-// isTransientCall reports whether a call inside weft may succeed when it is made again at once.
-func isTransientCall(err error) bool {
-	code := subjects.CodeOf(err)
-	return code == subjects.CodeUnavailable || code == subjects.CodeTimeout
 }
 
 // hasNoEffect reports whether a call has no effect outside the execution: its result is known at once.

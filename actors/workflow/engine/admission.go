@@ -1,9 +1,9 @@
 package engine
 
 import (
+	"errors"
 	"time"
 
-	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -20,10 +20,14 @@ const (
 // The last does not affect the starts of other users.
 var (
 	errStalled = &subjects.Error{
-		Code: subjects.CodeUnavailable, Detail: "the history cannot be written right now", RetryAfter: actors.RetrySoon,
+		Code: subjects.CodeUnavailable, Reason: subjects.ReasonLogStalled, Detail: "the history cannot be written right now", RetryAfter: subjects.RetrySoon,
 	}
-	errOverloaded    = &subjects.Error{Code: subjects.CodeUnavailable, Detail: "too many executions wait", RetryAfter: actors.RetrySoon}
-	errUserQueueFull = &subjects.Error{Code: subjects.CodeRateLimited, Detail: "too many of your executions wait", RetryAfter: actors.RetrySoon}
+	errOverloaded = &subjects.Error{
+		Code: subjects.CodeUnavailable, Reason: subjects.ReasonOverloaded, Detail: "too many executions wait", RetryAfter: subjects.RetrySoon,
+	}
+	errUserQueueFull = &subjects.Error{
+		Code: subjects.CodeRateLimited, Reason: subjects.ReasonUserQueueFull, Detail: "too many of your executions wait", RetryAfter: subjects.RetrySoon,
+	}
 )
 
 // admission decides which new executions of a partition are taken, and which of them may start: within the process's slots, and
@@ -225,4 +229,4 @@ func (e *Engine) blockedExecutions() (count int) {
 }
 
 // isOverload reports whether a start was refused because of load: another attempt at once would be refused too.
-func isOverload(err error) bool { return IsSame(err, errStalled) || IsSame(err, errOverloaded) }
+func isOverload(err error) bool { return errors.Is(err, errStalled) || errors.Is(err, errOverloaded) }

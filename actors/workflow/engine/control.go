@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 
-	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/workflow/machine"
 	"github.com/weftmesh/weft/subjects"
@@ -118,7 +117,8 @@ func awaitLogged(ctx context.Context, logged chan error) error {
 		return err
 	case <-ctx.Done():
 		return &subjects.Error{
-			Code: subjects.CodeUnavailable, Detail: "the history cannot be written right now", RetryAfter: actors.RetrySoon, Cause: context.Cause(ctx),
+			Code: subjects.CodeUnavailable, Reason: subjects.ReasonLogStalled, Detail: "the history cannot be written right now",
+			RetryAfter: subjects.RetrySoon, Cause: context.Cause(ctx),
 		}
 	}
 }

@@ -73,15 +73,6 @@ func outboundFault(e *egress.Error) *machine.Error {
 	return machine.NewError(machine.TypeCommunication, e.Error())
 }
 
-// IsTransient reports whether a start may succeed when it is tried again soon.
-func IsTransient(err error) bool {
-	switch subjects.CodeOf(err) {
-	case subjects.CodeUnavailable, subjects.CodeTimeout, subjects.CodeRateLimited, subjects.CodeInternal:
-		return true
-	}
-	return false
-}
-
 // ErrorText is FaultOf as JSON.
 func ErrorText(err error) string {
 	data, e := json.Marshal(FaultOf(err))
@@ -89,12 +80,6 @@ func ErrorText(err error) string {
 		return "{}"
 	}
 	return string(data)
-}
-
-// IsSame reports whether err is one of the engine's errors, or was one in another process.
-func IsSame(err error, ours *subjects.Error) bool {
-	var e *subjects.Error
-	return errors.As(err, &e) && e.Code == ours.Code && e.Detail == ours.Detail
 }
 
 // IsNotFound reports whether err says that something does not exist.

@@ -11,7 +11,6 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -188,7 +187,7 @@ func getMessage(ctx context.Context, conn *mesh.Conn, subject string, query map[
 
 func logUnreadable(err error) error {
 	return &subjects.Error{
-		Code: subjects.CodeUnavailable, Detail: "the history cannot be read right now", RetryAfter: actors.RetrySoon,
+		Code: subjects.CodeUnavailable, Detail: "the history cannot be read right now", RetryAfter: subjects.RetrySoon,
 		Cause: fmt.Errorf("reading a log: %w", err),
 	}
 }

@@ -15,7 +15,9 @@ import (
 )
 
 // ErrTaken: another execution has the id.
-var ErrTaken = subjects.Errorf(subjects.CodeConflict, "the execution_id is taken by another execution")
+var ErrTaken = &subjects.Error{
+	Code: subjects.CodeConflict, Reason: subjects.ReasonAlreadyExists, Detail: "the execution_id is taken by another execution",
+}
 
 // partition is one partition that this process owns. It decides about its executions in memory, appends the decisions of many as
 // one message of its log, and acts on a decision only once the log has it.

@@ -3,11 +3,9 @@ package engine
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
-	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -22,7 +20,9 @@ const (
 )
 
 // errHandover is the answer while a partition has no owner that can carry a command out. Another attempt finds the next owner.
-var errPartitionMoving = &subjects.Error{Code: subjects.CodeUnavailable, Detail: "partition ownership is moving; retry", RetryAfter: actors.RetrySoon}
+var errPartitionMoving = &subjects.Error{
+	Code: subjects.CodeUnavailable, Reason: subjects.ReasonPartitionMoving, Detail: "partition ownership is moving; retry", RetryAfter: subjects.RetrySoon,
+}
 
 // command is what a partition's owner is asked to do. Only the workflow actor's own processes may send one: they have
 // checked what it says of users and consents.
@@ -54,9 +54,9 @@ func send[Reply any](ctx context.Context, e *Engine, number int, c command[Reply
 	}
 }
 
-// isMoving reports whether another attempt may find the partition's owner.
+// isMoving reports whether another attempt may find the partition's owner: it is moving, or the process that had it is not reached.
 func isMoving(err error) bool {
-	return errors.Is(err, errPartitionMoving) && !isOverload(err)
+	return subjects.CodeOf(err) == subjects.CodeUnavailable && !isOverload(err)
 }
 
 func sendOnce[Reply any](ctx context.Context, e *Engine, number int, c command[Reply]) (reply Reply, err error) {

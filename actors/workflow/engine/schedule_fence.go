@@ -12,7 +12,9 @@ import (
 // still starts it, and a pause is acknowledged once every owner's log has the starts that were allowed before.
 
 // ErrSchedulePaused: the schedule does not start the execution any more.
-var ErrSchedulePaused = subjects.Errorf(subjects.CodeNotFound, "no active schedule starts the execution")
+var ErrSchedulePaused = &subjects.Error{
+	Code: subjects.CodeNotFound, Reason: subjects.ReasonScheduleInactive, Detail: "no active schedule starts the execution",
+}
 
 // startFenced starts an execution, unless a schedule starts it that was paused.
 func (p *partition) startFenced(ctx context.Context, c startCommand, def *language.Workflow, wait chan Result) (logged chan error, err error) {

@@ -4,49 +4,36 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	netmail "net/mail"
 	"strings"
 
 	"github.com/wneessen/go-mail"
 )
 
-// finalError is a failure that no other try mends.
-type finalError struct{ error }
-
-// Unwrap returns the cause.
-func (e finalError) Unwrap() error { return e.error }
-
-// mailer sends mail over one SMTP server.
+// mailer sends e-mail through one SMTP server. Its client is nil where no server is configured.
 type mailer struct {
-	config SMTPConfig
 	from   *netmail.Address
 	client *mail.Client
 }
 
-// newMailer checks the settings. Without a host there is a mailer that fails each mail with the reason.
+// newMailer makes a mailer from checked settings.
 func newMailer(c SMTPConfig) (*mailer, error) {
 	from, err := netmail.ParseAddress(c.From)
 	if err != nil {
-		return nil, fmt.Errorf("notification.smtp.from: %w", err)
+		return nil, fmt.Errorf("notification.smtp.from %q: %w", c.From, err)
 	}
-	m := &mailer{config: c, from: from}
+	m := &mailer{from: from}
 	if c.Host == "" {
 		return m, nil
 	}
 	options := []mail.Option{mail.WithPort(c.Port), mail.WithTimeout(c.Timeout), mail.WithoutNoop()}
 	switch c.TLS {
-	case "starttls":
+	case tlsStartTLS:
 		options = append(options, mail.WithTLSPolicy(mail.TLSMandatory))
-	case "tls":
+	case tlsImplicit:
 		options = append(options, mail.WithSSL())
-	case "none":
-		if ip := net.ParseIP(c.Host); c.Host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-			return nil, fmt.Errorf("notification.smtp.tls: none is for a server on this machine, not for %s", c.Host)
-		}
+	case tlsNone:
 		options = append(options, mail.WithTLSPolicy(mail.NoTLS))
-	default:
-		return nil, fmt.Errorf("notification.smtp.tls: %q is not starttls, tls or none", c.TLS)
 	}
 	if c.Username != "" {
 		options = append(options, mail.WithSMTPAuth(mail.SMTPAuthAutoDiscover),
@@ -58,29 +45,32 @@ func newMailer(c SMTPConfig) (*mailer, error) {
 	return m, nil
 }
 
-// send sends one mail. The id makes the Message-ID, the same for every try. An error is a finalError
-// where the server refused for good (a 5xx reply).
+// send makes one attempt to send an e-mail. The id is the left part of the Message-ID and the same in every attempt. The
+// error is a permanentError where a retry cannot succeed, such as after a 5xx reply (RFC 5321 §4.2.1).
 func (m *mailer) send(ctx context.Context, to, subject, body, id string) error {
 	if m.client == nil {
-		return finalError{errors.New("no mail server is configured (notification.smtp.host)")}
+		return permanentError{errors.New("no mail server is configured (notification.smtp.host)")}
 	}
 	msg := mail.NewMsg()
 	if err := errors.Join(msg.From(m.from.String()), msg.To(to)); err != nil {
-		return finalError{fmt.Errorf("addressing a mail: %w", err)}
+		return permanentError{fmt.Errorf("addressing an e-mail: %w", err)}
 	}
 	_, domain, _ := strings.Cut(m.from.Address, "@")
 	msg.SetMessageIDWithValue(id + "@" + domain)
 	msg.SetDate()
-	// The reader's client must not take a subject for headers: go-mail encodes it, line breaks are spaces.
+	// Line breaks become spaces, so that a subject cannot look like further headers once a client decodes it.
 	msg.Subject(strings.Join(strings.Fields(subject), " "))
 	msg.SetBodyString(mail.TypeTextPlain, body)
 	err := m.client.DialAndSendWithContext(ctx, msg)
+	if msg.IsDelivered() {
+		return nil // a failed RSET or QUIT after the acceptance does not undo it
+	}
 	var refused *mail.SendError
 	if errors.As(err, &refused) && !refused.IsTemp() && refused.ErrorCode() >= 500 {
-		return finalError{fmt.Errorf("the mail server refused: %w", err)}
+		return permanentError{fmt.Errorf("the mail server refused the message: %w", err)}
 	}
 	if err != nil {
-		return fmt.Errorf("sending a mail: %w", err)
+		return fmt.Errorf("sending an e-mail: %w", err)
 	}
 	return nil
 }
