@@ -51,12 +51,12 @@ func TestProviderTokensAreRefreshedOnce(t *testing.T) {
 				t.Fatalf("refreshed too soon: %v", op.tokenRequests())
 			}
 			for round := 1; round <= 3; round++ {
-				begun := time.Time{}
+				advancedAt := time.Time{}
 				eventually(t, "the tokens are refreshed", func() bool {
 					// Half a token's lifetime; again if the last token was issued after the clock was advanced.
-					if time.Since(begun) > 3*time.Second {
+					if time.Since(advancedAt) > 3*time.Second {
 						b.clock.advance(150 * time.Second)
-						begun = time.Now()
+						advancedAt = time.Now()
 					}
 					return len(op.refreshRequests()) >= round
 				})

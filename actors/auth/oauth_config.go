@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/weftmesh/weft/actors/oauthstate"
-
 	"github.com/weftmesh/weft/mesh"
 )
 

@@ -104,7 +104,7 @@ func (a *Actor) pseudonymise(ctx context.Context, tx database.Tx, userID string,
 		}
 	}
 	subject, err := a.store.subject(ctx, userID)
-	if errors.Is(err, errNotFound) {
+	if errors.Is(err, errNoSubject) {
 		subject, err = subjectRow{ID: a.NewID()}, nil
 	}
 	if err != nil {

@@ -47,7 +47,7 @@ func (a *Actor) recordGrant(ctx context.Context, tx database.Tx, c consentRow) (
 	}
 	old, err := a.store.latest(ctx, c.UserID, c.Scope)
 	switch {
-	case errors.Is(err, errNotFound):
+	case errors.Is(err, errNoConsent):
 		c.Version = 1
 	case err != nil:
 		return c, err

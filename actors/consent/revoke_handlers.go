@@ -15,7 +15,7 @@ import (
 func (a *Actor) revoke(ctx context.Context, r subjects.RevokeConsentRequest) (subjects.Consent, error) {
 	c, err := a.store.consent(ctx, actors.CallerFrom(ctx).UserID, r.ConsentID)
 	if err != nil {
-		return subjects.Consent{}, coded(err)
+		return subjects.Consent{}, err
 	}
 	switch c.Status {
 	case statusRevoked:
@@ -34,7 +34,7 @@ func (a *Actor) revoke(ctx context.Context, r subjects.RevokeConsentRequest) (su
 		return a.recordRevocation(ctx, tx, c, r.Reason)
 	})
 	if err != nil {
-		return subjects.Consent{}, coded(err)
+		return subjects.Consent{}, err
 	}
 	return c.resource(a.Now()), nil
 }

@@ -2,8 +2,6 @@ package consent
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 	"fmt"
 	"time"
 
@@ -19,8 +17,7 @@ type store struct {
 	db *database.DB
 }
 
-// errNotFound is the error of every query for one row that finds none; coded maps it for callers.
-var errNotFound = errors.New("not found")
+var errNoConsent = subjects.Errorf(subjects.CodeNotFound, "consent not found")
 
 // consentRow is one consent. Times are microseconds since the Unix epoch, 0 for none.
 type consentRow struct {
@@ -42,30 +39,19 @@ type consentRow struct {
 	SupersededBy  string   `bun:"superseded_by"`
 }
 
-// consent returns one consent of a user, or errNotFound.
+// consent returns one consent of a user, or errNoConsent.
 func (s store) consent(ctx context.Context, userID, id string) (consentRow, error) {
 	var c consentRow
 	err := s.db.NewSelect().Model(&c).Where("id = ?", id).Where("user_id = ?", userID).Scan(ctx)
-	return c, rowError("reading a consent", err)
+	return c, database.OneRow(err, "reading a consent", errNoConsent)
 }
 
-// latest returns the newest consent of a user to a scope, or errNotFound.
+// latest returns the newest consent of a user to a scope, or errNoConsent.
 func (s store) latest(ctx context.Context, userID, scope string) (consentRow, error) {
 	var c consentRow
 	err := s.db.NewSelect().Model(&c).Where("user_id = ?", userID).Where("scope = ?", scope).
 		Order("version DESC").Limit(1).Scan(ctx)
-	return c, rowError("reading the latest consent", err)
-}
-
-// rowError maps the error of a query for one row.
-func rowError(doing string, err error) error {
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, sql.ErrNoRows):
-		return errNotFound
-	}
-	return fmt.Errorf("%s: %w", doing, err)
+	return c, database.OneRow(err, "reading the latest consent", errNoConsent)
 }
 
 // insert adds a row of any of the actor's tables.

@@ -10,9 +10,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/weftmesh/weft/actors/oauthstate"
-
 	"github.com/weftmesh/weft/actors/egress"
+	"github.com/weftmesh/weft/actors/oauthstate"
 	"github.com/weftmesh/weft/kv"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"

@@ -5,9 +5,8 @@ import (
 	"context"
 	"time"
 
-	"github.com/weftmesh/weft/actors/database"
-
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/integration/manifest"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -189,7 +188,7 @@ func (a *Actor) disconnect(ctx context.Context, r subjects.IntegrationRequest) (
 	if err == nil {
 		a.DB.AfterCommit(ctx, func() { a.revokeTokens(context.WithoutCancel(ctx), deleted) })
 	}
-	return subjects.Empty{}, notFound(err, "connection")
+	return subjects.Empty{}, err
 }
 
 func (a *Actor) revokeTokens(ctx context.Context, c connectionRow) {

@@ -8,14 +8,6 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// notFound maps errNotFound to the coded error that callers see, and returns any other error as it is.
-func notFound(err error, resource string) error {
-	if errors.Is(err, errNotFound) {
-		return subjects.Errorf(subjects.CodeNotFound, "there is no such %s", resource)
-	}
-	return err
-}
-
 // asError returns a coded error as it is, and makes any other, which comes from a store, CodeUnavailable.
 func asError(err error) error {
 	var coded *subjects.Error

@@ -5,12 +5,11 @@ import (
 	"errors"
 	"strings"
 
-	"github.com/weftmesh/weft/actors/oauthstate"
-
 	"golang.org/x/oauth2"
 
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/integration/manifest"
+	"github.com/weftmesh/weft/actors/oauthstate"
 	"github.com/weftmesh/weft/subjects"
 )
 

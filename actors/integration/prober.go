@@ -4,11 +4,10 @@ import (
 	"context"
 	"time"
 
-	"github.com/weftmesh/weft/actors/database"
-
 	"go.uber.org/zap"
 
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/subjects"
 )
 

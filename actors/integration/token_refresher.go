@@ -9,12 +9,11 @@ import (
 	"sync"
 	"time"
 
-	"github.com/weftmesh/weft/actors/database"
-
 	"go.uber.org/zap"
 	"golang.org/x/sync/singleflight"
 
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/integration/manifest"
 	"github.com/weftmesh/weft/subjects"
 )
