@@ -7,6 +7,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -81,7 +82,7 @@ func (doc *document) parameters(d *subjects.Descriptor) []any {
 		list = append(list, map[string]any{
 			"name": "Idempotency-Key", "in": "header", "required": false,
 			"description": "For 24 hours, the same key and body get the stored response; the same key and another body get 422.",
-			"schema":      map[string]any{"type": "string", "minLength": 1, "maxLength": maxIdempotencyKey},
+			"schema":      map[string]any{"type": "string", "minLength": 1, "maxLength": mesh.MaxIdempotencyKey},
 		})
 	}
 	if d.Parts {

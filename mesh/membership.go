@@ -39,7 +39,7 @@ func Join(ctx context.Context, conn *Conn, log *zap.Logger) (*Membership, error)
 	m := &Membership{conn: conn, log: log, handlers: map[string]func(context.Context, Barrier) error{}}
 	id := conn.User + "." + uuid.NewString()
 	var err error
-	m.sub, err = conn.Subscribe(subjects.GuardSync, func(msg *nats.Msg) { go m.answer(msg, id) })
+	m.sub, err = conn.Subscribe(subjects.GuardBarrier, func(msg *nats.Msg) { go m.answer(msg, id) })
 	if err != nil {
 		return nil, fmt.Errorf("subscribing to revocation barriers: %w", err)
 	}

@@ -84,8 +84,8 @@ func TestProviderRevokesItsTokens(t *testing.T) {
 		}
 		op.revokeTokens(t)
 		b.clock.advance(150 * time.Second)
-		eventually(t, "the revocation is noticed", func() bool { return b.identityStatus(s.AccessToken) == "needs_reauth" })
-		if again := b.mustOAuthSignIn(op, "ada"); again.User.ID != s.User.ID || b.identityStatus(again.AccessToken) != "active" {
+		eventually(t, "the revocation is noticed", func() bool { return b.identityStatus(s.AccessToken) == subjects.IdentityNeedsReauth })
+		if again := b.mustOAuthSignIn(op, "ada"); again.User.ID != s.User.ID || b.identityStatus(again.AccessToken) != subjects.IdentityActive {
 			t.Errorf("a new sign-in does not reactivate the identity")
 		}
 	}, func(c *auth.Config) {

@@ -57,7 +57,7 @@ func TestProviderSignInCreatesAndFindsTheAccount(t *testing.T) {
 		_, err := b.oauthSignIn(op, "new")
 		requireCode(t, err, subjects.CodeConflict)
 		list := mustCall(b, subjects.ListIdentities, subjects.ListIdentitiesRequest{}, first.AccessToken).Items
-		if len(list) != 1 || list[0].Provider != "corp" || list[0].Issuer != op.url || list[0].Email != "moved@elsewhere.example" || list[0].Status != "active" {
+		if len(list) != 1 || list[0].Provider != "corp" || list[0].Issuer != op.url || list[0].Email != "moved@elsewhere.example" || list[0].Status != subjects.IdentityActive {
 			t.Errorf("the identities are %+v", list)
 		}
 		if n := b.metric("auth_registrations_total", ""); n != 1 {

@@ -36,7 +36,8 @@ type userRow struct {
 func userRowOf(u user) userRow {
 	return userRow{
 		ID: u.ID, Email: u.Email, EmailVerified: u.EmailVerified, PasswordHash: u.PasswordHash,
-		DuplicateRegistration: u.DuplicateRegistration, FirstName: u.FirstName, LastName: u.LastName, AvatarURL: u.AvatarURL, Locale: u.Locale, TimeZone: u.TimeZone,
+		DuplicateRegistration: u.DuplicateRegistration, FirstName: u.FirstName, LastName: u.LastName, AvatarURL: u.AvatarURL,
+		Locale: u.Locale, TimeZone: u.TimeZone,
 		Roles: strings.Join(u.Roles, " "), Disabled: u.Disabled, SecondFactor: u.SecondFactor, Epoch: u.Epoch,
 		CreatedAt: toMicros(u.CreatedAt), UpdatedAt: toMicros(u.UpdatedAt),
 	}
@@ -45,7 +46,8 @@ func userRowOf(u user) userRow {
 func (r userRow) user() user {
 	return user{
 		ID: r.ID, Email: r.Email, EmailVerified: r.EmailVerified, PasswordHash: r.PasswordHash,
-		DuplicateRegistration: r.DuplicateRegistration, FirstName: r.FirstName, LastName: r.LastName, AvatarURL: r.AvatarURL, Locale: r.Locale, TimeZone: r.TimeZone,
+		DuplicateRegistration: r.DuplicateRegistration, FirstName: r.FirstName, LastName: r.LastName, AvatarURL: r.AvatarURL,
+		Locale: r.Locale, TimeZone: r.TimeZone,
 		Roles: strings.Fields(r.Roles), Disabled: r.Disabled, SecondFactor: r.SecondFactor, Epoch: r.Epoch,
 		CreatedAt: fromMicros(r.CreatedAt), UpdatedAt: fromMicros(r.UpdatedAt),
 	}

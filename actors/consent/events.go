@@ -40,7 +40,7 @@ func (a *Actor) reconcileOne(ctx context.Context, c consentRow) error {
 		return a.publish(ctx, c)
 	case err != nil:
 		return fmt.Errorf("reading a consent's state: %w", err)
-	case entry.Value.ConsentID == c.ID && entry.Value.Status == statusRevoked:
+	case entry.Value.ConsentID == c.ID && entry.Value.Status == subjects.ConsentRevoked:
 		return a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 			_, err := a.recordRevocation(ctx, tx, c, "")
 			return err

@@ -65,7 +65,7 @@ func (store) insert(ctx context.Context, tx bun.Tx, row any) error {
 // end writes the status and the reason with which an active consent ends, and reports whether it was active.
 func (store) end(ctx context.Context, tx bun.Tx, c consentRow) (bool, error) {
 	result, err := tx.NewUpdate().Model(&c).Column("status", "revoked_at", "revoke_reason", "superseded_by").
-		WherePK().Where("status = ?", statusActive).Exec(ctx)
+		WherePK().Where("status = ?", subjects.ConsentActive).Exec(ctx)
 	if err != nil {
 		return false, fmt.Errorf("ending a consent: %w", err)
 	}
@@ -85,10 +85,10 @@ func (s store) page(ctx context.Context, userID string, r subjects.ListConsentsR
 	}
 	switch r.Status {
 	case "":
-	case statusActive:
-		q.Where("status = ?", statusActive).Where("expires_at > ?", now.UnixMicro())
-	case statusExpired:
-		q.Where("status = ?", statusActive).Where("expires_at <= ?", now.UnixMicro())
+	case subjects.ConsentActive:
+		q.Where("status = ?", subjects.ConsentActive).Where("expires_at > ?", now.UnixMicro())
+	case subjects.ConsentExpired:
+		q.Where("status = ?", subjects.ConsentActive).Where("expires_at <= ?", now.UnixMicro())
 	default:
 		q.Where("status = ?", r.Status)
 	}
@@ -101,7 +101,7 @@ func (s store) page(ctx context.Context, userID string, r subjects.ListConsentsR
 // active returns a user's active and expired consents.
 func (s store) active(ctx context.Context, userID string) ([]consentRow, error) {
 	var rows []consentRow
-	err := s.db.NewSelect().Model(&rows).Where("user_id = ?", userID).Where("status = ?", statusActive).Order("id").Scan(ctx)
+	err := s.db.NewSelect().Model(&rows).Where("user_id = ?", userID).Where("status = ?", subjects.ConsentActive).Order("id").Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("reading a user's consents: %w", err)
 	}
@@ -111,7 +111,7 @@ func (s store) active(ctx context.Context, userID string) ([]consentRow, error) 
 // activeAfter returns active and expired consents of all users in the order of their ids.
 func (s store) activeAfter(ctx context.Context, after string, limit int) ([]consentRow, error) {
 	var rows []consentRow
-	err := s.db.NewSelect().Model(&rows).Where("status = ?", statusActive).Where("id > ?", after).
+	err := s.db.NewSelect().Model(&rows).Where("status = ?", subjects.ConsentActive).Where("id > ?", after).
 		Order("id").Limit(int64(limit)).Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("reading active consents: %w", err)

@@ -200,9 +200,9 @@ func labelError(c *connectionRow, err error, doing string) error {
 // has changed since c was read, is not active, or is claimed by another than claim.
 func markNeedsReauth(ctx context.Context, tx bun.Tx, c connectionRow, claim, reason string, at int64) (bool, error) {
 	result, err := tx.NewUpdate().Model((*connectionRow)(nil)).
-		Set("status = ?", needsReauth).Set("reason = ?", reason).Set("updated_at = ?", at).Set("version = version + 1").
+		Set("status = ?", subjects.ConnectionNeedsReauth).Set("reason = ?", reason).Set("updated_at = ?", at).Set("version = version + 1").
 		Set("claimed_by = ''").Set("claimed_until = 0").Set("refresh_at = 0").
-		Where("id = ?", c.ID).Where("version = ?", c.Version).Where("token_version = ?", c.TokenVersion).Where("status = ?", active).
+		Where("id = ?", c.ID).Where("version = ?", c.Version).Where("token_version = ?", c.TokenVersion).Where("status = ?", subjects.ConnectionActive).
 		Where("(claimed_until <= ? OR claimed_by = ?)", at, claim).Exec(ctx)
 	n, err := affected(result, err, "marking a connection")
 	return n == 1, err

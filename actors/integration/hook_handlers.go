@@ -157,7 +157,7 @@ func (a *Actor) rotateHookSecret(ctx context.Context, r subjects.RotateHookSecre
 // is not empty.
 func (a *Actor) hookResource(w *manifest.Webhook, h hookRow, secret string) subjects.Hook {
 	r := subjects.Hook{
-		ID: h.ID, IntegrationID: h.ConnectionID, Provider: h.Provider, Label: h.Label, Status: hookActive, Secret: secret,
+		ID: h.ID, IntegrationID: h.ConnectionID, Provider: h.Provider, Label: h.Label, Status: subjects.HookActive, Secret: secret,
 		URL: hookURL(a.config.PublicURL, h), CreatedAt: time.UnixMicro(h.CreatedAt).UTC(), UpdatedAt: time.UnixMicro(h.UpdatedAt).UTC(),
 	}
 	if w != nil {
@@ -167,7 +167,7 @@ func (a *Actor) hookResource(w *manifest.Webhook, h hookRow, secret string) subj
 		}
 	}
 	if h.Secret == nil {
-		r.Status = hookPending
+		r.Status = subjects.HookPending
 	}
 	if h.OldSecret != nil && h.oldUntil().After(a.Now()) {
 		until := h.oldUntil()

@@ -151,7 +151,7 @@ func (a *Actor) storeFlow(
 	if err := a.configurer.configure(ctx, provider, &c, in); err != nil {
 		return subjects.Connection{}, err
 	}
-	c.Status, c.Reason = active, ""
+	c.Status, c.Reason = subjects.ConnectionActive, ""
 	return a.replaceConnection(ctx, c, version, true)
 }
 

@@ -146,7 +146,7 @@ func (t *tokenRefresher) tryRenew(ctx context.Context, p *manifest.Provider, c c
 	if err != nil {
 		return c, false, err
 	}
-	if current.TokenVersion != c.TokenVersion || current.Status != active {
+	if current.TokenVersion != c.TokenVersion || current.Status != subjects.ConnectionActive {
 		return current, true, checkUsable(current)
 	}
 	return c, false, nil
@@ -225,7 +225,7 @@ func (t *tokenRefresher) renewalRefused(ctx context.Context, c connectionRow, cl
 		return current, checkUsable(current)
 	}
 	t.requireReauth(ctx, current, claim, reason)
-	current.Status, current.Reason = needsReauth, reason
+	current.Status, current.Reason = subjects.ConnectionNeedsReauth, reason
 	return current, checkUsable(current)
 }
 

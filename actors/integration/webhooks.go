@@ -142,7 +142,7 @@ func (w *webhooks) load(ctx context.Context, provider, id string) (delivery, err
 	if err != nil {
 		return delivery{}, err
 	}
-	if c.Status == disabled {
+	if c.Status == subjects.ConnectionDisabled {
 		return delivery{}, errNoHook
 	}
 	secrets, err := w.secrets.open(h)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"time"
 
 	"go.uber.org/zap"
 
@@ -135,7 +134,7 @@ func (a *Actor) stream(ctx context.Context, _ subjects.Empty) (subjects.StreamPo
 	feed, err := a.Conn.JS.Stream(ctx, subjects.Feed.Name)
 	if err != nil {
 		return subjects.StreamPointer{}, &subjects.Error{
-			Code: subjects.CodeUnavailable, Detail: "the notification feed is unavailable", RetryAfter: time.Second, Cause: err,
+			Code: subjects.CodeUnavailable, Detail: "the notification feed is unavailable", RetryAfter: subjects.RetrySoon, Cause: err,
 		}
 	}
 	unread, err := a.store.unreadCount(ctx, userID)
