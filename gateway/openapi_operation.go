@@ -131,7 +131,7 @@ func (doc *document) body(d *subjects.Descriptor) map[string]any {
 
 // bodySchema returns the schema of a JSON body. empty means that the endpoint has no field in its body.
 func (doc *document) bodySchema(d *subjects.Descriptor) (schema *huma.Schema, required, empty bool) {
-	whole := resolve(d.Request)
+	full := resolve(d.Request)
 	var outside, inside []string
 	for _, f := range d.Fields {
 		if where := placeOf(d, f); where == "raw_query" || where == "part" {
@@ -150,13 +150,13 @@ func (doc *document) bodySchema(d *subjects.Descriptor) (schema *huma.Schema, re
 		return doc.use(d.Request, subjects.Schemas(), ""), required, false
 	}
 	part := &huma.Schema{
-		Type: whole.Type, Description: whole.Description, AdditionalProperties: whole.AdditionalProperties,
+		Type: full.Type, Description: full.Description, AdditionalProperties: full.AdditionalProperties,
 		Properties: map[string]*huma.Schema{},
 	}
 	for _, name := range inside {
-		part.Properties[name] = whole.Properties[name]
+		part.Properties[name] = full.Properties[name]
 	}
-	for _, name := range whole.Required {
+	for _, name := range full.Required {
 		if slices.Contains(inside, name) {
 			part.Required = append(part.Required, name)
 		}

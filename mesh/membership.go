@@ -63,7 +63,7 @@ func (m *Membership) Handle(kind string, f func(context.Context, Barrier) error)
 	m.handlers[kind] = f
 }
 
-// OnRejoin adds a function that must succeed before the process is live again after its lease had lapsed. It has to catch up with
+// OnRejoin adds a function that must succeed before the process is live again after its lease had expired. It has to catch up with
 // the revocations that did not wait for the process.
 func (m *Membership) OnRejoin(f func(context.Context) error) {
 	m.mu.Lock()

@@ -250,7 +250,7 @@ func TestRenewalTakesEffectEverywhere(t *testing.T) {
 	}
 }
 
-// TestRevocationEndsContinuation: what began under a consent goes on under its renewal, but not under one that was granted
+// TestRevocationEndsContinuation: what was started under a consent continues under its renewal, but not under one that was granted
 // after a revocation.
 func TestRevocationEndsContinuation(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {

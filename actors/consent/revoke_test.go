@@ -108,7 +108,7 @@ func TestNoStartAfterRevocation(t *testing.T) {
 			wg.Go(func() {
 				for {
 					err := guard.Do(t.Context(), mesh.Grant{UserID: user}, subjects.ScopeIntegrationsExecute,
-						func(ctx context.Context, begun func()) error {
+						func(ctx context.Context, recordStart func()) error {
 							if ctx.Err() != nil {
 								return ctx.Err()
 							}
@@ -118,7 +118,7 @@ func TestNoStartAfterRevocation(t *testing.T) {
 							if started.Add(1) == 100 {
 								close(enough)
 							}
-							begun()
+							recordStart()
 							return nil
 						})
 					if subjects.CodeOf(err) == subjects.CodeConsentRequired {
@@ -145,7 +145,7 @@ func TestNoStartAfterRevocation(t *testing.T) {
 	}
 }
 
-// TestRevocationWaitsForPendingStarts: a revocation cancels a start that has not begun, and returns after it is over.
+// TestRevocationWaitsForPendingStarts: a revocation cancels a start that is still pending, and returns after it has ended.
 func TestRevocationWaitsForPendingStarts(t *testing.T) {
 	t.Parallel()
 	f := setup(t, actortest.Databases(t)[0])

@@ -155,13 +155,13 @@ func (s *State) openChildren(id int) int {
 
 // closeRuns closes the descendants of a run, and the run itself if self is set. Descendants have higher ids.
 func (s *State) closeRuns(id int, self bool) {
-	gone := map[int]bool{id: true}
+	removed := map[int]bool{id: true}
 	s.Runs = slices.DeleteFunc(s.Runs, func(run *Run) bool {
 		if run.ID == id {
 			return self
 		}
-		if run.ID != 0 && gone[run.Parent] {
-			gone[run.ID] = true
+		if run.ID != 0 && removed[run.Parent] {
+			removed[run.ID] = true
 			return true
 		}
 		return false
