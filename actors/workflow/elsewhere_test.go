@@ -94,8 +94,8 @@ func TestWhatCannotBeHad(t *testing.T) {
 	greeting.Store("Dear")
 	s := library(t, &greeting)
 	for uri, want := range map[string]string{
-		s.URL + "/nowhere.yaml": "status 404", s.URL + "/large.yaml": "cannot be had", s.URL + "/list.yaml": "it is no task",
-		s.URL + "/faulty.yaml": "in " + s.URL, s.URL + "/chain/": "at most 20", "http://10.255.255.1/f.yaml": "cannot be had",
+		s.URL + "/nowhere.yaml": "status 404", s.URL + "/large.yaml": "cannot fetch", s.URL + "/list.yaml": "it is no task",
+		s.URL + "/faulty.yaml": "in " + s.URL, s.URL + "/chain/": "at most 20", "http://10.255.255.1/f.yaml": "cannot fetch",
 	} {
 		err := wantCode(t, b, subjects.CodeInvalid, subjects.CreateWorkflow, b.ada,
 			subjects.WorkflowDefinitionRequest{Definition: yaml(t, workflowOf("- a: {set: {x: 1}}\n- b: {call: '"+uri+"'}\n"))})
