@@ -25,7 +25,7 @@ const (
 	maxPriority = 100
 )
 
-// declaredLimits are what a definition declares in document.metadata.flow: how many of its executions run at once, how many
+// declaredLimits are what a definition declares as flow in document.metadata: how many of its executions run at once, how many
 // start in a period, and which start first. Executions beyond a limit wait.
 type declaredLimits struct {
 	concurrency, rate *declaredLimit

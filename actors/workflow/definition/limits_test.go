@@ -53,22 +53,22 @@ func TestLimitFaults(t *testing.T) {
 func TestLimitsOf(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
-		name, flow, input string
-		want              *definition.Limits
-		priority          int
+		name, declared, input string
+		want                  *definition.Limits
+		priority              int
 	}{
-		{name: "an empty declaration", flow: "{}", input: `{}`},
-		{name: "a priority", flow: "{priority: -100}", input: `{}`, priority: -100},
-		{name: "a priority from the input", flow: "{priority: '${ .p }'}", input: `{"p": 7}`, priority: 7},
-		{name: "a priority that is null", flow: "{priority: '${ .p }'}", input: `{}`},
-		{name: "concurrency", flow: "{concurrency: {limit: 10000}}", input: `{}`, want: &definition.Limits{MaxConcurrent: 10000}},
-		{name: "a rate of one second", flow: "{rate: {limit: 2, period: PT1S}}", input: `{}`, want: &definition.Limits{Rate: 2, Period: time.Second}},
+		{name: "an empty declaration", declared: "{}", input: `{}`},
+		{name: "a priority", declared: "{priority: -100}", input: `{}`, priority: -100},
+		{name: "a priority from the input", declared: "{priority: '${ .p }'}", input: `{"p": 7}`, priority: 7},
+		{name: "a priority that is null", declared: "{priority: '${ .p }'}", input: `{}`},
+		{name: "concurrency", declared: "{concurrency: {limit: 10000}}", input: `{}`, want: &definition.Limits{MaxConcurrent: 10000}},
+		{name: "a rate of one second", declared: "{rate: {limit: 2, period: PT1S}}", input: `{}`, want: &definition.Limits{Rate: 2, Period: time.Second}},
 		{
-			name: "both, with a priority", flow: "{concurrency: {limit: 1}, rate: {limit: 2, period: {days: 31}}, priority: 5}", input: `{}`,
+			name: "both, with a priority", declared: "{concurrency: {limit: 1}, rate: {limit: 2, period: {days: 31}}, priority: 5}", input: `{}`,
 			want: &definition.Limits{MaxConcurrent: 1, Rate: 2, Period: 31 * 24 * time.Hour}, priority: 5,
 		},
 	} {
-		limits, priority, err := definition.LimitsOf(parse(t, withMetadata("flow: "+test.flow)), "w", test.input)
+		limits, priority, err := definition.LimitsOf(parse(t, withMetadata("flow: "+test.declared)), "w", test.input)
 		if err != nil || priority != test.priority || (limits == nil) != (test.want == nil) {
 			t.Errorf("%s: %+v, priority %d, %v", test.name, limits, priority, err)
 			continue

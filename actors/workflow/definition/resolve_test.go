@@ -87,7 +87,7 @@ func TestResolveFaults(t *testing.T) {
 	for document, want := range map[string]string{
 		"missing.yaml": "cannot fetch " + at + "/missing.yaml: the response has status 404",
 		"nested.yaml":  "cannot fetch " + at + "/missing.yaml",
-		"list.yaml":    "it is no task",
+		"list.yaml":    "task",
 		"faulty.yaml":  "in " + at + "/faulty.yaml: ",
 		"unknown.yaml": "in " + at + "/unknown.yaml: there is no function \"nosuch\"",
 		"inner.yaml":   "in " + at + "/inner.yaml: there is no function \"nosuch\"",
