@@ -107,21 +107,68 @@ func TestAsyncStart(t *testing.T) {
 	})
 }
 
-// TestOtherUsersFindNothing: another user's workflow or execution is not found, whatever the endpoint.
+// refusal calls an endpoint with a request as another identity and returns the code of the error.
+type refusal func(as mesh.As) subjects.Code
+
+func refusalOf[Req, Res any](t *testing.T, b *bundle, e subjects.Endpoint[Req, Res], request Req) refusal {
+	return func(as mesh.As) subjects.Code {
+		_, err := mesh.Call(t.Context(), b.conn, e, request, as)
+		return subjects.CodeOf(err)
+	}
+}
+
+// TestOtherUsersFindNothing: whatever the endpoint, another user's workflow, execution, schedule, approval or failure is not found,
+// and an anonymous caller is refused.
 func TestOtherUsersFindNothing(t *testing.T) {
-	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
-		b := setup(t, database)
-		e := b.run(t, "- a: {set: {x: 1}}\n", `{}`)
-		eve := mesh.As{Token: b.mesh.Token(t, actortest.User())}
-		one := subjects.ExecutionRequest{ExecutionID: e.ID}
-		wantCode(t, b, subjects.CodeNotFound, subjects.GetExecutionStatus, eve, one)
-		wantCode(t, b, subjects.CodeNotFound, subjects.WatchExecution, eve, one)
-		wantCode(t, b, subjects.CodeNotFound, subjects.GetExecutionHistory, eve, subjects.ExecutionHistoryRequest{ExecutionRequest: one})
-		wantCode(t, b, subjects.CodeNotFound, subjects.CancelExecution, eve, subjects.ExecutionControlRequest{ExecutionID: e.ID})
-		wantCode(t, b, subjects.CodeNotFound, subjects.GetWorkflow, eve, subjects.WorkflowVersionRequest{WorkflowID: e.WorkflowID})
-		wantCode(t, b, subjects.CodeNotFound, subjects.ExecuteWorkflow, eve, subjects.ExecuteWorkflowRequest{WorkflowID: e.WorkflowID})
-		wantCode(t, b, subjects.CodeUnauthenticated, subjects.GetExecutionStatus, mesh.As{}, one)
-	})
+	t.Parallel()
+	c := setupTimed(t, actortest.Databases(t)[0])
+	b := c.bundle
+	workflowID, s := c.createScheduled(t, scheduled("every: PT1H", "", echoTasks))
+	failed := b.run(t, "- stop: {raise: {error: {type: 'https://example.com/odd', status: 400, title: Odd}}}\n", "{}")
+	asks := b.startNew(t, "- ask: {call: approval.request, with: {title: a}}\n", "{}")
+	approval := b.pendingApproval(t, asks.ID)
+	one := subjects.ExecutionRequest{ExecutionID: failed.ID}
+	eve := mesh.As{Token: b.mesh.Token(t, actortest.User())}
+	for name, call := range map[string]refusal{
+		"get_execution_status":   refusalOf(t, b, subjects.GetExecutionStatus, one),
+		"watch_execution":        refusalOf(t, b, subjects.WatchExecution, one),
+		"get_execution_history":  refusalOf(t, b, subjects.GetExecutionHistory, subjects.ExecutionHistoryRequest{ExecutionRequest: one}),
+		"get_execution_diagram":  refusalOf(t, b, subjects.GetExecutionDiagram, one),
+		"cancel_execution":       refusalOf(t, b, subjects.CancelExecution, subjects.ExecutionControlRequest{ExecutionID: asks.ID}),
+		"suspend_execution":      refusalOf(t, b, subjects.SuspendExecution, subjects.ExecutionControlRequest{ExecutionID: asks.ID}),
+		"resume_execution":       refusalOf(t, b, subjects.ResumeExecution, subjects.ExecutionRequest{ExecutionID: asks.ID}),
+		"retry_execution":        refusalOf(t, b, subjects.RetryExecution, subjects.RetryExecutionRequest{ExecutionID: failed.ID}),
+		"replay_failure":         refusalOf(t, b, subjects.ReplayFailure, subjects.ReplayFailureRequest{FailureID: failed.ID}),
+		"dismiss_failure":        refusalOf(t, b, subjects.DismissFailure, subjects.FailureRequest{FailureID: failed.ID}),
+		"get_workflow":           refusalOf(t, b, subjects.GetWorkflow, subjects.WorkflowVersionRequest{WorkflowID: workflowID}),
+		"get_workflow_diagram":   refusalOf(t, b, subjects.GetWorkflowDiagram, subjects.WorkflowVersionRequest{WorkflowID: workflowID}),
+		"list_workflow_versions": refusalOf(t, b, subjects.ListWorkflowVersions, subjects.ListWorkflowVersionsRequest{WorkflowRequest: subjects.WorkflowRequest{WorkflowID: workflowID}}),
+		"update_workflow":        refusalOf(t, b, subjects.UpdateWorkflow, subjects.UpdateWorkflowRequest{WorkflowID: workflowID, Definition: yaml(t, workflowOf(echoTasks))}),
+		"delete_workflow":        refusalOf(t, b, subjects.DeleteWorkflow, subjects.WorkflowRequest{WorkflowID: workflowID}),
+		"execute_workflow":       refusalOf(t, b, subjects.ExecuteWorkflow, subjects.ExecuteWorkflowRequest{WorkflowID: workflowID}),
+		"start_execution":        refusalOf(t, b, subjects.StartExecution, subjects.StartExecutionRequest{WorkflowID: workflowID}),
+		"get_schedule":           refusalOf(t, b, subjects.GetSchedule, subjects.ScheduleRequest{ScheduleID: s.ID}),
+		"pause_schedule":         refusalOf(t, b, subjects.PauseSchedule, subjects.PauseScheduleRequest{ScheduleID: s.ID}),
+		"resume_schedule":        refusalOf(t, b, subjects.ResumeSchedule, subjects.ScheduleRequest{ScheduleID: s.ID}),
+		"backfill_schedule": refusalOf(t, b, subjects.BackfillSchedule, subjects.BackfillScheduleRequest{
+			ScheduleID: s.ID, Since: s.CreatedAt.Add(-time.Hour), Until: s.CreatedAt,
+		}),
+		"get_approval":    refusalOf(t, b, subjects.GetApproval, subjects.ApprovalRequest{ApprovalID: approval.ID}),
+		"decide_approval": refusalOf(t, b, subjects.DecideApproval, subjects.DecideApprovalRequest{ApprovalID: approval.ID, Decision: "approve"}),
+	} {
+		if code := call(eve); code != subjects.CodeNotFound {
+			t.Errorf("%s as another user: %q, want %s", name, code, subjects.CodeNotFound)
+		}
+		if code := call(mesh.As{}); code != subjects.CodeUnauthenticated {
+			t.Errorf("%s without a token: %q, want %s", name, code, subjects.CodeUnauthenticated)
+		}
+	}
+	if page, err := mesh.Call(t.Context(), b.conn, subjects.ListExecutions, subjects.ListExecutionsRequest{}, eve); err != nil || len(page.Items) != 0 {
+		t.Errorf("another user lists %+v, %v", page.Items, err)
+	}
+	if e := b.getExecution(t, asks.ID); e.Status != subjects.ExecutionWaiting && e.Status != subjects.ExecutionRunning {
+		t.Errorf("another user's requests made the execution %s", e.Status)
+	}
 }
 
 func TestFaultsAndCatch(t *testing.T) {

@@ -21,7 +21,7 @@ import (
 // newPass returns a pass over a schedule that was created an hour ago and whose previous pass was two minutes ago.
 func newPass(t *testing.T, kind actortest.Database, plan *schedule.Plan) *pass {
 	t.Helper()
-	now := time.Now()
+	now := time.Now().Truncate(time.Microsecond) // as exact as the database
 	s := &scheduler{
 		Deps:    actors.Deps{DB: kind.Open(t, "workflow", Migrations), Now: func() time.Time { return now }},
 		metrics: newMetrics(prometheus.NewRegistry()),
