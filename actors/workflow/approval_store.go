@@ -145,7 +145,7 @@ func hasOrphanedApprovals(ctx context.Context, db bun.IDB) (bool, error) {
 	found, err := db.NewSelect().Model((*approvalRow)(nil)).Where("status = 'pending'").
 		Where("EXISTS (SELECT 1 FROM executions AS e WHERE e.id = ?TableAlias.execution_id AND e.ended_at > 0)").Exists(ctx)
 	if err != nil {
-		return false, fmt.Errorf("looking for orphaned approvals: %w", err)
+		return false, fmt.Errorf("searching for orphaned approvals: %w", err)
 	}
 	return found, nil
 }

@@ -267,7 +267,8 @@ func (a *approvals) expire(ctx context.Context, now time.Time) error {
 	return nil
 }
 
-// withdrawOrphans withdraws the pending requests of ended executions. It looks first, because a write is dearer than a read.
+// withdrawOrphans withdraws the pending requests of ended executions. It checks first, because there are seldom any and a
+// read is cheaper than a write.
 func (a *approvals) withdrawOrphans(ctx context.Context, now time.Time) error {
 	found, err := hasOrphanedApprovals(ctx, a.DB.DB)
 	if err != nil || !found {

@@ -49,7 +49,8 @@ func builtInFunctions() []subjects.WorkflowFunction {
 				"however often the step is attempted.",
 			Input: schemaOf(`{"type": "object", "additionalProperties": false, "properties": {
 				"workflow_id": {"type": "string", "format": "uuid"},
-				"version": {"description": "With workflow_id, the number of the version; with a name, the version that its document declares.", "type": ["integer", "string"]},
+				"version": {"description": "With workflow_id, the version's number; with a name, the version that its document declares.",
+					"type": ["integer", "string"]},
 				"namespace": {"type": "string"}, "name": {"type": "string"}, "input": {"default": {}}}}`),
 			Output: schemaOf(`{"type": "object", "required": ["execution_id"], "properties": {"execution_id": {"type": "string", "format": "uuid"}}}`),
 		},

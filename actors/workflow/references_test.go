@@ -8,9 +8,8 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/weftmesh/weft/actors/workflow/definition"
-
 	"github.com/weftmesh/weft/actors/actortest"
+	"github.com/weftmesh/weft/actors/workflow/definition"
 	"github.com/weftmesh/weft/subjects"
 )
 

@@ -9,9 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/weftmesh/weft/actors/database"
-
 	"github.com/weftmesh/weft/actors/actortest"
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
 )

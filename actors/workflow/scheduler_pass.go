@@ -73,7 +73,7 @@ func (p *pass) materialise(ctx context.Context) error {
 		run := p.newRun(nominal)
 		if late := p.now.Add(-p.plan.CatchUp); due.Before(late) {
 			run.Status, run.Reason = runMissed, "no process could start it in time"
-			// One run stands for all that are too late: after a long outage there may be very many.
+			// One missed run represents all that are too late: after a long outage there may be very many.
 			if last := late.Add(-p.plan.Jitter).Add(-time.Microsecond); last.After(nominal) {
 				run.Reason = "no process could start it, nor those after it, until " + last.UTC().Format(time.RFC3339)
 				nominal = last

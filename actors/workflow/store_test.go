@@ -99,7 +99,7 @@ func TestStoreErrors(t *testing.T) {
 		"recording the delivery of an approval": func() error { return markDelivered(ctx, tx, "a", now) },
 		"withdrawing approvals":                 func() error { return withdrawApprovals(ctx, tx, "e", []string{"1"}, now) },
 		"reading pending approvals":             func() error { _, err := pendingCalls(ctx, db.DB, []string{"e"}); return err },
-		"looking for orphaned approvals":        func() error { _, err := hasOrphanedApprovals(ctx, db.DB); return err },
+		"searching for orphaned approvals":      func() error { _, err := hasOrphanedApprovals(ctx, db.DB); return err },
 		"withdrawing orphaned approvals":        func() error { return withdrawOrphanedApprovals(ctx, tx, now) },
 		"reading expired approvals":             func() error { _, err := expiredApprovals(ctx, db.DB, now, 1); return err },
 		"reading undelivered approvals":         func() error { _, err := undeliveredApprovals(ctx, db.DB, now, 1); return err },
