@@ -61,7 +61,7 @@ const cachedProfiles = 10_000
 
 // New makes the actor. It reads its keys, or makes them at the first start, and publishes the public ones.
 func New(deps actors.Deps, config Config) (*Actor, error) {
-	if err := config.check(); err != nil {
+	if err := config.Check(); err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), startWithin)

@@ -132,7 +132,7 @@ func (a *Actor) administer(ctx context.Context, tx database.Tx, u user, req subj
 // on the database alone, beside a running weft on PostgreSQL or a stopped one on SQLite; what it has to tell is published
 // once weft runs. deps needs DB, Outbox, Sealer, Now and NewID.
 func CreateAdmin(ctx context.Context, deps actors.Deps, config Config, req subjects.RegisterRequest) (given bool, err error) {
-	if err := config.check(); err != nil {
+	if err := config.Check(); err != nil {
 		return false, err
 	}
 	a := &Actor{Deps: deps, config: config}

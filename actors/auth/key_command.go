@@ -15,7 +15,7 @@ import (
 // before it signs, so that a rotation before any process has made and published the one after is CodeConflict.
 // deps needs DB, Outbox, Now and NewID.
 func RotateKeys(ctx context.Context, deps actors.Deps, config Config) (keyID string, err error) {
-	if err := config.check(); err != nil {
+	if err := config.Check(); err != nil {
 		return "", err
 	}
 	a := &Actor{Deps: deps, config: config}

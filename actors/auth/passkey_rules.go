@@ -1,7 +1,6 @@
 package auth
 
 import (
-	"fmt"
 	"net/url"
 	"strings"
 	"time"
@@ -31,28 +30,6 @@ func defaultPasskeyConfig() PasskeyConfig {
 	return PasskeyConfig{
 		RPID: "localhost", RPName: "weft", Origins: []string{"http://localhost:8080"}, CeremonyTTL: 5 * time.Minute,
 	}
-}
-
-func (c PasskeyConfig) check() error {
-	if err := protocol.ValidateRPID(c.RPID); err != nil {
-		return fmt.Errorf("auth.passkeys.rp_id is %q, it must be a domain: %w", c.RPID, err)
-	}
-	if c.RPName == "" {
-		return fmt.Errorf("auth.passkeys.rp_name is missing")
-	}
-	if c.CeremonyTTL < time.Second || c.CeremonyTTL > time.Hour {
-		return fmt.Errorf("auth.passkeys.ceremony_ttl is %s, it must be a second to an hour", c.CeremonyTTL)
-	}
-	if len(c.Origins) == 0 {
-		return fmt.Errorf("auth.passkeys.origins is missing")
-	}
-	for _, origin := range c.Origins {
-		if !c.goodOrigin(origin) {
-			return fmt.Errorf("auth.passkeys.origins has %q: scheme and host of %s or below it, https but for localhost, no path",
-				origin, c.RPID)
-		}
-	}
-	return nil
 }
 
 // goodOrigin tells whether a browser would use passkeys of the site on pages of an origin.

@@ -50,8 +50,8 @@ type Actor struct {
 
 // New makes the actor.
 func New(d actors.Deps, c Config) (*Actor, error) {
-	if c.Expiry <= 0 || c.MaxExpiry < c.Expiry {
-		return nil, fmt.Errorf("consent.expiry %s is not between 0 and consent.max_expiry %s", c.Expiry, c.MaxExpiry)
+	if err := c.Check(); err != nil {
+		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), startupTimeout)
 	defer cancel()

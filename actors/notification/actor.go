@@ -12,7 +12,6 @@ package notification
 import (
 	"context"
 	"embed"
-	"fmt"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -67,8 +66,8 @@ type Actor struct {
 
 // New makes the actor.
 func New(d actors.Deps, c Config) (*Actor, error) {
-	if c.Tick <= 0 {
-		return nil, fmt.Errorf("notification.tick %s is not positive", c.Tick)
+	if err := c.Check(); err != nil {
+		return nil, err
 	}
 	mail, err := newMailer(c.SMTP)
 	if err != nil {

@@ -19,12 +19,14 @@ package workflow
 import (
 	"context"
 	"embed"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/egress"
+	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -70,20 +72,21 @@ func DefaultConfig() Config {
 	}
 }
 
-func (c Config) check() error {
-	switch {
-	case c.MaxConcurrent < 1 || c.MaxConcurrent > 10_000:
-		return fmt.Errorf("workflow.max_concurrent %d is not between 1 and 10000", c.MaxConcurrent)
-	case c.MaxSteps < 1 || c.MaxSteps > 10_000:
-		return fmt.Errorf("workflow.max_steps %d is not between 1 and 10000", c.MaxSteps)
-	case c.StepTimeout < time.Millisecond || c.StepRetries < 0 || c.StepRetryDelay < 0 || c.ShortWait < 0 || c.MaxQueued < 0 || c.CutAfter < 1:
-		return fmt.Errorf("workflow.step_timeout %s is not positive, or another time or count is negative", c.StepTimeout)
-	case c.MaxQueuedPerUser < 1:
-		return fmt.Errorf("workflow.max_queued_per_user %d is not positive", c.MaxQueuedPerUser)
-	case c.MaxInput < 1 || c.MaxInput > maxValue || c.MaxResult < 1 || c.MaxResult > maxValue:
-		return fmt.Errorf("workflow.max_input %d or workflow.max_result %d is not between 1 and %d", c.MaxInput, c.MaxResult, maxValue)
-	}
-	return nil
+// Check returns a mesh.SettingError for each invalid setting.
+func (c Config) Check() error {
+	return errors.Join(
+		mesh.SettingBetween("workflow.max_concurrent", c.MaxConcurrent, 1, 10_000),
+		mesh.SettingBetween("workflow.max_steps", c.MaxSteps, 1, 10_000),
+		mesh.SettingAtLeast("workflow.step_timeout", c.StepTimeout, time.Millisecond),
+		mesh.SettingAtLeast("workflow.step_retries", c.StepRetries, 0),
+		mesh.SettingAtLeast("workflow.step_retry_delay", c.StepRetryDelay, 0),
+		mesh.SettingAtLeast("workflow.short_wait", c.ShortWait, 0),
+		mesh.SettingBetween("workflow.max_input", c.MaxInput, 1, maxValue),
+		mesh.SettingBetween("workflow.max_result", c.MaxResult, 1, maxValue),
+		mesh.SettingAtLeast("workflow.max_queued", c.MaxQueued, 0),
+		mesh.SettingAtLeast("workflow.max_queued_per_user", c.MaxQueuedPerUser, 1),
+		mesh.SettingAtLeast("workflow.cut_after", c.CutAfter, 1),
+	)
 }
 
 // maxValue is the largest value that a message of the history has room for.
@@ -104,7 +107,7 @@ type Actor struct {
 
 // New makes the actor.
 func New(d actors.Deps, c Config) (*Actor, error) {
-	if err := c.check(); err != nil {
+	if err := c.Check(); err != nil {
 		return nil, err
 	}
 	client, err := egress.New(egress.Options{
