@@ -55,8 +55,9 @@ func (c PasskeyConfig) check() error {
 	fail := func(setting, format string, args ...any) {
 		errs = append(errs, mesh.InvalidSetting(setting, format, args...))
 	}
-	if err := protocol.ValidateRPID(c.RPID); err != nil {
-		fail("auth.passkeys.rp_id", "is %q, and must be a domain: %v", c.RPID, err)
+	rpID := protocol.ValidateRPID(c.RPID)
+	if rpID != nil {
+		fail("auth.passkeys.rp_id", "is %q, and must be a domain: %v", c.RPID, rpID)
 	}
 	if c.RPName == "" {
 		fail("auth.passkeys.rp_name", "must not be empty")
@@ -65,7 +66,7 @@ func (c PasskeyConfig) check() error {
 		fail("auth.passkeys.origins", "must not be empty")
 	}
 	for _, origin := range c.Origins {
-		if !c.goodOrigin(origin) {
+		if rpID == nil && !c.goodOrigin(origin) {
 			fail("auth.passkeys.origins", "has %q, and must have https origins (http for localhost) of %s or its subdomains", origin, c.RPID)
 		}
 	}

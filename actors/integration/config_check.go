@@ -93,10 +93,10 @@ func (c ObjectsConfig) check() error {
 	fail := func(setting, format string, args ...any) {
 		errs = append(errs, mesh.InvalidSetting(setting, format, args...))
 	}
-	if c.Total < c.MaxSize {
+	if c.Total > 0 && c.Total < c.MaxSize {
 		fail("integration.objects.total", "is %d, and must be at least max_size, which is %d", c.Total, c.MaxSize)
 	}
-	if c.MaxKeepFor < c.KeepFor {
+	if c.MaxKeepFor > 0 && c.MaxKeepFor < c.KeepFor {
 		fail("integration.objects.max_keep_for", "is %s, and must be at least keep_for, which is %s", c.MaxKeepFor, c.KeepFor)
 	}
 	if limit := kv.IntegrationObjects.TTL; c.MaxKeepFor+c.UploadWithin > limit {
