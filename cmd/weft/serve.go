@@ -137,16 +137,16 @@ func (p *process) gateway(ctx context.Context, ready func(addr string)) (err err
 		return err
 	}
 	defer conn.Close()
-	presence, err := mesh.Join(ctx, conn, p.telemetry.Log)
+	membership, err := mesh.Join(ctx, conn, p.telemetry.Log)
 	if err != nil {
 		return err
 	}
 	defer func() {
 		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 		defer cancel()
-		err = errors.Join(err, presence.Close(closing))
+		err = errors.Join(err, membership.Close(closing))
 	}()
-	verifier, err := mesh.NewVerifier(ctx, presence, p.config.Issuer, p.config.Audience, time.Now)
+	verifier, err := mesh.NewVerifier(ctx, membership, p.config.Issuer, p.config.Audience, time.Now)
 	if err != nil {
 		return err
 	}
