@@ -8,6 +8,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -21,19 +22,23 @@ import (
 
 const usage = "usage: weft-generate [DIR]\n\nWrites the derived files to DIR, by default the current directory. Exit codes: 0 success, 1 failure, 2 wrong usage."
 
-func main() {
+func main() { os.Exit(run(os.Args[1:], os.Stderr)) }
+
+// run runs a command line and returns the exit code.
+func run(args []string, stderr io.Writer) int {
 	dir := "."
-	switch args := os.Args[1:]; {
+	switch {
 	case len(args) > 1 || len(args) == 1 && strings.HasPrefix(args[0], "-"):
-		fmt.Fprintln(os.Stderr, usage)
-		os.Exit(2)
+		_, _ = fmt.Fprintln(stderr, usage)
+		return 2
 	case len(args) == 1:
 		dir = args[0]
 	}
 	if err := generate(dir); err != nil {
-		fmt.Fprintln(os.Stderr, "weft-generate:", err)
-		os.Exit(1)
+		_, _ = fmt.Fprintln(stderr, "weft-generate:", err)
+		return 1
 	}
+	return 0
 }
 
 // generate writes all derived files to dir.

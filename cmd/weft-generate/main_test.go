@@ -40,6 +40,27 @@ func TestCommittedFilesAreCurrent(t *testing.T) {
 	}
 }
 
+func TestExitCodes(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		args   []string
+		code   int
+		stderr string
+	}{
+		{[]string{t.TempDir()}, 0, ""}, {[]string{"--help"}, 2, "usage: weft-generate [DIR]"}, {[]string{"a", "b"}, 2, "usage: "},
+		{[]string{file}, 1, "weft-generate: "},
+	} {
+		var stderr bytes.Buffer
+		if code := run(c.args, &stderr); code != c.code || !strings.HasPrefix(stderr.String(), c.stderr) {
+			t.Errorf("%q: exit code %d, %s", c.args, code, stderr.String())
+		}
+	}
+}
+
 func TestSubjectsDocumentHasTheWholeContract(t *testing.T) {
 	t.Parallel()
 	document := subjectsDocument()

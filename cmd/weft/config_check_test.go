@@ -1,11 +1,14 @@
 package main
 
 import (
+	"errors"
 	"maps"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/weftmesh/weft/mesh"
 )
 
 // invalidValues has, for each setting with a bound, values beyond it.
@@ -142,6 +145,37 @@ func TestEveryInvalidSettingIsReported(t *testing.T) {
 	for setting := range invalidValues {
 		if !strings.Contains(err.Error(), variableOf(setting)+": "+setting+" ") {
 			t.Errorf("%s is not reported", setting)
+		}
+	}
+}
+
+func TestOriginOfASetting(t *testing.T) {
+	t.Parallel()
+	o := origins{"a.b": "file:1", "a.c": "WEFT_A_C", "ab.c": "file:9"}
+	for setting, want := range map[string]string{
+		"a.b": "file:1", "a.b[2]": "file:1", "a.c": "WEFT_A_C", "a": "file:1", "ab": "file:9", "a.d": "", "": "", "a.b.c": "",
+	} {
+		if got := o.of(setting); got != want {
+			t.Errorf("%q is set at %q, want %q", setting, got, want)
+		}
+	}
+	if o.locate(nil) != nil {
+		t.Error("no error becomes one")
+	}
+	plain := errors.New("no setting")
+	if got := o.locate(errors.Join(plain, mesh.InvalidSetting("a.c", "is wrong"))); got.Error() != "no setting\nWEFT_A_C: a.c is wrong" || !errors.Is(got, plain) {
+		t.Errorf("got %v", got)
+	}
+	if got := decodeErrors(plain); !errors.Is(got, plain) {
+		t.Errorf("an error of another kind becomes %v", got)
+	}
+}
+
+func TestListsAreSplitAtCommas(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string][]string{"": {}, " , ,": {}, "a": {"a"}, " a, b c ,d": {"a", "b c", "d"}} {
+		if got := splitList(text); !slices.Equal(got, want) {
+			t.Errorf("%q gives %q, want %q", text, got, want)
 		}
 	}
 }
