@@ -20,7 +20,8 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-const usage = "usage: weft-generate [DIR]\n\nWrites the derived files to DIR, by default the current directory. Exit codes: 0 success, 1 failure, 2 wrong usage."
+const usage = "usage: weft-generate [DIR]\n\n" +
+	"Writes the derived files to DIR, by default the current directory. Exit codes: 0 success, 1 failure, 2 wrong usage."
 
 func main() { os.Exit(run(os.Args[1:], os.Stderr)) }
 

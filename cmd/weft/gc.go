@@ -44,8 +44,9 @@ func heapSize() (live, scannable uint64) {
 	return samples[0].Value.Uint64(), samples[1].Value.Uint64()
 }
 
-// gogcFor returns the GOGC for a growth by maxGOGC percent of the scannable heap, or by minHeapGrowth if that is more. The cost of a collection depends on the scannable part. Memory without pointers, such as JetStream's block cache
-// while files are transferred, would otherwise increase to five times its size without saving CPU time.
+// gogcFor returns the GOGC for a growth by maxGOGC percent of the scannable heap, or by minHeapGrowth if that is more. The cost of
+// a collection depends on the scannable part. Memory without pointers, such as JetStream's block cache while files are
+// transferred, would otherwise increase to five times its size without saving CPU time.
 func gogcFor(live, scannable uint64) int {
 	if live == 0 {
 		return maxGOGC
