@@ -24,10 +24,10 @@ func TestExampleManifestIsValid(t *testing.T) {
 		}
 	}
 	source := strings.Join(example, "\n")
-	if faults := integration.Lint("acme.yaml", []byte(source)); len(faults) > 0 || len(example) < 100 {
+	if faults := integration.Lint("acme_shop.yaml", []byte(source)); len(faults) > 0 || len(example) < 100 {
 		t.Errorf("the example of %d lines has the faults %v", len(example), faults)
 	}
-	if faults := integration.Lint("acme.yaml", []byte(strings.Replace(source, "safety: read", "safety: perhaps", 1))); len(faults) != 1 {
+	if faults := integration.Lint("acme_shop.yaml", []byte(strings.Replace(source, "safety: read", "safety: perhaps", 1))); len(faults) != 1 {
 		t.Errorf("the faults of an invalid safety: %v", faults)
 	}
 }

@@ -62,7 +62,7 @@ var crashpoints = []struct {
 	name string
 	most int
 }{
-	{"decided", 25}, {"appended", 25}, {"before_effect", 12}, {"after_effect", 12}, {"before_ack", 30}, {"folding", 12}, {"folded", 12}, {"given_up", 4},
+	{"decided", 25}, {"appended", 25}, {"before_effect", 12}, {"after_effect", 12}, {"before_ack", 30}, {"projecting", 12}, {"projected", 12}, {"child_abandoned", 4},
 }
 
 // stormWorker is a workflow process that connects to NATS through a proxy of its own.
@@ -328,7 +328,7 @@ func (s *workflowStorm) checkIdle() {
 
 // checkIdle checks by the metrics of a worker that no execution has a slot or waits for one.
 func (w *stormWorker) checkIdle(t *testing.T) {
-	for _, gauge := range []string{"workflow_active_executions", "workflow_queued_executions", "workflow_held_back_executions", "workflow_queued_steps"} {
+	for _, gauge := range []string{"workflow_active_executions", "workflow_queued_executions", "workflow_blocked_executions", "workflow_queued_steps"} {
 		err := eventually(func() (bool, string) {
 			metrics, err := newClient(strings.TrimSuffix(w.ready.Metrics, "/metrics")).do(t.Context(), http.MethodGet, "/metrics", nil)
 			if err != nil {

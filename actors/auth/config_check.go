@@ -85,7 +85,7 @@ func (c OAuthConfig) check() error {
 		if !providerID.MatchString(id) {
 			errs = append(errs, mesh.InvalidSetting(setting, "must be named with lower-case letters, digits, - and _, beginning with a letter"))
 		}
-		errs = append(errs, c.Providers[id].named(id).check(setting))
+		errs = append(errs, c.Providers[id].withDefaults(id).check(setting))
 	}
 	return errors.Join(errs...)
 }

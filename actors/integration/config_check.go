@@ -46,7 +46,7 @@ func (c Config) check(known func(provider string) bool) error {
 		mesh.SettingPositive("integration.refresh.before", c.Refresh.Before),
 		mesh.SettingPositive("integration.refresh.every", c.Refresh.Every),
 		mesh.SettingPositive("integration.refresh.timeout", c.Refresh.Timeout),
-		mesh.SettingBetween("integration.state_ttl", c.StateTTL, 1, maxState),
+		mesh.SettingBetween("integration.state_ttl", c.StateTTL, 1, maxStateTTL),
 		mesh.SettingAtLeast("integration.limits.max_wait", c.Limits.MaxWait, 0),
 		mesh.SettingAtLeast("integration.probe_every", c.ProbeEvery, 0),
 		c.Objects.check(),

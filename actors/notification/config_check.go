@@ -25,10 +25,10 @@ func (c SMTPConfig) check() error {
 	errs = append(errs,
 		mesh.SettingBetween("notification.smtp.port", c.Port, 1, 65535),
 		mesh.SettingPositive("notification.smtp.timeout", c.Timeout))
-	if !slices.Contains([]string{"starttls", "tls", "none"}, c.TLS) {
+	if !slices.Contains([]string{tlsStartTLS, tlsImplicit, tlsNone}, c.TLS) {
 		errs = append(errs, mesh.InvalidSetting("notification.smtp.tls", "is %q, and must be starttls, tls or none", c.TLS))
 	}
-	if ip := net.ParseIP(c.Host); c.TLS == "none" && c.Host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+	if ip := net.ParseIP(c.Host); c.TLS == tlsNone && c.Host != "localhost" && (ip == nil || !ip.IsLoopback()) {
 		errs = append(errs, mesh.InvalidSetting("notification.smtp.tls", "is none, which is allowed for a server on this machine only, not for %s", c.Host))
 	}
 	return errors.Join(errs...)

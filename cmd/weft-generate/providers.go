@@ -218,7 +218,7 @@ func span(d time.Duration) string {
 
 // secretsFrom says where a hook's secret comes from.
 var secretsFrom = map[string]string{
-	webhook.FromWeft: "weft, which returns it once", webhook.FromVendor: "the provider; pass it when creating the hook",
+	webhook.FromWeft: "weft, which returns it once", webhook.FromProvider: "the provider; pass it when creating the hook",
 	webhook.FromHandshake: "the provider, which sends it in its first delivery",
 }
 

@@ -6,7 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/weftmesh/weft/actors/workflow"
+	"github.com/weftmesh/weft/actors/workflow/definition"
 	"github.com/weftmesh/weft/actors/workflow/diagram"
 	"github.com/weftmesh/weft/actors/workflow/language"
 )
@@ -23,7 +23,7 @@ func workflowCommand() *cobra.Command {
 }
 
 func lintWorkflow(_ string, source []byte) (found []fileFault) {
-	for _, f := range workflow.Lint(source) {
+	for _, f := range definition.Lint(source) {
 		found = append(found, fileFault{Line: f.Line, Column: f.Column, Pointer: f.Pointer, Code: f.Code, Message: f.Message, label: f.Code})
 	}
 	return found
