@@ -109,18 +109,18 @@ func TestEmailChangeNotifiesBothAddresses(t *testing.T) {
 			change["email"] = to
 			c.must(t, http.StatusAccepted, http.MethodPost, "/v1/users/me/email", change)
 			token, body := awaitMail(t, sink, to, "Verify your e-mail address").takeToken(t)
-			if body != `Somebody asked to move their weft account, which they have already, to this address. To confirm that it is you and that the account is yours:
+			if body != `Someone asked to change the address of an existing weft account to this one. To confirm that it was you and that the account is yours:
 
 Send this token to POST /v1/auth/email/verify:
 
 TOKEN
 
-It works once, for 30 minutes. If you have not asked for this, do nothing, also if you are signing up to weft just now.` {
+It works once and expires in 30 minutes. If you did not ask for this, ignore this message, even if you are just registering with weft.` {
 				t.Errorf("the message to the new address: %s", body)
 			}
 			c.must(t, http.StatusNoContent, http.MethodPost, "/v1/auth/email/verify", map[string]any{"token": token})
 			if body := awaitMail(t, sink, from, "Your e-mail address was changed").body; body !=
-				"Your weft account has moved from this address to "+to+". If it was not you, write to whoever runs this weft." {
+				"The address of your weft account was changed from this one to "+to+". If it was not you, contact the operator of this weft installation." {
 				t.Errorf("the message to the old address: %s", body)
 			}
 			checkMails(t, sink.Mails(), from, to)
