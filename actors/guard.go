@@ -22,7 +22,7 @@ import (
 // registration. For the same reason what was read may be kept, until a revocation asks or the lease lapses
 // (docs/adr/0007).
 type Guard struct {
-	presence *mesh.Presence
+	presence *mesh.Membership
 	states   *kv.Bucket[subjects.ConsentState]
 	now      func() time.Time
 	mu       sync.Mutex
@@ -62,18 +62,18 @@ var (
 
 // NewGuard opens the guard of one process's connection.
 func NewGuard(
-	ctx context.Context, conn *mesh.Conn, p *mesh.Presence, now func() time.Time,
+	ctx context.Context, conn *mesh.Conn, p *mesh.Membership, now func() time.Time,
 ) (*Guard, error) {
 	states, err := kv.Open[subjects.ConsentState](ctx, conn.JS, kv.ConsentState)
 	if err != nil {
 		return nil, fmt.Errorf("opening the bucket of consent states: %w", err)
 	}
 	g := &Guard{presence: p, states: states, now: now, pending: map[string]map[*pendingStart]struct{}{}, known: map[string]knownState{}}
-	p.Handle(mesh.SyncConsent, func(ctx context.Context, s mesh.Sync) error {
+	p.Handle(mesh.BarrierConsent, func(ctx context.Context, s mesh.Barrier) error {
 		g.forget(stateKey(s.UserID, s.Scope))
 		return g.stop(ctx, s.UserID, s.Scope)
 	})
-	p.Handle(mesh.SyncConsentRenewed, func(_ context.Context, s mesh.Sync) error {
+	p.Handle(mesh.BarrierConsentRenewed, func(_ context.Context, s mesh.Barrier) error {
 		g.forget(stateKey(s.UserID, s.Scope))
 		return nil
 	})

@@ -7,7 +7,7 @@ import (
 )
 
 // sendMessage consumes the jobs that deliver e-mail messages.
-func (a *Actor) sendMessage(ctx context.Context, job subjects.SendLetterJob) error {
+func (a *Actor) sendMessage(ctx context.Context, job subjects.SendMailJob) error {
 	return a.mailer.deliver(ctx, job.LetterID)
 }
 

@@ -49,11 +49,11 @@ func (m *mailer) send(ctx context.Context, tx database.Tx, msg message, text mes
 	if err := addMessage(ctx, tx, msg, sealed); err != nil {
 		return err
 	}
-	job, err := json.Marshal(subjects.SendLetterJob{LetterID: msg.ID})
+	job, err := json.Marshal(subjects.SendMailJob{LetterID: msg.ID})
 	if err != nil {
 		return fmt.Errorf("encoding a job: %w", err)
 	}
-	return m.Outbox.Add(ctx, tx, outbox.Message{ID: msg.ID, Subject: subjects.SendLetter.Subject, Data: job})
+	return m.Outbox.Add(ctx, tx, outbox.Message{ID: msg.ID, Subject: subjects.SendMail.Subject, Data: job})
 }
 
 // sendVerification queues a message with a token that proves control of the address. The purpose is purposeVerify or

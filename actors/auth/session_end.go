@@ -92,7 +92,7 @@ func (ss *sessions) revoke(ctx context.Context, userID string, ids ...string) er
 		}
 		last = max(last, revision)
 	}
-	return mesh.SyncGuards(ctx, ss.Conn, mesh.Sync{Kind: mesh.SyncSessions, Revision: last})
+	return mesh.RaiseBarrier(ctx, ss.Conn, mesh.Barrier{Kind: mesh.BarrierSessions, Revision: last})
 }
 
 // revokeAll revokes the access tokens of all sessions issued up to now. When it returns, every process refuses them.
@@ -102,7 +102,7 @@ func (ss *sessions) revokeAll(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return mesh.SyncGuards(ctx, ss.Conn, mesh.Sync{Kind: mesh.SyncSessions, Revision: revision})
+	return mesh.RaiseBarrier(ctx, ss.Conn, mesh.Barrier{Kind: mesh.BarrierSessions, Revision: revision})
 }
 
 // endAll ends a user's sessions except the one with the ID keep.
@@ -210,7 +210,7 @@ func (ss *sessions) requestSweep() {
 // runSweep deletes the sessions of earlier epochs on request, and once at the start if everybody's sessions were ended
 // recently, because an earlier process may not have finished.
 func (ss *sessions) runSweep(ctx context.Context) error {
-	due := !ss.Verifier.EveryoneEnded().IsZero()
+	due := !ss.Verifier.AllRevokedUntil().IsZero()
 	for {
 		if due {
 			if err := ss.sweep(ctx); err != nil && ctx.Err() == nil {

@@ -171,7 +171,7 @@ func (ss *sessions) issue(ctx context.Context, u user, s session, refresh string
 	if enroll {
 		scope = subjects.ScopeEnroll
 	}
-	issued := max(now.Unix(), ss.Verifier.EveryoneEnded().Unix()+1)
+	issued := max(now.Unix(), ss.Verifier.AllRevokedUntil().Unix()+1)
 	access, err := ss.keys.sign(mesh.Claims{
 		Issuer: ss.Issuer, Audience: ss.Audience, Subject: u.ID, ClientID: ss.config.ClientID, ID: ss.NewID(),
 		SessionID: s.ID, IssuedAt: issued, ExpiresAt: expires.Unix(), AuthTime: s.CreatedAt.Unix(), Roles: u.Roles, Scope: scope,

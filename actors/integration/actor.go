@@ -149,7 +149,7 @@ func (a *Actor) Service() actors.Service {
 			actors.Bind(subjects.GetObjectContent, a.objectContent),
 			actors.Bind(subjects.DeleteObject, a.deleteObject),
 		},
-		Workers: []actors.Worker{actors.OnErasure(a.Deps, subjects.IntegrationForgets, subjects.IntegrationErased, a.eraseUser)},
+		Workers: []actors.Worker{actors.OnErasure(a.Deps, subjects.IntegrationErasure, subjects.IntegrationErased, a.eraseUser)},
 		Background: map[string]func(context.Context) error{
 			"call_log": a.callLog.run, "call_sweep": a.callLog.sweep, "hook_sweep": a.webhooks.sweep,
 			"probes": a.prober.run, "token_refresh": a.tokens.run,

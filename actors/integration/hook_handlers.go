@@ -130,7 +130,7 @@ func (a *Actor) rotateHookSecret(ctx context.Context, r subjects.RotateHookSecre
 		return none, err
 	}
 	version, previous := h.Version, h.Secret
-	if r.Secret == "" && w.Scheme.Secret.From == webhook.FromVendor {
+	if r.Secret == "" && w.Scheme.Secret.From == webhook.FromProvider {
 		return none, subjects.InvalidField("secret", "is required: the provider makes it")
 	}
 	created, err := a.hookSecrets.setNext(w, &h, r.Secret)

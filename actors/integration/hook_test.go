@@ -256,7 +256,7 @@ func TestHookWithoutSecret(t *testing.T) {
 	_, ada := b.user(t)
 	c := call(t, b, subjects.ConnectIntegration, ada, subjects.ConnectIntegrationRequest{Provider: "slack", Credentials: subjects.SecretMap{"token": "xoxb-1234567890"}})
 	h := call(t, b, subjects.CreateHook, ada, subjects.CreateHookRequest{IntegrationID: c.ID})
-	if h.Status != "pending" || h.Secret != "" || h.SecretFrom != "vendor" {
+	if h.Status != "pending" || h.Secret != "" || h.SecretFrom != "provider" {
 		t.Errorf("created: %+v", h)
 	}
 	wantCode(t, b, subjects.CodeConflict, subjects.CreateHook, ada, subjects.CreateHookRequest{IntegrationID: c.ID})

@@ -54,7 +54,7 @@ func (a *Actor) handleCallback(ctx context.Context, r subjects.OAuthCallbackRequ
 		return pageText{Title: "Not connected", Text: "Providers redirect to this page. It was opened without a provider's answer."}
 	}
 	c, err := a.completeFlow(ctx, params, func(flow authorizationFlow) bool {
-		return oauthstate.BindingIs(r.CookieBinding, flow.Binding) && flow.RedirectURI == a.config.callbackURL() && !a.Verifier.Ended(flow.SessionID)
+		return oauthstate.BindingIs(r.CookieBinding, flow.Binding) && flow.RedirectURI == a.config.callbackURL() && !a.Verifier.Revoked(flow.SessionID)
 	})
 	if err == nil {
 		return pageText{Connected: true, Title: "Connected", Text: c.Provider + " is connected as " + c.Label + ". You can close this window."}

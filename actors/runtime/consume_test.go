@@ -17,14 +17,14 @@ import (
 )
 
 // letters is auth's job with short waits and few tries.
-func letters() subjects.Job[subjects.SendLetterJob] {
-	job := subjects.SendLetter
+func letters() subjects.Job[subjects.SendMailJob] {
+	job := subjects.SendMail
 	job.MaxDeliver, job.Backoff = 3, []time.Duration{time.Millisecond}
 	return job
 }
 
 // work hosts auth as a worker of letters and returns how to hand it one.
-func work(t *testing.T, m *actortest.Mesh, handle func(context.Context, subjects.SendLetterJob) error) (*actortest.Hosted, func(data string)) {
+func work(t *testing.T, m *actortest.Mesh, handle func(context.Context, subjects.SendMailJob) error) (*actortest.Hosted, func(data string)) {
 	t.Helper()
 	hosted := hostService(t, m, actors.Service{Name: "auth", Workers: []actors.Worker{actors.Work(letters(), handle)}})
 	return hosted, func(data string) {
@@ -69,7 +69,7 @@ func TestAJobIsWorkedOffOnce(t *testing.T) {
 	t.Parallel()
 	m := actortest.Start(t, actortest.Quiet())
 	var runs atomic.Int64
-	_, send := work(t, m, func(_ context.Context, job subjects.SendLetterJob) error { runs.Add(1); return nil })
+	_, send := work(t, m, func(_ context.Context, job subjects.SendMailJob) error { runs.Add(1); return nil })
 	const jobs = 200
 	for i := range jobs {
 		send(fmt.Sprintf(`{"letter_id":"%d"}`, i))
@@ -84,7 +84,7 @@ func TestAFailureThatMayPassIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	m := actortest.Start(t, actortest.Quiet())
 	var runs atomic.Int64
-	_, send := work(t, m, func(context.Context, subjects.SendLetterJob) error {
+	_, send := work(t, m, func(context.Context, subjects.SendMailJob) error {
 		if runs.Add(1) < 3 {
 			return subjects.Errorf(subjects.CodeUnavailable, "not now")
 		}
@@ -112,7 +112,7 @@ func TestAPoisonMessageGoesToTheDeadLetters(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			m := actortest.Start(t, actortest.Quiet())
-			_, send := work(t, m, func(context.Context, subjects.SendLetterJob) error { return c.fault() })
+			_, send := work(t, m, func(context.Context, subjects.SendMailJob) error { return c.fault() })
 			send(c.data)
 			letter := dead(t, m)
 			if letter.Tries != c.tries || letter.Error == "" || letter.Subject != letters().Subject || letter.Stream != letters().Stream.Name {
@@ -130,7 +130,7 @@ func TestTheOperatorReplaysADeadLetter(t *testing.T) {
 	m := actortest.Start(t, actortest.Quiet())
 	var mended atomic.Bool
 	done := make(chan string, 1)
-	_, send := work(t, m, func(_ context.Context, job subjects.SendLetterJob) error {
+	_, send := work(t, m, func(_ context.Context, job subjects.SendMailJob) error {
 		if !mended.Load() {
 			return subjects.Errorf(subjects.CodeConflict, "broken")
 		}
@@ -153,7 +153,7 @@ func TestAJobUnderWayEndsBeforeTheActor(t *testing.T) {
 	m := actortest.Start(t, actortest.Quiet())
 	begun, release := make(chan struct{}, 1), make(chan struct{})
 	var cancelled atomic.Bool
-	hosted, send := work(t, m, func(ctx context.Context, _ subjects.SendLetterJob) error {
+	hosted, send := work(t, m, func(ctx context.Context, _ subjects.SendMailJob) error {
 		begun <- struct{}{}
 		<-release
 		cancelled.Store(ctx.Err() != nil)
@@ -181,7 +181,7 @@ func TestWorkGoesOnAfterAServerRestart(t *testing.T) {
 	t.Parallel()
 	m := actortest.Start(t, actortest.Quiet())
 	done := make(chan string, 2)
-	_, send := work(t, m, func(_ context.Context, job subjects.SendLetterJob) error {
+	_, send := work(t, m, func(_ context.Context, job subjects.SendMailJob) error {
 		done <- job.LetterID
 		return nil
 	})

@@ -124,7 +124,7 @@ func (a *Actor) Service() actors.Service {
 		Bindings: a.bindings(),
 		Workers: []actors.Worker{
 			actors.Listen(subjects.TriggerByWebhook, a.webhookDelivered),
-			actors.OnErasure(a.Deps, subjects.WorkflowForgets, subjects.WorkflowErased, a.eraseUser),
+			actors.OnErasure(a.Deps, subjects.WorkflowErasure, subjects.WorkflowErased, a.eraseUser),
 		},
 		Background: loops,
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -75,13 +76,12 @@ func correlationExecution(workflowID, id string) string {
 // mayConsume reports whether some correlation of the definition could take an event or be completed by it. It saves a
 // transaction for events that none does.
 func mayConsume(def *language.Workflow, event cloudEvent, now time.Time) bool {
-	var empty machine.Gathering // words:ok
-	if taken, _, _ := empty.Take(def, event, now); taken {
+	var empty machine.EventCorrelation
+	if taken, _, _ := empty.Add(def, event, now); taken {
 		return true
 	}
-	// words:ok
-	started := machine.Gathering{Messages: []machine.Value{{}}, Hits: []int{-1}}
-	taken, _, _ := started.Take(def, event, now)
+	started := machine.EventCorrelation{Messages: []machine.Value{{}}, MatchedFilters: []int{-1}}
+	taken, _, _ := started.Add(def, event, now)
 	return taken
 }
 
@@ -158,7 +158,7 @@ func (u correlationUpdate) offer(ctx context.Context, rows []correlationRow) (ta
 			return false, nil, err
 		}
 		before := len(state.Messages)
-		takes, completes, failed := state.Take(u.def, u.event, u.Now())
+		takes, completes, failed := state.Add(u.def, u.event, u.Now())
 		if !takes {
 			continue
 		}
@@ -211,7 +211,7 @@ func (c *correlator) startComplete(ctx context.Context, row scheduleRow) (starte
 		}
 		id := correlationExecution(row.WorkflowID, correlation.ID)
 		refused, err := c.starts.start(ctx, row, id, string(language.Canonical(state.Input())), correlation.Depth, refusal)
-		if engine.IsSame(err, engine.ErrSchedulePaused) {
+		if errors.Is(err, engine.ErrSchedulePaused) {
 			return started, nil
 		}
 		if err != nil {

@@ -33,7 +33,7 @@ type correlationRow struct {
 }
 
 // state decodes the collected events.
-func (r correlationRow) state() (state machine.Gathering, err error) { // words:ok
+func (r correlationRow) state() (state machine.EventCorrelation, err error) {
 	if err := json.Unmarshal([]byte(r.State), &state); err != nil {
 		return state, fmt.Errorf("decoding correlation %s: %w", r.ID, err)
 	}

@@ -64,7 +64,7 @@ func (d *definitions) plan(ctx context.Context, workflowID string, version int) 
 	if err != nil {
 		return nil, nil, err
 	}
-	plan, faults := schedule.Of(def)
+	plan, faults := schedule.FromWorkflow(def)
 	if plan == nil {
 		return nil, nil, fmt.Errorf("version %d of workflow %s has no valid schedule: %v", version, workflowID, faults)
 	}

@@ -59,7 +59,7 @@ func (a *Actor) replayFailures(ctx context.Context, r subjects.ReplayFailuresReq
 		switch {
 		case err == nil:
 			done.Replayed[item.ID] = id
-		case engine.IsTransient(err) || subjects.CodeOf(err) == subjects.CodeConsentRequired:
+		case subjects.Transient(err) || subjects.CodeOf(err) == subjects.CodeConsentRequired:
 			return done, err
 		default:
 			done.Refused[item.ID] = engine.FaultOf(err).Detail

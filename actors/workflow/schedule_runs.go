@@ -3,6 +3,7 @@ package workflow
 import (
 	"cmp"
 	"context"
+	"errors"
 	"time"
 
 	"go.uber.org/zap"
@@ -132,9 +133,9 @@ func (p *pass) start(ctx context.Context, run runRow) error {
 	case err == nil:
 		p.row.RefusedAt, p.row.RefusedReason = 0, ""
 		return p.settle(ctx, run, runStarted, "")
-	case engine.IsSame(err, engine.ErrSchedulePaused): // the pause has settled the run
+	case errors.Is(err, engine.ErrSchedulePaused): // the pause has settled the run
 		return nil
-	case engine.IsTransient(err):
+	case subjects.Transient(err):
 		late := machine.Moment(run.DueAt).Add(p.plan.CatchUp)
 		if run.Backfill == 0 && p.now.After(late) {
 			return p.settle(ctx, run, runMissed, "it could not be started in time")

@@ -121,7 +121,7 @@ func (s *scheduler) pass(ctx context.Context, row scheduleRow) error {
 // apply makes a workflow's schedule what its new version declares. A schedule with the same timing continues; any other starts
 // anew.
 func (s *scheduler) apply(ctx context.Context, tx database.Tx, workflow workflowRow, def *language.Workflow) error {
-	plan, _ := schedule.Of(def)
+	plan, _ := schedule.FromWorkflow(def)
 	switch {
 	case plan == nil && workflow.Version == 1:
 		return nil

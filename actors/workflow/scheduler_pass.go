@@ -7,10 +7,10 @@ import (
 	"time"
 
 	"github.com/weftmesh/weft/actors/database"
-	"github.com/weftmesh/weft/actors/workflow/engine"
 	"github.com/weftmesh/weft/actors/workflow/language"
 	"github.com/weftmesh/weft/actors/workflow/machine"
 	"github.com/weftmesh/weft/actors/workflow/schedule"
+	"github.com/weftmesh/weft/subjects"
 )
 
 const (
@@ -44,7 +44,7 @@ func (p *pass) startCorrelated(ctx context.Context) error {
 		return nil
 	}
 	started, err := p.correlator.startComplete(ctx, p.row)
-	if err != nil && !engine.IsTransient(err) {
+	if err != nil && !subjects.Transient(err) {
 		return err
 	}
 	if err != nil || len(started) == correlationBatch {
@@ -162,7 +162,7 @@ func (p *pass) dispatch(ctx context.Context) error {
 	waiting, started := 0, 0
 	for i, run := range due {
 		switch {
-		case verdicts[i] == schedule.Leave:
+		case verdicts[i] == schedule.Drop:
 			err = p.settle(ctx, run, runSkipped, "a run before it had not ended")
 		case verdicts[i] == schedule.Wait && waiting >= maxDueRuns:
 			err = p.settle(ctx, run, runSkipped, fmt.Sprintf("%d runs were waiting already", maxDueRuns))

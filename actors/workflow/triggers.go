@@ -2,12 +2,14 @@ package workflow
 
 import (
 	"context"
+	"errors"
 
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/workflow/engine"
 	"github.com/weftmesh/weft/actors/workflow/language"
 	"github.com/weftmesh/weft/actors/workflow/machine"
+	"github.com/weftmesh/weft/subjects"
 )
 
 // Origins of events, as the metric workflow_events_total has them.
@@ -65,7 +67,7 @@ func (t *triggers) start(ctx context.Context, userID string, event cloudEvent, d
 		if err != nil {
 			return nil, err
 		}
-		if machine.Together(def) {
+		if machine.CorrelatesEvents(def) {
 			ids, err := t.correlator.correlate(ctx, row, def, event, depth)
 			if err != nil {
 				return nil, err
@@ -79,7 +81,7 @@ func (t *triggers) start(ctx context.Context, userID string, event cloudEvent, d
 		}
 		id := derivedID(row.WorkflowID, "event/"+event.text("source")+"\x00"+event.text("id"))
 		refused, err := t.starts.start(ctx, row, id, string(language.Canonical(input)), depth, nil)
-		if engine.IsSame(err, engine.ErrSchedulePaused) {
+		if errors.Is(err, engine.ErrSchedulePaused) {
 			continue
 		}
 		if err != nil {
@@ -117,7 +119,7 @@ func (s *eventStarter) start(ctx context.Context, row scheduleRow, id, input str
 			origin: engine.Origin{Kind: engine.OriginEvent, ID: row.ID, Depth: depth}, scheduleID: row.ID,
 		})
 	}
-	if refusal != nil && (engine.IsTransient(refusal) || engine.IsSame(refusal, engine.ErrSchedulePaused)) {
+	if refusal != nil && (subjects.Transient(refusal) || errors.Is(refusal, engine.ErrSchedulePaused)) {
 		return false, refusal
 	}
 	if refusal == nil && row.RefusedAt == 0 {

@@ -51,7 +51,7 @@ func Inspect(source []byte) (*language.Workflow, language.Faults) {
 
 // scheduleFaults checks the definition's schedule.
 func scheduleFaults(source []byte, w *language.Workflow) (faults language.Faults) {
-	_, wrong := schedule.Of(w)
+	_, wrong := schedule.FromWorkflow(w)
 	for _, f := range wrong {
 		faults = append(faults, faultAt(source, f.Pointer, f.Code, f.Message))
 	}

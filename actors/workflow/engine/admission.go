@@ -1,24 +1,139 @@
 package engine
 
 import (
-	"context"
-	"fmt"
+	"errors"
+	"time"
 
-	"github.com/weftmesh/weft/actors/database"
-	"github.com/weftmesh/weft/actors/workflow/machine"
+	"github.com/weftmesh/weft/subjects"
 )
 
-// admit gives a new execution its place among those that its workflow limits.
-func (p *partition) admit(h *execution) error {
+const (
+	// maxPendingTransitions bounds the transitions of a partition that wait to be appended, maxUnprojectedBytes the events that wait
+	// to be projected: past either, new executions are refused.
+	maxPendingTransitions = 20_000
+	maxUnprojectedBytes   = 256 << 20
+	// stallAfter is how long a log may fail before new executions are refused at once.
+	stallAfter = time.Second
+)
+
+// The reasons to refuse a start: the log cannot be written, too many executions of the process wait, or too many of one user.
+// The last does not affect the starts of other users.
+var (
+	errStalled = &subjects.Error{
+		Code: subjects.CodeUnavailable, Reason: subjects.ReasonLogStalled, Detail: "the history cannot be written right now", RetryAfter: subjects.RetrySoon,
+	}
+	errOverloaded = &subjects.Error{
+		Code: subjects.CodeUnavailable, Reason: subjects.ReasonOverloaded, Detail: "too many executions wait", RetryAfter: subjects.RetrySoon,
+	}
+	errUserQueueFull = &subjects.Error{
+		Code: subjects.CodeRateLimited, Reason: subjects.ReasonUserQueueFull, Detail: "too many of your executions wait", RetryAfter: subjects.RetrySoon,
+	}
+)
+
+// admission decides which new executions of a partition are taken, and which of them may start: within the process's slots, and
+// within the limits that their workflows declare. The partition's lock guards it.
+type admission struct {
+	limiter limiter
+	// slots are the process's, shared by its partitions.
+	slots            *fairSemaphore
+	maxQueued        int
+	maxQueuedPerUser int
+	refused          func(bound string)
+	activeAdd        func(delta float64)
+}
+
+// load is what a partition has to do already.
+type load struct {
+	pendingTransitions int
+	unprojectedBytes   int
+	stalledSince       time.Time
+}
+
+// check refuses a new execution of a user while the process, or the user, has too many waiting.
+func (a *admission) check(userID string, l load) error {
+	switch {
+	case !l.stalledSince.IsZero() && time.Since(l.stalledSince) > stallAfter:
+		return errStalled
+	case a.slots.queuedOf(userID) >= a.maxQueuedPerUser:
+		a.refused("user")
+		return errUserQueueFull
+	case l.pendingTransitions > maxPendingTransitions || l.unprojectedBytes > maxUnprojectedBytes || a.slots.queued() > a.maxQueued:
+		a.refused("process")
+		return errOverloaded
+	}
+	return nil
+}
+
+// admit queues a new execution for its workflow's limits, where that declares any.
+func (a *admission) admit(h *execution) error {
 	if h.row.Limits == nil {
 		return nil
 	}
-	if p.limiter.waiting[h.row.UserID] >= p.e.Config.MaxQueuedPerUser {
-		return p.userQueueFull()
+	if a.limiter.waiting[h.row.UserID] >= a.maxQueuedPerUser {
+		a.refused("user")
+		return errUserQueueFull
 	}
 	h.waiter = waiterOf(h.row)
-	p.limiter.add(h.waiter)
+	a.limiter.add(h.waiter)
 	return nil
+}
+
+// acquire takes a slot for an execution, or queues ready to be called with one. It reports whether the execution has one.
+func (a *admission) acquire(h *execution, ready func()) bool {
+	if h.hasSlot || h.slotRequest != nil {
+		return h.hasSlot
+	}
+	h.slotRequest = a.slots.acquireOrQueue(h.row.UserID, h.row.Priority, ready)
+	if h.slotRequest == nil {
+		a.grant(h)
+	}
+	return h.hasSlot
+}
+
+// grant records that an execution has a slot.
+func (a *admission) grant(h *execution) {
+	h.hasSlot, h.slotRequest = true, nil
+	a.activeAdd(1)
+}
+
+// release returns an execution's slot, or withdraws its request for one. A slot that is on its way to it is returned on arrival.
+func (a *admission) release(h *execution) {
+	switch {
+	case h.hasSlot:
+		h.hasSlot = false
+		a.activeAdd(-1)
+		a.slots.release()
+	case h.slotRequest != nil && a.slots.cancel(h.slotRequest):
+		h.slotRequest = nil
+	}
+}
+
+// restore counts the executions that SQL has of the partition, then those loaded from its log.
+func (a *admission) restore(rows []LimitRow, executions map[string]*execution) {
+	for _, row := range rows {
+		a.limiter.restore(row.waiter())
+	}
+	for id, h := range executions {
+		h.waiter = a.limiter.waiters[id]
+		if h.waiter == nil && h.row.Limits != nil {
+			h.waiter = waiterOf(h.row)
+			a.limiter.add(h.waiter)
+		}
+		if h.waiter != nil && h.suspended {
+			a.limiter.dequeue(h.waiter)
+		}
+		if h.waiter != nil && h.machine != nil {
+			a.limiter.started(h.waiter, h.machine.StartedAt())
+		}
+	}
+}
+
+// waitingCount is how many executions wait for limits, suspended ones included.
+func (a *admission) waitingCount() (count int) {
+	for _, waiting := range a.limiter.waiting {
+		count += waiting
+	}
+	return count
 }
 
 func waiterOf(row Row) *waiter {
@@ -27,23 +142,47 @@ func waiterOf(row Row) *waiter {
 	}
 }
 
-// heldBack tells whether a limit holds an execution back that has not begun. It is gone on with when none does any more.
-func (p *partition) isBlocked(h *execution) bool {
-	if h.waiter == nil || h.waiter.stage != stageWaiting {
-		return false
+// isWaiting reports whether a limit holds the execution back.
+func (h *execution) isWaiting() bool { return h.waiter != nil && h.waiter.stage == stageWaiting }
+
+// acquireSlot takes a slot for an execution, or queues it for one. An execution that has not started must pass its limits first.
+func (p *partition) acquireSlot(h *execution) bool {
+	if !h.hasSlot && h.slotRequest == nil && h.machine == nil && h.isWaiting() {
+		p.admitFrom(p.admission.limiter.sameQueue(h.waiter), h)
+		if h.isWaiting() {
+			return false
+		}
 	}
-	p.admitFrom(p.limiter.sameQueue(h.waiter), h)
-	return h.waiter.stage == stageWaiting
+	return p.admission.acquire(h, func() { p.onSlot(h) })
 }
 
-// letThrough begins what may pass of some queues, but for the execution that its caller goes on with.
+// onSlot continues an execution that was queued for a slot and has one now.
+func (p *partition) onSlot(h *execution) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	h.slotRequest = nil
+	if p.closed || h.finished || p.executions[h.row.ID] != h {
+		p.admission.slots.release()
+		return
+	}
+	p.admission.grant(h)
+	switch {
+	case h.machine == nil:
+		p.startPending(h)
+	case h.unacked == 0:
+		p.advance(h)
+	}
+}
+
+// admitFrom starts the executions of some queues that their limits let pass, except caller, which its caller continues.
 func (p *partition) admitFrom(queues []*queue, caller *execution) {
 	now := p.e.Now()
-	for t := p.limiter.admitNext(queues, now); t != nil; t = p.limiter.admitNext(queues, now) {
+	limiter := &p.admission.limiter
+	for t := limiter.admitNext(queues, now); t != nil; t = limiter.admitNext(queues, now) {
 		h := p.executions[t.id]
 		switch {
-		case h == nil: // it could not be written, and is being ended
-			p.limiter.remove(t)
+		case h == nil: // its start could not be written, and it is being cancelled
+			limiter.remove(t)
 		case h != caller && p.acquireSlot(h):
 			p.startPending(h)
 		}
@@ -52,100 +191,42 @@ func (p *partition) admitFrom(queues []*queue, caller *execution) {
 		if len(q.waiters) == 0 {
 			continue
 		}
-		if opens := p.limiter.opensAt(q.waiters[0], now); !opens.IsZero() {
+		if opens := limiter.opensAt(q.waiters[0], now); !opens.IsZero() {
 			p.timers.add(opens, q.waiters[0].id)
-			p.wakeTimers()
 		}
 	}
 }
 
-// knock looks again at an execution whose time may have come.
+// recheck starts an execution that waits for its limits, if they let it pass now.
 func (p *partition) recheck(h *execution) {
-	if h.waiter != nil && h.waiter.stage == stageWaiting && p.acquireSlot(h) {
+	if h.isWaiting() && p.acquireSlot(h) {
 		p.startPending(h)
 	}
 }
 
-// freeGates lets go on what an execution held back that has ended, or will not begin.
+// releaseLimits lets others start that an execution held back which has ended, or will not start.
 func (p *partition) releaseLimits(h *execution) {
 	if h.waiter != nil {
-		p.admitFrom(p.limiter.remove(h.waiter), nil)
+		p.admitFrom(p.admission.limiter.remove(h.waiter), nil)
 	}
 }
 
-// suspend halts an execution or, where on is false, lets it go on. One that its workflow's limits hold back has nothing to
-// be halted: it leaves its place, and takes it again.
-func (p *partition) suspend(ctx context.Context, id, reason string, on bool) (reply ControlReply, err error) {
-	outcome := machine.Resume(p.e.Now())
-	if on {
-		outcome = machine.Suspend(reason, p.e.Now())
+// noteStarted counts an execution that has started against its limits.
+func (p *partition) noteStarted(h *execution) {
+	if h.waiter != nil {
+		p.admission.limiter.started(h.waiter, h.machine.StartedAt())
 	}
-	var done chan error
-	err = p.withExecution(ctx, id, func(h *execution) {
-		if h.waiter == nil || h.waiter.stage != stageWaiting || h.finished {
-			return
-		}
-		done = make(chan error, 1)
-		p.enqueue(h, transition{Suspend: &on}, nil, done)
-		reply.Status = h.suspendPending(on)
-		if p.limiter.dequeue(h.waiter); on {
-			p.admitFrom(p.limiter.sameQueue(h.waiter), nil)
-			return
-		}
-		p.limiter.enqueue(h.waiter)
-		p.recheck(h)
-	})
-	if err == nil && done != nil {
-		return reply, awaitLogged(ctx, done)
-	}
-	return p.control(ctx, id, outcome)
 }
 
-// restoreGates counts what the log says: what SQL has of it, and what was replayed.
-func (p *partition) restoreLimiter(ctx context.Context) error {
-	rows, err := limitRows(ctx, p.e.DB.DB, p.number, p.e.Now())
-	if err != nil {
-		return database.Classify(err)
-	}
-	for _, row := range rows {
-		p.limiter.restore(row.waiter())
-	}
-	for id, h := range p.executions {
-		h.waiter = p.limiter.waiters[id]
-		if h.waiter == nil && h.row.Limits != nil {
-			h.waiter = waiterOf(h.row)
-			p.limiter.add(h.waiter)
-		}
-		if h.waiter != nil && h.suspended {
-			p.limiter.dequeue(h.waiter)
-		}
-		if h.waiter != nil && h.machine != nil {
-			p.limiter.started(h.waiter, h.machine.StartedAt())
-		}
-	}
-	for id, t := range p.limiter.waiters {
-		if t.stage == stageWaiting && p.executions[id] == nil {
-			return fmt.Errorf("restoring what waits: execution %s is not there", id)
-		}
-	}
-	return nil
-}
-
-// waitingAtGates is how many executions of this process limits hold back.
+// blockedExecutions is how many executions of this process wait for limits.
 func (e *Engine) blockedExecutions() (count int) {
 	for _, p := range e.owned() {
 		p.mu.Lock()
-		for _, waiting := range p.limiter.waiting {
-			count += waiting
-		}
+		count += p.admission.waitingCount()
 		p.mu.Unlock()
 	}
 	return count
 }
 
-// began notes that an execution has begun in memory.
-func (p *partition) noteStarted(h *execution, x *machine.Execution) {
-	if h.waiter != nil {
-		p.limiter.started(h.waiter, x.StartedAt())
-	}
-}
+// isOverload reports whether a start was refused because of load: another attempt at once would be refused too.
+func isOverload(err error) bool { return errors.Is(err, errStalled) || errors.Is(err, errOverloaded) }

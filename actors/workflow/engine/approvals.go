@@ -6,26 +6,26 @@ import (
 	"slices"
 
 	"go.uber.org/zap"
-
-	"github.com/weftmesh/weft/actors/database"
 )
 
-// withdraw closes the question of a call that was given up while it was being asked.
+// withdraw closes the approval request of a call that was abandoned while it was being made.
 func (e *Engine) withdraw(ctx context.Context, executionID, callID string) {
-	err := e.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
-		return e.WithdrawApprovals(ctx, tx, executionID, []string{callID})
-	})
+	err := e.store.withdrawApprovals(ctx, executionID, []string{callID})
 	if err != nil && ctx.Err() == nil {
 		e.Log.Warn("withdrawing an approval", zap.String("execution_id", executionID), zap.Error(err))
 	}
 }
 
-// restoreQuestions looks for questions that those before have not withdrawn: of calls that are not waited for any more.
+// expireApproval has the next projection close the approval request of a call that is not outstanding any more.
+func (p *partition) expireApproval(h *execution, call string) {
+	h.expired = append(h.expired, call)
+	p.unprojected[h.row.ID] = h
+	p.e.projector.wake.set()
+}
+
+// restoreApprovals closes the approval requests that an earlier owner left open for calls which are not outstanding any more.
 func (p *partition) restoreApprovals(ctx context.Context) error {
-	ids := slices.Collect(maps.Keys(p.executions))
-	for len(ids) > 0 {
-		part := ids[:min(len(ids), rowsPerStatement)]
-		ids = ids[len(part):]
+	for part := range slices.Chunk(slices.Collect(maps.Keys(p.executions)), rowsPerStatement) {
 		pending, err := p.e.PendingCalls(ctx, part)
 		if err != nil {
 			return err

@@ -13,12 +13,12 @@ import (
 	"github.com/weftmesh/weft/actors/workflow/machine"
 )
 
-// derivedID is the id of the execution that something with a name of its own starts: the same whenever it is asked for.
+// DerivedID is the id of the execution that a named cause starts: the same each time.
 func DerivedID(name string) string {
 	return uuid.NewSHA1(uuid.NameSpaceURL, []byte("weft:execution:"+name)).String()
 }
 
-// awaitedChild is the execution that a call starts and waits for; empty where it is no such call.
+// awaitedChild is the execution that a call starts and waits for; empty for any other call.
 func awaitedChild(call *machine.Call) string {
 	if call.Workflow == nil || !call.Workflow.Await {
 		return ""
@@ -39,42 +39,46 @@ func childrenOf(h *execution) (ids []string) {
 	return ids
 }
 
-// waitsFor tells whether an execution waits for a call now.
+// awaits reports whether an execution waits for a call now.
 func (h *execution) awaits(call string) bool {
 	return h.machine != nil && !h.finished && containsCall(h.machine.Awaited(), call)
 }
 
-// cancelChildren ends executions whose parent does not wait for them any more.
-func (p *partition) cancelChildren(ids []string) {
+// children keeps the executions of a partition and their children consistent across processes: a parent gets its child's result,
+// a child that is no longer awaited is cancelled. An execution is not evicted while such work is pending for it.
+type children struct{ p *partition }
+
+// cancelAll cancels executions whose parent does not wait for them any more.
+func (c children) cancelAll(ids []string) {
 	for _, id := range ids {
-		p.e.background.Go(func() { p.cancelChild(id) })
+		c.p.e.background.Go(func() { c.cancel(id) })
 	}
 }
 
-// giveUpChild ends a child that an execution, whose log says so, does not wait for any more.
-func (p *partition) cancelAbandonedChild(h *execution, id string) {
+// cancelAbandoned cancels a child that an execution, by its log, does not wait for any more.
+func (c children) cancelAbandoned(h *execution, id string) {
 	h.pendingCleanup++
-	p.e.background.Go(func() {
-		p.cancelChild(id)
-		p.cleanupDone(h)
+	c.p.e.background.Go(func() {
+		c.cancel(id)
+		c.cleanupDone(h)
 	})
 }
 
-// errandDone lets an execution be parked that has no other errand.
-func (p *partition) cleanupDone(h *execution) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if h.pendingCleanup--; h.pendingCleanup == 0 && h.evictable && p.executions[h.row.ID] == h {
-		p.unprojected[h.row.ID] = h
-		p.e.projector.notify()
+// cleanupDone lets an execution be evicted that has no other cleanup pending.
+func (c children) cleanupDone(h *execution) {
+	c.p.mu.Lock()
+	defer c.p.mu.Unlock()
+	if h.pendingCleanup--; h.pendingCleanup == 0 && h.evictable && c.p.executions[h.row.ID] == h {
+		c.p.unprojected[h.row.ID] = h
+		c.p.e.projector.wake.set()
 	}
 }
 
-// cancelChild returns once a child has ended that its parent does not wait for any more, or the partition is lost.
-func (p *partition) cancelChild(id string) {
+// cancel returns once a child that is not awaited any more has ended, or the partition is closed.
+func (c children) cancel(id string) {
 	reach(crashChildAbandoned)
-	p.retryUntilDone("cancelling a child", func(ctx context.Context) error {
-		_, err := sendTo(ctx, p.e, id, cancelChildCommand(id))
+	c.retryUntilDone("cancelling a child", func(ctx context.Context) error {
+		_, err := sendTo(ctx, c.p.e, id, cancelChildCommand(id))
 		return err
 	})
 }
@@ -83,139 +87,135 @@ func cancelChildCommand(id string) cancelCommand {
 	return cancelCommand{Execution: id, Reason: "the execution that waited for it has ended or gone on"}
 }
 
-// unconfirmed tells that an execution may have been begun in vain: whoever began it had stood still meanwhile, and the next
-// owner of the execution that was to wait for it gave it up, and could not find it yet.
-func (p *partition) mayBeOrphaned(h *execution) bool { return h.row.ParentID != "" && !p.e.Alone() }
+// mayBeOrphaned reports whether nobody may wait for an execution that is a child: its starter may have been paused and lost the
+// parent's partition, and the parent's next owner may have abandoned the call before the child was there to be cancelled.
+func (c children) mayBeOrphaned(h *execution) bool { return h.row.ParentID != "" && !c.p.e.single }
 
-// confirmChild cancels a child that was begun in vain. The child is not parked before, so that whoever follows this owner in the
-// middle of it asks again.
-func (p *partition) confirmAwaited(h *execution) {
-	p.retryUntilDone("asking whether a child is waited for", func(ctx context.Context) error {
-		waits, err := sendTo(ctx, p.e, h.row.ParentID, awaitsCallCommand{Execution: h.row.ParentID, Call: h.row.ParentCall})
-		if err != nil && !IsNotFound(err) || waits.Awaits {
+// confirmAwaited cancels a child that its parent does not wait for. The child is not evicted before, so that an owner that takes
+// over meanwhile asks again.
+func (c children) confirmAwaited(h *execution) {
+	c.retryUntilDone("asking whether a child is awaited", func(ctx context.Context) error {
+		reply, err := sendTo(ctx, c.p.e, h.row.ParentID, awaitsCallCommand{Execution: h.row.ParentID, Call: h.row.ParentCall})
+		if err != nil && !IsNotFound(err) || reply.Awaits {
 			return err
 		}
-		// It is this owner's, and SQL need not know it yet.
-		_, err = carryOut(ctx, p, cancelChildCommand(h.row.ID))
+		// The child is in this partition, and SQL may not have it yet.
+		_, err = carryOut(ctx, c.p, cancelChildCommand(h.row.ID))
 		return err
 	})
-	p.cleanupDone(h)
+	c.cleanupDone(h)
 }
 
-// waitsFor tells whether an execution waits for a call, by its log.
-func (p *partition) waitsFor(ctx context.Context, id, call string) (waits bool, err error) {
-	err = p.withExecution(ctx, id, func(h *execution) { waits = h.awaits(call) })
-	if err == nil && !waits {
-		err = p.barrier(ctx) // else it may wait for it still, by what is in the log
+// awaitsCall reports whether an execution waits for a call, by its log: a negative answer is given once the log has what it rests on.
+func (c children) awaitsCall(ctx context.Context, id, call string) (awaits bool, err error) {
+	err = c.p.withExecution(ctx, id, func(h *execution) { awaits = h.awaits(call) })
+	if err == nil && !awaits {
+		err = c.p.writer.barrier(ctx)
 	}
-	return waits, err
+	return awaits, err
 }
 
-// insist does what follows from the log until it is done, or there is nothing to be done, or the partition is lost: then it
-// is for the next owner. No try is waited for long: who is asked may stand still, and another has what it had by now.
-func (p *partition) retryUntilDone(what string, do func(ctx context.Context) error) {
+// retryUntilDone does what follows from the log until it succeeds, there is nothing to do, or the partition is closed: then its
+// next owner does it. Each attempt is bounded, because the peer may hang.
+func (c children) retryUntilDone(what string, do func(ctx context.Context) error) {
 	for {
-		ctx, cancel := context.WithTimeout(p.ctx, routeTimeout)
+		ctx, cancel := context.WithTimeout(c.p.ctx, routeTimeout)
 		err := do(ctx)
 		cancel()
-		if err == nil || IsNotFound(err) || p.ctx.Err() != nil {
+		if err == nil || IsNotFound(err) || c.p.ctx.Err() != nil {
 			return
 		}
-		p.e.Log.Warn(what, zap.Int("partition", p.number), zap.Error(err))
-		select {
-		case <-time.After(time.Duration(500+rand.IntN(500)) * time.Millisecond):
-		case <-p.ctx.Done():
-			return
-		}
+		c.p.e.Log.Warn(what, zap.Int("partition", c.p.number), zap.Error(err))
+		sleep(c.p.ctx, time.Duration(500+rand.IntN(500))*time.Millisecond, nil)
 	}
 }
 
-// cancelOrphans ends children that nobody waits for any more, where who owned their parents has died before it could: those of
-// executions that have ended, and those that restored ones have given up. One that was parked before has none.
-func (p *partition) resolveOrphans(restored []*execution) {
-	p.retryUntilDone("looking for children that nobody waits for", func(ctx context.Context) error {
-		if err := p.e.FlushAll(ctx); err != nil { // theirs may be any partition's
+// resolveOrphans cancels children that are not awaited any more and that the partition's previous owner did not get to: those of
+// executions that have ended, and those that restored executions have abandoned. An execution that was evicted has none.
+func (c children) resolveOrphans(restored []*execution) {
+	c.retryUntilDone("looking for orphaned children", func(ctx context.Context) error {
+		if err := c.p.e.FlushAll(ctx); err != nil { // children may be in any partition
 			return err
 		}
-		if err := p.cancelAbandonedChildren(ctx, restored); err != nil {
+		if err := c.cancelUnawaited(ctx, restored); err != nil {
 			return err
 		}
-		ids, err := orphanedChildren(ctx, p.e.DB.DB, p.number)
+		ids, err := c.p.e.store.orphans(ctx, c.p.number)
 		if err != nil {
 			return err
 		}
-		p.cancelChildren(ids)
+		c.cancelAll(ids)
 		return nil
 	})
 	var unconfirmed []*execution
 	for _, h := range restored {
-		if p.mayBeOrphaned(h) {
+		if c.mayBeOrphaned(h) {
 			unconfirmed = append(unconfirmed, h)
 		} else {
-			p.cleanupDone(h)
+			c.cleanupDone(h)
 		}
 	}
-	for _, h := range unconfirmed { // one by one: there may be many
-		p.confirmAwaited(h)
+	for _, h := range unconfirmed { // one by one, because there may be many
+		c.confirmAwaited(h)
 	}
 }
 
-// giveUpOrphans ends the children that restored executions do not wait for.
-func (p *partition) cancelAbandonedChildren(ctx context.Context, restored []*execution) error {
+// cancelUnawaited cancels the children that restored executions do not wait for.
+func (c children) cancelUnawaited(ctx context.Context, restored []*execution) error {
 	parents := make([]string, len(restored))
-	by := map[string]*execution{}
+	byID := map[string]*execution{}
 	for i, h := range restored {
-		parents[i], by[h.row.ID] = h.row.ID, h
+		parents[i], byID[h.row.ID] = h.row.ID, h
 	}
-	var children []Row
+	var rows []Row
 	for part := range slices.Chunk(parents, rowsPerStatement) {
-		rows, err := liveChildren(ctx, p.e.DB.DB, part)
+		more, err := c.p.e.store.liveChildren(ctx, part)
 		if err != nil {
 			return err
 		}
-		children = append(children, rows...)
+		rows = append(rows, more...)
 	}
-	p.mu.Lock()
-	children = slices.DeleteFunc(children, func(child Row) bool { return by[child.ParentID].awaits(child.ParentCall) })
-	p.mu.Unlock()
-	if err := p.barrier(ctx); err != nil { // else they may be waited for, by what is in the log
+	c.p.mu.Lock()
+	rows = slices.DeleteFunc(rows, func(child Row) bool { return byID[child.ParentID].awaits(child.ParentCall) })
+	c.p.mu.Unlock()
+	if err := c.p.writer.barrier(ctx); err != nil { // only what the log has is final
 		return err
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, child := range children {
-		p.cancelAbandonedChild(by[child.ParentID], child.ID)
+	c.p.mu.Lock()
+	defer c.p.mu.Unlock()
+	for _, child := range rows {
+		c.cancelAbandoned(byID[child.ParentID], child.ID)
 	}
 	return nil
 }
 
-// completeCall ends an external call of an execution: with an output, or with an error. Completing one that is over
-// changes nothing; errNoExecution where the execution has ended.
-func (e *Engine) CompleteCall(ctx context.Context, execution, call string, output json.RawMessage, fault *machine.Error) error {
-	_, err := sendTo(ctx, e, execution, completeCommand{Execution: execution, Call: call, Output: output, Error: fault})
-	return err
-}
-
-// tellParent completes the call of the execution that waits for a child which has ended, and does not give up: after a
-// restart, those that were not told are told again.
-func (p *partition) completeParent(row Row) {
-	p.e.background.Go(func() {
-		p.retryUntilDone("telling a parent", func(ctx context.Context) error {
-			return p.e.CompleteCall(ctx, row.ParentID, row.ParentCall, outputOf(row), FaultOfRow(row))
+// completeParent completes the call of the execution that waits for a child which has ended. It retries until that is done; after
+// a restart, completeParents does it for all.
+func (c children) completeParent(row Row) {
+	c.p.e.background.Go(func() {
+		c.retryUntilDone("completing a parent's call", func(ctx context.Context) error {
+			return c.p.e.CompleteCall(ctx, row.ParentID, row.ParentCall, outputOf(row), FaultOfRow(row))
 		})
 	})
 }
 
-// tellParents tells the parents of what ended before this process had the partition.
-func (p *partition) completeParents() {
-	rows, err := uncompletedParents(p.ctx, p.e.DB.DB, p.number)
+// completeParents completes the calls that wait for executions which ended before this process took the partition over.
+func (c children) completeParents() {
+	rows, err := c.p.e.store.uncompletedParents(c.p.ctx, c.p.number)
 	if err != nil {
-		p.e.Log.Warn("looking for parents to tell", zap.Error(err))
+		c.p.e.Log.Warn("looking for parents to complete", zap.Error(err))
 		return
 	}
 	for _, row := range rows {
-		p.completeParent(row)
+		c.completeParent(row)
 	}
+}
+
+// CompleteCall ends an external call of an execution with an output, or with an error where fault is not nil. For a call that is
+// over it does nothing; ErrNoExecution where the execution has ended.
+func (e *Engine) CompleteCall(ctx context.Context, execution, call string, output json.RawMessage, fault *machine.Error) error {
+	_, err := sendTo(ctx, e, execution, completeCommand{Execution: execution, Call: call, Output: output, Error: fault})
+	return err
 }
 
 func outputOf(row Row) json.RawMessage {
@@ -225,7 +225,7 @@ func outputOf(row Row) json.RawMessage {
 	return json.RawMessage(row.Output)
 }
 
-// faultOfRow is the error that an execution which did not complete is for its parent.
+// FaultOfRow is the error that an execution which did not complete is to its parent; nil for one that completed.
 func FaultOfRow(row Row) *machine.Error {
 	switch machine.Status(row.Status) {
 	case machine.Completed:

@@ -154,7 +154,7 @@ func (c awaitsCallCommand) handle(ctx context.Context, p *partition) (reply awai
 	if err := p.verifyOwnership(ctx); err != nil {
 		return reply, err
 	}
-	reply.Awaits, err = p.waitsFor(ctx, c.Execution, c.Call)
+	reply.Awaits, err = p.children.awaitsCall(ctx, c.Execution, c.Call)
 	return reply, err
 }
 

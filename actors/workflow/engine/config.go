@@ -1,37 +1,38 @@
 package engine
 
 import (
-	"fmt"
-	"math"
+	"errors"
 	"time"
+
+	"github.com/weftmesh/weft/mesh"
 )
 
 // Config are the actor's settings.
 type Config struct {
-	// MaxConcurrent is how many executions a process carries on at once. Those past it wait as jobs.
+	// MaxConcurrent is how many executions a process runs at once; the others are queued.
 	MaxConcurrent int `koanf:"max_concurrent"`
-	// MaxSteps is how many calls a process makes at once, of all its executions.
+	// MaxSteps is how many calls a process makes at once, over all executions.
 	MaxSteps int `koanf:"max_steps"`
 	// StepTimeout bounds one call, its retries included.
 	StepTimeout time.Duration `koanf:"step_timeout"`
-	// StepRetries and StepRetryDelay are how often, and after what time, a call is made again that reached nobody.
+	// StepRetries and StepRetryDelay are how often, and after what pause, a call is made again that had no effect.
 	StepRetries    int           `koanf:"step_retries"`
 	StepRetryDelay time.Duration `koanf:"step_retry_delay"`
-	// ShortWait is up to what time an execution that waits stays in memory; past it, it is woken by a job.
+	// ShortWait is the longest wait for which an execution stays in memory; for a longer one it is evicted.
 	ShortWait time.Duration `koanf:"short_wait"`
-	// MaxInput bounds an execution's input, MaxResult what one call gives, in bytes of JSON.
+	// MaxInput bounds an execution's input, MaxResult the result of one call, in bytes of JSON.
 	MaxInput  int `koanf:"max_input"`
 	MaxResult int `koanf:"max_result"`
-	// MaxQueued is how many executions of a process wait for a slot; past it, starts are refused with unavailable.
+	// MaxQueued is how many executions of a process may be queued; past it, starts are refused with unavailable.
 	MaxQueued int `koanf:"max_queued"`
-	// MaxQueuedPerUser is how many of them are one user's, and how many of a user's the limits of workflows hold back in one
+	// MaxQueuedPerUser is how many of them may be one user's, and how many of a user's may wait for their workflows' limits in one
 	// partition; past it, that user's starts are refused with rate_limited.
 	MaxQueuedPerUser int `koanf:"max_queued_per_user"`
-	// CutAfter is after how many messages that SQL holds a partition's log is cut.
+	// CutAfter is how many projected messages a partition's log may have before it is truncated.
 	CutAfter uint64 `koanf:"cut_after"`
 }
 
-// DefaultConfig is what a process runs with unless told otherwise.
+// DefaultConfig are the defaults.
 func DefaultConfig() Config {
 	return Config{
 		MaxConcurrent: 100, MaxSteps: 20, StepTimeout: time.Minute, StepRetries: 3, StepRetryDelay: 5 * time.Second,
@@ -40,40 +41,21 @@ func DefaultConfig() Config {
 	}
 }
 
-// check returns an error that names the first setting out of its bounds.
+// Check returns a mesh.SettingError for each invalid setting.
 func (c Config) Check() error {
-	for _, s := range []struct {
-		name        string
-		value       int64
-		least, most int64
-	}{
-		{"max_concurrent", int64(c.MaxConcurrent), 1, 10_000},
-		{"max_steps", int64(c.MaxSteps), 1, 10_000},
-		{"step_retries", int64(c.StepRetries), 0, math.MaxInt64},
-		{"max_queued", int64(c.MaxQueued), 0, math.MaxInt64},
-		{"max_queued_per_user", int64(c.MaxQueuedPerUser), 1, math.MaxInt64},
-		{"max_input", int64(c.MaxInput), 1, maxValue},
-		{"max_result", int64(c.MaxResult), 1, maxValue},
-		{"cut_after", int64(min(c.CutAfter, math.MaxInt64)), 1, math.MaxInt64},
-	} {
-		if s.value < s.least || s.value > s.most {
-			if s.most == math.MaxInt64 {
-				return fmt.Errorf("workflow.%s is %d, and must be at least %d", s.name, s.value, s.least)
-			}
-			return fmt.Errorf("workflow.%s is %d, and must be between %d and %d", s.name, s.value, s.least, s.most)
-		}
-	}
-	for _, s := range []struct {
-		name         string
-		value, least time.Duration
-	}{
-		{"step_timeout", c.StepTimeout, time.Millisecond}, {"step_retry_delay", c.StepRetryDelay, 0}, {"short_wait", c.ShortWait, 0},
-	} {
-		if s.value < s.least {
-			return fmt.Errorf("workflow.%s is %s, and must be at least %s", s.name, s.value, s.least)
-		}
-	}
-	return nil
+	return errors.Join(
+		mesh.SettingBetween("workflow.max_concurrent", c.MaxConcurrent, 1, 10_000),
+		mesh.SettingBetween("workflow.max_steps", c.MaxSteps, 1, 10_000),
+		mesh.SettingAtLeast("workflow.step_timeout", c.StepTimeout, time.Millisecond),
+		mesh.SettingAtLeast("workflow.step_retries", c.StepRetries, 0),
+		mesh.SettingAtLeast("workflow.step_retry_delay", c.StepRetryDelay, 0),
+		mesh.SettingAtLeast("workflow.short_wait", c.ShortWait, 0),
+		mesh.SettingBetween("workflow.max_input", c.MaxInput, 1, maxValue),
+		mesh.SettingBetween("workflow.max_result", c.MaxResult, 1, maxValue),
+		mesh.SettingAtLeast("workflow.max_queued", c.MaxQueued, 0),
+		mesh.SettingAtLeast("workflow.max_queued_per_user", c.MaxQueuedPerUser, 1),
+		mesh.SettingAtLeast("workflow.cut_after", c.CutAfter, 1),
+	)
 }
 
 // maxValue is the largest value that a message of the history has room for.

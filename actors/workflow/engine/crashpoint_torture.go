@@ -11,7 +11,7 @@ import (
 	"syscall"
 )
 
-// crashAt and crashLeft are where this process dies: WEFT_CRASH=point:n, when it is at the point for the nth time.
+// crashAt and crashLeft are where this process kills itself: WEFT_CRASH=point:n, when it reaches the point for the nth time.
 var (
 	crashAt   crashpoint
 	crashLeft atomic.Int64

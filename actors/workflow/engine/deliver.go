@@ -8,9 +8,22 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// deliver hands an event to a user's executions that listen, in memory and parked, and tells how many took it.
-func (p *partition) deliver(ctx context.Context, userID string, event map[string]any) (taken int, err error) {
-	ids, err := listeningExecutions(ctx, p.e.DB.DB, p.number, userID)
+// Deliver delivers a CloudEvent to every execution of a user that listens for it and returns how many consumed it. Numbers in the
+// event are as language.Decode returns them; the event must not be changed afterwards.
+func (e *Engine) Deliver(ctx context.Context, userID string, event map[string]any) (delivered int, err error) {
+	for number := range subjects.WorkflowPartitions {
+		reply, err := send(ctx, e, number, deliverCommand{UserID: userID, Event: machine.ValueOf(event)})
+		if err != nil {
+			return delivered, err
+		}
+		delivered += reply.Delivered
+	}
+	return delivered, nil
+}
+
+// deliver delivers an event to the user's executions of the partition that listen, loaded and evicted ones.
+func (p *partition) deliver(ctx context.Context, userID string, event map[string]any) (delivered int, err error) {
+	ids, err := p.e.store.listening(ctx, p.number, userID)
 	if err != nil {
 		return 0, database.Classify(err)
 	}
@@ -25,40 +38,27 @@ func (p *partition) deliver(ctx context.Context, userID string, event map[string
 		}
 	}
 	p.mu.Unlock()
-	var waits []chan error
+	var pending []chan error
 	for id := range candidates {
 		err := p.withExecution(ctx, id, func(h *execution) {
-			done := make(chan error, 1)
+			logged := make(chan error, 1)
 			switch {
 			case h.finished:
-			case p.decide(h, done, machine.EventArrived(event, p.e.Now())):
-				waits = append(waits, done)
+			case p.decide(h, logged, machine.EventArrived(event, p.e.Now())):
+				pending = append(pending, logged)
 			case h.unacked == 0 && !h.evictable:
-				p.advance(h) // it was brought into memory for nothing
+				p.advance(h) // it was loaded for this, and did not consume the event
 			}
 		})
 		if err != nil && !IsNotFound(err) {
-			return taken, err
+			return delivered, err
 		}
 	}
-	for _, done := range waits {
-		if err := awaitLogged(ctx, done); err != nil {
-			return taken, err
+	for _, logged := range pending {
+		if err := awaitLogged(ctx, logged); err != nil {
+			return delivered, err
 		}
-		taken++
+		delivered++
 	}
-	return taken, nil
-}
-
-// deliver hands a CloudEvent to every execution of a user that listens for it, wherever it is. Its numbers are as
-// language.Decode gives them; it is not changed any more.
-func (e *Engine) Deliver(ctx context.Context, userID string, event map[string]any) (taken int, err error) {
-	for number := range subjects.WorkflowPartitions {
-		reply, err := send(ctx, e, number, deliverCommand{UserID: userID, Event: machine.Of(event)})
-		if err != nil {
-			return taken, err
-		}
-		taken += reply.Delivered
-	}
-	return taken, nil
+	return delivered, nil
 }

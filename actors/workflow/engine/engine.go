@@ -1,3 +1,14 @@
+// Package engine runs the executions of workflows durably.
+//
+// Executions are spread over a fixed number of partitions. Each partition has one owner, a process that holds its executions in
+// memory and appends what it decides to the partition's log: the transitions of many executions as one message, fenced by the log's
+// last sequence. That append is the only commit: a transition is decided in memory, appended, and only then acted upon. SQL is the
+// projection of the logs, a moment behind them; it has the executions that are evicted from memory or have ended, and every history.
+//
+// When an owner dies another process takes the partition over, fences the log, and restores the executions from SQL and from what the
+// log has besides. Two processes that both believe to own a partition meet at the append: the one that is fenced gives it up.
+//
+// The package knows documents and machines (language, machine), and no endpoint: what it needs from the actor is in Options.
 package engine
 
 import (
@@ -48,39 +59,58 @@ type Options struct {
 // Engine owns this process's share of the partitions and runs the executions in them.
 type Engine struct {
 	Options
-	logStream, feedStream jetstream.Stream
-	metrics               *metrics
-	ownership             *ownership
-	executionSlots        fairSemaphore
-	projector             *projector
-	feedQueue             *feedQueue
-	// turnLimit is how many bytes of events a message of the log takes.
+	log   logStore
+	store store
+	bus   bus
+	// single: no other process runs the actor.
+	single     bool
+	feedStream jetstream.Stream
+	metrics    *metrics
+	ownership  *ownership
+	projector  *projector
+	feedQueue  *feedQueue
+	activities activityRunner
+	// executionSlots bounds the executions that the process runs at once.
+	executionSlots fairSemaphore
+	// transitionLimit bounds the events in a message of the log, in bytes.
 	transitionLimit int
-	// steps bounds the calls in flight, calls counts the background goroutines.
-	callSlots  fairSemaphore
+	// background counts the engine's short-lived goroutines.
 	background sync.WaitGroup
-	// stopping is closed when the process begins to stop: no call starts after that.
+	// stopping is closed when the process begins to stop: no call is dispatched after that.
 	stopping chan struct{}
 	halt     sync.Once
 }
 
-// NewEngine opens the streams of the log and the feed. Loops must run for it to work.
+// New opens the streams of the log and the feed. The engine works once its Loops run.
 func New(ctx context.Context, o Options) (*Engine, error) {
 	log, err := o.Conn.JS.Stream(ctx, subjects.WorkflowLog.Name)
 	if err != nil {
 		return nil, fmt.Errorf("opening the stream of logs: %w", err)
 	}
-	told, err := o.Conn.JS.Stream(ctx, subjects.WorkflowFeed.Name)
+	feed, err := o.Conn.JS.Stream(ctx, subjects.WorkflowFeed.Name)
 	if err != nil {
 		return nil, fmt.Errorf("opening the stream of watched executions: %w", err)
 	}
-	e := &Engine{
-		Options: o, logStream: log, feedStream: told, ownership: newOwnership(o.NewID()),
-		executionSlots: fairSemaphore{limit: o.Config.MaxConcurrent}, projector: newProjector(), feedQueue: newFeedQueue(), transitionLimit: int(o.Conn.MaxPayload()) - logOverhead,
-		callSlots: fairSemaphore{limit: o.Config.MaxSteps}, stopping: make(chan struct{}),
-	}
-	e.metrics = newMetrics(o.Metrics, e.executionSlots.queued, e.blockedExecutions, e.callSlots.queued)
+	e := newEngine(o, int(o.Conn.MaxPayload())-logOverhead)
+	e.log, e.feedStream, e.store = streamLog{o.Conn, log}, feed, sqlStore{&e.Options}
+	e.bus = natsBus{conn: o.Conn, log: o.Log, background: &e.background}
+	e.single = o.DB.Dialect() == database.DialectSQLite // whose file one process has open
 	return e, nil
+}
+
+// newEngine makes an engine without its log, store and bus.
+func newEngine(o Options, transitionLimit int) *Engine {
+	e := &Engine{
+		Options: o, ownership: newOwnership(o.NewID()), executionSlots: fairSemaphore{limit: o.Config.MaxConcurrent}, projector: newProjector(),
+		feedQueue: newFeedQueue(), transitionLimit: transitionLimit, stopping: make(chan struct{}),
+	}
+	e.activities = activityRunner{
+		dispatch: o.Dispatch, slots: fairSemaphore{limit: o.Config.MaxSteps}, timeout: o.Config.StepTimeout,
+		retries: o.Config.StepRetries, retryDelay: o.Config.StepRetryDelay, now: o.Now, stopping: e.stopping,
+		observe: func(result string, took time.Duration) { e.metrics.call(result, took) },
+	}
+	e.metrics = newMetrics(o.Metrics, e.executionSlots.queued, e.blockedExecutions, e.activities.slots.queued)
+	return e
 }
 
 // Loops are the engine's background work by name; each runs until its context ends.
@@ -109,3 +139,6 @@ func (e *Engine) Stopping() bool {
 
 // Stopped is closed once the process is stopping.
 func (e *Engine) Stopped() <-chan struct{} { return e.stopping }
+
+// Alone reports whether no other process can run the actor.
+func (e *Engine) Alone() bool { return e.single }

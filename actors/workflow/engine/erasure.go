@@ -7,9 +7,9 @@ import (
 	"github.com/weftmesh/weft/actors/workflow/machine"
 )
 
-// endAll ends a user's executions in a partition, with nothing compensated: nothing may be done for them any more.
+// terminateUser ends a user's executions of the partition without compensation: nothing may be done for the user any more.
 func (p *partition) terminateUser(ctx context.Context, userID string) error {
-	ids, err := openExecutions(ctx, p.e.DB.DB, p.number, userID)
+	ids, err := p.e.store.open(ctx, p.number, userID)
 	if err != nil {
 		return database.Classify(err)
 	}
@@ -29,17 +29,17 @@ func (p *partition) terminateUser(ctx context.Context, userID string) error {
 	return nil
 }
 
-// cutNow drops everything from the partition's log that SQL has: all but a message without content.
+// truncateNow drops everything from the partition's log that SQL has, which is all but a message without content.
 func (p *partition) truncateNow(ctx context.Context) error {
-	if err := p.barrier(ctx); err != nil {
+	if err := p.writer.barrier(ctx); err != nil {
 		return err
 	}
 	p.mu.Lock()
 	before := p.logged
 	p.mu.Unlock()
-	// What precedes the message is in SQL after this, whatever follows it.
+	// After the flush SQL has what precedes the barrier's message.
 	if err := p.flush(ctx); err != nil {
 		return err
 	}
-	return p.e.truncateLog(ctx, p.number, before)
+	return p.e.log.truncate(ctx, p.number, before)
 }

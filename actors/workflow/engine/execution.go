@@ -11,74 +11,78 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// held is an execution in its owner's memory. Its partition's lock guards it.
+// execution is a loaded execution: one in its owner's memory. Its partition's lock guards it.
 type execution struct {
 	row Row
 	def *language.Workflow
-	// ticket is its place among those that its workflow limits; nil: it limits none.
+	// waiter counts it against its workflow's limits; nil where that declares none.
 	waiter *waiter
-	// x is nil while the execution waits for a slot to begin in.
+	// machine is nil until the execution has started.
 	machine *machine.Execution
-	// unacked counts the turns that are decided and not yet acknowledged: x is ahead of the log by them.
+	// unacked counts the transitions that the log has not acknowledged: the machine is ahead of the log by them.
 	unacked int
-	// fresh are acknowledged events that SQL does not have.
+	// unprojected are acknowledged events that SQL does not have.
 	unprojected []json.RawMessage
-	// turns are all that were acknowledged, while whole: from the beginning, as long as SQL has none of them or somebody
-	// waits for the end, who is told them all.
+	// transitions are all acknowledged events, from the first, while complete is set: as long as SQL has none of them, or somebody
+	// waits for the result, which includes them.
 	transitions [][]machine.Event
 	complete    bool
-	// stored tells that SQL has the execution, touched counts what happened to it, so that a fold knows whether something did.
+	// stored: SQL has the execution. revision changes with everything that happens to it, so that a projection sees whether anything
+	// did meanwhile.
 	stored   bool
 	revision uint64
-	// flying are the calls under way, begun the external ones that somebody else will complete, with the executions that
-	// will where it is one, intended those whose start this owner has recorded.
+	// inFlight are the calls that this process makes. external are those that CompleteCall ends, with the child that each waits for,
+	// if any. startRecorded are the calls whose start this owner has written to the log.
 	inFlight      map[string]context.CancelFunc
 	external      map[string]string
 	startRecorded map[string]bool
-	// inherited are the children of calls that an owner before this one may have started.
+	// orphanCandidates are children that an earlier owner may have started, by call.
 	orphanCandidates map[string]string
-	// errands are what is to be done before it is parked: to end a call or a child that it has given up, to look for such children
-	// where an owner before this one had it, to ask whether it is waited for.
+	// pendingCleanup counts the work that must be done before the execution is evicted: see children.
 	pendingCleanup int
-	// suspended: it was suspended before it began. One that has begun is told by x.
+	// suspended: it was suspended before it started. One that has started says so itself.
 	suspended bool
-	// lapsed are calls whose questions to the user nobody waits for any more: the next fold withdraws them.
+	// expired are calls whose approval requests the next projection closes.
 	expired []string
-	// slot: it counts among the executions that the process carries on. queued: it waits for one.
+	// hasSlot: it counts against the process's concurrency. slotRequest: it is queued for that.
 	hasSlot     bool
 	slotRequest *slotRequest
-	// resting: it waits for long, and the next fold parks it.
+	// evictable: it waits for long, and the next projection evicts it.
 	evictable bool
-	// broken: a turn of it cannot be appended. It is restored from what can be, and cancelled.
+	// broken: one of its transitions cannot be written. It is loaded again from what was, and cancelled.
 	broken   bool
 	finished bool
 	results  []chan Result
 }
 
-// maxWhole bounds the events that are kept for who waits for an execution's end.
+// maxKeptEvents bounds the events that are kept for those who wait for an execution's result.
 const maxKeptEvents = 1000
 
-// shorten forgets the events that SQL has, unless somebody waits for them.
+// Result is what in-process waiters get when an execution has ended.
+type Result struct {
+	Row Row
+	// Transitions are its whole history, if Complete.
+	Transitions [][]machine.Event
+	Complete    bool
+	// Err is not nil where the partition was closed before the execution ended.
+	Err error
+}
+
+func newExecution(row Row, def *language.Workflow) *execution {
+	return &execution{
+		row: row, def: def, complete: true, inFlight: map[string]context.CancelFunc{}, external: map[string]string{},
+		startRecorded: map[string]bool{},
+	}
+}
+
+// dropProjected forgets the events that SQL has, unless somebody waits for them.
 func (h *execution) dropProjected() {
 	if len(h.results) == 0 || h.row.Events > maxKeptEvents {
 		h.transitions, h.complete = nil, false
 	}
 }
 
-// ending is what became of an execution, for who waits in this process.
-type Result struct {
-	Row Row
-	// turns are the history where it is whole.
-	Transitions [][]machine.Event
-	Complete    bool
-	Err         error
-}
-
-func newExecution(row Row, def *language.Workflow) *execution {
-	return &execution{row: row, def: def, complete: true, inFlight: map[string]context.CancelFunc{}, external: map[string]string{}, startRecorded: map[string]bool{}}
-}
-
-// settle brings the row to what the machine says. It is called when the log has all that was decided.
+// refreshRow brings the row to the machine's state. It is called when the log has everything that was decided.
 func (h *execution) refreshRow() error {
 	if h.machine == nil {
 		h.row.Status = string(h.suspendPending(h.suspended))
@@ -103,7 +107,7 @@ func (h *execution) refreshRow() error {
 	return nil
 }
 
-// suspendWaiting suspends an execution that has not begun, or lets it wait again, and tells its status then.
+// suspendPending suspends an execution that has not started, or ends that, and returns its status then.
 func (h *execution) suspendPending(on bool) machine.Status {
 	if h.suspended = on; on {
 		return machine.Suspended
@@ -111,7 +115,7 @@ func (h *execution) suspendPending(on bool) machine.Status {
 	return subjects.ExecutionPending
 }
 
-// due is the next timer's time; zero where there is none.
+// nextTimer is when the next timer is due; zero where there is none.
 func (h *execution) nextTimer() (due time.Time) {
 	for _, t := range h.machine.Timers() {
 		if due.IsZero() || t.At.Before(due) {
@@ -121,7 +125,7 @@ func (h *execution) nextTimer() (due time.Time) {
 	return due
 }
 
-// park is the row of an execution that needs no memory.
+// evict is the row from which the execution can be loaded again.
 func (h *execution) evict() (Row, error) {
 	row := h.row
 	snapshot, err := h.machine.Snapshot()
@@ -135,7 +139,7 @@ func (h *execution) evict() (Row, error) {
 	return row, nil
 }
 
-// resumeBegun notes the external calls of an execution that was parked: it was not before they were begun.
+// restoreExternal records the external calls of an execution that was evicted: each had started before.
 func (h *execution) restoreExternal() {
 	for _, call := range h.machine.Calls() {
 		if call.External() {
@@ -144,13 +148,13 @@ func (h *execution) restoreExternal() {
 	}
 }
 
-// inherit notes the children that an owner before this one may have started: giving up those calls ends them.
+// findOrphanCandidates records the children that an earlier owner may have started: abandoning their calls cancels them.
 func (h *execution) findOrphanCandidates() {
 	if h.machine == nil || h.machine.Status().Ended() {
 		return
 	}
 	for _, call := range h.machine.Awaited() {
-		if _, begun := h.external[call.ID]; !begun && awaitedChild(call) != "" {
+		if _, external := h.external[call.ID]; !external && awaitedChild(call) != "" {
 			if h.orphanCandidates == nil {
 				h.orphanCandidates = map[string]string{}
 			}
@@ -159,7 +163,7 @@ func (h *execution) findOrphanCandidates() {
 	}
 }
 
-// ending is what who waits for the execution's end is told.
+// result is what those who wait for the execution's end get.
 func (h *execution) result() Result {
 	return Result{Row: h.row, Transitions: h.transitions, Complete: h.complete}
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// faultKinds are the specification's error types by the codes of calls; a zero status is the type's own.
+// faultKinds are the specification's error types by the codes of calls; status 0 is the type's own.
 var faultKinds = map[subjects.Code]struct {
 	kind   string
 	status int
@@ -31,7 +31,7 @@ var faultKinds = map[subjects.Code]struct {
 	subjects.CodeTimeout:         {machine.TypeTimeout, 0},
 }
 
-// faultOf is a call's error as a workflow can catch it. What is not ours tells nothing.
+// FaultOf is a call's error as a workflow can catch it. An error without a code becomes a runtime error without detail.
 func FaultOf(err error) *machine.Error {
 	var fault *machine.Error
 	if errors.As(err, &fault) {
@@ -73,16 +73,7 @@ func outboundFault(e *egress.Error) *machine.Error {
 	return machine.NewError(machine.TypeCommunication, e.Error())
 }
 
-// passingStart tells whether a start may succeed when it is tried again soon.
-func IsTransient(err error) bool {
-	switch subjects.CodeOf(err) {
-	case subjects.CodeUnavailable, subjects.CodeTimeout, subjects.CodeRateLimited, subjects.CodeInternal:
-		return true
-	}
-	return false
-}
-
-// errorText is an error as a workflow can catch it, as JSON.
+// ErrorText is FaultOf as JSON.
 func ErrorText(err error) string {
 	data, e := json.Marshal(FaultOf(err))
 	if e != nil {
@@ -90,3 +81,6 @@ func ErrorText(err error) string {
 	}
 	return string(data)
 }
+
+// IsNotFound reports whether err says that something does not exist.
+func IsNotFound(err error) bool { return subjects.CodeOf(err) == subjects.CodeNotFound }

@@ -19,13 +19,13 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// told is one message of the feed: events that were written together, and the status after them.
+// feedMessage is one message of the feed: events that were written together, and the status after them.
 type feedMessage struct {
 	Status machine.Status    `json:"status"`
 	Events []json.RawMessage `json:"events"`
 }
 
-// lastEvents are the types of events that end an execution.
+// endEvents are the types of events that end an execution.
 var endEvents = []string{
 	string(machine.ExecutionCompleted), string(machine.ExecutionFaulted), string(machine.ExecutionCancelled),
 }
@@ -46,7 +46,7 @@ func (e *Engine) Watch(ctx context.Context, row Row) (subjects.StreamPointer, er
 		return subjects.StreamPointer{}, err
 	}
 	subject := subjects.WorkflowFeedSubject(row.ID)
-	_, first, err := e.getMessage(ctx, subjects.WorkflowFeed.GetSubject(), map[string]any{"seq": 1, "next_by_subj": subject})
+	_, first, err := getMessage(ctx, e.Conn, subjects.WorkflowFeed.GetSubject(), map[string]any{"seq": 1, "next_by_subj": subject})
 	if err != nil {
 		return subjects.StreamPointer{}, err
 	}
@@ -63,18 +63,18 @@ func (e *Engine) PurgeFeeds(ctx context.Context, ids []string) error {
 	return nil
 }
 
-// watch notes in the log that somebody watches an execution, so that whoever owns it later goes on telling.
+// watch records in the log that an execution is watched, so that later owners publish it too.
 func (p *partition) watch(ctx context.Context, id string) error {
-	var done chan error
+	var logged chan error
 	err := p.withExecution(ctx, id, func(h *execution) {
 		if !h.row.Watched && !h.finished {
 			h.row.Watched = true
-			done = make(chan error, 1)
-			p.enqueue(h, transition{Watch: true}, nil, done)
+			logged = make(chan error, 1)
+			p.enqueue(h, transition{Watch: true}, nil, logged)
 		}
 	})
-	if err == nil && done != nil {
-		err = awaitLogged(ctx, done)
+	if err == nil && logged != nil {
+		err = awaitLogged(ctx, logged)
 	}
 	if err != nil {
 		return err
@@ -82,23 +82,23 @@ func (p *partition) watch(ctx context.Context, id string) error {
 	return p.e.feed(ctx, id)
 }
 
-// runFeed tells what has happened to watched executions of this process.
+// runFeed publishes the events of this process's watched executions.
 func (e *Engine) runFeed(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-e.feedQueue.wake:
+		case <-e.feedQueue.wake.c:
 		}
 		for _, id := range e.feedQueue.take() {
 			if err := e.feed(ctx, id); err != nil && ctx.Err() == nil {
-				e.Log.Warn("telling of an execution", zap.String("execution_id", id), zap.Error(err))
+				e.Log.Warn("publishing to the feed", zap.String("execution_id", id), zap.Error(err))
 			}
 		}
 	}
 }
 
-// feed tells what of an execution's history is not told yet.
+// feed publishes the events of an execution that the feed does not have yet.
 func (e *Engine) feed(ctx context.Context, id string) error {
 	row, err := e.Current(ctx, id)
 	if err != nil {
@@ -106,7 +106,7 @@ func (e *Engine) feed(ctx context.Context, id string) error {
 	}
 	subject := subjects.WorkflowFeedSubject(id)
 	for {
-		data, last, err := e.getMessage(ctx, subjects.WorkflowFeed.GetSubject(), map[string]any{"last_by_subj": subject})
+		data, last, err := getMessage(ctx, e.Conn, subjects.WorkflowFeed.GetSubject(), map[string]any{"last_by_subj": subject})
 		if err != nil {
 			return err
 		}
@@ -130,7 +130,7 @@ func (e *Engine) feed(ctx context.Context, id string) error {
 	}
 }
 
-// lastTold is the number of the last event in a message of the feed.
+// lastFedEvent is the number of the last event in a message of the feed.
 func lastFedEvent(data []byte) (int64, error) {
 	if len(data) == 0 {
 		return 0, nil
@@ -146,7 +146,7 @@ func lastFedEvent(data []byte) (int64, error) {
 	return int64(events[0].Sequence), nil
 }
 
-// tellFeed publishes one message after the last one known; errLost where there is another already.
+// publishFeed publishes a message after the one with a sequence; errFenced where another was published after that.
 func (e *Engine) publishFeed(ctx context.Context, subject string, last uint64, message feedMessage) error {
 	events, err := DecodeEvents(message.Events[len(message.Events)-1:])
 	if err != nil {
@@ -161,35 +161,31 @@ func (e *Engine) publishFeed(ctx context.Context, subject string, last uint64, m
 	_, err = e.Conn.JS.PublishMsg(ctx, &nats.Msg{
 		Subject: subject, Data: data, Header: nats.Header{mesh.HeaderEvent: {string(events[0].Type)}},
 	}, jetstream.WithExpectLastSequencePerSubject(last))
-	var api *jetstream.APIError
-	if errors.As(err, &api) && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence {
+	if isWrongSequence(err) {
 		return errFenced
 	}
 	if err != nil {
-		return fmt.Errorf("telling the feed: %w", err)
+		return fmt.Errorf("publishing to the feed: %w", err)
 	}
 	return nil
 }
 
-// feeding are the watched executions that something has happened to.
+// feedQueue are the watched executions with new events.
 type feedQueue struct {
-	wake chan struct{}
+	wake signal
 	mu   sync.Mutex
 	ids  map[string]struct{}
 }
 
 func newFeedQueue() *feedQueue {
-	return &feedQueue{wake: make(chan struct{}, 1), ids: map[string]struct{}{}}
+	return &feedQueue{wake: newSignal(), ids: map[string]struct{}{}}
 }
 
 func (f *feedQueue) add(id string) {
 	f.mu.Lock()
 	f.ids[id] = struct{}{}
 	f.mu.Unlock()
-	select {
-	case f.wake <- struct{}{}:
-	default:
-	}
+	f.wake.set()
 }
 
 func (f *feedQueue) take() []string {

@@ -11,62 +11,62 @@ import (
 	"github.com/weftmesh/weft/actors/workflow/machine"
 )
 
-// gates hold back the executions of a partition that are past their workflows' limits. What counts is what the log says:
-// an execution counts for its lane from its start to its end, for its pace from its start on for a period. A slot is not
-// a thing that is given and taken back, and so none can leak. The partition's lock guards them.
+// limiter holds back the executions of a partition that exceed their workflows' limits. What counts is derived from the log, so that
+// no slot can leak: an execution counts for its concurrency key from its start to its end, and for its rate key for a period after its
+// start. The partition's lock guards it.
 type limiter struct {
-	// tickets are the executions with limits that have not ended, parked ones too.
+	// waiters are the executions with limits that have not ended, evicted ones included.
 	waiters map[string]*waiter
-	// lanes and paces are what is counted, by name.
+	// concurrencyKeys and rateKeys are the counters by key.
 	concurrencyKeys, rateKeys map[string]*counter
 	queues                    map[queueKey]*queue
-	// waiting is how many of a user's have not been let through, suspended ones among them.
+	// waiting is how many executions of a user wait, suspended ones included.
 	waiting map[string]int
-	// sweepAt is past how many paces those that are over are looked for.
+	// sweepAt is the number of rate keys past which those without effect are removed.
 	sweepAt int
 }
 
-// ticket is an execution with limits.
+// waiter is an execution with limits.
 type waiter struct {
 	definition.Limits
 	id, workflow, user string
 	priority           int
 	created            int64
 	stage              stage
-	// started is when it began, in microseconds since 1970.
+	// startedAt is in microseconds since the epoch; 0 before the start.
 	started int64
-	// queue is nil while it is suspended.
+	// queue is nil unless it waits; a suspended one does not.
 	queue *queue
 	index int
 }
 
-// stage is how far an execution has come: each is later than the one before.
+// stage is an execution's progress; stages are in order.
 type stage int
 
 const (
-	// stageWaiting: a limit holds it back.
+	// stageWaiting: a limit holds it back, or may.
 	stageWaiting stage = iota
-	// stageLet: it may begin, and counts, but the log does not have its beginning.
+	// stageAdmitted: it may start, and counts, but has not started.
 	stageAdmitted
 	stageStarted
 	stageEnded
 )
 
-// counter is what is counted of a lane or a pace.
+// counter is what counts for one key.
 type counter struct {
-	// busy are those let through: of a lane until their end, of a pace until they begin.
+	// busy counts the admitted: of a concurrency key until their end, of a rate key until their start.
 	busy int
-	// times are when those of a pace began, in order; period is the longest that any of them counts.
+	// times are the starts that a rate key counts, in order; period is the longest time for which any of them counts.
 	times  []int64
 	period int64
-	// queues are those that wait for it.
+	// queues are the queues that wait for the key.
 	queues []*queue
 }
 
-// queueKey names those that wait for the same: of them, only the first is looked at.
+// queueKey identifies a queue: its executions wait for the same keys, so that only the first need be looked at.
 type queueKey struct{ concurrency, rate string }
 
-// queue is a heap of those that wait, in the order of priority, then of arrival.
+// queue is a heap of waiters, by priority, then by age.
 type queue struct {
 	key     queueKey
 	waiters []*waiter
@@ -88,7 +88,7 @@ func counterOf(all map[string]*counter, name string) *counter {
 	return c
 }
 
-// join has an execution wait. It may be let through at once: see next.
+// add queues an execution. It may be admitted at once, see admitNext.
 func (g *limiter) add(t *waiter) {
 	t.stage = stageWaiting
 	g.waiters[t.id] = t
@@ -96,7 +96,7 @@ func (g *limiter) add(t *waiter) {
 	g.enqueue(t)
 }
 
-// enqueue has an execution wait for its turn; one that is suspended waits for none.
+// enqueue puts an execution into its queue.
 func (g *limiter) enqueue(t *waiter) {
 	key := queueKey{t.ConcurrencyKey, t.RateKey}
 	t.queue = g.queues[key]
@@ -110,11 +110,11 @@ func (g *limiter) enqueue(t *waiter) {
 	heap.Push(t.queue, t)
 }
 
-// regain counts what SQL has.
+// restore counts an execution that SQL has.
 func (g *limiter) restore(t *waiter) {
 	if t.stage == stageEnded {
-		for _, pace := range g.counters(definition.Limits{RateKey: t.RateKey, Period: t.Period}) {
-			pace.record(t.started)
+		for _, rate := range g.counters(definition.Limits{RateKey: t.RateKey, Period: t.Period}) {
+			rate.record(t.started)
 		}
 		return
 	}
@@ -124,7 +124,7 @@ func (g *limiter) restore(t *waiter) {
 	}
 }
 
-// counters are what an execution counts for.
+// counters are the counters of an execution's keys.
 func (g *limiter) counters(t definition.Limits) (all []*counter) {
 	if t.ConcurrencyKey != "" {
 		all = append(all, counterOf(g.concurrencyKeys, t.ConcurrencyKey))
@@ -137,7 +137,7 @@ func (g *limiter) counters(t definition.Limits) (all []*counter) {
 	return all
 }
 
-// beside are the queues that may move when an execution does: those that wait for what it counts for.
+// sameQueue are the queues that may move when an execution does: those that wait for one of its keys.
 func (g *limiter) sameQueue(t *waiter) []*queue {
 	all := []*queue{}
 	for _, c := range g.counters(t.Limits) {
@@ -150,7 +150,7 @@ func (g *limiter) sameQueue(t *waiter) []*queue {
 	return all
 }
 
-// next lets the first of some queues through that may pass. Nil: none may.
+// admitNext admits the first execution of some queues whose limits allow it; nil: none do.
 func (g *limiter) admitNext(queues []*queue, now time.Time) *waiter {
 	var best *waiter
 	for _, q := range queues {
@@ -174,7 +174,7 @@ func (g *limiter) isAdmissible(t *waiter, now time.Time) bool {
 	return !opens.IsZero() && !opens.After(now)
 }
 
-// opens is when an execution may pass as far as its pace goes. Zero: not before another one has begun or ended.
+// opensAt is when an execution's rate limit allows it. Zero: not before another one starts or ends.
 func (g *limiter) opensAt(t *waiter, now time.Time) time.Time {
 	if t.ConcurrencyKey != "" && g.concurrencyKeys[t.ConcurrencyKey].busy >= t.MaxConcurrent {
 		return time.Time{}
@@ -198,71 +198,71 @@ func (c *counter) since(at int64) []int64 {
 	return c.times[sort.Search(len(c.times), func(i int) bool { return c.times[i] > at }):]
 }
 
-// note counts a beginning.
+// record counts a start.
 func (c *counter) record(at int64) {
 	i := sort.Search(len(c.times), func(i int) bool { return c.times[i] > at })
 	c.times = slices.Insert(c.times, i, at)
 }
 
-// begun notes that an execution has begun, by the log or about to be in it.
+// started counts an execution that has started, or whose start is about to be in the log.
 func (g *limiter) started(t *waiter, at time.Time) {
 	if t.stage >= stageStarted {
 		return
 	}
-	lane, pace := g.countersOf(t)
+	concurrency, rate := g.countersOf(t)
 	switch t.stage {
 	case stageWaiting:
 		g.stopWaiting(t)
-		if lane != nil {
-			lane.busy++
+		if concurrency != nil {
+			concurrency.busy++
 		}
 	case stageAdmitted:
-		if pace != nil {
-			pace.busy--
+		if rate != nil {
+			rate.busy--
 		}
 	}
 	t.stage, t.started = stageStarted, at.UnixMicro()
-	if pace != nil {
-		pace.times = pace.since(t.started - pace.period)
-		pace.record(t.started)
+	if rate != nil {
+		rate.times = rate.since(t.started - rate.period)
+		rate.record(t.started)
 	}
 	g.sweep(t.started)
 }
 
-func (g *limiter) countersOf(t *waiter) (lane, pace *counter) {
+func (g *limiter) countersOf(t *waiter) (concurrency, rate *counter) {
 	if t.ConcurrencyKey != "" {
-		lane = counterOf(g.concurrencyKeys, t.ConcurrencyKey)
+		concurrency = counterOf(g.concurrencyKeys, t.ConcurrencyKey)
 	}
 	if t.RateKey != "" {
-		pace = counterOf(g.rateKeys, t.RateKey)
+		rate = counterOf(g.rateKeys, t.RateKey)
 	}
-	return lane, pace
+	return concurrency, rate
 }
 
-// leave notes that an execution has ended, or will not begin, and tells which queues may move.
+// remove counts an execution no more that has ended, or will not start. It returns the queues that may move.
 func (g *limiter) remove(t *waiter) []*queue {
 	if t.stage == stageEnded {
 		return nil
 	}
 	moved := g.sameQueue(t)
-	lane, pace := g.countersOf(t)
+	concurrency, rate := g.countersOf(t)
 	if t.stage == stageWaiting {
 		g.stopWaiting(t)
-	} else if lane != nil {
-		lane.busy--
+	} else if concurrency != nil {
+		concurrency.busy--
 	}
-	if t.stage == stageAdmitted && pace != nil {
-		pace.busy--
+	if t.stage == stageAdmitted && rate != nil {
+		rate.busy--
 	}
 	t.stage = stageEnded
 	delete(g.waiters, t.id)
-	if lane != nil && lane.idle() {
+	if concurrency != nil && concurrency.idle() {
 		delete(g.concurrencyKeys, t.ConcurrencyKey)
 	}
 	return moved
 }
 
-// release has an execution wait no more.
+// stopWaiting takes an execution out of its queue for good.
 func (g *limiter) stopWaiting(t *waiter) {
 	g.dequeue(t)
 	if g.waiting[t.user]--; g.waiting[t.user] == 0 {
@@ -270,7 +270,7 @@ func (g *limiter) stopWaiting(t *waiter) {
 	}
 }
 
-// unqueue takes an execution out of its queue, if it is in one.
+// dequeue takes an execution out of its queue, if it is in one.
 func (g *limiter) dequeue(t *waiter) {
 	q := t.queue
 	if q == nil {
@@ -289,10 +289,10 @@ func (g *limiter) dequeue(t *waiter) {
 
 func (c *counter) idle() bool { return c.busy == 0 && len(c.queues) == 0 && len(c.times) == 0 }
 
-// sweepFrom is how many paces there may be before those that are over are looked for.
+// sweepFrom is how many rate keys there may be before those without effect are removed.
 const sweepFrom = 1000
 
-// sweep forgets paces that are over, once there are twice as many as were left the last time.
+// sweep removes rate keys without effect, once there are twice as many keys as the last sweep left.
 func (g *limiter) sweep(now int64) {
 	if len(g.rateKeys) <= max(g.sweepAt, sweepFrom) {
 		return
@@ -306,31 +306,31 @@ func (g *limiter) sweep(now int64) {
 	g.sweepAt = 2 * len(g.rateKeys)
 }
 
-// before is the order in which those that wait come.
+// precedes is the order of waiters.
 func precedes(a, b *waiter) bool {
 	return cmp.Or(cmp.Compare(b.priority, a.priority), cmp.Compare(a.created, b.created), cmp.Compare(a.id, b.id)) < 0
 }
 
-// Len is heap.Interface's.
+// Len implements heap.Interface.
 func (q *queue) Len() int { return len(q.waiters) }
 
-// Less is heap.Interface's.
+// Less implements heap.Interface.
 func (q *queue) Less(i, j int) bool { return precedes(q.waiters[i], q.waiters[j]) }
 
-// Swap is heap.Interface's.
+// Swap implements heap.Interface.
 func (q *queue) Swap(i, j int) {
 	q.waiters[i], q.waiters[j] = q.waiters[j], q.waiters[i]
 	q.waiters[i].index, q.waiters[j].index = i, j
 }
 
-// Push is heap.Interface's.
+// Push implements heap.Interface.
 func (q *queue) Push(x any) {
 	t, _ := x.(*waiter)
 	t.index = len(q.waiters)
 	q.waiters = append(q.waiters, t)
 }
 
-// Pop is heap.Interface's.
+// Pop implements heap.Interface.
 func (q *queue) Pop() any {
 	last := q.waiters[len(q.waiters)-1]
 	q.waiters[len(q.waiters)-1] = nil

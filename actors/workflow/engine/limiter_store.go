@@ -11,7 +11,7 @@ import (
 	"github.com/weftmesh/weft/actors/workflow/definition"
 )
 
-// ticketRow is what SQL has of an execution with limits, as long as it counts.
+// LimitRow is an execution that counts against its workflow's limits.
 type LimitRow struct {
 	bun.BaseModel `bun:"table:execution_limits"`
 
@@ -28,14 +28,14 @@ type LimitRow struct {
 	CreatedAt      int64  `bun:"created_at"`
 	// StartedAt is 0 while it waits.
 	StartedAt int64 `bun:"started_at"`
-	// CountsUntil is openEnd until the execution has ended, then the end of its pace's period.
+	// CountsUntil is noEnd until the execution has ended, and then the end of its rate limit's period.
 	CountsUntil int64 `bun:"counts_until"`
 }
 
-// openEnd is later than any time.
+// noEnd is later than any time.
 const noEnd = math.MaxInt64
 
-// row is what SQL is to have of a ticket.
+// row is the waiter as SQL has it.
 func (t *waiter) row(number int) LimitRow {
 	row := LimitRow{
 		ExecutionID: t.id, Partition: number, UserID: t.user, WorkflowID: t.workflow, Priority: t.priority, ConcurrencyKey: t.ConcurrencyKey, MaxConcurrent: t.MaxConcurrent, RateKey: t.RateKey,
@@ -50,7 +50,7 @@ func (t *waiter) row(number int) LimitRow {
 	return row
 }
 
-// ticket is the row's, not yet among those that are counted.
+// waiter is the row's waiter, which is not counted yet.
 func (r LimitRow) waiter() *waiter {
 	t := &waiter{
 		Limits: definition.Limits{ConcurrencyKey: r.ConcurrencyKey, MaxConcurrent: r.MaxConcurrent, RateKey: r.RateKey, Rate: r.Rate, Period: time.Duration(r.Period) * time.Microsecond},
@@ -62,16 +62,16 @@ func (r LimitRow) waiter() *waiter {
 	return t
 }
 
-// ticketsOf reads what counts in a partition.
+// limitRows reads what counts in a partition.
 func limitRows(ctx context.Context, db bun.IDB, number int, now time.Time) (rows []LimitRow, err error) {
 	err = db.NewSelect().Model(&rows).Where("partition = ?", number).Where("counts_until > ?", now.UnixMicro()).Scan(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("reading what counts for limits: %w", err)
+		return nil, fmt.Errorf("reading what counts against limits: %w", err)
 	}
 	return rows, nil
 }
 
-// storeTickets writes what counts in a partition as it is now, and drops what does not any more.
+// storeLimitRows writes what counts in a partition, and deletes what does not any more.
 func storeLimitRows(ctx context.Context, tx bun.Tx, number int, rows []LimitRow, now time.Time) error {
 	for len(rows) > 0 {
 		part := rows[:min(len(rows), rowsPerStatement)]
@@ -79,12 +79,12 @@ func storeLimitRows(ctx context.Context, tx bun.Tx, number int, rows []LimitRow,
 		_, err := tx.NewInsert().Model(&part).On("CONFLICT (execution_id) DO UPDATE").Set("started_at = EXCLUDED.started_at").
 			Set("counts_until = EXCLUDED.counts_until").Returning("NULL").Exec(ctx)
 		if err != nil {
-			return fmt.Errorf("storing what counts for limits: %w", err)
+			return fmt.Errorf("storing what counts against limits: %w", err)
 		}
 	}
 	_, err := tx.NewDelete().Model((*LimitRow)(nil)).Where("partition = ?", number).Where("counts_until <= ?", now.UnixMicro()).Exec(ctx)
 	if err != nil {
-		return fmt.Errorf("dropping what counts no more: %w", err)
+		return fmt.Errorf("deleting what counts no more: %w", err)
 	}
 	return nil
 }

@@ -13,7 +13,7 @@ import (
 // limit holds back what it need not, and of those that wait for the same the first comes first.
 func TestGates(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		m := gatesModel{T: t, gates: newLimiter(), now: time.Unix(1000, 0), all: map[string]*waiter{}, suspended: map[string]bool{}}
+		m := limiterModel{T: t, limiter: newLimiter(), now: time.Unix(1000, 0), all: map[string]*waiter{}, suspended: map[string]bool{}}
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
 			switch rapid.IntRange(0, 10).Draw(t, "what") {
 			case 0, 1, 2, 3:
@@ -35,18 +35,18 @@ func TestGates(t *testing.T) {
 	})
 }
 
-type gatesModel struct {
+type limiterModel struct {
 	*rapid.T
-	gates limiter
-	now   time.Time
-	all   map[string]*waiter
+	limiter limiter
+	now     time.Time
+	all     map[string]*waiter
 	// suspended are those of all that wait for no turn.
 	suspended map[string]bool
 	// over are those that have ended after they had begun.
 	over []*waiter
 }
 
-func (m *gatesModel) join() {
+func (m *limiterModel) join() {
 	t := &waiter{id: fmt.Sprint(len(m.all) + len(m.over)), workflow: "w", created: int64(len(m.all)), priority: rapid.IntRange(0, 2).Draw(m.T, "priority")}
 	t.id = fmt.Sprintf("%s/%d", t.id, m.now.UnixNano())
 	if lane := rapid.SampledFrom([]string{"", "a", "b"}).Draw(m.T, "lane"); lane != "" {
@@ -59,11 +59,11 @@ func (m *gatesModel) join() {
 		t.id += "'"
 	}
 	m.all[t.id] = t
-	m.gates.add(t)
+	m.limiter.add(t)
 }
 
 // some are the executions in a stage.
-func (m *gatesModel) some(is func(stage) bool) (all []*waiter) {
+func (m *limiterModel) some(is func(stage) bool) (all []*waiter) {
 	for _, t := range m.all {
 		if is(t.stage) {
 			all = append(all, t)
@@ -78,19 +78,19 @@ func (m *gatesModel) some(is func(stage) bool) (all []*waiter) {
 	return all
 }
 
-func (m *gatesModel) begin() {
+func (m *limiterModel) begin() {
 	if let := m.some(func(s stage) bool { return s == stageAdmitted }); len(let) > 0 {
-		m.gates.started(rapid.SampledFrom(let).Draw(m.T, "begins"), m.now)
+		m.limiter.started(rapid.SampledFrom(let).Draw(m.T, "begins"), m.now)
 	}
 }
 
-func (m *gatesModel) leave() {
+func (m *limiterModel) leave() {
 	live := m.some(func(s stage) bool { return s < stageEnded })
 	if len(live) == 0 {
 		return
 	}
 	t := rapid.SampledFrom(live).Draw(m.T, "leaves")
-	m.gates.remove(t)
+	m.limiter.remove(t)
 	delete(m.all, t.id)
 	delete(m.suspended, t.id)
 	if t.started > 0 {
@@ -99,12 +99,12 @@ func (m *gatesModel) leave() {
 }
 
 // pass lets through what may.
-func (m *gatesModel) pass() {
+func (m *limiterModel) pass() {
 	var queues []*queue
-	for _, q := range m.gates.queues {
+	for _, q := range m.limiter.queues {
 		queues = append(queues, q)
 	}
-	for t := m.gates.admitNext(queues, m.now); t != nil; t = m.gates.admitNext(queues, m.now) {
+	for t := m.limiter.admitNext(queues, m.now); t != nil; t = m.limiter.admitNext(queues, m.now) {
 		for _, other := range m.all {
 			if other.stage == stageWaiting && !m.suspended[other.id] && other.ConcurrencyKey == t.ConcurrencyKey && other.RateKey == t.RateKey && precedes(other, t) {
 				m.Fatalf("%+v passes %+v", t, other)
@@ -114,9 +114,8 @@ func (m *gatesModel) pass() {
 }
 
 // changeHands makes the gates anew of what SQL has; what had not begun waits again.
-func (m *gatesModel) changeHands() {
-	fresh := newLimiter()
-	p := &partition{limiter: fresh}
+func (m *limiterModel) changeHands() {
+	p := &admission{limiter: newLimiter()}
 	rows := []LimitRow{}
 	for _, t := range m.all {
 		rows = append(rows, t.row(0))
@@ -134,16 +133,16 @@ func (m *gatesModel) changeHands() {
 			m.all[t.id] = t
 		}
 	}
-	m.gates = p.limiter
+	m.limiter = p.limiter
 	for id := range m.suspended {
 		if t := m.all[id]; t != nil {
-			m.gates.dequeue(t)
+			m.limiter.dequeue(t)
 		}
 	}
 }
 
 // suspend has one that waits leave its place, or take it again.
-func (m *gatesModel) suspend() {
+func (m *limiterModel) suspend() {
 	waiting := m.some(func(s stage) bool { return s == stageWaiting })
 	if len(waiting) == 0 {
 		return
@@ -151,14 +150,14 @@ func (m *gatesModel) suspend() {
 	t := rapid.SampledFrom(waiting).Draw(m.T, "suspended")
 	if m.suspended[t.id] {
 		delete(m.suspended, t.id)
-		m.gates.enqueue(t)
+		m.limiter.enqueue(t)
 		return
 	}
 	m.suspended[t.id] = true
-	m.gates.dequeue(t)
+	m.limiter.dequeue(t)
 }
 
-func (m *gatesModel) check() {
+func (m *limiterModel) check() {
 	busy, recent := map[string]int{}, map[string]int{}
 	count := func(t *waiter) {
 		if t.RateKey != "" && t.started > m.now.Add(-t.Period).UnixMicro() {
@@ -178,8 +177,8 @@ func (m *gatesModel) check() {
 		count(t)
 	}
 	for name, n := range busy {
-		if n > 2 || m.gates.concurrencyKeys[name].busy != n {
-			m.Fatalf("%d of lane %s, counted as %d", n, name, m.gates.concurrencyKeys[name].busy)
+		if n > 2 || m.limiter.concurrencyKeys[name].busy != n {
+			m.Fatalf("%d of lane %s, counted as %d", n, name, m.limiter.concurrencyKeys[name].busy)
 		}
 	}
 	for name, n := range recent {
@@ -200,7 +199,7 @@ func (m *gatesModel) check() {
 		if (t.ConcurrencyKey == "" || busy[t.ConcurrencyKey] < 2) && (t.RateKey == "" || recent[t.RateKey] < 3) {
 			m.Fatalf("%+v waits for nothing: %v %v", t, busy, recent)
 		}
-		if opens := m.gates.opensAt(t, m.now); !opens.IsZero() && !opens.After(m.now) {
+		if opens := m.limiter.opensAt(t, m.now); !opens.IsZero() && !opens.After(m.now) {
 			m.Fatalf("%+v was to open at %s", t, opens)
 		}
 	}

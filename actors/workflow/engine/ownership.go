@@ -5,62 +5,59 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"sync"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"go.uber.org/zap"
 
-	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/subjects"
 )
 
 const (
-	// beatEvery is how often a process tells the others that it lives, deadAfter for how long it may not before its
-	// partitions are taken. Nothing rests on either but how fast that is: owners are fenced by their logs.
+	// heartbeatInterval is the time between two heartbeats of a process, peerTimeout the silence after which its partitions are taken
+	// over. They decide how fast that is, and nothing else: owners are fenced by their logs.
 	heartbeatInterval = 250 * time.Millisecond
 	peerTimeout       = 1200 * time.Millisecond
-	// hearWithin is how long a process that is new, or that stood still, listens for the others before it takes partitions:
-	// whoever lives is heard in that time.
+	// discoveryTime is how long a process that is new, or was paused, listens for heartbeats before it takes partitions: every live
+	// process sends one in that time.
 	discoveryTime = 400 * time.Millisecond
-	// handoverWithin bounds how long a partition is kept for the calls under way when it is to change hands.
+	// handOverTimeout bounds how long a partition is kept for its calls in flight when it is handed over.
 	handOverTimeout = time.Minute
 )
 
-// pulse is what a process tells the others.
+// heartbeat is what a process tells the others, in a message of its own.
 type heartbeat struct {
 	Process    string `json:"process"`
 	Partitions []int  `json:"lots"`
-	// Leaving: it stops, and takes no share any more.
+	// Leaving: it is stopping, and takes no partitions.
 	Leaving bool `json:"leaving,omitempty"`
 }
 
-// owners are the partitions that this process owns, and what it hears of the other processes.
+// ownership is the partitions that this process owns, and what it knows of the other processes.
 type ownership struct {
-	// process is this one's name among its peers.
+	// process identifies this one.
 	process string
-	// changed tells that something was heard that may change the shares.
-	changed chan struct{}
+	// changed is set when a heartbeat may change the assignment.
+	changed signal
 
 	mu    sync.Mutex
 	owned map[int]*partition
 	peers map[string]peer
 }
 
-// peer is another process, as it was last heard at a time of this one's clock.
+// peer is the last heartbeat of another process, and when it came by this one's clock.
 type peer struct {
 	heartbeat
 	at time.Time
 }
 
 func newOwnership(process string) *ownership {
-	return &ownership{process: process, changed: make(chan struct{}, 1), owned: map[int]*partition{}, peers: map[string]peer{}}
+	return &ownership{process: process, changed: newSignal(), owned: map[int]*partition{}, peers: map[string]peer{}}
 }
 
-// owned are the partitions of this process, in order.
+// owned are the partitions of this process, by number.
 func (e *Engine) owned() []*partition {
 	e.ownership.mu.Lock()
 	defer e.ownership.mu.Unlock()
@@ -73,15 +70,15 @@ func (e *Engine) owned() []*partition {
 	return list
 }
 
-// partition is one that this process owns, or nil.
+// partition is a partition that this process owns; nil where it does not.
 func (e *Engine) partition(number int) *partition {
 	e.ownership.mu.Lock()
 	defer e.ownership.mu.Unlock()
 	return e.ownership.owned[number]
 }
 
-// home is the partition that new executions of this process go to: its first, so that one message takes the turns of all.
-// -1: it owns none.
+// home is the partition that new executions of this process go to: its first, so that one message has the transitions of all. -1:
+// it owns none.
 func (e *Engine) home() int {
 	e.ownership.mu.Lock()
 	defer e.ownership.mu.Unlock()
@@ -93,7 +90,7 @@ func (e *Engine) home() int {
 	return -1
 }
 
-// disown forgets a partition that was lost.
+// remove removes a partition that was closed.
 func (e *Engine) remove(p *partition) {
 	e.ownership.mu.Lock()
 	defer e.ownership.mu.Unlock()
@@ -103,95 +100,78 @@ func (e *Engine) remove(p *partition) {
 	e.metrics.partitions.Set(float64(len(e.ownership.owned)))
 }
 
-// runOwners takes this process's share of the partitions and keeps it, until ctx ends; then it hands them over.
+// runOwnership takes this process's share of the partitions and keeps it, until ctx ends; then it hands them over.
 func (e *Engine) runOwnership(ctx context.Context) error {
-	if !e.Alone() {
-		sub, err := e.Conn.Subscribe(subjects.WorkflowPeers, e.onHeartbeat)
+	if !e.single {
+		stop, err := e.bus.listen(e.onHeartbeat)
 		if err != nil {
-			return fmt.Errorf("listening for the other processes: %w", err)
+			return err
 		}
-		defer func() { _ = sub.Unsubscribe() }()
+		defer stop()
 		e.announce(false)
-		sleepUntil(ctx, discoveryTime, nil)
+		sleep(ctx, discoveryTime, nil)
 	}
 	for last := time.Now(); ctx.Err() == nil; last = time.Now() {
-		if !e.Alone() && time.Since(last) > peerTimeout/2 {
-			sleepUntil(ctx, discoveryTime, nil) // this process stood still: what it knows of the others is old
+		if !e.single && time.Since(last) > peerTimeout/2 {
+			sleep(ctx, discoveryTime, nil) // this process was paused: what it knows of the others is stale
 		}
 		if err := e.rebalance(ctx); err != nil && ctx.Err() == nil {
-			e.Log.Warn("sharing partitions", zap.Error(err))
+			e.Log.Warn("rebalancing partitions", zap.Error(err))
 		}
 		e.announce(false)
-		sleepUntil(ctx, heartbeatInterval, e.ownership.changed)
+		sleep(ctx, heartbeatInterval, e.ownership.changed.c)
 	}
 	e.handOverAll()
 	return nil
 }
 
-// wait returns after a time, with a word on early, or with ctx.
-func sleepUntil(ctx context.Context, d time.Duration, early <-chan struct{}) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-early:
-	case <-ctx.Done():
-	}
-}
-
-// alone tells that no other process can run: SQLite's file has one.
-func (e *Engine) Alone() bool { return e.DB.Dialect() == database.DialectSQLite }
-
-// tell tells the other processes that this one lives, and what it owns.
+// announce sends this process's heartbeat.
 func (e *Engine) announce(leaving bool) {
-	if e.Alone() {
+	if e.single {
 		return
 	}
-	p := heartbeat{Process: e.ownership.process, Leaving: leaving}
-	for _, one := range e.owned() {
-		p.Partitions = append(p.Partitions, one.number)
+	h := heartbeat{Process: e.ownership.process, Leaving: leaving}
+	for _, p := range e.owned() {
+		h.Partitions = append(h.Partitions, p.number)
 	}
-	data, err := json.Marshal(p)
+	data, err := json.Marshal(h)
 	if err == nil {
-		err = e.Conn.Publish(subjects.WorkflowPeers, data)
+		err = e.bus.broadcast(data)
 	}
 	if err != nil {
-		e.Log.Warn("telling the other processes of this one", zap.Error(err))
+		e.Log.Warn("sending a heartbeat", zap.Error(err))
 	}
 }
 
-// hear takes in what another process tells. One that is new is answered at once, so that it knows of this one.
-func (e *Engine) onHeartbeat(m *nats.Msg) {
-	var p heartbeat
-	if json.Unmarshal(m.Data, &p) != nil || p.Process == "" || p.Process == e.ownership.process {
+// onHeartbeat records what another process owns. A new one is answered at once, so that it knows of this one.
+func (e *Engine) onHeartbeat(data []byte) {
+	var h heartbeat
+	if json.Unmarshal(data, &h) != nil || h.Process == "" || h.Process == e.ownership.process {
 		return
 	}
 	o := e.ownership
 	o.mu.Lock()
-	before, known := o.peers[p.Process]
-	if p.Leaving {
-		delete(o.peers, p.Process)
+	before, known := o.peers[h.Process]
+	if h.Leaving {
+		delete(o.peers, h.Process)
 	} else {
-		o.peers[p.Process] = peer{heartbeat: p, at: time.Now()}
+		o.peers[h.Process] = peer{heartbeat: h, at: time.Now()}
 	}
 	o.mu.Unlock()
-	if !known && !p.Leaving {
+	if !known && !h.Leaving {
 		e.announce(e.Stopping())
 	}
-	for _, number := range p.Partitions {
-		if own := e.partition(number); own != nil {
-			e.background.Go(func() { _ = own.verifyOwnership(own.ctx) })
+	for _, number := range h.Partitions {
+		if p := e.partition(number); p != nil {
+			e.background.Go(func() { _ = p.verifyOwnership(p.ctx) })
 		}
 	}
-	if !known || p.Leaving || !slices.Equal(before.Partitions, p.Partitions) {
-		select {
-		case o.changed <- struct{}{}:
-		default:
-		}
+	if !known || h.Leaving || !slices.Equal(before.Partitions, h.Partitions) {
+		o.changed.set()
 	}
 }
 
-// shares are the partitions of the processes that are heard, by process, this one's among them.
+// assignments are the partitions of all live processes, by process, this one included.
 func (e *Engine) assignments() map[string][]int {
 	o := e.ownership
 	shares := map[string][]int{o.process: {}}
@@ -210,9 +190,8 @@ func (e *Engine) assignments() map[string][]int {
 	return shares
 }
 
-// share takes of the partitions that nobody has those that fall to this process, and gives up one where it has more than
-// its share and another has less. What is owned stays where it is otherwise: a partition that changes hands stands still
-// for a moment.
+// rebalance takes the unowned partitions that fall to this process, and hands one over where it has more than its share and another
+// process less. Owned partitions stay where they are otherwise, because moving one pauses it.
 func (e *Engine) rebalance(ctx context.Context) error {
 	if e.Stopping() {
 		return nil
@@ -229,8 +208,8 @@ func (e *Engine) rebalance(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// plan tells which free partitions fall to a process, and which of its own it gives up, -1: none. Each free one falls to
-// the process that has the fewest, so that all who know the same of each other agree.
+// plan returns which unowned partitions fall to a process, and which of its own it hands over (-1: none). Each unowned one falls to
+// the process that has the fewest, so that processes with the same knowledge agree.
 func plan(process string, shares map[string][]int) (take []int, give int) {
 	names := slices.Sorted(maps.Keys(shares))
 	count := map[string]int{}
@@ -260,7 +239,7 @@ func plan(process string, shares map[string][]int) (take []int, give int) {
 	return take, -1
 }
 
-// take takes a partition.
+// acquire takes a partition over and serves it.
 func (e *Engine) acquire(ctx context.Context, number int) error {
 	p, err := e.takeOver(ctx, number)
 	if err != nil {
@@ -271,17 +250,18 @@ func (e *Engine) acquire(ctx context.Context, number int) error {
 	e.metrics.partitions.Set(float64(len(e.ownership.owned)))
 	e.ownership.mu.Unlock()
 	p.run()
-	if e.Alone() {
+	if e.single {
 		return nil
 	}
-	if err := e.listen(p); err != nil {
+	err = e.bus.serve(p.ctx, number, func(ctx context.Context, data []byte) ([]byte, error) { return receive(ctx, p, data) })
+	if err != nil {
 		p.close(err)
 		return err
 	}
 	return nil
 }
 
-// handOver gives a partition up once its calls under way have ended: it begins no more.
+// handOver drains a partition, which dispatches no more calls, and releases it.
 func (p *partition) handOver() {
 	p.mu.Lock()
 	begun := p.draining
@@ -296,7 +276,7 @@ func (p *partition) handOver() {
 	})
 }
 
-// settleCalls waits until no call is under way.
+// awaitCalls waits until no call is in flight and nothing is pending.
 func (p *partition) awaitCalls(within time.Duration) {
 	deadline := time.NewTimer(within)
 	defer deadline.Stop()
@@ -304,7 +284,8 @@ func (p *partition) awaitCalls(within time.Duration) {
 	defer look.Stop()
 	for {
 		p.mu.Lock()
-		busy := len(p.pending) > 0
+		pending, _ := p.writer.backlog()
+		busy := pending > 0
 		for _, h := range p.executions {
 			busy = busy || len(h.inFlight) > 0 || h.unacked > 0
 		}
@@ -322,18 +303,18 @@ func (p *partition) awaitCalls(within time.Duration) {
 	}
 }
 
-// release folds what is left, gives the partition up, and says so.
+// release projects what is left, closes the partition, and announces that.
 func (p *partition) release() {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(p.ctx), logTimeout)
 	defer cancel()
 	if err := p.e.flush(ctx); err != nil {
-		p.e.Log.Warn("folding what is handed over", zap.Error(err))
+		p.e.Log.Warn("projecting before a hand-over", zap.Error(err))
 	}
 	p.close(nil)
 	p.e.announce(p.e.Stopping())
 }
 
-// handAllOver ends what is under way and gives every partition up: the process stops.
+// handOverAll drains and releases every partition: the process is stopping.
 func (e *Engine) handOverAll() {
 	var all sync.WaitGroup
 	for _, p := range e.owned() {

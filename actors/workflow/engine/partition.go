@@ -14,67 +14,75 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-const (
-	// maxOpen bounds the turns that wait to be appended, maxFresh the bytes that wait to be folded: past either, nothing new
-	// is begun.
-	maxPendingTransitions = 20_000
-	maxUnprojectedBytes   = 256 << 20
-	// stallAfter is how long a log may be out of reach before new executions are refused at once.
-	stallAfter       = time.Second
-	appendRetryDelay = 100 * time.Millisecond
-)
+// ErrTaken: another execution has the id.
+var ErrTaken = &subjects.Error{
+	Code: subjects.CodeConflict, Reason: subjects.ReasonAlreadyExists, Detail: "the execution_id is taken by another execution",
+}
 
-// partition is one partition in the hands of its owner. What is decided about its executions is decided here, in memory;
-// the turns of many executions are appended as one message; what follows from a turn is done once that is acknowledged.
+// partition is one partition that this process owns. It decides about its executions in memory, appends the decisions of many as
+// one message of its log, and acts on a decision only once the log has it.
 type partition struct {
-	e      *Engine
-	number int
-	log    partitionLog
-	ctx    context.Context //nolint:containedctx // a partition lives as long as it is owned, which no caller's context tells
-	stop   context.CancelFunc
-	wake   chan struct{}
+	e         *Engine
+	number    int
+	ctx       context.Context //nolint:containedctx // ends with the ownership, which no caller's context does
+	stop      context.CancelFunc
+	writer    logWriter
+	children  children
+	timerWake signal
+	// scheduleStarts is read-locked while a start that a schedule makes is checked and decided.
+	scheduleStarts sync.RWMutex
 
+	// mu guards what follows, and the executions.
 	mu         sync.Mutex
 	executions map[string]*execution
-	limiter    limiter
-	loading    map[string]chan struct{}
-	// starts is held by each start that a schedule allows, until it is decided.
-	scheduleStarts sync.RWMutex
-	// open are turns that wait for the next message; acked is the sequence of the last one acknowledged.
-	pending []pendingTransition
-	logged  uint64
-	// dirty are executions that SQL does not have as they are, fresh the bytes of their events.
+	admission  admission
+	// loading holds the ids that a goroutine is loading or starting; each channel is closed when it is done.
+	loading map[string]chan struct{}
+	// logged is the sequence of the last message in the log.
+	logged uint64
+	// unprojected are the executions that SQL has an older state of, unprojectedBytes the size of their events.
 	unprojected      map[string]*execution
 	unprojectedBytes int
-	// doubtful: the last fold failed, and nobody knows whether SQL has it.
+	// outcomeUnknown: the last projection failed, and SQL may or may not have it.
 	outcomeUnknown bool
-	// cut is the sequence that the log was last cut before.
+	// truncatedBefore is the sequence that the log was last truncated before.
 	truncatedBefore uint64
 	timers          timers
-	// horizon is up to when the timers of parked executions are in memory.
+	// timersUntil is the time up to which the timers of evicted executions are in memory.
 	timersUntil time.Time
-	timerWake   chan struct{}
-	// stalled is since when appending fails.
-	stalledSince time.Time
-	// giving: the partition is being handed over, and begins no call. gone: it is not owned any more.
+	// draining: the partition is being handed over, and dispatches no call. closed: it is not owned any more.
 	draining, closed bool
 }
 
-// openTurn is a turn, or a part of one, that is not appended yet.
-type pendingTransition struct {
-	execution *execution
-	// head is the turn without its events, raw those as JSON.
-	head   []byte
-	raw    []json.RawMessage
-	events []machine.Event
-	done   chan error
+func newPartition(ctx context.Context, e *Engine, number int) *partition {
+	p := &partition{
+		e: e, number: number, timerWake: newSignal(), executions: map[string]*execution{}, loading: map[string]chan struct{}{},
+		unprojected: map[string]*execution{},
+	}
+	p.ctx, p.stop = context.WithCancel(context.WithoutCancel(ctx))
+	p.timers.wake = p.timerWake
+	p.children = children{p}
+	p.admission = admission{
+		limiter: newLimiter(), slots: &e.executionSlots, maxQueued: e.Config.MaxQueued, maxQueuedPerUser: e.Config.MaxQueuedPerUser,
+		refused:   func(bound string) { e.metrics.refused.WithLabelValues(bound).Inc() },
+		activeAdd: e.metrics.active.Add,
+	}
+	p.writer = logWriter{
+		log: partitionLog{store: e.log, number: number, owner: e.NewID()}, limit: e.transitionLimit, wake: newSignal(), logger: e.Log,
+		appended: p.onAppended, lost: p.close,
+	}
+	return p
 }
 
-// begin starts an execution. done gets nil once that is in the log; wait, where it is wanted, what becomes of it.
-func (p *partition) start(row Row, def *language.Workflow, wait chan Result) (done chan error, err error) {
+// start starts an execution. logged gets nil once that is in the log; wait, where it is not nil, gets the result.
+func (p *partition) start(row Row, def *language.Workflow, wait chan Result) (logged chan error, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if err := p.checkOverload(row.UserID); err != nil {
+	if p.closed || p.draining {
+		return nil, errPartitionMoving
+	}
+	pending, stalledSince := p.writer.backlog()
+	if err := p.admission.check(row.UserID, load{pending, p.unprojectedBytes, stalledSince}); err != nil {
 		return nil, err
 	}
 	if p.executions[row.ID] != nil {
@@ -82,13 +90,13 @@ func (p *partition) start(row Row, def *language.Workflow, wait chan Result) (do
 	}
 	h := newExecution(row, def)
 	h.row.Partition, h.row.Status = p.number, subjects.ExecutionPending
-	if err := p.admit(h); err != nil {
+	if err := p.admission.admit(h); err != nil {
 		return nil, err
 	}
 	if wait != nil {
 		h.results = append(h.results, wait)
 	}
-	done = make(chan error, 1)
+	logged = make(chan error, 1)
 	p.executions[row.ID] = h
 	var events []machine.Event
 	if p.acquireSlot(h) {
@@ -98,75 +106,36 @@ func (p *partition) start(row Row, def *language.Workflow, wait chan Result) (do
 		}
 	}
 	start := row
-	p.enqueue(h, transition{Start: &start}, events, done)
-	if p.mayBeOrphaned(h) {
+	p.enqueue(h, transition{Start: &start}, events, logged)
+	if p.children.mayBeOrphaned(h) {
 		h.pendingCleanup++
-		p.e.background.Go(func() { p.confirmAwaited(h) })
+		p.e.background.Go(func() { p.children.confirmAwaited(h) })
 	}
-	return done, nil
+	return logged, nil
 }
 
-// errTaken: there is an execution of that id.
-var ErrTaken = subjects.Errorf(subjects.CodeConflict, "the execution_id is taken by another execution")
-
-// enter takes a slot for an execution, or queues it for one.
-func (p *partition) acquireSlot(h *execution) bool {
-	if h.hasSlot || h.slotRequest != nil {
-		return h.hasSlot
-	}
-	if h.machine == nil && p.isBlocked(h) {
-		return false
-	}
-	h.slotRequest = p.e.executionSlots.acquireOrQueue(h.row.UserID, h.row.Priority, func() { p.onSlot(h) })
-	h.hasSlot = h.slotRequest == nil
-	if h.hasSlot {
-		p.e.metrics.active.Inc()
-	}
-	return h.hasSlot
-}
-
-// proceed goes on with an execution that has got a slot.
-func (p *partition) onSlot(h *execution) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	h.slotRequest = nil
-	if p.closed || h.finished || p.executions[h.row.ID] != h {
-		p.e.executionSlots.release()
+// startPending starts an execution that has a slot, and that the log has as pending.
+func (p *partition) startPending(h *execution) {
+	events, err := p.launch(h)
+	if err != nil {
+		p.e.Log.Error("starting an execution", zap.String("execution_id", h.row.ID), zap.Error(err))
+		p.discard(h)
 		return
 	}
-	h.hasSlot = true
-	p.e.metrics.active.Inc()
-	if h.machine != nil {
-		if h.unacked == 0 {
-			p.advance(h)
-		}
-		return
-	}
-	p.startPending(h)
+	p.enqueue(h, transition{}, events, nil)
 }
 
-// leave gives an execution's slot back, or its place in the queue for one.
-func (p *partition) releaseSlot(h *execution) {
-	switch {
-	case h.hasSlot:
-		h.hasSlot = false
-		p.e.metrics.active.Dec()
-		p.e.executionSlots.release()
-	case h.slotRequest != nil && p.e.executionSlots.cancel(h.slotRequest): // else a slot is on its way, and proceed gives it back
-		h.slotRequest = nil
-	}
-}
-
+// discard removes an execution that could not be started.
 func (p *partition) discard(h *execution) {
-	p.releaseSlot(h)
+	p.admission.release(h)
 	if p.executions[h.row.ID] == h {
 		delete(p.executions, h.row.ID)
 	}
 	p.releaseLimits(h)
 }
 
-// launch begins an execution in memory. Functions without an effect that it begins with are done at once: their results
-// are in the log before anything that follows from them is begun.
+// launch creates an execution's machine. Calls without an effect that it begins with complete at once: their results are in the
+// log before anything that follows from them is dispatched.
 func (p *partition) launch(h *execution) ([]machine.Event, error) {
 	input, err := language.Decode([]byte(h.row.Input))
 	if err != nil {
@@ -177,7 +146,7 @@ func (p *partition) launch(h *execution) ([]machine.Event, error) {
 		return nil, err
 	}
 	h.machine = x
-	p.noteStarted(h, x)
+	p.noteStarted(h)
 	for _, call := range x.Calls() {
 		if hasNoEffect(call) {
 			p.e.metrics.stepsCompleted.Inc()
@@ -187,20 +156,20 @@ func (p *partition) launch(h *execution) ([]machine.Event, error) {
 	return events, nil
 }
 
-// decide hands outcomes to an execution's machine, or has it go on where it was cut, and enqueues the turn. It tells
-// whether there is one.
-func (p *partition) decide(h *execution, done chan error, outcomes ...machine.Outcome) bool {
+// decide applies outcomes to an execution's machine, or continues a transition that was split, and enqueues the events. It reports
+// whether there are any.
+func (p *partition) decide(h *execution, logged chan error, outcomes ...machine.Outcome) bool {
 	if h.broken || h.machine == nil {
 		return false
 	}
 	var events []machine.Event
 	for _, outcome := range outcomes {
-		turn := h.machine.Handle(outcome)
+		more := h.machine.Handle(outcome)
 		if events == nil {
-			events = turn
+			events = more
 			continue
 		}
-		events = append(events, turn...)
+		events = append(events, more...)
 	}
 	if len(outcomes) == 0 {
 		events = h.machine.Continue(p.e.Now())
@@ -208,199 +177,98 @@ func (p *partition) decide(h *execution, done chan error, outcomes ...machine.Ou
 	if len(events) == 0 {
 		return false
 	}
-	p.enqueue(h, transition{}, events, done)
+	p.enqueue(h, transition{}, events, logged)
 	return true
 }
 
-// enqueue puts a turn into the next message. One that is larger than a message goes into several, in order: a turn that was
-// cut is gone on with where it was.
-func (p *partition) enqueue(h *execution, t transition, events []machine.Event, done chan error) {
+// enqueue hands a transition to the log writer. One that exceeds a message is split into several, in order; a split transition
+// resumes at the cut. An execution with an event that fits into no message is broken: it is restored and cancelled.
+func (p *partition) enqueue(h *execution, t transition, events []machine.Event, logged chan error) {
 	h.revision++
 	h.evictable = false
 	t.ID = h.row.ID
 	raw := encodeEvents(events)
-	var err error
 	for {
 		count := fittingEvents(raw, p.e.transitionLimit)
+		part := pendingTransition{execution: h, raw: raw[:count], events: events[:count]}
+		var err error
 		if count == 0 && len(raw) > 0 {
 			err = errEventSize
-			break
+		} else {
+			part.head, err = t.head()
 		}
-		part := pendingTransition{execution: h, raw: raw[:count], events: events[:count]}
-		if part.head, err = t.head(); err != nil {
-			break
+		if err != nil {
+			p.breakOff(h, err, logged)
+			return
 		}
 		raw, events, t = raw[count:], events[count:], transition{ID: t.ID}
 		if len(raw) == 0 {
-			part.done = done
+			part.logged = logged
 		}
 		h.unacked++
-		p.pending = append(p.pending, part)
+		p.writer.add(part)
 		if len(raw) == 0 {
-			break
-		}
-	}
-	if err != nil {
-		p.e.Log.Error("a turn cannot be written", zap.String("execution_id", h.row.ID), zap.Error(err))
-		h.broken = true
-		p.unprojected[h.row.ID] = h
-		if done != nil {
-			done <- err
-		}
-	}
-	select {
-	case p.wake <- struct{}{}:
-	default:
-	}
-}
-
-// fittingEvents is how many events fit into limit bytes.
-func fittingEvents(raw []json.RawMessage, limit int) int {
-	size := 0
-	for i, event := range raw {
-		if size += len(event) + 1; size > limit {
-			return i
-		}
-	}
-	return len(raw)
-}
-
-// runLog appends what is enqueued, message after message, until the partition is lost.
-func (p *partition) runLog() {
-	for {
-		select {
-		case <-p.ctx.Done():
 			return
-		case <-p.wake:
-		}
-		for {
-			batch := p.nextBatch()
-			if len(batch) == 0 {
-				break
-			}
-			if err := p.appendBatch(batch); err != nil {
-				p.close(err)
-				for _, t := range batch {
-					if t.done != nil {
-						t.done <- errPartitionMoving
-					}
-				}
-				return
-			}
-			p.onAppended(batch)
 		}
 	}
 }
 
-// batch takes the turns of the next message.
-func (p *partition) nextBatch() []pendingTransition {
+// breakOff marks an execution with a transition that cannot be written. Once SQL has what was written, it is cancelled.
+func (p *partition) breakOff(h *execution, err error, logged chan error) {
+	p.e.Log.Error("a transition cannot be written", zap.String("execution_id", h.row.ID), zap.Error(err))
+	h.broken = true
+	p.unprojected[h.row.ID] = h
+	if logged != nil {
+		logged <- err
+	}
+	p.e.projector.wake.set()
+}
+
+// onAppended acts on transitions that are in the log now.
+func (p *partition) onAppended(batch []pendingTransition, sequence uint64) {
+	p.e.metrics.appends.Inc()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	size, count := 0, 0
-	for count < len(p.pending) {
-		size += p.pending[count].size()
-		if size > p.e.transitionLimit+startOverhead && count > 0 {
-			break
-		}
-		count++
-	}
-	batch := p.pending[:count:count]
-	p.pending = p.pending[count:]
-	if len(p.pending) == 0 {
-		p.pending = nil
-	}
-	return batch
-}
-
-// logged returns once everything that was decided before is in the log.
-func (p *partition) barrier(ctx context.Context) error {
-	head, err := transition{}.head()
-	if err != nil {
-		return err
-	}
-	done := make(chan error, 1)
-	p.mu.Lock()
-	if p.closed {
-		p.mu.Unlock()
-		return errPartitionMoving
-	}
-	p.pending = append(p.pending, pendingTransition{head: head, done: done})
-	p.mu.Unlock()
-	select {
-	case p.wake <- struct{}{}:
-	default:
-	}
-	return awaitLogged(ctx, done)
-}
-
-// appendBatch appends a message until it is there. The error says that it never will be.
-func (p *partition) appendBatch(batch []pendingTransition) error {
-	reach(crashTransitionDecided)
-	for {
-		err := p.log.append(p.ctx, batch)
-		if err == nil {
-			p.e.metrics.appends.Inc()
-			reach(crashTransitionAppended)
-			return nil
-		}
-		if errors.Is(err, errFenced) || p.ctx.Err() != nil {
-			return err
-		}
-		p.mu.Lock()
-		if p.stalledSince.IsZero() {
-			p.stalledSince = time.Now()
-			p.e.Log.Warn("the log cannot be written", zap.Int("partition", p.number), zap.Error(err))
-		}
-		p.mu.Unlock()
-		select {
-		case <-time.After(appendRetryDelay):
-		case <-p.ctx.Done():
-			return p.ctx.Err()
-		}
-	}
-}
-
-// acknowledge does what follows from turns that are in the log.
-func (p *partition) onAppended(batch []pendingTransition) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.stalledSince, p.logged = time.Time{}, p.log.last
+	p.logged = sequence
 	for i := range batch {
 		t := &batch[i]
 		h := t.execution
-		if h == nil { // a message without content
-			t.done <- nil
+		if h == nil { // a barrier
+			t.settle(nil)
 			continue
 		}
 		h.unacked--
-		h.unprojected = append(h.unprojected, t.raw...)
-		for _, event := range t.raw {
-			p.unprojectedBytes += len(event)
-		}
-		if h.complete && len(t.events) > 0 {
-			h.transitions = append(h.transitions, t.events)
-		}
-		h.row.Events += int64(len(t.raw))
-		p.unprojected[h.row.ID] = h
+		p.addUnprojected(h, t.raw, t.events)
 		if h.unacked == 0 && !h.broken {
 			if err := h.refreshRow(); err != nil {
-				p.e.Log.Error("reading an execution", zap.String("execution_id", h.row.ID), zap.Error(err))
+				p.e.Log.Error("encoding the result of an execution", zap.String("execution_id", h.row.ID), zap.Error(err))
 			}
 		}
 		if h.row.Watched {
 			p.e.feedQueue.add(h.row.ID)
 		}
-		if t.done != nil {
-			t.done <- nil
-		}
+		t.settle(nil)
 		if h.unacked == 0 && !p.closed {
 			p.advance(h)
 		}
 	}
-	p.e.projector.notify()
+	p.e.projector.wake.set()
 }
 
-// advance goes on with an execution whose turns are all in the log.
+// addUnprojected records events that the log has and SQL does not.
+func (p *partition) addUnprojected(h *execution, raw []json.RawMessage, events []machine.Event) {
+	h.unprojected = append(h.unprojected, raw...)
+	for _, event := range raw {
+		p.unprojectedBytes += len(event)
+	}
+	if h.complete && len(events) > 0 {
+		h.transitions = append(h.transitions, events)
+	}
+	h.row.Events += int64(len(raw))
+	p.unprojected[h.row.ID] = h
+}
+
+// advance continues an execution whose transitions are all in the log.
 func (p *partition) advance(h *execution) {
 	if h.broken || h.machine == nil || h.finished {
 		return
@@ -420,7 +288,7 @@ func (p *partition) advance(h *execution) {
 	}
 }
 
-// finish tells what became of an execution. SQL gets it with the next fold.
+// finish delivers the result of an execution that has ended. The next projection writes it to SQL.
 func (p *partition) finish(h *execution) {
 	h.finished = true
 	p.unprojected[h.row.ID] = h
@@ -429,15 +297,29 @@ func (p *partition) finish(h *execution) {
 		w <- h.result()
 	}
 	h.results = nil
-	p.releaseSlot(h)
+	p.admission.release(h)
 	p.releaseLimits(h)
 	p.e.metrics.ended(h.row.Status, h.machine.EndedAt().Sub(h.machine.StartedAt()))
 	if h.row.ParentID != "" {
-		p.completeParent(h.row)
+		p.children.completeParent(h.row)
 	}
 }
 
-// lose gives everything up: another owner has the partition, or the process stops.
+// idle lets an execution wait that has no call outstanding: in memory if the wait is short, else it is evicted by the next
+// projection.
+func (p *partition) idle(h *execution) {
+	due := h.nextTimer()
+	p.scheduleTimer(due, h)
+	if !due.IsZero() && due.Sub(p.e.Now()) <= p.e.Config.ShortWait {
+		return
+	}
+	h.evictable = true
+	p.admission.release(h)
+	p.unprojected[h.row.ID] = h
+	p.e.projector.wake.set()
+}
+
+// close gives the partition up: another owner has it, or the process stops. What is pending is answered with errPartitionMoving.
 func (p *partition) close(cause error) {
 	p.stop()
 	p.mu.Lock()
@@ -447,23 +329,18 @@ func (p *partition) close(cause error) {
 	}
 	p.closed = true
 	if cause != nil && !errors.Is(cause, context.Canceled) {
-		p.e.Log.Warn("a partition is given up", zap.Int("partition", p.number), zap.Error(cause))
+		p.e.Log.Warn("partition lost", zap.Int("partition", p.number), zap.Error(cause))
 	}
-	for _, t := range p.pending {
-		if t.done != nil {
-			t.done <- errPartitionMoving
-		}
-	}
-	p.pending = nil
+	p.writer.close()
 	for _, h := range p.executions {
-		for _, giveUp := range h.inFlight {
-			giveUp()
+		for _, cancel := range h.inFlight {
+			cancel()
 		}
 		for _, w := range h.results {
 			w <- Result{Err: errPartitionMoving}
 		}
 		h.results = nil
-		p.releaseSlot(h)
+		p.admission.release(h)
 	}
 	clear(p.executions)
 	clear(p.unprojected)

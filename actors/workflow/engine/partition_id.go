@@ -9,8 +9,8 @@ import (
 
 const hexDigits = "0123456789abcdef"
 
-// lotOf is the partition of an execution: the low three bits of its id's last digit. An id that is none has partition 0,
-// where nobody knows it.
+// PartitionOf is the partition that an execution's id names: the low three bits of its last digit. A string that is no id has
+// partition 0, where no execution has it.
 func PartitionOf(id string) int {
 	if id == "" {
 		return 0
@@ -18,13 +18,13 @@ func PartitionOf(id string) int {
 	return max(0, strings.IndexByte(hexDigits, id[len(id)-1])) % subjects.WorkflowPartitions
 }
 
-// inLot is an id like the given UUID that lies in a partition.
+// IDIn is the UUID with its last digit changed such that it names a partition.
 func IDIn(id string, number int) string {
 	last := max(0, strings.IndexByte(hexDigits, id[len(id)-1]))
 	return id[:len(id)-1] + hexDigits[last-last%subjects.WorkflowPartitions+number:][:1]
 }
 
-// limitedLot is the partition that a workflow's executions live in where it has limits: one owner counts them all.
+// LimitedPartition is the partition of all executions of a workflow with limits: one owner counts them.
 func LimitedPartition(workflowID string) int {
 	hash := fnv.New32a()
 	_, _ = hash.Write([]byte(workflowID)) // a hash takes everything

@@ -7,7 +7,7 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// newExecutionID is an id in this process's own partition, where it has one.
+// NewExecutionID is an id in a partition of this process, where it owns one.
 func (e *Engine) NewExecutionID() string {
 	id := e.NewID()
 	if home := e.home(); home >= 0 {
@@ -16,7 +16,7 @@ func (e *Engine) NewExecutionID() string {
 	return id
 }
 
-// awaitEnd returns when an execution has ended, at the latest with ctx.
+// AwaitEnd returns when an execution has ended, or ctx ends.
 func (e *Engine) AwaitEnd(ctx context.Context, id string) {
 	for ctx.Err() == nil {
 		slice, cancel := context.WithTimeout(ctx, awaitSlice)
@@ -28,9 +28,9 @@ func (e *Engine) AwaitEnd(ctx context.Context, id string) {
 	}
 }
 
-// current is an execution as the log has it.
+// Current is an execution as its log has it: the projection is flushed first.
 func (e *Engine) Current(ctx context.Context, id string) (Row, error) {
-	row, err := readExecution(ctx, e.DB.DB, id)
+	row, err := e.store.execution(ctx, id)
 	if err == nil && row.Ended() {
 		return row, nil
 	}
@@ -44,22 +44,22 @@ func (e *Engine) Current(ctx context.Context, id string) (Row, error) {
 	return e.CurrentIn(ctx, id, number)
 }
 
-// currentIn is an execution as a partition's log has it.
+// CurrentIn is Current for an execution in a given partition.
 func (e *Engine) CurrentIn(ctx context.Context, id string, number int) (Row, error) {
 	if _, err := send(ctx, e, number, flushCommand{}); err != nil {
 		return Row{}, err
 	}
-	row, err := readExecution(ctx, e.DB.DB, id)
+	row, err := e.store.execution(ctx, id)
 	if err != nil && !IsNotFound(err) {
 		return row, database.Classify(err)
 	}
 	return row, err
 }
 
-// historyRuns bounds how many runs of events one page reads.
+// HistoryRuns bounds the runs of events that one page of a history reads.
 const HistoryRuns = 1000
 
-// flushAll returns when SQL has what all logs had before the call.
+// FlushAll returns when SQL has what all logs had before the call.
 func (e *Engine) FlushAll(ctx context.Context) error {
 	if len(e.owned()) == subjects.WorkflowPartitions {
 		return database.Classify(e.flush(ctx))
@@ -67,7 +67,7 @@ func (e *Engine) FlushAll(ctx context.Context) error {
 	return sendAll(ctx, e, flushCommand{})
 }
 
-// Cancel, Suspend and Resume change one execution of a partition; not_found where it has ended and is not loaded.
+// Cancel cancels an execution. Its error is a not_found one where the execution has ended and is not loaded, as with Suspend and Resume.
 func (e *Engine) Cancel(ctx context.Context, row Row, reason string) (ControlReply, error) {
 	return send(ctx, e, row.Partition, cancelCommand{Execution: row.ID, Reason: reason})
 }

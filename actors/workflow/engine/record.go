@@ -10,36 +10,36 @@ import (
 	"github.com/weftmesh/weft/actors/workflow/machine"
 )
 
-// logRoom is what a message of the log needs besides its turns, turnRoom what most first turns need besides their events, and
-// headRoom what the others do.
+// logOverhead bounds what a message of the log needs besides its transitions. startOverhead is what most first transitions need
+// besides their events, transitionOverhead what the others need, in bytes.
 const (
 	logOverhead        = 4 << 10
 	startOverhead      = 512
 	transitionOverhead = 64
 )
 
-// entry is one message of a partition's log: the turns of many executions.
+// entry is one message of a partition's log: the transitions of many executions.
 type entry struct {
-	// Owner and Batch tell this message from any other: who is not sure whether it was appended looks for them.
+	// Owner and Batch identify the message, so that an owner can find out whether an append succeeded.
 	Owner string `json:"owner"`
 	Batch uint64 `json:"batch"`
-	// Turns is empty where an owner takes the partition over.
-	Transitions []transition `json:"turns"`
+	// Transitions is empty in the message with which an owner takes the partition over.
+	Transitions []transition `json:"transitions"`
 }
 
-// turn is what was decided about one execution at once.
+// transition is what was decided about one execution at once.
 type transition struct {
 	ID string `json:"id"`
-	// Start is set on an execution's first turn.
+	// Start is set in an execution's first transition.
 	Start *Row `json:"start,omitempty"`
-	// Watch: the execution's history is to be told to the feed from now on.
+	// Watch: the execution's history is published to the feed from now on.
 	Watch bool `json:"watch,omitempty"`
-	// Suspend: the execution, which has not begun, is suspended, or is not any more.
+	// Suspend: the execution, which has not started, is suspended, or resumed.
 	Suspend *bool             `json:"suspend,omitempty"`
 	Events  []json.RawMessage `json:"events,omitempty"`
 }
 
-// head renders a turn up to its events, as json.Marshal would.
+// head encodes a transition up to its events, as json.Marshal would.
 func (t transition) head() ([]byte, error) {
 	room := transitionOverhead
 	if t.Start != nil {
@@ -62,7 +62,7 @@ func (t transition) head() ([]byte, error) {
 	return data, nil
 }
 
-// appendStart appends what the log is told of an execution that begins: what json.Marshal makes of it.
+// appendStart appends the JSON of an execution that starts, as json.Marshal would.
 func (e *Row) appendStart(out []byte) ([]byte, error) {
 	text := func(name, value string) {
 		out = language.AppendText(append(out, name...), value)
@@ -103,7 +103,7 @@ func (e *Row) appendStart(out []byte) ([]byte, error) {
 	return append(strconv.AppendInt(append(out, `,"created_at":`...), e.CreatedAt, 10), '}'), nil
 }
 
-// size bounds the bytes of a turn in a message of the log.
+// size bounds the bytes of a transition in a message of the log.
 func (t *pendingTransition) size() int {
 	size := len(t.head) + len(`,"events":[]},`)
 	for _, event := range t.raw {
@@ -112,7 +112,7 @@ func (t *pendingTransition) size() int {
 	return size
 }
 
-// encodeEntry renders a message of turns.
+// encodeEntry encodes a message.
 func encodeEntry(owner string, batch uint64, turns []pendingTransition) []byte {
 	size := logOverhead
 	for i := range turns {
@@ -121,7 +121,7 @@ func encodeEntry(owner string, batch uint64, turns []pendingTransition) []byte {
 	data := make([]byte, 0, size)
 	data = append(append(data, `{"owner":"`...), owner...)
 	data = strconv.AppendUint(append(data, `","batch":`...), batch, 10)
-	data = append(data, `,"turns":[`...)
+	data = append(data, `,"transitions":[`...)
 	for i := range turns {
 		if i > 0 {
 			data = append(data, ',')
@@ -142,7 +142,7 @@ func encodeEntry(owner string, batch uint64, turns []pendingTransition) []byte {
 	return append(data, "]}"...)
 }
 
-// encodeEvents renders events, into one buffer where it has room for them.
+// encodeEvents encodes events, into one buffer where they fit.
 func encodeEvents(events []machine.Event) []json.RawMessage {
 	raw := make([]json.RawMessage, len(events))
 	buffer := make([]byte, 0, len(events)*eventSizeHint)
@@ -154,10 +154,10 @@ func encodeEvents(events []machine.Event) []json.RawMessage {
 	return raw
 }
 
-// eventRoom is what most events need.
+// eventSizeHint is what most events need, in bytes.
 const eventSizeHint = 256
 
-// decodeEvents reads events.
+// DecodeEvents decodes events.
 func DecodeEvents(raw []json.RawMessage) ([]machine.Event, error) {
 	events := make([]machine.Event, len(raw))
 	for i := range raw {
@@ -168,7 +168,7 @@ func DecodeEvents(raw []json.RawMessage) ([]machine.Event, error) {
 	return events, nil
 }
 
-// joinEvents renders events as one JSON list.
+// joinEvents joins encoded events to a JSON list.
 func joinEvents(raw []json.RawMessage) string {
 	size := 2
 	for _, event := range raw {

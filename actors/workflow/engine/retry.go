@@ -11,10 +11,10 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// retried tells whether an execution is to begin with what another one had done.
+// isRetry reports whether an execution continues from the history of another one.
 func isRetry(row Row) bool { return row.Origin.Kind == OriginRetry }
 
-// embark begins an execution in memory: from its beginning, or with what another one had done.
+// launch creates an execution's machine: from its start, or from the history of another execution.
 func (e *Engine) launch(ctx context.Context, h *execution, input any) (*machine.Execution, []machine.Event, error) {
 	if isRetry(h.row) {
 		ctx, cancel := context.WithTimeout(ctx, retryReadTimeout)
@@ -25,16 +25,16 @@ func (e *Engine) launch(ctx context.Context, h *execution, input any) (*machine.
 	return x, events, nil
 }
 
-// keptWithin bounds the reading of what another execution had done.
+// retryReadTimeout bounds the reading of the other execution's history.
 const retryReadTimeout = 5 * time.Second
 
-// kept begins a retried execution in memory.
+// RetryFrom creates the machine of a retry. The error names from_task where the history does not allow it.
 func (e *Engine) RetryFrom(ctx context.Context, row Row) (*machine.Execution, []machine.Event, error) {
 	def, err := e.Definition(ctx, row.WorkflowID, row.Version)
 	if err != nil {
 		return nil, nil, err
 	}
-	raw, err := ReadHistory(ctx, e.DB.DB, row.Origin.ID, 0, 0)
+	raw, err := e.store.history(ctx, row.Origin.ID)
 	if err != nil {
 		return nil, nil, database.Classify(err)
 	}
@@ -49,7 +49,7 @@ func (e *Engine) RetryFrom(ctx context.Context, row Row) (*machine.Execution, []
 	return x, decided, nil
 }
 
-// detailOf is an error's own words, without what was being done.
+// detailOf is the innermost message of an error.
 func detailOf(err error) string {
 	for cause := errors.Unwrap(err); cause != nil; cause = errors.Unwrap(cause) {
 		err = cause

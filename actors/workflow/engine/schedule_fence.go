@@ -8,14 +8,16 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// A schedule's start is fenced off by its pause where the execution is to live: the owner of that partition looks whether
-// the schedule still starts it, and a pause is acknowledged when every owner has the starts in its log that it allowed before.
+// Starts by a schedule are fenced by its pause in the partition where the execution is to run: the owner checks that the schedule
+// still starts it, and a pause is acknowledged once every owner's log has the starts that were allowed before.
 
-// errPaused: the schedule starts the execution no more.
-var ErrSchedulePaused = subjects.Errorf(subjects.CodeNotFound, "there is no schedule any more that starts the execution")
+// ErrSchedulePaused: the schedule does not start the execution any more.
+var ErrSchedulePaused = &subjects.Error{
+	Code: subjects.CodeNotFound, Reason: subjects.ReasonScheduleInactive, Detail: "no active schedule starts the execution",
+}
 
-// beginAllowed begins an execution, unless a schedule asks for it that was paused.
-func (p *partition) startFenced(ctx context.Context, c startCommand, def *language.Workflow, wait chan Result) (done chan error, err error) {
+// startFenced starts an execution, unless a schedule starts it that was paused.
+func (p *partition) startFenced(ctx context.Context, c startCommand, def *language.Workflow, wait chan Result) (logged chan error, err error) {
 	if c.Schedule == "" {
 		return p.start(c.Row, def, wait)
 	}
@@ -31,9 +33,9 @@ func (p *partition) startFenced(ctx context.Context, c startCommand, def *langua
 	return p.start(c.Row, def, wait)
 }
 
-// drain returns when the starts are in the log that schedules have allowed before.
+// drainScheduleStarts returns when the log has the starts that schedules were allowed before.
 func (p *partition) drainScheduleStarts(ctx context.Context) error {
-	p.scheduleStarts.Lock() // who held it has decided
+	p.scheduleStarts.Lock() // waits for the starts that are being decided
 	defer p.scheduleStarts.Unlock()
-	return p.barrier(ctx)
+	return p.writer.barrier(ctx)
 }

@@ -7,31 +7,31 @@ import (
 	"sync"
 )
 
-// flow bounds how many executions a process carries on. The users of what waits for a slot take turns; what waits of one
-// user comes in the order of priority, then of arrival: nobody's priority is at another's cost. Slots belong to what is in
-// memory and to nothing else: a process that dies takes none with it.
+// fairSemaphore bounds how many executions, or calls, a process runs at once. Users whose requests are queued take turns; one user's
+// come by priority, then by age: a priority is at no other user's cost. Slots are in memory only, so that a process that dies leaks
+// none.
 type fairSemaphore struct {
 	mu     sync.Mutex
 	active int
 	limit  int
-	// turns are the users of what waits, the next one first, and lines what waits, by user.
+	// userOrder are the users with queued requests, the next one first; byUser are their requests.
 	userOrder []string
 	byUser    map[string]*slotRequests
 	length    int
 	count     uint64
 }
 
-// waiter is something that waits for a slot.
+// slotRequest is a queued request for a slot.
 type slotRequest struct {
 	userID   string
 	priority int
 	number   uint64
 	run      func()
-	// at is its place in its user's line, -1 once it has left that.
+	// at is its index in its user's heap, -1 once it is out of it.
 	at int
 }
 
-// enter takes a slot, or queues run to be called with one: that can be taken back as long as remove finds it.
+// acquireOrQueue takes a slot (nil), or queues run to be called with one. The request can be withdrawn by cancel until then.
 func (f *fairSemaphore) acquireOrQueue(userID string, priority int, run func()) (queued *slotRequest) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -54,7 +54,7 @@ func (f *fairSemaphore) acquireOrQueue(userID string, priority int, run func()) 
 	return queued
 }
 
-// remove takes back what waits for a slot; false: it does not wait any more, it has been given one.
+// cancel withdraws a request; false: it has got a slot already.
 func (f *fairSemaphore) cancel(w *slotRequest) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -71,7 +71,7 @@ func (f *fairSemaphore) cancel(w *slotRequest) bool {
 	return true
 }
 
-// next takes the next one out of the queue, which is not empty, and lets its user wait for another turn.
+// pop removes the next request of the queue, which is not empty, and puts its user last.
 func (f *fairSemaphore) pop() *slotRequest {
 	userID := f.userOrder[0]
 	f.userOrder = f.userOrder[1:]
@@ -86,7 +86,7 @@ func (f *fairSemaphore) pop() *slotRequest {
 	return first
 }
 
-// acquire waits for a slot; false: ctx or stop came first.
+// acquire waits for a slot; false: ctx or stop ended first.
 func (f *fairSemaphore) acquire(ctx context.Context, stop <-chan struct{}, userID string, priority int) bool {
 	select {
 	case <-ctx.Done():
@@ -107,12 +107,12 @@ func (f *fairSemaphore) acquire(ctx context.Context, stop <-chan struct{}, userI
 	case <-stop:
 	}
 	if !f.cancel(queued) {
-		f.release() // the slot has come at the same moment
+		f.release() // the slot came at the same time
 	}
 	return false
 }
 
-// leave gives a slot to the next in the queue, or back.
+// release passes a slot on to the next request, or frees it.
 func (f *fairSemaphore) release() {
 	f.mu.Lock()
 	if f.length == 0 {
@@ -125,14 +125,14 @@ func (f *fairSemaphore) release() {
 	go next.run()
 }
 
-// queued is how many wait, and free how many slots are.
+// queued is the number of queued requests.
 func (f *fairSemaphore) queued() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.length
 }
 
-// queuedOf is how many of a user's wait.
+// queuedOf is the number of a user's queued requests.
 func (f *fairSemaphore) queuedOf(userID string) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -142,13 +142,14 @@ func (f *fairSemaphore) queuedOf(userID string) int {
 	return 0
 }
 
+// free is the number of free slots.
 func (f *fairSemaphore) free() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.limit - f.active
 }
 
-// waiting is a heap: what waits of one user.
+// slotRequests is a heap of one user's requests.
 type slotRequests []*slotRequest
 
 func (w slotRequests) Len() int { return len(w) }
@@ -164,14 +165,14 @@ func (w slotRequests) Swap(i, j int) {
 	w[i].at, w[j].at = i, j
 }
 
-// Push is heap.Interface's.
+// Push implements heap.Interface.
 func (w *slotRequests) Push(x any) {
 	one, _ := x.(*slotRequest)
 	one.at = len(*w)
 	*w = append(*w, one)
 }
 
-// Pop is heap.Interface's.
+// Pop implements heap.Interface.
 func (w *slotRequests) Pop() any {
 	last := (*w)[len(*w)-1]
 	(*w)[len(*w)-1] = nil
