@@ -6,10 +6,10 @@ import (
 	"errors"
 	"time"
 
-	"github.com/uptrace/bun"
 	"golang.org/x/oauth2"
 
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/egress"
 	"github.com/weftmesh/weft/actors/oauthstate"
 	"github.com/weftmesh/weft/kv"
@@ -103,7 +103,7 @@ func (o *oauth) takeState(ctx context.Context, p *provider, req subjects.Complet
 }
 
 // checkOtherCredential returns CodeConflict if the user could not sign in without the identity or passkey with the ID.
-func (o *oauth) checkOtherCredential(ctx context.Context, db bun.IDB, u user, removed string) error {
+func (o *oauth) checkOtherCredential(ctx context.Context, db *database.DB, u user, removed string) error {
 	all, err := userCredentials(ctx, db, u.ID)
 	if err != nil {
 		return err
