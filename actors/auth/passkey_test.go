@@ -197,7 +197,7 @@ func (b *harness) countAudits(t testing.TB, userID, action, outcome string) int 
 		t.Fatal(err)
 	}
 	n := 0
-	for seq := info.State.FirstSeq; seq <= info.State.LastSeq; seq++ {
+	for seq := max(info.State.FirstSeq, 1); seq <= info.State.LastSeq; seq++ {
 		msg, err := stream.GetMsg(t.Context(), seq)
 		if err != nil {
 			t.Fatal(err)
