@@ -24,7 +24,7 @@ func profile(ctx context.Context, _ subjects.Empty) (subjects.Profile, error) {
 
 // decide returns the caller's user id as a consent id.
 func decide(ctx context.Context, _ subjects.ValidateConsentRequest) (subjects.ConsentDecision, error) {
-	return subjects.ConsentDecision{Reason: "active", ConsentID: actors.CallerFrom(ctx).UserID}, nil
+	return subjects.ConsentDecision{Reason: subjects.ConsentActive, ConsentID: actors.CallerFrom(ctx).UserID}, nil
 }
 
 // anonymousOnly rejects a caller that is a user.

@@ -68,7 +68,7 @@ func (a *aggregated) bindings() map[string][]actors.Binding {
 			func(ctx context.Context, r subjects.ListIntegrationsRequest) (subjects.Page[subjects.Connection], error) {
 				record(ctx, a, &a.connections, r)
 				settings := map[string]any{"chat": json.Number(bigNumber)}
-				return subjects.Page[subjects.Connection]{Items: []subjects.Connection{{Auth: "api_key", Status: "active", Settings: settings}}, NextCursor: "next"}, nil
+				return subjects.Page[subjects.Connection]{Items: []subjects.Connection{{Auth: "api_key", Status: subjects.ConnectionActive, Settings: settings}}, NextCursor: "next"}, nil
 			})},
 		"workflow": {
 			actors.Bind(subjects.ListExecutions, func(ctx context.Context, r subjects.ListExecutionsRequest) (subjects.Page[subjects.Execution], error) {

@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+
+	"github.com/weftmesh/weft/mesh"
 )
 
 // trustedProxies are the address ranges of reverse proxies whose forwarding headers are trusted.
@@ -89,16 +91,12 @@ func parseHop(s string) (netip.Addr, bool) {
 	return a.Unmap().WithZone(""), true
 }
 
-// limitAddress returns the address as rate limits count it: an IPv6 address by its /64, the smallest block that one client
-// is assigned.
+// limitAddress returns the address as rate limits count it: that of the client's network, see mesh.ClientNetwork. All requests
+// without a valid address count as one client.
 func limitAddress(a netip.Addr) string {
-	if !a.IsValid() {
+	network := mesh.ClientNetwork(a)
+	if !network.IsValid() {
 		return "unknown"
 	}
-	if a.Is6() {
-		if p, err := a.Prefix(64); err == nil {
-			return p.Addr().String()
-		}
-	}
-	return a.String()
+	return network.Addr().String()
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -81,7 +82,7 @@ func (doc *document) parameters(d *subjects.Descriptor) []any {
 		list = append(list, map[string]any{
 			"name": "Idempotency-Key", "in": "header", "required": false,
 			"description": "For 24 hours, the same key and body get the stored response; the same key and another body get 422.",
-			"schema":      map[string]any{"type": "string", "minLength": 1, "maxLength": maxIdempotencyKey},
+			"schema":      map[string]any{"type": "string", "minLength": 1, "maxLength": mesh.MaxIdempotencyKey},
 		})
 	}
 	if d.Parts {
@@ -130,7 +131,7 @@ func (doc *document) body(d *subjects.Descriptor) map[string]any {
 
 // bodySchema returns the schema of a JSON body. empty means that the endpoint has no field in its body.
 func (doc *document) bodySchema(d *subjects.Descriptor) (schema *huma.Schema, required, empty bool) {
-	whole := resolve(d.Request)
+	full := resolve(d.Request)
 	var outside, inside []string
 	for _, f := range d.Fields {
 		if where := placeOf(d, f); where == "raw_query" || where == "part" {
@@ -149,13 +150,13 @@ func (doc *document) bodySchema(d *subjects.Descriptor) (schema *huma.Schema, re
 		return doc.use(d.Request, subjects.Schemas(), ""), required, false
 	}
 	part := &huma.Schema{
-		Type: whole.Type, Description: whole.Description, AdditionalProperties: whole.AdditionalProperties,
+		Type: full.Type, Description: full.Description, AdditionalProperties: full.AdditionalProperties,
 		Properties: map[string]*huma.Schema{},
 	}
 	for _, name := range inside {
-		part.Properties[name] = whole.Properties[name]
+		part.Properties[name] = full.Properties[name]
 	}
-	for _, name := range whole.Required {
+	for _, name := range full.Required {
 		if slices.Contains(inside, name) {
 			part.Required = append(part.Required, name)
 		}

@@ -41,7 +41,7 @@ type requestContext struct {
 	ctx    context.Context
 	id     string
 	caller caller
-	// status is the status written; 0 until the response has begun.
+	// status is the status written; 0 until the response has started.
 	status int
 	// headerValues backs the headers that every response has, so that they take a single allocation.
 	headerValues [4]string

@@ -81,7 +81,7 @@ func (rc *requestContext) write(status int, contentType []string, body []byte) {
 	}
 }
 
-// writeProblem writes an error as a problem (RFC 9457), unless the response has begun.
+// writeProblem writes an error as a problem (RFC 9457), unless the response has started.
 func (rc *requestContext) writeProblem(err error) {
 	if rc.status != 0 {
 		return

@@ -21,8 +21,6 @@ const (
 	longTimeout = 20 * time.Second
 	// maxUserAgent is the length in bytes to which the user agent passed on to the actor is cut.
 	maxUserAgent = 512
-	// maxIdempotencyKey bounds an Idempotency-Key, in bytes.
-	maxIdempotencyKey = 255
 )
 
 // route is the HTTP route of an endpoint, with everything precomputed that does not depend on the request.
@@ -114,8 +112,8 @@ func (rt *route) header(rc *requestContext) (nats.Header, error) {
 		h[mesh.HeaderAuthorization] = values
 	}
 	if keys := rc.r.Header["Idempotency-Key"]; len(keys) > 0 && rt.d.Mutating {
-		if len(keys) > 1 || !validIdempotencyKey(keys[0]) {
-			return nil, subjects.InvalidField(mesh.HeaderIdempotencyKey, "expected one key of 1 to %d printable ASCII characters", maxIdempotencyKey)
+		if len(keys) > 1 || !mesh.ValidIdempotencyKey(keys[0]) {
+			return nil, subjects.InvalidField(mesh.HeaderIdempotencyKey, "expected one key of 1 to %d printable ASCII characters", mesh.MaxIdempotencyKey)
 		}
 		h[mesh.HeaderIdempotencyKey] = keys
 	}
@@ -125,18 +123,6 @@ func (rt *route) header(rc *requestContext) (nats.Header, error) {
 		h[mesh.HeaderUserAgent] = []string{agent[:min(len(agent), maxUserAgent)]}
 	}
 	return h, nil
-}
-
-func validIdempotencyKey(key string) bool {
-	if key == "" || len(key) > maxIdempotencyKey {
-		return false
-	}
-	for i := range len(key) {
-		if key[i] < ' ' || key[i] > '~' {
-			return false
-		}
-	}
-	return true
 }
 
 // timeout returns how long to wait for the reply: the endpoint's timeout plus replyMargin, or the client's Request-Timeout

@@ -28,7 +28,7 @@ type leaseRecord struct {
 type LeaseOption func(*Lease)
 
 // OnRejoin sets a function that is called after the key is written and before Valid becomes true: once at the start, and again
-// whenever the lease had lapsed. There the process can catch up (Map.Sync) with decisions that did not wait for it. If it returns
+// whenever the lease had expired. There the process can catch up (Map.Sync) with decisions that did not wait for it. If it returns
 // an error or takes longer than half the lease's length, the lease stays invalid and the next renewal tries again.
 func OnRejoin(fn func(context.Context) error) LeaseOption {
 	return func(l *Lease) { l.rejoin = fn }
@@ -145,7 +145,7 @@ func (l *Lease) run(ctx context.Context) {
 	}
 }
 
-// renew writes the key once. After a lapse the lease becomes valid only when rejoin has succeeded.
+// renew writes the key once. After an expiry the lease becomes valid only when rejoin has succeeded.
 func (l *Lease) renew(ctx context.Context) error {
 	data, err := json.Marshal(leaseRecord{LengthMS: l.length.Milliseconds(), Since: l.since})
 	if err != nil {
@@ -153,13 +153,13 @@ func (l *Lease) renew(ctx context.Context) error {
 	}
 	writing, cancel := context.WithTimeout(ctx, l.length/2)
 	defer cancel()
-	lapsed := !l.Valid()
+	expired := !l.Valid()
 	sent := l.now()
 	if _, err := publish(writing, l.js, l.spec, l.key, &nats.Msg{Data: data, Header: nats.Header{}}, write{}); err != nil {
 		return err
 	}
-	// The lease may have lapsed during the renewal.
-	if lapsed || !l.Valid() {
+	// The lease may have expired during the renewal.
+	if expired || !l.Valid() {
 		joining, cancel := context.WithTimeout(ctx, l.length/2)
 		defer cancel()
 		if err := l.rejoin(joining); err != nil {

@@ -79,7 +79,7 @@ func TestLeaseIsRenewed(t *testing.T) {
 	began := time.Now()
 	eventually(t, "three lengths have passed", func() bool {
 		if !lease.Valid() {
-			t.Fatal("a renewed lease lapsed")
+			t.Fatal("a renewed lease expired")
 		}
 		got, err := kv.Live(ctx, js, leases, ">")
 		must(t, err)
@@ -157,7 +157,7 @@ func TestLapsedLeaseRejoinsBeforeItIsValid(t *testing.T) {
 	}
 	refuse.Store(2)
 	down()
-	eventually(t, "lapsed", func() bool { return !held.Valid() })
+	eventually(t, "expired", func() bool { return !held.Valid() })
 	up()
 	eventually(t, "valid again", held.Valid)
 	if rejoined.Load() != 4 {

@@ -290,7 +290,7 @@ func TestBlockExpiresWithItsWindow(t *testing.T) {
 }
 
 // The window ends between the request for a block and its arrival: the limiter must request another one. (If the clock jumps
-// before the request, the window it shows has not begun, and requests are refused until it has.)
+// before the request, the window it shows has not started, and requests are refused until it has.)
 func TestBlockExpiredInTransitRefusesNothing(t *testing.T) {
 	t.Parallel()
 	js := mesh(t)

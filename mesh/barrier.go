@@ -52,7 +52,7 @@ func RaiseBarrier(ctx context.Context, conn *Conn, b Barrier) error {
 			return transportError(ctx, fmt.Errorf("listing the members: %w", err))
 		}
 		// Each attempt has its own reply subject, because a member may answer once on each.
-		if err := conn.PublishRequest(subjects.GuardSync, inbox+"."+strconv.Itoa(try), data); err != nil {
+		if err := conn.PublishRequest(subjects.GuardBarrier, inbox+"."+strconv.Itoa(try), data); err != nil {
 			return transportError(ctx, fmt.Errorf("publishing the revocation barrier: %w", err))
 		}
 		if collect(ctx, replies, live, acknowledged) {

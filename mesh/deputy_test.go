@@ -96,7 +96,7 @@ func TestPlantedConsentIsIgnored(t *testing.T) {
 		t.Fatal(err)
 	}
 	scope := subjects.ScopeIntegrationsExecute
-	plant(t, m, kv.ConsentState, kv.EncodeKey(user, scope), subjects.ConsentState{ConsentID: "c", Version: 9, Status: "active"})
+	plant(t, m, kv.ConsentState, kv.EncodeKey(user, scope), subjects.ConsentState{ConsentID: "c", Version: 9, Status: subjects.ConsentActive})
 	if grant, err := guard.Check(t.Context(), user, scope); subjects.CodeOf(err) != subjects.CodeConsentRequired {
 		t.Errorf("the planted consent is granted as %+v, %v", grant, err)
 	}
@@ -109,7 +109,7 @@ func TestPlantedConsentIsIgnored(t *testing.T) {
 		if known {
 			t.Error("the planted state is the old value")
 		}
-		return subjects.ConsentState{ConsentID: "d", Version: 1, Status: "active"}, true, nil
+		return subjects.ConsentState{ConsentID: "d", Version: 1, Status: subjects.ConsentActive}, true, nil
 	}, 0)
 	if err != nil {
 		t.Fatal(err)

@@ -39,7 +39,7 @@ func Join(ctx context.Context, conn *Conn, log *zap.Logger) (*Membership, error)
 	m := &Membership{conn: conn, log: log, handlers: map[string]func(context.Context, Barrier) error{}}
 	id := conn.User + "." + uuid.NewString()
 	var err error
-	m.sub, err = conn.Subscribe(subjects.GuardSync, func(msg *nats.Msg) { go m.answer(msg, id) })
+	m.sub, err = conn.Subscribe(subjects.GuardBarrier, func(msg *nats.Msg) { go m.answer(msg, id) })
 	if err != nil {
 		return nil, fmt.Errorf("subscribing to revocation barriers: %w", err)
 	}
@@ -63,7 +63,7 @@ func (m *Membership) Handle(kind string, f func(context.Context, Barrier) error)
 	m.handlers[kind] = f
 }
 
-// OnRejoin adds a function that must succeed before the process is live again after its lease had lapsed. It has to catch up with
+// OnRejoin adds a function that must succeed before the process is live again after its lease had expired. It has to catch up with
 // the revocations that did not wait for the process.
 func (m *Membership) OnRejoin(f func(context.Context) error) {
 	m.mu.Lock()

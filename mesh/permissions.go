@@ -103,10 +103,10 @@ func (p *Permissions) buckets(user string) {
 	}
 	if slices.Contains(kv.Guards.Writers, user) {
 		p.Responses = true
-		p.Subscribe = append(p.Subscribe, subjects.GuardSync)
+		p.Subscribe = append(p.Subscribe, subjects.GuardBarrier)
 	}
 	if slices.Contains(kv.Guards.Readers, user) {
-		p.publish(subjects.GuardSync)
+		p.publish(subjects.GuardBarrier)
 	}
 }
 

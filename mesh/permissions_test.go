@@ -143,8 +143,8 @@ func TestServiceSubjectsAreReservedForTheirService(t *testing.T) {
 			edge := d.EdgeSubject("n1")
 			check(t, user, "publish", edge, mayPublish(t, conn, edge), false)
 		}
-		sync := user == "auth" || user == "consent"
-		check(t, user, "publish", subjects.GuardSync, mayPublish(t, conn, subjects.GuardSync), sync)
+		barrier := user == "auth" || user == "consent"
+		check(t, user, "publish", subjects.GuardBarrier, mayPublish(t, conn, subjects.GuardBarrier), barrier)
 	}
 }
 

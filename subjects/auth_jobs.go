@@ -10,12 +10,12 @@ var AuthJobs = declareStream(Stream{
 
 // SendMailJob names an e-mail. Its text stays, sealed, in auth's database.
 type SendMailJob struct {
-	LetterID string `json:"letter_id"`
+	MessageID string `json:"message_id"`
 }
 
 // SendMail hands one e-mail to the notification actor.
 var SendMail = declareJob(Job[SendMailJob]{
-	Subject: "weft.job.v1.auth.send_letter", Stream: AuthJobs, MaxDeliver: 8,
+	Subject: "weft.job.v1.auth.send_mail", Stream: AuthJobs, MaxDeliver: 8,
 	Backoff: []time.Duration{time.Second, 5 * time.Second, 30 * time.Second, time.Minute, 5 * time.Minute},
 	Doc:     "Hands an e-mail to the notification actor.",
 })

@@ -10,8 +10,8 @@ const (
 	deadPrefix     = "weft.dead.v1."
 )
 
-// GuardSync is the subject of revocation barriers: auth and consent publish, and every live guard acknowledges.
-const GuardSync = "weft.guard.v1.sync"
+// GuardBarrier is the subject of revocation barriers: auth and consent publish, and every live guard acknowledges.
+const GuardBarrier = "weft.guard.v1.barrier"
 
 // AnyEndpoint matches the plain subject of every endpoint, but no service or edge subject.
 const AnyEndpoint = endpointPrefix + "*.*"

@@ -2,7 +2,7 @@
 //
 // It owns
 //   - the subjects weft.v1.auth.…, and the events weft.event.v1.auth.…;
-//   - the tables users, letters (outgoing e-mail messages), api_keys, totp, recovery_codes, identities, passkeys,
+//   - the tables users, messages (outgoing e-mail messages), api_keys, totp, recovery_codes, identities, passkeys,
 //     audit_events, erasures, erasure_answers, signing_keys and secrets;
 //   - the stream JOBS_AUTH, with the jobs that hand e-mail messages to the notification actor;
 //   - the buckets auth_sessions, auth_keys, auth_revoked, auth_attempts, auth_oauth_state and auth_ceremonies.
@@ -19,9 +19,8 @@ import (
 	"embed"
 	"time"
 
-	"github.com/weftmesh/weft/actors/database"
-
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/subjects"
 )
 

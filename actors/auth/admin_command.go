@@ -3,9 +3,8 @@ package auth
 import (
 	"context"
 
-	"github.com/weftmesh/weft/actors/database"
-
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -84,5 +83,5 @@ func promote(ctx context.Context, tx database.Tx, u, operators user) (user, erro
 	u.EmailVerified, u.DuplicateRegistration, u.PasswordHash = true, false, operators.PasswordHash
 	u.FirstName, u.LastName, u.AvatarURL = operators.FirstName, operators.LastName, ""
 	u.Epoch++ // ends the sessions
-	return u, saveUser(ctx, tx, u, "roles", "email_verified", "contested", "password_hash", "first_name", "last_name", "avatar_url", "epoch")
+	return u, saveUser(ctx, tx, u, "roles", "email_verified", "duplicate_registration", "password_hash", "first_name", "last_name", "avatar_url", "epoch")
 }

@@ -6,15 +6,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/weftmesh/weft/actors/database"
-	"github.com/weftmesh/weft/actors/outbox"
-	"github.com/weftmesh/weft/actors/seal"
-
 	"github.com/google/uuid"
 
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/actortest"
 	"github.com/weftmesh/weft/actors/auth"
+	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/outbox"
+	"github.com/weftmesh/weft/actors/seal"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -148,8 +147,8 @@ func TestCreateAdminPromotesVerifiedAccount(t *testing.T) {
 	}
 }
 
-// TestCreateAdminResetsUnverifiedAccount: a stranger who registers the address before the operator makes it an admin
-// cannot get in.
+// TestCreateAdminResetsUnverifiedAccount: an attacker who registers the address before the operator makes
+// its account an admin cannot sign in.
 func TestCreateAdminResetsUnverifiedAccount(t *testing.T) {
 	onEachDatabase(t, func(t *testing.T, b *harness) {
 		squatted := b.squat(b.mailbox(), "root@example.com")
@@ -157,7 +156,7 @@ func TestCreateAdminResetsUnverifiedAccount(t *testing.T) {
 			t.Fatal(err)
 		}
 		if !b.createAdmin("root@example.com") {
-			t.Errorf("the stranger's password was kept")
+			t.Errorf("the attacker's password was kept")
 		}
 		b.actor = b.start()
 		_, err := call(b, subjects.RefreshToken, subjects.RefreshTokenRequest{RefreshToken: squatted.session.RefreshToken}, "")
@@ -165,7 +164,7 @@ func TestCreateAdminResetsUnverifiedAccount(t *testing.T) {
 		_, err = exchange(b, squatted.key)
 		requireCode(t, err, subjects.CodeUnauthenticated)
 		requireCode(t, verify(b, squatted.move), subjects.CodeInvalid)
-		_, err = call(b, subjects.Login, subjects.LoginRequest{Email: "root@example.com", Password: strangerPassword}, "")
+		_, err = call(b, subjects.Login, subjects.LoginRequest{Email: "root@example.com", Password: attackerPassword}, "")
 		requireCode(t, err, subjects.CodeUnauthenticated)
 		if roles := b.login("root@example.com").User.Roles; !slices.Contains(roles, subjects.RoleAdmin) {
 			t.Errorf("roles are %v", roles)

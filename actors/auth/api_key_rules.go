@@ -47,7 +47,7 @@ func newAPIKey(req subjects.CreateAPIKeyRequest, userID, id string, now time.Tim
 		}
 		k.ExpiresAt = req.ExpiresAt.UTC()
 	}
-	random, _ := newPasskeyDevice()
+	random, _ := newToken()
 	text := apiKeyPrefix + random
 	k.Prefix, k.Hash = text[:len(apiKeyPrefix)+apiKeyPrefixChars], hashToken(text)
 	return k, text, nil

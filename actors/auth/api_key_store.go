@@ -8,6 +8,7 @@ import (
 
 	"github.com/uptrace/bun"
 
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -74,7 +75,7 @@ var errNoAPIKey = subjects.Errorf(subjects.CodeNotFound, "there is no such API k
 func apiKeyBy(ctx context.Context, db bun.IDB, column, value string) (apiKey, error) {
 	var row apiKeyRow
 	err := db.NewSelect().Model(&row).Where("? = ?", bun.Ident(column), value).Scan(ctx)
-	if err := oneRow(err, "reading an API key", errNoAPIKey); err != nil {
+	if err := database.OneRow(err, "reading an API key", errNoAPIKey); err != nil {
 		return apiKey{}, err
 	}
 	return row.key(), nil

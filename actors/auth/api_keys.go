@@ -3,11 +3,10 @@ package auth
 import (
 	"context"
 
-	"github.com/weftmesh/weft/actors/database"
-
 	"go.uber.org/zap"
 
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
 )
 
 // apiKeys revokes the access tokens that API keys were exchanged for, and records the use of keys.

@@ -10,15 +10,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/weftmesh/weft/actors/database"
-	"github.com/weftmesh/weft/actors/runtime"
-
 	"github.com/nats-io/nats.go"
 	"go.uber.org/zap"
 
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/actortest"
 	"github.com/weftmesh/weft/actors/auth"
+	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/runtime"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
 )

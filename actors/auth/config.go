@@ -61,8 +61,8 @@ type Config struct {
 	RequireVerifiedEmail bool `koanf:"require_verified_email"`
 	// TokenTTL is the lifetime of the tokens in e-mail messages.
 	TokenTTL time.Duration `koanf:"token_ttl"`
-	// LettersPerHour bounds the messages of one purpose to one address per hour.
-	LettersPerHour int `koanf:"letters_per_hour"`
+	// MailsPerHour bounds the messages of one purpose to one address per hour.
+	MailsPerHour int `koanf:"mails_per_hour"`
 	// VerifyURL and ResetURL are pages that receive the tokens of messages as ?token=…. If empty, the messages name the
 	// endpoints instead.
 	VerifyURL string `koanf:"verify_url"`
@@ -78,7 +78,7 @@ type Config struct {
 
 	// ErasureSettle is the time after a deletion at which every actor deletes the user's data again: as long as calls
 	// that began before the deletion may still write. ErasureRetry is the time after which an actor that has not
-	// answered is told again.
+	// answered is asked again.
 	ErasureSettle time.Duration `koanf:"erasure_settle"`
 	ErasureRetry  time.Duration `koanf:"erasure_retry"`
 
@@ -96,7 +96,7 @@ func DefaultConfig() Config {
 		LockoutFailures: 5, LockoutFor: 30 * time.Minute, AccountFailures: 50,
 		BcryptCost: 12, HashQueue: 16,
 		PasswordMin: 8, PasswordMax: 256, RequireSecondFactor: requireOff, TOTPSkew: 1,
-		TokenTTL: 30 * time.Minute, LettersPerHour: 5,
+		TokenTTL: 30 * time.Minute, MailsPerHour: 5,
 		KeyRotation: 30 * 24 * time.Hour, KeyReload: time.Minute, AuditKept: 90 * 24 * time.Hour,
 		ErasureSettle: subjects.MaxTimeout, ErasureRetry: 10 * time.Minute,
 		OAuth: defaultOAuthConfig(), Passkeys: defaultPasskeyConfig(),

@@ -24,7 +24,7 @@ func (c Config) Check() error {
 		mesh.SettingBetween("auth.account_failures", c.AccountFailures, 1, 1_000_000),
 		mesh.SettingBetween("auth.sessions_per_user", c.SessionsPerUser, 1, 10_000),
 		mesh.SettingBetween("auth.totp_skew", c.TOTPSkew, 0, 1),
-		mesh.SettingBetween("auth.letters_per_hour", c.LettersPerHour, 1, 1000),
+		mesh.SettingBetween("auth.mails_per_hour", c.MailsPerHour, 1, 1000),
 		mesh.SettingBetween("auth.password_min", c.PasswordMin, 8, 64),
 		mesh.SettingBetween("auth.password_max", c.PasswordMax, 64, 1024),
 		mesh.SettingAtLeast("auth.access_ttl", c.AccessTTL, time.Second),

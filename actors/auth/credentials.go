@@ -5,12 +5,11 @@ import (
 	"errors"
 	"time"
 
-	"github.com/weftmesh/weft/actors/database"
-	"github.com/weftmesh/weft/actors/idempotency"
-
 	"go.uber.org/zap"
 
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/idempotency"
 	"github.com/weftmesh/weft/kv"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -48,19 +47,19 @@ type limiterKeys struct{ source, account string }
 
 // verifyPassword is comparePassword behind the limiters. lockedNow reports whether this failure locked the source.
 func (c *credentials) verifyPassword(ctx context.Context, email, password string, by limiterKeys) (u user, ok, lockedNow bool, err error) {
-	var whole *attempt
+	var byAccount *attempt
 	if by.account != "" {
-		if whole, err = c.accountLimiter.begin(ctx, by.account, ""); err != nil {
+		if byAccount, err = c.accountLimiter.begin(ctx, by.account, ""); err != nil {
 			return user{}, false, false, err
 		}
 	}
 	try, err := c.sourceLimiter.begin(ctx, email, by.source)
 	if err != nil {
-		return user{}, false, false, errors.Join(err, whole.abandon(ctx))
+		return user{}, false, false, errors.Join(err, byAccount.abandon(ctx))
 	}
 	u, ok, err = c.comparePassword(ctx, email, password)
 	if err != nil {
-		if e := errors.Join(try.abandon(ctx), whole.abandon(ctx)); e != nil {
+		if e := errors.Join(try.abandon(ctx), byAccount.abandon(ctx)); e != nil {
 			c.Log.Warn("abandoning a sign-in attempt", zap.Error(e))
 		}
 		return user{}, false, false, err
@@ -68,9 +67,9 @@ func (c *credentials) verifyPassword(ctx context.Context, email, password string
 	lockedNow, err = try.settle(ctx, !ok)
 	// A success resets the failures of its own source, not those of the account as a whole.
 	if ok {
-		return u, ok, lockedNow, errors.Join(err, whole.abandon(ctx))
+		return u, ok, lockedNow, errors.Join(err, byAccount.abandon(ctx))
 	}
-	_, e := whole.settle(ctx, true)
+	_, e := byAccount.settle(ctx, true)
 	return u, ok, lockedNow, errors.Join(err, e)
 }
 
@@ -120,8 +119,8 @@ func (c *credentials) recordFailure(ctx context.Context, action, userID string, 
 }
 
 // stepUp requires the caller's password; field names it in the error. Wrong passwords count by source and for the
-// account, as those of login do, but under keys of their own, so that strangers who exhaust login's do not lock out a
-// signed-in user.
+// account, as those of login do, but under keys of their own, so that someone who exhausts login's does not lock out
+// a signed-in user.
 func (c *credentials) stepUp(ctx context.Context, field, password string) (user, error) {
 	caller := actors.CallerFrom(ctx)
 	u, err := userByID(ctx, c.DB.DB, caller.UserID)

@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/weftmesh/weft/actors/database"
-
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -29,7 +28,7 @@ func (a *Actor) deleteAccount(ctx context.Context, req subjects.DeleteAccountReq
 		return subjects.ErasureStarted{}, err
 	}
 	var keys []apiKey
-	token, hash := newPasskeyDevice()
+	token, hash := newToken()
 	row := erasureRow{ID: a.NewID(), UserID: u.ID, TokenHash: hash, Round: erasureFirst}
 	err = a.sessions.changeAccount(ctx, u, "", endDeleted, func(ctx context.Context, tx database.Tx, u user) (err error) {
 		others, err := lockOtherAdmins(ctx, tx, u.ID)

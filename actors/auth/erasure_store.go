@@ -7,6 +7,7 @@ import (
 
 	"github.com/uptrace/bun"
 
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -19,7 +20,7 @@ type erasureRow struct {
 	TokenHash   string
 	Round       int
 	RequestedAt int64
-	ToldAt      int64
+	PublishedAt int64
 	ErasedAt    int64
 	SettledAt   int64
 }
@@ -73,7 +74,7 @@ func addErasure(ctx context.Context, tx bun.Tx, row erasureRow) error {
 func erasureByID(ctx context.Context, db bun.IDB, id string) (erasureRow, error) {
 	var row erasureRow
 	err := db.NewSelect().Model(&row).Where("id = ?", id).Scan(ctx)
-	if err := oneRow(err, "reading an erasure", errNoErasure); err != nil {
+	if err := database.OneRow(err, "reading an erasure", errNoErasure); err != nil {
 		return erasureRow{}, err
 	}
 	return row, nil
@@ -83,14 +84,14 @@ var errNoErasure = subjects.Errorf(subjects.CodeNotFound, "there is no such eras
 
 // lockErasure returns an erasure and locks its row until the transaction ends.
 func lockErasure(ctx context.Context, tx bun.Tx, id string) (erasureRow, error) {
-	if _, err := tx.NewUpdate().Model((*erasureRow)(nil)).Set("told_at = told_at").Where("id = ?", id).Exec(ctx); err != nil {
+	if _, err := tx.NewUpdate().Model((*erasureRow)(nil)).Set("published_at = published_at").Where("id = ?", id).Exec(ctx); err != nil {
 		return erasureRow{}, fmt.Errorf("locking an erasure: %w", err)
 	}
 	return erasureByID(ctx, tx, id)
 }
 
 func saveErasure(ctx context.Context, tx bun.Tx, row erasureRow) error {
-	_, err := tx.NewUpdate().Model(&row).Column("user_id", "aliases", "round", "told_at", "erased_at", "settled_at").
+	_, err := tx.NewUpdate().Model(&row).Column("user_id", "aliases", "round", "published_at", "erased_at", "settled_at").
 		WherePK().Returning("NULL").Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("saving an erasure: %w", err)
@@ -117,14 +118,14 @@ func erasureAnswers(ctx context.Context, db bun.IDB, id string) ([]erasureAnswer
 	return rows, nil
 }
 
-// openErasures returns up to most erasures that are due: those that wait for answers and were last published before
-// told, and those that wait for their second round and were requested before settle.
-func openErasures(ctx context.Context, db bun.IDB, told, settle time.Time, most int) ([]erasureRow, error) {
+// openErasures returns up to most erasures that are due: those that wait for answers and were last published
+// before publishedBefore, and those that wait for their second round and were requested before requestedBefore.
+func openErasures(ctx context.Context, db bun.IDB, publishedBefore, requestedBefore time.Time, most int) ([]erasureRow, error) {
 	var rows []erasureRow
 	err := db.NewSelect().Model(&rows).Where("settled_at = 0").
-		Where("(round = 2 OR erased_at = 0) AND told_at < ? OR round = 1 AND erased_at > 0 AND requested_at < ?",
-			told.UnixMicro(), settle.UnixMicro()).
-		Order("told_at").Limit(int64(most)).Scan(ctx)
+		Where("(round = 2 OR erased_at = 0) AND published_at < ? OR round = 1 AND erased_at > 0 AND requested_at < ?",
+			publishedBefore.UnixMicro(), requestedBefore.UnixMicro()).
+		Order("published_at").Limit(int64(most)).Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("listing erasures: %w", err)
 	}

@@ -7,9 +7,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/weftmesh/weft/actors/database"
-
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -36,7 +35,7 @@ type erasures struct {
 	recorder *recorder
 }
 
-// begin deletes an account, sends a farewell message and tells the other actors, in one transaction. The stream AUDIT
+// begin deletes an account, sends a farewell message and notifies the other actors, in one transaction. The stream AUDIT
 // keeps only the user's ID, which then refers to no person.
 func (e *erasures) begin(ctx context.Context, tx database.Tx, u user, row erasureRow) error {
 	if err := e.recorder.audit(ctx, tx, auditEntry{action: auditDelete, outcome: auditSuccess, userID: u.ID}); err != nil {
@@ -47,7 +46,7 @@ func (e *erasures) begin(ctx context.Context, tx database.Tx, u user, row erasur
 		return err
 	}
 	row.Aliases, row.RequestedAt = strings.Join(messages, " "), e.Now().UnixMicro()
-	row.ToldAt = row.RequestedAt
+	row.PublishedAt = row.RequestedAt
 	if err := addErasure(ctx, tx, row); err != nil {
 		return err
 	}
@@ -113,8 +112,8 @@ func (e *erasures) run(ctx context.Context) error {
 // those requested Config.ErasureSettle ago.
 func (e *erasures) advance(ctx context.Context) error {
 	now := e.Now()
-	told, settle := now.Add(-e.config.ErasureRetry), now.Add(-e.config.ErasureSettle)
-	open, err := openErasures(ctx, e.DB.DB, told, settle, erasureBatch)
+	publishedBefore, requestedBefore := now.Add(-e.config.ErasureRetry), now.Add(-e.config.ErasureSettle)
+	open, err := openErasures(ctx, e.DB.DB, publishedBefore, requestedBefore, erasureBatch)
 	if err != nil {
 		return err
 	}
@@ -122,13 +121,13 @@ func (e *erasures) advance(ctx context.Context) error {
 		err := e.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 			row, err := lockErasure(ctx, tx, found.ID)
 			// If the row changed, another copy of the actor was faster.
-			if err != nil || row.ToldAt != found.ToldAt || row.Round != found.Round || row.SettledAt != 0 {
+			if err != nil || row.PublishedAt != found.PublishedAt || row.Round != found.Round || row.SettledAt != 0 {
 				return err
 			}
 			if row.ErasedAt != 0 {
 				row.Round = erasureLast
 			}
-			row.ToldAt = now.UnixMicro()
+			row.PublishedAt = now.UnixMicro()
 			if err := saveErasure(ctx, tx, row); err != nil {
 				return err
 			}

@@ -8,7 +8,7 @@ import (
 
 // sendMessage consumes the jobs that deliver e-mail messages.
 func (a *Actor) sendMessage(ctx context.Context, job subjects.SendMailJob) error {
-	return a.mailer.deliver(ctx, job.LetterID)
+	return a.mailer.deliver(ctx, job.MessageID)
 }
 
 // noteErasure consumes the answers of the other actors to a deletion.

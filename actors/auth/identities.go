@@ -4,11 +4,10 @@ import (
 	"context"
 	"errors"
 
-	"github.com/weftmesh/weft/actors/database"
-
 	"golang.org/x/oauth2"
 
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/kv"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -130,8 +129,8 @@ func (ids *identities) createAccount(ctx context.Context, p *provider, email str
 	return u, err
 }
 
-// claimAccount hands an unverified account to the owner of its address, without the password and the names set by
-// whoever registered it.
+// claimAccount hands an unverified account to the owner of its address, without the password and the names set at its
+// registration.
 func (ids *identities) claimAccount(ctx context.Context, p *provider, u user, who providerAccount, token *oauth2.Token) (user, error) {
 	var mine user
 	err := ids.ownership.replaceOwner(ctx, u, func(ctx context.Context, tx database.Tx, now user) error {
@@ -144,7 +143,7 @@ func (ids *identities) claimAccount(ctx context.Context, p *provider, u user, wh
 		mine = who.applyTo(now)
 		mine.EmailVerified, mine.DuplicateRegistration, mine.PasswordHash = true, false, ""
 		columns := []string{
-			"email_verified", "contested", "password_hash", "epoch", "first_name", "last_name", "avatar_url", "locale", "time_zone",
+			"email_verified", "duplicate_registration", "password_hash", "epoch", "first_name", "last_name", "avatar_url", "locale", "time_zone",
 		}
 		if err := saveUser(ctx, tx, mine, columns...); err != nil {
 			return err

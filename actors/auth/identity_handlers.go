@@ -3,9 +3,8 @@ package auth
 import (
 	"context"
 
-	"github.com/weftmesh/weft/actors/database"
-
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -15,7 +14,7 @@ func (a *Actor) listIdentities(ctx context.Context, req subjects.ListIdentitiesR
 }
 
 // linkIdentity starts the flow that links an identity. It refuses an account whose address is not verified: otherwise
-// the owner of the address, verifying it later, would share the account with a stranger.
+// the owner of the address, verifying it later, would share the account with another person.
 func (a *Actor) linkIdentity(ctx context.Context, req subjects.LinkIdentityRequest) (subjects.OAuthStart, error) {
 	caller := actors.CallerFrom(ctx)
 	p, err := a.oauth.provider(req.Provider)

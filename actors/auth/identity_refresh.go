@@ -9,11 +9,10 @@ import (
 	"slices"
 	"time"
 
-	"github.com/weftmesh/weft/actors/database"
-
 	"go.uber.org/zap"
 	"golang.org/x/oauth2"
 
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/subjects"
 )
 

@@ -51,12 +51,12 @@ func TestProviderTokensAreRefreshedOnce(t *testing.T) {
 				t.Fatalf("refreshed too soon: %v", op.tokenRequests())
 			}
 			for round := 1; round <= 3; round++ {
-				begun := time.Time{}
+				advancedAt := time.Time{}
 				eventually(t, "the tokens are refreshed", func() bool {
 					// Half a token's lifetime; again if the last token was issued after the clock was advanced.
-					if time.Since(begun) > 3*time.Second {
+					if time.Since(advancedAt) > 3*time.Second {
 						b.clock.advance(150 * time.Second)
-						begun = time.Now()
+						advancedAt = time.Now()
 					}
 					return len(op.refreshRequests()) >= round
 				})
@@ -84,8 +84,8 @@ func TestProviderRevokesItsTokens(t *testing.T) {
 		}
 		op.revokeTokens(t)
 		b.clock.advance(150 * time.Second)
-		eventually(t, "the revocation is noticed", func() bool { return b.identityStatus(s.AccessToken) == "needs_reauth" })
-		if again := b.mustOAuthSignIn(op, "ada"); again.User.ID != s.User.ID || b.identityStatus(again.AccessToken) != "active" {
+		eventually(t, "the revocation is noticed", func() bool { return b.identityStatus(s.AccessToken) == subjects.IdentityNeedsReauth })
+		if again := b.mustOAuthSignIn(op, "ada"); again.User.ID != s.User.ID || b.identityStatus(again.AccessToken) != subjects.IdentityActive {
 			t.Errorf("a new sign-in does not reactivate the identity")
 		}
 	}, func(c *auth.Config) {

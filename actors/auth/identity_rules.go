@@ -27,15 +27,10 @@ type identity struct {
 
 func identityContext(id string) []byte { return []byte("identities/" + id) }
 
-const (
-	identityActive      = "active"
-	identityNeedsReauth = "needs_reauth"
-)
-
 func (i identity) view() subjects.Identity {
-	status := identityActive
+	status := subjects.IdentityActive
 	if i.NeedsReauth {
-		status = identityNeedsReauth
+		status = subjects.IdentityNeedsReauth
 	}
 	return subjects.Identity{
 		Provider: i.Provider, Issuer: i.Issuer, Email: i.Email, Name: i.Name, Status: status, LinkedAt: i.CreatedAt, LastUsedAt: i.UsedAt,

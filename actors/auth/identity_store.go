@@ -7,6 +7,7 @@ import (
 
 	"github.com/uptrace/bun"
 
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -24,7 +25,7 @@ type identityRow struct {
 	Version      int64
 	RefreshAt    int64
 	ClaimedUntil int64
-	Lost         bool
+	NeedsReauth  bool
 	CreatedAt    int64
 	UsedAt       int64
 }
@@ -32,7 +33,7 @@ type identityRow struct {
 func identityRowOf(i identity) identityRow {
 	return identityRow{
 		ID: i.ID, UserID: i.UserID, Provider: i.Provider, Issuer: i.Issuer, Subject: i.Subject, Email: i.Email, Name: i.Name,
-		Sealed: i.Sealed, Version: i.Version, RefreshAt: toMicros(i.RefreshAt), Lost: i.NeedsReauth,
+		Sealed: i.Sealed, Version: i.Version, RefreshAt: toMicros(i.RefreshAt), NeedsReauth: i.NeedsReauth,
 		CreatedAt: toMicros(i.CreatedAt), UsedAt: toMicros(i.UsedAt),
 	}
 }
@@ -40,7 +41,7 @@ func identityRowOf(i identity) identityRow {
 func (r identityRow) identity() identity {
 	return identity{
 		ID: r.ID, UserID: r.UserID, Provider: r.Provider, Issuer: r.Issuer, Subject: r.Subject, Email: r.Email, Name: r.Name,
-		Sealed: r.Sealed, Version: r.Version, RefreshAt: fromMicros(r.RefreshAt), NeedsReauth: r.Lost,
+		Sealed: r.Sealed, Version: r.Version, RefreshAt: fromMicros(r.RefreshAt), NeedsReauth: r.NeedsReauth,
 		CreatedAt: fromMicros(r.CreatedAt), UsedAt: fromMicros(r.UsedAt),
 	}
 }
@@ -72,7 +73,7 @@ func userIdentity(ctx context.Context, db bun.IDB, userID, provider string) (ide
 func selectIdentity(ctx context.Context, db bun.IDB, where string, args ...any) (identity, error) {
 	var row identityRow
 	err := db.NewSelect().Model(&row).Where(where, args...).Scan(ctx)
-	if err := oneRow(err, "reading an identity", errNoIdentity); err != nil {
+	if err := database.OneRow(err, "reading an identity", errNoIdentity); err != nil {
 		return identity{}, err
 	}
 	return row.identity(), nil
@@ -96,7 +97,7 @@ func userIdentities(ctx context.Context, db bun.IDB, userID, after string, most 
 func saveIdentity(ctx context.Context, tx bun.Tx, i identity) error {
 	row := identityRowOf(i)
 	_, err := tx.NewUpdate().Model(&row).
-		Column("email", "name", "sealed", "version", "refresh_at", "claimed_until", "lost", "used_at").WherePK().Returning("NULL").Exec(ctx)
+		Column("email", "name", "sealed", "version", "refresh_at", "claimed_until", "needs_reauth", "used_at").WherePK().Returning("NULL").Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("saving an identity: %w", err)
 	}
@@ -151,7 +152,7 @@ func leaseIdentity(ctx context.Context, tx bun.Tx, i identity, now, until time.T
 // saveTokens writes refreshed tokens, or their revocation. It returns false if the tokens have changed meanwhile.
 func saveTokens(ctx context.Context, tx bun.Tx, i identity) (bool, error) {
 	done, err := tx.NewUpdate().Model((*identityRow)(nil)).
-		Set("sealed = ?, refresh_at = ?, lost = ?, version = version + 1, claimed_until = 0", i.Sealed, toMicros(i.RefreshAt), i.NeedsReauth).
+		Set("sealed = ?, refresh_at = ?, needs_reauth = ?, version = version + 1, claimed_until = 0", i.Sealed, toMicros(i.RefreshAt), i.NeedsReauth).
 		Where("id = ? AND version = ?", i.ID, i.Version).Exec(ctx)
 	if err != nil {
 		return false, fmt.Errorf("saving tokens: %w", err)

@@ -99,9 +99,9 @@ func TestLinkingRequiresARecentLiveSession(t *testing.T) {
 	fresh := b.login("ada@example.com")
 	start := mustCall(b, subjects.LinkIdentity, subjects.LinkIdentityRequest{Provider: "corp"}, fresh.AccessToken)
 	query := op.authorize(t, start.AuthorizationURL, "ada")
-	stranger := callback("corp", start, query)
-	stranger.Binding = b.initiateOAuth("corp").Binding
-	_, err = call(b, subjects.CompleteOAuth, stranger, "")
+	attacker := callback("corp", start, query)
+	attacker.Binding = b.initiateOAuth("corp").Binding
+	_, err = call(b, subjects.CompleteOAuth, attacker, "")
 	requireCode(t, err, subjects.CodeInvalid)
 	mustCall(b, subjects.Logout, subjects.LogoutRequest{}, fresh.AccessToken)
 	_, err = call(b, subjects.CompleteOAuth, callback("corp", start, query), "")
@@ -174,25 +174,25 @@ func TestConcurrentRemovalsKeepOneCredential(t *testing.T) {
 	})
 }
 
-// TestProviderSignInEvictsStranger: a stranger registers somebody's address before its owner signs in at a provider.
-func TestProviderSignInEvictsStranger(t *testing.T) {
+// TestProviderSignInEvictsAttacker: an attacker registers somebody's address before its owner signs in at a provider.
+func TestProviderSignInEvictsAttacker(t *testing.T) {
 	onEachDatabaseWithProvider(t, func(t *testing.T, b *harness, op *openIDProvider) {
 		box := b.mailbox()
 		mustCall(b, subjects.Register, subjects.RegisterRequest{
-			Email: "ada@example.com", Password: "the stranger's own", FirstName: "Mallory", LastName: "M",
+			Email: "ada@example.com", Password: "the attacker's password", FirstName: "Mallory", LastName: "M",
 		}, "")
-		stranger := mustCall(b, subjects.Login, subjects.LoginRequest{Email: "ada@example.com", Password: "the stranger's own"}, "")
+		attacker := mustCall(b, subjects.Login, subjects.LoginRequest{Email: "ada@example.com", Password: "the attacker's password"}, "")
 		key := mustCall(b, subjects.CreateAPIKey, subjects.CreateAPIKeyRequest{
 			Name: "mine", Scopes: []string{subjects.ScopeUserProfileRead},
-		}, stranger.AccessToken)
+		}, attacker.AccessToken)
 		short, err := exchange(b, key.Key)
 		if err != nil {
 			t.Fatal(err)
 		}
-		letter := box.waitFor("ada@example.com", verifySubject, 1).token(t)
+		verification := box.waitFor("ada@example.com", verifySubject, 1).token(t)
 		mustCall(b, subjects.RequestPasswordReset, subjects.EmailRequest{Email: "ada@example.com"}, "")
 		reset := box.waitFor("ada@example.com", resetSubject, 1).token(t)
-		mustCall(b, subjects.ChangeEmail, subjects.ChangeEmailRequest{Email: "mallory@example.com", Password: "the stranger's own"}, stranger.AccessToken)
+		mustCall(b, subjects.ChangeEmail, subjects.ChangeEmailRequest{Email: "mallory@example.com", Password: "the attacker's password"}, attacker.AccessToken)
 		moved := box.waitFor("mallory@example.com", verifySubject, 1).token(t)
 
 		owner := b.mustOAuthSignIn(op, "ada")
@@ -201,15 +201,15 @@ func TestProviderSignInEvictsStranger(t *testing.T) {
 		}
 		for what, try := range map[string]func() error{
 			"the access token": func() error {
-				_, err := call(b, subjects.GetUserProfile, subjects.Empty{}, stranger.AccessToken)
+				_, err := call(b, subjects.GetUserProfile, subjects.Empty{}, attacker.AccessToken)
 				return err
 			},
 			"the refresh token": func() error {
-				_, err := call(b, subjects.RefreshToken, subjects.RefreshTokenRequest{RefreshToken: stranger.RefreshToken}, "")
+				_, err := call(b, subjects.RefreshToken, subjects.RefreshTokenRequest{RefreshToken: attacker.RefreshToken}, "")
 				return err
 			},
 			"the password": func() error {
-				_, err := call(b, subjects.Login, subjects.LoginRequest{Email: "ada@example.com", Password: "the stranger's own"}, "")
+				_, err := call(b, subjects.Login, subjects.LoginRequest{Email: "ada@example.com", Password: "the attacker's password"}, "")
 				return err
 			},
 			"the API key": func() error { _, err := exchange(b, key.Key); return err },
@@ -222,7 +222,7 @@ func TestProviderSignInEvictsStranger(t *testing.T) {
 				t.Errorf("%s is still valid: %v", what, err)
 			}
 		}
-		for what, token := range map[string]string{"the verification": letter, "the change of address": moved} {
+		for what, token := range map[string]string{"the verification": verification, "the change of address": moved} {
 			if err := verify(b, token); subjects.CodeOf(err) != subjects.CodeInvalid {
 				t.Errorf("%s is still valid: %v", what, err)
 			}

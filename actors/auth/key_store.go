@@ -5,12 +5,11 @@ import (
 	"crypto/rand"
 	"fmt"
 
-	"github.com/weftmesh/weft/actors/database"
-	"github.com/weftmesh/weft/actors/seal"
-
 	"github.com/uptrace/bun"
 
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/seal"
 )
 
 type signingKeyRow struct {

@@ -3,24 +3,18 @@ package auth
 import (
 	"net/netip"
 	"time"
+
+	"github.com/weftmesh/weft/mesh"
 )
 
-// source returns what failures are counted by: an IPv4 address, or the /64 of an IPv6 address, because one client
-// usually has a whole /64. All malformed addresses count as one source.
+// source returns the network by which failures are counted; see mesh.ClientNetwork. All malformed addresses count as one
+// source, "".
 func source(ip string) string {
 	address, err := netip.ParseAddr(ip)
 	if err != nil {
 		return ""
 	}
-	address = address.Unmap().WithZone("")
-	if address.Is6() {
-		prefix, err := address.Prefix(64)
-		if err != nil {
-			return ""
-		}
-		return prefix.String()
-	}
-	return address.String()
+	return mesh.ClientNetwork(address).String()
 }
 
 // attemptRecord is an entry of the bucket auth_attempts.

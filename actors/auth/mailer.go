@@ -6,10 +6,9 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/outbox"
-
-	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -24,10 +23,10 @@ type mailer struct {
 }
 
 // messageContext is the associated data of a message's sealed text; it names the table.
-func messageContext(id string) []byte { return []byte("letters/" + id) }
+func messageContext(id string) []byte { return []byte("messages/" + id) }
 
 // send queues a message in the transaction: the sealed text goes into the message's row, the job that delivers it into
-// the outbox. If the address has received Config.LettersPerHour messages of that purpose in the last hour, send
+// the outbox. If the address has received Config.MailsPerHour messages of that purpose in the last hour, send
 // silently drops the message, so that nobody can flood another person's mailbox.
 func (m *mailer) send(ctx context.Context, tx database.Tx, msg message, text messageText) error {
 	msg.ID, msg.CreatedAt = m.NewID(), m.Now().UTC()
@@ -35,7 +34,7 @@ func (m *mailer) send(ctx context.Context, tx database.Tx, msg message, text mes
 		msg.ExpiresAt = msg.CreatedAt.Add(m.config.TokenTTL)
 	}
 	sent, err := countMessages(ctx, tx, msg.Email, msg.Purpose, msg.CreatedAt.Add(-time.Hour))
-	if err != nil || sent >= int64(m.config.LettersPerHour) {
+	if err != nil || sent >= int64(m.config.MailsPerHour) {
 		return err
 	}
 	plain, err := json.Marshal(text)
@@ -49,7 +48,7 @@ func (m *mailer) send(ctx context.Context, tx database.Tx, msg message, text mes
 	if err := addMessage(ctx, tx, msg, sealed); err != nil {
 		return err
 	}
-	job, err := json.Marshal(subjects.SendMailJob{LetterID: msg.ID})
+	job, err := json.Marshal(subjects.SendMailJob{MessageID: msg.ID})
 	if err != nil {
 		return fmt.Errorf("encoding a job: %w", err)
 	}
@@ -59,7 +58,7 @@ func (m *mailer) send(ctx context.Context, tx database.Tx, msg message, text mes
 // sendVerification queues a message with a token that proves control of the address. The purpose is purposeVerify or
 // purposeChangeEmail.
 func (m *mailer) sendVerification(ctx context.Context, tx database.Tx, userID, email, purpose string) error {
-	token, hash := newPasskeyDevice()
+	token, hash := newToken()
 	msg := message{UserID: userID, Email: email, Purpose: purpose, TokenHash: hash}
 	text := verificationText
 	if purpose == purposeChangeEmail {
@@ -72,7 +71,7 @@ func (m *mailer) sendVerification(ctx context.Context, tx database.Tx, userID, e
 // reveal whether the address has an account. The message has no recipient, its token is discarded, and the address is
 // stored only as a keyed hash.
 func (m *mailer) sendDecoy(ctx context.Context, tx database.Tx, email, purpose string, text func(token string) messageText) error {
-	token, hash := newPasskeyDevice()
+	token, hash := newToken()
 	msg := message{Email: "nobody:" + hashedKey(m.macKey, email), Purpose: purpose, TokenHash: hash}
 	return m.send(ctx, tx, msg, text(token))
 }

@@ -41,8 +41,8 @@ type messageText struct {
 	Body    string `json:"body"`
 }
 
-// newPasskeyDevice returns a token of 256 random bits and its hash, which is stored instead of the token.
-func newPasskeyDevice() (token, hash string) {
+// newToken returns a token of 256 random bits and its hash, which is stored instead of the token.
+func newToken() (token, hash string) {
 	raw := make([]byte, 32)
 	_, _ = rand.Read(raw) // never returns an error (crypto/rand)
 	token = base64.RawURLEncoding.EncodeToString(raw)
@@ -85,7 +85,7 @@ func verificationText(page, token string, valid time.Duration) messageText {
 }
 
 // changeEmailText states the effect explicitly: a recipient who has no account and confirms anyway would give their
-// address to a stranger's account.
+// address to someone else's account.
 func changeEmailText(page, token string, valid time.Duration) messageText {
 	return messageText{"Verify your e-mail address", "Someone asked to change the address of an existing weft account to this one. " +
 		"To confirm that it was you and that the account is yours:\n\n" +

@@ -8,11 +8,12 @@ import (
 
 	"github.com/uptrace/bun"
 
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/subjects"
 )
 
 type messageRow struct {
-	bun.BaseModel `bun:"table:letters"`
+	bun.BaseModel `bun:"table:messages"`
 
 	ID        string `bun:",pk"`
 	UserID    string
@@ -65,7 +66,7 @@ func messageByToken(ctx context.Context, db bun.IDB, token string, now time.Time
 	var row messageRow
 	err := db.NewSelect().Model(&row).Where("token_hash = ? AND expires_at > ? AND purpose IN (?)",
 		hashToken(token), now.UnixMicro(), bun.List(purposes)).Scan(ctx)
-	if err := oneRow(err, "reading an e-mail message", errNoMessage); err != nil {
+	if err := database.OneRow(err, "reading an e-mail message", errNoMessage); err != nil {
 		return message{}, err
 	}
 	return row.message(), nil
@@ -102,7 +103,7 @@ func voidTokens(ctx context.Context, tx bun.Tx, userID string, purposes ...strin
 func messageByID(ctx context.Context, db bun.IDB, id string) (message, []byte, error) {
 	var row messageRow
 	err := db.NewSelect().Model(&row).Where("id = ?", id).Scan(ctx)
-	if err := oneRow(err, "reading an e-mail message", errNoMessage); err != nil {
+	if err := database.OneRow(err, "reading an e-mail message", errNoMessage); err != nil {
 		return message{}, nil, err
 	}
 	return row.message(), row.Sealed, nil

@@ -127,7 +127,7 @@ func TestLockoutDoesNotRevealAccounts(t *testing.T) {
 		b.signUpVerified(b.mailbox(), "taken@example.com")
 		b.register("waiting@example.com")
 		for _, email := range []string{"free@example.com", "taken@example.com", "waiting@example.com"} {
-			const chosen = "the stranger's own"
+			const chosen = "the attacker's password"
 			mustCall(b, subjects.Register, subjects.RegisterRequest{Email: email, Password: chosen}, "")
 			for range 5 {
 				requireCode(t, b.loginFrom("203.0.113.7", email, chosen), subjects.CodeUnauthenticated)
@@ -247,7 +247,7 @@ func TestChangeEmail(t *testing.T) {
 }
 
 func TestMessagesPerHourAreLimited(t *testing.T) {
-	b := onSQLite(t, func(c *auth.Config) { c.LettersPerHour = 2 })
+	b := onSQLite(t, func(c *auth.Config) { c.MailsPerHour = 2 })
 	box := b.mailbox()
 	b.register("ada@example.com")
 	for range 5 {

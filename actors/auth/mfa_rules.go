@@ -10,11 +10,11 @@ import (
 	"strings"
 	"time"
 
-	"github.com/weftmesh/weft/actors/seal"
-
 	"github.com/pquerna/otp"
 	"github.com/pquerna/otp/hotp"
 	"github.com/pquerna/otp/totp"
+
+	"github.com/weftmesh/weft/actors/seal"
 )
 
 const (

@@ -6,6 +6,7 @@ import (
 
 	"github.com/uptrace/bun"
 
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -32,7 +33,7 @@ var errNoTOTP = subjects.Errorf(subjects.CodeNotFound, "the account has no authe
 func totpOf(ctx context.Context, db bun.IDB, userID string) (totpRow, error) {
 	var row totpRow
 	err := db.NewSelect().Model(&row).Where("user_id = ?", userID).Scan(ctx)
-	if err := oneRow(err, "reading an authenticator", errNoTOTP); err != nil {
+	if err := database.OneRow(err, "reading an authenticator", errNoTOTP); err != nil {
 		return totpRow{}, err
 	}
 	return row, nil

@@ -6,13 +6,12 @@ import (
 	"errors"
 	"time"
 
-	"github.com/weftmesh/weft/actors/database"
-	"github.com/weftmesh/weft/actors/oauthstate"
-
 	"golang.org/x/oauth2"
 
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/egress"
+	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/oauthstate"
 	"github.com/weftmesh/weft/kv"
 	"github.com/weftmesh/weft/subjects"
 )

@@ -6,7 +6,6 @@ import (
 	"regexp"
 
 	"github.com/weftmesh/weft/actors/database"
-
 	"github.com/weftmesh/weft/subjects"
 )
 

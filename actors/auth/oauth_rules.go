@@ -5,10 +5,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/weftmesh/weft/actors/oauthstate"
-
 	"golang.org/x/oauth2"
 
+	"github.com/weftmesh/weft/actors/oauthstate"
 	"github.com/weftmesh/weft/subjects"
 )
 

@@ -57,7 +57,7 @@ func TestProviderSignInCreatesAndFindsTheAccount(t *testing.T) {
 		_, err := b.oauthSignIn(op, "new")
 		requireCode(t, err, subjects.CodeConflict)
 		list := mustCall(b, subjects.ListIdentities, subjects.ListIdentitiesRequest{}, first.AccessToken).Items
-		if len(list) != 1 || list[0].Provider != "corp" || list[0].Issuer != op.url || list[0].Email != "moved@elsewhere.example" || list[0].Status != "active" {
+		if len(list) != 1 || list[0].Provider != "corp" || list[0].Issuer != op.url || list[0].Email != "moved@elsewhere.example" || list[0].Status != subjects.IdentityActive {
 			t.Errorf("the identities are %+v", list)
 		}
 		if n := b.metric("auth_registrations_total", ""); n != 1 {
@@ -159,7 +159,7 @@ func TestOAuthStateIsBoundAndSingleUse(t *testing.T) {
 		p.Issuer = other.url
 		c.OAuth.Providers["other"] = p
 	})
-	start, stranger := b.initiateOAuth("corp"), b.initiateOAuth("corp")
+	start, elsewhere := b.initiateOAuth("corp"), b.initiateOAuth("corp")
 	good := callback("corp", start, op.authorize(t, start.AuthorizationURL, "ada"))
 	bad := func(what string, change func(*subjects.CompleteOAuthRequest)) {
 		t.Helper()
@@ -171,8 +171,8 @@ func TestOAuthStateIsBoundAndSingleUse(t *testing.T) {
 		}
 	}
 	bad("another state", func(r *subjects.CompleteOAuthRequest) { r.State = strings.Repeat("x", len(r.State)) })
-	bad("another browser", func(r *subjects.CompleteOAuthRequest) { r.Binding = stranger.Binding })
-	bad("another browser's cookie", func(r *subjects.CompleteOAuthRequest) { r.Binding, r.CookieBinding = "", stranger.Binding })
+	bad("another browser", func(r *subjects.CompleteOAuthRequest) { r.Binding = elsewhere.Binding })
+	bad("another browser's cookie", func(r *subjects.CompleteOAuthRequest) { r.Binding, r.CookieBinding = "", elsewhere.Binding })
 	bad("no browser", func(r *subjects.CompleteOAuthRequest) { r.Binding = "" })
 	bad("another provider", func(r *subjects.CompleteOAuthRequest) { r.Provider = "other" })
 	if n := len(op.tokenRequests()) + len(other.tokenRequests()); n != 0 {
@@ -236,7 +236,7 @@ func TestMetadataIssuerMismatchIsRefused(t *testing.T) {
 
 func TestForgedIDTokens(t *testing.T) {
 	b, op := onSQLiteWithProvider(t)
-	stranger, err := rsa.GenerateKey(rand.Reader, 2048)
+	unknownKey, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -282,7 +282,7 @@ func TestForgedIDTokens(t *testing.T) {
 		"another issuer":         changed("iss", "https://attacker.example"),
 		"another access token":   changed("at_hash", "AAAAAAAAAAAAAAAAAAAAAA"),
 		"no subject":             changed("sub", ""),
-		"a stranger's key":       signed(jwt.SigningMethodRS256, stranger),
+		"an unknown key":         signed(jwt.SigningMethodRS256, unknownKey),
 		"alg none":               signed(jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType),
 		"the client's secret":    signed(jwt.SigningMethodHS256, []byte(clientSecret)),
 		"the public key as HMAC": signed(jwt.SigningMethodHS256, publicPEM),

@@ -3,9 +3,8 @@ package auth
 import (
 	"context"
 
-	"github.com/weftmesh/weft/actors/database"
-
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -23,7 +22,7 @@ type ownership struct {
 }
 
 // verify marks the address of an account verified. The account keeps its password only if it was registered once;
-// otherwise the password may be a stranger's (see verifyDuplicate).
+// otherwise the password may be another person's (see verifyDuplicate).
 func (o *ownership) verify(ctx context.Context, msg message, u user) error {
 	if u.Email != msg.Email || u.EmailVerified {
 		return errToken()
@@ -51,14 +50,14 @@ func (o *ownership) verifyDuplicate(ctx context.Context, msg message, u user) er
 		if err := o.markVerified(ctx, tx, msg, u, "password_hash", "epoch", "first_name", "last_name", "avatar_url"); err != nil {
 			return err
 		}
-		token, hash := newPasskeyDevice()
+		token, hash := newToken()
 		reset := message{UserID: u.ID, Email: u.Email, Purpose: purposeReset, TokenHash: hash}
 		return o.mailer.send(ctx, tx, reset, duplicateRegistrationText(o.config.ResetURL, token, o.config.TokenTTL))
 	})
 }
 
 // replaceOwner makes a change that hands an unverified account to the owner of its address. The account's sessions, API
-// keys, second factors, identities and pending address changes are deleted, because a stranger may have set them up.
+// keys, second factors, identities and pending address changes are deleted, because another person may have set them up.
 func (o *ownership) replaceOwner(ctx context.Context, u user, change func(context.Context, database.Tx, user) error) error {
 	if err := o.apiKeys.revokeTokens(ctx, u.ID); err != nil {
 		return err
@@ -103,7 +102,7 @@ func (o *ownership) markVerified(ctx context.Context, tx database.Tx, msg messag
 		return err
 	}
 	u.EmailVerified, u.DuplicateRegistration, u.UpdatedAt = true, false, o.Now().UTC()
-	if err := saveUser(ctx, tx, u, append(columns, "email_verified", "contested")...); err != nil {
+	if err := saveUser(ctx, tx, u, append(columns, "email_verified", "duplicate_registration")...); err != nil {
 		return err
 	}
 	if err := o.recorder.audit(ctx, tx, auditEntry{action: auditVerify, outcome: auditSuccess, userID: u.ID}); err != nil {

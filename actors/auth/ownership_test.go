@@ -7,35 +7,35 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// squattedAccount is an account that a stranger registered with somebody else's address, with the credentials that the
-// stranger added.
+// squattedAccount is an account that an attacker registered with somebody else's address, with the credentials that the
+// attacker added.
 type squattedAccount struct {
 	session subjects.Session
 	key     string
 	token   subjects.KeyToken
-	move    string // the token of a message that would change the account's address to the stranger's
+	move    string // the token of a message that would change the account's address to the attacker's
 }
 
-const strangerPassword = "the stranger's own"
+const attackerPassword = "the attacker's password"
 
 func (b *harness) squat(box *mailbox, email string) squattedAccount {
 	b.t.Helper()
-	mustCall(b, subjects.Register, subjects.RegisterRequest{Email: email, Password: strangerPassword, FirstName: "Mallory"}, "")
+	mustCall(b, subjects.Register, subjects.RegisterRequest{Email: email, Password: attackerPassword, FirstName: "Mallory"}, "")
 	box.waitFor(email, verifySubject, 1)
 	var squatted squattedAccount
 	var err error
-	squatted.session = mustCall(b, subjects.Login, subjects.LoginRequest{Email: email, Password: strangerPassword}, "")
+	squatted.session = mustCall(b, subjects.Login, subjects.LoginRequest{Email: email, Password: attackerPassword}, "")
 	token := squatted.session.AccessToken
 	squatted.key = mustCall(b, subjects.CreateAPIKey, subjects.CreateAPIKeyRequest{Name: "x", Scopes: []string{subjects.ScopeUserProfileRead}}, token).Key
 	if squatted.token, err = exchange(b, squatted.key); err != nil {
 		b.t.Fatal(err)
 	}
-	enrolled := mustCall(b, subjects.EnrollTOTP, subjects.EnrollTOTPRequest{Password: strangerPassword}, token)
+	enrolled := mustCall(b, subjects.EnrollTOTP, subjects.EnrollTOTPRequest{Password: attackerPassword}, token)
 	mustCall(b, subjects.ConfirmTOTP, subjects.ConfirmTOTPRequest{Code: codeAt(b.t, enrolled.Secret, b.Now())}, token)
 	mustCall(b, subjects.ChangeEmail, subjects.ChangeEmailRequest{
-		Email: "stranger@example.com", Password: strangerPassword, Code: codeAt(b.t, enrolled.Secret, b.Now().Add(30*time.Second)),
+		Email: "attacker@example.com", Password: attackerPassword, Code: codeAt(b.t, enrolled.Secret, b.Now().Add(30*time.Second)),
 	}, token)
-	squatted.move = box.waitFor("stranger@example.com", verifySubject, 1).token(b.t)
+	squatted.move = box.waitFor("attacker@example.com", verifySubject, 1).token(b.t)
 	return squatted
 }
 
@@ -50,14 +50,14 @@ func (b *harness) requireEvicted(squatted squattedAccount, email string) {
 	_, err := exchange(b, squatted.key)
 	requireCode(b.t, err, subjects.CodeUnauthenticated)
 	requireCode(b.t, verify(b, squatted.move), subjects.CodeInvalid)
-	_, err = call(b, subjects.Login, subjects.LoginRequest{Email: email, Password: strangerPassword}, "")
+	_, err = call(b, subjects.Login, subjects.LoginRequest{Email: email, Password: attackerPassword}, "")
 	requireCode(b.t, err, subjects.CodeUnauthenticated)
 }
 
 // TestDuplicateRegistrationInvalidatesPasswords: whichever verification message the owner of an address follows, no
-// stranger's password or other credential opens the account.
+// attacker's password or other credential opens the account.
 func TestDuplicateRegistrationInvalidatesPasswords(t *testing.T) {
-	for _, whose := range []string{"the stranger's mail", "the owner's mail", "a mail that was sent again"} {
+	for _, whose := range []string{"the attacker's mail", "the owner's mail", "a mail that was sent again"} {
 		t.Run(whose, func(t *testing.T) {
 			onEachDatabase(t, func(t *testing.T, b *harness) {
 				box := b.mailbox()
@@ -67,7 +67,7 @@ func TestDuplicateRegistrationInvalidatesPasswords(t *testing.T) {
 				mails = append(mails, box.waitFor("ada@example.com", verifySubject, 2))
 				mustCall(b, subjects.ResendVerification, subjects.EmailRequest{Email: "ada@example.com"}, "")
 				mails = append(mails, box.waitFor("ada@example.com", verifySubject, 3))
-				followed := map[string]int{"the stranger's mail": 0, "the owner's mail": 1, "a mail that was sent again": 2}[whose]
+				followed := map[string]int{"the attacker's mail": 0, "the owner's mail": 1, "a mail that was sent again": 2}[whose]
 				if err := verify(b, mails[followed].token(t)); err != nil {
 					t.Fatal(err)
 				}
@@ -90,9 +90,9 @@ func TestDuplicateRegistrationInvalidatesPasswords(t *testing.T) {
 	}
 }
 
-// TestPasswordResetRemovesStrangersCredentials: the owner of an address that a stranger registered requests a password
+// TestPasswordResetRemovesAttackersCredentials: the owner of an address that an attacker registered requests a password
 // reset.
-func TestPasswordResetRemovesStrangersCredentials(t *testing.T) {
+func TestPasswordResetRemovesAttackersCredentials(t *testing.T) {
 	onEachDatabase(t, func(t *testing.T, b *harness) {
 		box := b.mailbox()
 		squatted := b.squat(box, "ada@example.com")

@@ -4,17 +4,16 @@ import (
 	"context"
 	"errors"
 
-	"github.com/weftmesh/weft/actors/database"
-
 	"github.com/go-webauthn/webauthn/protocol"
 	"github.com/go-webauthn/webauthn/webauthn"
 
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/subjects"
 )
 
 // beginPasskeyRegistration starts the creation of a passkey. It refuses an account whose address is not verified:
-// otherwise the owner of the address, verifying it later, would share the account with a stranger.
+// otherwise the owner of the address, verifying it later, would share the account with another person.
 func (a *Actor) beginPasskeyRegistration(ctx context.Context, _ subjects.Empty) (subjects.PasskeyCeremony, error) {
 	none := subjects.PasskeyCeremony{}
 	caller := actors.CallerFrom(ctx)

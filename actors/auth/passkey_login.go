@@ -4,12 +4,11 @@ import (
 	"context"
 	"errors"
 
-	"github.com/weftmesh/weft/actors/database"
-
 	"github.com/go-webauthn/webauthn/protocol"
 	"github.com/go-webauthn/webauthn/webauthn"
 
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/subjects"
 )
 

@@ -29,7 +29,7 @@ func TestPasskeySignInRefusals(t *testing.T) {
 			{"another scheme", func(k *passkeyDevice, _ *subjects.PasskeyCeremony) { k.site.Origin = "https://localhost:8080" }},
 			{"another site", func(k *passkeyDevice, _ *subjects.PasskeyCeremony) { k.site.ID = "example.com" }},
 			{"no user verification", func(k *passkeyDevice, _ *subjects.PasskeyCeremony) { k.device.Options.UserNotVerified = true }},
-			{"no user presence", func(k *passkeyDevice, _ *subjects.PasskeyCeremony) { k.device.Options.UserNotPresent = true }},
+			{"user not present", func(k *passkeyDevice, _ *subjects.PasskeyCeremony) { k.device.Options.UserNotPresent = true }},
 			{"another key", func(k *passkeyDevice, _ *subjects.PasskeyCeremony) { k.key.Key = evil.key.Key }},
 			{"another user handle", func(k *passkeyDevice, _ *subjects.PasskeyCeremony) {
 				k.device.Options.UserHandle = evil.device.Options.UserHandle
@@ -115,7 +115,7 @@ func TestPasskeyRegistrationRefusals(t *testing.T) {
 			{"another origin", "", func(k *passkeyDevice, _ *subjects.PasskeyCeremony) { k.site.Origin = "https://weft.example" }},
 			{"another site", "", func(k *passkeyDevice, _ *subjects.PasskeyCeremony) { k.site.ID = "weft.example" }},
 			{"no user verification", "", func(k *passkeyDevice, _ *subjects.PasskeyCeremony) { k.device.Options.UserNotVerified = true }},
-			{"no user presence", "", func(k *passkeyDevice, _ *subjects.PasskeyCeremony) { k.device.Options.UserNotPresent = true }},
+			{"user not present", "", func(k *passkeyDevice, _ *subjects.PasskeyCeremony) { k.device.Options.UserNotPresent = true }},
 			{"backed up without backup eligibility", "", func(k *passkeyDevice, _ *subjects.PasskeyCeremony) { k.device.Options.BackupState = true }},
 			{"an older challenge", "", func(_ *passkeyDevice, c *subjects.PasskeyCeremony) {
 				c.Options = b.beginPasskey(mine.AccessToken).Options

@@ -108,9 +108,9 @@ func (p passkey) credential() webauthn.Credential {
 }
 
 func (p passkey) view() subjects.Passkey {
-	status := "active"
+	status := subjects.PasskeyActive
 	if p.Suspended {
-		status = "suspended"
+		status = subjects.PasskeySuspended
 	}
 	return subjects.Passkey{
 		ID: p.ID, Name: p.Name, Status: status, Synced: p.BackedUp, CreatedAt: p.CreatedAt, LastUsedAt: p.UsedAt,

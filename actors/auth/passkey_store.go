@@ -8,6 +8,7 @@ import (
 
 	"github.com/uptrace/bun"
 
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -70,7 +71,7 @@ func passkeyByCredential(ctx context.Context, db bun.IDB, credentialID []byte) (
 func selectPasskey(ctx context.Context, db bun.IDB, where string, args ...any) (passkey, error) {
 	var row passkeyRow
 	err := db.NewSelect().Model(&row).Where(where, args...).Scan(ctx)
-	if err := oneRow(err, "reading a passkey", errNoPasskey); err != nil {
+	if err := database.OneRow(err, "reading a passkey", errNoPasskey); err != nil {
 		return passkey{}, err
 	}
 	return row.passkey(), nil

@@ -21,7 +21,7 @@ func TestPasskeySignIn(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if made.Name != "my key" || made.Status != "active" || !made.Synced || !made.LastUsedAt.IsZero() {
+		if made.Name != "my key" || made.Status != subjects.PasskeyActive || !made.Synced || !made.LastUsedAt.IsZero() {
 			t.Errorf("created %+v", made)
 		}
 		b.waitForAudit(t, mine.User.ID, "passkey_add")
@@ -165,7 +165,7 @@ func TestClonedPasskeyIsSuspended(t *testing.T) {
 		}
 		_, err := b.passkeyLogin(&copied)
 		requireCode(t, err, subjects.CodeUnauthenticated)
-		if list := passkeysOf(b, mine.AccessToken); len(list) != 1 || list[0].Status != "suspended" {
+		if list := passkeysOf(b, mine.AccessToken); len(list) != 1 || list[0].Status != subjects.PasskeySuspended {
 			t.Errorf("the list is %+v", list)
 		}
 		for _, held := range []*passkeyDevice{k, &copied} {

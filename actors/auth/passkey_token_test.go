@@ -8,10 +8,9 @@ import (
 	"errors"
 	"testing"
 
-	"github.com/weftmesh/weft/actors/database"
-
 	"github.com/descope/virtualwebauthn"
 
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/subjects"
 )
 

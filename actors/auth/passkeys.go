@@ -6,12 +6,11 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/weftmesh/weft/actors/database"
-
 	"github.com/go-webauthn/webauthn/protocol"
 	"github.com/go-webauthn/webauthn/webauthn"
 
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/kv"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -58,7 +57,7 @@ func (ks *passkeys) beginCeremony(ctx context.Context, c ceremony, options any) 
 	if err != nil {
 		return subjects.PasskeyCeremony{}, fmt.Errorf("encoding a ceremony: %w", err)
 	}
-	id, hash := newPasskeyDevice()
+	id, hash := newToken()
 	if _, err := ks.ceremonies.Create(ctx, hash, c, ttl); err != nil {
 		return subjects.PasskeyCeremony{}, err
 	}

@@ -3,9 +3,8 @@ package auth
 import (
 	"context"
 
-	"github.com/weftmesh/weft/actors/database"
-
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -24,7 +23,7 @@ func (a *Actor) requestPasswordReset(ctx context.Context, req subjects.EmailRequ
 			return err
 		}
 		if err == nil && !u.Disabled {
-			token, hash := newPasskeyDevice()
+			token, hash := newToken()
 			msg := message{UserID: u.ID, Email: u.Email, Purpose: purposeReset, TokenHash: hash}
 			err = a.mailer.send(ctx, tx, msg, resetText(a.config.ResetURL, token, a.config.TokenTTL))
 		} else {
@@ -58,7 +57,7 @@ func (a *Actor) resetPassword(ctx context.Context, req subjects.ResetPasswordReq
 			return err
 		}
 		u.EmailVerified, u.DuplicateRegistration = true, false
-		return a.setPassword(ctx, tx, u, hash, auditReset, "email_verified", "contested")
+		return a.setPassword(ctx, tx, u, hash, auditReset, "email_verified", "duplicate_registration")
 	}
 	if !u.EmailVerified {
 		return subjects.Empty{}, a.ownership.replaceOwner(ctx, u, set)

@@ -112,7 +112,7 @@ func (p *passwordPolicy) check(password string, u user) error {
 // tail matches customary suffixes of a word: up to four digits or a well-known run of digits, and one punctuation mark.
 var tail = regexp.MustCompile(`^([0-9]{0,4}|12345[0-9]{0,5}|123123)[!.?@#$*&%_-]?$`)
 
-// unleet reverts common substitutions of letters.
+// unleet reverts common leetspeak substitutions.
 var unleet = strings.NewReplacer("0", "o", "1", "i", "3", "e", "4", "a", "5", "s", "7", "t", "@", "a", "$", "s", "!", "i")
 
 // isCommon reports whether a password is listed, or is a listed word with a customary suffix or a prefix of digits.
@@ -181,12 +181,12 @@ func isOwnData(password string, u user) bool {
 		words = append(words, strings.FieldsFunc(strings.ToLower(s), split)...)
 	}
 	slices.SortFunc(words, func(a, b string) int { return len(b) - len(a) })
-	whole := strings.ToLower(password)
-	rest := whole
+	lower := strings.ToLower(password)
+	rest := lower
 	for _, word := range words {
 		if utf8.RuneCountInString(word) >= ownWord {
 			rest = strings.ReplaceAll(rest, word, "")
 		}
 	}
-	return rest != whole && utf8.RuneCountInString(rest) < ownRest
+	return rest != lower && utf8.RuneCountInString(rest) < ownRest
 }

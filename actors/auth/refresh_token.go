@@ -1,14 +1,14 @@
 package auth
 
 import (
-	"github.com/google/uuid"
-
 	"bytes"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
 	"strings"
+
+	"github.com/google/uuid"
 )
 
 // refreshToken is a parsed refresh token. It contains the IDs of its user and session, so that no index is needed, and

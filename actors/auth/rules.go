@@ -22,8 +22,8 @@ type user struct {
 	EmailVerified bool
 	// PasswordHash is empty if the account has no password.
 	PasswordHash string
-	// DuplicateRegistration is set if the account was registered again before it was verified: its password may be a
-	// stranger's.
+	// DuplicateRegistration is set if the account was registered again before it was verified: its password may be
+	// another person's.
 	DuplicateRegistration bool
 	FirstName             string
 	LastName              string

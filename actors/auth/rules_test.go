@@ -176,7 +176,7 @@ func TestLockoutRule(t *testing.T) {
 func TestSource(t *testing.T) {
 	t.Parallel()
 	for ip, want := range map[string]string{
-		"203.0.113.7": "203.0.113.7", "::ffff:203.0.113.7": "203.0.113.7", "2001:db8:1:2:3::4": "2001:db8:1:2::/64",
+		"203.0.113.7": "203.0.113.7/32", "::ffff:203.0.113.7": "203.0.113.7/32", "2001:db8:1:2:3::4": "2001:db8:1:2::/64",
 		"fe80::1%eth0": "fe80::/64", "": "", "unknown": "",
 	} {
 		if got := source(ip); got != want {

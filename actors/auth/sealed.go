@@ -5,7 +5,7 @@ import "github.com/weftmesh/weft/actors/seal"
 // Sealed lists the columns of sealed secrets, for seal.Rotation. Sealed values elsewhere, such as a session's
 // successor token and a pending sign-in, live for minutes.
 var Sealed = []seal.Column{
-	sealedColumn("secrets", "name", secretContext), sealedColumn("signing_keys", "kid", keyContext), sealedColumn("letters", "id", messageContext),
+	sealedColumn("secrets", "name", secretContext), sealedColumn("signing_keys", "kid", keyContext), sealedColumn("messages", "id", messageContext),
 	sealedColumn("totp", "user_id", totpContext), sealedColumn("identities", "id", identityContext),
 }
 

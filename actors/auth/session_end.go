@@ -6,11 +6,10 @@ import (
 	"slices"
 	"time"
 
-	"github.com/weftmesh/weft/actors/database"
-	"github.com/weftmesh/weft/actors/idempotency"
-
 	"go.uber.org/zap"
 
+	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/idempotency"
 	"github.com/weftmesh/weft/kv"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"

@@ -18,12 +18,12 @@ import (
 func (b *harness) verifier() *mesh.Verifier {
 	b.t.Helper()
 	conn := b.Connect(b.t, "gateway")
-	presence, err := mesh.Join(b.t.Context(), conn, b.Log)
+	membership, err := mesh.Join(b.t.Context(), conn, b.Log)
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	b.t.Cleanup(func() { _ = presence.Close(context.Background()) })
-	v, err := mesh.NewVerifier(b.t.Context(), presence, actortest.Issuer, actortest.Audience, b.Now)
+	b.t.Cleanup(func() { _ = membership.Close(context.Background()) })
+	v, err := mesh.NewVerifier(b.t.Context(), membership, actortest.Issuer, actortest.Audience, b.Now)
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -2,42 +2,42 @@ package auth
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
 
 	"github.com/uptrace/bun"
 
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/subjects"
 )
 
 type userRow struct {
 	bun.BaseModel `bun:"table:users"`
 
-	ID            string `bun:",pk"`
-	Email         string
-	EmailVerified bool
-	PasswordHash  string
-	Contested     bool
-	FirstName     string
-	LastName      string
-	AvatarURL     string `bun:"avatar_url"`
-	Locale        string
-	TimeZone      string
-	Roles         string
-	Disabled      bool
-	SecondFactor  string
-	Epoch         int64
-	CreatedAt     int64
-	UpdatedAt     int64
+	ID                    string `bun:",pk"`
+	Email                 string
+	EmailVerified         bool
+	PasswordHash          string
+	DuplicateRegistration bool
+	FirstName             string
+	LastName              string
+	AvatarURL             string `bun:"avatar_url"`
+	Locale                string
+	TimeZone              string
+	Roles                 string
+	Disabled              bool
+	SecondFactor          string
+	Epoch                 int64
+	CreatedAt             int64
+	UpdatedAt             int64
 }
 
 func userRowOf(u user) userRow {
 	return userRow{
 		ID: u.ID, Email: u.Email, EmailVerified: u.EmailVerified, PasswordHash: u.PasswordHash,
-		Contested: u.DuplicateRegistration, FirstName: u.FirstName, LastName: u.LastName, AvatarURL: u.AvatarURL, Locale: u.Locale, TimeZone: u.TimeZone,
+		DuplicateRegistration: u.DuplicateRegistration, FirstName: u.FirstName, LastName: u.LastName, AvatarURL: u.AvatarURL,
+		Locale: u.Locale, TimeZone: u.TimeZone,
 		Roles: strings.Join(u.Roles, " "), Disabled: u.Disabled, SecondFactor: u.SecondFactor, Epoch: u.Epoch,
 		CreatedAt: toMicros(u.CreatedAt), UpdatedAt: toMicros(u.UpdatedAt),
 	}
@@ -46,7 +46,8 @@ func userRowOf(u user) userRow {
 func (r userRow) user() user {
 	return user{
 		ID: r.ID, Email: r.Email, EmailVerified: r.EmailVerified, PasswordHash: r.PasswordHash,
-		DuplicateRegistration: r.Contested, FirstName: r.FirstName, LastName: r.LastName, AvatarURL: r.AvatarURL, Locale: r.Locale, TimeZone: r.TimeZone,
+		DuplicateRegistration: r.DuplicateRegistration, FirstName: r.FirstName, LastName: r.LastName, AvatarURL: r.AvatarURL,
+		Locale: r.Locale, TimeZone: r.TimeZone,
 		Roles: strings.Fields(r.Roles), Disabled: r.Disabled, SecondFactor: r.SecondFactor, Epoch: r.Epoch,
 		CreatedAt: fromMicros(r.CreatedAt), UpdatedAt: fromMicros(r.UpdatedAt),
 	}
@@ -66,17 +67,6 @@ func fromMicros(micros int64) time.Time {
 		return time.Time{}
 	}
 	return time.UnixMicro(micros).UTC()
-}
-
-// oneRow wraps the error of a query for one row. It returns missing, an error with CodeNotFound, if there is no row.
-func oneRow(err error, doing string, missing error) error {
-	if errors.Is(err, sql.ErrNoRows) {
-		return missing
-	}
-	if err != nil {
-		return fmt.Errorf("%s: %w", doing, err)
-	}
-	return nil
 }
 
 // isNotFound reports whether a query found no row.
@@ -124,7 +114,7 @@ func userByID(ctx context.Context, db bun.IDB, id string) (user, error) {
 func selectUser(ctx context.Context, db bun.IDB, where string, arg any) (user, error) {
 	var row userRow
 	err := db.NewSelect().Model(&row).Where(where, arg).Scan(ctx)
-	if err := oneRow(err, "reading a user", errNoUser); err != nil {
+	if err := database.OneRow(err, "reading a user", errNoUser); err != nil {
 		return user{}, err
 	}
 	return row.user(), nil
@@ -150,7 +140,7 @@ func saveUser(ctx context.Context, tx bun.Tx, u user, columns ...string) error {
 
 // markDuplicateRegistration records that an unverified account was registered again.
 func markDuplicateRegistration(ctx context.Context, tx bun.Tx, id string) error {
-	_, err := tx.NewUpdate().Model((*userRow)(nil)).Set("contested = TRUE").Where("id = ? AND NOT email_verified", id).Exec(ctx)
+	_, err := tx.NewUpdate().Model((*userRow)(nil)).Set("duplicate_registration = TRUE").Where("id = ? AND NOT email_verified", id).Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("recording a duplicate registration: %w", err)
 	}

@@ -2,7 +2,6 @@ package auth
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"slices"
 	"strings"
@@ -24,20 +23,6 @@ func TestStoredTimes(t *testing.T) {
 	}
 	if got := optionalTime(toMicros(at)); got == nil || !got.Equal(at) {
 		t.Errorf("%s becomes %v", at, got)
-	}
-}
-
-func TestOneRow(t *testing.T) {
-	t.Parallel()
-	if err := oneRow(nil, "reading", errNoUser); err != nil {
-		t.Errorf("a row is found: %v", err)
-	}
-	if err := oneRow(sql.ErrNoRows, "reading", errNoUser); !isNotFound(err) {
-		t.Errorf("no row: %v", err)
-	}
-	failure := errors.New("failure")
-	if err := oneRow(failure, "reading", errNoUser); isNotFound(err) || !errors.Is(err, failure) {
-		t.Errorf("a failed query: %v", err)
 	}
 }
 

@@ -31,8 +31,8 @@ const (
 	maxShortSpread = 0.25
 )
 
-// lettersPerHour is the maximum of the setting.
-const lettersPerHour = 1000
+// mailsPerHour is the maximum of the setting.
+const mailsPerHour = 1000
 
 // jitter is a difference that is always allowed: that of the network.
 const jitter = 100 * time.Microsecond
@@ -126,7 +126,7 @@ func TestTimingDoesNotRevealAccounts(t *testing.T) {
 	for _, kind := range actortest.Databases(t) {
 		t.Run(kind.Name, func(t *testing.T) {
 			b := setup(t, kind, func(c *auth.Config) {
-				c.BcryptCost, c.RequireVerifiedEmail, c.LettersPerHour = 10, true, lettersPerHour
+				c.BcryptCost, c.RequireVerifiedEmail, c.MailsPerHour = 10, true, mailsPerHour
 				c.LockoutFailures, c.AccountFailures = 1000, 1_000_000
 			})
 			box := b.mailbox()
@@ -161,7 +161,7 @@ func TestTimingDoesNotRevealAccounts(t *testing.T) {
 			} {
 				ask := func(email string) func(int) {
 					return func(i int) {
-						if i%lettersPerHour == 0 {
+						if i%mailsPerHour == 0 {
 							b.clock.advance(2 * time.Hour) // stay below the hourly limit of messages
 						}
 						mustCall(b, e, subjects.EmailRequest{Email: email}, "")

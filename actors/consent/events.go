@@ -40,7 +40,7 @@ func (a *Actor) reconcileOne(ctx context.Context, c consentRow) error {
 		return a.publish(ctx, c)
 	case err != nil:
 		return fmt.Errorf("reading a consent's state: %w", err)
-	case entry.Value.ConsentID == c.ID && entry.Value.Status == statusRevoked:
+	case entry.Value.ConsentID == c.ID && entry.Value.Status == subjects.ConsentRevoked:
 		return a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 			_, err := a.recordRevocation(ctx, tx, c, "")
 			return err
@@ -104,7 +104,7 @@ func (a *Actor) pseudonymise(ctx context.Context, tx database.Tx, userID string,
 		}
 	}
 	subject, err := a.store.subject(ctx, userID)
-	if errors.Is(err, errNotFound) {
+	if errors.Is(err, errNoSubject) {
 		subject, err = subjectRow{ID: a.NewID()}, nil
 	}
 	if err != nil {

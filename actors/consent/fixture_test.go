@@ -73,22 +73,22 @@ func (f *fixture) user(t *testing.T, id string) mesh.As {
 // join makes another process of the mesh, which revocations wait for.
 func (f *fixture) join(t *testing.T) *mesh.Membership {
 	t.Helper()
-	presence, err := mesh.Join(t.Context(), f.mesh.Connect(t, "integration"), f.mesh.Log)
+	membership, err := mesh.Join(t.Context(), f.mesh.Connect(t, "integration"), f.mesh.Log)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return presence
+	return membership
 }
 
 // guard makes the guard of another process.
 func (f *fixture) guard(t *testing.T, now func() time.Time) *actors.Guard {
 	t.Helper()
 	conn := f.mesh.Connect(t, "integration")
-	presence, err := mesh.Join(t.Context(), conn, f.mesh.Log)
+	membership, err := mesh.Join(t.Context(), conn, f.mesh.Log)
 	if err != nil {
 		t.Fatal(err)
 	}
-	guard, err := actors.NewGuard(t.Context(), conn, presence, now)
+	guard, err := actors.NewGuard(t.Context(), conn, membership, now)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,7 +20,7 @@ func (a *Actor) grant(ctx context.Context, r subjects.GrantConsentRequest) (subj
 	}
 	c := consentRow{
 		ID: a.NewID(), UserID: actors.CallerFrom(ctx).UserID, Scope: r.Scope, Purpose: r.Purpose,
-		NoticeVersion: r.NoticeVersion, Jurisdiction: r.Jurisdiction, Status: statusActive,
+		NoticeVersion: r.NoticeVersion, Jurisdiction: r.Jurisdiction, Status: subjects.ConsentActive,
 		GrantedAt: now.UnixMicro(), ExpiresAt: expiresAt.UnixMicro(), Continues: []string{},
 	}
 	c, err = idempotency.Step(ctx, a.DB, "record", func(ctx context.Context, tx database.Tx) (consentRow, error) {
@@ -47,13 +47,13 @@ func (a *Actor) recordGrant(ctx context.Context, tx database.Tx, c consentRow) (
 	}
 	old, err := a.store.latest(ctx, c.UserID, c.Scope)
 	switch {
-	case errors.Is(err, errNotFound):
+	case errors.Is(err, errNoConsent):
 		c.Version = 1
 	case err != nil:
 		return c, err
 	default:
 		c.Version = old.Version + 1
-		if old.statusAt(a.Now()) == statusActive {
+		if old.statusAt(a.Now()) == subjects.ConsentActive {
 			c.Continues = continuesAfter(old.ID, old.Continues)
 		}
 		if err := a.supersede(ctx, tx, old, c.ID); err != nil {
@@ -68,10 +68,10 @@ func (a *Actor) recordGrant(ctx context.Context, tx database.Tx, c consentRow) (
 
 // supersede ends a consent in favour of another; it does nothing where the consent has ended already.
 func (a *Actor) supersede(ctx context.Context, tx database.Tx, old consentRow, by string) error {
-	old.Status, old.SupersededBy = statusSuperseded, by
+	old.Status, old.SupersededBy = subjects.ConsentSuperseded, by
 	ended, err := a.store.end(ctx, tx, old)
 	if err != nil || !ended {
 		return err
 	}
-	return a.recordChange(ctx, tx, old, statusSuperseded, "")
+	return a.recordChange(ctx, tx, old, subjects.ConsentSuperseded, "")
 }

@@ -26,24 +26,24 @@ func TestConsentLifecycle(t *testing.T) {
 		first := call(t, f, subjects.GrantConsent, ada, subjects.GrantConsentRequest{
 			Scope: scope, Purpose: "the story", NoticeVersion: "v3", Jurisdiction: "DE",
 		})
-		if d := f.validate(t, ada, scope); !d.Allowed || d.Reason != "active" || d.ConsentID != first.ID || !d.ExpiresAt.Equal(first.ExpiresAt) {
+		if d := f.validate(t, ada, scope); !d.Allowed || d.Reason != subjects.ConsentActive || d.ConsentID != first.ID || !d.ExpiresAt.Equal(first.ExpiresAt) {
 			t.Errorf("after the grant: %+v", d)
 		}
 		if got := f.get(t, ada, first.ID); got != first.Consent {
 			t.Errorf("get_consent returned %+v, grant_consent %+v", got, first.Consent)
 		}
 		second := f.grant(t, ada, scope)
-		if got := f.get(t, ada, first.ID); got.Status != "superseded" || got.SupersededBy != second.ID || got.RevokedAt != nil {
+		if got := f.get(t, ada, first.ID); got.Status != subjects.ConsentSuperseded || got.SupersededBy != second.ID || got.RevokedAt != nil {
 			t.Errorf("the renewed consent: %+v", got)
 		}
 		wantCode(t, f, subjects.CodeConflict, subjects.RevokeConsent, ada, subjects.RevokeConsentRequest{ConsentID: first.ID})
 		wantCode(t, f, subjects.CodeNotFound, subjects.RevokeConsent, eve, subjects.RevokeConsentRequest{ConsentID: second.ID})
 		wantCode(t, f, subjects.CodeUnauthenticated, subjects.GrantConsent, mesh.As{}, subjects.GrantConsentRequest{Scope: scope})
 		revoked := call(t, f, subjects.RevokeConsent, ada, subjects.RevokeConsentRequest{ConsentID: second.ID, Reason: "enough"})
-		if revoked.Status != "revoked" || revoked.RevokedAt == nil || revoked.RevokeReason != "enough" {
+		if revoked.Status != subjects.ConsentRevoked || revoked.RevokedAt == nil || revoked.RevokeReason != "enough" {
 			t.Errorf("revoked: %+v", revoked)
 		}
-		if d := f.validate(t, ada, scope); d.Allowed || d.Reason != "revoked" {
+		if d := f.validate(t, ada, scope); d.Allowed || d.Reason != subjects.ConsentRevoked {
 			t.Errorf("after the revocation: %+v", d)
 		}
 		for id, want := range map[string]string{first.ID: "granted superseded", second.ID: "granted revoked"} {
@@ -133,10 +133,10 @@ func TestConsentExpires(t *testing.T) {
 		soon := clock.Now().Add(5 * time.Minute)
 		c := call(t, f, subjects.GrantConsent, ada, subjects.GrantConsentRequest{Scope: subjects.ScopeWorkflowsExecute, ExpiresAt: &soon})
 		clock.Advance(6 * time.Minute)
-		if d := f.validate(t, ada, c.Scope); d.Allowed || d.Reason != "expired" || d.ConsentID != c.ID {
+		if d := f.validate(t, ada, c.Scope); d.Allowed || d.Reason != subjects.ConsentExpired || d.ConsentID != c.ID {
 			t.Errorf("decision: %+v", d)
 		}
-		if got := f.get(t, ada, c.ID); got.Status != "expired" {
+		if got := f.get(t, ada, c.ID); got.Status != subjects.ConsentExpired {
 			t.Errorf("status: %s", got.Status)
 		}
 		renewed := f.grant(t, ada, c.Scope)
@@ -144,7 +144,7 @@ func TestConsentExpires(t *testing.T) {
 		if err != nil || state.Value.ConsentID != renewed.ID || len(state.Value.Continues) != 0 {
 			t.Errorf("a grant after the expiry continues the expired consent: %+v, %v", state.Value, err)
 		}
-		if got := f.get(t, ada, c.ID); got.Status != "superseded" {
+		if got := f.get(t, ada, c.ID); got.Status != subjects.ConsentSuperseded {
 			t.Errorf("status after the next grant: %s", got.Status)
 		}
 	})
@@ -170,7 +170,7 @@ func TestConcurrentGrants(t *testing.T) {
 		var active []string
 		supersededBy := map[string]bool{}
 		for _, c := range call(t, f, subjects.ListConsents, ada, subjects.ListConsentsRequest{}).Items {
-			if c.Status == "active" {
+			if c.Status == subjects.ConsentActive {
 				active = append(active, c.ID)
 			} else {
 				supersededBy[c.SupersededBy] = true
@@ -250,7 +250,7 @@ func TestRenewalTakesEffectEverywhere(t *testing.T) {
 	}
 }
 
-// TestRevocationEndsContinuation: what began under a consent goes on under its renewal, but not under one that was granted
+// TestRevocationEndsContinuation: what was started under a consent continues under its renewal, but not under one that was granted
 // after a revocation.
 func TestRevocationEndsContinuation(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {

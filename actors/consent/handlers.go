@@ -10,18 +10,10 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// coded maps the store's errNotFound to the error that callers receive; other errors pass unchanged.
-func coded(err error) error {
-	if errors.Is(err, errNotFound) {
-		return subjects.Errorf(subjects.CodeNotFound, "consent not found")
-	}
-	return err
-}
-
 func (a *Actor) get(ctx context.Context, r subjects.ConsentRequest) (subjects.Consent, error) {
 	c, err := a.store.consent(ctx, actors.CallerFrom(ctx).UserID, r.ConsentID)
 	if err != nil {
-		return subjects.Consent{}, coded(err)
+		return subjects.Consent{}, err
 	}
 	return c.resource(a.Now()), nil
 }
@@ -29,7 +21,7 @@ func (a *Actor) get(ctx context.Context, r subjects.ConsentRequest) (subjects.Co
 func (a *Actor) receipt(ctx context.Context, r subjects.ConsentRequest) (subjects.ConsentReceipt, error) {
 	c, err := a.store.consent(ctx, actors.CallerFrom(ctx).UserID, r.ConsentID)
 	if err != nil {
-		return subjects.ConsentReceipt{}, coded(err)
+		return subjects.ConsentReceipt{}, err
 	}
 	return c.receipt(), nil
 }
@@ -58,7 +50,7 @@ func (a *Actor) history(ctx context.Context, r subjects.ConsentHistoryRequest) (
 		return none, err
 	}
 	if _, err := a.store.consent(ctx, actors.CallerFrom(ctx).UserID, r.ConsentID); err != nil {
-		return none, coded(err)
+		return none, err
 	}
 	rows, err := a.store.entries(ctx, r.ConsentID, r.PageLimit()+1, after[0])
 	if err != nil {

@@ -77,7 +77,7 @@ func (a *Actor) recordChange(ctx context.Context, tx database.Tx, c consentRow, 
 // ledgerSubject returns the ledger's subject of a user and creates it on first use.
 func (a *Actor) ledgerSubject(ctx context.Context, tx database.Tx, userID string) (subject, error) {
 	row, err := a.store.subject(ctx, userID)
-	if err != nil && !errors.Is(err, errNotFound) {
+	if err != nil && !errors.Is(err, errNoSubject) {
 		return subject{}, err
 	}
 	if err == nil {

@@ -32,7 +32,7 @@ func TestListPages(t *testing.T) {
 			cursor, pages := "", 0
 			for pages == 0 || cursor != "" {
 				page := call(t, f, subjects.ListConsents, ada, subjects.ListConsentsRequest{
-					PageRequest: subjects.PageRequest{Limit: limit, Cursor: cursor}, Status: "active",
+					PageRequest: subjects.PageRequest{Limit: limit, Cursor: cursor}, Status: subjects.ConsentActive,
 				})
 				if len(page.Items) == 0 || len(page.Items) > limit {
 					t.Fatalf("a page of %d items for a limit of %d", len(page.Items), limit)
@@ -64,13 +64,13 @@ func TestListFilters(t *testing.T) {
 			want    []string
 		}{
 			"all":                 {subjects.ListConsentsRequest{}, []string{revoked.ID, active.ID, superseded.ID, expired.ID}},
-			"active":              {subjects.ListConsentsRequest{Status: "active"}, []string{active.ID}},
-			"expired":             {subjects.ListConsentsRequest{Status: "expired"}, []string{expired.ID}},
-			"superseded":          {subjects.ListConsentsRequest{Status: "superseded"}, []string{superseded.ID}},
-			"revoked":             {subjects.ListConsentsRequest{Status: "revoked"}, []string{revoked.ID}},
+			"active":              {subjects.ListConsentsRequest{Status: subjects.ConsentActive}, []string{active.ID}},
+			"expired":             {subjects.ListConsentsRequest{Status: subjects.ConsentExpired}, []string{expired.ID}},
+			"superseded":          {subjects.ListConsentsRequest{Status: subjects.ConsentSuperseded}, []string{superseded.ID}},
+			"revoked":             {subjects.ListConsentsRequest{Status: subjects.ConsentRevoked}, []string{revoked.ID}},
 			"scope":               {subjects.ListConsentsRequest{Scope: subjects.ScopeWorkflowsExecute}, []string{active.ID, superseded.ID}},
-			"scope and status":    {subjects.ListConsentsRequest{Scope: subjects.ScopeWorkflowsExecute, Status: "active"}, []string{active.ID}},
-			"scope, other status": {subjects.ListConsentsRequest{Scope: subjects.ScopeWorkflowsRead, Status: "active"}, []string{}},
+			"scope and status":    {subjects.ListConsentsRequest{Scope: subjects.ScopeWorkflowsExecute, Status: subjects.ConsentActive}, []string{active.ID}},
+			"scope, other status": {subjects.ListConsentsRequest{Scope: subjects.ScopeWorkflowsRead, Status: subjects.ConsentActive}, []string{}},
 			"unknown scope":       {subjects.ListConsentsRequest{Scope: "everything"}, []string{}},
 		} {
 			got := call(t, f, subjects.ListConsents, ada, test.request)
@@ -99,7 +99,7 @@ func TestHistoryPages(t *testing.T) {
 		if len(first.Items) != 1 || first.Items[0].Change != "granted" || !first.Items[0].At.Equal(c.GrantedAt) && first.Items[0].At.Before(c.GrantedAt) {
 			t.Errorf("first page: %+v", first)
 		}
-		if len(second.Items) != 1 || second.Items[0].Change != "revoked" || second.Items[0].Reason != "enough" || second.NextCursor != "" {
+		if len(second.Items) != 1 || second.Items[0].Change != subjects.ConsentRevoked || second.Items[0].Reason != "enough" || second.NextCursor != "" {
 			t.Errorf("second page: %+v", second)
 		}
 		if first.Items[0].ConsentID != c.ID || first.Items[0].ID == second.Items[0].ID {
@@ -164,7 +164,7 @@ func TestOthersConsentsAreNotFound(t *testing.T) {
 			}
 		}
 		wantCode(t, f, subjects.CodeInvalid, subjects.GetConsent, ada, subjects.ConsentRequest{ConsentID: "no-uuid"})
-		if got := f.get(t, ada, c.ID); got.Status != "active" {
+		if got := f.get(t, ada, c.ID); got.Status != subjects.ConsentActive {
 			t.Errorf("the consent: %+v", got)
 		}
 	})

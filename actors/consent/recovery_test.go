@@ -30,8 +30,8 @@ func TestReconcileAfterCrash(t *testing.T) {
 			t.Fatal(err)
 		}
 		for scope, state := range map[string]subjects.ConsentState{
-			unrecorded.Scope: {ConsentID: unrecorded.ID, Version: 1, Status: "revoked"},
-			renewed.Scope:    {ConsentID: actortest.User(), Version: 1, Status: "active"},
+			unrecorded.Scope: {ConsentID: unrecorded.ID, Version: 1, Status: subjects.ConsentRevoked},
+			renewed.Scope:    {ConsentID: actortest.User(), Version: 1, Status: subjects.ConsentActive},
 		} {
 			if _, err := states.Put(t.Context(), kv.EncodeKey(user, scope), state); err != nil {
 				t.Fatal(err)
@@ -45,8 +45,8 @@ func TestReconcileAfterCrash(t *testing.T) {
 		actortest.Eventually(t, "the renewed consent has replaced the older state", func() bool {
 			return f.validate(t, ada, renewed.Scope).ConsentID == renewed.ID
 		})
-		actortest.Eventually(t, "the revocation is recorded", func() bool { return f.get(t, ada, unrecorded.ID).Status == "revoked" })
-		if history := f.history(t, ada, unrecorded.ID); len(history) != 2 || history[1].Change != "revoked" {
+		actortest.Eventually(t, "the revocation is recorded", func() bool { return f.get(t, ada, unrecorded.ID).Status == subjects.ConsentRevoked })
+		if history := f.history(t, ada, unrecorded.ID); len(history) != 2 || history[1].Change != subjects.ConsentRevoked {
 			t.Errorf("history: %+v", history)
 		}
 	})
@@ -92,7 +92,7 @@ func TestLostKeyset(t *testing.T) {
 		f.stop(t)
 		f.keyset = filepath.Join(t.TempDir(), "another")
 		f.start(t)
-		if got := call(t, f, subjects.RevokeConsent, ada, subjects.RevokeConsentRequest{ConsentID: c.ID}); got.Status != "revoked" {
+		if got := call(t, f, subjects.RevokeConsent, ada, subjects.RevokeConsentRequest{ConsentID: c.ID}); got.Status != subjects.ConsentRevoked {
 			t.Errorf("revoked: %+v", got)
 		}
 		f.grant(t, ada, subjects.ScopeWorkflowsExecute)
@@ -120,7 +120,7 @@ func TestDatabaseErrorsAreInternal(t *testing.T) {
 		} {
 			wantNoDetail(t, err)
 		}
-		if got := f.get(t, ada, c.ID); got.Status != "active" {
+		if got := f.get(t, ada, c.ID); got.Status != subjects.ConsentActive {
 			t.Errorf("a failed change was recorded: %+v", got)
 		}
 		actortest.Exec(t, f.db, `ALTER TABLE consents RENAME TO away_consents`)
@@ -133,7 +133,7 @@ func TestDatabaseErrorsAreInternal(t *testing.T) {
 		} {
 			wantNoDetail(t, err)
 		}
-		if d := f.validate(t, ada, c.Scope); d.Reason != "revoked" {
+		if d := f.validate(t, ada, c.Scope); d.Reason != subjects.ConsentRevoked {
 			t.Errorf("the revocation that could not be recorded is not in force: %+v", d)
 		}
 	})

@@ -37,7 +37,7 @@ func (c consentRow) receipt() subjects.ConsentReceipt {
 func (c consentRow) state() subjects.ConsentState {
 	expiresAt := time.UnixMicro(c.ExpiresAt).UTC()
 	return subjects.ConsentState{
-		ConsentID: c.ID, Version: c.Version, Continues: c.Continues, Status: statusActive, ExpiresAt: &expiresAt,
+		ConsentID: c.ID, Version: c.Version, Continues: c.Continues, Status: subjects.ConsentActive, ExpiresAt: &expiresAt,
 	}
 }
 

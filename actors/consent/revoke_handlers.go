@@ -15,12 +15,12 @@ import (
 func (a *Actor) revoke(ctx context.Context, r subjects.RevokeConsentRequest) (subjects.Consent, error) {
 	c, err := a.store.consent(ctx, actors.CallerFrom(ctx).UserID, r.ConsentID)
 	if err != nil {
-		return subjects.Consent{}, coded(err)
+		return subjects.Consent{}, err
 	}
 	switch c.Status {
-	case statusRevoked:
+	case subjects.ConsentRevoked:
 		return c.resource(a.Now()), nil
-	case statusSuperseded:
+	case subjects.ConsentSuperseded:
 		return subjects.Consent{}, subjects.Errorf(subjects.CodeConflict, "superseded by %s: revoke that consent", c.SupersededBy)
 	}
 	err = a.deny(ctx, c)
@@ -34,7 +34,7 @@ func (a *Actor) revoke(ctx context.Context, r subjects.RevokeConsentRequest) (su
 		return a.recordRevocation(ctx, tx, c, r.Reason)
 	})
 	if err != nil {
-		return subjects.Consent{}, coded(err)
+		return subjects.Consent{}, err
 	}
 	return c.resource(a.Now()), nil
 }
@@ -42,7 +42,7 @@ func (a *Actor) revoke(ctx context.Context, r subjects.RevokeConsentRequest) (su
 // recordRevocation marks an active consent as revoked and records the change. One that has ended already is returned as
 // it is stored.
 func (a *Actor) recordRevocation(ctx context.Context, tx database.Tx, c consentRow, reason string) (consentRow, error) {
-	c.Status, c.RevokedAt, c.RevokeReason = statusRevoked, a.Now().UnixMicro(), reason
+	c.Status, c.RevokedAt, c.RevokeReason = subjects.ConsentRevoked, a.Now().UnixMicro(), reason
 	ended, err := a.store.end(ctx, tx, c)
 	if err != nil {
 		return c, err
@@ -50,5 +50,5 @@ func (a *Actor) recordRevocation(ctx context.Context, tx database.Tx, c consentR
 	if !ended {
 		return a.store.consent(ctx, c.UserID, c.ID)
 	}
-	return c, a.recordChange(ctx, tx, c, statusRevoked, reason)
+	return c, a.recordChange(ctx, tx, c, subjects.ConsentRevoked, reason)
 }

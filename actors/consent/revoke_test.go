@@ -24,7 +24,7 @@ func TestRevokeTwice(t *testing.T) {
 			t.Errorf("the second revocation changed the first: %+v, then %+v", first, again)
 		}
 		history := f.history(t, ada, c.ID)
-		if len(history) != 2 || history[1].Change != "revoked" || history[1].Reason != "enough" {
+		if len(history) != 2 || history[1].Change != subjects.ConsentRevoked || history[1].Reason != "enough" {
 			t.Errorf("history: %+v", history)
 		}
 	})
@@ -39,7 +39,7 @@ func TestConcurrentRevocationsAreRecordedOnce(t *testing.T) {
 		for range 8 {
 			all.Go(func() {
 				got, err := mesh.Call(t.Context(), f.conn, subjects.RevokeConsent, subjects.RevokeConsentRequest{ConsentID: c.ID}, ada)
-				if err != nil || got.Status != "revoked" {
+				if err != nil || got.Status != subjects.ConsentRevoked {
 					t.Errorf("%+v, %v", got, err)
 				}
 			})
@@ -62,10 +62,10 @@ func TestExpiredConsentCanBeRevoked(t *testing.T) {
 	soon := clock.Now().Add(time.Minute)
 	c := call(t, f, subjects.GrantConsent, ada, subjects.GrantConsentRequest{Scope: subjects.ScopeWorkflowsRead, ExpiresAt: &soon})
 	clock.Advance(2 * time.Minute)
-	if got := call(t, f, subjects.RevokeConsent, ada, subjects.RevokeConsentRequest{ConsentID: c.ID}); got.Status != "revoked" {
+	if got := call(t, f, subjects.RevokeConsent, ada, subjects.RevokeConsentRequest{ConsentID: c.ID}); got.Status != subjects.ConsentRevoked {
 		t.Errorf("revoked: %+v", got)
 	}
-	if d := f.validate(t, ada, c.Scope); d.Reason != "revoked" {
+	if d := f.validate(t, ada, c.Scope); d.Reason != subjects.ConsentRevoked {
 		t.Errorf("decision: %+v", d)
 	}
 }
@@ -77,7 +77,7 @@ func TestRevokeDuringGrant(t *testing.T) {
 		user := actortest.User()
 		ada := f.user(t, user)
 		c := f.grant(t, ada, subjects.ScopeWorkflowsExecute)
-		newer := subjects.ConsentState{ConsentID: actortest.User(), Version: 2, Status: "active"}
+		newer := subjects.ConsentState{ConsentID: actortest.User(), Version: 2, Status: subjects.ConsentActive}
 		if _, err := f.states(t).Put(t.Context(), kv.EncodeKey(user, c.Scope), newer); err != nil {
 			t.Fatal(err)
 		}
@@ -108,7 +108,7 @@ func TestNoStartAfterRevocation(t *testing.T) {
 			wg.Go(func() {
 				for {
 					err := guard.Do(t.Context(), mesh.Grant{UserID: user}, subjects.ScopeIntegrationsExecute,
-						func(ctx context.Context, begun func()) error {
+						func(ctx context.Context, recordStart func()) error {
 							if ctx.Err() != nil {
 								return ctx.Err()
 							}
@@ -118,7 +118,7 @@ func TestNoStartAfterRevocation(t *testing.T) {
 							if started.Add(1) == 100 {
 								close(enough)
 							}
-							begun()
+							recordStart()
 							return nil
 						})
 					if subjects.CodeOf(err) == subjects.CodeConsentRequired {
@@ -145,7 +145,7 @@ func TestNoStartAfterRevocation(t *testing.T) {
 	}
 }
 
-// TestRevocationWaitsForPendingStarts: a revocation cancels a start that has not begun, and returns after it is over.
+// TestRevocationWaitsForPendingStarts: a revocation cancels a start that is still pending, and returns after it has ended.
 func TestRevocationWaitsForPendingStarts(t *testing.T) {
 	t.Parallel()
 	f := setup(t, actortest.Databases(t)[0])
@@ -175,7 +175,7 @@ func TestRevocationWaitsForPendingStarts(t *testing.T) {
 		t.Fatalf("the revocation returned before the start was over: %v", err)
 	default:
 	}
-	if got := f.get(t, ada, c.ID); got.Status != "active" {
+	if got := f.get(t, ada, c.ID); got.Status != subjects.ConsentActive {
 		t.Errorf("recorded as %s before the guard's acknowledgement", got.Status)
 	}
 	close(release)
@@ -201,10 +201,10 @@ func TestRevocationWithoutAcknowledgement(t *testing.T) {
 		if code := subjects.CodeOf(err); code != subjects.CodeTimeout && code != subjects.CodeUnavailable {
 			t.Errorf("without an acknowledgement: %v", err)
 		}
-		if d := f.validate(t, ada, c.Scope); d.Allowed || d.Reason != "revoked" {
+		if d := f.validate(t, ada, c.Scope); d.Allowed || d.Reason != subjects.ConsentRevoked {
 			t.Errorf("decision: %+v", d)
 		}
-		if got := f.get(t, ada, c.ID); got.Status != "active" {
+		if got := f.get(t, ada, c.ID); got.Status != subjects.ConsentActive {
 			t.Errorf("recorded as %s without an acknowledgement", got.Status)
 		}
 		heard := hear()
@@ -233,7 +233,7 @@ func TestRetriedGrantDoesNotUndoRevocation(t *testing.T) {
 		t.Fatal("the renewal returned without the guard's acknowledgement")
 	}
 	hear()
-	renewed := call(t, f, subjects.ListConsents, ada, subjects.ListConsentsRequest{Status: "active"}).Items[0]
+	renewed := call(t, f, subjects.ListConsents, ada, subjects.ListConsentsRequest{Status: subjects.ConsentActive}).Items[0]
 	call(t, f, subjects.RevokeConsent, ada, subjects.RevokeConsentRequest{ConsentID: renewed.ID})
 	replay, _, err := actortest.CallKeyed(t.Context(), f.conn, subjects.GrantConsent, request, ada.Token, "key")
 	if err != nil || replay.ID != renewed.ID {

@@ -6,15 +6,8 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// The statuses of a consent. Expired is derived from the clock and never stored.
-const (
-	statusActive     = "active"
-	statusRevoked    = "revoked"
-	statusSuperseded = "superseded"
-	statusExpired    = "expired"
-)
-
-// changeGranted is the change of a new consent; the other changes are named as the status they lead to.
+// changeGranted is the change of a new consent; the other changes are named after the status they lead to,
+// such as subjects.ConsentRevoked.
 const changeGranted = "granted"
 
 // reasonMissing is the reason of a decision where the user never consented; the other reasons are statuses.
@@ -34,10 +27,10 @@ func expiryOf(requested *time.Time, now time.Time, c Config) (time.Time, error) 
 	return *requested, nil
 }
 
-// statusAt returns the status at a moment, given the stored one.
+// statusAt returns the status at a moment, given the stored one. Expiry is derived from the clock and never stored.
 func statusAt(stored string, expiresAt, now time.Time) string {
-	if stored == statusActive && !now.Before(expiresAt) {
-		return statusExpired
+	if stored == subjects.ConsentActive && !now.Before(expiresAt) {
+		return subjects.ConsentExpired
 	}
 	return stored
 }
@@ -56,12 +49,12 @@ func decide(scope string, state subjects.ConsentState, known bool, now time.Time
 	}
 	d.ConsentID, d.ExpiresAt = state.ConsentID, state.ExpiresAt
 	switch {
-	case state.Status != statusActive:
-		d.Reason = statusRevoked
+	case state.Status != subjects.ConsentActive:
+		d.Reason = subjects.ConsentRevoked
 	case state.ExpiresAt != nil && !now.Before(*state.ExpiresAt):
-		d.Reason = statusExpired
+		d.Reason = subjects.ConsentExpired
 	default:
-		d.Reason, d.Allowed = statusActive, true
+		d.Reason, d.Allowed = subjects.ConsentActive, true
 	}
 	return d
 }

@@ -46,11 +46,11 @@ func TestStatusAt(t *testing.T) {
 		now    time.Time
 		want   string
 	}{
-		{statusActive, epoch.Add(-time.Microsecond), statusActive},
-		{statusActive, epoch, statusExpired},
-		{statusActive, epoch.Add(time.Microsecond), statusExpired},
-		{statusRevoked, epoch.Add(time.Hour), statusRevoked},
-		{statusSuperseded, epoch.Add(time.Hour), statusSuperseded},
+		{subjects.ConsentActive, epoch.Add(-time.Microsecond), subjects.ConsentActive},
+		{subjects.ConsentActive, epoch, subjects.ConsentExpired},
+		{subjects.ConsentActive, epoch.Add(time.Microsecond), subjects.ConsentExpired},
+		{subjects.ConsentRevoked, epoch.Add(time.Hour), subjects.ConsentRevoked},
+		{subjects.ConsentSuperseded, epoch.Add(time.Hour), subjects.ConsentSuperseded},
 	} {
 		if got := statusAt(test.stored, epoch, test.now); got != test.want {
 			t.Errorf("%s at %s: %s, want %s", test.stored, test.now, got, test.want)
@@ -68,16 +68,16 @@ func TestDecide(t *testing.T) {
 		want  string
 	}{
 		"no state":              {subjects.ConsentState{}, false, epoch, reasonMissing},
-		"active":                {subjects.ConsentState{Status: statusActive, ExpiresAt: &ends}, true, epoch.Add(-1), statusActive},
-		"active for ever":       {subjects.ConsentState{Status: statusActive}, true, epoch, statusActive},
-		"expired":               {subjects.ConsentState{Status: statusActive, ExpiresAt: &ends}, true, epoch, statusExpired},
-		"revoked":               {subjects.ConsentState{Status: statusRevoked, ExpiresAt: &ends}, true, epoch.Add(-1), statusRevoked},
-		"revoked, then expired": {subjects.ConsentState{Status: statusRevoked, ExpiresAt: &ends}, true, epoch, statusRevoked},
-		"unknown status":        {subjects.ConsentState{Status: "paused"}, true, epoch, statusRevoked},
+		"active":                {subjects.ConsentState{Status: subjects.ConsentActive, ExpiresAt: &ends}, true, epoch.Add(-1), subjects.ConsentActive},
+		"active for ever":       {subjects.ConsentState{Status: subjects.ConsentActive}, true, epoch, subjects.ConsentActive},
+		"expired":               {subjects.ConsentState{Status: subjects.ConsentActive, ExpiresAt: &ends}, true, epoch, subjects.ConsentExpired},
+		"revoked":               {subjects.ConsentState{Status: subjects.ConsentRevoked, ExpiresAt: &ends}, true, epoch.Add(-1), subjects.ConsentRevoked},
+		"revoked, then expired": {subjects.ConsentState{Status: subjects.ConsentRevoked, ExpiresAt: &ends}, true, epoch, subjects.ConsentRevoked},
+		"unknown status":        {subjects.ConsentState{Status: "paused"}, true, epoch, subjects.ConsentRevoked},
 	} {
 		test.state.ConsentID = "c"
 		d := decide("scope", test.state, test.known, test.now)
-		if d.Reason != test.want || d.Allowed != (test.want == statusActive) || d.Scope != "scope" || (d.ConsentID == "c") != test.known {
+		if d.Reason != test.want || d.Allowed != (test.want == subjects.ConsentActive) || d.Scope != "scope" || (d.ConsentID == "c") != test.known {
 			t.Errorf("%s: %+v, want %s", name, d, test.want)
 		}
 	}

@@ -24,7 +24,7 @@ func (a *Actor) publish(ctx context.Context, c consentRow) error {
 				renews = old.ConsentID == c.ID && c.Version > 1
 				return old, true, nil
 			}
-			renews = known && old.Status != statusRevoked
+			renews = known && old.Status != subjects.ConsentRevoked
 			return c.state(), true, nil
 		}, 0)
 	if err != nil {
@@ -44,7 +44,7 @@ func (a *Actor) deny(ctx context.Context, c consentRow) error {
 				return old, true, errSuperseded
 			}
 			denied := c.state()
-			denied.Status, denied.Continues = statusRevoked, nil
+			denied.Status, denied.Continues = subjects.ConsentRevoked, nil
 			return denied, true, nil
 		}, 0)
 	if err != nil {
@@ -62,7 +62,7 @@ func (a *Actor) deleteStates(ctx context.Context, userID string) error {
 		if errors.Is(err, kv.ErrNotFound) {
 			continue
 		}
-		if err == nil && state.Value.Status == statusRevoked {
+		if err == nil && state.Value.Status == subjects.ConsentRevoked {
 			err = a.states.DeleteRevision(ctx, key, state.Revision)
 		}
 		if err != nil && !errors.Is(err, kv.ErrConflict) && !errors.Is(err, kv.ErrNotFound) {

@@ -2,8 +2,6 @@ package consent
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 	"fmt"
 	"time"
 
@@ -19,8 +17,7 @@ type store struct {
 	db *database.DB
 }
 
-// errNotFound is the error of every query for one row that finds none; coded maps it for callers.
-var errNotFound = errors.New("not found")
+var errNoConsent = subjects.Errorf(subjects.CodeNotFound, "consent not found")
 
 // consentRow is one consent. Times are microseconds since the Unix epoch, 0 for none.
 type consentRow struct {
@@ -42,30 +39,19 @@ type consentRow struct {
 	SupersededBy  string   `bun:"superseded_by"`
 }
 
-// consent returns one consent of a user, or errNotFound.
+// consent returns one consent of a user, or errNoConsent.
 func (s store) consent(ctx context.Context, userID, id string) (consentRow, error) {
 	var c consentRow
 	err := s.db.NewSelect().Model(&c).Where("id = ?", id).Where("user_id = ?", userID).Scan(ctx)
-	return c, rowError("reading a consent", err)
+	return c, database.OneRow(err, "reading a consent", errNoConsent)
 }
 
-// latest returns the newest consent of a user to a scope, or errNotFound.
+// latest returns the newest consent of a user to a scope, or errNoConsent.
 func (s store) latest(ctx context.Context, userID, scope string) (consentRow, error) {
 	var c consentRow
 	err := s.db.NewSelect().Model(&c).Where("user_id = ?", userID).Where("scope = ?", scope).
 		Order("version DESC").Limit(1).Scan(ctx)
-	return c, rowError("reading the latest consent", err)
-}
-
-// rowError maps the error of a query for one row.
-func rowError(doing string, err error) error {
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, sql.ErrNoRows):
-		return errNotFound
-	}
-	return fmt.Errorf("%s: %w", doing, err)
+	return c, database.OneRow(err, "reading the latest consent", errNoConsent)
 }
 
 // insert adds a row of any of the actor's tables.
@@ -79,7 +65,7 @@ func (store) insert(ctx context.Context, tx bun.Tx, row any) error {
 // end writes the status and the reason with which an active consent ends, and reports whether it was active.
 func (store) end(ctx context.Context, tx bun.Tx, c consentRow) (bool, error) {
 	result, err := tx.NewUpdate().Model(&c).Column("status", "revoked_at", "revoke_reason", "superseded_by").
-		WherePK().Where("status = ?", statusActive).Exec(ctx)
+		WherePK().Where("status = ?", subjects.ConsentActive).Exec(ctx)
 	if err != nil {
 		return false, fmt.Errorf("ending a consent: %w", err)
 	}
@@ -99,10 +85,10 @@ func (s store) page(ctx context.Context, userID string, r subjects.ListConsentsR
 	}
 	switch r.Status {
 	case "":
-	case statusActive:
-		q.Where("status = ?", statusActive).Where("expires_at > ?", now.UnixMicro())
-	case statusExpired:
-		q.Where("status = ?", statusActive).Where("expires_at <= ?", now.UnixMicro())
+	case subjects.ConsentActive:
+		q.Where("status = ?", subjects.ConsentActive).Where("expires_at > ?", now.UnixMicro())
+	case subjects.ConsentExpired:
+		q.Where("status = ?", subjects.ConsentActive).Where("expires_at <= ?", now.UnixMicro())
 	default:
 		q.Where("status = ?", r.Status)
 	}
@@ -115,7 +101,7 @@ func (s store) page(ctx context.Context, userID string, r subjects.ListConsentsR
 // active returns a user's active and expired consents.
 func (s store) active(ctx context.Context, userID string) ([]consentRow, error) {
 	var rows []consentRow
-	err := s.db.NewSelect().Model(&rows).Where("user_id = ?", userID).Where("status = ?", statusActive).Order("id").Scan(ctx)
+	err := s.db.NewSelect().Model(&rows).Where("user_id = ?", userID).Where("status = ?", subjects.ConsentActive).Order("id").Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("reading a user's consents: %w", err)
 	}
@@ -125,7 +111,7 @@ func (s store) active(ctx context.Context, userID string) ([]consentRow, error) 
 // activeAfter returns active and expired consents of all users in the order of their ids.
 func (s store) activeAfter(ctx context.Context, after string, limit int) ([]consentRow, error) {
 	var rows []consentRow
-	err := s.db.NewSelect().Model(&rows).Where("status = ?", statusActive).Where("id > ?", after).
+	err := s.db.NewSelect().Model(&rows).Where("status = ?", subjects.ConsentActive).Where("id > ?", after).
 		Order("id").Limit(int64(limit)).Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("reading active consents: %w", err)

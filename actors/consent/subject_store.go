@@ -5,6 +5,9 @@ import (
 	"fmt"
 
 	"github.com/uptrace/bun"
+
+	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/subjects"
 )
 
 // subjectRow is a user's subject in the ledger.
@@ -16,11 +19,13 @@ type subjectRow struct {
 	SealedKey []byte `bun:"sealed_key"`
 }
 
-// subject returns the ledger's subject of a user, or errNotFound.
+var errNoSubject = subjects.Errorf(subjects.CodeNotFound, "the user has no ledger subject")
+
+// subject returns the ledger's subject of a user, or errNoSubject.
 func (s store) subject(ctx context.Context, userID string) (subjectRow, error) {
 	var row subjectRow
 	err := s.db.NewSelect().Model(&row).Where("user_id = ?", userID).Scan(ctx)
-	return row, rowError("reading a subject", err)
+	return row, database.OneRow(err, "reading a subject", errNoSubject)
 }
 
 // addSubject adds a subject unless the user has one, and returns the stored one.

@@ -25,10 +25,9 @@ import (
 	"fmt"
 	"math/rand/v2"
 
-	"github.com/weftmesh/weft/actors/oauthstate"
-
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/egress"
+	"github.com/weftmesh/weft/actors/oauthstate"
 	"github.com/weftmesh/weft/subjects"
 )
 

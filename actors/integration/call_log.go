@@ -6,9 +6,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/weftmesh/weft/actors/database"
-
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
 )
 
 // Bounds of the log's memory and of its batches.

@@ -5,9 +5,8 @@ import (
 	"context"
 	"time"
 
-	"github.com/weftmesh/weft/actors/database"
-
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/integration/manifest"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -53,7 +52,7 @@ func (a *Actor) createConnection(
 	}
 	now := a.Now().UnixMicro()
 	c := connectionRow{
-		ID: a.NewID(), UserID: userID, Provider: provider.ID, Label: cmp.Or(label, defaultLabel), Auth: auth, Status: active, Version: 1,
+		ID: a.NewID(), UserID: userID, Provider: provider.ID, Label: cmp.Or(label, defaultLabel), Auth: auth, Status: subjects.ConnectionActive, Version: 1,
 		CreatedAt: now, UpdatedAt: now,
 	}
 	if taken, err := connectionsTo(ctx, a.DB.DB, userID, c.Provider, c.Label); err != nil {
@@ -116,12 +115,12 @@ func (a *Actor) updateConnection(ctx context.Context, r subjects.UpdateIntegrati
 		return none, subjects.InvalidField("credentials", "must be given with another authentication method")
 	}
 	reconfigured := r.Credentials != nil || r.Settings != nil || r.Auth != ""
-	if reconfigured || r.Status == active && c.Status == needsReauth {
+	if reconfigured || r.Status == subjects.ConnectionActive && c.Status == subjects.ConnectionNeedsReauth {
 		if err := a.reconfigure(ctx, &c, r); err != nil {
 			return none, err
 		}
-		if c.Status == needsReauth {
-			c.Status, c.Reason = active, ""
+		if c.Status == subjects.ConnectionNeedsReauth {
+			c.Status, c.Reason = subjects.ConnectionActive, ""
 		}
 	}
 	if r.Status != "" {
@@ -143,7 +142,7 @@ func (a *Actor) reconfigure(ctx context.Context, c *connectionRow, r subjects.Up
 	if r.Auth != "" {
 		c.Auth = r.Auth
 	}
-	if in.keepCredentials && c.Status == active {
+	if in.keepCredentials && c.Status == subjects.ConnectionActive {
 		if _, err := a.tokens.open(ctx, provider, c); err != nil {
 			return err
 		}
@@ -189,7 +188,7 @@ func (a *Actor) disconnect(ctx context.Context, r subjects.IntegrationRequest) (
 	if err == nil {
 		a.DB.AfterCommit(ctx, func() { a.revokeTokens(context.WithoutCancel(ctx), deleted) })
 	}
-	return subjects.Empty{}, notFound(err, "connection")
+	return subjects.Empty{}, err
 }
 
 func (a *Actor) revokeTokens(ctx context.Context, c connectionRow) {

@@ -7,10 +7,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/weftmesh/weft/actors/database"
-
 	"github.com/uptrace/bun"
 
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -96,8 +95,7 @@ func newConnections(db *database.DB) *connections {
 
 // get reads a connection from the database.
 func (c *connections) get(ctx context.Context, userID, id string) (connectionRow, error) {
-	row, err := findConnection(ctx, c.db.DB, userID, id)
-	return row, notFound(err, "connection")
+	return findConnection(ctx, c.db.DB, userID, id)
 }
 
 // cached is get for calls, which read the same few connections repeatedly. The result is never stale: see RowCache.
@@ -105,15 +103,17 @@ func (c *connections) cached(ctx context.Context, userID, id string) (connection
 	id = strings.ToLower(id)
 	return c.cache.Get(ctx, userID+" "+id, func(ctx context.Context) (connectionRow, error) {
 		row, err := c.row.Get(ctx, id, userID)
-		return row, notFound(readError(err, "reading a connection"), "connection")
+		return row, database.OneRow(err, "reading a connection", errNoConnection)
 	})
 }
+
+var errNoConnection = subjects.Errorf(subjects.CodeNotFound, "there is no such connection")
 
 // findConnection reads one connection of a user.
 func findConnection(ctx context.Context, db bun.IDB, userID, id string) (connectionRow, error) {
 	var c connectionRow
 	err := whereConnection(db.NewSelect().Model(&c), strings.ToLower(id), userID).Scan(ctx)
-	return c, readError(err, "reading a connection")
+	return c, database.OneRow(err, "reading a connection", errNoConnection)
 }
 
 // whereConnection adds the conditions for a connection's id, args[0], and its user, args[1].
@@ -200,9 +200,9 @@ func labelError(c *connectionRow, err error, doing string) error {
 // has changed since c was read, is not active, or is claimed by another than claim.
 func markNeedsReauth(ctx context.Context, tx bun.Tx, c connectionRow, claim, reason string, at int64) (bool, error) {
 	result, err := tx.NewUpdate().Model((*connectionRow)(nil)).
-		Set("status = ?", needsReauth).Set("reason = ?", reason).Set("updated_at = ?", at).Set("version = version + 1").
+		Set("status = ?", subjects.ConnectionNeedsReauth).Set("reason = ?", reason).Set("updated_at = ?", at).Set("version = version + 1").
 		Set("claimed_by = ''").Set("claimed_until = 0").Set("refresh_at = 0").
-		Where("id = ?", c.ID).Where("version = ?", c.Version).Where("token_version = ?", c.TokenVersion).Where("status = ?", active).
+		Where("id = ?", c.ID).Where("version = ?", c.Version).Where("token_version = ?", c.TokenVersion).Where("status = ?", subjects.ConnectionActive).
 		Where("(claimed_until <= ? OR claimed_by = ?)", at, claim).Exec(ctx)
 	n, err := affected(result, err, "marking a connection")
 	return n == 1, err

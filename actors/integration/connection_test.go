@@ -37,7 +37,7 @@ func TestConnectionLifecycle(t *testing.T) {
 		}
 
 		c := b.connectTo(t, v, ada, "")
-		if c.Status != "active" || c.Label != "default" || c.Auth != "bearer" || c.CheckedAt == nil || string(c.Account) != `{"status":200}` {
+		if c.Status != subjects.ConnectionActive || c.Label != "default" || c.Auth != "bearer" || c.CheckedAt == nil || string(c.Account) != `{"status":200}` {
 			t.Errorf("connected: %+v", c)
 		}
 		wantCode(t, b, subjects.CodeConflict, subjects.ConnectIntegration, ada, httpConnection(v.URL, goodKey, "default"))
@@ -96,7 +96,7 @@ func TestUpdateConnection(t *testing.T) {
 		if got := update(subjects.UpdateIntegrationRequest{Label: "primary"}); got.Label != "primary" || got.Settings["base_url"] != v.URL {
 			t.Errorf("renamed: %+v", got)
 		}
-		if got := update(subjects.UpdateIntegrationRequest{Status: "disabled"}); got.Status != "disabled" {
+		if got := update(subjects.UpdateIntegrationRequest{Status: subjects.ConnectionDisabled}); got.Status != subjects.ConnectionDisabled {
 			t.Errorf("disabled: %+v", got)
 		}
 		wantCode(t, b, subjects.CodeConflict, subjects.ExecuteAction, ada, action(c.ID, "get", `{"path":"/x"}`))
@@ -105,7 +105,7 @@ func TestUpdateConnection(t *testing.T) {
 		if bad.Fields[0].Field != "credentials" {
 			t.Errorf("refused credentials: %+v", bad)
 		}
-		if got := update(subjects.UpdateIntegrationRequest{Status: "active", Credentials: subjects.SecretMap{"api_key": goodKey}}); got.Status != "active" {
+		if got := update(subjects.UpdateIntegrationRequest{Status: subjects.ConnectionActive, Credentials: subjects.SecretMap{"api_key": goodKey}}); got.Status != subjects.ConnectionActive {
 			t.Errorf("active again: %+v", got)
 		}
 		call(t, b, subjects.ExecuteAction, ada, action(c.ID, "get", `{"path":"/x"}`))

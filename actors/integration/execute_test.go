@@ -9,10 +9,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/weftmesh/weft/actors/runtime"
-
 	"github.com/weftmesh/weft/actors/actortest"
 	"github.com/weftmesh/weft/actors/integration"
+	"github.com/weftmesh/weft/actors/runtime"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -101,7 +100,7 @@ func TestProviderErrors(t *testing.T) {
 			if len(calls.Items) != 1 || calls.Items[0].Status != "error" || calls.Items[0].Code != test.code || calls.Items[0].Attempts != test.requests {
 				t.Errorf("calls: %+v", calls.Items)
 			}
-			if got := call(t, b, subjects.GetIntegration, ada, subjects.IntegrationRequest{IntegrationID: c.ID}); got.Status != "active" {
+			if got := call(t, b, subjects.GetIntegration, ada, subjects.IntegrationRequest{IntegrationID: c.ID}); got.Status != subjects.ConnectionActive {
 				t.Errorf("the connection's status is %s", got.Status)
 			}
 		})
@@ -169,7 +168,7 @@ func TestRefusedCredentialsRequireReauth(t *testing.T) {
 		one := subjects.IntegrationRequest{IntegrationID: c.ID}
 		wantCode(t, b, subjects.CodeNeedsReauth, subjects.ExecuteAction, ada, action(c.ID, "get", `{"path":"/x"}`))
 		got := call(t, b, subjects.GetIntegration, ada, one)
-		if got.Status != "needs_reauth" || !strings.Contains(got.Reason, "token revoked") {
+		if got.Status != subjects.ConnectionNeedsReauth || !strings.Contains(got.Reason, "token revoked") {
 			t.Errorf("the connection: %+v", got)
 		}
 		actortest.Eventually(t, "the event needs_reauth", func() bool { return b.events(t, subjects.IntegrationNeedsReauth.Subject) > 0 })
@@ -177,14 +176,14 @@ func TestRefusedCredentialsRequireReauth(t *testing.T) {
 		if n := len(v.requests()); n != 1 {
 			t.Errorf("the provider received %d requests, want 1", n)
 		}
-		filtered := call(t, b, subjects.GetUserIntegrations, ada, subjects.ListIntegrationsRequest{Status: "needs_reauth"})
+		filtered := call(t, b, subjects.GetUserIntegrations, ada, subjects.ListIntegrationsRequest{Status: subjects.ConnectionNeedsReauth})
 		if len(filtered.Items) != 1 {
 			t.Errorf("filtered: %+v", filtered.Items)
 		}
 		again := call(t, b, subjects.UpdateIntegration, ada, subjects.UpdateIntegrationRequest{
 			IntegrationID: c.ID, Credentials: subjects.SecretMap{"api_key": goodKey},
 		})
-		if again.Status != "active" || again.Reason != "" {
+		if again.Status != subjects.ConnectionActive || again.Reason != "" {
 			t.Errorf("with new credentials: %+v", again)
 		}
 	})

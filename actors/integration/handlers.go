@@ -2,19 +2,10 @@ package integration
 
 import (
 	"errors"
-	"time"
 
 	"github.com/weftmesh/weft/actors/integration/manifest"
 	"github.com/weftmesh/weft/subjects"
 )
-
-// notFound maps errNotFound to the coded error that callers see, and returns any other error as it is.
-func notFound(err error, resource string) error {
-	if errors.Is(err, errNotFound) {
-		return subjects.Errorf(subjects.CodeNotFound, "there is no such %s", resource)
-	}
-	return err
-}
 
 // asError returns a coded error as it is, and makes any other, which comes from a store, CodeUnavailable.
 func asError(err error) error {
@@ -22,7 +13,7 @@ func asError(err error) error {
 	if errors.As(err, &coded) {
 		return err
 	}
-	return &subjects.Error{Code: subjects.CodeUnavailable, Detail: "a store cannot be reached right now", RetryAfter: time.Second, Cause: err}
+	return &subjects.Error{Code: subjects.CodeUnavailable, Detail: "a store cannot be reached right now", RetryAfter: subjects.RetrySoon, Cause: err}
 }
 
 // errorDetail is an error's text as callers may see it.

@@ -5,9 +5,8 @@ import (
 	"net/url"
 	"time"
 
-	"github.com/weftmesh/weft/actors/database"
-
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/integration/manifest"
 	"github.com/weftmesh/weft/actors/integration/webhook"
 	"github.com/weftmesh/weft/subjects"
@@ -89,7 +88,7 @@ func (a *Actor) getHook(ctx context.Context, r subjects.HookRequest) (subjects.H
 	none := subjects.Hook{}
 	h, err := findHook(ctx, a.DB.DB, actors.CallerFrom(ctx).UserID, r.IntegrationID, r.HookID)
 	if err != nil {
-		return none, notFound(err, "hook")
+		return none, err
 	}
 	revealed := ""
 	if h.Reveal != 0 {
@@ -114,7 +113,7 @@ func (a *Actor) deleteHook(ctx context.Context, r subjects.HookRequest) (subject
 		}
 		return deleteHook(ctx, tx, h)
 	})
-	return subjects.Empty{}, notFound(err, "hook")
+	return subjects.Empty{}, err
 }
 
 // rotateHookSecret replaces a hook's secret. The previous one stays valid for Webhooks.OldSecret, unless the request drops
@@ -123,7 +122,7 @@ func (a *Actor) rotateHookSecret(ctx context.Context, r subjects.RotateHookSecre
 	none := subjects.Hook{}
 	h, err := findHook(ctx, a.DB.DB, actors.CallerFrom(ctx).UserID, r.IntegrationID, r.HookID)
 	if err != nil {
-		return none, notFound(err, "hook")
+		return none, err
 	}
 	w, err := a.webhookOf(h.Provider)
 	if err != nil {
@@ -158,7 +157,7 @@ func (a *Actor) rotateHookSecret(ctx context.Context, r subjects.RotateHookSecre
 // is not empty.
 func (a *Actor) hookResource(w *manifest.Webhook, h hookRow, secret string) subjects.Hook {
 	r := subjects.Hook{
-		ID: h.ID, IntegrationID: h.ConnectionID, Provider: h.Provider, Label: h.Label, Status: hookActive, Secret: secret,
+		ID: h.ID, IntegrationID: h.ConnectionID, Provider: h.Provider, Label: h.Label, Status: subjects.HookActive, Secret: secret,
 		URL: hookURL(a.config.PublicURL, h), CreatedAt: time.UnixMicro(h.CreatedAt).UTC(), UpdatedAt: time.UnixMicro(h.UpdatedAt).UTC(),
 	}
 	if w != nil {
@@ -168,7 +167,7 @@ func (a *Actor) hookResource(w *manifest.Webhook, h hookRow, secret string) subj
 		}
 	}
 	if h.Secret == nil {
-		r.Status = hookPending
+		r.Status = subjects.HookPending
 	}
 	if h.OldSecret != nil && h.oldUntil().After(a.Now()) {
 		until := h.oldUntil()

@@ -57,7 +57,7 @@ func (k *hookKeys) find(ctx context.Context, s *webhook.Scheme, r webhook.Reques
 	}
 	if keys == nil {
 		return nil, &subjects.Error{
-			Code: subjects.CodeUnavailable, Detail: "the provider's keys cannot be read right now", RetryAfter: time.Second, Cause: err,
+			Code: subjects.CodeUnavailable, Detail: "the provider's keys cannot be read right now", RetryAfter: subjects.RetrySoon, Cause: err,
 		}
 	}
 	k.mu.Lock()

@@ -11,12 +11,6 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// The states of a hook.
-const (
-	hookPending = "pending"
-	hookActive  = "active"
-)
-
 // The results of a delivery, as metrics count them.
 const (
 	deliveryAccepted  = "accepted"

@@ -7,10 +7,9 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/weftmesh/weft/actors/seal"
-
 	"github.com/weftmesh/weft/actors/integration/manifest"
 	"github.com/weftmesh/weft/actors/integration/webhook"
+	"github.com/weftmesh/weft/actors/seal"
 	"github.com/weftmesh/weft/subjects"
 )
 

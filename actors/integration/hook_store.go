@@ -8,6 +8,7 @@ import (
 
 	"github.com/uptrace/bun"
 
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -45,11 +46,13 @@ type deliveryRow struct {
 	At     int64  `bun:"at"`
 }
 
-// findHookByURL reads the hook of a URL, of whatever user.
+var errNoHook = subjects.Errorf(subjects.CodeNotFound, "there is no such hook")
+
+// findHookByURL reads the hook of a URL, of any user.
 func findHookByURL(ctx context.Context, db bun.IDB, provider, id string) (hookRow, error) {
 	var h hookRow
 	err := db.NewSelect().Model(&h).Where("id = ?", strings.ToLower(id)).Where("provider = ?", provider).Scan(ctx)
-	return h, readError(err, "reading a hook")
+	return h, database.OneRow(err, "reading a hook", errNoHook)
 }
 
 // findHook reads one hook of a user's connection.
@@ -57,7 +60,7 @@ func findHook(ctx context.Context, db bun.IDB, userID, connectionID, id string) 
 	var h hookRow
 	err := db.NewSelect().Model(&h).Where("id = ?", strings.ToLower(id)).Where("connection_id = ?", strings.ToLower(connectionID)).
 		Where("user_id = ?", userID).Scan(ctx)
-	return h, readError(err, "reading a hook")
+	return h, database.OneRow(err, "reading a hook", errNoHook)
 }
 
 // pageOfHooks reads a connection's hooks in the order and number of newestFirst.
@@ -103,7 +106,7 @@ func markReceived(ctx context.Context, tx bun.Tx, id string, at int64) error {
 	result, err := tx.NewUpdate().Model((*hookRow)(nil)).Set("received_at = ?", at).Set("reveal = 0").Where("id = ?", id).Exec(ctx)
 	n, err := affected(result, err, "marking a hook")
 	if err == nil && n == 0 {
-		return errNotFound
+		return errNoHook
 	}
 	return err
 }

@@ -15,10 +15,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/weftmesh/weft/actors/runtime"
-
 	"github.com/weftmesh/weft/actors/actortest"
 	"github.com/weftmesh/weft/actors/integration"
+	"github.com/weftmesh/weft/actors/runtime"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -111,7 +110,7 @@ func TestDelivery(t *testing.T) {
 		_, eve := b.user(t)
 		c := b.connectTo(t, v, ada, "shop")
 		h := call(t, b, subjects.CreateHook, ada, subjects.CreateHookRequest{IntegrationID: c.ID, Label: "orders"})
-		if h.Status != "active" || h.SecretFrom != "weft" || !strings.HasPrefix(h.Secret, "whsec_") || h.URL != "http://127.0.0.1:8080/v1/hooks/http/"+h.ID || h.Help == "" {
+		if h.Status != subjects.HookActive || h.SecretFrom != "weft" || !strings.HasPrefix(h.Secret, "whsec_") || h.URL != "http://127.0.0.1:8080/v1/hooks/http/"+h.ID || h.Help == "" {
 			t.Fatalf("created: %+v", h)
 		}
 		good := standardDelivery(h, h.Secret, "msg_1", now.Now(), `{"type": "order.paid", "n": 12345678901234567890}`)
@@ -161,9 +160,9 @@ func TestDelivery(t *testing.T) {
 		wantCode(t, b, subjects.CodeNotFound, subjects.CreateHook, eve, subjects.CreateHookRequest{IntegrationID: c.ID})
 		wantCode(t, b, subjects.CodeNotFound, subjects.RotateHookSecret, eve, subjects.RotateHookSecretRequest{IntegrationID: c.ID, HookID: h.ID})
 
-		call(t, b, subjects.UpdateIntegration, ada, subjects.UpdateIntegrationRequest{IntegrationID: c.ID, Status: "disabled"})
+		call(t, b, subjects.UpdateIntegration, ada, subjects.UpdateIntegrationRequest{IntegrationID: c.ID, Status: subjects.ConnectionDisabled})
 		b.wantRefused(t, subjects.CodeNotFound, standardDelivery(h, h.Secret, "msg_7", now.Now(), `{}`))
-		call(t, b, subjects.UpdateIntegration, ada, subjects.UpdateIntegrationRequest{IntegrationID: c.ID, Status: "active"})
+		call(t, b, subjects.UpdateIntegration, ada, subjects.UpdateIntegrationRequest{IntegrationID: c.ID, Status: subjects.ConnectionActive})
 		call(t, b, subjects.DisconnectIntegration, ada, subjects.IntegrationRequest{IntegrationID: c.ID})
 		b.wantRefused(t, subjects.CodeNotFound, standardDelivery(h, h.Secret, "msg_8", now.Now(), `{}`))
 		b.wantPublished(t, 2)
@@ -256,7 +255,7 @@ func TestHookWithoutSecret(t *testing.T) {
 	_, ada := b.user(t)
 	c := call(t, b, subjects.ConnectIntegration, ada, subjects.ConnectIntegrationRequest{Provider: "slack", Credentials: subjects.SecretMap{"token": "xoxb-1234567890"}})
 	h := call(t, b, subjects.CreateHook, ada, subjects.CreateHookRequest{IntegrationID: c.ID})
-	if h.Status != "pending" || h.Secret != "" || h.SecretFrom != "provider" {
+	if h.Status != subjects.HookPending || h.Secret != "" || h.SecretFrom != "provider" {
 		t.Errorf("created: %+v", h)
 	}
 	wantCode(t, b, subjects.CodeConflict, subjects.CreateHook, ada, subjects.CreateHookRequest{IntegrationID: c.ID})
@@ -272,7 +271,7 @@ func TestHookWithoutSecret(t *testing.T) {
 	challenge := `{"type":"url_verification","challenge":"c1"}`
 	b.wantRefused(t, subjects.CodeUnauthenticated, send(challenge))
 	wantCode(t, b, subjects.CodeInvalid, subjects.RotateHookSecret, ada, subjects.RotateHookSecretRequest{IntegrationID: c.ID, HookID: h.ID})
-	if got := call(t, b, subjects.RotateHookSecret, ada, subjects.RotateHookSecretRequest{IntegrationID: c.ID, HookID: h.ID, Secret: secret}); got.Status != "active" || got.Secret != "" {
+	if got := call(t, b, subjects.RotateHookSecret, ada, subjects.RotateHookSecretRequest{IntegrationID: c.ID, HookID: h.ID, Secret: secret}); got.Status != subjects.HookActive || got.Secret != "" {
 		t.Errorf("with its secret: %+v", got)
 	}
 	if d := b.deliver(t, send(challenge)); string(d.Body) != "c1" || d.ContentType != "text/plain; charset=utf-8" {

@@ -131,7 +131,7 @@ func (l *limits) take(ctx context.Context, spec callSpec, host string) error {
 		}
 		if err != nil {
 			return &subjects.Error{
-				Code: subjects.CodeUnavailable, Detail: "the rate limits cannot be reached right now", RetryAfter: time.Second, Cause: err,
+				Code: subjects.CodeUnavailable, Detail: "the rate limits cannot be reached right now", RetryAfter: subjects.RetrySoon, Cause: err,
 			}
 		}
 		if !pace.Allowed {

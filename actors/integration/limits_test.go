@@ -177,12 +177,12 @@ func TestScheduledProbes(t *testing.T) {
 		if status.Probe == nil || !status.Probe.OK || status.Probe.LatencyMS <= 0 || status.Probe.IntegrationID != good.ID {
 			t.Errorf("status: %+v", status.Probe)
 		}
-		call(t, b, subjects.UpdateIntegration, ada, subjects.UpdateIntegrationRequest{IntegrationID: good.ID, Status: "disabled"})
+		call(t, b, subjects.UpdateIntegration, ada, subjects.UpdateIntegrationRequest{IntegrationID: good.ID, Status: subjects.ConnectionDisabled})
 		failing := newFakeProvider(t, respond(200, `{}`))
 		bad := b.connectTo(t, failing, ada, "bad")
 		failing.Config.Handler = respond(401, `{}`)
 		actortest.Eventually(t, "the connection needs reauth", func() bool {
-			return call(t, b, subjects.GetIntegration, ada, subjects.IntegrationRequest{IntegrationID: bad.ID}).Status == "needs_reauth"
+			return call(t, b, subjects.GetIntegration, ada, subjects.IntegrationRequest{IntegrationID: bad.ID}).Status == subjects.ConnectionNeedsReauth
 		})
 		actortest.Eventually(t, "the failed probe in the status", func() bool {
 			p := call(t, b, subjects.GetProviderStatus, ada, subjects.ProviderRequest{Provider: "http"}).Probe

@@ -5,12 +5,11 @@ import (
 	"errors"
 	"strings"
 
-	"github.com/weftmesh/weft/actors/oauthstate"
-
 	"golang.org/x/oauth2"
 
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/integration/manifest"
+	"github.com/weftmesh/weft/actors/oauthstate"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -152,7 +151,7 @@ func (a *Actor) storeFlow(
 	if err := a.configurer.configure(ctx, provider, &c, in); err != nil {
 		return subjects.Connection{}, err
 	}
-	c.Status, c.Reason = active, ""
+	c.Status, c.Reason = subjects.ConnectionActive, ""
 	return a.replaceConnection(ctx, c, version, true)
 }
 

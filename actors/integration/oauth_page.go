@@ -9,10 +9,9 @@ import (
 	"net/url"
 	"regexp"
 
-	"github.com/weftmesh/weft/actors/oauthstate"
-
 	"go.uber.org/zap"
 
+	"github.com/weftmesh/weft/actors/oauthstate"
 	"github.com/weftmesh/weft/subjects"
 )
 

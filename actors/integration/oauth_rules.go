@@ -7,10 +7,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/weftmesh/weft/actors/oauthstate"
-
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/integration/manifest"
+	"github.com/weftmesh/weft/actors/oauthstate"
 	"github.com/weftmesh/weft/kv"
 	"github.com/weftmesh/weft/subjects"
 )

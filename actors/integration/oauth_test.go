@@ -50,7 +50,7 @@ func TestConnectByCode(t *testing.T) {
 		}
 		exchange.Issuer = v.URL
 		c := call(t, b, subjects.ExchangeCode, ada, exchange)
-		if c.Status != "active" || c.Auth != "oauth2" || c.Settings["tenant"] != "t-family-0" || c.ExpiresAt == nil || string(c.Account) != `{"account":"family-0"}` {
+		if c.Status != subjects.ConnectionActive || c.Auth != "oauth2" || c.Settings["tenant"] != "t-family-0" || c.ExpiresAt == nil || string(c.Account) != `{"account":"family-0"}` {
 			t.Errorf("connected: %+v", c)
 		}
 		// A state is valid once.

@@ -66,7 +66,7 @@ func (a *Actor) completeObject(ctx context.Context, r subjects.EndRequest) (subj
 
 func (a *Actor) getObject(ctx context.Context, r subjects.ObjectRequest) (subjects.Object, error) {
 	o, err := findObject(ctx, a.DB.DB, actors.CallerFrom(ctx).UserID, r.ObjectID, a.Now().UnixMicro())
-	return o.resource(), notFound(err, "object")
+	return o.resource(), err
 }
 
 func (a *Actor) listObjects(ctx context.Context, r subjects.ListObjectsRequest) (subjects.Page[subjects.Object], error) {

@@ -23,8 +23,8 @@ func TestObjectParts(t *testing.T) {
 		_, ada := b.user(t)
 		data := content(2*subjects.MinPart + 5)
 		size := int64(len(data))
-		for name, announced := range map[string]*int64{"announced": &size, "unknown": nil} {
-			o := call(t, b, subjects.CreateObject, ada, subjects.CreateObjectRequest{Size: announced})
+		for name, declared := range map[string]*int64{"declared size": &size, "unknown size": nil} {
+			o := call(t, b, subjects.CreateObject, ada, subjects.CreateObjectRequest{Size: declared})
 			part := func(offset int64, content []byte) subjects.PartRequest {
 				return subjects.PartRequest{ObjectID: o.ID, Offset: offset, Content: content}
 			}
@@ -220,7 +220,7 @@ func TestObjectExpiry(t *testing.T) {
 		unfinished := call(t, b, subjects.CreateObject, ada, subjects.CreateObjectRequest{})
 		b.putParts(t, ada, unfinished, data)
 		kept := b.storedParts(t)
-		gone := func(id string, messages uint64) {
+		requireDeleted := func(id string, messages uint64) {
 			t.Helper()
 			wantCode(t, b, subjects.CodeNotFound, subjects.GetObject, ada, subjects.ObjectRequest{ObjectID: id})
 			wantCode(t, b, subjects.CodeNotFound, subjects.GetObjectContent, ada, subjects.ContentRequest{ObjectID: id})
@@ -228,14 +228,14 @@ func TestObjectExpiry(t *testing.T) {
 			actortest.Eventually(t, "the parts are deleted", func() bool { return b.storedParts(t) == messages })
 		}
 		now.advance(time.Hour + time.Second)
-		gone(unfinished.ID, kept*2/3)
+		requireDeleted(unfinished.ID, kept*2/3)
 		if got, _ := b.download(t, ada, short.ID); !bytes.Equal(got, data) {
 			t.Error("an object expired too early")
 		}
 		now.advance(time.Hour)
-		gone(short.ID, kept/3)
+		requireDeleted(short.ID, kept/3)
 		now.advance(22 * time.Hour)
-		gone(usual.ID, 0)
+		requireDeleted(usual.ID, 0)
 		actortest.Eventually(t, "the rows are deleted", func() bool { return b.counter(t, "integration_objects_total", "expired") == 3 })
 		if err := b.host.Stop(t); err != nil {
 			t.Fatal(err)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/uptrace/bun"
 
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -72,11 +73,13 @@ type usageRow struct {
 	Bytes  int64  `bun:"bytes"`
 }
 
+var errNoObject = subjects.Errorf(subjects.CodeNotFound, "there is no such object")
+
 // findObject reads one object of a user that has not expired.
 func findObject(ctx context.Context, db bun.IDB, userID, id string, now int64) (objectRow, error) {
 	var o objectRow
 	err := db.NewSelect().Model(&o).Where("id = ?", strings.ToLower(id)).Where("user_id = ?", userID).Where("expires_at > ?", now).Scan(ctx)
-	return o, readError(err, "reading an object")
+	return o, database.OneRow(err, "reading an object", errNoObject)
 }
 
 // pageOfObjects reads a user's objects in the order and number of newestFirst, without their keys.
@@ -131,7 +134,7 @@ func addUsage(ctx context.Context, tx bun.Tx, userID string, bytes, limit int64)
 }
 
 // claimPart records a part before it is stored, and reserves its bytes if the object's size is unknown. stored reports that
-// the part is stored already. It returns errNotFound if the object has expired or is complete, and CodeConflict if a part
+// the part is stored already. It returns errNoObject if the object has expired or is complete, and CodeConflict if a part
 // with different content was recorded.
 func claimPart(ctx context.Context, tx bun.Tx, o objectRow, p *partRow, quota ObjectsConfig, now int64) (stored bool, err error) {
 	done, err := tx.NewInsert().Model(p).On("CONFLICT (object_id, number) DO NOTHING").Returning("NULL").Exec(ctx)
@@ -150,7 +153,7 @@ func claimPart(ctx context.Context, tx bun.Tx, o objectRow, p *partRow, quota Ob
 		return false, err
 	}
 	if open == 0 {
-		return false, errNotFound
+		return false, errNoObject
 	}
 	if added > 0 {
 		return false, reserveUsage(ctx, tx, o.UserID, added, quota)

@@ -11,12 +11,11 @@ import (
 	"io"
 	"time"
 
-	"github.com/weftmesh/weft/actors/database"
-	"github.com/weftmesh/weft/actors/seal"
-
 	"go.uber.org/zap"
 
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/seal"
 	"github.com/weftmesh/weft/kv"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -89,7 +88,7 @@ func (s *objects) create(ctx context.Context, userID string, spec uploadSpec) (o
 func (s *objects) get(ctx context.Context, userID, id string) (openObject, error) {
 	o, err := findObject(ctx, s.DB.DB, userID, id, s.Now().UnixMicro())
 	if err != nil {
-		return openObject{}, notFound(err, "object")
+		return openObject{}, err
 	}
 	key, err := s.Sealer.OpenDataKey(o.DataKey, objectContext(o.UserID, o.ID))
 	return openObject{o, key}, err
@@ -122,7 +121,7 @@ func (s *objects) putPart(ctx context.Context, o openObject, offset int64, conte
 		return err
 	})
 	if err != nil || stored {
-		return notFound(err, "object")
+		return err
 	}
 	sealed, err := o.key.Seal(content, partContext(o.ID, number))
 	if err != nil {
@@ -137,7 +136,7 @@ func (s *objects) putPart(ctx context.Context, o openObject, offset int64, conte
 		return err
 	})
 	if err == nil && !marked { // the object was deleted concurrently
-		return errors.Join(notFound(errNotFound, "object"), s.parts.Delete(ctx, partName(o.ID, number)))
+		return errors.Join(errNoObject, s.parts.Delete(ctx, partName(o.ID, number)))
 	}
 	return err
 }
@@ -160,14 +159,14 @@ func (s *objects) complete(ctx context.Context, o openObject, size int64, sum st
 	if err == nil && (current.SHA256 != sum || current.Size != size) {
 		err = errChecksum()
 	}
-	return current, notFound(err, "object")
+	return current, err
 }
 
 // readPart returns the content of one part.
 func (s *objects) readPart(ctx context.Context, o openObject, number int64) ([]byte, error) {
 	sealed, err := s.parts.Get(ctx, partName(o.ID, number))
 	if errors.Is(err, kv.ErrNotFound) {
-		return nil, notFound(errNotFound, "object") // it has expired since it was read
+		return nil, errNoObject // it has expired since it was read
 	}
 	if err != nil {
 		return nil, asError(err)
@@ -213,12 +212,12 @@ func (s *objects) delete(ctx context.Context, userID, id string) error {
 	err := s.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 		n, err := expireObjects(ctx, tx, userID, id, s.Now().UnixMicro())
 		if err == nil && n == 0 {
-			return errNotFound
+			return errNoObject
 		}
 		return err
 	})
 	if err != nil {
-		return notFound(err, "object")
+		return err
 	}
 	s.DB.AfterCommit(ctx, func() {
 		ctx, cancel := context.WithTimeout(context.Background(), deleteObjectWithin)

@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/uptrace/bun"
+
+	"github.com/weftmesh/weft/subjects"
 )
 
 // probeRow is the schedule and the last scheduled probe of a connection. Times are microseconds since the epoch, Duration is
@@ -25,7 +27,7 @@ type probeRow struct {
 func scheduleProbes(ctx context.Context, tx bun.Tx, limit int64, due func() int64) error {
 	var rows []connectionRow
 	scheduled := tx.NewSelect().Model((*probeRow)(nil)).Column("connection_id")
-	err := tx.NewSelect().Model(&rows).Column("id", "user_id", "provider").Where("status = ?", active).Where("id NOT IN (?)", scheduled).
+	err := tx.NewSelect().Model(&rows).Column("id", "user_id", "provider").Where("status = ?", subjects.ConnectionActive).Where("id NOT IN (?)", scheduled).
 		Order("id").Limit(limit).Scan(ctx)
 	if err != nil {
 		return fmt.Errorf("reading connections to probe: %w", err)

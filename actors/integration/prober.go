@@ -4,11 +4,10 @@ import (
 	"context"
 	"time"
 
-	"github.com/weftmesh/weft/actors/database"
-
 	"go.uber.org/zap"
 
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -83,7 +82,7 @@ func (p *prober) probe(ctx context.Context, row probeRow) error {
 	if subjects.CodeOf(err) == subjects.CodeNotFound {
 		return p.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error { return deleteProbe(ctx, tx, row.ConnectionID) })
 	}
-	if err != nil || c.Status != active {
+	if err != nil || c.Status != subjects.ConnectionActive {
 		return err // the last probe of an inactive connection is kept
 	}
 	provider, _ := p.registry.get(c.Provider)

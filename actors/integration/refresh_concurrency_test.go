@@ -8,9 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/weftmesh/weft/actors/database"
-
 	"github.com/weftmesh/weft/actors/actortest"
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/integration"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
@@ -94,7 +93,7 @@ func TestRepeatedRefusal(t *testing.T) {
 		}
 		v.refuseCalls(3, func() {})
 		wantCode(t, b, subjects.CodeNeedsReauth, subjects.ExecuteAction, ada, action(c.ID, "get", `{"id":"1"}`))
-		if got := call(t, b, subjects.GetIntegration, ada, subjects.IntegrationRequest{IntegrationID: c.ID}); got.Status != "needs_reauth" {
+		if got := call(t, b, subjects.GetIntegration, ada, subjects.IntegrationRequest{IntegrationID: c.ID}); got.Status != subjects.ConnectionNeedsReauth {
 			t.Errorf("got %+v", got)
 		}
 	})
@@ -120,7 +119,7 @@ func TestRefusalDuringAnotherRenewal(t *testing.T) {
 		db := actortest.OpenDatabase(t, b.db, integration.Migrations)
 		v.refuseCalls(3, func() { exec(t, db, `UPDATE connections SET claimed_by = 'another', claimed_until = 9000000000000000`) })
 		wantCode(t, b, subjects.CodeNeedsReauth, subjects.ExecuteAction, ada, action(c.ID, "get", `{"id":"1"}`))
-		if got := call(t, b, subjects.GetIntegration, ada, subjects.IntegrationRequest{IntegrationID: c.ID}); got.Status != "active" {
+		if got := call(t, b, subjects.GetIntegration, ada, subjects.IntegrationRequest{IntegrationID: c.ID}); got.Status != subjects.ConnectionActive {
 			t.Errorf("got %+v", got)
 		}
 		call(t, b, subjects.ExecuteAction, ada, action(c.ID, "get", `{"id":"1"}`))

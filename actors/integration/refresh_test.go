@@ -55,14 +55,14 @@ func TestRefreshRefused(t *testing.T) {
 		v.expire()
 		v.answerNext(func(w http.ResponseWriter, _ *http.Request) { refuse(w, http.StatusBadGateway, "") })
 		wantCode(t, b, subjects.CodeUnavailable, subjects.ExecuteAction, ada, action(c.ID, "get", `{"id":"1"}`))
-		if got := call(t, b, subjects.GetIntegration, ada, one); got.Status != "active" {
+		if got := call(t, b, subjects.GetIntegration, ada, one); got.Status != subjects.ConnectionActive {
 			t.Errorf("after a transient error: %+v", got)
 		}
 		// invalid_grant is final.
 		v.answerNext(func(w http.ResponseWriter, _ *http.Request) { refuse(w, http.StatusBadRequest, "invalid_grant") })
 		wantCode(t, b, subjects.CodeNeedsReauth, subjects.ExecuteAction, ada, action(c.ID, "get", `{"id":"1"}`))
 		got := call(t, b, subjects.GetIntegration, ada, one)
-		if got.Status != "needs_reauth" || got.Reason == "" {
+		if got.Status != subjects.ConnectionNeedsReauth || got.Reason == "" {
 			t.Errorf("after invalid_grant: %+v", got)
 		}
 		actortest.Eventually(t, "the event needs_reauth", func() bool { return b.events(t, subjects.IntegrationNeedsReauth.Subject) > 0 })

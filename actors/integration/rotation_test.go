@@ -13,15 +13,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/weftmesh/weft/actors/database"
-	"github.com/weftmesh/weft/actors/idempotency"
-	"github.com/weftmesh/weft/actors/runtime"
-	"github.com/weftmesh/weft/actors/seal"
-
 	"github.com/nats-io/nats.go"
 
 	"github.com/weftmesh/weft/actors/actortest"
+	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/idempotency"
 	"github.com/weftmesh/weft/actors/integration"
+	"github.com/weftmesh/weft/actors/runtime"
+	"github.com/weftmesh/weft/actors/seal"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
 )

@@ -17,13 +17,6 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// The states of a connection.
-const (
-	active      = "active"
-	needsReauth = "needs_reauth"
-	disabled    = "disabled"
-)
-
 // The states of a call in the log, and the class of a call that weft refused itself.
 const (
 	callOK       = "ok"
@@ -90,7 +83,7 @@ func isID(text string) bool { return uuidPattern.MatchString(text) }
 // chooseConnection returns the connection that the reference `<provider>` means: the only active one, or the one labelled
 // default. If no connection is active it chooses among all.
 func chooseConnection(provider string, rows []connectionRow) (connectionRow, error) {
-	candidates := slices.DeleteFunc(slices.Clone(rows), func(c connectionRow) bool { return c.Status != active })
+	candidates := slices.DeleteFunc(slices.Clone(rows), func(c connectionRow) bool { return c.Status != subjects.ConnectionActive })
 	if len(candidates) == 0 {
 		candidates = rows
 	}
@@ -114,9 +107,9 @@ func chooseConnection(provider string, rows []connectionRow) (connectionRow, err
 // checkUsable returns an error unless a connection is active.
 func checkUsable(c connectionRow) error {
 	switch c.Status {
-	case disabled:
+	case subjects.ConnectionDisabled:
 		return subjects.Errorf(subjects.CodeConflict, "the connection %q to %s is disabled", c.Label, c.Provider)
-	case needsReauth:
+	case subjects.ConnectionNeedsReauth:
 		return subjects.Errorf(subjects.CodeNeedsReauth, "%s no longer accepts the credentials of the connection %q: %s", c.Provider, c.Label, c.Reason)
 	}
 	return nil

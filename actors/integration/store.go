@@ -2,27 +2,12 @@ package integration
 
 import (
 	"database/sql"
-	"errors"
 	"fmt"
 
 	"github.com/uptrace/bun"
 
 	"github.com/weftmesh/weft/subjects"
 )
-
-// errNotFound is what a query returns that finds no row. notFound maps it to the error that callers see.
-var errNotFound = errors.New("not found")
-
-// readError is the error of a query for one row: errNotFound if there is none.
-func readError(err error, doing string) error {
-	if errors.Is(err, sql.ErrNoRows) {
-		return errNotFound
-	}
-	if err != nil {
-		return fmt.Errorf("%s: %w", doing, err)
-	}
-	return nil
-}
 
 // affected returns how many rows a statement changed. It takes the results of Exec.
 func affected(result sql.Result, err error, doing string) (int64, error) {

@@ -9,12 +9,11 @@ import (
 	"sync"
 	"time"
 
-	"github.com/weftmesh/weft/actors/database"
-
 	"go.uber.org/zap"
 	"golang.org/x/sync/singleflight"
 
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/integration/manifest"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -147,7 +146,7 @@ func (t *tokenRefresher) tryRenew(ctx context.Context, p *manifest.Provider, c c
 	if err != nil {
 		return c, false, err
 	}
-	if current.TokenVersion != c.TokenVersion || current.Status != active {
+	if current.TokenVersion != c.TokenVersion || current.Status != subjects.ConnectionActive {
 		return current, true, checkUsable(current)
 	}
 	return c, false, nil
@@ -226,7 +225,7 @@ func (t *tokenRefresher) renewalRefused(ctx context.Context, c connectionRow, cl
 		return current, checkUsable(current)
 	}
 	t.requireReauth(ctx, current, claim, reason)
-	current.Status, current.Reason = needsReauth, reason
+	current.Status, current.Reason = subjects.ConnectionNeedsReauth, reason
 	return current, checkUsable(current)
 }
 

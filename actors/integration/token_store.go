@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/uptrace/bun"
+
+	"github.com/weftmesh/weft/subjects"
 )
 
 // claimTokens claims the renewal of a connection's tokens until a time, and reports whether it did. It fails while another
@@ -43,7 +45,7 @@ func releaseTokens(ctx context.Context, tx bun.Tx, c connectionRow, claim string
 func connectionsToRefresh(ctx context.Context, db bun.IDB, now, limit int64) ([]connectionRow, error) {
 	var rows []connectionRow
 	err := db.NewSelect().Model(&rows).Where("refresh_at > 0").Where("refresh_at <= ?", now).Where("claimed_until <= ?", now).
-		Where("status = ?", active).Order("refresh_at").Limit(limit).Scan(ctx)
+		Where("status = ?", subjects.ConnectionActive).Order("refresh_at").Limit(limit).Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("reading connections to refresh: %w", err)
 	}

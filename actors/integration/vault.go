@@ -5,9 +5,8 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/weftmesh/weft/actors/seal"
-
 	"github.com/weftmesh/weft/actors/integration/manifest"
+	"github.com/weftmesh/weft/actors/seal"
 )
 
 // vault seals and opens the secrets of connections. What it seals opens in that row and column of that user only.

@@ -9,14 +9,13 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/weftmesh/weft/actors/database"
-	"github.com/weftmesh/weft/actors/outbox"
-
 	"go.uber.org/zap"
 
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/integration/manifest"
 	"github.com/weftmesh/weft/actors/integration/webhook"
+	"github.com/weftmesh/weft/actors/outbox"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -133,18 +132,18 @@ func (w *webhooks) count(provider, result string) {
 func (w *webhooks) load(ctx context.Context, provider, id string) (delivery, error) {
 	p, _ := w.registry.get(provider)
 	if p == nil || p.Webhook == nil {
-		return delivery{}, notFound(errNotFound, "hook")
+		return delivery{}, errNoHook
 	}
 	h, err := findHookByURL(ctx, w.DB.DB, provider, id)
 	if err != nil {
-		return delivery{}, notFound(err, "hook")
+		return delivery{}, err
 	}
 	c, err := w.connections.get(ctx, h.UserID, h.ConnectionID)
 	if err != nil {
 		return delivery{}, err
 	}
-	if c.Status == disabled {
-		return delivery{}, notFound(errNotFound, "hook")
+	if c.Status == subjects.ConnectionDisabled {
+		return delivery{}, errNoHook
 	}
 	secrets, err := w.secrets.open(h)
 	return delivery{hook: h, connection: c, webhook: p.Webhook, secrets: secrets}, err
@@ -218,7 +217,7 @@ func (w *webhooks) publish(ctx context.Context, d delivery, v webhook.Verified, 
 	err = w.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 		published = false
 		if err := markReceived(ctx, tx, d.hook.ID, now.UnixMicro()); err != nil {
-			return notFound(err, "hook")
+			return err
 		}
 		if !d.webhook.Repeats {
 			isNew, err := insertDelivery(ctx, tx, d.hook.ID, deliveryKey("digest", v.Digest), now.UnixMicro())

@@ -18,7 +18,7 @@ const recordTimeout = 10 * time.Second
 // recorded and returned, so that the job is delivered again. A job whose delivery is not pending does nothing.
 func (a *Actor) deliver(ctx context.Context, job subjects.DeliverNotification) error {
 	n, channels, err := a.store.notification(ctx, job.UserID, job.NotificationID)
-	if errors.Is(err, errNotFound) {
+	if errors.Is(err, errNoNotification) {
 		return nil // erased with the user's account
 	}
 	if err != nil {

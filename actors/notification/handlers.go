@@ -3,9 +3,7 @@ package notification
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"time"
 
 	"go.uber.org/zap"
 
@@ -14,18 +12,10 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// coded maps the store's errNotFound to the error that callers receive; other errors pass unchanged.
-func coded(err error) error {
-	if errors.Is(err, errNotFound) {
-		return subjects.Errorf(subjects.CodeNotFound, "notification not found")
-	}
-	return err
-}
-
 func (a *Actor) get(ctx context.Context, r subjects.NotificationRequest) (subjects.Notification, error) {
 	n, channels, err := a.store.notification(ctx, actors.CallerFrom(ctx).UserID, r.NotificationID)
 	if err != nil {
-		return subjects.Notification{}, coded(err)
+		return subjects.Notification{}, err
 	}
 	return a.resource(n, channels), nil
 }
@@ -90,7 +80,7 @@ func (a *Actor) page(ctx context.Context, rows subjects.Page[notificationRow]) (
 
 func (a *Actor) markAsRead(ctx context.Context, r subjects.NotificationRequest) (subjects.UnreadCount, error) {
 	if _, _, err := a.store.notification(ctx, actors.CallerFrom(ctx).UserID, r.NotificationID); err != nil {
-		return subjects.UnreadCount{}, coded(err)
+		return subjects.UnreadCount{}, err
 	}
 	return a.markRead(ctx, r.NotificationID)
 }
@@ -126,7 +116,7 @@ func (a *Actor) cancel(ctx context.Context, r subjects.NotificationRequest) (sub
 		}
 		n, channels, err := a.store.notification(ctx, userID, r.NotificationID)
 		if err != nil {
-			return coded(err)
+			return err
 		}
 		if !done && !n.Cancelled {
 			return subjects.Errorf(subjects.CodeConflict, "the notification has already been sent")
@@ -144,7 +134,7 @@ func (a *Actor) stream(ctx context.Context, _ subjects.Empty) (subjects.StreamPo
 	feed, err := a.Conn.JS.Stream(ctx, subjects.Feed.Name)
 	if err != nil {
 		return subjects.StreamPointer{}, &subjects.Error{
-			Code: subjects.CodeUnavailable, Detail: "the notification feed is unavailable", RetryAfter: time.Second, Cause: err,
+			Code: subjects.CodeUnavailable, Detail: "the notification feed is unavailable", RetryAfter: subjects.RetrySoon, Cause: err,
 		}
 	}
 	unread, err := a.store.unreadCount(ctx, userID)

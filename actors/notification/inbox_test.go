@@ -175,7 +175,7 @@ func TestMarkingAsRead(t *testing.T) {
 	})
 }
 
-// TestPagesAreCutToSize: a page ends before it exceeds the size of a message, and the cursor goes on there.
+// TestPagesAreCutToSize: a page ends before it exceeds the size of a message, and the cursor continues there.
 func TestPagesAreCutToSize(t *testing.T) {
 	t.Parallel()
 	f := setup(t, actortest.Databases(t)[0], nil)

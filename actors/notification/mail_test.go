@@ -230,7 +230,7 @@ func TestMailServerSettings(t *testing.T) {
 		f := setup(t, actortest.Databases(t)[0], func(c *notification.Config) { c.SMTP.Username, c.SMTP.Password = "weft", "secret" }, actortest.Quiet())
 		ada := f.user(t, actortest.User())
 		id := f.send(t, ada, "email")
-		actortest.Eventually(t, "the attempt has failed for want of a safe mechanism", func() bool {
+		actortest.Eventually(t, "the attempt has failed because there is no safe mechanism", func() bool {
 			d := f.get(t, ada, id).Channels[0]
 			return d.Attempts > 0 && strings.Contains(d.Error, "authentication mechanism") && !strings.Contains(d.Error, "secret")
 		})

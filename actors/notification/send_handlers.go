@@ -51,7 +51,7 @@ func (a *Actor) accept(ctx context.Context, n notificationRow, channels []delive
 	ref := subjects.NotificationRef{}
 	err := a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 		duplicate, err := a.duplicate(ctx, n)
-		if !errors.Is(err, errNotFound) {
+		if !errors.Is(err, errNoNotification) {
 			ref = duplicate
 			return err
 		}
@@ -78,10 +78,10 @@ func (a *Actor) accept(ctx context.Context, n notificationRow, channels []delive
 	return ref, err
 }
 
-// duplicate returns the user's earlier notification with the dedupe key of n, or errNotFound.
+// duplicate returns the user's earlier notification with the dedupe key of n, or errNoNotification.
 func (a *Actor) duplicate(ctx context.Context, n notificationRow) (subjects.NotificationRef, error) {
 	if n.DedupeKey == nil {
-		return subjects.NotificationRef{}, errNotFound
+		return subjects.NotificationRef{}, errNoNotification
 	}
 	first, err := a.store.byDedupeKey(ctx, n.UserID, *n.DedupeKey)
 	return subjects.NotificationRef{NotificationID: first.ID, Status: refDuplicate}, err

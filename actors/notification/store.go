@@ -2,8 +2,6 @@ package notification
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 	"fmt"
 	"time"
 
@@ -19,8 +17,7 @@ type store struct {
 	db *database.DB
 }
 
-// errNotFound is the error of every query for one row that finds none; coded maps it for callers.
-var errNotFound = errors.New("not found")
+var errNoNotification = subjects.Errorf(subjects.CodeNotFound, "notification not found")
 
 // notificationRow is one notification. Times are microseconds since the Unix epoch, 0 for none.
 type notificationRow struct {
@@ -40,33 +37,22 @@ type notificationRow struct {
 	ReadAt    int64   `bun:"read_at"`
 }
 
-// byDedupeKey returns a user's notification with a dedupe key, without its channels, or errNotFound.
+// byDedupeKey returns a user's notification with a dedupe key, without its channels, or errNoNotification.
 func (s store) byDedupeKey(ctx context.Context, userID, key string) (notificationRow, error) {
 	var n notificationRow
 	err := s.db.NewSelect().Model(&n).Where("user_id = ?", userID).Where("dedupe_key = ?", key).Scan(ctx)
-	return n, rowError("reading a notification by its dedupe key", err)
+	return n, database.OneRow(err, "reading a notification by its dedupe key", errNoNotification)
 }
 
-// notification returns one notification of a user with its channels, or errNotFound.
+// notification returns one notification of a user with its channels, or errNoNotification.
 func (s store) notification(ctx context.Context, userID, id string) (notificationRow, []deliveryRow, error) {
 	var n notificationRow
 	err := s.db.NewSelect().Model(&n).Where("id = ?", id).Where("user_id = ?", userID).Scan(ctx)
 	if err != nil {
-		return n, nil, rowError("reading a notification", err)
+		return n, nil, database.OneRow(err, "reading a notification", errNoNotification)
 	}
 	channels, err := s.deliveries(ctx, []string{id})
 	return n, channels[id], err
-}
-
-// rowError maps the error of a query for one row.
-func rowError(doing string, err error) error {
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, sql.ErrNoRows):
-		return errNotFound
-	}
-	return fmt.Errorf("%s: %w", doing, err)
 }
 
 // insert adds a notification with its deliveries.

@@ -72,7 +72,7 @@ func TestAJobIsWorkedOffOnce(t *testing.T) {
 	_, send := work(t, m, func(_ context.Context, job subjects.SendMailJob) error { runs.Add(1); return nil })
 	const jobs = 200
 	for i := range jobs {
-		send(fmt.Sprintf(`{"letter_id":"%d"}`, i))
+		send(fmt.Sprintf(`{"message_id":"%d"}`, i))
 	}
 	actortest.Eventually(t, "all are settled", func() bool { return pending(t, m) == 0 })
 	if got := runs.Load(); got != jobs {
@@ -90,7 +90,7 @@ func TestAFailureThatMayPassIsTriedAgain(t *testing.T) {
 		}
 		return nil
 	})
-	send(`{"letter_id":"l"}`)
+	send(`{"message_id":"l"}`)
 	actortest.Eventually(t, "it is settled", func() bool { return pending(t, m) == 0 })
 	if got := runs.Load(); got != 3 {
 		t.Errorf("%d runs", got)
@@ -104,9 +104,9 @@ func TestAPoisonMessageGoesToTheDeadLetters(t *testing.T) {
 		fault func() error
 		tries uint64
 	}{
-		"a final error":   {`{"letter_id":"l"}`, func() error { return subjects.Errorf(subjects.CodeNotFound, "no such letter") }, 1},
-		"a panic":         {`{"letter_id":"l"}`, func() error { panic("poison") }, 3},
-		"a foreign error": {`{"letter_id":"l"}`, func() error { return fmt.Errorf("poison") }, 3},
+		"a final error":   {`{"message_id":"l"}`, func() error { return subjects.Errorf(subjects.CodeNotFound, "no such letter") }, 1},
+		"a panic":         {`{"message_id":"l"}`, func() error { panic("poison") }, 3},
+		"a foreign error": {`{"message_id":"l"}`, func() error { return fmt.Errorf("poison") }, 3},
 		"no JSON":         {"\xff\x00no JSON", func() error { return nil }, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -134,10 +134,10 @@ func TestTheOperatorReplaysADeadLetter(t *testing.T) {
 		if !mended.Load() {
 			return subjects.Errorf(subjects.CodeConflict, "broken")
 		}
-		done <- job.LetterID
+		done <- job.MessageID
 		return nil
 	})
-	send(`{"letter_id":"l"}`)
+	send(`{"message_id":"l"}`)
 	letter := dead(t, m)
 	mended.Store(true)
 	if _, err := m.Conn(t, mesh.UserOperator).JS.Publish(t.Context(), letter.Subject, letter.Data); err != nil {
@@ -159,7 +159,7 @@ func TestAJobUnderWayEndsBeforeTheActor(t *testing.T) {
 		cancelled.Store(ctx.Err() != nil)
 		return nil
 	})
-	send(`{"letter_id":"l"}`)
+	send(`{"message_id":"l"}`)
 	receive(t, begun)
 	stopped := make(chan error, 1)
 	go func() { stopped <- hosted.Stop(t) }()
@@ -182,17 +182,17 @@ func TestWorkGoesOnAfterAServerRestart(t *testing.T) {
 	m := actortest.Start(t, actortest.Quiet())
 	done := make(chan string, 2)
 	_, send := work(t, m, func(_ context.Context, job subjects.SendMailJob) error {
-		done <- job.LetterID
+		done <- job.MessageID
 		return nil
 	})
-	send(`{"letter_id":"before"}`)
+	send(`{"message_id":"before"}`)
 	receive(t, done)
 	m.RestartServer(t)
 	auth := m.Conn(t, "auth")
 	actortest.Eventually(t, "a publish after the restart", func() bool {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		_, err := auth.JS.Publish(ctx, letters().Subject, []byte(`{"letter_id":"after"}`), jetstream.WithMsgID("after"))
+		_, err := auth.JS.Publish(ctx, letters().Subject, []byte(`{"message_id":"after"}`), jetstream.WithMsgID("after"))
 		return err == nil
 	})
 	if got := receive(t, done); got != "after" {

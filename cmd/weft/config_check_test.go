@@ -19,7 +19,7 @@ var invalidValues = map[string][]string{
 
 	"auth.bcrypt_cost": {"3", "17"}, "auth.hash_workers": {"-1", "1025"}, "auth.hash_queue": {"0", "10001"},
 	"auth.lockout_failures": {"0", "1001"}, "auth.account_failures": {"0", "1000001"}, "auth.sessions_per_user": {"0", "10001"},
-	"auth.totp_skew": {"-1", "2"}, "auth.letters_per_hour": {"0", "1001"}, "auth.password_min": {"7", "65"}, "auth.password_max": {"63", "1025"},
+	"auth.totp_skew": {"-1", "2"}, "auth.mails_per_hour": {"0", "1001"}, "auth.password_min": {"7", "65"}, "auth.password_max": {"63", "1025"},
 	"auth.access_ttl": {"999ms"}, "auth.session_ttl": {"0s"}, "auth.session_idle": {"1ms", "-1s"}, "auth.lockout_for": {"0s"}, "auth.key_reload": {"0s"},
 	"auth.token_ttl": {"0s"}, "auth.audit_kept": {"0s"}, "auth.erasure_settle": {"0s"}, "auth.erasure_retry": {"0s"},
 	"auth.refresh_grace": {"-1s"}, "auth.key_rotation": {"-1s"}, "auth.client_id": {""}, "auth.require_second_factor": {"", "some"},

@@ -29,3 +29,11 @@ CREATE TABLE consent_entries (
 );
 
 CREATE INDEX consent_entries_by_consent ON consent_entries (consent_id, id);
+
+-- The id of a user in the ledger, and the sealed key that encrypts the personal part of the user's ledger entries. The
+-- ledger is append-only: deleting a row here makes its entries permanently unreadable.
+CREATE TABLE consent_subjects (
+	user_id    VARCHAR(64) NOT NULL PRIMARY KEY,
+	id         VARCHAR(36) NOT NULL UNIQUE,
+	sealed_key BYTEA       NOT NULL
+);

@@ -15,7 +15,7 @@ type EventCorrelation struct {
 	Messages []Value `json:"messages"`
 	// MatchedFilters are the indices of the filters that the messages matched, Correlation the values that later events
 	// must share.
-	MatchedFilters []int            `json:"hits"`
+	MatchedFilters []int            `json:"matched_filters"`
 	Correlation    map[string]Value `json:"correlation,omitempty"`
 }
 

@@ -1,5 +1,5 @@
-// Package machine is a deterministic, in-memory interpreter of Open Workflow definitions. An Execution is a state
-// machine driven by events: it decides the order of tasks, retries, error handling and what the execution waits for.
+// Package machine is a deterministic, in-memory interpreter of Open Workflow definitions. An Execution is an
+// event-sourced state machine: it decides the order of tasks, retries, error handling and what the execution waits for.
 // The package has no side effects: it reads no clock, and uses neither the network nor storage.
 //
 // The protocol is: decide, append, act. Start and Handle return the events of one transition, already applied to the

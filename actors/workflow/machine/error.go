@@ -67,8 +67,8 @@ func asError(err error) *Error {
 	return NewError(TypeExpression, err.Error())
 }
 
-// SameType reports whether two error types are the same. The specification and its conformance kit use different base
-// URIs for the standard types; they are compared by what follows the base.
+// SameType reports whether two error types are the same. The specification and its conformance test kit (CTK)
+// use different base URIs for the standard types; they are compared by what follows the base.
 func SameType(a, b string) bool {
 	return a == b || standardName(a) != "" && standardName(a) == standardName(b)
 }

@@ -97,7 +97,7 @@ func TestApplyRejects(t *testing.T) {
 		"unknown run":    {Event{Version: EventVersion, Sequence: 4, Type: CallCompleted, Run: 9}, "task run 9 is not open"},
 		"unknown parent": {Event{Version: EventVersion, Sequence: 4, Type: TaskStarted, Run: 2, Parent: 9, Task: "/do/0/a"}, "task run 2 is not open"},
 		"unknown type":   {Event{Version: EventVersion, Sequence: 4, Type: "task_paused", Run: 1}, "type task_paused"},
-		"unknown timer":  {Event{Version: EventVersion, Sequence: 4, Type: TimerFired, Run: 1, Timer: "alarm:1"}, "type timer_fired"},
+		"unknown timer":  {Event{Version: EventVersion, Sequence: 4, Type: TimerFired, Run: 1, Timer: "unknown:1"}, "type timer_fired"},
 	} {
 		x := d.start(nil)
 		before, err := x.Snapshot()

@@ -10,7 +10,7 @@ import (
 	"github.com/weftmesh/weft/actors/workflow/language"
 )
 
-// registerOwn registers the steps that the conformance kit does not have.
+// registerOwn registers the steps that the conformance test kit does not have.
 func (s *scenario) registerOwn(steps *godog.ScenarioContext) {
 	steps.Step(`^these events arrive:$`, s.eventsArrive)
 	steps.Step(`^the secret (\w+) is:$`, s.secret)

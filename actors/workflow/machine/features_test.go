@@ -19,8 +19,8 @@ import (
 	"github.com/weftmesh/weft/actors/workflow/language"
 )
 
-// TestFeatures runs weft's own scenarios, written like those of the conformance kit, for features that the kit does not
-// cover.
+// TestFeatures runs weft's own scenarios, written like those of the conformance test kit (CTK), for features that it does
+// not cover.
 func TestFeatures(t *testing.T) {
 	server := httptest.NewServer(stubServices())
 	t.Cleanup(server.Close)

@@ -128,13 +128,13 @@ func (h *historyBuilder) cancelBelow(id int, at time.Time) {
 	if len(h.open) == 0 {
 		return
 	}
-	gone := map[int]bool{id: true}
+	removed := map[int]bool{id: true}
 	for _, number := range slices.Sorted(maps.Keys(h.open)) {
 		run := &h.runs[h.open[number]]
-		if number <= id || !gone[run.parent] {
+		if number <= id || !removed[run.parent] {
 			continue
 		}
-		gone[number] = true
+		removed[number] = true
 		run.Status, run.EndedAt = TaskStatusCancelled, at
 		delete(h.open, number)
 	}

@@ -44,7 +44,7 @@ type State struct {
 	Arrivals []Arrival `json:"arrivals,omitempty"`
 	// Compensable are the completed tasks that declare a compensation, in order of completion. Ending is set while they
 	// are compensated: it says how the execution ends afterwards.
-	Compensable []Compensable `json:"undo,omitempty"`
+	Compensable []Compensable `json:"compensable,omitempty"`
 	Ending      *Ending       `json:"ending,omitempty"`
 }
 
@@ -106,7 +106,7 @@ type Run struct {
 	// Fault is the error to handle. OwnFault: it is an error of the task itself, such as its input or its timeout, which
 	// its own catch does not catch.
 	Fault    *Error `json:"fault,omitempty"`
-	OwnFault bool   `json:"own,omitempty"`
+	OwnFault bool   `json:"own_fault,omitempty"`
 	Caught   *Error `json:"caught,omitempty"`
 	// Tries is the number of the current attempt of a try task, from 1.
 	Tries int `json:"tries,omitempty"`
@@ -118,7 +118,7 @@ type Run struct {
 	// Messages are the events that a listener has consumed, MatchedFilters the indices of the filters they matched,
 	// Correlation the values they share. Stopped: an event matched the until clause.
 	Messages       []any          `json:"messages,omitempty"`
-	MatchedFilters []int          `json:"hits,omitempty"`
+	MatchedFilters []int          `json:"matched_filters,omitempty"`
 	Correlation    map[string]any `json:"correlation,omitempty"`
 	Stopped        bool           `json:"stopped,omitempty"`
 	// Handled counts the messages for which the foreach tasks have run; Outputs are their outputs.
@@ -127,8 +127,8 @@ type Run struct {
 
 	// StartRecorded: the log says that the call is being made. ApprovalRequested: the call's result is unknown, and an
 	// approval request asks whether to repeat it.
-	StartRecorded     bool `json:"begun,omitempty"`
-	ApprovalRequested bool `json:"asking,omitempty"`
+	StartRecorded     bool `json:"start_recorded,omitempty"`
+	ApprovalRequested bool `json:"approval_requested,omitempty"`
 
 	call *Call
 }
@@ -155,13 +155,13 @@ func (s *State) openChildren(id int) int {
 
 // closeRuns closes the descendants of a run, and the run itself if self is set. Descendants have higher ids.
 func (s *State) closeRuns(id int, self bool) {
-	gone := map[int]bool{id: true}
+	removed := map[int]bool{id: true}
 	s.Runs = slices.DeleteFunc(s.Runs, func(run *Run) bool {
 		if run.ID == id {
 			return self
 		}
-		if run.ID != 0 && gone[run.Parent] {
-			gone[run.ID] = true
+		if run.ID != 0 && removed[run.Parent] {
+			removed[run.ID] = true
 			return true
 		}
 		return false

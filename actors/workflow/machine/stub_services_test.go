@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// stubServices responds like the services that the conformance kit calls, for the requests of its scenarios: the pet
-// store, httpbin and an OpenID provider.
+// stubServices responds like the services that the conformance test kit calls, for the requests of its scenarios: the
+// pet store, httpbin and an OpenID provider.
 func stubServices() http.Handler {
 	mux := http.NewServeMux()
 	pet := func(id int) map[string]any { return map[string]any{"id": id, "name": "Milou", "status": "available"} }
