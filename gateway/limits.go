@@ -126,7 +126,7 @@ func (l *limits) takeOne(
 	decision, err := l.limiter.Take(ctx, key, quota, period)
 	if err != nil {
 		return &subjects.Error{
-			Code: subjects.CodeUnavailable, Detail: "the rate limits are unavailable", RetryAfter: time.Second, Cause: err,
+			Code: subjects.CodeUnavailable, Detail: "the rate limits are unavailable", RetryAfter: subjects.RetrySoon, Cause: err,
 		}
 	}
 	if name != "" {

@@ -114,7 +114,7 @@ func lockedError(left time.Duration) error {
 // concurrentError refuses an attempt that found no slot in time.
 func concurrentError(cause error) error {
 	return &subjects.Error{
-		Code: subjects.CodeRateLimited, Detail: "too many sign-ins of this account at once", RetryAfter: time.Second, Cause: cause,
+		Code: subjects.CodeRateLimited, Detail: "too many sign-ins of this account at once", RetryAfter: subjects.RetrySoon, Cause: cause,
 	}
 }
 

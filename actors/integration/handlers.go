@@ -2,7 +2,6 @@ package integration
 
 import (
 	"errors"
-	"time"
 
 	"github.com/weftmesh/weft/actors/integration/manifest"
 	"github.com/weftmesh/weft/subjects"
@@ -22,7 +21,7 @@ func asError(err error) error {
 	if errors.As(err, &coded) {
 		return err
 	}
-	return &subjects.Error{Code: subjects.CodeUnavailable, Detail: "a store cannot be reached right now", RetryAfter: time.Second, Cause: err}
+	return &subjects.Error{Code: subjects.CodeUnavailable, Detail: "a store cannot be reached right now", RetryAfter: subjects.RetrySoon, Cause: err}
 }
 
 // errorDetail is an error's text as callers may see it.
