@@ -1,10 +1,8 @@
 package gateway
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
-	"net/url"
 	"strings"
 	"time"
 )
@@ -70,36 +68,6 @@ func DefaultConfig() Config {
 		Breaker: BreakerConfig{Failures: 5, Open: time.Second},
 		Streams: StreamsConfig{Max: 1000, PerUser: 10, Heartbeat: 15 * time.Second, Recheck: 3 * time.Second},
 	}
-}
-
-// check returns an error that names every invalid setting.
-func (c Config) check() error {
-	var errs []error
-	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	if (c.TLSCert == "") != (c.TLSKey == "") {
-		fail("gateway.tls_cert and gateway.tls_key must be set together")
-	}
-	for _, origin := range c.CORSOrigins {
-		if u, err := url.Parse(origin); origin != "*" && (err != nil || u.Scheme == "" || u.Host == "" || u.Path != "") {
-			fail("gateway.cors_origins: %q is not an origin such as https://app.example", origin)
-		}
-	}
-	if _, err := parsePrefixes(c.TrustedProxies); err != nil {
-		fail("gateway.trusted_proxies: %w", err)
-	}
-	for name, value := range map[string]int64{
-		"max_body": c.MaxBody, "max_header": int64(c.MaxHeader), "drain_timeout": int64(c.DrainTimeout),
-		"limits.global": int64(c.Limits.Global), "limits.per_user": int64(c.Limits.PerUser),
-		"limits.per_ip": int64(c.Limits.PerIP), "breaker.failures": int64(c.Breaker.Failures),
-		"breaker.open": int64(c.Breaker.Open), "streams.max": int64(c.Streams.Max),
-		"streams.per_user": int64(c.Streams.PerUser), "streams.heartbeat": int64(c.Streams.Heartbeat),
-		"streams.recheck": int64(c.Streams.Recheck),
-	} {
-		if value < 1 {
-			fail("gateway.%s: must be greater than zero", name)
-		}
-	}
-	return errors.Join(errs...)
 }
 
 func parsePrefixes(list []string) ([]netip.Prefix, error) {

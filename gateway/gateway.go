@@ -63,7 +63,7 @@ type Gateway struct {
 func New(d Deps, c Config) (*Gateway, error) { return newGateway(d, c, subjects.Endpoints()) }
 
 func newGateway(d Deps, c Config, endpoints []*subjects.Descriptor) (*Gateway, error) {
-	if err := c.check(); err != nil {
+	if err := c.Check(); err != nil {
 		return nil, err
 	}
 	if d.Now == nil {

@@ -62,7 +62,7 @@ type Actor struct {
 // New opens the actor. It reads its secrets and signing keys, creating those that are missing, and publishes the public
 // keys.
 func New(deps actors.Deps, config Config) (*Actor, error) {
-	if err := config.check(); err != nil {
+	if err := config.Check(); err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)

@@ -45,7 +45,7 @@ func CreateAdmin(ctx context.Context, deps actors.Deps, config Config, req subje
 
 // newAdmin returns the account that CreateAdmin adds, with its password hashed.
 func newAdmin(ctx context.Context, deps actors.Deps, config Config, req subjects.RegisterRequest) (user, error) {
-	if err := config.check(); err != nil {
+	if err := config.Check(); err != nil {
 		return user{}, err
 	}
 	policy, err := newPasswordPolicy(config.PasswordMin, config.PasswordMax, config.PasswordBlocklist)

@@ -12,7 +12,7 @@ import (
 // likeEscaper escapes text for a LIKE pattern with the escape character '!'.
 var likeEscaper = strings.NewReplacer("!", "!!", "%", "!%", "_", "!_")
 
-// listUsers returns at most most accounts whose address starts with prefix, the newest first, with IDs less than before
+// listUsers returns up to most accounts whose address starts with prefix, the newest first, with IDs less than before
 // (any if empty).
 func listUsers(ctx context.Context, db bun.IDB, prefix, before string, most int) ([]user, error) {
 	var rows []userRow

@@ -51,7 +51,7 @@ func addAPIKey(ctx context.Context, tx bun.Tx, k apiKey) error {
 	return nil
 }
 
-// userAPIKeys returns at most most keys of a user, the newest first, with IDs less than before (any if empty).
+// userAPIKeys returns up to most keys of a user, the newest first, with IDs less than before (any if empty).
 func userAPIKeys(ctx context.Context, db bun.IDB, userID, before string, most int) ([]apiKey, error) {
 	var rows []apiKeyRow
 	query := db.NewSelect().Model(&rows).Where("user_id = ?", userID).Order("id DESC").Limit(int64(most))

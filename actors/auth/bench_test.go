@@ -166,7 +166,7 @@ func BenchmarkTokenCheck(b *testing.B) {
 	})
 }
 
-// workers runs f times times in total, on n goroutines.
+// workers runs f the given number of times in total, on n goroutines.
 func workers(n, times int, f func(i int)) {
 	var next atomic.Int64
 	var done sync.WaitGroup

@@ -16,7 +16,7 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// TestNoSecretIsInLogsMetricsStreamsOrDatabases signs up and in in every way, including with wrong credentials, and
+// TestNoSecretIsInLogsMetricsStreamsOrDatabases signs up and signs in by every method, including with wrong credentials, and
 // searches the secrets in the actor's log at debug level, its metrics, the NATS server's files and every table.
 func TestNoSecretIsInLogsMetricsStreamsOrDatabases(t *testing.T) {
 	t.Parallel()

@@ -1,11 +1,7 @@
 package auth
 
 import (
-	"fmt"
-	"slices"
 	"time"
-
-	"golang.org/x/crypto/bcrypt"
 
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
@@ -105,51 +101,6 @@ func DefaultConfig() Config {
 		ErasureSettle: subjects.MaxTimeout, ErasureRetry: 10 * time.Minute,
 		OAuth: defaultOAuthConfig(), Passkeys: defaultPasskeyConfig(),
 	}
-}
-
-// check returns an error that names the setting if a value is invalid or unsafe.
-func (c Config) check() error {
-	for _, bound := range []struct {
-		key       string
-		got       int
-		low, high int
-	}{
-		{"bcrypt_cost", c.BcryptCost, bcrypt.MinCost, 16},
-		{"hash_workers", c.HashWorkers, 0, 1024},
-		{"hash_queue", c.HashQueue, 1, 10_000},
-		{"lockout_failures", c.LockoutFailures, 1, 1000},
-		{"account_failures", c.AccountFailures, 1, 1_000_000},
-		{"sessions_per_user", c.SessionsPerUser, 1, 10_000},
-		{"totp_skew", c.TOTPSkew, 0, 1},
-		{"letters_per_hour", c.LettersPerHour, 1, 1000},
-		{"password_min", c.PasswordMin, 8, 64},
-		{"password_max", c.PasswordMax, 64, 1024},
-	} {
-		if bound.got < bound.low || bound.got > bound.high {
-			return fmt.Errorf("auth.%s is %d, it must be %d to %d", bound.key, bound.got, bound.low, bound.high)
-		}
-	}
-	for key, d := range map[string]time.Duration{
-		"access_ttl": c.AccessTTL, "session_ttl": c.SessionTTL, "lockout_for": c.LockoutFor, "key_reload": c.KeyReload,
-		"token_ttl": c.TokenTTL, "audit_kept": c.AuditKept, "erasure_settle": c.ErasureSettle, "erasure_retry": c.ErasureRetry,
-	} {
-		if d < time.Second {
-			return fmt.Errorf("auth.%s is %s, it must be at least a second", key, d)
-		}
-	}
-	if !slices.Contains([]string{requireOff, requireAdmins, requireAll}, c.RequireSecondFactor) {
-		return fmt.Errorf("auth.require_second_factor is %q, it must be off, admins or all", c.RequireSecondFactor)
-	}
-	if c.SessionIdle != 0 && c.SessionIdle < time.Second {
-		return fmt.Errorf("auth.session_idle is %s, it must be 0, for none, or at least a second", c.SessionIdle)
-	}
-	if c.RefreshGrace < 0 || c.KeyRotation < 0 || c.ClientID == "" {
-		return fmt.Errorf("auth.refresh_grace and auth.key_rotation must not be negative, auth.client_id not empty")
-	}
-	if err := c.Passkeys.check(); err != nil {
-		return err
-	}
-	return c.OAuth.check()
 }
 
 func (c Config) hashWorkers() int {

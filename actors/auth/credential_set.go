@@ -3,7 +3,7 @@ package auth
 import (
 	"context"
 
-	"github.com/uptrace/bun"
+	"github.com/weftmesh/weft/actors/database"
 
 	"github.com/weftmesh/weft/subjects"
 )
@@ -18,13 +18,13 @@ type credentialSet struct {
 }
 
 // userCredentials returns the passkeys and identities of a user.
-func userCredentials(ctx context.Context, db bun.IDB, userID string) (credentialSet, error) {
+func userCredentials(ctx context.Context, db *database.DB, userID string) (credentialSet, error) {
 	var all credentialSet
 	var err error
-	if all.passkeys, err = userPasskeys(ctx, db, userID, "", maxPasskeys); err != nil {
+	if all.passkeys, err = userPasskeys(ctx, db.DB, userID, "", maxPasskeys); err != nil {
 		return all, err
 	}
-	all.identities, err = userIdentities(ctx, db, userID, "", maxIdentities)
+	all.identities, err = userIdentities(ctx, db.DB, userID, "", maxIdentities)
 	return all, err
 }
 

@@ -117,7 +117,7 @@ func erasureAnswers(ctx context.Context, db bun.IDB, id string) ([]erasureAnswer
 	return rows, nil
 }
 
-// openErasures returns at most most erasures that are due: those that wait for answers and were last published before
+// openErasures returns up to most erasures that are due: those that wait for answers and were last published before
 // told, and those that wait for their second round and were requested before settle.
 func openErasures(ctx context.Context, db bun.IDB, told, settle time.Time, most int) ([]erasureRow, error) {
 	var rows []erasureRow

@@ -57,11 +57,11 @@ func (a *Actor) unlinkIdentity(ctx context.Context, req subjects.UnlinkIdentityR
 		return subjects.Empty{}, err
 	}
 	// Checked before sessions end, and again in the transaction.
-	if err := a.oauth.checkOtherCredential(ctx, a.DB.DB, u, i.ID); err != nil {
+	if err := a.oauth.checkOtherCredential(ctx, a.DB, u, i.ID); err != nil {
 		return subjects.Empty{}, err
 	}
 	return subjects.Empty{}, a.sessions.changeAccount(ctx, u, caller.SessionID, endIdentity, func(ctx context.Context, tx database.Tx, u user) error {
-		if err := a.oauth.checkOtherCredential(ctx, tx, u, i.ID); err != nil {
+		if err := a.oauth.checkOtherCredential(ctx, a.DB, u, i.ID); err != nil {
 			return err
 		}
 		if err := deleteIdentity(ctx, tx, i.ID); err != nil {

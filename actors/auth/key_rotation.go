@@ -16,7 +16,7 @@ import (
 // CodeConflict if no next key has been published yet, because a key must be published before it signs. deps needs DB,
 // Outbox, Now and NewID.
 func RotateKeys(ctx context.Context, deps actors.Deps, config Config) (keyID string, err error) {
-	if err := config.check(); err != nil {
+	if err := config.Check(); err != nil {
 		return "", err
 	}
 	r := &recorder{Deps: deps, retention: config.AuditKept}

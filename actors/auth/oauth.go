@@ -6,11 +6,10 @@ import (
 	"errors"
 	"time"
 
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/oauthstate"
 
 	"golang.org/x/oauth2"
-
-	"github.com/uptrace/bun"
 
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/egress"
@@ -105,7 +104,7 @@ func (o *oauth) takeState(ctx context.Context, p *provider, req subjects.Complet
 }
 
 // checkOtherCredential returns CodeConflict if the user could not sign in without the identity or passkey with the ID.
-func (o *oauth) checkOtherCredential(ctx context.Context, db bun.IDB, u user, removed string) error {
+func (o *oauth) checkOtherCredential(ctx context.Context, db *database.DB, u user, removed string) error {
 	all, err := userCredentials(ctx, db, u.ID)
 	if err != nil {
 		return err

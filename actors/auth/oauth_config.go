@@ -2,13 +2,9 @@ package auth
 
 import (
 	"cmp"
-	"fmt"
-	"net/url"
 	"regexp"
 	"slices"
 	"time"
-
-	"github.com/weftmesh/weft/actors/oauthstate"
 
 	"github.com/weftmesh/weft/mesh"
 )
@@ -68,28 +64,6 @@ func defaultOAuthConfig() OAuthConfig {
 
 var providerID = regexp.MustCompile(`^[a-z][a-z0-9_-]{0,63}$`)
 
-func (c OAuthConfig) check() error {
-	for key, d := range map[string]time.Duration{
-		"state_ttl": c.StateTTL, "fresh_for": c.FreshFor, "refresh_every": c.RefreshEvery, "refresh_before": c.RefreshBefore,
-	} {
-		if d < time.Second {
-			return fmt.Errorf("auth.oauth.%s is %s, it must be at least a second", key, d)
-		}
-	}
-	if c.StateTTL > maxOAuthState {
-		return fmt.Errorf("auth.oauth.state_ttl is %s, it must be at most %s", c.StateTTL, maxOAuthState)
-	}
-	for id, p := range c.Providers {
-		if !providerID.MatchString(id) {
-			return fmt.Errorf("auth.oauth.providers: %q must consist of lower-case letters, digits, - and _, and start with a letter", id)
-		}
-		if err := p.withDefaults(id).check(); err != nil {
-			return fmt.Errorf("auth.oauth.providers.%s.%w", id, err)
-		}
-	}
-	return nil
-}
-
 // withDefaults returns the configuration with the defaults of the ID and the kind.
 func (p OAuthProvider) withDefaults(id string) OAuthProvider {
 	if p.Kind == "" {
@@ -109,25 +83,4 @@ func (p OAuthProvider) withDefaults(id string) OAuthProvider {
 		p.Scopes = append([]string{"openid"}, p.Scopes...)
 	}
 	return p
-}
-
-func (p OAuthProvider) check() error {
-	if !slices.Contains([]string{kindOpenID, kindGoogle, kindGitHub, kindMicrosoft}, p.Kind) {
-		return fmt.Errorf("kind is %q, it must be google, github, microsoft or oidc", p.Kind)
-	}
-	if u, err := url.Parse(p.Issuer); err != nil || u.Hostname() == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
-		return fmt.Errorf("issuer is %q, it must be a URL without credentials, query and fragment", p.Issuer)
-	}
-	if p.ClientID == "" {
-		return fmt.Errorf("client_id is missing")
-	}
-	if len(p.RedirectURIs) == 0 {
-		return fmt.Errorf("redirect_uris is missing")
-	}
-	for _, uri := range p.RedirectURIs {
-		if !oauthstate.GoodRedirect(uri) {
-			return fmt.Errorf("redirect_uris has %q, it must be https, http on localhost, or a private-use scheme with a dot, without fragment", uri)
-		}
-	}
-	return nil
 }

@@ -1,12 +1,9 @@
 package auth
 
 import (
-	"fmt"
 	"net/url"
 	"strings"
 	"time"
-
-	"github.com/go-webauthn/webauthn/protocol"
 )
 
 // PasskeyConfig configures the site (relying party) of passkeys. A passkey is bound to its site: a change of RPID
@@ -28,28 +25,6 @@ func defaultPasskeyConfig() PasskeyConfig {
 	return PasskeyConfig{
 		RPID: "localhost", RPName: "weft", Origins: []string{"http://localhost:8080"}, CeremonyTTL: 5 * time.Minute,
 	}
-}
-
-func (c PasskeyConfig) check() error {
-	if err := protocol.ValidateRPID(c.RPID); err != nil {
-		return fmt.Errorf("auth.passkeys.rp_id is %q, it must be a domain: %w", c.RPID, err)
-	}
-	if c.RPName == "" {
-		return fmt.Errorf("auth.passkeys.rp_name is missing")
-	}
-	if c.CeremonyTTL < time.Second || c.CeremonyTTL > time.Hour {
-		return fmt.Errorf("auth.passkeys.ceremony_ttl is %s, it must be between one second and one hour", c.CeremonyTTL)
-	}
-	if len(c.Origins) == 0 {
-		return fmt.Errorf("auth.passkeys.origins is missing")
-	}
-	for _, origin := range c.Origins {
-		if !c.goodOrigin(origin) {
-			return fmt.Errorf("auth.passkeys.origins has %q, it must be an https origin (http for localhost) of %s or a subdomain",
-				origin, c.RPID)
-		}
-	}
-	return nil
 }
 
 // goodOrigin reports whether browsers use the site's passkeys on pages of the origin.

@@ -117,7 +117,7 @@ func (a *Actor) deletePasskey(ctx context.Context, req subjects.DeletePasskeyReq
 	}
 	// Checked before sessions end, and again in the transaction. A suspended passkey signs nobody in.
 	if !p.Suspended {
-		if err := a.oauth.checkOtherCredential(ctx, a.DB.DB, u, p.ID); err != nil {
+		if err := a.oauth.checkOtherCredential(ctx, a.DB, u, p.ID); err != nil {
 			return subjects.Empty{}, err
 		}
 	}
@@ -131,7 +131,7 @@ func (a *Actor) deletePasskey(ctx context.Context, req subjects.DeletePasskeyReq
 			return err
 		}
 		if !p.Suspended {
-			if err := a.oauth.checkOtherCredential(ctx, tx, u, p.ID); err != nil {
+			if err := a.oauth.checkOtherCredential(ctx, a.DB, u, p.ID); err != nil {
 				return err
 			}
 		}

@@ -187,7 +187,7 @@ func TestSource(t *testing.T) {
 
 func TestConfigIsChecked(t *testing.T) {
 	t.Parallel()
-	if err := DefaultConfig().check(); err != nil {
+	if err := DefaultConfig().Check(); err != nil {
 		t.Fatal(err)
 	}
 	for name, change := range map[string]func(*Config){
@@ -196,7 +196,7 @@ func TestConfigIsChecked(t *testing.T) {
 	} {
 		c := DefaultConfig()
 		change(&c)
-		if err := c.check(); err == nil || !strings.Contains(err.Error(), name) {
+		if err := c.Check(); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -44,7 +44,7 @@ type Actor struct {
 
 // New checks the settings, opens the bucket consent_state and registers the metrics.
 func New(d actors.Deps, c Config) (*Actor, error) {
-	if err := c.check(); err != nil {
+	if err := c.Check(); err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), startupTimeout)

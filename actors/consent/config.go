@@ -1,7 +1,6 @@
 package consent
 
 import (
-	"fmt"
 	"time"
 )
 
@@ -16,14 +15,4 @@ type Config struct {
 // DefaultConfig returns a lifetime of 365 days and a maximum of ten years.
 func DefaultConfig() Config {
 	return Config{Expiry: 365 * 24 * time.Hour, MaxExpiry: 10 * 365 * 24 * time.Hour}
-}
-
-func (c Config) check() error {
-	if c.Expiry <= 0 {
-		return fmt.Errorf("consent.expiry %s is not positive", c.Expiry)
-	}
-	if c.MaxExpiry < c.Expiry {
-		return fmt.Errorf("consent.max_expiry %s is shorter than consent.expiry %s", c.MaxExpiry, c.Expiry)
-	}
-	return nil
 }

@@ -26,7 +26,7 @@ func TestConfigCheck(t *testing.T) {
 		"maximum below expiry": {Config{Expiry: time.Hour, MaxExpiry: time.Minute}, "consent.max_expiry "},
 		"no maximum":           {Config{Expiry: time.Hour}, "consent.max_expiry "},
 	} {
-		err := test.config.check()
+		err := test.config.Check()
 		if (err == nil) != (test.names == "") || err != nil && !strings.HasPrefix(err.Error(), test.names) {
 			t.Errorf("%s: %v, want %q", name, err, test.names)
 		}

@@ -2,18 +2,11 @@ package integration
 
 import (
 	"cmp"
-	"errors"
-	"fmt"
-	"maps"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/weftmesh/weft/actors/oauthstate"
-
 	"github.com/weftmesh/weft/actors/egress"
-	"github.com/weftmesh/weft/kv"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -157,32 +150,6 @@ type ObjectsConfig struct {
 	SweepEvery time.Duration `koanf:"sweep_every"`
 }
 
-// check returns an error for each invalid setting.
-func (c ObjectsConfig) check() error {
-	var errs []error
-	for name, value := range map[string]int64{
-		"max_size": c.MaxSize, "per_user": c.PerUser, "total": c.Total, "keep_for": int64(c.KeepFor), "max_keep_for": int64(c.MaxKeepFor),
-		"upload_within": int64(c.UploadWithin), "sweep_every": int64(c.SweepEvery),
-	} {
-		if value <= 0 {
-			errs = append(errs, fmt.Errorf("integration.objects.%s must be more than 0", name))
-		}
-	}
-	if c.PartSize < subjects.MinPart || c.PartSize > subjects.MaxPart {
-		errs = append(errs, fmt.Errorf("integration.objects.part_size must be %d to %d", subjects.MinPart, subjects.MaxPart))
-	}
-	if c.Total < c.MaxSize {
-		errs = append(errs, errors.New("integration.objects.total must not be less than max_size"))
-	}
-	if c.MaxKeepFor < c.KeepFor {
-		errs = append(errs, errors.New("integration.objects.max_keep_for must not be less than keep_for"))
-	}
-	if limit := kv.IntegrationObjects.TTL; c.MaxKeepFor+c.UploadWithin > limit {
-		errs = append(errs, fmt.Errorf("integration.objects.max_keep_for and upload_within must be at most %s together", limit))
-	}
-	return errors.Join(errs...)
-}
-
 // DefaultConfig returns the default settings.
 func DefaultConfig() Config {
 	return Config{
@@ -203,65 +170,6 @@ func DefaultConfig() Config {
 		},
 		Calls: CallsConfig{KeepFor: 30 * 24 * time.Hour, KeepNewest: 1000, SweepEvery: 10 * time.Minute},
 	}
-}
-
-// check returns an error for each invalid setting. known reports whether there is a provider of an id.
-func (c Config) check(known func(provider string) bool) error {
-	var errs []error
-	for name, value := range map[string]int64{
-		"timeout": int64(c.Timeout), "max_response": c.MaxResponse, "max_connections": int64(c.MaxConnections),
-		"retry.attempts": int64(c.Retry.Attempts), "retry.backoff": int64(c.Retry.Backoff), "retry.max_backoff": int64(c.Retry.MaxBackoff),
-		"retry.max_retry_after": int64(c.Retry.MaxRetryAfter), "breaker.failures": int64(c.Breaker.Failures),
-		"breaker.half_open": int64(c.Breaker.HalfOpen), "breaker.open": int64(c.Breaker.Open),
-		"webhooks.per_connection": int64(c.Webhooks.PerConnection), "webhooks.remember": int64(c.Webhooks.Remember),
-		"webhooks.old_secret": int64(c.Webhooks.OldSecret), "webhooks.handshake_within": int64(c.Webhooks.HandshakeWithin),
-		"calls.keep_for": int64(c.Calls.KeepFor), "calls.keep_newest": int64(c.Calls.KeepNewest), "calls.sweep_every": int64(c.Calls.SweepEvery),
-		"refresh.before": int64(c.Refresh.Before), "refresh.every": int64(c.Refresh.Every),
-		"refresh.timeout": int64(c.Refresh.Timeout), "state_ttl": int64(c.StateTTL),
-	} {
-		if value <= 0 {
-			errs = append(errs, fmt.Errorf("integration.%s must be more than 0", name))
-		}
-	}
-	if u, err := url.Parse(c.PublicURL); err != nil || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http" || u.RawQuery != "" {
-		errs = append(errs, errors.New("integration.public_url: not an http address"))
-	}
-	errs = append(errs, c.Objects.check())
-	if c.Limits.MaxWait < 0 || c.ProbeEvery < 0 {
-		errs = append(errs, errors.New("integration.limits.max_wait and integration.probe_every must not be negative"))
-	}
-	if c.StateTTL > maxStateTTL {
-		errs = append(errs, fmt.Errorf("integration.state_ttl must be at most %s", maxStateTTL))
-	}
-	for _, uri := range slices.DeleteFunc(append([]string{c.RedirectURI}, c.RedirectURIs...), func(uri string) bool { return uri == "" }) {
-		if !oauthstate.GoodRedirect(uri) {
-			errs = append(errs, fmt.Errorf("integration.redirect_uri: %q must be an https URL, an http URL of this machine or a URI of a private-use scheme", uri))
-		}
-	}
-	for _, id := range slices.Sorted(maps.Keys(c.Providers)) {
-		errs = append(errs, c.Providers[id].check(id, known))
-	}
-	return errors.Join(errs...)
-}
-
-func (c ProviderConfig) check(id string, known func(provider string) bool) error {
-	if !known(id) {
-		return fmt.Errorf("integration.providers.%s: unknown provider", id)
-	}
-	if c.Timeout < 0 || c.Attempts < 0 || c.Backoff < 0 {
-		return fmt.Errorf("integration.providers.%s: must not be negative", id)
-	}
-	for limit, n := range c.Limits {
-		if n < 1 {
-			return fmt.Errorf("integration.providers.%s.limits.%s: must be more than 0", id, limit)
-		}
-	}
-	for key, text := range map[string]string{"base_url": c.BaseURL, "oauth_url": c.OAuthURL} {
-		if u, err := url.Parse(text); text != "" && (err != nil || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http") {
-			return fmt.Errorf("integration.providers.%s.%s: not an http address", id, key)
-		}
-	}
-	return nil
 }
 
 // maxStateTTL is the lifetime of the browser's cookie that binds the state (subjects.GetAuthURL).

@@ -37,7 +37,7 @@ type Actor struct {
 
 // New checks the settings and registers the metrics. It does not connect to the mail server.
 func New(d actors.Deps, c Config) (*Actor, error) {
-	if err := c.check(); err != nil {
+	if err := c.Check(); err != nil {
 		return nil, err
 	}
 	mail, err := newMailer(c.SMTP)

@@ -1,9 +1,6 @@
 package notification
 
 import (
-	"fmt"
-	"net"
-	netmail "net/mail"
 	"time"
 
 	"github.com/weftmesh/weft/mesh"
@@ -43,30 +40,4 @@ func DefaultConfig() Config {
 		SMTP: SMTPConfig{Port: 587, From: "weft <weft@localhost>", TLS: tlsStartTLS, Timeout: 30 * time.Second},
 		Tick: time.Second,
 	}
-}
-
-func (c Config) check() error {
-	if c.Tick <= 0 {
-		return fmt.Errorf("notification.tick %s is not positive", c.Tick)
-	}
-	return c.SMTP.check()
-}
-
-func (c SMTPConfig) check() error {
-	if _, err := netmail.ParseAddress(c.From); err != nil {
-		return fmt.Errorf("notification.smtp.from %q: %w", c.From, err)
-	}
-	if c.Host == "" {
-		return nil
-	}
-	switch c.TLS {
-	case tlsStartTLS, tlsImplicit:
-	case tlsNone:
-		if ip := net.ParseIP(c.Host); c.Host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-			return fmt.Errorf("notification.smtp.tls: none is allowed for loopback addresses only, not for %s", c.Host)
-		}
-	default:
-		return fmt.Errorf("notification.smtp.tls %q is not starttls, tls or none", c.TLS)
-	}
-	return nil
 }

@@ -36,7 +36,7 @@ func TestConfigCheck(t *testing.T) {
 	} {
 		config := DefaultConfig()
 		test.change(&config)
-		err := config.check()
+		err := config.Check()
 		if (err == nil) != (test.names == "") || err != nil && !strings.HasPrefix(err.Error(), test.names) {
 			t.Errorf("%s: %v, want %q", name, err, test.names)
 		}

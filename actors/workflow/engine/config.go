@@ -1,9 +1,10 @@
 package engine
 
 import (
-	"fmt"
-	"math"
+	"errors"
 	"time"
+
+	"github.com/weftmesh/weft/mesh"
 )
 
 // Config are the actor's settings.
@@ -40,40 +41,21 @@ func DefaultConfig() Config {
 	}
 }
 
-// Check returns an error that names the first setting out of its bounds.
+// Check returns a mesh.SettingError for each invalid setting.
 func (c Config) Check() error {
-	for _, s := range []struct {
-		name        string
-		value       int64
-		least, most int64
-	}{
-		{"max_concurrent", int64(c.MaxConcurrent), 1, 10_000},
-		{"max_steps", int64(c.MaxSteps), 1, 10_000},
-		{"step_retries", int64(c.StepRetries), 0, math.MaxInt64},
-		{"max_queued", int64(c.MaxQueued), 0, math.MaxInt64},
-		{"max_queued_per_user", int64(c.MaxQueuedPerUser), 1, math.MaxInt64},
-		{"max_input", int64(c.MaxInput), 1, maxValue},
-		{"max_result", int64(c.MaxResult), 1, maxValue},
-		{"cut_after", int64(min(c.CutAfter, math.MaxInt64)), 1, math.MaxInt64},
-	} {
-		if s.value < s.least || s.value > s.most {
-			if s.most == math.MaxInt64 {
-				return fmt.Errorf("workflow.%s is %d, and must be at least %d", s.name, s.value, s.least)
-			}
-			return fmt.Errorf("workflow.%s is %d, and must be between %d and %d", s.name, s.value, s.least, s.most)
-		}
-	}
-	for _, s := range []struct {
-		name         string
-		value, least time.Duration
-	}{
-		{"step_timeout", c.StepTimeout, time.Millisecond}, {"step_retry_delay", c.StepRetryDelay, 0}, {"short_wait", c.ShortWait, 0},
-	} {
-		if s.value < s.least {
-			return fmt.Errorf("workflow.%s is %s, and must be at least %s", s.name, s.value, s.least)
-		}
-	}
-	return nil
+	return errors.Join(
+		mesh.SettingBetween("workflow.max_concurrent", c.MaxConcurrent, 1, 10_000),
+		mesh.SettingBetween("workflow.max_steps", c.MaxSteps, 1, 10_000),
+		mesh.SettingAtLeast("workflow.step_timeout", c.StepTimeout, time.Millisecond),
+		mesh.SettingAtLeast("workflow.step_retries", c.StepRetries, 0),
+		mesh.SettingAtLeast("workflow.step_retry_delay", c.StepRetryDelay, 0),
+		mesh.SettingAtLeast("workflow.short_wait", c.ShortWait, 0),
+		mesh.SettingBetween("workflow.max_input", c.MaxInput, 1, maxValue),
+		mesh.SettingBetween("workflow.max_result", c.MaxResult, 1, maxValue),
+		mesh.SettingAtLeast("workflow.max_queued", c.MaxQueued, 0),
+		mesh.SettingAtLeast("workflow.max_queued_per_user", c.MaxQueuedPerUser, 1),
+		mesh.SettingAtLeast("workflow.cut_after", c.CutAfter, 1),
+	)
 }
 
 // maxValue is the largest value that a message of the history has room for.

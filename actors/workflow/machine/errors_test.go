@@ -1,6 +1,7 @@
 package machine
 
 import (
+	"bytes"
 	"strings"
 	"testing"
 
@@ -106,7 +107,7 @@ func TestApplyRejects(t *testing.T) {
 		if err := x.Apply(test.event); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: %v, want %q", name, err, test.want)
 		}
-		if after, err := x.Snapshot(); err != nil || string(after) != string(before) {
+		if after, err := x.Snapshot(); err != nil || !bytes.Equal(after, before) {
 			t.Errorf("%s: the state is %s, %v; want %s", name, after, err, before)
 		}
 	}

@@ -1,9 +1,14 @@
 package machine
 
-// The functions of weft's own. Every other <provider>.<action> is an action of a connection's provider.
+// The native functions, besides FunctionApproval. Any other function is named <provider>.<action>: an action of a connection's
+// provider.
 const (
-	FunctionEcho    = "echo"
-	FunctionNotify  = "notification.send"
+	// FunctionEcho returns its arguments.
+	FunctionEcho = "echo"
+	// FunctionNotify sends a notification to the execution's user.
+	FunctionNotify = "notification.send"
+	// FunctionConsent fails unless the user consents to a scope.
 	FunctionConsent = "consent.require"
-	FunctionStart   = "workflow.start"
+	// FunctionStart starts an execution of another workflow.
+	FunctionStart = "workflow.start"
 )

@@ -1,6 +1,7 @@
 package machine
 
 import (
+	"bytes"
 	"encoding/json"
 	"strings"
 	"testing"
@@ -92,14 +93,14 @@ func TestAppendJSONOfRandomEvents(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		event := drawEvent(t)
 		got := event.AppendJSON(nil)
-		if want := language.Canonical(plain(event)); string(got) != string(want) {
+		if want := language.Canonical(plain(event)); !bytes.Equal(got, want) {
 			t.Fatalf("got  %s\nwant %s", got, want)
 		}
 		var decoded Event
 		if err := json.Unmarshal(got, &decoded); err != nil {
 			t.Fatalf("decoding %s: %v", got, err)
 		}
-		if again := decoded.AppendJSON(nil); string(again) != string(got) {
+		if again := decoded.AppendJSON(nil); !bytes.Equal(again, got) {
 			t.Fatalf("decoded and encoded again as %s\nwant %s", again, got)
 		}
 	})

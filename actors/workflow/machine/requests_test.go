@@ -41,7 +41,7 @@ func TestHTTPRequests(t *testing.T) {
 	} {
 		d := newDriver(t, head+`do: [{a: {call: http, with: {`+with+`}}}]`)
 		x := d.start(map[string]any{"verb": "put", "name": "a b", "id": 7, "none": nil})
-		got := ""
+		var got string
 		if fault := x.Fault(); fault != nil {
 			got = faultText(fault)
 		} else {
@@ -87,7 +87,7 @@ func TestOpenAPIRequests(t *testing.T) {
 			t.Errorf("%s: the description is requested by %s", name, got)
 		}
 		built, failure := call.Request(description(test.description))
-		got := ""
+		var got string
 		if failure != nil {
 			got = faultText(failure)
 		} else {

@@ -21,13 +21,13 @@ import (
 )
 
 const (
-	// stormClients run executions at the same time.
+	// stormClients is the number of clients that start executions concurrently.
 	stormClients = 4
-	// stormSettled bounds how long what was acknowledged may take to end once the storm is over.
-	stormSettled = 3 * time.Minute
+	// verifyTimeout bounds how long executions may take to end after the last fault.
+	verifyTimeout = 3 * time.Minute
 )
 
-// stormWorkflow calls three steps, one after the other, tells the user, and ends with what came in.
+// stormWorkflow makes three calls in sequence, sends a notification, and returns its input with the paths that were called.
 const stormWorkflow = `document: {dsl: 1.0.3, namespace: torture, name: storm, version: 1.0.0}
 do:
   - one:
@@ -48,9 +48,10 @@ do:
       output: {as: '${ $input }'}
 `
 
-// A storm of kill -9 over `weft up`, as long as WEFT_TORTURE_DURATION says, while clients run executions, send
-// notifications and take consents back. What weft has acknowledged holds: every execution ends once and rightly, no step
-// that was done is done again, every notification is in the inbox once, and a revoked consent stays refused.
+// TestKillStorm kills `weft up` with SIGKILL again and again for WEFT_TORTURE_DURATION, while clients start executions, send
+// notifications and revoke consents. Afterwards it checks everything that weft has acknowledged: every execution ends once with
+// the right result, no completed step runs again, every notification is in the inbox once, and calls under a revoked consent are
+// refused.
 func TestKillStorm(t *testing.T) {
 	s := newStorm(t)
 	var clients sync.WaitGroup
@@ -59,31 +60,31 @@ func TestKillStorm(t *testing.T) {
 	}
 	clients.Go(s.sendNotifications)
 	clients.Go(s.revokeConsents)
-	s.rage()
+	s.injectFaults()
 	s.over.Store(true)
 	clients.Wait()
-	s.settle()
+	s.verify()
 	t.Logf("%d kills, %d executions, %d notifications, %d revocations (%d refused calls)",
 		s.kills, len(s.executions), len(s.notifications), s.revocations, s.refused)
 	if s.kills == 0 || len(s.executions) == 0 || len(s.notifications) == 0 || s.revocations == 0 {
-		t.Error("the storm has done nothing")
+		t.Error("the storm had no effect")
 	}
 }
 
-// storm is a weft that is killed again and again, its clients, and what it has acknowledged to them.
+// storm is a weft that is killed repeatedly, its clients, and what it has acknowledged.
 type storm struct {
 	t    *testing.T
 	weft program
 	url  string
-	shop *provider
+	shop *stubProvider
 	over atomic.Bool
 
 	kills                int
 	mu                   sync.Mutex
-	executions           map[string]string // id by key
+	executions           map[string]string // ID by key
 	notifications        []string
 	revocations, refused int
-	// reached is the furthest step that the shop has seen of each key.
+	// reached is the last step that has been called, by key.
 	reached map[string]int
 
 	runner, sender *client
@@ -96,8 +97,8 @@ func newStorm(t *testing.T) *storm {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &storm{t: t, executions: map[string]string{}, reached: map[string]int{}, shop: startProvider(t, nil)}
-	s.shop.onCall = s.sawCall
+	s := &storm{t: t, executions: map[string]string{}, reached: map[string]int{}, shop: startStubProvider(t, nil)}
+	s.shop.onCall = s.checkCall
 	address := freePort(t)
 	s.url = "http://" + address
 	s.weft = program{
@@ -114,6 +115,7 @@ func newStorm(t *testing.T) *storm {
 	return s
 }
 
+// start starts weft, or fails the test.
 func (s *storm) start() *running {
 	s.t.Helper()
 	r, err := start(s.weft)
@@ -123,17 +125,17 @@ func (s *storm) start() *running {
 	return r
 }
 
-// rage starts and kills weft until the time is over, and leaves it running then.
-func (s *storm) rage() {
+// injectFaults starts and kills weft for tortureDuration, then starts it and leaves it running.
+func (s *storm) injectFaults() {
 	for end := time.Now().Add(tortureDuration(s.t)); time.Now().Before(end); s.kills++ {
 		r := s.start()
-		<-time.After(time.Duration(rand.IntN(1500)) * time.Millisecond) // the storm's own rhythm
+		<-time.After(time.Duration(rand.IntN(1500)) * time.Millisecond) // random interval between faults
 		r.kill()
 	}
 	last := s.start()
 	s.t.Cleanup(func() {
 		if s.t.Failed() {
-			s.t.Log(last.lastWords())
+			s.t.Log(last.logTail())
 		}
 		if err := last.stop(); err != nil {
 			s.t.Error(err)
@@ -141,8 +143,8 @@ func (s *storm) rage() {
 	})
 }
 
-// sawCall checks a call at the shop: once a step has been called, the ones before it are done and not called again.
-func (s *storm) sawCall(path string) {
+// checkCall checks that a step is not called after a later one, because the earlier one has completed then.
+func (s *storm) checkCall(path string) {
 	key, text, ok := strings.Cut(strings.TrimPrefix(path, "/"), "/")
 	step, err := strconv.Atoi(text)
 	if !ok || err != nil {
@@ -151,14 +153,14 @@ func (s *storm) sawCall(path string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if step < s.reached[key] {
-		s.t.Errorf("step %d of %s is called again, after step %d", step, key, s.reached[key])
+		s.t.Errorf("step %d of %s is called after step %d", step, key, s.reached[key])
 	}
 	s.reached[key] = max(step, s.reached[key])
 }
 
-// insist repeats a request until it has one of the statuses, over however many kills. Statuses that a dying or starting
-// weft may give are passed over; any other fails the test at once.
-func (s *storm) insist(c *client, method, path string, body any, wanted ...int) (answer, bool) {
+// retry repeats a request while weft is unavailable. Any status other than the wanted ones is an error then, which fails the
+// test.
+func (s *storm) retry(c *client, method, path string, body any, wanted ...int) (answer, bool) {
 	var data []byte
 	if body != nil {
 		var err error
@@ -167,17 +169,17 @@ func (s *storm) insist(c *client, method, path string, body any, wanted ...int) 
 			return answer{}, false
 		}
 	}
-	passing := []int{http.StatusServiceUnavailable, http.StatusGatewayTimeout}
+	unavailable := []int{http.StatusServiceUnavailable, http.StatusGatewayTimeout}
 	var a answer
 	err := eventually(func() (bool, string) {
 		var err error
 		if a, err = c.do(s.t.Context(), method, path, data); err != nil {
 			return false, err.Error()
 		}
-		return !slices.Contains(passing, a.status), a.String()
+		return !slices.Contains(unavailable, a.status), a.String()
 	})
 	if err == nil && !slices.Contains(wanted, a.status) {
-		err = fmt.Errorf("it answered %s", a)
+		err = fmt.Errorf("the response is %s", a)
 	}
 	if err != nil {
 		s.t.Errorf("%s %s: %v", method, path, err)
@@ -185,12 +187,12 @@ func (s *storm) insist(c *client, method, path string, body any, wanted ...int) 
 	return a, err == nil
 }
 
-// runExecutions starts one execution after the other. The id is the client's own, so that a start whose answer was lost
-// can be repeated.
+// runExecutions starts executions in sequence. The client chooses the ID, so that it can repeat a start whose response was
+// lost.
 func (s *storm) runExecutions() {
 	for !s.over.Load() {
 		key, id := uuid.NewString(), uuid.Must(uuid.NewV7()).String()
-		_, ok := s.insist(s.runner, http.MethodPost, "/v1/workflows/"+s.workflow+"/executions",
+		_, ok := s.retry(s.runner, http.MethodPost, "/v1/workflows/"+s.workflow+"/executions",
 			map[string]any{"execution_id": id, "input": map[string]any{"key": key}}, http.StatusAccepted)
 		if !ok {
 			return
@@ -201,10 +203,11 @@ func (s *storm) runExecutions() {
 	}
 }
 
+// sendNotifications sends notifications in sequence, with a key for deduplication.
 func (s *storm) sendNotifications() {
 	for !s.over.Load() {
 		key := uuid.NewString()
-		_, ok := s.insist(s.sender, http.MethodPost, "/v1/notifications",
+		_, ok := s.retry(s.sender, http.MethodPost, "/v1/notifications",
 			map[string]any{"category": "system", "subject": key, "dedupe_key": key}, http.StatusAccepted)
 		if !ok {
 			return
@@ -213,47 +216,47 @@ func (s *storm) sendNotifications() {
 	}
 }
 
-// revokeConsents takes a consent back and then tries to act, until it gives another.
+// revokeConsents repeatedly grants and revokes a consent, and makes calls after each revocation.
 func (s *storm) revokeConsents() {
 	c := newClient(s.url)
 	credentials := map[string]any{"email": uuid.NewString() + "@example.com", "password": password}
-	s.insist(c, http.MethodPost, "/v1/auth/register", credentials, http.StatusAccepted)
-	session, ok := s.insist(c, http.MethodPost, "/v1/auth/login", credentials, http.StatusOK)
+	s.retry(c, http.MethodPost, "/v1/auth/register", credentials, http.StatusAccepted)
+	session, ok := s.retry(c, http.MethodPost, "/v1/auth/login", credentials, http.StatusOK)
 	if !ok {
 		return
 	}
 	c.token = session.text(".access_token")
-	connected, ok := s.insist(c, http.MethodPost, "/v1/integrations", s.shop.connection("own"), http.StatusCreated)
+	connected, ok := s.retry(c, http.MethodPost, "/v1/integrations", s.shop.connection("own"), http.StatusCreated)
 	for action := "/v1/integrations/" + connected.text(".id") + "/actions/get"; ok && !s.over.Load(); {
 		key := uuid.NewString()
 		call := map[string]any{"input": map[string]any{"path": "/revoked-" + key}}
 		var granted answer
-		granted, ok = s.insist(c, http.MethodPost, "/v1/consents", map[string]any{"scope": subjects.ScopeIntegrationsExecute}, http.StatusCreated)
+		granted, ok = s.retry(c, http.MethodPost, "/v1/consents", map[string]any{"scope": subjects.ScopeIntegrationsExecute}, http.StatusCreated)
 		if ok {
-			_, ok = s.insist(c, http.MethodPost, "/v1/consents/"+granted.text(".id")+"/revoke", map[string]any{}, http.StatusOK)
+			_, ok = s.retry(c, http.MethodPost, "/v1/consents/"+granted.text(".id")+"/revoke", map[string]any{}, http.StatusOK)
 		}
 		for range 20 {
 			if !ok {
 				return
 			}
-			_, ok = s.insist(c, http.MethodPost, action, call, http.StatusForbidden)
+			_, ok = s.retry(c, http.MethodPost, action, call, http.StatusForbidden)
 			s.refused++
 		}
 		if n := s.shop.count("/revoked-" + key); n != 0 {
-			s.t.Errorf("%d calls started after revoke_consent had returned", n)
+			s.t.Errorf("%d calls started after revoke_consent returned", n)
 		}
 		s.revocations++
 	}
 }
 
-// settle waits until everything that was acknowledged has ended, and looks at it.
-func (s *storm) settle() {
-	deadline := time.Now().Add(stormSettled)
+// verify waits until every acknowledged execution has ended, and checks all results.
+func (s *storm) verify() {
+	deadline := time.Now().Add(verifyTimeout)
 	for key, id := range s.executions {
 		var a answer
 		for a.text(".ended_at") == "" && time.Now().Before(deadline) {
 			var ok bool
-			if a, ok = s.insist(s.runner, http.MethodGet, "/v1/executions/"+id, nil, http.StatusOK); !ok {
+			if a, ok = s.retry(s.runner, http.MethodGet, "/v1/executions/"+id, nil, http.StatusOK); !ok {
 				return
 			}
 		}
@@ -261,15 +264,15 @@ func (s *storm) settle() {
 		if a.text(".status") != subjects.ExecutionCompleted || a.text(".output.seen") != want || a.text(".output.key") != key {
 			s.t.Errorf("execution %s of %s is %s", id, key, a)
 		}
-		history, _ := s.insist(s.runner, http.MethodGet, "/v1/executions/"+id+"/history?limit=100", nil, http.StatusOK)
+		history, _ := s.retry(s.runner, http.MethodGet, "/v1/executions/"+id+"/history?limit=100", nil, http.StatusOK)
 		if ends := history.text(`[.items[] | select(.type | test("^execution_(completed|faulted|cancelled)$"))] | length`); ends != "1" {
 			s.t.Errorf("execution %s ended %s times", id, ends)
 		}
 	}
-	told := s.inbox(s.runner)
+	inbox := s.inbox(s.runner)
 	for key := range s.executions {
-		if told[key] != 1 {
-			s.t.Errorf("the execution of %s told the user %d times", key, told[key])
+		if inbox[key] != 1 {
+			s.t.Errorf("the execution of %s sent its notification %d times", key, inbox[key])
 		}
 	}
 	sent := s.inbox(s.sender)
@@ -280,11 +283,11 @@ func (s *storm) settle() {
 	}
 }
 
-// inbox counts a user's notifications by subject.
+// inbox returns the number of a user's notifications by subject.
 func (s *storm) inbox(c *client) map[string]int {
 	counts := map[string]int{}
 	for path := "/v1/notifications?limit=100"; path != ""; {
-		page, ok := s.insist(c, http.MethodGet, path, nil, http.StatusOK)
+		page, ok := s.retry(c, http.MethodGet, path, nil, http.StatusOK)
 		var list subjects.NotificationPage
 		if err := json.Unmarshal(page.body, &list); err != nil || !ok {
 			s.t.Errorf("reading the inbox: %s, %v", page, err)

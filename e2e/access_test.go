@@ -15,7 +15,7 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// Nobody is who they say they are: a user id in the body, the query or a header changes nothing.
+// TestRequestThatNamesAnotherUserActsAsTheCaller sends another user's ID in the body, the query and headers, over HTTP and NATS.
 func TestRequestThatNamesAnotherUserActsAsTheCaller(t *testing.T) {
 	t.Parallel()
 	weft := startWeft(t, t.TempDir())
@@ -26,7 +26,7 @@ func TestRequestThatNamesAnotherUserActsAsTheCaller(t *testing.T) {
 	for _, header := range []string{"X-User-Id", "X-User", "User-Id", "Weft-User-Id", "Weft-Grant-Id", "X-Forwarded-User"} {
 		a := ada.must(t, 200, "GET", "/v1/users/me", nil, header+": "+bobID)
 		if got := a.text(".id"); got != adaID {
-			t.Errorf("with %s naming Bob, Ada is %s", header, got)
+			t.Errorf("with %s naming Bob, Ada acts as %s", header, got)
 		}
 	}
 	for _, path := range []string{"/v1/users/me?user_id=", "/v1/users/me?id=", "/v1/notifications?user_id=", "/v1/consents?user_id="} {
@@ -35,30 +35,30 @@ func TestRequestThatNamesAnotherUserActsAsTheCaller(t *testing.T) {
 			t.Fatal(err)
 		}
 		if a.status != 400 && (a.status != 200 || regexp.MustCompile(bobID).Match(a.body)) {
-			t.Errorf("GET %s answered %s", path, a)
+			t.Errorf("GET %s: %s", path, a)
 		}
 		if items := a.text(".items // [] | length"); items != "0" && items != "" {
-			t.Errorf("GET %s answered with something of Bob's: %s", path, a)
+			t.Errorf("GET %s returned Bob's data: %s", path, a)
 		}
 	}
-	// Bob has consented and Ada has not: whoever asks hears of themselves.
-	asked := ada.must(t, 200, "POST", "/v1/consents/validate", map[string]any{"user_id": bobID, "scope": subjects.ScopeIntegrationsExecute})
-	if asked.text(".allowed") != "false" {
-		t.Errorf("Ada asks of Bob's consent and hears %s", asked)
+	// Bob has granted the consent and Ada has not: the response is about the caller.
+	validated := ada.must(t, 200, "POST", "/v1/consents/validate", map[string]any{"user_id": bobID, "scope": subjects.ScopeIntegrationsExecute})
+	if validated.text(".allowed") != "false" {
+		t.Errorf("Ada validates Bob's consent: %s", validated)
 	}
 	sent, err := ada.do(t.Context(), "POST", "/v1/notifications", []byte(`{"user_id":"`+bobID+`","category":"system","subject":"From Ada"}`))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if inbox := bob.must(t, 200, "GET", "/v1/notifications", nil); inbox.text(".items | length") != "0" {
-		t.Errorf("Ada, answered %s, has written into Bob's inbox: %s", sent, inbox)
+		t.Errorf("with the response %s Ada has written to Bob's inbox: %s", sent, inbox)
 	}
 	if sent.status == 202 && ada.must(t, 200, "GET", "/v1/notifications", nil).text(".items[0].subject") != "From Ada" {
-		t.Errorf("what Ada sent is in nobody's inbox")
+		t.Errorf("Ada's notification is in no inbox")
 	}
 
-	// The same over NATS, where the message is written by hand.
-	operator := asUser(t, weft, mesh.UserOperator)
+	// The same over NATS, where the client sets any header.
+	operator := connectAs(t, weft, mesh.UserOperator)
 	for _, try := range []struct{ body, header string }{
 		{`{}`, "Weft-User-Id: " + bobID}, {`{"user_id":"` + bobID + `"}`, ""}, {`{"id":"` + bobID + `"}`, "Weft-User-Id: " + bobID},
 	} {
@@ -67,16 +67,16 @@ func TestRequestThatNamesAnotherUserActsAsTheCaller(t *testing.T) {
 			t.Fatal(err)
 		}
 		if a.status != 400 && a.text(".id") != adaID {
-			t.Errorf("%+v with Ada's token answered %s", try, a)
+			t.Errorf("%+v with Ada's token: %s", try, a)
 		}
 	}
 }
 
-// What is somebody else's does not exist.
-func TestAnothersThingsAreNotFound(t *testing.T) {
+// TestResourcesOfOtherUsersAreNotFound requests another user's resources of every kind.
+func TestResourcesOfOtherUsersAreNotFound(t *testing.T) {
 	t.Parallel()
 	weft := startWeft(t, t.TempDir())
-	shop := startProvider(t, nil)
+	shop := startStubProvider(t, nil)
 	ada, _ := signUp(t, weft.ready.HTTP)
 	consent := ada.grant(t, subjects.ScopeIntegrationsExecute, subjects.ScopeWorkflowsExecute)
 	connection := shop.connect(t, ada, "shop")
@@ -102,15 +102,15 @@ func TestAnothersThingsAreNotFound(t *testing.T) {
 			t.Fatal(err)
 		}
 		if a.status != 404 {
-			t.Errorf("Bob's %s %s answered %s", try.method, try.path, a)
+			t.Errorf("%s %s as Bob: %s", try.method, try.path, a)
 		}
 	}
 	if got := shop.count("/n/1"); got != 1 {
-		t.Errorf("the shop was called %d times, by Ada once", got)
+		t.Errorf("the shop was called %d times, want once by Ada", got)
 	}
 }
 
-// oneCall is a workflow of one call: GET /n/<n>.
+// oneCall is a workflow with one call: GET /n/<n>.
 const oneCall = `document: {dsl: 1.0.3, namespace: test, name: one-call, version: 1.0.0}
 do:
   - fetch:
@@ -119,26 +119,26 @@ do:
       output: {as: .body}
 `
 
-// Every endpoint that is not public refuses a message without a token, with one of somebody else's making, and one
-// that a stream has delivered.
-func TestMessageWithoutAValidTokenIsRefused(t *testing.T) {
+// TestMessageWithoutAValidTokenIsRejected calls every endpoint that is not public without a token and with invalid ones, and one
+// with a message that looks as if a stream had delivered it.
+func TestMessageWithoutAValidTokenIsRejected(t *testing.T) {
 	t.Parallel()
 	weft := startWeft(t, t.TempDir())
 	ada, _ := signUp(t, weft.ready.HTTP)
-	operator := asUser(t, weft, mesh.UserOperator)
+	operator := connectAs(t, weft, mesh.UserOperator)
 	checked := 0
 	for _, d := range subjects.Endpoints() {
 		if d.Access.Anyone || !slices.Contains(subjects.Actors(), d.Actor) {
 			continue
 		}
-		for name, token := range map[string]string{"no token": "", "no JWT": "nonsense", "a changed one": tampered(ada.token)} {
+		for name, token := range map[string]string{"no token": "", "no JWT": "nonsense", "a modified token": tampered(ada.token)} {
 			a, err := natsRequest(operator, d.Subject, token, []byte(`{}`))
 			if err != nil {
 				t.Fatal(err)
 			}
 			code := a.text(".code")
 			if code != string(subjects.CodeUnauthenticated) && (d.Access.SignedIn || code != string(subjects.CodeForbidden)) {
-				t.Errorf("%s with %s answered %s", d.Name(), name, a)
+				t.Errorf("%s with %s: %s", d.Name(), name, a)
 			}
 		}
 		checked++
@@ -151,14 +151,14 @@ func TestMessageWithoutAValidTokenIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	if a.text(".code") != string(subjects.CodeForbidden) {
-		t.Errorf("a message that a stream delivered was answered %s", a)
+		t.Errorf("a message of a stream: %s", a)
 	}
 	if a, err = natsRequest(operator, subjects.GetUserProfile.Subject, ada.token, nil); err != nil || a.status != 200 {
-		t.Errorf("with Ada's token it answered %s, %v", a, err)
+		t.Errorf("with Ada's token: %s, %v", a, err)
 	}
 }
 
-// tampered changes one character in the middle of the token's claims.
+// tampered returns a token with one character of its claims changed.
 func tampered(token string) string {
 	b := []byte(token)
 	i := len(b) / 2
@@ -168,44 +168,44 @@ func tampered(token string) string {
 	return string(b)
 }
 
-// violation is what the server says of a publication that the user may not make.
+// violation matches the error of the server for a publication that the user has no permission for.
 var violation = regexp.MustCompile(`(?i)permissions violation for publish to "([^"]+)"`)
 
-// forNobody is a subject that no user may publish on.
-const forNobody = "for.nobody"
+// forbidden is a subject that no user may publish to.
+const forbidden = "forbidden.subject"
 
-// refusedPublications publishes as a NATS user and returns the subjects that the server refused.
-func refusedPublications(t *testing.T, weft *running, user string, targets []string) map[string]bool {
+// rejectedPublications publishes to subjects as a NATS user and returns those that the server rejects.
+func rejectedPublications(t *testing.T, weft *running, user string, targets []string) map[string]bool {
 	t.Helper()
 	var mu sync.Mutex
-	refused := map[string]bool{}
-	conn := asUser(t, weft, user, nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+	rejected := map[string]bool{}
+	conn := connectAs(t, weft, user, nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 		mu.Lock()
 		defer mu.Unlock()
 		if m := violation.FindStringSubmatch(err.Error()); m != nil {
-			refused[m[1]] = true
+			rejected[m[1]] = true
 		}
 	}))
-	for _, subject := range append(slices.Clone(targets), forNobody) {
+	for _, subject := range append(slices.Clone(targets), forbidden) {
 		if err := conn.Publish(subject, []byte(`{}`)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	// Refusals come, and are handed over, in the order of the publications: the last one ends the wait.
+	// The server reports violations in order, so that the last one ends the wait.
 	err := eventually(func() (bool, string) {
 		mu.Lock()
 		defer mu.Unlock()
-		return refused[forNobody], "the server refuses nothing"
+		return rejected[forbidden], "the server has not rejected the last publication"
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	mu.Lock()
 	defer mu.Unlock()
-	return refused
+	return rejected
 }
 
-// A service is who the server lets publish on its subject: nobody else can be it, whatever they write.
+// TestServiceCannotBeImpersonated publishes to the subjects of other services: the server's permissions identify a service.
 func TestServiceCannotBeImpersonated(t *testing.T) {
 	t.Parallel()
 	weft := startWeft(t, t.TempDir())
@@ -221,26 +221,26 @@ func TestServiceCannotBeImpersonated(t *testing.T) {
 		if len(targets) < 5 {
 			t.Fatalf("only %d subjects of services", len(targets))
 		}
-		refused := refusedPublications(t, weft, user, targets)
+		rejected := rejectedPublications(t, weft, user, targets)
 		for _, subject := range targets {
-			if !refused[subject] {
+			if !rejected[subject] {
 				t.Errorf("%s may publish %s", user, subject)
 			}
 		}
 	}
 }
 
-// A service that may call does so under a grant of the user's, or not at all.
+// TestServiceWithoutTheUsersGrantIsRefused calls an endpoint as a service without a grant, and with one that does not match.
 func TestServiceWithoutTheUsersGrantIsRefused(t *testing.T) {
 	t.Parallel()
 	weft := startWeft(t, t.TempDir())
-	shop := startProvider(t, nil)
+	shop := startStubProvider(t, nil)
 	ada, adaID := signUp(t, weft.ready.HTTP)
 	bob, bobID := signUp(t, weft.ready.HTTP)
 	consent := ada.grant(t, subjects.ScopeIntegrationsExecute)
 	connection := shop.connect(t, ada, "shop")
 	bobs := bob.grant(t, subjects.ScopeIntegrationsExecute)
-	workflow := asUser(t, weft, "workflow")
+	workflow := connectAs(t, weft, "workflow")
 	call := func(user, grant, scope string) answer {
 		t.Helper()
 		a, err := natsRequest(workflow, subjects.ExecuteAction.Describe().ServiceSubject("workflow"), "",
@@ -252,12 +252,12 @@ func TestServiceWithoutTheUsersGrantIsRefused(t *testing.T) {
 		return a
 	}
 	for name, a := range map[string]answer{
-		"no grant":             call(adaID, "", ""),
-		"a grant of nobody's":  call(adaID, "019ab0de-0000-7000-8000-000000000000", subjects.ScopeIntegrationsExecute),
-		"Bob's grant":          call(adaID, bobs, subjects.ScopeIntegrationsExecute),
-		"Bob, Ada's grant":     call(bobID, consent, subjects.ScopeIntegrationsExecute),
-		"the grant, as nobody": call("", consent, subjects.ScopeIntegrationsExecute),
-		"another scope":        call(adaID, consent, subjects.ScopeWorkflowsExecute),
+		"no grant":            call(adaID, "", ""),
+		"an unknown grant":    call(adaID, "019ab0de-0000-7000-8000-000000000000", subjects.ScopeIntegrationsExecute),
+		"Bob's grant":         call(adaID, bobs, subjects.ScopeIntegrationsExecute),
+		"Ada's grant for Bob": call(bobID, consent, subjects.ScopeIntegrationsExecute),
+		"no user":             call("", consent, subjects.ScopeIntegrationsExecute),
+		"another scope":       call(adaID, consent, subjects.ScopeWorkflowsExecute),
 	} {
 		if a.status != 403 {
 			t.Errorf("with %s: %s", name, a)
@@ -271,58 +271,58 @@ func TestServiceWithoutTheUsersGrantIsRefused(t *testing.T) {
 	}
 }
 
-// Who is not in nats.conf does not come in.
+// TestUnknownClientCannotConnect connects to NATS without credentials and with wrong ones.
 func TestUnknownClientCannotConnect(t *testing.T) {
 	t.Parallel()
 	weft := startWeft(t, t.TempDir())
-	stranger, err := nkeys.CreateUser()
+	unknown, err := nkeys.CreateUser()
 	if err != nil {
 		t.Fatal(err)
 	}
-	public, err := stranger.PublicKey()
+	public, err := unknown.PublicKey()
 	if err != nil {
 		t.Fatal(err)
 	}
 	for name, option := range map[string]nats.Option{
-		"nobody":         nats.Name("nobody"),
+		"no credentials": nats.Name("nobody"),
 		"a password":     nats.UserInfo("operator", "operator"),
 		"a token":        nats.Token("operator"),
-		"another's nkey": nats.Nkey(public, stranger.Sign),
+		"unknown nkey":   nats.Nkey(public, unknown.Sign),
 	} {
 		conn, err := nats.Connect(weft.ready.NATS, option)
 		if !errors.Is(err, nats.ErrAuthorization) {
-			t.Errorf("%s connects: %v", name, err)
+			t.Errorf("connecting with %s: %v", name, err)
 		}
 		if conn != nil {
 			conn.Close()
 		}
 	}
 	if _, err := dialNATS(weft.ready.NATS, filepath.Join(weft.ready.Data, "nats", "keys"), mesh.UserOperator); err != nil {
-		t.Errorf("the operator does not: %v", err)
+		t.Errorf("connecting as the operator: %v", err)
 	}
 }
 
-// Only auth writes what decides who is signed in, and only setup makes or unmakes where it is kept.
-func TestOnlyAuthWritesAuthsBuckets(t *testing.T) {
+// TestOnlyAuthWritesItsBuckets checks that only auth writes its buckets, only setup creates them, and no user deletes them.
+func TestOnlyAuthWritesItsBuckets(t *testing.T) {
 	t.Parallel()
 	weft := startWeft(t, t.TempDir())
-	var writes, makes, breaks []string
+	var writes, creations, deletions []string
 	for _, bucket := range []string{"auth_keys", "auth_revoked", "auth_sessions", "auth_attempts"} {
 		writes = append(writes, "$KV."+bucket+".somebody")
-		makes = append(makes, "$JS.API.STREAM.CREATE.KV_"+bucket, "$JS.API.STREAM.UPDATE.KV_"+bucket)
-		breaks = append(breaks, "$JS.API.STREAM.DELETE.KV_"+bucket, "$JS.API.STREAM.PURGE.KV_"+bucket, "$JS.API.STREAM.MSG.DELETE.KV_"+bucket)
+		creations = append(creations, "$JS.API.STREAM.CREATE.KV_"+bucket, "$JS.API.STREAM.UPDATE.KV_"+bucket)
+		deletions = append(deletions, "$JS.API.STREAM.DELETE.KV_"+bucket, "$JS.API.STREAM.PURGE.KV_"+bucket, "$JS.API.STREAM.MSG.DELETE.KV_"+bucket)
 	}
 	for _, user := range mesh.Users() {
-		targets := slices.Clone(breaks)
+		targets := slices.Clone(deletions)
 		if user != mesh.UserSetup {
-			targets = append(targets, makes...)
+			targets = append(targets, creations...)
 		}
 		if user != "auth" {
 			targets = append(targets, writes...)
 		}
-		refused := refusedPublications(t, weft, user, targets)
+		rejected := rejectedPublications(t, weft, user, targets)
 		for _, subject := range targets {
-			if !refused[subject] {
+			if !rejected[subject] {
 				t.Errorf("%s may publish %s", user, subject)
 			}
 		}

@@ -19,70 +19,71 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/pb33f/libopenapi"
-	validator "github.com/pb33f/libopenapi-validator"
+	openapivalidator "github.com/pb33f/libopenapi-validator"
 
 	"github.com/weftmesh/weft/actors/actortest"
 )
 
-// contractSettings leave out what would only slow strangers down.
+// contractSettings disables what would reject or slow down many requests.
 var contractSettings = []string{"WEFT_LOG_LEVEL=error", "WEFT_GATEWAY_LIMITS_ENABLED=false", "WEFT_AUTH_LOCKOUT_FAILURES=1000"}
 
-// TestStrangersKeepToTheContract calls every operation of the document with what its schemas allow and with what they do not,
-// with ids that earlier answers told. Foreign code judges: what the document refuses is refused; each answer is one that it
-// describes; and none is a fault of the server's.
-func TestStrangersKeepToTheContract(t *testing.T) {
+// TestOpenAPIContract calls every operation of docs/openapi.json with generated requests, valid and invalid ones, which use
+// values of earlier responses. A third-party validator checks that invalid requests are rejected and that every response matches
+// the document. No response may be a server error.
+func TestOpenAPIContract(t *testing.T) {
 	for _, kind := range actortest.Databases(t) {
 		t.Run(kind.Name, func(t *testing.T) {
 			settings := contractSettings
 			if kind.Name == "postgres" {
 				settings = append(slices.Clone(settings), "WEFT_DATABASE_URL="+postgresSchemas(t, kind))
 			}
-			s := newStranger(t, startWeft(t, t.TempDir(), settings...).ready.HTTP)
+			s := newFuzzer(t, startWeft(t, t.TempDir(), settings...).ready.HTTP)
 			succeeded := map[string]int{}
-			// However slow the machine, each operation has its chances.
+			// On a slow machine, continue until every operation has had about ten attempts.
 			until, least := time.Now().Add(tortureDuration(t)), 10*len(s.operations)
 			for tries := 0; (tries < least || time.Now().Before(until)) && !t.Failed(); tries++ {
 				op := s.operations[s.rnd.IntN(len(s.operations))]
 				succeeded[op.id] += s.try(op)
 			}
 			never := slices.DeleteFunc(slices.Clone(s.operations), func(op operation) bool { return succeeded[op.id] > 0 })
-			t.Logf("%d operations, %d of them never with a success; answers by status: %v", len(s.operations), len(never), s.statuses)
+			t.Logf("%d operations, %d of them never succeeded; responses by status: %v", len(s.operations), len(never), s.statuses)
 			if len(never) > len(s.operations)/2 && !t.Failed() {
-				t.Error("too few succeed: the test tells little")
+				t.Error("too few operations succeed for a meaningful test")
 			}
 		})
 	}
 }
 
-// operation is one of the document's.
+// operation is an operation of the document.
 type operation struct {
 	method, path, id string
 	spec             map[string]any
 }
 
-// stranger calls operations as somebody who has read nothing but the document.
-type stranger struct {
+// fuzzer calls operations with requests generated from the document.
+type fuzzer struct {
 	t          *testing.T
 	rnd        *rand.Rand
 	doc        map[string]any
-	judge      validator.Validator
+	validator  openapivalidator.Validator
 	url        string
 	client     *client
 	operations []operation
-	known      map[string][]any // what answers told, by its name
+	known      map[string][]any // values of earlier responses by field name
 	statuses   map[int]int
 }
 
-// endless are operations whose answers do not end.
-var endless = []string{"workflow_watch_execution", "notification_stream"}
+// streaming has operations whose responses do not end, which are not called.
+var streaming = []string{"workflow_watch_execution", "notification_stream"}
 
-func newStranger(t *testing.T, address string) *stranger {
+// newFuzzer reads the document and creates an account.
+func newFuzzer(t *testing.T, address string) *fuzzer {
 	t.Helper()
 	text, err := os.ReadFile("../docs/openapi.json")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &stranger{t: t, rnd: rand.New(rand.NewPCG(1, uint64(time.Now().UnixNano()))), url: address, statuses: map[int]int{}}
+	s := &fuzzer{t: t, rnd: rand.New(rand.NewPCG(1, uint64(time.Now().UnixNano()))), url: address, statuses: map[int]int{}}
 	if err := json.Unmarshal(text, &s.doc); err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +92,7 @@ func newStranger(t *testing.T, address string) *stranger {
 		t.Fatal(err)
 	}
 	var errs []error
-	if s.judge, errs = validator.NewValidator(document); len(errs) > 0 {
+	if s.validator, errs = openapivalidator.NewValidator(document); len(errs) > 0 {
 		t.Fatal(errs)
 	}
 	paths, _ := s.doc["paths"].(map[string]any)
@@ -99,7 +100,7 @@ func newStranger(t *testing.T, address string) *stranger {
 		methods, _ := item.(map[string]any)
 		for method, spec := range methods {
 			op := operation{method: strings.ToUpper(method), path: path, spec: spec.(map[string]any)}
-			if op.id, _ = op.spec["operationId"].(string); !slices.Contains(endless, op.id) {
+			if op.id, _ = op.spec["operationId"].(string); !slices.Contains(streaming, op.id) {
 				s.operations = append(s.operations, op)
 			}
 		}
@@ -109,21 +110,22 @@ func newStranger(t *testing.T, address string) *stranger {
 	return s
 }
 
-func (s *stranger) signUp() {
+// signUp creates an account with resources of several kinds, and forgets the values of earlier ones.
+func (s *fuzzer) signUp() {
 	s.t.Helper()
 	s.client, _ = signUp(s.t, s.url)
 	s.known = map[string][]any{}
 	for _, scope := range []string{"workflows.execute", "integrations.execute", "notifications.send"} {
-		s.seed("/v1/consents", map[string]any{"scope": scope, "purpose": "a test"})
+		s.create("/v1/consents", map[string]any{"scope": scope, "purpose": "a test"})
 	}
 	for _, definition := range definitions[:len(definitions)-1] {
-		s.seed("/v1/workflows", map[string]any{"definition": strings.Replace(definition, "name: echo", "name: w-"+uuid.NewString()[:6], 1)})
+		s.create("/v1/workflows", map[string]any{"definition": strings.Replace(definition, "name: echo", "name: w-"+uuid.NewString()[:6], 1)})
 	}
-	s.seed("/v1/integrations", map[string]any{"provider": "http", "auth": "none", "settings": map[string]any{"base_url": s.url}})
+	s.create("/v1/integrations", map[string]any{"provider": "http", "auth": "none", "settings": map[string]any{"base_url": s.url}})
 }
 
-// seed makes something that others' operations ask for.
-func (s *stranger) seed(path string, body any) {
+// create creates a resource and learns its values.
+func (s *fuzzer) create(path string, body any) {
 	s.t.Helper()
 	var tree any
 	if err := json.Unmarshal(s.client.must(s.t, http.StatusCreated, http.MethodPost, path, body).body, &tree); err != nil {
@@ -132,11 +134,11 @@ func (s *stranger) seed(path string, body any) {
 	s.learn(path, tree)
 }
 
-// try makes one call, in one of four cases three times at once, judges each and returns how many succeeded.
-func (s *stranger) try(op operation) (succeeded int) {
+// try calls an operation, in one of four cases three times concurrently, checks the responses and returns how many are successes.
+func (s *fuzzer) try(op operation) (succeeded int) {
 	s.t.Helper()
 	request, body := s.request(op)
-	fits, _ := s.judge.ValidateHttpRequest(request.Clone(s.t.Context()))
+	valid, _ := s.validator.ValidateHttpRequest(request.Clone(s.t.Context()))
 	replies := make([]*http.Response, 1+2*(s.rnd.IntN(4)/3))
 	errs := make([]error, len(replies))
 	var calls sync.WaitGroup
@@ -155,28 +157,28 @@ func (s *stranger) try(op operation) (succeeded int) {
 		})
 	}
 	calls.Wait()
-	over := false
+	signedOut := false
 	for i, reply := range replies {
 		if errs[i] != nil {
 			s.t.Errorf("%s %s %.2000s: %v", op.method, request.URL.RequestURI(), body, errs[i])
 			continue
 		}
 		request.Body = io.NopCloser(bytes.NewReader(body))
-		s.hold(op, request, body, fits, reply)
+		s.checkResponse(op, request, body, valid, reply)
 		if reply.StatusCode < 300 {
 			succeeded++
 		}
-		over = over || reply.StatusCode == http.StatusUnauthorized && request.Header.Get("Authorization") != "" ||
+		signedOut = signedOut || reply.StatusCode == http.StatusUnauthorized && request.Header.Get("Authorization") != "" ||
 			op.id == "auth_delete_account" && reply.StatusCode < 300
 	}
-	if over {
+	if signedOut {
 		s.signUp()
 	}
 	return succeeded
 }
 
-// hold holds an answer to the document, and learns from it.
-func (s *stranger) hold(op operation, request *http.Request, body []byte, fits bool, reply *http.Response) {
+// checkResponse checks a response against the document and learns its values. valid reports whether the request is valid.
+func (s *fuzzer) checkResponse(op operation, request *http.Request, body []byte, valid bool, reply *http.Response) {
 	s.t.Helper()
 	data, err := io.ReadAll(reply.Body)
 	if err != nil {
@@ -184,16 +186,16 @@ func (s *stranger) hold(op operation, request *http.Request, body []byte, fits b
 	}
 	reply.Body = io.NopCloser(bytes.NewReader(data))
 	s.statuses[reply.StatusCode]++
-	what := fmt.Sprintf("%s %s %.2000s\nanswered %d: %.2000s", op.method, request.URL.RequestURI(), body, reply.StatusCode, data)
+	what := fmt.Sprintf("%s %s %.2000s\nreturned %d: %.2000s", op.method, request.URL.RequestURI(), body, reply.StatusCode, data)
 	if reply.StatusCode >= 500 {
-		s.t.Errorf("a fault of the server's: %s", what)
+		s.t.Errorf("a server error: %s", what)
 	}
-	// A null stands for what is not given.
-	if !fits && reply.StatusCode < 400 && !bytes.Contains(body, []byte("null")) {
-		s.t.Errorf("the document refuses it: %s", what)
+	// weft treats null as absent, which the document does not say.
+	if !valid && reply.StatusCode < 400 && !bytes.Contains(body, []byte("null")) {
+		s.t.Errorf("an invalid request succeeded: %s", what)
 	}
-	if ok, errs := s.judge.ValidateHttpResponse(request, reply); !ok {
-		s.t.Errorf("no answer that the document describes: %s\n%s", what, errs[0])
+	if ok, errs := s.validator.ValidateHttpResponse(request, reply); !ok {
+		s.t.Errorf("the response does not match the document: %s\n%s", what, errs[0])
 	}
 	var tree any
 	if json.Unmarshal(data, &tree) == nil {
@@ -201,8 +203,8 @@ func (s *stranger) hold(op operation, request *http.Request, body []byte, fits b
 	}
 }
 
-// learn keeps what an answer tells, an id by the name that paths have for it.
-func (s *stranger) learn(path string, tree any) {
+// learn records the strings of a response by field name. An id is recorded by the name of its path parameter.
+func (s *fuzzer) learn(path string, tree any) {
 	switch v := tree.(type) {
 	case []any:
 		for _, one := range v {
@@ -225,20 +227,20 @@ func (s *stranger) learn(path string, tree any) {
 	}
 }
 
-// resource is what a path's last word is about: workflow for /v1/workflows/{workflow_id}.
+// resource returns the resource of a path: workflow for /v1/workflows/{workflow_id}.
 func resource(path string) string {
-	words := slices.DeleteFunc(strings.Split(path, "/"), func(w string) bool { return w == "" || strings.HasPrefix(w, "{") })
-	last := words[len(words)-1]
-	if i := slices.Index(words, "workflows"); i >= 0 && i+1 < len(words) && strings.HasPrefix(words[i+1], "execut") {
+	parts := slices.DeleteFunc(strings.Split(path, "/"), func(part string) bool { return part == "" || strings.HasPrefix(part, "{") })
+	last := parts[len(parts)-1]
+	if i := slices.Index(parts, "workflows"); i >= 0 && i+1 < len(parts) && strings.HasPrefix(parts[i+1], "execut") {
 		last = "executions"
 	}
 	return strings.TrimSuffix(last[strings.LastIndexByte(last, '-')+1:], "s")
 }
 
-// request is a call of the operation: in one of two cases one that its schemas allow.
-func (s *stranger) request(op operation) (*http.Request, []byte) {
+// request generates a request, in one of two cases a valid one.
+func (s *fuzzer) request(op operation) (*http.Request, []byte) {
 	s.t.Helper()
-	odd := s.rnd.IntN(2) == 0
+	invalid := s.rnd.IntN(2) == 0
 	path, query, header := op.path, url.Values{}, http.Header{}
 	parameters, _ := op.spec["parameters"].([]any)
 	for _, each := range parameters {
@@ -249,14 +251,14 @@ func (s *stranger) request(op operation) (*http.Request, []byte) {
 			continue
 		}
 		value := s.value(name, s.resolve(p["schema"]), 0)
-		if odd && s.rnd.IntN(6) == 0 {
-			value = s.oddity()
+		if invalid && s.rnd.IntN(6) == 0 {
+			value = s.oddValue()
 		}
 		text := asText(value)
 		switch p["in"] {
 		case "path":
 			if strings.Trim(text, ".") == "" {
-				text = "-" // as part of a path it would make another one
+				text = "-" // a dot segment would change the path
 			}
 			path = strings.Replace(path, "{"+name+"}", url.PathEscape(text), 1)
 		case "query":
@@ -270,7 +272,7 @@ func (s *stranger) request(op operation) (*http.Request, []byte) {
 			}, text))
 		}
 	}
-	body := s.body(op, odd, header)
+	body := s.body(op, invalid, header)
 	address := s.url + path
 	if len(query) > 0 {
 		address += "?" + query.Encode()
@@ -282,13 +284,14 @@ func (s *stranger) request(op operation) (*http.Request, []byte) {
 	for name := range header {
 		request.Header.Set(name, header.Get(name))
 	}
-	if op.spec["security"] != nil && (!odd || s.rnd.IntN(20) > 0) {
+	if op.spec["security"] != nil && (!invalid || s.rnd.IntN(20) > 0) {
 		request.Header.Set("Authorization", "Bearer "+s.client.token)
 	}
 	return request, body
 }
 
-func (s *stranger) body(op operation, odd bool, header http.Header) []byte {
+// body generates a request body and sets its content type.
+func (s *fuzzer) body(op operation, invalid bool, header http.Header) []byte {
 	spec := s.resolve(op.spec["requestBody"])
 	content, _ := spec["content"].(map[string]any)
 	media, ok := content["application/json"].(map[string]any)
@@ -298,35 +301,35 @@ func (s *stranger) body(op operation, odd bool, header http.Header) []byte {
 		}
 		if op.id == "workflow_publish_event" {
 			header.Set("Content-Type", "application/cloudevents+json")
-			event := map[string]any{"specversion": "1.0", "id": uuid.NewString(), "source": "/a", "type": "com.example.a", "data": s.oddity()}
-			if odd {
-				return []byte(asText(s.bend(event)))
+			event := map[string]any{"specversion": "1.0", "id": uuid.NewString(), "source": "/a", "type": "com.example.a", "data": s.oddValue()}
+			if invalid {
+				return []byte(asText(s.mutate(event)))
 			}
 			return []byte(asText(event))
 		}
 		header.Set("Content-Type", "application/octet-stream")
 		return []byte(s.text(0, 2000))
 	}
-	if op.id == "workflow_execute_workflow" { // which waits for a minute unless told
+	if op.id == "workflow_execute_workflow" { // waits for a minute by default
 		header.Set("Content-Type", "application/json")
-		return fmt.Appendf(nil, `{"timeout": 1, "input": %s}`, asText(map[string]any{"given": s.oddity()}))
+		return fmt.Appendf(nil, `{"timeout": 1, "input": %s}`, asText(map[string]any{"given": s.oddValue()}))
 	}
 	if required, _ := spec["required"].(bool); !required && s.rnd.IntN(3) == 0 {
 		return nil
 	}
 	header.Set("Content-Type", "application/json")
-	tree, has := media["example"]
-	if !has || s.rnd.IntN(3) > 0 {
+	tree, hasExample := media["example"]
+	if !hasExample || s.rnd.IntN(3) > 0 {
 		tree = s.value("", s.resolve(media["schema"]), 0)
 	}
-	if odd {
-		tree = s.bend(tree)
+	if invalid {
+		tree = s.mutate(tree)
 	}
 	data, err := json.Marshal(tree)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	if odd && s.rnd.IntN(10) == 0 {
+	if invalid && s.rnd.IntN(10) == 0 {
 		data = data[:s.rnd.IntN(len(data))]
 	}
 	return data

@@ -7,25 +7,25 @@ import (
 	"testing"
 )
 
-// providerKey is the key that the stand-in asks for, in the header X-Shop-Key.
-const providerKey = "shop-key-0001"
+// stubProviderKey is the API key of the stub provider, in the header X-Shop-Key.
+const stubProviderKey = "shop-key-0001"
 
-// provider stands in for somebody's API. It counts calls by path, and can hold them.
-type provider struct {
+// stubProvider is an HTTP API that counts calls by path and can hold them back.
+type stubProvider struct {
 	url string
 
 	mu      sync.Mutex
 	replies map[string]string
 	calls   map[string]int
 	held    map[string]chan struct{}
-	// onCall, when set, sees every call before it is answered.
+	// onCall, if set, is called before the response to each call.
 	onCall func(path string)
 }
 
-// startProvider serves replies (JSON by path) until the test ends; what has none gets {"path": …}.
-func startProvider(t testing.TB, replies map[string]string) *provider {
+// startStubProvider serves replies, JSON by path, until the test ends. Other paths return {"path": …}.
+func startStubProvider(t testing.TB, replies map[string]string) *stubProvider {
 	t.Helper()
-	p := &provider{replies: replies, calls: map[string]int{}, held: map[string]chan struct{}{}}
+	p := &stubProvider{replies: replies, calls: map[string]int{}, held: map[string]chan struct{}{}}
 	server := httptest.NewServer(p)
 	p.url = server.URL
 	t.Cleanup(func() {
@@ -36,8 +36,8 @@ func startProvider(t testing.TB, replies map[string]string) *provider {
 }
 
 // ServeHTTP implements http.Handler.
-func (p *provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.Header.Get("X-Shop-Key") != providerKey {
+func (p *stubProvider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Header.Get("X-Shop-Key") != stubProviderKey {
 		w.WriteHeader(http.StatusUnauthorized)
 		return
 	}
@@ -64,8 +64,8 @@ func (p *provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write([]byte(reply))
 }
 
-// hold makes calls of path wait until release.
-func (p *provider) hold(path string) {
+// hold holds back the responses to calls of path until release.
+func (p *stubProvider) hold(path string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.held[path] == nil {
@@ -73,8 +73,8 @@ func (p *provider) hold(path string) {
 	}
 }
 
-// release answers the calls that wait, and those to come.
-func (p *provider) release(path string) {
+// release sends the responses that are held back, and those of later calls at once.
+func (p *stubProvider) release(path string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.held[path] != nil {
@@ -83,7 +83,7 @@ func (p *provider) release(path string) {
 	}
 }
 
-func (p *provider) releaseAll() {
+func (p *stubProvider) releaseAll() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for path, held := range p.held {
@@ -92,24 +92,24 @@ func (p *provider) releaseAll() {
 	}
 }
 
-// count is how many calls of path have come.
-func (p *provider) count(path string) int {
+// count returns the number of calls of path.
+func (p *stubProvider) count(path string) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.calls[path]
 }
 
-// connection is the request that connects to the stand-in as the provider http.
-func (p *provider) connection(label string) map[string]any {
+// connection is the request body that connects to the stub as the provider http.
+func (p *stubProvider) connection(label string) map[string]any {
 	return map[string]any{
 		"provider": "http", "label": label, "auth": "header",
 		"settings":    map[string]any{"base_url": p.url, "key_name": "X-Shop-Key", "health_path": "/health"},
-		"credentials": map[string]any{"api_key": providerKey},
+		"credentials": map[string]any{"api_key": stubProviderKey},
 	}
 }
 
-// connect connects the caller to the stand-in.
-func (p *provider) connect(t testing.TB, c *client, label string) (integrationID string) {
+// connect connects the account of a client to the stub.
+func (p *stubProvider) connect(t testing.TB, c *client, label string) (integrationID string) {
 	t.Helper()
 	return c.must(t, 201, "POST", "/v1/integrations", p.connection(label)).text(".id")
 }

@@ -11,35 +11,35 @@ import (
 	"github.com/google/uuid"
 )
 
-// bend makes a copy of a tree with something odd at one place of it.
-func (s *stranger) bend(tree any) any {
+// mutate returns a copy of a JSON value that is changed in one place.
+func (s *fuzzer) mutate(tree any) any {
 	switch v := tree.(type) {
 	case map[string]any:
-		names, bent := slices.Sorted(maps.Keys(v)), maps.Clone(v)
+		names, mutated := slices.Sorted(maps.Keys(v)), maps.Clone(v)
 		switch n := s.rnd.IntN(6); {
 		case n == 0:
-			bent[s.text(1, 8)] = s.oddity()
+			mutated[s.text(1, 8)] = s.oddValue()
 		case len(names) == 0:
 		case n == 1:
-			delete(bent, names[s.rnd.IntN(len(names))])
+			delete(mutated, names[s.rnd.IntN(len(names))])
 		default:
 			name := names[s.rnd.IntN(len(names))]
-			bent[name] = s.bend(v[name])
+			mutated[name] = s.mutate(v[name])
 		}
-		return bent
+		return mutated
 	case []any:
 		if len(v) > 0 && s.rnd.IntN(2) == 0 {
-			bent := slices.Clone(v)
+			mutated := slices.Clone(v)
 			i := s.rnd.IntN(len(v))
-			bent[i] = s.bend(v[i])
-			return bent
+			mutated[i] = s.mutate(v[i])
+			return mutated
 		}
 	}
-	return s.oddity()
+	return s.oddValue()
 }
 
-// oddity is what hardly anybody sends.
-func (s *stranger) oddity() any {
+// oddValue returns a value that clients rarely send.
+func (s *fuzzer) oddValue() any {
 	odd := []any{
 		nil, "", " ", true, -1, 0, 1.5, 1e300, int64(1) << 62, []any{}, map[string]any{}, []any{nil}, "null", "../..", "a\x00b", "\u202e\ufeff", "' OR 1=1 --",
 		"${ error }", "weft.v1.>", strings.Repeat("ä", 3000), strings.Repeat("[", 200), "2026-02-30T25:61:00Z", "9999-12-31T23:59:59Z", "00000000-0000-0000-0000-000000000000",
@@ -48,19 +48,20 @@ func (s *stranger) oddity() any {
 	return odd[s.rnd.IntN(len(odd))]
 }
 
-// definitions are workflows that end, wait, ask, listen and run on a schedule, and none.
+// definitions has workflows that complete, wait, fail, run on a schedule, listen for events and request approval, and an invalid
+// one.
 var definitions = []string{
-	echoThrice,
-	strings.Replace(echoThrice, "  - a:", "  - rest: {wait: {minutes: 5}}\n  - a:", 1),
-	strings.Replace(echoThrice, "{call: echo, with: {n: 1}}", "{raise: {error: {type: 'https://example.com/broken', status: 400, title: broken}}}", 1),
-	strings.Replace(echoThrice, "do:", "schedule: {every: {hours: 1}}\ndo:", 1),
-	strings.Replace(echoThrice, "{call: echo, with: {n: 1}}", "{listen: {to: {one: {with: {type: com.example.a}}}}}", 1),
-	strings.Replace(echoThrice, "{call: echo, with: {n: 1}}", "{call: 'approval.request', with: {title: Well}}", 1),
+	threeEchoes,
+	strings.Replace(threeEchoes, "  - a:", "  - rest: {wait: {minutes: 5}}\n  - a:", 1),
+	strings.Replace(threeEchoes, "{call: echo, with: {n: 1}}", "{raise: {error: {type: 'https://example.com/broken', status: 400, title: broken}}}", 1),
+	strings.Replace(threeEchoes, "do:", "schedule: {every: {hours: 1}}\ndo:", 1),
+	strings.Replace(threeEchoes, "{call: echo, with: {n: 1}}", "{listen: {to: {one: {with: {type: com.example.a}}}}}", 1),
+	strings.Replace(threeEchoes, "{call: echo, with: {n: 1}}", "{call: 'approval.request', with: {title: Well}}", 1),
 	"document: {}",
 }
 
-// value is one that a schema allows; name is what it is of.
-func (s *stranger) value(name string, schema map[string]any, depth int) any {
+// value generates a value that a schema allows. name is the name of the field or parameter.
+func (s *fuzzer) value(name string, schema map[string]any, depth int) any {
 	if name == "definition" {
 		return strings.Replace(definitions[s.rnd.IntN(len(definitions))], "name: echo", "name: w-"+uuid.NewString()[:6], 1)
 	}
@@ -85,8 +86,8 @@ func (s *stranger) value(name string, schema map[string]any, depth int) any {
 	if kinds, ok := schema["type"].([]any); ok {
 		kind, _ = kinds[s.rnd.IntN(len(kinds))].(string)
 	}
-	number := func(of string, otherwise int) int {
-		if n, ok := schema[of].(float64); ok {
+	number := func(keyword string, otherwise int) int {
+		if n, ok := schema[keyword].(float64); ok {
 			return int(n)
 		}
 		return otherwise
@@ -111,7 +112,8 @@ func (s *stranger) value(name string, schema map[string]any, depth int) any {
 	return s.object(schema, depth)
 }
 
-func (s *stranger) object(schema map[string]any, depth int) any {
+// object generates an object. Optional properties are omitted below a depth of four.
+func (s *fuzzer) object(schema map[string]any, depth int) any {
 	object := map[string]any{}
 	required, _ := schema["required"].([]any)
 	properties, _ := schema["properties"].(map[string]any)
@@ -126,8 +128,8 @@ func (s *stranger) object(schema map[string]any, depth int) any {
 	return object
 }
 
-// string is a text that a schema allows.
-func (s *stranger) string(name string, schema map[string]any, least, most int) any {
+// string generates a string that a schema allows.
+func (s *fuzzer) string(name string, schema map[string]any, least, most int) any {
 	switch name {
 	case "password":
 		return password
@@ -153,8 +155,8 @@ func (s *stranger) string(name string, schema map[string]any, least, most int) a
 	return s.text(least, min(most, least+40))
 }
 
-// text has so many letters.
-func (s *stranger) text(least, most int) string {
+// text generates a string of least to most characters.
+func (s *fuzzer) text(least, most int) string {
 	const letters = "abcdefghijklmnopqrstuvwxyz0123456789-_. ÄÖ≈"
 	all := []rune(letters)
 	text := make([]rune, least+s.rnd.IntN(max(1, most-least+1)))
@@ -164,8 +166,8 @@ func (s *stranger) text(least, most int) string {
 	return string(text)
 }
 
-// resolve follows a reference.
-func (s *stranger) resolve(node any) map[string]any {
+// resolve follows $ref.
+func (s *fuzzer) resolve(node any) map[string]any {
 	object, _ := node.(map[string]any)
 	reference, ok := object["$ref"].(string)
 	if !ok {

@@ -1,16 +1,21 @@
-// Package e2e_test drives the built binary from outside, as a user, an operator and an intruder would.
+// Package e2e_test tests the built binary from outside: as a user, an operator and an attacker.
 //
-//	weft_test.go            the binary and its processes
-//	client_test.go          an HTTP client and server-sent events
-//	provider_test.go        the stand-in for somebody's API
-//	story_*test.go          the scripts of testdata/stories: tutorial, specification and test at once
-//	wire_test.go            what the wire refuses
-//	stop_test.go            the end of a process
-//	mail_test.go            the mails that users get
-//	asvs_test.go            deploy/asvs-level-2.yaml
-//	torture_test.go         a storm of kill -9 (build tag torture)
-//	natscli_test.go         the real nats CLI (build tag conformance)
-//	bench*_test.go          the figures of the README
+//	program_test.go            building the binaries and running their processes
+//	client_test.go             an HTTP client with server-sent events
+//	nats_test.go               a NATS client
+//	stub_provider_test.go      a stub of a provider's API
+//	story*_test.go             the scripts of testdata/stories, which serve as tutorial, specification and test
+//	access_test.go             access control over HTTP and NATS
+//	oauth_test.go              signing in with an OAuth provider
+//	webhook_test.go            deliveries of providers
+//	mail_test.go               e-mail messages to users
+//	drain_test.go              termination by SIGTERM
+//	telemetry_test.go          traces and metrics
+//	asvs_test.go               deploy/asvs-level-2.yaml
+//	manifest_example_test.go   the example of docs/writing-a-provider.md
+//	natscli_test.go            the nats CLI (build tag conformance)
+//	torture_*_test.go          processes that are killed, paused and cut off, a full disk, generated requests (build tag torture)
+//	bench*_test.go             the figures of the README
 package e2e_test
 
 import (
@@ -32,13 +37,13 @@ import (
 	"time"
 )
 
-// patience bounds every wait for a condition. Nothing here takes a tenth of it on an idle machine.
-const patience = 60 * time.Second
+// waitTimeout bounds every wait for a condition. On an idle machine every wait takes less than a tenth of it.
+const waitTimeout = 60 * time.Second
 
-// drainWithin is how long a process may take after SIGTERM: 30 s for its requests, and a little to close.
-const drainWithin = 40 * time.Second
+// drainTimeout bounds the termination of a process after SIGTERM: 30 s for its requests and some time to close.
+const drainTimeout = 40 * time.Second
 
-// binaries is the folder of what TestMain's children are made of.
+// binaries is the directory of the built binaries and of the programs' logs.
 var binaries string
 
 func TestMain(m *testing.M) {
@@ -51,7 +56,7 @@ func TestMain(m *testing.M) {
 func withBinaries(m *testing.M) int {
 	dir, err := os.MkdirTemp("", "weft-test-")
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "making a folder for binaries:", err)
+		fmt.Fprintln(os.Stderr, "creating a directory for binaries:", err)
 		return 1
 	}
 	binaries = dir
@@ -65,11 +70,12 @@ const weftCommand = "github.com/weftmesh/weft/cmd/weft"
 // weftBinary builds weft once, as `make build` does.
 var weftBinary = sync.OnceValues(func() (string, error) { return build("weft", weftCommand) })
 
-// natsServerBinary builds the NATS server that an operator would install.
+// natsServerBinary builds nats-server once.
 var natsServerBinary = sync.OnceValues(func() (string, error) {
 	return build("nats-server", "github.com/nats-io/nats-server/v2")
 })
 
+// build builds a command without cgo and returns its path.
 func build(name, pkg string, flags ...string) (string, error) {
 	file := filepath.Join(binaries, name)
 	args := append([]string{"build", "-trimpath", "-ldflags", "-s -w", "-o", file}, append(flags, pkg)...)
@@ -91,35 +97,37 @@ type ready struct {
 	TookMS  int64  `json:"took_ms"`
 }
 
-// program is a program to start.
+// program describes a program to start.
 type program struct {
 	name string
 	path string
 	args []string
 	env  []string
 	dir  string
-	// accepts is the address that tells that the program serves; empty: it prints a ready line.
+	// accepts is an address that accepts connections once the program is ready; empty means that it prints a ready line.
 	accepts string
 }
 
 // running is a started program.
 type running struct {
 	program
-	cmd    *exec.Cmd
-	ready  ready
+	cmd   *exec.Cmd
+	ready ready
+	// errors is the file that standard error goes to.
 	errors *os.File
+	// exited is closed when the program has exited; err is then its error.
 	exited chan struct{}
 	err    error
 }
 
-// errEnded tells that a program ended before it was ready.
-var errEnded = errors.New("it ended before it was ready")
+// errExited means that a program exited before it was ready.
+var errExited = errors.New("it exited before it was ready")
 
-// start starts a program and returns once it serves. Its standard error goes to a file that stderr reads.
+// start starts a program and returns once it is ready.
 func start(p program) (*running, error) {
 	log, err := os.CreateTemp(binaries, p.name+"-*.log")
 	if err != nil {
-		return nil, fmt.Errorf("making a log: %w", err)
+		return nil, fmt.Errorf("creating a log: %w", err)
 	}
 	r := &running{program: p, errors: log, exited: make(chan struct{})}
 	r.cmd = exec.CommandContext(context.Background(), p.path, p.args...)
@@ -146,6 +154,7 @@ func start(p program) (*running, error) {
 	return r, nil
 }
 
+// await waits until the program is ready. line receives the first line of its output.
 func (r *running) await(line <-chan string) error {
 	if r.accepts != "" {
 		return r.awaitPort()
@@ -154,39 +163,40 @@ func (r *running) await(line <-chan string) error {
 	case text := <-line:
 		if text == "" {
 			<-r.exited
-			return errEnded
+			return errExited
 		}
 		if err := json.Unmarshal([]byte(text), &r.ready); err != nil || !r.ready.Ready {
-			return fmt.Errorf("%q is no ready line", text)
+			return fmt.Errorf("%q is not a ready line", text)
 		}
 		return nil
-	case <-time.After(patience):
-		return fmt.Errorf("not ready after %s", patience)
+	case <-time.After(waitTimeout):
+		return fmt.Errorf("not ready after %s", waitTimeout)
 	}
 }
 
+// awaitPort waits until the program accepts connections.
 func (r *running) awaitPort() error {
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(waitTimeout); time.Now().Before(deadline); {
 		conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(context.Background(), "tcp", r.accepts)
 		if err == nil {
 			return conn.Close()
 		}
 		select {
 		case <-r.exited:
-			return errEnded
+			return errExited
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
-	return fmt.Errorf("%s accepts nothing after %s", r.accepts, patience)
+	return fmt.Errorf("%s accepts no connection after %s", r.accepts, waitTimeout)
 }
 
-// lastWords is the end of what the program has said, for who reads a failure.
-func (r *running) lastWords() string {
+// logTail returns the last lines of standard error.
+func (r *running) logTail() string {
 	lines := strings.SplitAfter(r.stderr(), "\n")
-	return r.name + " said last:\n" + strings.Join(lines[max(0, len(lines)-25):], "")
+	return r.name + " logged last:\n" + strings.Join(lines[max(0, len(lines)-25):], "")
 }
 
-// stderr is what the program has said so far.
+// stderr returns what the program has written to standard error.
 func (r *running) stderr() string {
 	text, err := os.ReadFile(r.errors.Name())
 	if err != nil {
@@ -195,29 +205,29 @@ func (r *running) stderr() string {
 	return string(text)
 }
 
-// stop sends SIGTERM and returns the program's own word: an error unless it exits with 0 in time.
+// stop sends SIGTERM. The error is nil if the program exits with 0 within drainTimeout.
 func (r *running) stop() error {
 	_ = r.cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-r.exited:
-	case <-time.After(drainWithin):
+	case <-time.After(drainTimeout):
 		r.kill()
-		return fmt.Errorf("%s did not stop within %s\n%s", r.name, drainWithin, r.stderr())
+		return fmt.Errorf("%s did not stop within %s\n%s", r.name, drainTimeout, r.stderr())
 	}
 	if r.err != nil {
-		return fmt.Errorf("%s ended: %w\n%s", r.name, r.err, r.stderr())
+		return fmt.Errorf("%s exited: %w\n%s", r.name, r.err, r.stderr())
 	}
 	return nil
 }
 
-// kill is kill -9, and returns once the process is gone.
+// kill sends SIGKILL and waits until the process has exited.
 func (r *running) kill() {
 	_ = r.cmd.Process.Kill()
 	<-r.exited
 	_ = r.errors.Close()
 }
 
-// cleanEnvironment is this process's environment without weft's settings, and settings.
+// cleanEnvironment returns this process's environment with settings in place of all WEFT_ variables.
 func cleanEnvironment(settings ...string) []string {
 	env := make([]string, 0, len(os.Environ())+len(settings))
 	for _, v := range os.Environ() {
@@ -228,7 +238,7 @@ func cleanEnvironment(settings ...string) []string {
 	return append(env, settings...)
 }
 
-// testSettings make tests quick: cheap password hashes, and limits that polling does not meet.
+// testSettings returns settings for quick tests: cheap password hashes, and rate limits that polling does not reach.
 func testSettings() []string {
 	return []string{
 		"WEFT_AUTH_BCRYPT_COST=4", "WEFT_GATEWAY_LIMITS_GLOBAL=1000000",
@@ -236,7 +246,7 @@ func testSettings() []string {
 	}
 }
 
-// upProgram is `weft up --dev` on data and free ports.
+// upProgram returns `weft up --dev` with a data directory and free ports.
 func upProgram(t testing.TB, data string, settings ...string) program {
 	t.Helper()
 	path, err := weftBinary()
@@ -255,7 +265,7 @@ func startWeft(t testing.TB, data string, settings ...string) *running {
 	return startProgram(t, upProgram(t, data, settings...))
 }
 
-// startProgram runs a program until the test ends; whoever fails sees its log.
+// startProgram runs a program until the test ends. A failed test logs its last lines.
 func startProgram(t testing.TB, p program) *running {
 	t.Helper()
 	r, err := start(p)
@@ -265,14 +275,14 @@ func startProgram(t testing.TB, p program) *running {
 	t.Cleanup(func() {
 		r.kill()
 		if t.Failed() {
-			t.Log(r.lastWords())
+			t.Log(r.logTail())
 		}
 	})
 	return r
 }
 
-// freePort is an address of this machine that nobody listened on a moment ago, and that no connection is given by chance: it is
-// below the ports that systems give to those.
+// freePort returns a loopback address with a port that was free a moment ago. It is below the range that operating systems use
+// for outgoing connections, so that none takes it in the meantime.
 func freePort(t testing.TB) string {
 	t.Helper()
 	for range 100 {

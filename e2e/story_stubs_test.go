@@ -12,7 +12,7 @@ import (
 	"github.com/weftmesh/weft/actors/actortest/mailsink"
 )
 
-// providerCommand starts the stand-in, holds its calls, waits for them and counts them.
+// providerCommand: provider … starts the stub provider, holds back its responses, and waits for or counts its calls.
 func providerCommand(ts *testscript.TestScript, neg bool, args []string) {
 	need(ts, neg, args, 1, "provider REPLIES.json | hold PATH | release PATH | await PATH COUNT | count PATH COUNT")
 	s := storyOf(ts)
@@ -23,9 +23,9 @@ func providerCommand(ts *testscript.TestScript, neg bool, args []string) {
 		for path, reply := range replies {
 			texts[path] = string(reply)
 		}
-		s.shop = startProvider(s.t, texts)
+		s.shop = startStubProvider(s.t, texts)
 		ts.Setenv("SHOP", s.shop.url)
-		ts.Setenv("SHOP_KEY", providerKey)
+		ts.Setenv("SHOP_KEY", stubProviderKey)
 		return
 	}
 	path := args[1]
@@ -44,11 +44,11 @@ func providerCommand(ts *testscript.TestScript, neg bool, args []string) {
 			ts.Fatalf("%s was called %d times, want %s", path, n, args[2])
 		}
 	default:
-		ts.Fatalf("provider knows no %s", args[0])
+		ts.Fatalf("unknown subcommand %s", args[0])
 	}
 }
 
-// mailboxCommand: mailbox starts a mail server and tells weft of it.
+// mailboxCommand: mailbox starts an SMTP server and configures weft to use it.
 func mailboxCommand(ts *testscript.TestScript, neg bool, args []string) {
 	need(ts, neg, args, 0, "mailbox")
 	s := storyOf(ts)
@@ -58,7 +58,7 @@ func mailboxCommand(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv("WEFT_NOTIFICATION_SMTP_TLS", "none")
 }
 
-// mailCommand: mail ADDRESS COUNT PATTERN waits until so many mails to the address match.
+// mailCommand: mail ADDRESS COUNT PATTERN waits until COUNT messages to the address match.
 func mailCommand(ts *testscript.TestScript, neg bool, args []string) {
 	need(ts, neg, args, 3, "mail ADDRESS COUNT PATTERN")
 	pattern := regexp.MustCompile(args[2])
@@ -70,11 +70,11 @@ func mailCommand(ts *testscript.TestScript, neg bool, args []string) {
 				n++
 			}
 		}
-		return strconv.Itoa(n) == args[1], strconv.Itoa(n) + " of " + strconv.Itoa(len(mails)) + " mails match"
+		return strconv.Itoa(n) == args[1], strconv.Itoa(n) + " of " + strconv.Itoa(len(mails)) + " messages match"
 	}))
 }
 
-// followCommand: follow NAME PATH opens a stream; with a NAME that was followed before it resumes.
+// followCommand: follow NAME PATH opens a stream; follow NAME resumes it after its last event.
 func followCommand(ts *testscript.TestScript, neg bool, args []string) {
 	need(ts, neg, args, 1, "follow NAME [PATH]")
 	s, c := storyOf(ts), newClient(ts.Getenv("HTTP"))
@@ -92,13 +92,13 @@ func followCommand(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 }
 
-// unfollowCommand: unfollow NAME closes a stream; follow NAME resumes it.
+// unfollowCommand: unfollow NAME closes a stream.
 func unfollowCommand(ts *testscript.TestScript, neg bool, args []string) {
 	need(ts, neg, args, 1, "unfollow NAME")
 	storyOf(ts).streams[args[0]].close()
 }
 
-// eventCommand: event NAME EVENT EXPRESSION waits for an event.
+// eventCommand: event NAME EVENT EXPRESSION waits for an event for which the expression holds.
 func eventCommand(ts *testscript.TestScript, neg bool, args []string) {
 	need(ts, neg, args, 3, "event NAME EVENT EXPRESSION")
 	f := storyOf(ts).streams[args[0]]

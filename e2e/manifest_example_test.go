@@ -8,8 +8,8 @@ import (
 	"github.com/weftmesh/weft/actors/integration"
 )
 
-// TestWritingAProvider lints the example that docs/writing-a-provider.md has authors begin with.
-func TestWritingAProvider(t *testing.T) {
+// TestExampleManifestIsValid lints the example of docs/writing-a-provider.md.
+func TestExampleManifestIsValid(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("../docs/writing-a-provider.md")
 	if err != nil {
@@ -25,9 +25,9 @@ func TestWritingAProvider(t *testing.T) {
 	}
 	source := strings.Join(example, "\n")
 	if faults := integration.Lint("acme_shop.yaml", []byte(source)); len(faults) > 0 || len(example) < 100 {
-		t.Errorf("the example, of %d lines:\n%v", len(example), faults)
+		t.Errorf("the example of %d lines has the faults %v", len(example), faults)
 	}
 	if faults := integration.Lint("acme_shop.yaml", []byte(strings.Replace(source, "safety: read", "safety: perhaps", 1))); len(faults) != 1 {
-		t.Errorf("a fault in it: %v", faults)
+		t.Errorf("the faults of an invalid safety: %v", faults)
 	}
 }

@@ -6,11 +6,11 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// SIGTERM lets what has begun end: the request under way is answered, a new one finds nobody, and weft exits with 0.
-func TestTerminationDrainsTheRequestUnderWay(t *testing.T) {
+// TestTerminationDrainsRequests sends SIGTERM during a request: weft responds to it, rejects new connections and exits with 0.
+func TestTerminationDrainsRequests(t *testing.T) {
 	t.Parallel()
 	weft := startWeft(t, t.TempDir())
-	shop := startProvider(t, map[string]string{"/n/1": `{"n": 1}`})
+	shop := startStubProvider(t, map[string]string{"/n/1": `{"n": 1}`})
 	ada, _ := signUp(t, weft.ready.HTTP)
 	ada.grant(t, subjects.ScopeIntegrationsExecute, subjects.ScopeWorkflowsExecute)
 	shop.connect(t, ada, "shop")
@@ -25,7 +25,7 @@ func TestTerminationDrainsTheRequestUnderWay(t *testing.T) {
 		}
 		answered <- a
 	}()
-	if err := eventually(func() (bool, string) { return shop.count("/n/1") == 1, "the shop is not called" }); err != nil {
+	if err := eventually(func() (bool, string) { return shop.count("/n/1") == 1, "the shop has not been called" }); err != nil {
 		t.Fatal(err)
 	}
 	stopped := make(chan error, 1)
@@ -35,11 +35,11 @@ func TestTerminationDrainsTheRequestUnderWay(t *testing.T) {
 		return err != nil, a.String()
 	})
 	if err != nil {
-		t.Fatalf("a stopping weft takes new requests: %v", err)
+		t.Fatalf("a stopping weft accepts requests: %v", err)
 	}
 	shop.release("/n/1")
 	if a := <-answered; a.status != 200 || a.text(".status") != subjects.ExecutionCompleted || a.text(".output.n") != "1" {
-		t.Errorf("the request under way was answered %s", a)
+		t.Errorf("the response to the request in flight is %s", a)
 	}
 	if err := <-stopped; err != nil {
 		t.Error(err)

@@ -8,7 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog" //nolint:depguard // the provider's own logger
+	"log/slog" //nolint:depguard // the logger of the authorization server
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
@@ -27,11 +27,12 @@ const (
 	vaultClient = "weft"
 	vaultSecret = "vault-client-secret"
 	vaultReturn = "http://127.0.0.1:8080/v1/integrations/callback"
-	// timedLife is what expires_in says of tokens that end by the clock; weft does not use a token in its last ten seconds.
-	timedLife = 12
+	// timedLifetime is the expires_in of tokens that expire by time, in seconds. weft does not use a token in its last ten
+	// seconds.
+	timedLifetime = 12
 )
 
-// vaultManifest is the manifest of the vault's API.
+// vaultManifest is the provider manifest of the vault.
 const vaultManifest = `id: vault
 name: Vault
 category: developer_tools
@@ -41,20 +42,20 @@ auth:
     kind: oauth2
     oauth2: {authorize_url: URL/auth, token_url: URL/oauth/token, pkce: true, client_auth: basic,
       default_scopes: [openid, offline_access]}
-scopes: {openid: Who one is, offline_access: Keep the access}
+scopes: {openid: Identity, offline_access: Offline access}
 health: {method: GET, path: /me, output: "${ {account: .body.subject} }"}
 actions:
   whoami:
-    title: Who am I
+    title: Account
     safety: read
     method: GET
     path: /me
     input: {type: object}
 `
 
-// vault is a vendor: zitadel/oidc's authorization server, which rotates refresh tokens, and before it what the example leaves
-// out: a refresh token that comes a second time takes back its whole family (RFC 9700 §4.14.2). Behind /api is what its
-// access tokens are for. Each process has an address of its own for its token requests, so that it is known who asks.
+// vault is a provider with zitadel/oidc's authorization server, which rotates refresh tokens, and an API at /api. It adds what the
+// example server lacks: a refresh token that is used twice revokes its token family (RFC 9700, section 4.14.2). Each process of
+// weft has its own URL for token requests, by which the vault identifies it.
 type vault struct {
 	t       *testing.T
 	url     string
@@ -63,38 +64,44 @@ type vault struct {
 	op      http.Handler
 
 	mu sync.Mutex
-	// accounts are by subject, and by every access and refresh token that ever was theirs.
+	// accounts has each account by its subject and by every access and refresh token it has ever had.
 	accounts map[string]*account
-	// asked is told of a token request before it is answered, and says which incarnation of its process makes it.
-	asked func(slot int) (incarnation int)
-	// excused says whether that incarnation was killed, and so soon after that time that it may not have stored what it got.
-	excused func(slot, incarnation int, since time.Time) bool
-	losses  int
+	// onTokenRequest is called before the response to a token request, and returns the incarnation of the process.
+	onTokenRequest func(slot int) (incarnation int)
+	// mayBeUnsaved reports whether the incarnation was killed so soon after since that it may not have stored the tokens.
+	mayBeUnsaved func(slot, incarnation int, since time.Time) bool
+	losses       int
 }
 
-// account is one grant of a user's: a family of tokens.
+// account is a user's grant with its token family.
 type account struct {
 	subject         string
 	access, refresh string
-	// timed: the tokens end by expires_in; else they are refused once expired is set.
+	// Tokens of a timed account expire by expires_in, those of others when expired is set.
 	timed, expired bool
 	issued         time.Time
-	// used: the newest access token has been presented, so that it is stored.
+	// used means that the current access token has been used, and so is stored.
 	used    bool
 	revoked bool
-	// slot and incarnation are of the process that got the newest tokens.
+	// slot and incarnation identify the process that received the current tokens.
 	slot, incarnation, rotations int
 }
 
-// vaultUsers are whoever signs in.
+// vaultUsers accepts every user name.
 type vaultUsers struct{}
 
+// GetUserByID returns a user with the ID as name.
 func (vaultUsers) GetUserByID(id string) *storage.User {
 	return &storage.User{ID: id, Username: id, Password: "pw", Email: id + "@example.com", EmailVerified: true}
 }
-func (u vaultUsers) GetUserByUsername(name string) *storage.User { return u.GetUserByID(name) }
-func (vaultUsers) ExampleClientID() string                       { return storage.ServiceUserID }
 
+// GetUserByUsername returns a user with the name as ID.
+func (u vaultUsers) GetUserByUsername(name string) *storage.User { return u.GetUserByID(name) }
+
+// ExampleClientID is required by the interface and not used.
+func (vaultUsers) ExampleClientID() string { return storage.ServiceUserID }
+
+// startVault starts a vault for a number of processes until the test ends.
 func startVault(t *testing.T, processes int) *vault {
 	t.Helper()
 	v := &vault{t: t, accounts: map[string]*account{}}
@@ -125,6 +132,7 @@ func (v *vault) serve(w http.ResponseWriter, r *http.Request, slot int) {
 	}
 }
 
+// me is the API: it returns the subject of a valid access token.
 func (v *vault) me(w http.ResponseWriter, r *http.Request) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -140,17 +148,17 @@ func (v *vault) me(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(map[string]string{"subject": a.subject})
 }
 
-// token has the authorization server answer, and keeps account.
+// token forwards a token request to the authorization server and records its response.
 func (v *vault) token(w http.ResponseWriter, r *http.Request, slot int) {
 	sent, err := io.ReadAll(r.Body)
 	if err != nil {
-		return // its process is gone
+		return // the process was killed
 	}
 	form, err := url.ParseQuery(string(sent))
 	if err != nil {
 		v.t.Error(err)
 	}
-	incarnation := v.asked(slot)
+	incarnation := v.onTokenRequest(slot)
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	r.Body = io.NopCloser(bytes.NewReader(sent))
@@ -158,11 +166,11 @@ func (v *vault) token(w http.ResponseWriter, r *http.Request, slot int) {
 	v.op.ServeHTTP(recorder, r)
 	answer := map[string]any{}
 	if err := json.Unmarshal(recorder.Body.Bytes(), &answer); err != nil {
-		v.t.Errorf("the vault answered %s", recorder.Body)
+		v.t.Errorf("the vault returned %s", recorder.Body)
 	}
 	if form.Get("grant_type") == "refresh_token" {
-		v.refreshed(form.Get("refresh_token"), answer, slot, incarnation)
-	} else if err := v.opened(answer); err != nil {
+		v.checkRefresh(form.Get("refresh_token"), answer, slot, incarnation)
+	} else if err := v.addAccount(answer); err != nil {
 		v.t.Error(err)
 	}
 	w.Header().Set("Content-Type", "application/json")
@@ -170,57 +178,57 @@ func (v *vault) token(w http.ResponseWriter, r *http.Request, slot int) {
 	_ = json.NewEncoder(w).Encode(answer)
 }
 
-// opened notes a new family.
-func (v *vault) opened(answer map[string]any) error {
+// addAccount records the account of a new token family.
+func (v *vault) addAccount(answer map[string]any) error {
 	raw, _ := answer["id_token"].(string)
 	claims := jwt.MapClaims{}
 	if _, _, err := jwt.NewParser().ParseUnverified(raw, claims); err != nil {
-		return fmt.Errorf("the vault answered a code with %v: %w", answer, err)
+		return fmt.Errorf("the vault exchanged a code for %v: %w", answer, err)
 	}
 	subject, _ := claims.GetSubject()
 	a := &account{subject: subject, timed: strings.HasPrefix(subject, "timed")}
 	v.accounts[subject] = a
-	return v.gave(a, answer)
+	return v.storeTokens(a, answer)
 }
 
-// gave notes an account's newest tokens.
-func (v *vault) gave(a *account, answer map[string]any) error {
+// storeTokens records the current tokens of an account.
+func (v *vault) storeTokens(a *account, answer map[string]any) error {
 	a.access, _ = answer["access_token"].(string)
 	a.refresh, _ = answer["refresh_token"].(string)
 	if a.access == "" || a.refresh == "" {
-		return errors.New("the vault gave no tokens")
+		return errors.New("the vault returned no tokens")
 	}
 	if a.timed {
-		answer["expires_in"] = timedLife
+		answer["expires_in"] = timedLifetime
 	}
 	a.issued, a.used, a.expired = time.Now(), false, false
 	v.accounts[a.access], v.accounts[a.refresh] = a, a
 	return nil
 }
 
-// refreshed judges a refresh by what the authorization server has answered.
-func (v *vault) refreshed(presented string, answer map[string]any, slot, incarnation int) {
+// checkRefresh checks a refresh and records it, given the response of the authorization server.
+func (v *vault) checkRefresh(presented string, answer map[string]any, slot, incarnation int) {
 	a := v.accounts[presented]
 	switch {
 	case a == nil:
-		v.t.Errorf("process %d presents a refresh token that never was", slot)
+		v.t.Errorf("process %d used an unknown refresh token", slot)
 	case a.revoked:
 	case presented != a.refresh:
 		a.revoked = true
 		_ = v.storage.RevokeToken(v.t.Context(), a.refresh, a.subject, vaultClient)
-		if a.used || !v.excused(a.slot, a.incarnation, a.issued) {
-			v.t.Errorf("process %d presents a spent refresh token of %s, which process %d (its start %d) had exchanged %s ago (its access token was used: %v)",
+		if a.used || !v.mayBeUnsaved(a.slot, a.incarnation, a.issued) {
+			v.t.Errorf("process %d used an old refresh token of %s, which process %d (incarnation %d) exchanged %s ago (access token used: %v)",
 				slot, a.subject, a.slot, a.incarnation, time.Since(a.issued), a.used)
 		}
 		v.losses++
 	case answer["access_token"] == nil:
-		v.t.Errorf("the vault does not refresh %s: %v", a.subject, answer)
+		v.t.Errorf("the vault does not refresh the tokens of %s: %v", a.subject, answer)
 	default:
-		// In its last ten seconds a token counts as ended; expires_in is in whole seconds.
-		if due := a.issued.Add((timedLife - 11) * time.Second); a.timed && time.Now().Before(due) || !a.timed && !a.expired {
-			v.t.Errorf("process %d refreshes the good tokens of %s", slot, a.subject)
+		// weft treats a token as expired in its last ten seconds; expires_in has a resolution of one second.
+		if due := a.issued.Add((timedLifetime - 11) * time.Second); a.timed && time.Now().Before(due) || !a.timed && !a.expired {
+			v.t.Errorf("process %d refreshed valid tokens of %s", slot, a.subject)
 		}
-		if err := v.gave(a, answer); err != nil {
+		if err := v.storeTokens(a, answer); err != nil {
 			v.t.Error(err)
 		}
 		a.slot, a.incarnation = slot, incarnation
@@ -228,39 +236,39 @@ func (v *vault) refreshed(presented string, answer map[string]any, slot, incarna
 	}
 }
 
-// expire ends an account's access token, and tells how often its tokens were exchanged so far.
+// expire makes the access token of an account expire, or waits until it does, and returns the number of rotations so far.
 func (v *vault) expire(subject string) (rotations int) {
 	v.mu.Lock()
 	a := v.accounts[subject]
 	a.expired = !a.timed
-	ends := a.issued.Add((timedLife - 9) * time.Second)
+	expiry := a.issued.Add((timedLifetime - 9) * time.Second)
 	rotations = a.rotations
 	v.mu.Unlock()
 	if a.timed {
-		<-time.After(time.Until(ends)) // the token's own clock
+		<-time.After(time.Until(expiry)) // the lifetime of the token
 	}
 	return rotations
 }
 
-// look is how often an account's tokens were exchanged, and whether they were taken back.
-func (v *vault) look(subject string) (rotations int, revoked bool) {
+// state returns the number of rotations of an account's tokens and whether they are revoked.
+func (v *vault) state(subject string) (rotations int, revoked bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.accounts[subject].rotations, v.accounts[subject].revoked
 }
 
-// visit is a browser at the vault: the user signs in, and it is sent back with a code.
-func (v *vault) visit(address, subject string) (code string, err error) {
+// authorize acts as a browser at an authorization URL: it signs a user in and returns the code of the redirect.
+func (v *vault) authorize(address, subject string) (code string, err error) {
 	jar, err := cookiejar.New(nil)
 	if err != nil {
 		return "", err
 	}
 	browser := &http.Client{
-		Jar: jar, Timeout: patience, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Jar: jar, Timeout: waitTimeout, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	follow := func(response *http.Response, err error) (*url.URL, error) {
 		if err != nil {
-			return nil, fmt.Errorf("visiting the vault: %w", err)
+			return nil, fmt.Errorf("following the authorization flow: %w", err)
 		}
 		defer func() { _ = response.Body.Close() }()
 		return response.Location()
@@ -275,9 +283,9 @@ func (v *vault) visit(address, subject string) (code string, err error) {
 	if err != nil {
 		return "", err
 	}
-	back, err := follow(browser.Get(next.String()))
+	redirect, err := follow(browser.Get(next.String()))
 	if err != nil {
 		return "", err
 	}
-	return back.Query().Get("code"), nil
+	return redirect.Query().Get("code"), nil
 }
