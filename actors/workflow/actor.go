@@ -1,19 +1,23 @@
-// Package workflow is the actor that runs workflows: documents of the Open Workflow Specification, described by
-// package language, decided about by package machine.
+// Package workflow is the actor that stores workflow definitions (Open Workflow Specification) and runs them: it starts
+// executions on request, on schedules and on events, performs their calls, and keeps what failed for a retry. Package
+// language parses definitions, package definition checks them, package machine decides, package engine runs.
 //
-// It owns the subjects weft.v1.workflow.*, the tables workflows, workflow_versions, workflow_secrets, executions, execution_histories and
-// partitions, the streams WORKFLOW_LOG and WORKFLOW_FEED, and the event
-// workflow.executions_finished.
+// It owns
+//   - the subjects weft.v1.workflow.…;
+//   - the tables workflows, workflow_versions, workflow_secrets, schedules, schedule_runs, correlations, correlated_events,
+//     refused_starts, failure_marks and approvals, and through the engine executions, execution_histories,
+//     execution_limits and partitions;
+//   - the streams WORKFLOW_LOG and WORKFLOW_FEED;
+//   - the events that tell that executions have ended and that a run was refused.
 //
-// Its promise: what an execution has done is never done again, whatever dies. Executions are spread over partitions. Each
-// has one owner, a process that holds its executions in memory and appends what it decides to the partition's log: the
-// turns of many executions as one message, fenced by the log's last sequence. That is the only commit. A turn is decided
-// in memory, appended, and only then acted upon. SQL is the fold of the logs, a moment behind them; it holds what is
-// parked, what has ended, and every history.
+// Its promise: a step that has finished never runs again, whichever process dies. Executions are spread over partitions.
+// Each partition has one owner at a time, a process that holds its executions in memory and appends their transitions to the
+// partition's log. The append is the only commit: a transition is decided in memory, appended, and only then acted upon. It
+// is fenced by the log's last sequence, so that of two processes that both believe to own a partition one fails and gives
+// the partition up. SQL is a projection of the logs, a moment behind them. When an owner dies, another process takes its
+// partitions over within two seconds and continues from SQL and the rest of the logs.
 //
-// An owner that dies is followed by another process within two seconds, which fences the log off and goes on from SQL
-// and what the log has besides. Two processes that both believe to own a partition meet at the append: one of them
-// wins, the other gives everything up.
+// Times in the tables are microseconds since the Unix epoch; 0 means never, or not yet.
 package workflow
 
 import (
@@ -21,106 +25,149 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/weftmesh/weft/actors/workflow/migrations"
-
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/egress"
 	"github.com/weftmesh/weft/actors/workflow/engine"
+	"github.com/weftmesh/weft/actors/workflow/machine"
+	"github.com/weftmesh/weft/actors/workflow/migrations"
 	"github.com/weftmesh/weft/subjects"
 )
 
 // Migrations are the actor's tables.
 var Migrations = migrations.Files
 
-// startupTimeout bounds what New asks of the mesh.
-const startupTimeout = 10 * time.Second
+// startTimeout bounds what New reads from the mesh.
+const startTimeout = 10 * time.Second
 
-// Actor runs workflows.
+// Actor serves weft.v1.workflow.
 type Actor struct {
 	actors.Deps
-	config    Config
-	egress    *egress.Client
-	parsed    *definitions
-	workflows *currentWorkflows
-	secrets   *knownSecrets
-	engine    *engine.Engine
-	// flows is what stands above the engine.
-	flows *flows
+
+	config      Config
+	definitions *definitions
+	workflows   *workflowCache
+	secrets     *secrets
+	engine      *engine.Engine
+	executions  *executions
+	failures    *failures
+	approvals   *approvals
+	triggers    *triggers
+	scheduler   *scheduler
+	calls       *calls
 }
 
-// New makes the actor.
-func New(d actors.Deps, c Config) (*Actor, error) {
-	if err := c.Check(); err != nil {
+// New opens the actor. Its error names a setting that is out of bounds.
+func New(deps actors.Deps, config Config) (*Actor, error) {
+	if err := config.Check(); err != nil {
 		return nil, err
 	}
 	client, err := egress.New(egress.Options{
-		Allow: d.EgressAllow, AllowHTTP: d.EgressAllowHTTP, MaxBody: int64(c.MaxResult), Timeout: c.StepTimeout,
-		UserAgent: "weft/" + d.Version,
+		Allow: deps.EgressAllow, AllowHTTP: deps.EgressAllowHTTP, MaxBody: int64(config.MaxResult), Timeout: config.StepTimeout,
+		UserAgent: "weft/" + deps.Version,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("making the client of outbound calls: %w", err)
 	}
-	a := &Actor{
-		Deps: d, config: c, egress: client, parsed: newDefinitions(), workflows: newCurrentWorkflows(), secrets: newKnownSecrets(),
-		flows: newFlows(d.Metrics),
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), startupTimeout)
+	a := &Actor{Deps: deps, config: config, definitions: newDefinitions(deps.DB, client), secrets: newSecrets(deps)}
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
-	a.engine, err = engine.New(ctx, engine.Options{
-		Config: c, Conn: d.Conn, DB: d.DB, Outbox: d.Outbox, Log: d.Log, Metrics: d.Metrics, Now: d.Now, NewID: d.NewID,
-		Definition: a.definition, Environment: a.environment, Dispatch: a.dispatch,
+	if a.engine, err = engine.New(ctx, a.engineOptions()); err != nil {
+		return nil, err
+	}
+	metrics := newMetrics(deps.Metrics)
+	a.workflows = newWorkflowCache(deps.DB, a.engine.Alone())
+	a.executions = &executions{Deps: deps, config: config, engine: a.engine, definitions: a.definitions, workflows: a.workflows}
+	a.failures = &failures{Deps: deps, engine: a.engine, executions: a.executions, metrics: metrics}
+	a.approvals = &approvals{Deps: deps, engine: a.engine, metrics: metrics}
+	starts := &eventStarter{Deps: deps, config: config, executions: a.executions, failures: a.failures}
+	correlator := &correlator{Deps: deps, config: config, engine: a.engine, starts: starts}
+	a.triggers = &triggers{
+		Deps: deps, config: config, engine: a.engine, definitions: a.definitions, correlator: correlator, starts: starts, metrics: metrics,
+	}
+	a.scheduler = &scheduler{
+		Deps: deps, engine: a.engine, definitions: a.definitions, executions: a.executions, failures: a.failures, correlator: correlator,
+		metrics: metrics, changed: make(chan struct{}, 1),
+	}
+	a.calls = &calls{
+		Deps: deps, config: config, egress: client, engine: a.engine, executions: a.executions, approvals: a.approvals, triggers: a.triggers,
+	}
+	return a, nil
+}
+
+// engineOptions are what the engine needs of the actor. It calls the functions only while its loops run, after New.
+func (a *Actor) engineOptions() engine.Options {
+	return engine.Options{
+		Config: a.config, Conn: a.Conn, DB: a.DB, Outbox: a.Outbox, Log: a.Log, Metrics: a.Metrics, Now: a.Now, NewID: a.NewID,
+		Definition: a.definitions.version, Environment: a.secrets.environment,
+		Dispatch: func(ctx context.Context, row engine.Row, call *machine.Call, repeated bool) (any, error) {
+			return a.calls.dispatch(ctx, row, call, repeated)
+		},
 		WithdrawApprovals: func(ctx context.Context, tx database.Tx, executionID string, calls []string) error {
-			return withdrawApprovals(ctx, tx, executionID, calls, d.Now())
+			return withdrawApprovals(ctx, tx, executionID, calls, a.Now())
 		},
 		PendingCalls: func(ctx context.Context, executions []string) (map[string][]string, error) {
-			return pendingCalls(ctx, d.DB.DB, executions)
+			return pendingCalls(ctx, a.DB.DB, executions)
 		},
 		ScheduleAllows: func(ctx context.Context, scheduleID, executionID string) (bool, error) {
-			return allowsStart(ctx, d.DB.DB, scheduleID, executionID)
+			return scheduleAllows(ctx, a.DB.DB, scheduleID, executionID)
 		},
-	})
-	return a, err
-}
-
-// Service is the actor as the runtime runs it.
-func (a *Actor) Service() actors.Service {
-	return actors.Service{
-		Name: "workflow",
-		Bindings: append([]actors.Binding{
-			actors.Bind(subjects.CreateWorkflow, a.create),
-			actors.Bind(subjects.UpdateWorkflow, a.update),
-			actors.Bind(subjects.GetWorkflow, a.get),
-			actors.Bind(subjects.GetWorkflowDiagram, a.drawWorkflow),
-			actors.Bind(subjects.ListWorkflows, a.list),
-			actors.Bind(subjects.DeleteWorkflow, a.delete),
-			actors.Bind(subjects.ListWorkflowVersions, a.versions),
-			actors.Bind(subjects.ValidateWorkflow, a.validate),
-			actors.Bind(subjects.PutWorkflowSecret, a.putSecret),
-			actors.Bind(subjects.ListWorkflowSecrets, a.listSecrets),
-			actors.Bind(subjects.DeleteWorkflowSecret, a.deleteSecret),
-			actors.Bind(subjects.ExecuteWorkflow, a.execute),
-			actors.Bind(subjects.StartExecution, a.start),
-			actors.Bind(subjects.GetExecutionStatus, a.status),
-			actors.Bind(subjects.GetExecutionHistory, a.historyOf),
-			actors.Bind(subjects.GetExecutionDiagram, a.drawExecution),
-			actors.Bind(subjects.WatchExecution, a.watch),
-			actors.Bind(subjects.ListExecutions, a.listExecutions),
-			actors.Bind(subjects.CancelExecution, a.cancel),
-			actors.Bind(subjects.SuspendExecution, a.suspend),
-			actors.Bind(subjects.ResumeExecution, a.resume),
-		}, a.flowBindings()...),
-		Workers: []actors.Worker{
-			actors.Listen(subjects.TriggerByWebhook, a.webhookReceived),
-			actors.OnErasure(a.Deps, subjects.WorkflowErasure, subjects.WorkflowErased, a.forget),
-		},
-		Background: a.loops(),
 	}
 }
 
-// loops are the engine's and the actor's own background work.
-func (a *Actor) loops() map[string]func(context.Context) error {
+// Service returns the actor's endpoints, consumers and background loops.
+func (a *Actor) Service() actors.Service {
 	loops := a.engine.Loops()
-	loops["schedules"], loops["approvals"] = a.runSchedules, a.runApprovals
-	return loops
+	loops["schedules"], loops["approvals"] = a.scheduler.run, a.approvals.run
+	return actors.Service{
+		Name:     "workflow",
+		Bindings: a.bindings(),
+		Workers: []actors.Worker{
+			actors.Listen(subjects.TriggerByWebhook, a.webhookDelivered),
+			actors.OnErasure(a.Deps, subjects.WorkflowErasure, subjects.WorkflowErased, a.eraseUser),
+		},
+		Background: loops,
+	}
+}
+
+// bindings lists the actor's endpoints.
+func (a *Actor) bindings() []actors.Binding {
+	return []actors.Binding{
+		actors.Bind(subjects.CreateWorkflow, a.createWorkflow),
+		actors.Bind(subjects.UpdateWorkflow, a.updateWorkflow),
+		actors.Bind(subjects.GetWorkflow, a.getWorkflow),
+		actors.Bind(subjects.GetWorkflowDiagram, a.getWorkflowDiagram),
+		actors.Bind(subjects.ListWorkflows, a.listWorkflows),
+		actors.Bind(subjects.DeleteWorkflow, a.deleteWorkflow),
+		actors.Bind(subjects.ListWorkflowVersions, a.listVersions),
+		actors.Bind(subjects.ValidateWorkflow, a.validateWorkflow),
+		actors.Bind(subjects.ListFunctions, a.listFunctions),
+		actors.Bind(subjects.PutWorkflowSecret, a.putSecret),
+		actors.Bind(subjects.ListWorkflowSecrets, a.listSecrets),
+		actors.Bind(subjects.DeleteWorkflowSecret, a.deleteSecret),
+		actors.Bind(subjects.ExecuteWorkflow, a.executeWorkflow),
+		actors.Bind(subjects.StartExecution, a.startExecution),
+		actors.Bind(subjects.GetExecutionStatus, a.getExecution),
+		actors.Bind(subjects.GetExecutionHistory, a.getHistory),
+		actors.Bind(subjects.GetExecutionDiagram, a.getExecutionDiagram),
+		actors.Bind(subjects.WatchExecution, a.watchExecution),
+		actors.Bind(subjects.ListExecutions, a.listExecutions),
+		actors.Bind(subjects.CancelExecution, a.cancelExecution),
+		actors.Bind(subjects.SuspendExecution, a.suspendExecution),
+		actors.Bind(subjects.ResumeExecution, a.resumeExecution),
+		actors.Bind(subjects.RetryExecution, a.retryExecution),
+		actors.Bind(subjects.ListFailures, a.listFailures),
+		actors.Bind(subjects.ReplayFailure, a.replayFailure),
+		actors.Bind(subjects.ReplayFailures, a.replayFailures),
+		actors.Bind(subjects.DismissFailure, a.dismissFailure),
+		actors.Bind(subjects.PublishEvent, a.publishEvent),
+		actors.Bind(subjects.ListSchedules, a.listSchedules),
+		actors.Bind(subjects.GetSchedule, a.getSchedule),
+		actors.Bind(subjects.PauseSchedule, a.pauseSchedule),
+		actors.Bind(subjects.ResumeSchedule, a.resumeSchedule),
+		actors.Bind(subjects.BackfillSchedule, a.backfillSchedule),
+		actors.Bind(subjects.ListApprovals, a.listApprovals),
+		actors.Bind(subjects.GetApproval, a.getApproval),
+		actors.Bind(subjects.DecideApproval, a.decideApproval),
+	}
 }

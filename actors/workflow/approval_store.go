@@ -2,9 +2,7 @@ package workflow
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
@@ -16,7 +14,7 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// approvalRow is a question of an execution's. Times are microseconds since 1970, 0 for none.
+// approvalRow is a request of an execution for its user's approval.
 type approvalRow struct {
 	bun.BaseModel `bun:"table:approvals"`
 
@@ -38,7 +36,7 @@ type approvalRow struct {
 	CreatedAt int64  `bun:"created_at"`
 	ExpiresAt int64  `bun:"expires_at"`
 	DecidedAt int64  `bun:"decided_at"`
-	// DeliveredAt is when the execution had the answer.
+	// DeliveredAt is when the execution received the answer, or the request was closed without one.
 	DeliveredAt int64 `bun:"delivered_at"`
 }
 
@@ -56,28 +54,23 @@ func (r approvalRow) resource() subjects.Approval {
 
 var errNoApproval = subjects.Errorf(subjects.CodeNotFound, "there is no such approval")
 
-func readApproval(ctx context.Context, db bun.IDB, id string) (approvalRow, error) {
-	var row approvalRow
-	err := db.NewSelect().Model(&row).Where("id = ?", id).Scan(ctx)
-	if errors.Is(err, sql.ErrNoRows) {
-		return row, errNoApproval
-	}
-	if err != nil {
-		return row, fmt.Errorf("reading an approval: %w", err)
-	}
-	return row, nil
+// findApproval reads an approval request of any user.
+func findApproval(ctx context.Context, db bun.IDB, id string) (row approvalRow, err error) {
+	err = db.NewSelect().Model(&row).Where("id = ?", id).Scan(ctx)
+	return row, oneRow(err, "reading an approval", errNoApproval)
 }
 
-// addApproval keeps a question, unless it is known.
-func addApproval(ctx context.Context, tx database.Tx, row approvalRow) error {
+// insertApproval inserts an approval request, unless there is one with its id.
+func insertApproval(ctx context.Context, tx database.Tx, row approvalRow) error {
 	_, err := tx.NewInsert().Model(&row).On("CONFLICT (id) DO NOTHING").Returning("NULL").Exec(ctx)
 	if err != nil {
-		return fmt.Errorf("keeping an approval: %w", err)
+		return fmt.Errorf("inserting an approval: %w", err)
 	}
 	return nil
 }
 
-// pageOfApprovals reads a user's approvals, newest first, after the given creation and id.
+// pageOfApprovals reads a user's approval requests, newest first, from after the given time of creation and id. It reads one row
+// more than the page holds.
 func pageOfApprovals(
 	ctx context.Context, db bun.IDB, userID string, r subjects.ListApprovalsRequest, after int64, afterID string,
 ) ([]approvalRow, error) {
@@ -98,7 +91,7 @@ func pageOfApprovals(
 	return rows, nil
 }
 
-// settleApproval writes what became of a question that was pending; it tells whether it was.
+// settleApproval writes the result of a pending approval request. It reports whether the request was pending.
 func settleApproval(ctx context.Context, tx database.Tx, row approvalRow) (bool, error) {
 	result, err := tx.NewUpdate().Model(&row).Column("status", "comment", "decided_at", "delivered_at").WherePK().
 		Where("status = ?", subjects.ApprovalPending).Exec(ctx)
@@ -109,16 +102,16 @@ func settleApproval(ctx context.Context, tx database.Tx, row approvalRow) (bool,
 	return n == 1, err
 }
 
-// deliveredApproval notes that the execution has the answer.
-func deliveredApproval(ctx context.Context, tx database.Tx, id string, now time.Time) error {
+// markDelivered records that the execution has received the answer.
+func markDelivered(ctx context.Context, tx database.Tx, id string, now time.Time) error {
 	_, err := tx.NewUpdate().Model((*approvalRow)(nil)).Set("delivered_at = ?", now.UnixMicro()).Where("id = ?", id).Exec(ctx)
 	if err != nil {
-		return fmt.Errorf("noting that an approval was delivered: %w", err)
+		return fmt.Errorf("recording the delivery of an approval: %w", err)
 	}
 	return nil
 }
 
-// withdrawApprovals closes the questions of an execution's calls that are not waited for any more.
+// withdrawApprovals closes the pending approval requests of an execution's calls, which it no longer waits for.
 func withdrawApprovals(ctx context.Context, tx database.Tx, executionID string, calls []string, now time.Time) error {
 	if len(calls) == 0 {
 		return nil
@@ -132,13 +125,13 @@ func withdrawApprovals(ctx context.Context, tx database.Tx, executionID string, 
 	return nil
 }
 
-// pendingCalls reads which calls of executions have an open approval request, by execution.
+// pendingCalls returns the ids of calls that have a pending approval request, by execution.
 func pendingCalls(ctx context.Context, db bun.IDB, executionIDs []string) (map[string][]string, error) {
 	var rows []approvalRow
 	err := db.NewSelect().Model(&rows).Column("execution_id", "call_id").Where("execution_id IN (?)", bun.List(executionIDs)).
 		Where("status = ?", subjects.ApprovalPending).Scan(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("reading open approvals: %w", err)
+		return nil, fmt.Errorf("reading pending approvals: %w", err)
 	}
 	calls := map[string][]string{}
 	for _, row := range rows {
@@ -147,43 +140,43 @@ func pendingCalls(ctx context.Context, db bun.IDB, executionIDs []string) (map[s
 	return calls, nil
 }
 
-// hasOrphans tells whether there are open questions of executions that have ended.
-func hasOrphans(ctx context.Context, db bun.IDB) (bool, error) {
+// hasOrphanedApprovals reports whether there are pending approval requests of executions that have ended.
+func hasOrphanedApprovals(ctx context.Context, db bun.IDB) (bool, error) {
 	found, err := db.NewSelect().Model((*approvalRow)(nil)).Where("status = 'pending'").
 		Where("EXISTS (SELECT 1 FROM executions AS e WHERE e.id = ?TableAlias.execution_id AND e.ended_at > 0)").Exists(ctx)
 	if err != nil {
-		return false, fmt.Errorf("looking for approvals that nobody waits for: %w", err)
+		return false, fmt.Errorf("searching for orphaned approvals: %w", err)
 	}
 	return found, nil
 }
 
-// withdrawOrphans closes the questions of executions that have ended.
-func withdrawOrphans(ctx context.Context, tx database.Tx, now time.Time) error {
+// withdrawOrphanedApprovals closes the pending approval requests of executions that have ended.
+func withdrawOrphanedApprovals(ctx context.Context, tx database.Tx, now time.Time) error {
 	_, err := tx.NewUpdate().Model((*approvalRow)(nil)).Set("status = ?", subjects.ApprovalWithdrawn).
 		Set("delivered_at = ?", now.UnixMicro()).Where("status = 'pending'").
 		Where("EXISTS (SELECT 1 FROM executions AS e WHERE e.id = ?TableAlias.execution_id AND e.ended_at > 0)").Exec(ctx)
 	if err != nil {
-		return fmt.Errorf("withdrawing approvals: %w", err)
+		return fmt.Errorf("withdrawing orphaned approvals: %w", err)
 	}
 	return nil
 }
 
-// expiringApprovals reads the questions whose time is over.
-func expiringApprovals(ctx context.Context, db bun.IDB, now time.Time, limit int) (rows []approvalRow, err error) {
+// expiredApprovals reads pending approval requests whose time is over, the oldest first.
+func expiredApprovals(ctx context.Context, db bun.IDB, now time.Time, limit int) (rows []approvalRow, err error) {
 	err = db.NewSelect().Model(&rows).Where("status = 'pending'").Where("expires_at > 0").Where("expires_at <= ?", now.UnixMicro()).
 		Order("expires_at").Limit(int64(limit)).Scan(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("reading approvals whose time is over: %w", err)
+		return nil, fmt.Errorf("reading expired approvals: %w", err)
 	}
 	return rows, nil
 }
 
-// undeliveredApprovals reads the answers that an execution has perhaps not got: those given before.
+// undeliveredApprovals reads answers from before a time that their executions may not have received, the oldest first.
 func undeliveredApprovals(ctx context.Context, db bun.IDB, before time.Time, limit int) (rows []approvalRow, err error) {
 	err = db.NewSelect().Model(&rows).Where("delivered_at = 0").Where("decided_at > 0").Where("decided_at <= ?", before.UnixMicro()).
 		Order("decided_at").Limit(int64(limit)).Scan(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("reading answers to deliver: %w", err)
+		return nil, fmt.Errorf("reading undelivered approvals: %w", err)
 	}
 	return rows, nil
 }

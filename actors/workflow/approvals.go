@@ -21,17 +21,26 @@ import (
 )
 
 const (
-	// approvalPoll is how often questions whose time is over are looked for, orphansEvery how often those of executions
-	// that have ended.
+	// approvalPoll is the time between two passes over the approval requests, orphanPoll between two that look for those of
+	// ended executions.
 	approvalPoll = 500 * time.Millisecond
-	orphansEvery = 5 * time.Second
-	// deliverAfter is how long whoever decided has for telling the execution before somebody else does.
-	deliverAfter  = 5 * time.Second
+	orphanPoll   = 5 * time.Second
+	// deliveryGrace is how long the process that took a decision has to deliver it before another one does.
+	deliveryGrace = 5 * time.Second
 	approvalBatch = 100
 )
 
-// question is what approval.request is called with.
-type question struct {
+// approvals runs the function approval.request: it stores requests, notifies users, and completes the calls that wait for an
+// answer, once each.
+type approvals struct {
+	actors.Deps
+
+	engine  *engine.Engine
+	metrics *metrics
+}
+
+// approvalArguments are the arguments of approval.request.
+type approvalArguments struct {
 	Title     string          `json:"title"`
 	Body      string          `json:"body"`
 	Data      json.RawMessage `json:"data"`
@@ -40,73 +49,74 @@ type question struct {
 	Channels  []string        `json:"channels"`
 }
 
-// questionOf reads the arguments of approval.request.
-func questionOf(arguments map[string]any) (q question, within time.Duration, err error) {
-	wrong := func(format string, args ...any) error {
+// approvalArgumentsOf decodes and checks the arguments of approval.request. The timeout is 0 if there is none.
+func approvalArgumentsOf(arguments map[string]any) (a approvalArguments, timeout time.Duration, err error) {
+	invalid := func(format string, args ...any) error {
 		return machine.NewError(machine.TypeValidation, "approval.request: "+fmt.Sprintf(format, args...))
 	}
 	decoder := json.NewDecoder(bytes.NewReader(language.Canonical(arguments)))
 	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&q); err != nil {
-		return q, 0, wrong("%s", strings.TrimPrefix(err.Error(), "json: "))
+	if err := decoder.Decode(&a); err != nil {
+		return a, 0, invalid("%s", strings.TrimPrefix(err.Error(), "json: "))
 	}
-	q.OnTimeout = cmp.Or(q.OnTimeout, "expire")
+	a.OnTimeout = cmp.Or(a.OnTimeout, "expire")
 	switch {
-	case q.Title == "" || len(q.Title) > 200 || len(q.Body) > 20_000:
-		return q, 0, wrong("title is required, of at most 200 bytes; body has at most 20000")
-	case q.OnTimeout != "expire" && q.OnTimeout != "fail":
-		return q, 0, wrong("onTimeout is expire or fail")
-	case q.Timeout == nil:
-		return q, 0, nil
+	case a.Title == "" || len(a.Title) > 200 || len(a.Body) > 20_000:
+		return a, 0, invalid("title is required and has at most 200 bytes; body has at most 20000")
+	case a.OnTimeout != "expire" && a.OnTimeout != "fail":
+		return a, 0, invalid("onTimeout must be expire or fail")
+	case a.Timeout == nil:
+		return a, 0, nil
 	}
-	if within, err = language.DurationOf(language.Normalize(q.Timeout)); err != nil {
-		return q, 0, wrong("timeout: %v", err)
+	if timeout, err = language.DurationOf(language.Normalize(a.Timeout)); err != nil {
+		return a, 0, invalid("timeout: %v", err)
 	}
-	return q, max(within, time.Millisecond), nil
+	return a, max(timeout, time.Millisecond), nil
 }
 
-// requestApproval asks the user. The call is begun then, and ended by an answer, or by the end of its time. Asking again
-// after a restart asks nothing new: where there is an answer already, it is the call's.
-func (a *Actor) requestApproval(ctx context.Context, row engine.Row, call *machine.Call) (any, error) {
-	q, within, err := questionOf(engine.ArgumentsOf(call))
+// request performs a call of approval.request. It stores the request and notifies the user, and returns engine.ErrExternal:
+// the call completes with the answer, or when its time is over. Performed again after a restart, it finds the stored request,
+// and returns its answer if there is one.
+func (a *approvals) request(ctx context.Context, row engine.Row, call *machine.Call) (any, error) {
+	arguments, timeout, err := approvalArgumentsOf(engine.ArgumentsOf(call))
 	if err != nil {
 		return nil, err
 	}
 	now := a.Now()
-	asked := approvalRow{
+	approval := approvalRow{
 		ID: engine.DerivedID("approval:" + call.Key + ":" + call.ID), UserID: row.UserID, ExecutionID: row.ID, WorkflowID: row.WorkflowID,
-		Name: row.Name, CallID: call.ID, Title: machine.Storable(q.Title), Body: machine.Storable(q.Body), Data: string(q.Data), OnTimeout: q.OnTimeout,
-		Status: subjects.ApprovalPending, CreatedAt: now.UnixMicro(),
+		Name: row.Name, CallID: call.ID, Title: machine.Storable(arguments.Title), Body: machine.Storable(arguments.Body),
+		Data: string(arguments.Data), OnTimeout: arguments.OnTimeout, Status: subjects.ApprovalPending, CreatedAt: now.UnixMicro(),
 	}
-	if within > 0 {
-		asked.ExpiresAt = now.Add(within).UnixMicro()
+	if timeout > 0 {
+		approval.ExpiresAt = now.Add(timeout).UnixMicro()
 	}
-	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error { return addApproval(ctx, tx, asked) })
+	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error { return insertApproval(ctx, tx, approval) })
 	if err != nil {
 		return nil, database.Classify(err)
 	}
-	if asked, err = readApproval(ctx, a.DB.DB, asked.ID); err != nil {
+	if approval, err = findApproval(ctx, a.DB.DB, approval.ID); err != nil {
 		return nil, database.Classify(err)
 	}
-	if asked.Status != subjects.ApprovalPending {
-		output, fault := answerOf(asked)
+	if approval.Status != subjects.ApprovalPending {
+		output, fault := answerOf(approval)
 		if fault != nil {
 			return nil, fault
 		}
 		return a.engine.Output(output)
 	}
-	if err := a.tellOfApproval(ctx, row, asked, q.Channels); err != nil {
+	if err := a.notify(ctx, row, approval, arguments.Channels); err != nil {
 		return nil, err
 	}
-	a.flows.approvals.WithLabelValues("asked").Inc()
+	a.metrics.approvals.WithLabelValues("asked").Inc()
 	return nil, engine.ErrExternal
 }
 
-// tellOfApproval notifies the user of a question, once.
-func (a *Actor) tellOfApproval(ctx context.Context, row engine.Row, asked approvalRow, channels []string) error {
+// notify tells the user of an approval request, once however often it is called.
+func (a *approvals) notify(ctx context.Context, row engine.Row, approval approvalRow, channels []string) error {
 	data := map[string]json.RawMessage{}
 	for name, value := range map[string]string{
-		"approval_id": asked.ID, "execution_id": row.ID, "workflow_id": row.WorkflowID, "link": "/v1/approvals/" + asked.ID,
+		"approval_id": approval.ID, "execution_id": row.ID, "workflow_id": row.WorkflowID, "link": "/v1/approvals/" + approval.ID,
 	} {
 		encoded, err := json.Marshal(value)
 		if err != nil {
@@ -115,17 +125,17 @@ func (a *Actor) tellOfApproval(ctx context.Context, row engine.Row, asked approv
 		data[name] = encoded
 	}
 	_, err := mesh.Call(ctx, a.Conn, subjects.SendNotification, subjects.SendNotificationRequest{
-		UserID: row.UserID, Category: "workflow", Channels: channels, Subject: asked.Title,
-		Body: cmp.Or(asked.Body, "The workflow "+row.Name+" asks you to decide."), Data: data, DedupeKey: row.ID + "/approval/" + asked.ID,
-	}, as(row))
+		UserID: row.UserID, Category: "workflow", Channels: channels, Subject: approval.Title,
+		Body: cmp.Or(approval.Body, "The workflow "+row.Name+" asks you to decide."), Data: data, DedupeKey: row.ID + "/approval/" + approval.ID,
+	}, onBehalfOf(row))
 	return err
 }
 
-// answerOf is a settled question as its call's output, or error.
+// answerOf returns the output of a call of approval.request, or its fault, for a request that is no longer pending.
 func answerOf(row approvalRow) (json.RawMessage, *machine.Error) {
 	switch {
 	case row.Status == subjects.ApprovalExpired && row.OnTimeout == "fail":
-		return nil, machine.NewError(machine.TypeTimeout, "nobody decided in time")
+		return nil, machine.NewError(machine.TypeTimeout, "the approval request expired")
 	case row.Status == subjects.ApprovalWithdrawn:
 		return nil, machine.NewError(machine.TypeRuntime, "the approval was withdrawn")
 	}
@@ -136,76 +146,45 @@ func answerOf(row approvalRow) (json.RawMessage, *machine.Error) {
 	return language.Canonical(answer), nil
 }
 
-func (a *Actor) listApprovals(ctx context.Context, r subjects.ListApprovalsRequest) (subjects.Page[subjects.Approval], error) {
-	var page subjects.Page[subjects.Approval]
-	after, afterID, err := timeCursor(r.Cursor)
-	if err != nil {
-		return page, err
-	}
-	rows, err := pageOfApprovals(ctx, a.DB.DB, actors.CallerFrom(ctx).UserID, r, after, afterID)
-	if err != nil {
-		return page, err
-	}
-	items := make([]subjects.Approval, 0, len(rows))
-	for _, row := range rows {
-		items = append(items, row.resource())
-	}
-	return actors.PageOf(items, r.PageLimit(), func(i subjects.Approval) []string { return timeKey(i.CreatedAt, i.ID) }), nil
-}
-
-func (a *Actor) findApproval(ctx context.Context, id string) (approvalRow, error) {
-	row, err := readApproval(ctx, a.DB.DB, id)
-	if err == nil && row.UserID != actors.CallerFrom(ctx).UserID {
+// find reads one of a user's approval requests.
+func (a *approvals) find(ctx context.Context, userID, id string) (approvalRow, error) {
+	row, err := findApproval(ctx, a.DB.DB, id)
+	if err == nil && row.UserID != userID {
 		return approvalRow{}, errNoApproval
 	}
 	return row, err
 }
 
-func (a *Actor) getApproval(ctx context.Context, r subjects.ApprovalRequest) (subjects.Approval, error) {
-	row, err := a.findApproval(ctx, r.ApprovalID)
-	return row.resource(), err
-}
-
-func (a *Actor) decideApproval(ctx context.Context, r subjects.DecideApprovalRequest) (subjects.Approval, error) {
-	ctx = a.DB.Detached(ctx) // the decision is kept before the execution is told of it; it is made once under any key
-	row, err := a.findApproval(ctx, r.ApprovalID)
-	if err != nil {
-		return subjects.Approval{}, err
-	}
-	decision := map[string]string{"approve": subjects.ApprovalApproved, "reject": subjects.ApprovalRejected}[r.Decision]
-	now := a.Now()
+// decide records a decision, approved or rejected, and delivers it to the execution. It returns the request as it is after
+// that, which has another status if it was settled before, has expired, or its execution has ended.
+func (a *approvals) decide(ctx context.Context, row approvalRow, decision, comment string) (approvalRow, error) {
 	if row.Status == subjects.ApprovalPending {
 		execution, err := a.engine.Current(ctx, row.ExecutionID)
 		if err != nil && !engine.IsNotFound(err) {
-			return subjects.Approval{}, err
+			return row, err
 		}
-		decided := row
+		decided, now := row, a.Now().UnixMicro()
 		switch {
 		case engine.IsNotFound(err) || execution.Ended():
-			decided.Status, decided.DeliveredAt = subjects.ApprovalWithdrawn, now.UnixMicro()
-		case row.ExpiresAt > 0 && row.ExpiresAt <= now.UnixMicro():
-			decided.Status, decided.DecidedAt = subjects.ApprovalExpired, now.UnixMicro()
+			decided.Status, decided.DeliveredAt = subjects.ApprovalWithdrawn, now
+		case row.ExpiresAt > 0 && row.ExpiresAt <= now:
+			decided.Status, decided.DecidedAt = subjects.ApprovalExpired, now
 		default:
-			decided.Status, decided.Comment, decided.DecidedAt = decision, machine.Storable(r.Comment), now.UnixMicro()
+			decided.Status, decided.Comment, decided.DecidedAt = decision, machine.Storable(comment), now
 		}
 		if row, err = a.settle(ctx, decided); err != nil {
-			return subjects.Approval{}, err
+			return row, err
 		}
 	}
-	if row.Status != decision {
-		return subjects.Approval{}, subjects.Errorf(subjects.CodeConflict, "the approval is %s", row.Status)
+	if row.Status == decision {
+		a.tryDeliver(ctx, row)
 	}
-	// The decision is kept: whoever cannot tell the execution now leaves that to the loop.
-	if row.DeliveredAt == 0 {
-		if err := a.answerCall(ctx, row); err != nil {
-			a.Log.Warn("telling an execution of a decision", zap.String("approval_id", row.ID), zap.Error(err))
-		}
-	}
-	return row.resource(), nil
+	return row, nil
 }
 
-// settle writes what became of a question, unless somebody else has; it returns what became of it.
-func (a *Actor) settle(ctx context.Context, row approvalRow) (approvalRow, error) {
+// settle writes the result of a pending approval request. It returns the request as it is after that: with another result if
+// it was settled concurrently.
+func (a *approvals) settle(ctx context.Context, row approvalRow) (approvalRow, error) {
 	settled := false
 	err := a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) (err error) {
 		settled, err = settleApproval(ctx, tx, row)
@@ -215,70 +194,85 @@ func (a *Actor) settle(ctx context.Context, row approvalRow) (approvalRow, error
 		return row, err
 	}
 	if settled {
-		a.flows.approvals.WithLabelValues(row.Status).Inc()
+		a.metrics.approvals.WithLabelValues(row.Status).Inc()
 		return row, nil
 	}
-	return readApproval(ctx, a.DB.DB, row.ID)
+	return findApproval(ctx, a.DB.DB, row.ID)
 }
 
-// answerCall ends the call that waits for an answer.
-func (a *Actor) answerCall(ctx context.Context, row approvalRow) error {
+// deliver completes the call that waits for an answer.
+func (a *approvals) deliver(ctx context.Context, row approvalRow) error {
 	output, fault := answerOf(row)
 	err := a.engine.CompleteCall(ctx, row.ExecutionID, row.CallID, output, fault)
 	if err != nil && !engine.IsNotFound(err) {
 		return err
 	}
-	return a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error { return deliveredApproval(ctx, tx, row.ID, a.Now()) })
+	return a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error { return markDelivered(ctx, tx, row.ID, a.Now()) })
 }
 
-// runApprovals ends questions whose time is over, delivers answers that were not, and closes what nobody waits for.
-func (a *Actor) runApprovals(ctx context.Context) error {
-	tick := time.NewTicker(approvalPoll)
-	defer tick.Stop()
-	swept := time.Time{}
+// tryDeliver delivers an answer that is not delivered yet. If that fails, a later pass of run does.
+func (a *approvals) tryDeliver(ctx context.Context, row approvalRow) {
+	if row.DeliveredAt > 0 {
+		return
+	}
+	if err := a.deliver(ctx, row); err != nil && ctx.Err() == nil {
+		a.Log.Warn("delivering a decision to its execution", zap.String("approval_id", row.ID), zap.Error(err))
+	}
+}
+
+// run expires approval requests, delivers answers that were not, and withdraws requests of ended executions, until ctx ends.
+func (a *approvals) run(ctx context.Context) error {
+	ticker := time.NewTicker(approvalPoll)
+	defer ticker.Stop()
+	orphansChecked := time.Time{}
 	for {
 		now := a.Now()
-		rows, err := expiringApprovals(ctx, a.DB.DB, now, approvalBatch)
+		if err := a.expire(ctx, now); err != nil {
+			return err
+		}
+		undelivered, err := undeliveredApprovals(ctx, a.DB.DB, now.Add(-deliveryGrace), approvalBatch)
 		if err != nil {
 			return err
 		}
-		for _, row := range rows {
-			row.Status, row.DecidedAt = subjects.ApprovalExpired, now.UnixMicro()
-			if row, err = a.settle(ctx, row); err != nil {
-				return err
-			}
-			a.deliverAnswer(ctx, row)
+		for _, row := range undelivered {
+			a.tryDeliver(ctx, row)
 		}
-		if rows, err = undeliveredApprovals(ctx, a.DB.DB, now.Add(-deliverAfter), approvalBatch); err != nil {
-			return err
-		}
-		for _, row := range rows {
-			a.deliverAnswer(ctx, row)
-		}
-		if now.Sub(swept) >= orphansEvery {
-			swept = now
-			found, err := hasOrphans(ctx, a.DB.DB)
-			if err == nil && found {
-				err = a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error { return withdrawOrphans(ctx, tx, now) })
-			}
-			if err != nil {
+		if now.Sub(orphansChecked) >= orphanPoll {
+			orphansChecked = now
+			if err := a.withdrawOrphans(ctx, now); err != nil {
 				return err
 			}
 		}
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-tick.C:
+		case <-ticker.C:
 		}
 	}
 }
 
-// deliverAnswer tells an execution of an answer, or leaves it to the next look.
-func (a *Actor) deliverAnswer(ctx context.Context, row approvalRow) {
-	if row.DeliveredAt > 0 {
-		return
+// expire settles and delivers requests whose time is over.
+func (a *approvals) expire(ctx context.Context, now time.Time) error {
+	rows, err := expiredApprovals(ctx, a.DB.DB, now, approvalBatch)
+	if err != nil {
+		return err
 	}
-	if err := a.answerCall(ctx, row); err != nil && ctx.Err() == nil {
-		a.Log.Warn("telling an execution of a decision", zap.String("approval_id", row.ID), zap.Error(err))
+	for _, row := range rows {
+		row.Status, row.DecidedAt = subjects.ApprovalExpired, now.UnixMicro()
+		if row, err = a.settle(ctx, row); err != nil {
+			return err
+		}
+		a.tryDeliver(ctx, row)
 	}
+	return nil
+}
+
+// withdrawOrphans withdraws the pending requests of ended executions. It checks first, because there are seldom any and a
+// read is cheaper than a write.
+func (a *approvals) withdrawOrphans(ctx context.Context, now time.Time) error {
+	found, err := hasOrphanedApprovals(ctx, a.DB.DB)
+	if err != nil || !found {
+		return err
+	}
+	return a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error { return withdrawOrphanedApprovals(ctx, tx, now) })
 }

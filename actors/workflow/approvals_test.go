@@ -14,17 +14,17 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-const asking = `
+const approvalTasks = `
 - ask:
     call: approval.request
     with: {title: 'Ship ${ .n } parcels?', data: '${ . }', timeout: PT1H}
 `
 
-// asked waits for the one pending approval of an execution.
-func (b *bundle) asked(t *testing.T, executionID string) subjects.Approval {
+// pendingApproval waits for the one pending approval request of an execution.
+func (b *bundle) pendingApproval(t *testing.T, executionID string) subjects.Approval {
 	t.Helper()
 	var page subjects.Page[subjects.Approval]
-	eventually(t, "the approval is asked for", func() bool {
+	eventually(t, "an approval is requested", func() bool {
 		page = call(t, b, subjects.ListApprovals, subjects.ListApprovalsRequest{ExecutionID: executionID, Status: "pending"})
 		return len(page.Items) == 1
 	})
@@ -36,7 +36,7 @@ func (b *bundle) decide(t *testing.T, id, decision, comment string) subjects.App
 	return call(t, b, subjects.DecideApproval, subjects.DecideApprovalRequest{ApprovalID: id, Decision: decision, Comment: comment})
 }
 
-func (b *bundle) approval(t *testing.T, id string) subjects.Approval {
+func (b *bundle) getApproval(t *testing.T, id string) subjects.Approval {
 	t.Helper()
 	return call(t, b, subjects.GetApproval, subjects.ApprovalRequest{ApprovalID: id})
 }
@@ -44,25 +44,25 @@ func (b *bundle) approval(t *testing.T, id string) subjects.Approval {
 func TestApproval(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		c := setupTimed(t, database)
-		e := c.begin(t, strings.Replace(asking, "'Ship ${ .n } parcels?'", `'${ "Ship \(.n) parcels?" }'`, 1), `{"n": 3}`)
-		asked := c.asked(t, e.ID)
+		e := c.startNew(t, strings.Replace(approvalTasks, "'Ship ${ .n } parcels?'", `'${ "Ship \(.n) parcels?" }'`, 1), `{"n": 3}`)
+		asked := c.pendingApproval(t, e.ID)
 		if asked.Title != "Ship 3 parcels?" || string(asked.Data) != `{"n":3}` || asked.ExpiresAt == nil || asked.WorkflowID != e.WorkflowID ||
 			asked.Workflow != "story" {
-			t.Errorf("asked: %+v", asked)
+			t.Errorf("the approval request is %+v", asked)
 		}
 		eventually(t, "the user is notified", func() bool {
 			c.mu.Lock()
 			defer c.mu.Unlock()
-			return len(c.notified) == 1
+			return len(c.notifications) == 1
 		})
-		if n := c.notified[0]; n.Subject != asked.Title || string(n.Data["link"]) != `"/v1/approvals/`+asked.ID+`"` || n.UserID != c.user ||
+		if n := c.notifications[0]; n.Subject != asked.Title || string(n.Data["link"]) != `"/v1/approvals/`+asked.ID+`"` || n.UserID != c.user ||
 			!strings.HasPrefix(n.DedupeKey, e.ID+"/") {
-			t.Errorf("notified: %+v", n)
+			t.Errorf("the notification is %+v", n)
 		}
-		c.until(t, e.ID, subjects.ExecutionWaiting)
-		// Until the call knows that the user was told, a restart tells the user again, under the same key.
-		eventually(t, "the user was told", func() bool { return total(t, c.host, "workflow_approvals_total") == 1 })
-		// A restart asks nothing anew, and the answer finds its execution.
+		c.awaitStatus(t, e.ID, subjects.ExecutionWaiting)
+		// A restart before the call has returned notifies the user again, under the same key.
+		eventually(t, "the call has returned", func() bool { return metric(t, c.host, "workflow_approvals_total") == 1 })
+		// A restart requests nothing again, and the answer still reaches the execution.
 		_ = c.host.Stop(t)
 		c.host = c.bundle.start(t)
 		eve := mesh.As{Token: c.mesh.Token(t, actortest.User())}
@@ -72,47 +72,48 @@ func TestApproval(t *testing.T) {
 		key := mesh.As{Token: c.mesh.Token(t, c.user, actortest.WithAPIKey(actortest.User(), subjects.ScopeWorkflowsExecute))}
 		wantCode(t, c.bundle, subjects.CodeForbidden, subjects.DecideApproval, key, decision)
 		if done := c.decide(t, asked.ID, "approve", "go"); done.Status != subjects.ApprovalApproved || done.DecidedAt == nil {
-			t.Errorf("decided: %+v", done)
+			t.Errorf("after the decision the approval is %+v", done)
 		}
-		e = c.until(t, e.ID, subjects.ExecutionCompleted, subjects.ExecutionFaulted)
+		e = c.awaitStatus(t, e.ID, subjects.ExecutionCompleted, subjects.ExecutionFaulted)
 		if !strings.Contains(string(e.Output), `"decision":"approved"`) || !strings.Contains(string(e.Output), `"comment":"go"`) {
 			t.Errorf("output %s, error %+v", e.Output, e.Error)
 		}
 		c.decide(t, asked.ID, "approve", "again")
-		wantCode(t, c.bundle, subjects.CodeConflict, subjects.DecideApproval, c.ada,
+		wantCode(t, c.bundle, subjects.CodeConflict, subjects.DecideApproval, c.as,
 			subjects.DecideApprovalRequest{ApprovalID: asked.ID, Decision: "reject"})
-		if n := len(c.notified); n != 1 {
+		if n := len(c.notifications); n != 1 {
 			t.Errorf("%d notifications", n)
 		}
 	})
 }
 
-func TestApprovalRunsOut(t *testing.T) {
+func TestApprovalExpires(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		c := setupTimed(t, database)
-		expires := c.begin(t, "- ask: {call: approval.request, with: {title: a, timeout: PT1H}, output: {as: .decision}}\n", `{}`)
-		fails := c.begin(t, "- ask: {call: approval.request, with: {title: b, timeout: {minutes: 60}, onTimeout: fail}}\n", `{}`)
-		first, second := c.asked(t, expires.ID), c.asked(t, fails.ID)
+		expires := c.startNew(t, "- ask: {call: approval.request, with: {title: a, timeout: PT1H}, output: {as: .decision}}\n", `{}`)
+		fails := c.startNew(t, "- ask: {call: approval.request, with: {title: b, timeout: {minutes: 60}, onTimeout: fail}}\n", `{}`)
+		first, second := c.pendingApproval(t, expires.ID), c.pendingApproval(t, fails.ID)
 		_ = c.host.Stop(t)
 		c.advance(t, time.Hour+time.Second)
 		c.host = c.bundle.start(t)
-		wantOutput(t, c.until(t, expires.ID, subjects.ExecutionCompleted, subjects.ExecutionFaulted), `"expired"`)
-		wantFault(t, c.until(t, fails.ID, subjects.ExecutionCompleted, subjects.ExecutionFaulted), "timeout", 408)
+		wantOutput(t, c.awaitStatus(t, expires.ID, subjects.ExecutionCompleted, subjects.ExecutionFaulted), `"expired"`)
+		wantFault(t, c.awaitStatus(t, fails.ID, subjects.ExecutionCompleted, subjects.ExecutionFaulted), "timeout", 408)
 		for _, id := range []string{first.ID, second.ID} {
-			if a := c.approval(t, id); a.Status != subjects.ApprovalExpired {
+			if a := c.getApproval(t, id); a.Status != subjects.ApprovalExpired {
 				t.Errorf("the approval is %s", a.Status)
 			}
-			wantCode(t, c.bundle, subjects.CodeConflict, subjects.DecideApproval, c.ada, subjects.DecideApprovalRequest{ApprovalID: id, Decision: "approve"})
+			wantCode(t, c.bundle, subjects.CodeConflict, subjects.DecideApproval, c.as, subjects.DecideApprovalRequest{ApprovalID: id, Decision: "approve"})
 		}
 	})
 }
 
-// TestApprovalNobodyWaitsFor: a question is withdrawn when its execution ends, or goes on without it.
-func TestApprovalNobodyWaitsFor(t *testing.T) {
+// TestApprovalIsWithdrawn: an approval request is withdrawn when its execution ends or abandons the call. Invalid arguments
+// are a validation error.
+func TestApprovalIsWithdrawn(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		c := setupTimed(t, database)
-		cancelled := c.begin(t, "- ask: {call: approval.request, with: {title: a}}\n", `{}`)
-		raced := c.begin(t, `
+		cancelled := c.startNew(t, "- ask: {call: approval.request, with: {title: a}}\n", `{}`)
+		raced := c.startNew(t, `
 - race:
     fork:
       compete: true
@@ -121,12 +122,12 @@ func TestApprovalNobodyWaitsFor(t *testing.T) {
       - rest: {wait: {hours: 1}}
 - stay: {wait: {hours: 100}}
 `, `{}`)
-		first, second := c.asked(t, cancelled.ID), c.asked(t, raced.ID)
+		first, second := c.pendingApproval(t, cancelled.ID), c.pendingApproval(t, raced.ID)
 		call(t, c.bundle, subjects.CancelExecution, subjects.ExecutionControlRequest{ExecutionID: cancelled.ID})
 		c.advance(t, time.Hour+time.Second)
 		for _, id := range []string{first.ID, second.ID} {
-			eventually(t, "the approval is withdrawn", func() bool { return c.approval(t, id).Status == subjects.ApprovalWithdrawn })
-			wantCode(t, c.bundle, subjects.CodeConflict, subjects.DecideApproval, c.ada, subjects.DecideApprovalRequest{ApprovalID: id, Decision: "approve"})
+			eventually(t, "the approval is withdrawn", func() bool { return c.getApproval(t, id).Status == subjects.ApprovalWithdrawn })
+			wantCode(t, c.bundle, subjects.CodeConflict, subjects.DecideApproval, c.as, subjects.DecideApprovalRequest{ApprovalID: id, Decision: "approve"})
 		}
 		for i, with := range []string{"{}", "{title: ''}", "{title: a, onTimeout: explode}", "{title: a, timeout: soon}", "{title: a, approvers: [eve]}"} {
 			e := c.run(t, fmt.Sprintf("- ask%d: {call: approval.request, with: %s}\n", i, with), `{}`)
@@ -135,27 +136,28 @@ func TestApprovalNobodyWaitsFor(t *testing.T) {
 	})
 }
 
-// TestWaitingForAParkedExecution: who waits for the end of an execution has it when it comes, however it was kept.
-func TestWaitingForAParkedExecution(t *testing.T) {
+// TestWaitForEvictedExecution: a caller that waits for the end of an execution receives it if the execution was evicted
+// meanwhile.
+func TestWaitForEvictedExecution(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		b := setup(t, database)
 		id := b.create(t, "- ask: {call: approval.request, with: {title: a}, output: {as: .decision}}\n")
 		answer := make(chan subjects.Execution, 1)
 		go func() {
-			e, _ := mesh.Call(t.Context(), b.caller, subjects.ExecuteWorkflow, subjects.ExecuteWorkflowRequest{WorkflowID: id, Timeout: 200}, b.ada)
+			e, _ := mesh.Call(t.Context(), b.conn, subjects.ExecuteWorkflow, subjects.ExecuteWorkflowRequest{WorkflowID: id, Timeout: 200}, b.as)
 			answer <- e
 		}()
 		var asked subjects.Approval
-		eventually(t, "the approval is asked for", func() bool {
+		eventually(t, "an approval is requested", func() bool {
 			page := call(t, b, subjects.ListApprovals, subjects.ListApprovalsRequest{})
 			if len(page.Items) == 1 {
 				asked = page.Items[0]
 			}
 			return len(page.Items) == 1
 		})
-		eventually(t, "the execution is parked", func() bool { return gauge(t, b.host, "workflow_active_executions") == 0 })
+		eventually(t, "the execution is evicted", func() bool { return metric(t, b.host, "workflow_active_executions") == 0 })
 		b.decide(t, asked.ID, "reject", "")
-		eventually(t, "the answer comes", func() bool {
+		eventually(t, "the caller has the result", func() bool {
 			select {
 			case e := <-answer:
 				wantOutput(t, e, `"rejected"`)
@@ -167,12 +169,12 @@ func TestWaitingForAParkedExecution(t *testing.T) {
 	})
 }
 
-// TestQuestionsOverACrash: a question whose call is not waited for any more is withdrawn, also where the process died that was
-// about to: at the latest when the partition has another owner.
-func TestQuestionsOverACrash(t *testing.T) {
+// TestAbandonedApprovalAfterCrash: the approval request of an abandoned call is withdrawn when the partition has its next owner,
+// if the process died before it could withdraw it.
+func TestAbandonedApprovalAfterCrash(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		b := setup(t, database)
-		e := b.begin(t, `
+		e := b.startNew(t, `
 - race:
     fork:
       compete: true
@@ -181,22 +183,22 @@ func TestQuestionsOverACrash(t *testing.T) {
       - go: {call: github.hold}
 - stay: {wait: {hours: 1}}
 `, `{}`)
-		question := b.asked(t, e.ID)
-		<-b.held
-		close(b.hold)
-		b.until(t, e.ID, subjects.ExecutionWaiting)
-		eventually(t, "the approval is withdrawn", func() bool { return b.approval(t, question.ID).Status == subjects.ApprovalWithdrawn })
+		approval := b.pendingApproval(t, e.ID)
+		<-b.reached
+		close(b.release)
+		b.awaitStatus(t, e.ID, subjects.ExecutionWaiting)
+		eventually(t, "the approval is withdrawn", func() bool { return b.getApproval(t, approval.ID).Status == subjects.ApprovalWithdrawn })
 		_ = b.host.Stop(t)
-		b.alter(t, "UPDATE approvals SET status = 'pending', delivered_at = 0")
-		b.alter(t, "UPDATE executions SET evicted = FALSE")
+		b.execSQL(t, "UPDATE approvals SET status = 'pending', delivered_at = 0")
+		b.execSQL(t, "UPDATE executions SET evicted = FALSE")
 		b.host = b.start(t)
-		eventually(t, "the approval is withdrawn again", func() bool { return b.approval(t, question.ID).Status == subjects.ApprovalWithdrawn })
-		b.until(t, e.ID, subjects.ExecutionWaiting)
+		eventually(t, "the approval is withdrawn again", func() bool { return b.getApproval(t, approval.ID).Status == subjects.ApprovalWithdrawn })
+		b.awaitStatus(t, e.ID, subjects.ExecutionWaiting)
 	})
 }
 
-// alter makes of the database, while no process runs, what a crash may leave.
-func (b *bundle) alter(t *testing.T, query string, args ...any) {
+// execSQL changes the database while no process runs on it, to what a crash may leave.
+func (b *bundle) execSQL(t *testing.T, query string, args ...any) {
 	t.Helper()
 	db := actortest.OpenDatabase(t, b.db, workflow.Migrations)
 	err := db.RunInTx(t.Context(), func(ctx context.Context, tx database.Tx) error {

@@ -13,8 +13,8 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// BenchmarkExecute runs three durable steps of the built-in echo, started over NATS and answered with the result, with
-// every acknowledged write synced.
+// BenchmarkExecute measures execute_workflow over NATS with three steps of the built-in echo, while every acknowledged write is
+// synced to disk.
 func BenchmarkExecute(b *testing.B) {
 	for _, database := range actortest.Databases(b) {
 		m := actortest.Start(b, actortest.SyncAlways(), actortest.Quiet())
@@ -38,24 +38,24 @@ func BenchmarkExecute(b *testing.B) {
 		for _, callers := range []int{1, 8, 64} {
 			b.Run(database.Name+"/"+strconv.Itoa(callers), func(b *testing.B) {
 				took := make(chan time.Duration, b.N)
-				turns := make(chan struct{}, b.N)
+				work := make(chan struct{}, b.N)
 				for range b.N {
-					turns <- struct{}{}
+					work <- struct{}{}
 				}
-				close(turns)
+				close(work)
 				b.ResetTimer()
 				done := make(chan struct{})
 				for range callers {
 					go func() {
 						defer func() { done <- struct{}{} }()
-						for range turns {
-							began := time.Now()
+						for range work {
+							started := time.Now()
 							e, err := mesh.Call(b.Context(), caller, subjects.ExecuteWorkflow, subjects.ExecuteWorkflowRequest{WorkflowID: w.ID}, as)
 							if err != nil || e.Status != subjects.ExecutionCompleted {
-								b.Errorf("executed: %v, %s", err, e.Status)
+								b.Errorf("the execution is %s, %v", e.Status, err)
 								return
 							}
-							took <- time.Since(began)
+							took <- time.Since(started)
 						}
 					}()
 				}

@@ -12,79 +12,79 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// TestChildrenOfTheEnded: a child goes no further than the execution that waits for it, however that ends, and also where the
-// process died that was about to tell it.
-func TestChildrenOfTheEnded(t *testing.T) {
+// TestChildEndsWithParent: a child is cancelled when the parent that waits for it ends, also if the process died before it could
+// cancel the child.
+func TestChildEndsWithParent(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		b := setup(t, database)
 		document := strings.Replace(workflowOf("- rest: {wait: {hours: 1}}\n"), "name: story", "name: child", 1)
 		child := call(t, b, subjects.CreateWorkflow, subjects.WorkflowDefinitionRequest{Definition: yaml(t, document)}).ID
-		parent := b.begin(t, `
+		parent := b.startNew(t, `
 - both:
     fork:
       branches:
       - inner: {run: {workflow: {namespace: test, name: child, version: '0.1.0'}}}
       - fail: {do: [{hold: {call: github.hold}}, {fail: {raise: {error: {type: 'https://example.com/sad', status: 500, title: Sad}}}}]}
 `, `{}`)
-		<-b.held
+		<-b.reached
 		eventually(t, "the child waits", func() bool { return b.statuses(t, child)[subjects.ExecutionWaiting] == 1 })
-		close(b.hold)
-		b.until(t, parent.ID, subjects.ExecutionFaulted)
+		close(b.release)
+		b.awaitStatus(t, parent.ID, subjects.ExecutionFaulted)
 		eventually(t, "the child is cancelled", func() bool { return b.statuses(t, child)[subjects.ExecutionCancelled] == 1 })
 
-		orphan := b.startOf(t, child, "{}")
-		b.until(t, orphan, subjects.ExecutionWaiting)
+		orphan := b.startExecution(t, child, "{}")
+		b.awaitStatus(t, orphan, subjects.ExecutionWaiting)
 		_ = b.host.Stop(t)
-		b.alter(t, "UPDATE executions SET parent_id = ?, parent_call = '1' WHERE id = ?", parent.ID, orphan)
+		b.execSQL(t, "UPDATE executions SET parent_id = ?, parent_call = '1' WHERE id = ?", parent.ID, orphan)
 		b.host = b.start(t)
-		b.until(t, orphan, subjects.ExecutionCancelled)
+		b.awaitStatus(t, orphan, subjects.ExecutionCancelled)
 	})
 }
 
-// TestChildrenGivenUp: a child that its parent has given up and gone on from ends, also where the process died that was about to
-// tell it; one that is waited for goes on.
-func TestChildrenGivenUp(t *testing.T) {
+// TestAbandonedChild: a child is cancelled when its parent abandons the call, also if the process died before it could cancel the
+// child. A child that is waited for continues.
+func TestAbandonedChild(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		b := setup(t, database)
 		_ = b.host.Stop(t)
-		kill := b.startMortal(t)
+		kill := b.startKillable(t)
 		document := strings.Replace(workflowOf("- rest: {wait: {hours: 1}}\n"), "name: story", "name: child", 1)
 		child := call(t, b, subjects.CreateWorkflow, subjects.WorkflowDefinitionRequest{Definition: yaml(t, document)}).ID
 		const inner = "{run: {workflow: {namespace: test, name: child, version: '0.1.0'}}}"
 		race := func(then string) string {
-			return b.begin(t, "- first: {fork: {compete: true, branches: [{slow: "+inner+"}, {fast: {call: github.hold}}]}}\n- then: "+then+"\n", `{}`).ID
+			return b.startNew(t, "- first: {fork: {compete: true, branches: [{slow: "+inner+"}, {fast: {call: github.hold}}]}}\n- then: "+then+"\n", `{}`).ID
 		}
-		working, resting := race("{call: github.hold}"), race("{wait: {hours: 1}}")
-		waits := b.begin(t, "- inner: "+inner+"\n", `{}`).ID
+		working, waiting := race("{call: github.hold}"), race("{wait: {hours: 1}}")
+		waits := b.startNew(t, "- inner: "+inner+"\n", `{}`).ID
 		for range 2 {
-			<-b.held
+			<-b.reached
 		}
 		eventually(t, "the children wait", func() bool { return b.statuses(t, child)[subjects.ExecutionWaiting] == 3 })
 		for range 2 {
-			b.hold <- struct{}{}
+			b.release <- struct{}{}
 		}
-		<-b.held
-		b.until(t, resting, subjects.ExecutionWaiting)
+		<-b.reached
+		b.awaitStatus(t, waiting, subjects.ExecutionWaiting)
 		eventually(t, "the children are cancelled", func() bool { return b.statuses(t, child)[subjects.ExecutionCancelled] == 2 })
 
-		orphan := b.startOf(t, child, "{}")
-		b.until(t, orphan, subjects.ExecutionWaiting)
+		orphan := b.startExecution(t, child, "{}")
+		b.awaitStatus(t, orphan, subjects.ExecutionWaiting)
 		kill()
-		b.alter(t, "UPDATE executions SET parent_id = ?, parent_call = '9' WHERE id = ?", working, orphan)
+		b.execSQL(t, "UPDATE executions SET parent_id = ?, parent_call = '9' WHERE id = ?", working, orphan)
 		b.host = b.start(t)
-		<-b.held
-		b.until(t, orphan, subjects.ExecutionCancelled)
+		<-b.reached
+		b.awaitStatus(t, orphan, subjects.ExecutionCancelled)
 		if got := b.statuses(t, child); got[subjects.ExecutionWaiting] != 1 {
-			t.Errorf("the children are %v, want one that goes on", got)
+			t.Errorf("the children are %v, want one that waits", got)
 		}
-		close(b.hold)
-		b.until(t, working, subjects.ExecutionCompleted)
-		b.until(t, waits, subjects.ExecutionWaiting)
+		close(b.release)
+		b.awaitStatus(t, working, subjects.ExecutionCompleted)
+		b.awaitStatus(t, waits, subjects.ExecutionWaiting)
 	})
 }
 
-// TestChildrenBegunInVain: a child whose start was under way when its parent gave it up ends.
-func TestChildrenBegunInVain(t *testing.T) {
+// TestChildAbandonedDuringStart: a child whose start was in flight when its parent abandoned the call is cancelled.
+func TestChildAbandonedDuringStart(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		b := setup(t, database)
 		document := strings.Replace(workflowOf("- rest: {wait: {hours: 1}}\n"), "name: story", "name: child", 1)
@@ -99,84 +99,139 @@ func TestChildrenBegunInVain(t *testing.T) {
 - then: {wait: {hours: 1}}
 `)
 		for range 30 {
-			b.startOf(t, parent, "{}")
+			b.startExecution(t, parent, "{}")
 		}
 		eventually(t, "the parents wait", func() bool { return b.statuses(t, parent)[subjects.ExecutionWaiting] == 30 })
-		eventually(t, "no child goes on", func() bool {
+		eventually(t, "every child has ended", func() bool {
 			got := b.statuses(t, child)
 			return got[subjects.ExecutionPending]+got[subjects.ExecutionRunning]+got[subjects.ExecutionWaiting] == 0
 		})
 	})
 }
 
-// TestChildOfOneThatStoodStill: a process stood still when it was about to have a child started, and the parent has gone on without
-// meanwhile: the child is begun, and ends.
-func TestChildOfOneThatStoodStill(t *testing.T) {
+// TestOrphanStartedLate: a process that was paused starts a child after its parent has continued without it. The child starts, and
+// is cancelled.
+func TestOrphanStartedLate(t *testing.T) {
 	actortest.OnPostgres(t, func(t *testing.T, database actortest.Database) {
 		b := setup(t, database)
-		parent := b.begin(t, "- rest: {wait: {hours: 1}}\n", `{}`).ID
-		b.until(t, parent, subjects.ExecutionWaiting)
-		resting, child := b.create(t, "- rest: {wait: {hours: 2}}\n"), actortest.User()
+		parent := b.startNew(t, "- rest: {wait: {hours: 1}}\n", `{}`).ID
+		b.awaitStatus(t, parent, subjects.ExecutionWaiting)
+		workflow, child := b.create(t, "- rest: {wait: {hours: 2}}\n"), actortest.User()
 		command, err := json.Marshal(map[string]any{"operation": "start", "arguments": map[string]any{"row": map[string]any{
-			"id": child, "user_id": b.user, "workflow_id": resting, "version": 1, "name": "story", "input": "{}",
+			"id": child, "user_id": b.user, "workflow_id": workflow, "version": 1, "name": "story", "input": "{}",
 			"parent_id": parent, "parent_call": "1", "created_at": time.Now().UnixMicro(),
 		}}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		asks := b.mesh.Conn(t, "workflow") // in whatever partition a limited workflow has its executions
-		if _, err := asks.Forward(t.Context(), subjects.WorkflowPartitionSubject(0), nats.Header{}, command); err != nil {
+		conn := b.mesh.Conn(t, "workflow") // any partition will do, as for a child with limits
+		if _, err := conn.Forward(t.Context(), subjects.WorkflowPartitionSubject(0), nats.Header{}, command); err != nil {
 			t.Fatal(err)
 		}
-		b.until(t, child, subjects.ExecutionCancelled)
-		b.until(t, parent, subjects.ExecutionWaiting)
+		b.awaitStatus(t, child, subjects.ExecutionCancelled)
+		b.awaitStatus(t, parent, subjects.ExecutionWaiting)
 	})
 }
 
-// TestParentsOwnerStandsStill: a child that ends is told to whoever has its parent next, where who has it now stands still.
-func TestParentsOwnerStandsStill(t *testing.T) {
+// TestParentOwnerPaused: if the owner of its parent is paused, a child's end is delivered to the next owner.
+func TestParentOwnerPaused(t *testing.T) {
 	actortest.OnPostgres(t, func(t *testing.T, database actortest.Database) {
 		b := setup(t, database)
 		_ = b.host.Stop(t)
-		line := newLine(t, strings.TrimPrefix(b.mesh.URL(), "nats://"))
-		still, other := b.startOver(t, line), b.start(t)
-		eventually(t, "both have their share", func() bool {
-			return gauge(t, still, "workflow_partitions") == gauge(t, other, "workflow_partitions")
-		})
+		proxy := newProxy(t, strings.TrimPrefix(b.mesh.URL(), "nats://"))
+		awaitShares(t, b.startThrough(t, proxy), b.start(t))
 		document := strings.Replace(workflowOf("- hold: {call: github.hold}\n"), "name: story", "name: child", 1)
 		call(t, b, subjects.CreateWorkflow, subjects.WorkflowDefinitionRequest{Definition: yaml(t, document)})
 		parent := b.create(t, "- inner: {run: {workflow: {namespace: test, name: child, version: '0.1.0'}}}\n")
-		const parents = 12 // some are of the one and their children of the other
+		const parents = 12 // enough for some to have another owner than their children
 		for range parents {
-			b.startOf(t, parent, "{}")
+			b.startExecution(t, parent, "{}")
 		}
 		for range parents {
-			<-b.held
+			<-b.reached
 		}
-		line.freeze()
-		close(b.hold)
-		eventually(t, "all go on", func() bool { return b.statuses(t, parent)[subjects.ExecutionCompleted] == parents })
-		line.thaw()
+		proxy.freeze()
+		close(b.release)
+		eventually(t, "all parents are completed", func() bool { return b.statuses(t, parent)[subjects.ExecutionCompleted] == parents })
+		proxy.thaw()
 	})
 }
 
-// TestChildOfOneThatDied: who began a child died before it had asked whether the child is waited for; who follows asks.
-func TestChildOfOneThatDied(t *testing.T) {
+// TestOrphanAfterCrash: the process that started a child died before it had asked whether the parent still waits for it. The next
+// owner asks, and cancels the child.
+func TestOrphanAfterCrash(t *testing.T) {
 	actortest.OnPostgres(t, func(t *testing.T, database actortest.Database) {
 		b := setup(t, database)
 		_ = b.host.Stop(t)
-		kill := b.startMortal(t)
-		parent := b.begin(t, "- rest: {wait: {hours: 1}}\n", `{}`).ID
-		b.until(t, parent, subjects.ExecutionWaiting)
-		holding := b.create(t, "- hold: {call: github.hold}\n")
-		child := b.startOf(t, holding, "{}")
-		<-b.held
-		eventually(t, "the child goes on", func() bool { return b.statuses(t, holding)[subjects.ExecutionRunning] == 1 })
+		kill := b.startKillable(t)
+		parent := b.startNew(t, "- rest: {wait: {hours: 1}}\n", `{}`).ID
+		b.awaitStatus(t, parent, subjects.ExecutionWaiting)
+		workflow := b.create(t, "- hold: {call: github.hold}\n")
+		child := b.startExecution(t, workflow, "{}")
+		<-b.reached
+		eventually(t, "the child is running", func() bool { return b.statuses(t, workflow)[subjects.ExecutionRunning] == 1 })
 		kill()
-		b.alter(t, "UPDATE executions SET parent_id = ?, parent_call = '1' WHERE id = ?", parent, child)
+		b.execSQL(t, "UPDATE executions SET parent_id = ?, parent_call = '1' WHERE id = ?", parent, child)
 		b.host = b.start(t)
-		b.until(t, child, subjects.ExecutionCancelled)
-		b.until(t, parent, subjects.ExecutionWaiting)
-		close(b.hold)
+		b.awaitStatus(t, child, subjects.ExecutionCancelled)
+		b.awaitStatus(t, parent, subjects.ExecutionWaiting)
+		close(b.release)
+	})
+}
+
+// TestChild runs a workflow inside another one. The child's output or fault is the task's, and it is cancelled with the parent.
+func TestChild(t *testing.T) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
+		b := setup(t, database)
+		child := func(name, do string) {
+			t.Helper()
+			call(t, b, subjects.CreateWorkflow, subjects.WorkflowDefinitionRequest{
+				Definition: yaml(t, strings.Replace(workflowOf(do), "name: story", "name: "+name, 1)),
+			})
+		}
+		child("twice", "- say: {set: {n: '${ .n * 2 }'}}\n")
+		child("fails", "- say: {raise: {error: {type: 'https://example.com/sad', status: 418, title: Sad}}}\n")
+		child("holds", "- hold: {call: github.hold}\n")
+		run := func(name string) string {
+			return "- inner: {run: {workflow: {namespace: test, name: " + name + ", version: latest, input: {n: 21}}}}\n"
+		}
+		wantOutput(t, b.run(t, run("twice"), `{}`), `{"n":42}`)
+		if e := b.run(t, run("fails"), `{}`); e.Status != subjects.ExecutionFaulted || e.Error.Status != 418 || e.Error.Instance != "/do/0/inner" {
+			t.Errorf("the child's fault is %+v", e.Error)
+		}
+		if e := b.run(t, run("nobody"), `{}`); e.Status != subjects.ExecutionFaulted || e.Error.Status != 404 {
+			t.Errorf("a child that does not exist: %+v", e.Error)
+		}
+		parent := b.startNew(t, run("holds"), `{}`)
+		<-b.reached
+		b.awaitStatus(t, parent.ID, subjects.ExecutionWaiting)
+		call(t, b, subjects.CancelExecution, subjects.ExecutionControlRequest{ExecutionID: parent.ID})
+		eventually(t, "the child is cancelled too", func() bool {
+			return len(call(t, b, subjects.ListExecutions, subjects.ListExecutionsRequest{Status: "cancelled"}).Items) == 2
+		})
+		close(b.release)
+	})
+}
+
+// TestChildEndsAfterCrash: a child that ends after a crash completes its parent's call, and is not started again.
+func TestChildEndsAfterCrash(t *testing.T) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
+		b := setup(t, database)
+		call(t, b, subjects.CreateWorkflow, subjects.WorkflowDefinitionRequest{
+			Definition: yaml(t, strings.Replace(workflowOf("- hold: {call: github.hold}\n"), "name: story", "name: holds", 1)),
+		})
+		_ = b.host.Stop(t)
+		kill := b.startKillable(t)
+		parent := b.startNew(t, "- inner: {run: {workflow: {namespace: test, name: holds, version: latest}}, output: {as: '${ .action }'}}\n", `{}`)
+		<-b.reached
+		b.awaitStatus(t, parent.ID, subjects.ExecutionWaiting)
+		kill()
+		b.start(t)
+		<-b.reached
+		close(b.release)
+		wantOutput(t, b.awaitStatus(t, parent.ID, subjects.ExecutionCompleted, subjects.ExecutionFaulted), `"hold"`)
+		if n := len(call(t, b, subjects.ListExecutions, subjects.ListExecutionsRequest{}).Items); n != 2 {
+			t.Errorf("%d executions, want the parent and one child", n)
+		}
 	})
 }

@@ -2,8 +2,8 @@ package workflow
 
 import "github.com/weftmesh/weft/actors/workflow/engine"
 
-// Config are the actor's settings. All are the engine's, which enforces them.
+// Config holds the actor's settings, all of which the engine defines.
 type Config = engine.Config
 
-// DefaultConfig is what a process runs with unless told otherwise.
+// DefaultConfig returns the settings of a process that sets none.
 func DefaultConfig() Config { return engine.DefaultConfig() }

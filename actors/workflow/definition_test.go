@@ -13,7 +13,7 @@ func TestDefinitionFaults(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		b := setup(t, database)
 		broken := workflowOf("- a: {set: {x: 1}, thn: end}\n- b: {call: nosuchfunction}\n- c: {wait: soon}\n")
-		err := wantCode(t, b, subjects.CodeInvalid, subjects.CreateWorkflow, b.ada,
+		err := wantCode(t, b, subjects.CodeInvalid, subjects.CreateWorkflow, b.as,
 			subjects.WorkflowDefinitionRequest{Definition: yaml(t, broken)})
 		if len(err.Fields) == 0 || err.Fields[0].Line != 3 || err.Fields[0].Column == 0 || !strings.HasPrefix(err.Fields[0].Pointer, "/do/0/a") {
 			t.Errorf("faults %+v", err.Fields)
@@ -26,20 +26,20 @@ func TestDefinitionFaults(t *testing.T) {
 		if v.Valid || len(v.Faults) != 1 || v.Faults[0].Code != "reference" || v.Faults[0].Line != 3 || v.Faults[0].Pointer != "/do/0/b" {
 			t.Errorf("validated: %+v", v)
 		}
-		for _, unserved := range []string{
+		for _, unsupported := range []string{
 			"- a: {run: {shell: {command: ls}}}\n",
 			"- a: {do: [{b: {call: grpc, with: {proto: {endpoint: 'https://a'}, service: {name: a, host: b}, method: c}}}]}\n",
 		} {
-			err := wantCode(t, b, subjects.CodeUnsupported, subjects.CreateWorkflow, b.ada,
-				subjects.WorkflowDefinitionRequest{Definition: yaml(t, workflowOf(unserved))})
+			err := wantCode(t, b, subjects.CodeUnsupported, subjects.CreateWorkflow, b.as,
+				subjects.WorkflowDefinitionRequest{Definition: yaml(t, workflowOf(unsupported))})
 			if len(err.Fields) != 1 || err.Fields[0].Line != 3 || err.Fields[0].Code != "unsupported" {
-				t.Errorf("%s: faults %+v", unserved, err.Fields)
+				t.Errorf("%s: faults %+v", unsupported, err.Fields)
 			}
 		}
-		wantCode(t, b, subjects.CodeInvalid, subjects.CreateWorkflow, b.ada,
+		wantCode(t, b, subjects.CodeInvalid, subjects.CreateWorkflow, b.as,
 			subjects.WorkflowDefinitionRequest{Definition: json.RawMessage(`[1]`)})
 		if page := call(t, b, subjects.ListWorkflows, subjects.ListWorkflowsRequest{}); len(page.Items) != 0 {
-			t.Errorf("kept: %+v", page.Items)
+			t.Errorf("stored in spite of faults: %+v", page.Items)
 		}
 	})
 }
@@ -53,7 +53,7 @@ func TestVersions(t *testing.T) {
 			t.Errorf("created: %+v", first)
 		}
 		e := call(t, b, subjects.StartExecution, subjects.StartExecutionRequest{WorkflowID: first.ID})
-		<-b.held
+		<-b.reached
 		second := call(t, b, subjects.UpdateWorkflow, subjects.UpdateWorkflowRequest{
 			WorkflowID: first.ID, Definition: json.RawMessage(strings.Replace(string(first.Document), `"version":1`, `"version":2`, 1)),
 		})
@@ -62,10 +62,10 @@ func TestVersions(t *testing.T) {
 		}
 		same := call(t, b, subjects.UpdateWorkflow, subjects.UpdateWorkflowRequest{WorkflowID: first.ID, Definition: second.Document})
 		if same.Version != 2 {
-			t.Errorf("the same definition made version %d", same.Version)
+			t.Errorf("the same definition became version %d", same.Version)
 		}
-		close(b.hold)
-		wantOutput(t, b.until(t, e.ID, subjects.ExecutionCompleted, subjects.ExecutionFaulted), `{"version":1}`)
+		close(b.release)
+		wantOutput(t, b.awaitStatus(t, e.ID, subjects.ExecutionCompleted, subjects.ExecutionFaulted), `{"version":1}`)
 		run := func(version int) subjects.Execution {
 			return call(t, b, subjects.ExecuteWorkflow, subjects.ExecuteWorkflowRequest{WorkflowID: first.ID, Version: version})
 		}
@@ -81,11 +81,11 @@ func TestVersions(t *testing.T) {
 		if got.Digest != first.Digest {
 			t.Errorf("version 1 is now %+v", got)
 		}
-		wantCode(t, b, subjects.CodeNotFound, subjects.GetWorkflow, b.ada, subjects.WorkflowVersionRequest{WorkflowID: first.ID, Version: 9})
+		wantCode(t, b, subjects.CodeNotFound, subjects.GetWorkflow, b.as, subjects.WorkflowVersionRequest{WorkflowID: first.ID, Version: 9})
 		call(t, b, subjects.DeleteWorkflow, subjects.WorkflowRequest{WorkflowID: first.ID})
-		wantCode(t, b, subjects.CodeNotFound, subjects.GetWorkflow, b.ada, subjects.WorkflowVersionRequest{WorkflowID: first.ID})
-		wantCode(t, b, subjects.CodeNotFound, subjects.ExecuteWorkflow, b.ada, subjects.ExecuteWorkflowRequest{WorkflowID: first.ID})
-		b.status(t, e.ID)
+		wantCode(t, b, subjects.CodeNotFound, subjects.GetWorkflow, b.as, subjects.WorkflowVersionRequest{WorkflowID: first.ID})
+		wantCode(t, b, subjects.CodeNotFound, subjects.ExecuteWorkflow, b.as, subjects.ExecuteWorkflowRequest{WorkflowID: first.ID})
+		b.getExecution(t, e.ID)
 	})
 }
 
@@ -115,7 +115,7 @@ func TestListsPage(t *testing.T) {
 		if len(seen) != 5 {
 			t.Errorf("%d executions on all pages", len(seen))
 		}
-		wantCode(t, b, subjects.CodeInvalid, subjects.ListExecutions, b.ada, subjects.ListExecutionsRequest{
+		wantCode(t, b, subjects.CodeInvalid, subjects.ListExecutions, b.as, subjects.ListExecutionsRequest{
 			PageRequest: subjects.PageRequest{Cursor: "nonsense"},
 		})
 	})
@@ -126,11 +126,11 @@ func TestBounds(t *testing.T) {
 		b := setup(t, database)
 		id := b.create(t, "- a: {set: {x: 1}}\n")
 		large := json.RawMessage(`"` + strings.Repeat("x", b.config.MaxInput) + `"`)
-		wantCode(t, b, subjects.CodeTooLarge, subjects.StartExecution, b.ada, subjects.StartExecutionRequest{WorkflowID: id, Input: large})
+		wantCode(t, b, subjects.CodeTooLarge, subjects.StartExecution, b.as, subjects.StartExecutionRequest{WorkflowID: id, Input: large})
 		wide := b.run(t, "- spread: {for: {each: n, in: '${ [range(3000)] }'}, do: [{a: {set: {n: '${ $n }'}}}]}\n", `{}`)
 		wantOutput(t, wide, `{"n":2999}`)
 		if len(wide.Tasks) != 1000 || wide.TasksOmitted != 2001 {
-			t.Errorf("%d tasks are told, %d omitted", len(wide.Tasks), wide.TasksOmitted)
+			t.Errorf("%d tasks are shown and %d omitted, want 1000 and 2001", len(wide.Tasks), wide.TasksOmitted)
 		}
 		thick := b.run(t, "- a: {set: {text: '${ \"x\" * 200000 }'}}\n- b: {set: '${ . }'}\n- c: {set: '${ . }'}\n- d: {set: {n: 1}}\n", `{}`)
 		seen, cursor := 0, ""

@@ -3,38 +3,50 @@ package workflow
 import (
 	"context"
 	"fmt"
-	"sync"
+	"net/http"
 
+	lru "github.com/hashicorp/golang-lru/v2"
+
+	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/egress"
+	"github.com/weftmesh/weft/actors/workflow/definition"
+	"github.com/weftmesh/weft/actors/workflow/engine"
 	"github.com/weftmesh/weft/actors/workflow/language"
+	"github.com/weftmesh/weft/actors/workflow/machine"
+	"github.com/weftmesh/weft/actors/workflow/schedule"
 )
 
-// maxDefinitions bounds how many parsed definitions a process keeps.
-const maxDefinitions = 1000
+// maxCached bounds each of the actor's caches, in entries.
+const maxCached = 1000
 
-// definitions keeps parsed versions; they never change.
+// definitions reads stored versions of workflows, parsed, and the documents that new definitions refer to. Versions are
+// immutable, so the cache of parsed ones needs no invalidation.
 type definitions struct {
-	mu    sync.Mutex
-	known map[versionKey]*language.Workflow
+	db     *database.DB
+	egress *egress.Client
+	parsed *lru.Cache[versionKey, *language.Workflow]
 }
 
 type versionKey struct {
-	workflow string
-	version  int
+	workflowID string
+	version    int
 }
 
-func newDefinitions() *definitions { return &definitions{known: map[versionKey]*language.Workflow{}} }
+func newDefinitions(db *database.DB, client *egress.Client) *definitions {
+	parsed, err := lru.New[versionKey, *language.Workflow](maxCached)
+	if err != nil {
+		panic("workflow: a cache's size must be positive")
+	}
+	return &definitions{db: db, egress: client, parsed: parsed}
+}
 
-// definition is a workflow's version, parsed.
-func (a *Actor) definition(ctx context.Context, workflowID string, version int) (*language.Workflow, error) {
+// version returns a version of a workflow, parsed; errNoVersion if there is none.
+func (d *definitions) version(ctx context.Context, workflowID string, version int) (*language.Workflow, error) {
 	key := versionKey{workflowID, version}
-	d := a.parsed
-	d.mu.Lock()
-	w := d.known[key]
-	d.mu.Unlock()
-	if w != nil {
+	if w, ok := d.parsed.Get(key); ok {
 		return w, nil
 	}
-	row, err := findVersion(ctx, a.DB.DB, workflowID, version)
+	row, err := findVersion(ctx, d.db.DB, workflowID, version)
 	if err != nil {
 		return nil, err
 	}
@@ -42,64 +54,59 @@ func (a *Actor) definition(ctx context.Context, workflowID string, version int) 
 	if len(faults) > 0 {
 		return nil, fmt.Errorf("parsing version %d of workflow %s: %w", version, workflowID, faults)
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if len(d.known) >= maxDefinitions {
-		clear(d.known)
-	}
-	d.known[key] = w
+	d.parsed.Add(key, w)
 	return w, nil
 }
 
-// currentWorkflows keeps which version of a workflow is the current one, where no other process can change it.
-type currentWorkflows struct {
-	mu    sync.Mutex
-	known map[string]workflowRow
-	// changes counts what was changed: what was read before a change is not kept.
-	changes uint64
+// plan returns a version of a workflow and its schedule. It fails if the version has none.
+func (d *definitions) plan(ctx context.Context, workflowID string, version int) (*language.Workflow, *schedule.Plan, error) {
+	def, err := d.version(ctx, workflowID, version)
+	if err != nil {
+		return nil, nil, err
+	}
+	plan, faults := schedule.FromWorkflow(def)
+	if plan == nil {
+		return nil, nil, fmt.Errorf("version %d of workflow %s has no valid schedule: %v", version, workflowID, faults)
+	}
+	return def, plan, nil
 }
 
-func newCurrentWorkflows() *currentWorkflows {
-	return &currentWorkflows{known: map[string]workflowRow{}}
+// fetch reads a document that a definition refers to. Its error is a *machine.Error, which the author reads.
+func (d *definitions) fetch(ctx context.Context, uri string) ([]byte, error) {
+	response, err := d.egress.Do(ctx, egress.Request{
+		Method: http.MethodGet, URL: uri, Timeout: definition.FetchTimeout, MaxBody: definition.MaxFetched,
+	})
+	if err != nil {
+		return nil, engine.FaultOf(err)
+	}
+	if response.Status != http.StatusOK {
+		return nil, machine.NewError(machine.TypeCommunication, fmt.Sprintf("the response has status %d", response.Status))
+	}
+	return response.Body, nil
 }
 
-// currentWorkflow is one of a user's workflows.
-func (a *Actor) currentWorkflow(ctx context.Context, userID, id string) (workflowRow, error) {
-	c := a.workflows
-	c.mu.Lock()
-	row, ok := c.known[id]
-	changes := c.changes
-	c.mu.Unlock()
+// workflowCache keeps the rows of workflows, which name the current versions, if this process is the only one that can change
+// them.
+type workflowCache struct {
+	db *database.DB
+	// alone: no other process can run on the database.
+	alone bool
+	rows  *readCache[string, workflowRow]
+}
+
+func newWorkflowCache(db *database.DB, alone bool) *workflowCache {
+	return &workflowCache{db: db, alone: alone, rows: newReadCache[string, workflowRow](maxCached)}
+}
+
+// find returns one of a user's workflows; errNoWorkflow if there is none.
+func (c *workflowCache) find(ctx context.Context, userID, id string) (workflowRow, error) {
+	row, ok, changes := c.rows.get(id)
 	if ok && row.UserID == userID {
 		return row, nil
 	}
-	row, err := findWorkflow(ctx, a.DB.DB, userID, id)
-	if err != nil || !a.engine.Alone() {
-		return row, err
+	row, err := findWorkflow(ctx, c.db.DB, userID, id)
+	if err == nil && c.alone {
+		c.rows.add(id, row, changes)
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.changes == changes {
-		if len(c.known) >= maxDefinitions {
-			clear(c.known)
-		}
-		c.known[id] = row
-	}
-	return row, nil
-}
-
-// changed forgets what is known of a workflow. It is called once the change is committed, before it is answered.
-func (c *currentWorkflows) changed(id string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.changes++
-	delete(c.known, id)
-}
-
-// forgetAll forgets every workflow: a user's were deleted.
-func (c *currentWorkflows) forgetAll() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.changes++
-	clear(c.known)
+	return row, err
 }

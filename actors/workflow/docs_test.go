@@ -23,7 +23,7 @@ func TestDocs(t *testing.T) {
 	}
 	examples := regexp.MustCompile("(?s)<!-- run: ([^\n]*) -->\n```yaml\n(.*?)```").FindAllStringSubmatch(string(page), -1)
 	if len(examples) < 3 || len(examples) != strings.Count(string(page), "```yaml") {
-		t.Fatalf("%d examples are run of %d", len(examples), strings.Count(string(page), "```yaml"))
+		t.Fatalf("%d of %d examples have a line that says how to run them", len(examples), strings.Count(string(page), "```yaml"))
 	}
 	b := setup(t, actortest.Databases(t)[0])
 	b.putSecret(t, "shop", `{"username": "ada", "password": "open-sesame"}`)

@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
-	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,12 +12,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/weftmesh/weft/actors/database"
-
 	"github.com/nats-io/nats.go"
 
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/actortest"
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/runtime"
 	"github.com/weftmesh/weft/actors/workflow"
 	"github.com/weftmesh/weft/mesh"
@@ -32,37 +29,37 @@ const threeSteps = `
 - after: {call: github.get, output: {as: "${ .action }"}}
 `
 
-// TestCrash cuts an actor off in the middle of a call, as kill -9 does, and starts it anew.
+// TestCrash kills a process during a call. The next one repeats that call under the same key, and no finished step.
 func TestCrash(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, kind actortest.Database) {
 		b := setup(t, kind)
 		_ = b.host.Stop(t)
-		kill := b.startMortal(t)
-		e := b.begin(t, threeSteps, `{}`)
-		<-b.held
+		kill := b.startKillable(t)
+		e := b.startNew(t, threeSteps, `{}`)
+		<-b.reached
 		kill()
 		if s := len(b.actions("get")); s != 1 {
 			t.Fatalf("%d first steps before the crash", s)
 		}
 		b.start(t)
-		<-b.held
-		if s := b.status(t, e.ID); s.Status != subjects.ExecutionRunning {
+		<-b.reached
+		if s := b.getExecution(t, e.ID); s.Status != subjects.ExecutionRunning {
 			t.Errorf("status after the restart: %+v", s)
 		}
-		close(b.hold)
-		wantOutput(t, b.until(t, e.ID, subjects.ExecutionCompleted, subjects.ExecutionFaulted), `"get"`)
+		close(b.release)
+		wantOutput(t, b.awaitStatus(t, e.ID, subjects.ExecutionCompleted, subjects.ExecutionFaulted), `"get"`)
 		if got := b.actions("get"); len(got) != 2 || got[0] == got[1] {
 			t.Errorf("finished steps were repeated: %v", got)
 		}
 		if got := b.actions("hold"); len(got) != 2 || got[0] != got[1] {
-			t.Errorf("the step that was cut off has the keys %v", got)
+			t.Errorf("the interrupted step was called with the keys %v, want the same one twice", got)
 		}
 		wantOneResultPerStep(t, b, e.ID, 3)
 	})
 }
 
-// startMortal runs the actor until kill cuts it off from the mesh: nothing that it was about to say is said.
-func (b *bundle) startMortal(t *testing.T) (kill func()) {
+// startKillable runs the actor until kill is called, which closes its connection first: it publishes nothing after that.
+func (b *bundle) startKillable(t *testing.T) (kill func()) {
 	t.Helper()
 	var conn *mesh.Conn
 	ctx, cancel := context.WithCancel(context.Background())
@@ -94,32 +91,33 @@ func (b *bundle) startMortal(t *testing.T) (kill func()) {
 	}
 }
 
-// TestStop stops an actor while a call is under way: its result is kept, and the next process goes on.
+// TestStop stops a process during a call: the call's result is recorded, and the next process continues after it.
 func TestStop(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, kind actortest.Database) {
 		b := setup(t, kind)
-		e := b.begin(t, threeSteps, `{}`)
-		<-b.held
+		e := b.startNew(t, threeSteps, `{}`)
+		<-b.reached
 		stopped := make(chan struct{})
 		go func() {
 			defer close(stopped)
 			_ = b.host.Stop(t)
 		}()
-		eventually(t, "no request is taken any more", func() bool {
-			_, err := mesh.Call(t.Context(), b.caller, subjects.GetExecutionStatus, subjects.ExecutionRequest{ExecutionID: e.ID}, b.ada)
+		eventually(t, "requests are refused", func() bool {
+			_, err := mesh.Call(t.Context(), b.conn, subjects.GetExecutionStatus, subjects.ExecutionRequest{ExecutionID: e.ID}, b.as)
 			return subjects.CodeOf(err) == subjects.CodeUnavailable
 		})
-		close(b.hold)
+		close(b.release)
 		<-stopped
 		b.start(t)
-		wantOutput(t, b.until(t, e.ID, subjects.ExecutionCompleted, subjects.ExecutionFaulted), `"get"`)
+		wantOutput(t, b.awaitStatus(t, e.ID, subjects.ExecutionCompleted, subjects.ExecutionFaulted), `"get"`)
 		if got := b.actions("hold"); len(got) != 1 {
-			t.Errorf("the step that was under way was made %d times", len(got))
+			t.Errorf("the step in flight was called %d times, want 1", len(got))
 		}
 		wantOneResultPerStep(t, b, e.ID, 3)
 	})
 }
 
+// wantOneResultPerStep checks that a history has no gap and one result for each of so many steps.
 func wantOneResultPerStep(t *testing.T, b *bundle, id string, steps int) {
 	t.Helper()
 	page := call(t, b, subjects.GetExecutionHistory, subjects.ExecutionHistoryRequest{
@@ -144,28 +142,28 @@ func wantOneResultPerStep(t *testing.T, b *bundle, id string, steps int) {
 	}
 }
 
-// TestLongWait moves the clock over a wait of a month that outlives its process.
+// TestLongWait advances the clock past a wait of a month, during which the process restarts.
 func TestLongWait(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, kind actortest.Database) {
 		var moved atomic.Int64
 		now := func() time.Time { return time.Now().Add(time.Duration(moved.Load())) }
 		b := setup(t, kind, actortest.WithClock(now))
-		e := b.begin(t, "- rest: {wait: {days: 30}}\n- say: {call: echo, with: {rested: true}}\n", `{}`)
-		b.until(t, e.ID, subjects.ExecutionWaiting)
-		eventually(t, "the execution is parked", func() bool { return gauge(t, b.host, "workflow_active_executions") == 0 })
+		e := b.startNew(t, "- rest: {wait: {days: 30}}\n- say: {call: echo, with: {rested: true}}\n", `{}`)
+		b.awaitStatus(t, e.ID, subjects.ExecutionWaiting)
+		eventually(t, "the execution is evicted", func() bool { return metric(t, b.host, "workflow_active_executions") == 0 })
 		_ = b.host.Stop(t)
 		moved.Store(int64(30*24*time.Hour - time.Minute))
-		b.ada = mesh.As{Token: b.mesh.Token(t, b.user)}
+		b.as = mesh.As{Token: b.mesh.Token(t, b.user)}
 		b.start(t)
-		if s := b.status(t, e.ID); s.Status != subjects.ExecutionWaiting {
-			t.Errorf("a minute too early it is %s", s.Status)
+		if s := b.getExecution(t, e.ID); s.Status != subjects.ExecutionWaiting {
+			t.Errorf("a minute before its end the wait is over: the execution is %s", s.Status)
 		}
 		moved.Store(int64(30*24*time.Hour + time.Second))
-		wantOutput(t, b.until(t, e.ID, subjects.ExecutionCompleted, subjects.ExecutionFaulted), `{"rested":true}`)
+		wantOutput(t, b.awaitStatus(t, e.ID, subjects.ExecutionCompleted, subjects.ExecutionFaulted), `{"rested":true}`)
 	})
 }
 
-// TestTwoProcesses shares executions out over two actors on one PostgreSQL.
+// TestTwoProcesses runs executions over two processes on one PostgreSQL database. SQLite refuses a second process.
 func TestTwoProcesses(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, kind actortest.Database) {
 		if kind.Name == database.DialectSQLite {
@@ -175,14 +173,12 @@ func TestTwoProcesses(t *testing.T) {
 		b := setup(t, kind)
 		b.config.MaxConcurrent = 2
 		second := b.start(t)
-		eventually(t, "both own partitions", func() bool {
-			return gauge(t, b.host, "workflow_partitions") > 0 && gauge(t, second, "workflow_partitions") > 0
-		})
+		awaitShares(t, b.host, second) // a call in flight is repeated when its partition moves
 		id := b.create(t, "- one: {call: github.get}\n- two: {call: github.get}\n- rest: {wait: {milliseconds: 50}}\n- say: {call: echo, with: {n: \"${ 1 }\"}}\n")
 		var wg sync.WaitGroup
 		for range 40 {
 			wg.Go(func() {
-				e, err := mesh.Call(t.Context(), b.caller, subjects.ExecuteWorkflow, subjects.ExecuteWorkflowRequest{WorkflowID: id}, b.ada)
+				e, err := mesh.Call(t.Context(), b.conn, subjects.ExecuteWorkflow, subjects.ExecuteWorkflowRequest{WorkflowID: id}, b.as)
 				if err != nil || e.Status != subjects.ExecutionCompleted {
 					t.Errorf("executed: %v, %+v", err, e)
 				}
@@ -192,128 +188,61 @@ func TestTwoProcesses(t *testing.T) {
 		keys := b.actions("get")
 		slices.Sort(keys)
 		if len(keys) != 80 || len(slices.Compact(keys)) != 80 {
-			t.Errorf("%d calls were made, want 80 different ones", len(keys))
+			t.Errorf("%d calls were made, want 80 with different keys", len(keys))
 		}
-		eventually(t, "both processes have ended all 40 executions together", func() bool {
-			first, other := total(t, b.host, "workflow_executions_total"), total(t, second, "workflow_executions_total")
+		eventually(t, "the processes have ended 40 executions together", func() bool {
+			first, other := metric(t, b.host, "workflow_executions_total"), metric(t, second, "workflow_executions_total")
 			return first+other == 40 && first > 0 && other > 0
 		})
+	})
+}
+
+// awaitShares waits until every process owns the same number of partitions.
+func awaitShares(t *testing.T, processes ...*actortest.Hosted) {
+	t.Helper()
+	share := float64(subjects.WorkflowPartitions / len(processes))
+	eventually(t, "every process owns its share of the partitions", func() bool {
+		return !slices.ContainsFunc(processes, func(p *actortest.Hosted) bool { return metric(t, p, "workflow_partitions") != share })
 	})
 }
 
 func wantSecondRefused(t *testing.T, kind actortest.Database) {
 	b := setup(t, kind)
 	if _, err := database.Open(t.Context(), b.db, b.mesh.Log); !errors.Is(err, database.ErrInUse) {
-		t.Errorf("a second copy on the same file: %v", err)
+		t.Errorf("opening the file of a running process: %v", err)
 	}
 }
 
-// TestFrozenWorker freezes a process, as SIGSTOP does, until another has its execution; when it wakes, it steps aside.
-func TestFrozenWorker(t *testing.T) {
+// TestPausedProcess pauses a process, as SIGSTOP does, until another owns its partitions. When it resumes, it gives them up
+// and records nothing.
+func TestPausedProcess(t *testing.T) {
 	actortest.OnPostgres(t, func(t *testing.T, kind actortest.Database) {
 		b := setup(t, kind)
 		_ = b.host.Stop(t)
-		// A line that is frozen for long is given up, and with it the answer to the call: that ends in its time.
+		// The connection may be closed while it is paused, and with it the reply to the call, which then has to time out.
 		b.config.StepTimeout = 10 * time.Second
-		line := newLine(t, strings.TrimPrefix(b.mesh.URL(), "nats://"))
-		frozen := b.startOver(t, line)
-		e := b.begin(t, threeSteps, `{}`)
-		<-b.held
-		line.freeze()
+		proxy := newProxy(t, strings.TrimPrefix(b.mesh.URL(), "nats://"))
+		paused := b.startThrough(t, proxy)
+		e := b.startNew(t, threeSteps, `{}`)
+		<-b.reached
+		proxy.freeze()
 		b.start(t)
-		<-b.held
-		close(b.hold)
-		wantOutput(t, b.until(t, e.ID, subjects.ExecutionCompleted, subjects.ExecutionFaulted), `"get"`)
-		line.thaw()
-		eventually(t, "the frozen one steps aside", func() bool { return gauge(t, frozen, "workflow_active_executions") == 0 })
+		<-b.reached
+		close(b.release)
+		wantOutput(t, b.awaitStatus(t, e.ID, subjects.ExecutionCompleted, subjects.ExecutionFaulted), `"get"`)
+		proxy.thaw()
+		eventually(t, "the paused process has no executions", func() bool { return metric(t, paused, "workflow_active_executions") == 0 })
 		if got := b.actions("get"); len(got) != 2 {
-			t.Errorf("the steps around were made %d times, want 2", len(got))
+			t.Errorf("the steps before and after were called %d times, want once each", len(got))
 		}
-		if n := total(t, frozen, "workflow_executions_total"); n != 0 {
-			t.Errorf("the frozen one ended %v executions", n)
+		if n := metric(t, paused, "workflow_executions_total"); n != 0 {
+			t.Errorf("the paused process ended %v executions", n)
 		}
 		wantOneResultPerStep(t, b, e.ID, 3)
 	})
 }
 
-func (b *bundle) startOver(t *testing.T, l *line) *actortest.Hosted {
-	t.Helper()
-	return b.mesh.Host(t, "workflow", b.db, workflow.Migrations, func(d actors.Deps) (actors.Service, error) {
-		a, err := workflow.New(d, b.config)
-		if err != nil {
-			return actors.Service{}, err
-		}
-		return a.Service(), nil
-	}, func(c *runtime.HostConfig) { c.NATS.URL = "nats://" + l.listener.Addr().String() })
-}
-
-// line is a TCP connection that can be frozen: nothing goes either way until it thaws.
-type line struct {
-	listener net.Listener
-	mu       sync.RWMutex
-	frozen   atomic.Bool
-}
-
-func newLine(t *testing.T, to string) *line {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	l := &line{listener: listener}
-	t.Cleanup(func() {
-		_ = listener.Close()
-		l.thaw()
-	})
-	go func() {
-		for {
-			near, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			far, err := net.Dial("tcp", to)
-			if err != nil {
-				_ = near.Close()
-				continue
-			}
-			go l.carry(near, far)
-			go l.carry(far, near)
-		}
-	}()
-	return l
-}
-
-func (l *line) freeze() { l.mu.Lock(); l.frozen.Store(true) }
-
-func (l *line) thaw() {
-	if l.frozen.CompareAndSwap(true, false) {
-		l.mu.Unlock()
-	}
-}
-
-func (l *line) carry(from, to net.Conn) {
-	defer from.Close()
-	defer to.Close()
-	buffer := make([]byte, 32<<10)
-	for {
-		n, err := from.Read(buffer)
-		l.mu.RLock()
-		if n > 0 {
-			if _, e := to.Write(buffer[:n]); e != nil {
-				err = e
-			}
-		}
-		l.mu.RUnlock()
-		if err != nil {
-			if !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed) {
-				return
-			}
-			return
-		}
-	}
-}
-
-// TestIdempotencyKey repeats an execute under one key: there is one execution.
+// TestIdempotencyKey executes a workflow twice under one idempotency key: there is one execution.
 func TestIdempotencyKey(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, kind actortest.Database) {
 		b := setup(t, kind)
@@ -332,15 +261,15 @@ func TestIdempotencyKey(t *testing.T) {
 	})
 }
 
-// keyed calls an endpoint as Ada, under an idempotency key.
+// keyed calls an endpoint as the user, under an idempotency key.
 func keyed[Req, Res any](t *testing.T, b *bundle, key string, e subjects.Endpoint[Req, Res], request Req) (answer Res) {
 	t.Helper()
 	body, err := json.Marshal(request)
 	if err != nil {
 		t.Fatal(err)
 	}
-	reply, err := b.caller.Forward(t.Context(), e.Subject, nats.Header{
-		mesh.HeaderAuthorization: {"Bearer " + b.ada.Token}, mesh.HeaderIdempotencyKey: {key},
+	reply, err := b.conn.Forward(t.Context(), e.Subject, nats.Header{
+		mesh.HeaderAuthorization: {"Bearer " + b.as.Token}, mesh.HeaderIdempotencyKey: {key},
 	}, body)
 	if err != nil {
 		t.Fatal(err)
@@ -351,9 +280,9 @@ func keyed[Req, Res any](t *testing.T, b *bundle, key string, e subjects.Endpoin
 	return answer
 }
 
-// TestIdempotencyKeysHoldNoFold retries, under a key each, executions that have ended and whose end SQL does not have yet.
-// Reading them writes what others ended as well, which is no part of the call.
-func TestIdempotencyKeysHoldNoFold(t *testing.T) {
+// TestKeyedRetryProjects retries, under a key each, executions whose end is not projected yet. Reading them projects the ends of
+// other executions as well, which must not be part of the keyed call's transaction.
+func TestKeyedRetryProjects(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, kind actortest.Database) {
 		b := setup(t, kind)
 		id := b.create(t, "- one: {raise: {error: {type: 'https://example.com/broken', status: 400, title: Broken}}}\n")
@@ -361,14 +290,14 @@ func TestIdempotencyKeysHoldNoFold(t *testing.T) {
 			ended := call(t, b, subjects.ExecuteWorkflow, subjects.ExecuteWorkflowRequest{WorkflowID: id})
 			e := keyed(t, b, strconv.Itoa(i), subjects.RetryExecution, subjects.RetryExecutionRequest{ExecutionID: ended.ID})
 			if e.ID == "" || e.ID == ended.ID {
-				t.Fatalf("the retry of the %dth: %+v", i, e)
+				t.Fatalf("retry %d: %+v", i, e)
 			}
 		}
 	})
 }
 
-// TestCut cuts the logs behind what SQL holds: SQL still tells all of it, and nothing of what is cut is needed.
-func TestCut(t *testing.T) {
+// TestTruncatedLogs truncates the logs up to what SQL has: nothing is lost, and a restart needs none of the truncated messages.
+func TestTruncatedLogs(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, kind actortest.Database) {
 		b := setup(t, kind)
 		_ = b.host.Stop(t)
@@ -379,24 +308,22 @@ func TestCut(t *testing.T) {
 			t.Fatal(err)
 		}
 		e := b.run(t, "- say: {call: echo, with: {n: 1}}\n- again: {call: echo, with: {n: 2}}\n", `{}`)
-		eventually(t, "the logs are cut", func() bool {
+		eventually(t, "the logs are truncated", func() bool {
 			b.run(t, "- say: {call: echo}\n", `{}`)
 			info, err := stream.Info(t.Context())
 			return err == nil && info.State.LastSeq > 40 && info.State.Msgs < 20
 		})
 		_ = host.Stop(t)
 		b.start(t)
-		if s := b.status(t, e.ID); string(s.Output) != `{"n":2}` || len(s.Tasks) != 2 {
-			t.Errorf("after the cut: %+v", s)
+		if s := b.getExecution(t, e.ID); string(s.Output) != `{"n":2}` || len(s.Tasks) != 2 {
+			t.Errorf("after truncation and a restart: %+v", s)
 		}
 		wantOneResultPerStep(t, b, e.ID, 2)
 	})
 }
 
-func gauge(t *testing.T, h *actortest.Hosted, name string) float64 { return total(t, h, name) }
-
-// total sums a metric over its labels.
-func total(t *testing.T, h *actortest.Hosted, name string) (sum float64) {
+// metric returns the sum of a process's metric over its labels.
+func metric(t *testing.T, h *actortest.Hosted, name string) (sum float64) {
 	t.Helper()
 	families, err := h.Telemetry.Registry.Gather()
 	if err != nil {
@@ -413,18 +340,39 @@ func total(t *testing.T, h *actortest.Hosted, name string) (sum float64) {
 	return sum
 }
 
-// TestStopWithoutNATS: a process can be stopped while NATS cannot be reached, and has not failed: what it holds there ends by itself.
+// TestStopWithoutNATS checks that a process stops without an error while NATS is unreachable, and that the next one continues.
 func TestStopWithoutNATS(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, kind actortest.Database) {
 		b := setup(t, kind)
-		e := b.begin(t, "- rest: {wait: {hours: 1}}\n", `{}`)
-		b.until(t, e.ID, subjects.ExecutionWaiting)
+		e := b.startNew(t, "- rest: {wait: {hours: 1}}\n", `{}`)
+		b.awaitStatus(t, e.ID, subjects.ExecutionWaiting)
 		b.mesh.StopServer(t)
 		if err := b.host.Stop(t); err != nil {
 			t.Errorf("stopped with %v", err)
 		}
 		b.mesh.RestartServer(t)
 		b.host = b.start(t)
-		b.until(t, e.ID, subjects.ExecutionWaiting)
+		b.awaitStatus(t, e.ID, subjects.ExecutionWaiting)
+	})
+}
+
+// TestUnknownOutcome kills a process during a call that must not be repeated: the call fails with the error unknown-outcome.
+func TestUnknownOutcome(t *testing.T) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
+		b := setup(t, database)
+		_ = b.host.Stop(t)
+		kill := b.startKillable(t)
+		e := b.startNew(t, "- pay: {call: github.hold_once}\n", `{}`)
+		<-b.reached
+		kill()
+		b.start(t)
+		got := b.awaitStatus(t, e.ID, subjects.ExecutionCompleted, subjects.ExecutionFaulted)
+		if got.Status != subjects.ExecutionFaulted || got.Error.Type != "urn:weft:error:unknown-outcome" {
+			t.Errorf("the execution is %s with %+v", got.Status, got.Error)
+		}
+		if n := len(b.actions("hold_once")); n != 1 {
+			t.Errorf("the action was executed %d times, want 1", n)
+		}
+		close(b.release)
 	})
 }

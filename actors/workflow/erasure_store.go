@@ -9,8 +9,9 @@ import (
 	"github.com/weftmesh/weft/actors/workflow/engine"
 )
 
-// wipeUser deletes everything that the actor holds of a user; it tells how many rows of theirs there were.
-func wipeUser(ctx context.Context, tx bun.Tx, userID string) (items int64, err error) {
+// deleteUserRows deletes all rows of a user. It returns how many of them bear the user's id; those that belong to such a row,
+// such as versions and histories, are not counted.
+func deleteUserRows(ctx context.Context, tx bun.Tx, userID string) (items int64, err error) {
 	of := func(model any, column string) *bun.SelectQuery {
 		return tx.NewSelect().Model(model).Column(column).Where("user_id = ?", userID)
 	}
@@ -20,21 +21,20 @@ func wipeUser(ctx context.Context, tx bun.Tx, userID string) (items int64, err e
 		tx.NewDelete().Model((*versionRow)(nil)).Where("workflow_id IN (?)", of((*workflowRow)(nil), "id")),
 	} {
 		if _, err := q.Exec(ctx); err != nil {
-			return 0, fmt.Errorf("wiping what belongs to a user's rows: %w", err)
+			return 0, fmt.Errorf("deleting what belongs to a user's rows: %w", err)
 		}
 	}
 	for _, model := range []any{
-		(*engine.Row)(nil), (*scheduleRow)(nil), (*refusedRow)(nil), (*approvalRow)(nil), (*markRow)(nil), (*secretRow)(nil),
-		(*engine.LimitRow)(nil), (*gatheringRow)(nil), (*gatheredRow)(nil),
-		(*workflowRow)(nil),
+		(*engine.Row)(nil), (*scheduleRow)(nil), (*refusedStartRow)(nil), (*approvalRow)(nil), (*failureMarkRow)(nil), (*secretRow)(nil),
+		(*engine.LimitRow)(nil), (*correlationRow)(nil), (*correlatedEventRow)(nil), (*workflowRow)(nil),
 	} {
 		done, err := tx.NewDelete().Model(model).Where("user_id = ?", userID).Exec(ctx)
 		if err != nil {
-			return 0, fmt.Errorf("wiping a user: %w", err)
+			return 0, fmt.Errorf("deleting a user's rows: %w", err)
 		}
 		n, err := done.RowsAffected()
 		if err != nil {
-			return 0, fmt.Errorf("wiping a user: %w", err)
+			return 0, fmt.Errorf("deleting a user's rows: %w", err)
 		}
 		items += n
 	}

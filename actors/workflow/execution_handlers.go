@@ -1,12 +1,11 @@
 package workflow
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/weftmesh/weft/actors"
@@ -15,37 +14,19 @@ import (
 	"github.com/weftmesh/weft/actors/workflow/definition"
 	"github.com/weftmesh/weft/actors/workflow/engine"
 	"github.com/weftmesh/weft/actors/workflow/machine"
-	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
 )
 
 const (
-	// defaultWait is how long execute_workflow waits unless told otherwise.
+	// defaultWait is how long execute_workflow waits if the request does not say.
 	defaultWait = 60 * time.Second
-	// answerWithin is what is kept of a caller's time to answer in.
-	answerWithin = 250 * time.Millisecond
+	// replyReserve is the part of the caller's deadline that is kept for reading the execution and answering.
+	replyReserve = 250 * time.Millisecond
 )
 
-// order is what an execution is started with.
-type order struct {
-	userID, workflowID string
-	// executionID is chosen by the caller, or derived from what the execution is started for: then a second start with it
-	// is the first one. Empty: a new one.
-	executionID string
-	// version 0 is the current one.
-	version int
-	// input is canonical JSON.
-	input string
-	// origin says what starts it, parent and parentCall the call that waits for it.
-	origin             engine.Origin
-	parent, parentCall string
-	// schedule is what starts it by itself: it is not begun once that was paused.
-	schedule string
-}
-
-// execute starts an execution and waits for its end.
-func (a *Actor) execute(ctx context.Context, r subjects.ExecuteWorkflowRequest) (subjects.Execution, error) {
-	o, err := a.orderOf(ctx, r.WorkflowID, "", r.Version, r.Input)
+// executeWorkflow starts an execution and waits for its end, at most for the request's timeout.
+func (a *Actor) executeWorkflow(ctx context.Context, r subjects.ExecuteWorkflowRequest) (subjects.Execution, error) {
+	request, err := a.startRequestOf(ctx, r.WorkflowID, "", r.Version, r.Input)
 	if err != nil {
 		return subjects.Execution{}, err
 	}
@@ -54,18 +35,19 @@ func (a *Actor) execute(ctx context.Context, r subjects.ExecuteWorkflowRequest) 
 		wait = time.Duration(r.Timeout) * time.Second
 	}
 	if deadline, ok := ctx.Deadline(); ok {
-		wait = min(wait, time.Until(deadline)-answerWithin)
+		wait = min(wait, time.Until(deadline)-replyReserve)
 	}
-	ended := make(chan engine.Result, 2) // a partition that is lost tells so, and it may go on elsewhere
-	row, begun, err := a.begin(ctx, o, ended)
+	// Two results may come: an empty one if the partition is lost, and one if the execution then ends under its next owner.
+	results := make(chan engine.Result, 2)
+	row, started, err := a.executions.start(ctx, request, results)
 	if err != nil {
 		return subjects.Execution{}, err
 	}
 	waiting, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	if begun {
+	if started {
 		select {
-		case end := <-ended:
+		case end := <-results:
 			if end.Err == nil && end.Complete {
 				return viewOf(end.Row, machine.Status(end.Row.Status), end.Transitions...), nil
 			}
@@ -73,168 +55,56 @@ func (a *Actor) execute(ctx context.Context, r subjects.ExecuteWorkflowRequest) 
 		}
 	}
 	a.engine.AwaitEnd(waiting, row.ID)
-	return a.describe(ctx, row.ID, o.userID)
+	return a.executions.view(ctx, request.userID, row.ID)
 }
 
-// start starts an execution.
-func (a *Actor) start(ctx context.Context, r subjects.StartExecutionRequest) (subjects.Execution, error) {
-	o, err := a.orderOf(ctx, r.WorkflowID, r.ExecutionID, r.Version, r.Input)
+// startExecution starts an execution and does not wait for it.
+func (a *Actor) startExecution(ctx context.Context, r subjects.StartExecutionRequest) (subjects.Execution, error) {
+	request, err := a.startRequestOf(ctx, r.WorkflowID, r.ExecutionID, r.Version, r.Input)
 	if err != nil {
 		return subjects.Execution{}, err
 	}
-	row, begun, err := a.begin(ctx, o, nil)
+	row, started, err := a.executions.start(ctx, request, nil)
 	if err != nil {
 		return subjects.Execution{}, err
 	}
-	if !begun {
-		return a.describe(ctx, row.ID, o.userID)
+	if !started {
+		return a.executions.view(ctx, request.userID, row.ID)
 	}
 	e := row.Resource()
 	e.Status, e.Input = subjects.ExecutionPending, json.RawMessage(row.Input)
 	return e, nil
 }
 
-// orderOf reads a request to start an execution. Under an idempotency key the execution's id is chosen, and kept, before
-// anything is begun, so that a repetition finds the execution.
-func (a *Actor) orderOf(ctx context.Context, workflowID, executionID string, version int, given json.RawMessage) (order, error) {
+// startRequestOf reads a caller's request for a start. Under an idempotency key the execution's id is chosen and recorded
+// before anything starts, so that a retry of the request finds the execution.
+func (a *Actor) startRequestOf(ctx context.Context, workflowID, executionID string, version int, given json.RawMessage) (startRequest, error) {
 	input, err := definition.InputOf(given, a.config.MaxInput)
 	if err != nil {
-		return order{}, err
+		return startRequest{}, err
 	}
 	if executionID == "" && idempotency.Keyed(ctx, a.DB) {
 		executionID, err = idempotency.Step(ctx, a.DB, "id", func(context.Context, database.Tx) (string, error) { return a.engine.NewExecutionID(), nil })
 		if err != nil {
-			return order{}, err
+			return startRequest{}, err
 		}
 	}
-	return order{
-		userID: actors.CallerFrom(ctx).UserID, workflowID: workflowID, executionID: lower(executionID), version: version, input: input,
+	return startRequest{
+		userID: actors.CallerFrom(ctx).UserID, workflowID: workflowID, executionID: strings.ToLower(executionID), version: version, input: input,
 	}, nil
 }
 
-// begin starts an execution under the guard: none begins once a revocation has returned. begun is false where the order
-// with its own id had begun one before.
-func (a *Actor) begin(ctx context.Context, o order, ended chan engine.Result) (row engine.Row, begun bool, err error) {
-	workflow, err := a.currentWorkflow(ctx, o.userID, o.workflowID)
-	if err != nil {
-		return row, false, err
-	}
-	if o.version == 0 {
-		o.version = workflow.Version
-	}
-	def, err := a.definition(ctx, workflow.ID, o.version)
-	if err != nil {
-		return row, false, err
-	}
-	row = engine.Row{
-		ID: o.executionID, UserID: o.userID, WorkflowID: workflow.ID, Version: o.version, Name: def.Document.Name, Input: o.input,
-		Attributes: definition.AttributesOf(def, o.input), Origin: o.origin, ParentID: o.parent, ParentCall: o.parentCall,
-		Trace: engine.TraceOf(ctx), CreatedAt: a.Now().UnixMicro(),
-	}
-	if row.Limits, row.Priority, err = definition.LimitsOf(def, workflow.ID, o.input); err != nil {
-		return row, false, err
-	}
-	lot := a.place(&row)
-	if o.executionID != "" && lot != engine.PartitionOf(o.executionID) { // else who begins it there finds what has the id
-		if found, known, err := a.known(ctx, o, lot); err != nil || known {
-			return found, false, err
-		}
-	}
-	err = a.Guard.DoConsented(ctx, o.userID, subjects.ScopeWorkflowsExecute, func(ctx context.Context, grant mesh.Grant) error {
-		row.ConsentID = grant.ConsentID
-		return a.engine.Start(ctx, lot, row, o.schedule, o.executionID == "", ended)
-	})
-	code := subjects.CodeOf(err)
-	if code == subjects.CodeConflict || code == subjects.CodeConsentRequired && o.executionID != "" {
-		o.executionID = row.ID // it may be this very start, whose owner was lost before it answered
-		if found, known, failed := a.known(ctx, o, lot); failed != nil || known {
-			return found, false, failed
-		}
-	}
-	return row, err == nil, err
+func (a *Actor) getExecution(ctx context.Context, r subjects.ExecutionRequest) (subjects.Execution, error) {
+	return a.executions.view(ctx, actors.CallerFrom(ctx).UserID, r.ExecutionID)
 }
 
-// place tells which partition a new execution is to live in, and gives it an id where it has none: where its workflow has
-// limits, that one which counts them all, else where its id says.
-func (a *Actor) place(row *engine.Row) (lot int) {
-	if row.Limits == nil {
-		row.ID = cmp.Or(row.ID, a.engine.NewExecutionID())
-		return engine.PartitionOf(row.ID)
-	}
-	lot = engine.LimitedPartition(row.WorkflowID)
-	row.ID = cmp.Or(row.ID, engine.IDIn(a.NewID(), lot))
-	return lot
-}
-
-// known finds the execution that an order with its own id was already begun as, where its id says, or in a partition.
-func (a *Actor) known(ctx context.Context, o order, lot int) (row engine.Row, found bool, err error) {
-	row, err = a.engine.Current(ctx, o.executionID)
-	if engine.IsNotFound(err) && lot != engine.PartitionOf(o.executionID) {
-		row, err = a.engine.CurrentIn(ctx, o.executionID, lot)
-	}
-	if engine.IsNotFound(err) {
-		return row, false, nil
-	}
-	if err != nil {
-		return row, false, err
-	}
-	same := row.UserID == o.userID && row.WorkflowID == o.workflowID && row.Input == o.input &&
-		(o.version == 0 || o.version == row.Version || o.origin.Kind != "")
-	if !same {
-		return row, true, engine.ErrTaken
-	}
-	return row, true, nil
-}
-
-// findExecution is one of a user's executions, as the log has it.
-func (a *Actor) findExecution(ctx context.Context, userID, id string) (engine.Row, error) {
-	row, err := a.engine.Current(ctx, lower(id))
-	if err == nil && row.UserID != userID {
-		return engine.Row{}, engine.ErrNoExecution
-	}
-	return row, err
-}
-
-// status answers with an execution.
-func (a *Actor) status(ctx context.Context, r subjects.ExecutionRequest) (subjects.Execution, error) {
-	return a.describe(ctx, r.ExecutionID, actors.CallerFrom(ctx).UserID)
-}
-
-func (a *Actor) describe(ctx context.Context, id, userID string) (subjects.Execution, error) {
-	row, events, err := a.recorded(ctx, id, userID)
-	if err != nil {
-		return subjects.Execution{}, err
-	}
-	return viewOf(row, machine.Status(row.Status), events), nil
-}
-
-// recorded is one of a user's executions with its whole history, as the log has it.
-func (a *Actor) recorded(ctx context.Context, id, userID string) (engine.Row, []machine.Event, error) {
-	row, err := a.findExecution(ctx, userID, id)
-	if err != nil {
-		return row, nil, err
-	}
-	raw, err := engine.ReadHistory(ctx, a.DB.DB, row.ID, 0, 0)
-	if err != nil {
-		return row, nil, err
-	}
-	events, err := engine.DecodeEvents(raw)
-	return row, events, err
-}
-
-func (a *Actor) historyOf(ctx context.Context, r subjects.ExecutionHistoryRequest) (subjects.Page[subjects.ExecutionEvent], error) {
+func (a *Actor) getHistory(ctx context.Context, r subjects.ExecutionHistoryRequest) (subjects.Page[subjects.ExecutionEvent], error) {
 	var page subjects.Page[subjects.ExecutionEvent]
-	cursor, err := actors.DecodeCursor(r.Cursor, 1)
+	after, err := numberCursor(r.Cursor)
 	if err != nil {
 		return page, err
 	}
-	after := 0
-	if cursor[0] != "" {
-		if after, err = strconv.Atoi(cursor[0]); err != nil || after < 0 {
-			return page, subjects.InvalidField("cursor", "is not one that a list answered with")
-		}
-	}
-	row, err := a.findExecution(ctx, actors.CallerFrom(ctx).UserID, r.ExecutionID)
+	row, err := a.executions.find(ctx, actors.CallerFrom(ctx).UserID, r.ExecutionID)
 	if err != nil {
 		return page, err
 	}
@@ -242,7 +112,7 @@ func (a *Actor) historyOf(ctx context.Context, r subjects.ExecutionHistoryReques
 	if err != nil {
 		return page, err
 	}
-	limit := fitting(raw, r.PageLimit())
+	limit := fitEvents(raw, r.PageLimit())
 	raw = raw[:min(len(raw), limit+1)]
 	items := make([]subjects.ExecutionEvent, len(raw))
 	for i := range raw {
@@ -257,17 +127,8 @@ func (a *Actor) historyOf(ctx context.Context, r subjects.ExecutionHistoryReques
 
 func (a *Actor) listExecutions(ctx context.Context, r subjects.ListExecutionsRequest) (subjects.Page[subjects.Execution], error) {
 	var page subjects.Page[subjects.Execution]
-	cursor, err := actors.DecodeCursor(r.Cursor, 2)
+	after, afterID, err := timeCursor(r.Cursor)
 	if err != nil {
-		return page, err
-	}
-	var after int64
-	if cursor[1] != "" {
-		if after, err = strconv.ParseInt(cursor[0], 10, 64); err != nil {
-			return page, subjects.InvalidField("cursor", "is not one that a list answered with")
-		}
-	}
-	if err := a.engine.FlushAll(ctx); err != nil {
 		return page, err
 	}
 	attributes := map[string]string{}
@@ -276,12 +137,15 @@ func (a *Actor) listExecutions(ctx context.Context, r subjects.ListExecutionsReq
 		if err != nil {
 			return page, err
 		}
-		if other, given := attributes[name]; given && other != value {
-			return actors.PageOf([]subjects.Execution{}, r.PageLimit(), nil), nil // an attribute has one value
+		if other, given := attributes[name]; given && other != value { // an attribute has one value
+			return actors.PageOf([]subjects.Execution{}, r.PageLimit(), nil), nil
 		}
 		attributes[name] = value
 	}
-	rows, err := engine.PageOfExecutions(ctx, a.DB.DB, actors.CallerFrom(ctx).UserID, r, attributes, after, cursor[1])
+	if err := a.engine.FlushAll(ctx); err != nil {
+		return page, err
+	}
+	rows, err := engine.PageOfExecutions(ctx, a.DB.DB, actors.CallerFrom(ctx).UserID, r, attributes, after, afterID)
 	if err != nil {
 		return page, err
 	}
@@ -289,25 +153,51 @@ func (a *Actor) listExecutions(ctx context.Context, r subjects.ListExecutionsReq
 	for _, row := range rows {
 		items = append(items, row.Resource())
 	}
-	return actors.PageOf(items, r.PageLimit(), func(e subjects.Execution) []string {
-		return []string{strconv.FormatInt(e.CreatedAt.UnixMicro(), 10), e.ID}
-	}), nil
+	return actors.PageOf(items, r.PageLimit(), func(e subjects.Execution) []string { return timeKey(e.CreatedAt, e.ID) }), nil
 }
 
-// watch answers with the stream that holds the execution's history and grows with it.
-func (a *Actor) watch(ctx context.Context, r subjects.ExecutionRequest) (subjects.StreamPointer, error) {
-	row, err := a.findExecution(ctx, actors.CallerFrom(ctx).UserID, r.ExecutionID)
+// watchExecution returns where in the stream WORKFLOW_FEED to read the execution's history, which is published from now on.
+func (a *Actor) watchExecution(ctx context.Context, r subjects.ExecutionRequest) (subjects.StreamPointer, error) {
+	row, err := a.executions.find(ctx, actors.CallerFrom(ctx).UserID, r.ExecutionID)
 	if err != nil {
 		return subjects.StreamPointer{}, err
 	}
 	return a.engine.Watch(ctx, row)
 }
 
-// startExecution starts an execution whose id says that it is the same however often it is started.
-func (a *Actor) startExecution(ctx context.Context, o order) error {
-	_, _, err := a.begin(ctx, o, nil)
-	if errors.Is(err, engine.ErrTaken) {
-		return nil
+func (a *Actor) cancelExecution(ctx context.Context, r subjects.ExecutionControlRequest) (subjects.Execution, error) {
+	userID := actors.CallerFrom(ctx).UserID
+	if err := a.executions.cancel(ctx, userID, r.ExecutionID, r.Reason); err != nil {
+		return subjects.Execution{}, err
 	}
-	return err
+	return a.executions.view(ctx, userID, r.ExecutionID)
+}
+
+func (a *Actor) suspendExecution(ctx context.Context, r subjects.ExecutionControlRequest) (subjects.Execution, error) {
+	userID := actors.CallerFrom(ctx).UserID
+	err := a.executions.control(ctx, userID, r.ExecutionID, "", func(row engine.Row) (engine.ControlReply, error) {
+		return a.engine.Suspend(ctx, row, r.Reason)
+	})
+	if err != nil {
+		return subjects.Execution{}, err
+	}
+	return a.executions.view(ctx, userID, r.ExecutionID)
+}
+
+func (a *Actor) resumeExecution(ctx context.Context, r subjects.ExecutionRequest) (subjects.Execution, error) {
+	userID := actors.CallerFrom(ctx).UserID
+	row, err := a.executions.find(ctx, userID, r.ExecutionID)
+	if err != nil {
+		return subjects.Execution{}, err
+	}
+	if err := a.Guard.CheckGrant(ctx, row.Grant()); err != nil {
+		return subjects.Execution{}, err
+	}
+	err = a.executions.control(ctx, userID, r.ExecutionID, "", func(row engine.Row) (engine.ControlReply, error) {
+		return a.engine.Resume(ctx, row)
+	})
+	if err != nil {
+		return subjects.Execution{}, err
+	}
+	return a.executions.view(ctx, userID, r.ExecutionID)
 }

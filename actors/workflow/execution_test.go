@@ -15,7 +15,7 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-const story = `
+const storyTasks = `
 - ask:
     call: github.get_repository
     with: {connection: work, owner: weft, repo: "${ .repo }"}
@@ -35,22 +35,22 @@ const story = `
 func TestStory(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		b := setup(t, database)
-		e := b.run(t, story, `{"repo":"mesh"}`)
+		e := b.run(t, storyTasks, `{"repo":"mesh"}`)
 		wantOutput(t, e, `{"told":"accepted"}`)
 		want := []string{"ask:completed", "judge:completed", "tell:completed"}
 		if got := taskNames(e); !slices.Equal(got, want) {
 			t.Errorf("tasks %v, want %v", got, want)
 		}
-		if len(b.acted) != 1 || b.acted[0].IntegrationID != "github:work" || b.acted[0].Action != "get_repository" ||
-			string(b.acted[0].Input) != `{"owner":"weft","repo":"mesh"}` || b.acted[0].CallKey != e.ID+"/0/ask" {
-			t.Errorf("the action was asked for as %+v", b.acted)
+		if len(b.actionCalls) != 1 || b.actionCalls[0].IntegrationID != "github:work" || b.actionCalls[0].Action != "get_repository" ||
+			string(b.actionCalls[0].Input) != `{"owner":"weft","repo":"mesh"}` || b.actionCalls[0].CallKey != e.ID+"/0/ask" {
+			t.Errorf("the action was called with %+v", b.actionCalls)
 		}
-		if len(b.notified) != 1 || b.notified[0].UserID != b.user || b.notified[0].Subject != "mesh has stars" ||
-			b.notified[0].DedupeKey != e.ID+"/3/tell" || b.notified[0].Category != "workflow" {
-			t.Errorf("the notification was asked for as %+v", b.notified)
+		if len(b.notifications) != 1 || b.notifications[0].UserID != b.user || b.notifications[0].Subject != "mesh has stars" ||
+			b.notifications[0].DedupeKey != e.ID+"/3/tell" || b.notifications[0].Category != "workflow" {
+			t.Errorf("the notification was requested with %+v", b.notifications)
 		}
-		if again := b.status(t, e.ID); string(again.Output) != string(e.Output) || len(again.Tasks) != 3 || again.EndedAt == nil {
-			t.Errorf("the status reads differently: %+v", again)
+		if again := b.getExecution(t, e.ID); string(again.Output) != string(e.Output) || len(again.Tasks) != 3 || again.EndedAt == nil {
+			t.Errorf("get_execution_status differs: %+v", again)
 		}
 		var types []string
 		cursor := ""
@@ -78,25 +78,25 @@ func TestAsyncStart(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		b := setup(t, database)
 		id, chosen := b.create(t, "- say: {call: echo, with: {n: \"${ .n }\"}}\n"), actortest.User()
-		order := subjects.StartExecutionRequest{WorkflowID: id, Input: json.RawMessage(`{"n": 1}`), ExecutionID: chosen}
-		first := call(t, b, subjects.StartExecution, order)
+		request := subjects.StartExecutionRequest{WorkflowID: id, Input: json.RawMessage(`{"n": 1}`), ExecutionID: chosen}
+		first := call(t, b, subjects.StartExecution, request)
 		if first.ID != chosen || first.Status != subjects.ExecutionPending {
 			t.Errorf("started: %+v", first)
 		}
-		wantOutput(t, b.until(t, chosen, subjects.ExecutionCompleted, subjects.ExecutionFaulted), `{"n":1}`)
-		if second := call(t, b, subjects.StartExecution, order); second.ID != chosen || second.Status != subjects.ExecutionCompleted {
+		wantOutput(t, b.awaitStatus(t, chosen, subjects.ExecutionCompleted, subjects.ExecutionFaulted), `{"n":1}`)
+		if second := call(t, b, subjects.StartExecution, request); second.ID != chosen || second.Status != subjects.ExecutionCompleted {
 			t.Errorf("started again: %+v", second)
 		}
-		order.Input = json.RawMessage(`{"n": 2}`)
-		wantCode(t, b, subjects.CodeConflict, subjects.StartExecution, b.ada, order)
+		request.Input = json.RawMessage(`{"n": 2}`)
+		wantCode(t, b, subjects.CodeConflict, subjects.StartExecution, b.as, request)
 		b.mesh.Revoke(t, b.user, subjects.ScopeWorkflowsExecute)
-		wantCode(t, b, subjects.CodeConflict, subjects.StartExecution, b.ada, order)
-		order.Input = json.RawMessage(`{"n": 1}`)
-		if again := call(t, b, subjects.StartExecution, order); again.Status != subjects.ExecutionCompleted {
+		wantCode(t, b, subjects.CodeConflict, subjects.StartExecution, b.as, request)
+		request.Input = json.RawMessage(`{"n": 1}`)
+		if again := call(t, b, subjects.StartExecution, request); again.Status != subjects.ExecutionCompleted {
 			t.Errorf("started again without consent: %+v", again)
 		}
-		order.ExecutionID = actortest.User()
-		wantCode(t, b, subjects.CodeConsentRequired, subjects.StartExecution, b.ada, order)
+		request.ExecutionID = actortest.User()
+		wantCode(t, b, subjects.CodeConsentRequired, subjects.StartExecution, b.as, request)
 		page := call(t, b, subjects.ListExecutions, subjects.ListExecutionsRequest{WorkflowID: id, Status: "completed"})
 		if len(page.Items) != 1 || page.Items[0].ID != chosen {
 			t.Errorf("listed: %+v", page.Items)
@@ -107,20 +107,68 @@ func TestAsyncStart(t *testing.T) {
 	})
 }
 
-func TestOthersExecutionsAreNotFound(t *testing.T) {
-	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
-		b := setup(t, database)
-		e := b.run(t, "- a: {set: {x: 1}}\n", `{}`)
-		eve := mesh.As{Token: b.mesh.Token(t, actortest.User())}
-		one := subjects.ExecutionRequest{ExecutionID: e.ID}
-		wantCode(t, b, subjects.CodeNotFound, subjects.GetExecutionStatus, eve, one)
-		wantCode(t, b, subjects.CodeNotFound, subjects.WatchExecution, eve, one)
-		wantCode(t, b, subjects.CodeNotFound, subjects.GetExecutionHistory, eve, subjects.ExecutionHistoryRequest{ExecutionRequest: one})
-		wantCode(t, b, subjects.CodeNotFound, subjects.CancelExecution, eve, subjects.ExecutionControlRequest{ExecutionID: e.ID})
-		wantCode(t, b, subjects.CodeNotFound, subjects.GetWorkflow, eve, subjects.WorkflowVersionRequest{WorkflowID: e.WorkflowID})
-		wantCode(t, b, subjects.CodeNotFound, subjects.ExecuteWorkflow, eve, subjects.ExecuteWorkflowRequest{WorkflowID: e.WorkflowID})
-		wantCode(t, b, subjects.CodeUnauthenticated, subjects.GetExecutionStatus, mesh.As{}, one)
-	})
+// refusal calls an endpoint with a request as another identity and returns the code of the error.
+type refusal func(as mesh.As) subjects.Code
+
+func refusalOf[Req, Res any](t *testing.T, b *bundle, e subjects.Endpoint[Req, Res], request Req) refusal {
+	return func(as mesh.As) subjects.Code {
+		_, err := mesh.Call(t.Context(), b.conn, e, request, as)
+		return subjects.CodeOf(err)
+	}
+}
+
+// TestOtherUsersFindNothing: whatever the endpoint, another user's workflow, execution, schedule, approval or failure is not found,
+// and an anonymous caller is refused.
+func TestOtherUsersFindNothing(t *testing.T) {
+	t.Parallel()
+	c := setupTimed(t, actortest.Databases(t)[0])
+	b := c.bundle
+	workflowID, s := c.createScheduled(t, scheduled("every: PT1H", "", echoTasks))
+	failed := b.run(t, "- stop: {raise: {error: {type: 'https://example.com/odd', status: 400, title: Odd}}}\n", "{}")
+	asks := b.startNew(t, "- ask: {call: approval.request, with: {title: a}}\n", "{}")
+	approval := b.pendingApproval(t, asks.ID)
+	one := subjects.ExecutionRequest{ExecutionID: failed.ID}
+	eve := mesh.As{Token: b.mesh.Token(t, actortest.User())}
+	for name, call := range map[string]refusal{
+		"get_execution_status":   refusalOf(t, b, subjects.GetExecutionStatus, one),
+		"watch_execution":        refusalOf(t, b, subjects.WatchExecution, one),
+		"get_execution_history":  refusalOf(t, b, subjects.GetExecutionHistory, subjects.ExecutionHistoryRequest{ExecutionRequest: one}),
+		"get_execution_diagram":  refusalOf(t, b, subjects.GetExecutionDiagram, one),
+		"cancel_execution":       refusalOf(t, b, subjects.CancelExecution, subjects.ExecutionControlRequest{ExecutionID: asks.ID}),
+		"suspend_execution":      refusalOf(t, b, subjects.SuspendExecution, subjects.ExecutionControlRequest{ExecutionID: asks.ID}),
+		"resume_execution":       refusalOf(t, b, subjects.ResumeExecution, subjects.ExecutionRequest{ExecutionID: asks.ID}),
+		"retry_execution":        refusalOf(t, b, subjects.RetryExecution, subjects.RetryExecutionRequest{ExecutionID: failed.ID}),
+		"replay_failure":         refusalOf(t, b, subjects.ReplayFailure, subjects.ReplayFailureRequest{FailureID: failed.ID}),
+		"dismiss_failure":        refusalOf(t, b, subjects.DismissFailure, subjects.FailureRequest{FailureID: failed.ID}),
+		"get_workflow":           refusalOf(t, b, subjects.GetWorkflow, subjects.WorkflowVersionRequest{WorkflowID: workflowID}),
+		"get_workflow_diagram":   refusalOf(t, b, subjects.GetWorkflowDiagram, subjects.WorkflowVersionRequest{WorkflowID: workflowID}),
+		"list_workflow_versions": refusalOf(t, b, subjects.ListWorkflowVersions, subjects.ListWorkflowVersionsRequest{WorkflowRequest: subjects.WorkflowRequest{WorkflowID: workflowID}}),
+		"update_workflow":        refusalOf(t, b, subjects.UpdateWorkflow, subjects.UpdateWorkflowRequest{WorkflowID: workflowID, Definition: yaml(t, workflowOf(echoTasks))}),
+		"delete_workflow":        refusalOf(t, b, subjects.DeleteWorkflow, subjects.WorkflowRequest{WorkflowID: workflowID}),
+		"execute_workflow":       refusalOf(t, b, subjects.ExecuteWorkflow, subjects.ExecuteWorkflowRequest{WorkflowID: workflowID}),
+		"start_execution":        refusalOf(t, b, subjects.StartExecution, subjects.StartExecutionRequest{WorkflowID: workflowID}),
+		"get_schedule":           refusalOf(t, b, subjects.GetSchedule, subjects.ScheduleRequest{ScheduleID: s.ID}),
+		"pause_schedule":         refusalOf(t, b, subjects.PauseSchedule, subjects.PauseScheduleRequest{ScheduleID: s.ID}),
+		"resume_schedule":        refusalOf(t, b, subjects.ResumeSchedule, subjects.ScheduleRequest{ScheduleID: s.ID}),
+		"backfill_schedule": refusalOf(t, b, subjects.BackfillSchedule, subjects.BackfillScheduleRequest{
+			ScheduleID: s.ID, Since: s.CreatedAt.Add(-time.Hour), Until: s.CreatedAt,
+		}),
+		"get_approval":    refusalOf(t, b, subjects.GetApproval, subjects.ApprovalRequest{ApprovalID: approval.ID}),
+		"decide_approval": refusalOf(t, b, subjects.DecideApproval, subjects.DecideApprovalRequest{ApprovalID: approval.ID, Decision: "approve"}),
+	} {
+		if code := call(eve); code != subjects.CodeNotFound {
+			t.Errorf("%s as another user: %q, want %s", name, code, subjects.CodeNotFound)
+		}
+		if code := call(mesh.As{}); code != subjects.CodeUnauthenticated {
+			t.Errorf("%s without a token: %q, want %s", name, code, subjects.CodeUnauthenticated)
+		}
+	}
+	if page, err := mesh.Call(t.Context(), b.conn, subjects.ListExecutions, subjects.ListExecutionsRequest{}, eve); err != nil || len(page.Items) != 0 {
+		t.Errorf("another user lists %+v, %v", page.Items, err)
+	}
+	if e := b.getExecution(t, asks.ID); e.Status != subjects.ExecutionWaiting && e.Status != subjects.ExecutionRunning {
+		t.Errorf("another user's requests made the execution %s", e.Status)
+	}
 }
 
 func TestFaultsAndCatch(t *testing.T) {
@@ -158,7 +206,7 @@ func TestHTTP(t *testing.T) {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		if last := b.requests[len(b.requests)-1]; !strings.HasPrefix(last, "POST /repo ") || len(last) < 40 {
-			t.Errorf("a write went out without an idempotency key: %q", last)
+			t.Errorf("a POST was sent without an idempotency key: %q", last)
 		}
 	})
 }
@@ -168,25 +216,25 @@ func TestConsent(t *testing.T) {
 		b := setup(t, database)
 		id := b.create(t, "- hold: {call: github.hold}\n- after: {call: github.get}\n")
 		e := call(t, b, subjects.StartExecution, subjects.StartExecutionRequest{WorkflowID: id})
-		<-b.held
+		<-b.reached
 		b.mesh.Revoke(t, b.user, subjects.ScopeIntegrationsExecute)
-		close(b.hold)
-		e = b.until(t, e.ID, subjects.ExecutionFaulted, subjects.ExecutionCompleted)
+		close(b.release)
+		e = b.awaitStatus(t, e.ID, subjects.ExecutionFaulted, subjects.ExecutionCompleted)
 		wantFault(t, e, "authorization", 403)
 		if !strings.Contains(e.Error.Detail, subjects.ScopeIntegrationsExecute) || e.Error.Instance != "/do/1/after" {
-			t.Errorf("the error does not name the scope and the task: %+v", e.Error)
+			t.Errorf("the error lacks the scope or the task: %+v", e.Error)
 		}
 		if n := len(b.actions("get")); n != 0 {
-			t.Errorf("%d calls began after the revocation", n)
+			t.Errorf("%d calls were made after the revocation", n)
 		}
 		b.mesh.Revoke(t, b.user, subjects.ScopeWorkflowsExecute)
-		refused := wantCode(t, b, subjects.CodeConsentRequired, subjects.ExecuteWorkflow, b.ada, subjects.ExecuteWorkflowRequest{WorkflowID: id})
+		refused := wantCode(t, b, subjects.CodeConsentRequired, subjects.ExecuteWorkflow, b.as, subjects.ExecuteWorkflowRequest{WorkflowID: id})
 		if refused.Scope != subjects.ScopeWorkflowsExecute {
-			t.Errorf("the refusal names %q", refused.Scope)
+			t.Errorf("the error names the scope %q", refused.Scope)
 		}
-		refused = wantCode(t, b, subjects.CodeConsentRequired, subjects.StartExecution, b.ada, subjects.StartExecutionRequest{WorkflowID: id})
+		refused = wantCode(t, b, subjects.CodeConsentRequired, subjects.StartExecution, b.as, subjects.StartExecutionRequest{WorkflowID: id})
 		if refused.Scope != subjects.ScopeWorkflowsExecute {
-			t.Errorf("the refusal names %q", refused.Scope)
+			t.Errorf("the error names the scope %q", refused.Scope)
 		}
 	})
 }
@@ -194,45 +242,45 @@ func TestConsent(t *testing.T) {
 func TestControl(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		b := setup(t, database)
-		cancelled := b.begin(t, "- hold: {call: github.hold}\n- after: {call: github.get}\n", `{}`)
-		<-b.held
+		cancelled := b.startNew(t, "- hold: {call: github.hold}\n- after: {call: github.get}\n", `{}`)
+		<-b.reached
 		e := call(t, b, subjects.CancelExecution, subjects.ExecutionControlRequest{ExecutionID: cancelled.ID, Reason: "enough"})
 		if e.Status != subjects.ExecutionCancelled {
 			t.Errorf("cancelled: %+v", e)
 		}
 		call(t, b, subjects.CancelExecution, subjects.ExecutionControlRequest{ExecutionID: cancelled.ID})
-		wantCode(t, b, subjects.CodeConflict, subjects.SuspendExecution, b.ada, subjects.ExecutionControlRequest{ExecutionID: cancelled.ID})
+		wantCode(t, b, subjects.CodeConflict, subjects.SuspendExecution, b.as, subjects.ExecutionControlRequest{ExecutionID: cancelled.ID})
 
-		parked := b.begin(t, "- rest: {wait: {hours: 1}}\n- say: {call: echo, with: {rested: true}}\n", `{}`)
-		b.until(t, parked.ID, subjects.ExecutionWaiting)
-		if e := call(t, b, subjects.SuspendExecution, subjects.ExecutionControlRequest{ExecutionID: parked.ID}); e.Status != subjects.ExecutionSuspended {
+		waiting := b.startNew(t, "- rest: {wait: {hours: 1}}\n- say: {call: echo, with: {rested: true}}\n", `{}`)
+		b.awaitStatus(t, waiting.ID, subjects.ExecutionWaiting)
+		if e := call(t, b, subjects.SuspendExecution, subjects.ExecutionControlRequest{ExecutionID: waiting.ID}); e.Status != subjects.ExecutionSuspended {
 			t.Errorf("suspended: %+v", e)
 		}
-		if e := call(t, b, subjects.ResumeExecution, subjects.ExecutionRequest{ExecutionID: parked.ID}); e.Status != subjects.ExecutionWaiting {
+		if e := call(t, b, subjects.ResumeExecution, subjects.ExecutionRequest{ExecutionID: waiting.ID}); e.Status != subjects.ExecutionWaiting {
 			t.Errorf("resumed: %+v", e)
 		}
-		call(t, b, subjects.CancelExecution, subjects.ExecutionControlRequest{ExecutionID: parked.ID})
+		call(t, b, subjects.CancelExecution, subjects.ExecutionControlRequest{ExecutionID: waiting.ID})
 		eventually(t, "both are listed as cancelled", func() bool {
 			return len(call(t, b, subjects.ListExecutions, subjects.ListExecutionsRequest{Status: "cancelled"}).Items) == 2
 		})
 
-		suspended := b.begin(t, "- hold: {call: github.hold}\n- after: {call: github.get, output: {as: '${ .action }'}}\n", `{}`)
-		<-b.held
+		suspended := b.startNew(t, "- hold: {call: github.hold}\n- after: {call: github.get, output: {as: '${ .action }'}}\n", `{}`)
+		<-b.reached
 		call(t, b, subjects.SuspendExecution, subjects.ExecutionControlRequest{ExecutionID: suspended.ID})
-		close(b.hold)
-		eventually(t, "the result that came meanwhile is recorded", func() bool {
+		close(b.release)
+		eventually(t, "the result of the call in flight is recorded", func() bool {
 			page := call(t, b, subjects.GetExecutionHistory, subjects.ExecutionHistoryRequest{
 				ExecutionRequest: subjects.ExecutionRequest{ExecutionID: suspended.ID},
 			})
 			return page.Items[len(page.Items)-1].Type == "call_completed"
 		})
 		if n := len(b.actions("get")); n != 0 {
-			t.Errorf("%d steps began while suspended", n)
+			t.Errorf("%d steps started while suspended", n)
 		}
 		call(t, b, subjects.ResumeExecution, subjects.ExecutionRequest{ExecutionID: suspended.ID})
-		wantOutput(t, b.until(t, suspended.ID, subjects.ExecutionCompleted, subjects.ExecutionFaulted), `"get"`)
+		wantOutput(t, b.awaitStatus(t, suspended.ID, subjects.ExecutionCompleted, subjects.ExecutionFaulted), `"get"`)
 		if n := len(b.actions("get")); n != 1 {
-			t.Errorf("the step after was begun %d times", n)
+			t.Errorf("the next step was called %d times", n)
 		}
 	})
 }
@@ -243,9 +291,9 @@ func TestWatch(t *testing.T) {
 		e := b.run(t, "- say: {call: echo, with: {n: 1}}\n", `{}`)
 		p := call(t, b, subjects.WatchExecution, subjects.ExecutionRequest{ExecutionID: e.ID})
 		if p.Stream != subjects.WorkflowFeed.Name || p.Filter != subjects.WorkflowFeedSubject(e.ID) || p.Sequence == 0 {
-			t.Fatalf("pointer %+v", p)
+			t.Fatalf("the stream pointer is %+v", p)
 		}
-		stream, err := b.caller.JS.Stream(t.Context(), p.Stream)
+		stream, err := b.conn.JS.Stream(t.Context(), p.Stream)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -255,21 +303,22 @@ func TestWatch(t *testing.T) {
 		}
 		last, err := stream.GetLastMsgForSubject(t.Context(), p.Filter)
 		if err != nil || !slices.Contains(p.Until, last.Header.Get(mesh.HeaderEvent)) {
-			t.Errorf("the last message does not end the stream: %v, %v", last, err)
+			t.Errorf("the last message is not one that ends the stream: %v, %v", last, err)
 		}
 	})
 }
 
-func TestTimeoutOfTheWait(t *testing.T) {
+// TestExecuteTimesOut: execute_workflow returns the running execution when its timeout is over.
+func TestExecuteTimesOut(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		b := setup(t, database)
 		id := b.create(t, "- hold: {call: github.hold}\n")
 		e := call(t, b, subjects.ExecuteWorkflow, subjects.ExecuteWorkflowRequest{WorkflowID: id, Timeout: 1})
 		if e.Status != subjects.ExecutionRunning || e.Tasks[0].Status != "running" {
-			t.Errorf("answered with %+v", e)
+			t.Errorf("returned %+v", e)
 		}
-		close(b.hold)
-		b.until(t, e.ID, subjects.ExecutionCompleted)
+		close(b.release)
+		b.awaitStatus(t, e.ID, subjects.ExecutionCompleted)
 	})
 }
 
@@ -285,8 +334,8 @@ func TestShortWait(t *testing.T) {
 	})
 }
 
-// TestNobodyServes calls an actor that is away: the call waits for it, and faults when it does not come.
-func TestNobodyServes(t *testing.T) {
+// TestUnavailableActor calls an actor that is not running: the call is attempted again, and fails after the configured attempts.
+func TestUnavailableActor(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		b := setup(t, database)
 		_ = b.integration.Stop(t)
@@ -294,21 +343,21 @@ func TestNobodyServes(t *testing.T) {
 		_ = b.host.Stop(t)
 		b.config.StepRetries = 1000
 		b.host = b.start(t)
-		e := b.begin(t, "- ask: {call: github.get, output: {as: '${ .action }'}}\n", `{}`)
-		b.until(t, e.ID, subjects.ExecutionRunning)
-		b.standIn(t)
-		wantOutput(t, b.until(t, e.ID, subjects.ExecutionCompleted, subjects.ExecutionFaulted), `"get"`)
+		e := b.startNew(t, "- ask: {call: github.get, output: {as: '${ .action }'}}\n", `{}`)
+		b.awaitStatus(t, e.ID, subjects.ExecutionRunning)
+		b.startIntegration(t)
+		wantOutput(t, b.awaitStatus(t, e.ID, subjects.ExecutionCompleted, subjects.ExecutionFaulted), `"get"`)
 		if n := len(b.actions("get")); n != 1 {
-			t.Errorf("the action ran %d times", n)
+			t.Errorf("the action was executed %d times, want 1", n)
 		}
-		eventually(t, "the end and the step are counted", func() bool {
-			return total(t, b.host, "workflow_executions_total") == 1 && total(t, b.host, "workflow_steps_total") == 1 &&
-				total(t, b.host, "workflow_active_executions") == 0
+		eventually(t, "the execution and its step are counted", func() bool {
+			return metric(t, b.host, "workflow_executions_total") == 1 && metric(t, b.host, "workflow_steps_total") == 1 &&
+				metric(t, b.host, "workflow_active_executions") == 0
 		})
 	})
 }
 
-// TestStepTimeout bounds one step.
+// TestStepTimeout: a call that takes longer than the step timeout fails.
 func TestStepTimeout(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		b := setup(t, database)
@@ -319,9 +368,8 @@ func TestStepTimeout(t *testing.T) {
 	})
 }
 
-// TestStartsOfOneIDAtOnce: an execution that is asked for by many at the same time, under an id of theirs, is begun once, and
-// each is told of it.
-func TestStartsOfOneIDAtOnce(t *testing.T) {
+// TestConcurrentStartsWithOneID: of concurrent starts with the same chosen id one starts the execution, and all return it.
+func TestConcurrentStartsWithOneID(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		b := setup(t, database)
 		w := call(t, b, subjects.CreateWorkflow, subjects.WorkflowDefinitionRequest{Definition: yaml(t, workflowOf("- say: {call: echo, with: {n: 1}}\n"))})
@@ -330,14 +378,14 @@ func TestStartsOfOneIDAtOnce(t *testing.T) {
 			var starts sync.WaitGroup
 			for range 20 {
 				starts.Go(func() {
-					e, err := mesh.Call(t.Context(), b.caller, subjects.StartExecution, subjects.StartExecutionRequest{WorkflowID: w.ID, ExecutionID: id}, b.ada)
+					e, err := mesh.Call(t.Context(), b.conn, subjects.StartExecution, subjects.StartExecutionRequest{WorkflowID: w.ID, ExecutionID: id}, b.as)
 					if err != nil || e.ID != id {
-						t.Errorf("a start was told %+v, %v", e, err)
+						t.Errorf("a start returned %+v, %v", e, err)
 					}
 				})
 			}
 			starts.Wait()
-			b.until(t, id, subjects.ExecutionCompleted)
+			b.awaitStatus(t, id, subjects.ExecutionCompleted)
 			history := call(t, b, subjects.GetExecutionHistory, subjects.ExecutionHistoryRequest{ExecutionRequest: subjects.ExecutionRequest{ExecutionID: id}})
 			if n := len(history.Items); n == 0 || history.Items[0].Sequence != 1 || history.Items[n-1].Sequence != uint64(n) {
 				t.Errorf("the history is %+v", history.Items)

@@ -15,10 +15,10 @@ import (
 )
 
 const (
-	// shownNext and shownRuns bound what an answer tells of a schedule.
-	shownNext = 5
-	shownRuns = 20
-	// maxBackfill is how many nominal times one backfill may name.
+	// shownNextRuns and shownRuns bound the future and the past runs in the view of a schedule.
+	shownNextRuns = 5
+	shownRuns     = 20
+	// maxBackfill bounds the nominal times of one backfill.
 	maxBackfill = 1000
 )
 
@@ -36,13 +36,13 @@ func (a *Actor) listSchedules(ctx context.Context, r subjects.ListSchedulesReque
 	for i, row := range rows {
 		ids[i] = row.ID
 	}
-	waiting, err := waitingRuns(ctx, a.DB.DB, ids)
+	due, err := countDueRuns(ctx, a.DB.DB, ids)
 	if err != nil {
 		return page, err
 	}
 	items := make([]subjects.WorkflowSchedule, len(rows))
 	for i, row := range rows {
-		if items[i], err = a.viewSchedule(ctx, row, waiting[row.ID]); err != nil {
+		if items[i], err = a.viewSchedule(ctx, row, due[row.ID]); err != nil {
 			return page, err
 		}
 	}
@@ -54,16 +54,16 @@ func (a *Actor) getSchedule(ctx context.Context, r subjects.ScheduleRequest) (su
 	if err != nil {
 		return subjects.WorkflowSchedule{}, err
 	}
-	return a.describeSchedule(ctx, row)
+	return a.viewScheduleRuns(ctx, row)
 }
 
-// describeSchedule is a schedule with its runs.
-func (a *Actor) describeSchedule(ctx context.Context, row scheduleRow) (subjects.WorkflowSchedule, error) {
-	waiting, err := waitingRuns(ctx, a.DB.DB, []string{row.ID})
+// viewScheduleRuns returns a schedule as its owner sees it, with its recent runs.
+func (a *Actor) viewScheduleRuns(ctx context.Context, row scheduleRow) (subjects.WorkflowSchedule, error) {
+	due, err := countDueRuns(ctx, a.DB.DB, []string{row.ID})
 	if err != nil {
 		return subjects.WorkflowSchedule{}, err
 	}
-	s, err := a.viewSchedule(ctx, row, waiting[row.ID])
+	s, err := a.viewSchedule(ctx, row, due[row.ID])
 	if err != nil {
 		return s, err
 	}
@@ -77,12 +77,12 @@ func (a *Actor) describeSchedule(ctx context.Context, row scheduleRow) (subjects
 			started = append(started, run.ExecutionID)
 		}
 	}
-	ends, _, err := endsOf(ctx, a.DB.DB, started)
+	ends, _, err := executionEnds(ctx, a.DB.DB, started)
 	if err != nil {
 		return s, err
 	}
 	for _, run := range runs {
-		if ends[run.ExecutionID] > 0 { // the schedule itself looks when it has a reason to
+		if ends[run.ExecutionID] > 0 { // a scheduler pass records this only when it needs to know
 			run.Status = runEnded
 		}
 		s.RecentRuns = append(s.RecentRuns, run.resource())
@@ -90,15 +90,16 @@ func (a *Actor) describeSchedule(ctx context.Context, row scheduleRow) (subjects
 	return s, nil
 }
 
-func (a *Actor) viewSchedule(ctx context.Context, row scheduleRow, waiting int) (subjects.WorkflowSchedule, error) {
-	def, plan, err := a.planOf(ctx, row.WorkflowID, row.Version)
+// viewSchedule returns a schedule as its owner sees it, without its recent runs.
+func (a *Actor) viewSchedule(ctx context.Context, row scheduleRow, due int) (subjects.WorkflowSchedule, error) {
+	def, plan, err := a.definitions.plan(ctx, row.WorkflowID, row.Version)
 	if err != nil {
 		return subjects.WorkflowSchedule{}, err
 	}
 	s := subjects.WorkflowSchedule{
 		ID: row.ID, WorkflowID: row.WorkflowID, Name: row.Name, Version: row.Version, Kind: row.Kind, Cron: plan.Cron,
-		Seconds: plan.Every.Seconds(), Jitter: plan.Jitter.Seconds(), Paused: row.PausedAt > 0, Note: row.Note, Waiting: waiting,
-		CreatedAt: machine.Moment(row.CreatedAt), Refused: row.RefusedReason, Events: eventsOfSchedule(def),
+		Seconds: plan.Every.Seconds(), Jitter: plan.Jitter.Seconds(), Paused: row.PausedAt > 0, Note: row.Note, Waiting: due,
+		CreatedAt: machine.Moment(row.CreatedAt), Refused: row.RefusedReason, Events: scheduleEvents(def),
 	}
 	if plan.Kind == schedule.Cron {
 		s.TimeZone = plan.Zone
@@ -110,7 +111,7 @@ func (a *Actor) viewSchedule(ctx context.Context, row scheduleRow, waiting int) 
 		return s, nil
 	}
 	at := machine.Moment(max(row.NominalUntil, a.Now().UnixMicro()))
-	for range shownNext {
+	for range shownNextRuns {
 		if at = plan.Next(at, machine.Moment(row.Anchor)); at.IsZero() {
 			break
 		}
@@ -119,10 +120,10 @@ func (a *Actor) viewSchedule(ctx context.Context, row scheduleRow, waiting int) 
 	return s, nil
 }
 
-// eventsOfSchedule is schedule.on as the definition has it; nothing where it has none.
-func eventsOfSchedule(def *language.Workflow) json.RawMessage {
-	of, _ := def.Definition["schedule"].(map[string]any)
-	if on, ok := of["on"]; ok {
+// scheduleEvents returns schedule.on of a definition; nil if it has none.
+func scheduleEvents(def *language.Workflow) json.RawMessage {
+	declared, _ := def.Definition["schedule"].(map[string]any)
+	if on, ok := declared["on"]; ok {
 		return language.Canonical(on)
 	}
 	return nil
@@ -139,15 +140,15 @@ func (a *Actor) pauseSchedule(ctx context.Context, r subjects.PauseScheduleReque
 		if err := overrideSchedule(ctx, tx, row, "paused_at", "note", "wake_at"); err != nil {
 			return struct{}{}, err
 		}
-		return struct{}{}, leaveDue(ctx, tx, row.ID, now)
+		return struct{}{}, skipDueRuns(ctx, tx, row.ID, now)
 	})
 	if err == nil {
-		err = a.engine.DrainStarts(ctx) // what was on its way starts before the answer, or never
+		err = a.engine.DrainStarts(ctx) // what was starting has started before the answer, or never will
 	}
 	if err != nil {
 		return subjects.WorkflowSchedule{}, err
 	}
-	return a.describeSchedule(ctx, row)
+	return a.viewScheduleRuns(ctx, row)
 }
 
 func (a *Actor) resumeSchedule(ctx context.Context, r subjects.ScheduleRequest) (subjects.WorkflowSchedule, error) {
@@ -156,18 +157,18 @@ func (a *Actor) resumeSchedule(ctx context.Context, r subjects.ScheduleRequest) 
 		return subjects.WorkflowSchedule{}, err
 	}
 	if row.PausedAt == 0 {
-		return a.describeSchedule(ctx, row)
+		return a.viewScheduleRuns(ctx, row)
 	}
 	now := a.Now().UnixMicro()
 	row.PausedAt, row.Note, row.NominalUntil, row.WakeAt = 0, "", now, now
 	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
-		a.DB.AfterCommit(ctx, a.pokeSchedules)
+		a.DB.AfterCommit(ctx, a.scheduler.notify)
 		return overrideSchedule(ctx, tx, row, "paused_at", "note", "nominal_until", "wake_at")
 	})
 	if err != nil {
 		return subjects.WorkflowSchedule{}, err
 	}
-	return a.describeSchedule(ctx, row)
+	return a.viewScheduleRuns(ctx, row)
 }
 
 func (a *Actor) backfillSchedule(ctx context.Context, r subjects.BackfillScheduleRequest) (subjects.BackfilledSchedule, error) {
@@ -176,14 +177,14 @@ func (a *Actor) backfillSchedule(ctx context.Context, r subjects.BackfillSchedul
 	if err != nil {
 		return done, err
 	}
-	_, plan, err := a.planOf(ctx, row.WorkflowID, row.Version)
+	_, plan, err := a.definitions.plan(ctx, row.WorkflowID, row.Version)
 	if err != nil {
 		return done, err
 	}
 	now := a.Now()
 	switch {
 	case !plan.Timed():
-		return done, subjects.Errorf(subjects.CodeConflict, "a schedule of %q names no times that could be made up for", plan.Kind)
+		return done, subjects.Errorf(subjects.CodeConflict, "a schedule of kind %q has no nominal times to backfill", plan.Kind)
 	case !r.Since.Before(r.Until):
 		return done, subjects.InvalidField("until", "must be after since")
 	case r.Until.After(now):
@@ -192,7 +193,7 @@ func (a *Actor) backfillSchedule(ctx context.Context, r subjects.BackfillSchedul
 	if _, err := a.Guard.Check(ctx, row.UserID, subjects.ScopeWorkflowsExecute); err != nil {
 		return done, err
 	}
-	// The times of every count from the schedule's beginning, in both directions.
+	// The intervals of every continue before the anchor, for times before the schedule's creation.
 	anchor := machine.Moment(row.Anchor)
 	if plan.Kind == schedule.Every && r.Since.Before(anchor) {
 		back := anchor.Sub(r.Since)
@@ -200,7 +201,7 @@ func (a *Actor) backfillSchedule(ctx context.Context, r subjects.BackfillSchedul
 	}
 	times, more := plan.Between(r.Since, r.Until, anchor, maxBackfill)
 	if more {
-		return done, subjects.InvalidField("until", "names more than %d runs: take a shorter stretch", maxBackfill)
+		return done, subjects.InvalidField("until", "selects more than %d runs: choose a shorter range", maxBackfill)
 	}
 	overlap := schedule.BufferAll
 	if r.Overlap != "" {
@@ -208,13 +209,13 @@ func (a *Actor) backfillSchedule(ctx context.Context, r subjects.BackfillSchedul
 	}
 	runs := make([]runRow, len(times))
 	for i, at := range times {
-		runs[i] = backfillOf(row, at, overlap, now)
+		runs[i] = backfillRun(row, at, overlap, now)
 	}
 	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) (err error) {
-		if done.Planned, err = reviveRuns(ctx, tx, runs); err != nil {
+		if done.Planned, err = backfillRuns(ctx, tx, runs); err != nil {
 			return err
 		}
-		a.DB.AfterCommit(ctx, a.pokeSchedules)
+		a.DB.AfterCommit(ctx, a.scheduler.notify)
 		row.WakeAt = now.UnixMicro()
 		return overrideSchedule(ctx, tx, row, "wake_at")
 	})
@@ -222,7 +223,8 @@ func (a *Actor) backfillSchedule(ctx context.Context, r subjects.BackfillSchedul
 	return done, err
 }
 
-func backfillOf(row scheduleRow, nominal time.Time, overlap schedule.Overlap, now time.Time) runRow {
+// backfillRun returns a run that a backfill asks for, which is due now.
+func backfillRun(row scheduleRow, nominal time.Time, overlap schedule.Overlap, now time.Time) runRow {
 	return runRow{
 		ScheduleID: row.ID, Nominal: nominal.UnixMicro(), ExecutionID: runID(row.WorkflowID, nominal.UnixMicro()), Status: runDue,
 		Overlap: string(overlap), Backfill: 1, DueAt: now.UnixMicro(), UpdatedAt: now.UnixMicro(),

@@ -8,7 +8,6 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/workflow/engine"
 	"github.com/weftmesh/weft/actors/workflow/language"
@@ -17,26 +16,34 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// patience is the time until the next look at what runs: short while it is young, longer as it goes on.
-func patience(running []runRow, now time.Time) time.Duration {
+const (
+	// minEndPoll and maxEndPoll bound the time between two checks of a running execution that another run waits for.
+	minEndPoll = 50 * time.Millisecond
+	maxEndPoll = 5 * time.Second
+	// projectionGrace is how long a started execution may be missing in SQL before its owner is asked for it.
+	projectionGrace = time.Minute
+)
+
+// endPoll returns the time until running runs are checked again: a twentieth of the youngest one's age, within bounds.
+func endPoll(running []runRow, now time.Time) time.Duration {
 	youngest := time.Duration(0)
 	for i, run := range running {
 		if age := now.Sub(machine.Moment(run.UpdatedAt)); i == 0 || age < youngest {
 			youngest = age
 		}
 	}
-	return min(max(youngest/20, shortestWait), longestWait)
+	return min(max(youngest/20, minEndPoll), maxEndPoll)
 }
 
-// running are the schedule's runs that go on; those that have ended are noted.
-func (d *drive) running(ctx context.Context, open []runRow) ([]runRow, error) {
+// running returns the runs whose executions have not ended. It records the end of the others.
+func (p *pass) running(ctx context.Context, open []runRow) ([]runRow, error) {
 	var ids []string
 	for _, run := range open {
 		if run.Status == runStarted {
 			ids = append(ids, run.ExecutionID)
 		}
 	}
-	ends, known, err := endsOf(ctx, d.a.DB.DB, ids)
+	ends, known, err := executionEnds(ctx, p.DB.DB, ids)
 	if err != nil {
 		return nil, err
 	}
@@ -46,47 +53,44 @@ func (d *drive) running(ctx context.Context, open []runRow) ([]runRow, error) {
 			continue
 		}
 		end, ended := ends[run.ExecutionID]
-		gone := false
-		if !known[run.ExecutionID] && d.now.Sub(machine.Moment(run.UpdatedAt)) > appearsWithin {
-			// The index is behind the log; or it was there, and has been forgotten.
-			if _, err := d.a.engine.Current(ctx, run.ExecutionID); engine.IsNotFound(err) {
-				gone = true
+		erased := false
+		if !known[run.ExecutionID] && p.now.Sub(machine.Moment(run.UpdatedAt)) > projectionGrace {
+			// Either the projection is behind, or the execution was erased.
+			if _, err := p.engine.Current(ctx, run.ExecutionID); engine.IsNotFound(err) {
+				erased = true
 			} else if err != nil {
 				return nil, err
 			}
 		}
-		if !ended && !gone {
+		if !ended && !erased {
 			running = append(running, run)
 			continue
 		}
-		if err := d.end(ctx, run, cmp.Or(end, d.now.UnixMicro())); err != nil {
+		if err := p.end(ctx, run, cmp.Or(end, p.now.UnixMicro())); err != nil {
 			return nil, err
 		}
 	}
 	return running, nil
 }
 
-// end notes the end of a run. What the next run of an after schedule counts from is noted with it.
-func (d *drive) end(ctx context.Context, run runRow, at int64) error {
-	run.Status, run.Reason, run.UpdatedAt = runEnded, "", d.now.UnixMicro()
-	if d.plan.Kind == schedule.After {
-		d.row.NominalUntil = max(d.row.NominalUntil, at)
+// end records the end of a run and, for an after schedule, that the next run counts from it.
+func (p *pass) end(ctx context.Context, run runRow, at int64) error {
+	run.Status, run.Reason, run.UpdatedAt = runEnded, "", p.now.UnixMicro()
+	if p.plan.Kind == schedule.After {
+		p.row.NominalUntil = max(p.row.NominalUntil, at)
 	}
-	return d.a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
-		if _, err := settleRun(ctx, tx, run, runStarted); err != nil || d.plan.Kind != schedule.After {
+	return p.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
+		if _, err := settleRun(ctx, tx, run, runStarted); err != nil || p.plan.Kind != schedule.After {
 			return err
 		}
-		return countFrom(ctx, tx, run.ScheduleID, at)
+		return advanceAfter(ctx, tx, run.ScheduleID, at)
 	})
 }
 
-// cancel ends what runs.
-func (d *drive) cancel(ctx context.Context, running []runRow) error {
-	ctx = actors.WithCaller(ctx, actors.Caller{UserID: d.row.UserID})
+// cancel cancels the executions of running runs.
+func (p *pass) cancel(ctx context.Context, running []runRow) error {
 	for _, run := range running {
-		_, err := d.a.cancel(ctx, subjects.ExecutionControlRequest{
-			ExecutionID: run.ExecutionID, Reason: "the next run of its schedule is due",
-		})
+		err := p.executions.cancel(ctx, p.row.UserID, run.ExecutionID, "the next run of its schedule is due")
 		if code := subjects.CodeOf(err); err != nil && code != subjects.CodeConflict && code != subjects.CodeNotFound {
 			return err
 		}
@@ -94,74 +98,73 @@ func (d *drive) cancel(ctx context.Context, running []runRow) error {
 	return nil
 }
 
-// settle notes what becomes of a run that is due.
-func (d *drive) settle(ctx context.Context, run runRow, status, reason string) error {
+// settle records the status of a run that was due.
+func (p *pass) settle(ctx context.Context, run runRow, status, reason string) error {
 	from := []string{runDue}
 	if status == runStarted {
-		from = append(from, runSkipped) // the schedule was paused while it was being started
+		from = append(from, runSkipped) // the schedule was paused while the run started
 	}
-	run.Status, run.Reason, run.UpdatedAt = status, reason, d.now.UnixMicro()
+	run.Status, run.Reason, run.UpdatedAt = status, reason, p.now.UnixMicro()
 	settled := false
-	err := d.a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) (err error) {
+	err := p.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) (err error) {
 		settled, err = settleRun(ctx, tx, run, from...)
 		return err
 	})
 	if settled {
-		d.a.flows.scheduled.WithLabelValues(status).Inc()
+		p.metrics.scheduledRuns.WithLabelValues(status).Inc()
 	}
 	return err
 }
 
-// start starts the execution for a nominal time, or notes why it cannot be started.
-func (d *drive) start(ctx context.Context, run runRow) error {
+// start starts the execution of a run, or records why it cannot be started. After a transient error the run stays due until it is
+// too late for it.
+func (p *pass) start(ctx context.Context, run runRow) error {
 	nominal := machine.Moment(run.Nominal)
-	input, err := d.plan.Input(d.def, nominal, nominal, run.Backfill != 0)
+	value, err := p.plan.Input(p.def, nominal, nominal, run.Backfill != 0)
 	if err != nil {
-		return d.refuse(ctx, run, "null", subjects.Errorf(subjects.CodeInvalid, "the input of the run cannot be made: %v", err))
+		return p.refuse(ctx, run, "null", subjects.Errorf(subjects.CodeInvalid, "the input of the run cannot be computed: %v", err))
 	}
-	text := string(language.Canonical(input))
-	err = d.a.startExecution(ctx, order{
-		userID: d.row.UserID, workflowID: d.row.WorkflowID, executionID: run.ExecutionID, input: text, version: d.row.Version,
-		origin: engine.Origin{Kind: engine.OriginSchedule, ID: d.row.ID}, schedule: d.row.ID,
+	input := string(language.Canonical(value))
+	err = p.executions.startOnce(ctx, startRequest{
+		userID: p.row.UserID, workflowID: p.row.WorkflowID, executionID: run.ExecutionID, input: input, version: p.row.Version,
+		origin: engine.Origin{Kind: engine.OriginSchedule, ID: p.row.ID}, scheduleID: p.row.ID,
 	})
 	switch {
 	case err == nil:
-		d.row.RefusedAt, d.row.RefusedReason = 0, ""
-		return d.settle(ctx, run, runStarted, "")
-	case errors.Is(err, engine.ErrSchedulePaused): // who paused it has noted what becomes of its runs
+		p.row.RefusedAt, p.row.RefusedReason = 0, ""
+		return p.settle(ctx, run, runStarted, "")
+	case errors.Is(err, engine.ErrSchedulePaused): // the pause has settled the run
 		return nil
 	case subjects.Transient(err):
-		// It stays due, until it is too late for it.
-		late := machine.Moment(run.DueAt).Add(d.plan.CatchUp)
-		if run.Backfill == 0 && d.now.After(late) {
-			return d.settle(ctx, run, runMissed, "it could not be started in time")
+		late := machine.Moment(run.DueAt).Add(p.plan.CatchUp)
+		if run.Backfill == 0 && p.now.After(late) {
+			return p.settle(ctx, run, runMissed, "it could not be started in time")
 		}
-		d.look(d.now.Add(time.Second))
-		d.a.Log.Warn("starting a scheduled run", zap.String("schedule_id", d.row.ID), zap.Error(err))
+		p.passAgain(p.now.Add(time.Second))
+		p.Log.Warn("starting a scheduled run", zap.String("schedule_id", p.row.ID), zap.Error(err))
 		return nil
 	}
-	return d.refuse(ctx, run, text, err)
+	return p.refuse(ctx, run, input, err)
 }
 
-// refuse notes a run that could not be started; the first one since one could tells the user.
-func (d *drive) refuse(ctx context.Context, run runRow, input string, cause error) error {
+// refuse records a run that cannot be started. The user is notified of the first one since a run could be.
+func (p *pass) refuse(ctx context.Context, run runRow, input string, cause error) error {
 	reason := engine.FaultOf(cause).Detail
-	first := d.row.RefusedAt == 0
+	first := p.row.RefusedAt == 0
 	if first {
-		d.row.RefusedAt = d.now.UnixMicro()
+		p.row.RefusedAt = p.now.UnixMicro()
 	}
-	d.row.RefusedReason = reason
-	run.Status, run.Reason, run.UpdatedAt = runRefused, reason, d.now.UnixMicro()
-	return d.a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
+	p.row.RefusedReason = reason
+	run.Status, run.Reason, run.UpdatedAt = runRefused, reason, p.now.UnixMicro()
+	return p.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 		settled, err := settleRun(ctx, tx, run, runDue)
 		if err != nil || !settled {
 			return err
 		}
-		d.a.DB.AfterCommit(ctx, func() { d.a.flows.scheduled.WithLabelValues(runRefused).Inc() })
-		row := refusedRow{
-			ID: run.ExecutionID, UserID: d.row.UserID, WorkflowID: d.row.WorkflowID, Version: d.row.Version, Name: d.row.Name,
-			Cause: "schedule", Input: input, CreatedAt: d.now.UnixMicro(),
-		}
-		return d.a.noteRefused(ctx, tx, row, cause, first)
+		p.DB.AfterCommit(ctx, func() { p.metrics.scheduledRuns.WithLabelValues(runRefused).Inc() })
+		return p.failures.recordRefusedStart(ctx, tx, refusedStartRow{
+			ID: run.ExecutionID, UserID: p.row.UserID, WorkflowID: p.row.WorkflowID, Version: p.row.Version, Name: p.row.Name,
+			Cause: "schedule", Input: input, CreatedAt: p.now.UnixMicro(),
+		}, cause, first)
 	})
 }

@@ -2,8 +2,6 @@ package workflow
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 	"fmt"
 	"time"
 
@@ -11,22 +9,11 @@ import (
 	"github.com/uptrace/bun"
 
 	"github.com/weftmesh/weft/actors/database"
-	"github.com/weftmesh/weft/actors/workflow/engine"
 	"github.com/weftmesh/weft/actors/workflow/machine"
 	"github.com/weftmesh/weft/subjects"
 )
 
-// The statuses of a schedule's run.
-const (
-	runDue     = "due"
-	runStarted = "started"
-	runEnded   = "ended"
-	runSkipped = "skipped"
-	runMissed  = "missed"
-	runRefused = "refused"
-)
-
-// scheduleRow is the schedule of a workflow's current version. Times are microseconds since 1970, 0 for none.
+// scheduleRow is the schedule of a workflow, as its current version declares it.
 type scheduleRow struct {
 	bun.BaseModel `bun:"table:schedules"`
 
@@ -36,70 +23,42 @@ type scheduleRow struct {
 	Name       string `bun:"name"`
 	Version    int    `bun:"version"`
 	Kind       string `bun:"kind"`
-	// Timing is what names the nominal times: while it stays the same, a new version goes on where the old one was.
+	// Timing is what determines the nominal times, see timingOf. A new version with the same timing continues where the old one
+	// was.
 	Timing   string `bun:"timing"`
 	PausedAt int64  `bun:"paused_at"`
 	Note     string `bun:"note"`
-	// Anchor is what the times of every count from.
+	// Anchor is the time from which the intervals of every count.
 	Anchor int64 `bun:"anchor"`
-	// NominalUntil: the nominal times up to here have their run. Of an after schedule, when the last run ended.
+	// NominalUntil is the time up to which nominal times are materialised. For an after schedule it is the end of the last run.
 	NominalUntil int64 `bun:"nominal_until"`
-	// WakeAt is when a process is to look at it.
+	// WakeAt is when the next scheduler pass is due.
 	WakeAt int64 `bun:"wake_at"`
-	// Revision counts the changes: who has read an older one changes nothing.
-	Revision      int64  `bun:"revision"`
+	// Revision counts the changes, for optimistic locking.
+	Revision int64 `bun:"revision"`
+	// RefusedAt is when the first of the latest starts was refused; 0 if the last start succeeded.
 	RefusedAt     int64  `bun:"refused_at"`
 	RefusedReason string `bun:"refused_reason"`
 	CreatedAt     int64  `bun:"created_at"`
 }
 
-// runRow is what became of one nominal time.
-type runRow struct {
-	bun.BaseModel `bun:"table:schedule_runs"`
-
-	ScheduleID  string `bun:"schedule_id,pk"`
-	Nominal     int64  `bun:"nominal,pk"`
-	ExecutionID string `bun:"execution_id"`
-	Status      string `bun:"status"`
-	Overlap     string `bun:"overlap"`
-	Backfill    int64  `bun:"backfill"`
-	DueAt       int64  `bun:"due_at"`
-	Reason      string `bun:"reason"`
-	UpdatedAt   int64  `bun:"updated_at"`
-}
-
-func (r runRow) resource() subjects.ScheduledRun {
-	return subjects.ScheduledRun{
-		NominalTime: machine.Moment(r.Nominal), ExecutionID: r.ExecutionID, Status: r.Status, Backfill: r.Backfill != 0, Reason: r.Reason,
-	}
-}
-
-// derived is the id of what a workflow can have only once under a name. The same name gives the same id, always.
-func derived(workflowID, name string) string {
+// derivedID returns the id of something that a workflow has at most once under a name: the same names give the same id.
+func derivedID(workflowID, name string) string {
 	return uuid.NewSHA1(uuid.NameSpaceOID, []byte("weft/workflow/"+workflowID+"/"+name)).String()
 }
 
-// runID is the id of the execution for a nominal time.
-func runID(workflowID string, nominal int64) string {
-	return derived(workflowID, fmt.Sprintf("nominal/%d", nominal))
-}
+// scheduleID returns the id of a workflow's schedule.
+func scheduleID(workflowID string) string { return derivedID(workflowID, "schedule") }
 
 var errNoSchedule = subjects.Errorf(subjects.CodeNotFound, "there is no such schedule")
 
-// findSchedule reads one schedule of a user.
-func findSchedule(ctx context.Context, db bun.IDB, userID, id string) (scheduleRow, error) {
-	var s scheduleRow
-	err := db.NewSelect().Model(&s).Where("id = ?", id).Where("user_id = ?", userID).Scan(ctx)
-	if errors.Is(err, sql.ErrNoRows) {
-		return s, errNoSchedule
-	}
-	if err != nil {
-		return s, fmt.Errorf("reading a schedule: %w", err)
-	}
-	return s, nil
+// findSchedule reads one of a user's schedules.
+func findSchedule(ctx context.Context, db bun.IDB, userID, id string) (s scheduleRow, err error) {
+	err = db.NewSelect().Model(&s).Where("id = ?", id).Where("user_id = ?", userID).Scan(ctx)
+	return s, oneRow(err, "reading a schedule", errNoSchedule)
 }
 
-// pageOfSchedules reads a user's schedules by id, after the given one.
+// pageOfSchedules reads a user's schedules by id, from after the given one. It reads one row more than the page holds.
 func pageOfSchedules(ctx context.Context, db bun.IDB, userID string, r subjects.ListSchedulesRequest, after string) ([]scheduleRow, error) {
 	var rows []scheduleRow
 	q := db.NewSelect().Model(&rows).Where("user_id = ?", userID).Order("id").Limit(int64(r.PageLimit() + 1))
@@ -122,30 +81,17 @@ func pageOfSchedules(ctx context.Context, db bun.IDB, userID string, r subjects.
 	return rows, nil
 }
 
-// listeningSchedules reads a user's schedules that events start and that are not paused.
-func listeningSchedules(ctx context.Context, db bun.IDB, userID string) ([]scheduleRow, error) {
+// eventSchedules reads a user's schedules that start on events and are not paused.
+func eventSchedules(ctx context.Context, db bun.IDB, userID string) ([]scheduleRow, error) {
 	var rows []scheduleRow
 	err := db.NewSelect().Model(&rows).Where("user_id = ?", userID).Where("kind = 'on'").Where("paused_at = 0").Order("id").Scan(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("reading the schedules that listen: %w", err)
+		return nil, fmt.Errorf("reading event schedules: %w", err)
 	}
 	return rows, nil
 }
 
-// allowsStart tells whether a schedule still starts an execution: its run is due, or events start it and it is not paused.
-func allowsStart(ctx context.Context, db bun.IDB, scheduleID, executionID string) (bool, error) {
-	allowed, err := db.NewSelect().Model((*runRow)(nil)).Where("schedule_id = ?", scheduleID).Where("execution_id = ?", executionID).
-		Where("status = 'due'").Exists(ctx)
-	if err == nil && !allowed {
-		allowed, err = db.NewSelect().Model((*scheduleRow)(nil)).Where("id = ?", scheduleID).Where("kind = 'on'").Where("paused_at = 0").Exists(ctx)
-	}
-	if err != nil {
-		return false, fmt.Errorf("looking whether a schedule starts an execution: %w", err)
-	}
-	return allowed, nil
-}
-
-// dueSchedules reads the schedules that are to be looked at, and when the next one is.
+// dueSchedules reads up to limit schedules for which a scheduler pass is due, and when the next pass is; zero if that is unknown.
 func dueSchedules(ctx context.Context, db bun.IDB, now time.Time, limit int) (due []scheduleRow, next time.Time, err error) {
 	var rows []scheduleRow
 	if err := db.NewSelect().Model(&rows).Where("wake_at > 0").Order("wake_at").Limit(int64(limit)).Scan(ctx); err != nil {
@@ -159,41 +105,41 @@ func dueSchedules(ctx context.Context, db bun.IDB, now time.Time, limit int) (du
 	return rows, next, nil
 }
 
-// changeSchedule writes columns of a schedule if nobody has changed it since it was read, and counts its revision up;
-// it tells whether that was so.
-func changeSchedule(ctx context.Context, tx database.Tx, s *scheduleRow, columns ...string) (bool, error) {
+// updateSchedule writes columns of a schedule unless its row has changed since it was read. It increments the revision and reports
+// whether it wrote.
+func updateSchedule(ctx context.Context, tx database.Tx, s *scheduleRow, columns ...string) (bool, error) {
 	read := s.Revision
 	s.Revision++
 	result, err := tx.NewUpdate().Model(s).Column(append(columns, "revision")...).WherePK().Where("revision = ?", read).Exec(ctx)
 	if err != nil {
-		return false, fmt.Errorf("changing a schedule: %w", err)
+		return false, fmt.Errorf("updating a schedule: %w", err)
 	}
 	n, err := result.RowsAffected()
 	return n == 1, err
 }
 
-// holdRevision keeps others from changing a schedule until the transaction ends, and tells whether nobody has since it was read.
-func holdRevision(ctx context.Context, tx database.Tx, s scheduleRow) (bool, error) {
+// lockRevision locks a schedule's row until the transaction ends, and reports whether it is unchanged since it was read.
+func lockRevision(ctx context.Context, tx database.Tx, s scheduleRow) (bool, error) {
 	result, err := tx.NewUpdate().Model((*scheduleRow)(nil)).Set("revision = revision").Where("id = ?", s.ID).
 		Where("revision = ?", s.Revision).Exec(ctx)
 	if err != nil {
-		return false, fmt.Errorf("holding a schedule: %w", err)
+		return false, fmt.Errorf("locking a schedule: %w", err)
 	}
 	n, err := result.RowsAffected()
 	return n == 1, err
 }
 
-// countFrom has the next run of an after schedule count from a time, unless it does from a later one.
-func countFrom(ctx context.Context, tx database.Tx, scheduleID string, at int64) error {
+// advanceAfter sets the time from which the next run of an after schedule counts, unless a later one is set.
+func advanceAfter(ctx context.Context, tx database.Tx, scheduleID string, at int64) error {
 	_, err := tx.NewUpdate().Model((*scheduleRow)(nil)).Set("nominal_until = ?", at).Where("id = ?", scheduleID).
 		Where("kind = 'after'").Where("nominal_until < ?", at).Exec(ctx)
 	if err != nil {
-		return fmt.Errorf("noting when a run has ended: %w", err)
+		return fmt.Errorf("recording the end of a run: %w", err)
 	}
 	return nil
 }
 
-// overrideSchedule writes columns of a schedule whoever has changed it meanwhile: what they write after is refused.
+// overrideSchedule writes columns of a schedule whatever its revision, and increments that: concurrent updates fail.
 func overrideSchedule(ctx context.Context, tx database.Tx, s scheduleRow, columns ...string) error {
 	_, err := tx.NewUpdate().Model(&s).Column(columns...).Set("revision = revision + 1").WherePK().Exec(ctx)
 	if err != nil {
@@ -202,169 +148,17 @@ func overrideSchedule(ctx context.Context, tx database.Tx, s scheduleRow, column
 	return nil
 }
 
-// dropSchedule forgets a workflow's schedule and its runs.
-func dropSchedule(ctx context.Context, tx database.Tx, workflowID string) error {
-	id := derived(workflowID, "schedule")
+// deleteSchedule deletes a workflow's schedule with its runs and correlations.
+func deleteSchedule(ctx context.Context, tx database.Tx, workflowID string) error {
+	id := scheduleID(workflowID)
 	if _, err := tx.NewDelete().Model((*runRow)(nil)).Where("schedule_id = ?", id).Exec(ctx); err != nil {
-		return fmt.Errorf("dropping a schedule's runs: %w", err)
+		return fmt.Errorf("deleting a schedule's runs: %w", err)
 	}
-	if err := dropGatherings(ctx, tx, id); err != nil {
+	if err := deleteCorrelations(ctx, tx, id); err != nil {
 		return err
 	}
 	if _, err := tx.NewDelete().Model((*scheduleRow)(nil)).Where("id = ?", id).Exec(ctx); err != nil {
-		return fmt.Errorf("dropping a schedule: %w", err)
-	}
-	return nil
-}
-
-// addRuns notes runs of nominal times that have none yet.
-func addRuns(ctx context.Context, tx database.Tx, rows []runRow) error {
-	if len(rows) == 0 {
-		return nil
-	}
-	if _, err := tx.NewInsert().Model(&rows).On("CONFLICT (schedule_id, nominal) DO NOTHING").Returning("NULL").Exec(ctx); err != nil {
-		return fmt.Errorf("noting a schedule's runs: %w", err)
-	}
-	return nil
-}
-
-// reviveRuns makes runs due that have not been; those of nominal times that are not known are added.
-func reviveRuns(ctx context.Context, tx database.Tx, rows []runRow) (planned int, err error) {
-	if len(rows) == 0 {
-		return 0, nil
-	}
-	result, err := tx.NewInsert().Model(&rows).On("CONFLICT (schedule_id, nominal) DO UPDATE").
-		Set("status = EXCLUDED.status").Set("overlap = EXCLUDED.overlap").Set("backfill = EXCLUDED.backfill").
-		Set("due_at = EXCLUDED.due_at").Set("reason = EXCLUDED.reason").Set("updated_at = EXCLUDED.updated_at").
-		Where("?TableAlias.status IN (?)", bun.List([]string{runSkipped, runMissed, runRefused})).Returning("NULL").Exec(ctx)
-	if err != nil {
-		return 0, fmt.Errorf("reviving a schedule's runs: %w", err)
-	}
-	n, err := result.RowsAffected()
-	return int(n), err
-}
-
-// openRuns reads the runs that are due or go on, by nominal time.
-func openRuns(ctx context.Context, db bun.IDB, scheduleID string, limit int) ([]runRow, error) {
-	var rows []runRow
-	err := db.NewSelect().Model(&rows).Where("schedule_id = ?", scheduleID).Where("status IN ('due', 'started')").
-		Order("nominal").Limit(int64(limit)).Scan(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("reading a schedule's open runs: %w", err)
-	}
-	return rows, nil
-}
-
-// waitingRuns counts the runs that are due, by schedule.
-func waitingRuns(ctx context.Context, db bun.IDB, ids []string) (map[string]int, error) {
-	var rows []struct {
-		ScheduleID string
-		Count      int
-	}
-	if len(ids) == 0 {
-		return nil, nil
-	}
-	err := db.NewSelect().Model((*runRow)(nil)).Column("schedule_id").ColumnExpr("count(*) AS count").
-		Where("schedule_id IN (?)", bun.List(ids)).Where("status = 'due'").Group("schedule_id").Scan(ctx, &rows)
-	if err != nil {
-		return nil, fmt.Errorf("counting waiting runs: %w", err)
-	}
-	counts := map[string]int{}
-	for _, row := range rows {
-		counts[row.ScheduleID] = row.Count
-	}
-	return counts, nil
-}
-
-// recentRuns reads the newest runs by nominal time.
-func recentRuns(ctx context.Context, db bun.IDB, scheduleID string, limit int) ([]runRow, error) {
-	var rows []runRow
-	err := db.NewSelect().Model(&rows).Where("schedule_id = ?", scheduleID).Order("nominal DESC").Limit(int64(limit)).Scan(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("reading a schedule's runs: %w", err)
-	}
-	return rows, nil
-}
-
-// settleRun writes what became of a run that was in one of the statuses from; it tells whether it was.
-func settleRun(ctx context.Context, tx database.Tx, r runRow, from ...string) (bool, error) {
-	result, err := tx.NewUpdate().Model(&r).Column("status", "reason", "updated_at").WherePK().
-		Where("status IN (?)", bun.List(from)).Exec(ctx)
-	if err != nil {
-		return false, fmt.Errorf("settling a schedule's run: %w", err)
-	}
-	n, err := result.RowsAffected()
-	return n == 1, err
-}
-
-// leaveDue skips what a paused schedule had due, but for backfills.
-func leaveDue(ctx context.Context, tx database.Tx, scheduleID string, now time.Time) error {
-	_, err := tx.NewUpdate().Model((*runRow)(nil)).Set("status = ?", runSkipped).Set("reason = ?", "the schedule was paused").
-		Set("updated_at = ?", now.UnixMicro()).
-		Where("schedule_id = ?", scheduleID).Where("status = 'due'").Where("backfill = 0").Exec(ctx)
-	if err != nil {
-		return fmt.Errorf("skipping a paused schedule's runs: %w", err)
-	}
-	return nil
-}
-
-// forgetRuns drops what is known of nominal times before a given one, but for runs that are open.
-func forgetRuns(ctx context.Context, tx database.Tx, scheduleID string, before time.Time) error {
-	_, err := tx.NewDelete().Model((*runRow)(nil)).Where("schedule_id = ?", scheduleID).Where("nominal < ?", before.UnixMicro()).
-		Where("status NOT IN ('due', 'started')").Exec(ctx)
-	if err != nil {
-		return fmt.Errorf("forgetting a schedule's runs: %w", err)
-	}
-	return nil
-}
-
-// endsOf reads when those of the executions ended that have; known are those that there are at all.
-func endsOf(ctx context.Context, db bun.IDB, ids []string) (ends map[string]int64, known map[string]bool, err error) {
-	var rows []struct {
-		ID      string
-		EndedAt int64
-	}
-	ends, known = map[string]int64{}, map[string]bool{}
-	if len(ids) == 0 {
-		return ends, known, nil
-	}
-	err = db.NewSelect().Model((*engine.Row)(nil)).Column("id", "ended_at").Where("id IN (?)", bun.List(ids)).Scan(ctx, &rows)
-	if err != nil {
-		return nil, nil, fmt.Errorf("reading the ends of executions: %w", err)
-	}
-	for _, row := range rows {
-		known[row.ID] = true
-		if row.EndedAt > 0 {
-			ends[row.ID] = row.EndedAt
-		}
-	}
-	return ends, known, nil
-}
-
-// refusedRow is a start that did not come about.
-type refusedRow struct {
-	bun.BaseModel `bun:"table:refused_starts"`
-
-	// ID is the execution's that would have been.
-	ID         string `bun:"id,pk"`
-	UserID     string `bun:"user_id"`
-	WorkflowID string `bun:"workflow_id"`
-	Version    int    `bun:"version"`
-	Name       string `bun:"name"`
-	// Cause is schedule or event.
-	Cause     string `bun:"cause"`
-	Input     string `bun:"input"`
-	Error     string `bun:"error"`
-	ErrorType string `bun:"error_type"`
-	CreatedAt int64  `bun:"created_at"`
-}
-
-// noteRefusal keeps a start that did not come about; one that is tried again and refused again is kept anew.
-func noteRefusal(ctx context.Context, tx database.Tx, r refusedRow) error {
-	_, err := tx.NewInsert().Model(&r).On("CONFLICT (id) DO UPDATE").
-		Set("error = EXCLUDED.error").Set("error_type = EXCLUDED.error_type").Set("created_at = EXCLUDED.created_at").Returning("NULL").Exec(ctx)
-	if err != nil {
-		return fmt.Errorf("noting a refused start: %w", err)
+		return fmt.Errorf("deleting a schedule: %w", err)
 	}
 	return nil
 }

@@ -19,23 +19,23 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// vault is an API that wants secrets, and gives back what it was sent.
-type vault struct {
+// echoServer is an API that records the credentials and the body that it receives, and returns them.
+type echoServer struct {
 	*httptest.Server
-	mu   sync.Mutex
-	sent []string
+	mu       sync.Mutex
+	received []string
 }
 
-func newVault(t *testing.T) *vault {
-	v := &vault{}
+func newEchoServer(t *testing.T) *echoServer {
+	v := &echoServer{}
 	v.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
 			t.Errorf("reading a request: %v", err)
 		}
-		sent := r.Header.Get("Authorization") + " " + r.URL.Query().Get("key") + " " + string(body)
+		received := r.Header.Get("Authorization") + " " + r.URL.Query().Get("key") + " " + string(body)
 		v.mu.Lock()
-		v.sent = append(v.sent, sent)
+		v.received = append(v.received, received)
 		v.mu.Unlock()
 		w.Header().Set("Content-Type", "text/plain")
 		_, _ = io.WriteString(w, r.URL.Query().Get("key")+" and "+string(body))
@@ -44,17 +44,18 @@ func newVault(t *testing.T) *vault {
 	return v
 }
 
-func (v *vault) last() string {
+// last returns what the last request sent.
+func (v *echoServer) last() string {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if len(v.sent) == 0 {
+	if len(v.received) == 0 {
 		return ""
 	}
-	return v.sent[len(v.sent)-1]
+	return v.received[len(v.received)-1]
 }
 
-// usingSecrets is a definition whose calls take secrets in each of the ways.
-func (v *vault) usingSecrets(first string) string {
+// usingSecrets returns a definition whose calls use secrets as authentication and in expressions.
+func (v *echoServer) usingSecrets(first string) string {
 	return strings.Replace(workflowOf(first+`
 - ask:
     call: http
@@ -73,8 +74,8 @@ func (b *bundle) putSecret(t *testing.T, name, value string) subjects.WorkflowSe
 	return call(t, b, subjects.PutWorkflowSecret, subjects.PutWorkflowSecretRequest{Name: name, Value: json.RawMessage(value)})
 }
 
-// TestSecrets: calls take secrets as they are when they begin, after a restart too; they are in no event, snapshot, message or log, in
-// no table unsealed, and another user's are not seen.
+// TestSecrets: a call uses the secrets' values at its start, also after a restart. The values appear in no event, snapshot, message or
+// log line, and in the tables only sealed. Another user's secrets are not visible.
 func TestSecrets(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		var logged logBuffer
@@ -82,78 +83,79 @@ func TestSecrets(t *testing.T) {
 			m.Log = zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), zapcore.AddSync(&logged), zap.DebugLevel))
 		})
 		_ = b.host.Stop(t)
-		kill := b.startMortal(t)
-		v := newVault(t)
+		kill := b.startKillable(t)
+		v := newEchoServer(t)
 		b.putSecret(t, "login", `{"username": "ada", "password": "open-sesame-1"}`)
 		b.putSecret(t, "key", `"old-key-4711"`)
 		b.putSecret(t, "key", `"new-key-4712"`)
 		w := call(t, b, subjects.CreateWorkflow, subjects.WorkflowDefinitionRequest{Definition: yaml(t, v.usingSecrets("- hold: {call: github.hold}"))})
 		start := subjects.StartExecutionRequest{WorkflowID: w.ID, Input: json.RawMessage(`{"stay": false}`)}
-		held := call(t, b, subjects.StartExecution, start)
-		<-b.held
+		started := call(t, b, subjects.StartExecution, start)
+		<-b.reached
 		kill()
-		close(b.hold)
+		close(b.release)
 		b.host = b.start(t)
-		done := b.until(t, held.ID, subjects.ExecutionFaulted, subjects.ExecutionCompleted)
+		done := b.awaitStatus(t, started.ID, subjects.ExecutionFaulted, subjects.ExecutionCompleted)
 		wantOutput(t, done, `{"heard":"*** and {\"pin\":\"***\"}","k":"***"}`)
 		basic := "Basic " + base64.StdEncoding.EncodeToString([]byte("ada:open-sesame-1"))
 		if got := v.last(); got != basic+` new-key-4712 {"pin":"new-key-4712"}` {
-			t.Errorf("the call was made with %s", got)
+			t.Errorf("the call sent %s", got)
 		}
 		b.putSecret(t, "key", `"other-key-4713"`)
-		parked := call(t, b, subjects.StartExecution, subjects.StartExecutionRequest{WorkflowID: b.workflow(t, strings.Replace(
+		evicted := call(t, b, subjects.StartExecution, subjects.StartExecutionRequest{WorkflowID: b.workflow(t, strings.Replace(
 			v.usingSecrets(""), "- rest: {if: .stay, ", "- rest: {", 1))})
-		b.until(t, parked.ID, subjects.ExecutionWaiting)
-		eventually(t, "it is parked", func() bool { return gauge(t, b.host, "workflow_active_executions") == 0 })
+		b.awaitStatus(t, evicted.ID, subjects.ExecutionWaiting)
+		eventually(t, "it is evicted", func() bool { return metric(t, b.host, "workflow_active_executions") == 0 })
 		if got := v.last(); !strings.Contains(got, "other-key-4713") {
-			t.Errorf("after a change, the call was made with %s", got)
+			t.Errorf("after a change the call sent %s", got)
 		}
-		b.noSecretOfAnothers(t, v)
+		b.wantNoSecretsOfOthers(t, v)
 		if page := call(t, b, subjects.ListWorkflowSecrets, subjects.PageRequest{}); len(page.Items) != 2 || page.Items[0].Name != "key" ||
 			!page.Items[0].UpdatedAt.After(page.Items[0].CreatedAt) {
-			t.Errorf("listed: %+v", page.Items)
+			t.Errorf("the secrets are %+v", page.Items)
 		}
 		call(t, b, subjects.DeleteWorkflowSecret, subjects.WorkflowSecretRequest{Name: "key"})
-		wantCode(t, b, subjects.CodeNotFound, subjects.DeleteWorkflowSecret, b.ada, subjects.WorkflowSecretRequest{Name: "key"})
-		gone := call(t, b, subjects.ExecuteWorkflow, subjects.ExecuteWorkflowRequest{WorkflowID: b.workflow(t, v.usingSecrets(""))})
-		wantFault(t, gone, "configuration", 400)
-		if gone.Error.Instance != "/do/0/ask" || !strings.Contains(gone.Error.Detail, `"key"`) {
-			t.Errorf("the error is %+v", gone.Error)
+		wantCode(t, b, subjects.CodeNotFound, subjects.DeleteWorkflowSecret, b.as, subjects.WorkflowSecretRequest{Name: "key"})
+		faulted := call(t, b, subjects.ExecuteWorkflow, subjects.ExecuteWorkflowRequest{WorkflowID: b.workflow(t, v.usingSecrets(""))})
+		wantFault(t, faulted, "configuration", 400)
+		if faulted.Error.Instance != "/do/0/ask" || !strings.Contains(faulted.Error.Detail, `"key"`) {
+			t.Errorf("the error is %+v", faulted.Error)
 		}
-		everything := b.everythingKept(t) + logged.text()
-		if !strings.Contains(everything, parked.ID) || !strings.Contains(everything, "rest") {
-			t.Error("what is looked through does not hold the executions")
+		everything := b.dump(t) + logged.text()
+		if !strings.Contains(everything, evicted.ID) || !strings.Contains(everything, "rest") {
+			t.Error("the dump does not have the executions")
 		}
 		for _, secret := range []string{"open-sesame-1", "key-471", strings.TrimPrefix(basic, "Basic ")} {
 			if at := strings.Index(everything, secret); at >= 0 {
-				t.Errorf("%s is kept: …%s…", secret, everything[max(0, at-300):min(len(everything), at+100)])
+				t.Errorf("%s is stored or logged: …%s…", secret, everything[max(0, at-300):min(len(everything), at+100)])
 			}
 		}
 	})
 }
 
+// workflow creates a workflow and returns its id.
 func (b *bundle) workflow(t *testing.T, definition string) string {
 	t.Helper()
 	return call(t, b, subjects.CreateWorkflow, subjects.WorkflowDefinitionRequest{Definition: yaml(t, definition)}).ID
 }
 
-// noSecretOfAnothers: another user with the same definition has none of the secrets.
-func (b *bundle) noSecretOfAnothers(t *testing.T, v *vault) {
+// wantNoSecretsOfOthers checks that another user with the same definition has none of the secrets.
+func (b *bundle) wantNoSecretsOfOthers(t *testing.T, v *echoServer) {
 	t.Helper()
-	user, ada := b.user, b.ada
-	defer func() { b.user, b.ada = user, ada }()
+	user, as := b.user, b.as
+	defer func() { b.user, b.as = user, as }()
 	b.user = actortest.User()
-	b.ada = mesh.As{Token: b.mesh.Token(t, b.user)}
+	b.as = mesh.As{Token: b.mesh.Token(t, b.user)}
 	b.mesh.Consent(t, b.user, subjects.ScopeWorkflowsExecute, subjects.ScopeIntegrationsExecute)
 	if page := call(t, b, subjects.ListWorkflowSecrets, subjects.PageRequest{}); len(page.Items) != 0 {
-		t.Errorf("another user's are listed: %+v", page.Items)
+		t.Errorf("another user sees the secrets %+v", page.Items)
 	}
 	e := call(t, b, subjects.ExecuteWorkflow, subjects.ExecuteWorkflowRequest{WorkflowID: b.workflow(t, v.usingSecrets(""))})
 	wantFault(t, e, "configuration", 400)
 }
 
-// everythingKept stops the actor and gives what the streams and tables hold.
-func (b *bundle) everythingKept(t *testing.T) string {
+// dump stops the actor and returns the contents of its streams and tables.
+func (b *bundle) dump(t *testing.T) string {
 	t.Helper()
 	var text strings.Builder
 	conn := b.mesh.Conn(t, "workflow")
@@ -192,23 +194,24 @@ func (l *logBuffer) text() string {
 	return l.data.String()
 }
 
-// TestSecretsThatAreRefused: what is no secret, and definitions that would keep one.
-func TestSecretsThatAreRefused(t *testing.T) {
+// TestInvalidSecrets: values that are no secrets are refused, more secrets than a user may have, and definitions that would store
+// one.
+func TestInvalidSecrets(t *testing.T) {
 	t.Parallel()
 	b := setup(t, actortest.Databases(t)[0])
 	for value, code := range map[string]subjects.Code{
 		`null`: subjects.CodeInvalid, `""`: subjects.CodeInvalid, `{}`: subjects.CodeInvalid, `7`: subjects.CodeInvalid,
 		`"` + strings.Repeat("x", 16<<10) + `"`: subjects.CodeTooLarge,
 	} {
-		wantCode(t, b, code, subjects.PutWorkflowSecret, b.ada, subjects.PutWorkflowSecretRequest{Name: "key", Value: json.RawMessage(value)})
+		wantCode(t, b, code, subjects.PutWorkflowSecret, b.as, subjects.PutWorkflowSecretRequest{Name: "key", Value: json.RawMessage(value)})
 	}
-	wantCode(t, b, subjects.CodeInvalid, subjects.PutWorkflowSecret, b.ada,
+	wantCode(t, b, subjects.CodeInvalid, subjects.PutWorkflowSecret, b.as,
 		subjects.PutWorkflowSecretRequest{Name: "no name", Value: json.RawMessage(`"x"`)})
 	for i := range 100 {
 		b.putSecret(t, "s"+strings.Repeat("x", i/26)+string(rune('a'+i%26)), `"value"`)
 	}
 	b.putSecret(t, "sa", `"changed"`)
-	wantCode(t, b, subjects.CodeConflict, subjects.PutWorkflowSecret, b.ada,
+	wantCode(t, b, subjects.CodeConflict, subjects.PutWorkflowSecret, b.as,
 		subjects.PutWorkflowSecretRequest{Name: "more", Value: json.RawMessage(`"x"`)})
 	for tasks, pointer := range map[string]string{
 		"- a: {call: workflow.start, with: {name: x, input: {k: '${ $secrets.key }'}}}\n":                                               "/do/0/a",
@@ -218,11 +221,11 @@ func TestSecretsThatAreRefused(t *testing.T) {
 		"- a: {set: {x: '${ $secrets.key }'}}\n":                                                                                        "/do/0/a/set/x",
 	} {
 		definition := strings.Replace(workflowOf(tasks), "do:", "use: {secrets: [key]}\ndo:", 1)
-		err := wantCode(t, b, subjects.CodeInvalid, subjects.CreateWorkflow, b.ada, subjects.WorkflowDefinitionRequest{Definition: yaml(t, definition)})
+		err := wantCode(t, b, subjects.CodeInvalid, subjects.CreateWorkflow, b.as, subjects.WorkflowDefinitionRequest{Definition: yaml(t, definition)})
 		if len(err.Fields) != 1 || err.Fields[0].Pointer != pointer {
 			t.Errorf("%s: faults %+v", tasks, err.Fields)
 		}
 	}
 	named := strings.Replace(workflowOf("- a: {set: {x: 1}}\n"), "do:", "use: {secrets: ['no name']}\ndo:", 1)
-	wantCode(t, b, subjects.CodeInvalid, subjects.CreateWorkflow, b.ada, subjects.WorkflowDefinitionRequest{Definition: yaml(t, named)})
+	wantCode(t, b, subjects.CodeInvalid, subjects.CreateWorkflow, b.as, subjects.WorkflowDefinitionRequest{Definition: yaml(t, named)})
 }

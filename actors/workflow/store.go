@@ -1,185 +1,19 @@
 package workflow
 
 import (
-	"context"
 	"database/sql"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"time"
-
-	"github.com/uptrace/bun"
-
-	"github.com/weftmesh/weft/actors/database"
-	"github.com/weftmesh/weft/actors/workflow/language"
-	"github.com/weftmesh/weft/actors/workflow/machine"
-	"github.com/weftmesh/weft/subjects"
 )
 
-// workflowRow is one workflow; Version is its current one. Times are microseconds since 1970, 0 for none.
-type workflowRow struct {
-	bun.BaseModel `bun:"table:workflows"`
-
-	ID        string `bun:"id,pk"`
-	UserID    string `bun:"user_id"`
-	Name      string `bun:"name"`
-	Version   int    `bun:"version"`
-	CreatedAt int64  `bun:"created_at"`
-	DeletedAt int64  `bun:"deleted_at"`
-}
-
-// versionRow is one version of a workflow; it never changes.
-type versionRow struct {
-	bun.BaseModel `bun:"table:workflow_versions"`
-
-	WorkflowID string `bun:"workflow_id,pk"`
-	Version    int    `bun:"version,pk"`
-	Namespace  string `bun:"namespace"`
-	Name       string `bun:"name"`
-	Declared   string `bun:"declared"`
-	Title      string `bun:"title"`
-	Summary    string `bun:"summary"`
-	Digest     string `bun:"digest"`
-	Tasks      int    `bun:"tasks"`
-	Definition string `bun:"definition"`
-	Source     string `bun:"source"`
-	CreatedAt  int64  `bun:"created_at"`
-}
-
-// summaryColumns are a version's, but for what lists leave out.
-var summaryColumns = []string{
-	"v.workflow_id", "v.version", "v.namespace", "v.name", "v.declared", "v.title", "v.summary", "v.digest", "v.tasks", "v.created_at",
-}
-
-func newVersion(id string, version int, w *language.Workflow, source string, now time.Time) versionRow {
-	return versionRow{
-		WorkflowID: id, Version: version, Namespace: w.Document.Namespace, Name: w.Document.Name, Declared: w.Document.Version,
-		Title: machine.Storable(w.Document.Title), Summary: machine.Storable(w.Document.Summary), Digest: w.Digest, Tasks: w.Tasks(),
-		Definition: string(w.Canonical), Source: machine.Storable(source), CreatedAt: now.UnixMicro(),
-	}
-}
-
-// resource is the version as its owner sees it.
-func (v versionRow) resource(createdAt int64) subjects.Workflow {
-	r := subjects.Workflow{
-		ID: v.WorkflowID, Name: v.Name, Namespace: v.Namespace, Title: v.Title, Summary: v.Summary, Version: v.Version,
-		Declared: v.Declared, Digest: v.Digest, Tasks: v.Tasks, Source: v.Source,
-		CreatedAt: machine.Moment(createdAt), UpdatedAt: machine.Moment(v.CreatedAt),
-	}
-	if v.Definition != "" {
-		r.Document = json.RawMessage(v.Definition)
-	}
-	return r
-}
-
-var errNoWorkflow = subjects.Errorf(subjects.CodeNotFound, "there is no such workflow")
-
-// findWorkflow reads one workflow of a user.
-func findWorkflow(ctx context.Context, db bun.IDB, userID, id string) (workflowRow, error) {
-	var w workflowRow
-	err := db.NewSelect().Model(&w).Where("id = ?", id).Where("user_id = ?", userID).Where("deleted_at = 0").Scan(ctx)
+// oneRow wraps the error of a query for one row. It returns missing, an error with CodeNotFound, if there is no row; callers
+// test for it with engine.IsNotFound.
+func oneRow(err error, doing string, missing error) error {
 	if errors.Is(err, sql.ErrNoRows) {
-		return w, errNoWorkflow
+		return missing
 	}
 	if err != nil {
-		return w, fmt.Errorf("reading a workflow: %w", err)
-	}
-	return w, nil
-}
-
-// findVersion reads one version of a workflow.
-func findVersion(ctx context.Context, db bun.IDB, id string, version int) (versionRow, error) {
-	var v versionRow
-	err := db.NewSelect().Model(&v).Where("workflow_id = ?", id).Where("version = ?", version).Scan(ctx)
-	if errors.Is(err, sql.ErrNoRows) {
-		return v, subjects.Errorf(subjects.CodeNotFound, "the workflow has no version %d", version)
-	}
-	if err != nil {
-		return v, fmt.Errorf("reading a workflow's version: %w", err)
-	}
-	return v, nil
-}
-
-// succeed makes a version the current one; it tells whether the workflow was still at the one before.
-func succeed(ctx context.Context, tx database.Tx, id string, v versionRow) (bool, error) {
-	result, err := tx.NewUpdate().Model((*workflowRow)(nil)).Set("version = ?", v.Version).Set("name = ?", v.Name).
-		Where("id = ?", id).Where("version = ?", v.Version-1).Where("deleted_at = 0").Exec(ctx)
-	if err != nil {
-		return false, fmt.Errorf("updating a workflow: %w", err)
-	}
-	n, err := result.RowsAffected()
-	return n == 1, err
-}
-
-// remove marks a workflow as deleted.
-func remove(ctx context.Context, tx database.Tx, id string, now time.Time) error {
-	_, err := tx.NewUpdate().Model((*workflowRow)(nil)).Set("deleted_at = ?", now.UnixMicro()).Where("id = ?", id).Exec(ctx)
-	if err != nil {
-		return fmt.Errorf("deleting a workflow: %w", err)
+		return fmt.Errorf("%s: %w", doing, err)
 	}
 	return nil
-}
-
-// listedVersion is a version with its workflow's creation.
-type listedVersion struct {
-	versionRow `bun:",extend"`
-	Created    int64 `bun:"created"`
-}
-
-// pageOfWorkflows reads a user's workflows in their current versions, newest first, after the given id.
-func pageOfWorkflows(ctx context.Context, db bun.IDB, userID string, r subjects.ListWorkflowsRequest, after string) ([]listedVersion, error) {
-	var rows []listedVersion
-	q := db.NewSelect().ModelTableExpr("workflow_versions AS v").Model(&rows).Column(summaryColumns...).
-		ColumnExpr("w.created_at AS created").
-		Join("JOIN workflows AS w ON w.id = v.workflow_id AND w.version = v.version").
-		Where("w.user_id = ?", userID).Where("w.deleted_at = 0").OrderExpr("w.id DESC").Limit(int64(r.PageLimit() + 1))
-	if after != "" {
-		q.Where("w.id < ?", after)
-	}
-	if r.Name != "" {
-		q.Where("w.name = ?", r.Name)
-	}
-	if err := q.Scan(ctx); err != nil {
-		return nil, fmt.Errorf("listing workflows: %w", err)
-	}
-	return rows, nil
-}
-
-// pageOfVersions reads a workflow's versions, newest first, below the given one (0: from the newest on).
-func pageOfVersions(ctx context.Context, db bun.IDB, id string, limit, below int) ([]versionRow, error) {
-	var rows []versionRow
-	q := db.NewSelect().ModelTableExpr("workflow_versions AS v").Model(&rows).Column(summaryColumns...).
-		Where("v.workflow_id = ?", id).OrderExpr("v.version DESC").Limit(int64(limit))
-	if below > 0 {
-		q.Where("v.version < ?", below)
-	}
-	if err := q.Scan(ctx); err != nil {
-		return nil, fmt.Errorf("listing a workflow's versions: %w", err)
-	}
-	return rows, nil
-}
-
-// workflowNamed finds a user's workflow by the names in its document, and the number of the version that declares the given
-// one, the newest of them ("" and "latest": the current one).
-func workflowNamed(ctx context.Context, db bun.IDB, userID, namespace, name, declared string) (id string, version int, err error) {
-	var row struct {
-		WorkflowID string `bun:"workflow_id"`
-		Version    int    `bun:"version"`
-	}
-	q := db.NewSelect().TableExpr("workflow_versions AS v").Column("v.workflow_id", "v.version").
-		Join("JOIN workflows AS w ON w.id = v.workflow_id").Where("w.user_id = ?", userID).Where("w.deleted_at = 0").
-		Where("v.namespace = ?", namespace).Where("v.name = ?", name).OrderExpr("w.id DESC, v.version DESC").Limit(1)
-	if declared == "" || declared == "latest" {
-		q.Where("v.version = w.version")
-	} else {
-		q.Where("v.declared = ?", declared)
-	}
-	err = q.Scan(ctx, &row)
-	if errors.Is(err, sql.ErrNoRows) {
-		return "", 0, subjects.Errorf(subjects.CodeNotFound, "there is no workflow %s.%s:%s", namespace, name, declared)
-	}
-	if err != nil {
-		return "", 0, fmt.Errorf("reading a workflow by name: %w", err)
-	}
-	return row.WorkflowID, row.Version, nil
 }

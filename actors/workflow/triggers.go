@@ -12,74 +12,75 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// Where an event comes from.
+// Origins of events, as the metric workflow_events_total has them.
 const (
 	eventPublished = "published"
 	eventEmitted   = "emitted"
 	eventWebhook   = "webhook"
 )
 
-// maxDepth bounds how many executions in a row events may start that executions before them have emitted: a circle ends.
-const maxDepth = 20
+// maxEventDepth bounds a chain of executions that events of one another start, so that a cycle ends.
+const maxEventDepth = 20
 
-func (a *Actor) publishEvent(ctx context.Context, r subjects.PublishEventRequest) (subjects.PublishedEvent, error) {
-	event, err := readEvent(r, a.config.MaxInput, a.Now())
-	if err != nil {
-		return subjects.PublishedEvent{}, err
-	}
-	ctx = a.DB.Detached(ctx) // what is gathered is kept before anything starts with it; an event is taken once under any key
-	started, delivered, err := a.route(ctx, actors.CallerFrom(ctx).UserID, event, 0, eventPublished)
-	if err != nil {
-		return subjects.PublishedEvent{}, err
-	}
-	return subjects.PublishedEvent{ID: event.text("id"), Source: event.text("source"), Started: started, Delivered: delivered}, nil
+// triggers routes events to the executions that listen for them and to the schedules that they start.
+type triggers struct {
+	actors.Deps
+
+	config      Config
+	engine      *engine.Engine
+	definitions *definitions
+	correlator  *correlator
+	starts      *eventStarter
+	metrics     *metrics
 }
 
-// route hands an event to what it starts, and to the executions that listen for it. After an error that can pass, the whole
-// is to be done again: nothing is started or delivered twice.
-func (a *Actor) route(ctx context.Context, userID string, event cloudEvent, depth int, origin string) (started []string, delivered int, err error) {
-	a.flows.events.WithLabelValues(origin).Inc()
-	// Who listens already gets the event first: what it starts may listen too, and began after it.
-	if delivered, err = a.engine.Deliver(ctx, userID, event); err != nil {
+// route delivers an event to the user's executions that listen for it, and starts the workflows whose schedules match it. It
+// returns the ids of the executions started and the number of executions that took the event. After a transient error the
+// caller must route the event again: nothing is started or delivered twice.
+func (t *triggers) route(ctx context.Context, userID string, event cloudEvent, depth int, origin string) (started []string, delivered int, err error) {
+	t.metrics.events.WithLabelValues(origin).Inc()
+	// Deliver first: an execution that the event starts may listen for it as well, and did not when it came.
+	if delivered, err = t.engine.Deliver(ctx, userID, event); err != nil {
 		return nil, delivered, err
 	}
-	started, err = a.trigger(ctx, userID, event, depth)
+	started, err = t.start(ctx, userID, event, depth)
 	return started, delivered, err
 }
 
-// trigger starts those of a user's workflows whose schedule is on an event, and tells their executions. Their ids are
-// derived from the event's source and id: an event that comes again starts nothing again. After an error that can pass,
-// the whole is to be done again.
-func (a *Actor) trigger(ctx context.Context, userID string, event cloudEvent, depth int) ([]string, error) {
-	rows, err := listeningSchedules(ctx, a.DB.DB, userID)
+// startOnly is route without the delivery to executions, for an event that is too large for one.
+func (t *triggers) startOnly(ctx context.Context, userID string, event cloudEvent, origin string) error {
+	t.metrics.events.WithLabelValues(origin).Inc()
+	_, err := t.start(ctx, userID, event, 0)
+	return err
+}
+
+// start starts the user's workflows whose schedules match an event. The executions' ids are derived from the event's source
+// and id, so that a repeated event starts nothing again.
+func (t *triggers) start(ctx context.Context, userID string, event cloudEvent, depth int) ([]string, error) {
+	rows, err := eventSchedules(ctx, t.DB.DB, userID)
 	if err != nil {
 		return nil, err
 	}
 	started := []string{}
 	for _, row := range rows {
-		def, _, err := a.planOf(ctx, row.WorkflowID, row.Version)
+		def, _, err := t.definitions.plan(ctx, row.WorkflowID, row.Version)
 		if err != nil {
 			return nil, err
 		}
 		if machine.CorrelatesEvents(def) {
-			whole, err := a.gather(ctx, row, def, event, depth)
+			ids, err := t.correlator.correlate(ctx, row, def, event, depth)
 			if err != nil {
 				return nil, err
 			}
-			started = append(started, whole...)
+			started = append(started, ids...)
 			continue
 		}
-		input, starts := machine.Trigger(def, event, a.Now())
-		if !starts {
+		input, matches := machine.Trigger(def, event, t.Now())
+		if !matches {
 			continue
 		}
-		o := order{
-			userID: userID, workflowID: row.WorkflowID, version: row.Version, input: string(language.Canonical(input)),
-			origin:      engine.Origin{Kind: engine.OriginEvent, ID: row.ID, Depth: depth},
-			schedule:    row.ID,
-			executionID: derived(row.WorkflowID, "event/"+event.text("source")+"\x00"+event.text("id")),
-		}
-		refused, err := a.startTriggered(ctx, row, o, nil)
+		id := derivedID(row.WorkflowID, "event/"+event.text("source")+"\x00"+event.text("id"))
+		refused, err := t.starts.start(ctx, row, id, string(language.Canonical(input)), depth, nil)
 		if errors.Is(err, engine.ErrSchedulePaused) {
 			continue
 		}
@@ -87,43 +88,56 @@ func (a *Actor) trigger(ctx context.Context, userID string, event cloudEvent, de
 			return nil, err
 		}
 		if !refused {
-			started = append(started, o.executionID)
+			started = append(started, id)
 		}
 	}
 	return started, nil
 }
 
-// startTriggered starts one execution, or notes that it cannot be started: as with a schedule's, the first refusal since
-// one could be started is told to the user. A cause that is given refuses it.
-func (a *Actor) startTriggered(ctx context.Context, row scheduleRow, o order, cause error) (refused bool, err error) {
+// eventStarter starts executions of event schedules, and records the starts that are refused.
+type eventStarter struct {
+	actors.Deps
+
+	config     Config
+	executions *executions
+	failures   *failures
+}
+
+// start starts one execution of a schedule. If that fails for a reason that does not pass, or a refusal is given, it records a
+// refused start and notifies the user if it is the first since one succeeded. It returns an error if the start may succeed
+// later: the schedule is paused, or the error is transient.
+func (s *eventStarter) start(ctx context.Context, row scheduleRow, id, input string, depth int, refusal error) (refused bool, err error) {
 	switch {
-	case len(o.input) > a.config.MaxInput:
-		if cause == nil {
-			cause = tooLargeEvent(len(o.input), a.config.MaxInput)
+	case len(input) > s.config.MaxInput:
+		if refusal == nil {
+			refusal = errEventTooLarge(len(input), s.config.MaxInput)
 		}
-		o.input = "null" // it is not kept
-	case cause == nil:
-		cause = a.startExecution(ctx, o)
+		input = "null" // too large to store
+	case refusal == nil:
+		refusal = s.executions.startOnce(ctx, startRequest{
+			userID: row.UserID, workflowID: row.WorkflowID, version: row.Version, executionID: id, input: input,
+			origin: engine.Origin{Kind: engine.OriginEvent, ID: row.ID, Depth: depth}, scheduleID: row.ID,
+		})
 	}
-	if cause != nil && (subjects.Transient(cause) || errors.Is(cause, engine.ErrSchedulePaused)) {
-		return false, cause
+	if refusal != nil && (subjects.Transient(refusal) || errors.Is(refusal, engine.ErrSchedulePaused)) {
+		return false, refusal
 	}
-	if cause == nil && row.RefusedAt == 0 {
+	if refusal == nil && row.RefusedAt == 0 {
 		return false, nil
 	}
 	first := row.RefusedAt == 0
-	return cause != nil, a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
+	return refusal != nil, s.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 		row := row
 		row.RefusedAt, row.RefusedReason = 0, ""
-		if cause != nil {
-			row.RefusedAt, row.RefusedReason = a.Now().UnixMicro(), engine.FaultOf(cause).Detail
+		if refusal != nil {
+			row.RefusedAt, row.RefusedReason = s.Now().UnixMicro(), engine.FaultOf(refusal).Detail
 		}
-		if err := overrideSchedule(ctx, tx, row, "refused_at", "refused_reason"); err != nil || cause == nil {
+		if err := overrideSchedule(ctx, tx, row, "refused_at", "refused_reason"); err != nil || refusal == nil {
 			return err
 		}
-		return a.noteRefused(ctx, tx, refusedRow{
-			ID: o.executionID, UserID: o.userID, WorkflowID: o.workflowID, Version: o.version, Name: row.Name,
-			Cause: "event", Input: o.input, CreatedAt: a.Now().UnixMicro(),
-		}, cause, first)
+		return s.failures.recordRefusedStart(ctx, tx, refusedStartRow{
+			ID: id, UserID: row.UserID, WorkflowID: row.WorkflowID, Version: row.Version, Name: row.Name,
+			Cause: "event", Input: input, CreatedAt: s.Now().UnixMicro(),
+		}, refusal, first)
 	})
 }

@@ -22,43 +22,44 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// bundle is a mesh with the workflow actor on one database, stand-ins for integration and notification, an HTTP API, and
-// a user who has consented.
+// bundle is a mesh with the workflow actor on one database, stubs of the actors integration and notification, an HTTP API,
+// and a user who consents to running workflows and executing actions.
 type bundle struct {
 	mesh   *actortest.Mesh
-	caller *mesh.Conn
+	conn   *mesh.Conn
 	host   *actortest.Hosted
 	config workflow.Config
 	db     database.Config
 	keyset string
-	user   string
-	ada    mesh.As
-	api    *httptest.Server
+	// user is who calls, as is the user's identity.
+	user string
+	as   mesh.As
+	api  *httptest.Server
 
 	mu sync.Mutex
-	// acted and notified are what the stand-ins were asked, requests what the API was.
-	acted    []subjects.ExecuteActionRequest
-	notified []subjects.SendNotificationRequest
-	requests []string
-	// hold, where set, keeps the action `hold` from answering until it is closed; held tells that one came.
-	hold, held chan struct{}
-	// integration is the stand-in, standIn starts it anew.
-	integration *actortest.Hosted
-	standIn     func(t *testing.T)
+	// actionCalls and notifications are what the stubs received, requests what the API did.
+	actionCalls   []subjects.ExecuteActionRequest
+	notifications []subjects.SendNotificationRequest
+	requests      []string
+	// The action hold sends to reached when it is called, and returns once it receives from release or release is closed.
+	release, reached chan struct{}
+	// integration is the stub, startIntegration starts it again.
+	integration      *actortest.Hosted
+	startIntegration func(t *testing.T)
 }
 
 func setup(t *testing.T, database actortest.Database, options ...actortest.Option) *bundle {
 	t.Helper()
 	m := actortest.Start(t, options...)
 	b := &bundle{
-		mesh: m, caller: m.Conn(t, "gateway"), config: workflow.DefaultConfig(), user: actortest.User(),
-		hold: make(chan struct{}), held: make(chan struct{}, 16), db: database.Config(t, "workflow"),
+		mesh: m, conn: m.Conn(t, "gateway"), config: workflow.DefaultConfig(), user: actortest.User(),
+		release: make(chan struct{}), reached: make(chan struct{}, 16), db: database.Config(t, "workflow"),
 		keyset: filepath.Join(t.TempDir(), "keyset"),
 	}
 	b.config.StepRetryDelay = 50 * time.Millisecond
-	b.ada = mesh.As{Token: m.Token(t, b.user)}
+	b.as = mesh.As{Token: m.Token(t, b.user)}
 	m.Consent(t, b.user, subjects.ScopeWorkflowsExecute, subjects.ScopeIntegrationsExecute)
-	b.standIns(t, database)
+	b.startStubs(t, database)
 	b.api = httptest.NewServer(http.HandlerFunc(b.answer))
 	t.Cleanup(b.api.Close)
 	b.host = b.start(t)
@@ -79,17 +80,17 @@ func (b *bundle) start(t *testing.T) *actortest.Hosted {
 	})
 }
 
-// standIns serve, as integration and notification, what workflows call.
-func (b *bundle) standIns(t *testing.T, database actortest.Database) {
+// startStubs starts the stubs of integration and notification.
+func (b *bundle) startStubs(t *testing.T, database actortest.Database) {
 	t.Helper()
-	b.standIn = func(t *testing.T) { b.integration = b.hostIntegration(t, database) }
-	b.standIn(t)
+	b.startIntegration = func(t *testing.T) { b.integration = b.hostIntegration(t, database) }
+	b.startIntegration(t)
 	b.mesh.Host(t, "notification", database.Config(t, "notification"), nil, func(actors.Deps) (actors.Service, error) {
 		return actors.Service{Name: "notification", Bindings: []actors.Binding{
 			actors.Bind(subjects.SendNotification, func(_ context.Context, r subjects.SendNotificationRequest) (subjects.NotificationRef, error) {
 				b.mu.Lock()
 				defer b.mu.Unlock()
-				b.notified = append(b.notified, r)
+				b.notifications = append(b.notifications, r)
 				return subjects.NotificationRef{NotificationID: actortest.User(), Status: "accepted"}, nil
 			}),
 		}}, nil
@@ -115,7 +116,7 @@ func (b *bundle) hostIntegration(t *testing.T, database actortest.Database) *act
 	})
 }
 
-// act is the stand-in's action, under the guard as the real one is.
+// act performs an action of the stub. It checks consent as the integration actor does.
 func (b *bundle) act(ctx context.Context, d actors.Deps, r subjects.ExecuteActionRequest) (subjects.ActionResult, error) {
 	caller := actors.CallerFrom(ctx)
 	if _, err := d.Guard.Check(ctx, caller.UserID, subjects.ScopeIntegrationsExecute); err != nil {
@@ -127,13 +128,13 @@ func (b *bundle) act(ctx context.Context, d actors.Deps, r subjects.ExecuteActio
 		}}
 	}
 	b.mu.Lock()
-	b.acted = append(b.acted, r)
+	b.actionCalls = append(b.actionCalls, r)
 	b.mu.Unlock()
 	switch r.Action {
 	case "hold", "hold_once":
-		b.held <- struct{}{}
+		b.reached <- struct{}{}
 		select {
-		case <-b.hold:
+		case <-b.release:
 		case <-ctx.Done():
 			return subjects.ActionResult{}, ctx.Err()
 		}
@@ -162,10 +163,11 @@ func (b *bundle) answer(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprint(w, `{"name":"weft","stars":42}`)
 }
 
+// actions returns the call keys of the calls of an action.
 func (b *bundle) actions(name string) (keys []string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for _, r := range b.acted {
+	for _, r := range b.actionCalls {
 		if r.Action == name {
 			keys = append(keys, r.CallKey)
 		}
@@ -173,32 +175,35 @@ func (b *bundle) actions(name string) (keys []string) {
 	return keys
 }
 
+// call calls an endpoint as the user. It must succeed.
 func call[Req, Res any](t *testing.T, b *bundle, e subjects.Endpoint[Req, Res], req Req) Res {
 	t.Helper()
-	res, err := mesh.Call(t.Context(), b.caller, e, req, b.ada)
+	res, err := mesh.Call(t.Context(), b.conn, e, req, b.as)
 	if err != nil {
 		t.Fatalf("%s: %v", e.Subject, err)
 	}
 	return res
 }
 
+// wantCode checks that a call fails with a code, and returns the error.
 func wantCode[Req, Res any](
 	t *testing.T, b *bundle, code subjects.Code, e subjects.Endpoint[Req, Res], as mesh.As, req Req,
 ) *subjects.Error {
 	t.Helper()
-	_, err := mesh.Call(t.Context(), b.caller, e, req, as)
+	_, err := mesh.Call(t.Context(), b.conn, e, req, as)
 	if subjects.CodeOf(err) != code {
 		t.Fatalf("%s: got %v, want %s", e.Subject, err, code)
 	}
-	coded, _ := err.(*subjects.Error) //nolint:errorlint // mesh.Call answers with it as it is
+	coded, _ := err.(*subjects.Error) //nolint:errorlint // mesh.Call does not wrap it
 	return coded
 }
 
-// workflowOf wraps tasks into a document.
+// workflowOf returns a definition with tasks, which start on its third line.
 func workflowOf(tasks string) string {
 	return "document: {dsl: '1.0.3', namespace: test, name: story, version: '0.1.0'}\ndo:\n" + tasks
 }
 
+// yaml returns a definition's text as a request has it.
 func yaml(t *testing.T, text string) json.RawMessage {
 	t.Helper()
 	data, err := json.Marshal(text)
@@ -208,12 +213,14 @@ func yaml(t *testing.T, text string) json.RawMessage {
 	return data
 }
 
+// create creates a workflow with tasks and returns its id.
 func (b *bundle) create(t *testing.T, tasks string) string {
 	t.Helper()
 	w := call(t, b, subjects.CreateWorkflow, subjects.WorkflowDefinitionRequest{Definition: yaml(t, workflowOf(tasks))})
 	return w.ID
 }
 
+// run creates a workflow with tasks, executes it and waits for its end.
 func (b *bundle) run(t *testing.T, tasks, input string) subjects.Execution {
 	t.Helper()
 	return call(t, b, subjects.ExecuteWorkflow, subjects.ExecuteWorkflowRequest{
@@ -221,37 +228,38 @@ func (b *bundle) run(t *testing.T, tasks, input string) subjects.Execution {
 	})
 }
 
-func (b *bundle) begin(t *testing.T, tasks, input string) subjects.Execution {
+// startNew creates a workflow with tasks and starts it.
+func (b *bundle) startNew(t *testing.T, tasks, input string) subjects.Execution {
 	t.Helper()
 	return call(t, b, subjects.StartExecution, subjects.StartExecutionRequest{
 		WorkflowID: b.create(t, tasks), Input: json.RawMessage(input),
 	})
 }
 
-func (b *bundle) status(t *testing.T, id string) subjects.Execution {
+func (b *bundle) getExecution(t *testing.T, id string) subjects.Execution {
 	t.Helper()
 	return call(t, b, subjects.GetExecutionStatus, subjects.ExecutionRequest{ExecutionID: id})
 }
 
-// until waits for one of statuses.
-func (b *bundle) until(t *testing.T, id string, statuses ...string) subjects.Execution {
+// awaitStatus waits until an execution has one of the statuses.
+func (b *bundle) awaitStatus(t *testing.T, id string, statuses ...string) subjects.Execution {
 	t.Helper()
 	var e subjects.Execution
-	eventually(t, "status "+fmt.Sprint(statuses), func() bool {
-		e = look(t, b, subjects.GetExecutionStatus, subjects.ExecutionRequest{ExecutionID: id})
+	eventually(t, fmt.Sprintf("execution %s is one of %v", id, statuses), func() bool {
+		e = callEventually(t, b, subjects.GetExecutionStatus, subjects.ExecutionRequest{ExecutionID: id})
 		return slices.Contains(statuses, e.Status)
 	})
 	return e
 }
 
-// look is call where a process may be frozen: that does not answer, or later that it cannot, and another is asked.
-func look[Req, Res any](t *testing.T, b *bundle, e subjects.Endpoint[Req, Res], req Req) (res Res) {
+// callEventually is call while a process may be paused: it repeats a call that times out or is refused as unavailable.
+func callEventually[Req, Res any](t *testing.T, b *bundle, e subjects.Endpoint[Req, Res], req Req) (res Res) {
 	t.Helper()
 	eventually(t, e.Describe().Name()+" answers", func() bool {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		var err error
-		res, err = mesh.Call(ctx, b.caller, e, req, b.ada)
+		res, err = mesh.Call(ctx, b.conn, e, req, b.as)
 		if code := subjects.CodeOf(err); err != nil && code != subjects.CodeTimeout && code != subjects.CodeUnavailable {
 			t.Fatalf("%s: %v", e.Describe().Name(), err)
 		}
@@ -260,6 +268,7 @@ func look[Req, Res any](t *testing.T, b *bundle, e subjects.Endpoint[Req, Res], 
 	return res
 }
 
+// eventually waits until a condition holds, and fails the test after a minute.
 func eventually(t *testing.T, what string, condition func() bool) {
 	t.Helper()
 	deadline := time.Now().Add(60 * time.Second)
@@ -267,7 +276,7 @@ func eventually(t *testing.T, what string, condition func() bool) {
 	defer tick.Stop()
 	for !condition() {
 		if time.Now().After(deadline) {
-			t.Fatalf("did not come to pass: %s", what)
+			t.Fatalf("timed out waiting until %s", what)
 		}
 		<-tick.C
 	}

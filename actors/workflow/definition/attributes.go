@@ -14,51 +14,50 @@ import (
 )
 
 const (
-	// maxAttributes bounds the attributes of a definition, maxAttributeText the text of one, in bytes.
-	maxAttributes    = 20
+	// maxAttributes bounds the attributes of a definition.
+	maxAttributes = 20
+	// maxAttributeText bounds the value of an attribute, in bytes; a longer one is truncated.
 	maxAttributeText = 200
 
 	pointerAttributes = "/document/metadata/attributes"
 )
 
-// attributeKey is the name of an attribute by which executions are searched for.
-var attributeKey = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]{0,62}$`)
+// attributeName matches the names of attributes.
+var attributeName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]{0,62}$`)
 
-// attributeFaults tells what is wrong with the attributes that a definition declares in document.metadata.attributes.
+// attributeFaults checks the attributes declared in document.metadata.attributes.
 func attributeFaults(source []byte, w *language.Workflow) (faults language.Faults) {
-	fault := func(pointer, code, message string) {
-		line, column := locate(source, pointer)
-		faults = append(faults, language.Fault{Line: line, Column: column, Pointer: pointer, Code: code, Message: message})
-	}
 	given, has := w.Document.Metadata["attributes"]
 	if !has {
 		return nil
 	}
+	fault := func(pointer, code, message string) { faults = append(faults, faultAt(source, pointer, code, message)) }
 	declared, ok := given.(map[string]any)
 	if !ok {
-		fault(pointerAttributes, language.CodeType, "an object is expected")
+		fault(pointerAttributes, language.CodeType, "must be an object")
 	}
 	if len(declared) > maxAttributes {
 		fault(pointerAttributes, language.CodeTooLarge, fmt.Sprintf("a definition has at most %d attributes", maxAttributes))
 	}
 	for _, name := range slices.Sorted(maps.Keys(declared)) {
+		pointer := pointerAttributes + "/" + escapePointer.Replace(name)
 		text, isText := declared[name].(string)
 		switch {
-		case !attributeKey.MatchString(name):
-			fault(pointerAttributes+"/"+name, language.CodeValue, "letters, digits and underscores are expected, at most 63")
+		case !attributeName.MatchString(name):
+			fault(pointer, language.CodeValue, "an attribute's name is a letter, then letters, digits and underscores, at most 63 in all")
 		case !isText:
-			fault(pointerAttributes+"/"+name, language.CodeType, "a text or an expression over the input is expected")
+			fault(pointer, language.CodeType, "must be a text or an expression over the input")
 		case language.IsExpression(text):
 			if err := language.CheckExpression(text); err != nil {
-				fault(pointerAttributes+"/"+name, language.CodeExpression, err.Error())
+				fault(pointer, language.CodeExpression, err.Error())
 			}
 		}
 	}
 	return faults
 }
 
-// attributesOf are a new execution's attributes, as canonical JSON of texts; empty where the definition declares none. One
-// that cannot be had from the input, or is neither text, number nor boolean, is left out.
+// AttributesOf returns the attributes of a new execution as canonical JSON: an object of texts, or empty if the definition
+// declares none. An attribute whose expression fails on the input, or gives null, an object or a list, is left out.
 func AttributesOf(w *language.Workflow, input string) string {
 	declared, _ := w.Document.Metadata["attributes"].(map[string]any)
 	if len(declared) == 0 {
@@ -70,15 +69,15 @@ func AttributesOf(w *language.Workflow, input string) string {
 	}
 	attributes := map[string]any{}
 	for name, expression := range declared {
-		got, err := w.Fill(expression, value, language.Scope{})
+		result, err := w.Fill(expression, value, language.Scope{})
 		if err != nil {
 			continue
 		}
-		switch got.(type) {
+		switch result.(type) {
 		case nil, map[string]any, []any:
 			continue
 		}
-		text := machine.Storable(language.Text(got))
+		text := machine.Storable(language.Text(result))
 		attributes[name] = strings.ToValidUTF8(text[:min(len(text), maxAttributeText)], "")
 	}
 	if len(attributes) == 0 {
@@ -87,16 +86,16 @@ func AttributesOf(w *language.Workflow, input string) string {
 	return string(language.Canonical(attributes))
 }
 
-// AttributeFilter splits a filter of executions, name:value; its error names the field attribute.
+// AttributeFilter splits a filter of executions, name:value. Its error names the field attribute.
 func AttributeFilter(filter string) (name, value string, err error) {
 	name, value, found := strings.Cut(filter, ":")
-	if !found || !attributeKey.MatchString(name) {
+	if !found || !attributeName.MatchString(name) {
 		return "", "", subjects.InvalidField("attribute", "must be name:value, such as order:1001")
 	}
 	return name, value, nil
 }
 
-// attributesFrom reads an execution's attributes.
+// AttributesFrom decodes what AttributesOf returned; nil for an execution without attributes.
 func AttributesFrom(text string) (attributes map[string]string) {
 	if text == "" || json.Unmarshal([]byte(text), &attributes) != nil {
 		return nil

@@ -11,13 +11,15 @@ import (
 
 	"github.com/weftmesh/weft/actors/workflow/language"
 	"github.com/weftmesh/weft/actors/workflow/machine"
+	"github.com/weftmesh/weft/actors/workflow/schedule"
 	"github.com/weftmesh/weft/subjects"
 )
 
-// action is the name of a provider's action.
-var action = regexp.MustCompile(`^[a-z][a-z0-9_-]{0,62}\.[a-z][a-z0-9_]{0,63}$`)
+// actionName matches <provider>.<action>, the function that runs a provider's action.
+var actionName = regexp.MustCompile(`^[a-z][a-z0-9_-]{0,62}\.[a-z][a-z0-9_]{0,63}$`)
 
-// readSource takes a definition out of a request: an object is JSON, a string is YAML (or JSON) text.
+// ReadSource returns the source of a definition in a request. A JSON object is the source itself; a JSON string holds the
+// source as YAML or JSON text, which text returns as well, to be stored as the author wrote it.
 func ReadSource(definition json.RawMessage) (source []byte, text string, err error) {
 	trimmed := bytes.TrimSpace(definition)
 	if len(trimmed) == 0 || trimmed[0] != '"' {
@@ -29,14 +31,14 @@ func ReadSource(definition json.RawMessage) (source []byte, text string, err err
 	return []byte(text), text, nil
 }
 
-// inspect parses a definition and tells everything that keeps it from being run: faults, and what this version
-// does not run. The workflow is nil when there is any.
+// Inspect parses a definition. It returns the workflow, or every fault that keeps it from being run, in the order of the
+// source: violations of the specification alone if there are any, else what weft requires or does not support.
 func Inspect(source []byte) (*language.Workflow, language.Faults) {
 	w, faults := language.Parse(source)
 	if len(faults) > 0 {
 		return nil, faults
 	}
-	faults = slices.Concat(w.Unsupported(), unsupportedFunctions(w), secretFaults(w), scheduleFaults(source, w), attributeFaults(source, w),
+	faults = slices.Concat(w.Unsupported(), functionFaults(w), secretFaults(w), scheduleFaults(source, w), attributeFaults(source, w),
 		limitFaults(source, w))
 	if len(faults) == 0 {
 		return w, nil
@@ -47,15 +49,23 @@ func Inspect(source []byte) (*language.Workflow, language.Faults) {
 	return nil, faults
 }
 
-// unserved names what the language knows and this actor does not do yet, and functions that nobody has.
-func unsupportedFunctions(w *language.Workflow) language.Faults {
+// scheduleFaults checks the definition's schedule.
+func scheduleFaults(source []byte, w *language.Workflow) (faults language.Faults) {
+	_, wrong := schedule.FromWorkflow(w)
+	for _, f := range wrong {
+		faults = append(faults, faultAt(source, f.Pointer, f.Code, f.Message))
+	}
+	return faults
+}
+
+// functionFaults reports calls of functions that do not exist.
+func functionFaults(w *language.Workflow) language.Faults {
 	var faults language.Faults
 	check := func(t *language.Task) {
-		code, message := faultOfCall(w, t)
-		if message != "" {
-			faults = append(faults, language.Fault{
-				Line: max(t.Line, 1), Column: max(t.Column, 1), Pointer: t.Pointer, Code: code, Message: message,
-			})
+		if t.Kind == language.KindCall && !knownFunction(w, t.Call.Function) {
+			faults = append(faults, taskFault(t, language.CodeReference, fmt.Sprintf(
+				"there is no function %.80q: http, openapi, echo, notification.send, consent.require, approval.request, "+
+					"workflow.start, one of use.functions, or <provider>.<action>", t.Call.Function)))
 		}
 	}
 	eachTask(w.Do, check)
@@ -65,29 +75,26 @@ func unsupportedFunctions(w *language.Workflow) language.Faults {
 	return faults
 }
 
-// judge tells what is wrong with one task; an empty message is nothing.
-func faultOfCall(w *language.Workflow, t *language.Task) (code, message string) {
-	if t.Kind == language.KindCall {
-		name := t.Call.Function
-		if name == language.CallHTTP || name == language.CallOpenAPI || name == machine.FunctionEcho || w.Use.Functions[name] != nil {
-			return "", ""
-		}
-		if slices.Contains([]string{language.CallGRPC, language.CallAsyncAPI, language.CallA2A, language.CallMCP}, name) {
-			return "", "" // the language has refused it
-		}
-		if strings.Contains(name, "://") || strings.Contains(name, "@") {
-			return "", "" // it stands elsewhere: the language has told of it
-		}
-		if !action.MatchString(name) {
-			return language.CodeReference, fmt.Sprintf(
-				"there is no function %.80q: http, openapi, echo, notification.send, consent.require, approval.request, "+
-					"workflow.start, one of use.functions, or <provider>.<action>", name)
-		}
+// knownFunction reports whether a call may name a function. It is true too for calls on which the language reports.
+func knownFunction(w *language.Workflow, name string) bool {
+	switch name {
+	case language.CallHTTP, language.CallOpenAPI, machine.FunctionEcho:
+		return true
+	case language.CallGRPC, language.CallAsyncAPI, language.CallA2A, language.CallMCP:
+		return true // unsupported, as the language reports
 	}
-	return "", ""
+	if strings.Contains(name, "://") || strings.Contains(name, "@") {
+		return true // a reference to another document, as the language reports
+	}
+	return w.Use.Functions[name] != nil || actionName.MatchString(name)
 }
 
-// eachTask visits every task of a list and those inside.
+// taskFault returns a fault of a task, with its position.
+func taskFault(t *language.Task, code, message string) language.Fault {
+	return language.Fault{Line: max(t.Line, 1), Column: max(t.Column, 1), Pointer: t.Pointer, Code: code, Message: message}
+}
+
+// eachTask visits every task of a list and those nested in it.
 func eachTask(list language.TaskList, visit func(*language.Task)) {
 	for _, t := range list {
 		visit(t)
@@ -106,9 +113,10 @@ func eachTask(list language.TaskList, visit func(*language.Task)) {
 	}
 }
 
-// refusal is the error of a definition with faults: unsupported where nothing else is wrong with it.
+// Error returns the error of a definition with faults, one field each. Its code is unsupported if every fault is, and
+// invalid otherwise.
 func Error(faults language.Faults) error {
-	e := &subjects.Error{Code: subjects.CodeUnsupported, Detail: "the definition asks for what this version does not run"}
+	e := &subjects.Error{Code: subjects.CodeUnsupported, Detail: "the definition uses features that this version does not support"}
 	for _, f := range faults {
 		if f.Code != language.CodeUnsupported {
 			e.Code = subjects.CodeInvalid
@@ -122,6 +130,7 @@ func Error(faults language.Faults) error {
 	return e
 }
 
+// WireFaults returns faults as validate_workflow answers with them; never nil.
 func WireFaults(faults language.Faults) []subjects.WorkflowFault {
 	out := make([]subjects.WorkflowFault, 0, len(faults))
 	for _, f := range faults {
@@ -130,7 +139,8 @@ func WireFaults(faults language.Faults) []subjects.WorkflowFault {
 	return out
 }
 
-// inputOf is an execution's input as it is kept: {} unless given, at most limit bytes.
+// InputOf returns an execution's input as canonical JSON, {} if none is given. An input longer than limit bytes is
+// too_large.
 func InputOf(input json.RawMessage, limit int) (string, error) {
 	if len(bytes.TrimSpace(input)) == 0 {
 		return "{}", nil

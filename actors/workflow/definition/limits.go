@@ -3,6 +3,7 @@ package definition
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -15,23 +16,24 @@ import (
 
 const (
 	pointerFlow = "/document/metadata/flow"
-	// maxLimit bounds the limits of a definition, maxPeriod the time that a rate counts over.
-	maxLimit  = 10_000
+	// maxLimit bounds the concurrency and the rate of a definition.
+	maxLimit = 10_000
+	// minPeriod and maxPeriod bound the period of a rate.
 	minPeriod = time.Second
 	maxPeriod = 31 * 24 * time.Hour
-	// maxPriority bounds priorities, from its negative on.
+	// maxPriority bounds the amount of a priority, which may be negative.
 	maxPriority = 100
 )
 
-// limits are what a definition declares in document.metadata.flow: how many of its executions go on at once, how many
-// start in a time, and which come first. What is past a limit waits.
+// declaredLimits are what a definition declares as flow in document.metadata: how many of its executions run at once, how many
+// start in a period, and which start first. Executions beyond a limit wait.
 type declaredLimits struct {
 	concurrency, rate *declaredLimit
-	// priority is a number, or an expression over the input for one.
+	// priority is a number, or an expression over the input that gives one.
 	priority any
 }
 
-// limit is one of them, counted for each value of its key.
+// declaredLimit is one limit, counted separately for each value of its key.
 type declaredLimit struct {
 	most   int
 	period time.Duration
@@ -39,13 +41,13 @@ type declaredLimit struct {
 	key any
 }
 
-// limitsReader reads limits, and notes what is wrong with them.
+// limitsReader decodes declared limits and collects their faults.
 type limitsReader struct {
 	source []byte
 	faults language.Faults
 }
 
-// limitsOf reads a definition's limits; its faults have their places where the source is given. Nil: it has none.
+// declaredLimitsOf returns a definition's limits, nil if it has none. Faults have positions if source is given.
 func declaredLimitsOf(source []byte, w *language.Workflow) (*declaredLimits, language.Faults) {
 	given, has := w.Document.Metadata["flow"]
 	if !has {
@@ -67,39 +69,42 @@ func declaredLimitsOf(source []byte, w *language.Workflow) (*declaredLimits, lan
 		r.expression("/priority", text)
 	case l.priority != nil:
 		if _, ok := wholeNumber(l.priority, -maxPriority, maxPriority); !ok {
-			r.fault("/priority", language.CodeValue, fmt.Sprintf("a whole number from %d to %d, or an expression for one, is expected", -maxPriority, maxPriority))
+			r.fault("/priority", language.CodeValue, fmt.Sprintf("must be a whole number from %d to %d, or an expression", -maxPriority, maxPriority))
 		}
 	}
 	return l, r.faults
 }
 
-// flowFaults tells what is wrong with the limits that a definition declares.
+// limitFaults checks the limits that a definition declares.
 func limitFaults(source []byte, w *language.Workflow) language.Faults {
 	_, faults := declaredLimitsOf(source, w)
 	return faults
 }
 
 func (r *limitsReader) fault(pointer, code, message string) {
-	f := language.Fault{Pointer: pointerFlow + pointer, Code: code, Message: message}
-	if r.source != nil {
-		f.Line, f.Column = locate(r.source, f.Pointer)
+	pointer = pointerFlow + pointer
+	if r.source == nil {
+		r.faults = append(r.faults, language.Fault{Pointer: pointer, Code: code, Message: message})
+		return
 	}
-	r.faults = append(r.faults, f)
+	r.faults = append(r.faults, faultAt(r.source, pointer, code, message))
 }
 
+// object returns a value's fields; a field that is not in known is a fault.
 func (r *limitsReader) object(pointer string, value any, known ...string) map[string]any {
 	fields, ok := value.(map[string]any)
 	if !ok {
-		r.fault(pointer, language.CodeType, "an object is expected")
+		r.fault(pointer, language.CodeType, "must be an object")
 	}
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
 		if !slices.Contains(known, name) {
-			r.fault(pointer+"/"+name, language.CodeUnknownField, fmt.Sprintf("the field %.40q is not known here: %v are", name, known))
+			r.fault(pointer+"/"+escapePointer.Replace(name), language.CodeUnknownField, fmt.Sprintf("unknown field %.40q: expected one of %v", name, known))
 		}
 	}
 	return fields
 }
 
+// limit reads the number and the key of a limit. fields is nil if the limit is not an object, which is reported already.
 func (r *limitsReader) limit(pointer string, fields map[string]any) *declaredLimit {
 	l := &declaredLimit{key: fields["key"]}
 	value, has := fields["limit"]
@@ -107,7 +112,7 @@ func (r *limitsReader) limit(pointer string, fields map[string]any) *declaredLim
 	case !has && fields != nil:
 		r.fault(pointer, language.CodeMissing, "limit is required")
 	case has && !ok:
-		r.fault(pointer+"/limit", language.CodeValue, fmt.Sprintf("a whole number from 1 to %d is expected", maxLimit))
+		r.fault(pointer+"/limit", language.CodeValue, fmt.Sprintf("must be a whole number from 1 to %d", maxLimit))
 	default:
 		l.most = most
 	}
@@ -115,7 +120,7 @@ func (r *limitsReader) limit(pointer string, fields map[string]any) *declaredLim
 	case isText && language.IsExpression(text):
 		r.expression(pointer+"/key", text)
 	case l.key != nil && !isText:
-		r.fault(pointer+"/key", language.CodeType, "an expression over the input, or a text, is expected")
+		r.fault(pointer+"/key", language.CodeType, "must be an expression over the input, or a text")
 	}
 	return l
 }
@@ -126,6 +131,7 @@ func (r *limitsReader) expression(pointer, text string) {
 	}
 }
 
+// period reads the period of a rate. fields is nil if the rate is not an object, which is reported already.
 func (r *limitsReader) period(fields map[string]any) time.Duration {
 	value, has := fields["period"]
 	if !has {
@@ -136,7 +142,7 @@ func (r *limitsReader) period(fields map[string]any) time.Duration {
 	}
 	period, err := language.DurationOf(value)
 	if err == nil && (period < minPeriod || period > maxPeriod) {
-		err = fmt.Errorf("must be from one second to 31 days")
+		err = errors.New("must be from one second to 31 days")
 	}
 	if err != nil {
 		r.fault("/rate/period", language.CodeValue, err.Error())
@@ -144,7 +150,7 @@ func (r *limitsReader) period(fields map[string]any) time.Duration {
 	return period
 }
 
-// wholeNumber is a value as a whole number within bounds.
+// wholeNumber returns a number as an int; false if it is not a whole one from least to most.
 func wholeNumber(value any, least, most int) (int, bool) {
 	number := math.NaN()
 	switch value := value.(type) {
@@ -153,26 +159,29 @@ func wholeNumber(value any, least, most int) (int, bool) {
 	case float64:
 		number = value
 	}
-	if number != math.Trunc(number) || number < float64(least) || number > float64(most) {
-		return 0, false // NaN is not equal to itself
+	if number != math.Trunc(number) || number < float64(least) || number > float64(most) { // NaN is not equal to itself
+		return 0, false
 	}
 	return int(number), true
 }
 
-// terms are the limits that one execution goes by. They are in the log with its start: keys are not made twice.
+// Limits are the limits that apply to one execution. They are recorded with its start, so that its keys never change.
 type Limits struct {
-	// Lane and Pace name what its concurrency and its rate are counted with; empty: it has no such limit.
-	ConcurrencyKey string        `json:"concurrency_key,omitempty"`
-	MaxConcurrent  int           `json:"max_concurrent,omitempty"`
-	RateKey        string        `json:"rate_key,omitempty"`
-	Rate           int           `json:"rate,omitempty"`
-	Period         time.Duration `json:"period,omitempty"`
+	// ConcurrencyKey names the executions that run under one concurrency limit with this one; empty: it has no such limit.
+	ConcurrencyKey string `json:"concurrency_key,omitempty"`
+	MaxConcurrent  int    `json:"max_concurrent,omitempty"`
+	// RateKey names the executions whose starts count against one rate with this one's; empty: it has no such limit.
+	RateKey string        `json:"rate_key,omitempty"`
+	Rate    int           `json:"rate,omitempty"`
+	Period  time.Duration `json:"period,omitempty"`
 }
 
-// termsOf are a new execution's terms and its priority. Nil: its workflow limits nothing.
-func LimitsOf(w *language.Workflow, workflowID, input string) (t *Limits, priority int, err error) {
-	l, faults := declaredLimitsOf(nil, w)
-	if l == nil {
+// LimitsOf returns the limits and the priority of a new execution, from its input as canonical JSON. The limits are nil if
+// the workflow declares none. The error is invalid if an expression fails on the input: starting without the limit would
+// circumvent it.
+func LimitsOf(w *language.Workflow, workflowID, input string) (limits *Limits, priority int, err error) {
+	declared, faults := declaredLimitsOf(nil, w)
+	if declared == nil {
 		return nil, 0, nil
 	}
 	if len(faults) > 0 {
@@ -182,37 +191,45 @@ func LimitsOf(w *language.Workflow, workflowID, input string) (t *Limits, priori
 	if err != nil {
 		return nil, 0, fmt.Errorf("reading an input: %w", err)
 	}
-	got, err := w.Fill(l.priority, value, language.Scope{})
-	if err != nil {
-		return nil, 0, invalidInput("priority", err.Error())
+	if priority, err = priorityOf(w, declared.priority, value); err != nil {
+		return nil, 0, err
 	}
-	if got != nil {
-		whole, ok := wholeNumber(got, -maxPriority, maxPriority)
-		if !ok {
-			return nil, 0, invalidInput("priority", fmt.Sprintf("it is no whole number from %d to %d", -maxPriority, maxPriority))
-		}
-		priority = whole
-	}
-	if l.concurrency == nil && l.rate == nil {
+	if declared.concurrency == nil && declared.rate == nil {
 		return nil, priority, nil
 	}
-	t = &Limits{}
-	if l.concurrency != nil {
-		t.MaxConcurrent = l.concurrency.most
-		t.ConcurrencyKey, err = l.concurrency.name(w, workflowID, "concurrency", value)
+	limits = &Limits{}
+	if l := declared.concurrency; l != nil {
+		limits.MaxConcurrent = l.most
+		limits.ConcurrencyKey, err = l.keyOf(w, workflowID, "concurrency", value)
 	}
-	if err == nil && l.rate != nil {
-		t.Rate, t.Period = l.rate.most, l.rate.period
-		t.RateKey, err = l.rate.name(w, workflowID, "rate", value)
+	if l := declared.rate; err == nil && l != nil {
+		limits.Rate, limits.Period = l.most, l.period
+		limits.RateKey, err = l.keyOf(w, workflowID, "rate", value)
 	}
 	if err != nil {
 		return nil, 0, err
 	}
-	return t, priority, nil
+	return limits, priority, nil
 }
 
-// name is what executions are counted under that have the same key. It does not tell the key, which is the user's.
-func (l *declaredLimit) name(w *language.Workflow, workflowID, kind string, input any) (string, error) {
+// priorityOf evaluates a declared priority; 0 if it is nil or gives null.
+func priorityOf(w *language.Workflow, declared, input any) (int, error) {
+	result, err := w.Fill(declared, input, language.Scope{})
+	if err != nil {
+		return 0, invalidInput("priority", err.Error())
+	}
+	if result == nil {
+		return 0, nil
+	}
+	priority, ok := wholeNumber(result, -maxPriority, maxPriority)
+	if !ok {
+		return 0, invalidInput("priority", fmt.Sprintf("it must be a whole number from %d to %d", -maxPriority, maxPriority))
+	}
+	return priority, nil
+}
+
+// keyOf evaluates a limit's key. The result is a digest, because the key's value is the user's data.
+func (l *declaredLimit) keyOf(w *language.Workflow, workflowID, kind string, input any) (string, error) {
 	key, err := w.Fill(l.key, input, language.Scope{})
 	if err != nil {
 		return "", invalidInput("key of the "+kind+" limit", err.Error())
@@ -221,7 +238,6 @@ func (l *declaredLimit) name(w *language.Workflow, workflowID, kind string, inpu
 	return hex.EncodeToString(sum[:16]), nil
 }
 
-// unfit refuses an input that the workflow's limits cannot be applied to: to start it past them would ignore them.
 func invalidInput(what, why string) error {
-	return subjects.InvalidField("input", "the %s cannot be made of it: %s", what, why)
+	return subjects.InvalidField("input", "the %s cannot be computed from it: %s", what, why)
 }

@@ -7,20 +7,22 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/weftmesh/weft/actors/workflow/language"
-	"github.com/weftmesh/weft/actors/workflow/schedule"
 )
 
-// scheduleFaults are the faults of a definition's schedule, with their places in the source.
-func scheduleFaults(source []byte, w *language.Workflow) (faults language.Faults) {
-	_, wrong := schedule.FromWorkflow(w)
-	for _, f := range wrong {
-		line, column := locate(source, f.Pointer)
-		faults = append(faults, language.Fault{Line: line, Column: column, Pointer: f.Pointer, Code: f.Code, Message: f.Message})
-	}
-	return faults
+// The escapes of RFC 6901 §3. Both replacers try their patterns in one pass, so "~01" becomes "~1" and not "/".
+var (
+	escapePointer   = strings.NewReplacer("~", "~0", "/", "~1")
+	unescapePointer = strings.NewReplacer("~1", "/", "~0", "~")
+)
+
+// faultAt returns a fault with the position of pointer in source.
+func faultAt(source []byte, pointer, code, message string) language.Fault {
+	line, column := locate(source, pointer)
+	return language.Fault{Line: line, Column: column, Pointer: pointer, Code: code, Message: message}
 }
 
-// locate finds the place of the value at a JSON pointer, or of the nearest one around it that there is.
+// locate returns the position, from 1, of the value at an RFC 6901 pointer, or of its nearest ancestor that source contains.
+// It returns 1, 1 if source is not YAML or is empty.
 func locate(source []byte, pointer string) (line, column int) {
 	var document yaml.Node
 	if yaml.Unmarshal(source, &document) != nil || len(document.Content) == 0 {
@@ -28,8 +30,7 @@ func locate(source []byte, pointer string) (line, column int) {
 	}
 	node := document.Content[0]
 	for token := range strings.SplitSeq(strings.TrimPrefix(pointer, "/"), "/") {
-		token = strings.ReplaceAll(strings.ReplaceAll(token, "~1", "/"), "~0", "~")
-		child := childOf(node, token)
+		child := childOf(node, unescapePointer.Replace(token))
 		if child == nil {
 			break
 		}
@@ -38,6 +39,7 @@ func locate(source []byte, pointer string) (line, column int) {
 	return max(node.Line, 1), max(node.Column, 1)
 }
 
+// childOf returns the element of a sequence or the value of a mapping that token names; nil if there is none.
 func childOf(node *yaml.Node, token string) *yaml.Node {
 	if node.Kind == yaml.AliasNode {
 		node = node.Alias

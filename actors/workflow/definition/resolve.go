@@ -12,16 +12,19 @@ import (
 )
 
 const (
-	// fetchWithin bounds the fetching of all that one definition refers to, maxFetched each text, in bytes.
+	// FetchTimeout bounds the fetching of all documents that one definition refers to.
 	FetchTimeout = 10 * time.Second
-	MaxFetched   = 256 << 10
+	// MaxFetched bounds each of them, in bytes.
+	MaxFetched = 256 << 10
 )
 
-// complete is inspect with what the definition refers to elsewhere: schemas and functions become part of it, so that a version
-// never changes. What they are fetched by is the guard's, as any outbound call.
-func Resolve(
-	ctx context.Context, source []byte, fetch func(ctx context.Context, uri string) ([]byte, error),
-) (*language.Workflow, language.Faults) {
+// Fetch reads a document by its URI. An error that is a *machine.Error is shown to the author; any other is internal.
+type Fetch func(ctx context.Context, uri string) ([]byte, error)
+
+// Resolve inspects a definition after replacing its references to other documents, schemas and functions, by what fetch
+// returns for them; the fetched functions may refer to more. The workflow that it returns refers to nothing outside itself.
+// Faults have positions in source: those of a fetched function are at the reference to it.
+func Resolve(ctx context.Context, source []byte, fetch Fetch) (*language.Workflow, language.Faults) {
 	w, faults := Inspect(source)
 	if w != nil {
 		return w, nil
@@ -32,49 +35,49 @@ func Resolve(
 	}
 	ctx, cancel := context.WithTimeout(ctx, FetchTimeout)
 	defer cancel()
-	c := resolver{fetch: fetch, source: source, fetched: map[string][]byte{}, origins: map[string]string{}}
+	r := resolver{fetch: fetch, source: source, fetched: map[string][]byte{}, origins: map[string]string{}}
 	for next := parsed; ; {
-		if faults := c.fetchAll(ctx, next); len(faults) > 0 {
-			return nil, c.located(faults)
+		if faults := r.fetchAll(ctx, next); len(faults) > 0 {
+			return nil, r.located(faults)
 		}
-		whole, faults := language.Inline(next, c.fetched)
+		whole, faults := language.Inline(next, r.fetched)
 		if len(faults) > 0 {
-			return nil, c.located(faults)
+			return nil, r.located(faults)
 		}
 		if w, faults = Inspect(whole); w != nil {
 			return w, nil
 		}
 		if next, wrong = language.Parse(whole); len(wrong) > 0 || len(next.References()) == 0 || len(withoutReferences(next, faults)) > 0 {
-			return nil, c.located(faults)
+			return nil, r.located(faults)
 		}
 	}
 }
 
-// completion is one definition's.
+// resolver resolves the references of one definition.
 type resolver struct {
-	fetch   func(ctx context.Context, uri string) ([]byte, error)
+	fetch   Fetch
 	source  []byte
 	fetched map[string][]byte
-	// origins are the pointers in the source by which functions from elsewhere are referred to first, by their names.
+	// origins are the pointers in the source at which fetched functions are first referred to, by the functions' names.
 	origins map[string]string
 }
 
-// fetchAll fetches what a definition refers to and was not fetched before.
-func (c *resolver) fetchAll(ctx context.Context, w *language.Workflow) language.Faults {
+// fetchAll fetches what a definition refers to and has not been fetched before.
+func (r *resolver) fetchAll(ctx context.Context, w *language.Workflow) language.Faults {
 	for _, reference := range w.References() {
-		if name := reference.Function; name != "" && c.origins[name] == "" {
-			c.origins[name], _ = c.origin(reference.Pointer)
+		if name := reference.Function; name != "" && r.origins[name] == "" {
+			r.origins[name], _ = r.origin(reference.Pointer)
 		}
-		if _, known := c.fetched[reference.URI]; known {
+		if _, known := r.fetched[reference.URI]; known {
 			continue
 		}
 		var problem string
-		if len(c.fetched) == language.MaxReferences {
-			problem = fmt.Sprintf("a definition refers to at most %d texts elsewhere", language.MaxReferences)
-		} else if text, err := c.fetch(ctx, reference.URI); err != nil {
-			problem = "what is at " + reference.URI + " cannot be had: " + fetchProblem(err)
+		if len(r.fetched) == language.MaxReferences {
+			problem = fmt.Sprintf("a definition refers to at most %d other documents", language.MaxReferences)
+		} else if text, err := r.fetch(ctx, reference.URI); err != nil {
+			problem = "cannot fetch " + reference.URI + ": " + fetchProblem(err)
 		} else {
-			c.fetched[reference.URI] = text
+			r.fetched[reference.URI] = text
 		}
 		if problem != "" {
 			return language.Faults{{Pointer: reference.Pointer, Code: language.CodeReference, Message: problem}}
@@ -83,35 +86,35 @@ func (c *resolver) fetchAll(ctx context.Context, w *language.Workflow) language.
 	return nil
 }
 
-// origin is where the source refers to what is at a pointer of the whole: the function from elsewhere that it is in, where it is in one.
-func (c *resolver) origin(pointer string) (at, function string) {
+// origin maps a pointer of the resolved definition to one of the source. For a pointer into a fetched function, that is the
+// reference to the function, whose name is returned as well.
+func (r *resolver) origin(pointer string) (at, function string) {
 	rest, in := strings.CutPrefix(pointer, "/use/functions/")
 	if !in {
 		return pointer, ""
 	}
 	token, _, _ := strings.Cut(rest, "/")
-	function = strings.ReplaceAll(strings.ReplaceAll(token, "~1", "/"), "~0", "~")
-	if at, known := c.origins[function]; known {
+	function = unescapePointer.Replace(token)
+	if at, known := r.origins[function]; known {
 		return at, function
 	}
 	return pointer, ""
 }
 
-// placed are faults of the whole at their places in the source: what is wrong with a text from elsewhere is told where it is
-// referred to.
-func (c *resolver) located(faults language.Faults) language.Faults {
+// located gives faults of the resolved definition their positions in the source.
+func (r *resolver) located(faults language.Faults) language.Faults {
 	for i := range faults {
 		f := &faults[i]
-		at, function := c.origin(f.Pointer)
+		at, function := r.origin(f.Pointer)
 		if function != "" {
 			f.Pointer, f.Message = at, "in "+function+": "+f.Message
 		}
-		f.Line, f.Column = locate(c.source, f.Pointer)
+		f.Line, f.Column = locate(r.source, f.Pointer)
 	}
 	return faults
 }
 
-// detailOfFetch is why a text could not be fetched, as its author is told.
+// fetchProblem returns why a document could not be fetched, as the author may read it.
 func fetchProblem(err error) string {
 	var fault *machine.Error
 	if errors.As(err, &fault) {
@@ -120,17 +123,18 @@ func fetchProblem(err error) string {
 	return "an internal error occurred"
 }
 
-// withoutReferences are the faults that stay once everything is there that a definition refers to.
+// withoutReferences returns the faults that remain when every reference is resolved.
 func withoutReferences(w *language.Workflow, faults language.Faults) (rest language.Faults) {
 	for _, fault := range faults {
-		if fault.Code != language.CodeUnsupported || !refers(w, fault.Pointer) {
+		if fault.Code != language.CodeUnsupported || !isReference(w, fault.Pointer) {
 			rest = append(rest, fault)
 		}
 	}
 	return rest
 }
 
-func refers(w *language.Workflow, pointer string) bool {
+// isReference reports whether a pointer is that of a call or a schema by reference.
+func isReference(w *language.Workflow, pointer string) bool {
 	for _, reference := range w.References() {
 		if strings.TrimPrefix(pointer, reference.Pointer) == "/call" || strings.TrimPrefix(pointer, reference.Pointer) == "/resource" {
 			return true

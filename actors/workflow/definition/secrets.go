@@ -9,25 +9,28 @@ import (
 	"github.com/weftmesh/weft/actors/workflow/machine"
 )
 
-// secretName is what a secret can be called.
+// secretName matches the names that a secret can have.
 var secretName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]{0,62}$`)
 
-// secretFaults are the names in use.secrets that no secret can have, and calls of functions that keep what they are given:
-// it would be a secret no more.
+// storingFunctions store their arguments: in a notification, in an approval request, in another execution's input.
+var storingFunctions = []string{machine.FunctionNotify, machine.FunctionStart, machine.FunctionApproval}
+
+// secretFaults reports names in use.secrets that no secret can have, and secrets in the arguments of functions that store
+// them, where they would be readable.
 func secretFaults(w *language.Workflow) language.Faults {
 	var faults language.Faults
 	for i, name := range w.Use.Secrets {
 		if !secretName.MatchString(name) {
-			faults = append(faults, language.Fault{Line: 1, Column: 1, Pointer: fmt.Sprintf("/use/secrets/%d", i), Code: language.CodeValue,
-				Message: fmt.Sprintf("a secret cannot be called %.80q: a letter, then letters, digits, _ and -, at most 63", name)})
+			faults = append(faults, language.Fault{
+				Line: 1, Column: 1, Pointer: fmt.Sprintf("/use/secrets/%d", i), Code: language.CodeValue,
+				Message: fmt.Sprintf("%.80q is not a valid secret name: a letter, then letters, digits, _ and -, at most 63 in all", name),
+			})
 		}
 	}
 	w.Each(func(t *language.Task) {
-		if t.Call == nil || !slices.Contains([]string{machine.FunctionNotify, machine.FunctionStart, machine.FunctionApproval}, t.Call.Function) || !t.UsesSecrets() {
-			return
+		if t.Call != nil && slices.Contains(storingFunctions, t.Call.Function) && t.UsesSecrets() {
+			faults = append(faults, taskFault(t, language.CodeValue, t.Call.Function+" stores its arguments, so $secrets is not allowed in them"))
 		}
-		faults = append(faults, language.Fault{Line: max(t.Line, 1), Column: max(t.Column, 1), Pointer: t.Pointer, Code: language.CodeValue,
-			Message: t.Call.Function + " keeps what it is given: $secrets cannot be used in it"})
 	})
 	return faults
 }

@@ -7,30 +7,33 @@ import (
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/workflow/definition"
+	"github.com/weftmesh/weft/actors/workflow/diagram"
 	"github.com/weftmesh/weft/actors/workflow/engine"
 	"github.com/weftmesh/weft/actors/workflow/language"
+	"github.com/weftmesh/weft/actors/workflow/machine"
 	"github.com/weftmesh/weft/subjects"
 )
 
-// define reads a definition out of a request, or refuses it with every fault.
-func (a *Actor) define(ctx context.Context, r subjects.WorkflowDefinitionRequest) (*language.Workflow, string, error) {
+// resolve returns the workflow that a request defines and the text that its author sent, if any. Its error has every fault
+// of the definition.
+func (a *Actor) resolve(ctx context.Context, r subjects.WorkflowDefinitionRequest) (*language.Workflow, string, error) {
 	source, text, err := definition.ReadSource(r.Definition)
 	if err != nil {
 		return nil, "", err
 	}
-	w, faults := definition.Resolve(ctx, source, a.fetch)
+	w, faults := definition.Resolve(ctx, source, a.definitions.fetch)
 	if len(faults) > 0 {
 		return nil, "", definition.Error(faults)
 	}
 	return w, text, nil
 }
 
-func (a *Actor) validate(ctx context.Context, r subjects.WorkflowDefinitionRequest) (subjects.WorkflowValidation, error) {
+func (a *Actor) validateWorkflow(ctx context.Context, r subjects.WorkflowDefinitionRequest) (subjects.WorkflowValidation, error) {
 	source, _, err := definition.ReadSource(r.Definition)
 	if err != nil {
 		return subjects.WorkflowValidation{}, err
 	}
-	w, faults := definition.Resolve(ctx, source, a.fetch)
+	w, faults := definition.Resolve(ctx, source, a.definitions.fetch)
 	v := subjects.WorkflowValidation{Valid: w != nil, Faults: definition.WireFaults(faults)}
 	if w != nil {
 		v.Digest, v.Tasks = w.Digest, w.Tasks()
@@ -38,8 +41,8 @@ func (a *Actor) validate(ctx context.Context, r subjects.WorkflowDefinitionReque
 	return v, nil
 }
 
-func (a *Actor) create(ctx context.Context, r subjects.WorkflowDefinitionRequest) (subjects.Workflow, error) {
-	w, text, err := a.define(ctx, r)
+func (a *Actor) createWorkflow(ctx context.Context, r subjects.WorkflowDefinitionRequest) (subjects.Workflow, error) {
+	w, text, err := a.resolve(ctx, r)
 	if err != nil {
 		return subjects.Workflow{}, err
 	}
@@ -51,7 +54,7 @@ func (a *Actor) create(ctx context.Context, r subjects.WorkflowDefinitionRequest
 		if err := engine.Insert(ctx, tx, &row, &version); err != nil {
 			return err
 		}
-		return a.scheduleFor(ctx, tx, row, w)
+		return a.scheduler.apply(ctx, tx, row, w)
 	})
 	if err != nil {
 		return subjects.Workflow{}, err
@@ -59,12 +62,13 @@ func (a *Actor) create(ctx context.Context, r subjects.WorkflowDefinitionRequest
 	return version.resource(row.CreatedAt), nil
 }
 
-func (a *Actor) update(ctx context.Context, r subjects.UpdateWorkflowRequest) (subjects.Workflow, error) {
+// updateWorkflow adds a version and makes it the current one, unless the definition is the same as that of the current one.
+func (a *Actor) updateWorkflow(ctx context.Context, r subjects.UpdateWorkflowRequest) (subjects.Workflow, error) {
 	row, err := findWorkflow(ctx, a.DB.DB, actors.CallerFrom(ctx).UserID, r.WorkflowID)
 	if err != nil {
 		return subjects.Workflow{}, err
 	}
-	w, text, err := a.define(ctx, subjects.WorkflowDefinitionRequest{Definition: r.Definition})
+	w, text, err := a.resolve(ctx, subjects.WorkflowDefinitionRequest{Definition: r.Definition})
 	if err != nil {
 		return subjects.Workflow{}, err
 	}
@@ -74,19 +78,19 @@ func (a *Actor) update(ctx context.Context, r subjects.UpdateWorkflowRequest) (s
 	}
 	next := newVersion(row.ID, row.Version+1, w, text, a.Now())
 	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
-		succeeded, err := succeed(ctx, tx, row.ID, next)
+		updated, err := setCurrentVersion(ctx, tx, row.ID, next)
 		if err != nil {
 			return err
 		}
-		if !succeeded {
-			return subjects.Errorf(subjects.CodeConflict, "the workflow was updated or deleted meanwhile")
+		if !updated {
+			return subjects.Errorf(subjects.CodeConflict, "the workflow was updated or deleted concurrently")
 		}
-		a.DB.AfterCommit(ctx, func() { a.workflows.changed(row.ID) })
+		a.DB.AfterCommit(ctx, func() { a.workflows.rows.remove(row.ID) })
 		if err := engine.Insert(ctx, tx, &next); err != nil {
 			return err
 		}
 		row.Version = next.Version
-		return a.scheduleFor(ctx, tx, row, w)
+		return a.scheduler.apply(ctx, tx, row, w)
 	})
 	if err != nil {
 		return subjects.Workflow{}, err
@@ -94,7 +98,7 @@ func (a *Actor) update(ctx context.Context, r subjects.UpdateWorkflowRequest) (s
 	return next.resource(row.CreatedAt), nil
 }
 
-func (a *Actor) get(ctx context.Context, r subjects.WorkflowVersionRequest) (subjects.Workflow, error) {
+func (a *Actor) getWorkflow(ctx context.Context, r subjects.WorkflowVersionRequest) (subjects.Workflow, error) {
 	row, err := findWorkflow(ctx, a.DB.DB, actors.CallerFrom(ctx).UserID, r.WorkflowID)
 	if err != nil {
 		return subjects.Workflow{}, err
@@ -109,7 +113,38 @@ func (a *Actor) get(ctx context.Context, r subjects.WorkflowVersionRequest) (sub
 	return version.resource(row.CreatedAt), nil
 }
 
-func (a *Actor) list(ctx context.Context, r subjects.ListWorkflowsRequest) (subjects.Page[subjects.Workflow], error) {
+func (a *Actor) getWorkflowDiagram(ctx context.Context, r subjects.WorkflowVersionRequest) (subjects.Document, error) {
+	row, err := findWorkflow(ctx, a.DB.DB, actors.CallerFrom(ctx).UserID, r.WorkflowID)
+	if err != nil {
+		return subjects.Document{}, err
+	}
+	if r.Version == 0 {
+		r.Version = row.Version
+	}
+	def, err := a.definitions.version(ctx, row.ID, r.Version)
+	if err != nil {
+		return subjects.Document{}, err
+	}
+	return textDocument(diagram.Definition(def)), nil
+}
+
+func (a *Actor) getExecutionDiagram(ctx context.Context, r subjects.ExecutionRequest) (subjects.Document, error) {
+	row, events, err := a.executions.read(ctx, actors.CallerFrom(ctx).UserID, r.ExecutionID)
+	if err != nil {
+		return subjects.Document{}, err
+	}
+	def, err := a.definitions.version(ctx, row.WorkflowID, row.Version)
+	if err != nil {
+		return subjects.Document{}, err
+	}
+	return textDocument(diagram.Execution(def, machine.Status(row.Status), events)), nil
+}
+
+func textDocument(text string) subjects.Document {
+	return subjects.Document{ContentType: "text/plain; charset=utf-8", Body: []byte(text)}
+}
+
+func (a *Actor) listWorkflows(ctx context.Context, r subjects.ListWorkflowsRequest) (subjects.Page[subjects.Workflow], error) {
 	var page subjects.Page[subjects.Workflow]
 	after, err := actors.DecodeCursor(r.Cursor, 1)
 	if err != nil {
@@ -126,31 +161,11 @@ func (a *Actor) list(ctx context.Context, r subjects.ListWorkflowsRequest) (subj
 	return actors.PageOf(items, r.PageLimit(), func(w subjects.Workflow) []string { return []string{w.ID} }), nil
 }
 
-func (a *Actor) delete(ctx context.Context, r subjects.WorkflowRequest) (subjects.Empty, error) {
-	row, err := findWorkflow(ctx, a.DB.DB, actors.CallerFrom(ctx).UserID, r.WorkflowID)
-	if err != nil {
-		return subjects.Empty{}, err
-	}
-	return subjects.Empty{}, a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
-		a.DB.AfterCommit(ctx, func() { a.workflows.changed(row.ID) })
-		if err := remove(ctx, tx, row.ID, a.Now()); err != nil {
-			return err
-		}
-		return dropSchedule(ctx, tx, row.ID)
-	})
-}
-
-func (a *Actor) versions(ctx context.Context, r subjects.ListWorkflowVersionsRequest) (subjects.Page[subjects.Workflow], error) {
+func (a *Actor) listVersions(ctx context.Context, r subjects.ListWorkflowVersionsRequest) (subjects.Page[subjects.Workflow], error) {
 	var page subjects.Page[subjects.Workflow]
-	after, err := actors.DecodeCursor(r.Cursor, 1)
+	below, err := numberCursor(r.Cursor)
 	if err != nil {
 		return page, err
-	}
-	below := 0
-	if after[0] != "" {
-		if below, err = strconv.Atoi(after[0]); err != nil {
-			return page, subjects.InvalidField("cursor", "is not one that a list answered with")
-		}
 	}
 	row, err := findWorkflow(ctx, a.DB.DB, actors.CallerFrom(ctx).UserID, r.WorkflowID)
 	if err != nil {
@@ -165,4 +180,18 @@ func (a *Actor) versions(ctx context.Context, r subjects.ListWorkflowVersionsReq
 		items = append(items, v.resource(row.CreatedAt))
 	}
 	return actors.PageOf(items, r.PageLimit(), func(w subjects.Workflow) []string { return []string{strconv.Itoa(w.Version)} }), nil
+}
+
+func (a *Actor) deleteWorkflow(ctx context.Context, r subjects.WorkflowRequest) (subjects.Empty, error) {
+	row, err := findWorkflow(ctx, a.DB.DB, actors.CallerFrom(ctx).UserID, r.WorkflowID)
+	if err != nil {
+		return subjects.Empty{}, err
+	}
+	return subjects.Empty{}, a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
+		a.DB.AfterCommit(ctx, func() { a.workflows.rows.remove(row.ID) })
+		if err := deleteWorkflow(ctx, tx, row.ID, a.Now()); err != nil {
+			return err
+		}
+		return deleteSchedule(ctx, tx, row.ID)
+	})
 }

@@ -10,9 +10,9 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// TestUsersTakeTurns: whatever priority one user gives to how many executions, another's waits for one of them at most, for a
-// slot and for a call.
-func TestUsersTakeTurns(t *testing.T) {
+// TestFairnessBetweenUsers: however many executions of high priority one user has, another user's execution waits for at most one
+// of them, for an execution slot as for a call slot.
+func TestFairnessBetweenUsers(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name, waiting string
@@ -30,30 +30,30 @@ func TestUsersTakeTurns(t *testing.T) {
 				create := func(priority int) string {
 					return b.createLimited(t, fmt.Sprintf("{priority: %d}", priority), "- first: {if: .first, call: github.hold, then: end}\n- work: {call: github.get, with: {of: '${ .of }'}}\n")
 				}
-				ada, urgent := b.ada, create(100)
-				b.startOf(t, urgent, `{"first": true}`)
-				<-b.held
+				user, urgent := b.as, create(100)
+				b.startExecution(t, urgent, `{"first": true}`)
+				<-b.reached
 				for range 5 {
-					b.startOf(t, urgent, `{"of": "ada"}`)
+					b.startExecution(t, urgent, `{"of": "ada"}`)
 				}
 				bob := actortest.User()
 				b.mesh.Consent(t, bob, subjects.ScopeWorkflowsExecute, subjects.ScopeIntegrationsExecute)
-				b.ada = mesh.As{Token: b.mesh.Token(t, bob)}
-				b.startOf(t, create(-100), `{"of": "bob"}`)
-				eventually(t, "the others wait", func() bool { return gauge(t, b.host, test.waiting) == 6 })
-				close(b.hold)
-				b.ada = ada
+				b.as = mesh.As{Token: b.mesh.Token(t, bob)}
+				b.startExecution(t, create(-100), `{"of": "bob"}`)
+				eventually(t, "the others wait", func() bool { return metric(t, b.host, test.waiting) == 6 })
+				close(b.release)
+				b.as = user
 				eventually(t, "all are done", func() bool { return b.statuses(t, urgent)[subjects.ExecutionCompleted] == 6 })
 				b.mu.Lock()
 				defer b.mu.Unlock()
 				var order []string
-				for _, r := range b.acted {
+				for _, r := range b.actionCalls {
 					if r.Action == "get" {
 						order = append(order, string(r.Input))
 					}
 				}
 				if at := slices.Index(order, `{"of":"bob"}`); at < 0 || at > 1 {
-					t.Errorf("begun in the order %v", order)
+					t.Errorf("the order of the calls is %v, want the other user's among the first two", order)
 				}
 			})
 		})

@@ -8,13 +8,12 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/weftmesh/weft/actors/workflow/definition"
-
 	"github.com/weftmesh/weft/actors/actortest"
+	"github.com/weftmesh/weft/actors/workflow/definition"
 	"github.com/weftmesh/weft/subjects"
 )
 
-// library serves what definitions refer to; its greeting can change.
+// library serves documents that definitions refer to. Its greeting can change.
 func library(t *testing.T, greeting *atomic.Value) *httptest.Server {
 	t.Helper()
 	var s *httptest.Server
@@ -42,8 +41,9 @@ func library(t *testing.T, greeting *atomic.Value) *httptest.Server {
 	return s
 }
 
-// TestWhatStandsElsewhere becomes part of the version when it is created: what changes there later changes nothing here.
-func TestWhatStandsElsewhere(t *testing.T) {
+// TestReferencesAreResolved: documents that a definition refers to become part of the version when it is created. Later changes
+// of the documents do not change the version.
+func TestReferencesAreResolved(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		b := setup(t, database)
 		var greeting atomic.Value
@@ -85,33 +85,33 @@ func TestWhatStandsElsewhere(t *testing.T) {
 	})
 }
 
-// TestWhatCannotBeHad: a definition is refused at the place where it refers to what is not there, is too large, is no task, is
-// faulty, goes on without end, or may not be called.
-func TestWhatCannotBeHad(t *testing.T) {
+// TestUnresolvableReferences: a definition is refused at the reference if the document is missing, too large, not a task, faulty,
+// part of an endless chain, or at an address that weft must not call.
+func TestUnresolvableReferences(t *testing.T) {
 	t.Parallel()
 	b := setup(t, actortest.Databases(t)[0])
 	var greeting atomic.Value
 	greeting.Store("Dear")
 	s := library(t, &greeting)
 	for uri, want := range map[string]string{
-		s.URL + "/nowhere.yaml": "status 404", s.URL + "/large.yaml": "cannot be had", s.URL + "/list.yaml": "not a task",
-		s.URL + "/faulty.yaml": "in " + s.URL, s.URL + "/chain/": "at most 20", "http://10.255.255.1/f.yaml": "cannot be had",
+		s.URL + "/nowhere.yaml": "status 404", s.URL + "/large.yaml": "cannot fetch", s.URL + "/list.yaml": "task",
+		s.URL + "/faulty.yaml": "in " + s.URL, s.URL + "/chain/": "at most 20", "http://10.255.255.1/f.yaml": "cannot fetch",
 	} {
-		err := wantCode(t, b, subjects.CodeInvalid, subjects.CreateWorkflow, b.ada,
+		err := wantCode(t, b, subjects.CodeInvalid, subjects.CreateWorkflow, b.as,
 			subjects.WorkflowDefinitionRequest{Definition: yaml(t, workflowOf("- a: {set: {x: 1}}\n- b: {call: '"+uri+"'}\n"))})
 		if len(err.Fields) == 0 || !strings.Contains(err.Fields[0].Message, want) || err.Fields[0].Line != 4 {
 			t.Errorf("%s: %+v", uri, err.Fields)
 		}
 	}
-	for _, kept := range []string{
+	for _, unsupported := range []string{
 		"input: {schema: {resource: {endpoint: {uri: '" + s.URL + "/schema.json', authentication: {bearer: {token: x}}}}}}\ndo: [{a: {set: {x: 1}}}]\n",
 		"use: {catalogs: {ours: {endpoint: {uri: '" + s.URL + "', authentication: {bearer: {token: x}}}}}}\ndo: [{a: {call: 'salute:1.0.0@ours'}}]\n",
 		"do: [{a: {call: 'file:///etc/passwd'}}]\n",
 	} {
-		err := wantCode(t, b, subjects.CodeUnsupported, subjects.CreateWorkflow, b.ada, subjects.WorkflowDefinitionRequest{
-			Definition: yaml(t, strings.SplitAfter(workflowOf(""), "\n")[0]+kept)})
+		err := wantCode(t, b, subjects.CodeUnsupported, subjects.CreateWorkflow, b.as, subjects.WorkflowDefinitionRequest{
+			Definition: yaml(t, strings.SplitAfter(workflowOf(""), "\n")[0]+unsupported)})
 		if len(err.Fields) != 1 || err.Fields[0].Code != "unsupported" || err.Fields[0].Line != 2 && err.Fields[0].Line != 3 {
-			t.Errorf("%s: %+v", kept, err.Fields)
+			t.Errorf("%s: %+v", unsupported, err.Fields)
 		}
 	}
 }

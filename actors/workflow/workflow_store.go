@@ -1,0 +1,170 @@
+package workflow
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/workflow/language"
+	"github.com/weftmesh/weft/actors/workflow/machine"
+	"github.com/weftmesh/weft/subjects"
+)
+
+// workflowRow is one workflow; Version is its current version.
+type workflowRow struct {
+	bun.BaseModel `bun:"table:workflows"`
+
+	ID        string `bun:"id,pk"`
+	UserID    string `bun:"user_id"`
+	Name      string `bun:"name"`
+	Version   int    `bun:"version"`
+	CreatedAt int64  `bun:"created_at"`
+	DeletedAt int64  `bun:"deleted_at"`
+}
+
+// versionRow is one version of a workflow; it is immutable.
+type versionRow struct {
+	bun.BaseModel `bun:"table:workflow_versions"`
+
+	WorkflowID string `bun:"workflow_id,pk"`
+	Version    int    `bun:"version,pk"`
+	Namespace  string `bun:"namespace"`
+	Name       string `bun:"name"`
+	// Declared is document.version, which the author chose.
+	Declared string `bun:"declared"`
+	Title    string `bun:"title"`
+	Summary  string `bun:"summary"`
+	Digest   string `bun:"digest"`
+	Tasks    int    `bun:"tasks"`
+	// Definition is the resolved definition as canonical JSON.
+	Definition string `bun:"definition"`
+	// Source is the text that the author sent; empty if that was JSON.
+	Source    string `bun:"source"`
+	CreatedAt int64  `bun:"created_at"`
+}
+
+// summaryColumns are the columns that lists return: all but the definition and its source.
+var summaryColumns = []string{
+	"v.workflow_id", "v.version", "v.namespace", "v.name", "v.declared", "v.title", "v.summary", "v.digest", "v.tasks", "v.created_at",
+}
+
+func newVersion(id string, version int, w *language.Workflow, source string, now time.Time) versionRow {
+	return versionRow{
+		WorkflowID: id, Version: version, Namespace: w.Document.Namespace, Name: w.Document.Name, Declared: w.Document.Version,
+		Title: machine.Storable(w.Document.Title), Summary: machine.Storable(w.Document.Summary), Digest: w.Digest, Tasks: w.Tasks(),
+		Definition: string(w.Canonical), Source: machine.Storable(source), CreatedAt: now.UnixMicro(),
+	}
+}
+
+// resource returns the version for its owner; createdAt is the workflow's.
+func (v versionRow) resource(createdAt int64) subjects.Workflow {
+	r := subjects.Workflow{
+		ID: v.WorkflowID, Name: v.Name, Namespace: v.Namespace, Title: v.Title, Summary: v.Summary, Version: v.Version,
+		Declared: v.Declared, Digest: v.Digest, Tasks: v.Tasks, Source: v.Source,
+		CreatedAt: machine.Moment(createdAt), UpdatedAt: machine.Moment(v.CreatedAt),
+	}
+	if v.Definition != "" {
+		r.Document = json.RawMessage(v.Definition)
+	}
+	return r
+}
+
+var errNoWorkflow = subjects.Errorf(subjects.CodeNotFound, "there is no such workflow")
+
+// findWorkflow reads one of a user's workflows.
+func findWorkflow(ctx context.Context, db bun.IDB, userID, id string) (w workflowRow, err error) {
+	err = db.NewSelect().Model(&w).Where("id = ?", id).Where("user_id = ?", userID).Where("deleted_at = 0").Scan(ctx)
+	return w, oneRow(err, "reading a workflow", errNoWorkflow)
+}
+
+var errNoVersion = subjects.Errorf(subjects.CodeNotFound, "the workflow has no such version")
+
+// findVersion reads one version of a workflow.
+func findVersion(ctx context.Context, db bun.IDB, workflowID string, version int) (v versionRow, err error) {
+	err = db.NewSelect().Model(&v).Where("workflow_id = ?", workflowID).Where("version = ?", version).Scan(ctx)
+	return v, oneRow(err, "reading a version of a workflow", errNoVersion)
+}
+
+// setCurrentVersion makes a version the current one. It reports whether the workflow was at the version before it.
+func setCurrentVersion(ctx context.Context, tx database.Tx, id string, v versionRow) (bool, error) {
+	result, err := tx.NewUpdate().Model((*workflowRow)(nil)).Set("version = ?", v.Version).Set("name = ?", v.Name).
+		Where("id = ?", id).Where("version = ?", v.Version-1).Where("deleted_at = 0").Exec(ctx)
+	if err != nil {
+		return false, fmt.Errorf("updating a workflow: %w", err)
+	}
+	n, err := result.RowsAffected()
+	return n == 1, err
+}
+
+// deleteWorkflow marks a workflow as deleted. Its versions remain, since executions may still run them.
+func deleteWorkflow(ctx context.Context, tx database.Tx, id string, now time.Time) error {
+	_, err := tx.NewUpdate().Model((*workflowRow)(nil)).Set("deleted_at = ?", now.UnixMicro()).Where("id = ?", id).Exec(ctx)
+	if err != nil {
+		return fmt.Errorf("deleting a workflow: %w", err)
+	}
+	return nil
+}
+
+// listedVersion is a version and the time at which its workflow was created.
+type listedVersion struct {
+	versionRow `bun:",extend"`
+	Created    int64 `bun:"created"`
+}
+
+// pageOfWorkflows reads the current versions of a user's workflows, newest workflow first, from after the given id. It reads
+// one row more than the page holds.
+func pageOfWorkflows(ctx context.Context, db bun.IDB, userID string, r subjects.ListWorkflowsRequest, after string) ([]listedVersion, error) {
+	var rows []listedVersion
+	q := db.NewSelect().ModelTableExpr("workflow_versions AS v").Model(&rows).Column(summaryColumns...).
+		ColumnExpr("w.created_at AS created").
+		Join("JOIN workflows AS w ON w.id = v.workflow_id AND w.version = v.version").
+		Where("w.user_id = ?", userID).Where("w.deleted_at = 0").OrderExpr("w.id DESC").Limit(int64(r.PageLimit() + 1))
+	if after != "" {
+		q.Where("w.id < ?", after)
+	}
+	if r.Name != "" {
+		q.Where("w.name = ?", r.Name)
+	}
+	if err := q.Scan(ctx); err != nil {
+		return nil, fmt.Errorf("listing workflows: %w", err)
+	}
+	return rows, nil
+}
+
+// pageOfVersions reads up to limit versions of a workflow, newest first, below the given one; 0 starts at the newest.
+func pageOfVersions(ctx context.Context, db bun.IDB, id string, limit, below int) ([]versionRow, error) {
+	var rows []versionRow
+	q := db.NewSelect().ModelTableExpr("workflow_versions AS v").Model(&rows).Column(summaryColumns...).
+		Where("v.workflow_id = ?", id).OrderExpr("v.version DESC").Limit(int64(limit))
+	if below > 0 {
+		q.Where("v.version < ?", below)
+	}
+	if err := q.Scan(ctx); err != nil {
+		return nil, fmt.Errorf("listing a workflow's versions: %w", err)
+	}
+	return rows, nil
+}
+
+// findWorkflowByName finds a user's workflow by the namespace and name in its document, and the newest version with the
+// declared version; "" and "latest" select the current version.
+func findWorkflowByName(ctx context.Context, db bun.IDB, userID, namespace, name, declared string) (id string, version int, err error) {
+	var row struct {
+		WorkflowID string `bun:"workflow_id"`
+		Version    int    `bun:"version"`
+	}
+	q := db.NewSelect().TableExpr("workflow_versions AS v").Column("v.workflow_id", "v.version").
+		Join("JOIN workflows AS w ON w.id = v.workflow_id").Where("w.user_id = ?", userID).Where("w.deleted_at = 0").
+		Where("v.namespace = ?", namespace).Where("v.name = ?", name).OrderExpr("w.id DESC, v.version DESC").Limit(1)
+	if declared == "" || declared == "latest" {
+		q.Where("v.version = w.version")
+	} else {
+		q.Where("v.declared = ?", declared)
+	}
+	missing := subjects.Errorf(subjects.CodeNotFound, "there is no workflow %s.%s:%s", namespace, name, declared)
+	err = oneRow(q.Scan(ctx, &row), "reading a workflow by name", missing)
+	return row.WorkflowID, row.Version, err
+}
