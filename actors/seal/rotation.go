@@ -216,4 +216,3 @@ func reseal(sealer *Sealer, column Column, row sealedRow) ([]byte, error) {
 	}
 	return sealer.Seal(plain, associated)
 }
-
