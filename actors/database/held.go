@@ -22,7 +22,7 @@ type Held struct {
 
 type heldKey struct{}
 
-// Hold returns a context in which all transactions on db are one, and its Held. Nothing is begun before the first RunInTx. The
+// Hold returns a context in which all transactions on db are one, and its Held. It begins nothing before the first RunInTx. The
 // caller must call Close.
 func (db *DB) Hold(ctx context.Context) (context.Context, *Held) {
 	h := &Held{db: db, token: make(chan struct{}, 1)}
@@ -47,7 +47,7 @@ func (h *Held) Close() {
 	}
 }
 
-// Commit runs last in the transaction, or in a new one if none was begun, and commits. An error of last rolls everything back.
+// Commit runs last in the transaction, or in a new one if none is open, and commits. An error of last rolls everything back.
 // After Commit, RunInTx begins a new transaction.
 func (h *Held) Commit(ctx context.Context, last func(ctx context.Context, tx bun.Tx) error) error {
 	if err := h.Acquire(ctx); err != nil {

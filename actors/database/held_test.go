@@ -39,7 +39,7 @@ func TestHeldBeginsWithTheFirstWrite(t *testing.T) {
 		if db.HeldFrom(ctx) != held || db.HeldFrom(t.Context()) != nil {
 			t.Error("HeldFrom does not return the Held of its context")
 		}
-		// Nothing is begun yet: another writer is not blocked.
+		// No transaction is open yet: another writer is not blocked.
 		if err := db.RunInTx(t.Context(), adding("other", nil)); err != nil || db.HasTx(ctx) {
 			t.Errorf("another write before the first one: %v, transaction open: %t", err, db.HasTx(ctx))
 		}

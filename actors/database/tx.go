@@ -29,7 +29,7 @@ const (
 type Transaction struct {
 	db    *DB
 	tx    bun.Tx
-	end   context.CancelFunc // cancels the context that tx was begun with
+	end   context.CancelFunc // cancels the transaction's context
 	hooks []func()
 	// uncached means that the transaction writes no table that a RowCache reads, see DB.RunUncached.
 	uncached bool
@@ -37,7 +37,7 @@ type Transaction struct {
 
 type transactionKey struct{}
 
-// transaction returns the open transaction of ctx, begun by RunInTx or by a Held; nil if there is none.
+// transaction returns the open transaction of ctx, from RunInTx or a Held; nil if there is none.
 func (db *DB) transaction(ctx context.Context) *Transaction {
 	if o, ok := ctx.Value(transactionKey{}).(*Transaction); ok && o.db == db {
 		return o
@@ -93,7 +93,7 @@ func (db *DB) RunUncached(ctx context.Context, fn func(ctx context.Context, tx b
 	return o.Commit()
 }
 
-// Detached returns ctx outside its transaction and its Held: transactions begun with it commit at once and independently of the
+// Detached returns ctx outside its transaction and its Held: transactions on it commit at once and independently of the
 // surrounding one. No write transaction may be open on ctx: on SQLite, which has one writer, the detached transaction would wait
 // for it until beginTimeout.
 func (db *DB) Detached(ctx context.Context) context.Context {
@@ -138,7 +138,7 @@ func (db *DB) OpenTx(ctx, lifetime context.Context, fn func(ctx context.Context,
 	return o, Classify(err)
 }
 
-// tryTx begins a transaction and runs fn in it. started reports whether the transaction was begun.
+// tryTx begins a transaction and runs fn in it. started reports whether the transaction has started.
 func (db *DB) tryTx(ctx, lifetime context.Context, fn func(ctx context.Context, tx bun.Tx) error) (_ *Transaction, started bool, err error) {
 	o, err := db.beginTx(lifetime)
 	if err != nil {

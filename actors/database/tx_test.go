@@ -143,7 +143,7 @@ func TestRetriesEndWithTheContext(t *testing.T) {
 	}
 }
 
-// A transaction of OpenTx ends with its lifetime, not with the context that it was begun with.
+// A transaction of OpenTx ends with its lifetime, not with the context passed for its beginning.
 func TestOpenTxLifetime(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, kind actortest.Database) {
 		db := kind.Open(t, "auth", actortest.Things)

@@ -93,25 +93,31 @@ func Host(
 		return err
 	}
 	box := outbox.New(outbox.Config{DB: db, Log: log, Now: c.Now})
-	service, err := build(actors.Deps{
+	deps := actors.Deps{
 		Conn: conn, DB: db, Outbox: box, Sealer: sealer, Guard: r.Guard, Verifier: r.Verifier, Log: log,
 		Metrics: c.Telemetry.Registry, Issuer: c.Issuer, Audience: c.Audience, Version: c.Version,
 		EgressAllow: c.EgressAllow, EgressAllowHTTP: c.EgressAllowHTTP, Now: c.Now, NewID: newID,
-	})
+	}
+	service, err := build(deps)
 	if err != nil {
 		return fmt.Errorf("building %s: %w", c.Actor, err)
 	}
+	service.Checks = withSharedChecks(service.Checks, deps)
 	r.Background = map[string]func(context.Context) error{
 		"outbox":      func(ctx context.Context) error { return box.Run(ctx, conn.Conn) },
 		"idempotency": r.Idempotency.Run,
 	}
-	checks := map[string]func(context.Context) error{
-		"database": db.Ping,
-		"nats":     func(context.Context) error { return conn.FlushTimeout(pingTimeout) },
-	}
-	maps.Copy(checks, service.Checks)
-	service.Checks = checks
 	return r.Run(ctx, service, ready)
+}
+
+// withSharedChecks adds the checks of the database and the NATS connection to an actor's own.
+func withSharedChecks(own map[string]func(context.Context) error, d actors.Deps) map[string]func(context.Context) error {
+	checks := map[string]func(context.Context) error{
+		"database": d.DB.Ping,
+		"nats":     func(context.Context) error { return d.Conn.FlushTimeout(pingTimeout) },
+	}
+	maps.Copy(checks, own)
+	return checks
 }
 
 // newID returns a new UUIDv7.
