@@ -68,14 +68,14 @@ func TestReplyThatCannotBeEncoded(t *testing.T) {
 func TestWork(t *testing.T) {
 	t.Parallel()
 	failure := errors.New("failure")
-	var got []subjects.SendLetterJob
-	worker := actors.Work(subjects.SendLetter, func(_ context.Context, job subjects.SendLetterJob) error {
+	var got []subjects.SendMailJob
+	worker := actors.Work(subjects.SendMail, func(_ context.Context, job subjects.SendMailJob) error {
 		if got = append(got, job); job.LetterID == "fail" {
 			return failure
 		}
 		return nil
 	})
-	if worker.Consumer.Durable != subjects.SendLetter.Consumer().Durable || worker.Concurrency != 16 {
+	if worker.Consumer.Durable != subjects.SendMail.Consumer().Durable || worker.Concurrency != 16 {
 		t.Errorf("the worker is %+v", worker)
 	}
 	if w := worker.Concurrent(2); w.Concurrency != 2 || worker.Concurrency != 16 {
@@ -101,11 +101,11 @@ func TestWork(t *testing.T) {
 func TestListen(t *testing.T) {
 	t.Parallel()
 	var got []subjects.Envelope[subjects.Erasure]
-	worker := actors.Listen(subjects.NoteErasure, func(_ context.Context, e subjects.Envelope[subjects.Erasure]) error {
+	worker := actors.Listen(subjects.ErasureConfirmations, func(_ context.Context, e subjects.Envelope[subjects.Erasure]) error {
 		got = append(got, e)
 		return nil
 	})
-	if worker.Consumer.Durable != subjects.NoteErasure.Consumer().Durable || worker.Concurrency != 16 {
+	if worker.Consumer.Durable != subjects.ErasureConfirmations.Consumer().Durable || worker.Concurrency != 16 {
 		t.Errorf("the worker is %+v", worker)
 	}
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)

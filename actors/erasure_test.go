@@ -21,7 +21,7 @@ func TestOnErasure(t *testing.T) {
 		db := kind.Open(t, "consent")
 		d := actors.Deps{DB: db, Now: time.Now, Outbox: outbox.New(outbox.Config{DB: db, Log: zap.NewNop()})}
 		failure, calls := error(nil), 0
-		worker := actors.OnErasure(d, subjects.ConsentForgets, subjects.ConsentErased,
+		worker := actors.OnErasure(d, subjects.ConsentErasure, subjects.ConsentErased,
 			func(_ context.Context, deletion subjects.AccountDeletion) (int64, error) {
 				if calls++; deletion.UserID != "user" || len(deletion.Aliases) != 1 {
 					t.Errorf("the handler got %+v", deletion)

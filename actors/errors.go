@@ -1,12 +1,6 @@
 package actors
 
-import (
-	"errors"
-	"time"
-)
-
-// RetrySoon is the RetryAfter of an error whose cause usually passes within moments, such as a lost connection.
-const RetrySoon = time.Second
+import "errors"
 
 // ErrStepAside is returned by a message handler that finds another process working on the same message. The delivery is then neither
 // acknowledged nor rejected, because that would settle the other process's delivery too.

@@ -6,8 +6,6 @@ import (
 	"testing"
 	"testing/fstest"
 
-	"github.com/nats-io/nats.go"
-
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/actortest"
 	"github.com/weftmesh/weft/actors/database"
@@ -27,7 +25,7 @@ func newMailbox(d actors.Deps) (actors.Service, error) {
 	return actors.Service{
 		Name:     "notification",
 		Bindings: []actors.Binding{actors.Bind(subjects.SendNotification, a.send)},
-		Workers:  []actors.Worker{actors.OnErasure(d, subjects.NotificationForgets, subjects.NotificationErased, a.erase)},
+		Workers:  []actors.Worker{actors.OnErasure(d, subjects.NotificationErasure, subjects.NotificationErased, a.erase)},
 	}, nil
 }
 
@@ -64,20 +62,15 @@ func Example() {
 
 		user := actortest.User()
 		for _, token := range []string{m.Token(t, user), m.Token(t, user), "expired"} {
-			reply, err := m.Conn(t, mesh.UserGateway).Forward(t.Context(), subjects.SendNotification.Subject, nats.Header{
-				mesh.HeaderAuthorization: {"Bearer " + token}, mesh.HeaderIdempotencyKey: {"key 1"},
-			}, []byte(`{"category":"system","body":"hello"}`))
-			if err != nil {
-				fmt.Println("refused:", subjects.CodeOf(err))
-				continue
-			}
-			fmt.Println("accepted, replayed:", reply.Header.Get(mesh.HeaderIdempotencyReplayed) == "true")
+			request := subjects.SendNotificationRequest{Category: "system", Body: "hello"}
+			ref, replayed, err := actortest.CallKeyed(t.Context(), m.Conn(t, mesh.UserGateway), subjects.SendNotification, request, token, "key 1")
+			fmt.Println(ref.Status, replayed, subjects.CodeOf(err))
 		}
 		fmt.Println("erased:", m.Forget(t, "notification", user).Items)
 	})
 	// Output:
-	// accepted, replayed: false
-	// accepted, replayed: true
-	// refused: unauthenticated
+	// accepted false
+	// accepted true
+	//  false unauthenticated
 	// erased: 1
 }

@@ -2,8 +2,8 @@ package actors_test
 
 import (
 	"testing"
-	"time"
 
+	"github.com/weftmesh/weft/actors/actortest"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -14,14 +14,8 @@ func wantCode(t *testing.T, err error, want subjects.Code) {
 	}
 }
 
-// receive returns the next value of a channel, or fails the test after 20 seconds.
+// receive returns the next value of a channel.
 func receive[T any](t *testing.T, from <-chan T) T {
 	t.Helper()
-	select {
-	case got := <-from:
-		return got
-	case <-time.After(20 * time.Second):
-		t.Fatal("nothing was received within 20 seconds")
-		panic("unreachable")
-	}
+	return actortest.Receive(t, "a value", from)
 }

@@ -23,7 +23,7 @@ import (
 // sees the registration, and the state needs no watch. For the same reason a state that was read may be cached until a revocation asks
 // or the lease expires (docs/adr/0007).
 type Guard struct {
-	membership *mesh.Presence
+	membership *mesh.Membership
 	states     *kv.Bucket[subjects.ConsentState]
 	now        func() time.Time
 
@@ -53,7 +53,7 @@ var (
 
 // NewGuard returns the guard of a process's connection.
 func NewGuard(
-	ctx context.Context, conn *mesh.Conn, membership *mesh.Presence, now func() time.Time,
+	ctx context.Context, conn *mesh.Conn, membership *mesh.Membership, now func() time.Time,
 ) (*Guard, error) {
 	states, err := kv.Open[subjects.ConsentState](ctx, conn.JS, kv.ConsentState)
 	if err != nil {
@@ -63,11 +63,11 @@ func NewGuard(
 		membership: membership, states: states, now: now,
 		pending: map[string]map[*pendingStart]struct{}{}, cached: map[string]cachedState{},
 	}
-	membership.Handle(mesh.SyncConsent, func(ctx context.Context, s mesh.Sync) error {
+	membership.Handle(mesh.BarrierConsent, func(ctx context.Context, s mesh.Barrier) error {
 		g.invalidate(stateKey(s.UserID, s.Scope))
 		return g.cancelPending(ctx, s.UserID, s.Scope)
 	})
-	membership.Handle(mesh.SyncConsentRenewed, func(_ context.Context, s mesh.Sync) error {
+	membership.Handle(mesh.BarrierConsentRenewed, func(_ context.Context, s mesh.Barrier) error {
 		g.invalidate(stateKey(s.UserID, s.Scope))
 		return nil
 	})

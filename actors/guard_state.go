@@ -86,7 +86,7 @@ func (g *Guard) state(ctx context.Context, userID, scope string) (subjects.Conse
 		return subjects.ConsentState{}, cannotCheck(err)
 	}
 	state := entry.Value
-	if state.Status != "active" {
+	if state.Status != subjects.ConsentActive {
 		return state, consentRequired(scope, "revoked")
 	}
 	if g.expired(state) {
@@ -129,7 +129,7 @@ func (g *Guard) invalidateAll() {
 
 func cannotCheck(cause error) error {
 	return &subjects.Error{
-		Code: subjects.CodeUnavailable, Detail: "consent cannot be checked at present", RetryAfter: RetrySoon, Cause: cause,
+		Code: subjects.CodeUnavailable, Detail: "consent cannot be checked at present", RetryAfter: subjects.RetrySoon, Cause: cause,
 	}
 }
 

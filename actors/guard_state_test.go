@@ -3,7 +3,6 @@ package actors_test
 import (
 	"context"
 	"errors"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -12,12 +11,6 @@ import (
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
 )
-
-// testClock is a clock that a test sets ahead.
-type testClock struct{ ahead atomic.Int64 }
-
-func (c *testClock) now() time.Time          { return time.Now().Add(time.Duration(c.ahead.Load())) }
-func (c *testClock) advance(d time.Duration) { c.ahead.Add(int64(d)) }
 
 // putState writes a consent state as the consent actor does, without telling the guards.
 func putState(t *testing.T, m *actortest.Mesh, user string, state subjects.ConsentState) {
@@ -58,15 +51,15 @@ func TestCheckGrant(t *testing.T) {
 func TestExpiredConsent(t *testing.T) {
 	t.Parallel()
 	m := actortest.Start(t, actortest.Quiet())
-	clock := &testClock{}
-	guard, _ := newGuardAt(t, m, "integration", clock.now)
+	clock := &actortest.Clock{}
+	guard, _ := newGuardAt(t, m, "integration", clock.Now)
 	user, expiry := actortest.User(), time.Now().Add(30*time.Second)
 	putState(t, m, user, subjects.ConsentState{ConsentID: "c", Status: "active", ExpiresAt: &expiry})
 	grant, err := guard.Check(t.Context(), user, scope)
 	if want := (mesh.Grant{UserID: user, Scope: scope, ConsentID: "c"}); err != nil || grant != want {
 		t.Errorf("%+v, %v, want %+v", grant, err, want)
 	}
-	clock.advance(31 * time.Second) // the state is still cached
+	clock.Advance(31 * time.Second) // the state is still cached
 	_, err = guard.Check(t.Context(), user, scope)
 	wantCode(t, err, subjects.CodeConsentRequired)
 	var coded *subjects.Error
@@ -79,8 +72,8 @@ func TestExpiredConsent(t *testing.T) {
 func TestStatesAreCachedForAMinute(t *testing.T) {
 	t.Parallel()
 	m := actortest.Start(t, actortest.Quiet())
-	clock := &testClock{}
-	guard, _ := newGuardAt(t, m, "integration", clock.now)
+	clock := &actortest.Clock{}
+	guard, _ := newGuardAt(t, m, "integration", clock.Now)
 	user := actortest.User()
 	check := func() string {
 		t.Helper()
@@ -93,11 +86,11 @@ func TestStatesAreCachedForAMinute(t *testing.T) {
 	putState(t, m, user, subjects.ConsentState{ConsentID: "1", Status: "active"})
 	check()
 	putState(t, m, user, subjects.ConsentState{ConsentID: "2", Continues: []string{"1"}, Status: "active"})
-	clock.advance(59 * time.Second)
+	clock.Advance(59 * time.Second)
 	if got := check(); got != "1" {
 		t.Errorf("after 59 seconds the consent is %s: the state was not cached", got)
 	}
-	clock.advance(time.Second)
+	clock.Advance(time.Second)
 	if got := check(); got != "2" {
 		t.Errorf("after a minute the consent is %s", got)
 	}
@@ -108,7 +101,7 @@ func TestStatesAreCachedForAMinute(t *testing.T) {
 	}
 	// A barrier invalidates the state.
 	putState(t, m, user, subjects.ConsentState{ConsentID: "4", Status: "active"})
-	err := mesh.SyncGuards(t.Context(), m.Conn(t, "consent"), mesh.Sync{Kind: mesh.SyncConsentRenewed, UserID: user, Scope: scope})
+	err := mesh.RaiseBarrier(t.Context(), m.Conn(t, "consent"), mesh.Barrier{Kind: mesh.BarrierConsentRenewed, UserID: user, Scope: scope})
 	if err != nil {
 		t.Fatal(err)
 	}

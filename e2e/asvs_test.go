@@ -8,8 +8,8 @@ import (
 	"github.com/pquerna/otp/totp"
 )
 
-// TestTheConfigurationForLevel2Holds starts weft with deploy/asvs-level-2.yaml and meets what it demands.
-func TestTheConfigurationForLevel2Holds(t *testing.T) {
+// TestASVSLevel2Configuration starts weft with deploy/asvs-level-2.yaml and checks that its settings take effect.
+func TestASVSLevel2Configuration(t *testing.T) {
 	t.Parallel()
 	sink, settings := mailServer(t)
 	up := upProgram(t, t.TempDir(), settings...)
@@ -20,12 +20,12 @@ func TestTheConfigurationForLevel2Holds(t *testing.T) {
 
 	c.must(t, http.StatusAccepted, http.MethodPost, "/v1/auth/register", account)
 	login(http.StatusUnauthorized)
-	verification, _ := awaitLetter(t, sink, "ada@example.com", "Verify your e-mail address").takeToken(t)
+	verification, _ := awaitMail(t, sink, "ada@example.com", "Verify your e-mail address").takeToken(t)
 	c.must(t, http.StatusNoContent, http.MethodPost, "/v1/auth/email/verify", map[string]any{"token": verification})
 
 	session := login(http.StatusOK)
 	if session.text(".enrollment_required") != "true" {
-		t.Fatalf("without a second factor: %s", session)
+		t.Fatalf("login without a second factor: %s", session)
 	}
 	c.token = session.text(".access_token")
 	c.must(t, http.StatusForbidden, http.MethodGet, "/v1/users/me", nil)
@@ -45,9 +45,9 @@ func TestTheConfigurationForLevel2Holds(t *testing.T) {
 		return a
 	}
 	if late := confirm(time.Now().Add(-30 * time.Second)); late.status != http.StatusBadRequest || late.text(".errors[0].field") != "code" {
-		t.Fatalf("the code before the present one answers %s", late)
+		t.Fatalf("the previous TOTP code: %s", late)
 	}
-	// The present one may be over as it arrives.
+	// The current code may expire before the request arrives.
 	var confirmed answer
 	err := eventually(func() (bool, string) {
 		confirmed = confirm(time.Now())
@@ -65,8 +65,8 @@ func TestTheConfigurationForLevel2Holds(t *testing.T) {
 	c.token = session.text(".access_token")
 	c.must(t, http.StatusOK, http.MethodGet, "/v1/users/me", nil)
 	sessions := c.must(t, http.StatusOK, http.MethodGet, "/v1/auth/sessions", nil)
-	life := `[.items[] | select(.current) | (.created_at, .idle_at, .expires_at) | sub("\\.[0-9]+"; "") | fromdate] | [.[1] - .[0], .[2] - .[0]]`
-	if got := sessions.text(life); got != "[1800,43200]" {
-		t.Errorf("unused and in all a session lives %s seconds: %s", got, sessions)
+	lifetimes := `[.items[] | select(.current) | (.created_at, .idle_at, .expires_at) | sub("\\.[0-9]+"; "") | fromdate] | [.[1] - .[0], .[2] - .[0]]`
+	if got := sessions.text(lifetimes); got != "[1800,43200]" {
+		t.Errorf("idle and total session lifetime are %s seconds: %s", got, sessions)
 	}
 }

@@ -13,16 +13,17 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// bareEnv makes the test binary one of the two things that the gateway is measured against, in a process of its own as
-// weft is: "handler", an HTTP handler that answers by itself, or "bridge", one that asks a subject of an embedded NATS
-// server, where a subscriber echoes. Both answer with bareReply and check nothing.
+// bareEnv makes the test binary run one of the two baselines that the gateway is compared with, in a process of its own:
+// "handler", a plain HTTP handler, or "bridge", a handler that makes a request to an embedded NATS server where a subscriber
+// echoes it. Both respond with bareReply and check nothing.
 const bareEnv = "WEFT_BENCH_BARE"
 
-// bareReply is as long as a profile.
+// bareReply has the size of a user profile.
 var bareReply = []byte(`{"id":"019ab0de-0000-7000-8000-000000000000","email":"019ab0de-0000-4000-8000-000000000000@example.com",` +
 	`"email_verified":false,"first_name":"","last_name":"","locale":"en","time_zone":"UTC","roles":["user"],` +
 	`"created_at":"2026-11-23T20:00:00.000000Z"}` + "\n")
 
+// serveBare runs a baseline until it fails, and returns the exit code.
 func serveBare(kind string) int {
 	handler := http.HandlerFunc(bareHandler)
 	if kind == "bridge" {
@@ -54,11 +55,12 @@ func bareHandler(w http.ResponseWriter, _ *http.Request) {
 	_, _ = w.Write(bareReply)
 }
 
-// startEcho starts a NATS server without accounts or JetStream and a subscriber over loopback TCP.
+// startEcho starts a NATS server without accounts and JetStream, with an echo subscriber over loopback TCP, and returns a
+// second connection.
 func startEcho() (*nats.Conn, error) {
 	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true})
 	if err != nil {
-		return nil, fmt.Errorf("making a server: %w", err)
+		return nil, fmt.Errorf("creating a server: %w", err)
 	}
 	go s.Start()
 	if !s.ReadyForConnections(10 * time.Second) {

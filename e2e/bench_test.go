@@ -20,17 +20,17 @@ import (
 )
 
 const (
-	// benchConnections is how many clients ask at once.
+	// benchConnections is the number of concurrent clients.
 	benchConnections = 64
-	// benchWindow is how long one target is measured before the next one's turn.
+	// benchWindow is the duration of one measurement of a target.
 	benchWindow = 2 * time.Second
 )
 
-// BenchmarkAuthenticatedRead measures GET /v1/users/me with an access token, through the running binary with everything
-// on (token check, limits, validation, metrics, traces, logs), beside a bare HTTP handler and a bare bridge from HTTP
-// over NATS to an echo: the same load generator, each target a process of its own, in turns. The figures are the medians
-// over the rounds; "of_bridge" and "of_handler" are weft's requests a second as a share of theirs, "cpu" is the processor
-// time that a server has taken for a request, which other work on the machine disturbs least.
+// BenchmarkAuthenticatedRead measures GET /v1/users/me with an access token on the running binary with all features enabled
+// (token verification, limits, validation, metrics, traces, logs), and compares it with a plain HTTP handler and a plain
+// bridge from HTTP to a NATS echo. The targets run in processes of their own and are measured in turn with the same load
+// generator. The results are medians of the rounds; of_bridge and of_handler are ratios of requests per second, cpu is the
+// server's CPU time per request, which other load on the machine affects least.
 func BenchmarkAuthenticatedRead(b *testing.B) {
 	weft := startWeft(b, b.TempDir(), "WEFT_GATEWAY_LIMITS_GLOBAL=100000000", "WEFT_GATEWAY_LIMITS_PER_USER=100000000",
 		"WEFT_GATEWAY_LIMITS_PER_IP=100000000", "WEFT_LOG_LEVEL="+benchLogLevel())
@@ -42,7 +42,7 @@ func BenchmarkAuthenticatedRead(b *testing.B) {
 	}
 	for _, t := range targets {
 		if _, err := t.load(benchWindow / 4); err != nil {
-			b.Fatalf("warming %s: %v", t.name, err)
+			b.Fatalf("warming up %s: %v", t.name, err)
 		}
 	}
 	for b.Loop() {
@@ -63,7 +63,7 @@ func BenchmarkAuthenticatedRead(b *testing.B) {
 	b.ReportMetric(median(targets[2].rates)/median(targets[1].rates), "of_bridge")
 }
 
-// benchLogLevel is WEFT_BENCH_LOG_LEVEL, or the default level.
+// benchLogLevel returns WEFT_BENCH_LOG_LEVEL, or the default level.
 func benchLogLevel() string {
 	if level := os.Getenv("WEFT_BENCH_LOG_LEVEL"); level != "" {
 		return level
@@ -71,6 +71,7 @@ func benchLogLevel() string {
 	return "info"
 }
 
+// startBare starts a baseline until the benchmark ends.
 func startBare(b *testing.B, kind string) *running {
 	b.Helper()
 	self, err := os.Executable()
@@ -85,13 +86,13 @@ func startBare(b *testing.B, kind string) *running {
 	return r
 }
 
-// target is a server under load and what was measured of it in each round.
+// target is a server under load, with the measurements of each round.
 type target struct {
 	name, token string
-	// message is the request, GET /v1/users/me with token unless set; connections are benchConnections unless set.
+	// message is the request; nil means GET /v1/users/me with token. connections is benchConnections unless set.
 	message     []byte
 	connections int
-	// status is the answer's, " 200 " unless set.
+	// status is the expected status in the response line, " 200 " unless set.
 	status                 string
 	server                 *running
 	rates, p50s, p99s, cpu []float64
@@ -116,23 +117,23 @@ func (t *target) round() error {
 	return nil
 }
 
-// cpuTime reads how much processor time a process has used, from Linux's /proc in ticks of 10 ms.
+// cpuTime reads the CPU time of a process from Linux's /proc, in ticks of 10 ms.
 func cpuTime(pid int) (time.Duration, error) {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
-		return 0, fmt.Errorf("reading the processor time of %d: %w", pid, err)
+		return 0, fmt.Errorf("reading the CPU time of %d: %w", pid, err)
 	}
-	// What follows the command's name, which may hold anything: state is the first field, utime the 12th, stime the 13th.
+	// The fields follow the command name, which may contain any character: state is the first, utime the 12th, stime the 13th.
 	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
 	user, err := strconv.Atoi(fields[11])
 	if err != nil {
-		return 0, fmt.Errorf("reading the processor time of %d: %w", pid, err)
+		return 0, fmt.Errorf("reading the CPU time of %d: %w", pid, err)
 	}
 	system, err := strconv.Atoi(fields[12])
 	return time.Duration(user+system) * 10 * time.Millisecond, err
 }
 
-// add keeps a round's figures: requests a second, and latencies in microseconds.
+// add records the requests per second and latencies, in microseconds, of a round.
 func (t *target) add(took []time.Duration) {
 	slices.Sort(took)
 	at := func(share float64) float64 {
@@ -147,7 +148,7 @@ func median(values []float64) float64 {
 	return sorted[len(sorted)/2]
 }
 
-// load asks over benchConnections connections for the length of the window, and returns how long each request took.
+// load makes requests on all connections during the window and returns the latency of each.
 func (t *target) load(window time.Duration) ([]time.Duration, error) {
 	var mu sync.Mutex
 	var all []time.Duration
@@ -156,7 +157,7 @@ func (t *target) load(window time.Duration) ([]time.Duration, error) {
 	end := time.Now().Add(window)
 	for range cmp.Or(t.connections, benchConnections) {
 		wg.Go(func() {
-			took, err := t.ask(end)
+			took, err := t.client(end)
 			mu.Lock()
 			defer mu.Unlock()
 			all = append(all, took...)
@@ -169,9 +170,9 @@ func (t *target) load(window time.Duration) ([]time.Duration, error) {
 	return all, errors.Join(errs...)
 }
 
-// ask is one client: a connection on which it sends the next request when the last is answered. It writes and reads
-// HTTP/1.1 by hand, so that the load takes little of the machine that it shares with the server.
-func (t *target) ask(end time.Time) ([]time.Duration, error) {
+// client makes requests on one connection, each after the response to the one before, until end. It writes and parses HTTP/1.1
+// itself, because the load generator shares the machine with the server.
+func (t *target) client(end time.Time) ([]time.Duration, error) {
 	host := strings.TrimPrefix(t.server.ready.HTTP, "http://")
 	conn, err := net.Dial("tcp", host)
 	if err != nil {
@@ -191,7 +192,7 @@ func (t *target) ask(end time.Time) ([]time.Duration, error) {
 	took := make([]time.Duration, 0, 1<<14)
 	for from := time.Now(); from.Before(end); {
 		if _, err := conn.Write(message); err != nil {
-			return took, fmt.Errorf("asking: %w", err)
+			return took, fmt.Errorf("sending a request: %w", err)
 		}
 		if err := readReply(reader, cmp.Or(t.status, " 200 ")); err != nil {
 			return took, err
@@ -203,14 +204,14 @@ func (t *target) ask(end time.Time) ([]time.Duration, error) {
 	return took, nil
 }
 
-// readReply reads one reply, which must have the status and a length.
+// readReply reads one response, which must have the status and a Content-Length.
 func readReply(r *bufio.Reader, status string) error {
 	line, err := r.ReadSlice('\n')
 	if err != nil {
 		return fmt.Errorf("reading a status: %w", err)
 	}
 	if !bytes.Contains(line, []byte(status)) {
-		return fmt.Errorf("answered %q", line)
+		return fmt.Errorf("the response is %q", line)
 	}
 	length := -1
 	for {
@@ -228,14 +229,14 @@ func readReply(r *bufio.Reader, status string) error {
 		}
 	}
 	if length < 0 {
-		return errors.New("a reply has no Content-Length")
+		return errors.New("a response has no Content-Length")
 	}
 	_, err = io.CopyN(io.Discard, r, int64(length))
 	return err
 }
 
-// BenchmarkColdStart measures the time from the start of the process until its ready line: with an empty data folder
-// (keys, databases, streams are made) and with one that has been used.
+// BenchmarkColdStart measures the time from the start of the process to its ready line: with an empty data directory, where
+// keys, databases and streams are created, and with a used one.
 func BenchmarkColdStart(b *testing.B) {
 	startWeft(b, b.TempDir()).kill()
 	for _, kind := range []string{"first", "again"} {
@@ -263,12 +264,12 @@ func BenchmarkColdStart(b *testing.B) {
 	}
 }
 
-// BenchmarkIdleMemory measures the resident memory of a weft that has been ready for ten seconds.
+// BenchmarkIdleMemory measures the resident memory of an idle weft ten seconds after its ready line.
 func BenchmarkIdleMemory(b *testing.B) {
 	var sizes []float64
 	for b.Loop() {
 		r := startWeft(b, b.TempDir())
-		<-time.After(10 * time.Second) // the measure itself: what is left when the start is over
+		<-time.After(10 * time.Second) // part of the measurement: memory of the start is released by then
 		size, err := residentMB(r.cmd.Process.Pid)
 		if err != nil {
 			b.Fatal(err)
@@ -280,7 +281,7 @@ func BenchmarkIdleMemory(b *testing.B) {
 	b.ReportMetric(median(sizes), "rss_MB")
 }
 
-// residentMB reads a process's resident memory, in MB, from Linux's /proc.
+// residentMB reads the resident memory of a process from Linux's /proc, in MB.
 func residentMB(pid int) (float64, error) {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
@@ -292,5 +293,5 @@ func residentMB(pid int) (float64, error) {
 			return kb * 1024 / 1e6, err
 		}
 	}
-	return 0, errors.New("/proc tells no VmRSS")
+	return 0, errors.New("/proc has no VmRSS")
 }

@@ -11,20 +11,21 @@ import (
 	"time"
 )
 
-const echoThrice = `document: {dsl: 1.0.3, namespace: bench, name: echo, version: 1.0.0}
+// threeEchoes is a workflow of three steps.
+const threeEchoes = `document: {dsl: 1.0.3, namespace: bench, name: echo, version: 1.0.0}
 do:
   - a: {call: echo, with: {n: 1}}
   - b: {call: echo, with: {n: 2}}
   - c: {call: echo, with: {n: 3}}
 `
 
-// BenchmarkWorkflow measures executions of three durable steps, each result in the log before the next step begins,
-// started over HTTP through the gateway of the running binary and answered with the result: with one caller and with
-// many, with every write synced and with a sync now and then. cpu is the processor time of the whole process for each
-// execution, appends the messages appended to the log for each.
+// BenchmarkWorkflow measures executions of three durable steps, where each result is in the log before the next step starts.
+// Executions are started over HTTP at the running binary, and the response has the result. It varies the number of callers and
+// the durability: every write synced, or writes synced at an interval. cpu is the CPU time of the process per execution,
+// appends the number of messages appended to the log per execution.
 func BenchmarkWorkflow(b *testing.B) {
 	for _, durability := range []string{"always", "interval"} {
-		w := startBenchedWorkflow(b, echoThrice, "WEFT_DURABILITY="+durability)
+		w := startWorkflowBench(b, threeEchoes, "WEFT_DURABILITY="+durability)
 		for _, callers := range []int{1, 8, 64, 256} {
 			b.Run(durability+"/"+strconv.Itoa(callers), func(b *testing.B) { w.measure(b, callers) })
 		}
@@ -32,44 +33,44 @@ func BenchmarkWorkflow(b *testing.B) {
 	}
 }
 
-// BenchmarkChildWorkflow measures executions that run another workflow and wait for it. Each is two: cpu is for both, appends
-// for each.
+// BenchmarkChildWorkflow measures executions that run a child workflow and wait for it. cpu is for parent and child together,
+// appends for each of them.
 func BenchmarkChildWorkflow(b *testing.B) {
-	w := startBenchedWorkflow(b, echoThrice)
+	w := startWorkflowBench(b, threeEchoes)
 	w.create(b, strings.NewReplacer("name: echo", "name: parent", "{call: echo, with: {n: 1}}",
-		"{run: {workflow: {namespace: bench, name: echo, version: latest}}}").Replace(echoThrice))
+		"{run: {workflow: {namespace: bench, name: echo, version: latest}}}").Replace(threeEchoes))
 	for _, callers := range []int{1, 16} {
 		b.Run(strconv.Itoa(callers), func(b *testing.B) { w.measure(b, callers) })
 	}
 	w.weft.kill()
 }
 
-// benchedWorkflow is a running weft, and the request that executes a workflow there.
-type benchedWorkflow struct {
+// workflowBench is a running weft and the request that executes a workflow.
+type workflowBench struct {
 	weft    *running
 	client  *client
 	request []byte
 }
 
-func startBenchedWorkflow(b *testing.B, definition string, settings ...string) *benchedWorkflow {
+func startWorkflowBench(b *testing.B, definition string, settings ...string) *workflowBench {
 	b.Helper()
-	w := &benchedWorkflow{weft: startWeft(b, b.TempDir(), append(settings, "WEFT_GATEWAY_LIMITS_ENABLED=false", "WEFT_LOG_LEVEL="+benchLogLevel())...)}
+	w := &workflowBench{weft: startWeft(b, b.TempDir(), append(settings, "WEFT_GATEWAY_LIMITS_ENABLED=false", "WEFT_LOG_LEVEL="+benchLogLevel())...)}
 	w.client, _ = signUp(b, w.weft.ready.HTTP)
 	w.client.grant(b, "workflows.execute")
 	w.create(b, definition)
 	return w
 }
 
-// create makes a workflow, which is the one to be executed from now on.
-func (w *benchedWorkflow) create(b *testing.B, definition string) {
+// create creates a workflow, which measure executes.
+func (w *workflowBench) create(b *testing.B, definition string) {
 	b.Helper()
 	id := w.client.must(b, 201, "POST", "/v1/workflows", map[string]any{"definition": definition}).text(".id")
 	w.request = []byte("POST /v1/workflows/" + id + "/execute HTTP/1.1\r\nHost: " + strings.TrimPrefix(w.weft.ready.HTTP, "http://") +
 		"\r\nAuthorization: Bearer " + w.client.token + "\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}")
 }
 
-// measure executes the workflow by so many callers at a time.
-func (w *benchedWorkflow) measure(b *testing.B, callers int) {
+// measure executes the workflow with a number of concurrent callers.
+func (w *workflowBench) measure(b *testing.B, callers int) {
 	b.Helper()
 	t := &target{name: "weft", server: w.weft, message: w.request, connections: callers}
 	if _, err := t.load(benchWindow / 4); err != nil {
@@ -105,18 +106,18 @@ func (w *benchedWorkflow) measure(b *testing.B, callers int) {
 	b.ReportMetric((scrape(b, w.weft, "workflow_log_appends_total")-appends)/(scrape(b, w.weft, "workflow_executions_total")-ended), "appends")
 }
 
-// waitingExecutions is how many BenchmarkWaiting starts.
+// waitingExecutions is the least number of executions that BenchmarkWaiting starts.
 const waitingExecutions = 100_000
 
-// BenchmarkWaiting measures what executions that wait for an hour cost: resident memory for each, disk for each, and how
-// long a restart takes with them, beside one without.
+// BenchmarkWaiting measures the cost of executions that wait for an hour: resident memory for each, and the time of a restart
+// with all of them.
 func BenchmarkWaiting(b *testing.B) {
 	data := b.TempDir()
 	settings := []string{"WEFT_GATEWAY_LIMITS_ENABLED=false", "WEFT_LOG_LEVEL=warn"}
 	weft := startWeft(b, data, settings...)
 	c, _ := signUp(b, weft.ready.HTTP)
 	c.grant(b, "workflows.execute")
-	definition := strings.Replace(echoThrice, "  - a:", "  - rest: {wait: {hours: 1}}\n  - a:", 1)
+	definition := strings.Replace(threeEchoes, "  - a:", "  - rest: {wait: {hours: 1}}\n  - a:", 1)
 	created := c.must(b, 201, "POST", "/v1/workflows", map[string]any{"definition": definition})
 	host := strings.TrimPrefix(weft.ready.HTTP, "http://")
 	t := &target{server: weft, connections: benchConnections, status: " 202 ", message: []byte("POST /v1/workflows/" + created.text(".id") +
@@ -134,14 +135,14 @@ func BenchmarkWaiting(b *testing.B) {
 		}
 		started += len(took)
 	}
-	// Until every one is parked: none is carried on.
+	// Wait until all are evicted from memory.
 	if err := eventually(func() (bool, string) {
 		n := scrape(b, weft, "workflow_active_executions") + scrape(b, weft, "workflow_queued_executions")
 		return n == 0, fmt.Sprint(n, " are in memory")
 	}); err != nil {
 		b.Fatal(err)
 	}
-	<-time.After(5 * time.Second) // the measure itself: what is left when the work is over
+	<-time.After(5 * time.Second) // part of the measurement: memory of the starts is released by then
 	after, err := residentMB(pid)
 	if err != nil {
 		b.Fatal(err)
@@ -161,7 +162,7 @@ func BenchmarkWaiting(b *testing.B) {
 	b.ReportMetric((after-before)*1e6/float64(started), "B_memory/execution")
 }
 
-// scrape sums a metric of a running weft over its labels.
+// scrape returns the sum of a metric of a running weft over its labels.
 func scrape(b *testing.B, r *running, name string) (sum float64) {
 	b.Helper()
 	request, err := http.NewRequestWithContext(b.Context(), http.MethodGet, r.ready.Metrics, http.NoBody)

@@ -17,20 +17,20 @@ import (
 	"github.com/itchyny/gojq"
 )
 
-// password is everybody's.
+// password is the password of every test account.
 const password = "Test123!@#"
 
-// answer is one reply, over HTTP or NATS.
+// answer is a response over HTTP or NATS.
 type answer struct {
 	status int
 	header http.Header
 	body   []byte
 }
 
-// query applies a jq expression to the body and returns its first value.
+// query returns the first value of a jq expression applied to the body.
 func (a answer) query(expression string) (any, error) { return jq(expression, a.body) }
 
-// text is the value of a jq expression as text; empty for null.
+// text returns the value of a jq expression as text; "" for null and errors.
 func (a answer) text(expression string) string {
 	v, err := a.query(expression)
 	if err != nil || v == nil {
@@ -39,7 +39,7 @@ func (a answer) text(expression string) string {
 	return asText(v)
 }
 
-// holds tells whether a jq expression is neither false nor null.
+// holds reports whether the value of a jq expression is neither false nor null.
 func (a answer) holds(expression string) (bool, error) {
 	v, err := a.query(expression)
 	return err == nil && v != nil && v != false, err
@@ -47,15 +47,16 @@ func (a answer) holds(expression string) (bool, error) {
 
 func (a answer) String() string { return fmt.Sprintf("%d %s", a.status, a.body) }
 
+// jq returns the first value of an expression applied to JSON.
 func jq(expression string, data []byte) (any, error) {
 	query, err := gojq.Parse(expression)
 	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", expression, err)
+		return nil, fmt.Errorf("parsing %s: %w", expression, err)
 	}
 	var input any
 	if len(data) > 0 {
 		if err := json.Unmarshal(data, &input); err != nil {
-			return nil, fmt.Errorf("reading %.200q: %w", data, err)
+			return nil, fmt.Errorf("decoding %.200q: %w", data, err)
 		}
 	}
 	v, _ := query.Run(input).Next()
@@ -65,6 +66,7 @@ func jq(expression string, data []byte) (any, error) {
 	return v, nil
 }
 
+// asText returns a string as it is, and any other value as JSON.
 func asText(v any) string {
 	if s, ok := v.(string); ok {
 		return s
@@ -76,7 +78,7 @@ func asText(v any) string {
 	return string(text)
 }
 
-// client speaks to a running weft over HTTP.
+// client makes HTTP requests to a running weft, with token if it is set.
 type client struct {
 	url   string
 	token string
@@ -84,10 +86,10 @@ type client struct {
 }
 
 func newClient(url string) *client {
-	return &client{url: url, http: &http.Client{Timeout: patience, Transport: &http.Transport{MaxIdleConnsPerHost: 16}}}
+	return &client{url: url, http: &http.Client{Timeout: waitTimeout, Transport: &http.Transport{MaxIdleConnsPerHost: 16}}}
 }
 
-// do makes a request; headers are "Name: value".
+// do makes a request. Each header is "Name: value".
 func (c *client) do(ctx context.Context, method, path string, body []byte, headers ...string) (answer, error) {
 	request, err := http.NewRequestWithContext(ctx, method, c.url+path, bytes.NewReader(body))
 	if err != nil {
@@ -112,7 +114,7 @@ func (c *client) do(ctx context.Context, method, path string, body []byte, heade
 	return answer{status: reply.StatusCode, header: reply.Header, body: data}, err
 }
 
-// must makes a request whose answer has the status; body is JSON text or, unless a string, encoded as JSON.
+// must makes a request and fails the test unless the response has the status. A body that is not a string is encoded as JSON.
 func (c *client) must(t testing.TB, status int, method, path string, body any, headers ...string) answer {
 	t.Helper()
 	var data []byte
@@ -131,12 +133,12 @@ func (c *client) must(t testing.TB, status int, method, path string, body any, h
 		t.Fatalf("%s %s: %v", method, path, err)
 	}
 	if a.status != status {
-		t.Fatalf("%s %s answered %s, want %d", method, path, a, status)
+		t.Fatalf("%s %s: got %s, want %d", method, path, a, status)
 	}
 	return a
 }
 
-// signUp registers somebody and signs them in.
+// signUp creates an account and signs in to it.
 func signUp(t testing.TB, url string) (_ *client, userID string) {
 	t.Helper()
 	c := newClient(url)
@@ -147,7 +149,7 @@ func signUp(t testing.TB, url string) (_ *client, userID string) {
 	return c, session.text(".user.id")
 }
 
-// grant consents to scopes and returns the last one's id.
+// grant grants consents for scopes and returns the ID of the last one.
 func (c *client) grant(t testing.TB, scopes ...string) (consentID string) {
 	t.Helper()
 	for _, scope := range scopes {
@@ -156,35 +158,35 @@ func (c *client) grant(t testing.TB, scopes ...string) (consentID string) {
 	return consentID
 }
 
-// eventually repeats try until it holds; the last try's word is in the failure.
-func eventually(try func() (bool, string)) error {
-	over := time.After(patience)
+// eventually polls until condition holds. After waitTimeout it returns an error with the last state.
+func eventually(condition func() (holds bool, state string)) error {
+	timeout := time.After(waitTimeout)
 	for {
-		done, said := try()
-		if done {
+		holds, state := condition()
+		if holds {
 			return nil
 		}
 		select {
-		case <-over:
-			return fmt.Errorf("not within %s; last: %s", patience, said)
+		case <-timeout:
+			return fmt.Errorf("not within %s; last: %s", waitTimeout, state)
 		case <-time.After(10 * time.Millisecond):
 		}
 	}
 }
 
-// sseEvent is one server-sent event.
+// sseEvent is a server-sent event.
 type sseEvent struct {
 	id, name string
 	data     []byte
 }
 
-// eventStream is an open stream of server-sent events.
+// eventStream is an open stream of server-sent events. close closes it.
 type eventStream struct {
 	events chan sseEvent
 	close  context.CancelFunc
 }
 
-// follow opens a stream; a lastID resumes after that event.
+// follow opens a stream. Unless lastID is empty the stream resumes after that event.
 func (c *client) follow(path, lastID string) (*eventStream, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.url+path, http.NoBody)
@@ -203,7 +205,7 @@ func (c *client) follow(path, lastID string) (*eventStream, error) {
 	}
 	if reply.StatusCode != http.StatusOK || !strings.HasPrefix(reply.Header.Get("Content-Type"), "text/event-stream") {
 		cancel()
-		return nil, errors.Join(fmt.Errorf("%s answered %s, %s", path, reply.Status, reply.Header.Get("Content-Type")), reply.Body.Close())
+		return nil, errors.Join(fmt.Errorf("%s returned %s, %s", path, reply.Status, reply.Header.Get("Content-Type")), reply.Body.Close())
 	}
 	s := &eventStream{events: make(chan sseEvent, 64), close: cancel}
 	go func() {
@@ -214,6 +216,7 @@ func (c *client) follow(path, lastID string) (*eventStream, error) {
 	return s, nil
 }
 
+// read parses events until the body or ctx ends.
 func (s *eventStream) read(ctx context.Context, body io.Reader) {
 	lines := bufio.NewScanner(body)
 	lines.Buffer(nil, 1<<20)
@@ -239,14 +242,14 @@ func (s *eventStream) read(ctx context.Context, body io.Reader) {
 	}
 }
 
-// await returns the next event of the name for which the jq expression holds; others are passed over.
+// await returns the next event with the name for which a jq expression holds, and skips others.
 func (s *eventStream) await(name, expression string) (sseEvent, error) {
 	seen := ""
-	for timeout := time.After(patience); ; {
+	for timeout := time.After(waitTimeout); ; {
 		select {
 		case e, open := <-s.events:
 			if !open {
-				return sseEvent{}, fmt.Errorf("the stream ended; it had%s", seen)
+				return sseEvent{}, fmt.Errorf("the stream ended; its events were%s", seen)
 			}
 			holds, err := answer{body: e.data}.holds(expression)
 			if err != nil {
@@ -257,7 +260,7 @@ func (s *eventStream) await(name, expression string) (sseEvent, error) {
 			}
 			seen += fmt.Sprintf("\n%s %s", e.name, e.data)
 		case <-timeout:
-			return sseEvent{}, fmt.Errorf("no event %s with %s came within %s; there were%s", name, expression, patience, seen)
+			return sseEvent{}, fmt.Errorf("no event %s with %s within %s; the events were%s", name, expression, waitTimeout, seen)
 		}
 	}
 }

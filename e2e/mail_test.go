@@ -16,7 +16,7 @@ import (
 	"github.com/weftmesh/weft/actors/database"
 )
 
-// mailServer starts a mail server and returns the settings that have weft use it.
+// mailServer starts an SMTP server and returns the settings that make weft use it.
 func mailServer(t testing.TB) (*mailsink.Sink, []string) {
 	t.Helper()
 	sink := mailsink.Start(t)
@@ -26,14 +26,14 @@ func mailServer(t testing.TB) (*mailsink.Sink, []string) {
 	}
 }
 
-// letter is a mail as its reader sees it.
-type letter struct{ to, subject, body string }
+// message is a decoded e-mail message.
+type message struct{ to, subject, body string }
 
-// read decodes a mail.
-func read(t testing.TB, m mailsink.Mail) letter {
+// decodeMail decodes a message, which must be quoted-printable.
+func decodeMail(t testing.TB, m mailsink.Mail) message {
 	t.Helper()
 	if encoding := m.Header.Get("Content-Transfer-Encoding"); encoding != "quoted-printable" {
-		t.Fatalf("the mail is encoded as %q", encoding)
+		t.Fatalf("the message is encoded as %q", encoding)
 	}
 	body, err := io.ReadAll(quotedprintable.NewReader(strings.NewReader(m.Body)))
 	if err != nil {
@@ -43,21 +43,21 @@ func read(t testing.TB, m mailsink.Mail) letter {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return letter{strings.Join(m.To, ", "), subject, strings.TrimSpace(strings.ReplaceAll(string(body), "\r\n", "\n"))}
+	return message{strings.Join(m.To, ", "), subject, strings.TrimSpace(strings.ReplaceAll(string(body), "\r\n", "\n"))}
 }
 
-// awaitLetter waits for the mail to an address with a subject.
-func awaitLetter(t testing.TB, sink *mailsink.Sink, to, subject string) letter {
+// awaitMail waits for a message to an address with a subject.
+func awaitMail(t testing.TB, sink *mailsink.Sink, to, subject string) message {
 	t.Helper()
-	var found letter
+	var found message
 	err := eventually(func() (bool, string) {
 		for _, m := range sink.Mails() {
-			if l := read(t, m); l.to == to && l.subject == subject {
-				found = l
+			if d := decodeMail(t, m); d.to == to && d.subject == subject {
+				found = d
 				return true, ""
 			}
 		}
-		return false, to + " has no mail: " + subject
+		return false, "no message to " + to + ": " + subject
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -67,18 +67,18 @@ func awaitLetter(t testing.TB, sink *mailsink.Sink, to, subject string) letter {
 
 var mailedToken = regexp.MustCompile(`(?m)^[A-Za-z0-9_-]{43}$`)
 
-// takeToken is the token in a mail, and the mail without it.
-func (l letter) takeToken(t testing.TB) (token, rest string) {
+// takeToken returns the token in a message, and the body with TOKEN in its place.
+func (m message) takeToken(t testing.TB) (token, rest string) {
 	t.Helper()
-	if token = mailedToken.FindString(l.body); token == "" {
-		t.Fatalf("no token in %q", l.body)
+	if token = mailedToken.FindString(m.body); token == "" {
+		t.Fatalf("no token in %q", m.body)
 	}
-	return token, strings.Replace(l.body, token, "TOKEN", 1)
+	return token, strings.Replace(m.body, token, "TOKEN", 1)
 }
 
-// TestAChangeOfAddressIsToldByMail reads what the old address and the new one are written, and looks for what a name or an
-// address may have smuggled into a mail.
-func TestAChangeOfAddressIsToldByMail(t *testing.T) {
+// TestEmailChangeNotifiesBothAddresses checks the messages to the old and the new address, and that neither a name nor an
+// address can inject headers or content.
+func TestEmailChangeNotifiesBothAddresses(t *testing.T) {
 	t.Parallel()
 	for _, kind := range actortest.Databases(t) {
 		t.Run(kind.Name, func(t *testing.T) {
@@ -91,64 +91,64 @@ func TestAChangeOfAddressIsToldByMail(t *testing.T) {
 			c := newClient(weft.ready.HTTP)
 			const from, to = "ada@example.com", "=?utf-8?q?=0abcc=3aeve?=&co@example.com"
 			account := map[string]any{"email": from, "password": password, "first_name": "Ada\r\nBcc: eve@example.com"}
-			refused := c.must(t, http.StatusBadRequest, http.MethodPost, "/v1/auth/register", account)
-			if field := refused.text(".errors[0].field"); field != "first_name" {
-				t.Errorf("a name of two lines: %s", refused)
+			rejected := c.must(t, http.StatusBadRequest, http.MethodPost, "/v1/auth/register", account)
+			if field := rejected.text(".errors[0].field"); field != "first_name" {
+				t.Errorf("a name with a line break: %s", rejected)
 			}
 			account["first_name"], account["last_name"] = `<a href="https://evil.example">Ada</a>`, "=?utf-8?q?=0d=0aBcc:_eve@example.com?="
 			c.must(t, http.StatusAccepted, http.MethodPost, "/v1/auth/register", account)
-			verification, _ := awaitLetter(t, sink, from, "Verify your e-mail address").takeToken(t)
+			verification, _ := awaitMail(t, sink, from, "Verify your e-mail address").takeToken(t)
 			c.must(t, http.StatusNoContent, http.MethodPost, "/v1/auth/email/verify", map[string]any{"token": verification})
 			c.token = c.must(t, http.StatusOK, http.MethodPost, "/v1/auth/login", map[string]any{"email": from, "password": password}).text(".access_token")
 
 			change := map[string]any{"email": to + "\r\nBcc: eve@example.com", "password": password}
-			refused = c.must(t, http.StatusBadRequest, http.MethodPost, "/v1/users/me/email", change)
-			if field := refused.text(".errors[0].field"); field != "email" {
-				t.Errorf("an address of two lines: %s", refused)
+			rejected = c.must(t, http.StatusBadRequest, http.MethodPost, "/v1/users/me/email", change)
+			if field := rejected.text(".errors[0].field"); field != "email" {
+				t.Errorf("an address with a line break: %s", rejected)
 			}
 			change["email"] = to
 			c.must(t, http.StatusAccepted, http.MethodPost, "/v1/users/me/email", change)
-			token, asks := awaitLetter(t, sink, to, "Verify your e-mail address").takeToken(t)
-			if asks != `Somebody asked to move their weft account, which they have already, to this address. To confirm that it is you and that the account is yours:
+			token, body := awaitMail(t, sink, to, "Verify your e-mail address").takeToken(t)
+			if body != `Someone asked to change the address of an existing weft account to this one. To confirm that it was you and that the account is yours:
 
 Send this token to POST /v1/auth/email/verify:
 
 TOKEN
 
-It works once, for 30 minutes. If you have not asked for this, do nothing, also if you are signing up to weft just now.` {
-				t.Errorf("the new address is asked: %s", asks)
+It works once and expires in 30 minutes. If you did not ask for this, ignore this message, even if you are just registering with weft.` {
+				t.Errorf("the message to the new address: %s", body)
 			}
 			c.must(t, http.StatusNoContent, http.MethodPost, "/v1/auth/email/verify", map[string]any{"token": token})
-			if told := awaitLetter(t, sink, from, "Your e-mail address was changed").body; told !=
-				"Your weft account has moved from this address to "+to+". If it was not you, write to whoever runs this weft." {
-				t.Errorf("the old address is told: %s", told)
+			if body := awaitMail(t, sink, from, "Your e-mail address was changed").body; body !=
+				"The address of your weft account was changed from this one to "+to+". If it was not you, contact the operator of this weft installation." {
+				t.Errorf("the message to the old address: %s", body)
 			}
-			holdsNothingElse(t, sink.Mails(), from, to)
+			checkMails(t, sink.Mails(), from, to)
 		})
 	}
 }
 
-// holdsNothingElse fails the test where a mail has more than its one reader, plain text and the headers of every mail, or
-// repeats a name.
-func holdsNothingElse(t testing.TB, mails []mailsink.Mail, readers ...string) {
+// checkMails checks that every message has exactly one recipient, one of recipients, and is plain text without names and with
+// the usual headers only.
+func checkMails(t testing.TB, mails []mailsink.Mail, recipients ...string) {
 	t.Helper()
 	headers := []string{
 		"Content-Transfer-Encoding", "Content-Type", "Date", "From", "Message-Id", "Mime-Version", "Subject", "To", "User-Agent", "X-Mailer",
 	}
 	for _, m := range mails {
-		if len(m.To) != 1 || !slices.Contains(readers, m.To[0]) || m.Header.Get("To") != "<"+m.To[0]+">" {
-			t.Errorf("a mail goes to %v, and says %q", m.To, m.Header["To"])
+		if len(m.To) != 1 || !slices.Contains(recipients, m.To[0]) || m.Header.Get("To") != "<"+m.To[0]+">" {
+			t.Errorf("a message was sent to %v, with the header To: %q", m.To, m.Header["To"])
 		}
 		for name, values := range m.Header {
 			if !slices.Contains(headers, name) || len(values) != 1 {
-				t.Errorf("a mail has %s: %q", name, values)
+				t.Errorf("a message has the header %s: %q", name, values)
 			}
 		}
 		if kind := m.Header.Get("Content-Type"); kind != "text/plain; charset=UTF-8" {
-			t.Errorf("a mail is %s", kind)
+			t.Errorf("a message has the type %s", kind)
 		}
-		if l := read(t, m); strings.Contains(l.subject+l.body, "Ada") || strings.Contains(l.body, "\r") {
-			t.Errorf("a mail says %q", l)
+		if d := decodeMail(t, m); strings.Contains(d.subject+d.body, "Ada") || strings.Contains(d.body, "\r") {
+			t.Errorf("a message has the content %q", d)
 		}
 	}
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// dialNATS connects as a NATS user with nothing of weft's: as the nats CLI would.
+// dialNATS connects as a NATS user with a plain NATS client, as the nats CLI does.
 func dialNATS(url, keys, user string, options ...nats.Option) (*nats.Conn, error) {
 	option, err := nats.NkeyOptionFromSeed(filepath.Join(keys, user+".nk"))
 	if err != nil {
@@ -27,8 +27,8 @@ func dialNATS(url, keys, user string, options ...nats.Option) (*nats.Conn, error
 	return conn, nil
 }
 
-// asUser connects as a NATS user until the test ends.
-func asUser(t testing.TB, r *running, user string, options ...nats.Option) *nats.Conn {
+// connectAs connects to a running weft as a NATS user until the test ends.
+func connectAs(t testing.TB, r *running, user string, options ...nats.Option) *nats.Conn {
 	t.Helper()
 	conn, err := dialNATS(r.ready.NATS, filepath.Join(r.ready.Data, "nats", "keys"), user, options...)
 	if err != nil {
@@ -38,8 +38,8 @@ func asUser(t testing.TB, r *running, user string, options ...nats.Option) *nats
 	return conn
 }
 
-// natsRequest makes a request as `nats req` does, with the access token where there is one. The answer's
-// status is 200, or the error's.
+// natsRequest makes a request as `nats req` does, with the access token unless it is empty. The status is 200 or that of the
+// problem document in the reply.
 func natsRequest(conn *nats.Conn, subject, token string, data []byte, headers ...string) (answer, error) {
 	m := nats.NewMsg(subject)
 	m.Data = data
@@ -51,7 +51,7 @@ func natsRequest(conn *nats.Conn, subject, token string, data []byte, headers ..
 			m.Header.Set(name, strings.TrimSpace(value))
 		}
 	}
-	reply, err := conn.RequestMsg(m, patience)
+	reply, err := conn.RequestMsg(m, waitTimeout)
 	if err != nil {
 		return answer{}, fmt.Errorf("requesting %s: %w", subject, err)
 	}
@@ -60,7 +60,7 @@ func natsRequest(conn *nats.Conn, subject, token string, data []byte, headers ..
 		return a, nil
 	}
 	if _, err := fmt.Sscan(a.text(".status"), &a.status); err != nil {
-		return a, fmt.Errorf("%s is no problem document: %w", a.body, err)
+		return a, fmt.Errorf("decoding the problem document %s: %w", a.body, err)
 	}
 	return a, nil
 }
@@ -79,12 +79,12 @@ func requestCommand(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	storyOf(ts).keep(ts, a)
 	if fmt.Sprint(a.status) != args[0] {
-		ts.Fatalf("%s answered %s, want %s", args[1], a, args[0])
+		ts.Fatalf("%s: got %s, want %s", args[1], a, args[0])
 	}
 }
 
-// servicesCommand: services FILE connects as the nats CLI would with a context's file, asks who serves ($SRV.INFO)
-// and keeps what they say, as {"<name>": {…}}.
+// servicesCommand: services FILE connects with a context file of the nats CLI, requests $SRV.INFO and keeps the responses as
+// {"<service>": {…}}.
 func servicesCommand(ts *testscript.TestScript, neg bool, args []string) {
 	need(ts, neg, args, 1, "services FILE")
 	context := answer{body: []byte(ts.ReadFile(args[0]))}
@@ -100,11 +100,11 @@ func servicesCommand(ts *testscript.TestScript, neg bool, args []string) {
 	storyOf(ts).keep(ts, answer{status: http.StatusOK, body: data})
 }
 
-// serviceInfos asks until so many services have said what they are, by name.
+// serviceInfos requests $SRV.INFO until count services have responded, and returns the responses by service name.
 func serviceInfos(conn *nats.Conn, count int) (map[string]json.RawMessage, error) {
 	sub, err := conn.SubscribeSync(conn.NewInbox())
 	if err != nil {
-		return nil, fmt.Errorf("listening: %w", err)
+		return nil, fmt.Errorf("subscribing: %w", err)
 	}
 	infos := map[string]json.RawMessage{}
 	return infos, eventually(func() (bool, string) {

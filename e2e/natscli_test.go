@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// The nats CLI, which is none of ours, is all that an operator needs: the version that tools/go.mod pins.
-func TestOperatorNeedsTheNATSCommandAlone(t *testing.T) {
+// TestOperatorUsesTheNATSCLI runs an operator's script with the nats CLI of the version that tools/go.mod pins.
+func TestOperatorUsesTheNATSCLI(t *testing.T) {
 	t.Parallel()
 	cli := filepath.Join(binaries, "nats")
 	cmd := exec.CommandContext(context.Background(), "go", "-C", "../tools", "build", "-trimpath", "-o", cli, "github.com/nats-io/natscli/nats")

@@ -10,35 +10,36 @@ import (
 	"testing"
 )
 
-// gitHub is a stand-in that speaks GitHub's wire API for one user.
-func gitHub(t testing.TB) string {
+// stubGitHub serves GitHub's OAuth and user API for one user, and returns its URL.
+func stubGitHub(t testing.TB) string {
 	t.Helper()
-	answer := func(v any) http.HandlerFunc {
+	respond := func(v any) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/json")
 			_ = json.NewEncoder(w).Encode(v)
 		}
 	}
 	mux := http.NewServeMux()
-	mux.HandleFunc("POST /login/oauth/access_token", answer(map[string]any{"access_token": "gho_canary", "token_type": "bearer"}))
-	mux.HandleFunc("GET /api/v3/user", answer(map[string]any{"id": 4711, "login": "ada"}))
-	mux.HandleFunc("GET /api/v3/user/emails", answer([]map[string]any{{"email": "ada@example.com", "primary": true, "verified": true}}))
+	mux.HandleFunc("POST /login/oauth/access_token", respond(map[string]any{"access_token": "gho_canary", "token_type": "bearer"}))
+	mux.HandleFunc("GET /api/v3/user", respond(map[string]any{"id": 4711, "login": "ada"}))
+	mux.HandleFunc("GET /api/v3/user/emails", respond([]map[string]any{{"email": "ada@example.com", "primary": true, "verified": true}}))
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)
 	return server.URL
 }
 
-// TestABrowserSignsInWithAProvider: settings from the environment, the binding in a cookie.
-func TestABrowserSignsInWithAProvider(t *testing.T) {
+// TestOAuthSignIn signs in with a provider that environment variables configure, once as a browser, whose state is bound to a
+// cookie, and once as an app, whose state is bound to a header.
+func TestOAuthSignIn(t *testing.T) {
 	t.Parallel()
-	hub := gitHub(t)
+	github := stubGitHub(t)
 	weft := startWeft(t, t.TempDir(),
-		"WEFT_AUTH_OAUTH_PROVIDERS_GITHUB_ISSUER="+hub, "WEFT_AUTH_OAUTH_PROVIDERS_GITHUB_CLIENT_ID=weft",
+		"WEFT_AUTH_OAUTH_PROVIDERS_GITHUB_ISSUER="+github, "WEFT_AUTH_OAUTH_PROVIDERS_GITHUB_CLIENT_ID=weft",
 		"WEFT_AUTH_OAUTH_PROVIDERS_GITHUB_CLIENT_SECRET=secret",
 		"WEFT_AUTH_OAUTH_PROVIDERS_GITHUB_REDIRECT_URIS=http://127.0.0.1/callback,com.example.app:/callback",
 		"WEFT_EGRESS_ALLOW=127.0.0.0/8", "WEFT_EGRESS_ALLOW_HTTP=true")
-	browser, stranger := newClient(weft.ready.HTTP), newClient(weft.ready.HTTP)
-	for _, c := range []*client{browser, stranger} {
+	browser, other := newClient(weft.ready.HTTP), newClient(weft.ready.HTTP)
+	for _, c := range []*client{browser, other} {
 		jar, err := cookiejar.New(nil)
 		if err != nil {
 			t.Fatal(err)
@@ -52,9 +53,9 @@ func TestABrowserSignsInWithAProvider(t *testing.T) {
 		t.Errorf("the cookie is %q", cookie)
 	}
 	callback := "/v1/auth/oauth/github/callback?" + url.Values{
-		"code": {"c"}, "state": {start.text(".state")}, "iss": {hub + "/login/oauth"},
+		"code": {"c"}, "state": {start.text(".state")}, "iss": {github + "/login/oauth"},
 	}.Encode()
-	stranger.must(t, http.StatusBadRequest, http.MethodGet, callback, nil)
+	other.must(t, http.StatusBadRequest, http.MethodGet, callback, nil)
 	newClient(weft.ready.HTTP).must(t, http.StatusBadRequest, http.MethodGet, callback, nil)
 	session := browser.must(t, http.StatusOK, http.MethodGet, callback, nil)
 	if email := session.text(".user.email"); email != "ada@example.com" {
@@ -66,7 +67,7 @@ func TestABrowserSignsInWithAProvider(t *testing.T) {
 	start = app.must(t, http.StatusOK, http.MethodGet, "/v1/auth/oauth/github", nil)
 	callback = "/v1/auth/oauth/github/callback?" + url.Values{"code": {"c"}, "state": {start.text(".state")}}.Encode()
 	app.must(t, http.StatusOK, http.MethodGet, callback, nil, "X-OAuth-Binding: "+start.text(".binding"))
-	// The address that the browser comes back to gets no token: the session that it had is known from the start.
+	// The callback request has no access token, because the flow remembers the session that it was started in.
 	browser.token = session.text(".access_token")
 	start = browser.must(t, http.StatusOK, http.MethodGet, "/v1/auth/oauth/github", nil)
 	browser.token = ""

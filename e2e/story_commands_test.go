@@ -17,19 +17,22 @@ import (
 	"github.com/weftmesh/weft/actors/actortest/mailsink"
 )
 
-// story is what one running script has started and seen last.
+// story is the state of a running script.
 type story struct {
 	t        testing.TB
 	programs map[string]*running
-	order    []string
-	last     answer
-	pending  chan answer
-	shop     *provider
-	mails    *mailsink.Sink
-	streams  map[string]*followed
+	// order has the names of programs in the order of their start.
+	order []string
+	// last is the last response, which json, header and save read.
+	last answer
+	// pending receives the response of http-begin.
+	pending chan answer
+	shop    *stubProvider
+	mails   *mailsink.Sink
+	streams map[string]*followed
 }
 
-// followed is an open stream and how to open it again.
+// followed is a stream of server-sent events, with what is needed to resume it.
 type followed struct {
 	*eventStream
 	path, lastID string
@@ -37,9 +40,10 @@ type followed struct {
 
 type storyKey struct{}
 
+// storyOf returns the state of a script.
 func storyOf(ts *testscript.TestScript) *story { return ts.Value(storyKey{}).(*story) }
 
-// end stops what still runs: the last started first.
+// end closes the streams and kills the programs, in reverse order of their start.
 func (s *story) end() {
 	for _, f := range s.streams {
 		f.close()
@@ -48,15 +52,16 @@ func (s *story) end() {
 		if r := s.programs[name]; r != nil {
 			r.kill()
 			if s.t.Failed() {
-				s.t.Log(r.lastWords())
+				s.t.Log(r.logTail())
 			}
 		}
 	}
 }
 
+// command implements a command of the scripts.
 type command = func(ts *testscript.TestScript, neg bool, args []string)
 
-// storyCommands are the scripts' own commands; testdata/README.md explains them.
+// storyCommands has the commands that the scripts have besides those of testscript. testdata/README.md describes them.
 func storyCommands() map[string]command {
 	return map[string]command{
 		"launch": launchCommand, "start": startCommand, "terminate": terminateCommand, "kill9": killCommand, "freeport": freePortCommand,
@@ -67,20 +72,20 @@ func storyCommands() map[string]command {
 	}
 }
 
-// need fails a script whose command has too few arguments, or is negated without a meaning.
+// need fails the script if a command has fewer than least arguments, or is negated.
 func need(ts *testscript.TestScript, neg bool, args []string, least int, usage string) {
 	if neg || len(args) < least {
 		ts.Fatalf("usage: %s", usage)
 	}
 }
 
-// environment is the script's own, as its programs see it.
+// environment returns the environment of the script.
 func environment(ts *testscript.TestScript) []string {
 	ts.Check(ts.Exec("env", "-0"))
 	return strings.Split(strings.TrimSuffix(ts.ReadFile("stdout"), "\x00"), "\x00")
 }
 
-// startCommand: start NAME [-accepts ADDR] PROGRAM ARGS…
+// startCommand: [!] start NAME [-accepts ADDRESS] PROGRAM ARGUMENTS… starts a program and waits until it is ready.
 func startCommand(ts *testscript.TestScript, neg bool, args []string) {
 	need(ts, false, args, 2, "[!] start NAME [-accepts ADDRESS] PROGRAM ARGUMENTS…")
 	p := program{name: args[0], env: environment(ts), dir: ts.MkAbs(".")}
@@ -93,7 +98,7 @@ func startCommand(ts *testscript.TestScript, neg bool, args []string) {
 	if neg {
 		if err == nil {
 			r.kill()
-			ts.Fatalf("%s serves, it should have been refused", p.name)
+			ts.Fatalf("%s has started, and should have failed", p.name)
 		}
 		_, _ = ts.Stderr().Write([]byte(r.stderr()))
 		return
@@ -116,7 +121,7 @@ func (s *story) add(r *running) {
 	s.order = append(s.order, r.name)
 }
 
-// binaryOf finds a program that the tests build, or one of the PATH.
+// binaryOf builds a program and returns its path.
 func binaryOf(ts *testscript.TestScript, name string) string {
 	builders := map[string]func() (string, error){"weft": weftBinary, "nats-server": natsServerBinary}
 	if builder, ok := builders[name]; ok {
@@ -124,20 +129,21 @@ func binaryOf(ts *testscript.TestScript, name string) string {
 		ts.Check(err)
 		return path
 	}
-	ts.Fatalf("start knows no program %s", name)
+	ts.Fatalf("unknown program %s", name)
 	return ""
 }
 
+// take removes a running program from the story and returns it.
 func (s *story) take(ts *testscript.TestScript, name string) *running {
 	r := s.programs[name]
 	if r == nil {
-		ts.Fatalf("there is no running %s", name)
+		ts.Fatalf("%s is not running", name)
 	}
 	delete(s.programs, name)
 	return r
 }
 
-// terminateCommand: terminate NAME…
+// terminateCommand: terminate NAME… sends SIGTERM; each program must exit with 0.
 func terminateCommand(ts *testscript.TestScript, neg bool, args []string) {
 	need(ts, neg, args, 1, "terminate NAME…")
 	for _, name := range args {
@@ -145,7 +151,7 @@ func terminateCommand(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// killCommand: kill9 NAME…
+// killCommand: kill9 NAME… sends SIGKILL.
 func killCommand(ts *testscript.TestScript, neg bool, args []string) {
 	need(ts, neg, args, 1, "kill9 NAME…")
 	for _, name := range args {
@@ -153,16 +159,16 @@ func killCommand(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// freePortCommand: freeport VARIABLE
+// freePortCommand: freeport VARIABLE sets a variable to a free address.
 func freePortCommand(ts *testscript.TestScript, neg bool, args []string) {
 	need(ts, neg, args, 1, "freeport VARIABLE")
 	ts.Setenv(args[0], freePort(storyOf(ts).t))
 }
 
-// placeholder is {{NAME}} in a request's body: the value of a variable.
+// placeholder is {{NAME}} in a request's body; the value of the variable replaces it.
 var placeholder = regexp.MustCompile(`\{\{([A-Za-z_0-9]+)\}\}`)
 
-// body is a script's file, or the text itself, with its placeholders filled in, and its content type.
+// body returns text, or the file that it names, with placeholders replaced, and its content type.
 func body(ts *testscript.TestScript, text string) (data []byte, contentType string) {
 	contentType = "application/json"
 	if !strings.HasPrefix(text, "{") && !strings.HasPrefix(text, "[") && text != "" {
@@ -176,14 +182,14 @@ func body(ts *testscript.TestScript, text string) (data []byte, contentType stri
 	})), contentType
 }
 
-// call is the request that a script's words describe: [-H 'Name: value']… METHOD PATH [BODY]
+// call parses [-H 'Name: value']… METHOD PATH [BODY] and returns a function that makes the request.
 func call(ts *testscript.TestScript, args []string) func() (answer, error) {
 	var headers []string
 	for len(args) > 1 && args[0] == "-H" {
 		headers, args = append(headers, args[1]), args[2:]
 	}
 	if len(args) < 2 {
-		ts.Fatalf("name method and path, got %q", args)
+		ts.Fatalf("method and path are missing in %q", args)
 	}
 	var data []byte
 	if len(args) > 2 {
@@ -196,23 +202,24 @@ func call(ts *testscript.TestScript, args []string) func() (answer, error) {
 	return func() (answer, error) { return c.do(context.Background(), args[0], args[1], data, headers...) }
 }
 
-// httpCommand: http STATUS [-H 'Name: value']… METHOD PATH [BODY]
+// httpCommand: http STATUS [-H 'Name: value']… METHOD PATH [BODY] makes a request, whose response must have the status.
 func httpCommand(ts *testscript.TestScript, neg bool, args []string) {
 	need(ts, neg, args, 3, "http STATUS [-H 'Name: value']… METHOD PATH [BODY]")
 	a, err := call(ts, args[1:])()
 	ts.Check(err)
 	storyOf(ts).keep(ts, a)
 	if strconv.Itoa(a.status) != args[0] {
-		ts.Fatalf("%s answered %s, want %s", strings.Join(args[1:], " "), a, args[0])
+		ts.Fatalf("%s: got %s, want %s", strings.Join(args[1:], " "), a, args[0])
 	}
 }
 
+// keep stores a response as the last one.
 func (s *story) keep(ts *testscript.TestScript, a answer) {
 	s.last = a
 	ts.Logf("%s", a)
 }
 
-// httpBeginCommand: http-begin METHOD PATH [BODY] sends a request and does not wait.
+// httpBeginCommand: http-begin METHOD PATH [BODY] sends a request without waiting for the response.
 func httpBeginCommand(ts *testscript.TestScript, neg bool, args []string) {
 	need(ts, neg, args, 2, "http-begin METHOD PATH [BODY]")
 	do, pending := call(ts, args), make(chan answer, 1)
@@ -226,7 +233,7 @@ func httpBeginCommand(ts *testscript.TestScript, neg bool, args []string) {
 	}()
 }
 
-// httpEndCommand: http-end STATUS waits for the answer of http-begin; 0 is a broken connection.
+// httpEndCommand: http-end STATUS waits for the response to http-begin; status 0 is a broken connection.
 func httpEndCommand(ts *testscript.TestScript, neg bool, args []string) {
 	need(ts, neg, args, 1, "http-end STATUS")
 	s := storyOf(ts)
@@ -234,14 +241,14 @@ func httpEndCommand(ts *testscript.TestScript, neg bool, args []string) {
 	case a := <-s.pending:
 		s.keep(ts, a)
 		if strconv.Itoa(a.status) != args[0] {
-			ts.Fatalf("the answer is %s, want %s", a, args[0])
+			ts.Fatalf("the response is %s, want %s", a, args[0])
 		}
-	case <-time.After(patience):
-		ts.Fatalf("no answer within %s", patience)
+	case <-time.After(waitTimeout):
+		ts.Fatalf("no response within %s", waitTimeout)
 	}
 }
 
-// eventuallyCommand: eventually PATH EXPRESSION asks until the answer is 200 and the expression holds.
+// eventuallyCommand: eventually PATH EXPRESSION polls until the response has status 200 and the expression holds.
 func eventuallyCommand(ts *testscript.TestScript, neg bool, args []string) {
 	need(ts, neg, args, 2, "eventually PATH EXPRESSION")
 	do := call(ts, []string{http.MethodGet, args[0]})
@@ -263,17 +270,17 @@ func eventuallyCommand(ts *testscript.TestScript, neg bool, args []string) {
 	storyOf(ts).keep(ts, a)
 }
 
-// jsonCommand: [!] json EXPRESSION
+// jsonCommand: [!] json EXPRESSION checks a jq expression on the last response.
 func jsonCommand(ts *testscript.TestScript, neg bool, args []string) {
 	need(ts, false, args, 1, "[!] json EXPRESSION")
 	holds, err := storyOf(ts).last.holds(args[0])
 	ts.Check(err)
 	if holds == neg {
-		ts.Fatalf("%s is %v of %s", args[0], holds, storyOf(ts).last)
+		ts.Fatalf("%s is %v for %s", args[0], holds, storyOf(ts).last)
 	}
 }
 
-// headerCommand: header NAME PATTERN
+// headerCommand: [!] header NAME PATTERN checks a header of the last response.
 func headerCommand(ts *testscript.TestScript, neg bool, args []string) {
 	need(ts, false, args, 2, "[!] header NAME PATTERN")
 	value := storyOf(ts).last.header.Get(args[0])
@@ -282,7 +289,7 @@ func headerCommand(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// saveCommand: save VARIABLE EXPRESSION, or save VARIABLE -header NAME
+// saveCommand: save VARIABLE EXPRESSION, or save VARIABLE -header NAME, stores a value of the last response.
 func saveCommand(ts *testscript.TestScript, neg bool, args []string) {
 	need(ts, neg, args, 2, "save VARIABLE EXPRESSION | save VARIABLE -header NAME")
 	s, value := storyOf(ts), ""
@@ -296,12 +303,12 @@ func saveCommand(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	}
 	if value == "" {
-		ts.Fatalf("%s is nothing in %s", strings.Join(args[1:], " "), s.last)
+		ts.Fatalf("%s is empty in %s", strings.Join(args[1:], " "), s.last)
 	}
 	ts.Setenv(args[0], value)
 }
 
-// launchCommand: launch starts weft in the shape of the run: one process, or six around a NATS server.
+// launchCommand: launch starts weft as one process or, if SHAPE is six, as six processes and a NATS server.
 func launchCommand(ts *testscript.TestScript, neg bool, args []string) {
 	need(ts, neg, args, 0, "launch")
 	ts.Setenv("WEFT_METRICS_PORT", "-1")
@@ -315,22 +322,22 @@ func launchCommand(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	ts.Setenv("WEFT_EGRESS_ALLOW", "127.0.0.0/8")
 	ts.Setenv("WEFT_EGRESS_ALLOW_HTTP", "true")
-	folder, address := ts.MkAbs("nats"), freePort(storyOf(ts).t)
-	keys := filepath.Join(folder, "keys")
+	dir, address := ts.MkAbs("nats"), freePort(storyOf(ts).t)
+	keys := filepath.Join(dir, "keys")
 	ts.Setenv("KEYS", keys)
-	ts.Check(ts.Exec(binaryOf(ts, "weft"), "nats-init", "--listen", address, folder))
-	startCommand(ts, false, []string{"nats", "-accepts", address, "nats-server", "-c", filepath.Join(folder, "nats.conf")})
+	ts.Check(ts.Exec(binaryOf(ts, "weft"), "nats-init", "--listen", address, dir))
+	startCommand(ts, false, []string{"nats", "-accepts", address, "nats-server", "-c", filepath.Join(dir, "nats.conf")})
 	ts.Setenv("WEFT_NATS_URL", "nats://"+address)
 	ts.Check(ts.Exec(binaryOf(ts, "weft"), "migrate", "--keys", keys, "--data", data))
-	// A process of an actor holds its own key and no other's: each has a folder of keys of its own.
+	// Each process gets a directory with its own key only.
 	for _, user := range []string{"auth", "integration", "workflow", "consent", "notification", "gateway"} {
-		own := filepath.Join(folder, "only", user)
+		own := filepath.Join(dir, "only", user)
 		ts.Check(os.MkdirAll(own, 0o700))
 		ts.Check(os.WriteFile(filepath.Join(own, user+".nk"), []byte(ts.ReadFile(filepath.Join(keys, user+".nk"))), 0o600))
-		what := []string{"--actors", user}
+		role := []string{"--actors", user}
 		if user == "gateway" {
-			what = []string{"--gateway", "--http", "127.0.0.1:0"}
+			role = []string{"--gateway", "--http", "127.0.0.1:0"}
 		}
-		startCommand(ts, false, append([]string{user, "weft", "run", "--keys", own, "--data", data, "--json"}, what...))
+		startCommand(ts, false, append([]string{user, "weft", "run", "--keys", own, "--data", data, "--json"}, role...))
 	}
 }

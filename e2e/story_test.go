@@ -15,10 +15,10 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// wholeStory is the product's story from the sign-up to the refused call. It runs in every shape of weft.
+// wholeStory is the script that covers the product from sign-up to a refused call. It runs in every deployment shape.
 const wholeStory = "testdata/stories/whole_story.txt"
 
-// TestStories runs the scripts, each on SQLite. testdata/README.md explains their commands.
+// TestStories runs each script on SQLite. testdata/README.md describes their commands.
 func TestStories(t *testing.T) {
 	t.Parallel()
 	entries, err := os.ReadDir("testdata/stories")
@@ -34,14 +34,13 @@ func TestStories(t *testing.T) {
 	runStories(t, files, "SHAPE=one")
 }
 
-// TestWholeStoryAsSixProcesses runs it with a process for each actor and one for the gateway, around a NATS
-// server of its own.
+// TestWholeStoryAsSixProcesses runs wholeStory with a process for each actor, one for the gateway and a NATS server.
 func TestWholeStoryAsSixProcesses(t *testing.T) {
 	t.Parallel()
 	runStories(t, []string{wholeStory}, "SHAPE=six")
 }
 
-// TestWholeStoryOnPostgres runs it, in one process and in six, with a PostgreSQL schema for each actor.
+// TestWholeStoryOnPostgres runs wholeStory in one process and in six, with a PostgreSQL schema for each actor.
 func TestWholeStoryOnPostgres(t *testing.T) {
 	t.Parallel()
 	for _, kind := range actortest.Databases(t) {
@@ -57,7 +56,8 @@ func TestWholeStoryOnPostgres(t *testing.T) {
 	}
 }
 
-// postgresSchemas names fresh schemas, one for each actor; they are dropped at the test's end.
+// postgresSchemas returns a DSN with a schema prefix of the test's own. When the test ends, it checks that every actor has
+// created its schema and drops them.
 func postgresSchemas(t *testing.T, kind actortest.Database) string {
 	t.Helper()
 	dsn := kind.Config(t, "auth").URL
@@ -72,11 +72,11 @@ func postgresSchemas(t *testing.T, kind actortest.Database) string {
 	t.Cleanup(func() {
 		pool := sql.OpenDB(pgdriver.NewConnector(pgdriver.WithDSN(u.String())))
 		defer func() { _ = pool.Close() }()
-		var made int
+		var created int
 		err := pool.QueryRow(`SELECT count(DISTINCT table_schema) FROM information_schema.tables WHERE starts_with(table_schema, $1)`,
-			prefix).Scan(&made)
-		if err != nil || made != len(subjects.Actors()) {
-			t.Errorf("%d actors have kept something in PostgreSQL: %v", made, err)
+			prefix).Scan(&created)
+		if err != nil || created != len(subjects.Actors()) {
+			t.Errorf("%d actors have a schema in PostgreSQL: %v", created, err)
 		}
 		for _, actor := range subjects.Actors() {
 			if _, err := pool.Exec(`DROP SCHEMA IF EXISTS "` + prefix + actor + `" CASCADE`); err != nil {
@@ -87,7 +87,7 @@ func postgresSchemas(t *testing.T, kind actortest.Database) string {
 	return dsn
 }
 
-// runStories runs scripts with weft on their PATH and settings in their environment.
+// runStories runs scripts with weft on PATH and settings in the environment.
 func runStories(t *testing.T, files []string, settings ...string) {
 	if _, err := weftBinary(); err != nil {
 		t.Fatal(err)

@@ -18,13 +18,13 @@ import (
 	"github.com/google/uuid"
 )
 
-// diskSize is the room of the test's disk: weft reserves a third of it for its buckets.
+// diskSize is the size of the test's disk. weft reserves a third of it for its buckets.
 const diskSize = "1g"
 
-// A disk that fills up while executions run: what was acknowledged stays, what cannot be written is refused at once, and
-// weft goes on by itself when there is room again; so it does after a kill -9 in the middle.
+// TestFullDisk fills the disk while executions are started. Acknowledged executions are kept, starts that cannot be written are
+// refused promptly, and weft recovers by itself once there is space; in the second round it is also killed on the full disk.
 func TestFullDisk(t *testing.T) {
-	disk := smallDisk(t)
+	disk := mountSmallDisk(t)
 	if disk == "" {
 		return
 	}
@@ -36,22 +36,22 @@ func TestFullDisk(t *testing.T) {
 	weft := d.storm.start()
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Log(weft.lastWords())
+			t.Log(weft.logTail())
 		}
 		weft.kill()
 	})
 	d.runner, _ = signUp(t, d.url)
 	d.runner.grant(t, "workflows.execute")
-	d.workflow = d.runner.must(t, 201, "POST", "/v1/workflows", map[string]any{"definition": echoThrice}).text(".id")
+	d.workflow = d.runner.must(t, 201, "POST", "/v1/workflows", map[string]any{"definition": threeEchoes}).text(".id")
 
 	var clients sync.WaitGroup
 	for range stormClients {
 		clients.Go(d.startExecutions)
 	}
-	d.acknowledged(20)
+	d.awaitAcknowledged(20)
 	for round := range 2 {
-		d.fill()
-		d.refused(20)
+		d.fillDisk()
+		d.awaitRejections(20)
 		if round == 1 {
 			weft.kill()
 		}
@@ -61,20 +61,20 @@ func TestFullDisk(t *testing.T) {
 		if round == 1 {
 			weft = d.storm.start()
 		}
-		d.acknowledged(20)
+		d.awaitAcknowledged(20)
 	}
 	d.over.Store(true)
 	clients.Wait()
-	d.settle()
-	t.Logf("%d executions acknowledged, %d starts refused: %v", len(d.ids), d.refusals, d.answers)
+	d.verify()
+	t.Logf("%d executions acknowledged, %d starts refused: %v", len(d.ids), d.rejections, d.answers)
 }
 
-// smallDisk mounts a small disk until the test ends, and gives its folder; there is none where that is not allowed.
-func smallDisk(t *testing.T) string {
+// mountSmallDisk mounts a tmpfs of diskSize until the test ends and returns its directory, or "" without the permission to mount.
+func mountSmallDisk(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
 	if err := syscall.Mount("weft", dir, "tmpfs", 0, "size="+diskSize); errors.Is(err, syscall.EPERM) {
-		t.Log("NOT TESTED, a disk cannot be mounted here: run it as root")
+		t.Log("NOT TESTED: mounting a disk requires root")
 		return ""
 	} else if err != nil {
 		t.Fatal(err)
@@ -87,16 +87,19 @@ func smallDisk(t *testing.T) string {
 	return dir
 }
 
+// diskStorm is a storm of a weft whose disk fills up.
 type diskStorm struct {
 	*storm
-	filler   string
-	ids      map[string]bool
-	refusals int
-	// answers counts the answers to starts by their status; 0 is none.
+	// filler is the file that fills the disk.
+	filler string
+	// ids has the acknowledged executions.
+	ids        map[string]bool
+	rejections int
+	// answers counts the responses to starts by status; 0 means that there was none.
 	answers map[int]int
 }
 
-// startExecutions starts one execution after the other. A start is acknowledged, or refused, or its answer is lost.
+// startExecutions starts executions in sequence. A start is acknowledged or refused, or its response is lost.
 func (d *diskStorm) startExecutions() {
 	for !d.over.Load() {
 		id := uuid.Must(uuid.NewV7()).String()
@@ -109,12 +112,13 @@ func (d *diskStorm) startExecutions() {
 		if err != nil {
 			a.status = 0
 		}
-		d.note(id, a)
-		<-time.After(10 * time.Millisecond) // the storm's own rhythm
+		d.record(id, a)
+		<-time.After(10 * time.Millisecond) // limits the rate of starts
 	}
 }
 
-func (d *diskStorm) note(id string, a answer) {
+// record counts the response to a start.
+func (d *diskStorm) record(id string, a answer) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.answers == nil {
@@ -125,14 +129,14 @@ func (d *diskStorm) note(id string, a answer) {
 	case a.status == http.StatusAccepted:
 		d.ids[id] = true
 	case slices.Contains([]int{0, http.StatusServiceUnavailable, http.StatusGatewayTimeout}, a.status):
-		d.refusals++
+		d.rejections++
 	default:
-		d.t.Errorf("a start was answered with %s", a)
+		d.t.Errorf("the response to a start is %s", a)
 	}
 }
 
-// fill leaves the disk without a free block.
-func (d *diskStorm) fill() {
+// fillDisk writes a file until the disk has no free block.
+func (d *diskStorm) fillDisk() {
 	file, err := os.Create(d.filler)
 	if err != nil {
 		d.t.Fatal(err)
@@ -147,18 +151,20 @@ func (d *diskStorm) fill() {
 	}
 }
 
-// acknowledged waits for so many more acknowledged starts.
-func (d *diskStorm) acknowledged(more int) {
+// awaitAcknowledged waits until a number of further starts are acknowledged.
+func (d *diskStorm) awaitAcknowledged(more int) {
 	d.t.Helper()
-	d.grows("acknowledged starts", more, func() int { return len(d.ids) })
+	d.awaitGrowth("acknowledged starts", more, func() int { return len(d.ids) })
 }
 
-func (d *diskStorm) refused(more int) {
+// awaitRejections waits until a number of further starts are refused.
+func (d *diskStorm) awaitRejections(more int) {
 	d.t.Helper()
-	d.grows("refused starts", more, func() int { return d.refusals })
+	d.awaitGrowth("refused starts", more, func() int { return d.rejections })
 }
 
-func (d *diskStorm) grows(what string, by int, count func() int) {
+// awaitGrowth waits until a count has grown by a number.
+func (d *diskStorm) awaitGrowth(what string, by int, count func() int) {
 	d.t.Helper()
 	locked := func() int {
 		d.mu.Lock()
@@ -174,23 +180,23 @@ func (d *diskStorm) grows(what string, by int, count func() int) {
 	}
 }
 
-// settle checks that everything that was acknowledged has ended, once and rightly.
-func (d *diskStorm) settle() {
+// verify checks that every acknowledged execution has completed once, with a complete history.
+func (d *diskStorm) verify() {
 	for id := range d.ids {
 		var a answer
 		if err := eventually(func() (bool, string) {
 			var ok bool
-			a, ok = d.insist(d.runner, http.MethodGet, "/v1/executions/"+id, nil, http.StatusOK)
+			a, ok = d.retry(d.runner, http.MethodGet, "/v1/executions/"+id, nil, http.StatusOK)
 			return !ok || a.text(".ended_at") != "", a.String()
 		}); err != nil {
 			d.t.Error(err)
 			continue
 		}
-		history, _ := d.insist(d.runner, http.MethodGet, "/v1/executions/"+id+"/history?limit=100", nil, http.StatusOK)
-		whole, err := history.holds(`[.items[].sequence] == [range(1; (.items | length) + 1)] and
+		history, _ := d.retry(d.runner, http.MethodGet, "/v1/executions/"+id+"/history?limit=100", nil, http.StatusOK)
+		complete, err := history.holds(`[.items[].sequence] == [range(1; (.items | length) + 1)] and
 			([.items[] | select(.type == "execution_completed")] | length) == 1`)
-		if a.text(".status") != "completed" || err != nil || !whole {
-			d.t.Errorf("execution %s is %s, with the history %s (%v)", id, a, history, err)
+		if a.text(".status") != "completed" || err != nil || !complete {
+			d.t.Errorf("execution %s is %s with the history %s (%v)", id, a, history, err)
 		}
 	}
 }

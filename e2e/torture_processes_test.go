@@ -12,7 +12,7 @@ import (
 	"github.com/weftmesh/weft/actors/actortest"
 )
 
-// tortureDuration is how long a storm rages: ten seconds unless WEFT_TORTURE_DURATION says.
+// tortureDuration returns WEFT_TORTURE_DURATION, or ten seconds: how long a test injects faults.
 func tortureDuration(t testing.TB) time.Duration {
 	t.Helper()
 	text := os.Getenv("WEFT_TORTURE_DURATION")
@@ -26,16 +26,16 @@ func tortureDuration(t testing.TB) time.Duration {
 	return duration
 }
 
-// processes are what an operator runs apart: a nats-server, PostgreSQL, and weft's actors as many processes as they like.
+// processes runs weft as several processes with a nats-server and PostgreSQL.
 type processes struct {
 	t                 *testing.T
 	binary, dir, keys string
-	// nats is the server's address.
+	// nats is the address of the nats-server.
 	nats string
 	env  []string
 }
 
-// startProcesses runs the nats-server and migrates the databases.
+// startProcesses starts the nats-server and runs `weft migrate`.
 func startProcesses(t *testing.T, binary string, settings ...string) *processes {
 	t.Helper()
 	server, err := natsServerBinary()
@@ -49,7 +49,7 @@ func startProcesses(t *testing.T, binary string, settings ...string) *processes 
 		}
 	}
 	if database == "" {
-		t.Fatal("the storm needs PostgreSQL: several processes share a database")
+		t.Fatal("the test needs PostgreSQL, because several processes share a database")
 	}
 	dir, nats := t.TempDir(), freePort(t)
 	p := &processes{t: t, binary: binary, dir: dir, nats: nats, keys: filepath.Join(dir, "nats", "keys")}
@@ -61,6 +61,7 @@ func startProcesses(t *testing.T, binary string, settings ...string) *processes 
 	return p
 }
 
+// command runs a weft command, which must succeed.
 func (p *processes) command(args ...string) {
 	p.t.Helper()
 	c := exec.CommandContext(p.t.Context(), p.binary, args...)
@@ -70,25 +71,25 @@ func (p *processes) command(args ...string) {
 	}
 }
 
-// run is a `weft run`.
+// run returns the program `weft run` with arguments.
 func (p *processes) run(name string, args ...string) program {
 	return program{
 		name: name, path: p.binary, env: p.env, args: append([]string{"run", "--keys", p.keys, "--data", p.dir, "--json"}, args...),
 	}
 }
 
-// launch starts a program that runs until the test ends, unless it is killed.
+// launch starts a program, which is killed when the test ends.
 func (p *processes) launch(started program) *running {
 	p.t.Helper()
-	r, err := startAgain(p.t, started)
+	r, err := startInTest(p.t, started)
 	if err != nil {
 		p.t.FailNow()
 	}
 	return r
 }
 
-// startAgain is launch off the test's own goroutine: what went wrong is reported and returned.
-func startAgain(t *testing.T, p program) (*running, error) {
+// startInTest is launch for any goroutine: it reports an error to the test and returns it.
+func startInTest(t *testing.T, p program) (*running, error) {
 	r, err := start(p)
 	if err != nil {
 		t.Error(err)
@@ -96,7 +97,7 @@ func startAgain(t *testing.T, p program) (*running, error) {
 	}
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Log(r.lastWords())
+			t.Log(r.logTail())
 		}
 		r.kill()
 	})

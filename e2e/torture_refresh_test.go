@@ -24,20 +24,20 @@ import (
 
 const (
 	refreshProcesses = 3
-	// refreshTimeout bounds a token request: a process that dies in one keeps others off the tokens for three times as long.
+	// refreshTimeout bounds a token request. After a process has died in one, others wait three times as long for the lease.
 	refreshTimeout = 5 * time.Second
-	// refreshAnswer is how long a client waits for an answer before it asks again: who was asked may be dead.
-	refreshAnswer = 6 * time.Second
-	// refreshLong is from what duration on the storm is a long one, which makes no fewer than refreshCalls calls.
+	// refreshAttempt bounds one attempt of a client, because the process that received the request may be dead.
+	refreshAttempt = 6 * time.Second
+	// A test of at least refreshLong makes at least refreshCalls calls.
 	refreshLong  = time.Minute
 	refreshCalls = 10_000
 )
 
-// A storm over three integration processes on one PostgreSQL: SIGKILL at any moment, and above all while tokens are
-// exchanged, at a foreign authorization server that rotates refresh tokens and takes a family back when one comes twice. Many
-// calls at a time are made over connections whose access tokens have ended. Each end is followed by one refresh, every call
-// is answered, and no family is taken back, except where a process was killed between the vendor's answer and its commit: that
-// connection needs a new sign-in, and says so.
+// TestRefreshStorm kills three integration processes on one PostgreSQL at random and during token requests. The authorization
+// server rotates refresh tokens and revokes a token family when a refresh token is used twice. Many concurrent calls use
+// connections whose access tokens have expired. Each expiry causes one refresh, every call gets a response, and no family is
+// revoked, unless a process was killed between the provider's response and its commit: that connection then has the status
+// needs_reauth.
 func TestRefreshStorm(t *testing.T) {
 	s := newRefreshStorm(t)
 	connections, calls := 4, 10
@@ -46,63 +46,64 @@ func TestRefreshStorm(t *testing.T) {
 	if duration >= refreshLong {
 		connections, calls, least = 10, 50, refreshCalls
 	}
-	links := make([]*link, connections)
-	for i := range links {
-		links[i] = &link{label: fmt.Sprintf("%s-%d", []string{"forced", "timed"}[i%2], i)}
-		if !s.signIn(links[i]) {
+	all := make([]*connection, connections)
+	for i := range all {
+		all[i] = &connection{label: fmt.Sprintf("%s-%d", []string{"forced", "timed"}[i%2], i)}
+		if !s.signIn(all[i]) {
 			t.FailNow()
 		}
 	}
 	end := time.Now().Add(duration)
-	rages := func() bool { return !t.Failed() && (time.Now().Before(end) || s.calls.Load() < least) }
+	continues := func() bool { return !t.Failed() && (time.Now().Before(end) || s.calls.Load() < least) }
 	var rounds sync.WaitGroup
-	for _, l := range links {
+	for _, l := range all {
 		rounds.Go(func() {
-			for first := true; first || rages(); first = false {
+			for first := true; first || continues(); first = false {
 				s.round(l, calls)
 			}
 		})
 	}
-	for s.struck.Store(true); rages(); {
-		<-time.After(500*time.Millisecond + time.Duration(rand.IntN(3000))*time.Millisecond) // the storm's own rhythm
+	for s.striking.Store(true); continues(); {
+		<-time.After(500*time.Millisecond + time.Duration(rand.IntN(3000))*time.Millisecond) // random interval between faults
 		s.kill(rand.IntN(refreshProcesses))
 	}
-	s.struck.Store(false)
+	s.striking.Store(false)
 	rounds.Wait()
 	s.close()
-	t.Logf("%d calls on %d expired tokens over %d connections (%d asked again), %d kills, %d of them in a token request; %d refreshes, %d of them lost and told as needs_reauth",
+	t.Logf("%d calls on %d expired tokens over %d connections (%d attempts repeated), %d kills, %d of them in a token request; %d refreshes, %d of them lost and reported as needs_reauth",
 		s.calls.Load(), s.expiries.Load(), connections, s.again.Load(), s.kills, s.strikes, s.expiries.Load(), s.vault.losses)
 	if s.kills == 0 || s.calls.Load() == 0 {
-		t.Error("the storm has done nothing")
+		t.Error("the storm had no effect")
 	}
 }
 
-// link is a connection and the account that it is signed in to.
-type link struct {
+// connection is a connection of the user to an account of the vault.
+type connection struct {
 	label, id, subject string
 	signIns            int
 }
 
+// refreshStorm runs the processes of the test.
 type refreshStorm struct {
 	t     *testing.T
 	vault *vault
 	user  *client
 
 	calls, again, expiries atomic.Int64
-	// struck: token requests may be answered by a kill.
-	struck         atomic.Bool
+	// striking makes some token requests kill the process that makes them.
+	striking       atomic.Bool
 	mu             sync.Mutex
 	workers        [refreshProcesses]*running
-	killed         [refreshProcesses][]time.Time // by incarnation; zero where it lives
+	killed         [refreshProcesses][]time.Time // times by incarnation; zero while it is running
 	kills, strikes int
 	closed         bool
-	keepers        sync.WaitGroup
+	supervisors    sync.WaitGroup
 }
 
 func newRefreshStorm(t *testing.T) *refreshStorm {
 	t.Helper()
 	s := &refreshStorm{t: t, vault: startVault(t, refreshProcesses)}
-	s.vault.asked, s.vault.excused = s.asked, s.excused
+	s.vault.onTokenRequest, s.vault.mayBeUnsaved = s.onTokenRequest, s.mayBeUnsaved
 	dir := t.TempDir()
 	manifest := strings.ReplaceAll(vaultManifest, "URL", s.vault.url)
 	if err := os.WriteFile(filepath.Join(dir, "vault.yaml"), []byte(manifest), 0o600); err != nil {
@@ -120,7 +121,7 @@ func newRefreshStorm(t *testing.T) *refreshStorm {
 			"WEFT_INTEGRATION_REFRESH_TIMEOUT="+refreshTimeout.String(), "WEFT_INTEGRATION_PROVIDERS_VAULT_CLIENT_ID="+vaultClient,
 			"WEFT_INTEGRATION_PROVIDERS_VAULT_CLIENT_SECRET="+vaultSecret, "WEFT_INTEGRATION_PROVIDERS_VAULT_OAUTH_URL="+s.vault.slots[slot])
 		s.workers[slot], s.killed[slot] = p.launch(worker), []time.Time{{}}
-		s.keepers.Go(func() { s.keep(slot) })
+		s.supervisors.Go(func() { s.supervise(slot) })
 	}
 	t.Cleanup(s.close)
 	gateway := p.launch(p.run("gateway", "--gateway", "--http", "127.0.0.1:0"))
@@ -130,24 +131,24 @@ func newRefreshStorm(t *testing.T) *refreshStorm {
 	return s
 }
 
-// keep starts a killed process again, until the storm is over.
-func (s *refreshStorm) keep(slot int) {
+// supervise restarts the process of a slot when it has been killed, until close.
+func (s *refreshStorm) supervise(slot int) {
 	for {
 		s.mu.Lock()
 		r := s.workers[slot]
 		s.mu.Unlock()
 		<-r.exited
 		s.mu.Lock()
-		lives := s.killed[slot]
-		closed, died := s.closed, lives[len(lives)-1].IsZero()
+		killed := s.killed[slot]
+		closed, unexpected := s.closed, killed[len(killed)-1].IsZero()
 		s.mu.Unlock()
 		if closed {
 			return
 		}
-		if died {
-			s.t.Errorf("an integration process ended by itself: %v\n%s", r.err, r.lastWords())
+		if unexpected {
+			s.t.Errorf("an integration process exited by itself: %v\n%s", r.err, r.logTail())
 		}
-		next, err := startAgain(s.t, r.program)
+		next, err := startInTest(s.t, r.program)
 		if err != nil {
 			return
 		}
@@ -160,7 +161,7 @@ func (s *refreshStorm) keep(slot int) {
 	}
 }
 
-// close ends the keepers, and with them the processes.
+// close kills the processes and waits for the supervisors.
 func (s *refreshStorm) close() {
 	s.mu.Lock()
 	s.closed = true
@@ -170,30 +171,30 @@ func (s *refreshStorm) close() {
 		}
 	}
 	s.mu.Unlock()
-	s.keepers.Wait()
+	s.supervisors.Wait()
 }
 
-// kill kills the process in a slot as it stands, where all of them live: one that is away is not the storm's whole work.
+// kill kills the process of a slot if all processes are running, and reports whether it did.
 func (s *refreshStorm) kill(slot int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, lives := range s.killed {
-		if s.closed || !lives[len(lives)-1].IsZero() {
+	for _, killed := range s.killed {
+		if s.closed || !killed[len(killed)-1].IsZero() {
 			return false
 		}
 	}
-	lives := s.killed[slot]
-	lives[len(lives)-1] = time.Now()
+	killed := s.killed[slot]
+	killed[len(killed)-1] = time.Now()
 	_ = s.workers[slot].cmd.Process.Kill()
 	s.kills++
 	return true
 }
 
-// asked strikes some of the processes that make a token request: before it is answered, or a moment after.
-func (s *refreshStorm) asked(slot int) (incarnation int) {
+// onTokenRequest kills some of the processes that make a token request, before the response or shortly after it.
+func (s *refreshStorm) onTokenRequest(slot int) (incarnation int) {
 	s.mu.Lock()
 	incarnation = len(s.killed[slot]) - 1
-	strike := s.struck.Load() && rand.IntN(6) == 0
+	strike := s.striking.Load() && rand.IntN(6) == 0
 	s.mu.Unlock()
 	if strike {
 		time.AfterFunc(time.Duration(rand.IntN(15_000))*time.Microsecond, func() {
@@ -207,19 +208,20 @@ func (s *refreshStorm) asked(slot int) (incarnation int) {
 	return incarnation
 }
 
-// excused: what a process got in its last moments it may not have stored.
-func (s *refreshStorm) excused(slot, incarnation int, since time.Time) bool {
+// mayBeUnsaved reports whether a process was killed within refreshTimeout after it received tokens, so that it may not have
+// stored them.
+func (s *refreshStorm) mayBeUnsaved(slot, incarnation int, since time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	at := s.killed[slot][incarnation]
 	return !at.IsZero() && at.Sub(since) < refreshTimeout
 }
 
-// round ends a connection's access token and makes calls at once.
-func (s *refreshStorm) round(l *link, calls int) {
+// round expires the access token of a connection and makes concurrent calls over it.
+func (s *refreshStorm) round(l *connection, calls int) {
 	before := s.vault.expire(l.subject)
 	s.expiries.Add(1)
-	begin := time.Now()
+	start := time.Now()
 	var running sync.WaitGroup
 	lost := atomic.Int64{}
 	for range calls {
@@ -231,47 +233,47 @@ func (s *refreshStorm) round(l *link, calls int) {
 		})
 	}
 	running.Wait()
-	rotations, revoked := s.vault.look(l.subject)
+	rotations, revoked := s.vault.state(l.subject)
 	n := rotations - before
-	// A token that ends by the clock may have ended again meanwhile.
-	once := n == 1 || n > 1 && strings.HasPrefix(l.label, "timed") && time.Since(begin) > time.Second
+	// A token that expires by time may have expired again in the meantime.
+	once := n == 1 || n > 1 && strings.HasPrefix(l.label, "timed") && time.Since(start) > time.Second
 	if !once {
 		s.t.Errorf("%s was refreshed %d times", l.label, n)
 	}
 	if !revoked {
 		if lost.Load() > 0 {
-			s.t.Errorf("%s needs a new sign-in, and the vault has not taken its tokens back", l.label)
+			s.t.Errorf("%s has the status needs_reauth, but the vault has not revoked its tokens", l.label)
 		}
 		return
 	}
-	s.renewSignIn(l)
+	s.reauthorize(l)
 }
 
-// renewSignIn signs a connection in again that has lost its tokens and says so.
-func (s *refreshStorm) renewSignIn(l *link) {
-	state, err := s.insist("GET", "/v1/integrations/"+l.id, nil, http.StatusOK)
+// reauthorize checks that a connection with revoked tokens has the status needs_reauth, and signs it in again.
+func (s *refreshStorm) reauthorize(l *connection) {
+	state, err := s.retry("GET", "/v1/integrations/"+l.id, nil, http.StatusOK)
 	if err != nil || state.text(".status") != "needs_reauth" || state.text(".reason") == "" {
-		s.t.Errorf("%s has lost its tokens, and is %s: %v", l.label, state, err)
+		s.t.Errorf("the tokens of %s are revoked, and its state is %s: %v", l.label, state, err)
 	}
 	s.signIn(l)
 }
 
-// call makes a call over a connection until it is answered, and tells whether it was not with a needs_reauth.
-func (s *refreshStorm) call(l *link) bool {
-	a, err := s.insist("POST", "/v1/integrations/"+l.id+"/actions/whoami", map[string]any{"input": map[string]any{}}, http.StatusOK, http.StatusConflict)
+// call makes a call over a connection, and reports false if the response is needs_reauth.
+func (s *refreshStorm) call(l *connection) bool {
+	a, err := s.retry("POST", "/v1/integrations/"+l.id+"/actions/whoami", map[string]any{"input": map[string]any{}}, http.StatusOK, http.StatusConflict)
 	switch {
 	case err != nil:
 		s.t.Errorf("a call over %s: %v", l.label, err)
 	case a.status == http.StatusConflict && a.text(".code") == string(subjects.CodeNeedsReauth):
 		return false
 	case a.text(".output.subject") != l.subject:
-		s.t.Errorf("a call over %s, signed in to %s, answered %s", l.label, l.subject, a)
+		s.t.Errorf("a call over %s, signed in to %s, returned %s", l.label, l.subject, a)
 	}
 	return true
 }
 
-// insist repeats a request over however many kills, until it has one of the statuses.
-func (s *refreshStorm) insist(method, path string, body any, wanted ...int) (answer, error) {
+// retry repeats a request while weft is unavailable. Any status other than the wanted ones is an error then.
+func (s *refreshStorm) retry(method, path string, body any, wanted ...int) (answer, error) {
 	var data []byte
 	if body != nil {
 		var err error
@@ -283,7 +285,7 @@ func (s *refreshStorm) insist(method, path string, body any, wanted ...int) (ans
 	tries := int64(0)
 	err := eventually(func() (bool, string) {
 		tries++
-		ctx, cancel := context.WithTimeout(s.t.Context(), refreshAnswer)
+		ctx, cancel := context.WithTimeout(s.t.Context(), refreshAttempt)
 		defer cancel()
 		var err error
 		if a, err = s.user.do(ctx, method, path, data); err != nil {
@@ -293,14 +295,14 @@ func (s *refreshStorm) insist(method, path string, body any, wanted ...int) (ans
 	})
 	s.again.Add(tries - 1)
 	if err == nil && !slices.Contains(wanted, a.status) {
-		err = errors.New("it answered " + a.String())
+		err = errors.New("the response is " + a.String())
 	}
 	return a, err
 }
 
-// signIn signs a connection in to an account of its own, the first time or again, by way of a browser.
-func (s *refreshStorm) signIn(l *link) bool {
-	var said string
+// signIn connects to a new account of the vault, or reconnects, with the authorization-code flow.
+func (s *refreshStorm) signIn(l *connection) bool {
+	var failure string
 	for range 20 {
 		l.signIns++
 		l.subject = fmt.Sprintf("%s-%d", l.label, l.signIns)
@@ -308,12 +310,12 @@ func (s *refreshStorm) signIn(l *link) bool {
 		if l.id != "" {
 			query = url.Values{"integration_id": {l.id}}
 		}
-		start, err := s.insist("GET", "/v1/providers/vault/auth-url?"+query.Encode(), nil, http.StatusOK)
+		start, err := s.retry("GET", "/v1/providers/vault/auth-url?"+query.Encode(), nil, http.StatusOK)
 		if err != nil {
-			said = err.Error()
+			failure = err.Error()
 			continue
 		}
-		code, err := s.vault.visit(start.text(".authorization_url"), l.subject)
+		code, err := s.vault.authorize(start.text(".authorization_url"), l.subject)
 		if err != nil {
 			s.t.Error(err)
 			return false
@@ -323,16 +325,16 @@ func (s *refreshStorm) signIn(l *link) bool {
 			s.t.Error(err)
 			return false
 		}
-		// Not repeated: the state is good once, and so is the code. Whoever takes it may die with it.
-		ctx, cancel := context.WithTimeout(s.t.Context(), refreshAnswer)
+		// State and code are valid for one request, which a kill may interrupt: a failure needs a new flow.
+		ctx, cancel := context.WithTimeout(s.t.Context(), refreshAttempt)
 		a, err := s.user.do(ctx, "POST", "/v1/providers/vault/exchange", data)
 		cancel()
 		if err == nil && (a.status == http.StatusCreated || a.status == http.StatusOK) {
 			l.id = a.text(".id")
 			return true
 		}
-		said = fmt.Sprint(a, err)
+		failure = fmt.Sprint(a, err)
 	}
-	s.t.Errorf("%s is not signed in: %s", l.label, said)
+	s.t.Errorf("signing %s in: %s", l.label, failure)
 	return false
 }

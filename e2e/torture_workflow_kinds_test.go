@@ -11,19 +11,20 @@ import (
 	"github.com/weftmesh/weft/actors/workflow/reference"
 )
 
-// kind is a workflow of the workflow storm: with its document, and what an execution with number n must end as.
+// kind is a workflow of the workflow storm with the expected result of an execution with the input {"n": n}.
 type kind struct {
 	name, do string
-	// status and output are what it must end with; output may name $n. The reference knows it too. An end with an unknown outcome is right where maybe
-	// says so.
+	// status and output are the expected result; output may use $n, and is not checked if empty. With mayBeUnknown a fault
+	// because of an unknown outcome is also right.
 	status, output string
-	maybe          bool
-	// childs: how long its child goes on the reference does not know.
-	childs bool
-	// waits is how long its task "rest" takes at least.
+	mayBeUnknown   bool
+	// timedChild means that the result depends on the duration of a child, which the reference interpreter does not know.
+	timedChild bool
+	// waits is the least duration of the task "rest".
 	waits time.Duration
 }
 
+// kinds has the workflows of the storm.
 var kinds = []kind{
 	{name: "steps", do: `
 - a: {call: echo, with: {n: '${ .n }'}}
@@ -75,7 +76,7 @@ var kinds = []kind{
 	{name: "posts", do: `
 - send: {call: http.post, with: {connection: shop, path: '${ "/post/\(.n)" }', body: {n: '${ .n }'}}}
 - say: {set: {n: '${ $workflow.input.n }'}}
-`, status: "completed", output: `{"n":$n}`, maybe: true},
+`, status: "completed", output: `{"n":$n}`, mayBeUnknown: true},
 	{name: "parent", do: `
 - inner: {run: {workflow: {namespace: storm, name: steps, version: latest, input: {n: '${ .n }'}}}}
 `, status: "completed", output: `{"n":$n+2}`},
@@ -88,7 +89,7 @@ var kinds = []kind{
       - fast: {do: [{rest: {wait: {milliseconds: 300}}}, {say: {call: echo, with: {n: '${ $workflow.input.n }'}}}]}
 - rest: {wait: {milliseconds: 2100}}
 - say: {set: {n: '${ $workflow.input.n }'}}
-`, status: "completed", output: `{"n":$n}`, childs: true},
+`, status: "completed", output: `{"n":$n}`, timedChild: true},
 	{name: "saga", do: `
 - book:
     call: echo
@@ -100,9 +101,9 @@ var kinds = []kind{
 - prepare: {set: {n: '${ .n / 7 | floor }', list: '${ [range((.n / 7 | floor) % 4)] }'}, export: {as: '{seen: .n}'}}
 - choose:
     switch:
-    - third: {when: '.n % 3 == 0', then: thrice}
+    - third: {when: '.n % 3 == 0', then: triple}
     - other: {then: once}
-- thrice: {call: echo, with: {n: '${ .n * 3 }', list: '${ .list }'}, then: both}
+- triple: {call: echo, with: {n: '${ .n * 3 }', list: '${ .list }'}, then: both}
 - once: {do: [{add: {call: echo, with: {n: '${ .n + 1 }', list: '${ .list }'}}}, {never: {if: .n < 0, call: echo}}]}
 - both:
     fork:
@@ -118,22 +119,22 @@ var kinds = []kind{
 `, status: "completed"},
 }
 
-// stormDocument is the definition of one of the storm's workflows, with what stands beside its document and its tasks.
-func stormDocument(name, metadata, beside, do string) string {
-	return "document: {dsl: 1.0.3, namespace: storm, name: " + name + ", version: 1.0.0, metadata: " + metadata + "}\n" + beside + "do:" + do
+// stormDocument returns a workflow definition. schedule is the whole section, or empty.
+func stormDocument(name, metadata, schedule, do string) string {
+	return "document: {dsl: 1.0.3, namespace: storm, name: " + name + ", version: 1.0.0, metadata: " + metadata + "}\n" + schedule + "do:" + do
 }
 
-// agrees compares the history of an execution of a kind with what the reference makes of its definition.
-func (s *workflowStorm) agrees(id string, one startedOne, history []json.RawMessage) {
+// compareWithReference compares the history of an execution with the reference interpreter.
+func (s *workflowStorm) compareWithReference(id string, one startedExecution, history []json.RawMessage) {
 	input := map[string]any{"n": one.n}
-	if err := s.refer(one.kind, input, history).Agrees(history); err != nil {
+	if err := s.runReference(one.kind, input, history).Agrees(history); err != nil {
 		s.t.Errorf("%s %s with %d: %v", kinds[one.kind].name, id, one.n, err)
 	}
 }
 
-// refer has the reference run a kind. What a provider has answered it is told from the history.
-func (s *workflowStorm) refer(kind int, input any, history []json.RawMessage) reference.Result {
-	answered := map[string]any{}
+// runReference runs a kind in the reference interpreter, with the responses of providers from a history.
+func (s *workflowStorm) runReference(kind int, input any, history []json.RawMessage) reference.Result {
+	outputs := map[string]any{}
 	runs := map[int]string{}
 	for _, data := range history {
 		var event struct {
@@ -148,22 +149,23 @@ func (s *workflowStorm) refer(kind int, input any, history []json.RawMessage) re
 		case "task_started":
 			runs[event.Run] = event.Task
 		case "call_completed":
-			answered[runs[event.Run]] = event.Output
+			outputs[runs[event.Run]] = event.Output
 		}
 	}
 	return reference.Run(s.definitions[kind], language.Normalize(input), time.Now(), func(task *language.Task, arguments any, _ int) (any, bool) {
 		switch {
 		case task.Kind == language.KindRun:
-			child := s.refer(kindNamed(task.Run.Workflow.Name), arguments, nil)
+			child := s.runReference(kindNamed(task.Run.Workflow.Name), arguments, nil)
 			return child.Output, child.Fault == nil
 		case task.Call.Function == "echo":
 			return arguments, true
 		}
-		output, ok := answered[task.Pointer]
+		output, ok := outputs[task.Pointer]
 		return language.Normalize(output), ok
 	})
 }
 
+// kindNamed returns the index of a kind.
 func kindNamed(name string) int {
 	return slices.IndexFunc(kinds, func(k kind) bool { return k.name == name })
 }

@@ -12,13 +12,16 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// stormSchedules start executions throughout the storm: one each second, and one a second after the one before has ended.
+// stormSchedules has two workflows that run on a schedule during the storm: one every second, and one a second after its previous
+// run has ended.
 type stormSchedules struct {
-	s             *workflowStorm
+	s *workflowStorm
+	// every and after are the IDs of the workflows.
 	every, after  string
 	ticks, rounds int
 }
 
+// newStormSchedules creates the workflows, whose schedules start at once.
 func newStormSchedules(s *workflowStorm) *stormSchedules {
 	return &stormSchedules{
 		s: s,
@@ -31,48 +34,48 @@ func newStormSchedules(s *workflowStorm) *stormSchedules {
 	}
 }
 
-// settle waits until both schedules have gone on after the storm, pauses them, and looks at what they have started.
-func (c *stormSchedules) settle() {
-	over := time.Now()
-	since := func(e subjects.Execution) bool { return e.CreatedAt.After(over) && e.EndedAt != nil }
-	every, after := c.until(c.every, since), c.until(c.after, since)
+// verify waits until both schedules have run after the storm, pauses them, and checks their executions.
+func (c *stormSchedules) verify() {
+	stormEnd := time.Now()
+	afterStorm := func(e subjects.Execution) bool { return e.CreatedAt.After(stormEnd) && e.EndedAt != nil }
+	every, after := c.await(c.every, afterStorm), c.await(c.after, afterStorm)
 	for _, workflow := range []string{c.every, c.after} {
 		schedule := c.scheduleOf(workflow)
-		if a, ok := c.s.insist(c.s.runner, http.MethodPost, "/v1/schedules/"+schedule.ID+"/pause", map[string]any{}, http.StatusOK); !ok {
+		if a, ok := c.s.retry(c.s.runner, http.MethodPost, "/v1/schedules/"+schedule.ID+"/pause", map[string]any{}, http.StatusOK); !ok {
 			c.s.t.Errorf("pausing a schedule: %s", a)
 		}
 	}
 	c.ticks, c.rounds = len(every), len(after)
-	c.judgeEvery(every)
-	c.judgeAfter(after)
+	c.checkEvery(every)
+	c.checkAfter(after)
 	for _, workflow := range []string{c.every, c.after} {
 		for _, e := range c.executions(workflow) {
-			if a := c.s.ended(e.ID, time.Now().Add(stormSettled)); a.text(".status") != subjects.ExecutionCompleted {
+			if a := c.s.ended(e.ID, time.Now().Add(verifyTimeout)); a.text(".status") != subjects.ExecutionCompleted {
 				c.s.t.Errorf("the scheduled execution %s is %s: %s", e.ID, a.text(".status"), a.text(".error"))
 			}
-			c.s.look(e.ID, 0, false)
+			c.s.checkHistory(e.ID, 0, false)
 		}
 	}
 }
 
-// until reads the executions of a workflow, in the order of their beginnings, once one of them is as wanted.
-func (c *stormSchedules) until(workflow string, wanted func(subjects.Execution) bool) (all []subjects.Execution) {
+// await waits until an execution of a workflow is as wanted, and returns all in the order of their creation.
+func (c *stormSchedules) await(workflow string, wanted func(subjects.Execution) bool) (all []subjects.Execution) {
 	err := eventually(func() (bool, string) {
 		all = c.executions(workflow)
 		return slices.ContainsFunc(all, wanted), fmt.Sprintf("%d executions", len(all))
 	})
 	if err != nil {
-		c.s.t.Errorf("a schedule has not gone on after the storm: %v", err)
+		c.s.t.Errorf("a schedule has not run after the storm: %v", err)
 	}
 	return all
 }
 
-// judgeEvery checks that each second has had its run, and one alone.
-func (c *stormSchedules) judgeEvery(all []subjects.Execution) {
+// checkEvery checks that each second has exactly one run.
+func (c *stormSchedules) checkEvery(all []subjects.Execution) {
 	runs := map[time.Time]int{}
 	var last time.Time
 	for _, e := range all {
-		a, _ := c.s.insist(c.s.runner, http.MethodGet, "/v1/executions/"+e.ID, nil, http.StatusOK)
+		a, _ := c.s.retry(c.s.runner, http.MethodGet, "/v1/executions/"+e.ID, nil, http.StatusOK)
 		nominal, err := time.Parse(time.RFC3339, a.text(".input.nominal"))
 		if err != nil {
 			c.s.t.Errorf("the scheduled execution %s has no nominal time: %v", e.ID, err)
@@ -90,23 +93,24 @@ func (c *stormSchedules) judgeEvery(all []subjects.Execution) {
 		}
 		delete(runs, at)
 		if path := "/tick/" + at.UTC().Format(time.RFC3339); c.s.shop.count(path) == 0 && !at.Equal(last) {
-			c.s.t.Errorf("the run of %s has done nothing", at)
+			c.s.t.Errorf("the run of %s has not made its call", at)
 		}
 	}
 	if len(runs) > 0 {
-		c.s.t.Errorf("there are runs of times that are none of the schedule's: %v", runs)
+		c.s.t.Errorf("there are runs for times that are not in the schedule: %v", runs)
 	}
 }
 
-// judgeAfter checks that each run began a second after the one before had ended, or later.
-func (c *stormSchedules) judgeAfter(all []subjects.Execution) {
+// checkAfter checks that each run started at least a second after the previous one had ended.
+func (c *stormSchedules) checkAfter(all []subjects.Execution) {
 	for i, e := range all[min(1, len(all)):] {
 		if before := all[i].EndedAt; before == nil || e.CreatedAt.Sub(*before) < time.Second {
-			c.s.t.Errorf("the run of %s began before a second had passed since the one before it ended, at %v", e.CreatedAt, before)
+			c.s.t.Errorf("the run of %s started less than a second after the previous one ended, at %v", e.CreatedAt, before)
 		}
 	}
 }
 
+// scheduleOf returns the schedule of a workflow.
 func (c *stormSchedules) scheduleOf(workflow string) subjects.WorkflowSchedule {
 	var page subjects.Page[subjects.WorkflowSchedule]
 	c.read("/v1/schedules?workflow_id="+workflow, &page)
@@ -117,7 +121,7 @@ func (c *stormSchedules) scheduleOf(workflow string) subjects.WorkflowSchedule {
 	return page.Items[0]
 }
 
-// executions are a workflow's, in the order of their creation.
+// executions returns the executions of a workflow in the order of their creation.
 func (c *stormSchedules) executions(workflow string) (all []subjects.Execution) {
 	path := "/v1/executions?limit=100&workflow_id=" + workflow
 	for cursor := path; cursor != ""; {
@@ -133,8 +137,9 @@ func (c *stormSchedules) executions(workflow string) (all []subjects.Execution) 
 	return all
 }
 
+// read decodes the response to a GET request.
 func (c *stormSchedules) read(path string, into any) {
-	a, ok := c.s.insist(c.s.runner, http.MethodGet, path, nil, http.StatusOK)
+	a, ok := c.s.retry(c.s.runner, http.MethodGet, path, nil, http.StatusOK)
 	if !ok {
 		return
 	}
@@ -143,7 +148,7 @@ func (c *stormSchedules) read(path string, into any) {
 	}
 }
 
-// String tells what was started.
+// String summarises the runs for the log.
 func (c *stormSchedules) String() string {
-	return fmt.Sprintf("%d runs of every second, %d after another", c.ticks, c.rounds)
+	return fmt.Sprintf("%d runs of every second, %d runs after the previous one", c.ticks, c.rounds)
 }

@@ -23,11 +23,11 @@ import (
 	"github.com/weftmesh/weft/actors/workflow/language"
 )
 
-// A storm over three workflow processes on one PostgreSQL: SIGKILL at named points and at any moment, SIGSTOP for longer
-// than a process is believed to live without a word, SIGTERM, and a cut connection to NATS, while clients start executions
-// of every kind, and schedules do. What was acknowledged holds: every execution ends once, and has done what the reference
-// does; one result for each call; no call made twice that may not be; no timer early; limits are kept; each nominal time has
-// its run; nothing is stuck, and no slot taken, when it is over.
+// TestWorkflowStorm injects faults into three workflow processes on one PostgreSQL: SIGKILL at crash points and at random, SIGSTOP
+// for longer than the membership timeout, SIGTERM, and interrupted connections to NATS. Meanwhile clients and schedules start
+// executions of every kind. Afterwards it checks everything that weft has acknowledged: every execution ends once with the
+// history of the reference interpreter and one result for each call; no call is repeated that must not be; no timer fires early;
+// limits hold; each nominal time has one run; no execution is stuck and no slot is occupied.
 func TestWorkflowStorm(t *testing.T) {
 	s := newWorkflowStorm(t)
 	limits, schedules := newStormLimits(s), newStormSchedules(s)
@@ -39,56 +39,57 @@ func TestWorkflowStorm(t *testing.T) {
 	for range limitedClients {
 		clients.Go(limits.start)
 	}
-	s.rage()
+	s.injectFaults()
 	s.over.Store(true)
 	clients.Wait()
-	s.settle()
-	limits.settle()
-	schedules.settle()
-	s.rests()
-	t.Logf("%d kills, %d of them at named points %v, %d freezes, %d stops, %d cuts, %d executions, %d cancelled, %d of unknown outcome",
-		s.kills, s.crashes(), s.crashed, s.freezes, s.stops, s.cuts, len(s.started), len(s.cancelled), s.unknown)
+	s.verify()
+	limits.verify()
+	schedules.verify()
+	s.checkIdle()
+	t.Logf("%d kills, %d of them at crash points %v, %d pauses, %d terminations, %d disconnections, %d executions, %d cancelled, %d of unknown outcome",
+		s.kills, s.crashes(), s.crashed, s.pauses, s.stops, s.cuts, len(s.started), len(s.cancelled), s.unknown)
 	t.Logf("%s; %s", limits, schedules)
 	if s.kills == 0 || len(s.started) == 0 {
-		t.Error("the storm has done nothing")
+		t.Error("the storm had no effect")
 	}
 }
 
-// stormBinary is weft with the named points at which it may die.
+// stormBinary builds weft with crash points.
 var stormBinary = sync.OnceValues(func() (string, error) { return build("weft-torture", weftCommand, "-tags", "torture") })
 
-// crashpoints are those of actors/workflow/crashpoint.go, with how often a process passes them at most before it dies.
+// crashpoints has those of actors/workflow/crashpoint.go. most bounds how often a process passes the point before it crashes.
 var crashpoints = []struct {
 	name string
 	most int
 }{
-	{"decided", 25}, {"appended", 25}, {"before_effect", 12}, {"after_effect", 12}, {"before_ack", 30}, {"folding", 12}, {"folded", 12}, {"given_up", 4},
+	{"decided", 25}, {"appended", 25}, {"before_effect", 12}, {"after_effect", 12}, {"before_ack", 30}, {"projecting", 12}, {"projected", 12}, {"child_abandoned", 4},
 }
 
-// stormWorker is one workflow process, with a wire of its own to the NATS server.
+// stormWorker is a workflow process that connects to NATS through a proxy of its own.
 type stormWorker struct {
 	*running
-	wire *wire
-	// crash is the point at which it dies by itself.
+	proxy *tcpProxy
+	// crash is the point at which the process crashes, or "".
 	crash string
 }
 
+// workflowStorm is a storm of three workflow processes. workflows and definitions are by index in kinds.
 type workflowStorm struct {
 	*storm
-	workers              [3]*stormWorker
-	worker               program
-	freezes, stops, cuts int
-	crashed              map[string]int
-	unknown              int
-	workflows            []string
-	definitions          []*language.Workflow
-	mu                   sync.Mutex
-	started              map[string]startedOne
-	cancelled            []string
-	resting              string
+	workers             [3]*stormWorker
+	worker              program
+	pauses, stops, cuts int
+	crashed             map[string]int
+	unknown             int
+	workflows           []string
+	definitions         []*language.Workflow
+	mu                  sync.Mutex
+	started             map[string]startedExecution
+	cancelled           []string
+	resting             string
 }
 
-type startedOne struct{ kind, n int }
+type startedExecution struct{ kind, n int }
 
 func newWorkflowStorm(t *testing.T) *workflowStorm {
 	t.Helper()
@@ -99,11 +100,11 @@ func newWorkflowStorm(t *testing.T) *workflowStorm {
 	p := startProcesses(t, binary)
 	p.launch(p.run("others", "--actors", "auth,integration,consent,notification"))
 	s := &workflowStorm{
-		storm: &storm{t: t, shop: startProvider(t, nil)}, worker: p.run("workflow", "--actors", "workflow"), started: map[string]startedOne{},
+		storm: &storm{t: t, shop: startStubProvider(t, nil)}, worker: p.run("workflow", "--actors", "workflow"), started: map[string]startedExecution{},
 		crashed: map[string]int{},
 	}
 	for i := range s.workers {
-		s.workers[i] = &stormWorker{wire: startWire(t, p.nats)}
+		s.workers[i] = &stormWorker{proxy: startTCPProxy(t, p.nats)}
 		if err := s.launch(s.workers[i], false); err != nil {
 			t.Fatal(err)
 		}
@@ -126,37 +127,38 @@ func newWorkflowStorm(t *testing.T) *workflowStorm {
 	return s
 }
 
+// create creates a workflow and returns its ID.
 func (s *workflowStorm) create(document string) string {
 	return s.runner.must(s.t, 201, "POST", "/v1/workflows", map[string]any{"definition": document}).text(".id")
 }
 
-// rage does to one worker after the other what may happen to a process, as long as WEFT_TORTURE_DURATION says.
-func (s *workflowStorm) rage() {
+// injectFaults injects random faults into random workers for tortureDuration. Afterwards all workers run without crash points.
+func (s *workflowStorm) injectFaults() {
 	for end := time.Now().Add(tortureDuration(s.t)); time.Now().Before(end); {
-		<-time.After(time.Duration(rand.IntN(700)) * time.Millisecond) // the storm's own rhythm
+		<-time.After(time.Duration(rand.IntN(700)) * time.Millisecond) // random interval between faults
 		w := s.workers[rand.IntN(len(s.workers))]
-		moment := func() { <-time.After(time.Duration(500+rand.IntN(2500)) * time.Millisecond) }
-		what := rand.IntN(8)
+		pause := func() { <-time.After(time.Duration(500+rand.IntN(2500)) * time.Millisecond) }
+		fault := rand.IntN(8)
 		if s.kills == 0 {
-			what = 7 // a short storm kills, too
+			fault = 7 // a short test kills at least once
 		}
 		switch {
 		case !w.alive():
 			s.kills++
 			s.crashed[w.crash]++
-		case what < 2:
+		case fault < 2:
 			_ = w.cmd.Process.Signal(syscall.SIGSTOP)
-			moment()
+			pause()
 			_ = w.cmd.Process.Signal(syscall.SIGCONT)
-			s.freezes++
+			s.pauses++
 			continue
-		case what < 4:
-			w.wire.cut()
-			moment()
-			w.wire.mend()
+		case fault < 4:
+			w.proxy.cut()
+			pause()
+			w.proxy.restore()
 			s.cuts++
 			continue
-		case what < 5:
+		case fault < 5:
 			if err := w.stop(); err != nil && w.crash == "" {
 				s.t.Error(err)
 			}
@@ -170,7 +172,7 @@ func (s *workflowStorm) rage() {
 			return
 		}
 	}
-	// The last ones live on, with what they hold in memory.
+	// Workers without a crash point keep running, with their executions in memory.
 	for _, w := range s.workers {
 		if w.alive() && w.crash == "" {
 			continue
@@ -182,6 +184,7 @@ func (s *workflowStorm) rage() {
 	}
 }
 
+// crashes returns the number of crashes at crash points.
 func (s *workflowStorm) crashes() (n int) {
 	for _, count := range s.crashed {
 		n += count
@@ -189,10 +192,10 @@ func (s *workflowStorm) crashes() (n int) {
 	return n
 }
 
-// launch starts a worker, half of those that may crash with a point at which they will.
+// launch starts a worker. With crash, half of the workers get a random crash point.
 func (s *workflowStorm) launch(w *stormWorker, crash bool) error {
 	w.crash = ""
-	env := append(slices.Clone(s.worker.env), "WEFT_NATS_URL=nats://"+w.wire.address)
+	env := append(slices.Clone(s.worker.env), "WEFT_NATS_URL=nats://"+w.proxy.address)
 	if crash && rand.IntN(2) == 0 {
 		point := crashpoints[rand.IntN(len(crashpoints))]
 		w.crash = point.name
@@ -201,7 +204,7 @@ func (s *workflowStorm) launch(w *stormWorker, crash bool) error {
 	p := s.worker
 	p.env = env
 	r, err := start(p)
-	if err != nil && w.crash != "" && errors.Is(err, errEnded) { // it came to its point before it was ready
+	if err != nil && w.crash != "" && errors.Is(err, errExited) { // it reached its crash point during the start
 		s.kills++
 		s.crashed[w.crash]++
 		return s.launch(w, false)
@@ -212,13 +215,14 @@ func (s *workflowStorm) launch(w *stormWorker, crash bool) error {
 	w.running = r
 	s.t.Cleanup(func() {
 		if s.t.Failed() {
-			s.t.Log(r.lastWords())
+			s.t.Log(r.logTail())
 		}
 		r.kill()
 	})
 	return nil
 }
 
+// alive reports whether the process is running.
 func (w *stormWorker) alive() bool {
 	select {
 	case <-w.exited:
@@ -228,33 +232,34 @@ func (w *stormWorker) alive() bool {
 	}
 }
 
+// stormNumber is the number of the last execution, which is part of its input.
 var stormNumber atomic.Int64
 
-// startExecutions starts one execution after the other, of every kind in turns, under ids of its own: a start whose answer
-// was lost is repeated.
+// startExecutions starts executions of every kind in turn. The client chooses the ID, so that it can repeat a start whose
+// response was lost.
 func (s *workflowStorm) startExecutions() {
 	for !s.over.Load() {
 		n := int(stormNumber.Add(1))
 		kind := n % len(kinds)
 		id := uuid.Must(uuid.NewV7()).String()
-		_, ok := s.insist(s.runner, http.MethodPost, "/v1/workflows/"+s.workflows[kind]+"/executions",
+		_, ok := s.retry(s.runner, http.MethodPost, "/v1/workflows/"+s.workflows[kind]+"/executions",
 			map[string]any{"execution_id": id, "input": map[string]any{"n": n}}, http.StatusAccepted)
 		if !ok {
 			return
 		}
 		s.mu.Lock()
-		s.started[id] = startedOne{kind: kind, n: n}
+		s.started[id] = startedExecution{kind: kind, n: n}
 		s.mu.Unlock()
 	}
 }
 
-// cancelExecutions starts executions that would wait for long, and cancels them.
+// cancelExecutions starts executions that wait for an hour, and cancels them.
 func (s *workflowStorm) cancelExecutions() {
 	for !s.over.Load() {
 		id := uuid.Must(uuid.NewV7()).String()
-		_, ok := s.insist(s.runner, http.MethodPost, "/v1/workflows/"+s.resting+"/executions", map[string]any{"execution_id": id}, http.StatusAccepted)
+		_, ok := s.retry(s.runner, http.MethodPost, "/v1/workflows/"+s.resting+"/executions", map[string]any{"execution_id": id}, http.StatusAccepted)
 		if ok {
-			_, ok = s.insist(s.runner, http.MethodPost, "/v1/executions/"+id+"/cancel", map[string]any{}, http.StatusOK)
+			_, ok = s.retry(s.runner, http.MethodPost, "/v1/executions/"+id+"/cancel", map[string]any{}, http.StatusOK)
 		}
 		if !ok {
 			return
@@ -263,9 +268,9 @@ func (s *workflowStorm) cancelExecutions() {
 	}
 }
 
-// settle waits until everything that was started has ended, and looks at its history.
-func (s *workflowStorm) settle() {
-	deadline := time.Now().Add(stormSettled)
+// verify waits until every execution has ended, and checks result and history.
+func (s *workflowStorm) verify() {
+	deadline := time.Now().Add(verifyTimeout)
 	for id, one := range s.started {
 		kind := kinds[one.kind]
 		a := s.ended(id, deadline)
@@ -279,9 +284,9 @@ func (s *workflowStorm) settle() {
 			want = asText(value)
 		}
 		got := a.text(".output // empty")
-		if kind.maybe {
+		if kind.mayBeUnknown {
 			if n := s.shop.count(fmt.Sprintf("/post/%d", one.n)); n > 1 {
-				s.t.Errorf("%s %s with %d was sent %d times", kind.name, id, one.n, n)
+				s.t.Errorf("%s %s with %d made its call %d times", kind.name, id, one.n, n)
 			}
 			if a.text(".status") == "faulted" && a.text(".error.type") == "urn:weft:error:unknown-outcome" {
 				s.unknown++
@@ -292,38 +297,38 @@ func (s *workflowStorm) settle() {
 			s.t.Errorf("%s %s with %d is %s with %s, want %s with %s: %s", kind.name, id, one.n, a.text(".status"), got, kind.status, want, a.text(".error"))
 			continue
 		}
-		if history := s.look(id, kind.waits, kind.name == "saga"); history != nil && !kind.childs {
-			s.agrees(id, one, history)
+		if history := s.checkHistory(id, kind.waits, kind.name == "saga"); history != nil && !kind.timedChild {
+			s.compareWithReference(id, one, history)
 		}
 	}
 	for _, id := range s.cancelled {
 		if a := s.ended(id, deadline); a.text(".status") != "cancelled" {
 			s.t.Errorf("the cancelled execution %s is %s", id, a.text(".status"))
 		}
-		s.look(id, 0, false)
+		s.checkHistory(id, 0, false)
 	}
 }
 
-// rests checks that nothing is left when all is over: no execution that goes on, and no slot that one has.
-func (s *workflowStorm) rests() {
+// checkIdle checks that no execution is running and that the workers have released all slots.
+func (s *workflowStorm) checkIdle() {
 	for _, status := range []string{"pending", "running", "waiting"} {
 		err := eventually(func() (bool, string) {
-			list, _ := s.insist(s.runner, http.MethodGet, "/v1/executions?status="+status, nil, http.StatusOK)
+			list, _ := s.retry(s.runner, http.MethodGet, "/v1/executions?status="+status, nil, http.StatusOK)
 			n := list.text(".items | length")
 			return n == "0", n + " executions are " + status + ", the first is " + list.text(".items[0]")
 		})
 		if err != nil {
-			s.t.Errorf("when all is over: %v", err)
+			s.t.Errorf("after all executions have ended: %v", err)
 		}
 	}
 	for _, w := range s.workers {
-		w.rests(s.t)
+		w.checkIdle(s.t)
 	}
 }
 
-// rests checks by a worker's metrics that nothing holds a slot, nor waits for one.
-func (w *stormWorker) rests(t *testing.T) {
-	for _, gauge := range []string{"workflow_active_executions", "workflow_queued_executions", "workflow_held_back_executions", "workflow_queued_steps"} {
+// checkIdle checks by the metrics of a worker that no execution has a slot or waits for one.
+func (w *stormWorker) checkIdle(t *testing.T) {
+	for _, gauge := range []string{"workflow_active_executions", "workflow_queued_executions", "workflow_blocked_executions", "workflow_queued_steps"} {
 		err := eventually(func() (bool, string) {
 			metrics, err := newClient(strings.TrimSuffix(w.ready.Metrics, "/metrics")).do(t.Context(), http.MethodGet, "/metrics", nil)
 			if err != nil {
@@ -332,15 +337,16 @@ func (w *stormWorker) rests(t *testing.T) {
 			return regexp.MustCompile(`(?m)^\w*` + gauge + `(\{.*\})? 0$`).Match(metrics.body), gauge + " is not 0"
 		})
 		if err != nil {
-			t.Errorf("worker %s when all is over: %v", w.ready.Metrics, err)
+			t.Errorf("worker %s after all executions have ended: %v", w.ready.Metrics, err)
 		}
 	}
 }
 
+// ended polls an execution until it has ended, at the latest until deadline, and returns its last state.
 func (s *workflowStorm) ended(id string, deadline time.Time) (a answer) {
 	for first := true; first || a.text(".ended_at") == "" && time.Now().Before(deadline); first = false {
 		var ok bool
-		if a, ok = s.insist(s.runner, http.MethodGet, "/v1/executions/"+id, nil, http.StatusOK); !ok {
+		if a, ok = s.retry(s.runner, http.MethodGet, "/v1/executions/"+id, nil, http.StatusOK); !ok {
 			break
 		}
 		if a.text(".ended_at") == "" {
@@ -350,10 +356,10 @@ func (s *workflowStorm) ended(id string, deadline time.Time) (a answer) {
 	return a
 }
 
-// look checks one execution's history: events in order and without a gap, one end, which is the last, one result for each
-// call, no timer early, and a saga undone once. It returns the events.
-func (s *workflowStorm) look(id string, waits time.Duration, saga bool) []json.RawMessage {
-	history, ok := s.insist(s.runner, http.MethodGet, "/v1/executions/"+id+"/history?limit=200", nil, http.StatusOK)
+// checkHistory checks the history of an execution and returns its events: they are in order without gaps, exactly one ends the
+// execution and is the last, each call has one result, the task "rest" takes at least waits, and a saga is compensated once.
+func (s *workflowStorm) checkHistory(id string, waits time.Duration, saga bool) []json.RawMessage {
+	history, ok := s.retry(s.runner, http.MethodGet, "/v1/executions/"+id+"/history?limit=200", nil, http.StatusOK)
 	if !ok {
 		return nil
 	}
@@ -363,13 +369,13 @@ func (s *workflowStorm) look(id string, waits time.Duration, saga bool) []json.R
 		return nil
 	}
 	checks := map[string]string{
-		"gapless":           `[.items[].sequence] == [range(1; (.items | length) + 1)]`,
-		"one end":           `([.items[] | select(.type | test("^execution_(completed|faulted|cancelled)$"))] | length) == 1`,
-		"end is last":       `.items[-1].type | test("^execution_(completed|faulted|cancelled)$")`,
-		"one result a call": `[.items[] | select(.type == "call_completed" or .type == "call_failed") | .run] | length == (unique | length)`,
+		"gapless":             `[.items[].sequence] == [range(1; (.items | length) + 1)]`,
+		"one end":             `([.items[] | select(.type | test("^execution_(completed|faulted|cancelled)$"))] | length) == 1`,
+		"end is last":         `.items[-1].type | test("^execution_(completed|faulted|cancelled)$")`,
+		"one result per call": `[.items[] | select(.type == "call_completed" or .type == "call_failed") | .run] | length == (unique | length)`,
 	}
 	if saga {
-		checks["undone once"] = `([.items[] | select(.type == "task_completed" and .name == "undo")] | length) == 1`
+		checks["compensated once"] = `([.items[] | select(.type == "task_completed" and .name == "undo")] | length) == 1`
 	}
 	for what, expression := range checks {
 		if holds, err := history.holds(expression); err != nil || !holds {
@@ -379,14 +385,14 @@ func (s *workflowStorm) look(id string, waits time.Duration, saga bool) []json.R
 	if waits == 0 {
 		return page.Items
 	}
-	between := func(kind string) time.Time {
+	timeOf := func(kind string) time.Time {
 		at, err := time.Parse(time.RFC3339Nano, history.text(fmt.Sprintf(`[.items[] | select(.type == %q and .name == "rest")][0].at`, kind)))
 		if err != nil {
-			s.t.Errorf("the history of %s has no %s of its wait: %v", id, kind, err)
+			s.t.Errorf("the history of %s has no %s event of the wait: %v", id, kind, err)
 		}
 		return at
 	}
-	if took := between("task_completed").Sub(between("task_started")); took < waits {
+	if took := timeOf("task_completed").Sub(timeOf("task_started")); took < waits {
 		s.t.Errorf("the wait of %s took %s, less than %s", id, took, waits)
 	}
 	return page.Items

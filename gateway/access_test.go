@@ -2,15 +2,12 @@ package gateway_test
 
 import (
 	"context"
-	"encoding/json"
 	"net/http"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"github.com/nats-io/nats.go"
 
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/actortest"
@@ -20,52 +17,52 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// profile answers with who the runtime says is calling.
+// profile returns the caller's user id as a profile.
 func profile(ctx context.Context, _ subjects.Empty) (subjects.Profile, error) {
 	return subjects.Profile{ID: actors.CallerFrom(ctx).UserID, Roles: []string{}}, nil
 }
 
-// decide answers with who is calling in place of a consent.
+// decide returns the caller's user id as a consent id.
 func decide(ctx context.Context, _ subjects.ValidateConsentRequest) (subjects.ConsentDecision, error) {
 	return subjects.ConsentDecision{Reason: "active", ConsentID: actors.CallerFrom(ctx).UserID}, nil
 }
 
-// nobody answers whoever comes without being anybody.
-func nobody(ctx context.Context, _ subjects.EmailRequest) (subjects.Accepted, error) {
+// anonymousOnly rejects a caller that is a user.
+func anonymousOnly(ctx context.Context, _ subjects.EmailRequest) (subjects.Accepted, error) {
 	if c := actors.CallerFrom(ctx); c.UserID != "" {
 		return subjects.Accepted{}, subjects.Errorf(subjects.CodeForbidden, "called by %s", c)
 	}
 	return subjects.Accepted{Status: "accepted"}, nil
 }
 
-func TestWhoIsCalling(t *testing.T) {
+func TestCallerIdentity(t *testing.T) {
 	t.Parallel()
 	s := start(t, relaxed())
-	s.actor(t, "auth", actors.Bind(subjects.GetUserProfile, profile), actors.Bind(subjects.RequestPasswordReset, nobody))
+	s.actor(t, "auth", actors.Bind(subjects.GetUserProfile, profile), actors.Bind(subjects.RequestPasswordReset, anonymousOnly))
 	s.actor(t, "consent", actors.Bind(subjects.ValidateConsent, decide))
 	me, other := actortest.User(), actortest.User()
 	session := actortest.User()
-	token, ended := s.Token(t, me), s.Token(t, me, actortest.WithExpiry(s.Now().Add(-time.Minute)))
+	token, expired := s.Token(t, me), s.Token(t, me, actortest.WithExpiry(s.Now().Add(-time.Minute)))
 	revoked := s.Token(t, me, actortest.WithSession(session))
 	s.RevokeSession(t, me, session)
 	asMe := []string{`"` + me + `"`}
 	invalid := []string{`WWW-Authenticate: Bearer realm="weft", error="invalid_token"`, "Cache-Control: no-store"}
 	for _, sc := range []scenario{
-		{name: "a user", method: "GET", path: "/v1/users/me", header: []string{bearer(token)}, status: 200, contains: asMe},
+		{name: "valid token", method: "GET", path: "/v1/users/me", header: []string{bearer(token)}, status: 200, contains: asMe},
 		{name: "scheme in lower case", method: "GET", path: "/v1/users/me", header: []string{"Authorization: bearer " + token}, status: 200, contains: asMe},
-		{name: "nobody", method: "GET", path: "/v1/users/me", status: 401, code: subjects.CodeUnauthenticated},
-		{name: "an ended token", method: "GET", path: "/v1/users/me", header: []string{bearer(ended)}, status: 401, code: subjects.CodeUnauthenticated, reply: invalid},
-		{name: "an ended session", method: "GET", path: "/v1/users/me", header: []string{bearer(revoked)}, status: 401, code: subjects.CodeUnauthenticated, reply: invalid},
-		{name: "a forged token", method: "GET", path: "/v1/users/me", header: []string{bearer(token[:len(token)-8] + "AAAAAAAA")}, status: 401, code: subjects.CodeUnauthenticated, reply: invalid},
+		{name: "no token", method: "GET", path: "/v1/users/me", status: 401, code: subjects.CodeUnauthenticated},
+		{name: "expired token", method: "GET", path: "/v1/users/me", header: []string{bearer(expired)}, status: 401, code: subjects.CodeUnauthenticated, reply: invalid},
+		{name: "revoked session", method: "GET", path: "/v1/users/me", header: []string{bearer(revoked)}, status: 401, code: subjects.CodeUnauthenticated, reply: invalid},
+		{name: "forged token", method: "GET", path: "/v1/users/me", header: []string{bearer(token[:len(token)-8] + "AAAAAAAA")}, status: 401, code: subjects.CodeUnauthenticated, reply: invalid},
 		{name: "two tokens", method: "GET", path: "/v1/users/me", header: []string{bearer(token), bearer(token)}, status: 401, code: subjects.CodeUnauthenticated},
-		{name: "two tokens where anybody may call", method: "POST", path: "/v1/auth/password/forgot", body: `{"email":"ada@example.com"}`,
+		{name: "two tokens at a public endpoint", method: "POST", path: "/v1/auth/password/forgot", body: `{"email":"ada@example.com"}`,
 			header: []string{bearer(token), bearer(token)}, status: 202},
-		{name: "another in headers", method: "GET", path: "/v1/users/me", status: 200, contains: asMe, absent: []string{other},
+		{name: "another user in headers", method: "GET", path: "/v1/users/me", status: 200, contains: asMe, absent: []string{other},
 			header: []string{bearer(token), "Weft-User-Id: " + other, "X-User-Id: " + other, "X-Forwarded-User: " + other}},
-		{name: "another in the query", method: "GET", path: "/v1/users/me?user_id=" + other, header: []string{bearer(token)}, status: 400, code: subjects.CodeInvalid, field: "user_id"},
-		{name: "another in the body", method: "POST", path: "/v1/consents/validate", status: 200, contains: asMe, absent: []string{other},
+		{name: "another user in the query", method: "GET", path: "/v1/users/me?user_id=" + other, header: []string{bearer(token)}, status: 400, code: subjects.CodeInvalid, field: "user_id"},
+		{name: "another user in the body", method: "POST", path: "/v1/consents/validate", status: 200, contains: asMe, absent: []string{other},
 			header: []string{bearer(token)}, body: `{"scope":"s","user_id":"` + other + `"}`},
-		{name: "nobody is told what is wrong with a request", method: "POST", path: "/v1/consents/validate", body: `{"x":1}`, status: 401, code: subjects.CodeUnauthenticated},
+		{name: "no token and an invalid body", method: "POST", path: "/v1/consents/validate", body: `{"x":1}`, status: 401, code: subjects.CodeUnauthenticated},
 	} {
 		t.Run(sc.name, func(t *testing.T) {
 			response, body := s.do(t, sc.method, sc.path, sc.body, sc.header...)
@@ -87,19 +84,19 @@ func TestCORS(t *testing.T) {
 		t.Errorf("preflight: %d %v", r.StatusCode, r.Header)
 	}
 	if r, _ := s.do(t, "GET", "/healthz", "", "Origin: https://app.example"); r.Header.Get(allow) != "https://app.example" || r.Header.Get("Vary") != "Origin" {
-		t.Errorf("a page of ours: %v", r.Header)
+		t.Errorf("a page of an allowed origin: %v", r.Header)
 	}
 	if r, _ := s.do(t, "OPTIONS", "/v1/auth/login", "", "Origin: https://evil.example", "Access-Control-Request-Method: POST"); r.Header.Get(allow) != "" ||
 		r.Header.Get("Access-Control-Allow-Methods") != "" {
-		t.Errorf("a stranger's page: %v", r.Header)
+		t.Errorf("a page of another origin: %v", r.Header)
 	}
 	off := startOn(t, s.Mesh, relaxed())
 	if r, _ := off.do(t, "GET", "/healthz", "", "Origin: https://app.example"); r.Header.Get(allow) != "" {
-		t.Errorf("without origins: %v", r.Header)
+		t.Errorf("without configured origins: %v", r.Header)
 	}
 }
 
-func TestLimitsHoldOverTwoGateways(t *testing.T) {
+func TestGatewaysShareLimits(t *testing.T) {
 	t.Parallel()
 	c := gateway.DefaultConfig()
 	c.Limits = gateway.LimitsConfig{Enabled: true, Global: 10_000, PerUser: 100, PerIP: 10_000}
@@ -108,7 +105,7 @@ func TestLimitsHoldOverTwoGateways(t *testing.T) {
 	sites[0].actor(t, "auth", actors.Bind(subjects.GetUserProfile, profile))
 	token := m.Token(t, actortest.User())
 	began := time.Now()
-	var admitted, refused atomic.Int64
+	var admitted, rejected atomic.Int64
 	var wg sync.WaitGroup
 	for i := range 8 {
 		wg.Go(func() {
@@ -118,9 +115,9 @@ func TestLimitsHoldOverTwoGateways(t *testing.T) {
 				case 200:
 					admitted.Add(1)
 				case 429:
-					refused.Add(1)
+					rejected.Add(1)
 					if response.Header.Get("Retry-After") == "" || !strings.Contains(response.Header.Get("RateLimit"), `"user";r=0;t=`) {
-						t.Errorf("a refusal says not when: %v", response.Header)
+						t.Errorf("a rejection without Retry-After or RateLimit: %v", response.Header)
 					}
 				default:
 					t.Errorf("status %d: %s", response.StatusCode, body)
@@ -129,9 +126,9 @@ func TestLimitsHoldOverTwoGateways(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	// Where a minute ended meanwhile, two windows were open.
+	// The requests fall into two windows if a minute ended meanwhile.
 	windows := int64(time.Now().Truncate(time.Minute).Sub(began.Truncate(time.Minute))/time.Minute) + 1
-	if n := admitted.Load(); n > 100*windows || n < 90 || n+refused.Load() != 320 {
+	if n := admitted.Load(); n > 100*windows || n < 90 || n+rejected.Load() != 320 {
 		t.Errorf("admitted %d of %d in %d windows", n, 320, windows)
 	}
 	other := m.Token(t, actortest.User())
@@ -141,7 +138,7 @@ func TestLimitsHoldOverTwoGateways(t *testing.T) {
 	}
 }
 
-func TestWhatCountsWhere(t *testing.T) {
+func TestLimitsByUserAndAddress(t *testing.T) {
 	t.Parallel()
 	c := gateway.DefaultConfig()
 	c.Limits = gateway.LimitsConfig{Enabled: true, Global: 10_000, PerUser: 10_000, PerIP: 20}
@@ -154,13 +151,13 @@ func TestWhatCountsWhere(t *testing.T) {
 	from := func(ip string) string { return "X-Forwarded-For: " + ip }
 	exhaust := func(most int, want int, send func() int) {
 		t.Helper()
-		// Twice and one, in case that a window ends meanwhile.
+		// Up to two windows, in case one ends meanwhile.
 		for range 2*most + 1 {
 			if send() == 429 {
 				return
 			}
 		}
-		t.Errorf("%d requests and none refused", 2*most+1)
+		t.Errorf("none of %d requests was rejected", 2*most+1)
 	}
 	exhaust(20, 401, func() int {
 		r, _ := s.do(t, "GET", "/v1/users/me", "", from("198.51.100.1"), "Authorization: Bearer nonsense")
@@ -170,7 +167,7 @@ func TestWhatCountsWhere(t *testing.T) {
 		t.Errorf("another address: %d %s", r.StatusCode, body)
 	}
 	if r, body := s.do(t, "GET", "/v1/users/me", "", from("198.51.100.1"), bearer(s.Token(t, actortest.User()))); r.StatusCode != 200 {
-		t.Errorf("a user at the refused address: %d %s", r.StatusCode, body)
+		t.Errorf("a user at the limited address: %d %s", r.StatusCode, body)
 	}
 	const login = `{"email":"a@b.c","password":"x"}`
 	exhaust(10, 401, func() int {
@@ -179,19 +176,19 @@ func TestWhatCountsWhere(t *testing.T) {
 	})
 	r, body := s.do(t, "POST", "/v1/auth/login", login, from("198.51.100.3"))
 	if r.StatusCode == 429 && !strings.Contains(r.Header.Get("RateLimit-Policy"), `"login";q=10;w=60`) {
-		t.Errorf("the endpoint's own limit: %s %v", body, r.Header)
+		t.Errorf("rejected by another limit than the endpoint's own: %s %v", body, r.Header)
 	}
 	off := c
 	off.Limits.Enabled = false
 	free := startOn(t, s.Mesh, off)
 	for range 25 {
 		if r, body := free.do(t, "POST", "/v1/auth/login", login, from("198.51.100.3")); r.StatusCode != 401 || r.Header.Get("RateLimit") != "" {
-			t.Fatalf("with limits off: %d %s", r.StatusCode, body)
+			t.Fatalf("with limits disabled: %d %s", r.StatusCode, body)
 		}
 	}
 }
 
-func TestLimitsAwayMeansUnavailable(t *testing.T) {
+func TestUnavailableLimits(t *testing.T) {
 	t.Parallel()
 	s := start(t, gateway.DefaultConfig())
 	s.actor(t, "auth", actors.Bind(subjects.GetUserProfile, profile))
@@ -200,7 +197,7 @@ func TestLimitsAwayMeansUnavailable(t *testing.T) {
 		t.Fatalf("before: %d %s", r.StatusCode, body)
 	}
 	setup := s.Conn(t, mesh.UserSetup)
-	// Setup may not delete: the bucket goes by the folder's own server being asked to refuse its writes.
+	// The setup user may not delete the bucket. Sealing its stream makes writes fail.
 	stream, err := setup.JS.Stream(t.Context(), kv.GatewayLimits.Stream())
 	if err != nil {
 		t.Fatal(err)
@@ -226,105 +223,7 @@ func TestLimitsAwayMeansUnavailable(t *testing.T) {
 	}
 }
 
-func TestTheBreakerOpensOnSilenceAlone(t *testing.T) {
-	t.Parallel()
-	c := relaxed()
-	c.Breaker = gateway.BreakerConfig{Failures: 3, Open: 300 * time.Millisecond}
-	d := describe[subjects.Empty, map[string]string]("breaking", "POST /t/breaking", func(d *subjects.Descriptor) { d.Timeout = 50 * time.Millisecond })
-	s := start(t, c, d)
-	send := func(header ...string) (int, string) {
-		r, body := s.do(t, "POST", "/t/breaking", "", header...)
-		if (r.StatusCode == 503) != (r.Header.Get("Retry-After") != "") {
-			t.Errorf("%d without or with Retry-After: %s", r.StatusCode, body)
-		}
-		return r.StatusCode, body
-	}
-	const open = "workflow does not answer right now"
-	for i := range 3 {
-		if status, body := send(); status != 503 || strings.Contains(body, open) {
-			t.Fatalf("failure %d: %d %s", i, status, body)
-		}
-	}
-	if status, body := send(); status != 503 || !strings.Contains(body, open) {
-		t.Fatalf("after three: %d %s", status, body)
-	}
-	// Half open, the health check decides: that nobody serves it keeps the breaker open.
-	answer := make(chan func(*nats.Msg), 1)
-	answer <- func(m *nats.Msg) { _ = m.Respond([]byte(`{}`)) }
-	conn := s.Connect(t, "workflow")
-	if _, err := conn.Subscribe(d.Subject, func(m *nats.Msg) {
-		f := <-answer
-		answer <- f
-		f(m)
-	}); err != nil {
-		t.Fatal(err)
-	}
-	s.actor(t, "workflow")
-	if err := conn.Flush(); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "the breaker closes", func() bool { status, _ := send(); return status == 200 })
-	become := func(f func(*nats.Msg)) { <-answer; answer <- f }
-	for _, code := range []subjects.Code{subjects.CodeUnavailable, subjects.CodeInternal, subjects.CodeTimeout, subjects.CodeNotFound} {
-		body, err := json.Marshal(subjects.ProblemOf(subjects.Errorf(code, "mine"), "", ""))
-		if err != nil {
-			t.Fatal(err)
-		}
-		become(func(m *nats.Msg) {
-			reply := nats.NewMsg(m.Reply)
-			reply.Header.Set(mesh.HeaderErrorCode, string(code))
-			reply.Data = body
-			_ = m.RespondMsg(reply)
-		})
-		for range 5 {
-			if r, body := s.do(t, "POST", "/t/breaking", ""); r.StatusCode != code.Status() || !strings.Contains(body, "mine") {
-				t.Fatalf("an actor's own %s: %d %s", code, r.StatusCode, body)
-			}
-		}
-	}
-	become(func(*nats.Msg) {})
-	for range 5 {
-		if status, body := send("Request-Timeout: 0.01"); status != 504 {
-			t.Fatalf("a client's own time-out: %d %s", status, body)
-		}
-	}
-	for range 3 {
-		if status, body := send(); status != 504 {
-			t.Fatalf("a silent actor: %d %s", status, body)
-		}
-	}
-	if status, body := send(); status != 503 || !strings.Contains(body, open) {
-		t.Fatalf("after three time-outs: %d %s", status, body)
-	}
-}
-
-func TestOverviewNamesWhatFails(t *testing.T) {
-	t.Parallel()
-	s := start(t, relaxed())
-	me := actortest.User()
-	s.actor(t, "auth", actors.Bind(subjects.GetUserProfile, profile))
-	r, body := s.do(t, "GET", "/v1/overview", "", bearer(s.Token(t, me)))
-	var answer struct {
-		Profile subjects.Profile            `json:"profile"`
-		Errors  map[string]subjects.Problem `json:"errors"`
-	}
-	if err := json.Unmarshal([]byte(body), &answer); err != nil || r.StatusCode != 200 || answer.Profile.ID != me {
-		t.Fatalf("%d %v %s", r.StatusCode, err, body)
-	}
-	for part, problem := range answer.Errors {
-		if problem.Code != subjects.CodeUnavailable {
-			t.Errorf("part %s: %+v", part, problem)
-		}
-	}
-	if len(answer.Errors) == 0 {
-		t.Errorf("no part failed: %s", body)
-	}
-	if r, body := s.do(t, "GET", "/v1/overview?x=1", "", bearer(s.Token(t, me))); r.StatusCode != 400 {
-		t.Errorf("a stray parameter: %d %s", r.StatusCode, body)
-	}
-}
-
-func TestRunServesAndDrains(t *testing.T) {
+func TestRun(t *testing.T) {
 	t.Parallel()
 	m := actortest.Start(t)
 	conn := m.Connect(t, mesh.UserGateway)
@@ -341,7 +240,7 @@ func TestRunServesAndDrains(t *testing.T) {
 	if r, _ := s.do(t, "GET", "/healthz", ""); r.StatusCode != 200 {
 		t.Errorf("healthz: %d", r.StatusCode)
 	}
-	// Past the headers' bound: net/http answers for itself.
+	// Headers over the limit are rejected by net/http.
 	if r, _ := s.do(t, "GET", "/healthz", "", "X-Long: "+strings.Repeat("x", 64<<10)); r.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
 		t.Errorf("long headers: %d", r.StatusCode)
 	}
@@ -351,7 +250,7 @@ func TestRunServesAndDrains(t *testing.T) {
 	}
 }
 
-func TestBadSettingsAreNamed(t *testing.T) {
+func TestInvalidSettingsAreNamed(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*gateway.Config){
 		"gateway.limits.per_ip":   func(c *gateway.Config) { c.Limits.PerIP = 0 },

@@ -5,233 +5,155 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"slices"
 	"sync"
 
-	"github.com/nats-io/nats.go"
-
-	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
 )
 
-// part is one call of an aggregation.
-type part struct {
-	// name is the part's in the answer.
-	name string
-	// endpoint is <actor>.<method>. A part whose endpoint is not declared, or does not take the field needs, is left out.
-	endpoint, needs string
-	// request makes the call's message.
-	request func(arguments) map[string]any
-	// pick is the field of the reply that is the part; empty takes the whole.
-	pick string
-	// after names the part whose reply the request needs; must ends the whole aggregation with its error.
-	after string
-	must  bool
-}
-
-// arguments are what a part's request is made of: the path's parameters and the replies so far.
-type arguments struct {
-	id      string
-	replies map[string]json.RawMessage
-}
-
-// aggregate is a GET that asks several endpoints at once, as the caller.
+// aggregate is a GET that calls several endpoints on the caller's behalf and returns their replies together. It is a route
+// of the gateway's own and has no NATS subject.
 type aggregate struct {
 	name, route, summary, doc string
-	parts                     []part
+	// response is the zero value of the response, for the OpenAPI document.
+	response any
+	// collect calls the endpoints and returns the response. An error replaces the whole response.
+	collect func(context.Context, *requestContext) (any, error)
 }
 
-func latest(n int) func(arguments) map[string]any {
-	return func(arguments) map[string]any { return map[string]any{"limit": n} }
-}
-
-var aggregateList = []aggregate{
+var aggregates = []aggregate{
 	{
-		name: "gateway.overview", route: "/v1/overview", summary: "Everything at a glance",
-		doc: "Profile, connections, latest executions, consents and unread count in one call. A part that fails is named in " +
-			"`errors`; the rest comes. It counts as one request.",
-		parts: []part{
-			{name: "profile", endpoint: "auth.get_user_profile"},
-			{name: "connections", endpoint: "integration.get_user_integrations", request: latest(50), pick: "items"},
-			{name: "executions", endpoint: "workflow.list_executions", request: latest(10), pick: "items"},
-			{name: "consents", endpoint: "consent.list_consents", request: latest(50), pick: "items"},
-			{
-				name: "unread_count", endpoint: "notification.list_notifications", pick: "unread_count",
-				request: latest(1),
-			},
-		},
+		name: "gateway.overview", route: "/v1/overview", summary: "Overview",
+		doc: "Returns profile, connections, latest executions, consents and unread count in one call, which counts as one request. " +
+			"A part that fails is left out and its problem is in `errors`.",
+		response: Overview{}, collect: collectOverview,
 	},
 	{
-		name: "gateway.full_execution", route: "/v1/executions/{execution_id}/full", summary: "An execution with what belongs to it",
-		doc: "The execution, the workflow version that it runs, and its notifications. A part that fails is named in `errors`; " +
-			"without the execution itself the answer is its error.",
-		parts: []part{
-			{
-				name: "execution", endpoint: "workflow.get_execution_status", must: true,
-				request: func(a arguments) map[string]any { return map[string]any{"execution_id": a.id} },
-			},
-			{
-				name: "workflow", endpoint: "workflow.get_workflow", after: "execution",
-				request: func(a arguments) map[string]any { return fieldsOf(a.replies["execution"], "workflow_id", "version") },
-			},
-			{
-				name: "notifications", endpoint: "notification.list_notifications", needs: "execution_id", pick: "items",
-				request: func(a arguments) map[string]any { return map[string]any{"execution_id": a.id, "limit": 50} },
-			},
-		},
+		name: "gateway.full_execution", route: "/v1/executions/{execution_id}/full", summary: "An execution with its workflow and notifications",
+		doc: "Returns the execution, the workflow version that it runs and the notifications that it sent. A part that fails is left " +
+			"out and its problem is in `errors`; if the execution itself fails, its problem is the response.",
+		response: FullExecution{}, collect: collectFullExecution,
 	},
 }
 
-// fieldsOf takes fields out of a reply.
-func fieldsOf(reply json.RawMessage, names ...string) map[string]any {
-	var all map[string]json.RawMessage
-	if err := json.Unmarshal(reply, &all); err != nil {
-		return nil
-	}
-	some := map[string]any{}
-	for _, name := range names {
-		if value, ok := all[name]; ok {
-			some[name] = value
-		}
-	}
-	return some
+// Overview is the response of GET /v1/overview. A nil part is left out; Errors has the problem of each by its name.
+type Overview struct {
+	Profile     *subjects.Profile           `json:"profile,omitempty"`
+	Connections *[]subjects.Connection      `json:"connections,omitempty" nullable:"true"`
+	Executions  *[]subjects.Execution       `json:"executions,omitempty" nullable:"true"`
+	Consents    *[]subjects.Consent         `json:"consents,omitempty" nullable:"true"`
+	UnreadCount *int                        `json:"unread_count,omitempty" nullable:"false"`
+	Errors      map[string]subjects.Problem `json:"errors,omitempty" doc:"The problems of the parts that failed, by name."`
 }
 
-// aggregates are the operations of the aggregations that have a part at all.
-func (g *Gateway) aggregates(endpoints []*subjects.Descriptor) []*operation {
-	var ops []*operation
-	for _, a := range aggregateList {
-		if parts := declared(a.parts, endpoints); len(parts) > 0 {
-			a.parts = parts
-			ops = append(ops, &operation{name: a.name, route: a.route, handle: a.handle})
-		}
-	}
-	return ops
+// FullExecution is the response of GET /v1/executions/{execution_id}/full. A nil part is left out; Errors has the problem of
+// each by its name.
+type FullExecution struct {
+	Execution     *subjects.Execution         `json:"execution,omitempty"`
+	Workflow      *subjects.Workflow          `json:"workflow,omitempty"`
+	Notifications *[]subjects.Notification    `json:"notifications,omitempty" nullable:"true"`
+	Errors        map[string]subjects.Problem `json:"errors,omitempty" doc:"The problems of the parts that failed, by name."`
 }
 
-// declared leaves out the parts that the endpoints cannot answer, and all where one is missing that must be.
-func declared(parts []part, endpoints []*subjects.Descriptor) []part {
-	var found []part
-	for _, p := range parts {
-		switch {
-		case p.answeredBy(endpoints):
-			found = append(found, p)
-		case p.must:
-			return nil
-		}
+func collectOverview(ctx context.Context, rc *requestContext) (any, error) {
+	var calls sync.WaitGroup
+	profile := start(ctx, &calls, rc, subjects.GetUserProfile, subjects.Empty{})
+	connections := start(ctx, &calls, rc, subjects.GetUserIntegrations, subjects.ListIntegrationsRequest{PageRequest: firstItems(50)})
+	executions := start(ctx, &calls, rc, subjects.ListExecutions, subjects.ListExecutionsRequest{PageRequest: firstItems(10)})
+	consents := start(ctx, &calls, rc, subjects.ListConsents, subjects.ListConsentsRequest{PageRequest: firstItems(50)})
+	notifications := start(ctx, &calls, rc, subjects.ListNotifications, subjects.ListNotificationsRequest{PageRequest: firstItems(1)})
+	calls.Wait()
+	var response Overview
+	if rc.succeeded("profile", profile.err, &response.Errors) {
+		response.Profile = &profile.reply
 	}
-	return found
+	if rc.succeeded("connections", connections.err, &response.Errors) {
+		response.Connections = &connections.reply.Items
+	}
+	if rc.succeeded("executions", executions.err, &response.Errors) {
+		response.Executions = &executions.reply.Items
+	}
+	if rc.succeeded("consents", consents.err, &response.Errors) {
+		response.Consents = &consents.reply.Items
+	}
+	if rc.succeeded("unread_count", notifications.err, &response.Errors) {
+		response.UnreadCount = &notifications.reply.UnreadCount
+	}
+	return response, nil
 }
 
-func (p part) answeredBy(endpoints []*subjects.Descriptor) bool {
-	return slices.ContainsFunc(endpoints, func(d *subjects.Descriptor) bool {
-		return d.Name() == p.endpoint && (p.needs == "" ||
-			slices.ContainsFunc(d.Fields, func(f subjects.Field) bool { return f.Name == p.needs }))
+func collectFullExecution(ctx context.Context, rc *requestContext) (any, error) {
+	id := rc.r.PathValue("execution_id")
+	var calls sync.WaitGroup
+	execution := start(ctx, &calls, rc, subjects.GetExecutionStatus, subjects.ExecutionRequest{ExecutionID: id})
+	notifications := start(ctx, &calls, rc, subjects.ListNotifications,
+		subjects.ListNotificationsRequest{PageRequest: firstItems(50), ExecutionID: id})
+	calls.Wait()
+	if execution.err != nil {
+		return nil, execution.err
+	}
+	response := FullExecution{Execution: &execution.reply}
+	workflow, err := call(ctx, rc, subjects.GetWorkflow, subjects.WorkflowVersionRequest{
+		WorkflowID: execution.reply.WorkflowID, Version: execution.reply.Version,
 	})
+	if rc.succeeded("workflow", err, &response.Errors) {
+		response.Workflow = &workflow
+	}
+	if rc.succeeded("notifications", notifications.err, &response.Errors) {
+		response.Notifications = &notifications.reply.Items
+	}
+	return response, nil
 }
 
-func (a aggregate) handle(x *exchange) error {
-	ctx, cancel := context.WithTimeout(x.ctx, subjects.DefaultTimeout)
+func firstItems(limit int) subjects.PageRequest { return subjects.PageRequest{Limit: limit} }
+
+// handle answers a request for the aggregate.
+func (a aggregate) handle(rc *requestContext) error {
+	ctx, cancel := context.WithTimeout(rc.ctx, subjects.DefaultTimeout)
 	defer cancel()
-	if err := x.admit(ctx, nil, false); err != nil {
+	if err := rc.admit(ctx, nil, false); err != nil {
 		return err
 	}
-	if err := x.authorize(subjects.User); err != nil {
+	if err := rc.authorize(subjects.User); err != nil {
 		return err
 	}
-	if x.r.URL.RawQuery != "" {
-		return subjects.Errorf(subjects.CodeInvalid, "this takes no query parameters")
+	if rc.r.URL.RawQuery != "" {
+		return subjects.Errorf(subjects.CodeInvalid, "this operation takes no query parameters")
 	}
-	args := arguments{id: x.r.PathValue("execution_id"), replies: map[string]json.RawMessage{}}
-	answer, failed := map[string]json.RawMessage{}, map[string]subjects.Problem{}
-	// First what stands alone, then what needs another's reply.
-	for _, second := range []bool{false, true} {
-		var round []part
-		for _, p := range a.parts {
-			if (p.after != "") == second {
-				round = append(round, p)
-			}
-		}
-		if err := x.ask(ctx, round, args, answer, failed); err != nil {
-			return err
-		}
+	response, err := a.collect(ctx, rc)
+	if err != nil {
+		return err
 	}
-	body := map[string]any{}
-	for name, value := range answer {
-		body[name] = value
-	}
-	if len(failed) > 0 {
-		body["errors"] = failed
-	}
-	data, err := json.Marshal(body)
+	data, err := json.Marshal(response)
 	if err != nil {
 		return fmt.Errorf("encoding %s: %w", a.name, err)
 	}
-	x.write(http.StatusOK, typeJSON, data)
+	rc.write(http.StatusOK, typeJSON, data)
 	return nil
 }
 
-// ask calls the parts at the same time. The error is that of a part that must be.
-func (x *exchange) ask(
-	ctx context.Context, parts []part, args arguments, answer map[string]json.RawMessage, failed map[string]subjects.Problem,
-) error {
-	var mu sync.Mutex
-	var wg sync.WaitGroup
-	var fatal error
-	for _, p := range parts {
-		if _, missing := failed[p.after]; missing {
-			continue
-		}
-		wg.Go(func() {
-			whole, picked, err := x.one(ctx, p, args)
-			mu.Lock()
-			defer mu.Unlock()
-			switch {
-			case err == nil:
-				answer[p.name], args.replies[p.name] = picked, whole
-			case p.must:
-				fatal = err
-			default:
-				failed[p.name] = subjects.ProblemOf(err, x.id, mesh.TraceID(x.ctx))
-			}
-		})
-	}
-	wg.Wait()
-	return fatal
+// result is the outcome of one started call. Only the call's goroutine writes it; read it after waiting for the calls.
+type result[Res any] struct {
+	reply Res
+	err   error
 }
 
-// one calls one part with the caller's token, and takes its field out of the reply.
-func (x *exchange) one(ctx context.Context, p part, args arguments) (whole, picked json.RawMessage, err error) {
-	rt := x.g.byName[p.endpoint]
-	var data []byte
-	if p.request != nil {
-		if data, err = rt.encode(p.request(args)); err != nil {
-			return nil, nil, err
-		}
-	}
-	header := nats.Header{mesh.HeaderAuthorization: {"Bearer " + x.caller.token}}
-	reply, err := x.g.forward(ctx, rt, header, data, false)
-	if err != nil {
-		return nil, nil, err
-	}
-	if p.pick == "" {
-		return reply.Data, reply.Data, nil
-	}
-	var fields map[string]json.RawMessage
-	if err := json.Unmarshal(reply.Data, &fields); err != nil {
-		return nil, nil, fmt.Errorf("reading a reply of %s: %w", p.endpoint, err)
-	}
-	if picked = fields[p.pick]; picked == nil {
-		picked = json.RawMessage("null")
-	}
-	return reply.Data, picked, nil
+// start calls an endpoint in a goroutine of calls.
+func start[Req, Res any](
+	ctx context.Context, calls *sync.WaitGroup, rc *requestContext, e subjects.Endpoint[Req, Res], request Req,
+) *result[Res] {
+	r := &result[Res]{}
+	calls.Go(func() { r.reply, r.err = call(ctx, rc, e, request) })
+	return r
 }
 
-// encode renders a request of the gateway's own, validated.
-func (rt *route) encode(values map[string]any) ([]byte, error) {
-	data, err := json.Marshal(values)
-	if err != nil {
-		return nil, fmt.Errorf("encoding a request for %s: %w", rt.d.Name(), err)
+// succeeded reports whether a part's call had no error. Otherwise it adds the problem to errs under the part's name.
+func (rc *requestContext) succeeded(part string, err error, errs *map[string]subjects.Problem) bool {
+	if err == nil {
+		return true
 	}
-	return data, rt.d.Validate(data)
+	if *errs == nil {
+		*errs = map[string]subjects.Problem{}
+	}
+	(*errs)[part] = rc.problemOf(err)
+	return false
 }

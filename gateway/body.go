@@ -18,82 +18,83 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// rawHeaders is the request field that takes the HTTP headers beside a raw body.
-const rawHeaders = "headers"
+// headersFieldName is the request field that takes the HTTP headers of a raw body.
+const headersFieldName = "headers"
 
-// hopByHop are headers that concern the connection, and the cookies of whatever else lives at the host.
-var hopByHop = []string{"Connection", "Cookie", "Keep-Alive", "Te", "Trailer", "Transfer-Encoding", "Upgrade"}
+// omittedHeaders are not passed on with a raw body: the hop-by-hop headers (RFC 9110 §7.6.1), and Cookie, which may hold
+// cookies of other applications on the same host.
+var omittedHeaders = []string{"Connection", "Cookie", "Keep-Alive", "Te", "Trailer", "Transfer-Encoding", "Upgrade"}
 
-// withBody reads the body and finishes the message.
-func (b *builder) withBody(m *message, w http.ResponseWriter, r *http.Request) ([]byte, error) {
+// withBody reads the body, adds it to the message and finishes the message.
+func (b *messageBuilder) withBody(m *message, w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	if r.ContentLength > b.maxBody {
 		return nil, b.tooLarge()
 	}
-	kind, err := b.kindOf(r)
+	format, err := b.formatOf(r)
 	if err != nil {
 		return nil, err
 	}
 	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, b.maxBody))
 	if err != nil {
-		var past *http.MaxBytesError
-		if errors.As(err, &past) {
+		var tooLarge *http.MaxBytesError
+		if errors.As(err, &tooLarge) {
 			return nil, b.tooLarge()
 		}
 		return nil, &subjects.Error{Code: subjects.CodeInvalid, Detail: "the body could not be read", Cause: err}
 	}
-	switch kind {
-	case kindForm:
+	switch format {
+	case formatForm:
 		return b.formBody(m, data)
-	case kindYAML:
-		if err := m.add(&field{name: b.d.Body.Field, where: "body", kind: huma.TypeString}, []string{string(data)}); err != nil {
+	case formatYAML:
+		if err := m.add(&field{name: b.d.Body.Field, in: "body", kind: huma.TypeString}, []string{string(data)}); err != nil {
 			return nil, err
 		}
 		return b.finish(m)
-	case kindRaw:
+	case formatRaw:
 		return b.rawBody(m, r.Header, data)
 	}
 	return b.jsonBody(m, data)
 }
 
-func (b *builder) tooLarge() error {
-	return subjects.Errorf(subjects.CodeTooLarge, "the body has more than %d bytes", b.maxBody)
+func (b *messageBuilder) tooLarge() error {
+	return subjects.Errorf(subjects.CodeTooLarge, "the body exceeds %d bytes", b.maxBody)
 }
 
-type bodyKind int
+type bodyFormat int
 
 const (
-	kindJSON bodyKind = iota
-	kindForm
-	kindYAML
-	kindRaw
+	formatJSON bodyFormat = iota
+	formatForm
+	formatYAML
+	formatRaw
 )
 
-// kindOf tells from the Content-Type how to read the body. The error is CodeUnsupportedMediaType.
-func (b *builder) kindOf(r *http.Request) (bodyKind, error) {
+// formatOf returns the format of the body by its Content-Type. The error is CodeUnsupportedMediaType.
+func (b *messageBuilder) formatOf(r *http.Request) (bodyFormat, error) {
 	if b.d.Body.Kind == subjects.BodyRaw {
-		return kindRaw, nil
+		return formatRaw, nil
 	}
 	header := r.Header.Get("Content-Type")
 	if header == "application/json" {
-		return kindJSON, nil
+		return formatJSON, nil
 	}
 	media, params, err := mime.ParseMediaType(header)
 	charset := params["charset"]
 	switch {
 	case err != nil || charset != "" && !strings.EqualFold(charset, "utf-8"):
 	case media == "application/json", strings.HasPrefix(media, "application/") && strings.HasSuffix(media, "+json"):
-		return kindJSON, nil
-	case b.form != nil && media == "application/x-www-form-urlencoded":
-		return kindForm, nil
+		return formatJSON, nil
+	case b.formFields != nil && media == "application/x-www-form-urlencoded":
+		return formatForm, nil
 	case b.d.Body.Kind == subjects.BodyJSONOrYAML && slices.Contains(
 		[]string{"application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml"}, media):
-		return kindYAML, nil
+		return formatYAML, nil
 	}
-	return 0, subjects.Errorf(subjects.CodeUnsupportedMediaType, "send the body as %s, in UTF-8, with that Content-Type", b.takes())
+	return 0, subjects.Errorf(subjects.CodeUnsupportedMediaType, "unsupported Content-Type or charset: send %s in UTF-8", b.acceptedTypes())
 }
 
-// takes words the content types of the body.
-func (b *builder) takes() string {
+// acceptedTypes lists the accepted content types, for an error.
+func (b *messageBuilder) acceptedTypes() string {
 	switch b.d.Body.Kind {
 	case subjects.BodyForm:
 		return "application/json or application/x-www-form-urlencoded"
@@ -103,15 +104,16 @@ func (b *builder) takes() string {
 	return "application/json"
 }
 
-// jsonBody merges the body's own bytes with what path, query and header gave, so that no number loses a digit.
-func (b *builder) jsonBody(m *message, data []byte) ([]byte, error) {
+// jsonBody merges the bytes of the body with the members from path, query, headers and cookies. The body is not encoded
+// again, so that its numbers keep their digits.
+func (b *messageBuilder) jsonBody(m *message, data []byte) ([]byte, error) {
 	data = bytes.TrimSpace(data)
 	if len(data) == 0 {
 		return b.finish(m)
 	}
 	var v any
 	if err := json.Unmarshal(data, &v); err != nil {
-		// Validate words what is wrong with it, the same as the actor would.
+		// Validate returns the same error as the actor would.
 		return nil, b.d.Validate(data)
 	}
 	object, ok := v.(map[string]any)
@@ -119,14 +121,14 @@ func (b *builder) jsonBody(m *message, data []byte) ([]byte, error) {
 		return nil, b.d.ValidateValue(v)
 	}
 	for name, value := range m.value {
-		if _, twice := object[name]; twice {
-			return nil, subjects.InvalidField(name, "is given twice: it belongs in the %s", b.elsewhere[name])
+		if _, exists := object[name]; exists {
+			return nil, subjects.InvalidField(name, "given more than once: it belongs in the %s", b.places[name])
 		}
 		object[name] = value
 	}
-	for name := range b.elsewhere {
+	for name := range b.places {
 		if _, given := object[name]; given && m.value[name] == nil {
-			return nil, b.stray(name, "body")
+			return nil, b.unknownField(name, "body")
 		}
 	}
 	if err := b.d.ValidateValue(object); err != nil {
@@ -145,15 +147,15 @@ func (b *builder) jsonBody(m *message, data []byte) ([]byte, error) {
 	return append(out, inner...), nil
 }
 
-func (b *builder) formBody(m *message, data []byte) ([]byte, error) {
+func (b *messageBuilder) formBody(m *message, data []byte) ([]byte, error) {
 	form, err := url.ParseQuery(string(data))
 	if err != nil {
 		return nil, subjects.Errorf(subjects.CodeInvalid, "the form is malformed")
 	}
 	for name, texts := range form {
-		f, ok := b.form[name]
+		f, ok := b.formFields[name]
 		if !ok {
-			return nil, b.stray(name, "body")
+			return nil, b.unknownField(name, "body")
 		}
 		if err := m.add(f, texts); err != nil {
 			return nil, err
@@ -162,24 +164,25 @@ func (b *builder) formBody(m *message, data []byte) ([]byte, error) {
 	return b.finish(m)
 }
 
-// rawBody puts the bytes base64 into the body's field and the headers beside them, under their canonical names.
-func (b *builder) rawBody(m *message, h http.Header, data []byte) ([]byte, error) {
+// rawBody adds the bytes as base64 in the body's field, and the headers by their canonical names if the request has a field
+// for them.
+func (b *messageBuilder) rawBody(m *message, h http.Header, data []byte) ([]byte, error) {
 	text := base64.StdEncoding.EncodeToString(data)
-	if err := m.add(&field{name: b.d.Body.Field, where: "body", kind: huma.TypeString}, []string{text}); err != nil {
+	if err := m.add(&field{name: b.d.Body.Field, in: "body", kind: huma.TypeString}, []string{text}); err != nil {
 		return nil, err
 	}
-	if !b.withHeaders {
+	if !b.includeHeaders {
 		return b.finish(m)
 	}
 	headers := make(map[string]any, len(h))
 	for name, values := range h {
-		if slices.Contains(hopByHop, name) || name == "Authorization" && !b.d.Access.Anyone {
-			continue // the proof of who calls goes where every endpoint has it
+		if slices.Contains(omittedHeaders, name) || name == "Authorization" && !b.d.Access.Anyone {
+			continue // the token is passed on in the message header, as for every endpoint
 		}
 		for i := range values {
 			values[i] = strings.ToValidUTF8(values[i], "\uFFFD")
 		}
-		if !b.listed {
+		if !b.headerLists {
 			headers[name] = strings.Join(values, ", ")
 			continue
 		}
@@ -189,23 +192,23 @@ func (b *builder) rawBody(m *message, h http.Header, data []byte) ([]byte, error
 		}
 		headers[name] = list
 	}
-	m.value[rawHeaders] = headers
-	m.name(rawHeaders)
+	m.value[headersFieldName] = headers
+	m.addName(headersFieldName)
 	encoded, err := json.Marshal(headers, jsontext.AllowInvalidUTF8(false))
 	if err != nil {
-		return nil, subjects.Errorf(subjects.CodeInvalid, "a header is not text")
+		return nil, subjects.Errorf(subjects.CodeInvalid, "a header is not valid UTF-8")
 	}
 	m.members = append(m.members, encoded...)
 	return b.finish(m)
 }
 
-// headersField tells whether the request has the field "headers", and from its schema whether it is an object of lists
-// or of strings.
-func headersField(d *subjects.Descriptor) (there, listed bool) {
+// headersField reports whether the request has the field "headers", and whether its schema is an object of lists rather
+// than of strings.
+func headersField(d *subjects.Descriptor) (exists, lists bool) {
 	for _, f := range d.Fields {
-		if f.Name == rawHeaders {
-			of, ok := resolve(f.Schema).AdditionalProperties.(*huma.Schema)
-			return true, ok && resolve(of).Type == huma.TypeArray
+		if f.Name == headersFieldName {
+			values, ok := resolve(f.Schema).AdditionalProperties.(*huma.Schema)
+			return true, ok && resolve(values).Type == huma.TypeArray
 		}
 	}
 	return false, false

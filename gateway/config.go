@@ -1,30 +1,29 @@
 package gateway
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
-	"net/url"
 	"strings"
 	"time"
 )
 
-// Config is everything of the gateway that can be set.
+// Config holds the settings of the gateway.
 type Config struct {
-	// Listen is the address to serve HTTP on; port 0 takes a free one.
+	// Listen is the address to serve HTTP on. Port 0 selects a free port.
 	Listen string `koanf:"listen"`
-	// TLSCert and TLSKey are PEM files; both empty serves plain HTTP.
+	// TLSCert and TLSKey are paths of PEM files. If both are empty, the gateway serves plain HTTP.
 	TLSCert string `koanf:"tls_cert"`
 	TLSKey  string `koanf:"tls_key"`
-	// CORSOrigins are the origins, such as https://app.example, whose pages may call; "*" is any.
+	// CORSOrigins are the origins whose pages may call the gateway, such as https://app.example; "*" means any.
 	CORSOrigins []string `koanf:"cors_origins"`
-	// TrustedProxies are address ranges (CIDR) whose X-Forwarded-For or Forwarded counts.
+	// TrustedProxies are the addresses and ranges (CIDR) of proxies whose X-Forwarded-For, Forwarded and X-Forwarded-Proto
+	// are trusted.
 	TrustedProxies []string `koanf:"trusted_proxies"`
-	// MaxBody bounds a request's body, in bytes.
+	// MaxBody bounds a request body, in bytes. Uploads in parts are not subject to it.
 	MaxBody int64 `koanf:"max_body"`
-	// MaxHeader bounds a request's line and headers, in bytes.
+	// MaxHeader bounds the request line and headers, in bytes.
 	MaxHeader int `koanf:"max_header"`
-	// DrainTimeout bounds how long a stop waits for requests under way.
+	// DrainTimeout bounds how long shutdown waits for requests in progress.
 	DrainTimeout time.Duration `koanf:"drain_timeout"`
 
 	Limits  LimitsConfig  `koanf:"limits"`
@@ -32,35 +31,35 @@ type Config struct {
 	Streams StreamsConfig `koanf:"streams"`
 }
 
-// LimitsConfig are the general rate limits, in requests a minute over all gateways.
+// LimitsConfig holds the general rate limits, in requests per minute over all gateways.
 type LimitsConfig struct {
-	// Enabled false turns every limit off, the endpoints' own too.
+	// Enabled turns on all rate limits, including the endpoints' own.
 	Enabled bool `koanf:"enabled"`
 	Global  int  `koanf:"global"`
 	PerUser int  `koanf:"per_user"`
 	PerIP   int  `koanf:"per_ip"`
 }
 
-// BreakerConfig is when the gateway stops asking an actor that does not answer.
+// BreakerConfig configures the circuit breaker of each actor.
 type BreakerConfig struct {
-	// Failures in a row (nobody serves, or no answer in time) open the breaker.
+	// Failures is how many consecutive failures (no responders, or no reply in time) open a breaker.
 	Failures int `koanf:"failures"`
-	// Open is how long it then refuses at once, before the actor's health check is asked.
+	// Open is how long an open breaker rejects requests before it sends the actor's health check.
 	Open time.Duration `koanf:"open"`
 }
 
-// StreamsConfig bounds server-sent events.
+// StreamsConfig configures server-sent event streams. Uploads and downloads count as streams.
 type StreamsConfig struct {
-	// Max is how many streams a gateway holds open, PerUser how many of one user (or address).
+	// Max bounds the open streams of a gateway, PerUser those of one user or, if anonymous, client address.
 	Max     int `koanf:"max"`
 	PerUser int `koanf:"per_user"`
-	// Heartbeat is the pause between two comments that keep proxies from closing the line.
+	// Heartbeat is the interval of comments that keep proxies from closing an idle connection.
 	Heartbeat time.Duration `koanf:"heartbeat"`
-	// Recheck is how often the stream's token is verified again.
+	// Recheck is the interval at which a stream's token is verified again.
 	Recheck time.Duration `koanf:"recheck"`
 }
 
-// DefaultConfig works on a laptop as it is. Its limits are the ones the product has always had.
+// DefaultConfig returns the default settings, which suit a local installation.
 func DefaultConfig() Config {
 	return Config{
 		Listen: "127.0.0.1:8080", CORSOrigins: []string{}, TrustedProxies: []string{},
@@ -71,50 +70,20 @@ func DefaultConfig() Config {
 	}
 }
 
-// check names every setting that cannot work.
-func (c Config) check() error {
-	var errs []error
-	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	if (c.TLSCert == "") != (c.TLSKey == "") {
-		fail("gateway.tls_cert and gateway.tls_key go together")
-	}
-	for _, origin := range c.CORSOrigins {
-		if u, err := url.Parse(origin); origin != "*" && (err != nil || u.Scheme == "" || u.Host == "" || u.Path != "") {
-			fail("gateway.cors_origins: %q is not an origin such as https://app.example", origin)
-		}
-	}
-	if _, err := parsePrefixes(c.TrustedProxies); err != nil {
-		fail("gateway.trusted_proxies: %w", err)
-	}
-	for name, value := range map[string]int64{
-		"max_body": c.MaxBody, "max_header": int64(c.MaxHeader), "drain_timeout": int64(c.DrainTimeout),
-		"limits.global": int64(c.Limits.Global), "limits.per_user": int64(c.Limits.PerUser),
-		"limits.per_ip": int64(c.Limits.PerIP), "breaker.failures": int64(c.Breaker.Failures),
-		"breaker.open": int64(c.Breaker.Open), "streams.max": int64(c.Streams.Max),
-		"streams.per_user": int64(c.Streams.PerUser), "streams.heartbeat": int64(c.Streams.Heartbeat),
-		"streams.recheck": int64(c.Streams.Recheck),
-	} {
-		if value < 1 {
-			fail("gateway.%s: must be more than zero", name)
-		}
-	}
-	return errors.Join(errs...)
-}
-
 func parsePrefixes(list []string) ([]netip.Prefix, error) {
 	prefixes := make([]netip.Prefix, 0, len(list))
 	for _, text := range list {
 		if !strings.Contains(text, "/") {
 			addr, err := netip.ParseAddr(text)
 			if err != nil {
-				return nil, fmt.Errorf("%q is neither an address nor a range: %w", text, err)
+				return nil, fmt.Errorf("%q is neither an IP address nor a CIDR range: %w", text, err)
 			}
 			prefixes = append(prefixes, netip.PrefixFrom(addr, addr.BitLen()))
 			continue
 		}
 		prefix, err := netip.ParsePrefix(text)
 		if err != nil {
-			return nil, fmt.Errorf("%q is neither an address nor a range: %w", text, err)
+			return nil, fmt.Errorf("%q is neither an IP address nor a CIDR range: %w", text, err)
 		}
 		prefixes = append(prefixes, prefix.Masked())
 	}

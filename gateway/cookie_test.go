@@ -10,7 +10,7 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-func TestCookiesOfTheContract(t *testing.T) {
+func TestDeclaredCookies(t *testing.T) {
 	t.Parallel()
 	type request struct {
 		Name   string `json:"name,omitempty" maxLength:"8"`
@@ -30,31 +30,31 @@ func TestCookiesOfTheContract(t *testing.T) {
 		header       []string
 		message, set string
 	}{
-		"in clear": {
+		"plain http": {
 			[]string{"Cookie: other=1; crumb=abc; __Host-crumb=no"}, `{"cookie":"abc"}`,
 			"crumb=secret; Path=/; Max-Age=60; HttpOnly; SameSite=Lax",
 		},
-		"over TLS, at the proxy": {
+		"TLS to a trusted proxy": {
 			[]string{"Cookie: crumb=planted; __Host-crumb=abc", "X-Forwarded-Proto: https"}, `{"cookie":"abc"}`,
 			"__Host-crumb=secret; Path=/; Max-Age=60; HttpOnly; Secure; SameSite=Lax",
 		},
-		"without": {nil, `{}`, "crumb=secret; Path=/; Max-Age=60; HttpOnly; SameSite=Lax"},
+		"no cookie": {nil, `{}`, "crumb=secret; Path=/; Max-Age=60; HttpOnly; SameSite=Lax"},
 	} {
 		response, body := s.do(t, http.MethodPost, "/v1/test/bake", "", test.header...)
 		if response.StatusCode != http.StatusOK || response.Header.Get("Set-Cookie") != test.set {
-			t.Errorf("%s: %s sets %q, %s", name, response.Status, response.Header.Get("Set-Cookie"), body)
+			t.Errorf("%s: %s sets %q: %s", name, response.Status, response.Header.Get("Set-Cookie"), body)
 		}
 		if m := h.take(); m == nil || string(m.Data) != test.message {
-			t.Errorf("%s: the actor got %v, want %s", name, m, test.message)
+			t.Errorf("%s: the actor received %v, want %s", name, m, test.message)
 		}
 	}
 	response, body := s.do(t, http.MethodPost, "/v1/test/bake", `{"cookie":"abc"}`)
 	if response.StatusCode != http.StatusBadRequest || !strings.Contains(body, "belongs in the cookie") {
-		t.Errorf("a cookie's field in the body: %s %s", response.Status, body)
+		t.Errorf("the cookie's field in the body: %s %s", response.Status, body)
 	}
 }
 
-func TestAStrangersWordOfTLSCountsNothing(t *testing.T) {
+func TestUntrustedForwardedProtoIsIgnored(t *testing.T) {
 	t.Parallel()
 	type request struct {
 		Cookie string `json:"cookie,omitempty" in:"cookie:crumb"`
@@ -66,7 +66,7 @@ func TestAStrangersWordOfTLSCountsNothing(t *testing.T) {
 	}
 	r.Header.Set("X-Forwarded-Proto", "https")
 	r.Header.Set("Cookie", "crumb=a; __Host-crumb=b")
-	if data, err := gateway.Build(d, nil, r); err != nil || string(data) != `{"cookie":"a"}` {
+	if data, err := gateway.BuildMessage(d, nil, r); err != nil || string(data) != `{"cookie":"a"}` {
 		t.Errorf("got %s, %v", data, err)
 	}
 }

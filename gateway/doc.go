@@ -1,31 +1,39 @@
-// Package gateway turns HTTP into subjects, and nothing else.
+// Package gateway serves HTTP and translates it to NATS requests.
 //
-// Its routes, its OpenAPI document and its request checks are derived from subjects.Endpoints: declaring an
-// endpoint is the only thing that adds one. For each request it
+// Each endpoint of subjects.Endpoints that declares a route gets it here; the route, its request validation and its
+// OpenAPI operation are derived from the declaration. For each request to such a route the gateway
 //
-//   - verifies the access token, to count by user and to refuse early what no actor would answer; an API key it has auth
-//     exchange for a short access token, which it keeps until shortly before the token ends and never uses unverified;
-//   - takes its tokens from the rate limits, whose windows are leases in the bucket kv.GatewayLimits;
-//   - merges path, query, header and body into the one flat message that the endpoint takes, and validates
-//     it, so that a bad request costs no hop;
-//   - forwards it, with the access token, behind a circuit breaker for each actor;
-//   - renders the reply, or the problem (RFC 9457), or follows a stream as server-sent events.
+//   - verifies the access token, to apply rate limits by user and to reject unauthenticated requests early. An API key is
+//     exchanged with the auth actor for a short-lived access token, which is cached until shortly before it expires and is
+//     verified on every use;
+//   - takes tokens from the rate limits, which all gateways share through the bucket kv.GatewayLimits;
+//   - merges path, query, headers, cookies and body into the endpoint's request message and validates it, so that an
+//     invalid request is rejected without a NATS request;
+//   - forwards the message with the access token, through a circuit breaker for each actor;
+//   - writes the reply or the problem (RFC 9457), or follows a stream as server-sent events.
 //
-// It decides nothing about the product: the actor verifies the token and its own access rule again. It owns
-// no state but the rate limits. It imports mesh, subjects and kv; never actors, an actor, or a database.
+// The gateway also has routes of its own. They exist over HTTP only: they have no NATS subject and are not in
+// docs/subjects.md.
 //
-// # Who is counted where
+//   - /v1/overview and /v1/executions/{execution_id}/full aggregate the replies of several endpoints;
+//   - /healthz and /readyz report health;
+//   - /, /openapi.json and /docs are pages.
 //
-// A request with a valid access token counts on its user and on the whole (gateway.limits.per_user and .global);
-// any other, one with an invalid token included, on its client address and on the whole (.per_ip and .global). The
-// address is the peer's, unless the peer is a trusted proxy: then the rightmost address of X-Forwarded-For (or
-// Forwarded) that is no trusted proxy. The exchange of an API key counts on the address too. IPv6 clients count by
-// /64. An endpoint's own limits come first, the whole comes last, so that who is refused does not use up what
-// others share. Health and the documents are not limited.
+// The gateway makes no authorization decision beyond that: the actor verifies the token and its own access rule again. The
+// only state it owns are the rate limits. It imports mesh, subjects and kv, but neither actors nor a database.
 //
-// # Headers of a request
+// # Rate limits
 //
-// Authorization, Idempotency-Key (on what changes something), X-Request-Id (kept if it is 1 to 128 of
-// A–Z a–z 0–9 . _ : -), traceparent, and Request-Timeout: seconds, with a fraction if need be, that shorten
-// the endpoint's own timeout. No header names a user.
+// A request with a valid access token counts against its user's limit and the global limit (gateway.limits.per_user and
+// .global). Any other request, including one with an invalid token, counts against the client address's limit and the
+// global limit (.per_ip and .global), and so does the exchange of an API key. The client address is the peer's, unless
+// the peer is a trusted proxy: then it is the rightmost address in X-Forwarded-For (or Forwarded) that is not a trusted
+// proxy. IPv6 clients are limited by /64. An endpoint's own limits are taken first and the global limit last, so that a
+// rejected request does not use up a limit that it shares with others. Health and pages are not limited.
+//
+// # Request headers
+//
+// The gateway reads Authorization, Idempotency-Key (for operations that change something), X-Request-Id (kept if it is 1
+// to 128 characters of A–Z a–z 0–9 . _ : -), traceparent, and Request-Timeout: seconds, possibly with a fraction, that
+// shorten the endpoint's own timeout. No header can set the user.
 package gateway

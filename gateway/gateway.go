@@ -17,54 +17,53 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// Server bounds. A slow client may not hold a connection for nothing; what takes long by contract extends
-// them for itself.
+// Server timeouts, so that slow clients cannot hold connections. Routes with a long timeout, streams and transfers extend
+// their own deadlines.
 const (
 	readHeaderTimeout = 5 * time.Second
 	readTimeout       = 30 * time.Second
 	writeTimeout      = 60 * time.Second
 	idleTimeout       = 120 * time.Second
-	// setupTimeout bounds what New asks of the mesh.
+	// setupTimeout bounds the requests that New makes.
 	setupTimeout = 10 * time.Second
 )
 
-// Deps is what a gateway stands on.
+// Deps are the dependencies of a gateway.
 type Deps struct {
-	// Conn is the gateway's connection, under the NATS user gateway.
+	// Conn is a connection of the NATS user gateway.
 	Conn      *mesh.Conn
 	Verifier  *mesh.Verifier
 	Telemetry *mesh.Telemetry
 	Version   string
-	// Now is the clock: time.Now unless set.
+	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
 
 // Gateway serves HTTP. It is safe for concurrent use.
 type Gateway struct {
 	Deps
-	config   Config
-	origins  origins
-	limits   *limits
-	keys     *apiKeys
-	breakers map[string]*breaker
-	streams  *streams
-	metrics  *metrics
-	health   *readiness
-	byName   map[string]*route
-	handler  http.Handler
-	// lines is the log of requests: where in the code one is written tells nothing.
-	lines *zap.Logger
-	// draining is closed when a stop begins: streams end then.
+	config    Config
+	proxies   trustedProxies
+	limits    *limits
+	apiKeys   *apiKeys
+	breakers  map[string]*breaker
+	streams   *streams
+	metrics   *metrics
+	readiness *readiness
+	handler   http.Handler
+	// requestLog logs requests without the source location, which is the same for all.
+	requestLog *zap.Logger
+	// draining is closed when shutdown begins, which ends the streams.
 	draining  chan struct{}
 	drainOnce sync.Once
 }
 
-// New derives the gateway from the declared endpoints. It fails on a setting that cannot work, and where the
-// bucket of limits cannot be reached.
+// New creates a gateway with routes for the declared endpoints. It fails if a setting is invalid or the bucket of the rate
+// limits cannot be opened.
 func New(d Deps, c Config) (*Gateway, error) { return newGateway(d, c, subjects.Endpoints()) }
 
 func newGateway(d Deps, c Config, endpoints []*subjects.Descriptor) (*Gateway, error) {
-	if err := c.check(); err != nil {
+	if err := c.Check(); err != nil {
 		return nil, err
 	}
 	if d.Now == nil {
@@ -75,14 +74,14 @@ func newGateway(d Deps, c Config, endpoints []*subjects.Descriptor) (*Gateway, e
 		return nil, err
 	}
 	g := &Gateway{
-		Deps: d, config: c, origins: origins{trusted}, breakers: map[string]*breaker{},
-		byName: map[string]*route{}, draining: make(chan struct{}), lines: d.Telemetry.Log.WithOptions(zap.WithCaller(false)),
+		Deps: d, config: c, proxies: trustedProxies{trusted}, breakers: map[string]*breaker{},
+		draining: make(chan struct{}), requestLog: d.Telemetry.Log.WithOptions(zap.WithCaller(false)),
 	}
 	if g.metrics, err = newMetrics(d.Telemetry.Registry); err != nil {
 		return nil, err
 	}
 	g.streams = newStreams(c.Streams, g.metrics)
-	g.health = &readiness{g: g}
+	g.readiness = &readiness{g: g}
 	if c.Limits.Enabled {
 		ctx, cancel := context.WithTimeout(context.Background(), setupTimeout)
 		defer cancel()
@@ -95,27 +94,27 @@ func newGateway(d Deps, c Config, endpoints []*subjects.Descriptor) (*Gateway, e
 	for _, actor := range subjects.Actors() {
 		g.breakers[actor] = newBreaker(actor, c.Breaker, g.metrics)
 	}
-	g.keys = newAPIKeys(g)
+	g.apiKeys = newAPIKeys(g)
 	if g.handler, err = g.router(endpoints); err != nil {
 		return nil, err
 	}
 	return g, nil
 }
 
-// Handler is the gateway without its server, for tests and for embedding.
+// Handler returns the gateway's HTTP handler, for tests and embedding.
 func (g *Gateway) Handler() http.Handler { return g.handler }
 
-// Run serves until ctx ends, then takes nothing new, ends the streams, and waits DrainTimeout at the most for
-// what is under way. ready is called with the address once connections are accepted.
+// Run serves HTTP until ctx is canceled. It then stops accepting connections, ends the streams and waits up to DrainTimeout
+// for requests in progress. ready is called with the listen address once connections are accepted.
 func (g *Gateway) Run(ctx context.Context, ready func(addr string)) error {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", g.config.Listen)
 	if err != nil {
-		return fmt.Errorf("listening for HTTP: %w (gateway.listen or --http sets another address)", err)
+		return fmt.Errorf("listening for HTTP: %w (set another address by gateway.listen or --http)", err)
 	}
-	// net/http's own lines, such as failed TLS handshakes.
+	// net/http logs its own errors, such as failed TLS handshakes.
 	errorLog, err := zap.NewStdLogAt(g.Telemetry.Log, zap.DebugLevel)
 	if err != nil {
-		return fmt.Errorf("making a log for HTTP: %w", errors.Join(err, listener.Close()))
+		return fmt.Errorf("creating the HTTP error log: %w", errors.Join(err, listener.Close()))
 	}
 	server := &http.Server{
 		Handler: g.handler, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout,
@@ -137,10 +136,10 @@ func (g *Gateway) Run(ctx context.Context, ready func(addr string)) error {
 	case <-ctx.Done():
 	}
 	g.drain()
-	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), g.config.DrainTimeout)
+	shutdown, cancel := context.WithTimeout(context.WithoutCancel(ctx), g.config.DrainTimeout)
 	defer cancel()
-	if err := server.Shutdown(stopping); err != nil {
-		g.Telemetry.Log.Warn("stopping with requests under way", zap.Error(err))
+	if err := server.Shutdown(shutdown); err != nil {
+		g.Telemetry.Log.Warn("drain timeout exceeded; closing connections with requests in progress", zap.Error(err))
 		return errors.Join(server.Close())
 	}
 	return nil

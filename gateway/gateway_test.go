@@ -23,7 +23,7 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// site is a mesh with a gateway before it, and actors of the test's own behind.
+// site is a mesh with a gateway. Tests add the actors.
 type site struct {
 	*actortest.Mesh
 	gateway   *gateway.Gateway
@@ -31,7 +31,7 @@ type site struct {
 	url       string
 }
 
-// relaxed are settings under which no limit is ever met.
+// relaxed returns settings whose limits no test reaches.
 func relaxed() gateway.Config {
 	c := gateway.DefaultConfig()
 	c.Limits.Global, c.Limits.PerUser, c.Limits.PerIP = 10_000_000, 10_000_000, 10_000_000
@@ -43,7 +43,7 @@ func start(t testing.TB, c gateway.Config, extra ...*subjects.Descriptor) *site 
 	return startOn(t, actortest.Start(t), c, extra...)
 }
 
-// startOn puts one more gateway before a mesh.
+// startOn starts another gateway of a mesh.
 func startOn(t testing.TB, m *actortest.Mesh, c gateway.Config, extra ...*subjects.Descriptor) *site {
 	t.Helper()
 	s := &site{Mesh: m, telemetry: actortest.Telemetry(t)}
@@ -64,18 +64,18 @@ func startOn(t testing.TB, m *actortest.Mesh, c gateway.Config, extra ...*subjec
 
 func verifier(t testing.TB, m *actortest.Mesh, conn *mesh.Conn) *mesh.Verifier {
 	t.Helper()
-	presence, err := mesh.Join(t.Context(), conn, m.Log)
+	membership, err := mesh.Join(t.Context(), conn, m.Log)
 	if err != nil {
 		t.Fatal(err)
 	}
-	v, err := mesh.NewVerifier(t.Context(), presence, actortest.Issuer, actortest.Audience, m.Now)
+	v, err := mesh.NewVerifier(t.Context(), membership, actortest.Issuer, actortest.Audience, m.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return v
 }
 
-// actor serves bindings as the product does, without a database.
+// actor starts an actor that serves bindings, without a database.
 func (s *site) actor(t testing.TB, name string, bindings ...actors.Binding) (stop func()) {
 	t.Helper()
 	conn := s.Connect(t, name)
@@ -100,13 +100,14 @@ func (s *site) actor(t testing.TB, name string, bindings ...actors.Binding) (sto
 	return stop
 }
 
-// heard is what reached an actor.
-type heard struct {
+// inbox holds the last message that an actor received.
+type inbox struct {
 	mu   sync.Mutex
 	last *nats.Msg
 }
 
-func (h *heard) take() *nats.Msg {
+// take returns the last message and removes it.
+func (h *inbox) take() *nats.Msg {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	m := h.last
@@ -114,21 +115,21 @@ func (h *heard) take() *nats.Msg {
 	return m
 }
 
-// listen answers every request to a descriptor's subject with reply and notes what it was asked.
-func (s *site) listen(t testing.TB, d *subjects.Descriptor, reply any) *heard {
+// listen replies with reply to every request to a descriptor's subject and records the last request.
+func (s *site) listen(t testing.TB, d *subjects.Descriptor, reply any) *inbox {
 	t.Helper()
 	body, err := json.Marshal(reply)
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &heard{}
+	h := &inbox{}
 	conn := s.Conn(t, d.Actor)
 	_, err = conn.Subscribe(d.Subject, func(m *nats.Msg) {
 		h.mu.Lock()
 		h.last = m
 		h.mu.Unlock()
 		if err := m.Respond(body); err != nil {
-			t.Errorf("answering: %v", err)
+			t.Errorf("replying: %v", err)
 		}
 	})
 	if err == nil {
@@ -140,12 +141,12 @@ func (s *site) listen(t testing.TB, d *subjects.Descriptor, reply any) *heard {
 	return h
 }
 
-// describe makes an endpoint of a test's own on the workflow actor.
+// describe returns a test endpoint of the workflow actor.
 func describe[Req, Res any](method, route string, change func(*subjects.Descriptor)) *subjects.Descriptor {
 	registry := huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer)
 	d := &subjects.Descriptor{
 		Actor: "workflow", Method: method, Subject: "weft.v1.workflow." + method, Access: subjects.Public,
-		Doc: "A test's own.", Summary: "A test's own.", Status: http.StatusOK, Timeout: 2 * time.Second,
+		Doc: "A test endpoint.", Summary: "A test endpoint.", Status: http.StatusOK, Timeout: 2 * time.Second,
 		Request: huma.SchemaFromType(registry, reflect.TypeFor[Req]()), Response: huma.SchemaFromType(registry, reflect.TypeFor[Res]()),
 	}
 	d.HTTPMethod, d.Path, _ = strings.Cut(route, " ")
@@ -167,28 +168,28 @@ func describe[Req, Res any](method, route string, change func(*subjects.Descript
 	return d
 }
 
-// scenario is one HTTP request and what must come of it.
+// scenario is one HTTP request and its expected outcome.
 type scenario struct {
 	name, method, path, body string
 	// header are "Name: value" lines.
 	header []string
 	status int
-	// code is the problem's; empty for success.
+	// code is the expected problem's code; empty for success.
 	code subjects.Code
-	// field is the first field at fault.
+	// field is the first invalid field of the problem.
 	field string
-	// contains are pieces of the answer's body, absent what must not be in it.
+	// contains are substrings that the response body must have, absent those that it must not have.
 	contains, absent []string
-	// reply are "Name: value" lines that the answer must have.
+	// reply are "Name: value" headers that the response must have.
 	reply []string
-	// message is the JSON that the actor must have got; empty for none.
+	// message is the JSON that the actor must have received; empty skips the check.
 	message string
-	// carries are "Name: value" lines of that message; "Name:" must be absent.
+	// carries are "Name: value" headers of that message; "Name:" must be absent.
 	carries []string
 }
 
-// play runs scenarios one after another against a site whose endpoint is listened to.
-func (s *site) play(t *testing.T, h *heard, scenarios []scenario) {
+// play runs scenarios one after the other. h is the inbox of their endpoint.
+func (s *site) play(t *testing.T, h *inbox, scenarios []scenario) {
 	t.Helper()
 	for _, sc := range scenarios {
 		t.Run(sc.name, func(t *testing.T) {
@@ -207,12 +208,12 @@ func (sc scenario) check(t *testing.T, response *http.Response, body string) {
 	}
 	for _, piece := range sc.contains {
 		if !strings.Contains(body, piece) {
-			t.Errorf("the answer lacks %s: %s", piece, body)
+			t.Errorf("the response does not contain %s: %s", piece, body)
 		}
 	}
 	for _, piece := range sc.absent {
 		if strings.Contains(body, piece) {
-			t.Errorf("the answer has %s: %s", piece, body)
+			t.Errorf("the response contains %s: %s", piece, body)
 		}
 	}
 	for _, line := range sc.reply {
@@ -225,14 +226,14 @@ func (sc scenario) check(t *testing.T, response *http.Response, body string) {
 	}
 	var p subjects.Problem
 	if err := json.Unmarshal([]byte(body), &p); err != nil {
-		t.Fatalf("no problem: %v: %s", err, body)
+		t.Fatalf("decoding the problem: %v: %s", err, body)
 	}
 	if p.Code != sc.code || p.Status != sc.status || p.RequestID == "" || p.TraceID == "" || p.Type == "" || p.Title == "" ||
 		response.Header.Get("Content-Type") != "application/problem+json" {
-		t.Errorf("the problem is not whole, or another: %s", body)
+		t.Errorf("the problem is incomplete or another one: %s", body)
 	}
 	if sc.field != "" && (len(p.Fields) == 0 || p.Fields[0].Field != sc.field) {
-		t.Errorf("the field at fault is not %s: %s", sc.field, body)
+		t.Errorf("the first invalid field is not %s: %s", sc.field, body)
 	}
 }
 
@@ -242,37 +243,37 @@ func (sc scenario) checkMessage(t *testing.T, m *nats.Msg) {
 	case m == nil && sc.message == "" && sc.carries == nil:
 		return
 	case m == nil:
-		t.Fatal("nothing reached the actor")
+		t.Fatal("the actor received no message")
 	case sc.code != "":
-		t.Fatalf("a refused request reached the actor: %s", m.Data)
+		t.Fatalf("a rejected request reached the actor: %s", m.Data)
 	}
 	if sc.message != "" {
 		var got, want any
 		if err := json.Unmarshal(m.Data, &got); err != nil {
-			t.Fatalf("the message is no JSON: %v: %s", err, m.Data)
+			t.Fatalf("the message is not JSON: %v: %s", err, m.Data)
 		}
 		if err := json.Unmarshal([]byte(sc.message), &want); err != nil {
 			t.Fatal(err)
 		}
 		if !reflect.DeepEqual(got, want) {
-			t.Errorf("the actor got %s, want %s", m.Data, sc.message)
+			t.Errorf("the actor received %s, want %s", m.Data, sc.message)
 		}
 	}
 	for _, line := range sc.carries {
 		name, value, _ := strings.Cut(line, ":")
 		if got := m.Header.Get(name); got != strings.TrimSpace(value) {
-			t.Errorf("the message's %s is %q, want %q", name, got, value)
+			t.Errorf("header %s of the message is %q, want %q", name, got, value)
 		}
 	}
 }
 
-// client follows no redirect: a scenario is about one answer.
+// client does not follow redirects.
 var client = &http.Client{
 	Timeout:       time.Minute,
 	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 }
 
-// do sends a request and reads the whole answer.
+// do sends a request and reads the whole response. header are "Name: value" lines; "Name:" removes a default header.
 func (s *site) do(t testing.TB, method, path, body string, header ...string) (*http.Response, string) {
 	t.Helper()
 	var reader io.Reader
@@ -312,18 +313,18 @@ func (s *site) do(t testing.TB, method, path, body string, header ...string) (*h
 
 func bearer(token string) string { return "Authorization: Bearer " + token }
 
-// eventually waits for a condition that something else brings about.
-func eventually(t *testing.T, what string, is func() bool) {
+// eventually polls until a condition holds, for at most 20 s.
+func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
 	end := time.NewTimer(20 * time.Second)
 	defer end.Stop()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for !is() {
+	for !holds() {
 		select {
 		case <-tick.C:
 		case <-end.C:
-			t.Fatalf("it never came to be that %s", what)
+			t.Fatalf("timed out waiting until %s", what)
 		}
 	}
 }

@@ -13,10 +13,10 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// readyFor is how long an answer of /readyz is used again.
-const readyFor = time.Second
+// readinessTTL is how long the result of /readyz is cached.
+const readinessTTL = time.Second
 
-// Readiness is the answer of /readyz.
+// Readiness is the response of /readyz.
 type Readiness struct {
 	Status  string                    `json:"status" enum:"ready,unavailable"`
 	Version string                    `json:"version"`
@@ -24,20 +24,20 @@ type Readiness struct {
 	Actors  map[string]ActorReadiness `json:"actors"`
 }
 
-// ActorReadiness is what /readyz knows of one actor.
+// ActorReadiness is the readiness of one actor. Status is "away" if it does not reply to its health check.
 type ActorReadiness struct {
 	Status  string            `json:"status" enum:"ok,degraded,away"`
 	Version string            `json:"version,omitempty"`
-	Checks  map[string]string `json:"checks,omitempty" doc:"Each store by name: ok, or what is wrong."`
+	Checks  map[string]string `json:"checks,omitempty" doc:"Each store by name: ok, or the error."`
 }
 
-// healthz says that the process is alive, and nothing else.
-func healthz(x *exchange) error {
-	x.write(http.StatusOK, typeJSON, []byte(`{"status":"ok"}`))
+// handleHealthz answers that the process is alive. It checks nothing else.
+func handleHealthz(rc *requestContext) error {
+	rc.write(http.StatusOK, typeJSON, []byte(`{"status":"ok"}`))
 	return nil
 }
 
-// readiness asks every actor's health check, at most once in readyFor however many ask it.
+// readiness sends every actor's health check, at most once per readinessTTL for any number of requests.
 type readiness struct {
 	g    *Gateway
 	mu   sync.Mutex
@@ -45,34 +45,34 @@ type readiness struct {
 	last Readiness
 }
 
-func (r *readiness) handle(x *exchange) error {
-	now := r.now(x.ctx)
-	body, err := json.Marshal(now)
+func (r *readiness) handle(rc *requestContext) error {
+	current := r.current(rc.ctx)
+	body, err := json.Marshal(current)
 	if err != nil {
 		return fmt.Errorf("encoding readiness: %w", err)
 	}
 	status := http.StatusOK
-	if now.Status != "ready" {
+	if current.Status != "ready" {
 		status = http.StatusServiceUnavailable
-		x.w.Header().Set("Retry-After", "1")
+		rc.w.Header().Set("Retry-After", "1")
 	}
-	x.write(status, typeJSON, body)
+	rc.write(status, typeJSON, body)
 	return nil
 }
 
-// now is at most readyFor old. Who asks meanwhile waits for the one that is under way.
-func (r *readiness) now(ctx context.Context) Readiness {
+// current returns a result that is at most readinessTTL old. Concurrent calls wait for one check.
+func (r *readiness) current(ctx context.Context) Readiness {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.at.IsZero() && r.g.Now().Sub(r.at) < readyFor {
+	if !r.at.IsZero() && r.g.Now().Sub(r.at) < readinessTTL {
 		return r.last
 	}
-	r.last = r.ask(context.WithoutCancel(ctx))
+	r.last = r.check(context.WithoutCancel(ctx))
 	r.at = r.g.Now()
 	return r.last
 }
 
-func (r *readiness) ask(ctx context.Context) Readiness {
+func (r *readiness) check(ctx context.Context) Readiness {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	result := Readiness{Status: "ready", Version: r.g.Version, NATS: "connected", Actors: map[string]ActorReadiness{}}
@@ -83,11 +83,11 @@ func (r *readiness) ask(ctx context.Context) Readiness {
 	var wg sync.WaitGroup
 	for _, actor := range subjects.Actors() {
 		wg.Go(func() {
-			is := r.actor(ctx, actor)
+			state := r.checkActor(ctx, actor)
 			mu.Lock()
 			defer mu.Unlock()
-			result.Actors[actor] = is
-			if is.Status != "ok" {
+			result.Actors[actor] = state
+			if state.Status != "ok" {
 				result.Status = "unavailable"
 			}
 		})
@@ -96,7 +96,7 @@ func (r *readiness) ask(ctx context.Context) Readiness {
 	return result
 }
 
-func (r *readiness) actor(ctx context.Context, actor string) ActorReadiness {
+func (r *readiness) checkActor(ctx context.Context, actor string) ActorReadiness {
 	reply, err := r.g.Conn.Forward(ctx, subjects.HealthChecks[actor].Subject, nats.Header{}, nil)
 	if err != nil {
 		return ActorReadiness{Status: "away"}

@@ -12,33 +12,34 @@ import (
 )
 
 const (
-	// limitPeriod is the window of the general limits.
+	// limitPeriod is the window of the general limits (user, ip and global).
 	limitPeriod = time.Minute
-	// limitTimeout bounds how long a request of a long endpoint waits for its tokens; the others' own deadline does.
-	limitTimeout = subjects.DefaultTimeout + grace
+	// limitTimeout bounds how long a request to an endpoint with a long timeout waits for its tokens.
+	limitTimeout = subjects.DefaultTimeout + replyMargin
 )
 
-// limits are the rate limits over all gateways.
+// limits are the rate limits, shared by all gateways.
 type limits struct {
 	limiter *kv.Limiter
 	config  LimitsConfig
-	refused map[string]prometheus.Counter
-	// policies are RateLimit-Policy of a request counted by user and by address.
-	byUser, byIP string
+	// rejected counts rejected requests by limit.
+	rejected map[string]prometheus.Counter
+	// userPolicy and ipPolicy are the RateLimit-Policy items of the general limits.
+	userPolicy, ipPolicy string
 }
 
 func newLimits(l *kv.Limiter, c LimitsConfig, m *metrics) *limits {
 	limits := &limits{
-		limiter: l, config: c, refused: map[string]prometheus.Counter{},
-		byUser: policy("user", c.PerUser, limitPeriod), byIP: policy("ip", c.PerIP, limitPeriod),
+		limiter: l, config: c, rejected: map[string]prometheus.Counter{},
+		userPolicy: policy("user", c.PerUser, limitPeriod), ipPolicy: policy("ip", c.PerIP, limitPeriod),
 	}
 	for _, name := range []string{"global", "user", "ip", "endpoint"} {
-		limits.refused[name] = m.limited.WithLabelValues(name)
+		limits.rejected[name] = m.limited.WithLabelValues(name)
 	}
 	return limits
 }
 
-// ownLimit is one of an endpoint's own limits, with its names made in advance.
+// ownLimit is one of an endpoint's own limits with its precomputed names.
 type ownLimit struct {
 	subjects.Limit
 	name, key, policy string
@@ -56,61 +57,60 @@ func ownLimits(d *subjects.Descriptor) []ownLimit {
 	return own
 }
 
-// take takes a token from every limit that the request counts on, the endpoint's own first and the whole last, and
-// tells the client's own limits in RateLimit and RateLimit-Policy (draft-ietf-httpapi-ratelimit-headers). The error is
-// CodeRateLimited, or CodeUnavailable while the limits are out of reach.
-//
-// alone has the endpoint's own limits stand in for the general one of the address.
-func (l *limits) take(ctx context.Context, x *exchange, own []ownLimit, alone bool) error {
+// take takes a token from every limit that applies to the request: the endpoint's own first, the global one last. It sets
+// RateLimit and RateLimit-Policy for all but the global one (draft-ietf-httpapi-ratelimit-headers). ownOnly replaces the
+// limit of the client address by the endpoint's own limits. The error is CodeRateLimited, or CodeUnavailable if the limits
+// cannot be reached. A nil l limits nothing.
+func (l *limits) take(ctx context.Context, rc *requestContext, own []ownLimit, ownOnly bool) error {
 	if l == nil {
 		return nil
 	}
 	ctx, cancel := withinLimitTimeout(ctx)
 	defer cancel()
-	who := &x.caller
+	caller := &rc.caller
 	for i := range own {
 		limit := &own[i]
-		id := who.user
+		id := caller.user
 		if limit.By == "ip" || id == "" {
-			id = who.ip()
+			id = caller.limitAddress()
 		}
-		if err := l.one(ctx, x, limit.name, limit.policy, limit.key+id, limit.Requests, limit.Period, "endpoint"); err != nil {
+		if err := l.takeOne(ctx, rc, limit.name, limit.policy, limit.key+id, limit.Requests, limit.Period, "endpoint"); err != nil {
 			return err
 		}
 	}
-	if who.user != "" {
-		err := l.one(ctx, x, "user", l.byUser, "user."+who.user, l.config.PerUser, limitPeriod, "user")
-		if err != nil || who.counted {
+	if caller.user != "" {
+		err := l.takeOne(ctx, rc, "user", l.userPolicy, "user."+caller.user, l.config.PerUser, limitPeriod, "user")
+		if err != nil || caller.charged {
 			return err
 		}
-		return l.whole(ctx, x)
+		return l.takeGlobal(ctx, rc)
 	}
-	if alone {
-		return l.whole(ctx, x)
+	if ownOnly {
+		return l.takeGlobal(ctx, rc)
 	}
-	return l.anyone(ctx, x)
+	return l.takePerIP(ctx, rc)
 }
 
-// anyone charges the address and the whole for a request, once: for one of nobody's, and for the exchange of a key
-// that nothing is known of. The errors are take's.
-func (l *limits) anyone(ctx context.Context, x *exchange) error {
-	if l == nil || x.caller.counted {
+// takePerIP takes tokens from the limit of the client address and the global one, at most once for a request. It applies to
+// anonymous requests and to the exchange of an API key that is not cached. The errors are those of take.
+func (l *limits) takePerIP(ctx context.Context, rc *requestContext) error {
+	if l == nil || rc.caller.charged {
 		return nil
 	}
 	ctx, cancel := withinLimitTimeout(ctx)
 	defer cancel()
-	if err := l.one(ctx, x, "ip", l.byIP, "ip."+x.caller.ip(), l.config.PerIP, limitPeriod, "ip"); err != nil {
+	if err := l.takeOne(ctx, rc, "ip", l.ipPolicy, "ip."+rc.caller.limitAddress(), l.config.PerIP, limitPeriod, "ip"); err != nil {
 		return err
 	}
-	x.caller.counted = true
-	return l.whole(ctx, x)
+	rc.caller.charged = true
+	return l.takeGlobal(ctx, rc)
 }
 
-func (l *limits) whole(ctx context.Context, x *exchange) error {
-	return l.one(ctx, x, "", "", "global", l.config.Global, limitPeriod, "global")
+func (l *limits) takeGlobal(ctx context.Context, rc *requestContext) error {
+	return l.takeOne(ctx, rc, "", "", "global", l.config.Global, limitPeriod, "global")
 }
 
-// withinLimitTimeout shortens a long deadline.
+// withinLimitTimeout shortens the deadline of ctx to limitTimeout.
 func withinLimitTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
 	if deadline, ok := ctx.Deadline(); !ok || time.Until(deadline) > limitTimeout {
 		return context.WithTimeout(ctx, limitTimeout)
@@ -118,36 +118,29 @@ func withinLimitTimeout(ctx context.Context) (context.Context, context.CancelFun
 	return ctx, func() {}
 }
 
-func (l *limits) one(
-	ctx context.Context, x *exchange, name, policy, key string, most int, period time.Duration, kind string,
+// takeOne takes a token from one limit. name is its name in the response headers, or empty to leave them unset; kind is its
+// label in the metrics.
+func (l *limits) takeOne(
+	ctx context.Context, rc *requestContext, name, policy, key string, quota int, period time.Duration, kind string,
 ) error {
-	got, err := l.limiter.Take(ctx, key, most, period)
+	decision, err := l.limiter.Take(ctx, key, quota, period)
 	if err != nil {
 		return &subjects.Error{
-			Code: subjects.CodeUnavailable, Detail: "the rate limits cannot be reached right now", RetryAfter: time.Second, Cause: err,
+			Code: subjects.CodeUnavailable, Detail: "the rate limits are unavailable", RetryAfter: time.Second, Cause: err,
 		}
 	}
 	if name != "" {
-		x.add(headerPolicy, policy)
-		x.add(headerLimit, state(name, got))
+		rc.addHeader(headerPolicy, policy)
+		rc.addHeader(headerLimit, state(name, decision))
 	}
-	if got.Allowed {
+	if decision.Allowed {
 		return nil
 	}
-	l.refused[kind].Inc()
+	l.rejected[kind].Inc()
 	return &subjects.Error{
-		Code: subjects.CodeRateLimited, Detail: "past the limit of " + strconv.Itoa(most) + " requests in " + period.String(),
-		RetryAfter: max(got.ResetAfter, time.Second),
+		Code: subjects.CodeRateLimited, Detail: "rate limit exceeded: " + strconv.Itoa(quota) + " requests per " + period.String(),
+		RetryAfter: max(decision.ResetAfter, time.Second),
 	}
-}
-
-// add adds an item to a header that is a list.
-func (x *exchange) add(name, value string) {
-	if h := x.w.Header(); len(h[name]) > 0 {
-		h[name] = append(h[name], value)
-		return
-	}
-	x.set(name, value)
 }
 
 // Response headers, in net/http's canonical form.
@@ -156,12 +149,12 @@ const (
 	headerLimit  = "Ratelimit"
 )
 
-// policy is one item of RateLimit-Policy.
+// policy returns an item of RateLimit-Policy.
 func policy(name string, quota int, window time.Duration) string {
 	return `"` + name + `";q=` + strconv.Itoa(quota) + `;w=` + strconv.Itoa(int(window.Seconds()))
 }
 
-// state is one item of RateLimit: what certainly remains, and the seconds until the window ends.
+// state returns an item of RateLimit: a lower bound of the remaining requests and the seconds until the window ends.
 func state(name string, d kv.Decision) string {
 	buf := make([]byte, 0, 48)
 	buf = append(buf, '"')

@@ -6,7 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// metrics are the gateway's own; requests and durations are Telemetry's, under actor="gateway".
+// metrics are the gateway's own metrics. Requests and durations are recorded by Telemetry with actor="gateway".
 type metrics struct {
 	limited *prometheus.CounterVec
 	breaker *prometheus.GaugeVec
@@ -16,13 +16,13 @@ type metrics struct {
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	m := &metrics{
 		limited: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "weft_gateway_limited_total", Help: "Requests refused by a rate limit: global, user, ip or endpoint.",
+			Name: "weft_gateway_limited_total", Help: "Requests rejected by a rate limit: global, user, ip or endpoint.",
 		}, []string{"limit"}),
 		breaker: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "weft_gateway_breaker_state", Help: "Breaker of each actor: 0 closed, 1 half open, 2 open.",
+			Name: "weft_gateway_breaker_state", Help: "State of each actor's circuit breaker: 0 closed, 1 half open, 2 open.",
 		}, []string{"actor"}),
 		streams: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "weft_gateway_streams", Help: "Server-sent event streams that are open.",
+			Name: "weft_gateway_streams", Help: "Open server-sent event streams, uploads and downloads.",
 		}),
 	}
 	for _, c := range []prometheus.Collector{m.limited, m.breaker, m.streams} {

@@ -15,28 +15,29 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// apiVersion is the version of the HTTP interface: the v1 of its paths and subjects.
+// apiVersion is the version of the HTTP API, the v1 in its paths and subjects.
 const apiVersion = "1.0.0"
 
-const apiDescription = "weft over HTTP. Every operation is one NATS subject, named in `x-weft-subject`; this document is " +
-	"derived from the same declarations.\n\nErrors are `application/problem+json` (RFC 9457) with one of a closed set of " +
-	"codes. Lists page by an opaque cursor. Every operation that changes something takes `Idempotency-Key`. " +
-	"`Request-Timeout` (seconds) shortens an operation's own timeout. `X-Request-Id` is kept, or made, and comes back."
+const apiDescription = "The HTTP API of weft. An operation with `x-weft-subject` is also available at that NATS subject, and both are derived " +
+	"from the same declaration. The operations tagged `gateway` exist over HTTP only.\n\nErrors are `application/problem+json` " +
+	"(RFC 9457) with one of a closed set of codes. Lists are paginated by an opaque cursor. Every operation that changes something " +
+	"takes `Idempotency-Key`. `Request-Timeout` (seconds) shortens an operation's timeout. The response repeats `X-Request-Id`, " +
+	"or has a generated one."
 
-// security is the name of the one security scheme.
+// security is the name of the only security scheme.
 const security = "bearer"
 
 var tagDocs = map[string]string{
-	"auth":         "Accounts, sessions and sign-ins.",
+	"auth":         "Accounts, sessions and sign-in.",
 	"integration":  "Providers, connections and actions.",
 	"workflow":     "Workflows and their executions.",
 	"consent":      "What weft may do on a user's behalf.",
-	"notification": "Telling people what happened.",
-	"gateway":      "What HTTP adds: health and calls that gather several.",
+	"notification": "Notifications to users.",
+	"gateway":      "Operations of the HTTP gateway itself: health, and aggregates of several operations.",
 }
 
-// OpenAPI is the OpenAPI 3.1 document of every declared endpoint that HTTP reaches. The same contract gives the same
-// bytes.
+// OpenAPI returns the OpenAPI 3.1 document of every endpoint with a route and of the gateway's own operations. Its bytes
+// depend on the declarations only.
 func OpenAPI() ([]byte, error) { return openAPI(subjects.Endpoints()) }
 
 func openAPI(endpoints []*subjects.Descriptor) ([]byte, error) {
@@ -47,17 +48,15 @@ func openAPI(endpoints []*subjects.Descriptor) ([]byte, error) {
 			doc.add(d.HTTPMethod, d.Path, doc.operation(d))
 		}
 	}
-	for _, a := range aggregateList {
-		if parts := declared(a.parts, endpoints); len(parts) > 0 {
-			doc.add(http.MethodGet, a.route, doc.aggregate(a, parts, endpoints))
-		}
+	for _, a := range aggregates {
+		doc.add(http.MethodGet, a.route, doc.aggregate(a))
 	}
-	doc.add(http.MethodGet, "/healthz", doc.plain("healthz", "Alive", "The process is alive.", doc.own(struct {
+	doc.add(http.MethodGet, "/healthz", doc.ownOperation("healthz", "Liveness", "The process is alive.", doc.ownSchema(struct {
 		Status string `json:"status" enum:"ok"`
 	}{}, "Liveness"), http.StatusOK))
-	doc.add(http.MethodGet, "/readyz", doc.plain("readyz", "Ready",
-		"Every actor answers and its stores are reachable: 200, else 503 with the same body.",
-		doc.own(Readiness{}, "Readiness"), http.StatusOK, http.StatusServiceUnavailable))
+	doc.add(http.MethodGet, "/readyz", doc.ownOperation("readyz", "Readiness",
+		"200 if every actor replies and its stores are reachable, or else 503 with the same body.",
+		doc.ownSchema(Readiness{}, "Readiness"), http.StatusOK, http.StatusServiceUnavailable))
 	data, err := json.MarshalIndent(doc.render(), "", "  ")
 	if err != nil {
 		return nil, fmt.Errorf("rendering the OpenAPI document: %w", err)
@@ -99,18 +98,19 @@ func (doc *document) render() map[string]any {
 			"headers":   responseHeaders(),
 			"securitySchemes": map[string]any{security: map[string]any{
 				"type": "http", "scheme": "bearer", "bearerFormat": "JWT",
-				"description": "The access_token of a session (RFC 9068), or an API key: it reaches what its scopes say.",
+				"description": "The access_token of a session (RFC 9068), or an API key, which is limited to its scopes.",
 			}},
 		},
 	}
 }
 
-// own makes the schema of a type of the gateway's.
-func (doc *document) own(v any, name string) *huma.Schema {
+// ownSchema returns the schema of one of the gateway's own types.
+func (doc *document) ownSchema(v any, name string) *huma.Schema {
 	return doc.use(huma.SchemaFromType(doc.registry, reflect.TypeOf(v)), doc.registry.Map(), name)
 }
 
-// use copies into the document what a schema refers to. A name is given to a schema that has none.
+// use copies the schemas that s refers to into the document. If name is set, it also adds s under that name and returns a
+// reference to it.
 func (doc *document) use(s *huma.Schema, from map[string]*huma.Schema, name string) *huma.Schema {
 	doc.collect(s, from)
 	if name == "" {
@@ -120,6 +120,7 @@ func (doc *document) use(s *huma.Schema, from map[string]*huma.Schema, name stri
 	return &huma.Schema{Ref: schemaPrefix + name}
 }
 
+// collect copies the schemas that s refers to, directly or indirectly.
 func (doc *document) collect(s *huma.Schema, from map[string]*huma.Schema) {
 	if s == nil {
 		return
@@ -132,15 +133,15 @@ func (doc *document) collect(s *huma.Schema, from map[string]*huma.Schema) {
 		return
 	}
 	doc.collect(s.Items, from)
-	if more, ok := s.AdditionalProperties.(*huma.Schema); ok {
-		doc.collect(more, from)
+	if values, ok := s.AdditionalProperties.(*huma.Schema); ok {
+		doc.collect(values, from)
 	}
 	for _, property := range s.Properties {
 		doc.collect(property, from)
 	}
 	for _, list := range [][]*huma.Schema{s.OneOf, s.AnyOf, s.AllOf} {
-		for _, one := range list {
-			doc.collect(one, from)
+		for _, alternative := range list {
+			doc.collect(alternative, from)
 		}
 	}
 }
@@ -150,7 +151,7 @@ func (doc *document) problem() map[string]any {
 	doc.schemas["Problem"].Properties["code"].Enum = codeValues()
 	doc.schemas["Problem"].AdditionalProperties = nil
 	return map[string]any{
-		"description": "What went wrong; `code` says which of a closed set.",
+		"description": "The error. `code` is one of a closed set.",
 		"headers":     headerRefs("X-Request-Id", "Retry-After", "RateLimit", "RateLimit-Policy", "WWW-Authenticate"),
 		"content":     map[string]any{"application/problem+json": map[string]any{"schema": schema}},
 	}
@@ -164,20 +165,20 @@ func codeValues() []any {
 	return values
 }
 
-// responseHeaders are the headers that answers have in common.
+// responseHeaders are the header components that responses refer to.
 func responseHeaders() map[string]any {
 	text := func(doc string) map[string]any {
 		return map[string]any{"description": doc, "schema": map[string]any{"type": "string"}}
 	}
 	return map[string]any{
-		"X-Request-Id":         text("The request's id: the client's, or one made for it."),
-		"RateLimit":            text("What certainly remains of each limit, and the seconds until its window ends."),
-		"RateLimit-Policy":     text("Each limit that the request counted on: its quota and window in seconds."),
-		"Idempotency-Replayed": text("true where the answer is the stored one of an earlier request with the key."),
-		"Location":             text("Where the result is."),
-		"WWW-Authenticate":     text("How to sign in (RFC 6750)."),
+		"X-Request-Id":         text("The request id: the client's, or a generated one."),
+		"RateLimit":            text("For each limit, a lower bound of the remaining requests and the seconds until its window ends."),
+		"RateLimit-Policy":     text("Each limit that the request counted against, with its quota and window in seconds."),
+		"Idempotency-Replayed": text("true if the response is the stored one of an earlier request with the same key."),
+		"Location":             text("The URL of the result."),
+		"WWW-Authenticate":     text("The authentication challenge (RFC 6750)."),
 		"Retry-After": map[string]any{
-			"description": "Seconds until another try makes sense.", "schema": map[string]any{"type": "integer", "minimum": 1},
+			"description": "Seconds to wait before a retry.", "schema": map[string]any{"type": "integer", "minimum": 1},
 		},
 	}
 }
@@ -190,8 +191,8 @@ func headerRefs(names ...string) map[string]any {
 	return refs
 }
 
-// plain is an operation of the gateway's own that takes nothing.
-func (doc *document) plain(id, summary, text string, schema *huma.Schema, statuses ...int) map[string]any {
+// ownOperation returns one of the gateway's own operations. It takes no parameters and no token.
+func (doc *document) ownOperation(id, summary, text string, schema *huma.Schema, statuses ...int) map[string]any {
 	responses := map[string]any{"default": map[string]any{"$ref": "#/components/responses/Problem"}}
 	for _, status := range statuses {
 		responses[strconv.Itoa(status)] = map[string]any{
@@ -205,24 +206,11 @@ func (doc *document) plain(id, summary, text string, schema *huma.Schema, status
 	}
 }
 
-// aggregate is an operation that gathers several endpoints' replies.
-func (doc *document) aggregate(a aggregate, parts []part, endpoints []*subjects.Descriptor) map[string]any {
-	problem := &huma.Schema{Ref: schemaPrefix + "Problem"}
-	schema := &huma.Schema{Type: huma.TypeObject, Properties: map[string]*huma.Schema{
-		"errors": {Type: huma.TypeObject, Description: "The parts that failed, by name.", AdditionalProperties: problem},
-	}}
-	for _, p := range parts {
-		at := slices.IndexFunc(endpoints, func(d *subjects.Descriptor) bool { return d.Name() == p.endpoint })
-		reply := endpoints[at].Response
-		if p.pick != "" {
-			reply = resolve(reply).Properties[p.pick]
-		}
-		if reply == nil {
-			reply = &huma.Schema{}
-		}
-		schema.Properties[p.name] = doc.use(reply, subjects.Schemas(), "")
-	}
-	op := doc.plain(strings.TrimPrefix(a.name, "gateway."), a.summary, a.doc, schema, http.StatusOK)
+// aggregate returns the operation of an aggregate.
+func (doc *document) aggregate(a aggregate) map[string]any {
+	schema := huma.SchemaFromType(doc.registry, reflect.TypeOf(a.response))
+	schema.AdditionalProperties = nil
+	op := doc.ownOperation(strings.TrimPrefix(a.name, "gateway."), a.summary, a.doc, doc.use(schema, subjects.Schemas(), ""), http.StatusOK)
 	op["security"] = []any{map[string]any{security: []string{}}}
 	if strings.Contains(a.route, "{execution_id}") {
 		op["parameters"] = []any{map[string]any{
@@ -232,5 +220,5 @@ func (doc *document) aggregate(a aggregate, parts []part, endpoints []*subjects.
 	return op
 }
 
-// sortedKeys are a map's keys in order.
+// sortedKeys returns the keys of a map in order.
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -10,7 +10,7 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// operation is an endpoint as OpenAPI sees it.
+// operation returns the operation of an endpoint.
 func (doc *document) operation(d *subjects.Descriptor) map[string]any {
 	op := map[string]any{
 		"operationId":    d.Actor + "_" + d.Method,
@@ -65,7 +65,7 @@ func (doc *document) parameters(d *subjects.Descriptor) []any {
 			name = f.Header
 		}
 		if name == "Content-Type" || name == "Content-Length" {
-			continue // OpenAPI has the body say them
+			continue // the request body describes them
 		}
 		schema := doc.use(f.Schema, subjects.Schemas(), "")
 		p := map[string]any{"name": name, "in": where, "required": f.Required || where == "path", "schema": schema}
@@ -80,28 +80,28 @@ func (doc *document) parameters(d *subjects.Descriptor) []any {
 	if d.Mutating {
 		list = append(list, map[string]any{
 			"name": "Idempotency-Key", "in": "header", "required": false,
-			"description": "The same key and body get the stored answer for 24 hours; the same key and another body, 422.",
+			"description": "For 24 hours, the same key and body get the stored response; the same key and another body get 422.",
 			"schema":      map[string]any{"type": "string", "minLength": 1, "maxLength": maxIdempotencyKey},
 		})
 	}
 	if d.Parts {
 		list = append(list, map[string]any{
 			"name": "Range", "in": "header", "required": false,
-			"description": "One range of bytes, such as bytes=1048576-: the answer is then 206 and that piece alone.",
+			"description": "A single range of bytes, such as bytes=1048576-. The response is then 206 with that range.",
 			"schema":      map[string]any{"type": "string"},
 		})
 	}
 	if d.Stream {
 		list = append(list, map[string]any{
 			"name": "Last-Event-ID", "in": "header", "required": false,
-			"description": "The id of the last event that was seen: the stream goes on after it.",
+			"description": "The id of the last event received. The stream resumes after it.",
 			"schema":      map[string]any{"type": "string", "pattern": "^[0-9]*$"},
 		})
 	}
 	return list
 }
 
-// body is the request body: the request without what path, query and header carry.
+// body returns the request body: the request without the fields in path, query, headers and cookies.
 func (doc *document) body(d *subjects.Descriptor) map[string]any {
 	if d.Body.Kind == subjects.BodyRaw {
 		return map[string]any{"required": true, "content": map[string]any{"*/*": map[string]any{"schema": map[string]any{}}}}
@@ -122,40 +122,41 @@ func (doc *document) body(d *subjects.Descriptor) map[string]any {
 	case subjects.BodyForm:
 		content["application/x-www-form-urlencoded"] = map[string]any{"schema": schema}
 	case subjects.BodyJSONOrYAML:
-		text := map[string]any{"type": "string", "description": "The document itself."}
+		text := map[string]any{"type": "string", "description": "The document as YAML."}
 		content["application/yaml"] = map[string]any{"schema": text}
 	}
 	return map[string]any{"required": required, "content": content}
 }
 
+// bodySchema returns the schema of a JSON body. empty means that the endpoint has no field in its body.
 func (doc *document) bodySchema(d *subjects.Descriptor) (schema *huma.Schema, required, empty bool) {
 	whole := resolve(d.Request)
-	var elsewhere, here []string
+	var outside, inside []string
 	for _, f := range d.Fields {
 		if where := placeOf(d, f); where == "raw_query" || where == "part" {
 			continue
 		} else if where == "body" {
-			here = append(here, f.Name)
+			inside = append(inside, f.Name)
 			required = required || f.Required
 		} else {
-			elsewhere = append(elsewhere, f.Name)
+			outside = append(outside, f.Name)
 		}
 	}
-	if len(here) == 0 {
+	if len(inside) == 0 {
 		return nil, false, true
 	}
-	if len(elsewhere) == 0 {
+	if len(outside) == 0 {
 		return doc.use(d.Request, subjects.Schemas(), ""), required, false
 	}
 	part := &huma.Schema{
 		Type: whole.Type, Description: whole.Description, AdditionalProperties: whole.AdditionalProperties,
 		Properties: map[string]*huma.Schema{},
 	}
-	for _, name := range here {
+	for _, name := range inside {
 		part.Properties[name] = whole.Properties[name]
 	}
 	for _, name := range whole.Required {
-		if slices.Contains(here, name) {
+		if slices.Contains(inside, name) {
 			part.Required = append(part.Required, name)
 		}
 	}
@@ -189,11 +190,11 @@ func (doc *document) responses(d *subjects.Descriptor) map[string]any {
 	}
 }
 
-// binary is the schema of bytes as they are.
+// binary returns the schema of unencoded bytes.
 func binary() map[string]any { return map[string]any{"type": "string", "format": "binary"} }
 
-// exampleOf makes an example of what a schema requires, and of what has an example of its own; nil where that
-// cannot be told from the schema.
+// exampleOf returns an example of a schema with its required properties and those that have an example of their own. It
+// returns nil if none can be derived.
 func exampleOf(s *huma.Schema) any {
 	s = resolve(s)
 	switch {
@@ -224,6 +225,7 @@ func exampleOf(s *huma.Schema) any {
 	return nil
 }
 
+// exampleObject returns nil if a property has no example.
 func exampleObject(s *huma.Schema) any {
 	object := map[string]any{}
 	for _, name := range sortedKeys(s.Properties) {

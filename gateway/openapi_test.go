@@ -17,7 +17,7 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-func TestTheDocumentIsSoundToStrangers(t *testing.T) {
+func TestOpenAPIIsValid(t *testing.T) {
 	t.Parallel()
 	data, err := gateway.OpenAPI()
 	if err != nil {
@@ -30,7 +30,7 @@ func TestTheDocumentIsSoundToStrangers(t *testing.T) {
 	if err := doc.Validate(t.Context()); err != nil {
 		t.Errorf("kin-openapi: %v", err)
 	}
-	v := judge(t, data)
+	v := newValidator(t, data)
 	if ok, errs := v.ValidateDocument(); !ok {
 		for _, e := range errs {
 			t.Errorf("libopenapi: %s: %s %v", e.Message, e.Reason, e.SchemaValidationErrors)
@@ -38,7 +38,7 @@ func TestTheDocumentIsSoundToStrangers(t *testing.T) {
 	}
 	again, err := gateway.OpenAPI()
 	if err != nil || !bytes.Equal(data, again) {
-		t.Error("the same contract gives another document")
+		t.Error("two calls return different documents")
 	}
 	for _, d := range subjects.Endpoints() {
 		if d.Path == "" {
@@ -46,23 +46,23 @@ func TestTheDocumentIsSoundToStrangers(t *testing.T) {
 		}
 		op := doc.Paths.Find(d.Path).GetOperation(d.HTTPMethod)
 		if op == nil || op.OperationID != d.Actor+"_"+d.Method || op.Extensions["x-weft-subject"] != d.Subject {
-			t.Errorf("%s has no operation of its own", d.Subject)
+			t.Errorf("%s has no operation", d.Subject)
 			continue
 		}
 		tokens := 1
 		switch {
 		case d.Access.Anyone && d.Access.SignedIn:
-			tokens = 2 // with one or without
+			tokens = 2 // optional
 		case d.Access.Anyone:
 			tokens = 0
 		}
 		if op.Security == nil || len(*op.Security) != tokens {
-			t.Errorf("%s says of tokens %v", d.Subject, op.Security)
+			t.Errorf("%s has security %v", d.Subject, op.Security)
 		}
 	}
 }
 
-func judge(t *testing.T, data []byte) validator.Validator {
+func newValidator(t *testing.T, data []byte) validator.Validator {
 	t.Helper()
 	doc, err := libopenapi.NewDocument(data)
 	if err != nil {
@@ -105,20 +105,20 @@ func TestExamplesSatisfyTheirSchemas(t *testing.T) {
 	}
 }
 
-// TestTheDocumentSaysWhatTheGatewayDoes holds real answers against the document, by foreign code.
-func TestTheDocumentSaysWhatTheGatewayDoes(t *testing.T) {
+// Requests and responses are validated against the document by an independent implementation.
+func TestOpenAPIMatchesResponses(t *testing.T) {
 	t.Parallel()
 	endpoints := append([]*subjects.Descriptor{things}, subjects.Login.Describe())
 	data, err := gateway.OpenAPIOf(endpoints)
 	if err != nil {
 		t.Fatal(err)
 	}
-	v := judge(t, data)
+	v := newValidator(t, data)
 	s := start(t, relaxed(), things)
 	s.listen(t, things, map[string]string{"ok": "yes"})
 	for _, test := range []struct {
 		method, path, body string
-		fits               bool
+		valid              bool
 		status             int
 	}{
 		{"POST", "/t/things/a?count=3&tags=x&tags=y", `{"name":"n"}`, true, 200},
@@ -131,8 +131,8 @@ func TestTheDocumentSaysWhatTheGatewayDoes(t *testing.T) {
 	} {
 		request := httptest.NewRequest(test.method, test.path, strings.NewReader(test.body))
 		request.Header.Set("Content-Type", "application/json")
-		if fits, errs := v.ValidateHttpRequest(request); fits != test.fits {
-			t.Errorf("%s %s: by the document fits is %v: %v", test.path, test.body, fits, errs)
+		if valid, errs := v.ValidateHttpRequest(request); valid != test.valid {
+			t.Errorf("%s %s: valid by the document is %v: %v", test.path, test.body, valid, errs)
 		}
 		response, body := s.do(t, test.method, test.path, test.body)
 		if response.StatusCode != test.status {
@@ -141,13 +141,13 @@ func TestTheDocumentSaysWhatTheGatewayDoes(t *testing.T) {
 		request = httptest.NewRequest(test.method, test.path, strings.NewReader(test.body))
 		request.Header.Set("Content-Type", "application/json")
 		response.Body = io.NopCloser(strings.NewReader(body))
-		if fits, errs := v.ValidateHttpResponse(request, response); !fits {
-			t.Errorf("%s %s: the answer is not what the document says: %v: %s", test.path, test.body, errs[0], body)
+		if valid, errs := v.ValidateHttpResponse(request, response); !valid {
+			t.Errorf("%s %s: the response does not match the document: %v: %s", test.path, test.body, errs[0], body)
 		}
 	}
 }
 
-func TestTheGatewaysOwnPages(t *testing.T) {
+func TestPages(t *testing.T) {
 	t.Parallel()
 	s := start(t, relaxed())
 	for _, test := range []scenario{
@@ -171,14 +171,14 @@ func TestTheGatewaysOwnPages(t *testing.T) {
 	response, _ := s.do(t, http.MethodGet, "/docs", "")
 	policy := response.Header.Get("Content-Security-Policy")
 	if strings.Count(policy, "'sha256-") != 2 || strings.Contains(strings.Split(policy, "style-src")[0], "unsafe") {
-		t.Errorf("the policy of /docs lets more run than its own scripts: %s", policy)
+		t.Errorf("the policy of /docs allows other scripts than its own: %s", policy)
 	}
 	if response, body := s.do(t, http.MethodHead, "/openapi.json", ""); response.StatusCode != 200 || body != "" || response.ContentLength < 100 {
 		t.Errorf("HEAD: %d, %d bytes, length %d", response.StatusCode, len(body), response.ContentLength)
 	}
 }
 
-func TestReadyMeansEveryActor(t *testing.T) {
+func TestReadyzChecksEveryActor(t *testing.T) {
 	t.Parallel()
 	s := start(t, relaxed())
 	if response, body := s.do(t, http.MethodGet, "/readyz", ""); response.StatusCode != 503 || !strings.Contains(body, `"auth":{"status":"away"`) {

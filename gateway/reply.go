@@ -14,55 +14,55 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// documentPolicy lets a document of an actor's show its own styles and images, and run nothing.
+// documentPolicy is the Content-Security-Policy of an HTML document from an actor: inline styles and images, no scripts.
 var documentPolicy = []string{"default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'"}
 
-// markReplayed tells the client that the answer, good or bad, is a stored one. m is nil where nobody has answered.
-func (x *exchange) markReplayed(m *nats.Msg) {
+// markReplayed sets Idempotency-Replayed if the reply, successful or not, is a stored one. m is nil if there is no reply.
+func (rc *requestContext) markReplayed(m *nats.Msg) {
 	if m == nil {
 		return
 	}
 	if replayed := m.Header[mesh.HeaderIdempotencyReplayed]; len(replayed) > 0 {
-		x.w.Header()[mesh.HeaderIdempotencyReplayed] = replayed
+		rc.w.Header()[mesh.HeaderIdempotencyReplayed] = replayed
 	}
 }
 
-// reply renders an actor's answer as the endpoint says.
-func (rt *route) reply(x *exchange, m *nats.Msg) error {
-	h := x.w.Header()
+// reply writes the actor's reply as the endpoint declares.
+func (rt *route) reply(rc *requestContext, m *nats.Msg) error {
+	h := rc.w.Header()
 	switch {
 	case rt.d.Stream:
-		return rt.stream(x, m.Data)
+		return rt.stream(rc, m.Data)
 	case rt.d.Produces != "":
-		return rt.document(x, m.Data)
+		return rt.writeDocument(rc, m.Data)
 	}
 	if rt.location != nil {
 		location, err := rt.location.fill(m.Data)
 		if err != nil {
-			return fmt.Errorf("making the Location of %s: %w", rt.d.Name(), err)
+			return fmt.Errorf("building the Location of %s: %w", rt.d.Name(), err)
 		}
 		h["Location"] = []string{location}
 	}
 	if rt.d.Cookie != nil {
-		if err := x.setCookie(rt.d.Cookie, m.Data); err != nil {
+		if err := rc.setCookie(rt.d.Cookie, m.Data); err != nil {
 			return fmt.Errorf("setting the cookie of %s: %w", rt.d.Name(), err)
 		}
 	}
 	if rt.d.Status == http.StatusNoContent {
-		x.write(rt.d.Status, nil, nil)
+		rc.write(rt.d.Status, nil, nil)
 		return nil
 	}
-	x.write(rt.d.Status, typeJSON, m.Data)
+	rc.write(rt.d.Status, typeJSON, m.Data)
 	return nil
 }
 
-// document answers with the bytes themselves.
-func (rt *route) document(x *exchange, data []byte) error {
+// writeDocument writes the bytes of a document reply.
+func (rt *route) writeDocument(rc *requestContext, data []byte) error {
 	var doc subjects.Document
 	if err := json.Unmarshal(data, &doc); err != nil {
-		return fmt.Errorf("reading a document of %s: %w", rt.d.Name(), err)
+		return fmt.Errorf("decoding a document of %s: %w", rt.d.Name(), err)
 	}
-	h := x.w.Header()
+	h := rc.w.Header()
 	if doc.Filename != "" {
 		h.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": doc.Filename}))
 	}
@@ -79,21 +79,21 @@ func (rt *route) document(x *exchange, data []byte) error {
 	if strings.HasPrefix(doc.ContentType, "text/html") {
 		h["Content-Security-Policy"] = documentPolicy
 	}
-	x.write(status, []string{doc.ContentType}, doc.Body)
+	rc.write(status, []string{doc.ContentType}, doc.Body)
 	return nil
 }
 
-// template is a Location with {field} where a field of the reply goes.
-type template struct {
+// locationTemplate is a Location with {field} placeholders for fields of the reply.
+type locationTemplate struct {
 	literals, fields []string
 }
 
-// newTemplate returns nil for an empty text.
-func newTemplate(text string) *template {
+// newLocationTemplate parses a template. It returns nil for an empty text.
+func newLocationTemplate(text string) *locationTemplate {
 	if text == "" {
 		return nil
 	}
-	t := &template{}
+	t := &locationTemplate{}
 	for {
 		before, rest, found := strings.Cut(text, "{")
 		t.literals = append(t.literals, before)
@@ -106,12 +106,12 @@ func newTemplate(text string) *template {
 	}
 }
 
-// fill puts the reply's fields in, escaped; a template that is one field and nothing else takes it as it is: then the
-// reply names a whole address.
-func (t *template) fill(reply []byte) (string, error) {
+// fill replaces the placeholders by the reply's fields, path-escaped. If the template is a single placeholder, the field is a
+// complete URL and is not escaped.
+func (t *locationTemplate) fill(reply []byte) (string, error) {
 	var values map[string]json.RawMessage
 	if err := json.Unmarshal(reply, &values); err != nil {
-		return "", fmt.Errorf("reading the reply: %w", err)
+		return "", fmt.Errorf("decoding the reply: %w", err)
 	}
 	var b strings.Builder
 	for i, literal := range t.literals {
@@ -121,7 +121,7 @@ func (t *template) fill(reply []byte) (string, error) {
 		}
 		var value string
 		if err := json.Unmarshal(values[t.fields[i]], &value); err != nil {
-			return "", fmt.Errorf("reading field %s: %w", t.fields[i], err)
+			return "", fmt.Errorf("decoding field %s: %w", t.fields[i], err)
 		}
 		if len(t.fields) > 1 || t.literals[0] != "" || t.literals[1] != "" {
 			value = url.PathEscape(value)

@@ -9,56 +9,65 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// router lays out every route: the endpoints', and the gateway's own.
+// router returns the handler of all routes: those of the endpoints and the gateway's own.
 func (g *Gateway) router(endpoints []*subjects.Descriptor) (_ http.Handler, err error) {
 	mux := http.NewServeMux()
-	// The mux panics on two patterns of which neither is more specific: a fault of the contract.
+	// ServeMux panics if two patterns conflict, which is an error in the declarations.
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("laying out the routes: %v", p)
+			err = fmt.Errorf("registering the routes: %v", p)
 		}
 	}()
 	add := func(method string, op *operation) { mux.HandleFunc(method+" "+op.route, g.serve(op)) }
 	for _, d := range endpoints {
+		if d.Path == "" {
+			continue
+		}
 		rt, err := g.newRoute(d)
 		if err != nil {
-			return nil, fmt.Errorf("making the route of %s: %w", d.Name(), err)
+			return nil, fmt.Errorf("creating the route of %s: %w", d.Name(), err)
 		}
-		g.byName[d.Name()] = rt
-		if d.Path != "" {
-			add(d.HTTPMethod, &operation{name: d.Name(), route: d.Path, handle: rt.handle})
-		}
+		add(d.HTTPMethod, &operation{name: d.Name(), route: d.Path, handle: rt.handle})
 	}
-	for _, op := range g.aggregates(endpoints) {
-		add(http.MethodGet, op)
-	}
-	documents, err := g.documents()
+	own, err := g.ownOperations()
 	if err != nil {
 		return nil, err
 	}
-	for _, op := range append(documents,
-		&operation{name: "gateway.healthz", route: "/healthz", handle: healthz, quiet: true},
-		&operation{name: "gateway.readyz", route: "/readyz", handle: g.health.handle, quiet: true}) {
+	for _, op := range own {
 		add(http.MethodGet, op)
 	}
-	mux.HandleFunc(anyPath, g.serve(&operation{name: "gateway.no_route", route: "-", handle: func(x *exchange) error {
-		return noRoute(x, mux)
+	mux.HandleFunc(anyPath, g.serve(&operation{name: "gateway.no_route", route: "-", handle: func(rc *requestContext) error {
+		return handleUnmatched(rc, mux)
 	}}))
 	return mux, nil
 }
 
-// methods are those that any route may have, as Allow lists them.
+// ownOperations are the gateway's own operations, which no endpoint declares. All are GETs.
+func (g *Gateway) ownOperations() ([]*operation, error) {
+	ops, err := g.pages()
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range aggregates {
+		ops = append(ops, &operation{name: a.name, route: a.route, handle: a.handle})
+	}
+	return append(ops,
+		&operation{name: "gateway.healthz", route: "/healthz", handle: handleHealthz, quiet: true},
+		&operation{name: "gateway.readyz", route: "/readyz", handle: g.readiness.handle, quiet: true}), nil
+}
+
+// methods are the methods that a route may have, in the order of the Allow header.
 var methods = []string{
 	http.MethodDelete, http.MethodGet, http.MethodHead, http.MethodPatch, http.MethodPost, http.MethodPut,
 }
 
-// anyPath is the pattern of what has no route.
+// anyPath is the pattern that matches requests without a route.
 const anyPath = "/"
 
-// noRoute answers what no route matches: a path that is not there, OPTIONS (a preflight of CORS among them), or a method
-// that the path has not.
-func noRoute(x *exchange, mux *http.ServeMux) error {
-	probe := &http.Request{URL: x.r.URL, Host: x.r.Host}
+// handleUnmatched answers a request that no route matches: an unknown path, OPTIONS (including a CORS preflight), or a
+// method that the path does not support.
+func handleUnmatched(rc *requestContext, mux *http.ServeMux) error {
+	probe := &http.Request{URL: rc.r.URL, Host: rc.r.Host}
 	var allowed []string
 	for _, probe.Method = range methods {
 		if _, pattern := mux.Handler(probe); pattern != anyPath {
@@ -66,34 +75,34 @@ func noRoute(x *exchange, mux *http.ServeMux) error {
 		}
 	}
 	if len(allowed) == 0 {
-		return subjects.Errorf(subjects.CodeNotFound, "there is nothing at this path; /docs lists what there is")
+		return subjects.Errorf(subjects.CodeNotFound, "no such path; /docs lists all operations")
 	}
 	allowed = append(allowed, http.MethodOptions)
 	slices.Sort(allowed)
 	list := strings.Join(allowed, ", ")
-	h := x.w.Header()
+	h := rc.w.Header()
 	h.Set("Allow", list)
-	if x.r.Method != http.MethodOptions {
-		return subjects.Errorf(subjects.CodeMethodNotAllowed, "this path takes %s", list)
+	if rc.r.Method != http.MethodOptions {
+		return subjects.Errorf(subjects.CodeMethodNotAllowed, "this path allows %s", list)
 	}
-	if h.Get("Access-Control-Allow-Origin") != "" && x.r.Header.Get("Access-Control-Request-Method") != "" {
+	if h.Get("Access-Control-Allow-Origin") != "" && rc.r.Header.Get("Access-Control-Request-Method") != "" {
 		h.Set("Access-Control-Allow-Methods", list)
 		h.Set("Access-Control-Allow-Headers", corsRequestHeaders)
 		h.Set("Access-Control-Max-Age", "600")
 	}
-	x.write(http.StatusNoContent, nil, nil)
+	rc.write(http.StatusNoContent, nil, nil)
 	return nil
 }
 
-// What pages of other origins may send and read.
+// Headers that pages of other origins may send and read.
 const (
 	corsRequestHeaders = "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, Request-Timeout, Traceparent, X-OAuth-Binding, X-Request-Id"
 	corsExposedHeaders = "Idempotency-Replayed, Location, RateLimit, RateLimit-Policy, Retry-After, X-Request-Id"
 )
 
-// cors lets the pages of a configured origin read answers. Credentials are never asked for: a token is sent by the page
+// setCORSHeaders lets pages of a configured origin read the response. Credentials are not allowed: a page sends the token
 // itself.
-func (g *Gateway) cors(h http.Header, origin string) {
+func (g *Gateway) setCORSHeaders(h http.Header, origin string) {
 	if len(g.config.CORSOrigins) == 0 {
 		return
 	}

@@ -21,140 +21,137 @@ import (
 )
 
 const (
-	// streamWrite bounds one write to a client that follows a stream: a slower one is let go.
+	// streamWrite bounds one write to the client of a stream; a slower client is disconnected.
 	streamWrite = 15 * time.Second
-	// streamRetry is how long a client waits before it comes back (the field "retry").
+	// streamRetry is the reconnection time sent to clients (the field "retry").
 	streamRetry = 2 * time.Second
-	// streamInactive is after how long without us the server drops a stream's consumer.
+	// streamInactive is how long the NATS server keeps the consumer of a stream without requests from the gateway.
 	streamInactive = time.Minute
-	// streamSetup bounds the making of a stream's consumer.
+	// streamSetup bounds the creation of a stream's consumer.
 	streamSetup = 5 * time.Second
 )
 
-// errStreamEnds ends a stream whose last event was sent.
-var errStreamEnds = errors.New("the stream's last event was sent")
+// errStreamEnd ends a stream whose last event was sent.
+var errStreamEnd = errors.New("the stream's last event was sent")
 
-// streams counts the open server-sent event streams.
+// streams counts the open server-sent event streams, uploads and downloads.
 type streams struct {
 	config  StreamsConfig
 	metrics *metrics
 	mu      sync.Mutex
 	open    int
-	by      map[string]int
+	// openBy counts them by caller.limitKey.
+	openBy map[string]int
 }
 
 func newStreams(c StreamsConfig, m *metrics) *streams {
-	return &streams{config: c, metrics: m, by: map[string]int{}}
+	return &streams{config: c, metrics: m, openBy: map[string]int{}}
 }
 
-// enter counts one more stream of whom. The error is CodeRateLimited for one who has too many, CodeUnavailable
-// where the gateway has.
-func (s *streams) enter(whom string) (leave func(), err error) {
+// acquire counts one more stream of a caller, by its limitKey. The error is CodeRateLimited if the caller has
+// StreamsConfig.PerUser streams open, CodeUnavailable if the gateway has StreamsConfig.Max.
+func (s *streams) acquire(caller string) (release func(), err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case s.by[whom] >= s.config.PerUser:
+	case s.openBy[caller] >= s.config.PerUser:
 		return nil, &subjects.Error{
 			Code: subjects.CodeRateLimited, RetryAfter: streamRetry,
-			Detail: "more than " + strconv.Itoa(s.config.PerUser) + " streams are open at once",
+			Detail: "too many open streams: at most " + strconv.Itoa(s.config.PerUser) + " at a time",
 		}
 	case s.open >= s.config.Max:
 		return nil, &subjects.Error{
-			Code: subjects.CodeUnavailable, Detail: "too many streams are open", RetryAfter: streamRetry,
+			Code: subjects.CodeUnavailable, Detail: "too many open streams", RetryAfter: streamRetry,
 		}
 	}
 	s.open++
-	s.by[whom]++
+	s.openBy[caller]++
 	s.metrics.streams.Set(float64(s.open))
-	return func() { s.exit(whom) }, nil
+	return func() { s.release(caller) }, nil
 }
 
-func (s *streams) exit(whom string) {
+func (s *streams) release(caller string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.open--
-	if s.by[whom]--; s.by[whom] == 0 {
-		delete(s.by, whom)
+	if s.openBy[caller]--; s.openBy[caller] == 0 {
+		delete(s.openBy, caller)
 	}
 	s.metrics.streams.Set(float64(s.open))
 }
 
-// stream answers with server-sent events, from where the actor's reply points on: after the event that the client says it
-// has seen (Last-Event-ID), or the pointer's sequence. It ends when the client goes, after an event that the pointer
-// names as last, when the token is no longer valid, and when the gateway stops.
-func (rt *route) stream(x *exchange, reply []byte) error {
+// stream writes server-sent events from the stream that the actor's reply points to. It begins after the event that the
+// client names in Last-Event-ID, or else at the pointer's sequence. It ends when the client disconnects, after an event that
+// the pointer names as last, when the token is no longer valid, and when the gateway shuts down.
+func (rt *route) stream(rc *requestContext, reply []byte) error {
 	var pointer subjects.StreamPointer
 	if err := json.Unmarshal(reply, &pointer); err != nil {
-		return fmt.Errorf("reading a stream pointer of %s: %w", rt.d.Name(), err)
+		return fmt.Errorf("decoding a stream pointer of %s: %w", rt.d.Name(), err)
 	}
-	whom := "user." + x.caller.user
-	if x.caller.user == "" {
-		whom = "ip." + x.caller.ip()
-	}
-	leave, err := x.g.streams.enter(whom)
+	release, err := rc.g.streams.acquire(rc.caller.limitKey())
 	if err != nil {
 		return err
 	}
-	defer leave()
-	ctx, cancel := context.WithCancel(x.ctx)
+	defer release()
+	ctx, cancel := context.WithCancel(rc.ctx)
 	defer cancel()
-	source, err := x.g.read(ctx, pointer, x.r.Header.Get("Last-Event-ID"))
+	source, err := rc.g.consume(ctx, pointer, rc.r.Header.Get("Last-Event-ID"))
 	if err != nil {
 		return err
 	}
 	defer source.stop()
-	// Before that: the consumer may be waiting to hand a message over.
+	// Runs before source.stop: the consumer may be blocked on handing over a message.
 	defer cancel()
-	sse := &eventWriter{w: x.w, control: http.NewResponseController(x.w), head: x.r.Method == http.MethodHead}
-	x.begin()
-	if sse.head {
+	sse := &eventWriter{w: rc.w, control: http.NewResponseController(rc.w)}
+	rc.beginStream()
+	if rc.r.Method == http.MethodHead {
 		return nil
 	}
-	if err := sse.open(pointer.Initial); err != nil {
+	if err := sse.writeInitial(pointer.Initial); err != nil {
 		return clientGone(err)
 	}
-	return x.follow(ctx, sse, source, pointer.Until)
+	return rc.follow(ctx, sse, source, pointer.Until)
 }
 
-// begin sends the headers of a stream.
-func (x *exchange) begin() {
-	h := x.w.Header()
+// beginStream writes the headers of a stream.
+func (rc *requestContext) beginStream() {
+	h := rc.w.Header()
 	h["Content-Type"] = []string{"text/event-stream"}
-	// Proxies of the nginx kind would hold events back.
+	// Otherwise nginx buffers the events.
 	h["X-Accel-Buffering"] = []string{"no"}
-	x.status = http.StatusOK
-	x.extend(0)
-	x.w.WriteHeader(x.status)
+	rc.status = http.StatusOK
+	rc.extendDeadlines(0)
+	rc.w.WriteHeader(rc.status)
 }
 
-// clientGone turns a failed write into no error: there is nobody to tell.
+// clientGone drops the error of a failed write, because the client has disconnected.
 func clientGone(error) error { return nil }
 
-// follow passes the messages on until one of the ends that stream names.
-func (x *exchange) follow(ctx context.Context, sse *eventWriter, from source, until []string) error {
-	heartbeat := time.NewTicker(x.g.config.Streams.Heartbeat)
+// follow writes the messages until the stream ends; see stream.
+func (rc *requestContext) follow(ctx context.Context, sse *eventWriter, from source, until []string) error {
+	heartbeat := time.NewTicker(rc.g.config.Streams.Heartbeat)
 	defer heartbeat.Stop()
-	recheck := time.NewTicker(x.g.config.Streams.Recheck)
+	recheck := time.NewTicker(rc.g.config.Streams.Recheck)
 	defer recheck.Stop()
 	for {
 		var err error
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-x.g.draining:
+		case <-rc.g.draining:
 			return nil
 		case <-from.closed:
 			return nil
 		case m := <-from.messages:
-			err = sse.message(m, until)
+			err = sse.writeMessage(m, until)
 		case <-heartbeat.C:
-			err = sse.comment()
+			err = sse.writeHeartbeat()
 		case <-recheck.C:
-			if x.caller.token == "" {
+			if rc.caller.token == "" {
 				continue
 			}
-			if _, err := x.g.Verifier.Verify(ctx, x.caller.token); err != nil {
-				// The end of the session ends the stream, as the client will learn when it comes back.
+			if _, err := rc.g.Verifier.Verify(ctx, rc.caller.token); err != nil {
+				// The session has ended. The client gets the error when it reconnects.
 				return nil
 			}
 		}
@@ -164,15 +161,15 @@ func (x *exchange) follow(ctx context.Context, sse *eventWriter, from source, un
 	}
 }
 
-// source is a stream's messages. closed tells that it cannot go on.
+// source delivers the messages of a stream. closed is closed when the consumer has stopped.
 type source struct {
 	messages <-chan jetstream.Msg
 	closed   <-chan struct{}
 	stop     func()
 }
 
-// read follows a stream by an ordered consumer, until ctx ends or stop is called.
-func (g *Gateway) read(ctx context.Context, p subjects.StreamPointer, last string) (source, error) {
+// consume reads a stream with an ordered consumer until ctx ends or stop is called.
+func (g *Gateway) consume(ctx context.Context, p subjects.StreamPointer, last string) (source, error) {
 	config := jetstream.OrderedConsumerConfig{
 		FilterSubjects: []string{p.Filter}, InactiveThreshold: streamInactive,
 		DeliverPolicy: jetstream.DeliverNewPolicy,
@@ -181,17 +178,17 @@ func (g *Gateway) read(ctx context.Context, p subjects.StreamPointer, last strin
 		config.DeliverPolicy, config.OptStartSeq = jetstream.DeliverByStartSequencePolicy, p.Sequence
 	}
 	if last != "" {
-		seen, err := strconv.ParseUint(last, 10, 63)
+		lastSeen, err := strconv.ParseUint(last, 10, 63)
 		if err != nil {
-			return source{}, subjects.InvalidField("Last-Event-ID", "is no id of an event of this stream")
+			return source{}, subjects.InvalidField("Last-Event-ID", "is not an event id of this stream")
 		}
-		config.DeliverPolicy, config.OptStartSeq = jetstream.DeliverByStartSequencePolicy, seen+1
+		config.DeliverPolicy, config.OptStartSeq = jetstream.DeliverByStartSequencePolicy, lastSeen+1
 	}
 	setup, cancel := context.WithTimeout(ctx, streamSetup)
 	defer cancel()
 	consumer, err := g.Conn.JS.OrderedConsumer(setup, p.Stream, config)
 	if err != nil {
-		return source{}, unreadable(p, err)
+		return source{}, streamUnavailable(p, err)
 	}
 	queue := make(chan jetstream.Msg, 16)
 	consuming, err := consumer.Consume(func(m jetstream.Msg) {
@@ -203,15 +200,15 @@ func (g *Gateway) read(ctx context.Context, p subjects.StreamPointer, last strin
 		g.Telemetry.Log.Debug("reading a stream", zap.String("stream", p.Stream), zap.Error(err))
 	}))
 	if err != nil {
-		return source{}, unreadable(p, err)
+		return source{}, streamUnavailable(p, err)
 	}
-	// Stopping waits for a consumer that is being made anew, which may take as long as the server is away.
+	// Stop blocks while the consumer is being recreated, which may take as long as the server is unreachable.
 	return source{messages: queue, closed: consuming.Closed(), stop: func() { go consuming.Stop() }}, nil
 }
 
-func unreadable(p subjects.StreamPointer, err error) error {
+func streamUnavailable(p subjects.StreamPointer, err error) error {
 	return &subjects.Error{
-		Code: subjects.CodeUnavailable, Detail: "the events cannot be read right now", RetryAfter: streamRetry,
+		Code: subjects.CodeUnavailable, Detail: "the event stream is unavailable", RetryAfter: streamRetry,
 		Cause: fmt.Errorf("reading stream %s: %w", p.Stream, err),
 	}
 }
@@ -221,44 +218,45 @@ type eventWriter struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
 	buf     bytes.Buffer
-	head    bool
 }
 
-func (e *eventWriter) open(initial []subjects.InitialEvent) error {
+// writeInitial writes the reconnection time and the initial events.
+func (e *eventWriter) writeInitial(initial []subjects.InitialEvent) error {
 	fmt.Fprintf(&e.buf, "retry: %d\n\n", streamRetry.Milliseconds())
 	for _, event := range initial {
 		data, err := json.Marshal(event.Data)
 		if err != nil {
 			return fmt.Errorf("encoding an initial event: %w", err)
 		}
-		e.event("", event.Event, data)
+		e.writeEvent("", event.Event, data)
 	}
 	return e.flush()
 }
 
-// message writes a stream's message; errStreamEnds follows one that is named as last.
-func (e *eventWriter) message(m jetstream.Msg, until []string) error {
+// writeMessage writes a message of the stream as an event. It returns errStreamEnd after an event named in until.
+func (e *eventWriter) writeMessage(m jetstream.Msg, until []string) error {
 	meta, err := m.Metadata()
 	if err != nil {
-		return fmt.Errorf("reading a stream's message: %w", err)
+		return fmt.Errorf("reading the metadata of a message: %w", err)
 	}
 	name := m.Headers().Get(mesh.HeaderEvent)
-	e.event(strconv.FormatUint(meta.Sequence.Stream, 10), name, m.Data())
+	e.writeEvent(strconv.FormatUint(meta.Sequence.Stream, 10), name, m.Data())
 	if err := e.flush(); err != nil {
 		return err
 	}
 	if slices.Contains(until, name) {
-		return errStreamEnds
+		return errStreamEnd
 	}
 	return nil
 }
 
-func (e *eventWriter) comment() error {
+// writeHeartbeat writes an empty comment.
+func (e *eventWriter) writeHeartbeat() error {
 	e.buf.WriteString(":\n\n")
 	return e.flush()
 }
 
-func (e *eventWriter) event(id, name string, data []byte) {
+func (e *eventWriter) writeEvent(id, name string, data []byte) {
 	if id != "" {
 		e.buf.WriteString("id: " + id + "\n")
 	}
@@ -274,8 +272,9 @@ func (e *eventWriter) event(id, name string, data []byte) {
 	e.buf.WriteByte('\n')
 }
 
+// flush sends the buffered events within streamWrite.
 func (e *eventWriter) flush() error {
-	// A recorder in a test has no deadline to set.
+	// Errors are ignored: a ResponseRecorder has no deadlines.
 	_ = e.control.SetWriteDeadline(time.Now().Add(streamWrite))
 	_, err := e.w.Write(e.buf.Bytes())
 	e.buf.Reset()

@@ -18,10 +18,10 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// event is one server-sent event as a client reads it.
+// event is one server-sent event.
 type event struct{ id, name, data string }
 
-// follower reads a stream of events.
+// follower reads a stream of events as a client.
 type follower struct {
 	t        testing.TB
 	response *http.Response
@@ -30,7 +30,7 @@ type follower struct {
 	cancel   context.CancelFunc
 }
 
-// follow opens a stream; events is closed at its end.
+// follow opens a stream. Its events channel is closed at the end.
 func (s *site) follow(t testing.TB, path string, header ...string) *follower {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
@@ -86,7 +86,7 @@ func (f *follower) next() event {
 	f.t.Helper()
 	e, open := <-f.events
 	if !open {
-		f.t.Fatal("the stream has ended")
+		f.t.Fatal("the stream ended")
 	}
 	return e
 }
@@ -94,11 +94,11 @@ func (f *follower) next() event {
 func (f *follower) ended() {
 	f.t.Helper()
 	if e, open := <-f.events; open {
-		f.t.Fatalf("it goes on with %+v", e)
+		f.t.Fatalf("the stream continued with %+v", e)
 	}
 }
 
-// feed is a stream of the test's own: the execution history of one id.
+// feed is the event stream of an execution that the test publishes to.
 type feed struct {
 	*site
 	id string
@@ -108,7 +108,7 @@ var watch = describe[struct {
 	ID string `json:"execution_id" in:"path"`
 }, subjects.StreamPointer]("watch", "GET /t/watch/{execution_id}", func(d *subjects.Descriptor) { d.Stream = true })
 
-// newFeed answers watch with a pointer to the execution's history.
+// newFeed replies to watch with a pointer to the execution's stream.
 func newFeed(t *testing.T, c gateway.Config, sequence uint64, initial ...subjects.InitialEvent) feed {
 	t.Helper()
 	f := feed{start(t, c, watch), actortest.User()}
@@ -119,7 +119,8 @@ func newFeed(t *testing.T, c gateway.Config, sequence uint64, initial ...subject
 	return f
 }
 
-func (f feed) tell(t *testing.T, name, data string) string {
+// publish publishes an event and returns its id.
+func (f feed) publish(t *testing.T, name, data string) string {
 	t.Helper()
 	m := nats.NewMsg(subjects.WorkflowFeedSubject(f.id))
 	m.Data = []byte(data)
@@ -133,10 +134,10 @@ func (f feed) tell(t *testing.T, name, data string) string {
 	return strconv.FormatUint(ack.Sequence, 10)
 }
 
-func TestEventsResumeWhereTheyWereLeft(t *testing.T) {
+func TestStreamResumesAfterLastEvent(t *testing.T) {
 	t.Parallel()
 	f := newFeed(t, relaxed(), 1, subjects.InitialEvent{Event: "state", Data: map[string]int{"n": 1}})
-	first := f.tell(t, "started", `{"a":1}`)
+	first := f.publish(t, "started", `{"a":1}`)
 	stream := f.follow(t, "/t/watch/"+f.id)
 	if stream.response.StatusCode != 200 || stream.response.Header.Get("Content-Type") != "text/event-stream" {
 		t.Fatalf("%d %v", stream.response.StatusCode, stream.response.Header)
@@ -147,37 +148,37 @@ func TestEventsResumeWhereTheyWereLeft(t *testing.T) {
 	if got := stream.next(); got != (event{first, "started", `{"a":1}`}) {
 		t.Errorf("the first event is %+v", got)
 	}
-	second := f.tell(t, "", "two\nlines")
+	second := f.publish(t, "", "two\nlines")
 	if got := stream.next(); got != (event{second, "", "two\nlines"}) {
 		t.Errorf("a live event is %+v", got)
 	}
 	stream.close()
-	third := f.tell(t, "step", "3")
+	third := f.publish(t, "step", "3")
 	again := f.follow(t, "/t/watch/"+f.id, "Last-Event-ID: "+second)
 	if got := again.next(); got.name != "state" {
 		t.Errorf("the initial event on resuming is %+v", got)
 	}
 	if got := again.next(); got != (event{third, "step", "3"}) {
-		t.Errorf("resuming goes on with %+v", got)
+		t.Errorf("the first event on resuming is %+v", got)
 	}
-	last := f.tell(t, "completed", "{}")
-	f.tell(t, "later", "{}")
+	last := f.publish(t, "completed", "{}")
+	f.publish(t, "later", "{}")
 	if got := again.next(); got != (event{last, "completed", "{}"}) {
 		t.Errorf("the last event is %+v", got)
 	}
 	again.ended()
 	if r, body := f.do(t, "GET", "/t/watch/"+f.id, "", "Last-Event-ID: x"); r.StatusCode != 400 {
-		t.Errorf("an id that is none: %d %s", r.StatusCode, body)
+		t.Errorf("an invalid Last-Event-ID: %d %s", r.StatusCode, body)
 	}
 	if r, body := f.do(t, "GET", "/t/watch/"+f.id, "", "Accept: application/json"); r.StatusCode != 406 {
-		t.Errorf("not as events: %d %s", r.StatusCode, body)
+		t.Errorf("not acceptable: %d %s", r.StatusCode, body)
 	}
 }
 
-func TestEventsSurviveTheServersRestart(t *testing.T) {
+func TestStreamSurvivesServerRestart(t *testing.T) {
 	t.Parallel()
 	f := newFeed(t, relaxed(), 1)
-	first := f.tell(t, "a", "1")
+	first := f.publish(t, "a", "1")
 	stream := f.follow(t, "/t/watch/"+f.id)
 	if got := stream.next(); got.id != first {
 		t.Fatalf("got %+v", got)
@@ -193,7 +194,7 @@ func TestEventsSurviveTheServersRestart(t *testing.T) {
 	}
 }
 
-func TestStreamsEndWithTheirSession(t *testing.T) {
+func TestStreamEndsWithItsSession(t *testing.T) {
 	t.Parallel()
 	c := relaxed()
 	c.Streams.Recheck, c.Streams.Heartbeat = 20*time.Millisecond, 20*time.Millisecond
@@ -204,7 +205,7 @@ func TestStreamsEndWithTheirSession(t *testing.T) {
 	<-stream.comments
 	f.RevokeSession(t, me, session)
 	stream.ended()
-	id := f.tell(t, "x", "1")
+	id := f.publish(t, "x", "1")
 	if got := other.next(); got.id != id {
 		t.Errorf("another session's stream: %+v", got)
 	}
@@ -212,7 +213,7 @@ func TestStreamsEndWithTheirSession(t *testing.T) {
 	other.ended()
 }
 
-func TestStreamsAreBounded(t *testing.T) {
+func TestStreamLimits(t *testing.T) {
 	t.Parallel()
 	c := relaxed()
 	c.Streams.PerUser, c.Streams.Max = 2, 3
@@ -222,21 +223,21 @@ func TestStreamsAreBounded(t *testing.T) {
 	first := f.follow(t, path, mine)
 	f.follow(t, path, mine)
 	if r, body := f.do(t, "GET", path, "", mine); r.StatusCode != 429 || r.Header.Get("Retry-After") == "" {
-		t.Errorf("a third of one user: %d %s", r.StatusCode, body)
+		t.Errorf("the third stream of a user: %d %s", r.StatusCode, body)
 	}
 	f.follow(t, path, bearer(f.Token(t, actortest.User())))
 	r, body := f.do(t, "GET", path, "", bearer(f.Token(t, actortest.User())))
 	sc := scenario{status: 503, code: subjects.CodeUnavailable}
 	sc.check(t, r, body)
 	first.close()
-	eventually(t, "a place is free", func() bool {
+	eventually(t, "a stream can be opened", func() bool {
 		again := f.follow(t, path, mine)
 		defer again.close()
 		return again.response.StatusCode == 200
 	})
 }
 
-func TestRepliesAreRendered(t *testing.T) {
+func TestReplies(t *testing.T) {
 	t.Parallel()
 	type ref struct {
 		ID string `json:"id"`

@@ -47,12 +47,11 @@ func TestTLS(t *testing.T) {
 		t.Errorf("over TLS: %d %v", response.StatusCode, response.Header)
 	}
 	if _, err := get(t, "https://"+address+"/healthz", &tls.Config{MinVersion: tls.VersionTLS12}); err == nil {
-		t.Error("a client that does not know the certificate takes it")
+		t.Error("a client accepted an unknown certificate")
 	}
-	// What must be refused.
 	old := &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}
 	if _, err := get(t, "https://"+address+"/healthz", old); err == nil {
-		t.Error("TLS 1.1 is spoken")
+		t.Error("TLS 1.1 was accepted")
 	}
 	if response, err := get(t, "http://"+address+"/healthz", nil); err == nil && response.StatusCode != http.StatusBadRequest {
 		t.Errorf("without TLS: %d", response.StatusCode)
@@ -67,7 +66,7 @@ func TestTLS(t *testing.T) {
 	}
 }
 
-func TestACertificateThatIsNone(t *testing.T) {
+func TestMissingCertificate(t *testing.T) {
 	t.Parallel()
 	c := relaxed()
 	c.Listen, c.TLSCert, c.TLSKey = "127.0.0.1:0", filepath.Join(t.TempDir(), "none.pem"), "none"
@@ -78,26 +77,26 @@ func TestACertificateThatIsNone(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := g.Run(t.Context(), func(string) {}); err == nil {
-		t.Error("it serves without its certificate")
+		t.Error("Run did not fail")
 	}
 }
 
-// get asks over a connection of its own.
+// get sends a GET over a new connection.
 func get(t *testing.T, url string, config *tls.Config) (*http.Response, error) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	one := &http.Client{Timeout: time.Minute, Transport: &http.Transport{TLSClientConfig: config, DisableKeepAlives: true}}
-	response, err := one.Do(r)
+	client := &http.Client{Timeout: time.Minute, Transport: &http.Transport{TLSClientConfig: config, DisableKeepAlives: true}}
+	response, err := client.Do(r)
 	if err == nil {
 		_ = response.Body.Close()
 	}
 	return response, err
 }
 
-// certificate makes a self-signed certificate of 127.0.0.1 and the pool that trusts it.
+// certificate creates a self-signed certificate for 127.0.0.1 and a pool that contains it.
 func certificate(t *testing.T) (cert, key string, roots *x509.CertPool) {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

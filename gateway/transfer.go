@@ -23,72 +23,63 @@ import (
 )
 
 const (
-	// partTimeout bounds how long a client may take to send or to take one part.
+	// partTimeout bounds how long a client may take to send or to receive one part.
 	partTimeout = time.Minute
-	// cancelTimeout bounds the tidying up after an upload that has failed.
+	// cancelTimeout bounds the removal of a failed upload.
 	cancelTimeout = 10 * time.Second
 )
 
-// transfer counts an upload or a download among the open streams of who asks: each holds a part in memory.
-func (x *exchange) transfer() (leave func(), err error) {
-	whom := "user." + x.caller.user
-	if x.caller.user == "" {
-		whom = "ip." + x.caller.ip()
-	}
-	return x.g.streams.enter(whom)
-}
-
-// upload passes a body on in parts, as it comes: no more than one is in memory. begun is the reply to the request itself;
-// what it returns is the reply to the end. An upload that fails leaves nothing behind, unless its client may come back with
-// the same Idempotency-Key and go on.
-func (rt *route) upload(x *exchange, header nats.Header, begun *nats.Msg) (*nats.Msg, error) {
-	leave, err := x.transfer()
+// upload forwards the body in parts while it is received, holding at most one in memory. created is the reply to the request
+// that created the object; the result is the reply to the End request. A failed upload is cancelled, unless the request had
+// an Idempotency-Key: the client may then resume it with the same key. It counts as an open stream of the caller.
+func (rt *route) upload(rc *requestContext, header nats.Header, created *nats.Msg) (*nats.Msg, error) {
+	release, err := rc.g.streams.acquire(rc.caller.limitKey())
 	if err != nil {
 		return nil, err
 	}
-	defer leave()
-	var o struct {
+	defer release()
+	var object struct {
 		ID       string `json:"id"`
 		PartSize int64  `json:"part_size"`
 	}
-	if err := json.Unmarshal(begun.Data, &o); err != nil || o.PartSize < 1 {
-		return nil, fmt.Errorf("reading what %s began: part size %d: %w", rt.d.Name(), o.PartSize, err)
+	if err := json.Unmarshal(created.Data, &object); err != nil || object.PartSize < 1 {
+		return nil, fmt.Errorf("decoding the object that %s created: part size %d: %w", rt.d.Name(), object.PartSize, err)
 	}
 	resumable := len(header[mesh.HeaderIdempotencyKey]) > 0
 	delete(header, mesh.HeaderIdempotencyKey)
-	reply, err := rt.sendParts(x, header, o.ID, o.PartSize)
+	reply, err := rt.sendParts(rc, header, object.ID, object.PartSize)
 	if err != nil && !resumable {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(x.ctx), cancelTimeout)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(rc.ctx), cancelTimeout)
 		defer cancel()
-		message, e := json.Marshal(subjects.ObjectRequest{ObjectID: o.ID})
+		message, e := json.Marshal(subjects.ObjectRequest{ObjectID: object.ID})
 		if e == nil {
-			_, e = x.pass(ctx, rt.d.Body.Upload.Cancel, header, message)
+			_, e = rc.forward(ctx, rt.d.Body.Upload.Cancel, header, message)
 		}
 		err = errors.Join(err, e)
 	}
 	return reply, err
 }
 
-// sendParts reads the body to its end.
-func (rt *route) sendParts(x *exchange, header nats.Header, id string, partSize int64) (*nats.Msg, error) {
-	control := http.NewResponseController(x.w)
+// sendParts forwards the body part by part and then sends the End request.
+func (rt *route) sendParts(rc *requestContext, header nats.Header, id string, partSize int64) (*nats.Msg, error) {
+	control := http.NewResponseController(rc.w)
 	var part bytes.Buffer
 	part.Grow(int(partSize) + bytes.MinRead)
 	sum, offset := sha256.New(), int64(0)
 	for {
-		// A recorder in a test has no deadlines to move.
+		// Errors are ignored: a ResponseRecorder has no deadlines.
 		_ = control.SetReadDeadline(time.Now().Add(partTimeout))
 		_ = control.SetWriteDeadline(time.Now().Add(partTimeout + rt.d.Body.Upload.End.Timeout + writeTimeout))
 		part.Reset()
-		n, err := io.CopyN(&part, x.r.Body, partSize)
-		if err != nil && err != io.EOF { //nolint:errorlint // one that is wrapped is no end
-			return nil, &subjects.Error{Code: subjects.CodeInvalid, Detail: "the body could not be read to its end", Cause: err}
+		n, err := io.CopyN(&part, rc.r.Body, partSize)
+		if err != nil && err != io.EOF { //nolint:errorlint // a wrapped io.EOF is an error
+			return nil, &subjects.Error{Code: subjects.CodeInvalid, Detail: "the body could not be read completely", Cause: err}
 		}
 		if n > 0 {
 			sum.Write(part.Bytes())
 			message, e := json.Marshal(subjects.PartRequest{ObjectID: id, Offset: offset, Content: part.Bytes()})
 			if e == nil {
-				_, e = x.pass(x.ctx, rt.d.Body.Upload.Part, header, message)
+				_, e = rc.forward(rc.ctx, rt.d.Body.Upload.Part, header, message)
 			}
 			if e != nil {
 				return nil, e
@@ -103,82 +94,83 @@ func (rt *route) sendParts(x *exchange, header nats.Header, id string, partSize 
 	if err != nil {
 		return nil, fmt.Errorf("encoding the end of an upload: %w", err)
 	}
-	return x.pass(x.ctx, rt.d.Body.Upload.End, header, end)
+	return rc.forward(rc.ctx, rt.d.Body.Upload.End, header, end)
 }
 
-// pass calls an endpoint on the request's behalf, within the endpoint's own time.
-func (x *exchange) pass(ctx context.Context, d *subjects.Descriptor, header nats.Header, message []byte) (*nats.Msg, error) {
-	ctx, cancel := context.WithTimeout(ctx, d.Timeout+grace)
+// forward calls an endpoint with the request's header, within the endpoint's own timeout.
+func (rc *requestContext) forward(ctx context.Context, d *subjects.Descriptor, header nats.Header, message []byte) (*nats.Msg, error) {
+	ctx, cancel := context.WithTimeout(ctx, d.Timeout+replyMargin)
 	defer cancel()
-	return x.g.forward(ctx, x.g.byName[d.Name()], maps.Clone(header), message, false)
+	return rc.g.forward(ctx, d, maps.Clone(header), message, false)
 }
 
-// download answers with a content that comes part by part. first is the reply to message, and has its beginning.
-func (rt *route) download(x *exchange, header nats.Header, message []byte, first *nats.Msg) error {
-	leave, err := x.transfer()
+// download writes a file whose parts it requests one after the other. first is the reply to message and holds the first part.
+// It counts as an open stream of the caller.
+func (rt *route) download(rc *requestContext, header nats.Header, message []byte, first *nats.Msg) error {
+	release, err := rc.g.streams.acquire(rc.caller.limitKey())
 	if err != nil {
 		return err
 	}
-	defer leave()
-	part, err := readPart(rt.d, first)
+	defer release()
+	part, err := decodePart(rt.d, first)
 	if err != nil {
 		return err
 	}
-	from, to, partial := byteRange(x.r.Header, part)
-	h := x.w.Header()
+	from, to, partial := byteRange(rc.r.Header, part)
+	h := rc.w.Header()
 	h["Content-Type"] = []string{part.ContentType}
 	h["Content-Disposition"] = []string{mime.FormatMediaType("attachment", map[string]string{"filename": part.Name})}
 	h["Content-Security-Policy"] = []string{"default-src 'none'; sandbox"}
 	h["Accept-Ranges"] = []string{"bytes"}
-	h["Etag"] = []string{tagOf(part)}
-	if x.r.Header.Get("If-None-Match") == tagOf(part) {
-		x.status = http.StatusNotModified
-		x.w.WriteHeader(x.status)
+	h["Etag"] = []string{etag(part)}
+	if rc.r.Header.Get("If-None-Match") == etag(part) {
+		rc.status = http.StatusNotModified
+		rc.w.WriteHeader(rc.status)
 		return nil
 	}
 	h["Content-Length"] = []string{strconv.FormatInt(to-from, 10)}
-	x.status = http.StatusOK
+	rc.status = http.StatusOK
 	if partial {
 		h["Content-Range"] = []string{fmt.Sprintf("bytes %d-%d/%d", from, to-1, part.Size)}
-		x.status = http.StatusPartialContent
+		rc.status = http.StatusPartialContent
 	}
-	x.w.WriteHeader(x.status)
-	if x.r.Method == http.MethodHead {
+	rc.w.WriteHeader(rc.status)
+	if rc.r.Method == http.MethodHead {
 		return nil
 	}
-	return rt.sendContent(x, header, message, part, from, to)
+	return rt.sendContent(rc, header, message, part, from, to)
 }
 
-// sendContent writes the bytes up to the one at to, beginning with the one at from; part is any part of the content. Where
-// it fails the answer ends before its Content-Length, and so the client knows.
-func (rt *route) sendContent(x *exchange, header nats.Header, message []byte, part subjects.ContentPart, from, to int64) error {
-	control := http.NewResponseController(x.w)
-	var ask subjects.ContentRequest
-	if err := json.Unmarshal(message, &ask); err != nil {
-		return fmt.Errorf("reading a request for %s: %w", rt.d.Name(), err)
+// sendContent writes the bytes in [from, to). part is any part that has been received. On an error the response ends before
+// its Content-Length, by which the client detects it.
+func (rt *route) sendContent(rc *requestContext, header nats.Header, message []byte, part subjects.ContentPart, from, to int64) error {
+	control := http.NewResponseController(rc.w)
+	var request subjects.ContentRequest
+	if err := json.Unmarshal(message, &request); err != nil {
+		return fmt.Errorf("decoding a request for %s: %w", rt.d.Name(), err)
 	}
 	for from < to {
 		if from < part.Offset || from >= part.Offset+int64(len(part.Content)) {
-			ask.Offset = from
-			next, err := json.Marshal(ask)
+			request.Offset = from
+			next, err := json.Marshal(request)
 			if err != nil {
 				return fmt.Errorf("encoding a request for %s: %w", rt.d.Name(), err)
 			}
-			reply, err := x.pass(x.ctx, rt.d, header, next)
+			reply, err := rc.forward(rc.ctx, rt.d, header, next)
 			if err != nil {
 				return err
 			}
-			if part, err = readPart(rt.d, reply); err != nil {
+			if part, err = decodePart(rt.d, reply); err != nil {
 				return err
 			}
 			if part.Offset != from || len(part.Content) == 0 {
-				return fmt.Errorf("reading a part of %s: there is none at %d", rt.d.Name(), from)
+				return fmt.Errorf("no part of %s at offset %d", rt.d.Name(), from)
 			}
 		}
 		content := part.Content[from-part.Offset:]
 		content = content[:min(int64(len(content)), to-from)]
 		_ = control.SetWriteDeadline(time.Now().Add(partTimeout))
-		if _, err := x.w.Write(content); err != nil {
+		if _, err := rc.w.Write(content); err != nil {
 			return clientGone(err)
 		}
 		from += int64(len(content))
@@ -186,21 +178,21 @@ func (rt *route) sendContent(x *exchange, header nats.Header, message []byte, pa
 	return nil
 }
 
-func readPart(d *subjects.Descriptor, m *nats.Msg) (part subjects.ContentPart, err error) {
+func decodePart(d *subjects.Descriptor, m *nats.Msg) (part subjects.ContentPart, err error) {
 	if err := json.Unmarshal(m.Data, &part); err != nil {
-		return part, fmt.Errorf("reading a part of %s: %w", d.Name(), err)
+		return part, fmt.Errorf("decoding a part of %s: %w", d.Name(), err)
 	}
 	return part, nil
 }
 
-// tagOf is a content's ETag.
-func tagOf(part subjects.ContentPart) string { return `"` + part.SHA256 + `"` }
+// etag returns a file's ETag (RFC 9110 §8.8.3).
+func etag(part subjects.ContentPart) string { return `"` + part.SHA256 + `"` }
 
-// byteRange is the piece of a content that a client asks for (RFC 9110 §14.2). What is not one range within the content
-// asks for all of it, and so does a range of another content (If-Range).
+// byteRange returns the range of bytes that the client requests (RFC 9110 §14.2). It returns the whole file if Range is not a
+// single range within the file, or if If-Range names another version.
 func byteRange(h http.Header, part subjects.ContentPart) (from, to int64, partial bool) {
 	text, ok := strings.CutPrefix(h.Get("Range"), "bytes=")
-	if of := h.Get("If-Range"); !ok || of != "" && of != tagOf(part) {
+	if version := h.Get("If-Range"); !ok || version != "" && version != etag(part) {
 		return 0, part.Size, false
 	}
 	first, last, _ := strings.Cut(strings.TrimSpace(text), "-")

@@ -23,12 +23,12 @@ const (
 	objectID   = "01980000-0000-7000-8000-000000000000"
 	partSize   = 256 << 10
 	objectSize = 25 << 20
-	// slack is what the sockets between a test and its gateway hold, and two parts.
+	// slack is an upper bound of what two parts and the socket buffers between test and gateway hold.
 	slack = 10 << 20
 )
 
-// shelf is an actor that keeps one object, and of its content the sum alone.
-type shelf struct {
+// objectStore is an integration actor with one object. Of uploaded content it keeps size and hash.
+type objectStore struct {
 	mu      sync.Mutex
 	created subjects.CreateObjectRequest
 	sum     string
@@ -38,16 +38,16 @@ type shelf struct {
 		Sum([]byte) []byte
 	}
 	deleted int
-	// part is called for each part that comes, content makes the answer's.
+	// part is called for each uploaded part; content returns the bytes of a downloaded part.
 	part    func(r subjects.PartRequest) error
 	content func(offset int64) []byte
 }
 
-func (s *shelf) object() subjects.Object {
+func (s *objectStore) object() subjects.Object {
 	return subjects.Object{ID: objectID, State: "complete", Size: s.size, SHA256: s.sum, PartSize: partSize}
 }
 
-func (s *shelf) bindings() []actors.Binding {
+func (s *objectStore) bindings() []actors.Binding {
 	return []actors.Binding{
 		actors.Bind(subjects.CreateObject, func(_ context.Context, r subjects.CreateObjectRequest) (subjects.Object, error) {
 			s.mu.Lock()
@@ -72,7 +72,7 @@ func (s *shelf) bindings() []actors.Binding {
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			if s.sum = hex.EncodeToString(s.hash.Sum(nil)); s.sum != r.SHA256 || s.size != r.Size {
-				return subjects.Object{}, subjects.InvalidField("sha256", "is another")
+				return subjects.Object{}, subjects.InvalidField("sha256", "does not match")
 			}
 			return s.object(), nil
 		}),
@@ -90,18 +90,19 @@ func (s *shelf) bindings() []actors.Binding {
 	}
 }
 
-// counted is a reader that tells how much was read of it.
-type counted struct {
+// countingReader counts the bytes read.
+type countingReader struct {
 	io.Reader
 	read atomic.Int64
 }
 
-func (c *counted) Read(p []byte) (int, error) {
+func (c *countingReader) Read(p []byte) (int, error) {
 	n, err := c.Reader.Read(p)
 	c.read.Add(int64(n))
 	return n, err
 }
 
+// noise yields n pseudo-random bytes, the same each time.
 func noise(n int64) io.Reader { return io.LimitReader(rand.NewChaCha8([32]byte{1}), n) }
 
 func sumOf(t testing.TB, r io.Reader) string {
@@ -113,7 +114,7 @@ func sumOf(t testing.TB, r io.Reader) string {
 	return hex.EncodeToString(sum.Sum(nil))
 }
 
-// send makes a request and returns its answer, whose body the caller reads.
+// send sends a request and returns the response, whose body the caller reads.
 func (s *site) send(t testing.TB, method, path string, body io.Reader, header ...string) *http.Response {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), method, s.url+path, body)
@@ -135,17 +136,17 @@ func (s *site) send(t testing.TB, method, path string, body io.Reader, header ..
 	return res
 }
 
-// TestAnUploadGoesOnInParts: a body of 25 MB reaches the actor in parts, and is read no faster than the actor takes them.
-func TestAnUploadGoesOnInParts(t *testing.T) {
+// A body of 25 MB is forwarded in parts and read no faster than the actor accepts them.
+func TestUpload(t *testing.T) {
 	t.Parallel()
 	site := start(t, relaxed())
-	body := &counted{Reader: noise(objectSize)}
+	body := &countingReader{Reader: noise(objectSize)}
 	var ahead int64
-	keeper := &shelf{part: func(r subjects.PartRequest) error {
+	store := &objectStore{part: func(r subjects.PartRequest) error {
 		ahead = max(ahead, body.read.Load()-r.Offset)
 		return nil
 	}}
-	site.actor(t, "integration", keeper.bindings()...)
+	site.actor(t, "integration", store.bindings()...)
 	token := bearer(site.Token(t, actortest.User()))
 	want := sumOf(t, noise(objectSize))
 	for _, length := range []string{"", "Content-Length: " + strconv.Itoa(objectSize)} {
@@ -160,55 +161,55 @@ func TestAnUploadGoesOnInParts(t *testing.T) {
 			text, _ := io.ReadAll(res.Body)
 			t.Fatalf("status %d, %v: %s", res.StatusCode, res.Header, text)
 		}
-		keeper.mu.Lock()
-		created := keeper.created
-		if keeper.sum != want || keeper.size != objectSize || created.Name != "ship.bin" || created.ContentType != "image/png" || created.ExpiresIn != 600 {
-			t.Errorf("the actor got %d bytes, %s of %+v", keeper.size, keeper.sum, created)
+		store.mu.Lock()
+		created := store.created
+		if store.sum != want || store.size != objectSize || created.Name != "ship.bin" || created.ContentType != "image/png" || created.ExpiresIn != 600 {
+			t.Errorf("the actor received %d bytes, hash %s, of %+v", store.size, store.sum, created)
 		}
-		if known := created.Size != nil && *created.Size == objectSize; known != (length != "") {
-			t.Errorf("the size that was announced: %v", created.Size)
+		if announced := created.Size != nil && *created.Size == objectSize; announced != (length != "") {
+			t.Errorf("the announced size: %v", created.Size)
 		}
-		if ahead > slack || keeper.deleted > 0 {
-			t.Errorf("the gateway was %d bytes ahead of the actor, and deleted %d", ahead, keeper.deleted)
+		if ahead > slack || store.deleted > 0 {
+			t.Errorf("the gateway was %d bytes ahead of the actor; the object was deleted %d times", ahead, store.deleted)
 		}
-		keeper.mu.Unlock()
+		store.mu.Unlock()
 	}
 }
 
-// TestAnUploadThatFailsIsTakenBack, unless its client may come back with the same key.
-func TestAnUploadThatFailsIsTakenBack(t *testing.T) {
+// A failed upload is deleted, unless the client can resume it with its Idempotency-Key.
+func TestFailedUpload(t *testing.T) {
 	t.Parallel()
 	site := start(t, relaxed())
-	keeper := &shelf{part: func(r subjects.PartRequest) error {
+	store := &objectStore{part: func(r subjects.PartRequest) error {
 		if r.Offset > 0 {
-			return subjects.Errorf(subjects.CodeConflict, "it is full")
+			return subjects.Errorf(subjects.CodeConflict, "full")
 		}
 		return nil
 	}}
-	site.actor(t, "integration", keeper.bindings()...)
+	site.actor(t, "integration", store.bindings()...)
 	token := bearer(site.Token(t, actortest.User()))
 	for key, deleted := range map[string]int{"": 1, "Idempotency-Key: a": 0} {
-		keeper.mu.Lock()
-		keeper.deleted = 0
-		keeper.mu.Unlock()
+		store.mu.Lock()
+		store.deleted = 0
+		store.mu.Unlock()
 		header := []string{token}
 		if key != "" {
 			header = append(header, key)
 		}
 		res := site.send(t, "POST", "/v1/objects", noise(2*partSize), header...)
-		keeper.mu.Lock()
-		if res.StatusCode != 409 || keeper.deleted != deleted {
-			t.Errorf("with %q: status %d, deleted %d times", key, res.StatusCode, keeper.deleted)
+		store.mu.Lock()
+		if res.StatusCode != 409 || store.deleted != deleted {
+			t.Errorf("with %q: status %d, deleted %d times", key, res.StatusCode, store.deleted)
 		}
-		keeper.mu.Unlock()
+		store.mu.Unlock()
 	}
 	if res := site.send(t, "POST", "/v1/objects", noise(10)); res.StatusCode != 401 {
-		t.Errorf("nobody's upload: %d", res.StatusCode)
+		t.Errorf("an anonymous upload: %d", res.StatusCode)
 	}
 }
 
-// TestADownloadComesInParts: a content of 25 MB is asked of the actor as fast as the client takes it.
-func TestADownloadComesInParts(t *testing.T) {
+// A file of 25 MB is requested from the actor no faster than the client receives it.
+func TestDownload(t *testing.T) {
 	t.Parallel()
 	site := start(t, relaxed())
 	whole, err := io.ReadAll(noise(objectSize))
@@ -216,11 +217,11 @@ func TestADownloadComesInParts(t *testing.T) {
 		t.Fatal(err)
 	}
 	var taken, ahead atomic.Int64
-	keeper := &shelf{size: objectSize, sum: sumOf(t, noise(objectSize)), content: func(offset int64) []byte {
+	store := &objectStore{size: objectSize, sum: sumOf(t, noise(objectSize)), content: func(offset int64) []byte {
 		ahead.Store(max(ahead.Load(), offset-taken.Load()))
 		return whole[offset:min(offset/partSize*partSize+partSize, objectSize)]
 	}}
-	site.actor(t, "integration", keeper.bindings()...)
+	site.actor(t, "integration", store.bindings()...)
 	token := bearer(site.Token(t, actortest.User()))
 	path := "/v1/objects/" + objectID + "/content"
 	res := site.send(t, "GET", path, nil, token)
@@ -236,12 +237,12 @@ func TestADownloadComesInParts(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if got := hex.EncodeToString(sum.Sum(nil)); got != keeper.sum || taken.Load() != objectSize || ahead.Load() > slack {
-		t.Errorf("got %d bytes, %s; the gateway was %d ahead", taken.Load(), got, ahead.Load())
+	if got := hex.EncodeToString(sum.Sum(nil)); got != store.sum || taken.Load() != objectSize || ahead.Load() > slack {
+		t.Errorf("got %d bytes, hash %s; the gateway was %d bytes ahead", taken.Load(), got, ahead.Load())
 	}
 	for name, want := range map[string]string{
 		"Content-Length": strconv.Itoa(objectSize), "Content-Type": "image/png", "X-Content-Type-Options": "nosniff",
-		"Content-Disposition": `attachment; filename=ship.bin`, "Etag": `"` + keeper.sum + `"`, "Accept-Ranges": "bytes",
+		"Content-Disposition": `attachment; filename=ship.bin`, "Etag": `"` + store.sum + `"`, "Accept-Ranges": "bytes",
 	} {
 		if got := res.Header.Get(name); got != want {
 			t.Errorf("%s is %q, want %q", name, got, want)
@@ -251,22 +252,22 @@ func TestADownloadComesInParts(t *testing.T) {
 	if head.StatusCode != 200 || head.ContentLength != objectSize {
 		t.Errorf("HEAD: %d, %d bytes", head.StatusCode, head.ContentLength)
 	}
-	if res := site.send(t, "GET", path, nil, token, `If-None-Match: "`+keeper.sum+`"`); res.StatusCode != 304 {
-		t.Errorf("what the client has: %d", res.StatusCode)
+	if res := site.send(t, "GET", path, nil, token, `If-None-Match: "`+store.sum+`"`); res.StatusCode != 304 {
+		t.Errorf("If-None-Match: %d", res.StatusCode)
 	}
-	for of, want := range map[string][2]int64{
+	for bytesRange, want := range map[string][2]int64{
 		"bytes=0-0": {0, 1}, "bytes=300000-": {300000, objectSize}, "bytes=-7": {objectSize - 7, objectSize},
 		"bytes=262143-262144": {262143, 262145}, "bytes=26214399-99999999": {objectSize - 1, objectSize},
 	} {
-		res := site.send(t, "GET", path, nil, token, "Range: "+of)
+		res := site.send(t, "GET", path, nil, token, "Range: "+bytesRange)
 		got, err := io.ReadAll(res.Body)
 		if err != nil || res.StatusCode != 206 || !bytes.Equal(got, whole[want[0]:want[1]]) {
-			t.Errorf("%s: status %d, %d bytes, %v", of, res.StatusCode, len(got), err)
+			t.Errorf("%s: status %d, %d bytes, %v", bytesRange, res.StatusCode, len(got), err)
 		}
 	}
-	for _, of := range []string{"bytes=99999999-", "bytes=5-1", "bytes=0-1,3-4", "lines=1-2"} {
-		if res := site.send(t, "GET", path, nil, token, "Range: "+of); res.StatusCode != 200 || res.ContentLength != objectSize {
-			t.Errorf("%s: status %d, %d bytes", of, res.StatusCode, res.ContentLength)
+	for _, bytesRange := range []string{"bytes=99999999-", "bytes=5-1", "bytes=0-1,3-4", "lines=1-2"} {
+		if res := site.send(t, "GET", path, nil, token, "Range: "+bytesRange); res.StatusCode != 200 || res.ContentLength != objectSize {
+			t.Errorf("%s: status %d, %d bytes", bytesRange, res.StatusCode, res.ContentLength)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package kv
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,23 +15,23 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// markerLife is how long the marker of a deleted key stays, for watchers that were cut off when it was deleted.
+// markerLife is how long the marker of a deleted key is kept, for watchers that were disconnected during the deletion.
 const markerLife = 10 * time.Minute
 
-// operation is the header in which nats.go and the nats CLI look for what a marker means.
+// operation is the header by which nats.go and the nats CLI recognise markers.
 const operation = "KV-Operation"
 
-// Entry is one value as it is stored.
+// Entry is a stored value.
 type Entry[T any] struct {
 	Key   string
 	Value T
-	// Revision is the stream's sequence of this value, unique in the bucket and growing.
+	// Revision is the value's sequence in the stream: unique within the bucket and increasing.
 	Revision uint64
-	// Created is when the server stored this value, by the server's clock.
+	// Created is when the server stored the value, by the server's clock.
 	Created time.Time
 }
 
-// Bucket is a handle on one bucket whose values are T in JSON. It is safe for concurrent use.
+// Bucket is a handle on a bucket whose values are T, encoded as JSON. It is safe for concurrent use.
 type Bucket[T any] struct {
 	spec   Spec
 	js     jetstream.JetStream
@@ -38,8 +39,8 @@ type Bucket[T any] struct {
 	kv     jetstream.KeyValue
 }
 
-// Open binds to a bucket that setup has made. It needs $JS.API.STREAM.INFO for it and no right to create.
-// ErrNoBucket when there is none, ErrUnavailable when NATS cannot be reached.
+// Open opens a bucket that setup has created. It needs the right to publish to $JS.API.STREAM.INFO for the bucket. The error is
+// ErrNoBucket if the bucket does not exist, ErrUnavailable if NATS cannot be reached.
 func Open[T any](ctx context.Context, js jetstream.JetStream, spec Spec) (*Bucket[T], error) {
 	doing := "opening bucket " + spec.Name
 	if err := reachable(js); err != nil {
@@ -56,8 +57,7 @@ func Open[T any](ctx context.Context, js jetstream.JetStream, spec Spec) (*Bucke
 	return &Bucket[T]{spec: spec, js: js, stream: stream, kv: kv}, nil
 }
 
-// Get returns the key's value; ErrNotFound when there is none. Unless the Spec says Direct, it sees every write that
-// was acknowledged before the call.
+// Get returns the key's value, or ErrNotFound. Unless Spec.Direct is set, it reflects every write acknowledged before the call.
 func (b *Bucket[T]) Get(ctx context.Context, key string) (Entry[T], error) {
 	found, err := b.last(ctx, key)
 	if err == nil && found.gone {
@@ -69,15 +69,15 @@ func (b *Bucket[T]) Get(ctx context.Context, key string) (Entry[T], error) {
 	return found.entry, nil
 }
 
-// Create writes a key that must not exist and returns its revision; ErrExists when it does. ttl is rounded up to
-// whole seconds; 0 means no end of its own.
+// Create stores a value under a key that must not exist, and returns its revision; otherwise ErrExists. ttl is rounded up to
+// whole seconds; 0 means that the key does not expire by itself.
 func (b *Bucket[T]) Create(ctx context.Context, key string, value T, ttl time.Duration) (uint64, error) {
 	revision, err := b.create(ctx, key, value, ttl)
 	return revision, translate("creating in "+b.spec.Name, err)
 }
 
 func (b *Bucket[T]) create(ctx context.Context, key string, value T, ttl time.Duration) (uint64, error) {
-	// A deleted key leaves a marker that the write must name; the marker may itself expire in between.
+	// A deleted key leaves a marker, whose revision the write must expect; the marker may expire concurrently.
 	var expect uint64
 	for range 4 {
 		revision, err := b.write(ctx, key, value, write{ttl: ttl, conditional: true, expect: expect})
@@ -99,7 +99,7 @@ func (b *Bucket[T]) create(ctx context.Context, key string, value T, ttl time.Du
 	return 0, ErrConflict
 }
 
-// Put writes the key whatever it holds, and returns its revision. A TTL that the key had is gone.
+// Put stores a value unconditionally and returns its revision. It removes any TTL of the key.
 func (b *Bucket[T]) Put(ctx context.Context, key string, value T) (uint64, error) {
 	return b.PutTTL(ctx, key, value, 0)
 }
@@ -110,30 +110,30 @@ func (b *Bucket[T]) PutTTL(ctx context.Context, key string, value T, ttl time.Du
 	return revision, translate("putting into "+b.spec.Name, err)
 }
 
-// Update writes the key if it is at revision, and returns the new one; ErrConflict otherwise. A TTL that the key
-// had is gone.
+// Update stores a value if the key is at revision, and returns the new revision; otherwise ErrConflict. It removes any TTL of
+// the key.
 func (b *Bucket[T]) Update(ctx context.Context, key string, value T, revision uint64) (uint64, error) {
 	return b.UpdateTTL(ctx, key, value, revision, 0)
 }
 
-// UpdateTTL is Update with a TTL counted from now, rounded up to whole seconds: it slides a key's end.
+// UpdateTTL is Update with a TTL that begins now, rounded up to whole seconds. It extends the life of a key.
 func (b *Bucket[T]) UpdateTTL(ctx context.Context, key string, value T, revision uint64, ttl time.Duration) (uint64, error) {
 	next, err := b.write(ctx, key, value, write{ttl: ttl, conditional: true, expect: revision})
 	return next, translate("updating in "+b.spec.Name, err)
 }
 
-// Delete removes the key and its history. A key that is not there is no error.
+// Delete deletes the key and its history. Deleting a key that does not exist is not an error.
 func (b *Bucket[T]) Delete(ctx context.Context, key string) error {
 	return translate("deleting from "+b.spec.Name, b.remove(ctx, key, write{}))
 }
 
-// DeleteRevision removes the key if it is at revision; ErrConflict otherwise.
+// DeleteRevision deletes the key if it is at revision; otherwise ErrConflict.
 func (b *Bucket[T]) DeleteRevision(ctx context.Context, key string, revision uint64) error {
 	return translate("deleting from "+b.spec.Name, b.remove(ctx, key, write{conditional: true, expect: revision}))
 }
 
-// Keys lists the keys that match filter (">" for all), sorted. It reads the headers of every match: for small
-// buckets, tests and operators, not for a request's path.
+// Keys returns the keys that match filter (">" for all), sorted. It reads the headers of every matching key, so it is meant for
+// small buckets, tests and operators, not for serving requests.
 func (b *Bucket[T]) Keys(ctx context.Context, filter string) ([]string, error) {
 	doing := "listing keys of " + b.spec.Name
 	if err := checkFilter(filter); err != nil {
@@ -152,7 +152,7 @@ func (b *Bucket[T]) Keys(ctx context.Context, filter string) ([]string, error) {
 		select {
 		case entry, open := <-watcher.Updates():
 			if !open {
-				return nil, translate(doing, cmpErr(ctx.Err(), ErrUnavailable))
+				return nil, translate(doing, cmp.Or(ctx.Err(), ErrUnavailable))
 			}
 			if entry == nil {
 				slices.Sort(keys)
@@ -165,22 +165,14 @@ func (b *Bucket[T]) Keys(ctx context.Context, filter string) ([]string, error) {
 	}
 }
 
-// cmpErr returns the first error that is not nil.
-func cmpErr(first, second error) error {
-	if first != nil {
-		return first
-	}
-	return second
-}
-
-// stored is what a key's last message says.
+// stored is the last message of a key.
 type stored[T any] struct {
 	entry Entry[T]
-	// gone: the message is the marker of a deletion or an expiry.
+	// gone is set if the message is the marker of a deletion or expiry.
 	gone bool
 }
 
-// last reads the key's last message, markers included.
+// last reads the key's last message, including markers.
 func (b *Bucket[T]) last(ctx context.Context, key string) (stored[T], error) {
 	if err := checkKey(key); err != nil {
 		return stored[T]{}, err
@@ -193,9 +185,10 @@ func (b *Bucket[T]) last(ctx context.Context, key string) (stored[T], error) {
 		return stored[T]{}, err
 	}
 	found := stored[T]{entry: Entry[T]{Key: key, Revision: msg.Sequence, Created: msg.Time}}
-	// What a stream answered a direct get with, to a reply subject in this bucket: the server checks no right to
-	// publish there, so it was not the owner's doing. It counts for nothing, and the owner may write over it. In a
-	// Direct bucket every answer has the header, so such a bucket must hold nothing that gives a right.
+	// A stream writes its answer to a direct get to any reply subject, without checking the requester's permission to
+	// publish there. So a message with this header was not written by the owner: it is ignored, and the owner may
+	// overwrite it. In a Direct bucket every answer has the header, so such a bucket must not hold anything that
+	// grants a right.
 	if !b.spec.Direct && msg.Header.Get(jetstream.StreamHeader) != "" {
 		found.gone = true
 		return found, nil
@@ -210,11 +203,11 @@ func (b *Bucket[T]) last(ctx context.Context, key string) (stored[T], error) {
 	return found, nil
 }
 
-// write says how a message is written: for how long, and on what condition.
+// write describes how a message is stored.
 type write struct {
 	ttl         time.Duration
 	conditional bool
-	// expect is the revision that the key must be at; 0: there must be no message for it.
+	// expect is the revision that the key must be at; 0 if there must be no message for it.
 	expect uint64
 }
 
@@ -233,7 +226,7 @@ func (b *Bucket[T]) remove(ctx context.Context, key string, how write) error {
 	return err
 }
 
-// purge is the marker that removes a key and its history.
+// purge returns the marker that deletes a key and its history.
 func purge() *nats.Msg {
 	header := nats.Header{}
 	header.Set(operation, "PURGE")
@@ -241,7 +234,7 @@ func purge() *nats.Msg {
 	return &nats.Msg{Header: header}
 }
 
-// publish stores one message for a key and returns its sequence.
+// publish stores a message under a key and returns its sequence.
 func publish(ctx context.Context, js jetstream.JetStream, spec Spec, key string, msg *nats.Msg, how write) (uint64, error) {
 	if err := checkKey(key); err != nil {
 		return 0, err
@@ -270,7 +263,8 @@ func publish(ctx context.Context, js jetstream.JetStream, spec Spec, key string,
 	return ack.Sequence, nil
 }
 
-// checkWriter refuses a key that no writer of a shared bucket owns; which one it is, the server decides.
+// checkWriter rejects a key that belongs to none of the writers of a shared bucket. Which writer may write it is enforced by the
+// server.
 func checkWriter(spec Spec, key string) error {
 	owner, rest, _ := strings.Cut(key, ".")
 	if spec.PerWriter() && (rest == "" || !slices.Contains(spec.Writers, owner)) {
@@ -279,8 +273,8 @@ func checkWriter(spec Spec, key string) error {
 	return nil
 }
 
-// reachable fails at once while the connection is down: nats.go would hold a request back and send it after
-// reconnecting, long after the caller was told that it failed.
+// reachable fails immediately while the connection is down. Otherwise nats.go would buffer the request and send it after
+// reconnecting, long after the caller has given up.
 func reachable(js jetstream.JetStream) error {
 	if conn := js.Conn(); !conn.IsConnected() {
 		return errors.Join(ErrUnavailable, fmt.Errorf("connection is %s", strings.ToLower(conn.Status().String())))

@@ -11,7 +11,7 @@ import (
 	"github.com/weftmesh/weft/kv"
 )
 
-// specs are the buckets whose reads and markers differ: both answer to the same contract.
+// specs are buckets with different read paths and markers. All must satisfy the same contract.
 func specs() []kv.Spec {
 	return []kv.Spec{
 		{Name: "leader", Owner: "test"},
@@ -29,7 +29,7 @@ func TestBucketContract(t *testing.T) {
 			t.Parallel()
 			ctx, b := deadline(t), open(t, js, spec)
 			if _, err := b.Get(ctx, "k"); !errors.Is(err, kv.ErrNotFound) {
-				t.Fatalf("Get of nothing: %v", err)
+				t.Fatalf("Get of a missing key: %v", err)
 			}
 			first, err := b.Create(ctx, "k", value{"a", 1}, 0)
 			must(t, err)
@@ -39,7 +39,7 @@ func TestBucketContract(t *testing.T) {
 			second, err := b.Update(ctx, "k", value{"a", 2}, first)
 			must(t, err)
 			if _, err := b.Update(ctx, "k", value{"a", 3}, first); !errors.Is(err, kv.ErrConflict) {
-				t.Fatalf("Update of an old revision: %v", err)
+				t.Fatalf("Update at an old revision: %v", err)
 			}
 			got, err := b.Get(ctx, "k")
 			must(t, err)
@@ -47,7 +47,7 @@ func TestBucketContract(t *testing.T) {
 				t.Fatalf("Get: %+v", got)
 			}
 			if err := b.DeleteRevision(ctx, "k", first); !errors.Is(err, kv.ErrConflict) {
-				t.Fatalf("DeleteRevision of an old revision: %v", err)
+				t.Fatalf("DeleteRevision at an old revision: %v", err)
 			}
 			must(t, b.DeleteRevision(ctx, "k", second))
 			if _, err := b.Get(ctx, "k"); !errors.Is(err, kv.ErrNotFound) {
@@ -94,24 +94,24 @@ func TestPerKeyTTL(t *testing.T) {
 			must(t, err)
 			_, err = b.PutTTL(ctx, "put", value{"a", 1}, time.Second)
 			must(t, err)
-			slid, err := b.PutTTL(ctx, "slid", value{"a", 1}, time.Second)
+			extended, err := b.PutTTL(ctx, "extended", value{"a", 1}, time.Second)
 			must(t, err)
-			slid, err = b.UpdateTTL(ctx, "slid", value{"a", 2}, slid, 60*time.Second)
+			extended, err = b.UpdateTTL(ctx, "extended", value{"a", 2}, extended, 60*time.Second)
 			must(t, err)
 			kept, err := b.PutTTL(ctx, "kept", value{"a", 1}, time.Second)
 			must(t, err)
 			_, err = b.Update(ctx, "kept", value{"a", 2}, kept)
 			must(t, err)
-			eventually(t, "created expires", gone("created"))
+			eventually(t, "the key of Create expires", gone("created"))
 			if lived := time.Since(began); lived < time.Second {
-				t.Fatalf("a TTL was rounded down: lived %s", lived)
+				t.Fatalf("a TTL was rounded down: the key lived %s", lived)
 			}
-			eventually(t, "put expires", gone("put"))
-			if got, err := b.Get(ctx, "slid"); err != nil || got.Revision != slid {
-				t.Fatalf("a slid key: %+v %v", got, err)
+			eventually(t, "the key of PutTTL expires", gone("put"))
+			if got, err := b.Get(ctx, "extended"); err != nil || got.Revision != extended {
+				t.Fatalf("a key whose TTL UpdateTTL extended: %+v %v", got, err)
 			}
 			if _, err := b.Get(ctx, "kept"); err != nil {
-				t.Fatalf("a key whose TTL an Update dropped: %v", err)
+				t.Fatalf("a key whose TTL Update removed: %v", err)
 			}
 			_, err = b.Create(ctx, "created", value{"again", 1}, 0)
 			must(t, err)
@@ -134,7 +134,7 @@ func TestMutateLosesNoChange(t *testing.T) {
 			for range changes {
 				_, err := b.Mutate(ctx, "counter", func(old value, exists bool) (value, bool, error) {
 					if exists != (old.N > 0) {
-						return old, false, fmt.Errorf("exists is %v at %d", exists, old.N)
+						return old, false, fmt.Errorf("exists is %v with the value %d", exists, old.N)
 					}
 					return value{"n", old.N + 1}, true, nil
 				}, time.Minute)
@@ -153,7 +153,7 @@ func TestMutateLosesNoChange(t *testing.T) {
 	got, err := b.Get(ctx, "counter")
 	must(t, err)
 	if got.Value.N != writers*changes {
-		t.Fatalf("counted %d of %d", got.Value.N, writers*changes)
+		t.Fatalf("counted %d changes of %d", got.Value.N, writers*changes)
 	}
 }
 
@@ -166,10 +166,10 @@ func TestMutateDeletesAndAborts(t *testing.T) {
 		return func(value, bool) (value, bool, error) { return value{"x", 1}, keep, err }
 	}
 	if _, err := b.Mutate(ctx, "k", set(true, refused), 0); !errors.Is(err, refused) {
-		t.Fatalf("aborting: %v", err)
+		t.Fatalf("change returns an error: %v", err)
 	}
 	if _, err := b.Mutate(ctx, "k", set(false, nil), 0); err != nil {
-		t.Fatalf("not keeping what is not there: %v", err)
+		t.Fatalf("not keeping a missing key: %v", err)
 	}
 	wrote, err := b.Mutate(ctx, "k", set(true, nil), 0)
 	must(t, err)
@@ -193,14 +193,14 @@ func TestUnavailable(t *testing.T) {
 	js := connect(t, srv.ClientURL())
 	ctx := deadline(t)
 	if _, err := kv.Open[value](ctx, js, kv.AuthSessions); !errors.Is(err, kv.ErrNoBucket) {
-		t.Fatalf("opening what setup has not made: %v", err)
+		t.Fatalf("opening a bucket that does not exist: %v", err)
 	}
 	must(t, kv.Create(ctx, js, 1))
 	b := open(t, js, kv.AuthSessions)
 	_, err := b.Put(ctx, "k", value{})
 	must(t, err)
 	stop(srv)
-	eventually(t, "the connection is down", func() bool { return !js.Conn().IsConnected() })
+	eventually(t, "disconnected", func() bool { return !js.Conn().IsConnected() })
 	_, get := b.Get(ctx, "k")
 	_, put := b.Put(ctx, "k", value{})
 	_, create := b.Create(ctx, "k2", value{}, 0)
@@ -210,18 +210,18 @@ func TestUnavailable(t *testing.T) {
 	_, mutate := b.Mutate(ctx, "k", func(v value, _ bool) (value, bool, error) { return v, true, nil }, 0)
 	for i, err := range []error{get, put, create, list, live, reopen, mutate, b.Delete(ctx, "k")} {
 		if !errors.Is(err, kv.ErrUnavailable) || errors.Is(err, kv.ErrNotFound) {
-			t.Errorf("call %d while the server is down: %v", i, err)
+			t.Errorf("call %d while disconnected: %v", i, err)
 		}
 	}
 }
 
-func TestCancelledIsNotUnavailable(t *testing.T) {
+func TestCancelledContextIsNotUnavailable(t *testing.T) {
 	t.Parallel()
 	js := mesh(t)
 	b := open(t, js, kv.AuthSessions)
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	if _, err := b.Get(ctx, "k"); !errors.Is(err, context.Canceled) || errors.Is(err, kv.ErrUnavailable) {
-		t.Fatalf("Get of a caller who left: %v", err)
+		t.Fatalf("Get with a cancelled context: %v", err)
 	}
 }

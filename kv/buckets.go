@@ -11,7 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// verifiers are the processes that check access tokens themselves.
+// verifiers are the processes that verify access tokens themselves.
 var verifiers = []string{"integration", "workflow", "consent", "notification", "gateway"}
 
 // The buckets of the mesh.
@@ -20,78 +20,78 @@ var (
 		Name:      "auth_sessions",
 		Owner:     "auth",
 		MarkerTTL: time.Minute,
-		Doc:       "Sessions by id; each key lives as long as its session.",
+		Doc:       "Sessions by id. A key expires with its session.",
 	}
 	AuthKeys = Spec{
 		Name:    "auth_keys",
 		Owner:   "auth",
 		Readers: verifiers,
-		Doc:     "Public keys that access tokens are verified with.",
+		Doc:     "Public keys that verify access tokens.",
 	}
 	AuthRevoked = Spec{
 		Name:      "auth_revoked",
 		Owner:     "auth",
 		Readers:   verifiers,
 		MarkerTTL: 10 * time.Minute,
-		Doc:       "Ids of revoked sessions; each key lives as long as an access token of the session may.",
+		Doc:       "Ids of revoked sessions, kept for the maximum lifetime of an access token.",
 	}
 	AuthAttempts = Spec{
 		Name:     "auth_attempts",
 		Owner:    "auth",
 		MaxBytes: 64 << 20,
-		Doc:      "Failed logins by account and source; each key lives as long as the failures count.",
+		Doc:      "Failed logins by account and network, kept as long as they count.",
 	}
 	AuthOAuthState = Spec{
 		Name:     "auth_oauth_state",
 		Owner:    "auth",
 		MaxBytes: 64 << 20,
-		Doc:      "Sign-ins under way at providers, sealed, by a hash of their state; each key lives as long as its state.",
+		Doc:      "Pending sign-ins at providers, sealed, by a hash of their state. A key expires with its state.",
 	}
 	IntegrationOAuthState = Spec{
 		Name:     "integration_oauth_state",
 		Owner:    "integration",
 		MaxBytes: 64 << 20,
-		Doc:      "Accounts being connected at providers, sealed, by a hash of their state; each key lives as long as its state.",
+		Doc:      "Pending authorizations of connections, sealed, by a hash of their state. A key expires with its state.",
 	}
 	AuthCeremonies = Spec{
 		Name:     "auth_ceremonies",
 		Owner:    "auth",
 		MaxBytes: 64 << 20,
-		Doc:      "Passkeys being made or used, by a hash of the ceremony's id; each key lives as long as its ceremony.",
+		Doc:      "Pending passkey ceremonies, by a hash of their id. A key expires with its ceremony.",
 	}
 	ConsentState = Spec{
 		Name:    "consent_state",
 		Owner:   "consent",
 		Readers: []string{"auth", "integration", "workflow", "notification"},
-		Doc:     "The state of each consent, for those who act under it.",
+		Doc:     "The current state of each consent, for the actors that act under it.",
 	}
-	// Guards is durable: a server that crashed and came back without a lease would hide its holder, who goes on
-	// believing in it.
+	// Guards is on disk because a server that lost a lease in a crash would hide its holder, which still considers the lease
+	// valid.
 	Guards = Spec{
 		Name:    "guards",
 		Writers: []string{"auth", "integration", "workflow", "consent", "notification", "gateway"},
 		Readers: []string{"auth", "consent"},
 		TTL:     5 * time.Second,
 		Direct:  true,
-		Doc:     "Leases of the processes that hold a guard: <user>.<process>, alive while renewed.",
+		Doc:     "Leases of the processes with a guard: <user>.<process>, alive while renewed.",
 	}
 	GatewayLimits = Spec{
 		Name:     "gateway_limits",
 		Owner:    "gateway",
 		Storage:  Volatile,
 		MaxBytes: 64 << 20,
-		Doc:      "Rate-limit windows; each key lives for two windows.",
+		Doc:      "Rate-limit windows. A key expires after two windows.",
 	}
 	IntegrationLimits = Spec{
 		Name:     "integration_limits",
 		Owner:    "integration",
 		Storage:  Volatile,
 		MaxBytes: 64 << 20,
-		Doc:      "What was taken of providers' limits; each key lives for two periods of its limit.",
+		Doc:      "Usage of providers' rate limits. A key expires after two periods of its limit.",
 	}
 )
 
-// All lists the buckets of the mesh, by name.
+// All returns the buckets of the mesh, sorted by name.
 func All() []Spec {
 	return []Spec{
 		AuthAttempts, AuthCeremonies, AuthKeys, AuthOAuthState, AuthRevoked, AuthSessions, ConsentState, GatewayLimits, Guards,
@@ -99,9 +99,9 @@ func All() []Spec {
 	}
 }
 
-// Create makes every bucket and object store of the mesh, or brings an existing one to its Spec; it keeps the data and the options
-// that a Spec does not decide, and repeated it changes nothing. (A Volatile bucket is emptied when replicas changes
-// between one and more.) It is for setup alone: it needs $JS.API.STREAM.INFO, CREATE, UPDATE and DELETE for the
+// Create creates every bucket and object store of the mesh, or updates an existing one to its Spec. It keeps stored data and
+// options that a Spec does not decide, and is idempotent. (A Volatile bucket is emptied when replicas changes between one and
+// more.) Only setup may call it: it needs the rights to publish to $JS.API.STREAM.INFO, CREATE, UPDATE and DELETE for the
 // buckets. replicas is 1, 3 or 5.
 func Create(ctx context.Context, js jetstream.JetStream, replicas int) error {
 	if err := CreateSpecs(ctx, js, replicas, All()...); err != nil {
@@ -129,10 +129,10 @@ func CreateSpecs(ctx context.Context, js jetstream.JetStream, replicas int, spec
 	return nil
 }
 
-// errCodeNoStorage is the server's answer where its limit leaves no room for what a stream reserves.
+// errCodeNoStorage is the server's error code if its storage limit is below what a new stream reserves.
 const errCodeNoStorage jetstream.ErrorCode = 10047
 
-// explainRoom says, where the server has no room for what is to be made, what would make some.
+// explainRoom adds a remedy to the server's error about insufficient storage.
 func explainRoom(err error) error {
 	var api *jetstream.APIError
 	if !errors.As(err, &api) || api.ErrorCode != errCodeNoStorage {
@@ -142,17 +142,17 @@ func explainRoom(err error) error {
 	for _, spec := range All() {
 		reserved += spec.MaxBytes
 	}
-	return fmt.Errorf("the NATS server has no room for it: the buckets reserve %d MiB, and JetStream takes three quarters of the disk that is "+
-		"free when it starts, or its max_file_store: free some or raise that, and start it anew: %w", reserved>>20, err)
+	return fmt.Errorf("the NATS server has no room for it: the buckets reserve %d MiB, and JetStream is limited to its max_file_store or, by "+
+		"default, to three quarters of the free disk space at its start; free disk space or raise the limit, and restart it: %w", reserved>>20, err)
 }
 
-// streamed is what is kept in a stream: a bucket, or an object store.
+// streamed is anything that is stored in a stream: a bucket or an object store.
 type streamed interface {
 	Stream() string
 	apply(config jetstream.StreamConfig, replicas int) jetstream.StreamConfig
 }
 
-// createStream makes what is kept in a stream, or brings an existing one to its spec. What is volatile may be emptied for it.
+// createStream creates a stream or updates an existing one. A volatile stream may be emptied for that.
 func createStream(ctx context.Context, js jetstream.JetStream, spec streamed, replicas int, volatile bool) error {
 	stream, err := js.Stream(ctx, spec.Stream())
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
@@ -170,7 +170,7 @@ func createStream(ctx context.Context, js jetstream.JetStream, spec streamed, re
 		return nil
 	}
 	if volatile && (is.Storage != want.Storage || is.PersistMode != want.PersistMode) {
-		// The server cannot change where a stream is kept, and what is volatile may go.
+		// The server cannot change a stream's storage, and volatile data may be lost.
 		if err := js.DeleteStream(ctx, spec.Stream()); err != nil {
 			return err
 		}
@@ -181,17 +181,17 @@ func createStream(ctx context.Context, js jetstream.JetStream, spec streamed, re
 	return err
 }
 
-// check refuses a Spec that contradicts itself.
+// check rejects an inconsistent Spec.
 func (s Spec) check() error {
 	switch {
 	case !plainToken(s.Name):
 		return fmt.Errorf("%w: bucket name %q", ErrInvalidArgument, s.Name)
 	case (s.Owner == "") == (len(s.Writers) == 0):
-		return fmt.Errorf("%w: bucket %s needs an owner or writers, not both", ErrInvalidArgument, s.Name)
+		return fmt.Errorf("%w: bucket %s needs either an owner or writers", ErrInvalidArgument, s.Name)
 	case s.MarkerTTL != 0 && s.MarkerTTL < time.Second:
 		return fmt.Errorf("%w: bucket %s keeps markers for less than a second", ErrInvalidArgument, s.Name)
 	case slices.ContainsFunc(s.Writers, func(w string) bool { return !plainToken(w) }):
-		return fmt.Errorf("%w: bucket %s has a writer that is no token", ErrInvalidArgument, s.Name)
+		return fmt.Errorf("%w: bucket %s has a writer that is not a valid token", ErrInvalidArgument, s.Name)
 	}
 	return nil
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/weftmesh/weft/kv"
 )
 
-func TestCreateKeepsDataAndForeignOptions(t *testing.T) {
+func TestCreateKeepsDataAndOtherOptions(t *testing.T) {
 	t.Parallel()
 	js := mesh(t)
 	ctx := deadline(t)
@@ -38,34 +38,34 @@ func TestCreateKeepsDataAndForeignOptions(t *testing.T) {
 	must(t, err)
 	config = stream.CachedInfo().Config
 	if !config.AllowAtomicPublish || config.Metadata["operator"] != "here" {
-		t.Error("an option that the Spec does not decide was reset")
+		t.Error("Create reset an option that the Spec does not decide")
 	}
 	if config.AllowDirect {
-		t.Error("an option that the Spec decides was not restored")
+		t.Error("Create did not restore an option that the Spec decides")
 	}
 	if got, err := b.Get(ctx, "k"); err != nil || got.Revision != revision {
-		t.Errorf("the data: %+v %v", got, err)
+		t.Errorf("Create lost the data: %+v %v", got, err)
 	}
 }
 
-func TestCreateSaysWhatRoomItTakes(t *testing.T) {
+func TestCreateExplainsInsufficientStorage(t *testing.T) {
 	t.Parallel()
 	small := options(t)
 	small.JetStreamMaxStore = 100 << 20
 	err := kv.Create(deadline(t), connect(t, start(t, small).ClientURL()), 1)
 	if err == nil || !strings.Contains(err.Error(), "reserve 384 MiB") || !strings.Contains(err.Error(), "max_file_store") {
-		t.Errorf("a server with room for 100 MiB: %v", err)
+		t.Errorf("on a server with 100 MiB of storage: %v", err)
 	}
 	var api *jetstream.APIError
 	if !errors.As(err, &api) {
-		t.Error("the server's own error is lost")
+		t.Error("the server's error is not wrapped")
 	}
 	enough := options(t)
 	enough.JetStreamMaxStore = 400 << 20
 	must(t, kv.Create(deadline(t), connect(t, start(t, enough).ClientURL()), 1))
 }
 
-func TestCreateAsksForNothingTheSecondTime(t *testing.T) {
+func TestCreateUpdatesNothingTheSecondTime(t *testing.T) {
 	t.Parallel()
 	js := mesh(t)
 	ctx := deadline(t)
@@ -74,11 +74,11 @@ func TestCreateAsksForNothingTheSecondTime(t *testing.T) {
 	must(t, kv.Create(ctx, js, 1))
 	must(t, js.Conn().Flush())
 	if pending, _, _ := requests.Pending(); pending != 0 {
-		t.Fatalf("%d updates of buckets that were as declared", pending)
+		t.Fatalf("%d updates of buckets that match their declaration", pending)
 	}
 }
 
-func TestBadSpecsAreRefused(t *testing.T) {
+func TestInvalidSpecsAreRejected(t *testing.T) {
 	t.Parallel()
 	js := mesh(t)
 	for _, spec := range []kv.Spec{
@@ -94,10 +94,10 @@ func TestBadSpecsAreRefused(t *testing.T) {
 	}
 }
 
-// users are the NATS users of the mesh, and one that no bucket knows.
-var users = []string{"auth", "integration", "workflow", "consent", "notification", "gateway", "stranger"}
+// users are the NATS users of the mesh, and one without access to any bucket.
+var users = []string{"auth", "integration", "workflow", "consent", "notification", "gateway", "outsider"}
 
-// secured runs a server on which each user may publish what the buckets' Specs say, and nothing else.
+// secured runs a server on which each user may publish only what the buckets' Specs permit.
 func secured(t *testing.T) (setup jetstream.JetStream, as func(user string) (jetstream.JetStream, *denials)) {
 	t.Helper()
 	opts := options(t)
@@ -122,21 +122,21 @@ func secured(t *testing.T) (setup jetstream.JetStream, as func(user string) (jet
 	}
 }
 
-// denials collects what the server refused to a connection.
+// denials collects the permission errors that a connection received.
 type denials struct{ seen chan error }
 
-// none fails the test if the server refused anything so far.
+// none fails the test if the server has denied anything so far.
 func (d *denials) none(t *testing.T, js jetstream.JetStream) {
 	t.Helper()
 	must(t, js.Conn().Flush())
 	select {
 	case err := <-d.seen:
-		t.Errorf("the server refused: %v", err)
+		t.Errorf("the server denied: %v", err)
 	default:
 	}
 }
 
-func TestOwnersNeedNoMoreThanTheirPermissions(t *testing.T) {
+func TestPermissionsSufficeForOwners(t *testing.T) {
 	t.Parallel()
 	_, as := secured(t)
 	for _, spec := range kv.All() {
@@ -149,7 +149,7 @@ func TestOwnersNeedNoMoreThanTheirPermissions(t *testing.T) {
 	}
 }
 
-// exercise does all that an owner can do with a bucket.
+// exercise performs every operation of an owner on a bucket.
 func exercise(t *testing.T, js jetstream.JetStream, spec kv.Spec) {
 	t.Helper()
 	ctx, b := deadline(t), open(t, js, spec)
@@ -172,7 +172,7 @@ func exercise(t *testing.T, js jetstream.JetStream, spec kv.Spec) {
 	must(t, b.Delete(ctx, "a"))
 }
 
-func TestReadersReadWatchAndNoMore(t *testing.T) {
+func TestReadersCanReadAndWatchOnly(t *testing.T) {
 	t.Parallel()
 	setup, as := secured(t)
 	for _, spec := range []kv.Spec{kv.AuthKeys, kv.AuthRevoked, kv.ConsentState} {
@@ -193,7 +193,7 @@ func TestReadersReadWatchAndNoMore(t *testing.T) {
 			denied.none(t, js)
 			brief, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
 			if _, err := b.Put(brief, "k", value{"forged", 1}); !errors.Is(err, kv.ErrUnavailable) {
-				t.Errorf("%s put into %s: %v", user, spec.Name, err)
+				t.Errorf("%s writes %s: %v", user, spec.Name, err)
 			}
 			cancel()
 			<-denied.seen
@@ -201,13 +201,13 @@ func TestReadersReadWatchAndNoMore(t *testing.T) {
 	}
 }
 
-func TestStrangersCannotOpen(t *testing.T) {
+func TestUsersWithoutAccessCannotOpen(t *testing.T) {
 	t.Parallel()
 	_, as := secured(t)
-	js, _ := as("stranger")
+	js, _ := as("outsider")
 	for _, spec := range kv.All() {
-		if allowed := spec.Permissions("stranger"); allowed != nil {
-			t.Errorf("%s allows a stranger %v", spec.Name, allowed)
+		if allowed := spec.Permissions("outsider"); allowed != nil {
+			t.Errorf("%s permits a user without access %v", spec.Name, allowed)
 		}
 	}
 	ctx, cancel := context.WithTimeout(deadline(t), 50*time.Millisecond)
@@ -217,7 +217,7 @@ func TestStrangersCannotOpen(t *testing.T) {
 	}
 }
 
-func TestWritersOwnTheirPrefix(t *testing.T) {
+func TestWritersCanWriteOnlyTheirPrefix(t *testing.T) {
 	t.Parallel()
 	_, as := secured(t)
 	ctx := deadline(t)
@@ -233,7 +233,7 @@ func TestWritersOwnTheirPrefix(t *testing.T) {
 		other := kv.Guards.Writers[(slices.Index(kv.Guards.Writers, user)+1)%len(kv.Guards.Writers)]
 		brief, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
 		if _, err := kv.HoldLease(brief, js, kv.Guards, kv.EncodeKey(other, "p2"), kv.Guards.TTL); !errors.Is(err, kv.ErrUnavailable) {
-			t.Errorf("%s held a lease of %s: %v", user, other, err)
+			t.Errorf("%s holds a lease of %s: %v", user, other, err)
 		}
 		cancel()
 	}
@@ -243,12 +243,12 @@ func TestWritersOwnTheirPrefix(t *testing.T) {
 		live, err := kv.Live(ctx, js, kv.Guards, ">")
 		must(t, err)
 		if !slices.Equal(live, want) {
-			t.Errorf("%s sees %v", user, live)
+			t.Errorf("%s lists the leases %v", user, live)
 		}
 	}
 }
 
-func TestWatchOfManyKeysNeedsNoMorePermissions(t *testing.T) {
+func TestPermissionsSufficeForWatchingManyKeys(t *testing.T) {
 	t.Parallel()
 	setup, as := secured(t)
 	ctx := deadline(t)
@@ -270,13 +270,13 @@ func TestWatchOfManyKeysNeedsNoMorePermissions(t *testing.T) {
 	must(t, err)
 	defer m.Close()
 	if m.Len() != keys {
-		t.Fatalf("%d of %d keys", m.Len(), keys)
+		t.Fatalf("loaded %d of %d keys", m.Len(), keys)
 	}
 	t.Logf("loaded %d keys in %s", keys, time.Since(began))
 	denied.none(t, js)
 }
 
-func TestBucketsOutliveARestart(t *testing.T) {
+func TestBucketsSurviveARestart(t *testing.T) {
 	t.Parallel()
 	js, url, down, up := restartable(t)
 	ctx := deadline(t)

@@ -10,29 +10,29 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// What can go wrong. Match with errors.Is; NATS's own error is wrapped beside it.
+// Errors of this package. Match them by errors.Is; they wrap the error of NATS as well.
 var (
-	// ErrNotFound: the key is not there, is deleted, or has expired.
+	// ErrNotFound: the key does not exist, was deleted, or has expired.
 	ErrNotFound = errors.New("kv: key not found")
-	// ErrExists: Create found the key there.
+	// ErrExists: Create found the key.
 	ErrExists = errors.New("kv: key exists")
-	// ErrConflict: the key is not at the revision the write was conditional on.
-	ErrConflict = errors.New("kv: key was changed by another")
+	// ErrConflict: the key is not at the revision that the write expected.
+	ErrConflict = errors.New("kv: key was changed concurrently")
 	// ErrUnavailable: NATS, or the bucket's leader, could not be reached in time. The outcome of a write is unknown.
 	ErrUnavailable = errors.New("kv: unavailable")
 	// ErrNoBucket: the bucket does not exist; setup has not run.
 	ErrNoBucket = errors.New("kv: no such bucket")
-	// ErrInvalidKey: a key, prefix or filter that NATS subjects cannot carry, or not one this writer owns.
+	// ErrInvalidKey: a key or filter that is no valid NATS subject, or a key that this writer does not own.
 	ErrInvalidKey = errors.New("kv: invalid key")
-	// ErrInvalidArgument: a TTL, length, limit or period out of its bounds.
+	// ErrInvalidArgument: a TTL, length, limit or period is out of bounds.
 	ErrInvalidArgument = errors.New("kv: invalid argument")
 	// ErrClosed: the map or lease was closed.
 	ErrClosed = errors.New("kv: closed")
 )
 
-// awayErrors are the errors of nats.go that mean "not reachable now". A deadline counts as one; a cancelled
-// context does not: there the caller went away.
-var awayErrors = []error{
+// unreachableErrors are the errors of nats.go that mean that the server cannot be reached. An expired deadline is among them; a
+// cancelled context is not, because then the caller gave up.
+var unreachableErrors = []error{
 	context.DeadlineExceeded,
 	nats.ErrTimeout,
 	nats.ErrNoResponders,
@@ -48,7 +48,7 @@ var awayErrors = []error{
 	jetstream.ErrJetStreamNotEnabled,
 }
 
-// translate gives err the package's meaning and keeps the cause. It returns nil for nil.
+// translate adds the matching error of this package to err. It returns nil for nil.
 func translate(doing string, err error) error {
 	if err == nil {
 		return nil
@@ -60,7 +60,7 @@ func translate(doing string, err error) error {
 	return fmt.Errorf("%s: %w: %w", doing, kind, err)
 }
 
-// classify returns the package's error that err stands for, nil when it stands for none.
+// classify returns the error of this package that err stands for; nil if none.
 func classify(err error) error {
 	var api *jetstream.APIError
 	switch {
@@ -71,8 +71,8 @@ func classify(err error) error {
 	case errors.As(err, &api):
 		return classifyAPI(api)
 	}
-	for _, away := range awayErrors {
-		if errors.Is(err, away) {
+	for _, unreachable := range unreachableErrors {
+		if errors.Is(err, unreachable) {
 			return ErrUnavailable
 		}
 	}

@@ -2,7 +2,7 @@ package kv
 
 import "time"
 
-// Cells is how many keys the limiter remembers.
+// Cells returns the number of keys that the limiter has state for.
 func (l *Limiter) Cells() (n int) {
 	for i := range l.shards {
 		l.shards[i].mu.Lock()
@@ -12,22 +12,22 @@ func (l *Limiter) Cells() (n int) {
 	return n
 }
 
-// PaceSlots is how many slots a pacer's period has.
+// PaceSlots is the number of slots in a pacer's period.
 const PaceSlots = paceSlots
 
-// PaceSimulation is a pacer's record without a bucket, at times of the test's own.
+// PaceSimulation is a pacer's record without a bucket, on a simulated clock.
 type PaceSimulation struct {
 	record paceRecord
 	limit  int
 	period time.Duration
 }
 
-// NewPaceSimulation begins with nothing taken.
+// NewPaceSimulation returns a simulation in which no token is taken.
 func NewPaceSimulation(limit int, period time.Duration) *PaceSimulation {
 	return &PaceSimulation{limit: limit, period: period}
 }
 
-// Take takes what it can get of the wanted and says how many.
+// Take takes up to wanted tokens and returns how many it got.
 func (s *PaceSimulation) Take(at int64, wanted int) int {
 	slot := slotOf(at, s.period)
 	n := min(wanted, s.record.free(at, slot, s.limit))
@@ -37,7 +37,7 @@ func (s *PaceSimulation) Take(at int64, wanted int) int {
 	return n
 }
 
-// Wait is how long there is nothing to take.
+// Wait returns how long no token can be taken.
 func (s *PaceSimulation) Wait(at int64) time.Duration {
 	return s.record.wait(at, slotOf(at, s.period), s.limit, s.period)
 }

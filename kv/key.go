@@ -6,17 +6,16 @@ import (
 	"strings"
 )
 
-// maxKey bounds a key's length in bytes: with prefix, reply and headers it stays far below the 4 KiB that
-// a NATS control line may have.
+// maxKey is the maximum length of a key in bytes. With prefix, reply subject and headers it is far below the 4 KiB limit of a
+// NATS control line.
 const maxKey = 1024
 
-// escaped begins a token that holds base64url instead of itself. It is allowed in a key and never begins a
-// token that stands for itself.
+// escaped begins a token that is base64url-encoded. It is allowed in keys and never begins a token that is not encoded.
 const escaped = "="
 
-// EncodeKey joins parts into one key, a token per part. A part of letters, digits, '_' and '-' stands for
-// itself; anything else, the empty part included, becomes '=' and its unpadded base64url. Different parts give different keys,
-// and DecodeKey gives the parts back. No part can reach into another's tokens: "a.b" is one token.
+// EncodeKey joins parts into a key, with one token per part. A part of letters, digits, '_' and '-' is used unchanged; any
+// other, including the empty one, becomes '=' and its unpadded base64url encoding. The encoding is injective and reversed by
+// DecodeKey, and no part can add tokens: "a.b" becomes one token.
 func EncodeKey(parts ...string) string {
 	var b strings.Builder
 	for i, part := range parts {
@@ -33,7 +32,7 @@ func EncodeKey(parts ...string) string {
 	return b.String()
 }
 
-// DecodeKey returns the parts that EncodeKey joined, ErrInvalidKey for a key that EncodeKey never returns.
+// DecodeKey returns the parts that EncodeKey joined; ErrInvalidKey if EncodeKey cannot have returned the key.
 func DecodeKey(key string) ([]string, error) {
 	tokens := strings.Split(key, ".")
 	parts := make([]string, len(tokens))
@@ -51,7 +50,7 @@ func DecodeKey(key string) ([]string, error) {
 	return parts, nil
 }
 
-// plainToken reports whether s may stand for itself as a token.
+// plainToken reports whether s can be used unchanged as a token.
 func plainToken(s string) bool {
 	for i := range len(s) {
 		if !letterOrDigit(s[i]) && s[i] != '_' && s[i] != '-' {
@@ -65,7 +64,7 @@ func letterOrDigit(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
 }
 
-// checkKey refuses what is not a key: the alphabet is that of nats.go, so that the nats CLI reads every key.
+// checkKey rejects invalid keys. The alphabet is that of nats.go, so that the nats CLI can read every key.
 func checkKey(key string) error {
 	if !validKey(key, "") {
 		return fmt.Errorf("%w: %q", ErrInvalidKey, key)
@@ -73,7 +72,7 @@ func checkKey(key string) error {
 	return nil
 }
 
-// checkFilter is checkKey for a filter: a key in which a token may be '*' and the last may be '>'.
+// checkFilter is checkKey for a filter, in which any token may be '*' and the last may be '>'.
 func checkFilter(filter string) error {
 	if !validKey(filter, "*>") {
 		return fmt.Errorf("%w: filter %q", ErrInvalidKey, filter)

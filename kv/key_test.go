@@ -12,7 +12,7 @@ import (
 	"github.com/weftmesh/weft/kv"
 )
 
-func TestEncodeKeyIsUnambiguous(t *testing.T) {
+func TestEncodeKeyIsInjective(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		part := rapid.OneOf(rapid.String(), rapid.StringMatching(`[-=._a-zA-Z0-9*>/ ]{0,12}`))
@@ -21,24 +21,24 @@ func TestEncodeKeyIsUnambiguous(t *testing.T) {
 		key := kv.EncodeKey(parts...)
 		back, err := kv.DecodeKey(key)
 		if err != nil || !slices.Equal(back, parts) {
-			t.Fatalf("%q became %q became %q (%v)", parts, key, back, err)
+			t.Fatalf("%q is encoded as %q and decoded as %q (%v)", parts, key, back, err)
 		}
 		if !slices.Equal(parts, others) && key == kv.EncodeKey(others...) {
-			t.Fatalf("%q and %q are both %q", parts, others, key)
+			t.Fatalf("%q and %q are both encoded as %q", parts, others, key)
 		}
 		if strings.Count(key, ".") != len(parts)-1 {
-			t.Fatalf("%q has not a token for each of %q", key, parts)
+			t.Fatalf("%q does not have one token for each of %q", key, parts)
 		}
 	})
 }
 
-func TestDecodeKeyReadsOnlyWhatEncodeKeyWrites(t *testing.T) {
+func TestDecodeKeyAcceptsOnlyEncodedKeys(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		key := rapid.OneOf(rapid.String(), rapid.StringMatching(`(=?[-_a-zA-Z0-9]{0,6}\.?){1,4}`)).Draw(t, "key")
 		parts, err := kv.DecodeKey(key)
 		if err == nil && kv.EncodeKey(parts...) != key {
-			t.Fatalf("%q decodes to %q, whose key is %q", key, parts, kv.EncodeKey(parts...))
+			t.Fatalf("%q is decoded as %q, which is encoded as %q", key, parts, kv.EncodeKey(parts...))
 		}
 		if err != nil && !errors.Is(err, kv.ErrInvalidKey) {
 			t.Fatal(err)
@@ -46,7 +46,7 @@ func TestDecodeKeyReadsOnlyWhatEncodeKeyWrites(t *testing.T) {
 	})
 }
 
-func TestEncodedKeysAreStored(t *testing.T) {
+func TestEncodedKeysAreValid(t *testing.T) {
 	t.Parallel()
 	js := mesh(t)
 	b := open(t, js, kv.AuthSessions)
@@ -62,7 +62,7 @@ func TestEncodedKeysAreStored(t *testing.T) {
 	}
 }
 
-func TestInvalidKeysAreRefused(t *testing.T) {
+func TestInvalidKeysAreRejected(t *testing.T) {
 	t.Parallel()
 	js := mesh(t)
 	b := open(t, js, kv.AuthSessions)
@@ -84,7 +84,7 @@ func TestInvalidKeysAreRefused(t *testing.T) {
 	guards := open(t, js, kv.Guards)
 	for _, key := range []string{"auth", "nobody.x"} {
 		if _, err := guards.Put(ctx, key, value{}); !errors.Is(err, kv.ErrInvalidKey) {
-			t.Errorf("key %q of no writer: %v", key, err)
+			t.Errorf("key %q, which belongs to no writer: %v", key, err)
 		}
 	}
 }

@@ -12,13 +12,13 @@ import (
 	"github.com/weftmesh/weft/kv"
 )
 
-// value is what the tests keep in buckets.
+// value is the type of the values in the tests' buckets.
 type value struct {
 	Name string `json:"name"`
 	N    int    `json:"n"`
 }
 
-// options are those of a server of the test's own, with its state in a folder of the test's own.
+// options returns the options of a server with its own port and store.
 func options(t testing.TB) *server.Options {
 	t.Helper()
 	return &server.Options{
@@ -63,7 +63,7 @@ func connect(t testing.TB, url string, opts ...nats.Option) jetstream.JetStream 
 	return js
 }
 
-// mesh is a fresh server with every bucket of the mesh and the extra ones.
+// mesh starts a server with every bucket of the mesh and the extra ones.
 func mesh(t testing.TB, extra ...kv.Spec) jetstream.JetStream {
 	t.Helper()
 	js := connect(t, start(t, options(t)).ClientURL())
@@ -74,7 +74,7 @@ func mesh(t testing.TB, extra ...kv.Spec) jetstream.JetStream {
 	return js
 }
 
-// deadline is a context for one test.
+// deadline returns a context that bounds one test.
 func deadline(t testing.TB) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
@@ -91,7 +91,7 @@ func open(t testing.TB, js jetstream.JetStream, spec kv.Spec) *kv.Bucket[value] 
 	return bucket
 }
 
-// eventually waits until holds.
+// eventually waits until holds returns true.
 func eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
 	limit := time.NewTimer(20 * time.Second)
@@ -101,13 +101,13 @@ func eventually(t testing.TB, what string, holds func() bool) {
 	for !holds() {
 		select {
 		case <-limit.C:
-			t.Fatalf("never: %s", what)
+			t.Fatalf("timed out waiting until: %s", what)
 		case <-tick.C:
 		}
 	}
 }
 
-// must fails the test on an error.
+// must fails the test if err is not nil.
 func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {

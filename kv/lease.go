@@ -14,11 +14,11 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// released is the token that Close appends to a lease's key. The marker of a deletion keeps its subject in the
-// stream's listing until it expires, and the listing does not tell a marker from a value; this second key does.
+// released is the token that Close appends to a lease's key. The stream's listing of subjects does not distinguish the marker
+// of a deletion from a value, so this second key marks the lease as closed until both expire.
 const released = "closed"
 
-// leaseRecord is a lease's value, for operators.
+// leaseRecord is the value of a lease, for operators.
 type leaseRecord struct {
 	LengthMS int64     `json:"length_ms"`
 	Since    time.Time `json:"since"`
@@ -27,20 +27,19 @@ type leaseRecord struct {
 // LeaseOption is an option of HoldLease.
 type LeaseOption func(*Lease)
 
-// OnRejoin has fn called after the key is written and before Valid becomes true: once at the start, and again
-// whenever the lease had lapsed. It is the place to catch up (Map.Sync) with what was decided while nobody
-// waited for this process. An error, or fn taking longer than half the length, leaves the lease invalid, and it is
-// tried again at the next renewal.
+// OnRejoin sets a function that is called after the key is written and before Valid becomes true: once at the start, and again
+// whenever the lease had lapsed. There the process can catch up (Map.Sync) with decisions that did not wait for it. If it returns
+// an error or takes longer than half the lease's length, the lease stays invalid and the next renewal tries again.
 func OnRejoin(fn func(context.Context) error) LeaseOption {
 	return func(l *Lease) { l.rejoin = fn }
 }
 
-// LeaseClock has the lease measure time by now instead of time.Now.
+// LeaseClock replaces time.Now.
 func LeaseClock(now func() time.Time) LeaseOption {
 	return func(l *Lease) { l.now = now }
 }
 
-// Lease keeps one key alive. It says "alive", never "alone": two holders of one key would both be valid.
+// Lease keeps one key alive. It says that its holder is alive, not that it is alone: two holders of one key would both be valid.
 type Lease struct {
 	js     jetstream.JetStream
 	spec   Spec
@@ -50,17 +49,16 @@ type Lease struct {
 	rejoin func(context.Context) error
 	since  time.Time
 
-	// renewed is when the last successful renewal was sent; nil before the first, and after Close.
+	// renewed is when the last successful renewal was sent; nil before the first one and after Close.
 	renewed atomic.Pointer[time.Time]
 	cancel  context.CancelFunc
 	done    chan struct{}
 	closing sync.Once
 }
 
-// HoldLease writes key and keeps it alive by writing it anew every quarter of length, until Close. It returns once the
-// lease is valid, or why it is not; ctx bounds that alone. The bucket must be durable, with a TTL no shorter than length, no
-// markers and no more than one revision a key (ErrInvalidArgument otherwise), so that Live is exact. It needs the
-// right to publish the key, nothing else.
+// HoldLease writes key and renews it every quarter of length, until Close. It returns when the lease is valid or has failed; ctx
+// bounds only that. The bucket must be on disk, with a TTL of at least length, without markers and with one revision per key
+// (otherwise ErrInvalidArgument), so that Live is exact. HoldLease needs only the right to publish the key.
 func HoldLease(
 	ctx context.Context, js jetstream.JetStream, spec Spec, key string, length time.Duration, options ...LeaseOption,
 ) (*Lease, error) {
@@ -80,21 +78,21 @@ func HoldLease(
 	if err := l.renew(ctx); err != nil {
 		return nil, translate(doing, err)
 	}
-	life, cancel := context.WithCancel(context.Background())
+	lifetime, cancel := context.WithCancel(context.Background())
 	l.cancel = cancel
-	go l.run(life)
+	go l.run(lifetime)
 	return l, nil
 }
 
 func checkLease(spec Spec, key string, length time.Duration) error {
 	if spec.Storage != File || spec.TTL <= 0 || spec.MarkerTTL != 0 || spec.History > 1 {
-		return fmt.Errorf("%w: bucket %s is not made for leases", ErrInvalidArgument, spec.Name)
+		return fmt.Errorf("%w: bucket %s cannot hold leases", ErrInvalidArgument, spec.Name)
 	}
 	if length <= 0 || length > spec.TTL {
-		return fmt.Errorf("%w: a lease of %s in a bucket whose keys live %s", ErrInvalidArgument, length, spec.TTL)
+		return fmt.Errorf("%w: lease length %s in a bucket whose keys expire after %s", ErrInvalidArgument, length, spec.TTL)
 	}
 	if key == released || strings.HasSuffix(key, "."+released) {
-		return fmt.Errorf("%w: %q ends with the token of released leases", ErrInvalidKey, key)
+		return fmt.Errorf("%w: %q ends with the token of closed leases", ErrInvalidKey, key)
 	}
 	if err := checkKey(key); err != nil {
 		return err
@@ -102,22 +100,23 @@ func checkLease(spec Spec, key string, length time.Duration) error {
 	return checkWriter(spec, key)
 }
 
-// Valid reports whether the key is certainly alive at the server: true until four fifths of length after the last
-// successful renewal was sent, by this machine's clocks, whichever ran further (a suspended machine's monotonic clock stands still,
-// a set wall clock jumps). The last fifth is for clocks that run apart and for what was begun while it was true.
+// Valid reports whether the key is certainly alive at the server: until four fifths of length after the last successful renewal
+// was sent. Time is measured by the monotonic and the wall clock, whichever advanced more, because the monotonic clock stops
+// while a machine is suspended and the wall clock may be set. The last fifth covers clock drift and work that began while
+// the lease was valid.
 func (l *Lease) Valid() bool {
 	renewed := l.renewed.Load()
 	return renewed != nil && elapsed(l.now(), *renewed) < l.length-l.length/5
 }
 
-// Close ends the lease and removes the key; Valid is false before it begins. When NATS cannot be reached, the error is
-// ErrUnavailable and the key ends by itself within the bucket's TTL. A second Close does nothing.
+// Close ends the lease and deletes the key; Valid is false from then on. If NATS cannot be reached, the error is ErrUnavailable
+// and the key expires within the bucket's TTL. A second Close does nothing.
 func (l *Lease) Close(ctx context.Context) (err error) {
 	l.closing.Do(func() {
 		l.cancel()
 		<-l.done
 		l.renewed.Store(nil)
-		// In this order: the second key must outlive the first one's marker.
+		// The order matters: the second key must outlive the first one's marker.
 		if _, err = publish(ctx, l.js, l.spec, l.key, purge(), write{}); err == nil {
 			_, err = publish(ctx, l.js, l.spec, l.key+"."+released, &nats.Msg{Header: nats.Header{}}, write{})
 		}
@@ -126,18 +125,18 @@ func (l *Lease) Close(ctx context.Context) (err error) {
 	return err
 }
 
-// run renews until life ends: every quarter of length, and sooner after a failure.
-func (l *Lease) run(life context.Context) {
+// run renews the lease until ctx ends: every quarter of length, and earlier after a failure.
+func (l *Lease) run(ctx context.Context) {
 	defer close(l.done)
 	timer := time.NewTimer(l.length / 4)
 	defer timer.Stop()
 	for {
 		select {
-		case <-life.Done():
+		case <-ctx.Done():
 			return
 		case <-timer.C:
 		}
-		err := l.renew(life)
+		err := l.renew(ctx)
 		wait := l.length / 4
 		if err != nil {
 			wait = l.length / 20
@@ -146,7 +145,7 @@ func (l *Lease) run(life context.Context) {
 	}
 }
 
-// renew writes the key once. After a lapse the lease becomes valid only when rejoin is done.
+// renew writes the key once. After a lapse the lease becomes valid only when rejoin has succeeded.
 func (l *Lease) renew(ctx context.Context) error {
 	data, err := json.Marshal(leaseRecord{LengthMS: l.length.Milliseconds(), Since: l.since})
 	if err != nil {
@@ -159,7 +158,7 @@ func (l *Lease) renew(ctx context.Context) error {
 	if _, err := publish(writing, l.js, l.spec, l.key, &nats.Msg{Data: data, Header: nats.Header{}}, write{}); err != nil {
 		return err
 	}
-	// The lease may have lapsed while the renewal was under way.
+	// The lease may have lapsed during the renewal.
 	if lapsed || !l.Valid() {
 		joining, cancel := context.WithTimeout(ctx, l.length/2)
 		defer cancel()
@@ -171,16 +170,16 @@ func (l *Lease) renew(ctx context.Context) error {
 	return nil
 }
 
-// elapsed is how much time passed since then, by the monotonic or the wall clock, whichever says more: never less than
-// what truly passed unless both err.
+// elapsed returns the time since then by the monotonic or the wall clock, whichever is more. It is an upper bound unless both
+// clocks are wrong.
 func elapsed(now, then time.Time) time.Duration {
 	return max(now.Sub(then), time.Duration(now.UnixNano()-then.UnixNano()))
 }
 
-// Live lists the keys that match filter and are held by a lease now, sorted. One request, which the stream's leader
-// answers from its own state: a lease whose HoldLease returned before the call is in the list, one whose Close returned
-// is not, and one whose holder died is until its TTL ends (the server may be late with that, never early).
-// It needs $JS.API.STREAM.INFO.
+// Live returns the keys that match filter and are held by a lease, sorted. The stream's leader answers one request from its own
+// state: a lease is listed if its HoldLease returned before the call, not listed if its Close returned before the call, and
+// listed until its TTL ends if its holder died (the server may expire it late, never early). Live needs the right to publish to
+// $JS.API.STREAM.INFO for the bucket.
 func Live(ctx context.Context, js jetstream.JetStream, spec Spec, filter string) ([]string, error) {
 	doing := "listing leases in " + spec.Name
 	if err := checkFilter(filter); err != nil {
@@ -203,7 +202,7 @@ func Live(ctx context.Context, js jetstream.JetStream, spec Spec, filter string)
 	return live, nil
 }
 
-// listSubjects asks the leader for the bucket's subjects and how many messages each has.
+// listSubjects asks the leader for the bucket's subjects and the number of messages of each.
 func listSubjects(ctx context.Context, js jetstream.JetStream, spec Spec) (map[string]uint64, error) {
 	if err := reachable(js); err != nil {
 		return nil, err
@@ -235,7 +234,7 @@ func listSubjects(ctx context.Context, js jetstream.JetStream, spec Spec) (map[s
 		return nil, answer.Error
 	}
 	if answer.Total > len(answer.State.Subjects) {
-		return nil, fmt.Errorf("%d keys are more than one answer holds", answer.Total)
+		return nil, fmt.Errorf("%d keys do not fit into one answer", answer.Total)
 	}
 	return answer.State.Subjects, nil
 }

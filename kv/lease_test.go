@@ -11,10 +11,10 @@ import (
 	"github.com/weftmesh/weft/kv"
 )
 
-// leases is a bucket for leases that end soon.
+// leases is a bucket for leases with a short TTL.
 var leases = kv.Spec{Name: "leases", Writers: []string{"auth", "consent"}, TTL: time.Second, Direct: true}
 
-func TestLeaseIsLiveFromHoldToClose(t *testing.T) {
+func TestLeaseIsListedUntilClosed(t *testing.T) {
 	t.Parallel()
 	js := mesh(t)
 	ctx := deadline(t)
@@ -23,7 +23,7 @@ func TestLeaseIsLiveFromHoldToClose(t *testing.T) {
 		got, err := kv.Live(ctx, js, kv.Guards, filter)
 		must(t, err)
 		if !slices.Equal(got, want) {
-			t.Fatalf("live under %s: %v, not %v", filter, got, want)
+			t.Fatalf("live keys that match %s: %v, want %v", filter, got, want)
 		}
 	}
 	live(">")
@@ -49,7 +49,7 @@ func TestLeaseIsLiveFromHoldToClose(t *testing.T) {
 	live(">")
 }
 
-func TestClosedLeaseNeverReturnsToTheList(t *testing.T) {
+func TestClosedLeaseIsNotListedAgain(t *testing.T) {
 	t.Parallel()
 	js := mesh(t, leases)
 	ctx := deadline(t)
@@ -58,11 +58,11 @@ func TestClosedLeaseNeverReturnsToTheList(t *testing.T) {
 	must(t, lease.Close(ctx))
 	stream, err := js.Stream(ctx, leases.Stream())
 	must(t, err)
-	eventually(t, "the markers are gone", func() bool {
+	eventually(t, "the markers expire", func() bool {
 		got, err := kv.Live(ctx, js, leases, ">")
 		must(t, err)
 		if len(got) > 0 {
-			t.Fatalf("live after Close: %v", got)
+			t.Fatalf("listed after Close: %v", got)
 		}
 		info, err := stream.Info(ctx)
 		must(t, err)
@@ -70,16 +70,16 @@ func TestClosedLeaseNeverReturnsToTheList(t *testing.T) {
 	})
 }
 
-func TestLeaseOutlivesItsLength(t *testing.T) {
+func TestLeaseIsRenewed(t *testing.T) {
 	t.Parallel()
 	js := mesh(t, leases)
 	ctx := deadline(t)
 	lease, err := kv.HoldLease(ctx, js, leases, "auth.a", time.Second)
 	must(t, err)
 	began := time.Now()
-	eventually(t, "three lengths are over", func() bool {
+	eventually(t, "three lengths have passed", func() bool {
 		if !lease.Valid() {
-			t.Fatal("a lease in good order lapsed")
+			t.Fatal("a renewed lease lapsed")
 		}
 		got, err := kv.Live(ctx, js, leases, ">")
 		must(t, err)
@@ -91,8 +91,8 @@ func TestLeaseOutlivesItsLength(t *testing.T) {
 	must(t, lease.Close(ctx))
 }
 
-// TestLeaseIsNeverValidWhenItsKeyIsGone is the promise itself: whoever sees no key may act as if the holder were dead.
-func TestLeaseIsNeverValidWhenItsKeyIsGone(t *testing.T) {
+// A process that finds no key may act as if the holder were dead, so the holder must not consider its lease valid by then.
+func TestLeaseIsNotValidAfterItsKeyExpired(t *testing.T) {
 	t.Parallel()
 	srv := start(t, options(t))
 	js, other := connect(t, srv.ClientURL()), connect(t, srv.ClientURL())
@@ -101,21 +101,21 @@ func TestLeaseIsNeverValidWhenItsKeyIsGone(t *testing.T) {
 	lease, err := kv.HoldLease(ctx, js, leases, "auth.a", time.Second)
 	must(t, err)
 	js.Conn().Close()
-	eventually(t, "the key ends", func() bool {
+	eventually(t, "the key expires", func() bool {
 		got, err := kv.Live(ctx, other, leases, ">")
 		must(t, err)
 		gone := len(got) == 0
 		if gone && lease.Valid() {
-			t.Fatal("the key is gone and the lease valid")
+			t.Fatal("the key has expired, but the lease is valid")
 		}
 		return gone
 	})
 	if err := lease.Close(ctx); !errors.Is(err, kv.ErrUnavailable) {
-		t.Fatalf("closing while the server is away: %v", err)
+		t.Fatalf("closing while disconnected: %v", err)
 	}
 }
 
-func TestLeaseDistrustsItsClocks(t *testing.T) {
+func TestLeaseLapsesByTheWallClock(t *testing.T) {
 	t.Parallel()
 	js := mesh(t)
 	var ahead atomic.Int64
@@ -124,16 +124,16 @@ func TestLeaseDistrustsItsClocks(t *testing.T) {
 	must(t, err)
 	defer func() { _ = lease.Close(context.Background()) }()
 	if !lease.Valid() {
-		t.Fatal("not valid at first")
+		t.Fatal("not valid after HoldLease")
 	}
 	ahead.Store(int64(4 * time.Second))
 	if lease.Valid() {
-		t.Fatal("valid past four fifths of its length")
+		t.Fatal("valid after four fifths of its length")
 	}
 	eventually(t, "renewed", lease.Valid)
 }
 
-func TestLapsedLeaseCatchesUpBeforeItIsValid(t *testing.T) {
+func TestLapsedLeaseRejoinsBeforeItIsValid(t *testing.T) {
 	t.Parallel()
 	js, _, down, up := restartable(t)
 	ctx := deadline(t)
@@ -142,7 +142,7 @@ func TestLapsedLeaseCatchesUpBeforeItIsValid(t *testing.T) {
 	var lease atomic.Pointer[kv.Lease]
 	held, err := kv.HoldLease(ctx, js, leases, "auth.a", time.Second, kv.OnRejoin(func(context.Context) error {
 		if l := lease.Load(); l != nil && l.Valid() {
-			t.Error("valid before it has caught up")
+			t.Error("valid before OnRejoin has returned")
 		}
 		rejoined.Add(1)
 		if refuse.Add(-1) >= 0 {
@@ -153,7 +153,7 @@ func TestLapsedLeaseCatchesUpBeforeItIsValid(t *testing.T) {
 	must(t, err)
 	lease.Store(held)
 	if rejoined.Load() != 1 || !held.Valid() {
-		t.Fatalf("at first: caught up %d times, valid %v", rejoined.Load(), held.Valid())
+		t.Fatalf("after HoldLease: OnRejoin called %d times, valid %v", rejoined.Load(), held.Valid())
 	}
 	refuse.Store(2)
 	down()
@@ -161,12 +161,12 @@ func TestLapsedLeaseCatchesUpBeforeItIsValid(t *testing.T) {
 	up()
 	eventually(t, "valid again", held.Valid)
 	if rejoined.Load() != 4 {
-		t.Fatalf("caught up %d times", rejoined.Load())
+		t.Fatalf("OnRejoin called %d times", rejoined.Load())
 	}
 	must(t, held.Close(ctx))
 }
 
-func TestBadLeasesAreRefused(t *testing.T) {
+func TestInvalidLeasesAreRejected(t *testing.T) {
 	t.Parallel()
 	js := mesh(t)
 	ctx := deadline(t)
@@ -193,6 +193,6 @@ func TestBadLeasesAreRefused(t *testing.T) {
 	refused := errors.New("refused")
 	if _, err := kv.HoldLease(ctx, js, kv.Guards, "auth.a", time.Second,
 		kv.OnRejoin(func(context.Context) error { return refused })); !errors.Is(err, refused) {
-		t.Errorf("a lease that cannot catch up: %v", err)
+		t.Errorf("a lease whose OnRejoin fails: %v", err)
 	}
 }

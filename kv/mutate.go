@@ -7,20 +7,20 @@ import (
 	"time"
 )
 
-// Bounds of Mutate. Eight writers on one key lose 84 % of their first attempts; with the jitter each is through within
-// a handful.
+// Bounds of Mutate. Of eight concurrent writers of one key, 84 % of the first attempts fail; with jitter each succeeds within a
+// few attempts.
 const (
 	mutateAttempts = 32
 	jitterStart    = time.Millisecond
 	jitterEnd      = 50 * time.Millisecond
 )
 
-// Mutate changes a key by compare-and-set until it holds. change gets the value and whether there is one, and returns
-// the new value and whether to keep the key; it runs once per attempt and must have no effect of its own. Its error
-// ends Mutate and is returned as it is, nothing written. ttl is the new value's, 0 for none.
+// Mutate changes a key by compare-and-set until it succeeds. change gets the value and whether the key exists, and returns the new
+// value and whether to keep the key. It is called once per attempt and must not have side effects. If it returns an error, Mutate
+// returns that error unchanged and writes nothing. ttl is the new value's TTL, 0 for none.
 //
-// It returns what was written, with Created left zero (a zero Entry but for the key when it was not kept).
-// ErrConflict after 32 attempts lost in a row; ErrUnavailable when NATS cannot be reached: then the change may have been made.
+// The result is the written entry without Created, or an Entry with only the key if the key was not kept. The error is ErrConflict
+// after 32 failed attempts, ErrUnavailable if NATS cannot be reached; the change may then have been made.
 func (b *Bucket[T]) Mutate(
 	ctx context.Context, key string, change func(old T, exists bool) (new T, keep bool, err error), ttl time.Duration,
 ) (Entry[T], error) {
@@ -56,7 +56,7 @@ func (b *Bucket[T]) Mutate(
 	return Entry[T]{}, translate("mutating in "+b.spec.Name, ErrConflict)
 }
 
-// jitter waits a random time that grows with the attempts lost; the first attempt does not wait.
+// jitter waits a random time that grows with the number of failed attempts. It does not wait before the first one.
 func jitter(ctx context.Context, attempt int) error {
 	if attempt == 0 {
 		return ctx.Err()

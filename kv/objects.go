@@ -11,33 +11,33 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// ObjectSpec declares a JetStream object store: for values that are too large for a bucket's key.
+// ObjectSpec declares a JetStream object store, for values that are too large for a bucket.
 type ObjectSpec struct {
 	// Name is the store's name: letters, digits, '_' and '-'.
 	Name string
-	// Owner is the NATS user that alone writes to the store and reads it.
+	// Owner is the only NATS user that reads and writes the store.
 	Owner string
-	// TTL ends every object this long after it was written, should its owner have forgotten it.
+	// TTL deletes every object this long after it was written, in case its owner did not.
 	TTL time.Duration
-	// Doc is one sentence on what the store holds.
+	// Doc describes the contents in one sentence.
 	Doc string
 }
 
-// IntegrationObjects holds the parts of the integration actor's objects, whose rows say what they are and when they end.
+// IntegrationObjects holds the parts of the integration actor's objects. Their metadata and expiry are in SQL.
 var IntegrationObjects = ObjectSpec{
 	Name:  "integration_objects",
 	Owner: "integration",
 	TTL:   8 * 24 * time.Hour,
-	Doc:   "Parts of the files that actions take and yield by reference, each sealed with its file's own key.",
+	Doc:   "Parts of the files that actions take and return by reference, each sealed with its file's own key.",
 }
 
-// ObjectStores lists the object stores of the mesh.
+// ObjectStores returns the object stores of the mesh.
 func ObjectStores() []ObjectSpec { return []ObjectSpec{IntegrationObjects} }
 
-// Stream is the name of the JetStream stream that keeps the store.
+// Stream is the name of the JetStream stream that holds the store.
 func (s ObjectSpec) Stream() string { return "OBJ_" + s.Name }
 
-// chunks and meta are the subjects of an object's bytes and of its description, as every client of NATS has them.
+// chunks and meta are the subjects of an object's bytes and metadata, as defined by JetStream object stores.
 func (s ObjectSpec) chunks(nuid string) string { return "$O." + s.Name + ".C." + nuid }
 
 func (s ObjectSpec) meta(name string) string {
@@ -46,11 +46,11 @@ func (s ObjectSpec) meta(name string) string {
 
 func (s ObjectSpec) metaPrefix() string { return "$O." + s.Name + ".M." }
 
-// subjects are all that the store's stream takes.
+// subjects are the subjects of the store's stream.
 func (s ObjectSpec) subjects() []string { return []string{s.chunks(">"), s.metaPrefix() + ">"} }
 
-// Permissions lists the subjects that the NATS user may publish for this store: all that ObjectStore asks, and nothing
-// else; nil for a user with no business here.
+// Permissions returns the subjects that the NATS user must be allowed to publish to for this store: exactly those that ObjectStore
+// uses; nil for any other user than the owner.
 func (s ObjectSpec) Permissions(user string) []string {
 	if user != s.Owner {
 		return nil
@@ -59,8 +59,8 @@ func (s ObjectSpec) Permissions(user string) []string {
 		"$JS.API.STREAM.INFO."+s.Stream(), "$JS.API.STREAM.MSG.GET."+s.Stream(), "$JS.API.STREAM.PURGE."+s.Stream())
 }
 
-// apply lays what the ObjectSpec decides over config and leaves every other option as it is, as Spec.apply does. The
-// stream's leader answers every get, so that a part is read by whoever has just been told of it.
+// apply sets the options that the ObjectSpec decides and keeps all others, as Spec.apply does. The stream's leader answers every
+// get, so that a part can be read as soon as its write is acknowledged.
 func (s ObjectSpec) apply(config jetstream.StreamConfig, replicas int) jetstream.StreamConfig {
 	config.Name = s.Stream()
 	config.Description = s.Doc
@@ -74,15 +74,15 @@ func (s ObjectSpec) apply(config jetstream.StreamConfig, replicas int) jetstream
 	return config
 }
 
-// ObjectStore is a handle on an object store whose objects fit into one message each. It is safe for concurrent use.
+// ObjectStore is a handle on an object store whose objects each fit into one message. It is safe for concurrent use.
 type ObjectStore struct {
 	spec    ObjectSpec
 	stream  jetstream.Stream
 	objects jetstream.ObjectStore
 }
 
-// OpenObjects binds to a store that setup has made. ErrNoBucket when there is none, ErrUnavailable when NATS cannot be
-// reached.
+// OpenObjects opens a store that setup has created. The error is ErrNoBucket if it does not exist, ErrUnavailable if NATS cannot
+// be reached.
 func OpenObjects(ctx context.Context, js jetstream.JetStream, spec ObjectSpec) (*ObjectStore, error) {
 	doing := "opening object store " + spec.Name
 	if err := reachable(js); err != nil {
@@ -99,14 +99,15 @@ func OpenObjects(ctx context.Context, js jetstream.JetStream, spec ObjectSpec) (
 	return &ObjectStore{spec: spec, stream: stream, objects: objects}, nil
 }
 
-// Put stores data under name, in the place of what is there. Once it returns, the server has it as durably as it syncs.
+// Put stores data under name and replaces any previous object. When it returns, the data is as durable as the server's sync
+// interval says.
 func (o *ObjectStore) Put(ctx context.Context, name string, data []byte) error {
 	meta := jetstream.ObjectMeta{Name: name, Opts: &jetstream.ObjectMetaOptions{ChunkSize: uint32(max(len(data), 1))}}
 	_, err := o.objects.Put(ctx, meta, bytes.NewReader(data))
 	return translate("putting an object into "+o.spec.Name, err)
 }
 
-// Get reads what Put stored; ErrNotFound when there is nothing.
+// Get returns the object, or ErrNotFound.
 func (o *ObjectStore) Get(ctx context.Context, name string) ([]byte, error) {
 	doing := "getting an object of " + o.spec.Name
 	info, err := o.objects.GetInfo(ctx, name)
@@ -123,7 +124,7 @@ func (o *ObjectStore) Get(ctx context.Context, name string) ([]byte, error) {
 	return message.Data, nil
 }
 
-// Delete takes an object away and leaves nothing of it; one that is not there is no error.
+// Delete deletes an object and its chunks. Deleting an object that does not exist is not an error.
 func (o *ObjectStore) Delete(ctx context.Context, name string) error {
 	doing := "deleting an object of " + o.spec.Name
 	info, err := o.objects.GetInfo(ctx, name, jetstream.GetObjectInfoShowDeleted())

@@ -8,60 +8,59 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Storage says how a bucket's values are kept.
+// Storage says how a bucket's values are stored.
 type Storage uint8
 
 const (
-	// File keeps every acknowledged write through a crash of the server, as durably as the server is told to sync.
+	// File stores values on disk: an acknowledged write survives a crash as far as the server's sync interval says.
 	File Storage = iota
-	// Volatile is for what may be lost in a crash, and costs no sync: on one replica a file that is written behind (a server
-	// alone forgets, on restart, that a bucket in memory ever was), on more replicas memory.
+	// Volatile is for values that may be lost in a crash, and avoids syncing: with one replica a file with asynchronous writes
+	// (a single server would lose a bucket in memory on restart), with more replicas memory.
 	Volatile
 )
 
-// Spec declares one bucket. The declarations are in buckets.go; tests may declare others.
+// Spec declares a bucket. The declarations are in buckets.go; tests may declare others.
 type Spec struct {
 	// Name is the bucket's name: letters, digits, '_' and '-'.
 	Name string
-	// Owner is the NATS user that alone writes to the bucket, reads it and watches it. Empty when Writers share it.
+	// Owner is the only NATS user that writes to the bucket; it also reads and watches it. Empty if Writers share the bucket.
 	Owner string
-	// Writers share a bucket without an owner: each writes only keys that begin with its own name and a dot.
+	// Writers share a bucket without an owner: each may write only keys that begin with its own name and a dot.
 	Writers []string
-	// Readers read and watch.
+	// Readers read and watch the bucket.
 	Readers []string
-	// TTL ends every key this long after it was last written; 0: keys live until deleted. A key may besides be
-	// written with a TTL of its own, in every bucket.
+	// TTL expires every key this long after its last write; 0 keeps keys until they are deleted. In any bucket a key may
+	// also be written with a TTL of its own.
 	TTL time.Duration
-	// MarkerTTL is how long a marker stays where a TTL removed a key, so that a watcher learns of it; at least a
-	// second. 0: an expired key vanishes without a word, right for buckets that nobody watches.
+	// MarkerTTL is how long the marker of an expired key is kept, so that watchers notice the expiry; at least a second. With 0
+	// an expired key leaves no marker, which suits buckets that are not watched.
 	MarkerTTL time.Duration
 	Storage   Storage
-	// History is how many revisions of a key are kept; 0 means 1.
+	// History is the number of revisions kept per key; 0 means 1.
 	History uint8
-	// Direct lets any replica answer a get: faster, and without read-your-writes. False: the leader answers.
+	// Direct lets any replica answer a get, which is faster but without read-your-writes. Otherwise the leader answers.
 	Direct bool
-	// MaxBytes bounds the bucket, and reserves that much of the server's storage; a write past it is
-	// ErrUnavailable. 0: unbounded.
+	// MaxBytes limits the bucket's size and reserves that much of the server's storage; a write over it is ErrUnavailable. 0 is
+	// unlimited.
 	MaxBytes int64
-	// Doc is one sentence on what the bucket holds.
+	// Doc describes the contents in one sentence.
 	Doc string
 }
 
-// duplicates is the dedupe window of a bucket's stream; nothing here rests on it.
+// duplicates is the deduplication window of a bucket's stream. This package does not depend on it.
 const duplicates = 2 * time.Minute
 
-// PerWriter reports whether each writer owns only the keys under its own name.
+// PerWriter reports whether each writer may write only keys under its own name.
 func (s Spec) PerWriter() bool { return len(s.Writers) > 0 }
 
-// Stream is the name of the JetStream stream that keeps the bucket.
+// Stream is the name of the JetStream stream that holds the bucket.
 func (s Spec) Stream() string { return "KV_" + s.Name }
 
-// subject is the subject of a key.
+// subject returns the subject of a key.
 func (s Spec) subject(key string) string { return "$KV." + s.Name + "." + key }
 
-// Permissions lists the subjects that the NATS user may publish for this bucket: all that Bucket, Map, Lease
-// and Live of this package ask, and nothing else; nil for a user with no business here. The user needs besides
-// to subscribe to its own inbox prefix.
+// Permissions returns the subjects that the NATS user must be allowed to publish to for this bucket: exactly those that Bucket,
+// Map, Lease and Live use; nil for a user without access. The user also needs to subscribe to its own inbox prefix.
 func (s Spec) Permissions(user string) []string {
 	info, get := "$JS.API.STREAM.INFO."+s.Stream(), "$JS.API.STREAM.MSG.GET."+s.Stream()
 	if s.Direct {
@@ -79,8 +78,8 @@ func (s Spec) Permissions(user string) []string {
 		return append(list, info, get,
 			"$JS.API.CONSUMER.CREATE."+s.Stream()+".>",
 			"$JS.API.CONSUMER.DELETE."+s.Stream()+".>",
-			// A watch of more than a few megabytes stands still unless it may answer the server's flow control, whose
-			// subject has one of these forms.
+			// A watch of more than a few megabytes stalls unless the client may answer the server's flow control, on a
+			// subject of one of these forms.
 			"$JS.FC."+s.Stream()+".>",
 			"$JS.FC.*.*."+s.Stream()+".>")
 	}
@@ -90,8 +89,8 @@ func (s Spec) Permissions(user string) []string {
 	return list
 }
 
-// apply lays what the Spec decides over config and leaves every other option as it is: an operator's placement,
-// or an option newer than this package, survives Create.
+// apply sets the options that the Spec decides and keeps all others, so that an operator's placement, or an option newer than
+// this package, survives Create.
 func (s Spec) apply(config jetstream.StreamConfig, replicas int) jetstream.StreamConfig {
 	config.Name = s.Stream()
 	config.Description = s.Doc
@@ -128,8 +127,8 @@ func (s Spec) storage(replicas int) (jetstream.StorageType, jetstream.PersistMod
 	return jetstream.FileStorage, jetstream.AsyncPersistMode
 }
 
-// ttlSeconds is what a TTL is on the wire: whole seconds, rounded up, because the server drops fractions and
-// refuses less than one. 0 stays 0, which is no TTL.
+// ttlSeconds rounds a TTL up to whole seconds, because the server ignores fractions and rejects values below one second. 0 stays
+// 0, which means no TTL.
 func ttlSeconds(ttl time.Duration) (time.Duration, error) {
 	if ttl < 0 {
 		return 0, fmt.Errorf("%w: negative TTL %s", ErrInvalidArgument, ttl)

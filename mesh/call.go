@@ -5,38 +5,36 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/nats-io/nats.go"
 
 	"github.com/weftmesh/weft/subjects"
 )
 
-// As says for whom a call is made. The zero value is nobody: only public endpoints answer it.
+// As is the identity of a call. The zero value is anonymous: only public endpoints accept it.
 type As struct {
 	// Token is a user's access token.
 	Token string
-	// Service calls as this connection's own NATS user, for UserID.
+	// Service calls as this connection's NATS user, on behalf of UserID.
 	Service bool
-	// UserID is the user a service acts for.
+	// UserID is the user that a service acts for.
 	UserID string
-	// Grant is the consent a service acts under; its UserID is As's.
+	// Grant is the consent that a service acts under. Its UserID is not sent.
 	Grant Grant
 }
 
-// Grant is the consent under which something is done on a user's behalf.
+// Grant identifies the consent under which a service acts on a user's behalf.
 type Grant struct {
-	// UserID is the user who gave it.
+	// UserID is the user who gave the consent.
 	UserID string `json:"user_id"`
-	// Scope is what it was given for.
+	// Scope is the scope that was consented to.
 	Scope string `json:"scope"`
 	// ConsentID is the consent's id.
 	ConsentID string `json:"consent_id"`
 }
 
-// Call calls an endpoint and decodes its reply. The error is a *subjects.Error: the responder's own,
-// CodeUnavailable where nobody answers, CodeTimeout where ctx ends first. Without a deadline in ctx the
-// endpoint's own timeout bounds the call.
+// Call calls an endpoint and decodes its reply. Without a deadline in ctx the endpoint's timeout bounds the call. The error is the
+// responder's *subjects.Error, or one of CodeUnavailable if no process responds, CodeTimeout if ctx ends first, or CodeTooLarge.
 func Call[Req, Res any](
 	ctx context.Context, c *Conn, e subjects.Endpoint[Req, Res], req Req, as As,
 ) (Res, error) {
@@ -73,8 +71,8 @@ func Call[Req, Res any](
 	return res, nil
 }
 
-// Forward sends a request with the deadline, trace and request id of ctx added to header and returns
-// the reply. The error is a *subjects.Error; the responder's own comes with the reply, for its headers.
+// Forward sends a request with the deadline, trace context and request id of ctx added to header, and returns the reply. The error
+// is a *subjects.Error. If the responder returned it, the reply is returned too, for its headers.
 func (c *Conn) Forward(ctx context.Context, subject string, header nats.Header, data []byte) (*nats.Msg, error) {
 	if int64(len(data)) > c.MaxPayload() {
 		return nil, subjects.Errorf(subjects.CodeTooLarge, "the message has %d bytes, the limit is %d", len(data), c.MaxPayload())
@@ -94,23 +92,25 @@ func (c *Conn) Forward(ctx context.Context, subject string, header nats.Header, 
 	return reply, nil
 }
 
-// transportError codes what the transport says.
+// transportError converts an error of NATS.
 func transportError(ctx context.Context, err error) error {
 	if errors.Is(err, nats.ErrNoResponders) {
 		return &subjects.Error{
-			Code: subjects.CodeUnavailable, Detail: "nobody serves this right now", RetryAfter: time.Second, Cause: err,
+			Code: subjects.CodeUnavailable, Reason: subjects.ReasonNoResponders, Detail: "no process serves this request at present",
+			RetryAfter: subjects.RetrySoon, Cause: err,
 		}
 	}
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout) {
-		return &subjects.Error{Code: subjects.CodeTimeout, Detail: "no answer in time", Cause: err}
+		return &subjects.Error{Code: subjects.CodeTimeout, Detail: "no answer within the deadline", Cause: err}
 	}
 	if ctx.Err() != nil {
-		return &subjects.Error{Code: subjects.CodeTimeout, Detail: "the caller went away", Cause: err}
+		return &subjects.Error{Code: subjects.CodeTimeout, Detail: "the caller cancelled the request", Cause: err}
 	}
 	if errors.Is(err, nats.ErrMaxPayload) {
-		return &subjects.Error{Code: subjects.CodeTooLarge, Detail: "the message is past the payload limit", Cause: err}
+		return &subjects.Error{Code: subjects.CodeTooLarge, Detail: "the message exceeds the payload limit", Cause: err}
 	}
 	return &subjects.Error{
-		Code: subjects.CodeUnavailable, Detail: "the mesh cannot be reached", RetryAfter: time.Second, Cause: err,
+		Code: subjects.CodeUnavailable, Reason: subjects.ReasonDisconnected, Detail: "NATS cannot be reached",
+		RetryAfter: subjects.RetrySoon, Cause: err,
 	}
 }

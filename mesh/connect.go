@@ -13,23 +13,23 @@ import (
 	"go.uber.org/zap"
 )
 
-// Options says where and as whom to connect.
+// Options configures a connection.
 type Options struct {
-	// URL is one or more server addresses, comma-separated.
+	// URL is one or more server URLs, separated by commas.
 	URL string
-	// InProcess is a server of this process: where it is set, the connection needs no socket, and half the time for an answer.
+	// InProcess is a server in this process. If set, the connection uses no socket, which halves the latency.
 	InProcess nats.InProcessConnProvider
-	// User is the NATS user: an actor's name, gateway, operator or setup.
+	// User is the NATS user: the name of an actor, gateway, operator or setup.
 	User string
-	// Seed is the user's nkey seed (SU…). It is wiped from memory by Conn.Close.
+	// Seed is the user's nkey seed (SU…). Conn.Close wipes it from memory.
 	Seed []byte
-	// Log gets connection changes and asynchronous errors.
+	// Log receives connection changes and asynchronous errors. Default: none are logged.
 	Log *zap.Logger
-	// Wait bounds how long Connect tries to reach a server: 30 s unless set.
+	// Wait bounds how long Connect retries. Default: 30 s.
 	Wait time.Duration
 }
 
-// Conn is a connection to the mesh under one NATS user.
+// Conn is a connection to NATS as one user.
 type Conn struct {
 	*nats.Conn
 	// JS is the connection's JetStream.
@@ -39,8 +39,8 @@ type Conn struct {
 	key  nkeys.KeyPair
 }
 
-// Connect connects, trying again with backoff until a server answers or Wait or ctx ends. A refused
-// user fails at once.
+// Connect connects, retrying with backoff until a server accepts the connection or Wait or ctx ends. It does not retry if the
+// server rejects the user.
 func Connect(ctx context.Context, o Options) (*Conn, error) {
 	key, err := nkeys.FromSeed(o.Seed)
 	if err != nil {
@@ -67,9 +67,9 @@ func Connect(ctx context.Context, o Options) (*Conn, error) {
 		nats.ReconnectJitter(100*time.Millisecond, time.Second),
 		nats.PingInterval(5 * time.Second),
 		nats.MaxPingsOutstanding(2),
-		// A server that refuses the key for a while (a restart with an old file) must not end the process's line.
+		// A server that temporarily rejects the key, such as after a restart with an old file, must not end the connection.
 		nats.IgnoreAuthErrorAbort(),
-		// What is published while the line is down must fail, not wait: callers have deadlines.
+		// While disconnected, publishing must fail instead of buffering, because callers have deadlines.
 		nats.ReconnectBufSize(-1),
 		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
 			subject := ""
@@ -119,31 +119,29 @@ func dial(ctx context.Context, o Options, options []nats.Option) (*nats.Conn, er
 	}
 }
 
-// inboxes begins every user's private inbox prefix.
+// inboxes is the prefix of all users' inbox prefixes.
 const inboxes = "_INBOX_"
 
-// InboxPrefix is the private inbox prefix of a NATS user.
+// InboxPrefix returns the inbox prefix of a NATS user. Only that user may subscribe below it.
 func InboxPrefix(user string) string { return inboxes + user }
 
-// IsInbox tells whether a reply subject is some user's private inbox.
+// IsInbox reports whether a reply subject is an inbox of a NATS user.
 func IsInbox(subject string) bool { return strings.HasPrefix(subject, inboxes) }
 
-// MaxPayload is how many bytes of payload a message may have: what the server takes, less the room for
-// headers.
+// MaxPayload is the maximum payload of a message in bytes: the server's limit less HeaderRoom.
 func (c *Conn) MaxPayload() int64 { return c.Conn.MaxPayload() - HeaderRoom }
 
-// FlushWithContext returns once the server has seen everything sent so far; a context without a deadline
-// is bounded by ten seconds.
+// FlushWithContext returns when the server has processed everything that was sent. It waits at most flushTimeout.
 func (c *Conn) FlushWithContext(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, flushWithin)
+	ctx, cancel := context.WithTimeout(ctx, flushTimeout)
 	defer cancel()
 	return c.Conn.FlushWithContext(ctx)
 }
 
-// flushWithin bounds a flush whose caller bounds it no closer.
-const flushWithin = 10 * time.Second
+// flushTimeout is the maximum duration of a flush.
+const flushTimeout = 10 * time.Second
 
-// Close closes the connection and wipes the key.
+// Close closes the connection and wipes the nkey seed.
 func (c *Conn) Close() {
 	c.Conn.Close()
 	c.key.Wipe()

@@ -15,11 +15,11 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// The server checks no right to publish on the reply subject of a JetStream API request: whoever may write
-// a stream and read it by direct get can have its message put into a bucket that is not theirs. These
-// tests do that, and what it puts there counts for nothing.
+// The server does not check permissions for the reply subject of a JetStream API request: a user that can write a stream and read
+// it by direct get can have the server copy a message into a bucket of another user (a confused deputy). These tests do that and
+// check that such messages are ignored.
 
-// plant has a message of the consent ledger, written by consent, copied to a key of a bucket.
+// plant makes the server copy a message of the consent ledger, written by consent, to a key of a bucket.
 func plant(t *testing.T, m *actortest.Mesh, bucket kv.Spec, key string, value any) {
 	t.Helper()
 	body, err := json.Marshal(value)
@@ -36,7 +36,7 @@ func plant(t *testing.T, m *actortest.Mesh, bucket kv.Spec, key string, value an
 		t.Fatal(err)
 	}
 	operator := m.Conn(t, "operator")
-	actortest.Eventually(t, "the server has put it there", func() bool {
+	actortest.Eventually(t, "the message is in the bucket", func() bool {
 		stream, err := operator.JS.Stream(t.Context(), bucket.Stream())
 		if err != nil {
 			t.Fatal(err)
@@ -46,7 +46,7 @@ func plant(t *testing.T, m *actortest.Mesh, bucket kv.Spec, key string, value an
 	})
 }
 
-func TestAPlantedKeySignsNothing(t *testing.T) {
+func TestPlantedKeyIsNotTrusted(t *testing.T) {
 	t.Parallel()
 	m := actortest.Start(t)
 	public, private, err := ed25519.GenerateKey(nil)
@@ -55,11 +55,11 @@ func TestAPlantedKeySignsNothing(t *testing.T) {
 	}
 	honest := m.Token(t, actortest.User())
 	conn := m.Connect(t, "integration")
-	presence, err := mesh.Join(t.Context(), conn, actortest.Telemetry(t).Log)
+	membership, err := mesh.Join(t.Context(), conn, actortest.Telemetry(t).Log)
 	if err != nil {
 		t.Fatal(err)
 	}
-	verifier, err := mesh.NewVerifier(t.Context(), presence, actortest.Issuer, actortest.Audience, time.Now)
+	verifier, err := mesh.NewVerifier(t.Context(), membership, actortest.Issuer, actortest.Audience, time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,40 +74,40 @@ func TestAPlantedKeySignsNothing(t *testing.T) {
 	}
 	for range 3 {
 		if claims, err := verifier.Verify(t.Context(), forged); subjects.CodeOf(err) != subjects.CodeUnauthenticated {
-			t.Errorf("the forged token was answered %+v, %v", claims, err)
+			t.Errorf("the forged token is verified as %+v, %v", claims, err)
 		}
 	}
 	if _, err := verifier.Verify(t.Context(), honest); err != nil {
-		t.Errorf("the honest token: %v", err)
+		t.Errorf("a token of auth: %v", err)
 	}
 }
 
-func TestAPlantedConsentAllowsNothing(t *testing.T) {
+func TestPlantedConsentIsIgnored(t *testing.T) {
 	t.Parallel()
 	m := actortest.Start(t)
 	user := actortest.User()
 	conn := m.Connect(t, "integration")
-	presence, err := mesh.Join(t.Context(), conn, actortest.Telemetry(t).Log)
+	membership, err := mesh.Join(t.Context(), conn, actortest.Telemetry(t).Log)
 	if err != nil {
 		t.Fatal(err)
 	}
-	guard, err := actors.NewGuard(t.Context(), conn, presence, time.Now)
+	guard, err := actors.NewGuard(t.Context(), conn, membership, time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
 	scope := subjects.ScopeIntegrationsExecute
 	plant(t, m, kv.ConsentState, kv.EncodeKey(user, scope), subjects.ConsentState{ConsentID: "c", Version: 9, Status: "active"})
 	if grant, err := guard.Check(t.Context(), user, scope); subjects.CodeOf(err) != subjects.CodeConsentRequired {
-		t.Errorf("the planted consent was answered %+v, %v", grant, err)
+		t.Errorf("the planted consent is granted as %+v, %v", grant, err)
 	}
-	// The owner's word takes the place of what was planted.
+	// The owner's state replaces the planted one.
 	states, err := kv.Open[subjects.ConsentState](t.Context(), m.Conn(t, "consent").JS, kv.ConsentState)
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, err = states.Mutate(t.Context(), kv.EncodeKey(user, scope), func(_ subjects.ConsentState, known bool) (subjects.ConsentState, bool, error) {
 		if known {
-			t.Error("what was planted counts as the old value")
+			t.Error("the planted state is the old value")
 		}
 		return subjects.ConsentState{ConsentID: "d", Version: 1, Status: "active"}, true, nil
 	}, 0)
@@ -115,6 +115,6 @@ func TestAPlantedConsentAllowsNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := guard.Check(t.Context(), user, scope); err != nil {
-		t.Errorf("the honest consent: %v", err)
+		t.Errorf("a consent of the owner: %v", err)
 	}
 }

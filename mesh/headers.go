@@ -11,42 +11,40 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// Message headers of the mesh.
+// Message headers.
 const (
-	// HeaderAuthorization carries the user's access token as "Bearer …".
+	// HeaderAuthorization has the user's access token as "Bearer …".
 	HeaderAuthorization = "Authorization"
-	// HeaderTimeout carries the caller's remaining time in milliseconds.
+	// HeaderTimeout has the caller's remaining time in milliseconds.
 	HeaderTimeout = "Weft-Timeout"
-	// HeaderRequestID carries the request id.
+	// HeaderRequestID has the request id.
 	HeaderRequestID = "Weft-Request-Id"
-	// HeaderIdempotencyKey carries the caller's idempotency key.
+	// HeaderIdempotencyKey has the caller's idempotency key; see MaxIdempotencyKey.
 	HeaderIdempotencyKey = "Idempotency-Key"
-	// HeaderIdempotencyReplayed marks a stored answer.
+	// HeaderIdempotencyReplayed marks the replay of a stored answer.
 	HeaderIdempotencyReplayed = "Idempotency-Replayed"
-	// HeaderUserID names the user that a service acts for. It counts on service subjects alone.
+	// HeaderUserID names the user that a service acts for. It is ignored on other than service subjects.
 	HeaderUserID = "Weft-User-Id"
-	// HeaderGrantID and HeaderGrantScope name the consent that a service acts under. They count on
-	// service subjects alone.
+	// HeaderGrantID and HeaderGrantScope name the consent that a service acts under. They are ignored on other than
+	// service subjects.
 	HeaderGrantID    = "Weft-Grant-Id"
 	HeaderGrantScope = "Weft-Grant-Scope"
-	// HeaderClientIP and HeaderUserAgent tell where an HTTP request came from; only endpoints with
-	// Origin see them.
+	// HeaderClientIP and HeaderUserAgent describe the HTTP client. They are only sent to endpoints with Origin.
 	HeaderClientIP  = "Weft-Client-Ip"
 	HeaderUserAgent = "Weft-User-Agent"
-	// HeaderStream is set by JetStream on what it delivers or republishes: a request that carries it is
-	// refused.
+	// HeaderStream is set by JetStream on messages that it delivers or republishes. A request that has it is rejected.
 	HeaderStream = "Nats-Stream"
-	// HeaderEvent is the server-sent event's name of a message that the gateway streams; "message" without it.
+	// HeaderEvent is the name of the server-sent event that the gateway makes of a message; "message" if absent.
 	HeaderEvent = subjects.HeaderEvent
-	// HeaderErrorCode and HeaderError are NATS micro's.
+	// HeaderErrorCode and HeaderError are defined by NATS micro.
 	HeaderErrorCode = "Nats-Service-Error-Code"
 	HeaderError     = "Nats-Service-Error"
 )
 
-// Propagator carries W3C trace context.
+// Propagator propagates W3C trace context.
 var Propagator propagation.TextMapPropagator = propagation.TraceContext{}
 
-// Carrier adapts message headers to the propagator.
+// Carrier adapts message headers to Propagator.
 type Carrier nats.Header
 
 // Get implements propagation.TextMapCarrier.
@@ -64,14 +62,14 @@ func (c Carrier) Keys() []string {
 	return keys
 }
 
-// SetTimeout writes what is left of ctx's deadline.
+// SetTimeout sets HeaderTimeout to the remaining time of ctx, if it has a deadline.
 func SetTimeout(ctx context.Context, h nats.Header) {
 	if deadline, ok := ctx.Deadline(); ok {
 		h.Set(HeaderTimeout, strconv.FormatInt(max(1, time.Until(deadline).Milliseconds()), 10))
 	}
 }
 
-// Timeout reads the caller's remaining time, bounded by most; most where none is given.
+// Timeout returns the caller's remaining time, at most most; most if the header is absent or invalid.
 func Timeout(h nats.Header, most time.Duration) time.Duration {
 	ms, err := strconv.ParseInt(h.Get(HeaderTimeout), 10, 64)
 	if err != nil || ms <= 0 || ms > most.Milliseconds() {
@@ -84,12 +82,12 @@ type contextKey int
 
 const requestIDKey contextKey = iota
 
-// WithRequestID puts the request id into ctx, for calls and logs.
+// WithRequestID adds the request id to ctx, for calls and logs.
 func WithRequestID(ctx context.Context, id string) context.Context {
 	return context.WithValue(ctx, requestIDKey, id)
 }
 
-// RequestID is ctx's request id; empty where there is none.
+// RequestID returns ctx's request id; empty if there is none.
 func RequestID(ctx context.Context) string {
 	id, _ := ctx.Value(requestIDKey).(string)
 	return id

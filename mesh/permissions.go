@@ -8,32 +8,32 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// The NATS users that are no actors.
+// The NATS users other than the actors.
 const (
-	// UserGateway is the gateway's.
+	// UserGateway is the gateway.
 	UserGateway = "gateway"
-	// UserOperator is who looks after the mesh with the nats CLI.
+	// UserOperator is for people who operate the mesh with the nats CLI.
 	UserOperator = "operator"
-	// UserSetup creates and changes streams, buckets and durables, and does nothing else.
+	// UserSetup creates and updates streams, buckets and durables, and can do nothing else.
 	UserSetup = "setup"
-	// UserSystem watches the servers themselves, in the system account.
+	// UserSystem monitors the servers, in the system account.
 	UserSystem = "sys"
 )
 
-// Users lists the NATS users of weft's account: the actors, the gateway, the operator and setup.
+// Users returns the NATS users of weft's account: the actors, the gateway, the operator and setup.
 func Users() []string {
 	return append(subjects.Actors(), UserGateway, UserOperator, UserSetup)
 }
 
-// Permissions is what a NATS user may publish and subscribe. What is not in a list is refused.
+// Permissions lists the subjects that a NATS user may publish and subscribe to. All others are denied.
 type Permissions struct {
 	Publish, Subscribe []string
-	// Responses lets the user answer what it was asked, once each, until past the longest deadline.
+	// Responses allows one reply to each request that the user receives, until responseExpiry.
 	Responses bool
 }
 
-// PermissionsOf derives a user's permissions from the contract and the buckets, each list sorted and
-// without duplicates. Every user may besides use its private inbox, nobody another's.
+// PermissionsOf derives a user's permissions from the contract and the buckets. Lists are sorted and have no duplicates. Each user
+// may also subscribe to its own inbox prefix, and to no other.
 func PermissionsOf(user string) Permissions {
 	p := Permissions{Subscribe: []string{InboxPrefix(user) + ".>"}}
 	switch {
@@ -63,14 +63,14 @@ func (p *Permissions) tidy() Permissions {
 	return *p
 }
 
-// actor serves its endpoints, answers NATS micro's discovery, and works off its durables.
+// actor permits serving endpoints, answering NATS micro's discovery, and consuming from durables.
 func (p *Permissions) actor(name string) {
 	p.Responses = true
 	p.Subscribe = append(p.Subscribe, subjects.EndpointsOf(name)...)
 	for _, verb := range []string{"PING", "INFO", "STATS"} {
 		p.Subscribe = append(p.Subscribe, "$SRV."+verb, "$SRV."+verb+"."+name, "$SRV."+verb+"."+name+".*")
 	}
-	if name == "workflow" { // owners of partitions take the commands of their peers
+	if name == "workflow" { // partition owners take commands from their peers
 		p.publish(subjects.AnyWorkflowPartition)
 		p.Subscribe = append(p.Subscribe, subjects.AnyWorkflowPartition)
 	}
@@ -78,13 +78,13 @@ func (p *Permissions) actor(name string) {
 		if c.Owner == name {
 			id := c.Stream + "." + c.Durable
 			p.publish("$JS.API.CONSUMER.INFO."+id, "$JS.API.CONSUMER.MSG.NEXT."+id,
-				// The second form is what servers past 2.15 will acknowledge on (ADR-15 of NATS).
+				// Servers after 2.15 acknowledge on subjects of the second form (NATS ADR-15).
 				"$JS.ACK."+id+".>", "$JS.ACK.*.*."+id+".>")
 		}
 	}
 }
 
-// calls are the service subjects of the endpoints that name the user.
+// calls permits calling the endpoints that list the user as a service, on their service subjects.
 func (p *Permissions) calls(user string) {
 	for _, d := range subjects.Endpoints() {
 		if d.Access.AllowsService(user) {
@@ -93,7 +93,7 @@ func (p *Permissions) calls(user string) {
 	}
 }
 
-// buckets are what kv says, and, for who holds a guard, the call that revocations make.
+// buckets permits what kv says and, to users with a guard, acknowledging revocation barriers.
 func (p *Permissions) buckets(user string) {
 	for _, spec := range kv.All() {
 		p.publish(spec.Permissions(user)...)
@@ -110,7 +110,7 @@ func (p *Permissions) buckets(user string) {
 	}
 }
 
-// streams lets a writer publish below its own name, or on the whole where it is alone, and a reader read.
+// streams permits writers to publish below their own name, or to all subjects if they are the only writer, and readers to read.
 func (p *Permissions) streams(user string) {
 	for _, s := range subjects.Streams() {
 		if slices.Contains(s.Writers, user) {
@@ -130,7 +130,7 @@ func (p *Permissions) streams(user string) {
 	}
 }
 
-// read is what an ephemeral consumer, pulling or ordered, and a get of single messages need.
+// read permits ephemeral consumers (pull or ordered) and getting single messages.
 func (p *Permissions) read(stream string) {
 	p.publish(
 		"$JS.API.STREAM.INFO."+stream,
@@ -146,8 +146,8 @@ func (p *Permissions) read(stream string) {
 	)
 }
 
-// operator looks at everything with the nats CLI, calls endpoints as whoever signs in, and replays dead
-// letters. It writes no bucket, calls as no service, and takes nothing away but what is dead.
+// operator permits inspecting everything with the nats CLI, calling endpoints as a signed-in user, and replaying dead letters. It
+// permits neither writing buckets, nor calling as a service, nor deleting anything but dead letters.
 func (p *Permissions) operator() {
 	for _, verb := range []string{"PING", "INFO", "STATS"} {
 		p.publish("$SRV."+verb, "$SRV."+verb+".>")
@@ -172,7 +172,7 @@ func (p *Permissions) setup() {
 		p.publish("$JS.API.STREAM.INFO."+name, "$JS.API.STREAM.CREATE."+name, "$JS.API.STREAM.UPDATE."+name)
 	}
 	for _, spec := range kv.All() {
-		if spec.Storage == kv.Volatile { // made anew where it must be kept in another way
+		if spec.Storage == kv.Volatile { // recreated if its storage changes
 			p.publish("$JS.API.STREAM.DELETE." + spec.Stream())
 		}
 	}
@@ -181,7 +181,7 @@ func (p *Permissions) setup() {
 	}
 }
 
-// streamNames lists the streams, those of the buckets and object stores included.
+// streamNames returns the names of all streams, including those of buckets and object stores.
 func streamNames() []string {
 	var names []string
 	for _, s := range subjects.Streams() {

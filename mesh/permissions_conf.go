@@ -7,10 +7,10 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// HeaderRoom is what a message may have in headers besides its payload, in bytes.
+// HeaderRoom is the maximum size of a message's headers in bytes. The server's limit is MaxPayload plus HeaderRoom.
 const HeaderRoom = 64 << 10
 
-// responseExpiry is how long a question may be answered: past the longest deadline.
+// responseExpiry is how long a request may be answered. It exceeds the longest timeout of an endpoint.
 const responseExpiry = subjects.MaxTimeout + subjects.MaxTimeout/5
 
 // KeyVariable is the variable of local.conf that holds a user's public nkey.
@@ -18,28 +18,28 @@ func KeyVariable(user string) string { return "WEFT_" + strings.ToUpper(user) + 
 
 const confHead = `# weft's NATS server. Generated from the contract by "make generate"; do not edit.
 #
-# The server inside "weft up" runs with this very file. For a server of your own:
+# The server embedded in "weft up" uses exactly this file. To run a server of your own:
 #
 #     weft nats-init DIR               writes this file, local.conf and the users' keys
 #     nats-server -c DIR/nats.conf
 #
-# What differs from one machine to the next, and no secret, is in local.conf: ports, folders, how often
-# writes are synced, and each user's public nkey. What this file leaves open (a cluster, leaf nodes, TLS)
-# goes into a file of yours that begins with "include nats.conf".
+# local.conf has what differs between machines: ports, folders, how often writes are synced, and each user's public nkey. It holds
+# no secret. To configure anything else (a cluster, leaf nodes, TLS), write a file of your own that begins with
+# "include nats.conf".
 #
-# Who is not listed here cannot connect. What is not listed for a user is refused.
+# Users that are not listed here cannot connect. Subjects that are not listed for a user are denied.
 
 include ./local.conf
 
 host: $WEFT_NATS_HOST
 port: $WEFT_NATS_PORT
 
-# 1 MiB of payload, and 64 KiB for headers.
+# 1 MiB of payload and 64 KiB of headers.
 max_payload: $WEFT_MAX_PAYLOAD
 
 jetstream {
   store_dir: $WEFT_STORE_DIR
-  # always: an acknowledged write survives a power failure. A duration: the last moments may be lost.
+  # always: an acknowledged write survives a power failure. A duration: writes of the last interval may be lost.
   sync_interval: $WEFT_SYNC
 }
 
@@ -54,8 +54,8 @@ accounts {
     users: [
 `
 
-// RenderConf renders nats.conf: one account, and one user for each actor, the gateway, the operator and
-// setup, with the least that each needs. It holds no secret.
+// RenderConf renders nats.conf: one account with a user for each actor, the gateway, the operator and setup, each with the least
+// permissions that it needs. It contains no secret.
 func RenderConf() string {
 	var b strings.Builder
 	b.WriteString(confHead)

@@ -16,8 +16,8 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// TestOwnersAndReadersReachTheirBuckets does with every bucket what package kv offers, as each of its users.
-func TestOwnersAndReadersReachTheirBuckets(t *testing.T) {
+// Each user performs on each bucket the operations that package kv offers it.
+func TestPermissionsSufficeForBuckets(t *testing.T) {
 	t.Parallel()
 	m := actortest.Start(t, actortest.Quiet())
 	ctx := t.Context()
@@ -59,7 +59,7 @@ func TestOwnersAndReadersReachTheirBuckets(t *testing.T) {
 				continue
 			}
 			if watched.Len() != 1 {
-				t.Errorf("%s sees %d keys of %s", user, watched.Len(), spec.Name)
+				t.Errorf("%s watches %d keys of %s", user, watched.Len(), spec.Name)
 			}
 			watched.Close()
 		}
@@ -67,21 +67,21 @@ func TestOwnersAndReadersReachTheirBuckets(t *testing.T) {
 	for _, user := range kv.Guards.Writers {
 		lease, err := kv.HoldLease(ctx, m.Conn(t, user).JS, kv.Guards, user+".test", mesh.LeaseLength)
 		if err != nil {
-			t.Errorf("%s takes a lease: %v", user, err)
+			t.Errorf("%s holds a lease: %v", user, err)
 			continue
 		}
 		live, err := kv.Live(ctx, m.Conn(t, "consent").JS, kv.Guards, ">")
 		if err != nil || !slices.Contains(live, user+".test") {
-			t.Errorf("the lease of %s is not seen: %v, %v", user, live, err)
+			t.Errorf("the lease of %s is not listed: %v, %v", user, live, err)
 		}
 		if err := lease.Close(ctx); err != nil {
-			t.Errorf("%s returns its lease: %v", user, err)
+			t.Errorf("%s closes its lease: %v", user, err)
 		}
 	}
 }
 
-// TestOwnersReachTheirObjectStores does with every object store what package kv offers.
-func TestOwnersReachTheirObjectStores(t *testing.T) {
+// Each owner performs the operations that package kv offers on its object store.
+func TestPermissionsSufficeForObjectStores(t *testing.T) {
 	t.Parallel()
 	m := actortest.Start(t, actortest.Quiet())
 	ctx := t.Context()
@@ -90,7 +90,7 @@ func TestOwnersReachTheirObjectStores(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s opens %s: %v", spec.Owner, spec.Name, err)
 		}
-		for _, data := range []string{"first", "second"} { // the second takes the first's place
+		for _, data := range []string{"first", "second"} { // the second replaces the first
 			if err := store.Put(ctx, "a", []byte(data)); err != nil {
 				t.Errorf("%s writes %s: %v", spec.Owner, spec.Name, err)
 			}
@@ -104,18 +104,17 @@ func TestOwnersReachTheirObjectStores(t *testing.T) {
 			}
 		}
 		if _, err := store.Get(ctx, "a"); !errors.Is(err, kv.ErrNotFound) {
-			t.Errorf("what was deleted: %v", err)
+			t.Errorf("Get of a deleted object: %v", err)
 		}
 		stream, err := m.Conn(t, mesh.UserOperator).JS.Stream(ctx, spec.Stream())
 		if err != nil || stream.CachedInfo().State.Msgs != 0 {
-			t.Errorf("%s keeps something of what was deleted: %v", spec.Name, err)
+			t.Errorf("%s holds messages of a deleted object: %v", spec.Name, err)
 		}
 	}
 }
 
-// TestWritersAndReadersReachTheirStreams publishes to every stream as each of its writers and reads it as each of
-// its readers and the operator, by an ordered consumer and by sequence.
-func TestWritersAndReadersReachTheirStreams(t *testing.T) {
+// Each writer publishes to its streams; each reader, and the operator, reads them by an ordered consumer and by sequence.
+func TestPermissionsSufficeForStreams(t *testing.T) {
 	t.Parallel()
 	m := actortest.Start(t, actortest.Quiet())
 	ctx := t.Context()
@@ -136,14 +135,14 @@ func TestWritersAndReadersReachTheirStreams(t *testing.T) {
 				continue
 			}
 			if s.Retention == subjects.RetainWork {
-				continue // its one consumer is its worker's
+				continue // a work queue has one consumer, its worker
 			}
 			consumer, err := stream.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{})
 			if err == nil {
 				_, err = consumer.Next(jetstream.FetchMaxWait(5 * time.Second))
 			}
 			if err != nil {
-				t.Errorf("%s follows %s: %v", reader, s.Name, err)
+				t.Errorf("%s consumes %s: %v", reader, s.Name, err)
 			}
 		}
 		for _, purger := range s.Purgers {
@@ -158,8 +157,8 @@ func TestWritersAndReadersReachTheirStreams(t *testing.T) {
 	}
 }
 
-// TestOwnersReachTheirDurables takes one message from each durable and acknowledges it.
-func TestOwnersReachTheirDurables(t *testing.T) {
+// Each owner takes a message from its durables and acknowledges it.
+func TestPermissionsSufficeForDurables(t *testing.T) {
 	t.Parallel()
 	m := actortest.Start(t, actortest.Quiet())
 	ctx := t.Context()
@@ -167,9 +166,9 @@ func TestOwnersReachTheirDurables(t *testing.T) {
 		t.Fatal("there are no durables")
 	}
 	for _, c := range subjects.Consumers() {
-		subject := strings.ReplaceAll(c.Filter, "*", "workflow") // one of those that a durable of several actors' events hears
+		subject := strings.ReplaceAll(c.Filter, "*", "workflow") // a filter for several actors matches this one
 		if _, err := m.Conn(t, mesh.UserOperator).JS.Publish(ctx, subject, []byte("{}")); err != nil {
-			t.Errorf("the operator replays to %s: %v", subject, err)
+			t.Errorf("the operator publishes to %s: %v", subject, err)
 			continue
 		}
 		consumer, err := m.Conn(t, c.Owner).JS.Consumer(ctx, c.Stream, c.Durable)
@@ -182,7 +181,7 @@ func TestOwnersReachTheirDurables(t *testing.T) {
 			err = message.DoubleAck(ctx)
 		}
 		if err != nil {
-			t.Errorf("%s works off %s: %v", c.Owner, c.Durable, err)
+			t.Errorf("%s consumes %s: %v", c.Owner, c.Durable, err)
 		}
 	}
 }

@@ -18,9 +18,9 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-var update = flag.Bool("update", false, "write ../nats.conf anew")
+var update = flag.Bool("update", false, "regenerate ../nats.conf")
 
-func TestConfIsGenerated(t *testing.T) {
+func TestConfIsCurrent(t *testing.T) {
 	t.Parallel()
 	if *update {
 		if err := os.WriteFile("../nats.conf", []byte(mesh.RenderConf()), 0o644); err != nil {
@@ -32,11 +32,11 @@ func TestConfIsGenerated(t *testing.T) {
 		t.Fatal(err)
 	}
 	if string(file) != mesh.RenderConf() {
-		t.Error("nats.conf is not what the contract generates: go test ./mesh -run TestConfIsGenerated -update")
+		t.Error("nats.conf is outdated; run go test ./mesh -run TestConfIsCurrent -update")
 	}
 	for _, secret := range []string{"SU", "SA", "password", "token"} {
 		if strings.Contains(string(file), `"`+secret) {
-			t.Errorf("nats.conf holds something that begins with %s", secret)
+			t.Errorf("nats.conf contains a string that begins with %s", secret)
 		}
 	}
 }
@@ -49,14 +49,14 @@ func TestSetupIsIdempotent(t *testing.T) {
 	}
 }
 
-func TestStrangersCannotConnect(t *testing.T) {
+func TestUnknownUsersCannotConnect(t *testing.T) {
 	t.Parallel()
 	m := actortest.Start(t, actortest.Quiet())
-	stranger, err := nkeys.CreateUser()
+	unknown, err := nkeys.CreateUser()
 	if err != nil {
 		t.Fatal(err)
 	}
-	public, err := stranger.PublicKey()
+	public, err := unknown.PublicKey()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,29 +70,29 @@ func TestStrangersCannotConnect(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, option := range map[string]nats.Option{
-		"nobody":                nats.Name("nobody"),
-		"a password":            nats.UserInfo("auth", "auth"),
-		"a token":               nats.Token("auth"),
-		"a key of its own":      nats.Nkey(public, stranger.Sign),
-		"auth's public key":     nats.Nkey(knownPublic, stranger.Sign),
-		"a signature of auth's": nats.Nkey(public, known.Sign),
+		"no credentials": nats.Name("nobody"),
+		"a password":     nats.UserInfo("auth", "auth"),
+		"a token":        nats.Token("auth"),
+		"an unknown key": nats.Nkey(public, unknown.Sign),
+		"auth's public key with another signature": nats.Nkey(knownPublic, unknown.Sign),
+		"an unknown key with a signature of auth":  nats.Nkey(public, known.Sign),
 	} {
 		conn, err := nats.Connect(m.URL(), option)
 		if err == nil {
 			conn.Close()
-			t.Errorf("with %s one gets in", name)
+			t.Errorf("a client with %s can connect", name)
 		} else if !strings.Contains(strings.ToLower(err.Error()), "authorization") {
 			t.Errorf("with %s: %v", name, err)
 		}
 	}
 	conn, err := nats.Connect(m.URL(), nats.Nkey(knownPublic, known.Sign))
 	if err != nil {
-		t.Fatalf("auth itself: %v", err)
+		t.Fatalf("auth: %v", err)
 	}
 	conn.Close()
 }
 
-// mayPublish asks the server whether it takes a message on subject. It must be asked once a subject.
+// mayPublish reports whether the server accepts a message on subject. Call it once per subject and connection.
 func mayPublish(t *testing.T, conn *mesh.Conn, subject string) bool {
 	t.Helper()
 	if err := conn.Publish(subject, nil); err != nil {
@@ -111,7 +111,7 @@ func maySubscribe(t *testing.T, conn *mesh.Conn, subject string) bool {
 	return !refused(t, conn, fmt.Sprintf("Permissions Violation for Subscription to %q", subject))
 }
 
-// refused tells whether the server has said what; the flush brings it here.
+// refused reports whether the server has sent the error what. Flushing ensures that it has arrived.
 func refused(t *testing.T, conn *mesh.Conn, what string) bool {
 	t.Helper()
 	if err := conn.FlushTimeout(10 * time.Second); err != nil {
@@ -124,11 +124,11 @@ func refused(t *testing.T, conn *mesh.Conn, what string) bool {
 func check(t *testing.T, user, doing, subject string, got, want bool) {
 	t.Helper()
 	if got != want {
-		t.Errorf("%s may %s %s: %t, it must be %t", user, doing, subject, got, want)
+		t.Errorf("%s may %s %s: %t, want %t", user, doing, subject, got, want)
 	}
 }
 
-func TestServiceSubjectsBelongToTheirService(t *testing.T) {
+func TestServiceSubjectsAreReservedForTheirService(t *testing.T) {
 	t.Parallel()
 	m := actortest.Start(t, actortest.Quiet())
 	for _, user := range mesh.Users() {
@@ -148,7 +148,7 @@ func TestServiceSubjectsBelongToTheirService(t *testing.T) {
 	}
 }
 
-func TestBucketsBelongToTheirOwner(t *testing.T) {
+func TestBucketsAreReservedForTheirUsers(t *testing.T) {
 	t.Parallel()
 	m := actortest.Start(t, actortest.Quiet())
 	for _, user := range mesh.Users() {
@@ -166,7 +166,7 @@ func TestBucketsBelongToTheirOwner(t *testing.T) {
 	}
 }
 
-func TestStreamsBelongToSetupAndTheirWriters(t *testing.T) {
+func TestStreamsAreReservedForSetupAndTheirWriters(t *testing.T) {
 	t.Parallel()
 	m := actortest.Start(t, actortest.Quiet())
 	var names []string
@@ -214,7 +214,7 @@ func ownsStore(user, stream string) bool {
 	return slices.ContainsFunc(kv.ObjectStores(), func(s kv.ObjectSpec) bool { return s.Stream() == stream && s.Owner == user })
 }
 
-func TestObjectStoresBelongToTheirOwner(t *testing.T) {
+func TestObjectStoresAreReservedForTheirOwner(t *testing.T) {
 	t.Parallel()
 	m := actortest.Start(t, actortest.Quiet())
 	for _, spec := range kv.ObjectStores() {
@@ -255,7 +255,7 @@ func TestInboxesAndRequestsArePrivate(t *testing.T) {
 	}
 }
 
-func TestOperatorSeesTheMesh(t *testing.T) {
+func TestOperatorCanInspectTheMesh(t *testing.T) {
 	t.Parallel()
 	m := actortest.Start(t, actortest.Quiet())
 	operator := m.Conn(t, mesh.UserOperator)

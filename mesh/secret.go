@@ -1,12 +1,11 @@
 package mesh
 
-// Secret is a string that no log, error, document or configuration dump shows. Reveal is the only way
-// to its content.
+// Secret is a string that is masked in logs, errors, documents and configuration dumps. Only Reveal returns its content.
 type Secret string
 
 const masked = "***"
 
-// String masks the secret; an empty one stays empty, so that a dump tells set from unset.
+// String masks the secret. An empty one stays empty, so that a dump shows whether it is set.
 func (s Secret) String() string {
 	if s == "" {
 		return ""

@@ -13,7 +13,7 @@ import (
 	"github.com/weftmesh/weft/mesh"
 )
 
-func TestSecretShowsNowhere(t *testing.T) {
+func TestSecretIsMaskedEverywhere(t *testing.T) {
 	t.Parallel()
 	s := mesh.Secret("canary")
 	body, err := json.Marshal(map[string]any{"s": s, "in": struct{ S mesh.Secret }{s}})
@@ -30,9 +30,9 @@ func TestSecretShowsNowhere(t *testing.T) {
 	}
 	shown := fmt.Sprintf("%v %s %q %+v %#v %s %s", s, s, s, struct{ S mesh.Secret }{s}, s, body, line)
 	if strings.Contains(shown, "canary") || !strings.Contains(shown, "***") {
-		t.Errorf("it shows: %s", shown)
+		t.Errorf("the secret is shown: %s", shown)
 	}
 	if s.Reveal() != "canary" {
-		t.Errorf("it reveals %q", s.Reveal())
+		t.Errorf("Reveal returns %q", s.Reveal())
 	}
 }

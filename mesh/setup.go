@@ -10,8 +10,8 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// Setup creates or updates every stream, bucket and durable. Only the NATS user `setup` may. It is
-// idempotent and keeps what is stored. Replicas is 1 on a single server, 3 on a cluster.
+// Setup creates or updates every stream, bucket and durable. It needs the NATS user setup. It is idempotent and keeps stored data.
+// replicas is 1 on a single server, 3 on a cluster.
 func Setup(ctx context.Context, js jetstream.JetStream, replicas int) error {
 	if err := kv.Create(ctx, js, replicas); err != nil {
 		return fmt.Errorf("creating buckets: %w", err)
@@ -45,8 +45,8 @@ func consumerConfig(c subjects.Consumer) jetstream.ConsumerConfig {
 	return jetstream.ConsumerConfig{
 		Durable: c.Durable, FilterSubject: c.Filter, AckPolicy: jetstream.AckExplicitPolicy,
 		AckWait: c.AckWait, MaxAckPending: 1024,
-		// The runtime counts the tries and moves the message to the dead-letter stream: JetStream's own
-		// bound would leave it behind, unseen.
+		// The runtime counts the attempts and moves the message to the dead-letter stream. JetStream's own limit would leave
+		// it in the stream, undelivered.
 		MaxDeliver: -1, DeliverPolicy: jetstream.DeliverAllPolicy,
 	}
 }

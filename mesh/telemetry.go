@@ -18,7 +18,7 @@ import (
 	"go.uber.org/zap"
 )
 
-// Telemetry is a process's log, metrics and traces.
+// Telemetry holds a process's log, metrics and traces.
 type Telemetry struct {
 	Log      *zap.Logger
 	Registry *prometheus.Registry
@@ -26,23 +26,22 @@ type Telemetry struct {
 	Requests *prometheus.CounterVec
 	Duration *prometheus.HistogramVec
 	provider *sdktrace.TracerProvider
-	// exports tells that spans go somewhere.
+	// exports is set if spans are exported.
 	exports bool
 }
 
-// TelemetryOptions says where telemetry goes.
+// TelemetryOptions configures NewTelemetry.
 type TelemetryOptions struct {
 	Log *zap.Logger
-	// OTLP is the endpoint URL of an OTLP/HTTP collector; empty exports nothing, though every request
-	// still has a trace id.
+	// OTLP is the URL of an OTLP/HTTP collector. If empty, no spans are exported, but every request still has a trace id.
 	OTLP string
-	// Ratio is the share of new traces that are sampled, 0 to 1.
+	// Ratio is the share of new traces that are sampled, from 0 to 1.
 	Ratio float64
-	// Process names the process in traces.
+	// Process and Version identify the process in traces.
 	Process, Version string
 }
 
-// NewTelemetry makes a process's instruments.
+// NewTelemetry creates a process's instruments.
 func NewTelemetry(ctx context.Context, o TelemetryOptions) (*Telemetry, error) {
 	t := &Telemetry{Log: o.Log, Registry: prometheus.NewRegistry()}
 	t.Requests = prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -74,11 +73,11 @@ func NewTelemetry(ctx context.Context, o TelemetryOptions) (*Telemetry, error) {
 	return t, nil
 }
 
-// noSpan records nothing.
+// noSpan is used if spans are not exported.
 var noSpan = noop.Span{}
 
-// Start begins a span. Where spans go nowhere there is none, but for a trace that ctx does not belong to yet it makes the
-// trace's id all the same: logs, problems and the messages that a request causes name it.
+// Start starts a span. If spans are not exported, it only adds a new trace id to a ctx without one, because logs, problems and
+// subsequent messages refer to it.
 func (t *Telemetry) Start(ctx context.Context, name string, kind trace.SpanKind) (context.Context, trace.Span) {
 	if t.exports {
 		return t.Tracer.Start(ctx, name, trace.WithSpanKind(kind)) //nolint:spancheck // the caller ends it
@@ -89,26 +88,26 @@ func (t *Telemetry) Start(ctx context.Context, name string, kind trace.SpanKind)
 	var traceID trace.TraceID
 	var spanID trace.SpanID
 	binary.NativeEndian.PutUint64(traceID[:8], rand.Uint64())
-	binary.NativeEndian.PutUint64(traceID[8:], rand.Uint64()|1) // never all zero, which is no id
+	binary.NativeEndian.PutUint64(traceID[8:], rand.Uint64()|1) // an id of zeros is invalid
 	binary.NativeEndian.PutUint64(spanID[:], rand.Uint64()|1)
 	return trace.ContextWithSpanContext(ctx, trace.NewSpanContext(trace.SpanContextConfig{TraceID: traceID, SpanID: spanID})), noSpan
 }
 
-// Instrument is where one endpoint's, or one durable's, requests are counted.
+// Instrument counts the requests of one endpoint, or the messages of one durable.
 type Instrument struct {
 	ok        prometheus.Counter
 	took      prometheus.Observer
 	otherwise *prometheus.CounterVec
 }
 
-// Instrument finds the instrument of an actor's endpoint or durable. Look it up once: that costs more than its use.
+// Instrument returns the instrument of an actor's endpoint or durable. The lookup costs more than its use, so keep the result.
 func (t *Telemetry) Instrument(actor, endpoint string) *Instrument {
 	labels := prometheus.Labels{"actor": actor, "endpoint": endpoint}
 	of := t.Requests.MustCurryWith(labels)
 	return &Instrument{ok: of.WithLabelValues("ok"), took: t.Duration.With(labels), otherwise: of}
 }
 
-// Observe records one request, with its error's code or an empty one.
+// Observe records one request with its error code; an empty code means success.
 func (i *Instrument) Observe(code string, took time.Duration) {
 	if code == "" {
 		i.ok.Inc()
@@ -118,10 +117,10 @@ func (i *Instrument) Observe(code string, took time.Duration) {
 	i.took.Observe(took.Seconds())
 }
 
-// Close flushes what is still to be exported.
+// Close exports the remaining spans.
 func (t *Telemetry) Close(ctx context.Context) error { return t.provider.Shutdown(ctx) }
 
-// TraceID is ctx's trace id; empty where there is none.
+// TraceID returns ctx's trace id; empty if there is none.
 func TraceID(ctx context.Context) string {
 	if sc := trace.SpanContextFromContext(ctx); sc.HasTraceID() {
 		return sc.TraceID().String()

@@ -12,7 +12,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// Claims are an access token's claims (RFC 9068 §2.2). No other claim is accepted.
+// Claims are the claims of an access token (RFC 9068 §2.2). A token with any other claim is rejected.
 type Claims struct {
 	Issuer    string   `json:"iss"`
 	Audience  string   `json:"aud"`
@@ -24,14 +24,14 @@ type Claims struct {
 	ExpiresAt int64    `json:"exp"`
 	AuthTime  int64    `json:"auth_time"`
 	Roles     []string `json:"roles,omitempty"`
-	// Scope is set on tokens made from an API key: the scopes it is confined to, space-separated; and on those of users who
-	// must set up a second factor first.
+	// Scope is the space-separated list of scopes that a token issued for an API key, or for a user who must set up a second
+	// factor first, is restricted to. Empty for other tokens.
 	Scope string `json:"scope,omitempty"`
-	// KeyID is the API key a token was made from.
+	// KeyID is the API key that the token was issued for.
 	KeyID string `json:"key_id,omitempty"`
 }
 
-// tokenHeader is the whole of an accepted JOSE header: anything else, crit and b64 included, is refused.
+// tokenHeader is the JOSE header. A token with any other member, such as crit or b64, is rejected.
 type tokenHeader struct {
 	Algorithm string `json:"alg"`
 	Type      string `json:"typ"`
@@ -41,15 +41,15 @@ type tokenHeader struct {
 const (
 	tokenAlgorithm = "EdDSA"
 	tokenType      = "at+jwt"
-	// maxTokenBytes bounds what is parsed at all.
+	// maxTokenBytes is the maximum length of a token that is parsed.
 	maxTokenBytes = 4096
-	// clockSkew is how far issuer's and verifier's clocks may be apart (RFC 8725 leaves it open).
+	// clockSkew is how far iat may be ahead of the verifier's clock.
 	clockSkew = 5 * time.Second
 )
 
-var errToken = errors.New("not an access token of ours")
+var errToken = errors.New("not an access token issued by weft")
 
-// SignToken signs claims with an Ed25519 key.
+// SignToken signs claims with an Ed25519 key (RFC 8037).
 func SignToken(claims Claims, keyID string, key ed25519.PrivateKey) (string, error) {
 	header, err := json.Marshal(tokenHeader{Algorithm: tokenAlgorithm, Type: tokenType, KeyID: keyID})
 	if err != nil {
@@ -67,10 +67,9 @@ func SignToken(claims Claims, keyID string, key ed25519.PrivateKey) (string, err
 	return signed + "." + base64.RawURLEncoding.EncodeToString(signature), nil
 }
 
-// ParseToken verifies a token's form, signature, issuer, audience and times, and returns its claims.
-// It accepts what SignToken makes and nothing else (RFC 8725 §3): canonical base64url, exactly alg
-// EdDSA, typ at+jwt and a known kid in the header, no unknown, duplicate or differently cased member
-// anywhere, every mandatory claim of RFC 9068.
+// ParseToken verifies a token's form, signature, issuer, audience and times, and returns its claims. It accepts only what SignToken
+// produces (RFC 8725 §3): canonical base64url; a header with exactly alg EdDSA, typ at+jwt and a known kid; no unknown, duplicate or
+// differently cased member; and every mandatory claim of RFC 9068.
 func ParseToken(
 	token, issuer, audience string, now time.Time, key func(kid string) (ed25519.PublicKey, bool),
 ) (Claims, error) {
@@ -128,7 +127,7 @@ func decodePart(part string, v any) error {
 	return nil
 }
 
-// canonicalBase64 refuses padding, line breaks and non-zero trailing bits.
+// canonicalBase64 rejects padding, line breaks and non-zero trailing bits.
 func canonicalBase64(s string) ([]byte, error) {
 	if strings.ContainsAny(s, "\r\n") {
 		return nil, errToken

@@ -13,10 +13,9 @@ import (
 	"github.com/weftmesh/weft/mesh"
 )
 
-// TestNoJWSOfWycheproofIsAnAccessToken reads Project Wycheproof's vectors for JSON Web Signature. None is signed
-// with EdDSA, so none may be accepted, the valid ones included; neither as it is, nor when its header
-// stands over a payload of ours under a signature of ours.
-func TestNoJWSOfWycheproofIsAnAccessToken(t *testing.T) {
+// Project Wycheproof's vectors for JSON Web Signature are not signed with EdDSA, so none may be accepted, including the valid ones:
+// neither unchanged, nor with their header over our payload, signed with our key.
+func TestWycheproofJWSAreRejected(t *testing.T) {
 	t.Parallel()
 	dir := os.Getenv("WEFT_CONFORMANCE")
 	if dir == "" {
@@ -39,7 +38,7 @@ func TestNoJWSOfWycheproofIsAnAccessToken(t *testing.T) {
 		t.Fatal(err)
 	}
 	k, count := newTokens(t), 0
-	parse := func(token string) error { // whatever key it names, it finds ours
+	parse := func(token string) error { // finds our key for any key id
 		_, err := mesh.ParseToken(token, issuer, audience, k.now, func(string) (ed25519.PublicKey, bool) {
 			public, _ := k.private.Public().(ed25519.PublicKey)
 			return public, true
@@ -51,7 +50,7 @@ func TestNoJWSOfWycheproofIsAnAccessToken(t *testing.T) {
 			count++
 			var token string
 			if json.Unmarshal(test.JWS, &token) != nil {
-				token = string(test.JWS) // the JSON serialization
+				token = string(test.JWS) // JSON serialization
 			}
 			header, _, _ := strings.Cut(token, ".")
 			if parse(token) == nil || parse(k.signParts(header, encode(k.payload(t)))) == nil {
@@ -60,6 +59,6 @@ func TestNoJWSOfWycheproofIsAnAccessToken(t *testing.T) {
 		}
 	}
 	if count == 0 || count != file.Number {
-		t.Errorf("%d vectors were read of %d", count, file.Number)
+		t.Errorf("read %d vectors of %d", count, file.Number)
 	}
 }

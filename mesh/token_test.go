@@ -18,7 +18,7 @@ const (
 	kid      = "k1"
 )
 
-// tokens is a signing key and a clock.
+// tokens signs and verifies tokens with one key at a fixed time.
 type tokens struct {
 	private ed25519.PrivateKey
 	now     time.Time
@@ -40,7 +40,7 @@ func (k tokens) claims() mesh.Claims {
 	}
 }
 
-// parse verifies with the key under its id and no other.
+// parse verifies a token with the key, which is known only under its id.
 func (k tokens) parse(token string) (mesh.Claims, error) {
 	return mesh.ParseToken(token, issuer, audience, k.now, func(id string) (ed25519.PublicKey, bool) {
 		public, _ := k.private.Public().(ed25519.PublicKey)
@@ -48,7 +48,7 @@ func (k tokens) parse(token string) (mesh.Claims, error) {
 	})
 }
 
-// sign signs any header and payload with the right key: what is refused then is refused for what it says.
+// sign signs any header and payload with the right key, so that a rejection concerns their content.
 func (k tokens) sign(header, payload string) string {
 	return k.signParts(encode(header), encode(payload))
 }
@@ -71,7 +71,7 @@ func (k tokens) payload(t testing.TB) string {
 	return string(data)
 }
 
-func TestATokenComesBackAsItWasSigned(t *testing.T) {
+func TestTokensRoundTrip(t *testing.T) {
 	t.Parallel()
 	k := newTokens(t)
 	token, err := mesh.SignToken(k.claims(), kid, k.private)
@@ -80,14 +80,14 @@ func TestATokenComesBackAsItWasSigned(t *testing.T) {
 	}
 	got, err := k.parse(token)
 	if err != nil || fmt.Sprint(got) != fmt.Sprint(k.claims()) {
-		t.Errorf("it is %+v, %v", got, err)
+		t.Errorf("got %+v, %v", got, err)
 	}
 	if _, err := k.parse(k.sign(goodHeader, k.payload(t))); err != nil {
-		t.Errorf("what the refusals below are changed from is refused itself: %v", err)
+		t.Errorf("the token that the following tests modify is rejected: %v", err)
 	}
 }
 
-func TestTokenHeadersRefused(t *testing.T) {
+func TestInvalidTokenHeadersAreRejected(t *testing.T) {
 	t.Parallel()
 	k := newTokens(t)
 	for name, header := range map[string]string{
@@ -112,13 +112,13 @@ func TestTokenHeadersRefused(t *testing.T) {
 		"x5u":                 `{"alg":"EdDSA","typ":"at+jwt","kid":"k1","x5u":"https://evil.test"}`,
 		"zip":                 `{"alg":"EdDSA","typ":"at+jwt","kid":"k1","zip":"DEF"}`,
 		"alg twice":           `{"alg":"none","alg":"EdDSA","typ":"at+jwt","kid":"k1"}`,
-		"ALG besides":         `{"alg":"EdDSA","ALG":"none","typ":"at+jwt","kid":"k1"}`,
+		"ALG in addition":     `{"alg":"EdDSA","ALG":"none","typ":"at+jwt","kid":"k1"}`,
 		"ALG alone":           `{"ALG":"EdDSA","typ":"at+jwt","kid":"k1"}`,
-		"something behind":    goodHeader + `{}`,
+		"trailing data":       goodHeader + `{}`,
 		"a list":              `[` + goodHeader + `]`,
 		"null":                `null`,
-		"nothing":             ``,
-		"no UTF-8":            "{\"alg\":\"EdDSA\",\"typ\":\"at+jwt\",\"kid\":\"k1\xff\"}",
+		"empty":               ``,
+		"invalid UTF-8":       "{\"alg\":\"EdDSA\",\"typ\":\"at+jwt\",\"kid\":\"k1\xff\"}",
 	} {
 		if claims, err := k.parse(k.sign(header, k.payload(t))); err == nil {
 			t.Errorf("%s is accepted: %+v", name, claims)
@@ -126,8 +126,8 @@ func TestTokenHeadersRefused(t *testing.T) {
 	}
 }
 
-// TestTokenClaimsRefused: the claims of RFC 9068 §2.2, and no other.
-func TestTokenClaimsRefused(t *testing.T) {
+// TestInvalidTokenClaimsAreRejected: only the claims of RFC 9068 §2.2 are accepted.
+func TestInvalidTokenClaimsAreRejected(t *testing.T) {
 	t.Parallel()
 	k := newTokens(t)
 	good := k.payload(t)
@@ -153,7 +153,7 @@ func TestTokenClaimsRefused(t *testing.T) {
 		"sub null":         replace(`"sub":"u"`, `"sub":null`),
 		"sub a number":     replace(`"sub":"u"`, `"sub":1`),
 		"SUB for sub":      replace(`"sub":"u"`, `"SUB":"u"`),
-		"SUB besides":      with(`"SUB":"admin"`),
+		"SUB in addition":  with(`"SUB":"admin"`),
 		"sub twice":        with(`"sub":"admin"`),
 		"no sid":           replace(`"sid":"s",`, ""),
 		"no jti":           replace(`"jti":"j",`, ""),
@@ -163,9 +163,9 @@ func TestTokenClaimsRefused(t *testing.T) {
 		"aud a list":       replace(`"aud":"weft"`, `"aud":["weft","other"]`),
 		"an unknown claim": with(`"admin":true`),
 		"nbf":              with(`"nbf":` + seconds(k.now.Add(time.Hour))),
-		"something behind": good + `{}`,
+		"trailing data":    good + `{}`,
 		"a list":           `[` + good + `]`,
-		"nothing":          ``,
+		"empty":            ``,
 		"null":             `null`,
 	} {
 		if claims, err := k.parse(k.sign(goodHeader, payload)); err == nil {
@@ -174,7 +174,7 @@ func TestTokenClaimsRefused(t *testing.T) {
 	}
 }
 
-func TestTokenFormsRefused(t *testing.T) {
+func TestInvalidTokenFormsAreRejected(t *testing.T) {
 	t.Parallel()
 	k := newTokens(t)
 	header, payload := encode(goodHeader), encode(k.payload(t))
@@ -198,7 +198,7 @@ func TestTokenFormsRefused(t *testing.T) {
 		"JSON serialization":     `{"protected":"` + header + `","payload":"` + payload + `","signature":"` + signature + `"}`,
 		"too long":               k.sign(goodHeader, k.payload(t)+strings.Repeat(" ", 5000)),
 	}
-	// 86 characters carry 516 bits for the signature's 512: the last character has four bits to spare.
+	// 86 characters encode 516 bits for the 512 of the signature: the last character has four spare bits.
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	last := strings.IndexByte(alphabet, good[len(good)-1])
 	forms["spare bits"] = good[:len(good)-1] + alphabet[last|1:last|1+1]
@@ -212,7 +212,7 @@ func TestTokenFormsRefused(t *testing.T) {
 	}
 	for name, token := range forms {
 		if token == good {
-			t.Fatalf("%s changes nothing", name)
+			t.Fatalf("%s: the token is unchanged", name)
 		}
 		if claims, err := k.parse(token); err == nil {
 			t.Errorf("%s is accepted: %+v", name, claims)
@@ -220,7 +220,7 @@ func TestTokenFormsRefused(t *testing.T) {
 	}
 }
 
-// FuzzParseToken: what is accepted is, byte for byte, what was signed.
+// FuzzParseToken checks that only the signed token itself is accepted.
 func FuzzParseToken(f *testing.F) {
 	k := newTokens(f)
 	good := k.sign(goodHeader, k.payload(f))

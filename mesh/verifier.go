@@ -15,11 +15,10 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// Verifier verifies access tokens locally: against the published keys, and against the watched bucket
-// of revoked sessions, so that a logout holds at every process at once. What it has verified it keeps
-// until the token ends; revocation is looked up every time.
+// Verifier verifies access tokens locally, against the published keys and the watched bucket of revoked sessions, so that a logout
+// takes effect in every process at once. Verified tokens are cached until they expire; revocation is checked for every call.
 type Verifier struct {
-	presence         *Presence
+	membership       *Membership
 	issuer, audience string
 	now              func() time.Time
 	keys             *kv.Bucket[subjects.SigningKey]
@@ -32,31 +31,31 @@ type Verifier struct {
 	reads            singleflight.Group
 }
 
-// trustedKey is a public key that was read at a revision of its bucket, not only watched: the watch shows
-// what the bucket holds, the read refuses what auth did not write (kv.Bucket.Get).
+// trustedKey is a public key that was read by kv.Bucket.Get at a revision of its bucket. Unlike the watch, that read ignores
+// messages that auth did not write.
 type trustedKey struct {
 	revision uint64
 	public   ed25519.PublicKey
 }
 
-// verified is a token whose form, signature and claims have been checked.
+// verified is a token whose form, signature and claims were checked.
 type verified struct {
 	claims Claims
 	keyID  string
 }
 
-// keyWithin bounds the read of a key.
-const keyWithin = 5 * time.Second
+// keyReadTimeout bounds the read of a key.
+const keyReadTimeout = 5 * time.Second
 
-// maxCachedTokens bounds the cache; past it the cache starts anew.
+// maxCachedTokens is the maximum size of the cache. When it is exceeded, the cache is emptied.
 const maxCachedTokens = 100_000
 
-// NewVerifier loads the keys and the revoked sessions and keeps watching both.
+// NewVerifier loads the keys and the revoked sessions and starts watching both.
 func NewVerifier(
-	ctx context.Context, p *Presence, issuer, audience string, now func() time.Time,
+	ctx context.Context, p *Membership, issuer, audience string, now func() time.Time,
 ) (*Verifier, error) {
 	v := &Verifier{
-		presence: p, issuer: issuer, audience: audience, now: now,
+		membership: p, issuer: issuer, audience: audience, now: now,
 		misses: rate.NewLimiter(20, 20), cache: map[string]verified{},
 		trusted: map[string]trustedKey{},
 	}
@@ -74,12 +73,12 @@ func NewVerifier(
 	if err != nil {
 		return nil, fmt.Errorf("reading the keys: %w", err)
 	}
-	// A revocation that comes before the sessions are loaded is not acknowledged: it asks again.
+	// A barrier that arrives before the sessions are loaded is not acknowledged, so it is sent again.
 	loaded := make(chan struct{})
-	p.Handle(SyncSessions, func(ctx context.Context, s Sync) error {
+	p.Handle(BarrierSessions, func(ctx context.Context, b Barrier) error {
 		select {
 		case <-loaded:
-			return v.revoked.WaitRevision(ctx, s.Revision)
+			return v.revoked.WaitRevision(ctx, b.Revision)
 		default:
 			return errors.New("the revoked sessions are still being loaded")
 		}
@@ -96,16 +95,16 @@ func NewVerifier(
 	return v, nil
 }
 
-// Verify returns a token's claims. The error is CodeUnauthenticated for a token that is not one of ours,
-// has ended or belongs to an ended session, and CodeUnavailable while this process cannot know.
+// Verify returns a token's claims. The error is CodeUnauthenticated for a token that is invalid, expired or of a revoked session,
+// and CodeUnavailable while this process cannot check it.
 func (v *Verifier) Verify(ctx context.Context, token string) (Claims, error) {
-	if !v.presence.Live() {
+	if !v.membership.Live() {
 		return Claims{}, &subjects.Error{
-			Code: subjects.CodeUnavailable, Detail: "sign-ins cannot be checked right now", RetryAfter: time.Second,
+			Code: subjects.CodeUnavailable, Detail: "access tokens cannot be verified at present", RetryAfter: subjects.RetrySoon,
 		}
 	}
 	now := v.now()
-	claims, ok := v.kept(token)
+	claims, ok := v.cached(token)
 	if !ok {
 		var err error
 		if claims, err = v.parse(ctx, token, now); err != nil {
@@ -113,35 +112,35 @@ func (v *Verifier) Verify(ctx context.Context, token string) (Claims, error) {
 		}
 	}
 	if !now.Before(time.Unix(claims.ExpiresAt, 0)) {
-		v.forget(token)
-		return Claims{}, subjects.Errorf(subjects.CodeUnauthenticated, "the access token has ended")
+		v.evict(token)
+		return Claims{}, subjects.Errorf(subjects.CodeUnauthenticated, "the access token has expired")
 	}
-	if v.Ended(claims.SessionID) || v.endedWithAll(claims) {
+	if v.Revoked(claims.SessionID) || v.revokedWithAll(claims) {
 		return Claims{}, subjects.Errorf(subjects.CodeUnauthenticated, "the session has ended")
 	}
 	return claims, nil
 }
 
-// Ended tells whether a session has been ended, as far as this process knows.
-func (v *Verifier) Ended(sessionID string) bool {
+// Revoked reports whether a session was revoked, as far as this process knows.
+func (v *Verifier) Revoked(sessionID string) bool {
 	_, ended := v.revoked.Get(sessionID)
 	return ended
 }
 
-// EveryoneEnded is until when the access tokens of every session are refused, as far as this process knows; zero: they
-// are not.
-func (v *Verifier) EveryoneEnded() time.Time {
+// AllRevokedUntil returns the time up to which the access tokens of all sessions are revoked, as far as this process knows; zero if
+// they are not.
+func (v *Verifier) AllRevokedUntil() time.Time {
 	all, _ := v.revoked.Get(subjects.EverySession)
 	return all.RevokedAt
 }
 
-// endedWithAll tells whether a token's session was ended with everybody's. A token says when it was made to the second.
-func (v *Verifier) endedWithAll(claims Claims) bool {
-	return claims.KeyID == "" && claims.IssuedAt <= v.EveryoneEnded().Unix()
+// revokedWithAll reports whether a token's session was revoked with all sessions. IssuedAt has a resolution of seconds.
+func (v *Verifier) revokedWithAll(claims Claims) bool {
+	return claims.KeyID == "" && claims.IssuedAt <= v.AllRevokedUntil().Unix()
 }
 
-// kept returns what is known of a token, unless its key has been taken away meanwhile.
-func (v *Verifier) kept(token string) (Claims, bool) {
+// cached returns the cached claims of a token, unless its key was removed since.
+func (v *Verifier) cached(token string) (Claims, bool) {
 	v.mu.RLock()
 	known, ok := v.cache[token]
 	v.mu.RUnlock()
@@ -162,7 +161,7 @@ func (v *Verifier) parse(ctx context.Context, token string, now time.Time) (Clai
 	})
 	if lookup != nil {
 		return Claims{}, &subjects.Error{
-			Code: subjects.CodeUnavailable, Detail: "sign-ins cannot be checked right now", RetryAfter: time.Second, Cause: lookup,
+			Code: subjects.CodeUnavailable, Detail: "access tokens cannot be verified at present", RetryAfter: subjects.RetrySoon, Cause: lookup,
 		}
 	}
 	if err != nil {
@@ -170,13 +169,12 @@ func (v *Verifier) parse(ctx context.Context, token string, now time.Time) (Clai
 			Code: subjects.CodeUnauthenticated, Detail: "the access token is not valid", Cause: err,
 		}
 	}
-	v.keep(token, verified{claims, keyID})
+	v.store(token, verified{claims, keyID})
 	return claims, nil
 }
 
-// key finds a public key; nil where there is none. A key that has not been read at its present revision is
-// read, and at a bounded rate one that the watch has not shown yet, so that a login signed with a fresh key
-// does not race the watch.
+// key returns a public key; nil if there is none. A key that was not read at its current revision is read; so is, at a limited
+// rate, a key that the watch has not delivered yet, because a token signed with a new key may arrive before it.
 func (v *Verifier) key(ctx context.Context, kid string) (ed25519.PublicKey, error) {
 	shown, ok := v.keyMap.Entry(kid)
 	v.mu.RLock()
@@ -188,12 +186,12 @@ func (v *Verifier) key(ctx context.Context, kid string) (ed25519.PublicKey, erro
 	if kid == "" {
 		return nil, nil
 	}
-	// Whoever asks for the same key at the same time shares one read, which outlives the first to ask.
+	// Concurrent lookups of a key share one read, which is not cancelled with the first caller's context.
 	public, err, _ := v.reads.Do(kid, func() (any, error) {
 		if !ok && !v.misses.Allow() {
 			return ed25519.PublicKey(nil), nil
 		}
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keyWithin)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keyReadTimeout)
 		defer cancel()
 		return v.read(ctx, kid)
 	})
@@ -203,7 +201,7 @@ func (v *Verifier) key(ctx context.Context, kid string) (ed25519.PublicKey, erro
 	return public.(ed25519.PublicKey), nil
 }
 
-// read reads a key and remembers it; nil where there is none that auth has written.
+// read reads a key and caches it; nil if auth has written none.
 func (v *Verifier) read(ctx context.Context, kid string) (ed25519.PublicKey, error) {
 	entry, err := v.keys.Get(ctx, kid)
 	if errors.Is(err, kv.ErrUnavailable) {
@@ -218,7 +216,7 @@ func (v *Verifier) read(ctx context.Context, kid string) (ed25519.PublicKey, err
 	return entry.Value.Public, nil
 }
 
-func (v *Verifier) keep(token string, known verified) {
+func (v *Verifier) store(token string, known verified) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if len(v.cache) >= maxCachedTokens {
@@ -227,7 +225,7 @@ func (v *Verifier) keep(token string, known verified) {
 	v.cache[token] = known
 }
 
-func (v *Verifier) forget(token string) {
+func (v *Verifier) evict(token string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	delete(v.cache, token)

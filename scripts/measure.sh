@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# Prints the README's table of figures, measured on this machine by the benchmarks of e2e/bench_test.go:
+# Prints the tables of docs/performance.md, measured on this machine by the benchmarks of e2e/bench_test.go:
 #
-#   scripts/measure.sh [ROUNDS]    each figure is the median of so many rounds (5 unless said)
+#   scripts/measure.sh [ROUNDS]    each figure is the median of so many rounds (default 5)
 #
-# Ratios are what counts: every target of a comparison is measured in the same run, in turns.
+# Only ratios are comparable between machines: every target of a comparison is measured in the same run, alternating.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 rounds=${1:-5}
 out=$(go test -run '^$' -bench '^Benchmark(AuthenticatedRead|ColdStart|IdleMemory)$' -benchtime "${rounds}x" -timeout 30m ./e2e)
 
-# metric BENCHMARK UNIT prints one figure of go test's lines: name, rounds, then pairs of value and unit.
+# metric BENCHMARK UNIT prints one figure of go test's output: name, rounds, then pairs of value and unit.
 metric() {
   awk -v name="$1" -v unit="$2" '$1 ~ "^Benchmark" name "(-[0-9]+)?$" { for (i = 3; i < NF; i += 2) if ($(i + 1) == unit) print $i }' <<<"$out"
 }

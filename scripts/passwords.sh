@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes actors/auth/breached_passwords.txt.gz: the passwords that breaches show most often, of eight characters and more, in
-# lower case, sorted, each once. They are taken from the frequency list of the npm package @zxcvbn-ts/language-common (MIT, see
+# Creates actors/auth/breached_passwords.txt.gz: the passwords of eight or more characters that are most frequent in breaches, in
+# lower case, sorted, without duplicates. They come from the frequency list of the npm package @zxcvbn-ts/language-common (MIT, see
 # NOTICE), which derives from published breaches. Needs npm.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# A throwaway PostgreSQL for tests: a cluster of its own, on a free port of 127.0.0.1, without fsync and with trust
-# authentication for whoever reaches the loopback. It never touches a server that already runs.
+# A temporary PostgreSQL for tests: its own cluster on a free port of 127.0.0.1, without fsync, with trust
+# authentication for connections over the loopback interface. It never touches a server that is already running.
 #
-#   scripts/postgres.sh with COMMAND…   runs COMMAND with WEFT_TEST_POSTGRES set, and removes the server after it
-#   scripts/postgres.sh start DIR       makes and starts one in DIR (which must not exist), prints its URL
+#   scripts/postgres.sh with COMMAND…   runs COMMAND with WEFT_TEST_POSTGRES set, then removes the server
+#   scripts/postgres.sh start DIR       creates and starts one in DIR (which must not exist), prints its URL
 #   scripts/postgres.sh stop DIR        stops it and removes DIR
 #
-# `with` leaves a WEFT_TEST_POSTGRES that is already set alone. Where PostgreSQL is not installed it says how to get it
-# and runs COMMAND without, unless CI is set: then that is a failure.
+# `with` uses WEFT_TEST_POSTGRES if it is already set. If PostgreSQL is not installed it prints how to install it
+# and runs COMMAND without, unless CI is set: then it fails.
 set -euo pipefail
 
-# binaries prints the folder with initdb and pg_ctl: the newest of Debian's, or PATH's.
+# binaries prints the folder with initdb and pg_ctl: Debian's newest, or the one in PATH.
 binaries() {
   local newest
   newest=$(printf '%s\n' /usr/lib/postgresql/*/bin/initdb | sort -V | tail -n 1)
@@ -19,7 +19,7 @@ binaries() {
   dirname "$newest"
 }
 
-# owned runs a command as somebody who may own a cluster: PostgreSQL refuses root.
+# owned runs a command as a user that may own a cluster: PostgreSQL refuses root.
 owned() {
   if [[ $EUID -ne 0 ]]; then
     "$@"
@@ -38,7 +38,7 @@ start() {
   owned "$bin/initdb" --pgdata "$dir/data" --username postgres --auth trust --encoding UTF8 --locale C \
     --no-sync >"$dir.log" 2>&1 || { cat "$dir.log" >&2; return 1; }
   for attempt in 1 2 3 4 5 6 7 8; do
-    # Below the range that the kernel hands out for outgoing connections.
+    # Below the kernel's range of ephemeral ports.
     port=$((20000 + (RANDOM * 32768 + RANDOM) % 12000))
     if owned "$bin/pg_ctl" start --wait --timeout 30 --silent --pgdata "$dir/data" --log "$dir/data/server.log" --options \
       "-h 127.0.0.1 -p $port -k '' -c fsync=off -c synchronous_commit=off -c full_page_writes=off -c max_connections=400" \
@@ -69,11 +69,11 @@ with() {
   fi
   if ! binaries >/dev/null; then
     if [[ -n ${CI:-} ]]; then
-      echo "postgres.sh: PostgreSQL is not installed, and in CI it must be" >&2
+      echo "postgres.sh: PostgreSQL is not installed, which CI requires" >&2
       exit 1
     fi
     cat >&2 <<'EOF'
-No PostgreSQL on this machine: the tests run on SQLite alone. To get one, any of
+PostgreSQL is not installed: the tests run on SQLite only. To install it, use one of
   apt-get install postgresql          (Debian, Ubuntu)
   brew install postgresql             (macOS)
   docker run -d -p 127.0.0.1:5432:5432 -e POSTGRES_HOST_AUTH_METHOD=trust postgres:17
@@ -84,7 +84,7 @@ EOF
   local parent url status=0
   parent=$(mktemp -d "${TMPDIR:-/tmp}/weft-postgres.XXXXXX")
   chmod 711 "$parent"
-  # shellcheck disable=SC2064 # the folder of now is the one to remove
+  # shellcheck disable=SC2064 # the folder's current value is the one to remove
   trap "stop '$parent/cluster'; rm -rf '$parent'" EXIT
   trap 'exit 130' INT
   trap 'exit 143' TERM

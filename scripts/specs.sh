@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Fetches the descriptions that vendors publish of their APIs, and cuts them to what the manifests use:
+# Fetches the descriptions that providers publish of their APIs, and cuts them to what the manifests use:
 #
 #   scripts/specs.sh INTO     →   INTO/slack.json, INTO/linear.graphql, …
 #
-# npm packages come from npm's registry, repositories from GitHub, or from WEFT_SPECS_GIT/OWNER+NAME/repo where that
-# is a git directory. What does not come is named and left out; what has been fetched before is not fetched again.
+# npm packages come from npm's registry, repositories from GitHub, or from WEFT_SPECS_GIT/OWNER+NAME/repo if that
+# is a git directory. A source that cannot be fetched is reported and left out; one that was fetched before is not fetched again.
 set -euo pipefail
 
 into=${1:?the folder to write to}
@@ -44,7 +44,7 @@ while read -r kind name; do
     [[ -s $folder/$file ]] || absent+=("$file")
   done
   [[ ${#absent[@]} -gt 0 ]] || continue
-  "${kind}_files" "$name" "$folder" "${absent[@]}" || { echo "specs.sh: $kind $name did not come" >&2; rm -rf "$folder"; }
+  "${kind}_files" "$name" "$folder" "${absent[@]}" || { echo "specs.sh: cannot fetch $kind $name" >&2; rm -rf "$folder"; }
 done < <(awk '{ print $1, $2 }' <<<"$sources" | sort -u)
 
 rm -f "$into"/*.json "$into"/*.graphql

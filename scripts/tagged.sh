@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Prints the go test arguments that run exactly the tests which stand behind a build tag:
+# Prints the go test arguments that run exactly the tests behind a build tag:
 #
 #   scripts/tagged.sh flags TAG      →   -tags TAG -run ^(TestA|TestB)$
-#   scripts/tagged.sh packages TAG   →   ./room ./other/room
+#   scripts/tagged.sh packages TAG   →   ./package ./other/package
 #
 # With the tag alone, go test would run every ordinary test of those packages a second time. A tag that no test carries
-# is an error, so that a suite cannot vanish unnoticed.
+# is an error, so that a suite cannot disappear unnoticed.
 set -euo pipefail
 
 what=${1:?flags or packages} tag=${2:?a build tag}
@@ -17,10 +17,10 @@ fi
 case $what in
   flags)
     names=$(grep -hoE '^func (Test|Example|Fuzz)[A-Za-z0-9_]*' "${files[@]}" | sed 's/^func //' | grep -vx TestMain | sort -u | paste -sd '|')
-    [[ -n $names ]] || { echo "tagged.sh: no test stands behind the tag $tag" >&2; exit 1; }
+    [[ -n $names ]] || { echo "tagged.sh: no test has the tag $tag" >&2; exit 1; }
     echo "-tags $tag -run ^($names)\$" ;;
   packages)
-    # shellcheck disable=SC2046 # one word a folder
+    # shellcheck disable=SC2046 # one word per folder
     echo $(printf './%s\n' "${files[@]}" | xargs -n 1 dirname | sort -u) ;;
   *)
     echo "tagged.sh: flags or packages, not $what" >&2

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Consent and key scopes: what a user consents to, and what an API key may be confined to.
+// Scopes that a user can consent to and that an API key can be restricted to.
 const (
 	ScopeUserProfileRead        = "user.profile.read"
 	ScopeUserProfileWrite       = "user.profile.write"
@@ -18,11 +18,11 @@ const (
 	ScopeNotificationsMarketing = "notifications.marketing"
 )
 
-// ScopeEnroll is the scope of an access token whose user must set up a second factor first: it reaches the endpoints for
-// that alone. Nobody consents to it and no API key has it.
+// ScopeEnroll is the scope of an access token whose user must set up a second factor first. It admits only the endpoints for
+// that. Users cannot consent to it, and no API key has it.
 const ScopeEnroll = "second_factor.enroll"
 
-// Scopes lists the nine scopes.
+// Scopes returns all scopes except ScopeEnroll.
 func Scopes() []string {
 	return []string{
 		ScopeUserProfileRead, ScopeUserProfileWrite, ScopeIntegrationsRead, ScopeIntegrationsConnect,
@@ -37,52 +37,52 @@ const (
 	RoleAdmin = "admin"
 )
 
-// Access says who may call an endpoint. The zero value is nobody.
+// Access says who may call an endpoint. The zero value admits nobody.
 type Access struct {
-	// Anyone may call, without identity.
+	// Anyone admits calls without identity.
 	Anyone bool
-	// SignedIn users may call.
+	// SignedIn admits signed-in users.
 	SignedIn bool
-	// Role is the role that a user must have besides.
+	// Role is the role that a signed-in user must additionally have.
 	Role string
-	// KeyScope is the scope that a token made from an API key must carry; empty refuses such tokens.
+	// KeyScope is the scope that a token issued for an API key must have; if empty, such tokens are refused.
 	KeyScope string
-	// Enrolling lets also those users call who must set up a second factor before they may do anything else.
+	// Enrolling also admits users who must set up a second factor before they may do anything else.
 	Enrolling bool
-	// Services may call as <subject>.as.<service>, on behalf of the user the message names.
+	// Services may call on <subject>.as.<service>, on behalf of the user that the message names.
 	Services []string
-	// Grantless are those of Services that need no grant of the user's.
+	// Grantless lists those of Services that need no grant from the user.
 	Grantless []string
 }
 
-// Public lets anyone call.
+// Public admits anyone.
 var Public = Access{Anyone: true}
 
-// SignIn lets anyone call, and is told by the access token that may come along which session the client has already.
+// SignIn admits anyone. If the request carries an access token, the handler learns the client's current session from it.
 var SignIn = Access{Anyone: true, SignedIn: true}
 
-// User lets every signed-in user call, though no API key: use Scope for what a key may do.
+// User admits every signed-in user, but no API key; see Scope.
 var User = Access{SignedIn: true}
 
-// Enrolling is User, and lets those call who must set up a second factor first.
+// Enrolling is User, and also admits users who must set up a second factor first.
 var Enrolling = Access{SignedIn: true, Enrolling: true}
 
-// Scope lets every signed-in user call, and API keys that carry the scope.
+// Scope admits every signed-in user, and API keys that have the scope.
 func Scope(scope string) Access { return Access{SignedIn: true, KeyScope: scope} }
 
-// Role lets users with the role call.
+// Role admits users who have the role.
 func Role(role string) Access { return Access{SignedIn: true, Role: role} }
 
-// Service lets services call on a user's behalf, under a grant that the responder checks again.
+// Service admits services on a user's behalf, under a grant that the responder verifies.
 func Service(services ...string) Access { return Access{Services: services} }
 
-// ServiceWithoutGrant lets services call where there is no grant to check: a verification mail, a
-// security notice, a question about the grant itself.
+// ServiceWithoutGrant admits services without a grant, for calls that no consent governs: verification e-mails, security
+// notices, or checks of the consent itself.
 func ServiceWithoutGrant(services ...string) Access {
 	return Access{Services: services, Grantless: services}
 }
 
-// Or lets in who either lets in.
+// Or returns the union of both rules. If both set Role or KeyScope, the receiver's is used.
 func (a Access) Or(b Access) Access {
 	a.Anyone = a.Anyone || b.Anyone
 	a.SignedIn = a.SignedIn || b.SignedIn
@@ -98,13 +98,13 @@ func (a Access) Or(b Access) Access {
 	return a
 }
 
-// AllowsService tells whether the service may call at all.
+// AllowsService reports whether the service may call.
 func (a Access) AllowsService(service string) bool { return slices.Contains(a.Services, service) }
 
-// NeedsGrant tells whether the service must name a grant of the user's.
+// NeedsGrant reports whether the service must name a grant from the user.
 func (a Access) NeedsGrant(service string) bool { return !slices.Contains(a.Grantless, service) }
 
-// String renders the rule for the catalogue and `nats micro info`.
+// String describes the rule, for the catalogue and `nats micro info`.
 func (a Access) String() string {
 	var who []string
 	switch {
@@ -117,7 +117,7 @@ func (a Access) String() string {
 	case a.KeyScope != "":
 		who = append(who, "user, or key with "+a.KeyScope)
 	case a.Enrolling:
-		who = append(who, "user, also one whose second factor is still to be set up")
+		who = append(who, "user, including during second-factor enrollment")
 	case a.SignedIn:
 		who = append(who, "user")
 	}

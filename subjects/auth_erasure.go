@@ -2,13 +2,13 @@ package subjects
 
 import "time"
 
-// DeleteAccountRequest proves that it is the owner who asks.
+// DeleteAccountRequest carries the credentials that confirm the deletion.
 type DeleteAccountRequest struct {
-	Password string `json:"password,omitempty" maxLength:"1024" doc:"Needed where the account has one; else a sign-in of the last five minutes is."`
-	Code     string `json:"code,omitempty" maxLength:"64" doc:"Of the authenticator, or a recovery code; needed where an authenticator is on."`
+	Password string `json:"password,omitempty" maxLength:"1024" doc:"Required if the account has one; otherwise a sign-in within the last five minutes is required."`
+	Code     string `json:"code,omitempty" maxLength:"64" doc:"An authenticator or recovery code; required if an authenticator is enabled."`
 }
 
-// ErasureStarted is the answer to delete_account: with what it names, the erasure can be followed without an account.
+// ErasureStarted is the reply of DeleteAccount. Its id and token give access to the erasure's status without an account.
 type ErasureStarted struct {
 	ErasureID string `json:"erasure_id"`
 	Token     string `json:"token" doc:"For get_erasure; shown once."`
@@ -20,41 +20,41 @@ var DeleteAccount = declare(Endpoint[DeleteAccountRequest, ErasureStarted]{
 	Subject: "weft.v1.auth.delete_account", Route: "DELETE /v1/users/me", Access: User, Status: 202, Origin: true,
 	Limits: []Limit{PerUser(10, time.Minute)}, Location: "/v1/auth/erasures/{erasure_id}", Secret: []string{"token"},
 	Summary: "Delete my account",
-	Doc: "Deletes the caller's account. Once it has answered, the account is gone, no actor takes its access tokens or API " +
-		"keys, and every other actor has been told to erase or pseudonymise what it holds: get_erasure shows that all have. " +
-		"The last admin stays: conflict. A wrong password or code is invalid.",
+	Doc: "Deletes the caller's account. When the call returns, the account is deleted, its access tokens and API keys are invalid " +
+		"everywhere, and every other actor has been asked to erase or pseudonymise its data; get_erasure shows the progress. " +
+		"Errors: conflict for the last admin; invalid for a wrong password or code.",
 })
 
-// ErasureRequest names an erasure and proves that it was the asker's account.
+// ErasureRequest names an erasure and carries its token.
 type ErasureRequest struct {
 	ErasureID string `json:"erasure_id" in:"path" format:"uuid"`
-	Token     string `json:"token" in:"header:Weft-Erasure-Token" minLength:"1" maxLength:"128" doc:"Delete_account's."`
+	Token     string `json:"token" in:"header:Weft-Erasure-Token" minLength:"1" maxLength:"128" doc:"The token that delete_account returned."`
 }
 
-// ErasureStatus tells how far an erasure has come.
+// ErasureStatus is the progress of an erasure.
 type ErasureStatus struct {
 	ErasureID   string     `json:"erasure_id"`
 	Status      string     `json:"status" enum:"erasing,erased"`
 	RequestedAt time.Time  `json:"requested_at"`
-	ErasedAt    *time.Time `json:"erased_at,omitempty" doc:"When the last actor had answered."`
-	SettledAt   *time.Time `json:"settled_at,omitempty" doc:"When all had looked a second time, after everything begun before the deletion was over."`
-	// Actors are all that hold something of users, by name.
+	ErasedAt    *time.Time `json:"erased_at,omitempty" doc:"When the last actor confirmed."`
+	SettledAt   *time.Time `json:"settled_at,omitempty" doc:"When all actors had confirmed a second round, after everything that began before the deletion had ended."`
+	// Actors lists every actor that stores user data, by name.
 	Actors []ActorErasure `json:"actors"`
 }
 
-// ActorErasure tells how far one actor has come.
+// ActorErasure is the progress of one actor.
 type ActorErasure struct {
 	Actor  string     `json:"actor"`
 	Status string     `json:"status" enum:"pending,erased"`
-	Items  int64      `json:"items" doc:"How many records went, or lost what tied them to the user."`
+	Items  int64      `json:"items" doc:"Number of records deleted or pseudonymised."`
 	At     *time.Time `json:"at,omitempty"`
 }
 
-// GetErasure tells how far an erasure has come.
+// GetErasure returns the progress of an erasure.
 var GetErasure = declare(Endpoint[ErasureRequest, ErasureStatus]{
 	Subject: "weft.v1.auth.get_erasure", Route: "GET /v1/auth/erasures/{erasure_id}", Access: Public,
 	Limits:  []Limit{PerIP(60, time.Minute)},
-	Summary: "How far is an erasure?",
-	Doc: "Tells of a deleted account which actors have erased what they held of it. It takes delete_account's token, since " +
-		"there is no account any more; not_found for any other.",
+	Summary: "Progress of an erasure",
+	Doc: "Returns which actors have erased their data of a deleted account. It requires the token from delete_account, because the " +
+		"account no longer exists; not_found for any other token.",
 })

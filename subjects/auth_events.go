@@ -2,51 +2,51 @@ package subjects
 
 import "time"
 
-// UserRegistered tells of a new account. It carries no personal data: who needs some asks for it.
+// UserRegistered is the data of UserRegisteredEvent. It carries no personal data; subscribers query what they need.
 type UserRegistered struct {
 	UserID string `json:"user_id"`
 }
 
-// UserRegisteredEvent is told once an account is open.
+// UserRegisteredEvent is published when an account has been created.
 var UserRegisteredEvent = declareEvent(Event[UserRegistered]{
-	Subject: "weft.event.v1.auth.user_registered", Doc: "An account was opened.",
+	Subject: "weft.event.v1.auth.user_registered", Doc: "An account was created.",
 })
 
-// UserUpdated names what changed of an account.
+// UserUpdated names the changed fields of an account.
 type UserUpdated struct {
 	UserID string   `json:"user_id"`
 	Fields []string `json:"fields"`
 }
 
-// UserUpdatedEvent is told once an account has changed.
+// UserUpdatedEvent is published when an account has changed.
 var UserUpdatedEvent = declareEvent(Event[UserUpdated]{
 	Subject: "weft.event.v1.auth.user_updated", Doc: "An account's profile, address or roles changed.",
 })
 
-// SessionStarted tells of a sign-in.
+// SessionStarted is the data of SessionStartedEvent.
 type SessionStarted struct {
 	SessionID string `json:"session_id"`
 	Method    string `json:"method" enum:"password,password_totp,oauth,passkey"`
 }
 
-// SessionStartedEvent is told when a user has signed in.
+// SessionStartedEvent is published when a user has signed in.
 var SessionStartedEvent = declareEvent(Event[SessionStarted]{
 	Subject: "weft.event.v1.auth.session_started", Doc: "A user signed in.",
 })
 
-// SessionEnded tells of a session's end before its time.
+// SessionEnded is the data of SessionEndedEvent.
 type SessionEnded struct {
 	SessionID string `json:"session_id"`
 	Reason    string `json:"reason" enum:"logout,revoked,too_many,token_reuse,disabled,password_changed,mfa_changed,identity_removed,deleted,admin,replaced"`
 }
 
-// SessionEndedEvent is told once a session's tokens are refused everywhere.
+// SessionEndedEvent is published when a session was ended before its expiry and its tokens are refused everywhere.
 var SessionEndedEvent = declareEvent(Event[SessionEnded]{
-	Subject: "weft.event.v1.auth.session_ended", Doc: "A session was ended before its time.",
+	Subject: "weft.event.v1.auth.session_ended", Doc: "A session was ended before its expiry.",
 })
 
-// AuthAuditEntry is a security event as the stream AUDIT keeps it. It carries no secret, and of persons
-// their id and where they came from.
+// AuthAuditEntry is a security event as stored in the stream AUDIT. It carries no secret, and as personal data only ids,
+// addresses and user agents.
 type AuthAuditEntry struct {
 	ID        string            `json:"id"`
 	Time      time.Time         `json:"time"`

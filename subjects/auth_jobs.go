@@ -2,20 +2,20 @@ package subjects
 
 import "time"
 
-// AuthJobs holds mails that auth has to hand over.
+// AuthJobs holds e-mails that auth has to hand to the notification actor.
 var AuthJobs = declareStream(Stream{
 	Name: "JOBS_AUTH", Subjects: []string{jobPrefix + "auth.>"}, Retention: RetainWork,
-	Writers: []string{"auth"}, Doc: "Mails that auth hands to the notification actor.",
+	Writers: []string{"auth"}, Doc: "E-mails that auth hands to the notification actor.",
 })
 
-// SendLetterJob names a mail. Its text stays, sealed, in auth's database.
-type SendLetterJob struct {
+// SendMailJob names an e-mail. Its text stays, sealed, in auth's database.
+type SendMailJob struct {
 	LetterID string `json:"letter_id"`
 }
 
-// SendLetter hands one mail to the notification actor.
-var SendLetter = declareJob(Job[SendLetterJob]{
+// SendMail hands one e-mail to the notification actor.
+var SendMail = declareJob(Job[SendMailJob]{
 	Subject: "weft.job.v1.auth.send_letter", Stream: AuthJobs, MaxDeliver: 8,
 	Backoff: []time.Duration{time.Second, 5 * time.Second, 30 * time.Second, time.Minute, 5 * time.Minute},
-	Doc:     "Hand a mail to the notification actor.",
+	Doc:     "Hands an e-mail to the notification actor.",
 })

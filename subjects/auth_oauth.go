@@ -2,48 +2,48 @@ package subjects
 
 import "time"
 
-// OAuthCookie is where a browser keeps what its sign-ins at providers are bound to.
+// OAuthCookie is the cookie that binds OAuth authorizations to the browser that started them.
 const OAuthCookie = "weft_oauth"
 
-// oauthStateLife is how long the browser keeps it: as long as the longest state that a configuration allows.
+// oauthStateLife is the cookie's lifetime: the longest lifetime of a state that a configuration allows.
 const oauthStateLife = time.Hour
 
-// InitiateOAuthRequest names a provider and where it sends the browser back to.
+// InitiateOAuthRequest names a provider and the redirect URI.
 type InitiateOAuthRequest struct {
 	Provider      string `json:"provider" in:"path" maxLength:"64" doc:"The provider's id in the configuration."`
-	RedirectURI   string `json:"redirect_uri,omitempty" maxLength:"2048" doc:"One of the provider's configured redirect_uris, character by character; the first unless given."`
-	CookieBinding string `json:"cookie_binding,omitempty" in:"cookie:weft_oauth" maxLength:"128" doc:"The binding that the browser has from an earlier start: it is kept, so that two tabs do not disturb each other."`
+	RedirectURI   string `json:"redirect_uri,omitempty" maxLength:"2048" doc:"One of the provider's configured redirect_uris, matched exactly; default: the first."`
+	CookieBinding string `json:"cookie_binding,omitempty" in:"cookie:weft_oauth" maxLength:"128" doc:"The binding of an earlier start in this browser. It is reused, so that two tabs do not interfere."`
 }
 
-// OAuthStart is how a sign-in at a provider begins.
+// OAuthStart is the start of a sign-in at a provider.
 type OAuthStart struct {
-	AuthorizationURL string `json:"authorization_url" doc:"Where to send the browser."`
-	State            string `json:"state" doc:"Comes back from the provider; good once."`
-	Binding          string `json:"binding" doc:"Binds the state to this client. A browser that keeps the cookie needs it not; any other client keeps it and sends it as X-OAuth-Binding, and never to the provider."`
-	ExpiresIn        int    `json:"expires_in" doc:"Seconds until the state ends."`
+	AuthorizationURL string `json:"authorization_url" doc:"The URL to send the browser to."`
+	State            string `json:"state" doc:"Returned by the provider; valid once."`
+	Binding          string `json:"binding" doc:"Binds the state to this client. A browser has it as a cookie; any other client stores it and sends it as X-OAuth-Binding to weft, never to the provider."`
+	ExpiresIn        int    `json:"expires_in" doc:"Seconds until the state expires."`
 }
 
-// InitiateOAuth begins a sign-in at a provider.
+// InitiateOAuth starts a sign-in at a provider.
 var InitiateOAuth = declare(Endpoint[InitiateOAuthRequest, OAuthStart]{
 	Subject: "weft.v1.auth.initiate_oauth", Route: "GET /v1/auth/oauth/{provider}", Access: SignIn, Origin: true,
 	Limits: []Limit{PerIP(30, time.Minute)}, Timeout: 20 * time.Second,
 	Cookie:  &Cookie{Name: OAuthCookie, Field: "binding", MaxAge: oauthStateLife},
 	Summary: "Sign in with a provider",
-	Doc: "Begins a sign-in at a provider: with PKCE S256 (RFC 7636), a nonce, and a state that is good once, for this " +
-		"client alone. An unknown provider is not_found; a redirect_uri that is not in the configured list is invalid. A session " +
-		"whose access token comes along ends once complete_oauth has made the new one.",
+	Doc: "Starts a sign-in at a provider: with PKCE S256 (RFC 7636), a nonce, and a state that is valid once and only for this " +
+		"client. Errors: not_found for an unknown provider; invalid for a redirect_uri that is not configured. If the request carries " +
+		"an access token, complete_oauth replaces its session by the new one.",
 })
 
-// CompleteOAuthRequest is what the provider sent the browser back with.
+// CompleteOAuthRequest carries the parameters with which the provider redirected the browser.
 type CompleteOAuthRequest struct {
 	Provider      string `json:"provider" in:"path" maxLength:"64"`
 	State         string `json:"state" minLength:"1" maxLength:"128"`
 	Code          string `json:"code,omitempty" maxLength:"8192"`
 	Issuer        string `json:"iss,omitempty" maxLength:"512" doc:"The provider's issuer (RFC 9207)."`
-	Error         string `json:"error,omitempty" maxLength:"128" doc:"What the provider says instead of a code (RFC 6749 §4.1.2.1)."`
-	Binding       string `json:"binding,omitempty" in:"header:X-OAuth-Binding" maxLength:"128" doc:"The binding of the start; for clients without the cookie."`
+	Error         string `json:"error,omitempty" maxLength:"128" doc:"The provider's error, in place of a code (RFC 6749 §4.1.2.1)."`
+	Binding       string `json:"binding,omitempty" in:"header:X-OAuth-Binding" maxLength:"128" doc:"The binding that the start returned; for clients without the cookie."`
 	CookieBinding string `json:"cookie_binding,omitempty" in:"cookie:weft_oauth" maxLength:"128"`
-	// What providers add besides; nothing rests on it.
+	// Parameters that some providers add. They are ignored.
 	ErrorDescription string `json:"error_description,omitempty" maxLength:"4096" doc:"Ignored."`
 	ErrorURI         string `json:"error_uri,omitempty" maxLength:"4096" doc:"Ignored."`
 	Scope            string `json:"scope,omitempty" maxLength:"4096" doc:"Ignored."`
@@ -54,55 +54,61 @@ type CompleteOAuthRequest struct {
 	ClientInfo       string `json:"client_info,omitempty" maxLength:"4096" doc:"Ignored."`
 }
 
-// CompleteOAuth ends a sign-in at a provider.
+// CompleteOAuth completes a sign-in at a provider.
 var CompleteOAuth = declare(Endpoint[CompleteOAuthRequest, Session]{
 	Subject: "weft.v1.auth.complete_oauth", Route: "GET /v1/auth/oauth/{provider}/callback", Access: SignIn, Origin: true,
 	Limits: []Limit{PerIP(30, time.Minute)}, Timeout: 20 * time.Second,
-	Summary: "Come back from a provider",
-	Doc: "Exchanges the provider's code for a session, or ends what link_identity began, with a new session. The account is " +
-		"found by the provider's issuer and subject, never by its e-mail. A provider's verified address opens a new account, " +
-		"or takes over one whose address nobody had verified: without its password, sessions and keys. Where a verified " +
-		"account has the address it is a conflict: sign in there and link. A state that is unknown, used, over or another " +
-		"browser's is invalid; an account without an address that the provider vouches for is forbidden. The session that began a " +
-		"linking, or whose access token comes along, here or with initiate_oauth, ends once the new one is there.",
+	Summary: "Provider callback",
+	Doc: "Exchanges the provider's code for a session, or completes what link_identity started, with a new session. The account is " +
+		"identified by the provider's issuer and subject, never by its e-mail address. An address that the provider has verified " +
+		"creates an account, or takes over one whose address was never verified, whose password, sessions and keys are then removed. " +
+		"conflict: a verified account has the address; sign in there and link the provider. invalid: the state is unknown, used, " +
+		"expired or bound to another browser. forbidden: the provider's account has no verified address. The session that started " +
+		"the linking, or whose access token the request or initiate_oauth carried, is replaced by the new one.",
 })
 
-// Identity is a provider's account with which the user can sign in.
+// Statuses of an identity.
+const (
+	IdentityActive      = "active"
+	IdentityNeedsReauth = "needs_reauth"
+)
+
+// Identity is a provider account that the user can sign in with.
 type Identity struct {
 	Provider   string    `json:"provider"`
 	Issuer     string    `json:"issuer"`
-	Email      string    `json:"email,omitempty" doc:"As the provider told it last; for the reader alone."`
+	Email      string    `json:"email,omitempty" doc:"As last reported by the provider; informational."`
 	Name       string    `json:"name,omitempty"`
-	Status     string    `json:"status" enum:"active,needs_reauth" doc:"needs_reauth: the provider took its tokens back; the next sign-in with it renews them."`
+	Status     string    `json:"status" enum:"active,needs_reauth" doc:"needs_reauth: the provider revoked its tokens; the next sign-in with it renews them."`
 	LinkedAt   time.Time `json:"linked_at"`
 	LastUsedAt time.Time `json:"last_used_at"`
 }
 
-// ListIdentitiesRequest asks for a page.
+// ListIdentitiesRequest is the request of ListIdentities.
 type ListIdentitiesRequest struct{ PageRequest }
 
 // ListIdentities lists the caller's identities.
 var ListIdentities = declare(Endpoint[ListIdentitiesRequest, Page[Identity]]{
 	Subject: "weft.v1.auth.list_identities", Route: "GET /v1/users/me/identities", Access: User,
-	Summary: "My identities", Doc: "Lists the provider accounts with which the caller can sign in, by provider.",
+	Summary: "My identities", Doc: "Lists the provider accounts that the caller can sign in with, by provider.",
 })
 
-// LinkIdentityRequest names a provider and where it sends the browser back to.
+// LinkIdentityRequest names a provider and the redirect URI.
 type LinkIdentityRequest struct {
 	Provider      string `json:"provider" minLength:"1" maxLength:"64"`
-	RedirectURI   string `json:"redirect_uri,omitempty" maxLength:"2048" doc:"As for initiate_oauth."`
+	RedirectURI   string `json:"redirect_uri,omitempty" maxLength:"2048" doc:"As in initiate_oauth."`
 	CookieBinding string `json:"cookie_binding,omitempty" in:"cookie:weft_oauth" maxLength:"128"`
 }
 
-// LinkIdentity begins to link a provider's account.
+// LinkIdentity starts linking a provider account.
 var LinkIdentity = declare(Endpoint[LinkIdentityRequest, OAuthStart]{
 	Subject: "weft.v1.auth.link_identity", Route: "POST /v1/users/me/identities", Access: User, Origin: true,
 	Limits: []Limit{PerUser(10, time.Minute)}, Timeout: 20 * time.Second, ReadOnly: true,
 	Cookie:  &Cookie{Name: OAuthCookie, Field: "binding", MaxAge: oauthStateLife},
 	Summary: "Link a provider",
-	Doc: "Begins to link a provider's account to the caller's; complete_oauth ends it, in the same browser and while the " +
-		"session lives, which makes room for a new one. It needs a sign-in of the last five minutes and a verified address: forbidden. One account of a " +
-		"provider each: conflict.",
+	Doc: "Starts linking a provider account to the caller's account. complete_oauth completes it in the same browser, while the " +
+		"session is alive, and replaces that session by a new one. Errors: forbidden without a sign-in within the last five minutes " +
+		"and a verified address; conflict if an account of that provider is linked already.",
 })
 
 // UnlinkIdentityRequest names a provider.
@@ -110,11 +116,11 @@ type UnlinkIdentityRequest struct {
 	Provider string `json:"provider" in:"path" maxLength:"64"`
 }
 
-// UnlinkIdentity removes a provider's account.
+// UnlinkIdentity removes a linked provider account.
 var UnlinkIdentity = declare(Endpoint[UnlinkIdentityRequest, Empty]{
 	Subject: "weft.v1.auth.unlink_identity", Route: "DELETE /v1/users/me/identities/{provider}", Access: User, Origin: true,
 	Limits:  []Limit{PerUser(10, time.Minute)},
 	Summary: "Unlink a provider",
-	Doc: "Removes a provider's account from the caller's and ends every other session. It needs a sign-in of the last five " +
-		"minutes: forbidden. The last way in cannot be removed: conflict.",
+	Doc: "Removes a provider account from the caller's account and ends every other session. Errors: forbidden without a sign-in " +
+		"within the last five minutes; conflict if it is the only credential.",
 })

@@ -2,20 +2,20 @@ package subjects
 
 import "time"
 
-// VerifyEmailRequest carries the token of a verification mail.
+// VerifyEmailRequest carries the token from a verification e-mail.
 type VerifyEmailRequest struct {
 	Token string `json:"token" minLength:"1" maxLength:"128"`
 }
 
-// VerifyEmail proves that an address is its owner's.
+// VerifyEmail verifies an e-mail address.
 var VerifyEmail = declare(Endpoint[VerifyEmailRequest, Empty]{
 	Subject: "weft.v1.auth.verify_email", Route: "POST /v1/auth/email/verify", Access: Public, Origin: true,
 	Limits:  []Limit{PerIP(30, time.Minute)},
 	Summary: "Verify an address",
-	Doc: "Takes the token of a verification mail, once and within its time: the address is verified, or, after " +
-		"change_email, becomes the account's. A token that is not good any more is invalid; an address that another " +
-		"account has by now is a conflict. Where the address was registered more than once before, none of the passwords given " +
-		"then stays, nor anything else that was made of the account: a mail leads to setting a new one.",
+	Doc: "Takes the token from a verification e-mail, which is valid once and expires. The address becomes verified or, after " +
+		"change_email, becomes the account's. Errors: invalid for an invalid or expired token; conflict if another account has the " +
+		"address by now. If the address was registered more than once before it was verified, all passwords from those registrations " +
+		"and everything else created with the account are removed, and an e-mail leads to setting a new password.",
 })
 
 // EmailRequest names an address.
@@ -23,39 +23,39 @@ type EmailRequest struct {
 	Email string `json:"email" format:"email" maxLength:"254"`
 }
 
-// ResendVerification sends the verification mail again.
+// ResendVerification sends the verification e-mail again.
 var ResendVerification = declare(Endpoint[EmailRequest, Accepted]{
 	Subject: "weft.v1.auth.resend_verification", Route: "POST /v1/auth/email/verify/resend", Access: Public, Status: 202,
 	Limits: []Limit{PerIP(10, time.Minute)}, Origin: true,
-	Summary: "Send the verification again",
-	Doc:     "Sends a verification mail where the address waits for one. It answers alike whether it does or not.",
+	Summary: "Resend the verification e-mail",
+	Doc:     "Sends a verification e-mail if the address is unverified. The answer is the same if it is not.",
 })
 
-// ChangeEmailRequest names the new address; password and code prove that it is the owner who asks.
+// ChangeEmailRequest names the new address and carries the credentials that confirm the change.
 type ChangeEmailRequest struct {
 	Email    string `json:"email" format:"email" maxLength:"254"`
 	Password string `json:"password" minLength:"1" maxLength:"1024"`
-	Code     string `json:"code,omitempty" maxLength:"64" doc:"Of the authenticator, or a recovery code; needed where an authenticator is on."`
+	Code     string `json:"code,omitempty" maxLength:"64" doc:"An authenticator or recovery code; required if an authenticator is enabled."`
 }
 
-// ChangeEmail begins a change of address.
+// ChangeEmail starts a change of the e-mail address.
 var ChangeEmail = declare(Endpoint[ChangeEmailRequest, Accepted]{
 	Subject: "weft.v1.auth.change_email", Route: "POST /v1/users/me/email", Access: User, Status: 202, Origin: true,
 	Limits:  []Limit{PerUser(10, time.Minute)},
 	Summary: "Change my address",
-	Doc: "Sends a verification mail to the new address; with its token, verify_email makes it the account's, and the old " +
-		"address is told. It answers alike for an address that another account has. A wrong password or code is invalid.",
+	Doc: "Sends a verification e-mail to the new address; its token makes verify_email change the account's address and notify the " +
+		"old one. The answer is the same if another account has the address. A wrong password or code is invalid.",
 })
 
-// RequestPasswordReset sends a mail with which a password can be set.
+// RequestPasswordReset sends an e-mail for setting a new password.
 var RequestPasswordReset = declare(Endpoint[EmailRequest, Accepted]{
 	Subject: "weft.v1.auth.request_password_reset", Route: "POST /v1/auth/password/forgot", Access: Public, Status: 202,
 	Limits: []Limit{PerIP(10, time.Minute)}, Origin: true,
-	Summary: "Forgot the password",
-	Doc:     "Sends a mail with a single-use token for reset_password. It answers alike whether there is an account or not.",
+	Summary: "Request a password reset",
+	Doc:     "Sends an e-mail with a single-use token for reset_password. The answer is the same if there is no account.",
 })
 
-// ResetPasswordRequest carries the mail's token and the new password.
+// ResetPasswordRequest carries the token from the e-mail and the new password.
 type ResetPasswordRequest struct {
 	Token    string `json:"token" minLength:"1" maxLength:"128"`
 	Password string `json:"password" minLength:"1" maxLength:"1024"`
@@ -66,16 +66,16 @@ var ResetPassword = declare(Endpoint[ResetPasswordRequest, Empty]{
 	Subject: "weft.v1.auth.reset_password", Route: "POST /v1/auth/password/reset", Access: Public, Origin: true,
 	Limits: []Limit{PerIP(10, time.Minute)}, Concurrency: 512,
 	Summary: "Set a new password",
-	Doc: "Takes the token of a reset mail, once and within its time, and ends every session of the account. Where nobody had " +
-		"verified the address before, it is verified by this, and API keys and second factors go. A password that " +
-		"the policy refuses does not use the token up.",
+	Doc: "Takes the token from a reset e-mail, which is valid once and expires, and ends every session of the account. If the address " +
+		"was never verified, this verifies it and removes API keys and second factors. A password that the policy rejects does not " +
+		"consume the token.",
 })
 
-// ChangePasswordRequest carries the old and the new password, and the second factor.
+// ChangePasswordRequest carries the current and the new password, and a code of the second factor.
 type ChangePasswordRequest struct {
 	CurrentPassword string `json:"current_password" minLength:"1" maxLength:"1024"`
 	Password        string `json:"password" minLength:"1" maxLength:"1024"`
-	Code            string `json:"code,omitempty" maxLength:"64" doc:"Of the authenticator, or a recovery code; needed where an authenticator is on."`
+	Code            string `json:"code,omitempty" maxLength:"64" doc:"An authenticator or recovery code; required if an authenticator is enabled."`
 }
 
 // ChangePassword changes the caller's password.
@@ -83,6 +83,6 @@ var ChangePassword = declare(Endpoint[ChangePasswordRequest, Empty]{
 	Subject: "weft.v1.auth.change_password", Route: "POST /v1/auth/password/change", Access: User, Origin: true,
 	Limits: []Limit{PerUser(10, time.Minute)}, Concurrency: 512,
 	Summary: "Change my password",
-	Doc: "Changes the caller's password and ends every other session of theirs. A wrong current password or code is invalid. A " +
-		"password that the policy refuses does not use the code up.",
+	Doc: "Changes the caller's password and ends all their other sessions. A wrong current password or code is invalid. A password " +
+		"that the policy rejects does not consume the code.",
 })

@@ -5,7 +5,7 @@ import "time"
 // RefreshTokenRequest carries a refresh token.
 type RefreshTokenRequest struct {
 	RefreshToken string `json:"refresh_token" minLength:"1" maxLength:"512"`
-	DeviceToken  string `json:"device_token,omitempty" maxLength:"128" doc:"The session's own: with it a repeated exchange is known from another network too."`
+	DeviceToken  string `json:"device_token,omitempty" maxLength:"128" doc:"The session's device token, which identifies the device if it repeats an exchange from another network."`
 }
 
 // RefreshToken exchanges a refresh token for its successor.
@@ -13,44 +13,44 @@ var RefreshToken = declare(Endpoint[RefreshTokenRequest, Session]{
 	Subject: "weft.v1.auth.refresh_token", Route: "POST /v1/auth/token/refresh", Access: Public,
 	Limits: []Limit{PerIP(120, time.Minute)}, Origin: true, ReadOnly: true,
 	Summary: "Refresh a session",
-	Doc: "Exchanges a refresh token for a new access token and the refresh token's successor. A token that was " +
-		"exchanged a moment ago answers with the same successor to the device that exchanged it, known by its device_token or " +
-		"by its network and user agent; to another device, and later, it ends the session (RFC 9700 §4.14.2). Where " +
-		"the address must be verified first, it is forbidden, and the token stays good.",
+	Doc: "Exchanges a refresh token for a new access token and the next refresh token. A refresh token that was just exchanged " +
+		"returns the same successor to the same device, recognised by its device_token or by its network and user agent; from " +
+		"another device, or later, it ends the session (RFC 9700 §4.14.2). If the address must be verified first, the answer is " +
+		"forbidden and the token stays valid.",
 })
 
-// LogoutRequest says what ends.
+// LogoutRequest selects the sessions to end.
 type LogoutRequest struct {
-	All bool `json:"all,omitempty" doc:"End every session of the caller's, not this one alone."`
+	All bool `json:"all,omitempty" doc:"End all sessions of the caller, not only the current one."`
 }
 
 // Logout ends the caller's session.
 var Logout = declare(Endpoint[LogoutRequest, Empty]{
 	Subject: "weft.v1.auth.logout", Route: "POST /v1/auth/logout", Access: Enrolling, Origin: true,
 	Summary: "Sign out",
-	Doc: "Ends the caller's session, or all of them: that needs a sign-in of the last five minutes (forbidden), so that who has " +
-		"stolen a token signs no owner out. Once it has answered, no actor takes their access tokens.",
+	Doc: "Ends the caller's session, or all of them; the latter requires a sign-in within the last five minutes (forbidden), so that a " +
+		"stolen token cannot sign the owner out. When the call returns, no actor accepts their access tokens.",
 })
 
-// SessionInfo is a session as its user sees it.
+// SessionInfo is a session as shown to its user.
 type SessionInfo struct {
 	SessionID  string    `json:"session_id"`
-	Device     string    `json:"device" doc:"What the device called itself at sign-in."`
+	Device     string    `json:"device" doc:"The client's user agent at sign-in."`
 	IP         string    `json:"ip"`
 	CreatedAt  time.Time `json:"created_at"`
 	LastSeenAt time.Time `json:"last_seen_at" doc:"When it was last refreshed."`
 	ExpiresAt  time.Time `json:"expires_at"`
-	IdleAt     time.Time `json:"idle_at,omitzero" doc:"When it ends unless it is refreshed before."`
+	IdleAt     time.Time `json:"idle_at,omitzero" doc:"When it expires unless it is refreshed."`
 	Current    bool      `json:"current"`
 }
 
-// ListSessionsRequest asks for a page.
+// ListSessionsRequest is the request of ListSessions.
 type ListSessionsRequest struct{ PageRequest }
 
 // ListSessions lists the caller's sessions.
 var ListSessions = declare(Endpoint[ListSessionsRequest, Page[SessionInfo]]{
 	Subject: "weft.v1.auth.list_sessions", Route: "GET /v1/auth/sessions", Access: User,
-	Summary: "My sessions", Doc: "Lists the caller's live sessions, the newest first.",
+	Summary: "My sessions", Doc: "Lists the caller's live sessions, newest first.",
 })
 
 // RevokeSessionRequest names a session.
@@ -62,8 +62,8 @@ type RevokeSessionRequest struct {
 var RevokeSession = declare(Endpoint[RevokeSessionRequest, Empty]{
 	Subject: "weft.v1.auth.revoke_session", Route: "DELETE /v1/auth/sessions/{session_id}", Access: User, Origin: true,
 	Summary: "End a session",
-	Doc: "Ends one of the caller's sessions; another than this one after a sign-in of the last five minutes alone: forbidden. Once " +
-		"it has answered, no actor takes its access tokens.",
+	Doc: "Ends one of the caller's sessions. To end a session other than the current one requires a sign-in within the last five " +
+		"minutes: forbidden. When the call returns, no actor accepts its access tokens.",
 })
 
 // ValidateTokenRequest carries an access token.
@@ -71,7 +71,7 @@ type ValidateTokenRequest struct {
 	Token string `json:"token" minLength:"1" maxLength:"8192"`
 }
 
-// TokenStatus tells about a token, after RFC 7662 §2.2. Of one that is not active it says nothing else.
+// TokenStatus describes a token as in RFC 7662 §2.2. For an inactive token all other fields are empty.
 type TokenStatus struct {
 	Active    bool     `json:"active"`
 	Subject   string   `json:"sub,omitempty"`
@@ -86,12 +86,12 @@ type TokenStatus struct {
 	Scope     string   `json:"scope,omitempty"`
 }
 
-// ValidateToken tells whether an access token is good now.
+// ValidateToken introspects an access token.
 var ValidateToken = declare(Endpoint[ValidateTokenRequest, TokenStatus]{
 	Subject: "weft.v1.auth.validate_token", Route: "POST /v1/auth/token/validate", Access: Public, ReadOnly: true,
 	Body:    Body{Kind: BodyForm},
-	Summary: "Is a token good?",
-	Doc:     "Tells whether an access token is good now, and whose it is (RFC 7662). Of any other it says active: false.",
+	Summary: "Validate an access token",
+	Doc:     "Returns whether an access token is active, and its claims (RFC 7662). For any other token it returns active: false.",
 })
 
 // JSONWebKey is a public key (RFC 7517, RFC 8037).
@@ -109,26 +109,26 @@ type JSONWebKeySet struct {
 	Keys []JSONWebKey `json:"keys"`
 }
 
-// JWKS publishes the keys that access tokens are verified with.
+// JWKS publishes the public keys that verify access tokens.
 var JWKS = declare(Endpoint[Empty, JSONWebKeySet]{
 	Subject: "weft.v1.auth.jwks", Route: "GET /.well-known/jwks.json", Access: Public,
 	Summary: "Public keys",
-	Doc:     "Publishes the keys that access tokens are verified with: the next, the current and those retired lately.",
+	Doc:     "Returns the public keys that verify access tokens: the next, the current and the recently retired ones.",
 })
 
-// SigningKey is a public key as the bucket auth_keys keeps it, under its key id.
+// SigningKey is a public key as stored in the bucket auth_keys, under its key id.
 type SigningKey struct {
 	KeyID  string `json:"kid"`
 	Public []byte `json:"public" doc:"The 32 bytes of an Ed25519 public key."`
 	Status string `json:"status" enum:"next,current,retired"`
 }
 
-// EverySession is the key in the bucket auth_revoked under which every session is revoked that an access token was made
-// for until then: RevokedAt says until when. API keys are no sessions, and go on.
+// EverySession is the key in the bucket auth_revoked that revokes every session: access tokens issued up to RevokedAt are
+// invalid. It does not affect API keys.
 const EverySession = "every_session"
 
-// RevokedSession is what the bucket auth_revoked keeps, under the session's id, as long as an access
-// token of the session may live.
+// RevokedSession is a value of the bucket auth_revoked, under the session's id. It is kept for the maximum lifetime of an
+// access token.
 type RevokedSession struct {
 	UserID    string    `json:"user_id"`
 	RevokedAt time.Time `json:"revoked_at"`

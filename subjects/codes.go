@@ -2,47 +2,47 @@ package subjects
 
 import "net/http"
 
-// Code names a class of failure. The set is closed: a caller may switch over it, and what is not one
-// of these reaches nobody.
+// Code is the class of an error. The set is closed, so a caller may switch over it: an error with any other code becomes
+// CodeInternal on receipt. For the cause within a class see Reason.
 type Code string
 
-// The codes. Each maps to one HTTP status, see Code.Status.
+// The codes. Code.Status maps each to an HTTP status.
 const (
-	// CodeInvalid: the request does not satisfy its schema or a rule; Error.Fields says where.
+	// CodeInvalid: the request violates its schema or a rule; Error.Fields lists the fields.
 	CodeInvalid Code = "invalid"
-	// CodeUnauthenticated: no identity, or one that has ended.
+	// CodeUnauthenticated: credentials are missing, invalid or expired.
 	CodeUnauthenticated Code = "unauthenticated"
-	// CodeForbidden: the identity is known and may not do this.
+	// CodeForbidden: the caller is authenticated but not authorized.
 	CodeForbidden Code = "forbidden"
 	// CodeConsentRequired: the user's consent for Error.Scope is missing, expired or revoked.
 	CodeConsentRequired Code = "consent_required"
-	// CodeNotFound: no such resource, or none that the caller may see.
+	// CodeNotFound: the resource does not exist or is not visible to the caller.
 	CodeNotFound Code = "not_found"
-	// CodeMethodNotAllowed: the path exists, not with this method (gateway only).
+	// CodeMethodNotAllowed: the path exists, but not with this method (gateway only).
 	CodeMethodNotAllowed Code = "method_not_allowed"
-	// CodeNotAcceptable: the endpoint cannot answer in the asked-for content type (gateway only).
+	// CodeNotAcceptable: the endpoint cannot answer with an accepted content type (gateway only).
 	CodeNotAcceptable Code = "not_acceptable"
-	// CodeConflict: the resource is in a state that does not allow this.
+	// CodeConflict: the state of the resource does not allow the request.
 	CodeConflict Code = "conflict"
 	// CodeNeedsReauth: the provider no longer accepts the connection's credentials.
 	CodeNeedsReauth Code = "needs_reauth"
-	// CodeTooLarge: the message is past the payload limit.
+	// CodeTooLarge: the message exceeds the payload limit.
 	CodeTooLarge Code = "too_large"
-	// CodeUnsupportedMediaType: the body's content type is not one the endpoint takes (gateway only).
+	// CodeUnsupportedMediaType: the endpoint does not accept the body's content type (gateway only).
 	CodeUnsupportedMediaType Code = "unsupported_media_type"
-	// CodeUnsupported: the request is well formed and asks for what this version does not do.
+	// CodeUnsupported: the request is valid but needs a feature that this version does not implement.
 	CodeUnsupported Code = "unsupported"
-	// CodeIdempotencyMismatch: the idempotency key was used with another body.
+	// CodeIdempotencyMismatch: the idempotency key was used before with another request.
 	CodeIdempotencyMismatch Code = "idempotency_mismatch"
-	// CodeRateLimited: past a limit; Error.RetryAfter says when to try again.
+	// CodeRateLimited: a rate limit is exceeded; Error.RetryAfter says when to retry.
 	CodeRateLimited Code = "rate_limited"
-	// CodeInternal: a fault of weft's. The details are in its log under the trace id.
+	// CodeInternal: an internal error. The log has its details under the trace id.
 	CodeInternal Code = "internal"
-	// CodeProvider: the provider answered with an error.
+	// CodeProvider: the provider returned an error.
 	CodeProvider Code = "provider_error"
-	// CodeUnavailable: a part of weft cannot be reached now; Error.RetryAfter says when to try again.
+	// CodeUnavailable: a component cannot be reached or is overloaded; Error.RetryAfter says when to retry.
 	CodeUnavailable Code = "unavailable"
-	// CodeTimeout: the caller's deadline ended before the answer.
+	// CodeTimeout: the deadline expired before the answer arrived.
 	CodeTimeout Code = "timeout"
 )
 
@@ -72,7 +72,7 @@ var codes = map[Code]codeInfo{
 	CodeTimeout:              {http.StatusGatewayTimeout, "Timed out"},
 }
 
-// Codes lists the closed set.
+// Codes returns all codes.
 func Codes() []Code {
 	return []Code{
 		CodeInvalid, CodeUnauthenticated, CodeForbidden, CodeConsentRequired, CodeNotFound,
@@ -82,7 +82,7 @@ func Codes() []Code {
 	}
 }
 
-// Status is the HTTP status of the code; 500 for what is not one of ours.
+// Status returns the HTTP status of the code; 500 for an unknown code.
 func (c Code) Status() int {
 	if info, ok := codes[c]; ok {
 		return info.status
@@ -90,8 +90,8 @@ func (c Code) Status() int {
 	return http.StatusInternalServerError
 }
 
-// Title is the code's short human text, the same for every occurrence (RFC 9457 §3.1.3).
+// Title returns a short text for people that is the same for every occurrence (RFC 9457 §3.1.3).
 func (c Code) Title() string { return codes[c].title }
 
-// Type is the code's problem type (RFC 9457 §3.1.1).
+// Type returns the problem type URI of the code (RFC 9457 §3.1.1).
 func (c Code) Type() string { return "urn:weft:error:" + string(c) }

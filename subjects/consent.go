@@ -2,6 +2,14 @@ package subjects
 
 import "time"
 
+// Statuses of a consent.
+const (
+	ConsentActive     = "active"
+	ConsentRevoked    = "revoked"
+	ConsentExpired    = "expired"
+	ConsentSuperseded = "superseded"
+)
+
 // Consent is one consent of a user to one scope.
 type Consent struct {
 	ID            string     `json:"id"`
@@ -17,7 +25,7 @@ type Consent struct {
 	SupersededBy  string     `json:"superseded_by,omitempty" doc:"The consent that renewed this one."`
 }
 
-// ConsentReceipt is the record that the user keeps (after ISO/IEC TS 27560:2023).
+// ConsentReceipt is the user's record of a consent (modelled on ISO/IEC TS 27560:2023).
 type ConsentReceipt struct {
 	SchemaVersion string    `json:"schema_version" example:"ISO-27560:2023"`
 	RecordID      string    `json:"record_id"`
@@ -30,13 +38,13 @@ type ConsentReceipt struct {
 	ExpiresAt     time.Time `json:"validity_end"`
 }
 
-// GrantConsentRequest says what the user consents to.
+// GrantConsentRequest describes the consent to record.
 type GrantConsentRequest struct {
 	Scope         string     `json:"scope" enum:"user.profile.read,user.profile.write,integrations.read,integrations.connect,integrations.execute,workflows.read,workflows.execute,notifications.send,notifications.marketing"`
 	Purpose       string     `json:"purpose,omitempty" maxLength:"500"`
 	NoticeVersion string     `json:"notice_version,omitempty" maxLength:"64"`
-	ExpiresAt     *time.Time `json:"expires_at,omitempty" doc:"In the future; 365 days from now unless given or configured."`
-	Jurisdiction  string     `json:"jurisdiction,omitempty" maxLength:"16" pattern:"^[A-Za-z]{2}(-[A-Za-z0-9]{1,3})?$" doc:"ISO 3166 code."`
+	ExpiresAt     *time.Time `json:"expires_at,omitempty" doc:"In the future; default 365 days from now unless configured otherwise."`
+	Jurisdiction  string     `json:"jurisdiction,omitempty" maxLength:"16" pattern:"^[A-Za-z]{2}(-[A-Za-z0-9]{1,3})?$" doc:"An ISO 3166 code."`
 }
 
 // GrantedConsent is a new consent and its receipt.
@@ -50,8 +58,8 @@ var GrantConsent = declare(Endpoint[GrantConsentRequest, GrantedConsent]{
 	Subject: "weft.v1.consent.grant_consent", Route: "POST /v1/consents", Status: 201, Access: User,
 	Location: "/v1/consents/{id}",
 	Summary:  "Consent to a scope",
-	Doc: "Records the user's consent to a scope. An active consent to the same scope is superseded: what was begun under " +
-		"it goes on under the new one.",
+	Doc: "Records the user's consent to a scope. An active consent to the same scope is superseded; work that began under it " +
+		"continues under the new one.",
 })
 
 // RevokeConsentRequest names the consent to revoke.
@@ -60,21 +68,21 @@ type RevokeConsentRequest struct {
 	Reason    string `json:"reason,omitempty" maxLength:"500"`
 }
 
-// RevokeConsent takes a consent back.
+// RevokeConsent revokes a consent.
 var RevokeConsent = declare(Endpoint[RevokeConsentRequest, Consent]{
 	Subject: "weft.v1.consent.revoke_consent", Route: "POST /v1/consents/{consent_id}/revoke", Access: User,
 	Summary: "Revoke a consent",
-	Doc: "Takes a consent back. Once it has answered, no action starts under the consent, at any node: every live guard has " +
-		"taken note or its lease has ended. Revoking a revoked consent answers with it.",
+	Doc: "Revokes a consent. When the call returns, no node starts an action under it: every live guard has acknowledged the " +
+		"revocation or its lease has expired. Revoking a revoked consent returns it unchanged.",
 })
 
-// ValidateConsentRequest asks whether a user has consented to a scope.
+// ValidateConsentRequest names the scope to check.
 type ValidateConsentRequest struct {
-	UserID string `json:"user_id,omitempty" format:"uuid" doc:"For services only; a user is always asked about themselves."`
+	UserID string `json:"user_id,omitempty" format:"uuid" doc:"For services only; otherwise the caller's own consent is checked."`
 	Scope  string `json:"scope" maxLength:"64"`
 }
 
-// ConsentDecision is the answer to it.
+// ConsentDecision is the result of a check.
 type ConsentDecision struct {
 	Allowed   bool       `json:"allowed"`
 	Reason    string     `json:"reason" enum:"active,missing,revoked,expired"`
@@ -83,30 +91,30 @@ type ConsentDecision struct {
 	ExpiresAt *time.Time `json:"expires_at,omitempty"`
 }
 
-// ValidateConsent answers whether something may be done under a scope now.
+// ValidateConsent checks whether a user's consent to a scope is active.
 var ValidateConsent = declare(Endpoint[ValidateConsentRequest, ConsentDecision]{
 	Subject: "weft.v1.consent.validate_consent", Route: "POST /v1/consents/validate", ReadOnly: true,
 	Access:  User.Or(ServiceWithoutGrant("integration", "workflow", "notification")),
-	Summary: "May it be done?",
-	Doc:     "Answers whether the user's consent to a scope is active now.",
+	Summary: "Check a consent",
+	Doc:     "Returns whether the user's consent to a scope is currently active.",
 })
 
-// BulkValidateConsentsRequest asks about several scopes.
+// BulkValidateConsentsRequest lists the scopes to check.
 type BulkValidateConsentsRequest struct {
 	Checks []ValidateConsentRequest `json:"checks" minItems:"1" maxItems:"100"`
 }
 
-// BulkConsentDecisions are the answers, in the order of the checks.
+// BulkConsentDecisions are the results in the order of the checks.
 type BulkConsentDecisions struct {
 	Results []ConsentDecision `json:"results"`
 }
 
-// BulkValidateConsents answers several questions at once.
+// BulkValidateConsents checks several consents at once.
 var BulkValidateConsents = declare(Endpoint[BulkValidateConsentsRequest, BulkConsentDecisions]{
 	Subject: "weft.v1.consent.bulk_validate_consents", Route: "POST /v1/consents/validate/bulk", ReadOnly: true,
 	Access:  User.Or(ServiceWithoutGrant("integration", "workflow", "notification")),
-	Summary: "May they be done?",
-	Doc:     "Answers as validate_consent does, for up to 100 checks, in their order.",
+	Summary: "Check several consents",
+	Doc:     "Performs up to 100 checks of validate_consent and returns the results in their order.",
 })
 
 // ConsentRequest names a consent.
@@ -114,19 +122,19 @@ type ConsentRequest struct {
 	ConsentID string `json:"consent_id" in:"path" format:"uuid"`
 }
 
-// GetConsent answers with one of the caller's consents.
+// GetConsent returns one of the caller's consents.
 var GetConsent = declare(Endpoint[ConsentRequest, Consent]{
 	Subject: "weft.v1.consent.get_consent", Route: "GET /v1/consents/{consent_id}", Access: User,
-	Summary: "One consent", Doc: "Answers with one of the caller's consents.",
+	Summary: "One consent", Doc: "Returns one of the caller's consents.",
 })
 
-// GetReceipt answers with a consent's receipt.
+// GetReceipt returns a consent's receipt.
 var GetReceipt = declare(Endpoint[ConsentRequest, ConsentReceipt]{
 	Subject: "weft.v1.consent.get_receipt", Route: "GET /v1/consents/{consent_id}/receipt", Access: User,
-	Summary: "A consent's receipt", Doc: "Answers with the record of a consent that the user keeps.",
+	Summary: "A consent's receipt", Doc: "Returns the user's record of a consent.",
 })
 
-// ListConsentsRequest narrows the list.
+// ListConsentsRequest filters the list.
 type ListConsentsRequest struct {
 	PageRequest
 	Status string `json:"status,omitempty" in:"query" enum:"active,revoked,expired,superseded"`
@@ -148,44 +156,44 @@ type ConsentEntry struct {
 	Reason    string    `json:"reason,omitempty"`
 }
 
-// ConsentHistoryRequest names a consent and a page.
+// ConsentHistoryRequest names a consent and selects a page.
 type ConsentHistoryRequest struct {
 	ConsentRequest
 	PageRequest
 }
 
-// GetConsentHistory lists what became of a consent.
+// GetConsentHistory lists the changes of a consent.
 var GetConsentHistory = declare(Endpoint[ConsentHistoryRequest, Page[ConsentEntry]]{
 	Subject: "weft.v1.consent.get_consent_history", Route: "GET /v1/consents/{consent_id}/history", Access: User,
 	Summary: "A consent's history", Doc: "Lists every change of a consent, oldest first.",
 })
 
-// ScopeInfo explains a scope.
+// ScopeInfo describes a scope.
 type ScopeInfo struct {
 	Scope       string `json:"scope"`
 	Description string `json:"description"`
 }
 
-// ListScopes explains the scopes.
+// ListScopes lists the scopes.
 var ListScopes = declare(Endpoint[Empty, Page[ScopeInfo]]{
 	Subject: "weft.v1.consent.list_scopes", Route: "GET /v1/consents/scopes", Access: User,
-	Summary: "The scopes", Doc: "Lists what can be consented to.",
+	Summary: "The scopes", Doc: "Lists the scopes that a user can consent to.",
 })
 
-// ConsentChanged tells that a consent was granted, superseded or revoked.
+// ConsentChanged is published when a consent was granted, superseded or revoked.
 var ConsentChanged = declareEvent(Event[ConsentEntry]{
 	Subject: "weft.event.v1.consent.changed",
 	Doc:     "A consent was granted, superseded or revoked.",
 })
 
-// ConsentState is what the bucket consent_state keeps for each user and scope, under the key
-// kv.EncodeKey(user, scope): what the guard reads at the moment of starting.
+// ConsentState is a value of the bucket consent_state, under the key kv.EncodeKey(user, scope). The guard reads it immediately
+// before an action starts.
 type ConsentState struct {
 	ConsentID string `json:"consent_id"`
-	// Version counts the consents of this user to this scope. A state never gives way to an older one.
+	// Version counts the user's consents to this scope. An older state never overwrites a newer one.
 	Version int64 `json:"version"`
-	// Continues are earlier consents that this one renewed without a revocation between, newest first,
-	// at most twenty: what was begun under one of them may go on.
+	// Continues lists earlier consents that this one renewed without a revocation in between, newest first, at most
+	// twenty. Work that began under one of them may continue.
 	Continues []string   `json:"continues,omitempty"`
 	Status    string     `json:"status" enum:"active,revoked"`
 	ExpiresAt *time.Time `json:"expires_at,omitempty"`

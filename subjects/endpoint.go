@@ -10,71 +10,71 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 )
 
-// Defaults of what an endpoint leaves open.
+// Defaults for fields that an endpoint leaves unset, and their bounds.
 const (
-	// DefaultTimeout bounds the handling of a request whose endpoint names no other bound.
+	// DefaultTimeout bounds the handling of one request.
 	DefaultTimeout = 10 * time.Second
-	// DefaultConcurrency is how many requests of one endpoint a process handles at once.
+	// DefaultConcurrency is how many requests of one endpoint a process handles at a time.
 	DefaultConcurrency = 64
-	// MaxTimeout is the longest that any endpoint may handle a request.
+	// MaxTimeout is the upper bound of Endpoint.Timeout.
 	MaxTimeout = 5 * time.Minute
 )
 
-// Endpoint declares one request/reply subject: what it takes, what it answers, who may call it and
-// how HTTP reaches it. Make one with declare, which checks it and adds it to the catalogue.
+// Endpoint declares one request/reply subject: its types, who may call it and its HTTP route. Create one with declare,
+// which validates it and adds it to the catalogue.
 type Endpoint[Req, Res any] struct {
 	// Subject is weft.v1.<actor>.<method>.
 	Subject string
 	// Route is "METHOD /path/{field}"; empty keeps the endpoint off HTTP.
 	Route string
-	// Access says who may call. The zero value is nobody.
+	// Access says who may call. With the zero value nobody may.
 	Access Access
-	// Limits are the endpoint's own rate limits, enforced by the gateway beside the general ones.
+	// Limits are the endpoint's own rate limits. The gateway enforces them in addition to the general ones.
 	Limits []Limit
-	// Summary is one line, Doc the contract: meaning, errors, and the standard a rule comes from.
+	// Summary is one line. Doc is the contract: meaning, errors, and the standard that a rule comes from.
 	Summary, Doc string
-	// Status is the HTTP status of success: 200 unless set, 204 where Res is Empty.
+	// Status is the HTTP status of success. Default: 200, or 204 if Res is Empty.
 	Status int
-	// Body is how an HTTP body becomes the request; BodyJSON unless set.
+	// Body says how an HTTP body is mapped to the request. Default: BodyJSON.
 	Body Body
-	// Location is the HTTP Location header, with {field} replaced from the reply.
+	// Location is the HTTP Location header; {field} is replaced by that field of the reply.
 	Location string
-	// Produces is another content type than JSON; Res is then Document.
+	// Produces is a content type other than JSON. Res must then be Document.
 	Produces string
-	// Stream makes the HTTP answer server-sent events; Res is then StreamPointer.
+	// Stream makes the HTTP response server-sent events. Res must then be StreamPointer.
 	Stream bool
-	// Parts makes the HTTP answer a download that the gateway asks for part by part; Req is then
-	// ContentRequest and Res ContentPart.
+	// Parts makes the HTTP response a download, which the gateway requests part by part. Req must then be
+	// ContentRequest, and Res ContentPart.
 	Parts bool
-	// Consent is the scope that the user must have consented to. The handler checks it with the guard
-	// at the moment of starting.
+	// Consent is the scope that the user must have consented to. The handler checks it with the guard immediately
+	// before it acts.
 	Consent string
-	// Timeout bounds the handling: DefaultTimeout unless set, at most MaxTimeout.
+	// Timeout bounds the handling of a request. Default: DefaultTimeout; at most MaxTimeout.
 	Timeout time.Duration
-	// Concurrency bounds how many requests a process handles at once: DefaultConcurrency unless set.
+	// Concurrency bounds how many requests a process handles at a time. Default: DefaultConcurrency.
 	Concurrency int
-	// Secret names reply fields that a replay under an Idempotency-Key leaves out.
+	// Secret names reply fields that a replay under an Idempotency-Key omits.
 	Secret []string
-	// ReadOnly marks a POST that changes nothing, or what is the same however often it is asked: it takes no Idempotency-Key.
+	// ReadOnly marks a POST without side effects, or one that is idempotent by itself. It takes no Idempotency-Key.
 	ReadOnly bool
-	// Origin passes the caller's address and user agent on to the actor.
+	// Origin passes the client's address and user agent on to the actor.
 	Origin bool
-	// OwnLimits has Limits take the place of the general limit per address: callers are machines of few addresses.
+	// OwnLimits replaces the general limit per address by Limits, for callers that are machines with few addresses.
 	OwnLimits bool
-	// Cookie has the gateway keep a field of the reply in the caller's browser, for a later request's `in:"cookie:…"`.
+	// Cookie makes the gateway store a field of the reply as a cookie, to be read by a request field `in:"cookie:…"`.
 	Cookie *Cookie
 
 	desc *Descriptor
 }
 
-// Cookie is a reply's field that the gateway sets as a cookie: HttpOnly, SameSite=Lax, for this host alone, and
-// over TLS Secure and under the name __Host-Name.
+// Cookie is a reply field that the gateway sets as a cookie: HttpOnly, SameSite=Lax and host-only; over TLS also Secure and
+// with the prefix __Host- before Name.
 type Cookie struct {
 	Name, Field string
 	MaxAge      time.Duration
 }
 
-// Empty is a request or reply without content.
+// Empty is a request or reply without fields.
 type Empty struct{}
 
 // Document is the reply of an endpoint with Produces.
@@ -82,85 +82,85 @@ type Document struct {
 	ContentType string `json:"content_type"`
 	Body        []byte `json:"body" doc:"The document, base64 in JSON."`
 	Filename    string `json:"filename,omitempty"`
-	// Status and Headers are for answers whose form somebody else prescribes, such as a webhook's handshake.
-	Status  int               `json:"status,omitempty" doc:"The HTTP status, where it is not the endpoint's usual one."`
-	Headers map[string]string `json:"headers,omitempty" doc:"HTTP headers of the answer."`
+	// Status and Headers serve answers whose form a third party prescribes, such as a webhook handshake.
+	Status  int               `json:"status,omitempty" doc:"The HTTP status, if it differs from the endpoint's."`
+	Headers map[string]string `json:"headers,omitempty" doc:"HTTP headers of the response."`
 }
 
-// StreamPointer is the reply of an endpoint with Stream: where the gateway reads on.
+// StreamPointer is the reply of an endpoint with Stream: where in JetStream the gateway reads the events.
 type StreamPointer struct {
 	Stream   string `json:"stream"`
 	Filter   string `json:"filter" doc:"The subject to read."`
-	Sequence uint64 `json:"sequence" doc:"The first stream sequence to deliver; 0 delivers what is new from now on."`
-	// Until names the CloudEvents-like event names after which the stream ends.
+	Sequence uint64 `json:"sequence" doc:"The first stream sequence to deliver; 0 delivers only new messages."`
+	// Until lists the event names after which the stream ends.
 	Until []string `json:"until,omitempty" doc:"Event names after which the stream ends."`
-	// Initial are events sent before those of the stream.
+	// Initial are sent before the events of the stream.
 	Initial []InitialEvent `json:"initial,omitempty"`
 }
 
-// InitialEvent is one server-sent event that precedes a stream.
+// InitialEvent is a server-sent event that precedes those of the stream.
 type InitialEvent struct {
 	Event string `json:"event"`
 	Data  any    `json:"data"`
 }
 
-// BodyKind is how an HTTP body becomes the request message.
+// BodyKind says how an HTTP body is mapped to the request message.
 type BodyKind string
 
 // The body kinds.
 const (
 	// BodyJSON: the body is the request object.
 	BodyJSON BodyKind = ""
-	// BodyJSONOrYAML: as BodyJSON, and an application/yaml body goes as text into Body.Field.
+	// BodyJSONOrYAML: as BodyJSON; an application/yaml body becomes a string in Body.Field.
 	BodyJSONOrYAML BodyKind = "json_or_yaml"
-	// BodyRaw: the bytes go base64 into Body.Field, the HTTP headers as an object into "headers".
+	// BodyRaw: the bytes become base64 in Body.Field, the HTTP headers an object in "headers".
 	BodyRaw BodyKind = "raw"
-	// BodyForm: an application/x-www-form-urlencoded body's fields are the request's; JSON works too.
+	// BodyForm: the fields of an application/x-www-form-urlencoded body become fields of the request; JSON is accepted too.
 	BodyForm BodyKind = "form"
-	// BodyParts: the bytes, however many, go on part by part as Body.Upload says, once the request itself is answered.
+	// BodyParts: a body of any length is sent on in parts as Body.Upload says, after the request itself is answered.
 	BodyParts BodyKind = "parts"
 )
 
-// Body is a body kind and the request field it fills.
+// Body is a body kind and the request field that it fills.
 type Body struct {
 	Kind  BodyKind
 	Field string
-	// Upload is where BodyParts go.
+	// Upload is required for BodyParts.
 	Upload *Upload
 }
 
-// Upload are the endpoints that take a body in parts, after one whose reply names the object's id and its part_size: Part
-// for each, End after the last, whose reply is the answer, and Cancel where the body does not come to its end.
+// Upload lists the endpoints that receive a body in parts, after an endpoint whose reply has the object's id and its
+// part_size: Part for each part, End after the last one, whose reply becomes the HTTP response, and Cancel if the body breaks off.
 type Upload struct{ Part, End, Cancel *Descriptor }
 
-// Limit is one rate limit of an endpoint.
+// Limit is one rate limit of an endpoint, counted in fixed windows.
 type Limit struct {
 	// By is "ip" or "user".
 	By string
-	// Requests is how many are admitted in each fixed window of Period.
+	// Requests is how many are admitted in each window of length Period.
 	Requests int
 	Period   time.Duration
 }
 
-// PerIP limits each client address.
+// PerIP limits each client network (see mesh.ClientNetwork).
 func PerIP(requests int, period time.Duration) Limit { return Limit{"ip", requests, period} }
 
 // PerUser limits each signed-in user.
 func PerUser(requests int, period time.Duration) Limit { return Limit{"user", requests, period} }
 
-// Field is one field of a request as HTTP sees it.
+// Field is one field of a request as mapped to HTTP.
 type Field struct {
 	Name string
-	// In is "path", "query", "header", "cookie", "body", "raw_query": the whole query as it came, or "part": what the gateway
-	// sets by itself as it goes from part to part.
+	// In is "path", "query", "header", "cookie" or "body"; "raw_query", the undecoded query string; or "part", set by
+	// the gateway when it requests one part after another.
 	In string
-	// Header is the header's name where In is "header", the cookie's where it is "cookie".
+	// Header is the name of the header or cookie if In is "header" or "cookie".
 	Header   string
 	Required bool
 	Schema   *huma.Schema
 }
 
-// Descriptor is an endpoint with its types erased: what the gateway, the runtime and the generators read.
+// Descriptor is an endpoint without its type parameters, for the gateway, the runtime and the generators.
 type Descriptor struct {
 	Actor, Method             string
 	Subject                   string
@@ -195,20 +195,20 @@ func (d *Descriptor) Name() string {
 	return d.Actor + "." + d.Method
 }
 
-// catalogue holds every declared endpoint, in declaration order within a file.
+// catalogue holds every declared endpoint in the order of declaration.
 var catalogue []*Descriptor
 
-// Endpoints lists every endpoint.
+// Endpoints returns every declared endpoint. The caller must not modify the slice.
 func Endpoints() []*Descriptor { return catalogue }
 
-// Describe returns the endpoint with its types erased.
+// Describe returns the endpoint without its type parameters.
 func (e Endpoint[Req, Res]) Describe() *Descriptor { return e.desc }
 
-// Decode validates a message and decodes it; the error is a *Error with CodeInvalid.
+// Decode validates a message and decodes it. The error is an *Error with CodeInvalid.
 func (e Endpoint[Req, Res]) Decode(data []byte) (Req, error) {
 	var req Req
 	if len(data) == 0 && len(e.desc.Fields) == 0 {
-		return req, nil // nothing was asked for, and nothing was given
+		return req, nil
 	}
 	if err := e.desc.Validate(data); err != nil {
 		return req, err
@@ -216,12 +216,12 @@ func (e Endpoint[Req, Res]) Decode(data []byte) (Req, error) {
 	return req, decodeInto(data, &req)
 }
 
-// declare checks e, derives its schemas and adds it to the catalogue. It panics on a faulty
-// declaration: that is a fault of the program, found by any test.
+// declare validates e, derives its schemas and adds it to the catalogue. It panics if the declaration is invalid, which
+// is a programming error.
 func declare[Req, Res any](e Endpoint[Req, Res]) Endpoint[Req, Res] {
 	actor, method, ok := splitSubject(e.Subject)
 	if !ok {
-		panic("subjects: " + e.Subject + " is not weft.v1.<actor>.<method>")
+		panic("subjects: " + e.Subject + " does not have the form weft.v1.<actor>.<method>")
 	}
 	d := &Descriptor{
 		Actor: actor, Method: method, Subject: e.Subject, Access: e.Access, Limits: e.Limits,
@@ -233,7 +233,7 @@ func declare[Req, Res any](e Endpoint[Req, Res]) Endpoint[Req, Res] {
 	if e.Route != "" {
 		d.HTTPMethod, d.Path, ok = strings.Cut(e.Route, " ")
 		if !ok {
-			panic("subjects: route of " + e.Subject + " is not METHOD /path")
+			panic("subjects: route of " + e.Subject + " does not have the form METHOD /path")
 		}
 	}
 	d.Mutating = d.HTTPMethod != http.MethodGet && !e.ReadOnly
@@ -273,41 +273,41 @@ func (d *Descriptor) check() {
 		fail("no Doc")
 	}
 	if d.Timeout > MaxTimeout {
-		fail("timeout %s is past %s", d.Timeout, MaxTimeout)
+		fail("timeout %s exceeds %s", d.Timeout, MaxTimeout)
 	}
 	if d.Stream != (d.ResponseType == reflect.TypeFor[StreamPointer]()) {
-		fail("Stream and a StreamPointer reply go together")
+		fail("Stream requires a StreamPointer reply, and vice versa")
 	}
 	if (d.Produces != "") != (d.ResponseType == reflect.TypeFor[Document]()) {
-		fail("Produces and a Document reply go together")
+		fail("Produces requires a Document reply, and vice versa")
 	}
 	if d.Parts != (d.ResponseType == reflect.TypeFor[ContentPart]()) || d.Parts != (d.RequestType == reflect.TypeFor[ContentRequest]()) {
-		fail("Parts, a ContentRequest and a ContentPart go together")
+		fail("Parts requires a ContentRequest and a ContentPart reply, and vice versa")
 	}
 	if (d.Body.Kind == BodyParts) != (d.Body.Upload != nil) {
-		fail("BodyParts and an Upload go together")
+		fail("BodyParts requires an Upload, and vice versa")
 	}
 	if u := d.Body.Upload; u != nil && (u.Part.RequestType != reflect.TypeFor[PartRequest]() ||
 		u.End.RequestType != reflect.TypeFor[EndRequest]() || u.Cancel.RequestType != reflect.TypeFor[ObjectRequest]()) {
-		fail("an Upload's endpoints take a PartRequest, an EndRequest and an ObjectRequest")
+		fail("Upload requires endpoints that take a PartRequest, an EndRequest and an ObjectRequest")
 	}
 	if d.OwnLimits && len(d.Limits) == 0 {
 		fail("OwnLimits without Limits")
 	}
 	if d.Cookie != nil && resolve(d.Response).Properties[d.Cookie.Field] == nil {
-		fail("the cookie's field %s is not in the reply", d.Cookie.Field)
+		fail("cookie field %s is not in the reply", d.Cookie.Field)
 	}
 	for _, f := range d.Fields {
 		if (f.In == "path") != strings.Contains(d.Path, "{"+f.Name+"}") {
-			fail("path field %s is not in the route, or the other way round", f.Name)
+			fail("field %s must be in the path if and only if the route names it", f.Name)
 		}
 	}
 	for _, other := range catalogue {
 		if other.Subject == d.Subject {
-			fail("declared twice")
+			fail("subject is already declared")
 		}
 		if d.Path != "" && other.Path == d.Path && other.HTTPMethod == d.HTTPMethod {
-			fail("route taken by %s", other.Subject)
+			fail("route is already declared by %s", other.Subject)
 		}
 	}
 }

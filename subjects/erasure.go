@@ -1,62 +1,62 @@
 package subjects
 
-// AccountDeletion tells every actor to forget a user.
+// AccountDeletion asks every actor to erase a user's data.
 type AccountDeletion struct {
 	ErasureID string `json:"erasure_id"`
 	UserID    string `json:"user_id"`
-	// Round is 1 at the deletion, and 2 once nothing that had begun before it can still be under way: what it may have
-	// left is forgotten then.
+	// Round is 1 at the deletion, and 2 once everything that began before it has ended: data written in between is
+	// erased in the second round.
 	Round int `json:"round"`
-	// Aliases are further ids under which the user was written to.
+	// Aliases are further ids under which the user's data may be stored.
 	Aliases []string `json:"aliases,omitempty"`
 }
 
-// AccountDeleted is told when an account is deleted, and again until every actor has answered. What an actor does about it
-// may be done any number of times; it answers each with its Erased event.
+// AccountDeleted is published when an account is deleted, and again until every actor has confirmed. Handlers must be
+// idempotent; an actor confirms each event with its own Erased event.
 var AccountDeleted = declareEvent(Event[AccountDeletion]{
 	Subject: "weft.event.v1.auth.account_deleted",
-	Doc:     "An account was deleted: every actor erases or pseudonymises what it holds of the user, and answers.",
+	Doc:     "An account was deleted: every actor erases or pseudonymises the user's data and confirms it.",
 })
 
-// Erasure is an actor's answer to AccountDeleted: it holds nothing of the user any more.
+// Erasure is an actor's confirmation of AccountDeleted: it has erased the user's data.
 type Erasure struct {
 	ErasureID string `json:"erasure_id"`
 	Actor     string `json:"actor"`
 	Round     int    `json:"round"`
-	// Items is how many records went, or lost what tied them to the user.
+	// Items counts the records that were deleted or pseudonymised.
 	Items int64 `json:"items"`
 }
 
-// erased is the last token of the answers' subjects.
+// erased is the last token of the confirmations' subjects.
 const erased = "account_erased"
 
-// The actors' answers.
+// The actors' confirmations.
 var (
-	IntegrationErased  = declareErased("integration", "Connections, calls and what else belonged to a deleted account are gone.")
-	WorkflowErased     = declareErased("workflow", "Workflows, executions and histories of a deleted account are gone.")
-	ConsentErased      = declareErased("consent", "Consents of a deleted account are revoked and tell nobody whose they were.")
-	NotificationErased = declareErased("notification", "Notifications of a deleted account are gone.")
+	IntegrationErased  = declareErased("integration", "Connections, calls, hooks and objects of a deleted account are erased.")
+	WorkflowErased     = declareErased("workflow", "Workflows, executions and histories of a deleted account are erased.")
+	ConsentErased      = declareErased("consent", "Consents of a deleted account are revoked and pseudonymised.")
+	NotificationErased = declareErased("notification", "Notifications of a deleted account are erased.")
 )
 
 func declareErased(actor, doc string) Event[Erasure] {
 	return declareEvent(Event[Erasure]{Subject: eventPrefix + actor + "." + erased, Doc: doc})
 }
 
-// ErasingActors are those that answer AccountDeleted.
+// ErasingActors lists the actors that confirm AccountDeleted.
 func ErasingActors() []string { return []string{"consent", "integration", "notification", "workflow"} }
 
-// What the actors listen to. Auth hears all answers by one durable.
+// The durables of account erasure. One durable of auth receives the confirmations of all actors.
 var (
-	IntegrationForgets  = forgets("integration")
-	WorkflowForgets     = forgets("workflow")
-	ConsentForgets      = forgets("consent")
-	NotificationForgets = forgets("notification")
+	IntegrationErasure  = subscribeErasure("integration")
+	WorkflowErasure     = subscribeErasure("workflow")
+	ConsentErasure      = subscribeErasure("consent")
+	NotificationErasure = subscribeErasure("notification")
 
-	NoteErasure = subscribe(Subscription[Erasure]{
+	ErasureConfirmations = subscribe(Subscription[Erasure]{
 		Event: ConsentErased, Owner: "auth", Name: "auth_" + erased, Filter: eventPrefix + "*." + erased,
 	})
 )
 
-func forgets(actor string) Subscription[AccountDeletion] {
+func subscribeErasure(actor string) Subscription[AccountDeletion] {
 	return subscribe(Subscription[AccountDeletion]{Event: AccountDeleted, Owner: actor})
 }

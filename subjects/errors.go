@@ -10,46 +10,54 @@ import (
 	"time"
 )
 
-// Error is what an endpoint answers with instead of its reply. Its Detail is for the caller to read: it
-// never carries a secret or another system's raw message.
+// RetrySoon is the RetryAfter of errors whose cause usually passes within a second, such as a lost connection.
+const RetrySoon = time.Second
+
+// Error is what an endpoint answers instead of its reply. Detail is text for the caller; it must contain neither secrets nor
+// raw messages of other systems.
 type Error struct {
-	Code   Code
+	Code Code
+	// Reason identifies the cause within Code; empty if callers need not distinguish causes.
+	Reason Reason
 	Detail string
-	// Fields says which fields are at fault, for CodeInvalid.
+	// Fields lists the invalid fields, for CodeInvalid.
 	Fields []FieldError
-	// RetryAfter tells when another try makes sense; zero says nothing.
+	// RetryAfter is when a retry makes sense; 0 if unknown. It travels in whole seconds, rounded up.
 	RetryAfter time.Duration
-	// Scope is the consent or key scope that is missing.
+	// Scope is the missing scope of a consent or an API key.
 	Scope string
-	// Cause is logged and never sent.
+	// Cause is logged, but never sent.
 	Cause error
 }
 
-// FieldError is one fault of one field.
+// FieldError is one error in one field of a request.
 type FieldError struct {
 	Field   string `json:"field" doc:"The field's path, such as channels[0]; empty for the whole body."`
 	Message string `json:"message"`
 	Line    int    `json:"line,omitempty" doc:"Line in a document, from 1."`
 	Column  int    `json:"column,omitempty" doc:"Column in a document, from 1."`
 	Pointer string `json:"pointer,omitempty" doc:"JSON pointer into a document (RFC 6901)."`
-	Code    string `json:"code,omitempty" doc:"What kind of fault, where the field's owner classifies them."`
+	Code    string `json:"code,omitempty" doc:"Kind of the error, if the endpoint classifies them."`
 }
 
-// Errorf makes an Error with a formatted detail.
+// Errorf returns an Error with a formatted detail.
 func Errorf(code Code, format string, args ...any) *Error {
 	return &Error{Code: code, Detail: fmt.Sprintf(format, args...)}
 }
 
-// InvalidField makes a CodeInvalid error that names one field.
+// InvalidField returns a CodeInvalid error for one field.
 func InvalidField(field, format string, args ...any) *Error {
 	message := fmt.Sprintf(format, args...)
 	return &Error{Code: CodeInvalid, Detail: field + ": " + message, Fields: []FieldError{{Field: field, Message: message}}}
 }
 
-// Error implements error with code, detail and cause; it is for logs, not for callers.
+// Error returns code, reason, detail and cause, for logs.
 func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString(string(e.Code))
+	if e.Reason != "" {
+		b.WriteString(" (" + string(e.Reason) + ")")
+	}
 	if e.Detail != "" {
 		b.WriteString(": " + e.Detail)
 	}
@@ -62,13 +70,15 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Cause }
 
-// Is makes errors.Is match on the code: errors.Is(err, &Error{Code: CodeNotFound}).
+// Is reports whether target is an *Error with the same code and, if target has a reason, the same reason. So an error with a
+// reason matches itself after it has travelled to another process, and a target without a reason matches every error of its
+// code, as does comparing CodeOf.
 func (e *Error) Is(target error) bool {
 	t, ok := target.(*Error)
-	return ok && t.Code == e.Code
+	return ok && t.Code == e.Code && (t.Reason == "" || t.Reason == e.Reason)
 }
 
-// CodeOf returns the code of err: empty for nil, CodeInternal for what is not ours.
+// CodeOf returns the code of the first *Error in err's chain: empty for nil, CodeInternal if there is none.
 func CodeOf(err error) Code {
 	if err == nil {
 		return ""
@@ -80,42 +90,55 @@ func CodeOf(err error) Code {
 	return CodeInternal
 }
 
-// Problem is the body of an error, over NATS and HTTP alike (RFC 9457).
+// Transient reports whether the same request may succeed later without a change by the caller: the code is CodeUnavailable,
+// CodeTimeout, CodeRateLimited or CodeInternal. CodeInternal counts because it stands for unclassified errors, such as those
+// of a database; retries must therefore be bounded. Transient says nothing about whether a retry is safe: after CodeTimeout,
+// CodeInternal and some CodeUnavailable the request may have taken effect. It is false for nil.
+func Transient(err error) bool {
+	switch CodeOf(err) {
+	case CodeUnavailable, CodeTimeout, CodeRateLimited, CodeInternal:
+		return true
+	}
+	return false
+}
+
+// Problem is the body of an error over NATS and HTTP: problem details (RFC 9457).
 type Problem struct {
 	Type       string       `json:"type" example:"urn:weft:error:not_found"`
 	Title      string       `json:"title"`
 	Status     int          `json:"status" example:"404"`
 	Detail     string       `json:"detail,omitempty"`
 	Code       Code         `json:"code" example:"not_found"`
-	Fields     []FieldError `json:"errors,omitempty" doc:"The fields at fault."`
-	Scope      string       `json:"scope,omitempty" doc:"The consent or key scope that is missing."`
-	RetryAfter int          `json:"retry_after,omitempty" doc:"Seconds until another try makes sense."`
+	Reason     Reason       `json:"reason,omitempty" example:"already_exists" doc:"Stable identifier of the cause within the code, where callers may need to distinguish causes. New ones can be added."`
+	Fields     []FieldError `json:"errors,omitempty" doc:"The invalid fields."`
+	Scope      string       `json:"scope,omitempty" doc:"The missing scope of the consent or API key."`
+	RetryAfter int          `json:"retry_after,omitempty" doc:"Seconds until a retry makes sense."`
 	RequestID  string       `json:"request_id,omitempty"`
 	TraceID    string       `json:"trace_id,omitempty"`
 }
 
-// ProblemOf renders err as a Problem. What is not an *Error becomes CodeInternal and tells nothing.
+// ProblemOf converts err to a Problem. An error without an *Error in its chain becomes CodeInternal and discloses nothing.
 func ProblemOf(err error, requestID, traceID string) Problem {
 	var e *Error
 	if !errors.As(err, &e) {
 		e = &Error{Code: CodeInternal, Detail: "An internal error occurred. The log has it under the trace id."}
 	}
 	return Problem{
-		Type: e.Code.Type(), Title: e.Code.Title(), Status: e.Code.Status(), Code: e.Code,
+		Type: e.Code.Type(), Title: e.Code.Title(), Status: e.Code.Status(), Code: e.Code, Reason: e.Reason,
 		Detail: e.Detail, Fields: e.Fields, Scope: e.Scope, RequestID: requestID, TraceID: traceID,
 		RetryAfter: int(math.Ceil(e.RetryAfter.Seconds())),
 	}
 }
 
-// AsError turns a received Problem back into an *Error.
+// AsError converts a received Problem back to an *Error.
 func (p Problem) AsError() *Error {
 	return &Error{
-		Code: p.Code, Detail: p.Detail, Fields: p.Fields, Scope: p.Scope,
+		Code: p.Code, Reason: p.Reason, Detail: p.Detail, Fields: p.Fields, Scope: p.Scope,
 		RetryAfter: time.Duration(p.RetryAfter) * time.Second,
 	}
 }
 
-// ParseProblem reads a Problem; a body that is none becomes CodeInternal.
+// ParseProblem decodes a received Problem. Malformed data and unknown codes become CodeInternal.
 func ParseProblem(data []byte) *Error {
 	var p Problem
 	if err := json.Unmarshal(data, &p); err != nil || codes[p.Code].status == 0 {
@@ -124,10 +147,10 @@ func ParseProblem(data []byte) *Error {
 	return p.AsError()
 }
 
-// FieldUnknownOutcome is the field's code where a call that must not run twice may have run already.
+// FieldUnknownOutcome is the code of the field error for a call that must not run twice and may have run already.
 const FieldUnknownOutcome = "unknown_outcome"
 
-// HasFieldCode tells whether an error names a field with a code.
+// HasFieldCode reports whether err has a field error with the code.
 func HasFieldCode(err error, code string) bool {
 	var e *Error
 	return errors.As(err, &e) && slices.ContainsFunc(e.Fields, func(f FieldError) bool { return f.Code == code })

@@ -10,7 +10,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 )
 
-// Event declares a fact that an actor tells whoever listens. Its subject is weft.event.v1.<actor>.<name>,
+// Event declares a fact that an actor publishes to any number of subscribers. Its subject is weft.event.v1.<actor>.<name>,
 // its stream Events, its message an Envelope.
 type Event[T any] struct {
 	Subject string
@@ -18,20 +18,20 @@ type Event[T any] struct {
 	desc    *EventDescriptor
 }
 
-// Envelope is an event's message: a CloudEvent 1.0 in structured JSON mode.
+// Envelope is the message of an event: a CloudEvent 1.0 in structured JSON mode.
 type Envelope[T any] struct {
 	SpecVersion string `json:"specversion"`
-	// ID is the event's own; a consumer is idempotent by it.
+	// ID identifies the event. Consumers deduplicate by it.
 	ID     string    `json:"id"`
 	Source string    `json:"source"`
 	Type   string    `json:"type"`
 	Time   time.Time `json:"time"`
-	// UserID is the user that the event is about; empty where it is about none.
+	// UserID is the user that the event concerns; empty if none.
 	UserID string `json:"subject,omitempty"`
 	Data   T      `json:"data"`
 }
 
-// EventDescriptor is an event or a job with its type erased.
+// EventDescriptor is an event or a job without its type parameter.
 type EventDescriptor struct {
 	Actor, Name string
 	Subject     string
@@ -42,10 +42,10 @@ type EventDescriptor struct {
 
 var events []*EventDescriptor
 
-// AllEvents lists every event.
+// AllEvents returns every declared event.
 func AllEvents() []*EventDescriptor { return events }
 
-// New makes the event's message.
+// New builds the event's message.
 func (e Event[T]) New(id, userID string, at time.Time, data T) Envelope[T] {
 	return Envelope[T]{
 		SpecVersion: "1.0", ID: id, Source: "weft/" + e.desc.Actor,
@@ -59,26 +59,26 @@ func declareEvent[T any](e Event[T]) Event[T] {
 	return e
 }
 
-// Job declares a message that must be worked off. Its subject is weft.job.v1.<actor>.<name>.
+// Job declares a message that one worker must process. Its subject is weft.job.v1.<actor>.<name>.
 type Job[T any] struct {
 	Subject string
 	Stream  Stream
 	Doc     string
-	// AckWait is how long a worker may take before another gets the job: 30 s unless set.
+	// AckWait is how long a worker may take before the job is redelivered. Default: 30 s.
 	AckWait time.Duration
-	// MaxDeliver is after how many tries the job goes to the dead-letter stream: 5 unless set.
+	// MaxDeliver is after how many attempts the job moves to the dead-letter stream. Default: 5.
 	MaxDeliver int
-	// Backoff is the wait before each further try; the last is repeated.
+	// Backoff is the delay before each further attempt; its last element applies to all that follow.
 	Backoff []time.Duration
 	desc    *EventDescriptor
 }
 
 var jobs []*EventDescriptor
 
-// AllJobs lists every job.
+// AllJobs returns every declared job.
 func AllJobs() []*EventDescriptor { return jobs }
 
-// Consumer is the job's one durable.
+// Consumer returns the job's only durable consumer.
 func (j Job[T]) Consumer() Consumer {
 	return consumerOf(j.Stream, j.desc.Name, j.Subject, j.desc.Actor, j.AckWait, j.MaxDeliver, j.Backoff)
 }
@@ -90,20 +90,20 @@ func declareJob[T any](j Job[T]) Job[T] {
 	return j
 }
 
-// Subscription declares that an actor works off an event.
+// Subscription declares that an actor processes an event, by a durable consumer.
 type Subscription[T any] struct {
 	Event Event[T]
-	// Owner is the actor that listens.
+	// Owner is the actor that subscribes.
 	Owner string
-	// Name and Filter make it hear the like events of several actors: the durable's name and its subject with wildcards,
-	// those of Event unless set.
+	// Name and Filter override the durable's name and its subject filter, to receive the same kind of event from several
+	// actors. Both derive from Event unless set.
 	Name, Filter string
 	AckWait      time.Duration
 	MaxDeliver   int
 	Backoff      []time.Duration
 }
 
-// Consumer is the subscription's durable.
+// Consumer returns the subscription's durable consumer.
 func (s Subscription[T]) Consumer() Consumer {
 	d := s.Event.desc
 	name, filter := cmp.Or(s.Name, s.Owner+"_"+d.Actor+"_"+d.Name), cmp.Or(s.Filter, d.Subject)
@@ -115,7 +115,7 @@ func subscribe[T any](s Subscription[T]) Subscription[T] {
 	return s
 }
 
-// Consumer is a durable of a stream. Only `setup` creates or changes it; Owner alone may consume.
+// Consumer is a durable consumer of a stream. Only `setup` creates or changes it, and only Owner may consume from it.
 type Consumer struct {
 	Stream     string
 	Durable    string
@@ -123,14 +123,14 @@ type Consumer struct {
 	Owner      string
 	AckWait    time.Duration
 	MaxDeliver int
-	// Backoff is the delay of a negative acknowledgement by try; it is not JetStream's BackOff, which
-	// would override AckWait.
+	// Backoff is the delay of a negative acknowledgement, by attempt. It is not JetStream's BackOff, which would
+	// override AckWait.
 	Backoff []time.Duration
 }
 
 var consumers []Consumer
 
-// Consumers lists every durable.
+// Consumers returns every declared durable consumer.
 func Consumers() []Consumer { return consumers }
 
 func consumerOf(
@@ -150,16 +150,16 @@ func consumerOf(
 	}
 }
 
-// DeadSubject is where the durable's poison messages go.
+// DeadSubject is the subject in the dead-letter stream for messages that this durable failed to process.
 func (c Consumer) DeadSubject() string { return deadPrefix + c.Owner + "." + c.Durable }
 
-// DeadLetter is a poison message as the dead-letter stream keeps it.
+// DeadLetter is a message of the dead-letter stream: one that could not be processed.
 type DeadLetter struct {
 	Stream   string          `json:"stream"`
 	Sequence uint64          `json:"sequence"`
 	Subject  string          `json:"subject"`
 	Durable  string          `json:"durable"`
-	Error    string          `json:"error" doc:"The code and detail of the last failure."`
+	Error    string          `json:"error" doc:"Code and detail of the last error."`
 	Tries    uint64          `json:"tries"`
 	Time     time.Time       `json:"time"`
 	Data     json.RawMessage `json:"data"`
@@ -169,7 +169,7 @@ func describeMessage[T any](subject, prefix string, stream Stream, doc string) *
 	rest, ok := strings.CutPrefix(subject, prefix)
 	actor, name, found := strings.Cut(rest, ".")
 	if !ok || !found || doc == "" {
-		panic("subjects: " + subject + " is not " + prefix + "<actor>.<name> with a Doc")
+		panic("subjects: " + subject + " does not have the form " + prefix + "<actor>.<name>, or has no Doc")
 	}
 	return &EventDescriptor{
 		Actor: actor, Name: name, Subject: subject, Stream: stream, Doc: doc,

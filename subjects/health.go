@@ -5,10 +5,10 @@ type Health struct {
 	Actor   string            `json:"actor"`
 	Status  string            `json:"status" enum:"ok,degraded"`
 	Version string            `json:"version"`
-	Checks  map[string]string `json:"checks" doc:"Each store by name: ok, or what is wrong."`
+	Checks  map[string]string `json:"checks" doc:"Each store by name: ok, or what is wrong with it."`
 }
 
-// HealthChecks are the actors' health checks, by actor's name.
+// HealthChecks maps an actor's name to its health check.
 var HealthChecks = declareHealth()
 
 func declareHealth() map[string]Endpoint[Empty, Health] {
@@ -17,7 +17,7 @@ func declareHealth() map[string]Endpoint[Empty, Health] {
 		checks[actor] = declare(Endpoint[Empty, Health]{
 			Subject: endpointPrefix + actor + ".health_check", Access: Public,
 			Summary: "Health of " + actor,
-			Doc:     "Tells whether the actor can reach its stores.",
+			Doc:     "Reports whether the actor can reach its stores.",
 		})
 	}
 	return checks

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// SecretMap holds credentials on their way in: it travels as JSON in a request alone, and printed it is masked.
+// SecretMap holds credentials of a request. JSON carries them; formatting masks them.
 type SecretMap map[string]any
 
 // String masks the credentials.
@@ -19,7 +19,7 @@ func (m SecretMap) String() string {
 // GoString masks the credentials in %#v.
 func (m SecretMap) GoString() string { return m.String() }
 
-// SecretText is a secret on its way in: it travels in a request alone, and printed it is masked.
+// SecretText holds a secret of a request. JSON carries it; formatting masks it.
 type SecretText string
 
 // String masks the secret.
@@ -33,34 +33,41 @@ func (s SecretText) String() string {
 // GoString masks the secret in %#v.
 func (s SecretText) GoString() string { return s.String() }
 
+// Statuses of a connection.
+const (
+	ConnectionActive      = "active"
+	ConnectionNeedsReauth = "needs_reauth"
+	ConnectionDisabled    = "disabled"
+)
+
 // Connection is a user's link to an account at a provider. It never carries a credential.
 type Connection struct {
 	ID       string `json:"id"`
 	Provider string `json:"provider"`
 	Label    string `json:"label"`
-	Auth     string `json:"auth" doc:"The way to authenticate, see the provider's auth."`
+	Auth     string `json:"auth" doc:"The authentication method; see the provider's auth."`
 	Status   string `json:"status" enum:"active,needs_reauth,disabled"`
-	Reason   string `json:"reason,omitempty" doc:"Why it needs a new sign-in."`
-	// Settings are not secret: a base URL, a sub-domain.
+	Reason   string `json:"reason,omitempty" doc:"Why it needs to be authorized again."`
+	// Settings are not secret, such as a base URL or subdomain.
 	Settings map[string]any  `json:"settings"`
-	Account  json.RawMessage `json:"account,omitempty" doc:"What the provider's health probe tells of the account."`
-	// ExpiresAt is the access token's end, where it has one.
-	ExpiresAt *time.Time `json:"expires_at,omitempty" doc:"When the access token ends; it is renewed before."`
+	Account  json.RawMessage `json:"account,omitempty" doc:"Data about the account from the provider's health probe."`
+	// ExpiresAt is when the access token expires, if it does.
+	ExpiresAt *time.Time `json:"expires_at,omitempty" doc:"When the access token expires; weft renews it before."`
 	CheckedAt *time.Time `json:"checked_at,omitempty" doc:"When the health probe last ran."`
 	CreatedAt time.Time  `json:"created_at"`
 	UpdatedAt time.Time  `json:"updated_at"`
 }
 
-// ConnectIntegrationRequest connects an account by its credentials, by tokens got elsewhere, or by a provider's code.
+// ConnectIntegrationRequest connects an account by its credentials, by existing tokens, or by an authorization code.
 type ConnectIntegrationRequest struct {
 	Provider    string         `json:"provider" maxLength:"64" pattern:"^[a-z][a-z0-9_]*$"`
-	Auth        string         `json:"auth,omitempty" maxLength:"64" doc:"The way to authenticate; the provider's usual one unless given."`
-	Credentials SecretMap      `json:"credentials,omitempty" doc:"After the JSON Schema of the way to authenticate."`
-	Settings    map[string]any `json:"settings,omitempty" doc:"After the provider's JSON Schema of settings."`
-	Code        string         `json:"code,omitempty" maxLength:"8192" doc:"In the place of credentials: a provider's authorization code, with its state, as in exchange_code."`
+	Auth        string         `json:"auth,omitempty" maxLength:"64" doc:"The authentication method; default: the provider's first."`
+	Credentials SecretMap      `json:"credentials,omitempty" doc:"As the JSON Schema of the authentication method says."`
+	Settings    map[string]any `json:"settings,omitempty" doc:"As the provider's JSON Schema of settings says."`
+	Code        string         `json:"code,omitempty" maxLength:"8192" doc:"In place of credentials: a provider's authorization code, with its state, as in exchange_code."`
 	State       string         `json:"state,omitempty" maxLength:"128" doc:"From get_auth_url."`
-	Issuer      string         `json:"iss,omitempty" maxLength:"512" doc:"The provider's issuer, where it came along."`
-	Label       string         `json:"label,omitempty" minLength:"1" maxLength:"64" pattern:"^[^\\s](.*[^\\s])?$" doc:"Tells several connections to one provider apart; default unless given."`
+	Issuer      string         `json:"iss,omitempty" maxLength:"512" doc:"The provider's issuer, if it was sent."`
+	Label       string         `json:"label,omitempty" minLength:"1" maxLength:"64" pattern:"^[^\\s](.*[^\\s])?$" doc:"Distinguishes several connections to one provider; default: \"default\"."`
 }
 
 // ConnectIntegration connects an account.
@@ -68,13 +75,13 @@ var ConnectIntegration = declare(Endpoint[ConnectIntegrationRequest, Connection]
 	Subject: "weft.v1.integration.connect_integration", Route: "POST /v1/integrations", Status: 201,
 	Access: Scope(ScopeIntegrationsConnect), Location: "/v1/integrations/{id}", Timeout: time.Minute,
 	Summary: "Connect an account",
-	Doc: "Connects an account by its credentials, by tokens got elsewhere (access_token, refresh_token, expires_at), or by the code " +
-		"and state of an authorization that get_auth_url began. They are checked against the provider's schema and by its health probe " +
-		"before they are kept, sealed. The error invalid names the field at fault: credentials where the provider refuses " +
-		"them, settings where the address may not be called; conflict: there is a connection of that label.",
+	Doc: "Connects an account by its credentials, by existing tokens (access_token, refresh_token, expires_at), or by the code and " +
+		"state of an authorization that get_auth_url started. They are checked against the provider's schema and by its health probe, " +
+		"then stored sealed. Errors: invalid names the field: credentials if the provider rejects them, settings if the address must " +
+		"not be called; conflict if a connection with that label exists.",
 })
 
-// ListIntegrationsRequest narrows the list.
+// ListIntegrationsRequest filters the list.
 type ListIntegrationsRequest struct {
 	PageRequest
 	Provider string `json:"provider,omitempty" in:"query" maxLength:"64"`
@@ -92,20 +99,20 @@ type IntegrationRequest struct {
 	IntegrationID string `json:"integration_id" in:"path" format:"uuid"`
 }
 
-// GetIntegration answers with one of the caller's connections.
+// GetIntegration returns one of the caller's connections.
 var GetIntegration = declare(Endpoint[IntegrationRequest, Connection]{
 	Subject: "weft.v1.integration.get_integration", Route: "GET /v1/integrations/{integration_id}",
 	Access:  Scope(ScopeIntegrationsRead),
-	Summary: "One connection", Doc: "Answers with one of the caller's connections.",
+	Summary: "One connection", Doc: "Returns one of the caller's connections.",
 })
 
-// UpdateIntegrationRequest changes what it names.
+// UpdateIntegrationRequest names a connection; fields that are present are changed.
 type UpdateIntegrationRequest struct {
 	IntegrationID string         `json:"integration_id" in:"path" format:"uuid"`
 	Label         string         `json:"label,omitempty" minLength:"1" maxLength:"64" pattern:"^[^\\s](.*[^\\s])?$"`
-	Auth          string         `json:"auth,omitempty" maxLength:"64" doc:"Another way to authenticate; credentials must be given with it."`
-	Credentials   SecretMap      `json:"credentials,omitempty" doc:"In the place of those that are kept."`
-	Settings      map[string]any `json:"settings,omitempty" doc:"In the place of those that are kept."`
+	Auth          string         `json:"auth,omitempty" maxLength:"64" doc:"Another authentication method; requires credentials."`
+	Credentials   SecretMap      `json:"credentials,omitempty" doc:"Replaces the stored credentials."`
+	Settings      map[string]any `json:"settings,omitempty" doc:"Replaces the stored settings."`
 	Status        string         `json:"status,omitempty" enum:"active,disabled"`
 }
 
@@ -114,19 +121,19 @@ var UpdateIntegration = declare(Endpoint[UpdateIntegrationRequest, Connection]{
 	Subject: "weft.v1.integration.update_integration", Route: "PATCH /v1/integrations/{integration_id}",
 	Access: Scope(ScopeIntegrationsConnect), Timeout: time.Minute,
 	Summary: "Change a connection",
-	Doc: "Changes a connection's label, settings, credentials or status. New credentials and settings, and those of a " +
-		"connection that needs a new sign-in and is to be active again, are checked as in connect_integration.",
+	Doc: "Changes a connection's label, settings, credentials or status. New credentials and settings are checked as in " +
+		"connect_integration, and so are the stored ones when a connection that needs a new authorization is set to active.",
 })
 
-// DisconnectIntegration forgets a connection.
+// DisconnectIntegration deletes a connection.
 var DisconnectIntegration = declare(Endpoint[IntegrationRequest, Empty]{
 	Subject: "weft.v1.integration.disconnect_integration", Route: "DELETE /v1/integrations/{integration_id}",
 	Access:  Scope(ScopeIntegrationsConnect),
 	Summary: "Disconnect an account",
-	Doc:     "Forgets a connection, its credentials and its log of calls, and takes its tokens back at the provider where that can be done.",
+	Doc:     "Deletes a connection, its credentials and its call log, and revokes its tokens at the provider if the provider supports that.",
 })
 
-// ConnectionChange is what the events of a connection tell.
+// ConnectionChange is the data of a connection's events.
 type ConnectionChange struct {
 	IntegrationID string `json:"integration_id"`
 	Provider      string `json:"provider"`
@@ -134,7 +141,7 @@ type ConnectionChange struct {
 	Reason        string `json:"reason,omitempty"`
 }
 
-// The events of a connection's life.
+// Events of a connection.
 var (
 	IntegrationConnected = declareEvent(Event[ConnectionChange]{
 		Subject: "weft.event.v1.integration.connected", Doc: "An account was connected.",

@@ -2,29 +2,29 @@ package subjects
 
 import "time"
 
-// The bounds of parts. A part's content travels as base64 within one message.
+// Bounds of the parts of an object. A part's content travels as base64 in one message.
 const (
-	// MaxPart is the largest part, in bytes.
+	// MaxPart is the maximum size of a part in bytes.
 	MaxPart = 720 << 10
-	// MinPart is the smallest that a part size may be set to.
+	// MinPart is the minimum part size that can be configured, in bytes.
 	MinPart = 4 << 10
 )
 
-// Object is a file that is kept for a while: actions take it and yield it by its id.
+// Object is a temporarily stored file. Actions take and return it by its id.
 type Object struct {
 	ID          string `json:"id"`
 	Name        string `json:"name"`
 	ContentType string `json:"content_type"`
 	State       string `json:"state" enum:"uploading,complete"`
-	Size        int64  `json:"size" doc:"In bytes; while it is uploaded, what was announced, or 0."`
-	SHA256      string `json:"sha256,omitempty" doc:"Of the whole content, in hexadecimal."`
-	// PartSize is how long every part but the last is.
-	PartSize  int64     `json:"part_size" doc:"Over NATS the content goes in parts of this many bytes; the last may be shorter."`
+	Size        int64  `json:"size" doc:"In bytes; during the upload the announced size, or 0."`
+	SHA256      string `json:"sha256,omitempty" doc:"Hash of the whole content, in hexadecimal."`
+	// PartSize is the size of every part but the last.
+	PartSize  int64     `json:"part_size" doc:"Size in bytes of the parts in which the content is transferred over NATS; the last part may be shorter."`
 	CreatedAt time.Time `json:"created_at"`
 	ExpiresAt time.Time `json:"expires_at" doc:"When it is deleted."`
 }
 
-// ObjectReference is an object as a call yields it.
+// ObjectReference is an object as returned by a call.
 type ObjectReference struct {
 	ID          string `json:"id"`
 	Name        string `json:"name"`
@@ -33,24 +33,24 @@ type ObjectReference struct {
 	SHA256      string `json:"sha256"`
 }
 
-// CreateObjectRequest announces a file.
+// CreateObjectRequest describes the file to upload.
 type CreateObjectRequest struct {
-	Name        string `json:"name,omitempty" in:"query" minLength:"1" maxLength:"255" pattern:"^[^\\x00-\\x1f\\x7f/\\\\]+$" doc:"The file's name; file unless given."`
-	ContentType string `json:"content_type,omitempty" in:"header:Content-Type" maxLength:"255" pattern:"^[!-~]+/[ -~]+$" doc:"application/octet-stream unless given."`
-	Size        *int64 `json:"size,omitempty" in:"header:Content-Length" minimum:"0" doc:"In bytes, where it is known: what would be refused is then refused at once."`
-	ExpiresIn   int64  `json:"expires_in,omitempty" in:"query" minimum:"60" doc:"Seconds until it is deleted, from when it is complete; a day unless configured otherwise."`
+	Name        string `json:"name,omitempty" in:"query" minLength:"1" maxLength:"255" pattern:"^[^\\x00-\\x1f\\x7f/\\\\]+$" doc:"The file's name; default \"file\"."`
+	ContentType string `json:"content_type,omitempty" in:"header:Content-Type" maxLength:"255" pattern:"^[!-~]+/[ -~]+$" doc:"Default application/octet-stream."`
+	Size        *int64 `json:"size,omitempty" in:"header:Content-Length" minimum:"0" doc:"In bytes, if known: a size over a limit is then rejected before the upload."`
+	ExpiresIn   int64  `json:"expires_in,omitempty" in:"query" minimum:"60" doc:"Seconds from completion to deletion; default one day unless configured otherwise."`
 }
 
-// CreateObject takes a file. Over HTTP the body is its content; over NATS the parts follow.
+// CreateObject starts an upload. Over HTTP the body is the content; over NATS the parts follow.
 var CreateObject = declare(Endpoint[CreateObjectRequest, Object]{
 	Subject: "weft.v1.integration.create_object", Route: "POST /v1/objects", Status: 201, Location: "/v1/objects/{id}",
 	Access:  Scope(ScopeIntegrationsExecute),
 	Body:    Body{Kind: BodyParts, Upload: &Upload{Part: PutObjectPart.Describe(), End: CompleteObject.Describe(), Cancel: DeleteObject.Describe()}},
 	Summary: "Upload a file",
-	Doc: "Takes a file that actions take by its id, in the place of its content. Over HTTP the body is the content, of whatever " +
-		"Content-Type; the answer comes once it is stored. Over NATS the content follows by put_object_part, and complete_object ends it, " +
-		"within an hour unless configured otherwise. Errors: too_large, where size is past the limit; conflict, where it does not fit into " +
-		"what the caller may keep; unavailable, where it does not fit into what is kept of all.",
+	Doc: "Stores a file, so that actions can take it by its id instead of its content. Over HTTP the body is the content, of any " +
+		"Content-Type, and the answer comes when it is stored. Over NATS the content follows by put_object_part, and complete_object " +
+		"completes it, within an hour unless configured otherwise. Errors: too_large if size exceeds the limit; conflict if it exceeds " +
+		"the caller's quota; unavailable if it exceeds the total quota.",
 })
 
 // ObjectRequest names an object.
@@ -58,50 +58,50 @@ type ObjectRequest struct {
 	ObjectID string `json:"object_id" in:"path" format:"uuid"`
 }
 
-// PartRequest carries one part of a content.
+// PartRequest carries one part of an object.
 type PartRequest struct {
 	ObjectID string `json:"object_id" format:"uuid"`
-	Offset   int64  `json:"offset" minimum:"0" doc:"Where in the content the part begins: a multiple of part_size."`
+	Offset   int64  `json:"offset" minimum:"0" doc:"Offset of the part in the content; a multiple of part_size."`
 	Content  []byte `json:"content" doc:"The part's bytes, base64 in JSON."`
 }
 
-// PartReceipt says what is stored.
+// PartReceipt confirms a stored part.
 type PartReceipt struct {
 	ObjectID string `json:"object_id"`
 	Offset   int64  `json:"offset"`
 	Size     int64  `json:"size"`
 }
 
-// PutObjectPart stores one part.
+// PutObjectPart stores a part of an object.
 var PutObjectPart = declare(Endpoint[PartRequest, PartReceipt]{
 	Subject: "weft.v1.integration.put_object_part", Access: Scope(ScopeIntegrationsExecute), Timeout: 30 * time.Second, Concurrency: 16, ReadOnly: true,
 	Summary: "Upload a part of a file",
-	Doc: "Stores a part of an object's content, in any order. The same part once more changes nothing; another content in its place is a conflict. " +
-		"Every part has part_size bytes, and the last one the rest. Once it is answered the part survives a crash.",
+	Doc: "Stores a part of an object's content, in any order. Repeating a part has no effect; different content at the same offset is a " +
+		"conflict. Every part has part_size bytes, the last one the remainder. When the call returns, the part survives a crash.",
 })
 
-// EndRequest says what the parts make.
+// EndRequest declares the size and hash of the complete content.
 type EndRequest struct {
 	ObjectID string `json:"object_id" format:"uuid"`
-	Size     int64  `json:"size" minimum:"0" doc:"Of the whole content, in bytes."`
-	SHA256   string `json:"sha256" pattern:"^[0-9a-f]{64}$" doc:"Of the whole content, in hexadecimal."`
+	Size     int64  `json:"size" minimum:"0" doc:"Size of the whole content, in bytes."`
+	SHA256   string `json:"sha256" pattern:"^[0-9a-f]{64}$" doc:"Hash of the whole content, in hexadecimal."`
 }
 
-// CompleteObject ends an upload.
+// CompleteObject completes an upload.
 var CompleteObject = declare(Endpoint[EndRequest, Object]{
 	Subject: "weft.v1.integration.complete_object", Access: Scope(ScopeIntegrationsExecute), Timeout: 2 * time.Minute, Concurrency: 8, ReadOnly: true,
-	Summary: "End the upload of a file",
-	Doc: "Checks that the parts make a content of this size and SHA-256, and has the object be used from then on. Errors: conflict, where a part is " +
-		"missing; invalid, naming sha256, where the content is another.",
+	Summary: "Complete the upload of a file",
+	Doc: "Verifies that the parts form content of this size and SHA-256, after which the object can be used. Errors: conflict if a part " +
+		"is missing; invalid, naming sha256, if the content differs.",
 })
 
-// GetObject tells what an object is.
+// GetObject returns an object's metadata.
 var GetObject = declare(Endpoint[ObjectRequest, Object]{
 	Subject: "weft.v1.integration.get_object", Route: "GET /v1/objects/{object_id}", Access: Scope(ScopeIntegrationsRead),
-	Summary: "One file", Doc: "Tells what one of the caller's objects is, not its content.",
+	Summary: "One file", Doc: "Returns the metadata of one of the caller's objects.",
 })
 
-// ListObjectsRequest pages.
+// ListObjectsRequest is the request of ListObjects.
 type ListObjectsRequest struct{ PageRequest }
 
 // ListObjects lists the caller's objects.
@@ -110,29 +110,29 @@ var ListObjects = declare(Endpoint[ListObjectsRequest, Page[Object]]{
 	Summary: "My files", Doc: "Lists the caller's objects, newest first.",
 })
 
-// ContentRequest asks for a content from somewhere on.
+// ContentRequest names an object and the offset to read from.
 type ContentRequest struct {
 	ObjectID string `json:"object_id" in:"path" format:"uuid"`
-	Offset   int64  `json:"offset,omitempty" in:"part" minimum:"0" doc:"Where to read on: 0, and then past what has come."`
+	Offset   int64  `json:"offset,omitempty" in:"part" minimum:"0" doc:"The offset to read from: 0 first, then the end of the previous part."`
 }
 
-// ContentPart is a piece of a content: what the gateway streams an answer of.
+// ContentPart is a part of an object's content. The gateway assembles a download from parts.
 type ContentPart struct {
 	Name        string `json:"name"`
 	ContentType string `json:"content_type"`
-	Size        int64  `json:"size" doc:"Of the whole content, in bytes."`
-	SHA256      string `json:"sha256" doc:"Of the whole content, in hexadecimal."`
+	Size        int64  `json:"size" doc:"Size of the whole content, in bytes."`
+	SHA256      string `json:"sha256" doc:"Hash of the whole content, in hexadecimal."`
 	Offset      int64  `json:"offset"`
-	Content     []byte `json:"content" doc:"The bytes from offset on, as many as one message takes, base64 in JSON."`
+	Content     []byte `json:"content" doc:"As many bytes from offset on as fit into one message, base64 in JSON."`
 }
 
-// GetObjectContent reads a content.
+// GetObjectContent reads an object's content.
 var GetObjectContent = declare(Endpoint[ContentRequest, ContentPart]{
 	Subject: "weft.v1.integration.get_object_content", Route: "GET /v1/objects/{object_id}/content",
 	Access: Scope(ScopeIntegrationsExecute), Parts: true, Timeout: 30 * time.Second, Concurrency: 16,
 	Summary: "Download a file",
-	Doc: "Over HTTP the answer is the content, as a download; Range with one range of bytes reads a piece of it. Over NATS a reply carries as much as " +
-		"one message takes, from offset on: ask again until size is reached.",
+	Doc: "Over HTTP the answer is the content, as a download; Range with a single byte range selects a part of it. Over NATS a reply " +
+		"carries as much as fits into one message, from offset on; call again until size is reached.",
 })
 
 // DeleteObject deletes an object.

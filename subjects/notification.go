@@ -5,17 +5,17 @@ import (
 	"time"
 )
 
-// SendNotificationRequest says what to tell whom, and how.
+// SendNotificationRequest describes a notification, its recipient and its channels.
 type SendNotificationRequest struct {
-	UserID    string                     `json:"user_id,omitempty" format:"uuid" doc:"For services and admins; the caller otherwise."`
+	UserID    string                     `json:"user_id,omitempty" format:"uuid" doc:"For services and admins; default: the caller."`
 	Category  string                     `json:"category" enum:"system,workflow,integration,consent,security,marketing"`
-	Channels  []string                   `json:"channels,omitempty" maxItems:"5" uniqueItems:"true" enum:"email,sms,push,in_app,webhook" doc:"in_app unless given."`
+	Channels  []string                   `json:"channels,omitempty" maxItems:"5" uniqueItems:"true" enum:"email,sms,push,in_app,webhook" doc:"Default in_app."`
 	Template  string                     `json:"template,omitempty" maxLength:"64"`
 	Subject   string                     `json:"subject,omitempty" maxLength:"200"`
 	Body      string                     `json:"body,omitempty" maxLength:"20000"`
 	Data      map[string]json.RawMessage `json:"data,omitempty"`
 	SendAt    *time.Time                 `json:"send_at,omitempty" doc:"Not before this time, at most a year ahead."`
-	DedupeKey string                     `json:"dedupe_key,omitempty" maxLength:"200" doc:"A second notification of the user's with the same key is the first one."`
+	DedupeKey string                     `json:"dedupe_key,omitempty" maxLength:"200" doc:"Another notification of the user with the same key is a duplicate and is not sent."`
 }
 
 // NotificationRef names an accepted notification.
@@ -30,9 +30,9 @@ var SendNotification = declare(Endpoint[SendNotificationRequest, NotificationRef
 	Access: Scope(ScopeNotificationsSend).
 		Or(ServiceWithoutGrant("auth", "consent", "integration")).Or(Service("workflow")),
 	Location: "/v1/notifications/{notification_id}",
-	Summary:  "Notify",
-	Doc: "Accepts a notification. It is delivered in the background; its status tells each channel's outcome. Marketing needs " +
-		"the user's consent to notifications.marketing.",
+	Summary:  "Send a notification",
+	Doc: "Accepts a notification, which is delivered in the background; get_notification returns the outcome of each channel. The category " +
+		"marketing requires the user's consent to notifications.marketing.",
 })
 
 // ChannelDelivery is the state of one channel of a notification.
@@ -44,14 +44,14 @@ type ChannelDelivery struct {
 	UpdatedAt time.Time `json:"updated_at"`
 }
 
-// Notification is one notification as its receiver sees it.
+// Notification is a notification as shown to its recipient.
 type Notification struct {
 	ID        string                     `json:"id"`
 	Category  string                     `json:"category"`
 	Subject   string                     `json:"subject,omitempty"`
 	Body      string                     `json:"body,omitempty"`
 	Data      map[string]json.RawMessage `json:"data,omitempty"`
-	Status    string                     `json:"status" enum:"scheduled,pending,delivered,failed,cancelled" doc:"The whole: failed where a channel failed, delivered once all have."`
+	Status    string                     `json:"status" enum:"scheduled,pending,delivered,failed,cancelled" doc:"Overall status: failed if a channel failed, delivered if all channels delivered."`
 	Channels  []ChannelDelivery          `json:"channels"`
 	CreatedAt time.Time                  `json:"created_at"`
 	SendAt    *time.Time                 `json:"send_at,omitempty"`
@@ -63,22 +63,22 @@ type NotificationRequest struct {
 	NotificationID string `json:"notification_id" in:"path" format:"uuid"`
 }
 
-// GetNotification answers with one of the caller's notifications.
+// GetNotification returns one of the caller's notifications.
 var GetNotification = declare(Endpoint[NotificationRequest, Notification]{
 	Subject: "weft.v1.notification.get_notification", Route: "GET /v1/notifications/{notification_id}", Access: User,
-	Summary: "One notification", Doc: "Answers with one of the caller's notifications and the state of each of its channels.",
+	Summary: "One notification", Doc: "Returns one of the caller's notifications with the state of each channel.",
 })
 
-// ListNotificationsRequest narrows the list.
+// ListNotificationsRequest filters the list.
 type ListNotificationsRequest struct {
 	PageRequest
-	Unread   bool   `json:"unread,omitempty" in:"query" doc:"Only what is unread."`
+	Unread   bool   `json:"unread,omitempty" in:"query" doc:"Only unread notifications."`
 	Category string `json:"category,omitempty" in:"query" enum:"system,workflow,integration,consent,security,marketing"`
-	// ExecutionID narrows to what an execution's steps have sent: their dedupe keys begin with its id.
-	ExecutionID string `json:"execution_id,omitempty" in:"query" format:"uuid" doc:"Only what this execution has sent."`
+	// ExecutionID selects notifications whose dedupe key begins with the execution's id.
+	ExecutionID string `json:"execution_id,omitempty" in:"query" format:"uuid" doc:"Only notifications that this execution sent."`
 }
 
-// NotificationPage is a page with the number of unread ones.
+// NotificationPage is a page of notifications with the number of unread ones.
 type NotificationPage struct {
 	Items       []Notification `json:"items"`
 	NextCursor  string         `json:"next_cursor,omitempty"`
@@ -88,10 +88,10 @@ type NotificationPage struct {
 // ListNotifications lists the caller's in-app notifications.
 var ListNotifications = declare(Endpoint[ListNotificationsRequest, NotificationPage]{
 	Subject: "weft.v1.notification.list_notifications", Route: "GET /v1/notifications", Access: User,
-	Summary: "My notifications", Doc: "Lists what was notified in-app, newest first, with the number of unread ones.",
+	Summary: "My notifications", Doc: "Lists the caller's in-app notifications, newest first, with the number of unread ones.",
 })
 
-// UnreadCount is how many in-app notifications are unread.
+// UnreadCount is the number of unread in-app notifications.
 type UnreadCount struct {
 	UnreadCount int `json:"unread_count"`
 }
@@ -99,7 +99,7 @@ type UnreadCount struct {
 // MarkAsRead marks one notification as read.
 var MarkAsRead = declare(Endpoint[NotificationRequest, UnreadCount]{
 	Subject: "weft.v1.notification.mark_as_read", Route: "POST /v1/notifications/{notification_id}/read", Access: User,
-	Summary: "Mark as read", Doc: "Marks one notification as read and answers how many are unread still. Doing it twice is harmless.",
+	Summary: "Mark as read", Doc: "Marks a notification as read and returns how many are still unread. Repeating it has no effect.",
 })
 
 // MarkAllRead marks all of the caller's notifications as read.
@@ -108,33 +108,33 @@ var MarkAllRead = declare(Endpoint[Empty, UnreadCount]{
 	Summary: "Mark all as read", Doc: "Marks all of the caller's notifications as read.",
 })
 
-// CancelNotification cancels one that still waits.
+// CancelNotification cancels a scheduled notification.
 var CancelNotification = declare(Endpoint[NotificationRequest, Notification]{
 	Subject: "weft.v1.notification.cancel_notification", Route: "POST /v1/notifications/{notification_id}/cancel", Access: User,
-	Summary: "Cancel a notification", Doc: "Cancels a notification whose send_at is still ahead; conflict for any other.",
+	Summary: "Cancel a notification", Doc: "Cancels a notification whose send_at has not passed; conflict for any other.",
 })
 
 // StreamNotifications streams the caller's notifications.
 var StreamNotifications = declare(Endpoint[Empty, StreamPointer]{
 	Subject: "weft.v1.notification.stream", Route: "GET /v1/notifications/stream", Access: User, Stream: true,
 	Summary: "My notifications, live",
-	Doc: "Server-sent events: `unread_count` first and after each change, `notification` for each new one. Last-Event-ID resumes " +
-		"for seven days back.",
+	Doc: "Server-sent events: `unread_count` first and after each change, `notification` for each new notification. Last-Event-ID " +
+		"resumes the stream for up to seven days.",
 })
 
-// TellOfReauth has the notification actor tell users whose connection a provider no longer accepts.
-var TellOfReauth = subscribe(Subscription[ConnectionChange]{Event: IntegrationNeedsReauth, Owner: "notification"})
+// NotifyReauth subscribes the notification actor to connections that need a new authorization.
+var NotifyReauth = subscribe(Subscription[ConnectionChange]{Event: IntegrationNeedsReauth, Owner: "notification"})
 
-// DeliverNotification is one channel of a notification to be worked off.
+// DeliverNotification names one channel of a notification.
 type DeliverNotification struct {
 	NotificationID string `json:"notification_id"`
 	UserID         string `json:"user_id"`
 	Channel        string `json:"channel"`
 }
 
-// Deliver is the job of delivering over one channel.
+// Deliver is the job of delivering a notification over one channel.
 var Deliver = declareJob(Job[DeliverNotification]{
 	Subject: "weft.job.v1.notification.deliver", Stream: NotificationJobs, AckWait: 45 * time.Second, MaxDeliver: 6,
 	Backoff: []time.Duration{2 * time.Second, 15 * time.Second, time.Minute, 5 * time.Minute, 30 * time.Minute},
-	Doc:     "Delivers a notification over one channel; the notification's id and channel make it idempotent.",
+	Doc:     "Delivers a notification over one channel; deduplicated by the notification's id and channel.",
 })

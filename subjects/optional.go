@@ -8,24 +8,24 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 )
 
-// Optional tells a field that was left out from one that was sent as null, for PATCH (RFC 7396).
-// Tag such a field `omitzero`.
+// Optional distinguishes an absent field from one that is null, for PATCH (JSON Merge Patch, RFC 7396). Tag such a field
+// `omitzero`.
 type Optional[T any] struct {
-	// Set is true where the field was present, null included.
+	// Set is true if the field was present, null included.
 	Set bool
-	// Null is true where the field was sent as null.
+	// Null is true if the field was null.
 	Null bool
-	// Value is the value where it was neither left out nor null.
+	// Value is the field's value if it was present and not null.
 	Value T
 }
 
-// Some makes a present value.
+// Some returns an Optional that is present with the value v.
 func Some[T any](v T) Optional[T] { return Optional[T]{Set: true, Value: v} }
 
-// IsZero tells encoding/json's omitzero to leave an absent field out.
+// IsZero makes encoding/json's omitzero omit an absent field.
 func (o Optional[T]) IsZero() bool { return !o.Set }
 
-// Get returns the value and whether there is one.
+// Get returns the value, and whether the field was present and not null.
 func (o Optional[T]) Get() (T, bool) { return o.Value, o.Set && !o.Null }
 
 // MarshalJSON implements json.Marshaler.
@@ -36,7 +36,7 @@ func (o Optional[T]) MarshalJSON() ([]byte, error) {
 	return json.Marshal(o.Value)
 }
 
-// UnmarshalJSON implements json.Unmarshaler; it is called only for a field that is present.
+// UnmarshalJSON implements json.Unmarshaler. It is called only for a field that is present.
 func (o *Optional[T]) UnmarshalJSON(data []byte) error {
 	*o = Optional[T]{Set: true}
 	if bytes.Equal(bytes.TrimSpace(data), []byte("null")) {
@@ -46,7 +46,7 @@ func (o *Optional[T]) UnmarshalJSON(data []byte) error {
 	return json.Unmarshal(data, &o.Value)
 }
 
-// Schema implements huma.SchemaProvider: T's schema, nullable.
+// Schema implements huma.SchemaProvider: the schema of T, nullable.
 func (o Optional[T]) Schema(r huma.Registry) *huma.Schema {
 	s := huma.SchemaFromType(r, reflect.TypeFor[T]())
 	s.Nullable = true

@@ -1,12 +1,12 @@
 package subjects
 
-// PageRequest is embedded in the request of every list.
+// PageRequest is embedded in the request of every paginated list.
 type PageRequest struct {
-	Limit  int    `json:"limit,omitempty" in:"query" minimum:"1" maximum:"200" doc:"How many items at the most; 50 unless given."`
-	Cursor string `json:"cursor,omitempty" in:"query" maxLength:"1024" doc:"Where the previous page ended; opaque."`
+	Limit  int    `json:"limit,omitempty" in:"query" minimum:"1" maximum:"200" doc:"Maximum number of items; default 50."`
+	Cursor string `json:"cursor,omitempty" in:"query" maxLength:"1024" doc:"The next_cursor of the previous page; opaque."`
 }
 
-// PageLimit is the asked-for page size, or the default of 50.
+// PageLimit returns the requested page size, or the default of 50.
 func (p PageRequest) PageLimit() int {
 	if p.Limit == 0 {
 		return 50
@@ -14,8 +14,8 @@ func (p PageRequest) PageLimit() int {
 	return p.Limit
 }
 
-// Page is the reply of every list.
+// Page is the reply of every paginated list.
 type Page[T any] struct {
 	Items      []T    `json:"items"`
-	NextCursor string `json:"next_cursor,omitempty" doc:"Give it as cursor to get what follows; absent at the end."`
+	NextCursor string `json:"next_cursor,omitempty" doc:"Pass it as cursor to get the next page; absent on the last page."`
 }

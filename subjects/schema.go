@@ -14,21 +14,22 @@ import (
 	"github.com/go-json-experiment/json"
 )
 
-// registry holds the schema of every declared type. It is filled while the package's variables are
-// initialised and only read afterwards.
+// registry holds the schema of every declared type. It is filled while package variables are initialised and only read
+// afterwards.
 var registry = newRegistry()
 
 func newRegistry() huma.Registry {
-	// Without it {"email":…,"EMAIL":…} passes validation and the struct gets the second.
+	// Without strict casing {"email":…,"EMAIL":…} passes validation, and decoding takes the second value.
 	huma.ValidateStrictCasing = true
 	return huma.NewMapRegistry(componentPrefix, huma.DefaultSchemaNamer)
 }
 
-// Schemas returns every named schema, for the OpenAPI document. It must not be changed.
+// Schemas returns every named schema, for the OpenAPI document. The caller must not modify it.
 func Schemas() map[string]*huma.Schema { return registry.Map() }
 
-// schemaOf is a type's schema. A field of bytes says that it is base64, and its decoding holds it to that: huma's own check reads
-// every character with a regular expression, which costs more than all else that is done with a part of a file.
+// schemaOf returns a type's schema. For byte fields it moves contentEncoding to an extension, where the validator ignores it,
+// because huma would match every character by a regular expression, at a cost that dominates uploads. Decoding rejects
+// invalid base64 instead.
 func schemaOf(t reflect.Type) *huma.Schema {
 	s := registry.Schema(t, true, t.Name())
 	for _, field := range resolve(s).Properties {
@@ -40,7 +41,7 @@ func schemaOf(t reflect.Type) *huma.Schema {
 	return s
 }
 
-// requestSchema is that of a request, in which a list that is required may not be null.
+// requestSchema returns a request's schema, in which required lists are not nullable.
 func requestSchema(t reflect.Type) *huma.Schema {
 	s := schemaOf(t)
 	named := resolve(s)
@@ -52,7 +53,7 @@ func requestSchema(t reflect.Type) *huma.Schema {
 	return s
 }
 
-// replySchema is that of a reply, which may be without its secrets: a replay is.
+// replySchema returns a reply's schema, in which secrets are optional because a replay omits them.
 func replySchema(t reflect.Type, secrets []string) *huma.Schema {
 	s := schemaOf(t)
 	named := resolve(s)
@@ -60,7 +61,7 @@ func replySchema(t reflect.Type, secrets []string) *huma.Schema {
 	return s
 }
 
-// resolve follows references.
+// resolve follows references to the schema itself.
 func resolve(s *huma.Schema) *huma.Schema {
 	for s.Ref != "" {
 		s = registry.SchemaFromRef(s.Ref)
@@ -77,9 +78,9 @@ var validations = sync.Pool{New: func() any {
 	return &validation{path: huma.NewPathBuffer(make([]byte, 0, 64), 0)}
 }}
 
-// Validate checks a message against the request's schema: types, bounds, required and unknown fields,
-// duplicate keys and keys that differ only in case. An empty message counts as {}. The error is a
-// *Error with CodeInvalid whose Fields name every fault.
+// Validate checks a message against the request's schema: types, bounds, required and unknown fields, duplicate keys, and
+// keys that differ from a field only in case. An empty message counts as {}. The error is an *Error with CodeInvalid whose
+// Fields list every violation.
 func (d *Descriptor) Validate(data []byte) error {
 	if len(bytes.TrimSpace(data)) == 0 {
 		data = []byte("{}")
@@ -91,9 +92,9 @@ func (d *Descriptor) Validate(data []byte) error {
 	return d.ValidateValue(v)
 }
 
-// ValidateValue is Validate for a decoded message.
+// ValidateValue is Validate for a decoded JSON value.
 func (d *Descriptor) ValidateValue(v any) error {
-	if fault := unkept(d.Request, v); fault != nil {
+	if fault := unstorable(d.Request, v); fault != nil {
 		return InvalidField(fault.Field, "%s", fault.Message)
 	}
 	check := validations.Get().(*validation)
@@ -115,11 +116,11 @@ func (d *Descriptor) ValidateValue(v any) error {
 	return &Error{Code: CodeInvalid, Detail: detail, Fields: fields}
 }
 
-// unkept finds what huma's check lets through or dies of: the character U+0000 in what the schema knows as text, which neither
-// database keeps (PostgreSQL 17 §8.3) and SQLite takes for the end of a statement; and lists or objects among items that must
-// differ, which are compared as map keys. Free JSON is left alone: it is kept as text, in which the character is escaped. The
-// field is named from v on.
-func unkept(s *huma.Schema, v any) *FieldError {
+// unstorable finds values that huma's validator accepts or panics on: U+0000 in strings, which PostgreSQL cannot store
+// (PostgreSQL 17 §8.3) and SQLite treats as the end of a statement; and lists or objects among uniqueItems, which huma compares
+// as map keys. Free-form JSON is exempt because it is stored as text with the character escaped. The returned field path is
+// relative to v.
+func unstorable(s *huma.Schema, v any) *FieldError {
 	s = resolve(s)
 	switch v := v.(type) {
 	case string:
@@ -128,17 +129,17 @@ func unkept(s *huma.Schema, v any) *FieldError {
 		}
 	case []any:
 		for i, item := range v {
-			if fault := unkeptItem(s, item); fault != nil {
+			if fault := unstorableItem(s, item); fault != nil {
 				return fault.within("[" + strconv.Itoa(i) + "]")
 			}
 		}
 	case map[string]any:
-		return unkeptOf(s, v)
+		return unstorableMember(s, v)
 	}
 	return nil
 }
 
-// within names the field from one level further out on.
+// within prepends a path element to the field's path and returns f.
 func (f *FieldError) within(name string) *FieldError {
 	if f.Field != "" && f.Field[0] != '[' {
 		name += "."
@@ -147,40 +148,40 @@ func (f *FieldError) within(name string) *FieldError {
 	return f
 }
 
-func unkeptItem(list *huma.Schema, item any) *FieldError {
+func unstorableItem(list *huma.Schema, item any) *FieldError {
 	switch item.(type) {
 	case []any, map[string]any:
 		if list.UniqueItems {
-			return &FieldError{Message: "expected a single value"}
+			return &FieldError{Message: "expected a scalar value"}
 		}
 	}
 	if list.Items == nil {
 		return nil
 	}
-	return unkept(list.Items, item)
+	return unstorable(list.Items, item)
 }
 
-// unkeptOf is unkept of an object. What it may have besides its properties is there under names of the caller's.
-func unkeptOf(s *huma.Schema, object map[string]any) *FieldError {
+// unstorableMember is unstorable for an object. The names of additional properties are chosen by the caller, so they are checked too.
+func unstorableMember(s *huma.Schema, object map[string]any) *FieldError {
 	more, _ := s.AdditionalProperties.(*huma.Schema)
 	for name, value := range object {
 		of := s.Properties[name]
 		if of == nil && more != nil {
 			if of = more; strings.IndexByte(name, 0) >= 0 {
-				return &FieldError{Message: "has a name with the character U+0000"}
+				return &FieldError{Message: "has a property name with the character U+0000"}
 			}
 		}
 		if of == nil {
 			continue
 		}
-		if fault := unkept(of, value); fault != nil {
+		if fault := unstorable(of, value); fault != nil {
 			return fault.within(name)
 		}
 	}
 	return nil
 }
 
-// fieldError names the field itself where huma names its parent.
+// fieldError converts a validation error. For a missing property huma names the parent; fieldError names the property.
 func fieldError(err error) FieldError {
 	var detail *huma.ErrorDetail
 	if !errors.As(err, &detail) {
@@ -199,7 +200,7 @@ func fieldError(err error) FieldError {
 
 func notJSON(err error) error {
 	return &Error{
-		Code: CodeInvalid, Detail: "the message is not a JSON object without duplicate keys",
+		Code: CodeInvalid, Detail: "the message is not a JSON object, or has duplicate keys",
 		Fields: []FieldError{{Message: strings.TrimPrefix(err.Error(), "json: ")}}, Cause: err,
 	}
 }
@@ -215,7 +216,7 @@ func decodeInto(data []byte, v any) error {
 	case err == nil:
 		return nil
 	case errors.As(err, &at) && errors.As(err, &corrupt):
-		return InvalidField(strings.ReplaceAll(strings.TrimPrefix(string(at.JSONPointer), "/"), "/", "."), "is not base64")
+		return InvalidField(strings.ReplaceAll(strings.TrimPrefix(string(at.JSONPointer), "/"), "/", "."), "is not valid base64")
 	}
 	return notJSON(err)
 }

@@ -15,13 +15,13 @@ const (
 	definitionPrefix = "#/$defs/"
 )
 
-// RequestSchema is the request's JSON Schema (2020-12) as a document of its own.
+// RequestSchema returns the request's JSON Schema (draft 2020-12) as a self-contained document.
 func (d *Descriptor) RequestSchema() ([]byte, error) { return schemaDocument(d.Request) }
 
-// ResponseSchema is the reply's JSON Schema (2020-12) as a document of its own.
+// ResponseSchema returns the reply's JSON Schema (draft 2020-12) as a self-contained document.
 func (d *Descriptor) ResponseSchema() ([]byte, error) { return schemaDocument(d.Response) }
 
-// schemaDocument writes a schema with everything that it refers to under $defs.
+// schemaDocument encodes a schema, with all schemas that it refers to under $defs.
 func schemaDocument(s *huma.Schema) ([]byte, error) {
 	root, err := plain(resolve(s))
 	if err != nil {
@@ -37,7 +37,7 @@ func schemaDocument(s *huma.Schema) ([]byte, error) {
 	return json.Marshal(root)
 }
 
-// localise rewrites the references in v to $defs and collects what they refer to.
+// localise rewrites the references in v to $defs and collects the schemas that they refer to.
 func localise(v any, definitions map[string]any) error {
 	switch v := v.(type) {
 	case map[string]any:

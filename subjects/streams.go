@@ -5,14 +5,14 @@ import (
 	"time"
 )
 
-// Retention is what a stream keeps.
+// Retention says when a stream drops a message.
 type Retention string
 
 // The retentions.
 const (
-	// RetainLimits keeps messages until MaxAge.
+	// RetainLimits drops messages older than MaxAge.
 	RetainLimits Retention = "limits"
-	// RetainWork keeps a message until its one consumer has acknowledged it.
+	// RetainWork drops a message once its only consumer has acknowledged it.
 	RetainWork Retention = "work"
 )
 
@@ -22,57 +22,57 @@ type Stream struct {
 	Subjects []string
 	// Retention is RetainLimits unless set.
 	Retention Retention
-	// MaxAge drops older messages; 0 keeps them.
+	// MaxAge is how long a message is kept; 0 keeps it forever.
 	MaxAge time.Duration
-	// Duplicates is the window in which a repeated Nats-Msg-Id is dropped: two minutes unless set. No
-	// promise rests on it.
+	// Duplicates is the window in which a repeated Nats-Msg-Id is dropped. Default: two minutes. Correctness never
+	// depends on it.
 	Duplicates time.Duration
-	// Writers are the users that publish, each below its own name (or the whole, where Sole).
+	// Writers are the users that may publish: each below its own name, or all subjects if there is only one.
 	Writers []string
-	// Readers are the users that may create ephemeral consumers to read it.
+	// Readers are the users that may read it by ephemeral consumers.
 	Readers []string
 	// Purgers are the users that may purge it.
 	Purgers []string
-	// AppendOnly refuses purging and deleting, to everybody.
+	// AppendOnly denies purging and deleting messages to every user.
 	AppendOnly bool
 	Doc        string
 }
 
 // The streams.
 var (
-	// Events holds what the actors tell whoever listens.
+	// Events holds the domain events of all actors.
 	Events = declareStream(Stream{
 		Name: "EVENTS", Subjects: []string{eventPrefix + ">"}, MaxAge: 7 * 24 * time.Hour,
-		Writers: Actors(), Doc: "Domain events of all actors, for seven days.",
+		Writers: Actors(), Doc: "Domain events of all actors, kept for seven days.",
 	})
 	// NotificationJobs holds notifications that wait for delivery.
 	NotificationJobs = declareStream(Stream{
 		Name: "JOBS_NOTIFICATION", Subjects: []string{jobPrefix + "notification.>"}, Retention: RetainWork,
-		Writers: []string{"notification"}, Doc: "Deliveries to be worked off.",
+		Writers: []string{"notification"}, Doc: "Deliveries to be processed.",
 	})
-	// Dead holds jobs and events that could not be worked off.
+	// Dead holds jobs and events that could not be processed.
 	Dead = declareStream(Stream{
 		Name: "DEAD", Subjects: []string{deadPrefix + ">"}, MaxAge: 90 * 24 * time.Hour,
-		Writers: Actors(), Doc: "Poison messages, for an operator to list and replay.",
+		Writers: Actors(), Doc: "Messages that could not be processed, for an operator to list and replay.",
 	})
-	// WorkflowLog holds what live executions have done since it was last written to SQL: the truth about them.
+	// WorkflowLog holds the transitions of live executions that are not yet projected to SQL. It is their source of truth.
 	WorkflowLog = declareStream(Stream{
 		Name: "WORKFLOW_LOG", Subjects: []string{logPrefix + "*"},
 		Writers: []string{"workflow"}, Readers: []string{"workflow"}, Purgers: []string{"workflow"},
-		Doc: "One subject a partition, one message for the turns of many executions; appending, fenced by the subject's last " +
-			"sequence, is the only commit. Cut behind what SQL holds.",
+		Doc: "One subject per partition, one message for the transitions of many executions. Appending, fenced by the subject's last " +
+			"sequence, is the only commit. Truncated up to what SQL holds.",
 	})
-	// WorkflowFeed holds the histories of executions that somebody watches.
+	// WorkflowFeed holds the histories of watched executions.
 	WorkflowFeed = declareStream(Stream{
 		Name: "WORKFLOW_FEED", Subjects: []string{"weft.feed.v1.workflow.*"}, MaxAge: 24 * time.Hour,
 		Writers: []string{"workflow"}, Readers: []string{"workflow", "gateway"}, Purgers: []string{"workflow"},
-		Doc: "One subject a watched execution; the gateway streams it.",
+		Doc: "One subject per watched execution; the gateway streams it.",
 	})
-	// Feed holds what happens to each user's notifications, for server-sent events.
+	// Feed holds the changes of each user's notifications, for server-sent events.
 	Feed = declareStream(Stream{
 		Name: "FEED", Subjects: []string{"weft.feed.v1.notification.*"}, MaxAge: 7 * 24 * time.Hour,
 		Writers: []string{"notification"}, Readers: []string{"gateway", "notification"}, Purgers: []string{"notification"},
-		Doc: "One subject a user; the gateway streams it.",
+		Doc: "One subject per user; the gateway streams it.",
 	})
 	// Ledger holds every change of every consent.
 	Ledger = declareStream(Stream{
@@ -83,13 +83,13 @@ var (
 	// Audit holds security events.
 	Audit = declareStream(Stream{
 		Name: "AUDIT", Subjects: []string{"weft.audit.v1.>"}, AppendOnly: true,
-		Writers: Actors(), Readers: []string{"auth"}, Doc: "Security events; no actor may purge it.",
+		Writers: Actors(), Readers: []string{"auth"}, Doc: "Security events; no actor may purge them.",
 	})
 )
 
 var streams []Stream
 
-// Streams lists every stream.
+// Streams returns every declared stream.
 func Streams() []Stream { return streams }
 
 func declareStream(s Stream) Stream {
@@ -103,12 +103,12 @@ func declareStream(s Stream) Stream {
 	return s
 }
 
-// GetSubject is where the stream's leader is asked for one message; unlike a direct get, its answer is never behind
-// what was acknowledged.
+// GetSubject is the subject on which the stream's leader answers a get of one message. Unlike a direct get, the answer
+// reflects every acknowledged message.
 func (s Stream) GetSubject() string { return "$JS.API.STREAM.MSG.GET." + s.Name }
 
-// WorkflowPartitions is how many partitions executions are spread over. It is part of what an execution's id means to
-// the workflow actor, and so for good.
+// WorkflowPartitions is the number of partitions that executions are spread over. An execution's id encodes its partition,
+// so the number must never change.
 const WorkflowPartitions = 8
 
 const (
@@ -116,31 +116,30 @@ const (
 	partitionPrefix = "weft.part.v1.workflow."
 )
 
-// AnyWorkflowPartition matches where the owners of all partitions take commands, and WorkflowPeers, where each workflow
-// process tells the others that it lives and what it owns.
+// AnyWorkflowPartition matches the subjects on which partition owners take commands. On WorkflowPeers each workflow process
+// announces that it is alive and which partitions it owns.
 const (
 	AnyWorkflowPartition = partitionPrefix + "*"
 	WorkflowPeers        = partitionPrefix + "peers"
 )
 
-// WorkflowLogSubject is the log of one partition.
+// WorkflowLogSubject is the subject of one partition's log.
 func WorkflowLogSubject(partition int) string { return logPrefix + strconv.Itoa(partition) }
 
-// WorkflowPartitionSubject is where the owner of a partition takes commands of other workflow processes.
+// WorkflowPartitionSubject is the subject on which the owner of a partition takes commands from other workflow processes.
 func WorkflowPartitionSubject(partition int) string { return partitionPrefix + strconv.Itoa(partition) }
 
-// WorkflowFeedSubject is the feed of one watched execution.
+// WorkflowFeedSubject is the subject of one watched execution's feed.
 func WorkflowFeedSubject(executionID string) string { return "weft.feed.v1.workflow." + executionID }
 
 // FeedSubject is the subject of one user's notification feed.
 func FeedSubject(userID string) string { return "weft.feed.v1.notification." + userID }
 
-// LedgerSubject is the subject of the consent ledger's entries about one of its own subjects.
+// LedgerSubject is the subject of the ledger's entries about one pseudonymous consent subject.
 func LedgerSubject(subjectID string) string { return "weft.ledger.v1.consent." + subjectID }
 
 // AuditSubject is the subject of one actor's security events about a user.
 func AuditSubject(actor, userID string) string { return "weft.audit.v1." + actor + "." + userID }
 
-// HeaderEvent names the event that a message of a feed or a history stands for; server-sent events carry
-// it on.
+// HeaderEvent names the event that a message of a feed stands for. The gateway uses it as the name of the server-sent event.
 const HeaderEvent = "Weft-Event"

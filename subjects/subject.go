@@ -2,7 +2,7 @@ package subjects
 
 import "strings"
 
-// Prefixes of weft's subjects. Only this package and kv spell subjects out.
+// Prefixes of weft's subjects. Only this package and kv contain subject literals.
 const (
 	endpointPrefix = "weft.v1."
 	eventPrefix    = "weft.event.v1."
@@ -10,19 +10,19 @@ const (
 	deadPrefix     = "weft.dead.v1."
 )
 
-// GuardSync is published by auth and consent to every live guard: "take note before I acknowledge".
+// GuardSync is the subject of revocation barriers: auth and consent publish, and every live guard acknowledges.
 const GuardSync = "weft.guard.v1.sync"
 
-// AnyEndpoint matches every endpoint's plain subject, and no service subject.
+// AnyEndpoint matches the plain subject of every endpoint, but no service or edge subject.
 const AnyEndpoint = endpointPrefix + "*.*"
 
-// EndpointsOf lists what an actor subscribes to: its endpoints plain, as services, and as edge nodes.
+// EndpointsOf returns the subjects that an actor subscribes to: plain calls, calls by services, and calls by edge nodes.
 func EndpointsOf(actor string) []string {
 	all := endpointPrefix + actor + ".*"
 	return []string{all, all + ".as.*", all + ".as.edge.*"}
 }
 
-// Actors lists the five actors.
+// Actors returns the names of the actors.
 func Actors() []string {
 	return []string{"auth", "integration", "workflow", "consent", "notification"}
 }
@@ -36,18 +36,18 @@ func splitSubject(subject string) (actor, method string, ok bool) {
 	return actor, method, ok && method != "" && !strings.ContainsAny(method, ". *>")
 }
 
-// ServiceSubject is where service calls the endpoint on its own account or a user's behalf:
-// <subject>.as.<service>. The server's permissions allow it to that service's NATS user alone.
+// ServiceSubject is the subject on which a service calls the endpoint, for itself or on a user's behalf:
+// <subject>.as.<service>. The server allows only that service's NATS user to publish on it.
 func (d *Descriptor) ServiceSubject(service string) string { return d.Subject + ".as." + service }
 
-// EdgeSubject is where an edge node calls the endpoint: <subject>.as.edge.<node>.
+// EdgeSubject is the subject on which an edge node calls the endpoint: <subject>.as.edge.<node>.
 func (d *Descriptor) EdgeSubject(node string) string { return d.Subject + ".as.edge." + node }
 
-// ServicePattern is what the responder subscribes to besides the subject itself.
+// ServicePattern matches the endpoint's service subjects.
 func (d *Descriptor) ServicePattern() string { return d.Subject + ".as.*" }
 
-// CallerOf reads the service or edge node that the server let publish on subject; both empty for
-// a plain call.
+// CallerOf returns the service or the edge node that subject identifies, both empty for a plain call. The server's
+// permissions authenticate it.
 func (d *Descriptor) CallerOf(subject string) (service, edge string) {
 	rest, ok := strings.CutPrefix(subject, d.Subject+".as.")
 	if !ok {

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// The statuses of an execution.
+// Statuses of an execution.
 const (
 	ExecutionPending   = "pending"
 	ExecutionRunning   = "running"
@@ -16,14 +16,14 @@ const (
 	ExecutionCancelled = "cancelled"
 )
 
-// ExecutionProblem is an error of an execution or a task: RFC 9457 problem details, as the Open Workflow
-// Specification has errors.
+// ExecutionProblem is an error of an execution or a task: RFC 9457 problem details as used by the Open Workflow
+// Specification.
 type ExecutionProblem struct {
 	Type     string `json:"type"`
 	Status   int    `json:"status"`
 	Title    string `json:"title,omitempty"`
 	Detail   string `json:"detail,omitempty"`
-	Instance string `json:"instance,omitempty" doc:"JSON pointer of the task at fault in the definition."`
+	Instance string `json:"instance,omitempty" doc:"JSON pointer of the failed task in the definition."`
 }
 
 // ExecutionTask is one run of a task.
@@ -31,7 +31,7 @@ type ExecutionTask struct {
 	Run        int               `json:"run" doc:"Number of the run within the execution; 0 for a task that was skipped."`
 	Task       string            `json:"task" doc:"JSON pointer of the task in the definition."`
 	Name       string            `json:"name"`
-	Key        string            `json:"key" doc:"Stable name of the run, with iterations; the same over attempts."`
+	Key        string            `json:"key" doc:"Stable name of the run, including iterations; the same for all attempts."`
 	Attempt    int               `json:"attempt"`
 	Status     string            `json:"status" enum:"running,skipped,completed,faulted,cancelled"`
 	Retries    int               `json:"retries,omitempty"`
@@ -48,52 +48,51 @@ type Execution struct {
 	Version    int               `json:"version"`
 	Name       string            `json:"name"`
 	Status     string            `json:"status" enum:"pending,running,waiting,suspended,completed,faulted,cancelled"`
-	Input      json.RawMessage   `json:"input,omitempty" doc:"Left out of lists."`
-	Output     json.RawMessage   `json:"output,omitempty" doc:"Of a completed execution; left out of lists."`
-	Error      *ExecutionProblem `json:"error,omitempty" doc:"Of a faulted execution."`
-	Attributes map[string]string `json:"attributes,omitempty" doc:"Those that the definition declares, made of the input."`
+	Input      json.RawMessage   `json:"input,omitempty" doc:"Omitted from lists."`
+	Output     json.RawMessage   `json:"output,omitempty" doc:"Present if completed; omitted from lists."`
+	Error      *ExecutionProblem `json:"error,omitempty" doc:"Present if faulted."`
+	Attributes map[string]string `json:"attributes,omitempty" doc:"The attributes that the definition declares, computed from the input."`
 	CreatedAt  time.Time         `json:"created_at"`
 	StartedAt  *time.Time        `json:"started_at,omitempty"`
 	EndedAt    *time.Time        `json:"ended_at,omitempty"`
-	Tasks      []ExecutionTask   `json:"tasks,omitempty" doc:"The latest task runs, at most 1000, in the order of their starts; left out of lists."`
-	// TasksOmitted are earlier runs that Tasks has no room for; the history has them.
-	TasksOmitted int `json:"tasks_omitted,omitempty" doc:"How many earlier task runs are left out; the history has them."`
+	Tasks      []ExecutionTask   `json:"tasks,omitempty" doc:"The latest task runs, at most 1000, in order of their start; omitted from lists."`
+	// TasksOmitted counts earlier runs that exceed the bound of Tasks.
+	TasksOmitted int `json:"tasks_omitted,omitempty" doc:"Number of earlier task runs that are omitted; the history has them."`
 }
 
-// ExecuteWorkflowRequest starts a workflow and waits for its end.
+// ExecuteWorkflowRequest starts a workflow and bounds the wait for its end.
 type ExecuteWorkflowRequest struct {
 	WorkflowID string          `json:"workflow_id" in:"path" format:"uuid"`
-	Input      json.RawMessage `json:"input,omitempty" doc:"The workflow's input; {} unless given."`
-	Version    int             `json:"version,omitempty" minimum:"1" doc:"The current version unless given."`
-	Timeout    int             `json:"timeout,omitempty" minimum:"1" maximum:"240" doc:"Seconds to wait for the end: 60 unless given."`
+	Input      json.RawMessage `json:"input,omitempty" doc:"The workflow's input; default {}."`
+	Version    int             `json:"version,omitempty" minimum:"1" doc:"Default: the current version."`
+	Timeout    int             `json:"timeout,omitempty" minimum:"1" maximum:"240" doc:"Seconds to wait for the end; default 60."`
 }
 
-// ExecuteWorkflow runs a workflow and answers with what became of it.
+// ExecuteWorkflow runs a workflow and returns the execution when it has ended.
 var ExecuteWorkflow = declare(Endpoint[ExecuteWorkflowRequest, Execution]{
 	Subject: "weft.v1.workflow.execute_workflow", Route: "POST /v1/workflows/{workflow_id}/execute",
 	Access: Scope(ScopeWorkflowsExecute), Consent: ScopeWorkflowsExecute,
 	Timeout: 245 * time.Second, Concurrency: 1024,
 	Summary: "Run a workflow and wait",
-	Doc: "Starts an execution under the user's consent to workflows.execute and answers with it once it has ended: completed, " +
-		"faulted or cancelled, as its status says. One that has not ended when the timeout is over goes on, and the answer " +
-		"shows it as it stands then.",
+	Doc: "Starts an execution under the user's consent to workflows.execute and returns it when it has ended; its status is then " +
+		"completed, faulted or cancelled. If it has not ended within the timeout, it continues, and the answer has its current state.",
 })
 
 // StartExecutionRequest starts a workflow.
 type StartExecutionRequest struct {
 	WorkflowID  string          `json:"workflow_id" in:"path" format:"uuid"`
-	Input       json.RawMessage `json:"input,omitempty" doc:"The workflow's input; {} unless given."`
-	Version     int             `json:"version,omitempty" minimum:"1" doc:"The current version unless given."`
-	ExecutionID string          `json:"execution_id,omitempty" format:"uuid" doc:"The execution's id to be, chosen by the caller: a second start with it answers with the first."`
+	Input       json.RawMessage `json:"input,omitempty" doc:"The workflow's input; default {}."`
+	Version     int             `json:"version,omitempty" minimum:"1" doc:"Default: the current version."`
+	ExecutionID string          `json:"execution_id,omitempty" format:"uuid" doc:"The id of the new execution, chosen by the caller; a repeated start with it returns the first execution."`
 }
 
-// StartExecution starts a workflow and does not wait.
+// StartExecution starts a workflow without waiting for its end.
 var StartExecution = declare(Endpoint[StartExecutionRequest, Execution]{
 	Subject: "weft.v1.workflow.execute_workflow_async", Route: "POST /v1/workflows/{workflow_id}/executions", Status: 202,
 	Access: Scope(ScopeWorkflowsExecute), Consent: ScopeWorkflowsExecute, Location: "/v1/executions/{id}", Concurrency: 256,
 	Summary: "Start a workflow",
 	Doc: "Starts an execution under the user's consent to workflows.execute. With execution_id, a repeated start of the same " +
-		"workflow with the same input answers with the execution there is; with anything else it is a conflict.",
+		"workflow with the same input returns the existing execution; any other start with that id is a conflict.",
 })
 
 // ExecutionRequest names an execution.
@@ -101,37 +100,37 @@ type ExecutionRequest struct {
 	ExecutionID string `json:"execution_id" in:"path" format:"uuid"`
 }
 
-// GetExecutionStatus answers with an execution.
+// GetExecutionStatus returns an execution.
 var GetExecutionStatus = declare(Endpoint[ExecutionRequest, Execution]{
 	Subject: "weft.v1.workflow.get_execution_status", Route: "GET /v1/executions/{execution_id}",
 	Access:  Scope(ScopeWorkflowsRead),
 	Summary: "One execution",
-	Doc:     "Answers with one of the caller's executions and its task runs. While it goes on, that is read from its log.",
+	Doc:     "Returns one of the caller's executions with its task runs. While it is running, the state is read from its log.",
 })
 
-// GetExecutionDiagram draws an execution.
+// GetExecutionDiagram returns an execution as a diagram.
 var GetExecutionDiagram = declare(Endpoint[ExecutionRequest, Document]{
 	Subject: "weft.v1.workflow.get_execution_diagram", Route: "GET /v1/executions/{execution_id}/diagram",
 	Access: Scope(ScopeWorkflowsRead), Produces: "text/plain",
-	Summary: "A picture of an execution",
-	Doc: "Draws the version that an execution runs as the text of a Mermaid flowchart, with what has become of each task: completed, " +
-		"running, faulted, skipped, cancelled or not reached, and how often. It is as current as get_execution_status.",
+	Summary: "An execution's diagram",
+	Doc: "Returns the execution's version of the workflow as the text of a Mermaid flowchart, with the state of each task (completed, " +
+		"running, faulted, skipped, cancelled or not reached) and the number of its runs. It is as current as get_execution_status.",
 })
 
-// ExecutionEvent is one event of an execution's history. Fields that its type does not use are absent.
+// ExecutionEvent is an event of an execution's history. Fields that its type does not use are absent.
 type ExecutionEvent struct {
 	Sequence   uint64            `json:"sequence" doc:"From 1, without gaps."`
 	Type       string            `json:"type" doc:"Such as task_started, call_completed, execution_faulted."`
 	At         time.Time         `json:"at"`
-	Run        int               `json:"run,omitempty" doc:"The task run it is about; 0 is the workflow itself."`
+	Run        int               `json:"run,omitempty" doc:"The task run concerned; 0 is the workflow itself."`
 	Parent     int               `json:"parent,omitempty"`
 	Task       string            `json:"task,omitempty" doc:"JSON pointer of the task in the definition."`
 	Name       string            `json:"name,omitempty"`
 	Key        string            `json:"key,omitempty"`
 	Attempt    int               `json:"attempt,omitempty"`
-	Index      int               `json:"index,omitempty" doc:"Of an iteration, from 0."`
+	Index      int               `json:"index,omitempty" doc:"Index of the iteration, from 0."`
 	Input      json.RawMessage   `json:"input,omitempty"`
-	Data       json.RawMessage   `json:"data,omitempty" doc:"What the input transformation made of the input."`
+	Data       json.RawMessage   `json:"data,omitempty" doc:"The transformed input."`
 	Output     json.RawMessage   `json:"output,omitempty"`
 	Context    json.RawMessage   `json:"context,omitempty"`
 	Items      json.RawMessage   `json:"items,omitempty"`
@@ -144,7 +143,7 @@ type ExecutionEvent struct {
 	Reason     string            `json:"reason,omitempty"`
 }
 
-// ExecutionHistoryRequest names an execution and a page.
+// ExecutionHistoryRequest names an execution and selects a page.
 type ExecutionHistoryRequest struct {
 	ExecutionRequest
 	PageRequest
@@ -155,7 +154,7 @@ var GetExecutionHistory = declare(Endpoint[ExecutionHistoryRequest, Page[Executi
 	Subject: "weft.v1.workflow.get_execution_history", Route: "GET /v1/executions/{execution_id}/history",
 	Access:  Scope(ScopeWorkflowsRead),
 	Summary: "An execution's history", Doc: "Lists every event of an execution, in order. A page may hold fewer than " +
-		"limit where events are large. What has not happened yet is on no page.",
+		"limit events if they are large.",
 })
 
 // WatchExecution streams an execution's events.
@@ -163,80 +162,80 @@ var WatchExecution = declare(Endpoint[ExecutionRequest, StreamPointer]{
 	Subject: "weft.v1.workflow.watch_execution", Route: "GET /v1/executions/{execution_id}/events",
 	Access: Scope(ScopeWorkflowsRead), Stream: true,
 	Summary: "An execution, live",
-	Doc: "Server-sent events from the execution's beginning on. Each is one turn: its data holds the turn's events and the status " +
-		"after it, its name is the type of the last of them; what had happened before is one turn. The stream ends with the " +
-		"execution. Last-Event-ID resumes, for a day.",
+	Doc: "Server-sent events from the start of the execution. Each is one transition: its data has the transition's events and the " +
+		"status after it, its name is the type of the last event. Everything before the call is sent as one transition. The stream ends " +
+		"with the execution. Last-Event-ID resumes it for one day.",
 })
 
-// ListExecutionsRequest narrows the list.
+// ListExecutionsRequest filters the list.
 type ListExecutionsRequest struct {
 	PageRequest
 	WorkflowID string     `json:"workflow_id,omitempty" in:"query" format:"uuid"`
 	Status     string     `json:"status,omitempty" in:"query" enum:"pending,running,waiting,suspended,completed,faulted,cancelled"`
 	Since      *time.Time `json:"since,omitempty" in:"query" doc:"Created at this time or later."`
 	Until      *time.Time `json:"until,omitempty" in:"query" doc:"Created before this time."`
-	Attribute  []string   `json:"attribute,omitempty" in:"query" maxItems:"5" maxLength:"300" doc:"name:value of an attribute that the definition declares; of several, all must hold."`
+	Attribute  []string   `json:"attribute,omitempty" in:"query" maxItems:"5" maxLength:"300" doc:"name:value of an attribute that the definition declares; if repeated, all must match."`
 }
 
 // ListExecutions lists the caller's executions.
 var ListExecutions = declare(Endpoint[ListExecutionsRequest, Page[Execution]]{
 	Subject: "weft.v1.workflow.list_executions", Route: "GET /v1/executions", Access: Scope(ScopeWorkflowsRead),
 	Summary: "My executions",
-	Doc: "Lists the caller's executions, newest first, without input, output and tasks. A page narrowed to a status " +
-		"may hold fewer than limit items and still have a next_cursor.",
+	Doc: "Lists the caller's executions, newest first, without input, output and tasks. A page filtered by status may hold " +
+		"fewer than limit items and still have a next_cursor.",
 })
 
-// ExecutionControlRequest names an execution and says why.
+// ExecutionControlRequest names an execution and gives a reason.
 type ExecutionControlRequest struct {
 	ExecutionID string `json:"execution_id" in:"path" format:"uuid"`
 	Reason      string `json:"reason,omitempty" maxLength:"500"`
 }
 
-// CancelExecution ends an execution.
+// CancelExecution cancels an execution.
 var CancelExecution = declare(Endpoint[ExecutionControlRequest, Execution]{
 	Subject: "weft.v1.workflow.cancel_execution", Route: "POST /v1/executions/{execution_id}/cancel",
 	Access:  Scope(ScopeWorkflowsExecute),
 	Summary: "Cancel an execution",
-	Doc: "Ends an execution: once this has answered, no further step of it starts. A call that is under way is told; what " +
-		"comes of it is not taken in. conflict for one that has completed or faulted; cancelling twice is harmless.",
+	Doc: "Cancels an execution: when the call returns, no further step of it starts. Calls in flight are notified and their results " +
+		"discarded. conflict for an execution that has completed or faulted; cancelling twice has no effect.",
 })
 
-// SuspendExecution halts an execution.
+// SuspendExecution suspends an execution.
 var SuspendExecution = declare(Endpoint[ExecutionControlRequest, Execution]{
 	Subject: "weft.v1.workflow.suspend_execution", Route: "POST /v1/executions/{execution_id}/suspend",
 	Access:  Scope(ScopeWorkflowsExecute),
 	Summary: "Suspend an execution",
-	Doc: "Starts no further step until the execution is resumed. The results of calls under way are still taken in. conflict " +
-		"for one that has ended; suspending twice is harmless.",
+	Doc: "Starts no further step until the execution is resumed. The results of calls in flight are still recorded. conflict for an " +
+		"execution that has ended; suspending twice has no effect.",
 })
 
-// ResumeExecution lets a suspended execution go on.
+// ResumeExecution resumes a suspended execution.
 var ResumeExecution = declare(Endpoint[ExecutionRequest, Execution]{
 	Subject: "weft.v1.workflow.resume_execution", Route: "POST /v1/executions/{execution_id}/resume",
 	Access: Scope(ScopeWorkflowsExecute), Consent: ScopeWorkflowsExecute,
 	Summary: "Resume an execution",
-	Doc: "Lets a suspended execution go on, if the user's consent to workflows.execute still holds. conflict for one that " +
-		"has ended; resuming one that is not suspended is harmless.",
+	Doc: "Resumes a suspended execution if the user's consent to workflows.execute is still active. conflict for an execution that " +
+		"has ended; resuming one that is not suspended has no effect.",
 })
 
-// ExecutionEnded is one execution that has ended.
+// ExecutionEnded describes an execution that has ended.
 type ExecutionEnded struct {
 	ExecutionID string    `json:"execution_id"`
 	WorkflowID  string    `json:"workflow_id"`
 	Version     int       `json:"version"`
 	Name        string    `json:"name"`
 	Status      string    `json:"status" enum:"completed,faulted,cancelled"`
-	Origin      string    `json:"origin,omitempty" doc:"What started it, where it was no request."`
+	Origin      string    `json:"origin,omitempty" doc:"What started it, if it was not a request."`
 	EndedAt     time.Time `json:"ended_at"`
 }
 
-// ExecutionsEnded is what ExecutionsFinished tells.
+// ExecutionsEnded is the data of ExecutionsFinished.
 type ExecutionsEnded struct {
 	Executions []ExecutionEnded `json:"executions"`
 }
 
-// ExecutionsFinished tells that executions of one user have ended.
+// ExecutionsFinished is published when executions of one user have ended.
 var ExecutionsFinished = declareEvent(Event[ExecutionsEnded]{
 	Subject: "weft.event.v1.workflow.executions_finished",
-	Doc:     "Executions of one user have completed, faulted or been cancelled: one, or several that ended at about the same time.",
+	Doc:     "Executions of one user have completed, faulted or been cancelled: one or, if they ended at about the same time, several.",
 })

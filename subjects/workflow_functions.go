@@ -1,28 +1,28 @@
 package subjects
 
-// WorkflowFunction is something that a workflow can call by name.
+// WorkflowFunction is a function that a workflow can call by name.
 type WorkflowFunction struct {
-	Name   string         `json:"name" doc:"As in call: <name>."`
+	Name   string         `json:"name" doc:"The name to use in call: <name>."`
 	Doc    string         `json:"doc"`
 	Input  map[string]any `json:"input" doc:"JSON Schema of with."`
-	Output map[string]any `json:"output,omitempty" doc:"JSON Schema of what it gives, where that is promised."`
-	Safety string         `json:"safety,omitempty" enum:"read,idempotent,write_once" doc:"What repeating an action may do."`
+	Output map[string]any `json:"output,omitempty" doc:"JSON Schema of the output, if declared."`
+	Safety string         `json:"safety,omitempty" enum:"read,idempotent,write_once" doc:"Whether an action can be repeated safely."`
 }
 
-// FunctionList is a list without pages.
+// FunctionList is the reply of ListFunctions. It is not paginated.
 type FunctionList struct {
 	Items []WorkflowFunction `json:"items"`
 }
 
-// ListFunctionsRequest narrows the list.
+// ListFunctionsRequest selects the functions.
 type ListFunctionsRequest struct {
-	Provider string `json:"provider,omitempty" in:"query" maxLength:"64" pattern:"^[a-z][a-z0-9_]*$" doc:"The actions of this provider, in the place of weft's own functions."`
+	Provider string `json:"provider,omitempty" in:"query" maxLength:"64" pattern:"^[a-z][a-z0-9_]*$" doc:"List the actions of this provider instead of weft's own functions."`
 }
 
-// ListFunctions lists what a workflow can call by name.
+// ListFunctions lists the functions that a workflow can call by name.
 var ListFunctions = declare(Endpoint[ListFunctionsRequest, FunctionList]{
 	Subject: "weft.v1.workflow.list_functions", Route: "GET /v1/workflows/functions", Access: Scope(ScopeWorkflowsRead),
-	Summary: "What a workflow can call",
-	Doc: "Lists weft's own functions, or a provider's actions, with the JSON Schemas of what they take and give. GET /v1/providers " +
+	Summary: "Functions for workflows",
+	Doc: "Lists weft's own functions, or a provider's actions, with the JSON Schemas of their inputs and outputs. GET /v1/providers " +
 		"lists the providers.",
 })

@@ -17,7 +17,7 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// Forget tells of a deleted account as auth does, and returns the actor's answer.
+// Forget publishes the deletion of an account as auth does, waits for the actor's answer and returns it.
 func (m *Mesh) Forget(t testing.TB, actor, userID string, aliases ...string) subjects.Erasure {
 	t.Helper()
 	data := subjects.AccountDeletion{ErasureID: User(), UserID: userID, Round: 1, Aliases: aliases}
@@ -26,11 +26,11 @@ func (m *Mesh) Forget(t testing.TB, actor, userID string, aliases ...string) sub
 		_, err = m.Conn(t, "auth").JS.Publish(deadline(t), subjects.AccountDeleted.Subject, event)
 	}
 	if err != nil {
-		t.Fatalf("telling of a deletion: %v", err)
+		t.Fatalf("publishing a deletion: %v", err)
 	}
 	var answer subjects.Erasure
-	Eventually(t, actor+" has answered", func() bool {
-		for _, e := range Events[subjects.Erasure](t, m, subjects.NoteErasure.Filter) {
+	Eventually(t, actor+" has answered the deletion", func() bool {
+		for _, e := range Events[subjects.Erasure](t, m, subjects.ErasureConfirmations.Filter) {
 			if e.Data.ErasureID == data.ErasureID && e.Data.Actor == actor {
 				answer = e.Data
 				return true
@@ -41,21 +41,21 @@ func (m *Mesh) Forget(t testing.TB, actor, userID string, aliases ...string) sub
 	return answer
 }
 
-// Events reads what the stream EVENTS holds of a subject, in order.
+// Events returns the events that the stream EVENTS holds under a subject or filter, in order.
 func Events[T any](t testing.TB, m *Mesh, subject string) []subjects.Envelope[T] {
 	t.Helper()
 	var list []subjects.Envelope[T]
 	for _, data := range m.Messages(t, subjects.Events.Name, subject) {
 		var e subjects.Envelope[T]
 		if err := json.Unmarshal(data, &e); err != nil {
-			t.Fatalf("reading an event: %v", err)
+			t.Fatalf("decoding an event: %v", err)
 		}
 		list = append(list, e)
 	}
 	return list
 }
 
-// Messages reads what a stream holds of a subject, in order.
+// Messages returns the messages that a stream holds under a subject or filter, in order.
 func (m *Mesh) Messages(t testing.TB, stream, subject string) [][]byte {
 	t.Helper()
 	ctx := deadline(t)
@@ -80,7 +80,8 @@ func (m *Mesh) Messages(t testing.TB, stream, subject string) [][]byte {
 	return list
 }
 
-// Dump is every row of every table of a database, a value a line: as text, blobs as they are. The actor must have stopped.
+// Dump returns every value of every table of a database, one per line and byte strings unencoded, for tests that search it.
+// The actor must have stopped.
 func Dump(t testing.TB, cfg database.Config) string {
 	t.Helper()
 	db, err := database.Open(deadline(t), cfg, zap.NewNop())

@@ -1,5 +1,5 @@
-// Package actortest is what the tests of actors and of the gateway run on: the real mesh (an embedded
-// NATS server with the permissions of nats.conf, set up), both databases, users with tokens and consents.
+// Package actortest is the test bench of actors and gateway: an embedded NATS server with weft's own permissions, streams
+// and buckets, SQLite and PostgreSQL, and users with access tokens and consents.
 package actortest
 
 import (
@@ -18,18 +18,18 @@ import (
 	"github.com/weftmesh/weft/mesh/embedded"
 )
 
-// Issuer and Audience are those of the tests' access tokens.
+// Issuer and Audience are the claims iss and aud of the tests' access tokens.
 const (
 	Issuer   = "https://weft.test"
 	Audience = "weft"
 )
 
-// connectWithin bounds a connection's making.
+// connectWithin bounds how long Connect tries.
 const connectWithin = 10 * time.Second
 
-// Mesh is a mesh of one test's own.
+// Mesh is an embedded NATS server of one test, with the connections to it.
 type Mesh struct {
-	// Dir is the server's folder.
+	// Dir is the server's directory: configuration, keys and JetStream's files.
 	Dir string
 	// Log writes to the test.
 	Log *zap.Logger
@@ -38,7 +38,7 @@ type Mesh struct {
 
 	t    testing.TB
 	sync string
-	// inProcess has connections need no socket.
+	// inProcess makes connections through memory instead of a socket.
 	inProcess bool
 	server    *embedded.Server
 	url       string
@@ -51,20 +51,21 @@ type Mesh struct {
 // Option is an option of Start.
 type Option func(*Mesh)
 
-// WithClock makes now the clock of tokens and hosted actors. The server has its own.
+// WithClock sets the clock of tokens and hosted actors. It does not change the server's.
 func WithClock(now func() time.Time) Option { return func(m *Mesh) { m.Now = now } }
 
-// Quiet keeps the server's and the connections' logs out of the test's: for tests that provoke refusals.
+// Quiet discards the logs of the server and of the connections, for tests that provoke errors.
 func Quiet() Option { return func(m *Mesh) { m.Log = zap.NewNop() } }
 
-// SyncAlways has the server sync every acknowledged write, as the product does unless told otherwise: for benchmarks.
+// SyncAlways makes the server sync every write before it acknowledges it, which is the product's default. It is for benchmarks.
 func SyncAlways() Option { return func(m *Mesh) { m.sync = embedded.SyncAlways } }
 
-// InProcess has connections need no socket, as those of weft up: for benchmarks. They do not survive RestartServer.
+// InProcess connects through memory instead of a socket, as weft up does. It is for benchmarks. RestartServer breaks such
+// connections.
 func InProcess() Option { return func(m *Mesh) { m.inProcess = true } }
 
-// Start runs a NATS server with weft's own configuration until the test ends: every user may there what it
-// may in production and nothing else, and the streams, buckets and durables exist.
+// Start runs a NATS server with weft's own configuration until the test ends. Every user has its permissions of production,
+// and the streams, buckets and durables exist.
 func Start(t testing.TB, options ...Option) *Mesh {
 	t.Helper()
 	m := &Mesh{t: t, Dir: t.TempDir(), Log: logger(t), Now: time.Now, sync: embedded.SyncInterval, port: -1, conns: map[string]*mesh.Conn{}}
@@ -77,15 +78,15 @@ func Start(t testing.TB, options ...Option) *Mesh {
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	if err := mesh.Setup(ctx, conn.JS, 1); err != nil {
-		t.Fatalf("setting the mesh up: %v", err)
+		t.Fatalf("setting up the mesh: %v", err)
 	}
 	return m
 }
 
-// URL is the server's address.
+// URL returns the server's URL.
 func (m *Mesh) URL() string { return m.url }
 
-// StopServer stops the server; its state stays. Stopping a stopped server does nothing.
+// StopServer stops the server and keeps its files. It does nothing where the server does not run.
 func (m *Mesh) StopServer(t testing.TB) {
 	t.Helper()
 	if m.server != nil {
@@ -94,13 +95,13 @@ func (m *Mesh) StopServer(t testing.TB) {
 	}
 }
 
-// RestartServer stops the server, where it runs, and starts it again with the same port and state.
+// RestartServer stops the server if it runs and starts it with the same port and files.
 func (m *Mesh) RestartServer(t testing.TB) {
 	t.Helper()
 	m.StopServer(t)
 	o := embedded.Options{Port: m.port, Store: filepath.Join(m.Dir, "jetstream"), Sync: m.sync}
 	if _, err := embedded.Init(m.Dir, []byte(mesh.RenderConf()), o); err != nil {
-		t.Fatalf("writing the server's folder: %v", err)
+		t.Fatalf("writing the server's directory: %v", err)
 	}
 	server, err := embedded.Start(t.Context(), m.Dir, m.Log)
 	if err != nil {
@@ -112,11 +113,11 @@ func (m *Mesh) RestartServer(t testing.TB) {
 		m.port, err = strconv.Atoi(port)
 	}
 	if err != nil {
-		t.Fatalf("reading the server's address %s: %v", m.url, err)
+		t.Fatalf("parsing the server's URL %s: %v", m.url, err)
 	}
 }
 
-// Options is how to connect as a user.
+// Options returns the options to connect as a NATS user.
 func (m *Mesh) Options(t testing.TB, user string) mesh.Options {
 	t.Helper()
 	seed, err := embedded.LoadSeed(m.Dir, user)
@@ -130,7 +131,7 @@ func (m *Mesh) Options(t testing.TB, user string) mesh.Options {
 	return o
 }
 
-// Connect makes a connection of the caller's own as a user, closed at the test's end.
+// Connect opens a new connection as a NATS user and closes it when the test ends.
 func (m *Mesh) Connect(t testing.TB, user string) *mesh.Conn {
 	t.Helper()
 	conn, err := mesh.Connect(context.Background(), m.Options(t, user))
@@ -141,7 +142,7 @@ func (m *Mesh) Connect(t testing.TB, user string) *mesh.Conn {
 	return conn
 }
 
-// Conn is the test's one connection as a user, for whoever in the test needs it; do not close it.
+// Conn returns the shared connection of a NATS user, opened on first use. The caller must not close it.
 func (m *Mesh) Conn(t testing.TB, user string) *mesh.Conn {
 	t.Helper()
 	m.mu.Lock()

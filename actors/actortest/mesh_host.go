@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -18,12 +19,12 @@ import (
 	"github.com/weftmesh/weft/mesh"
 )
 
-// readyWithin bounds an actor's start and its stop.
+// readyWithin bounds how long an actor takes to start, and to stop.
 const readyWithin = 40 * time.Second
 
 // Hosted is an actor that runs in a test.
 type Hosted struct {
-	// Telemetry is the actor's, for tests of its metrics.
+	// Telemetry is the actor's logger, tracer and metrics.
 	Telemetry *mesh.Telemetry
 
 	cancel context.CancelFunc
@@ -31,11 +32,11 @@ type Hosted struct {
 	err    error
 }
 
-// HostOption changes what a hosted actor runs on.
+// HostOption changes the configuration of a hosted actor.
 type HostOption func(*runtime.HostConfig)
 
-// Host runs an actor until the test ends, over its own connection and the database of database, as the
-// product does; it returns once every endpoint answers. An actor that stops by itself fails the test.
+// Host runs an actor until the test ends, as the product does: with its own connection and database. It returns once every
+// endpoint answers. An actor that stops by itself fails the test.
 func (m *Mesh) Host(
 	t testing.TB, actor string, database database.Config, migrations fs.FS,
 	build func(actors.Deps) (actors.Service, error), options ...HostOption,
@@ -67,14 +68,14 @@ func (m *Mesh) Host(
 	return h
 }
 
-// Stop ends the actor as SIGTERM does and returns its error once it has drained. An actor that has
-// stopped by itself, or does not stop in time, fails the test.
+// Stop ends the actor as SIGTERM does, waits until it has drained and returns its error. An actor that has stopped by itself,
+// or does not stop in time, fails the test.
 func (h *Hosted) Stop(t testing.TB) error {
 	t.Helper()
 	select {
 	case <-h.done:
 		if h.err != nil && !errors.Is(h.err, context.Canceled) {
-			t.Errorf("an actor ended: %v", h.err)
+			t.Errorf("the actor stopped by itself: %v", h.err)
 		}
 	default:
 	}
@@ -82,12 +83,37 @@ func (h *Hosted) Stop(t testing.TB) error {
 	select {
 	case <-h.done:
 	case <-time.After(readyWithin):
-		t.Fatalf("an actor did not stop within %s", readyWithin)
+		t.Fatalf("the actor did not stop within %s", readyWithin)
 	}
 	return h.err
 }
 
-// Telemetry makes instruments that log to the test and export nothing.
+// Metric returns the value of the actor's counter or gauge with the given label values, in the order of the labels' names; 0
+// where there is none.
+func (h *Hosted) Metric(t testing.TB, name string, labels ...string) float64 {
+	t.Helper()
+	families, err := h.Telemetry.Registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, family := range families {
+		if family.GetName() != name {
+			continue
+		}
+		for _, m := range family.GetMetric() {
+			values := make([]string, 0, len(labels))
+			for _, pair := range m.GetLabel() {
+				values = append(values, pair.GetValue())
+			}
+			if slices.Equal(values, labels) {
+				return m.GetCounter().GetValue() + m.GetGauge().GetValue()
+			}
+		}
+	}
+	return 0
+}
+
+// Telemetry returns telemetry that logs to the test and exports nothing.
 func Telemetry(t testing.TB) *mesh.Telemetry {
 	t.Helper()
 	telemetry, err := mesh.NewTelemetry(t.Context(), mesh.TelemetryOptions{Log: logger(t), Process: "test"})
@@ -97,8 +123,8 @@ func Telemetry(t testing.TB) *mesh.Telemetry {
 	return telemetry
 }
 
-// logger writes to the test until it ends: a connection's last words may come after, and logging to a
-// test that is over is a panic.
+// logger writes to the test's log and drops what comes after its end: testing.T.Log panics then, and a connection that is
+// being closed may still log.
 func logger(t testing.TB) *zap.Logger {
 	w := &testWriter{t: t}
 	t.Cleanup(w.end)
@@ -110,14 +136,14 @@ func logger(t testing.TB) *zap.Logger {
 type testWriter struct {
 	mu   sync.Mutex
 	t    testing.TB
-	over bool
+	done bool
 }
 
 // Write implements io.Writer.
 func (w *testWriter) Write(line []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if !w.over {
+	if !w.done {
 		w.t.Log(string(line[:len(line)-1]))
 	}
 	return len(line), nil
@@ -129,5 +155,5 @@ func (w *testWriter) Sync() error { return nil }
 func (w *testWriter) end() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.over = true
+	w.done = true
 }

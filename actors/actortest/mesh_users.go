@@ -13,34 +13,34 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// keyID is the id of the key that signs the tests' tokens.
+// keyID is the id of the key that signs the tests' tokens (the header kid).
 const keyID = "actortest"
 
-// tokenLife is how long the tests' tokens live.
+// tokenLife is the lifetime of the tests' tokens.
 const tokenLife = 10 * time.Minute
 
-// User makes the id of a user whom nobody knows yet.
+// User returns a new user id. It is a UUIDv7 and serves as any other id too.
 func User() string { return uuid.Must(uuid.NewV7()).String() }
 
-// TokenOption changes the claims of a test's token.
+// TokenOption changes the claims of a token.
 type TokenOption func(*mesh.Claims)
 
-// WithRoles gives the token roles besides the user's.
+// WithRoles replaces the token's roles, which are the role user alone otherwise.
 func WithRoles(roles ...string) TokenOption { return func(c *mesh.Claims) { c.Roles = roles } }
 
-// WithSession makes the token one of a session with that id.
+// WithSession sets the id of the token's session.
 func WithSession(id string) TokenOption { return func(c *mesh.Claims) { c.SessionID = id } }
 
-// WithAPIKey makes the token one that an API key was exchanged for, confined to space-separated scopes.
+// WithAPIKey makes the token that of an API key with the given scopes, separated by spaces.
 func WithAPIKey(keyID, scopes string) TokenOption {
 	return func(c *mesh.Claims) { c.KeyID, c.Scope = keyID, scopes }
 }
 
-// WithExpiry makes the token end at a time.
+// WithExpiry sets when the token expires.
 func WithExpiry(at time.Time) TokenOption { return func(c *mesh.Claims) { c.ExpiresAt = at.Unix() } }
 
-// Token signs an access token of a user that every actor of the mesh accepts: its key is published as auth
-// publishes keys. It lives ten minutes, in a session of its own, unless an option says otherwise.
+// Token signs an access token of a user. Every actor of the mesh accepts it, because its key is published as auth publishes
+// keys. Unless an option says otherwise it has a session of its own and lives ten minutes.
 func (m *Mesh) Token(t testing.TB, userID string, options ...TokenOption) string {
 	t.Helper()
 	now := m.Now()
@@ -58,7 +58,7 @@ func (m *Mesh) Token(t testing.TB, userID string, options ...TokenOption) string
 	return token
 }
 
-// signingKey makes and publishes the key on first use.
+// signingKey returns the signing key, generated and published on first use.
 func (m *Mesh) signingKey(t testing.TB) ed25519.PrivateKey {
 	t.Helper()
 	auth := m.Conn(t, "auth")
@@ -83,7 +83,7 @@ func (m *Mesh) signingKey(t testing.TB) ed25519.PrivateKey {
 	return private
 }
 
-// RevokeSession ends a session as auth does: once it has returned, no process accepts its tokens.
+// RevokeSession revokes a session as auth does: once it returns, no process accepts the session's tokens.
 func (m *Mesh) RevokeSession(t testing.TB, userID, sessionID string) {
 	t.Helper()
 	ctx, auth := deadline(t), m.Conn(t, "auth")
@@ -93,15 +93,14 @@ func (m *Mesh) RevokeSession(t testing.TB, userID, sessionID string) {
 	}
 	revision, err := bucket.PutTTL(ctx, sessionID, subjects.RevokedSession{UserID: userID, RevokedAt: m.Now().UTC()}, tokenLife)
 	if err == nil {
-		err = mesh.SyncGuards(ctx, auth, mesh.Sync{Kind: mesh.SyncSessions, Revision: revision})
+		err = mesh.RaiseBarrier(ctx, auth, mesh.Barrier{Kind: mesh.BarrierSessions, Revision: revision})
 	}
 	if err != nil {
 		t.Fatalf("revoking a session: %v", err)
 	}
 }
 
-// Consent has a user consent to scopes, as the consent actor tells the guards. It returns the grants by
-// scope.
+// Consent publishes a user's consents to scopes as the consent actor does, and returns the grants by scope.
 func (m *Mesh) Consent(t testing.TB, userID string, scopes ...string) map[string]mesh.Grant {
 	t.Helper()
 	grants := map[string]mesh.Grant{}
@@ -113,12 +112,11 @@ func (m *Mesh) Consent(t testing.TB, userID string, scopes ...string) map[string
 	return grants
 }
 
-// Revoke ends a user's consent to a scope, as the consent actor does: once it has returned, nothing starts
-// under it.
+// Revoke revokes a user's consent to a scope as the consent actor does: once it returns, no process starts an action under it.
 func (m *Mesh) Revoke(t testing.TB, userID, scope string) {
 	t.Helper()
 	m.putConsent(t, userID, scope, subjects.ConsentState{ConsentID: User(), Status: "revoked"})
-	err := mesh.SyncGuards(deadline(t), m.Conn(t, "consent"), mesh.Sync{Kind: mesh.SyncConsent, UserID: userID, Scope: scope})
+	err := mesh.RaiseBarrier(deadline(t), m.Conn(t, "consent"), mesh.Barrier{Kind: mesh.BarrierConsent, UserID: userID, Scope: scope})
 	if err != nil {
 		t.Fatalf("revoking a consent: %v", err)
 	}
@@ -132,14 +130,14 @@ func (m *Mesh) putConsent(t testing.TB, userID, scope string, state subjects.Con
 		_, err = bucket.Put(ctx, kv.EncodeKey(userID, scope), state)
 	}
 	if err == nil && state.Status == "active" {
-		err = mesh.SyncGuards(ctx, m.Conn(t, "consent"), mesh.Sync{Kind: mesh.SyncConsentRenewed, UserID: userID, Scope: scope})
+		err = mesh.RaiseBarrier(ctx, m.Conn(t, "consent"), mesh.Barrier{Kind: mesh.BarrierConsentRenewed, UserID: userID, Scope: scope})
 	}
 	if err != nil {
 		t.Fatalf("writing a consent: %v", err)
 	}
 }
 
-// deadline is a context for one step of a test.
+// deadline returns a context that bounds one step of a test. It outlives the test's own context, for cleanups.
 func deadline(t testing.TB) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)

@@ -7,10 +7,10 @@ import (
 	"github.com/weftmesh/weft/actors/database"
 )
 
-// Patience is how long Eventually waits: long enough for a crowded machine.
+// Patience bounds how long Eventually waits; it allows for a heavily loaded machine.
 const Patience = 30 * time.Second
 
-// Eventually waits until a condition holds, and fails the test where it does not within Patience.
+// Eventually polls a condition and fails the test where it does not hold within Patience. It names the condition in the failure.
 func Eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
 	deadline := time.After(Patience)
@@ -20,30 +20,43 @@ func Eventually(t testing.TB, what string, holds func() bool) {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			t.Fatal("in vain: " + what)
+			t.Fatalf("not within %s: %s", Patience, what)
 		}
 	}
 }
 
-// OnEach runs a test on each db, in parallel.
-func OnEach(t *testing.T, test func(t *testing.T, db Database)) {
+// OnEach runs a test on each kind of database, in parallel.
+func OnEach(t *testing.T, test func(t *testing.T, kind Database)) {
 	t.Helper()
 	t.Parallel()
-	for _, db := range Databases(t) {
-		t.Run(db.Name, func(t *testing.T) {
+	for _, kind := range Databases(t) {
+		t.Run(kind.Name, func(t *testing.T) {
 			t.Parallel()
-			test(t, db)
+			test(t, kind)
 		})
 	}
 }
 
-// OnPostgres runs a test on PostgreSQL alone, where there is one: several processes can share a db there, SQLite's file has one.
-func OnPostgres(t *testing.T, test func(t *testing.T, db Database)) {
+// OnPostgres runs a test on PostgreSQL if there is one. It is for tests of several processes that share a database, which SQLite
+// does not allow.
+func OnPostgres(t *testing.T, test func(t *testing.T, kind Database)) {
 	t.Helper()
 	t.Parallel()
-	for _, db := range Databases(t) {
-		if db.Name == database.DialectPostgres {
-			test(t, db)
+	for _, kind := range Databases(t) {
+		if kind.Name == database.DialectPostgres {
+			test(t, kind)
 		}
+	}
+}
+
+// Receive waits for a value from a channel, or for its end, and fails the test where neither comes within Patience.
+func Receive[T any](t testing.TB, what string, from <-chan T) T {
+	t.Helper()
+	select {
+	case value := <-from:
+		return value
+	case <-time.After(Patience):
+		t.Fatalf("not within %s: %s", Patience, what)
+		panic("unreachable")
 	}
 }

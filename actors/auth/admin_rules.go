@@ -13,11 +13,11 @@ func (u user) account() subjects.UserAccount {
 	}
 }
 
-// isAdmin tells whether the account can act as an admin.
+// isAdmin reports whether the account can act as an admin.
 func (u user) isAdmin() bool { return !u.Disabled && slices.Contains(u.Roles, subjects.RoleAdmin) }
 
-// administered is the account as an admin wants it; less tells that it loses something.
-func (u user) administered(req subjects.UpdateUserRequest) (after user, less bool) {
+// withUpdate returns the account after an admin's update. less reports whether the update takes rights away.
+func (u user) withUpdate(req subjects.UpdateUserRequest) (after user, less bool) {
 	after = u
 	if req.Roles != nil {
 		after.Roles = []string{subjects.RoleUser}
@@ -36,10 +36,11 @@ func (u user) administered(req subjects.UpdateUserRequest) (after user, less boo
 	return after, after.Disabled && !u.Disabled || stricter || slices.ContainsFunc(u.Roles, lost)
 }
 
-// lastAdmin refuses a change that leaves nobody who can act as an admin.
-func lastAdmin(before, after user, others int64) error {
+// requireAnotherAdmin returns CodeConflict if the change would leave no enabled admin. others is the number of other
+// admins.
+func requireAnotherAdmin(before, after user, others int64) error {
 	if before.isAdmin() && !after.isAdmin() && others == 0 {
-		return subjects.Errorf(subjects.CodeConflict, "this is the last admin")
+		return subjects.Errorf(subjects.CodeConflict, "the account is the last admin")
 	}
 	return nil
 }

@@ -9,16 +9,16 @@ import (
 	"github.com/uptrace/bun"
 )
 
-// likeText makes text match itself in a LIKE with '!' as its escape.
-var likeText = strings.NewReplacer("!", "!!", "%", "!%", "_", "!_")
+// likeEscaper escapes text for a LIKE pattern with the escape character '!'.
+var likeEscaper = strings.NewReplacer("!", "!!", "%", "!%", "_", "!_")
 
-// listUsers lists at most so many accounts, the newest first, older than the one with the id before (all where it is
-// empty), whose address begins with prefix.
+// listUsers returns up to most accounts whose address starts with prefix, the newest first, with IDs less than before
+// (any if empty).
 func listUsers(ctx context.Context, db bun.IDB, prefix, before string, most int) ([]user, error) {
 	var rows []userRow
 	query := db.NewSelect().Model(&rows).Order("id DESC").Limit(int64(most))
 	if prefix != "" {
-		query = query.Where("email LIKE ? ESCAPE '!'", likeText.Replace(strings.ToLower(prefix))+"%")
+		query = query.Where("email LIKE ? ESCAPE '!'", likeEscaper.Replace(strings.ToLower(prefix))+"%")
 	}
 	if before != "" {
 		query = query.Where("id < ?", before)
@@ -33,30 +33,30 @@ func listUsers(ctx context.Context, db bun.IDB, prefix, before string, most int)
 	return users, nil
 }
 
-// nextEpoch begins the next epoch of every account.
-func nextEpoch(ctx context.Context, tx bun.Tx, now time.Time) error {
-	_, err := tx.NewUpdate().Model((*userRow)(nil)).Set("epoch = epoch + 1, updated_at = ?", now.UnixMilli()).Where("1 = 1").Exec(ctx)
+// incrementEpochs starts the next epoch of every account.
+func incrementEpochs(ctx context.Context, tx bun.Tx, now time.Time) error {
+	_, err := tx.NewUpdate().Model((*userRow)(nil)).Set("epoch = epoch + 1, updated_at = ?", now.UnixMicro()).Where("1 = 1").Exec(ctx)
 	if err != nil {
-		return fmt.Errorf("ending everybody's sessions: %w", err)
+		return fmt.Errorf("incrementing the epochs of all accounts: %w", err)
 	}
 	return nil
 }
 
-const otherAdmins = "' ' || roles || ' ' LIKE '% admin %' AND NOT disabled AND id <> ?"
+const otherAdminsCondition = "' ' || roles || ' ' LIKE '% admin %' AND NOT disabled AND id <> ?"
 
-// countOtherAdmins counts the admins besides one account.
+// countOtherAdmins returns the number of enabled admins other than the account with the ID.
 func countOtherAdmins(ctx context.Context, db bun.IDB, id string) (int64, error) {
-	n, err := db.NewSelect().Model((*userRow)(nil)).Where(otherAdmins, id).Count(ctx)
+	n, err := db.NewSelect().Model((*userRow)(nil)).Where(otherAdminsCondition, id).Count(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("counting admins: %w", err)
 	}
 	return n, nil
 }
 
-// lockOtherAdmins counts the admins besides one account, and keeps them what they are until the transaction ends.
+// lockOtherAdmins is countOtherAdmins that also locks their rows until the transaction ends.
 func lockOtherAdmins(ctx context.Context, tx bun.Tx, id string) (int64, error) {
 	done, err := tx.NewUpdate().Model((*userRow)(nil)).Set("updated_at = updated_at").
-		Where(otherAdmins, id).Exec(ctx)
+		Where(otherAdminsCondition, id).Exec(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("counting admins: %w", err)
 	}

@@ -7,7 +7,7 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// apiKey is a key with which a program acts as its owner, within scopes.
+// apiKey lets a program act as its owner, within scopes.
 type apiKey struct {
 	ID        string
 	UserID    string
@@ -23,15 +23,15 @@ type apiKey struct {
 
 const (
 	apiKeyPrefix = subjects.APIKeyPrefix
-	// apiKeyShown is how much of a key's random part is kept in clear.
-	apiKeyShown = 6
-	// maxAPIKeys bounds a user's keys.
+	// apiKeyPrefixChars is the number of characters of a key's random part that are stored in clear text.
+	apiKeyPrefixChars = 6
+	// maxAPIKeys bounds the number of a user's keys.
 	maxAPIKeys = 50
-	// usedEvery is how often a key's last use is written.
-	usedEvery = time.Minute
+	// lastUsedInterval is the minimum time between two updates of a key's last use.
+	lastUsedInterval = time.Minute
 )
 
-// newAPIKey makes a key and its text, which is shown once.
+// newAPIKey returns a new key and its text, which is shown once and not stored.
 func newAPIKey(req subjects.CreateAPIKeyRequest, userID, id string, now time.Time) (apiKey, string, error) {
 	name, err := cleanName("name", req.Name)
 	if err != nil {
@@ -47,16 +47,16 @@ func newAPIKey(req subjects.CreateAPIKeyRequest, userID, id string, now time.Tim
 		}
 		k.ExpiresAt = req.ExpiresAt.UTC()
 	}
-	random, _ := newLetterToken()
+	random, _ := newPasskeyDevice()
 	text := apiKeyPrefix + random
-	k.Prefix, k.Hash = text[:len(apiKeyPrefix)+apiKeyShown], hashToken(text)
+	k.Prefix, k.Hash = text[:len(apiKeyPrefix)+apiKeyPrefixChars], hashToken(text)
 	return k, text, nil
 }
 
-// good tells whether the key may be used.
-func (k apiKey) good(now time.Time) bool { return k.ExpiresAt.IsZero() || now.Before(k.ExpiresAt) }
+// active reports whether the key has not expired.
+func (k apiKey) active(now time.Time) bool { return k.ExpiresAt.IsZero() || now.Before(k.ExpiresAt) }
 
-func (k apiKey) shown() subjects.APIKey {
+func (k apiKey) view() subjects.APIKey {
 	s := subjects.APIKey{ID: k.ID, Name: k.Name, Prefix: k.Prefix, Scopes: k.Scopes, CreatedAt: k.CreatedAt}
 	if !k.ExpiresAt.IsZero() {
 		s.ExpiresAt = &k.ExpiresAt

@@ -2,8 +2,6 @@ package auth
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -27,29 +25,14 @@ type apiKeyRow struct {
 	LastUsedAt int64
 }
 
-// stamp is a time as a column has it: 0 for none.
-func stamp(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return t.UnixMilli()
-}
-
-func unstamp(ms int64) time.Time {
-	if ms == 0 {
-		return time.Time{}
-	}
-	return time.UnixMilli(ms).UTC()
-}
-
 func (r apiKeyRow) key() apiKey {
 	return apiKey{
 		ID: r.ID, UserID: r.UserID, Name: r.Name, Prefix: r.Prefix, Hash: r.Hash, Scopes: strings.Fields(r.Scopes),
-		CreatedAt: unstamp(r.CreatedAt), ExpiresAt: unstamp(r.ExpiresAt), LastUsedAt: unstamp(r.LastUsedAt),
+		CreatedAt: fromMicros(r.CreatedAt), ExpiresAt: fromMicros(r.ExpiresAt), LastUsedAt: fromMicros(r.LastUsedAt),
 	}
 }
 
-// addAPIKey adds a key; the user's row is locked by the caller, so that their number holds.
+// addAPIKey adds a key. The caller must have locked the user's row, so that the limit of maxAPIKeys holds.
 func addAPIKey(ctx context.Context, tx bun.Tx, k apiKey) error {
 	n, err := tx.NewSelect().Model((*apiKeyRow)(nil)).Where("user_id = ?", k.UserID).Count(ctx)
 	if err != nil {
@@ -60,7 +43,7 @@ func addAPIKey(ctx context.Context, tx bun.Tx, k apiKey) error {
 	}
 	row := apiKeyRow{
 		ID: k.ID, UserID: k.UserID, Name: k.Name, Prefix: k.Prefix, Hash: k.Hash, Scopes: k.scope(),
-		CreatedAt: stamp(k.CreatedAt), ExpiresAt: stamp(k.ExpiresAt), LastUsedAt: stamp(k.LastUsedAt),
+		CreatedAt: toMicros(k.CreatedAt), ExpiresAt: toMicros(k.ExpiresAt), LastUsedAt: toMicros(k.LastUsedAt),
 	}
 	if _, err := tx.NewInsert().Model(&row).Returning("NULL").Exec(ctx); err != nil {
 		return fmt.Errorf("adding an API key: %w", err)
@@ -68,7 +51,7 @@ func addAPIKey(ctx context.Context, tx bun.Tx, k apiKey) error {
 	return nil
 }
 
-// userAPIKeys lists at most so many keys of a user, the newest first, older than the one with the id before.
+// userAPIKeys returns up to most keys of a user, the newest first, with IDs less than before (any if empty).
 func userAPIKeys(ctx context.Context, db bun.IDB, userID, before string, most int) ([]apiKey, error) {
 	var rows []apiKeyRow
 	query := db.NewSelect().Model(&rows).Where("user_id = ?", userID).Order("id DESC").Limit(int64(most))
@@ -85,37 +68,36 @@ func userAPIKeys(ctx context.Context, db bun.IDB, userID, before string, most in
 	return keys, nil
 }
 
-// apiKeyBy finds a key by a column's value; CodeNotFound where there is none.
+var errNoAPIKey = subjects.Errorf(subjects.CodeNotFound, "there is no such API key")
+
+// apiKeyBy returns the key whose column has the value; errNoAPIKey if there is none.
 func apiKeyBy(ctx context.Context, db bun.IDB, column, value string) (apiKey, error) {
 	var row apiKeyRow
 	err := db.NewSelect().Model(&row).Where("? = ?", bun.Ident(column), value).Scan(ctx)
-	if errors.Is(err, sql.ErrNoRows) {
-		return apiKey{}, subjects.Errorf(subjects.CodeNotFound, "there is no such API key")
-	}
-	if err != nil {
-		return apiKey{}, fmt.Errorf("reading an API key: %w", err)
+	if err := oneRow(err, "reading an API key", errNoAPIKey); err != nil {
+		return apiKey{}, err
 	}
 	return row.key(), nil
 }
 
-func dropAPIKey(ctx context.Context, tx bun.Tx, id string) error {
+func deleteAPIKey(ctx context.Context, tx bun.Tx, id string) error {
 	if _, err := tx.NewDelete().Model((*apiKeyRow)(nil)).Where("id = ?", id).Exec(ctx); err != nil {
-		return fmt.Errorf("dropping an API key: %w", err)
+		return fmt.Errorf("deleting an API key: %w", err)
 	}
 	return nil
 }
 
-func dropUserAPIKeys(ctx context.Context, tx bun.Tx, userID string) error {
+func deleteUserAPIKeys(ctx context.Context, tx bun.Tx, userID string) error {
 	if _, err := tx.NewDelete().Model((*apiKeyRow)(nil)).Where("user_id = ?", userID).Exec(ctx); err != nil {
-		return fmt.Errorf("dropping API keys: %w", err)
+		return fmt.Errorf("deleting API keys: %w", err)
 	}
 	return nil
 }
 
-func useAPIKey(ctx context.Context, tx bun.Tx, id string, now time.Time) error {
-	_, err := tx.NewUpdate().Model((*apiKeyRow)(nil)).Set("last_used_at = ?", now.UnixMilli()).Where("id = ?", id).Exec(ctx)
+func touchAPIKey(ctx context.Context, tx bun.Tx, id string, now time.Time) error {
+	_, err := tx.NewUpdate().Model((*apiKeyRow)(nil)).Set("last_used_at = ?", now.UnixMicro()).Where("id = ?", id).Exec(ctx)
 	if err != nil {
-		return fmt.Errorf("noting an API key's use: %w", err)
+		return fmt.Errorf("recording the use of an API key: %w", err)
 	}
 	return nil
 }

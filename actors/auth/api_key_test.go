@@ -10,15 +10,15 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-func exchange(b *bench, key string) (subjects.KeyToken, error) {
+func exchange(b *harness, key string) (subjects.KeyToken, error) {
 	return mesh.Call(b.t.Context(), b.gateway, subjects.ExchangeAPIKey, subjects.ExchangeAPIKeyRequest{Key: key}, mesh.As{Service: true})
 }
 
 func TestAPIKeys(t *testing.T) {
-	onBoth(t, func(t *testing.T, b *bench) {
-		ada, eve := b.signedUp("ada@example.com"), b.signedUp("eve@example.com")
-		soon := b.Now().Add(10 * time.Minute).UTC().Truncate(time.Millisecond)
-		created := must(b, subjects.CreateAPIKey, subjects.CreateAPIKeyRequest{
+	onEachDatabase(t, func(t *testing.T, b *harness) {
+		ada, eve := b.signUp("ada@example.com"), b.signUp("eve@example.com")
+		soon := b.Now().Add(10 * time.Minute).UTC().Truncate(time.Microsecond)
+		created := mustCall(b, subjects.CreateAPIKey, subjects.CreateAPIKeyRequest{
 			Name: "ci", Scopes: []string{subjects.ScopeUserProfileRead}, ExpiresAt: &soon,
 		}, ada.AccessToken)
 		if !strings.HasPrefix(created.Key, created.Prefix) || len(created.Key) < 40 {
@@ -26,65 +26,65 @@ func TestAPIKeys(t *testing.T) {
 		}
 		token, err := exchange(b, created.Key)
 		if err != nil || token.UserID != ada.User.ID || token.ExpiresIn > 600 {
-			t.Fatalf("exchanged for %+v, %v", token, err)
+			t.Fatalf("the exchange returns %+v, %v", token, err)
 		}
-		if p := must(b, subjects.GetUserProfile, subjects.Empty{}, token.AccessToken); p.ID != ada.User.ID {
+		if p := mustCall(b, subjects.GetUserProfile, subjects.Empty{}, token.AccessToken); p.ID != ada.User.ID {
 			t.Errorf("the key acts as %+v", p)
 		}
 		_, err = call(b, subjects.UpdateUserProfile, subjects.UpdateUserProfileRequest{FirstName: subjects.Some("x")}, token.AccessToken)
-		if e := refused(t, err, subjects.CodeForbidden); e.Scope != subjects.ScopeUserProfileWrite {
+		if e := requireCode(t, err, subjects.CodeForbidden); e.Scope != subjects.ScopeUserProfileWrite {
 			t.Errorf("the missing scope is %q", e.Scope)
 		}
 		_, err = call(b, subjects.CreateAPIKey, subjects.CreateAPIKeyRequest{Name: "x", Scopes: subjects.Scopes()}, token.AccessToken)
-		refused(t, err, subjects.CodeForbidden)
-		list := must(b, subjects.ListAPIKeys, subjects.ListAPIKeysRequest{}, ada.AccessToken).Items
+		requireCode(t, err, subjects.CodeForbidden)
+		list := mustCall(b, subjects.ListAPIKeys, subjects.ListAPIKeysRequest{}, ada.AccessToken).Items
 		if len(list) != 1 || list[0].ID != created.ID || list[0].LastUsedAt == nil || !list[0].ExpiresAt.Equal(soon) ||
 			!slices.Equal(list[0].Scopes, []string{subjects.ScopeUserProfileRead}) {
 			t.Errorf("the list is %+v", list)
 		}
 		_, err = call(b, subjects.RevokeAPIKey, subjects.RevokeAPIKeyRequest{KeyID: created.ID}, eve.AccessToken)
-		refused(t, err, subjects.CodeNotFound)
+		requireCode(t, err, subjects.CodeNotFound)
 		elsewhere := b.verifier()
-		must(b, subjects.RevokeAPIKey, subjects.RevokeAPIKeyRequest{KeyID: created.ID}, ada.AccessToken)
+		mustCall(b, subjects.RevokeAPIKey, subjects.RevokeAPIKeyRequest{KeyID: created.ID}, ada.AccessToken)
 		if _, err := elsewhere.Verify(t.Context(), token.AccessToken); subjects.CodeOf(err) != subjects.CodeUnauthenticated {
-			t.Errorf("after revoking, another process says %v", err)
+			t.Errorf("after revocation, another process returns %v", err)
 		}
 		_, err = exchange(b, created.Key)
-		refused(t, err, subjects.CodeUnauthenticated)
-		must(b, subjects.GetUserProfile, subjects.Empty{}, ada.AccessToken)
+		requireCode(t, err, subjects.CodeUnauthenticated)
+		mustCall(b, subjects.GetUserProfile, subjects.Empty{}, ada.AccessToken)
 	})
 }
 
-func TestAPIKeysEndWithTheirTimeAndTheirOwner(t *testing.T) {
-	b := once(t)
+func TestAPIKeyExpiryAndDisabledOwner(t *testing.T) {
+	b := onSQLite(t)
 	admin := b.admin("root@example.com")
-	ada := b.signedUp("ada@example.com")
+	ada := b.signUp("ada@example.com")
 	past, soon := b.Now().Add(-time.Second), b.Now().Add(time.Minute)
 	scopes := []string{subjects.ScopeUserProfileRead}
 	_, err := call(b, subjects.CreateAPIKey, subjects.CreateAPIKeyRequest{Name: "x", Scopes: scopes, ExpiresAt: &past}, ada.AccessToken)
-	refused(t, err, subjects.CodeInvalid)
-	short := must(b, subjects.CreateAPIKey, subjects.CreateAPIKeyRequest{Name: "short", Scopes: scopes, ExpiresAt: &soon}, ada.AccessToken)
-	long := must(b, subjects.CreateAPIKey, subjects.CreateAPIKeyRequest{Name: "long", Scopes: scopes}, ada.AccessToken)
-	b.clock.forward(time.Minute)
+	requireCode(t, err, subjects.CodeInvalid)
+	short := mustCall(b, subjects.CreateAPIKey, subjects.CreateAPIKeyRequest{Name: "short", Scopes: scopes, ExpiresAt: &soon}, ada.AccessToken)
+	long := mustCall(b, subjects.CreateAPIKey, subjects.CreateAPIKeyRequest{Name: "long", Scopes: scopes}, ada.AccessToken)
+	b.clock.advance(time.Minute)
 	_, err = exchange(b, short.Key)
-	refused(t, err, subjects.CodeUnauthenticated)
+	requireCode(t, err, subjects.CodeUnauthenticated)
 	_, err = exchange(b, long.Key[:len(long.Key)-1])
-	refused(t, err, subjects.CodeUnauthenticated)
+	requireCode(t, err, subjects.CodeUnauthenticated)
 	token, err := exchange(b, long.Key)
 	if err != nil {
 		t.Fatal(err)
 	}
 	yes := true
-	must(b, subjects.UpdateUser, subjects.UpdateUserRequest{UserID: ada.User.ID, Disabled: &yes}, admin.AccessToken)
+	mustCall(b, subjects.UpdateUser, subjects.UpdateUserRequest{UserID: ada.User.ID, Disabled: &yes}, admin.AccessToken)
 	_, err = call(b, subjects.GetUserProfile, subjects.Empty{}, token.AccessToken)
-	refused(t, err, subjects.CodeUnauthenticated)
+	requireCode(t, err, subjects.CodeUnauthenticated)
 	_, err = exchange(b, long.Key)
-	refused(t, err, subjects.CodeUnauthenticated)
+	requireCode(t, err, subjects.CodeUnauthenticated)
 }
 
-func TestAKeyIsShownOnce(t *testing.T) {
-	b := once(t)
-	ada := b.signedUp("ada@example.com")
+func TestAPIKeyIsShownOnce(t *testing.T) {
+	b := onSQLite(t)
+	ada := b.signUp("ada@example.com")
 	header := func() map[string][]string {
 		return map[string][]string{mesh.HeaderAuthorization: {"Bearer " + ada.AccessToken}, mesh.HeaderIdempotencyKey: {"k1"}}
 	}
@@ -99,14 +99,14 @@ func TestAKeyIsShownOnce(t *testing.T) {
 	}
 	if !strings.Contains(string(first.Data), `"key":"weft_`) || strings.Contains(string(again.Data), `"key"`) ||
 		again.Header.Get(mesh.HeaderIdempotencyReplayed) != "true" {
-		t.Errorf("first %s, again %s", first.Data, again.Data)
+		t.Errorf("first reply %s, repeated reply %s", first.Data, again.Data)
 	}
 }
 
-func TestAnAPIKeyIsMadeByItsOwner(t *testing.T) {
-	onBoth(t, func(t *testing.T, b *bench) {
-		ada := b.signedUp("ada@example.com")
-		secret, _ := b.withTOTP(ada.AccessToken)
+func TestCreateAPIKeyRequiresTheOwner(t *testing.T) {
+	onEachDatabase(t, func(t *testing.T, b *harness) {
+		ada := b.signUp("ada@example.com")
+		secret, _ := b.enableTOTP(ada.AccessToken)
 		create := func(password, code string) error {
 			_, err := call(b, subjects.CreateAPIKey, subjects.CreateAPIKeyRequest{
 				Name: "ci", Scopes: []string{subjects.ScopeUserProfileRead}, Password: password, Code: code,
@@ -114,12 +114,12 @@ func TestAnAPIKeyIsMadeByItsOwner(t *testing.T) {
 			return err
 		}
 		if err := create("", ""); err != nil {
-			t.Errorf("after a sign-in of just now: %v", err)
+			t.Errorf("after a recent sign-in: %v", err)
 		}
-		b.clock.forward(6 * time.Minute)
-		refused(t, create("", ""), subjects.CodeForbidden)
-		refused(t, create("not my password", codeAt(t, secret, b.Now())), subjects.CodeInvalid)
-		refused(t, create(goodPassword, ""), subjects.CodeInvalid)
+		b.clock.advance(6 * time.Minute)
+		requireCode(t, create("", ""), subjects.CodeForbidden)
+		requireCode(t, create("not my password", codeAt(t, secret, b.Now())), subjects.CodeInvalid)
+		requireCode(t, create(goodPassword, ""), subjects.CodeInvalid)
 		if err := create(goodPassword, codeAt(t, secret, b.Now())); err != nil {
 			t.Errorf("with both factors: %v", err)
 		}

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// TestTheTestsOfTheSecurityReportExist looks for every test that docs/asvs.md names.
-func TestTheTestsOfTheSecurityReportExist(t *testing.T) {
+// TestSecurityReportNamesExistingTests looks for every test that docs/asvs.md names.
+func TestSecurityReportNamesExistingTests(t *testing.T) {
 	t.Parallel()
 	report, err := os.ReadFile("../../docs/asvs.md")
 	if err != nil {
@@ -34,7 +34,7 @@ func TestTheTestsOfTheSecurityReportExist(t *testing.T) {
 	}
 	for _, name := range named {
 		if !strings.Contains(sources.String(), "func "+name+"(") {
-			t.Errorf("docs/asvs.md names %s, which is no test", name)
+			t.Errorf("docs/asvs.md names %s, which does not exist", name)
 		}
 	}
 }

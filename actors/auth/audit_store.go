@@ -10,9 +10,9 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// auditRow is a security event for its user to list. The record is the stream AUDIT: this copy is written in the
-// same transaction, because a stream is read by user and the newest first only by reading all of it, and because a
-// user finds what they just did.
+// auditRow is a copy of an audit event for its user to list. The record is the stream AUDIT. The copy is written in the
+// same transaction, because a stream cannot be read by user, newest first, without reading all of it, and because users
+// must see what they have just done.
 type auditRow struct {
 	bun.BaseModel `bun:"table:audit_events"`
 
@@ -28,24 +28,26 @@ type auditRow struct {
 
 func (r auditRow) event() subjects.AuditEvent {
 	return subjects.AuditEvent{
-		ID: r.ID, Time: time.UnixMilli(r.At).UTC(), Action: r.Action, Outcome: r.Outcome, IP: r.IP, Device: r.Device,
+		ID: r.ID, Time: time.UnixMicro(r.At).UTC(), Action: r.Action, Outcome: r.Outcome, IP: r.IP, Device: r.Device,
 		SessionID: r.SessionID,
 	}
 }
 
-// addAuditEvent keeps an event, also one about nobody: a call must not take longer for there being an account.
+// addAuditEvent adds an event, even if it concerns no account: otherwise the duration of a call would reveal whether
+// there is an account.
 func addAuditEvent(ctx context.Context, tx bun.Tx, e subjects.AuthAuditEntry, about string) error {
 	row := auditRow{
-		ID: e.ID, UserID: about, At: e.Time.UnixMilli(), Action: e.Action, Outcome: e.Outcome, IP: e.IP, Device: e.UserAgent,
+		ID: e.ID, UserID: about, At: e.Time.UnixMicro(), Action: e.Action, Outcome: e.Outcome, IP: e.IP, Device: e.UserAgent,
 		SessionID: e.SessionID,
 	}
 	if _, err := tx.NewInsert().Model(&row).Returning("NULL").Exec(ctx); err != nil {
-		return fmt.Errorf("keeping an audit event: %w", err)
+		return fmt.Errorf("adding an audit event: %w", err)
 	}
 	return nil
 }
 
-// auditEvents lists a user's events, the newest first, from before a time and id where one is given.
+// auditEvents returns at most limit events of a user, the newest first, older than the event at that time with that ID
+// (any if id is empty).
 func auditEvents(ctx context.Context, db bun.IDB, userID string, at int64, id string, limit int) ([]auditRow, error) {
 	var rows []auditRow
 	query := db.NewSelect().Model(&rows).Where("user_id = ?", userID).Order("at DESC", "id DESC").Limit(int64(limit))
@@ -58,11 +60,11 @@ func auditEvents(ctx context.Context, db bun.IDB, userID string, at int64, id st
 	return rows, nil
 }
 
-// dropAuditEvents removes the events from before a moment.
-func dropAuditEvents(ctx context.Context, tx bun.Tx, before time.Time) error {
-	_, err := tx.NewDelete().Model((*auditRow)(nil)).Where("at < ?", before.UnixMilli()).Exec(ctx)
+// deleteAuditEvents deletes the events before a time.
+func deleteAuditEvents(ctx context.Context, tx bun.Tx, before time.Time) error {
+	_, err := tx.NewDelete().Model((*auditRow)(nil)).Where("at < ?", before.UnixMicro()).Exec(ctx)
 	if err != nil {
-		return fmt.Errorf("dropping audit events: %w", err)
+		return fmt.Errorf("deleting audit events: %w", err)
 	}
 	return nil
 }

@@ -11,13 +11,13 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// events lists all of a user's security events, the newest first, in pages of the given size.
-func (b *bench) events(token string, limit int) []subjects.AuditEvent {
+// events returns all of a user's security events, the newest first, read in pages of the given size.
+func (b *harness) events(token string, limit int) []subjects.AuditEvent {
 	b.t.Helper()
 	var all []subjects.AuditEvent
 	req := subjects.ListAuditEventsRequest{PageRequest: subjects.PageRequest{Limit: limit}}
 	for {
-		page := must(b, subjects.ListAuditEvents, req, token)
+		page := mustCall(b, subjects.ListAuditEvents, req, token)
 		all = append(all, page.Items...)
 		if req.Cursor = page.NextCursor; req.Cursor == "" {
 			return all
@@ -25,15 +25,15 @@ func (b *bench) events(token string, limit int) []subjects.AuditEvent {
 	}
 }
 
-func TestUsersSeeTheirOwnSecurityEvents(t *testing.T) {
-	onBoth(t, func(t *testing.T, b *bench) {
+func TestUsersListTheirOwnSecurityEvents(t *testing.T) {
+	onEachDatabase(t, func(t *testing.T, b *harness) {
 		b.register("ada@example.com")
-		refused(t, b.from("203.0.113.7", "ada@example.com", "wrong wrong"), subjects.CodeUnauthenticated)
+		requireCode(t, b.loginFrom("203.0.113.7", "ada@example.com", "wrong wrong"), subjects.CodeUnauthenticated)
 		ada := b.login("ada@example.com")
-		eve := b.signedUp("eve@example.com")
+		eve := b.signUp("eve@example.com")
 		list := b.events(ada.AccessToken, 50)
 		if len(list) != 3 {
-			t.Fatalf("ada sees %+v", list)
+			t.Fatalf("ada's events are %+v", list)
 		}
 		in, failed, registered := list[0], list[1], list[2]
 		if in.Action != "login" || in.Outcome != "success" || in.SessionID != ada.SessionID {
@@ -47,46 +47,46 @@ func TestUsersSeeTheirOwnSecurityEvents(t *testing.T) {
 		}
 		paged := b.events(ada.AccessToken, 1)
 		if len(paged) != 3 || paged[0] != in || paged[1] != failed || paged[2] != registered {
-			t.Errorf("one at a time they are %+v", paged)
+			t.Errorf("in pages of one the events are %+v", paged)
 		}
 		for _, e := range b.events(eve.AccessToken, 50) {
 			if e.ID == in.ID || e.ID == failed.ID || e.ID == registered.ID {
-				t.Errorf("eve sees ada's %+v", e)
+				t.Errorf("eve can list ada's event %+v", e)
 			}
 		}
 		for _, cursor := range []string{"x", "WyJhIiwiYiJd"} {
 			_, err := call(b, subjects.ListAuditEvents, subjects.ListAuditEventsRequest{
 				PageRequest: subjects.PageRequest{Cursor: cursor},
 			}, ada.AccessToken)
-			refused(t, err, subjects.CodeInvalid)
+			requireCode(t, err, subjects.CodeInvalid)
 		}
 		_, err := call(b, subjects.ListAuditEvents, subjects.ListAuditEventsRequest{}, "")
-		refused(t, err, subjects.CodeUnauthenticated)
+		requireCode(t, err, subjects.CodeUnauthenticated)
 	})
 }
 
-func TestOldSecurityEventsLeaveTheListAndStayInTheStream(t *testing.T) {
-	b := once(t, func(c *auth.Config) { c.AuditKept = 24 * time.Hour })
-	ada := b.signedUp("ada@example.com")
-	b.audited(t, ada.User.ID, "login")
-	b.clock.forward(25 * time.Hour)
+func TestOldSecurityEventsLeaveTheListOnly(t *testing.T) {
+	b := onSQLite(t, func(c *auth.Config) { c.AuditKept = 24 * time.Hour })
+	ada := b.signUp("ada@example.com")
+	b.waitForAudit(t, ada.User.ID, "login")
+	b.clock.advance(25 * time.Hour)
 	if err := b.actor.Stop(t); err != nil {
 		t.Fatal(err)
 	}
 	b.actor = b.start()
 	again := b.login("ada@example.com")
-	eventually(t, "the old events are gone", func() bool { return len(b.events(again.AccessToken, 50)) == 1 })
+	eventually(t, "the old events are deleted", func() bool { return len(b.events(again.AccessToken, 50)) == 1 })
 	stream, err := b.Conn(t, "operator").JS.Stream(t.Context(), subjects.Audit.Name)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got := stream.CachedInfo().State.Msgs; got < 2 {
-		t.Errorf("the stream keeps %d events", got)
+		t.Errorf("the stream contains %d events", got)
 	}
 }
 
-// TestNobodyPurgesTheAuditStream has every user of the mesh try it on the wire.
-func TestNobodyPurgesTheAuditStream(t *testing.T) {
+// TestAuditStreamCannotBePurged tries to purge the stream as every NATS user.
+func TestAuditStreamCannotBePurged(t *testing.T) {
 	t.Parallel()
 	m := actortest.Start(t, actortest.Quiet())
 	subject := subjects.AuditSubject("auth", actortest.User())
@@ -115,14 +115,14 @@ func TestNobodyPurgesTheAuditStream(t *testing.T) {
 		if err := conn.FlushTimeout(10 * time.Second); err != nil {
 			t.Fatal(err)
 		}
-		// An answer proves that the server has dealt with what this user asked before.
+		// A response proves that the server has handled this user's earlier requests.
 		if user == mesh.UserOperator || user == "auth" {
 			if _, err := conn.JS.Stream(t.Context(), name); err != nil {
 				t.Fatal(err)
 			}
 		}
 		if slices.Contains(subjects.Actors(), user) && conn.LastError() == nil {
-			t.Errorf("%s was refused nothing", user)
+			t.Errorf("%s may purge the stream", user)
 		}
 	}
 	stream, err := m.Conn(t, mesh.UserOperator).JS.Stream(t.Context(), name)
@@ -130,6 +130,6 @@ func TestNobodyPurgesTheAuditStream(t *testing.T) {
 		t.Fatal(err)
 	}
 	if state := stream.CachedInfo().State; state.Msgs != 1 || state.FirstSeq != ack.Sequence {
-		t.Errorf("after all of them the stream is %+v", state)
+		t.Errorf("after all attempts the stream is %+v", state)
 	}
 }

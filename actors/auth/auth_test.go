@@ -10,22 +10,23 @@ import (
 	"testing"
 	"time"
 
+	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/runtime"
+
 	"github.com/nats-io/nats.go"
 	"go.uber.org/zap"
 
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/actortest"
 	"github.com/weftmesh/weft/actors/auth"
-	"github.com/weftmesh/weft/actors/database"
-	"github.com/weftmesh/weft/actors/runtime"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
 )
 
 const goodPassword = "Test123!@#"
 
-// bench is an auth actor on a mesh of its own, and a gateway's connection to call it.
-type bench struct {
+// harness is an auth actor on its own mesh, with a gateway's connection to call it.
+type harness struct {
 	*actortest.Mesh
 	t        testing.TB
 	gateway  *mesh.Conn
@@ -33,12 +34,12 @@ type bench struct {
 	keyset   string
 	config   auth.Config
 	actor    *actortest.Hosted
-	made     *auth.Actor // by the latest start
+	latest   *auth.Actor // of the latest start
 	clock    *clock
-	log      *zap.Logger // of copies started from now on, in place of the test's
+	log      *zap.Logger // replaces the test's logger for copies started from now on
 }
 
-// clock is a clock that a test sets forward.
+// clock is a clock that a test can advance.
 type clock struct {
 	mu    sync.Mutex
 	ahead time.Duration
@@ -50,7 +51,7 @@ func (c *clock) now() time.Time {
 	return time.Now().Add(c.ahead)
 }
 
-func (c *clock) forward(d time.Duration) {
+func (c *clock) advance(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.ahead += d
@@ -62,8 +63,8 @@ func fastConfig() auth.Config {
 	return c
 }
 
-// onBoth runs a test on SQLite and on PostgreSQL.
-func onBoth(t *testing.T, test func(t *testing.T, b *bench), options ...func(*auth.Config)) {
+// onEachDatabase runs a test on SQLite and on PostgreSQL.
+func onEachDatabase(t *testing.T, test func(t *testing.T, b *harness), options ...func(*auth.Config)) {
 	t.Helper()
 	t.Parallel()
 	for _, kind := range actortest.Databases(t) {
@@ -74,8 +75,8 @@ func onBoth(t *testing.T, test func(t *testing.T, b *bench), options ...func(*au
 	}
 }
 
-// onPostgres runs a test where copies share a database; Databases has said so where there is no PostgreSQL.
-func onPostgres(t *testing.T, test func(t *testing.T, b *bench), options ...func(*auth.Config)) {
+// onPostgres runs a test in which copies share a database. Without PostgreSQL, actortest.Databases reports it.
+func onPostgres(t *testing.T, test func(t *testing.T, b *harness), options ...func(*auth.Config)) {
 	t.Helper()
 	t.Parallel()
 	for _, kind := range actortest.Databases(t) {
@@ -85,17 +86,17 @@ func onPostgres(t *testing.T, test func(t *testing.T, b *bench), options ...func
 	}
 }
 
-// once runs a test on SQLite alone, where no statement is in question.
-func once(t *testing.T, options ...func(*auth.Config)) *bench {
+// onSQLite sets up a test that does not depend on the database.
+func onSQLite(t *testing.T, options ...func(*auth.Config)) *harness {
 	t.Helper()
 	t.Parallel()
 	return setup(t, actortest.Databases(t)[0], options...)
 }
 
-func setup(t testing.TB, kind actortest.Database, options ...func(*auth.Config)) *bench {
+func setup(t testing.TB, kind actortest.Database, options ...func(*auth.Config)) *harness {
 	t.Helper()
 	clock := &clock{}
-	b := &bench{
+	b := &harness{
 		Mesh: actortest.Start(t, actortest.WithClock(clock.now)), t: t, clock: clock,
 		database: kind.Config(t, "auth"), keyset: filepath.Join(t.TempDir(), "keyset"), config: fastConfig(),
 	}
@@ -107,15 +108,15 @@ func setup(t testing.TB, kind actortest.Database, options ...func(*auth.Config))
 	return b
 }
 
-// start runs a copy of the actor; the copies share the database and the keyset.
-func (b *bench) start() *actortest.Hosted {
+// start runs a copy of the actor. All copies share the database and the keyset.
+func (b *harness) start() *actortest.Hosted {
 	b.t.Helper()
 	return b.Host(b.t, "auth", b.database, auth.Migrations, func(d actors.Deps) (actors.Service, error) {
 		a, err := auth.New(d, b.config)
 		if err != nil {
 			return actors.Service{}, err
 		}
-		b.made = a
+		b.latest = a
 		return a.Service(), nil
 	}, func(c *runtime.HostConfig) {
 		c.KeysetFile, c.EgressAllowHTTP = b.keyset, true
@@ -127,14 +128,14 @@ func (b *bench) start() *actortest.Hosted {
 }
 
 // call calls an endpoint as the gateway does.
-func call[Req, Res any](b *bench, e subjects.Endpoint[Req, Res], req Req, token string) (Res, error) {
+func call[Req, Res any](b *harness, e subjects.Endpoint[Req, Res], req Req, token string) (Res, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	return mesh.Call(ctx, b.gateway, e, req, mesh.As{Token: token})
 }
 
-// must is call where no error may be.
-func must[Req, Res any](b *bench, e subjects.Endpoint[Req, Res], req Req, token string) Res {
+// mustCall is call that fails the test on an error.
+func mustCall[Req, Res any](b *harness, e subjects.Endpoint[Req, Res], req Req, token string) Res {
 	b.t.Helper()
 	res, err := call(b, e, req, token)
 	if err != nil {
@@ -143,8 +144,8 @@ func must[Req, Res any](b *bench, e subjects.Endpoint[Req, Res], req Req, token 
 	return res
 }
 
-// refused fails the test unless err has the code.
-func refused(t testing.TB, err error, code subjects.Code) *subjects.Error {
+// requireCode fails the test unless err has the code.
+func requireCode(t testing.TB, err error, code subjects.Code) *subjects.Error {
 	t.Helper()
 	var e *subjects.Error
 	if !errors.As(err, &e) || e.Code != code {
@@ -153,8 +154,8 @@ func refused(t testing.TB, err error, code subjects.Code) *subjects.Error {
 	return e
 }
 
-// from calls login as the gateway does for a client at an address.
-func (b *bench) from(ip, email, password string) error {
+// loginFrom calls login as the gateway does for a client with an IP address.
+func (b *harness) loginFrom(ip, email, password string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	body := []byte(`{"email":"` + email + `","password":"` + password + `"}`)
@@ -163,30 +164,30 @@ func (b *bench) from(ip, email, password string) error {
 	return err
 }
 
-func (b *bench) register(email string) {
+func (b *harness) register(email string) {
 	b.t.Helper()
-	got := must(b, subjects.Register, subjects.RegisterRequest{
+	got := mustCall(b, subjects.Register, subjects.RegisterRequest{
 		Email: email, Password: goodPassword, FirstName: "Ada", LastName: "Lovelace",
 	}, "")
 	if got.Status != "accepted" {
-		b.t.Fatalf("register answered %+v", got)
+		b.t.Fatalf("register returned %+v", got)
 	}
 }
 
-func (b *bench) login(email string) subjects.Session {
+func (b *harness) login(email string) subjects.Session {
 	b.t.Helper()
-	return must(b, subjects.Login, subjects.LoginRequest{Email: email, Password: goodPassword}, "")
+	return mustCall(b, subjects.Login, subjects.LoginRequest{Email: email, Password: goodPassword}, "")
 }
 
-// signedUp registers and signs in.
-func (b *bench) signedUp(email string) subjects.Session {
+// signUp registers an account and signs in.
+func (b *harness) signUp(email string) subjects.Session {
 	b.t.Helper()
 	b.register(email)
 	return b.login(email)
 }
 
-// together runs f so many times at once and returns the errors.
-func together(n int, f func(i int) error) []error {
+// concurrently runs n calls of f at once and returns their errors.
+func concurrently(n int, f func(i int) error) []error {
 	errs := make([]error, n)
 	var start, done sync.WaitGroup
 	start.Add(1)
@@ -201,8 +202,8 @@ func together(n int, f func(i int) error) []error {
 	return errs
 }
 
-// metric sums a metric of the actor's over the label value, or over all where it is empty.
-func (b *bench) metric(name, label string) float64 {
+// metric returns the sum of a metric over the series with the label value, or over all if it is empty.
+func (b *harness) metric(name, label string) float64 {
 	b.t.Helper()
 	families, err := b.actor.Telemetry.Registry.Gather()
 	if err != nil {
@@ -226,7 +227,7 @@ func (b *bench) metric(name, label string) float64 {
 	return sum
 }
 
-// eventually waits for a condition that another process brings about.
+// eventually waits until a condition holds.
 func eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
 	deadline := time.After(time.Minute)
@@ -235,7 +236,7 @@ func eventually(t testing.TB, what string, holds func() bool) {
 	for !holds() {
 		select {
 		case <-deadline:
-			t.Fatalf("never came true: %s", what)
+			t.Fatalf("timed out waiting: %s", what)
 		case <-tick.C:
 		}
 	}

@@ -17,9 +17,9 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// BenchmarkLogins reports logins a second beside bare bcrypt at the same cost on the same cores, one
-// after the other, and how long a profile and a token's validation take while 200 logins are in flight. What the pool
-// refuses tries again when it was told to.
+// BenchmarkLogins reports the logins per second beside bcrypt alone at the same cost on the same processors, and the
+// latency of a profile and of a token's validation while 200 logins are in flight. Refused logins are retried after
+// Retry-After.
 func BenchmarkLogins(b *testing.B) {
 	const inFlight, accounts = 200, 20
 	bench := setup(b, actortest.Databases(b)[0], func(c *auth.Config) { c.BcryptCost, c.HashQueue = 12, 16 })
@@ -47,13 +47,13 @@ func BenchmarkLogins(b *testing.B) {
 	var logins, refusals atomic.Int64
 	workers(inFlight, inFlight, func(i int) {
 		for logins.Load() < int64(rounds) {
-			err := bench.from("203.0.113."+strconv.Itoa(i), addresses[i%accounts], goodPassword)
+			err := bench.loginFrom("203.0.113."+strconv.Itoa(i), addresses[i%accounts], goodPassword)
 			if err == nil {
 				logins.Add(1)
 				continue
 			}
 			var e *subjects.Error
-			// On a machine that does other work besides, a hash may outlast its login's deadline.
+			// On a busy machine, a hash may take longer than its login's deadline.
 			if !errors.As(err, &e) || e.Code != subjects.CodeRateLimited && e.Code != subjects.CodeTimeout {
 				b.Error(err)
 				return
@@ -73,15 +73,15 @@ func BenchmarkLogins(b *testing.B) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// probes call, some fifty times a second each, what must not wait for logins: rarely enough to take next to nothing of
-// the processors from them.
+// probes call endpoints that must not wait for logins, about fifty times a second each, which takes little processor
+// time.
 type probes struct {
 	stop    chan struct{}
 	probing sync.WaitGroup
 	waits   map[string]*[]time.Duration
 }
 
-func newProbes(b *bench, token string) *probes {
+func newProbes(b *harness, token string) *probes {
 	p := &probes{stop: make(chan struct{}), waits: map[string]*[]time.Duration{}}
 	p.every(b, "profile", func() error {
 		_, err := call(b, subjects.GetUserProfile, subjects.Empty{}, token)
@@ -94,7 +94,7 @@ func newProbes(b *bench, token string) *probes {
 	return p
 }
 
-func (p *probes) every(b *bench, name string, probe func() error) {
+func (p *probes) every(b *harness, name string, probe func() error) {
 	waits := new([]time.Duration)
 	p.waits[name] = waits
 	p.probing.Go(func() {
@@ -113,7 +113,7 @@ func (p *probes) every(b *bench, name string, probe func() error) {
 	})
 }
 
-// end stops the probes and tells their 99th percentiles.
+// end stops the probes and returns their 99th percentiles.
 func (p *probes) end() map[string]time.Duration {
 	close(p.stop)
 	p.probing.Wait()
@@ -125,11 +125,11 @@ func (p *probes) end() map[string]time.Duration {
 	return p99
 }
 
-// BenchmarkTokenCheck is what every actor and the gateway do with each call's access token: known, and never seen.
+// BenchmarkTokenCheck measures the verification of access tokens, cached and uncached.
 func BenchmarkTokenCheck(b *testing.B) {
 	const tokens = 10_000
 	bench := setup(b, actortest.Databases(b)[0])
-	session := bench.signedUp("ada@example.com")
+	session := bench.signUp("ada@example.com")
 	b.Run("warm", func(b *testing.B) {
 		v := bench.verifier()
 		b.ReportAllocs()
@@ -148,7 +148,7 @@ func BenchmarkTokenCheck(b *testing.B) {
 		made := make([]string, tokens)
 		for i := range made {
 			claims.ID = strconv.Itoa(i)
-			if made[i], err = bench.made.SignWithCurrentKey(claims); err != nil {
+			if made[i], err = bench.latest.SignWithCurrentKey(claims); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -156,7 +156,7 @@ func BenchmarkTokenCheck(b *testing.B) {
 		for i := 0; b.Loop(); i++ {
 			if i > 0 && i%tokens == 0 {
 				b.StopTimer()
-				v = bench.verifier() // which has seen none of them
+				v = bench.verifier() // with an empty cache
 				b.StartTimer()
 			}
 			if _, err := v.Verify(b.Context(), made[i%tokens]); err != nil {
@@ -166,7 +166,7 @@ func BenchmarkTokenCheck(b *testing.B) {
 	})
 }
 
-// workers runs f so many times in all on so many goroutines.
+// workers runs f the given number of times in total, on n goroutines.
 func workers(n, times int, f func(i int)) {
 	var next atomic.Int64
 	var done sync.WaitGroup

@@ -16,15 +16,15 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// TestNoSecretIsInLogsMetricsStreamsOrDatabases signs up and in by every way, also wrongly, and looks for what was
-// secret in it: in the actor's log at the level debug, its metrics, the server's files and every table.
+// TestNoSecretIsInLogsMetricsStreamsOrDatabases signs up and signs in by every method, including with wrong credentials, and
+// searches the secrets in the actor's log at debug level, its metrics, the NATS server's files and every table.
 func TestNoSecretIsInLogsMetricsStreamsOrDatabases(t *testing.T) {
 	t.Parallel()
 	for _, kind := range actortest.Databases(t) {
 		t.Run(kind.Name, func(t *testing.T) {
 			t.Parallel()
-			op := startIssuer(t)
-			b := setup(t, kind, withIssuer(op, offline))
+			op := startProvider(t)
+			b := setup(t, kind, withProvider(op, offline))
 			logged := &bytes.Buffer{}
 			if err := b.actor.Stop(t); err != nil {
 				t.Fatal(err)
@@ -44,7 +44,7 @@ func TestNoSecretIsInLogsMetricsStreamsOrDatabases(t *testing.T) {
 			}
 			found := bytes.Contains(places["the tables"], []byte("grace@example.com"))
 			if !found || len(logged.Bytes()) < 1000 || !bytes.Contains(metrics, []byte("auth_logins_total")) || len(places) < 5 {
-				t.Errorf("little was searched: %d places, %d bytes of log; the address was in the tables: %v", len(places), logged.Len(), found)
+				t.Errorf("too little was searched: %d places, %d bytes of log; the tables contain the address: %v", len(places), logged.Len(), found)
 			}
 			for what, canary := range canaries {
 				if len(canary) < 10 {
@@ -52,7 +52,7 @@ func TestNoSecretIsInLogsMetricsStreamsOrDatabases(t *testing.T) {
 				}
 				for place, data := range places {
 					if bytes.Contains(data, []byte(canary)) {
-						t.Errorf("%s has the %s in clear", place, what)
+						t.Errorf("%s contains the %s in clear text", place, what)
 					}
 				}
 			}
@@ -60,27 +60,27 @@ func TestNoSecretIsInLogsMetricsStreamsOrDatabases(t *testing.T) {
 	}
 }
 
-// useEverything makes secrets of every kind and returns them by name.
-func useEverything(t *testing.T, b *bench, op *issuer) map[string]string {
+// useEverything creates secrets of every kind and returns them by name.
+func useEverything(t *testing.T, b *harness, op *openIDProvider) map[string]string {
 	t.Helper()
 	const wrong, second = "canary of a wrong password", "canary of a second password"
 	canaries := map[string]string{"password": goodPassword, "wrong password": wrong, "second password": second}
 	box := b.mailbox()
-	session := b.signedUp("grace@example.com")
+	session := b.signUp("grace@example.com")
 	_, err := call(b, subjects.Login, subjects.LoginRequest{Email: "grace@example.com", Password: wrong}, "")
-	refused(t, err, subjects.CodeUnauthenticated)
-	canaries["verification token"] = box.wait("grace@example.com", verifySubject, 1).token(t)
-	must(b, subjects.VerifyEmail, subjects.VerifyEmailRequest{Token: canaries["verification token"]}, "")
-	must(b, subjects.RequestPasswordReset, subjects.EmailRequest{Email: "grace@example.com"}, "")
-	canaries["reset token"] = box.wait("grace@example.com", resetSubject, 1).token(t)
-	must(b, subjects.ResetPassword, subjects.ResetPasswordRequest{Token: canaries["reset token"], Password: second}, "")
-	in := must(b, subjects.Login, subjects.LoginRequest{Email: "grace@example.com", Password: second}, "")
-	fresh := must(b, subjects.RefreshToken, subjects.RefreshTokenRequest{RefreshToken: in.RefreshToken}, "")
+	requireCode(t, err, subjects.CodeUnauthenticated)
+	canaries["verification token"] = box.waitFor("grace@example.com", verifySubject, 1).token(t)
+	mustCall(b, subjects.VerifyEmail, subjects.VerifyEmailRequest{Token: canaries["verification token"]}, "")
+	mustCall(b, subjects.RequestPasswordReset, subjects.EmailRequest{Email: "grace@example.com"}, "")
+	canaries["reset token"] = box.waitFor("grace@example.com", resetSubject, 1).token(t)
+	mustCall(b, subjects.ResetPassword, subjects.ResetPasswordRequest{Token: canaries["reset token"], Password: second}, "")
+	in := mustCall(b, subjects.Login, subjects.LoginRequest{Email: "grace@example.com", Password: second}, "")
+	fresh := mustCall(b, subjects.RefreshToken, subjects.RefreshTokenRequest{RefreshToken: in.RefreshToken}, "")
 	for name, s := range map[string]subjects.Session{"first": session, "second": in, "refreshed": fresh} {
 		canaries[name+" access token"], canaries[name+" refresh token"] = s.AccessToken, s.RefreshToken
 	}
 	canaries["device token"] = in.DeviceToken
-	canaries["API key"] = must(b, subjects.CreateAPIKey, subjects.CreateAPIKeyRequest{
+	canaries["API key"] = mustCall(b, subjects.CreateAPIKey, subjects.CreateAPIKeyRequest{
 		Name: "ci", Scopes: []string{subjects.ScopeUserProfileRead},
 	}, fresh.AccessToken).Key
 	exchanged, err := exchange(b, canaries["API key"])
@@ -89,17 +89,17 @@ func useEverything(t *testing.T, b *bench, op *issuer) map[string]string {
 	}
 	canaries["exchanged token"] = exchanged.AccessToken
 
-	enrolled := must(b, subjects.EnrollTOTP, subjects.EnrollTOTPRequest{Password: second}, fresh.AccessToken)
-	codes := must(b, subjects.ConfirmTOTP, subjects.ConfirmTOTPRequest{Code: codeAt(t, enrolled.Secret, b.Now())}, fresh.AccessToken)
-	b.clock.forward(time.Minute)
-	pending := must(b, subjects.Login, subjects.LoginRequest{Email: "grace@example.com", Password: second}, "")
-	must(b, subjects.VerifyMFA, subjects.VerifyMFARequest{MFAToken: pending.MFAToken, Code: codes.RecoveryCodes[0]}, "")
+	enrolled := mustCall(b, subjects.EnrollTOTP, subjects.EnrollTOTPRequest{Password: second}, fresh.AccessToken)
+	codes := mustCall(b, subjects.ConfirmTOTP, subjects.ConfirmTOTPRequest{Code: codeAt(t, enrolled.Secret, b.Now())}, fresh.AccessToken)
+	b.clock.advance(time.Minute)
+	pending := mustCall(b, subjects.Login, subjects.LoginRequest{Email: "grace@example.com", Password: second}, "")
+	mustCall(b, subjects.VerifyMFA, subjects.VerifyMFARequest{MFAToken: pending.MFAToken, Code: codes.RecoveryCodes[0]}, "")
 	canaries["TOTP secret"], canaries["mfa token"] = enrolled.Secret, pending.MFAToken
 	canaries["used recovery code"], canaries["recovery code"] = codes.RecoveryCodes[0], codes.RecoveryCodes[1]
 
-	start := b.begin("corp")
-	query := op.visit(t, start.AuthorizationURL, "ada")
-	foreign := must(b, subjects.CompleteOAuth, back("corp", start, query), "")
+	start := b.initiateOAuth("corp")
+	query := op.authorize(t, start.AuthorizationURL, "ada")
+	foreign := mustCall(b, subjects.CompleteOAuth, callback("corp", start, query), "")
 	canaries["OAuth state"], canaries["OAuth binding"], canaries["OAuth code"] = start.State, start.Binding, query.Get("code")
 	canaries["client secret"], canaries["refresh token after OAuth"] = clientSecret, foreign.RefreshToken
 	for _, name := range []string{"access_token", "refresh_token", "id_token"} {
@@ -108,8 +108,8 @@ func useEverything(t *testing.T, b *bench, op *issuer) map[string]string {
 	return canaries
 }
 
-// metricsText is what the actor's metrics endpoint shows.
-func (b *bench) metricsText() []byte {
+// metricsText returns the actor's metrics as text.
+func (b *harness) metricsText() []byte {
 	b.t.Helper()
 	families, err := b.actor.Telemetry.Registry.Gather()
 	if err != nil {
@@ -122,8 +122,8 @@ func (b *bench) metricsText() []byte {
 	return text.Bytes()
 }
 
-// tables is every row of every table, as text.
-func (b *bench) tables() []byte { return []byte(actortest.Dump(b.t, b.database)) }
+// tables returns every row of every table as text.
+func (b *harness) tables() []byte { return []byte(actortest.Dump(b.t, b.database)) }
 
 func readAll(t *testing.T, root string, into map[string][]byte) {
 	t.Helper()

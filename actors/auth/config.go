@@ -1,93 +1,94 @@
 package auth
 
 import (
-	"fmt"
-	"slices"
 	"time"
-
-	"golang.org/x/crypto/bcrypt"
 
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
 )
 
-// Config holds auth's knobs. Testers may set every clock to seconds.
+// Config holds auth's settings. Every duration may be as short as a second, for tests.
 type Config struct {
-	// AccessTTL is how long an access token lives, and so how long the id of an ended session is kept.
+	// AccessTTL is the lifetime of access tokens, and so the minimum time for which revocations are kept.
 	AccessTTL time.Duration `koanf:"access_ttl"`
-	// SessionTTL is a session's life from sign-in, however often it is refreshed.
+	// SessionTTL is the lifetime of a session from sign-in, however often it is refreshed.
 	SessionTTL time.Duration `koanf:"session_ttl"`
-	// SessionIdle is how long a session lives without being refreshed; 0: as long as SessionTTL.
+	// SessionIdle is the time after which a session ends without a refresh; 0 means SessionTTL.
 	SessionIdle time.Duration `koanf:"session_idle"`
-	// RefreshGrace is how long an exchanged refresh token answers with its successor instead of ending the session.
+	// RefreshGrace is the time for which a used refresh token, presented again by the same client, returns its
+	// successor instead of ending the session.
 	RefreshGrace time.Duration `koanf:"refresh_grace"`
 	// SessionsPerUser bounds a user's sessions; one more ends the oldest.
 	SessionsPerUser int `koanf:"sessions_per_user"`
-	// ClientID is the client_id claim of tokens that a person signed in for.
+	// ClientID is the client_id claim of the access tokens of sessions.
 	ClientID string `koanf:"client_id"`
 
-	// LockoutFailures failed logins for one address from one source refuse further ones for LockoutFor.
+	// LockoutFailures is the number of failed sign-ins to one account from one source after which that source is
+	// refused for LockoutFor.
 	LockoutFailures int           `koanf:"lockout_failures"`
 	LockoutFor      time.Duration `koanf:"lockout_for"`
-	// AccountFailures failed logins for one address from anywhere refuse further ones for LockoutFor, but for devices
-	// that have signed in to the account before.
+	// AccountFailures is the number of failed sign-ins to one account from all sources after which every source is
+	// refused for LockoutFor, except devices that have signed in to the account before.
 	AccountFailures int `koanf:"account_failures"`
 
-	// BcryptCost is the cost of new hashes; older ones are brought to it at login.
+	// BcryptCost is the cost of new hashes. Hashes of another cost are replaced at the next sign-in.
 	BcryptCost int `koanf:"bcrypt_cost"`
-	// HashWorkers is how many hashes are computed at once; 0: one a processor. HashQueue is how many may wait
-	// for each of them; more are rate_limited.
+	// HashWorkers is the number of hashes computed concurrently; 0 means one per processor. HashQueue is the number of
+	// calls that may wait per worker; further calls get CodeRateLimited.
 	HashWorkers int `koanf:"hash_workers"`
 	HashQueue   int `koanf:"hash_queue"`
-	// Pepper keys the HMAC below every hash. Empty: a random one, made at the first start and kept sealed in
-	// the database. PreviousPepper verifies hashes made before Pepper was changed.
+	// Pepper keys the HMAC below every password hash. If it is empty, a random pepper is created at the first start and
+	// stored sealed in the database. PreviousPepper verifies hashes made before Pepper was changed.
 	Pepper         mesh.Secret `koanf:"pepper"`
 	PreviousPepper mesh.Secret `koanf:"previous_pepper"`
 
-	// PasswordMin and PasswordMax bound a password's length in characters.
+	// PasswordMin and PasswordMax bound the length of passwords, in characters.
 	PasswordMin int `koanf:"password_min"`
 	PasswordMax int `koanf:"password_max"`
-	// PasswordBlocklist is a file of further refused passwords, one a line.
+	// PasswordBlocklist is a file of further passwords to refuse, one per line.
 	PasswordBlocklist string `koanf:"password_blocklist"`
 
-	// RequireSecondFactor says who needs one: off, admins, or all. Who has none can sign in to set one up, and to nothing
-	// else. An admin can say otherwise of an account.
+	// RequireSecondFactor says which accounts need a second factor: off, admins, or all. A user who has none can sign
+	// in only to set one up. An admin can set another rule for an account.
 	RequireSecondFactor string `koanf:"require_second_factor"`
-	// TOTPSkew is how many steps of 30 seconds an authenticator's clock may be early or late; 0: none, so that a code is
-	// good for 30 seconds (OWASP ASVS 5.0, 6.5.5).
+	// TOTPSkew is the number of 30-second steps by which an authenticator's clock may differ. With 0, a code is valid
+	// for 30 seconds (OWASP ASVS 5.0, 6.5.5).
 	TOTPSkew int `koanf:"totp_skew"`
 
-	// RequireVerifiedEmail lets only verified addresses sign in; then signing up and in tells nobody who has an
-	// account. Without it, who can sign in after signing up knows that the address was free.
+	// RequireVerifiedEmail allows sign-ins only to accounts with a verified address. Then neither registration nor
+	// sign-in reveals whether an address has an account. Without it, a successful sign-in after a registration reveals
+	// that the address was free.
 	RequireVerifiedEmail bool `koanf:"require_verified_email"`
-	// TokenTTL is how long the tokens in mails are good.
+	// TokenTTL is the lifetime of the tokens in e-mail messages.
 	TokenTTL time.Duration `koanf:"token_ttl"`
-	// LettersPerHour bounds the mails of one kind to one address.
+	// LettersPerHour bounds the messages of one purpose to one address per hour.
 	LettersPerHour int `koanf:"letters_per_hour"`
-	// VerifyURL and ResetURL are pages that take the mails' tokens, as ?token=…; empty: the mails name the calls.
+	// VerifyURL and ResetURL are pages that receive the tokens of messages as ?token=…. If empty, the messages name the
+	// endpoints instead.
 	VerifyURL string `koanf:"verify_url"`
 	ResetURL  string `koanf:"reset_url"`
 
-	// KeyRotation is the age at which the signing key makes room for the next; 0: by command alone.
+	// KeyRotation is the age at which the signing key is rotated; 0 means only by command.
 	KeyRotation time.Duration `koanf:"key_rotation"`
-	// KeyReload is how often a process looks whether another has rotated the keys.
+	// KeyReload is the interval at which a process reads the signing keys, to follow rotations by others.
 	KeyReload time.Duration `koanf:"key_reload"`
 
-	// AuditKept is how long users see their security events; the stream AUDIT keeps all of them.
+	// AuditKept is how long users can list their security events. The stream AUDIT keeps all of them.
 	AuditKept time.Duration `koanf:"audit_kept"`
 
-	// ErasureSettle is how long after a deletion every actor looks once more for what belonged to the account: as long as
-	// what had begun before it may still write. ErasureRetry is how long an actor may take to answer before it is told again.
+	// ErasureSettle is the time after a deletion at which every actor deletes the user's data again: as long as calls
+	// that began before the deletion may still write. ErasureRetry is the time after which an actor that has not
+	// answered is told again.
 	ErasureSettle time.Duration `koanf:"erasure_settle"`
 	ErasureRetry  time.Duration `koanf:"erasure_retry"`
 
-	// OAuth says with which providers users can sign in.
+	// OAuth configures the providers with which users can sign in.
 	OAuth OAuthConfig `koanf:"oauth"`
-	// Passkeys says for which site passkeys are made.
+	// Passkeys configures the site for which passkeys are created.
 	Passkeys PasskeyConfig `koanf:"passkeys"`
 }
 
-// DefaultConfig works as it is.
+// DefaultConfig returns the default settings.
 func DefaultConfig() Config {
 	return Config{
 		AccessTTL: 15 * time.Minute, SessionTTL: 7 * 24 * time.Hour, SessionIdle: 3 * 24 * time.Hour,
@@ -102,54 +103,12 @@ func DefaultConfig() Config {
 	}
 }
 
-// check refuses what cannot work or would be unsafe, by the key's name.
-func (c Config) check() error {
-	for _, bound := range []struct {
-		key       string
-		got       int
-		low, high int
-	}{
-		{"bcrypt_cost", c.BcryptCost, bcrypt.MinCost, 16},
-		{"hash_workers", c.HashWorkers, 0, 1024},
-		{"hash_queue", c.HashQueue, 1, 10_000},
-		{"lockout_failures", c.LockoutFailures, 1, 1000},
-		{"account_failures", c.AccountFailures, 1, 1_000_000},
-		{"sessions_per_user", c.SessionsPerUser, 1, 10_000},
-		{"totp_skew", c.TOTPSkew, 0, 1},
-		{"letters_per_hour", c.LettersPerHour, 1, 1000},
-		{"password_min", c.PasswordMin, 8, 64},
-		{"password_max", c.PasswordMax, 64, 1024},
-	} {
-		if bound.got < bound.low || bound.got > bound.high {
-			return fmt.Errorf("auth.%s is %d, it must be %d to %d", bound.key, bound.got, bound.low, bound.high)
-		}
-	}
-	for key, d := range map[string]time.Duration{
-		"access_ttl": c.AccessTTL, "session_ttl": c.SessionTTL, "lockout_for": c.LockoutFor, "key_reload": c.KeyReload,
-		"token_ttl": c.TokenTTL, "audit_kept": c.AuditKept, "erasure_settle": c.ErasureSettle, "erasure_retry": c.ErasureRetry,
-	} {
-		if d < time.Second {
-			return fmt.Errorf("auth.%s is %s, it must be at least a second", key, d)
-		}
-	}
-	if !slices.Contains([]string{requireOff, requireAdmins, requireAll}, c.RequireSecondFactor) {
-		return fmt.Errorf("auth.require_second_factor is %q, it must be off, admins or all", c.RequireSecondFactor)
-	}
-	if c.SessionIdle != 0 && c.SessionIdle < time.Second {
-		return fmt.Errorf("auth.session_idle is %s, it must be 0, for none, or at least a second", c.SessionIdle)
-	}
-	if c.RefreshGrace < 0 || c.KeyRotation < 0 || c.ClientID == "" {
-		return fmt.Errorf("auth.refresh_grace and auth.key_rotation must not be negative, auth.client_id not empty")
-	}
-	if err := c.Passkeys.check(); err != nil {
-		return err
-	}
-	return c.OAuth.check()
-}
-
 func (c Config) hashWorkers() int {
 	if c.HashWorkers > 0 {
 		return c.HashWorkers
 	}
 	return processors
 }
+
+// requiresVerification reports whether the account's address must be verified before it can sign in.
+func (c Config) requiresVerification(u user) bool { return c.RequireVerifiedEmail && !u.EmailVerified }

@@ -12,19 +12,19 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-const goodbyeSubject = "Your account was deleted"
+const farewellSubject = "Your account was deleted"
 
-func deletion(b *bench, token, password string) (subjects.ErasureStarted, error) {
+func deleteAccount(b *harness, token, password string) (subjects.ErasureStarted, error) {
 	return call(b, subjects.DeleteAccount, subjects.DeleteAccountRequest{Password: password}, token)
 }
 
-// told lists what the actors were told of deletions.
-func (b *bench) told() []subjects.Envelope[subjects.AccountDeletion] {
+// deletions returns the published deletions.
+func (b *harness) deletions() []subjects.Envelope[subjects.AccountDeletion] {
 	return actortest.Events[subjects.AccountDeletion](b.t, b.Mesh, subjects.AccountDeleted.Subject)
 }
 
-// answer answers a deletion as an actor does.
-func (b *bench) answer(actor string, to subjects.Envelope[subjects.AccountDeletion], items int64) {
+// answerDeletion answers a deletion as an actor does.
+func (b *harness) answerDeletion(actor string, to subjects.Envelope[subjects.AccountDeletion], items int64) {
 	b.t.Helper()
 	answers := map[string]subjects.Event[subjects.Erasure]{
 		"consent": subjects.ConsentErased, "integration": subjects.IntegrationErased,
@@ -41,20 +41,20 @@ func (b *bench) answer(actor string, to subjects.Envelope[subjects.AccountDeleti
 	}
 }
 
-func (b *bench) erasure(started subjects.ErasureStarted) subjects.ErasureStatus {
+func (b *harness) erasure(started subjects.ErasureStarted) subjects.ErasureStatus {
 	b.t.Helper()
-	return must(b, subjects.GetErasure, subjects.ErasureRequest{ErasureID: started.ErasureID, Token: started.Token}, "")
+	return mustCall(b, subjects.GetErasure, subjects.ErasureRequest{ErasureID: started.ErasureID, Token: started.Token}, "")
 }
 
-func shortErasures(c *auth.Config) { c.ErasureRetry, c.ErasureSettle = time.Hour, 2*time.Hour }
+func erasureTimes(c *auth.Config) { c.ErasureRetry, c.ErasureSettle = time.Hour, 2*time.Hour }
 
 func TestADeletedAccountIsForgotten(t *testing.T) {
-	onBoth(t, func(t *testing.T, b *bench) {
+	onEachDatabase(t, func(t *testing.T, b *harness) {
 		box := b.mailbox()
-		other := b.signedUp("grace@example.com")
+		other := b.signUp("grace@example.com")
 		mine := b.login("grace@example.com")
-		verification := box.wait("grace@example.com", verifySubject, 1)
-		key := must(b, subjects.CreateAPIKey, subjects.CreateAPIKeyRequest{
+		verification := box.waitFor("grace@example.com", verifySubject, 1)
+		key := mustCall(b, subjects.CreateAPIKey, subjects.CreateAPIKeyRequest{
 			Name: "ci", Scopes: []string{subjects.ScopeUserProfileRead},
 		}, mine.AccessToken).Key
 		exchanged, err := exchange(b, key)
@@ -62,16 +62,16 @@ func TestADeletedAccountIsForgotten(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, wrong := range []string{"", "wrong wrong"} {
-			_, err := deletion(b, mine.AccessToken, wrong)
-			if e := refused(t, err, subjects.CodeInvalid); e.Fields[0].Field != "password" {
+			_, err := deleteAccount(b, mine.AccessToken, wrong)
+			if e := requireCode(t, err, subjects.CodeInvalid); e.Fields[0].Field != "password" {
 				t.Errorf("field is %s", e.Fields[0].Field)
 			}
 		}
-		_, err = deletion(b, exchanged.AccessToken, goodPassword)
-		refused(t, err, subjects.CodeForbidden)
-		must(b, subjects.GetUserProfile, subjects.Empty{}, other.AccessToken)
+		_, err = deleteAccount(b, exchanged.AccessToken, goodPassword)
+		requireCode(t, err, subjects.CodeForbidden)
+		mustCall(b, subjects.GetUserProfile, subjects.Empty{}, other.AccessToken)
 
-		started, err := deletion(b, mine.AccessToken, goodPassword)
+		started, err := deleteAccount(b, mine.AccessToken, goodPassword)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -81,15 +81,15 @@ func TestADeletedAccountIsForgotten(t *testing.T) {
 			}
 		}
 		_, err = call(b, subjects.RefreshToken, subjects.RefreshTokenRequest{RefreshToken: other.RefreshToken}, "")
-		refused(t, err, subjects.CodeUnauthenticated)
+		requireCode(t, err, subjects.CodeUnauthenticated)
 		_, err = exchange(b, key)
-		refused(t, err, subjects.CodeUnauthenticated)
+		requireCode(t, err, subjects.CodeUnauthenticated)
 		_, err = call(b, subjects.Login, subjects.LoginRequest{Email: "grace@example.com", Password: goodPassword}, "")
-		refused(t, err, subjects.CodeUnauthenticated)
+		requireCode(t, err, subjects.CodeUnauthenticated)
 		_, err = call(b, subjects.VerifyEmail, subjects.VerifyEmailRequest{Token: verification.token(t)}, "")
-		refused(t, err, subjects.CodeInvalid)
-		if got := box.wait("grace@example.com", goodbyeSubject, 1); got.listed {
-			t.Errorf("the goodbye is in an inbox: %+v", got)
+		requireCode(t, err, subjects.CodeInvalid)
+		if got := box.waitFor("grace@example.com", farewellSubject, 1); got.listed {
+			t.Errorf("the user can list the farewell message: %+v", got)
 		}
 
 		b.followErasure(started, mine.User.ID)
@@ -97,34 +97,34 @@ func TestADeletedAccountIsForgotten(t *testing.T) {
 			t.Fatal(err)
 		}
 		if tables := string(b.tables()); strings.Contains(tables, mine.User.ID) {
-			t.Errorf("the tables still tell of %s", mine.User.ID)
+			t.Errorf("the tables still contain %s", mine.User.ID)
 		}
-		// The address is free, and kept a moment longer for the goodbye alone.
+		// The address is free, and stored a little longer only for the farewell message.
 		b.actor = b.start()
-		b.clock.forward(2 * time.Hour)
+		b.clock.advance(2 * time.Hour)
 		if err := b.actor.Stop(t); err != nil {
 			t.Fatal(err)
 		}
-		b.actor = b.start() // looks for letters that nobody needs any more
-		if again := b.signedUp("grace@example.com"); again.User.ID == mine.User.ID {
-			t.Errorf("the account came back")
+		b.actor = b.start() // deletes expired messages
+		if again := b.signUp("grace@example.com"); again.User.ID == mine.User.ID {
+			t.Errorf("the deleted account still exists")
 		}
-	}, shortErasures)
+	}, erasureTimes)
 }
 
-// followErasure answers as every actor, twice, and follows the status.
-func (b *bench) followErasure(started subjects.ErasureStarted, userID string) {
+// followErasure answers as every actor, in both rounds, and checks the status.
+func (b *harness) followErasure(started subjects.ErasureStarted, userID string) {
 	b.t.Helper()
 	for _, wrong := range []subjects.ErasureRequest{
 		{ErasureID: started.ErasureID, Token: "x"}, {ErasureID: actortest.User(), Token: started.Token},
 	} {
 		_, err := call(b, subjects.GetErasure, wrong, "")
-		refused(b.t, err, subjects.CodeNotFound)
+		requireCode(b.t, err, subjects.CodeNotFound)
 	}
-	eventually(b.t, "the deletion is told", func() bool { return len(b.told()) == 1 })
-	first := b.told()[0]
+	eventually(b.t, "the deletion is published", func() bool { return len(b.deletions()) == 1 })
+	first := b.deletions()[0]
 	if first.UserID != userID || first.Data.ErasureID != started.ErasureID || first.Data.Round != 1 || len(first.Data.Aliases) == 0 {
-		b.t.Errorf("told %+v", first)
+		b.t.Errorf("the deletion is %+v", first)
 	}
 	actorsOf := subjects.ErasingActors()
 	for i, actor := range actorsOf {
@@ -132,27 +132,27 @@ func (b *bench) followErasure(started subjects.ErasureStarted, userID string) {
 		if s.Status != "erasing" || s.ErasedAt != nil || s.Actors[0].Actor != "auth" || s.Actors[0].Status != "erased" || s.Actors[0].Items < 3 {
 			b.t.Errorf("before %s the status is %+v", actor, s)
 		}
-		b.answer(actor, first, 7)
-		eventually(b.t, actor+" is noted", func() bool { return b.erasure(started).Actors[i+1].Status == "erased" })
-		b.answer(actor, first, 0) // it may answer twice
+		b.answerDeletion(actor, first, 7)
+		eventually(b.t, actor+" is recorded", func() bool { return b.erasure(started).Actors[i+1].Status == "erased" })
+		b.answerDeletion(actor, first, 0) // a repeated answer
 	}
-	eventually(b.t, "all have erased", func() bool { return b.erasure(started).Status == "erased" })
+	eventually(b.t, "all actors have answered", func() bool { return b.erasure(started).Status == "erased" })
 	if s := b.erasure(started); s.ErasedAt == nil || s.SettledAt != nil || s.Actors[4].Items != 7 {
-		b.t.Errorf("after all the status is %+v", s)
+		b.t.Errorf("after all answers the status is %+v", s)
 	}
-	b.clock.forward(2*time.Hour + time.Minute)
-	if err := b.actor.Stop(b.t); err != nil { // a stop is no reason to forget it
+	b.clock.advance(2*time.Hour + time.Minute)
+	if err := b.actor.Stop(b.t); err != nil { // a restart continues the erasure
 		b.t.Fatal(err)
 	}
 	b.actor = b.start()
-	eventually(b.t, "the second round is told", func() bool { return len(b.told()) == 2 })
-	second := b.told()[1]
+	eventually(b.t, "the second round is published", func() bool { return len(b.deletions()) == 2 })
+	second := b.deletions()[1]
 	if second.Data.Round != 2 || second.UserID != userID {
-		b.t.Errorf("then told %+v", second)
+		b.t.Errorf("the second deletion is %+v", second)
 	}
 	for _, actor := range actorsOf {
-		b.answer(actor, first, 1) // a late one of the first round counts for nothing
-		b.answer(actor, second, 1)
+		b.answerDeletion(actor, first, 1) // a late answer to the first round is ignored
+		b.answerDeletion(actor, second, 1)
 	}
 	eventually(b.t, "the erasure is settled", func() bool { return b.erasure(started).SettledAt != nil })
 	if s := b.erasure(started); s.Actors[4].Items != 8 {
@@ -160,34 +160,34 @@ func (b *bench) followErasure(started subjects.ErasureStarted, userID string) {
 	}
 }
 
-func TestAnErasureIsToldUntilAllHaveAnswered(t *testing.T) {
-	onBoth(t, func(t *testing.T, b *bench) {
-		started, err := deletion(b, b.signedUp("grace@example.com").AccessToken, goodPassword)
+func TestErasureIsRepeatedUntilAllActorsAnswer(t *testing.T) {
+	onEachDatabase(t, func(t *testing.T, b *harness) {
+		started, err := deleteAccount(b, b.signUp("grace@example.com").AccessToken, goodPassword)
 		if err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, "the deletion is told", func() bool { return len(b.told()) == 1 })
+		eventually(t, "the deletion is published", func() bool { return len(b.deletions()) == 1 })
 		for _, actor := range []string{"consent", "integration", "notification"} {
-			b.answer(actor, b.told()[0], 1)
+			b.answerDeletion(actor, b.deletions()[0], 1)
 		}
-		eventually(t, "three are noted", func() bool { return b.erasure(started).Actors[3].Status == "erased" })
-		b.clock.forward(time.Hour + time.Minute)
-		eventually(t, "it is told again", func() bool { return len(b.told()) > 1 })
-		if again := b.told()[1]; again.Data.Round != 1 || again.ID == b.told()[0].ID {
-			t.Errorf("told again %+v", again)
+		eventually(t, "three answers are recorded", func() bool { return b.erasure(started).Actors[3].Status == "erased" })
+		b.clock.advance(time.Hour + time.Minute)
+		eventually(t, "the deletion is published again", func() bool { return len(b.deletions()) > 1 })
+		if again := b.deletions()[1]; again.Data.Round != 1 || again.ID == b.deletions()[0].ID {
+			t.Errorf("the repeated deletion is %+v", again)
 		}
-		b.answer("workflow", b.told()[1], 1)
-		eventually(t, "all have erased", func() bool { return b.erasure(started).Status == "erased" })
+		b.answerDeletion("workflow", b.deletions()[1], 1)
+		eventually(t, "all actors have answered", func() bool { return b.erasure(started).Status == "erased" })
 	}, func(c *auth.Config) { c.ErasureRetry, c.ErasureSettle = time.Second, 24*time.Hour })
 }
 
-// TestNobodyIsSignedInToADeletedAccount signs in while the account is deleted.
-func TestNobodyIsSignedInToADeletedAccount(t *testing.T) {
-	onBoth(t, func(t *testing.T, b *bench) {
-		session := b.signedUp("grace@example.com")
-		together(16, func(i int) error {
+// TestNoSessionSurvivesConcurrentDeletion signs in while the account is deleted.
+func TestNoSessionSurvivesConcurrentDeletion(t *testing.T) {
+	onEachDatabase(t, func(t *testing.T, b *harness) {
+		session := b.signUp("grace@example.com")
+		concurrently(16, func(i int) error {
 			if i == 8 {
-				_, err := deletion(b, session.AccessToken, goodPassword)
+				_, err := deleteAccount(b, session.AccessToken, goodPassword)
 				if err != nil {
 					t.Errorf("deleting: %v", err)
 				}
@@ -207,49 +207,49 @@ func TestNobodyIsSignedInToADeletedAccount(t *testing.T) {
 	})
 }
 
-func TestDeletingAsksForWhatSigningInDoes(t *testing.T) {
-	onBothWith(t, func(t *testing.T, b *bench, op *issuer) {
-		session := b.signedUp("grace@example.com")
-		secret, recovery := b.withTOTP(session.AccessToken)
-		_, err := deletion(b, session.AccessToken, goodPassword)
-		if e := refused(t, err, subjects.CodeInvalid); e.Fields[0].Field != "code" {
+func TestDeleteAccountRequiresStepUp(t *testing.T) {
+	onEachDatabaseWithProvider(t, func(t *testing.T, b *harness, op *openIDProvider) {
+		session := b.signUp("grace@example.com")
+		secret, recovery := b.enableTOTP(session.AccessToken)
+		_, err := deleteAccount(b, session.AccessToken, goodPassword)
+		if e := requireCode(t, err, subjects.CodeInvalid); e.Fields[0].Field != "code" {
 			t.Errorf("field is %s", e.Fields[0].Field)
 		}
 		_, err = call(b, subjects.DeleteAccount, subjects.DeleteAccountRequest{Password: goodPassword, Code: recovery[0]}, session.AccessToken)
 		if err != nil {
-			t.Errorf("with a recovery code of %s: %v", secret[:2], err)
+			t.Errorf("with the recovery code of %s: %v", secret[:2], err)
 		}
-		// Without a password a sign-in of just now stands for it.
-		foreign := b.signedInAt(op, "ada")
-		b.clock.forward(6 * time.Minute)
-		_, err = deletion(b, foreign.AccessToken, "")
-		refused(t, err, subjects.CodeForbidden)
-		foreign = b.signedInAt(op, "ada")
-		if _, err = deletion(b, foreign.AccessToken, ""); err != nil {
-			t.Errorf("right after signing in: %v", err)
+		// An account without a password requires a recent sign-in instead.
+		foreign := b.mustOAuthSignIn(op, "ada")
+		b.clock.advance(6 * time.Minute)
+		_, err = deleteAccount(b, foreign.AccessToken, "")
+		requireCode(t, err, subjects.CodeForbidden)
+		foreign = b.mustOAuthSignIn(op, "ada")
+		if _, err = deleteAccount(b, foreign.AccessToken, ""); err != nil {
+			t.Errorf("right after the sign-in: %v", err)
 		}
-		if again := b.signedInAt(op, "ada"); again.User.ID == foreign.User.ID {
-			t.Errorf("the provider opens the deleted account")
+		if again := b.mustOAuthSignIn(op, "ada"); again.User.ID == foreign.User.ID {
+			t.Errorf("a provider sign-in opens the deleted account")
 		}
 	})
 }
 
-func TestTheLastAdminIsNotDeleted(t *testing.T) {
-	onBoth(t, func(t *testing.T, b *bench) {
+func TestLastAdminCannotDeleteTheAccount(t *testing.T) {
+	onEachDatabase(t, func(t *testing.T, b *harness) {
 		root := b.admin("root@example.com")
-		_, err := deletion(b, root.AccessToken, goodPassword)
-		refused(t, err, subjects.CodeConflict)
-		must(b, subjects.GetUserProfile, subjects.Empty{}, root.AccessToken)
-		ada := b.signedUp("ada@example.com")
-		must(b, subjects.UpdateUser, subjects.UpdateUserRequest{UserID: ada.User.ID, Roles: []string{"admin"}}, root.AccessToken)
-		if _, err := deletion(b, root.AccessToken, goodPassword); err != nil {
+		_, err := deleteAccount(b, root.AccessToken, goodPassword)
+		requireCode(t, err, subjects.CodeConflict)
+		mustCall(b, subjects.GetUserProfile, subjects.Empty{}, root.AccessToken)
+		ada := b.signUp("ada@example.com")
+		mustCall(b, subjects.UpdateUser, subjects.UpdateUserRequest{UserID: ada.User.ID, Roles: []string{"admin"}}, root.AccessToken)
+		if _, err := deleteAccount(b, root.AccessToken, goodPassword); err != nil {
 			t.Errorf("one of two admins: %v", err)
 		}
 	})
 }
 
-// TestErasuresAreAnsweredByActorsAlone: nobody but an actor says that it has erased something, and of itself alone.
-func TestErasuresAreAnsweredByActorsAlone(t *testing.T) {
+// TestOnlyActorsAnswerErasures: only an actor can publish an answer, and only its own.
+func TestOnlyActorsAnswerErasures(t *testing.T) {
 	t.Parallel()
 	m := actortest.Start(t, actortest.Quiet())
 	for user, subject := range map[string]string{
@@ -265,6 +265,6 @@ func TestErasuresAreAnsweredByActorsAlone(t *testing.T) {
 		actortest.Eventually(t, user+" is refused", func() bool { return conn.LastError() != nil })
 	}
 	if got := m.Messages(t, subjects.Events.Name, subjects.Events.Subjects[0]); len(got) != 0 {
-		t.Errorf("the stream took %d of them", len(got))
+		t.Errorf("the stream accepted %d answers", len(got))
 	}
 }

@@ -6,13 +6,13 @@ import (
 	"github.com/weftmesh/weft/mesh"
 )
 
-// RotateKeys lets a test rotate the signing keys at a moment of its choice.
+// RotateKeys rotates the signing keys at once.
 func (a *Actor) RotateKeys(ctx context.Context) error { return a.keys.rotate(ctx) }
 
-// SignWithCurrentKey lets a test have a token that its actor would not make.
+// SignWithCurrentKey signs claims that the actor would not issue.
 func (a *Actor) SignWithCurrentKey(claims mesh.Claims) (string, error) { return a.keys.sign(claims) }
 
-// CheckOAuth lets a test try settings of providers.
+// CheckOAuth checks settings of providers.
 func CheckOAuth(providers map[string]OAuthProvider) error {
 	c := defaultOAuthConfig()
 	c.Providers = providers

@@ -6,23 +6,23 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// identity is a provider's account with which a user can sign in. It is found by issuer and subject and by nothing
-// else: addresses and names change hands.
+// identity is an account at a provider with which a user can sign in. It is identified by issuer and subject only,
+// because addresses and names can be reassigned.
 type identity struct {
 	ID, UserID      string
 	Provider        string
 	Issuer, Subject string
 	Email, Name     string
-	// Sealed are the provider's tokens; nil where there are none any more.
+	// Sealed holds the provider's tokens; nil if the provider has revoked them.
 	Sealed []byte
-	// Version grows with the tokens, so that a late refresh does not undo a new sign-in.
+	// Version increases with the tokens, so that a late refresh does not overwrite those of a newer sign-in.
 	Version int64
-	// RefreshAt is when the tokens want to be refreshed; zero for never.
+	// RefreshAt is when the tokens are due for a refresh; zero for never.
 	RefreshAt time.Time
-	// Lost: the provider took its tokens back.
-	Lost      bool
-	CreatedAt time.Time
-	UsedAt    time.Time
+	// NeedsReauth is set if the provider has revoked its tokens.
+	NeedsReauth bool
+	CreatedAt   time.Time
+	UsedAt      time.Time
 }
 
 func identityContext(id string) []byte { return []byte("identities/" + id) }
@@ -32,9 +32,9 @@ const (
 	identityNeedsReauth = "needs_reauth"
 )
 
-func (i identity) shown() subjects.Identity {
+func (i identity) view() subjects.Identity {
 	status := identityActive
-	if i.Lost {
+	if i.NeedsReauth {
 		status = identityNeedsReauth
 	}
 	return subjects.Identity{
@@ -42,54 +42,44 @@ func (i identity) shown() subjects.Identity {
 	}
 }
 
-// told lays what the provider says now over the identity.
-func (i identity) told(who account, now time.Time) identity {
-	i.Email, i.Name, i.UsedAt, i.Lost = "", fitName(who.Name), now, false
+// updated returns the identity with the provider's current claims.
+func (i identity) updated(who providerAccount, now time.Time) identity {
+	i.Email, i.Name, i.UsedAt, i.NeedsReauth = "", truncateName(who.Name), now, false
 	if email, err := normalEmail(who.Email); err == nil {
 		i.Email = email
 	}
 	return i
 }
 
-// lastWayIn refuses to remove the only way that a user has to sign in. others are identities with providers that are
-// still configured.
-func lastWayIn(u user, others int) error {
-	if u.PasswordHash == "" && others == 0 {
-		return subjects.Errorf(subjects.CodeConflict, "this is the only way to sign in to the account; set a password first")
-	}
-	return nil
-}
-
-// fresh refuses a sign-in that is too long ago for what is asked.
-func fresh(signedIn, now time.Time, bound time.Duration) error {
+// requireRecent returns CodeForbidden if the sign-in is older than bound.
+func requireRecent(signedIn, now time.Time, bound time.Duration) error {
 	if now.Sub(signedIn) > bound {
-		return subjects.Errorf(subjects.CodeForbidden, "sign in again first: this needs a sign-in of the last %s", bound)
+		return subjects.Errorf(subjects.CodeForbidden, "this requires a sign-in within the last %s; sign in again", bound)
 	}
 	return nil
 }
 
-func errNoVouch() error {
+func errProviderEmail() error {
 	return subjects.Errorf(subjects.CodeForbidden,
-		"the provider does not vouch for an e-mail address of yours; sign up with your address, then link the provider")
+		"the provider has not verified your e-mail address; register with your address, then link the provider")
 }
 
-func errTaken() error {
+func errEmailTaken() error {
 	return subjects.Errorf(subjects.CodeConflict,
-		"an account has this e-mail address already; sign in to it, then link the provider")
+		"an account with this e-mail address exists; sign in to it, then link the provider")
 }
 
-func linkedText(provider string) text {
-	return text{"A sign-in was linked to your account", "From now on you can sign in to weft with " + provider +
-		". If it was not you who linked it, remove it and change your password.\n"}
+func linkedText(provider string) messageText {
+	return messageText{"A sign-in was linked to your account", "From now on, you can sign in to weft with " + provider +
+		". If it was not you who linked it, unlink it and change your password.\n"}
 }
 
-func unlinkedText(provider string) text {
-	return text{"A sign-in was removed from your account", "You cannot sign in to weft with " + provider +
-		" any more. If it was not you who removed it, ask for a new password at once.\n"}
+func unlinkedText(provider string) messageText {
+	return messageText{"A sign-in was removed from your account", "You can no longer sign in to weft with " + provider +
+		". If it was not you who removed it, request a password reset at once.\n"}
 }
 
-func claimedText(provider string) text {
-	return text{"Your account is yours alone", "You signed in to weft with " + provider + ", and an account with your address was " +
-		"waiting that nobody had verified. It is yours now: its password, sessions and keys, if somebody else made them, are good " +
-		"no more.\n"}
+func claimedText(provider string) messageText {
+	return messageText{"Your account is yours alone", "You signed in to weft with " + provider + ". An unverified account with your address " +
+		"existed already; it is now yours. Its earlier password, sessions and API keys, which someone else may have created, are no longer valid.\n"}
 }

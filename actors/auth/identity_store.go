@@ -2,8 +2,6 @@ package auth
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 	"fmt"
 	"time"
 
@@ -34,18 +32,21 @@ type identityRow struct {
 func identityRowOf(i identity) identityRow {
 	return identityRow{
 		ID: i.ID, UserID: i.UserID, Provider: i.Provider, Issuer: i.Issuer, Subject: i.Subject, Email: i.Email, Name: i.Name,
-		Sealed: i.Sealed, Version: i.Version, RefreshAt: stamp(i.RefreshAt), Lost: i.Lost, CreatedAt: stamp(i.CreatedAt), UsedAt: stamp(i.UsedAt),
+		Sealed: i.Sealed, Version: i.Version, RefreshAt: toMicros(i.RefreshAt), Lost: i.NeedsReauth,
+		CreatedAt: toMicros(i.CreatedAt), UsedAt: toMicros(i.UsedAt),
 	}
 }
 
 func (r identityRow) identity() identity {
 	return identity{
 		ID: r.ID, UserID: r.UserID, Provider: r.Provider, Issuer: r.Issuer, Subject: r.Subject, Email: r.Email, Name: r.Name,
-		Sealed: r.Sealed, Version: r.Version, RefreshAt: unstamp(r.RefreshAt), Lost: r.Lost, CreatedAt: unstamp(r.CreatedAt), UsedAt: unstamp(r.UsedAt),
+		Sealed: r.Sealed, Version: r.Version, RefreshAt: fromMicros(r.RefreshAt), NeedsReauth: r.Lost,
+		CreatedAt: fromMicros(r.CreatedAt), UsedAt: fromMicros(r.UsedAt),
 	}
 }
 
-// addIdentity adds an identity; false where its provider's account, or its user's place for the provider, is taken.
+// addIdentity adds an identity. It returns false if the provider's account is linked already, or if the user has
+// another account of that provider.
 func addIdentity(ctx context.Context, tx bun.Tx, i identity) (bool, error) {
 	row := identityRowOf(i)
 	done, err := tx.NewInsert().Model(&row).On("CONFLICT DO NOTHING").Returning("NULL").Exec(ctx)
@@ -56,12 +57,14 @@ func addIdentity(ctx context.Context, tx bun.Tx, i identity) (bool, error) {
 	return n > 0, err
 }
 
-// identityOf finds the identity of a provider's account; CodeNotFound where there is none.
+var errNoIdentity = subjects.Errorf(subjects.CodeNotFound, "no account of this provider is linked")
+
+// identityOf returns the identity with the issuer and subject; errNoIdentity if there is none.
 func identityOf(ctx context.Context, db bun.IDB, issuer, subject string) (identity, error) {
 	return selectIdentity(ctx, db, "issuer = ? AND subject = ?", issuer, subject)
 }
 
-// userIdentity finds a user's identity with a provider; CodeNotFound where there is none.
+// userIdentity returns a user's identity with a provider; errNoIdentity if there is none.
 func userIdentity(ctx context.Context, db bun.IDB, userID, provider string) (identity, error) {
 	return selectIdentity(ctx, db, "user_id = ? AND provider = ?", userID, provider)
 }
@@ -69,16 +72,13 @@ func userIdentity(ctx context.Context, db bun.IDB, userID, provider string) (ide
 func selectIdentity(ctx context.Context, db bun.IDB, where string, args ...any) (identity, error) {
 	var row identityRow
 	err := db.NewSelect().Model(&row).Where(where, args...).Scan(ctx)
-	if errors.Is(err, sql.ErrNoRows) {
-		return identity{}, subjects.Errorf(subjects.CodeNotFound, "no account of this provider is linked")
-	}
-	if err != nil {
-		return identity{}, fmt.Errorf("reading an identity: %w", err)
+	if err := oneRow(err, "reading an identity", errNoIdentity); err != nil {
+		return identity{}, err
 	}
 	return row.identity(), nil
 }
 
-// userIdentities lists at most so many of a user's identities, by provider, after the one named.
+// userIdentities returns at most most identities of a user, by provider, after the provider with the ID after.
 func userIdentities(ctx context.Context, db bun.IDB, userID, after string, most int) ([]identity, error) {
 	var rows []identityRow
 	err := db.NewSelect().Model(&rows).Where("user_id = ? AND provider > ?", userID, after).Order("provider").Limit(int64(most)).Scan(ctx)
@@ -92,7 +92,7 @@ func userIdentities(ctx context.Context, db bun.IDB, userID, after string, most 
 	return list, nil
 }
 
-// saveIdentity writes what a sign-in changes of an identity.
+// saveIdentity writes the columns of an identity that a sign-in changes.
 func saveIdentity(ctx context.Context, tx bun.Tx, i identity) error {
 	row := identityRowOf(i)
 	_, err := tx.NewUpdate().Model(&row).
@@ -103,28 +103,28 @@ func saveIdentity(ctx context.Context, tx bun.Tx, i identity) error {
 	return nil
 }
 
-func dropIdentity(ctx context.Context, tx bun.Tx, id string) error {
+func deleteIdentity(ctx context.Context, tx bun.Tx, id string) error {
 	if _, err := tx.NewDelete().Model((*identityRow)(nil)).Where("id = ?", id).Exec(ctx); err != nil {
-		return fmt.Errorf("dropping an identity: %w", err)
+		return fmt.Errorf("deleting an identity: %w", err)
 	}
 	return nil
 }
 
-// dropIdentities removes all of a user's identities.
-func dropIdentities(ctx context.Context, tx bun.Tx, userID string) error {
+// deleteIdentities deletes a user's identities.
+func deleteIdentities(ctx context.Context, tx bun.Tx, userID string) error {
 	if _, err := tx.NewDelete().Model((*identityRow)(nil)).Where("user_id = ?", userID).Exec(ctx); err != nil {
-		return fmt.Errorf("dropping identities: %w", err)
+		return fmt.Errorf("deleting identities: %w", err)
 	}
 	return nil
 }
 
-// identitiesDue lists identities with some providers whose tokens want to be refreshed, that nobody is at, and that were
-// used since.
-func identitiesDue(ctx context.Context, db bun.IDB, providers []string, now, since time.Time, most int) ([]identity, error) {
+// dueIdentities returns at most most identities with the given providers whose tokens are due for a refresh, that are
+// not leased, and that were used after since.
+func dueIdentities(ctx context.Context, db bun.IDB, providers []string, now, since time.Time, most int) ([]identity, error) {
 	var rows []identityRow
 	err := db.NewSelect().Model(&rows).
 		Where("provider IN (?)", bun.List(providers)).
-		Where("refresh_at > 0 AND refresh_at <= ? AND claimed_until <= ? AND used_at >= ?", now.UnixMilli(), now.UnixMilli(), since.UnixMilli()).
+		Where("refresh_at > 0 AND refresh_at <= ? AND claimed_until <= ? AND used_at >= ?", now.UnixMicro(), now.UnixMicro(), since.UnixMicro()).
 		Order("refresh_at").Limit(int64(most)).Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("listing tokens to refresh: %w", err)
@@ -136,21 +136,22 @@ func identitiesDue(ctx context.Context, db bun.IDB, providers []string, now, sin
 	return list, nil
 }
 
-// claimIdentity reserves the refresh of an identity's tokens; false where another copy has it, or they are others by now.
-func claimIdentity(ctx context.Context, tx bun.Tx, i identity, now, until time.Time) (bool, error) {
-	done, err := tx.NewUpdate().Model((*identityRow)(nil)).Set("claimed_until = ?", until.UnixMilli()).
-		Where("id = ? AND version = ? AND claimed_until <= ?", i.ID, i.Version, now.UnixMilli()).Exec(ctx)
+// leaseIdentity reserves the refresh of an identity's tokens. It returns false if another copy of the actor has the
+// lease, or if the tokens have changed.
+func leaseIdentity(ctx context.Context, tx bun.Tx, i identity, now, until time.Time) (bool, error) {
+	done, err := tx.NewUpdate().Model((*identityRow)(nil)).Set("claimed_until = ?", until.UnixMicro()).
+		Where("id = ? AND version = ? AND claimed_until <= ?", i.ID, i.Version, now.UnixMicro()).Exec(ctx)
 	if err != nil {
-		return false, fmt.Errorf("claiming tokens: %w", err)
+		return false, fmt.Errorf("leasing an identity: %w", err)
 	}
 	n, err := done.RowsAffected()
 	return n > 0, err
 }
 
-// saveTokens writes refreshed tokens, or their loss; false where they are others by now.
+// saveTokens writes refreshed tokens, or their revocation. It returns false if the tokens have changed meanwhile.
 func saveTokens(ctx context.Context, tx bun.Tx, i identity) (bool, error) {
 	done, err := tx.NewUpdate().Model((*identityRow)(nil)).
-		Set("sealed = ?, refresh_at = ?, lost = ?, version = version + 1, claimed_until = 0", i.Sealed, stamp(i.RefreshAt), i.Lost).
+		Set("sealed = ?, refresh_at = ?, lost = ?, version = version + 1, claimed_until = 0", i.Sealed, toMicros(i.RefreshAt), i.NeedsReauth).
 		Where("id = ? AND version = ?", i.ID, i.Version).Exec(ctx)
 	if err != nil {
 		return false, fmt.Errorf("saving tokens: %w", err)

@@ -11,191 +11,191 @@ import (
 )
 
 // link links a provider's account to the caller's.
-func (b *bench) link(op *issuer, token, subject string) (subjects.Session, error) {
+func (b *harness) link(op *openIDProvider, token, subject string) (subjects.Session, error) {
 	b.t.Helper()
 	start, err := call(b, subjects.LinkIdentity, subjects.LinkIdentityRequest{Provider: "corp"}, token)
 	if err != nil {
 		return subjects.Session{}, err
 	}
-	return call(b, subjects.CompleteOAuth, back("corp", start, op.visit(b.t, start.AuthorizationURL, subject)), "")
+	return call(b, subjects.CompleteOAuth, callback("corp", start, op.authorize(b.t, start.AuthorizationURL, subject)), "")
 }
 
-func unlink(b *bench, provider, token string) error {
+func unlink(b *harness, provider, token string) error {
 	_, err := call(b, subjects.UnlinkIdentity, subjects.UnlinkIdentityRequest{Provider: provider}, token)
 	return err
 }
 
-// verified registers, verifies and signs in.
-func (b *bench) verified(box *mailbox, email string) subjects.Session {
+// signUpVerified registers an account, verifies its address and signs in.
+func (b *harness) signUpVerified(box *mailbox, email string) subjects.Session {
 	b.t.Helper()
 	b.register(email)
-	if err := verify(b, box.wait(email, verifySubject, 1).token(b.t)); err != nil {
+	if err := verify(b, box.waitFor(email, verifySubject, 1).token(b.t)); err != nil {
 		b.t.Fatal(err)
 	}
 	return b.login(email)
 }
 
-func TestAnAddressThatTheProviderDoesNotVouchFor(t *testing.T) {
-	onBothWith(t, func(t *testing.T, b *bench, op *issuer) {
-		_, free := b.at(op, "eve")
+func TestUnverifiedProviderAddressIsRefused(t *testing.T) {
+	onEachDatabaseWithProvider(t, func(t *testing.T, b *harness, op *openIDProvider) {
+		_, free := b.oauthSignIn(op, "eve")
 		b.register("ada@example.com")
-		_, taken := b.at(op, "eve")
-		if e, f := refused(t, free, subjects.CodeForbidden), refused(t, taken, subjects.CodeForbidden); e.Detail != f.Detail {
-			t.Errorf("a free address answers %q, a taken one %q", e.Detail, f.Detail)
+		_, taken := b.oauthSignIn(op, "eve")
+		if e, f := requireCode(t, free, subjects.CodeForbidden), requireCode(t, taken, subjects.CodeForbidden); e.Detail != f.Detail {
+			t.Errorf("reply for a free address %q, for a taken one %q", e.Detail, f.Detail)
 		}
-		op.set(func() { op.people["eve"].Email = "" })
-		_, err := b.at(op, "eve")
-		refused(t, err, subjects.CodeForbidden)
+		op.update(func() { op.people["eve"].Email = "" })
+		_, err := b.oauthSignIn(op, "eve")
+		requireCode(t, err, subjects.CodeForbidden)
 		if n := b.metric("auth_registrations_total", ""); n != 1 {
-			t.Errorf("%v accounts were opened", n)
+			t.Errorf("%v accounts were created", n)
 		}
 		b.login("ada@example.com")
 	})
 }
 
-func TestAVerifiedAccountIsLinkedByItsOwnerAlone(t *testing.T) {
-	onBothWith(t, func(t *testing.T, b *bench, op *issuer) {
+func TestOnlyTheOwnerLinksAVerifiedAccount(t *testing.T) {
+	onEachDatabaseWithProvider(t, func(t *testing.T, b *harness, op *openIDProvider) {
 		box := b.mailbox()
-		ada := b.verified(box, "ada@example.com")
-		_, err := b.at(op, "ada")
-		refused(t, err, subjects.CodeConflict)
+		ada := b.signUpVerified(box, "ada@example.com")
+		_, err := b.oauthSignIn(op, "ada")
+		requireCode(t, err, subjects.CodeConflict)
 		linked, err := b.link(op, ada.AccessToken, "ada")
 		if err != nil {
 			t.Fatal(err)
 		}
-		if linked.User.ID != ada.User.ID || b.signedInAt(op, "ada").User.ID != ada.User.ID {
+		if linked.User.ID != ada.User.ID || b.mustOAuthSignIn(op, "ada").User.ID != ada.User.ID {
 			t.Errorf("linked to %s, want %s", linked.User.ID, ada.User.ID)
 		}
-		if told := box.wait("ada@example.com", "A sign-in was linked to your account", 1); !told.listed {
+		if told := box.waitFor("ada@example.com", "A sign-in was linked to your account", 1); !told.listed {
 			t.Errorf("the notice cannot be listed")
 		}
 		b.login("ada@example.com")
 		_, err = b.link(op, linked.AccessToken, "bob")
-		refused(t, err, subjects.CodeConflict)
-		grace := b.verified(box, "grace@example.com")
+		requireCode(t, err, subjects.CodeConflict)
+		grace := b.signUpVerified(box, "grace@example.com")
 		_, err = b.link(op, grace.AccessToken, "ada")
-		refused(t, err, subjects.CodeConflict)
-		if got := b.signedInAt(op, "ada"); got.User.ID != ada.User.ID {
+		requireCode(t, err, subjects.CodeConflict)
+		if got := b.mustOAuthSignIn(op, "ada"); got.User.ID != ada.User.ID {
 			t.Errorf("the identity went to %s", got.User.Email)
 		}
 	})
 }
 
-func TestLinkingNeedsAFreshLoginThatLives(t *testing.T) {
-	b, op := onceWith(t)
+func TestLinkingRequiresARecentLiveSession(t *testing.T) {
+	b, op := onSQLiteWithProvider(t)
 	box := b.mailbox()
 	b.register("grace@example.com")
 	_, err := b.link(op, b.login("grace@example.com").AccessToken, "bob")
-	refused(t, err, subjects.CodeForbidden) // nobody has verified the address
+	requireCode(t, err, subjects.CodeForbidden) // the address is not verified
 
-	ada := b.verified(box, "ada@example.com")
-	b.clock.forward(5*time.Minute + time.Second)
+	ada := b.signUpVerified(box, "ada@example.com")
+	b.clock.advance(5*time.Minute + time.Second)
 	_, err = b.link(op, ada.AccessToken, "ada")
-	refused(t, err, subjects.CodeForbidden)
-	renewed := must(b, subjects.RefreshToken, subjects.RefreshTokenRequest{RefreshToken: ada.RefreshToken}, "")
+	requireCode(t, err, subjects.CodeForbidden)
+	renewed := mustCall(b, subjects.RefreshToken, subjects.RefreshTokenRequest{RefreshToken: ada.RefreshToken}, "")
 	_, err = b.link(op, renewed.AccessToken, "ada")
-	refused(t, err, subjects.CodeForbidden) // a refresh is no login
+	requireCode(t, err, subjects.CodeForbidden) // a refresh is not a sign-in
 
 	fresh := b.login("ada@example.com")
-	start := must(b, subjects.LinkIdentity, subjects.LinkIdentityRequest{Provider: "corp"}, fresh.AccessToken)
-	query := op.visit(t, start.AuthorizationURL, "ada")
-	stranger := back("corp", start, query)
-	stranger.Binding = b.begin("corp").Binding
+	start := mustCall(b, subjects.LinkIdentity, subjects.LinkIdentityRequest{Provider: "corp"}, fresh.AccessToken)
+	query := op.authorize(t, start.AuthorizationURL, "ada")
+	stranger := callback("corp", start, query)
+	stranger.Binding = b.initiateOAuth("corp").Binding
 	_, err = call(b, subjects.CompleteOAuth, stranger, "")
-	refused(t, err, subjects.CodeInvalid)
-	must(b, subjects.Logout, subjects.LogoutRequest{}, fresh.AccessToken)
-	_, err = call(b, subjects.CompleteOAuth, back("corp", start, query), "")
-	refused(t, err, subjects.CodeInvalid)
-	if list := must(b, subjects.ListIdentities, subjects.ListIdentitiesRequest{}, b.login("ada@example.com").AccessToken); len(list.Items) != 0 {
+	requireCode(t, err, subjects.CodeInvalid)
+	mustCall(b, subjects.Logout, subjects.LogoutRequest{}, fresh.AccessToken)
+	_, err = call(b, subjects.CompleteOAuth, callback("corp", start, query), "")
+	requireCode(t, err, subjects.CodeInvalid)
+	if list := mustCall(b, subjects.ListIdentities, subjects.ListIdentitiesRequest{}, b.login("ada@example.com").AccessToken); len(list.Items) != 0 {
 		t.Errorf("the identities are %+v", list.Items)
 	}
 }
 
-func TestUnlinking(t *testing.T) {
-	onBothWith(t, func(t *testing.T, b *bench, op *issuer) {
+func TestUnlinkIdentity(t *testing.T) {
+	onEachDatabaseWithProvider(t, func(t *testing.T, b *harness, op *openIDProvider) {
 		box := b.mailbox()
-		ada := b.verified(box, "ada@example.com")
-		refused(t, unlink(b, "corp", ada.AccessToken), subjects.CodeNotFound)
+		ada := b.signUpVerified(box, "ada@example.com")
+		requireCode(t, unlink(b, "corp", ada.AccessToken), subjects.CodeNotFound)
 		byProvider, err := b.link(op, ada.AccessToken, "ada")
 		if err != nil {
 			t.Fatal(err)
 		}
-		b.clock.forward(5*time.Minute + time.Second)
-		refused(t, unlink(b, "corp", byProvider.AccessToken), subjects.CodeForbidden)
+		b.clock.advance(5*time.Minute + time.Second)
+		requireCode(t, unlink(b, "corp", byProvider.AccessToken), subjects.CodeForbidden)
 		mine := b.login("ada@example.com")
 		if err := unlink(b, "corp", mine.AccessToken); err != nil {
 			t.Fatal(err)
 		}
-		must(b, subjects.GetUserProfile, subjects.Empty{}, mine.AccessToken)
-		must(b, subjects.RefreshToken, subjects.RefreshTokenRequest{RefreshToken: mine.RefreshToken}, "")
+		mustCall(b, subjects.GetUserProfile, subjects.Empty{}, mine.AccessToken)
+		mustCall(b, subjects.RefreshToken, subjects.RefreshTokenRequest{RefreshToken: mine.RefreshToken}, "")
 		_, err = call(b, subjects.GetUserProfile, subjects.Empty{}, byProvider.AccessToken)
-		refused(t, err, subjects.CodeUnauthenticated)
-		box.wait("ada@example.com", "A sign-in was removed from your account", 1)
-		_, err = b.at(op, "ada")
-		refused(t, err, subjects.CodeConflict)
+		requireCode(t, err, subjects.CodeUnauthenticated)
+		box.waitFor("ada@example.com", "A sign-in was removed from your account", 1)
+		_, err = b.oauthSignIn(op, "ada")
+		requireCode(t, err, subjects.CodeConflict)
 	})
 }
 
-func TestTheLastWayInStays(t *testing.T) {
-	onBothWith(t, func(t *testing.T, b *bench, op *issuer) {
-		hub := gitHubs(b.config)
-		first := b.signedInAt(op, "ada")
-		refused(t, unlink(b, "corp", first.AccessToken), subjects.CodeConflict)
-		must(b, subjects.GetUserProfile, subjects.Empty{}, first.AccessToken)
-		start := must(b, subjects.LinkIdentity, subjects.LinkIdentityRequest{Provider: "github"}, first.AccessToken)
-		first = must(b, subjects.CompleteOAuth, back("github", start, hub.visit(start.AuthorizationURL)), "")
+func TestLastIdentityCannotBeUnlinkedWithoutPassword(t *testing.T) {
+	onEachDatabaseWithProvider(t, func(t *testing.T, b *harness, op *openIDProvider) {
+		hub := gitHubOf(b.config)
+		first := b.mustOAuthSignIn(op, "ada")
+		requireCode(t, unlink(b, "corp", first.AccessToken), subjects.CodeConflict)
+		mustCall(b, subjects.GetUserProfile, subjects.Empty{}, first.AccessToken)
+		start := mustCall(b, subjects.LinkIdentity, subjects.LinkIdentityRequest{Provider: "github"}, first.AccessToken)
+		first = mustCall(b, subjects.CompleteOAuth, callback("github", start, hub.authorize(start.AuthorizationURL)), "")
 		both := []string{"corp", "github"}
 		passed := 0
-		for _, err := range together(2, func(i int) error { return unlink(b, both[i], first.AccessToken) }) {
+		for _, err := range concurrently(2, func(i int) error { return unlink(b, both[i], first.AccessToken) }) {
 			if err == nil {
 				passed++
 				continue
 			}
-			refused(t, err, subjects.CodeConflict)
+			requireCode(t, err, subjects.CodeConflict)
 		}
-		list := must(b, subjects.ListIdentities, subjects.ListIdentitiesRequest{}, first.AccessToken).Items
+		list := mustCall(b, subjects.ListIdentities, subjects.ListIdentitiesRequest{}, first.AccessToken).Items
 		if passed != 1 || len(list) != 1 {
-			t.Errorf("%d of two were removed, left are %+v", passed, list)
+			t.Errorf("%d of two identities were removed, want 1; left: %+v", passed, list)
 		}
 	}, withGitHub)
 }
 
-func TestAPasskeyIsAWayInBesideAnIdentityAndBothMayNotGo(t *testing.T) {
-	onBothWith(t, func(t *testing.T, b *bench, op *issuer) {
-		s := b.signedInAt(op, "ada")
-		_, key := b.withPasskey(s.AccessToken)
+func TestConcurrentRemovalsKeepOneCredential(t *testing.T) {
+	onEachDatabaseWithProvider(t, func(t *testing.T, b *harness, op *openIDProvider) {
+		s := b.mustOAuthSignIn(op, "ada")
+		_, key := b.addPasskey(s.AccessToken)
 		removals := []func() error{
 			func() error { return unlink(b, "corp", s.AccessToken) },
 			func() error { return deletePasskey(b, s.AccessToken, key.ID) },
 		}
-		if n := passed(t, subjects.CodeConflict, together(2, func(i int) error { return removals[i]() })); n != 1 {
-			t.Errorf("%d of two ways in were removed", n)
+		if n := countPassed(t, subjects.CodeConflict, concurrently(2, func(i int) error { return removals[i]() })); n != 1 {
+			t.Errorf("%d of two credentials were removed, want 1", n)
 		}
 	})
 }
 
-// TestNobodyLiesInWait: a stranger opens an account with somebody's address and waits for them to come.
-func TestNobodyLiesInWait(t *testing.T) {
-	onBothWith(t, func(t *testing.T, b *bench, op *issuer) {
+// TestProviderSignInEvictsStranger: a stranger registers somebody's address before its owner signs in at a provider.
+func TestProviderSignInEvictsStranger(t *testing.T) {
+	onEachDatabaseWithProvider(t, func(t *testing.T, b *harness, op *openIDProvider) {
 		box := b.mailbox()
-		must(b, subjects.Register, subjects.RegisterRequest{
+		mustCall(b, subjects.Register, subjects.RegisterRequest{
 			Email: "ada@example.com", Password: "the stranger's own", FirstName: "Mallory", LastName: "M",
 		}, "")
-		stranger := must(b, subjects.Login, subjects.LoginRequest{Email: "ada@example.com", Password: "the stranger's own"}, "")
-		key := must(b, subjects.CreateAPIKey, subjects.CreateAPIKeyRequest{
+		stranger := mustCall(b, subjects.Login, subjects.LoginRequest{Email: "ada@example.com", Password: "the stranger's own"}, "")
+		key := mustCall(b, subjects.CreateAPIKey, subjects.CreateAPIKeyRequest{
 			Name: "mine", Scopes: []string{subjects.ScopeUserProfileRead},
 		}, stranger.AccessToken)
 		short, err := exchange(b, key.Key)
 		if err != nil {
 			t.Fatal(err)
 		}
-		letter := box.wait("ada@example.com", verifySubject, 1).token(t)
-		must(b, subjects.RequestPasswordReset, subjects.EmailRequest{Email: "ada@example.com"}, "")
-		reset := box.wait("ada@example.com", resetSubject, 1).token(t)
-		must(b, subjects.ChangeEmail, subjects.ChangeEmailRequest{Email: "mallory@example.com", Password: "the stranger's own"}, stranger.AccessToken)
-		moved := box.wait("mallory@example.com", verifySubject, 1).token(t)
+		letter := box.waitFor("ada@example.com", verifySubject, 1).token(t)
+		mustCall(b, subjects.RequestPasswordReset, subjects.EmailRequest{Email: "ada@example.com"}, "")
+		reset := box.waitFor("ada@example.com", resetSubject, 1).token(t)
+		mustCall(b, subjects.ChangeEmail, subjects.ChangeEmailRequest{Email: "mallory@example.com", Password: "the stranger's own"}, stranger.AccessToken)
+		moved := box.waitFor("mallory@example.com", verifySubject, 1).token(t)
 
-		owner := b.signedInAt(op, "ada")
+		owner := b.mustOAuthSignIn(op, "ada")
 		if owner.User.FirstName != "Ada" || owner.User.LastName != "King" || !owner.User.EmailVerified {
 			t.Errorf("the owner's account is %+v", owner.User)
 		}
@@ -219,63 +219,63 @@ func TestNobodyLiesInWait(t *testing.T) {
 			},
 		} {
 			if err := try(); subjects.CodeOf(err) != subjects.CodeUnauthenticated {
-				t.Errorf("%s is still good: %v", what, err)
+				t.Errorf("%s is still valid: %v", what, err)
 			}
 		}
 		for what, token := range map[string]string{"the verification": letter, "the change of address": moved} {
 			if err := verify(b, token); subjects.CodeOf(err) != subjects.CodeInvalid {
-				t.Errorf("%s is still good: %v", what, err)
+				t.Errorf("%s is still valid: %v", what, err)
 			}
 		}
 		_, err = call(b, subjects.ResetPassword, subjects.ResetPasswordRequest{Token: reset, Password: "a wholly new one"}, "")
-		refused(t, err, subjects.CodeInvalid)
-		must(b, subjects.GetUserProfile, subjects.Empty{}, owner.AccessToken)
-		box.wait("ada@example.com", "Your account is yours alone", 1)
-		if again := b.signedInAt(op, "ada"); again.User.ID != owner.User.ID {
-			t.Errorf("the owner came to %s and then to %s", owner.User.ID, again.User.ID)
+		requireCode(t, err, subjects.CodeInvalid)
+		mustCall(b, subjects.GetUserProfile, subjects.Empty{}, owner.AccessToken)
+		box.waitFor("ada@example.com", "Your account is yours alone", 1)
+		if again := b.mustOAuthSignIn(op, "ada"); again.User.ID != owner.User.ID {
+			t.Errorf("the owner signed in to %s and then to %s", owner.User.ID, again.User.ID)
 		}
 	})
 }
 
-func TestADisabledAccountStaysShut(t *testing.T) {
-	b, op := onceWith(t)
-	ada := b.signedInAt(op, "ada")
+func TestDisabledAccountCannotSignInAtAProvider(t *testing.T) {
+	b, op := onSQLiteWithProvider(t)
+	ada := b.mustOAuthSignIn(op, "ada")
 	yes := true
 	admin := b.Token(t, actortest.User(), actortest.WithRoles(subjects.RoleUser, subjects.RoleAdmin))
-	must(b, subjects.UpdateUser, subjects.UpdateUserRequest{UserID: ada.User.ID, Disabled: &yes}, admin)
-	_, err := b.at(op, "ada")
-	refused(t, err, subjects.CodeUnauthenticated)
+	mustCall(b, subjects.UpdateUser, subjects.UpdateUserRequest{UserID: ada.User.ID, Disabled: &yes}, admin)
+	_, err := b.oauthSignIn(op, "ada")
+	requireCode(t, err, subjects.CodeUnauthenticated)
 	b.register("bob@example.com")
 	bob := b.login("bob@example.com")
-	must(b, subjects.UpdateUser, subjects.UpdateUserRequest{UserID: bob.User.ID, Disabled: &yes}, admin)
-	_, err = b.at(op, "bob")
-	refused(t, err, subjects.CodeUnauthenticated)
+	mustCall(b, subjects.UpdateUser, subjects.UpdateUserRequest{UserID: bob.User.ID, Disabled: &yes}, admin)
+	_, err = b.oauthSignIn(op, "bob")
+	requireCode(t, err, subjects.CodeUnauthenticated)
 }
 
-func TestASecondFactorIsDueAfterAProvider(t *testing.T) {
-	b, op := onceWith(t)
+func TestSecondFactorAfterProviderSignIn(t *testing.T) {
+	b, op := onSQLiteWithProvider(t)
 	box := b.mailbox()
-	ada := b.verified(box, "ada@example.com")
+	ada := b.signUpVerified(box, "ada@example.com")
 	ada, err := b.link(op, ada.AccessToken, "ada")
 	if err != nil {
 		t.Fatal(err)
 	}
-	secret, _ := b.withTOTP(ada.AccessToken)
-	due := b.signedInAt(op, "ada")
+	secret, _ := b.enableTOTP(ada.AccessToken)
+	due := b.mustOAuthSignIn(op, "ada")
 	if due.MFAToken == "" || due.AccessToken != "" || due.RefreshToken != "" {
-		t.Fatalf("a second factor is due, the answer is %+v", due)
+		t.Fatalf("a second factor is due, got %+v", due)
 	}
-	b.clock.forward(time.Minute)
-	s, err := second(b, due.MFAToken, codeAt(t, secret, b.clock.now()))
+	b.clock.advance(time.Minute)
+	s, err := verifyMFA(b, due.MFAToken, codeAt(t, secret, b.clock.now()))
 	if err != nil || s.User.ID != ada.User.ID {
 		t.Fatalf("signed in as %s, %v", s.User.ID, err)
 	}
 	if n := b.metric("auth_oauth_logins_total", "mfa_required"); n != 1 {
-		t.Errorf("%v were counted", n)
+		t.Errorf("%v sign-ins were counted", n)
 	}
 }
 
-func TestOAuthSettingsThatCannotWork(t *testing.T) {
+func TestInvalidOAuthSettings(t *testing.T) {
 	t.Parallel()
 	good := auth.OAuthProvider{Issuer: "https://id.example", ClientID: "c", RedirectURIs: []string{redirectURI}}
 	for name, change := range map[string]func(*auth.OAuthProvider){
@@ -287,20 +287,20 @@ func TestOAuthSettingsThatCannotWork(t *testing.T) {
 		"plain http":  func(p *auth.OAuthProvider) { p.RedirectURIs = []string{"http://app.example/"} },
 		"fragment":    func(p *auth.OAuthProvider) { p.RedirectURIs = []string{redirectURI + "#x"} },
 		"script":      func(p *auth.OAuthProvider) { p.RedirectURIs = []string{"javascript:alert(1)"} },
-		"issuer's user": func(p *auth.OAuthProvider) {
+		"credentials in the issuer": func(p *auth.OAuthProvider) {
 			p.Issuer = (&url.URL{Scheme: "https", User: url.User("u"), Host: "id.example"}).String()
 		},
 	} {
 		p := good
 		change(&p)
 		if err := auth.CheckOAuth(map[string]auth.OAuthProvider{"corp": p}); err == nil {
-			t.Errorf("%s is taken", name)
+			t.Errorf("%s is accepted", name)
 		}
 	}
 	if err := auth.CheckOAuth(map[string]auth.OAuthProvider{"corp": good, "google": {ClientID: "c", RedirectURIs: good.RedirectURIs}}); err != nil {
 		t.Error(err)
 	}
 	if err := auth.CheckOAuth(map[string]auth.OAuthProvider{"Corp/..": good}); err == nil {
-		t.Errorf("any id is taken")
+		t.Errorf("an invalid provider ID is accepted")
 	}
 }

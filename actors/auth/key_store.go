@@ -5,10 +5,12 @@ import (
 	"crypto/rand"
 	"fmt"
 
-	"github.com/uptrace/bun"
-
 	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/seal"
+
+	"github.com/uptrace/bun"
+
+	"github.com/weftmesh/weft/actors"
 )
 
 type signingKeyRow struct {
@@ -30,27 +32,27 @@ func (r signingKeyRow) state() string {
 	return *r.Slot
 }
 
-// signingKeys lists the keys, the oldest first.
+// signingKeys returns the keys, the oldest first.
 func signingKeys(ctx context.Context, db bun.IDB) ([]signingKeyRow, error) {
 	var rows []signingKeyRow
 	err := db.NewSelect().Model(&rows).Order("created_at", "kid").Scan(ctx)
 	return rows, err
 }
 
-// addSigningKey adds a key unless its slot has one.
+// addSigningKey adds a key unless its slot is taken.
 func addSigningKey(ctx context.Context, tx bun.Tx, row *signingKeyRow) error {
 	_, err := tx.NewInsert().Model(row).On("CONFLICT DO NOTHING").Returning("NULL").Exec(ctx)
 	return err
 }
 
-// dropSigningKeys removes the keys that were retired before a moment.
-func dropSigningKeys(ctx context.Context, tx bun.Tx, before int64) error {
+// deleteRetiredKeys deletes the keys that were retired before a time.
+func deleteRetiredKeys(ctx context.Context, tx bun.Tx, before int64) error {
 	_, err := tx.NewDelete().Model((*signingKeyRow)(nil)).
 		Where("slot IS NULL AND retired_at < ?", before).Exec(ctx)
 	return err
 }
 
-// rotateSigningKeys retires current and moves the next key up; nothing where current is current no more.
+// rotateSigningKeys retires the key current and makes the next key current. It does nothing if another key is current.
 func rotateSigningKeys(ctx context.Context, tx bun.Tx, current string, now int64) error {
 	done, err := tx.NewUpdate().Model((*signingKeyRow)(nil)).Set("slot = NULL, retired_at = ?", now).
 		Where("kid = ? AND slot = ?", current, keyCurrent).Exec(ctx)
@@ -72,7 +74,7 @@ type secretRow struct {
 	Sealed []byte
 }
 
-// The actor's own random keys.
+// Names of the actor's own secrets.
 const (
 	secretPepper  = "pepper"
 	secretRefresh = "refresh_token_mac"
@@ -80,14 +82,38 @@ const (
 	secretDevice  = "device_mac"
 )
 
-// secretContext binds what is sealed to its row.
+// secrets are the random keys that the actor creates at its first start.
+type secrets struct {
+	pepper  []byte // below password hashes, unless Config.Pepper is set
+	refresh []byte // MACs refresh tokens
+	index   []byte // hashes the keys of limiters
+	device  []byte // MACs device tokens
+}
+
+// loadSecrets reads the actor's secrets, creating those that are missing.
+func loadSecrets(ctx context.Context, deps actors.Deps) (secrets, error) {
+	var own secrets
+	for name, into := range map[string]*[]byte{
+		secretPepper: &own.pepper, secretRefresh: &own.refresh, secretIndex: &own.index, secretDevice: &own.device,
+	} {
+		secret, err := loadSecret(ctx, deps.DB, deps.Sealer, name)
+		if err != nil {
+			return own, err
+		}
+		*into = secret
+	}
+	return own, nil
+}
+
+// secretContext is the associated data of a sealed secret; it names the row.
 func secretContext(name string) []byte { return []byte("secrets/" + name) }
 
-// ownSecret returns a random key of 256 bits by name, made at first use and the same for every copy.
-func ownSecret(ctx context.Context, db *database.DB, sealer *seal.Sealer, name string) ([]byte, error) {
+// loadSecret returns the secret of that name: 256 random bits, created at first use and shared by every copy of the
+// actor.
+func loadSecret(ctx context.Context, db *database.DB, sealer *seal.Sealer, name string) ([]byte, error) {
 	fresh := make([]byte, 32)
 	if _, err := rand.Read(fresh); err != nil {
-		return nil, fmt.Errorf("making secret %s: %w", name, err)
+		return nil, fmt.Errorf("creating secret %s: %w", name, err)
 	}
 	sealed, err := sealer.Seal(fresh, secretContext(name))
 	if err != nil {
@@ -105,7 +131,7 @@ func ownSecret(ctx context.Context, db *database.DB, sealer *seal.Sealer, name s
 	}
 	plain, err := sealer.Open(row.Sealed, secretContext(name))
 	if err != nil {
-		return nil, fmt.Errorf("reading secret %s (is it another keyset than the one it was sealed with?): %w", name, err)
+		return nil, fmt.Errorf("reading secret %s (was it sealed with another keyset?): %w", name, err)
 	}
 	return plain, nil
 }

@@ -13,31 +13,33 @@ import (
 
 	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/seal"
+
+	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/kv"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
 )
 
-// The states of a signing key. It is published as next long before it signs, and as retired until the last
-// token that it signed has ended.
+// States of a signing key. A key is published as next long before it signs, and as retired until the last access token
+// that it signed has expired.
 const (
 	keyNext    = "next"
 	keyCurrent = "current"
 	keyRetired = "retired"
 )
 
-// retiredMargin is how much longer than an access token a retired key stays published.
+// retiredMargin is the time by which a retired key outlives the access tokens that it signed.
 const retiredMargin = time.Hour
 
-// keyring signs access tokens. Its keys are rows, shared by every copy of the actor; the private halves are
-// sealed. A key is in the bucket auth_keys before anything is signed with it.
+// keyring signs access tokens. Its keys are rows that all copies of the actor share; the private keys are sealed. A key
+// is published in the bucket auth_keys before it signs.
 type keyring struct {
 	db        *database.DB
 	sealer    *seal.Sealer
 	published *kv.Bucket[subjects.SigningKey]
 	now       func() time.Time
 	newID     func() string
-	keep      time.Duration
+	retention time.Duration
 
 	mu      sync.RWMutex
 	keyID   string
@@ -45,7 +47,17 @@ type keyring struct {
 	public  []subjects.SigningKey
 }
 
-// sign makes a token of claims with the current key.
+// openKeyring opens the bucket of public keys and loads the keys. retention is the lifetime of access tokens.
+func openKeyring(ctx context.Context, deps actors.Deps, retention time.Duration) (*keyring, error) {
+	k := &keyring{db: deps.DB, sealer: deps.Sealer, now: deps.Now, newID: deps.NewID, retention: retention}
+	var err error
+	if k.published, err = kv.Open[subjects.SigningKey](ctx, deps.Conn.JS, kv.AuthKeys); err != nil {
+		return nil, err
+	}
+	return k, k.load(ctx)
+}
+
+// sign returns an access token with the claims, signed with the current key.
 func (k *keyring) sign(claims mesh.Claims) (string, error) {
 	k.mu.RLock()
 	keyID, private := k.keyID, k.private
@@ -53,8 +65,8 @@ func (k *keyring) sign(claims mesh.Claims) (string, error) {
 	return mesh.SignToken(claims, keyID, private)
 }
 
-// set is the public keys, as RFC 7517 has them.
-func (k *keyring) set() subjects.JSONWebKeySet {
+// jwks returns the public keys as a JWK Set (RFC 7517 §5).
+func (k *keyring) jwks() subjects.JSONWebKeySet {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
 	set := subjects.JSONWebKeySet{Keys: make([]subjects.JSONWebKey, 0, len(k.public))}
@@ -67,11 +79,11 @@ func (k *keyring) set() subjects.JSONWebKeySet {
 	return set
 }
 
-// load makes what keys are missing, publishes all of them and signs with the current one from then on.
+// load creates missing keys, publishes all public keys and then signs with the current key.
 func (k *keyring) load(ctx context.Context) error {
 	var rows []signingKeyRow
 	err := k.db.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
-		if err := k.dropRetired(ctx, tx); err != nil {
+		if err := k.deleteRetired(ctx, tx); err != nil {
 			return err
 		}
 		var err error
@@ -92,11 +104,10 @@ func (k *keyring) load(ctx context.Context) error {
 	if err := k.publish(ctx, rows); err != nil {
 		return fmt.Errorf("publishing signing keys: %w", err)
 	}
-	return k.take(rows)
+	return k.use(rows)
 }
 
-// fill makes a key for a slot that has none. Another copy that does the same at this moment wins or loses by the
-// slot's unique index.
+// fill creates a key for an empty slot. The slot's unique index decides between copies that do so concurrently.
 func (k *keyring) fill(ctx context.Context, tx database.Tx, rows []signingKeyRow, slot string) error {
 	for _, row := range rows {
 		if row.state() == slot {
@@ -105,9 +116,9 @@ func (k *keyring) fill(ctx context.Context, tx database.Tx, rows []signingKeyRow
 	}
 	public, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
-		return fmt.Errorf("making a signing key: %w", err)
+		return fmt.Errorf("creating a signing key: %w", err)
 	}
-	now := k.now().UnixMilli()
+	now := k.now().UnixMicro()
 	row := signingKeyRow{KeyID: k.newID(), Slot: &slot, Public: public, CreatedAt: now}
 	if slot == keyCurrent {
 		row.CurrentAt = now
@@ -120,11 +131,11 @@ func (k *keyring) fill(ctx context.Context, tx database.Tx, rows []signingKeyRow
 
 func keyContext(keyID string) []byte { return []byte("signing_keys/" + keyID) }
 
-func (k *keyring) dropRetired(ctx context.Context, tx database.Tx) error {
-	return dropSigningKeys(ctx, tx, k.now().Add(-k.keep-retiredMargin).UnixMilli())
+func (k *keyring) deleteRetired(ctx context.Context, tx database.Tx) error {
+	return deleteRetiredKeys(ctx, tx, k.now().Add(-k.retention-retiredMargin).UnixMicro())
 }
 
-// publish brings the bucket to what the rows say.
+// publish updates the bucket to match the rows.
 func (k *keyring) publish(ctx context.Context, rows []signingKeyRow) error {
 	keep := map[string]bool{}
 	for _, row := range rows {
@@ -149,7 +160,7 @@ func (k *keyring) publish(ctx context.Context, rows []signingKeyRow) error {
 		if keep[keyID] {
 			continue
 		}
-		// Only what was retired goes: another copy may have added a key since the rows were read.
+		// Only retired keys are deleted: another copy may have added a key since the rows were read.
 		key, err := k.published.Get(ctx, keyID)
 		if err == nil && key.Value.Status == keyRetired {
 			err = k.published.DeleteRevision(ctx, keyID, key.Revision)
@@ -161,7 +172,7 @@ func (k *keyring) publish(ctx context.Context, rows []signingKeyRow) error {
 	return nil
 }
 
-func (k *keyring) take(rows []signingKeyRow) error {
+func (k *keyring) use(rows []signingKeyRow) error {
 	public := make([]subjects.SigningKey, 0, len(rows))
 	var private ed25519.PrivateKey
 	var keyID string
@@ -172,7 +183,7 @@ func (k *keyring) take(rows []signingKeyRow) error {
 		}
 		seed, err := k.sealer.Open(row.Sealed, keyContext(row.KeyID))
 		if err != nil {
-			return fmt.Errorf("opening the signing key (is it another keyset than the one it was sealed with?): %w", err)
+			return fmt.Errorf("opening the signing key (was it sealed with another keyset?): %w", err)
 		}
 		keyID, private = row.KeyID, ed25519.NewKeyFromSeed(seed)
 	}
@@ -185,14 +196,14 @@ func (k *keyring) take(rows []signingKeyRow) error {
 	return nil
 }
 
-// rotate retires the current key and lets the next one sign, unless another copy has done so since this one
-// looked. Tokens that the retired key signed stay good until they end.
+// rotate retires the current key and makes the next one current, unless another copy has done so already. Access tokens
+// of the retired key stay valid until they expire.
 func (k *keyring) rotate(ctx context.Context) error {
 	k.mu.RLock()
 	current := k.keyID
 	k.mu.RUnlock()
 	err := k.db.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
-		return rotateSigningKeys(ctx, tx, current, k.now().UnixMilli())
+		return rotateSigningKeys(ctx, tx, current, k.now().UnixMicro())
 	})
 	if err != nil {
 		return fmt.Errorf("rotating signing keys: %w", err)
@@ -200,7 +211,7 @@ func (k *keyring) rotate(ctx context.Context) error {
 	return k.load(ctx)
 }
 
-// due tells whether the current key is older than age.
+// due reports whether the current key is older than age.
 func (k *keyring) due(ctx context.Context, age time.Duration) (bool, error) {
 	rows, err := signingKeys(ctx, k.db.DB)
 	if err != nil {
@@ -208,13 +219,13 @@ func (k *keyring) due(ctx context.Context, age time.Duration) (bool, error) {
 	}
 	for _, row := range rows {
 		if row.state() == keyCurrent {
-			return age > 0 && k.now().Sub(time.UnixMilli(row.CurrentAt)) >= age, nil
+			return age > 0 && k.now().Sub(time.UnixMicro(row.CurrentAt)) >= age, nil
 		}
 	}
 	return false, nil
 }
 
-// run follows what other copies do to the keys, and rotates them when they are due.
+// run follows other copies' changes to the keys and rotates the keys when they are due, until ctx ends.
 func (k *keyring) run(ctx context.Context, every, age time.Duration) error {
 	tick := time.NewTicker(every)
 	defer tick.Stop()

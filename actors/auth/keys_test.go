@@ -18,7 +18,7 @@ func TestCopiesShareKeysSessionsAndLockouts(t *testing.T) {
 	t.Parallel()
 	kinds := actortest.Databases(t)
 	if len(kinds) < 2 {
-		return // copies share a PostgreSQL alone; Databases has said that there is none
+		return // copies share PostgreSQL only; actortest.Databases has reported that there is none
 	}
 	b := setup(t, kinds[1])
 	b.start()
@@ -26,19 +26,19 @@ func TestCopiesShareKeysSessionsAndLockouts(t *testing.T) {
 	sets := map[string]bool{}
 	for range 20 {
 		var ids []string
-		for _, key := range must(b, subjects.JWKS, subjects.Empty{}, "").Keys {
+		for _, key := range mustCall(b, subjects.JWKS, subjects.Empty{}, "").Keys {
 			ids = append(ids, key.KeyID)
 		}
 		sets[strings.Join(ids, " ")] = true
 		session := b.login("ada@example.com")
-		must(b, subjects.GetUserProfile, subjects.Empty{}, session.AccessToken)
-		must(b, subjects.RefreshToken, subjects.RefreshTokenRequest{RefreshToken: session.RefreshToken}, "")
+		mustCall(b, subjects.GetUserProfile, subjects.Empty{}, session.AccessToken)
+		mustCall(b, subjects.RefreshToken, subjects.RefreshTokenRequest{RefreshToken: session.RefreshToken}, "")
 	}
 	if len(sets) != 1 {
 		t.Errorf("the copies publish different keys: %v", sets)
 	}
 	compared := 0
-	for _, err := range together(50, func(int) error { return b.from("203.0.113.7", "ada@example.com", "wrong wrong") }) {
+	for _, err := range concurrently(50, func(int) error { return b.loginFrom("203.0.113.7", "ada@example.com", "wrong wrong") }) {
 		if subjects.CodeOf(err) == subjects.CodeUnauthenticated {
 			compared++
 		}
@@ -48,15 +48,15 @@ func TestCopiesShareKeysSessionsAndLockouts(t *testing.T) {
 	}
 }
 
-func TestRotationKeepsTokensGood(t *testing.T) {
-	onBoth(t, func(t *testing.T, b *bench) {
-		session := b.signedUp("ada@example.com")
+func TestRotationKeepsTokensValid(t *testing.T) {
+	onEachDatabase(t, func(t *testing.T, b *harness) {
+		session := b.signUp("ada@example.com")
 		elsewhere := b.verifier()
-		before := must(b, subjects.JWKS, subjects.Empty{}, "").Keys
-		if err := b.made.RotateKeys(t.Context()); err != nil {
+		before := mustCall(b, subjects.JWKS, subjects.Empty{}, "").Keys
+		if err := b.latest.RotateKeys(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		after := must(b, subjects.JWKS, subjects.Empty{}, "").Keys
+		after := mustCall(b, subjects.JWKS, subjects.Empty{}, "").Keys
 		if len(before) != 2 || len(after) != 3 {
 			t.Errorf("keys before and after: %d, %d", len(before), len(after))
 		}
@@ -68,46 +68,46 @@ func TestRotationKeepsTokensGood(t *testing.T) {
 	})
 }
 
-func TestKeysRotateWhenDueAndRetiredOnesGo(t *testing.T) {
-	b := once(t, func(c *auth.Config) { c.KeyReload, c.KeyRotation = time.Second, 24*time.Hour })
-	first := must(b, subjects.JWKS, subjects.Empty{}, "").Keys
-	b.clock.forward(24 * time.Hour)
+func TestKeyRotationWhenDue(t *testing.T) {
+	b := onSQLite(t, func(c *auth.Config) { c.KeyReload, c.KeyRotation = time.Second, 24*time.Hour })
+	first := mustCall(b, subjects.JWKS, subjects.Empty{}, "").Keys
+	b.clock.advance(24 * time.Hour)
 	known := func(kid string) bool {
-		for _, key := range must(b, subjects.JWKS, subjects.Empty{}, "").Keys {
+		for _, key := range mustCall(b, subjects.JWKS, subjects.Empty{}, "").Keys {
 			if key.KeyID == kid {
 				return true
 			}
 		}
 		return false
 	}
-	eventually(t, "a third key", func() bool { return len(must(b, subjects.JWKS, subjects.Empty{}, "").Keys) == 3 })
-	b.clock.forward(2 * time.Hour)
-	eventually(t, "the retired key is gone", func() bool {
-		return len(must(b, subjects.JWKS, subjects.Empty{}, "").Keys) == 2 && (!known(first[0].KeyID) || !known(first[1].KeyID))
+	eventually(t, "there is a third key", func() bool { return len(mustCall(b, subjects.JWKS, subjects.Empty{}, "").Keys) == 3 })
+	b.clock.advance(2 * time.Hour)
+	eventually(t, "the retired key is deleted", func() bool {
+		return len(mustCall(b, subjects.JWKS, subjects.Empty{}, "").Keys) == 2 && (!known(first[0].KeyID) || !known(first[1].KeyID))
 	})
 }
 
-func TestARestartKeepsEverything(t *testing.T) {
-	onBoth(t, func(t *testing.T, b *bench) {
-		session := b.signedUp("ada@example.com")
+func TestRestartKeepsSessionsAndAccounts(t *testing.T) {
+	onEachDatabase(t, func(t *testing.T, b *harness) {
+		session := b.signUp("ada@example.com")
 		if err := b.actor.Stop(t); err != nil {
 			t.Fatal(err)
 		}
 		b.config.BcryptCost = 5
 		b.actor = b.start()
-		must(b, subjects.GetUserProfile, subjects.Empty{}, session.AccessToken)
-		must(b, subjects.RefreshToken, subjects.RefreshTokenRequest{RefreshToken: session.RefreshToken}, "")
+		mustCall(b, subjects.GetUserProfile, subjects.Empty{}, session.AccessToken)
+		mustCall(b, subjects.RefreshToken, subjects.RefreshTokenRequest{RefreshToken: session.RefreshToken}, "")
 		b.login("ada@example.com")
 		hashes := b.metric("auth_password_hashes_total", "")
 		b.login("ada@example.com")
 		if got := b.metric("auth_password_hashes_total", "") - hashes; got != 1 {
-			t.Errorf("the second login computes %v hashes: the first did not renew the hash", got)
+			t.Errorf("the second login computes %v hashes: the first did not replace the hash", got)
 		}
 	})
 }
 
-func TestAPepperCanBeChanged(t *testing.T) {
-	b := once(t)
+func TestPepperChange(t *testing.T) {
+	b := onSQLite(t)
 	b.register("ada@example.com")
 	for _, pepper := range []string{"first pepper of the operator", "second pepper of the operator"} {
 		if err := b.actor.Stop(t); err != nil {
@@ -120,19 +120,19 @@ func TestAPepperCanBeChanged(t *testing.T) {
 	}
 }
 
-func TestNoSecretIsStoredInClear(t *testing.T) {
-	b := once(t)
+func TestSecretsAreNotStoredInClearText(t *testing.T) {
+	b := onSQLite(t)
 	box := b.mailbox()
-	session := b.signedUp("ada@example.com")
-	fresh := must(b, subjects.RefreshToken, subjects.RefreshTokenRequest{RefreshToken: session.RefreshToken}, "")
-	must(b, subjects.RequestPasswordReset, subjects.EmailRequest{Email: "ada@example.com"}, "")
-	reset := box.wait("ada@example.com", resetSubject, 1).token(t)
-	verification := box.wait("ada@example.com", verifySubject, 1).token(t)
-	secret, recovery := b.withTOTP(fresh.AccessToken)
-	key := must(b, subjects.CreateAPIKey, subjects.CreateAPIKeyRequest{
+	session := b.signUp("ada@example.com")
+	fresh := mustCall(b, subjects.RefreshToken, subjects.RefreshTokenRequest{RefreshToken: session.RefreshToken}, "")
+	mustCall(b, subjects.RequestPasswordReset, subjects.EmailRequest{Email: "ada@example.com"}, "")
+	reset := box.waitFor("ada@example.com", resetSubject, 1).token(t)
+	verification := box.waitFor("ada@example.com", verifySubject, 1).token(t)
+	secret, recovery := b.enableTOTP(fresh.AccessToken)
+	key := mustCall(b, subjects.CreateAPIKey, subjects.CreateAPIKeyRequest{
 		Name: "ci", Scopes: []string{subjects.ScopeUserProfileRead},
 	}, fresh.AccessToken).Key
-	b.audited(t, session.User.ID, "api_key_create")
+	b.waitForAudit(t, session.User.ID, "api_key_create")
 	if err := b.actor.Stop(t); err != nil {
 		t.Fatal(err)
 	}
@@ -151,7 +151,7 @@ func TestNoSecretIsStoredInClear(t *testing.T) {
 			searched += len(data)
 			for _, canary := range canaries {
 				if bytes.Contains(data, []byte(canary)) {
-					t.Errorf("%s holds a secret in clear", path)
+					t.Errorf("%s contains a secret in clear text", path)
 				}
 			}
 			return err

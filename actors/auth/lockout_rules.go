@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// source is what failures are counted by: an IPv4 address, or the /64 that an IPv6 address belongs to, since whoever
-// has one of its addresses has them all. What is no address counts as one source.
+// source returns what failures are counted by: an IPv4 address, or the /64 of an IPv6 address, because one client
+// usually has a whole /64. All malformed addresses count as one source.
 func source(ip string) string {
 	address, err := netip.ParseAddr(ip)
 	if err != nil {
@@ -23,45 +23,45 @@ func source(ip string) string {
 	return address.String()
 }
 
-// attempts is what the bucket auth_attempts keeps of one address and source.
-type attempts struct {
+// attemptRecord is an entry of the bucket auth_attempts.
+type attemptRecord struct {
 	Failures int       `json:"failures,omitempty"`
 	FailedAt time.Time `json:"failed_at,omitzero"`
-	// LockedUntil is set by the last failure allowed, and moved by nothing.
+	// LockedUntil is set by the last failure allowed; later attempts do not extend it.
 	LockedUntil time.Time `json:"locked_until,omitzero"`
-	// Pending are logins whose password is being compared, with when they began.
+	// Pending maps attempts whose comparison is in flight to the time they began.
 	Pending map[string]time.Time `json:"pending,omitempty"`
 }
 
-// pendingFor is how long a comparison may take before its process counts as dead, and the attempt as failed.
-const pendingFor = time.Minute
+// pendingTimeout is the time after which an attempt in flight counts as failed, because its process must have died.
+const pendingTimeout = time.Minute
 
-// lockout is the rule that attempts are counted by.
+// lockout is the rule of a limiter: limit failures lock the key for duration.
 type lockout struct {
-	failures int
-	length   time.Duration
+	limit    int
+	duration time.Duration
 }
 
-// verdict is what admit says of a further attempt.
+// verdict is the result of admit.
 type verdict int
 
 const (
 	// admitted: compare the password, then settle.
 	admitted verdict = iota
-	// busy: as many comparisons are under way as failures are left; one of them must end first.
+	// busy: as many comparisons are in flight as failures are left; one must end first.
 	busy
-	// locked: not before LockedUntil.
+	// locked: refused until LockedUntil.
 	locked
 )
 
-// admit takes note of an attempt that begins. Never more comparisons are under way than failures are left, so that
-// parallel guesses get no more tries than serial ones.
-func (l lockout) admit(a attempts, id string, now time.Time) (attempts, verdict) {
-	a = l.forget(a, now)
+// admit adds an attempt. At most as many comparisons are in flight as failures are left, so that concurrent guesses get
+// no more tries than serial ones.
+func (l lockout) admit(a attemptRecord, id string, now time.Time) (attemptRecord, verdict) {
+	a = l.expire(a, now)
 	switch {
 	case now.Before(a.LockedUntil):
 		return a, locked
-	case a.Failures+len(a.Pending) >= l.failures:
+	case a.Failures+len(a.Pending) >= l.limit:
 		return a, busy
 	}
 	pending := map[string]time.Time{id: now}
@@ -72,8 +72,8 @@ func (l lockout) admit(a attempts, id string, now time.Time) (attempts, verdict)
 	return a, admitted
 }
 
-// settle takes note of how an attempt ended. A success forgives the failures before it.
-func (l lockout) settle(a attempts, id string, failed bool, now time.Time) attempts {
+// settle removes an attempt and counts its result. A success resets the failures.
+func (l lockout) settle(a attemptRecord, id string, failed bool, now time.Time) attemptRecord {
 	a = l.without(a, id)
 	if failed {
 		return l.fail(a, now)
@@ -82,34 +82,34 @@ func (l lockout) settle(a attempts, id string, failed bool, now time.Time) attem
 	return a
 }
 
-// abandon takes back an attempt that never came to a comparison.
-func (l lockout) abandon(a attempts, id string) attempts { return l.without(a, id) }
+// abandon removes an attempt without counting it.
+func (l lockout) abandon(a attemptRecord, id string) attemptRecord { return l.without(a, id) }
 
-func (l lockout) fail(a attempts, at time.Time) attempts {
+func (l lockout) fail(a attemptRecord, at time.Time) attemptRecord {
 	a.Failures++
 	if at.After(a.FailedAt) {
 		a.FailedAt = at
 	}
-	if a.Failures >= l.failures && a.LockedUntil.IsZero() {
-		a.LockedUntil = a.FailedAt.Add(l.length)
+	if a.Failures >= l.limit && a.LockedUntil.IsZero() {
+		a.LockedUntil = a.FailedAt.Add(l.duration)
 	}
 	return a
 }
 
-// forget drops what no longer counts, and counts attempts whose process died as failures.
-func (l lockout) forget(a attempts, now time.Time) attempts {
+// expire drops failures that no longer count, and counts the attempts of dead processes as failures.
+func (l lockout) expire(a attemptRecord, now time.Time) attemptRecord {
 	for id, at := range a.Pending {
-		if now.Sub(at) > pendingFor {
+		if now.Sub(at) > pendingTimeout {
 			a = l.fail(l.without(a, id), at)
 		}
 	}
-	if a.Failures > 0 && now.Sub(a.FailedAt) >= l.length && !now.Before(a.LockedUntil) {
+	if a.Failures > 0 && now.Sub(a.FailedAt) >= l.duration && !now.Before(a.LockedUntil) {
 		a.Failures, a.FailedAt, a.LockedUntil = 0, time.Time{}, time.Time{}
 	}
 	return a
 }
 
-func (l lockout) without(a attempts, id string) attempts {
+func (l lockout) without(a attemptRecord, id string) attemptRecord {
 	rest := make(map[string]time.Time, len(a.Pending))
 	for other, at := range a.Pending {
 		if other != id {
@@ -120,5 +120,5 @@ func (l lockout) without(a attempts, id string) attempts {
 	return a
 }
 
-// empty tells whether there is nothing to remember.
-func (a attempts) empty() bool { return a.Failures == 0 && len(a.Pending) == 0 }
+// empty reports whether the entry can be deleted.
+func (a attemptRecord) empty() bool { return a.Failures == 0 && len(a.Pending) == 0 }

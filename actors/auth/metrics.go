@@ -11,8 +11,8 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// metrics are auth's own. auth_active_sessions counts the sessions of the whole mesh: copies of the actor show
-// the same number, so take the maximum and not the sum.
+// metrics are the actor's metrics. auth_active_sessions counts the sessions of the whole mesh: every copy of the actor
+// reports the same number, so aggregate with max, not sum.
 type metrics struct {
 	registrations prometheus.Counter
 	deletions     prometheus.Counter
@@ -22,11 +22,11 @@ type metrics struct {
 }
 
 func newMetrics(
-	r prometheus.Registerer, sessions *kv.Map[sessionMark], p *passwords, now func() time.Time,
+	r prometheus.Registerer, sessions *kv.Map[sessionExpiry], p *passwordHasher, now func() time.Time,
 ) (*metrics, error) {
 	m := &metrics{
 		registrations: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "auth_registrations_total", Help: "Accounts opened.",
+			Name: "auth_registrations_total", Help: "Accounts created.",
 		}),
 		deletions: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "auth_account_deletions_total", Help: "Accounts deleted by their owners.",
@@ -36,18 +36,18 @@ func newMetrics(
 		}, []string{"result"}),
 		oauthLogins: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "auth_oauth_logins_total",
-			Help: "Returns from providers by provider and result: success, mfa_required, failure, conflict, error.",
+			Help: "OAuth callbacks by provider and result: success, mfa_required, failure, conflict, error.",
 		}, []string{"provider", "result"}),
 		validations: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "auth_token_validations_total", Help: "Calls of validate_token by result: valid, invalid, error.",
 		}, []string{"result"}),
 	}
 	active := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "auth_active_sessions", Help: "Live sessions of all copies of auth.",
+		Name: "auth_active_sessions", Help: "Live sessions in the mesh; every copy of auth reports the same number.",
 	}, func() float64 { return activeSessions(sessions, now()) })
 	hashes := prometheus.NewCounterFunc(prometheus.CounterOpts{
 		Name: "auth_password_hashes_total", Help: "Passwords hashed or compared.",
-	}, func() float64 { return float64(p.done.Load()) })
+	}, func() float64 { return float64(p.hashes.Load()) })
 	for _, c := range []prometheus.Collector{m.registrations, m.deletions, m.logins, m.oauthLogins, m.validations, active, hashes} {
 		if err := r.Register(c); err != nil {
 			return nil, fmt.Errorf("registering metrics: %w", err)
@@ -56,10 +56,10 @@ func newMetrics(
 	return m, nil
 }
 
-func activeSessions(sessions *kv.Map[sessionMark], now time.Time) float64 {
+func activeSessions(sessions *kv.Map[sessionExpiry], now time.Time) float64 {
 	live := 0.
-	sessions.Range(func(s kv.Entry[sessionMark]) bool {
-		if now.Before(s.Value.ends()) {
+	sessions.Range(func(s kv.Entry[sessionExpiry]) bool {
+		if now.Before(s.Value.endsAt()) {
 			live++
 		}
 		return true
@@ -67,7 +67,7 @@ func activeSessions(sessions *kv.Map[sessionMark], now time.Time) float64 {
 	return live
 }
 
-// oauthLogin counts a return from a configured provider by its outcome.
+// oauthLogin counts a callback from a configured provider by its result.
 func (m *metrics) oauthLogin(provider string, s subjects.Session, err error) {
 	result := "error"
 	switch subjects.CodeOf(err) {
@@ -84,7 +84,7 @@ func (m *metrics) oauthLogin(provider string, s subjects.Session, err error) {
 	m.oauthLogins.WithLabelValues(provider, result).Inc()
 }
 
-// login counts a sign-in by its outcome.
+// login counts a sign-in by its result.
 func (m *metrics) login(s subjects.Session, err error) {
 	result := "error"
 	switch subjects.CodeOf(err) {

@@ -10,24 +10,24 @@ import (
 	"strings"
 	"time"
 
+	"github.com/weftmesh/weft/actors/seal"
+
 	"github.com/pquerna/otp"
 	"github.com/pquerna/otp/hotp"
 	"github.com/pquerna/otp/totp"
-
-	"github.com/weftmesh/weft/actors/seal"
 )
 
 const (
-	// totpPeriod is the length of a step, in seconds (RFC 6238 §4).
+	// totpPeriod is the length of a time step in seconds (RFC 6238 §4).
 	totpPeriod = 30
-	// totpIssuer names weft in authenticators.
+	// totpIssuer is the issuer shown by authenticators.
 	totpIssuer = "weft"
-	// recoveryCodes is how many there are; each has recoveryBytes random bytes, past the 112 bits from which a plain hash
-	// keeps them (OWASP ASVS 5.0, 6.5.2).
+	// recoveryCodes is the number of recovery codes. Each has recoveryBytes random bytes, more than the 112 bits above
+	// which an unsalted hash is sufficient (OWASP ASVS 5.0, 6.5.2).
 	recoveryCodes = 10
 	recoveryBytes = 15
-	// mfaTTL is how long a login waits for its second factor.
-	mfaTTL = 5 * time.Minute
+	// pendingLoginTTL is how long a sign-in waits for its second factor.
+	pendingLoginTTL = 5 * time.Minute
 )
 
 // Methods of a sign-in.
@@ -36,17 +36,17 @@ const (
 	byPasswordTOTP = "password_totp"
 )
 
-// newTOTP makes an authenticator's secret and the URL of its QR code.
+// newTOTP returns the secret of a new authenticator and the URL of its QR code.
 func newTOTP(email string) (secret, url string, err error) {
 	key, err := totp.Generate(totp.GenerateOpts{Issuer: totpIssuer, AccountName: email, Period: totpPeriod, SecretSize: 20})
 	if err != nil {
-		return "", "", fmt.Errorf("making a TOTP secret: %w", err)
+		return "", "", fmt.Errorf("creating a TOTP secret: %w", err)
 	}
 	return key.Secret(), key.URL(), nil
 }
 
-// totpStep finds the step, later than last, that a code is good for. So many steps before and after this one are taken:
-// clocks differ (RFC 6238 §5.2).
+// totpStep returns the time step of a code, which must be later than last. skew is the number of steps before and after
+// the current one that are accepted, because clocks differ (RFC 6238 §5.2).
 func totpStep(secret, code string, now time.Time, skew int, last int64) (int64, bool) {
 	step := now.Unix() / totpPeriod
 	for at := step - int64(skew); at <= step+int64(skew); at++ {
@@ -58,12 +58,12 @@ func totpStep(secret, code string, now time.Time, skew int, last int64) (int64, 
 	return 0, false
 }
 
-// newRecoveryCodes makes codes to be kept on paper.
+// newRecoveryCodes returns new recovery codes.
 func newRecoveryCodes() []string {
 	codes := make([]string, recoveryCodes)
 	for i := range codes {
 		raw := make([]byte, recoveryBytes)
-		_, _ = rand.Read(raw) // never fails, says crypto/rand
+		_, _ = rand.Read(raw) // never returns an error (crypto/rand)
 		text := strings.ToLower(base32.StdEncoding.EncodeToString(raw))
 		groups := make([]string, 0, len(text)/4)
 		for group := range slices.Chunk([]byte(text), 4) {
@@ -74,18 +74,18 @@ func newRecoveryCodes() []string {
 	return codes
 }
 
-// hashRecoveryCode is what is stored of a code; how it is spaced and cased does not matter.
+// hashRecoveryCode returns the stored hash of a code. Spaces, dashes and case do not matter.
 func hashRecoveryCode(userID, code string) string {
 	plain := strings.NewReplacer("-", "", " ", "").Replace(strings.ToLower(code))
 	return hashToken(userID + "/" + plain)
 }
 
-// pendingLogin is what an mfa_token holds, sealed: a login whose password was right.
+// pendingLogin is the sealed content of an mfa_token: a sign-in whose password was correct.
 type pendingLogin struct {
 	UserID    string    `json:"user_id"`
 	Epoch     int64     `json:"epoch"`
 	ExpiresAt time.Time `json:"expires_at"`
-	// Replaces is the session that the client had as it began.
+	// Replaces is the session that the client had when the sign-in began.
 	Replaces sessionRef `json:"replaces,omitzero"`
 }
 
@@ -100,7 +100,7 @@ func sealPending(s *seal.Sealer, p pendingLogin) (string, error) {
 	return base64.RawURLEncoding.EncodeToString(sealed), err
 }
 
-// openPending reads an mfa_token; false for what is none, or none any more.
+// openPending opens an mfa_token. It returns false if the token is invalid or expired.
 func openPending(s *seal.Sealer, token string, now time.Time) (pendingLogin, bool) {
 	var p pendingLogin
 	sealed, err := base64.RawURLEncoding.Strict().DecodeString(token)

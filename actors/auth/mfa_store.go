@@ -2,11 +2,11 @@ package auth
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 	"fmt"
 
 	"github.com/uptrace/bun"
+
+	"github.com/weftmesh/weft/subjects"
 )
 
 type totpRow struct {
@@ -26,21 +26,29 @@ type recoveryRow struct {
 	Hash   string `bun:",pk"`
 }
 
-// totpOf reads a user's authenticator, nil where there is none.
-func totpOf(ctx context.Context, db bun.IDB, userID string) (*totpRow, error) {
+var errNoTOTP = subjects.Errorf(subjects.CodeNotFound, "the account has no authenticator")
+
+// totpOf returns a user's authenticator; errNoTOTP if there is none.
+func totpOf(ctx context.Context, db bun.IDB, userID string) (totpRow, error) {
 	var row totpRow
 	err := db.NewSelect().Model(&row).Where("user_id = ?", userID).Scan(ctx)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil, nil
+	if err := oneRow(err, "reading an authenticator", errNoTOTP); err != nil {
+		return totpRow{}, err
 	}
-	if err != nil {
-		return nil, fmt.Errorf("reading an authenticator: %w", err)
-	}
-	return &row, nil
+	return row, nil
 }
 
-// putTOTP sets a user's unconfirmed authenticator; a confirmed one stays, and is false.
-func putTOTP(ctx context.Context, tx bun.Tx, row totpRow) (bool, error) {
+// hasTOTP reports whether a user has a confirmed authenticator.
+func hasTOTP(ctx context.Context, db bun.IDB, userID string) (bool, error) {
+	row, err := totpOf(ctx, db, userID)
+	if isNotFound(err) {
+		return false, nil
+	}
+	return row.Confirmed, err
+}
+
+// upsertTOTP sets a user's unconfirmed authenticator. It returns false if the user has a confirmed one.
+func upsertTOTP(ctx context.Context, tx bun.Tx, row totpRow) (bool, error) {
 	done, err := tx.NewInsert().Model(&row).On("CONFLICT (user_id) DO UPDATE").
 		Set("sealed = EXCLUDED.sealed, last_step = EXCLUDED.last_step, created_at = EXCLUDED.created_at").
 		Where("NOT totp_row.confirmed").Returning("NULL").Exec(ctx)
@@ -51,18 +59,19 @@ func putTOTP(ctx context.Context, tx bun.Tx, row totpRow) (bool, error) {
 	return n > 0, err
 }
 
-// useStep takes note of a code's step, unless it or a later one was taken.
-func useStep(ctx context.Context, tx bun.Tx, userID string, step int64) (bool, error) {
+// useTOTPStep records the time step of a code. It returns false if that or a later step was used before.
+func useTOTPStep(ctx context.Context, tx bun.Tx, userID string, step int64) (bool, error) {
 	done, err := tx.NewUpdate().Model((*totpRow)(nil)).Set("last_step = ?", step).
 		Where("user_id = ? AND last_step < ?", userID, step).Exec(ctx)
 	if err != nil {
-		return false, fmt.Errorf("using a code: %w", err)
+		return false, fmt.Errorf("consuming a code: %w", err)
 	}
 	n, err := done.RowsAffected()
 	return n > 0, err
 }
 
-// confirmTOTP turns a user's authenticator on, with its recovery codes; false where it was on.
+// confirmTOTP confirms a user's authenticator and adds its recovery codes. It returns false if it was confirmed
+// already.
 func confirmTOTP(ctx context.Context, tx bun.Tx, userID string, step int64, hashes []string) (bool, error) {
 	done, err := tx.NewUpdate().Model((*totpRow)(nil)).Set("confirmed = ?, last_step = ?", true, step).
 		Where("user_id = ? AND NOT confirmed", userID).Exec(ctx)
@@ -82,24 +91,24 @@ func confirmTOTP(ctx context.Context, tx bun.Tx, userID string, step int64, hash
 	return true, nil
 }
 
-// useRecoveryCode takes a code away; false where there is none such.
+// useRecoveryCode deletes a code. It returns false if there is no such code.
 func useRecoveryCode(ctx context.Context, tx bun.Tx, userID, hash string) (bool, error) {
 	done, err := tx.NewDelete().Model((*recoveryRow)(nil)).Where("user_id = ? AND hash = ?", userID, hash).Exec(ctx)
 	if err != nil {
-		return false, fmt.Errorf("using a recovery code: %w", err)
+		return false, fmt.Errorf("consuming a recovery code: %w", err)
 	}
 	n, err := done.RowsAffected()
 	return n > 0, err
 }
 
-// dropSecondFactors forgets a user's authenticator and recovery codes.
-func dropSecondFactors(ctx context.Context, tx bun.Tx, userID string) error {
+// deleteSecondFactors deletes a user's authenticator and recovery codes.
+func deleteSecondFactors(ctx context.Context, tx bun.Tx, userID string) error {
 	_, err := tx.NewDelete().Model((*totpRow)(nil)).Where("user_id = ?", userID).Exec(ctx)
 	if err == nil {
 		_, err = tx.NewDelete().Model((*recoveryRow)(nil)).Where("user_id = ?", userID).Exec(ctx)
 	}
 	if err != nil {
-		return fmt.Errorf("dropping second factors: %w", err)
+		return fmt.Errorf("deleting second factors: %w", err)
 	}
 	return nil
 }

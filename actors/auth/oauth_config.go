@@ -2,47 +2,44 @@ package auth
 
 import (
 	"cmp"
-	"fmt"
-	"net/url"
 	"regexp"
 	"slices"
 	"time"
 
-	"github.com/weftmesh/weft/actors/oauthstate"
 	"github.com/weftmesh/weft/mesh"
 )
 
-// OAuthConfig says with whom users can sign in.
+// OAuthConfig configures the providers with which users can sign in.
 type OAuthConfig struct {
-	// Providers are by id, which is part of the routes: google, github, microsoft, or a name of one's own for any
+	// Providers maps IDs to providers. The ID is part of the routes: google, github, microsoft, or any name for an
 	// OpenID issuer.
 	Providers map[string]OAuthProvider `koanf:"providers"`
-	// StateTTL is how long a sign-in at a provider may take, an hour at the most.
+	// StateTTL is how long a sign-in at a provider may take, at most an hour.
 	StateTTL time.Duration `koanf:"state_ttl"`
-	// FreshFor is how long ago the sign-in of who links or unlinks may be.
+	// FreshFor is the maximum age of a sign-in for changes that require a recent one, such as linking an identity.
 	FreshFor time.Duration `koanf:"fresh_for"`
-	// RefreshEvery is how often providers' tokens are looked through, RefreshBefore how long before its end one is
-	// refreshed. Those of who has not signed in with the provider for a session's life are left to end.
+	// RefreshEvery is the interval at which due tokens are looked up. RefreshBefore is how long before its expiry a
+	// token is refreshed. Tokens of users who have not signed in with the provider for SessionTTL are left to expire.
 	RefreshEvery  time.Duration `koanf:"refresh_every"`
 	RefreshBefore time.Duration `koanf:"refresh_before"`
 }
 
-// OAuthProvider is one provider.
+// OAuthProvider configures one provider.
 type OAuthProvider struct {
-	// Kind is google, github, microsoft or oidc. Empty: what the id says, else oidc.
+	// Kind is google, github, microsoft or oidc. The default is the provider's ID if that is a kind, otherwise oidc.
 	Kind string `koanf:"kind"`
-	// Issuer is the OpenID issuer; the kinds google and microsoft know theirs (microsoft: any tenant's). For github it is
-	// the address of a GitHub Enterprise Server.
+	// Issuer is the OpenID issuer. The kinds google and microsoft have defaults (microsoft: all tenants). For github it
+	// is the URL of a GitHub Enterprise Server.
 	Issuer       string      `koanf:"issuer"`
 	ClientID     string      `koanf:"client_id"`
 	ClientSecret mesh.Secret `koanf:"client_secret"`
-	// Scopes are asked for instead of the kind's own; openid is always among those of an OpenID issuer.
+	// Scopes replaces the default scopes of the kind. openid is always requested from an OpenID issuer.
 	Scopes []string `koanf:"scopes"`
-	// RedirectURIs is the exact list of where the provider may send the browser back to, as registered there.
+	// RedirectURIs lists exactly the redirect URIs that are registered at the provider. The first is the default.
 	RedirectURIs []string `koanf:"redirect_uris"`
 }
 
-// The kinds of providers.
+// Kinds of providers.
 const (
 	kindOpenID    = "oidc"
 	kindGoogle    = "google"
@@ -56,7 +53,7 @@ var kindIssuers = map[string]string{
 	kindMicrosoft: "https://login.microsoftonline.com/common/v2.0",
 }
 
-// maxOAuthState is the longest StateTTL: the browser's cookie lives no longer (subjects.InitiateOAuth).
+// maxOAuthState is the maximum of StateTTL: the browser's cookie lives no longer (subjects.InitiateOAuth).
 const maxOAuthState = time.Hour
 
 func defaultOAuthConfig() OAuthConfig {
@@ -67,30 +64,8 @@ func defaultOAuthConfig() OAuthConfig {
 
 var providerID = regexp.MustCompile(`^[a-z][a-z0-9_-]{0,63}$`)
 
-func (c OAuthConfig) check() error {
-	for key, d := range map[string]time.Duration{
-		"state_ttl": c.StateTTL, "fresh_for": c.FreshFor, "refresh_every": c.RefreshEvery, "refresh_before": c.RefreshBefore,
-	} {
-		if d < time.Second {
-			return fmt.Errorf("auth.oauth.%s is %s, it must be at least a second", key, d)
-		}
-	}
-	if c.StateTTL > maxOAuthState {
-		return fmt.Errorf("auth.oauth.state_ttl is %s, it must be at most %s", c.StateTTL, maxOAuthState)
-	}
-	for id, p := range c.Providers {
-		if !providerID.MatchString(id) {
-			return fmt.Errorf("auth.oauth.providers: %q is not a name of lower case letters, digits, - and _", id)
-		}
-		if err := p.named(id).check(); err != nil {
-			return fmt.Errorf("auth.oauth.providers.%s.%w", id, err)
-		}
-	}
-	return nil
-}
-
-// named fills in what the provider's id says.
-func (p OAuthProvider) named(id string) OAuthProvider {
+// withDefaults returns the configuration with the defaults of the ID and the kind.
+func (p OAuthProvider) withDefaults(id string) OAuthProvider {
 	if p.Kind == "" {
 		p.Kind = kindOpenID
 		if _, known := kindIssuers[id]; known {
@@ -108,25 +83,4 @@ func (p OAuthProvider) named(id string) OAuthProvider {
 		p.Scopes = append([]string{"openid"}, p.Scopes...)
 	}
 	return p
-}
-
-func (p OAuthProvider) check() error {
-	if !slices.Contains([]string{kindOpenID, kindGoogle, kindGitHub, kindMicrosoft}, p.Kind) {
-		return fmt.Errorf("kind is %q, it must be google, github, microsoft or oidc", p.Kind)
-	}
-	if u, err := url.Parse(p.Issuer); err != nil || u.Hostname() == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
-		return fmt.Errorf("issuer is %q, it must be an address without query and fragment", p.Issuer)
-	}
-	if p.ClientID == "" {
-		return fmt.Errorf("client_id is missing")
-	}
-	if len(p.RedirectURIs) == 0 {
-		return fmt.Errorf("redirect_uris is missing")
-	}
-	for _, uri := range p.RedirectURIs {
-		if !oauthstate.GoodRedirect(uri) {
-			return fmt.Errorf("redirect_uris has %q: https, http on this machine, or an app's own scheme with a dot, and no fragment", uri)
-		}
-	}
-	return nil
 }

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// gitHub is GitHub, or a GitHub Enterprise Server: OAuth without OpenID. Its users are known by their numbers; their
-// names change hands.
+// gitHub is GitHub, or a GitHub Enterprise Server, which supports OAuth without OpenID Connect. Users are identified by
+// their numeric IDs, because logins can be reassigned.
 type gitHub struct {
 	client *http.Client
 	web    string
@@ -38,8 +38,8 @@ func (g *gitHub) endpoints(context.Context) (endpoints, error) {
 	}, nil
 }
 
-// account reads the token's user, and the one of their addresses that is both primary and verified.
-func (g *gitHub) account(ctx context.Context, token *oauth2.Token, _ string) (account, error) {
+// identify returns the token's user, with the primary address.
+func (g *gitHub) identify(ctx context.Context, token *oauth2.Token, _ string) (providerAccount, error) {
 	var user struct {
 		ID     int64  `json:"id"`
 		Login  string `json:"login"`
@@ -47,7 +47,7 @@ func (g *gitHub) account(ctx context.Context, token *oauth2.Token, _ string) (ac
 		Avatar string `json:"avatar_url"`
 	}
 	if err := g.get(ctx, "/user", token, &user); err != nil {
-		return account{}, err
+		return providerAccount{}, err
 	}
 	var emails []struct {
 		Email    string `json:"email"`
@@ -55,9 +55,9 @@ func (g *gitHub) account(ctx context.Context, token *oauth2.Token, _ string) (ac
 		Verified bool   `json:"verified"`
 	}
 	if err := g.get(ctx, "/user/emails", token, &emails); err != nil {
-		return account{}, err
+		return providerAccount{}, err
 	}
-	who := account{Issuer: g.web + "/login/oauth", Name: user.Name, Picture: user.Avatar}
+	who := providerAccount{Issuer: g.web + "/login/oauth", Name: user.Name, Picture: user.Avatar}
 	if user.ID > 0 {
 		who.Subject = strconv.FormatInt(user.ID, 10)
 	}
@@ -66,14 +66,14 @@ func (g *gitHub) account(ctx context.Context, token *oauth2.Token, _ string) (ac
 	}
 	for _, e := range emails {
 		if e.Primary {
-			who.Email, who.Vouched = e.Email, e.Verified
+			who.Email, who.EmailVerified = e.Email, e.Verified
 		}
 	}
 	return who, nil
 }
 
 func (g *gitHub) get(ctx context.Context, path string, token *oauth2.Token, into any) error {
-	doing := "reading " + path + " of GitHub"
+	doing := "reading " + path + " at GitHub"
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, g.api+path, nil)
 	if err != nil {
 		return fmt.Errorf("%s: %w", doing, err)
@@ -83,14 +83,14 @@ func (g *gitHub) get(ctx context.Context, path string, token *oauth2.Token, into
 	r.Header.Set("X-GitHub-Api-Version", "2022-11-28")
 	answer, err := g.client.Do(r)
 	if err != nil {
-		return providerFault(doing, err)
+		return providerError(doing, err)
 	}
 	defer func() { _ = answer.Body.Close() }()
 	if answer.StatusCode != http.StatusOK {
-		return providerFault(doing, fmt.Errorf("status %d", answer.StatusCode))
+		return providerError(doing, fmt.Errorf("status %d", answer.StatusCode))
 	}
 	if err := json.NewDecoder(answer.Body).Decode(into); err != nil {
-		return providerFault(doing, err)
+		return providerError(doing, err)
 	}
 	return nil
 }

@@ -18,36 +18,36 @@ import (
 	"golang.org/x/sync/singleflight"
 )
 
-// discoveryFor is how long a provider's metadata is good.
-const discoveryFor = time.Hour
+// metadataTTL is how long a provider's metadata is cached.
+const metadataTTL = time.Hour
 
-// tenantPlace is where Microsoft's issuer has the tenant, for applications of any tenant.
-const tenantPlace = "{tenantid}"
+// tenantPlaceholder stands for the tenant in Microsoft's issuer for applications of all tenants.
+const tenantPlaceholder = "{tenantid}"
 
-// asymmetric are the signatures that an id token may have (RFC 8725 §3.1): neither none, nor one that is made with the
+// asymmetric lists the accepted signature algorithms of ID tokens (RFC 8725 §3.1): neither none, nor an HMAC with the
 // client's secret.
 var asymmetric = []string{
 	oidc.RS256, oidc.RS384, oidc.RS512, oidc.PS256, oidc.PS384, oidc.PS512, oidc.ES256, oidc.ES384, oidc.ES512, oidc.EdDSA,
 }
 
-// openID is a provider that speaks OpenID Connect.
+// openID is a provider that supports OpenID Connect.
 type openID struct {
 	config OAuthProvider
 	client *http.Client
 	now    func() time.Time
 
-	asking singleflight.Group
-	mu     sync.Mutex
-	known  *discovered
+	requests singleflight.Group
+	mu       sync.Mutex
+	cached   *metadata
 }
 
-// discovered is what a provider says of itself (OpenID Connect Discovery §3).
-type discovered struct {
+// metadata is a provider's metadata (OpenID Connect Discovery §3).
+type metadata struct {
 	endpoints
 
-	provider *oidc.Provider
-	verifier *oidc.IDTokenVerifier
-	until    time.Time
+	provider  *oidc.Provider
+	verifier  *oidc.IDTokenVerifier
+	expiresAt time.Time
 }
 
 func (o *openID) endpoints(ctx context.Context) (endpoints, error) {
@@ -58,39 +58,40 @@ func (o *openID) endpoints(ctx context.Context) (endpoints, error) {
 	return d.endpoints, nil
 }
 
-// discover asks the provider about itself, once for all who wait, and again after discoveryFor; while it does not
-// answer, what it said last goes on being good.
-func (o *openID) discover(ctx context.Context) (*discovered, error) {
+// discover returns the provider's metadata, cached for metadataTTL. Concurrent callers share one request. If the
+// provider does not answer, the previous metadata is used.
+func (o *openID) discover(ctx context.Context) (*metadata, error) {
 	o.mu.Lock()
-	known := o.known
+	known := o.cached
 	o.mu.Unlock()
-	if known != nil && o.now().Before(known.until) {
+	if known != nil && o.now().Before(known.expiresAt) {
 		return known, nil
 	}
-	fresh, err, _ := o.asking.Do("", func() (any, error) {
-		asking, cancel := context.WithTimeout(context.WithoutCancel(ctx), callWithin)
+	fresh, err, _ := o.requests.Do("", func() (any, error) {
+		asking, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
 		defer cancel()
-		d, err := o.ask(asking)
+		d, err := o.fetch(asking)
 		if err == nil {
 			o.mu.Lock()
-			o.known = d
+			o.cached = d
 			o.mu.Unlock()
 		}
 		return d, err
 	})
 	switch {
 	case err == nil:
-		return fresh.(*discovered), nil
+		return fresh.(*metadata), nil
 	case known != nil:
 		return known, nil
 	}
-	return nil, providerFault("discovering "+o.config.Issuer, err)
+	return nil, providerError("discovering "+o.config.Issuer, err)
 }
 
-func (o *openID) ask(ctx context.Context) (*discovered, error) {
+func (o *openID) fetch(ctx context.Context) (*metadata, error) {
 	ctx = oidc.ClientContext(ctx, o.client)
 	if o.config.Kind == kindMicrosoft {
-		// Of any tenant's issuer the metadata name a template; what they name is checked below.
+		// The metadata for all tenants has a template as issuer; the token's issuer is checked against it in
+		// checkToken.
 		ctx = oidc.InsecureIssuerURLContext(ctx, o.config.Issuer)
 	}
 	p, err := oidc.NewProvider(ctx, o.config.Issuer)
@@ -107,25 +108,26 @@ func (o *openID) ask(ctx context.Context) (*discovered, error) {
 		return nil, err
 	}
 	if !sameOrigin(meta.Issuer, o.config.Issuer) {
-		return nil, errors.New("the metadata name another issuer")
+		return nil, errors.New("the metadata name a different issuer")
 	}
 	algorithms := slices.DeleteFunc(meta.Algorithms, func(a string) bool { return !slices.Contains(asymmetric, a) })
 	if len(algorithms) == 0 {
 		algorithms = []string{oidc.RS256}
 	}
-	d := &discovered{
-		endpoints: endpoints{Endpoint: p.Endpoint(), issuer: meta.Issuer, sendsIssuer: meta.SendsIssuer},
-		provider:  p, until: o.now().Add(discoveryFor),
+	d := &metadata{
+		endpoints: endpoints{Endpoint: p.Endpoint(), issuer: meta.Issuer, issuerInResponse: meta.SendsIssuer},
+		provider:  p, expiresAt: o.now().Add(metadataTTL),
 		verifier: p.VerifierContext(ctx, &oidc.Config{
 			ClientID: o.config.ClientID, SupportedSigningAlgs: algorithms, Now: o.now,
-			SkipIssuerCheck: o.config.Kind == kindMicrosoft, // account checks it
+			SkipIssuerCheck: o.config.Kind == kindMicrosoft, // checkToken checks it
 		}),
 	}
 	d.AuthStyle = authStyle(o.config, meta.AuthMethods)
 	return d, nil
 }
 
-// authStyle is how the client proves itself at the token endpoint. It is not found out by trying: a code is good once.
+// authStyle returns how the client authenticates at the token endpoint. It is not found by trial, because a code is
+// valid once.
 func authStyle(c OAuthProvider, methods []string) oauth2.AuthStyle {
 	if c.ClientSecret == "" || len(methods) > 0 && !slices.Contains(methods, "client_secret_basic") {
 		return oauth2.AuthStyleInParams
@@ -139,43 +141,43 @@ func sameOrigin(a, b string) bool {
 	return errA == nil && errB == nil && ua.Scheme == ub.Scheme && ua.Host == ub.Host
 }
 
-// account verifies the id token that came with a token (OpenID Connect Core §3.1.3.7) and reads it. Where it has no
-// address, the userinfo endpoint is asked.
-func (o *openID) account(ctx context.Context, token *oauth2.Token, nonce string) (account, error) {
+// identify verifies the ID token (OpenID Connect Core §3.1.3.7) and returns its claims. If it has no address, the
+// userinfo endpoint is called.
+func (o *openID) identify(ctx context.Context, token *oauth2.Token, nonce string) (providerAccount, error) {
 	d, err := o.discover(ctx)
 	if err != nil {
-		return account{}, err
+		return providerAccount{}, err
 	}
 	raw, _ := token.Extra("id_token").(string)
 	if raw == "" {
-		return account{}, errUntrusted(errors.New("there is no id token"))
+		return providerAccount{}, errUntrusted(errors.New("the response has no ID token"))
 	}
 	id, err := d.verifier.Verify(oidc.ClientContext(ctx, o.client), raw)
 	if err != nil {
-		return account{}, errUntrusted(err)
+		return providerAccount{}, errUntrusted(err)
 	}
 	said := claims{}
 	if err := id.Claims(&said); err != nil {
-		return account{}, errUntrusted(err)
+		return providerAccount{}, errUntrusted(err)
 	}
 	if err := o.checkToken(d, id, said, token.AccessToken, nonce); err != nil {
-		return account{}, errUntrusted(err)
+		return providerAccount{}, errUntrusted(err)
 	}
 	if said.text("email") == "" && d.provider.UserInfoEndpoint() != "" {
 		if said, err = o.userinfo(ctx, d, token, id.Subject); err != nil {
-			return account{}, err
+			return providerAccount{}, err
 		}
 	}
-	return said.account(o.config.Kind, id.Issuer, id.Subject), nil
+	return said.toAccount(o.config.Kind, id.Issuer, id.Subject), nil
 }
 
-// checkToken checks of a token what the library leaves to its caller.
-func (o *openID) checkToken(d *discovered, id *oidc.IDToken, said claims, access, nonce string) error {
+// checkToken checks what the library leaves to its caller: nonce, azp, at_hash and Microsoft's issuer.
+func (o *openID) checkToken(d *metadata, id *oidc.IDToken, said claims, access, nonce string) error {
 	if nonce == "" || subtle.ConstantTimeCompare([]byte(id.Nonce), []byte(nonce)) != 1 {
-		return errors.New("the id token's nonce is another one")
+		return errors.New("the ID token has a different nonce")
 	}
 	if azp := said.text("azp"); azp != "" && azp != o.config.ClientID || azp == "" && len(id.Audience) > 1 {
-		return errors.New("the id token was issued to another party")
+		return errors.New("the ID token was issued to another party")
 	}
 	if id.AccessTokenHash != "" {
 		if err := id.VerifyAccessToken(access); err != nil {
@@ -186,30 +188,30 @@ func (o *openID) checkToken(d *discovered, id *oidc.IDToken, said claims, access
 		return nil
 	}
 	want := d.issuer
-	if strings.Contains(want, tenantPlace) {
+	if strings.Contains(want, tenantPlaceholder) {
 		tenant, err := uuid.Parse(said.text("tid"))
 		if err != nil {
-			return errors.New("the id token names no tenant")
+			return errors.New("the ID token names no tenant")
 		}
-		want = strings.ReplaceAll(want, tenantPlace, tenant.String())
+		want = strings.ReplaceAll(want, tenantPlaceholder, tenant.String())
 	}
 	if id.Issuer != want {
-		return fmt.Errorf("the id token's issuer is %.200q", id.Issuer)
+		return fmt.Errorf("the ID token has the issuer %.200q", id.Issuer)
 	}
 	return nil
 }
 
-func (o *openID) userinfo(ctx context.Context, d *discovered, token *oauth2.Token, subject string) (claims, error) {
+func (o *openID) userinfo(ctx context.Context, d *metadata, token *oauth2.Token, subject string) (claims, error) {
 	info, err := d.provider.UserInfo(oidc.ClientContext(ctx, o.client), oauth2.StaticTokenSource(token))
 	if err != nil {
 		var call *url.Error
 		if !errors.As(err, &call) {
-			err = errors.New("the userinfo endpoint refuses") // its body is not for the log
+			err = errors.New("the userinfo endpoint refused the request") // its body must not be logged
 		}
-		return nil, providerFault("asking for userinfo", err)
+		return nil, providerError("asking for userinfo", err)
 	}
 	if info.Subject != subject {
-		return nil, errUntrusted(errors.New("userinfo is of another subject"))
+		return nil, errUntrusted(errors.New("the userinfo response has a different subject"))
 	}
 	said := claims{}
 	if err := info.Claims(&said); err != nil {

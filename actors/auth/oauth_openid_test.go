@@ -29,23 +29,23 @@ const (
 	redirectURI  = "https://app.example/callback"
 )
 
-// issuer is a foreign OpenID provider, zitadel/oidc's, with a hook before and behind it.
-type issuer struct {
+// openIDProvider is an OpenID provider (zitadel/oidc) whose requests and responses the test can change.
+type openIDProvider struct {
 	url     string
 	storage *storage.Storage
 	people  people
 
 	mu sync.Mutex
-	// forge replaces the claims, or the whole id token, of the next answers.
+	// forge replaces the claims, or the whole ID token, of later responses.
 	forge func(claims jwt.MapClaims, sign func(jwt.MapClaims) string) string
-	// describe changes the provider's metadata.
-	describe func(map[string]any)
-	// requests are those of the token endpoint, answers what it answered.
+	// changeMetadata changes the provider's metadata.
+	changeMetadata func(map[string]any)
+	// requests and answers are those of the token endpoint.
 	requests []url.Values
 	answers  []map[string]any
 }
 
-// people are the provider's users, by their subject there.
+// people are the provider's users by their subject.
 type people map[string]*storage.User
 
 func (p people) GetUserByID(id string) *storage.User { return p[id] }
@@ -60,14 +60,14 @@ func person(id, email string, verified bool) *storage.User {
 	}
 }
 
-// startIssuer runs the provider until the test ends.
-func startIssuer(t testing.TB) *issuer {
+// startProvider runs the provider until the test ends.
+func startProvider(t testing.TB) *openIDProvider {
 	t.Helper()
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	op := &issuer{url: "http://" + listener.Addr().String(), people: people{
+	op := &openIDProvider{url: "http://" + listener.Addr().String(), people: people{
 		"ada": person("ada", "Ada@Example.com", true), "eve": person("eve", "ada@example.com", false),
 		"bob": person("bob", "bob@example.com", true),
 	}}
@@ -83,7 +83,7 @@ func startIssuer(t testing.TB) *issuer {
 	return op
 }
 
-func (op *issuer) hook(t testing.TB, next http.Handler) http.Handler {
+func (op *openIDProvider) hook(t testing.TB, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		token, metadata := strings.HasSuffix(r.URL.Path, "/token"), strings.HasSuffix(r.URL.Path, "/openid-configuration")
 		if !token && !metadata {
@@ -117,8 +117,8 @@ func (op *issuer) hook(t testing.TB, next http.Handler) http.Handler {
 				body["id_token"] = op.forge(unsigned(t, raw), func(c jwt.MapClaims) string { return op.sign(t, c) })
 			}
 			op.answers = append(op.answers, body)
-		case op.describe != nil:
-			op.describe(body)
+		case op.changeMetadata != nil:
+			op.changeMetadata(body)
 		}
 		changed, err := json.Marshal(body)
 		if err != nil {
@@ -130,7 +130,7 @@ func (op *issuer) hook(t testing.TB, next http.Handler) http.Handler {
 	})
 }
 
-// unsigned reads a token's claims.
+// unsigned returns a token's claims without verification.
 func unsigned(t testing.TB, raw string) jwt.MapClaims {
 	claims := jwt.MapClaims{}
 	if _, _, err := jwt.NewParser().ParseUnverified(raw, claims); err != nil {
@@ -139,8 +139,8 @@ func unsigned(t testing.TB, raw string) jwt.MapClaims {
 	return claims
 }
 
-// key is the provider's own signing key.
-func (op *issuer) key(t testing.TB) (*rsa.PrivateKey, string) {
+// key returns the provider's signing key and its ID.
+func (op *openIDProvider) key(t testing.TB) (*rsa.PrivateKey, string) {
 	key, err := op.storage.SigningKey(t.Context())
 	if err != nil {
 		t.Error(err)
@@ -149,8 +149,8 @@ func (op *issuer) key(t testing.TB) (*rsa.PrivateKey, string) {
 	return key.Key().(*rsa.PrivateKey), key.ID()
 }
 
-// sign signs claims as the provider does.
-func (op *issuer) sign(t testing.TB, claims jwt.MapClaims) string {
+// sign signs claims with the provider's key.
+func (op *openIDProvider) sign(t testing.TB, claims jwt.MapClaims) string {
 	key, id := op.key(t)
 	token := jwt.NewWithClaims(jwt.SigningMethodRS256, claims)
 	token.Header["kid"] = id
@@ -161,20 +161,20 @@ func (op *issuer) sign(t testing.TB, claims jwt.MapClaims) string {
 	return raw
 }
 
-func (op *issuer) set(change func()) {
+func (op *openIDProvider) update(change func()) {
 	op.mu.Lock()
 	defer op.mu.Unlock()
 	change()
 }
 
-func (op *issuer) asked() []url.Values {
+func (op *openIDProvider) tokenRequests() []url.Values {
 	op.mu.Lock()
 	defer op.mu.Unlock()
 	return op.requests
 }
 
-// visit is a browser at the provider: it signs the user in and comes back with what it is sent back with.
-func (op *issuer) visit(t testing.TB, address, subject string) url.Values {
+// authorize acts as a browser at the provider: it signs the user in and returns the query of the redirect back.
+func (op *openIDProvider) authorize(t testing.TB, address, subject string) url.Values {
 	t.Helper()
 	jar, err := cookiejar.New(nil)
 	if err != nil {
@@ -206,8 +206,8 @@ func (op *issuer) visit(t testing.TB, address, subject string) url.Values {
 	return back.Query()
 }
 
-// withIssuer configures the provider, under the id "corp".
-func withIssuer(op *issuer, change ...func(*auth.OAuthProvider)) func(*auth.Config) {
+// withProvider configures the provider, under the ID "corp".
+func withProvider(op *openIDProvider, change ...func(*auth.OAuthProvider)) func(*auth.Config) {
 	p := auth.OAuthProvider{
 		Issuer: op.url, ClientID: clientID, ClientSecret: clientSecret, RedirectURIs: []string{redirectURI, "com.example.app:/callback"},
 	}
@@ -222,28 +222,28 @@ func withIssuer(op *issuer, change ...func(*auth.OAuthProvider)) func(*auth.Conf
 	}
 }
 
-func (b *bench) begin(provider string) subjects.OAuthStart {
+func (b *harness) initiateOAuth(provider string) subjects.OAuthStart {
 	b.t.Helper()
-	return must(b, subjects.InitiateOAuth, subjects.InitiateOAuthRequest{Provider: provider}, "")
+	return mustCall(b, subjects.InitiateOAuth, subjects.InitiateOAuthRequest{Provider: provider}, "")
 }
 
-// back is the request with which a browser comes back.
-func back(provider string, start subjects.OAuthStart, query url.Values) subjects.CompleteOAuthRequest {
+// callback returns the request of a provider's callback.
+func callback(provider string, start subjects.OAuthStart, query url.Values) subjects.CompleteOAuthRequest {
 	return subjects.CompleteOAuthRequest{
 		Provider: provider, Code: query.Get("code"), State: query.Get("state"), Issuer: query.Get("iss"), Binding: start.Binding,
 	}
 }
 
-// at signs in at the provider and comes back.
-func (b *bench) at(op *issuer, subject string) (subjects.Session, error) {
+// oauthSignIn signs in at the provider.
+func (b *harness) oauthSignIn(op *openIDProvider, subject string) (subjects.Session, error) {
 	b.t.Helper()
-	start := b.begin("corp")
-	return call(b, subjects.CompleteOAuth, back("corp", start, op.visit(b.t, start.AuthorizationURL, subject)), "")
+	start := b.initiateOAuth("corp")
+	return call(b, subjects.CompleteOAuth, callback("corp", start, op.authorize(b.t, start.AuthorizationURL, subject)), "")
 }
 
-func (b *bench) signedInAt(op *issuer, subject string) subjects.Session {
+func (b *harness) mustOAuthSignIn(op *openIDProvider, subject string) subjects.Session {
 	b.t.Helper()
-	s, err := b.at(op, subject)
+	s, err := b.oauthSignIn(op, subject)
 	if err != nil {
 		b.t.Fatalf("signing %s in at the provider: %v", subject, err)
 	}

@@ -11,77 +11,37 @@ import (
 
 	"golang.org/x/oauth2"
 
-	"github.com/weftmesh/weft/actors"
-	"github.com/weftmesh/weft/actors/egress"
-	"github.com/weftmesh/weft/actors/oauthstate"
-	"github.com/weftmesh/weft/kv"
 	"github.com/weftmesh/weft/subjects"
 )
-
-// oauth is the part of the actor that talks to providers.
-type oauth struct {
-	providers map[string]*provider
-	states    *oauthstate.Store[oauthState]
-}
 
 // provider is a configured provider.
 type provider struct {
 	OAuthProvider
 
-	id     string
-	client *http.Client
-	vendor vendor
+	id       string
+	client   *http.Client
+	protocol providerProtocol
 }
 
-// endpoints are where a provider is reached, and who it says it is.
+// endpoints are a provider's URLs and issuer.
 type endpoints struct {
 	oauth2.Endpoint
 
 	issuer string
-	// sendsIssuer: its answers carry iss (RFC 9207 §3).
-	sendsIssuer bool
+	// issuerInResponse reports whether authorization responses contain iss (RFC 9207 §3).
+	issuerInResponse bool
 }
 
-// vendor is what differs from provider to provider.
-type vendor interface {
-	// endpoints finds out where the provider is reached.
+// providerProtocol is implemented by the kinds of providers.
+type providerProtocol interface {
+	// endpoints returns the provider's endpoints.
 	endpoints(ctx context.Context) (endpoints, error)
-	// account finds out whose a token is. What does not verify is CodeUnauthenticated.
-	account(ctx context.Context, token *oauth2.Token, nonce string) (account, error)
+	// identify returns the account that a token belongs to. The error is CodeUnauthenticated if verification fails.
+	identify(ctx context.Context, token *oauth2.Token, nonce string) (providerAccount, error)
 }
 
-// callWithin bounds one call to a provider.
-const callWithin = 8 * time.Second
-
-// openOAuth makes the providers and binds to the bucket. No provider is called yet.
-func openOAuth(ctx context.Context, deps actors.Deps, config OAuthConfig) (*oauth, error) {
-	o := &oauth{providers: map[string]*provider{}}
-	client, err := egress.New(egress.Options{
-		Allow: deps.EgressAllow, AllowHTTP: deps.EgressAllowHTTP, Timeout: callWithin, MaxBody: 1 << 20,
-	})
-	if err != nil {
-		return nil, err
-	}
-	for id, c := range config.Providers {
-		p := &provider{OAuthProvider: c.named(id), id: id, client: client.HTTPClient()}
-		if p.Kind == kindGitHub {
-			p.vendor = newGitHub(p.OAuthProvider, p.client)
-		} else {
-			p.vendor = &openID{config: p.OAuthProvider, client: p.client, now: deps.Now}
-		}
-		o.providers[id] = p
-	}
-	o.states, err = oauthstate.Open[oauthState](ctx, deps, kv.AuthOAuthState)
-	return o, err
-}
-
-// provider finds a configured provider; CodeNotFound where there is none.
-func (o *oauth) provider(id string) (*provider, error) {
-	if p, ok := o.providers[id]; ok {
-		return p, nil
-	}
-	return nil, subjects.Errorf(subjects.CodeNotFound, "there is no such provider")
-}
+// callTimeout bounds one call to a provider.
+const callTimeout = 8 * time.Second
 
 func (p *provider) oauth2(e endpoints, redirectURI string) *oauth2.Config {
 	return &oauth2.Config{
@@ -89,9 +49,9 @@ func (p *provider) oauth2(e endpoints, redirectURI string) *oauth2.Config {
 	}
 }
 
-// authorizationURL is where to send a browser with a state.
+// authorizationURL returns the URL to which the browser is sent with a state.
 func (p *provider) authorizationURL(ctx context.Context, state string, s oauthState) (string, error) {
-	e, err := p.vendor.endpoints(ctx)
+	e, err := p.protocol.endpoints(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -102,53 +62,53 @@ func (p *provider) authorizationURL(ctx context.Context, state string, s oauthSt
 	return p.oauth2(e, s.RedirectURI).AuthCodeURL(state, options...), nil
 }
 
-// redeem exchanges a code and finds out who stands behind it.
-func (p *provider) redeem(ctx context.Context, code string, s oauthState) (account, *oauth2.Token, error) {
-	e, err := p.vendor.endpoints(ctx)
+// redeem exchanges a code and returns the account that it belongs to.
+func (p *provider) redeem(ctx context.Context, code string, s oauthState) (providerAccount, *oauth2.Token, error) {
+	e, err := p.protocol.endpoints(ctx)
 	if err != nil {
-		return account{}, nil, err
+		return providerAccount{}, nil, err
 	}
-	token, err := p.oauth2(e, s.RedirectURI).Exchange(p.with(ctx), code, oauth2.VerifierOption(s.Verifier))
+	token, err := p.oauth2(e, s.RedirectURI).Exchange(p.withClient(ctx), code, oauth2.VerifierOption(s.Verifier))
 	if err != nil {
-		if refusedGrant(err) {
-			return account{}, nil, subjects.InvalidField("code", "is not good, or not any more; begin again")
+		if isGrantRefused(err) {
+			return providerAccount{}, nil, subjects.InvalidField("code", "invalid or expired code; begin again")
 		}
-		return account{}, nil, providerFault("exchanging a code", err)
+		return providerAccount{}, nil, providerError("exchanging a code", err)
 	}
-	who, err := p.vendor.account(ctx, token, s.Nonce)
-	if err == nil && !who.sane() {
-		err = errUntrusted(errors.New("the provider names nobody"))
+	who, err := p.protocol.identify(ctx, token, s.Nonce)
+	if err == nil && !who.valid() {
+		err = errUntrusted(errors.New("the provider returned no valid subject"))
 	}
 	return who, token, err
 }
 
-// refresh exchanges a refresh token. An answer without a new one leaves the old one in force.
+// refresh exchanges a refresh token. If the response has no new refresh token, the old one stays valid.
 func (p *provider) refresh(ctx context.Context, refreshToken string) (*oauth2.Token, error) {
-	e, err := p.vendor.endpoints(ctx)
+	e, err := p.protocol.endpoints(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return p.oauth2(e, "").TokenSource(p.with(ctx), &oauth2.Token{RefreshToken: refreshToken}).Token()
+	return p.oauth2(e, "").TokenSource(p.withClient(ctx), &oauth2.Token{RefreshToken: refreshToken}).Token()
 }
 
-func (p *provider) with(ctx context.Context) context.Context {
+func (p *provider) withClient(ctx context.Context) context.Context {
 	return context.WithValue(ctx, oauth2.HTTPClient, p.client)
 }
 
-// refusedGrant tells that a provider does not take a code or refresh token. GitHub has words of its own.
-func refusedGrant(err error) bool {
+// isGrantRefused reports whether a provider refused a code or refresh token. GitHub has error codes of its own.
+func isGrantRefused(err error) bool {
 	var refused *oauth2.RetrieveError
 	words := []string{"invalid_grant", "bad_verification_code", "bad_refresh_token"}
 	return errors.As(err, &refused) && slices.Contains(words, refused.ErrorCode)
 }
 
-// providerFault says what went wrong with a provider. Of its answer it keeps the status and the code: a body may hold
-// a token.
-func providerFault(doing string, err error) error {
+// providerError converts an error of a call to a provider. Of the response it keeps only the status and the error code,
+// because a body may contain a token.
+func providerError(doing string, err error) error {
 	var refused *oauth2.RetrieveError
 	if errors.As(err, &refused) && refused.Response != nil {
 		cause := fmt.Errorf("%s: status %d, %.64q", doing, refused.Response.StatusCode, refused.ErrorCode)
-		return &subjects.Error{Code: subjects.CodeProvider, Detail: "the provider does not do what weft asks", Cause: cause}
+		return &subjects.Error{Code: subjects.CodeProvider, Detail: "the provider refused the request", Cause: cause}
 	}
 	var call *url.Error
 	if errors.As(err, &call) {
@@ -157,5 +117,5 @@ func providerFault(doing string, err error) error {
 			Cause: fmt.Errorf("%s: %w", doing, call.Err),
 		}
 	}
-	return &subjects.Error{Code: subjects.CodeProvider, Detail: "the provider's answer is not understood", Cause: fmt.Errorf("%s: %w", doing, err)}
+	return &subjects.Error{Code: subjects.CodeProvider, Detail: "the provider's response is invalid", Cause: fmt.Errorf("%s: %w", doing, err)}
 }

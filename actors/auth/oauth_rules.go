@@ -5,70 +5,72 @@ import (
 	"strings"
 	"time"
 
+	"github.com/weftmesh/weft/actors/oauthstate"
+
 	"golang.org/x/oauth2"
 
-	"github.com/weftmesh/weft/actors/oauthstate"
 	"github.com/weftmesh/weft/subjects"
 )
 
-// oauthState is a sign-in under way. The bucket auth_oauth_state keeps it sealed, under a hash of the state.
+// oauthState is a pending authorization flow. The bucket auth_oauth_state stores it sealed, under a hash of the state.
 type oauthState struct {
 	Provider    string `json:"provider"`
 	RedirectURI string `json:"redirect_uri"`
 	Nonce       string `json:"nonce"`
-	// Verifier is PKCE's.
+	// Verifier is the PKCE code verifier.
 	Verifier string `json:"verifier"`
-	// Binding is the hash of what the browser, or another client, keeps.
+	// Binding is the hash of a secret that the client keeps, a browser in a cookie.
 	Binding   []byte    `json:"binding"`
 	ExpiresAt time.Time `json:"expires_at"`
-	// UserID and SessionID are those of who links; empty for a sign-in.
+	// UserID and SessionID identify the user who links an identity; they are empty for a sign-in.
 	UserID    string `json:"user_id,omitempty"`
 	SessionID string `json:"session_id,omitempty"`
-	// Replaces is the session that the client had as it began.
+	// Replaces is the session that the client had when the flow began.
 	Replaces sessionRef `json:"replaces,omitzero"`
 }
 
 func (s oauthState) links() bool { return s.UserID != "" }
 
-// admits tells whether whoever comes back with the state is whom it was made for.
+// admits reports whether a callback comes from the client, and for the provider, that began the flow, in time.
 func (s oauthState) admits(provider, binding string, now time.Time) bool {
 	return oauthstate.BindingIs(binding, s.Binding) && s.Provider == provider && now.Before(s.ExpiresAt)
 }
 
-// redirectURI is the one asked for, if it is in the list character by character (RFC 9700 §4.1.3).
+// redirectURI returns the requested URI if it is exactly one of the configured ones (RFC 9700 §4.1.3), or the default
+// if none is requested.
 func (p OAuthProvider) redirectURI(asked string) (string, error) {
 	if asked == "" {
 		return p.RedirectURIs[0], nil
 	}
 	if !slices.Contains(p.RedirectURIs, asked) {
-		return "", subjects.InvalidField("redirect_uri", "is not one of those that are configured for this provider")
+		return "", subjects.InvalidField("redirect_uri", "is not configured for this provider")
 	}
 	return asked, nil
 }
 
-// issuerMismatch applies RFC 9207 §2.4: an issuer that comes along must be the provider's, and must come along where
-// the provider says that it sends it.
+// issuerMismatch applies RFC 9207 §2.4: iss must match the provider's issuer, and is required if the provider announces
+// it.
 func (e endpoints) issuerMismatch(came string) bool {
 	if came == "" {
-		return e.sendsIssuer
+		return e.issuerInResponse
 	}
-	if before, after, template := strings.Cut(e.issuer, tenantPlace); template {
+	if before, after, template := strings.Cut(e.issuer, tenantPlaceholder); template {
 		return !strings.HasPrefix(came, before) || !strings.HasSuffix(came, after)
 	}
 	return came != e.issuer
 }
 
-// account is a provider's account: who it is, and what the provider says of them.
-type account struct {
+// providerAccount is an account at a provider, with its claims.
+type providerAccount struct {
 	Issuer, Subject string
 	Email           string
-	// Vouched: the provider says that it has verified the address, and is one whose word counts.
-	Vouched                   bool
+	// EmailVerified is set if the provider has verified the address and is trusted to.
+	EmailVerified             bool
 	Name, FirstName, LastName string
 	Picture, Locale, TimeZone string
 }
 
-// claims are an OpenID provider's, of an id token or of its userinfo endpoint.
+// claims are those of an ID token or of a userinfo response.
 type claims map[string]any
 
 func (c claims) text(name string) string {
@@ -76,8 +78,8 @@ func (c claims) text(name string) string {
 	return s
 }
 
-// yes reads a boolean as providers write it.
-func (c claims) yes(name string) bool {
+// boolean reads a boolean, which some providers send as a string or a number.
+func (c claims) boolean(name string) bool {
 	switch v := c[name].(type) {
 	case bool:
 		return v
@@ -89,37 +91,36 @@ func (c claims) yes(name string) bool {
 	return false
 }
 
-// account reads what claims say. Microsoft lets tenants write any address into email, so that only its own word on
-// the address's domain counts (xms_edov).
-func (c claims) account(kind, issuer, subject string) account {
-	vouched := c.yes("email_verified")
+// toAccount converts claims. Microsoft lets tenants set any address as email, so its own claim xms_edov is read instead
+// of email_verified.
+func (c claims) toAccount(kind, issuer, subject string) providerAccount {
+	vouched := c.boolean("email_verified")
 	if kind == kindMicrosoft {
-		vouched = c.yes("xms_edov")
+		vouched = c.boolean("xms_edov")
 	}
-	return account{
-		Issuer: issuer, Subject: subject, Email: c.text("email"), Vouched: vouched && c.text("email") != "",
+	return providerAccount{
+		Issuer: issuer, Subject: subject, Email: c.text("email"), EmailVerified: vouched && c.text("email") != "",
 		Name: c.text("name"), FirstName: c.text("given_name"), LastName: c.text("family_name"),
 		Picture: c.text("picture"), Locale: c.text("locale"), TimeZone: c.text("zoneinfo"),
 	}
 }
 
-// maxSubject bounds a provider's subject (OpenID Connect Core §2) and its issuer, in bytes.
+// Bounds of a provider's subject (OpenID Connect Core §2) and issuer, in bytes, and of names, in characters.
 const (
-	maxSubject  = 255
-	maxIssuer   = 512
-	maxNameLong = 100
+	maxSubject   = 255
+	maxIssuer    = 512
+	maxNameRunes = 100
 )
 
-func (w account) sane() bool {
+func (w providerAccount) valid() bool {
 	return w.Subject != "" && len(w.Subject) <= maxSubject && w.Issuer != "" && len(w.Issuer) <= maxIssuer
 }
 
-// fill lays what the provider says of a person over an account that nobody has said anything of. What is not fit
-// to be kept is left out: the person can say it again.
-func (w account) fill(u user) user {
-	u.FirstName, u.LastName = fitName(w.FirstName), fitName(w.LastName)
+// applyTo returns u with the provider's profile claims. Invalid claims are dropped: the user can enter them later.
+func (w providerAccount) applyTo(u user) user {
+	u.FirstName, u.LastName = truncateName(w.FirstName), truncateName(w.LastName)
 	if u.FirstName == "" && u.LastName == "" {
-		u.FirstName = fitName(w.Name)
+		u.FirstName = truncateName(w.Name)
 	}
 	u.AvatarURL, u.Locale, u.TimeZone = "", defaultLocale, defaultTimeZone
 	if picture, err := cleanAvatar(w.Picture); err == nil && len(picture) <= 2048 {
@@ -134,18 +135,18 @@ func (w account) fill(u user) user {
 	return u
 }
 
-func fitName(s string) string {
+func truncateName(s string) string {
 	name, err := cleanName("name", s)
 	if err != nil {
 		return ""
 	}
-	if runes := []rune(name); len(runes) > maxNameLong {
-		name = string(runes[:maxNameLong])
+	if runes := []rune(name); len(runes) > maxNameRunes {
+		name = string(runes[:maxNameRunes])
 	}
 	return name
 }
 
-// providerTokens are what a provider gave for an account, as they are sealed.
+// providerTokens are a provider's tokens for an account, as sealed.
 type providerTokens struct {
 	Access  string `json:"access_token"`
 	Refresh string `json:"refresh_token,omitempty"`
@@ -158,7 +159,7 @@ func tokensOf(t *oauth2.Token) providerTokens {
 	return providerTokens{Access: t.AccessToken, Refresh: t.RefreshToken, Type: t.TokenType, Scope: scope}
 }
 
-// expiresIn is how long a token lives by the provider's word; 0 where it gives none.
+// expiresIn returns the lifetime of a token; 0 if the provider gives none.
 func expiresIn(t *oauth2.Token) time.Duration {
 	seconds := t.ExpiresIn
 	switch v := t.Extra("expires_in").(type) {
@@ -170,7 +171,7 @@ func expiresIn(t *oauth2.Token) time.Duration {
 	return min(max(0, time.Duration(seconds)*time.Second), 365*24*time.Hour)
 }
 
-// refreshAt is when to refresh a token: some time before its end, and never sooner than half its life; zero for never.
+// refreshAt returns when to refresh a token: before its expiry, but not sooner than half its lifetime; zero for never.
 func refreshAt(t *oauth2.Token, now time.Time, before time.Duration) time.Time {
 	life := expiresIn(t)
 	if t.RefreshToken == "" || life == 0 {
@@ -180,15 +181,15 @@ func refreshAt(t *oauth2.Token, now time.Time, before time.Duration) time.Time {
 }
 
 func errState() error {
-	return subjects.InvalidField("state", "is unknown, used, over, or of another browser; begin again")
+	return subjects.InvalidField("state", "is unknown, used, expired or from another browser; begin again")
 }
 
 func errUntrusted(cause error) error {
 	return &subjects.Error{
-		Code: subjects.CodeUnauthenticated, Detail: "the provider's answer cannot be trusted", Cause: cause,
+		Code: subjects.CodeUnauthenticated, Detail: "the provider's response failed verification", Cause: cause,
 	}
 }
 
-func errShut() error {
+func errDisabled() error {
 	return subjects.Errorf(subjects.CodeUnauthenticated, "this account cannot sign in")
 }

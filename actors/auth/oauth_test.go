@@ -20,62 +20,62 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// onBothWith is onBoth with a provider for each.
-func onBothWith(t *testing.T, test func(t *testing.T, b *bench, op *issuer), options ...func(*auth.Config)) {
+// onEachDatabaseWithProvider is onEachDatabase with an OpenID provider for each.
+func onEachDatabaseWithProvider(t *testing.T, test func(t *testing.T, b *harness, op *openIDProvider), options ...func(*auth.Config)) {
 	t.Helper()
 	t.Parallel()
 	for _, kind := range actortest.Databases(t) {
 		t.Run(kind.Name, func(t *testing.T) {
 			t.Parallel()
-			op := startIssuer(t)
-			test(t, setup(t, kind, append([]func(*auth.Config){withIssuer(op)}, options...)...), op)
+			op := startProvider(t)
+			test(t, setup(t, kind, append([]func(*auth.Config){withProvider(op)}, options...)...), op)
 		})
 	}
 }
 
-// onceWith is once with a provider.
-func onceWith(t *testing.T, options ...func(*auth.Config)) (*bench, *issuer) {
+// onSQLiteWithProvider is onSQLite with an OpenID provider.
+func onSQLiteWithProvider(t *testing.T, options ...func(*auth.Config)) (*harness, *openIDProvider) {
 	t.Helper()
 	t.Parallel()
-	op := startIssuer(t)
-	return setup(t, actortest.Databases(t)[0], append([]func(*auth.Config){withIssuer(op)}, options...)...), op
+	op := startProvider(t)
+	return setup(t, actortest.Databases(t)[0], append([]func(*auth.Config){withProvider(op)}, options...)...), op
 }
 
-func TestAProviderOpensAnAccountAndFindsItAgain(t *testing.T) {
-	onBothWith(t, func(t *testing.T, b *bench, op *issuer) {
-		first := b.signedInAt(op, "ada")
+func TestProviderSignInCreatesAndFindsTheAccount(t *testing.T) {
+	onEachDatabaseWithProvider(t, func(t *testing.T, b *harness, op *openIDProvider) {
+		first := b.mustOAuthSignIn(op, "ada")
 		if u := first.User; u.Email != "ada@example.com" || !u.EmailVerified || u.FirstName != "Ada" || u.LastName != "King" {
 			t.Errorf("the account is %+v", u)
 		}
-		must(b, subjects.GetUserProfile, subjects.Empty{}, first.AccessToken)
-		must(b, subjects.RefreshToken, subjects.RefreshTokenRequest{RefreshToken: first.RefreshToken}, "")
+		mustCall(b, subjects.GetUserProfile, subjects.Empty{}, first.AccessToken)
+		mustCall(b, subjects.RefreshToken, subjects.RefreshTokenRequest{RefreshToken: first.RefreshToken}, "")
 		op.people["ada"] = person("ada", "moved@elsewhere.example", true)
 		op.people["new"] = person("new", "Ada@example.com", true)
-		if again := b.signedInAt(op, "ada"); again.User.ID != first.User.ID || again.User.Email != "ada@example.com" {
+		if again := b.mustOAuthSignIn(op, "ada"); again.User.ID != first.User.ID || again.User.Email != "ada@example.com" {
 			t.Errorf("with another address at the provider: %+v", again.User)
 		}
-		_, err := b.at(op, "new")
-		refused(t, err, subjects.CodeConflict)
-		list := must(b, subjects.ListIdentities, subjects.ListIdentitiesRequest{}, first.AccessToken).Items
+		_, err := b.oauthSignIn(op, "new")
+		requireCode(t, err, subjects.CodeConflict)
+		list := mustCall(b, subjects.ListIdentities, subjects.ListIdentitiesRequest{}, first.AccessToken).Items
 		if len(list) != 1 || list[0].Provider != "corp" || list[0].Issuer != op.url || list[0].Email != "moved@elsewhere.example" || list[0].Status != "active" {
 			t.Errorf("the identities are %+v", list)
 		}
 		if n := b.metric("auth_registrations_total", ""); n != 1 {
-			t.Errorf("%v accounts were opened", n)
+			t.Errorf("%v accounts were created", n)
 		}
 		for result, want := range map[string]float64{"success": 2, "conflict": 1, "failure": 0} {
 			if n := b.metric("auth_oauth_logins_total", result); n != want {
-				t.Errorf("%v with result %s, want %v", n, result, want)
+				t.Errorf("%v sign-ins with result %s, want %v", n, result, want)
 			}
 		}
 		_, err = call(b, subjects.Login, subjects.LoginRequest{Email: "ada@example.com", Password: goodPassword}, "")
-		refused(t, err, subjects.CodeUnauthenticated)
+		requireCode(t, err, subjects.CodeUnauthenticated)
 	})
 }
 
-func TestWhatAProviderIsAsked(t *testing.T) {
-	b, op := onceWith(t)
-	one, two := b.begin("corp"), b.begin("corp")
+func TestAuthorizationRequest(t *testing.T) {
+	b, op := onSQLiteWithProvider(t)
+	one, two := b.initiateOAuth("corp"), b.initiateOAuth("corp")
 	u, err := url.Parse(one.AuthorizationURL)
 	if err != nil {
 		t.Fatal(err)
@@ -93,24 +93,24 @@ func TestWhatAProviderIsAsked(t *testing.T) {
 		t.Errorf("nonce %q, %+v, %+v", q.Get("nonce"), one, two)
 	}
 	if strings.Contains(one.AuthorizationURL, one.Binding) {
-		t.Errorf("the provider gets the binding")
+		t.Errorf("the authorization URL contains the binding")
 	}
-	must(b, subjects.CompleteOAuth, back("corp", one, op.visit(t, one.AuthorizationURL, "ada")), "")
-	form := op.asked()[0]
+	mustCall(b, subjects.CompleteOAuth, callback("corp", one, op.authorize(t, one.AuthorizationURL, "ada")), "")
+	form := op.tokenRequests()[0]
 	sum := sha256.Sum256([]byte(form.Get("code_verifier")))
 	if base64.RawURLEncoding.EncodeToString(sum[:]) != q.Get("code_challenge") {
-		t.Errorf("the verifier %q is not the challenge's", form.Get("code_verifier"))
+		t.Errorf("the verifier %q does not match the challenge", form.Get("code_verifier"))
 	}
 	_, err = call(b, subjects.InitiateOAuth, subjects.InitiateOAuthRequest{Provider: "nobody"}, "")
-	refused(t, err, subjects.CodeNotFound)
+	requireCode(t, err, subjects.CodeNotFound)
 }
 
-func TestParallelCallbacksOfOneState(t *testing.T) {
-	onBothWith(t, func(t *testing.T, b *bench, op *issuer) {
-		start := b.begin("corp")
-		req := back("corp", start, op.visit(t, start.AuthorizationURL, "ada"))
+func TestConcurrentCallbacksOfOneState(t *testing.T) {
+	onEachDatabaseWithProvider(t, func(t *testing.T, b *harness, op *openIDProvider) {
+		start := b.initiateOAuth("corp")
+		req := callback("corp", start, op.authorize(t, start.AuthorizationURL, "ada"))
 		passed := 0
-		for _, err := range together(20, func(int) error {
+		for _, err := range concurrently(20, func(int) error {
 			_, err := call(b, subjects.CompleteOAuth, req, "")
 			return err
 		}) {
@@ -118,25 +118,25 @@ func TestParallelCallbacksOfOneState(t *testing.T) {
 				passed++
 				continue
 			}
-			if e := refused(t, err, subjects.CodeInvalid); e.Fields[0].Field != "state" {
+			if e := requireCode(t, err, subjects.CodeInvalid); e.Fields[0].Field != "state" {
 				t.Errorf("field is %s", e.Fields[0].Field)
 			}
 		}
-		if passed != 1 || len(op.asked()) != 1 {
-			t.Errorf("a state was good %d times, the provider was asked %d times", passed, len(op.asked()))
+		if passed != 1 || len(op.tokenRequests()) != 1 {
+			t.Errorf("a state was accepted %d times, the provider called %d times", passed, len(op.tokenRequests()))
 		}
 	})
 }
 
-func TestParallelFirstSignInsOpenOneAccount(t *testing.T) {
-	onBothWith(t, func(t *testing.T, b *bench, op *issuer) {
+func TestConcurrentFirstSignInsCreateOneAccount(t *testing.T) {
+	onEachDatabaseWithProvider(t, func(t *testing.T, b *harness, op *openIDProvider) {
 		requests := make([]subjects.CompleteOAuthRequest, 8)
 		for i := range requests {
-			start := b.begin("corp")
-			requests[i] = back("corp", start, op.visit(t, start.AuthorizationURL, "ada"))
+			start := b.initiateOAuth("corp")
+			requests[i] = callback("corp", start, op.authorize(t, start.AuthorizationURL, "ada"))
 		}
 		ids := make([]string, len(requests))
-		for _, err := range together(len(requests), func(i int) error {
+		for _, err := range concurrently(len(requests), func(i int) error {
 			s, err := call(b, subjects.CompleteOAuth, requests[i], "")
 			ids[i] = s.User.ID
 			return err
@@ -152,21 +152,21 @@ func TestParallelFirstSignInsOpenOneAccount(t *testing.T) {
 	})
 }
 
-func TestAStateIsForOneBrowserOneProviderOnceAndInTime(t *testing.T) {
-	other := startIssuer(t)
-	b, op := onceWith(t, func(c *auth.Config) {
+func TestOAuthStateIsBoundAndSingleUse(t *testing.T) {
+	other := startProvider(t)
+	b, op := onSQLiteWithProvider(t, func(c *auth.Config) {
 		p := c.OAuth.Providers["corp"]
 		p.Issuer = other.url
 		c.OAuth.Providers["other"] = p
 	})
-	start, stranger := b.begin("corp"), b.begin("corp")
-	good := back("corp", start, op.visit(t, start.AuthorizationURL, "ada"))
+	start, stranger := b.initiateOAuth("corp"), b.initiateOAuth("corp")
+	good := callback("corp", start, op.authorize(t, start.AuthorizationURL, "ada"))
 	bad := func(what string, change func(*subjects.CompleteOAuthRequest)) {
 		t.Helper()
 		req := good
 		change(&req)
 		_, err := call(b, subjects.CompleteOAuth, req, "")
-		if e := refused(t, err, subjects.CodeInvalid); e.Fields[0].Field != "state" {
+		if e := requireCode(t, err, subjects.CodeInvalid); e.Fields[0].Field != "state" {
 			t.Errorf("%s: field is %s", what, e.Fields[0].Field)
 		}
 	}
@@ -175,67 +175,67 @@ func TestAStateIsForOneBrowserOneProviderOnceAndInTime(t *testing.T) {
 	bad("another browser's cookie", func(r *subjects.CompleteOAuthRequest) { r.Binding, r.CookieBinding = "", stranger.Binding })
 	bad("no browser", func(r *subjects.CompleteOAuthRequest) { r.Binding = "" })
 	bad("another provider", func(r *subjects.CompleteOAuthRequest) { r.Provider = "other" })
-	if n := len(op.asked()) + len(other.asked()); n != 0 {
+	if n := len(op.tokenRequests()) + len(other.tokenRequests()); n != 0 {
 		t.Fatalf("a provider was asked %d times", n)
 	}
 	byCookie := good
 	byCookie.Binding, byCookie.CookieBinding = "", start.Binding
-	must(b, subjects.CompleteOAuth, byCookie, "")
+	mustCall(b, subjects.CompleteOAuth, byCookie, "")
 	bad("used", func(*subjects.CompleteOAuthRequest) {})
-	tab := must(b, subjects.InitiateOAuth, subjects.InitiateOAuthRequest{Provider: "corp", CookieBinding: start.Binding}, "")
+	tab := mustCall(b, subjects.InitiateOAuth, subjects.InitiateOAuthRequest{Provider: "corp", CookieBinding: start.Binding}, "")
 	if tab.Binding != start.Binding {
-		t.Errorf("a second tab takes the first one's binding away")
+		t.Errorf("a second tab gets a different binding")
 	}
-	if planted := must(b, subjects.InitiateOAuth, subjects.InitiateOAuthRequest{Provider: "corp", CookieBinding: "short"}, ""); planted.Binding == "short" {
-		t.Errorf("a cookie of any form is kept")
+	if planted := mustCall(b, subjects.InitiateOAuth, subjects.InitiateOAuthRequest{Provider: "corp", CookieBinding: "short"}, ""); planted.Binding == "short" {
+		t.Errorf("a malformed cookie is accepted as binding")
 	}
-	good = back("corp", tab, op.visit(t, tab.AuthorizationURL, "ada"))
-	b.clock.forward(10 * time.Minute)
-	bad("over", func(*subjects.CompleteOAuthRequest) {})
+	good = callback("corp", tab, op.authorize(t, tab.AuthorizationURL, "ada"))
+	b.clock.advance(10 * time.Minute)
+	bad("expired", func(*subjects.CompleteOAuthRequest) {})
 	if n := b.metric("auth_oauth_logins_total", "failure"); n != 7 {
 		t.Errorf("%v failures were counted, want 7", n)
 	}
 }
 
-// TestTheIssuerIsChecked holds the return from a provider to RFC 9207 §2.4.
-func TestTheIssuerIsChecked(t *testing.T) {
-	b, op := onceWith(t)
-	start := b.begin("corp")
-	req := back("corp", start, op.visit(t, start.AuthorizationURL, "ada"))
+// TestCallbackIssuerIsChecked tests RFC 9207 §2.4.
+func TestCallbackIssuerIsChecked(t *testing.T) {
+	b, op := onSQLiteWithProvider(t)
+	start := b.initiateOAuth("corp")
+	req := callback("corp", start, op.authorize(t, start.AuthorizationURL, "ada"))
 	req.Issuer = "https://attacker.example"
 	_, err := call(b, subjects.CompleteOAuth, req, "")
-	if e := refused(t, err, subjects.CodeInvalid); e.Fields[0].Field != "iss" || len(op.asked()) != 0 {
-		t.Errorf("field is %s, the provider was asked %d times", e.Fields[0].Field, len(op.asked()))
+	if e := requireCode(t, err, subjects.CodeInvalid); e.Fields[0].Field != "iss" || len(op.tokenRequests()) != 0 {
+		t.Errorf("field is %s, the provider was called %d times", e.Fields[0].Field, len(op.tokenRequests()))
 	}
 	req.Issuer = op.url
-	must(b, subjects.CompleteOAuth, req, "")
+	mustCall(b, subjects.CompleteOAuth, req, "")
 
-	op.set(func() {
-		op.describe = func(m map[string]any) { m["authorization_response_iss_parameter_supported"] = true }
+	op.update(func() {
+		op.changeMetadata = func(m map[string]any) { m["authorization_response_iss_parameter_supported"] = true }
 	})
-	b.clock.forward(time.Hour) // until the metadata are read again
-	start = b.begin("corp")
-	req = back("corp", start, op.visit(t, start.AuthorizationURL, "ada"))
+	b.clock.advance(time.Hour) // until the cached metadata expire
+	start = b.initiateOAuth("corp")
+	req = callback("corp", start, op.authorize(t, start.AuthorizationURL, "ada"))
 	_, err = call(b, subjects.CompleteOAuth, req, "")
-	if e := refused(t, err, subjects.CodeInvalid); e.Fields[0].Field != "iss" {
+	if e := requireCode(t, err, subjects.CodeInvalid); e.Fields[0].Field != "iss" {
 		t.Errorf("without iss: field is %s", e.Fields[0].Field)
 	}
 }
 
-// TestMetadataOfAnotherIssuerAreRefused: a provider that calls itself another is none (ASVS 10.5.3).
-func TestMetadataOfAnotherIssuerAreRefused(t *testing.T) {
-	b, op := onceWith(t)
+// TestMetadataIssuerMismatchIsRefused: metadata with a different issuer are refused (ASVS 10.5.3).
+func TestMetadataIssuerMismatchIsRefused(t *testing.T) {
+	b, op := onSQLiteWithProvider(t)
 	for _, other := range []string{"https://attacker.example", op.url + "/", ""} {
-		op.set(func() { op.describe = func(m map[string]any) { m["issuer"] = other } })
+		op.update(func() { op.changeMetadata = func(m map[string]any) { m["issuer"] = other } })
 		_, err := call(b, subjects.InitiateOAuth, subjects.InitiateOAuthRequest{Provider: "corp"}, "")
-		refused(t, err, subjects.CodeProvider)
+		requireCode(t, err, subjects.CodeProvider)
 	}
-	op.set(func() { op.describe = nil })
-	b.begin("corp")
+	op.update(func() { op.changeMetadata = nil })
+	b.initiateOAuth("corp")
 }
 
 func TestForgedIDTokens(t *testing.T) {
-	b, op := onceWith(t)
+	b, op := onSQLiteWithProvider(t)
 	stranger, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		t.Fatal(err)
@@ -277,8 +277,8 @@ func TestForgedIDTokens(t *testing.T) {
 			return sign(c)
 		},
 		"another party":          changed("azp", "another"),
-		"over":                   changed("exp", time.Now().Add(-time.Minute).Unix()),
-		"no end":                 changed("exp", nil),
+		"expired":                changed("exp", time.Now().Add(-time.Minute).Unix()),
+		"no expiry":              changed("exp", nil),
 		"another issuer":         changed("iss", "https://attacker.example"),
 		"another access token":   changed("at_hash", "AAAAAAAAAAAAAAAAAAAAAA"),
 		"no subject":             changed("sub", ""),
@@ -291,26 +291,26 @@ func TestForgedIDTokens(t *testing.T) {
 			return strings.TrimRight(sign(c), "-_0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 		},
 	}
-	// The forger itself is none: what it signs anew is taken.
-	op.set(func() { op.forge = changed("ignored", true) })
-	b.signedInAt(op, "bob")
+	// Control: a token that is changed in an ignored claim and signed again is accepted.
+	op.update(func() { op.forge = changed("ignored", true) })
+	b.mustOAuthSignIn(op, "bob")
 	for name, forge := range forgeries {
-		op.set(func() { op.forge = forge })
-		_, err := b.at(op, "ada")
+		op.update(func() { op.forge = forge })
+		_, err := b.oauthSignIn(op, "ada")
 		if subjects.CodeOf(err) != subjects.CodeUnauthenticated {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	if n := b.metric("auth_registrations_total", ""); n != 1 {
-		t.Errorf("%v accounts were opened, want Bob's alone", n)
+		t.Errorf("%v accounts were created, want only Bob's", n)
 	}
 	if n := b.metric("auth_oauth_logins_total", "failure"); n != float64(len(forgeries)) {
 		t.Errorf("%v failures were counted, want %d", n, len(forgeries))
 	}
 }
 
-func TestRedirectsAreAnExactList(t *testing.T) {
-	b, _ := onceWith(t)
+func TestRedirectURIsMatchExactly(t *testing.T) {
+	b, _ := onSQLiteWithProvider(t)
 	ask := func(uri string) error {
 		_, err := call(b, subjects.InitiateOAuth, subjects.InitiateOAuthRequest{Provider: "corp", RedirectURI: uri}, "")
 		return err
@@ -320,7 +320,7 @@ func TestRedirectsAreAnExactList(t *testing.T) {
 		"https://app.example/Callback", "https://app.example:443/callback", "http://app.example/callback", "https://app.example@evil.example/callback",
 		"https://app.example.evil.example/callback", " " + redirectURI, "https://app.example", "//app.example/callback", "com.example.app:/callback2",
 	} {
-		if e := refused(t, ask(uri), subjects.CodeInvalid); e.Fields[0].Field != "redirect_uri" {
+		if e := requireCode(t, ask(uri), subjects.CodeInvalid); e.Fields[0].Field != "redirect_uri" {
 			t.Errorf("%s: field is %s", uri, e.Fields[0].Field)
 		}
 	}
@@ -331,32 +331,32 @@ func TestRedirectsAreAnExactList(t *testing.T) {
 	}
 }
 
-func TestWhatAProviderSaysInsteadOfACode(t *testing.T) {
-	b, op := onceWith(t)
+func TestProviderErrorResponse(t *testing.T) {
+	b, op := onSQLiteWithProvider(t)
 	for word, told := range map[string]bool{"access_denied": true, "Sorry <script>": false} {
-		start := b.begin("corp")
+		start := b.initiateOAuth("corp")
 		_, err := call(b, subjects.CompleteOAuth, subjects.CompleteOAuthRequest{
 			Provider: "corp", State: start.State, Binding: start.Binding, Error: word, ErrorDescription: "canary",
 		}, "")
-		e := refused(t, err, subjects.CodeUnauthenticated)
+		e := requireCode(t, err, subjects.CodeUnauthenticated)
 		if strings.Contains(e.Detail, word) != told || strings.Contains(e.Detail, "canary") {
 			t.Errorf("%s: %s", word, e.Detail)
 		}
 	}
-	start := b.begin("corp")
+	start := b.initiateOAuth("corp")
 	_, err := call(b, subjects.CompleteOAuth, subjects.CompleteOAuthRequest{
 		Provider: "corp", State: start.State, Binding: start.Binding, Code: "made up",
 	}, "")
-	if e := refused(t, err, subjects.CodeInvalid); e.Fields[0].Field != "code" || len(op.asked()) != 1 {
+	if e := requireCode(t, err, subjects.CodeInvalid); e.Fields[0].Field != "code" || len(op.tokenRequests()) != 1 {
 		t.Errorf("field is %s", e.Fields[0].Field)
 	}
 }
 
-func TestAProviderThatIsDown(t *testing.T) {
-	op := startIssuer(t)
-	b := once(t, withIssuer(op, func(p *auth.OAuthProvider) { p.Issuer = "http://127.0.0.1:1" }))
+func TestProviderUnavailable(t *testing.T) {
+	op := startProvider(t)
+	b := onSQLite(t, withProvider(op, func(p *auth.OAuthProvider) { p.Issuer = "http://127.0.0.1:1" }))
 	_, err := call(b, subjects.InitiateOAuth, subjects.InitiateOAuthRequest{Provider: "corp"}, "")
-	if e := refused(t, err, subjects.CodeUnavailable); e.RetryAfter == 0 || strings.Contains(e.Detail, "127.0.0.1") {
+	if e := requireCode(t, err, subjects.CodeUnavailable); e.RetryAfter == 0 || strings.Contains(e.Detail, "127.0.0.1") {
 		t.Errorf("refused with %+v", e)
 	}
 }

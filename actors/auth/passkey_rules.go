@@ -1,8 +1,6 @@
 package auth
 
 import (
-	"fmt"
-	"net/url"
 	"strings"
 	"time"
 
@@ -12,123 +10,68 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// PasskeyConfig says for which site passkeys are made. A passkey is good for its site alone, for ever: whoever changes
-// RPID makes every passkey useless.
-type PasskeyConfig struct {
-	// RPID is the site's domain: that of the pages where users sign in, or one above it. Browsers take localhost for
-	// trying out, and never an IP address: open http://localhost:8080, not http://127.0.0.1:8080.
-	RPID string `koanf:"rp_id"`
-	// RPName is what authenticators call the site.
-	RPName string `koanf:"rp_name"`
-	// Origins are those pages' origins, character by character: https, or http on localhost, with the port unless it is
-	// the scheme's own.
-	Origins []string `koanf:"origins"`
-	// CeremonyTTL is how long the making or the use of a passkey may take.
-	CeremonyTTL time.Duration `koanf:"ceremony_ttl"`
-}
-
-func defaultPasskeyConfig() PasskeyConfig {
-	return PasskeyConfig{
-		RPID: "localhost", RPName: "weft", Origins: []string{"http://localhost:8080"}, CeremonyTTL: 5 * time.Minute,
-	}
-}
-
-func (c PasskeyConfig) check() error {
-	if err := protocol.ValidateRPID(c.RPID); err != nil {
-		return fmt.Errorf("auth.passkeys.rp_id is %q, it must be a domain: %w", c.RPID, err)
-	}
-	if c.RPName == "" {
-		return fmt.Errorf("auth.passkeys.rp_name is missing")
-	}
-	if c.CeremonyTTL < time.Second || c.CeremonyTTL > time.Hour {
-		return fmt.Errorf("auth.passkeys.ceremony_ttl is %s, it must be a second to an hour", c.CeremonyTTL)
-	}
-	if len(c.Origins) == 0 {
-		return fmt.Errorf("auth.passkeys.origins is missing")
-	}
-	for _, origin := range c.Origins {
-		if !c.goodOrigin(origin) {
-			return fmt.Errorf("auth.passkeys.origins has %q: scheme and host of %s or below it, https but for localhost, no path",
-				origin, c.RPID)
-		}
-	}
-	return nil
-}
-
-// goodOrigin tells whether a browser would use passkeys of the site on pages of an origin.
-func (c PasskeyConfig) goodOrigin(origin string) bool {
-	u, err := url.Parse(origin)
-	if err != nil || u.Scheme+"://"+u.Host != origin {
-		return false
-	}
-	host := u.Hostname()
-	if host != c.RPID && !strings.HasSuffix(host, "."+c.RPID) {
-		return false
-	}
-	return u.Scheme == "https" || u.Scheme == "http" && (host == "localhost" || strings.HasSuffix(host, ".localhost"))
-}
-
 const (
-	// maxPasskeys is how many a user may have.
+	// maxPasskeys is the maximum number of a user's passkeys.
 	maxPasskeys = 20
-	// maxCredential bounds what a browser sends, in bytes.
+	// maxCredential is the maximum size of a credential sent by a browser, in bytes.
 	maxCredential = 32 << 10
-	// byPasskey is the method of sessions that a passkey opened: possession, and what the authenticator verifies.
+	// byPasskey is the method of sign-ins with a passkey, which prove two factors: possession and the authenticator's
+	// user verification.
 	byPasskey = "passkey"
 )
 
-// What a ceremony is for.
+// Purposes of a ceremony.
 const (
-	toRegister = "register"
-	toSignIn   = "sign_in"
+	purposeRegister = "register"
+	purposeSignIn   = "sign_in"
 )
 
-// ceremony is the making or the use of a passkey under way. The bucket auth_ceremonies keeps it under a hash of its id.
+// ceremony is the pending creation or use of a passkey. The bucket auth_ceremonies stores it under a hash of its ID.
 type ceremony struct {
 	Purpose   string    `json:"purpose"`
 	Challenge string    `json:"challenge"`
 	ExpiresAt time.Time `json:"expires_at"`
-	// UserID and SessionID are those of who makes a passkey; empty for a sign-in.
+	// UserID and SessionID identify the user who creates a passkey; they are empty for a sign-in.
 	UserID    string `json:"user_id,omitempty"`
 	SessionID string `json:"session_id,omitempty"`
-	// Replaces is the session that a client which signs in had as it began.
+	// Replaces is the session that the client had when the sign-in began.
 	Replaces sessionRef `json:"replaces,omitzero"`
 }
 
-// belongs tells whether a ceremony is good, still, for who would finish it.
-func (c ceremony) belongs(purpose, userID, sessionID string, now time.Time) bool {
+// allows reports whether the caller may finish the ceremony for the purpose, in time.
+func (c ceremony) allows(purpose, userID, sessionID string, now time.Time) bool {
 	return c.Purpose == purpose && c.UserID == userID && c.SessionID == sessionID && now.Before(c.ExpiresAt)
 }
 
-// data is what the library verifies against. Its own clock is not used: belongs has asked ours.
+// data returns what the library verifies against. It sets no expiry, because allows has checked it.
 func (c ceremony) data(rpID string) webauthn.SessionData {
 	data := webauthn.SessionData{
 		Challenge: c.Challenge, RelyingPartyID: rpID, UserVerification: protocol.VerificationRequired,
 	}
-	if c.Purpose == toRegister {
+	if c.Purpose == purposeRegister {
 		data.UserID, data.CredParams = []byte(c.UserID), webauthn.CredentialParametersDefault()
 	}
 	return data
 }
 
-// passkey is a credential with which a user can sign in.
+// passkey is a WebAuthn credential of a user.
 type passkey struct {
 	ID, UserID   string
 	CredentialID []byte
-	PublicKey    []byte // COSE
+	PublicKey    []byte // COSE_Key (RFC 9052)
 	Name         string
 	Transports   []string
 	SignCount    uint32
 	// BackupEligible never changes; BackedUp may.
 	BackupEligible, BackedUp bool
-	// Suspended: its count went back, so that there may be a copy.
+	// Suspended is set if the signature count decreased, which suggests a cloned authenticator.
 	Suspended bool
 	CreatedAt time.Time
-	// UsedAt is when it last signed in; zero for never.
+	// UsedAt is the last sign-in; zero for never.
 	UsedAt time.Time
 }
 
-// newPasskey makes a passkey of a verified credential.
+// newPasskey returns the passkey of a verified credential.
 func newPasskey(id, userID, name string, c *webauthn.Credential, now time.Time) passkey {
 	p := passkey{
 		ID: id, UserID: userID, CredentialID: c.ID, PublicKey: c.PublicKey, Name: name, SignCount: c.Authenticator.SignCount,
@@ -142,7 +85,7 @@ func newPasskey(id, userID, name string, c *webauthn.Credential, now time.Time) 
 	return p
 }
 
-// knownTransport accepts the registered values: what else a client says is not kept (WebAuthn Level 3 §5.8.4).
+// knownTransport reports whether a transport is registered; others are dropped (WebAuthn Level 3 §5.8.4).
 func knownTransport(t protocol.AuthenticatorTransport) bool {
 	switch t {
 	case protocol.USB, protocol.NFC, protocol.BLE, protocol.SmartCard, protocol.Hybrid, protocol.Internal:
@@ -164,7 +107,7 @@ func (p passkey) credential() webauthn.Credential {
 	return c
 }
 
-func (p passkey) shown() subjects.Passkey {
+func (p passkey) view() subjects.Passkey {
 	status := "active"
 	if p.Suspended {
 		status = "suspended"
@@ -174,8 +117,8 @@ func (p passkey) shown() subjects.Passkey {
 	}
 }
 
-// passkeyUser is an account as the library sees it. Its handle, which authenticators keep, is the account's id: it
-// tells nothing else of the user (WebAuthn Level 3 §14.6.1).
+// passkeyUser adapts an account to the library. The user handle, which authenticators store, is the account's ID,
+// because it must contain no personal data (WebAuthn Level 3 §14.6.1).
 type passkeyUser struct {
 	user
 	passkeys []passkey
@@ -200,17 +143,17 @@ func (u passkeyUser) WebAuthnCredentials() []webauthn.Credential {
 	return list
 }
 
-func passkeyAddedText(name string) text {
-	return text{"A passkey was added to your account", "From now on you can sign in to weft with the passkey “" + name +
+func passkeyAddedText(name string) messageText {
+	return messageText{"A passkey was added to your account", "From now on, you can sign in to weft with the passkey “" + name +
 		"”. If it was not you who added it, remove it and change your password.\n"}
 }
 
-func passkeyRemovedText(name string) text {
-	return text{"A passkey was removed from your account", "You cannot sign in to weft with the passkey “" + name +
-		"” any more. If it was not you who removed it, ask for a new password at once.\n"}
+func passkeyRemovedText(name string) messageText {
+	return messageText{"A passkey was removed from your account", "You can no longer sign in to weft with the passkey “" + name +
+		"”. If it was not you who removed it, request a password reset at once.\n"}
 }
 
-func passkeyCopiedText(name string) text {
-	return text{"A passkey of yours was suspended", "The passkey “" + name + "” answered as a copy of it would, and we did not let " +
-		"it sign in. It signs in no more: remove it, and make a new one with an authenticator that you trust.\n"}
+func passkeyCopiedText(name string) messageText {
+	return messageText{"A passkey of yours was suspended", "The passkey “" + name + "” may have been cloned, so a sign-in with it was " +
+		"refused and it was suspended. Remove it and create a new one with an authenticator that you trust.\n"}
 }

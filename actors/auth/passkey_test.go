@@ -9,63 +9,63 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-func TestAPasskeySignsInWithoutAnythingElse(t *testing.T) {
-	onBoth(t, func(t *testing.T, b *bench) {
-		b.members("ada@example.com")
+func TestPasskeySignIn(t *testing.T) {
+	onEachDatabase(t, func(t *testing.T, b *harness) {
+		b.addVerified("ada@example.com")
 		other, mine := b.login("ada@example.com"), b.login("ada@example.com")
 		before := b.metric("auth_logins_total", "success")
-		k := newToken(t)
+		k := newPasskeyDevice(t)
 		k.device.Options.BackupEligible, k.device.Options.BackupState = true, true
 		c := b.beginPasskey(mine.AccessToken)
-		made, err := finishPasskey(b, mine.AccessToken, c.CeremonyID, k.make(t, c))
+		made, err := finishPasskey(b, mine.AccessToken, c.CeremonyID, k.attest(t, c))
 		if err != nil {
 			t.Fatal(err)
 		}
 		if made.Name != "my key" || made.Status != "active" || !made.Synced || !made.LastUsedAt.IsZero() {
-			t.Errorf("made: %+v", made)
+			t.Errorf("created %+v", made)
 		}
-		b.audited(t, mine.User.ID, "passkey_add")
-		if b.lives(other, mine) {
-			t.Error("the other session outlived a change of factors")
+		b.waitForAudit(t, mine.User.ID, "passkey_add")
+		if b.isLive(other, mine) {
+			t.Error("another session survived the change of factors")
 		}
-		b.withTOTP(mine.AccessToken)
+		b.enableTOTP(mine.AccessToken)
 
 		k.device.Options.BackupState = false
-		session, err := b.present(k)
+		session, err := b.passkeyLogin(k)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if session.User.ID != mine.User.ID || session.MFAToken != "" || session.RefreshToken == "" || session.DeviceToken == "" {
-			t.Fatalf("a passkey login answers %+v", session)
+			t.Fatalf("got %+v from a passkey sign-in", session)
 		}
-		must(b, subjects.GetUserProfile, subjects.Empty{}, session.AccessToken)
-		must(b, subjects.RefreshToken, subjects.RefreshTokenRequest{RefreshToken: session.RefreshToken}, "")
+		mustCall(b, subjects.GetUserProfile, subjects.Empty{}, session.AccessToken)
+		mustCall(b, subjects.RefreshToken, subjects.RefreshTokenRequest{RefreshToken: session.RefreshToken}, "")
 		list := passkeysOf(b, session.AccessToken)
 		if len(list) != 1 || list[0].ID != made.ID || list[0].Synced || list[0].LastUsedAt.IsZero() {
-			t.Errorf("after a login the list is %+v", list)
+			t.Errorf("after a sign-in the list is %+v", list)
 		}
 		if n := b.metric("auth_logins_total", "success") - before; n != 1 {
 			t.Errorf("%v logins were counted, want 1", n)
 		}
-		b.audited(t, mine.User.ID, "login")
+		b.waitForAudit(t, mine.User.ID, "login")
 	})
 }
 
-// lives tells whether a session lives; mine must.
-func (b *bench) lives(s, mine subjects.Session) bool {
+// isLive reports whether the session s is live; mine must be.
+func (b *harness) isLive(s, mine subjects.Session) bool {
 	b.t.Helper()
-	must(b, subjects.GetUserProfile, subjects.Empty{}, mine.AccessToken)
+	mustCall(b, subjects.GetUserProfile, subjects.Empty{}, mine.AccessToken)
 	_, err := call(b, subjects.GetUserProfile, subjects.Empty{}, s.AccessToken)
 	return err == nil
 }
 
-// TestWhatABrowserIsAsked holds the options to WebAuthn Level 3 §5.4 and §5.5: a discoverable credential, a verified
-// user, no attestation, and at a login no word about accounts.
-func TestWhatABrowserIsAsked(t *testing.T) {
-	b := once(t)
-	b.members("ada@example.com")
+// TestPasskeyOptions tests the options of WebAuthn Level 3 §5.4 and §5.5: a discoverable credential, user verification,
+// no attestation, and at sign-in nothing about accounts.
+func TestPasskeyOptions(t *testing.T) {
+	b := onSQLite(t)
+	b.addVerified("ada@example.com")
 	mine := b.login("ada@example.com")
-	b.withPasskey(mine.AccessToken)
+	b.addPasskey(mine.AccessToken)
 	var creation struct {
 		RP          struct{ ID, Name string }
 		User        struct{ ID, Name, DisplayName string }
@@ -87,7 +87,7 @@ func TestWhatABrowserIsAsked(t *testing.T) {
 		creation.User.DisplayName != "Ada Lovelace" || s.ResidentKey != "required" || !s.RequireResidentKey ||
 		s.UserVerification != "required" || len(creation.Exclude) != 1 || creation.Attestation != "none" ||
 		creation.Timeout != 300_000 || len(creation.Challenge) < 22 || c.ExpiresIn != 300 {
-		t.Errorf("creation asks %s", c.Options)
+		t.Errorf("the options of a registration are %s", c.Options)
 	}
 	var request map[string]any
 	if err := json.Unmarshal(b.beginPasskeyLogin().Options, &request); err != nil {
@@ -95,35 +95,35 @@ func TestWhatABrowserIsAsked(t *testing.T) {
 	}
 	delete(request, "challenge")
 	if len(request) != 3 || request["rpId"] != "localhost" || request["userVerification"] != "required" || request["timeout"] != 300_000. {
-		t.Errorf("a login asks %v", request)
+		t.Errorf("the options of a sign-in are %v", request)
 	}
 }
 
-func TestParallelFinishes(t *testing.T) {
-	onBoth(t, func(t *testing.T, b *bench) {
-		b.members("ada@example.com")
+func TestConcurrentCeremonyFinishes(t *testing.T) {
+	onEachDatabase(t, func(t *testing.T, b *harness) {
+		b.addVerified("ada@example.com")
 		mine := b.login("ada@example.com")
-		k := newToken(t)
+		k := newPasskeyDevice(t)
 		c := b.beginPasskey(mine.AccessToken)
-		answer := k.make(t, c)
-		if n := passed(t, subjects.CodeInvalid, together(20, func(int) error {
+		answer := k.attest(t, c)
+		if n := countPassed(t, subjects.CodeInvalid, concurrently(20, func(int) error {
 			_, err := finishPasskey(b, mine.AccessToken, c.CeremonyID, answer)
 			return err
 		})); n != 1 {
-			t.Errorf("%d of 20 registrations passed", n)
+			t.Errorf("%d of 20 registrations succeeded, want 1", n)
 		}
 		if list := passkeysOf(b, mine.AccessToken); len(list) != 1 {
 			t.Errorf("there are %d passkeys", len(list))
 		}
 		c = b.beginPasskeyLogin()
-		answer = k.prove(t, c)
-		if n := passed(t, subjects.CodeUnauthenticated, together(20, func(int) error {
+		answer = k.assert(t, c)
+		if n := countPassed(t, subjects.CodeUnauthenticated, concurrently(20, func(int) error {
 			_, err := finishPasskeyLogin(b, c.CeremonyID, answer)
 			return err
 		})); n != 1 {
-			t.Errorf("%d of 20 logins passed", n)
+			t.Errorf("%d of 20 logins succeeded, want 1", n)
 		}
-		page := must(b, subjects.ListSessions, subjects.ListSessionsRequest{}, mine.AccessToken)
+		page := mustCall(b, subjects.ListSessions, subjects.ListSessionsRequest{}, mine.AccessToken)
 		if len(page.Items) != 2 {
 			t.Errorf("there are %d sessions, want this one and the passkey's", len(page.Items))
 		}
@@ -135,8 +135,8 @@ func TestParallelFinishes(t *testing.T) {
 	})
 }
 
-// passed counts the calls that passed; the others must have been refused with the code.
-func passed(t testing.TB, code subjects.Code, errs []error) int {
+// countPassed returns the number of nil errors. The others must have the code.
+func countPassed(t testing.TB, code subjects.Code, errs []error) int {
 	t.Helper()
 	n := 0
 	for _, err := range errs {
@@ -144,49 +144,49 @@ func passed(t testing.TB, code subjects.Code, errs []error) int {
 			n++
 			continue
 		}
-		refused(t, err, code)
+		requireCode(t, err, code)
 	}
 	return n
 }
 
-func TestACopiedPasskeyIsSuspended(t *testing.T) {
-	onBoth(t, func(t *testing.T, b *bench) {
-		b.members("ada@example.com")
+func TestClonedPasskeyIsSuspended(t *testing.T) {
+	onEachDatabase(t, func(t *testing.T, b *harness) {
+		b.addVerified("ada@example.com")
 		box := b.mailbox()
 		mine := b.login("ada@example.com")
-		k, _ := b.withPasskey(mine.AccessToken)
+		k, _ := b.addPasskey(mine.AccessToken)
 		k.key.Counter = 40
-		if _, err := b.present(k); err != nil {
+		if _, err := b.passkeyLogin(k); err != nil {
 			t.Fatal(err)
 		}
-		copied := *k // whose next count is the original's
-		if _, err := b.present(k); err != nil {
+		copied := *k // its next signature count equals the original's
+		if _, err := b.passkeyLogin(k); err != nil {
 			t.Fatal(err)
 		}
-		_, err := b.present(&copied)
-		refused(t, err, subjects.CodeUnauthenticated)
+		_, err := b.passkeyLogin(&copied)
+		requireCode(t, err, subjects.CodeUnauthenticated)
 		if list := passkeysOf(b, mine.AccessToken); len(list) != 1 || list[0].Status != "suspended" {
 			t.Errorf("the list is %+v", list)
 		}
-		for _, held := range []*token{k, &copied} {
+		for _, held := range []*passkeyDevice{k, &copied} {
 			held.key.Counter = 100
-			_, err := b.present(held)
-			refused(t, err, subjects.CodeUnauthenticated)
+			_, err := b.passkeyLogin(held)
+			requireCode(t, err, subjects.CodeUnauthenticated)
 		}
 		const subject = "A passkey of yours was suspended"
-		if got := box.wait("ada@example.com", subject, 1); !got.listed || !strings.Contains(got.body, "my key") {
+		if got := box.waitFor("ada@example.com", subject, 1); !got.listed || !strings.Contains(got.body, "my key") {
 			t.Errorf("the notice is %+v", got)
 		}
-		// The outbox keeps a user's order: once the latest refusal is there, all before it is.
-		eventually(t, "the refusals are audited", func() bool { return b.audits(t, mine.User.ID, "login", "failure") == 3 })
-		if n := b.audits(t, mine.User.ID, "passkey_copy", "failure"); n != 1 {
-			t.Errorf("the copy is in the audit %d times", n)
+		// The outbox keeps a user's order: once the last refusal has arrived, all earlier ones have too.
+		eventually(t, "the refusals are audited", func() bool { return b.countAudits(t, mine.User.ID, "login", "failure") == 3 })
+		if n := b.countAudits(t, mine.User.ID, "passkey_copy", "failure"); n != 1 {
+			t.Errorf("the cloned passkey is audited %d times, want 1", n)
 		}
 	})
 }
 
-// audits counts a user's security events of a kind.
-func (b *bench) audits(t testing.TB, userID, action, outcome string) int {
+// countAudits returns the number of a user's audit events with an action and an outcome.
+func (b *harness) countAudits(t testing.TB, userID, action, outcome string) int {
 	t.Helper()
 	stream, err := b.Conn(t, "auth").JS.Stream(t.Context(), subjects.Audit.Name)
 	if err != nil {
@@ -213,24 +213,24 @@ func (b *bench) audits(t testing.TB, userID, action, outcome string) int {
 	return n
 }
 
-// TestACounterThatStaysZero: authenticators that sync do not count (WebAuthn Level 3 §6.1.1).
-func TestACounterThatStaysZero(t *testing.T) {
-	onBoth(t, func(t *testing.T, b *bench) {
-		b.members("ada@example.com")
-		k, _ := b.withPasskey(b.login("ada@example.com").AccessToken)
+// TestPasskeySignCountMayStayZero: authenticators that sync do not count (WebAuthn Level 3 §6.1.1).
+func TestPasskeySignCountMayStayZero(t *testing.T) {
+	onEachDatabase(t, func(t *testing.T, b *harness) {
+		b.addVerified("ada@example.com")
+		k, _ := b.addPasskey(b.login("ada@example.com").AccessToken)
 		for range 3 {
-			k.key.Counter = ^uint32(0) // one more is zero
-			if _, err := b.present(k); err != nil {
+			k.key.Counter = ^uint32(0) // overflows to zero
+			if _, err := b.passkeyLogin(k); err != nil {
 				t.Fatal(err)
 			}
 		}
-		b.clock.forward(time.Second)
+		b.clock.advance(time.Second)
 		k.key.Counter = 6
-		if _, err := b.present(k); err != nil {
+		if _, err := b.passkeyLogin(k); err != nil {
 			t.Fatal(err)
 		}
 		k.key.Counter = ^uint32(0)
-		_, err := b.present(k)
-		refused(t, err, subjects.CodeUnauthenticated)
+		_, err := b.passkeyLogin(k)
+		requireCode(t, err, subjects.CodeUnauthenticated)
 	})
 }

@@ -8,26 +8,27 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/weftmesh/weft/actors/database"
+
 	"github.com/descope/virtualwebauthn"
 
-	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/subjects"
 )
 
-// token is a user's authenticator with one passkey, and the site that the browser believes to be on.
-type token struct {
+// passkeyDevice is a user's authenticator with one passkey, and the site that its browser shows.
+type passkeyDevice struct {
 	site   virtualwebauthn.RelyingParty
 	device virtualwebauthn.Authenticator
 	key    virtualwebauthn.Credential
 }
 
-func newToken(t testing.TB) *token {
+func newPasskeyDevice(t testing.TB) *passkeyDevice {
 	t.Helper()
-	k := &token{
+	k := &passkeyDevice{
 		site:   virtualwebauthn.RelyingParty{ID: "localhost", Name: "weft", Origin: "http://localhost:8080"},
 		device: virtualwebauthn.NewAuthenticator(),
 	}
-	// virtualwebauthn drops a coordinate's leading zeros, which COSE does not allow.
+	// virtualwebauthn drops leading zeros of a coordinate, which COSE does not allow.
 	for full := false; !full; {
 		k.key = virtualwebauthn.NewCredential(virtualwebauthn.KeyTypeEC2)
 		parsed, err := x509.ParsePKCS8PrivateKey(k.key.Key.Data)
@@ -43,8 +44,8 @@ func newToken(t testing.TB) *token {
 	return k
 }
 
-// make answers a ceremony of registration.
-func (k *token) make(t testing.TB, c subjects.PasskeyCeremony) json.RawMessage {
+// attest finishes a registration ceremony.
+func (k *passkeyDevice) attest(t testing.TB, c subjects.PasskeyCeremony) json.RawMessage {
 	t.Helper()
 	options, err := virtualwebauthn.ParseAttestationOptions(string(c.Options))
 	if err != nil {
@@ -54,8 +55,8 @@ func (k *token) make(t testing.TB, c subjects.PasskeyCeremony) json.RawMessage {
 	return json.RawMessage(virtualwebauthn.CreateAttestationResponse(k.site, k.device, k.key, *options))
 }
 
-// prove answers a ceremony of a sign-in.
-func (k *token) prove(t testing.TB, c subjects.PasskeyCeremony) json.RawMessage {
+// assert finishes a sign-in ceremony.
+func (k *passkeyDevice) assert(t testing.TB, c subjects.PasskeyCeremony) json.RawMessage {
 	t.Helper()
 	options, err := virtualwebauthn.ParseAssertionOptions(string(c.Options))
 	if err != nil {
@@ -65,45 +66,45 @@ func (k *token) prove(t testing.TB, c subjects.PasskeyCeremony) json.RawMessage 
 	return json.RawMessage(virtualwebauthn.CreateAssertionResponse(k.site, k.device, k.key, *options))
 }
 
-func (b *bench) beginPasskey(access string) subjects.PasskeyCeremony {
+func (b *harness) beginPasskey(access string) subjects.PasskeyCeremony {
 	b.t.Helper()
-	return must(b, subjects.BeginPasskeyRegistration, subjects.Empty{}, access)
+	return mustCall(b, subjects.BeginPasskeyRegistration, subjects.Empty{}, access)
 }
 
-func finishPasskey(b *bench, access, ceremony string, credential json.RawMessage) (subjects.Passkey, error) {
+func finishPasskey(b *harness, access, ceremony string, credential json.RawMessage) (subjects.Passkey, error) {
 	req := subjects.FinishPasskeyRegistrationRequest{CeremonyID: ceremony, Name: "my key", Credential: credential}
 	return call(b, subjects.FinishPasskeyRegistration, req, access)
 }
 
-// withPasskey adds a new authenticator's passkey to an account.
-func (b *bench) withPasskey(access string) (*token, subjects.Passkey) {
+// addPasskey adds a passkey of a new authenticator to an account.
+func (b *harness) addPasskey(access string) (*passkeyDevice, subjects.Passkey) {
 	b.t.Helper()
-	k, c := newToken(b.t), b.beginPasskey(access)
-	p, err := finishPasskey(b, access, c.CeremonyID, k.make(b.t, c))
+	k, c := newPasskeyDevice(b.t), b.beginPasskey(access)
+	p, err := finishPasskey(b, access, c.CeremonyID, k.attest(b.t, c))
 	if err != nil {
 		b.t.Fatal(err)
 	}
 	return k, p
 }
 
-func (b *bench) beginPasskeyLogin() subjects.PasskeyCeremony {
+func (b *harness) beginPasskeyLogin() subjects.PasskeyCeremony {
 	b.t.Helper()
-	return must(b, subjects.BeginPasskeyLogin, subjects.Empty{}, "")
+	return mustCall(b, subjects.BeginPasskeyLogin, subjects.Empty{}, "")
 }
 
-func finishPasskeyLogin(b *bench, ceremony string, credential json.RawMessage) (subjects.Session, error) {
+func finishPasskeyLogin(b *harness, ceremony string, credential json.RawMessage) (subjects.Session, error) {
 	return call(b, subjects.FinishPasskeyLogin, subjects.FinishPasskeyLoginRequest{CeremonyID: ceremony, Credential: credential}, "")
 }
 
-// present signs in with a passkey.
-func (b *bench) present(k *token) (subjects.Session, error) {
+// passkeyLogin signs in with a passkey.
+func (b *harness) passkeyLogin(k *passkeyDevice) (subjects.Session, error) {
 	b.t.Helper()
 	c := b.beginPasskeyLogin()
-	return finishPasskeyLogin(b, c.CeremonyID, k.prove(b.t, c))
+	return finishPasskeyLogin(b, c.CeremonyID, k.assert(b.t, c))
 }
 
-// offline runs a statement on the database while the actor is stopped.
-func (b *bench) offline(statement string) {
+// execOffline runs a statement on the database while the actor is stopped.
+func (b *harness) execOffline(statement string) {
 	b.t.Helper()
 	if err := b.actor.Stop(b.t); err != nil {
 		b.t.Fatal(err)
@@ -122,16 +123,16 @@ func (b *bench) offline(statement string) {
 	b.actor = b.start()
 }
 
-// members opens accounts with verified addresses.
-func (b *bench) members(emails ...string) {
+// addVerified registers accounts and marks their addresses verified.
+func (b *harness) addVerified(emails ...string) {
 	b.t.Helper()
 	for _, email := range emails {
 		b.register(email)
 	}
-	b.offline("UPDATE users SET email_verified = true")
+	b.execOffline("UPDATE users SET email_verified = true")
 }
 
-func passkeysOf(b *bench, access string) []subjects.Passkey {
+func passkeysOf(b *harness, access string) []subjects.Passkey {
 	b.t.Helper()
-	return must(b, subjects.ListPasskeys, subjects.ListPasskeysRequest{}, access).Items
+	return mustCall(b, subjects.ListPasskeys, subjects.ListPasskeysRequest{}, access).Items
 }

@@ -19,18 +19,18 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// commonPasswords are words and whole passwords that breaches show most often, lower case, one a line, gzipped.
+// commonPasswords lists the words and passwords most frequent in breaches, in lower case, one per line, gzipped.
 //
 //go:embed common_passwords.txt.gz
 var commonPasswords []byte
 
-// breachedPasswords are the whole passwords that breaches show most often, of eight characters and more, lower case, sorted,
-// one a line after a line about where they are from, gzipped. scripts/passwords.sh makes the file.
+// breachedPasswords lists the passwords of eight characters and more that are most frequent in breaches, in lower case,
+// sorted, one per line after a line that names the source, gzipped. scripts/passwords.sh makes the file.
 //
 //go:embed breached_passwords.txt.gz
 var breachedPasswords []byte
 
-// breached holds breachedPasswords, unpacked when the first password is checked.
+// breached returns the set of breachedPasswords, unpacked at the first call.
 var breached = sync.OnceValues(func() (map[string]bool, error) {
 	packed, err := gzip.NewReader(bytes.NewReader(breachedPasswords))
 	if err != nil {
@@ -48,15 +48,16 @@ var breached = sync.OnceValues(func() (map[string]bool, error) {
 	return known, nil
 })
 
-// policy is the rule for new passwords, after ASVS 5.0 §6.2: length and a blocklist, never a rule of composition.
-type policy struct {
-	least, most int
-	common      map[string]bool
+// passwordPolicy is the rule for new passwords (OWASP ASVS 5.0, 6.2): length and blocklists, without composition rules.
+type passwordPolicy struct {
+	min, max int
+	common   map[string]bool
 }
 
-// newPolicy reads the blocklist, and the operator's own besides where file is not empty.
-func newPolicy(least, most int, file string) (*policy, error) {
-	p := &policy{least: least, most: most, common: map[string]bool{}}
+// newPasswordPolicy returns a policy with the embedded blocklist and that of file, if not empty. least and most bound
+// the length in characters.
+func newPasswordPolicy(least, most int, file string) (*passwordPolicy, error) {
+	p := &passwordPolicy{min: least, max: most, common: map[string]bool{}}
 	list, err := gzip.NewReader(bytes.NewReader(commonPasswords))
 	if err != nil {
 		return nil, fmt.Errorf("reading common passwords: %w", err)
@@ -78,7 +79,7 @@ func newPolicy(least, most int, file string) (*policy, error) {
 	return p, nil
 }
 
-func (p *policy) add(lines *bufio.Scanner) error {
+func (p *passwordPolicy) add(lines *bufio.Scanner) error {
 	for lines.Scan() {
 		if line := strings.ToLower(strings.TrimSpace(lines.Text())); line != "" {
 			p.common[line] = true
@@ -87,8 +88,8 @@ func (p *policy) add(lines *bufio.Scanner) error {
 	return lines.Err()
 }
 
-// check refuses a password for the account it is meant for.
-func (p *policy) check(password string, u user) error {
+// check returns CodeInvalid if the account may not use the password.
+func (p *passwordPolicy) check(password string, u user) error {
 	const field = "password"
 	known, err := breached()
 	if err != nil {
@@ -96,26 +97,26 @@ func (p *policy) check(password string, u user) error {
 	}
 	length := utf8.RuneCountInString(password)
 	switch {
-	case length < p.least:
-		return subjects.InvalidField(field, "has fewer than %d characters", p.least)
-	case length > p.most:
-		return subjects.InvalidField(field, "has more than %d characters", p.most)
+	case length < p.min:
+		return subjects.InvalidField(field, "has fewer than %d characters", p.min)
+	case length > p.max:
+		return subjects.InvalidField(field, "has more than %d characters", p.max)
 	case p.isCommon(password), known[strings.ToLower(norm.NFC.String(password))]:
-		return subjects.InvalidField(field, "is among the passwords that are tried first")
+		return subjects.InvalidField(field, "is a common or breached password")
 	case isOwnData(password, u):
-		return subjects.InvalidField(field, "is too close to your own name or address")
+		return subjects.InvalidField(field, "is too similar to your name or address")
 	}
 	return nil
 }
 
-// tail is what people put behind a word to make it longer: up to four digits, a well-known run of them, and one sign.
+// tail matches customary suffixes of a word: up to four digits or a well-known run of digits, and one punctuation mark.
 var tail = regexp.MustCompile(`^([0-9]{0,4}|12345[0-9]{0,5}|123123)[!.?@#$*&%_-]?$`)
 
-// unleet undoes the substitutions that every cracker knows.
+// unleet reverts common substitutions of letters.
 var unleet = strings.NewReplacer("0", "o", "1", "i", "3", "e", "4", "a", "5", "s", "7", "t", "@", "a", "$", "s", "!", "i")
 
-// isCommon tells whether a password is a listed one, or a listed word with a customary tail or head of digits.
-func (p *policy) isCommon(password string) bool {
+// isCommon reports whether a password is listed, or is a listed word with a customary suffix or a prefix of digits.
+func (p *passwordPolicy) isCommon(password string) bool {
 	lower := strings.ToLower(password)
 	if p.common[lower] || isRun(lower) {
 		return true
@@ -135,15 +136,18 @@ func (p *policy) isCommon(password string) bool {
 	return false
 }
 
-func (p *policy) listed(word string) bool { return p.common[word] || p.common[unleet.Replace(word)] }
+func (p *passwordPolicy) listed(word string) bool {
+	return p.common[word] || p.common[unleet.Replace(word)]
+}
 
-// keyboards are the rows whose runs are no password, in reading order.
+// keyboards lists rows of keys and other sequences in which a run is no password.
 var keyboards = []string{
 	"01234567890", "abcdefghijklmnopqrstuvwxyz", "qwertyuiop", "asdfghjkl", "zxcvbnm", "qwertzuiop", "azertyuiop",
 	"1q2w3e4r5t6y7u8i9o0p", "1qaz2wsx3edc4rfv5tgb6yhn7ujm", "qazwsxedcrfvtgbyhnujm", "!@#$%^&*()",
 }
 
-// isRun tells whether s is one short piece repeated, or a run along the alphabet, the digits or a keyboard.
+// isRun reports whether s repeats a piece of up to four bytes, or is a run of the alphabet, the digits or a keyboard
+// row, in either direction.
 func isRun(s string) bool {
 	for piece := 1; piece <= 4 && piece*2 <= len(s); piece++ {
 		if strings.Repeat(s[:piece], len(s)/piece+1)[:len(s)] == s {
@@ -161,13 +165,13 @@ func isRun(s string) bool {
 }
 
 const (
-	// ownWord is the length from which a part of a name or address counts.
+	// ownWord is the minimum length, in characters, of a part of a name or address that is matched.
 	ownWord = 3
-	// ownRest is how much a password must have besides the user's own data.
+	// ownRest is the minimum number of characters that a password must have besides such parts.
 	ownRest = 6
 )
 
-// isOwnData tells whether little is left of a password without the account's address and names.
+// isOwnData reports whether a password contains the account's address or names and little else.
 func isOwnData(password string, u user) bool {
 	local, domain, _ := strings.Cut(u.Email, "@")
 	host, _, _ := strings.Cut(domain, ".")

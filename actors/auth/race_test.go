@@ -11,8 +11,8 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-func TestParallelRegistersInMixedCaseMakeOneAccount(t *testing.T) {
-	onBoth(t, func(t *testing.T, b *bench) {
+func TestConcurrentRegistersCreateOneAccount(t *testing.T) {
+	onEachDatabase(t, func(t *testing.T, b *harness) {
 		const n = 50
 		spelling := func(i int) string {
 			name := []byte("adalove@example.com")
@@ -23,7 +23,7 @@ func TestParallelRegistersInMixedCaseMakeOneAccount(t *testing.T) {
 			}
 			return string(name)
 		}
-		errs := together(n, func(i int) error {
+		errs := concurrently(n, func(i int) error {
 			_, err := call(b, subjects.Register, subjects.RegisterRequest{
 				Email: spelling(i), Password: fmt.Sprintf("password of %02d, long", i),
 			}, "")
@@ -44,16 +44,16 @@ func TestParallelRegistersInMixedCaseMakeOneAccount(t *testing.T) {
 			}
 		}
 		if got := b.metric("auth_registrations_total", ""); got != 1 || len(accounts) != 1 {
-			t.Errorf("%v accounts were opened, %d passwords sign in", got, len(accounts))
+			t.Errorf("%v accounts were created, want 1; %d accounts can be signed in to", got, len(accounts))
 		}
 	}, func(c *auth.Config) { c.LockoutFailures = 100 })
 }
 
-func TestParallelRefreshesHaveOneSuccessor(t *testing.T) {
-	b := once(t)
-	session := b.signedUp("ada@example.com")
+func TestConcurrentRefreshesHaveOneSuccessor(t *testing.T) {
+	b := onSQLite(t)
+	session := b.signUp("ada@example.com")
 	successors := make([]string, 50)
-	errs := together(len(successors), func(i int) error {
+	errs := concurrently(len(successors), func(i int) error {
 		got, err := call(b, subjects.RefreshToken, subjects.RefreshTokenRequest{RefreshToken: session.RefreshToken}, "")
 		successors[i] = got.RefreshToken
 		return err
@@ -63,27 +63,27 @@ func TestParallelRefreshesHaveOneSuccessor(t *testing.T) {
 			t.Fatalf("a refresh failed: %v", err)
 		}
 		if successors[i] != successors[0] || successors[i] == session.RefreshToken {
-			t.Fatalf("two successors: %s and %s", successors[0], successors[i])
+			t.Fatalf("different successors: %s and %s", successors[0], successors[i])
 		}
 	}
-	must(b, subjects.RefreshToken, subjects.RefreshTokenRequest{RefreshToken: successors[0]}, "")
+	mustCall(b, subjects.RefreshToken, subjects.RefreshTokenRequest{RefreshToken: successors[0]}, "")
 }
 
-func TestParallelGuessesGetNoMoreTriesThanSerialOnes(t *testing.T) {
-	b := once(t)
+func TestConcurrentGuessesAreLimited(t *testing.T) {
+	b := onSQLite(t)
 	b.register("ada@example.com")
 	for _, email := range []string{"ada@example.com", "nobody@example.com"} {
 		before := b.metric("auth_password_hashes_total", "")
-		errs := together(50, func(int) error { return b.from("203.0.113.7", email, "wrong wrong") })
+		errs := concurrently(50, func(int) error { return b.loginFrom("203.0.113.7", email, "wrong wrong") })
 		compared, late := 0, 0
 		for _, err := range errs {
 			switch {
 			case subjects.CodeOf(err) == subjects.CodeUnauthenticated:
 				compared++
-			case outOfTime(err):
+			case isOverload(err):
 				late++
 			default:
-				if e := refused(t, err, subjects.CodeRateLimited); e.RetryAfter < 29*time.Minute || e.RetryAfter > 30*time.Minute {
+				if e := requireCode(t, err, subjects.CodeRateLimited); e.RetryAfter < 29*time.Minute || e.RetryAfter > 30*time.Minute {
 					t.Errorf("%s: retry after %s", email, e.RetryAfter)
 				}
 			}
@@ -95,9 +95,8 @@ func TestParallelGuessesGetNoMoreTriesThanSerialOnes(t *testing.T) {
 	}
 }
 
-// outOfTime tells whether a call went without an answer of its own because the machine had too much else to do: then it
-// says nothing of the rule that a test is about.
-func outOfTime(err error) bool {
+// isOverload reports whether a call failed because the machine was busy, which says nothing about the rule under test.
+func isOverload(err error) bool {
 	switch subjects.CodeOf(err) {
 	case subjects.CodeTimeout, subjects.CodeUnavailable:
 		return true
@@ -106,43 +105,45 @@ func outOfTime(err error) bool {
 	return errors.As(err, &e) && e.Code == subjects.CodeRateLimited && e.RetryAfter == time.Second && strings.Contains(e.Detail, "at once")
 }
 
-func TestParallelGoodLoginsAllGetIn(t *testing.T) {
-	b := once(t)
+func TestConcurrentCorrectLoginsSucceed(t *testing.T) {
+	b := onSQLite(t)
 	b.register("ada@example.com")
-	for _, err := range together(20, func(int) error { return b.from("203.0.113.7", "ada@example.com", goodPassword) }) {
+	for _, err := range concurrently(20, func(int) error { return b.loginFrom("203.0.113.7", "ada@example.com", goodPassword) }) {
 		if err != nil {
-			t.Fatalf("a good login was refused: %v", err)
+			t.Fatalf("a correct login was refused: %v", err)
 		}
 	}
 	eventually(t, "20 sessions are counted", func() bool { return b.metric("auth_active_sessions", "") == 20 })
 }
 
 func TestLockoutIsPerSourceAndEnds(t *testing.T) {
-	b := once(t)
+	b := onSQLite(t)
 	b.register("ada@example.com")
-	guess := func(ip string) subjects.Code { return subjects.CodeOf(b.from(ip, "ada@example.com", "wrong wrong")) }
+	guess := func(ip string) subjects.Code {
+		return subjects.CodeOf(b.loginFrom(ip, "ada@example.com", "wrong wrong"))
+	}
 	for i := range 5 {
 		if got := guess("2001:db8::1"); got != subjects.CodeUnauthenticated {
 			t.Fatalf("guess %d: %s", i+1, got)
 		}
 	}
-	if err := b.from("2001:db8::2", "Ada@Example.com", goodPassword); subjects.CodeOf(err) != subjects.CodeRateLimited {
-		t.Errorf("the same network is let in: %v", err)
+	if err := b.loginFrom("2001:db8::2", "Ada@Example.com", goodPassword); subjects.CodeOf(err) != subjects.CodeRateLimited {
+		t.Errorf("the same network is not locked: %v", err)
 	}
-	if err := b.from("198.51.100.9", "ada@example.com", goodPassword); err != nil {
+	if err := b.loginFrom("198.51.100.9", "ada@example.com", goodPassword); err != nil {
 		t.Errorf("another source is locked out: %v", err)
 	}
-	b.clock.forward(29 * time.Minute)
+	b.clock.advance(29 * time.Minute)
 	if got := guess("2001:db8::1"); got != subjects.CodeRateLimited {
 		t.Errorf("after 29 minutes: %s", got)
 	}
-	b.clock.forward(time.Minute)
-	if err := b.from("2001:db8::1", "ada@example.com", goodPassword); err != nil {
-		t.Errorf("trying while locked extended the lock: %v", err)
+	b.clock.advance(time.Minute)
+	if err := b.loginFrom("2001:db8::1", "ada@example.com", goodPassword); err != nil {
+		t.Errorf("attempts while locked extended the lock: %v", err)
 	}
 	for i := range 5 {
 		if got := guess("2001:db8::1"); got != subjects.CodeUnauthenticated {
-			t.Fatalf("a success does not forgive, guess %d: %s", i+1, got)
+			t.Fatalf("a success does not reset the failures, guess %d: %s", i+1, got)
 		}
 	}
 	if got := b.metric("auth_logins_total", "locked"); got != 2 {
@@ -150,18 +151,18 @@ func TestLockoutIsPerSourceAndEnds(t *testing.T) {
 	}
 }
 
-func TestAFullPoolRefusesAndNothingElseSlowsDown(t *testing.T) {
-	b := once(t, func(c *auth.Config) { c.BcryptCost, c.HashWorkers, c.HashQueue, c.AccountFailures = 9, 1, 20, 100 })
-	token := b.signedUp("ada@example.com").AccessToken
+func TestFullHashingPoolRefusesSignInsOnly(t *testing.T) {
+	b := onSQLite(t, func(c *auth.Config) { c.BcryptCost, c.HashWorkers, c.HashQueue, c.AccountFailures = 9, 1, 20, 100 })
+	token := b.signUp("ada@example.com").AccessToken
 	done := make(chan []error, 1)
 	go func() {
-		done <- together(60, func(i int) error { return b.from(fmt.Sprintf("203.0.113.%d", i), "ada@example.com", goodPassword) })
+		done <- concurrently(60, func(i int) error { return b.loginFrom(fmt.Sprintf("203.0.113.%d", i), "ada@example.com", goodPassword) })
 	}()
 	eventually(t, "a login is refused", func() bool { return b.metric("auth_logins_total", "busy") > 0 })
-	must(b, subjects.GetUserProfile, subjects.Empty{}, token)
+	mustCall(b, subjects.GetUserProfile, subjects.Empty{}, token)
 	select {
 	case <-done:
-		t.Fatal("a profile waited for the logins before it")
+		t.Fatal("the profile waited for the logins")
 	default:
 	}
 	in, out := 0, 0
@@ -171,38 +172,38 @@ func TestAFullPoolRefusesAndNothingElseSlowsDown(t *testing.T) {
 			continue
 		}
 		out++
-		if outOfTime(err) {
+		if isOverload(err) {
 			continue
 		}
-		if e := refused(t, err, subjects.CodeRateLimited); e.RetryAfter < time.Second || strings.Contains(e.Detail, "failed") {
+		if e := requireCode(t, err, subjects.CodeRateLimited); e.RetryAfter < time.Second || strings.Contains(e.Detail, "failed") {
 			t.Errorf("refused with %+v", e)
 		}
 	}
 	if in < 1 || out < 1 {
-		t.Errorf("%d got in, %d were refused", in, out)
+		t.Errorf("%d logins succeeded, %d were refused", in, out)
 	}
-	eventually(t, "a refusal counts as no failure", func() bool {
-		return b.from("203.0.113.0", "ada@example.com", goodPassword) == nil
+	eventually(t, "a refusal does not count as a failure", func() bool {
+		return b.loginFrom("203.0.113.0", "ada@example.com", goodPassword) == nil
 	})
 }
 
-func TestStrangersThrottleTheAccountAndNotItsDevices(t *testing.T) {
-	b := once(t, func(c *auth.Config) { c.AccountFailures = 8 })
-	device := b.signedUp("ada@example.com").DeviceToken
-	eve := b.signedUp("eve@example.com").DeviceToken
+func TestAccountLimiterSparesKnownDevices(t *testing.T) {
+	b := onSQLite(t, func(c *auth.Config) { c.AccountFailures = 8 })
+	device := b.signUp("ada@example.com").DeviceToken
+	eve := b.signUp("eve@example.com").DeviceToken
 	compared, late := 0, 0
-	for _, err := range together(40, func(i int) error {
-		return b.from(fmt.Sprintf("203.0.113.%d", i), "ada@example.com", "wrong wrong")
+	for _, err := range concurrently(40, func(i int) error {
+		return b.loginFrom(fmt.Sprintf("203.0.113.%d", i), "ada@example.com", "wrong wrong")
 	}) {
 		switch {
 		case subjects.CodeOf(err) == subjects.CodeUnauthenticated:
 			compared++
-		case outOfTime(err):
+		case isOverload(err):
 			late++
 		}
 	}
 	if compared > 8 || late == 0 && compared < 8 {
-		t.Errorf("%d guesses from 40 places were compared, want 8", compared)
+		t.Errorf("%d guesses from 40 addresses were compared, want 8", compared)
 	}
 	for token, want := range map[string]subjects.Code{
 		device: "", "": subjects.CodeRateLimited, eve: subjects.CodeRateLimited, device[1:] + "A": subjects.CodeRateLimited,
@@ -214,6 +215,6 @@ func TestStrangersThrottleTheAccountAndNotItsDevices(t *testing.T) {
 			t.Errorf("device %.8s: got %v, want %q", token, err, want)
 		}
 	}
-	b.clock.forward(30 * time.Minute)
+	b.clock.advance(30 * time.Minute)
 	b.login("ada@example.com")
 }

@@ -5,7 +5,7 @@ import (
 	"net/url"
 	"strings"
 	"time"
-	_ "time/tzdata" // a container without zone files must know the same zones
+	_ "time/tzdata" // time zones for containers without zoneinfo files
 	"unicode"
 	"unicode/utf8"
 
@@ -20,20 +20,22 @@ type user struct {
 	ID            string
 	Email         string
 	EmailVerified bool
-	// PasswordHash is empty where the account has no password.
+	// PasswordHash is empty if the account has no password.
 	PasswordHash string
-	// Contested: registered more than once before it was verified, so that nobody knows whose password it has.
-	Contested bool
-	FirstName string
-	LastName  string
-	AvatarURL string
-	Locale    string
-	TimeZone  string
-	Roles     []string
-	Disabled  bool
-	// SecondFactor is the account's own rule of whether it needs one.
+	// DuplicateRegistration is set if the account was registered again before it was verified: its password may be a
+	// stranger's.
+	DuplicateRegistration bool
+	FirstName             string
+	LastName              string
+	AvatarURL             string
+	Locale                string
+	TimeZone              string
+	Roles                 []string
+	Disabled              bool
+	// SecondFactor is the account's own rule: factorDefault, factorRequired or factorOptional.
 	SecondFactor string
-	// Epoch grows when all of the account's sessions end: a sign-in that began before must not outlive it.
+	// Epoch increases when all sessions of the account end. Sessions and pending sign-ins of an older epoch are
+	// invalid.
 	Epoch     int64
 	CreatedAt time.Time
 	UpdatedAt time.Time
@@ -51,11 +53,11 @@ func (u user) profile() subjects.Profile {
 	}
 }
 
-// maxEmail is the longest address that mail can be sent to (RFC 5321 §4.5.3.1.3).
+// maxEmail is the maximum length of an address (RFC 5321 §4.5.3.1.3).
 const maxEmail = 254
 
-// normalEmail is the one spelling of an address that accounts are found by: lower case, composed Unicode. What is
-// more than a plain address (a display name, quotes, a comment) is refused.
+// normalEmail returns the form of an address by which accounts are found: lower case, NFC. It refuses anything but a
+// plain address, such as a display name, quotes or a comment.
 func normalEmail(s string) (string, error) {
 	s = norm.NFC.String(strings.TrimSpace(s))
 	address, err := mail.ParseAddress(s)
@@ -65,17 +67,17 @@ func normalEmail(s string) (string, error) {
 	return strings.ToLower(s), nil
 }
 
-// cleanName trims a name; one with control or invisible formatting characters is refused.
+// cleanName trims a name. It refuses control and invisible formatting characters.
 func cleanName(field, s string) (string, error) {
 	s = norm.NFC.String(strings.TrimSpace(s))
 	hidden := func(r rune) bool { return unicode.IsControl(r) || unicode.Is(unicode.Cf, r) }
 	if !utf8.ValidString(s) || strings.ContainsFunc(s, hidden) {
-		return "", subjects.InvalidField(field, "has characters that no name has")
+		return "", subjects.InvalidField(field, "has control or invisible characters")
 	}
 	return s, nil
 }
 
-// cleanLocale brings a BCP 47 tag to its canonical form; empty becomes the default.
+// cleanLocale returns the canonical form of a BCP 47 tag, or the default for an empty string.
 func cleanLocale(s string) (string, error) {
 	if s == "" {
 		return defaultLocale, nil
@@ -87,7 +89,7 @@ func cleanLocale(s string) (string, error) {
 	return tag.String(), nil
 }
 
-// cleanTimeZone accepts the names of the IANA database; empty becomes the default.
+// cleanTimeZone accepts the names of the IANA database. An empty string becomes the default.
 func cleanTimeZone(s string) (string, error) {
 	if s == "" {
 		return defaultTimeZone, nil
@@ -98,7 +100,7 @@ func cleanTimeZone(s string) (string, error) {
 	return s, nil
 }
 
-// cleanAvatar accepts an absolute https URL without credentials; empty removes the picture.
+// cleanAvatar accepts an absolute https URL without credentials, or an empty string for no picture.
 func cleanAvatar(s string) (string, error) {
 	if s == "" {
 		return "", nil
@@ -110,7 +112,7 @@ func cleanAvatar(s string) (string, error) {
 	return u.String(), nil
 }
 
-// newUser makes the account that a registration asks for, without id, password and times.
+// newUser returns the account of a registration, without ID, password hash and times.
 func newUser(req subjects.RegisterRequest) (user, error) {
 	u := user{Roles: []string{subjects.RoleUser}, SecondFactor: factorDefault}
 	var err error
@@ -130,7 +132,7 @@ func newUser(req subjects.RegisterRequest) (user, error) {
 	return u, err
 }
 
-// change applies a profile update and names the fields that are no longer what they were.
+// change applies a profile update and returns the names of the changed fields.
 func (u user) change(req subjects.UpdateUserProfileRequest) (user, []string, error) {
 	var changed []string
 	for _, field := range []struct {

@@ -10,15 +10,15 @@ import (
 	"github.com/google/uuid"
 )
 
-func TestPolicy(t *testing.T) {
+func TestPasswordPolicy(t *testing.T) {
 	t.Parallel()
-	p, err := newPolicy(8, 256, "")
+	p, err := newPasswordPolicy(8, 256, "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	ada := user{Email: "test@example.com", FirstName: "Ada Maria", LastName: "Lovelace"}
 	for password, good := range map[string]bool{
-		"Test123!@#":                   true, // the owner's own
+		"Test123!@#":                   true, // a long-standing example
 		"correct horse battery staple": true,
 		"xk7Rw2pQ":                     true,
 		"ünïcödé ist schön":            true,
@@ -51,16 +51,16 @@ func TestPolicy(t *testing.T) {
 	}
 }
 
-// TestThePasswordsOfBreachesAreRefused: at least the 3000 most used that are long enough, in any case of their letters.
-func TestThePasswordsOfBreachesAreRefused(t *testing.T) {
+// TestBreachedPasswordsAreRefused: at least the 3000 most used passwords that are long enough, in any case.
+func TestBreachedPasswordsAreRefused(t *testing.T) {
 	t.Parallel()
-	p, err := newPolicy(8, 256, "")
+	p, err := newPasswordPolicy(8, 256, "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	known, err := breached()
 	if err != nil || len(known) < 10_000 {
-		t.Fatalf("%d passwords are known, %v", len(known), err)
+		t.Fatalf("%d breached passwords: %v", len(known), err)
 	}
 	for password := range known {
 		if utf8.RuneCountInString(password) < 8 {
@@ -68,7 +68,7 @@ func TestThePasswordsOfBreachesAreRefused(t *testing.T) {
 		}
 		for _, typed := range []string{password, strings.ToUpper(password[:1]) + password[1:]} {
 			if p.check(typed, user{Email: "nobody@nowhere.example"}) == nil {
-				t.Errorf("%q is let through", typed)
+				t.Errorf("%q is accepted", typed)
 			}
 		}
 	}
@@ -99,7 +99,7 @@ func TestNormalEmail(t *testing.T) {
 	}
 }
 
-func FuzzNormalEmailIsStable(f *testing.F) {
+func FuzzNormalEmailIsIdempotent(f *testing.F) {
 	f.Add("Ada@Example.com")
 	f.Add("İ@x.tr")
 	f.Fuzz(func(t *testing.T, s string) {
@@ -113,7 +113,7 @@ func FuzzNormalEmailIsStable(f *testing.F) {
 	})
 }
 
-func FuzzARefreshTokenIsOneThatWasMade(f *testing.F) {
+func FuzzParseRefreshToken(f *testing.F) {
 	key := []byte("key")
 	good, err := newRefreshToken(key, uuid.NewString(), uuid.NewString())
 	if err != nil {
@@ -131,9 +131,9 @@ func FuzzARefreshTokenIsOneThatWasMade(f *testing.F) {
 
 func TestLockoutRule(t *testing.T) {
 	t.Parallel()
-	rule := lockout{failures: 3, length: 10 * time.Minute}
+	rule := lockout{limit: 3, duration: 10 * time.Minute}
 	now := time.Unix(1_000_000, 0)
-	var a attempts
+	var a attemptRecord
 	admit := func(id string, want verdict) {
 		t.Helper()
 		next, got := rule.admit(a, id, now)
@@ -154,7 +154,7 @@ func TestLockoutRule(t *testing.T) {
 	if a.Failures != 0 || len(a.Pending) != 2 {
 		t.Errorf("after a success: %+v", a)
 	}
-	now = now.Add(pendingFor + time.Second)
+	now = now.Add(pendingTimeout + time.Second)
 	admit("late", admitted)
 	if a.Failures != 2 {
 		t.Errorf("attempts of a dead process do not count: %+v", a)
@@ -164,7 +164,7 @@ func TestLockoutRule(t *testing.T) {
 	now = now.Add(10*time.Minute - time.Second)
 	admit("locked", locked)
 	if a.LockedUntil != until {
-		t.Errorf("trying moved the lock")
+		t.Errorf("an attempt extended the lock")
 	}
 	now = now.Add(time.Second)
 	admit("after", admitted)
@@ -173,7 +173,7 @@ func TestLockoutRule(t *testing.T) {
 	}
 }
 
-func TestSourceGroupsWhatOnePersonHas(t *testing.T) {
+func TestSource(t *testing.T) {
 	t.Parallel()
 	for ip, want := range map[string]string{
 		"203.0.113.7": "203.0.113.7", "::ffff:203.0.113.7": "203.0.113.7", "2001:db8:1:2:3::4": "2001:db8:1:2::/64",
@@ -187,7 +187,7 @@ func TestSourceGroupsWhatOnePersonHas(t *testing.T) {
 
 func TestConfigIsChecked(t *testing.T) {
 	t.Parallel()
-	if err := DefaultConfig().check(); err != nil {
+	if err := DefaultConfig().Check(); err != nil {
 		t.Fatal(err)
 	}
 	for name, change := range map[string]func(*Config){
@@ -196,7 +196,7 @@ func TestConfigIsChecked(t *testing.T) {
 	} {
 		c := DefaultConfig()
 		change(&c)
-		if err := c.check(); err == nil || !strings.Contains(err.Error(), name) {
+		if err := c.Check(); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -6,82 +6,64 @@ import (
 	"slices"
 
 	"github.com/weftmesh/weft/actors"
-	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/kv"
 	"github.com/weftmesh/weft/subjects"
 )
 
-// refreshToken exchanges a refresh token. The roles of the new access token are those of this moment.
+// refreshToken exchanges a refresh token. The new access token has the account's current roles.
 func (a *Actor) refreshToken(ctx context.Context, req subjects.RefreshTokenRequest) (subjects.Session, error) {
 	now := a.Now().UTC()
-	token, ok := parseRefreshToken(a.refreshKey, req.RefreshToken)
+	token, ok := parseRefreshToken(a.sessions.tokenKey, req.RefreshToken)
 	if !ok {
 		return subjects.Session{}, errRefresh()
 	}
 	u, err := userByID(ctx, a.DB.DB, token.userID)
-	if subjects.CodeOf(err) == subjects.CodeNotFound || err == nil && u.Disabled {
+	if isNotFound(err) || err == nil && u.Disabled {
 		return subjects.Session{}, errRefresh()
 	}
 	if err != nil {
 		return subjects.Session{}, err
 	}
-	// The token stays what it is, for when the address is verified.
-	if a.mustVerify(u) {
+	// The token is not consumed: it can be used once the address is verified.
+	if a.config.requiresVerification(u) {
 		return subjects.Session{}, errUnverified()
 	}
-	turn, err := a.rotate(ctx, token, a.clientOf(ctx, req.DeviceToken), u.Epoch, now)
+	rotated, err := a.sessions.rotate(ctx, token, a.devices.client(ctx, req.DeviceToken), u.Epoch, now)
 	if err != nil {
 		return subjects.Session{}, err
 	}
-	if turn.verdict == reusedToken {
-		return subjects.Session{}, a.endFamily(ctx, u, turn.session)
+	if rotated.verdict == tokenReused {
+		return subjects.Session{}, a.sessions.endReused(ctx, u, rotated.session)
 	}
-	return a.issue(ctx, u, turn.session, turn.refresh, now)
-}
-
-// endFamily ends the session of a refresh token that two parties hold, and tells the user.
-func (a *Actor) endFamily(ctx context.Context, u user, s session) error {
-	if err := a.endSessions(ctx, s.UserID, endReuse, s); err != nil {
-		return err
-	}
-	err := a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
-		if err := a.notify(ctx, tx, u, reuseText); err != nil {
-			return err
-		}
-		return a.audit(ctx, tx, entry{action: auditTokenReuse, outcome: auditFailure, userID: s.UserID, sessionID: s.ID})
-	})
-	if err != nil {
-		return err
-	}
-	return errRefresh()
+	return a.sessions.issue(ctx, u, rotated.session, rotated.refresh, now)
 }
 
 func (a *Actor) logout(ctx context.Context, req subjects.LogoutRequest) (subjects.Empty, error) {
 	caller := actors.CallerFrom(ctx)
 	ended := []session{{ID: caller.SessionID}}
 	if req.All {
-		if err := a.callerFresh(caller); err != nil {
+		if err := a.credentials.requireRecentSignIn(caller); err != nil {
 			return subjects.Empty{}, err
 		}
-		all, err := a.userSessions(ctx, caller.UserID)
+		all, err := a.sessions.list(ctx, caller.UserID)
 		if err != nil {
 			return subjects.Empty{}, err
 		}
-		// The caller's own is ended whether the listing has it or not.
+		// The caller's session is ended even if it is missing from the list.
 		others := slices.DeleteFunc(all, func(s session) bool { return s.ID == caller.SessionID })
 		ended = append(ended, others...)
 	}
-	return subjects.Empty{}, a.endSessions(ctx, caller.UserID, endLogout, ended...)
+	return subjects.Empty{}, a.sessions.end(ctx, caller.UserID, endLogout, ended...)
 }
 
 func (a *Actor) listSessions(ctx context.Context, req subjects.ListSessionsRequest) (subjects.Page[subjects.SessionInfo], error) {
 	caller := actors.CallerFrom(ctx)
 	page := subjects.Page[subjects.SessionInfo]{Items: []subjects.SessionInfo{}}
-	list, err := a.userSessions(ctx, caller.UserID)
+	list, err := a.sessions.list(ctx, caller.UserID)
 	if err != nil {
 		return page, err
 	}
-	// Ids grow with time, as the listing's order falls: what follows the cursor is older than it.
+	// IDs increase with time and the list is the newest first, so IDs after the cursor are smaller.
 	for _, s := range list {
 		if req.Cursor != "" && s.ID >= req.Cursor {
 			continue
@@ -90,7 +72,7 @@ func (a *Actor) listSessions(ctx context.Context, req subjects.ListSessionsReque
 			page.NextCursor = page.Items[len(page.Items)-1].SessionID
 			break
 		}
-		page.Items = append(page.Items, s.info(caller.SessionID))
+		page.Items = append(page.Items, s.view(caller.SessionID))
 	}
 	return page, nil
 }
@@ -99,21 +81,22 @@ func (a *Actor) revokeSession(ctx context.Context, req subjects.RevokeSessionReq
 	caller := actors.CallerFrom(ctx)
 	userID := caller.UserID
 	if req.SessionID != caller.SessionID {
-		if err := a.callerFresh(caller); err != nil {
+		if err := a.credentials.requireRecentSignIn(caller); err != nil {
 			return subjects.Empty{}, err
 		}
 	}
-	found, err := a.sessions.Get(ctx, sessionKey(userID, req.SessionID))
+	found, err := a.sessions.get(ctx, userID, req.SessionID)
 	if errors.Is(err, kv.ErrNotFound) {
 		return subjects.Empty{}, subjects.Errorf(subjects.CodeNotFound, "there is no such session")
 	}
 	if err != nil {
 		return subjects.Empty{}, err
 	}
-	return subjects.Empty{}, a.endSessions(ctx, userID, endRevoked, found.Value)
+	return subjects.Empty{}, a.sessions.end(ctx, userID, endRevoked, found)
 }
 
-// validateToken tells about a token; of one that is not good it tells nothing else, whatever the reason.
+// validateToken describes an access token. Of an invalid one it says only that it is inactive, whatever the reason (RFC
+// 7662 §2.2).
 func (a *Actor) validateToken(ctx context.Context, req subjects.ValidateTokenRequest) (subjects.TokenStatus, error) {
 	claims, err := a.Verifier.Verify(ctx, req.Token)
 	if subjects.CodeOf(err) == subjects.CodeUnauthenticated {
@@ -133,5 +116,5 @@ func (a *Actor) validateToken(ctx context.Context, req subjects.ValidateTokenReq
 }
 
 func (a *Actor) jwks(context.Context, subjects.Empty) (subjects.JSONWebKeySet, error) {
-	return a.keys.set(), nil
+	return a.keys.jwks(), nil
 }

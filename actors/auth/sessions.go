@@ -8,55 +8,84 @@ import (
 	"slices"
 	"time"
 
-	"github.com/weftmesh/weft/actors/database"
-	"github.com/weftmesh/weft/actors/idempotency"
+	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/kv"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
 )
 
-// Why a session ended.
-const (
-	endLogout   = "logout"
-	endRevoked  = "revoked"
-	endTooMany  = "too_many"
-	endReuse    = "token_reuse"
-	endMFA      = "mfa_changed"
-	endDisabled = "disabled"
-	endPassword = "password_changed"
-	endDeleted  = "deleted"
-	endAdmin    = "admin"
-	endReplaced = "replaced"
-)
+// sessions starts, refreshes, lists and ends sessions. A session is an entry of the bucket auth_sessions; it ends when
+// the entry expires or is deleted, or when the account's epoch exceeds the session's. The access tokens of an ended
+// session are refused by its ID in the bucket auth_revoked, until they expire.
+type sessions struct {
+	actors.Deps
 
-// revokedMargin is how much longer than an access token its session's revocation is kept: clocks differ.
-const revokedMargin = 30 * time.Second
+	config   Config
+	keys     *keyring
+	devices  devices
+	mailer   *mailer
+	recorder *recorder
+	tokenKey []byte // MACs refresh tokens
 
-func sessionKey(userID, sessionID string) string { return kv.EncodeKey(userID, sessionID) }
+	bucket  *kv.Bucket[session]
+	revoked *kv.Bucket[subjects.RevokedSession]
+	active  *kv.Map[sessionExpiry]
+	// sweepRequests asks runSweep to delete the sessions of earlier epochs.
+	sweepRequests chan struct{}
+}
 
-func sessionContext(sessionID string) []byte { return []byte("auth_sessions/" + sessionID) }
-
-// userSessions lists a user's live sessions, the newest first.
-func (a *Actor) userSessions(ctx context.Context, userID string) ([]session, error) {
-	keys, err := a.sessions.Keys(ctx, kv.EncodeKey(userID)+".>")
+// openSessions opens the buckets. The caller must close active.
+func openSessions(ctx context.Context, a *Actor, tokenKey []byte) (*sessions, error) {
+	ss := &sessions{
+		Deps: a.Deps, config: a.config, keys: a.keys, devices: a.devices, mailer: a.mailer, recorder: a.recorder,
+		tokenKey: tokenKey, sweepRequests: make(chan struct{}, 1),
+	}
+	js := a.Conn.JS
+	var err error
+	if ss.bucket, err = kv.Open[session](ctx, js, kv.AuthSessions); err != nil {
+		return nil, err
+	}
+	if ss.revoked, err = kv.Open[subjects.RevokedSession](ctx, js, kv.AuthRevoked); err != nil {
+		return nil, err
+	}
+	expiries, err := kv.Open[sessionExpiry](ctx, js, kv.AuthSessions)
 	if err != nil {
 		return nil, err
 	}
-	return a.readSessions(ctx, keys)
+	if ss.active, err = kv.Watch(ctx, expiries, ">"); err != nil {
+		return nil, fmt.Errorf("counting sessions: %w", err)
+	}
+	return ss, nil
 }
 
-func (a *Actor) readSessions(ctx context.Context, keys []string) ([]session, error) {
-	now := a.Now()
+// sessionKey is the key of a session in the bucket auth_sessions.
+func sessionKey(userID, sessionID string) string { return kv.EncodeKey(userID, sessionID) }
+
+// sessionContext is the associated data of a session's sealed successor token.
+func sessionContext(sessionID string) []byte { return []byte("auth_sessions/" + sessionID) }
+
+// list returns a user's live sessions, the newest first.
+func (ss *sessions) list(ctx context.Context, userID string) ([]session, error) {
+	keys, err := ss.bucket.Keys(ctx, kv.EncodeKey(userID)+".>")
+	if err != nil {
+		return nil, err
+	}
+	return ss.read(ctx, keys)
+}
+
+// read returns the live sessions with the given keys, the newest first.
+func (ss *sessions) read(ctx context.Context, keys []string) ([]session, error) {
+	now := ss.Now()
 	list := make([]session, 0, len(keys))
 	for _, key := range keys {
-		found, err := a.sessions.Get(ctx, key)
+		found, err := ss.bucket.Get(ctx, key)
 		if errors.Is(err, kv.ErrNotFound) {
 			continue
 		}
 		if err != nil {
 			return nil, err
 		}
-		if now.Before(found.Value.ends()) {
+		if now.Before(found.Value.endsAt()) {
 			list = append(list, found.Value)
 		}
 	}
@@ -66,138 +95,128 @@ func (a *Actor) readSessions(ctx context.Context, keys []string) ([]session, err
 	return list, nil
 }
 
-// rotation is what a refresh came to.
+// get returns one session of a user; kv.ErrNotFound if there is none.
+func (ss *sessions) get(ctx context.Context, userID, sessionID string) (session, error) {
+	found, err := ss.bucket.Get(ctx, sessionKey(userID, sessionID))
+	return found.Value, err
+}
+
+// rotation is the result of a refresh.
 type rotation struct {
 	session session
 	refresh string
 	verdict refreshVerdict
 }
 
-// rotate exchanges a genuine refresh token by one compare-and-set on its session: of any number of parallel
-// exchanges one wins, and the others find its successor. CodeUnauthenticated where the session has ended.
-func (a *Actor) rotate(ctx context.Context, token refreshToken, by client, epoch int64, now time.Time) (rotation, error) {
+// rotate exchanges a refresh token whose MAC is valid, by one compare-and-set on its session. Of concurrent exchanges
+// one wins, and the others return its successor. The error is CodeUnauthenticated if the session has ended.
+func (ss *sessions) rotate(ctx context.Context, token refreshToken, by client, epoch int64, now time.Time) (rotation, error) {
 	key := sessionKey(token.userID, token.sessionID)
 	for {
-		found, err := a.sessions.Get(ctx, key)
-		dead := err == nil && (!now.Before(found.Value.ends()) || found.Value.Epoch < epoch)
-		if errors.Is(err, kv.ErrNotFound) || dead {
+		found, err := ss.bucket.Get(ctx, key)
+		ended := err == nil && (!now.Before(found.Value.endsAt()) || found.Value.Epoch < epoch)
+		if errors.Is(err, kv.ErrNotFound) || ended {
 			return rotation{}, errRefresh()
 		}
 		if err != nil {
 			return rotation{}, err
 		}
 		s := found.Value
-		verdict := s.judge(token.hash(), by, now, a.config.RefreshGrace)
-		if verdict == reusedToken {
+		verdict := s.classify(token.hash(), by, now, ss.config.RefreshGrace)
+		if verdict == tokenReused {
 			return rotation{session: s, verdict: verdict}, nil
 		}
-		if verdict == repeatToken {
-			refresh, err := a.Sealer.Open(s.Successor, sessionContext(s.ID))
+		if verdict == tokenRepeated {
+			refresh, err := ss.Sealer.Open(s.Successor, sessionContext(s.ID))
 			return rotation{session: s, refresh: string(refresh), verdict: verdict}, err
 		}
-		next, err := a.succeed(&s, by, now)
+		next, err := ss.issueSuccessor(&s, by, now)
 		if err != nil {
 			return rotation{}, err
 		}
-		_, err = a.sessions.UpdateTTL(ctx, key, s, found.Revision, s.ends().Sub(now))
+		_, err = ss.bucket.UpdateTTL(ctx, key, s, found.Revision, s.endsAt().Sub(now))
 		if errors.Is(err, kv.ErrConflict) {
-			// A later look at the clock must not find the winner's rotation to lie in the future.
-			now = a.Now().UTC()
+			// Read the clock again: the winner's rotation must not be later than now.
+			now = ss.Now().UTC()
 			continue
 		}
 		return rotation{session: s, refresh: next, verdict: verdict}, err
 	}
 }
 
-// succeed gives a session its next refresh token.
-func (a *Actor) succeed(s *session, by client, now time.Time) (string, error) {
-	next, err := newRefreshToken(a.refreshKey, s.UserID, s.ID)
+// issueSuccessor replaces the refresh token of s and returns the new one.
+func (ss *sessions) issueSuccessor(s *session, by client, now time.Time) (string, error) {
+	next, err := newRefreshToken(ss.tokenKey, s.UserID, s.ID)
 	if err != nil {
-		return "", fmt.Errorf("making a refresh token: %w", err)
+		return "", fmt.Errorf("creating a refresh token: %w", err)
 	}
-	s.Previous, s.Current, s.RefreshedAt, s.RefreshedBy = s.Current, next.hash(), now, by.place
-	s.used(now, a.config.SessionIdle)
-	s.Successor, err = a.Sealer.Seal([]byte(next.text), sessionContext(s.ID))
+	s.Previous, s.Current, s.RefreshedAt, s.RefreshedBy = s.Current, next.hash(), now, by.origin
+	s.touch(now, ss.config.SessionIdle)
+	s.Successor, err = ss.Sealer.Seal([]byte(next.text), sessionContext(s.ID))
 	return next.text, err
 }
 
-// endSessions ends sessions of a user: their refresh tokens at once, their access tokens at every process
-// before it returns. Only then is it told, in a step of its own: a crash on the way leaves less allowed,
-// never more.
-func (a *Actor) endSessions(ctx context.Context, userID, reason string, ended ...session) error {
-	if len(ended) == 0 {
-		return nil
+// issue returns the reply to a sign-in or refresh. The access token expires no later than its session. Its iat is later
+// than the time up to which all access tokens are revoked.
+func (ss *sessions) issue(ctx context.Context, u user, s session, refresh string, now time.Time) (subjects.Session, error) {
+	expires := now.Add(ss.config.AccessTTL)
+	if ends := s.endsAt(); ends.Before(expires) {
+		expires = ends
 	}
-	ids := make([]string, 0, len(ended))
-	for _, s := range ended {
-		if err := a.sessions.Delete(ctx, sessionKey(userID, s.ID)); err != nil {
-			return err
-		}
-		ids = append(ids, s.ID)
-	}
-	if err := a.revokeIDs(ctx, userID, ids...); err != nil {
-		return err
-	}
-	_, err := idempotency.Step(ctx, a.DB, "ended/"+ids[0], func(ctx context.Context, tx database.Tx) (struct{}, error) {
-		return struct{}{}, a.tellEnded(ctx, tx, userID, reason, ids)
-	})
-	return err
-}
-
-func (a *Actor) tellEnded(ctx context.Context, tx database.Tx, userID, reason string, ids []string) error {
-	for _, id := range ids {
-		e := entry{
-			action: auditSessionEnd, outcome: auditSuccess, userID: userID, sessionID: id,
-			detail: map[string]string{"reason": reason},
-		}
-		if err := a.audit(ctx, tx, e); err != nil {
-			return err
-		}
-		told := subjects.SessionEnded{SessionID: id, Reason: reason}
-		if err := tell(ctx, a, tx, subjects.SessionEndedEvent, userID, told); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// revokeIDs has every process refuse the access tokens of sessions, or of API keys, before it returns.
-func (a *Actor) revokeIDs(ctx context.Context, userID string, ids ...string) error {
-	if len(ids) == 0 {
-		return nil
-	}
-	var last uint64
-	revoked := subjects.RevokedSession{UserID: userID, RevokedAt: a.Now().UTC()}
-	for _, id := range ids {
-		revision, err := a.revoked.PutTTL(ctx, id, revoked, a.config.AccessTTL+revokedMargin)
-		if err != nil {
-			return err
-		}
-		last = max(last, revision)
-	}
-	return mesh.SyncGuards(ctx, a.Conn, mesh.Sync{Kind: mesh.SyncSessions, Revision: last})
-}
-
-// endAllSessions ends a user's sessions but for one.
-func (a *Actor) endAllSessions(ctx context.Context, userID, keep, reason string) error {
-	list, err := a.userSessions(ctx, userID)
+	enroll, err := ss.mustEnroll(ctx, u, s.TwoFactors)
 	if err != nil {
-		return err
+		return subjects.Session{}, err
 	}
-	list = slices.DeleteFunc(list, func(s session) bool { return s.ID == keep })
-	return a.endSessions(ctx, userID, reason, list...)
+	scope := ""
+	if enroll {
+		scope = subjects.ScopeEnroll
+	}
+	issued := max(now.Unix(), ss.Verifier.AllRevokedUntil().Unix()+1)
+	access, err := ss.keys.sign(mesh.Claims{
+		Issuer: ss.Issuer, Audience: ss.Audience, Subject: u.ID, ClientID: ss.config.ClientID, ID: ss.NewID(),
+		SessionID: s.ID, IssuedAt: issued, ExpiresAt: expires.Unix(), AuthTime: s.CreatedAt.Unix(), Roles: u.Roles, Scope: scope,
+	})
+	if err != nil {
+		return subjects.Session{}, err
+	}
+	return subjects.Session{
+		AccessToken: access, RefreshToken: refresh, TokenType: "Bearer",
+		ExpiresIn: int(expires.Unix() - now.Unix()), SessionID: s.ID, User: u.profile(),
+		EnrollmentRequired: enroll,
+	}, nil
 }
 
-// carryOver lets a session live on in the account's next epoch.
-func (a *Actor) carryOver(ctx context.Context, u user, sessionID string) error {
-	return a.changeSession(ctx, u.ID, sessionID, func(s *session) { s.Epoch = u.Epoch + 1 })
+// mustEnroll reports whether a session may do no more than set up a second factor: the account needs one, and the
+// session was not started with two. The error is CodeForbidden if the account has a passkey: then the user must sign in
+// with it, because otherwise someone with the password alone could add a factor of their own. (If the account has an
+// authenticator, every sign-in requires its code.)
+func (ss *sessions) mustEnroll(ctx context.Context, u user, twoFactors bool) (bool, error) {
+	if twoFactors || !ss.config.needsSecondFactor(u) {
+		return false, nil
+	}
+	n, err := countActivePasskeys(ctx, ss.DB.DB, u.ID)
+	if err == nil && n > 0 {
+		err = subjects.Errorf(subjects.CodeForbidden, "this account needs two factors: sign in with your passkey")
+	}
+	return err == nil, err
 }
 
-// changeSession changes a session that lives, which does not move its end.
-func (a *Actor) changeSession(ctx context.Context, userID, sessionID string, change func(*session)) error {
+// carryOver moves a session to the account's next epoch.
+func (ss *sessions) carryOver(ctx context.Context, u user, sessionID string) error {
+	return ss.update(ctx, u.ID, sessionID, func(s *session) { s.Epoch = u.Epoch + 1 })
+}
+
+// markTwoFactors records that the session's user has proved a second factor: from its next refresh on, the session is
+// not limited to enrolment.
+func (ss *sessions) markTwoFactors(ctx context.Context, userID, sessionID string) error {
+	return ss.update(ctx, userID, sessionID, func(s *session) { s.TwoFactors = true })
+}
+
+// update changes a session without moving its end. It does nothing if the session has ended.
+func (ss *sessions) update(ctx context.Context, userID, sessionID string, change func(*session)) error {
 	key := sessionKey(userID, sessionID)
 	for {
-		found, err := a.sessions.Get(ctx, key)
+		found, err := ss.bucket.Get(ctx, key)
 		if errors.Is(err, kv.ErrNotFound) {
 			return nil
 		}
@@ -206,7 +225,7 @@ func (a *Actor) changeSession(ctx context.Context, userID, sessionID string, cha
 		}
 		s := found.Value
 		change(&s)
-		_, err = a.sessions.UpdateTTL(ctx, key, s, found.Revision, max(time.Second, s.ends().Sub(a.Now())))
+		_, err = ss.bucket.UpdateTTL(ctx, key, s, found.Revision, max(time.Second, s.endsAt().Sub(ss.Now())))
 		if !errors.Is(err, kv.ErrConflict) {
 			return err
 		}
@@ -218,5 +237,5 @@ func errSignIn() error {
 }
 
 func errRefresh() error {
-	return subjects.Errorf(subjects.CodeUnauthenticated, "the refresh token is not valid")
+	return subjects.Errorf(subjects.CodeUnauthenticated, "invalid or expired refresh token")
 }

@@ -34,27 +34,72 @@ type userRow struct {
 	UpdatedAt     int64
 }
 
-func rowOf(u user) userRow {
+func userRowOf(u user) userRow {
 	return userRow{
 		ID: u.ID, Email: u.Email, EmailVerified: u.EmailVerified, PasswordHash: u.PasswordHash,
-		Contested: u.Contested, FirstName: u.FirstName, LastName: u.LastName, AvatarURL: u.AvatarURL, Locale: u.Locale, TimeZone: u.TimeZone,
+		Contested: u.DuplicateRegistration, FirstName: u.FirstName, LastName: u.LastName, AvatarURL: u.AvatarURL, Locale: u.Locale, TimeZone: u.TimeZone,
 		Roles: strings.Join(u.Roles, " "), Disabled: u.Disabled, SecondFactor: u.SecondFactor, Epoch: u.Epoch,
-		CreatedAt: u.CreatedAt.UnixMilli(), UpdatedAt: u.UpdatedAt.UnixMilli(),
+		CreatedAt: toMicros(u.CreatedAt), UpdatedAt: toMicros(u.UpdatedAt),
 	}
 }
 
 func (r userRow) user() user {
 	return user{
 		ID: r.ID, Email: r.Email, EmailVerified: r.EmailVerified, PasswordHash: r.PasswordHash,
-		Contested: r.Contested, FirstName: r.FirstName, LastName: r.LastName, AvatarURL: r.AvatarURL, Locale: r.Locale, TimeZone: r.TimeZone,
+		DuplicateRegistration: r.Contested, FirstName: r.FirstName, LastName: r.LastName, AvatarURL: r.AvatarURL, Locale: r.Locale, TimeZone: r.TimeZone,
 		Roles: strings.Fields(r.Roles), Disabled: r.Disabled, SecondFactor: r.SecondFactor, Epoch: r.Epoch,
-		CreatedAt: time.UnixMilli(r.CreatedAt).UTC(), UpdatedAt: time.UnixMilli(r.UpdatedAt).UTC(),
+		CreatedAt: fromMicros(r.CreatedAt), UpdatedAt: fromMicros(r.UpdatedAt),
 	}
 }
 
-// addUser adds an account; where the address is taken it adds nothing and returns the account that has it.
+// toMicros returns a time as stored: microseconds since the Unix epoch, 0 for the zero time.
+func toMicros(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMicro()
+}
+
+// fromMicros is the inverse of toMicros.
+func fromMicros(micros int64) time.Time {
+	if micros == 0 {
+		return time.Time{}
+	}
+	return time.UnixMicro(micros).UTC()
+}
+
+// oneRow wraps the error of a query for one row. It returns missing, an error with CodeNotFound, if there is no row.
+func oneRow(err error, doing string, missing error) error {
+	if errors.Is(err, sql.ErrNoRows) {
+		return missing
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", doing, err)
+	}
+	return nil
+}
+
+// isNotFound reports whether a query found no row.
+func isNotFound(err error) bool { return subjects.CodeOf(err) == subjects.CodeNotFound }
+
+var errNoUser = subjects.Errorf(subjects.CodeNotFound, "there is no such account")
+
+// pageOf returns a page of at most limit views of rows, which were read one longer. cursor is the key of the last row.
+func pageOf[R, V any](rows []R, limit int, view func(R) V, cursor func(R) string) subjects.Page[V] {
+	page := subjects.Page[V]{Items: []V{}}
+	if len(rows) > limit {
+		rows = rows[:limit]
+		page.NextCursor = cursor(rows[limit-1])
+	}
+	for _, row := range rows {
+		page.Items = append(page.Items, view(row))
+	}
+	return page
+}
+
+// addUser adds an account. If the address is taken, it adds nothing and returns the account that has it.
 func addUser(ctx context.Context, tx bun.Tx, u user) (other *user, err error) {
-	row := rowOf(u)
+	row := userRowOf(u)
 	done, err := tx.NewInsert().Model(&row).On("CONFLICT (email) DO NOTHING").Returning("NULL").Exec(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("adding a user: %w", err)
@@ -66,12 +111,12 @@ func addUser(ctx context.Context, tx bun.Tx, u user) (other *user, err error) {
 	return &found, err
 }
 
-// userByEmail finds an account by its normalised address; CodeNotFound where there is none.
+// userByEmail returns the account with a normalised address; errNoUser if there is none.
 func userByEmail(ctx context.Context, db bun.IDB, email string) (user, error) {
 	return selectUser(ctx, db, "email = ?", email)
 }
 
-// userByID finds an account; CodeNotFound where there is none.
+// userByID returns an account; errNoUser if there is none.
 func userByID(ctx context.Context, db bun.IDB, id string) (user, error) {
 	return selectUser(ctx, db, "id = ?", id)
 }
@@ -79,16 +124,13 @@ func userByID(ctx context.Context, db bun.IDB, id string) (user, error) {
 func selectUser(ctx context.Context, db bun.IDB, where string, arg any) (user, error) {
 	var row userRow
 	err := db.NewSelect().Model(&row).Where(where, arg).Scan(ctx)
-	if errors.Is(err, sql.ErrNoRows) {
-		return user{}, subjects.Errorf(subjects.CodeNotFound, "there is no such account")
-	}
-	if err != nil {
-		return user{}, fmt.Errorf("reading a user: %w", err)
+	if err := oneRow(err, "reading a user", errNoUser); err != nil {
+		return user{}, err
 	}
 	return row.user(), nil
 }
 
-// lockUser reads an account and keeps others from changing it until the transaction ends.
+// lockUser returns an account and locks its row until the transaction ends.
 func lockUser(ctx context.Context, tx bun.Tx, id string) (user, error) {
 	if _, err := tx.NewUpdate().Model((*userRow)(nil)).Set("updated_at = updated_at").Where("id = ?", id).Exec(ctx); err != nil {
 		return user{}, fmt.Errorf("locking a user: %w", err)
@@ -96,9 +138,9 @@ func lockUser(ctx context.Context, tx bun.Tx, id string) (user, error) {
 	return userByID(ctx, tx, id)
 }
 
-// saveUser writes columns of an account.
+// saveUser writes columns of an account, and updated_at.
 func saveUser(ctx context.Context, tx bun.Tx, u user, columns ...string) error {
-	row := rowOf(u)
+	row := userRowOf(u)
 	_, err := tx.NewUpdate().Model(&row).Column(append(columns, "updated_at")...).WherePK().Returning("NULL").Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("saving a user: %w", err)
@@ -106,21 +148,21 @@ func saveUser(ctx context.Context, tx bun.Tx, u user, columns ...string) error {
 	return nil
 }
 
-// contest notes that an account which is not verified was registered again.
-func contest(ctx context.Context, tx bun.Tx, id string) error {
+// markDuplicateRegistration records that an unverified account was registered again.
+func markDuplicateRegistration(ctx context.Context, tx bun.Tx, id string) error {
 	_, err := tx.NewUpdate().Model((*userRow)(nil)).Set("contested = TRUE").Where("id = ? AND NOT email_verified", id).Exec(ctx)
 	if err != nil {
-		return fmt.Errorf("noting another registration: %w", err)
+		return fmt.Errorf("recording a duplicate registration: %w", err)
 	}
 	return nil
 }
 
-// saveHash replaces a password hash that is still what it was.
-func saveHash(ctx context.Context, tx bun.Tx, id, old, hash string) error {
+// replaceHash replaces a password hash unless it has changed.
+func replaceHash(ctx context.Context, tx bun.Tx, id, old, hash string) error {
 	_, err := tx.NewUpdate().Model((*userRow)(nil)).Set("password_hash = ?", hash).
 		Where("id = ? AND password_hash = ?", id, old).Exec(ctx)
 	if err != nil {
-		return fmt.Errorf("renewing a password hash: %w", err)
+		return fmt.Errorf("replacing a password hash: %w", err)
 	}
 	return nil
 }

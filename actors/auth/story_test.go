@@ -13,46 +13,46 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-func TestAPersonSignsUpAndIn(t *testing.T) {
-	onBoth(t, func(t *testing.T, b *bench) {
+func TestRegisterAndLogin(t *testing.T) {
+	onEachDatabase(t, func(t *testing.T, b *harness) {
 		b.register("Ada@Example.COM")
 		session := b.login("ada@example.com")
 		if session.TokenType != "Bearer" || session.ExpiresIn != 900 || session.RefreshToken == "" {
 			t.Errorf("session is %+v", session)
 		}
-		profile := must(b, subjects.GetUserProfile, subjects.Empty{}, session.AccessToken)
+		profile := mustCall(b, subjects.GetUserProfile, subjects.Empty{}, session.AccessToken)
 		if profile.ID == "" || profile.Email != "ada@example.com" || profile.EmailVerified || profile.FirstName != "Ada" ||
 			profile.Locale != "en" || profile.TimeZone != "UTC" || !slices.Equal(profile.Roles, []string{"user"}) {
 			t.Errorf("profile is %+v", profile)
 		}
 		if profile.ID != session.User.ID {
-			t.Errorf("login told of another account than the profile")
+			t.Errorf("login and profile return different accounts")
 		}
 		_, err := call(b, subjects.GetUserProfile, subjects.Empty{}, "")
-		refused(t, err, subjects.CodeUnauthenticated)
+		requireCode(t, err, subjects.CodeUnauthenticated)
 	})
 }
 
-func TestATakenAddressAnswersAlike(t *testing.T) {
-	onBoth(t, func(t *testing.T, b *bench) {
-		session := b.signedUp("ada@example.com")
-		got := must(b, subjects.Register, subjects.RegisterRequest{
+func TestRegisterTakenAddressGetsTheSameReply(t *testing.T) {
+	onEachDatabase(t, func(t *testing.T, b *harness) {
+		session := b.signUp("ada@example.com")
+		got := mustCall(b, subjects.Register, subjects.RegisterRequest{
 			Email: "ADA@example.com", Password: "another good one", FirstName: "Eve",
 		}, "")
 		if got.Status != "accepted" {
-			t.Errorf("a taken address answers %+v", got)
+			t.Errorf("got %+v for a taken address", got)
 		}
-		if p := must(b, subjects.GetUserProfile, subjects.Empty{}, session.AccessToken); p.FirstName != "Ada" {
+		if p := mustCall(b, subjects.GetUserProfile, subjects.Empty{}, session.AccessToken); p.FirstName != "Ada" {
 			t.Errorf("the second registration changed the account: %+v", p)
 		}
 		_, err := call(b, subjects.Login, subjects.LoginRequest{Email: "ada@example.com", Password: "another good one"}, "")
-		refused(t, err, subjects.CodeUnauthenticated)
+		requireCode(t, err, subjects.CodeUnauthenticated)
 		b.login("ada@example.com")
 	})
 }
 
-func TestRegisterRefusesWhatThePolicyDoes(t *testing.T) {
-	b := once(t)
+func TestRegisterValidatesItsInput(t *testing.T) {
+	b := onSQLite(t)
 	for name, test := range map[string]struct {
 		req   subjects.RegisterRequest
 		field string
@@ -66,45 +66,45 @@ func TestRegisterRefusesWhatThePolicyDoes(t *testing.T) {
 		"zone":         {subjects.RegisterRequest{Email: "a@example.com", Password: goodPassword, TimeZone: "Mars/Olympus"}, "time_zone"},
 	} {
 		_, err := call(b, subjects.Register, test.req, "")
-		if e := refused(t, err, subjects.CodeInvalid); e.Fields[0].Field != test.field {
+		if e := requireCode(t, err, subjects.CodeInvalid); e.Fields[0].Field != test.field {
 			t.Errorf("%s: field is %s, want %s", name, e.Fields[0].Field, test.field)
 		}
 	}
-	// 72 bytes are where bcrypt alone stops looking.
+	// bcrypt alone ignores everything after 72 bytes.
 	long := strings.Repeat("päss wörd ", 12)
-	must(b, subjects.Register, subjects.RegisterRequest{Email: "long@example.com", Password: long}, "")
-	must(b, subjects.Login, subjects.LoginRequest{Email: "long@example.com", Password: long}, "")
+	mustCall(b, subjects.Register, subjects.RegisterRequest{Email: "long@example.com", Password: long}, "")
+	mustCall(b, subjects.Login, subjects.LoginRequest{Email: "long@example.com", Password: long}, "")
 	_, err := call(b, subjects.Login, subjects.LoginRequest{Email: "long@example.com", Password: long + "x"}, "")
-	refused(t, err, subjects.CodeUnauthenticated)
+	requireCode(t, err, subjects.CodeUnauthenticated)
 }
 
-func TestUnknownAndWrongAnswerAlike(t *testing.T) {
-	b := once(t)
+func TestUnknownAddressAndWrongPasswordGetTheSameReply(t *testing.T) {
+	b := onSQLite(t)
 	b.register("ada@example.com")
 	_, unknown := call(b, subjects.Login, subjects.LoginRequest{Email: "eve@example.com", Password: "wrong wrong"}, "")
 	_, wrong := call(b, subjects.Login, subjects.LoginRequest{Email: "ada@example.com", Password: "wrong wrong"}, "")
-	refused(t, unknown, subjects.CodeUnauthenticated)
+	requireCode(t, unknown, subjects.CodeUnauthenticated)
 	if unknown.Error() != wrong.Error() {
-		t.Errorf("an unknown address answers %v, a wrong password %v", unknown, wrong)
+		t.Errorf("reply for an unknown address %v, for a wrong password %v", unknown, wrong)
 	}
 }
 
 func TestUpdateUserProfile(t *testing.T) {
-	onBoth(t, func(t *testing.T, b *bench) {
-		token := b.signedUp("ada@example.com").AccessToken
-		got := must(b, subjects.UpdateUserProfile, subjects.UpdateUserProfileRequest{
+	onEachDatabase(t, func(t *testing.T, b *harness) {
+		token := b.signUp("ada@example.com").AccessToken
+		got := mustCall(b, subjects.UpdateUserProfile, subjects.UpdateUserProfileRequest{
 			FirstName: subjects.Some(" Augusta "), Locale: subjects.Some("DE-at"), TimeZone: subjects.Some("Europe/Vienna"),
 			AvatarURL: subjects.Some("https://example.com/ada.png"),
 		}, token)
 		if got.FirstName != "Augusta" || got.LastName != "Lovelace" || got.Locale != "de-AT" || got.TimeZone != "Europe/Vienna" {
-			t.Errorf("profile became %+v", got)
+			t.Errorf("the profile is %+v", got)
 		}
-		cleared := must(b, subjects.UpdateUserProfile, subjects.UpdateUserProfileRequest{
+		cleared := mustCall(b, subjects.UpdateUserProfile, subjects.UpdateUserProfileRequest{
 			AvatarURL: subjects.Optional[string]{Set: true, Null: true},
 		}, token)
-		read := must(b, subjects.GetUserProfile, subjects.Empty{}, token)
+		read := mustCall(b, subjects.GetUserProfile, subjects.Empty{}, token)
 		if cleared.AvatarURL != "" || read.AvatarURL != "" || read.FirstName != "Augusta" {
-			t.Errorf("after clearing the picture the profile is %+v", read)
+			t.Errorf("after removing the picture the profile is %+v", read)
 		}
 		for field, req := range map[string]subjects.UpdateUserProfileRequest{
 			"avatar_url": {AvatarURL: subjects.Some("http://example.com/a.png")},
@@ -112,16 +112,16 @@ func TestUpdateUserProfile(t *testing.T) {
 			"time_zone":  {TimeZone: subjects.Some("Local")},
 		} {
 			_, err := call(b, subjects.UpdateUserProfile, req, token)
-			if e := refused(t, err, subjects.CodeInvalid); e.Fields[0].Field != field {
+			if e := requireCode(t, err, subjects.CodeInvalid); e.Fields[0].Field != field {
 				t.Errorf("field is %s, want %s", e.Fields[0].Field, field)
 			}
 		}
 	})
 }
 
-func TestGetContactIsForTheNotificationActorAlone(t *testing.T) {
-	b := once(t)
-	session := b.signedUp("ada@example.com")
+func TestGetContactRequiresTheNotificationActor(t *testing.T) {
+	b := onSQLite(t)
+	session := b.signUp("ada@example.com")
 	notification := b.Conn(t, "notification")
 	as := mesh.As{Service: true, UserID: session.User.ID}
 	contact, err := mesh.Call(t.Context(), notification, subjects.GetContact, subjects.Empty{}, as)
@@ -130,34 +130,34 @@ func TestGetContactIsForTheNotificationActorAlone(t *testing.T) {
 	}
 	as.UserID = actortest.User()
 	_, err = mesh.Call(t.Context(), notification, subjects.GetContact, subjects.Empty{}, as)
-	refused(t, err, subjects.CodeNotFound)
+	requireCode(t, err, subjects.CodeNotFound)
 	_, err = call(b, subjects.GetContact, subjects.Empty{}, session.AccessToken)
-	refused(t, err, subjects.CodeForbidden)
+	requireCode(t, err, subjects.CodeForbidden)
 }
 
-// TestValidateToken holds validate_token to RFC 7662 §2.2.
+// TestValidateToken tests RFC 7662 §2.2.
 func TestValidateToken(t *testing.T) {
-	b := once(t)
-	session := b.signedUp("ada@example.com")
-	good := must(b, subjects.ValidateToken, subjects.ValidateTokenRequest{Token: session.AccessToken}, "")
+	b := onSQLite(t)
+	session := b.signUp("ada@example.com")
+	good := mustCall(b, subjects.ValidateToken, subjects.ValidateTokenRequest{Token: session.AccessToken}, "")
 	if !good.Active || good.Subject != session.User.ID || good.SessionID != session.SessionID || good.Issuer != actortest.Issuer {
-		t.Errorf("a good token is %+v", good)
+		t.Errorf("the status of a valid token is %+v", good)
 	}
 	tampered := session.AccessToken[:len(session.AccessToken)-4] + "AAAA"
-	b.clock.forward(15 * time.Minute)
+	b.clock.advance(15 * time.Minute)
 	for name, token := range map[string]string{
 		"garbage": "x", "tampered": tampered, "ended": session.AccessToken, "a refresh token": session.RefreshToken,
 	} {
-		got := must(b, subjects.ValidateToken, subjects.ValidateTokenRequest{Token: token}, "")
+		got := mustCall(b, subjects.ValidateToken, subjects.ValidateTokenRequest{Token: token}, "")
 		if said, _ := json.Marshal(got); string(said) != `{"active":false}` {
-			t.Errorf("%s: answered %s", name, said)
+			t.Errorf("%s: got %s", name, said)
 		}
 	}
 }
 
-func TestJWKSHoldsTheKeyOfEveryToken(t *testing.T) {
-	b := once(t)
-	session := b.signedUp("ada@example.com")
+func TestJWKSContainsTheSigningKey(t *testing.T) {
+	b := onSQLite(t)
+	session := b.signUp("ada@example.com")
 	head, _, _ := strings.Cut(session.AccessToken, ".")
 	raw, err := base64.RawURLEncoding.DecodeString(head)
 	var header struct{ Kid, Alg, Typ string }
@@ -167,7 +167,7 @@ func TestJWKSHoldsTheKeyOfEveryToken(t *testing.T) {
 	if err != nil || header.Alg != "EdDSA" || header.Typ != "at+jwt" {
 		t.Fatalf("header is %s, %v", raw, err)
 	}
-	set := must(b, subjects.JWKS, subjects.Empty{}, "")
+	set := mustCall(b, subjects.JWKS, subjects.Empty{}, "")
 	if len(set.Keys) != 2 || !slices.ContainsFunc(set.Keys, func(k subjects.JSONWebKey) bool { return k.KeyID == header.Kid }) {
 		t.Errorf("the set is %+v, the token's key %s", set, header.Kid)
 	}

@@ -8,18 +8,19 @@ import (
 	"time"
 )
 
-// perRound is how many samples of each kind a round takes.
+// perRound is the number of samples of each kind in a round.
 const perRound = 4
 
-// timing compares how long several kinds of call take. Samples are taken in rounds, within which the kinds are shuffled, and
-// compared within a round alone: what else the machine does changes from round to round and is the same for all kinds.
+// timing compares the durations of several kinds of calls. Samples are taken in rounds in which the kinds are shuffled,
+// and compared only within a round, because the load of the machine changes between rounds and is the same for all
+// kinds within one.
 type timing struct {
-	medians [][]time.Duration // of each round, of each kind
+	medians [][]time.Duration // by round and kind
 }
 
-// take measures one more round. Each kind follows upon each as often: what a call leaves to be done afterwards slows the
-// next one.
-func (t *timing) take(kinds int, try func(kind int)) {
+// takeRound measures one more round. The order is random, because the work that a call leaves behind slows the next
+// one.
+func (t *timing) takeRound(kinds int, try func(kind int)) {
 	order := make([]int, 0, perRound*kinds)
 	for i := range perRound * kinds {
 		order = append(order, i%kinds)
@@ -43,8 +44,8 @@ func median(d []time.Duration) time.Duration {
 	return sorted[len(sorted)/2]
 }
 
-// of is a kind's median.
-func (t *timing) of(kind int) time.Duration {
+// medianOf returns the median of a kind.
+func (t *timing) medianOf(kind int) time.Duration {
 	all := make([]time.Duration, 0, len(t.medians))
 	for _, round := range t.medians {
 		all = append(all, round[kind])
@@ -52,11 +53,11 @@ func (t *timing) of(kind int) time.Duration {
 	return median(all)
 }
 
-// certainty is how many standard deviations an interval reaches to each side: 99 of 100 hold the true median.
-const certainty = 2.58
+// confidence is the half-width of an interval in standard deviations: 99 of 100 intervals contain the true median.
+const confidence = 2.58
 
-// difference is by how much a call of kind b takes longer than one of kind a: the median of the rounds' differences, and the
-// interval of order statistics that holds the true one.
+// difference returns by how much calls of kind b take longer than calls of kind a: the median of the rounds'
+// differences, and its confidence interval from order statistics.
 func (t *timing) difference(a, b int) (low, mid, high time.Duration) {
 	n := len(t.medians)
 	apart := make([]time.Duration, 0, n)
@@ -64,7 +65,7 @@ func (t *timing) difference(a, b int) (low, mid, high time.Duration) {
 		apart = append(apart, round[b]-round[a])
 	}
 	slices.Sort(apart)
-	rank := int(math.Floor(float64(n)/2 - certainty*math.Sqrt(float64(n))/2))
+	rank := int(math.Floor(float64(n)/2 - confidence*math.Sqrt(float64(n))/2))
 	if rank < 0 {
 		return math.MinInt64, apart[n/2], math.MaxInt64
 	}
@@ -79,8 +80,8 @@ const (
 	apart
 )
 
-// verdict tells whether two kinds differ by more than the bound: alike where it is certain that they do not, apart where it is
-// certain that they differ, and probable that it is by more.
+// verdict reports whether two kinds differ by more than the bound: alike if the confidence interval is within the
+// bound, apart if it excludes zero and the median exceeds the bound.
 func (t *timing) verdict(a, b int, bound time.Duration) timingVerdict {
 	low, mid, high := t.difference(a, b)
 	switch {
@@ -92,8 +93,8 @@ func (t *timing) verdict(a, b int, bound time.Duration) timingVerdict {
 	return undecided
 }
 
-// TestTimingTellsWhatIsThere: a difference is found, and none is made up, beneath noise that is larger than it.
-func TestTimingTellsWhatIsThere(t *testing.T) {
+// TestTimingVerdict: a real difference is found, and none is invented, beneath noise that is larger than it.
+func TestTimingVerdict(t *testing.T) {
 	t.Parallel()
 	const call = 60 * time.Millisecond
 	noise := rand.New(rand.NewPCG(1, 2)) // the same in each run
@@ -105,7 +106,7 @@ func TestTimingTellsWhatIsThere(t *testing.T) {
 		var got timing
 		load := 1.0
 		for len(got.medians)*perRound < 900 {
-			load = max(1, load+noise.NormFloat64()) // what else the machine does
+			load = max(1, load+noise.NormFloat64()) // other load of the machine
 			round := make([]time.Duration, 2)
 			for kind := range round {
 				times := make([]time.Duration, perRound)

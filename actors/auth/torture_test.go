@@ -17,24 +17,24 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// samples is how many of each kind are taken before anything is said: 200, or as many as WEFT_TORTURE_DURATION leaves time
-// for, never fewer than minSamples. WEFT_TORTURE_SAMPLES sets another number. What is undecided then goes on, to mostSamples.
+// samples is the number of samples of each kind: 200, or as many as WEFT_TORTURE_DURATION allows, at least minSamples.
+// WEFT_TORTURE_SAMPLES sets another number. While the result is undecided, sampling continues up to mostSamples.
 const (
 	samples     = 200
 	minSamples  = 40
 	mostSamples = 9000
 )
 
-// The medians' greatest difference. Few samples say less, so that a short run is a smoke test alone.
+// Maximum difference of the medians, as a share. A run with few samples is a smoke test.
 const (
-	spread      = 0.05
-	shortSpread = 0.25
+	maxSpread      = 0.05
+	maxShortSpread = 0.25
 )
 
-// lettersPerHour is the most that can be set.
+// lettersPerHour is the maximum of the setting.
 const lettersPerHour = 1000
 
-// jitter is a difference that is allowed however short the call is: the wire's own.
+// jitter is a difference that is always allowed: that of the network.
 const jitter = 100 * time.Microsecond
 
 func torture(t *testing.T) (count int, long time.Duration) {
@@ -55,26 +55,26 @@ func torture(t *testing.T) (count int, long time.Duration) {
 	return count, long
 }
 
-// probe is one kind of address, tried the i-th time.
+// probe is one kind of address; try makes the i-th call.
 type probe struct {
 	name string
 	try  func(i int)
 }
 
-// takeAlike measures kinds of address, until it is certain that they take as long or the time is over, and fails the test where
-// time tells two of them apart. Where that is uncertain it says so: give it longer, or a quieter machine.
-func takeAlike(t *testing.T, what string, probes ...probe) {
+// requireAlike measures the kinds of address until they are certainly alike or the time is over. It fails the test if
+// two kinds are certainly apart, and logs undecided pairs, which need more time or a quieter machine.
+func requireAlike(t *testing.T, what string, probes ...probe) {
 	t.Helper()
 	count, long := torture(t)
 	for i := range 5 {
 		for _, p := range probes {
-			p.try(-i - 1) // warm
+			p.try(-i - 1) // warm up
 		}
 	}
 	var measured timing
 	tried := 0
 	for start := time.Now(); ; {
-		measured.take(len(probes), func(k int) { probes[k].try(tried); tried++ })
+		measured.takeRound(len(probes), func(k int) { probes[k].try(tried); tried++ })
 		taken := len(measured.medians) * perRound
 		late := time.Since(start) > long && taken >= minSamples
 		if late || taken >= mostSamples || taken >= count && allAlike(measured, len(probes)) {
@@ -82,18 +82,18 @@ func takeAlike(t *testing.T, what string, probes ...probe) {
 		}
 	}
 	for k, p := range probes {
-		t.Logf("%s, %s: median %s of %d", what, p.name, measured.of(k).Round(time.Microsecond), len(measured.medians)*perRound)
+		t.Logf("%s, %s: median %s of %d", what, p.name, measured.medianOf(k).Round(time.Microsecond), len(measured.medians)*perRound)
 	}
 	eachPair(len(probes), func(a, b int) {
 		low, mid, high := measured.difference(a, b)
 		allowed := bound(measured)
 		v := measured.verdict(a, b, allowed)
-		t.Logf("%s, %s less %s: %s, certainly between %s and %s; %s is allowed", what, probes[b].name, probes[a].name, mid, low, high, allowed)
+		t.Logf("%s, %s minus %s: %s, interval %s to %s, bound %s", what, probes[b].name, probes[a].name, mid, low, high, allowed)
 		switch v {
 		case apart:
-			t.Errorf("%s: time tells %s from %s", what, probes[a].name, probes[b].name)
+			t.Errorf("%s: timing distinguishes %s from %s", what, probes[a].name, probes[b].name)
 		case undecided:
-			t.Logf("%s: this machine is too busy to tell whether time does", what)
+			t.Logf("%s: undecided: the machine is too busy", what)
 		}
 	})
 }
@@ -106,13 +106,13 @@ func eachPair(kinds int, f func(a, b int)) {
 	}
 }
 
-// bound is the greatest difference that is allowed.
+// bound returns the maximum difference that is allowed.
 func bound(m timing) time.Duration {
-	share := spread
+	share := maxSpread
 	if len(m.medians)*perRound < samples {
-		share = shortSpread
+		share = maxShortSpread
 	}
-	return max(jitter, time.Duration(share*float64(m.of(0))))
+	return max(jitter, time.Duration(share*float64(m.medianOf(0))))
 }
 
 func allAlike(m timing, kinds int) bool {
@@ -121,8 +121,8 @@ func allAlike(m timing, kinds int) bool {
 	return all
 }
 
-// TestTimeTellsNobodyWhoHasAnAccount measures calls for unknown, known, locked and unverified addresses.
-func TestTimeTellsNobodyWhoHasAnAccount(t *testing.T) {
+// TestTimingDoesNotRevealAccounts measures calls for unknown, known and unverified addresses.
+func TestTimingDoesNotRevealAccounts(t *testing.T) {
 	for _, kind := range actortest.Databases(t) {
 		t.Run(kind.Name, func(t *testing.T) {
 			b := setup(t, kind, func(c *auth.Config) {
@@ -131,43 +131,43 @@ func TestTimeTellsNobodyWhoHasAnAccount(t *testing.T) {
 			})
 			box := b.mailbox()
 			b.register("known@example.com")
-			must(b, subjects.VerifyEmail, subjects.VerifyEmailRequest{
-				Token: box.wait("known@example.com", verifySubject, 1).token(t),
+			mustCall(b, subjects.VerifyEmail, subjects.VerifyEmailRequest{
+				Token: box.waitFor("known@example.com", verifySubject, 1).token(t),
 			}, "")
 			b.register("unverified@example.com")
 			refusedLogin := func(email, password string) func(int) {
 				return func(int) {
 					_, err := call(b, subjects.Login, subjects.LoginRequest{Email: email, Password: password}, "")
-					refused(t, err, subjects.CodeUnauthenticated)
+					requireCode(t, err, subjects.CodeUnauthenticated)
 				}
 			}
-			takeAlike(t, "login",
+			requireAlike(t, "login",
 				probe{"unknown", refusedLogin("unknown@example.com", goodPassword)},
 				probe{"known", refusedLogin("known@example.com", "wrong wrong")},
 				probe{"unverified", refusedLogin("unverified@example.com", goodPassword)})
 			register := func(email func(i int) string) func(int) {
 				return func(i int) {
-					must(b, subjects.Register, subjects.RegisterRequest{Email: email(i), Password: goodPassword}, "")
+					mustCall(b, subjects.Register, subjects.RegisterRequest{Email: email(i), Password: goodPassword}, "")
 				}
 			}
 			free := 0
 			is := func(email string) func(int) string { return func(int) string { return email } }
-			takeAlike(t, "register",
+			requireAlike(t, "register",
 				probe{"free", register(func(int) string { free++; return fmt.Sprintf("free%d@example.com", free) })},
 				probe{"known", register(is("known@example.com"))},
 				probe{"unverified", register(is("unverified@example.com"))})
 			for what, e := range map[string]subjects.Endpoint[subjects.EmailRequest, subjects.Accepted]{
-				"forgot": subjects.RequestPasswordReset, "resend": subjects.ResendVerification,
+				"reset request": subjects.RequestPasswordReset, "resend": subjects.ResendVerification,
 			} {
 				ask := func(email string) func(int) {
 					return func(i int) {
 						if i%lettersPerHour == 0 {
-							b.clock.forward(2 * time.Hour) // no address comes to what an hour allows
+							b.clock.advance(2 * time.Hour) // stay below the hourly limit of messages
 						}
-						must(b, e, subjects.EmailRequest{Email: email}, "")
+						mustCall(b, e, subjects.EmailRequest{Email: email}, "")
 					}
 				}
-				takeAlike(t, what,
+				requireAlike(t, what,
 					probe{"unknown", ask("unknown@example.com")},
 					probe{"known", ask("known@example.com")},
 					probe{"unverified", ask("unverified@example.com")})
@@ -176,7 +176,7 @@ func TestTimeTellsNobodyWhoHasAnAccount(t *testing.T) {
 	}
 }
 
-func TestTimeTellsNothingOfLockedAddresses(t *testing.T) {
+func TestTimingDoesNotRevealLockedAddresses(t *testing.T) {
 	for _, kind := range actortest.Databases(t) {
 		t.Run(kind.Name, func(t *testing.T) {
 			b := setup(t, kind)
@@ -187,23 +187,22 @@ func TestTimeTellsNothingOfLockedAddresses(t *testing.T) {
 			}
 			locked := func(email string) func(int) {
 				for range 5 {
-					refused(t, try(email), subjects.CodeUnauthenticated)
+					requireCode(t, try(email), subjects.CodeUnauthenticated)
 				}
-				return func(int) { refused(t, try(email), subjects.CodeRateLimited) }
+				return func(int) { requireCode(t, try(email), subjects.CodeRateLimited) }
 			}
-			takeAlike(t, "login while locked",
+			requireAlike(t, "login while locked",
 				probe{"unknown", locked("unknown@example.com")}, probe{"known", locked("known@example.com")})
 		})
 	}
 }
 
-// logoutTries is how often the measurement of logouts is repeated when it exceeds its bound: a busy machine is not busy each
-// time.
+// logoutTries is how often the measurement is repeated if it exceeds its bound, because the machine may be busy.
 const logoutTries = 6
 
-// TestALogoutReachesAnotherProcessFast measures from the sending of logout to the first refusal of the session's
-// access token by the verifier of another connection, as every actor and gateway has one.
-func TestALogoutReachesAnotherProcessFast(t *testing.T) {
+// TestLogoutLatencyAtAnotherProcess measures from the call of logout to the first refusal of the session's access token
+// by the verifier of another connection, such as every actor and gateway has.
+func TestLogoutLatencyAtAnotherProcess(t *testing.T) {
 	b := setup(t, actortest.Databases(t)[0])
 	b.register("ada@example.com")
 	elsewhere := b.verifier()
@@ -212,10 +211,10 @@ func TestALogoutReachesAnotherProcessFast(t *testing.T) {
 			return
 		}
 	}
-	t.Errorf("another process takes an ended session's token for longer than 50 ms (p99)")
+	t.Errorf("another process accepts the token of an ended session for longer than 50 ms (p99)")
 }
 
-func logoutsReach(t *testing.T, b *bench, elsewhere *mesh.Verifier) (p99 time.Duration) {
+func logoutsReach(t *testing.T, b *harness, elsewhere *mesh.Verifier) (p99 time.Duration) {
 	t.Helper()
 	count, long := torture(t)
 	var refusals, answers []time.Duration
@@ -239,7 +238,7 @@ func logoutsReach(t *testing.T, b *bench, elsewhere *mesh.Verifier) (p99 time.Du
 				break
 			}
 			if time.Since(sent) > 10*time.Second {
-				t.Fatalf("the token is good 10 s after the logout: %v", err)
+				t.Fatalf("the token is valid 10 s after the logout: %v", err)
 			}
 			runtime.Gosched()
 		}

@@ -1,11 +1,17 @@
-// Package consent is the actor that keeps what users allow.
+// Package consent is the actor that records what users allow.
 //
-// It owns the subjects weft.v1.consent.*, the tables consents, consent_entries and consent_subjects, the bucket
-// consent_state that every guard reads, the stream CONSENT_LEDGER and the event consent.changed.
+// It owns:
+//   - the subjects weft.v1.consent.*
+//   - the tables consents, consent_entries and consent_subjects
+//   - the bucket consent_state, which every guard reads
+//   - the stream CONSENT_LEDGER, the append-only record of every change
+//   - the event consent.changed
 //
-// Its promise: once revoke_consent has answered, nothing starts under that consent, at any node. What
-// gives a right is written to SQL first and to the bucket then; what takes one away goes the other way
-// round. A crash in between errs to deny, and is mended at the next start.
+// It consumes auth.account_deleted.
+//
+// Guarantee: once revoke_consent has returned, no process starts an action under that consent. A grant is written
+// to SQL first and then to the bucket; a revocation to the bucket first and then to SQL. A crash between the two
+// writes therefore leaves guards denying, and reconcile completes the second write at the next start.
 package consent
 
 import (
@@ -14,63 +20,43 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/kv"
 	"github.com/weftmesh/weft/subjects"
 )
 
-// Migrations are the actor's tables.
+// Migrations creates the actor's tables.
 //
 //go:embed migrations/*.sql
 var Migrations embed.FS
 
-// Config are the actor's settings.
-type Config struct {
-	// Expiry is how long a consent lasts that names no end.
-	Expiry time.Duration `koanf:"expiry"`
-	// MaxExpiry bounds how long a consent may last.
-	MaxExpiry time.Duration `koanf:"max_expiry"`
-}
+// startupTimeout bounds what New does over the network.
+const startupTimeout = 10 * time.Second
 
-// DefaultConfig is 365 days, at most ten years.
-func DefaultConfig() Config {
-	return Config{Expiry: 365 * 24 * time.Hour, MaxExpiry: 10 * 365 * 24 * time.Hour}
-}
-
-// Actor keeps consents.
+// Actor records consents.
 type Actor struct {
 	actors.Deps
-	config      Config
-	states      *kv.Bucket[subjects.ConsentState]
-	changes     *prometheus.CounterVec
-	validations *prometheus.CounterVec
+	config  Config
+	store   store
+	states  *kv.Bucket[subjects.ConsentState]
+	metrics metrics
 }
 
-// New makes the actor.
+// New checks the settings, opens the bucket consent_state and registers the metrics.
 func New(d actors.Deps, c Config) (*Actor, error) {
-	if c.Expiry <= 0 || c.MaxExpiry < c.Expiry {
-		return nil, fmt.Errorf("consent.expiry %s is not between 0 and consent.max_expiry %s", c.Expiry, c.MaxExpiry)
+	if err := c.Check(); err != nil {
+		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), startupTimeout)
 	defer cancel()
 	states, err := kv.Open[subjects.ConsentState](ctx, d.Conn.JS, kv.ConsentState)
 	if err != nil {
-		return nil, fmt.Errorf("opening the bucket of states: %w", err)
+		return nil, fmt.Errorf("opening the bucket of consent states: %w", err)
 	}
-	a := &Actor{Deps: d, config: c, states: states}
-	a.changes = prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "consent_changes_total", Help: "Changes of consents by scope and kind: granted, superseded, revoked.",
-	}, []string{"scope", "change"})
-	a.validations = prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "consent_validations_total", Help: "Answers of validate_consent by reason.",
-	}, []string{"reason"})
-	d.Metrics.MustRegister(a.changes, a.validations)
-	return a, nil
+	return &Actor{Deps: d, config: c, store: store{db: d.DB}, states: states, metrics: newMetrics(d.Metrics)}, nil
 }
 
-// Service is the actor as the runtime runs it.
+// Service lists the actor's endpoints, consumers and background work.
 func (a *Actor) Service() actors.Service {
 	return actors.Service{
 		Name: "consent",
@@ -85,7 +71,7 @@ func (a *Actor) Service() actors.Service {
 			actors.Bind(subjects.GetConsentHistory, a.history),
 			actors.Bind(subjects.ListScopes, a.scopes),
 		},
-		Workers:    []actors.Worker{actors.OnErasure(a.Deps, subjects.ConsentForgets, subjects.ConsentErased, a.forget)},
+		Workers:    []actors.Worker{actors.OnErasure(a.Deps, subjects.ConsentErasure, subjects.ConsentErased, a.erase)},
 		Background: map[string]func(context.Context) error{"reconcile": a.reconcile},
 	}
 }

@@ -6,53 +6,73 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// The stored states of a consent. That one has expired follows from the clock.
+// The statuses of a consent. Expired is derived from the clock and never stored.
 const (
-	active     = "active"
-	revoked    = "revoked"
-	superseded = "superseded"
-	expired    = "expired"
-	granted    = "granted"
-	missing    = "missing"
+	statusActive     = "active"
+	statusRevoked    = "revoked"
+	statusSuperseded = "superseded"
+	statusExpired    = "expired"
 )
 
-// maxContinues bounds how many renewals something begun under a consent may outlive.
+// changeGranted is the change of a new consent; the other changes are named as the status they lead to.
+const changeGranted = "granted"
+
+// reasonMissing is the reason of a decision where the user never consented; the other reasons are statuses.
+const reasonMissing = "missing"
+
+// maxContinues bounds the list of earlier consents that a renewed one continues.
 const maxContinues = 20
 
-// renewal is the list of consents that a new one continues, given the active one it supersedes.
-func renewal(old *consentRow, now time.Time) []string {
-	if old == nil || old.statusAt(now) != active {
-		return nil
+// expiryOf returns when a consent granted now expires: the requested time, or the configured lifetime from now.
+func expiryOf(requested *time.Time, now time.Time, c Config) (time.Time, error) {
+	if requested == nil {
+		return now.Add(c.Expiry), nil
 	}
-	continues := append([]string{old.ID}, old.Continues...)
+	if !requested.After(now) || requested.After(now.Add(c.MaxExpiry)) {
+		return time.Time{}, subjects.InvalidField("expires_at", "must be in the future and at most %s from now", c.MaxExpiry)
+	}
+	return *requested, nil
+}
+
+// statusAt returns the status at a moment, given the stored one.
+func statusAt(stored string, expiresAt, now time.Time) string {
+	if stored == statusActive && !now.Before(expiresAt) {
+		return statusExpired
+	}
+	return stored
+}
+
+// continuesAfter returns what a consent continues that renews an active one: that one and what it continued, newest first.
+func continuesAfter(renewed string, earlier []string) []string {
+	continues := append([]string{renewed}, earlier...)
 	return continues[:min(len(continues), maxContinues)]
 }
 
-// decide answers from the state that guards read.
+// decide answers validate_consent from the state in the bucket; known is false where the bucket has none.
 func decide(scope string, state subjects.ConsentState, known bool, now time.Time) subjects.ConsentDecision {
-	d := subjects.ConsentDecision{Scope: scope, Reason: missing}
+	d := subjects.ConsentDecision{Scope: scope, Reason: reasonMissing}
 	if !known {
 		return d
 	}
 	d.ConsentID, d.ExpiresAt = state.ConsentID, state.ExpiresAt
 	switch {
-	case state.Status != active:
-		d.Reason = revoked
+	case state.Status != statusActive:
+		d.Reason = statusRevoked
 	case state.ExpiresAt != nil && !now.Before(*state.ExpiresAt):
-		d.Reason = expired
+		d.Reason = statusExpired
 	default:
-		d.Reason, d.Allowed = active, true
+		d.Reason, d.Allowed = statusActive, true
 	}
 	return d
 }
 
-// publishable tells whether an active consent's state may take the place of what the bucket holds: a
-// state never gives way to an older one, nor a revocation to the consent it revoked.
-func publishable(c consentRow, old subjects.ConsentState, known bool) bool {
-	return !known || c.Version > old.Version
+// replaces reports whether a state of the given version may replace the one in the bucket. A state is never replaced by
+// an older one, and a revocation never by the consent that it revoked.
+func replaces(version int64, old subjects.ConsentState, known bool) bool {
+	return !known || version > old.Version
 }
 
-// descriptions explains the scopes to those who are asked for them.
+// descriptions are the texts of list_scopes.
 var descriptions = map[string]string{
 	subjects.ScopeUserProfileRead:        "Read your profile.",
 	subjects.ScopeUserProfileWrite:       "Change your profile.",

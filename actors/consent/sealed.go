@@ -1,8 +1,10 @@
 package consent
 
-import "github.com/weftmesh/weft/actors/seal"
+import (
+	"github.com/weftmesh/weft/actors/seal"
+)
 
-// Sealed is the column that holds secrets, for actors.KeyRotation.
+// Sealed lists the columns that key rotation re-encrypts.
 var Sealed = []seal.Column{{
 	Table: "consent_subjects", Column: "sealed_key", Key: []string{"id"},
 	Associated: func(values []string) []byte { return subjectContext(values[0]) },

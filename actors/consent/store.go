@@ -9,10 +9,20 @@ import (
 
 	"github.com/uptrace/bun"
 
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/subjects"
 )
 
-// consentRow is one consent. Times are microseconds since 1970, 0 for none.
+// store holds the actor's queries. A read joins the transaction of its context, where there is one; a write names its
+// transaction.
+type store struct {
+	db *database.DB
+}
+
+// errNotFound is the error of every query for one row that finds none; coded maps it for callers.
+var errNotFound = errors.New("not found")
+
+// consentRow is one consent. Times are microseconds since the Unix epoch, 0 for none.
 type consentRow struct {
 	bun.BaseModel `bun:"table:consents"`
 
@@ -32,85 +42,44 @@ type consentRow struct {
 	SupersededBy  string   `bun:"superseded_by"`
 }
 
-// entryRow is one change of a consent.
-type entryRow struct {
-	bun.BaseModel `bun:"table:consent_entries"`
-
-	ID        string `bun:"id,pk"`
-	ConsentID string `bun:"consent_id"`
-	Change    string `bun:"change"`
-	At        int64  `bun:"at"`
-	Reason    string `bun:"reason"`
-}
-
-func (c consentRow) statusAt(now time.Time) string {
-	if c.Status == active && now.UnixMicro() >= c.ExpiresAt {
-		return expired
-	}
-	return c.Status
-}
-
-// resource is the consent as its owner sees it.
-func (c consentRow) resource(now time.Time) subjects.Consent {
-	r := subjects.Consent{
-		ID: c.ID, Scope: c.Scope, Purpose: c.Purpose, NoticeVersion: c.NoticeVersion, Jurisdiction: c.Jurisdiction,
-		Status: c.statusAt(now), GrantedAt: time.UnixMicro(c.GrantedAt).UTC(), ExpiresAt: time.UnixMicro(c.ExpiresAt).UTC(),
-		RevokeReason: c.RevokeReason, SupersededBy: c.SupersededBy,
-	}
-	if c.RevokedAt != 0 {
-		at := time.UnixMicro(c.RevokedAt).UTC()
-		r.RevokedAt = &at
-	}
-	return r
-}
-
-func (c consentRow) receipt() subjects.ConsentReceipt {
-	return subjects.ConsentReceipt{
-		SchemaVersion: "ISO-27560:2023", RecordID: c.ID, SubjectID: c.UserID, Scope: c.Scope, Purpose: c.Purpose,
-		NoticeVersion: c.NoticeVersion, Jurisdiction: c.Jurisdiction,
-		GivenAt: time.UnixMicro(c.GrantedAt).UTC(), ExpiresAt: time.UnixMicro(c.ExpiresAt).UTC(),
-	}
-}
-
-// state is the consent as guards see it.
-func (c consentRow) state() subjects.ConsentState {
-	until := time.UnixMicro(c.ExpiresAt).UTC()
-	return subjects.ConsentState{
-		ConsentID: c.ID, Version: c.Version, Continues: c.Continues, Status: active, ExpiresAt: &until,
-	}
-}
-
-func (e entryRow) resource() subjects.ConsentEntry {
-	return subjects.ConsentEntry{
-		ID: e.ID, ConsentID: e.ConsentID, Change: e.Change, At: time.UnixMicro(e.At).UTC(), Reason: e.Reason,
-	}
-}
-
-// latest is the newest consent of a user to a scope; nil where there is none.
-func latest(ctx context.Context, db bun.IDB, userID, scope string) (*consentRow, error) {
+// consent returns one consent of a user, or errNotFound.
+func (s store) consent(ctx context.Context, userID, id string) (consentRow, error) {
 	var c consentRow
-	err := db.NewSelect().Model(&c).Where("user_id = ?", userID).Where("scope = ?", scope).
-		Order("version DESC").Limit(1).Scan(ctx)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("reading the latest consent: %w", err)
-	}
-	return &c, nil
+	err := s.db.NewSelect().Model(&c).Where("id = ?", id).Where("user_id = ?", userID).Scan(ctx)
+	return c, rowError("reading a consent", err)
 }
 
-func insert(ctx context.Context, tx bun.Tx, row any) error {
+// latest returns the newest consent of a user to a scope, or errNotFound.
+func (s store) latest(ctx context.Context, userID, scope string) (consentRow, error) {
+	var c consentRow
+	err := s.db.NewSelect().Model(&c).Where("user_id = ?", userID).Where("scope = ?", scope).
+		Order("version DESC").Limit(1).Scan(ctx)
+	return c, rowError("reading the latest consent", err)
+}
+
+// rowError maps the error of a query for one row.
+func rowError(doing string, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, sql.ErrNoRows):
+		return errNotFound
+	}
+	return fmt.Errorf("%s: %w", doing, err)
+}
+
+// insert adds a row of any of the actor's tables.
+func (store) insert(ctx context.Context, tx bun.Tx, row any) error {
 	if _, err := tx.NewInsert().Model(row).Exec(ctx); err != nil {
 		return fmt.Errorf("inserting: %w", err)
 	}
 	return nil
 }
 
-// end changes an active consent's status; it tells whether it was active.
-func end(ctx context.Context, tx bun.Tx, c consentRow) (bool, error) {
+// end writes the status and the reason with which an active consent ends, and reports whether it was active.
+func (store) end(ctx context.Context, tx bun.Tx, c consentRow) (bool, error) {
 	result, err := tx.NewUpdate().Model(&c).Column("status", "revoked_at", "revoke_reason", "superseded_by").
-		WherePK().Where("status = ?", active).Exec(ctx)
+		WherePK().Where("status = ?", statusActive).Exec(ctx)
 	if err != nil {
 		return false, fmt.Errorf("ending a consent: %w", err)
 	}
@@ -118,23 +87,10 @@ func end(ctx context.Context, tx bun.Tx, c consentRow) (bool, error) {
 	return n == 1, err
 }
 
-// find reads one consent of a user.
-func find(ctx context.Context, db bun.IDB, userID, id string) (consentRow, error) {
-	var c consentRow
-	err := db.NewSelect().Model(&c).Where("id = ?", id).Where("user_id = ?", userID).Scan(ctx)
-	if errors.Is(err, sql.ErrNoRows) {
-		return c, subjects.Errorf(subjects.CodeNotFound, "there is no such consent")
-	}
-	if err != nil {
-		return c, fmt.Errorf("reading a consent: %w", err)
-	}
-	return c, nil
-}
-
-// page reads a user's consents, newest first, after the given id.
-func page(ctx context.Context, db bun.IDB, userID string, r subjects.ListConsentsRequest, after string, now time.Time) ([]consentRow, error) {
+// page returns a user's consents, newest first, that come after the given id; one more than the page's limit.
+func (s store) page(ctx context.Context, userID string, r subjects.ListConsentsRequest, after string, now time.Time) ([]consentRow, error) {
 	var rows []consentRow
-	q := db.NewSelect().Model(&rows).Where("user_id = ?", userID).Order("id DESC").Limit(int64(r.PageLimit() + 1))
+	q := s.db.NewSelect().Model(&rows).Where("user_id = ?", userID).Order("id DESC").Limit(int64(r.PageLimit() + 1))
 	if after != "" {
 		q.Where("id < ?", after)
 	}
@@ -143,10 +99,10 @@ func page(ctx context.Context, db bun.IDB, userID string, r subjects.ListConsent
 	}
 	switch r.Status {
 	case "":
-	case active:
-		q.Where("status = ?", active).Where("expires_at > ?", now.UnixMicro())
-	case expired:
-		q.Where("status = ?", active).Where("expires_at <= ?", now.UnixMicro())
+	case statusActive:
+		q.Where("status = ?", statusActive).Where("expires_at > ?", now.UnixMicro())
+	case statusExpired:
+		q.Where("status = ?", statusActive).Where("expires_at <= ?", now.UnixMicro())
 	default:
 		q.Where("status = ?", r.Status)
 	}
@@ -156,23 +112,38 @@ func page(ctx context.Context, db bun.IDB, userID string, r subjects.ListConsent
 	return rows, nil
 }
 
-// entries reads a consent's changes, oldest first, after the given id.
-func entries(ctx context.Context, db bun.IDB, consentID string, limit int, after string) ([]entryRow, error) {
-	var rows []entryRow
-	err := db.NewSelect().Model(&rows).Where("consent_id = ?", consentID).Where("id > ?", after).
-		Order("id").Limit(int64(limit)).Scan(ctx)
+// active returns a user's active and expired consents.
+func (s store) active(ctx context.Context, userID string) ([]consentRow, error) {
+	var rows []consentRow
+	err := s.db.NewSelect().Model(&rows).Where("user_id = ?", userID).Where("status = ?", statusActive).Order("id").Scan(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("reading a consent's history: %w", err)
+		return nil, fmt.Errorf("reading a user's consents: %w", err)
 	}
 	return rows, nil
 }
 
-// activeAfter reads active consents in the order of their ids, for reconciling.
-func activeAfter(ctx context.Context, db bun.IDB, after string, limit int) ([]consentRow, error) {
+// activeAfter returns active and expired consents of all users in the order of their ids.
+func (s store) activeAfter(ctx context.Context, after string, limit int) ([]consentRow, error) {
 	var rows []consentRow
-	err := db.NewSelect().Model(&rows).Where("status = ?", active).Where("id > ?", after).Order("id").Limit(int64(limit)).Scan(ctx)
+	err := s.db.NewSelect().Model(&rows).Where("status = ?", statusActive).Where("id > ?", after).
+		Order("id").Limit(int64(limit)).Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("reading active consents: %w", err)
 	}
 	return rows, nil
+}
+
+// pseudonymise moves a user's consents to a subject of the ledger and empties every text that the user has written. It
+// returns the number of consents.
+func (store) pseudonymise(ctx context.Context, tx bun.Tx, userID, subjectID string) (int64, error) {
+	ids := tx.NewSelect().Model((*consentRow)(nil)).Column("id").Where("user_id = ?", userID)
+	if _, err := tx.NewUpdate().Model((*entryRow)(nil)).Set("reason = ''").Where("consent_id IN (?)", ids).Exec(ctx); err != nil {
+		return 0, fmt.Errorf("erasing the reasons of a history: %w", err)
+	}
+	result, err := tx.NewUpdate().Model((*consentRow)(nil)).
+		Set("user_id = ?", subjectID).Set("purpose = ''").Set("revoke_reason = ''").Where("user_id = ?", userID).Exec(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("pseudonymising consents: %w", err)
+	}
+	return result.RowsAffected()
 }

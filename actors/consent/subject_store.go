@@ -2,8 +2,6 @@ package consent
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 	"fmt"
 
 	"github.com/uptrace/bun"
@@ -18,65 +16,34 @@ type subjectRow struct {
 	SealedKey []byte `bun:"sealed_key"`
 }
 
-// subjectRowOf is the ledger's subject for a user; nil where there is none.
-func subjectRowOf(ctx context.Context, db bun.IDB, userID string) (*subjectRow, error) {
+// subject returns the ledger's subject of a user, or errNotFound.
+func (s store) subject(ctx context.Context, userID string) (subjectRow, error) {
 	var row subjectRow
-	err := db.NewSelect().Model(&row).Where("user_id = ?", userID).Scan(ctx)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("reading a subject: %w", err)
-	}
-	return &row, nil
+	err := s.db.NewSelect().Model(&row).Where("user_id = ?", userID).Scan(ctx)
+	return row, rowError("reading a subject", err)
 }
 
-// addSubject adds a subject; where another was first it returns that one.
-func addSubject(ctx context.Context, tx bun.Tx, row subjectRow) (*subjectRow, error) {
+// addSubject adds a subject unless the user has one, and returns the stored one.
+func (s store) addSubject(ctx context.Context, tx bun.Tx, row subjectRow) (subjectRow, error) {
 	_, err := tx.NewInsert().Model(&row).On("CONFLICT (user_id) DO NOTHING").Returning("NULL").Exec(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("adding a subject: %w", err)
+		return subjectRow{}, fmt.Errorf("adding a subject: %w", err)
 	}
-	return subjectRowOf(ctx, tx, row.UserID)
+	return s.subject(ctx, row.UserID)
 }
 
-// holdSubject lets nobody else record for a user, who has a subject, until the transaction ends.
-func holdSubject(ctx context.Context, tx bun.Tx, userID string) error {
+// lockSubject locks the subject's row until the transaction ends, and so serialises what is recorded for its user.
+func (store) lockSubject(ctx context.Context, tx bun.Tx, userID string) error {
 	if _, err := tx.NewUpdate().Model((*subjectRow)(nil)).Set("id = id").Where("user_id = ?", userID).Exec(ctx); err != nil {
-		return fmt.Errorf("holding a subject: %w", err)
+		return fmt.Errorf("locking a subject: %w", err)
 	}
 	return nil
 }
 
-// dropSubject destroys a subject's key: what the ledger has sealed with it is unreadable from then on.
-func dropSubject(ctx context.Context, tx bun.Tx, userID string) error {
+// deleteSubject deletes a subject and its key; the subject's ledger entries can no longer be decrypted.
+func (store) deleteSubject(ctx context.Context, tx bun.Tx, userID string) error {
 	if _, err := tx.NewDelete().Model((*subjectRow)(nil)).Where("user_id = ?", userID).Exec(ctx); err != nil {
-		return fmt.Errorf("dropping a subject: %w", err)
+		return fmt.Errorf("deleting a subject: %w", err)
 	}
 	return nil
-}
-
-// activeOf reads a user's active consents.
-func activeOf(ctx context.Context, db bun.IDB, userID string) ([]consentRow, error) {
-	var rows []consentRow
-	err := db.NewSelect().Model(&rows).Where("user_id = ?", userID).Where("status = ?", active).Order("id").Scan(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("reading a user's consents: %w", err)
-	}
-	return rows, nil
-}
-
-// renameSubject gives all consents of a user to a subject of no name, without the words that may tell who it was. It
-// tells how many there were.
-func renameSubject(ctx context.Context, tx bun.Tx, userID, subjectID string) (int64, error) {
-	mine := tx.NewSelect().Model((*consentRow)(nil)).Column("id").Where("user_id = ?", userID)
-	if _, err := tx.NewUpdate().Model((*entryRow)(nil)).Set("reason = ''").Where("consent_id IN (?)", mine).Exec(ctx); err != nil {
-		return 0, fmt.Errorf("forgetting reasons: %w", err)
-	}
-	done, err := tx.NewUpdate().Model((*consentRow)(nil)).
-		Set("user_id = ?", subjectID).Set("purpose = ''").Set("revoke_reason = ''").Where("user_id = ?", userID).Exec(ctx)
-	if err != nil {
-		return 0, fmt.Errorf("forgetting whose consents they were: %w", err)
-	}
-	return done.RowsAffected()
 }

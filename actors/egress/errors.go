@@ -6,58 +6,57 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/url"
 	"strings"
 
 	"code.dny.dev/ssrf"
 )
 
-// Kind says why a call had no answer. The set is closed.
+// Kind classifies why a call got no response. The set is closed.
 type Kind string
 
 // The kinds of Error.
 const (
-	// KindInvalid: the request itself cannot be sent. Nothing was sent.
+	// KindInvalid: the request is malformed. Nothing was sent.
 	KindInvalid Kind = "invalid_request"
-	// KindScheme: neither https nor an allowed http.
+	// KindScheme: the scheme is neither https nor an allowed http.
 	KindScheme Kind = "scheme_not_allowed"
-	// KindHost: the host is not among those the call is confined to.
+	// KindHost: the host is not in Request.Hosts.
 	KindHost Kind = "host_not_allowed"
-	// KindBlocked: the name resolved to an address that must not be dialled.
+	// KindBlocked: the host resolved to an address that must not be dialled.
 	KindBlocked Kind = "blocked_address"
-	// KindConnect: DNS, TCP or TLS failed. Nothing was sent on this hop.
+	// KindConnect: DNS, TCP or TLS failed. Nothing was sent to this host.
 	KindConnect Kind = "connect"
-	// KindTimeout: the call's own time ran out; Sent tells whether before or after it was written.
+	// KindTimeout: the call's own timeout elapsed; Sent says whether the request had been written.
 	KindTimeout Kind = "timeout"
-	// KindDeadline: the caller's context ran out of time first.
+	// KindDeadline: the deadline of the caller's context passed first.
 	KindDeadline Kind = "deadline"
-	// KindCanceled: the caller gave up.
+	// KindCanceled: the caller's context was canceled.
 	KindCanceled Kind = "canceled"
-	// KindTooLarge: the answer's body or header is larger than allowed. The other side has acted.
+	// KindTooLarge: the response body or header exceeds its limit. The server has processed the request.
 	KindTooLarge Kind = "too_large"
-	// KindRedirect: a redirect that is not followed, or one too many. The other side has answered.
+	// KindRedirect: a redirect is not allowed, or exceeds the limit. The server has responded.
 	KindRedirect Kind = "redirect"
-	// KindTransport: the connection broke or what came was not HTTP.
+	// KindTransport: the connection broke, or the response was not HTTP.
 	KindTransport Kind = "transport"
-	// KindLocal: what was to be sent could not be read, or what came could not be kept. It says nothing of the other side.
+	// KindLocal: the Source could not be read, or the Sink failed. It says nothing about the server.
 	KindLocal Kind = "local"
 )
 
-// Error is a call without an answer.
+// Error is a call that got no response.
 type Error struct {
 	Kind Kind
-	// Host is whom the failing hop was addressed to, for people.
+	// Host is the host of the failed request, for display.
 	Host string
-	// Sent is false only where no request of the call can have been acted upon: its header was never
-	// written. A call that must not run twice may be repeated only then.
+	// Sent is false only if no request header of the call was ever written, so that no server can have acted on it. A
+	// call that must not run twice may be retried only then.
 	Sent bool
-	// Err is the cause, for the log: it may name the address a host resolved to. Never show it to a user.
+	// Err is the cause, for logs only: it may contain the address that a host resolved to. Never show it to a user.
 	Err error
 }
 
-// Error says the kind and the host, and neither an address, a path, a query nor the cause.
+// Error returns the kind and the host. It contains neither address, path, query nor cause.
 func (e *Error) Error() string {
-	text := "egress: " + explain[e.Kind]
+	text := "egress: " + kindTexts[e.Kind]
 	if e.Host != "" {
 		text += " (" + e.Host + ")"
 	}
@@ -66,22 +65,22 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-var explain = map[Kind]string{
-	KindInvalid:   "the request cannot be sent",
-	KindScheme:    "only https addresses may be called",
-	KindHost:      "the host is not one this call may go to",
-	KindBlocked:   "the host does not resolve to an address that may be called",
-	KindConnect:   "no connection could be made",
-	KindTimeout:   "no answer in time",
-	KindDeadline:  "the caller's time ran out",
-	KindCanceled:  "the call was given up",
-	KindTooLarge:  "the answer is larger than allowed",
-	KindRedirect:  "the redirect is not followed",
-	KindTransport: "the connection broke",
-	KindLocal:     "the content cannot be read or kept here",
+var kindTexts = map[Kind]string{
+	KindInvalid:   "invalid request",
+	KindScheme:    "only https URLs are allowed",
+	KindHost:      "host not allowed",
+	KindBlocked:   "the host does not resolve to an allowed address",
+	KindConnect:   "connection failed",
+	KindTimeout:   "timed out",
+	KindDeadline:  "the caller's deadline passed",
+	KindCanceled:  "canceled by the caller",
+	KindTooLarge:  "response too large",
+	KindRedirect:  "redirect not allowed",
+	KindTransport: "connection broken",
+	KindLocal:     "the request body could not be read or the response body could not be stored",
 }
 
-// KindOf is the kind of an *Error in err's chain, or "".
+// KindOf returns the kind of the *Error in err's chain, or "" if there is none.
 func KindOf(err error) Kind {
 	var e *Error
 	if errors.As(err, &e) {
@@ -91,25 +90,17 @@ func KindOf(err error) Kind {
 }
 
 func (k *call) errorOf(kind Kind, cause error) *Error {
-	return &Error{Kind: kind, Host: hostOf(k.url), Sent: k.sent.Load(), Err: cause}
+	return &Error{Kind: kind, Host: k.url.Host, Sent: k.sent.Load(), Err: cause}
 }
 
-func hostOf(u *url.URL) string {
-	if u == nil {
-		return ""
+// classify returns cause as an *Error. outer is the caller's context: if it ended, the server was not the cause.
+func (k *call) classify(outer context.Context, cause error) *Error {
+	var classified *Error
+	if errors.As(cause, &classified) {
+		return classified
 	}
-	return u.Host
-}
-
-// fail names what went wrong. outer is the caller's context: when that one ended, it was not the other side
-// that was slow.
-func (k *call) fail(outer context.Context, cause error) *Error {
-	var already *Error
-	if errors.As(cause, &already) {
-		return already
-	}
-	if unread := k.unread.Load(); unread != nil {
-		return k.errorOf(KindLocal, *unread)
+	if err := k.sourceErr.Load(); err != nil {
+		return k.errorOf(KindLocal, *err)
 	}
 	return k.errorOf(k.kindOf(outer, cause), cause)
 }
@@ -127,7 +118,7 @@ func (k *call) kindOf(outer context.Context, cause error) Kind {
 		return KindDeadline
 	case errors.Is(cause, context.DeadlineExceeded), errors.As(cause, &network) && network.Timeout():
 		return KindTimeout
-	case connecting(cause):
+	case isConnectError(cause):
 		return KindConnect
 	case strings.Contains(cause.Error(), "invalid header"), strings.Contains(cause.Error(), "invalid method"):
 		return KindInvalid
@@ -135,8 +126,8 @@ func (k *call) kindOf(outer context.Context, cause error) Kind {
 	return KindTransport
 }
 
-// connecting reports whether cause is DNS, the dial or the TLS handshake.
-func connecting(cause error) bool {
+// isConnectError reports whether cause is a failure of DNS, dialling or the TLS handshake.
+func isConnectError(cause error) bool {
 	var dial *net.OpError
 	var dns *net.DNSError
 	var verify *tls.CertificateVerificationError
@@ -146,16 +137,16 @@ func connecting(cause error) bool {
 		errors.As(cause, &dial) && dial.Op == "dial"
 }
 
-// ErrOpen is in the chain of an *OpenError.
-var ErrOpen = errors.New("egress: breaker open")
+// ErrOpen is in the chain of every *OpenError.
+var ErrOpen = errors.New("egress: circuit breaker open")
 
-// OpenError refuses a call because its provider's host failed too often lately. Nothing was sent.
+// OpenError rejects a call because the circuit breaker of its provider and host is open. Nothing was sent.
 type OpenError struct {
 	Provider, Host string
 }
 
 func (e *OpenError) Error() string {
-	return fmt.Sprintf("egress: %s at %s is failing and is left alone for a while", e.Provider, e.Host)
+	return fmt.Sprintf("egress: circuit breaker open for %s at %s", e.Provider, e.Host)
 }
 
 func (e *OpenError) Unwrap() error { return ErrOpen }

@@ -7,18 +7,19 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/weftmesh/weft/actors/egress"
 )
 
-// recorder keeps what reached a server, as `METHOD uri header…: body`.
+// recorder records the requests of a server as `METHOD uri header=value… body`.
 type recorder struct {
-	mutex sync.Mutex
-	seen  []string
+	mu       sync.Mutex
+	requests []string
 }
 
-func (r *recorder) note(request *http.Request) {
+func (r *recorder) record(request *http.Request) {
 	body, _ := io.ReadAll(request.Body)
 	line := request.Method + " " + request.URL.RequestURI()
 	for _, name := range []string{"Authorization", "Cookie", "X-Key", "X-Other", "Content-Type"} {
@@ -26,17 +27,17 @@ func (r *recorder) note(request *http.Request) {
 			line += " " + name + "=" + value
 		}
 	}
-	r.mutex.Lock()
-	defer r.mutex.Unlock()
-	r.seen = append(r.seen, line+" "+string(body))
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.requests = append(r.requests, line+" "+string(body))
 }
 
-// redirector answers /to?status=N&at=URL with that redirect and anything else with 200.
+// redirector responds to /path?status=N&at=URL with that redirect, and to anything else with 200.
 func redirector(t *testing.T) (*httptest.Server, *recorder) {
 	t.Helper()
 	seen := &recorder{}
-	server := serve(t, func(w http.ResponseWriter, r *http.Request) {
-		seen.note(r)
+	server := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+		seen.record(r)
 		if at := r.URL.Query().Get("at"); at != "" {
 			var status int
 			_, _ = fmt.Sscan(r.URL.Query().Get("status"), &status)
@@ -55,41 +56,41 @@ func secretCall(url string) egress.Request {
 	}
 }
 
-func TestCredentialsStayWithTheirOrigin(t *testing.T) {
+func TestCrossOriginRedirectDropsCredentials(t *testing.T) {
 	t.Parallel()
-	first, firstSaw := redirector(t)
-	second, secondSaw := redirector(t)
-	// first → second with the key in its Location → back to first.
+	first, firstSeen := redirector(t)
+	second, secondSeen := redirector(t)
+	// first → second, whose Location contains the key → first.
 	back := second.URL + "/hop?api_key=s3cret&keep=1&%61pi_key=s3cret&status=302&at=" + first.URL + "/end"
 	call := secretCall(first.URL + "/begin?status=302&at=" + strings.NewReplacer("&", "%26", "%", "%25").Replace(back))
-	answer, err := open(t, nil).Do(t.Context(), call)
+	response, err := newClient(t, nil).Do(t.Context(), call)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if answer.Redirects != 2 || answer.URL != first.URL+"/end" {
-		t.Fatalf("got %d redirects to %s", answer.Redirects, answer.URL)
+	if response.Redirects != 2 || response.URL != first.URL+"/end" {
+		t.Fatalf("got %d redirects to %s", response.Redirects, response.URL)
 	}
-	if len(firstSaw.seen) != 2 || !strings.Contains(firstSaw.seen[0], "Authorization=Bearer s3cret") {
-		t.Fatalf("the first server saw %q", firstSaw.seen)
+	if len(firstSeen.requests) != 2 || !strings.Contains(firstSeen.requests[0], "Authorization=Bearer s3cret") {
+		t.Fatalf("the first server got %q", firstSeen.requests)
 	}
-	for _, line := range append(secondSaw.seen, firstSaw.seen[1]) {
+	for _, line := range append(secondSeen.requests, firstSeen.requests[1]) {
 		if strings.Contains(line, "s3cret") || !strings.Contains(line, "X-Other=plain") {
-			t.Errorf("after the origin was left: %q", line)
+			t.Errorf("after the redirect left the origin: %q", line)
 		}
 	}
-	if !strings.Contains(secondSaw.seen[0], "keep=1") {
-		t.Errorf("what is no credential was dropped: %q", secondSaw.seen[0])
+	if !strings.Contains(secondSeen.requests[0], "keep=1") {
+		t.Errorf("a parameter that is no credential was dropped: %q", secondSeen.requests[0])
 	}
 }
 
-func TestCredentialsGoAlongWithinTheOrigin(t *testing.T) {
+func TestSameOriginRedirectKeepsCredentials(t *testing.T) {
 	t.Parallel()
-	server, saw := redirector(t)
-	if _, err := open(t, nil).Do(t.Context(), secretCall(server.URL+"/begin?status=301&at=/end")); err != nil {
+	server, seen := redirector(t)
+	if _, err := newClient(t, nil).Do(t.Context(), secretCall(server.URL+"/begin?status=301&at=/end")); err != nil {
 		t.Fatal(err)
 	}
-	if len(saw.seen) != 2 || !strings.Contains(saw.seen[1], "Authorization=Bearer s3cret") || !strings.Contains(saw.seen[1], "X-Key=s3cret") {
-		t.Errorf("saw %q", saw.seen)
+	if len(seen.requests) != 2 || !strings.Contains(seen.requests[1], "Authorization=Bearer s3cret") || !strings.Contains(seen.requests[1], "X-Key=s3cret") {
+		t.Errorf("got %q", seen.requests)
 	}
 }
 
@@ -100,7 +101,7 @@ func TestRedirectsByMethodAndStatus(t *testing.T) {
 		method string
 		status int
 		at     string
-		// want is what the last request was; "" means that the redirect itself came back.
+		// want is the last request; "" means that the redirect itself is returned.
 		want string
 		kind egress.Kind
 	}{
@@ -118,40 +119,138 @@ func TestRedirectsByMethodAndStatus(t *testing.T) {
 		{"GET", 302, "ftp://127.0.0.1/", "", egress.KindScheme},
 		{"GET", 302, "http://127.0.0.2:1/", "", egress.KindHost},
 	} {
-		server, saw := redirector(t)
+		server, seen := redirector(t)
 		r := egress.Request{Method: c.method, URL: fmt.Sprintf("%s/begin?status=%d&at=%s", server.URL, c.status, c.at)}
 		if c.method != "GET" && c.method != "HEAD" {
 			r.Body, r.Header = []byte("body"), http.Header{"Content-Type": {"text/plain"}}
 		}
 		r.Hosts = []string{server.Listener.Addr().String(), other.Listener.Addr().String(), "127.0.0.1"}
-		answer, err := open(t, nil).Do(t.Context(), r)
+		response, err := newClient(t, nil).Do(t.Context(), r)
 		switch {
 		case egress.KindOf(err) != c.kind:
 			t.Errorf("%s %d %s: got %v", c.method, c.status, c.at, err)
 		case err != nil:
-		case c.want == "" && answer.Status != c.status:
-			t.Errorf("%s %d: got status %d", c.method, c.status, answer.Status)
-		case c.want != "" && saw.seen[len(saw.seen)-1] != c.want:
-			t.Errorf("%s %d: the last request was %q", c.method, c.status, saw.seen[len(saw.seen)-1])
+		case c.want == "" && response.Status != c.status:
+			t.Errorf("%s %d: got status %d", c.method, c.status, response.Status)
+		case c.want != "" && seen.requests[len(seen.requests)-1] != c.want:
+			t.Errorf("%s %d: the last request was %q", c.method, c.status, seen.requests[len(seen.requests)-1])
 		}
 	}
 }
 
-func TestRedirectsAreFew(t *testing.T) {
+func TestRedirectLimit(t *testing.T) {
 	t.Parallel()
 	hits := 0
-	server := serve(t, func(w http.ResponseWriter, r *http.Request) {
+	server := newServer(t, func(w http.ResponseWriter, r *http.Request) {
 		hits++
 		http.Redirect(w, r, "/again", http.StatusFound)
 	})
 	var started int
-	_, err := open(t, nil).Do(t.Context(), egress.Request{URL: server.URL, Started: func() { started++ }})
+	_, err := newClient(t, nil).Do(t.Context(), egress.Request{URL: server.URL, Started: func() { started++ }})
 	wantKind(t, err, egress.KindRedirect, true)
 	if hits != 1+egress.DefaultRedirects || started != 1 {
-		t.Errorf("%d requests, started %d times", hits, started)
+		t.Errorf("%d requests; Started was called %d times", hits, started)
 	}
-	answer, err := open(t, nil).Do(t.Context(), egress.Request{URL: server.URL, NoRedirect: true})
-	if err != nil || answer.Status != http.StatusFound {
+	response, err := newClient(t, nil).Do(t.Context(), egress.Request{URL: server.URL, NoRedirect: true})
+	if err != nil || response.Status != http.StatusFound {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestStandardCredentialHeadersAreDropped(t *testing.T) {
+	t.Parallel()
+	var header http.Header
+	target := newServer(t, func(_ http.ResponseWriter, r *http.Request) { header = r.Header })
+	server := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, target.URL, http.StatusTemporaryRedirect)
+	})
+	// Header names are matched without regard to case.
+	_, err := newClient(t, nil).Do(t.Context(), egress.Request{
+		URL: server.URL, SecretHeaders: []string{"x-api-KEY"},
+		Header: http.Header{
+			"Authorization": {"a"}, "Cookie": {"b=c"}, "Proxy-Authorization": {"d"}, "X-Api-Key": {"e"}, "Accept": {"text/plain"},
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"Authorization", "Cookie", "Proxy-Authorization", "X-Api-Key"} {
+		if value := header.Get(name); value != "" {
+			t.Errorf("%s: %s reached another origin", name, value)
+		}
+	}
+	if header.Get("Accept") != "text/plain" || header.Get("User-Agent") != "weft" {
+		t.Errorf("got %v", header)
+	}
+}
+
+// A redirect that drops the body drops the headers that describe it.
+func TestRedirectWithoutBodyDropsContentHeaders(t *testing.T) {
+	t.Parallel()
+	var header http.Header
+	server := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/end" {
+			header = r.Header
+			return
+		}
+		http.Redirect(w, r, "/end", http.StatusSeeOther)
+	})
+	_, err := newClient(t, nil).Do(t.Context(), egress.Request{
+		Method: "POST", URL: server.URL + "/begin", Body: []byte("body"),
+		Header: http.Header{"Content-Type": {"text/plain"}, "Content-Encoding": {"identity"}, "X-Other": {"kept"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"Content-Type", "Content-Encoding", "Content-Length"} {
+		if value := header.Get(name); value != "" {
+			t.Errorf("%s: %s was sent without a body", name, value)
+		}
+	}
+	if header.Get("X-Other") != "kept" {
+		t.Errorf("got %v", header)
+	}
+}
+
+func TestRedirectToPlainHTTP(t *testing.T) {
+	t.Parallel()
+	var requests atomic.Int64
+	plain := newServer(t, func(http.ResponseWriter, *http.Request) { requests.Add(1) })
+	server := httptest.NewTLSServer(http.RedirectHandler(plain.URL, http.StatusFound))
+	t.Cleanup(server.Close)
+	client := newClient(t, func(o *egress.Options) {
+		o.AllowHTTP, o.TLS = false, server.Client().Transport.(*http.Transport).TLSClientConfig
+	})
+	_, err := client.Do(t.Context(), egress.Request{URL: server.URL})
+	wantKind(t, err, egress.KindScheme, true)
+	if requests.Load() != 0 {
+		t.Error("the plain http server was called")
+	}
+}
+
+func TestUnusableLocationIsNotFollowed(t *testing.T) {
+	t.Parallel()
+	for _, location := range []string{"", "http://[::1", "%zz"} {
+		server := newServer(t, func(w http.ResponseWriter, _ *http.Request) {
+			if location != "" {
+				w.Header().Set("Location", location)
+			}
+			w.WriteHeader(http.StatusFound)
+		})
+		response, err := newClient(t, nil).Do(t.Context(), egress.Request{URL: server.URL})
+		if err != nil || response.Status != http.StatusFound || response.Redirects != 0 {
+			t.Errorf("Location %q: got %+v, %v", location, response, err)
+		}
+	}
+}
+
+func TestNegativeRedirectLimitFollowsNone(t *testing.T) {
+	t.Parallel()
+	server, seen := redirector(t)
+	client := newClient(t, func(o *egress.Options) { o.MaxRedirects = -1 })
+	_, err := client.Do(t.Context(), egress.Request{URL: server.URL + "/begin?status=302&at=/end"})
+	wantKind(t, err, egress.KindRedirect, true)
+	if len(seen.requests) != 1 {
+		t.Errorf("got %q", seen.requests)
 	}
 }

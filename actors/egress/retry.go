@@ -9,59 +9,57 @@ import (
 	"time"
 )
 
-// Safety says what repeating a call may do.
+// Safety says whether a call may be repeated.
 type Safety string
 
 // The safeties an action may declare.
 const (
-	// Read changes nothing.
+	// Read has no side effects.
 	Read Safety = "read"
-	// Idempotent may run twice with the effect of once.
+	// Idempotent has the same effect whether it runs once or more.
 	Idempotent Safety = "idempotent"
-	// WriteOnce must not run twice. It is what an empty or unknown safety means.
+	// WriteOnce must not run twice. An empty or unknown safety is treated as WriteOnce.
 	WriteOnce Safety = "write_once"
 )
 
 func (s Safety) repeatable() bool { return s == Read || s == Idempotent }
 
-// Policy says how often and how patiently a call is repeated.
+// Policy says how often and after what delays a failed call is retried.
 type Policy struct {
-	// Attempts counts the first one; 0 means 3.
+	// Attempts is the maximum number of attempts, including the first; 0 means 3.
 	Attempts int
-	// Backoff is the wait before the second attempt, doubled for each further one; 0 means 500 ms.
+	// Backoff is the delay before the second attempt; it doubles for each further one. 0 means 500 ms.
 	Backoff time.Duration
-	// MaxBackoff bounds the doubled wait; 0 means 30 s.
+	// MaxBackoff bounds the doubled delay; 0 means 30 s.
 	MaxBackoff time.Duration
-	// MaxRetryAfter is the longest wait another side may ask for that is waited; a longer one ends the
-	// attempts. 0 means a minute.
+	// MaxRetryAfter is the longest Retry-After that is honoured; a longer one ends the attempts. 0 means a minute.
 	MaxRetryAfter time.Duration
-	// Jitter gives numbers in [0,1); nil means no jitter.
+	// Jitter returns random numbers in [0,1); nil means no jitter.
 	Jitter func() float64
 }
 
-// Outcome is one attempt that did not succeed.
+// Outcome is one failed attempt.
 type Outcome struct {
 	Safety Safety
 	// Attempt counts from 1.
 	Attempt int
-	// Err is what Client.Do or Breakers.Allow returned, nil when there was an answer.
+	// Err is the error of Client.Do or Breakers.Allow; nil if there was a response.
 	Err error
-	// Status is the answer's.
+	// Status is the status of the response.
 	Status int
-	// Limited and Unavailable say what a status does not: that the other side refused for now, having done
-	// nothing, or that it failed. A 429 is Limited, and 500, 502, 503 and 504 are Unavailable, unasked.
+	// Limited says that the server rate limited the request and did not process it; Unavailable that it failed. They are
+	// for servers that do not say so by the status: 429 is always Limited; 500, 502, 503 and 504 are always Unavailable.
 	Limited, Unavailable bool
-	// RetryAfter is what the answer asked for; 0 is nothing.
+	// RetryAfter is the delay that the response asked for; 0 means none.
 	RetryAfter time.Duration
 }
 
-// Next says whether to try again and how long to wait first.
+// Next returns whether to retry, and the delay before the next attempt.
 //
-// A call that must not run twice is repeated only where the other side cannot have acted (nothing was sent)
-// or says that it has not (limited): never after a timeout, a broken connection or a 5xx that followed a
-// written request.
-func (p Policy) Next(o Outcome) (wait time.Duration, again bool) {
-	if o.Attempt >= cmp.Or(p.Attempts, 3) || !p.repeats(o) {
+// A WriteOnce call is retried only if the server cannot have processed it (nothing was sent) or says that it has not
+// (Limited): never after a timeout, a broken connection or a 5xx once the request was written.
+func (p Policy) Next(o Outcome) (wait time.Duration, retry bool) {
+	if o.Attempt >= cmp.Or(p.Attempts, 3) || !retryable(o) {
 		return 0, false
 	}
 	if o.RetryAfter > cmp.Or(p.MaxRetryAfter, time.Minute) {
@@ -84,7 +82,7 @@ func (p Policy) Next(o Outcome) (wait time.Duration, again bool) {
 	return backoff, true
 }
 
-func (p Policy) repeats(o Outcome) bool {
+func retryable(o Outcome) bool {
 	if o.Err != nil {
 		var failure *Error
 		if !errors.As(o.Err, &failure) {
@@ -106,8 +104,8 @@ func (p Policy) repeats(o Outcome) bool {
 	return o.Unavailable && o.Safety.repeatable()
 }
 
-// RetryAfter reads a Retry-After header: seconds, fractions allowed (Discord), or an HTTP date. It is 0
-// where there is none, it makes no sense, or it lies in the past.
+// RetryAfter parses a Retry-After header (RFC 9110 §10.2.3): an HTTP date or seconds, with a fraction allowed because
+// Discord sends one. It returns 0 if the header is missing, invalid or in the past.
 func RetryAfter(header http.Header, now time.Time) time.Duration {
 	value := strings.TrimSpace(header.Get("Retry-After"))
 	if seconds, err := strconv.ParseFloat(value, 64); err == nil {

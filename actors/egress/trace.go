@@ -8,11 +8,11 @@ import (
 	"sync/atomic"
 )
 
-// trace follows one hop of a call on the wire, and holds net/http to one write of it.
+// trace records what one request of a call writes, and makes net/http write it at most once.
 //
-// net/http repeats by itself a request that it has written to a kept connection which turned out to be closed. The caller
-// would learn nothing of it, and who gave the call leave to start may have taken it back since: so the second write is
-// prevented, and the call fails as one whose connection broke. The caller repeats it, as a call of its own.
+// net/http transparently retries a request that it wrote to a kept-alive connection which turned out to be closed. The
+// caller would not know, and the permission under which it started the call may have been revoked in between. The second
+// write is therefore prevented and the call fails with KindTransport; the caller decides whether to retry.
 func (k *call) trace(ctx context.Context, cancel context.CancelFunc) *httptrace.ClientTrace {
 	var wrote atomic.Bool
 	return &httptrace.ClientTrace{
@@ -23,13 +23,13 @@ func (k *call) trace(ctx context.Context, cancel context.CancelFunc) *httptrace.
 		},
 		GotConn: func(info httptrace.GotConnInfo) {
 			if (wrote.Load() || ctx.Err() != nil) && !multiplexed(info.Conn) {
-				_ = info.Conn.Close() // HTTP/2 looks at ctx itself before it writes; HTTP/1 does not
+				_ = info.Conn.Close() // HTTP/2 checks ctx before it writes; HTTP/1 does not
 			}
 		},
 		WroteHeaders: func() {
 			k.sent.Store(true)
 			if k.source != nil {
-				k.start()
+				k.notifyStarted()
 			}
 		},
 		WroteRequest: func(info httptrace.WroteRequestInfo) {
@@ -38,19 +38,19 @@ func (k *call) trace(ctx context.Context, cancel context.CancelFunc) *httptrace.
 				return
 			}
 			wrote.Store(true)
-			k.start()
+			k.notifyStarted()
 		},
 	}
 }
 
-// start tells who gave the call leave that it cannot be held back any more.
-func (k *call) start() {
+// notifyStarted calls Request.Started, once per call.
+func (k *call) notifyStarted() {
 	if k.started != nil {
 		k.once.Do(k.started)
 	}
 }
 
-// multiplexed tells a connection that other calls share.
+// multiplexed reports whether a connection carries several requests at once (HTTP/2).
 func multiplexed(conn net.Conn) bool {
 	secure, ok := conn.(*tls.Conn)
 	return ok && secure.ConnectionState().NegotiatedProtocol == "h2"

@@ -2,19 +2,21 @@ package egress_test
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
+	"strings"
 	"sync/atomic"
 	"testing"
 
 	"github.com/weftmesh/weft/actors/egress"
 )
 
-// TestARequestIsWrittenOnce: net/http would repeat a read, silently, that was written to a kept connection which the
-// other side then closed.
-func TestARequestIsWrittenOnce(t *testing.T) {
+// net/http would transparently retry a GET that it wrote to a kept-alive connection which the server then closed.
+func TestRequestIsWrittenOnce(t *testing.T) {
 	t.Parallel()
 	var seen atomic.Int64
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -28,7 +30,7 @@ func TestARequestIsWrittenOnce(t *testing.T) {
 			if err != nil {
 				return
 			}
-			go answerOnceThenHangUp(conn, &seen)
+			go respondOnceThenClose(conn, &seen)
 		}
 	}()
 	client, err := egress.New(egress.Options{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, AllowHTTP: true})
@@ -48,15 +50,15 @@ func TestARequestIsWrittenOnce(t *testing.T) {
 	}
 	err = get()
 	if egress.KindOf(err) != egress.KindTransport {
-		t.Errorf("the second call: %v, want a broken connection", err)
+		t.Errorf("the second call: %v, want KindTransport", err)
 	}
 	if seen.Load() != 2 || started.Load() != 2 {
-		t.Errorf("two calls made %d requests, of which %d were told of", seen.Load(), started.Load())
+		t.Errorf("two calls made %d requests and called Started %d times", seen.Load(), started.Load())
 	}
 }
 
-// answerOnceThenHangUp answers the first request of a connection and closes it once the second has come.
-func answerOnceThenHangUp(conn net.Conn, seen *atomic.Int64) {
+// respondOnceThenClose responds to the first request of a connection and closes it when it has read the second.
+func respondOnceThenClose(conn net.Conn, seen *atomic.Int64) {
 	defer conn.Close()
 	reader := bufio.NewReader(conn)
 	for n := range 2 {
@@ -68,4 +70,37 @@ func answerOnceThenHangUp(conn net.Conn, seen *atomic.Int64) {
 			fmt.Fprint(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
 		}
 	}
+}
+
+// HTTP/2 calls share a connection, which the guard against a second write must leave open.
+func TestHTTP2ConnectionIsShared(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, r.Proto, " ", r.RemoteAddr)
+	}))
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	client := newClient(t, func(o *egress.Options) {
+		o.TLS = server.Client().Transport.(*http.Transport).TLSClientConfig
+		o.TLS.NextProtos = nil
+	})
+	var first string
+	for i := range 3 {
+		response, err := client.Do(t.Context(), egress.Request{URL: server.URL})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := string(response.Body)
+		if i == 0 {
+			first = got
+		}
+		if got != first || !strings.HasPrefix(got, "HTTP/2.0 ") {
+			t.Errorf("call %d: %q, the first was %q", i, got, first)
+		}
+	}
+	canceled, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := client.Do(canceled, egress.Request{URL: server.URL})
+	wantKind(t, err, egress.KindCanceled, false)
 }

@@ -19,21 +19,16 @@ import (
 	"github.com/weftmesh/weft/actors/seal"
 )
 
-type clock struct{ offset atomic.Int64 }
-
-func (c *clock) now() time.Time          { return time.Now().Add(time.Duration(c.offset.Load())) }
-func (c *clock) advance(d time.Duration) { c.offset.Add(int64(d)) }
-
 // idem is a store on a database, with a clock that the test sets.
 type idem struct {
 	*idempotency.Store
 	db     *database.DB
 	sealer *seal.Sealer
-	clock  *clock
+	clock  *actortest.Clock
 }
 
 func newIdem(t testing.TB, db *database.DB) idem {
-	i := idem{db: db, sealer: actortest.Sealer(t), clock: &clock{}}
+	i := idem{db: db, sealer: actortest.Sealer(t), clock: &actortest.Clock{}}
 	i.Store = i.over(db)
 	return i
 }
@@ -41,7 +36,7 @@ func newIdem(t testing.TB, db *database.DB) idem {
 // over returns a store with the same clock and keyset on db, as in another copy of the actor.
 func (i idem) over(db *database.DB) *idempotency.Store {
 	return idempotency.New(idempotency.Config{
-		DB: db, Sealer: i.sealer, Log: zap.NewNop(), Now: i.clock.now, Wait: 150 * time.Millisecond,
+		DB: db, Sealer: i.sealer, Log: zap.NewNop(), Now: i.clock.Now, Wait: 150 * time.Millisecond,
 	})
 }
 
@@ -90,7 +85,7 @@ func TestDoRunsOncePerKey(t *testing.T) {
 				t.Error("the record is not sealed")
 			}
 		}
-		i.clock.advance(25 * time.Hour)
+		i.clock.Advance(25 * time.Hour)
 		if _, replayed, err := i.Do(t.Context(), keyed("k"), other, nil, making(i.db, "next day", &ran)); err != nil || replayed {
 			t.Errorf("a day later: %v, %v", replayed, err)
 		}
@@ -294,7 +289,7 @@ func TestLateCallIsRolledBack(t *testing.T) {
 	var ran atomic.Int64
 	_, _, err := i.Do(t.Context(), keyed("k"), nil, nil, func(ctx context.Context) (idempotency.Answer, error) {
 		answer, err := making(db, "slow", &ran)(ctx)
-		i.clock.advance(time.Minute)
+		i.clock.Advance(time.Minute)
 		if _, replayed, err := i.over(db2).Do(t.Context(), keyed("k"), nil, nil, making(db2, "quick", &ran)); err != nil || replayed {
 			t.Errorf("the call that takes over: %v, %v", replayed, err)
 		}

@@ -48,12 +48,12 @@ func TestLeaseAndExpiry(t *testing.T) {
 					t.Errorf("%s: %s is %s, want about %s", name, what, got, want)
 				}
 			}
-			start := i.clock.now()
+			start := i.clock.Now()
 			_, _, err := i.Do(ctx, keyed("k"), nil, nil, func(context.Context) (idempotency.Answer, error) {
 				lease, expiry := times(t, i)
 				near("the lease", lease, start.Add(c.lease))
 				near("the expiry of the reservation", expiry, start.Add(24*time.Hour))
-				i.clock.advance(time.Hour)
+				i.clock.Advance(time.Hour)
 				return idempotency.Answer{Body: []byte("{}")}, nil
 			})
 			if err != nil {
@@ -74,11 +74,11 @@ func TestExpiredRecordIsReplaced(t *testing.T) {
 		if _, _, err := i.Do(t.Context(), keyed("k"), []byte("1"), nil, making(i.db, "a", &ran)); err != nil {
 			t.Fatal(err)
 		}
-		i.clock.advance(24*time.Hour - time.Minute)
+		i.clock.Advance(24*time.Hour - time.Minute)
 		if _, replayed, err := i.Do(t.Context(), keyed("k"), []byte("1"), nil, making(i.db, "b", &ran)); err != nil || !replayed {
 			t.Errorf("before the expiry: %t, %v", replayed, err)
 		}
-		i.clock.advance(2 * time.Minute)
+		i.clock.Advance(2 * time.Minute)
 		if _, replayed, err := i.Do(t.Context(), keyed("k"), []byte("2"), nil, making(i.db, "c", &ran)); err != nil || replayed {
 			t.Errorf("after the expiry: %t, %v", replayed, err)
 		}
@@ -92,7 +92,7 @@ func TestExpiredRecordIsReplaced(t *testing.T) {
 func TestSweep(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, kind actortest.Database) {
 		i := newIdem(t, kind.Open(t, "auth", actortest.Things))
-		now := i.clock.now()
+		now := i.clock.Now()
 		type reservation struct {
 			bun.BaseModel `bun:"table:weft_idempotency"`
 
@@ -123,7 +123,7 @@ func TestSweep(t *testing.T) {
 		if n := actortest.Count(t, i.db, "weft_idempotency"); n != 3 {
 			t.Errorf("%d records are left, want 3", n)
 		}
-		i.clock.advance(2 * time.Hour)
+		i.clock.Advance(2 * time.Hour)
 		ctx, cancel := context.WithCancel(t.Context())
 		stopped := make(chan error, 1)
 		go func() { stopped <- i.Run(ctx) }()

@@ -1,15 +1,22 @@
-// Package integration is the actor that talks to providers on users' behalf.
+// Package integration is the actor that calls providers' APIs on users' behalf.
 //
-// It owns the subjects weft.v1.integration.*, the tables connections, calls, hooks, hook_deliveries, probes, objects,
-// object_parts and object_usage, the buckets integration_limits and integration_oauth_state, the object store
-// integration_objects, and the events integration.connected, .disconnected, .needs_reauth and .webhook_received. What a
-// provider can do stands in its manifest (folders manifest and providers); how a call leaves the house is egress's.
+// It owns:
+//   - the subjects weft.v1.integration.*;
+//   - the tables connections, calls, hooks, hook_deliveries, probes, objects, object_parts and object_usage;
+//   - the buckets integration_limits and integration_oauth_state, and the object store integration_objects;
+//   - the events integration.connected, .disconnected, .needs_reauth, .webhook_received and .account_erased in the stream
+//     EVENTS.
 //
-// Its promises: a credential is in a request to this actor, sealed in the table connections, and in a request to its
-// provider, and nowhere else; no call starts without the user's consent to integrations.execute at that moment, and
-// none after its revocation has returned; an expiring access token is renewed once, by one process, and what the provider
-// gave is stored before it is used; a call that must not run twice is repeated only where the provider cannot
-// have acted. It refuses addresses that are not public, unless the operator allows them.
+// It consumes auth.account_deleted. What a provider offers is declared in its manifest (packages manifest and providers);
+// HTTP requests are made by package egress.
+//
+// Guarantees:
+//   - Credentials exist only in the request that brings them, sealed in the table connections, and in requests to the
+//     provider.
+//   - A call starts only while the user consents to integrations.execute; none starts once a revocation has returned.
+//   - An expiring access token is renewed once, by one process, and the new tokens are stored before they are used.
+//   - A call that is not idempotent is retried only if the provider cannot have acted on it.
+//   - Addresses that are not public are refused unless the operator allows them.
 package integration
 
 import (
@@ -17,48 +24,44 @@ import (
 	"embed"
 	"fmt"
 	"math/rand/v2"
-	"sync"
 
-	"golang.org/x/sync/singleflight"
+	"github.com/weftmesh/weft/actors/oauthstate"
 
 	"github.com/weftmesh/weft/actors"
-	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/egress"
-	"github.com/weftmesh/weft/actors/oauthstate"
 	"github.com/weftmesh/weft/subjects"
 )
 
-// Migrations are the actor's tables.
+// Migrations are the actor's schema migrations.
 //
 //go:embed migrations/*.sql
 var Migrations embed.FS
 
-// Actor talks to providers.
+// Actor handles the requests to weft.v1.integration.*.
 type Actor struct {
 	actors.Deps
-	config   Config
-	shelf    *shelf
-	client   *egress.Client
-	breakers *egress.Breakers
-	calls    *callLog
-	hookKeys *hookKeys
-	limits   *limits
-	metrics  metrics
-	jitter   func() float64
-	states   *oauthstate.Store[errand]
-	renewing singleflight.Group
-	// asking is read-locked while a provider is asked for tokens and until they are stored.
-	asking sync.RWMutex
-	// rows are the connections that are being called over; row reads one.
-	rows *database.RowCache[connectionRow]
-	row  *database.PreparedRow[connectionRow]
-	// objects are the files that go by reference.
-	objects *objects
+	config      Config
+	registry    *registry
+	breakers    *egress.Breakers
+	limits      *limits
+	metrics     metrics
+	connections *connections
+	vault       vault
+	tokenClient *tokenClient
+	tokens      *tokenRefresher
+	calls       *callExecutor
+	callLog     *callLog
+	configurer  *configurer
+	hookSecrets hookSecrets
+	webhooks    *webhooks
+	prober      *prober
+	objects     *objects
+	flows       *oauthstate.Store[authorizationFlow]
 }
 
-// New makes the actor. A faulty manifest costs its own provider and a line in the log.
+// New makes the actor. An invalid manifest disables its own provider and is logged.
 func New(d actors.Deps, c Config) (*Actor, error) {
-	known, err := openShelf(c.ProvidersDir, d.Log)
+	known, err := openRegistry(c.ProvidersDir, d.Log)
 	if err != nil {
 		return nil, err
 	}
@@ -69,28 +72,46 @@ func New(d actors.Deps, c Config) (*Actor, error) {
 		Allow: d.EgressAllow, AllowHTTP: d.EgressAllowHTTP, MaxBody: c.MaxResponse, Timeout: c.Timeout, UserAgent: "weft/" + d.Version,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("making the client: %w", err)
+		return nil, fmt.Errorf("creating the HTTP client: %w", err)
 	}
-	a := &Actor{Deps: d, config: c, shelf: known, client: client, jitter: rand.Float64, rows: database.NewRowCache[connectionRow](d.DB, cachedConnections)}
-	a.row = database.NewPreparedRow[connectionRow](d.DB, whichConnection)
-	a.hookKeys = newHookKeys(client, d.Now)
+	a := &Actor{Deps: d, config: c, registry: known, connections: newConnections(d.DB), callLog: newCallLog(d, c.Calls)}
 	if a.limits, err = openLimits(d, c.Providers); err != nil {
 		return nil, err
 	}
-	if a.states, err = openStates(d); err != nil {
+	if a.flows, err = openFlows(d); err != nil {
 		return nil, err
 	}
 	a.breakers = egress.NewBreakers(egress.BreakerOptions{
 		HalfOpen: uint32(c.Breaker.HalfOpen), Failures: uint32(c.Breaker.Failures), Open: c.Breaker.Open,
 	})
-	a.calls = newCallLog(func(ctx context.Context, rows []callRow) error {
-		return d.DB.RunUncached(ctx, func(ctx context.Context, tx database.Tx) error { return insertCalls(ctx, tx, rows) })
-	})
 	a.metrics = newMetrics(d.Metrics, c.Objects, a.breakerStates)
 	if a.objects, err = openObjects(d, c.Objects, a.metrics); err != nil {
 		return nil, err
 	}
+	a.addEngines(client)
 	return a, nil
+}
+
+// addEngines makes what the handlers work with from what New has opened.
+func (a *Actor) addEngines(client *egress.Client) {
+	d, c, jitter := a.Deps, a.config, rand.Float64
+	a.vault = vault{sealer: d.Sealer, providers: c.Providers}
+	a.tokenClient = &tokenClient{Deps: d, config: c, client: client, breakers: a.breakers}
+	a.tokens = &tokenRefresher{
+		Deps: d, config: c.Refresh, registry: a.registry, connections: a.connections, vault: a.vault, client: a.tokenClient,
+		metrics: a.metrics, jitter: jitter,
+	}
+	a.calls = &callExecutor{
+		Deps: d, config: c, client: client, breakers: a.breakers, limits: a.limits, connections: a.connections, vault: a.vault,
+		tokens: a.tokens, objects: a.objects, log: a.callLog, metrics: a.metrics, jitter: jitter,
+	}
+	a.configurer = &configurer{Deps: d, calls: a.calls, vault: a.vault, client: a.tokenClient, tokens: a.tokens}
+	a.hookSecrets = hookSecrets{sealer: d.Sealer, now: d.Now, keepOld: c.Webhooks.OldSecret}
+	a.webhooks = &webhooks{
+		Deps: d, config: c, registry: a.registry, connections: a.connections, secrets: a.hookSecrets, keys: newHookKeys(client, d.Now),
+		metrics: a.metrics,
+	}
+	a.prober = &prober{Deps: d, interval: c.ProbeEvery, registry: a.registry, connections: a.connections, calls: a.calls, jitter: jitter}
 }
 
 // Service is the actor as the runtime runs it.
@@ -118,8 +139,8 @@ func (a *Actor) Service() actors.Service {
 			actors.Bind(subjects.GetHook, a.getHook),
 			actors.Bind(subjects.DeleteHook, a.deleteHook),
 			actors.Bind(subjects.RotateHookSecret, a.rotateHookSecret),
-			actors.Bind(subjects.ReceiveWebhook, a.receiveWebhook),
-			actors.Bind(subjects.AnswerWebhook, a.answerWebhook),
+			actors.Bind(subjects.ReceiveWebhook, a.webhooks.receive),
+			actors.Bind(subjects.AnswerWebhook, a.webhooks.answer),
 			actors.Bind(subjects.CreateObject, a.createObject),
 			actors.Bind(subjects.PutObjectPart, a.putObjectPart),
 			actors.Bind(subjects.CompleteObject, a.completeObject),
@@ -128,11 +149,11 @@ func (a *Actor) Service() actors.Service {
 			actors.Bind(subjects.GetObjectContent, a.objectContent),
 			actors.Bind(subjects.DeleteObject, a.deleteObject),
 		},
-		Workers: []actors.Worker{actors.OnErasure(a.Deps, subjects.IntegrationForgets, subjects.IntegrationErased, a.forget)},
+		Workers: []actors.Worker{actors.OnErasure(a.Deps, subjects.IntegrationErasure, subjects.IntegrationErased, a.eraseUser)},
 		Background: map[string]func(context.Context) error{
-			"call_log": a.calls.run, "call_sweep": a.sweepCalls, "hook_sweep": a.sweepDeliveries,
-			"probes": a.probeConnections, "token_refresh": a.refreshTokens,
-			"provider_folder": a.shelf.watch, "objects": a.objects.run,
+			"call_log": a.callLog.run, "call_sweep": a.callLog.sweep, "hook_sweep": a.webhooks.sweep,
+			"probes": a.prober.run, "token_refresh": a.tokens.run,
+			"provider_folder": a.registry.watch, "objects": a.objects.run,
 		},
 	}
 }

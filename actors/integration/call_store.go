@@ -10,7 +10,7 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// callRow is one call in the log. At and Duration are microseconds.
+// callRow is one call in the log. At is in microseconds since the epoch, Duration in microseconds.
 type callRow struct {
 	bun.BaseModel `bun:"table:calls"`
 
@@ -39,7 +39,7 @@ func (c callRow) resource() subjects.CallRecord {
 	}
 }
 
-// insertCalls adds calls to the log; one that is there already stays as it is.
+// insertCalls adds calls to the log, except those that are there already.
 func insertCalls(ctx context.Context, tx bun.Tx, rows []callRow) error {
 	if _, err := tx.NewInsert().Model(&rows).On("CONFLICT (id) DO NOTHING").Exec(ctx); err != nil {
 		return fmt.Errorf("logging calls: %w", err)
@@ -47,15 +47,7 @@ func insertCalls(ctx context.Context, tx bun.Tx, rows []callRow) error {
 	return nil
 }
 
-// newestFirst pages by ids, which grow, after the given one; one more than asked, which tells that there are others.
-func newestFirst(q *bun.SelectQuery, r subjects.PageRequest, after string) *bun.SelectQuery {
-	if after != "" {
-		q.Where("id < ?", after)
-	}
-	return q.Order("id DESC").Limit(int64(r.PageLimit() + 1))
-}
-
-// pageOfCalls reads a connection's calls, newest first, after the given id; one more than asked.
+// pageOfCalls reads a connection's calls in the order and number of newestFirst.
 func pageOfCalls(ctx context.Context, db bun.IDB, r subjects.ListCallsRequest, after string) ([]callRow, error) {
 	var rows []callRow
 	q := newestFirst(db.NewSelect().Model(&rows), r.PageRequest, after).Where("connection_id = ?", r.IntegrationID)
@@ -71,44 +63,41 @@ func pageOfCalls(ctx context.Context, db bun.IDB, r subjects.ListCallsRequest, a
 	return rows, nil
 }
 
-// lastFailures reads a user's last failed calls of a provider, newest first.
-func lastFailures(ctx context.Context, db bun.IDB, userID, provider string, most int64) ([]callRow, error) {
+// lastFailures reads a user's most recent failed calls to a provider, newest first.
+func lastFailures(ctx context.Context, db bun.IDB, userID, provider string, limit int64) ([]callRow, error) {
 	var rows []callRow
 	err := db.NewSelect().Model(&rows).Where("user_id = ?", userID).Where("provider = ?", provider).Where("status = ?", callFailed).
-		Order("id DESC").Limit(most).Scan(ctx)
+		Order("id DESC").Limit(limit).Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("reading failed calls: %w", err)
 	}
 	return rows, nil
 }
 
-// dropOldCalls deletes at most so many calls from before a time; it tells how many there were.
-func dropOldCalls(ctx context.Context, tx bun.Tx, before int64, most int64) (int64, error) {
-	old := tx.NewSelect().Model((*callRow)(nil)).Column("id").Where("at < ?", before).Limit(most)
+// deleteCallsBefore deletes up to limit calls from before a time, and returns how many it deleted.
+func deleteCallsBefore(ctx context.Context, tx bun.Tx, before, limit int64) (int64, error) {
+	old := tx.NewSelect().Model((*callRow)(nil)).Column("id").Where("at < ?", before).Limit(limit)
 	result, err := tx.NewDelete().Model((*callRow)(nil)).Where("id IN (?)", old).Exec(ctx)
-	if err != nil {
-		return 0, fmt.Errorf("deleting old calls: %w", err)
-	}
-	return result.RowsAffected()
+	return affected(result, err, "deleting old calls")
 }
 
-// crowded lists connections with more than so many calls.
-func crowded(ctx context.Context, db bun.IDB, keep int) ([]string, error) {
+// connectionsWithMoreCalls returns the connections that have more than keep calls.
+func connectionsWithMoreCalls(ctx context.Context, db bun.IDB, keep int) ([]string, error) {
 	var ids []string
 	err := db.NewSelect().Model((*callRow)(nil)).Column("connection_id").Group("connection_id").Having("count(*) > ?", keep).Scan(ctx, &ids)
 	if err != nil {
-		return nil, fmt.Errorf("looking for long logs: %w", err)
+		return nil, fmt.Errorf("counting connections' calls: %w", err)
 	}
 	return ids, nil
 }
 
-// thin deletes all calls of a connection but the newest.
-func thin(ctx context.Context, tx bun.Tx, connectionID string, keep int) error {
+// deleteAllButNewestCalls deletes all calls of a connection but the keep newest.
+func deleteAllButNewestCalls(ctx context.Context, tx bun.Tx, connectionID string, keep int) error {
 	oldest := tx.NewSelect().Model((*callRow)(nil)).Column("id").Where("connection_id = ?", connectionID).
 		Order("id DESC").Offset(int64(keep - 1)).Limit(1)
 	_, err := tx.NewDelete().Model((*callRow)(nil)).Where("connection_id = ?", connectionID).Where("id < (?)", oldest).Exec(ctx)
 	if err != nil {
-		return fmt.Errorf("thinning a log: %w", err)
+		return fmt.Errorf("deleting a connection's old calls: %w", err)
 	}
 	return nil
 }

@@ -18,34 +18,35 @@ import (
 	"testing"
 	"time"
 
+	"github.com/weftmesh/weft/actors/runtime"
+
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
 	"github.com/weftmesh/weft/actors/actortest"
 	"github.com/weftmesh/weft/actors/integration"
-	"github.com/weftmesh/weft/actors/runtime"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
 )
 
-// Every canary begins with this, so that one search finds any of them, in each form that it may have taken.
+// canaryMark is the prefix of every canary, a secret that must not appear outside its store. One search finds them all.
 const canaryMark = "canary-of-the-storm-"
 
-// marks are the forms: as it is, in hex, and in base64 wherever in the text it begins.
+// marks are the encodings of canaryMark: plain, hex, and base64 at each of the three alignments.
 func marks() map[string][]byte {
 	forms := map[string][]byte{"plain": []byte(canaryMark), "hex": []byte(hex.EncodeToString([]byte(canaryMark)))}
 	for shift := range 3 {
 		encoded := base64.StdEncoding.EncodeToString(append(make([]byte, shift), canaryMark...))
-		forms[fmt.Sprintf("base64, %d on", shift)] = []byte(encoded[4 : len(encoded)-4])
+		forms[fmt.Sprintf("base64 at offset %d", shift)] = []byte(encoded[4 : len(encoded)-4])
 	}
 	return forms
 }
 
-// canaries are secrets through connect, execute, refresh and fail, and all places that must hold none of them.
+// canaries uses secrets in connect, execute, refresh and failures, and collects every place that must not contain them.
 type canaries struct {
-	b         *bundle
-	v         *authorizer
-	log       sink
+	b         *fixture
+	v         *oauthServer
+	log       logBuffer
 	telemetry *mesh.Telemetry
 	made      atomic.Int64
 	mu        sync.Mutex
@@ -54,8 +55,8 @@ type canaries struct {
 
 func newCanaries(t *testing.T, database actortest.Database) *canaries {
 	t.Helper()
-	c := &canaries{v: newAuthorizer(t)}
-	c.v.mint, c.v.api = func(string) string { return c.next() }, parrot
+	c := &canaries{v: newOAuthServer(t)}
+	c.v.mint, c.v.api = func(string) string { return c.next() }, echoRequest
 	c.b = setup(t, database, withAcme(t, c.v), func(_ *integration.Config, host *[]actortest.HostOption) {
 		*host = append(*host, func(h *runtime.HostConfig) {
 			log := zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), &c.log, zap.DebugLevel))
@@ -65,23 +66,23 @@ func newCanaries(t *testing.T, database actortest.Database) *canaries {
 			}
 			h.Telemetry, h.NATS.Log = c.telemetry, log
 		})
-	}, with(func(c *integration.Config) {
+	}, withConfig(func(c *integration.Config) {
 		c.Providers["http"] = integration.ProviderConfig{Backoff: time.Millisecond, Attempts: 2}
 		acme := c.Providers["acme"]
 		acme.Backoff, acme.Attempts = time.Millisecond, 2
 		c.Providers["acme"] = acme
-		c.Breaker.Failures = 1 << 20 // the vendor fails on purpose
+		c.Breaker.Failures = 1 << 20 // the provider fails on purpose
 	}))
 	return c
 }
 
-// next is a secret that there has not been.
+// next returns a new secret.
 func (c *canaries) next() string {
 	return fmt.Sprintf("%s%08d-%08x", canaryMark, c.made.Add(1), c.made.Load()*2654435761%(1<<32))
 }
 
-// parrot answers with all that it was sent, where the path names a status.
-func parrot(w http.ResponseWriter, r *http.Request) bool {
+// echoRequest responds with the request's secrets if the path ends in a status, which it uses.
+func echoRequest(w http.ResponseWriter, r *http.Request) bool {
 	status, _ := strconv.Atoi(path.Base(r.URL.Path))
 	if status < 200 {
 		return false
@@ -93,8 +94,8 @@ func parrot(w http.ResponseWriter, r *http.Request) bool {
 	return true
 }
 
-// life is a user's: accounts connected, refused, used, refreshed, refused again, and left.
-func (c *canaries) life(t *testing.T) {
+// lifecycle runs a user's connections: connected, refused, used, refreshed, refused again and disconnected.
+func (c *canaries) lifecycle(t *testing.T) {
 	t.Helper()
 	_, as := c.b.user(t)
 	var answers bytes.Buffer
@@ -141,7 +142,7 @@ func (c *canaries) life(t *testing.T) {
 	c.answers.Write(answers.Bytes())
 }
 
-// search stops the actor and the server and looks everywhere.
+// search stops the actor and the server and searches everything they have written.
 func (c *canaries) search(t *testing.T) {
 	t.Helper()
 	families, err := c.telemetry.Registry.Gather()
@@ -159,11 +160,11 @@ func (c *canaries) search(t *testing.T) {
 	places := map[string][]byte{
 		"the log": c.log.bytes(), "the metrics": metrics.Bytes(), "an answer": c.answers.Bytes(), "the tables": []byte(actortest.Dump(t, c.b.db)),
 	}
-	for place, holds := range map[string]string{
+	for place, want := range map[string]string{
 		"the log": "execute_action", "the metrics": "integration_", "an answer": "redacted", "the tables": c.v.URL,
 	} {
-		if !bytes.Contains(places[place], []byte(holds)) {
-			t.Errorf("%s, of %d bytes, was not caught", place, len(places[place]))
+		if !bytes.Contains(places[place], []byte(want)) {
+			t.Errorf("%s (%d bytes) was not captured", place, len(places[place]))
 		}
 	}
 	files := 0
@@ -187,18 +188,18 @@ func (c *canaries) search(t *testing.T) {
 	for place, data := range places {
 		for form, mark := range marks() {
 			if i := bytes.Index(data, mark); i >= 0 {
-				t.Errorf("%s holds a canary (%s): …%q…", place, form, data[max(0, i-80):min(len(data), i+80)])
+				t.Errorf("%s contains a canary (%s): …%q…", place, form, data[max(0, i-80):min(len(data), i+80)])
 			}
 		}
 	}
 }
 
-// TestCanaries: some secrets through everything that is done with them; TestCanaryStorm has a hundred thousand.
+// TestCanaries is a short TestCanaryStorm.
 func TestCanaries(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		c := newCanaries(t, database)
 		for range 3 {
-			c.life(t)
+			c.lifecycle(t)
 		}
 		if c.made.Load() < 20 || c.v.count("refresh_token") < 3 {
 			t.Errorf("%d secrets, %d refreshes", c.made.Load(), c.v.count("refresh_token"))
@@ -207,8 +208,8 @@ func TestCanaries(t *testing.T) {
 	})
 }
 
-// TestMarksAreFound: the search finds what it is for.
-func TestMarksAreFound(t *testing.T) {
+// TestMarks tests that the search of TestCanaries finds secrets in each encoding.
+func TestMarks(t *testing.T) {
 	t.Parallel()
 	secret := canaryMark + "00000001"
 	for _, text := range []string{

@@ -16,8 +16,8 @@ const (
 	canaryStormUsers   = 4
 )
 
-// TestCanaryStorm: a hundred thousand secrets, or as many as WEFT_TORTURE_DURATION is long, through connect, refresh, execute
-// and fail; none is found in logs, metrics, answers, databases or streams.
+// TestCanaryStorm uses a hundred thousand secrets, or as many as fit in WEFT_TORTURE_DURATION, in connect, refresh, execute
+// and failures. None may appear in logs, metrics, responses, databases or streams.
 func TestCanaryStorm(t *testing.T) {
 	duration, err := time.ParseDuration(os.Getenv("WEFT_TORTURE_DURATION"))
 	if err != nil {
@@ -30,7 +30,7 @@ func TestCanaryStorm(t *testing.T) {
 	for range canaryStormUsers {
 		users.Go(func() {
 			for c.made.Load() < canaryStormSecrets && time.Now().Before(end) && !t.Failed() {
-				c.life(t)
+				c.lifecycle(t)
 			}
 		})
 	}

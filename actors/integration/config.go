@@ -2,186 +2,155 @@ package integration
 
 import (
 	"cmp"
-	"errors"
-	"fmt"
-	"maps"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/weftmesh/weft/actors/egress"
-	"github.com/weftmesh/weft/actors/oauthstate"
-	"github.com/weftmesh/weft/kv"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
 )
 
-// Config are the actor's settings.
+// Config holds the actor's settings, under the key integration.
 type Config struct {
-	// Timeout bounds one attempt of a call where neither its manifest nor Providers says.
+	// Timeout bounds one attempt of a call, unless Providers or the manifest sets another.
 	Timeout time.Duration `koanf:"timeout"`
-	// MaxResponse bounds a provider's answer, in bytes.
+	// MaxResponse bounds a provider's response body, in bytes.
 	MaxResponse int64 `koanf:"max_response"`
 	// MaxConnections is how many connections a user may have.
 	MaxConnections int `koanf:"max_connections"`
-	// Retry is how patiently a call is repeated.
+	// Retry is the retry policy of calls.
 	Retry RetryConfig `koanf:"retry"`
-	// Breaker is when a provider's host is left alone.
+	// Breaker configures the circuit breakers, one for each provider and host.
 	Breaker BreakerConfig `koanf:"breaker"`
-	// Calls is how long the log of calls is kept.
+	// Calls is the retention of the call log.
 	Calls CallsConfig `koanf:"calls"`
-	// PublicURL is the gateway's address as providers reach it: what hooks' addresses begin with. Empty in weft's own
-	// configuration, it is where the gateway listens.
+	// PublicURL is the gateway's base URL as providers reach it: the prefix of hooks' URLs. weft sets it to the gateway's
+	// address if it is empty.
 	PublicURL string `koanf:"public_url"`
-	// Limits is how calls wait for what providers allow.
+	// Limits is how calls wait for providers' rate limits.
 	Limits LimitsConfig `koanf:"limits"`
-	// ProbeEvery is how often each active connection is probed; 0 is never.
+	// ProbeEvery is the interval of each active connection's health probes; 0 disables them.
 	ProbeEvery time.Duration `koanf:"probe_every"`
-	// Webhooks is what is taken of providers' deliveries.
+	// Webhooks configures hooks and their deliveries.
 	Webhooks WebhooksConfig `koanf:"webhooks"`
-	// Objects is how large files are kept that go by reference.
+	// Objects bounds the files that are passed by reference.
 	Objects ObjectsConfig `koanf:"objects"`
-	// Refresh is when access tokens are renewed ahead of their end.
+	// Refresh is when access tokens are renewed before they expire.
 	Refresh RefreshConfig `koanf:"refresh"`
-	// RedirectURI is where providers send browsers back to, as it is registered with them: /v1/integrations/callback at
-	// PublicURL unless set. RedirectURIs are further ones, applications' own, which end what they began with exchange_code.
+	// RedirectURI is the OAuth redirect URI that is registered with providers: /v1/integrations/callback at PublicURL
+	// unless set. RedirectURIs are redirect URIs of other applications, which complete an authorization with exchange_code.
 	RedirectURI  string   `koanf:"redirect_uri"`
 	RedirectURIs []string `koanf:"redirect_uris"`
-	// StateTTL is how long a sign-in at a provider may take, an hour at the most.
+	// StateTTL bounds the time between get_auth_url and the callback; at most an hour.
 	StateTTL time.Duration `koanf:"state_ttl"`
-	// ProvidersDir is a folder of further manifests, one file <id>.yaml a provider; one of a provider that weft ships takes
-	// its place. What changes there takes effect within seconds.
+	// ProvidersDir is a folder of further manifests, a file <id>.yaml for each provider, which replaces a shipped provider
+	// of that id. Changes take effect within seconds.
 	ProvidersDir string `koanf:"providers_dir"`
-	// Providers are settings by provider's id; they come before the manifest's.
+	// Providers are settings by provider id, which override the manifest's.
 	Providers map[string]ProviderConfig `koanf:"providers"`
 }
 
-// ProviderConfig are the settings of one provider. A zero field leaves it to the manifest.
+// ProviderConfig holds the settings of one provider. For a zero field the manifest's value applies.
 type ProviderConfig struct {
-	// BaseURL stands in for the provider's: a sandbox or a mock.
+	// BaseURL replaces the provider's base URL, for a sandbox or a mock.
 	BaseURL string `koanf:"base_url"`
-	// ClientID and ClientSecret are of the application that the operator registered with the provider, for OAuth.
+	// ClientID and ClientSecret are the OAuth client that the operator has registered with the provider.
 	ClientID     string      `koanf:"client_id"`
 	ClientSecret mesh.Secret `koanf:"client_secret"`
-	// OAuthURL stands in for scheme and host of the provider's OAuth addresses: a sandbox or a mock.
+	// OAuthURL replaces scheme and host of the provider's OAuth endpoints, for a sandbox or a mock.
 	OAuthURL string `koanf:"oauth_url"`
 	// Timeout bounds one attempt.
 	Timeout time.Duration `koanf:"timeout"`
-	// Attempts counts the first one.
+	// Attempts is the maximum number of attempts, the first included.
 	Attempts int `koanf:"attempts"`
 	// Backoff is the wait before the second attempt.
 	Backoff time.Duration `koanf:"backoff"`
-	// Limits are how many calls the provider's limits allow, by the limit's id, in the manifest's place.
+	// Limits overrides the number of requests of the manifest's rate limits, by limit id.
 	Limits map[string]int `koanf:"limits"`
 }
 
-// LimitsConfig is how calls wait for what providers allow.
+// LimitsConfig is how calls wait for providers' rate limits.
 type LimitsConfig struct {
-	// MaxWait is how long a call waits for a limit that is used up before it is refused; 0 refuses at once.
+	// MaxWait is how long a call waits for an exhausted limit before it is refused; 0 refuses at once.
 	MaxWait time.Duration `koanf:"max_wait"`
 }
 
-// RefreshConfig is when access tokens are renewed ahead of their end.
+// RefreshConfig is when access tokens are renewed before they expire.
 type RefreshConfig struct {
-	// Before is how long before its end, at the most; a token that does not live twice as long is renewed at half its life.
+	// Before is how long before its expiry a token is renewed, or half of its lifetime if that is less. A random time of
+	// up to half as long is added.
 	Before time.Duration `koanf:"before"`
-	// Every is the pause between two looks for tokens that are due.
+	// Every is the interval of searches for tokens to renew.
 	Every time.Duration `koanf:"every"`
-	// Timeout bounds a request for tokens. Where a process dies in the middle of one, the connection's tokens are renewed by
-	// another after three times as long.
+	// Timeout bounds a token request. If a process dies during one, another process may renew the connection's tokens
+	// after three times as long.
 	Timeout time.Duration `koanf:"timeout"`
 }
 
-// RetryConfig is how patiently a call is repeated where its manifest does not say.
+// RetryConfig is the retry policy of calls, for what the manifest does not set.
 type RetryConfig struct {
-	// Attempts counts the first one.
+	// Attempts is the maximum number of attempts, the first included.
 	Attempts int `koanf:"attempts"`
-	// Backoff is the wait before the second attempt, doubled for each further one up to MaxBackoff.
+	// Backoff is the wait before the second attempt. It doubles with each further attempt, up to MaxBackoff.
 	Backoff    time.Duration `koanf:"backoff"`
 	MaxBackoff time.Duration `koanf:"max_backoff"`
-	// MaxRetryAfter is the longest wait that a provider may ask for and be waited for; a longer one is handed to
-	// the caller.
+	// MaxRetryAfter is the longest Retry-After that is waited for. A longer one ends the call and is returned to the
+	// caller.
 	MaxRetryAfter time.Duration `koanf:"max_retry_after"`
 }
 
-// BreakerConfig is when a provider's host is left alone.
+// BreakerConfig configures the circuit breakers.
 type BreakerConfig struct {
-	// Failures in a row open the breaker.
+	// Failures is how many consecutive failures open a breaker.
 	Failures int `koanf:"failures"`
-	// HalfOpen is how many calls try the host after Open has passed.
+	// HalfOpen is how many calls a half-open breaker lets through.
 	HalfOpen int `koanf:"half_open"`
-	// Open is how long an open breaker refuses.
+	// Open is how long an open breaker refuses calls.
 	Open time.Duration `koanf:"open"`
 }
 
-// CallsConfig is how long the log of calls is kept.
+// CallsConfig is the retention of the call log.
 type CallsConfig struct {
-	// KeepFor is the age past which a record goes.
+	// KeepFor is the age at which a record is deleted.
 	KeepFor time.Duration `koanf:"keep_for"`
-	// KeepNewest is how many records of a connection stay.
+	// KeepNewest is how many records of a connection are kept.
 	KeepNewest int `koanf:"keep_newest"`
-	// SweepEvery is the pause between two sweeps.
+	// SweepEvery is the interval of deletions of old calls and old deliveries.
 	SweepEvery time.Duration `koanf:"sweep_every"`
 }
 
-// WebhooksConfig is what is taken of providers' deliveries.
+// WebhooksConfig configures hooks and their deliveries.
 type WebhooksConfig struct {
 	// PerConnection is how many hooks a connection may have.
 	PerConnection int `koanf:"per_connection"`
-	// Remember is how long a delivery is known again.
+	// Remember is how long a delivery is remembered, to detect duplicates.
 	Remember time.Duration `koanf:"remember"`
-	// OldSecret is how long a hook's last secret verifies beside its new one.
+	// OldSecret is how long a hook's previous secret stays valid after a rotation.
 	OldSecret time.Duration `koanf:"old_secret"`
-	// HandshakeWithin is how long after a hook is made, or its secret rotated, a handshake may bring the secret.
+	// HandshakeWithin is how long after a hook's creation or rotation a handshake may set its secret.
 	HandshakeWithin time.Duration `koanf:"handshake_within"`
 }
 
-// ObjectsConfig is how large files are kept that go by reference.
+// ObjectsConfig bounds the files that are passed by reference.
 type ObjectsConfig struct {
-	// MaxSize bounds one file, PerUser all files of a user, Total those of all users, in bytes; a file counts four KiB besides.
+	// MaxSize bounds one file, PerUser the files of one user and Total those of all users, in bytes. In PerUser and Total
+	// each file counts 4 KiB more than its size.
 	MaxSize int64 `koanf:"max_size"`
 	PerUser int64 `koanf:"per_user"`
 	Total   int64 `koanf:"total"`
-	// KeepFor is how long a file is kept where its user does not say, MaxKeepFor the most that one may say.
+	// KeepFor is how long a file is kept if its user requests no time, MaxKeepFor the longest time that may be requested.
 	KeepFor    time.Duration `koanf:"keep_for"`
 	MaxKeepFor time.Duration `koanf:"max_keep_for"`
-	// UploadWithin is how long an upload may take.
+	// UploadWithin bounds the time of an upload.
 	UploadWithin time.Duration `koanf:"upload_within"`
-	// PartSize is how much of a file one message carries, in bytes.
+	// PartSize is the size of the parts in which a file is transferred and stored, in bytes.
 	PartSize int64 `koanf:"part_size"`
-	// SweepEvery is the pause between two looks for files that have ended.
+	// SweepEvery is the interval of deletions of expired files.
 	SweepEvery time.Duration `koanf:"sweep_every"`
 }
 
-// check names every setting that cannot work.
-func (c ObjectsConfig) check() error {
-	var errs []error
-	for name, value := range map[string]int64{
-		"max_size": c.MaxSize, "per_user": c.PerUser, "total": c.Total, "keep_for": int64(c.KeepFor), "max_keep_for": int64(c.MaxKeepFor),
-		"upload_within": int64(c.UploadWithin), "sweep_every": int64(c.SweepEvery),
-	} {
-		if value <= 0 {
-			errs = append(errs, fmt.Errorf("integration.objects.%s must be more than 0", name))
-		}
-	}
-	if c.PartSize < subjects.MinPart || c.PartSize > subjects.MaxPart {
-		errs = append(errs, fmt.Errorf("integration.objects.part_size must be %d to %d", subjects.MinPart, subjects.MaxPart))
-	}
-	if c.Total < c.MaxSize {
-		errs = append(errs, errors.New("integration.objects.total must not be less than max_size"))
-	}
-	if c.MaxKeepFor < c.KeepFor {
-		errs = append(errs, errors.New("integration.objects.max_keep_for must not be less than keep_for"))
-	}
-	if most := kv.IntegrationObjects.TTL; c.MaxKeepFor+c.UploadWithin > most {
-		errs = append(errs, fmt.Errorf("integration.objects.max_keep_for and upload_within must be at most %s together", most))
-	}
-	return errors.Join(errs...)
-}
-
-// DefaultConfig is three attempts of thirty seconds, a breaker of sixty, and a log of a thousand calls a
-// connection for thirty days.
+// DefaultConfig returns the default settings.
 func DefaultConfig() Config {
 	return Config{
 		Timeout: 30 * time.Second, MaxResponse: egress.DefaultMaxBody, MaxConnections: 200,
@@ -203,79 +172,22 @@ func DefaultConfig() Config {
 	}
 }
 
-func (c Config) check(known func(provider string) bool) error {
-	var errs []error
-	for name, value := range map[string]int64{
-		"timeout": int64(c.Timeout), "max_response": c.MaxResponse, "max_connections": int64(c.MaxConnections),
-		"retry.attempts": int64(c.Retry.Attempts), "retry.backoff": int64(c.Retry.Backoff), "retry.max_backoff": int64(c.Retry.MaxBackoff),
-		"retry.max_retry_after": int64(c.Retry.MaxRetryAfter), "breaker.failures": int64(c.Breaker.Failures),
-		"breaker.half_open": int64(c.Breaker.HalfOpen), "breaker.open": int64(c.Breaker.Open),
-		"webhooks.per_connection": int64(c.Webhooks.PerConnection), "webhooks.remember": int64(c.Webhooks.Remember),
-		"webhooks.old_secret": int64(c.Webhooks.OldSecret), "webhooks.handshake_within": int64(c.Webhooks.HandshakeWithin),
-		"calls.keep_for": int64(c.Calls.KeepFor), "calls.keep_newest": int64(c.Calls.KeepNewest), "calls.sweep_every": int64(c.Calls.SweepEvery),
-		"refresh.before": int64(c.Refresh.Before), "refresh.every": int64(c.Refresh.Every),
-		"refresh.timeout": int64(c.Refresh.Timeout), "state_ttl": int64(c.StateTTL),
-	} {
-		if value <= 0 {
-			errs = append(errs, fmt.Errorf("integration.%s must be more than 0", name))
-		}
-	}
-	if u, err := url.Parse(c.PublicURL); err != nil || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http" || u.RawQuery != "" {
-		errs = append(errs, errors.New("integration.public_url: not an http address"))
-	}
-	errs = append(errs, c.Objects.check())
-	if c.Limits.MaxWait < 0 || c.ProbeEvery < 0 {
-		errs = append(errs, errors.New("integration.limits.max_wait and integration.probe_every must not be negative"))
-	}
-	if c.StateTTL > maxState {
-		errs = append(errs, fmt.Errorf("integration.state_ttl must be at most %s", maxState))
-	}
-	for _, uri := range slices.DeleteFunc(append([]string{c.RedirectURI}, c.RedirectURIs...), func(uri string) bool { return uri == "" }) {
-		if !oauthstate.GoodRedirect(uri) {
-			errs = append(errs, fmt.Errorf("integration.redirect_uri: %q is neither https, nor http on this machine, nor an app's own scheme", uri))
-		}
-	}
-	for _, id := range slices.Sorted(maps.Keys(c.Providers)) {
-		errs = append(errs, c.Providers[id].check(id, known))
-	}
-	return errors.Join(errs...)
-}
+// maxStateTTL is the lifetime of the browser's cookie that binds the state (subjects.GetAuthURL).
+const maxStateTTL = time.Hour
 
-func (c ProviderConfig) check(id string, known func(provider string) bool) error {
-	if !known(id) {
-		return fmt.Errorf("integration.providers.%s: there is no such provider", id)
-	}
-	if c.Timeout < 0 || c.Attempts < 0 || c.Backoff < 0 {
-		return fmt.Errorf("integration.providers.%s: must not be negative", id)
-	}
-	for limit, n := range c.Limits {
-		if n < 1 {
-			return fmt.Errorf("integration.providers.%s.limits.%s: must be more than 0", id, limit)
-		}
-	}
-	for key, text := range map[string]string{"base_url": c.BaseURL, "oauth_url": c.OAuthURL} {
-		if u, err := url.Parse(text); text != "" && (err != nil || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http") {
-			return fmt.Errorf("integration.providers.%s.%s: not an http address", id, key)
-		}
-	}
-	return nil
-}
-
-// maxState is the longest StateTTL: the browser's cookie lives no longer (subjects.GetAuthURL).
-const maxState = time.Hour
-
-// ownRedirect is the address of weft's own page.
-func (c Config) ownRedirect() string {
+// callbackURL is the redirect URI of weft's own callback page.
+func (c Config) callbackURL() string {
 	return cmp.Or(c.RedirectURI, strings.TrimSuffix(c.PublicURL, "/")+"/v1/integrations/callback")
 }
 
-// redirectURI is the one asked for, if it is configured, character by character (RFC 9700 §4.1.3); weft's own unless asked.
-func (c Config) redirectURI(asked string) (string, error) {
-	if own := c.ownRedirect(); asked == "" || asked == own {
+// redirectURI returns the requested redirect URI if it is configured, compared as an exact string (RFC 9700 section
+// 4.1.3), and callbackURL if none is requested.
+func (c Config) redirectURI(requested string) (string, error) {
+	if own := c.callbackURL(); requested == "" || requested == own {
 		return own, nil
 	}
-	if slices.Contains(c.RedirectURIs, asked) {
-		return asked, nil
+	if slices.Contains(c.RedirectURIs, requested) {
+		return requested, nil
 	}
-	return "", subjects.InvalidField("redirect_uri", "is not one of those that are configured")
+	return "", subjects.InvalidField("redirect_uri", "is not configured")
 }

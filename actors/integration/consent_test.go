@@ -17,23 +17,22 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// perHost is how many connections egress makes to one host: what is past it waits, having passed the guard.
+// perHost is the maximum number of egress's connections to one host. Further requests wait for one, after the guard.
 const perHost = 64
 
-// TestWhatWaitsIsStoppedByARevocation: a host's connections are all taken, so one more call has been let in by the guard and
-// is not written. The revocation does not wait for those that are under way, stops the one that waits, and its request
-// never comes.
-func TestWhatWaitsIsStoppedByARevocation(t *testing.T) {
+// TestRevocationStopsQueuedCalls uses all connections to a host, so that further calls have passed the guard but are not
+// sent. A revocation must not wait for the requests in flight, and must cancel the queued calls.
+func TestRevocationStopsQueuedCalls(t *testing.T) {
 	t.Parallel()
 	b := setup(t, actortest.Databases(t)[0])
 	user, ada := b.user(t)
 	release := make(chan struct{})
-	letGo := sync.OnceFunc(func() { close(release) })
-	v := newVendor(t, func(w http.ResponseWriter, r *http.Request) {
+	releaseAll := sync.OnceFunc(func() { close(release) })
+	v := newFakeProvider(t, func(w http.ResponseWriter, r *http.Request) {
 		<-release
-		says(200, `{}`)(w, r)
+		respond(200, `{}`)(w, r)
 	})
-	t.Cleanup(letGo) // before the vendor's own, which awaits its handlers
+	t.Cleanup(releaseAll) // runs before the server's cleanup, which waits for its handlers
 	c := b.connectTo(t, v, ada, "")
 	var succeeded, refused atomic.Int64
 	var wg sync.WaitGroup
@@ -53,32 +52,32 @@ func TestWhatWaitsIsStoppedByARevocation(t *testing.T) {
 	for range perHost {
 		begin()
 	}
-	actortest.Eventually(t, "the host is busy", func() bool { return len(v.requests()) == perHost })
+	actortest.Eventually(t, "all connections to the host are in use", func() bool { return len(v.requests()) == perHost })
 	const waiting = 8
 	for range waiting {
 		begin()
 	}
-	actortest.Eventually(t, "more calls are at work", func() bool { return inFlight(waiting) })
+	actortest.Eventually(t, "more calls wait for a connection", func() bool { return waitingForConnection(waiting) })
 	b.mesh.Revoke(t, user, subjects.ScopeIntegrationsExecute)
-	actortest.Eventually(t, "those that waited are refused", func() bool { return refused.Load() == waiting })
-	letGo()
+	actortest.Eventually(t, "the waiting calls are refused", func() bool { return refused.Load() == waiting })
+	releaseAll()
 	wg.Wait()
 	if succeeded.Load() != perHost || len(v.requests()) != perHost {
-		t.Errorf("%d calls succeeded, %d requests came, want %d of both", succeeded.Load(), len(v.requests()), perHost)
+		t.Errorf("%d calls succeeded, %d requests were received, want %d each", succeeded.Load(), len(v.requests()), perHost)
 	}
 }
 
-// inFlight tells, by the goroutines that wait for a connection, that at least so many calls have passed the guard.
-func inFlight(n int) bool {
+// waitingForConnection reports whether at least n goroutines wait for a connection, which is after the guard.
+func waitingForConnection(n int) bool {
 	return strings.Count(stacks(), "net/http.(*Transport).getConn(") >= n
 }
 
-// TestNoFurtherAttemptAfterARevocation: between two attempts the consent goes, and the second is not made.
-func TestNoFurtherAttemptAfterARevocation(t *testing.T) {
+// TestRevocationStopsRetries revokes the consent between two attempts; the second must not be made.
+func TestRevocationStopsRetries(t *testing.T) {
 	t.Parallel()
 	b := setup(t, actortest.Databases(t)[0])
 	user, ada := b.user(t)
-	v := newVendor(t, says(503, ``, "Retry-After", "1"))
+	v := newFakeProvider(t, respond(503, ``, "Retry-After", "1"))
 	c := b.connectTo(t, v, ada, "")
 	answered := make(chan error, 1)
 	go func() {
@@ -93,7 +92,7 @@ func TestNoFurtherAttemptAfterARevocation(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	if n := len(v.requests()); n != 1 {
-		t.Errorf("the vendor was asked %d times", n)
+		t.Errorf("the provider received %d requests, want 1", n)
 	}
 	calls := call(t, b, subjects.ListCalls, ada, subjects.ListCallsRequest{IntegrationRequest: subjects.IntegrationRequest{IntegrationID: c.ID}})
 	if len(calls.Items) != 1 || calls.Items[0].Class != "refused" || calls.Items[0].Attempts != 2 || calls.Items[0].Code != subjects.CodeConsentRequired {
@@ -101,26 +100,27 @@ func TestNoFurtherAttemptAfterARevocation(t *testing.T) {
 	}
 }
 
-// TestRevocationStorm: many callers at work, one revocation, again and again. Every request that comes after it was given
-// leave before it: at most one a caller, and none whose call began after the revocation had answered.
+// TestRevocationStorm revokes a consent while many callers use it, repeatedly. A request that is received after the
+// revocation must have passed the guard before it: at most one for each caller, and none whose call started after the
+// revocation's reply.
 func TestRevocationStorm(t *testing.T) {
 	t.Parallel()
 	b := setup(t, actortest.Databases(t)[0])
 	const callers, rounds = 24, 12
 	for round := range rounds {
 		user, ada := b.user(t)
-		var revoked atomic.Int64 // when, in nanoseconds since begin; 0 is not yet
+		var revoked atomic.Int64 // the time of the revocation in nanoseconds since begin; 0 before it
 		begin := time.Now()
-		var late, came atomic.Int64
-		v := newVendor(t, func(w http.ResponseWriter, r *http.Request) {
-			came.Add(1)
+		var late, received atomic.Int64
+		v := newFakeProvider(t, func(w http.ResponseWriter, r *http.Request) {
+			received.Add(1)
 			if at := revoked.Load(); at > 0 {
 				late.Add(1)
-				if began, err := strconv.ParseInt(strings.TrimPrefix(r.URL.Path, "/"), 10, 64); err != nil || began >= at {
-					t.Errorf("round %d: a request came whose call began %v after the revocation", round, time.Duration(began-at))
+				if started, err := strconv.ParseInt(strings.TrimPrefix(r.URL.Path, "/"), 10, 64); err != nil || started >= at {
+					t.Errorf("round %d: received a request of a call that started %v after the revocation", round, time.Duration(started-at))
 				}
 			}
-			says(200, `{}`)(w, r)
+			respond(200, `{}`)(w, r)
 		})
 		c := b.connectTo(t, v, ada, "")
 		var wg sync.WaitGroup
@@ -139,18 +139,18 @@ func TestRevocationStorm(t *testing.T) {
 				}
 			})
 		}
-		actortest.Eventually(t, "the storm is on", func() bool { return came.Load() > 4*callers })
+		actortest.Eventually(t, "every caller makes calls", func() bool { return received.Load() > 4*callers })
 		b.mesh.Revoke(t, user, subjects.ScopeIntegrationsExecute)
 		revoked.Store(time.Since(begin).Nanoseconds())
 		wg.Wait()
 		if late.Load() > callers {
-			t.Errorf("round %d: %d requests came after the revocation, of %d callers", round, late.Load(), callers)
+			t.Errorf("round %d: %d requests of %d callers were received after the revocation", round, late.Load(), callers)
 		}
 		wantCode(t, b, subjects.CodeConsentRequired, subjects.ExecuteAction, ada, action(c.ID, "get", `{"path":"/x"}`))
 	}
 }
 
-// stacks is what every goroutine is doing.
+// stacks are the stacks of all goroutines.
 func stacks() string {
 	buffer := make([]byte, 8<<20)
 	return string(buffer[:runtime.Stack(buffer, true)])

@@ -9,17 +9,18 @@ import (
 	"testing"
 	"time"
 
+	"github.com/weftmesh/weft/actors/runtime"
+
 	"github.com/weftmesh/weft/actors/actortest"
 	"github.com/weftmesh/weft/actors/integration"
-	"github.com/weftmesh/weft/actors/runtime"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
 )
 
-func TestExecuting(t *testing.T) {
+func TestExecuteAction(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		b := setup(t, database)
-		v := newVendor(t, says(201, `{"id":9007199254740993,"key":"`+goodKey+`"}`, "X-Request-Id", "req-7"))
+		v := newFakeProvider(t, respond(201, `{"id":9007199254740993,"key":"`+goodKey+`"}`, "X-Request-Id", "req-7"))
 		_, ada := b.user(t)
 		c := b.connectTo(t, v, ada, "")
 		got := call(t, b, subjects.ExecuteAction, ada, action(c.ID, "post", `{"path":"/things","body":{"n":9007199254740993}}`))
@@ -27,10 +28,10 @@ func TestExecuting(t *testing.T) {
 			t.Errorf("result: %+v %s", got, got.Output)
 		}
 		if strings.Contains(string(got.Output), goodKey) {
-			t.Errorf("the output holds the credential: %s", got.Output)
+			t.Errorf("the output contains the credential: %s", got.Output)
 		}
 		if r := v.requests(); len(r) != 1 || r[0].method != "POST" || r[0].path != "/things" || r[0].body != `{"n":9007199254740993}` || r[0].authorization != "Bearer "+goodKey {
-			t.Errorf("the vendor saw %+v", r)
+			t.Errorf("the provider received %+v", r)
 		}
 		faulty := wantCode(t, b, subjects.CodeInvalid, subjects.ExecuteAction, ada, action(c.ID, "post", `{"path":7,"wrong":true}`))
 		fields := map[string]bool{}
@@ -38,7 +39,7 @@ func TestExecuting(t *testing.T) {
 			fields[f.Field] = true
 		}
 		if !fields["input.path"] || !fields["input.wrong"] {
-			t.Errorf("faults are named %+v", faulty.Fields)
+			t.Errorf("the invalid fields are %+v", faulty.Fields)
 		}
 		wantCode(t, b, subjects.CodeInvalid, subjects.ExecuteAction, ada, action(c.ID, "post", `[1]`))
 		wantCode(t, b, subjects.CodeNotFound, subjects.ExecuteAction, ada, action(c.ID, "nothing", `{}`))
@@ -56,37 +57,37 @@ func TestExecuting(t *testing.T) {
 	})
 }
 
-// TestWhatProvidersAnswer: each failure with its code, and how often the vendor was asked.
-func TestWhatProvidersAnswer(t *testing.T) {
+// TestProviderErrors tests which code each failure gets and how many requests are made.
+func TestProviderErrors(t *testing.T) {
 	t.Parallel()
-	b := setup(t, actortest.Databases(t)[0], with(func(c *integration.Config) { c.Breaker.Failures = 1000 }))
+	b := setup(t, actortest.Databases(t)[0], withConfig(func(c *integration.Config) { c.Breaker.Failures = 1000 }))
 	_, ada := b.user(t)
 	const read, write = `get {"path":"/x"}`, `post {"path":"/x","body":1}`
 	for name, test := range map[string]struct {
-		answer   http.HandlerFunc
+		response http.HandlerFunc
 		call     string
 		code     subjects.Code
 		requests int
 		retry    time.Duration
 		detail   string
 	}{
-		"limited, for long":              {says(429, `{"message":"slow down"}`, "Retry-After", "90"), read, subjects.CodeRateLimited, 1, 90 * time.Second, "slow down"},
-		"limited, always":                {says(429, ``), write, subjects.CodeRateLimited, 3, 0, ""},
-		"a read of what fails":           {says(500, ``), read, subjects.CodeUnavailable, 3, 0, ""},
-		"a write to what fails":          {says(503, ``, "Retry-After", "1"), write, subjects.CodeProvider, 1, time.Second, "not repeated"},
-		"an idempotent write":            {says(502, ``), `put {"path":"/x"}`, subjects.CodeUnavailable, 3, 0, ""},
-		"not found":                      {says(404, `{"message":"no such thing"}`), read, subjects.CodeNotFound, 1, 0, "no such thing"},
-		"conflict":                       {says(409, ``), write, subjects.CodeConflict, 1, 0, ""},
-		"invalid":                        {says(422, `{"message":"title is missing"}`), write, subjects.CodeInvalid, 1, 0, "title is missing"},
-		"forbidden to the connection":    {says(403, `{"message":"missing scope"}`), write, subjects.CodeProvider, 1, 0, "missing scope"},
-		"an error that quotes the key":   {says(400, `{"message":"bad key `+goodKey+`"}`), read, subjects.CodeInvalid, 1, 0, "[redacted]"},
-		"an answer that means nothing":   {says(302, ``), write, subjects.CodeProvider, 1, 0, ""},
-		"a connection that breaks: read": {hangUp, read, subjects.CodeUnavailable, 3, 0, ""},
-		"a connection that breaks":       {hangUp, write, subjects.CodeProvider, 1, 0, "unknown"},
+		"rate limited for long":  {respond(429, `{"message":"slow down"}`, "Retry-After", "90"), read, subjects.CodeRateLimited, 1, 90 * time.Second, "slow down"},
+		"rate limited always":    {respond(429, ``), write, subjects.CodeRateLimited, 3, 0, ""},
+		"read, server error":     {respond(500, ``), read, subjects.CodeUnavailable, 3, 0, ""},
+		"write, server error":    {respond(503, ``, "Retry-After", "1"), write, subjects.CodeProvider, 1, time.Second, "not repeated"},
+		"idempotent write":       {respond(502, ``), `put {"path":"/x"}`, subjects.CodeUnavailable, 3, 0, ""},
+		"not found":              {respond(404, `{"message":"no such thing"}`), read, subjects.CodeNotFound, 1, 0, "no such thing"},
+		"conflict":               {respond(409, ``), write, subjects.CodeConflict, 1, 0, ""},
+		"invalid":                {respond(422, `{"message":"title is missing"}`), write, subjects.CodeInvalid, 1, 0, "title is missing"},
+		"forbidden":              {respond(403, `{"message":"missing scope"}`), write, subjects.CodeProvider, 1, 0, "missing scope"},
+		"error quotes the key":   {respond(400, `{"message":"bad key `+goodKey+`"}`), read, subjects.CodeInvalid, 1, 0, "[redacted]"},
+		"unexpected status":      {respond(302, ``), write, subjects.CodeProvider, 1, 0, ""},
+		"read, connection lost":  {closeConnection, read, subjects.CodeUnavailable, 3, 0, ""},
+		"write, connection lost": {closeConnection, write, subjects.CodeProvider, 1, 0, "unknown"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			v := newVendor(t, test.answer)
+			v := newFakeProvider(t, test.response)
 			c := b.connectTo(t, v, ada, name)
 			which, input, _ := strings.Cut(test.call, " ")
 			e := wantCode(t, b, test.code, subjects.ExecuteAction, ada, action(c.ID, which, input))
@@ -94,37 +95,38 @@ func TestWhatProvidersAnswer(t *testing.T) {
 				t.Errorf("got %+v", e)
 			}
 			if n := len(v.requests()); n != test.requests {
-				t.Errorf("the vendor was asked %d times, want %d", n, test.requests)
+				t.Errorf("the provider received %d requests, want %d", n, test.requests)
 			}
 			calls := call(t, b, subjects.ListCalls, ada, subjects.ListCallsRequest{IntegrationRequest: subjects.IntegrationRequest{IntegrationID: c.ID}})
 			if len(calls.Items) != 1 || calls.Items[0].Status != "error" || calls.Items[0].Code != test.code || calls.Items[0].Attempts != test.requests {
 				t.Errorf("calls: %+v", calls.Items)
 			}
 			if got := call(t, b, subjects.GetIntegration, ada, subjects.IntegrationRequest{IntegrationID: c.ID}); got.Status != "active" {
-				t.Errorf("the connection is %s", got.Status)
+				t.Errorf("the connection's status is %s", got.Status)
 			}
 		})
 	}
 }
 
-func hangUp(w http.ResponseWriter, _ *http.Request) {
+// closeConnection is a handler that closes the connection without a response.
+func closeConnection(w http.ResponseWriter, _ *http.Request) {
 	conn, _, err := w.(http.Hijacker).Hijack()
 	if err == nil {
 		conn.Close()
 	}
 }
 
-func TestRepeatedUntilItSucceeds(t *testing.T) {
+func TestRetries(t *testing.T) {
 	t.Parallel()
 	b := setup(t, actortest.Databases(t)[0])
 	_, ada := b.user(t)
 	var asked atomic.Int64
-	v := newVendor(t, func(w http.ResponseWriter, r *http.Request) {
+	v := newFakeProvider(t, func(w http.ResponseWriter, r *http.Request) {
 		if asked.Add(1) < 3 {
-			says(503, ``)(w, r)
+			respond(503, ``)(w, r)
 			return
 		}
-		says(200, `{}`)(w, r)
+		respond(200, `{}`)(w, r)
 	})
 	c := b.connectTo(t, v, ada, "")
 	if got := call(t, b, subjects.ExecuteAction, ada, action(c.ID, "get", `{"path":"/x"}`)); got.Attempts != 3 {
@@ -134,13 +136,13 @@ func TestRepeatedUntilItSucceeds(t *testing.T) {
 
 func TestTimeouts(t *testing.T) {
 	t.Parallel()
-	b := setup(t, actortest.Databases(t)[0], with(func(c *integration.Config) {
+	b := setup(t, actortest.Databases(t)[0], withConfig(func(c *integration.Config) {
 		c.Providers["http"] = integration.ProviderConfig{Backoff: time.Millisecond, Timeout: 100 * time.Millisecond}
 	}))
 	_, ada := b.user(t)
 	over := make(chan struct{})
 	t.Cleanup(func() { close(over) })
-	v := newVendor(t, func(_ http.ResponseWriter, r *http.Request) {
+	v := newFakeProvider(t, func(_ http.ResponseWriter, r *http.Request) {
 		select {
 		case <-r.Context().Done():
 		case <-over:
@@ -149,20 +151,20 @@ func TestTimeouts(t *testing.T) {
 	c := b.connectTo(t, v, ada, "")
 	wantCode(t, b, subjects.CodeUnavailable, subjects.ExecuteAction, ada, action(c.ID, "get", `{"path":"/read"}`))
 	wantCode(t, b, subjects.CodeProvider, subjects.ExecuteAction, ada, action(c.ID, "post", `{"path":"/write"}`))
-	asked := map[string]int{}
+	received := map[string]int{}
 	for _, r := range v.requests() {
-		asked[r.path]++
+		received[r.path]++
 	}
-	if asked["/read"] != 3 || asked["/write"] != 1 {
-		t.Errorf("asked %v, want three reads and one write", asked)
+	if received["/read"] != 3 || received["/write"] != 1 {
+		t.Errorf("received %v, want three reads and one write", received)
 	}
 }
 
-func TestRefusedCredentialsNeedANewSignIn(t *testing.T) {
+func TestRefusedCredentialsRequireReauth(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		b := setup(t, database)
 		_, ada := b.user(t)
-		v := newVendor(t, says(401, `{"message":"token revoked"}`))
+		v := newFakeProvider(t, respond(401, `{"message":"token revoked"}`))
 		c := b.connectTo(t, v, ada, "")
 		one := subjects.IntegrationRequest{IntegrationID: c.ID}
 		wantCode(t, b, subjects.CodeNeedsReauth, subjects.ExecuteAction, ada, action(c.ID, "get", `{"path":"/x"}`))
@@ -170,10 +172,10 @@ func TestRefusedCredentialsNeedANewSignIn(t *testing.T) {
 		if got.Status != "needs_reauth" || !strings.Contains(got.Reason, "token revoked") {
 			t.Errorf("the connection: %+v", got)
 		}
-		actortest.Eventually(t, "the event", func() bool { return b.events(t, subjects.IntegrationNeedsReauth.Subject) > 0 })
+		actortest.Eventually(t, "the event needs_reauth", func() bool { return b.events(t, subjects.IntegrationNeedsReauth.Subject) > 0 })
 		wantCode(t, b, subjects.CodeNeedsReauth, subjects.ExecuteAction, ada, action(c.ID, "get", `{"path":"/x"}`))
 		if n := len(v.requests()); n != 1 {
-			t.Errorf("the vendor was asked %d times, want once", n)
+			t.Errorf("the provider received %d requests, want 1", n)
 		}
 		filtered := call(t, b, subjects.GetUserIntegrations, ada, subjects.ListIntegrationsRequest{Status: "needs_reauth"})
 		if len(filtered.Items) != 1 {
@@ -188,10 +190,10 @@ func TestRefusedCredentialsNeedANewSignIn(t *testing.T) {
 	})
 }
 
-func TestServices(t *testing.T) {
+func TestExecuteByService(t *testing.T) {
 	t.Parallel()
 	b := setup(t, actortest.Databases(t)[0])
-	v := newVendor(t, says(200, `{}`))
+	v := newFakeProvider(t, respond(200, `{}`))
 	user, ada := b.user(t)
 	grants := b.mesh.Consent(t, user, subjects.ScopeWorkflowsExecute)
 	service := mesh.As{Service: true, UserID: user, Grant: grants[subjects.ScopeWorkflowsExecute]}
@@ -211,7 +213,7 @@ func TestServices(t *testing.T) {
 	b.caller = b.mesh.Conn(t, "workflow")
 	e := wantCode(t, b, subjects.CodeConflict, subjects.ExecuteAction, service, action("http", "get", `{"path":"/x"}`))
 	if !strings.Contains(e.Detail, `"home"`) || !strings.Contains(e.Detail, `"work"`) {
-		t.Errorf("which ones is not said: %s", e.Detail)
+		t.Errorf("the error does not name the labels: %s", e.Detail)
 	}
 	b.caller = b.mesh.Conn(t, "gateway")
 	b.connectTo(t, v, ada, "default")
@@ -232,17 +234,17 @@ func TestServices(t *testing.T) {
 		t.Errorf("the scope is %q", e.Scope)
 	}
 	if n := len(v.requests()); n != 4 {
-		t.Errorf("the vendor was asked %d times, want 4", n)
+		t.Errorf("the provider received %d requests, want 4", n)
 	}
 }
 
-// TestAFailingHostIsLeftAlone: the breaker, per host, and what the provider's status says of it.
-func TestAFailingHostIsLeftAlone(t *testing.T) {
+// TestCircuitBreaker tests the breaker of each host, in the provider's status and in metrics.
+func TestCircuitBreaker(t *testing.T) {
 	t.Parallel()
-	b := setup(t, actortest.Databases(t)[0], with(func(c *integration.Config) { c.Breaker.Failures, c.Breaker.Open = 2, time.Hour }))
+	b := setup(t, actortest.Databases(t)[0], withConfig(func(c *integration.Config) { c.Breaker.Failures, c.Breaker.Open = 2, time.Hour }))
 	_, ada := b.user(t)
 	_, eve := b.user(t)
-	failing, healthy := newVendor(t, says(500, ``)), newVendor(t, says(200, `{}`))
+	failing, healthy := newFakeProvider(t, respond(500, ``)), newFakeProvider(t, respond(200, `{}`))
 	bad, good := b.connectTo(t, failing, ada, "failing"), b.connectTo(t, healthy, ada, "healthy")
 	b.connectTo(t, healthy, eve, "")
 	for range 2 {
@@ -272,13 +274,13 @@ func TestAFailingHostIsLeftAlone(t *testing.T) {
 		found[family.GetName()] = true
 		for _, m := range family.GetMetric() {
 			if family.GetName() == "integration_breaker_state" && m.GetLabel()[0].GetValue() == "http" && m.GetGauge().GetValue() != 2 {
-				t.Errorf("the gauge shows %v, want 2", m.GetGauge().GetValue())
+				t.Errorf("the gauge is %v, want 2", m.GetGauge().GetValue())
 			}
 		}
 	}
 	for _, name := range []string{"integration_breaker_state", "integration_calls_total", "integration_call_duration_seconds"} {
 		if !found[name] {
-			t.Errorf("there is no metric %s", name)
+			t.Errorf("metric %s is missing", name)
 		}
 	}
 }
@@ -287,7 +289,7 @@ func TestProxy(t *testing.T) {
 	t.Parallel()
 	b := setup(t, actortest.Databases(t)[0])
 	_, ada := b.user(t)
-	v := newVendor(t, says(418, `{"tea":"`+goodKey+`","n":9007199254740993}`, "X-Kind", "pot"))
+	v := newFakeProvider(t, respond(418, `{"tea":"`+goodKey+`","n":9007199254740993}`, "X-Kind", "pot"))
 	c := b.connectTo(t, v, ada, "")
 	got := call(t, b, subjects.ProxyCall, ada, subjects.ProxyRequest{
 		IntegrationID: c.ID, Method: "PATCH", Path: "/pots/1", Query: map[string]any{"a": []any{"1", true}}, Headers: map[string]string{"X-Mine": "1"},
@@ -298,12 +300,12 @@ func TestProxy(t *testing.T) {
 	}
 	r := v.requests()
 	if len(r) != 1 || r[0].method != "PATCH" || r[0].path != "/pots/1" || r[0].body != `{"n":9007199254740993}` || r[0].header.Get("X-Mine") != "1" {
-		t.Errorf("the vendor saw %+v", r)
+		t.Errorf("the provider received %+v", r)
 	}
 	for _, path := range []string{"//169.254.169.254/x", "/../x", "/%2e%2e/x"} {
 		res, err := mesh.Call(t.Context(), b.caller, subjects.ProxyCall, subjects.ProxyRequest{IntegrationID: c.ID, Method: "GET", Path: path}, ada)
 		if err == nil && res.Status != 418 {
-			t.Errorf("%s went elsewhere: %+v", path, res)
+			t.Errorf("%s was sent to another host: %+v", path, res)
 		}
 	}
 	id, eve := b.user(t)
@@ -313,14 +315,14 @@ func TestProxy(t *testing.T) {
 	wantCode(t, b, subjects.CodeConsentRequired, subjects.ProxyCall, eve, subjects.ProxyRequest{IntegrationID: hers.ID, Method: "GET", Path: "/"})
 }
 
-// TestTheLogIsBounded: the newest calls of each connection stay, and none past its age.
-func TestTheLogIsBounded(t *testing.T) {
+// TestCallLogKeepsNewest tests that only the newest calls of each connection are kept.
+func TestCallLogKeepsNewest(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
-		b := setup(t, database, with(func(c *integration.Config) {
+		b := setup(t, database, withConfig(func(c *integration.Config) {
 			c.Calls = integration.CallsConfig{KeepNewest: 3, KeepFor: time.Hour, SweepEvery: 20 * time.Millisecond}
 		}))
 		_, ada := b.user(t)
-		v := newVendor(t, says(200, `{}`))
+		v := newFakeProvider(t, respond(200, `{}`))
 		c, other := b.connectTo(t, v, ada, "a"), b.connectTo(t, v, ada, "b")
 		var last string
 		for n := range 8 {
@@ -330,7 +332,7 @@ func TestTheLogIsBounded(t *testing.T) {
 		list := func(id string) []subjects.CallRecord {
 			return call(t, b, subjects.ListCalls, ada, subjects.ListCallsRequest{IntegrationRequest: subjects.IntegrationRequest{IntegrationID: id}}).Items
 		}
-		actortest.Eventually(t, "three calls are left", func() bool { return len(list(c.ID)) == 3 })
+		actortest.Eventually(t, "three calls are kept", func() bool { return len(list(c.ID)) == 3 })
 		if got := list(c.ID); got[0].ID != last {
 			t.Errorf("the newest is %s, want %s", got[0].ID, last)
 		}
@@ -340,8 +342,8 @@ func TestTheLogIsBounded(t *testing.T) {
 	})
 }
 
-// TestOldCallsGo: what is past its age goes, however few there are.
-func TestOldCallsGo(t *testing.T) {
+// TestCallLogMaxAge tests that old calls are deleted, even if there are few.
+func TestCallLogMaxAge(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		var ahead atomic.Int64
 		b := setup(t, database, func(c *integration.Config, host *[]actortest.HostOption) {
@@ -351,7 +353,7 @@ func TestOldCallsGo(t *testing.T) {
 			})
 		})
 		_, ada := b.user(t)
-		c := b.connectTo(t, newVendor(t, says(200, `{}`)), ada, "")
+		c := b.connectTo(t, newFakeProvider(t, respond(200, `{}`)), ada, "")
 		call(t, b, subjects.ExecuteAction, ada, action(c.ID, "get", `{"path":"/x"}`))
 		count := func() int {
 			return len(call(t, b, subjects.ListCalls, ada, subjects.ListCallsRequest{IntegrationRequest: subjects.IntegrationRequest{IntegrationID: c.ID}}).Items)
@@ -360,6 +362,6 @@ func TestOldCallsGo(t *testing.T) {
 			t.Error("the call is not logged")
 		}
 		ahead.Store(int64(2 * time.Minute))
-		actortest.Eventually(t, "the call is gone", func() bool { return count() == 0 })
+		actortest.Eventually(t, "the call is deleted", func() bool { return count() == 0 })
 	})
 }

@@ -2,20 +2,22 @@ package integration
 
 import (
 	"context"
-	"fmt"
+	"net/url"
+	"time"
+
+	"github.com/weftmesh/weft/actors/database"
 
 	"github.com/weftmesh/weft/actors"
-	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/integration/manifest"
 	"github.com/weftmesh/weft/actors/integration/webhook"
 	"github.com/weftmesh/weft/subjects"
 )
 
-// createHook makes an address for the events of a connection's provider.
+// createHook creates a hook of a connection: a URL to which the provider delivers events.
 func (a *Actor) createHook(ctx context.Context, r subjects.CreateHookRequest) (subjects.Hook, error) {
 	none := subjects.Hook{}
 	userID := actors.CallerFrom(ctx).UserID
-	c, err := findConnection(ctx, a.DB.DB, userID, r.IntegrationID)
+	c, err := a.connections.get(ctx, userID, r.IntegrationID)
 	if err != nil {
 		return none, err
 	}
@@ -27,7 +29,7 @@ func (a *Actor) createHook(ctx context.Context, r subjects.CreateHookRequest) (s
 	h := hookRow{
 		ID: a.NewID(), UserID: userID, ConnectionID: c.ID, Provider: c.Provider, Label: r.Label, Version: 1, CreatedAt: now, UpdatedAt: now,
 	}
-	shown, err := a.nextSecret(w, &h, r.Secret)
+	created, err := a.hookSecrets.setNext(w, &h, r.Secret)
 	if err != nil {
 		return none, err
 	}
@@ -37,77 +39,26 @@ func (a *Actor) createHook(ctx context.Context, r subjects.CreateHookRequest) (s
 			return err
 		}
 		if n >= int64(a.config.Webhooks.PerConnection) {
-			return subjects.Errorf(subjects.CodeConflict, "there are %d hooks already, the most that are kept of a connection", n)
+			return subjects.Errorf(subjects.CodeConflict, "the connection has %d hooks already, which is the maximum", n)
 		}
 		return insertHook(ctx, tx, &h)
 	})
 	if err != nil {
 		return none, err
 	}
-	return a.hookResource(w, h, shown), nil
+	return a.hookResource(w, h, created), nil
 }
 
 // webhookOf is how a provider delivers events.
 func (a *Actor) webhookOf(provider string) (*manifest.Webhook, error) {
-	p, err := a.provider(provider)
+	p, err := a.registry.find(provider)
 	if err != nil {
 		return nil, err
 	}
 	if p.Webhook == nil {
-		return nil, subjects.Errorf(subjects.CodeUnsupported, "%s delivers no events that could be verified", provider)
+		return nil, subjects.Errorf(subjects.CodeUnsupported, "%s has no webhooks that can be verified", provider)
 	}
 	return p.Webhook, nil
-}
-
-// nextSecret gives a hook the secret that it is to have next, and answers with what of it is to be shown: what weft has
-// just made. given is the vendor's; empty where it is yet to come.
-func (a *Actor) nextSecret(w *manifest.Webhook, h *hookRow, given string) (shown string, err error) {
-	secret := given
-	switch w.Scheme.Secret.From {
-	case webhook.FromHandshake:
-		if given != "" {
-			return "", subjects.InvalidField("secret", "comes from the provider itself, in a handshake")
-		}
-		h.OpenedAt = a.Now().UnixMicro()
-		return "", nil
-	case webhook.FromWeft:
-		if given == "" {
-			secret = newSecret(w.Scheme.Secret)
-			shown = secret
-		}
-	}
-	if secret == "" {
-		return "", nil
-	}
-	if err := w.Scheme.Check(secret); err != nil {
-		return "", subjects.InvalidField("secret", "%v", err)
-	}
-	h.Secret, err = a.Sealer.Seal([]byte(secret), hookSealedFor(h))
-	return shown, err
-}
-
-func hookSealedFor(h *hookRow) []byte {
-	return []byte("integration|" + h.UserID + "|" + h.ID + "|hook_secret")
-}
-
-// secretsOf are the secrets of a hook that are alive, the newest first.
-func (a *Actor) secretsOf(h hookRow) ([]string, error) {
-	sealed := [][]byte{h.Secret}
-	if h.oldUntil().After(a.Now()) {
-		sealed = append(sealed, h.OldSecret)
-	}
-	var secrets []string
-	for _, s := range sealed {
-		if s == nil {
-			continue
-		}
-		plain, err := a.Sealer.Open(s, hookSealedFor(&h))
-		if err != nil {
-			return nil, fmt.Errorf("opening a secret of hook %s: %w", h.ID, err)
-		}
-		secrets = append(secrets, string(plain))
-	}
-	return secrets, nil
 }
 
 func (a *Actor) listHooks(ctx context.Context, r subjects.ListHooksRequest) (subjects.Page[subjects.Hook], error) {
@@ -117,7 +68,7 @@ func (a *Actor) listHooks(ctx context.Context, r subjects.ListHooksRequest) (sub
 		return none, err
 	}
 	userID := actors.CallerFrom(ctx).UserID
-	c, err := findConnection(ctx, a.DB.DB, userID, r.IntegrationID)
+	c, err := a.connections.get(ctx, userID, r.IntegrationID)
 	if err != nil {
 		return none, err
 	}
@@ -125,7 +76,7 @@ func (a *Actor) listHooks(ctx context.Context, r subjects.ListHooksRequest) (sub
 	if err != nil {
 		return none, err
 	}
-	// A provider may have lost its manifest, or the manifest its webhook: the hooks are still there to be deleted.
+	// Hooks are listed, so that they can be deleted, even if the provider or its webhook is not there any more.
 	w, _ := a.webhookOf(c.Provider)
 	items := make([]subjects.Hook, len(rows))
 	for i, row := range rows {
@@ -138,20 +89,20 @@ func (a *Actor) getHook(ctx context.Context, r subjects.HookRequest) (subjects.H
 	none := subjects.Hook{}
 	h, err := findHook(ctx, a.DB.DB, actors.CallerFrom(ctx).UserID, r.IntegrationID, r.HookID)
 	if err != nil {
-		return none, err
+		return none, notFound(err, "hook")
 	}
-	shown := ""
+	revealed := ""
 	if h.Reveal != 0 {
-		secrets, err := a.secretsOf(h)
+		secrets, err := a.hookSecrets.open(h)
 		if err != nil {
 			return none, err
 		}
 		if len(secrets) > 0 {
-			shown = secrets[0]
+			revealed = secrets[0]
 		}
 	}
 	w, _ := a.webhookOf(h.Provider)
-	return a.hookResource(w, h, shown), nil
+	return a.hookResource(w, h, revealed), nil
 }
 
 func (a *Actor) deleteHook(ctx context.Context, r subjects.HookRequest) (subjects.Empty, error) {
@@ -163,30 +114,31 @@ func (a *Actor) deleteHook(ctx context.Context, r subjects.HookRequest) (subject
 		}
 		return deleteHook(ctx, tx, h)
 	})
-	return subjects.Empty{}, err
+	return subjects.Empty{}, notFound(err, "hook")
 }
 
-// rotateHookSecret gives a hook its next secret; the last one verifies along for a while.
+// rotateHookSecret replaces a hook's secret. The previous one stays valid for Webhooks.OldSecret, unless the request drops
+// it.
 func (a *Actor) rotateHookSecret(ctx context.Context, r subjects.RotateHookSecretRequest) (subjects.Hook, error) {
 	none := subjects.Hook{}
 	h, err := findHook(ctx, a.DB.DB, actors.CallerFrom(ctx).UserID, r.IntegrationID, r.HookID)
 	if err != nil {
-		return none, err
+		return none, notFound(err, "hook")
 	}
 	w, err := a.webhookOf(h.Provider)
 	if err != nil {
 		return none, err
 	}
-	version, last := h.Version, h.Secret
-	if r.Secret == "" && w.Scheme.Secret.From == webhook.FromVendor {
+	version, previous := h.Version, h.Secret
+	if r.Secret == "" && w.Scheme.Secret.From == webhook.FromProvider {
 		return none, subjects.InvalidField("secret", "is required: the provider makes it")
 	}
-	shown, err := a.nextSecret(w, &h, r.Secret)
+	created, err := a.hookSecrets.setNext(w, &h, r.Secret)
 	if err != nil {
 		return none, err
 	}
 	if w.Scheme.Secret.From != webhook.FromHandshake {
-		a.retire(&h, last)
+		a.hookSecrets.keepPrevious(&h, previous)
 	}
 	if r.DropOld {
 		h.OldSecret, h.OldUntil = nil, 0
@@ -195,19 +147,36 @@ func (a *Actor) rotateHookSecret(ctx context.Context, r subjects.RotateHookSecre
 		}
 	}
 	h.Reveal, h.Version, h.UpdatedAt = 0, version+1, a.Now().UnixMicro()
-	if err := a.saveHook(ctx, &h, version); err != nil {
+	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error { return replaceHook(ctx, tx, &h, version) })
+	if err != nil {
 		return none, err
 	}
-	return a.hookResource(w, h, shown), nil
+	return a.hookResource(w, h, created), nil
 }
 
-// retire keeps the last secret alive beside the one that a hook has now.
-func (a *Actor) retire(h *hookRow, last []byte) {
-	if last != nil {
-		h.OldSecret, h.OldUntil = last, a.Now().Add(a.config.Webhooks.OldSecret).UnixMicro()
+// hookResource is a hook as its owner sees it. w is nil if the provider has no webhook any more. secret is included if it
+// is not empty.
+func (a *Actor) hookResource(w *manifest.Webhook, h hookRow, secret string) subjects.Hook {
+	r := subjects.Hook{
+		ID: h.ID, IntegrationID: h.ConnectionID, Provider: h.Provider, Label: h.Label, Status: hookActive, Secret: secret,
+		URL: hookURL(a.config.PublicURL, h), CreatedAt: time.UnixMicro(h.CreatedAt).UTC(), UpdatedAt: time.UnixMicro(h.UpdatedAt).UTC(),
 	}
-}
-
-func (a *Actor) saveHook(ctx context.Context, h *hookRow, version int64) error {
-	return a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error { return replaceHook(ctx, tx, h, version) })
+	if w != nil {
+		r.SecretFrom, r.Help = w.Scheme.Secret.From, w.Help
+		if name := w.Scheme.InQuery(); name != "" && secret != "" {
+			r.URL += "?" + url.Values{name: {secret}}.Encode()
+		}
+	}
+	if h.Secret == nil {
+		r.Status = hookPending
+	}
+	if h.OldSecret != nil && h.oldUntil().After(a.Now()) {
+		until := h.oldUntil()
+		r.OldSecretUntil = &until
+	}
+	if h.ReceivedAt != 0 {
+		at := time.UnixMicro(h.ReceivedAt).UTC()
+		r.ReceivedAt = &at
+	}
+	return r
 }

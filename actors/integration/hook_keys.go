@@ -11,42 +11,44 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// How long a vendor's key set is believed, and how often one is asked for because of a key that it does not have.
 const (
-	keySetLife    = time.Hour
+	// keySetLifetime is how long a provider's key set is used.
+	keySetLifetime = time.Hour
+	// keySetRefresh bounds how often a key set is fetched because it lacks a key.
 	keySetRefresh = time.Minute
 	maxKeySet     = 256 << 10
 )
 
-// hookKeys holds the key sets of vendors that sign deliveries with tokens.
+// hookKeys caches the key sets (RFC 7517) of providers that sign deliveries with tokens, by URL. URLs come from manifests,
+// so that the cache needs no bound.
 type hookKeys struct {
 	client *egress.Client
 	now    func() time.Time
 	mu     sync.Mutex
-	sets   map[string]heldKeys
+	sets   map[string]cachedKeySet
 }
 
-type heldKeys struct {
-	keys webhook.KeySet
-	at   time.Time
+type cachedKeySet struct {
+	keys      webhook.KeySet
+	fetchedAt time.Time
 }
 
 func newHookKeys(client *egress.Client, now func() time.Time) *hookKeys {
-	return &hookKeys{client: client, now: now, sets: map[string]heldKeys{}}
+	return &hookKeys{client: client, now: now, sets: map[string]cachedKeySet{}}
 }
 
-// find is the key set that a delivery is verified with; nil where its scheme has none.
+// find returns the key set to verify a delivery with; nil if its scheme uses none.
 func (k *hookKeys) find(ctx context.Context, s *webhook.Scheme, r webhook.Request) (webhook.KeySet, error) {
 	id := s.KeyID(r)
 	if s.JWKS == "" || id == "" {
 		return nil, nil
 	}
 	k.mu.Lock()
-	held := k.sets[s.JWKS]
+	cached := k.sets[s.JWKS]
 	k.mu.Unlock()
-	age := k.now().Sub(held.at)
-	if _, there := held.keys[id]; there && age < keySetLife || age < keySetRefresh {
-		return held.keys, nil
+	age := k.now().Sub(cached.fetchedAt)
+	if _, ok := cached.keys[id]; ok && age < keySetLifetime || age < keySetRefresh {
+		return cached.keys, nil
 	}
 	response, err := k.client.Do(ctx, egress.Request{Method: http.MethodGet, URL: s.JWKS, MaxBody: maxKeySet})
 	var keys webhook.KeySet
@@ -60,6 +62,6 @@ func (k *hookKeys) find(ctx context.Context, s *webhook.Scheme, r webhook.Reques
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.sets[s.JWKS] = heldKeys{keys, k.now()}
+	k.sets[s.JWKS] = cachedKeySet{keys, k.now()}
 	return keys, nil
 }

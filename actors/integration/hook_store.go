@@ -2,8 +2,6 @@ package integration
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -13,7 +11,7 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// hookRow is one hook. Times are microseconds since 1970, 0 for none.
+// hookRow is one hook. Times are microseconds since the epoch, 0 for none.
 type hookRow struct {
 	bun.BaseModel `bun:"table:hooks"`
 
@@ -22,13 +20,13 @@ type hookRow struct {
 	ConnectionID string `bun:"connection_id"`
 	Provider     string `bun:"provider"`
 	Label        string `bun:"label"`
-	// Secret and OldSecret are sealed; nil where there is none. OldSecret verifies until OldUntil.
+	// Secret and OldSecret are sealed; nil if there is none. OldSecret is valid until OldUntil.
 	Secret    []byte `bun:"secret"`
 	OldSecret []byte `bun:"old_secret"`
 	OldUntil  int64  `bun:"old_until"`
-	// OpenedAt is since when a handshake may bring the secret.
+	// OpenedAt is the start of the time in which a handshake may set the secret; 0 if none may.
 	OpenedAt int64 `bun:"opened_at"`
-	// Reveal is 1 while the vendor asks the user for the secret that it sent.
+	// Reveal is 1 while the user may read the secret that the provider has sent, because the provider asks for it.
 	Reveal     int64 `bun:"reveal"`
 	Version    int64 `bun:"version"`
 	ReceivedAt int64 `bun:"received_at"`
@@ -38,7 +36,7 @@ type hookRow struct {
 
 func (h hookRow) oldUntil() time.Time { return time.UnixMicro(h.OldUntil).UTC() }
 
-// deliveryRow says that a hook has seen something.
+// deliveryRow records a delivery, or an event of one, that a hook has received. Key is a deliveryKey.
 type deliveryRow struct {
 	bun.BaseModel `bun:"table:hook_deliveries"`
 
@@ -47,11 +45,11 @@ type deliveryRow struct {
 	At     int64  `bun:"at"`
 }
 
-// hookAt reads the hook of a provider's address, whoever asks; not_found where there is none.
-func hookAt(ctx context.Context, db bun.IDB, provider, id string) (hookRow, error) {
+// findHookByURL reads the hook of a URL, of whatever user.
+func findHookByURL(ctx context.Context, db bun.IDB, provider, id string) (hookRow, error) {
 	var h hookRow
 	err := db.NewSelect().Model(&h).Where("id = ?", strings.ToLower(id)).Where("provider = ?", provider).Scan(ctx)
-	return h, noHook(err)
+	return h, readError(err, "reading a hook")
 }
 
 // findHook reads one hook of a user's connection.
@@ -59,20 +57,10 @@ func findHook(ctx context.Context, db bun.IDB, userID, connectionID, id string) 
 	var h hookRow
 	err := db.NewSelect().Model(&h).Where("id = ?", strings.ToLower(id)).Where("connection_id = ?", strings.ToLower(connectionID)).
 		Where("user_id = ?", userID).Scan(ctx)
-	return h, noHook(err)
+	return h, readError(err, "reading a hook")
 }
 
-func noHook(err error) error {
-	if errors.Is(err, sql.ErrNoRows) {
-		return subjects.Errorf(subjects.CodeNotFound, "there is no such hook")
-	}
-	if err != nil {
-		return fmt.Errorf("reading a hook: %w", err)
-	}
-	return nil
-}
-
-// pageOfHooks reads a connection's hooks, newest first, after the given id; one more than asked.
+// pageOfHooks reads a connection's hooks in the order and number of newestFirst.
 func pageOfHooks(ctx context.Context, db bun.IDB, userID string, r subjects.ListHooksRequest, after string) ([]hookRow, error) {
 	var rows []hookRow
 	err := newestFirst(db.NewSelect().Model(&rows), r.PageRequest, after).
@@ -98,46 +86,37 @@ func insertHook(ctx context.Context, tx bun.Tx, h *hookRow) error {
 	return nil
 }
 
-// replaceHook writes a hook unless it has changed since version was read: then it is a conflict.
+// replaceHook updates a hook; CodeConflict if its version is not the given one any more.
 func replaceHook(ctx context.Context, tx bun.Tx, h *hookRow, version int64) error {
 	result, err := tx.NewUpdate().Model(h).ExcludeColumn("id", "user_id", "connection_id", "provider", "created_at", "received_at").
 		WherePK().Where("version = ?", version).Exec(ctx)
-	if err != nil {
-		return fmt.Errorf("updating a hook: %w", err)
-	}
-	n, err := result.RowsAffected()
+	n, err := affected(result, err, "updating a hook")
 	if err == nil && n == 0 {
-		return subjects.Errorf(subjects.CodeConflict, "the hook was changed meanwhile")
+		return subjects.Errorf(subjects.CodeConflict, "the hook was changed concurrently")
 	}
 	return err
 }
 
-// touchHook notes that a delivery passed, and orders it among the hook's others; not_found where the hook is gone. What
-// was revealed of its secret is so no more.
-func touchHook(ctx context.Context, tx bun.Tx, id string, at int64) error {
+// markReceived sets when a hook has received a delivery, and ends the time in which its secret may be read. The row lock
+// orders concurrent deliveries of the hook.
+func markReceived(ctx context.Context, tx bun.Tx, id string, at int64) error {
 	result, err := tx.NewUpdate().Model((*hookRow)(nil)).Set("received_at = ?", at).Set("reveal = 0").Where("id = ?", id).Exec(ctx)
-	if err != nil {
-		return fmt.Errorf("noting a delivery: %w", err)
-	}
-	n, err := result.RowsAffected()
+	n, err := affected(result, err, "marking a hook")
 	if err == nil && n == 0 {
-		return noHook(sql.ErrNoRows)
+		return errNotFound
 	}
 	return err
 }
 
-// remember notes that a hook has seen something; it tells whether that was news.
-func remember(ctx context.Context, tx bun.Tx, hookID, key string, at int64) (bool, error) {
+// insertDelivery records a delivery and reports whether it is new.
+func insertDelivery(ctx context.Context, tx bun.Tx, hookID, key string, at int64) (bool, error) {
 	row := deliveryRow{HookID: hookID, Key: key, At: at}
 	result, err := tx.NewInsert().Model(&row).On("CONFLICT (hook_id, key) DO NOTHING").Exec(ctx)
-	if err != nil {
-		return false, fmt.Errorf("remembering a delivery: %w", err)
-	}
-	n, err := result.RowsAffected()
+	n, err := affected(result, err, "recording a delivery")
 	return n == 1, err
 }
 
-// deleteHook forgets a hook and what it has seen.
+// deleteHook deletes a hook and the records of its deliveries.
 func deleteHook(ctx context.Context, tx bun.Tx, h hookRow) error {
 	if _, err := tx.NewDelete().Model(&h).WherePK().Exec(ctx); err != nil {
 		return fmt.Errorf("deleting a hook: %w", err)
@@ -148,7 +127,7 @@ func deleteHook(ctx context.Context, tx bun.Tx, h hookRow) error {
 	return nil
 }
 
-// deleteHooksOf forgets the hooks of a connection.
+// deleteHooksOf deletes the hooks of a connection and the records of their deliveries.
 func deleteHooksOf(ctx context.Context, tx bun.Tx, connectionID string) error {
 	hooks := tx.NewSelect().Model((*hookRow)(nil)).Column("id").Where("connection_id = ?", connectionID)
 	if _, err := tx.NewDelete().Model((*deliveryRow)(nil)).Where("hook_id IN (?)", hooks).Exec(ctx); err != nil {
@@ -160,10 +139,11 @@ func deleteHooksOf(ctx context.Context, tx bun.Tx, connectionID string) error {
 	return nil
 }
 
-// dropOldDeliveries forgets at most so many deliveries from before a time; it tells how many there were.
-func dropOldDeliveries(ctx context.Context, tx bun.Tx, before, most int64) (int64, error) {
+// deleteDeliveriesBefore deletes records of deliveries from before a time, and returns how many it deleted: about limit, and
+// less only if there are no more. Records with the same time as the last one are deleted too.
+func deleteDeliveriesBefore(ctx context.Context, tx bun.Tx, before, limit int64) (int64, error) {
 	var rows []deliveryRow
-	if err := tx.NewSelect().Model(&rows).Where("at < ?", before).Order("at").Limit(most).Scan(ctx); err != nil {
+	if err := tx.NewSelect().Model(&rows).Where("at < ?", before).Order("at").Limit(limit).Scan(ctx); err != nil {
 		return 0, fmt.Errorf("reading old deliveries: %w", err)
 	}
 	if len(rows) == 0 {
@@ -171,8 +151,5 @@ func dropOldDeliveries(ctx context.Context, tx bun.Tx, before, most int64) (int6
 	}
 	last := rows[len(rows)-1].At
 	result, err := tx.NewDelete().Model((*deliveryRow)(nil)).Where("at <= ?", last).Where("at < ?", before).Exec(ctx)
-	if err != nil {
-		return 0, fmt.Errorf("deleting old deliveries: %w", err)
-	}
-	return result.RowsAffected()
+	return affected(result, err, "deleting old deliveries")
 }

@@ -15,29 +15,30 @@ import (
 	"testing"
 	"time"
 
+	"github.com/weftmesh/weft/actors/runtime"
+
 	"github.com/weftmesh/weft/actors/actortest"
 	"github.com/weftmesh/weft/actors/integration"
-	"github.com/weftmesh/weft/actors/runtime"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
 )
 
-// clock runs ahead of the real one.
+// clock is the real clock plus an offset.
 type clock struct{ ahead atomic.Int64 }
 
 func (c *clock) Now() time.Time { return time.Now().Add(time.Duration(c.ahead.Load())) }
 
-func (c *clock) pass(d time.Duration) { c.ahead.Add(int64(d)) }
+func (c *clock) advance(d time.Duration) { c.ahead.Add(int64(d)) }
 
-// at gives the actor a clock of the test's own; tokens keep the real one, from which it starts.
-func at(c *clock) option {
+// withClock sets the actor's clock. Access tokens are issued by the real clock.
+func withClock(c *clock) option {
 	return func(_ *integration.Config, host *[]actortest.HostOption) {
 		*host = append(*host, func(h *runtime.HostConfig) { h.Now = c.Now })
 	}
 }
 
-// standard is a delivery after Standard Webhooks.
-func standard(h subjects.Hook, secret, id string, when time.Time, body string) subjects.ReceiveWebhookRequest {
+// standardDelivery is a delivery signed as Standard Webhooks specifies.
+func standardDelivery(h subjects.Hook, secret, id string, when time.Time, body string) subjects.ReceiveWebhookRequest {
 	key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(secret, "whsec_"))
 	if err != nil {
 		panic(err)
@@ -50,8 +51,8 @@ func standard(h subjects.Hook, secret, id string, when time.Time, body string) s
 	}}
 }
 
-// told are the deliveries that came into the event stream, oldest first.
-func (b *bundle) told(t testing.TB) []subjects.Envelope[subjects.WebhookDelivery] {
+// published returns the webhook events in the event stream, oldest first.
+func (b *fixture) published(t testing.TB) []subjects.Envelope[subjects.WebhookDelivery] {
 	t.Helper()
 	stream, err := b.mesh.Conn(t, "operator").JS.Stream(t.Context(), subjects.Events.Name)
 	if err != nil {
@@ -76,36 +77,36 @@ func (b *bundle) told(t testing.TB) []subjects.Envelope[subjects.WebhookDelivery
 	return all
 }
 
-func (b *bundle) wantTold(t testing.TB, n int) []subjects.Envelope[subjects.WebhookDelivery] {
+func (b *fixture) wantPublished(t testing.TB, n int) []subjects.Envelope[subjects.WebhookDelivery] {
 	t.Helper()
 	var all []subjects.Envelope[subjects.WebhookDelivery]
 	actortest.Eventually(t, strconv.Itoa(n)+" events", func() bool {
-		all = b.told(t)
+		all = b.published(t)
 		return len(all) >= n
 	})
 	if len(all) != n {
-		t.Fatalf("%d events were told, want %d: %+v", len(all), n, all)
+		t.Fatalf("%d events were published, want %d: %+v", len(all), n, all)
 	}
 	return all
 }
 
-func (b *bundle) deliver(t testing.TB, r subjects.ReceiveWebhookRequest) subjects.Document {
+func (b *fixture) deliver(t testing.TB, r subjects.ReceiveWebhookRequest) subjects.Document {
 	t.Helper()
 	return call(t, b, subjects.ReceiveWebhook, mesh.As{}, r)
 }
 
-func (b *bundle) refuses(t testing.TB, code subjects.Code, r subjects.ReceiveWebhookRequest) {
+func (b *fixture) wantRefused(t testing.TB, code subjects.Code, r subjects.ReceiveWebhookRequest) {
 	t.Helper()
 	if e := wantCode(t, b, code, subjects.ReceiveWebhook, mesh.As{}, r); strings.Contains(e.Error(), "whsec_") {
-		t.Errorf("the refusal tells too much: %v", e)
+		t.Errorf("the refusal contains a secret: %v", e)
 	}
 }
 
-func TestADeliveryIsToldOnce(t *testing.T) {
+func TestDelivery(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		now := &clock{}
-		b := setup(t, database, at(now))
-		v := newVendor(t, says(200, `{}`))
+		b := setup(t, database, withClock(now))
+		v := newFakeProvider(t, respond(200, `{}`))
 		id, ada := b.user(t)
 		_, eve := b.user(t)
 		c := b.connectTo(t, v, ada, "shop")
@@ -113,40 +114,40 @@ func TestADeliveryIsToldOnce(t *testing.T) {
 		if h.Status != "active" || h.SecretFrom != "weft" || !strings.HasPrefix(h.Secret, "whsec_") || h.URL != "http://127.0.0.1:8080/v1/hooks/http/"+h.ID || h.Help == "" {
 			t.Fatalf("created: %+v", h)
 		}
-		good := standard(h, h.Secret, "msg_1", now.Now(), `{"type": "order.paid", "n": 12345678901234567890}`)
+		good := standardDelivery(h, h.Secret, "msg_1", now.Now(), `{"type": "order.paid", "n": 12345678901234567890}`)
 		if d := b.deliver(t, good); d.Status != 0 || len(d.Body) != 0 || d.Headers["Weft-Delivery"] != "accepted" {
-			t.Errorf("answered %+v", d)
+			t.Errorf("the response is %+v", d)
 		}
-		e := b.wantTold(t, 1)[0]
+		e := b.wantPublished(t, 1)[0]
 		if e.Type != "http.order.paid" || e.Source != "/integrations/"+c.ID || e.UserID != id || e.ID != h.ID+":msg_1" || e.Data.DeliveryID != "msg_1" ||
 			e.Data.HookID != h.ID || e.Data.Label != "shop" || string(e.Data.Payload) != `{"type":"order.paid","n":12345678901234567890}` {
-			t.Errorf("told: %+v %s", e, e.Data.Payload)
+			t.Errorf("published: %+v %s", e, e.Data.Payload)
 		}
 
-		again := standard(h, h.Secret, "msg_1", now.Now().Add(time.Second), `{"type": "order.paid"}`)
+		again := standardDelivery(h, h.Secret, "msg_1", now.Now().Add(time.Second), `{"type": "order.paid"}`)
 		for _, replay := range []subjects.ReceiveWebhookRequest{good, again} {
 			if d := b.deliver(t, replay); d.Headers["Weft-Delivery"] != "duplicate" {
-				t.Errorf("a replay is answered %+v", d)
+				t.Errorf("the response to a replay is %+v", d)
 			}
 		}
-		stale := standard(h, h.Secret, "msg_2", now.Now().Add(-6*time.Minute), `{}`)
-		forged := standard(h, "whsec_Zm9yZ2VkZm9yZ2VkZm9yZ2Vk", "msg_3", now.Now(), `{}`)
-		changed := standard(h, h.Secret, "msg_4", now.Now(), `{"a":1}`)
+		stale := standardDelivery(h, h.Secret, "msg_2", now.Now().Add(-6*time.Minute), `{}`)
+		forged := standardDelivery(h, "whsec_Zm9yZ2VkZm9yZ2VkZm9yZ2Vk", "msg_3", now.Now(), `{}`)
+		changed := standardDelivery(h, h.Secret, "msg_4", now.Now(), `{"a":1}`)
 		changed.Body[5] ^= 1
-		unsigned := standard(h, h.Secret, "msg_5", now.Now(), `{}`)
+		unsigned := standardDelivery(h, h.Secret, "msg_5", now.Now(), `{}`)
 		delete(unsigned.Headers, "webhook-signature")
 		for _, bad := range []subjects.ReceiveWebhookRequest{stale, forged, changed, unsigned} {
-			b.refuses(t, subjects.CodeUnauthenticated, bad)
+			b.wantRefused(t, subjects.CodeUnauthenticated, bad)
 		}
-		elsewhere := good
-		elsewhere.Provider = "slack"
-		b.refuses(t, subjects.CodeNotFound, elsewhere)
-		elsewhere = good
-		elsewhere.HookID = c.ID
-		b.refuses(t, subjects.CodeNotFound, elsewhere)
-		b.deliver(t, standard(h, h.Secret, "msg_6", now.Now(), `not json`))
-		if all := b.wantTold(t, 2); all[1].Type != "http.delivery" || string(all[1].Data.Payload) != `"not json"` {
-			t.Errorf("told: %+v %s", all[1], all[1].Data.Payload)
+		other := good
+		other.Provider = "slack"
+		b.wantRefused(t, subjects.CodeNotFound, other)
+		other = good
+		other.HookID = c.ID
+		b.wantRefused(t, subjects.CodeNotFound, other)
+		b.deliver(t, standardDelivery(h, h.Secret, "msg_6", now.Now(), `not json`))
+		if all := b.wantPublished(t, 2); all[1].Type != "http.delivery" || string(all[1].Data.Payload) != `"not json"` {
+			t.Errorf("published: %+v %s", all[1], all[1].Data.Payload)
 		}
 
 		one := subjects.HookRequest{IntegrationID: c.ID, HookID: h.ID}
@@ -161,18 +162,18 @@ func TestADeliveryIsToldOnce(t *testing.T) {
 		wantCode(t, b, subjects.CodeNotFound, subjects.RotateHookSecret, eve, subjects.RotateHookSecretRequest{IntegrationID: c.ID, HookID: h.ID})
 
 		call(t, b, subjects.UpdateIntegration, ada, subjects.UpdateIntegrationRequest{IntegrationID: c.ID, Status: "disabled"})
-		b.refuses(t, subjects.CodeNotFound, standard(h, h.Secret, "msg_7", now.Now(), `{}`))
+		b.wantRefused(t, subjects.CodeNotFound, standardDelivery(h, h.Secret, "msg_7", now.Now(), `{}`))
 		call(t, b, subjects.UpdateIntegration, ada, subjects.UpdateIntegrationRequest{IntegrationID: c.ID, Status: "active"})
 		call(t, b, subjects.DisconnectIntegration, ada, subjects.IntegrationRequest{IntegrationID: c.ID})
-		b.refuses(t, subjects.CodeNotFound, standard(h, h.Secret, "msg_8", now.Now(), `{}`))
-		b.wantTold(t, 2)
+		b.wantRefused(t, subjects.CodeNotFound, standardDelivery(h, h.Secret, "msg_8", now.Now(), `{}`))
+		b.wantPublished(t, 2)
 	})
 }
 
-func TestConcurrentDeliveriesOfOneAreToldOnce(t *testing.T) {
+func TestConcurrentDeliveries(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		b := setup(t, database)
-		v := newVendor(t, says(200, `{}`))
+		v := newFakeProvider(t, respond(200, `{}`))
 		_, ada := b.user(t)
 		c := b.connectTo(t, v, ada, "")
 		h := call(t, b, subjects.CreateHook, ada, subjects.CreateHookRequest{IntegrationID: c.ID})
@@ -180,7 +181,7 @@ func TestConcurrentDeliveriesOfOneAreToldOnce(t *testing.T) {
 		results := make(chan string, ids*copies)
 		var group sync.WaitGroup
 		for i := range ids {
-			r := standard(h, h.Secret, "msg_"+strconv.Itoa(i), time.Now(), `{"type":"x"}`)
+			r := standardDelivery(h, h.Secret, "msg_"+strconv.Itoa(i), time.Now(), `{"type":"x"}`)
 			for range copies {
 				group.Go(func() {
 					d, err := mesh.Call(t.Context(), b.caller, subjects.ReceiveWebhook, r, mesh.As{})
@@ -199,17 +200,17 @@ func TestConcurrentDeliveriesOfOneAreToldOnce(t *testing.T) {
 			count[result]++
 		}
 		if count["accepted"] != ids || count["duplicate"] != ids*(copies-1) {
-			t.Errorf("answers: %v", count)
+			t.Errorf("results: %v", count)
 		}
-		b.wantTold(t, ids)
+		b.wantPublished(t, ids)
 	})
 }
 
-func TestRotatingAHooksSecret(t *testing.T) {
+func TestRotateHookSecret(t *testing.T) {
 	t.Parallel()
 	now := &clock{}
-	b := setup(t, actortest.Databases(t)[0], at(now), with(func(c *integration.Config) { c.Webhooks.OldSecret = time.Minute }))
-	v := newVendor(t, says(200, `{}`))
+	b := setup(t, actortest.Databases(t)[0], withClock(now), withConfig(func(c *integration.Config) { c.Webhooks.OldSecret = time.Minute }))
+	v := newFakeProvider(t, respond(200, `{}`))
 	_, ada := b.user(t)
 	c := b.connectTo(t, v, ada, "")
 	h := call(t, b, subjects.CreateHook, ada, subjects.CreateHookRequest{IntegrationID: c.ID})
@@ -224,38 +225,38 @@ func TestRotatingAHooksSecret(t *testing.T) {
 	n := 0
 	send := func(secret string) subjects.ReceiveWebhookRequest {
 		n++
-		return standard(h, secret, "msg_"+strconv.Itoa(n), now.Now(), `{}`)
+		return standardDelivery(h, secret, "msg_"+strconv.Itoa(n), now.Now(), `{}`)
 	}
 	b.deliver(t, send(h.Secret))
 	b.deliver(t, send(second.Secret))
-	now.pass(2 * time.Minute)
-	b.refuses(t, subjects.CodeUnauthenticated, send(h.Secret))
+	now.advance(2 * time.Minute)
+	b.wantRefused(t, subjects.CodeUnauthenticated, send(h.Secret))
 	b.deliver(t, send(second.Secret))
-	const theirs = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-	if third := rotate(subjects.RotateHookSecretRequest{Secret: theirs, DropOld: true}); third.Secret != "" || third.OldSecretUntil != nil {
+	const providerSecret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+	if third := rotate(subjects.RotateHookSecretRequest{Secret: providerSecret, DropOld: true}); third.Secret != "" || third.OldSecretUntil != nil {
 		t.Errorf("rotated: %+v", third)
 	}
-	b.refuses(t, subjects.CodeUnauthenticated, send(second.Secret))
-	b.deliver(t, send(theirs))
+	b.wantRefused(t, subjects.CodeUnauthenticated, send(second.Secret))
+	b.deliver(t, send(providerSecret))
 	bad := wantCode(t, b, subjects.CodeInvalid, subjects.RotateHookSecret, ada, subjects.RotateHookSecretRequest{IntegrationID: c.ID, HookID: h.ID, Secret: "whsec_!!!"})
 	if bad.Fields[0].Field != "secret" || strings.Contains(bad.Error(), "!!!") {
-		t.Errorf("a secret that is none: %+v", bad)
+		t.Errorf("an invalid secret: %+v", bad)
 	}
-	b.wantTold(t, 4)
+	b.wantPublished(t, 4)
 }
 
-// TestAHookWithoutASecretRefuses holds until its owner hands over the one that the vendor made.
-func TestAHookWithoutASecretRefuses(t *testing.T) {
+// TestHookWithoutSecret tests that a hook refuses deliveries until its owner sets the secret that the provider made.
+func TestHookWithoutSecret(t *testing.T) {
 	t.Parallel()
-	v := newVendor(t, says(200, `{"ok":true,"team":"T","user_id":"U"}`))
-	b := setup(t, actortest.Databases(t)[0], with(func(c *integration.Config) {
+	v := newFakeProvider(t, respond(200, `{"ok":true,"team":"T","user_id":"U"}`))
+	b := setup(t, actortest.Databases(t)[0], withConfig(func(c *integration.Config) {
 		c.Providers["slack"] = integration.ProviderConfig{BaseURL: v.URL}
 		c.Webhooks.PerConnection = 1
 	}))
 	_, ada := b.user(t)
 	c := call(t, b, subjects.ConnectIntegration, ada, subjects.ConnectIntegrationRequest{Provider: "slack", Credentials: subjects.SecretMap{"token": "xoxb-1234567890"}})
 	h := call(t, b, subjects.CreateHook, ada, subjects.CreateHookRequest{IntegrationID: c.ID})
-	if h.Status != "pending" || h.Secret != "" || h.SecretFrom != "vendor" {
+	if h.Status != "pending" || h.Secret != "" || h.SecretFrom != "provider" {
 		t.Errorf("created: %+v", h)
 	}
 	wantCode(t, b, subjects.CodeConflict, subjects.CreateHook, ada, subjects.CreateHookRequest{IntegrationID: c.ID})
@@ -269,28 +270,28 @@ func TestAHookWithoutASecretRefuses(t *testing.T) {
 		}}
 	}
 	challenge := `{"type":"url_verification","challenge":"c1"}`
-	b.refuses(t, subjects.CodeUnauthenticated, send(challenge))
+	b.wantRefused(t, subjects.CodeUnauthenticated, send(challenge))
 	wantCode(t, b, subjects.CodeInvalid, subjects.RotateHookSecret, ada, subjects.RotateHookSecretRequest{IntegrationID: c.ID, HookID: h.ID})
 	if got := call(t, b, subjects.RotateHookSecret, ada, subjects.RotateHookSecretRequest{IntegrationID: c.ID, HookID: h.ID, Secret: secret}); got.Status != "active" || got.Secret != "" {
-		t.Errorf("given its secret: %+v", got)
+		t.Errorf("with its secret: %+v", got)
 	}
 	if d := b.deliver(t, send(challenge)); string(d.Body) != "c1" || d.ContentType != "text/plain; charset=utf-8" {
-		t.Errorf("the handshake is answered %+v", d)
+		t.Errorf("the response to the handshake is %+v", d)
 	}
 	b.deliver(t, send(`{"type":"event_callback","event_id":"Ev1","event":{"type":"message"}}`))
-	if e := b.wantTold(t, 1)[0]; e.Type != "slack.message" || e.Data.DeliveryID != "Ev1" {
-		t.Errorf("told: %+v", e)
+	if e := b.wantPublished(t, 1)[0]; e.Type != "slack.message" || e.Data.DeliveryID != "Ev1" {
+		t.Errorf("published: %+v", e)
 	}
 	wantCode(t, b, subjects.CodeNotFound, subjects.AnswerWebhook, mesh.As{}, subjects.AnswerWebhookRequest{Provider: "slack", HookID: h.ID, Query: "challenge=x"})
 	call(t, b, subjects.DeleteHook, ada, subjects.HookRequest{IntegrationID: c.ID, HookID: h.ID})
-	b.refuses(t, subjects.CodeNotFound, send(challenge))
+	b.wantRefused(t, subjects.CodeNotFound, send(challenge))
 }
 
-// TestAReplayUnderAnotherIDIsKnown holds where the vendor does not sign the delivery's id.
-func TestAReplayUnderAnotherIDIsKnown(t *testing.T) {
+// TestReplayWithAnotherID tests that a replay is detected although the provider does not sign the delivery's id.
+func TestReplayWithAnotherID(t *testing.T) {
 	t.Parallel()
-	v := newVendor(t, says(200, `{"login":"ada"}`))
-	b := setup(t, actortest.Databases(t)[0], with(func(c *integration.Config) {
+	v := newFakeProvider(t, respond(200, `{"login":"ada"}`))
+	b := setup(t, actortest.Databases(t)[0], withConfig(func(c *integration.Config) {
 		c.Providers["github"] = integration.ProviderConfig{BaseURL: v.URL}
 	}))
 	_, ada := b.user(t)
@@ -303,7 +304,7 @@ func TestAReplayUnderAnotherIDIsKnown(t *testing.T) {
 		}}).Headers["Weft-Delivery"]
 	}
 	if first, second := send("d1"), send("d2"); first != "accepted" || second != "duplicate" {
-		t.Errorf("answered %s, %s", first, second)
+		t.Errorf("the results are %s, %s", first, second)
 	}
-	b.wantTold(t, 1)
+	b.wantPublished(t, 1)
 }

@@ -16,27 +16,29 @@ import (
 )
 
 const (
-	// learnWithin bounds how long a call waits for what its answer says of limits to be told to other processes.
+	// learnWithin bounds how long a call waits while its response's limits are written to the bucket.
 	learnWithin = time.Second
-	// usualHold is how long a limit is left alone by a provider that says "too many" and not for how long.
-	usualHold = time.Second
-	// maxHold is the longest that a provider's word keeps a limit closed.
+	// defaultHold is how long a limit is held after a response that reports "too many requests" without a Retry-After.
+	defaultHold = time.Second
+	// maxHold bounds the time for which a response may hold a limit.
 	maxHold = 24 * time.Hour
 	// openLimitsWithin bounds the opening of the bucket.
 	openLimitsWithin = 10 * time.Second
-	// minPeriod is the shortest period that is counted over all processes; see kv.Pacer.
+	// minPeriod is the shortest period that can be counted over all processes; see kv.Pacer.
 	minPeriod = 250 * time.Millisecond
+	// maxHeadroom is for how many connections a provider's status reports headroom.
+	maxHeadroom = 5
 )
 
-// limits keep calls within what providers allow, over all processes: a call that the provider would refuse is not made.
+// limits enforces providers' rate limits over all processes, so that weft does not send calls that a provider would refuse.
 type limits struct {
 	pacer  *kv.Pacer
 	config map[string]ProviderConfig
 	now    func() time.Time
 	log    *zap.Logger
-	// held is until when a connection is left alone whose provider declares no limits, by this process.
-	mu   sync.Mutex
-	held map[string]time.Time
+	// heldUntil is for connections to providers that declare no limits, by connection id. It is local to this process.
+	mu        sync.Mutex
+	heldUntil map[string]time.Time
 }
 
 // openLimits opens the bucket that the processes share.
@@ -47,158 +49,163 @@ func openLimits(d actors.Deps, config map[string]ProviderConfig) (*limits, error
 	if err != nil {
 		return nil, fmt.Errorf("opening the limits: %w", err)
 	}
-	return &limits{pacer: pacer, config: config, now: d.Now, log: d.Log, held: map[string]time.Time{}}, nil
+	return &limits{pacer: pacer, config: config, now: d.Now, log: d.Log, heldUntil: map[string]time.Time{}}, nil
 }
 
-// counted is a limit as it counts one call.
-type counted struct {
+// appliedLimit is a limit as it applies to one call: requests in period, counted under key.
+type appliedLimit struct {
 	limit    manifest.Limit
 	key      string
 	requests int
 	period   time.Duration
 }
 
-// throttledError says that a limit has nothing left for a while.
-type throttledError struct {
+// limitExhaustedError means that a limit allows no call before wait has passed. limit is zero if the provider declares
+// none.
+type limitExhaustedError struct {
 	provider string
-	by       counted
+	limit    appliedLimit
 	wait     time.Duration
 }
 
-func (e *throttledError) Error() string {
-	return fmt.Sprintf("%s allows %d calls in %s (%s), and they are used up", e.provider, e.by.requests, e.by.period, e.by.limit.ID)
+func (e *limitExhaustedError) Error() string {
+	return fmt.Sprintf("%s allows %d calls in %s (limit %s), and they are used up", e.provider, e.limit.requests, e.limit.period, e.limit.limit.ID)
 }
 
-// refusal is what the caller gets who cannot wait.
-func (e *throttledError) refusal() error {
+// coded is the error for callers.
+func (e *limitExhaustedError) coded() error {
 	detail := e.Error()
-	if e.by.requests == 0 {
+	if e.limit.requests == 0 {
 		detail = e.provider + " asked for a pause"
 	}
 	return &subjects.Error{Code: subjects.CodeRateLimited, Detail: detail, RetryAfter: max(e.wait, time.Millisecond)}
 }
 
-// count are the limits that count a call to host, as the operator has changed them.
-func (l *limits) count(out outgoing, host string) []counted {
-	declared := out.action.Limits()
-	list := make([]counted, 0, len(declared))
+// applying returns the limits that apply to a call to host.
+func (l *limits) applying(spec callSpec, host string) []appliedLimit {
+	declared := spec.action.Limits()
+	list := make([]appliedLimit, 0, len(declared))
 	for _, limit := range declared {
-		list = append(list, l.counted(out.provider.ID, host, out.owner, limit))
+		list = append(list, l.applied(spec.provider.ID, host, spec.connectionID, limit))
 	}
 	return list
 }
 
-// counted is a limit as it counts the calls of a connection, or of all, to host.
-func (l *limits) counted(provider, host, owner string, limit manifest.Limit) counted {
-	c := counted{limit: limit, requests: limit.Requests, period: time.Duration(limit.Per), key: limitKey(provider, host, owner, limit)}
+// applied is a limit as it applies to a connection's calls to host, with the operator's number of requests if there is one.
+func (l *limits) applied(provider, host, connectionID string, limit manifest.Limit) appliedLimit {
+	a := appliedLimit{
+		limit: limit, requests: limit.Requests, period: time.Duration(limit.Per), key: limitKey(provider, host, connectionID, limit),
+	}
 	if n := l.config[provider].Limits[limit.ID]; n > 0 {
-		c.requests = n
+		a.requests = n
 	}
-	if c.period < minPeriod { // as many in a longer period
-		c.requests = int(max(1, int64(c.requests)*int64(minPeriod)/int64(c.period)))
-		c.period = minPeriod
+	if a.period < minPeriod { // the same rate in a longer period
+		a.requests = int(max(1, int64(a.requests)*int64(minPeriod)/int64(a.period)))
+		a.period = minPeriod
 	}
-	return c
+	return a
 }
 
-// limitKey names what shares a limit: a connection, or all that call the provider's host. The host counts because a user may
-// name it: what it answers concerns nobody else.
-func limitKey(provider, host, owner string, limit manifest.Limit) string {
+// limitKey is the key that a limit is counted under: the connection's, or the provider's and the host's. It contains the
+// host because users may name the host of some providers, and responses of one host must not hold calls to another.
+func limitKey(provider, host, connectionID string, limit manifest.Limit) string {
 	if limit.OfProvider() {
 		return "provider " + provider + " " + host + " " + limit.ID
 	}
-	return "connection " + owner + " " + limit.ID
+	return "connection " + connectionID + " " + limit.ID
 }
 
-// take takes a token of every limit of a call; a *throttledError where one has none left, and then the others' are given
-// back. It does not wait.
-func (l *limits) take(ctx context.Context, out outgoing, host string) error {
-	list := l.count(out, host)
+// take takes one request from every limit that applies to a call. It returns a *limitExhaustedError if one of them has
+// none left, and gives back what it has taken. It does not wait.
+func (l *limits) take(ctx context.Context, spec callSpec, host string) error {
+	list := l.applying(spec, host)
 	if len(list) == 0 {
-		return l.pause(out)
+		return l.checkHold(spec)
 	}
-	for i, c := range list {
-		pace, err := l.pacer.Take(ctx, c.key, c.requests, c.period)
+	for i, a := range list {
+		pace, err := l.pacer.Take(ctx, a.key, a.requests, a.period)
 		if err != nil || !pace.Allowed {
-			for _, given := range list[:i] {
-				l.pacer.GiveBack(given.key, given.period)
+			for _, taken := range list[:i] {
+				l.pacer.GiveBack(taken.key, taken.period)
 			}
 		}
 		if err != nil {
 			return &subjects.Error{
-				Code: subjects.CodeUnavailable, Detail: "the providers' limits cannot be reached right now", RetryAfter: time.Second, Cause: err,
+				Code: subjects.CodeUnavailable, Detail: "the rate limits cannot be reached right now", RetryAfter: time.Second, Cause: err,
 			}
 		}
 		if !pace.Allowed {
-			return &throttledError{provider: out.provider.ID, by: c, wait: pace.Wait}
+			return &limitExhaustedError{provider: spec.provider.ID, limit: a, wait: pace.Wait}
 		}
 	}
 	return nil
 }
 
-// pause is take where the provider declares no limits.
-func (l *limits) pause(out outgoing) error {
+// checkHold is take for a provider that declares no limits: it returns a *limitExhaustedError while the connection is held.
+func (l *limits) checkHold(spec callSpec) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	until, ok := l.held[out.owner]
+	until, ok := l.heldUntil[spec.connectionID]
 	if !ok {
 		return nil
 	}
 	if wait := until.Sub(l.now()); wait > 0 {
-		return &throttledError{provider: out.provider.ID, wait: wait}
+		return &limitExhaustedError{provider: spec.provider.ID, wait: wait}
 	}
-	delete(l.held, out.owner)
+	delete(l.heldUntil, spec.connectionID)
 	return nil
 }
 
-// learn takes note of what an answer says of limits, for every process. What cannot be told is found out again.
-func (l *limits) learn(ctx context.Context, out outgoing, host string, o *outcome) {
-	list := l.count(out, host)
+// learn applies what a response reports about limits, for all processes. Errors are logged only: a later response reports
+// the same.
+func (l *limits) learn(ctx context.Context, spec callSpec, host string, o *outcome) {
+	list := l.applying(spec, host)
 	limited := o.failed != nil && o.failed.Class == manifest.ClassLimited
 	if o.status == 0 || len(list) == 0 && !limited {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), learnWithin)
 	defer cancel()
-	hold := usualHold
+	hold := defaultHold
 	if limited && o.failed.RetryAfter > 0 {
 		hold = min(o.failed.RetryAfter, maxHold)
 	}
 	if limited && len(list) == 0 {
 		l.mu.Lock()
-		l.held[out.owner] = l.now().Add(hold)
+		l.heldUntil[spec.connectionID] = l.now().Add(hold)
 		l.mu.Unlock()
 		return
 	}
 	var errs []error
 	if limited {
-		for _, c := range blamed(list) {
-			errs = append(errs, l.pacer.Hold(ctx, c.key, c.requests, c.period, 0, hold))
+		for _, a := range limitsToHold(list) {
+			errs = append(errs, l.pacer.Hold(ctx, a.key, a.requests, a.period, 0, hold))
 		}
 	}
-	for _, reading := range out.action.Readings(o.answer) {
-		for _, c := range list {
-			if c.limit.ID != reading.Limit.ID {
+	for _, reading := range spec.action.Readings(o.answer) {
+		for _, a := range list {
+			if a.limit.ID != reading.Limit.ID {
 				continue
 			}
-			lasts := reading.Reset
-			if lasts == 0 {
-				lasts = min(c.period, time.Minute)
+			reset := reading.Reset
+			if reset == 0 {
+				reset = min(a.period, time.Minute)
 			}
-			errs = append(errs, l.pacer.Hold(ctx, c.key, c.requests, c.period, reading.Remaining, min(lasts, maxHold)))
+			errs = append(errs, l.pacer.Hold(ctx, a.key, a.requests, a.period, reading.Remaining, min(reset, maxHold)))
 		}
 	}
 	if err := errors.Join(errs...); err != nil {
-		l.log.Warn("telling what a provider says of its limits", zap.String("provider", out.provider.ID), zap.Error(err))
+		l.log.Warn("updating rate limits from a response", zap.String("provider", spec.provider.ID), zap.Error(err))
 	}
 }
 
-// blamed are the limits that a refusal is taken to be of: a connection's own, or, where there are none, everybody's.
-func blamed(list []counted) []counted {
-	var own []counted
-	for _, c := range list {
-		if !c.limit.OfProvider() {
-			own = append(own, c)
+// limitsToHold are the limits that a "too many requests" response is attributed to: those that count for the connection,
+// or all if there are none.
+func limitsToHold(list []appliedLimit) []appliedLimit {
+	var own []appliedLimit
+	for _, a := range list {
+		if !a.limit.OfProvider() {
+			own = append(own, a)
 		}
 	}
 	if len(own) == 0 {
@@ -207,25 +214,37 @@ func blamed(list []counted) []counted {
 	return own
 }
 
-// within runs a call through the door, and again while a limit has nothing left and the wait for it is short.
-func (a *Actor) within(ctx context.Context, out outgoing, host string, start func(context.Context, func()) error) error {
-	patience := a.config.Limits.MaxWait
-	for {
-		err := out.door(ctx, func(ctx context.Context, started func()) error {
-			if err := a.limits.take(ctx, out, host); err != nil {
-				return err
+// headroom returns what is left of the limits that apply to a user's connections to a provider. A limit that cannot be read
+// is left out.
+func (l *limits) headroom(ctx context.Context, p *manifest.Provider, rows []connectionRow) []subjects.LimitHeadroom {
+	list := []subjects.LimitHeadroom{}
+	for _, limit := range p.Limits {
+		for _, c := range rows[:min(len(rows), maxHeadroom)] {
+			if c.Host == "" {
+				continue
 			}
-			return start(ctx, started)
-		})
-		var full *throttledError
-		if !errors.As(err, &full) {
-			return err
+			if h, ok := l.headroomOf(ctx, p, c, limit); ok {
+				list = append(list, h)
+			}
+			if limit.OfProvider() {
+				break
+			}
 		}
-		if full.wait > patience || !waitFor(ctx, full.wait) {
-			a.metrics.throttled.WithLabelValues(out.provider.ID, "refused").Inc()
-			return full.refusal()
-		}
-		a.metrics.throttled.WithLabelValues(out.provider.ID, "waited").Inc()
-		patience -= full.wait
 	}
+	return list
+}
+
+func (l *limits) headroomOf(ctx context.Context, p *manifest.Provider, c connectionRow, limit manifest.Limit) (subjects.LimitHeadroom, bool) {
+	a := l.applied(p.ID, c.Host, c.ID, limit)
+	pace, err := l.pacer.Peek(ctx, a.key, a.requests, a.period)
+	if err != nil {
+		return subjects.LimitHeadroom{}, false
+	}
+	h := subjects.LimitHeadroom{
+		Limit: limit.ID, Requests: a.requests, Seconds: a.period.Seconds(), Remaining: pace.Remaining, ResetSeconds: pace.Wait.Seconds(),
+	}
+	if !limit.OfProvider() {
+		h.IntegrationID = c.ID
+	}
+	return h, true
 }

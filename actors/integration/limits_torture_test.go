@@ -16,34 +16,36 @@ import (
 	"testing"
 	"time"
 
+	"github.com/weftmesh/weft/actors/runtime"
+
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/actortest"
 	"github.com/weftmesh/weft/actors/integration"
 	"github.com/weftmesh/weft/actors/integration/manifest"
 	"github.com/weftmesh/weft/actors/integration/providers"
-	"github.com/weftmesh/weft/actors/runtime"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
 )
 
 const (
-	// limitStormMost is what every limit counts at most in a period, limitStormTimes how many times as often it is called.
+	// limitStormMost bounds the requests of every limit in a period; limitStormTimes is the ratio of calls to it.
 	limitStormMost  = 12
 	limitStormTimes = 10
-	// limitStormRate is how many calls a second the storm makes over all: what two cores answer beside making them. Past it
-	// the calls wait for each other and no limit is full. The period that every limit gets follows from it.
+	// limitStormRate is the total rate of calls per second: what two cores can make and answer. At a higher rate the calls
+	// would wait for each other and exhaust no limit. It determines the period of the limits.
 	limitStormRate = 200
-	// limitStormPeriods is how many periods a storm lasts at least.
+	// limitStormPeriods is the minimum length of a storm in periods.
 	limitStormPeriods = 4
-	// limitStormFew is how many providers a short storm takes, limitStormFewShare what it must use of what is allowed: its
-	// periods are so short that a busy machine's own delays are a good part of them.
+	// limitStormShare is the minimum share of the allowed calls that a storm must make.
+	limitStormShare = 0.95
+	// limitStormFew is how many providers a short storm uses. Its share is less, because its periods are so short that
+	// delays of a busy machine matter.
 	limitStormFew      = 8
-	limitStormShare    = 0.95
 	limitStormFewShare = 0.75
 )
 
-// strictVendor enforces limits as the strictest of vendors would: never more in any period, wherever it begins.
-type strictVendor struct {
+// strictProvider enforces limits in every sliding window, which is stricter than providers are.
+type strictProvider struct {
 	*httptest.Server
 	period time.Duration
 	limits map[string][]manifest.Limit // by provider/action
@@ -54,15 +56,15 @@ type strictVendor struct {
 	all    int
 }
 
-func newStrictVendor(t *testing.T) *strictVendor {
-	v := &strictVendor{limits: map[string][]manifest.Limit{}, taken: map[string][]time.Time{}, good: map[string]int{}}
+func newStrictProvider(t *testing.T) *strictProvider {
+	v := &strictProvider{limits: map[string][]manifest.Limit{}, taken: map[string][]time.Time{}, good: map[string]int{}}
 	v.Server = httptest.NewServer(v)
 	t.Cleanup(v.Close)
 	return v
 }
 
 // ServeHTTP implements http.Handler.
-func (v *strictVendor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (v *strictProvider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	provider, action, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
 	w.Header().Set("Content-Type", "application/json")
 	if action == "health" {
@@ -91,8 +93,8 @@ func (v *strictVendor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprint(w, `{}`)
 }
 
-// stripped is a provider with the limits of its manifest, in less time, and actions without input.
-func (v *strictVendor) stripped(t *testing.T, p *manifest.Provider) *manifest.Provider {
+// stripped is a provider with the limits of its manifest, in shorter periods, and actions without input.
+func (v *strictProvider) stripped(t *testing.T, p *manifest.Provider) *manifest.Provider {
 	t.Helper()
 	limits, actions := []map[string]any{}, map[string]any{}
 	for _, l := range p.Limits {
@@ -111,7 +113,7 @@ func (v *strictVendor) stripped(t *testing.T, p *manifest.Provider) *manifest.Pr
 		}
 	}
 	source, err := json.Marshal(map[string]any{
-		"id": p.ID, "name": p.Name, "category": p.Category, "base_url": "https://vendor.example", "auth": []any{map[string]any{"id": "none", "kind": "none"}},
+		"id": p.ID, "name": p.Name, "category": p.Category, "base_url": "https://provider.example", "auth": []any{map[string]any{"id": "none", "kind": "none"}},
 		"limits": limits, "health": map[string]any{"method": "GET", "path": "/" + p.ID + "/health"}, "actions": actions,
 	})
 	if err != nil {
@@ -127,9 +129,9 @@ func (v *strictVendor) stripped(t *testing.T, p *manifest.Provider) *manifest.Pr
 	return made
 }
 
-// TestLimitStorm calls providers from three processes, ten times as often as their manifests allow, against vendors that
-// enforce what is declared: of a thousand answers at most one may be a refusal, and 95 % of what is allowed must be used (a
-// storm of less than a minute takes some of the providers, and is content with three quarters).
+// TestLimitStorm calls providers from three processes, ten times as often as their manifests allow, against servers that
+// enforce the declared limits. At most one of a thousand responses may be a refusal, and 95 % of the allowed calls must be
+// made. A storm of less than a minute uses some of the providers and requires 75 %.
 func TestLimitStorm(t *testing.T) {
 	duration, err := time.ParseDuration(os.Getenv("WEFT_TORTURE_DURATION"))
 	if err != nil {
@@ -140,12 +142,12 @@ func TestLimitStorm(t *testing.T) {
 	if err != nil || len(faults) > 0 {
 		t.Fatalf("%v %v", err, faults)
 	}
-	v := newStrictVendor(t)
+	v := newStrictProvider(t)
 	chosen, limits := map[string]*manifest.Provider{}, 0
 	for _, id := range slices.Sorted(maps.Keys(known)) {
 		if len(known[id].Limits) > 0 && (long || len(chosen) < limitStormFew) {
 			chosen[id] = known[id]
-			limits += len(loaded(known[id]))
+			limits += len(stormActions(known[id]))
 		}
 	}
 	v.period = time.Duration(limits*limitStormTimes*limitStormMost) * time.Second / limitStormRate
@@ -153,7 +155,7 @@ func TestLimitStorm(t *testing.T) {
 	for id, p := range chosen {
 		chosen[id] = v.stripped(t, p)
 	}
-	b := limitStormBundle(t, v, chosen)
+	b := limitStormFixture(t, v, chosen)
 	_, ada := b.user(t)
 	connections := map[string]string{}
 	for id := range chosen {
@@ -163,11 +165,11 @@ func TestLimitStorm(t *testing.T) {
 	var loads sync.WaitGroup
 	begin := time.Now()
 	for id, p := range chosen {
-		for _, a := range loaded(p) {
+		for _, a := range stormActions(p) {
 			narrowest := a.Limits()[0]
-			every := time.Duration(narrowest.Per) / time.Duration(limitStormTimes*narrowest.Requests)
+			interval := time.Duration(narrowest.Per) / time.Duration(limitStormTimes*narrowest.Requests)
 			loads.Go(func() {
-				b.load(t, ada, action(connections[id], a.ID, `{}`), every, begin.Add(duration), &calls, &refused)
+				b.load(t, ada, action(connections[id], a.ID, `{}`), interval, begin.Add(duration), &calls, &refused)
 			})
 		}
 	}
@@ -180,9 +182,9 @@ func TestLimitStorm(t *testing.T) {
 	v.report(t, chosen, took, calls.Load(), refused.Load(), share)
 }
 
-// loaded are the actions that a storm calls: for each limit one that it counts and none that is narrower, where there is one.
-// Of a provider with a limit that counts every call it is that one alone: it leaves nothing for the others to be full.
-func loaded(p *manifest.Provider) (list []*manifest.Action) {
+// stormActions are the actions that a storm calls: for each limit one for which it is the first limit, if there is one. If a
+// provider has a limit for all actions it is used alone, because it keeps the others from being exhausted.
+func stormActions(p *manifest.Provider) (list []*manifest.Action) {
 	limits := p.Limits
 	if i := slices.IndexFunc(limits, func(l manifest.Limit) bool { return len(l.Actions) == 0 }); i >= 0 {
 		limits = limits[i : i+1]
@@ -196,11 +198,11 @@ func loaded(p *manifest.Provider) (list []*manifest.Action) {
 	return list
 }
 
-// load makes a call every so often until a time, whatever becomes of the last.
-func (b *bundle) load(
-	t *testing.T, as mesh.As, r subjects.ExecuteActionRequest, every time.Duration, until time.Time, calls, refused *atomic.Int64,
+// load makes a call at each interval until a time, without waiting for the previous call.
+func (b *fixture) load(
+	t *testing.T, as mesh.As, r subjects.ExecuteActionRequest, interval time.Duration, until time.Time, calls, refused *atomic.Int64,
 ) {
-	tick := time.NewTicker(every)
+	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	var running sync.WaitGroup
 	for now := range tick.C {
@@ -222,12 +224,12 @@ func (b *bundle) load(
 	running.Wait()
 }
 
-// limitStormBundle is three integration actors on one PostgreSQL, which know the chosen providers alone.
-func limitStormBundle(t *testing.T, v *strictVendor, chosen map[string]*manifest.Provider) *bundle {
+// limitStormFixture runs three integration actors on one PostgreSQL database, with the chosen providers only.
+func limitStormFixture(t *testing.T, v *strictProvider, chosen map[string]*manifest.Provider) *fixture {
 	t.Helper()
 	kinds := actortest.Databases(t)
 	m := actortest.Start(t, actortest.Quiet())
-	b := &bundle{mesh: m, caller: m.Conn(t, "gateway"), db: kinds[len(kinds)-1].Config(t, "integration"), config: integration.DefaultConfig()}
+	b := &fixture{mesh: m, caller: m.Conn(t, "gateway"), db: kinds[len(kinds)-1].Config(t, "integration"), config: integration.DefaultConfig()}
 	b.config.Providers = map[string]integration.ProviderConfig{}
 	b.config.Limits.MaxWait, b.config.Retry.Attempts = 0, 1
 	for id := range chosen {
@@ -235,7 +237,7 @@ func limitStormBundle(t *testing.T, v *strictVendor, chosen map[string]*manifest
 	}
 	processes := 3
 	if len(kinds) == 1 {
-		processes = 1 // SQLite has one
+		processes = 1 // SQLite allows one
 	}
 	keyset := t.TempDir() + "/keyset"
 	for range processes {
@@ -245,19 +247,19 @@ func limitStormBundle(t *testing.T, v *strictVendor, chosen map[string]*manifest
 				return actors.Service{}, err
 			}
 			return a.Service(), nil
-		}, loopback, func(c *runtime.HostConfig) { c.KeysetFile = keyset })
+		}, allowLoopback, func(c *runtime.HostConfig) { c.KeysetFile = keyset })
 	}
 	return b
 }
 
-func (v *strictVendor) report(t *testing.T, chosen map[string]*manifest.Provider, took time.Duration, calls, refused int64, share float64) {
+func (v *strictProvider) report(t *testing.T, chosen map[string]*manifest.Provider, took time.Duration, calls, refused int64, share float64) {
 	t.Helper()
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	var got, allowed float64
 	for id, p := range chosen {
 		narrow := map[string]bool{}
-		for _, a := range loaded(p) {
+		for _, a := range stormActions(p) {
 			narrow[a.Limits()[0].ID] = true
 		}
 		for _, l := range p.Limits {
@@ -269,12 +271,12 @@ func (v *strictVendor) report(t *testing.T, chosen map[string]*manifest.Provider
 			t.Logf("%-20s %-16s %4d of %6.1f allowed (%.1f %%)", id, l.ID, v.good[id+"/"+l.ID], may, 100*float64(v.good[id+"/"+l.ID])/may)
 		}
 	}
-	t.Logf("%d providers, periods of %s, %s: %d calls, %d refused by weft; of %d answers %d (%.3f %%) were 429; %.1f %% of what is allowed was used",
+	t.Logf("%d providers, periods of %s, %s: %d calls, %d refused by weft; of %d responses %d (%.3f %%) were 429; %.1f %% of the allowed calls were made",
 		len(chosen), v.period, took.Round(time.Millisecond), calls, refused, v.all, v.bad, 100*float64(v.bad)/float64(v.all), 100*got/allowed)
 	if float64(v.bad) > 0.001*float64(v.all) {
-		t.Errorf("%d of %d answers were 429", v.bad, v.all)
+		t.Errorf("%d of %d responses were 429", v.bad, v.all)
 	}
 	if got < share*allowed {
-		t.Errorf("%.1f %% of what is allowed was used", 100*got/allowed)
+		t.Errorf("%.1f %% of the allowed calls were made", 100*got/allowed)
 	}
 }

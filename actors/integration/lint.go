@@ -10,8 +10,8 @@ import (
 	"github.com/weftmesh/weft/actors/integration/manifest"
 )
 
-// Lint tells what is wrong with a manifest, as weft would find it; nil if nothing is. file is the name that it has in the
-// folder of providers, which its id must agree with; "" has no say.
+// Lint checks a manifest as the actor does when it loads it, and returns its faults; nil if it is valid. file is the
+// file's name, which must be the provider's id with the suffix .yaml; an empty name is not checked.
 func Lint(file string, source []byte) manifest.Faults {
 	var err error
 	if file == "" {
@@ -26,33 +26,30 @@ func Lint(file string, source []byte) manifest.Faults {
 	return faults
 }
 
-// ListedProvider is a provider as weft has it.
+// ListedProvider is a provider as ListProviders returns it.
 type ListedProvider struct {
 	ID string
-	// Provider is nil where it is disabled; Fault says why then.
+	// Provider is nil if the provider is disabled; Fault is the reason then.
 	Provider *manifest.Provider
 	Fault    string
-	// File is the one in the folder of providers that it is from; "" is one that weft ships.
+	// File is the provider's file in the operator's folder; empty for a provider that weft ships.
 	File string
 }
 
-// ListProviders lists the providers that a weft with this folder of manifests has, by id; "" is no folder.
+// ListProviders lists the shipped providers and those of a folder of manifests by id, disabled ones included. An empty
+// folder name is no folder.
 func ListProviders(folder string) ([]ListedProvider, error) {
-	s, err := openShelf(folder, zap.NewNop())
+	r, err := openRegistry(folder, zap.NewNop())
 	if err != nil {
 		return nil, err
 	}
-	now := s.now.Load()
-	ids := slices.Sorted(maps.Keys(now.providers))
-	for id := range now.faults {
-		ids = append(ids, id)
-	}
+	ids := slices.AppendSeq(r.ids(), maps.Keys(r.current.Load().faults))
 	slices.Sort(ids)
 	listed := make([]ListedProvider, 0, len(ids))
 	for _, id := range slices.Compact(ids) {
 		l := ListedProvider{ID: id}
-		l.Provider, l.Fault = s.get(id)
-		if _, own := s.files[id+".yaml"]; own {
+		l.Provider, l.Fault = r.get(id)
+		if _, own := r.files[id+".yaml"]; own {
 			l.File = id + ".yaml"
 		}
 		listed = append(listed, l)

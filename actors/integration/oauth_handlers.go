@@ -3,247 +3,182 @@ package integration
 import (
 	"context"
 	"errors"
-	"net/url"
-	"slices"
 	"strings"
-	"time"
+
+	"github.com/weftmesh/weft/actors/oauthstate"
 
 	"golang.org/x/oauth2"
 
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/integration/manifest"
-	"github.com/weftmesh/weft/actors/oauthstate"
-	"github.com/weftmesh/weft/kv"
 	"github.com/weftmesh/weft/subjects"
 )
 
-// errand is a browser's way to a provider and back: who is to be connected, and how.
-type errand struct {
-	UserID    string `json:"user_id"`
-	SessionID string `json:"session_id"`
-	// Binding is the hash of what the browser keeps; weft's own page wants it.
-	Binding []byte `json:"binding"`
-
-	Provider    string         `json:"provider"`
-	Auth        string         `json:"auth"`
-	RedirectURI string         `json:"redirect_uri"`
-	Verifier    string         `json:"verifier"`
-	Label       string         `json:"label"`
-	Settings    map[string]any `json:"settings"`
-	ClientID    string         `json:"client_id,omitempty"`
-	// IntegrationID is a connection that is signed in again; empty makes a new one.
-	IntegrationID string    `json:"integration_id,omitempty"`
-	ExpiresAt     time.Time `json:"expires_at"`
-}
-
-// openStates binds to the bucket of errands.
-func openStates(d actors.Deps) (*oauthstate.Store[errand], error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	return oauthstate.Open[errand](ctx, d, kv.IntegrationOAuthState)
-}
-
-func errState() error {
-	return subjects.InvalidField("state", "is unknown, used, over, or not this user's, session's or provider's; begin again")
-}
-
-// authURL begins to connect an account at a provider.
+// authURL starts an authorization flow at a provider.
 func (a *Actor) authURL(ctx context.Context, r subjects.GetAuthURLRequest) (subjects.AuthURL, error) {
 	none := subjects.AuthURL{}
-	e, provider, method, err := a.errandOf(ctx, r)
+	flow, provider, method, err := a.newFlow(ctx, r)
 	if err != nil {
 		return none, err
 	}
-	client := a.clientOf(provider.ID, map[string]any{"client_id": e.ClientID})
+	client := a.tokenClient.clientOf(provider.ID, map[string]any{"client_id": flow.ClientID})
 	if client.ID == "" {
 		return none, subjects.Errorf(subjects.CodeConflict,
-			"there is no client at %s: the operator sets integration.providers.%s.client_id, or you give client_id", provider.ID, provider.ID)
+			"there is no OAuth client for %s: the operator must set integration.providers.%s.client_id, or the request client_id", provider.ID, provider.ID)
 	}
 	if unknown := provider.UnknownScopes(r.Scopes); len(unknown) > 0 {
 		return none, subjects.InvalidField("scopes", "%s is not a scope of %s", strings.Join(unknown, ", "), provider.ID)
 	}
 	state, binding := oauthstate.NewSecret(), oauthstate.KeepBinding(r.CookieBinding)
-	e.Binding, e.Verifier, e.ExpiresAt = oauthstate.HashBinding(binding), oauth2.GenerateVerifier(), a.Now().Add(a.config.StateTTL)
+	flow.Binding, flow.Verifier, flow.ExpiresAt = oauthstate.HashBinding(binding), oauth2.GenerateVerifier(), a.Now().Add(a.config.StateTTL)
 	address, err := method.AuthorizeURL(manifest.Authorization{
-		Client: client, RedirectURI: e.RedirectURI, State: state, Challenge: oauth2.S256ChallengeFromVerifier(e.Verifier),
-		Scopes: r.Scopes, Settings: e.Settings,
+		Client: client, RedirectURI: flow.RedirectURI, State: state, Challenge: oauth2.S256ChallengeFromVerifier(flow.Verifier),
+		Scopes: r.Scopes, Settings: flow.Settings,
 	})
 	if err != nil {
-		return none, subjects.InvalidField("settings", "make no address to sign in at: %s", err.Error())
+		return none, subjects.InvalidField("settings", "no authorization URL can be built: %s", err.Error())
 	}
-	if err := a.states.Put(ctx, state, e, a.config.StateTTL); err != nil {
+	if err := a.flows.Put(ctx, state, flow, a.config.StateTTL); err != nil {
 		return none, err
 	}
 	return subjects.AuthURL{
-		AuthorizationURL: a.oauthAddress(provider.ID, address), State: state, RedirectURI: e.RedirectURI, Binding: binding,
+		AuthorizationURL: a.tokenClient.endpoint(provider.ID, address), State: state, RedirectURI: flow.RedirectURI, Binding: binding,
 		ExpiresIn: int(a.config.StateTTL.Seconds()),
 	}, nil
 }
 
-// errandOf is what a request to begin asks for, as far as it can be checked before the browser goes.
-func (a *Actor) errandOf(ctx context.Context, r subjects.GetAuthURLRequest) (errand, *manifest.Provider, *manifest.AuthMethod, error) {
+// newFlow makes an authorization flow from a request, and validates what can be validated before the user authorizes.
+func (a *Actor) newFlow(ctx context.Context, r subjects.GetAuthURLRequest) (authorizationFlow, *manifest.Provider, *manifest.AuthMethod, error) {
 	caller := actors.CallerFrom(ctx)
-	e := errand{UserID: caller.UserID, SessionID: caller.SessionID, Provider: r.Provider, Label: r.Label, ClientID: r.ClientID, Auth: r.Auth}
-	provider, err := a.provider(r.Provider)
-	if err != nil {
-		return e, nil, nil, err
+	flow := authorizationFlow{
+		UserID: caller.UserID, SessionID: caller.SessionID, Provider: r.Provider, Label: r.Label, ClientID: r.ClientID, Auth: r.Auth,
 	}
-	if e.Settings, err = decodeObject([]byte(r.Settings)); err != nil {
-		return e, nil, nil, subjects.InvalidField("settings", "must be a JSON object")
+	provider, err := a.registry.find(r.Provider)
+	if err != nil {
+		return flow, nil, nil, err
+	}
+	if flow.Settings, err = decodeObject([]byte(r.Settings)); err != nil {
+		return flow, nil, nil, subjects.InvalidField("settings", "must be a JSON object")
 	}
 	if r.IntegrationID != "" {
-		c, err := findConnection(ctx, a.DB.DB, caller.UserID, r.IntegrationID)
+		c, err := a.connections.get(ctx, caller.UserID, r.IntegrationID)
 		if err != nil {
-			return e, nil, nil, err
+			return flow, nil, nil, err
 		}
 		if c.Provider != provider.ID {
-			return e, nil, nil, subjects.InvalidField("integration_id", "is no connection to %s", provider.ID)
+			return flow, nil, nil, subjects.InvalidField("integration_id", "is not a connection to %s", provider.ID)
 		}
-		e.IntegrationID, e.Label = c.ID, c.Label
+		flow.IntegrationID, flow.Label = c.ID, c.Label
 		if r.Settings == "" {
-			e.Settings = c.settings()
+			flow.Settings = c.settings()
 		}
 	}
-	method := flowOf(provider, e.Auth)
+	method := oauthMethod(provider, flow.Auth)
 	if method == nil {
-		return e, nil, nil, subjects.InvalidField("auth", "%s has no such way to sign in with OAuth", provider.ID)
+		return flow, nil, nil, subjects.InvalidField("auth", "%s has no such OAuth method", provider.ID)
 	}
-	e.Auth = method.ID
-	if err := provider.ValidateSettings(e.Settings, method.Captured()); err != nil {
-		return e, nil, nil, invalidFields("", err)
+	flow.Auth = method.ID
+	if err := provider.ValidateSettings(flow.Settings, method.Captured()); err != nil {
+		return flow, nil, nil, invalidFields("", err)
 	}
-	e.RedirectURI, err = a.config.redirectURI(r.RedirectURI)
-	return e, provider, method, err
+	flow.RedirectURI, err = a.config.redirectURI(r.RedirectURI)
+	return flow, provider, method, err
 }
 
-// flowOf is a provider's way to authenticate with an authorization code; "" is the first.
-func flowOf(p *manifest.Provider, auth string) *manifest.AuthMethod {
-	i := slices.IndexFunc(p.Auth, func(m *manifest.AuthMethod) bool {
-		return m.Kind == manifest.AuthOAuth2 && (auth == "" || m.ID == auth)
-	})
-	if i < 0 {
-		return nil
-	}
-	return p.Auth[i]
-}
-
-// comeback is what a provider sent a browser back with.
-type comeback struct{ state, code, issuer, clientSecret string }
-
-// exchangeCode ends what authURL began, for the user and session that began it.
+// exchangeCode completes an authorization flow, for the user and session that started it.
 func (a *Actor) exchangeCode(ctx context.Context, r subjects.ExchangeCodeRequest) (subjects.Connection, error) {
 	caller := actors.CallerFrom(ctx)
-	return a.finish(ctx, comeback{r.State, r.Code, r.Issuer, string(r.ClientSecret)}, func(e errand) bool {
-		return e.UserID == caller.UserID && e.SessionID == caller.SessionID && e.Provider == r.Provider
+	return a.completeFlow(ctx, callbackParams{r.State, r.Code, r.Issuer, string(r.ClientSecret)}, func(flow authorizationFlow) bool {
+		return flow.UserID == caller.UserID && flow.SessionID == caller.SessionID && flow.Provider == r.Provider
 	})
 }
 
-// finish takes the state of whom mine accepts, and connects.
-func (a *Actor) finish(ctx context.Context, back comeback, mine func(errand) bool) (subjects.Connection, error) {
+// completeFlow takes the flow of a state, if permitted returns true for it, exchanges the code, and stores the connection.
+func (a *Actor) completeFlow(ctx context.Context, params callbackParams, permitted func(authorizationFlow) bool) (subjects.Connection, error) {
 	none := subjects.Connection{}
-	e, err := a.states.Take(ctx, back.state, func(e errand) error {
-		if !mine(e) || !a.Now().Before(e.ExpiresAt) {
-			return errState()
+	flow, err := a.flows.Take(ctx, params.state, func(flow authorizationFlow) error {
+		if !permitted(flow) || !a.Now().Before(flow.ExpiresAt) {
+			return errInvalidState()
 		}
-		return a.checkIssuer(e, back.issuer)
+		return a.checkIssuer(flow, params.issuer)
 	})
 	if errors.Is(err, oauthstate.ErrNoState) {
-		return none, errState()
+		return none, errInvalidState()
 	}
 	if err != nil {
 		return none, err
 	}
-	provider, err := a.provider(e.Provider)
+	provider, err := a.registry.find(flow.Provider)
 	if err != nil {
 		return none, err
 	}
-	method := flowOf(provider, e.Auth)
+	method := oauthMethod(provider, flow.Auth)
 	if method == nil {
-		return none, subjects.Errorf(subjects.CodeConflict, "%s has no such way to sign in any more", provider.ID)
+		return none, subjects.Errorf(subjects.CodeConflict, "%s does not have this OAuth method any more", provider.ID)
 	}
 	credentials := map[string]any{}
-	if e.ClientID != "" {
-		credentials["client_id"] = e.ClientID
-		if back.clientSecret != "" {
-			credentials["client_secret"] = back.clientSecret
+	if flow.ClientID != "" {
+		credentials["client_id"] = flow.ClientID
+		if params.clientSecret != "" {
+			credentials["client_secret"] = params.clientSecret
 		}
 	}
-	client := a.clientOf(provider.ID, credentials)
-	request, err := method.CodeRequest(e.Settings, client, back.code, e.RedirectURI, e.Verifier)
+	client := a.tokenClient.clientOf(provider.ID, credentials)
+	request, err := method.CodeRequest(flow.Settings, client, params.code, flow.RedirectURI, flow.Verifier)
 	if err != nil {
 		return none, tokenFailure(provider.ID, err)
 	}
-	got, err := a.askTokens(ctx, provider, method, request, client.Secret, back.code, e.Verifier)
+	got, err := a.tokenClient.request(ctx, provider, method, request, client.Secret, params.code, flow.Verifier)
 	if err != nil {
 		return none, codeFailure(provider.ID, err)
 	}
-	return a.settle(ctx, provider, e, credentials, got)
+	return a.storeFlow(ctx, provider, flow, credentials, got)
 }
 
-// settle keeps the tokens that an errand brought, in a new connection or in the one that was signed in again.
-func (a *Actor) settle(
-	ctx context.Context, provider *manifest.Provider, e errand, credentials map[string]any, got manifest.Tokens,
+// storeFlow stores the tokens of a flow, in a new connection or in the one that was authorized again.
+func (a *Actor) storeFlow(
+	ctx context.Context, provider *manifest.Provider, flow authorizationFlow, credentials map[string]any, got manifest.Tokens,
 ) (subjects.Connection, error) {
-	kit := equipment{settings: e.Settings, credentials: credentials, tokens: &got}
-	if e.IntegrationID == "" {
-		return a.connectWith(ctx, provider, e.UserID, e.Label, e.Auth, kit)
+	in := connectionInput{settings: flow.Settings, credentials: credentials, tokens: &got}
+	if flow.IntegrationID == "" {
+		return a.createConnection(ctx, provider, flow.UserID, flow.Label, flow.Auth, in)
 	}
-	c, err := findConnection(ctx, a.DB.DB, e.UserID, e.IntegrationID)
+	c, err := a.connections.get(ctx, flow.UserID, flow.IntegrationID)
 	if err != nil {
 		return subjects.Connection{}, err
 	}
 	version := c.Version
-	c.Auth = e.Auth
-	if err := a.equip(ctx, provider, &c, kit); err != nil {
+	c.Auth = flow.Auth
+	if err := a.configurer.configure(ctx, provider, &c, in); err != nil {
 		return subjects.Connection{}, err
 	}
 	c.Status, c.Reason = active, ""
-	return a.replace(ctx, c, version, true)
+	return a.replaceConnection(ctx, c, version, true)
 }
 
-// codeFailure is a code that was not exchanged.
-func codeFailure(provider string, err error) error {
-	var refused *manifest.TokenError
-	if errors.As(err, &refused) && refused.Final {
-		e := subjects.InvalidField("code", "is refused by %s: %s", provider, refused.Error())
-		e.Cause = err
-		return e
-	}
-	return tokenFailure(provider, err)
-}
-
-// checkIssuer refuses an answer of another authorization server than the one that was asked (RFC 9207): the manifest's
-// issuer where it names one, else whoever is at the origin where the browser was sent.
-func (a *Actor) checkIssuer(e errand, issuer string) error {
+// checkIssuer refuses a callback from another authorization server than the flow's (RFC 9207): one with another issuer
+// than the manifest's or, if that names none, another origin than the authorization endpoint's.
+func (a *Actor) checkIssuer(flow authorizationFlow, issuer string) error {
 	if issuer == "" {
 		return nil
 	}
-	provider, err := a.provider(e.Provider)
+	provider, err := a.registry.find(flow.Provider)
 	if err != nil {
 		return err
 	}
-	method := flowOf(provider, e.Auth)
+	method := oauthMethod(provider, flow.Auth)
 	if method == nil {
-		return errState()
+		return errInvalidState()
 	}
 	want := method.OAuth2.Issuer
 	if want != "" && issuer == want {
 		return nil
 	}
 	if want == "" {
-		address, err := method.AuthorizeURL(manifest.Authorization{Settings: e.Settings})
-		if err == nil && sameOrigin(issuer, a.oauthAddress(provider.ID, address)) {
+		address, err := method.AuthorizeURL(manifest.Authorization{Settings: flow.Settings})
+		if err == nil && sameOrigin(issuer, a.tokenClient.endpoint(provider.ID, address)) {
 			return nil
 		}
 	}
 	return subjects.InvalidField("iss", "is not this provider's issuer")
-}
-
-func sameOrigin(a, b string) bool {
-	left, err := url.Parse(a)
-	if err != nil {
-		return false
-	}
-	right, err := url.Parse(b)
-	return err == nil && left.Scheme == right.Scheme && strings.EqualFold(left.Host, right.Host)
 }

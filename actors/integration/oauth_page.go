@@ -3,14 +3,13 @@ package integration
 import (
 	"bytes"
 	"context"
-
-	"github.com/weftmesh/weft/actors/oauthstate"
-
 	_ "embed"
 	"fmt"
 	"html/template"
 	"net/url"
 	"regexp"
+
+	"github.com/weftmesh/weft/actors/oauthstate"
 
 	"go.uber.org/zap"
 
@@ -22,46 +21,47 @@ var oauthPageSource string
 
 var oauthPage = template.Must(template.New("page").Parse(oauthPageSource))
 
-// pageText is what the page says. It never holds a code, a state or a token.
+// pageText is the text of the callback page. It never contains a code, a state or a token.
 type pageText struct {
-	Good         bool
-	Title, Lines string
+	Connected   bool
+	Title, Text string
 }
 
-var errorWord = regexp.MustCompile(`^[a-z_]{1,64}$`)
+// oauthErrorCode matches the error codes that are shown on the page; others may be anything.
+var oauthErrorCode = regexp.MustCompile(`^[a-z_]{1,64}$`)
 
-// oauthCallback ends an errand in the browser that began it, and says on a page what came of it.
+// oauthCallback completes an authorization flow in the browser that started it, and shows the result as a page.
 func (a *Actor) oauthCallback(ctx context.Context, r subjects.OAuthCallbackRequest) (subjects.Document, error) {
-	text := a.comeBack(ctx, r)
+	text := a.handleCallback(ctx, r)
 	var page bytes.Buffer
 	if err := oauthPage.Execute(&page, text); err != nil {
-		return subjects.Document{}, fmt.Errorf("writing a page: %w", err)
+		return subjects.Document{}, fmt.Errorf("rendering the callback page: %w", err)
 	}
 	return subjects.Document{ContentType: "text/html; charset=utf-8", Body: page.Bytes()}, nil
 }
 
-func (a *Actor) comeBack(ctx context.Context, r subjects.OAuthCallbackRequest) pageText {
+func (a *Actor) handleCallback(ctx context.Context, r subjects.OAuthCallbackRequest) pageText {
 	query, err := url.ParseQuery(r.Query)
-	back := comeback{state: query.Get("state"), code: query.Get("code"), issuer: query.Get("iss")}
+	params := callbackParams{state: query.Get("state"), code: query.Get("code"), issuer: query.Get("iss")}
 	switch {
 	case query.Get("error") != "":
-		word := "an error"
-		if errorWord.MatchString(query.Get("error")) {
-			word = query.Get("error")
+		code := "an error"
+		if oauthErrorCode.MatchString(query.Get("error")) {
+			code = query.Get("error")
 		}
-		return pageText{Title: "Not connected", Lines: "The provider answered with " + word + ". Nothing was changed."}
-	case err != nil || back.state == "" || back.code == "":
-		return pageText{Title: "Not connected", Lines: "This page is where a provider sends you back to. It was opened without a provider's answer."}
+		return pageText{Title: "Not connected", Text: "The provider answered with " + code + ". Nothing was changed."}
+	case err != nil || params.state == "" || params.code == "":
+		return pageText{Title: "Not connected", Text: "Providers redirect to this page. It was opened without a provider's answer."}
 	}
-	c, err := a.finish(ctx, back, func(e errand) bool {
-		return oauthstate.BindingIs(r.CookieBinding, e.Binding) && e.RedirectURI == a.config.ownRedirect() && !a.Verifier.Ended(e.SessionID)
+	c, err := a.completeFlow(ctx, params, func(flow authorizationFlow) bool {
+		return oauthstate.BindingIs(r.CookieBinding, flow.Binding) && flow.RedirectURI == a.config.callbackURL() && !a.Verifier.Revoked(flow.SessionID)
 	})
 	if err == nil {
-		return pageText{Good: true, Title: "Connected", Lines: c.Provider + " is connected as " + c.Label + ". You can close this window."}
+		return pageText{Connected: true, Title: "Connected", Text: c.Provider + " is connected as " + c.Label + ". You can close this window."}
 	}
 	if subjects.CodeOf(err) == subjects.CodeInternal {
-		a.Log.Error("connecting an account", zap.Error(err))
-		return pageText{Title: "Not connected", Lines: "Something went wrong here. Try again."}
+		a.Log.Error("completing an authorization flow", zap.Error(err))
+		return pageText{Title: "Not connected", Text: "An internal error occurred. Try again."}
 	}
-	return pageText{Title: "Not connected", Lines: detailOf(err)}
+	return pageText{Title: "Not connected", Text: errorDetail(err)}
 }

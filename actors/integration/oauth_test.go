@@ -15,8 +15,8 @@ import (
 
 var acmeURL = subjects.GetAuthURLRequest{Provider: "acme"}
 
-// signIn connects a user to the authorizer by way of a browser.
-func (b *bundle) signIn(t testing.TB, v *authorizer, as mesh.As, label string) subjects.Connection {
+// authorize connects a user to the oauthServer by an authorization flow.
+func (b *fixture) authorize(t testing.TB, v *oauthServer, as mesh.As, label string) subjects.Connection {
 	t.Helper()
 	start := call(t, b, subjects.GetAuthURL, as, subjects.GetAuthURLRequest{Provider: "acme", Label: label})
 	code, state := v.approve(t, start.AuthorizationURL)
@@ -25,7 +25,7 @@ func (b *bundle) signIn(t testing.TB, v *authorizer, as mesh.As, label string) s
 
 func TestConnectByCode(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
-		v := newAuthorizer(t)
+		v := newOAuthServer(t)
 		b := setup(t, database, withAcme(t, v))
 		id, ada := b.user(t)
 		_, eve := b.user(t)
@@ -34,11 +34,11 @@ func TestConnectByCode(t *testing.T) {
 		q := u.Query()
 		if q.Get("client_id") != "the-client" || q.Get("scope") != "read write" || q.Get("code_challenge_method") != "S256" ||
 			q.Get("redirect_uri") != "http://127.0.0.1:8080/v1/integrations/callback" || q.Get("state") != start.State || start.ExpiresIn != 600 {
-			t.Errorf("sent to %s", start.AuthorizationURL)
+			t.Errorf("the authorization URL is %s", start.AuthorizationURL)
 		}
 		code, state := v.approve(t, start.AuthorizationURL)
 		exchange := subjects.ExchangeCodeRequest{Provider: "acme", Code: code, State: state}
-		// Nobody else's, no other session's, no other provider's, and not a guess. None of these uses the state up.
+		// Another user, another session, another provider and a guessed state are refused, and do not use up the state.
 		wantCode(t, b, subjects.CodeInvalid, subjects.ExchangeCode, eve, exchange)
 		wantCode(t, b, subjects.CodeInvalid, subjects.ExchangeCode, mesh.As{Token: b.mesh.Token(t, id)}, exchange)
 		wantCode(t, b, subjects.CodeInvalid, subjects.ExchangeCode, ada, subjects.ExchangeCodeRequest{Provider: "gmail", Code: code, State: state})
@@ -53,48 +53,48 @@ func TestConnectByCode(t *testing.T) {
 		if c.Status != "active" || c.Auth != "oauth2" || c.Settings["tenant"] != "t-family-0" || c.ExpiresAt == nil || string(c.Account) != `{"account":"family-0"}` {
 			t.Errorf("connected: %+v", c)
 		}
-		// Once.
+		// A state is valid once.
 		wantCode(t, b, subjects.CodeInvalid, subjects.ExchangeCode, ada, exchange)
 		if result := call(t, b, subjects.ExecuteAction, ada, action(c.ID, "get", `{"id":"1"}`)); !strings.Contains(string(result.Output), "/things/1") {
 			t.Errorf("got %s", result.Output)
 		}
-		// Several connections, by label; connect_integration takes a code too.
+		// Another label makes another connection. connect_integration accepts a code too.
 		start = call(t, b, subjects.GetAuthURL, ada, subjects.GetAuthURLRequest{Provider: "acme", Label: "second"})
 		code, state = v.approve(t, start.AuthorizationURL)
 		second := call(t, b, subjects.ConnectIntegration, ada, subjects.ConnectIntegrationRequest{Provider: "acme", Code: code, State: state})
 		if second.Label != "second" || second.ID == c.ID {
 			t.Errorf("second: %+v", second)
 		}
-		// A connection that there is can be signed in again.
+		// An existing connection can be authorized again.
 		start = call(t, b, subjects.GetAuthURL, ada, subjects.GetAuthURLRequest{Provider: "acme", IntegrationID: c.ID})
 		code, state = v.approve(t, start.AuthorizationURL)
 		again := call(t, b, subjects.ExchangeCode, ada, subjects.ExchangeCodeRequest{Provider: "acme", Code: code, State: state})
 		if again.ID != c.ID || !strings.Contains(string(again.Account), "family-2") {
-			t.Errorf("signed in again: %+v", again)
+			t.Errorf("authorized again: %+v", again)
 		}
 		call(t, b, subjects.DisconnectIntegration, ada, subjects.IntegrationRequest{IntegrationID: c.ID})
-		// RFC 7009.
-		actortest.Eventually(t, "the tokens were not taken back", func() bool { v.mu.Lock(); defer v.mu.Unlock(); return v.revoked["family-2"] })
+		// Disconnecting revokes the tokens (RFC 7009).
+		actortest.Eventually(t, "the revocation of the tokens", func() bool { v.mu.Lock(); defer v.mu.Unlock(); return v.revoked["family-2"] })
 	})
 }
 
 func TestAuthURLRefusals(t *testing.T) {
 	t.Parallel()
-	v := newAuthorizer(t)
-	b := setup(t, actortest.Databases(t)[0], withAcme(t, v), with(func(c *integration.Config) { c.RedirectURIs = []string{"https://app.test/cb"} }))
+	v := newOAuthServer(t)
+	b := setup(t, actortest.Databases(t)[0], withAcme(t, v), withConfig(func(c *integration.Config) { c.RedirectURIs = []string{"https://app.test/cb"} }))
 	_, ada := b.user(t)
 	for name, r := range map[string]struct {
 		request subjects.GetAuthURLRequest
 		code    subjects.Code
 	}{
-		"no client":               {subjects.GetAuthURLRequest{Provider: "gmail"}, subjects.CodeConflict},
-		"no such provider":        {subjects.GetAuthURLRequest{Provider: "nobody"}, subjects.CodeNotFound},
-		"no OAuth":                {subjects.GetAuthURLRequest{Provider: "http"}, subjects.CodeInvalid},
-		"another way in":          {subjects.GetAuthURLRequest{Provider: "acme", Auth: "robot"}, subjects.CodeInvalid},
-		"an unknown scope":        {subjects.GetAuthURLRequest{Provider: "acme", Scopes: []string{"admin"}}, subjects.CodeInvalid},
-		"an unknown redirect_uri": {subjects.GetAuthURLRequest{Provider: "acme", RedirectURI: "https://app.test/cb/"}, subjects.CodeInvalid},
-		"faulty settings":         {subjects.GetAuthURLRequest{Provider: "acme", Settings: `{"more":1}`}, subjects.CodeInvalid},
-		"no settings":             {subjects.GetAuthURLRequest{Provider: "acme", Settings: `[]`}, subjects.CodeInvalid},
+		"no client":                {subjects.GetAuthURLRequest{Provider: "gmail"}, subjects.CodeConflict},
+		"unknown provider":         {subjects.GetAuthURLRequest{Provider: "unknown"}, subjects.CodeNotFound},
+		"no OAuth":                 {subjects.GetAuthURLRequest{Provider: "http"}, subjects.CodeInvalid},
+		"another method":           {subjects.GetAuthURLRequest{Provider: "acme", Auth: "robot"}, subjects.CodeInvalid},
+		"unknown scope":            {subjects.GetAuthURLRequest{Provider: "acme", Scopes: []string{"admin"}}, subjects.CodeInvalid},
+		"unknown redirect_uri":     {subjects.GetAuthURLRequest{Provider: "acme", RedirectURI: "https://app.test/cb/"}, subjects.CodeInvalid},
+		"invalid settings":         {subjects.GetAuthURLRequest{Provider: "acme", Settings: `{"more":1}`}, subjects.CodeInvalid},
+		"settings of another type": {subjects.GetAuthURLRequest{Provider: "acme", Settings: `[]`}, subjects.CodeInvalid},
 	} {
 		t.Run(name, func(t *testing.T) { wantCode(t, b, r.code, subjects.GetAuthURL, ada, r.request) })
 	}
@@ -109,7 +109,7 @@ func TestAuthURLRefusals(t *testing.T) {
 	}
 }
 
-func page(t testing.TB, b *bundle, r subjects.OAuthCallbackRequest) string {
+func page(t testing.TB, b *fixture, r subjects.OAuthCallbackRequest) string {
 	t.Helper()
 	got := call(t, b, subjects.OAuthCallback, mesh.As{}, r)
 	if !strings.HasPrefix(got.ContentType, "text/html") {
@@ -120,13 +120,13 @@ func page(t testing.TB, b *bundle, r subjects.OAuthCallbackRequest) string {
 
 func TestCallbackPage(t *testing.T) {
 	t.Parallel()
-	v := newAuthorizer(t)
+	v := newOAuthServer(t)
 	b := setup(t, actortest.Databases(t)[0], withAcme(t, v))
 	id, ada := b.user(t)
 	start := call(t, b, subjects.GetAuthURL, ada, acmeURL)
 	code, state := v.approve(t, start.AuthorizationURL)
 	back := url.Values{"code": {code}, "state": {state}, "hd": {"example.com"}, "realmId": {"12"}}.Encode()
-	// A browser that somebody else sent here carries no binding, or its own.
+	// Another browser, to which an attacker has sent the URL, has no binding or another one.
 	for _, binding := range []string{"", strings.Repeat("A", 43)} {
 		if text := page(t, b, subjects.OAuthCallbackRequest{Query: back, CookieBinding: binding}); !strings.Contains(text, "Not connected") || strings.Contains(text, code) || strings.Contains(text, state) {
 			t.Errorf("another browser: %s", text)
@@ -150,7 +150,7 @@ func TestCallbackPage(t *testing.T) {
 			t.Errorf("%s: %s", query, text)
 		}
 	}
-	// A session that has ended connects nothing.
+	// An ended session cannot complete a flow.
 	session := "session-that-ends"
 	ended := mesh.As{Token: b.mesh.Token(t, id, actortest.WithSession(session))}
 	start = call(t, b, subjects.GetAuthURL, ended, subjects.GetAuthURLRequest{Provider: "acme", Label: "late"})
@@ -164,20 +164,20 @@ func TestCallbackPage(t *testing.T) {
 
 func TestImportedTokens(t *testing.T) {
 	t.Parallel()
-	v := newAuthorizer(t)
+	v := newOAuthServer(t)
 	b := setup(t, actortest.Databases(t)[0], withAcme(t, v))
 	_, ada := b.user(t)
-	v.access["elsewhere-1"], v.families["refresh-elsewhere"] = "import", "import"
+	v.access["imported-1"], v.families["imported-refresh"] = "import", "import"
 	good := call(t, b, subjects.ConnectIntegration, ada, subjects.ConnectIntegrationRequest{
-		Provider: "acme", Credentials: subjects.SecretMap{"access_token": "elsewhere-1", "expires_at": time.Now().Add(time.Hour).Format(time.RFC3339)},
+		Provider: "acme", Credentials: subjects.SecretMap{"access_token": "imported-1", "expires_at": time.Now().Add(time.Hour).Format(time.RFC3339)},
 	})
 	if good.ExpiresAt == nil || v.count("refresh_token") != 0 {
 		t.Errorf("got %+v", good)
 	}
-	// One that has ended is renewed before it is tried.
+	// An expired token is renewed before it is used.
 	late := call(t, b, subjects.ConnectIntegration, ada, subjects.ConnectIntegrationRequest{
 		Provider: "acme", Label: "late", Credentials: subjects.SecretMap{
-			"access_token": "elsewhere-0", "refresh_token": "refresh-elsewhere", "expires_at": time.Now().Add(-time.Hour).Format(time.RFC3339),
+			"access_token": "imported-0", "refresh_token": "imported-refresh", "expires_at": time.Now().Add(-time.Hour).Format(time.RFC3339),
 		},
 	})
 	if !late.ExpiresAt.After(time.Now()) || v.count("refresh_token") != 1 {
@@ -185,7 +185,7 @@ func TestImportedTokens(t *testing.T) {
 	}
 	refused := wantCode(t, b, subjects.CodeInvalid, subjects.ConnectIntegration, ada, subjects.ConnectIntegrationRequest{
 		Provider: "acme", Label: "bad", Credentials: subjects.SecretMap{
-			"access_token": "elsewhere-0", "refresh_token": "refresh-elsewhere", "expires_at": time.Now().Add(-time.Hour).Format(time.RFC3339),
+			"access_token": "imported-0", "refresh_token": "imported-refresh", "expires_at": time.Now().Add(-time.Hour).Format(time.RFC3339),
 		},
 	})
 	if refused.Fields[0].Field != "credentials" {
@@ -197,7 +197,7 @@ func TestImportedTokens(t *testing.T) {
 
 func TestFetchedTokens(t *testing.T) {
 	t.Parallel()
-	v := newAuthorizer(t)
+	v := newOAuthServer(t)
 	b := setup(t, actortest.Databases(t)[0], withAcme(t, v))
 	_, ada := b.user(t)
 	for _, c := range []struct {
@@ -217,14 +217,14 @@ func TestFetchedTokens(t *testing.T) {
 		before := v.count(c.grant)
 		call(t, b, subjects.ExecuteAction, ada, action(connection.ID, "get", `{"id":"1"}`))
 		if v.count(c.grant) != before {
-			t.Errorf("%s: a token that is good was asked for again", c.auth)
+			t.Errorf("%s: a valid token was requested again", c.auth)
 		}
 		v.expire()
 		result := call(t, b, subjects.ExecuteAction, ada, action(connection.ID, "get", `{"id":"1"}`))
 		if v.count(c.grant) != before+1 || result.Attempts != 2 {
 			t.Errorf("%s: %d token requests, %d attempts", c.auth, v.count(c.grant)-before, result.Attempts)
 		}
-		v.will(func(w http.ResponseWriter, _ *http.Request) {
+		v.answerNext(func(w http.ResponseWriter, _ *http.Request) {
 			refuse(w, http.StatusServiceUnavailable, "temporarily_unavailable")
 		})
 		v.expire()

@@ -12,53 +12,52 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// createObject begins an upload.
+// createObject starts an upload.
 func (a *Actor) createObject(ctx context.Context, r subjects.CreateObjectRequest) (subjects.Object, error) {
 	keepFor := time.Duration(r.ExpiresIn) * time.Second
-	if most := a.config.Objects.MaxKeepFor; r.ExpiresIn > int64(most/time.Second) {
-		return subjects.Object{}, subjects.InvalidField("expires_in", "must be at most %d", int64(most/time.Second))
+	if limit := a.config.Objects.MaxKeepFor; r.ExpiresIn > int64(limit/time.Second) {
+		return subjects.Object{}, subjects.InvalidField("expires_in", "must be at most %d", int64(limit/time.Second))
 	}
 	size := int64(-1)
 	if r.Size != nil {
 		size = *r.Size
 	}
-	o, err := a.objects.begin(ctx, actors.CallerFrom(ctx).UserID, announced{name: r.Name, contentType: r.ContentType, size: size, keepFor: keepFor})
+	o, err := a.objects.create(ctx, actors.CallerFrom(ctx).UserID, uploadSpec{name: r.Name, contentType: r.ContentType, size: size, keepFor: keepFor})
 	return o.resource(), err
 }
 
-// putObjectPart stores a part of a content.
 func (a *Actor) putObjectPart(ctx context.Context, r subjects.PartRequest) (subjects.PartReceipt, error) {
-	o, err := a.objects.find(ctx, actors.CallerFrom(ctx).UserID, r.ObjectID)
+	o, err := a.objects.get(ctx, actors.CallerFrom(ctx).UserID, r.ObjectID)
 	if err == nil {
-		err = a.objects.put(ctx, o, r.Offset, r.Content)
+		err = a.objects.putPart(ctx, o, r.Offset, r.Content)
 	}
 	return subjects.PartReceipt{ObjectID: o.ID, Offset: r.Offset, Size: int64(len(r.Content))}, err
 }
 
-// completeObject ends an upload: it reads what is stored as everybody will from then on.
+// completeObject completes an upload. It reads the stored content to verify the checksum.
 func (a *Actor) completeObject(ctx context.Context, r subjects.EndRequest) (subjects.Object, error) {
 	none := subjects.Object{}
-	o, err := a.objects.find(ctx, actors.CallerFrom(ctx).UserID, r.ObjectID)
+	o, err := a.objects.get(ctx, actors.CallerFrom(ctx).UserID, r.ObjectID)
 	if err != nil {
 		return none, err
 	}
 	if o.State == uploading {
 		if o.Size >= 0 && o.Size != r.Size {
-			return none, subjects.InvalidField("size", "%d bytes were announced", o.Size)
+			return none, subjects.InvalidField("size", "must be the %d bytes that were announced", o.Size)
 		}
 		parts, err := partsOf(ctx, a.DB.DB, o.ID)
 		if err != nil {
 			return none, err
 		}
-		if err := partsMake(parts, o.PartSize, r.Size); err != nil {
+		if err := checkComplete(parts, o.PartSize, r.Size); err != nil {
 			return none, err
 		}
 		sum := sha256.New()
 		if _, err := io.Copy(sum, a.objects.reader(ctx, o, r.Size)); err != nil {
-			return none, fmt.Errorf("reading what was uploaded: %w", err)
+			return none, fmt.Errorf("reading an uploaded object: %w", err)
 		}
 		if hex.EncodeToString(sum.Sum(nil)) != r.SHA256 {
-			return none, otherContent()
+			return none, errChecksum()
 		}
 	}
 	done, err := a.objects.complete(ctx, o, r.Size, r.SHA256)
@@ -67,7 +66,7 @@ func (a *Actor) completeObject(ctx context.Context, r subjects.EndRequest) (subj
 
 func (a *Actor) getObject(ctx context.Context, r subjects.ObjectRequest) (subjects.Object, error) {
 	o, err := findObject(ctx, a.DB.DB, actors.CallerFrom(ctx).UserID, r.ObjectID, a.Now().UnixMicro())
-	return o.resource(), err
+	return o.resource(), notFound(err, "object")
 }
 
 func (a *Actor) listObjects(ctx context.Context, r subjects.ListObjectsRequest) (subjects.Page[subjects.Object], error) {
@@ -87,21 +86,21 @@ func (a *Actor) listObjects(ctx context.Context, r subjects.ListObjectsRequest) 
 	return actors.PageOf(items, r.PageLimit(), func(o subjects.Object) []string { return []string{o.ID} }), nil
 }
 
-// objectContent answers with a content from an offset on, as far as the part goes in which that lies.
+// objectContent returns the content from an offset to the end of the part that contains the offset.
 func (a *Actor) objectContent(ctx context.Context, r subjects.ContentRequest) (subjects.ContentPart, error) {
 	none := subjects.ContentPart{}
-	o, err := a.completed(ctx, r.ObjectID)
+	o, err := a.objects.getComplete(ctx, actors.CallerFrom(ctx).UserID, r.ObjectID)
 	if err != nil {
 		return none, err
 	}
 	if r.Offset > o.Size {
-		return none, subjects.InvalidField("offset", "is past the end at %d", o.Size)
+		return none, subjects.InvalidField("offset", "must be at most the size, %d", o.Size)
 	}
 	content := subjects.ContentPart{
 		Name: o.Name, ContentType: o.ContentType, Size: o.Size, SHA256: o.SHA256, Offset: r.Offset, Content: []byte{},
 	}
 	if r.Offset < o.Size {
-		part, err := a.objects.read(ctx, o, r.Offset/o.PartSize)
+		part, err := a.objects.readPart(ctx, o, r.Offset/o.PartSize)
 		if err != nil {
 			return none, err
 		}
@@ -110,15 +109,6 @@ func (a *Actor) objectContent(ctx context.Context, r subjects.ContentRequest) (s
 	return content, nil
 }
 
-// completed is an object of the caller's that may be used.
-func (a *Actor) completed(ctx context.Context, id string) (openObject, error) {
-	o, err := a.objects.find(ctx, actors.CallerFrom(ctx).UserID, id)
-	if err == nil && o.State != complete {
-		err = subjects.Errorf(subjects.CodeConflict, "the object is still being uploaded")
-	}
-	return o, err
-}
-
 func (a *Actor) deleteObject(ctx context.Context, r subjects.ObjectRequest) (subjects.Empty, error) {
-	return subjects.Empty{}, a.objects.end(ctx, actors.CallerFrom(ctx).UserID, r.ObjectID)
+	return subjects.Empty{}, a.objects.delete(ctx, actors.CallerFrom(ctx).UserID, r.ObjectID)
 }

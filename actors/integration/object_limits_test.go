@@ -15,8 +15,9 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// TestPartsOfAnObject: a part may come twice, in any order, and in no other form; what is not whole is not used.
-func TestPartsOfAnObject(t *testing.T) {
+// TestObjectParts tests that parts may be uploaded in any order and twice, but not with other content or another size, and
+// that an incomplete object cannot be used.
+func TestObjectParts(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		b := setup(t, database, smallParts)
 		_, ada := b.user(t)
@@ -47,7 +48,7 @@ func TestPartsOfAnObject(t *testing.T) {
 				}
 			}
 			if e := wantCode(t, b, subjects.CodeConflict, subjects.CompleteObject, ada, end); e.Fields[0].Field != "size" {
-				t.Errorf("%s, without its last part: %+v", name, e)
+				t.Errorf("%s, without the last part: %+v", name, e)
 			}
 			wantCode(t, b, subjects.CodeConflict, subjects.GetObjectContent, ada, subjects.ContentRequest{ObjectID: o.ID})
 			last := part(2*o.PartSize, data[2*o.PartSize:])
@@ -56,24 +57,24 @@ func TestPartsOfAnObject(t *testing.T) {
 			other := end
 			other.SHA256 = sumOf([]byte("other"))
 			if e := wantCode(t, b, subjects.CodeInvalid, subjects.CompleteObject, ada, other); e.Fields[0].Field != "sha256" {
-				t.Errorf("%s, of another sum: %+v", name, e)
+				t.Errorf("%s, with another checksum: %+v", name, e)
 			}
 			done := call(t, b, subjects.CompleteObject, ada, end)
 			if again := call(t, b, subjects.CompleteObject, ada, end); again != done {
-				t.Errorf("%s, completed twice: %+v, not %+v", name, again, done)
+				t.Errorf("%s, completed twice: %+v, want %+v", name, again, done)
 			}
 			wantCode(t, b, subjects.CodeInvalid, subjects.CompleteObject, ada, other)
 			call(t, b, subjects.PutObjectPart, ada, last)
 			wantCode(t, b, subjects.CodeConflict, subjects.PutObjectPart, ada, part(0, data[1:o.PartSize+1]))
 			if got, _ := b.download(t, ada, o.ID); !bytes.Equal(got, data) {
-				t.Errorf("%s: what came back is another content", name)
+				t.Errorf("%s: the downloaded content differs", name)
 			}
 		}
 	})
 }
 
-// TestWhatAUserMayKeep: the limits hold for one object and for all of a user's, also for uploads at once.
-func TestWhatAUserMayKeep(t *testing.T) {
+// TestUserQuota tests the limits of one object and of all objects of a user, with concurrent uploads too.
+func TestUserQuota(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		b := setup(t, database, smallParts)
 		_, ada := b.user(t)
@@ -111,7 +112,7 @@ func TestWhatAUserMayKeep(t *testing.T) {
 		b.putParts(t, ada, o, fits)
 		e := wantCode(t, b, subjects.CodeConflict, subjects.PutObjectPart, ada, subjects.PartRequest{ObjectID: o.ID, Offset: 20 << 10, Content: fits[:1]})
 		if e.Fields[0].Field != "size" {
-			t.Errorf("past what may be kept: %+v", e)
+			t.Errorf("beyond the quota: %+v", e)
 		}
 		for _, o := range kept {
 			call(t, b, subjects.DeleteObject, ada, subjects.ObjectRequest{ObjectID: o.ID})
@@ -120,13 +121,13 @@ func TestWhatAUserMayKeep(t *testing.T) {
 	})
 }
 
-// TestWhatIsKeptOfAll: the store's own bound holds for all users together, also for uploads at once; what it refuses is told when to
-// come again and leaves nothing, be it an upload or a provider's answer, and what ends makes room.
-func TestWhatIsKeptOfAll(t *testing.T) {
+// TestTotalQuota tests the quota of all users together, with concurrent uploads too. A refused upload or response gets a
+// RetryAfter and leaves nothing, and deleted objects free their space.
+func TestTotalQuota(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
-		s := newStorage(t, content(50<<10))
-		total := with(func(c *integration.Config) { c.Objects.Total = 200 << 10 })
-		b := setup(t, database, smallParts, total, s3At(s))
+		s := newFakeS3(t, content(50<<10))
+		total := withConfig(func(c *integration.Config) { c.Objects.Total = 200 << 10 })
+		b := setup(t, database, smallParts, total, withS3(s))
 		size := int64(40 << 10)
 		var wg sync.WaitGroup
 		var mu sync.Mutex
@@ -137,11 +138,11 @@ func TestWhatIsKeptOfAll(t *testing.T) {
 				o, err := mesh.Call(t.Context(), b.caller, subjects.CreateObject, subjects.CreateObjectRequest{Size: &size}, as)
 				mu.Lock()
 				defer mu.Unlock()
-				var own *subjects.Error
+				var coded *subjects.Error
 				if err == nil {
 					kept[o.ID] = as
-				} else if !errors.As(err, &own) || own.Code != subjects.CodeUnavailable || own.RetryAfter != b.config.Objects.SweepEvery {
-					t.Errorf("what does not fit is told %v", err)
+				} else if !errors.As(err, &coded) || coded.Code != subjects.CodeUnavailable || coded.RetryAfter != b.config.Objects.SweepEvery {
+					t.Errorf("beyond the quota: %v", err)
 				}
 			})
 		}
@@ -158,7 +159,7 @@ func TestWhatIsKeptOfAll(t *testing.T) {
 		c, stored := b.connectS3(t, ada), b.storedParts(t)
 		get := action(c.ID, "get_object", `{"bucket":"ships","key":"a.png","to_object":true}`)
 		wantCode(t, b, subjects.CodeUnavailable, subjects.ExecuteAction, ada, get)
-		for id, as := range kept { // the first parts of an answer of unknown size fit
+		for id, as := range kept { // the first parts of a response of unknown size fit
 			s.chunked = true
 			call(t, b, subjects.DeleteObject, as, subjects.ObjectRequest{ObjectID: id})
 			delete(kept, id)
@@ -166,7 +167,7 @@ func TestWhatIsKeptOfAll(t *testing.T) {
 		}
 		wantCode(t, b, subjects.CodeUnavailable, subjects.ExecuteAction, ada, get)
 		if list := call(t, b, subjects.ListObjects, ada, subjects.ListObjectsRequest{}); len(list.Items) != 1 || b.storedParts(t) != stored {
-			t.Errorf("what was refused leaves %d objects, %d messages", len(list.Items)-1, b.storedParts(t)-stored)
+			t.Errorf("a refused call left %d objects, %d messages", len(list.Items)-1, b.storedParts(t)-stored)
 		}
 		for id, as := range kept {
 			call(t, b, subjects.DeleteObject, as, subjects.ObjectRequest{ObjectID: id})
@@ -175,7 +176,7 @@ func TestWhatIsKeptOfAll(t *testing.T) {
 		end := subjects.EndRequest{ObjectID: o.ID, Size: 20<<10 + 1, SHA256: sumOf(append(fits, fits[0]))}
 		call(t, b, subjects.CompleteObject, ada, end)
 		object(t, call(t, b, subjects.ExecuteAction, ada, get))
-		for range 2 { // and again with what was counted of what is gone
+		for range 2 { // the second time with the usage of the deleted objects freed
 			for _, o := range call(t, b, subjects.ListObjects, ada, subjects.ListObjectsRequest{}).Items {
 				call(t, b, subjects.DeleteObject, ada, subjects.ObjectRequest{ObjectID: o.ID})
 			}
@@ -183,70 +184,70 @@ func TestWhatIsKeptOfAll(t *testing.T) {
 			for range 2 {
 				call(t, b, subjects.CreateObject, ada, subjects.CreateObjectRequest{Size: &size})
 			}
-			wantCode(t, b, subjects.CodeConflict, subjects.CreateObject, ada, subjects.CreateObjectRequest{}) // its own 200 KiB
+			wantCode(t, b, subjects.CodeConflict, subjects.CreateObject, ada, subjects.CreateObjectRequest{}) // the user's quota of 200 KiB
 			_, eve := b.user(t)
 			wantCode(t, b, subjects.CodeUnavailable, subjects.CreateObject, eve, subjects.CreateObjectRequest{})
 		}
 	})
 }
 
-// TestTheCountOfAllIsShown beside its bound.
-func TestTheCountOfAllIsShown(t *testing.T) {
+// TestUsageMetrics tests the metrics of the usage and of the quota.
+func TestUsageMetrics(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
-		often := with(func(c *integration.Config) { c.Objects.SweepEvery, c.Objects.Total = time.Millisecond, 1<<20 })
+		often := withConfig(func(c *integration.Config) { c.Objects.SweepEvery, c.Objects.Total = time.Millisecond, 1<<20 })
 		b := setup(t, database, smallParts, often)
 		for range 2 {
 			_, as := b.user(t)
 			b.upload(t, as, content(10<<10), subjects.CreateObjectRequest{})
 		}
-		actortest.Eventually(t, "what is kept is counted", func() bool { return b.gauge(t, "integration_object_bytes") == 2*14<<10 })
+		actortest.Eventually(t, "the usage of both objects in the metric", func() bool { return b.gauge(t, "integration_object_bytes") == 2*14<<10 })
 		if most := b.gauge(t, "integration_object_bytes_limit"); most != 1<<20 {
-			t.Errorf("the bound is shown as %v", most)
+			t.Errorf("the quota metric is %v", most)
 		}
 	})
 }
 
-// TestObjectsEnd: at their time, and what is left of uploads that never came to their end.
-func TestObjectsEnd(t *testing.T) {
+// TestObjectExpiry tests that objects and incomplete uploads expire and are deleted.
+func TestObjectExpiry(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
-		often := with(func(c *integration.Config) { c.Objects.SweepEvery = time.Millisecond })
-		hour := &clock{}
-		b := setup(t, database, smallParts, often, at(hour))
+		often := withConfig(func(c *integration.Config) { c.Objects.SweepEvery = time.Millisecond })
+		now := &clock{}
+		b := setup(t, database, smallParts, often, withClock(now))
 		ada := mesh.As{Token: b.mesh.Token(t, actortest.User(), actortest.WithExpiry(time.Now().Add(48*time.Hour)))}
 		data := content(10 << 10)
 		short := b.upload(t, ada, data, subjects.CreateObjectRequest{ExpiresIn: 7200})
 		usual := b.upload(t, ada, data, subjects.CreateObjectRequest{})
-		never := call(t, b, subjects.CreateObject, ada, subjects.CreateObjectRequest{})
-		b.putParts(t, ada, never, data)
+		unfinished := call(t, b, subjects.CreateObject, ada, subjects.CreateObjectRequest{})
+		b.putParts(t, ada, unfinished, data)
 		kept := b.storedParts(t)
 		gone := func(id string, messages uint64) {
 			t.Helper()
 			wantCode(t, b, subjects.CodeNotFound, subjects.GetObject, ada, subjects.ObjectRequest{ObjectID: id})
 			wantCode(t, b, subjects.CodeNotFound, subjects.GetObjectContent, ada, subjects.ContentRequest{ObjectID: id})
 			wantCode(t, b, subjects.CodeNotFound, subjects.PutObjectPart, ada, subjects.PartRequest{ObjectID: id, Content: data[:1]})
-			actortest.Eventually(t, "its parts are gone", func() bool { return b.storedParts(t) == messages })
+			actortest.Eventually(t, "the parts are deleted", func() bool { return b.storedParts(t) == messages })
 		}
-		hour.pass(time.Hour + time.Second)
-		gone(never.ID, kept*2/3)
+		now.advance(time.Hour + time.Second)
+		gone(unfinished.ID, kept*2/3)
 		if got, _ := b.download(t, ada, short.ID); !bytes.Equal(got, data) {
-			t.Error("an object ended before its time")
+			t.Error("an object expired too early")
 		}
-		hour.pass(time.Hour)
+		now.advance(time.Hour)
 		gone(short.ID, kept/3)
-		hour.pass(22 * time.Hour)
+		now.advance(22 * time.Hour)
 		gone(usual.ID, 0)
-		actortest.Eventually(t, "their rows are gone", func() bool { return b.counted(t, "integration_objects_total", "expired") == 3 })
+		actortest.Eventually(t, "the rows are deleted", func() bool { return b.counter(t, "integration_objects_total", "expired") == 3 })
 		if err := b.host.Stop(t); err != nil {
 			t.Fatal(err)
 		}
-		if tables := actortest.Dump(t, b.db); strings.Contains(tables, usual.ID) || strings.Contains(tables, never.ID) {
-			t.Error("the tables hold something of what has ended")
+		if tables := actortest.Dump(t, b.db); strings.Contains(tables, usual.ID) || strings.Contains(tables, unfinished.ID) {
+			t.Error("the tables contain data of expired objects")
 		}
 	})
 }
 
-// gauge is the value of a metric without labels.
-func (b *bundle) gauge(t testing.TB, name string) float64 {
+// gauge returns the value of a gauge without labels, -1 if there is none.
+func (b *fixture) gauge(t testing.TB, name string) float64 {
 	t.Helper()
 	families, err := b.host.Telemetry.Registry.Gather()
 	if err != nil {
@@ -260,8 +261,8 @@ func (b *bundle) gauge(t testing.TB, name string) float64 {
 	return -1
 }
 
-// counted is the count of a metric with a label of that value.
-func (b *bundle) counted(t testing.TB, name, label string) (n float64) {
+// counter returns the sum of a counter's series that have a label of that value.
+func (b *fixture) counter(t testing.TB, name, label string) (n float64) {
 	t.Helper()
 	families, err := b.host.Telemetry.Registry.Gather()
 	if err != nil {
@@ -279,8 +280,8 @@ func (b *bundle) counted(t testing.TB, name, label string) (n float64) {
 	return n
 }
 
-// TestAForgottenUsersObjects go, those that are being uploaded too; the other's stay.
-func TestAForgottenUsersObjects(t *testing.T) {
+// TestErasureOfObjects tests that account deletion deletes a user's objects, incomplete ones too, and no others.
+func TestErasureOfObjects(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		b := setup(t, database, smallParts)
 		user, ada := b.user(t)
@@ -291,27 +292,27 @@ func TestAForgottenUsersObjects(t *testing.T) {
 		hers := b.upload(t, eve, data, subjects.CreateObjectRequest{})
 		kept := b.storedParts(t)
 		if answer := b.mesh.Forget(t, "integration", user); answer.Items != 2 {
-			t.Errorf("answered %+v", answer)
+			t.Errorf("erased %+v", answer)
 		}
 		if again := b.mesh.Forget(t, "integration", user); again.Items != 0 {
-			t.Errorf("forgetting twice answered %+v", again)
+			t.Errorf("the second erasure erased %+v", again)
 		}
 		if n := b.storedParts(t); n != kept/3 {
-			t.Errorf("%d of %d messages are left", n, kept)
+			t.Errorf("%d of %d messages remain", n, kept)
 		}
 		if got, _ := b.download(t, eve, hers.ID); !bytes.Equal(got, data) {
-			t.Error("another user's object is gone")
+			t.Error("another user's object was deleted")
 		}
 		if err := b.host.Stop(t); err != nil {
 			t.Fatal(err)
 		}
 		if tables := actortest.Dump(t, b.db); strings.Contains(tables, user) || strings.Contains(tables, "ada.bin") || !strings.Contains(tables, hers.ID) {
-			t.Error("the tables hold something of who was forgotten, or nothing of the other")
+			t.Error("the tables contain data of the erased user, or none of the other user")
 		}
 	})
 }
 
-// TestObjectsAreSealed: nothing of a content is at rest in clear, and a part opens in no other's place.
+// TestObjectsAreSealed tests that no content is stored in clear, and that a part cannot be moved to another's place.
 func TestObjectsAreSealed(t *testing.T) {
 	t.Parallel()
 	b := setup(t, actortest.Databases(t)[0], smallParts)
@@ -327,7 +328,7 @@ func TestObjectsAreSealed(t *testing.T) {
 	for seq := info.State.FirstSeq; seq <= info.State.LastSeq; seq++ {
 		m, err := stream.GetMsg(t.Context(), seq)
 		if err == nil && bytes.Contains(m.Data, []byte("canary")) {
-			t.Errorf("%s holds it in clear", m.Subject)
+			t.Errorf("%s contains the content in clear", m.Subject)
 		}
 	}
 	store, err := kv.OpenObjects(t.Context(), b.mesh.Conn(t, "integration").JS, kv.IntegrationObjects)
@@ -343,6 +344,6 @@ func TestObjectsAreSealed(t *testing.T) {
 	}
 	wantCode(t, b, subjects.CodeInternal, subjects.GetObjectContent, ada, subjects.ContentRequest{ObjectID: o.ID})
 	if got := call(t, b, subjects.GetObjectContent, ada, subjects.ContentRequest{ObjectID: o.ID, Offset: 2*o.PartSize + 3}); !bytes.Equal(got.Content, data[2*o.PartSize+3:3*o.PartSize]) {
-		t.Error("the third part is another")
+		t.Error("the third part differs")
 	}
 }

@@ -16,76 +16,80 @@ import (
 )
 
 const (
-	// objectOverhead is what an object counts for besides its bytes, so that there are not any number of empty ones.
+	// objectOverhead is what an object counts in usage besides its size, in bytes. It bounds the number of empty objects.
 	objectOverhead = 4 << 10
 
-	// maxObjectText bounds a name and a content type, in characters.
+	// maxObjectText bounds a name, in characters, and a content type, in bytes.
 	maxObjectText = 255
 
 	defaultObjectName = "file"
 	defaultObjectType = "application/octet-stream"
 )
 
-// objectSealedFor is what an object's key is sealed for, partSealedFor what a part is: none opens in another's place.
-func objectSealedFor(userID, id string) []byte {
+// objectContext is the associated data of an object's sealed key.
+func objectContext(userID, id string) []byte {
 	return []byte("integration|" + userID + "|" + id + "|data_key")
 }
 
-func partSealedFor(id string, number int64) []byte {
+// partContext is the associated data of a sealed part.
+func partContext(id string, number int64) []byte {
 	return []byte("integration|" + id + "|part|" + strconv.FormatInt(number, 10))
 }
 
-// partName is a part's name in the object store.
+// partName is a part's key in the object store.
 func partName(id string, number int64) string { return id + "." + strconv.FormatInt(number, 10) }
 
-func tooLarge(most int64) error {
+func errTooLarge(limit int64) error {
 	return &subjects.Error{
-		Code: subjects.CodeTooLarge, Detail: fmt.Sprintf("a file may have %d bytes", most),
+		Code: subjects.CodeTooLarge, Detail: fmt.Sprintf("a file may have at most %d bytes", limit),
 		Fields: []subjects.FieldError{{Field: "size", Message: "is too large"}},
 	}
 }
 
-func overQuota(most int64) error {
+func errOverQuota(limit int64) error {
 	return &subjects.Error{
-		Code: subjects.CodeConflict, Detail: fmt.Sprintf("the file does not fit into the %d bytes that are kept of a user: delete others first", most),
+		Code: subjects.CodeConflict, Detail: fmt.Sprintf("the file exceeds the quota of %d bytes for a user: delete other files first", limit),
 		Fields: []subjects.FieldError{{Field: "size", Message: "does not fit"}},
 	}
 }
 
-// storeFull is nobody's fault who asks: what ends makes room, at the next sweep or later.
-func storeFull(after time.Duration) error {
-	return &subjects.Error{Code: subjects.CodeUnavailable, Detail: "there is no room for more files right now", RetryAfter: after}
+// errStoreFull is the error if the quota of all users is used up. Expired files are deleted at intervals of after.
+func errStoreFull(after time.Duration) error {
+	return &subjects.Error{Code: subjects.CodeUnavailable, Detail: "the storage for files is full right now", RetryAfter: after}
 }
 
-func otherPart() error {
+func errPartConflict() error {
 	return &subjects.Error{
-		Code: subjects.CodeConflict, Detail: "the object has another content in that place",
-		Fields: []subjects.FieldError{{Field: "content", Message: "is not what is stored there"}},
+		Code: subjects.CodeConflict, Detail: "the object has different content at that offset",
+		Fields: []subjects.FieldError{{Field: "content", Message: "differs from the stored part"}},
 	}
 }
 
-// partFits says which part of an object a content is, or why it is none.
-func partFits(o objectRow, offset, length, most int64) (number int64, err error) {
+func errChecksum() error { return subjects.InvalidField("sha256", "does not match the stored content") }
+
+// partNumber returns the number of the part at an offset, if a part of that length may be there. limit is the maximum size
+// of an object.
+func partNumber(o objectRow, offset, length, limit int64) (number int64, err error) {
 	end := offset + length
 	switch {
-	case offset > most:
-		return 0, tooLarge(most)
+	case offset > limit:
+		return 0, errTooLarge(limit)
 	case offset%o.PartSize != 0:
 		return 0, subjects.InvalidField("offset", "must be a multiple of %d", o.PartSize)
 	case length == 0 || length > o.PartSize:
 		return 0, subjects.InvalidField("content", "must have 1 to %d bytes", o.PartSize)
-	case end > most:
-		return 0, tooLarge(most)
+	case end > limit:
+		return 0, errTooLarge(limit)
 	case o.Size >= 0 && end > o.Size:
-		return 0, subjects.InvalidField("content", "goes past the %d bytes that were announced", o.Size)
+		return 0, subjects.InvalidField("content", "exceeds the %d bytes that were announced", o.Size)
 	case o.Size >= 0 && length < o.PartSize && end != o.Size:
-		return 0, subjects.InvalidField("content", "must have %d bytes, except of the last part", o.PartSize)
+		return 0, subjects.InvalidField("content", "must have %d bytes, unless it is the last part", o.PartSize)
 	}
 	return offset / o.PartSize, nil
 }
 
-// partsMake checks that parts are the whole of a content of that size.
-func partsMake(parts []partRow, partSize, size int64) error {
+// checkComplete checks that all parts of an object of that size are stored.
+func checkComplete(parts []partRow, partSize, size int64) error {
 	offset := int64(0)
 	for i, p := range parts {
 		if p.Number != int64(i) || p.Stored == 0 || p.Size != min(partSize, size-offset) {
@@ -97,29 +101,29 @@ func partsMake(parts []partRow, partSize, size int64) error {
 		return nil
 	}
 	return &subjects.Error{
-		Code: subjects.CodeConflict, Detail: fmt.Sprintf("the parts do not make %d bytes: there is none that fits at %d", size, offset),
-		Fields: []subjects.FieldError{{Field: "size", Message: "is not what the parts make"}},
+		Code: subjects.CodeConflict, Detail: fmt.Sprintf("the parts do not add up to %d bytes: the part at %d is missing or has another size", size, offset),
+		Fields: []subjects.FieldError{{Field: "size", Message: "does not match the stored parts"}},
 	}
 }
 
-// fileOf is what a provider's answer tells of the file that it is, which was asked for at that address.
-func fileOf(header http.Header, address string) announced {
-	of := announced{contentType: header.Get("Content-Type"), size: -1}
+// responseFile takes the name, type and size of the file in a response from its headers and from the address of its request.
+func responseFile(header http.Header, address string) uploadSpec {
+	spec := uploadSpec{contentType: header.Get("Content-Type"), size: -1}
 	_, params, _ := mime.ParseMediaType(header.Get("Content-Disposition"))
 	address, _, _ = strings.Cut(address, "?")
 	last, _ := url.PathUnescape(path.Base(address))
-	of.name = cmp.Or(plainName(params["filename"]), plainName(last))
-	if _, _, err := mime.ParseMediaType(of.contentType); err != nil || len(of.contentType) > maxObjectText {
-		of.contentType = ""
+	spec.name = cmp.Or(sanitizeName(params["filename"]), sanitizeName(last))
+	if _, _, err := mime.ParseMediaType(spec.contentType); err != nil || len(spec.contentType) > maxObjectText {
+		spec.contentType = ""
 	}
 	if size, err := strconv.ParseInt(header.Get("Content-Length"), 10, 64); err == nil && size >= 0 && header.Get("Content-Encoding") == "" {
-		of.size = size
+		spec.size = size
 	}
-	return of
+	return spec
 }
 
-// plainName is a name without folders and without what a terminal would obey; "" where nothing is left of it.
-func plainName(name string) string {
+// sanitizeName removes directories and control characters from a file name. It may return "".
+func sanitizeName(name string) string {
 	name = name[strings.LastIndexAny(name, `/\`)+1:]
 	name = strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) || r == unicode.ReplacementChar {

@@ -11,7 +11,6 @@ import (
 
 	"github.com/uptrace/bun"
 
-	"github.com/weftmesh/weft/actors/seal"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -21,7 +20,7 @@ const (
 	complete  = "complete"
 )
 
-// objectRow is one object. Times are microseconds since 1970.
+// objectRow is one object. Times are microseconds since the epoch.
 type objectRow struct {
 	bun.BaseModel `bun:"table:objects"`
 
@@ -30,15 +29,15 @@ type objectRow struct {
 	Name        string `bun:"name"`
 	ContentType string `bun:"content_type"`
 	State       string `bun:"state"`
-	// Size is -1 while it is uploaded and nobody has said.
+	// Size is -1 until an upload of unknown size is complete.
 	Size int64 `bun:"size"`
-	// Reserved is what it takes of what its user may keep.
+	// Reserved is what the object counts in usage, in bytes.
 	Reserved int64  `bun:"reserved"`
 	SHA256   string `bun:"sha256"`
 	PartSize int64  `bun:"part_size"`
-	// DataKey is what its parts are sealed with, sealed; see actors.Sealer.NewDataKey.
+	// DataKey is the sealed key that the parts are sealed with; see seal.Sealer.NewDataKey.
 	DataKey []byte `bun:"data_key"`
-	// KeepFor is how long it is kept once it is complete.
+	// KeepFor is the object's lifetime after completion, in microseconds.
 	KeepFor   int64 `bun:"keep_for"`
 	CreatedAt int64 `bun:"created_at"`
 	ExpiresAt int64 `bun:"expires_at"`
@@ -51,7 +50,7 @@ func (o objectRow) resource() subjects.Object {
 	}
 }
 
-// partRow is one part of an object. SHA256 is of its content in clear.
+// partRow is one part of an object. SHA256 is of the content in clear. Stored is 1 once the object store has the part.
 type partRow struct {
 	bun.BaseModel `bun:"table:object_parts"`
 
@@ -62,10 +61,10 @@ type partRow struct {
 	Stored   int64  `bun:"stored"`
 }
 
-// everybody is whose usageRow counts the objects of all users.
-const everybody = ""
+// allUsers is the user id of the usageRow that counts the objects of all users.
+const allUsers = ""
 
-// usageRow is what a user's objects take up.
+// usageRow is the sum of the reserved bytes of a user's objects.
 type usageRow struct {
 	bun.BaseModel `bun:"table:object_usage"`
 
@@ -73,22 +72,14 @@ type usageRow struct {
 	Bytes  int64  `bun:"bytes"`
 }
 
-func noObject() error { return subjects.Errorf(subjects.CodeNotFound, "there is no such object") }
-
-// findObject reads one object of a user that has not ended.
+// findObject reads one object of a user that has not expired.
 func findObject(ctx context.Context, db bun.IDB, userID, id string, now int64) (objectRow, error) {
 	var o objectRow
 	err := db.NewSelect().Model(&o).Where("id = ?", strings.ToLower(id)).Where("user_id = ?", userID).Where("expires_at > ?", now).Scan(ctx)
-	if errors.Is(err, sql.ErrNoRows) {
-		return o, noObject()
-	}
-	if err != nil {
-		return o, fmt.Errorf("reading an object: %w", err)
-	}
-	return o, nil
+	return o, readError(err, "reading an object")
 }
 
-// pageOfObjects reads a user's objects, newest first, after the given id; one more than asked.
+// pageOfObjects reads a user's objects in the order and number of newestFirst, without their keys.
 func pageOfObjects(ctx context.Context, db bun.IDB, userID string, r subjects.ListObjectsRequest, after string, now int64) ([]objectRow, error) {
 	var rows []objectRow
 	err := newestFirst(db.NewSelect().Model(&rows).ExcludeColumn("data_key"), r.PageRequest, after).
@@ -99,9 +90,9 @@ func pageOfObjects(ctx context.Context, db bun.IDB, userID string, r subjects.Li
 	return rows, nil
 }
 
-// insertObject adds an object and takes what it reserves.
-func insertObject(ctx context.Context, tx bun.Tx, o *objectRow, most ObjectsConfig) error {
-	if err := takeUsage(ctx, tx, o.UserID, o.Reserved, most); err != nil {
+// insertObject adds an object and adds its reserved bytes to the usage; see reserveUsage for its errors.
+func insertObject(ctx context.Context, tx bun.Tx, o *objectRow, quota ObjectsConfig) error {
+	if err := reserveUsage(ctx, tx, o.UserID, o.Reserved, quota); err != nil {
 		return err
 	}
 	if _, err := tx.NewInsert().Model(o).Exec(ctx); err != nil {
@@ -110,85 +101,86 @@ func insertObject(ctx context.Context, tx bun.Tx, o *objectRow, most ObjectsConf
 	return nil
 }
 
-// takeUsage counts bytes for a user, and for all: conflict where that is more than the user may keep, unavailable where it is more
-// than is kept of all.
-func takeUsage(ctx context.Context, tx bun.Tx, userID string, bytes int64, most ObjectsConfig) error {
+// reserveUsage adds bytes to the usage of a user and of all users: CodeConflict if that exceeds the user's quota,
+// CodeUnavailable if it exceeds the quota of all.
+func reserveUsage(ctx context.Context, tx bun.Tx, userID string, bytes int64, quota ObjectsConfig) error {
 	row := usageRow{UserID: userID}
 	if _, err := tx.NewInsert().Model(&row).On("CONFLICT (user_id) DO NOTHING").Returning("NULL").Exec(ctx); err != nil {
 		return fmt.Errorf("counting a user's objects: %w", err)
 	}
-	fits, err := addUsage(ctx, tx, userID, bytes, most.PerUser)
+	fits, err := addUsage(ctx, tx, userID, bytes, quota.PerUser)
 	if err == nil && !fits {
-		return overQuota(most.PerUser)
+		return errOverQuota(quota.PerUser)
 	}
 	if err != nil {
 		return err
 	}
-	if fits, err = addUsage(ctx, tx, everybody, bytes, most.Total); err == nil && !fits {
-		return storeFull(most.SweepEvery)
+	if fits, err = addUsage(ctx, tx, allUsers, bytes, quota.Total); err == nil && !fits {
+		return errStoreFull(quota.SweepEvery)
 	}
 	return err
 }
 
-// addUsage adds to one count; false where that would pass what it may be. Everybody's is the last that a transaction changes: all
-// wait for it.
-func addUsage(ctx context.Context, tx bun.Tx, userID string, bytes, most int64) (fits bool, err error) {
+// addUsage adds to a usage; false if that would exceed limit. A transaction changes the usage of all users last, because
+// every other transaction waits for that row.
+func addUsage(ctx context.Context, tx bun.Tx, userID string, bytes, limit int64) (fits bool, err error) {
 	done, err := tx.NewUpdate().Model((*usageRow)(nil)).Set("bytes = bytes + ?", bytes).
-		Where("user_id = ?", userID).Where("bytes + ? <= ?", bytes, most).Exec(ctx)
+		Where("user_id = ?", userID).Where("bytes + ? <= ?", bytes, limit).Exec(ctx)
 	n, err := affected(done, err, "counting objects")
 	return n == 1, err
 }
 
-// claimPart notes a part before it is stored, counting its bytes where the object's size is not known; stored tells that
-// it has been before. not_found where the object has ended, conflict where it has other content in that place.
-func claimPart(ctx context.Context, tx bun.Tx, o objectRow, p *partRow, most ObjectsConfig, now int64) (stored bool, err error) {
+// claimPart records a part before it is stored, and reserves its bytes if the object's size is unknown. stored reports that
+// the part is stored already. It returns errNotFound if the object has expired or is complete, and CodeConflict if a part
+// with different content was recorded.
+func claimPart(ctx context.Context, tx bun.Tx, o objectRow, p *partRow, quota ObjectsConfig, now int64) (stored bool, err error) {
 	done, err := tx.NewInsert().Model(p).On("CONFLICT (object_id, number) DO NOTHING").Returning("NULL").Exec(ctx)
-	n, err := affected(done, err, "noting a part")
+	n, err := affected(done, err, "recording a part")
 	if err != nil {
 		return false, err
 	}
-	var grows int64
+	var added int64
 	if n == 1 && o.Size < 0 {
-		grows = p.Size
+		added = p.Size
 	}
-	done, err = tx.NewUpdate().Model((*objectRow)(nil)).Set("reserved = reserved + ?", grows).
+	done, err = tx.NewUpdate().Model((*objectRow)(nil)).Set("reserved = reserved + ?", added).
 		Where("id = ?", o.ID).Where("state = ?", uploading).Where("expires_at > ?", now).Exec(ctx)
-	open, err := affected(done, err, "noting a part")
+	open, err := affected(done, err, "recording a part")
 	if err != nil {
 		return false, err
 	}
 	if open == 0 {
-		return false, noObject()
+		return false, errNotFound
 	}
-	if grows > 0 {
-		return false, takeUsage(ctx, tx, o.UserID, grows, most)
+	if added > 0 {
+		return false, reserveUsage(ctx, tx, o.UserID, added, quota)
 	}
 	if n == 1 {
 		return false, nil
 	}
-	return samePart(ctx, tx, *p)
+	return checkPart(ctx, tx, *p)
 }
 
-// samePart tells whether a part is stored; conflict where there is another, or none, in its place.
-func samePart(ctx context.Context, db bun.IDB, p partRow) (stored bool, err error) {
-	there := partRow{ObjectID: p.ObjectID, Number: p.Number}
-	if err := db.NewSelect().Model(&there).WherePK().Scan(ctx); err != nil && !errors.Is(err, sql.ErrNoRows) {
+// checkPart reports whether a part is stored; CodeConflict if its content is not the recorded one, or none is recorded.
+func checkPart(ctx context.Context, db bun.IDB, p partRow) (stored bool, err error) {
+	recorded := partRow{ObjectID: p.ObjectID, Number: p.Number}
+	if err := db.NewSelect().Model(&recorded).WherePK().Scan(ctx); err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return false, fmt.Errorf("reading a part: %w", err)
 	}
-	if there.SHA256 != p.SHA256 {
-		return false, otherPart()
+	if recorded.SHA256 != p.SHA256 {
+		return false, errPartConflict()
 	}
-	return there.Stored == 1, nil
+	return recorded.Stored == 1, nil
 }
 
-// markStored notes that the object store has a part; false where its object is gone.
-func markStored(ctx context.Context, tx bun.Tx, p partRow) (bool, error) {
+// markPartStored records that the object store has a part; false if the object was deleted.
+func markPartStored(ctx context.Context, tx bun.Tx, p partRow) (bool, error) {
 	done, err := tx.NewUpdate().Model(&p).Set("stored = 1").WherePK().Exec(ctx)
-	n, err := affected(done, err, "noting a stored part")
+	n, err := affected(done, err, "marking a part as stored")
 	return n == 1, err
 }
 
-// partsOf reads an object's parts, the first one first.
+// partsOf reads an object's parts in their order.
 func partsOf(ctx context.Context, db bun.IDB, objectID string) ([]partRow, error) {
 	var rows []partRow
 	if err := db.NewSelect().Model(&rows).Where("object_id = ?", objectID).Order("number").Scan(ctx); err != nil {
@@ -197,7 +189,7 @@ func partsOf(ctx context.Context, db bun.IDB, objectID string) ([]partRow, error
 	return rows, nil
 }
 
-// completeObject makes an object one that is used; false where it is no longer being uploaded.
+// completeObject sets an object's state to complete; false if it is not being uploaded any more.
 func completeObject(ctx context.Context, tx bun.Tx, o objectRow, now int64) (bool, error) {
 	done, err := tx.NewUpdate().Model(&o).Column("state", "size", "sha256", "expires_at").WherePK().
 		Where("state = ?", uploading).Where("expires_at > ?", now).Exec(ctx)
@@ -205,48 +197,49 @@ func completeObject(ctx context.Context, tx bun.Tx, o objectRow, now int64) (boo
 	return n == 1, err
 }
 
-// endObjects has a user's objects end now, or the one of that id; it tells how many those were.
-func endObjects(ctx context.Context, tx bun.Tx, userID, id string, now int64) (int64, error) {
+// expireObjects makes a user's objects expire now, or only the one of id if that is given, and returns how many it changed.
+func expireObjects(ctx context.Context, tx bun.Tx, userID, id string, now int64) (int64, error) {
 	q := tx.NewUpdate().Model((*objectRow)(nil)).Set("expires_at = 0").Where("user_id = ?", userID).Where("expires_at > ?", now)
 	if id != "" {
 		q.Where("id = ?", strings.ToLower(id))
 	}
 	done, err := q.Exec(ctx)
-	return affected(done, err, "ending objects")
+	return affected(done, err, "expiring objects")
 }
 
-// endedObjects reads objects that have ended, of one user where one is named.
-func endedObjects(ctx context.Context, db bun.IDB, userID string, now int64, most int) ([]objectRow, error) {
+// expiredObjects reads expired objects, only those of userID if that is given.
+func expiredObjects(ctx context.Context, db bun.IDB, userID string, now int64, limit int) ([]objectRow, error) {
 	var rows []objectRow
-	q := db.NewSelect().Model(&rows).Where("expires_at <= ?", now).Order("expires_at", "id").Limit(int64(most))
+	q := db.NewSelect().Model(&rows).Where("expires_at <= ?", now).Order("expires_at", "id").Limit(int64(limit))
 	if userID != "" {
 		q.Where("user_id = ?", userID)
 	}
 	if err := q.Scan(ctx); err != nil {
-		return nil, fmt.Errorf("reading objects that have ended: %w", err)
+		return nil, fmt.Errorf("reading expired objects: %w", err)
 	}
 	return rows, nil
 }
 
-// forgetObject deletes the rows of an object that has ended, and gives its bytes back; false where somebody else has.
-func forgetObject(ctx context.Context, tx bun.Tx, id string) (bool, error) {
+// deleteObjectRows deletes the rows of an expired object and subtracts its bytes from the usage; false if the object was
+// deleted concurrently.
+func deleteObjectRows(ctx context.Context, tx bun.Tx, id string) (bool, error) {
 	o := objectRow{ID: id}
 	err := tx.NewSelect().Model(&o).Column("user_id", "reserved").WherePK().Scan(ctx)
 	if errors.Is(err, sql.ErrNoRows) {
 		return false, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("forgetting an object: %w", err)
+		return false, fmt.Errorf("deleting an object: %w", err)
 	}
 	done, err := tx.NewDelete().Model(&o).WherePK().Exec(ctx)
-	n, err := affected(done, err, "forgetting an object")
+	n, err := affected(done, err, "deleting an object")
 	if err != nil || n == 0 {
 		return false, err
 	}
 	if _, err := tx.NewDelete().Model((*partRow)(nil)).Where("object_id = ?", id).Exec(ctx); err != nil {
-		return false, fmt.Errorf("forgetting an object's parts: %w", err)
+		return false, fmt.Errorf("deleting an object's parts: %w", err)
 	}
-	for _, userID := range []string{o.UserID, everybody} {
+	for _, userID := range []string{o.UserID, allUsers} {
 		if _, err := addUsage(ctx, tx, userID, -o.Reserved, math.MaxInt64); err != nil {
 			return false, err
 		}
@@ -254,36 +247,20 @@ func forgetObject(ctx context.Context, tx bun.Tx, id string) (bool, error) {
 	return true, nil
 }
 
-// wipeUsage forgets what a user's objects took up, who has none.
-func wipeUsage(ctx context.Context, tx bun.Tx, userID string) error {
+// deleteUsage deletes the usage of a user without objects.
+func deleteUsage(ctx context.Context, tx bun.Tx, userID string) error {
 	held := tx.NewSelect().Model((*objectRow)(nil)).Column("user_id").Where("user_id = ?", userID)
 	_, err := tx.NewDelete().Model((*usageRow)(nil)).Where("user_id = ?", userID).Where("user_id NOT IN (?)", held).Exec(ctx)
 	if err != nil {
-		return fmt.Errorf("wiping a user's count: %w", err)
+		return fmt.Errorf("deleting a user's usage: %w", err)
 	}
 	return nil
 }
 
-// keptBytes is what all users' objects take up.
-func keptBytes(ctx context.Context, db bun.IDB) (bytes int64, err error) {
-	if err := db.NewSelect().Model((*usageRow)(nil)).Column("bytes").Where("user_id = ?", everybody).Scan(ctx, &bytes); err != nil {
+// totalUsage returns the usage of all users, in bytes.
+func totalUsage(ctx context.Context, db bun.IDB) (bytes int64, err error) {
+	if err := db.NewSelect().Model((*usageRow)(nil)).Column("bytes").Where("user_id = ?", allUsers).Scan(ctx, &bytes); err != nil {
 		return 0, fmt.Errorf("counting objects: %w", err)
 	}
 	return bytes, nil
-}
-
-// affected is how many rows a statement changed.
-func affected(result sql.Result, err error, doing string) (int64, error) {
-	if err != nil {
-		return 0, fmt.Errorf("%s: %w", doing, err)
-	}
-	return result.RowsAffected()
-}
-
-// sealedObject is the column that holds objects' keys.
-func sealedObject() seal.Column {
-	return seal.Column{
-		Table: "objects", Column: "data_key", Key: []string{"id"}, With: []string{"user_id"},
-		Associated: func(values []string) []byte { return objectSealedFor(values[1], values[0]) },
-	}
 }

@@ -15,12 +15,12 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// smallParts has files of a few kilobytes go in parts.
-var smallParts = with(func(c *integration.Config) {
+// smallParts sets the smallest part size and small limits.
+var smallParts = withConfig(func(c *integration.Config) {
 	c.Objects.PartSize, c.Objects.MaxSize, c.Objects.PerUser = subjects.MinPart, 100<<10, 200<<10
 })
 
-// content is n bytes that no compression and no accident makes.
+// content is n reproducible, incompressible bytes.
 func content(n int) []byte {
 	data := make([]byte, n)
 	source := rand.NewChaCha8([32]byte{byte(n)})
@@ -33,8 +33,8 @@ func sumOf(data []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// putParts sends a content's parts, the last one first.
-func (b *bundle) putParts(t testing.TB, as mesh.As, o subjects.Object, data []byte) {
+// putParts uploads the parts of data, the last one first.
+func (b *fixture) putParts(t testing.TB, as mesh.As, o subjects.Object, data []byte) {
 	t.Helper()
 	for offset := (int64(len(data)) - 1) / o.PartSize * o.PartSize; offset >= 0 && len(data) > 0; offset -= o.PartSize {
 		call(t, b, subjects.PutObjectPart, as, subjects.PartRequest{
@@ -43,16 +43,16 @@ func (b *bundle) putParts(t testing.TB, as mesh.As, o subjects.Object, data []by
 	}
 }
 
-// upload stores a file.
-func (b *bundle) upload(t testing.TB, as mesh.As, data []byte, r subjects.CreateObjectRequest) subjects.Object {
+// upload uploads a file.
+func (b *fixture) upload(t testing.TB, as mesh.As, data []byte, r subjects.CreateObjectRequest) subjects.Object {
 	t.Helper()
 	o := call(t, b, subjects.CreateObject, as, r)
 	b.putParts(t, as, o, data)
 	return call(t, b, subjects.CompleteObject, as, subjects.EndRequest{ObjectID: o.ID, Size: int64(len(data)), SHA256: sumOf(data)})
 }
 
-// download reads a file.
-func (b *bundle) download(t testing.TB, as mesh.As, id string) (data []byte, last subjects.ContentPart) {
+// download downloads a file, and returns its content and its last part.
+func (b *fixture) download(t testing.TB, as mesh.As, id string) (data []byte, last subjects.ContentPart) {
 	t.Helper()
 	for {
 		last = call(t, b, subjects.GetObjectContent, as, subjects.ContentRequest{ObjectID: id, Offset: int64(len(data))})
@@ -63,8 +63,8 @@ func (b *bundle) download(t testing.TB, as mesh.As, id string) (data []byte, las
 	}
 }
 
-// storedParts are the messages of the object store.
-func (b *bundle) storedParts(t testing.TB) uint64 {
+// storedParts returns the number of messages of the object store.
+func (b *fixture) storedParts(t testing.TB) uint64 {
 	t.Helper()
 	stream, err := b.mesh.Conn(t, "operator").JS.Stream(t.Context(), kv.IntegrationObjects.Stream())
 	if err != nil {
@@ -77,7 +77,7 @@ func (b *bundle) storedParts(t testing.TB) uint64 {
 	return info.State.Msgs
 }
 
-func TestLifeOfAnObject(t *testing.T) {
+func TestObjectLifecycle(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		b := setup(t, database, smallParts)
 		_, ada := b.user(t)
@@ -90,12 +90,12 @@ func TestLifeOfAnObject(t *testing.T) {
 			}
 			got, last := b.download(t, ada, o.ID)
 			if !bytes.Equal(got, data) || last.ContentType != "image/png" || last.SHA256 != o.SHA256 || last.Name != "ship.bin" {
-				t.Errorf("%d bytes came back as %d, %s", size, len(got), last.ContentType)
+				t.Errorf("%d bytes were downloaded as %d, %s", size, len(got), last.ContentType)
 			}
 			if again := call(t, b, subjects.GetObject, ada, subjects.ObjectRequest{ObjectID: o.ID}); again != o {
-				t.Errorf("read again: %+v, not %+v", again, o)
+				t.Errorf("read again: %+v, want %+v", again, o)
 			}
-			for _, code := range []func(){
+			for _, refused := range []func(){
 				func() {
 					wantCode(t, b, subjects.CodeNotFound, subjects.GetObject, eve, subjects.ObjectRequest{ObjectID: o.ID})
 				},
@@ -109,7 +109,7 @@ func TestLifeOfAnObject(t *testing.T) {
 					wantCode(t, b, subjects.CodeNotFound, subjects.PutObjectPart, eve, subjects.PartRequest{ObjectID: o.ID, Content: []byte("x")})
 				},
 			} {
-				code()
+				refused()
 			}
 			if list := call(t, b, subjects.ListObjects, ada, subjects.ListObjectsRequest{}); len(list.Items) != 1 || list.Items[0] != o {
 				t.Errorf("listed %+v", list)
@@ -121,7 +121,7 @@ func TestLifeOfAnObject(t *testing.T) {
 			wantCode(t, b, subjects.CodeNotFound, subjects.GetObject, ada, subjects.ObjectRequest{ObjectID: o.ID})
 			wantCode(t, b, subjects.CodeNotFound, subjects.DeleteObject, ada, subjects.ObjectRequest{ObjectID: o.ID})
 			if n := b.storedParts(t); n != 0 {
-				t.Errorf("a deleted object leaves %d messages", n)
+				t.Errorf("a deleted object left %d messages", n)
 			}
 		}
 	})

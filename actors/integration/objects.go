@@ -11,69 +11,72 @@ import (
 	"io"
 	"time"
 
+	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/seal"
+
 	"go.uber.org/zap"
 
 	"github.com/weftmesh/weft/actors"
-	"github.com/weftmesh/weft/actors/database"
-	"github.com/weftmesh/weft/actors/seal"
 	"github.com/weftmesh/weft/kv"
 	"github.com/weftmesh/weft/subjects"
 )
 
-// objects keeps files for a while: what they are in rows, their parts in the object store, sealed. A part is noted, stored
-// and noted as stored, in this order; an object that has ended is used by nobody from that moment, and goes part by part,
-// its row and its key last.
+// objects stores users' files for a limited time: metadata in rows, content in sealed parts in the object store.
+//
+// A part is recorded, then stored, then recorded as stored, so that no stored part lacks a row. An expired object is
+// invisible at once; then its parts are deleted, and its row with the key last. A missing object is CodeNotFound.
 type objects struct {
 	actors.Deps
 	config  ObjectsConfig
-	store   *kv.ObjectStore
+	parts   *kv.ObjectStore
 	metrics metrics
 }
 
 const (
 	openObjectsWithin = 10 * time.Second
-	// endObjectWithin bounds the deletion of one object's parts.
-	endObjectWithin = time.Minute
-	// sweepObjects is how many objects one look takes away.
-	sweepObjects = 100
+	// deleteObjectWithin bounds the deletion of one object's parts.
+	deleteObjectWithin = time.Minute
+	// expiredBatch is how many expired objects one query returns.
+	expiredBatch = 100
 )
 
 func openObjects(d actors.Deps, c ObjectsConfig, m metrics) (*objects, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), openObjectsWithin)
 	defer cancel()
-	store, err := kv.OpenObjects(ctx, d.Conn.JS, kv.IntegrationObjects)
+	parts, err := kv.OpenObjects(ctx, d.Conn.JS, kv.IntegrationObjects)
 	if err != nil {
-		return nil, fmt.Errorf("opening the objects: %w", err)
+		return nil, fmt.Errorf("opening the object store: %w", err)
 	}
-	return &objects{Deps: d, config: c, store: store, metrics: m}, nil
+	return &objects{Deps: d, config: c, parts: parts, metrics: m}, nil
 }
 
-// openObject is an object with the key of its parts.
+// openObject is an object with the opened key of its parts.
 type openObject struct {
 	objectRow
 	key *seal.Sealer
 }
 
-// announced is what is said of an object before its content comes. size is -1 where nobody knows.
-type announced struct {
+// uploadSpec is what is known of an object before its content is uploaded. size is -1 if it is unknown. Defaults apply to
+// fields that are zero.
+type uploadSpec struct {
 	name, contentType string
 	size              int64
 	keepFor           time.Duration
 }
 
-// begin makes an object whose parts are to come.
-func (s *objects) begin(ctx context.Context, userID string, of announced) (openObject, error) {
-	if of.size > s.config.MaxSize {
-		return openObject{}, tooLarge(s.config.MaxSize)
+// create creates an object whose parts are to be uploaded.
+func (s *objects) create(ctx context.Context, userID string, spec uploadSpec) (openObject, error) {
+	if spec.size > s.config.MaxSize {
+		return openObject{}, errTooLarge(s.config.MaxSize)
 	}
 	now := s.Now()
 	o := objectRow{
-		ID: s.NewID(), UserID: userID, Name: cmp.Or(of.name, defaultObjectName), ContentType: cmp.Or(of.contentType, defaultObjectType),
-		State: uploading, Size: of.size, Reserved: objectOverhead + max(of.size, 0), PartSize: s.config.PartSize,
-		KeepFor:   cmp.Or(of.keepFor, s.config.KeepFor).Microseconds(),
+		ID: s.NewID(), UserID: userID, Name: cmp.Or(spec.name, defaultObjectName), ContentType: cmp.Or(spec.contentType, defaultObjectType),
+		State: uploading, Size: spec.size, Reserved: objectOverhead + max(spec.size, 0), PartSize: s.config.PartSize,
+		KeepFor:   cmp.Or(spec.keepFor, s.config.KeepFor).Microseconds(),
 		CreatedAt: now.UnixMicro(), ExpiresAt: now.Add(s.config.UploadWithin).UnixMicro(),
 	}
-	key, sealed, err := s.Sealer.NewDataKey(objectSealedFor(userID, o.ID))
+	key, sealed, err := s.Sealer.NewDataKey(objectContext(userID, o.ID))
 	if err != nil {
 		return openObject{}, err
 	}
@@ -82,26 +85,35 @@ func (s *objects) begin(ctx context.Context, userID string, of announced) (openO
 	return openObject{o, key}, err
 }
 
-// find reads an object of a user's and opens its key.
-func (s *objects) find(ctx context.Context, userID, id string) (openObject, error) {
+// get reads a user's object and opens its key.
+func (s *objects) get(ctx context.Context, userID, id string) (openObject, error) {
 	o, err := findObject(ctx, s.DB.DB, userID, id, s.Now().UnixMicro())
 	if err != nil {
-		return openObject{}, err
+		return openObject{}, notFound(err, "object")
 	}
-	key, err := s.Sealer.OpenDataKey(o.DataKey, objectSealedFor(o.UserID, o.ID))
+	key, err := s.Sealer.OpenDataKey(o.DataKey, objectContext(o.UserID, o.ID))
 	return openObject{o, key}, err
 }
 
-// put stores a part. Once it returns, the part survives a crash.
-func (s *objects) put(ctx context.Context, o openObject, offset int64, content []byte) error {
-	number, err := partFits(o.objectRow, offset, int64(len(content)), s.config.MaxSize)
+// getComplete is get; CodeConflict if the object is still being uploaded.
+func (s *objects) getComplete(ctx context.Context, userID, id string) (openObject, error) {
+	o, err := s.get(ctx, userID, id)
+	if err == nil && o.State != complete {
+		err = subjects.Errorf(subjects.CodeConflict, "the object is still being uploaded")
+	}
+	return o, err
+}
+
+// putPart stores a part durably. Storing the same part again has no effect.
+func (s *objects) putPart(ctx context.Context, o openObject, offset int64, content []byte) error {
+	number, err := partNumber(o.objectRow, offset, int64(len(content)), s.config.MaxSize)
 	if err != nil {
 		return err
 	}
 	sum := sha256.Sum256(content)
 	p := partRow{ObjectID: o.ID, Number: number, Size: int64(len(content)), SHA256: hex.EncodeToString(sum[:])}
 	if o.State == complete {
-		_, err := samePart(ctx, s.DB.DB, p)
+		_, err := checkPart(ctx, s.DB.DB, p)
 		return err
 	}
 	var stored bool
@@ -110,73 +122,69 @@ func (s *objects) put(ctx context.Context, o openObject, offset int64, content [
 		return err
 	})
 	if err != nil || stored {
-		return err
+		return notFound(err, "object")
 	}
-	sealed, err := o.key.Seal(content, partSealedFor(o.ID, number))
+	sealed, err := o.key.Seal(content, partContext(o.ID, number))
 	if err != nil {
 		return err
 	}
-	if err := s.store.Put(ctx, partName(o.ID, number), sealed); err != nil {
+	if err := s.parts.Put(ctx, partName(o.ID, number), sealed); err != nil {
 		return asError(err)
 	}
-	var there bool
+	var marked bool
 	err = s.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) (err error) {
-		there, err = markStored(ctx, tx, p)
+		marked, err = markPartStored(ctx, tx, p)
 		return err
 	})
-	if err == nil && !there { // it was deleted meanwhile
-		return errors.Join(noObject(), s.store.Delete(ctx, partName(o.ID, number)))
+	if err == nil && !marked { // the object was deleted concurrently
+		return errors.Join(notFound(errNotFound, "object"), s.parts.Delete(ctx, partName(o.ID, number)))
 	}
 	return err
 }
 
-// complete has an object be used, whose content has been checked.
+// complete makes an object usable, after its content has been checked. Completing it again has no effect.
 func (s *objects) complete(ctx context.Context, o openObject, size int64, sum string) (objectRow, error) {
 	now := s.Now()
 	done := o.objectRow
 	done.State, done.Size, done.SHA256, done.ExpiresAt = complete, size, sum, now.UnixMicro()+o.KeepFor
-	var news bool
+	var completed bool
 	err := s.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) (err error) {
-		news, err = completeObject(ctx, tx, done, now.UnixMicro())
+		completed, err = completeObject(ctx, tx, done, now.UnixMicro())
 		return err
 	})
-	if err != nil || news {
-		s.metrics.countObject("stored", err == nil)
+	if err != nil || completed {
+		s.metrics.countObjectIf(err == nil, "stored")
 		return done, err
 	}
-	there, err := findObject(ctx, s.DB.DB, o.UserID, o.ID, now.UnixMicro())
-	if err == nil && (there.SHA256 != sum || there.Size != size) {
-		err = otherContent()
+	current, err := findObject(ctx, s.DB.DB, o.UserID, o.ID, now.UnixMicro())
+	if err == nil && (current.SHA256 != sum || current.Size != size) {
+		err = errChecksum()
 	}
-	return there, err
+	return current, notFound(err, "object")
 }
 
-func otherContent() error {
-	return subjects.InvalidField("sha256", "is not of the content that is stored")
-}
-
-// read is the content of one part.
-func (s *objects) read(ctx context.Context, o openObject, number int64) ([]byte, error) {
-	sealed, err := s.store.Get(ctx, partName(o.ID, number))
+// readPart returns the content of one part.
+func (s *objects) readPart(ctx context.Context, o openObject, number int64) ([]byte, error) {
+	sealed, err := s.parts.Get(ctx, partName(o.ID, number))
 	if errors.Is(err, kv.ErrNotFound) {
-		return nil, noObject() // it has ended since
+		return nil, notFound(errNotFound, "object") // it has expired since it was read
 	}
 	if err != nil {
 		return nil, asError(err)
 	}
-	return o.key.Open(sealed, partSealedFor(o.ID, number))
+	return o.key.Open(sealed, partContext(o.ID, number))
 }
 
-// reader reads a whole content, a part at a time.
+// reader reads the first size bytes of an object, a part at a time.
 func (s *objects) reader(ctx context.Context, o openObject, size int64) io.ReadCloser {
-	return &objectReader{read: func(number int64) ([]byte, error) { return s.read(ctx, o, number) }, left: size}
+	return &objectReader{readPart: func(number int64) ([]byte, error) { return s.readPart(ctx, o, number) }, left: size}
 }
 
 type objectReader struct {
-	read   func(number int64) ([]byte, error)
-	number int64
-	left   int64
-	part   bytes.Reader
+	readPart func(number int64) ([]byte, error)
+	next     int64
+	left     int64
+	part     bytes.Reader
 }
 
 // Read implements io.Reader.
@@ -185,12 +193,12 @@ func (r *objectReader) Read(p []byte) (int, error) {
 		return 0, io.EOF
 	}
 	if r.part.Len() == 0 {
-		content, err := r.read(r.number)
+		content, err := r.readPart(r.next)
 		if err != nil {
 			return 0, err
 		}
 		r.part.Reset(content)
-		r.number++
+		r.next++
 	}
 	n, err := r.part.Read(p)
 	r.left -= int64(n)
@@ -200,92 +208,86 @@ func (r *objectReader) Read(p []byte) (int, error) {
 // Close implements io.Closer.
 func (r *objectReader) Close() error { return nil }
 
-// end has an object of a user's end, and takes it away once that is committed.
-func (s *objects) end(ctx context.Context, userID, id string) error {
+// delete makes a user's object expire, and deletes it once that is committed.
+func (s *objects) delete(ctx context.Context, userID, id string) error {
 	err := s.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
-		n, err := endObjects(ctx, tx, userID, id, s.Now().UnixMicro())
+		n, err := expireObjects(ctx, tx, userID, id, s.Now().UnixMicro())
 		if err == nil && n == 0 {
-			return noObject()
+			return errNotFound
 		}
 		return err
 	})
 	if err != nil {
-		return err
+		return notFound(err, "object")
 	}
 	s.DB.AfterCommit(ctx, func() {
-		ctx, cancel := context.WithTimeout(context.Background(), endObjectWithin)
+		ctx, cancel := context.WithTimeout(context.Background(), deleteObjectWithin)
 		defer cancel()
-		// Where it fails the sweep goes on: nobody reaches the object any more.
-		if _, err := s.sweep(ctx, userID); err != nil {
+		// If it fails, run deletes the object later.
+		if _, err := s.deleteExpired(ctx, userID); err != nil {
 			s.Log.Warn("deleting an object", zap.String("object_id", id), zap.Error(err))
 		}
 	})
 	return nil
 }
 
-// sweep takes away what has ended, of one user where one is named, and tells how many objects those were.
-func (s *objects) sweep(ctx context.Context, userID string) (int64, error) {
-	var gone int64
+// deleteExpired deletes the expired objects of a user, or of all if none is given, and returns how many it deleted.
+func (s *objects) deleteExpired(ctx context.Context, userID string) (int64, error) {
+	var total int64
 	for {
-		rows, err := endedObjects(ctx, s.DB.DB, userID, s.Now().UnixMicro(), sweepObjects)
+		rows, err := expiredObjects(ctx, s.DB.DB, userID, s.Now().UnixMicro(), expiredBatch)
 		if err != nil {
-			return gone, err
+			return total, err
 		}
 		for _, o := range rows {
-			mine, err := s.remove(ctx, o)
+			deleted, err := s.deleteContent(ctx, o)
 			if err != nil {
-				return gone, err
+				return total, err
 			}
-			if mine {
-				gone++
+			if deleted {
+				total++
 			}
 		}
-		if len(rows) < sweepObjects {
-			return gone, nil
+		if len(rows) < expiredBatch {
+			return total, nil
 		}
 	}
 }
 
-// remove deletes an object that has ended; false where somebody else has.
-func (s *objects) remove(ctx context.Context, o objectRow) (mine bool, err error) {
+// deleteContent deletes an expired object's parts and rows; false if another process has deleted the rows.
+func (s *objects) deleteContent(ctx context.Context, o objectRow) (deleted bool, err error) {
 	parts, err := partsOf(ctx, s.DB.DB, o.ID)
 	if err != nil {
 		return false, err
 	}
 	for _, p := range parts {
-		if err := s.store.Delete(ctx, partName(o.ID, p.Number)); err != nil {
+		if err := s.parts.Delete(ctx, partName(o.ID, p.Number)); err != nil {
 			return false, err
 		}
 	}
 	err = s.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) (err error) {
-		mine, err = forgetObject(ctx, tx, o.ID)
+		deleted, err = deleteObjectRows(ctx, tx, o.ID)
 		return err
 	})
 	result := "deleted"
 	if o.ExpiresAt > 0 {
 		result = "expired"
 	}
-	s.metrics.countObject(result, mine)
-	return mine, err
+	s.metrics.countObjectIf(deleted, result)
+	return deleted, err
 }
 
-// run takes away what has ended until ctx ends.
+// run deletes expired objects and updates the metric of used bytes, until ctx ends.
 func (s *objects) run(ctx context.Context) error {
-	tick := time.NewTicker(s.config.SweepEvery)
-	defer tick.Stop()
-	for {
-		if _, err := s.sweep(ctx, ""); err != nil && ctx.Err() == nil {
+	return every(ctx, s.config.SweepEvery, func(ctx context.Context) error {
+		if _, err := s.deleteExpired(ctx, ""); err != nil {
 			return err
 		}
-		kept, err := keptBytes(ctx, s.DB.DB)
-		if err != nil && ctx.Err() == nil {
+		used, err := totalUsage(ctx, s.DB.DB)
+		if err != nil {
 			return err
 		}
-		s.metrics.objectBytes.Set(float64(kept))
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return nil
-		}
-	}
+		s.metrics.objectBytes.Set(float64(used))
+		return nil
+	})
 }

@@ -7,7 +7,8 @@ import (
 	"github.com/uptrace/bun"
 )
 
-// probeRow is the newest probe of a connection on the schedule. Times and Duration are microseconds, At 0 where none has run.
+// probeRow is the schedule and the last scheduled probe of a connection. Times are microseconds since the epoch, Duration is
+// in microseconds; At is 0 if no probe has been made. Class is the error's class, empty for a success.
 type probeRow struct {
 	bun.BaseModel `bun:"table:probes"`
 
@@ -20,44 +21,42 @@ type probeRow struct {
 	Class        string `bun:"class"`
 }
 
-// planProbes puts active connections that have no place on the schedule there, at most so many; due says when each is due.
-func planProbes(ctx context.Context, tx bun.Tx, most int64, due func() int64) error {
+// scheduleProbes adds up to limit active connections that have no schedule. due returns when each is due.
+func scheduleProbes(ctx context.Context, tx bun.Tx, limit int64, due func() int64) error {
 	var rows []connectionRow
-	planned := tx.NewSelect().Model((*probeRow)(nil)).Column("connection_id")
-	err := tx.NewSelect().Model(&rows).Column("id", "user_id", "provider").Where("status = ?", active).Where("id NOT IN (?)", planned).
-		Order("id").Limit(most).Scan(ctx)
+	scheduled := tx.NewSelect().Model((*probeRow)(nil)).Column("connection_id")
+	err := tx.NewSelect().Model(&rows).Column("id", "user_id", "provider").Where("status = ?", active).Where("id NOT IN (?)", scheduled).
+		Order("id").Limit(limit).Scan(ctx)
 	if err != nil {
 		return fmt.Errorf("reading connections to probe: %w", err)
 	}
 	for _, c := range rows {
 		row := probeRow{ConnectionID: c.ID, UserID: c.UserID, Provider: c.Provider, DueAt: due()}
 		if _, err := tx.NewInsert().Model(&row).On("CONFLICT (connection_id) DO NOTHING").Exec(ctx); err != nil {
-			return fmt.Errorf("planning a probe: %w", err)
+			return fmt.Errorf("scheduling a probe: %w", err)
 		}
 	}
 	return nil
 }
 
-// dueProbes are those that are due, the longest first.
-func dueProbes(ctx context.Context, db bun.IDB, now, most int64) ([]probeRow, error) {
+// dueProbes reads the probes that are due, the most overdue first.
+func dueProbes(ctx context.Context, db bun.IDB, now, limit int64) ([]probeRow, error) {
 	var rows []probeRow
-	if err := db.NewSelect().Model(&rows).Where("due_at <= ?", now).Order("due_at").Limit(most).Scan(ctx); err != nil {
-		return nil, fmt.Errorf("reading what is to be probed: %w", err)
+	if err := db.NewSelect().Model(&rows).Where("due_at <= ?", now).Order("due_at").Limit(limit).Scan(ctx); err != nil {
+		return nil, fmt.Errorf("reading due probes: %w", err)
 	}
 	return rows, nil
 }
 
-// claimProbe moves a probe on to its next time; false where another process was faster.
+// claimProbe sets when a due probe is due next; false if another process has claimed it.
 func claimProbe(ctx context.Context, tx bun.Tx, p probeRow, next int64) (bool, error) {
 	result, err := tx.NewUpdate().Model((*probeRow)(nil)).Set("due_at = ?", next).
 		Where("connection_id = ?", p.ConnectionID).Where("due_at = ?", p.DueAt).Exec(ctx)
-	if err != nil {
-		return false, fmt.Errorf("claiming a probe: %w", err)
-	}
-	n, err := result.RowsAffected()
+	n, err := affected(result, err, "claiming a probe")
 	return n == 1, err
 }
 
+// recordProbe stores a probe's result.
 func recordProbe(ctx context.Context, tx bun.Tx, p probeRow) error {
 	_, err := tx.NewUpdate().Model(&p).Column("at", "duration", "class").WherePK().Exec(ctx)
 	if err != nil {
@@ -66,16 +65,16 @@ func recordProbe(ctx context.Context, tx bun.Tx, p probeRow) error {
 	return nil
 }
 
-// dropProbe takes a connection off the schedule.
-func dropProbe(ctx context.Context, tx bun.Tx, connectionID string) error {
+// deleteProbe deletes a connection's schedule and last probe.
+func deleteProbe(ctx context.Context, tx bun.Tx, connectionID string) error {
 	if _, err := tx.NewDelete().Model((*probeRow)(nil)).Where("connection_id = ?", connectionID).Exec(ctx); err != nil {
-		return fmt.Errorf("forgetting a probe: %w", err)
+		return fmt.Errorf("deleting a probe: %w", err)
 	}
 	return nil
 }
 
-// newestProbeTo is the newest probe of a user's connections to a provider; one that never ran where there is none.
-func newestProbeTo(ctx context.Context, db bun.IDB, userID, provider string) (probeRow, error) {
+// lastProbeTo reads the last probe of a user's connections to a provider; a zero row if there is none.
+func lastProbeTo(ctx context.Context, db bun.IDB, userID, provider string) (probeRow, error) {
 	var rows []probeRow
 	err := db.NewSelect().Model(&rows).Where("user_id = ?", userID).Where("provider = ?", provider).Where("at > 0").
 		Order("at DESC").Limit(1).Scan(ctx)

@@ -11,42 +11,22 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// provider finds a provider by id.
-func (a *Actor) provider(id string) (*manifest.Provider, error) {
-	p, fault := a.shelf.get(id)
-	switch {
-	case p != nil:
-		return p, nil
-	case fault != "":
-		return nil, subjects.Errorf(subjects.CodeConflict, "the provider %s is disabled, its manifest is faulty: %s", id, fault)
-	}
-	return nil, subjects.Errorf(subjects.CodeNotFound, "there is no provider %s", id)
-}
-
-// providerField is provider where a request's body names it.
-func (a *Actor) providerField(id string) (*manifest.Provider, error) {
-	p, err := a.provider(id)
-	if subjects.CodeOf(err) == subjects.CodeNotFound {
-		return nil, subjects.InvalidField("provider", "is not one that there is")
-	}
-	return p, err
-}
-
 func (a *Actor) listProviders(_ context.Context, r subjects.ListProvidersRequest) (subjects.Page[subjects.Provider], error) {
 	after, err := actors.DecodeCursor(r.Cursor, 1)
 	if err != nil {
 		return subjects.Page[subjects.Provider]{}, err
 	}
 	var items []subjects.Provider
-	for _, p := range a.shelf.all() {
-		if p.ID > after[0] && (r.Category == "" || r.Category == p.Category) && mentions(p, r.Query) {
+	for _, p := range a.registry.all() {
+		if p.ID > after[0] && (r.Category == "" || r.Category == p.Category) && matches(p, r.Query) {
 			items = append(items, a.summary(p))
 		}
 	}
 	return actors.PageOf(items, r.PageLimit(), func(p subjects.Provider) []string { return []string{p.ID} }), nil
 }
 
-func mentions(p *manifest.Provider, query string) bool {
+// matches reports whether a provider's id, name or description contains a text.
+func matches(p *manifest.Provider, query string) bool {
 	query = strings.ToLower(query)
 	return slices.ContainsFunc([]string{p.ID, p.Name, p.Description}, func(text string) bool {
 		return strings.Contains(strings.ToLower(text), query)
@@ -61,20 +41,21 @@ func (a *Actor) summary(p *manifest.Provider) subjects.Provider {
 	if len(p.Auth) > 0 {
 		s.AuthType = string(p.Auth[0].Kind)
 	}
-	if hasHostsOfItsOwn(p) && worstState(a.breakers.States(p.ID)) != breakerClosed {
+	if hasFixedHosts(p) && worstBreaker(a.breakers.States(p.ID)) != breakerClosed {
 		s.Status = "failing"
 	}
 	return s
 }
 
-// hasHostsOfItsOwn tells a provider whose address no connection decides: its breakers are nobody's secret.
-func hasHostsOfItsOwn(p *manifest.Provider) bool {
+// hasFixedHosts reports whether no connection's settings can change a provider's hosts. The state of its breakers is not
+// private to a user then.
+func hasFixedHosts(p *manifest.Provider) bool {
 	properties, _ := p.Settings["properties"].(map[string]any)
 	return len(properties) == 0
 }
 
 func (a *Actor) getProvider(_ context.Context, r subjects.ProviderRequest) (subjects.ProviderDetail, error) {
-	p, err := a.provider(r.Provider)
+	p, err := a.registry.find(r.Provider)
 	if err != nil {
 		return subjects.ProviderDetail{}, err
 	}
@@ -103,18 +84,18 @@ func (a *Actor) getProvider(_ context.Context, r subjects.ProviderRequest) (subj
 	return d, nil
 }
 
-// shownFailures is how many failed calls a provider's status shows.
+// shownFailures is how many failed calls a provider's status contains.
 const shownFailures = 10
 
-// providerStatus shows the caller their own: another user's hosts and errors are not theirs to see.
+// providerStatus is a provider's status for the caller: it contains no hosts or errors of other users.
 func (a *Actor) providerStatus(ctx context.Context, r subjects.ProviderRequest) (subjects.ProviderStatus, error) {
 	none := subjects.ProviderStatus{}
-	if _, fault := a.shelf.get(r.Provider); fault != "" {
+	if _, fault := a.registry.get(r.Provider); fault != "" {
 		return subjects.ProviderStatus{
 			Provider: r.Provider, Breaker: breakerClosed, Hosts: map[string]string{}, Failures: []subjects.ProviderFailure{}, Fault: fault,
 		}, nil
 	}
-	p, err := a.provider(r.Provider)
+	p, err := a.registry.find(r.Provider)
 	if err != nil {
 		return none, err
 	}
@@ -123,15 +104,15 @@ func (a *Actor) providerStatus(ctx context.Context, r subjects.ProviderRequest) 
 	if err != nil {
 		return none, err
 	}
-	if err := a.calls.flush(ctx); err != nil {
+	if err := a.callLog.flush(ctx); err != nil {
 		return none, err
 	}
 	failures, err := lastFailures(ctx, a.DB.DB, userID, p.ID, shownFailures)
 	if err != nil {
 		return none, err
 	}
-	s := subjects.ProviderStatus{Provider: p.ID, Hosts: map[string]string{}, Probe: newestProbe(rows), Failures: []subjects.ProviderFailure{}}
-	if hasHostsOfItsOwn(p) {
+	s := subjects.ProviderStatus{Provider: p.ID, Hosts: map[string]string{}, Probe: lastSetupProbe(rows), Failures: []subjects.ProviderFailure{}}
+	if hasFixedHosts(p) {
 		s.Hosts = a.breakers.States(p.ID)
 	}
 	for _, c := range rows {
@@ -139,9 +120,9 @@ func (a *Actor) providerStatus(ctx context.Context, r subjects.ProviderRequest) 
 			s.Hosts[c.Host] = a.breakers.State(p.ID, c.Host)
 		}
 	}
-	s.Breaker = worstState(s.Hosts)
-	s.Limits = a.headroom(ctx, p, rows)
-	if err := a.addProbe(ctx, userID, &s); err != nil {
+	s.Breaker = worstBreaker(s.Hosts)
+	s.Limits = a.limits.headroom(ctx, p, rows)
+	if err := a.addScheduledProbe(ctx, userID, &s); err != nil {
 		return none, err
 	}
 	for _, f := range failures {
@@ -152,7 +133,8 @@ func (a *Actor) providerStatus(ctx context.Context, r subjects.ProviderRequest) 
 	return s, nil
 }
 
-func newestProbe(rows []connectionRow) *subjects.ProviderProbe {
+// lastSetupProbe returns the newest probe that was made when one of the connections was configured.
+func lastSetupProbe(rows []connectionRow) *subjects.ProviderProbe {
 	var newest *subjects.ProviderProbe
 	for _, c := range rows {
 		at := time.UnixMicro(c.ProbedAt).UTC()
@@ -161,4 +143,17 @@ func newestProbe(rows []connectionRow) *subjects.ProviderProbe {
 		}
 	}
 	return newest
+}
+
+// addScheduledProbe sets a status's probe to the newest scheduled one, if that is newer than the one it has.
+func (a *Actor) addScheduledProbe(ctx context.Context, userID string, s *subjects.ProviderStatus) error {
+	p, err := lastProbeTo(ctx, a.DB.DB, userID, s.Provider)
+	at := time.UnixMicro(p.At).UTC()
+	if err != nil || p.At == 0 || s.Probe != nil && s.Probe.At.After(at) {
+		return err
+	}
+	s.Probe = &subjects.ProviderProbe{
+		At: at, IntegrationID: p.ConnectionID, OK: p.Class == "", Class: p.Class, LatencyMS: float64(p.Duration) / 1000,
+	}
+	return nil
 }

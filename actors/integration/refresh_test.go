@@ -15,12 +15,12 @@ import (
 
 func TestRefreshOnRefusal(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
-		v := newAuthorizer(t)
+		v := newOAuthServer(t)
 		b := setup(t, database, withAcme(t, v))
 		_, ada := b.user(t)
-		c := b.signIn(t, v, ada, "")
+		c := b.authorize(t, v, ada, "")
 		v.expire()
-		// Many at once: the provider is asked once.
+		// Concurrent calls make one token request.
 		var calls sync.WaitGroup
 		for i := range 20 {
 			calls.Go(func() { call(t, b, subjects.ExecuteAction, ada, action(c.ID, "get", fmt.Sprintf(`{"id":"%d"}`, i))) })
@@ -29,13 +29,13 @@ func TestRefreshOnRefusal(t *testing.T) {
 		if n := v.count("refresh_token"); n != 1 {
 			t.Errorf("%d refreshes", n)
 		}
-		// The user may ask too; a missing refresh_token keeps the old one.
-		v.will(func(w http.ResponseWriter, _ *http.Request) {
-			v.access["kept-the-old-1"] = "family-0"
-			_ = json.NewEncoder(w).Encode(map[string]any{"access_token": "kept-the-old-1"})
+		// A response to the user's own renewal without a refresh_token keeps the old one.
+		v.answerNext(func(w http.ResponseWriter, _ *http.Request) {
+			v.access["access-token-x"] = "family-0"
+			_ = json.NewEncoder(w).Encode(map[string]any{"access_token": "access-token-x"})
 		})
 		if got := call(t, b, subjects.RefreshConnection, ada, subjects.IntegrationRequest{IntegrationID: c.ID}); got.ExpiresAt != nil {
-			t.Errorf("a token without an end ends at %s", got.ExpiresAt)
+			t.Errorf("a token without expiry expires at %s", got.ExpiresAt)
 		}
 		call(t, b, subjects.ExecuteAction, ada, action(c.ID, "get", `{"id":"1"}`))
 		if got := call(t, b, subjects.RefreshConnection, ada, subjects.IntegrationRequest{IntegrationID: c.ID}); got.ExpiresAt == nil {
@@ -46,51 +46,51 @@ func TestRefreshOnRefusal(t *testing.T) {
 
 func TestRefreshRefused(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
-		v := newAuthorizer(t)
+		v := newOAuthServer(t)
 		b := setup(t, database, withAcme(t, v))
 		_, ada := b.user(t)
-		c := b.signIn(t, v, ada, "")
+		c := b.authorize(t, v, ada, "")
 		one := subjects.IntegrationRequest{IntegrationID: c.ID}
-		// The provider's own trouble passes.
+		// A server error is transient.
 		v.expire()
-		v.will(func(w http.ResponseWriter, _ *http.Request) { refuse(w, http.StatusBadGateway, "") })
+		v.answerNext(func(w http.ResponseWriter, _ *http.Request) { refuse(w, http.StatusBadGateway, "") })
 		wantCode(t, b, subjects.CodeUnavailable, subjects.ExecuteAction, ada, action(c.ID, "get", `{"id":"1"}`))
 		if got := call(t, b, subjects.GetIntegration, ada, one); got.Status != "active" {
-			t.Errorf("after a fault that passes: %+v", got)
+			t.Errorf("after a transient error: %+v", got)
 		}
-		// A no does not.
-		v.will(func(w http.ResponseWriter, _ *http.Request) { refuse(w, http.StatusBadRequest, "invalid_grant") })
+		// invalid_grant is final.
+		v.answerNext(func(w http.ResponseWriter, _ *http.Request) { refuse(w, http.StatusBadRequest, "invalid_grant") })
 		wantCode(t, b, subjects.CodeNeedsReauth, subjects.ExecuteAction, ada, action(c.ID, "get", `{"id":"1"}`))
 		got := call(t, b, subjects.GetIntegration, ada, one)
 		if got.Status != "needs_reauth" || got.Reason == "" {
-			t.Errorf("after a no: %+v", got)
+			t.Errorf("after invalid_grant: %+v", got)
 		}
-		actortest.Eventually(t, "no event tells of it", func() bool { return b.events(t, subjects.IntegrationNeedsReauth.Subject) > 0 })
+		actortest.Eventually(t, "the event needs_reauth", func() bool { return b.events(t, subjects.IntegrationNeedsReauth.Subject) > 0 })
 		asked := v.count("refresh_token")
 		wantCode(t, b, subjects.CodeNeedsReauth, subjects.ExecuteAction, ada, action(c.ID, "get", `{"id":"1"}`))
 		wantCode(t, b, subjects.CodeNeedsReauth, subjects.RefreshConnection, ada, one)
 		if v.count("refresh_token") != asked {
-			t.Error("a connection that needs a new sign-in was refreshed")
+			t.Error("a connection that needs reauth was refreshed")
 		}
 	})
 }
 
-func TestRefreshAheadOfTime(t *testing.T) {
+func TestRefreshAheadOfExpiry(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
-		v := newAuthorizer(t)
-		// Of a token of forty seconds the margin is half, with jitter thirty: the clock need not run that long, it jumps.
+		v := newOAuthServer(t)
+		// For a lifetime of 40 s the margin is 20 s, and with jitter up to 30 s.
 		v.lifetime = 40
 		var now clock
-		b := setup(t, database, withAcme(t, v), at(&now),
-			with(func(c *integration.Config) { c.Refresh.Every = 20 * time.Millisecond }))
+		b := setup(t, database, withAcme(t, v), withClock(&now),
+			withConfig(func(c *integration.Config) { c.Refresh.Every = 20 * time.Millisecond }))
 		_, ada := b.user(t)
-		c := b.signIn(t, v, ada, "")
+		c := b.authorize(t, v, ada, "")
 		if v.count("refresh_token") != 0 {
-			t.Error("refreshed at once")
+			t.Error("the token was refreshed immediately")
 		}
-		now.pass(21 * time.Second)
-		actortest.Eventually(t, "the token is not refreshed", func() bool { return v.count("refresh_token") == 1 })
-		actortest.Eventually(t, "the new token is not kept", func() bool {
+		now.advance(21 * time.Second)
+		actortest.Eventually(t, "the refresh", func() bool { return v.count("refresh_token") == 1 })
+		actortest.Eventually(t, "the new expiry", func() bool {
 			got := call(t, b, subjects.GetIntegration, ada, subjects.IntegrationRequest{IntegrationID: c.ID})
 			return got.ExpiresAt.After(time.Now().Add(50 * time.Second))
 		})

@@ -13,19 +13,20 @@ import (
 	"testing"
 	"time"
 
+	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/idempotency"
+	"github.com/weftmesh/weft/actors/runtime"
+	"github.com/weftmesh/weft/actors/seal"
+
 	"github.com/nats-io/nats.go"
 
 	"github.com/weftmesh/weft/actors/actortest"
-	"github.com/weftmesh/weft/actors/database"
-	"github.com/weftmesh/weft/actors/idempotency"
 	"github.com/weftmesh/weft/actors/integration"
-	"github.com/weftmesh/weft/actors/runtime"
-	"github.com/weftmesh/weft/actors/seal"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
 )
 
-// keyset is a keyset file of a test's.
+// keyset is the path of a keyset file.
 type keyset string
 
 func withKeyset(k keyset) option {
@@ -34,7 +35,7 @@ func withKeyset(k keyset) option {
 	}
 }
 
-// keys are the ids in the file, and the one that seals.
+// keys returns the ids of the keys in the file, and the id of the primary key.
 func (k keyset) keys(t *testing.T) (ids []uint32, primary uint32) {
 	t.Helper()
 	data, err := os.ReadFile(string(k))
@@ -56,17 +57,17 @@ func (k keyset) keys(t *testing.T) (ids []uint32, primary uint32) {
 	return ids, file.PrimaryKeyID
 }
 
-// rotation is what `weft keys rotate` does; said are its lines.
-func (b *bundle) rotation(t *testing.T, db *database.DB, k keyset, said *[]string) seal.Rotation {
+// rotation is the rotation that `weft keys rotate` makes. Its output is appended to output.
+func (b *fixture) rotation(t *testing.T, db *database.DB, k keyset, output *[]string) seal.Rotation {
 	t.Helper()
 	return seal.Rotation{
 		DB: db, KeysetFile: string(k), Sealed: append(integration.Sealed, idempotency.Sealed), Settle: 50 * time.Millisecond, Now: time.Now,
-		Say: func(line string) { *said = append(*said, line) },
+		Say: func(line string) { *output = append(*output, line) },
 	}
 }
 
-// sealedBy counts the sealed values of the database by the key that sealed them.
-func sealedBy(t *testing.T, db *database.DB) map[uint32]int {
+// sealingKeys counts the sealed values of the database by the id of the key that sealed them.
+func sealingKeys(t *testing.T, db *database.DB) map[uint32]int {
 	t.Helper()
 	found := map[uint32]int{}
 	for column, table := range map[string]string{
@@ -78,7 +79,7 @@ func sealedBy(t *testing.T, db *database.DB) map[uint32]int {
 			t.Fatal(err)
 		}
 		if len(values) == 0 {
-			t.Errorf("nothing is sealed in %s.%s", table, column)
+			t.Errorf("no sealed value in %s.%s", table, column)
 		}
 		for _, value := range values {
 			found[binary.BigEndian.Uint32(value[1:5])]++
@@ -87,38 +88,38 @@ func sealedBy(t *testing.T, db *database.DB) map[uint32]int {
 	return found
 }
 
-// TestKeyRotation: what one key sealed is sealed with the next, through interruptions, and opens with that one alone.
+// TestKeyRotation tests that an interrupted rotation reseals all values with the new key, after which the new key suffices.
 func TestKeyRotation(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, kind actortest.Database) {
-		v, vendor := newAuthorizer(t), newVendor(t, says(200, `{}`))
+		v, provider := newOAuthServer(t), newFakeProvider(t, respond(200, `{}`))
 		k := keyset(filepath.Join(t.TempDir(), "keyset"))
 		b := setup(t, kind, withAcme(t, v), withKeyset(k))
 		_, ada := b.user(t)
-		signedIn, withKey := b.signIn(t, v, ada, ""), b.connectTo(t, vendor, ada, "")
-		hook := call(t, b, subjects.CreateHook, ada, subjects.CreateHookRequest{IntegrationID: withKey.ID})
-		rotated := call(t, b, subjects.RotateHookSecret, ada, subjects.RotateHookSecretRequest{IntegrationID: withKey.ID, HookID: hook.ID})
-		answer := b.keyed(t, ada, "a-key-of-ada", withKey.ID)
+		oauth, apiKey := b.authorize(t, v, ada, ""), b.connectTo(t, provider, ada, "")
+		hook := call(t, b, subjects.CreateHook, ada, subjects.CreateHookRequest{IntegrationID: apiKey.ID})
+		rotated := call(t, b, subjects.RotateHookSecret, ada, subjects.RotateHookSecretRequest{IntegrationID: apiKey.ID, HookID: hook.ID})
+		answer := b.executeWithKey(t, ada, "a-key-of-ada", apiKey.ID)
 		file := b.upload(t, ada, content(10), subjects.CreateObjectRequest{})
 		_, first := k.keys(t)
 
-		stopped := kind.Name == database.DialectSQLite // beside a running weft on PostgreSQL
+		stopped := kind.Name == database.DialectSQLite // on PostgreSQL the actor keeps running
 		if stopped {
 			if err := b.host.Stop(t); err != nil {
 				t.Fatal(err)
 			}
 		}
 		db := actortest.OpenDatabase(t, b.db, integration.Migrations)
-		if found := sealedBy(t, db); len(found) != 1 || found[first] != 7 {
-			t.Fatalf("sealed by %v, with the key %d", found, first)
+		if found := sealingKeys(t, db); len(found) != 1 || found[first] != 7 {
+			t.Fatalf("sealed by %v, want key %d", found, first)
 		}
-		// Interrupted after each thing that it does, and gone on with.
-		var said []string
+		// Interrupt the rotation after each of its steps and resume it.
+		var output []string
 		interrupted := 0
 		for done := 0; ; done++ {
 			ctx, cancel := context.WithCancelCause(t.Context())
-			r, n := b.rotation(t, db, k, &said), 0
+			r, n := b.rotation(t, db, k, &output), 0
 			r.Say = func(line string) {
-				if said = append(said, line); n == done {
+				if output = append(output, line); n == done {
 					cancel(errors.New("interrupted"))
 				}
 				n++
@@ -126,51 +127,51 @@ func TestKeyRotation(t *testing.T) {
 			err := r.Run(ctx)
 			cancel(nil)
 			if !stopped {
-				// Whoever runs meanwhile opens what there is, and seals with the key of the moment.
-				call(t, b, subjects.ExecuteAction, ada, action(signedIn.ID, "get", `{"id":"1"}`))
-				call(t, b, subjects.RefreshConnection, ada, subjects.IntegrationRequest{IntegrationID: signedIn.ID})
+				// A running actor opens values of either key and seals with the primary one.
+				call(t, b, subjects.ExecuteAction, ada, action(oauth.ID, "get", `{"id":"1"}`))
+				call(t, b, subjects.RefreshConnection, ada, subjects.IntegrationRequest{IntegrationID: oauth.ID})
 			}
 			if ids, _ := k.keys(t); err == nil && len(ids) == 1 {
 				break
 			}
 			if interrupted++; interrupted > 20 {
-				t.Fatalf("the rotation does not end: %v\n%s", err, strings.Join(said, "\n"))
+				t.Fatalf("the rotation does not complete: %v\n%s", err, strings.Join(output, "\n"))
 			}
 		}
 		ids, second := k.keys(t)
 		if len(ids) != 1 || second == first || interrupted < 3 {
-			t.Errorf("the keys are %v, after %d interruptions; before it was %d\n%s", ids, interrupted, first, strings.Join(said, "\n"))
+			t.Errorf("the keys are %v after %d interruptions, the old one was %d\n%s", ids, interrupted, first, strings.Join(output, "\n"))
 		}
-		if found := sealedBy(t, db); len(found) != 1 || found[second] != 7 {
-			t.Errorf("sealed by %v, with the key %d\n%s", found, second, strings.Join(said, "\n"))
+		if found := sealingKeys(t, db); len(found) != 1 || found[second] != 7 {
+			t.Errorf("sealed by %v, want key %d\n%s", found, second, strings.Join(output, "\n"))
 		}
 		if err := db.Close(); err != nil {
 			t.Fatal(err)
 		}
 
-		// What starts now knows the second key alone.
+		// A process that starts now has the new key only.
 		if !stopped {
 			if err := b.host.Stop(t); err != nil {
 				t.Fatal(err)
 			}
 		}
 		b.start()
-		call(t, b, subjects.ExecuteAction, ada, action(signedIn.ID, "get", `{"id":"1"}`))
-		call(t, b, subjects.RefreshConnection, ada, subjects.IntegrationRequest{IntegrationID: signedIn.ID})
-		call(t, b, subjects.ExecuteAction, ada, action(withKey.ID, "get", `{"path":"/x"}`))
-		call(t, b, subjects.ReceiveWebhook, mesh.As{}, standard(rotated, rotated.Secret, "d-1", time.Now(), `{"type":"a"}`))
-		call(t, b, subjects.ReceiveWebhook, mesh.As{}, standard(rotated, hook.Secret, "d-2", time.Now(), `{"type":"a"}`))
-		if again := b.keyed(t, ada, "a-key-of-ada", withKey.ID); again != answer {
-			t.Errorf("under its key %s was answered, then %s", answer, again)
+		call(t, b, subjects.ExecuteAction, ada, action(oauth.ID, "get", `{"id":"1"}`))
+		call(t, b, subjects.RefreshConnection, ada, subjects.IntegrationRequest{IntegrationID: oauth.ID})
+		call(t, b, subjects.ExecuteAction, ada, action(apiKey.ID, "get", `{"path":"/x"}`))
+		call(t, b, subjects.ReceiveWebhook, mesh.As{}, standardDelivery(rotated, rotated.Secret, "d-1", time.Now(), `{"type":"a"}`))
+		call(t, b, subjects.ReceiveWebhook, mesh.As{}, standardDelivery(rotated, hook.Secret, "d-2", time.Now(), `{"type":"a"}`))
+		if again := b.executeWithKey(t, ada, "a-key-of-ada", apiKey.ID); again != answer {
+			t.Errorf("the replies for one idempotency key are %s and %s", answer, again)
 		}
 		if got, _ := b.download(t, ada, file.ID); !bytes.Equal(got, content(10)) {
-			t.Error("a file does not open any more")
+			t.Error("a file cannot be opened")
 		}
 	})
 }
 
-// keyed executes under an idempotency key and is what that answered.
-func (b *bundle) keyed(t *testing.T, as mesh.As, key, connection string) string {
+// executeWithKey executes an action with an idempotency key and returns the reply.
+func (b *fixture) executeWithKey(t *testing.T, as mesh.As, key, connection string) string {
 	t.Helper()
 	data, err := json.Marshal(action(connection, "get", `{"path":"/keyed"}`))
 	if err != nil {
@@ -185,7 +186,7 @@ func (b *bundle) keyed(t *testing.T, as mesh.As, key, connection string) string 
 	return string(reply.Data)
 }
 
-// TestKeyRotationByStep: each run does one thing, for files that are copied in between.
+// TestKeyRotationByStep tests the rotation in single steps, between which operators copy the keyset file.
 func TestKeyRotationByStep(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, kind actortest.Database) {
 		k, db := keyset(filepath.Join(t.TempDir(), "keyset")), kind.Open(t, "integration", integration.Migrations)
@@ -193,8 +194,8 @@ func TestKeyRotationByStep(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, first := k.keys(t)
-		var said []string
-		r := (&bundle{}).rotation(t, db, k, &said)
+		var output []string
+		r := (&fixture{}).rotation(t, db, k, &output)
 		r.Step = true
 		for step, want := range []func(ids []uint32, primary uint32) bool{
 			func(ids []uint32, primary uint32) bool { return len(ids) == 2 && primary == first },
@@ -205,20 +206,20 @@ func TestKeyRotationByStep(t *testing.T) {
 				t.Fatal(err)
 			}
 			if ids, primary := k.keys(t); !want(ids, primary) {
-				t.Errorf("after step %d the keys are %v, and %d seals; first it was %d", step+1, ids, primary, first)
+				t.Errorf("after step %d the keys are %v with primary %d; the old one was %d", step+1, ids, primary, first)
 			}
 		}
 	})
 }
 
-// TestKeyRotationKeepsWhatItCannotOpen: a value that its own key does not open keeps that key.
-func TestKeyRotationKeepsWhatItCannotOpen(t *testing.T) {
+// TestKeyRotationWithUnopenableValue tests that a key is not deleted while a value of it cannot be opened.
+func TestKeyRotationWithUnopenableValue(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, kind actortest.Database) {
-		vendor := newVendor(t, says(200, `{}`))
+		provider := newFakeProvider(t, respond(200, `{}`))
 		k := keyset(filepath.Join(t.TempDir(), "keyset"))
 		b := setup(t, kind, withKeyset(k))
 		_, ada := b.user(t)
-		c := b.connectTo(t, vendor, ada, "")
+		c := b.connectTo(t, provider, ada, "")
 		if err := b.host.Stop(t); err != nil {
 			t.Fatal(err)
 		}
@@ -238,21 +239,21 @@ func TestKeyRotationKeepsWhatItCannotOpen(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, first := k.keys(t)
-		set("somebody else") // a sealed value that was moved
-		var said []string
-		r := b.rotation(t, db, k, &said)
+		set("another-user") // the sealed value does not belong to this row any more
+		var output []string
+		r := b.rotation(t, db, k, &output)
 		if err := r.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "connections.credentials") || !strings.Contains(err.Error(), c.ID) {
-			t.Errorf("what was moved: %v", err)
+			t.Errorf("with a moved value: %v", err)
 		}
 		if ids, _ := k.keys(t); !slices.Contains(ids, first) {
-			t.Errorf("the keys are %v, without %d, which has sealed something", ids, first)
+			t.Errorf("the keys are %v, without %d, which has sealed a value", ids, first)
 		}
 		set(owner)
 		if err := r.Run(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		if ids, _ := k.keys(t); len(ids) != 1 || ids[0] == first {
-			t.Errorf("the keys are %v, want another one than %d", ids, first)
+			t.Errorf("the keys are %v, want one other than %d", ids, first)
 		}
 	})
 }

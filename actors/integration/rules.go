@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/weftmesh/weft/actors/egress"
 	"github.com/weftmesh/weft/actors/integration/manifest"
@@ -23,17 +24,17 @@ const (
 	disabled    = "disabled"
 )
 
-// The states of a call in the log, and the class of one that weft itself refused.
+// The states of a call in the log, and the class of a call that weft refused itself.
 const (
 	callOK       = "ok"
 	callFailed   = "error"
 	classRefused = "refused"
 )
 
-// defaultLabel is a connection's that is given none.
+// defaultLabel is the label of a connection that is created without one.
 const defaultLabel = "default"
 
-// decodeObject reads a JSON object; nothing is an empty one. Numbers keep their digits.
+// decodeObject decodes a JSON object; empty data is an empty object. Numbers keep their digits, as json.Number.
 func decodeObject(data []byte) (map[string]any, error) {
 	if len(bytes.TrimSpace(data)) == 0 {
 		return map[string]any{}, nil
@@ -50,7 +51,7 @@ func decodeObject(data []byte) (map[string]any, error) {
 	return object, nil
 }
 
-// invalidFields turns what a schema says into an error that names the fields below base. The messages hold no value.
+// invalidFields converts schema violations to an error that names the fields below base. Its messages contain no values.
 func invalidFields(base string, err error) error {
 	var failed *manifest.InputError
 	if !errors.As(err, &failed) || len(failed.Fields) == 0 {
@@ -66,7 +67,7 @@ func invalidFields(base string, err error) error {
 
 var pointerUnescape = strings.NewReplacer("~1", "/", "~0", "~")
 
-// fieldPath is a JSON pointer as errors name fields: input.blocks[0].text.
+// fieldPath converts a JSON pointer to a field name as errors use it: input.blocks[0].text.
 func fieldPath(base, pointer string) string {
 	path := base
 	for token := range strings.SplitSeq(strings.TrimPrefix(pointer, "/"), "/") {
@@ -86,20 +87,21 @@ var uuidPattern = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-
 
 func isID(text string) bool { return uuidPattern.MatchString(text) }
 
-// choose picks the connection that `<provider>` means: the only usable one, or the one labelled default.
-func choose(provider string, rows []connectionRow) (connectionRow, error) {
-	usable := slices.DeleteFunc(slices.Clone(rows), func(c connectionRow) bool { return c.Status != active })
-	if len(usable) == 0 {
-		usable = rows
+// chooseConnection returns the connection that the reference `<provider>` means: the only active one, or the one labelled
+// default. If no connection is active it chooses among all.
+func chooseConnection(provider string, rows []connectionRow) (connectionRow, error) {
+	candidates := slices.DeleteFunc(slices.Clone(rows), func(c connectionRow) bool { return c.Status != active })
+	if len(candidates) == 0 {
+		candidates = rows
 	}
-	switch len(usable) {
+	switch len(candidates) {
 	case 0:
 		return connectionRow{}, subjects.Errorf(subjects.CodeNotFound, "there is no connection to %s", provider)
 	case 1:
-		return usable[0], nil
+		return candidates[0], nil
 	}
-	labels := make([]string, len(usable))
-	for i, c := range usable {
+	labels := make([]string, len(candidates))
+	for i, c := range candidates {
 		if c.Label == defaultLabel {
 			return c, nil
 		}
@@ -109,8 +111,8 @@ func choose(provider string, rows []connectionRow) (connectionRow, error) {
 		"there are several connections to %s: name one as %s:<label> with one of %s", provider, provider, strings.Join(labels, ", "))
 }
 
-// mayBeUsed refuses a connection that is not active.
-func mayBeUsed(c connectionRow) error {
+// checkUsable returns an error unless a connection is active.
+func checkUsable(c connectionRow) error {
 	switch c.Status {
 	case disabled:
 		return subjects.Errorf(subjects.CodeConflict, "the connection %q to %s is disabled", c.Label, c.Provider)
@@ -120,7 +122,7 @@ func mayBeUsed(c connectionRow) error {
 	return nil
 }
 
-// labelConflict says that a user has a connection of that label to that provider.
+// labelConflict is the error for a second connection of a user to a provider with the same label.
 func labelConflict(c *connectionRow) error {
 	return &subjects.Error{
 		Code: subjects.CodeConflict, Detail: fmt.Sprintf("there is a connection to %s labelled %q", c.Provider, c.Label),
@@ -128,11 +130,11 @@ func labelConflict(c *connectionRow) error {
 	}
 }
 
-// requestIDs are the headers in which providers name a request, the surest first.
-var requestIDs = []string{"X-Request-Id", "X-Github-Request-Id", "X-Slack-Req-Id", "Request-Id", "X-Amzn-Requestid", "X-Correlation-Id", "Cf-Ray"}
+// requestIDHeaders are the response headers in which providers identify a request, the most specific first.
+var requestIDHeaders = []string{"X-Request-Id", "X-Github-Request-Id", "X-Slack-Req-Id", "Request-Id", "X-Amzn-Requestid", "X-Correlation-Id", "Cf-Ray"}
 
 func requestIDOf(header http.Header) string {
-	for _, name := range requestIDs {
+	for _, name := range requestIDHeaders {
 		if id := header.Get(name); id != "" {
 			return id[:min(len(id), 200)]
 		}
@@ -140,13 +142,13 @@ func requestIDOf(header http.Header) string {
 	return ""
 }
 
-// codedFailure is a provider's error in the terms of the contract.
+// codedFailure converts a failed call to a coded error. breakerOpen is how long a circuit breaker stays open.
 //
-// unavailable and rate_limited tell the caller that trying again does no harm. A call that must not run twice, and that
-// the provider may have acted on, is neither: it is provider_error.
-func (a *Actor) codedFailure(c connectionRow, o *outcome) error {
+// CodeUnavailable and CodeRateLimited mean that the caller may safely retry. A call that must not run twice and that the
+// provider may have acted on is CodeProvider instead.
+func codedFailure(provider string, o *outcome, breakerOpen time.Duration) error {
 	f := o.failed
-	e := &subjects.Error{Code: subjects.CodeProvider, Detail: sayFailure(c.Provider, f), RetryAfter: f.RetryAfter, Cause: o.err}
+	e := &subjects.Error{Code: subjects.CodeProvider, Detail: describeFailure(provider, f), RetryAfter: f.RetryAfter, Cause: o.err}
 	field := subjects.FieldError{Field: "input", Message: f.Message, Code: f.Code}
 	switch f.Class {
 	case manifest.ClassAuth:
@@ -168,9 +170,9 @@ func (a *Actor) codedFailure(c connectionRow, o *outcome) error {
 		e.Code = subjects.CodeUnavailable
 		switch {
 		case o.uncertain():
-			e.Code, e.Detail = subjects.CodeProvider, e.Detail+"; whether it was done is unknown, and it is not repeated"
+			e.Code, e.Detail = subjects.CodeProvider, e.Detail+"; its outcome is unknown, and it is not repeated"
 		case errors.Is(o.err, egress.ErrOpen):
-			e.RetryAfter = a.config.Breaker.Open
+			e.RetryAfter = breakerOpen
 		case egress.KindOf(o.err) == egress.KindDeadline:
 			e.Code = subjects.CodeTimeout
 		}
@@ -182,7 +184,7 @@ func (a *Actor) codedFailure(c connectionRow, o *outcome) error {
 	return e
 }
 
-// uncertain tells that the provider may have acted on a call that must not run twice, and nobody knows.
+// uncertain reports whether the provider may have acted on a call that must not run twice.
 func (o *outcome) uncertain() bool {
 	if o.safety != egress.WriteOnce {
 		return false
@@ -194,7 +196,8 @@ func (o *outcome) uncertain() bool {
 	return o.err == nil
 }
 
-func sayFailure(provider string, f *manifest.CallError) string {
+// describeFailure is a failed call in words.
+func describeFailure(provider string, f *manifest.CallError) string {
 	text := provider + " answered " + string(f.Class)
 	if f.Status == 0 {
 		text = provider + " cannot be called"

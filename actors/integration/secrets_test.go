@@ -19,18 +19,19 @@ import (
 
 	"github.com/weftmesh/weft/actors/database"
 
+	"github.com/weftmesh/weft/actors/runtime"
+
 	"github.com/nats-io/nats.go"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
 	"github.com/weftmesh/weft/actors/actortest"
 	"github.com/weftmesh/weft/actors/integration"
-	"github.com/weftmesh/weft/actors/runtime"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
 )
 
-// canary is what must be found nowhere; variants are the forms that it could be found in.
+// canary is a secret that must not appear anywhere; variants are the encodings in which it could.
 const canary = "canary/S3cret+7f2e9b41"
 
 func variants() map[string][]byte {
@@ -40,39 +41,39 @@ func variants() map[string][]byte {
 	}
 }
 
-func mustNotHold(t *testing.T, where string, data []byte) {
+func wantNoCanary(t *testing.T, where string, data []byte) {
 	t.Helper()
 	for form, bytesOf := range variants() {
 		if i := bytes.Index(data, bytesOf); i >= 0 {
-			t.Errorf("%s holds the canary (%s): …%s…", where, form, data[max(0, i-80):min(len(data), i+80)])
+			t.Errorf("%s contains the canary (%s): …%s…", where, form, data[max(0, i-80):min(len(data), i+80)])
 		}
 	}
 }
 
-// sink keeps what is logged, at every level.
-type sink struct {
+// logBuffer collects log output.
+type logBuffer struct {
 	mu   sync.Mutex
 	text bytes.Buffer
 }
 
 // Write implements io.Writer.
-func (s *sink) Write(line []byte) (int, error) {
+func (s *logBuffer) Write(line []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.text.Write(line)
 }
 
 // Sync implements zapcore.WriteSyncer.
-func (s *sink) Sync() error { return nil }
+func (s *logBuffer) Sync() error { return nil }
 
-func (s *sink) bytes() []byte {
+func (s *logBuffer) bytes() []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return bytes.Clone(s.text.Bytes())
 }
 
-// logged has the actor log into s.
-func logged(t *testing.T, s *sink) option {
+// withLog makes the actor log to s, at every level.
+func withLog(t *testing.T, s *logBuffer) option {
 	return func(_ *integration.Config, host *[]actortest.HostOption) {
 		*host = append(*host, func(c *runtime.HostConfig) {
 			log := zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), s, zap.DebugLevel))
@@ -85,20 +86,20 @@ func logged(t *testing.T, s *sink) option {
 	}
 }
 
-// echo answers with all that it was sent, as a header, in the body and in the error message.
+// echo responds with the canary and the request's headers, in a header, in the body and in an error message.
 func echo(status int) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		body, _ := json.Marshal(map[string]any{"message": "you sent " + canary, "error": canary, "header": r.Header, "url": r.URL.String()})
-		says(status, string(body), "X-Echo", canary)(w, r)
+		respond(status, string(body), "X-Echo", canary)(w, r)
 	}
 }
 
-// TestNoSecretIsFoundAnywhere: credentials through connect, fail, update, execute, proxy; then every log line, answer,
-// row, stream and file is searched for them.
-func TestNoSecretIsFoundAnywhere(t *testing.T) {
+// TestSecretsDoNotLeak uses a credential in connect, failures, update, execute and proxy, and then searches every log line,
+// response, row, stream and file for it.
+func TestSecretsDoNotLeak(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, kind actortest.Database) {
-		var logs sink
-		b := setup(t, kind, logged(t, &logs), with(func(c *integration.Config) {
+		var logs logBuffer
+		b := setup(t, kind, withLog(t, &logs), withConfig(func(c *integration.Config) {
 			c.Providers["http"] = integration.ProviderConfig{Backoff: time.Millisecond, Timeout: 2 * time.Second}
 		}))
 		_, ada := b.user(t)
@@ -108,7 +109,7 @@ func TestNoSecretIsFoundAnywhere(t *testing.T) {
 			return b.ask(t, &answers, ada, subject, request)
 		}
 		for _, status := range []int{200, 400, 401, 403, 404, 409, 422, 429, 500, 302} {
-			v := newVendor(t, echo(status))
+			v := newFakeProvider(t, echo(status))
 			for _, auth := range []string{"bearer", "header", "query", "basic"} {
 				credentials := subjects.SecretMap{"api_key": canary}
 				if auth == "basic" {
@@ -128,11 +129,11 @@ func TestNoSecretIsFoundAnywhere(t *testing.T) {
 					ask(subjects.ExecuteAction.Subject, action(c.ID, "post", `{"path":"/x","body":{}}`))
 					ask(subjects.ProxyCall.Subject, subjects.ProxyRequest{IntegrationID: c.ID, Method: "GET", Path: "/x"})
 					ask(subjects.UpdateIntegration.Subject, subjects.UpdateIntegrationRequest{IntegrationID: c.ID, Credentials: credentials, Label: label + " again"})
-					v.says(hangUp)
+					v.setHandler(closeConnection)
 					ask(subjects.ExecuteAction.Subject, action(c.ID, "get", `{"path":"/x"}`))
-					v.says(echo(401))
+					v.setHandler(echo(401))
 					ask(subjects.ExecuteAction.Subject, action(c.ID, "get", `{"path":"/x"}`))
-					v.says(echo(status))
+					v.setHandler(echo(status))
 					ask(subjects.GetIntegration.Subject, subjects.IntegrationRequest{IntegrationID: c.ID})
 					ask(subjects.ListCalls.Subject, subjects.ListCallsRequest{IntegrationRequest: subjects.IntegrationRequest{IntegrationID: c.ID}})
 				}
@@ -150,18 +151,18 @@ func TestNoSecretIsFoundAnywhere(t *testing.T) {
 		ask(subjects.GetUserIntegrations.Subject, subjects.ListIntegrationsRequest{})
 		ask(subjects.GetProviderStatus.Subject, subjects.ProviderRequest{Provider: "http"})
 
-		mustNotHold(t, "an answer", answers.Bytes())
+		wantNoCanary(t, "an answer", answers.Bytes())
 		if kind.Name == database.DialectPostgres {
-			mustNotHold(t, "a row", b.dump(t))
+			wantNoCanary(t, "a row", b.dump(t))
 		}
 		if err := b.host.Stop(t); err != nil {
 			t.Fatal(err)
 		}
 		b.mesh.StopServer(t)
 		if !bytes.Contains(logs.bytes(), []byte(`"request"`)) {
-			t.Error("the log was not caught")
+			t.Error("the log was not captured")
 		}
-		mustNotHold(t, "the log", logs.bytes())
+		wantNoCanary(t, "the log", logs.bytes())
 		files := searchFiles(t, b.db.DataDir) + searchFiles(t, b.mesh.Dir)
 		if files < 5 {
 			t.Errorf("only %d files were searched", files)
@@ -169,8 +170,8 @@ func TestNoSecretIsFoundAnywhere(t *testing.T) {
 	})
 }
 
-// ask sends a request under an Idempotency-Key of its own, so that its answer is kept too, and notes the answer.
-func (b *bundle) ask(t *testing.T, answers *bytes.Buffer, as mesh.As, subject string, request any) []byte {
+// ask sends a request with a new Idempotency-Key, so that its reply is stored too, and appends the reply to answers.
+func (b *fixture) ask(t *testing.T, answers *bytes.Buffer, as mesh.As, subject string, request any) []byte {
 	t.Helper()
 	data, err := json.Marshal(request)
 	if err != nil {
@@ -187,8 +188,8 @@ func (b *bundle) ask(t *testing.T, answers *bytes.Buffer, as mesh.As, subject st
 	return reply.Data
 }
 
-// dump is every row of every table as text.
-func (b *bundle) dump(t *testing.T) []byte {
+// dump returns every row of every table as text.
+func (b *fixture) dump(t *testing.T) []byte {
 	t.Helper()
 	db := actortest.OpenDatabase(t, b.db, integration.Migrations)
 	var tables []string
@@ -217,7 +218,7 @@ func searchFiles(t *testing.T, folder string) (count int) {
 			return err
 		}
 		count++
-		mustNotHold(t, path, data)
+		wantNoCanary(t, path, data)
 		return nil
 	})
 	if err != nil {
@@ -226,17 +227,17 @@ func searchFiles(t *testing.T, folder string) (count int) {
 	return count
 }
 
-// TestASealedCredentialOpensInItsRowAlone: what is copied to another user's row is of no use there.
-func TestASealedCredentialOpensInItsRowAlone(t *testing.T) {
-	actortest.OnPostgres(t, func(t *testing.T, kind actortest.Database) { // a second opening of a SQLite file is refused
+// TestSealedCredentialIsBoundToItsRow tests that a credential that is copied to another user's row cannot be opened.
+func TestSealedCredentialIsBoundToItsRow(t *testing.T) {
+	actortest.OnPostgres(t, func(t *testing.T, kind actortest.Database) { // a SQLite file cannot be opened twice
 		b := setup(t, kind)
-		v := newVendor(t, says(200, `{}`))
+		v := newFakeProvider(t, respond(200, `{}`))
 		_, ada := b.user(t)
 		_, eve := b.user(t)
-		hers, his := b.connectTo(t, v, eve, ""), b.connectTo(t, v, ada, "")
+		hers, mine := b.connectTo(t, v, eve, ""), b.connectTo(t, v, ada, "")
 		db := actortest.OpenDatabase(t, b.db, integration.Migrations)
 		err := db.RunInTx(t.Context(), func(ctx context.Context, tx database.Tx) error {
-			_, err := tx.ExecContext(ctx, "UPDATE connections SET credentials = (SELECT credentials FROM connections WHERE id = ?) WHERE id = ?", his.ID, hers.ID)
+			_, err := tx.ExecContext(ctx, "UPDATE connections SET credentials = (SELECT credentials FROM connections WHERE id = ?) WHERE id = ?", mine.ID, hers.ID)
 			return err
 		})
 		if err != nil {
@@ -244,17 +245,17 @@ func TestASealedCredentialOpensInItsRowAlone(t *testing.T) {
 		}
 		wantCode(t, b, subjects.CodeInternal, subjects.ExecuteAction, eve, action(hers.ID, "get", `{"path":"/x"}`))
 		if n := len(v.requests()); n != 0 {
-			t.Errorf("the vendor was asked %d times", n)
+			t.Errorf("the provider received %d requests, want none", n)
 		}
 	})
 }
 
-// TestSSRF: what a user names is judged after DNS, and refused by the field that names it.
+// TestSSRF tests that private addresses are refused after DNS resolution, with the field that contains them.
 func TestSSRF(t *testing.T) {
 	t.Parallel()
-	b := setup(t, actortest.Databases(t)[0], strict, allowHTTP)
+	b := setup(t, actortest.Databases(t)[0], publicOnly, allowHTTP)
 	_, ada := b.user(t)
-	v := newVendor(t, says(200, `{}`))
+	v := newFakeProvider(t, respond(200, `{}`))
 	local := strings.Replace(v.URL, "127.0.0.1", "localhost", 1)
 	for _, address := range []string{
 		"http://169.254.169.254", v.URL, local, "http://[::1]:80", "http://0.0.0.0", "http://10.0.0.1", "http://[::ffff:127.0.0.1]",
@@ -265,26 +266,26 @@ func TestSSRF(t *testing.T) {
 		}
 	}
 	if n := len(v.requests()); n != 0 {
-		t.Errorf("the vendor was asked %d times", n)
+		t.Errorf("the provider received %d requests, want none", n)
 	}
-	plain := setup(t, actortest.Databases(t)[0], strict)
+	plain := setup(t, actortest.Databases(t)[0], publicOnly)
 	_, bob := plain.user(t)
 	if e := wantCode(t, plain, subjects.CodeInvalid, subjects.ConnectIntegration, bob, httpConnection("http://example.com", goodKey, "")); e.Fields[0].Field != "settings.base_url" {
 		t.Errorf("plain http: %+v", e)
 	}
 }
 
-// TestBaseURLOfTheOperator: a sandbox stands in for the provider.
-func TestBaseURLOfTheOperator(t *testing.T) {
+// TestOperatorBaseURL tests that the operator's base_url replaces the provider's.
+func TestOperatorBaseURL(t *testing.T) {
 	t.Parallel()
-	v := newVendor(t, func(w http.ResponseWriter, r *http.Request) {
+	v := newFakeProvider(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/api/auth.test" {
-			says(200, `{"ok":true,"user_id":"U1","user":"grace","team_id":"T1","team":"Navy","url":"https://navy.slack.com/"}`)(w, r)
+			respond(200, `{"ok":true,"user_id":"U1","user":"grace","team_id":"T1","team":"Navy","url":"https://navy.slack.com/"}`)(w, r)
 			return
 		}
-		says(200, `{"ok":true,"channel":"C1","ts":"1.2","message":{"text":"hi"}}`)(w, r)
+		respond(200, `{"ok":true,"channel":"C1","ts":"1.2","message":{"text":"hi"}}`)(w, r)
 	})
-	b := setup(t, actortest.Databases(t)[0], with(func(c *integration.Config) {
+	b := setup(t, actortest.Databases(t)[0], withConfig(func(c *integration.Config) {
 		c.Providers["slack"] = integration.ProviderConfig{BaseURL: v.URL + "/api"}
 	}))
 	_, ada := b.user(t)
@@ -299,6 +300,6 @@ func TestBaseURLOfTheOperator(t *testing.T) {
 		t.Errorf("output: %s", got.Output)
 	}
 	if e := wantCode(t, b, subjects.CodeInvalid, subjects.ExecuteAction, ada, action(c.ID, "send_message", `{"text":"hi"}`)); e.Fields[0].Field != "input.channel" {
-		t.Errorf("faults: %+v", e.Fields)
+		t.Errorf("invalid fields: %+v", e.Fields)
 	}
 }

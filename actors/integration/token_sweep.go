@@ -3,77 +3,77 @@ package integration
 import (
 	"context"
 	"errors"
-	"sync"
 	"time"
 
 	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
 )
 
-// Bounds of one look through the connections.
 const (
-	sweepTokens   = 100
-	sweepTogether = 8
+	// refreshBatch is how many due connections one search returns.
+	refreshBatch = 100
+	// refreshConcurrency is how many of them are renewed concurrently.
+	refreshConcurrency = 8
 )
 
-// refreshTokens renews access tokens ahead of their end until ctx ends. Of several processes that see one due, one
-// renews it, and none waits for another.
-func (a *Actor) refreshTokens(ctx context.Context) error {
-	tick := time.NewTicker(a.config.Refresh.Every)
+// run renews access tokens before they expire, until ctx ends. If several processes find the same token due, one renews it,
+// and the others do not wait for it. run returns once the tokens that have been requested are stored.
+func (t *tokenRefresher) run(ctx context.Context) error {
+	tick := time.NewTicker(t.config.Every)
 	defer tick.Stop()
 	for {
 		for {
-			n, err := a.refreshDue(ctx)
+			n, err := t.renewDue(ctx)
 			if err != nil {
 				return err
 			}
-			if n < sweepTokens || ctx.Err() != nil {
+			if n < refreshBatch || ctx.Err() != nil {
 				break
 			}
 		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			a.awaitTokens()
+			t.awaitInFlight()
 			return nil
 		}
 	}
 }
 
-// awaitTokens returns once what providers have been asked for is stored.
-func (a *Actor) awaitTokens() {
-	a.asking.Lock()
-	a.asking.Unlock() //nolint:gocritic,staticcheck // to have had it is all
+// awaitInFlight returns once the tokens that have been requested are stored.
+func (t *tokenRefresher) awaitInFlight() {
+	t.inFlight.Lock()
+	t.inFlight.Unlock() //nolint:gocritic,staticcheck // acquiring it waits for the readers
 }
 
-// refreshDue renews what is due now, at most a batch of it, and tells how much that was.
-func (a *Actor) refreshDue(ctx context.Context) (int, error) {
-	rows, err := dueConnections(ctx, a.DB.DB, a.Now().UnixMicro(), sweepTokens)
+// renewDue renews the tokens that are due, up to refreshBatch, and returns how many there were.
+func (t *tokenRefresher) renewDue(ctx context.Context) (int, error) {
+	rows, err := connectionsToRefresh(ctx, t.DB.DB, t.Now().UnixMicro(), refreshBatch)
 	if err != nil {
 		return 0, err
 	}
-	var wg sync.WaitGroup
-	slots := make(chan struct{}, sweepTogether)
+	var renewals errgroup.Group
+	renewals.SetLimit(refreshConcurrency)
 	for _, c := range rows {
-		slots <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-slots }()
-			a.refreshAhead(ctx, c)
+		renewals.Go(func() error {
+			t.renewAhead(ctx, c)
+			return nil
 		})
 	}
-	wg.Wait()
+	_ = renewals.Wait() // no function returns an error
 	return len(rows), nil
 }
 
-func (a *Actor) refreshAhead(ctx context.Context, c connectionRow) {
-	ctx, cancel := context.WithTimeout(ctx, a.config.Refresh.renewWithin())
+func (t *tokenRefresher) renewAhead(ctx context.Context, c connectionRow) {
+	ctx, cancel := context.WithTimeout(ctx, t.config.renewWithin())
 	defer cancel()
-	p, err := a.provider(c.Provider)
+	p, err := t.registry.find(c.Provider)
 	if err != nil {
-		err = errors.Join(err, a.release(ctx, c, ""))
+		err = errors.Join(err, t.release(ctx, c, ""))
 	} else {
-		_, _, err = a.tryRenew(ctx, p, c, a.NewID())
+		_, _, err = t.tryRenew(ctx, p, c, t.NewID())
 	}
 	if err != nil && ctx.Err() == nil {
-		a.Log.Warn("refreshing an access token ahead of time", zap.String("integration_id", c.ID), zap.String("provider", c.Provider), zap.Error(err))
+		t.Log.Warn("renewing an access token ahead of expiry", zap.String("integration_id", c.ID), zap.String("provider", c.Provider), zap.Error(err))
 	}
 }

@@ -6,17 +6,18 @@ import (
 	"fmt"
 )
 
-// content is what a notification says. It is sealed at rest: a mail may carry a link that signs in.
+// content is the confidential part of a notification. It is sealed at rest because an e-mail may carry a link that
+// signs its reader in.
 type content struct {
 	Subject string                     `json:"subject,omitempty"`
 	Body    string                     `json:"body,omitempty"`
 	Data    map[string]json.RawMessage `json:"data,omitempty"`
 }
 
-// contentContext binds what is sealed to its notification.
+// contentContext binds sealed content to its notification.
 func contentContext(id string) []byte { return []byte("notification|" + id) }
 
-// seal seals a notification's content, bound to its id.
+// seal encrypts the content of the notification with the given id.
 func (a *Actor) seal(id string, c content) (string, error) {
 	plain, err := json.Marshal(c)
 	if err != nil {
@@ -26,7 +27,7 @@ func (a *Actor) seal(id string, c content) (string, error) {
 	return base64.StdEncoding.EncodeToString(sealed), err
 }
 
-// open is the content of a row.
+// open decrypts the content of a row.
 func (a *Actor) open(n notificationRow) (content, error) {
 	var c content
 	sealed, err := base64.StdEncoding.DecodeString(n.Content)

@@ -2,87 +2,102 @@ package notification_test
 
 import (
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/emersion/go-smtp"
 
 	"github.com/weftmesh/weft/actors/actortest"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
 )
 
-// TestADeletedAccountIsForgotten: notifications go, those written to an alias and those that wait among them, and with
-// them what live streams would replay.
-func TestADeletedAccountIsForgotten(t *testing.T) {
+// accountMail sends an e-mail as auth does to an address under a one-time id.
+func (f *fixture) accountMail(t *testing.T, to, dedupeKey string) string {
+	t.Helper()
+	return callOn(t, f.mesh.Conn(t, "auth"), subjects.SendNotification, mesh.As{Service: true, UserID: to}, subjects.SendNotificationRequest{
+		UserID: to, Category: "security", Channels: []string{"email"}, Subject: "Verify", Body: "…", DedupeKey: dedupeKey,
+	}).NotificationID
+}
+
+// TestErasure: a deleted user's notifications, scheduled ones and those to an alias included, and the user's feed are
+// deleted; another user's are not.
+func TestErasure(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
-		b := setup(t, database, nil)
-		user, other, letter := actortest.User(), actortest.User(), actortest.User()
-		conn := b.mesh.Conn(t, "gateway")
-		ada, eve := mesh.As{Token: b.mesh.Token(t, user)}, mesh.As{Token: b.mesh.Token(t, other)}
+		f := setup(t, database, nil)
+		user, other, alias := actortest.User(), actortest.User(), actortest.User()
+		ada, eve := f.user(t, user), f.user(t, other)
 		soon := time.Now().Add(time.Hour)
 		for _, as := range []mesh.As{ada, eve} {
-			call(t, conn, subjects.SendNotification, as, subjects.SendNotificationRequest{
-				Category: "workflow", Channels: []string{"in_app"}, Subject: "Done", Body: "Well done.",
-			})
-			call(t, conn, subjects.SendNotification, as, subjects.SendNotificationRequest{
-				Category: "workflow", Channels: []string{"in_app", "email"}, Subject: "Later", Body: "Well done.", SendAt: &soon,
+			f.send(t, as, "in_app")
+			call(t, f, subjects.SendNotification, as, subjects.SendNotificationRequest{
+				Category: "workflow", Channels: []string{"in_app", "email"}, Subject: "Later", SendAt: &soon,
 			})
 		}
-		call(t, b.mesh.Conn(t, "auth"), subjects.SendNotification, mesh.As{Service: true, UserID: letter}, subjects.SendNotificationRequest{
-			UserID: letter, Category: "security", Channels: []string{"email"}, Subject: "Verify", Body: "…", DedupeKey: "auth." + letter,
-		})
-		feed := func(id string) int { return len(b.mesh.Messages(t, subjects.Feed.Name, subjects.FeedSubject(id))) }
-		actortest.Eventually(t, "the feeds are filled", func() bool { return feed(user) == 2 && feed(other) == 2 })
+		f.accountMail(t, alias, "auth."+alias)
+		actortest.Eventually(t, "the feeds are filled", func() bool { return len(f.feed(t, user)) == 2 && len(f.feed(t, other)) == 2 })
 
-		if answer := b.mesh.Forget(t, "notification", user, letter); answer.Items != 3 {
+		if answer := f.mesh.Forget(t, "notification", user, alias); answer.Items != 3 {
 			t.Errorf("answered %+v", answer)
 		}
-		if again := b.mesh.Forget(t, "notification", user, letter); again.Items != 0 {
-			t.Errorf("forgetting twice answered %+v", again)
+		if again := f.mesh.Forget(t, "notification", user, alias); again.Items != 0 {
+			t.Errorf("a second erasure answered %+v", again)
 		}
-		if got := call(t, conn, subjects.ListNotifications, ada, subjects.ListNotificationsRequest{}); len(got.Items) != 0 || got.UnreadCount != 0 {
+		if got := f.list(t, ada); len(got.Items) != 0 || got.UnreadCount != 0 {
 			t.Errorf("notifications are left: %+v", got)
 		}
-		if got := call(t, conn, subjects.ListNotifications, eve, subjects.ListNotificationsRequest{}); len(got.Items) != 1 {
-			t.Errorf("another's are %+v", got)
+		if got := f.list(t, eve); len(got.Items) != 1 {
+			t.Errorf("another user's are %+v", got)
 		}
-		if feed(user) != 0 || feed(other) != 2 {
-			t.Errorf("the feeds hold %d and %d messages", feed(user), feed(other))
+		if len(f.feed(t, user)) != 0 || len(f.feed(t, other)) != 2 {
+			t.Errorf("the feeds hold %d and %d messages", len(f.feed(t, user)), len(f.feed(t, other)))
 		}
-		if err := b.host.Stop(t); err != nil {
-			t.Fatal(err)
-		}
-		tables := actortest.Dump(t, b.db)
-		if strings.Contains(tables, user) || strings.Contains(tables, letter) || !strings.Contains(tables, other) {
-			t.Error("the tables hold something of who was forgotten, or nothing of the other")
+		f.stop(t)
+		tables := actortest.Dump(t, f.db)
+		if strings.Contains(tables, user) || strings.Contains(tables, alias) || !strings.Contains(tables, other) {
+			t.Error("the tables hold something of the deleted user, or nothing of the other")
 		}
 	})
 }
 
-func TestOldLettersGo(t *testing.T) {
+// TestErasureOfPendingDelivery: a retry whose notification was erased sends nothing and settles its job.
+func TestErasureOfPendingDelivery(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
-		var ahead atomic.Int64
-		b := setup(t, database, nil, actortest.WithClock(func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }))
-		user, letter := actortest.User(), actortest.User()
-		held := map[string]string{}
-		for to, key := range map[string]string{user: actortest.User(), letter: letter} {
-			held[to] = call(t, b.mesh.Conn(t, "auth"), subjects.SendNotification, mesh.As{Service: true, UserID: to}, subjects.SendNotificationRequest{
-				UserID: to, Category: "security", Channels: []string{"email"}, Subject: "Verify", Body: "…", DedupeKey: "auth." + key,
-			}).NotificationID
+		f := setup(t, database, nil, actortest.Quiet())
+		user := actortest.User()
+		ada := f.user(t, user)
+		f.sink.Refuse(&smtp.SMTPError{Code: 451, Message: "later"})
+		id := f.send(t, ada, "email")
+		actortest.Eventually(t, "the first attempt has failed", func() bool { return f.get(t, ada, id).Channels[0].Attempts == 1 })
+		if answer := f.mesh.Forget(t, "notification", user); answer.Items != 1 {
+			t.Errorf("answered %+v", answer)
 		}
-		ahead.Store(int64(8 * 24 * time.Hour))
-		if err := b.host.Stop(t); err != nil {
-			t.Fatal(err)
+		actortest.Eventually(t, "no job is left", func() bool { return f.jobs(t) == 0 })
+		if n := len(f.sink.Mails()); n != 0 || len(f.deadLetters(t, subjects.Deliver.Consumer())) != 0 {
+			t.Errorf("%d mails after the erasure", n)
 		}
-		b.host = b.start(t) // looks for old letters
-		get := func(of string) subjects.Code {
-			_, err := mesh.Call(t.Context(), b.mesh.Conn(t, "gateway"), subjects.GetNotification,
-				subjects.NotificationRequest{NotificationID: held[of]}, mesh.As{Token: b.mesh.Token(t, of)})
+	})
+}
+
+// TestAccountMailIsDeleted: account mail under a one-time id is deleted after a week; a mail to a user is kept.
+func TestAccountMailIsDeleted(t *testing.T) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
+		var clock actortest.Clock
+		f := setup(t, database, nil, actortest.WithClock(clock.Now))
+		user, oneTime, recent := actortest.User(), actortest.User(), actortest.User()
+		kept := f.accountMail(t, user, "auth."+actortest.User())
+		deleted := f.accountMail(t, oneTime, "auth."+oneTime)
+		clock.Advance(8 * 24 * time.Hour)
+		young := f.accountMail(t, recent, "auth."+recent)
+		f.stop(t)
+		f.start(t) // deletes at the start
+		code := func(of, id string) subjects.Code {
+			_, err := mesh.Call(t.Context(), f.conn, subjects.GetNotification, subjects.NotificationRequest{NotificationID: id}, f.user(t, of))
 			return subjects.CodeOf(err)
 		}
-		actortest.Eventually(t, "the letter is gone", func() bool { return get(letter) == subjects.CodeNotFound })
-		if code := get(user); code != "" {
-			t.Errorf("a user's notification: %s", code)
+		actortest.Eventually(t, "the old account mail is deleted", func() bool { return code(oneTime, deleted) == subjects.CodeNotFound })
+		if a, b := code(user, kept), code(recent, young); a != "" || b != "" {
+			t.Errorf("a user's mail: %q, a recent one: %q", a, b)
 		}
 	})
 }

@@ -1,60 +1,100 @@
 package notification
 
 import (
+	"errors"
 	"time"
+	"unicode/utf8"
 
+	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/subjects"
 )
 
-// Channels.
+// The channels.
 const (
-	inApp = "in_app"
-	email = "email"
+	channelInApp = "in_app"
+	channelEmail = "email"
 )
 
-// States of a delivery, and of a notification as a whole.
+// The statuses of a delivery and of a notification. Only a notification is scheduled.
 const (
-	pending   = "pending"
-	delivered = "delivered"
-	failed    = "failed"
-	cancelled = "cancelled"
-	scheduled = "scheduled"
+	statusScheduled = "scheduled"
+	statusPending   = "pending"
+	statusDelivered = "delivered"
+	statusFailed    = "failed"
+	statusCancelled = "cancelled"
 )
 
-// maxAhead bounds send_at.
-const maxAhead = 366 * 24 * time.Hour
+// resultRetried is the metric's result of an attempt after which the delivery is still pending; the other results are
+// statuses.
+const resultRetried = "retried"
 
-// maxData bounds what travels with a notification, in bytes: what is larger goes by reference.
-const maxData = 64 << 10
+// The statuses of send_notification's reply.
+const (
+	refAccepted  = "accepted"
+	refDuplicate = "duplicate"
+)
 
-// check applies the rules that the schema cannot say, and fills in the default channel.
-func check(r subjects.SendNotificationRequest, now time.Time) (subjects.SendNotificationRequest, error) {
+const categoryMarketing = "marketing"
+
+const (
+	// maxAhead bounds send_at.
+	maxAhead = 366 * 24 * time.Hour
+	// maxData bounds a notification's data in bytes, names and values.
+	maxData = 64 << 10
+	// maxPage bounds a page in bytes, well below the message limit. A single notification is always smaller.
+	maxPage = 512 << 10
+	// maxError bounds the recorded error of a delivery in bytes.
+	maxError = 500
+)
+
+// permanentError marks a failed attempt that a retry cannot repair.
+type permanentError struct{ error }
+
+// Unwrap returns the cause.
+func (e permanentError) Unwrap() error { return e.error }
+
+// recipient returns the user to notify. A service or an admin may name one, but under a grant only the user who gave
+// it; everybody else notifies themselves.
+func recipient(caller actors.Caller, r subjects.SendNotificationRequest) (string, error) {
+	switch {
+	case caller.Grant.ConsentID != "":
+		return caller.UserID, nil
+	case r.UserID != "" && (caller.Service != "" || caller.HasRole(subjects.RoleAdmin)):
+		return r.UserID, nil
+	case caller.UserID == "":
+		return "", subjects.InvalidField("user_id", "is required")
+	}
+	return caller.UserID, nil
+}
+
+// checkRequest applies the rules that the schema cannot express and returns the request with its default channel.
+func checkRequest(r subjects.SendNotificationRequest, now time.Time) (subjects.SendNotificationRequest, error) {
 	if len(r.Channels) == 0 {
-		r.Channels = []string{inApp}
+		r.Channels = []string{channelInApp}
 	}
 	for _, channel := range r.Channels {
-		if channel != inApp && channel != email {
+		if channel != channelInApp && channel != channelEmail {
 			return r, &subjects.Error{
-				Code: subjects.CodeUnsupported, Detail: "the channel " + channel + " is not served",
-				Fields: []subjects.FieldError{{Field: "channels", Message: channel + " is not served; in_app and email are"}},
+				Code: subjects.CodeUnsupported, Detail: "channel " + channel + " is not supported",
+				Fields: []subjects.FieldError{{Field: "channels", Message: channel + " is not supported; use in_app or email"}},
 			}
 		}
 	}
 	if r.Template != "" {
 		return r, &subjects.Error{
-			Code: subjects.CodeUnsupported, Detail: "there are no templates: give subject and body",
-			Fields: []subjects.FieldError{{Field: "template", Message: "there are no templates"}},
+			Code: subjects.CodeUnsupported, Detail: "templates are not supported: give subject and body",
+			Fields: []subjects.FieldError{{Field: "template", Message: "templates are not supported"}},
 		}
 	}
 	if r.Subject == "" && r.Body == "" {
-		return r, subjects.InvalidField("subject", "a notification needs a subject or a body")
+		return r, subjects.InvalidField("subject", "subject or body is required")
 	}
 	size := 0
 	for key, value := range r.Data {
 		size += len(key) + len(value)
 	}
 	if size > maxData {
-		return r, subjects.InvalidField("data", "has more than %d bytes", maxData)
+		return r, subjects.InvalidField("data", "is larger than %d bytes", maxData)
 	}
 	if r.SendAt != nil && r.SendAt.After(now.Add(maxAhead)) {
 		return r, subjects.InvalidField("send_at", "is more than a year ahead")
@@ -62,22 +102,45 @@ func check(r subjects.SendNotificationRequest, now time.Time) (subjects.SendNoti
 	return r, nil
 }
 
-// overall is the notification's status, from its channels'.
-func overall(n notificationRow, channels []deliveryRow) string {
+// statusOf returns a notification's status: failed where a channel has failed, delivered once all have delivered.
+func statusOf(n notificationRow, channels []deliveryRow) string {
 	switch {
 	case n.Cancelled:
-		return cancelled
+		return statusCancelled
 	case !n.Started:
-		return scheduled
+		return statusScheduled
 	}
-	status := delivered
+	status := statusDelivered
 	for _, d := range channels {
 		switch d.Status {
-		case failed:
-			return failed
-		case pending:
-			status = pending
+		case statusFailed:
+			return statusFailed
+		case statusPending:
+			status = statusPending
 		}
 	}
 	return status
+}
+
+// afterAttempt returns the status of a delivery after its attempts, the last of which ended with err.
+func afterAttempt(err error, attempts, maxAttempts int) string {
+	var permanent permanentError
+	switch {
+	case err == nil:
+		return statusDelivered
+	case errors.As(err, &permanent) || attempts >= maxAttempts:
+		return statusFailed
+	}
+	return statusPending
+}
+
+// truncate cuts s to at most limit bytes without splitting a rune.
+func truncate(s string, limit int) string {
+	if len(s) <= limit {
+		return s
+	}
+	for limit > 0 && !utf8.RuneStart(s[limit]) {
+		limit--
+	}
+	return s[:limit]
 }

@@ -9,17 +9,27 @@ import (
 
 	"github.com/uptrace/bun"
 
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/subjects"
 )
 
-// notificationRow is one notification. Times are microseconds since 1970, 0 for none.
+// store holds the actor's queries. A read joins the transaction of its context, where there is one; a write names its
+// transaction.
+type store struct {
+	db *database.DB
+}
+
+// errNotFound is the error of every query for one row that finds none; coded maps it for callers.
+var errNotFound = errors.New("not found")
+
+// notificationRow is one notification. Times are microseconds since the Unix epoch, 0 for none.
 type notificationRow struct {
 	bun.BaseModel `bun:"table:notifications"`
 
 	ID       string `bun:"id,pk"`
 	UserID   string `bun:"user_id"`
 	Category string `bun:"category"`
-	// Content is the sealed subject, body and data, see content.go.
+	// Content is a sealed content, in Base64.
 	Content   string  `bun:"content"`
 	InApp     bool    `bun:"in_app"`
 	DedupeKey *string `bun:"dedupe_key"`
@@ -30,56 +40,37 @@ type notificationRow struct {
 	ReadAt    int64   `bun:"read_at"`
 }
 
-// deliveryRow is one channel of a notification.
-type deliveryRow struct {
-	bun.BaseModel `bun:"table:deliveries"`
-
-	NotificationID string `bun:"notification_id,pk"`
-	Channel        string `bun:"channel,pk"`
-	Status         string `bun:"status"`
-	Attempts       int    `bun:"attempts"`
-	Error          string `bun:"error"`
-	UpdatedAt      int64  `bun:"updated_at"`
-}
-
-func timeOf(micros int64) *time.Time {
-	if micros == 0 {
-		return nil
-	}
-	t := time.UnixMicro(micros).UTC()
-	return &t
-}
-
-// resource is the notification as its receiver sees it.
-func (n notificationRow) resource(c content, channels []deliveryRow) subjects.Notification {
-	r := subjects.Notification{
-		ID: n.ID, Category: n.Category, Subject: c.Subject, Body: c.Body, Data: c.Data, Status: overall(n, channels),
-		CreatedAt: time.UnixMicro(n.CreatedAt).UTC(), SendAt: timeOf(n.SendAt), ReadAt: timeOf(n.ReadAt),
-		Channels: []subjects.ChannelDelivery{},
-	}
-	for _, d := range channels {
-		r.Channels = append(r.Channels, subjects.ChannelDelivery{
-			Channel: d.Channel, Status: d.Status, Attempts: d.Attempts, Error: d.Error,
-			UpdatedAt: time.UnixMicro(d.UpdatedAt).UTC(),
-		})
-	}
-	return r
-}
-
-// byDedupeKey finds the notification that a key already stands for; nil where there is none.
-func byDedupeKey(ctx context.Context, db bun.IDB, userID, key string) (*notificationRow, error) {
+// byDedupeKey returns a user's notification with a dedupe key, without its channels, or errNotFound.
+func (s store) byDedupeKey(ctx context.Context, userID, key string) (notificationRow, error) {
 	var n notificationRow
-	err := db.NewSelect().Model(&n).Where("user_id = ?", userID).Where("dedupe_key = ?", key).Scan(ctx)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("looking a dedupe key up: %w", err)
-	}
-	return &n, nil
+	err := s.db.NewSelect().Model(&n).Where("user_id = ?", userID).Where("dedupe_key = ?", key).Scan(ctx)
+	return n, rowError("reading a notification by its dedupe key", err)
 }
 
-func insert(ctx context.Context, tx bun.Tx, n *notificationRow, channels []deliveryRow) error {
+// notification returns one notification of a user with its channels, or errNotFound.
+func (s store) notification(ctx context.Context, userID, id string) (notificationRow, []deliveryRow, error) {
+	var n notificationRow
+	err := s.db.NewSelect().Model(&n).Where("id = ?", id).Where("user_id = ?", userID).Scan(ctx)
+	if err != nil {
+		return n, nil, rowError("reading a notification", err)
+	}
+	channels, err := s.deliveries(ctx, []string{id})
+	return n, channels[id], err
+}
+
+// rowError maps the error of a query for one row.
+func rowError(doing string, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, sql.ErrNoRows):
+		return errNotFound
+	}
+	return fmt.Errorf("%s: %w", doing, err)
+}
+
+// insert adds a notification with its deliveries.
+func (store) insert(ctx context.Context, tx bun.Tx, n *notificationRow, channels []deliveryRow) error {
 	if _, err := tx.NewInsert().Model(n).Exec(ctx); err != nil {
 		return fmt.Errorf("inserting a notification: %w", err)
 	}
@@ -89,41 +80,11 @@ func insert(ctx context.Context, tx bun.Tx, n *notificationRow, channels []deliv
 	return nil
 }
 
-// find reads one notification of a user with its channels.
-func find(ctx context.Context, db bun.IDB, userID, id string) (notificationRow, []deliveryRow, error) {
-	var n notificationRow
-	err := db.NewSelect().Model(&n).Where("id = ?", id).Where("user_id = ?", userID).Scan(ctx)
-	if errors.Is(err, sql.ErrNoRows) {
-		return n, nil, subjects.Errorf(subjects.CodeNotFound, "there is no such notification")
-	}
-	if err != nil {
-		return n, nil, fmt.Errorf("reading a notification: %w", err)
-	}
-	channels, err := channelsOf(ctx, db, []string{id})
-	return n, channels[id], err
-}
-
-// channelsOf reads the channels of some notifications.
-func channelsOf(ctx context.Context, db bun.IDB, ids []string) (map[string][]deliveryRow, error) {
-	byID := map[string][]deliveryRow{}
-	if len(ids) == 0 {
-		return byID, nil
-	}
-	var rows []deliveryRow
-	err := db.NewSelect().Model(&rows).Where("notification_id IN (?)", bun.List(ids)).Order("notification_id", "channel").Scan(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("reading deliveries: %w", err)
-	}
-	for _, d := range rows {
-		byID[d.NotificationID] = append(byID[d.NotificationID], d)
-	}
-	return byID, nil
-}
-
-// inbox reads a user's in-app notifications that have been sent, newest first, after the given id.
-func inbox(ctx context.Context, db bun.IDB, userID string, r subjects.ListNotificationsRequest, after string) ([]notificationRow, error) {
+// inbox returns a user's started in-app notifications, newest first, that come after the given id; one more than the
+// page's limit.
+func (s store) inbox(ctx context.Context, userID string, r subjects.ListNotificationsRequest, after string) ([]notificationRow, error) {
 	var rows []notificationRow
-	q := db.NewSelect().Model(&rows).Where("user_id = ?", userID).Where("in_app").Where("started").
+	q := s.db.NewSelect().Model(&rows).Where("user_id = ?", userID).Where("in_app").Where("started").
 		Order("id DESC").Limit(int64(r.PageLimit() + 1))
 	if after != "" {
 		q.Where("id < ?", after)
@@ -143,8 +104,9 @@ func inbox(ctx context.Context, db bun.IDB, userID string, r subjects.ListNotifi
 	return rows, nil
 }
 
-func unreadCount(ctx context.Context, db bun.IDB, userID string) (int, error) {
-	n, err := db.NewSelect().Model((*notificationRow)(nil)).Where("user_id = ?", userID).
+// unreadCount returns the number of unread notifications in a user's inbox.
+func (s store) unreadCount(ctx context.Context, userID string) (int, error) {
+	n, err := s.db.NewSelect().Model((*notificationRow)(nil)).Where("user_id = ?", userID).
 		Where("in_app").Where("started").Where("read_at = 0").Count(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("counting unread notifications: %w", err)
@@ -152,8 +114,8 @@ func unreadCount(ctx context.Context, db bun.IDB, userID string) (int, error) {
 	return int(n), nil
 }
 
-// markRead marks one notification, or all where id is empty; it tells how many it changed.
-func markRead(ctx context.Context, tx bun.Tx, userID, id string, now time.Time) (int64, error) {
+// markRead marks one notification of a user as read, or all where id is empty. It returns how many it changed.
+func (store) markRead(ctx context.Context, tx bun.Tx, userID, id string, now time.Time) (int64, error) {
 	q := tx.NewUpdate().Model((*notificationRow)(nil)).Set("read_at = ?", now.UnixMicro()).
 		Where("user_id = ?", userID).Where("read_at = 0").Where("started")
 	if id != "" {
@@ -166,8 +128,8 @@ func markRead(ctx context.Context, tx bun.Tx, userID, id string, now time.Time) 
 	return result.RowsAffected()
 }
 
-// start marks a waiting notification as started; false where somebody else was first, or it was cancelled.
-func start(ctx context.Context, tx bun.Tx, id string) (bool, error) {
+// markStarted marks a notification as started. It reports false where it had been started or cancelled.
+func (store) markStarted(ctx context.Context, tx bun.Tx, id string) (bool, error) {
 	result, err := tx.NewUpdate().Model((*notificationRow)(nil)).Set("started = ?", true).
 		Where("id = ?", id).Where("NOT started").Where("NOT cancelled").Exec(ctx)
 	if err != nil {
@@ -177,8 +139,8 @@ func start(ctx context.Context, tx bun.Tx, id string) (bool, error) {
 	return n == 1, err
 }
 
-// cancelWaiting cancels a notification that has not started; false where it has, or was cancelled.
-func cancelWaiting(ctx context.Context, tx bun.Tx, userID, id string, now time.Time) (bool, error) {
+// cancel cancels a notification and its deliveries. It reports false where it had been started or cancelled.
+func (store) cancel(ctx context.Context, tx bun.Tx, userID, id string, now time.Time) (bool, error) {
 	result, err := tx.NewUpdate().Model((*notificationRow)(nil)).Set("cancelled = ?", true).
 		Where("id = ?", id).Where("user_id = ?", userID).Where("NOT started").Where("NOT cancelled").Exec(ctx)
 	if err != nil {
@@ -187,40 +149,18 @@ func cancelWaiting(ctx context.Context, tx bun.Tx, userID, id string, now time.T
 	if n, err := result.RowsAffected(); err != nil || n == 0 {
 		return false, err
 	}
-	_, err = tx.NewUpdate().Model((*deliveryRow)(nil)).Set("status = ?", cancelled).Set("updated_at = ?", now.UnixMicro()).
+	_, err = tx.NewUpdate().Model((*deliveryRow)(nil)).Set("status = ?", statusCancelled).Set("updated_at = ?", now.UnixMicro()).
 		Where("notification_id = ?", id).Exec(ctx)
 	return err == nil, err
 }
 
-// due reads waiting notifications whose time has come.
-func due(ctx context.Context, db bun.IDB, now time.Time, limit int) ([]notificationRow, error) {
+// due returns scheduled notifications whose send_at has passed, earliest first.
+func (s store) due(ctx context.Context, now time.Time, limit int) ([]notificationRow, error) {
 	var rows []notificationRow
-	err := db.NewSelect().Model(&rows).Where("NOT started").Where("NOT cancelled").Where("send_at <= ?", now.UnixMicro()).
+	err := s.db.NewSelect().Model(&rows).Where("NOT started").Where("NOT cancelled").Where("send_at <= ?", now.UnixMicro()).
 		Order("send_at").Limit(int64(limit)).Scan(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("reading what is due: %w", err)
+		return nil, fmt.Errorf("reading due notifications: %w", err)
 	}
 	return rows, nil
-}
-
-// record notes the outcome of an attempt.
-func record(ctx context.Context, tx bun.Tx, d deliveryRow) error {
-	_, err := tx.NewUpdate().Model(&d).Column("status", "attempts", "error", "updated_at").WherePK().Exec(ctx)
-	if err != nil {
-		return fmt.Errorf("recording a delivery: %w", err)
-	}
-	return nil
-}
-
-// failAll fails every channel of a notification that never started.
-func failAll(ctx context.Context, tx bun.Tx, id, why string, now time.Time) error {
-	if _, err := start(ctx, tx, id); err != nil {
-		return err
-	}
-	_, err := tx.NewUpdate().Model((*deliveryRow)(nil)).Set("status = ?", failed).Set("error = ?", why).
-		Set("updated_at = ?", now.UnixMicro()).Where("notification_id = ?", id).Exec(ctx)
-	if err != nil {
-		return fmt.Errorf("failing a notification: %w", err)
-	}
-	return nil
 }

@@ -144,7 +144,7 @@ func (r *Runtime) settle(w actors.Worker, m jetstream.Msg, err error, tries, seq
 		return m.Ack()
 	case errors.Is(err, actors.ErrStepAside):
 		return nil
-	case transient(err) && tries < uint64(w.Consumer.MaxDeliver):
+	case subjects.Transient(err) && tries < uint64(w.Consumer.MaxDeliver):
 		return m.NakWithDelay(w.Consumer.Backoff[min(int(tries)-1, len(w.Consumer.Backoff)-1)])
 	}
 	if e := r.deadLetter(w, m, err, tries, sequence); e != nil {

@@ -17,14 +17,14 @@ import (
 )
 
 // testJob is a job of auth with a short backoff and three deliveries.
-func testJob() subjects.Job[subjects.SendLetterJob] {
-	job := subjects.SendLetter
+func testJob() subjects.Job[subjects.SendMailJob] {
+	job := subjects.SendMail
 	job.MaxDeliver, job.Backoff = 3, []time.Duration{time.Millisecond}
 	return job
 }
 
 // work hosts auth with handle as the worker of testJob, and returns a function that publishes a job.
-func work(t *testing.T, m *actortest.Mesh, handle func(context.Context, subjects.SendLetterJob) error) (*actortest.Hosted, func(data string)) {
+func work(t *testing.T, m *actortest.Mesh, handle func(context.Context, subjects.SendMailJob) error) (*actortest.Hosted, func(data string)) {
 	t.Helper()
 	hosted := hostService(t, m, actors.Service{Name: "auth", Workers: []actors.Worker{actors.Work(testJob(), handle)}})
 	return hosted, func(data string) {
@@ -69,7 +69,7 @@ func TestEachJobIsHandledOnce(t *testing.T) {
 	t.Parallel()
 	m := actortest.Start(t, actortest.Quiet())
 	var runs atomic.Int64
-	_, send := work(t, m, func(_ context.Context, job subjects.SendLetterJob) error { runs.Add(1); return nil })
+	_, send := work(t, m, func(_ context.Context, job subjects.SendMailJob) error { runs.Add(1); return nil })
 	const jobs = 200
 	for i := range jobs {
 		send(fmt.Sprintf(`{"letter_id":"%d"}`, i))
@@ -84,7 +84,7 @@ func TestTransientErrorIsRetried(t *testing.T) {
 	t.Parallel()
 	m := actortest.Start(t, actortest.Quiet())
 	var runs atomic.Int64
-	_, send := work(t, m, func(context.Context, subjects.SendLetterJob) error {
+	_, send := work(t, m, func(context.Context, subjects.SendMailJob) error {
 		if runs.Add(1) < 3 {
 			return subjects.Errorf(subjects.CodeUnavailable, "not now")
 		}
@@ -112,7 +112,7 @@ func TestPoisonMessageBecomesADeadLetter(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			m := actortest.Start(t, actortest.Quiet())
-			_, send := work(t, m, func(context.Context, subjects.SendLetterJob) error { return c.fault() })
+			_, send := work(t, m, func(context.Context, subjects.SendMailJob) error { return c.fault() })
 			send(c.data)
 			dead := awaitDeadLetter(t, m)
 			if dead.Tries != c.tries || dead.Error == "" || dead.Subject != testJob().Subject || dead.Stream != testJob().Stream.Name {
@@ -130,7 +130,7 @@ func TestOperatorReplaysADeadLetter(t *testing.T) {
 	m := actortest.Start(t, actortest.Quiet())
 	var repaired atomic.Bool
 	done := make(chan string, 1)
-	_, send := work(t, m, func(_ context.Context, job subjects.SendLetterJob) error {
+	_, send := work(t, m, func(_ context.Context, job subjects.SendMailJob) error {
 		if !repaired.Load() {
 			return subjects.Errorf(subjects.CodeConflict, "broken")
 		}
@@ -153,7 +153,7 @@ func TestStepAsideDoesNotSettle(t *testing.T) {
 	t.Parallel()
 	m := actortest.Start(t, actortest.Quiet())
 	handled := make(chan struct{}, 1)
-	_, send := work(t, m, func(context.Context, subjects.SendLetterJob) error {
+	_, send := work(t, m, func(context.Context, subjects.SendMailJob) error {
 		handled <- struct{}{}
 		return fmt.Errorf("leased: %w", actors.ErrStepAside)
 	})
@@ -174,7 +174,7 @@ func TestRunningJobEndsBeforeTheActor(t *testing.T) {
 	m := actortest.Start(t, actortest.Quiet())
 	running, release := make(chan struct{}, 1), make(chan struct{})
 	var canceled atomic.Bool
-	hosted, send := work(t, m, func(ctx context.Context, _ subjects.SendLetterJob) error {
+	hosted, send := work(t, m, func(ctx context.Context, _ subjects.SendMailJob) error {
 		running <- struct{}{}
 		<-release
 		canceled.Store(ctx.Err() != nil)
@@ -202,7 +202,7 @@ func TestWorkersContinueAfterAServerRestart(t *testing.T) {
 	t.Parallel()
 	m := actortest.Start(t, actortest.Quiet())
 	done := make(chan string, 2)
-	_, send := work(t, m, func(_ context.Context, job subjects.SendLetterJob) error {
+	_, send := work(t, m, func(_ context.Context, job subjects.SendMailJob) error {
 		done <- job.LetterID
 		return nil
 	})

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"runtime/debug"
 
-	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/kv"
 	"github.com/weftmesh/weft/subjects"
@@ -23,22 +22,12 @@ func classify(ctx context.Context, err error) error {
 	switch {
 	case ctx.Err() == nil && (errors.Is(err, kv.ErrUnavailable) || errors.Is(err, database.ErrUnavailable)):
 		return &subjects.Error{
-			Code: subjects.CodeUnavailable, Detail: "a store cannot be reached at present", RetryAfter: actors.RetrySoon, Cause: err,
+			Code: subjects.CodeUnavailable, Detail: "a store cannot be reached at present", RetryAfter: subjects.RetrySoon, Cause: err,
 		}
 	case errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil:
 		return &subjects.Error{Code: subjects.CodeTimeout, Detail: "the request took too long", Cause: err}
 	}
 	return err
-}
-
-// transient reports whether the same message or request may succeed later without a change by its sender. CodeInternal counts,
-// because it stands for unclassified errors; so retries must be bounded. It is false for nil.
-func transient(err error) bool {
-	switch subjects.CodeOf(err) {
-	case subjects.CodeUnavailable, subjects.CodeTimeout, subjects.CodeRateLimited, subjects.CodeInternal:
-		return true
-	}
-	return false
 }
 
 // recovered calls f and turns a panic into an error with the stack.

@@ -8,37 +8,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/kv"
 	"github.com/weftmesh/weft/subjects"
 )
-
-func TestTransient(t *testing.T) {
-	t.Parallel()
-	for _, c := range []struct {
-		err  error
-		want bool
-	}{
-		{nil, false},
-		{subjects.Errorf(subjects.CodeUnavailable, "x"), true},
-		{subjects.Errorf(subjects.CodeTimeout, "x"), true},
-		{subjects.Errorf(subjects.CodeRateLimited, "x"), true},
-		{subjects.Errorf(subjects.CodeInternal, "x"), true},
-		{errors.New("without a code"), true},
-		{fmt.Errorf("wrapped: %w", subjects.Errorf(subjects.CodeTimeout, "x")), true},
-		{subjects.Errorf(subjects.CodeInvalid, "x"), false},
-		{subjects.Errorf(subjects.CodeNotFound, "x"), false},
-		{subjects.Errorf(subjects.CodeConflict, "x"), false},
-		{subjects.Errorf(subjects.CodeForbidden, "x"), false},
-		{subjects.Errorf(subjects.CodeConsentRequired, "x"), false},
-		{fmt.Errorf("wrapped: %w", subjects.Errorf(subjects.CodeConflict, "x")), false},
-	} {
-		if got := transient(c.err); got != c.want {
-			t.Errorf("transient(%v) = %t", c.err, got)
-		}
-	}
-}
 
 func TestClassify(t *testing.T) {
 	t.Parallel()
@@ -73,7 +46,7 @@ func TestClassify(t *testing.T) {
 				t.Errorf("%v does not wrap %v", got, c.err)
 			}
 			var coded *subjects.Error
-			if c.want == subjects.CodeUnavailable && (!errors.As(got, &coded) || coded.RetryAfter != actors.RetrySoon) {
+			if c.want == subjects.CodeUnavailable && (!errors.As(got, &coded) || coded.RetryAfter != subjects.RetrySoon) {
 				t.Errorf("%v has no RetryAfter", got)
 			}
 		})

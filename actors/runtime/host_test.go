@@ -169,7 +169,7 @@ func TestHostFailures(t *testing.T) {
 func TestMissingDurable(t *testing.T) {
 	t.Parallel()
 	m := actortest.Start(t, actortest.Quiet())
-	worker := actors.Work(testJob(), func(context.Context, subjects.SendLetterJob) error { return nil })
+	worker := actors.Work(testJob(), func(context.Context, subjects.SendMailJob) error { return nil })
 	worker.Consumer.Durable = "missing"
 	err := runtime.Host(t.Context(), runtime.HostConfig{
 		Actor: "auth", NATS: m.Options(t, "auth"), Database: database.Config{Actor: "auth", DataDir: t.TempDir()},

@@ -12,16 +12,13 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// maxIdempotencyKey bounds an idempotency key, in bytes.
-const maxIdempotencyKey = 255
-
 // runOnce runs a mutating call once per idempotency key of its caller, and replays the recorded answer to further calls. The keys of
 // anonymous callers are separated by IP address.
 func (r *Runtime) runOnce(
 	ctx context.Context, d *subjects.Descriptor, key string, data []byte, run func(context.Context) ([]byte, error),
 ) (reply []byte, replayed bool, err error) {
-	if len(key) > maxIdempotencyKey {
-		return nil, false, subjects.InvalidField(mesh.HeaderIdempotencyKey, "longer than %d bytes", maxIdempotencyKey)
+	if len(key) > mesh.MaxIdempotencyKey {
+		return nil, false, subjects.InvalidField(mesh.HeaderIdempotencyKey, "longer than %d bytes", mesh.MaxIdempotencyKey)
 	}
 	caller := actors.CallerFrom(ctx)
 	owner := caller.String()
@@ -39,7 +36,7 @@ func (r *Runtime) runOnce(
 			}
 			err = classify(ctx, err)
 			failure = err
-			if transient(err) {
+			if subjects.Transient(err) {
 				return idempotency.Answer{}, err
 			}
 			problem, e := json.Marshal(subjects.ProblemOf(err, "", ""))
@@ -53,7 +50,8 @@ func (r *Runtime) runOnce(
 		return nil, false, subjects.Errorf(subjects.CodeIdempotencyMismatch, "the Idempotency-Key was used with another request")
 	case errors.Is(err, idempotency.ErrInProgress):
 		return nil, false, &subjects.Error{
-			Code: subjects.CodeConflict, Detail: "a call with this Idempotency-Key is in progress", RetryAfter: actors.RetrySoon, Cause: err,
+			Code: subjects.CodeConflict, Reason: subjects.ReasonInProgress, Detail: "a call with this Idempotency-Key is in progress",
+			RetryAfter: subjects.RetrySoon, Cause: err,
 		}
 	case failure != nil:
 		return nil, false, failure

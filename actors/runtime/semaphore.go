@@ -4,7 +4,6 @@ import (
 	"context"
 	"sync/atomic"
 
-	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -44,7 +43,9 @@ func (s *boundedSemaphore) acquire(ctx context.Context) error {
 	case s.handling <- struct{}{}:
 		return nil
 	case <-ctx.Done():
-		return &subjects.Error{Code: subjects.CodeUnavailable, Detail: "overloaded", RetryAfter: actors.RetrySoon, Cause: ctx.Err()}
+		return &subjects.Error{
+			Code: subjects.CodeUnavailable, Reason: subjects.ReasonOverloaded, Detail: "overloaded", RetryAfter: subjects.RetrySoon, Cause: ctx.Err(),
+		}
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"testing"
 	"testing/synctest"
 
-	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -52,7 +51,7 @@ func TestSemaphoreLimitsConcurrency(t *testing.T) {
 		cancel()
 		err := <-third
 		var coded *subjects.Error
-		if !errors.As(err, &coded) || coded.Code != subjects.CodeUnavailable || coded.RetryAfter != actors.RetrySoon {
+		if !errors.As(err, &coded) || coded.Code != subjects.CodeUnavailable || coded.RetryAfter != subjects.RetrySoon {
 			t.Errorf("with a canceled context: %v", err)
 		}
 		if !errors.Is(err, context.Canceled) {

@@ -50,12 +50,12 @@ func (r *Runtime) accept(b actors.Binding, semaphore *boundedSemaphore, req micr
 		return
 	}
 	if !r.running.add() {
-		r.refuse(b, req, b.Desc.Actor+" is stopping")
+		r.refuse(b, req, "", b.Desc.Actor+" is stopping")
 		return
 	}
 	if !semaphore.admit() {
 		r.running.done()
-		r.refuse(b, req, b.Desc.Name()+" is overloaded")
+		r.refuse(b, req, subjects.ReasonOverloaded, b.Desc.Name()+" is overloaded")
 		return
 	}
 	r.pool.do(func() {
@@ -66,9 +66,10 @@ func (r *Runtime) accept(b actors.Binding, semaphore *boundedSemaphore, req micr
 }
 
 // refuse answers a request that is not handled with CodeUnavailable.
-func (r *Runtime) refuse(b actors.Binding, req micro.Request, detail string) {
+func (r *Runtime) refuse(b actors.Binding, req micro.Request, reason subjects.Reason, detail string) {
 	r.observe(b.Desc, subjects.CodeUnavailable, 0)
-	r.fail(req, &subjects.Error{Code: subjects.CodeUnavailable, Detail: detail, RetryAfter: actors.RetrySoon}, false, "", "")
+	err := &subjects.Error{Code: subjects.CodeUnavailable, Reason: reason, Detail: detail, RetryAfter: subjects.RetrySoon}
+	r.fail(req, err, false, "", "")
 }
 
 // answer handles one request, from its deadline to its log line.

@@ -18,76 +18,23 @@ package workflow
 
 import (
 	"context"
-	"embed"
 	"fmt"
 	"time"
+
+	"github.com/weftmesh/weft/actors/workflow/migrations"
 
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/egress"
+	"github.com/weftmesh/weft/actors/workflow/engine"
 	"github.com/weftmesh/weft/subjects"
 )
 
 // Migrations are the actor's tables.
-//
-//go:embed migrations/*.sql
-var Migrations embed.FS
+var Migrations = migrations.Files
 
 // startupTimeout bounds what New asks of the mesh.
 const startupTimeout = 10 * time.Second
-
-// Config are the actor's settings.
-type Config struct {
-	// MaxConcurrent is how many executions a process carries on at once. Those past it wait as jobs.
-	MaxConcurrent int `koanf:"max_concurrent"`
-	// MaxSteps is how many calls a process makes at once, of all its executions.
-	MaxSteps int `koanf:"max_steps"`
-	// StepTimeout bounds one call, its retries included.
-	StepTimeout time.Duration `koanf:"step_timeout"`
-	// StepRetries and StepRetryDelay are how often, and after what time, a call is made again that reached nobody.
-	StepRetries    int           `koanf:"step_retries"`
-	StepRetryDelay time.Duration `koanf:"step_retry_delay"`
-	// ShortWait is up to what time an execution that waits stays in memory; past it, it is woken by a job.
-	ShortWait time.Duration `koanf:"short_wait"`
-	// MaxInput bounds an execution's input, MaxResult what one call gives, in bytes of JSON.
-	MaxInput  int `koanf:"max_input"`
-	MaxResult int `koanf:"max_result"`
-	// MaxQueued is how many executions of a process wait for a slot; past it, starts are refused with unavailable.
-	MaxQueued int `koanf:"max_queued"`
-	// MaxQueuedPerUser is how many of them are one user's, and how many of a user's the limits of workflows hold back in one
-	// partition; past it, that user's starts are refused with rate_limited.
-	MaxQueuedPerUser int `koanf:"max_queued_per_user"`
-	// CutAfter is after how many messages that SQL holds a partition's log is cut.
-	CutAfter uint64 `koanf:"cut_after"`
-}
-
-// DefaultConfig is what a process runs with unless told otherwise.
-func DefaultConfig() Config {
-	return Config{
-		MaxConcurrent: 100, MaxSteps: 20, StepTimeout: time.Minute, StepRetries: 3, StepRetryDelay: 5 * time.Second,
-		ShortWait: 2 * time.Second, MaxInput: 256 << 10, MaxResult: 256 << 10, MaxQueued: 10_000, MaxQueuedPerUser: 1000,
-		CutAfter: 1000,
-	}
-}
-
-func (c Config) check() error {
-	switch {
-	case c.MaxConcurrent < 1 || c.MaxConcurrent > 10_000:
-		return fmt.Errorf("workflow.max_concurrent %d is not between 1 and 10000", c.MaxConcurrent)
-	case c.MaxSteps < 1 || c.MaxSteps > 10_000:
-		return fmt.Errorf("workflow.max_steps %d is not between 1 and 10000", c.MaxSteps)
-	case c.StepTimeout < time.Millisecond || c.StepRetries < 0 || c.StepRetryDelay < 0 || c.ShortWait < 0 || c.MaxQueued < 0 || c.CutAfter < 1:
-		return fmt.Errorf("workflow.step_timeout %s is not positive, or another time or count is negative", c.StepTimeout)
-	case c.MaxQueuedPerUser < 1:
-		return fmt.Errorf("workflow.max_queued_per_user %d is not positive", c.MaxQueuedPerUser)
-	case c.MaxInput < 1 || c.MaxInput > maxValue || c.MaxResult < 1 || c.MaxResult > maxValue:
-		return fmt.Errorf("workflow.max_input %d or workflow.max_result %d is not between 1 and %d", c.MaxInput, c.MaxResult, maxValue)
-	}
-	return nil
-}
-
-// maxValue is the largest value that a message of the history has room for.
-const maxValue = 512 << 10
 
 // Actor runs workflows.
 type Actor struct {
@@ -97,14 +44,14 @@ type Actor struct {
 	parsed    *definitions
 	workflows *currentWorkflows
 	secrets   *knownSecrets
-	engine    *Engine
+	engine    *engine.Engine
 	// flows is what stands above the engine.
 	flows *flows
 }
 
 // New makes the actor.
 func New(d actors.Deps, c Config) (*Actor, error) {
-	if err := c.check(); err != nil {
+	if err := c.Check(); err != nil {
 		return nil, err
 	}
 	client, err := egress.New(egress.Options{
@@ -120,7 +67,7 @@ func New(d actors.Deps, c Config) (*Actor, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), startupTimeout)
 	defer cancel()
-	a.engine, err = NewEngine(ctx, Options{
+	a.engine, err = engine.New(ctx, engine.Options{
 		Config: c, Conn: d.Conn, DB: d.DB, Outbox: d.Outbox, Log: d.Log, Metrics: d.Metrics, Now: d.Now, NewID: d.NewID,
 		Definition: a.definition, Environment: a.environment, Dispatch: a.dispatch,
 		WithdrawApprovals: func(ctx context.Context, tx database.Tx, executionID string, calls []string) error {
@@ -165,7 +112,7 @@ func (a *Actor) Service() actors.Service {
 		}, a.flowBindings()...),
 		Workers: []actors.Worker{
 			actors.Listen(subjects.TriggerByWebhook, a.webhookReceived),
-			actors.OnErasure(a.Deps, subjects.WorkflowForgets, subjects.WorkflowErased, a.forget),
+			actors.OnErasure(a.Deps, subjects.WorkflowErasure, subjects.WorkflowErased, a.forget),
 		},
 		Background: a.loops(),
 	}

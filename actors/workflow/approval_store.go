@@ -11,6 +11,8 @@ import (
 	"github.com/uptrace/bun"
 
 	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/workflow/engine"
+	"github.com/weftmesh/weft/actors/workflow/machine"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -43,8 +45,8 @@ type approvalRow struct {
 func (r approvalRow) resource() subjects.Approval {
 	a := subjects.Approval{
 		ID: r.ID, ExecutionID: r.ExecutionID, WorkflowID: r.WorkflowID, Workflow: r.Name, Title: r.Title, Body: r.Body,
-		Status: r.Status, Comment: r.Comment, CreatedAt: moment(r.CreatedAt), ExpiresAt: optionalMoment(r.ExpiresAt),
-		DecidedAt: optionalMoment(r.DecidedAt),
+		Status: r.Status, Comment: r.Comment, CreatedAt: machine.Moment(r.CreatedAt), ExpiresAt: engine.OptionalMoment(r.ExpiresAt),
+		DecidedAt: engine.OptionalMoment(r.DecidedAt),
 	}
 	if r.Data != "" {
 		a.Data = json.RawMessage(r.Data)

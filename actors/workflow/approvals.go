@@ -13,6 +13,7 @@ import (
 
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/workflow/engine"
 	"github.com/weftmesh/weft/actors/workflow/language"
 	"github.com/weftmesh/weft/actors/workflow/machine"
 	"github.com/weftmesh/weft/mesh"
@@ -66,15 +67,15 @@ func questionOf(arguments map[string]any) (q question, within time.Duration, err
 
 // requestApproval asks the user. The call is begun then, and ended by an answer, or by the end of its time. Asking again
 // after a restart asks nothing new: where there is an answer already, it is the call's.
-func (a *Actor) requestApproval(ctx context.Context, row executionRow, call *machine.Call) (any, error) {
-	q, within, err := questionOf(argumentsOf(call))
+func (a *Actor) requestApproval(ctx context.Context, row engine.Row, call *machine.Call) (any, error) {
+	q, within, err := questionOf(engine.ArgumentsOf(call))
 	if err != nil {
 		return nil, err
 	}
 	now := a.Now()
 	asked := approvalRow{
-		ID: derivedID("approval:" + call.Key + ":" + call.ID), UserID: row.UserID, ExecutionID: row.ID, WorkflowID: row.WorkflowID,
-		Name: row.Name, CallID: call.ID, Title: storable(q.Title), Body: storable(q.Body), Data: string(q.Data), OnTimeout: q.OnTimeout,
+		ID: engine.DerivedID("approval:" + call.Key + ":" + call.ID), UserID: row.UserID, ExecutionID: row.ID, WorkflowID: row.WorkflowID,
+		Name: row.Name, CallID: call.ID, Title: machine.Storable(q.Title), Body: machine.Storable(q.Body), Data: string(q.Data), OnTimeout: q.OnTimeout,
 		Status: subjects.ApprovalPending, CreatedAt: now.UnixMicro(),
 	}
 	if within > 0 {
@@ -92,17 +93,17 @@ func (a *Actor) requestApproval(ctx context.Context, row executionRow, call *mac
 		if fault != nil {
 			return nil, fault
 		}
-		return a.engine.output(output)
+		return a.engine.Output(output)
 	}
 	if err := a.tellOfApproval(ctx, row, asked, q.Channels); err != nil {
 		return nil, err
 	}
 	a.flows.approvals.WithLabelValues("asked").Inc()
-	return nil, ErrExternal
+	return nil, engine.ErrExternal
 }
 
 // tellOfApproval notifies the user of a question, once.
-func (a *Actor) tellOfApproval(ctx context.Context, row executionRow, asked approvalRow, channels []string) error {
+func (a *Actor) tellOfApproval(ctx context.Context, row engine.Row, asked approvalRow, channels []string) error {
 	data := map[string]json.RawMessage{}
 	for name, value := range map[string]string{
 		"approval_id": asked.ID, "execution_id": row.ID, "workflow_id": row.WorkflowID, "link": "/v1/approvals/" + asked.ID,
@@ -128,7 +129,7 @@ func answerOf(row approvalRow) (json.RawMessage, *machine.Error) {
 	case row.Status == subjects.ApprovalWithdrawn:
 		return nil, machine.NewError(machine.TypeRuntime, "the approval was withdrawn")
 	}
-	answer := map[string]any{"decision": row.Status, "approval_id": row.ID, "decided_at": moment(row.DecidedAt).Format(time.RFC3339Nano)}
+	answer := map[string]any{"decision": row.Status, "approval_id": row.ID, "decided_at": machine.Moment(row.DecidedAt).Format(time.RFC3339Nano)}
 	if row.Comment != "" {
 		answer["comment"] = row.Comment
 	}
@@ -174,18 +175,18 @@ func (a *Actor) decideApproval(ctx context.Context, r subjects.DecideApprovalReq
 	decision := map[string]string{"approve": subjects.ApprovalApproved, "reject": subjects.ApprovalRejected}[r.Decision]
 	now := a.Now()
 	if row.Status == subjects.ApprovalPending {
-		execution, err := a.engine.current(ctx, row.ExecutionID)
-		if err != nil && !isNotFound(err) {
+		execution, err := a.engine.Current(ctx, row.ExecutionID)
+		if err != nil && !engine.IsNotFound(err) {
 			return subjects.Approval{}, err
 		}
 		decided := row
 		switch {
-		case isNotFound(err) || execution.ended():
+		case engine.IsNotFound(err) || execution.Ended():
 			decided.Status, decided.DeliveredAt = subjects.ApprovalWithdrawn, now.UnixMicro()
 		case row.ExpiresAt > 0 && row.ExpiresAt <= now.UnixMicro():
 			decided.Status, decided.DecidedAt = subjects.ApprovalExpired, now.UnixMicro()
 		default:
-			decided.Status, decided.Comment, decided.DecidedAt = decision, storable(r.Comment), now.UnixMicro()
+			decided.Status, decided.Comment, decided.DecidedAt = decision, machine.Storable(r.Comment), now.UnixMicro()
 		}
 		if row, err = a.settle(ctx, decided); err != nil {
 			return subjects.Approval{}, err
@@ -223,8 +224,8 @@ func (a *Actor) settle(ctx context.Context, row approvalRow) (approvalRow, error
 // answerCall ends the call that waits for an answer.
 func (a *Actor) answerCall(ctx context.Context, row approvalRow) error {
 	output, fault := answerOf(row)
-	err := a.engine.completeCall(ctx, row.ExecutionID, row.CallID, output, fault)
-	if err != nil && !isNotFound(err) {
+	err := a.engine.CompleteCall(ctx, row.ExecutionID, row.CallID, output, fault)
+	if err != nil && !engine.IsNotFound(err) {
 		return err
 	}
 	return a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error { return deliveredApproval(ctx, tx, row.ID, a.Now()) })

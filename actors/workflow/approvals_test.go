@@ -188,7 +188,7 @@ func TestQuestionsOverACrash(t *testing.T) {
 		eventually(t, "the approval is withdrawn", func() bool { return b.approval(t, question.ID).Status == subjects.ApprovalWithdrawn })
 		_ = b.host.Stop(t)
 		b.alter(t, "UPDATE approvals SET status = 'pending', delivered_at = 0")
-		b.alter(t, "UPDATE executions SET parked = FALSE")
+		b.alter(t, "UPDATE executions SET evicted = FALSE")
 		b.host = b.start(t)
 		eventually(t, "the approval is withdrawn again", func() bool { return b.approval(t, question.ID).Status == subjects.ApprovalWithdrawn })
 		b.until(t, e.ID, subjects.ExecutionWaiting)

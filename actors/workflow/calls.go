@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/weftmesh/weft/actors/egress"
+	"github.com/weftmesh/weft/actors/workflow/engine"
 	"github.com/weftmesh/weft/actors/workflow/language"
 	"github.com/weftmesh/weft/actors/workflow/machine"
 	"github.com/weftmesh/weft/mesh"
@@ -22,14 +23,14 @@ import (
 // maxKey bounds the key that a call is known by to whom it is made.
 const maxKey = 200
 
-func (a *Actor) dispatch(ctx context.Context, row executionRow, call *machine.Call, again bool) (any, error) {
+func (a *Actor) dispatch(ctx context.Context, row engine.Row, call *machine.Call, again bool) (any, error) {
 	switch call.Kind {
 	case machine.CallEmit:
 		return call.Message, a.publish(ctx, row, call.Message)
 	case machine.CallWorkflow:
 		output, begun, err := a.startChild(ctx, row, call)
 		if err == nil && begun {
-			err = ErrExternal
+			err = engine.ErrExternal
 		}
 		return output, err
 	case machine.CallHTTP:
@@ -46,11 +47,11 @@ func (a *Actor) dispatch(ctx context.Context, row executionRow, call *machine.Ca
 		return a.send(ctx, row, call, request)
 	case machine.CallFunction:
 		switch call.Function {
-		case functionNotify:
+		case machine.FunctionNotify:
 			return a.notify(ctx, row, call)
-		case functionConsent:
+		case machine.FunctionConsent:
 			return a.requireConsent(ctx, row, call)
-		case functionStart:
+		case machine.FunctionStart:
 			return a.startWorkflow(ctx, row, call)
 		case machine.FunctionApproval:
 			return a.requestApproval(ctx, row, call)
@@ -62,17 +63,17 @@ func (a *Actor) dispatch(ctx context.Context, row executionRow, call *machine.Ca
 
 // as is how a call is made on the user's behalf: under the grant that the execution was started with, which the
 // responder checks at that moment.
-func as(row executionRow) mesh.As {
-	return mesh.As{Service: true, UserID: row.UserID, Grant: row.grant()}
+func as(row engine.Row) mesh.As {
+	return mesh.As{Service: true, UserID: row.UserID, Grant: row.Grant()}
 }
 
 // act runs an action of a connection's provider.
-func (a *Actor) act(ctx context.Context, row executionRow, call *machine.Call, again bool) (any, error) {
+func (a *Actor) act(ctx context.Context, row engine.Row, call *machine.Call, again bool) (any, error) {
 	provider, name, found := strings.Cut(call.Function, ".")
 	if !found {
 		return nil, machine.NewError(machine.TypeConfiguration, fmt.Sprintf("there is no function %.80q", call.Function))
 	}
-	connection, input, err := connectionOf(provider, argumentsOf(call))
+	connection, input, err := connectionOf(provider, engine.ArgumentsOf(call))
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +83,7 @@ func (a *Actor) act(ctx context.Context, row executionRow, call *machine.Call, a
 	if err != nil {
 		return nil, err
 	}
-	return a.engine.output(res.Output)
+	return a.engine.Output(res.Output)
 }
 
 // connectionOf takes the connection out of an action's arguments: its id, or the provider with its label, or the
@@ -110,9 +111,9 @@ func connectionOf(provider string, arguments map[string]any) (connection string,
 }
 
 // notify sends a notification to the user. Its key makes sending it again harmless.
-func (a *Actor) notify(ctx context.Context, row executionRow, call *machine.Call) (any, error) {
+func (a *Actor) notify(ctx context.Context, row engine.Row, call *machine.Call) (any, error) {
 	var request subjects.SendNotificationRequest
-	decoder := json.NewDecoder(bytes.NewReader(language.Canonical(argumentsOf(call))))
+	decoder := json.NewDecoder(bytes.NewReader(language.Canonical(engine.ArgumentsOf(call))))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&request); err != nil {
 		return nil, machine.NewError(machine.TypeValidation, "notification.send: "+strings.TrimPrefix(err.Error(), "json: "))
@@ -132,8 +133,8 @@ func (a *Actor) notify(ctx context.Context, row executionRow, call *machine.Call
 }
 
 // requireConsent faults unless the user consents to a scope now.
-func (a *Actor) requireConsent(ctx context.Context, row executionRow, call *machine.Call) (any, error) {
-	scope, _ := argumentsOf(call)["scope"].(string)
+func (a *Actor) requireConsent(ctx context.Context, row engine.Row, call *machine.Call) (any, error) {
+	scope, _ := engine.ArgumentsOf(call)["scope"].(string)
 	if scope == "" {
 		return nil, machine.NewError(machine.TypeValidation, "consent.require needs a scope")
 	}
@@ -145,14 +146,14 @@ func (a *Actor) requireConsent(ctx context.Context, row executionRow, call *mach
 }
 
 // send makes a request with the credentials that it needs, and makes the call's output of the answer.
-func (a *Actor) send(ctx context.Context, row executionRow, call *machine.Call, request *machine.HTTPRequest) (any, error) {
+func (a *Actor) send(ctx context.Context, row engine.Row, call *machine.Call, request *machine.HTTPRequest) (any, error) {
 	return request.Send(func(r *machine.HTTPRequest) (machine.HTTPResponse, error) {
 		return a.request(ctx, row, call, r)
 	}, a.NewID())
 }
 
 // request makes one request on the user's behalf: under the guard, so that none begins after the consent was revoked.
-func (a *Actor) request(ctx context.Context, row executionRow, call *machine.Call, request *machine.HTTPRequest) (machine.HTTPResponse, error) {
+func (a *Actor) request(ctx context.Context, row engine.Row, call *machine.Call, request *machine.HTTPRequest) (machine.HTTPResponse, error) {
 	header := http.Header{}
 	for name, value := range request.Headers {
 		header.Set(name, value)
@@ -162,7 +163,7 @@ func (a *Actor) request(ctx context.Context, row executionRow, call *machine.Cal
 		header.Set(mesh.HeaderIdempotencyKey, hex.EncodeToString(sum[:16]))
 	}
 	var answer *egress.Response
-	err := a.Guard.Do(ctx, row.grant(), subjects.ScopeWorkflowsExecute, func(ctx context.Context, started func()) (err error) {
+	err := a.Guard.Do(ctx, row.Grant(), subjects.ScopeWorkflowsExecute, func(ctx context.Context, started func()) (err error) {
 		answer, err = a.egress.Do(ctx, egress.Request{
 			Method: request.Method, URL: request.URL, Header: header, Body: request.Body, NoRedirect: true,
 			Timeout: a.config.StepTimeout, Started: started,
@@ -190,7 +191,7 @@ func keyOf(call *machine.Call) string {
 
 // startChild starts a child workflow under the call's key. One that is waited for is completed by its end: see
 // partition.tellParent.
-func (a *Actor) startChild(ctx context.Context, row executionRow, call *machine.Call) (output any, begun bool, err error) {
+func (a *Actor) startChild(ctx context.Context, row engine.Row, call *machine.Call) (output any, begun bool, err error) {
 	child := call.Workflow
 	workflowID, version, err := workflowNamed(ctx, a.DB.DB, row.UserID, child.Namespace, child.Name, child.Version)
 	if err != nil {
@@ -204,8 +205,8 @@ func (a *Actor) startChild(ctx context.Context, row executionRow, call *machine.
 		return nil, false, machine.NewError(machine.TypeValidation, fmt.Sprintf("the input has %d bytes, the limit is %d", len(input), a.config.MaxInput))
 	}
 	o := order{
-		userID: row.UserID, workflowID: workflowID, version: version, executionID: derivedID(call.Key), input: string(input),
-		origin: "workflow:" + row.ID,
+		userID: row.UserID, workflowID: workflowID, version: version, executionID: engine.DerivedID(call.Key), input: string(input),
+		origin: engine.Origin{Kind: engine.OriginWorkflow, ID: row.ID},
 	}
 	if child.Await {
 		o.parent, o.parentCall = row.ID, call.ID
@@ -220,19 +221,19 @@ func (a *Actor) startChild(ctx context.Context, row executionRow, call *machine.
 	if !child.Await {
 		return map[string]any{"execution_id": started.ID}, false, nil
 	}
-	if !started.ended() {
+	if !started.Ended() {
 		return nil, true, nil
 	}
-	if fault := faultOfRow(started); fault != nil {
+	if fault := engine.FaultOfRow(started); fault != nil {
 		return nil, false, fault
 	}
-	output, err = a.engine.output(json.RawMessage(started.Output))
+	output, err = a.engine.Output(json.RawMessage(started.Output))
 	return output, false, err
 }
 
 // publish makes an event known that an execution emits.
-func (a *Actor) publish(ctx context.Context, row executionRow, event map[string]any) error {
-	depth := depthOf(row.Origin) + 1
+func (a *Actor) publish(ctx context.Context, row engine.Row, event map[string]any) error {
+	depth := row.Origin.Depth + 1
 	if depth > maxDepth {
 		return machine.NewError(machine.TypeRuntime, fmt.Sprintf("events have started executions that emit events, more than %d in a row", maxDepth))
 	}

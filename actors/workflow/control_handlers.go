@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/workflow/engine"
 	"github.com/weftmesh/weft/actors/workflow/machine"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -13,13 +14,13 @@ import (
 func lower(id string) string { return strings.ToLower(id) }
 
 func (a *Actor) cancel(ctx context.Context, r subjects.ExecutionControlRequest) (subjects.Execution, error) {
-	return a.control(ctx, r.ExecutionID, machine.Cancelled, func(row executionRow) (ControlReply, error) {
+	return a.control(ctx, r.ExecutionID, machine.Cancelled, func(row engine.Row) (engine.ControlReply, error) {
 		return a.engine.Cancel(ctx, row, r.Reason)
 	})
 }
 
 func (a *Actor) suspend(ctx context.Context, r subjects.ExecutionControlRequest) (subjects.Execution, error) {
-	return a.control(ctx, r.ExecutionID, "", func(row executionRow) (ControlReply, error) {
+	return a.control(ctx, r.ExecutionID, "", func(row engine.Row) (engine.ControlReply, error) {
 		return a.engine.Suspend(ctx, row, r.Reason)
 	})
 }
@@ -29,25 +30,25 @@ func (a *Actor) resume(ctx context.Context, r subjects.ExecutionRequest) (subjec
 	if err != nil {
 		return subjects.Execution{}, err
 	}
-	if err := a.Guard.CheckGrant(ctx, row.grant()); err != nil {
+	if err := a.Guard.CheckGrant(ctx, row.Grant()); err != nil {
 		return subjects.Execution{}, err
 	}
-	return a.control(ctx, r.ExecutionID, "", func(row executionRow) (ControlReply, error) { return a.engine.Resume(ctx, row) })
+	return a.control(ctx, r.ExecutionID, "", func(row engine.Row) (engine.ControlReply, error) { return a.engine.Resume(ctx, row) })
 }
 
 // control changes an execution of the caller's. Where it has ended already that is a conflict, unless it ended as wanted.
 func (a *Actor) control(
-	ctx context.Context, id string, wanted machine.Status, change func(executionRow) (ControlReply, error),
+	ctx context.Context, id string, wanted machine.Status, change func(engine.Row) (engine.ControlReply, error),
 ) (subjects.Execution, error) {
 	row, err := a.findExecution(ctx, actors.CallerFrom(ctx).UserID, id)
 	if err != nil {
 		return subjects.Execution{}, err
 	}
-	reply := ControlReply{Status: machine.Status(row.Status)}
-	if !row.ended() {
+	reply := engine.ControlReply{Status: machine.Status(row.Status)}
+	if !row.Ended() {
 		reply, err = change(row)
-		if isNotFound(err) { // it has ended meanwhile
-			row, err = a.engine.current(ctx, row.ID)
+		if engine.IsNotFound(err) { // it has ended meanwhile
+			row, err = a.engine.Current(ctx, row.ID)
 			reply.Status = machine.Status(row.Status)
 		}
 		if err != nil {

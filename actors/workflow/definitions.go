@@ -74,7 +74,7 @@ func (a *Actor) currentWorkflow(ctx context.Context, userID, id string) (workflo
 		return row, nil
 	}
 	row, err := findWorkflow(ctx, a.DB.DB, userID, id)
-	if err != nil || !a.engine.alone() {
+	if err != nil || !a.engine.Alone() {
 		return row, err
 	}
 	c.mu.Lock()

@@ -12,6 +12,7 @@ import (
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/actortest"
 	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/workflow/engine"
 	"github.com/weftmesh/weft/actors/workflow/schedule"
 )
 
@@ -26,7 +27,7 @@ func newDrive(t *testing.T, kind actortest.Database, plan *schedule.Plan) *drive
 		Anchor: now.Add(-time.Hour).UnixMicro(), NominalUntil: now.Add(-2 * time.Minute).UnixMicro(), CreatedAt: now.UnixMicro(),
 	}
 	d := &drive{a: a, row: row, plan: plan, now: now}
-	d.commit(t, func(ctx context.Context, tx database.Tx) error { return insert(ctx, tx, &row) })
+	d.commit(t, func(ctx context.Context, tx database.Tx) error { return engine.Insert(ctx, tx, &row) })
 	return d
 }
 

@@ -8,8 +8,9 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/weftmesh/weft/actors/workflow/definition"
+
 	"github.com/weftmesh/weft/actors/actortest"
-	"github.com/weftmesh/weft/actors/workflow"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -50,14 +51,14 @@ func TestWhatStandsElsewhere(t *testing.T) {
 		s := library(t, &greeting)
 		source := strings.Replace(workflowOf("- greet: {call: '"+s.URL+"/greet.yaml', with: {name: '${ .name }'}}\n- again: {call: 'salute:1.0.0@ours', with: {who: '${ .text }', how: Again}}\n"),
 			"do:", "input: {schema: {resource: {endpoint: '"+s.URL+"/schema.json'}}}\nuse: {catalogs: {ours: {endpoint: '"+s.URL+"'}}}\ndo:", 1)
-		definition := subjects.WorkflowDefinitionRequest{Definition: yaml(t, source)}
-		if v := call(t, b, subjects.ValidateWorkflow, definition); !v.Valid || len(v.Faults) != 0 {
+		request := subjects.WorkflowDefinitionRequest{Definition: yaml(t, source)}
+		if v := call(t, b, subjects.ValidateWorkflow, request); !v.Valid || len(v.Faults) != 0 {
 			t.Fatalf("validated: %+v", v)
 		}
-		if faults := workflow.Lint([]byte(source)); len(faults) != 0 {
+		if faults := definition.Lint([]byte(source)); len(faults) != 0 {
 			t.Errorf("linted: %v", faults)
 		}
-		w := call(t, b, subjects.CreateWorkflow, definition)
+		w := call(t, b, subjects.CreateWorkflow, request)
 		if w.Source != source || !strings.Contains(string(w.Document), `"how":"Dear"`) {
 			t.Errorf("created: %+v", w)
 		}
@@ -93,7 +94,7 @@ func TestWhatCannotBeHad(t *testing.T) {
 	greeting.Store("Dear")
 	s := library(t, &greeting)
 	for uri, want := range map[string]string{
-		s.URL + "/nowhere.yaml": "status 404", s.URL + "/large.yaml": "cannot be had", s.URL + "/list.yaml": "it is no task",
+		s.URL + "/nowhere.yaml": "status 404", s.URL + "/large.yaml": "cannot be had", s.URL + "/list.yaml": "not a task",
 		s.URL + "/faulty.yaml": "in " + s.URL, s.URL + "/chain/": "at most 20", "http://10.255.255.1/f.yaml": "cannot be had",
 	} {
 		err := wantCode(t, b, subjects.CodeInvalid, subjects.CreateWorkflow, b.ada,

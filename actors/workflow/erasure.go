@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/workflow/engine"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -13,10 +14,10 @@ func (a *Actor) forget(ctx context.Context, who subjects.AccountDeletion) (items
 	if err := a.engine.TerminateUser(ctx, who.UserID); err != nil {
 		return 0, err
 	}
-	if err := a.engine.flushAll(ctx); err != nil {
+	if err := a.engine.FlushAll(ctx); err != nil {
 		return 0, err
 	}
-	watched, err := watchedExecutions(ctx, a.DB.DB, who.UserID)
+	watched, err := engine.WatchedExecutions(ctx, a.DB.DB, who.UserID)
 	if err != nil {
 		return 0, database.Classify(err)
 	}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/uptrace/bun"
+
+	"github.com/weftmesh/weft/actors/workflow/engine"
 )
 
 // wipeUser deletes everything that the actor holds of a user; it tells how many rows of theirs there were.
@@ -13,7 +15,7 @@ func wipeUser(ctx context.Context, tx bun.Tx, userID string) (items int64, err e
 		return tx.NewSelect().Model(model).Column(column).Where("user_id = ?", userID)
 	}
 	for _, q := range []*bun.DeleteQuery{
-		tx.NewDelete().Model((*historyRow)(nil)).Where("execution_id IN (?)", of((*executionRow)(nil), "id")),
+		tx.NewDelete().Model((*engine.HistoryRow)(nil)).Where("execution_id IN (?)", of((*engine.Row)(nil), "id")),
 		tx.NewDelete().Model((*runRow)(nil)).Where("schedule_id IN (?)", of((*scheduleRow)(nil), "id")),
 		tx.NewDelete().Model((*versionRow)(nil)).Where("workflow_id IN (?)", of((*workflowRow)(nil), "id")),
 	} {
@@ -22,8 +24,8 @@ func wipeUser(ctx context.Context, tx bun.Tx, userID string) (items int64, err e
 		}
 	}
 	for _, model := range []any{
-		(*executionRow)(nil), (*scheduleRow)(nil), (*refusedRow)(nil), (*approvalRow)(nil), (*markRow)(nil), (*secretRow)(nil),
-		(*ticketRow)(nil), (*gatheringRow)(nil), (*gatheredRow)(nil),
+		(*engine.Row)(nil), (*scheduleRow)(nil), (*refusedRow)(nil), (*approvalRow)(nil), (*markRow)(nil), (*secretRow)(nil),
+		(*engine.LimitRow)(nil), (*gatheringRow)(nil), (*gatheredRow)(nil),
 		(*workflowRow)(nil),
 	} {
 		done, err := tx.NewDelete().Model(model).Where("user_id = ?", userID).Exec(ctx)

@@ -12,6 +12,8 @@ import (
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/idempotency"
+	"github.com/weftmesh/weft/actors/workflow/definition"
+	"github.com/weftmesh/weft/actors/workflow/engine"
 	"github.com/weftmesh/weft/actors/workflow/machine"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
@@ -35,7 +37,8 @@ type order struct {
 	// input is canonical JSON.
 	input string
 	// origin says what starts it, parent and parentCall the call that waits for it.
-	origin, parent, parentCall string
+	origin             engine.Origin
+	parent, parentCall string
 	// schedule is what starts it by itself: it is not begun once that was paused.
 	schedule string
 }
@@ -53,7 +56,7 @@ func (a *Actor) execute(ctx context.Context, r subjects.ExecuteWorkflowRequest) 
 	if deadline, ok := ctx.Deadline(); ok {
 		wait = min(wait, time.Until(deadline)-answerWithin)
 	}
-	ended := make(chan ending, 2) // a partition that is lost tells so, and it may go on elsewhere
+	ended := make(chan engine.Result, 2) // a partition that is lost tells so, and it may go on elsewhere
 	row, begun, err := a.begin(ctx, o, ended)
 	if err != nil {
 		return subjects.Execution{}, err
@@ -63,13 +66,13 @@ func (a *Actor) execute(ctx context.Context, r subjects.ExecuteWorkflowRequest) 
 	if begun {
 		select {
 		case end := <-ended:
-			if end.err == nil && end.whole {
-				return viewOf(end.row, machine.Status(end.row.Status), end.turns...), nil
+			if end.Err == nil && end.Complete {
+				return viewOf(end.Row, machine.Status(end.Row.Status), end.Transitions...), nil
 			}
 		case <-waiting.Done():
 		}
 	}
-	a.engine.awaitEnd(waiting, row.ID)
+	a.engine.AwaitEnd(waiting, row.ID)
 	return a.describe(ctx, row.ID, o.userID)
 }
 
@@ -86,7 +89,7 @@ func (a *Actor) start(ctx context.Context, r subjects.StartExecutionRequest) (su
 	if !begun {
 		return a.describe(ctx, row.ID, o.userID)
 	}
-	e := row.resource()
+	e := row.Resource()
 	e.Status, e.Input = subjects.ExecutionPending, json.RawMessage(row.Input)
 	return e, nil
 }
@@ -94,12 +97,12 @@ func (a *Actor) start(ctx context.Context, r subjects.StartExecutionRequest) (su
 // orderOf reads a request to start an execution. Under an idempotency key the execution's id is chosen, and kept, before
 // anything is begun, so that a repetition finds the execution.
 func (a *Actor) orderOf(ctx context.Context, workflowID, executionID string, version int, given json.RawMessage) (order, error) {
-	input, err := inputOf(given, a.config.MaxInput)
+	input, err := definition.InputOf(given, a.config.MaxInput)
 	if err != nil {
 		return order{}, err
 	}
 	if executionID == "" && idempotency.Keyed(ctx, a.DB) {
-		executionID, err = idempotency.Step(ctx, a.DB, "id", func(context.Context, database.Tx) (string, error) { return a.engine.newExecutionID(), nil })
+		executionID, err = idempotency.Step(ctx, a.DB, "id", func(context.Context, database.Tx) (string, error) { return a.engine.NewExecutionID(), nil })
 		if err != nil {
 			return order{}, err
 		}
@@ -111,7 +114,7 @@ func (a *Actor) orderOf(ctx context.Context, workflowID, executionID string, ver
 
 // begin starts an execution under the guard: none begins once a revocation has returned. begun is false where the order
 // with its own id had begun one before.
-func (a *Actor) begin(ctx context.Context, o order, ended chan ending) (row executionRow, begun bool, err error) {
+func (a *Actor) begin(ctx context.Context, o order, ended chan engine.Result) (row engine.Row, begun bool, err error) {
 	workflow, err := a.currentWorkflow(ctx, o.userID, o.workflowID)
 	if err != nil {
 		return row, false, err
@@ -123,16 +126,16 @@ func (a *Actor) begin(ctx context.Context, o order, ended chan ending) (row exec
 	if err != nil {
 		return row, false, err
 	}
-	row = executionRow{
+	row = engine.Row{
 		ID: o.executionID, UserID: o.userID, WorkflowID: workflow.ID, Version: o.version, Name: def.Document.Name, Input: o.input,
-		Attributes: attributesOf(def, o.input), Origin: o.origin, ParentID: o.parent, ParentCall: o.parentCall,
-		Trace: traceOf(ctx), CreatedAt: a.Now().UnixMicro(),
+		Attributes: definition.AttributesOf(def, o.input), Origin: o.origin, ParentID: o.parent, ParentCall: o.parentCall,
+		Trace: engine.TraceOf(ctx), CreatedAt: a.Now().UnixMicro(),
 	}
-	if row.Terms, row.Priority, err = termsOf(def, workflow.ID, o.input); err != nil {
+	if row.Limits, row.Priority, err = definition.LimitsOf(def, workflow.ID, o.input); err != nil {
 		return row, false, err
 	}
 	lot := a.place(&row)
-	if o.executionID != "" && lot != lotOf(o.executionID) { // else who begins it there finds what has the id
+	if o.executionID != "" && lot != engine.PartitionOf(o.executionID) { // else who begins it there finds what has the id
 		if found, known, err := a.known(ctx, o, lot); err != nil || known {
 			return found, false, err
 		}
@@ -153,41 +156,41 @@ func (a *Actor) begin(ctx context.Context, o order, ended chan ending) (row exec
 
 // place tells which partition a new execution is to live in, and gives it an id where it has none: where its workflow has
 // limits, that one which counts them all, else where its id says.
-func (a *Actor) place(row *executionRow) (lot int) {
-	if row.Terms == nil {
-		row.ID = cmp.Or(row.ID, a.engine.newExecutionID())
-		return lotOf(row.ID)
+func (a *Actor) place(row *engine.Row) (lot int) {
+	if row.Limits == nil {
+		row.ID = cmp.Or(row.ID, a.engine.NewExecutionID())
+		return engine.PartitionOf(row.ID)
 	}
-	lot = limitedLot(row.WorkflowID)
-	row.ID = cmp.Or(row.ID, inLot(a.NewID(), lot))
+	lot = engine.LimitedPartition(row.WorkflowID)
+	row.ID = cmp.Or(row.ID, engine.IDIn(a.NewID(), lot))
 	return lot
 }
 
 // known finds the execution that an order with its own id was already begun as, where its id says, or in a partition.
-func (a *Actor) known(ctx context.Context, o order, lot int) (row executionRow, found bool, err error) {
-	row, err = a.engine.current(ctx, o.executionID)
-	if isNotFound(err) && lot != lotOf(o.executionID) {
-		row, err = a.engine.currentIn(ctx, o.executionID, lot)
+func (a *Actor) known(ctx context.Context, o order, lot int) (row engine.Row, found bool, err error) {
+	row, err = a.engine.Current(ctx, o.executionID)
+	if engine.IsNotFound(err) && lot != engine.PartitionOf(o.executionID) {
+		row, err = a.engine.CurrentIn(ctx, o.executionID, lot)
 	}
-	if isNotFound(err) {
+	if engine.IsNotFound(err) {
 		return row, false, nil
 	}
 	if err != nil {
 		return row, false, err
 	}
 	same := row.UserID == o.userID && row.WorkflowID == o.workflowID && row.Input == o.input &&
-		(o.version == 0 || o.version == row.Version || o.origin != "")
+		(o.version == 0 || o.version == row.Version || o.origin.Kind != "")
 	if !same {
-		return row, true, errTaken
+		return row, true, engine.ErrTaken
 	}
 	return row, true, nil
 }
 
 // findExecution is one of a user's executions, as the log has it.
-func (a *Actor) findExecution(ctx context.Context, userID, id string) (executionRow, error) {
-	row, err := a.engine.current(ctx, lower(id))
+func (a *Actor) findExecution(ctx context.Context, userID, id string) (engine.Row, error) {
+	row, err := a.engine.Current(ctx, lower(id))
 	if err == nil && row.UserID != userID {
-		return executionRow{}, errNoExecution
+		return engine.Row{}, engine.ErrNoExecution
 	}
 	return row, err
 }
@@ -206,16 +209,16 @@ func (a *Actor) describe(ctx context.Context, id, userID string) (subjects.Execu
 }
 
 // recorded is one of a user's executions with its whole history, as the log has it.
-func (a *Actor) recorded(ctx context.Context, id, userID string) (executionRow, []machine.Event, error) {
+func (a *Actor) recorded(ctx context.Context, id, userID string) (engine.Row, []machine.Event, error) {
 	row, err := a.findExecution(ctx, userID, id)
 	if err != nil {
 		return row, nil, err
 	}
-	raw, err := readHistory(ctx, a.DB.DB, row.ID, 0, 0)
+	raw, err := engine.ReadHistory(ctx, a.DB.DB, row.ID, 0, 0)
 	if err != nil {
 		return row, nil, err
 	}
-	events, err := decodeEvents(raw)
+	events, err := engine.DecodeEvents(raw)
 	return row, events, err
 }
 
@@ -235,7 +238,7 @@ func (a *Actor) historyOf(ctx context.Context, r subjects.ExecutionHistoryReques
 	if err != nil {
 		return page, err
 	}
-	raw, err := readHistory(ctx, a.DB.DB, row.ID, int64(after), historyRuns)
+	raw, err := engine.ReadHistory(ctx, a.DB.DB, row.ID, int64(after), engine.HistoryRuns)
 	if err != nil {
 		return page, err
 	}
@@ -264,24 +267,27 @@ func (a *Actor) listExecutions(ctx context.Context, r subjects.ListExecutionsReq
 			return page, subjects.InvalidField("cursor", "is not one that a list answered with")
 		}
 	}
-	if err := a.engine.flushAll(ctx); err != nil {
+	if err := a.engine.FlushAll(ctx); err != nil {
 		return page, err
 	}
-	var patterns []string
+	attributes := map[string]string{}
 	for _, filter := range r.Attribute {
-		pattern, err := attributePattern(filter)
+		name, value, err := definition.AttributeFilter(filter)
 		if err != nil {
 			return page, err
 		}
-		patterns = append(patterns, pattern)
+		if other, given := attributes[name]; given && other != value {
+			return actors.PageOf([]subjects.Execution{}, r.PageLimit(), nil), nil // an attribute has one value
+		}
+		attributes[name] = value
 	}
-	rows, err := pageOfExecutions(ctx, a.DB.DB, actors.CallerFrom(ctx).UserID, r, patterns, after, cursor[1])
+	rows, err := engine.PageOfExecutions(ctx, a.DB.DB, actors.CallerFrom(ctx).UserID, r, attributes, after, cursor[1])
 	if err != nil {
 		return page, err
 	}
 	items := make([]subjects.Execution, 0, len(rows))
 	for _, row := range rows {
-		items = append(items, row.resource())
+		items = append(items, row.Resource())
 	}
 	return actors.PageOf(items, r.PageLimit(), func(e subjects.Execution) []string {
 		return []string{strconv.FormatInt(e.CreatedAt.UnixMicro(), 10), e.ID}
@@ -300,7 +306,7 @@ func (a *Actor) watch(ctx context.Context, r subjects.ExecutionRequest) (subject
 // startExecution starts an execution whose id says that it is the same however often it is started.
 func (a *Actor) startExecution(ctx context.Context, o order) error {
 	_, _, err := a.begin(ctx, o, nil)
-	if errors.Is(err, errTaken) {
+	if errors.Is(err, engine.ErrTaken) {
 		return nil
 	}
 	return err

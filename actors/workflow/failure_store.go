@@ -2,7 +2,6 @@ package workflow
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -10,6 +9,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/workflow/engine"
 	"github.com/weftmesh/weft/actors/workflow/machine"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -58,7 +58,7 @@ func (f failureQuery) narrow(q *bun.SelectQuery) *bun.SelectQuery {
 		q.Where("f.created_at < ?", f.Until.UnixMicro())
 	}
 	if f.ErrorType != "" {
-		q.Where(`f.error LIKE ? ESCAPE '!'`, typePattern(f.ErrorType))
+		q.Where("f.error_type = ?", errorType(f.ErrorType))
 	}
 	if f.status == subjects.FailureOpen {
 		q.Where("NOT EXISTS (SELECT 1 FROM failure_marks AS m WHERE m.id = f.id)")
@@ -68,25 +68,21 @@ func (f failureQuery) narrow(q *bun.SelectQuery) *bun.SelectQuery {
 	return q
 }
 
-// typePattern matches an error of a type as it is kept: its type comes first.
-func typePattern(kind string) string {
-	if !strings.Contains(kind, ":") {
-		kind = typePrefix + kind
+// errorType is the full type of an error that a filter names; a name without a scheme is one of the specification's own types.
+func errorType(name string) string {
+	if !strings.Contains(name, ":") {
+		return typePrefix + name
 	}
-	text, err := json.Marshal(kind)
-	if err != nil {
-		return ""
-	}
-	return `{"type":` + likeEscape.Replace(string(text)) + `,%`
+	return name
 }
 
 // typePrefix is what the types of the specification's own errors begin with.
 var typePrefix = strings.TrimSuffix(machine.TypeTimeout, "timeout")
 
 // failedExecutions reads executions that ended with an error.
-func failedExecutions(ctx context.Context, db bun.IDB, f failureQuery) (rows []executionRow, err error) {
+func failedExecutions(ctx context.Context, db bun.IDB, f failureQuery) (rows []engine.Row, err error) {
 	q := db.NewSelect().Model(&rows).ModelTableExpr("executions AS f").
-		ColumnExpr("f.id, f.user_id, f.workflow_id, f.version, f.name, f.origin, f.error, f.created_at").Where("f.status = 'faulted'")
+		ColumnExpr("f.id, f.user_id, f.workflow_id, f.version, f.name, f.origin_kind, f.error, f.created_at").Where("f.status = 'faulted'")
 	if err := f.narrow(q).Scan(ctx); err != nil {
 		return nil, fmt.Errorf("listing failed executions: %w", err)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/outbox"
+	"github.com/weftmesh/weft/actors/workflow/engine"
 	"github.com/weftmesh/weft/actors/workflow/machine"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -48,7 +49,7 @@ func fittingFailures(items []subjects.Failure, limit int) int {
 
 // failures are those that a query selects, of both kinds, in its order.
 func (a *Actor) failures(ctx context.Context, f failureQuery) ([]subjects.Failure, error) {
-	if err := a.engine.flushAll(ctx); err != nil {
+	if err := a.engine.FlushAll(ctx); err != nil {
 		return nil, err
 	}
 	failed, err := failedExecutions(ctx, a.DB.DB, f)
@@ -61,16 +62,15 @@ func (a *Actor) failures(ctx context.Context, f failureQuery) ([]subjects.Failur
 	}
 	items := make([]subjects.Failure, 0, len(failed)+len(refused))
 	for _, row := range failed {
-		trigger, _, _ := strings.Cut(row.Origin, ":")
 		items = append(items, subjects.Failure{
-			ID: row.ID, WorkflowID: row.WorkflowID, Version: row.Version, Name: row.Name, Kind: "execution", Trigger: trigger,
-			Error: row.resource().Error, At: moment(row.CreatedAt),
+			ID: row.ID, WorkflowID: row.WorkflowID, Version: row.Version, Name: row.Name, Kind: "execution", Trigger: string(row.Origin.Kind),
+			Error: row.Resource().Error, At: machine.Moment(row.CreatedAt),
 		})
 	}
 	for _, row := range refused {
 		item := subjects.Failure{
 			ID: row.ID, WorkflowID: row.WorkflowID, Version: row.Version, Name: row.Name, Kind: "start", Trigger: row.Cause,
-			Error: executionRow{Error: row.Error}.resource().Error, At: moment(row.CreatedAt), Input: json.RawMessage(row.Input),
+			Error: engine.Row{Error: row.Error}.Resource().Error, At: machine.Moment(row.CreatedAt), Input: json.RawMessage(row.Input),
 		}
 		items = append(items, item)
 	}
@@ -123,10 +123,10 @@ func (a *Actor) replayFailures(ctx context.Context, r subjects.ReplayFailuresReq
 		switch {
 		case err == nil:
 			done.Replayed[item.ID] = id
-		case passingStart(err) || subjects.CodeOf(err) == subjects.CodeConsentRequired:
+		case subjects.Transient(err) || subjects.CodeOf(err) == subjects.CodeConsentRequired:
 			return done, err // the others would fare no better; what was replayed is replayed
 		default:
-			done.Refused[item.ID] = faultOf(err).Detail
+			done.Refused[item.ID] = engine.FaultOf(err).Detail
 		}
 	}
 	return done, nil
@@ -153,7 +153,7 @@ func (a *Actor) replay(ctx context.Context, userID, id, task string, restart boo
 	if err != nil {
 		return "", err
 	}
-	row, err := a.retryAs(ctx, failed, derivedID("replay:"+id), task, restart, 0)
+	row, err := a.retryAs(ctx, failed, engine.DerivedID("replay:"+id), task, restart, 0)
 	if err != nil {
 		return "", err
 	}
@@ -167,7 +167,7 @@ func (a *Actor) replayStart(ctx context.Context, refused refusedRow) error {
 	}
 	err := a.startExecution(ctx, order{
 		userID: refused.UserID, workflowID: refused.WorkflowID, version: refused.Version, executionID: refused.ID, input: refused.Input,
-		origin: refused.Cause + ":" + derived(refused.WorkflowID, "schedule"),
+		origin: engine.Origin{Kind: engine.OriginKind(refused.Cause), ID: derived(refused.WorkflowID, "schedule")},
 	})
 	if err != nil {
 		return err
@@ -193,9 +193,9 @@ func (a *Actor) mark(ctx context.Context, row markRow) error {
 var errNoFailure = subjects.Errorf(subjects.CodeNotFound, "there is no such failure")
 
 // failed is a user's execution that ended with an error.
-func (a *Actor) failed(ctx context.Context, userID, id string) (executionRow, error) {
+func (a *Actor) failed(ctx context.Context, userID, id string) (engine.Row, error) {
 	row, err := a.findExecution(ctx, userID, id)
-	if isNotFound(err) || err == nil && machine.Status(row.Status) != machine.Faulted {
+	if engine.IsNotFound(err) || err == nil && machine.Status(row.Status) != machine.Faulted {
 		return row, errNoFailure
 	}
 	return row, err
@@ -230,7 +230,7 @@ func (a *Actor) retry(ctx context.Context, r subjects.RetryExecutionRequest) (su
 	if r.Restart && r.FromTask != "" {
 		return subjects.Execution{}, subjects.InvalidField("from_task", "does not go with restart")
 	}
-	if !old.ended() {
+	if !old.Ended() {
 		return subjects.Execution{}, subjects.Errorf(subjects.CodeConflict, "the execution goes on: it is %s", old.Status)
 	}
 	o, err := a.orderOf(ctx, old.WorkflowID, r.NewID, r.Version, json.RawMessage(old.Input))
@@ -245,19 +245,19 @@ func (a *Actor) retry(ctx context.Context, r subjects.RetryExecutionRequest) (su
 }
 
 // retryAs begins an execution that goes on with what another one had done. Whether that can be is tried out first.
-func (a *Actor) retryAs(ctx context.Context, old executionRow, id, task string, restart bool, version int) (executionRow, error) {
+func (a *Actor) retryAs(ctx context.Context, old engine.Row, id, task string, restart bool, version int) (engine.Row, error) {
 	workflow, err := a.currentWorkflow(ctx, old.UserID, old.WorkflowID)
 	if err != nil {
 		return old, err
 	}
 	o := order{
-		userID: old.UserID, workflowID: old.WorkflowID, executionID: cmp.Or(id, a.engine.newExecutionID()), input: old.Input,
-		version: cmp.Or(version, workflow.Version), origin: originRestart + old.ID,
+		userID: old.UserID, workflowID: old.WorkflowID, executionID: cmp.Or(id, a.engine.NewExecutionID()), input: old.Input,
+		version: cmp.Or(version, workflow.Version), origin: engine.Origin{Kind: engine.OriginRestart, ID: old.ID},
 	}
 	if !restart {
-		o.origin = originRetry + old.ID + ":" + task
-		if _, known, err := a.known(ctx, o, lotOf(o.executionID)); err == nil && !known {
-			if _, _, err := a.engine.kept(ctx, executionRow{ID: o.executionID, UserID: o.userID, WorkflowID: o.workflowID, Version: o.version, Origin: o.origin}); err != nil {
+		o.origin = engine.Origin{Kind: engine.OriginRetry, ID: old.ID, Task: task}
+		if _, known, err := a.known(ctx, o, engine.PartitionOf(o.executionID)); err == nil && !known {
+			if _, _, err := a.engine.RetryFrom(ctx, engine.Row{ID: o.executionID, UserID: o.userID, WorkflowID: o.workflowID, Version: o.version, Origin: o.origin}); err != nil {
 				return old, err
 			}
 		}
@@ -268,6 +268,7 @@ func (a *Actor) retryAs(ctx context.Context, old executionRow, id, task string, 
 
 // noteRefused keeps a start that did not come about; first has the user told.
 func (a *Actor) noteRefused(ctx context.Context, tx database.Tx, row refusedRow, cause error, first bool) error {
+	row.Error, row.ErrorType = engine.ErrorText(cause), engine.FaultOf(cause).Type
 	if err := noteRefusal(ctx, tx, row); err != nil || !first {
 		return err
 	}
@@ -277,7 +278,7 @@ func (a *Actor) noteRefused(ctx context.Context, tx database.Tx, row refusedRow,
 		code = coded.Code
 	}
 	told, err := json.Marshal(subjects.RunRefused.New("refused."+row.ID, row.UserID, a.Now(), subjects.RunRefusal{
-		WorkflowID: row.WorkflowID, Name: row.Name, Trigger: row.Cause, Code: code, Reason: faultOf(cause).Detail,
+		WorkflowID: row.WorkflowID, Name: row.Name, Trigger: row.Cause, Code: code, Reason: engine.FaultOf(cause).Detail,
 	}))
 	if err != nil {
 		return fmt.Errorf("encoding an event: %w", err)

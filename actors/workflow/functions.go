@@ -10,6 +10,8 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/workflow/definition"
+	"github.com/weftmesh/weft/actors/workflow/engine"
 	"github.com/weftmesh/weft/actors/workflow/language"
 	"github.com/weftmesh/weft/actors/workflow/machine"
 	"github.com/weftmesh/weft/mesh"
@@ -34,16 +36,16 @@ func own() []subjects.WorkflowFunction {
 				"comment": {"type": "string"}, "decided_at": {"type": "string", "format": "date-time"}}}`),
 		},
 		{
-			Name: functionConsent, Doc: "Faults with an authorization error unless you consent to the scope now.",
+			Name: machine.FunctionConsent, Doc: "Faults with an authorization error unless you consent to the scope now.",
 			Input:  schemaOf(`{"type": "object", "required": ["scope"], "properties": {"scope": {"type": "string"}}}`),
 			Output: schemaOf(`{"type": "object", "properties": {"scope": {"type": "string"}, "consent_id": {"type": "string"}}}`),
 		},
 		{
-			Name: functionEcho, Doc: "Gives back what it got: for trying things out, and for measuring.",
+			Name: machine.FunctionEcho, Doc: "Gives back what it got: for trying things out, and for measuring.",
 			Input: schemaOf(`{"type": "object"}`), Output: schemaOf(`{"type": "object"}`),
 		},
 		{
-			Name: functionNotify, Doc: "Tells you. However often a step is tried, you are told once.",
+			Name: machine.FunctionNotify, Doc: "Tells you. However often a step is tried, you are told once.",
 			Input: schemaOf(`{"type": "object", "additionalProperties": false, "properties": {
 				"channels": {"type": "array", "items": {"enum": ["in_app", "email", "sms", "push", "webhook"]}},
 				"category": {"type": "string", "default": "workflow"}, "template": {"type": "string"},
@@ -52,7 +54,7 @@ func own() []subjects.WorkflowFunction {
 			Output: schemaOf(`{"type": "object", "properties": {"notification_id": {"type": "string"}, "status": {"enum": ["accepted", "duplicate"]}}}`),
 		},
 		{
-			Name: functionStart,
+			Name: machine.FunctionStart,
 			Doc: "Starts one of your workflows and does not wait for it: by its id, or by its name and namespace. However often the step is " +
 				"tried, it is started once.",
 			Input: schemaOf(`{"type": "object", "additionalProperties": false, "properties": {
@@ -124,22 +126,22 @@ type toStart struct {
 }
 
 // startWorkflow starts another workflow of the user's under the call's key, and does not wait for it.
-func (a *Actor) startWorkflow(ctx context.Context, row executionRow, call *machine.Call) (any, error) {
+func (a *Actor) startWorkflow(ctx context.Context, row engine.Row, call *machine.Call) (any, error) {
 	wrong := func(format string, args ...any) error {
 		return machine.NewError(machine.TypeValidation, "workflow.start: "+fmt.Sprintf(format, args...))
 	}
 	var given toStart
-	decoder := json.NewDecoder(bytes.NewReader(language.Canonical(argumentsOf(call))))
+	decoder := json.NewDecoder(bytes.NewReader(language.Canonical(engine.ArgumentsOf(call))))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&given); err != nil {
 		return nil, wrong("%s", strings.TrimPrefix(err.Error(), "json: "))
 	}
-	input, err := inputOf(given.Input, a.config.MaxInput)
+	input, err := definition.InputOf(given.Input, a.config.MaxInput)
 	if err != nil {
 		return nil, err
 	}
 	o := order{
-		userID: row.UserID, workflowID: given.WorkflowID, input: input, executionID: derivedID(call.Key), origin: "workflow:" + row.ID,
+		userID: row.UserID, workflowID: given.WorkflowID, input: input, executionID: engine.DerivedID(call.Key), origin: engine.Origin{Kind: engine.OriginWorkflow, ID: row.ID},
 	}
 	version, isNumber := given.Version.(float64)
 	switch {

@@ -13,7 +13,7 @@ import (
 
 // gatheringRow is what has come of the events that a schedule waits for together.
 type gatheringRow struct {
-	bun.BaseModel `bun:"table:gatherings"`
+	bun.BaseModel `bun:"table:correlations"`
 
 	ID         string `bun:"id,pk"`
 	ScheduleID string `bun:"schedule_id"`
@@ -31,14 +31,14 @@ type gatheringRow struct {
 
 // gatheredRow is an event that a schedule has: it is not taken again.
 type gatheredRow struct {
-	bun.BaseModel `bun:"table:gathered_events"`
+	bun.BaseModel `bun:"table:correlated_events"`
 
 	ScheduleID string `bun:"schedule_id,pk"`
 	Event      string `bun:"event,pk"`
 	UserID     string `bun:"user_id"`
 	// Whole are the ids of the gatherings that it made whole.
 	Whole      string `bun:"whole"`
-	GatheredAt int64  `bun:"gathered_at"`
+	GatheredAt int64  `bun:"correlated_at"`
 }
 
 func (r gatheredRow) whole() []string { return strings.Fields(r.Whole) }
@@ -80,7 +80,7 @@ func keepGathered(ctx context.Context, tx bun.Tx, row gatheredRow, before time.T
 		return fmt.Errorf("noting an event: %w", err)
 	}
 	_, err := tx.NewDelete().Model((*gatheredRow)(nil)).Where("schedule_id = ?", row.ScheduleID).
-		Where("gathered_at < ?", before.UnixMicro()).Exec(ctx)
+		Where("correlated_at < ?", before.UnixMicro()).Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("forgetting events: %w", err)
 	}

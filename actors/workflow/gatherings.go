@@ -5,11 +5,13 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
 
 	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/workflow/engine"
 	"github.com/weftmesh/weft/actors/workflow/language"
 	"github.com/weftmesh/weft/actors/workflow/machine"
 	"github.com/weftmesh/weft/subjects"
@@ -44,9 +46,9 @@ func (a *Actor) gather(ctx context.Context, row scheduleRow, def *language.Workf
 	}
 	for _, id := range whole {
 		execution := gatheredExecution(row.WorkflowID, id)
-		if _, err := a.engine.current(ctx, execution); err == nil {
+		if _, err := a.engine.Current(ctx, execution); err == nil {
 			started = append(started, execution)
-		} else if !isNotFound(err) {
+		} else if !engine.IsNotFound(err) {
 			return nil, err
 		}
 	}
@@ -58,12 +60,12 @@ func gatheredExecution(workflowID, id string) string { return derived(workflowID
 
 // wanted tells whether a gathering could take an event, or be ended by it.
 func wanted(def *language.Workflow, event cloudEvent, now time.Time) bool {
-	var fresh machine.Gathering
-	if taken, _, _ := fresh.Take(def, event, now); taken {
+	var fresh machine.EventCorrelation
+	if taken, _, _ := fresh.Add(def, event, now); taken {
 		return true
 	}
-	some := machine.Gathering{Messages: []machine.Value{{}}, Hits: []int{-1}}
-	taken, _, _ := some.Take(def, event, now)
+	some := machine.EventCorrelation{Messages: []machine.Value{{}}, MatchedFilters: []int{-1}}
+	taken, _, _ := some.Add(def, event, now)
 	return taken
 }
 
@@ -131,12 +133,12 @@ func (g gatherer) giveUp(ctx context.Context, row gatheringRow) error {
 // offer hands the event to gatherings in turn until one keeps it. All those end that it ends.
 func (g gatherer) offer(ctx context.Context, rows []gatheringRow) (taken bool, whole []string, err error) {
 	for _, row := range rows {
-		var state machine.Gathering
+		var state machine.EventCorrelation
 		if err := json.Unmarshal([]byte(row.State), &state); err != nil {
 			return false, nil, fmt.Errorf("reading gathering %s: %w", row.ID, err)
 		}
 		before := len(state.Messages)
-		takes, complete, failed := state.Take(g.def, g.event, g.a.Now())
+		takes, complete, failed := state.Add(g.def, g.event, g.a.Now())
 		if !takes {
 			continue
 		}
@@ -178,20 +180,20 @@ func (a *Actor) startGathered(ctx context.Context, row scheduleRow) (started []s
 		return nil, err
 	}
 	for _, one := range rows {
-		var state machine.Gathering
+		var state machine.EventCorrelation
 		if err := json.Unmarshal([]byte(one.State), &state); err != nil {
 			return started, fmt.Errorf("reading gathering %s: %w", one.ID, err)
 		}
 		o := order{
 			userID: row.UserID, workflowID: row.WorkflowID, version: row.Version, input: string(language.Canonical(state.Input())),
-			origin: fmt.Sprintf("event:%s:%d", row.ID, one.Depth), executionID: gatheredExecution(row.WorkflowID, one.ID), schedule: row.ID,
+			origin: engine.Origin{Kind: engine.OriginEvent, ID: row.ID, Depth: one.Depth}, executionID: gatheredExecution(row.WorkflowID, one.ID), schedule: row.ID,
 		}
 		var cause error
 		if one.Problem != "" {
 			cause = subjects.Errorf(subjects.CodeInvalid, "nothing was started with what was gathered: %s", one.Problem)
 		}
 		refused, err := a.startTriggered(ctx, row, o, cause)
-		if same(err, errPaused) { // it is kept for when the schedule goes on
+		if errors.Is(err, engine.ErrSchedulePaused) { // it is kept for when the schedule goes on
 			return started, nil
 		}
 		if err != nil {

@@ -6,30 +6,32 @@ import (
 
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/workflow/definition"
+	"github.com/weftmesh/weft/actors/workflow/engine"
 	"github.com/weftmesh/weft/actors/workflow/language"
 	"github.com/weftmesh/weft/subjects"
 )
 
 // define reads a definition out of a request, or refuses it with every fault.
 func (a *Actor) define(ctx context.Context, r subjects.WorkflowDefinitionRequest) (*language.Workflow, string, error) {
-	source, text, err := readSource(r.Definition)
+	source, text, err := definition.ReadSource(r.Definition)
 	if err != nil {
 		return nil, "", err
 	}
-	w, faults := a.complete(ctx, source)
+	w, faults := definition.Resolve(ctx, source, a.fetch)
 	if len(faults) > 0 {
-		return nil, "", refusal(faults)
+		return nil, "", definition.Error(faults)
 	}
 	return w, text, nil
 }
 
 func (a *Actor) validate(ctx context.Context, r subjects.WorkflowDefinitionRequest) (subjects.WorkflowValidation, error) {
-	source, _, err := readSource(r.Definition)
+	source, _, err := definition.ReadSource(r.Definition)
 	if err != nil {
 		return subjects.WorkflowValidation{}, err
 	}
-	w, faults := a.complete(ctx, source)
-	v := subjects.WorkflowValidation{Valid: w != nil, Faults: faultsOf(faults)}
+	w, faults := definition.Resolve(ctx, source, a.fetch)
+	v := subjects.WorkflowValidation{Valid: w != nil, Faults: definition.WireFaults(faults)}
 	if w != nil {
 		v.Digest, v.Tasks = w.Digest, w.Tasks()
 	}
@@ -46,7 +48,7 @@ func (a *Actor) create(ctx context.Context, r subjects.WorkflowDefinitionRequest
 	}
 	version := newVersion(row.ID, 1, w, text, a.Now())
 	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
-		if err := insert(ctx, tx, &row, &version); err != nil {
+		if err := engine.Insert(ctx, tx, &row, &version); err != nil {
 			return err
 		}
 		return a.scheduleFor(ctx, tx, row, w)
@@ -80,7 +82,7 @@ func (a *Actor) update(ctx context.Context, r subjects.UpdateWorkflowRequest) (s
 			return subjects.Errorf(subjects.CodeConflict, "the workflow was updated or deleted meanwhile")
 		}
 		a.DB.AfterCommit(ctx, func() { a.workflows.changed(row.ID) })
-		if err := insert(ctx, tx, &next); err != nil {
+		if err := engine.Insert(ctx, tx, &next); err != nil {
 			return err
 		}
 		row.Version = next.Version

@@ -96,7 +96,7 @@ func TestConcurrencyLimit(t *testing.T) {
 		if got := b.statuses(t, id); got["running"] != 3 || got["pending"] != 4 {
 			t.Errorf("after the crash: executions %v", got)
 		}
-		if held := gauge(t, b.host, "workflow_held_back_executions"); held != 4 {
+		if held := gauge(t, b.host, "workflow_blocked_executions"); held != 4 {
 			t.Errorf("%v are held back", held)
 		}
 		if e := call(t, b, subjects.CancelExecution, subjects.ExecutionControlRequest{ExecutionID: ada[5]}); e.Status != subjects.ExecutionCancelled {
@@ -178,7 +178,7 @@ func TestPriority(t *testing.T) {
 		name, flow, waiting string
 		change              func(*bundle)
 	}{
-		{"limit", "{concurrency: {limit: 1}, priority: '${ .p }'}", "workflow_held_back_executions", func(*bundle) {}},
+		{"limit", "{concurrency: {limit: 1}, priority: '${ .p }'}", "workflow_blocked_executions", func(*bundle) {}},
 		{"slot", "{priority: '${ .p }'}", "workflow_queued_executions", func(b *bundle) { b.config.MaxConcurrent = 1 }},
 		{"step", "{priority: '${ .p }'}", "workflow_queued_steps", func(b *bundle) { b.config.MaxSteps = 1 }},
 	} {

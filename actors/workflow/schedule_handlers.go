@@ -9,6 +9,7 @@ import (
 	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/idempotency"
 	"github.com/weftmesh/weft/actors/workflow/language"
+	"github.com/weftmesh/weft/actors/workflow/machine"
 	"github.com/weftmesh/weft/actors/workflow/schedule"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -97,7 +98,7 @@ func (a *Actor) viewSchedule(ctx context.Context, row scheduleRow, waiting int) 
 	s := subjects.WorkflowSchedule{
 		ID: row.ID, WorkflowID: row.WorkflowID, Name: row.Name, Version: row.Version, Kind: row.Kind, Cron: plan.Cron,
 		Seconds: plan.Every.Seconds(), Jitter: plan.Jitter.Seconds(), Paused: row.PausedAt > 0, Note: row.Note, Waiting: waiting,
-		CreatedAt: moment(row.CreatedAt), Refused: row.RefusedReason, Events: eventsOfSchedule(def),
+		CreatedAt: machine.Moment(row.CreatedAt), Refused: row.RefusedReason, Events: eventsOfSchedule(def),
 	}
 	if plan.Kind == schedule.Cron {
 		s.TimeZone = plan.Zone
@@ -108,9 +109,9 @@ func (a *Actor) viewSchedule(ctx context.Context, row scheduleRow, waiting int) 
 	if s.Paused || !plan.Timed() {
 		return s, nil
 	}
-	at := moment(max(row.NominalUntil, a.Now().UnixMicro()))
+	at := machine.Moment(max(row.NominalUntil, a.Now().UnixMicro()))
 	for range shownNext {
-		if at = plan.Next(at, moment(row.Anchor)); at.IsZero() {
+		if at = plan.Next(at, machine.Moment(row.Anchor)); at.IsZero() {
 			break
 		}
 		s.NextRuns = append(s.NextRuns, at.UTC())
@@ -133,7 +134,7 @@ func (a *Actor) pauseSchedule(ctx context.Context, r subjects.PauseScheduleReque
 		return subjects.WorkflowSchedule{}, err
 	}
 	now := a.Now()
-	row.PausedAt, row.Note, row.WakeAt = now.UnixMicro(), storable(r.Note), now.UnixMicro()
+	row.PausedAt, row.Note, row.WakeAt = now.UnixMicro(), machine.Storable(r.Note), now.UnixMicro()
 	_, err = idempotency.Step(ctx, a.DB, "pause", func(ctx context.Context, tx database.Tx) (struct{}, error) {
 		if err := overrideSchedule(ctx, tx, row, "paused_at", "note", "wake_at"); err != nil {
 			return struct{}{}, err
@@ -192,7 +193,7 @@ func (a *Actor) backfillSchedule(ctx context.Context, r subjects.BackfillSchedul
 		return done, err
 	}
 	// The times of every count from the schedule's beginning, in both directions.
-	anchor := moment(row.Anchor)
+	anchor := machine.Moment(row.Anchor)
 	if plan.Kind == schedule.Every && r.Since.Before(anchor) {
 		back := anchor.Sub(r.Since)
 		anchor = anchor.Add(back%plan.Every - back - 2*plan.Every)

@@ -3,13 +3,16 @@ package workflow
 import (
 	"cmp"
 	"context"
+	"errors"
 	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/workflow/engine"
 	"github.com/weftmesh/weft/actors/workflow/language"
+	"github.com/weftmesh/weft/actors/workflow/machine"
 	"github.com/weftmesh/weft/actors/workflow/schedule"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -18,7 +21,7 @@ import (
 func patience(running []runRow, now time.Time) time.Duration {
 	youngest := time.Duration(0)
 	for i, run := range running {
-		if age := now.Sub(moment(run.UpdatedAt)); i == 0 || age < youngest {
+		if age := now.Sub(machine.Moment(run.UpdatedAt)); i == 0 || age < youngest {
 			youngest = age
 		}
 	}
@@ -44,9 +47,9 @@ func (d *drive) running(ctx context.Context, open []runRow) ([]runRow, error) {
 		}
 		end, ended := ends[run.ExecutionID]
 		gone := false
-		if !known[run.ExecutionID] && d.now.Sub(moment(run.UpdatedAt)) > appearsWithin {
+		if !known[run.ExecutionID] && d.now.Sub(machine.Moment(run.UpdatedAt)) > appearsWithin {
 			// The index is behind the log; or it was there, and has been forgotten.
-			if _, err := d.a.engine.current(ctx, run.ExecutionID); isNotFound(err) {
+			if _, err := d.a.engine.Current(ctx, run.ExecutionID); engine.IsNotFound(err) {
 				gone = true
 			} else if err != nil {
 				return nil, err
@@ -111,7 +114,7 @@ func (d *drive) settle(ctx context.Context, run runRow, status, reason string) e
 
 // start starts the execution for a nominal time, or notes why it cannot be started.
 func (d *drive) start(ctx context.Context, run runRow) error {
-	nominal := moment(run.Nominal)
+	nominal := machine.Moment(run.Nominal)
 	input, err := d.plan.Input(d.def, nominal, nominal, run.Backfill != 0)
 	if err != nil {
 		return d.refuse(ctx, run, "null", subjects.Errorf(subjects.CodeInvalid, "the input of the run cannot be made: %v", err))
@@ -119,17 +122,17 @@ func (d *drive) start(ctx context.Context, run runRow) error {
 	text := string(language.Canonical(input))
 	err = d.a.startExecution(ctx, order{
 		userID: d.row.UserID, workflowID: d.row.WorkflowID, executionID: run.ExecutionID, input: text, version: d.row.Version,
-		origin: "schedule:" + d.row.ID, schedule: d.row.ID,
+		origin: engine.Origin{Kind: engine.OriginSchedule, ID: d.row.ID}, schedule: d.row.ID,
 	})
 	switch {
 	case err == nil:
 		d.row.RefusedAt, d.row.RefusedReason = 0, ""
 		return d.settle(ctx, run, runStarted, "")
-	case same(err, errPaused): // who paused it has noted what becomes of its runs
+	case errors.Is(err, engine.ErrSchedulePaused): // who paused it has noted what becomes of its runs
 		return nil
-	case passingStart(err):
+	case subjects.Transient(err):
 		// It stays due, until it is too late for it.
-		late := moment(run.DueAt).Add(d.plan.CatchUp)
+		late := machine.Moment(run.DueAt).Add(d.plan.CatchUp)
 		if run.Backfill == 0 && d.now.After(late) {
 			return d.settle(ctx, run, runMissed, "it could not be started in time")
 		}
@@ -142,7 +145,7 @@ func (d *drive) start(ctx context.Context, run runRow) error {
 
 // refuse notes a run that could not be started; the first one since one could tells the user.
 func (d *drive) refuse(ctx context.Context, run runRow, input string, cause error) error {
-	reason := faultOf(cause).Detail
+	reason := engine.FaultOf(cause).Detail
 	first := d.row.RefusedAt == 0
 	if first {
 		d.row.RefusedAt = d.now.UnixMicro()
@@ -157,7 +160,7 @@ func (d *drive) refuse(ctx context.Context, run runRow, input string, cause erro
 		d.a.DB.AfterCommit(ctx, func() { d.a.flows.scheduled.WithLabelValues(runRefused).Inc() })
 		row := refusedRow{
 			ID: run.ExecutionID, UserID: d.row.UserID, WorkflowID: d.row.WorkflowID, Version: d.row.Version, Name: d.row.Name,
-			Cause: "schedule", Input: input, Error: errorText(cause), CreatedAt: d.now.UnixMicro(),
+			Cause: "schedule", Input: input, CreatedAt: d.now.UnixMicro(),
 		}
 		return d.a.noteRefused(ctx, tx, row, cause, first)
 	})

@@ -11,6 +11,8 @@ import (
 	"github.com/uptrace/bun"
 
 	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/workflow/engine"
+	"github.com/weftmesh/weft/actors/workflow/machine"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -68,7 +70,7 @@ type runRow struct {
 
 func (r runRow) resource() subjects.ScheduledRun {
 	return subjects.ScheduledRun{
-		NominalTime: moment(r.Nominal), ExecutionID: r.ExecutionID, Status: r.Status, Backfill: r.Backfill != 0, Reason: r.Reason,
+		NominalTime: machine.Moment(r.Nominal), ExecutionID: r.ExecutionID, Status: r.Status, Backfill: r.Backfill != 0, Reason: r.Reason,
 	}
 }
 
@@ -151,7 +153,7 @@ func dueSchedules(ctx context.Context, db bun.IDB, now time.Time, limit int) (du
 	}
 	for i, row := range rows {
 		if row.WakeAt > now.UnixMicro() {
-			return rows[:i], moment(row.WakeAt), nil
+			return rows[:i], machine.Moment(row.WakeAt), nil
 		}
 	}
 	return rows, next, nil
@@ -326,7 +328,7 @@ func endsOf(ctx context.Context, db bun.IDB, ids []string) (ends map[string]int6
 	if len(ids) == 0 {
 		return ends, known, nil
 	}
-	err = db.NewSelect().Model((*executionRow)(nil)).Column("id", "ended_at").Where("id IN (?)", bun.List(ids)).Scan(ctx, &rows)
+	err = db.NewSelect().Model((*engine.Row)(nil)).Column("id", "ended_at").Where("id IN (?)", bun.List(ids)).Scan(ctx, &rows)
 	if err != nil {
 		return nil, nil, fmt.Errorf("reading the ends of executions: %w", err)
 	}
@@ -353,13 +355,14 @@ type refusedRow struct {
 	Cause     string `bun:"cause"`
 	Input     string `bun:"input"`
 	Error     string `bun:"error"`
+	ErrorType string `bun:"error_type"`
 	CreatedAt int64  `bun:"created_at"`
 }
 
 // noteRefusal keeps a start that did not come about; one that is tried again and refused again is kept anew.
 func noteRefusal(ctx context.Context, tx database.Tx, r refusedRow) error {
 	_, err := tx.NewInsert().Model(&r).On("CONFLICT (id) DO UPDATE").
-		Set("error = EXCLUDED.error").Set("created_at = EXCLUDED.created_at").Returning("NULL").Exec(ctx)
+		Set("error = EXCLUDED.error").Set("error_type = EXCLUDED.error_type").Set("created_at = EXCLUDED.created_at").Returning("NULL").Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("noting a refused start: %w", err)
 	}

@@ -1,7 +1,6 @@
 package workflow_test
 
 import (
-	"github.com/weftmesh/weft/actors/database"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -9,6 +8,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/weftmesh/weft/actors/database"
 
 	"github.com/weftmesh/weft/actors/actortest"
 	"github.com/weftmesh/weft/mesh"

@@ -10,7 +10,9 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/workflow/engine"
 	"github.com/weftmesh/weft/actors/workflow/language"
+	"github.com/weftmesh/weft/actors/workflow/machine"
 	"github.com/weftmesh/weft/actors/workflow/schedule"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -136,7 +138,7 @@ func (a *Actor) planOf(ctx context.Context, workflowID string, version int) (*la
 	if err != nil {
 		return nil, nil, err
 	}
-	plan, faults := schedule.Of(def)
+	plan, faults := schedule.FromWorkflow(def)
 	if plan == nil {
 		return nil, nil, fmt.Errorf("version %d of workflow %s has no schedule that can be run: %v", version, workflowID, faults)
 	}
@@ -146,7 +148,7 @@ func (a *Actor) planOf(ctx context.Context, workflowID string, version int) (*la
 // startGathered starts what events have made whole and nobody could start then.
 func (d *drive) startGathered(ctx context.Context) error {
 	started, err := d.a.startGathered(ctx, d.row)
-	if err != nil && !passingStart(err) {
+	if err != nil && !subjects.Transient(err) {
 		return err
 	}
 	if err != nil || len(started) == gatheredBatch {
@@ -164,7 +166,7 @@ func (d *drive) tick(ctx context.Context) error {
 		return d.tickAfter(ctx)
 	}
 	var rows []runRow
-	cursor, anchor := moment(d.row.NominalUntil), moment(d.row.Anchor)
+	cursor, anchor := machine.Moment(d.row.NominalUntil), machine.Moment(d.row.Anchor)
 	for len(rows) < ticksBatch {
 		nominal := d.plan.Next(cursor, anchor)
 		due := d.plan.Due(d.row.ID, nominal)
@@ -221,7 +223,7 @@ func (d *drive) tickAfter(ctx context.Context) error {
 	if err != nil || len(open) > 0 {
 		return err
 	}
-	nominal := moment(d.row.NominalUntil).Add(d.plan.Every)
+	nominal := machine.Moment(d.row.NominalUntil).Add(d.plan.Every)
 	if nominal.After(d.now) {
 		return nil
 	}
@@ -264,7 +266,7 @@ func (d *drive) pump(ctx context.Context) error {
 	waiting, started := 0, 0
 	for i, run := range due {
 		switch {
-		case verdicts[i] == schedule.Leave:
+		case verdicts[i] == schedule.Drop:
 			err = d.settle(ctx, run, runSkipped, "a run before it had not ended")
 		case verdicts[i] == schedule.Wait && waiting >= maxWaiting:
 			err = d.settle(ctx, run, runSkipped, fmt.Sprintf("%d runs were waiting already", maxWaiting))
@@ -304,11 +306,11 @@ func (d *drive) wake() int64 {
 	switch {
 	case d.row.PausedAt > 0:
 	case d.plan.Timed():
-		if nominal := d.plan.Next(moment(d.row.NominalUntil), moment(d.row.Anchor)); !nominal.IsZero() {
+		if nominal := d.plan.Next(machine.Moment(d.row.NominalUntil), machine.Moment(d.row.Anchor)); !nominal.IsZero() {
 			consider(d.plan.Due(d.row.ID, nominal))
 		}
 	case d.plan.Kind == schedule.After && d.again.IsZero():
-		consider(moment(d.row.NominalUntil).Add(d.plan.Every))
+		consider(machine.Moment(d.row.NominalUntil).Add(d.plan.Every))
 	}
 	if next.IsZero() {
 		return 0
@@ -318,7 +320,7 @@ func (d *drive) wake() int64 {
 
 // scheduleFor makes a workflow's schedule what its new version says.
 func (a *Actor) scheduleFor(ctx context.Context, tx database.Tx, workflow workflowRow, def *language.Workflow) error {
-	plan, _ := schedule.Of(def)
+	plan, _ := schedule.FromWorkflow(def)
 	switch {
 	case plan == nil && workflow.Version == 1:
 		return nil
@@ -334,7 +336,7 @@ func (a *Actor) scheduleFor(ctx context.Context, tx database.Tx, workflow workfl
 	a.DB.AfterCommit(ctx, a.pokeSchedules)
 	row, err := findSchedule(ctx, tx, workflow.UserID, fresh.ID)
 	if subjects.CodeOf(err) == subjects.CodeNotFound {
-		return insert(ctx, tx, &fresh)
+		return engine.Insert(ctx, tx, &fresh)
 	}
 	if err != nil {
 		return err

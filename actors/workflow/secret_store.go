@@ -7,6 +7,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/workflow/machine"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -23,7 +24,7 @@ type secretRow struct {
 }
 
 func (r secretRow) resource() subjects.WorkflowSecret {
-	return subjects.WorkflowSecret{Name: r.Name, CreatedAt: moment(r.CreatedAt), UpdatedAt: moment(r.UpdatedAt)}
+	return subjects.WorkflowSecret{Name: r.Name, CreatedAt: machine.Moment(r.CreatedAt), UpdatedAt: machine.Moment(r.UpdatedAt)}
 }
 
 // putSecret keeps a secret in the place of the one of its name, and gives it as it is kept; nothing is kept, and no name

@@ -6,13 +6,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/uptrace/bun"
 
 	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/workflow/language"
+	"github.com/weftmesh/weft/actors/workflow/machine"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -54,28 +54,23 @@ var summaryColumns = []string{
 func newVersion(id string, version int, w *language.Workflow, source string, now time.Time) versionRow {
 	return versionRow{
 		WorkflowID: id, Version: version, Namespace: w.Document.Namespace, Name: w.Document.Name, Declared: w.Document.Version,
-		Title: storable(w.Document.Title), Summary: storable(w.Document.Summary), Digest: w.Digest, Tasks: w.Tasks(),
-		Definition: string(w.Canonical), Source: storable(source), CreatedAt: now.UnixMicro(),
+		Title: machine.Storable(w.Document.Title), Summary: machine.Storable(w.Document.Summary), Digest: w.Digest, Tasks: w.Tasks(),
+		Definition: string(w.Canonical), Source: machine.Storable(source), CreatedAt: now.UnixMicro(),
 	}
 }
-
-// storable drops what PostgreSQL's texts cannot hold.
-func storable(text string) string { return strings.ReplaceAll(text, "\x00", "") }
 
 // resource is the version as its owner sees it.
 func (v versionRow) resource(createdAt int64) subjects.Workflow {
 	r := subjects.Workflow{
 		ID: v.WorkflowID, Name: v.Name, Namespace: v.Namespace, Title: v.Title, Summary: v.Summary, Version: v.Version,
 		Declared: v.Declared, Digest: v.Digest, Tasks: v.Tasks, Source: v.Source,
-		CreatedAt: moment(createdAt), UpdatedAt: moment(v.CreatedAt),
+		CreatedAt: machine.Moment(createdAt), UpdatedAt: machine.Moment(v.CreatedAt),
 	}
 	if v.Definition != "" {
 		r.Document = json.RawMessage(v.Definition)
 	}
 	return r
 }
-
-func moment(micro int64) time.Time { return time.UnixMicro(micro).UTC() }
 
 var errNoWorkflow = subjects.Errorf(subjects.CodeNotFound, "there is no such workflow")
 

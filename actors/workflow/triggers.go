@@ -2,12 +2,11 @@ package workflow
 
 import (
 	"context"
-	"fmt"
-	"strconv"
-	"strings"
+	"errors"
 
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/workflow/engine"
 	"github.com/weftmesh/weft/actors/workflow/language"
 	"github.com/weftmesh/weft/actors/workflow/machine"
 	"github.com/weftmesh/weft/subjects"
@@ -22,17 +21,6 @@ const (
 
 // maxDepth bounds how many executions in a row events may start that executions before them have emitted: a circle ends.
 const maxDepth = 20
-
-// depthOf reads out of an execution's origin how many such executions came before it.
-func depthOf(origin string) int {
-	rest, triggered := strings.CutPrefix(origin, "event:")
-	_, count, _ := strings.Cut(rest, ":")
-	depth, err := strconv.Atoi(count)
-	if !triggered || err != nil {
-		return 0
-	}
-	return depth
-}
 
 func (a *Actor) publishEvent(ctx context.Context, r subjects.PublishEventRequest) (subjects.PublishedEvent, error) {
 	event, err := readEvent(r, a.config.MaxInput, a.Now())
@@ -52,7 +40,7 @@ func (a *Actor) publishEvent(ctx context.Context, r subjects.PublishEventRequest
 func (a *Actor) route(ctx context.Context, userID string, event cloudEvent, depth int, origin string) (started []string, delivered int, err error) {
 	a.flows.events.WithLabelValues(origin).Inc()
 	// Who listens already gets the event first: what it starts may listen too, and began after it.
-	if delivered, err = a.engine.deliver(ctx, userID, event); err != nil {
+	if delivered, err = a.engine.Deliver(ctx, userID, event); err != nil {
 		return nil, delivered, err
 	}
 	started, err = a.trigger(ctx, userID, event, depth)
@@ -73,7 +61,7 @@ func (a *Actor) trigger(ctx context.Context, userID string, event cloudEvent, de
 		if err != nil {
 			return nil, err
 		}
-		if machine.Together(def) {
+		if machine.CorrelatesEvents(def) {
 			whole, err := a.gather(ctx, row, def, event, depth)
 			if err != nil {
 				return nil, err
@@ -87,12 +75,12 @@ func (a *Actor) trigger(ctx context.Context, userID string, event cloudEvent, de
 		}
 		o := order{
 			userID: userID, workflowID: row.WorkflowID, version: row.Version, input: string(language.Canonical(input)),
-			origin:      fmt.Sprintf("event:%s:%d", row.ID, depth),
+			origin:      engine.Origin{Kind: engine.OriginEvent, ID: row.ID, Depth: depth},
 			schedule:    row.ID,
 			executionID: derived(row.WorkflowID, "event/"+event.text("source")+"\x00"+event.text("id")),
 		}
 		refused, err := a.startTriggered(ctx, row, o, nil)
-		if same(err, errPaused) {
+		if errors.Is(err, engine.ErrSchedulePaused) {
 			continue
 		}
 		if err != nil {
@@ -117,7 +105,7 @@ func (a *Actor) startTriggered(ctx context.Context, row scheduleRow, o order, ca
 	case cause == nil:
 		cause = a.startExecution(ctx, o)
 	}
-	if cause != nil && (passingStart(cause) || same(cause, errPaused)) {
+	if cause != nil && (subjects.Transient(cause) || errors.Is(cause, engine.ErrSchedulePaused)) {
 		return false, cause
 	}
 	if cause == nil && row.RefusedAt == 0 {
@@ -128,14 +116,14 @@ func (a *Actor) startTriggered(ctx context.Context, row scheduleRow, o order, ca
 		row := row
 		row.RefusedAt, row.RefusedReason = 0, ""
 		if cause != nil {
-			row.RefusedAt, row.RefusedReason = a.Now().UnixMicro(), faultOf(cause).Detail
+			row.RefusedAt, row.RefusedReason = a.Now().UnixMicro(), engine.FaultOf(cause).Detail
 		}
 		if err := overrideSchedule(ctx, tx, row, "refused_at", "refused_reason"); err != nil || cause == nil {
 			return err
 		}
 		return a.noteRefused(ctx, tx, refusedRow{
 			ID: o.executionID, UserID: o.userID, WorkflowID: o.workflowID, Version: o.version, Name: row.Name,
-			Cause: "event", Input: o.input, Error: errorText(cause), CreatedAt: a.Now().UnixMicro(),
+			Cause: "event", Input: o.input, CreatedAt: a.Now().UnixMicro(),
 		}, cause, first)
 	})
 }

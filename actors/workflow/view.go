@@ -3,6 +3,7 @@ package workflow
 import (
 	"encoding/json"
 
+	"github.com/weftmesh/weft/actors/workflow/engine"
 	"github.com/weftmesh/weft/actors/workflow/machine"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -14,8 +15,8 @@ const (
 )
 
 // viewOf is an execution as its owner sees it. Its history comes turn by turn, none of them empty, or as one.
-func viewOf(row executionRow, status machine.Status, turns ...[]machine.Event) subjects.Execution {
-	e := row.resource()
+func viewOf(row engine.Row, status machine.Status, turns ...[]machine.Event) subjects.Execution {
+	e := row.Resource()
 	e.Status, e.Input = string(status), json.RawMessage(row.Input)
 	if len(turns) == 0 || len(turns[0]) == 0 {
 		return e

@@ -1,10 +1,14 @@
 // Command weft-generate writes the files that are derived from the contract and the provider manifests: nats.conf,
-// docs/subjects.md, docs/openapi.json, docs/providers.md and docs/provider.schema.json. `make generate` runs it, and CI checks
-// that the committed files are current.
+// docs/subjects.md, docs/openapi.json, docs/providers.md and docs/provider.schema.json. `make generate` runs it; CI fails if a
+// committed file differs.
+//
+//	main.go        the command and docs/subjects.md
+//	providers.go   docs/providers.md
 package main
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,31 +20,37 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-const usage = "usage: weft-generate [DIR]\n\nWrites the derived files below DIR, by default the current folder. Exit codes: 0 done, 1 failed, 2 wrong usage."
+const usage = "usage: weft-generate [DIR]\n\n" +
+	"Writes the derived files to DIR, by default the current directory. Exit codes: 0 success, 1 failure, 2 wrong usage."
 
-func main() {
+func main() { os.Exit(run(os.Args[1:], os.Stderr)) }
+
+// run runs a command line and returns the exit code.
+func run(args []string, stderr io.Writer) int {
 	dir := "."
-	switch args := os.Args[1:]; {
+	switch {
 	case len(args) > 1 || len(args) == 1 && strings.HasPrefix(args[0], "-"):
-		fmt.Fprintln(os.Stderr, usage)
-		os.Exit(2)
+		_, _ = fmt.Fprintln(stderr, usage)
+		return 2
 	case len(args) == 1:
 		dir = args[0]
 	}
 	if err := generate(dir); err != nil {
-		fmt.Fprintln(os.Stderr, "weft-generate:", err)
-		os.Exit(1)
+		_, _ = fmt.Fprintln(stderr, "weft-generate:", err)
+		return 1
 	}
+	return 0
 }
 
+// generate writes all derived files to dir.
 func generate(dir string) error {
 	openapi, err := gateway.OpenAPI()
 	if err != nil {
-		return fmt.Errorf("making the OpenAPI document: %w", err)
+		return fmt.Errorf("generating the OpenAPI document: %w", err)
 	}
 	providers, err := providersDocument()
 	if err != nil {
-		return fmt.Errorf("making the document of providers: %w", err)
+		return fmt.Errorf("generating the list of providers: %w", err)
 	}
 	for name, content := range map[string][]byte{
 		"nats.conf":         []byte(mesh.RenderConf()),
@@ -50,55 +60,55 @@ func generate(dir string) error {
 	} {
 		file := filepath.Join(dir, filepath.FromSlash(name))
 		if err := os.MkdirAll(filepath.Dir(file), 0o750); err != nil {
-			return fmt.Errorf("making the folder of %s: %w", name, err)
+			return fmt.Errorf("creating the directory of %s: %w", name, err)
 		}
-		if err := os.WriteFile(file, content, 0o644); err != nil { //nolint:gosec // documents are for everybody
+		if err := os.WriteFile(file, content, 0o644); err != nil { //nolint:gosec // documentation may be readable by all
 			return fmt.Errorf("writing %s: %w", name, err)
 		}
 	}
 	return nil
 }
 
-// subjectsDocument is the catalogue of the contract, for people.
+// subjectsDocument returns docs/subjects.md, the catalogue of the contract.
 func subjectsDocument() string {
 	var b strings.Builder
-	b.WriteString("# Subjects\n\nGenerated from the package `subjects` by `make generate`; CI checks that it is current.\n")
+	b.WriteString("# Subjects\n\nGenerated from the package `subjects` by `make generate`; CI fails if it is not current.\n")
 	for _, actor := range subjects.Actors() {
-		fmt.Fprintf(&b, "\n## %s\n\n| subject | route | who may call | consent | limits | what it does |\n| --- | --- | --- | --- | --- | --- |\n", actor)
+		fmt.Fprintf(&b, "\n## %s\n\n| subject | route | allowed callers | consent | limits | purpose |\n| --- | --- | --- | --- | --- | --- |\n", actor)
 		for _, d := range subjects.Endpoints() {
 			if d.Actor == actor {
 				writeEndpoint(&b, d)
 			}
 		}
 	}
-	b.WriteString("\n## Events\n\n| subject | what it tells |\n| --- | --- |\n")
+	b.WriteString("\n## Events\n\n| subject | meaning |\n| --- | --- |\n")
 	for _, e := range subjects.AllEvents() {
 		fmt.Fprintf(&b, "| `%s` | %s |\n", e.Subject, cell(e.Doc))
 	}
-	b.WriteString("\n## Jobs\n\n| subject | stream | what it is |\n| --- | --- | --- |\n")
+	b.WriteString("\n## Jobs\n\n| subject | stream | purpose |\n| --- | --- | --- |\n")
 	for _, j := range subjects.AllJobs() {
 		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", j.Subject, j.Stream.Name, cell(j.Doc))
 	}
-	b.WriteString("\n## Streams\n\n| stream | subjects | kept | written by | what it holds |\n| --- | --- | --- | --- | --- |\n")
+	b.WriteString("\n## Streams\n\n| stream | subjects | retention | written by | content |\n| --- | --- | --- | --- | --- |\n")
 	for _, s := range subjects.Streams() {
-		kept := "for good"
+		retention := "unlimited"
 		switch {
 		case s.Retention == subjects.RetainWork:
-			kept = "until worked off"
+			retention = "until processed"
 		case s.MaxAge > 0:
-			kept = s.MaxAge.String()
+			retention = s.MaxAge.String()
 		}
-		fmt.Fprintf(&b, "| %s | `%s` | %s | %s | %s |\n", s.Name, strings.Join(s.Subjects, "` `"), kept, strings.Join(s.Writers, ", "), cell(s.Doc))
+		fmt.Fprintf(&b, "| %s | `%s` | %s | %s | %s |\n", s.Name, strings.Join(s.Subjects, "` `"), retention, strings.Join(s.Writers, ", "), cell(s.Doc))
 	}
-	b.WriteString("\n## Buckets\n\n| bucket | written by | read by | what it holds |\n| --- | --- | --- | --- |\n")
+	b.WriteString("\n## Buckets\n\n| bucket | written by | read by | content |\n| --- | --- | --- | --- |\n")
 	for _, s := range kv.All() {
 		writers := s.Owner
 		if s.PerWriter() {
-			writers = strings.Join(s.Writers, ", ") + " (each below its own name)"
+			writers = strings.Join(s.Writers, ", ") + " (each with its own key prefix)"
 		}
 		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", s.Name, writers, strings.Join(s.Readers, ", "), cell(s.Doc))
 	}
-	b.WriteString("\n## Object stores\n\n| store | written and read by | what it holds |\n| --- | --- | --- |\n")
+	b.WriteString("\n## Object stores\n\n| store | written and read by | content |\n| --- | --- | --- |\n")
 	for _, s := range kv.ObjectStores() {
 		fmt.Fprintf(&b, "| %s | %s | %s |\n", s.Name, s.Owner, cell(s.Doc))
 	}
@@ -109,6 +119,7 @@ func subjectsDocument() string {
 	return b.String()
 }
 
+// writeEndpoint writes the table row of an endpoint.
 func writeEndpoint(b *strings.Builder, d *subjects.Descriptor) {
 	route := "—"
 	if d.Path != "" {
@@ -130,7 +141,7 @@ func writeEndpoint(b *strings.Builder, d *subjects.Descriptor) {
 	fmt.Fprintf(b, "| `%s` | %s | %s | %s | %s | %s |\n", d.Subject, route, cell(d.Access.String()), consent, limits, cell(d.Doc))
 }
 
-// cell makes text fit into a table.
+// cell escapes text for a cell of a Markdown table.
 func cell(s string) string {
 	return strings.ReplaceAll(strings.ReplaceAll(s, "\n", " "), "|", "\\|")
 }

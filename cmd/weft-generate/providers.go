@@ -14,7 +14,7 @@ import (
 	"github.com/weftmesh/weft/actors/integration/webhook"
 )
 
-// providersDocument is what every provider that weft ships can do and how it is connected, for people.
+// providersDocument returns docs/providers.md: the actions of every built-in provider, and how to connect to it.
 func providersDocument() (string, error) {
 	listed, err := integration.ListProviders("")
 	if err != nil {
@@ -29,9 +29,9 @@ func providersDocument() (string, error) {
 		actions += len(l.Provider.Actions)
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "# Providers\n\nGenerated from the manifests in `actors/integration/providers` by `make generate`; CI checks that it is current.\n\n"+
-		"Weft ships %d providers with %d actions. [Writing a provider](writing-a-provider.md) says how to add one, without a new weft;\n"+
-		"[what each is judged by](provider-evidence.md), how far to trust these.\n",
+	fmt.Fprintf(&b, "# Providers\n\nGenerated from the manifests in `actors/integration/providers` by `make generate`; CI fails if it is not current.\n\n"+
+		"Weft includes %d providers with %d actions. [Writing a provider](writing-a-provider.md) explains how to add one without\n"+
+		"building weft; [provider evidence](provider-evidence.md) lists what each manifest was tested against.\n",
 		len(listed), actions)
 	b.WriteString(providersIntroduction)
 	for _, category := range slices.Sorted(maps.Keys(categories)) {
@@ -51,23 +51,24 @@ func providersDocument() (string, error) {
 }
 
 const providersIntroduction = `
-An action is called by ` + "`POST /v1/integrations/{integration_id}/actions/{action}`" + ` with ` + "`{\"input\": {…}}`" + `, or by a workflow as
-` + "`call: <provider>.<action>`" + `. *read* and *idempotent* actions are repeated when a call fails half-way; *write once* ones only
-where the provider cannot have acted. An input marked with * must be given. What no action covers goes by
+Call an action with ` + "`POST /v1/integrations/{integration_id}/actions/{action}`" + ` and the body ` + "`{\"input\": {…}}`" + `, or in a workflow as
+` + "`call: <provider>.<action>`" + `. After a failure weft retries *read* and *idempotent* actions; it retries *write once* actions only
+if the provider cannot have processed the request. Inputs marked with * are required. Requests that no action covers go through
 ` + "`POST /v1/integrations/{integration_id}/proxy`" + `.
 
 To connect an account with credentials, send them to ` + "`POST /v1/integrations`" + `:
-` + "`{\"provider\": …, \"auth\": …, \"label\": …, \"settings\": {…}, \"credentials\": {…}}`" + `; ` + "`auth`" + ` may be left out for the first way that is
-listed. To connect one by a sign-in in the browser (OAuth 2), the operator registers an application with the provider once; then
-` + "`GET /v1/providers/{provider}/auth-url`" + ` answers with the address to send the browser to, and weft's own page ends it. Tokens
-obtained elsewhere can be imported as credentials: ` + "`access_token`" + `, ` + "`refresh_token`, `expires_at`" + `.
+` + "`{\"provider\": …, \"auth\": …, \"label\": …, \"settings\": {…}, \"credentials\": {…}}`" + `; ` + "`auth`" + ` defaults to the first
+method listed. To connect one with OAuth 2 in the browser, the operator registers an application with the provider once; then
+` + "`GET /v1/providers/{provider}/auth-url`" + ` returns the URL to send the browser to, and weft's callback page completes the
+authorization. Tokens obtained elsewhere can be imported as credentials: ` + "`access_token`" + `, ` + "`refresh_token`, `expires_at`" + `.
 
 `
 
+// writeProvider writes the section of a provider.
 func writeProvider(b *strings.Builder, p *manifest.Provider) {
 	fmt.Fprintf(b, "\n<a id=%q></a>\n### %s\n\n`%s`. %s", p.ID, p.Name, p.ID, p.Description)
 	if p.Docs != "" {
-		fmt.Fprintf(b, " [The vendor's documentation](%s).", p.Docs)
+		fmt.Fprintf(b, " [The provider's documentation](%s).", p.Docs)
 	}
 	b.WriteString("\n")
 	if properties := propertiesOf(p.Settings); len(properties) > 0 {
@@ -87,12 +88,13 @@ func writeProvider(b *strings.Builder, p *manifest.Provider) {
 	}
 }
 
+// writeAuth writes how to connect with an authentication method; first is whether it is the default.
 func writeAuth(b *strings.Builder, p *manifest.Provider, m *manifest.AuthMethod, first bool) {
-	usual := ""
+	byDefault := ""
 	if first && len(p.Auth) > 1 {
-		usual = ", the usual way"
+		byDefault = ", the default"
 	}
-	fmt.Fprintf(b, "\n#### Connect: %s (`%s`%s)\n\n", cmp.Or(m.Title, authTitles[m.Kind]), m.ID, usual)
+	fmt.Fprintf(b, "\n#### Connect: %s (`%s`%s)\n\n", cmp.Or(m.Title, authTitles[m.Kind]), m.ID, byDefault)
 	if m.Kind == manifest.AuthOAuth2 {
 		writeSignIn(b, p, m)
 		return
@@ -104,27 +106,27 @@ func writeAuth(b *strings.Builder, p *manifest.Provider, m *manifest.AuthMethod,
 		b.WriteString("\nCredentials:\n\n")
 		writeProperties(b, "", m.Credentials)
 	} else {
-		b.WriteString("It needs no credentials.\n")
+		b.WriteString("No credentials are needed.\n")
 	}
 	if m.OAuth2 != nil && len(m.OAuth2.DefaultScopes) > 0 {
-		fmt.Fprintf(b, "\nIt asks for `%s`.\n", strings.Join(m.OAuth2.DefaultScopes, "` `"))
+		fmt.Fprintf(b, "\nRequested scopes: `%s`.\n", strings.Join(m.OAuth2.DefaultScopes, "` `"))
 	}
 }
 
-// authTitles are for ways to authenticate that have no title of their own.
+// authTitles has the titles of authentication methods without a title of their own.
 var authTitles = map[manifest.AuthKind]string{
-	manifest.AuthOAuth2: "Sign in", manifest.AuthClientCredentials: "Client credentials", manifest.AuthJWTBearer: "A signing key",
-	manifest.AuthAPIKey: "API key", manifest.AuthBasic: "User name and password", manifest.AuthSigV4: "Access key", manifest.AuthNone: "Nothing",
+	manifest.AuthOAuth2: "Sign in", manifest.AuthClientCredentials: "Client credentials", manifest.AuthJWTBearer: "Signing key",
+	manifest.AuthAPIKey: "API key", manifest.AuthBasic: "User name and password", manifest.AuthSigV4: "Access key", manifest.AuthNone: "No authentication",
 }
 
-// writeSignIn tells operator and user what to do for an authorization-code flow.
+// writeSignIn writes the steps of operator and user for the authorization-code flow.
 func writeSignIn(b *strings.Builder, p *manifest.Provider, m *manifest.AuthMethod) {
 	variable := "WEFT_INTEGRATION_PROVIDERS_" + strings.ToUpper(p.ID)
 	fmt.Fprintf(b, "1. The operator registers an application with %s, with the redirect URI `<integration.public_url>/v1/integrations/callback`.\n"+
-		"2. The operator sets `%s_CLIENT_ID` and `%s_CLIENT_SECRET` to what the provider gives, and starts weft.\n"+
-		"3. The user opens the address that `GET /v1/providers/%s/auth-url", p.Name, variable, variable, p.ID)
+		"2. The operator sets `%s_CLIENT_ID` and `%s_CLIENT_SECRET` to what the provider issues, and restarts weft.\n"+
+		"3. The user opens the URL that `GET /v1/providers/%s/auth-url", p.Name, variable, variable, p.ID)
 	var query []string
-	if usual, ok := firstSignIn(p); ok && usual != m {
+	if byDefault, ok := firstSignIn(p); ok && byDefault != m {
 		query = append(query, "auth="+m.ID)
 	}
 	if len(propertiesOf(p.Settings)) > 0 {
@@ -133,12 +135,12 @@ func writeSignIn(b *strings.Builder, p *manifest.Provider, m *manifest.AuthMetho
 	if len(query) > 0 {
 		b.WriteString("?" + strings.Join(query, "&"))
 	}
-	b.WriteString("` answers with, and allows what is asked for.\n")
+	b.WriteString("` returns, and grants the requested access.\n")
 	if m.Help != "" {
 		fmt.Fprintf(b, "\n%s\n", strings.TrimSpace(m.Help))
 	}
 	if scopes := m.OAuth2.DefaultScopes; len(scopes) > 0 {
-		fmt.Fprintf(b, "\nAsked for unless `scopes` says otherwise: `%s`.\n", strings.Join(scopes, "` `"))
+		fmt.Fprintf(b, "\nRequested unless `scopes` is given: `%s`.\n", strings.Join(scopes, "` `"))
 	}
 	if len(p.Scopes) == 0 {
 		return
@@ -149,7 +151,7 @@ func writeSignIn(b *strings.Builder, p *manifest.Provider, m *manifest.AuthMetho
 	}
 }
 
-// firstSignIn is what get_auth_url takes unless it is told.
+// firstSignIn returns the method that get_auth_url uses by default.
 func firstSignIn(p *manifest.Provider) (*manifest.AuthMethod, bool) {
 	i := slices.IndexFunc(p.Auth, func(m *manifest.AuthMethod) bool { return m.Kind == manifest.AuthOAuth2 })
 	if i < 0 {
@@ -158,11 +160,12 @@ func firstSignIn(p *manifest.Provider) (*manifest.AuthMethod, bool) {
 	return p.Auth[i], true
 }
 
-// safeties are how a document says what an action does; "" is where its input decides.
+// safeties describes how an action may be retried; "" means that it depends on the input.
 var safeties = map[egress.Safety]string{
-	egress.Read: "read", egress.Idempotent: "idempotent", egress.WriteOnce: "write once", "": "its input decides how safe it is",
+	egress.Read: "read", egress.Idempotent: "idempotent", egress.WriteOnce: "write once", "": "depends on the input",
 }
 
+// writeAction writes the list item of an action with its inputs.
 func writeAction(b *strings.Builder, a *manifest.Action) {
 	fmt.Fprintf(b, "- **`%s`** %s. ", a.ID, strings.TrimSuffix(a.Title, "."))
 	if a.Description != "" {
@@ -170,7 +173,7 @@ func writeAction(b *strings.Builder, a *manifest.Action) {
 	}
 	facts := []string{"*" + safeties[a.Safety] + "*"}
 	if a.Paginated {
-		facts = append(facts, "pages")
+		facts = append(facts, "paginated")
 	}
 	if len(a.Scopes) > 0 {
 		facts = append(facts, "scopes `"+strings.Join(a.Scopes, "` `")+"`")
@@ -182,25 +185,26 @@ func writeAction(b *strings.Builder, a *manifest.Action) {
 	writeProperties(b, "  ", a.Input)
 }
 
+// writeLimits writes the rate limits of a provider.
 func writeLimits(b *strings.Builder, p *manifest.Provider) {
 	if len(p.Limits) == 0 {
 		return
 	}
 	b.WriteString("\n#### Limits\n\n")
 	for _, l := range p.Limits {
-		counted := "every call"
+		counted := "all calls"
 		if len(l.Actions) > 0 {
 			counted = "`" + strings.Join(l.Actions, "` `") + "`"
 		}
-		shared := "a connection"
+		scope := "per connection"
 		if l.OfProvider() {
-			shared = "all connections together"
+			scope = "for all connections together"
 		}
-		fmt.Fprintf(b, "- `%s`: %d in %s, of %s: %s\n", l.ID, l.Requests, span(time.Duration(l.Per)), shared, counted)
+		fmt.Fprintf(b, "- `%s`: %d in %s %s: %s\n", l.ID, l.Requests, span(time.Duration(l.Per)), scope, counted)
 	}
 }
 
-// span is a duration without the units that are nothing.
+// span formats a duration without trailing zero units: 1h, not 1h0m0s.
 func span(d time.Duration) string {
 	text := d.String()
 	if strings.HasSuffix(text, "m0s") {
@@ -212,15 +216,16 @@ func span(d time.Duration) string {
 	return text
 }
 
-// secretsFrom says who makes a hook's secret.
+// secretsFrom says where a hook's secret comes from.
 var secretsFrom = map[string]string{
-	webhook.FromWeft: "weft, which shows it once", webhook.FromVendor: "the provider; hand it over with the hook",
-	webhook.FromHandshake: "the provider, which tells it in its first delivery",
+	webhook.FromWeft: "weft, which returns it once", webhook.FromProvider: "the provider; pass it when creating the hook",
+	webhook.FromHandshake: "the provider, which sends it in its first delivery",
 }
 
+// writeWebhook writes how to receive webhooks of a provider.
 func writeWebhook(b *strings.Builder, p *manifest.Provider) {
 	w := p.Webhook
-	fmt.Fprintf(b, "\n#### Webhooks\n\n`POST /v1/integrations/{integration_id}/hooks` answers with the address for %s. The secret is made by %s.",
+	fmt.Fprintf(b, "\n#### Webhooks\n\n`POST /v1/integrations/{integration_id}/hooks` returns the URL to register with %s. The secret is generated by %s.",
 		p.Name, secretsFrom[w.Scheme.Secret.From])
 	if w.Docs != "" {
 		fmt.Fprintf(b, " [Documentation](%s).", w.Docs)
@@ -233,13 +238,13 @@ func writeWebhook(b *strings.Builder, p *manifest.Provider) {
 	}
 }
 
-// propertiesOf is the named fields of a JSON Schema of an object.
+// propertiesOf returns the properties of an object's JSON Schema.
 func propertiesOf(schema map[string]any) map[string]any {
 	properties, _ := schema["properties"].(map[string]any)
 	return properties
 }
 
-// writeProperties lists an object's fields, those first that must be given.
+// writeProperties lists an object's properties, required ones first.
 func writeProperties(b *strings.Builder, indent string, schema map[string]any) {
 	properties := propertiesOf(schema)
 	required := map[string]bool{}
@@ -276,7 +281,7 @@ func writeProperties(b *strings.Builder, indent string, schema map[string]any) {
 	}
 }
 
-// kindOf says in a word or two what a field holds.
+// kindOf returns the type of a property, or its values if it has few.
 func kindOf(property map[string]any) string {
 	if values, ok := property["enum"].([]any); ok && len(values) <= 12 {
 		texts := make([]string, len(values))
@@ -303,12 +308,12 @@ func kindOf(property map[string]any) string {
 	return ""
 }
 
-// line is text on one line, without what Markdown takes for HTML.
+// line joins text to one line and escapes what Markdown takes for HTML.
 func line(text string) string {
 	return strings.ReplaceAll(strings.Join(strings.Fields(text), " "), "<", "&lt;")
 }
 
-// words is an id as a heading.
+// words turns an ID into a heading.
 func words(id string) string {
 	text := strings.ReplaceAll(id, "_", " ")
 	return strings.ToUpper(text[:1]) + text[1:]

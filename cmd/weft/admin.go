@@ -22,70 +22,62 @@ import (
 )
 
 func adminCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "admin", Short: "What an operator does to accounts", Args: noArguments,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
-	cmd.AddCommand(adminCreateCommand())
-	return cmd
+	return groupCommand("admin", "Manage administrators", adminCreateCommand())
 }
 
 func adminCreateCommand() *cobra.Command {
 	var request subjects.RegisterRequest
 	cmd := &cobra.Command{
 		Use:   "create EMAIL",
-		Short: "Open an account with the role admin, or give an account that role",
-		Long: "Reads the password from standard input, one line. An account that exists keeps its password if its address is " +
-			"verified; one that is not becomes yours, with the password that you give. It works on the " +
-			"database alone: beside a running weft on PostgreSQL, on SQLite while weft is stopped.",
+		Short: "Create an account with the role admin, or give the role to an existing account",
+		Long: "Reads the password from the first line of standard input. An existing account keeps its password if its address is " +
+			"verified. An unverified account is taken over: its address becomes verified and the given password replaces the old one. " +
+			"The command changes the database directly: on PostgreSQL it may run beside weft, on SQLite weft must be stopped.",
 		Example: "  weft admin create root@example.com < password.txt\n  weft admin create root@example.com --first-name Ada",
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) != 1 {
-				return usageError{errors.New("name the e-mail address: weft admin create EMAIL")}
-			}
-			return nil
-		},
+		Args:    oneArgument("EMAIL"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			config, err := configOf(cmd)
+			config, err := commandConfig(cmd)
 			if err != nil {
 				return err
 			}
-			overrideAddresses(cmd, &config)
 			request.Email = args[0]
-			if request.Password, err = readLine(cmd.InOrStdin()); err != nil {
+			if request.Password, err = readPassword(cmd.InOrStdin()); err != nil {
 				return err
 			}
-			given, err := createAdmin(cmd.Context(), config, request)
+			passwordSet, err := createAdmin(cmd.Context(), config, request)
 			if err != nil {
 				return err
 			}
-			what := "has the role admin now; its password is as it was"
-			if given {
-				what = "has the role admin now, and the password that you gave"
+			what := "has the role admin now; its password is unchanged"
+			if passwordSet {
+				what = "has the role admin now, with the given password"
 			}
 			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s %s\n", request.Email, what)
 			return err
 		},
 	}
-	cmd.Flags().StringVar(&request.FirstName, "first-name", "", "the account's first name")
-	cmd.Flags().StringVar(&request.LastName, "last-name", "", "the account's last name")
-	cmd.Flags().String("data", "", "weft's data folder (default weft-data)")
+	cmd.Flags().StringVar(&request.FirstName, "first-name", "", "first name of the account's owner")
+	cmd.Flags().StringVar(&request.LastName, "last-name", "", "last name of the account's owner")
+	addDataFlag(cmd)
 	return cmd
 }
 
-// readLine reads a password from the first line of standard input.
-func readLine(in io.Reader) (string, error) {
+// readPassword reads a password from the first line of standard input.
+func readPassword(in io.Reader) (string, error) {
 	line, err := bufio.NewReader(in).ReadString('\n')
 	if err != nil && !errors.Is(err, io.EOF) {
 		return "", fmt.Errorf("reading the password: %w", err)
 	}
 	line = strings.TrimRight(line, "\r\n")
 	if line == "" {
-		return "", usageError{errors.New("give the password on standard input")}
+		return "", usageError{errors.New("standard input has no password on its first line")}
 	}
 	return line, nil
 }
 
-func createAdmin(ctx context.Context, config Config, request subjects.RegisterRequest) (given bool, err error) {
-	message, err := json.Marshal(request) //nolint:gosec // it goes to the validator, not out
+// createAdmin creates or promotes an account. passwordSet reports whether it now has the password of the request.
+func createAdmin(ctx context.Context, config Config, request subjects.RegisterRequest) (passwordSet bool, err error) {
+	message, err := json.Marshal(request) //nolint:gosec // the password goes to the validator only
 	if err != nil {
 		return false, fmt.Errorf("encoding the account: %w", err)
 	}
@@ -97,20 +89,25 @@ func createAdmin(ctx context.Context, config Config, request subjects.RegisterRe
 		return false, err
 	}
 	defer p.close()
-	if err := p.migrateDatabase(ctx, "auth"); err != nil {
-		return false, err
-	}
-	db, err := database.Open(ctx, p.database("auth"), p.telemetry.Log)
+	db, err := p.openDatabase(ctx, "auth")
 	if err != nil {
-		return false, fmt.Errorf("opening the database of auth: %w", err)
+		return false, err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	sealer, err := seal.Open(p.keyset("auth"))
 	if err != nil {
 		return false, fmt.Errorf("opening the keyset of auth: %w", err)
 	}
-	return auth.CreateAdmin(ctx, actors.Deps{
-		DB: db, Outbox: outbox.New(outbox.Config{DB: db, Log: p.telemetry.Log}), Sealer: sealer,
+	deps := p.offlineDeps(db)
+	deps.Sealer = sealer
+	return auth.CreateAdmin(ctx, deps, config.Auth, request)
+}
+
+// offlineDeps are the dependencies of an actor's functions that need a database but no mesh. Events go to the outbox; weft
+// publishes them when it runs.
+func (p *process) offlineDeps(db *database.DB) actors.Deps {
+	return actors.Deps{
+		DB: db, Outbox: outbox.New(outbox.Config{DB: db, Log: p.telemetry.Log}),
 		Log: p.telemetry.Log, Now: time.Now, NewID: func() string { return uuid.Must(uuid.NewV7()).String() },
-	}, config.Auth, request)
+	}
 }

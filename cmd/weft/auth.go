@@ -4,39 +4,30 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
-	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
-	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/auth"
-	"github.com/weftmesh/weft/actors/database"
-	"github.com/weftmesh/weft/actors/outbox"
 )
 
 func authCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "auth", Short: "What an operator does to sign-ins", Args: noArguments,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
-	cmd.AddCommand(rotateKeysCommand())
-	return cmd
+	return groupCommand("auth", "Manage the signing keys of access tokens", rotateSigningKeysCommand())
 }
 
-func rotateKeysCommand() *cobra.Command {
+func rotateSigningKeysCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rotate-keys",
-		Short: "Have the next key sign access tokens, and retire the current one",
-		Long: "Tokens that the retired key signed stay good until they end. It works on the database alone: beside a running weft " +
-			"on PostgreSQL, where it takes effect within auth.key_reload; on SQLite while weft is stopped.",
+		Short: "Make the next signing key current and retire the old one",
+		Long: "Access tokens that the retired key has signed stay valid until they expire. The command changes the database directly: " +
+			"on PostgreSQL it may run beside weft and takes effect within auth.key_reload, on SQLite weft must be stopped.",
 		Example: "  WEFT_DATABASE_URL=postgres://… weft auth rotate-keys\n  weft auth rotate-keys --data /srv/weft",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			config, err := configOf(cmd)
+			config, err := commandConfig(cmd)
 			if err != nil {
 				return err
 			}
-			overrideAddresses(cmd, &config)
-			keyID, err := rotateKeys(cmd.Context(), config)
+			keyID, err := rotateSigningKeys(cmd.Context(), config)
 			if err != nil {
 				return err
 			}
@@ -44,26 +35,20 @@ func rotateKeysCommand() *cobra.Command {
 			return err
 		},
 	}
-	cmd.Flags().String("data", "", "weft's data folder (default weft-data)")
+	addDataFlag(cmd)
 	return cmd
 }
 
-func rotateKeys(ctx context.Context, config Config) (keyID string, err error) {
+func rotateSigningKeys(ctx context.Context, config Config) (keyID string, err error) {
 	p, err := newProcess(ctx, config, "auth")
 	if err != nil {
 		return "", err
 	}
 	defer p.close()
-	if err := p.migrateDatabase(ctx, "auth"); err != nil {
+	db, err := p.openDatabase(ctx, "auth")
+	if err != nil {
 		return "", err
 	}
-	db, err := database.Open(ctx, p.database("auth"), p.telemetry.Log)
-	if err != nil {
-		return "", fmt.Errorf("opening the database of auth: %w", err)
-	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	return auth.RotateKeys(ctx, actors.Deps{
-		DB: db, Outbox: outbox.New(outbox.Config{DB: db, Log: p.telemetry.Log}),
-		Log: p.telemetry.Log, Now: time.Now, NewID: func() string { return uuid.Must(uuid.NewV7()).String() },
-	}, config.Auth)
+	return auth.RotateKeys(ctx, p.offlineDeps(db), config.Auth)
 }

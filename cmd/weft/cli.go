@@ -13,13 +13,10 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// version is set by the linker.
-var version = "0.1.0-dev"
-
-// usageError is a mistake in the command line.
+// usageError is an error in the command line or the configuration. The exit code is exitUsage.
 type usageError struct{ error }
 
-// noArguments refuses arguments as a mistake of usage.
+// noArguments rejects positional arguments.
 func noArguments(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
 		return usageError{fmt.Errorf("%s takes no arguments, got %q", cmd.CommandPath(), args)}
@@ -27,6 +24,38 @@ func noArguments(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
+// oneArgument requires exactly one positional argument. name is how the usage line shows it.
+func oneArgument(name string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) != 1 {
+			return usageError{fmt.Errorf("%s requires one argument, %s, got %q", cmd.CommandPath(), name, args)}
+		}
+		return nil
+	}
+}
+
+// groupCommand returns a command that only has subcommands; without one it prints its help.
+func groupCommand(use, short string, subcommands ...*cobra.Command) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: use, Short: short, Args: noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(subcommands...)
+	return cmd
+}
+
+// addDataFlag adds --data, which overrides the setting data.
+func addDataFlag(cmd *cobra.Command) {
+	cmd.Flags().String("data", "", "weft's data directory (default weft-data)")
+}
+
+// addNATSFlags adds --nats and --keys, which override the settings nats.url and nats.keys.
+func addNATSFlags(cmd *cobra.Command) {
+	cmd.Flags().String("nats", "", "URL of the NATS server (default nats://127.0.0.1:4222)")
+	cmd.Flags().String("keys", "", "directory of the NATS users' seeds (default <data>/nats/keys)")
+}
+
+// printJSON prints a value as indented JSON.
 func printJSON(w io.Writer, value any) error {
 	encoder := json.NewEncoder(w)
 	encoder.SetIndent("", "  ")
@@ -34,17 +63,17 @@ func printJSON(w io.Writer, value any) error {
 	return encoder.Encode(value)
 }
 
-// checkActors refuses names that are none of the five.
+// checkActors rejects names of actors that do not exist.
 func checkActors(names []string) error {
 	for _, name := range names {
 		if !slices.Contains(subjects.Actors(), name) {
-			return usageError{fmt.Errorf("there is no actor %q; there are %v", name, subjects.Actors())}
+			return usageError{fmt.Errorf("unknown actor %q, the actors are %v", name, subjects.Actors())}
 		}
 	}
 	return nil
 }
 
-// serverAddress splits an address for the embedded server, to which a negative port means a free one.
+// serverAddress splits a host:port for the embedded NATS server. Port 0, a free port, is returned as the server's -1.
 func serverAddress(address string) (host string, port int, err error) {
 	host, text, err := net.SplitHostPort(address)
 	if err == nil {

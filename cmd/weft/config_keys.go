@@ -9,12 +9,15 @@ import (
 	"time"
 )
 
-// keySet knows every setting of a Config by its path. A map's keys are the user's: its path has a * there.
+// keySet has the paths of all settings. A path has * for a key of a map, which the user chooses.
 type keySet struct {
-	leaves   map[string]reflect.Type
+	// leaves maps the path of a setting to the type of its value.
+	leaves map[string]reflect.Type
+	// sections has the paths of structs and maps.
 	sections map[string]bool
 }
 
+// knownKeys returns the settings of Config, by its koanf tags.
 func knownKeys(c Config) keySet {
 	known := keySet{leaves: map[string]reflect.Type{}, sections: map[string]bool{}}
 	known.add("", reflect.TypeOf(c))
@@ -41,14 +44,16 @@ func (k keySet) add(path string, t reflect.Type) {
 	}
 }
 
+// leaf reports whether the path is a setting.
 func (k keySet) leaf(path string) bool {
 	_, ok := k.leaves[k.pattern(path)]
 	return ok
 }
 
+// section reports whether the path is a section, whose value is a mapping.
 func (k keySet) section(path string) bool { return k.sections[k.pattern(path)] }
 
-// pattern replaces the user's own keys in a path by *.
+// pattern replaces the keys of maps in a path by *.
 func (k keySet) pattern(path string) string {
 	pattern := ""
 	for part := range strings.SplitSeq(path, ".") {
@@ -61,11 +66,12 @@ func (k keySet) pattern(path string) string {
 	return pattern
 }
 
-// ignoredEnvironment are variables that begin with WEFT_ and set nothing.
+// ignoredEnvironment has prefixes of variables that are no settings: those of tests, and WEFT_CONFIG, which names the file.
 var ignoredEnvironment = []string{"WEFT_TEST_", "WEFT_CONFORMANCE", "WEFT_CONFIG", "WEFT_BENCH_", "WEFT_TORTURE_"}
 
-// fromEnvironment reads the WEFT_ variables; one that sets nothing is refused by name.
-func (k keySet) fromEnvironment(environ []string) (map[string]any, error) {
+// fromEnvironment reads the settings of WEFT_ variables by path and notes the variable of each in origins. It reports every
+// variable that is not a setting.
+func (k keySet) fromEnvironment(environ []string, origins origins) (map[string]any, error) {
 	values := map[string]any{}
 	var errs []error
 	for _, variable := range environ {
@@ -80,7 +86,7 @@ func (k keySet) fromEnvironment(environ []string) (map[string]any, error) {
 			errs = append(errs, fmt.Errorf("unknown setting %s", name))
 			continue
 		}
-		values[path] = value
+		values[path], origins[path] = value, name
 		if t.Kind() == reflect.Slice {
 			values[path] = splitList(value)
 		}
@@ -88,6 +94,8 @@ func (k keySet) fromEnvironment(environ []string) (map[string]any, error) {
 	return values, errors.Join(errs...)
 }
 
+// byVariable returns the path and type of the setting that a variable sets. A setting with a fixed path precedes one in a map,
+// whose key is what the variable's name has in its place, in lower case.
 func (k keySet) byVariable(name string) (string, reflect.Type, bool) {
 	for path, t := range k.leaves {
 		if name == variableOf(path) {
@@ -95,20 +103,22 @@ func (k keySet) byVariable(name string) (string, reflect.Type, bool) {
 		}
 	}
 	for path, t := range k.leaves {
-		before, after, free := strings.Cut(path, "*")
+		before, after, inMap := strings.Cut(path, "*")
 		prefix, suffix := variableOf(before), strings.TrimPrefix(variableOf(after), "WEFT_")
-		if free && strings.HasPrefix(name, prefix) && strings.HasSuffix(name, suffix) && len(name) > len(prefix)+len(suffix) {
-			id := strings.ToLower(name[len(prefix) : len(name)-len(suffix)])
-			return before + id + after, t, true
+		if inMap && strings.HasPrefix(name, prefix) && strings.HasSuffix(name, suffix) && len(name) > len(prefix)+len(suffix) {
+			key := strings.ToLower(name[len(prefix) : len(name)-len(suffix)])
+			return before + key + after, t, true
 		}
 	}
 	return "", nil, false
 }
 
+// variableOf returns the environment variable of a setting.
 func variableOf(path string) string {
 	return "WEFT_" + strings.ToUpper(strings.ReplaceAll(path, ".", "_"))
 }
 
+// splitList splits a comma-separated list.
 func splitList(value string) []string {
 	list := []string{}
 	for item := range strings.SplitSeq(value, ",") {

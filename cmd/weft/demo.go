@@ -19,9 +19,9 @@ func demoCommand() *cobra.Command {
 	var withMail bool
 	cmd := &cobra.Command{
 		Use:   "demo",
-		Short: "Play the product's story against a running weft",
-		Long: "Signs somebody up, lets them consent, connects a small shop API that this command serves itself, hands in a workflow, " +
-			"runs it, shows the notification, takes the consent back and shows the refusal. Each request is printed as a curl " +
+		Short: "Run a demonstration against a running weft",
+		Long: "Creates an account, grants consents, connects a small shop API that this command serves, creates a workflow, runs it, " +
+			"shows the notification, revokes a consent and shows that the next call is refused. Each request is printed as a curl " +
 			"command that can be repeated.\n\nThe running weft must be allowed to call this machine: start it with `weft up --dev`, or " +
 			"WEFT_EGRESS_ALLOW=127.0.0.0/8 WEFT_EGRESS_ALLOW_HTTP=true weft up.",
 		Example: "  weft up --dev &\n  weft demo\n  weft demo --url http://127.0.0.1:8080 --mail",
@@ -33,12 +33,12 @@ func demoCommand() *cobra.Command {
 			return d.play(ctx)
 		},
 	}
-	cmd.Flags().StringVar(&url, "url", "http://127.0.0.1:8080", "the running weft")
-	cmd.Flags().BoolVar(&withMail, "mail", false, "send the notification by mail too (weft must have a mail server configured)")
+	cmd.Flags().StringVar(&url, "url", "http://127.0.0.1:8080", "URL of the running weft")
+	cmd.Flags().BoolVar(&withMail, "mail", false, "also send the notification by e-mail (requires notification.smtp)")
 	return cmd
 }
 
-// demo plays the story: it makes requests as a client would, and prints each.
+// demo is an HTTP client that prints its requests. After the first error, which err holds, its methods do nothing.
 type demo struct {
 	url    string
 	client http.Client
@@ -48,21 +48,23 @@ type demo struct {
 	err    error
 }
 
-// say prints a heading.
-func (d *demo) say(format string, args ...any) {
+// heading prints the title of a step.
+func (d *demo) heading(format string, args ...any) {
 	if d.err == nil {
 		_, d.err = fmt.Fprintf(d.out, "\n# "+format+"\n", args...)
 	}
 }
 
-// reply is one HTTP answer.
+// reply is an HTTP response.
 type reply struct {
 	status int
 	header http.Header
-	body   map[string]any
-	text   string
+	// body is the decoded JSON object, if text is one.
+	body map[string]any
+	text string
 }
 
+// str returns the string at a path of the body, or "".
 func (r reply) str(path ...string) string {
 	var v any = r.body
 	for _, p := range path {
@@ -73,8 +75,7 @@ func (r reply) str(path ...string) string {
 	return s
 }
 
-// request makes one request, prints it as curl with its answer, and fails the story where the status is
-// not the wanted one.
+// request makes a request and prints it with its response. A status other than want is an error.
 func (d *demo) request(ctx context.Context, want int, method, path, contentType, body string) reply {
 	if d.err != nil {
 		return reply{}
@@ -85,11 +86,12 @@ func (d *demo) request(ctx context.Context, want int, method, path, contentType,
 	}
 	d.print(method, path, contentType, body, r)
 	if r.status != want && d.err == nil {
-		d.err = fmt.Errorf("%s %s answered %d, the story wants %d: %s", method, path, r.status, want, r.text)
+		d.err = fmt.Errorf("%s %s returned status %d, expected %d: %s", method, path, r.status, want, r.text)
 	}
 	return r
 }
 
+// json is request with a body that is encoded as JSON; nil sends none.
 func (d *demo) json(ctx context.Context, want int, method, path string, body any) reply {
 	text := ""
 	if body != nil {
@@ -102,6 +104,7 @@ func (d *demo) json(ctx context.Context, want int, method, path string, body any
 	return d.request(ctx, want, method, path, "application/json", text)
 }
 
+// do makes a request without printing it.
 func (d *demo) do(ctx context.Context, method, path, contentType, body string) (reply, error) {
 	request, err := http.NewRequestWithContext(ctx, method, d.url+path, strings.NewReader(body))
 	if err != nil {
@@ -113,23 +116,23 @@ func (d *demo) do(ctx context.Context, method, path, contentType, body string) (
 	if d.token != "" {
 		request.Header.Set("Authorization", "Bearer "+d.token)
 	}
-	answer, err := d.client.Do(request)
+	response, err := d.client.Do(request)
 	if err != nil {
 		return reply{}, fmt.Errorf("is weft running? %w", err)
 	}
-	defer func() { _ = answer.Body.Close() }()
-	data, err := io.ReadAll(io.LimitReader(answer.Body, 4<<20))
+	defer func() { _ = response.Body.Close() }()
+	data, err := io.ReadAll(io.LimitReader(response.Body, 4<<20))
 	if err != nil {
-		return reply{}, fmt.Errorf("reading an answer: %w", err)
+		return reply{}, fmt.Errorf("reading a response: %w", err)
 	}
-	r := reply{status: answer.StatusCode, header: answer.Header, text: string(data)}
+	r := reply{status: response.StatusCode, header: response.Header, text: string(data)}
 	if len(data) > 0 {
 		_ = json.Unmarshal(data, &r.body)
 	}
 	return r, nil
 }
 
-// print shows the request as a curl command and the answer below it. Tokens are shown as $TOKEN.
+// print prints a request as a curl command, with its response below. Tokens are replaced: $TOKEN, or … in a response.
 func (d *demo) print(method, path, contentType, body string, r reply) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "$ curl -sX %s %s%s", method, d.url, path)
@@ -145,7 +148,7 @@ func (d *demo) print(method, path, contentType, body string, r reply) {
 	}
 	b.WriteString("\n")
 	if r.text != "" {
-		b.WriteString(pretty(r.text) + "\n")
+		b.WriteString(printable(r.text) + "\n")
 	}
 	_, err := io.WriteString(d.out, b.String())
 	d.err = errors.Join(d.err, err)
@@ -153,14 +156,14 @@ func (d *demo) print(method, path, contentType, body string, r reply) {
 
 func shellQuote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 
-// shown bounds how much of an answer is printed.
-const shown = 1200
+// maxPrinted bounds how much of a response is printed, in bytes.
+const maxPrinted = 1200
 
-// pretty indents JSON, hides tokens and cuts what is long.
-func pretty(text string) string {
+// printable indents JSON, masks tokens and truncates to maxPrinted.
+func printable(text string) string {
 	var v any
 	if json.Unmarshal([]byte(text), &v) == nil {
-		hideTokens(v)
+		maskTokens(v)
 		var b bytes.Buffer
 		encoder := json.NewEncoder(&b)
 		encoder.SetEscapeHTML(false)
@@ -169,13 +172,14 @@ func pretty(text string) string {
 			text = strings.TrimSpace(b.String())
 		}
 	}
-	if len(text) > shown {
-		text = text[:shown] + "\n  …"
+	if len(text) > maxPrinted {
+		text = text[:maxPrinted] + "\n  …"
 	}
 	return text
 }
 
-func hideTokens(v any) {
+// maskTokens replaces the value of every field whose name ends in _token.
+func maskTokens(v any) {
 	switch v := v.(type) {
 	case map[string]any:
 		for key, value := range v {
@@ -183,11 +187,11 @@ func hideTokens(v any) {
 				v[key] = "…"
 				continue
 			}
-			hideTokens(value)
+			maskTokens(value)
 		}
 	case []any:
 		for _, item := range v {
-			hideTokens(item)
+			maskTokens(item)
 		}
 	}
 }

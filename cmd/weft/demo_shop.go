@@ -10,17 +10,18 @@ import (
 	"time"
 )
 
-// shopKey is the API key that the demo's shop asks for.
+// shopKey is the API key of the demo's shop.
 const shopKey = "demo-shop-key-0001"
 
-// shop is a small API that stands in for somebody's provider: GET /orders/{id}, with a key in a header.
+// shop is an HTTP API that the demo connects to: GET /orders/{id}, authenticated by an API key in a header.
 type shop struct {
-	url    string
+	url string
+	// calls counts the requests for orders.
 	calls  atomic.Int64
 	server *http.Server
 }
 
-// startShop serves the shop on a free port of this machine.
+// startShop serves the shop on a free loopback port.
 func startShop(ctx context.Context) (*shop, error) {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -28,10 +29,10 @@ func startShop(ctx context.Context) (*shop, error) {
 	}
 	s := &shop{url: "http://" + listener.Addr().String()}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /health", s.keyed(func(w http.ResponseWriter, _ *http.Request) {
+	mux.HandleFunc("GET /health", s.authenticated(func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusNoContent)
 	}))
-	mux.HandleFunc("GET /orders/{id}", s.keyed(s.order))
+	mux.HandleFunc("GET /orders/{id}", s.authenticated(s.order))
 	s.server = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	go func() { _ = s.server.Serve(listener) }()
 	return s, nil
@@ -39,8 +40,8 @@ func startShop(ctx context.Context) (*shop, error) {
 
 func (s *shop) close() { _ = s.server.Close() }
 
-// keyed lets only requests with the key through.
-func (s *shop) keyed(next http.HandlerFunc) http.HandlerFunc {
+// authenticated rejects requests without the key.
+func (s *shop) authenticated(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("X-Shop-Key") != shopKey {
 			w.WriteHeader(http.StatusUnauthorized)
@@ -50,7 +51,7 @@ func (s *shop) keyed(next http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-// orders are what the shop has sold.
+// orders are the shop's orders by ID.
 var orders = map[string]map[string]any{
 	"1001": {"id": "1001", "total": 129.5, "lines": []string{"loom", "shuttle", "yarn"}},
 	"1002": {"id": "1002", "total": 12, "lines": []string{"yarn"}},

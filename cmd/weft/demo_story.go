@@ -14,7 +14,7 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// orderWorkflow is the demo's automation, in the Open Workflow language.
+// orderWorkflow is the demo's workflow, an Open Workflow document. CHANNELS is replaced by the channels of the notification.
 const orderWorkflow = `document:
   dsl: 1.0.3
   namespace: demo
@@ -50,7 +50,7 @@ do:
         size: small
 `
 
-// play runs the story from the sign-up to the refused call.
+// play runs all steps, from creating an account to the refused call.
 func (d *demo) play(ctx context.Context) error {
 	shop, err := startShop(ctx)
 	if err != nil {
@@ -58,20 +58,20 @@ func (d *demo) play(ctx context.Context) error {
 	}
 	defer shop.close()
 	d.signUp(ctx)
-	consents := d.consent(ctx)
+	consents := d.grantConsents(ctx)
 	d.connect(ctx, shop)
-	workflow := d.handIn(ctx)
-	events := d.listen(ctx)
-	d.run(ctx, workflow, shop)
-	d.told(ctx, events)
-	d.takeBack(ctx, workflow, consents, shop)
-	d.say("That is the story: %d calls reached the shop.", shop.calls.Load())
+	workflow := d.createWorkflow(ctx)
+	events := d.followNotifications(ctx)
+	d.runWorkflow(ctx, workflow, shop)
+	d.awaitNotification(ctx, events)
+	d.revokeConsent(ctx, workflow, consents, shop)
+	d.heading("Done: %d calls reached the shop.", shop.calls.Load())
 	return d.err
 }
 
 func (d *demo) signUp(ctx context.Context) {
 	email := fmt.Sprintf("ada.%s@example.com", uuid.NewString()[:8])
-	d.say("1. Somebody signs up and signs in")
+	d.heading("1. Create an account and sign in")
 	d.json(ctx, http.StatusAccepted, http.MethodPost, "/v1/auth/register", map[string]any{
 		"email": email, "password": "Test123!@#", "first_name": "Ada", "last_name": "Lovelace",
 	})
@@ -80,10 +80,10 @@ func (d *demo) signUp(ctx context.Context) {
 	d.json(ctx, http.StatusOK, http.MethodGet, "/v1/users/me", nil)
 }
 
-// consent says what weft may do, and returns the consents' ids by scope.
-func (d *demo) consent(ctx context.Context) map[string]string {
+// grantConsents allows weft to call integrations and to run workflows, and returns the IDs of the consents by scope.
+func (d *demo) grantConsents(ctx context.Context) map[string]string {
 	ids := map[string]string{}
-	d.say("2. They say what weft may do with their accounts")
+	d.heading("2. Grant consent to what weft may do")
 	for _, scope := range []string{subjects.ScopeIntegrationsExecute, subjects.ScopeWorkflowsExecute} {
 		ids[scope] = d.json(ctx, http.StatusCreated, http.MethodPost, "/v1/consents", map[string]any{"scope": scope, "purpose": "the demo"}).str("id")
 	}
@@ -91,7 +91,7 @@ func (d *demo) consent(ctx context.Context) map[string]string {
 }
 
 func (d *demo) connect(ctx context.Context, s *shop) {
-	d.say("3. They connect the shop's API, with the key that it asks for")
+	d.heading("3. Connect the shop's API with its API key")
 	d.json(ctx, http.StatusCreated, http.MethodPost, "/v1/integrations", map[string]any{
 		"provider": "http", "label": "shop", "auth": "header",
 		"settings":    map[string]any{"base_url": s.url, "key_name": "X-Shop-Key", "health_path": "/health"},
@@ -99,8 +99,8 @@ func (d *demo) connect(ctx context.Context, s *shop) {
 	})
 }
 
-func (d *demo) handIn(ctx context.Context) (workflowID string) {
-	d.say("4. They hand in a workflow: fetch an order, look at its total, tell them of large ones")
+func (d *demo) createWorkflow(ctx context.Context) (workflowID string) {
+	d.heading("4. Create a workflow: fetch an order, check its total, send a notification if it is large")
 	channels := "[in_app]"
 	if d.mail {
 		channels = "[in_app, email]"
@@ -109,13 +109,13 @@ func (d *demo) handIn(ctx context.Context) (workflowID string) {
 	return d.request(ctx, http.StatusCreated, http.MethodPost, "/v1/workflows", "application/yaml", document).str("id")
 }
 
-func (d *demo) run(ctx context.Context, workflow string, s *shop) {
-	d.say("5. They run it and wait for the result")
+func (d *demo) runWorkflow(ctx context.Context, workflow string, s *shop) {
+	d.heading("5. Run it and wait for the result")
 	done := d.json(ctx, http.StatusOK, http.MethodPost, "/v1/workflows/"+workflow+"/execute", map[string]any{"input": map[string]any{"order": "1001"}})
 	if d.err == nil && (done.str("status") != "completed" || done.str("output", "size") != "large") {
-		d.err = fmt.Errorf("the execution ended as %s: %s", done.str("status"), done.text)
+		d.err = fmt.Errorf("the execution has status %s: %s", done.str("status"), done.text)
 	}
-	d.say("6. They start it and look at it later")
+	d.heading("6. Start it and read the result later")
 	started := d.json(ctx, http.StatusAccepted, http.MethodPost, "/v1/workflows/"+workflow+"/executions", map[string]any{"input": map[string]any{"order": "1002"}})
 	location := ""
 	if d.err == nil {
@@ -129,7 +129,7 @@ func (d *demo) run(ctx context.Context, workflow string, s *shop) {
 	}
 }
 
-// await asks for an execution until it has ended.
+// await polls an execution until it has ended.
 func (d *demo) await(ctx context.Context, location string) {
 	for d.err == nil {
 		r, err := d.do(ctx, http.MethodGet, location, "", "")
@@ -137,7 +137,7 @@ func (d *demo) await(ctx context.Context, location string) {
 		case err != nil:
 			d.err = err
 		case r.status != http.StatusOK:
-			d.err = fmt.Errorf("GET %s answered %d: %s", location, r.status, r.text)
+			d.err = fmt.Errorf("GET %s returned status %d: %s", location, r.status, r.text)
 		case r.str("ended_at") != "":
 			return
 		}
@@ -149,8 +149,8 @@ func (d *demo) await(ctx context.Context, location string) {
 	}
 }
 
-// listen opens the stream of notifications before anything is told.
-func (d *demo) listen(ctx context.Context) <-chan string {
+// followNotifications opens the stream of server-sent notifications and returns its lines.
+func (d *demo) followNotifications(ctx context.Context) <-chan string {
 	events := make(chan string, 16)
 	if d.err != nil {
 		return events
@@ -161,14 +161,14 @@ func (d *demo) listen(ctx context.Context) <-chan string {
 		return events
 	}
 	request.Header.Set("Authorization", "Bearer "+d.token)
-	answer, err := d.client.Do(request) //nolint:bodyclose // the goroutine below closes it
+	response, err := d.client.Do(request) //nolint:bodyclose // the goroutine below closes it
 	if err != nil {
 		d.err = fmt.Errorf("opening the stream of notifications: %w", err)
 		return events
 	}
 	go func() {
-		defer func() { _ = answer.Body.Close() }()
-		lines := bufio.NewScanner(answer.Body)
+		defer func() { _ = response.Body.Close() }()
+		lines := bufio.NewScanner(response.Body)
 		lines.Buffer(nil, 1<<20)
 		for lines.Scan() {
 			if text := lines.Text(); strings.HasPrefix(text, "event:") || strings.HasPrefix(text, "data:") {
@@ -183,8 +183,8 @@ func (d *demo) listen(ctx context.Context) <-chan string {
 	return events
 }
 
-func (d *demo) told(ctx context.Context, events <-chan string) {
-	d.say("7. They are told: live, and in their inbox")
+func (d *demo) awaitNotification(ctx context.Context, events <-chan string) {
+	d.heading("7. The notification arrives: on the stream and in the inbox")
 	if d.err == nil {
 		_, d.err = fmt.Fprintf(d.out, "$ curl -sN %s/v1/notifications/stream -H \"Authorization: Bearer $TOKEN\"\n", d.url)
 	}
@@ -194,22 +194,22 @@ func (d *demo) told(ctx context.Context, events <-chan string) {
 			_, d.err = fmt.Fprintln(d.out, line)
 			seen = strings.Contains(line, "is a large one")
 		case <-ctx.Done():
-			d.err = fmt.Errorf("the notification did not come: %w", ctx.Err())
+			d.err = fmt.Errorf("waiting for the notification: %w", ctx.Err())
 		}
 	}
 	d.json(ctx, http.StatusOK, http.MethodGet, "/v1/notifications?unread=true", nil)
 }
 
-func (d *demo) takeBack(ctx context.Context, workflow string, consents map[string]string, s *shop) {
-	d.say("8. They take a consent back: once that has answered, no call starts")
+func (d *demo) revokeConsent(ctx context.Context, workflow string, consents map[string]string, s *shop) {
+	d.heading("8. Revoke a consent: after the response no call starts")
 	d.json(ctx, http.StatusOK, http.MethodPost, "/v1/consents/"+consents[subjects.ScopeIntegrationsExecute]+"/revoke", map[string]any{"reason": "enough"})
 	before := s.calls.Load()
 	refused := d.json(ctx, http.StatusOK, http.MethodPost, "/v1/workflows/"+workflow+"/execute", map[string]any{"input": map[string]any{"order": "1001"}})
 	switch {
 	case d.err != nil:
 	case refused.str("status") != "faulted" || !strings.Contains(refused.text, subjects.ScopeIntegrationsExecute):
-		d.err = fmt.Errorf("the execution ended as %s, the story wants a fault that names the scope: %s", refused.str("status"), refused.text)
+		d.err = fmt.Errorf("the execution has status %s, expected a fault that names the scope: %s", refused.str("status"), refused.text)
 	case s.calls.Load() != before:
-		d.err = errors.New("the shop was called after the consent was taken back")
+		d.err = errors.New("the shop was called after the consent was revoked")
 	}
 }

@@ -8,48 +8,48 @@ import (
 )
 
 const (
-	// mostGarbage is how much garbage there may be, in per cent of what is alive: four times what Go allows, whose default is
-	// made for larger heaps than weft's. A tenth of the processor time is saved for some megabytes.
-	mostGarbage = 400
-	// leastGarbage bounds how often collections come, however little they cost.
-	leastGarbage = 50
-	// freeGarbage is how many bytes there may be in any case, as long as they are no more than mostGarbage: executions by the
-	// thousands a second make as many in a second, and would pay a twentieth more for collections that came at less.
-	freeGarbage = 128 << 20
+	// maxGOGC is four times Go's default, which suits larger heaps than weft's. It saves a tenth of the CPU time for a few
+	// megabytes of heap.
+	maxGOGC = 400
+	// minGOGC bounds the frequency of collections.
+	minGOGC = 50
+	// minHeapGrowth is the heap growth in bytes between two collections that is always allowed, within maxGOGC. Thousands of
+	// executions a second allocate about that much in a second; a smaller growth would cost them a twentieth of their CPU time.
+	minHeapGrowth = 128 << 20
 )
 
-// collectLess lets the heap grow further between two collections than Go's default, as far as garbagePercent says after each.
-// GOGC stands before it.
-func collectLess() {
+// raiseGOGC raises GOGC and adapts it after every collection, see gogcFor. The environment variable GOGC overrides it.
+func raiseGOGC() {
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(mostGarbage)
-		afterCollection(mostGarbage)
+		debug.SetGCPercent(maxGOGC)
+		adaptGOGC(maxGOGC)
 	}
 }
 
-// afterCollection sets the percentage for what has been found alive, and comes again after the next collection, which takes
-// away the mark that is left here.
-func afterCollection(now int) {
-	next := garbagePercent(heap())
-	if next != now {
+// adaptGOGC sets GOGC for the live heap. It runs again after the next collection, which frees the object that it
+// registers a cleanup for.
+func adaptGOGC(current int) {
+	next := gogcFor(heapSize())
+	if next != current {
 		debug.SetGCPercent(next)
 	}
-	runtime.AddCleanup(new([64]byte), afterCollection, next)
+	runtime.AddCleanup(new([64]byte), adaptGOGC, next)
 }
 
-// heap is how many bytes the last collection found alive, and how many of these may point at others.
-func heap() (alive, pointing uint64) {
-	found := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/gc/scan/heap:bytes"}}
-	metrics.Read(found)
-	return found[0].Value.Uint64(), found[1].Value.Uint64()
+// heapSize returns how many bytes the last collection found live, and how many bytes of the heap it had to scan for
+// pointers.
+func heapSize() (live, scannable uint64) {
+	samples := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/gc/scan/heap:bytes"}}
+	metrics.Read(samples)
+	return samples[0].Value.Uint64(), samples[1].Value.Uint64()
 }
 
-// garbagePercent is how much garbage there may be, in per cent of what is alive: mostGarbage of what may point at others, or
-// freeGarbage. What points is what a collection has to read, and so costs; the blocks that JetStream keeps in memory while
-// files come and go would allow four times themselves for nothing.
-func garbagePercent(alive, pointing uint64) int {
-	if alive == 0 {
-		return mostGarbage
+// gogcFor returns the GOGC for a growth by maxGOGC percent of the scannable heap, or by minHeapGrowth if that is more. The cost of
+// a collection depends on the scannable part. Memory without pointers, such as JetStream's block cache while files are
+// transferred, would otherwise increase to five times its size without saving CPU time.
+func gogcFor(live, scannable uint64) int {
+	if live == 0 {
+		return maxGOGC
 	}
-	return int(min(max(mostGarbage*pointing/alive, freeGarbage*100/alive, leastGarbage), mostGarbage))
+	return int(min(max(maxGOGC*scannable/live, minHeapGrowth*100/live, minGOGC), maxGOGC))
 }

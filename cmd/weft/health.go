@@ -11,14 +11,15 @@ import (
 )
 
 func healthCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:     "health [URL]",
-		Short:   "Ask a running weft whether it is ready",
-		Long:    "Asks /readyz of the gateway and prints the answer. Exit code 0 when ready, 1 when not: for a container's health check.",
+	return &cobra.Command{
+		Use:   "health [URL]",
+		Short: "Check whether a running weft is ready",
+		Long: "Requests /readyz of the gateway and prints the response. It serves as a container's health check.\n\n" +
+			"Exit codes: 0 ready, 1 not ready.",
 		Example: "  weft health\n  weft health http://127.0.0.1:8080",
-		Args: func(_ *cobra.Command, args []string) error {
+		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 1 {
-				return usageError{fmt.Errorf("one URL at the most, got %q", args)}
+				return usageError{fmt.Errorf("%s takes at most one URL, got %q", cmd.CommandPath(), args)}
 			}
 			return nil
 		},
@@ -32,19 +33,18 @@ func healthCommand() *cobra.Command {
 				return usageError{fmt.Errorf("reading the URL: %w", err)}
 			}
 			client := http.Client{Timeout: 5 * time.Second}
-			reply, err := client.Do(request)
+			response, err := client.Do(request)
 			if err != nil {
-				return fmt.Errorf("asking %s: %w", url, err)
+				return fmt.Errorf("checking %s: %w", url, err)
 			}
-			defer func() { _ = reply.Body.Close() }()
-			if _, err := io.Copy(cmd.OutOrStdout(), io.LimitReader(reply.Body, 1<<20)); err != nil {
-				return fmt.Errorf("reading the answer: %w", err)
+			defer func() { _ = response.Body.Close() }()
+			if _, err := io.Copy(cmd.OutOrStdout(), io.LimitReader(response.Body, 1<<20)); err != nil {
+				return fmt.Errorf("reading the response: %w", err)
 			}
-			if reply.StatusCode != http.StatusOK {
-				return fmt.Errorf("not ready: %s", reply.Status)
+			if response.StatusCode != http.StatusOK {
+				return fmt.Errorf("not ready: %s", response.Status)
 			}
 			return nil
 		},
 	}
-	return cmd
 }

@@ -9,21 +9,17 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/idempotency"
 	"github.com/weftmesh/weft/actors/seal"
 	"github.com/weftmesh/weft/subjects"
 )
 
 func keysCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "keys", Short: "What an operator does to the keys that secrets at rest are sealed with", Args: noArguments,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
-	cmd.AddCommand(keysRotateCommand())
-	return cmd
+	return groupCommand("keys", "Manage the keys that seal secrets at rest", keysRotateCommand())
 }
 
-// keysSettle is how long another process may still write what an older key has sealed: more than any call may take.
-const keysSettle = 2 * time.Minute
+// defaultSettle exceeds the longest call, after which no process writes a value that an older key has sealed.
+const defaultSettle = 2 * time.Minute
 
 func keysRotateCommand() *cobra.Command {
 	var names []string
@@ -31,50 +27,48 @@ func keysRotateCommand() *cobra.Command {
 	var settle time.Duration
 	cmd := &cobra.Command{
 		Use:   "rotate",
-		Short: "Seal what actors keep with new keys, and retire the old ones",
-		Long: "Adds a key to each actor's keyset file, has it seal from now on, seals again what older keys sealed, and takes these out of " +
-			"the file once nothing is left that they sealed. It may be interrupted at any moment: run again, it goes on. It works " +
-			"beside a running weft on PostgreSQL, whose processes follow the file; on SQLite while weft is stopped.\n\n" +
-			"Where several machines have copies of the file, run it three times with --step (a key is added; it seals; the old one is " +
-			"retired), and copy the file to the others after each.",
+		Short: "Seal the actors' secrets with new keys and retire the old keys",
+		Long: "Adds a key to each actor's keyset file, makes it the one that seals, seals again what older keys have sealed, and removes " +
+			"the older keys from the file once no sealed value needs them. A rotation that was interrupted continues when the command " +
+			"runs again. On PostgreSQL the command may run beside weft, whose processes reload the file; on SQLite weft must be " +
+			"stopped.\n\n" +
+			"If several machines have copies of the file, run the command three times with --step (add a key; seal with it; retire the " +
+			"old key) and copy the file to the other machines after each run.",
 		Example: "  WEFT_DATABASE_URL=postgres://… weft keys rotate --actor integration\n  weft keys rotate --data /srv/weft",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			config, err := configOf(cmd)
+			config, err := commandConfig(cmd)
 			if err != nil {
 				return err
 			}
 			if err := checkActors(names); err != nil {
 				return err
 			}
-			overrideAddresses(cmd, &config)
 			p, err := newProcess(cmd.Context(), config, "keys")
 			if err != nil {
 				return err
 			}
 			defer p.close()
 			for _, name := range names {
-				if err := p.rotateSealing(cmd.Context(), name, step, settle, cmd.OutOrStdout()); err != nil {
+				if err := p.rotateKeyset(cmd.Context(), name, step, settle, cmd.OutOrStdout()); err != nil {
 					return fmt.Errorf("%s: %w", name, err)
 				}
 			}
 			return nil
 		},
 	}
-	cmd.Flags().StringSliceVar(&names, "actor", subjects.Actors(), "whose keys")
-	cmd.Flags().BoolVar(&step, "step", false, "do the next step alone")
-	cmd.Flags().DurationVar(&settle, "settle", keysSettle, "how long another process may still write what an older key has sealed")
-	cmd.Flags().String("data", "", "weft's data folder (default weft-data)")
+	cmd.Flags().StringSliceVar(&names, "actor", subjects.Actors(), "actors whose keys to rotate")
+	cmd.Flags().BoolVar(&step, "step", false, "perform only the next step of the rotation")
+	cmd.Flags().DurationVar(&settle, "settle", defaultSettle, "how long other processes may still write values that an older key has sealed")
+	addDataFlag(cmd)
 	return cmd
 }
 
-func (p *process) rotateSealing(ctx context.Context, name string, step bool, settle time.Duration, out io.Writer) (err error) {
-	if err := p.migrateDatabase(ctx, name); err != nil {
-		return err
-	}
-	db, err := database.Open(ctx, p.database(name), p.telemetry.Log)
+// rotateKeyset rotates the keyset of one actor and reports each step to out.
+func (p *process) rotateKeyset(ctx context.Context, name string, step bool, settle time.Duration, out io.Writer) (err error) {
+	db, err := p.openDatabase(ctx, name)
 	if err != nil {
-		return fmt.Errorf("opening the database: %w", err)
+		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	return seal.Rotation{

@@ -9,10 +9,10 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// maxLinted bounds a file that is linted, in bytes: more than any that weft takes may have.
-const maxLinted = 4 << 20
+// maxSource bounds a file that a lint command reads, in bytes. It exceeds every limit of weft for such files.
+const maxSource = 4 << 20
 
-// fileFault is a fault of one of the files. Line and Column count from 1; both are 0 where no place is known.
+// fileFault is a fault in a file. Line and Column count from 1; both are 0 if the position is unknown.
 type fileFault struct {
 	File    string `json:"file"`
 	Line    int    `json:"line"`
@@ -20,19 +20,19 @@ type fileFault struct {
 	Pointer string `json:"pointer"`
 	Code    string `json:"code,omitempty"`
 	Message string `json:"message"`
-	// kind is what a line says before the message.
-	kind string
+	// label precedes the message in text output.
+	label string
 }
 
-// lintExits is what a command that lints says of its exit codes.
-const lintExits = "A FILE of - is the standard input.\n\nExit codes: 0 no faults, 1 faults, 2 a file cannot be read."
+// lintExitCodes ends the help of every lint command.
+const lintExitCodes = "FILE - is standard input.\n\nExit codes: 0 no faults, 1 faults, 2 a file cannot be read."
 
-// lintCommand is a command that tells what check finds in files.
+// lintCommand completes cmd to a command that prints the faults that check finds in files.
 func lintCommand(cmd *cobra.Command, check func(file string, source []byte) []fileFault) *cobra.Command {
 	cmd.Use = "lint FILE…"
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
 		if len(args) == 0 {
-			return usageError{fmt.Errorf("%s needs the files to check", cmd.CommandPath())}
+			return usageError{fmt.Errorf("%s requires at least one file", cmd.CommandPath())}
 		}
 		return nil
 	}
@@ -55,14 +55,14 @@ func lintCommand(cmd *cobra.Command, check func(file string, source []byte) []fi
 		}
 		return nil
 	}
-	cmd.Flags().Bool("json", false, "print the faults as a JSON list")
+	cmd.Flags().Bool("json", false, "print the faults as a JSON array")
 	return cmd
 }
 
-// lint checks every file that can be read; the error names those that cannot.
+// lint checks every readable file. unread names the files that cannot be read.
 func lint(stdin io.Reader, files []string, check func(string, []byte) []fileFault) (found []fileFault, unread error) {
 	for _, file := range files {
-		source, err := readLinted(stdin, file)
+		source, err := readSource(stdin, file)
 		if err != nil {
 			unread = errors.Join(unread, err)
 			continue
@@ -75,7 +75,8 @@ func lint(stdin io.Reader, files []string, check func(string, []byte) []fileFaul
 	return found, unread
 }
 
-func readLinted(stdin io.Reader, file string) ([]byte, error) {
+// readSource reads at most maxSource bytes of a file, or of standard input if file is "-".
+func readSource(stdin io.Reader, file string) ([]byte, error) {
 	reader := stdin
 	if file != "-" {
 		opened, err := os.Open(file)
@@ -85,13 +86,14 @@ func readLinted(stdin io.Reader, file string) ([]byte, error) {
 		defer func() { _ = opened.Close() }()
 		reader = opened
 	}
-	source, err := io.ReadAll(io.LimitReader(reader, maxLinted))
+	source, err := io.ReadAll(io.LimitReader(reader, maxSource))
 	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", file, err)
 	}
 	return source, nil
 }
 
+// printFaults prints one fault a line, or all as a JSON array.
 func printFaults(w io.Writer, found []fileFault, asJSON bool) error {
 	if asJSON {
 		if found == nil {
@@ -100,7 +102,7 @@ func printFaults(w io.Writer, found []fileFault, asJSON bool) error {
 		return printJSON(w, found)
 	}
 	for _, f := range found {
-		if _, err := fmt.Fprintf(w, "%s:%d:%d: %s: %s\n", f.File, f.Line, f.Column, f.kind, f.Message); err != nil {
+		if _, err := fmt.Fprintf(w, "%s:%d:%d: %s: %s\n", f.File, f.Line, f.Column, f.label, f.Message); err != nil {
 			return err
 		}
 	}

@@ -1,23 +1,34 @@
-// Command weft is a self-hosted backend for integration and automation: five actors on a NATS mesh
-// behind a small HTTP gateway, in one process or in many.
+// Command weft is a self-hosted backend for integration and automation: five actors on a NATS mesh behind an HTTP
+// gateway, in one process or in several.
 //
-// Where things are in this package, the only one that knows everyone:
+// The files of this package, the only one that imports every actor:
 //
-//	main.go          the commands
-//	config*.go       the one configuration
-//	up.go            weft up: everything in one process, NATS included
-//	run.go           weft run: some actors, or the gateway, against a NATS server
-//	process.go       what both are made of
-//	migrate.go       weft migrate: streams, buckets, durables and database schemas
-//	natscmd.go       weft nats-init, weft nats-context
-//	admin.go         weft admin create
-//	authcmd.go       weft auth rotate-keys
-//	keyscmd.go       weft keys rotate
-//	workflowcmd.go   weft workflow lint, diagram
-//	providercmd.go   weft provider lint, list, schema
-//	lint.go          what commands that lint share
-//	generate.go      weft generate: documents derived from the contract
-//	demo*.go         weft demo: the product's story, played against a running weft
+//	main.go             the root command and the exit codes
+//	cli.go              helpers that commands share
+//	version.go          weft version
+//	up.go               weft up: the whole of weft in one process, with an embedded NATS server
+//	run.go              weft run: some actors, or the gateway, against a NATS server
+//	serve.go            running actors, the gateway and the metrics endpoint; the ready line
+//	process.go          what a process is made of: NATS users, databases, keysets, telemetry
+//	log.go              the buffered JSON log
+//	gc.go               tuning of the garbage collector
+//	migrate.go          weft migrate: streams, buckets, durables and database schemas
+//	config.go           the configuration and its defaults
+//	config_load.go      reading it from a YAML file and the environment
+//	config_keys.go      the keys of all settings, and their environment variables
+//	config_check.go     validating settings
+//	config_command.go   weft config
+//	nats.go             weft nats-init, weft nats-context
+//	admin.go            weft admin create
+//	auth.go             weft auth rotate-keys
+//	keys.go             weft keys rotate
+//	workflow.go         weft workflow lint, weft workflow diagram
+//	provider.go         weft provider lint, list, schema
+//	lint.go             what the lint commands share
+//	health.go           weft health
+//	demo.go             weft demo: an HTTP client that prints its requests
+//	demo_story.go       the steps of the demo
+//	demo_shop.go        the demo's HTTP API
 package main
 
 import (
@@ -26,14 +37,13 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
 )
 
-// Exit codes.
+// Exit codes of a command that did not succeed.
 const (
 	exitFailure = 1
 	exitUsage   = 2
@@ -41,35 +51,31 @@ const (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := execute(ctx, os.Args[1:])
+	code := execute(ctx, rootCommand(), os.Args[1:])
 	stop()
 	os.Exit(code)
 }
 
-// execute runs one command and returns the exit code.
-func execute(ctx context.Context, args []string) int {
-	root := rootCommand()
+// execute runs a command line, prints its error to the command's standard error and returns the exit code.
+func execute(ctx context.Context, root *cobra.Command, args []string) int {
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
-	var usage usageError
-	switch {
-	case err == nil:
+	if err == nil {
 		return 0
-	case errors.As(err, &usage):
-		fmt.Fprintln(os.Stderr, "weft:", err)
-		return exitUsage
-	default:
-		fmt.Fprintln(os.Stderr, "weft:", err)
-		return exitFailure
 	}
+	_, _ = fmt.Fprintln(root.ErrOrStderr(), "weft:", err)
+	if usage := (usageError{}); errors.As(err, &usage) {
+		return exitUsage
+	}
+	return exitFailure
 }
 
 func rootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "weft",
 		Short: "A self-hosted backend for integration and automation",
-		Long: "weft signs users in, connects their SaaS accounts, keeps what they allow, runs their automations " +
-			"durably and tells them what happened.\n\nExit codes: 0 done, 1 failed, 2 wrong usage.",
+		Long: "weft authenticates users, connects their SaaS accounts, records their consents, runs their workflows durably and " +
+			"sends them notifications.\n\nExit codes: 0 success, 1 failure, 2 wrong usage or invalid configuration.",
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args: func(cmd *cobra.Command, args []string) error {
@@ -80,7 +86,7 @@ func rootCommand() *cobra.Command {
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.PersistentFlags().String("config", os.Getenv("WEFT_CONFIG"), "YAML file with settings; the environment stands before it")
+	root.PersistentFlags().String("config", os.Getenv("WEFT_CONFIG"), "YAML configuration file; environment variables override it")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
 		upCommand(), runCommand(), migrateCommand(), demoCommand(), configCommand(), healthCommand(), adminCommand(), authCommand(), keysCommand(),
@@ -89,22 +95,11 @@ func rootCommand() *cobra.Command {
 	return root
 }
 
-// suggestions names the commands that a mistyped word may have meant.
+// suggestions proposes commands whose names are similar to a mistyped one.
 func suggestions(cmd *cobra.Command, word string) string {
 	cmd.SuggestionsMinimumDistance = 2
 	if names := cmd.SuggestionsFor(word); len(names) > 0 {
 		return fmt.Sprintf(", did you mean %s?", strings.Join(names, " or "))
 	}
 	return ""
-}
-
-func versionCommand() *cobra.Command {
-	return &cobra.Command{
-		Use: "version", Short: "Print the version", Args: noArguments,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			info, _ := debug.ReadBuildInfo()
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "weft %s %s\n", version, info.GoVersion)
-			return err
-		},
-	}
 }

@@ -17,28 +17,26 @@ func migrateCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "migrate",
 		Short: "Create or update streams, buckets, durables and database schemas",
-		Long: "Brings a NATS server and the actors' databases to what this binary needs. It is idempotent and keeps what is stored. " +
-			"It needs the NATS key of `setup`. `weft up` does the same at its start.",
+		Long: "Brings a NATS server and the actors' databases to what this version requires. It is idempotent and keeps stored data. " +
+			"It needs the NATS key of the user `setup`. `weft up` migrates by itself when it starts.",
 		Example: "  weft migrate --nats nats://127.0.0.1:4222 --keys ./nats/keys\n" +
 			"  WEFT_DATABASE_URL=postgres://… weft migrate --databases-only",
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			config, err := configOf(cmd)
+			config, err := commandConfig(cmd)
 			if err != nil {
 				return err
 			}
 			if err := checkActors(names); err != nil {
 				return err
 			}
-			overrideAddresses(cmd, &config)
 			return migrate(cmd.Context(), config, names, databasesOnly, cmd.OutOrStdout())
 		},
 	}
-	cmd.Flags().StringSliceVar(&names, "actors", subjects.Actors(), "whose databases to migrate")
-	cmd.Flags().BoolVar(&databasesOnly, "databases-only", false, "leave NATS alone")
-	cmd.Flags().String("nats", "", "URL of the NATS server (default nats://127.0.0.1:4222)")
-	cmd.Flags().String("keys", "", "folder of the NATS users' seeds (default <data>/nats/keys)")
-	cmd.Flags().String("data", "", "folder of what the actors keep (default weft-data)")
+	cmd.Flags().StringSliceVar(&names, "actors", subjects.Actors(), "actors whose databases to migrate")
+	cmd.Flags().BoolVar(&databasesOnly, "databases-only", false, "migrate the databases only, not NATS")
+	addNATSFlags(cmd)
+	addDataFlag(cmd)
 	return cmd
 }
 
@@ -52,7 +50,7 @@ func migrate(ctx context.Context, config Config, names []string, databasesOnly b
 		if err := p.setup(ctx); err != nil {
 			return fmt.Errorf("setting up the mesh: %w", err)
 		}
-		if _, err := fmt.Fprintln(out, "NATS: streams, buckets and durables are there"); err != nil {
+		if _, err := fmt.Fprintln(out, "NATS: streams, buckets and durables are up to date"); err != nil {
 			return err
 		}
 	}
@@ -60,7 +58,7 @@ func migrate(ctx context.Context, config Config, names []string, databasesOnly b
 		if err := p.migrateDatabase(ctx, name); err != nil {
 			return err
 		}
-		if _, err := fmt.Fprintf(out, "%s: the database is at this version's schema\n", name); err != nil {
+		if _, err := fmt.Fprintf(out, "%s: the database schema is up to date\n", name); err != nil {
 			return err
 		}
 	}
@@ -68,16 +66,22 @@ func migrate(ctx context.Context, config Config, names []string, databasesOnly b
 }
 
 func (p *process) migrateDatabase(ctx context.Context, name string) error {
+	db, err := p.openDatabase(ctx, name)
+	if err != nil {
+		return err
+	}
+	return db.Close()
+}
+
+// openDatabase opens an actor's database and migrates its schema.
+func (p *process) openDatabase(ctx context.Context, name string) (*database.DB, error) {
 	db, err := database.Open(ctx, p.database(name), p.telemetry.Log)
 	if err != nil {
-		return fmt.Errorf("opening the database of %s: %w", name, err)
+		return nil, fmt.Errorf("opening the database of %s: %w", name, err)
 	}
-	err = database.Migrate(ctx, db, actorTable[name].migrations)
-	if e := db.Close(); err == nil {
-		err = e
+	if err := database.Migrate(ctx, db, actorTable[name].migrations); err != nil {
+		_ = db.Close()
+		return nil, fmt.Errorf("migrating the database of %s: %w", name, err)
 	}
-	if err != nil {
-		return fmt.Errorf("migrating the database of %s: %w", name, err)
-	}
-	return nil
+	return db, nil
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -14,7 +13,7 @@ import (
 	"github.com/weftmesh/weft/mesh/embedded"
 )
 
-// natsConf is the server configuration that both the embedded server and nats-init use. It equals the repository's nats.conf.
+// natsConf is the configuration of the embedded server and what nats-init writes. It equals nats.conf in the repository.
 var natsConf = []byte(mesh.RenderConf())
 
 func natsInitCommand() *cobra.Command {
@@ -22,21 +21,16 @@ func natsInitCommand() *cobra.Command {
 	var listen string
 	cmd := &cobra.Command{
 		Use:   "nats-init DIR",
-		Short: "Write what a NATS server of your own needs",
-		Long: "Writes nats.conf, the local.conf that it includes (public keys, address, folder, sync) and the users' private keys " +
-			"(keys/<user>.nk, mode 0600) into DIR. Keys that are there are kept. Then: nats-server -c DIR/nats.conf, " +
+		Short: "Write the configuration and keys of a NATS server for weft",
+		Long: "Writes nats.conf, the local.conf that it includes (public keys, address, directory, sync) and the users' private keys " +
+			"(keys/<user>.nk, mode 0600) into DIR. Existing keys are kept. Afterwards run: nats-server -c DIR/nats.conf, " +
 			"weft migrate --keys DIR/keys, weft run --keys DIR/keys …",
 		Example: "  weft nats-init ./nats\n  nats-server -c ./nats/nats.conf",
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) != 1 {
-				return usageError{errors.New("name the folder: weft nats-init DIR")}
-			}
-			return nil
-		},
+		Args:    oneArgument("DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			dir, err := filepath.Abs(args[0])
 			if err != nil {
-				return fmt.Errorf("reading the folder's name: %w", err)
+				return fmt.Errorf("resolving the directory: %w", err)
 			}
 			if options.Host, options.Port, err = serverAddress(listen); err != nil {
 				return err
@@ -44,30 +38,30 @@ func natsInitCommand() *cobra.Command {
 			if _, err := embedded.Init(dir, natsConf, options); err != nil {
 				return fmt.Errorf("writing the NATS configuration: %w", err)
 			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "Written to %s. Start the server with:\n  nats-server -c %s\n",
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "Wrote %s. Start the server with:\n  nats-server -c %s\n",
 				dir, filepath.Join(dir, "nats.conf"))
 			return err
 		},
 	}
-	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:4222", "the server's address")
-	cmd.Flags().StringVar(&options.Store, "store", "", "JetStream's folder (default DIR/jetstream)")
-	cmd.Flags().StringVar(&options.Monitor, "monitor", "", "address of the HTTP monitoring port, such as 127.0.0.1:8222")
-	cmd.Flags().StringVar(&options.Sync, "durability", embedded.SyncAlways, "always (sync every write) or interval")
+	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:4222", "address that the server listens on")
+	cmd.Flags().StringVar(&options.Store, "store", "", "JetStream's storage directory (default DIR/jetstream)")
+	cmd.Flags().StringVar(&options.Monitor, "monitor", "", "address of the HTTP monitoring port, such as 127.0.0.1:8222; empty disables it")
+	cmd.Flags().StringVar(&options.Sync, "durability", embedded.SyncAlways, "when writes are synced to disk: always (each one) or interval")
 	return cmd
 }
 
 func natsContextCommand() *cobra.Command {
 	var name, url, keys, data string
-	var choose bool
+	var selectIt bool
 	cmd := &cobra.Command{
 		Use:   "nats-context",
-		Short: "Set the nats CLI up as weft's operator",
-		Long: "Writes a context of the nats CLI that connects as the user `operator`, and selects it. Then these work: " +
-			"nats micro ls, nats micro info auth, nats req weft.v1.auth.login …, nats kv ls, nats stream ls.",
+		Short: "Configure the nats CLI to connect as weft's operator",
+		Long: "Writes a context of the nats CLI that connects as the user `operator`, and selects it. Commands such as " +
+			"nats micro ls, nats micro info auth, nats req weft.v1.auth.login …, nats kv ls and nats stream ls then work.",
 		Example: "  weft nats-context --data ./weft-data\n  weft nats-context --nats nats://nats.internal:4222 --keys ./nats/keys --name prod",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			config, err := configOf(cmd)
+			config, err := baseConfig(cmd)
 			if err != nil {
 				return err
 			}
@@ -77,47 +71,47 @@ func natsContextCommand() *cobra.Command {
 			if keys == "" {
 				keys = filepath.Join(data, "nats", "keys")
 			}
-			if own := embedded.URL(filepath.Dir(keys)); url == "" && config.NATS.URL == DefaultConfig().NATS.URL {
-				url = own // of the server that the keys are for, where it is known
+			if known := embedded.URL(filepath.Dir(keys)); url == "" && config.NATS.URL == defaultConfig().NATS.URL {
+				url = known // the server whose configuration is beside the keys
 			}
 			url = cmp.Or(url, config.NATS.URL)
-			file, err := writeNATSContext(name, url, keys, choose)
+			file, err := writeNATSContext(name, url, keys, selectIt)
 			if err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "Written to %s. Try: nats micro ls\n", file)
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "Wrote %s. Try: nats micro ls\n", file)
 			return err
 		},
 	}
-	cmd.Flags().StringVar(&name, "name", "weft", "the context's name")
-	cmd.Flags().StringVar(&url, "nats", "", "URL of the NATS server (default the one beside the keys, else nats://127.0.0.1:4222)")
-	cmd.Flags().StringVar(&keys, "keys", "", "folder of the NATS users' seeds (default <data>/nats/keys)")
-	cmd.Flags().StringVar(&data, "data", "", "weft's data folder (default weft-data)")
-	cmd.Flags().BoolVar(&choose, "select", true, "make it the nats CLI's selected context")
+	cmd.Flags().StringVar(&name, "name", "weft", "name of the context")
+	cmd.Flags().StringVar(&url, "nats", "", "URL of the NATS server (default the one configured beside the keys, else nats://127.0.0.1:4222)")
+	cmd.Flags().StringVar(&keys, "keys", "", "directory of the NATS users' seeds (default <data>/nats/keys)")
+	cmd.Flags().StringVar(&data, "data", "", "weft's data directory (default weft-data)")
+	cmd.Flags().BoolVar(&selectIt, "select", true, "select the context in the nats CLI")
 	return cmd
 }
 
-// writeNATSContext writes the file where the nats CLI looks: <config>/nats/context/<name>.json.
-func writeNATSContext(name, url, keys string, choose bool) (string, error) {
+// writeNATSContext writes a context to the nats CLI's directory, <config>/nats/context/<name>.json, and returns the file.
+func writeNATSContext(name, url, keys string, selectIt bool) (string, error) {
 	seed, err := filepath.Abs(filepath.Join(keys, "operator.nk"))
 	if err != nil {
-		return "", fmt.Errorf("reading the folder of keys: %w", err)
+		return "", fmt.Errorf("resolving the directory of keys: %w", err)
 	}
 	if _, err := os.Stat(seed); err != nil {
-		return "", fmt.Errorf("the operator's key is not there (has weft run, or nats-init?): %w", err)
+		return "", fmt.Errorf("the operator's key is missing; `weft up` and `weft nats-init` create it: %w", err)
 	}
-	// The nats CLI follows XDG_CONFIG_HOME, or else ~/.config, on every system.
+	// The nats CLI uses XDG_CONFIG_HOME, or else ~/.config, on every operating system.
 	config := os.Getenv("XDG_CONFIG_HOME")
 	if config == "" {
 		home, err := os.UserHomeDir()
 		if err != nil {
-			return "", fmt.Errorf("finding the home folder: %w", err)
+			return "", fmt.Errorf("finding the home directory: %w", err)
 		}
 		config = filepath.Join(home, ".config")
 	}
-	folder := filepath.Join(config, "nats", "context")
-	if err := os.MkdirAll(folder, 0o700); err != nil {
-		return "", fmt.Errorf("making the folder of contexts: %w", err)
+	dir := filepath.Join(config, "nats", "context")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", fmt.Errorf("creating the directory of contexts: %w", err)
 	}
 	content, err := json.MarshalIndent(map[string]string{
 		"description": "weft's operator", "url": url, "nkey": seed, "inbox_prefix": mesh.InboxPrefix("operator"),
@@ -125,11 +119,11 @@ func writeNATSContext(name, url, keys string, choose bool) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("encoding the context: %w", err)
 	}
-	file := filepath.Join(folder, name+".json")
+	file := filepath.Join(dir, name+".json")
 	if err := os.WriteFile(file, content, 0o600); err != nil {
 		return "", fmt.Errorf("writing the context: %w", err)
 	}
-	if choose {
+	if selectIt {
 		if err := os.WriteFile(filepath.Join(config, "nats", "context.txt"), []byte(name), 0o600); err != nil {
 			return "", fmt.Errorf("selecting the context: %w", err)
 		}

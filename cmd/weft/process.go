@@ -12,7 +12,6 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"go.uber.org/zap"
-	"go.uber.org/zap/zapcore"
 
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/auth"
@@ -26,27 +25,30 @@ import (
 	"github.com/weftmesh/weft/mesh"
 )
 
-// actorEntry is one actor as main knows it.
+// actorEntry is what the commands need to run an actor and to maintain its database.
 type actorEntry struct {
 	migrations fs.FS
 	build      func(Config, actors.Deps) (actors.Service, error)
-	port       int
-	sealed     []seal.Column
+	// metricsPort is where a process that runs only this actor serves metrics, unless metrics.port is set.
+	metricsPort int
+	// sealed are the columns that `weft keys rotate` seals again.
+	sealed []seal.Column
 }
 
-// actorTable is the five actors.
+// actorTable has the actors by name.
 var actorTable = map[string]actorEntry{
-	"auth":         {auth.Migrations, service(func(c Config) auth.Config { return c.Auth }, auth.New), 9091, auth.Sealed},
-	"integration":  {integration.Migrations, service(Config.integration, integration.New), 9092, integration.Sealed},
-	"workflow":     {workflow.Migrations, service(func(c Config) workflow.Config { return c.Workflow }, workflow.New), 9093, workflow.Sealed},
-	"consent":      {consent.Migrations, service(func(c Config) consent.Config { return c.Consent }, consent.New), 9094, consent.Sealed},
-	"notification": {notification.Migrations, service(func(c Config) notification.Config { return c.Notification }, notification.New), 9095, notification.Sealed},
+	"auth":         {auth.Migrations, builder(func(c Config) auth.Config { return c.Auth }, auth.New), 9091, auth.Sealed},
+	"integration":  {integration.Migrations, builder(Config.integration, integration.New), 9092, integration.Sealed},
+	"workflow":     {workflow.Migrations, builder(func(c Config) workflow.Config { return c.Workflow }, workflow.New), 9093, workflow.Sealed},
+	"consent":      {consent.Migrations, builder(func(c Config) consent.Config { return c.Consent }, consent.New), 9094, consent.Sealed},
+	"notification": {notification.Migrations, builder(func(c Config) notification.Config { return c.Notification }, notification.New), 9095, notification.Sealed},
 }
 
+// gatewayMetricsPort is the metrics port of a process that runs the gateway or several actors.
 const gatewayMetricsPort = 9096
 
-// service makes an actor's build function from its New.
-func service[C any, A interface{ Service() actors.Service }](
+// builder adapts an actor's New, which takes its section of the configuration, to actorEntry.build.
+func builder[C any, A interface{ Service() actors.Service }](
 	section func(Config) C, build func(actors.Deps, C) (A, error),
 ) func(Config, actors.Deps) (actors.Service, error) {
 	return func(c Config, d actors.Deps) (actors.Service, error) {
@@ -58,23 +60,25 @@ func service[C any, A interface{ Service() actors.Service }](
 	}
 }
 
-// process is one running weft: its configuration, its log, metrics and traces, and where the mesh is.
+// process is a running command with its configuration, telemetry and access to NATS.
 type process struct {
 	config    Config
 	telemetry *mesh.Telemetry
 	natsURL   string
-	// nats is this process's own server; nil where it uses another.
+	// nats is the embedded server; nil if the process connects to another one.
 	nats nats.InProcessConnProvider
+	// keys is the directory of the NATS users' seeds.
 	keys string
 }
 
+// newProcess opens the log and the telemetry of a command. name is the process's name in traces.
 func newProcess(ctx context.Context, c Config, name string) (*process, error) {
-	log, err := newLog(c.Log)
+	log, err := newLog(c.Log, os.Stderr)
 	if err != nil {
 		return nil, err
 	}
 	telemetry, err := mesh.NewTelemetry(ctx, mesh.TelemetryOptions{
-		Log: log, OTLP: c.Tracing.OTLP, Ratio: c.Tracing.Ratio, Process: name, Version: version,
+		Log: log, OTLP: c.Tracing.OTLP, Ratio: c.Tracing.Ratio, Process: name, Version: programVersion(),
 	})
 	if err != nil {
 		return nil, err
@@ -86,36 +90,17 @@ func newProcess(ctx context.Context, c Config, name string) (*process, error) {
 	return &process{config: c, telemetry: telemetry, natsURL: c.NATS.URL, keys: keys}, nil
 }
 
-func newLog(c LogConfig) (*zap.Logger, error) {
-	level, err := zapcore.ParseLevel(c.Level)
-	if err != nil {
-		return nil, usageError{fmt.Errorf("log.level: %w", err)}
+// close flushes traces and the log.
+func (p *process) close() {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if err := p.telemetry.Close(ctx); err != nil {
+		p.telemetry.Log.Warn("flushing traces", zap.Error(err))
 	}
-	encoder := zap.NewProductionEncoderConfig()
-	encoder.EncodeTime = zapcore.RFC3339NanoTimeEncoder
-	encoder.EncodeDuration = zapcore.StringDurationEncoder
-	out := &logBuffer{BufferedWriteSyncer: zapcore.BufferedWriteSyncer{
-		WS: zapcore.Lock(os.Stderr), Size: 256 << 10, FlushInterval: logFlush,
-	}}
-	core := zapcore.NewCore(zapcore.NewJSONEncoder(encoder), out, level)
-	return zap.New(core, zap.AddCaller(), zap.Hooks(out.urgent)), nil
+	_ = p.telemetry.Log.Sync()
 }
 
-// logFlush is how long an ordinary log line may wait for others, so that a line a request does not cost a
-// system call a request.
-const logFlush = 200 * time.Millisecond
-
-// logBuffer gathers lines; one that warns goes out at once, and what came before it too.
-type logBuffer struct{ zapcore.BufferedWriteSyncer }
-
-func (b *logBuffer) urgent(e zapcore.Entry) error {
-	if e.Level >= zapcore.WarnLevel {
-		return b.Sync()
-	}
-	return nil
-}
-
-// options are the connection options of one NATS user.
+// options returns the connection options of a NATS user. The error is fs.ErrNotExist if the process does not have its seed.
 func (p *process) options(user string) (mesh.Options, error) {
 	seed, err := os.ReadFile(filepath.Join(p.keys, user+".nk"))
 	if err != nil {
@@ -124,7 +109,8 @@ func (p *process) options(user string) (mesh.Options, error) {
 	return mesh.Options{URL: p.natsURL, InProcess: p.nats, User: user, Seed: seed, Log: p.telemetry.Log}, nil
 }
 
-// setup creates what streams, buckets and durables are missing, where this process holds setup's key.
+// setup creates or updates streams, buckets and durables as the NATS user setup. The error is fs.ErrNotExist if the process
+// does not have that user's seed.
 func (p *process) setup(ctx context.Context) error {
 	options, err := p.options("setup")
 	if err != nil {
@@ -136,12 +122,13 @@ func (p *process) setup(ctx context.Context) error {
 	}
 	defer conn.Close()
 	if err := mesh.Setup(ctx, conn.JS, p.config.NATS.Replicas); err != nil {
-		// A refused request only times out; why it was refused came beside it.
+		// A request without permission times out; the server reports the reason asynchronously.
 		return errors.Join(err, conn.LastError())
 	}
 	return nil
 }
 
+// host returns how the runtime hosts an actor.
 func (p *process) host(name string) (runtime.HostConfig, error) {
 	options, err := p.options(name)
 	if err != nil {
@@ -154,16 +141,17 @@ func (p *process) host(name string) (runtime.HostConfig, error) {
 	return runtime.HostConfig{
 		Actor: name, NATS: options, Database: p.database(name),
 		KeysetFile: p.keyset(name),
-		Issuer:     p.config.Issuer, Audience: p.config.Audience, Telemetry: p.telemetry, Version: version,
+		Issuer:     p.config.Issuer, Audience: p.config.Audience, Telemetry: p.telemetry, Version: programVersion(),
 		EgressAllow: allow, EgressAllowHTTP: p.config.Egress.AllowHTTP,
 	}, nil
 }
 
-// keyset is the file of what an actor's secrets are sealed with.
+// keyset returns the file of the keys that seal an actor's secrets at rest.
 func (p *process) keyset(name string) string {
 	return filepath.Join(p.config.Data, "keys", name+".keyset.json")
 }
 
+// database returns the database configuration of an actor.
 func (p *process) database(name string) database.Config {
 	return database.Config{
 		URL: p.config.databaseURL(name), Actor: name, DataDir: p.config.Data, Durability: p.config.Durability,
@@ -171,21 +159,13 @@ func (p *process) database(name string) database.Config {
 	}
 }
 
-func (p *process) close() {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	if err := p.telemetry.Close(ctx); err != nil {
-		p.telemetry.Log.Warn("flushing traces", zap.Error(err))
-	}
-	_ = p.telemetry.Log.Sync()
-}
-
+// parsePrefixes parses egress.allow.
 func parsePrefixes(list []string) ([]netip.Prefix, error) {
 	prefixes := make([]netip.Prefix, 0, len(list))
 	for _, s := range list {
 		prefix, err := netip.ParsePrefix(s)
 		if err != nil {
-			return nil, usageError{fmt.Errorf("egress.allow: %w", err)}
+			return nil, mesh.InvalidSetting("egress.allow", "has %q, and must consist of CIDR ranges such as 10.0.0.0/8", s)
 		}
 		prefixes = append(prefixes, prefix)
 	}

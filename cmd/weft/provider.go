@@ -14,17 +14,14 @@ import (
 )
 
 func providerCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "provider", Short: "What an author of provider manifests needs", Args: noArguments,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
-	cmd.AddCommand(providerLintCommand(), providerListCommand(), providerSchemaCommand())
-	return cmd
+	return groupCommand("provider", "Check, list and describe provider manifests", providerLintCommand(), providerListCommand(), providerSchemaCommand())
 }
 
 func providerLintCommand() *cobra.Command {
 	return lintCommand(&cobra.Command{
-		Short: "Tell what is wrong with manifests of providers",
-		Long: "Checks manifests the way weft does before one takes effect: their shape by the JSON Schema, and their meaning. A file is " +
-			"called <id>.yaml. Each fault is a line: file:line:column: pointer: message. " + lintExits,
+		Short: "Check provider manifests",
+		Long: "Checks manifests as weft does when it loads one: against the JSON Schema, then templates, expressions and references. A " +
+			"file must be named <id>.yaml. Each fault is printed on a line: file:line:column: pointer: message. " + lintExitCodes,
 		Example: "  weft provider lint acme.yaml\n  weft provider lint --json providers/*.yaml | jq -r '.[].pointer'",
 	}, lintProvider)
 }
@@ -32,10 +29,10 @@ func providerLintCommand() *cobra.Command {
 func lintProvider(file string, source []byte) (found []fileFault) {
 	name := filepath.Base(file)
 	if file == "-" {
-		name = "" // the standard input is called nothing
+		name = "" // standard input has no name to compare the id with
 	}
 	for _, f := range integration.Lint(name, source) {
-		found = append(found, fileFault{Line: f.Line, Column: f.Column, Pointer: f.Pointer, Message: f.Message, kind: cmp.Or(f.Pointer, "/")})
+		found = append(found, fileFault{Line: f.Line, Column: f.Column, Pointer: f.Pointer, Message: f.Message, label: cmp.Or(f.Pointer, "/")})
 	}
 	return found
 }
@@ -43,13 +40,13 @@ func lintProvider(file string, source []byte) (found []fileFault) {
 func providerListCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list",
-		Short: "List the providers that there are",
-		Long: "Lists what weft ships and what the folder integration.providers_dir holds, as a weft with these settings would have them, " +
-			"and says of each that is disabled why it is.\n\nExit codes: 0 all are good, 1 some are disabled.",
+		Short: "List the available providers",
+		Long: "Lists the providers that weft includes and those of the directory integration.providers_dir, as a weft with these settings " +
+			"loads them, with the faults of each disabled one.\n\nExit codes: 0 all are valid, 1 some are disabled.",
 		Example: "  weft provider list\n  weft provider list --dir ./providers --json | jq -r '.[] | select(.fault).id'",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			config, err := configOf(cmd)
+			config, err := baseConfig(cmd)
 			if err != nil {
 				return err
 			}
@@ -57,23 +54,23 @@ func providerListCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			folder := config.Integration.ProvidersDir
-			if dir := cmd.Flag("dir").Value.String(); dir != "" {
-				folder = dir
+			dir := config.Integration.ProvidersDir
+			if flag := cmd.Flag("dir").Value.String(); flag != "" {
+				dir = flag
 			}
-			listed, err := integration.ListProviders(folder)
+			listed, err := integration.ListProviders(dir)
 			if err != nil {
 				return err
 			}
 			return printProviders(cmd.OutOrStdout(), listed, asJSON)
 		},
 	}
-	cmd.Flags().String("dir", "", "the folder of further manifests (default integration.providers_dir)")
-	cmd.Flags().Bool("json", false, "print them as a JSON list")
+	cmd.Flags().String("dir", "", "directory of additional manifests (default integration.providers_dir)")
+	cmd.Flags().Bool("json", false, "print the providers as a JSON array")
 	return cmd
 }
 
-// listedProvider is a provider as `weft provider list --json` prints it.
+// listedProvider is a provider in the output of `weft provider list --json`.
 type listedProvider struct {
 	ID       string   `json:"id"`
 	Name     string   `json:"name,omitempty"`
@@ -85,7 +82,7 @@ type listedProvider struct {
 	Fault    string   `json:"fault,omitempty"`
 }
 
-// printProviders fails where a provider is disabled.
+// printProviders prints providers and returns an error if one is disabled.
 func printProviders(w io.Writer, listed []integration.ListedProvider, asJSON bool) error {
 	rows, disabled := make([]listedProvider, 0, len(listed)), 0
 	for _, l := range listed {
@@ -120,7 +117,7 @@ func printProviderTable(w io.Writer, rows []listedProvider) error {
 	table := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	_, _ = fmt.Fprintln(table, "ID\tCATEGORY\tACTIONS\tFROM\tSTATE")
 	for _, row := range rows {
-		state := "good"
+		state := "valid"
 		if row.Fault != "" {
 			state = "disabled"
 		}
@@ -144,8 +141,8 @@ func providerSchemaCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "schema",
 		Short: "Print the JSON Schema of manifests",
-		Long: "Prints the JSON Schema that completes and checks manifests in an editor, the same as docs/provider.schema.json: name it in a " +
-			"file's first line, # yaml-language-server: $schema=provider.schema.json",
+		Long: "Prints the JSON Schema of provider manifests, which equals docs/provider.schema.json. Editors complete and check a manifest " +
+			"with it if the first line of the file is # yaml-language-server: $schema=provider.schema.json",
 		Example: "  weft provider schema > provider.schema.json",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -11,7 +11,6 @@ import (
 	"net/http/pprof"
 	"runtime/debug"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -26,7 +25,7 @@ import (
 	"github.com/weftmesh/weft/mesh"
 )
 
-// readyLine is what `weft up` and `weft run` print once they serve.
+// readyLine is what `weft up` and `weft run` print once they serve requests.
 type readyLine struct {
 	Ready   bool   `json:"ready"`
 	Version string `json:"version"`
@@ -34,44 +33,47 @@ type readyLine struct {
 	NATS    string `json:"nats"`
 	Metrics string `json:"metrics,omitempty"`
 	Data    string `json:"data"`
-	// TookMS is the time from the process's start of work to ready, in milliseconds.
+	// TookMS is the startup time in milliseconds.
 	TookMS int64 `json:"took_ms"`
 }
 
-// overrideAddresses lets the flags stand before file and environment.
-func overrideAddresses(cmd *cobra.Command, c *Config) {
-	targets := map[string]*string{
-		"data": &c.Data, "http": &c.Gateway.Listen, "keys": &c.NATS.Keys, "nats": &c.NATS.URL,
-	}
-	if cmd.Name() == "up" {
-		targets["nats"] = &c.NATS.Listen // the server is this process's own
-	}
-	for name, target := range targets {
-		if f := cmd.Flags().Lookup(name); f != nil && f.Changed {
-			*target = f.Value.String()
-		}
-	}
-	// Who asks for a free HTTP port runs several at once: the metrics must not collide either.
-	if c.Metrics.Port == 0 && strings.HasSuffix(c.Gateway.Listen, ":0") {
-		c.Metrics.Port = -1
-	}
+// addJSONFlag adds --json for the ready line.
+func addJSONFlag(cmd *cobra.Command, asJSON *bool) {
+	cmd.Flags().BoolVar(asJSON, "json", false, "print the ready line as JSON")
 }
 
-// serve runs actors and then the gateway until ctx ends or one of them fails; then the gateway drains
-// first, so that what it has taken still finds the actors.
+// printReady prints the ready line as text or as one line of JSON.
+func printReady(out io.Writer, line readyLine, asJSON bool) error {
+	// Returns the memory that only the start needed; collections are rare from here on.
+	go debug.FreeOSMemory()
+	if asJSON {
+		return json.NewEncoder(out).Encode(line)
+	}
+	_, err := fmt.Fprintf(out, "weft %s is ready after %d ms\n  data     %s\n  NATS     %s\n", line.Version, line.TookMS, line.Data, line.NATS)
+	if err == nil && line.Metrics != "" {
+		_, err = fmt.Fprintf(out, "  metrics  %s\n", line.Metrics)
+	}
+	if err == nil && line.HTTP != "" {
+		_, err = fmt.Fprintf(out, "  HTTP     %s\n  docs     %s/docs\nTry `weft demo`, or `weft nats-context` and then `nats micro ls`.\n", line.HTTP, line.HTTP)
+	}
+	return err
+}
+
+// serve runs actors and then the gateway until ctx ends or one of them fails. It stops the gateway first, so that the
+// actors can still answer the requests that it drains.
 func (p *process) serve(ctx context.Context, names []string, withGateway bool, ready func(http string) error) error {
 	actorsCtx, stopActors := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopActors()
 	group, actorsCtx := errgroup.WithContext(actorsCtx)
-	var serving sync.WaitGroup
+	var starting sync.WaitGroup
 	for _, name := range names {
-		serving.Add(1)
-		group.Go(func() error { return p.actor(actorsCtx, name, serving.Done) })
+		starting.Add(1)
+		group.Go(func() error { return p.actor(actorsCtx, name, starting.Done) })
 	}
-	front, stopFront := context.WithCancel(ctx)
-	defer stopFront()
-	context.AfterFunc(actorsCtx, stopFront)
-	err := p.serveFront(front, &serving, withGateway, ready)
+	gatewayCtx, stopGateway := context.WithCancel(ctx)
+	defer stopGateway()
+	context.AfterFunc(actorsCtx, stopGateway)
+	err := p.serveGateway(gatewayCtx, &starting, withGateway, ready)
 	stopActors()
 	if e := group.Wait(); e != nil {
 		return errors.Join(e, err)
@@ -79,12 +81,12 @@ func (p *process) serve(ctx context.Context, names []string, withGateway bool, r
 	return err
 }
 
-// serveFront waits for the actors, then runs the gateway, or just waits for the end.
-func (p *process) serveFront(ctx context.Context, actors *sync.WaitGroup, withGateway bool, ready func(string) error) error {
-	allReady := make(chan struct{})
-	go func() { actors.Wait(); close(allReady) }()
+// serveGateway waits until the actors have started, then runs the gateway, or without one waits until ctx ends.
+func (p *process) serveGateway(ctx context.Context, starting *sync.WaitGroup, withGateway bool, ready func(string) error) error {
+	started := make(chan struct{})
+	go func() { starting.Wait(); close(started) }()
 	select {
-	case <-allReady:
+	case <-started:
 	case <-ctx.Done():
 		return nil
 	}
@@ -104,22 +106,6 @@ func (p *process) serveFront(ctx context.Context, actors *sync.WaitGroup, withGa
 	})
 	if cause := context.Cause(ctx); err == nil && cause != nil && !errors.Is(cause, context.Canceled) {
 		return cause
-	}
-	return err
-}
-
-func printReady(out io.Writer, line readyLine, asJSON bool) error {
-	// What the start needed is given back: collections are rare from here on.
-	go debug.FreeOSMemory()
-	if asJSON {
-		return json.NewEncoder(out).Encode(line)
-	}
-	_, err := fmt.Fprintf(out, "weft %s is ready after %d ms\n  data     %s\n  NATS     %s\n", line.Version, line.TookMS, line.Data, line.NATS)
-	if err == nil && line.Metrics != "" {
-		_, err = fmt.Fprintf(out, "  metrics  %s\n", line.Metrics)
-	}
-	if err == nil && line.HTTP != "" {
-		_, err = fmt.Fprintf(out, "  HTTP     %s\n  docs     %s/docs\nTry `weft demo`, or `weft nats-context` and then `nats micro ls`.\n", line.HTTP, line.HTTP)
 	}
 	return err
 }
@@ -151,21 +137,21 @@ func (p *process) gateway(ctx context.Context, ready func(addr string)) (err err
 		return err
 	}
 	defer conn.Close()
-	presence, err := mesh.Join(ctx, conn, p.telemetry.Log)
+	membership, err := mesh.Join(ctx, conn, p.telemetry.Log)
 	if err != nil {
 		return err
 	}
 	defer func() {
 		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 		defer cancel()
-		err = errors.Join(err, presence.Close(closing))
+		err = errors.Join(err, membership.Close(closing))
 	}()
-	verifier, err := mesh.NewVerifier(ctx, presence, p.config.Issuer, p.config.Audience, time.Now)
+	verifier, err := mesh.NewVerifier(ctx, membership, p.config.Issuer, p.config.Audience, time.Now)
 	if err != nil {
 		return err
 	}
 	g, err := gateway.New(gateway.Deps{
-		Conn: conn, Verifier: verifier, Telemetry: p.telemetry, Version: version, Now: time.Now,
+		Conn: conn, Verifier: verifier, Telemetry: p.telemetry, Version: programVersion(), Now: time.Now,
 	}, p.config.Gateway)
 	if err != nil {
 		return fmt.Errorf("building the gateway: %w", err)
@@ -176,7 +162,8 @@ func (p *process) gateway(ctx context.Context, ready func(addr string)) (err err
 	return nil
 }
 
-// serveMetrics serves /metrics until ctx ends and returns its address; "" where metrics are off.
+// serveMetrics serves Prometheus metrics at /metrics until ctx ends, on port unless metrics.port is set. It returns the URL,
+// or "" if metrics are disabled.
 func (p *process) serveMetrics(ctx context.Context, port int) (string, error) {
 	m := p.config.Metrics
 	if !m.Enabled {

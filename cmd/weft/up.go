@@ -19,16 +19,16 @@ func upCommand() *cobra.Command {
 		Use:   "up",
 		Short: "Run everything in this process",
 		Long: "Runs an embedded NATS server with JetStream, the five actors and the HTTP gateway, with SQLite and JetStream " +
-			"files in one folder. Nothing to install, nothing to configure.\n\nSIGTERM and Ctrl-C drain for up to 30 seconds.",
+			"files in one data directory. It needs no other service and no configuration.\n\nSIGTERM and Ctrl-C stop it: requests in " +
+			"flight have up to 30 seconds to finish.",
 		Example: "  weft up\n  weft up --dev            # and then: weft demo\n  weft up --data /var/lib/weft --http :8080\n" +
 			"  weft up --data $(mktemp -d) --http 127.0.0.1:0 --nats 127.0.0.1:0 --json",
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			config, err := configOf(cmd)
+			config, err := commandConfig(cmd)
 			if err != nil {
 				return err
 			}
-			overrideAddresses(cmd, &config)
 			if dev {
 				config.Egress.Allow = append(config.Egress.Allow, "127.0.0.0/8", "::1/128")
 				config.Egress.AllowHTTP = true
@@ -36,17 +36,17 @@ func upCommand() *cobra.Command {
 			return up(cmd.Context(), config, asJSON, cmd.OutOrStdout())
 		},
 	}
-	cmd.Flags().String("data", "", "folder of everything that weft keeps (default weft-data)")
-	cmd.Flags().String("http", "", "address of the gateway (default 127.0.0.1:8080); port 0 takes a free one")
-	cmd.Flags().String("nats", "", "address of the embedded NATS server (default 127.0.0.1:4222); port 0 takes a free one")
-	cmd.Flags().BoolVar(&dev, "dev", false, "let outbound calls reach this machine, without TLS: for trying things out, never in production")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print the ready line as JSON")
+	addDataFlag(cmd)
+	cmd.Flags().String("http", "", "address of the gateway (default 127.0.0.1:8080); port 0 picks a free port")
+	cmd.Flags().String("nats", "", "address of the embedded NATS server (default 127.0.0.1:4222); port 0 picks a free port")
+	cmd.Flags().BoolVar(&dev, "dev", false, "allow outbound calls to this machine and without TLS; for development only")
+	addJSONFlag(cmd, &asJSON)
 	return cmd
 }
 
 func up(ctx context.Context, config Config, asJSON bool, out io.Writer) error {
 	start := time.Now()
-	collectLess()
+	raiseGOGC()
 	p, err := newProcess(ctx, config, "up")
 	if err != nil {
 		return err
@@ -71,10 +71,10 @@ func up(ctx context.Context, config Config, asJSON bool, out io.Writer) error {
 	if err := p.setup(ctx); err != nil {
 		return fmt.Errorf("setting up the mesh: %w", err)
 	}
-	line := readyLine{Ready: true, Version: version, NATS: p.natsURL, Data: config.Data}
-	metrics, stopMetrics := context.WithCancel(context.WithoutCancel(ctx))
+	line := readyLine{Ready: true, Version: programVersion(), NATS: p.natsURL, Data: config.Data}
+	metricsCtx, stopMetrics := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopMetrics()
-	if line.Metrics, err = p.serveMetrics(metrics, gatewayMetricsPort); err != nil {
+	if line.Metrics, err = p.serveMetrics(metricsCtx, gatewayMetricsPort); err != nil {
 		return err
 	}
 	return p.serve(ctx, subjects.Actors(), true, func(http string) error {

@@ -1,6 +1,5 @@
-// Package embedded is the NATS server inside weft: it writes a server's folder (configuration and keys)
-// and runs a server from it, with the very file that a server of the operator's own would run with.
+// Package embedded runs the NATS server inside weft. It writes a server's folder (configuration and keys) and runs a server from
+// it, with the same configuration file that a separate nats-server would use.
 //
-// It decides nothing about who may do what: that is in nats.conf, which package mesh derives from the
-// contract.
+// The permissions are in nats.conf, which package mesh derives from the contract.
 package embedded

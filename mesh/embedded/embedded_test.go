@@ -52,13 +52,13 @@ func connect(t *testing.T, dir, url, user string) *mesh.Conn {
 	return conn
 }
 
-func TestInitKeepsKeysAndHidesThem(t *testing.T) {
+func TestInitKeepsAndProtectsKeys(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "a folder", `with "quotes"`)
 	first := initFolder(t, dir, embedded.Options{Port: -1})
 	second := initFolder(t, dir, embedded.Options{Port: 4333})
 	if len(first) != len(mesh.Users())+1 {
-		t.Errorf("there are keys for %v", first)
+		t.Errorf("Init returns keys for %v", first)
 	}
 	local, err := os.ReadFile(filepath.Join(dir, "local.conf"))
 	if err != nil {
@@ -66,7 +66,7 @@ func TestInitKeepsKeysAndHidesThem(t *testing.T) {
 	}
 	for user, public := range first {
 		if second[user] != public {
-			t.Errorf("the key of %s was made anew", user)
+			t.Errorf("the key of %s was replaced", user)
 		}
 		path := filepath.Join(dir, "keys", user+".nk")
 		info, err := os.Stat(path)
@@ -75,17 +75,17 @@ func TestInitKeepsKeysAndHidesThem(t *testing.T) {
 		}
 		seed, err := embedded.LoadSeed(dir, user)
 		if err != nil || strings.Contains(string(local), string(seed)) {
-			t.Errorf("local.conf holds the seed of %s, %v", user, err)
+			t.Errorf("local.conf contains the seed of %s, %v", user, err)
 		}
 	}
 	if !strings.Contains(string(local), "WEFT_NATS_PORT: 4333") {
-		t.Errorf("local.conf was not written anew:\n%s", local)
+		t.Errorf("local.conf was not updated:\n%s", local)
 	}
 	if left, err := filepath.Glob(filepath.Join(dir, "keys", ".*")); err != nil || len(left) > 0 {
-		t.Errorf("left behind: %v, %v", left, err)
+		t.Errorf("temporary files remain: %v, %v", left, err)
 	}
 	if _, err := embedded.LoadSeed(dir, "nobody"); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("the seed of nobody: %v", err)
+		t.Errorf("the seed of an unknown user: %v", err)
 	}
 	if _, err := embedded.Init(dir, nil, embedded.Options{Sync: "sometimes"}); err == nil {
 		t.Error("an unknown sync is accepted")
@@ -105,12 +105,12 @@ func TestURL(t *testing.T) {
 	initFolder(t, free, embedded.Options{Port: -1})
 	for _, dir := range []string{free, t.TempDir()} {
 		if got := embedded.URL(dir); got != "" {
-			t.Errorf("%q", got)
+			t.Errorf("URL returns %q", got)
 		}
 	}
 }
 
-func TestInitRefusesADamagedKey(t *testing.T) {
+func TestInitRejectsADamagedKey(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	initFolder(t, dir, embedded.Options{})
@@ -119,16 +119,15 @@ func TestInitRefusesADamagedKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := embedded.Init(dir, nil, embedded.Options{}); err == nil || !strings.Contains(err.Error(), "auth") {
-		t.Errorf("it says %v", err)
+		t.Errorf("Init returns %v", err)
 	}
 	if got, err := os.ReadFile(path); err != nil || string(got) != "damaged" {
 		t.Errorf("the key was replaced: %q, %v", got, err)
 	}
 }
 
-// TestTheServerOfTheOperatorsOwn reads the file as nats-server -c does, each durability and a monitoring
-// port included.
-func TestTheServerOfTheOperatorsOwn(t *testing.T) {
+// A separate nats-server reads the same file, with each sync mode and with a monitoring port.
+func TestConfIsValidForASeparateServer(t *testing.T) {
 	t.Parallel()
 	for sync, always := range map[string]bool{"": true, embedded.SyncAlways: true, embedded.SyncInterval: false} {
 		dir := t.TempDir()
@@ -150,7 +149,7 @@ func TestTheServerOfTheOperatorsOwn(t *testing.T) {
 	}
 }
 
-func TestStateOutlivesTheServer(t *testing.T) {
+func TestStateSurvivesARestart(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	initFolder(t, dir, embedded.Options{Port: -1, Monitor: "127.0.0.1:-1"})
@@ -164,7 +163,7 @@ func TestStateOutlivesTheServer(t *testing.T) {
 	}
 	defer answer.Body.Close()
 	if answer.StatusCode != http.StatusOK {
-		t.Errorf("monitoring says %s", answer.Status)
+		t.Errorf("monitoring answers %s", answer.Status)
 	}
 	auth := connect(t, dir, s.ClientURL(), "auth")
 	if _, err := auth.JS.Publish(t.Context(), "weft.audit.v1.auth.u", []byte("{}")); err != nil {
@@ -178,17 +177,17 @@ func TestStateOutlivesTheServer(t *testing.T) {
 	}
 }
 
-func TestAFolderHasOneServer(t *testing.T) {
+func TestOnlyOneServerRunsFromAFolder(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	initFolder(t, dir, embedded.Options{Port: -1})
 	start(t, dir)
 	if _, err := embedded.Start(t.Context(), dir, zap.NewNop()); err == nil || !strings.Contains(err.Error(), "another server") {
-		t.Errorf("the second is told %v", err)
+		t.Errorf("starting a second server: %v", err)
 	}
 }
 
-func TestAStartThatFailsSaysWhy(t *testing.T) {
+func TestStartReportsTheServersError(t *testing.T) {
 	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -198,25 +197,25 @@ func TestAStartThatFailsSaysWhy(t *testing.T) {
 	dir := t.TempDir()
 	address, _ := taken.Addr().(*net.TCPAddr)
 	initFolder(t, dir, embedded.Options{Port: address.Port})
-	begun := time.Now()
+	began := time.Now()
 	if _, err := embedded.Start(t.Context(), dir, zap.NewNop()); err == nil || !strings.Contains(err.Error(), "in use") {
 		t.Errorf("with the port taken: %v", err)
 	}
-	if took := time.Since(begun); took > 5*time.Second {
-		t.Errorf("it took %s to say so", took)
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("the error took %s", took)
 	}
 	if err := taken.Close(); err != nil {
 		t.Fatal(err)
 	}
-	start(t, dir) // the failure has left nothing behind
+	start(t, dir) // the failed start has released the folder
 	if _, err := embedded.Start(t.Context(), t.TempDir(), zap.NewNop()); err == nil {
-		t.Error("a server starts without a configuration")
+		t.Error("a server starts without configuration")
 	}
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
 	other := t.TempDir()
 	initFolder(t, other, embedded.Options{Port: -1})
 	if _, err := embedded.Start(ended, other, zap.NewNop()); !errors.Is(err, context.Canceled) {
-		t.Errorf("with its context ended: %v", err)
+		t.Errorf("with a cancelled context: %v", err)
 	}
 }

@@ -9,10 +9,10 @@ import (
 	"syscall"
 )
 
-// errInUse is that another server runs from the folder.
+// errInUse is returned if another server runs from the folder.
 var errInUse = errors.New("another server runs from this folder")
 
-// lockFolder takes the folder's lock, which the kernel gives back when the process dies, however it dies.
+// lockFolder locks the folder. The kernel releases the lock when the process ends.
 func lockFolder(dir string) (*os.File, error) {
 	f, err := os.OpenFile(filepath.Join(dir, ".lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {

@@ -8,10 +8,10 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// errInUse is that another server runs from the folder.
+// errInUse is returned if another server runs from the folder.
 var errInUse = errors.New("another server runs from this folder")
 
-// lockFolder takes the folder's lock, which the system gives back when the process dies.
+// lockFolder locks the folder. The system releases the lock when the process ends.
 func lockFolder(dir string) (*os.File, error) {
 	f, err := os.OpenFile(filepath.Join(dir, ".lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
@@ -27,5 +27,5 @@ func lockFolder(dir string) (*os.File, error) {
 	return f, nil
 }
 
-// syncFolder does nothing: a folder cannot be synced here, and a rename is journaled.
+// syncFolder does nothing: Windows cannot sync a folder, and renames are journaled.
 func syncFolder(string) error { return nil }

@@ -17,18 +17,18 @@ import (
 	"github.com/weftmesh/weft/mesh"
 )
 
-// How often the server syncs what it has acknowledged.
+// Modes of Options.Sync.
 const (
-	// SyncAlways syncs every acknowledged write: none is lost on power failure.
+	// SyncAlways syncs every acknowledged write, so that none is lost on power failure.
 	SyncAlways = "always"
-	// SyncInterval leaves the last moments to chance.
+	// SyncInterval syncs every ten seconds; writes since the last sync may be lost on power failure.
 	SyncInterval = "interval"
 )
 
-// syncEvery is how often a server with SyncInterval syncs.
+// syncEvery is the interval of SyncInterval.
 const syncEvery = "10s"
 
-// maxPayload is the payload limit: 1 MiB.
+// maxPayload is the maximum payload of a message: 1 MiB.
 const maxPayload = 1 << 20
 
 // Files of a server's folder.
@@ -38,39 +38,38 @@ const (
 	keyFolder = "keys"
 )
 
-// Options is what differs from one server to the next.
+// Options configures a server.
 type Options struct {
-	// Host is the address to listen on: 127.0.0.1 unless set.
+	// Host is the address to listen on. Default: 127.0.0.1.
 	Host string
-	// Port is the port: 4222 when 0, a free one when negative.
+	// Port is the port. 0 means 4222, a negative value a free port.
 	Port int
-	// Store is JetStream's folder: <dir>/jetstream unless set.
+	// Store is JetStream's folder. Default: <dir>/jetstream.
 	Store string
-	// Sync is SyncAlways unless set.
+	// Sync is SyncAlways or SyncInterval. Default: SyncAlways.
 	Sync string
-	// Monitor is the address of the HTTP monitoring port, such as 127.0.0.1:8222; empty opens none.
+	// Monitor is the address of the HTTP monitoring port, such as 127.0.0.1:8222; empty disables it.
 	Monitor string
 }
 
-// Keys are the users' public nkeys by user.
+// Keys maps users to their public nkeys.
 type Keys map[string]string
 
-// Init writes a server's folder: nats.conf (conf), local.conf after o, and a private nkey seed for each
-// user, keys/<user>.nk with mode 0600. Keys that exist are kept; the two configuration files are written
-// anew. Every file is complete or absent, also after a crash.
+// Init writes a server's folder: nats.conf with the content conf, local.conf from o, and a private nkey seed for each user in
+// keys/<user>.nk with mode 0600. Existing keys are kept; both configuration files are overwritten. Files are written atomically.
 func Init(dir string, conf []byte, o Options) (Keys, error) {
 	o, err := o.withDefaults(dir)
 	if err != nil {
 		return nil, err
 	}
 	if err := os.MkdirAll(filepath.Join(dir, keyFolder), 0o700); err != nil {
-		return nil, fmt.Errorf("making the folder of keys: %w", err)
+		return nil, fmt.Errorf("creating the folder of keys: %w", err)
 	}
 	keys := Keys{}
 	for _, user := range append(mesh.Users(), mesh.UserSystem) {
 		public, err := ensureKey(keyPath(dir, user))
 		if err != nil {
-			return nil, fmt.Errorf("making the key of %s: %w", user, err)
+			return nil, fmt.Errorf("creating the key of %s: %w", user, err)
 		}
 		keys[user] = public
 	}
@@ -117,8 +116,8 @@ func (o Options) withDefaults(dir string) (Options, error) {
 	return o, nil
 }
 
-// URL is where the server of a folder that Init has written listens, for clients on the same machine; empty where there is no
-// such folder, or the server takes a free port.
+// URL is the address at which local clients reach the server of a folder that Init has written; empty if there is no such folder or
+// the server listens on a free port.
 func URL(dir string) string {
 	options, err := server.ProcessConfigFile(filepath.Join(dir, confFile))
 	if err != nil || options.Port <= 0 {
@@ -131,14 +130,14 @@ func URL(dir string) string {
 	return "nats://" + net.JoinHostPort(host, strconv.Itoa(options.Port))
 }
 
-// render makes local.conf. Every variable in it is used by nats.conf: the server refuses others.
+// render renders local.conf. nats.conf must use every variable in it, because the server rejects unused ones.
 func (o Options) render(keys Keys) []byte {
 	sync := SyncAlways
 	if o.Sync == SyncInterval {
 		sync = syncEvery
 	}
 	var b strings.Builder
-	b.WriteString("# What nats.conf leaves to each server. Written by weft at each start; it holds no secret.\n\n")
+	b.WriteString("# Settings of this server for nats.conf. Written by weft at each start; it holds no secret.\n\n")
 	fmt.Fprintf(&b, "WEFT_NATS_HOST: %s\n", quote(o.Host))
 	fmt.Fprintf(&b, "WEFT_NATS_PORT: %d\n", max(o.Port, -1))
 	fmt.Fprintf(&b, "WEFT_MAX_PAYLOAD: %d\n", maxPayload+mesh.HeaderRoom)
@@ -153,10 +152,10 @@ func (o Options) render(keys Keys) []byte {
 	return []byte(b.String())
 }
 
-// quote makes a string of the server's configuration language, whose escapes are a subset of Go's.
+// quote quotes a string for the server's configuration language, whose escapes are a subset of Go's.
 func quote(s string) string { return strconv.Quote(s) }
 
-// ensureKey returns the public key of the seed in path, made when there is none.
+// ensureKey returns the public key of the seed in path, which it creates if there is none.
 func ensureKey(path string) (string, error) {
 	seed, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -189,7 +188,7 @@ func makeKey(path string) (string, error) {
 	return pair.PublicKey()
 }
 
-// write replaces path with data in one step and syncs file and folder.
+// write replaces the file at path atomically and syncs file and folder.
 func write(path string, data []byte, mode fs.FileMode) (err error) {
 	dir := filepath.Dir(path)
 	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+".*")

@@ -16,27 +16,26 @@ import (
 	"go.uber.org/zap"
 )
 
-// readyWithin bounds how long a server may take to accept connections.
-const readyWithin = 10 * time.Second
+// readyTimeout bounds the time until a server accepts connections.
+const readyTimeout = 10 * time.Second
 
 // Server is a running embedded server.
 type Server struct {
 	lock    *os.File
 	log     *serverLog
 	options *server.Options
-	// store is the folder of what the server keeps.
+	// store is JetStream's folder.
 	store string
-	// stopHealing ends heal, healed is closed then.
-	stopHealing context.CancelFunc
-	healed      chan struct{}
+	// stopDiskWatch ends restartAfterDiskFull, which then closes diskWatchDone.
+	stopDiskWatch context.CancelFunc
+	diskWatchDone chan struct{}
 
 	mu   sync.Mutex
 	nats *server.Server
 }
 
-// Start runs the server of a folder that Init has written, and returns once it accepts connections, at
-// the latest after ten seconds. It handles no signals and logs into log. A folder that another server
-// runs from is refused.
+// Start runs the server of a folder that Init has written, and returns when it accepts connections, or an error after ten seconds.
+// The server handles no signals and logs to log. Only one server can run from a folder.
 func Start(ctx context.Context, dir string, log *zap.Logger) (_ *Server, err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("starting the NATS server: %w", err)
@@ -62,27 +61,27 @@ func Start(ctx context.Context, dir string, log *zap.Logger) (_ *Server, err err
 	if err != nil {
 		return nil, fmt.Errorf("starting the NATS server: %w", err)
 	}
-	s := &Server{lock: lock, log: logger, options: options, store: options.StoreDir, healed: make(chan struct{}), nats: nats}
+	s := &Server{lock: lock, log: logger, options: options, store: options.StoreDir, diskWatchDone: make(chan struct{}), nats: nats}
 	if address, ok := nats.Addr().(*net.TCPAddr); ok {
-		options.Port = address.Port // a free one that was found stays
+		options.Port = address.Port // keep a free port across restarts
 	}
 	if address := nats.MonitorAddr(); address != nil {
 		options.HTTPPort = address.Port
 	}
-	healing, stop := context.WithCancel(context.WithoutCancel(ctx))
-	s.stopHealing = stop
+	watchCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	s.stopDiskWatch = stop
 	go func() {
-		defer close(s.healed)
-		s.heal(healing)
+		defer close(s.diskWatchDone)
+		s.restartAfterDiskFull(watchCtx)
 	}()
 	return s, nil
 }
 
-// run starts a server and returns once it accepts connections.
+// run starts a server and returns when it accepts connections.
 func run(ctx context.Context, options *server.Options, logger *serverLog) (*server.Server, error) {
 	nats, err := server.NewServer(options)
 	if err != nil {
-		return nil, fmt.Errorf("making it: %w", err)
+		return nil, fmt.Errorf("creating the server: %w", err)
 	}
 	nats.SetLoggerV2(logger, false, false, false)
 	go nats.Start()
@@ -94,14 +93,14 @@ func run(ctx context.Context, options *server.Options, logger *serverLog) (*serv
 	return nats, nil
 }
 
-// wait returns once the server accepts connections, has said why it cannot, or ctx or the time ends.
+// wait returns when the server accepts connections or has logged a fatal error, or when ctx or readyTimeout ends.
 func wait(ctx context.Context, nats *server.Server, logger *serverLog) error {
 	ready := make(chan bool, 1)
-	go func() { ready <- nats.ReadyForConnections(readyWithin) }()
+	go func() { ready <- nats.ReadyForConnections(readyTimeout) }()
 	select {
 	case ok := <-ready:
 		if !ok {
-			return fmt.Errorf("it accepts no connections after %s", readyWithin)
+			return fmt.Errorf("the server accepts no connections after %s", readyTimeout)
 		}
 		return nil
 	case why := <-logger.fatal:
@@ -111,21 +110,21 @@ func wait(ctx context.Context, nats *server.Server, logger *serverLog) error {
 	}
 }
 
-// ClientURL is the address that clients connect to.
+// ClientURL is the address for client connections.
 func (s *Server) ClientURL() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.nats.ClientURL()
 }
 
-// InProcessConn opens a connection to the server that needs no socket.
+// InProcessConn opens a connection to the server without a socket.
 func (s *Server) InProcessConn() (net.Conn, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.nats.InProcessConn()
 }
 
-// MonitorURL is the address of the monitoring port; empty where there is none.
+// MonitorURL is the address of the monitoring port; empty if there is none.
 func (s *Server) MonitorURL() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -135,24 +134,24 @@ func (s *Server) MonitorURL() string {
 	return ""
 }
 
-// Shutdown stops the server and returns once its state is written.
+// Shutdown stops the server and returns when its state is written.
 func (s *Server) Shutdown() {
-	s.stopHealing()
-	<-s.healed
+	s.stopDiskWatch()
+	<-s.diskWatchDone
 	s.nats.Shutdown()
 	s.nats.WaitForShutdown()
 	_ = s.lock.Close()
 }
 
-// serverLog carries the server's log into zap. A fatal line ends the start, not the process.
+// serverLog forwards the server's log to zap. A fatal error ends the start of the server, not the process.
 type serverLog struct {
 	log   *zap.SugaredLogger
 	fatal chan string
-	// full gets a word when something could not be written because the disk is full.
+	// full is signalled when a write has failed because the disk is full.
 	full chan struct{}
 }
 
-// Noticef implements server.Logger. What the server calls a notice is weft's debug.
+// Noticef implements server.Logger. The server's notices are logged at level debug.
 func (l *serverLog) Noticef(format string, v ...any) { l.log.Debugf(format, v...) }
 
 // Warnf implements server.Logger.

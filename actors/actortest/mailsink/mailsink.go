@@ -1,4 +1,4 @@
-// Package mailsink is an SMTP server for tests that keeps what it is sent, made of emersion/go-smtp.
+// Package mailsink is an SMTP server for tests that keeps the mail it receives.
 package mailsink
 
 import (
@@ -13,7 +13,7 @@ import (
 	"github.com/emersion/go-smtp"
 )
 
-// Mail is one received mail.
+// Mail is one accepted message with its envelope.
 type Mail struct {
 	From   string
 	To     []string
@@ -26,12 +26,15 @@ type Sink struct {
 	Host string
 	Port int
 
-	mu       sync.Mutex
-	mails    []Mail
-	refusals []error
+	mu                sync.Mutex
+	mails             []Mail
+	refusals          []error
+	recipientRefusals []error
+	disconnects       int
+	connections       int
 }
 
-// Start runs a sink on a free port until the test ends.
+// Start runs a server on a free port of 127.0.0.1 until the test ends.
 func Start(t testing.TB) *Sink {
 	t.Helper()
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -54,14 +57,37 @@ func Start(t testing.TB) *Sink {
 	return s
 }
 
-// Refuse has the next mails refused with these errors, one each.
+// Refuse makes the server answer the next messages with errors, one each, at the end of DATA. An *smtp.SMTPError sets the
+// reply code.
 func (s *Sink) Refuse(errs ...error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.refusals = append(s.refusals, errs...)
 }
 
-// Mails are the mails received so far.
+// RefuseRecipients makes the server answer the next RCPT commands with errors, one each.
+func (s *Sink) RefuseRecipients(errs ...error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.recipientRefusals = append(s.recipientRefusals, errs...)
+}
+
+// DisconnectAfterMail makes the server close the next n connections after it has accepted a message, without an answer to
+// what follows.
+func (s *Sink) DisconnectAfterMail(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.disconnects += n
+}
+
+// Connections returns how many connections the server has accepted.
+func (s *Sink) Connections() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.connections
+}
+
+// Mails returns the messages accepted so far, in order.
 func (s *Sink) Mails() []Mail {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -69,17 +95,35 @@ func (s *Sink) Mails() []Mail {
 }
 
 // NewSession implements smtp.Backend.
-func (s *Sink) NewSession(*smtp.Conn) (smtp.Session, error) { return &session{sink: s}, nil }
+func (s *Sink) NewSession(c *smtp.Conn) (smtp.Session, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.connections++
+	return &session{sink: s, conn: c}, nil
+}
+
+// next removes and returns the first error of a queue; nil where it is empty.
+func next(queue *[]error) error {
+	if len(*queue) == 0 {
+		return nil
+	}
+	err := (*queue)[0]
+	*queue = (*queue)[1:]
+	return err
+}
 
 type session struct {
 	sink *Sink
+	conn *smtp.Conn
 	mail Mail
+	// accepted is set once the session has accepted a message.
+	accepted bool
 }
 
 // AuthMechanisms implements smtp.AuthSession.
 func (*session) AuthMechanisms() []string { return []string{sasl.Plain} }
 
-// Auth implements smtp.AuthSession: every name and password will do.
+// Auth implements smtp.AuthSession and accepts every name and password.
 func (*session) Auth(string) (sasl.Server, error) {
 	return sasl.NewPlainServer(func(_, _, _ string) error { return nil }), nil
 }
@@ -92,6 +136,11 @@ func (c *session) Mail(from string, _ *smtp.MailOptions) error {
 
 // Rcpt implements smtp.Session.
 func (c *session) Rcpt(to string, _ *smtp.RcptOptions) error {
+	c.sink.mu.Lock()
+	defer c.sink.mu.Unlock()
+	if err := next(&c.sink.recipientRefusals); err != nil {
+		return err
+	}
 	c.mail.To = append(c.mail.To, to)
 	return nil
 }
@@ -113,17 +162,24 @@ func (c *session) Data(r io.Reader) error {
 	c.mail.Header, c.mail.Body = message.Header, string(body)
 	c.sink.mu.Lock()
 	defer c.sink.mu.Unlock()
-	if len(c.sink.refusals) > 0 {
-		refusal := c.sink.refusals[0]
-		c.sink.refusals = c.sink.refusals[1:]
-		return refusal
+	if err := next(&c.sink.refusals); err != nil {
+		return err
 	}
 	c.sink.mails = append(c.sink.mails, c.mail)
+	c.accepted = true
 	return nil
 }
 
-// Reset implements smtp.Session.
-func (c *session) Reset() { c.mail = Mail{} }
+// Reset implements smtp.Session. The server calls it after each message, once it has answered.
+func (c *session) Reset() {
+	c.mail = Mail{}
+	c.sink.mu.Lock()
+	defer c.sink.mu.Unlock()
+	if c.accepted && c.sink.disconnects > 0 {
+		c.sink.disconnects--
+		_ = c.conn.Conn().Close()
+	}
+}
 
 // Logout implements smtp.Session.
 func (*session) Logout() error { return nil }

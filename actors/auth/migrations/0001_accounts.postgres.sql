@@ -1,7 +1,7 @@
--- Times are Unix milliseconds.
+-- Times are microseconds since the Unix epoch.
 CREATE TABLE users (
     id             TEXT    NOT NULL PRIMARY KEY,
-    email          TEXT    NOT NULL, -- normalised (rules.go)
+    email          TEXT    NOT NULL, -- normalised (normalEmail)
     email_verified BOOLEAN NOT NULL,
     password_hash  TEXT    NOT NULL, -- empty: no password
     first_name     TEXT    NOT NULL,
@@ -11,13 +11,13 @@ CREATE TABLE users (
     time_zone      TEXT    NOT NULL,
     roles          TEXT    NOT NULL, -- separated by spaces
     disabled       BOOLEAN NOT NULL,
-    epoch          BIGINT NOT NULL, -- grows when all of the account's sessions end
+    epoch          BIGINT NOT NULL, -- increases when all sessions of the account end
     created_at     BIGINT NOT NULL,
     updated_at     BIGINT NOT NULL
 );
 CREATE UNIQUE INDEX users_email ON users (email);
 
--- Keys that access tokens are signed with (keys.go). A slot, current or next, has one key; retired ones have none.
+-- Keys that sign access tokens (keys.go). The slots current and next have one key each; retired keys have no slot.
 CREATE TABLE signing_keys (
     kid        TEXT    NOT NULL PRIMARY KEY,
     slot       TEXT    UNIQUE,
@@ -28,7 +28,7 @@ CREATE TABLE signing_keys (
     retired_at BIGINT NOT NULL  -- 0: not yet
 );
 
--- Random keys of the actor's own, made at the first start: the generated pepper, the MAC of refresh tokens.
+-- Random keys of the actor, created at the first start (key_store.go).
 CREATE TABLE secrets (
     name   TEXT NOT NULL PRIMARY KEY,
     sealed BYTEA NOT NULL

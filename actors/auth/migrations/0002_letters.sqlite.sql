@@ -1,14 +1,14 @@
--- Mails on their way, and the single-use tokens that some of them carry (letters.go). A letter's id is an addressee:
--- the notification actor asks get_contact for it, so that a mail with a token is in nobody's list of notifications.
+-- Outgoing e-mail messages and the single-use tokens that they may carry (mailer.go). The ID of a message is its
+-- recipient: the notification actor resolves it with get_contact, so that no user can list a message with a token.
 CREATE TABLE letters (
     id            TEXT    NOT NULL PRIMARY KEY,
     user_id       TEXT    NOT NULL,
-    to_user       BOOLEAN NOT NULL, -- a notice that the user may list
+    to_user       BOOLEAN NOT NULL, -- a notice that the user can list
     email         TEXT    NOT NULL,
     purpose       TEXT    NOT NULL,
-    token_hash    TEXT    UNIQUE,   -- NULL: no token, or a used one
-    password_hash TEXT    NOT NULL, -- what a verification brings into force
-    sealed        BLOB,             -- the text; NULL once it is handed over
+    token_hash    TEXT    UNIQUE,   -- NULL: no token, or a consumed one
+    password_hash TEXT    NOT NULL, -- unused, dropped in 0050
+    sealed        BLOB,             -- the text; NULL after delivery
     created_at    INTEGER NOT NULL,
     expires_at    INTEGER NOT NULL
 );

@@ -1,16 +1,16 @@
--- Providers' accounts with which users sign in. Times are Unix milliseconds, 0 for never.
+-- Accounts at providers with which users sign in. Times are microseconds since the Unix epoch, 0 for never.
 CREATE TABLE identities (
     id            TEXT    NOT NULL PRIMARY KEY,
     user_id       TEXT    NOT NULL,
-    provider      TEXT    NOT NULL, -- its id in the configuration
+    provider      TEXT    NOT NULL, -- its ID in the configuration
     issuer        TEXT    NOT NULL,
     subject       TEXT    NOT NULL,
-    email         TEXT    NOT NULL, -- as told last; nothing is found by it
+    email         TEXT    NOT NULL, -- as of the last sign-in; never used to find the account
     name          TEXT    NOT NULL,
-    sealed        BLOB,             -- the provider's tokens; NULL once it took them back
-    version       BIGINT  NOT NULL, -- of the tokens
+    sealed        BLOB,             -- the provider's tokens; NULL if it revoked them
+    version       BIGINT  NOT NULL, -- increases with the tokens
     refresh_at    BIGINT  NOT NULL,
-    claimed_until BIGINT  NOT NULL, -- whose copy of the actor refreshes them
+    claimed_until BIGINT  NOT NULL, -- lease of the copy of the actor that refreshes the tokens
     lost          BOOLEAN NOT NULL,
     created_at    BIGINT  NOT NULL,
     used_at       BIGINT  NOT NULL,

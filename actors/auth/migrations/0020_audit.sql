@@ -1,7 +1,7 @@
--- What the stream AUDIT is told, for its user to list (audit_store.go). Times are Unix milliseconds.
+-- Copies of audit events for their users to list (audit_store.go); the record is the stream AUDIT. Times are microseconds since the Unix epoch.
 CREATE TABLE audit_events (
     id         TEXT   NOT NULL PRIMARY KEY,
-    user_id    TEXT   NOT NULL, -- nobody: about no account
+    user_id    TEXT   NOT NULL, -- nobody: no account
     at         BIGINT NOT NULL,
     action     TEXT   NOT NULL,
     outcome    TEXT   NOT NULL,

@@ -1,9 +1,9 @@
--- Accounts that were deleted, until every actor has forgotten them, and the proof that they have (erasures.go). Times are
--- Unix milliseconds, 0 for not yet.
+-- Deleted accounts, and the answers of the actors that erase their data (erasures.go). Times are microseconds since the
+-- Unix epoch, 0 for not yet.
 CREATE TABLE erasures (
     id           TEXT   NOT NULL PRIMARY KEY,
-    user_id      TEXT   NOT NULL, -- empty once settled: then nothing says any more whose account it was
-    aliases      TEXT   NOT NULL, -- ids of the user's letters, separated by spaces; empty once settled
+    user_id      TEXT   NOT NULL, -- empty once settled, so that nothing identifies the user
+    aliases      TEXT   NOT NULL, -- IDs of the user's e-mail messages, separated by spaces; empty once settled
     token_hash   TEXT   NOT NULL,
     round        BIGINT NOT NULL,
     requested_at BIGINT NOT NULL,

@@ -1,4 +1,4 @@
--- Registered more than once before it was verified, so that nobody knows whose password it has (email_handlers.go).
+-- Registered more than once before it was verified: the password may be a stranger's (ownership.go).
 ALTER TABLE users ADD COLUMN contested BOOLEAN NOT NULL DEFAULT FALSE;
 UPDATE users SET contested = TRUE WHERE NOT email_verified AND EXISTS (
     SELECT 1 FROM letters

@@ -10,7 +10,8 @@ import (
 	"golang.org/x/net/http/httpguts"
 )
 
-// Schemas of credentials where a manifest gives none.
+// defaultCredentials are the schemas of credentials for manifests that do not declare any. The kind jwt_bearer has no
+// default.
 var defaultCredentials = map[AuthKind]objectSchema{
 	AuthNone: noFields,
 	AuthAPIKey: closed(map[string]any{
@@ -32,7 +33,7 @@ var defaultCredentials = map[AuthKind]objectSchema{
 			"token_type":    map[string]any{"type": "string", "writeOnly": false},
 			"scope":         map[string]any{"type": "string", "writeOnly": false},
 			"expires_at":    map[string]any{"type": "string", "format": "date-time", "writeOnly": false},
-			"client_id":     clientIDSchema("Client id, where it is not the operator's"),
+			"client_id":     clientIDSchema("Client id, if not the operator's"),
 			"client_secret": secretSchema("Client secret"),
 		},
 	}),
@@ -61,11 +62,11 @@ func secretSchema(title string) map[string]any {
 	return map[string]any{"type": "string", "title": title, "minLength": 1, "maxLength": 16384, "writeOnly": true}
 }
 
-// defaultValues are where each kind finds its secret unless the manifest says.
+// defaultValues are the expressions that yield the secret of each kind, for manifests that do not declare value.
 var defaultValues = map[AuthKind]string{
 	AuthAPIKey: "${ .credentials.api_key }",
 	AuthOAuth2: "${ .credentials.access_token }",
-	// The token that was fetched for the connection; see AuthMethod.Grant.
+	// For these two, access_token is the token fetched for the connection; see AuthMethod.Fetches.
 	AuthClientCredentials: "${ .credentials.access_token }",
 	AuthJWTBearer:         "${ .credentials.access_token }",
 }
@@ -100,8 +101,8 @@ func (c *compiler) auth(p *Provider, spec AuthSpec, pointer string) *AuthMethod 
 	return method
 }
 
-// apply puts the credentials where they belong, over whatever stands there, and names that place so that a
-// redirect to another origin loses it.
+// apply adds the credentials to a request, replacing headers and parameters of the same name. It records where they are, so
+// that a redirect to another origin drops them.
 func (m *AuthMethod) apply(s *scope, r *Request, query url.Values) error {
 	if m.Kind == AuthNone || m.Kind == AuthSigV4 {
 		return nil // a signature covers the finished request
@@ -123,7 +124,7 @@ func (m *AuthMethod) apply(s *scope, r *Request, query url.Values) error {
 		return err
 	}
 	if value == "" {
-		return fmt.Errorf("the connection holds no credentials")
+		return fmt.Errorf("the connection has no credentials")
 	}
 	if m.in == "bearer" {
 		return setHeader(r.Header, "Authorization", "Bearer "+value)
@@ -134,7 +135,7 @@ func (m *AuthMethod) apply(s *scope, r *Request, query url.Values) error {
 	}
 	if m.in == "query" {
 		if name == "" {
-			return fmt.Errorf("the credentials' parameter has no name")
+			return fmt.Errorf("the name of the credentials' query parameter is empty")
 		}
 		query.Set(name, value)
 		r.SecretQuery = append(r.SecretQuery, name)
@@ -146,7 +147,7 @@ func (m *AuthMethod) apply(s *scope, r *Request, query url.Values) error {
 
 func setHeader(header http.Header, name, value string) error {
 	if !httpguts.ValidHeaderFieldName(name) || !httpguts.ValidHeaderFieldValue(value) {
-		return fmt.Errorf("the credentials cannot be sent in a header")
+		return fmt.Errorf("the credentials are not valid in a header")
 	}
 	header.Set(name, value)
 	return nil

@@ -1,6 +1,6 @@
 package manifest
 
-// AuthSpec is one way to authenticate, as written.
+// AuthSpec is one authentication method, as written in a manifest.
 type AuthSpec struct {
 	ID          string         `json:"id"`
 	Kind        AuthKind       `json:"kind"`
@@ -17,10 +17,10 @@ type AuthSpec struct {
 	SigV4       *SigV4Spec     `json:"sigv4"`
 }
 
-// AuthKind is how a provider authenticates. The set is closed.
+// AuthKind is the kind of an authentication method. The set is closed.
 type AuthKind string
 
-// The kinds of auth.
+// The kinds of authentication methods.
 const (
 	AuthOAuth2            AuthKind = "oauth2"
 	AuthClientCredentials AuthKind = "client_credentials"
@@ -37,7 +37,8 @@ const (
 	TokenFormatJSON = "json"
 )
 
-// OAuth2 holds the parameters of an authorization-code flow, or of a client_credentials request.
+// OAuth2 holds the parameters of an authorization code flow (RFC 6749, section 4.1) or of a client credentials grant
+// (section 4.4), as written in a manifest. URLs are literals or expressions over the settings.
 type OAuth2 struct {
 	AuthorizeURL    string            `json:"authorize_url"`
 	TokenURL        string            `json:"token_url"`
@@ -58,7 +59,8 @@ type OAuth2 struct {
 	Capture         map[string]any    `json:"capture"`
 }
 
-// TokenAnswerSpec says where a token answer has its fields; an empty one is at its place of RFC 6749.
+// TokenAnswerSpec holds expressions for the fields of a token response. The default of each is the field of its name
+// (RFC 6749, section 5.1).
 type TokenAnswerSpec struct {
 	AccessToken  string `json:"access_token"`
 	RefreshToken string `json:"refresh_token"`
@@ -66,9 +68,9 @@ type TokenAnswerSpec struct {
 	Scope        string `json:"scope"`
 }
 
-// JWTSpec is a JWT that the connection's key signs.
+// JWTSpec is a JWT that is signed with a key of the connection.
 type JWTSpec struct {
-	// TokenURL is where it is exchanged; empty: it is the token itself.
+	// TokenURL is where the JWT is exchanged for an access token (RFC 7523). If it is empty, the JWT is the access token.
 	TokenURL      string            `json:"token_url"`
 	Algorithm     string            `json:"algorithm"`
 	Key           string            `json:"key"`
@@ -81,7 +83,7 @@ type JWTSpec struct {
 	Answer        TokenAnswerSpec   `json:"answer"`
 }
 
-// SigV4Spec names what AWS Signature Version 4 is made for.
+// SigV4Spec is the scope of an AWS Signature Version 4.
 type SigV4Spec struct {
 	Service string `json:"service"`
 	Region  string `json:"region"`

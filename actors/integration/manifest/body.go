@@ -71,7 +71,8 @@ const (
 	bytesType = "application/octet-stream"
 )
 
-// encode is the body with its content type; it is empty when no kind yields a value. objects finds what the input refers to.
+// encode evaluates the body. The content is empty if no kind of body yields a value. objects finds the objects that the
+// expressions refer to.
 func (b *body) encode(s *scope, objects objectFinder) (content, error) {
 	if b == nil {
 		return content{}, nil
@@ -110,7 +111,7 @@ func (b *body) encodeForm(value any) ([]byte, error) {
 	return []byte(values.Encode()), err
 }
 
-// encodeRaw is an object, or the bytes of the raw expression.
+// encodeRaw returns an object or the value of raw.
 func (b *body) encodeRaw(s *scope, objects objectFinder) (content, error) {
 	contentType, err := b.contentType.evalString(s)
 	if err != nil {
@@ -144,7 +145,7 @@ func encodeJSON(value any) ([]byte, error) {
 	return bytes.TrimSuffix(buffer.Bytes(), []byte("\n")), nil
 }
 
-// decodeJSON reads one JSON value and nothing after it; numbers keep their digits.
+// decodeJSON decodes exactly one JSON value, with numbers as json.Number.
 func decodeJSON(data []byte) (any, error) {
 	decoder := json.NewDecoder(bytes.NewReader(data))
 	decoder.UseNumber()
@@ -153,17 +154,17 @@ func decodeJSON(data []byte) (any, error) {
 		return nil, fmt.Errorf("decoding JSON: %w", err)
 	}
 	if _, err := decoder.Token(); err != io.EOF {
-		return nil, fmt.Errorf("decoding JSON: something follows the value")
+		return nil, fmt.Errorf("decoding JSON: data after the value")
 	}
 	return value, nil
 }
 
-// textValues is an object as names with texts: null members are left out, an array is its name repeated, an
-// object as a value is refused.
+// textValues converts an object of scalars and arrays of scalars to text values. Nulls are omitted; an array repeats its
+// name; a nested object is an error.
 func textValues(value any) (url.Values, error) {
 	object, ok := value.(map[string]any)
 	if !ok {
-		return nil, fmt.Errorf("not an object of names and values")
+		return nil, fmt.Errorf("must be an object")
 	}
 	values := make(url.Values, len(object))
 	for _, name := range slices.Sorted(maps.Keys(object)) {
@@ -185,11 +186,11 @@ func textValues(value any) (url.Values, error) {
 	return values, nil
 }
 
-// bracketValues is an object as names with texts, what is nested as a[b] and a[0]; null members are left out.
+// bracketValues converts an object to text values. Nested members are named a[b] and elements a[0]; nulls are omitted.
 func bracketValues(value any) (url.Values, error) {
 	object, ok := value.(map[string]any)
 	if !ok {
-		return nil, fmt.Errorf("not an object of names and values")
+		return nil, fmt.Errorf("must be an object")
 	}
 	values := url.Values{}
 	for name, item := range object {
@@ -225,7 +226,7 @@ func addBrackets(values url.Values, name string, value any) error {
 	return nil
 }
 
-// headerValues is an object as header fields that may stand on the wire.
+// headerValues converts an object to header fields; names and values that HTTP does not allow are an error.
 func headerValues(value any) (http.Header, error) {
 	values, err := textValues(value)
 	if err != nil {
@@ -235,7 +236,7 @@ func headerValues(value any) (http.Header, error) {
 	for name, texts := range values {
 		for _, text := range texts {
 			if !httpguts.ValidHeaderFieldName(name) || !httpguts.ValidHeaderFieldValue(text) {
-				return nil, fmt.Errorf("header %q cannot be sent", name)
+				return nil, fmt.Errorf("header %q is not a valid HTTP header", name)
 			}
 			header.Add(name, text)
 		}
@@ -243,7 +244,7 @@ func headerValues(value any) (http.Header, error) {
 	return header, nil
 }
 
-// scalarText is a string, number or boolean as it stands in a path, query, form or header.
+// scalarText converts a string, number or boolean to the text used in a path, query, form or header.
 func scalarText(value any) (string, error) {
 	switch v := value.(type) {
 	case string:

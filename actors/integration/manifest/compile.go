@@ -13,7 +13,7 @@ import (
 	"github.com/weftmesh/weft/actors/egress"
 )
 
-// Load is Parse and Compile.
+// Load parses and compiles a manifest. A non-nil error is Faults.
 func Load(source []byte) (*Provider, error) {
 	m, err := Parse(source)
 	if err != nil {
@@ -22,15 +22,15 @@ func Load(source []byte) (*Provider, error) {
 	return Compile(m)
 }
 
-// Compile checks a manifest's meaning: every expression compiles, every schema too, path parameters come
-// from required input, scopes and limits name what there is, examples are valid, literal addresses lie
-// within the hosts. A non-nil error is Faults.
+// Compile checks what the JSON Schema of manifests cannot: expressions and schemas compile, path parameters are required
+// fields of the input, references to scopes, actions and base URLs resolve, examples satisfy their schemas, and literal
+// base URLs are within the hosts. A non-nil error is Faults.
 func Compile(m *Manifest) (*Provider, error) {
 	return compile(m, false)
 }
 
 func compile(m *Manifest, trusted bool) (*Provider, error) {
-	c := &compiler{manifest: m, trusting: trusted}
+	c := &compiler{manifest: m, trusted: trusted}
 	p := c.provider()
 	if err := c.faults.asError(); err != nil {
 		return nil, err
@@ -41,15 +41,16 @@ func compile(m *Manifest, trusted bool) (*Provider, error) {
 type compiler struct {
 	manifest *Manifest
 	faults   Faults
-	// trusting leaves unchecked what has been checked before, and has expressions and schemas compile when they are used.
-	trusting bool
+	// trusted skips checks that the manifest is known to pass, and defers the compilation of expressions and schemas to
+	// their first use.
+	trusted bool
 }
 
 func (c *compiler) fault(pointer, format string, args ...any) {
 	c.faults = append(c.faults, c.manifest.positions.at(pointer, format, args...))
 }
 
-// optional compiles a leaf that may be absent.
+// optional compiles a string that may be absent; nil if it is empty.
 func (c *compiler) optional(text, pointer string) *tree {
 	if text == "" {
 		return nil
@@ -57,16 +58,16 @@ func (c *compiler) optional(text, pointer string) *tree {
 	return c.value(text, pointer)
 }
 
-// object is the schema of an object that a manifest describes, or of one without fields.
+// object compiles the schema of an object; the default is an object without fields.
 func (c *compiler) object(document map[string]any, pointer string) objectSchema {
 	if document == nil {
 		return noFields
 	}
 	o := closed(document)
-	o.check.trusted = c.trusting
-	if !c.trusting {
+	o.check.trusted = c.trusted
+	if !c.trusted {
 		if err := o.check.compile(); err != nil {
-			c.fault(pointer, "not a JSON Schema: %v", err)
+			c.fault(pointer, "is not a valid JSON Schema: %v", err)
 		}
 	}
 	return o
@@ -97,7 +98,7 @@ func (c *compiler) provider() *Provider {
 	for i, spec := range m.Auth {
 		pointer := pointerTo("/auth", strconv.Itoa(i))
 		if slices.ContainsFunc(m.Auth[:i], func(other AuthSpec) bool { return other.ID == spec.ID }) {
-			c.fault(pointerTo(pointer, "id"), "two ways to authenticate are called %s", spec.ID)
+			c.fault(pointerTo(pointer, "id"), "duplicate authentication method %s", spec.ID)
 		}
 		p.Auth = append(p.Auth, c.auth(p, spec, pointer))
 	}
@@ -115,7 +116,7 @@ func (c *compiler) provider() *Provider {
 	return p
 }
 
-// address checks a literal base URL, as far as that can be done without a connection.
+// address checks a literal base URL. A base URL that is an expression is checked when it is evaluated.
 func (c *compiler) address(text, pointer string) {
 	m := c.manifest
 	if isExpression(text) {
@@ -127,33 +128,33 @@ func (c *compiler) address(text, pointer string) {
 		return
 	}
 	if len(m.Hosts) > 0 && !slices.ContainsFunc(m.Hosts, isExpression) && !egress.HostAllowed(m.Hosts, base) {
-		c.fault(pointer, "%s is not one of hosts", base.Host)
+		c.fault(pointer, "%s is not within hosts", base.Host)
 	}
 }
 
-// host is the base URL that an action's host names.
+// host returns the base URL that an action's host names.
 func (c *compiler) host(p *Provider, name, pointer string) *tree {
 	if name == "" {
 		return p.baseURL
 	}
 	if _, ok := c.manifest.BaseURLs[name]; !ok {
-		c.fault(pointer, "there is no base URL called %s", name)
+		c.fault(pointer, "unknown base URL %s", name)
 	}
 	return p.baseURLs[name]
 }
 
-// parseBase reads a base URL: absolute, http or https, and nothing but scheme, host and path.
+// parseBase parses a base URL: an absolute http or https URL of a scheme, host and path only, without dot segments.
 func parseBase(text string) (*url.URL, error) {
 	base, err := url.Parse(text)
 	if err != nil || base.Hostname() == "" || base.Scheme != "https" && base.Scheme != "http" {
-		return nil, fmt.Errorf("the base URL is not an http address")
+		return nil, fmt.Errorf("the base URL is not an http or https URL")
 	}
 	if base.User != nil || base.RawQuery != "" || base.ForceQuery || base.Fragment != "" || base.Opaque != "" {
-		return nil, fmt.Errorf("the base URL has more than scheme, host and path")
+		return nil, fmt.Errorf("the base URL must have only a scheme, host and path")
 	}
 	for segment := range strings.SplitSeq(base.Path, "/") {
 		if segment == ".." || segment == "." {
-			return nil, fmt.Errorf("the base URL climbs")
+			return nil, fmt.Errorf("the base URL has dot segments")
 		}
 	}
 	return base, nil
@@ -194,22 +195,22 @@ func (c *compiler) action(p *Provider, id string, spec ActionSpec, pointer strin
 	}
 	for i, scope := range spec.Scopes {
 		if _, ok := p.Scopes[scope]; !ok {
-			c.fault(pointerTo(pointer, "scopes", strconv.Itoa(i)), "scope %s is not among the provider's scopes", scope)
+			c.fault(pointerTo(pointer, "scopes", strconv.Itoa(i)), "scope %s is not declared in scopes", scope)
 		}
 	}
-	if !c.trusting {
+	if !c.trusted {
 		c.examples(a, spec, pointer)
 	}
 	return a
 }
 
-// steps are the requests before an action's own. They see its input and its object.
+// steps compiles the requests made before an action's own. Their expressions see the action's input and object.
 func (c *compiler) steps(p *Provider, a *Action, spec ActionSpec, pointer string) []Step {
 	var steps []Step
 	for i, step := range spec.Before {
 		at := pointerTo(pointer, strconv.Itoa(i))
 		if slices.ContainsFunc(steps, func(other Step) bool { return other.ID == step.ID }) {
-			c.fault(pointerTo(at, "id"), "two requests are called %s", step.ID)
+			c.fault(pointerTo(at, "id"), "duplicate step %s", step.ID)
 		}
 		step.Input, step.Object, step.Safety = spec.Input, spec.Object, string(egress.Idempotent)
 		steps = append(steps, Step{ID: step.ID, Action: c.action(p, a.ID+"."+step.ID, step.ActionSpec, at)})
@@ -217,10 +218,11 @@ func (c *compiler) steps(p *Provider, a *Action, spec ActionSpec, pointer string
 	return steps
 }
 
+// examples checks an action's output schema, and its example against the input schema.
 func (c *compiler) examples(a *Action, spec ActionSpec, pointer string) {
 	if spec.OutputSchema != nil {
 		if err := (&schema{document: spec.OutputSchema}).compile(); err != nil {
-			c.fault(pointerTo(pointer, "output_schema"), "not a JSON Schema: %v", err)
+			c.fault(pointerTo(pointer, "output_schema"), "is not a valid JSON Schema: %v", err)
 		}
 	}
 	if spec.Example == nil || a.input.compile() != nil {

@@ -11,28 +11,29 @@ import (
 	"github.com/weftmesh/weft/actors/egress"
 )
 
-// Object is a stored file that a body is made of. It is read while it is sent.
+// Object is a stored file that is sent in a request body. It is streamed.
 type Object struct {
-	// Name and ContentType stand where the manifest yields none.
+	// Name and ContentType are the defaults for requests that do not set them.
 	Name, ContentType string
-	Size              int64
-	// SHA256 is of the whole, in hexadecimal, for what signs a body.
+	// Size is in bytes.
+	Size int64
+	// SHA256 is the hexadecimal digest of the content, for signatures.
 	SHA256 string
-	// Open begins at the first byte, as often as it is asked.
+	// Open returns a reader that starts at the first byte. It is called once per attempt.
 	Open func(ctx context.Context) io.ReadCloser
 }
 
-// objectFinder is Call.Object.
+// objectFinder is the type of Call.Object.
 type objectFinder = func(key string) (*Object, error)
 
-// objectError is what a Call's Object says of a key: the caller's own words, which Request hands back.
+// objectError marks an error of Call.Object, which Request returns unchanged.
 type objectError struct{ error }
 
 func (e objectError) Unwrap() error { return e.error }
 
-var errNoObjects = errors.New("there is no object store here")
+var errNoObjects = errors.New("no object store is available")
 
-// findObject is the object whose key the expression yields, or nil.
+// findObject returns the object whose key the expression yields; nil if it yields none.
 func findObject(s *scope, key *tree, objects objectFinder) (*Object, error) {
 	name, err := key.evalString(s)
 	if err != nil || name == "" {
@@ -48,13 +49,13 @@ func findObject(s *scope, key *tree, objects objectFinder) (*Object, error) {
 	return object, nil
 }
 
-// content is a request's body: bytes, with objects among them.
+// content is a request body: a sequence of bytes and objects.
 type content struct {
 	contentType string
 	pieces      []piece
 }
 
-// piece is one of data and object.
+// piece is a part of a body: either data or an object.
 type piece struct {
 	data   []byte
 	object *Object
@@ -64,8 +65,8 @@ func bytesOf(data []byte, contentType string) content {
 	return content{contentType: contentType, pieces: []piece{{data: data}}}
 }
 
-// into puts the content into a request: as bytes, or where there is an object as a source.
-func (c content) into(r *Request) {
+// setBody sets the body of a request: as bytes, or as a stream if the content has an object.
+func (c content) setBody(r *Request) {
 	if c.contentType != "" {
 		r.Header.Set("Content-Type", c.contentType)
 	}
@@ -94,13 +95,13 @@ func (p piece) size() int64 {
 	return int64(len(p.data))
 }
 
-// digest is the SHA-256 of the whole, in hexadecimal. It is known of bytes, and of one object.
+// digest returns the hexadecimal SHA-256 of the content. It is not known for an object combined with other pieces.
 func (c content) digest() (string, error) {
 	var whole []byte
 	for _, p := range c.pieces {
 		if p.object != nil {
 			if len(c.pieces) > 1 {
-				return "", errors.New("a body that is signed holds an object, or no object")
+				return "", errors.New("a signed body cannot combine an object with other content")
 			}
 			return p.object.SHA256, nil
 		}
@@ -114,23 +115,23 @@ func (c content) open(ctx context.Context) io.ReadCloser {
 	return &contentReader{ctx: ctx, rest: c.pieces}
 }
 
-// contentReader reads one piece after the other, and opens an object when its turn has come.
+// contentReader reads pieces in sequence. It opens each object when it reaches it.
 type contentReader struct {
-	ctx  context.Context
-	rest []piece
-	now  io.ReadCloser
+	ctx     context.Context
+	rest    []piece
+	current io.ReadCloser
 }
 
 // Read implements io.Reader.
 func (r *contentReader) Read(p []byte) (int, error) {
 	for {
-		if r.now == nil {
+		if r.current == nil {
 			if len(r.rest) == 0 {
 				return 0, io.EOF
 			}
-			r.now, r.rest = r.rest[0].open(r.ctx), r.rest[1:]
+			r.current, r.rest = r.rest[0].open(r.ctx), r.rest[1:]
 		}
-		n, err := r.now.Read(p)
+		n, err := r.current.Read(p)
 		if err != io.EOF {
 			return n, err
 		}
@@ -142,11 +143,11 @@ func (r *contentReader) Read(p []byte) (int, error) {
 
 // Close implements io.Closer.
 func (r *contentReader) Close() error {
-	if r.now == nil {
+	if r.current == nil {
 		return nil
 	}
-	err := r.now.Close()
-	r.now = nil
+	err := r.current.Close()
+	r.current = nil
 	return err
 }
 

@@ -16,7 +16,7 @@ import (
 	"github.com/weftmesh/weft/actors/integration/manifest"
 )
 
-// stored is an object that may be read any number of times.
+// stored is an object with this content.
 func stored(text string) *manifest.Object {
 	sum := sha256.Sum256([]byte(text))
 	return &manifest.Object{
@@ -27,7 +27,7 @@ func stored(text string) *manifest.Object {
 	}
 }
 
-// bodyOf is a request's body, read twice where it comes from a source.
+// bodyOf returns a request's body. It reads a source twice, as a retry does.
 func bodyOf(t *testing.T, r *manifest.Request) string {
 	t.Helper()
 	if r.Source == nil {
@@ -48,9 +48,8 @@ func bodyOf(t *testing.T, r *manifest.Request) string {
 	return got[0]
 }
 
-// TestObjectsAmongParts: an object is streamed between the parts around it, under its own name and type unless the manifest
-// says others.
-func TestObjectsAmongParts(t *testing.T) {
+// TestMultipartObjects: an object among other parts is streamed, with its own name and type as defaults.
+func TestMultipartObjects(t *testing.T) {
 	t.Parallel()
 	p := load(t, "safety: read", `safety: read
     body:
@@ -85,13 +84,13 @@ func TestObjectsAmongParts(t *testing.T) {
 			}
 		}
 		if _, err := reader.NextPart(); err != io.EOF {
-			t.Errorf("more parts: %v", err)
+			t.Errorf("after the last part: %v", err)
 		}
 	}
 }
 
-// TestASignatureCoversAnObject by the sum that is known of it; a body of objects and more has none.
-func TestASignatureCoversAnObject(t *testing.T) {
+// TestSignedObject: a signature covers the known digest of an object. A multipart body with an object has no known digest.
+func TestSignedObject(t *testing.T) {
 	t.Parallel()
 	conn := manifest.Connection{Credentials: map[string]any{"access_key_id": "AKIA", "secret_access_key": "s"}}
 	call := manifest.Call{Input: map[string]any{"id": "o"}, Object: func(string) (*manifest.Object, error) { return stored("large"), nil }}
@@ -107,37 +106,38 @@ func TestASignatureCoversAnObject(t *testing.T) {
 			continue
 		}
 		if signed && r.Header.Get("X-Amz-Content-Sha256") != stored("large").SHA256 {
-			t.Errorf("%s: signed over %s", body, r.Header.Get("X-Amz-Content-Sha256"))
+			t.Errorf("%s: signed digest %s", body, r.Header.Get("X-Amz-Content-Sha256"))
 		}
 	}
 }
 
-// TestAnAnswerToKeep: the input may decide; a failure is none, and the output sees what was kept.
-func TestAnAnswerToKeep(t *testing.T) {
+// TestStoredResponse: the input decides whether a response is stored as an object, errors are not stored, and the output sees
+// the object.
+func TestStoredResponse(t *testing.T) {
 	t.Parallel()
 	p := load(t, "safety: read", `safety: read
     answer: '${ if .input.id == "file" then "object" else null end }'
     success: ${ .status == 200 }
     output: '${ (if .object then {id: .object.id} else {content: .body} end) + {kind: .headers["content-type"]} }'`)
 	a, _ := p.Action("get_thing")
-	for id, keep := range map[string]bool{"file": true, "text": false} {
+	for id, store := range map[string]bool{"file": true, "text": false} {
 		input := map[string]any{"id": id}
-		if r := request(t, p, key, input); r.ToObject != keep || (r.Header.Get("Accept") == "*/*") != keep {
-			t.Errorf("%s: kept is %v, accepting %s", id, r.ToObject, r.Header.Get("Accept"))
+		if r := request(t, p, key, input); r.ToObject != store || (r.Header.Get("Accept") == "*/*") != store {
+			t.Errorf("%s: ToObject is %v, Accept is %s", id, r.ToObject, r.Header.Get("Accept"))
 		}
 		answer := manifest.Answer{Status: 200, Header: http.Header{"Content-Type": {"text/plain"}}, Body: []byte("hello")}
 		if answer.Status = 202; a.Delivers(key, input, answer) {
-			t.Errorf("%s: a failure is kept", id)
+			t.Errorf("%s: an error response is stored", id)
 		}
 		if answer.Status = 200; !a.Delivers(key, input, answer) {
-			t.Errorf("%s: a file is not kept", id)
+			t.Errorf("%s: a success is not stored", id)
 		}
-		if keep {
+		if store {
 			answer.Body, answer.Object = nil, map[string]any{"id": "o"}
 		}
 		output, failed := a.Interpret(key, input, answer)
 		got, _ := output.(map[string]any)
-		if failed != nil || got["kind"] != "text/plain" || keep != (got["id"] == "o") || keep == (got["content"] == "hello") {
+		if failed != nil || got["kind"] != "text/plain" || store != (got["id"] == "o") || store == (got["content"] == "hello") {
 			t.Errorf("%s: %v, %v", id, output, failed)
 		}
 	}

@@ -32,9 +32,9 @@ func TestBracketForms(t *testing.T) {
 	}
 }
 
-func TestBytesAndObjects(t *testing.T) {
+func TestBase64AndObjectBodies(t *testing.T) {
 	t.Parallel()
-	errNone := errors.New("there is no such object")
+	errNone := errors.New("no such object")
 	objects := func(key string) (*manifest.Object, error) {
 		if key != "big" {
 			return nil, errNone
@@ -43,7 +43,7 @@ func TestBytesAndObjects(t *testing.T) {
 	}
 	for _, c := range []struct{ name, body, input, want, contentType string }{
 		{"base64", `{raw: "${ .input.id }", base64: true}`, "AP8=", "\x00\xff", "application/octet-stream"},
-		{"base64 of the other alphabet", `{raw: "${ .input.id }", base64: true, content_type: image/png}`, "-_8", "\xfb\xff", "image/png"},
+		{"base64url", `{raw: "${ .input.id }", base64: true, content_type: image/png}`, "-_8", "\xfb\xff", "image/png"},
 		{"object", `{object: "${ .input.id }"}`, "big", "\x00large\xff", "image/png"},
 		{"object with a type", `{object: "${ .input.id }", content_type: "${ \"video/mp4\" }"}`, "big", "\x00large\xff", "video/mp4"},
 	} {
@@ -61,14 +61,14 @@ func TestBytesAndObjects(t *testing.T) {
 		a, _ := load(t, "safety: read", "safety: read\n    body: "+body).Action("get_thing")
 		_, err := a.Request(key, manifest.Call{Input: map[string]any{"id": "%%%"}, Object: objects})
 		var failed *manifest.BuildError
-		if name == "no such object" && err != errNone || name == "not base64" && !errors.As(err, &failed) { //nolint:errorlint // the very error
+		if name == "no such object" && err != errNone || name == "not base64" && !errors.As(err, &failed) { //nolint:errorlint // the error must be returned unwrapped
 			t.Errorf("%s: got %v", name, err)
 		}
 	}
 	a, _ := load(t, "safety: read", `safety: read
     body: {object: "${ .input.id }"}`).Action("get_thing")
 	if _, err := a.Request(key, manifest.Call{Input: map[string]any{"id": "big"}}); err == nil || !strings.Contains(err.Error(), "no object store") {
-		t.Errorf("without a store: %v", err)
+		t.Errorf("without an object store: %v", err)
 	}
 }
 
@@ -97,11 +97,11 @@ func TestMultipart(t *testing.T) {
 		}
 		data, err := io.ReadAll(part)
 		if err != nil || part.FormName() != want.name || part.FileName() != want.file || part.Header.Get("Content-Type") != want.contentType || string(data) != want.data {
-			t.Errorf("got %s %q %s %q (%v), want %v", part.FormName(), part.FileName(), part.Header.Get("Content-Type"), data, err, want)
+			t.Errorf("got part %s %q %s %q (%v), want %v", part.FormName(), part.FileName(), part.Header.Get("Content-Type"), data, err, want)
 		}
 	}
 	if _, err := reader.NextPart(); err != io.EOF {
-		t.Errorf("more parts: %v", err)
+		t.Errorf("after the last part: %v", err)
 	}
 	related := request(t, load(t, "safety: read", "safety: read\n    body:\n      content_type: multipart/related"+parts), key, map[string]any{"id": "x"})
 	if kind, _, _ := mime.ParseMediaType(related.Header.Get("Content-Type")); kind != "multipart/related" || strings.Contains(string(related.Body), "Content-Disposition") {
@@ -135,28 +135,29 @@ func TestGraphQL(t *testing.T) {
 		t.Errorf("errors: %v", failed)
 	}
 	if err := faultsOf(t, "safety: read", "safety: read\n    body: {graphql: {query: \"${ .input.id }\"}}"); !strings.Contains(err, "/actions/get_thing/body/graphql/query: must match") {
-		t.Errorf("a query made of input: %s", err)
+		t.Errorf("a query that is an expression: %s", err)
 	}
 }
 
+// faultsOf returns the faults of minimal with changes, as text.
 func faultsOf(t *testing.T, changes ...string) string {
 	t.Helper()
 	_, err := manifest.Load([]byte(changed(t, changes...)))
 	var faults manifest.Faults
 	if !errors.As(err, &faults) {
-		t.Fatalf("no faults: %v", err)
+		t.Fatalf("got %v, want Faults", err)
 	}
 	return faults.Error()
 }
 
-func TestXMLAnswers(t *testing.T) {
+func TestXMLResponses(t *testing.T) {
 	t.Parallel()
 	a, _ := load(t, "safety: read", "safety: read\n    answer: xml").Action("get_thing")
 	for body, want := range map[string]string{
 		`<?xml version="1.0" encoding="UTF-8"?><R xmlns="urn:x"><Name>b</Name><C><Key>1</Key></C><C><Key>2</Key></C><E/></R>`: `{"R":{"C":[{"Key":"1"},{"Key":"2"}],"E":"","Name":"b"}}`,
 		`<a id="7">text<b/></a>`: `{"a":{"#text":"text","@id":"7","b":""}}`,
 		`<a>&lt;x&gt;</a>`:       `{"a":"\u003cx\u003e"}`,
-		// What is not XML stays what it is, and so does what has entities of its own.
+		// A body that is not XML, or that declares entities, is text.
 		`plain`: `"plain"`,
 		`<!DOCTYPE a [<!ENTITY e SYSTEM "file:///etc/passwd">]><a>&e;</a>`: `"\u003c!DOCTYPE a [\u003c!ENTITY e SYSTEM \"file:///etc/passwd\"\u003e]\u003e\u003ca\u003e\u0026e;\u003c/a\u003e"`,
 	} {
@@ -168,14 +169,14 @@ func TestXMLAnswers(t *testing.T) {
 	}
 	deep := strings.Repeat("<a>", 5000) + strings.Repeat("</a>", 5000)
 	if output, _ := a.Interpret(key, nil, manifest.Answer{Status: 200, Body: []byte(deep)}); output != deep {
-		t.Error("a document of 5000 levels was read")
+		t.Error("a document of 5000 levels was decoded")
 	}
 	if r := request(t, load(t, "safety: read", "safety: read\n    answer: xml"), key, map[string]any{"id": "x"}); r.Header.Get("Accept") != "application/xml" {
 		t.Errorf("Accept: %s", r.Header.Get("Accept"))
 	}
 }
 
-func TestOtherHosts(t *testing.T) {
+func TestBaseURLs(t *testing.T) {
 	t.Parallel()
 	p := load(t, "auth:", "base_urls: {upload: https://upload.acme.test/v2}\nhosts: ['*.acme.test']\nauth:", "safety: read", "safety: read\n    host: upload")
 	if r := request(t, p, key, map[string]any{"id": "x"}); r.URL != "https://upload.acme.test/v2/things/x" {
@@ -184,17 +185,17 @@ func TestOtherHosts(t *testing.T) {
 	conn := key
 	conn.BaseURL = "http://127.0.0.1:1"
 	if r := request(t, p, conn, map[string]any{"id": "x"}); r.URL != "http://127.0.0.1:1/things/x" {
-		t.Errorf("the operator's word: got %s", r.URL)
+		t.Errorf("with the operator's base URL: got %s", r.URL)
 	}
-	if err := faultsOf(t, "safety: read", "safety: read\n    host: upload"); !strings.Contains(err, "/actions/get_thing/host: there is no base URL called upload") {
+	if err := faultsOf(t, "safety: read", "safety: read\n    host: upload"); !strings.Contains(err, "/actions/get_thing/host: unknown base URL upload") {
 		t.Error(err)
 	}
-	if err := faultsOf(t, "auth:", "base_urls: {upload: https://upload.example.test}\nhosts: ['*.acme.test']\nauth:"); !strings.Contains(err, "/base_urls/upload: upload.example.test is not one of hosts") {
+	if err := faultsOf(t, "auth:", "base_urls: {upload: https://upload.example.test}\nhosts: ['*.acme.test']\nauth:"); !strings.Contains(err, "/base_urls/upload: upload.example.test is not within hosts") {
 		t.Error(err)
 	}
 }
 
-// The signature is the one of AWS's own documentation of S3 ("Example: GET Object").
+// TestSignatureVersion4 expects the signature of the S3 documentation ("Example: GET Object").
 func TestSignatureVersion4(t *testing.T) {
 	t.Parallel()
 	p := load(t,

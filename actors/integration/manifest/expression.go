@@ -13,7 +13,7 @@ import (
 	"github.com/itchyny/gojq"
 )
 
-// Bounds of evaluation: for all expressions of one request or one answer together.
+// Limits for all expressions of one request or one response together: time, and size as spend counts it.
 const (
 	evaluationTime   = 2 * time.Second
 	maxRequestValue  = 2 << 20
@@ -21,13 +21,14 @@ const (
 )
 
 var (
-	errTooLong = errors.New("the expression takes too long")
-	errTooMuch = errors.New("the expression yields too much")
-	// errFailed stands for jq's own words, which quote, shortened past redaction, the values at hand.
-	errFailed = errors.New("the expression fails on what it was given")
+	errTimeout  = errors.New("the expression exceeds the time limit")
+	errTooLarge = errors.New("the value of the expression exceeds the size limit")
+	// errFailed replaces jq's errors where credentials are in scope: they quote values, truncated so that redaction misses
+	// them.
+	errFailed = errors.New("the expression failed")
 )
 
-// expression is one jq program, compiled when it is first needed. It is safe for concurrent use.
+// expression is a jq program, compiled on first use. It is safe for concurrent use.
 type expression struct {
 	text string
 	once sync.Once
@@ -35,12 +36,12 @@ type expression struct {
 	err  error
 }
 
-// isExpression reports whether a string of a manifest is `${ … }` as a whole.
+// isExpression reports whether a string of a manifest has the form `${ … }`.
 func isExpression(text string) bool {
 	return strings.HasPrefix(text, "${") && strings.HasSuffix(text, "}")
 }
 
-// compile compiles `${ … }` unless that has been done. Neither modules, nor the environment, nor further input is at hand.
+// compile compiles the program once. Modules, the environment and further inputs are not available to it.
 func (e *expression) compile() error {
 	e.once.Do(func() { e.code, e.err = compileJQ(strings.TrimSuffix(strings.TrimPrefix(e.text, "${"), "}")) })
 	return e.err
@@ -58,20 +59,20 @@ func compileJQ(text string) (*gojq.Code, error) {
 	return code, nil
 }
 
-// scope is what the expressions of one request or one answer see, and what they may still use up.
+// scope is the input of the expressions of one request or one response, and the rest of their limits.
 type scope struct {
 	ctx  context.Context
 	root map[string]any
 	left int
 }
 
-// newScope bounds an evaluation; end releases its timer.
+// newScope starts the time limit of an evaluation. end must be called to release its timer.
 func newScope(root map[string]any, size int) (s *scope, end context.CancelFunc) {
 	ctx, cancel := context.WithTimeout(context.Background(), evaluationTime)
 	return &scope{ctx: ctx, root: root, left: size}, cancel
 }
 
-// eval is the expression's first value; present is false when it yields none.
+// eval returns the first value that the expression yields; present is false if it yields none.
 func (e *expression) eval(s *scope) (value any, present bool, err error) {
 	if err := e.compile(); err != nil {
 		return nil, false, err
@@ -82,7 +83,7 @@ func (e *expression) eval(s *scope) (value any, present bool, err error) {
 	}
 	if failed, ok := value.(error); ok {
 		if s.ctx.Err() != nil {
-			return nil, false, errTooLong
+			return nil, false, errTimeout
 		}
 		if _, secret := s.root["credentials"]; secret {
 			return nil, false, errFailed
@@ -90,12 +91,13 @@ func (e *expression) eval(s *scope) (value any, present bool, err error) {
 		return nil, false, failed
 	}
 	if s.left = spend(value, s.left, 0); s.left < 0 {
-		return nil, false, errTooMuch
+		return nil, false, errTooLarge
 	}
 	return value, true, nil
 }
 
-// spend takes the size of value from left: its strings' bytes, and 16 for every value.
+// spend subtracts the size of a value from left: the bytes of its strings, plus 16 for each value. A negative result means
+// that the limit is exceeded.
 func spend(value any, left, depth int) int {
 	if left -= 16; left < 0 || depth > 1000 {
 		return -1
@@ -119,15 +121,15 @@ func spend(value any, left, depth int) int {
 	return left
 }
 
-// normal is value in the types that jq knows. Anything else goes through JSON.
-func normal(value any) (any, error) {
+// normalize converts a value to the types that gojq accepts. Other types are encoded as JSON and decoded.
+func normalize(value any) (any, error) {
 	switch v := value.(type) {
 	case nil, bool, int, float64, *big.Int, json.Number, string:
 		return v, nil
 	case map[string]any:
 		object := make(map[string]any, len(v))
 		for key, item := range v {
-			plain, err := normal(item)
+			plain, err := normalize(item)
 			if err != nil {
 				return nil, err
 			}
@@ -137,7 +139,7 @@ func normal(value any) (any, error) {
 	case []any:
 		items := make([]any, len(v))
 		for i, item := range v {
-			plain, err := normal(item)
+			plain, err := normalize(item)
 			if err != nil {
 				return nil, err
 			}
@@ -147,7 +149,7 @@ func normal(value any) (any, error) {
 	}
 	encoded, err := json.Marshal(value)
 	if err != nil {
-		return nil, fmt.Errorf("reading a value of type %T: %w", value, err)
+		return nil, fmt.Errorf("encoding a value of type %T: %w", value, err)
 	}
 	return decodeJSON(encoded)
 }

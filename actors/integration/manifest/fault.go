@@ -7,21 +7,22 @@ import (
 	"strings"
 )
 
-// Fault is one thing wrong with a manifest.
+// Fault is one error in a manifest.
 type Fault struct {
-	// Line and Column count from 1; both are 0 where no place is known.
+	// Line and Column count from 1. Both are 0 if the position is unknown.
 	Line   int `json:"line"`
 	Column int `json:"column"`
-	// Pointer is the JSON pointer (RFC 6901) of what is wrong, as if the file were JSON.
+	// Pointer is the JSON pointer (RFC 6901) of the faulty value. "" is the whole document.
 	Pointer string `json:"pointer"`
 	Message string `json:"message"`
 }
 
+// String formats a fault as line:column: pointer: message.
 func (f Fault) String() string {
 	return fmt.Sprintf("%d:%d: %s: %s", f.Line, f.Column, cmp.Or(f.Pointer, "/"), f.Message)
 }
 
-// Faults is every fault found, in the file's order. It is never empty where it is an error.
+// Faults lists the errors of a manifest by position, at most 100. As an error it is never empty.
 type Faults []Fault
 
 func (f Faults) Error() string {
@@ -32,10 +33,10 @@ func (f Faults) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// maxFaults bounds what one file can make weft say.
+// maxFaults is the greatest number of faults reported for one file.
 const maxFaults = 100
 
-// asError sorts and bounds the faults; none is nil.
+// asError sorts the faults, removes duplicates and truncates the list. It returns nil for an empty list.
 func (f Faults) asError() error {
 	if len(f) == 0 {
 		return nil
@@ -47,19 +48,19 @@ func (f Faults) asError() error {
 	return f[:min(len(f), maxFaults)]
 }
 
-// position is where a value and, for an object's member, its key stand.
+// position is the position of a value and, for an object's member, of its key.
 type position struct{ line, column, keyLine, keyColumn int }
 
-// positions are a file's places by JSON pointer.
+// positions maps JSON pointers to positions in a file.
 type positions map[string]position
 
-// at makes a fault about the value at pointer, or about the nearest value around it.
+// at returns a fault with the position of the value at pointer, or of its nearest parent that exists.
 func (p positions) at(pointer, format string, args ...any) Fault {
 	place := p.near(pointer)
 	return Fault{Line: place.line, Column: place.column, Pointer: pointer, Message: fmt.Sprintf(format, args...)}
 }
 
-// key makes a fault about the key of the member at pointer.
+// key returns a fault with the position of the key of the member at pointer.
 func (p positions) key(pointer, format string, args ...any) Fault {
 	place := p.near(pointer)
 	fault := p.at(pointer, format, args...)
@@ -69,6 +70,7 @@ func (p positions) key(pointer, format string, args ...any) Fault {
 	return fault
 }
 
+// near returns the position of the value at pointer, or of its nearest parent that exists.
 func (p positions) near(pointer string) position {
 	for {
 		if place, ok := p[pointer]; ok || pointer == "" {
@@ -78,7 +80,7 @@ func (p positions) near(pointer string) position {
 	}
 }
 
-// pointerTo appends tokens to a JSON pointer.
+// pointerTo appends reference tokens to a JSON pointer.
 func pointerTo(base string, tokens ...string) string {
 	var b strings.Builder
 	b.WriteString(base)

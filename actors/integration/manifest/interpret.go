@@ -17,10 +17,10 @@ import (
 	"github.com/weftmesh/weft/actors/egress"
 )
 
-// Class is what kind of failure a call met. The set is closed.
+// Class is the class of a failed call. The set is closed.
 type Class string
 
-// The classes.
+// The classes of failed calls.
 const (
 	ClassAuth        Class = "auth"
 	ClassLimited     Class = "limited"
@@ -31,18 +31,18 @@ const (
 	ClassUnknown     Class = "unknown"
 )
 
-// CallError is a call that the provider answered with an error, or did not answer.
+// CallError is the error of a call that the provider answered with an error, or did not answer.
 type CallError struct {
 	Class Class
-	// Status is the answer's; 0 where there was none.
+	// Status is the HTTP status of the response; 0 if there was none.
 	Status int
-	// Code is the provider's own word for the error, "" where it has none, or egress's kind.
+	// Code is the provider's error code ("" if it has none). Without a response it is the egress.Kind, or breaker_open.
 	Code string
-	// Message is the provider's, on one line, at most 500 characters, without the connection's credentials.
+	// Message is the provider's error message on one line, of at most 500 characters, without the connection's credentials.
 	Message string
-	// RetryAfter is what the provider asked for; 0 is nothing.
+	// RetryAfter is the delay that the provider asked for; 0 if it did not.
 	RetryAfter time.Duration
-	// Expired says that the credentials themselves were refused: refresh them, or ask the user again.
+	// Expired means that the provider rejected the credentials: they must be refreshed, or the user must sign in again.
 	Expired bool
 }
 
@@ -59,7 +59,7 @@ func (e *CallError) Error() string {
 	return text
 }
 
-// Unanswered is the CallError of what egress returned.
+// Unanswered returns the CallError for an error of egress.Client.Do.
 func Unanswered(err error) *CallError {
 	failed := &CallError{Class: ClassUnknown, Message: "the call failed"}
 	if errors.Is(err, egress.ErrOpen) {
@@ -79,23 +79,24 @@ func Unanswered(err error) *CallError {
 	return failed
 }
 
-// Answer is what came back.
+// Answer is the HTTP response of a provider.
 type Answer struct {
 	Status int
 	Header http.Header
 	Body   []byte
-	// Object is what the body was kept as, for the output's expressions; nil where it was not. Body is then empty.
+	// Object describes the object in which the body was stored, for the output's expressions. Body is empty then. It is nil
+	// if the body was not stored.
 	Object map[string]any
-	// At is when it came; `now` of the expressions, and what a Retry-After date is measured from.
+	// At is the time of the response: the value of now in expressions, and the base of a Retry-After date.
 	At time.Time
 }
 
-// Interpret says what an answer means: the action's output, or why there is none. The output holds none of
-// the connection's credentials of eight characters or more, even where the provider sent them back.
+// Interpret returns the action's output for a response, or the error that the response means. Credentials of eight
+// characters or more are redacted from the output, in case the provider echoes them.
 //
-// Without a success expression an answer is good when its status is 2xx; with one, the expression alone
-// decides. Of the error rules the action's come first, then the provider's, then the status alone. A good
-// answer that the output's expressions cannot take is ClassUnknown with code "output": the call was made.
+// The success expression decides whether a response is a success; without one, a 2xx status is. The class of an error is
+// that of the first rule that matches, of the action's and then the provider's, or follows from the status. A success for
+// which the output cannot be evaluated is a ClassUnknown with the code "output", since the call took effect.
 func (a *Action) Interpret(conn Connection, input map[string]any, answer Answer) (output any, failed *CallError) {
 	hidden := a.provider.secretsOf(conn)
 	s, end := a.answerScope(hidden, input, answer)
@@ -108,12 +109,13 @@ func (a *Action) Interpret(conn Connection, input map[string]any, answer Answer)
 		output, err = a.outputOf(s)
 	}
 	if err != nil {
-		return nil, &CallError{Class: ClassUnknown, Status: answer.Status, Code: "output", Message: hidden.forPeople(err.Error())}
+		return nil, &CallError{Class: ClassUnknown, Status: answer.Status, Code: "output", Message: hidden.display(err.Error())}
 	}
 	return output, nil
 }
 
-// Delivers tells, from status and header alone, whether an answer whose body is still to come is good: one to be kept.
+// Delivers reports, from status and header alone, whether a response whose body has not been read is a success, so that its
+// body is to be stored as an object.
 func (a *Action) Delivers(conn Connection, input map[string]any, answer Answer) bool {
 	s, end := a.answerScope(a.provider.secretsOf(conn), input, answer)
 	defer end()
@@ -121,7 +123,7 @@ func (a *Action) Delivers(conn Connection, input map[string]any, answer Answer) 
 	return err == nil && good
 }
 
-// NextPage is the input for the page after the one that answered, or false at the end.
+// NextPage returns the input for the page after this response. more is false on the last page.
 func (a *Action) NextPage(conn Connection, input map[string]any, answer Answer) (next map[string]any, more bool, err error) {
 	if a.next == nil {
 		return nil, false, nil
@@ -134,7 +136,7 @@ func (a *Action) NextPage(conn Connection, input map[string]any, answer Answer) 
 	}
 	changes, ok := value.(map[string]any)
 	if !ok {
-		return nil, false, fmt.Errorf("reading next page of %s: not an object", a.ID)
+		return nil, false, fmt.Errorf("evaluating next page of %s: not an object", a.ID)
 	}
 	next = make(map[string]any, len(input)+len(changes))
 	for _, fields := range []map[string]any{input, changes} {
@@ -145,7 +147,7 @@ func (a *Action) NextPage(conn Connection, input map[string]any, answer Answer) 
 	return next, true, nil
 }
 
-// Items is the list within an output that has pages; nil where the manifest does not say.
+// Items returns the items of a page's output; nil if the manifest does not declare them.
 func (a *Action) Items(output any) []any {
 	if a.items == nil {
 		return nil
@@ -157,13 +159,14 @@ func (a *Action) Items(output any) []any {
 	return items
 }
 
+// answerScope returns the scope of a response's expressions, with the secrets redacted. The func must be called at the end.
 func (a *Action) answerScope(hidden secrets, input map[string]any, answer Answer) (*scope, func()) {
 	replacer := hidden.replacer(minInOutput)
 	headers := make(map[string]any, len(answer.Header))
 	for name, values := range answer.Header {
 		headers[strings.ToLower(name)] = replacer.Replace(strings.Join(values, ", "))
 	}
-	plain, err := normal(orEmpty(input))
+	plain, err := normalize(orEmpty(input))
 	if err != nil {
 		plain = map[string]any{}
 	}
@@ -172,13 +175,13 @@ func (a *Action) answerScope(hidden secrets, input map[string]any, answer Answer
 		object = answer.Object
 	}
 	s, end := newScope(map[string]any{
-		"object": object, "status": answer.Status, "headers": headers, "body": clean(a.decode(answer), replacer), "input": plain,
+		"object": object, "status": answer.Status, "headers": headers, "body": redactValue(a.decode(answer), replacer), "input": plain,
 		"now": float64(answer.At.UnixMilli()) / 1000,
 	}, maxResponseValue)
 	return s, end
 }
 
-// decode is an answer's body as the action's expressions see it.
+// decode decodes the body of a response for the action's expressions.
 func (a *Action) decode(answer Answer) any {
 	if a.xml {
 		if value, err := decodeXML(answer.Body); err == nil {
@@ -188,7 +191,8 @@ func (a *Action) decode(answer Answer) any {
 	return decodeBody(answer)
 }
 
-// decodeBody is an answer's body: a JSON value, a text, or base64 of what is neither; nil when it is empty.
+// decodeBody decodes a body: to a JSON value, to a string if it is not JSON, to base64 if it is not UTF-8, and to nil if it
+// is empty.
 func decodeBody(answer Answer) any {
 	trimmed := bytes.TrimSpace(answer.Body)
 	if len(trimmed) == 0 {
@@ -205,10 +209,11 @@ func decodeBody(answer Answer) any {
 	return base64.StdEncoding.EncodeToString(answer.Body)
 }
 
+// succeeded reports whether a response is a success, by the action's expression, the provider's, or the status.
 func (a *Action) succeeded(s *scope, status int) (bool, error) {
 	for _, rule := range []*tree{a.success, a.provider.success} {
 		if rule != nil {
-			return rule.holds(s)
+			return rule.isTrue(s)
 		}
 	}
 	if a.body != nil && a.body.graphql != nil && failedGraphQL(s.root["body"]) {
@@ -217,7 +222,7 @@ func (a *Action) succeeded(s *scope, status int) (bool, error) {
 	return status >= 200 && status <= 299, nil
 }
 
-// failedGraphQL reports whether a GraphQL answer tells errors, which come with status 200.
+// failedGraphQL reports whether a GraphQL response has errors, which GraphQL servers return with status 200.
 func failedGraphQL(body any) bool {
 	object, _ := body.(map[string]any)
 	errors, _ := object["errors"].([]any)
@@ -232,12 +237,13 @@ func (a *Action) outputOf(s *scope) (any, error) {
 	return value, err
 }
 
-// errorRules are a compiled ErrorsSpec.
+// errorRules is a compiled ErrorsSpec.
 type errorRules struct {
 	code, message, retryAfter *tree
 	rules                     []errorRule
 }
 
+// errorRule is a compiled RuleSpec.
 type errorRule struct {
 	class   Class
 	status  []int
@@ -245,6 +251,7 @@ type errorRule struct {
 	expired bool
 }
 
+// matches reports whether the rule matches. An expression that fails does not match.
 func (r errorRule) matches(s *scope, status int) bool {
 	if len(r.status) > 0 && !slices.Contains(r.status, status) {
 		return false
@@ -252,32 +259,32 @@ func (r errorRule) matches(s *scope, status int) bool {
 	if r.when == nil {
 		return true
 	}
-	held, err := r.when.holds(s)
-	return err == nil && held
+	isTrue, err := r.when.isTrue(s)
+	return err == nil && isTrue
 }
 
 func (a *Action) failure(s *scope, hidden secrets, answer Answer) *CallError {
 	failed := &CallError{Status: answer.Status, RetryAfter: egress.RetryAfter(answer.Header, answer.At)}
-	failed.Class, failed.Expired = classOf(answer.Status)
+	failed.Class, failed.Expired = classOfStatus(answer.Status)
 	for _, rule := range append(slices.Clone(a.errors.rules), a.provider.errors.rules...) {
 		if rule.matches(s, answer.Status) {
 			failed.Class, failed.Expired = rule.class, rule.expired
 			break
 		}
 	}
-	failed.Code = hidden.forPeople(firstText(s, a.errors.code, a.provider.errors.code))
+	failed.Code = hidden.display(firstText(s, a.errors.code, a.provider.errors.code))
 	failed.Message = firstText(s, a.errors.message, a.provider.errors.message)
 	if failed.Message == "" {
-		failed.Message = usualMessage(s.root["body"])
+		failed.Message = commonMessage(s.root["body"])
 	}
-	failed.Message = hidden.forPeople(failed.Message)
+	failed.Message = hidden.display(failed.Message)
 	if failed.RetryAfter == 0 {
 		failed.RetryAfter = seconds(firstText(s, a.errors.retryAfter, a.provider.errors.retryAfter))
 	}
 	return failed
 }
 
-// firstText is the first expression's value that is a text and not empty.
+// firstText returns the first value that is a non-empty scalar, as text.
 func firstText(s *scope, trees ...*tree) string {
 	for _, t := range trees {
 		if text, err := t.evalString(s); err == nil && text != "" {
@@ -287,6 +294,7 @@ func firstText(s *scope, trees ...*tree) string {
 	return ""
 }
 
+// seconds parses a number of seconds; 0 if it is not positive or implausibly large.
 func seconds(text string) time.Duration {
 	n, err := strconv.ParseFloat(text, 64)
 	if err != nil || n <= 0 || n > 1e7 {
@@ -295,7 +303,8 @@ func seconds(text string) time.Duration {
 	return time.Duration(n * float64(time.Second))
 }
 
-var usualMessages = func() *gojq.Code {
+// commonMessages yields the error message of a body from the fields in which most APIs have one.
+var commonMessages = func() *gojq.Code {
 	query, err := gojq.Parse(`[(., (objects | .message, (.error | objects | .message), .error_description, .detail, .title, .error,
 		(.errors | arrays | .[0] | objects | .message))) | strings] | .[0]`)
 	if err != nil {
@@ -308,15 +317,14 @@ var usualMessages = func() *gojq.Code {
 	return code
 }()
 
-// usualMessage is where most APIs put their words.
-func usualMessage(body any) string {
-	value, _ := usualMessages.Run(body).Next()
+func commonMessage(body any) string {
+	value, _ := commonMessages.Run(body).Next()
 	text, _ := value.(string)
 	return text
 }
 
-// classOf is the class that a status alone suggests, and whether it means that the credentials are refused.
-func classOf(status int) (class Class, expired bool) {
+// classOfStatus returns the default class of a status, and whether it means that the credentials were rejected.
+func classOfStatus(status int) (class Class, expired bool) {
 	switch status {
 	case 401:
 		return ClassAuth, true

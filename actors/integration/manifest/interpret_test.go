@@ -56,10 +56,10 @@ func TestOutputs(t *testing.T) {
 	}
 }
 
-func TestErrorsHaveClasses(t *testing.T) {
+func TestErrorClasses(t *testing.T) {
 	t.Parallel()
-	usual := load(t)
-	own := load(t, "auth:", `success: '${ .status == 200 and .body.ok == true }'
+	plain := load(t)
+	rules := load(t, "auth:", `success: '${ .status == 200 and .body.ok == true }'
 errors:
   code: ${ .body.error }
   retry_after: ${ .body.wait }
@@ -79,21 +79,21 @@ auth:`, "safety: read", `safety: read
 		header []string
 		want   manifest.CallError
 	}{
-		{"401", usual, 401, `{"message":"Bad credentials"}`, nil, manifest.CallError{Class: "auth", Status: 401, Message: "Bad credentials", Expired: true}},
-		{"403", usual, 403, `{"error":{"message":"No"}}`, nil, manifest.CallError{Class: "auth", Status: 403, Message: "No"}},
-		{"404", usual, 404, ``, nil, manifest.CallError{Class: "not_found", Status: 404}},
-		{"409", usual, 409, `"x"`, []string{"Content-Type", "application/json"}, manifest.CallError{Class: "conflict", Status: 409, Message: "x"}},
-		{"422", usual, 422, `{"errors":[{"message":"e"}]}`, nil, manifest.CallError{Class: "invalid", Status: 422, Message: "e"}},
-		{"429", usual, 429, `{"detail":"slow"}`, []string{"Retry-After", "30"}, manifest.CallError{Class: "limited", Status: 429, Message: "slow", RetryAfter: 30 * time.Second}},
-		{"429 with a date", usual, 429, `[]`, []string{"Retry-After", "Mon, 23 Nov 2026 12:01:00 GMT"}, manifest.CallError{Class: "limited", Status: 429, RetryAfter: time.Minute}},
-		{"503", usual, 503, `<html>  <b>down</b>` + "\n\x00\x1b[31m", nil, manifest.CallError{Class: "unavailable", Status: 503, Message: "<html> <b>down</b> [31m"}},
-		{"302", usual, 302, ``, nil, manifest.CallError{Class: "unknown", Status: 302}},
-		{"200 that is an error", own, 200, `{"ok":false,"error":"expired"}`, nil, manifest.CallError{Class: "auth", Status: 200, Code: "expired", Message: "expired", Expired: true}},
-		{"200 that says slow", own, 200, `{"ok":false,"error":"slow","wait":2.5}`, nil, manifest.CallError{Class: "limited", Status: 200, Code: "slow", Message: "slow", RetryAfter: 2500 * time.Millisecond}},
-		{"status and expression", own, 403, `{"error":"other"}`, nil, manifest.CallError{Class: "conflict", Status: 403, Code: "other", Message: "other"}},
-		{"action first", own, 403, `{"error":"gone"}`, nil, manifest.CallError{Class: "not_found", Status: 403, Code: "gone", Message: "gone"}},
-		{"no rule", own, 500, `{"error":7}`, nil, manifest.CallError{Class: "unavailable", Status: 500, Code: "7"}},
-		{"no object", own, 500, `oops`, nil, manifest.CallError{Class: "unavailable", Status: 500, Message: "oops"}},
+		{"401", plain, 401, `{"message":"Bad credentials"}`, nil, manifest.CallError{Class: "auth", Status: 401, Message: "Bad credentials", Expired: true}},
+		{"403", plain, 403, `{"error":{"message":"No"}}`, nil, manifest.CallError{Class: "auth", Status: 403, Message: "No"}},
+		{"404", plain, 404, ``, nil, manifest.CallError{Class: "not_found", Status: 404}},
+		{"409", plain, 409, `"x"`, []string{"Content-Type", "application/json"}, manifest.CallError{Class: "conflict", Status: 409, Message: "x"}},
+		{"422", plain, 422, `{"errors":[{"message":"e"}]}`, nil, manifest.CallError{Class: "invalid", Status: 422, Message: "e"}},
+		{"429", plain, 429, `{"detail":"slow"}`, []string{"Retry-After", "30"}, manifest.CallError{Class: "limited", Status: 429, Message: "slow", RetryAfter: 30 * time.Second}},
+		{"429 with a date", plain, 429, `[]`, []string{"Retry-After", "Mon, 23 Nov 2026 12:01:00 GMT"}, manifest.CallError{Class: "limited", Status: 429, RetryAfter: time.Minute}},
+		{"503", plain, 503, `<html>  <b>down</b>` + "\n\x00\x1b[31m", nil, manifest.CallError{Class: "unavailable", Status: 503, Message: "<html> <b>down</b> [31m"}},
+		{"302", plain, 302, ``, nil, manifest.CallError{Class: "unknown", Status: 302}},
+		{"200 with an error", rules, 200, `{"ok":false,"error":"expired"}`, nil, manifest.CallError{Class: "auth", Status: 200, Code: "expired", Message: "expired", Expired: true}},
+		{"200 with retry_after", rules, 200, `{"ok":false,"error":"slow","wait":2.5}`, nil, manifest.CallError{Class: "limited", Status: 200, Code: "slow", Message: "slow", RetryAfter: 2500 * time.Millisecond}},
+		{"status and expression", rules, 403, `{"error":"other"}`, nil, manifest.CallError{Class: "conflict", Status: 403, Code: "other", Message: "other"}},
+		{"rule of the action", rules, 403, `{"error":"gone"}`, nil, manifest.CallError{Class: "not_found", Status: 403, Code: "gone", Message: "gone"}},
+		{"no rule matches", rules, 500, `{"error":7}`, nil, manifest.CallError{Class: "unavailable", Status: 500, Code: "7"}},
+		{"body is text", rules, 500, `oops`, nil, manifest.CallError{Class: "unavailable", Status: 500, Message: "oops"}},
 	} {
 		_, failed := interpret(t, c.p, c.status, c.body, c.header...)
 		if failed == nil || *failed != c.want {
@@ -101,11 +101,11 @@ auth:`, "safety: read", `safety: read
 		}
 	}
 	if _, failed := interpret(t, load(t, "safety: read", "safety: read\n    output: '${ .body.a.b }'"), 200, `{"a":"s"}`); failed == nil || failed.Class != manifest.ClassUnknown || failed.Code != "output" {
-		t.Errorf("an output that cannot be mapped: %+v", failed)
+		t.Errorf("an output that cannot be evaluated: %+v", failed)
 	}
 }
 
-func TestAnswersHoldNoCredential(t *testing.T) {
+func TestCredentialsAreRedacted(t *testing.T) {
 	t.Parallel()
 	secret := "s3cr/t+k3y==\""
 	conn := manifest.Connection{Credentials: map[string]any{"api_key": secret}}
@@ -128,7 +128,7 @@ func TestAnswersHoldNoCredential(t *testing.T) {
 			t.Errorf("%s: message %+v", form, failed)
 		}
 	}
-	// A request that cannot be built because of its credentials does not show them either.
+	// Nor are credentials part of the error of a request that cannot be built because of them.
 	bad := load(t, "in: bearer", "in: bearer, value: '${ .credentials.api_key | tonumber }'")
 	a, _ = bad.Action("get_thing")
 	for _, secret := range []string{secret, strings.Repeat("k3y", 100)} {
@@ -139,7 +139,7 @@ func TestAnswersHoldNoCredential(t *testing.T) {
 	}
 }
 
-func TestPublicCredentialsAreNotDefaced(t *testing.T) {
+func TestPublicCredentialsAreNotRedacted(t *testing.T) {
 	t.Parallel()
 	p := load(t, "- {id: token, kind: api_key, in: bearer}", "- {id: b, kind: basic}")
 	conn := manifest.Connection{Credentials: map[string]any{"username": "administrator", "password": "long-password"}}
@@ -150,7 +150,7 @@ func TestPublicCredentialsAreNotDefaced(t *testing.T) {
 	}
 }
 
-func TestCredentialThatBeginsLikeAnother(t *testing.T) {
+func TestCredentialsWithACommonPrefix(t *testing.T) {
 	t.Parallel()
 	p := load(t, "- {id: token, kind: api_key, in: bearer}", "- {id: b, kind: basic, credentials: {type: object, properties: {username: {type: string}, password: {type: string}}}}")
 	a, _ := p.Action("get_thing")

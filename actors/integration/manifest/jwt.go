@@ -11,12 +11,13 @@ import (
 
 const (
 	jwtBearerGrant = "urn:ietf:params:oauth:grant-type:jwt-bearer" //nolint:gosec // a grant type's name
-	// jwtSkew is how far a provider's clock may be behind: a JWT from its future is refused.
-	jwtSkew     = 30 * time.Second
+	// jwtSkew is subtracted from the time of issue, because providers reject a JWT issued in the future of their clock.
+	jwtSkew = 30 * time.Second
+	// jwtLifetime is the default lifetime.
 	jwtLifetime = 10 * time.Minute
 )
 
-var errKey = errors.New("the connection's private key cannot be used")
+var errKey = errors.New("the connection's private key is not usable")
 
 // jwtSigner is a compiled JWTSpec.
 type jwtSigner struct {
@@ -33,7 +34,7 @@ func (c *compiler) jwt(spec JWTSpec, pointer string) *jwtSigner {
 	}
 }
 
-// sign makes a JWT of a connection's; it is good until the given time.
+// sign signs a JWT for a connection with the claims iat, exp and jti (id), and returns it with its expiry.
 func (j *jwtSigner) sign(conn Connection, now time.Time, id string) (string, time.Time, error) {
 	none := time.Time{}
 	root, err := requestRoot(conn, Call{})
@@ -72,7 +73,7 @@ func (j *jwtSigner) sign(conn Connection, now time.Time, id string) (string, tim
 	return signed, until, nil
 }
 
-// signingKey reads the key. No error of it quotes the key.
+// signingKey parses the connection's key. Its errors do not contain the key.
 func (j *jwtSigner) signingKey(s *scope) (any, jwt.SigningMethod, error) {
 	text, err := j.key.evalString(s)
 	if err != nil || text == "" {

@@ -9,34 +9,35 @@ import (
 	"time"
 )
 
-// limitTrees are what an answer says of a limit, and whether its body is needed for that.
+// limitTrees are the expressions that read a limit's state from a response. body reports whether they need its body.
 type limitTrees struct {
 	remaining, reset *tree
 	body             bool
 }
 
-// LimitReading is what an answer says is left of a limit.
+// LimitReading is the state of a limit as a response reports it.
 type LimitReading struct {
 	Limit Limit
-	// Remaining is how many more calls the provider will take.
+	// Remaining is the number of calls that the provider still accepts.
 	Remaining int
-	// Reset is when the limit is whole again; 0 where the answer does not say.
+	// Reset is the time until the limit is fully available again; 0 if the response does not report it.
 	Reset time.Duration
 }
 
 // OfProvider reports whether all connections share the limit.
 func (l Limit) OfProvider() bool { return l.Scope == "provider" }
 
-// Limits are those that count the action's calls, the narrowest first. A limit without actions counts every call.
+// Limits returns the limits that count the action's calls, in ascending order of their rate. A limit without actions counts
+// every call.
 func (a *Action) Limits() []Limit { return a.limits }
 
-// Readings is what an answer to the action says is left of its limits; a limit that it does not speak of is not there.
+// Readings returns the state of the action's limits that a response reports. Limits that it does not report are omitted.
 func (a *Action) Readings(answer Answer) []LimitReading {
 	if len(a.readings) == 0 {
 		return nil
 	}
 	if !slices.ContainsFunc(slices.Collect(maps.Values(a.readings)), func(t limitTrees) bool { return t.body }) {
-		answer.Body = nil // it need not be decoded again
+		answer.Body = nil // saves decoding it
 	}
 	scope, end := a.answerScope(secrets{}, nil, answer)
 	defer end()
@@ -46,12 +47,12 @@ func (a *Action) Readings(answer Answer) []LimitReading {
 		if !ok {
 			continue
 		}
-		left, said := trees.remaining.number(scope)
-		if !said {
+		left, ok := trees.remaining.number(scope)
+		if !ok {
 			continue
 		}
 		reading := LimitReading{Limit: a.limits[i], Remaining: int(min(max(left, 0), math.MaxInt32))}
-		if reset, said := trees.reset.number(scope); said && reset > 0 && reset < 1e8 {
+		if reset, ok := trees.reset.number(scope); ok && reset > 0 && reset < 1e8 {
 			reading.Reset = time.Duration(reset * float64(time.Second))
 		}
 		readings = append(readings, reading)
@@ -59,7 +60,7 @@ func (a *Action) Readings(answer Answer) []LimitReading {
 	return readings
 }
 
-// number is the tree's value as a number. What fails to be one has not been said.
+// number returns the tree's value as a number; ok is false if it is not one.
 func (t *tree) number(s *scope) (float64, bool) {
 	text, err := t.evalString(s)
 	if err != nil || text == "" {
@@ -69,38 +70,38 @@ func (t *tree) number(s *scope) (float64, bool) {
 	return n, err == nil && !math.IsNaN(n)
 }
 
-// limits checks the limits and tells each action which count it.
+// limits compiles the limits and assigns them to the actions that they count.
 func (c *compiler) limits(p *Provider) {
 	trees := map[string]limitTrees{}
 	for i, limit := range p.Limits {
 		pointer := pointerTo("/limits", strconv.Itoa(i))
 		for j, id := range limit.Actions {
 			if _, ok := p.byID[id]; !ok {
-				c.fault(pointerTo(pointer, "actions", strconv.Itoa(j)), "there is no action %s", id)
+				c.fault(pointerTo(pointer, "actions", strconv.Itoa(j)), "unknown action %s", id)
 			}
 		}
-		made := limitTrees{
+		compiled := limitTrees{
 			remaining: c.optional(limit.Remaining, pointerTo(pointer, "remaining")), reset: c.optional(limit.Reset, pointerTo(pointer, "reset")),
 			body: strings.Contains(limit.Remaining+limit.Reset, "body"),
 		}
-		if made.remaining != nil {
-			trees[limit.ID] = made
+		if compiled.remaining != nil {
+			trees[limit.ID] = compiled
 		}
 		if slices.ContainsFunc(p.Limits[:i], func(other Limit) bool { return other.ID == limit.ID }) {
-			c.fault(pointerTo(pointer, "id"), "two limits are called %s", limit.ID)
+			c.fault(pointerTo(pointer, "id"), "duplicate limit %s", limit.ID)
 		}
 	}
 	for _, a := range append([]*Action{p.Health, p.Proxy}, p.Actions...) {
-		a.limitedBy(a.ID, p.Limits, trees)
+		a.assignLimits(a.ID, p.Limits, trees)
 		for _, step := range a.Before {
-			step.limitedBy(a.ID, p.Limits, trees)
+			step.assignLimits(a.ID, p.Limits, trees)
 		}
 	}
 }
 
-// limitedBy notes which limits count the action, or its step, of that id. What is sent to an address that the provider gave is no
-// call of its API.
-func (a *Action) limitedBy(id string, limits []Limit, trees map[string]limitTrees) {
+// assignLimits sets the limits of an action, or of a step of the action with that id. Requests to an address that the
+// provider returned are not calls of its API, and are not counted.
+func (a *Action) assignLimits(id string, limits []Limit, trees map[string]limitTrees) {
 	if a.url != nil {
 		return
 	}
@@ -109,11 +110,11 @@ func (a *Action) limitedBy(id string, limits []Limit, trees map[string]limitTree
 			continue
 		}
 		a.limits = append(a.limits, limit)
-		if made, ok := trees[limit.ID]; ok {
+		if compiled, ok := trees[limit.ID]; ok {
 			if a.readings == nil {
 				a.readings = map[string]limitTrees{}
 			}
-			a.readings[limit.ID] = made
+			a.readings[limit.ID] = compiled
 		}
 	}
 	rate := func(l Limit) float64 { return float64(l.Requests) / float64(l.Per) }

@@ -9,8 +9,8 @@ import (
 	"sync"
 )
 
-// LoadFS loads every *.yaml of a folder. A faulty file costs its own provider and no other: faults holds, by
-// file name, why it is not there. The error is the folder's own.
+// LoadFS loads every *.yaml file of a folder and returns the providers by id. faults holds the errors of files that could
+// not be loaded, by file name; they do not affect other files. err is an error of listing the folder.
 func LoadFS(folder fs.FS) (providers map[string]*Provider, faults map[string]error, err error) {
 	files, err := fs.Glob(folder, "*.yaml")
 	if err != nil {
@@ -50,13 +50,13 @@ func loadFrom(folder fs.FS, file string) (*Provider, error) {
 	return LoadFile(path.Base(file), source)
 }
 
-// LoadFile is Load for a file of a name: the provider's id and .yaml.
+// LoadFile loads the manifest of a file, whose name must be the provider's id and .yaml.
 func LoadFile(name string, source []byte) (*Provider, error) {
 	return loadFile(name, source, false)
 }
 
-// LoadTrusted is LoadFile for a file that LoadFile is known to take, such as one that weft ships: it costs a reading, and
-// no more. What has been checked is not checked again; an expression or a schema is compiled when it is first used.
+// LoadTrusted is LoadFile for a file that is known to be valid, such as the manifests that weft ships. It skips validation
+// and compiles expressions and schemas on first use.
 func LoadTrusted(name string, source []byte) (*Provider, error) {
 	return loadFile(name, source, true)
 }
@@ -67,7 +67,7 @@ func loadFile(name string, source []byte, trusted bool) (*Provider, error) {
 		return nil, err
 	}
 	if m.ID != strings.TrimSuffix(name, ".yaml") {
-		return nil, Faults{m.positions.at("/id", "must be the file's name without .yaml")}
+		return nil, Faults{m.positions.at("/id", "must be the file name without .yaml")}
 	}
 	return compile(m, trusted)
 }

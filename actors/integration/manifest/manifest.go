@@ -1,20 +1,20 @@
-// Package manifest is the model of a provider manifest: one YAML file that says how weft talks to one SaaS
-// API. It is pure: it reads bytes, evaluates expressions and describes requests, and neither opens a
-// connection nor knows the mesh.
+// Package manifest parses and evaluates provider manifests: YAML files that describe how weft calls the API of a provider.
+// It does no network I/O and does not depend on the mesh.
 //
-// The way of a file: Parse checks its shape against the published JSON Schema (schema.json) and names every
-// fault with line, column and pointer; Compile checks its meaning (expressions, schemas, path parameters,
-// scopes) the same way and yields a Provider. The way of a call: Action.ValidateInput, Action.Request,
-// an HTTP call by somebody else, Action.Interpret.
+// Loading has two steps. Parse checks a file against the published JSON Schema (schema.json), and Compile checks what the
+// schema cannot, such as expressions, schemas, path parameters and scopes. Both report every error with line, column and
+// JSON pointer. Compile returns a Provider.
 //
-// Values are YAML trees. A string that is `${ … }` as a whole is a jq expression; any other string is
-// itself. In a request, expressions see {input, settings, credentials, object, before}; in an answer {status, headers,
-// body, input, now} with lower-case header names, and never credentials. An object's member, or an array's
-// element, whose expression yields nothing or null is left out; a null written in the file is kept.
+// A call has four steps: Action.ValidateInput, Action.Request, an HTTP request made by the caller, and Action.Interpret.
 //
-// Nothing is ever built by joining strings: path parameters are escaped, queries and forms are encoded,
-// JSON is marshalled. Expressions come from manifests alone, never from data, and are bounded in time and
-// in what they yield.
+// Values are YAML trees. A string of the form `${ … }` is a jq expression; any other string is a literal. Expressions of a
+// request see {input, settings, credentials, object, before}. Expressions of a response see {status, headers, body, input,
+// now, object}, with header names in lower case, and never credentials. Members and elements whose expression yields nothing
+// or null are omitted; a null written in the file is kept.
+//
+// Requests are not built by concatenating strings: path parameters are escaped, queries and forms are encoded, and JSON is
+// marshalled. Expressions are taken from manifests only, never from data, and are limited in time and in the size of their
+// values.
 package manifest
 
 import (
@@ -24,12 +24,13 @@ import (
 	"time"
 )
 
-// Schema is the JSON Schema of a manifest, for editors and for `weft provider lint`.
+// Schema is the JSON Schema (2020-12) of manifests, also for editors.
 //
 //go:embed schema.json
 var Schema []byte
 
-// Manifest is a file as it was written. Its shape has been checked, its meaning has not.
+// Manifest is a parsed manifest that satisfies the JSON Schema. Its fields are documented there. Use Compile to check it
+// further.
 type Manifest struct {
 	ID          string                `json:"id"`
 	Name        string                `json:"name"`
@@ -55,27 +56,28 @@ type Manifest struct {
 	positions positions
 }
 
-// Limit is one bucket of the provider's.
+// Limit is a rate limit of the provider.
 type Limit struct {
 	ID       string   `json:"id"`
 	Requests int      `json:"requests"`
 	Per      Duration `json:"per"`
-	// Scope is "connection", also when it is empty, or "provider".
+	// Scope is "connection" (the default) or "provider": whether each connection has its own limit, or all share one.
 	Scope string `json:"scope"`
-	// Actions whose calls are counted; empty means all.
-	Actions   []string `json:"actions"`
-	Remaining string   `json:"remaining"`
-	Reset     string   `json:"reset"`
+	// Actions are the actions whose calls count; empty means all.
+	Actions []string `json:"actions"`
+	// Remaining and Reset are expressions over a response: the remaining calls, and the seconds until the limit is reset.
+	Remaining string `json:"remaining"`
+	Reset     string `json:"reset"`
 }
 
-// Retry is how patiently a call is repeated; a zero field means the operator's default.
+// Retry is a retry policy. A zero field means the operator's default.
 type Retry struct {
 	Attempts   int      `json:"attempts"`
 	Backoff    Duration `json:"backoff"`
 	MaxBackoff Duration `json:"max_backoff"`
 }
 
-// ErrorsSpec says how the provider tells errors.
+// ErrorsSpec says how to interpret error responses. Code, Message and RetryAfter are expressions over the response.
 type ErrorsSpec struct {
 	Code       string     `json:"code"`
 	Message    string     `json:"message"`
@@ -83,7 +85,8 @@ type ErrorsSpec struct {
 	Rules      []RuleSpec `json:"rules"`
 }
 
-// RuleSpec puts an answer into a class: all it names must hold; the first rule that matches decides.
+// RuleSpec assigns a class to error responses that have one of the statuses and for which When is true. Omitted conditions
+// match everything. The first rule that matches applies.
 type RuleSpec struct {
 	Class   Class  `json:"class"`
 	Status  []int  `json:"status"`
@@ -91,7 +94,7 @@ type RuleSpec struct {
 	Expired bool   `json:"expired"`
 }
 
-// ActionSpec is one operation, or the health probe, as written.
+// ActionSpec is one action, or the health probe, as written.
 type ActionSpec struct {
 	Title             string          `json:"title"`
 	Description       string          `json:"description"`
@@ -120,42 +123,42 @@ type ActionSpec struct {
 	Pagination        *PaginationSpec `json:"pagination"`
 }
 
-// StepSpec is a request that is made before an action's own, as written.
+// StepSpec is a request that precedes an action's own, as written.
 type StepSpec struct {
 	ID string `json:"id"`
 	ActionSpec
 }
 
-// What an ActionSpec's Answer may be besides what its content type says: XML, or a file that is kept as an object. It may be
-// an expression over the input that yields AnswerObject or nothing.
+// The values of ActionSpec.Answer: the response is XML, or it is stored as an object. The default follows from the content
+// type. Answer may also be an expression over the input that yields AnswerObject or nothing.
 const (
 	AnswerXML    = "xml"
 	AnswerObject = "object"
 )
 
-// BodySpec is a request's body: the first of JSON, Form, Multipart, GraphQL, Object and Raw that yields a value.
+// BodySpec is a request body: the first of JSON, Form, Multipart, GraphQL, Object and Raw that yields a value is sent.
 type BodySpec struct {
 	JSON      any                 `json:"json"`
 	Form      any                 `json:"form"`
 	FormStyle string              `json:"form_style"`
 	Multipart map[string]PartSpec `json:"multipart"`
 	GraphQL   *GraphQLSpec        `json:"graphql"`
-	// Object yields the key of an object whose bytes are the body; see Call.Object.
+	// Object is an expression that yields the key of the object to send; see Call.Object.
 	Object string `json:"object"`
 	Raw    string `json:"raw"`
-	// Base64 says that Raw yields base64 of the body.
+	// Base64 means that the value of Raw is the base64 encoding of the body.
 	Base64      bool   `json:"base64"`
 	ContentType string `json:"content_type"`
 }
 
-// PartSpec is one part of a multipart body; one of its fields is set. A part that yields nothing is left out.
+// PartSpec is one part of a multipart body; exactly one field is set. A part that yields no value is omitted.
 type PartSpec struct {
 	JSON any       `json:"json"`
 	Text string    `json:"text"`
 	File *FileSpec `json:"file"`
 }
 
-// FileSpec is a file in a multipart body: the first of Content, Base64 and Object that yields a value.
+// FileSpec is a file in a multipart body: the first of Content, Base64 and Object that yields a value is sent.
 type FileSpec struct {
 	Name        string `json:"name"`
 	ContentType string `json:"content_type"`
@@ -164,35 +167,36 @@ type FileSpec struct {
 	Object      string `json:"object"`
 }
 
-// GraphQLSpec is a GraphQL request: a literal document, and variables.
+// GraphQLSpec is a GraphQL request: a literal document and its variables.
 type GraphQLSpec struct {
 	Query     string `json:"query"`
 	Variables any    `json:"variables"`
 	Operation string `json:"operation"`
 }
 
-// PaginationSpec says how a list goes on.
+// PaginationSpec describes the pages of a list: Items is an expression over {output}, and Next over the response yields the
+// fields of the input that change for the next page.
 type PaginationSpec struct {
 	Items string `json:"items"`
 	Next  string `json:"next"`
 }
 
-// Duration is a time.Duration written as 250ms, 30s, 5m or 1h.
+// Duration is a time.Duration that is written as in 250ms, 30s, 5m or 1h.
 type Duration time.Duration
 
-// UnmarshalJSON reads the written form.
+// UnmarshalJSON implements json.Unmarshaler.
 func (d *Duration) UnmarshalJSON(data []byte) error {
 	var text string
 	if err := json.Unmarshal(data, &text); err != nil {
-		return fmt.Errorf("reading duration: %w", err)
+		return fmt.Errorf("decoding duration: %w", err)
 	}
 	parsed, err := time.ParseDuration(text)
 	if err != nil {
-		return fmt.Errorf("reading duration: %w", err)
+		return fmt.Errorf("decoding duration: %w", err)
 	}
 	*d = Duration(parsed)
 	return nil
 }
 
-// MarshalJSON writes what UnmarshalJSON reads.
+// MarshalJSON implements json.Marshaler.
 func (d Duration) MarshalJSON() ([]byte, error) { return json.Marshal(time.Duration(d).String()) }

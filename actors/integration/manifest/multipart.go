@@ -25,9 +25,10 @@ type part struct {
 	file       *file
 }
 
+// file is a compiled FileSpec.
 type file struct{ name, contentType, text, base64, object *tree }
 
-// multipart compiles the parts in the order in which the file has them: some providers take the metadata first alone.
+// multipart compiles the parts in the order of the file, because some providers require a certain order.
 func (c *compiler) multipart(specs map[string]PartSpec, pointer string) []part {
 	names := slices.SortedFunc(maps.Keys(specs), func(a, b string) int {
 		left, right := c.manifest.positions[pointerTo(pointer, a)], c.manifest.positions[pointerTo(pointer, b)]
@@ -50,7 +51,8 @@ func (c *compiler) multipart(specs map[string]PartSpec, pointer string) []part {
 	return parts
 }
 
-// encodeParts is a multipart body with its content type; a part that yields nothing is left out.
+// encodeParts encodes a multipart body: multipart/related (RFC 2387) if related, and multipart/form-data (RFC 7578)
+// otherwise. Parts that yield no value are omitted.
 func encodeParts(s *scope, parts []part, related bool, objects objectFinder) (content, error) {
 	var buffer bytes.Buffer
 	var pieces []piece
@@ -88,6 +90,7 @@ func encodeParts(s *scope, parts []part, related bool, objects objectFinder) (co
 	return content{writer.FormDataContentType(), pieces}, nil
 }
 
+// encode returns the part's header and body; the bool is false if the part yields no value.
 func (p *part) encode(s *scope, objects objectFinder) (textproto.MIMEHeader, piece, bool, error) {
 	if p.file != nil {
 		return p.file.encode(s, p.name, objects)
@@ -110,7 +113,7 @@ func (p *part) encode(s *scope, objects objectFinder) (textproto.MIMEHeader, pie
 	return header, piece{data: []byte(text)}, true, err
 }
 
-// quoted is how browsers put a name into a Content-Disposition (WHATWG HTML, multipart/form-data).
+// quoted escapes a name within Content-Disposition as browsers do (WHATWG HTML, section 4.10.21.8).
 var quoted = strings.NewReplacer("\n", "%0A", "\r", "%0D", `"`, "%22")
 
 func (f *file) encode(s *scope, field string, objects objectFinder) (textproto.MIMEHeader, piece, bool, error) {
@@ -131,7 +134,7 @@ func (f *file) encode(s *scope, field string, objects objectFinder) (textproto.M
 	}
 	contentType = cmp.Or(contentType, bytesType)
 	if !httpguts.ValidHeaderFieldValue(contentType) {
-		return nil, piece{}, false, errors.New("the content type cannot be sent")
+		return nil, piece{}, false, errors.New("the content type is not a valid header value")
 	}
 	return textproto.MIMEHeader{
 		"Content-Disposition": {`form-data; name="` + quoted.Replace(field) + `"; filename="` + quoted.Replace(cmp.Or(name, "file")) + `"`},
@@ -139,6 +142,7 @@ func (f *file) encode(s *scope, field string, objects objectFinder) (textproto.M
 	}, body, true, nil
 }
 
+// content returns the bytes or the object of the file; the bool is false if it yields neither.
 func (f *file) content(s *scope, objects objectFinder) (piece, bool, error) {
 	value, present, err := f.text.eval(s)
 	if err != nil {
@@ -163,9 +167,10 @@ func (f *file) content(s *scope, objects objectFinder) (piece, bool, error) {
 	return piece{object: object}, object != nil, err
 }
 
-var errBase64 = errors.New("not base64")
+var errBase64 = errors.New("invalid base64")
 
-// decodeBase64 reads base64 of either alphabet, with or without padding; white space is passed over.
+// decodeBase64 decodes base64 of either alphabet (RFC 4648, sections 4 and 5), with or without padding; it ignores spaces and
+// line breaks.
 func decodeBase64(text string) ([]byte, error) {
 	text = strings.NewReplacer("-", "+", "_", "/", "\n", "", "\r", "", " ", "").Replace(text)
 	data, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(text, "="))

@@ -14,10 +14,10 @@ import (
 	"github.com/weftmesh/weft/actors/egress"
 )
 
-// Client is an application registered with a provider. A public one has no secret.
+// Client holds the credentials of an application registered with a provider. A public client has no secret.
 type Client struct{ ID, Secret string }
 
-// oauth is what an AuthMethod knows about getting tokens, compiled.
+// oauth is a compiled OAuth2 or JWTSpec.
 type oauth struct {
 	authorizeURL, tokenURL, refreshURL, revokeURL *tree
 
@@ -26,7 +26,7 @@ type oauth struct {
 	scopes                                      []string
 	authorizeParams, tokenParams, refreshParams map[string]string
 
-	// grantParams go with a connection's own credentials; their leaves may be expressions over them.
+	// grantParams are further parameters of GrantRequest; they may be expressions over credentials and settings.
 	grantParams *tree
 
 	lifetime time.Duration
@@ -35,7 +35,7 @@ type oauth struct {
 	jwt      *jwtSigner
 }
 
-// oauth compiles how a method gets its tokens, where it does.
+// oauth compiles the oauth2 or jwt section of a method that has one.
 func (c *compiler) oauth(m *AuthMethod, spec AuthSpec, pointer string) {
 	switch {
 	case spec.OAuth2 != nil:
@@ -67,32 +67,32 @@ func (c *compiler) oauth(m *AuthMethod, spec AuthSpec, pointer string) {
 	}
 }
 
-// captured checks that what a token answer tells is a setting there is.
+// captured checks that the settings captured from a token response are declared.
 func (c *compiler) captured(capture map[string]any, pointer string) {
 	properties, _ := c.manifest.Settings["properties"].(map[string]any)
 	for name := range capture {
 		if _, ok := properties[name]; !ok {
-			c.fault(pointerTo(pointer, name), "the provider has no setting %s", name)
+			c.fault(pointerTo(pointer, name), "%s is not declared in settings", name)
 		}
 	}
 }
 
-// oauthURL compiles an address that tokens come from. A literal one is the manifest's word; one that settings decide
-// must lie within the provider's hosts, so that a setting cannot send a client's secret elsewhere.
+// oauthURL compiles an OAuth URL. A URL that depends on settings requires hosts, so that a setting cannot redirect a client's
+// secret to another host.
 func (c *compiler) oauthURL(text, pointer string) *tree {
 	if isExpression(text) {
 		if len(c.manifest.Hosts) == 0 {
-			c.fault(pointer, "an address that is an expression needs the provider's hosts")
+			c.fault(pointer, "a URL that is an expression requires hosts")
 		}
 	} else if u, err := url.Parse(text); text != "" && (err != nil || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http") {
-		c.fault(pointer, "not an http address")
+		c.fault(pointer, "must be an http or https URL")
 	}
 	return c.optional(text, pointer)
 }
 
-// address is one of a method's OAuth addresses for a connection's settings.
+// address evaluates one of a method's OAuth URLs for the settings of a connection.
 func (m *AuthMethod) address(t *tree, settings map[string]any) (*url.URL, error) {
-	plain, err := normal(orEmpty(settings))
+	plain, err := normalize(orEmpty(settings))
 	if err != nil {
 		return nil, err
 	}
@@ -104,7 +104,7 @@ func (m *AuthMethod) address(t *tree, settings map[string]any) (*url.URL, error)
 	}
 	u, err := url.Parse(text)
 	if err != nil || u.Hostname() == "" || u.User != nil || u.Scheme != "https" && u.Scheme != "http" {
-		return nil, errors.New("the provider's OAuth address is not an http address")
+		return nil, errors.New("the OAuth URL is not an http or https URL")
 	}
 	if t.expr == nil {
 		return u, nil
@@ -114,12 +114,12 @@ func (m *AuthMethod) address(t *tree, settings map[string]any) (*url.URL, error)
 		return nil, err
 	}
 	if !egress.HostAllowed(hosts, u) {
-		return nil, errors.New("the provider's OAuth address is not at one of its hosts")
+		return nil, errors.New("the OAuth URL is not within the provider's hosts")
 	}
 	return u, nil
 }
 
-// Captured names the settings that a token answer tells.
+// Captured returns the names of the settings that Tokens reads from a token response, sorted.
 func (m *AuthMethod) Captured() []string {
 	if m.OAuth2 == nil {
 		return nil
@@ -127,18 +127,18 @@ func (m *AuthMethod) Captured() []string {
 	return slices.Sorted(maps.Keys(m.OAuth2.Capture))
 }
 
-// Authorization is what a user is asked to allow, and where they come back to.
+// Authorization holds the parameters of an authorization request (RFC 6749, section 4.1.1).
 type Authorization struct {
 	Client             Client
 	RedirectURI, State string
-	// Challenge is the PKCE challenge (S256); it is sent where the method takes one.
+	// Challenge is the PKCE code challenge by S256 (RFC 7636). It is sent if the method uses PKCE.
 	Challenge string
-	// Scopes are the provider's own; none means the manifest's default.
+	// Scopes are scopes of the provider; empty means the manifest's default scopes.
 	Scopes   []string
 	Settings map[string]any
 }
 
-// AuthorizeURL is where a user's browser goes to allow what is asked.
+// AuthorizeURL returns the URL to which the user's browser is sent to grant access.
 func (m *AuthMethod) AuthorizeURL(a Authorization) (string, error) {
 	u, err := m.address(m.oauth.authorizeURL, a.Settings)
 	if err != nil {
@@ -167,7 +167,7 @@ func (m *AuthMethod) AuthorizeURL(a Authorization) (string, error) {
 	return u.String(), nil
 }
 
-// CodeRequest exchanges an authorization code for tokens.
+// CodeRequest returns the request that exchanges an authorization code for tokens. verifier is the PKCE code verifier.
 func (m *AuthMethod) CodeRequest(settings map[string]any, client Client, code, redirectURI, verifier string) (*egress.Request, error) {
 	params := map[string]string{"grant_type": "authorization_code", "code": code, "redirect_uri": redirectURI}
 	if m.OAuth2.PKCE {
@@ -177,14 +177,14 @@ func (m *AuthMethod) CodeRequest(settings map[string]any, client Client, code, r
 	return m.tokenRequest(m.oauth.tokenURL, settings, client, params)
 }
 
-// RefreshRequest asks for a new access token.
+// RefreshRequest returns the request for a new access token.
 func (m *AuthMethod) RefreshRequest(settings map[string]any, client Client, refreshToken string) (*egress.Request, error) {
 	params := map[string]string{"grant_type": "refresh_token", "refresh_token": refreshToken}
 	maps.Copy(params, m.oauth.refreshParams)
 	return m.tokenRequest(m.oauth.refreshURL, settings, client, params)
 }
 
-// RevokeRequest takes a token back (RFC 7009). ok is false where the provider cannot.
+// RevokeRequest returns the request that revokes a token (RFC 7009). ok is false if the provider does not support it.
 func (m *AuthMethod) RevokeRequest(settings map[string]any, client Client, token string) (r *egress.Request, ok bool, err error) {
 	if m.oauth == nil || m.oauth.revokeURL == nil {
 		return nil, false, nil
@@ -193,19 +193,19 @@ func (m *AuthMethod) RevokeRequest(settings map[string]any, client Client, token
 	return r, true, err
 }
 
-// Fetches reports that a connection's access token is not among its credentials but must be got with them: ask
-// GrantRequest, or SelfIssued where that has no request to make. The token is then given to Action.Request as the
-// credential access_token.
+// Fetches reports whether an access token must be obtained with the connection's credentials: by SelfIssued if SelfIssues,
+// and by GrantRequest otherwise. Action.Request expects the token as the credential access_token.
 func (m *AuthMethod) Fetches() bool {
 	return m.Kind == AuthClientCredentials || m.Kind == AuthJWTBearer
 }
 
-// SelfIssues reports that the token is a JWT of the connection's own; see SelfIssued.
+// SelfIssues reports whether the access token is a JWT signed with the connection's key; see SelfIssued.
 func (m *AuthMethod) SelfIssues() bool {
 	return m.oauth != nil && m.oauth.jwt != nil && m.oauth.tokenURL == nil
 }
 
-// GrantRequest asks for an access token with a connection's credentials. id is unique: it becomes a JWT's jti.
+// GrantRequest returns the request for an access token with a connection's credentials: a client credentials grant or a JWT
+// bearer grant (RFC 7523). id is the unique jti of the JWT.
 func (m *AuthMethod) GrantRequest(conn Connection, now time.Time, id string) (*egress.Request, error) {
 	if m.oauth.jwt != nil {
 		signed, _, err := m.oauth.jwt.sign(conn, now, id)
@@ -230,7 +230,7 @@ func (m *AuthMethod) GrantRequest(conn Connection, now time.Time, id string) (*e
 	return m.tokenRequest(m.oauth.tokenURL, conn.Settings, Client{ID: id, Secret: secret}, params)
 }
 
-// params compiles the parameters of a token request that a connection's credentials decide.
+// params compiles the parameters of a token request, whose values may be expressions.
 func (c *compiler) params(params map[string]string, pointer string) *tree {
 	if len(params) == 0 {
 		return nil
@@ -242,7 +242,7 @@ func (c *compiler) params(params map[string]string, pointer string) *tree {
 	return c.tree(object, pointer)
 }
 
-// addParams adds what grantParams yield for a connection.
+// addParams adds the values of grantParams for a connection.
 func (m *AuthMethod) addParams(conn Connection, params map[string]string) error {
 	root, err := requestRoot(conn, Call{})
 	if err != nil {
@@ -264,7 +264,7 @@ func (m *AuthMethod) addParams(conn Connection, params map[string]string) error 
 	return nil
 }
 
-// SelfIssued is the JWT that is itself the token.
+// SelfIssued signs a JWT that is the access token. id is its unique jti.
 func (m *AuthMethod) SelfIssued(conn Connection, now time.Time, id string) (Tokens, error) {
 	signed, until, err := m.oauth.jwt.sign(conn, now, id)
 	if err != nil {
@@ -273,6 +273,7 @@ func (m *AuthMethod) SelfIssued(conn Connection, now time.Time, id string) (Toke
 	return Tokens{Access: signed, ExpiresAt: until}, nil
 }
 
+// tokenRequest returns a request to an OAuth endpoint, with the authentication of the client.
 func (m *AuthMethod) tokenRequest(at *tree, settings map[string]any, client Client, params map[string]string) (*egress.Request, error) {
 	u, err := m.address(at, settings)
 	if err != nil {
@@ -285,7 +286,7 @@ func (m *AuthMethod) tokenRequest(at *tree, settings map[string]any, client Clie
 	switch {
 	case client.ID == "":
 	case m.oauth.clientAuth == ClientAuthBasic && client.Secret != "":
-		// RFC 6749, 2.3.1: both are form-encoded first.
+		// RFC 6749, section 2.3.1: id and secret are form-encoded first.
 		r.Header.Set("Authorization", basicAuth(url.QueryEscape(client.ID), url.QueryEscape(client.Secret)))
 	default:
 		params["client_id"] = client.ID
@@ -310,7 +311,7 @@ func (m *AuthMethod) buildError(what string, err error) error {
 	return &BuildError{Provider: m.provider.ID, Action: m.ID + " " + what, message: err.Error()}
 }
 
-// UnknownScopes are those of scopes that the provider's manifest does not know; a manifest without scopes knows all.
+// UnknownScopes returns the scopes that the manifest does not declare; none if it declares no scopes at all.
 func (p *Provider) UnknownScopes(scopes []string) []string {
 	if len(p.Scopes) == 0 {
 		return nil
@@ -318,7 +319,7 @@ func (p *Provider) UnknownScopes(scopes []string) []string {
 	return slices.DeleteFunc(slices.Clone(scopes), func(scope string) bool { _, ok := p.Scopes[scope]; return ok })
 }
 
-// hostPatterns are the provider's hosts for one connection.
+// hostPatterns evaluates the provider's hosts for a connection.
 func (p *Provider) hostPatterns(s *scope) ([]string, error) {
 	patterns := make([]string, 0, len(p.hosts))
 	for _, host := range p.hosts {

@@ -20,11 +20,12 @@ import (
 
 const apiKeyAuth = "- {id: token, kind: api_key, in: bearer}"
 
+// method returns the authentication method of minimal with changes.
 func method(t *testing.T, changes ...string) *manifest.AuthMethod {
 	t.Helper()
 	m, ok := load(t, changes...).AuthMethod("")
 	if !ok {
-		t.Fatal("there is no way to authenticate")
+		t.Fatal("no authentication method")
 	}
 	return m
 }
@@ -95,7 +96,7 @@ func TestTokenRequests(t *testing.T) {
 		t.Errorf("json: %s %v", r.Body, err)
 	}
 	if _, ok, _ := m.RevokeRequest(nil, client, "t0ken"); ok {
-		t.Error("revokes without an address")
+		t.Error("a method without revoke_url returned a request")
 	}
 	r, err = method(t, apiKeyAuth, `- id: o
     kind: client_credentials
@@ -106,8 +107,8 @@ func TestTokenRequests(t *testing.T) {
 	}
 }
 
-// A setting cannot send a client's secret to another's host.
-func TestOAuthAddressesStayWithinHosts(t *testing.T) {
+// TestOAuthURLsAreWithinHosts: settings cannot redirect a client's secret to another host.
+func TestOAuthURLsAreWithinHosts(t *testing.T) {
 	t.Parallel()
 	const auth = `- id: o
     kind: oauth2
@@ -122,18 +123,18 @@ func TestOAuthAddressesStayWithinHosts(t *testing.T) {
 			t.Errorf("%v: %s", shop, r.URL)
 		}
 	}
-	if err := faultsOf(t, apiKeyAuth, auth); !strings.Contains(err, "/auth/0/oauth2/token_url: an address that is an expression needs the provider's hosts") {
+	if err := faultsOf(t, apiKeyAuth, auth); !strings.Contains(err, "/auth/0/oauth2/token_url: a URL that is an expression requires hosts") {
 		t.Error(err)
 	}
 }
 
-func TestTokenAnswers(t *testing.T) {
+func TestTokenResponses(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	plain := method(t, apiKeyAuth, `- id: o
     kind: oauth2
     oauth2: {authorize_url: https://id.acme.test/a, token_url: https://id.acme.test/t}`)
-	habits := method(t, apiKeyAuth, `- id: o
+	custom := method(t, apiKeyAuth, `- id: o
     kind: oauth2
     oauth2:
       authorize_url: https://id.acme.test/a
@@ -149,12 +150,12 @@ func TestTokenAnswers(t *testing.T) {
 		expires         time.Time
 		instance        any
 	}{
-		{name: "usual", m: plain, body: `{"access_token":"a1","refresh_token":"r1","expires_in":60}`, access: "a1", refresh: "r1", expires: at.Add(time.Minute)},
+		{name: "RFC 6749", m: plain, body: `{"access_token":"a1","refresh_token":"r1","expires_in":60}`, access: "a1", refresh: "r1", expires: at.Add(time.Minute)},
 		{name: "expires_in a string", m: plain, body: `{"access_token":"a1","expires_in":"60"}`, access: "a1", expires: at.Add(time.Minute)},
 		{name: "never expires", m: plain, body: `{"access_token":"a1"}`, access: "a1"},
 		{name: "form", m: plain, header: http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}, body: `access_token=a1&expires_in=60`, access: "a1", expires: at.Add(time.Minute)},
-		{name: "elsewhere", m: habits, header: http.Header{"X-Life": {"30"}}, body: `{"authed_user":{"access_token":"a1","refresh":"r1"},"instance_url":"https://i"}`, access: "a1", refresh: "r1", expires: at.Add(30 * time.Second), instance: "https://i"},
-		{name: "the manifest's lifetime", m: habits, body: `{"authed_user":{"access_token":"a1"}}`, access: "a1", expires: at.Add(time.Hour)},
+		{name: "other fields", m: custom, header: http.Header{"X-Life": {"30"}}, body: `{"authed_user":{"access_token":"a1","refresh":"r1"},"instance_url":"https://i"}`, access: "a1", refresh: "r1", expires: at.Add(30 * time.Second), instance: "https://i"},
+		{name: "the manifest's lifetime", m: custom, body: `{"authed_user":{"access_token":"a1"}}`, access: "a1", expires: at.Add(time.Hour)},
 	} {
 		got, err := c.m.Tokens(manifest.Answer{Status: 200, Header: c.header, Body: []byte(c.body), At: at})
 		if err != nil || got.Access != c.access || got.Refresh != c.refresh || !got.ExpiresAt.Equal(c.expires) || got.Settings["instance"] != c.instance {
@@ -163,7 +164,7 @@ func TestTokenAnswers(t *testing.T) {
 	}
 }
 
-func TestTokenRefusals(t *testing.T) {
+func TestTokenErrors(t *testing.T) {
 	t.Parallel()
 	m := method(t, apiKeyAuth, `- id: o
     kind: oauth2
@@ -173,13 +174,13 @@ func TestTokenRefusals(t *testing.T) {
 		body, want string
 		final      bool
 	}{
-		{400, `{"error":"invalid_grant","error_description":"the token r3fr3sh is revoked"}`, "the token request was refused (HTTP 400): invalid_grant: the token [redacted] is revoked", true},
-		{200, `{"ok":false,"error":"token_revoked"}`, "the token request was refused (HTTP 200): token_revoked", true},
-		{401, `{"error":"invalid_client"}`, "the token request was refused (HTTP 401): invalid_client", false},
-		{503, `<html>`, "the token request was refused (HTTP 503): <html>", false},
-		{429, `{"error":"invalid_grant"}`, "the token request was refused (HTTP 429): invalid_grant", false},
-		{200, ``, "the token request was refused (HTTP 200)", false},
-		{404, `not found`, "the token request was refused (HTTP 404): not found", false},
+		{400, `{"error":"invalid_grant","error_description":"the token r3fr3sh is revoked"}`, "the token request failed (HTTP 400): invalid_grant: the token [redacted] is revoked", true},
+		{200, `{"ok":false,"error":"token_revoked"}`, "the token request failed (HTTP 200): token_revoked", true},
+		{401, `{"error":"invalid_client"}`, "the token request failed (HTTP 401): invalid_client", false},
+		{503, `<html>`, "the token request failed (HTTP 503): <html>", false},
+		{429, `{"error":"invalid_grant"}`, "the token request failed (HTTP 429): invalid_grant", false},
+		{200, ``, "the token request failed (HTTP 200)", false},
+		{404, `not found`, "the token request failed (HTTP 404): not found", false},
 	} {
 		_, err := m.Tokens(manifest.Answer{Status: c.status, Header: http.Header{"Content-Type": {"application/json"}}, Body: []byte(c.body)}, "r3fr3sh", "")
 		var refused *manifest.TokenError

@@ -13,21 +13,21 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Bounds of a file.
+// Limits of a file: its size in bytes, and the nesting of its values.
 const (
 	maxFile  = 1 << 20
 	maxDepth = 64
 )
 
-// Parse reads a manifest and checks its shape. A non-nil error is Faults.
+// Parse parses a manifest and validates it against the JSON Schema. A non-nil error is Faults.
 //
-// It takes one YAML document of at most 1 MiB and 64 levels, without anchors, aliases, merge keys, custom
-// tags and duplicate keys: what is not there cannot surprise.
+// The file must be one YAML document of at most 1 MiB and 64 levels. Anchors, aliases, merge keys, custom tags and duplicate
+// keys are errors.
 func Parse(source []byte) (*Manifest, error) {
 	return parse(source, false)
 }
 
-// parse is Parse; trusted says that the file's shape is known to be good.
+// parse implements Parse; trusted skips the validation against the JSON Schema.
 func parse(source []byte, trusted bool) (*Manifest, error) {
 	if len(source) > maxFile {
 		return nil, Faults{{Message: "the file is larger than 1 MiB"}}
@@ -61,11 +61,11 @@ func parse(source []byte, trusted bool) (*Manifest, error) {
 
 var (
 	yamlLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
-	// yamlParser matches what yaml's parser says, whose lines count from 0 where its scanner's count from 1.
+	// yamlParser matches errors of yaml's parser, which counts lines from 0; yaml's scanner counts them from 1.
 	yamlParser = regexp.MustCompile(`^did not find expected (',' or|key|node content|'-' indicator|<)`)
 )
 
-// document is the file's single document.
+// document decodes the single document of a file.
 func document(source []byte) (*yaml.Node, *Fault) {
 	decoder := yaml.NewDecoder(bytes.NewReader(source))
 	var doc, more yaml.Node
@@ -76,7 +76,7 @@ func document(source []byte) (*yaml.Node, *Fault) {
 		if err != nil {
 			return nil, syntax(err)
 		}
-		return nil, &Fault{Line: more.Line, Column: more.Column, Message: "a file holds one document"}
+		return nil, &Fault{Line: more.Line, Column: more.Column, Message: "the file has more than one document"}
 	}
 	if doc.Kind != yaml.DocumentNode || len(doc.Content) != 1 {
 		return nil, &Fault{Line: 1, Column: 1, Message: "the file is empty"}
@@ -84,6 +84,7 @@ func document(source []byte) (*yaml.Node, *Fault) {
 	return doc.Content[0], nil
 }
 
+// syntax converts an error of yaml to a Fault.
 func syntax(err error) *Fault {
 	if errors.Is(err, io.EOF) {
 		return &Fault{Line: 1, Column: 1, Message: "the file is empty"}
@@ -101,7 +102,7 @@ func syntax(err error) *Fault {
 	return &Fault{Line: line, Column: 1, Message: text}
 }
 
-// reader turns nodes into JSON values and notes where each stands.
+// reader converts YAML nodes to JSON values and records their positions.
 type reader struct {
 	positions positions
 	faults    Faults
@@ -119,10 +120,10 @@ func (r *reader) value(n *yaml.Node, pointer string, depth int) any {
 	r.positions[pointer] = place
 	switch {
 	case depth > maxDepth:
-		r.fault(n, pointer, "nested too deeply")
+		r.fault(n, pointer, "nested more than 64 levels deep")
 		return nil
 	case n.Anchor != "" || n.Kind == yaml.AliasNode:
-		r.fault(n, pointer, "anchors and aliases are not taken")
+		r.fault(n, pointer, "anchors and aliases are not supported")
 		return nil
 	}
 	switch n.Kind {
@@ -143,12 +144,12 @@ func (r *reader) object(n *yaml.Node, pointer string, depth int) any {
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, item := n.Content[i], n.Content[i+1]
 		if key.Kind != yaml.ScalarNode || key.Anchor != "" || key.ShortTag() == "!!merge" {
-			r.fault(key, pointer, "a key is a plain name")
+			r.fault(key, pointer, "a key must be a plain scalar")
 			continue
 		}
 		below := pointerTo(pointer, key.Value)
 		if _, twice := object[key.Value]; twice {
-			r.fault(key, below, "the key stands here twice")
+			r.fault(key, below, "duplicate key")
 			continue
 		}
 		r.positions[below] = position{keyLine: key.Line, keyColumn: key.Column}
@@ -179,6 +180,6 @@ func (r *reader) scalar(n *yaml.Node, pointer string) any {
 			return json.Number(strconv.FormatFloat(f, 'g', -1, 64))
 		}
 	}
-	r.fault(n, pointer, "not a value that JSON knows")
+	r.fault(n, pointer, "has no JSON equivalent")
 	return nil
 }

@@ -14,21 +14,22 @@ type Provider struct {
 	ID, Name, Description, Category, Docs string
 	// Settings is the JSON Schema of a connection's settings.
 	Settings map[string]any
-	// Auth holds the ways to authenticate, the usual one first.
-	Auth   []*AuthMethod
+	// Auth holds the authentication methods. The first is the default.
+	Auth []*AuthMethod
+	// Scopes maps the provider's scopes to their descriptions.
 	Scopes map[string]string
 	Limits []Limit
-	// Timeout of one attempt; 0 means the operator's default.
+	// Timeout is that of one attempt; 0 means the operator's default.
 	Timeout time.Duration
 	Retry   Retry
-	// Health is the probe: a read without input that says whether a connection works. Its output tells
-	// whose account it is.
+	// Health is the health probe: a read without input that succeeds if the connection works. Its output identifies the
+	// account.
 	Health *Action
-	// Proxy sends what no action covers: any method to any path below the base URL.
+	// Proxy is an action for requests that no other action covers: any method and any path below the base URL.
 	Proxy *Action
 	// Actions are sorted by id.
 	Actions []*Action
-	// Webhook is how the provider delivers events; nil where it does not, or not so that they can be verified.
+	// Webhook describes the provider's webhooks; nil if it has none that can be verified.
 	Webhook *Webhook
 
 	byID     map[string]*Action
@@ -41,13 +42,13 @@ type Provider struct {
 	errors   errorRules
 }
 
-// Action finds an action by id.
+// Action returns the action with an id.
 func (p *Provider) Action(id string) (*Action, bool) {
 	a, ok := p.byID[id]
 	return a, ok
 }
 
-// AuthMethod finds a way to authenticate by id; "" is the usual one.
+// AuthMethod returns the authentication method with an id; "" means the default.
 func (p *Provider) AuthMethod(id string) (*AuthMethod, bool) {
 	for _, method := range p.Auth {
 		if id == "" || method.ID == id {
@@ -57,69 +58,71 @@ func (p *Provider) AuthMethod(id string) (*AuthMethod, bool) {
 	return nil, false
 }
 
-// AuthMethod is one way to authenticate.
+// AuthMethod is a compiled AuthSpec.
 type AuthMethod struct {
 	ID    string
 	Kind  AuthKind
 	Title string
-	// Help says how a user gets the credentials.
+	// Help tells a user how to obtain the credentials.
 	Help string
-	// Credentials is their JSON Schema. What it does not mark `writeOnly: false` is secret.
+	// Credentials is the JSON Schema of the credentials. Fields that it does not mark `writeOnly: false` are secret.
 	Credentials map[string]any
-	// OAuth2 is set for the kinds oauth2 and client_credentials alone.
+	// OAuth2 is set for the kinds oauth2 and client_credentials only.
 	OAuth2 *OAuth2
 
-	provider           *Provider
-	oauth              *oauth
-	sigv4              *sigv4
-	schema             *schema
+	provider *Provider
+	oauth    *oauth
+	sigv4    *sigv4
+	schema   *schema
+	// public holds the names of the credentials that are not secret.
 	public             map[string]bool
 	in                 string
 	name, value        *tree
 	username, password *tree
 }
 
-// Connection is what a user's link to a provider account brings to a call. It is only read.
+// Connection holds the properties of a connection that a call depends on. This package does not modify it.
 type Connection struct {
-	// Auth is the AuthMethod's id; "" is the usual one.
+	// Auth is the id of the AuthMethod; "" means the default.
 	Auth string
-	// Settings and Credentials satisfy the provider's schemas; see Provider.ValidateConnection.
+	// Settings and Credentials must satisfy the provider's schemas; see Provider.ValidateConnection.
 	Settings, Credentials map[string]any
-	// BaseURL, when the operator set one, stands in for the manifest's: a sandbox or a mock. Requests are then
-	// confined to its host.
+	// BaseURL replaces the manifest's base URLs if it is not empty, for a sandbox or a mock. Requests are then confined to
+	// its host.
 	BaseURL string
 }
 
-// Call is one use of an action.
+// Call holds the parameters of one call of an action.
 type Call struct {
-	// Input satisfies the action's schema; see Action.ValidateInput.
+	// Input must satisfy the action's schema; see Action.ValidateInput.
 	Input map[string]any
-	// At is when the call is made, which a signature tells; zero is now.
+	// At is the time of the call, for signatures; zero means now.
 	At time.Time
-	// Object finds an object that the input refers to by its key; nil where there are none.
+	// Object returns the object with a key; nil if no object store is available.
 	Object func(key string) (*Object, error)
-	// Before is what the action's steps yielded, by their ids.
+	// Before holds the outputs of the action's steps, by their ids.
 	Before map[string]any
-	// IdempotencyKey is handed to providers that take one, the same for every attempt; "" is none.
+	// IdempotencyKey is sent to providers that accept one. It must be the same for each attempt; "" means none.
 	IdempotencyKey string
 }
 
-// Action is one compiled operation of a provider.
+// Action is a compiled ActionSpec.
 type Action struct {
 	ID, Title, Description, Docs string
 	Scopes                       []string
-	// Input is the JSON Schema that an input must satisfy.
-	Input   map[string]any
+	// Input is the JSON Schema of the input.
+	Input map[string]any
+	// Example is a valid input; nil if there is none.
 	Example map[string]any
-	// OutputSchema is what the manifest promises of the output; nil where it promises nothing.
+	// OutputSchema is the JSON Schema of the output; nil if the manifest declares none. It is not enforced.
 	OutputSchema any
-	// Method and Path are for people: either may be an expression.
+	// Method and Path are as written, for display; either may be an expression.
 	Method, Path string
-	// Safety is the declared one, or "" where the input decides; Request tells which it is then.
+	// Safety is as declared, or "" if it depends on the input; see Request.Safety.
 	Safety egress.Safety
-	// Paginated reports that NextPage can go on.
+	// Paginated reports whether NextPage may return another page.
 	Paginated bool
-	// Before are the requests that come first, in their order.
+	// Before are the requests to make first, in this order.
 	Before []Step
 
 	provider          *Provider
@@ -143,31 +146,31 @@ type Action struct {
 	items, next       *tree
 }
 
-// Step is a request that is made before an action's own, which sees what it yields by its ID. It does nothing that counts
-// until the action's own request is made, and so may be made again.
+// Step is a request that precedes an action's own. Later requests refer to its output by its ID. Steps have no lasting effect
+// without the action's own request, and may be repeated.
 type Step struct {
 	ID string
 	*Action
 }
 
-// Provider is the one the action belongs to.
+// Provider returns the provider of the action.
 func (a *Action) Provider() *Provider { return a.provider }
 
-// ValidateInput returns nil, or an *InputError whose pointers name the fields.
+// ValidateInput returns nil, or an *InputError with a JSON pointer for each invalid field.
 func (a *Action) ValidateInput(input map[string]any) error {
-	plain, err := normal(orEmpty(input))
+	plain, err := normalize(orEmpty(input))
 	if err != nil {
 		return &InputError{Fields: []FieldError{{Message: "is not JSON"}}}
 	}
 	return a.input.validate(plain, "")
 }
 
-// ValidateConnection returns nil, or an *InputError whose pointers begin with /auth, /settings or
-// /credentials. Its messages hold no value.
+// ValidateConnection returns nil, or an *InputError whose pointers begin with /auth, /settings or /credentials. Its messages
+// do not contain values.
 func (p *Provider) ValidateConnection(c Connection) error {
 	method, ok := p.AuthMethod(c.Auth)
 	if !ok {
-		return &InputError{Fields: []FieldError{{Pointer: "/auth", Message: "is not a way to authenticate here"}}}
+		return &InputError{Fields: []FieldError{{Pointer: "/auth", Message: "is not an authentication method of the provider"}}}
 	}
 	found := &InputError{}
 	for _, part := range []struct {
@@ -175,7 +178,7 @@ func (p *Provider) ValidateConnection(c Connection) error {
 		value  map[string]any
 		base   string
 	}{{p.settings, c.Settings, "/settings"}, {method.schema, c.Credentials, "/credentials"}} {
-		plain, err := normal(orEmpty(part.value))
+		plain, err := normalize(orEmpty(part.value))
 		if err != nil {
 			found.Fields = append(found.Fields, FieldError{Pointer: part.base, Message: "is not JSON"})
 			continue
@@ -191,9 +194,10 @@ func (p *Provider) ValidateConnection(c Connection) error {
 	return nil
 }
 
-// ValidateSettings is ValidateConnection for settings alone; those that are still to come may be absent.
+// ValidateSettings validates settings before there are credentials. The settings named in coming may be missing: a token
+// response will provide them.
 func (p *Provider) ValidateSettings(settings map[string]any, coming []string) error {
-	plain, err := normal(orEmpty(settings))
+	plain, err := normalize(orEmpty(settings))
 	if err != nil {
 		return &InputError{Fields: []FieldError{{Pointer: "/settings", Message: "is not JSON"}}}
 	}

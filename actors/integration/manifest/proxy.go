@@ -6,10 +6,10 @@ import (
 	"github.com/weftmesh/weft/actors/egress"
 )
 
-// ProxyID is the id of Provider.Proxy. It is not among Provider.Actions.
+// ProxyID is the id of Provider.Proxy, which is not among Provider.Actions.
 const ProxyID = "proxy_request"
 
-// proxySpec is what every provider's API can be asked besides its actions.
+// proxySpec is the proxy action of every provider.
 func proxySpec() ActionSpec {
 	texts := []any{"string", "number", "boolean"}
 	return ActionSpec{
@@ -37,9 +37,9 @@ func proxySpec() ActionSpec {
 	}
 }
 
-// proxyAction is what the proxies of all providers have in common.
+// proxyAction is the compiled proxySpec, from which the action of each provider is copied.
 var proxyAction = sync.OnceValue(func() *Action {
-	c := compiler{manifest: &Manifest{}, trusting: true}
+	c := compiler{manifest: &Manifest{}, trusted: true}
 	return c.action(&Provider{}, ProxyID, proxySpec(), "/proxy")
 })
 
@@ -49,8 +49,8 @@ func proxyOf(p *Provider) *Action {
 	return &a
 }
 
-// Whole is an answer as it came: status, headers and body, or the object that it was kept as, with the same care for the connection's credentials
-// as Interpret takes.
+// Whole returns a response as {status, headers, body}, with object if it was stored as one. Credentials are redacted as by
+// Interpret.
 func (a *Action) Whole(conn Connection, input map[string]any, answer Answer) map[string]any {
 	s, end := a.answerScope(a.provider.secretsOf(conn), input, answer)
 	defer end()

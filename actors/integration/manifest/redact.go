@@ -10,19 +10,19 @@ import (
 	"unicode/utf8"
 )
 
-// Redacted stands where a credential stood.
+// Redacted replaces credentials in texts.
 const Redacted = "[redacted]"
 
-// Shorter credentials than these are not looked for: they would deface what they happen to occur in.
+// The shortest credentials that are redacted, in bytes. Shorter ones occur in texts by chance.
 const (
 	minInMessage = 4
 	minInOutput  = 8
 )
 
-// secrets are a connection's secret texts in the forms in which a provider may give them back.
+// secrets are the secret texts of a connection in the encodings in which a provider may return them, longest first.
 type secrets []string
 
-// secretsOf gathers what the connection's way to authenticate does not declare public.
+// secretsOf returns the credentials of a connection that its authentication method does not declare public.
 func (p *Provider) secretsOf(conn Connection) secrets {
 	method, ok := p.AuthMethod(conn.Auth)
 	if !ok {
@@ -39,16 +39,16 @@ func (p *Provider) secretsOf(conn Connection) secrets {
 		password, _ := conn.Credentials["password"].(string)
 		found = append(found, base64.StdEncoding.EncodeToString([]byte(username+":"+password)))
 	}
-	return found.inAllForms()
+	return found.withEncodings()
 }
 
-// secretTexts are these texts as secrets.
+// secretTexts converts texts to secrets; empty ones are ignored.
 func secretTexts(texts []string) secrets {
-	return slices.DeleteFunc(secrets(slices.Clone(texts)), func(text string) bool { return text == "" }).inAllForms()
+	return slices.DeleteFunc(secrets(slices.Clone(texts)), func(text string) bool { return text == "" }).withEncodings()
 }
 
-// inAllForms adds the forms in which a text may come back.
-func (s secrets) inAllForms() secrets {
+// withEncodings adds the encodings of each secret: as a JSON string, in a query, in a path, and in base64.
+func (s secrets) withEncodings() secrets {
 	found := s
 	for _, plain := range slices.Clone(found) {
 		quoted, _ := encodeJSON(plain)
@@ -65,6 +65,7 @@ func (s secrets) inAllForms() secrets {
 	return slices.Compact(found)
 }
 
+// gather appends the strings and numbers of a value.
 func gather(value any, into secrets) secrets {
 	switch v := value.(type) {
 	case string:
@@ -83,11 +84,11 @@ func gather(value any, into secrets) secrets {
 	return into
 }
 
-// redact replaces every secret in text.
+// redact replaces every secret in a message.
 func (s secrets) redact(text string) string { return s.replacer(minInMessage).Replace(text) }
 
-// replacer replaces the secrets in texts. Few texts hold one, so that it first looks whether there is any: that is quick, and
-// a strings.Replacer is slow to make and to run.
+// replacer replaces secrets in texts. Few texts contain one, so that it searches for them first: strings.Contains is much
+// faster than a strings.Replacer.
 type replacer struct {
 	secrets []string
 	all     *strings.Replacer
@@ -106,7 +107,7 @@ func (s secrets) replacer(shortest int) replacer {
 	return r
 }
 
-// Replace is text with Redacted in each secret's place.
+// Replace returns the text with each secret replaced by Redacted.
 func (r replacer) Replace(text string) string {
 	for _, secret := range r.secrets {
 		if strings.Contains(text, secret) {
@@ -116,25 +117,25 @@ func (r replacer) Replace(text string) string {
 	return text
 }
 
-// clean replaces every secret in the strings of a decoded value, in place where it can.
-func clean(value any, r replacer) any {
+// redactValue replaces every secret in the strings of a decoded value. It modifies objects and arrays in place.
+func redactValue(value any, r replacer) any {
 	switch v := value.(type) {
 	case string:
 		return r.Replace(v)
 	case []any:
 		for i, item := range v {
-			v[i] = clean(item, r)
+			v[i] = redactValue(item, r)
 		}
 	case map[string]any:
 		for key, item := range v {
-			v[key] = clean(item, r)
+			v[key] = redactValue(item, r)
 		}
 	}
 	return value
 }
 
-// forPeople makes a provider's text fit to show: one line, printable, short, without secrets.
-func (s secrets) forPeople(text string) string {
+// display prepares a provider's text for display: one line of at most 500 printable characters, without secrets.
+func (s secrets) display(text string) string {
 	const most = 500
 	text = strings.Map(func(r rune) rune {
 		switch {

@@ -5,12 +5,12 @@ import (
 	"testing"
 )
 
-// FuzzReplacer: a text is what strings.NewReplacer makes of it, whether or not it holds a secret.
+// FuzzReplacer: a replacer returns what strings.NewReplacer returns, whether or not the text contains a secret.
 func FuzzReplacer(f *testing.F) {
 	f.Add("token-0123456789", "a text with token-0123456789 and token-0123 in it")
 	f.Add("aaaaaaaa", "aaaaaaaaaaaaaaaaaaaa")
 	f.Add(`quote"quote/`, `{"echo": "quote\"quote/", "as": "quote%22quote%2F"}`)
-	f.Add("token-0123456789", "nothing of the kind")
+	f.Add("token-0123456789", "no secret at all")
 	f.Fuzz(func(t *testing.T, secret, text string) {
 		s := secretTexts([]string{secret})
 		var pairs []string
@@ -27,7 +27,7 @@ func FuzzReplacer(f *testing.F) {
 }
 
 func BenchmarkReplacer(b *testing.B) {
-	text := strings.Repeat("an answer's text without anything secret in it, ", 20)
+	text := strings.Repeat("the text of a response without any secret in it, ", 20)
 	s := secretTexts([]string{"xoxb-0123456789-abcdefghij"})
 	b.ReportAllocs()
 	for b.Loop() {

@@ -12,22 +12,22 @@ import (
 	"github.com/weftmesh/weft/actors/egress"
 )
 
-// Request is one attempt described: what to hand to egress.Client.Do, and what repeating it may do.
+// Request is the HTTP request of a call, for egress.Client.Do.
 type Request struct {
 	egress.Request
-	// Safety is the action's for this input. An action that must not run twice is Idempotent here when the
-	// provider takes a key and there is one.
+	// Safety says whether the request may be repeated. It is the action's for this input; a write_once action is Idempotent
+	// if the provider accepts an idempotency key and the call has one.
 	Safety egress.Safety
-	// Host is the first hop's host with its port when it names one: the breaker's key.
+	// Host is the host of the first hop, with its port if the URL has one. It is the key of the circuit breaker.
 	Host string
-	// ToObject says that the answer, where it is good, is a file to be kept; see Action.Delivers.
+	// ToObject means that the response is to be stored as an object if it is a success; see Action.Delivers.
 	ToObject bool
 }
 
-// Request describes the call. The input must have been validated; the connection too.
+// Request builds the HTTP request of a call. The input and the connection must be valid.
 //
-// An *InputError is the caller's: a field that cannot stand in a path. What call.Object says comes back as it is. Any other
-// error is a *BuildError: the connection's settings or the manifest do not yield a request.
+// The error is an *InputError for an input field that cannot be part of a path, an unchanged error of call.Object, or a
+// *BuildError if the connection's settings or the manifest do not yield a valid request.
 func (a *Action) Request(conn Connection, call Call) (*Request, error) {
 	root, err := requestRoot(conn, call)
 	if err != nil {
@@ -57,7 +57,7 @@ func (a *Action) buildError(conn Connection, err error) *BuildError {
 	return &BuildError{Provider: a.provider.ID, Action: a.ID, message: a.provider.secretsOf(conn).redact(err.Error())}
 }
 
-// BuildError is a request that could not be described. Its text holds no credential.
+// BuildError is the error of a request that could not be built. Its text contains no credentials.
 type BuildError struct {
 	Provider, Action string
 	message          string
@@ -67,12 +67,13 @@ func (e *BuildError) Error() string {
 	return fmt.Sprintf("building %s request %s: %s", e.Provider, e.Action, e.message)
 }
 
+// requestRoot returns the input of a request's expressions.
 func requestRoot(conn Connection, call Call) (map[string]any, error) {
 	root := map[string]any{}
 	for name, value := range map[string]map[string]any{
 		"input": call.Input, "settings": conn.Settings, "credentials": conn.Credentials, "before": call.Before,
 	} {
-		plain, err := normal(orEmpty(value))
+		plain, err := normalize(orEmpty(value))
 		if err != nil {
 			return nil, err
 		}
@@ -81,7 +82,7 @@ func requestRoot(conn Connection, call Call) (map[string]any, error) {
 	return root, nil
 }
 
-// describeObject has the expressions see the object that the action names.
+// describeObject adds the properties of the action's object to the input of its expressions.
 func (a *Action) describeObject(s *scope, call Call) error {
 	o, err := findObject(s, a.object, call.Object)
 	if err != nil {
@@ -96,7 +97,7 @@ func (a *Action) describeObject(s *scope, call Call) error {
 func (a *Action) build(s *scope, conn Connection, call Call) (*Request, error) {
 	method, ok := a.provider.AuthMethod(conn.Auth)
 	if !ok {
-		return nil, fmt.Errorf("there is no way to authenticate called %q", conn.Auth)
+		return nil, fmt.Errorf("unknown authentication method %q", conn.Auth)
 	}
 	r := &Request{Request: egress.Request{Header: http.Header{"Accept": {"application/json"}}, Timeout: a.attemptTimeout()}}
 	if a.xml {
@@ -106,7 +107,7 @@ func (a *Action) build(s *scope, conn Connection, call Call) (*Request, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := a.verb(s, call, r); err != nil {
+	if err := a.setMethod(s, call, r); err != nil {
 		return nil, err
 	}
 	answer, err := a.answer.evalString(s)
@@ -120,7 +121,7 @@ func (a *Action) build(s *scope, conn Connection, call Call) (*Request, error) {
 	if err != nil {
 		return nil, fmt.Errorf("body: %w", err)
 	}
-	body.into(r)
+	body.setBody(r)
 	if a.timeout == 0 && (r.ToObject || r.Source != nil) {
 		r.Timeout = max(r.Timeout, objectTimeout)
 	}
@@ -136,39 +137,34 @@ func (a *Action) build(s *scope, conn Connection, call Call) (*Request, error) {
 			return nil, fmt.Errorf("headers: %w", err)
 		}
 	}
-	query := url.Values{}
-	if value, present, err := a.query.eval(s); err != nil {
-		return nil, fmt.Errorf("query: %w", err)
-	} else if present {
-		if query, err = textValues(value); err != nil {
-			return nil, fmt.Errorf("query: %w", err)
-		}
-	}
 	if a.idempotencyHeader != "" && call.IdempotencyKey != "" {
 		r.Header.Set(a.idempotencyHeader, call.IdempotencyKey)
+	}
+	query, err := a.queryValues(s)
+	if err != nil {
+		return nil, fmt.Errorf("query: %w", err)
 	}
 	if err := method.apply(s, r, query); err != nil {
 		return nil, err
 	}
 	u.RawQuery = query.Encode()
-	if method.sigv4 != nil {
-		at := call.At
-		if at.IsZero() {
-			at = time.Now()
-		}
-		digest, err := body.digest()
-		if err != nil {
-			return nil, err
-		}
-		if err := method.sigv4.sign(s, r, u, digest, conn.Credentials, at); err != nil {
-			return nil, err
-		}
+	if err := method.sign(s, r, u, body, conn, call.At); err != nil {
+		return nil, err
 	}
 	r.URL, r.Host = u.String(), u.Host
 	return r, nil
 }
 
-// objectTimeout is what an attempt may take that sends or yields a file, where its manifest does not say.
+// queryValues evaluates the query; empty if the action has none.
+func (a *Action) queryValues(s *scope) (url.Values, error) {
+	value, present, err := a.query.eval(s)
+	if err != nil || !present {
+		return url.Values{}, err
+	}
+	return textValues(value)
+}
+
+// objectTimeout is the least timeout of an attempt that sends or receives an object, unless the action declares one.
 const objectTimeout = 2 * time.Minute
 
 func (a *Action) attemptTimeout() time.Duration {
@@ -178,7 +174,7 @@ func (a *Action) attemptTimeout() time.Duration {
 	return a.provider.Timeout
 }
 
-// address is base URL and path, and confines the request to its hosts.
+// address returns the URL of the request without its query, and sets the hosts to which the request is confined.
 func (a *Action) address(s *scope, conn Connection, r *Request) (*url.URL, error) {
 	text := conn.BaseURL
 	if text == "" {
@@ -200,10 +196,10 @@ func (a *Action) address(s *scope, conn Connection, r *Request) (*url.URL, error
 		r.Hosts = []string{base.Host}
 	}
 	if !egress.HostAllowed(r.Hosts, base) {
-		return nil, fmt.Errorf("the base URL's host is not one of the provider's")
+		return nil, fmt.Errorf("the base URL is not within the provider's hosts")
 	}
 	if a.url != nil {
-		return a.answered(s, r)
+		return a.returnedURL(s, r)
 	}
 	path, err := a.path.eval(s)
 	if err != nil {
@@ -212,14 +208,14 @@ func (a *Action) address(s *scope, conn Connection, r *Request) (*url.URL, error
 	escaped := strings.TrimSuffix(base.EscapedPath(), "/") + path
 	plain, err := url.PathUnescape(escaped)
 	if err != nil {
-		return nil, fmt.Errorf("path: not percent-encoded properly")
+		return nil, fmt.Errorf("path: invalid percent-encoding")
 	}
 	return &url.URL{Scheme: base.Scheme, Host: base.Host, Path: plain, RawPath: escaped}, nil
 }
 
-// answered is an address that the provider gave. It is a key in itself: what is sent there has none of the connection's
-// credentials, and neither header nor body can name them.
-func (a *Action) answered(s *scope, r *Request) (*url.URL, error) {
+// returnedURL returns a URL that a response of the provider contained. Such URLs carry their own authorization, so that the
+// credentials are removed from the input of the request's expressions.
+func (a *Action) returnedURL(s *scope, r *Request) (*url.URL, error) {
 	s.root["credentials"] = map[string]any{}
 	text, err := a.url.evalString(s)
 	if err != nil {
@@ -227,18 +223,18 @@ func (a *Action) answered(s *scope, r *Request) (*url.URL, error) {
 	}
 	u, err := url.Parse(text)
 	if err != nil || u.Hostname() == "" || u.User != nil || u.Scheme != "https" && u.Scheme != "http" {
-		return nil, errors.New("the address that the provider gave is not an http address")
+		return nil, errors.New("the URL that the provider returned is not an http or https URL")
 	}
 	if !egress.HostAllowed(r.Hosts, u) {
-		return nil, errors.New("the address that the provider gave is not one of its hosts'")
+		return nil, errors.New("the URL that the provider returned is not within its hosts")
 	}
 	return u, nil
 }
 
 var methods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"}
 
-// verb sets the method and what repeating it may do.
-func (a *Action) verb(s *scope, call Call, r *Request) error {
+// setMethod sets the method and the safety of the request. A safety that is neither read nor idempotent is write_once.
+func (a *Action) setMethod(s *scope, call Call, r *Request) error {
 	var err error
 	if r.Method, err = a.method.evalString(s); err != nil {
 		return fmt.Errorf("method: %w", err)
@@ -261,6 +257,7 @@ func (a *Action) verb(s *scope, call Call, r *Request) error {
 	return nil
 }
 
+// addHeaders evaluates headers and sets them, replacing those of the same name.
 func addHeaders(s *scope, headers *tree, into http.Header) error {
 	value, present, err := headers.eval(s)
 	if err != nil || !present {

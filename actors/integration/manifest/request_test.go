@@ -14,11 +14,12 @@ import (
 
 var key = manifest.Connection{Credentials: map[string]any{"api_key": "k3y-k3y-k3y"}}
 
+// request builds the request of get_thing.
 func request(t *testing.T, p *manifest.Provider, conn manifest.Connection, input map[string]any) *manifest.Request {
 	t.Helper()
 	a, ok := p.Action("get_thing")
 	if !ok {
-		t.Fatal("there is no such action")
+		t.Fatal("unknown action")
 	}
 	if err := a.ValidateInput(input); err != nil {
 		t.Fatal(err)
@@ -76,7 +77,7 @@ func TestBodies(t *testing.T) {
 		{"form", `{form: {b: "${ .input.id }", a: [1, true], c: "${ null }"}}`, `a=1&a=true&b=%3Ca%3E`, "application/x-www-form-urlencoded"},
 		{"raw", `{raw: "${ .input.id }"}`, `<a>`, "text/plain; charset=utf-8"},
 		{"raw with type", `{raw: "${ .input.id }", content_type: application/xml}`, `<a>`, "application/xml"},
-		{"first that is there", `{json: "${ null }", form: "${ null }", raw: "x"}`, `x`, "text/plain; charset=utf-8"},
+		{"first with a value", `{json: "${ null }", form: "${ null }", raw: "x"}`, `x`, "text/plain; charset=utf-8"},
 		{"none", `{json: "${ null }"}`, ``, ""},
 	} {
 		p := load(t, "safety: read", "safety: read\n    body: "+c.body)
@@ -87,7 +88,7 @@ func TestBodies(t *testing.T) {
 	}
 }
 
-func TestCredentialsGoWhereTheyBelong(t *testing.T) {
+func TestCredentialPlaces(t *testing.T) {
 	t.Parallel()
 	auth := "- {id: token, kind: api_key, in: bearer}"
 	for _, c := range []struct {
@@ -119,7 +120,7 @@ func TestCredentialsGoWhereTheyBelong(t *testing.T) {
 			t.Errorf("%s: %s, secret %v", c.name, r.URL, r.SecretQuery)
 		}
 		if c.query == "" && strings.Contains(r.URL, "k3y") {
-			t.Errorf("%s: the URL holds the key", c.name)
+			t.Errorf("%s: the URL contains the key", c.name)
 		}
 		if c.secretHeader != "" && (len(r.SecretHeaders) != 1 || r.SecretHeaders[0] != c.secretHeader) {
 			t.Errorf("%s: secret headers %v", c.name, r.SecretHeaders)
@@ -127,7 +128,7 @@ func TestCredentialsGoWhereTheyBelong(t *testing.T) {
 	}
 }
 
-func TestAddressesAreConfined(t *testing.T) {
+func TestRequestsAreConfinedToHosts(t *testing.T) {
 	t.Parallel()
 	sub := []string{"base_url: https://api.acme.test/v1", `base_url: '${ "https://" + .settings.sub + ".acme.test/v1/" }'
 hosts: ["*.acme.test"]
@@ -144,7 +145,7 @@ settings: {type: object, required: [sub], properties: {sub: {type: string}}}`}
 	}
 	for _, evil := range []string{"evil.org/", "evil.org?", "evil.org#", "evil.org:443/", "user@evil.org/", "user:pw@a", "a/../b", "", "evil.org\\", " ", "\n"} {
 		if r, err := a.Request(with(evil), call); err == nil {
-			t.Errorf("%q leads to %s", evil, r.URL)
+			t.Errorf("%q: got a request to %s", evil, r.URL)
 		}
 	}
 	mock := with("eu")
@@ -155,7 +156,7 @@ settings: {type: object, required: [sub], properties: {sub: {type: string}}}`}
 	}
 }
 
-func TestWholePaths(t *testing.T) {
+func TestPathExpressions(t *testing.T) {
 	t.Parallel()
 	p := load(t, "path: /things/{id}", "path: '${ .input.id }'")
 	a, _ := p.Action("get_thing")
@@ -167,14 +168,14 @@ func TestWholePaths(t *testing.T) {
 		r, err := a.Request(key, manifest.Call{Input: map[string]any{"id": path}})
 		switch {
 		case want == "" && err == nil:
-			t.Errorf("%q leads to %s", path, r.URL)
+			t.Errorf("%q: got a request to %s", path, r.URL)
 		case want != "" && (err != nil || r.URL != want):
 			t.Errorf("%q: got %v, %v", path, r, err)
 		}
 	}
 }
 
-func TestSafetyAndKeys(t *testing.T) {
+func TestSafetyAndIdempotencyKeys(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		safety string
@@ -200,7 +201,7 @@ func TestSafetyAndKeys(t *testing.T) {
 	}
 }
 
-func TestHeadersCannotBeForged(t *testing.T) {
+func TestHeaderInjection(t *testing.T) {
 	t.Parallel()
 	p := load(t, "safety: read", "safety: read\n    headers: '${ {\"X-Thing\": .input.id} }'", "in: bearer", "in: header, name: '${ .settings.name }'",
 		"auth:", "settings: {type: object, properties: {name: {type: string}}}\nauth:")
@@ -208,14 +209,14 @@ func TestHeadersCannotBeForged(t *testing.T) {
 	for _, c := range []struct{ id, name string }{{"a\r\nb: c", "X-Key"}, {"a", "X Key"}, {"a", ""}, {"a", "X-Key\r\nY"}} {
 		conn := manifest.Connection{Credentials: key.Credentials, Settings: map[string]any{"name": c.name}}
 		if _, err := a.Request(conn, manifest.Call{Input: map[string]any{"id": c.id}}); err == nil {
-			t.Errorf("%q was taken", c)
+			t.Errorf("%q: no error", c)
 		} else if strings.Contains(err.Error(), "k3y") {
-			t.Errorf("the error holds the key: %v", err)
+			t.Errorf("the error contains the key: %v", err)
 		}
 	}
 }
 
-func TestInputErrorsNameTheirFields(t *testing.T) {
+func TestInputErrors(t *testing.T) {
 	t.Parallel()
 	p := load(t, "id: {type: string}", "id: {type: string, maxLength: 3}\n        nested: {type: object, required: [a], properties: {a: {type: integer, minimum: 2}}}\n        when: {type: string, format: date-time}")
 	a, _ := p.Action("get_thing")
@@ -242,7 +243,7 @@ func TestInputErrorsNameTheirFields(t *testing.T) {
 	}
 }
 
-func TestConnectionErrorsHoldNoCredential(t *testing.T) {
+func TestConnectionErrors(t *testing.T) {
 	t.Parallel()
 	p := load(t, "in: bearer", "in: bearer, credentials: {type: object, required: [api_key], properties: {api_key: {type: string, pattern: '^k'}}}",
 		"auth:", "settings: {type: object, required: [region], properties: {region: {enum: [eu, us]}}}\nauth:")
@@ -257,7 +258,7 @@ func TestConnectionErrorsHoldNoCredential(t *testing.T) {
 	}
 }
 
-func TestExpressionsAreBounded(t *testing.T) {
+func TestExpressionLimits(t *testing.T) {
 	t.Parallel()
 	for name, expression := range map[string]string{
 		"endless": "[range(0; infinite) | select(. < 0)]", "recursion": "def f: f; f", "large": `"x" * 3000000`, "many": "[range(300000)]",
@@ -266,13 +267,13 @@ func TestExpressionsAreBounded(t *testing.T) {
 		a, _ := p.Action("get_thing")
 		begin := time.Now()
 		if _, err := a.Request(key, manifest.Call{Input: map[string]any{"id": "x"}}); err == nil {
-			t.Errorf("%s was taken", name)
+			t.Errorf("%s: no error", name)
 		}
 		if took := time.Since(begin); took > 10*time.Second {
 			t.Errorf("%s took %v", name, took)
 		}
 	}
-	// Neither the environment nor files are at hand.
+	// The environment is not available.
 	t.Run("environment", func(t *testing.T) {
 		p := load(t, "safety: read", "safety: read\n    body: {json: '${ [env, $ENV] }'}")
 		if r := request(t, p, key, map[string]any{"id": "x"}); string(r.Body) != "[{},{}]" {
@@ -281,7 +282,7 @@ func TestExpressionsAreBounded(t *testing.T) {
 	})
 }
 
-func TestInputIsNotChanged(t *testing.T) {
+func TestInputIsNotModified(t *testing.T) {
 	t.Parallel()
 	p := load(t, "safety: read", "safety: read\n    body: {json: '${ .input | .list[0] = .list[1] + 7 | del(.id) }'}", "id: {type: string}", "id: {type: string}\n        list: {type: array}")
 	input := map[string]any{"id": "x", "list": []any{1, int64(2)}}

@@ -13,24 +13,23 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6/kind"
 )
 
-// schema is a JSON Schema 2020-12 that reaches for nothing outside itself, compiled when it is first needed. It is safe for
-// concurrent use.
+// schema is a JSON Schema 2020-12 without external references, compiled on first use. It is safe for concurrent use.
 type schema struct {
 	document any
-	// trusted documents are known to be schemas.
+	// trusted documents are not validated against the meta-schema.
 	trusted  bool
 	once     sync.Once
 	compiled *jsonschema.Schema
 	err      error
 }
 
-// objectSchema is the schema of an object, and the document that it is of.
+// objectSchema is the schema of an object, with its document.
 type objectSchema struct {
 	document map[string]any
 	check    *schema
 }
 
-// closed is the schema of an object whose further fields are refused, unless document says otherwise.
+// closed returns the schema of an object. Additional properties are errors, unless the document allows them.
 func closed(document map[string]any) objectSchema {
 	o := map[string]any{"type": "object", "additionalProperties": false}
 	maps.Copy(o, document)
@@ -52,15 +51,15 @@ var manifestSchema = sync.OnceValue(func() *schema {
 	return s
 })
 
-// Addresses of a schema in its compiler, which holds those below json-schema.org to be schemas without a look.
+// The URLs of a schema in its compiler. The compiler does not validate schemas below json-schema.org.
 const (
 	schemaURL  = "manifest:schema"
 	trustedURL = "https://json-schema.org/weft"
 )
 
-var errNoLoading = errors.New("a schema refers to itself alone")
+var errNoLoading = errors.New("external references are not supported")
 
-// compile compiles the schema unless that has been done.
+// compile compiles the schema once.
 func (s *schema) compile() error {
 	s.once.Do(func() {
 		at := schemaURL
@@ -76,13 +75,13 @@ func (s *schema) compile() error {
 		if s.err = compiler.AddResource(at, s.document); s.err == nil {
 			s.compiled, s.err = compiler.Compile(at)
 		}
-		patterns.known = nil // what is validated later is nobody's to keep
+		patterns.known = nil // patterns compiled during validation come from input, and are not cached
 	})
 	return s.err
 }
 
-// patternCache has each pattern of a schema compiled once, where the check of the schema and its compiling both ask for it.
-// Without known it keeps nothing.
+// patternCache compiles each pattern of a schema once, although validating and compiling the schema both need it. If known is
+// nil, nothing is cached.
 type patternCache struct{ known map[string]*regexp.Regexp }
 
 func (c *patternCache) compile(text string) (jsonschema.Regexp, error) {
@@ -99,21 +98,23 @@ func (c *patternCache) compile(text string) (jsonschema.Regexp, error) {
 	return r, nil
 }
 
+// noLoader is a loader of jsonschema that rejects external references.
 type noLoader struct{}
 
 func (noLoader) Load(string) (any, error) { return nil, errNoLoading }
 
-// FieldError is one field of a value that does not satisfy its schema. Its message never holds the value.
+// FieldError is a violation of a schema. Its message does not contain the value.
 type FieldError struct {
+	// Pointer is the JSON pointer (RFC 6901) of the field.
 	Pointer string `json:"pointer"`
 	Message string `json:"message"`
-	// unknown is set where the field should not be there at all.
+	// unknown means that the schema does not allow the field.
 	unknown bool
-	// missing is set where the field should be there.
+	// missing means that the field is required.
 	missing bool
 }
 
-// InputError is a value that does not satisfy its schema.
+// InputError lists the violations of a schema by a value.
 type InputError struct {
 	Fields []FieldError
 }
@@ -126,10 +127,10 @@ func (e *InputError) Error() string {
 	return strings.Join(parts, "; ")
 }
 
-// validate returns nil or an *InputError whose pointers begin with base.
+// validate returns nil, or an *InputError whose pointers begin with base.
 func (s *schema) validate(value any, base string) error {
 	if s.compile() != nil {
-		return &InputError{Fields: []FieldError{{Pointer: base, Message: "cannot be checked"}}}
+		return &InputError{Fields: []FieldError{{Pointer: base, Message: "cannot be validated: its schema is invalid"}}}
 	}
 	err := s.compiled.Validate(value)
 	if err == nil {
@@ -137,14 +138,14 @@ func (s *schema) validate(value any, base string) error {
 	}
 	var failed *jsonschema.ValidationError
 	if !errors.As(err, &failed) {
-		return &InputError{Fields: []FieldError{{Pointer: base, Message: "cannot be checked"}}}
+		return &InputError{Fields: []FieldError{{Pointer: base, Message: "cannot be validated"}}}
 	}
 	found := &InputError{}
 	collect(failed, base, &found.Fields)
 	return found
 }
 
-// faults is validate for a manifest, with places.
+// faults validates a manifest and returns the violations with their positions.
 func (s *schema) faults(value any, at positions) Faults {
 	var failed *InputError
 	if !errors.As(s.validate(value, ""), &failed) {
@@ -161,7 +162,7 @@ func (s *schema) faults(value any, at positions) Faults {
 	return faults
 }
 
-// collect gathers the leaves: what holds others only says that they failed.
+// collect appends the leaves of a tree of validation errors; inner nodes carry no information of their own.
 func collect(e *jsonschema.ValidationError, base string, into *[]FieldError) {
 	if len(*into) >= maxFaults {
 		return
@@ -171,8 +172,8 @@ func collect(e *jsonschema.ValidationError, base string, into *[]FieldError) {
 	case *kind.AnyOf, *kind.OneOf:
 		*into = append(*into, FieldError{Pointer: pointer, Message: explainKind(k)})
 	case *kind.PropertyNames:
-		// The validator does not keep this one's location (jsonschema 6.0.3 shares its slice).
-		*into = append(*into, FieldError{Pointer: base, Message: fmt.Sprintf("has a field %q, which is not a name that may stand there", k.Property)})
+		// jsonschema 6.0.3 overwrites the location of this error, because it shares the slice.
+		*into = append(*into, FieldError{Pointer: base, Message: fmt.Sprintf("has the invalid field name %q", k.Property)})
 	case *kind.Required:
 		for _, name := range k.Missing {
 			*into = append(*into, FieldError{Pointer: pointerTo(pointer, name), Message: "is required", missing: true})
@@ -191,7 +192,7 @@ func collect(e *jsonschema.ValidationError, base string, into *[]FieldError) {
 	}
 }
 
-// explainKind says what was wanted and never what came.
+// explainKind describes the violated constraint, without the value that violates it.
 func explainKind(k jsonschema.ErrorKind) string {
 	switch k := k.(type) {
 	case *kind.Type:
@@ -221,13 +222,15 @@ func explainKind(k jsonschema.ErrorKind) string {
 	case *kind.Maximum:
 		return "must be at most " + k.Want.RatString()
 	case *kind.DependentRequired:
-		return fmt.Sprintf("needs %s beside %s", strings.Join(k.Missing, ", "), k.Prop)
+		return fmt.Sprintf("requires %s if %s is present", strings.Join(k.Missing, ", "), k.Prop)
 	case *kind.UniqueItems:
-		return "must not repeat an item"
+		return "must not have duplicate items"
 	case *kind.FalseSchema:
-		return "must not be here"
-	case *kind.AnyOf, *kind.OneOf:
-		return "fits none of its alternatives, or more than one"
+		return "is not allowed here"
+	case *kind.AnyOf:
+		return "must match one of the alternatives of its schema"
+	case *kind.OneOf:
+		return "must match exactly one of the alternatives of its schema"
 	}
 	if path := k.KeywordPath(); len(path) > 0 {
 		return "does not satisfy " + strings.Join(path, " ")

@@ -27,8 +27,23 @@ func (c *compiler) sigv4(spec *SigV4Spec, pointer string) *sigv4 {
 	return &sigv4{service: spec.Service, region: c.optional(spec.Region, pointerTo(pointer, "region")), signer: v4.NewSigner()}
 }
 
-// sign signs a finished request, whose body has that SHA-256: host, content type, range and what begins with X-Amz-. The address is rewritten in the
-// one spelling that the signature is made over.
+// sign signs a request if the method is sigv4. at is the time of the signature; zero means now.
+func (m *AuthMethod) sign(s *scope, r *Request, u *url.URL, body content, conn Connection, at time.Time) error {
+	if m.sigv4 == nil {
+		return nil
+	}
+	if at.IsZero() {
+		at = time.Now()
+	}
+	digest, err := body.digest()
+	if err != nil {
+		return err
+	}
+	return m.sigv4.sign(s, r, u, digest, conn.Credentials, at)
+}
+
+// sign signs a complete request, with the hexadecimal SHA-256 of its body. The signature covers the method, the URL, and the
+// headers Host, Content-Type, Range and X-Amz-*. sign rewrites the path in the encoding that the signature covers.
 func (g *sigv4) sign(s *scope, r *Request, u *url.URL, digest string, credentials map[string]any, at time.Time) error {
 	region, err := g.region.evalString(s)
 	if err != nil {
@@ -39,7 +54,7 @@ func (g *sigv4) sign(s *scope, r *Request, u *url.URL, digest string, credential
 	keys.SecretAccessKey, _ = credentials["secret_access_key"].(string)
 	keys.SessionToken, _ = credentials["session_token"].(string)
 	if keys.AccessKeyID == "" || keys.SecretAccessKey == "" || region == "" {
-		return errors.New("the connection holds no access key, or no region")
+		return errors.New("the connection has no access key or no region")
 	}
 	u.RawPath = awsPath(u.Path)
 	request := &http.Request{Method: r.Method, URL: u, Host: u.Host, Header: http.Header{}}
@@ -55,7 +70,7 @@ func (g *sigv4) sign(s *scope, r *Request, u *url.URL, digest string, credential
 		o.DisableURIPathEscaping = g.service == "s3"
 	})
 	if err != nil {
-		return errors.New("the request cannot be signed")
+		return errors.New("signing the request failed")
 	}
 	for name, values := range request.Header {
 		r.Header[name] = values
@@ -64,7 +79,7 @@ func (g *sigv4) sign(s *scope, r *Request, u *url.URL, digest string, credential
 	return nil
 }
 
-// awsPath escapes all that is not unreserved (RFC 3986), as AWS does before it compares.
+// awsPath percent-encodes everything except unreserved characters (RFC 3986, section 2.3) and slashes, as AWS does.
 func awsPath(path string) string {
 	var b strings.Builder
 	for i := range len(path) {

@@ -15,7 +15,7 @@ type tree struct {
 	array   []*tree
 }
 
-// tree compiles a value that may be absent; each expression that does not compile is a fault with its pointer.
+// tree compiles a value that may be absent; nil if it is. Expressions that do not compile are faults.
 func (c *compiler) tree(value any, pointer string) *tree {
 	if value == nil {
 		return nil
@@ -30,7 +30,7 @@ func (c *compiler) value(value any, pointer string) *tree {
 			return &tree{literal: v}
 		}
 		expr := &expression{text: v}
-		if !c.trusting {
+		if !c.trusted {
 			if err := expr.compile(); err != nil {
 				c.fault(pointer, "%v", err)
 			}
@@ -52,8 +52,7 @@ func (c *compiler) value(value any, pointer string) *tree {
 	return &tree{literal: value}
 }
 
-// eval is the tree's value; present is false when it is an expression that yields nothing or null. A nil
-// tree yields nothing.
+// eval returns the tree's value. present is false if the tree is nil, or an expression that yields nothing or null.
 func (t *tree) eval(s *scope) (value any, present bool, err error) {
 	switch {
 	case t == nil:
@@ -89,7 +88,7 @@ func (t *tree) eval(s *scope) (value any, present bool, err error) {
 	return t.literal, true, nil
 }
 
-// evalString is the tree's value as a string; "" when it yields nothing.
+// evalString returns the tree's value as text; "" if it yields nothing. A value that is not a scalar is an error.
 func (t *tree) evalString(s *scope) (string, error) {
 	value, present, err := t.eval(s)
 	if err != nil || !present {
@@ -98,8 +97,8 @@ func (t *tree) evalString(s *scope) (string, error) {
 	return scalarText(value)
 }
 
-// holds reports whether the tree yields true; a nil tree does not hold.
-func (t *tree) holds(s *scope) (bool, error) {
+// isTrue reports whether the tree yields true; false for a nil tree.
+func (t *tree) isTrue(s *scope) (bool, error) {
 	value, _, err := t.eval(s)
 	return value == true, err
 }

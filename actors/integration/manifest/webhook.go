@@ -1,10 +1,12 @@
 package manifest
 
 import (
+	"strconv"
+
 	"github.com/weftmesh/weft/actors/integration/webhook"
 )
 
-// WebhookSpec is how the provider delivers events, as written.
+// WebhookSpec describes the provider's webhooks, as written.
 type WebhookSpec struct {
 	webhook.Spec
 	Docs       string          `json:"docs"`
@@ -13,28 +15,34 @@ type WebhookSpec struct {
 	Handshakes []HandshakeSpec `json:"handshakes"`
 }
 
-// WebhookEvents is what a verified delivery tells. Its expressions see {method, headers, query, body} and, of each, item.
+// WebhookEvents maps a verified delivery to events. Its expressions see {method, headers, query, body}, and with Each also
+// item.
 type WebhookEvents struct {
 	Type string `json:"type"`
 	ID   string `json:"id"`
+	// Each yields a list; each of its items is an event. Without it, the delivery is one event.
 	Each string `json:"each"`
-	// Repeats is for vendors whose deliveries carry no id and may be the same twice, each time with a meaning of its own.
+	// Repeats disables the detection of duplicates by content, for providers whose deliveries have no id and may be equal.
 	Repeats bool `json:"repeats"`
 }
 
-// HandshakeSpec is a request that is a question and no delivery.
+// HandshakeSpec is a request by which a provider verifies the hook's address, as opposed to a delivery.
 type HandshakeSpec struct {
+	// Method is GET, HEAD or POST (the default).
 	Method string `json:"method"`
-	When   string `json:"when"`
-	// Unsigned handshakes are answered to anybody.
-	Unsigned   bool            `json:"unsigned"`
-	KeepSecret string          `json:"keep_secret"`
-	Reveal     bool            `json:"reveal"`
-	HMAC       *HandshakeHMAC  `json:"hmac"`
-	Answer     HandshakeAnswer `json:"answer"`
+	// When is an expression that is true for the handshake.
+	When string `json:"when"`
+	// Unsigned handshakes are answered without verifying a signature.
+	Unsigned bool `json:"unsigned"`
+	// KeepSecret is an expression that yields the hook's secret.
+	KeepSecret string `json:"keep_secret"`
+	// Reveal means that the user must enter the secret at the provider, so that weft shows it.
+	Reveal bool            `json:"reveal"`
+	HMAC   *HandshakeHMAC  `json:"hmac"`
+	Answer HandshakeAnswer `json:"answer"`
 }
 
-// HandshakeHMAC is a digest that the answer may show as .hmac, keyed with the hook's secret.
+// HandshakeHMAC is an HMAC with the hook's secret that expressions of the answer see as .hmac.
 type HandshakeHMAC struct {
 	Of        string `json:"of"`
 	Algorithm string `json:"algorithm"`
@@ -42,7 +50,7 @@ type HandshakeHMAC struct {
 	Prefix    string `json:"prefix"`
 }
 
-// HandshakeAnswer is what the vendor wants to hear.
+// HandshakeAnswer is the response that the provider expects.
 type HandshakeAnswer struct {
 	Status  int    `json:"status"`
 	Text    string `json:"text"`
@@ -54,20 +62,21 @@ type HandshakeAnswer struct {
 type Webhook struct {
 	Scheme     *webhook.Scheme
 	Docs, Help string
-	// Repeats has two deliveries of the same bytes be two.
+	// Repeats means that deliveries with equal content are different deliveries.
 	Repeats bool
 
 	eventType, eventID, each *tree
 	handshakes               []handshake
 }
 
+// handshake is a compiled HandshakeSpec.
 type handshake struct {
 	spec                HandshakeSpec
 	when, keep, of      *tree
 	text, json, headers *tree
 }
 
-// webhook compiles the section; nil where there is none.
+// webhook compiles the section webhook; nil if there is none.
 func (c *compiler) webhook() *Webhook {
 	spec := c.manifest.Webhook
 	if spec == nil {
@@ -83,7 +92,7 @@ func (c *compiler) webhook() *Webhook {
 	w.Scheme = webhook.Compile(spec.Spec, func(pointer, format string, args ...any) { c.fault(at+pointer, format, args...) })
 	keeps := false
 	for i, h := range spec.Handshakes {
-		pointer := pointerTo(at+"/handshakes", number(i))
+		pointer := pointerTo(at+"/handshakes", strconv.Itoa(i))
 		w.handshakes = append(w.handshakes, handshake{
 			spec: h,
 			when: c.optional(h.When, pointer+"/when"), keep: c.optional(h.KeepSecret, pointer+"/keep_secret"),
@@ -93,11 +102,11 @@ func (c *compiler) webhook() *Webhook {
 		})
 		keeps = keeps || h.KeepSecret != ""
 		if h.KeepSecret != "" && !h.Unsigned {
-			c.fault(pointer+"/keep_secret", "cannot be signed with itself: say unsigned")
+			c.fault(pointer+"/keep_secret", "requires unsigned: true, because the handshake cannot be signed with the secret it carries")
 		}
 	}
 	if keeps != (spec.Secret.From == webhook.FromHandshake) {
-		c.fault(at+"/secret/from", "handshake and a handshake with keep_secret go together")
+		c.fault(at+"/secret/from", "must be handshake if, and only if, a handshake has keep_secret")
 	}
 	return w
 }

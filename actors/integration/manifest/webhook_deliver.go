@@ -7,53 +7,54 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
-	"strconv"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/weftmesh/weft/actors/integration/webhook"
 )
 
-// WebhookEvent is one thing that a delivery tells.
+// WebhookEvent is one event of a delivery.
 type WebhookEvent struct {
-	// Type is what happened, in the vendor's words and a bounded alphabet.
+	// Type is the provider's event type, in letters, digits and . _ : / -, of at most 128 characters.
 	Type string
-	// ID is the delivery's own; empty where it has none.
-	ID      string
+	// ID is the provider's id of the event; "" if it has none.
+	ID string
+	// Payload is JSON.
 	Payload json.RawMessage
 }
 
-// HandshakeReply is an answer to a handshake.
+// HandshakeReply is the response to a handshake.
 type HandshakeReply struct {
 	Status      int
 	ContentType string
 	Body        []byte
 	Headers     map[string]string
-	// Secret is to be kept as the hook's; Reveal says that the vendor asks the user for it.
+	// Secret is the hook's secret from now on; "" if the handshake carries none. Reveal means that the user must enter it at
+	// the provider.
 	Secret string
 	Reveal bool
 }
 
-// maxWebhookEvents bounds what one delivery can make weft tell.
+// maxWebhookEvents is the greatest number of events of one delivery.
 const maxWebhookEvents = 500
 
-// Bounds of what a vendor chooses.
+// The greatest lengths of an event's type, which is truncated, and of its id, in bytes.
 const (
 	maxEventType = 128
 	maxEventID   = 256
 )
 
-var errNoEvent = errors.New("the delivery is not what the vendor sends")
+var errNoEvent = errors.New("the delivery does not match the provider's format")
 
-// challengePattern is what a challenge that is answered with its digest may look like. It keeps a hook from signing, for
-// anybody who asks, what would pass for a delivery.
+// challengePattern is the form of a challenge that is answered with its HMAC. It excludes JSON and forms: otherwise anyone
+// could have the hook sign a forged delivery.
 var challengePattern = regexp.MustCompile(`^[A-Za-z0-9_+/=-]{1,512}$`)
 
-// Handshake answers a request that is a handshake; nil where it is none. verified says whether its signature has been
-// verified: before that, only unsigned handshakes are answered. secrets are the hook's, the newest first.
+// Handshake returns the response to a handshake; nil if the request is not one. verified reports whether its signature has
+// been verified: unsigned handshakes are answered only before, and others only after. secrets are the hook's, newest first.
 func (w *Webhook) Handshake(r webhook.Request, verified bool, secrets []string) (*HandshakeReply, error) {
 	if len(w.handshakes) == 0 {
-		return nil, nil //nolint:nilnil // none is an answer
+		return nil, nil //nolint:nilnil // not a handshake
 	}
 	root := webhookRoot(r)
 	for _, h := range w.handshakes {
@@ -71,14 +72,15 @@ func (w *Webhook) Handshake(r webhook.Request, verified bool, secrets []string) 
 			return reply, err
 		}
 	}
-	return nil, nil //nolint:nilnil // none is an answer
+	return nil, nil //nolint:nilnil // not a handshake
 }
 
+// reply returns the response; nil if the request is not this handshake.
 func (h handshake) reply(s *scope, secrets []string) (*HandshakeReply, error) {
 	if h.when != nil {
-		// What an expression fails on is no handshake of this kind.
-		if holds, err := h.when.holds(s); err != nil || !holds {
-			return nil, nil //nolint:nilerr,nilnil // none is an answer
+		// An expression that fails does not match.
+		if matches, err := h.when.isTrue(s); err != nil || !matches {
+			return nil, nil //nolint:nilerr,nilnil // not this handshake
 		}
 	}
 	reply := &HandshakeReply{Status: h.spec.Answer.Status, ContentType: "text/plain; charset=utf-8", Reveal: h.spec.Reveal}
@@ -99,7 +101,7 @@ func (h handshake) reply(s *scope, secrets []string) (*HandshakeReply, error) {
 	return reply, nil
 }
 
-// fill makes the answer: JSON, or a plain text that no browser takes for a page.
+// fill sets the body and the headers of the response. The body is JSON, or plain text, which browsers do not render as HTML.
 func (h handshake) fill(s *scope, reply *HandshakeReply) error {
 	if h.json != nil {
 		value, _, err := h.json.eval(s)
@@ -108,7 +110,7 @@ func (h handshake) fill(s *scope, reply *HandshakeReply) error {
 		}
 		reply.ContentType = "application/json"
 		if reply.Body, err = json.Marshal(value); err != nil {
-			return fmt.Errorf("encoding an answer: %w", err)
+			return fmt.Errorf("encoding handshake response: %w", err)
 		}
 	} else {
 		text, err := h.text.evalString(s)
@@ -135,7 +137,7 @@ func (h handshake) fill(s *scope, reply *HandshakeReply) error {
 	return nil
 }
 
-// Events is what a verified delivery tells. A delivery that is not what the vendor sends is an error.
+// Events returns the events of a verified delivery. A delivery that does not match the manifest is an error.
 func (w *Webhook) Events(r webhook.Request) ([]WebhookEvent, error) {
 	root := webhookRoot(r)
 	scope, end := newScope(root, maxResponseValue)
@@ -164,7 +166,7 @@ func (w *Webhook) Events(r webhook.Request) ([]WebhookEvent, error) {
 			return nil, err
 		}
 		if event.Payload, err = json.Marshal(item); err != nil {
-			return nil, fmt.Errorf("encoding an item: %w", err)
+			return nil, fmt.Errorf("encoding event payload: %w", err)
 		}
 		events = append(events, event)
 	}
@@ -183,7 +185,7 @@ func (w *Webhook) event(s *scope) (WebhookEvent, error) {
 	return WebhookEvent{Type: eventType(kind), ID: id}, nil
 }
 
-// eventType is a vendor's name of an event as a CloudEvents type may end.
+// eventType converts a provider's event type to the suffix of a CloudEvents type. The default is delivery.
 func eventType(text string) string {
 	if text == "" {
 		return "delivery"
@@ -197,19 +199,19 @@ func eventType(text string) string {
 	return text[:min(len(text), maxEventType)]
 }
 
-// payloadOf is a body as an event carries it.
+// payloadOf returns the payload of a delivery that is one event: its body if that is JSON, or else the decoded body as JSON.
 func payloadOf(r webhook.Request, decoded any) (json.RawMessage, error) {
 	if _, form := r.Form(); !form && json.Valid(r.Body) {
 		return json.RawMessage(r.Body), nil
 	}
 	payload, err := json.Marshal(decoded)
 	if err != nil {
-		return nil, fmt.Errorf("encoding a payload: %w", err)
+		return nil, fmt.Errorf("encoding event payload: %w", err)
 	}
 	return payload, nil
 }
 
-// webhookRoot is what the expressions of a delivery see.
+// webhookRoot returns the input of a delivery's expressions.
 func webhookRoot(r webhook.Request) map[string]any {
 	headers, query := make(map[string]any, len(r.Header)), make(map[string]any, len(r.Query))
 	for name, values := range r.Header {
@@ -221,7 +223,8 @@ func webhookRoot(r webhook.Request) map[string]any {
 	return map[string]any{"method": r.Method, "headers": headers, "query": query, "body": bodyValue(r)}
 }
 
-// bodyValue is a body decoded: JSON, a form's fields (a list where one is there twice), or a text, base64 of what is none.
+// bodyValue decodes a body: a form to an object, in which repeated fields are lists; JSON to its value; anything else to a
+// string, in base64 if it is not UTF-8. An empty body that is not a form is nil.
 func bodyValue(r webhook.Request) any {
 	if form, ok := r.Form(); ok {
 		fields := make(map[string]any, len(form))
@@ -249,5 +252,3 @@ func bodyValue(r webhook.Request) any {
 	}
 	return base64.StdEncoding.EncodeToString(r.Body)
 }
-
-func number(i int) string { return strconv.Itoa(i) }

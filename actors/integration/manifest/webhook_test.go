@@ -18,7 +18,7 @@ import (
 )
 
 const signs = `
-  secret: {from: vendor}
+  secret: {from: provider}
   signature: {kind: hmac, algorithm: sha256, in: "header:X-Sig"}
 `
 
@@ -51,15 +51,19 @@ func mac(key, text string) []byte {
 	return m.Sum(nil)
 }
 
-func TestHandshakesOfTheVendors(t *testing.T) {
-	t.Parallel()
-	for name, c := range map[string]struct {
-		handshake, secret string
-		request, other    webhook.Request
-		signed            bool
-		contentType, body string
-		header, keep      string
-	}{
+// handshakeTest is a handshake of a provider: the section of its manifest, a request and the expected response. other is a
+// delivery.
+type handshakeTest struct {
+	handshake, secret string
+	request, other    webhook.Request
+	signed            bool
+	contentType, body string
+	header, keep      string
+}
+
+// handshakeTests are the handshakes that providers document.
+func handshakeTests() map[string]handshakeTest {
+	return map[string]handshakeTest{
 		"slack": {
 			handshake: `{when: "${ .body.type? == \"url_verification\" }", answer: {text: "${ .body.challenge }"}}`,
 			request:   post(`{"type":"url_verification","challenge":"3eZb<rw1>"}`), other: post(`{"type":"event_callback","challenge":"x"}`),
@@ -111,12 +115,17 @@ func TestHandshakesOfTheVendors(t *testing.T) {
 			secret:    "handshake", request: post(`{"verification_token":"secret_tMrlL1qK5vuQAh1b6cZGhFChZTSYJlce98V0pYn7yBl"}`), other: post(`{"type":"page.created"}`),
 			contentType: "text/plain", keep: "secret_tMrlL1qK5vuQAh1b6cZGhFChZTSYJlce98V0pYn7yBl",
 		},
-	} {
+	}
+}
+
+func TestHandshakes(t *testing.T) {
+	t.Parallel()
+	for name, c := range handshakeTests() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			section := signs
 			if c.secret != "" {
-				section = strings.Replace(section, "vendor", c.secret, 1)
+				section = strings.Replace(section, "provider", c.secret, 1)
 			}
 			w := hookOf(t, section+"  handshakes: ["+strings.ReplaceAll(c.handshake, "\n", " ")+"]\n")
 			reply, err := w.Handshake(c.request, c.signed, []string{"s3cret"})
@@ -124,27 +133,27 @@ func TestHandshakesOfTheVendors(t *testing.T) {
 				t.Fatalf("%+v, %v", reply, err)
 			}
 			if !strings.HasPrefix(reply.ContentType, c.contentType) || string(reply.Body) != c.body || reply.Headers["X-Hook-Secret"] != c.header || reply.Secret != c.keep {
-				t.Errorf("answered %+v %s", reply, reply.Body)
+				t.Errorf("got %+v %s", reply, reply.Body)
 			}
 			if reply, err := w.Handshake(c.other, c.signed, []string{"s3cret"}); reply != nil || err != nil {
-				t.Errorf("a delivery is answered %+v, %v", reply, err)
+				t.Errorf("a delivery was answered as a handshake: %+v, %v", reply, err)
 			}
 			if reply, err := w.Handshake(c.request, !c.signed, []string{"s3cret"}); reply != nil || err != nil {
-				t.Errorf("at the wrong time it is answered %+v, %v", reply, err)
+				t.Errorf("answered with verified = %v: %+v, %v", !c.signed, reply, err)
 			}
 		})
 	}
 }
 
-// TestAHookSignsNoDeliveries holds for handshakes that ask anybody's text to be signed with the deliveries' own key.
-func TestAHookSignsNoDeliveries(t *testing.T) {
+// TestChallengePattern: a handshake that returns an HMAC of a challenge does not sign texts that could be deliveries.
+func TestChallengePattern(t *testing.T) {
 	t.Parallel()
 	w := hookOf(t, signs+`  handshakes:
     - {unsigned: true, method: GET, when: "${ .query.crc_token != null }", hmac: {of: "${ .query.crc_token }", algorithm: sha256}, answer: {json: "${ .hmac }"}}
 `)
 	for _, forged := range []string{`{"for_user_id":"1"}`, "[1]", strings.Repeat("a", 513), "two words"} {
 		if reply, err := w.Handshake(get("crc_token="+url.QueryEscape(forged)), false, []string{"s3cret"}); err == nil {
-			t.Errorf("%s is signed: %+v", forged, reply)
+			t.Errorf("%s was signed: %+v", forged, reply)
 		}
 	}
 	if reply, err := w.Handshake(get("crc_token=abc"), false, nil); err == nil {
@@ -152,7 +161,7 @@ func TestAHookSignsNoDeliveries(t *testing.T) {
 	}
 }
 
-func TestEventsOfADelivery(t *testing.T) {
+func TestEvents(t *testing.T) {
 	t.Parallel()
 	w := hookOf(t, signs+`  event:
     type: ${ .headers["x-event"] + (.body.action? | if . then "." + . else "" end) }
@@ -178,11 +187,11 @@ func TestEventsOfADelivery(t *testing.T) {
 		}
 	}
 	if events, err := w.Events(post(`{}`, "X-Event", "e", "X-Delivery", strings.Repeat("x", 257))); err == nil {
-		t.Errorf("a long id: %+v", events)
+		t.Errorf("an id of 257 bytes: %+v", events)
 	}
 }
 
-func TestDeliveriesOfSeveralEvents(t *testing.T) {
+func TestSeveralEvents(t *testing.T) {
 	t.Parallel()
 	w := hookOf(t, signs+`  event: {each: "${ .body }", type: "${ .item.event }", id: "${ .item.id }"}
 `)
@@ -191,7 +200,7 @@ func TestDeliveriesOfSeveralEvents(t *testing.T) {
 		t.Errorf("%+v, %v", events, err)
 	}
 	if events, err := w.Events(post(`[]`)); err != nil || len(events) != 0 {
-		t.Errorf("none: %+v, %v", events, err)
+		t.Errorf("empty list: %+v, %v", events, err)
 	}
 	for _, bad := range []string{`{}`, `x`, `["a"]`, "[" + strings.Repeat("{},", 500) + "{}]"} {
 		if events, err := w.Events(post(bad)); err == nil {
@@ -200,31 +209,31 @@ func TestDeliveriesOfSeveralEvents(t *testing.T) {
 	}
 }
 
-func TestFaultyWebhooksHavePlaces(t *testing.T) {
+func TestWebhookFaults(t *testing.T) {
 	t.Parallel()
 	for section, want := range map[string]string{
-		"  secret: {from: vendor}\n": "/webhook/signature",
-		"  secret: {from: nobody}\n  signature: {kind: hmac, algorithm: sha256, in: header:X}\n":                                              "/webhook/secret/from",
-		"  secret: {from: weft}\n  signature: {kind: hmac, in: header:X}\n":                                                                   "/webhook/signature/algorithm",
-		"  secret: {from: weft}\n  signature: {kind: hmac, algorithm: sha256, in: X}\n":                                                       "/webhook/signature/in",
-		"  secret: {from: weft}\n  signature: {kind: hmac, algorithm: sha256, in: header:X, payload: [url]}\n":                                "/webhook/signature/payload",
-		"  secret: {from: weft}\n  signature: {kind: token, in: header:X, payload: [body]}\n":                                                 "/webhook/signature/payload",
-		signs + "  event: {type: plain}\n":                                                                                                    "/webhook/event/type",
-		signs + "  event: {type: \"${ .a( }\"}\n":                                                                                             "/webhook/event/type",
-		signs + "  handshakes: [{answer: {}}]\n":                                                                                              "/webhook/handshakes/0",
-		signs + "  handshakes: [{when: \"${ true }\", answer: {headers: {Set-Cookie: a}}}]\n":                                                 "/webhook/handshakes/0/answer/headers/Set-Cookie",
-		signs + "  handshakes: [{when: \"${ true }\", unsigned: true, keep_secret: \"${ .body }\", answer: {}}]\n":                            "/webhook/secret/from",
-		"  secret: {from: handshake}\n  signature: {kind: hmac, algorithm: sha256, in: header:X}\n":                                           "/webhook/secret/from",
-		strings.Replace(signs, "vendor", "handshake", 1) + "  handshakes: [{when: \"${ true }\", keep_secret: \"${ .body }\", answer: {}}]\n": "/webhook/handshakes/0/keep_secret",
+		"  secret: {from: provider}\n": "/webhook/signature",
+		"  secret: {from: nobody}\n  signature: {kind: hmac, algorithm: sha256, in: header:X}\n":                                                "/webhook/secret/from",
+		"  secret: {from: weft}\n  signature: {kind: hmac, in: header:X}\n":                                                                     "/webhook/signature/algorithm",
+		"  secret: {from: weft}\n  signature: {kind: hmac, algorithm: sha256, in: X}\n":                                                         "/webhook/signature/in",
+		"  secret: {from: weft}\n  signature: {kind: hmac, algorithm: sha256, in: header:X, payload: [url]}\n":                                  "/webhook/signature/payload",
+		"  secret: {from: weft}\n  signature: {kind: token, in: header:X, payload: [body]}\n":                                                   "/webhook/signature/payload",
+		signs + "  event: {type: plain}\n":                                                                                                      "/webhook/event/type",
+		signs + "  event: {type: \"${ .a( }\"}\n":                                                                                               "/webhook/event/type",
+		signs + "  handshakes: [{answer: {}}]\n":                                                                                                "/webhook/handshakes/0",
+		signs + "  handshakes: [{when: \"${ true }\", answer: {headers: {Set-Cookie: a}}}]\n":                                                   "/webhook/handshakes/0/answer/headers/Set-Cookie",
+		signs + "  handshakes: [{when: \"${ true }\", unsigned: true, keep_secret: \"${ .body }\", answer: {}}]\n":                              "/webhook/secret/from",
+		"  secret: {from: handshake}\n  signature: {kind: hmac, algorithm: sha256, in: header:X}\n":                                             "/webhook/secret/from",
+		strings.Replace(signs, "provider", "handshake", 1) + "  handshakes: [{when: \"${ true }\", keep_secret: \"${ .body }\", answer: {}}]\n": "/webhook/handshakes/0/keep_secret",
 	} {
 		_, err := manifest.Load([]byte(minimal + "webhook:\n" + section))
 		var faults manifest.Faults
 		if !errors.As(err, &faults) {
-			t.Errorf("%s\nis taken: %v", section, err)
+			t.Errorf("%s\ngot %v, want Faults", section, err)
 			continue
 		}
 		if !slices.ContainsFunc(faults, func(f manifest.Fault) bool { return f.Pointer == want && f.Line > 16 }) {
-			t.Errorf("%s\nfaults: %v, want one at %s", section, fmt.Sprint(faults), want)
+			t.Errorf("%s\ngot %v, want a fault at %s", section, fmt.Sprint(faults), want)
 		}
 	}
 }

@@ -8,11 +8,11 @@ import (
 	"strings"
 )
 
-var errXML = errors.New("the answer is not XML that can be read")
+var errXML = errors.New("invalid or unsupported XML")
 
-// decodeXML is a document as an object of its root's name: an element with text alone is that text, any other an object
-// of its children, its attributes as @name and its text as #text; elements of one name become a list. Names are local:
-// prefixes and name spaces are dropped. Entities of the document's own are refused.
+// decodeXML decodes a document to an object with the name of the root element. An element with only text becomes a string;
+// any other becomes an object of its child elements, its attributes as @name, and its text as #text. Child elements of the
+// same name become a list. Namespaces and prefixes are dropped. Entities that the document declares are an error.
 func decodeXML(data []byte) (any, error) {
 	decoder := xml.NewDecoder(bytes.NewReader(data))
 	decoder.CharsetReader = func(charset string, input io.Reader) (io.Reader, error) {
@@ -72,7 +72,7 @@ func decodeElement(decoder *xml.Decoder, start xml.StartElement, depth int) (any
 	}
 }
 
-// addElement adds a child; an element's own value is never a list, so a list is what children of one name became.
+// addElement adds a child element. The value of an element is never a list, so that a list always holds several elements.
 func addElement(object map[string]any, name string, value any) {
 	switch there := object[name].(type) {
 	case nil:

@@ -12,7 +12,7 @@ import (
 	"github.com/weftmesh/weft/actors/integration/providers"
 )
 
-// BenchmarkLoad reads, checks and compiles every manifest, as CI and `weft provider lint` do; the aim is 300 ms.
+// BenchmarkLoad loads every manifest with validation, as CI and `weft provider lint` do. The target is 300 ms.
 func BenchmarkLoad(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
@@ -22,7 +22,7 @@ func BenchmarkLoad(b *testing.B) {
 	}
 }
 
-// BenchmarkLoadTrusted reads every manifest one after the other, as a running weft does when somebody asks for them all.
+// BenchmarkLoadTrusted loads every manifest without validation, as weft does to list them all.
 func BenchmarkLoadTrusted(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
@@ -30,7 +30,7 @@ func BenchmarkLoadTrusted(b *testing.B) {
 	}
 }
 
-// BenchmarkCall is an action against a local server; BenchmarkBareCall the same by a bare http.Client.
+// BenchmarkCall calls an action of a local server.
 func BenchmarkCall(b *testing.B) {
 	server := httptest.NewServer(http.HandlerFunc(answerSlack))
 	defer server.Close()
@@ -65,6 +65,7 @@ func BenchmarkCall(b *testing.B) {
 	}
 }
 
+// BenchmarkBareCall is the baseline of BenchmarkCall: the same request by net/http.
 func BenchmarkBareCall(b *testing.B) {
 	server := httptest.NewServer(http.HandlerFunc(answerSlack))
 	defer server.Close()

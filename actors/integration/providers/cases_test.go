@@ -21,56 +21,71 @@ import (
 	"github.com/weftmesh/weft/actors/integration/providers"
 )
 
-// providerCase is testdata/PROVIDER.yaml: how a provider is judged. One file says what the tests of a provider need, and the
-// engine is the same for all of them.
+// providerCase is testdata/PROVIDER.yaml: everything that the tests of this package need to know of a provider.
 type providerCase struct {
-	// Description is where the vendor describes its API; without it there is none.
+	// Description is the published OpenAPI or GraphQL description of the API; nil if there is none.
 	Description *struct {
-		// From holds the sources, in the order that build/specs numbers them: npm or git, and a file in it. `make specs` reads it.
+		// From lists the files of the description, which `make specs` fetches: a file of an npm package or a git repository.
 		From []struct {
 			NPM  string `json:"npm"`
 			Git  string `json:"git"`
 			File string `json:"file"`
 		} `json:"from"`
-		// Keep lists paths of the description, beside the manifest's own, that the cut keeps.
+		// Origin says whose work a description is that the provider does not publish itself.
+		Origin string `json:"origin"`
+		// Keep lists paths that the slice of the description contains in addition to the manifest's.
 		Keep []string `json:"keep"`
-		// Server stands in for the description's own, where that is another tenant's.
+		// Server replaces the servers of the description.
 		Server string `json:"server"`
-		// Beyond lists the actions that the slice beside the repository does not hold; the whole description does.
+		// Beyond lists the actions that the slice for `make conformance` lacks, but the whole description has.
 		Beyond []string `json:"beyond"`
-		// Absent lists the actions that no description holds, with the reason.
+		// Absent maps the actions that the description lacks to the reason.
 		Absent map[string]string `json:"absent"`
-		// Loose lists mutations that the description is too weak to catch, as action/what, with the reason.
+		// Loose maps mutations (action/change) that the description does not reject to the reason.
 		Loose map[string]string `json:"loose"`
 	} `json:"description"`
-	// Connection is what requests are made with.
+	// Source says what the calls are based on, for a provider without a description.
+	Source string `json:"source"`
+	// TestedInGo means that a wire_*_test.go file tests the calls, so that Wire need not be complete.
+	TestedInGo bool `json:"tested_in_go"`
+	// Connection holds the connection's properties for all requests.
 	Connection struct {
 		Auth        string         `json:"auth"`
 		Settings    map[string]any `json:"settings"`
 		Credentials map[string]any `json:"credentials"`
 	} `json:"connection"`
-	// Unused lists the fields, as action.field, that an example leaves out because others exclude them.
-	Unused []string   `json:"unused"`
-	Wire   []wireCase `json:"wire"`
-	// Webhook is a delivery; without it the provider has none.
+	// Scopes states what the tests of OAuth scopes cannot know.
+	Scopes struct {
+		// Include maps a scope to the scopes that it includes.
+		Include map[string][]string `json:"include"`
+		// NotRequested maps scopes of actions that are not requested by default to the reason.
+		NotRequested map[string]string `json:"not_requested"`
+	} `json:"scopes"`
+	// Unused lists the fields (action.field) that examples omit because other fields exclude them.
+	Unused []string `json:"unused"`
+	// Wire lists calls with the expected requests and outputs.
+	Wire []wireCase `json:"wire"`
+	// Webhook is a delivery with the expected events.
 	Webhook *hookCase `json:"webhook"`
+	// NoWebhook is the reason for which a manifest has no webhook.
+	NoWebhook string `json:"no_webhook"`
 }
 
-// wireCase is one call against a local server. What it does not name is not looked at, but for a request's query, which is
-// compared as a whole.
+// wireCase is one call against a local server. Fields that are not set are not compared, except the query, which is always
+// compared completely.
 type wireCase struct {
-	// Action is health_probe for the probe. Input is the action's example where there is none.
+	// Action is an action's id, or health_probe. The default of Input is the action's example.
 	Action string         `json:"action"`
 	Auth   string         `json:"auth"`
 	Input  map[string]any `json:"input"`
-	// Settings and Credentials stand in for the connection's.
+	// Settings and Credentials replace those of the case's connection.
 	Settings    map[string]any `json:"settings"`
 	Credentials map[string]any `json:"credentials"`
-	// Before are the exchanges of the action's steps.
+	// Before lists the exchanges of the action's steps.
 	Before []exchange `json:"before"`
 	exchange
 	Output any `json:"output"`
-	// Next is the input's fields of the next page; an empty object means that there is none.
+	// Next holds the fields of the next page's input. An empty object means that there is no next page.
 	Next  map[string]any `json:"next"`
 	Error *struct {
 		Class      string  `json:"class"`
@@ -81,7 +96,7 @@ type wireCase struct {
 	} `json:"error"`
 }
 
-// exchange is a request with its answer. @vendor in an answer is the server's address.
+// exchange is an expected request with its response. @server in a response is replaced by the address of the local server.
 type exchange struct {
 	Request *struct {
 		Method  string            `json:"method"`
@@ -97,12 +112,12 @@ type exchange struct {
 		Headers map[string]string `json:"headers"`
 		JSON    any               `json:"json"`
 		Body    string            `json:"body"`
-		// Object is what the answer was kept as, where it is a file.
+		// Object is the object in which the body is stored.
 		Object map[string]any `json:"object"`
 	} `json:"answer"`
 }
 
-// caseOf reads a provider's case; nil where it has none.
+// caseOf reads a provider's case; nil if there is none.
 func caseOf(t *testing.T, provider string) *providerCase {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join("testdata", provider+".yaml"))
@@ -112,6 +127,12 @@ func caseOf(t *testing.T, provider string) *providerCase {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return parseCase(t, provider, text)
+}
+
+// parseCase decodes a case. Unknown fields are errors.
+func parseCase(t *testing.T, provider string, text []byte) *providerCase {
+	t.Helper()
 	var tree any
 	if err := yaml.Unmarshal(text, &tree); err != nil {
 		t.Fatalf("reading case of %s: %v", provider, err)
@@ -129,8 +150,8 @@ func caseOf(t *testing.T, provider string) *providerCase {
 	return c
 }
 
-// connection is what a provider's requests are made with: its case's, and a text of some length for each secret that the case
-// leaves out.
+// connection returns the connection of a provider's requests. Arguments that are not set default to those of the case, and
+// required credentials default to secret-of-PROVIDER.
 func (c *providerCase) connection(p *manifest.Provider, auth string, settings, credentials map[string]any) manifest.Connection {
 	conn := manifest.Connection{Auth: auth, Settings: settings, Credentials: credentials}
 	if conn.Auth == "" {
@@ -153,8 +174,8 @@ func (c *providerCase) connection(p *manifest.Provider, auth string, settings, c
 	return conn
 }
 
-// fetched is a connection with the access token that its credentials would have got.
-func fetched(p *manifest.Provider, conn manifest.Connection) manifest.Connection {
+// withFetchedToken adds an access token to a connection whose authentication method fetches one.
+func withFetchedToken(p *manifest.Provider, conn manifest.Connection) manifest.Connection {
 	method, ok := p.AuthMethod(conn.Auth)
 	if !ok || !method.Fetches() {
 		return conn
@@ -164,8 +185,8 @@ func fetched(p *manifest.Provider, conn manifest.Connection) manifest.Connection
 	return conn
 }
 
-// aFile is the object that an input names, whatever its id: a picture that holds the text hello.
-func aFile(string) (*manifest.Object, error) {
+// testObject returns an object with the content "hello" for every key.
+func testObject(string) (*manifest.Object, error) {
 	const text = "hello"
 	sum := sha256.Sum256([]byte(text))
 	return &manifest.Object{
@@ -174,6 +195,7 @@ func aFile(string) (*manifest.Object, error) {
 	}, nil
 }
 
+// providerIDs returns the ids of all shipped manifests.
 func providerIDs(t *testing.T) []string {
 	t.Helper()
 	files, err := fs.Glob(providers.FS, "*.yaml")

@@ -18,13 +18,8 @@ import (
 	"github.com/weftmesh/weft/actors/integration/manifest"
 )
 
-// triedInGo are the providers whose calls wire_*_test.go tries instead of a case.
-var triedInGo = []string{
-	"github", "gmail", "google_analytics", "google_calendar", "google_drive", "google_sheets", "http", "microsoft_teams",
-	"onedrive", "outlook_mail", "slack",
-}
-
-// Every provider's cases: the request is as it should be, the answer becomes the output, an error gets its class.
+// TestCases makes the calls of every provider's case. It compares the requests with those expected, and the outputs, errors
+// and next pages of their responses.
 func TestCases(t *testing.T) {
 	t.Parallel()
 	loaded, err := loadAll()
@@ -39,38 +34,38 @@ func TestCases(t *testing.T) {
 	for _, id := range providerIDs(t) {
 		c, p := caseOf(t, id), loaded[id]
 		if c == nil {
-			t.Errorf("there is no testdata/%s.yaml", id)
+			t.Errorf("%s.yaml has no case testdata/%s.yaml", id, id)
 			continue
 		}
 		if p == nil {
-			continue // TestEveryManifestLoads says why.
+			continue // TestManifestsLoad reports the error.
 		}
 		for _, w := range c.Wire {
 			w.run(t, client, p, c)
 		}
-		if !slices.Contains(triedInGo, id) {
+		if !c.TestedInGo {
 			c.complete(t, p)
 		}
 	}
 }
 
-// complete says what a provider's cases leave untried: the probe, an output that is made of expressions, an error.
+// complete checks that the case has a successful call of the health probe and of each action, and one that fails.
 func (c *providerCase) complete(t *testing.T, p *manifest.Provider) {
 	t.Helper()
-	tried, failed := map[string]bool{}, false
+	tested, failed := map[string]bool{}, false
 	for _, w := range c.Wire {
 		if w.Error != nil {
 			failed = true
 		} else if w.Request != nil && w.Output != nil {
-			tried[w.Action] = true
+			tested[w.Action] = true
 		}
 	}
 	if !failed {
-		t.Errorf("%s: no case has an error", p.ID)
+		t.Errorf("testdata/%s.yaml: no call has an error", p.ID)
 	}
 	for _, a := range append(slices.Clone(p.Actions), p.Health) {
-		if !tried[a.ID] {
-			t.Errorf("%s: no case tries request and output of %s", p.ID, a.ID)
+		if !tested[a.ID] {
+			t.Errorf("testdata/%s.yaml: no call of %s has a request and an output", p.ID, a.ID)
 		}
 	}
 }
@@ -81,21 +76,21 @@ func (w *wireCase) run(t *testing.T, client *egress.Client, p *manifest.Provider
 	if w.Action != p.Health.ID {
 		var ok bool
 		if a, ok = p.Action(w.Action); !ok {
-			t.Errorf("%s: there is no action %s", p.ID, w.Action)
+			t.Errorf("testdata/%s.yaml: unknown action %s", p.ID, w.Action)
 			return
 		}
 	}
 	if len(w.Before) != len(a.Before) {
-		t.Errorf("%s %s: %d requests come before its own, not %d", p.ID, w.Action, len(a.Before), len(w.Before))
+		t.Errorf("%s %s: the action has %d steps, the case %d", p.ID, w.Action, len(a.Before), len(w.Before))
 		return
 	}
-	address, last := vendors(t, append(slices.Clone(w.Before), w.exchange))
+	address, last := newServer(t, append(slices.Clone(w.Before), w.exchange))
 	conn := c.connection(p, w.Auth, w.Settings, w.Credentials)
 	if err := p.ValidateConnection(conn); err != nil {
 		t.Errorf("%s %s: connection: %v", p.ID, w.Action, err)
 		return
 	}
-	conn = fetched(p, conn)
+	conn = withFetchedToken(p, conn)
 	conn.BaseURL = address
 	input := w.Input
 	if input == nil {
@@ -107,7 +102,7 @@ func (w *wireCase) run(t *testing.T, client *egress.Client, p *manifest.Provider
 	}
 	name, before := p.ID+" "+w.Action, map[string]any{}
 	for i, step := range a.Before {
-		got, ok := w.Before[i].made(t, client, step.Action, conn, manifest.Call{Input: input, Before: before}, last)
+		got, ok := w.Before[i].call(t, client, step.Action, conn, manifest.Call{Input: input, Before: before}, last)
 		output, failed := step.Interpret(conn, input, got)
 		if !ok || failed != nil {
 			t.Errorf("%s: %s: %v", name, step.ID, failed)
@@ -115,42 +110,42 @@ func (w *wireCase) run(t *testing.T, client *egress.Client, p *manifest.Provider
 		}
 		before[step.ID] = output
 	}
-	if got, ok := w.made(t, client, a, conn, manifest.Call{Input: input, Before: before}, last); ok {
-		w.came(t, a, conn, input, got)
+	if got, ok := w.call(t, client, a, conn, manifest.Call{Input: input, Before: before}, last); ok {
+		w.checkResult(t, a, conn, input, got)
 	}
 }
 
-// vendors is vendor with several answers, one after the other.
-func vendors(t *testing.T, answers []exchange) (address string, last *seen) {
+// newServer starts a server that returns the responses of the exchanges in sequence, and records the last request.
+func newServer(t *testing.T, answers []exchange) (address string, last *received) {
 	t.Helper()
-	last = &seen{}
+	last = &received{}
 	var server *httptest.Server
 	server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		last.keep(t, r)
+		last.record(t, r)
 		answer := answers[0].Answer
 		answers = answers[min(1, len(answers)-1):]
 		w.Header().Set("Content-Type", "application/json")
 		for name, value := range answer.Headers {
-			w.Header().Set(name, strings.ReplaceAll(value, "@vendor", server.URL))
+			w.Header().Set(name, strings.ReplaceAll(value, "@server", server.URL))
 		}
 		w.WriteHeader(cmp.Or(answer.Status, 200))
 		body := answer.Body
 		if answer.JSON != nil {
 			body = asJSON(t, answer.JSON)
 		}
-		_, _ = io.WriteString(w, strings.ReplaceAll(body, "@vendor", server.URL))
+		_, _ = io.WriteString(w, strings.ReplaceAll(body, "@server", server.URL))
 	}))
 	t.Cleanup(server.Close)
 	return server.URL, last
 }
 
-// made makes a request and compares what the vendor's server saw of it.
-func (e *exchange) made(
-	t *testing.T, client *egress.Client, a *manifest.Action, conn manifest.Connection, of manifest.Call, last *seen,
+// call makes the request of an action and compares it, as the server received it, with the expected one.
+func (e *exchange) call(
+	t *testing.T, client *egress.Client, a *manifest.Action, conn manifest.Connection, of manifest.Call, last *received,
 ) (manifest.Answer, bool) {
 	t.Helper()
 	name := a.Provider().ID + " " + a.ID
-	of.Object = aFile
+	of.Object = testObject
 	r, err := a.Request(conn, of)
 	if err != nil {
 		t.Errorf("%s: %v", name, err)
@@ -167,15 +162,15 @@ func (e *exchange) made(
 		}
 	}
 	if e.Answer.Object != nil && !r.ToObject {
-		t.Errorf("%s: the answer is not kept as an object", name)
+		t.Errorf("%s: the response is not stored as an object", name)
 	}
 	return manifest.Answer{
 		Status: answer.Status, Header: answer.Header, Body: answer.Body, Object: e.Answer.Object, At: time.Unix(1_800_000_000, 0),
 	}, true
 }
 
-// differences says how a request is not the one that the case wants.
-func (e *exchange) differences(t *testing.T, last *seen) []string {
+// differences describes how a received request differs from the expected one.
+func (e *exchange) differences(t *testing.T, last *received) []string {
 	t.Helper()
 	want, all := e.Request, []string(nil)
 	differs := func(what, got, wanted string) {
@@ -206,15 +201,15 @@ func (e *exchange) differences(t *testing.T, last *seen) []string {
 	return all
 }
 
-// text is the body, with a boundary that does not change.
-func (s *seen) text() string {
-	if _, parameters, err := mime.ParseMediaType(s.contentType); err == nil && parameters["boundary"] != "" {
-		return strings.ReplaceAll(s.body, parameters["boundary"], "boundary")
+// text returns the body. It replaces the random boundary of a multipart body by "boundary".
+func (r *received) text() string {
+	if _, parameters, err := mime.ParseMediaType(r.contentType); err == nil && parameters["boundary"] != "" {
+		return strings.ReplaceAll(r.body, parameters["boundary"], "boundary")
 	}
-	return s.body
+	return r.body
 }
 
-// encoded is a query or form: a list is its name repeated.
+// encoded encodes a query or form; a list repeats its name.
 func encoded(fields map[string]any) string {
 	values := url.Values{}
 	for name, value := range fields {
@@ -234,8 +229,8 @@ func encoded(fields map[string]any) string {
 	return values.Encode()
 }
 
-// came compares what the answer means.
-func (w *wireCase) came(t *testing.T, a *manifest.Action, conn manifest.Connection, input map[string]any, answer manifest.Answer) {
+// checkResult compares the output, the error and the next page of a response with those expected.
+func (w *wireCase) checkResult(t *testing.T, a *manifest.Action, conn manifest.Connection, input map[string]any, answer manifest.Answer) {
 	t.Helper()
 	name := a.Provider().ID + " " + w.Action
 	output, failed := a.Interpret(conn, input, answer)
@@ -246,7 +241,7 @@ func (w *wireCase) came(t *testing.T, a *manifest.Action, conn manifest.Connecti
 			t.Errorf("%s: output is\n%s, want\n%s", name, asJSON(t, output), asJSON(t, w.Output))
 		}
 	} else {
-		w.failed(t, name, failed)
+		w.checkError(t, name, failed)
 	}
 	if w.Next == nil {
 		return
@@ -262,15 +257,16 @@ func (w *wireCase) came(t *testing.T, a *manifest.Action, conn manifest.Connecti
 		}
 	}
 	if more && a.ValidateInput(next) != nil {
-		t.Errorf("%s: the next page's input is refused: %v", name, a.ValidateInput(next))
+		t.Errorf("%s: invalid input for the next page: %v", name, a.ValidateInput(next))
 	}
 }
 
-func (w *wireCase) failed(t *testing.T, name string, failed *manifest.CallError) {
+// checkError compares an error with the expected one.
+func (w *wireCase) checkError(t *testing.T, name string, failed *manifest.CallError) {
 	t.Helper()
 	want := w.Error
 	if failed == nil {
-		t.Errorf("%s: %d %s is taken for success", name, w.Answer.Status, w.Answer.Body)
+		t.Errorf("%s: the response %d %s is a success, want an error", name, w.Answer.Status, w.Answer.Body)
 		return
 	}
 	after := time.Duration(0)

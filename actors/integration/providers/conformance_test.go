@@ -11,6 +11,7 @@ import (
 	"github.com/weftmesh/weft/actors/integration/manifest"
 )
 
+// conformanceFolder is the folder with the slices of descriptions.
 func conformanceFolder() string {
 	root := os.Getenv("WEFT_CONFORMANCE")
 	if root == "" {
@@ -19,32 +20,33 @@ func conformanceFolder() string {
 	return filepath.Join(root, "openapi")
 }
 
-// describedThere are the providers that the folder describes; more may come.
-var describedThere = []string{
+// minimalDescriptions are the providers of which the folder must contain a description.
+var minimalDescriptions = []string{
 	"bitbucket", "github", "gmail", "google_analytics", "google_calendar", "google_drive", "google_sheets", "hubspot",
 	"microsoft_teams", "onedrive", "outlook_mail", "postmark", "sendgrid", "slack", "stripe", "telegram", "twilio",
 }
 
-func TestActionsFollowTheVendorsDescriptions(t *testing.T) {
+// TestActionsMatchDescriptions validates the actions against the slices of the providers' descriptions.
+func TestActionsMatchDescriptions(t *testing.T) {
 	t.Parallel()
-	judged := described(t, conformanceFolder())
-	for _, id := range describedThere {
-		if !slices.Contains(judged, id) {
-			t.Errorf("there is no description of %s", id)
+	described := describedProviders(t, conformanceFolder())
+	for _, id := range minimalDescriptions {
+		if !slices.Contains(described, id) {
+			t.Errorf("%s has no description of %s", conformanceFolder(), id)
 		}
 	}
 	mutations := 0
-	for _, provider := range judged {
+	for _, provider := range described {
 		c := caseOf(t, provider)
 		absent := slices.Concat(c.Description.Beyond, namesOf(c.Description.Absent))
-		d := describe(t, conformanceFolder(), provider, c)
-		follow(t, d, c, provider, absent)
-		mutations += catches(t, d, c, provider, absent)
+		d := readDescription(t, conformanceFolder(), provider, c)
+		checkActions(t, d, c, provider, absent)
+		mutations += checkMutations(t, d, c, provider, absent)
 	}
-	t.Logf("%d mutations of %d providers", mutations, len(judged))
+	t.Logf("%d mutations of %d providers", mutations, len(described))
 }
 
-// An example that leaves a field out leaves it unjudged.
+// TestExamplesUseEveryField: fields that an example omits are not validated against the description.
 func TestExamplesUseEveryField(t *testing.T) {
 	t.Parallel()
 	for _, provider := range providerIDs(t) {
@@ -56,6 +58,6 @@ func TestExamplesUseEveryField(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		everyField(t, c, p)
+		checkExampleFields(t, c, p)
 	}
 }

@@ -1,10 +1,10 @@
-// Package providers holds the manifests that weft ships: one YAML file is one provider, and the folder's
-// listing is the list of providers. Package manifest says what a file may hold.
+// Package providers embeds the manifests that weft ships. Each *.yaml file is one provider; there is no other list of them.
+// See package manifest for the format.
 package providers
 
 import "embed"
 
-// FS holds every manifest of this folder.
+// FS contains the manifests.
 //
 //go:embed *.yaml
 var FS embed.FS

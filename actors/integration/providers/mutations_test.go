@@ -19,17 +19,17 @@ import (
 	"github.com/weftmesh/weft/actors/integration/manifest"
 )
 
-// mutation is a manifest with one thing wrong in an action.
+// mutation is a manifest with a mistake in one action.
 type mutation struct{ action, what, yaml string }
 
-// wrong is what one change does to an action as it was written.
-type wrong struct {
+// change introduces a mistake into an action.
+type change struct {
 	what  string
 	apply func(spec map[string]any)
 }
 
-// mutationsOf makes, from what the description says of each action, every manifest that it must refuse: another verb, another
-// path, a parameter that nobody knows, a required one left out, a value of another type.
+// mutationsOf generates, from the description, mutations of each action that the description must reject: another method,
+// another path, unknown, missing and wrongly typed parameters and fields.
 func mutationsOf(t *testing.T, d description, c *providerCase, provider string, absent []string) []mutation {
 	t.Helper()
 	p, err := manifest.Load([]byte(source(t, provider)))
@@ -49,15 +49,15 @@ func mutationsOf(t *testing.T, d description, c *providerCase, provider string, 
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, w := range d.wrongs(t, r) {
-			all = append(all, mutation{a.ID, w.what, mutated(t, tree, p, a.ID, w.apply)})
+		for _, c := range d.changes(t, r) {
+			all = append(all, mutation{a.ID, c.what, mutate(t, tree, p, a.ID, c.apply)})
 		}
 	}
 	return all
 }
 
-// mutated is a manifest with one action of a provider, changed.
-func mutated(t *testing.T, tree map[string]any, p *manifest.Provider, action string, change func(map[string]any)) string {
+// mutate returns a manifest with a changed action of a provider, and without its other actions.
+func mutate(t *testing.T, tree map[string]any, p *manifest.Provider, action string, change func(map[string]any)) string {
 	t.Helper()
 	small := maps.Clone(tree)
 	delete(small, "limits")
@@ -85,15 +85,16 @@ func mutated(t *testing.T, tree map[string]any, p *manifest.Provider, action str
 	return asJSON(t, copied)
 }
 
-func (d description) wrongs(t *testing.T, r *manifest.Request) []wrong {
+// changes returns the changes of a request's action that the description must reject.
+func (d description) changes(t *testing.T, r *manifest.Request) []change {
 	t.Helper()
 	if d.graph != nil {
-		return d.graph.wrongs(t, r)
+		return d.graph.changes(t, r)
 	}
 	for _, one := range d.rest {
 		if route, _, _, err := one.route(r); err == nil {
-			all := append(one.wrongAddress(r), wrongQuery(route.Operation, route.PathItem, r)...)
-			return append(all, wrongBody(t, route.Operation, r)...)
+			all := append(one.addressChanges(r), queryChanges(route.Operation, route.PathItem, r)...)
+			return append(all, bodyChanges(t, route.Operation, r)...)
 		}
 	}
 	return nil
@@ -101,8 +102,9 @@ func (d description) wrongs(t *testing.T, r *manifest.Request) []wrong {
 
 var literal = regexp.MustCompile(`/([a-zA-Z][^/{}:]*)`)
 
-func (d *openAPI) wrongAddress(r *manifest.Request) []wrong {
-	all := []wrong{{"path", func(spec map[string]any) {
+// addressChanges change the path and the method.
+func (d *openAPI) addressChanges(r *manifest.Request) []change {
+	all := []change{{"path", func(spec map[string]any) {
 		path, _ := spec["path"].(string)
 		if at := literal.FindStringIndex(path); at != nil {
 			spec["path"] = path[:at[1]] + "x" + path[at[1]:]
@@ -110,18 +112,19 @@ func (d *openAPI) wrongAddress(r *manifest.Request) []wrong {
 			spec["path"] = path + "/x"
 		}
 	}}}
-	for _, verb := range []string{http.MethodPut, http.MethodPatch, http.MethodPost, http.MethodGet} {
+	for _, method := range []string{http.MethodPut, http.MethodPatch, http.MethodPost, http.MethodGet} {
 		other := *r
-		other.Method = verb
+		other.Method = method
 		if _, _, _, err := d.route(&other); err != nil {
-			return append(all, wrong{"verb", func(spec map[string]any) { spec["method"] = verb }})
+			return append(all, change{"method", func(spec map[string]any) { spec["method"] = method }})
 		}
 	}
 	return all
 }
 
-func wrongQuery(operation *openapi3.Operation, item *openapi3.PathItem, r *manifest.Request) []wrong {
-	all := []wrong{{"unknown query", func(spec map[string]any) { spec["query"] = with(spec["query"], 1, "weft_unknown") }}}
+// queryChanges change the query parameters.
+func queryChanges(operation *openapi3.Operation, item *openapi3.PathItem, r *manifest.Request) []change {
+	all := []change{{"unknown query", func(spec map[string]any) { spec["query"] = with(spec["query"], 1, "weft_unknown") }}}
 	u, err := url.Parse(r.URL)
 	if err != nil {
 		return all
@@ -132,16 +135,17 @@ func wrongQuery(operation *openapi3.Operation, item *openapi3.PathItem, r *manif
 			continue
 		}
 		if p.Value.Required {
-			all = append(all, wrong{"missing query " + name, func(spec map[string]any) { spec["query"] = without(spec["query"], name) }})
+			all = append(all, change{"missing query " + name, func(spec map[string]any) { spec["query"] = without(spec["query"], name) }})
 		}
 		if types := typesOf(p.Value.Schema); len(types) > 0 && !slices.Contains(types, "string") && !slices.Contains(types, "array") || hasEnum(p.Value.Schema) {
-			all = append(all, wrong{"type of query " + name, func(spec map[string]any) { spec["query"] = with(spec["query"], "perhaps", name) }})
+			all = append(all, change{"type of query " + name, func(spec map[string]any) { spec["query"] = with(spec["query"], "perhaps", name) }})
 		}
 	}
 	return all
 }
 
-func wrongBody(t *testing.T, operation *openapi3.Operation, r *manifest.Request) []wrong {
+// bodyChanges change the members of a form or JSON body.
+func bodyChanges(t *testing.T, operation *openapi3.Operation, r *manifest.Request) []change {
 	t.Helper()
 	contentType, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
 	if len(r.Body) == 0 || operation.RequestBody == nil || operation.RequestBody.Value.Content[contentType] == nil {
@@ -157,7 +161,7 @@ func wrongBody(t *testing.T, operation *openapi3.Operation, r *manifest.Request)
 		for name := range form {
 			fields[name] = nil
 		}
-		return wrongMembers("form", schema, fields, nil)
+		return memberChanges("form", schema, fields, nil)
 	}
 	if !strings.HasSuffix(contentType, "json") {
 		return nil
@@ -166,33 +170,33 @@ func wrongBody(t *testing.T, operation *openapi3.Operation, r *manifest.Request)
 	if err := json.Unmarshal(r.Body, &value); err != nil {
 		t.Fatal(err)
 	}
-	return wrongMembers("json", schema, value, nil)
+	return memberChanges("json", schema, value, nil)
 }
 
-// wrongMembers are the changes of an object's members, down to its members' members.
-func wrongMembers(kind string, schema *openapi3.SchemaRef, value any, at []string) []wrong {
+// memberChanges change the members of an object, and the members of these.
+func memberChanges(kind string, schema *openapi3.SchemaRef, value any, at []string) []change {
 	object, ok := value.(map[string]any)
 	if !ok || schema == nil {
 		return nil
 	}
-	change := func(what string, path []string, to any) wrong {
-		return wrong{what + " " + strings.Join(path, "."), func(spec map[string]any) {
+	setTo := func(what string, path []string, to any) change {
+		return change{what + " " + strings.Join(path, "."), func(spec map[string]any) {
 			body, _ := spec["body"].(map[string]any)
 			body[kind] = with(body[kind], to, path...)
 		}}
 	}
-	all := []wrong{}
+	all := []change{}
 	schemas := parts([]*openapi3.SchemaRef{schema})
 	if slices.ContainsFunc(schemas, func(s *openapi3.SchemaRef) bool { return len(s.Value.Properties) > 0 }) {
-		all = append(all, change("unknown field", append(slices.Clone(at), "weft_unknown"), 1))
+		all = append(all, setTo("unknown field", append(slices.Clone(at), "weft_unknown"), 1))
 	}
 	if len(schema.Value.AnyOf)+len(schema.Value.OneOf) > 0 {
-		return all // What one alternative refuses, another may take.
+		return all // A value that one alternative rejects may satisfy another.
 	}
 	for _, name := range slices.Sorted(maps.Keys(object)) {
 		path := append(slices.Clone(at), name)
 		if requires(schema, name) {
-			all = append(all, wrong{"missing field " + strings.Join(path, "."), func(spec map[string]any) {
+			all = append(all, change{"missing field " + strings.Join(path, "."), func(spec map[string]any) {
 				body, _ := spec["body"].(map[string]any)
 				body[kind] = without(body[kind], path...)
 			}})
@@ -202,18 +206,18 @@ func wrongMembers(kind string, schema *openapi3.SchemaRef, value any, at []strin
 			continue
 		}
 		if other, found := otherType(typesOf(property), kind); found {
-			all = append(all, change("type of", path, other))
+			all = append(all, setTo("type of", path, other))
 		} else if hasEnum(property) {
-			all = append(all, change("enum of", path, "perhaps"))
+			all = append(all, setTo("enum of", path, "perhaps"))
 		}
 		if kind == "json" && len(path) < 2 {
-			all = append(all, wrongMembers(kind, property, object[name], path)...)
+			all = append(all, memberChanges(kind, property, object[name], path)...)
 		}
 	}
 	return all
 }
 
-// requires reports whether a schema, not one of several alternatives, asks for a member.
+// requires reports whether a schema requires a member, other than in one of several alternatives.
 func requires(schema *openapi3.SchemaRef, name string) bool {
 	if slices.Contains(schema.Value.Required, name) {
 		return true
@@ -221,7 +225,7 @@ func requires(schema *openapi3.SchemaRef, name string) bool {
 	return slices.ContainsFunc(schema.Value.AllOf, func(s *openapi3.SchemaRef) bool { return requires(s, name) })
 }
 
-// propertyOf is the one schema of a member, nil where there is none, or more than one.
+// propertyOf returns the schema of a member; nil if there is none or more than one.
 func propertyOf(schemas []*openapi3.SchemaRef, name string) *openapi3.SchemaRef {
 	var found []*openapi3.SchemaRef
 	for _, s := range schemas {
@@ -235,7 +239,7 @@ func propertyOf(schemas []*openapi3.SchemaRef, name string) *openapi3.SchemaRef 
 	return found[0]
 }
 
-// typesOf are the types that a schema lets pass; nil means any.
+// typesOf returns the types that a schema allows; nil means any.
 func typesOf(schema *openapi3.SchemaRef) []string {
 	if schema == nil || schema.Value == nil {
 		return nil
@@ -258,11 +262,12 @@ func typesOf(schema *openapi3.SchemaRef) []string {
 	return types
 }
 
+// hasEnum reports whether a schema restricts a scalar to an enumeration.
 func hasEnum(schema *openapi3.SchemaRef) bool {
 	return schema != nil && schema.Value != nil && len(schema.Value.Enum) > 0 && !slices.Contains(typesOf(schema), "array")
 }
 
-// otherType is a value of none of the types. In a form, everything is a text.
+// otherType returns a value of none of the types. In a form, every value is a string.
 func otherType(types []string, kind string) (any, bool) {
 	has := func(name string) bool { return slices.Contains(types, name) }
 	switch {
@@ -278,7 +283,7 @@ func otherType(types []string, kind string) (any, bool) {
 	return nil, false
 }
 
-// with is a tree with another value at a path; an expression is changed by what it yields.
+// with returns a tree with a value set at a path. Expressions are extended by a filter that sets it.
 func with(node, value any, path ...string) any {
 	switch n := node.(type) {
 	case string:
@@ -294,7 +299,7 @@ func with(node, value any, path ...string) any {
 	return with(map[string]any{}, value, path...)
 }
 
-// without is a tree without what stands at a path.
+// without returns a tree without the value at a path.
 func without(node any, path ...string) any {
 	switch n := node.(type) {
 	case string:

@@ -10,35 +10,35 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 )
 
-// overlay bends one thing of a vendor's description that the vendor's own documentation contradicts.
+// overlay corrects a description where it contradicts the provider's documentation.
 type overlay struct {
 	providers []string
 	why       string
-	bend      func(*openapi3.T)
+	apply     func(*openapi3.T)
 }
 
-// overlays is every bend there is; there may be 25 for all providers.
+// overlays are the overlays of all providers, at most 25.
 var overlays = slices.Concat(overlaysToGraph, overlaysToShops, overlaysToTools)
 
 var overlaysToGraph = []overlay{
-	{[]string{"slack"}, "the header `token` stands for Authorization: Bearer, which the documentation asks for", func(doc *openapi3.T) {
+	{[]string{"slack"}, "the documentation requires Authorization: Bearer instead of the header `token`", func(doc *openapi3.T) {
 		optionalParameters(doc, "token")
 	}},
-	{[]string{"trello"}, "key and token may stand in the header Authorization", func(doc *openapi3.T) { optionalParameters(doc, "key", "token") }},
+	{[]string{"trello"}, "key and token may be in the header Authorization", func(doc *openapi3.T) { optionalParameters(doc, "key", "token") }},
 	{[]string{"gmail", "google_drive"}, "a message and a file's metadata may be sent as JSON, which the conversion from discovery lost", asJSONToo},
 	{[]string{"google_analytics"}, "a {property} is properties/1234 and a {name} ends in /metadata: the conversion lost the slashes", func(doc *openapi3.T) {
-		move(doc, func(path string) string {
+		movePaths(doc, func(path string) string {
 			if path == "/v1beta/{name}" {
 				return "/v1beta/properties/{name}/metadata"
 			}
 			return strings.Replace(path, "/v1beta/{property}:", "/v1beta/properties/{property}:", 1)
 		})
 	}},
-	{[]string{"bitbucket"}, "no request must name the `type` that answers have", func(doc *openapi3.T) { optional(doc, "type") }},
-	{[]string{"bitbucket"}, "every list takes page and pagelen", func(doc *openapi3.T) { pagedBy(doc, "page", "pagelen") }},
-	{[]string{"postmark"}, "a template is named by its id or by its alias", func(doc *openapi3.T) { optional(doc, "TemplateAlias") }},
-	{[]string{"sendgrid"}, "with a template, neither subject nor content is needed", func(doc *openapi3.T) { optional(doc, "subject", "content") }},
-	{[]string{"telegram"}, "among the parts of a form, what is an id or a name, a file or an address, is a text, and a list is JSON", func(doc *openapi3.T) {
+	{[]string{"bitbucket"}, "requests need not have the `type` that responses have", func(doc *openapi3.T) { optional(doc, "type") }},
+	{[]string{"bitbucket"}, "every list has the parameters page and pagelen", func(doc *openapi3.T) { pagedBy(doc, "page", "pagelen") }},
+	{[]string{"postmark"}, "a template is identified by its id or by its alias", func(doc *openapi3.T) { optional(doc, "TemplateAlias") }},
+	{[]string{"sendgrid"}, "with a template, subject and content are optional", func(doc *openapi3.T) { optional(doc, "subject", "content") }},
+	{[]string{"telegram"}, "parts that are an id or a name, or a file or a URL, are strings, and lists are JSON", func(doc *openapi3.T) {
 		for _, fields := range partsOfForms(doc) {
 			for _, field := range fields {
 				if len(field.Value.AnyOf) > 0 || field.Value.Type.Is("array") {
@@ -47,27 +47,27 @@ var overlaysToGraph = []overlay{
 			}
 		}
 	}},
-	{[]string{"telegram"}, "the description is of Bot API 5.0; 6.1 has secret_token", func(doc *openapi3.T) {
+	{[]string{"telegram"}, "the description is that of Bot API 5.0; 6.1 adds secret_token", func(doc *openapi3.T) {
 		for path, fields := range partsOfForms(doc) {
 			if path == "/setWebhook" {
 				fields["secret_token"] = openapi3.NewSchemaRef("", openapi3.NewStringSchema())
 			}
 		}
 	}},
-	{[]string{"outlook_mail", "onedrive"}, "an action is called /me/sendMail, without the microsoft.graph. of its metadata name", shortNames},
-	{[]string{"outlook_mail"}, "an action's parameters begin with a small letter: message, not Message", smallNames},
-	{[]string{"outlook_mail", "onedrive", "microsoft_teams"}, "no request but one with attachments must name its @odata.type", noTypes},
-	{[]string{"outlook_mail", "onedrive", "microsoft_teams"}, "a next link names its page by $skiptoken", skipTokens},
+	{[]string{"outlook_mail", "onedrive"}, "the path of an action is /me/sendMail, without the prefix microsoft.graph.", shortNames},
+	{[]string{"outlook_mail"}, "parameters of an action begin with a lower-case letter: message, not Message", smallNames},
+	{[]string{"outlook_mail", "onedrive", "microsoft_teams"}, "only requests with attachments need @odata.type", noTypes},
+	{[]string{"outlook_mail", "onedrive", "microsoft_teams"}, "next links have the parameter $skiptoken", skipTokens},
 }
 
-func TestOverlaysAreFew(t *testing.T) {
+func TestNumberOfOverlays(t *testing.T) {
 	t.Parallel()
 	if len(overlays) > 25 {
-		t.Errorf("%d overlays", len(overlays))
+		t.Errorf("got %d overlays, want at most 25", len(overlays))
 	}
 }
 
-// pagedBy gives every list parameters that number its pages.
+// pagedBy adds integer parameters to every GET operation.
 func pagedBy(doc *openapi3.T, names ...string) {
 	for _, item := range doc.Paths.Map() {
 		if item.Get == nil {
@@ -81,7 +81,7 @@ func pagedBy(doc *openapi3.T, names ...string) {
 	}
 }
 
-// asJSONToo lets a body that is described for other types be JSON.
+// asJSONToo allows JSON for every body.
 func asJSONToo(doc *openapi3.T) {
 	for _, item := range doc.Paths.Map() {
 		for _, operation := range item.Operations() {
@@ -96,7 +96,7 @@ func asJSONToo(doc *openapi3.T) {
 	}
 }
 
-// optionalParameters lets every operation do without parameters.
+// optionalParameters makes parameters optional in every operation.
 func optionalParameters(doc *openapi3.T, names ...string) {
 	for _, item := range doc.Paths.Map() {
 		for _, operation := range item.Operations() {
@@ -109,7 +109,7 @@ func optionalParameters(doc *openapi3.T, names ...string) {
 	}
 }
 
-// partsOfForms are the fields of each path's multipart body.
+// partsOfForms returns the fields of the multipart body of each path.
 func partsOfForms(doc *openapi3.T) map[string]openapi3.Schemas {
 	found := map[string]openapi3.Schemas{}
 	for path, item := range doc.Paths.Map() {
@@ -123,7 +123,7 @@ func partsOfForms(doc *openapi3.T) map[string]openapi3.Schemas {
 	return found
 }
 
-// optional lets every request's object do without fields.
+// optional makes fields optional in every request body and schema.
 func optional(doc *openapi3.T, fields ...string) {
 	visit := func(schemas []*openapi3.SchemaRef) {
 		for _, schema := range parts(schemas) {
@@ -145,10 +145,12 @@ func optional(doc *openapi3.T, fields ...string) {
 	}
 }
 
+// shortNames removes microsoft.graph. from paths.
 func shortNames(doc *openapi3.T) {
-	move(doc, func(path string) string { return strings.Replace(path, "/microsoft.graph.", "/", 1) })
+	movePaths(doc, func(path string) string { return strings.Replace(path, "/microsoft.graph.", "/", 1) })
 }
 
+// smallNames changes the first letter of request fields to lower case.
 func smallNames(doc *openapi3.T) {
 	for _, item := range doc.Paths.Map() {
 		if item.Post == nil || item.Post.RequestBody == nil {
@@ -164,6 +166,7 @@ func smallNames(doc *openapi3.T) {
 	}
 }
 
+// noTypes makes @odata.type optional, except for attachments.
 func noTypes(doc *openapi3.T) {
 	for name, schema := range doc.Components.Schemas {
 		if name == "microsoft.graph.attachment" {
@@ -175,6 +178,7 @@ func noTypes(doc *openapi3.T) {
 	}
 }
 
+// skipTokens adds $skiptoken to the operations that have $top.
 func skipTokens(doc *openapi3.T) {
 	for _, item := range doc.Paths.Map() {
 		if item.Get == nil || item.Get.Parameters.GetByInAndName("query", "$top") == nil {

@@ -8,7 +8,7 @@ import (
 
 var overlaysToTools = []overlay{
 	{[]string{"pagerduty"}, "a request without a body has no Content-Type", func(doc *openapi3.T) { optionalParameters(doc, "Content-Type") }},
-	{[]string{"pagerduty"}, "as in its examples, a request names ids and types that are called read-only, and an incident's body is a text with a type", func(doc *openapi3.T) {
+	{[]string{"pagerduty"}, "as in the examples, requests have ids and types that the description declares read-only, and the body of an incident is a string with a type", func(doc *openapi3.T) {
 		for name, schema := range doc.Components.Schemas {
 			for _, part := range parts([]*openapi3.SchemaRef{schema}) {
 				for _, field := range part.Value.Properties {
@@ -21,7 +21,7 @@ var overlaysToTools = []overlay{
 			}
 		}
 	}},
-	{[]string{"sentry"}, "of an issue, and of the details of its status, only what changes is sent", func(doc *openapi3.T) {
+	{[]string{"sentry"}, "an update of an issue contains only the changed fields", func(doc *openapi3.T) {
 		for _, item := range doc.Paths.Map() {
 			if item.Put == nil {
 				continue
@@ -32,5 +32,5 @@ var overlaysToTools = []overlay{
 			}
 		}
 	}},
-	{[]string{"gitlab"}, "every list takes page and per_page", func(doc *openapi3.T) { pagedBy(doc, "page", "per_page") }},
+	{[]string{"gitlab"}, "every list has the parameters page and per_page", func(doc *openapi3.T) { pagedBy(doc, "page", "per_page") }},
 }

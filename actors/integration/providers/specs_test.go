@@ -7,12 +7,12 @@ import (
 	"testing"
 )
 
-// What `make specs` fetched: every provider that has a description, by the whole of it.
-func TestActionsFollowTheFetchedDescriptions(t *testing.T) {
+// TestActionsMatchWholeDescriptions validates the actions against the whole descriptions, which `make specs` fetches.
+func TestActionsMatchWholeDescriptions(t *testing.T) {
 	t.Parallel()
 	folder := os.Getenv("WEFT_SPECS")
 	if folder == "" {
-		t.Fatal("WEFT_SPECS names no folder: run make conformance-specs")
+		t.Fatal("WEFT_SPECS is not set: run make conformance-specs")
 	}
 	for _, provider := range providerIDs(t) {
 		c := caseOf(t, provider)
@@ -22,9 +22,9 @@ func TestActionsFollowTheFetchedDescriptions(t *testing.T) {
 		t.Run(provider, func(t *testing.T) {
 			t.Parallel()
 			absent := namesOf(c.Description.Absent)
-			d := describe(t, folder, provider, c)
-			follow(t, d, c, provider, absent)
-			t.Logf("%d mutations", catches(t, d, c, provider, absent))
+			d := readDescription(t, folder, provider, c)
+			checkActions(t, d, c, provider, absent)
+			t.Logf("%d mutations", checkMutations(t, d, c, provider, absent))
 		})
 	}
 }

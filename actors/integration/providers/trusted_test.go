@@ -10,9 +10,9 @@ import (
 	"github.com/weftmesh/weft/actors/integration/providers"
 )
 
-// TestTrustedManifestsAreTheSame loads each manifest as a running weft does, without the checks, and has both ways
-// agree: on every example as an input, on an input without fields, on the request, and on what an answer means.
-func TestTrustedManifestsAreTheSame(t *testing.T) {
+// TestLoadTrusted loads each manifest without validation, as weft does, and with it. Both must validate the same inputs, build
+// the same requests, and interpret responses in the same way.
+func TestLoadTrusted(t *testing.T) {
 	t.Parallel()
 	checked, err := loadAll()
 	if err != nil {
@@ -20,14 +20,14 @@ func TestTrustedManifestsAreTheSame(t *testing.T) {
 	}
 	trusted := loadTrusted(t)
 	if len(trusted) != len(checked) {
-		t.Errorf("%d are trusted, %d checked", len(trusted), len(checked))
+		t.Errorf("LoadTrusted loaded %d providers, Load %d", len(trusted), len(checked))
 	}
 	for id, p := range checked {
 		t.Run(id, func(t *testing.T) {
 			t.Parallel()
 			other := trusted[id]
 			if len(other.Actions) != len(p.Actions) || len(other.Auth) != len(p.Auth) {
-				t.Fatalf("%d actions and %d ways to authenticate", len(other.Actions), len(other.Auth))
+				t.Fatalf("got %d actions and %d authentication methods, want %d and %d", len(other.Actions), len(other.Auth), len(p.Actions), len(p.Auth))
 			}
 			same(t, "settings", p.ValidateConnection(manifest.Connection{}), other.ValidateConnection(manifest.Connection{}))
 			for _, a := range append([]*manifest.Action{p.Health, p.Proxy}, p.Actions...) {
@@ -83,7 +83,7 @@ func sameAction(t *testing.T, a, other *manifest.Action) {
 	one, err := a.Request(conn, input)
 	two, otherErr := other.Request(conn, input)
 	same(t, a.ID+"'s request", err, otherErr)
-	if err == nil && one.Header.Get("Content-Type") == two.Header.Get("Content-Type") { // multipart draws its boundary
+	if err == nil && one.Header.Get("Content-Type") == two.Header.Get("Content-Type") { // not equal for multipart bodies, which have random boundaries
 		same(t, a.ID+"'s request", one, two)
 	}
 	for _, status := range []int{200, 429} {
@@ -98,6 +98,6 @@ func sameAction(t *testing.T, a, other *manifest.Action) {
 func same(t *testing.T, what string, one, two any) {
 	t.Helper()
 	if !reflect.DeepEqual(one, two) {
-		t.Errorf("%s: checked %v, trusted %v", what, one, two)
+		t.Errorf("%s: validated %v, trusted %v", what, one, two)
 	}
 }

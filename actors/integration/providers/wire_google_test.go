@@ -13,12 +13,13 @@ import (
 	"github.com/weftmesh/weft/actors/integration/manifest"
 )
 
+// withToken returns a connection to a local server.
 func withToken(address string) manifest.Connection {
 	return manifest.Connection{BaseURL: address, Credentials: map[string]any{"token": "token-0123456789"}}
 }
 
-// sentMail is the message that Gmail got.
-func sentMail(t *testing.T, last *seen) *mail.Message {
+// sentMail returns the message that the server received. It checks the lines of the message (RFC 5322, section 2.1.1).
+func sentMail(t *testing.T, last *received) *mail.Message {
 	t.Helper()
 	var body struct{ Raw string }
 	if err := json.Unmarshal([]byte(last.body), &body); err != nil {
@@ -30,7 +31,7 @@ func sentMail(t *testing.T, last *seen) *mail.Message {
 	}
 	for line := range strings.SplitSeq(strings.ReplaceAll(string(raw), "\r\n", "\x00"), "\x00") {
 		if strings.ContainsAny(line, "\r\n") || len(line) > 998 {
-			t.Errorf("a line that mail must not have: %.80q", line)
+			t.Errorf("invalid line in the message: %.80q", line)
 		}
 	}
 	message, err := mail.ReadMessage(strings.NewReader(string(raw)))
@@ -49,9 +50,9 @@ func decoded(t *testing.T, r io.Reader) string {
 	return string(data)
 }
 
-func TestGmailSendsWhatMailReadersRead(t *testing.T) {
+func TestGmailMessage(t *testing.T) {
 	t.Parallel()
-	address, last := vendor(t, 200, `{"id":"1","threadId":"2","labelIds":["SENT"],"x":1}`)
+	address, last := serve(t, 200, `{"id":"1","threadId":"2","labelIds":["SENT"],"x":1}`)
 	subject := "Grüße 👋 aus Köln, und eine Betreffzeile, die länger ist als eine Zeile sein darf\r\nBcc: eve@example.com"
 	long := strings.Repeat("Zeile ✓ mit Text >>> ??? ", 1500) + "\r\n---=-\r\n.\r\n"
 	output, failed := call(t, "gmail", "send_email", withToken(address), map[string]any{
@@ -84,7 +85,7 @@ func TestGmailSendsWhatMailReadersRead(t *testing.T) {
 			t.Fatal(err)
 		}
 		if part.Header.Get("Content-Type") != want.kind || decoded(t, part) != want.text {
-			t.Errorf("the %s part is another", want.kind)
+			t.Errorf("the part of type %s differs", want.kind)
 		}
 	}
 	if _, err := reader.NextPart(); err != io.EOF {
@@ -92,9 +93,9 @@ func TestGmailSendsWhatMailReadersRead(t *testing.T) {
 	}
 }
 
-func TestGmailSendsOneBody(t *testing.T) {
+func TestGmailMessageOfOnePart(t *testing.T) {
 	t.Parallel()
-	address, last := vendor(t, 200, `{"id":"1"}`)
+	address, last := serve(t, 200, `{"id":"1"}`)
 	for field, kind := range map[string]string{"text": "text/plain; charset=utf-8", "html": "text/html; charset=utf-8"} {
 		if _, failed := call(t, "gmail", "send_email", withToken(address), map[string]any{"to": []any{"g@example.com"}, field: "Hi"}); failed != nil {
 			t.Fatal(failed)
@@ -106,9 +107,9 @@ func TestGmailSendsOneBody(t *testing.T) {
 	}
 }
 
-func TestGmailTakesTheLongestMail(t *testing.T) {
+func TestGmailLongestMessage(t *testing.T) {
 	t.Parallel()
-	address, _ := vendor(t, 200, `{"id":"1"}`)
+	address, _ := serve(t, 200, `{"id":"1"}`)
 	body := strings.Repeat("\U0001F642", 50000)
 	_, failed := call(t, "gmail", "send_email", withToken(address), map[string]any{"to": []any{"g@example.com"}, "text": body, "html": body})
 	if failed != nil {
@@ -116,8 +117,8 @@ func TestGmailTakesTheLongestMail(t *testing.T) {
 	}
 }
 
-// An address or message id that would add a header, or another address, is refused before anything is built.
-func TestGmailRefusesForgedHeaders(t *testing.T) {
+// TestGmailHeaderInjection: addresses and message ids that would add a header or another address are invalid.
+func TestGmailHeaderInjection(t *testing.T) {
 	t.Parallel()
 	loaded, err := loadAll()
 	if err != nil {
@@ -135,7 +136,7 @@ func TestGmailRefusesForgedHeaders(t *testing.T) {
 	} {
 		c["text"] = "Hi"
 		if a.ValidateInput(c) == nil {
-			t.Errorf("%v was taken", c)
+			t.Errorf("%v is valid", c)
 		}
 	}
 }
@@ -163,11 +164,11 @@ func TestGoogleErrors(t *testing.T) {
 	} {
 		c.want.Status = c.status
 		for _, provider := range googleProviders {
-			// A 400 passes the probe of Sheets.
+			// The probe of Google Sheets succeeds with 400.
 			if provider == "google_sheets" && c.status == 400 {
 				continue
 			}
-			address, _ := vendor(t, c.status, c.body)
+			address, _ := serve(t, c.status, c.body)
 			if _, failed := call(t, provider, "", withToken(address), nil); failed == nil || *failed != c.want {
 				t.Errorf("%s, %s: got %+v", provider, c.body, failed)
 			}
@@ -177,16 +178,16 @@ func TestGoogleErrors(t *testing.T) {
 
 var googleProviders = []string{"gmail", "google_analytics", "google_calendar", "google_drive", "google_sheets"}
 
-func TestGoogleAnalyticsRowsByName(t *testing.T) {
+func TestGoogleAnalyticsRows(t *testing.T) {
 	t.Parallel()
-	address, _ := vendor(t, 200, `{"dimensionHeaders":[{"name":"country"}],"metricHeaders":[{"name":"activeUsers"},{"name":"sessions"}],
+	address, _ := serve(t, 200, `{"dimensionHeaders":[{"name":"country"}],"metricHeaders":[{"name":"activeUsers"},{"name":"sessions"}],
 		"rows":[{"dimensionValues":[{"value":"DE"}],"metricValues":[{"value":"7"},{"value":"9"}]}],"rowCount":1}`)
 	input := map[string]any{"propertyId": "1", "metrics": []any{"activeUsers", "sessions"}, "dimensions": []any{"country"}}
 	output, failed := call(t, "google_analytics", "run_realtime_report", withToken(address), input)
 	if failed != nil || asJSON(t, output) != `{"propertyQuota":null,"rowCount":1,"rows":[{"activeUsers":"7","country":"DE","sessions":"9"}],"totals":null}` {
 		t.Errorf("got %v, %v", asJSON(t, output), failed)
 	}
-	address, _ = vendor(t, 200, `{"rowCount":0}`)
+	address, _ = serve(t, 200, `{"rowCount":0}`)
 	if output, failed = call(t, "google_analytics", "run_realtime_report", withToken(address), input); failed != nil || !strings.Contains(asJSON(t, output), `"rows":[]`) {
 		t.Errorf("got %v, %v", asJSON(t, output), failed)
 	}
@@ -194,22 +195,22 @@ func TestGoogleAnalyticsRowsByName(t *testing.T) {
 
 func TestGoogleSheetsPathsAndProbe(t *testing.T) {
 	t.Parallel()
-	address, last := vendor(t, 200, `{"range":"A"}`)
+	address, last := serve(t, 200, `{"range":"A"}`)
 	output, failed := call(t, "google_sheets", "read_range", withToken(address), map[string]any{"spreadsheetId": "s/1", "range": "My 'Sheet'!A1:B/2"})
 	if failed != nil || asJSON(t, output) != `{"range":"A","values":[]}` || last.path != "/v4/spreadsheets/s%2F1/values/My%20%27Sheet%27%21A1:B%2F2" {
 		t.Errorf("got %v, %v of %s", output, failed, last.path)
 	}
-	address, _ = vendor(t, 404, `{"error":{"code":404,"message":"Requested entity was not found.","status":"NOT_FOUND"}}`)
+	address, _ = serve(t, 404, `{"error":{"code":404,"message":"Requested entity was not found.","status":"NOT_FOUND"}}`)
 	if _, failed = call(t, "google_sheets", "", withToken(address), nil); failed != nil {
 		t.Errorf("probe: %v", failed)
 	}
 }
 
-func TestGoogleDriveIsFull(t *testing.T) {
+func TestGoogleDriveQuotaExceeded(t *testing.T) {
 	t.Parallel()
-	address, last := vendor(t, 403, `{"error":{"code":403,"message":"Full","errors":[{"reason":"storageQuotaExceeded"}]}}`)
+	address, last := serve(t, 403, `{"error":{"code":403,"message":"Full","errors":[{"reason":"storageQuotaExceeded"}]}}`)
 	_, failed := call(t, "google_drive", "create_folder", withToken(address), map[string]any{"name": "R", "parent": "p"})
 	if failed == nil || failed.Class != manifest.ClassConflict || last.body != `{"mimeType":"application/vnd.google-apps.folder","name":"R","parents":["p"]}` {
-		t.Errorf("got %v, Drive saw %+v", failed, last)
+		t.Errorf("got %v, Drive received %+v", failed, last)
 	}
 }

@@ -34,7 +34,7 @@ func TestMicrosoftErrors(t *testing.T) {
 	} {
 		c.want.Status = c.status
 		for _, provider := range microsoftProviders {
-			address, _ := vendor(t, c.status, c.body, c.header...)
+			address, _ := serve(t, c.status, c.body, c.header...)
 			if _, failed := call(t, provider, "", withToken(address), nil); failed == nil || *failed != c.want {
 				t.Errorf("%s, %s: got %+v", provider, c.body, failed)
 			}
@@ -67,37 +67,37 @@ func TestMicrosoftPages(t *testing.T) {
 			t.Errorf("%s: got %v, %v, %v", c.body, next, more, err)
 		}
 		if more && a.ValidateInput(next) != nil {
-			t.Errorf("%s: the next page's input is refused", c.body)
+			t.Errorf("%s: invalid input for the next page", c.body)
 		}
 	}
 }
 
 func TestMicrosoftRequests(t *testing.T) {
 	t.Parallel()
-	address, last := vendor(t, 202, "")
+	address, last := serve(t, 202, "")
 	output, failed := call(t, "outlook_mail", "send_mail", withToken(address), map[string]any{"to": []any{"g@example.com"}, "content": "<Hi>"})
 	if failed != nil || asJSON(t, output) != `{"ok":true}` || last.path != "/me/sendMail" ||
 		last.body != `{"message":{"body":{"content":"<Hi>","contentType":"text"},"toRecipients":[{"emailAddress":{"address":"g@example.com"}}]}}` {
-		t.Errorf("got %v, %v, Outlook saw %+v", output, failed, last)
+		t.Errorf("got %v, %v, Outlook received %+v", output, failed, last)
 	}
 	if _, failed = call(t, "outlook_mail", "reply_to_message", withToken(address), map[string]any{"messageId": "a/b=", "comment": "Yes"}); failed != nil ||
 		last.path != "/me/messages/a%2Fb=/reply" || last.body != `{"comment":"Yes"}` {
-		t.Errorf("got %v, Outlook saw %+v", failed, last)
+		t.Errorf("got %v, Outlook received %+v", failed, last)
 	}
-	address, last = vendor(t, 200, `{"value":[]}`)
+	address, last = serve(t, 200, `{"value":[]}`)
 	if _, failed = call(t, "outlook_mail", "list_messages", withToken(address), map[string]any{"search": `say "hi" \`}); failed != nil || last.query.Get("$search") != `"say \"hi\" \\"` {
-		t.Errorf("got %v, Outlook saw %+v", failed, last.query)
+		t.Errorf("got %v, Outlook received %+v", failed, last.query)
 	}
 	if _, failed = call(t, "onedrive", "list_children", withToken(address), map[string]any{"driveId": "b!d"}); failed != nil || last.path != "/drives/b%21d/items/root/children" {
-		t.Errorf("got %v, OneDrive saw %s", failed, last.path)
+		t.Errorf("got %v, OneDrive received %s", failed, last.path)
 	}
-	address, last = vendor(t, 201, `{"id":"1","webUrl":null}`)
+	address, last = serve(t, 201, `{"id":"1","webUrl":null}`)
 	if _, failed = call(t, "onedrive", "write_file", withToken(address), map[string]any{"driveId": "d", "itemId": "i", "text": "é\n"}); failed != nil ||
 		last.method != "PUT" || last.body != "é\n" || last.contentType != "application/octet-stream" {
-		t.Errorf("got %v, OneDrive saw %+v", failed, last)
+		t.Errorf("got %v, OneDrive received %+v", failed, last)
 	}
 	if _, failed = call(t, "microsoft_teams", "send_channel_message", withToken(address), map[string]any{"teamId": "t", "channelId": "19:c@thread.tacv2", "content": "Hi"}); failed != nil ||
 		last.path != "/teams/t/channels/19:c@thread.tacv2/messages" || last.body != `{"body":{"content":"Hi","contentType":"text"}}` {
-		t.Errorf("got %v, Teams saw %+v", failed, last)
+		t.Errorf("got %v, Teams received %+v", failed, last)
 	}
 }

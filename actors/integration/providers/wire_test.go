@@ -15,27 +15,29 @@ import (
 	"github.com/weftmesh/weft/actors/integration/manifest"
 )
 
-// seen is a request as a vendor's server got it.
-type seen struct {
+// received is a request as a server received it.
+type received struct {
 	method, path, contentType, body string
 	query                           url.Values
 	header                          http.Header
 }
 
-func (s *seen) keep(t *testing.T, r *http.Request) {
-	data, err := io.ReadAll(r.Body)
+func (r *received) record(t *testing.T, request *http.Request) {
+	data, err := io.ReadAll(request.Body)
 	if err != nil {
 		t.Error(err)
 	}
-	*s = seen{r.Method, r.URL.EscapedPath(), r.Header.Get("Content-Type"), string(data), r.URL.Query(), r.Header.Clone()}
+	*r = received{
+		request.Method, request.URL.EscapedPath(), request.Header.Get("Content-Type"), string(data), request.URL.Query(), request.Header.Clone(),
+	}
 }
 
-// vendor answers every request with status and body, and keeps the last one.
-func vendor(t *testing.T, status int, body string, header ...string) (address string, last *seen) {
+// serve starts a server that answers every request with the same response, and records the last request.
+func serve(t *testing.T, status int, body string, header ...string) (address string, last *received) {
 	t.Helper()
-	last = &seen{}
+	last = &received{}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		last.keep(t, r)
+		last.record(t, r)
 		w.Header().Set("Content-Type", "application/json")
 		for i := 0; i < len(header); i += 2 {
 			w.Header().Set(header[i], header[i+1])
@@ -47,7 +49,8 @@ func vendor(t *testing.T, status int, body string, header ...string) (address st
 	return server.URL, last
 }
 
-// call does what the integration actor does: validate, describe, send, interpret.
+// call calls an action as the integration actor does: it validates the input, builds and sends the request, and interprets the
+// response. The action "" is the health probe.
 func call(t *testing.T, provider, action string, conn manifest.Connection, input map[string]any) (any, *manifest.CallError) {
 	t.Helper()
 	loaded, err := loadAll()
@@ -95,14 +98,14 @@ func TestSlack(t *testing.T) {
 	with := func(address string) manifest.Connection {
 		return manifest.Connection{BaseURL: address + "/api", Credentials: map[string]any{"token": "xoxb-0123456789"}}
 	}
-	address, last := vendor(t, 200, `{"ok":true,"channel":"C1","ts":"1.2","message":{"text":"<hi> & bye"},"extra":1}`)
+	address, last := serve(t, 200, `{"ok":true,"channel":"C1","ts":"1.2","message":{"text":"<hi> & bye"},"extra":1}`)
 	output, failed := call(t, "slack", "send_message", with(address), map[string]any{"channel": "C1", "text": "<hi> & bye", "blocks": []any{map[string]any{"type": "divider"}}})
 	if failed != nil || asJSON(t, output) != `{"channel":"C1","message":{"text":"\u003chi\u003e \u0026 bye"},"ts":"1.2"}` {
 		t.Errorf("got %v, %v", output, failed)
 	}
 	if last.method != "POST" || last.path != "/api/chat.postMessage" || last.header.Get("Authorization") != "Bearer xoxb-0123456789" ||
 		last.body != "blocks=%5B%7B%22type%22%3A%22divider%22%7D%5D&channel=C1&text=%3Chi%3E+%26+bye" {
-		t.Errorf("Slack saw %+v", last)
+		t.Errorf("Slack received %+v", last)
 	}
 
 	for body, want := range map[string]manifest.CallError{
@@ -112,23 +115,23 @@ func TestSlack(t *testing.T) {
 		`{"ok":false,"error":"ratelimited"}`:                                                         {Class: manifest.ClassLimited, Status: 200, Code: "ratelimited", Message: "ratelimited"},
 		`{"ok":false,"error":"invalid_blocks","response_metadata":{"messages":["[ERROR] no text"]}}`: {Class: manifest.ClassInvalid, Status: 200, Code: "invalid_blocks", Message: "invalid_blocks; [ERROR] no text"},
 	} {
-		address, _ := vendor(t, 200, body)
+		address, _ := serve(t, 200, body)
 		if _, failed := call(t, "slack", "send_message", with(address), map[string]any{"channel": "C1", "text": "x"}); failed == nil || *failed != want {
 			t.Errorf("%s: got %+v", body, failed)
 		}
 	}
-	address, _ = vendor(t, 429, "", "Retry-After", "30")
+	address, _ = serve(t, 429, "", "Retry-After", "30")
 	if _, failed := call(t, "slack", "", with(address), nil); failed == nil || failed.Class != manifest.ClassLimited || failed.RetryAfter != 30*time.Second {
 		t.Errorf("got %+v", failed)
 	}
-	address, last = vendor(t, 200, `{"ok":true,"user_id":"U1","user":"grace","team_id":"T1","team":"Navy","url":"https://navy.slack.com/"}`)
+	address, last = serve(t, 200, `{"ok":true,"user_id":"U1","user":"grace","team_id":"T1","team":"Navy","url":"https://navy.slack.com/"}`)
 	output, failed = call(t, "slack", "", with(address), nil)
 	if failed != nil || !strings.Contains(asJSON(t, output), `"account_name":"grace"`) || last.path != "/api/auth.test" {
 		t.Errorf("probe: %v, %v", output, failed)
 	}
-	address, _ = vendor(t, 200, `{"ok":false,"error":"already_reacted"}`)
+	address, _ = serve(t, 200, `{"ok":false,"error":"already_reacted"}`)
 	if _, failed = call(t, "slack", "add_reaction", with(address), map[string]any{"channel": "C1", "timestamp": "1.2", "name": "x"}); failed != nil {
-		t.Errorf("a reaction that is there already: %v", failed)
+		t.Errorf("an existing reaction: %v", failed)
 	}
 }
 
@@ -137,13 +140,13 @@ func TestGitHub(t *testing.T) {
 	with := func(address string) manifest.Connection {
 		return manifest.Connection{BaseURL: address, Credentials: map[string]any{"token": "github_pat_0123456789"}}
 	}
-	address, last := vendor(t, 201, `{"id":1,"number":7,"html_url":"https://github.com/o/r/issues/7"}`)
+	address, last := serve(t, 201, `{"id":1,"number":7,"html_url":"https://github.com/o/r/issues/7"}`)
 	output, failed := call(t, "github", "create_issue", with(address), map[string]any{"owner": "o/../x", "repo": "r", "title": "<b>", "milestone": nil})
 	if failed != nil || asJSON(t, output) != `{"html_url":"https://github.com/o/r/issues/7","id":1,"number":7}` {
 		t.Errorf("got %v, %v", output, failed)
 	}
 	if last.path != "/repos/o%2F..%2Fx/r/issues" || last.body != `{"milestone":null,"title":"<b>"}` || last.header.Get("Accept") != "application/vnd.github+json" {
-		t.Errorf("GitHub saw %+v", last)
+		t.Errorf("GitHub received %+v", last)
 	}
 	for _, c := range []struct {
 		status int
@@ -157,7 +160,7 @@ func TestGitHub(t *testing.T) {
 		{404, `{"message":"Not Found"}`, nil, manifest.ClassNotFound},
 		{422, `{"message":"Validation Failed","errors":[{"field":"title","code":"missing_field"}]}`, nil, manifest.ClassInvalid},
 	} {
-		address, _ := vendor(t, c.status, c.body, c.header...)
+		address, _ := serve(t, c.status, c.body, c.header...)
 		_, failed := call(t, "github", "get_authenticated_user", with(address), nil)
 		if failed == nil || failed.Class != c.want || failed.Class == manifest.ClassLimited && failed.RetryAfter == 0 && c.header[0] == "Retry-After" {
 			t.Errorf("%s: got %+v", c.body, failed)
@@ -186,7 +189,7 @@ func TestHTTP(t *testing.T) {
 		{"basic", nil, map[string]any{"username": "u", "password": "p"}, "Authorization", "Basic dTpw"},
 		{"none", nil, nil, "Authorization", ""},
 	} {
-		address, last := vendor(t, 202, `{"echo":"k3y-k3y-k3y"}`)
+		address, last := serve(t, 202, `{"echo":"k3y-k3y-k3y"}`)
 		settings := map[string]any{"base_url": address + "/base"}
 		for name, value := range c.settings {
 			settings[name] = value
@@ -203,7 +206,7 @@ func TestHTTP(t *testing.T) {
 		}
 		if last.method != "PATCH" || last.path != "/base/things/7" || strings.Join(last.query["a"], ",") != "1,true" || last.query.Has("b") ||
 			last.body != `{"n":1}` || last.header.Get("X-Mine") != "1" {
-			t.Errorf("%s: the API saw %+v", c.auth, last)
+			t.Errorf("%s: the API received %+v", c.auth, last)
 		}
 		got := last.header.Get(c.header)
 		if c.auth == "query" {
@@ -221,7 +224,7 @@ func TestHTTP(t *testing.T) {
 
 func TestHTTPBodiesAndProbe(t *testing.T) {
 	t.Parallel()
-	address, last := vendor(t, 404, `{}`)
+	address, last := serve(t, 404, `{}`)
 	conn := manifest.Connection{Auth: "none", Settings: map[string]any{"base_url": address, "health_path": "/ping"}}
 	for _, c := range []struct {
 		action             string
@@ -238,17 +241,17 @@ func TestHTTPBodiesAndProbe(t *testing.T) {
 	} {
 		_, failed := call(t, "http", c.action, conn, c.input)
 		if failed == nil || failed.Class != manifest.ClassNotFound || last.method != c.method || last.contentType != c.kind || last.body != c.body {
-			t.Errorf("%s: got %v, the API saw %+v", c.action, failed, last)
+			t.Errorf("%s: got %v, the API received %+v", c.action, failed, last)
 		}
 	}
-	// A probe asks whether the API is there and takes the credentials, not whether the path exists.
+	// The probe tests whether the API is reachable and accepts the credentials, not whether the path exists.
 	if output, failed := call(t, "http", "", conn, nil); failed != nil || asJSON(t, output) != `{"status":404}` || last.path != "/ping" {
 		t.Errorf("got %v, %v", output, failed)
 	}
 	for _, status := range []int{401, 403, 500} {
-		conn.Settings["base_url"], _ = vendor(t, status, "")
+		conn.Settings["base_url"], _ = serve(t, status, "")
 		if _, failed := call(t, "http", "", conn, nil); failed == nil {
-			t.Errorf("%d passes the probe", status)
+			t.Errorf("the probe succeeded with %d", status)
 		}
 	}
 }
@@ -277,6 +280,6 @@ func TestHTTPSafety(t *testing.T) {
 		}
 	}
 	if err := a.ValidateInput(map[string]any{"method": "POST", "path": "/", "body": 1, "form": map[string]any{}}); err == nil {
-		t.Error("two bodies were taken")
+		t.Error("an input with two bodies is valid")
 	}
 }

@@ -19,10 +19,10 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// MaxSecret bounds a secret, in bytes.
+// MaxSecret is the greatest length of a secret, in bytes.
 const MaxSecret = 4096
 
-// Check refuses a secret that no delivery could be verified with. Its errors do not repeat it.
+// Check returns an error for a secret with which no delivery could be verified. The error does not contain the secret.
 func (s *Scheme) Check(secret string) error {
 	key, err := s.Secret.key(secret)
 	switch {
@@ -41,7 +41,7 @@ func (s *Scheme) Check(secret string) error {
 	return nil
 }
 
-// key is the key that a secret's text stands for.
+// key decodes a secret to the key that it contains.
 func (s SecretSpec) key(text string) ([]byte, error) {
 	text = strings.TrimPrefix(text, s.Prefix)
 	switch s.Encoding {
@@ -67,7 +67,7 @@ func (s SecretSpec) key(text string) ([]byte, error) {
 	return []byte(text), nil
 }
 
-// parseECDSA reads a P-256 public key in DER (SubjectPublicKeyInfo).
+// parseECDSA parses a P-256 public key in DER (SubjectPublicKeyInfo, RFC 5280).
 func parseECDSA(der []byte) (*ecdsa.PublicKey, error) {
 	parsed, err := x509.ParsePKIXPublicKey(der)
 	if err != nil {
@@ -80,27 +80,28 @@ func parseECDSA(der []byte) (*ecdsa.PublicKey, error) {
 	return public, nil
 }
 
-// KeySet holds a vendor's public keys by id.
+// KeySet holds a provider's public keys by key id.
 type KeySet map[string]crypto.PublicKey
 
-// ParseKeySet reads a JWK set (RFC 7517): RSA keys of 2048 bits or more, and P-256 keys; others are left out.
+// ParseKeySet parses a JWK set (RFC 7517). It keeps RSA keys of 2048 to 8192 bits and P-256 keys, and ignores others. A set
+// without a usable key is an error.
 func ParseKeySet(data []byte) (KeySet, error) {
 	var document struct {
 		Keys []struct{ Kid, Kty, Crv, N, E, X, Y string } `json:"keys"`
 	}
 	if err := json.Unmarshal(data, &document); err != nil {
-		return nil, fmt.Errorf("reading a key set: %w", err)
+		return nil, fmt.Errorf("parsing key set: %w", err)
 	}
 	set := KeySet{}
 	for _, k := range document.Keys {
 		switch {
 		case k.Kty == "RSA":
-			n, e := number(k.N), number(k.E)
+			n, e := bigInt(k.N), bigInt(k.E)
 			if n != nil && e != nil && n.BitLen() >= 2048 && n.BitLen() <= 8192 && e.IsInt64() && e.Int64() > 2 && e.Int64() < 1<<31 {
 				set[k.Kid] = &rsa.PublicKey{N: n, E: int(e.Int64())}
 			}
 		case k.Kty == "EC" && k.Crv == "P-256":
-			x, y := number(k.X), number(k.Y)
+			x, y := bigInt(k.X), bigInt(k.Y)
 			if x == nil || y == nil || x.BitLen() > 256 || y.BitLen() > 256 {
 				continue
 			}
@@ -111,12 +112,13 @@ func ParseKeySet(data []byte) (KeySet, error) {
 		}
 	}
 	if len(set) == 0 {
-		return nil, errors.New("reading a key set: it holds no key that can be used")
+		return nil, errors.New("parsing key set: no usable key")
 	}
 	return set, nil
 }
 
-func number(text string) *big.Int {
+// bigInt decodes a Base64urlUInt (RFC 7518, section 2); nil if text is not one.
+func bigInt(text string) *big.Int {
 	data, err := base64.RawURLEncoding.DecodeString(text)
 	if err != nil || len(data) == 0 {
 		return nil
@@ -124,10 +126,10 @@ func number(text string) *big.Int {
 	return new(big.Int).SetBytes(data)
 }
 
-// jwtLeeway is how far the vendor's clock may be off.
+// jwtLeeway is the tolerated difference between the provider's clock and ours.
 const jwtLeeway = time.Minute
 
-// verifyJWT judges a delivery by a token: its one algorithm, its times, and the claims that the scheme asks for.
+// verifyJWT verifies the token of a delivery: its algorithm, its times, and the claims that the scheme requires.
 func (s *Scheme) verifyJWT(r Request, keys Keys, now time.Time) (Verified, error) {
 	signatures := s.signatures(r)
 	if len(signatures) != 1 {
@@ -142,10 +144,10 @@ func (s *Scheme) verifyJWT(r Request, keys Keys, now time.Time) (Verified, error
 		if errors.Is(err, jwt.ErrTokenExpired) || errors.Is(err, jwt.ErrTokenNotValidYet) || errors.Is(err, jwt.ErrTokenUsedBeforeIssued) {
 			return Verified{}, ErrStale
 		}
-		if err != nil || !s.claimed(claims, r, secret) {
+		if err != nil || !s.claimsMatch(claims, r, secret) {
 			continue
 		}
-		at, err := s.issued(claims, now)
+		at, err := s.claimedTime(claims, now)
 		if err != nil {
 			return Verified{}, err
 		}
@@ -165,7 +167,7 @@ func (s *Scheme) parseJWT(token, secret string, public KeySet, now time.Time) (j
 	}
 	_, err := jwt.ParseWithClaims(token, claims, func(t *jwt.Token) (any, error) {
 		if t.Header["crit"] != nil {
-			return nil, errors.New("a critical header is not understood")
+			return nil, errors.New("critical headers are not supported") // RFC 7515, section 4.1.11
 		}
 		if s.spec.Algorithm == "HS256" {
 			return s.Secret.key(secret)
@@ -173,15 +175,15 @@ func (s *Scheme) parseJWT(token, secret string, public KeySet, now time.Time) (j
 		id, _ := t.Header["kid"].(string)
 		key, ok := public[id]
 		if !ok {
-			return nil, errors.New("no such key")
+			return nil, errors.New("unknown key id")
 		}
 		return key, nil
 	}, options...)
 	return claims, err
 }
 
-// claimed tells whether a token says what it must.
-func (s *Scheme) claimed(claims jwt.MapClaims, r Request, secret string) bool {
+// claimsMatch reports whether a token has every claim that the scheme requires.
+func (s *Scheme) claimsMatch(claims jwt.MapClaims, r Request, secret string) bool {
 	for name, want := range s.spec.Claims {
 		text := want.Text
 		switch want.Name {
@@ -190,21 +192,21 @@ func (s *Scheme) claimed(claims jwt.MapClaims, r Request, secret string) bool {
 		case "secret":
 			text = secret
 		}
-		said, ok := claims[name].(string)
+		got, ok := claims[name].(string)
 		if !ok {
 			if list, _ := claims[name].([]any); len(list) == 1 {
-				said, ok = list[0].(string)
+				got, ok = list[0].(string)
 			}
 		}
-		if !ok || text == "" || !sameText(said, text) {
+		if !ok || text == "" || !equal(got, text) {
 			return false
 		}
 	}
 	return true
 }
 
-// issued is the token's time, where the scheme looks at it.
-func (s *Scheme) issued(claims jwt.MapClaims, now time.Time) (time.Time, error) {
+// claimedTime returns the time of the claim that the scheme uses as timestamp; zero if it uses none.
+func (s *Scheme) claimedTime(claims jwt.MapClaims, now time.Time) (time.Time, error) {
 	if s.timestamp == nil {
 		return time.Time{}, nil
 	}
@@ -219,7 +221,7 @@ func (s *Scheme) issued(claims jwt.MapClaims, now time.Time) (time.Time, error) 
 	return at, nil
 }
 
-// KeyID is the id of the key that a delivery's token names; empty where there is none.
+// KeyID returns the key id (kid) in the header of a delivery's token, without verifying it; "" if there is none.
 func (s *Scheme) KeyID(r Request) string {
 	signatures := s.signatures(r)
 	if s.kind != JWT || len(signatures) != 1 {

@@ -11,8 +11,8 @@ import (
 	"strings"
 )
 
-// compose is what the signature covers; ok is false where a part is missing.
-func (s *Scheme) compose(r Request, stamp, secret string) (payload []byte, ok bool) {
+// signedPayload returns the bytes that the signature covers; ok is false if the delivery lacks one of the parts.
+func (s *Scheme) signedPayload(r Request, timestamp, secret string) (payload []byte, ok bool) {
 	for _, part := range s.payload {
 		if part.Text != "" {
 			payload = append(payload, part.Text...)
@@ -20,7 +20,7 @@ func (s *Scheme) compose(r Request, stamp, secret string) (payload []byte, ok bo
 		}
 		switch part.Name {
 		case "timestamp":
-			payload = append(payload, stamp...)
+			payload = append(payload, timestamp...)
 		case "id":
 			id, ok := s.id.read(r)
 			if !ok {
@@ -44,20 +44,20 @@ func (s *Scheme) compose(r Request, stamp, secret string) (payload []byte, ok bo
 	return payload, true
 }
 
-// appendForm appends each of a form's names and values, sorted, a value that is there twice once. A body that is no form must be told by its digest: it
-// would not be covered at all.
+// appendForm appends the names and values of a form, sorted by name and value and without repetitions. A body that is not
+// a form must have a matching digest, because the payload would not cover it otherwise.
 func (s *Scheme) appendForm(payload []byte, r Request) ([]byte, bool) {
 	form, isForm := r.Form()
 	if s.bodyDigest != nil {
 		if digest, given := s.bodyDigest.read(r); given {
 			sum := sha256.Sum256(r.Body)
-			return payload, sameText(digest, hex.EncodeToString(sum[:]))
+			return payload, equal(digest, hex.EncodeToString(sum[:]))
 		}
 	}
 	if !isForm {
 		return payload, len(r.Body) == 0 && r.Method == http.MethodGet
 	}
-	if lowerEscape.Match(r.Body) {
+	if lowerCaseEscape.Match(r.Body) {
 		return payload, false
 	}
 	for _, name := range slices.Sorted(maps.Keys(form)) {
@@ -70,9 +70,9 @@ func (s *Scheme) appendForm(payload []byte, r Request) ([]byte, bool) {
 	return payload, true
 }
 
-// addresses are the ways in which a vendor may have written the address: with and without the scheme's usual port, and
-// with the escapes that HubSpot undoes.
-func (s *Scheme) addresses(address string) []string {
+// addressForms returns the spellings of the address that a provider may have signed: with and without the scheme's default
+// port, and without the percent-encoding that HubSpot decodes before signing.
+func (s *Scheme) addressForms(address string) []string {
 	if !s.covers("url") {
 		return []string{address}
 	}
@@ -98,10 +98,11 @@ func (s *Scheme) addresses(address string) []string {
 	return list
 }
 
-// lowerEscape finds an escape that the vendors do not write: the signature covers what a form decodes to, and only one way
-// of writing it is taken.
-var lowerEscape = regexp.MustCompile(`%([a-f]|.[a-f])`)
+// lowerCaseEscape matches percent-encoding with lower-case hexadecimal digits. The signature covers decoded fields, so
+// that only one encoding of a form is accepted: upper case, which the providers send.
+var lowerCaseEscape = regexp.MustCompile(`%([a-f]|.[a-f])`)
 
+// unescapeURL decodes the characters that HubSpot's version 3 signatures cover in decoded form.
 var unescapeURL = strings.NewReplacer(
 	"%3A", ":", "%3a", ":", "%2F", "/", "%2f", "/", "%3F", "?", "%3f", "?", "%40", "@", "%21", "!", "%24", "$", "%27", "'",
 	"%28", "(", "%29", ")", "%2A", "*", "%2a", "*", "%2C", ",", "%2c", ",", "%3B", ";", "%3b", ";")

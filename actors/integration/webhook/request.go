@@ -15,17 +15,17 @@ import (
 	"strings"
 )
 
-// Request is a delivery as it came.
+// Request is a delivery as it was received.
 type Request struct {
 	Method string
-	// URL is the address as the vendor was given it, with the query as it came.
+	// URL is the address that the provider was given, with the query as received.
 	URL    string
 	Header http.Header
 	Query  url.Values
 	Body   []byte
 }
 
-// Form is the body of a form; ok is false for any other.
+// Form decodes a body of type application/x-www-form-urlencoded; ok is false for any other body.
 func (r Request) Form() (form url.Values, ok bool) {
 	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || media != "application/x-www-form-urlencoded" {
@@ -35,7 +35,7 @@ func (r Request) Form() (form url.Values, ok bool) {
 	return form, err == nil
 }
 
-// JSON is the body decoded, numbers with all their digits; ok is false where it is not JSON.
+// JSON decodes the body, with numbers as json.Number; ok is false if the body is not exactly one JSON value.
 func (r Request) JSON() (value any, ok bool) {
 	decoder := json.NewDecoder(bytes.NewReader(r.Body))
 	decoder.UseNumber()
@@ -46,8 +46,9 @@ func (r Request) JSON() (value any, ok bool) {
 	return value, errors.Is(err, io.EOF)
 }
 
-// source is a compiled place in a request. The notation: header:NAME, query:NAME, form:NAME, body:/json/pointer,
-// pair:NAME (in the signature's own list of pairs), bearer and basic (of the header Authorization), claim:NAME.
+// source is a place within a request. Its notation is header:NAME, query:NAME, form:NAME, body:/json/pointer (RFC 6901),
+// bearer or basic (the credentials of the header Authorization), pair:NAME (a pair of the signature's list), or claim:NAME
+// (a claim of the signature's JWT).
 type source struct{ kind, name string }
 
 var sourceKinds = []string{"header", "query", "form", "body", "pair", "claim"}
@@ -61,14 +62,14 @@ func compileSource(text string) (source, error) {
 	case !found || name == "" || !slices.Contains(sourceKinds, kind):
 		return source{}, fmt.Errorf("%q is not a place such as header:X-Signature, query:token, form:token or body:/token", text)
 	case kind == "body" && name[0] != '/':
-		return source{}, fmt.Errorf("%q: after body: goes a JSON pointer", text)
+		return source{}, fmt.Errorf("%q: body: must be followed by a JSON pointer", text)
 	case kind == "header":
 		name = http.CanonicalHeaderKey(name)
 	}
 	return source{kind, name}, nil
 }
 
-// read is the text at the place; a place that is there twice counts as absent, for nobody can tell which was meant.
+// read returns the text at the place. A place that occurs more than once is treated as absent, because it is ambiguous.
 func (s source) read(r Request) (string, bool) {
 	switch s.kind {
 	case "header":
@@ -113,7 +114,7 @@ func authorization(r Request, scheme string) (string, bool) {
 
 var unescape = strings.NewReplacer("~1", "/", "~0", "~")
 
-// textAt is the scalar that a JSON pointer leads to, as text.
+// textAt returns the string or number at a JSON pointer as text; ok is false if there is none, or an empty string.
 func textAt(value any, pointer string) (string, bool) {
 	for token := range strings.SplitSeq(pointer[1:], "/") {
 		token = unescape.Replace(token)

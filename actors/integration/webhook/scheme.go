@@ -1,7 +1,7 @@
 package webhook
 
 import (
-	"crypto/sha1" //nolint:gosec // what Twilio, Trello and Intercom sign with
+	"crypto/sha1" //nolint:gosec // Twilio, Trello and Intercom sign with HMAC-SHA1
 	"crypto/sha256"
 	"crypto/sha512"
 	"fmt"
@@ -16,7 +16,7 @@ import (
 type Scheme struct {
 	// Secret is the Spec's.
 	Secret SecretSpec
-	// JWKS is where the vendor's public keys are; empty where the hook's secret is all that is needed.
+	// JWKS is the address of the provider's public keys; "" if deliveries are verified with the hook's secret alone.
 	JWKS string
 
 	kind       Kind
@@ -35,7 +35,8 @@ var hashes = map[string]func() hash.Hash{"sha1": sha1.New, "sha256": sha256.New,
 
 var parts = []string{"timestamp", "id", "body", "url", "method", "form", "secret"}
 
-// Compile checks a Spec; each thing wrong with it is told to fault, with a JSON pointer below the Spec.
+// Compile validates a Spec. It calls fault for each error, with a JSON pointer relative to the Spec. The Scheme must not be
+// used if there was an error.
 func Compile(spec Spec, fault func(pointer, format string, args ...any)) *Scheme {
 	s := &Scheme{
 		Secret: spec.Secret, JWKS: spec.Signature.JWKS, kind: spec.Signature.Kind, spec: spec.Signature,
@@ -74,11 +75,11 @@ func Compile(spec Spec, fault func(pointer, format string, args ...any)) *Scheme
 	return s
 }
 
-// check refuses what would let something in unsigned.
+// check reports specs whose signature would not cover the body or the timestamp.
 func (s *Scheme) check(fault func(pointer, format string, args ...any)) {
 	for i, part := range s.payload {
 		if part.Text == "" && !slices.Contains(parts, part.Name) {
-			fault(fmt.Sprintf("/signature/payload/%d", i), "is one of %s, or {text: …}", strings.Join(parts, ", "))
+			fault(fmt.Sprintf("/signature/payload/%d", i), "must be one of %s, or {text: …}", strings.Join(parts, ", "))
 		}
 	}
 	signs := s.kind == HMAC || s.kind == Hash || s.kind == Ed25519 || s.kind == ECDSA
@@ -87,19 +88,19 @@ func (s *Scheme) check(fault func(pointer, format string, args ...any)) {
 	}
 	switch {
 	case s.covers("timestamp") && s.timestamp == nil:
-		fault("/signature/payload", "has a timestamp that stands nowhere")
+		fault("/signature/payload", "contains timestamp, but the place of the timestamp is not set")
 	case signs && s.timestamp != nil && s.timestamp.kind != "body" && !s.covers("timestamp"):
 		fault("/timestamp", "is not signed")
 	case s.covers("id") && s.id == nil:
-		fault("/signature/payload", "has an id that stands nowhere")
+		fault("/signature/payload", "contains id, but the place of the id is not set")
 	}
 	switch s.kind {
 	case HMAC, Hash:
 		if s.newHash = hashes[s.spec.Algorithm]; s.newHash == nil {
-			fault("/signature/algorithm", "is one of sha1, sha256, sha512")
+			fault("/signature/algorithm", "must be one of sha1, sha256, sha512")
 		}
 		if s.kind == Hash && !s.covers("secret") || s.kind == HMAC && s.covers("secret") {
-			fault("/signature/payload", "a hash covers the secret, an hmac does not")
+			fault("/signature/payload", "must contain secret for a hash, and must not for an hmac")
 		}
 	case JWT:
 		s.checkJWT(fault)
@@ -110,17 +111,17 @@ func (s *Scheme) checkJWT(fault func(pointer, format string, args ...any)) {
 	switch s.spec.Algorithm {
 	case "HS256":
 		if s.JWKS != "" {
-			fault("/signature/jwks", "HS256 has no public keys")
+			fault("/signature/jwks", "must not be set for HS256, which has no public keys")
 		}
 	case "RS256", "ES256":
 		if u, err := url.Parse(s.JWKS); err != nil || u.Scheme != "https" || u.Host == "" {
-			fault("/signature/jwks", "is an https address")
+			fault("/signature/jwks", "must be an https URL")
 		}
 		if len(s.spec.Claims) == 0 {
-			fault("/signature/claims", "are needed: anybody can get the vendor to sign a token of their own")
+			fault("/signature/claims", "is required: the provider's keys also sign tokens for its other customers")
 		}
 	default:
-		fault("/signature/algorithm", "is one of HS256, RS256, ES256")
+		fault("/signature/algorithm", "must be one of HS256, RS256, ES256")
 	}
 }
 
@@ -128,16 +129,16 @@ func (s *Scheme) covers(part string) bool {
 	return slices.ContainsFunc(s.payload, func(p Part) bool { return p.Text == "" && p.Name == part })
 }
 
-// SignsTime reports whether an old delivery is refused for its age.
+// SignsTime reports whether deliveries have a timestamp, so that old ones are rejected.
 func (s *Scheme) SignsTime() bool { return s.timestamp != nil }
 
-// Tolerance is how old a delivery may be where SignsTime.
+// Tolerance is the greatest accepted distance between the timestamp and now, in either direction.
 func (s *Scheme) Tolerance() time.Duration { return s.tolerance }
 
-// SignsID reports whether the id of ID is covered by the signature.
+// SignsID reports whether the signature covers the delivery id.
 func (s *Scheme) SignsID() bool { return s.id != nil && s.covers("id") }
 
-// InQuery is the query parameter that the secret itself comes in; empty where it does not.
+// InQuery returns the query parameter that carries the secret itself; "" for other schemes.
 func (s *Scheme) InQuery() string {
 	if s.kind == Token && len(s.in) == 1 && s.in[0].kind == "query" {
 		return s.in[0].name

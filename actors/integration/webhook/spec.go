@@ -1,9 +1,10 @@
-// Package webhook verifies that a delivery comes from the vendor it claims to come from. It is pure: it knows the
-// schemes by which vendors sign, and neither the mesh, nor a database, nor a clock of its own.
+// Package webhook verifies the signatures of webhook deliveries. It has no side effects: it uses neither the mesh nor a
+// database, and the caller passes the current time.
 //
-// A Spec says how a vendor signs, Compile checks it, Scheme.Verify judges one delivery. What it refuses is refused
-// without a word on why to the sender: the error is for metrics and logs. Comparisons take the same time whatever they
-// compare; a signature counts in its one canonical form alone, so that every flipped bit is a refusal.
+// A Spec describes how a provider signs its deliveries. Compile validates a Spec and returns a Scheme, whose Verify
+// method accepts or rejects one delivery. The error of Verify is meant for metrics and logs; the sender should only
+// learn that the delivery was rejected. Secrets and digests are compared in constant time, and only the canonical
+// encoding of a signature is accepted, so that changing any bit of it makes verification fail.
 package webhook
 
 import (
@@ -12,96 +13,101 @@ import (
 	"time"
 )
 
-// Kind is how a vendor proves that a delivery is its own. The set is closed.
+// Kind is the type of a signature scheme. The set is closed.
 type Kind string
 
 // The kinds.
 const (
-	// HMAC: a keyed digest of a payload, with a secret that both sides know.
+	// HMAC is a keyed digest (RFC 2104) of a payload, with a shared secret.
 	HMAC Kind = "hmac"
-	// Hash: a plain digest of a payload that contains the secret.
+	// Hash is an unkeyed digest of a payload that contains the shared secret.
 	Hash Kind = "hash"
-	// Ed25519 and ECDSA (P-256, SHA-256): a signature whose public key is the hook's secret.
+	// Ed25519 and ECDSA (P-256 with SHA-256) are signatures of a payload. The hook's secret is the provider's public key.
 	Ed25519 Kind = "ed25519"
 	ECDSA   Kind = "ecdsa"
-	// Token: the secret itself comes along and is compared.
+	// Token is the secret itself, sent with each delivery. Nothing of the delivery is signed.
 	Token Kind = "token"
-	// JWT: a token signed with the secret (HS256) or with a key of the vendor's key set (RS256, ES256).
+	// JWT is a JSON Web Token (RFC 7519), signed with the secret (HS256) or with a key of the provider's key set (RS256,
+	// ES256). It authenticates the sender and does not cover the body.
 	JWT Kind = "jwt"
 )
 
-// Spec is how a vendor signs, as a manifest says it.
+// Spec describes how a provider signs deliveries, as written in a manifest.
 type Spec struct {
 	Secret    SecretSpec     `json:"secret"`
 	Signature SignatureSpec  `json:"signature"`
 	Timestamp *TimestampSpec `json:"timestamp"`
-	// ID is where the delivery's id comes from that a payload may contain, in the notation of Source.
+	// ID is the place of the delivery id, for payloads that contain it. See source for the notation.
 	ID string `json:"id"`
 }
 
-// SecretSpec is where a hook's secret comes from and how its text becomes a key.
+// SecretSpec says who creates a hook's secret and how its text is decoded to a key.
 type SecretSpec struct {
-	// From is weft (weft makes it, the user hands it to the vendor), vendor (the other way round) or handshake (the
-	// vendor tells it in the first delivery).
+	// From is FromWeft, FromProvider or FromHandshake.
 	From string `json:"from"`
-	// Title and Help tell the user what to look for, or where to put it.
+	// Title is the provider's name for the secret. Help tells the user where to find it or where to enter it.
 	Title string `json:"title"`
 	Help  string `json:"help"`
-	// Encoding of the key in the secret's text: text, base64 or hex; of a public key also pem.
+	// Encoding is the encoding of the key within the secret: text (the default), base64 or hex, and for public keys also
+	// pem.
 	Encoding string `json:"encoding"`
-	// Prefix is cut off the text first.
+	// Prefix is removed from the secret before it is decoded.
 	Prefix string `json:"prefix"`
-	// Form is how weft makes one: text (the default), base64 or basic (user:password).
+	// Form is the format in which weft generates a secret: text (the default), base64, or basic (user:password).
 	Form string `json:"form"`
 }
 
-// Where a secret comes from.
+// The values of SecretSpec.From.
 const (
-	FromWeft      = "weft"
-	FromVendor    = "vendor"
+	// FromWeft means that weft generates the secret and the user enters it at the provider.
+	FromWeft = "weft"
+	// FromProvider means that the provider generates the secret and the user gives it to weft.
+	FromProvider = "provider"
+	// FromHandshake means that the provider sends the secret in its first delivery.
 	FromHandshake = "handshake"
 )
 
-// SignatureSpec is where the signature is and what it covers.
+// SignatureSpec says where a delivery carries its signature and what the signature covers.
 type SignatureSpec struct {
 	Kind Kind `json:"kind"`
-	// In are the places of the signature, in the notation of Source; one that verifies is enough.
+	// In lists the places of the signature (see source for the notation). One valid signature is enough.
 	In OneOrMore `json:"in"`
-	// Algorithm is sha1, sha256 or sha512; of a JWT HS256, RS256 or ES256.
+	// Algorithm is sha1, sha256 or sha512 for HMAC and Hash, and HS256, RS256 or ES256 for JWT.
 	Algorithm string `json:"algorithm"`
-	// Encoding is hex, base64 or base64url.
+	// Encoding of the signature is hex (the default), base64 or base64url.
 	Encoding string `json:"encoding"`
-	// Prefix stands before the signature, before each of a list.
+	// Prefix is removed from the signature, or from each signature of a list. Signatures without it are ignored.
 	Prefix string `json:"prefix"`
-	// Separator splits a list of signatures.
+	// Separator splits a list of signatures. An empty one means that there is a single signature.
 	Separator string `json:"separator"`
-	// Pair names the signature in a list of k=v pairs, split at Separator ("," unless set).
+	// Pair is the key of the signature in a list of key=value pairs, split at Separator (default ",").
 	Pair string `json:"pair"`
-	// Payload is what is signed: the body unless set.
+	// Payload is the concatenation that is signed. Default: the body.
 	Payload []Part `json:"payload"`
-	// BodyDigest is where a hex SHA-256 of the body stands that the payload covers: for bodies that are no form, where
-	// the payload is made of form fields.
+	// BodyDigest is the place of a hexadecimal SHA-256 of the body, for payloads made of form fields: it covers bodies
+	// that are not forms. The payload must cover the place.
 	BodyDigest string `json:"body_digest"`
-	// JWKS is where a JWT's keys are.
+	// JWKS is the address of the key set (RFC 7517) of an RS256 or ES256 JWT.
 	JWKS string `json:"jwks"`
-	// Claims are what a JWT must say besides being valid.
+	// Claims are the values that claims of a valid JWT must have.
 	Claims map[string]Part `json:"claims"`
 }
 
-// TimestampSpec is where a delivery says when it was sent.
+// TimestampSpec says where a delivery carries the time at which it was sent.
 type TimestampSpec struct {
-	// In is the place, in the notation of Source, or claim:NAME of a JWT.
+	// In is the place of the timestamp (see source for the notation), or claim:NAME for a claim of a JWT.
 	In string `json:"in"`
-	// Unit is s (the default), ms, rfc3339 or http (as in the header Date).
+	// Unit is s (Unix seconds, the default), ms (Unix milliseconds), rfc3339 or http (RFC 9110, section 5.6.7).
 	Unit string `json:"unit"`
-	// Tolerance is how far from now it may lie: five minutes unless set.
+	// Tolerance is the greatest accepted distance from now, in either direction, as a Go duration. Default: 5m.
 	Tolerance string `json:"tolerance"`
 }
 
-// defaultTolerance is what the published schemes that name one agree on.
+// defaultTolerance is the tolerance that most providers document.
 const defaultTolerance = 5 * time.Minute
 
-// Part is one piece of a payload: a name (timestamp, id, body, url, method, form, secret) or a literal text.
+// Part is one part of a signed payload: either the name of a property of the delivery (timestamp, id, body, url, method,
+// form or secret) or a literal text.
 type Part struct {
 	Name string
 	Text string
@@ -122,7 +128,7 @@ func (p *Part) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// OneOrMore is a list that may be written as its only element.
+// OneOrMore is a list of strings. In JSON, a list of one element may be written as the element alone.
 type OneOrMore []string
 
 // UnmarshalJSON reads "x" or ["x", "y"].

@@ -16,33 +16,34 @@ import (
 	"time"
 )
 
-// The refusals. Which one it was is for metrics and logs; a sender learns that it was refused.
+// The errors of Scheme.Verify. They are for metrics and logs and should not be sent to the sender of a delivery.
 var (
 	ErrNoSecret  = errors.New("the hook has no secret yet")
-	ErrUnsigned  = errors.New("the delivery carries no signature")
-	ErrSignature = errors.New("the signature does not verify")
-	ErrStale     = errors.New("the delivery is too old, or from the future")
+	ErrUnsigned  = errors.New("the delivery has no signature")
+	ErrSignature = errors.New("invalid signature")
+	ErrStale     = errors.New("the timestamp of the delivery is too far from now")
 )
 
-// Keys are what a delivery is verified with.
+// Keys are the keys that may verify a delivery.
 type Keys struct {
-	// Secrets are those that are alive, the newest first.
+	// Secrets are the hook's valid secrets, newest first.
 	Secrets []string
-	// Public are the vendor's, for schemes with JWKS.
+	// Public holds the provider's public keys, for schemes with JWKS.
 	Public KeySet
 }
 
-// Verified is what is known of a delivery that passed.
+// Verified is the result of a successful verification.
 type Verified struct {
-	// Digest tells two deliveries apart by what their signatures cover.
+	// Digest is a hexadecimal SHA-256 that replays of a delivery share: of the signed payload, of the body for a Token, and
+	// of the token and the body for a JWT.
 	Digest string
-	// At is when the vendor says it sent it; zero where it does not say.
+	// At is the timestamp of the delivery; zero if the scheme has none.
 	At time.Time
-	// Secret is which of Keys.Secrets verified.
+	// Secret is the index in Keys.Secrets of the secret that verified the delivery.
 	Secret int
 }
 
-// Verify judges a delivery. The error is one of the refusals.
+// Verify verifies a delivery. The error is ErrNoSecret, ErrUnsigned, ErrSignature or ErrStale.
 func (s *Scheme) Verify(r Request, keys Keys, now time.Time) (Verified, error) {
 	if len(keys.Secrets) == 0 && s.needsSecret() {
 		return Verified{}, ErrNoSecret
@@ -50,7 +51,7 @@ func (s *Scheme) Verify(r Request, keys Keys, now time.Time) (Verified, error) {
 	if s.kind == JWT {
 		return s.verifyJWT(r, keys, now)
 	}
-	stamp, err := s.stamp(r)
+	timestamp, err := s.timestampText(r)
 	if err != nil {
 		return Verified{}, err
 	}
@@ -64,11 +65,11 @@ func (s *Scheme) Verify(r Request, keys Keys, now time.Time) (Verified, error) {
 		return Verified{}, ErrUnsigned
 	}
 	for i, secret := range keys.Secrets {
-		covered, ok := s.matches(r, stamp, secret, signatures)
+		covered, ok := s.matches(r, timestamp, secret, signatures)
 		if !ok {
 			continue
 		}
-		at, err := s.fresh(stamp, now)
+		at, err := s.checkTime(timestamp, now)
 		if err != nil {
 			return Verified{}, err
 		}
@@ -77,7 +78,8 @@ func (s *Scheme) Verify(r Request, keys Keys, now time.Time) (Verified, error) {
 	return Verified{}, ErrSignature
 }
 
-// needsSecret tells a scheme whose key set alone does not do.
+// needsSecret reports whether the scheme uses the hook's secret: all schemes do, except a JWT with a key set and no claim
+// that contains the secret.
 func (s *Scheme) needsSecret() bool {
 	if s.JWKS == "" {
 		return true
@@ -90,8 +92,8 @@ func (s *Scheme) needsSecret() bool {
 	return false
 }
 
-// stamp is the timestamp as it was written; empty where the scheme has none.
-func (s *Scheme) stamp(r Request) (string, error) {
+// timestampText returns the timestamp as received; "" if the scheme has none.
+func (s *Scheme) timestampText(r Request) (string, error) {
 	if s.timestamp == nil {
 		return "", nil
 	}
@@ -119,10 +121,10 @@ func (s *Scheme) separator() string {
 	return s.spec.Separator
 }
 
-// maxSignatures bounds how many a delivery may make weft try.
+// maxSignatures is how many signatures of one delivery are tried.
 const maxSignatures = 16
 
-// signatures are the candidates, without what stands around them.
+// signatures returns the candidate signatures of a delivery, without prefixes.
 func (s *Scheme) signatures(r Request) []string {
 	var found []string
 	for _, in := range s.in {
@@ -147,7 +149,7 @@ func (s *Scheme) signatures(r Request) []string {
 	return found
 }
 
-// pairs are the values of a name in a list of k=v.
+// pairs returns the values of a name in a list of key=value pairs.
 func pairs(text, separator, name string) []string {
 	var values []string
 	for pair := range strings.SplitSeq(text, separator) {
@@ -158,41 +160,41 @@ func pairs(text, separator, name string) []string {
 	return values
 }
 
-// matches tells whether one of the signatures is the secret's, and what it covers.
-func (s *Scheme) matches(r Request, stamp, secret string, signatures []string) ([]byte, bool) {
+// matches reports whether one of the signatures was made with the secret, and returns what it covers.
+func (s *Scheme) matches(r Request, timestamp, secret string, signatures []string) ([]byte, bool) {
 	if secret == "" {
 		return nil, false
 	}
 	if s.kind == Token {
-		ok := slices.ContainsFunc(signatures, func(text string) bool { return sameText(text, secret) })
+		ok := slices.ContainsFunc(signatures, func(text string) bool { return equal(text, secret) })
 		return r.Body, ok
 	}
 	key, err := s.Secret.key(secret)
 	if err != nil || len(key) == 0 {
 		return nil, false
 	}
-	for _, address := range s.addresses(r.URL) {
+	for _, address := range s.addressForms(r.URL) {
 		r.URL = address
-		payload, ok := s.compose(r, stamp, secret)
-		if ok && slices.ContainsFunc(signatures, func(text string) bool { return s.signed(payload, key, text) }) {
+		payload, ok := s.signedPayload(r, timestamp, secret)
+		if ok && slices.ContainsFunc(signatures, func(text string) bool { return s.isSignature(text, payload, key) }) {
 			return payload, true
 		}
 	}
 	return nil, false
 }
 
-// signed tells whether text is the payload's signature. For an HMAC the text itself is compared, not what it decodes
-// to: there is one way to write a digest.
-func (s *Scheme) signed(payload, key []byte, text string) bool {
+// isSignature reports whether text is the signature of the payload. Digests are compared in encoded form, so that only
+// their canonical encoding is accepted.
+func (s *Scheme) isSignature(text string, payload, key []byte) bool {
 	switch s.kind {
 	case HMAC:
 		mac := hmac.New(s.newHash, key)
 		mac.Write(payload)
-		return sameText(text, encode(s.spec.Encoding, mac.Sum(nil)))
+		return equal(text, encode(s.spec.Encoding, mac.Sum(nil)))
 	case Hash:
 		sum := s.newHash()
 		sum.Write(payload)
-		return sameText(text, encode(s.spec.Encoding, sum.Sum(nil)))
+		return equal(text, encode(s.spec.Encoding, sum.Sum(nil)))
 	}
 	signature, ok := decode(s.spec.Encoding, text)
 	if !ok {
@@ -209,18 +211,18 @@ func (s *Scheme) signed(payload, key []byte, text string) bool {
 	return ecdsa.VerifyASN1(public, sum[:], signature)
 }
 
-// sameText compares digests of the texts, so that not even their lengths show in the time it takes.
-func sameText(a, b string) bool {
+// equal compares two strings in constant time. It compares their digests, so that the lengths do not leak either.
+func equal(a, b string) bool {
 	x, y := sha256.Sum256([]byte(a)), sha256.Sum256([]byte(b))
 	return subtle.ConstantTimeCompare(x[:], y[:]) == 1
 }
 
-// fresh reads a timestamp and refuses one that lies too far from now.
-func (s *Scheme) fresh(stamp string, now time.Time) (time.Time, error) {
+// checkTime parses a timestamp and returns ErrStale if it is not within the tolerance of now.
+func (s *Scheme) checkTime(timestamp string, now time.Time) (time.Time, error) {
 	if s.timestamp == nil {
 		return time.Time{}, nil
 	}
-	at, ok := parseTime(stamp, s.unit)
+	at, ok := parseTime(timestamp, s.unit)
 	if !ok {
 		return time.Time{}, ErrStale
 	}
@@ -264,7 +266,7 @@ func encode(encoding string, data []byte) string {
 	return hex.EncodeToString(data)
 }
 
-// decode is encode's inverse: what encode would not have written is refused.
+// decode is the inverse of encode. It rejects every encoding that encode does not produce.
 func decode(encoding, text string) ([]byte, bool) {
 	var data []byte
 	var err error
@@ -279,7 +281,8 @@ func decode(encoding, text string) ([]byte, bool) {
 	return data, err == nil && encode(encoding, data) == text
 }
 
-// Digest is the keyed digest of a text, for handshakes that ask for one.
+// Digest returns the HMAC of a text in the given encoding, for handshakes that require one. The algorithm must be sha1,
+// sha256 or sha512.
 func Digest(algorithm, encoding, secret, text string) string {
 	mac := hmac.New(hashes[algorithm], []byte(secret))
 	mac.Write([]byte(text))

@@ -1,6 +1,6 @@
-// Package diagram draws workflows as Mermaid flowcharts: a definition, or a definition with what an execution of it has
-// done. It owns how constructs look. It is pure, and writes nothing of a definition or an execution but short, escaped
-// texts, so that no name or expression can change what is drawn or bring in markup.
+// Package diagram renders workflows as Mermaid flowcharts: a definition, or a definition with the progress of an
+// execution. It is pure. Names and expressions appear only as short, escaped texts, so that they cannot change the
+// structure of the flowchart or inject markup.
 package diagram
 
 import (
@@ -14,27 +14,27 @@ import (
 	"github.com/weftmesh/weft/actors/workflow/machine"
 )
 
-// detailed is up to how many tasks a drawing says more of a task than its name and kind.
-const detailed = 500
+// maxDetailedTasks is the number of tasks up to which a flowchart shows details of tasks besides their names.
+const maxDetailedTasks = 500
 
-// Definition draws a definition.
+// Definition renders a definition.
 func Definition(w *language.Workflow) string {
-	return newDrawing(w).whole()
+	return newFlowchart(w).render()
 }
 
-// Execution draws a definition with what an execution of it has done: its status, and its events from the first one on.
+// Execution renders a definition with the progress of an execution: its status, and its events from the first one on.
 func Execution(w *language.Workflow, status machine.Status, events []machine.Event) string {
-	d := newDrawing(w)
-	d.status, d.fates = status, fatesOf(events)
+	d := newFlowchart(w)
+	d.status, d.summaries = status, summarize(events)
 	if len(events) > 0 {
-		d.ending = events[len(events)-1]
+		d.lastEvent = events[len(events)-1]
 	}
-	return d.whole()
+	return d.render()
 }
 
-// drawing is one flowchart in the making. Nodes are written in the order of the definition, edges after all of them: a
-// node belongs to the subgraph that names it first.
-type drawing struct {
+// flowchart is a flowchart being rendered. Nodes are written in the order of the definition, and all edges after them,
+// because Mermaid assigns a node to the subgraph that mentions it first.
+type flowchart struct {
 	w       *language.Workflow
 	nodes   strings.Builder
 	edges   strings.Builder
@@ -42,34 +42,34 @@ type drawing struct {
 	count   int
 	brief   bool
 	classes map[string][]string
-	// functions are the subgraphs of use.functions.
+	// functions are the ids of the subgraphs of use.functions.
 	functions map[string]string
 
-	// status is empty where a definition alone is drawn.
-	status machine.Status
-	fates  map[part]*fate
-	ending machine.Event
+	// status is empty if only a definition is rendered.
+	status    machine.Status
+	summaries map[taskKey]*taskSummary
+	lastEvent machine.Event
 }
 
-// The nodes that every drawing has.
+// The nodes of every flowchart.
 const (
 	startNode = "start"
 	doneNode  = "done"
 )
 
-func newDrawing(w *language.Workflow) *drawing {
-	return &drawing{w: w, depth: 1, brief: w.Tasks() > detailed, classes: map[string][]string{}, functions: map[string]string{}}
+func newFlowchart(w *language.Workflow) *flowchart {
+	return &flowchart{w: w, depth: 1, brief: w.Tasks() > maxDetailedTasks, classes: map[string][]string{}, functions: map[string]string{}}
 }
 
-func (d *drawing) whole() string {
+func (d *flowchart) render() string {
 	for name := range d.w.Use.Functions {
 		d.functions[name] = ""
 	}
 	for _, name := range slices.Sorted(maps.Keys(d.functions)) {
-		d.functions[name] = d.id()
+		d.functions[name] = d.nextID()
 	}
-	d.node(startNode, stadium, d.title()...)
-	first := d.list(d.w.Do, place{next: doneNode, exit: func() string { return doneNode }})
+	d.node(startNode, stadium, d.startLabel()...)
+	first := d.list(d.w.Do, listContext{next: doneNode, exit: func() string { return doneNode }})
 	if first == "" {
 		first = doneNode
 	}
@@ -77,52 +77,52 @@ func (d *drawing) whole() string {
 	for _, name := range slices.Sorted(maps.Keys(d.functions)) {
 		d.function(name, d.w.Use.Functions[name])
 	}
-	d.node(doneNode, stadium, d.outcome()...)
+	d.node(doneNode, stadium, d.endLabel()...)
 	var out strings.Builder
 	out.WriteString("flowchart TD\n")
 	out.WriteString(d.nodes.String())
 	out.WriteString(d.edges.String())
 	for _, class := range slices.Sorted(maps.Keys(d.classes)) {
-		fmt.Fprintf(&out, "  classDef %s %s\n", class, looks[class])
+		fmt.Fprintf(&out, "  classDef %s %s\n", class, classStyles[class])
 		fmt.Fprintf(&out, "  class %s %s\n", strings.Join(d.classes[class], ","), class)
 	}
 	return out.String()
 }
 
-// title is what the start says: which workflow it is, what starts it, and how an execution of it stands.
-func (d *drawing) title() []string {
+// startLabel is the label of the start node: the workflow, its schedule, and the status of the execution.
+func (d *flowchart) startLabel() []string {
 	document := d.w.Document
 	lines := []string{document.Namespace + "." + document.Name + " " + document.Version}
-	if when := scheduled(d.w.Schedule); when != "" {
+	if when := scheduleLabel(d.w.Schedule); when != "" {
 		lines = append(lines, when)
 	}
 	if d.status != "" {
 		lines = append(lines, string(d.status))
 	}
-	if len(d.fates) > 0 {
-		d.classify(startNode, classDone)
+	if len(d.summaries) > 0 {
+		d.classify(startNode, classCompleted)
 	}
 	return lines
 }
 
-// outcome is what the end says.
-func (d *drawing) outcome() []string {
+// endLabel is the label of the end node.
+func (d *flowchart) endLabel() []string {
 	switch d.status {
 	case machine.Completed:
-		d.classify(doneNode, classDone)
+		d.classify(doneNode, classCompleted)
 	case machine.Faulted:
 		d.classify(doneNode, classFaulted)
-		if d.ending.Error != nil {
-			return []string{"end", "faulted: " + problem(d.ending.Error)}
+		if d.lastEvent.Error != nil {
+			return []string{"end", "faulted: " + errorSummary(d.lastEvent.Error)}
 		}
 	case machine.Cancelled:
 		d.classify(doneNode, classCancelled)
-		return []string{"end", strings.TrimSuffix("cancelled: "+d.ending.Reason, ": ")}
+		return []string{"end", strings.TrimSuffix("cancelled: "+d.lastEvent.Reason, ": ")}
 	}
 	return []string{"end"}
 }
 
-func scheduled(s *language.Schedule) string {
+func scheduleLabel(s *language.Schedule) string {
 	switch {
 	case s == nil:
 		return ""
@@ -133,26 +133,26 @@ func scheduled(s *language.Schedule) string {
 	case s.After != nil:
 		return s.After.Value.String() + " after each run"
 	case s.On != nil:
-		return "on " + consumed(s.On)
+		return "on " + consumptionLabel(s.On)
 	}
 	return ""
 }
 
-func (d *drawing) id() string {
+func (d *flowchart) nextID() string {
 	d.count++
 	return "n" + strconv.Itoa(d.count)
 }
 
-func (d *drawing) classify(id, class string) {
+func (d *flowchart) classify(id, class string) {
 	if class != "" {
 		d.classes[class] = append(d.classes[class], id)
 	}
 }
 
-// shape is how a node looks: what stands before and after its label.
+// shape is the shape of a node: the delimiters of its label.
 type shape struct{ left, right string }
 
-// The shapes of nodes.
+// The shapes of nodes. subgraph is not a shape: the task is rendered as a subgraph.
 var (
 	box      = shape{"[", "]"}
 	stadium  = shape{"([", "])"}
@@ -167,12 +167,12 @@ var (
 )
 
 // node writes a node with the lines of its label.
-func (d *drawing) node(id string, look shape, lines ...string) {
+func (d *flowchart) node(id string, look shape, lines ...string) {
 	fmt.Fprintf(&d.nodes, "%s%s%s%s%s\n", d.indent(), id, look.left, label(lines...), look.right)
 }
 
-// group writes a subgraph with what write writes in it.
-func (d *drawing) group(id string, lines []string, write func()) {
+// group writes a subgraph; write writes its content.
+func (d *flowchart) group(id string, lines []string, write func()) {
 	fmt.Fprintf(&d.nodes, "%ssubgraph %s[%s]\n", d.indent(), id, label(lines...))
 	d.depth++
 	write()
@@ -180,9 +180,9 @@ func (d *drawing) group(id string, lines []string, write func()) {
 	fmt.Fprintf(&d.nodes, "%send\n", d.indent())
 }
 
-func (d *drawing) indent() string { return strings.Repeat("  ", min(d.depth, 12)) }
+func (d *flowchart) indent() string { return strings.Repeat("  ", min(d.depth, 12)) }
 
-func (d *drawing) edge(from, to, text string) {
+func (d *flowchart) edge(from, to, text string) {
 	if text == "" {
 		fmt.Fprintf(&d.edges, "  %s --> %s\n", from, to)
 		return
@@ -190,8 +190,8 @@ func (d *drawing) edge(from, to, text string) {
 	fmt.Fprintf(&d.edges, "  %s -->|%s| %s\n", from, label(text), to)
 }
 
-// aside is an edge to what is done only if something else happens.
-func (d *drawing) aside(from, to, text string) {
+// dashedEdge is an edge to something that happens only conditionally: a catch, a compensation, a function.
+func (d *flowchart) dashedEdge(from, to, text string) {
 	if text == "" {
 		fmt.Fprintf(&d.edges, "  %s -.-> %s\n", from, to)
 		return

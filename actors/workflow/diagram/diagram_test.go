@@ -21,7 +21,7 @@ func parse(t testing.TB, source string) *language.Workflow {
 	return w
 }
 
-func TestADefinition(t *testing.T) {
+func TestDefinition(t *testing.T) {
 	t.Parallel()
 	w := parse(t, `
 schedule: {cron: 0 6 * * 1-5}
@@ -46,12 +46,12 @@ do:
   start --> n1
 `
 	if got := Definition(w); got != want {
-		t.Errorf("drawn as\n%s\nwant\n%s", got, want)
+		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }
 
-// every has each construct, with directives that lead to everywhere they can.
-const every = `
+// allConstructs contains every construct, with all kinds of directives.
+const allConstructs = `
 use:
   errors: {full: {type: 'urn:example:full', status: 409}}
   retries: {often: {delay: PT1S, backoff: {exponential: {}}, limit: {attempt: {count: 3}}}}
@@ -86,16 +86,16 @@ do:
 - self: {do: [{x: {set: {x: 1}}}], then: self}
 `
 
-// TestWhatMermaidRefuses: every edge joins nodes that are written, once each, and no edge joins a subgraph with what is
-// inside of it, which Mermaid calls a cycle.
-func TestWhatMermaidRefuses(t *testing.T) {
+// TestWellFormed: every node is defined once, every edge connects defined nodes, and no edge connects a subgraph with a
+// node inside it, which Mermaid rejects as a cycle.
+func TestWellFormed(t *testing.T) {
 	t.Parallel()
-	text := Definition(parse(t, every))
+	text := Definition(parse(t, allConstructs))
 	inside := wellFormed(t, text)
-	for _, want := range []string{"for each x in .list", "fork#58; the first one wins", "catch type full", "retry up to 3× after 1s, exponential",
+	for _, want := range []string{"for each x in .list", "fork#58; first branch wins", "catch type full", "retry up to 3× after 1s, exponential",
 		"function greet", "extension log", "any of a, b until", "emit order.placed", "run n.w 1.0.0", "raise Bad", "compensate get", "within 5s"} {
 		if !strings.Contains(text, want) {
-			t.Errorf("%q is not drawn:\n%s", want, text)
+			t.Errorf("%q is missing in\n%s", want, text)
 		}
 	}
 	if len(inside) < 50 {
@@ -109,7 +109,7 @@ var (
 	classLine = regexp.MustCompile(`^(?:classDef \w+ [-\w:#, ]+|class [\w,]+ \w+)$`)
 )
 
-// wellFormed reads a drawing, and gives the subgraphs around each node, from the inside.
+// wellFormed parses a flowchart and returns the subgraphs that enclose each node, outermost first.
 func wellFormed(t *testing.T, text string) map[string][]string {
 	t.Helper()
 	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
@@ -122,7 +122,7 @@ func wellFormed(t *testing.T, text string) map[string][]string {
 			open = open[:len(open)-1]
 		case node != nil:
 			if _, twice := around[node[1]]; twice {
-				t.Errorf("%s is written twice", node[1])
+				t.Errorf("node %s is defined twice", node[1])
 			}
 			around[node[1]] = append([]string{}, open...)
 			if strings.HasPrefix(line, "subgraph") {
@@ -131,7 +131,7 @@ func wellFormed(t *testing.T, text string) map[string][]string {
 		case edge != nil:
 			edges[line] = edge[1] + " " + edge[2]
 		case !classLine.MatchString(line):
-			t.Errorf("a line that is nothing: %s", line)
+			t.Errorf("unexpected line: %s", line)
 		}
 	}
 	for line, ends := range edges {
@@ -139,24 +139,24 @@ func wellFormed(t *testing.T, text string) map[string][]string {
 		_, known := around[from]
 		_, toKnown := around[to]
 		if !known || !toKnown {
-			t.Errorf("%s: one of them is not written", line)
+			t.Errorf("%s: undefined node", line)
 		}
 		for _, group := range around[from] {
 			if group == to {
-				t.Errorf("%s: from inside to around", line)
+				t.Errorf("%s: edge from a node to its enclosing subgraph", line)
 			}
 		}
 		for _, group := range around[to] {
 			if group == from {
-				t.Errorf("%s: from around to inside", line)
+				t.Errorf("%s: edge from a subgraph to a node inside it", line)
 			}
 		}
 	}
 	return around
 }
 
-// TestTexts: whatever a definition's names and expressions are, they stay texts of labels.
-func TestTexts(t *testing.T) {
+// TestEscaping: names and expressions of a definition cannot leave their labels.
+func TestEscaping(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
 		"plain_name":                 "plain_name",
@@ -168,18 +168,18 @@ func TestTexts(t *testing.T) {
 		"`code` *b* ~~s~~ $$x$$ \\n": "#96;code#96; #42;b#42; #126;#126;s#126;#126; #36;#36;x#36;#36; #92;n",
 		"two\nlines\u202e":           "two lines·",
 		"größe 漢字":                   "größe 漢字",
-		strings.Repeat("a", 100):     strings.Repeat("a", longest-1) + "…",
+		strings.Repeat("a", 100):     strings.Repeat("a", maxTextLength-1) + "…",
 	} {
-		if got := escaped(text); got != want {
-			t.Errorf("%q is drawn as %q, want %q", text, got, want)
+		if got := escape(text); got != want {
+			t.Errorf("%q is escaped as %q, want %q", text, got, want)
 		}
 	}
 	w := parse(t, `do: [{'a"] --> start; click n1 "javascript:alert(1)"': {set: {'"]; end': 1}, then: end}}]`)
 	wellFormed(t, Definition(w))
 }
 
-// TestAnExecution: a drawing of an execution tells of each task what became of it.
-func TestAnExecution(t *testing.T) {
+// TestExecution: the flowchart of an execution shows the status of each task.
+func TestExecution(t *testing.T) {
 	t.Parallel()
 	w := parse(t, `
 do:
@@ -201,25 +201,25 @@ do:
 	events = append(events, x.Handle(fail(x.Calls()[0]))...)
 	running := Execution(w, x.Status(), events)
 	wellFormed(t, running)
-	wantClasses(t, running, map[string]string{"first": classDone, "never": classSkipped, "each": classDone, "careful": classDone,
-		"risky": classFaulted, "mend": classDone, "slow": classRunning, "last": "", "start": classDone, "done": ""})
+	wantClasses(t, running, map[string]string{"first": classCompleted, "never": classSkipped, "each": classCompleted, "careful": classCompleted,
+		"risky": classFaulted, "mend": classCompleted, "slow": classRunning, "last": "", "start": classCompleted, "done": ""})
 	for _, want := range []string{"completed, 3 iterations", "completed, 1 retry", "faulted, 2 runs, Communication Error 500", "running"} {
 		if !strings.Contains(running, want) {
-			t.Errorf("%q is not told:\n%s", want, running)
+			t.Errorf("%q is missing in\n%s", want, running)
 		}
 	}
 	events = append(events, x.Handle(fail(x.Calls()[0]))...)
 	faulted := Execution(w, x.Status(), events)
-	wantClasses(t, faulted, map[string]string{"slow": classFaulted, "last": "", "done": classFaulted, "compensate first": classDone, "undo": classDone})
+	wantClasses(t, faulted, map[string]string{"slow": classFaulted, "last": "", "done": classFaulted, "compensate first": classCompleted, "undo": classCompleted})
 	if !strings.Contains(faulted, "faulted#58; Communication Error 500") {
-		t.Errorf("the end does not say why:\n%s", faulted)
+		t.Errorf("the end node does not show the error:\n%s", faulted)
 	}
 	if none := Execution(w, machine.Pending, nil); strings.Contains(none, "class") || !strings.Contains(none, "pending") {
-		t.Errorf("a pending execution is drawn as\n%s", none)
+		t.Errorf("a pending execution:\n%s", none)
 	}
 }
 
-// wantClasses looks at the classes of nodes by the first lines of their labels, or their ids.
+// wantClasses compares the classes of nodes, given by the first line of their labels or by id.
 func wantClasses(t *testing.T, text string, want map[string]string) {
 	t.Helper()
 	ids, classes := map[string]string{"start": "start", "done": "done"}, map[string]string{}
@@ -240,15 +240,15 @@ func wantClasses(t *testing.T, text string, want map[string]string) {
 	}
 }
 
-// TestALargeDefinition: of many tasks, only names are drawn.
-func TestALargeDefinition(t *testing.T) {
+// TestLargeDefinition: a flowchart of many tasks shows only their names.
+func TestLargeDefinition(t *testing.T) {
 	t.Parallel()
 	var source strings.Builder
 	source.WriteString("do:\n")
-	for i := range detailed + 1 {
+	for i := range maxDetailedTasks + 1 {
 		source.WriteString("- t" + strings.Repeat("i", i%7) + string(rune('a'+i%26)) + strings.Repeat("z", i/26) + ": {call: some.function}\n")
 	}
 	if text := Definition(parse(t, source.String())); strings.Contains(text, "some.function") || !strings.Contains(text, "n501[") {
-		t.Error("a large definition is drawn in detail, or not whole")
+		t.Error("a large definition is shown with details or incompletely")
 	}
 }

@@ -10,18 +10,18 @@ import (
 	"github.com/weftmesh/weft/actors/workflow/language"
 )
 
-// place is where a list of tasks stands: what follows on its last task (nothing where the composite around it is done
-// then), and where exit leads to.
-type place struct {
+// listContext is the context of a task list: the node after its last task (empty if the enclosing composite ends there),
+// and the target of exit.
+type listContext struct {
 	next string
 	exit func() string
 }
 
-// list draws tasks that follow on each other, and gives the first one's node.
-func (d *drawing) list(tasks language.TaskList, at place) (first string) {
+// list renders tasks that run sequentially, and returns the node of the first one.
+func (d *flowchart) list(tasks language.TaskList, at listContext) (first string) {
 	ids := make([]string, len(tasks))
 	for i := range tasks {
-		ids[i] = d.id()
+		ids[i] = d.nextID()
 	}
 	for i, task := range tasks {
 		d.task(task, ids[i])
@@ -29,7 +29,7 @@ func (d *drawing) list(tasks language.TaskList, at place) (first string) {
 		if i+1 < len(ids) {
 			next = ids[i+1]
 		}
-		d.leave(task, ids[i], func(directive string) string {
+		d.outgoingEdges(task, ids[i], func(directive string) string {
 			switch directive {
 			case "", language.Continue:
 				return next
@@ -50,9 +50,9 @@ func (d *drawing) list(tasks language.TaskList, at place) (first string) {
 	return ids[0]
 }
 
-// leave draws the edges from a task to what follows on it. target is empty where nothing does; what is chosen to end
-// the composite around is drawn even so.
-func (d *drawing) leave(task *language.Task, id string, target func(directive string) string, exit func() string) {
+// outgoingEdges writes the edges from a task to its successors. target returns an empty string if there is none; an edge
+// with a text is then drawn to the exit node.
+func (d *flowchart) outgoingEdges(task *language.Task, id string, target func(directive string) string, exit func() string) {
 	for task.Extended != nil {
 		task = task.Extended
 	}
@@ -74,7 +74,7 @@ func (d *drawing) leave(task *language.Task, id string, target func(directive st
 			if branch.When == "" {
 				otherwise = false
 			} else if !d.brief {
-				text += ": " + bare(branch.When)
+				text += ": " + stripDelimiters(branch.When)
 			}
 			to(branch.Then, text)
 		}
@@ -89,12 +89,12 @@ func (d *drawing) leave(task *language.Task, id string, target func(directive st
 	}
 }
 
-// body draws the tasks of a composite, in its subgraph.
-func (d *drawing) body(tasks language.TaskList) {
+// composite renders the tasks of a composite within its subgraph.
+func (d *flowchart) composite(tasks language.TaskList) {
 	exit := ""
-	d.list(tasks, place{exit: func() string {
+	d.list(tasks, listContext{exit: func() string {
 		if exit == "" {
-			exit = d.id()
+			exit = d.nextID()
 		}
 		return exit
 	}})
@@ -103,36 +103,36 @@ func (d *drawing) body(tasks language.TaskList) {
 	}
 }
 
-// task draws one task, and what compensates it.
-func (d *drawing) task(task *language.Task, id string) {
+// task renders one task and its compensation.
+func (d *flowchart) task(task *language.Task, id string) {
 	look, lines := d.describe(task)
-	lines = append(lines, d.fateOf(id, part{pointer: task.Pointer}))
+	lines = append(lines, d.annotate(id, taskKey{pointer: task.Pointer}))
 	if look == subgraph {
-		d.group(id, lines, func() { d.inside(task) })
+		d.group(id, lines, func() { d.contents(task) })
 	} else {
 		d.node(id, look, lines...)
 	}
 	if task.Call != nil && d.functions[task.Call.Function] != "" {
-		d.aside(id, d.functions[task.Call.Function], "")
+		d.dashedEdge(id, d.functions[task.Call.Function], "")
 	}
 	if len(task.Compensate) > 0 {
-		undo := d.id()
-		d.group(undo, []string{"compensate " + task.Name, d.fateOf(undo, part{task.Pointer, true})}, func() { d.body(task.Compensate) })
-		d.aside(id, undo, "compensate")
+		undo := d.nextID()
+		d.group(undo, []string{"compensate " + task.Name, d.annotate(undo, taskKey{task.Pointer, true})}, func() { d.composite(task.Compensate) })
+		d.dashedEdge(id, undo, "compensate")
 	}
 }
 
-// function draws one of use.functions.
-func (d *drawing) function(name string, task *language.Task) {
+// function renders one of use.functions.
+func (d *flowchart) function(name string, task *language.Task) {
 	id := d.functions[name]
-	d.group(id, []string{"function " + name}, func() { d.branch(task) })
+	d.group(id, []string{"function " + name}, func() { d.standalone(task) })
 }
 
-// branch draws a task that stands alone: nothing follows on it.
-func (d *drawing) branch(task *language.Task) {
-	id := d.id()
+// standalone renders a task without successors.
+func (d *flowchart) standalone(task *language.Task) {
+	id := d.nextID()
 	d.task(task, id)
-	d.leave(task, id, func(directive string) string {
+	d.outgoingEdges(task, id, func(directive string) string {
 		if directive == language.End {
 			return doneNode
 		}
@@ -140,38 +140,39 @@ func (d *drawing) branch(task *language.Task) {
 	}, func() string { return doneNode })
 }
 
-// inside draws what a composite does.
-func (d *drawing) inside(task *language.Task) {
+// contents renders the nested tasks of a composite.
+func (d *flowchart) contents(task *language.Task) {
 	switch {
 	case task.Extension != nil:
 		d.extension(task)
 	case task.Fork != nil:
 		for _, branch := range task.Fork.Branches {
-			d.branch(branch)
+			d.standalone(branch)
 		}
 	case task.Try != nil:
 		d.try(task)
 	case task.For != nil:
-		d.body(task.For.Do)
+		d.composite(task.For.Do)
 	case task.Listen != nil:
-		d.body(task.Listen.Foreach.Do)
+		d.composite(task.Listen.Foreach.Do)
 	default:
-		d.body(task.Do)
+		d.composite(task.Do)
 	}
 }
 
-// extension draws the tasks before, the task extended, and the tasks after. What exit does before it, it does to all.
-func (d *drawing) extension(task *language.Task) {
-	extended, exit := d.id(), ""
+// extension renders the tasks before, the extended task, and the tasks after. An exit among the tasks before skips the
+// extended task too.
+func (d *flowchart) extension(task *language.Task) {
+	extended, exit := d.nextID(), ""
 	leave := func() string {
 		if exit == "" {
-			exit = d.id()
+			exit = d.nextID()
 		}
 		return exit
 	}
-	d.list(task.Extension.Before, place{next: extended, exit: leave})
+	d.list(task.Extension.Before, listContext{next: extended, exit: leave})
 	d.task(task.Extended, extended)
-	if first := d.list(task.Extension.After, place{exit: leave}); first != "" {
+	if first := d.list(task.Extension.After, listContext{exit: leave}); first != "" {
 		d.edge(extended, first, "")
 	}
 	if exit != "" {
@@ -179,30 +180,30 @@ func (d *drawing) extension(task *language.Task) {
 	}
 }
 
-func (d *drawing) try(task *language.Task) {
-	catch, tried, caught := task.Try.Catch, d.id(), d.id()
-	d.group(tried, []string{"try"}, func() { d.body(task.Try.Do) })
-	lines := []string{"catch " + caughtErrors(catch)}
+func (d *flowchart) try(task *language.Task) {
+	catch, tried, caught := task.Try.Catch, d.nextID(), d.nextID()
+	d.group(tried, []string{"try"}, func() { d.composite(task.Try.Do) })
+	lines := []string{"catch " + catchLabel(catch)}
 	if !d.brief {
 		lines = append(lines, conditions(catch.When, catch.ExceptWhen))
 	}
 	if catch.Retry != nil {
-		lines = append(lines, retried(catch.Retry))
+		lines = append(lines, retryLabel(catch.Retry))
 	}
 	if len(catch.Do) == 0 {
 		d.node(caught, box, lines...)
 	} else {
-		d.group(caught, lines, func() { d.body(catch.Do) })
+		d.group(caught, lines, func() { d.composite(catch.Do) })
 	}
-	d.aside(tried, caught, "error")
+	d.dashedEdge(tried, caught, "error")
 }
 
-func caughtErrors(catch language.Catch) string {
+func catchLabel(catch language.Catch) string {
 	var filters []string
 	for _, key := range slices.Sorted(maps.Keys(catch.With)) {
 		text := language.Text(catch.With[key])
 		if key == "type" {
-			text = lastPart(text)
+			text = lastSegment(text)
 		}
 		filters = append(filters, key+" "+text)
 	}
@@ -212,21 +213,21 @@ func caughtErrors(catch language.Catch) string {
 func conditions(when, exceptWhen string) string {
 	var texts []string
 	if when != "" {
-		texts = append(texts, "when "+bare(when))
+		texts = append(texts, "when "+stripDelimiters(when))
 	}
 	if exceptWhen != "" {
-		texts = append(texts, "except when "+bare(exceptWhen))
+		texts = append(texts, "except when "+stripDelimiters(exceptWhen))
 	}
 	return strings.Join(texts, ", ")
 }
 
-func retried(policy *language.RetryPolicy) string {
+func retryLabel(policy *language.RetryPolicy) string {
 	text := "retry"
 	if policy.Attempts > 0 {
 		text += fmt.Sprintf(" up to %d×", policy.Attempts)
 	}
 	if policy.Delay != nil {
-		text += " after " + cmp.Or(bare(policy.Delay.Expression), policy.Delay.Value.String())
+		text += " after " + cmp.Or(stripDelimiters(policy.Delay.Expression), policy.Delay.Value.String())
 	}
 	if policy.Backoff.Kind != "" && policy.Backoff.Kind != "constant" {
 		text += ", " + policy.Backoff.Kind
@@ -234,8 +235,8 @@ func retried(policy *language.RetryPolicy) string {
 	return text
 }
 
-// bare is an expression without what marks it as one.
-func bare(expression string) string {
+// stripDelimiters is an expression without `${ }`.
+func stripDelimiters(expression string) string {
 	text := strings.TrimSpace(expression)
 	if inner, ok := strings.CutPrefix(text, "${"); ok {
 		text = strings.TrimSpace(strings.TrimSuffix(inner, "}"))
@@ -243,5 +244,5 @@ func bare(expression string) string {
 	return text
 }
 
-// lastPart is what tells an error's type from others.
-func lastPart(uri string) string { return uri[strings.LastIndexAny(uri, "/:")+1:] }
+// lastSegment is the last segment of an error type's URI.
+func lastSegment(uri string) string { return uri[strings.LastIndexAny(uri, "/:")+1:] }

@@ -7,26 +7,26 @@ import (
 	"unicode/utf8"
 )
 
-// longest is how many characters of a text are drawn.
-const longest = 60
+// maxTextLength bounds a text, in characters.
+const maxTextLength = 60
 
-// label is a quoted label of some lines; empty ones are left out.
+// label is a quoted label of several lines; empty lines are omitted.
 func label(lines ...string) string {
 	var drawn []string
 	for _, line := range lines {
-		if text := escaped(line); text != "" {
+		if text := escape(line); text != "" {
 			drawn = append(drawn, text)
 		}
 	}
 	return `"` + strings.Join(drawn, "<br/>") + `"`
 }
 
-// escaped is a text on one line, shortened, with every character as a Mermaid entity that Mermaid or HTML could take for
-// something else. The first one is one unless it is a letter: Mermaid would make a list of `1. ask`.
-func escaped(text string) string {
+// escape puts a text on one line, shortens it, and replaces every character that Mermaid or HTML could interpret by a
+// Mermaid entity. The first character is replaced unless it is a letter, because Mermaid renders `1. ask` as a list.
+func escape(text string) string {
 	text = strings.Join(strings.Fields(text), " ")
-	if utf8.RuneCountInString(text) > longest {
-		text = string([]rune(text)[:longest-1]) + "…"
+	if utf8.RuneCountInString(text) > maxTextLength {
+		text = string([]rune(text)[:maxTextLength-1]) + "…"
 	}
 	var out strings.Builder
 	for i, r := range text {

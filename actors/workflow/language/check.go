@@ -2,8 +2,8 @@ package language
 
 import "strconv"
 
-// check reports what can only be seen once the whole definition is read: directives that lead nowhere, functions that
-// call themselves, and names in expressions that nothing defines.
+// check reports faults that require the whole definition: directives without a target, functions that call themselves,
+// and undefined names in expressions.
 func (r *reader) check() {
 	w := r.workflow
 	r.checkNames()
@@ -17,12 +17,12 @@ func (r *reader) check() {
 	}
 	for name, task := range w.Use.Functions {
 		if r.reaches(task, name, map[string]bool{}) {
-			r.at(task, "", CodeReference, "the function "+strconv.Quote(name)+" calls itself")
+			r.faultAt(task, "", CodeReference, "the function "+strconv.Quote(name)+" calls itself")
 		}
 	}
 }
 
-func (r *reader) at(task *Task, below, code, message string) {
+func (r *reader) faultAt(task *Task, below, code, message string) {
 	r.faults = append(r.faults, Fault{Line: max(task.Line, 1), Column: max(task.Column, 1),
 		Pointer: task.Pointer + below, Code: code, Message: message})
 }
@@ -36,7 +36,7 @@ func (r *reader) checkList(list TaskList) {
 func (r *reader) checkTask(task *Task, list TaskList) {
 	r.checkDirective(task, "/then", task.Then, list)
 	for i, branch := range task.Switch {
-		r.checkDirective(task, "/switch/"+strconv.Itoa(i)+"/"+escape(branch.Name)+"/then", branch.Then, list)
+		r.checkDirective(task, "/switch/"+strconv.Itoa(i)+"/"+escapeToken(branch.Name)+"/then", branch.Then, list)
 	}
 	if task.Try != nil {
 		r.checkDirective(task, "/catch/then", task.Try.Catch.Then, list)
@@ -56,12 +56,12 @@ func (r *reader) checkDirective(task *Task, below, directive string, list TaskLi
 	case "", Continue, Exit, End:
 	default:
 		if list.Index(directive) < 0 {
-			r.at(task, below, CodeReference, "there is no task "+strconv.Quote(directive)+" beside this one")
+			r.faultAt(task, below, CodeReference, "the task list has no task "+strconv.Quote(directive))
 		}
 	}
 }
 
-// lists are the task lists that a task runs in sequence.
+// lists are the task lists that a task runs sequentially.
 func (t *Task) lists() []TaskList {
 	var lists []TaskList
 	switch {
@@ -75,7 +75,7 @@ func (t *Task) lists() []TaskList {
 	return append(lists, t.Do, t.Compensate)
 }
 
-// reaches tells whether running a task can call the function of that name.
+// reaches reports whether running a task can call the named function.
 func (r *reader) reaches(task *Task, name string, seen map[string]bool) bool {
 	if task.Call != nil {
 		called, own := r.workflow.Use.Functions[task.Call.Function]

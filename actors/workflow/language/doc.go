@@ -1,25 +1,26 @@
-// Package language owns the Open Workflow Specification 1.0.3 (formerly CNCF Serverless Workflow) as weft reads
-// it: a strict model, its faults by line, column and JSON pointer, its runtime expressions, and a digest.
+// Package language implements the Open Workflow Specification 1.0.3 (formerly CNCF Serverless Workflow): a strict model
+// of workflow definitions, their faults with line, column and JSON pointer, the evaluation of runtime expressions, and a
+// digest.
 //
-// Parse reads YAML 1.2 or JSON. It refuses what it does not know: unknown fields, duplicate keys, keys that are
-// not strings, documents past MaxSource, MaxDepth or MaxNodes. What the specification defines and weft does not run
-// yet parses, and Unsupported names it, so that a definition is refused when it is created and never ignored.
+// Parse reads YAML 1.2 or JSON. It rejects unknown fields, duplicate keys, keys that are not strings, and documents
+// beyond MaxSource, MaxDepth or MaxNodes. Constructs that the specification defines and weft does not implement parse;
+// Workflow.Unsupported lists them, so that such a definition can be rejected when it is created.
 //
-// The package is pure: no clock, no network, no files. An expression is only ever a part of a definition; nothing
-// that arrives as data is evaluated.
+// The package is pure: it uses no network and no files, and the clock only as a limit on evaluations. Only expressions
+// in a definition are evaluated, never data.
 package language
 
 // Bounds of one definition.
 const (
-	// MaxSource is the largest source in bytes.
+	// MaxSource bounds the source, in bytes.
 	MaxSource = 512 << 10
-	// MaxDepth is the deepest nesting of mappings and sequences.
+	// MaxDepth bounds the nesting of mappings and sequences.
 	MaxDepth = 64
-	// MaxNodes bounds the nodes of a document after its aliases are expanded.
+	// MaxNodes bounds the nodes of a document, with aliases expanded.
 	MaxNodes = 50_000
 	// MaxTasks bounds the tasks of a definition.
 	MaxTasks = 2_000
 )
 
-// Version is the version of the specification that this package reads. Any 1.x.y is accepted in document.dsl.
+// Version is the version of the specification that this package implements. document.dsl may be any 1.x.y.
 const Version = "1.0.3"

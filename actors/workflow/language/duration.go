@@ -1,37 +1,38 @@
 package language
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"strconv"
 	"time"
 )
 
-// MaxDuration bounds every duration of a definition: ten years.
+// MaxDuration bounds every duration of a definition to ten years.
 const MaxDuration = 10 * 366 * 24 * time.Hour
 
-var iso = regexp.MustCompile(`^P(?:(\d+(?:\.\d+)?)Y)?(?:(\d+(?:\.\d+)?)M)?(?:(\d+(?:\.\d+)?)W)?(?:(\d+(?:\.\d+)?)D)?` +
+var isoDuration = regexp.MustCompile(`^P(?:(\d+(?:\.\d+)?)Y)?(?:(\d+(?:\.\d+)?)M)?(?:(\d+(?:\.\d+)?)W)?(?:(\d+(?:\.\d+)?)D)?` +
 	`(?:T(?:(\d+(?:\.\d+)?)H)?(?:(\d+(?:\.\d+)?)M)?(?:(\d+(?:\.\d+)?)S)?)?$`)
 
-// A year counts 365 days and a month 30, since a duration has no calendar.
-var units = [...]time.Duration{365 * day, 30 * day, 7 * day, day, time.Hour, time.Minute, time.Second}
+// A year is 365 days and a month 30 days, as a duration has no calendar.
+var isoUnits = [...]time.Duration{365 * day, 30 * day, 7 * day, day, time.Hour, time.Minute, time.Second}
 
 const day = 24 * time.Hour
 
-// Duration is a length of time, or an expression for one: then it yields ISO 8601 text or an object of units.
+// Duration is a length of time, or an expression that yields one: ISO 8601 text or an object of units.
 type Duration struct {
 	Value      time.Duration
 	Expression string
 }
 
-// ParseDuration reads an ISO 8601 duration such as PT30S or P1DT12H, from 0 to MaxDuration.
+// ParseDuration parses an ISO 8601 duration such as PT30S or P1DT12H, from 0 to MaxDuration.
 func ParseDuration(text string) (time.Duration, error) {
-	match := iso.FindStringSubmatch(text)
+	match := isoDuration.FindStringSubmatch(text)
 	if match == nil || text[len(text)-1] == 'P' || text[len(text)-1] == 'T' {
 		return 0, fmt.Errorf("%.40q is not an ISO 8601 duration", text)
 	}
 	var total float64
-	for i, unit := range units {
+	for i, unit := range isoUnits {
 		if match[i+1] == "" {
 			continue
 		}
@@ -44,7 +45,7 @@ func ParseDuration(text string) (time.Duration, error) {
 	return boundDuration(total)
 }
 
-// DurationOf reads what a duration expression yields: ISO 8601 text, or an object of days, hours, minutes, seconds
+// DurationOf converts the result of a duration expression: ISO 8601 text, or an object of days, hours, minutes, seconds
 // and milliseconds.
 func DurationOf(value any) (time.Duration, error) {
 	switch value := value.(type) {
@@ -53,7 +54,7 @@ func DurationOf(value any) (time.Duration, error) {
 	case map[string]any:
 		return durationOfUnits(value)
 	}
-	return 0, fmt.Errorf("a duration must be ISO 8601 text or an object of units, not %T", value)
+	return 0, errors.New("a duration must be ISO 8601 text or an object of units")
 }
 
 func durationOfUnits(parts map[string]any) (time.Duration, error) {
@@ -67,7 +68,7 @@ func durationOfUnits(parts map[string]any) (time.Duration, error) {
 		unit, known := names[name]
 		number, isNumber := asFloat(count)
 		if !known || !isNumber || number < 0 {
-			return 0, fmt.Errorf("%.40q is not a unit with a count from 0", name)
+			return 0, fmt.Errorf("%.40q is not a unit with a non-negative number", name)
 		}
 		total += number * float64(unit)
 	}

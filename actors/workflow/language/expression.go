@@ -11,14 +11,14 @@ import (
 
 // Bounds of one evaluation.
 //
-// What is bounded: MaxSteps counts the interpreter's instructions, so that the same expression on the same data ends
-// the same everywhere; MaxTime is a backstop on the wall clock. What `+`, `*`, join, string interpolation and the
-// functions that copy their input make is charged against MaxAllocation as it is made; an array index in an
-// assignment ends at MaxIndex; the result is bounded by MaxResult and MaxResultDepth.
+// MaxSteps counts the interpreter's instructions, so that the same expression on the same data ends the same way on every
+// machine; MaxTime is a fallback on the wall clock. The results of `+`, `*`, join, string interpolation and functions
+// that copy their input are charged against MaxAllocation, in bytes; MaxIndex bounds an array index in an assignment;
+// MaxResult, in bytes, and MaxResultDepth bound the result.
 //
-// What is not: memory is bounded by these charges and not measured. The most that seven hostile expressions made was
-// 107 MiB (explode, again and again); an evaluation can hold as much for the MaxTime that it lasts. One call of a
-// function (sort, a regular expression) is not preempted and runs to its end, on an input that its charge lets through.
+// Memory is bounded by these charges and is not measured. The largest allocation observed with hostile expressions was
+// 107 MiB (repeated explode); an evaluation can hold that for at most MaxTime. A single call of a function, such as sort
+// or a regular expression, is not preempted, but its input is bounded by its charge.
 const (
 	MaxSteps       = 1_000_000
 	MaxTime        = 250 * time.Millisecond
@@ -28,27 +28,27 @@ const (
 	MaxResultDepth = 128
 )
 
-// Variables are the names that the specification gives to expressions, without $.
+// Variables are the specification's variables, without $.
 var Variables = []string{"context", "input", "output", "secrets", "task", "workflow", "runtime", "authorization"}
 
-// Errors of an evaluation, beside those that the expression itself raises.
+// Errors of an evaluation besides those that the expression itself raises.
 var (
 	ErrSteps  = errors.New("the expression takes too many steps")
 	ErrTime   = errors.New("the expression takes too long")
-	ErrMemory = errors.New("the expression makes too much data")
+	ErrMemory = errors.New("the expression produces too much data")
 	ErrMany   = errors.New("the expression yields more than one value")
-	ErrNumber = errors.New("the expression yields a number that JSON cannot write")
+	ErrNumber = errors.New("the expression yields a number that is not finite")
 )
 
-// Scope is what an expression sees beside its input. A variable that is missing is null.
+// Scope holds the variables of an expression. A missing variable is null.
 type Scope struct {
-	// Values holds Variables and those that enclosing tasks define, without $. Lookup is asked for what Values does not
-	// hold, and only for what an expression uses.
+	// Values are the values of Variables and of the variables that enclosing tasks define, without $. Lookup is called for
+	// variables that are not in Values, and only for those that the expression mentions.
 	Values map[string]any
 	Lookup func(name string) any
-	// Names are the names that enclosing tasks define (Task.Scope).
+	// Names are the variables that enclosing tasks define (Task.Scope).
 	Names []string
-	// Now is what the function now yields.
+	// Now is the result of the function now.
 	Now time.Time
 
 	bound []binding
@@ -59,7 +59,7 @@ type binding struct {
 	value any
 }
 
-// Bind is the scope with a variable that hides any of that name.
+// Bind returns the scope with a variable that shadows any of the same name.
 func (s Scope) Bind(name string, value any) Scope {
 	s.bound = append(slices.Clip(s.bound), binding{name, value})
 	return s
@@ -77,14 +77,14 @@ func (s *Scope) value(name string) any {
 	return s.Lookup(name)
 }
 
-// IsExpression tells whether a string is written as an expression: `${ … }`.
+// IsExpression reports whether a string has the form of an expression: `${ … }`.
 func IsExpression(text string) bool {
 	text = strings.TrimSpace(text)
 	return strings.HasPrefix(text, "${") && strings.HasSuffix(text, "}")
 }
 
-// body is the jq program of an expression with or without its `${ }`.
-func body(text string) string {
+// expressionBody is the jq program of an expression, written with or without `${ }`.
+func expressionBody(text string) string {
 	if !IsExpression(text) {
 		return text
 	}
@@ -92,24 +92,25 @@ func body(text string) string {
 	return text[2 : len(text)-1]
 }
 
-// Evaluate runs an expression, written with or without `${ }`, on input. No result counts as null; more than one is
-// ErrMany. Values must be of the forms that Normalize gives; the result is too, and shares structure with its input.
+// Evaluate evaluates an expression, written with or without `${ }`, on input. No result is null; more than one is
+// ErrMany. Values must have the forms that Normalize returns; so does the result, which may share structure with the
+// input.
 func (w *Workflow) Evaluate(expression string, input any, scope Scope) (any, error) {
-	value, err := w.expressions.run(body(expression), input, &scope)
+	value, err := w.expressions.run(expressionBody(expression), input, &scope)
 	if err != nil {
 		return nil, fmt.Errorf("evaluating %.80q: %w", expression, err)
 	}
 	return value, nil
 }
 
-// Condition evaluates an expression as a condition: false and null are false, all else is true.
+// Condition evaluates an expression as a condition: false and null are false, anything else is true.
 func (w *Workflow) Condition(expression string, input any, scope Scope) (bool, error) {
 	value, err := w.Evaluate(expression, input, scope)
 	return value != nil && value != false, err
 }
 
-// Transform evaluates what input.from, output.as or export.as holds: a string is an expression, with or without
-// `${ }`, and an object is filled in by Fill.
+// Transform evaluates input.from, output.as or export.as: a string is an expression, with or without `${ }`; an object
+// is evaluated by Fill.
 func (w *Workflow) Transform(transformation, input any, scope Scope) (any, error) {
 	if text, ok := transformation.(string); ok {
 		return w.Evaluate(text, input, scope)
@@ -117,8 +118,8 @@ func (w *Workflow) Transform(transformation, input any, scope Scope) (any, error
 	return w.Fill(transformation, input, scope)
 }
 
-// Fill replaces the expressions in a value of the definition by what they yield. In loose mode every string is
-// tried as an expression and kept where it is none or fails.
+// Fill replaces the expressions in a value of the definition by their results. In loose mode every string is evaluated
+// as an expression, and kept if that fails.
 func (w *Workflow) Fill(value, input any, scope Scope) (any, error) {
 	switch value := value.(type) {
 	case string:
@@ -155,7 +156,7 @@ func (w *Workflow) Fill(value, input any, scope Scope) (any, error) {
 	return value, nil
 }
 
-// FillText is Fill for a field that is a string; a result that is none is rendered as JSON.
+// FillText is Fill for a string field; a result that is not a string is encoded as JSON.
 func (w *Workflow) FillText(text string, input any, scope Scope) (string, error) {
 	value, err := w.Fill(text, input, scope)
 	if err != nil {
@@ -164,7 +165,7 @@ func (w *Workflow) FillText(text string, input any, scope Scope) (string, error)
 	return Text(value), nil
 }
 
-// Text renders a value as a string: strings as they are, null as "", all else as JSON.
+// Text formats a value as a string: strings as they are, null as "", anything else as JSON.
 func Text(value any) string {
 	switch value := value.(type) {
 	case nil:
@@ -175,40 +176,41 @@ func Text(value any) string {
 	return string(Canonical(value))
 }
 
-// checkExpression reports an expression that does not parse or that uses what is forbidden.
+// checkExpression reports an expression that does not parse or uses a forbidden function or $secrets where it is not
+// allowed.
 func (f field) checkExpression(text string) {
-	if _, err := prepare(body(text)); err != nil {
+	if _, err := parseExpression(expressionBody(text)); err != nil {
 		f.fault(CodeExpression, err.Error())
 		return
 	}
-	if f.reader.seals == 0 && usesSecrets(text) {
-		f.fault(CodeExpression, "$secrets may be used in what a call is made with, in an authentication, and in the "+
-			"input.from of a call: anywhere else it would be written to the history")
+	if f.reader.secretsAllowed == 0 && mentionsSecrets(text) {
+		f.fault(CodeExpression, "$secrets may be used only in the arguments of a call, in an authentication, and in the "+
+			"input.from of a call; anywhere else its value would be written to the log")
 	}
-	f.reader.expressions = append(f.reader.expressions, written{f, text})
+	f.reader.expressions = append(f.reader.expressions, locatedExpression{f, text})
 }
 
-var secrets = regexp.MustCompile(`\$secrets\b`)
+var secretsVariable = regexp.MustCompile(`\$secrets\b`)
 
-func usesSecrets(text string) bool { return secrets.MatchString(text) }
+func mentionsSecrets(text string) bool { return secretsVariable.MatchString(text) }
 
-// UsesSecrets tells whether what a call is made with takes secrets.
+// UsesSecrets reports whether the arguments or the input of a call mention $secrets.
 func (t *Task) UsesSecrets() bool {
-	return t.Sealed || t.Call != nil && usesSecrets(string(Canonical(t.Call.With)))
+	return t.DeferredInput || t.Call != nil && mentionsSecrets(string(Canonical(t.Call.With)))
 }
 
-// written is an expression with its place.
-type written struct {
+// locatedExpression is an expression with its position.
+type locatedExpression struct {
 	field
 	text string
 }
 
-// checkNames reports variables and functions that are defined nowhere. A variable that some task defines is accepted
-// everywhere; where it is out of scope the expression fails when it runs.
+// checkNames reports undefined variables and functions. A variable that any task defines is accepted everywhere; where
+// it is out of scope the evaluation fails.
 func (r *reader) checkNames() {
 	seen := map[string]error{}
 	for _, expression := range r.expressions {
-		program := body(expression.text)
+		program := expressionBody(expression.text)
 		err, known := seen[program]
 		if !known {
 			err = compile(program, r.variables).err
@@ -252,3 +254,7 @@ func (f field) checkTemplate() {
 		o.fields[key].checkTemplate()
 	}
 }
+
+// CheckExpression returns the fault of an expression, written with or without `${ }`, that is evaluated outside of
+// tasks, where only Variables are defined.
+func CheckExpression(text string) error { return compile(expressionBody(text), nil).err }

@@ -1,7 +1,6 @@
 package language
 
 import (
-	"encoding/json"
 	"errors"
 	"strings"
 	"testing"
@@ -49,18 +48,18 @@ func TestEvaluate(t *testing.T) {
 	}
 }
 
-func TestEvaluateRefuses(t *testing.T) {
+func TestEvaluateRejects(t *testing.T) {
 	t.Parallel()
 	for _, expression := range []string{`env`, `$ENV`, `env.PATH`, `input`, `[inputs]`, `$__loc__`, `debug`, `import "a" as a; .`,
 		`include "a"; .`, `halt`, `input_line_number`, `_add(1; 2)`, `$__now`, `def __charge: .; .`, `. as $__l | .`,
 		`get_search_list`, `[1,2] | .[`, ``, `$nowhere`, `nosuch`, `"a" | modulemeta`, `1, 2`, `error("boom")`, `nan`, `[infinite]`, `{a: -infinite}`} {
 		if value, err := (&Workflow{}).Evaluate(expression, nil, Scope{}); err == nil {
-			t.Errorf("%s gave %s", expression, Canonical(value))
+			t.Errorf("%s returned %s", expression, Canonical(value))
 		}
 	}
 }
 
-// TestEvaluateIsBounded runs what would take gigabytes or for ever.
+// TestEvaluateIsBounded evaluates expressions that would otherwise use gigabytes or never end.
 func TestEvaluateIsBounded(t *testing.T) {
 	t.Parallel()
 	scope := Scope{Values: map[string]any{"context": map[string]any{"n": 1 << 28}}}
@@ -82,14 +81,14 @@ func TestEvaluateIsBounded(t *testing.T) {
 		started := time.Now()
 		value, err := (&Workflow{}).Evaluate(expression, nil, scope)
 		if err == nil {
-			t.Errorf("%s gave %.80s", expression, Canonical(value))
+			t.Errorf("%s returned %.80s", expression, Canonical(value))
 		}
 		if took := time.Since(started); took > 20*MaxTime {
 			t.Errorf("%s took %s", expression, took)
 		}
 	}
 	if _, err := (&Workflow{}).Evaluate(`[repeat(1)]`, nil, scope); !errors.Is(err, ErrSteps) && !errors.Is(err, ErrTime) {
-		t.Errorf("endless: %v", err)
+		t.Errorf("endless expression: error %v", err)
 	}
 }
 
@@ -104,7 +103,7 @@ func TestFill(t *testing.T) {
 	if want := `{"a":1,"b":1,"c":[2,3,null],"d":"plain text"}`; err != nil || string(Canonical(loose)) != want {
 		t.Errorf("loose: %s, %v; want %s", Canonical(loose), err, want)
 	}
-	// What came in as data is not evaluated, whatever it looks like.
+	// Data is never evaluated, even if it has the form of an expression.
 	kept, err := (&Workflow{}).Fill("${ .x }", map[string]any{"x": "${ env }"}, Scope{})
 	if err != nil || kept != "${ env }" {
 		t.Errorf("data was evaluated: %v, %v", kept, err)
@@ -122,10 +121,6 @@ func TestDecodeKeepsDigits(t *testing.T) {
 		t.Errorf("got %s", got)
 	}
 	if _, err := Decode([]byte(`1 2`)); err == nil {
-		t.Error("data after the value was accepted")
-	}
-	var plain any
-	if err := json.Unmarshal([]byte(text), &plain); err != nil {
-		t.Fatal(err)
+		t.Error("trailing data was accepted")
 	}
 }

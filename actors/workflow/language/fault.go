@@ -7,50 +7,50 @@ import (
 	"strings"
 )
 
-// Codes of faults. The set is closed.
+// The codes of faults. The set is closed.
 const (
-	// CodeSyntax: the source is not YAML or JSON, or not one document.
+	// CodeSyntax: the source is not YAML or JSON, or is not exactly one document.
 	CodeSyntax = "syntax"
 	// CodeTooLarge: a bound of this package is exceeded.
 	CodeTooLarge = "too_large"
-	// CodeDuplicate: a key, a task name in one list, or a component is given twice.
+	// CodeDuplicate: a key, a task name in a list, or a component occurs twice.
 	CodeDuplicate = "duplicate"
 	// CodeUnknownField: a field that the specification does not define.
 	CodeUnknownField = "unknown_field"
-	// CodeMissing: a field that is required is absent.
+	// CodeMissing: a required field is absent.
 	CodeMissing = "missing"
-	// CodeType: a value is of the wrong type.
+	// CodeType: a value has the wrong type.
 	CodeType = "type"
-	// CodeValue: a value is of the right type and not allowed.
+	// CodeValue: a value has the right type and is not allowed.
 	CodeValue = "value"
-	// CodeExpression: a runtime expression does not parse, or uses what is forbidden.
+	// CodeExpression: a runtime expression does not parse, or uses something forbidden or undefined.
 	CodeExpression = "expression"
-	// CodeReference: a name refers to nothing.
+	// CodeReference: a name is not defined.
 	CodeReference = "reference"
-	// CodeUnsupported: the specification defines it and weft does not run it.
+	// CodeUnsupported: a construct of the specification that weft does not implement.
 	CodeUnsupported = "unsupported"
 )
 
-// Fault is one thing wrong with a definition.
+// Fault is one error in a definition.
 type Fault struct {
 	// Line and Column count from 1.
 	Line   int `json:"line"`
 	Column int `json:"column"`
-	// Pointer is the RFC 6901 pointer of the value at fault; empty for the whole document.
+	// Pointer is the RFC 6901 pointer of the faulty value; empty for the whole document.
 	Pointer string `json:"pointer"`
 	Code    string `json:"code"`
 	Message string `json:"message"`
 }
 
-// Error renders the fault as line:column: pointer: message.
+// Error formats the fault as line:column: pointer: message.
 func (f Fault) Error() string {
 	return fmt.Sprintf("%d:%d: %s: %s", f.Line, f.Column, f.Pointer, f.Message)
 }
 
-// Faults are all the faults of a definition in the order of the source. An empty Faults means none.
+// Faults are all the faults of a definition, in the order of the source. Empty Faults mean that there are none.
 type Faults []Fault
 
-// Error renders the faults one a line.
+// Error formats the faults, one per line.
 func (f Faults) Error() string {
 	lines := make([]string, len(f))
 	for i, fault := range f {
@@ -66,8 +66,8 @@ func (f Faults) sorted() Faults {
 	return f
 }
 
-// escape renders a key as one token of an RFC 6901 pointer.
-func escape(key string) string {
+// escapeToken escapes a key as a token of an RFC 6901 pointer.
+func escapeToken(key string) string {
 	if !strings.ContainsAny(key, "~/") {
 		return key
 	}

@@ -9,27 +9,26 @@ import (
 	"github.com/itchyny/gojq"
 )
 
-// forbidden are functions that reach outside of an expression, or that make replaying it different.
-var forbidden = []string{"env", "$ENV", "input", "inputs", "debug", "stderr", "input_filename", "input_line_number",
+// forbiddenFunctions access something outside of the expression, or are not deterministic.
+var forbiddenFunctions = []string{"env", "$ENV", "input", "inputs", "debug", "stderr", "input_filename", "input_line_number",
 	"modulemeta", "get_search_list", "builtins", "halt", "halt_error", "localtime", "strflocaltime", "$__loc__",
 	"$__prog_args"}
 
-// copying are functions that copy their whole input, or write it out, and so are charged for it.
-var copying = []string{"tojson", "tostring", "fromjson", "add", "flatten", "implode", "explode", "format", "split",
+// copyingFunctions copy or encode their whole input, so their input is charged.
+var copyingFunctions = []string{"tojson", "tostring", "fromjson", "add", "flatten", "implode", "explode", "format", "split",
 	"ascii_downcase", "ascii_upcase", "keys", "keys_unsorted", "to_entries", "from_entries", "with_entries",
 	"reverse", "sort", "sort_by", "group_by", "unique", "unique_by", "min", "max", "min_by", "max_by", "test", "walk",
 	"combinations", "transpose", "tostream", "fromstream", "trim", "ltrim", "rtrim", "trimstr", "ltrimstr", "rtrimstr",
 	"utf8bytelength", "delpaths", "del", "bsearch", "strptime", "error", "tonumber"}
 
-// patterns are functions that look for a regular expression again and again, in time that grows with the square of
-// their input.
-var patterns = []string{"match", "capture", "scan", "splits", "split"}
+// patternFunctions apply a regular expression repeatedly, in time that is quadratic in their input.
+var patternFunctions = []string{"match", "capture", "scan", "splits", "split"}
 
-// searching are functions whose cost is the product of their input and their argument.
-var searching = []string{"contains", "inside", "indices", "index", "rindex", "IN"}
+// searchingFunctions take time proportional to the product of the sizes of their input and argument.
+var searchingFunctions = []string{"contains", "inside", "indices", "index", "rindex", "IN"}
 
-// prepare parses an expression, refuses what is forbidden, and puts guards where data can grow.
-func prepare(text string) (query *gojq.Query, err error) {
+// parseExpression parses an expression, rejects forbidden constructs, and inserts guards where data can grow.
+func parseExpression(text string) (query *gojq.Query, err error) {
 	if strings.TrimSpace(text) == "" {
 		return nil, fmt.Errorf("the expression is empty")
 	}
@@ -45,7 +44,7 @@ func prepare(text string) (query *gojq.Query, err error) {
 	return query, g.err
 }
 
-// guard rewrites a syntax tree in place. Names that start with an underscore are its own.
+// guard rewrites a syntax tree in place. It reserves names that start with an underscore.
 type guard struct {
 	err error
 }
@@ -81,9 +80,9 @@ func (g *guard) walk(v reflect.Value) {
 func (g *guard) visit(node any) {
 	switch node := node.(type) {
 	case *gojq.FuncDef:
-		g.own(node.Name)
+		g.checkReserved(node.Name)
 	case *gojq.Pattern:
-		g.own(strings.TrimPrefix(node.Name, "$"))
+		g.checkReserved(strings.TrimPrefix(node.Name, "$"))
 	case *gojq.Query:
 		g.query(node)
 	case *gojq.Term:
@@ -101,13 +100,13 @@ func (g *guard) visit(node any) {
 	}
 }
 
-func (g *guard) own(name string) {
+func (g *guard) checkReserved(name string) {
 	if strings.HasPrefix(name, "_") {
 		g.refuse("names that start with an underscore are reserved: %s", name)
 	}
 }
 
-// checks name what an operator is charged by before it is applied.
+// checks are the guards of operators: the check to call before, and the operator to apply.
 var checks = map[gojq.Operator]struct {
 	check string
 	op    gojq.Operator
@@ -121,7 +120,7 @@ var checks = map[gojq.Operator]struct {
 	gojq.OpGe: {"__compare", gojq.OpGe}, gojq.OpLe: {"__compare", gojq.OpLe},
 }
 
-// query puts a check before an operator whose cost grows with its operands.
+// query inserts a check before an operator whose cost grows with its operands.
 func (g *guard) query(q *gojq.Query) {
 	checked, ok := checks[q.Op]
 	if !ok {
@@ -130,7 +129,7 @@ func (g *guard) query(q *gojq.Query) {
 	apply := pipe(call(checked.check, call("$__l"), call("$__r")),
 		&gojq.Query{Left: call("$__l"), Op: checked.op, Right: call("$__r")})
 	if q.Op == checked.op {
-		// l + r becomes r as $__r | l as $__l | __add($__l; $__r) | $__l + $__r, in the order that jq evaluates.
+		// l + r becomes r as $__r | l as $__l | __add($__l; $__r) | $__l + $__r: jq evaluates the right operand first.
 		*q = *withDefs(bind(q.Right, "$__r", bind(q.Left, "$__l", apply)), q.FuncDefs)
 		return
 	}
@@ -143,7 +142,7 @@ func (g *guard) query(q *gojq.Query) {
 func (g *guard) term(t *gojq.Term) {
 	switch {
 	case t.Type == gojq.TermTypeFormat && t.Str == nil:
-		wrap(t, "__charge")
+		guardInput(t, "__charge")
 	case t.Type == gojq.TermTypeFunc && t.Func != nil:
 		g.function(t)
 	}
@@ -151,11 +150,11 @@ func (g *guard) term(t *gojq.Term) {
 
 func (g *guard) function(t *gojq.Term) {
 	f := t.Func
-	if slices.Contains(forbidden, f.Name) {
+	if slices.Contains(forbiddenFunctions, f.Name) {
 		g.refuse("%s is not allowed", f.Name)
 		return
 	}
-	g.own(strings.TrimPrefix(f.Name, "$"))
+	g.checkReserved(strings.TrimPrefix(f.Name, "$"))
 	switch {
 	case f.Name == "now" && len(f.Args) == 0:
 		f.Name = "$__now"
@@ -165,33 +164,33 @@ func (g *guard) function(t *gojq.Term) {
 		if len(f.Args) >= 2 {
 			f.Args[1] = pipe(f.Args[1], call("__small"))
 		}
-		wrap(t, "__pattern")
-	case slices.Contains(patterns, f.Name) && (f.Name != "split" || len(f.Args) == 2):
-		wrap(t, "__pattern")
+		guardInput(t, "__pattern")
+	case slices.Contains(patternFunctions, f.Name) && (f.Name != "split" || len(f.Args) == 2):
+		guardInput(t, "__pattern")
 	case f.Name == "join" && len(f.Args) == 1:
-		g.paired(t, "__join")
-	case slices.Contains(searching, f.Name) && len(f.Args) == 1:
-		g.paired(t, "__search")
+		g.guardArgument(t, "__join")
+	case slices.Contains(searchingFunctions, f.Name) && len(f.Args) == 1:
+		g.guardArgument(t, "__search")
 	case f.Name == "error" && len(f.Args) == 1:
 		f.Args[0] = pipe(f.Args[0], call("__charge"))
 	case f.Name == "add" && len(f.Args) == 1:
 		list := &gojq.Query{Term: &gojq.Term{Type: gojq.TermTypeArray, Array: &gojq.Array{Query: f.Args[0]}}}
 		*t = gojq.Term{Type: gojq.TermTypeQuery, Query: pipe(list, pipe(call("__charge"), call("add"))),
 			SuffixList: t.SuffixList}
-	case slices.Contains(copying, f.Name):
-		wrap(t, "__charge")
+	case slices.Contains(copyingFunctions, f.Name):
+		guardInput(t, "__charge")
 	}
 }
 
-// paired puts a check of a function's input and its argument before it.
-func (g *guard) paired(t *gojq.Term, check string) {
+// guardArgument inserts a check of a function's input and its argument before the call.
+func (g *guard) guardArgument(t *gojq.Term, check string) {
 	name, argument := t.Func.Name, t.Func.Args[0]
 	inner := pipe(call(check, call("$__s")), call(name, call("$__s")))
 	*t = gojq.Term{Type: gojq.TermTypeQuery, Query: bind(argument, "$__s", inner), SuffixList: t.SuffixList}
 }
 
-// wrap puts a check before a term: the term's input goes through it.
-func wrap(t *gojq.Term, check string) {
+// guardInput inserts a check of a term's input before the term.
+func guardInput(t *gojq.Term, check string) {
 	inner := *t
 	inner.SuffixList = nil
 	*t = gojq.Term{Type: gojq.TermTypeQuery, SuffixList: t.SuffixList,

@@ -7,32 +7,32 @@ import (
 	"strings"
 )
 
-// Reference is a part of a definition that stands elsewhere: an external schema, or a function of a foreign catalog. It
-// is fetched when the definition is created and becomes part of it, so that a version never changes. Until then
-// Unsupported names it.
+// Reference is an external part of a definition: a schema, or a function of an external catalog. It is fetched when the
+// definition is created and inlined, so that a version never changes. Until then Unsupported lists it.
 type Reference struct {
-	// Pointer is the pointer of the schema or of the call.
+	// Pointer is the JSON pointer of the schema or of the call.
 	Pointer string
-	// URI is where the text is, absolute and without expressions.
+	// URI is the location of the text, absolute and without expressions.
 	URI string
-	// Function is the name by which it is called; empty for a schema.
+	// Function is the name by which a function is called; empty for a schema.
 	Function string
 }
 
-// References are the parts that stand elsewhere, in the order of the source.
+// References are the external parts, in the order of the source.
 func (w *Workflow) References() []Reference { return w.references }
 
-// refer notes a reference, and that the definition does not run without it.
-func (r *reader) refer(f field, what string, reference Reference) {
-	r.refuse(f, what)
+// addReference records a reference, and that the definition is unsupported without it. References that are not absolute
+// HTTP URLs cannot be fetched.
+func (r *reader) addReference(f field, what string, reference Reference) {
+	r.markUnsupported(f, what)
 	parsed, err := url.Parse(reference.URI)
 	if err == nil && (parsed.Scheme == "https" || parsed.Scheme == "http") && parsed.Host != "" && !strings.ContainsAny(reference.URI, "{}$") {
 		r.workflow.references = append(r.workflow.references, reference)
 	}
 }
 
-// functionURI is where a catalog has a function: functions/{name}/{version}/function.yaml below its endpoint. The page of
-// a repository on GitHub stands for its files.
+// functionURI is the location of a function in a catalog: functions/{name}/{version}/function.yaml relative to its
+// endpoint. The web page of a GitHub repository is mapped to its raw files.
 func functionURI(endpoint, function string) string {
 	name, version, _ := strings.Cut(function, ":")
 	endpoint = strings.TrimSuffix(endpoint, "/")
@@ -48,53 +48,53 @@ func functionURI(endpoint, function string) string {
 	return endpoint + "/functions/" + url.PathEscape(name) + "/" + url.PathEscape(version) + "/function.yaml"
 }
 
-// Inline puts the texts of references, by their URI, into a definition, and gives the definition's new source. What was
-// fetched may refer to more, up to MaxReferences in all.
+// Inline inserts the fetched texts, by their URI, into a definition, and returns the new source. The texts may contain
+// further references, up to MaxReferences in all.
 func Inline(w *Workflow, fetched map[string][]byte) ([]byte, Faults) {
-	definition, _ := copied(w.Definition).(map[string]any)
+	definition, _ := deepCopy(w.Definition).(map[string]any)
 	for _, reference := range w.references {
 		text, known := fetched[reference.URI]
 		if !known {
 			continue
 		}
-		value, fault := readText(text)
+		value, fault := parseInlined(text)
 		if fault == "" && reference.Function != "" {
 			if _, isObject := value.(map[string]any); !isObject {
-				fault = "it is no task"
+				fault = "not a task"
 			}
 		}
 		if fault != "" {
 			return nil, Faults{{Line: 1, Column: 1, Pointer: reference.Pointer, Code: CodeReference,
-				Message: "what is at " + reference.URI + " cannot be used: " + fault}}
+				Message: "the content of " + reference.URI + " is invalid: " + fault}}
 		}
 		if reference.Function == "" {
-			schema, _ := at(definition, reference.Pointer).(map[string]any)
+			schema, _ := valueAt(definition, reference.Pointer).(map[string]any)
 			delete(schema, "resource")
 			schema["document"] = value
 			continue
 		}
-		child(child(definition, "use"), "functions")[reference.Function] = value
+		childObject(childObject(definition, "use"), "functions")[reference.Function] = value
 	}
 	return Canonical(definition), nil
 }
 
-// MaxReferences bounds the texts that one definition takes in.
+// MaxReferences bounds the texts that one definition inlines.
 const MaxReferences = 20
 
-func readText(text []byte) (value any, fault string) {
+func parseInlined(text []byte) (value any, fault string) {
 	root, wrong := load(bytes.TrimPrefix(text, []byte("\ufeff")))
 	if wrong != nil {
 		return nil, wrong.Message
 	}
 	r := &reader{workflow: &Workflow{}}
-	value = r.plain(resolve(root), "", 0)
+	value = r.toJSON(resolveAlias(root), "", 0)
 	if len(r.faults) > 0 {
 		return nil, r.faults[0].Message
 	}
 	return value, ""
 }
 
-func child(parent map[string]any, key string) map[string]any {
+func childObject(parent map[string]any, key string) map[string]any {
 	inner, ok := parent[key].(map[string]any)
 	if !ok {
 		inner = map[string]any{}
@@ -103,8 +103,8 @@ func child(parent map[string]any, key string) map[string]any {
 	return inner
 }
 
-// at is the value at a pointer.
-func at(value any, pointer string) any {
+// valueAt is the value at a JSON pointer.
+func valueAt(value any, pointer string) any {
 	for token := range strings.SplitSeq(strings.TrimPrefix(pointer, "/"), "/") {
 		token = strings.ReplaceAll(strings.ReplaceAll(token, "~1", "/"), "~0", "~")
 		switch parent := value.(type) {
@@ -122,18 +122,18 @@ func at(value any, pointer string) any {
 	return value
 }
 
-func copied(value any) any {
+func deepCopy(value any) any {
 	switch value := value.(type) {
 	case map[string]any:
 		out := make(map[string]any, len(value))
 		for key, item := range value {
-			out[key] = copied(item)
+			out[key] = deepCopy(item)
 		}
 		return out
 	case []any:
 		out := make([]any, len(value))
 		for i, item := range value {
-			out[i] = copied(item)
+			out[i] = deepCopy(item)
 		}
 		return out
 	}

@@ -14,54 +14,52 @@ import (
 	"github.com/itchyny/gojq"
 )
 
-// expressions caches the compiled expressions of a definition. Only text of the definition gets here, so the cache
-// is bounded by it.
-type expressions struct {
-	known atomic.Pointer[map[expressionKey]*sync.Pool] // of *program; copied when it grows
-	grow  sync.Mutex
+// expressionCache caches the compiled expressions of a definition. Its size is bounded by the definition.
+type expressionCache struct {
+	programs atomic.Pointer[map[expressionKey]*sync.Pool] // pools of *program; the map is copied on write
+	mutex    sync.Mutex
 }
 
-// expressionKey is an expression's text and the names that enclosing tasks define where it stands.
+// expressionKey is the text of an expression and the variables that enclosing tasks define.
 type expressionKey struct{ text, names string }
 
-func (e *expressions) pool(text string, names []string) *sync.Pool {
+func (e *expressionCache) pool(text string, names []string) *sync.Pool {
 	key := expressionKey{text, strings.Join(names, ",")}
-	if known := e.known.Load(); known != nil {
+	if known := e.programs.Load(); known != nil {
 		if pool := (*known)[key]; pool != nil {
 			return pool
 		}
 	}
-	e.grow.Lock()
-	defer e.grow.Unlock()
+	e.mutex.Lock()
+	defer e.mutex.Unlock()
 	more := map[expressionKey]*sync.Pool{}
-	if known := e.known.Load(); known != nil {
+	if known := e.programs.Load(); known != nil {
 		maps.Copy(more, *known)
 	}
 	if more[key] == nil {
 		names := slices.Clone(names)
 		more[key] = &sync.Pool{New: func() any { return compile(text, names) }}
-		e.known.Store(&more)
+		e.programs.Store(&more)
 	}
 	return more[key]
 }
 
-// program is one compiled expression with the meter that its guarded functions charge. It serves one evaluation at
-// a time.
+// program is a compiled expression with the meter that its guards charge. It serves one evaluation at a time.
 type program struct {
 	code  *gojq.Code
 	meter *meter
 	err   error
-	// uses are the variables that the text may use, nil in the places of the others.
-	uses []string
-	// values are those of the variables; root and path are set for an expression that only follows fields: of its
-	// input, or of a variable.
+	// usedVariables are the variables of the code in order; those that the text does not mention are "".
+	usedVariables []string
+	// values are the values of the variables. simple marks an expression that only follows fields of its input or of the
+	// variable root: path; it is evaluated without the interpreter.
 	values []any
 	root   string
 	path   []string
 	simple bool
 }
 
-func (e *expressions) run(text string, input any, scope *Scope) (any, error) {
+func (e *expressionCache) run(text string, input any, scope *Scope) (any, error) {
 	pool := e.pool(text, scope.Names)
 	p, _ := pool.Get().(*program)
 	defer pool.Put(p)
@@ -73,7 +71,7 @@ func (e *expressions) run(text string, input any, scope *Scope) (any, error) {
 
 func compile(text string, names []string) *program {
 	p := &program{meter: &meter{}}
-	query, err := prepare(text)
+	query, err := parseExpression(text)
 	if err != nil {
 		p.err = err
 		return p
@@ -85,22 +83,22 @@ func compile(text string, names []string) *program {
 		if !strings.Contains(text, "$"+name) {
 			name = ""
 		}
-		p.uses = append(p.uses, name)
+		p.usedVariables = append(p.usedVariables, name)
 	}
 	p.values = make([]any, len(variables)+1)
 	options := append(p.meter.functions(), gojq.WithVariables(append(variables, "$__now")))
 	p.code, p.err = gojq.Compile(query, options...)
 	if p.err == nil {
-		p.follow(text)
+		p.detectPath(text)
 	}
 	return p
 }
 
-// fields is an expression that only follows fields: ., .a.b, $name, $name.a.b.
-var fields = regexp.MustCompile(`^\s*(?:\.|(\$[a-zA-Z_]\w*)?((?:\.[a-zA-Z_]\w*)*))\s*$`)
+// fieldPath matches an expression that only follows fields: ., .a.b, $name, $name.a.b.
+var fieldPath = regexp.MustCompile(`^\s*(?:\.|(\$[a-zA-Z_]\w*)?((?:\.[a-zA-Z_]\w*)*))\s*$`)
 
-func (p *program) follow(text string) {
-	match := fields.FindStringSubmatch(text)
+func (p *program) detectPath(text string) {
+	match := fieldPath.FindStringSubmatch(text)
 	if len(match) < 3 || match[1] == "$__loc__" || match[1] == "$ENV" {
 		return
 	}
@@ -110,8 +108,8 @@ func (p *program) follow(text string) {
 	}
 }
 
-// walk follows the fields; false where the interpreter has to say what is wrong.
-func (p *program) walk(value any) (any, bool) {
+// followPath follows the fields; false means that the interpreter has to evaluate the expression, to report its error.
+func (p *program) followPath(value any) (any, bool) {
 	for _, name := range p.path {
 		switch object := value.(type) {
 		case map[string]any:
@@ -130,16 +128,16 @@ func (p *program) run(input any, scope *Scope) (any, error) {
 		if p.root != "" {
 			value = scope.value(p.root)
 		}
-		if found, ok := p.walk(value); ok {
+		if found, ok := p.followPath(value); ok {
 			return found, nil
 		}
 	}
-	for i, name := range p.uses {
+	for i, name := range p.usedVariables {
 		if p.values[i] = nil; name != "" {
 			p.values[i] = scope.value(name)
 		}
 	}
-	p.values[len(p.uses)] = float64(scope.Now.UnixMilli()) / 1000
+	p.values[len(p.usedVariables)] = float64(scope.Now.UnixMilli()) / 1000
 	defer clear(p.values)
 	p.meter.left = MaxAllocation
 	budget := &budget{Context: context.Background(), until: time.Now().Add(MaxTime)}
@@ -160,7 +158,7 @@ func (p *program) run(input any, scope *Scope) (any, error) {
 	if p.meter.left < 0 || size(result, MaxResult, MaxResultDepth) > MaxResult {
 		return nil, ErrMemory
 	}
-	if !finite(result) {
+	if !isFinite(result) {
 		return nil, ErrNumber
 	}
 	return result, nil
@@ -183,8 +181,8 @@ func (p *program) explain(err error, budget *budget) error {
 	return errors.New(message)
 }
 
-// budget is a context that ends after a number of looks at it. The interpreter looks once an instruction, which
-// makes the bound the same on every machine.
+// budget is a context that ends after a number of calls of Done. The interpreter calls Done for each instruction, which
+// makes the limit the same on every machine.
 type budget struct {
 	context.Context
 	until time.Time
@@ -192,23 +190,23 @@ type budget struct {
 	err   error
 }
 
-var ended = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
+var closedChannel = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
 
-// Done counts an instruction, and is closed once the budget is spent.
+// Done counts an instruction, and returns a closed channel once the budget is exhausted.
 func (b *budget) Done() <-chan struct{} {
 	b.steps++
 	if b.err == nil && b.steps > MaxSteps {
 		b.err = ErrSteps
 	}
-	// The clock only guards against instructions that are slow by themselves.
+	// The clock guards against single slow instructions.
 	if b.err == nil && b.steps&63 == 0 && time.Now().After(b.until) {
 		b.err = ErrTime
 	}
 	if b.err != nil {
-		return ended
+		return closedChannel
 	}
 	return nil
 }
 
-// Err is the reason why the budget is spent.
+// Err is the reason why the budget is exhausted.
 func (b *budget) Err() error { return b.err }

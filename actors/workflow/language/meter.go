@@ -7,7 +7,7 @@ import (
 	"github.com/itchyny/gojq"
 )
 
-// meter charges what guarded functions make.
+// meter charges the data that guarded functions produce. left is the remaining allowance in bytes.
 type meter struct{ left int }
 
 func (m *meter) charge(bytes int) error {
@@ -18,7 +18,8 @@ func (m *meter) charge(bytes int) error {
 	return nil
 }
 
-// functions are the checks that the guard puts into expressions. Those of two operands yield null or an error.
+// functions are the checks that guard inserts into expressions. Those of two operands return null or an error, the
+// others their input or an error.
 func (m *meter) functions() []gojq.CompilerOption {
 	input := func(name string, check func(any) error) gojq.CompilerOption {
 		return gojq.WithFunction(name, 0, 0, func(value any, _ []any) any {
@@ -71,7 +72,7 @@ func (m *meter) functions() []gojq.CompilerOption {
 	}
 }
 
-// maxPatternInput bounds the text in which a regular expression is looked for again and again.
+// maxPatternInput bounds the text to which a regular expression is applied repeatedly, in bytes.
 const maxPatternInput = 16 << 10
 
 func (m *meter) size(value any) int { return size(value, MaxAllocation, 4096) }
@@ -92,12 +93,13 @@ func (m *meter) times(left, right any) error {
 		return m.charge(int(max(times, 0)) * len(text))
 	}
 	if bits(left)+bits(right) > maxBits {
-		return fmt.Errorf("a whole number has at most %d bits", maxBits)
+		return fmt.Errorf("an integer may have at most %d bits", maxBits)
 	}
 	return m.charge(m.size(left) + m.size(right))
 }
 
-// compare charges a comparison by its left side, and the difference of two lists by the product of their lengths.
+// compare charges a comparison by the size of its left side, and the difference of two lists by the product of their
+// lengths.
 func (m *meter) compare(left, right any) error {
 	list, isList := left.([]any)
 	minus, both := right.([]any)
@@ -112,7 +114,7 @@ func (m *meter) compare(left, right any) error {
 	return m.charge(m.size(left))
 }
 
-// maxBits bounds whole numbers, which grow without end.
+// maxBits bounds the size of integers, which have arbitrary precision.
 const maxBits = 4096
 
 func bits(value any) int {
@@ -127,12 +129,12 @@ func bits(value any) int {
 
 func boundText(value any, most int) error {
 	if text, isText := value.(string); isText && len(text) > most {
-		return fmt.Errorf("the text has more than %d bytes", most)
+		return fmt.Errorf("the text is longer than %d bytes", most)
 	}
 	return nil
 }
 
-// boundIndex refuses to index far past what data holds, which an assignment would allocate.
+// boundIndex rejects large indices, up to which an assignment would allocate an array.
 func boundIndex(value any) error {
 	switch value := value.(type) {
 	case []any:
@@ -143,16 +145,16 @@ func boundIndex(value any) error {
 		}
 	case int, float64:
 		if number, _ := asFloat(value); number > MaxIndex {
-			return fmt.Errorf("an index is at most %d", MaxIndex)
+			return fmt.Errorf("an index may be at most %d", MaxIndex)
 		}
 	case nil, string, bool, map[string]any:
 	default:
-		return fmt.Errorf("an index is at most %d", MaxIndex)
+		return fmt.Errorf("an index may be at most %d", MaxIndex)
 	}
 	return nil
 }
 
-// width is what a shallow copy of a value takes.
+// width is the size of a shallow copy of a value, in bytes.
 func width(value any) int {
 	switch value := value.(type) {
 	case string:
@@ -165,7 +167,8 @@ func width(value any) int {
 	return 8
 }
 
-// size is what a value takes when it is written out, counted no further than bound; past depth it is over bound.
+// size is the approximate size of an encoded value, in bytes. Counting stops beyond bound; a value deeper than depth
+// counts as larger than bound.
 func size(value any, bound, depth int) int {
 	total := width(value)
 	if depth == 0 {

@@ -8,8 +8,8 @@ import (
 	"math/big"
 )
 
-// Decode reads a JSON value with numbers in the forms that expressions take: int, *big.Int, float64. Whole numbers
-// keep all their digits.
+// Decode decodes a JSON value. Its numbers have the forms that expressions use: int, *big.Int for integers that do not
+// fit, float64. Integers keep all their digits.
 func Decode(data []byte) (any, error) {
 	decoder := json.NewDecoder(bytes.NewReader(data))
 	decoder.UseNumber()
@@ -23,8 +23,8 @@ func Decode(data []byte) (any, error) {
 	return Normalize(value), nil
 }
 
-// Normalize gives the numbers of a JSON value the forms that expressions take, and makes null of what is no JSON value.
-// It changes maps and lists in place, and writes to none that is in these forms already.
+// Normalize converts the numbers of a JSON value to the forms that expressions use, and replaces by null anything that
+// is not a JSON value. It changes maps and lists in place, and does not write to those that are normalized already.
 func Normalize(value any) any {
 	switch value := value.(type) {
 	case json.Number:
@@ -35,20 +35,20 @@ func Normalize(value any) any {
 		return number
 	case map[string]any:
 		for key, item := range value {
-			if changed, ok := normal(item); ok {
+			if changed, ok := normalizeItem(item); ok {
 				value[key] = changed
 			}
 		}
 	case []any:
 		for i, item := range value {
-			if changed, ok := normal(item); ok {
+			if changed, ok := normalizeItem(item); ok {
 				value[i] = changed
 			}
 		}
 	case int64:
-		return Whole(big.NewInt(value))
+		return Integer(big.NewInt(value))
 	case uint64:
-		return Whole(new(big.Int).SetUint64(value))
+		return Integer(new(big.Int).SetUint64(value))
 	case int32:
 		return int(value)
 	case float32:
@@ -64,8 +64,8 @@ func Normalize(value any) any {
 	return value
 }
 
-// normal is an item in its normal form, and whether that is another value than the item.
-func normal(item any) (any, bool) {
+// normalizeItem returns an item in normal form, and whether it differs from the item.
+func normalizeItem(item any) (any, bool) {
 	switch item := item.(type) {
 	case nil, bool, string, int, *big.Int:
 		return item, false
@@ -78,20 +78,20 @@ func normal(item any) (any, bool) {
 	return Normalize(item), true
 }
 
-// finite tells whether a value holds only numbers that JSON can write.
-func finite(value any) bool {
+// isFinite reports whether a value contains only finite numbers.
+func isFinite(value any) bool {
 	switch value := value.(type) {
 	case float64:
 		return !math.IsNaN(value) && !math.IsInf(value, 0)
 	case []any:
 		for _, item := range value {
-			if !finite(item) {
+			if !isFinite(item) {
 				return false
 			}
 		}
 	case map[string]any:
 		for _, item := range value {
-			if !finite(item) {
+			if !isFinite(item) {
 				return false
 			}
 		}

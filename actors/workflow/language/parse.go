@@ -7,21 +7,21 @@ import (
 )
 
 var (
-	label    = regexp.MustCompile(`^[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?$`)
-	semantic = regexp.MustCompile(`^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?$`)
-	variable = regexp.MustCompile(`^[a-zA-Z_][a-zA-Z0-9_]{0,63}$`)
+	dnsLabel        = regexp.MustCompile(`^[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?$`)
+	semanticVersion = regexp.MustCompile(`^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?$`)
+	variableName    = regexp.MustCompile(`^[a-zA-Z_][a-zA-Z0-9_]{0,63}$`)
 )
 
-// Parse reads a definition from YAML 1.2 or JSON. It returns all the faults it finds, in the order of the source;
-// the workflow is nil when there is any.
+// Parse reads a definition from YAML 1.2 or JSON. It returns all the faults it finds, in the order of the source; the
+// workflow is nil if there are any.
 func Parse(source []byte) (*Workflow, Faults) {
 	root, fault := load(source)
 	if fault != nil {
 		return nil, Faults{*fault}
 	}
 	r := &reader{workflow: &Workflow{tasks: map[string]*Task{}}}
-	root = resolve(root)
-	definition, isObject := r.plain(root, "", 0).(map[string]any)
+	root = resolveAlias(root)
+	definition, isObject := r.toJSON(root, "", 0).(map[string]any)
 	if r.exhausted {
 		return nil, r.faults.sorted()
 	}
@@ -39,7 +39,7 @@ func Parse(source []byte) (*Workflow, Faults) {
 	}
 	w := r.workflow
 	w.count = len(w.tasks)
-	w.weave()
+	w.applyExtensions()
 	w.Definition = definition
 	w.Canonical = Canonical(definition)
 	sum := sha256.Sum256(w.Canonical)
@@ -79,18 +79,18 @@ func (r *reader) readWorkflow(o *object) {
 
 func (r *reader) readDocument(o *object) Document {
 	document := Document{
-		DSL: o.matching("dsl", semantic, "a semantic version"), Namespace: o.matching("namespace", label, "a DNS label"),
-		Name: o.matching("name", label, "a DNS label"), Version: o.matching("version", semantic, "a semantic version"),
-		Title: o.text("title"), Summary: o.text("summary"), Tags: o.mapping("tags"), Metadata: o.mapping("metadata"),
+		DSL: o.matchingText("dsl", semanticVersion, "a semantic version"), Namespace: o.matchingText("namespace", dnsLabel, "a DNS label"),
+		Name: o.matchingText("name", dnsLabel, "a DNS label"), Version: o.matchingText("version", semanticVersion, "a semantic version"),
+		Title: o.text("title"), Summary: o.text("summary"), Tags: o.objectValue("tags"), Metadata: o.objectValue("metadata"),
 	}
 	if document.DSL != "" && document.DSL[:2] != "1." {
-		o.fields["dsl"].fault(CodeValue, "weft reads version 1 of the specification")
+		o.fields["dsl"].fault(CodeValue, "only version 1.x.y of the specification is supported")
 	}
 	o.close()
 	return document
 }
 
-func (o *object) matching(key string, pattern *regexp.Regexp, what string) string {
+func (o *object) matchingText(key string, pattern *regexp.Regexp, what string) string {
 	f, ok := o.need(key)
 	if !ok {
 		return ""
@@ -103,7 +103,7 @@ func (o *object) matching(key string, pattern *regexp.Regexp, what string) strin
 	return text
 }
 
-func (o *object) mapping(key string) map[string]any {
+func (o *object) objectValue(key string) map[string]any {
 	f, ok := o.take(key)
 	if !ok {
 		return nil
@@ -122,11 +122,11 @@ func (r *reader) readSchedule(o *object) *Schedule {
 		s.On = r.readConsumption(f)
 	}
 	if s.On == nil && o.has("read") {
-		o.fields["read"].fault(CodeValue, "read goes with on only")
+		o.fields["read"].fault(CodeValue, "read is allowed only with on")
 	}
 	for _, length := range []*Duration{s.Every, s.After} {
 		if length != nil && (length.Expression != "" || length.Value <= 0) {
-			o.fault(CodeValue, "a schedule needs a duration longer than none, and no expression for one")
+			o.fault(CodeValue, "the duration of a schedule must be positive and constant")
 		}
 	}
 	given := 0

@@ -15,41 +15,41 @@ func TestParseFaults(t *testing.T) {
 		source string
 		want   []string // line:column pointer code
 	}{
-		"empty":             {"", []string{"1:1  syntax"}},
-		"not an object":     {"- a\n", []string{"1:1  type"}},
-		"broken":            {"a: b\n c: [\n", []string{"2:1  syntax"}},
-		"two documents":     {head + "do: [{a: {wait: PT1S}}]\n---\na: 1\n", []string{"1:1  syntax"}},
-		"nothing":           {"{}", []string{"1:1  missing", "1:1  missing"}},
-		"unknown field":     {head + "do: [{a: {wait: PT1S}}]\nextra: 1\n", []string{"3:1 /extra unknown_field"}},
-		"unknown in task":   {head + "do:\n- a:\n    wait: PT1S\n    retries: 3\n", []string{"5:5 /do/0/a/retries unknown_field"}},
-		"duplicate key":     {head + "do:\n- a:\n    set: {x: 1, x: 2}\n", []string{"4:17 /do/0/a/set/x duplicate"}},
-		"duplicate task":    {head + "do: [{a: {wait: PT1S}}, {a: {wait: PT1S}}]\n", []string{"2:25 /do/1 duplicate"}},
-		"two kinds":         {head + "do: [{a: {wait: PT1S, set: {b: 1}}}]\n", []string{"2:10 /do/0/a value", "2:11 /do/0/a/wait unknown_field"}},
-		"no kind":           {head + "do: [{a: {if: .x}}]\n", []string{"2:10 /do/0/a missing"}},
-		"two names":         {head + "do: [{a: {wait: PT1S}, b: {wait: PT1S}}]\n", []string{"2:6 /do/0 type"}},
-		"no tasks":          {head + "do: []\n", []string{"2:5 /do value"}},
-		"bad duration":      {head + "do: [{a: {wait: 30s}}]\n", []string{"2:17 /do/0/a/wait value"}},
-		"bad unit":          {head + "do: [{a: {wait: {weeks: 1}}}]\n", []string{"2:17 /do/0/a/wait value"}},
-		"bad expression":    {head + "do: [{a: {set: {x: '${ .a + }'}}}]\n", []string{"2:20 /do/0/a/set/x expression"}},
-		"forbidden":         {head + "do: [{a: {if: env.HOME, set: {x: 1}}}]\n", []string{"2:15 /do/0/a/if expression"}},
-		"unknown variable":  {head + "do: [{a: {if: $item == $itme, for: {in: .x}, do: []}}]\n", []string{"2:15 /do/0/a/if expression"}},
-		"unknown function":  {head + "do: [{a: {set: {x: '${ .a | lenght }'}}}]\n", []string{"2:20 /do/0/a/set/x expression"}},
-		"nowhere":           {head + "do: [{a: {wait: PT1S, then: b}}]\n", []string{"2:10 /do/0/a/then reference"}},
-		"case nowhere":      {head + "do: [{a: {switch: [{c: {then: b}}]}}]\n", []string{"2:10 /do/0/a/switch/0/c/then reference"}},
-		"no such retry":     {head + "do: [{a: {try: [{b: {wait: PT1S}}], catch: {retry: r}}}]\n", []string{"2:52 /do/0/a/catch/retry reference"}},
-		"no such error":     {head + "do: [{a: {raise: {error: e}}}]\n", []string{"2:26 /do/0/a/raise/error reference"}},
-		"no such timeout":   {head + "do: [{a: {wait: PT1S, timeout: t}}]\n", []string{"2:32 /do/0/a/timeout reference"}},
-		"hidden variable":   {head + "do: [{a: {for: {each: input, in: .x}, do: []}}]\n", []string{"2:23 /do/0/a/for/each value"}},
-		"http without with": {head + "do: [{a: {call: http}}]\n", []string{"2:10 /do/0/a missing"}},
-		"http method":       {head + "do: [{a: {call: http, with: {endpoint: 'https://x'}}}]\n", []string{"2:29 /do/0/a/with missing"}},
-		"two policies":      {head + "do: [{a: {call: http, with: {method: get, endpoint: {uri: 'https://x', authentication: {basic: {username: a, password: b}, bearer: {token: t}}}}}}]\n", []string{"2:132 /do/0/a/with/endpoint/authentication/bearer value"}},
-		"bad schema":        {head + "input: {schema: {document: {type: 7}}}\ndo: [{a: {wait: PT1S}}]\n", []string{"2:28 /input/schema/document value"}},
-		"remote schema":     {head + "input: {schema: {document: {$ref: 'https://x/y'}}}\ndo: [{a: {wait: PT1S}}]\n", []string{"2:28 /input/schema/document value"}},
-		"recursive":         {head + "use: {functions: {f: {call: g}, g: {call: f}}}\ndo: [{a: {call: f}}]\n", []string{"2:22 /use/functions/f reference", "2:36 /use/functions/g reference"}},
-		"tag":               {head + "do: [{a: {set: {x: !!binary aGk=}}}]\n", []string{"2:20 /do/0/a/set/x type"}},
-		"merge key":         {head + "do: [{a: {<<: {wait: PT1S}}}]\n", []string{"2:10 /do/0/a missing", "2:11 /do/0/a/<< unknown_field"}},
-		"infinity":          {head + "do: [{a: {set: {x: .inf}}}]\n", []string{"2:20 /do/0/a/set/x type"}},
-		"old version":       {strings.Replace(head, "1.0.3", "0.8.0", 1) + "do: [{a: {wait: PT1S}}]\n", []string{"1:17 /document/dsl value"}},
+		"empty":                    {"", []string{"1:1  syntax"}},
+		"not an object":            {"- a\n", []string{"1:1  type"}},
+		"broken":                   {"a: b\n c: [\n", []string{"2:1  syntax"}},
+		"two documents":            {head + "do: [{a: {wait: PT1S}}]\n---\na: 1\n", []string{"1:1  syntax"}},
+		"nothing":                  {"{}", []string{"1:1  missing", "1:1  missing"}},
+		"unknown field":            {head + "do: [{a: {wait: PT1S}}]\nextra: 1\n", []string{"3:1 /extra unknown_field"}},
+		"unknown in task":          {head + "do:\n- a:\n    wait: PT1S\n    retries: 3\n", []string{"5:5 /do/0/a/retries unknown_field"}},
+		"duplicate key":            {head + "do:\n- a:\n    set: {x: 1, x: 2}\n", []string{"4:17 /do/0/a/set/x duplicate"}},
+		"duplicate task":           {head + "do: [{a: {wait: PT1S}}, {a: {wait: PT1S}}]\n", []string{"2:25 /do/1 duplicate"}},
+		"two kinds":                {head + "do: [{a: {wait: PT1S, set: {b: 1}}}]\n", []string{"2:10 /do/0/a value", "2:11 /do/0/a/wait unknown_field"}},
+		"no kind":                  {head + "do: [{a: {if: .x}}]\n", []string{"2:10 /do/0/a missing"}},
+		"two names":                {head + "do: [{a: {wait: PT1S}, b: {wait: PT1S}}]\n", []string{"2:6 /do/0 type"}},
+		"no tasks":                 {head + "do: []\n", []string{"2:5 /do value"}},
+		"bad duration":             {head + "do: [{a: {wait: 30s}}]\n", []string{"2:17 /do/0/a/wait value"}},
+		"bad unit":                 {head + "do: [{a: {wait: {weeks: 1}}}]\n", []string{"2:17 /do/0/a/wait value"}},
+		"bad expression":           {head + "do: [{a: {set: {x: '${ .a + }'}}}]\n", []string{"2:20 /do/0/a/set/x expression"}},
+		"forbidden":                {head + "do: [{a: {if: env.HOME, set: {x: 1}}}]\n", []string{"2:15 /do/0/a/if expression"}},
+		"unknown variable":         {head + "do: [{a: {if: $item == $itme, for: {in: .x}, do: []}}]\n", []string{"2:15 /do/0/a/if expression"}},
+		"unknown function":         {head + "do: [{a: {set: {x: '${ .a | lenght }'}}}]\n", []string{"2:20 /do/0/a/set/x expression"}},
+		"unknown target":           {head + "do: [{a: {wait: PT1S, then: b}}]\n", []string{"2:10 /do/0/a/then reference"}},
+		"unknown target of a case": {head + "do: [{a: {switch: [{c: {then: b}}]}}]\n", []string{"2:10 /do/0/a/switch/0/c/then reference"}},
+		"unknown retry policy":     {head + "do: [{a: {try: [{b: {wait: PT1S}}], catch: {retry: r}}}]\n", []string{"2:52 /do/0/a/catch/retry reference"}},
+		"unknown error":            {head + "do: [{a: {raise: {error: e}}}]\n", []string{"2:26 /do/0/a/raise/error reference"}},
+		"unknown timeout":          {head + "do: [{a: {wait: PT1S, timeout: t}}]\n", []string{"2:32 /do/0/a/timeout reference"}},
+		"shadowed variable":        {head + "do: [{a: {for: {each: input, in: .x}, do: []}}]\n", []string{"2:23 /do/0/a/for/each value"}},
+		"http without with":        {head + "do: [{a: {call: http}}]\n", []string{"2:10 /do/0/a missing"}},
+		"http method":              {head + "do: [{a: {call: http, with: {endpoint: 'https://x'}}}]\n", []string{"2:29 /do/0/a/with missing"}},
+		"two policies":             {head + "do: [{a: {call: http, with: {method: get, endpoint: {uri: 'https://x', authentication: {basic: {username: a, password: b}, bearer: {token: t}}}}}}]\n", []string{"2:132 /do/0/a/with/endpoint/authentication/bearer value"}},
+		"bad schema":               {head + "input: {schema: {document: {type: 7}}}\ndo: [{a: {wait: PT1S}}]\n", []string{"2:28 /input/schema/document value"}},
+		"remote schema":            {head + "input: {schema: {document: {$ref: 'https://x/y'}}}\ndo: [{a: {wait: PT1S}}]\n", []string{"2:28 /input/schema/document value"}},
+		"recursive":                {head + "use: {functions: {f: {call: g}, g: {call: f}}}\ndo: [{a: {call: f}}]\n", []string{"2:22 /use/functions/f reference", "2:36 /use/functions/g reference"}},
+		"tag":                      {head + "do: [{a: {set: {x: !!binary aGk=}}}]\n", []string{"2:20 /do/0/a/set/x type"}},
+		"merge key":                {head + "do: [{a: {<<: {wait: PT1S}}}]\n", []string{"2:10 /do/0/a missing", "2:11 /do/0/a/<< unknown_field"}},
+		"infinity":                 {head + "do: [{a: {set: {x: .inf}}}]\n", []string{"2:20 /do/0/a/set/x type"}},
+		"old version":              {strings.Replace(head, "1.0.3", "0.8.0", 1) + "do: [{a: {wait: PT1S}}]\n", []string{"1:17 /document/dsl value"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -74,7 +74,7 @@ func TestParseBounds(t *testing.T) {
 	tasks := head + "do:\n" + strings.Repeat("- a: {wait: PT1S}\n", MaxTasks+1)
 	for name, source := range map[string]string{
 		"aliases": bomb, "large": strings.Repeat("#", MaxSource+1), "deep": head + "do: " + strings.Repeat("[", 200) + strings.Repeat("]", 200),
-		"circle": head + "do: &a [{x: {do: *a}}]\n", "tasks": tasks,
+		"cycle": head + "do: &a [{x: {do: *a}}]\n", "tasks": tasks,
 	} {
 		_, faults := Parse([]byte(source))
 		found := false
@@ -82,12 +82,12 @@ func TestParseBounds(t *testing.T) {
 			found = found || fault.Code == CodeTooLarge
 		}
 		if !found {
-			t.Errorf("%s was not refused as too large: %.200v", name, faults)
+			t.Errorf("%s: not rejected as too large: %.200v", name, faults)
 		}
 	}
 }
 
-// TestParseYAML12 reads words that older readers take for booleans, octal numbers and dates.
+// TestParseYAML12 parses scalars that YAML 1.1 resolves as booleans, octal numbers, sexagesimal numbers and dates.
 func TestParseYAML12(t *testing.T) {
 	t.Parallel()
 	w, faults := Parse([]byte(head + "do:\n- a:\n    set: {on: yes, off: no, n: 010, o: 0o10, h: 0xff, d: 2026-11-01, t: 1:30, f: 1.5, e: 1e3, u: 1_000, z: ~, big: 12345678901234567890, s: !!str 5, q: '5'}\n"))
@@ -109,13 +109,13 @@ func TestDigest(t *testing.T) {
 		}
 		return w.Digest
 	}
-	yaml := digest(head + "# a remark\ndo:\n- a:\n    set:\n      x: 1\n")
+	yaml := digest(head + "# a comment\ndo:\n- a:\n    set:\n      x: 1\n")
 	json := digest(`{"do":[{"a":{"set":{"x":1}}}],"document":{"version":"0.1.0","name":"sample","namespace":"test","dsl":"1.0.3"}}`)
 	if yaml != json {
-		t.Errorf("YAML and JSON differ: %s, %s", yaml, json)
+		t.Errorf("the digests of YAML and JSON differ: %s, %s", yaml, json)
 	}
 	if other := digest(head + "do: [{a: {set: {x: 2}}}]\n"); other == yaml {
-		t.Error("another definition has the same digest")
+		t.Error("a different definition has the same digest")
 	}
 }
 
@@ -141,12 +141,13 @@ func TestParseDuration(t *testing.T) {
 	}
 	for _, text := range []string{"", "P", "PT", "P1", "1D", "PT1", "P1DT", "-PT1S", "P99Y", "pt1s"} {
 		if got, err := ParseDuration(text); err == nil {
-			t.Errorf("%q was read as %s", text, got)
+			t.Errorf("%q was parsed as %s", text, got)
 		}
 	}
 }
 
-// FuzzParse: no source makes Parse panic, every fault has a place, and what is accepted reads the same again.
+// FuzzParse: Parse never panics, every fault has a position, and the canonical form of an accepted definition has the
+// same digest.
 func FuzzParse(f *testing.F) {
 	f.Add(head + "do: [{a: {set: {x: '${ .a }'}}}]\n")
 	f.Add(head + "do: &a [{x: {do: *a}}]\n")
@@ -156,11 +157,11 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, source string) {
 		w, faults := Parse([]byte(source))
 		if (w == nil) != (len(faults) > 0) {
-			t.Fatalf("a workflow and faults exclude each other: %v", faults)
+			t.Fatalf("Parse returned both or neither of a workflow and faults: %v", faults)
 		}
 		for _, fault := range faults {
 			if fault.Line < 1 || fault.Column < 1 || fault.Code == "" || fault.Message == "" {
-				t.Fatalf("a fault without its place: %+v", fault)
+				t.Fatalf("a fault without a position: %+v", fault)
 			}
 		}
 		if w == nil {
@@ -168,7 +169,7 @@ func FuzzParse(f *testing.F) {
 		}
 		again, faults := Parse(w.Canonical)
 		if len(faults) > 0 || again.Digest != w.Digest {
-			t.Fatalf("the canonical form reads differently: %v\n%s", faults, w.Canonical)
+			t.Fatalf("the canonical form parses differently: %v\n%s", faults, w.Canonical)
 		}
 	})
 }

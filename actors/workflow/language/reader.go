@@ -8,26 +8,26 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// reader collects faults while a document is read.
+// reader reads a document and collects its faults.
 type reader struct {
 	faults    Faults
 	nodes     int
 	tasks     int
 	exhausted bool
 	workflow  *Workflow
-	// expressions are those of the definition, variables the names that its tasks define.
-	expressions []written
+	// expressions are the expressions of the definition, variables the names that its tasks define.
+	expressions []locatedExpression
 	variables   []string
-	// functions are the names of use.functions; seals counts the places around, in which $secrets may be used.
-	functions []string
-	seals     int
+	// functions are the names of use.functions. secretsAllowed counts the enclosing parts in which $secrets may be used.
+	functions      []string
+	secretsAllowed int
 }
 
-// sealed reads what never gets into an execution's log, so that secrets may be in it.
-func (r *reader) sealed(read func()) {
-	r.seals++
+// allowSecrets reads a part whose values are never written to an execution's log, so it may use $secrets.
+func (r *reader) allowSecrets(read func()) {
+	r.secretsAllowed++
 	read()
-	r.seals--
+	r.secretsAllowed--
 }
 
 func (r *reader) fault(node *yaml.Node, pointer, code, message string) {
@@ -38,7 +38,7 @@ func (r *reader) fault(node *yaml.Node, pointer, code, message string) {
 	r.faults = append(r.faults, Fault{Line: line, Column: column, Pointer: pointer, Code: code, Message: message})
 }
 
-// field is a value with its place.
+// field is a value with its position.
 type field struct {
 	reader  *reader
 	node    *yaml.Node
@@ -47,13 +47,13 @@ type field struct {
 
 func (f field) fault(code, message string) { f.reader.fault(f.node, f.pointer, code, message) }
 
-// scalar is the value as the core schema has it; nil for mappings and sequences.
+// scalar is the value by the core schema; nil for mappings and sequences.
 func (f field) scalar() any {
 	if f.node.Kind != yaml.ScalarNode {
 		return nil
 	}
 	probe := reader{}
-	return probe.plainScalar(f.node, f.pointer)
+	return probe.scalarToJSON(f.node, f.pointer)
 }
 
 func (f field) text() (string, bool) {
@@ -64,7 +64,7 @@ func (f field) text() (string, bool) {
 // value is the whole value as JSON. Its faults were reported when the document was converted.
 func (f field) value() any {
 	probe := reader{nodes: 0}
-	return probe.plain(f.node, f.pointer, 0)
+	return probe.toJSON(f.node, f.pointer, 0)
 }
 
 func (f field) isObject() bool { return f.node.Kind == yaml.MappingNode }
@@ -76,12 +76,12 @@ func (f field) items() []field {
 	}
 	items := make([]field, len(f.node.Content))
 	for i, node := range f.node.Content {
-		items[i] = field{f.reader, resolve(node), f.pointer + "/" + strconv.Itoa(i)}
+		items[i] = field{f.reader, resolveAlias(node), f.pointer + "/" + strconv.Itoa(i)}
 	}
 	return items
 }
 
-// object is a mapping whose fields are taken one by one; close reports those that nobody took.
+// object is a mapping whose fields are taken one by one; close reports those that were not taken.
 type object struct {
 	field
 	keys   []string
@@ -99,20 +99,20 @@ func (f field) object() *object {
 		return o
 	}
 	for i := 0; i+1 < len(f.node.Content); i += 2 {
-		key := resolve(f.node.Content[i])
+		key := resolveAlias(f.node.Content[i])
 		if _, twice := o.fields[key.Value]; twice || key.Kind != yaml.ScalarNode {
 			continue
 		}
 		o.keys = append(o.keys, key.Value)
 		o.keyAt[key.Value] = key
-		o.fields[key.Value] = field{f.reader, resolve(f.node.Content[i+1]), f.pointer + "/" + escape(key.Value)}
+		o.fields[key.Value] = field{f.reader, resolveAlias(f.node.Content[i+1]), f.pointer + "/" + escapeToken(key.Value)}
 	}
 	return o
 }
 
 func (o *object) has(key string) bool { _, ok := o.fields[key]; return ok }
 
-// take returns a field; a field that is null counts as absent.
+// take returns a field; a null field counts as absent.
 func (o *object) take(key string) (field, bool) {
 	f, ok := o.fields[key]
 	o.taken[key] = true
@@ -133,8 +133,8 @@ func (o *object) need(key string) (field, bool) {
 func (o *object) close() {
 	for _, key := range o.keys {
 		if !o.taken[key] {
-			o.reader.fault(o.keyAt[key], o.pointer+"/"+escape(key), CodeUnknownField,
-				"the field "+strconv.Quote(key)+" is not known here")
+			o.reader.fault(o.keyAt[key], o.pointer+"/"+escapeToken(key), CodeUnknownField,
+				"unknown field "+strconv.Quote(key))
 		}
 	}
 }
@@ -185,19 +185,19 @@ func (o *object) boolean(key string, fallback bool) bool {
 	return value
 }
 
-func (o *object) whole(key string) int {
+func (o *object) integer(key string) int {
 	f, ok := o.take(key)
 	if !ok {
 		return 0
 	}
 	value, ok := f.scalar().(int)
 	if !ok {
-		f.fault(CodeType, "a whole number is expected")
+		f.fault(CodeType, "an integer is expected")
 	}
 	return value
 }
 
-func (o *object) texts(key string) []string {
+func (o *object) textList(key string) []string {
 	f, ok := o.take(key)
 	if !ok {
 		return nil
@@ -209,7 +209,7 @@ func (o *object) texts(key string) []string {
 	return texts
 }
 
-// data takes a free JSON value, whose `${ }` strings must be expressions.
+// data takes an arbitrary JSON value whose `${ }` strings must be valid expressions.
 func (o *object) data(key string) any {
 	f, ok := o.take(key)
 	if !ok {
@@ -219,12 +219,12 @@ func (o *object) data(key string) any {
 	return f.value()
 }
 
-// single reads an object of exactly one key: a named item of a list.
-func (f field) single() (string, field, bool) {
+// namedItem reads an object with exactly one key: a named item of a list.
+func (f field) namedItem() (string, field, bool) {
 	if !f.isObject() || len(f.node.Content) != 2 {
 		f.fault(CodeType, "an object with exactly one name is expected")
 		return "", f, false
 	}
-	key := resolve(f.node.Content[0])
-	return key.Value, field{f.reader, resolve(f.node.Content[1]), f.pointer + "/" + escape(key.Value)}, true
+	key := resolveAlias(f.node.Content[0])
+	return key.Value, field{f.reader, resolveAlias(f.node.Content[1]), f.pointer + "/" + escapeToken(key.Value)}, true
 }

@@ -10,12 +10,12 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
-// compile prepares an inline schema. A schema may refer to itself and to nothing outside.
+// compile compiles an inline schema. It may refer to itself only.
 func (s *Schema) compile() error {
 	compiler := jsonschema.NewCompiler()
 	compiler.DefaultDraft(jsonschema.Draft2020)
-	compiler.UseLoader(closed{})
-	compiler.UseRegexpEngine(pattern)
+	compiler.UseLoader(noLoader{})
+	compiler.UseRegexpEngine(compilePattern)
 	const location = "weft:schema"
 	if err := compiler.AddResource(location, schemaValue(s.Document)); err != nil {
 		return fmt.Errorf("reading the schema: %w", err)
@@ -28,7 +28,7 @@ func (s *Schema) compile() error {
 	return nil
 }
 
-// Validate checks a value against the schema. A schema that was not compiled, since it is not inline, accepts all.
+// Validate validates a value. A nil schema, and an external one that was not inlined, accept everything.
 func (s *Schema) Validate(value any) error {
 	if s == nil || s.compiled == nil {
 		return nil
@@ -37,7 +37,7 @@ func (s *Schema) Validate(value any) error {
 	if err == nil {
 		return nil
 	}
-	// The first line repeats the schema's location, which means nothing to a reader.
+	// The first line is the schema's location, which is internal.
 	_, detail, found := strings.Cut(err.Error(), "\n")
 	if !found {
 		detail = err.Error()
@@ -45,15 +45,15 @@ func (s *Schema) Validate(value any) error {
 	return fmt.Errorf("the data does not match the schema: %s", strings.TrimSpace(strings.ReplaceAll(detail, "\n", ";")))
 }
 
-// closed refuses to load anything.
-type closed struct{}
+// noLoader rejects every external schema.
+type noLoader struct{}
 
-// Load refuses.
-func (closed) Load(url string) (any, error) {
+// Load implements jsonschema.URLLoader.
+func (noLoader) Load(url string) (any, error) {
 	return nil, fmt.Errorf("a schema may not refer to %s", url)
 }
 
-// schemaValue renders numbers in the form that the validator takes.
+// schemaValue converts numbers to the forms that the validator accepts.
 func schemaValue(value any) any {
 	switch value := value.(type) {
 	case *big.Int:
@@ -74,23 +74,23 @@ func schemaValue(value any) any {
 	return value
 }
 
-// matcher is a pattern in the dialect of JSON Schema, which has lookaheads that Go's own lacks.
-type matcher regexp2.Regexp
+// ecmaPattern is a regular expression of JSON Schema, an ECMA-262 pattern with lookaheads that package regexp lacks.
+type ecmaPattern regexp2.Regexp
 
-func pattern(text string) (jsonschema.Regexp, error) {
+func compilePattern(text string) (jsonschema.Regexp, error) {
 	expression, err := regexp2.Compile(text, regexp2.ECMAScript)
 	if err != nil {
 		return nil, fmt.Errorf("compiling a pattern: %w", err)
 	}
 	expression.MatchTimeout = MaxTime
-	return (*matcher)(expression), nil
+	return (*ecmaPattern)(expression), nil
 }
 
-// MatchString tells whether the pattern matches; one that takes too long does not.
-func (m *matcher) MatchString(text string) bool {
+// MatchString reports whether the pattern matches; false also if matching exceeds MaxTime.
+func (m *ecmaPattern) MatchString(text string) bool {
 	matched, err := (*regexp2.Regexp)(m).MatchString(text)
 	return err == nil && matched
 }
 
-// String is the pattern's text.
-func (m *matcher) String() string { return (*regexp2.Regexp)(m).String() }
+// String is the source of the pattern.
+func (m *ecmaPattern) String() string { return (*regexp2.Regexp)(m).String() }

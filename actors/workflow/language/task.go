@@ -1,6 +1,6 @@
 package language
 
-// Kind says what a task does.
+// Kind is the kind of a task.
 type Kind string
 
 // The kinds of tasks.
@@ -17,24 +17,24 @@ const (
 	KindSwitch Kind = "switch"
 	KindTry    Kind = "try"
 	KindWait   Kind = "wait"
-	// KindExtension is no task of a definition: it stands around one that an extension extends.
+	// KindExtension does not occur in definitions: it wraps a task that an extension extends.
 	KindExtension Kind = "extension"
 )
 
 // Flow directives. Any other directive is the name of a task in the same list.
 const (
-	// Continue goes on with the next task of the list.
+	// Continue continues with the next task of the list.
 	Continue = "continue"
-	// Exit ends the composite task that the list belongs to; in a for task, the whole loop.
+	// Exit ends the composite task that contains the list; in a for task, the whole loop.
 	Exit = "exit"
-	// End ends the workflow, with the output of the task that says so.
+	// End ends the workflow with the output of the current task.
 	End = "end"
 )
 
-// TaskList is a list of named tasks; names are unique in it.
+// TaskList is a list of named tasks with unique names.
 type TaskList []*Task
 
-// Index returns the position of the task of that name, or -1.
+// Index returns the position of the named task, or -1.
 func (l TaskList) Index(name string) int {
 	for i, task := range l {
 		if task.Name == name {
@@ -44,7 +44,7 @@ func (l TaskList) Index(name string) int {
 	return -1
 }
 
-// Task is one task. Exactly the part that Kind names is set.
+// Task is one task. Of the fields from Call on, only those of its Kind are set.
 type Task struct {
 	Name string
 	// Pointer is the RFC 6901 pointer of the task in the definition, such as /do/0/greet.
@@ -59,17 +59,19 @@ type Task struct {
 	Timeout  *Timeout
 	Then     string
 	Metadata map[string]any
-	// Sealed: input.from uses secrets. It is evaluated when the call is made; until then the input is the raw one.
-	Sealed bool
-	// Extended and Extension are set for KindExtension. Do is then what is done: the extension's tasks before, Extended,
-	// the extension's tasks after.
+	// DeferredInput: input.from uses secrets, so it is evaluated when the call is made; until then the input is the raw
+	// input.
+	DeferredInput bool
+	// Extended and Extension are set for KindExtension. Do is then the extension's tasks before, Extended, and the
+	// extension's tasks after.
 	Extended  *Task
 	Extension *Extension
-	// Compensate are the tasks of metadata.compensate: done, once this task has completed, if the execution does not.
+	// Compensate are the tasks of metadata.compensate, which run after this task has completed if the execution does
+	// not complete.
 	Compensate TaskList
-	// OnUnknown is metadata.onUnknown: what becomes of a call when nobody knows whether it was made.
+	// OnUnknown is metadata.onUnknown: how a call ends if it is unknown whether it was made.
 	OnUnknown string
-	// Definition is the task as a JSON value. Do not change it.
+	// Definition is the task as a JSON value. It must not be changed.
 	Definition map[string]any
 
 	Call   *Call
@@ -85,25 +87,25 @@ type Task struct {
 	Try    *Try
 	Wait   *Duration
 
-	// Scope are the names of the variables that enclosing tasks define here, without $, outermost first.
+	// Scope are the variables that enclosing tasks define, without $, outermost first.
 	Scope []string
 }
 
-// What metadata.onUnknown says about a call that may have been made and whose result nobody knows.
+// The values of metadata.onUnknown, for a call that may have been made and whose result is unknown.
 const (
-	// UnknownFail ends it with an error. This is the default.
+	// UnknownFail ends the call with an error. It is the default.
 	UnknownFail = "fail"
-	// UnknownRetry makes it again.
+	// UnknownRetry makes the call again.
 	UnknownRetry = "retry"
-	// UnknownAsk leaves it to a person to have it made again, or end it with an error.
+	// UnknownAsk requests an approval: the call is made again or ends with an error.
 	UnknownAsk = "ask"
 )
 
-// VariableCompensate is the variable, without $, by which the tasks of a compensation see what is compensated: its
-// input and output.
+// VariableCompensate is the variable, without $, that holds the compensated task's input and output in the tasks of its
+// compensation.
 const VariableCompensate = "compensate"
 
-// The protocols of call; every other name is a function.
+// The protocols of call; any other name is a function.
 const (
 	CallHTTP     = "http"
 	CallOpenAPI  = "openapi"
@@ -113,18 +115,18 @@ const (
 	CallMCP      = "mcp"
 )
 
-// Call calls a protocol (http, openapi) or a function: one of use.functions, or one of a catalog, such as
+// Call calls a protocol (http, openapi) or a function: one of use.functions or of a catalog, such as
 // slack.send_message.
 type Call struct {
 	Function string
-	// With are the arguments as they stand in the definition.
+	// With are the arguments as written in the definition.
 	With map[string]any
 	// HTTP is set for http, OpenAPI for openapi.
 	HTTP    *HTTPCall
 	OpenAPI *OpenAPICall
 }
 
-// HTTPCall is the arguments of call: http. Headers and Query are a map or an expression.
+// HTTPCall holds the arguments of call: http. Headers and Query are maps or expressions.
 type HTTPCall struct {
 	Method   string
 	Endpoint Endpoint
@@ -134,11 +136,11 @@ type HTTPCall struct {
 	HasBody  bool
 	// Output is content, response or raw.
 	Output string
-	// Redirect true takes a status of 300 to 399 as success instead of an error.
+	// Redirect accepts a status of 300 to 399 as success.
 	Redirect bool
 }
 
-// OpenAPICall is the arguments of call: openapi.
+// OpenAPICall holds the arguments of call: openapi.
 type OpenAPICall struct {
 	Document       Endpoint
 	OperationID    string
@@ -148,7 +150,7 @@ type OpenAPICall struct {
 	Redirect       bool
 }
 
-// For repeats Do for each item of In: an expression or an inline list.
+// For runs Do for each item of In: an expression or an inline list.
 type For struct {
 	Each, At string
 	In       any
@@ -156,13 +158,13 @@ type For struct {
 	Do       TaskList
 }
 
-// Fork runs its branches side by side; when they compete, the first one's output is the task's.
+// Fork runs its branches in parallel; if they compete, the output of the first to complete is that of the task.
 type Fork struct {
 	Branches TaskList
 	Compete  bool
 }
 
-// Case is one case of a switch; an empty When is the default.
+// Case is one case of a switch; an empty When is the default case.
 type Case struct {
 	Name, When, Then string
 }
@@ -173,9 +175,9 @@ type Try struct {
 	Catch Catch
 }
 
-// Catch says which errors are caught and what is done then.
+// Catch says which errors are caught and how they are handled.
 type Catch struct {
-	// With filters by equality: type, status, instance, title, detail. Absent keys match anything.
+	// With filters by equality: type, status, instance, title, detail. An absent key matches anything.
 	With             map[string]any
 	As               string
 	When, ExceptWhen string
@@ -184,20 +186,20 @@ type Catch struct {
 	Then             string
 }
 
-// RetryPolicy says when and how often a try is tried again.
+// RetryPolicy says when and how often a try is retried.
 type RetryPolicy struct {
 	When, ExceptWhen string
 	Delay            *Duration
 	Backoff          Backoff
-	// Attempts bounds the retries, the first attempt not counted; 0 means without bound.
+	// Attempts bounds the retries, not counting the first attempt; 0 means no bound.
 	Attempts int
 	// AttemptDuration bounds each attempt, Duration all of them together.
 	AttemptDuration, Duration *Duration
 	JitterFrom, JitterTo      *Duration
 }
 
-// Backoff is how the delay grows. The specification leaves the parameters open; weft knows: linear.increment (a
-// duration; the delay itself by default), exponential.factor (a number from 1; 2 by default), and maxDelay for both.
+// Backoff says how the delay grows. The specification leaves the parameters open; weft defines linear.increment (a
+// duration; by default the delay), exponential.factor (a number from 1; by default 2), and maxDelay for both.
 type Backoff struct {
 	// Kind is constant, linear or exponential.
 	Kind      string
@@ -206,19 +208,19 @@ type Backoff struct {
 	MaxDelay  *Duration
 }
 
-// Raise throws an error.
+// Raise raises an error.
 type Raise struct {
 	Error *ErrorDefinition
 }
 
-// Run starts a process. Workflow is set for a child workflow; container, script and shell are only named by Kind.
+// Run starts a process. Workflow is set for a child workflow. Containers, scripts and shell commands are unsupported.
 type Run struct {
 	// Kind is container, script, shell or workflow.
 	Kind     string
 	Await    bool
 	Return   string
 	Workflow *RunWorkflow
-	// Process holds the arguments of the kinds that weft does not run.
+	// Process holds the arguments of an unsupported kind.
 	Process map[string]any
 }
 
@@ -236,7 +238,7 @@ type Listen struct {
 	Foreach *Foreach
 }
 
-// Foreach does tasks for each event consumed.
+// Foreach runs tasks for each consumed event.
 type Foreach struct {
 	Item, At string
 	Do       TaskList
@@ -248,19 +250,19 @@ type Foreach struct {
 type Consumption struct {
 	Mode    string
 	Filters []EventFilter
-	// UntilCondition and Until end the consumption of any.
+	// UntilCondition and Until end a consumption of any.
 	UntilCondition string
 	Until          *Consumption
 }
 
-// EventFilter selects events by their CloudEvents attributes; values are literals, regular expressions or
-// expressions over the attribute.
+// EventFilter selects events by their CloudEvents attributes; values are literals, regular expressions, or expressions
+// on the attribute.
 type EventFilter struct {
 	With      map[string]any
 	Correlate map[string]Correlation
 }
 
-// Correlation ties an event to a value: From is evaluated on the event; Expect, if any, is what it must equal.
+// Correlation correlates events by a value: From is evaluated on the event; Expect, if set, is the value it must equal.
 type Correlation struct {
 	From, Expect string
 }

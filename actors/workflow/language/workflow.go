@@ -7,7 +7,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
-// Workflow is one definition. It is immutable once parsed and safe for concurrent use.
+// Workflow is a definition. It is immutable once parsed and safe for concurrent use.
 type Workflow struct {
 	Document Document
 	Input    *Input
@@ -16,24 +16,25 @@ type Workflow struct {
 	Timeout  *Timeout
 	Output   *Output
 	Schedule *Schedule
-	// Loose is true when evaluate.mode is loose: then every string is tried as an expression, and taken literally
-	// when it is none. In strict mode, the default, only `${ … }` is an expression.
+	// Loose is set if evaluate.mode is loose: every string is evaluated as an expression, and taken literally if that
+	// fails. In strict mode, the default, only `${ … }` is an expression.
 	Loose bool
-	// Digest is "sha256:" and the hex digest of Canonical. YAML and JSON of the same content have the same digest.
+	// Digest is "sha256:" and the hex digest of Canonical. YAML and JSON with the same content have the same digest.
 	Digest string
 	// Canonical is the definition as JSON with sorted keys and without white space.
 	Canonical []byte
-	// Definition is the document as a JSON value, as expressions see it in $workflow.definition. Do not change it.
+	// Definition is the document as a JSON value, as expressions read it in $workflow.definition. It must not be
+	// changed.
 	Definition map[string]any
 
 	tasks       map[string]*Task
 	count       int
 	unsupported Faults
 	references  []Reference
-	expressions expressions
+	expressions expressionCache
 }
 
-// Document names a definition.
+// Document identifies and describes a definition.
 type Document struct {
 	DSL, Namespace, Name, Version, Title, Summary string
 	Tags, Metadata                                map[string]any
@@ -51,33 +52,33 @@ type Use struct {
 	Catalogs        map[string]Endpoint
 }
 
-// Extension adds tasks before and after tasks of one kind, where When holds. The tasks before get the input of the task
-// extended, which gets it too, whatever they give; only where one of them says exit, its output stands in for the task.
-// The tasks after get its output, and do not change it. In all of them, $task is the task extended.
+// Extension runs tasks before and after tasks of one kind, if When holds. The tasks before receive the input of the
+// extended task and do not change it, unless one of them exits: then its output replaces the extended task. The tasks
+// after receive the extended task's output and do not change it. In all of them, $task is the extended task.
 type Extension struct {
 	Name, Extend, When string
 	Before, After      TaskList
 }
 
-// Input configures what a workflow or a task takes. From is a string (an expression), an object, or nil.
+// Input configures the input of a workflow or a task. From is a string (an expression), an object, or nil.
 type Input struct {
 	Schema *Schema
 	From   any
 }
 
-// Output configures what a workflow or a task gives. As is a string (an expression), an object, or nil.
+// Output configures the output of a workflow or a task. As is a string (an expression), an object, or nil.
 type Output struct {
 	Schema *Schema
 	As     any
 }
 
-// Export configures what a task adds to the context. As is a string (an expression), an object, or nil.
+// Export configures the context that a task exports. As is a string (an expression), an object, or nil.
 type Export struct {
 	Schema *Schema
 	As     any
 }
 
-// Schema is a JSON Schema, inline. An external resource is one of References.
+// Schema is an inline JSON Schema. An external resource is one of References.
 type Schema struct {
 	Format   string
 	Document any
@@ -87,7 +88,7 @@ type Schema struct {
 	compiled *jsonschema.Schema
 }
 
-// Schedule says when a workflow is to be started. At most one of Every, Cron, After and On is set.
+// Schedule says when a workflow is started. At most one of Every, After, Cron and On is set.
 type Schedule struct {
 	Every, After *Duration
 	Cron         string
@@ -95,30 +96,30 @@ type Schedule struct {
 	Read         string
 }
 
-// Timeout ends a workflow or a task that takes longer.
+// Timeout limits the duration of a workflow or a task.
 type Timeout struct {
 	After Duration
 }
 
-// Endpoint is a URI or URI template, or an expression for one, with the authentication to use.
+// Endpoint is a URI, a URI template, or an expression for a URI, with the authentication to use.
 type Endpoint struct {
 	URI            string
 	Authentication *Authentication
 }
 
-// Authentication is a policy, or a reference to one of use.authentications (Use). Secret, inside a policy, names
-// the secret that holds its values.
+// Authentication is a policy, or a reference to one of use.authentications (Use). Secret is the name of the secret that
+// holds the values of the policy.
 type Authentication struct {
 	Use string
 	// Scheme is basic, bearer, digest, oauth2 or oidc.
 	Scheme string
 	Secret string
-	// Parameters are the policy's values as they stand in the definition; strings may be expressions.
+	// Parameters are the values of the policy as written in the definition; strings may be expressions.
 	Parameters map[string]any
 	Pointer    string
 }
 
-// ErrorDefinition is what raise throws. Strings may be expressions; Status is an int, or an expression.
+// ErrorDefinition is the error of a raise task. Strings may be expressions; Status is an int or an expression.
 type ErrorDefinition struct {
 	Type, Title, Detail, Instance string
 	Status                        any
@@ -127,13 +128,13 @@ type ErrorDefinition struct {
 // Task returns the task at a JSON pointer of the definition, or nil.
 func (w *Workflow) Task(pointer string) *Task { return w.tasks[pointer] }
 
-// Pointers are the pointers of all tasks, in order.
+// Pointers are the pointers of all tasks, sorted.
 func (w *Workflow) Pointers() []string { return slices.Sorted(maps.Keys(w.tasks)) }
 
-// Tasks returns how many tasks the definition has, nested ones and functions included.
+// Tasks returns the number of tasks, including nested ones and functions.
 func (w *Workflow) Tasks() int { return w.count }
 
-// Each visits every task of the definition, nested ones, functions and those of extensions included.
+// Each visits every task of the definition, including nested ones, functions, and those of extensions.
 func (w *Workflow) Each(visit func(*Task)) {
 	for _, pointer := range w.Pointers() {
 		if task := w.tasks[pointer]; task.Kind != KindExtension {
@@ -142,6 +143,6 @@ func (w *Workflow) Each(visit func(*Task)) {
 	}
 }
 
-// Unsupported returns one fault for each construct that the specification defines and weft does not run yet, in
-// the order of the source. A definition with any of them must not be created.
+// Unsupported returns a fault for each construct that the specification defines and weft does not implement, in the
+// order of the source. A definition with any of them must be rejected.
 func (w *Workflow) Unsupported() Faults { return w.unsupported }

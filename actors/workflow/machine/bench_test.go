@@ -2,7 +2,7 @@ package machine
 
 import "testing"
 
-// BenchmarkThreeCalls is an execution of three calls, from its start to its output, with its events as JSON.
+// BenchmarkThreeCalls runs an execution of three calls from its start to its output and encodes its events.
 func BenchmarkThreeCalls(b *testing.B) {
 	d := newDriver(b, head+`do: [{a: {call: f.g, with: {x: '${ .x }'}}}, {b: {call: f.g, with: {x: '${ .x }'}}}, {c: {call: f.g, with: {x: '${ .x }'}}}]`)
 	var buffer []byte

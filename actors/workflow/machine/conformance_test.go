@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// TestConformanceKit runs the specification's own scenarios.
+// TestConformanceKit runs the scenarios of the specification's conformance kit.
 func TestConformanceKit(t *testing.T) {
 	root := os.Getenv("WEFT_CONFORMANCE")
 	if root == "" {
@@ -17,11 +17,11 @@ func TestConformanceKit(t *testing.T) {
 	}
 	kit := filepath.Join(root, "open-workflow", "ctk")
 	if _, err := os.Stat(kit); err != nil {
-		t.Fatalf("the conformance kit is not there; set WEFT_CONFORMANCE: %v", err)
+		t.Fatalf("the conformance kit is missing; set WEFT_CONFORMANCE: %v", err)
 	}
-	server := httptest.NewServer(standIn())
+	server := httptest.NewServer(stubServices())
 	t.Cleanup(server.Close)
 	if ran := runFeatures(t, kit, server); ran != 21 {
-		t.Fatalf("%d scenarios ran, the kit has 21", ran)
+		t.Fatalf("%d scenarios ran, want 21", ran)
 	}
 }

@@ -3,7 +3,6 @@ package machine
 import (
 	"cmp"
 	"encoding/base64"
-	"fmt"
 	"maps"
 	"net/url"
 	"slices"
@@ -12,8 +11,8 @@ import (
 	"github.com/weftmesh/weft/actors/workflow/language"
 )
 
-// Credentials are what has to be got before a request can be sent: a token of an authority (oauth2, oidc), or the
-// answer to a challenge (digest). HTTPRequest.Send gets them.
+// Credentials must be obtained before a request can be sent: a token of an authorization server (oauth2, oidc), or the
+// response to a challenge (digest). HTTPRequest.Send obtains them.
 type Credentials struct {
 	// Scheme is language.SchemeDigest, SchemeOAuth2 or SchemeOIDC.
 	Scheme string
@@ -21,56 +20,23 @@ type Credentials struct {
 	values map[string]any
 }
 
-// authenticate adds the credentials of a policy, inline or from a secret; those that have to be got first are noted.
-func (x *Execution) authenticate(r *HTTPRequest, policy *language.Authentication, input any, scope language.Scope) error {
-	if policy == nil {
-		return nil
-	}
-	if policy.Use != "" {
-		policy = x.def.Use.Authentications[policy.Use]
-	}
-	var values map[string]any
-	if policy.Secret != "" {
-		values, _ = x.secrets(policy.Secret)[policy.Secret].(map[string]any)
-	}
-	switch {
-	case policy.Secret == "":
-		filled, err := x.def.Fill(policy.Parameters, input, scope)
-		if err != nil {
-			return err
-		}
-		values, _ = filled.(map[string]any)
-	case values == nil:
-		return NewError(TypeConfiguration, fmt.Sprintf("the secret %.80q is no object with what the authentication needs", policy.Secret))
-	}
-	switch policy.Scheme {
-	case language.SchemeBasic:
-		r.Headers["authorization"] = basic(values["username"], values["password"])
-	case language.SchemeBearer:
-		r.Headers["authorization"] = "Bearer " + language.Text(values["token"])
-	default:
-		r.Credentials = &Credentials{Scheme: policy.Scheme, values: values}
-	}
-	return nil
-}
-
 func basic(user, password any) string {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(language.Text(user)+":"+language.Text(password)))
 }
 
-// Sender sends one request as it is and gives the answer. The errors that it returns come out of HTTPRequest.Send.
+// Sender sends one request as it is and returns the response. HTTPRequest.Send returns its errors unchanged.
 type Sender func(*HTTPRequest) (HTTPResponse, error)
 
-// Send gets the credentials that a request needs, sends it, and makes the call's output of the answer. nonce is a text
-// that nobody can guess and nobody has used. The error is that of send, or an *Error.
+// Send obtains the credentials that a request needs, sends it, and converts the response to the call's output. nonce is
+// an unpredictable string that is used once. The error is that of send, or an *Error.
 func (r *HTTPRequest) Send(send Sender, nonce string) (any, error) {
 	ready := r
 	if r.Credentials != nil {
 		var err error
 		if r.Credentials.Scheme == language.SchemeDigest {
-			ready, err = r.challenged(send, nonce)
+			ready, err = r.answerChallenge(send, nonce)
 		} else {
-			ready, err = r.granted(send)
+			ready, err = r.withToken(send)
 		}
 		if err != nil {
 			return nil, err
@@ -87,30 +53,30 @@ func (r *HTTPRequest) Send(send Sender, nonce string) (any, error) {
 	return output, nil
 }
 
-// Challenge is the request by which the challenge of a digest authentication is asked for: without the body, which the
-// server is not to act on yet.
-func (r *HTTPRequest) challenged(send Sender, nonce string) (*HTTPRequest, error) {
-	probe := r.with("")
+// answerChallenge sends the request without its body to obtain the challenge of a digest authentication, and returns
+// the request with the answer to it. The probe has no body, so that the server cannot act on it.
+func (r *HTTPRequest) answerChallenge(send Sender, nonce string) (*HTTPRequest, error) {
+	probe := r.withAuthorization("")
 	probe.Body = nil
 	delete(probe.Headers, "content-type")
 	answer, err := send(probe)
 	if err != nil {
 		return nil, err
 	}
-	challenge := lower(answer.Headers)["www-authenticate"]
+	challenge := lowerKeys(answer.Headers)["www-authenticate"]
 	if answer.Status != 401 || !strings.HasPrefix(strings.ToLower(challenge), "digest ") {
-		// The server wants no digest here: it gets the request as it is.
-		return r.with(""), nil
+		// The server does not require digest authentication here.
+		return r.withAuthorization(""), nil
 	}
 	authorization, failure := r.Credentials.digest(r, challenge, nonce)
 	if failure != nil {
 		return nil, failure
 	}
-	return r.with(authorization), nil
+	return r.withAuthorization(authorization), nil
 }
 
-// with is the request with an authorization and without credentials to get.
-func (r *HTTPRequest) with(authorization string) *HTTPRequest {
+// withAuthorization is the request with an Authorization header, unless empty, and without Credentials.
+func (r *HTTPRequest) withAuthorization(authorization string) *HTTPRequest {
 	ready := *r
 	ready.Credentials, ready.Headers = nil, maps.Clone(r.Headers)
 	if authorization != "" {
@@ -119,8 +85,8 @@ func (r *HTTPRequest) with(authorization string) *HTTPRequest {
 	return &ready
 }
 
-// granted gets a token and puts it into the request.
-func (r *HTTPRequest) granted(send Sender) (*HTTPRequest, error) {
+// withToken obtains an access token and returns the request with it.
+func (r *HTTPRequest) withToken(send Sender) (*HTTPRequest, error) {
 	c := r.Credentials
 	endpoint, err := c.endpoint(send)
 	if err != nil {
@@ -142,15 +108,15 @@ func (r *HTTPRequest) granted(send Sender) (*HTTPRequest, error) {
 	grant, _ := output.(map[string]any)
 	token, _ := grant["access_token"].(string)
 	if token == "" {
-		return nil, NewError(TypeAuthentication, "the authority gave no access_token")
+		return nil, NewError(TypeAuthentication, "the authority's response has no access_token")
 	}
-	if failure := c.issued(token); failure != nil {
+	if failure := c.checkIssuer(token); failure != nil {
 		return nil, failure
 	}
-	return r.with("Bearer " + token), nil
+	return r.withAuthorization("Bearer " + token), nil
 }
 
-// endpoint is the URL of the token endpoint: by OpenID Connect discovery, or below the authority.
+// endpoint is the URL of the token endpoint: from OpenID Connect Discovery, or relative to the authority.
 func (c *Credentials) endpoint(send Sender) (string, error) {
 	authority := strings.TrimSuffix(language.Text(c.values["authority"]), "/")
 	if _, err := withQuery(authority, nil); err != nil {
@@ -177,12 +143,12 @@ func (c *Credentials) endpoint(send Sender) (string, error) {
 	configuration, _ := output.(map[string]any)
 	token, _ := configuration["token_endpoint"].(string)
 	if _, err := withQuery(token, nil); err != nil {
-		return "", NewError(TypeAuthentication, "the authority names no token endpoint")
+		return "", NewError(TypeAuthentication, "the discovery document has no valid token_endpoint")
 	}
 	return token, nil
 }
 
-// tokenRequest asks an authority for a token by RFC 6749 section 4, RFC 7523 or RFC 8693.
+// tokenRequest is the token request by RFC 6749 section 4, with RFC 7523 client assertions or RFC 8693 token exchange.
 func (c *Credentials) tokenRequest(endpoint string) (*HTTPRequest, *Error) {
 	request := &HTTPRequest{Method: "POST", URL: endpoint, Output: "content", Headers: map[string]string{"accept": "application/json"}}
 	client, _ := c.values["client"].(map[string]any)
@@ -201,7 +167,7 @@ func (c *Credentials) tokenRequest(endpoint string) (*HTTPRequest, *Error) {
 		set("client_assertion", client["assertion"])
 		fields["client_assertion_type"] = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 		if fields["client_assertion"] == "" {
-			return nil, NewError(TypeConfiguration, "the client needs an assertion to authenticate with")
+			return nil, NewError(TypeConfiguration, "the client's authentication method requires an assertion")
 		}
 	case "none":
 		set("client_id", client["id"])
@@ -209,8 +175,8 @@ func (c *Credentials) tokenRequest(endpoint string) (*HTTPRequest, *Error) {
 		set("client_id", client["id"])
 		set("client_secret", client["secret"])
 	}
-	set("scope", words(c.values["scopes"]))
-	set("audience", words(c.values["audiences"]))
+	set("scope", joinWords(c.values["scopes"]))
+	set("audience", joinWords(c.values["audiences"]))
 	switch fields["grant_type"] {
 	case "password":
 		set("username", c.values["username"])
@@ -235,7 +201,7 @@ func (c *Credentials) tokenRequest(endpoint string) (*HTTPRequest, *Error) {
 	return request, nil
 }
 
-func words(value any) string {
+func joinWords(value any) string {
 	list, _ := value.([]any)
 	texts := make([]string, len(list))
 	for i, item := range list {
@@ -244,13 +210,13 @@ func words(value any) string {
 	return strings.Join(texts, " ")
 }
 
-// issued checks who has issued a token, where the policy says who may.
-func (c *Credentials) issued(token string) *Error {
+// checkIssuer checks a JWT's iss claim against the issuers that the policy allows, if it names any.
+func (c *Credentials) checkIssuer(token string) *Error {
 	issuers, _ := c.values["issuers"].([]any)
 	if len(issuers) == 0 {
 		return nil
 	}
-	refused := NewError(TypeAuthentication, "the token is not of an issuer that the policy names")
+	refused := NewError(TypeAuthentication, "the token's issuer is not one of the policy's issuers")
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {
 		return refused

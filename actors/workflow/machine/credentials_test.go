@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// authority is a fake authority and the service behind it. It records what is sent.
+// authority is a stub for an authorization server and the service behind it. It records requests.
 type authority struct {
 	sent   []*HTTPRequest
 	answer func(*HTTPRequest) HTTPResponse
@@ -31,7 +31,7 @@ func TestOAuth2(t *testing.T) {
 			"https://a.test/r/oauth2/token", "", "audience=c&client_id=i&client_secret=s&grant_type=client_credentials&scope=a+b", "tok", "Bearer tok"},
 		"basic": {`oauth2: {authority: 'https://a.test', grant: client_credentials, endpoints: {token: /auth/t}, client: {id: 'i:1', secret: s, authentication: client_secret_basic}}`,
 			"https://a.test/auth/t", "Basic aSUzQTE6cw==", "grant_type=client_credentials", "tok", "Bearer tok"},
-		"elsewhere": {`oauth2: {authority: 'https://a.test', grant: client_credentials, endpoints: {token: 'https://b.test/t'}, client: {id: i, authentication: none}}`,
+		"absolute endpoint": {`oauth2: {authority: 'https://a.test', grant: client_credentials, endpoints: {token: 'https://b.test/t'}, client: {id: i, authentication: none}}`,
 			"https://b.test/t", "", "client_id=i&grant_type=client_credentials", "tok", "Bearer tok"},
 		"assertion": {`oauth2: {authority: 'https://a.test', grant: client_credentials, client: {id: i, assertion: j, authentication: private_key_jwt}}`,
 			"https://a.test/oauth2/token", "", "client_assertion=j&client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer&client_id=i&grant_type=client_credentials", "tok", "Bearer tok"},
@@ -45,16 +45,16 @@ func TestOAuth2(t *testing.T) {
 			"https://a.test/oauth2/token", "", `{"client_id":"i","grant_type":"client_credentials"}`, "tok", "Bearer tok"},
 		"discovered": {`oidc: {authority: 'https://a.test/r', grant: client_credentials, client: {id: i}}`,
 			"https://a.test/found", "", "client_id=i&grant_type=client_credentials", "tok", "Bearer tok"},
-		"from a secret": {`oauth2: {use: s}`, "https://s.test/oauth2/token", "", "client_id=i&grant_type=client_credentials", "tok", "Bearer tok"},
-		"issuer": {`oauth2: {authority: 'https://a.test', grant: client_credentials, client: {id: i}, issuers: ['https://me']}`,
+		"policy from a secret": {`oauth2: {use: s}`, "https://s.test/oauth2/token", "", "client_id=i&grant_type=client_credentials", "tok", "Bearer tok"},
+		"allowed issuer": {`oauth2: {authority: 'https://a.test', grant: client_credentials, client: {id: i}, issuers: ['https://me']}`,
 			"https://a.test/oauth2/token", "", "client_id=i&grant_type=client_credentials", unsigned, "Bearer " + unsigned},
-		"other issuer": {`oauth2: {authority: 'https://a.test', grant: client_credentials, client: {id: i}, issuers: ['https://you']}`,
+		"different issuer": {`oauth2: {authority: 'https://a.test', grant: client_credentials, client: {id: i}, issuers: ['https://you']}`,
 			"https://a.test/oauth2/token", "", "client_id=i&grant_type=client_credentials", unsigned, "authentication"},
-		"no issuer": {`oauth2: {authority: 'https://a.test', grant: client_credentials, client: {id: i}, issuers: ['https://you']}`,
+		"opaque token": {`oauth2: {authority: 'https://a.test', grant: client_credentials, client: {id: i}, issuers: ['https://you']}`,
 			"https://a.test/oauth2/token", "", "client_id=i&grant_type=client_credentials", "opaque", "authentication"},
-		"no token": {`oauth2: {authority: 'https://a.test', grant: client_credentials, client: {id: i}}`,
+		"no token in the response": {`oauth2: {authority: 'https://a.test', grant: client_credentials, client: {id: i}}`,
 			"https://a.test/oauth2/token", "", "client_id=i&grant_type=client_credentials", "", "authentication"},
-		"no authority": {`oauth2: {authority: '${ .q }', grant: client_credentials, client: {id: i}}`, "", "", "", "tok", "configuration"},
+		"invalid authority": {`oauth2: {authority: '${ .q }', grant: client_credentials, client: {id: i}}`, "", "", "", "tok", "configuration"},
 	} {
 		d := newDriver(t, head+"use: {secrets: [s]}\ndo: [{a: {call: http, with: {method: get, endpoint: {uri: 'https://x.test/', authentication: {"+test.policy+"}}}}}]")
 		d.env.Secrets = fixed(map[string]any{"s": map[string]any{"authority": "https://s.test", "grant": "client_credentials", "client": map[string]any{"id": "i"}}})
@@ -71,15 +71,15 @@ func TestOAuth2(t *testing.T) {
 		_, err := call.HTTP.Send(a.send, "n")
 		var failure *Error
 		if errors.As(err, &failure) {
-			if standard(failure.Type) != test.want {
+			if standardName(failure.Type) != test.want {
 				t.Errorf("%s: %v", name, err)
 			}
 		} else if got := a.sent[len(a.sent)-1].Headers["authorization"]; got != test.want || a.sent[len(a.sent)-1].URL != "https://x.test/" {
-			t.Errorf("%s: the request has %q", name, got)
+			t.Errorf("%s: authorization %q", name, got)
 		}
 		for _, r := range a.sent {
 			if r.Method == "POST" && (r.URL != test.endpoint || string(r.Body) != test.form || r.Headers["authorization"] != test.authorization) {
-				t.Errorf("%s: %s %q with %q\nwant %s %q with %q", name, r.URL, r.Body, r.Headers["authorization"], test.endpoint, test.form, test.authorization)
+				t.Errorf("%s: token request to %s with body %q and authorization %q\nwant %s, %q, %q", name, r.URL, r.Body, r.Headers["authorization"], test.endpoint, test.form, test.authorization)
 			}
 		}
 		if test.endpoint != "" && len(a.sent) < 1 || call.HTTP.Headers["authorization"] != "" {
@@ -88,7 +88,7 @@ func TestOAuth2(t *testing.T) {
 	}
 }
 
-func TestTokenIsRefused(t *testing.T) {
+func TestTokenRequestFails(t *testing.T) {
 	t.Parallel()
 	request := &HTTPRequest{Method: "GET", URL: "https://x.test/", Headers: map[string]string{}, Credentials: &Credentials{Scheme: "oidc",
 		values: map[string]any{"authority": "https://a.test", "grant": "client_credentials"}}}
@@ -102,11 +102,11 @@ func TestTokenIsRefused(t *testing.T) {
 	}
 	broken := errors.New("no route")
 	if _, err := request.Send(func(*HTTPRequest) (HTTPResponse, error) { return HTTPResponse{}, broken }, "n"); !errors.Is(err, broken) {
-		t.Errorf("the sender's error became %v", err)
+		t.Errorf("error %v, want the sender's", err)
 	}
 }
 
-// TestDigest uses the example of RFC 7616, section 3.9.1.
+// TestDigest uses the example of RFC 7616 section 3.9.1.
 func TestDigest(t *testing.T) {
 	t.Parallel()
 	const nonce, server = "f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ", "7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v"
@@ -148,7 +148,7 @@ func TestDigest(t *testing.T) {
 		got := ""
 		var failure *Error
 		if errors.As(err, &failure) {
-			got = standard(failure.Type)
+			got = standardName(failure.Type)
 		}
 		if got != want {
 			t.Errorf("%s: %v, want %q", challenge, err, want)
@@ -165,6 +165,6 @@ func TestOpenAPICredentials(t *testing.T) {
 		t.Fatalf("%v: %+v", failure, request)
 	}
 	if target, err := url.Parse(request.URL); err != nil || target.Path != "/p" {
-		t.Errorf("the request goes to %s", request.URL)
+		t.Errorf("request URL %s", request.URL)
 	}
 }

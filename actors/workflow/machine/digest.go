@@ -1,7 +1,7 @@
 package machine
 
 import (
-	"crypto/md5" //nolint:gosec // RFC 7616 keeps MD5 for servers that know nothing else
+	"crypto/md5" //nolint:gosec // RFC 7616 keeps MD5 for servers that support nothing else
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -13,13 +13,13 @@ import (
 	"github.com/weftmesh/weft/actors/workflow/language"
 )
 
-// parameter is one parameter of a challenge: name="quoted" or name=token.
-var parameter = regexp.MustCompile(`([a-zA-Z_-]+)=(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))`)
+// challengeParameter matches one parameter of a challenge: name="quoted" or name=token.
+var challengeParameter = regexp.MustCompile(`([a-zA-Z_-]+)=(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))`)
 
 // digest answers a challenge by RFC 7616, with the algorithms MD5 and SHA-256, with or without -sess.
 func (c *Credentials) digest(r *HTTPRequest, challenge, nonce string) (string, *Error) {
 	given := map[string]string{}
-	for _, match := range parameter.FindAllStringSubmatch(challenge, -1) {
+	for _, match := range challengeParameter.FindAllStringSubmatch(challenge, -1) {
 		given[strings.ToLower(match[1])] = strings.ReplaceAll(match[2]+match[3], `\`, "")
 	}
 	algorithm := given["algorithm"]
@@ -31,15 +31,15 @@ func (c *Credentials) digest(r *HTTPRequest, challenge, nonce string) (string, *
 		//nolint:gosec // see the import
 		hash = func(text string) string { sum := md5.Sum([]byte(text)); return hex.EncodeToString(sum[:]) }
 	default:
-		return "", NewError(TypeAuthentication, fmt.Sprintf("the server wants a digest by %.40q, which is not known", algorithm))
+		return "", NewError(TypeAuthentication, fmt.Sprintf("the server requires the digest algorithm %.40q, which is not supported", algorithm))
 	}
 	qualities := strings.Split(strings.ReplaceAll(given["qop"], " ", ""), ",")
 	if given["qop"] != "" && !slices.Contains(qualities, "auth") {
-		return "", NewError(TypeAuthentication, "the server wants a digest of the body, which is not made")
+		return "", NewError(TypeAuthentication, "the server requires a qop other than auth, which is not supported")
 	}
 	target, err := url.Parse(r.URL)
 	if err != nil {
-		return "", NewError(TypeConfiguration, "the URL cannot be read")
+		return "", NewError(TypeConfiguration, "the URL is invalid")
 	}
 	uri, user := target.RequestURI(), language.Text(c.values["username"])
 	secret := hash(user + ":" + given["realm"] + ":" + language.Text(c.values["password"]))

@@ -9,21 +9,21 @@ import (
 	"github.com/weftmesh/weft/actors/workflow/language"
 )
 
-// driver runs executions to their end: it keeps the log, makes the calls, and moves its clock to the next timer.
+// driver runs executions to their end: it keeps the log, answers the calls, and advances its clock to the next timer.
 type driver struct {
 	t     testing.TB
 	def   *language.Workflow
 	env   Environment
 	now   time.Time
 	log   []Event
-	made  []string // keys of calls, in the order they were made
+	made  []string // keys of calls in the order they were made
 	done  map[string]bool
 	reply func(*Call) (any, *Error)
-	// messages arrive when nothing else moves.
+	// messages arrive when the execution waits for events and no call is outstanding.
 	messages []map[string]any
 }
 
-// fixed are secrets that do not change.
+// fixed returns constant secrets.
 func fixed(secrets map[string]any) func() (map[string]any, error) {
 	return func() (map[string]any, error) { return secrets, nil }
 }
@@ -51,11 +51,11 @@ func (d *driver) start(input any) *Execution {
 	return x
 }
 
-// append writes events to the log as JSON and back, as a store does.
+// append adds events to the log after encoding and decoding them as a store does.
 func (d *driver) append(events []Event) {
 	d.t.Helper()
 	for _, event := range events {
-		if len(d.log) < 5000 { // an endless execution writes a long log; its beginning will do
+		if len(d.log) < 5000 { // encoding the whole log of an endless execution would be slow
 			event = stored(d.t, event)
 		}
 		d.log = append(d.log, event)
@@ -66,16 +66,16 @@ func stored(t testing.TB, event Event) Event {
 	t.Helper()
 	data, err := json.Marshal(event)
 	if err != nil {
-		t.Fatalf("writing an event: %v", err)
+		t.Fatalf("encoding an event: %v", err)
 	}
 	var back Event
 	if err := json.Unmarshal(data, &back); err != nil {
-		t.Fatalf("reading an event %s: %v", data, err)
+		t.Fatalf("decoding the event %s: %v", data, err)
 	}
 	return back
 }
 
-// step does one thing that is outstanding and reports whether there was any.
+// step performs one outstanding action and reports whether there was any.
 func (d *driver) step(x *Execution) bool {
 	d.t.Helper()
 	if events := x.Continue(d.now); len(events) > 0 {
@@ -107,7 +107,7 @@ func (d *driver) step(x *Execution) bool {
 func (d *driver) call(x *Execution, call *Call) {
 	d.t.Helper()
 	if d.done[call.ID] {
-		d.t.Fatalf("the call %s of %s was made again after its result was recorded", call.ID, call.Key)
+		d.t.Fatalf("the call %s of %s is outstanding after its result was recorded", call.ID, call.Key)
 	}
 	output, failure := (any)(nil), call.Fault
 	if failure == nil {
@@ -120,7 +120,7 @@ func (d *driver) call(x *Execution, call *Call) {
 	}
 	events := x.Handle(outcome)
 	if len(events) == 0 {
-		d.t.Fatalf("the outcome of the call %s was not taken", call.ID)
+		d.t.Fatalf("the outcome of the call %s yielded no events", call.ID)
 	}
 	d.append(events)
 	d.done[call.ID] = true
@@ -136,7 +136,7 @@ func (d *driver) finish(x *Execution) *Execution {
 			return x
 		}
 	}
-	d.t.Fatal("the execution does not end")
+	d.t.Fatal("the execution did not end within 100,000 steps")
 	return nil
 }
 

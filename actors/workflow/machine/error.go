@@ -1,12 +1,11 @@
 package machine
 
 import (
+	"errors"
 	"strings"
-
-	"github.com/weftmesh/weft/actors/workflow/language"
 )
 
-// The specification's error types. Filters match them under either base that is in use, see SameType.
+// The specification's error types. SameType also accepts the other base URIs in use.
 const (
 	ErrorBase          = "https://open-workflow-specification.org/spec/1.0.0/errors/"
 	TypeConfiguration  = ErrorBase + "configuration"
@@ -19,7 +18,7 @@ const (
 	TypeRuntime        = ErrorBase + "runtime"
 )
 
-// Error is an error of a workflow: RFC 9457 problem details with the pointer of the task at fault as its instance.
+// Error is an error of a workflow: RFC 9457 problem details. Instance is the JSON pointer of the faulty task.
 type Error struct {
 	Type     string `json:"type"`
 	Status   int    `json:"status"`
@@ -28,10 +27,10 @@ type Error struct {
 	Instance string `json:"instance,omitempty"`
 }
 
-// Error renders the error for a log.
+// Error formats the error for a log.
 func (e *Error) Error() string { return e.Type + ": " + e.Title + ": " + e.Detail }
 
-// Value is the error as expressions see it.
+// Value is the error as expressions read it.
 func (e *Error) Value() map[string]any {
 	value := map[string]any{"type": e.Type, "status": e.Status}
 	for key, text := range map[string]string{"title": e.Title, "detail": e.Detail, "instance": e.Instance} {
@@ -42,7 +41,8 @@ func (e *Error) Value() map[string]any {
 	return value
 }
 
-// NewError is an error of one of the specification's types; its instance is filled in by the machine.
+// NewError returns an error of one of the specification's types with its default status and title. The machine sets the
+// instance.
 func NewError(kind, detail string) *Error {
 	known := map[string]Error{
 		TypeConfiguration: {Status: 400, Title: "Configuration Error"}, TypeValidation: {Status: 400, Title: "Validation Error"},
@@ -58,21 +58,30 @@ func NewError(kind, detail string) *Error {
 	return &err
 }
 
-// SameType tells whether two error types are the same. The conformance kit and the specification write their own
-// types under different bases; what follows the base decides.
-func SameType(a, b string) bool {
-	return a == b || standard(a) != "" && standard(a) == standard(b)
+// asError is an error of the workflow as such; an error of any other type was returned by an expression.
+func asError(err error) *Error {
+	var known *Error
+	if errors.As(err, &known) {
+		return known
+	}
+	return NewError(TypeExpression, err.Error())
 }
 
-var bases = []string{
+// SameType reports whether two error types are the same. The specification and its conformance kit use different base
+// URIs for the standard types; they are compared by what follows the base.
+func SameType(a, b string) bool {
+	return a == b || standardName(a) != "" && standardName(a) == standardName(b)
+}
+
+var typeBases = []string{
 	"open-workflow-specification.org/spec/1.0.0/errors/", "open-workflow-specification.org/dsl/errors/types/",
 	"open-workflow-specification.org/errors/types/", "serverlessworkflow.io/spec/1.0.0/errors/",
 	"serverlessworkflow.io/dsl/errors/types/", "serverlessworkflow.io/errors/types/",
 }
 
-func standard(kind string) string {
+func standardName(kind string) string {
 	trimmed := strings.TrimPrefix(strings.TrimPrefix(kind, "https://"), "http://")
-	for _, base := range bases {
+	for _, base := range typeBases {
 		if name, ok := strings.CutPrefix(trimmed, base); ok {
 			return name
 		}
@@ -80,7 +89,7 @@ func standard(kind string) string {
 	return ""
 }
 
-// matches tells whether an error passes the static filter of a catch.
+// matches reports whether an error matches the errors.with filter of a catch.
 func (e *Error) matches(filter map[string]any) bool {
 	for key, want := range filter {
 		text, _ := want.(string)
@@ -102,39 +111,4 @@ func (e *Error) matches(filter map[string]any) bool {
 		}
 	}
 	return true
-}
-
-// raised evaluates an error definition.
-func (x *Execution) raised(definition *language.ErrorDefinition, task *language.Task, run *Run, scope language.Scope) (*Error, error) {
-	err := &Error{Instance: task.Pointer}
-	fields := []struct {
-		from string
-		to   *string
-	}{{definition.Type, &err.Type}, {definition.Title, &err.Title}, {definition.Detail, &err.Detail}}
-	if definition.Instance != "" {
-		fields = append(fields, struct {
-			from string
-			to   *string
-		}{definition.Instance, &err.Instance})
-	}
-	for _, field := range fields {
-		text, failure := x.def.FillText(field.from, run.Input, scope)
-		if failure != nil {
-			return nil, failure
-		}
-		*field.to = text
-	}
-	status, failure := x.def.Fill(definition.Status, run.Input, scope)
-	if failure != nil {
-		return nil, failure
-	}
-	switch status := status.(type) {
-	case int:
-		err.Status = status
-	case float64:
-		err.Status = int(status)
-	default:
-		return nil, NewError(TypeExpression, "the status of an error must be a number")
-	}
-	return err, nil
 }

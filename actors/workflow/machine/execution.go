@@ -9,73 +9,73 @@ import (
 	"github.com/weftmesh/weft/actors/workflow/language"
 )
 
-// Environment is what an execution sees beside its data. It is not part of the log.
+// Environment is what expressions can read besides the execution's data. It is not part of the log.
 type Environment struct {
-	// Secrets gives the values of $secrets by name: those of the names in use.secrets that there are. It is asked whenever
-	// a call takes secrets, so that what has changed meanwhile counts, and must not take long. The execution takes the values
-	// over.
+	// Secrets returns the values of $secrets by name, for those names of use.secrets that have a value. It is called
+	// each time a call that uses secrets is built, so that changed values take effect; it must be fast. The execution
+	// owns the returned map.
 	Secrets func() (map[string]any, error)
-	// Runtime is $runtime: name, version, metadata.
+	// Runtime is the runtime descriptor, $runtime: name, version, metadata.
 	Runtime map[string]any
 }
 
-// Execution is one execution. It is not safe for concurrent use.
+// Execution is one execution of a workflow. It is not safe for concurrent use.
 type Execution struct {
-	def   *language.Workflow
-	env   Environment
-	state State
-	turn  []Event
-	// texts are those of all secrets that were asked for. denied is why a secret that a call takes cannot be had.
-	texts  []string
-	denied error
+	def        *language.Workflow
+	state      State
+	transition []Event
+
+	secrets  secretReader
+	eval     evaluator
+	calls    callBuilder
+	consumer eventConsumer
+	decider  decider
+	reducer  reducer
+}
+
+func newExecution(def *language.Workflow, env Environment) *Execution {
+	x := &Execution{def: def, secrets: secretReader{read: env.Secrets, declared: len(def.Use.Secrets) > 0}}
+	x.eval = evaluator{def: def, state: &x.state, secrets: &x.secrets, runtime: env.Runtime}
+	x.calls = callBuilder{def: def, state: &x.state, eval: &x.eval, secrets: &x.secrets}
+	x.consumer = eventConsumer{def: def, state: &x.state, eval: &x.eval, matcher: eventMatcher{def}}
+	x.decider = decider{def: def, state: &x.state, eval: &x.eval, calls: &x.calls, consumer: &x.consumer}
+	x.reducer = reducer{def: def, state: &x.state}
+	return x
 }
 
 var zeroTime time.Time
 
-// Start begins an execution. id is its identity for good: keys and jitter come of it. The events of the first turn
-// are returned; the caller appends them before it acts on the effects. input is a JSON value of maps, lists and
-// scalars, which the execution takes over.
+// Start begins an execution and returns the events of its first transition; the caller appends them before it acts on
+// the outstanding effects. id is the permanent identity of the execution: call keys and jitter are derived from it.
+// input is a JSON value of maps, lists and scalars; the execution takes ownership of it.
 func Start(def *language.Workflow, id string, input any, now time.Time, env Environment) (*Execution, []Event) {
-	x := &Execution{def: def, env: env}
+	x := newExecution(def, env)
 	input = language.Normalize(input)
-	started := Event{Type: ExecutionStarted, Execution: id, Input: Of(input), Definition: &Definition{
+	started := Event{Type: ExecutionStarted, Execution: id, Input: ValueOf(input), Definition: &Definition{
 		Namespace: def.Document.Namespace, Name: def.Document.Name, Version: def.Document.Version, Digest: def.Digest}}
-	// $workflow is needed before the event that makes it is there.
-	x.state = State{Execution: id, Input: Of(input), StartedAt: now}
-	data, err := x.workflowInput(input, now)
+	// Expressions read $workflow before the event that sets the state is applied.
+	x.state = State{Execution: id, Input: ValueOf(input), StartedAt: now}
+	data, err := x.eval.workflowInput(input, now)
 	if err != nil {
-		started.Error = x.problem(err, "/input")
+		started.Error = x.eval.workflowError(err, "/input")
 	} else if def.Input != nil && def.Input.From != nil {
-		started.Data = Of(data)
+		started.Data = ValueOf(data)
 	}
 	if err == nil {
-		if started.Deadline, err = x.deadline(data, now); err != nil {
-			started.Error = x.problem(err, "/timeout")
+		if started.Deadline, err = x.eval.deadline(data, now); err != nil {
+			started.Error = x.eval.workflowError(err, "/timeout")
 		}
 	}
 	x.state = State{}
-	x.turn = make([]Event, 0, 8) // room for what follows at once from a first call without an effect
+	x.transition = make([]Event, 0, 8) // enough for a definition that begins with a call
 	x.emit(started, now)
 	x.decide(now)
-	return x, x.take()
+	return x, x.takeTransition()
 }
 
-// deadline is when an execution that begins now times out; nil when it never does.
-func (x *Execution) deadline(data any, now time.Time) (*time.Time, error) {
-	if x.def.Timeout == nil {
-		return nil, nil
-	}
-	after, err := x.duration(&x.def.Timeout.After, &Run{Input: data}, x.workflowScope(now))
-	if err != nil {
-		return nil, err
-	}
-	due := now.Add(after)
-	return &due, nil
-}
-
-// Restore folds a log into an execution. It decides nothing; Continue does.
+// Restore rebuilds an execution by applying the events of its log. It decides nothing; Continue does.
 func Restore(def *language.Workflow, env Environment, events []Event) (*Execution, error) {
-	x := &Execution{def: def, env: env}
+	x := newExecution(def, env)
 	for _, event := range events {
 		if err := x.Apply(event); err != nil {
 			return nil, fmt.Errorf("restoring an execution: %w", err)
@@ -84,11 +84,11 @@ func Restore(def *language.Workflow, env Environment, events []Event) (*Executio
 	return x, nil
 }
 
-// RestoreSnapshot takes up an execution from what Snapshot wrote; events after it are applied with Apply.
+// RestoreSnapshot rebuilds an execution from the result of Snapshot. Later events are applied with Apply.
 func RestoreSnapshot(def *language.Workflow, env Environment, snapshot []byte) (*Execution, error) {
 	decoder := json.NewDecoder(bytes.NewReader(snapshot))
 	decoder.UseNumber()
-	x := &Execution{def: def, env: env}
+	x := newExecution(def, env)
 	if err := decoder.Decode(&x.state); err != nil {
 		return nil, fmt.Errorf("restoring a snapshot: %w", err)
 	}
@@ -100,14 +100,14 @@ func RestoreSnapshot(def *language.Workflow, env Environment, snapshot []byte) (
 		language.Normalize(run.Results)
 		language.Normalize(run.Correlation)
 	}
-	for i := range x.state.Undo {
-		undo := &x.state.Undo[i]
+	for i := range x.state.Compensable {
+		undo := &x.state.Compensable[i]
 		undo.Input, undo.Output = language.Normalize(undo.Input), language.Normalize(undo.Output)
 	}
 	return x, nil
 }
 
-// Snapshot writes the execution's state as JSON.
+// Snapshot encodes the execution's state as JSON.
 func (x *Execution) Snapshot() ([]byte, error) {
 	data, err := json.Marshal(&x.state)
 	if err != nil {
@@ -116,20 +116,21 @@ func (x *Execution) Snapshot() ([]byte, error) {
 	return data, nil
 }
 
-// Continue decides what is left to decide: after Restore of a log that was cut, or when Settled is false. It returns
-// no events when there is nothing.
+// Continue decides the events that are still to be decided: after Restore of a log that ends within a transition, or
+// when Settled is false. It returns no events when there are none.
 func (x *Execution) Continue(now time.Time) []Event {
 	x.decide(now)
-	return x.take()
+	return x.takeTransition()
 }
 
-// Settled tells whether everything is decided, as it is after each turn of less than MaxTurn events.
+// Settled reports whether every event has been decided. It is false only after a transition of MaxTransition events and
+// after Restore of a log that ends within a transition.
 func (x *Execution) Settled() bool {
-	_, more := x.next(x.state.StartedAt)
+	_, more := x.decider.next(x.state.StartedAt)
 	return !more
 }
 
-// Output is the output of a completed execution; null for any other.
+// Output is the output of a completed execution; nil for any other.
 func (x *Execution) Output() any { return x.state.Output.V }
 
 // Fault is the error of a faulted execution; nil for any other.
@@ -138,10 +139,11 @@ func (x *Execution) Fault() *Error { return x.state.Error }
 // StartedAt is when the execution was started.
 func (x *Execution) StartedAt() time.Time { return x.state.StartedAt }
 
-// EndedAt is when the execution ended; zero while it goes on.
+// EndedAt is when the execution ended; zero while it is running.
 func (x *Execution) EndedAt() time.Time { return x.state.EndedAt }
 
-// Status is the execution's status; Waiting when it runs and nothing but timers, events and external calls can move it.
+// Status is the status of the execution: Waiting when it runs and only timers, events and external calls can advance
+// it.
 func (x *Execution) Status() Status {
 	s := &x.state
 	if s.Status == "" {
@@ -154,7 +156,7 @@ func (x *Execution) Status() Status {
 	for _, run := range s.Runs {
 		switch run.Phase {
 		case PhaseCalling:
-			if !x.external(run) {
+			if !x.calls.isExternal(run) {
 				return Running
 			}
 			waits = true
@@ -168,48 +170,34 @@ func (x *Execution) Status() Status {
 	return Running
 }
 
-// emit numbers an event, applies it, and notes it for the turn.
+// emit numbers an event, applies it and adds it to the current transition.
 func (x *Execution) emit(event Event, now time.Time) {
 	event.Version, event.Sequence, event.At = EventVersion, x.state.Sequence+1, now
-	if x.turn == nil {
-		x.turn = make([]Event, 0, 4) // as many as a step from one call to the next has
+	if x.transition == nil {
+		x.transition = make([]Event, 0, 4) // the usual number between two calls
 	}
-	if err := x.apply(&event); err != nil {
-		panic("machine: " + err.Error()) // decided events apply: anything else is a fault of this package
+	if err := x.reducer.apply(&event); err != nil {
+		panic("machine: " + err.Error()) // a decided event always applies; a failure is a bug of this package
 	}
-	x.turn = append(x.turn, event)
+	x.transition = append(x.transition, event)
 }
 
-func (x *Execution) take() []Event {
-	turn := x.turn
-	x.turn = nil
+func (x *Execution) takeTransition() []Event {
+	turn := x.transition
+	x.transition = nil
 	return turn
 }
 
-// decide emits until there is nothing to decide, or the turn is full.
+// Apply applies one event. It returns an error for an event out of sequence and for an unknown version.
+func (x *Execution) Apply(event Event) error { return x.reducer.apply(&event) }
+
+// decide emits events until nothing is left to decide or the transition is full.
 func (x *Execution) decide(now time.Time) {
-	for len(x.turn) < MaxTurn {
-		event, ok := x.next(now)
+	for len(x.transition) < MaxTransition {
+		event, ok := x.decider.next(now)
 		if !ok {
 			return
 		}
 		x.emit(event, now)
 	}
-}
-
-// next is the next event of a running execution: that of the first open run that can go on. It depends on the state
-// alone, so that a restored execution goes on as the first one did.
-func (x *Execution) next(now time.Time) (Event, bool) {
-	if x.state.Status != Running {
-		return Event{}, false
-	}
-	for _, run := range x.state.Runs {
-		if event, ok := x.step(run, now); ok {
-			if event.Type == ExecutionFaulted && x.compensates() {
-				event = Event{Type: CompensationStarted, Error: event.Error}
-			}
-			return event, true
-		}
-	}
-	return Event{}, false
 }

@@ -19,32 +19,33 @@ import (
 	"github.com/weftmesh/weft/actors/workflow/language"
 )
 
-// TestFeatures runs our own scenarios, in the form of the conformance kit, for what the kit does not reach.
+// TestFeatures runs weft's own scenarios, written like those of the conformance kit, for features that the kit does not
+// cover.
 func TestFeatures(t *testing.T) {
-	server := httptest.NewServer(standIn())
+	server := httptest.NewServer(stubServices())
 	t.Cleanup(server.Close)
 	if ran := runFeatures(t, filepath.Join("testdata", "features"), server); ran < 50 {
 		t.Errorf("%d scenarios ran", ran)
 	}
 }
 
-// runFeatures runs the scenarios of a folder and returns how many there were.
-func runFeatures(t *testing.T, folder string, server *httptest.Server) (ran int) {
+// runFeatures runs the scenarios of a directory and returns their number.
+func runFeatures(t *testing.T, directory string, server *httptest.Server) (ran int) {
 	t.Helper()
 	suite := godog.TestSuite{
-		Options: &godog.Options{Format: "progress", Output: io.Discard, Paths: []string{folder}, TestingT: t, Strict: true},
+		Options: &godog.Options{Format: "progress", Output: io.Discard, Paths: []string{directory}, TestingT: t, Strict: true},
 		ScenarioInitializer: func(steps *godog.ScenarioContext) {
 			ran++
 			(&scenario{t: t, server: server}).register(steps)
 		},
 	}
 	if suite.Run() != 0 {
-		t.Errorf("%s is not satisfied", folder)
+		t.Errorf("scenarios in %s failed", directory)
 	}
 	return ran
 }
 
-// scenario is one scenario of the kit.
+// scenario is the state of one scenario.
 type scenario struct {
 	t         *testing.T
 	server    *httptest.Server
@@ -52,14 +53,14 @@ type scenario struct {
 	execution *Execution
 	input     any
 	faulty    language.Faults
-	// fails says how often calls of a name are still to fail and how, gives what a workflow gives.
-	fails   map[string]*failing
-	gives   map[string]any
-	made    []string
-	emitted []any
+	// failures are the remaining failures of calls by function, returns the outputs of child workflows by name.
+	failures map[string]*failure
+	returns  map[string]any
+	made     []string
+	emitted  []any
 }
 
-type failing struct{ times, status int }
+type failure struct{ times, status int }
 
 func (s *scenario) register(steps *godog.ScenarioContext) {
 	steps.Step(`^a workflow with definition:$`, s.definition)
@@ -79,7 +80,7 @@ func (s *scenario) register(steps *godog.ScenarioContext) {
 }
 
 func (s *scenario) definition(text *godog.DocString) error {
-	s.fails, s.gives = map[string]*failing{}, map[string]any{}
+	s.failures, s.returns = map[string]*failure{}, map[string]any{}
 	w, faults := language.Parse([]byte(text.Content))
 	if w != nil {
 		faults = w.Unsupported()
@@ -97,7 +98,7 @@ func (s *scenario) given(text *godog.DocString) error {
 	return err
 }
 
-// readYAML reads a value by the rules of definitions.
+// readYAML reads a YAML value with the parser of definitions.
 func readYAML(text string) (any, error) {
 	w, faults := language.Parse([]byte("document: {dsl: 1.0.3, namespace: a, name: b, version: 1.0.0}\n" +
 		"do:\n- a:\n    set:\n      x:\n        " + strings.ReplaceAll(text, "\n", "\n        ") + "\n"))
@@ -137,7 +138,7 @@ func equal(got any, text string) error {
 	if err != nil {
 		return err
 	}
-	if !same(got, want) {
+	if !equalJSON(got, want) {
 		return fmt.Errorf("got %s, want %s", language.Canonical(got), language.Canonical(want))
 	}
 	return nil
@@ -226,7 +227,7 @@ func (s *scenario) after(later, earlier string) error {
 	return nil
 }
 
-// reply makes calls over HTTP, where every host is the stand-in; functions give back what they got.
+// reply makes HTTP calls against the stub services, whatever their host; functions return their arguments.
 func (s *scenario) reply(call *Call) (any, *Error) {
 	switch call.Kind {
 	case CallEmit:
@@ -246,19 +247,19 @@ func (s *scenario) reply(call *Call) (any, *Error) {
 		return s.send(request)
 	case CallWorkflow:
 		w := call.Workflow
-		return s.answer(w.Name, w.Name+" "+w.Version+" "+string(language.Canonical(w.Input)), s.gives[w.Name])
+		return s.answer(w.Name, w.Name+" "+w.Version+" "+string(language.Canonical(w.Input)), s.returns[w.Name])
 	}
 	return s.answer(call.Function, call.Function+" "+string(language.Canonical(call.Arguments)), call.Arguments)
 }
 
-// answer records a call and gives its output, unless it is to fail.
+// answer records a call and returns its output, or the next requested failure.
 func (s *scenario) answer(name, made string, output any) (any, *Error) {
 	s.made = append(s.made, made)
-	if fails := s.fails[name]; fails != nil && fails.times > 0 {
-		fails.times--
-		failure := NewError(TypeCommunication, "as told")
-		failure.Status = fails.status
-		return nil, failure
+	if next := s.failures[name]; next != nil && next.times > 0 {
+		next.times--
+		err := NewError(TypeCommunication, "requested by the scenario")
+		err.Status = next.status
+		return nil, err
 	}
 	return output, nil
 }
@@ -272,7 +273,7 @@ func (s *scenario) send(r *HTTPRequest) (any, *Error) {
 	return output, failure
 }
 
-// exchange sends one request to the stand-in.
+// exchange sends one request to the stub services.
 func (s *scenario) exchange(r *HTTPRequest) (HTTPResponse, error) {
 	target, err := url.Parse(r.URL)
 	if err != nil {

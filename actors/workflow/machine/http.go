@@ -5,94 +5,37 @@ import (
 	"fmt"
 	"mime"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/weftmesh/weft/actors/workflow/language"
 )
 
-// HTTPRequest is a request as it is to be sent.
+// HTTPRequest is a request to be sent.
 type HTTPRequest struct {
 	// Method is in upper case; URL is absolute and carries the query.
 	Method, URL string
-	// Headers have canonical names in lower case. They may carry credentials: do not log them.
+	// Headers have lower-case names. They may contain credentials: do not log them.
 	Headers map[string]string
-	// Body is what is sent; nil means no body.
+	// Body is the body; nil means none.
 	Body []byte
-	// Output says what Response makes of the answer: content, response or raw.
+	// Output selects what Response returns: content, response or raw.
 	Output string
-	// Redirect true takes a status of 300 to 399 as an answer; false makes it an error. Redirects are not followed
-	// by the machine: whether they are is the caller's to decide, before it hands the answer in.
+	// Redirect accepts a status of 300 to 399 as success; otherwise it is an error. The machine does not follow
+	// redirects; the caller may do so before it returns the response.
 	Redirect bool
-	// Credentials are to be got before the request is sent, see Send; nil when it has all that it needs.
+	// Credentials must be obtained before the request is sent, see Send; nil when the request is complete.
 	Credentials *Credentials
 }
 
-// HTTPResponse is an answer as it came.
+// HTTPResponse is a response as received.
 type HTTPResponse struct {
 	Status  int
 	Headers map[string]string
 	Body    []byte
 }
 
-var placeholder = regexp.MustCompile(`\{([a-zA-Z_][a-zA-Z0-9_]*)\}`)
-
-func (x *Execution) prepareHTTP(call *language.HTTPCall, run *Run, scope language.Scope) (*HTTPRequest, error) {
-	target, err := x.uri(call.Endpoint.URI, run.Input, scope)
-	if err != nil {
-		return nil, err
-	}
-	request := &HTTPRequest{Output: call.Output, Redirect: call.Redirect}
-	method, err := x.def.FillText(call.Method, run.Input, scope)
-	if err != nil {
-		return nil, err
-	}
-	request.Method = strings.ToUpper(method)
-	query, err := x.pairs(call.Query, run.Input, scope)
-	if err != nil {
-		return nil, err
-	}
-	if request.URL, err = withQuery(target, query); err != nil {
-		return nil, err
-	}
-	if request.Headers, err = x.pairs(call.Headers, run.Input, scope); err != nil {
-		return nil, err
-	}
-	request.Headers = lower(request.Headers)
-	if call.HasBody {
-		body, err := x.def.Fill(call.Body, run.Input, scope)
-		if err != nil {
-			return nil, err
-		}
-		request.setBody(body)
-	}
-	return request, x.authenticate(request, call.Endpoint.Authentication, run.Input, scope)
-}
-
-// uri evaluates an endpoint: an expression, or a template whose {names} are fields of the input.
-func (x *Execution) uri(text string, input any, scope language.Scope) (string, error) {
-	if language.IsExpression(text) {
-		value, err := x.def.Evaluate(text, input, scope)
-		return language.Text(value), err
-	}
-	fields, _ := input.(map[string]any)
-	var missing string
-	target := placeholder.ReplaceAllStringFunc(text, func(match string) string {
-		value, ok := fields[match[1:len(match)-1]]
-		if !ok || value == nil {
-			missing = match
-			return ""
-		}
-		return url.PathEscape(language.Text(value))
-	})
-	if missing != "" {
-		return "", NewError(TypeExpression, "the input has no field for "+missing+" in the URI")
-	}
-	return target, nil
-}
-
-// withQuery adds parameters to a URL and checks that it is one.
+// withQuery adds query parameters to an absolute HTTP URL; any other URL is an error.
 func withQuery(target string, query map[string]string) (string, error) {
 	parsed, err := url.Parse(target)
 	if err != nil || parsed.Scheme != "http" && parsed.Scheme != "https" || parsed.Host == "" {
@@ -108,29 +51,7 @@ func withQuery(target string, query map[string]string) (string, error) {
 	return parsed.String(), nil
 }
 
-// pairs evaluates a map of names to texts, or an expression for one. A null value leaves its name out.
-func (x *Execution) pairs(definition, input any, scope language.Scope) (map[string]string, error) {
-	texts := map[string]string{}
-	if definition == nil {
-		return texts, nil
-	}
-	filled, err := x.def.Fill(definition, input, scope)
-	if err != nil {
-		return nil, err
-	}
-	fields, isObject := filled.(map[string]any)
-	if !isObject && filled != nil {
-		return nil, NewError(TypeExpression, "headers and query must be objects")
-	}
-	for name, value := range fields {
-		if value != nil {
-			texts[name] = language.Text(value)
-		}
-	}
-	return texts, nil
-}
-
-func lower(headers map[string]string) map[string]string {
+func lowerKeys(headers map[string]string) map[string]string {
 	out := make(map[string]string, len(headers))
 	for name, value := range headers {
 		out[strings.ToLower(name)] = value
@@ -138,7 +59,7 @@ func lower(headers map[string]string) map[string]string {
 	return out
 }
 
-// setBody writes a body: a text as it is, all else as JSON.
+// setBody sets a body: a string as it is, any other value as JSON.
 func (r *HTTPRequest) setBody(body any) {
 	kind := "application/json"
 	if text, isText := body.(string); isText {
@@ -152,15 +73,15 @@ func (r *HTTPRequest) setBody(body any) {
 	}
 }
 
-// Response makes of an answer the output of the call, or its error. A status outside of 200 to 299 (to 399 with
-// Redirect) is a communication error of that status.
+// Response converts a response to the output of the call, or to its error. A status outside of 200 to 299 (to 399 with
+// Redirect) is a communication error with that status.
 func (r *HTTPRequest) Response(response HTTPResponse) (any, *Error) {
 	last := 299
 	if r.Redirect {
 		last = 399
 	}
 	if response.Status < 200 || response.Status > last {
-		failure := NewError(TypeCommunication, fmt.Sprintf("%s %s was answered with status %d", r.Method, bare(r.URL), response.Status))
+		failure := NewError(TypeCommunication, fmt.Sprintf("%s %s returned status %d", r.Method, redactedURL(r.URL), response.Status))
 		failure.Status = response.Status
 		return nil, failure
 	}
@@ -168,23 +89,23 @@ func (r *HTTPRequest) Response(response HTTPResponse) (any, *Error) {
 	case "raw":
 		return base64.StdEncoding.EncodeToString(response.Body), nil
 	case "response":
-		return r.whole(response), nil
+		return r.fullResponse(response), nil
 	}
-	content, err := content(response)
+	content, err := decodeBody(response)
 	return content, err
 }
 
-func (r *HTTPRequest) whole(response HTTPResponse) any {
+func (r *HTTPRequest) fullResponse(response HTTPResponse) any {
 	sent, received := map[string]any{}, map[string]any{}
 	for name, value := range r.Headers {
 		if !slices.Contains([]string{"authorization", "cookie", "proxy-authorization"}, name) {
 			sent[name] = value
 		}
 	}
-	for name, value := range lower(response.Headers) {
+	for name, value := range lowerKeys(response.Headers) {
 		received[name] = value
 	}
-	body, err := content(response)
+	body, err := decodeBody(response)
 	if err != nil {
 		body = string(response.Body)
 	}
@@ -192,20 +113,21 @@ func (r *HTTPRequest) whole(response HTTPResponse) any {
 		"statusCode": response.Status, "headers": received, "content": body}
 }
 
-// content reads a body by its media type: JSON as a value, text as text, all else as base64; null when empty.
-func content(response HTTPResponse) (any, *Error) {
+// decodeBody decodes a body by its media type: JSON as a value, text as a string, anything else as base64; null when
+// empty.
+func decodeBody(response HTTPResponse) (any, *Error) {
 	if len(response.Body) == 0 {
 		return nil, nil
 	}
-	kind, _, err := mime.ParseMediaType(lower(response.Headers)["content-type"])
+	kind, _, err := mime.ParseMediaType(lowerKeys(response.Headers)["content-type"])
 	if err != nil {
-		kind = "text/plain" // an answer that does not say what it is
+		kind = "text/plain" // the response has no valid media type
 	}
 	switch {
 	case kind == "application/json" || strings.HasSuffix(kind, "+json"):
 		value, err := language.Decode(response.Body)
 		if err != nil {
-			return nil, NewError(TypeCommunication, "the answer is not the JSON that it says it is")
+			return nil, NewError(TypeCommunication, "the response declares JSON but is not valid JSON")
 		}
 		return value, nil
 	case strings.HasPrefix(kind, "text/"), kind == "application/xml", kind == "application/yaml":
@@ -214,8 +136,8 @@ func content(response HTTPResponse) (any, *Error) {
 	return base64.StdEncoding.EncodeToString(response.Body), nil
 }
 
-// bare is a URL without what may be secret: its user and its query.
-func bare(target string) string {
+// redactedURL is a URL without its user info, query and fragment, which may be secret.
+func redactedURL(target string) string {
 	parsed, err := url.Parse(target)
 	if err != nil {
 		return "the endpoint"

@@ -11,58 +11,58 @@ import (
 
 const head = "document: {dsl: 1.0.3, namespace: test, name: sample, version: 0.1.0}\n"
 
-// TestTasks runs one definition a row. want is the output, or the error's type, status and instance.
+// TestTasks runs one definition for each row. want is the output, or the error's type, status and instance.
 func TestTasks(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct{ source, input, want string }{
 		"if": {`do: [{a: {if: .x > 1, set: {y: 1}}}, {b: {if: .x > 100, set: {y: 2}, then: end}}, {c: {set: {z: '${ . }'}}}]`,
 			`{"x":2}`, `{"z":{"y":1}}`},
-		"function": {`do: [{a: {call: slack.send_message, with: {text: '${ .x }', to: c}, output: {as: .text}}}]`, `{"x":"hi"}`, `"hi"`},
+		"catalog function": {`do: [{a: {call: slack.send_message, with: {text: '${ .x }', to: c}, output: {as: .text}}}]`, `{"x":"hi"}`, `"hi"`},
 		"export": {`do: [{a: {set: {x: 1}, export: {as: '{seen: .x}'}}}, {b: {set: {y: '${ $context.seen }', w: '${ $workflow.input.q }'}}}]`,
 			`{"q":3}`, `{"w":3,"y":1}`},
 		"workflow data": {`input: {from: .in}
 output: {as: '{out: .}'}
 do: [{a: {set: {x: '${ .v }'}}}]`, `{"in":{"v":5}}`, `{"out":{"x":5}}`},
-		"input schema":     {`input: {schema: {document: {type: object, required: [id]}}}` + "\ndo: [{a: {set: {x: 1}}}]", `{}`, `validation 400 /input`},
-		"task schema":      {`do: [{a: {input: {schema: {document: {type: string}}}, set: {x: 1}}}]`, `{}`, `validation 400 /do/0/a`},
-		"output schema":    {`do: [{a: {set: {x: 1}, output: {schema: {document: {required: [y]}}}}}]`, `{}`, `validation 400 /do/0/a`},
-		"bad data":         {`do: [{a: {set: {x: '${ .y + [] }'}}}]`, `{"y":1}`, `expression 400 /do/0/a`},
-		"exit of do":       {`do: [{a: {do: [{b: {set: {x: 1}, then: exit}}, {c: {set: {x: 2}}}]}}, {d: {set: {y: '${ .x }'}}}]`, `{}`, `{"y":1}`},
-		"end inside":       {`do: [{a: {do: [{b: {set: {x: 1}, then: end}}]}}, {c: {set: {x: 2}}}]`, `{}`, `{"x":1}`},
-		"exit of for":      {`do: [{a: {for: {each: i, in: '[1,2,3]'}, do: [{s: {switch: [{big: {when: $i > 1, then: exit}}]}}, {b: {set: {x: '${ $i }'}}}]}}]`, `{}`, `{"x":1}`},
-		"back":             {`do: [{a: {set: {n: '${ .n + 1 }'}}}, {b: {switch: [{again: {when: .n < 5, then: a}}]}}]`, `{"n":0}`, `{"n":5}`},
-		"for while":        {`do: [{a: {for: {each: i, in: '[5,6,7]', at: k}, while: $i < 7, do: [{b: {set: {s: '${ (.s // 0) + $i * $k }'}}}]}}]`, `{}`, `{"s":6}`},
-		"for inline":       {`do: [{a: {for: {in: [{v: 1}, {v: '${ .q }'}]}, do: [{b: {set: {s: '${ (.s // 0) + $item.v }', q: 9}}}]}}]`, `{"q":9}`, `{"q":9,"s":10}`},
-		"for nothing":      {`do: [{a: {for: {in: .none}, do: [{b: {set: {s: 1}}}]}}]`, `{"k":1}`, `{"k":1}`},
-		"for no list":      {`do: [{a: {for: {in: .k}, do: [{b: {set: {s: 1}}}]}}]`, `{"k":1}`, `expression 400 /do/0/a`},
-		"nested for":       {`do: [{a: {for: {each: i, in: '[1,2]'}, do: [{b: {for: {each: j, in: '[10,20]'}, do: [{c: {set: {s: '${ (.s // []) + [$i + $j] }'}}}]}}]}}]`, `{}`, `{"s":[11,21,12,22]}`},
-		"fork":             {`do: [{a: {fork: {branches: [{b: {set: {x: 1}}}, {c: {do: [{d: {wait: PT5S}}, {e: {set: {x: 2}}}]}}, {f: {if: 'false', set: {x: 3}}}]}}}]`, `{"x":0}`, `[{"x":1},{"x":2},{"x":0}]`},
-		"fork fault":       {`do: [{a: {fork: {branches: [{b: {wait: P1D}}, {c: {raise: {error: {type: urn:x, status: 418}}}}]}}}]`, `{}`, `urn:x 418 /do/0/a/fork/branches/1/c`},
-		"race":             {`do: [{a: {fork: {compete: true, branches: [{b: {do: [{w: {wait: PT9S}}, {x: {set: {w: slow}}}]}}, {c: {raise: {error: {type: urn:x, status: 418}}}}, {d: {do: [{w: {wait: PT3S}}, {x: {set: {w: fast}}}]}}]}}}]`, `{}`, `{"w":"fast"}`},
-		"race lost":        {`do: [{a: {fork: {compete: true, branches: [{b: {raise: {error: {type: urn:x, status: 418}}}}]}}}]`, `{}`, `urn:x 418 /do/0/a/fork/branches/0/b`},
-		"race skipped":     {`do: [{a: {fork: {compete: true, branches: [{b: {if: 'false', set: {x: 1}}}, {c: {set: {x: 2}}}]}}}]`, `{}`, `{"x":2}`},
-		"race all skipped": {`do: [{a: {fork: {compete: true, branches: [{b: {if: 'false', set: {x: 1}}}]}}}]`, `{"y":1}`, `{"y":1}`},
-		"wait":             {`do: [{a: {wait: {days: 31}}}, {b: {set: {x: '${ .y }'}}}]`, `{"y":4}`, `{"x":4}`},
-		"wait expression":  {`do: [{a: {wait: '${ "PT\(.y)S" }'}}]`, `{"y":4}`, `{"y":4}`},
-		"own function":     {`use: {functions: {f: {input: {schema: {document: {required: [n]}}}, set: {r: '${ .n * 2 }'}}}}` + "\ndo: [{a: {call: f, with: {n: '${ .y }'}, output: {as: .r}}}]", `{"y":4}`, `8`},
-		"raise named":      {`use: {errors: {e: {type: urn:e, status: 409, title: T, detail: '${ "no \(.y)" }'}}}` + "\ndo: [{a: {try: [{b: {raise: {error: e}}}], catch: {as: err, do: [{c: {set: {d: '${ $err.detail }'}}}]}}}]", `{"y":4}`, `{"d":"no 4"}`},
-		"catch nothing":    {`do: [{a: {try: [{b: {raise: {error: {type: urn:e, status: 409}}}}], catch: {}}}]`, `{"y":4}`, `{"y":4}`},
-		"catch other":      {`do: [{a: {try: [{b: {raise: {error: {type: urn:e, status: 409}}}}], catch: {errors: {with: {status: 410}}}}}]`, `{}`, `urn:e 409 /do/0/a/try/0/b`},
-		"catch when":       {`do: [{a: {try: [{b: {raise: {error: {type: urn:e, status: 409}}}}], catch: {when: $error.status == 410}}}]`, `{}`, `urn:e 409 /do/0/a/try/0/b`},
-		"catch except":     {`do: [{a: {try: [{b: {raise: {error: {type: urn:e, status: 409}}}}], catch: {exceptWhen: $error.status == 409}}}]`, `{}`, `urn:e 409 /do/0/a/try/0/b`},
-		"catch then":       {`do: [{a: {try: [{b: {raise: {error: {type: urn:e, status: 409}}}}], catch: {then: d}}}, {c: {set: {x: ok}, then: end}}, {d: {set: {x: failed}}}]`, `{}`, `{"x":"failed"}`},
-		"fault in catch":   {`do: [{a: {try: [{b: {raise: {error: {type: urn:e, status: 409}}}}], catch: {do: [{c: {raise: {error: {type: urn:f, status: 500}}}}]}}}]`, `{}`, `urn:f 500 /do/0/a/catch/do/0/c`},
-		"retries used up":  {`do: [{a: {try: [{b: {raise: {error: {type: urn:e, status: 409}}}}], catch: {retry: {delay: PT1S, limit: {attempt: {count: 2}}}}}}]`, `{}`, `urn:e 409 /do/0/a/try/0/b`},
-		"retries caught":   {`do: [{a: {try: [{b: {raise: {error: {type: urn:e, status: 409}}}}], catch: {retry: {delay: PT1S, limit: {attempt: {count: 2}}}, do: [{c: {set: {x: 1}}}]}}}]`, `{}`, `{"x":1}`},
-		"task timeout":     {`do: [{a: {timeout: {after: PT1S}, try: [{b: {wait: P1D}}], catch: {}}}]`, `{}`, `timeout 408 /do/0/a`},
-		"timeout caught":   {`do: [{a: {try: [{b: {wait: P1D, timeout: {after: PT2S}}}], catch: {errors: {with: {type: 'https://serverlessworkflow.io/dsl/errors/types/timeout'}}, do: [{c: {set: {x: late}}}]}}}]`, `{}`, `{"x":"late"}`},
-		"whole timeout":    {"timeout: {after: PT5S}\n" + `do: [{a: {wait: PT3S}}, {b: {wait: PT3S}}]`, `{}`, `timeout 408 `},
-		"attempt timeout":  {`do: [{a: {try: [{b: {wait: PT9S}}], catch: {retry: {delay: PT1S, limit: {attempt: {count: 2, duration: PT3S}}}, do: [{c: {set: {x: '${ $error.status }'}}}]}}}]`, `{}`, `{"x":408}`},
-		"endless":          {`do: [{a: {set: {x: 1}, then: a}}]`, `{}`, `runtime 500 `},
-		"not run":          {`do: [{a: {run: {shell: {command: ls}}}}]`, `{}`, `configuration 400 /do/0/a`},
-		"missing secret":   {`use: {secrets: [s]}` + "\n" + `do: [{a: {call: http, with: {method: get, endpoint: {uri: 'https://x.test/', authentication: {bearer: {use: s}}}}}}]`, `{}`, `configuration 400 /do/0/a`},
-		"loose":            {"evaluate: {mode: loose}\n" + `do: [{a: {set: {x: .y, z: plain words}}}]`, `{"y":4}`, `{"x":4,"z":"plain words"}`},
-		"null output":      {`do: [{a: {set: {x: 1}, output: {as: .none}}}]`, `{}`, `null`},
+		"input schema":                    {`input: {schema: {document: {type: object, required: [id]}}}` + "\ndo: [{a: {set: {x: 1}}}]", `{}`, `validation 400 /input`},
+		"task schema":                     {`do: [{a: {input: {schema: {document: {type: string}}}, set: {x: 1}}}]`, `{}`, `validation 400 /do/0/a`},
+		"output schema":                   {`do: [{a: {set: {x: 1}, output: {schema: {document: {required: [y]}}}}}]`, `{}`, `validation 400 /do/0/a`},
+		"failing expression":              {`do: [{a: {set: {x: '${ .y + [] }'}}}]`, `{"y":1}`, `expression 400 /do/0/a`},
+		"exit of do":                      {`do: [{a: {do: [{b: {set: {x: 1}, then: exit}}, {c: {set: {x: 2}}}]}}, {d: {set: {y: '${ .x }'}}}]`, `{}`, `{"y":1}`},
+		"end inside":                      {`do: [{a: {do: [{b: {set: {x: 1}, then: end}}]}}, {c: {set: {x: 2}}}]`, `{}`, `{"x":1}`},
+		"exit of for":                     {`do: [{a: {for: {each: i, in: '[1,2,3]'}, do: [{s: {switch: [{big: {when: $i > 1, then: exit}}]}}, {b: {set: {x: '${ $i }'}}}]}}]`, `{}`, `{"x":1}`},
+		"jump back":                       {`do: [{a: {set: {n: '${ .n + 1 }'}}}, {b: {switch: [{again: {when: .n < 5, then: a}}]}}]`, `{"n":0}`, `{"n":5}`},
+		"for while":                       {`do: [{a: {for: {each: i, in: '[5,6,7]', at: k}, while: $i < 7, do: [{b: {set: {s: '${ (.s // 0) + $i * $k }'}}}]}}]`, `{}`, `{"s":6}`},
+		"for inline":                      {`do: [{a: {for: {in: [{v: 1}, {v: '${ .q }'}]}, do: [{b: {set: {s: '${ (.s // 0) + $item.v }', q: 9}}}]}}]`, `{"q":9}`, `{"q":9,"s":10}`},
+		"for null":                        {`do: [{a: {for: {in: .none}, do: [{b: {set: {s: 1}}}]}}]`, `{"k":1}`, `{"k":1}`},
+		"for not a list":                  {`do: [{a: {for: {in: .k}, do: [{b: {set: {s: 1}}}]}}]`, `{"k":1}`, `expression 400 /do/0/a`},
+		"nested for":                      {`do: [{a: {for: {each: i, in: '[1,2]'}, do: [{b: {for: {each: j, in: '[10,20]'}, do: [{c: {set: {s: '${ (.s // []) + [$i + $j] }'}}}]}}]}}]`, `{}`, `{"s":[11,21,12,22]}`},
+		"fork":                            {`do: [{a: {fork: {branches: [{b: {set: {x: 1}}}, {c: {do: [{d: {wait: PT5S}}, {e: {set: {x: 2}}}]}}, {f: {if: 'false', set: {x: 3}}}]}}}]`, `{"x":0}`, `[{"x":1},{"x":2},{"x":0}]`},
+		"fork fault":                      {`do: [{a: {fork: {branches: [{b: {wait: P1D}}, {c: {raise: {error: {type: urn:x, status: 418}}}}]}}}]`, `{}`, `urn:x 418 /do/0/a/fork/branches/1/c`},
+		"race":                            {`do: [{a: {fork: {compete: true, branches: [{b: {do: [{w: {wait: PT9S}}, {x: {set: {w: slow}}}]}}, {c: {raise: {error: {type: urn:x, status: 418}}}}, {d: {do: [{w: {wait: PT3S}}, {x: {set: {w: fast}}}]}}]}}}]`, `{}`, `{"w":"fast"}`},
+		"race all fault":                  {`do: [{a: {fork: {compete: true, branches: [{b: {raise: {error: {type: urn:x, status: 418}}}}]}}}]`, `{}`, `urn:x 418 /do/0/a/fork/branches/0/b`},
+		"race skipped":                    {`do: [{a: {fork: {compete: true, branches: [{b: {if: 'false', set: {x: 1}}}, {c: {set: {x: 2}}}]}}}]`, `{}`, `{"x":2}`},
+		"race all skipped":                {`do: [{a: {fork: {compete: true, branches: [{b: {if: 'false', set: {x: 1}}}]}}}]`, `{"y":1}`, `{"y":1}`},
+		"wait":                            {`do: [{a: {wait: {days: 31}}}, {b: {set: {x: '${ .y }'}}}]`, `{"y":4}`, `{"x":4}`},
+		"wait expression":                 {`do: [{a: {wait: '${ "PT\(.y)S" }'}}]`, `{"y":4}`, `{"y":4}`},
+		"function":                        {`use: {functions: {f: {input: {schema: {document: {required: [n]}}}, set: {r: '${ .n * 2 }'}}}}` + "\ndo: [{a: {call: f, with: {n: '${ .y }'}, output: {as: .r}}}]", `{"y":4}`, `8`},
+		"raise by name":                   {`use: {errors: {e: {type: urn:e, status: 409, title: T, detail: '${ "no \(.y)" }'}}}` + "\ndo: [{a: {try: [{b: {raise: {error: e}}}], catch: {as: err, do: [{c: {set: {d: '${ $err.detail }'}}}]}}}]", `{"y":4}`, `{"d":"no 4"}`},
+		"catch without do":                {`do: [{a: {try: [{b: {raise: {error: {type: urn:e, status: 409}}}}], catch: {}}}]`, `{"y":4}`, `{"y":4}`},
+		"catch other":                     {`do: [{a: {try: [{b: {raise: {error: {type: urn:e, status: 409}}}}], catch: {errors: {with: {status: 410}}}}}]`, `{}`, `urn:e 409 /do/0/a/try/0/b`},
+		"catch when":                      {`do: [{a: {try: [{b: {raise: {error: {type: urn:e, status: 409}}}}], catch: {when: $error.status == 410}}}]`, `{}`, `urn:e 409 /do/0/a/try/0/b`},
+		"catch except":                    {`do: [{a: {try: [{b: {raise: {error: {type: urn:e, status: 409}}}}], catch: {exceptWhen: $error.status == 409}}}]`, `{}`, `urn:e 409 /do/0/a/try/0/b`},
+		"catch then":                      {`do: [{a: {try: [{b: {raise: {error: {type: urn:e, status: 409}}}}], catch: {then: d}}}, {c: {set: {x: ok}, then: end}}, {d: {set: {x: failed}}}]`, `{}`, `{"x":"failed"}`},
+		"fault in catch":                  {`do: [{a: {try: [{b: {raise: {error: {type: urn:e, status: 409}}}}], catch: {do: [{c: {raise: {error: {type: urn:f, status: 500}}}}]}}}]`, `{}`, `urn:f 500 /do/0/a/catch/do/0/c`},
+		"retries exhausted":               {`do: [{a: {try: [{b: {raise: {error: {type: urn:e, status: 409}}}}], catch: {retry: {delay: PT1S, limit: {attempt: {count: 2}}}}}}]`, `{}`, `urn:e 409 /do/0/a/try/0/b`},
+		"retries exhausted, then handled": {`do: [{a: {try: [{b: {raise: {error: {type: urn:e, status: 409}}}}], catch: {retry: {delay: PT1S, limit: {attempt: {count: 2}}}, do: [{c: {set: {x: 1}}}]}}}]`, `{}`, `{"x":1}`},
+		"task timeout":                    {`do: [{a: {timeout: {after: PT1S}, try: [{b: {wait: P1D}}], catch: {}}}]`, `{}`, `timeout 408 /do/0/a`},
+		"timeout caught":                  {`do: [{a: {try: [{b: {wait: P1D, timeout: {after: PT2S}}}], catch: {errors: {with: {type: 'https://serverlessworkflow.io/dsl/errors/types/timeout'}}, do: [{c: {set: {x: late}}}]}}}]`, `{}`, `{"x":"late"}`},
+		"workflow timeout":                {"timeout: {after: PT5S}\n" + `do: [{a: {wait: PT3S}}, {b: {wait: PT3S}}]`, `{}`, `timeout 408 `},
+		"attempt timeout":                 {`do: [{a: {try: [{b: {wait: PT9S}}], catch: {retry: {delay: PT1S, limit: {attempt: {count: 2, duration: PT3S}}}, do: [{c: {set: {x: '${ $error.status }'}}}]}}}]`, `{}`, `{"x":408}`},
+		"endless":                         {`do: [{a: {set: {x: 1}, then: a}}]`, `{}`, `runtime 500 `},
+		"unsupported":                     {`do: [{a: {run: {shell: {command: ls}}}}]`, `{}`, `configuration 400 /do/0/a`},
+		"missing secret":                  {`use: {secrets: [s]}` + "\n" + `do: [{a: {call: http, with: {method: get, endpoint: {uri: 'https://x.test/', authentication: {bearer: {use: s}}}}}}]`, `{}`, `configuration 400 /do/0/a`},
+		"loose mode":                      {"evaluate: {mode: loose}\n" + `do: [{a: {set: {x: .y, z: plain words}}}]`, `{"y":4}`, `{"x":4,"z":"plain words"}`},
+		"null output":                     {`do: [{a: {set: {x: 1}, output: {as: .none}}}]`, `{}`, `null`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -90,7 +90,7 @@ func result(x *Execution) string {
 		return string(language.Canonical(x.Output()))
 	case Faulted:
 		kind := x.Fault().Type
-		if name := standard(kind); name != "" {
+		if name := standardName(kind); name != "" {
 			kind = name
 		}
 		return kind + " " + language.Text(x.Fault().Status) + " " + x.Fault().Instance
@@ -98,7 +98,7 @@ func result(x *Execution) string {
 	return string(x.Status())
 }
 
-// replay folds the log again and wants the same state.
+// replay restores the execution from its log and checks the invariants of the log and the history.
 func replay(t *testing.T, d *driver) {
 	t.Helper()
 	x, err := Restore(d.def, d.env, d.log)
@@ -107,15 +107,15 @@ func replay(t *testing.T, d *driver) {
 	}
 	for i, event := range d.log {
 		if event.Sequence != uint64(i+1) {
-			t.Fatalf("event %d has the number %d", i, event.Sequence)
+			t.Fatalf("event %d has the sequence %d", i, event.Sequence)
 		}
 	}
 	if len(x.Calls())+len(x.Timers())+len(x.Subscriptions()) > 0 && x.Status().Ended() {
-		t.Error("an ended execution has something outstanding")
+		t.Error("an ended execution has outstanding calls, timers or subscriptions")
 	}
 	for _, run := range Tasks(d.log) {
-		if x.Status().Ended() && run.Status == TaskRunning {
-			t.Errorf("%s still runs after the end", run.Key)
+		if x.Status().Ended() && run.Status == TaskStatusRunning {
+			t.Errorf("%s is running after the end of the execution", run.Key)
 		}
 	}
 }
@@ -144,11 +144,11 @@ func TestBackoff(t *testing.T) {
 		}
 		for _, key := range d.made {
 			if key != "e1/0/a/0/b" {
-				t.Errorf("%s: an attempt has the key %s", policy, key)
+				t.Errorf("%s: key %s of an attempt", policy, key)
 			}
 		}
-		if runs := Tasks(d.log); runs[0].Retries != 3 || runs[4].Attempt != 4 || runs[4].Status != TaskFailed {
-			t.Errorf("%s: the history says %+v", policy, runs)
+		if runs := Tasks(d.log); runs[0].Retries != 3 || runs[4].Attempt != 4 || runs[4].Status != TaskStatusFaulted {
+			t.Errorf("%s: history %+v", policy, runs)
 		}
 	}
 }
@@ -178,40 +178,40 @@ func TestJitterAndDurationLimit(t *testing.T) {
 		delay := at[i].Sub(at[i-1])
 		different = different || delay != at[1].Sub(at[0])
 		if delay < 3*time.Second || delay > 5*time.Second {
-			t.Errorf("the delay %s is out of bounds", delay)
+			t.Errorf("delay %s is out of bounds", delay)
 		}
 	}
 	if total := at[len(at)-1].Sub(at[0]); total > 20*time.Second || len(at) < 4 || !different {
-		t.Errorf("%d attempts within %s, different: %v", len(at), total, different)
+		t.Errorf("%d attempts within %s, different delays: %v", len(at), total, different)
 	}
 }
 
-func TestOutcomesThatNothingWaitsFor(t *testing.T) {
+func TestUnexpectedOutcomesAreIgnored(t *testing.T) {
 	t.Parallel()
 	d := newDriver(t, head+`do: [{a: {call: f.g}}, {b: {wait: PT10S}}]`)
 	x := d.start(nil)
 	call := x.Calls()[0]
 	if got := x.Handle(CallDone("99", 1, d.now)); got != nil {
-		t.Errorf("an unknown call was taken: %v", got)
+		t.Errorf("the result of an unknown call yielded %v", got)
 	}
 	if got := x.Handle(CallDone(call.ID, 1, d.now)); len(got) == 0 {
-		t.Fatal("the call was not taken")
+		t.Fatal("the result of the call yielded no events")
 	}
 	if got := x.Handle(CallDone(call.ID, 2, d.now)); got != nil {
-		t.Errorf("a call was taken twice: %v", got)
+		t.Errorf("a second result of the call yielded %v", got)
 	}
 	timer := x.Timers()[0]
 	if got := x.Handle(TimerDue(timer.ID, timer.At.Add(-1))); got != nil {
-		t.Errorf("a timer fired early: %v", got)
+		t.Errorf("an early timer yielded %v", got)
 	}
 	if x.Status() != Waiting {
-		t.Errorf("the status is %s", x.Status())
+		t.Errorf("status %s", x.Status())
 	}
 	if got := x.Handle(TimerDue(timer.ID, timer.At)); len(got) == 0 || x.Status() != Completed {
-		t.Errorf("the timer did not fire: %s", x.Status())
+		t.Errorf("status %s after the timer", x.Status())
 	}
 	if got := x.Handle(Cancel("late", d.now)); got != nil {
-		t.Errorf("an ended execution was cancelled: %v", got)
+		t.Errorf("cancelling an ended execution yielded %v", got)
 	}
 }
 
@@ -222,22 +222,22 @@ func TestSuspendAndCancel(t *testing.T) {
 	first := x.Calls()[0]
 	d.append(x.Handle(Suspend("operator", d.now)))
 	if x.Status() != Suspended || len(x.Calls()) != 0 {
-		t.Fatalf("suspended: %s, %d calls", x.Status(), len(x.Calls()))
+		t.Fatalf("after Suspend: status %s, %d calls", x.Status(), len(x.Calls()))
 	}
 	d.append(x.Handle(CallDone(first.ID, 1, d.now)))
 	if len(x.Calls()) != 0 {
-		t.Error("a suspended execution wants a call")
+		t.Error("a suspended execution has an outstanding call")
 	}
 	d.append(x.Handle(Resume(d.now)))
 	if calls := x.Calls(); len(calls) != 1 || calls[0].Function != "f.h" {
-		t.Fatalf("resumed: %v", calls)
+		t.Fatalf("after Resume: calls %v", calls)
 	}
 	d.append(x.Handle(Cancel("enough", d.now)))
 	if x.Status() != Cancelled || len(x.Calls()) != 0 || x.Continue(d.now) != nil {
-		t.Errorf("cancelled: %s", x.Status())
+		t.Errorf("after Cancel: status %s", x.Status())
 	}
-	if runs := Tasks(d.log); runs[0].Status != TaskDone || runs[1].Status != TaskDropped {
-		t.Errorf("the history says %+v", runs)
+	if runs := Tasks(d.log); runs[0].Status != TaskStatusCompleted || runs[1].Status != TaskStatusCancelled {
+		t.Errorf("history %+v", runs)
 	}
 }
 
@@ -264,7 +264,7 @@ func TestListen(t *testing.T) {
 		d := newDriver(t, head+`do: [{a: {listen: {to: `+to+`}}}]`)
 		d.messages = messages
 		if got := result(d.run(map[string]any{"r": "r1"})); got != want {
-			t.Errorf("%s gave %s, want %s", to, got, want)
+			t.Errorf("%s: got %s, want %s", to, got, want)
 		}
 	}
 }
@@ -276,18 +276,18 @@ func TestSecretsStayOutOfTheLog(t *testing.T) {
 	x := d.start(map[string]any{"p": "a b"})
 	request := x.Calls()[0].HTTP
 	if request.URL != "https://x.test/a%20b?k=hunter2" || request.Headers["authorization"] != "Basic dTpodW50ZXIy" {
-		t.Errorf("the request is %+v", request)
+		t.Errorf("request %+v", request)
 	}
 	snapshot, err := x.Snapshot()
 	if err != nil {
 		t.Fatal(err)
 	}
 	if log := string(language.Canonical(d.log)) + string(snapshot); strings.Contains(log, "hunter2") || strings.Contains(log, "dTpod") {
-		t.Error("the secret is in the log")
+		t.Error("the log or the snapshot contains the secret")
 	}
 	back, err := RestoreSnapshot(d.def, d.env, snapshot)
 	if err != nil || !reflect.DeepEqual(back.Calls()[0].HTTP, request) {
-		t.Errorf("the restored call differs: %v, %v", back.Calls()[0], err)
+		t.Errorf("the restored call is %v, %v", back.Calls()[0], err)
 	}
 	gone, err := Restore(d.def, Environment{}, d.log)
 	if err != nil || gone.Calls()[0].Fault == nil || gone.Calls()[0].HTTP != nil {
@@ -295,18 +295,19 @@ func TestSecretsStayOutOfTheLog(t *testing.T) {
 	}
 }
 
-// TestSecretsThatComeBack: what a call echoes is masked, and the input of a call that takes secrets is not kept.
-func TestSecretsThatComeBack(t *testing.T) {
+// TestSecretsAreMasked: secrets in the result of a call are masked, and the input of a call that uses secrets is not
+// stored.
+func TestSecretsAreMasked(t *testing.T) {
 	t.Parallel()
 	d := newDriver(t, head+`use: {secrets: [s]}`+"\n"+`do: [{a: {input: {from: '{token: $secrets.s.token, n: .n}'}, call: f.g, with: {k: '${ "key \(.token)" }', n: '${ $input.n }', list: ['${ $secrets.s.token }']}}},
 {b: {try: [{c: {call: f.h}}], catch: {do: [{e: {set: {d: '${ $error.detail }'}}}]}}}]`)
 	d.env.Secrets = fixed(map[string]any{"s": map[string]any{"token": "hunter2"}})
 	d.reply = func(call *Call) (any, *Error) {
 		if call.Function == "f.h" {
-			return nil, NewError(TypeCommunication, "hunter2 was refused")
+			return nil, NewError(TypeCommunication, "hunter2 was rejected")
 		}
 		if got := string(language.Canonical(call.Arguments)); got != `{"k":"key hunter2","list":["hunter2"],"n":5}` {
-			t.Errorf("the call is made with %s", got)
+			t.Errorf("arguments %s", got)
 		}
 		call.Arguments["hunter2"] = 1
 		return call.Arguments, nil
@@ -316,12 +317,12 @@ func TestSecretsThatComeBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := result(d.finish(x)); got != `{"d":"*** was refused"}` {
+	if got := result(d.finish(x)); got != `{"d":"*** was rejected"}` {
 		t.Errorf("got %s", got)
 	}
 	log := string(language.Canonical(d.log))
 	if strings.Contains(log+string(snapshot), "hunter2") || !strings.Contains(log, `"k":"key ***"`) || !strings.Contains(log, `"***":1`) {
-		t.Errorf("the log is %s\n%s", log, snapshot)
+		t.Errorf("log %s\nsnapshot %s", log, snapshot)
 	}
 }
 
@@ -333,15 +334,15 @@ func TestResponse(t *testing.T) {
 		answer  HTTPResponse
 		want    string
 	}{
-		"json":     {HTTPRequest{}, HTTPResponse{200, json, []byte(`{"a":1}`)}, `{"a":1}`},
-		"text":     {HTTPRequest{}, HTTPResponse{200, map[string]string{"content-type": "text/plain"}, []byte(`x`)}, `"x"`},
-		"binary":   {HTTPRequest{}, HTTPResponse{200, map[string]string{"content-type": "image/png"}, []byte{1}}, `"AQ=="`},
-		"empty":    {HTTPRequest{}, HTTPResponse{204, nil, nil}, `null`},
-		"raw":      {HTTPRequest{Output: "raw"}, HTTPResponse{200, json, []byte(`{}`)}, `"e30="`},
-		"broken":   {HTTPRequest{}, HTTPResponse{200, json, []byte(`{`)}, `communication 500`},
-		"missing":  {HTTPRequest{}, HTTPResponse{404, nil, nil}, `communication 404`},
-		"redirect": {HTTPRequest{}, HTTPResponse{302, nil, nil}, `communication 302`},
-		"allowed":  {HTTPRequest{Redirect: true}, HTTPResponse{302, nil, nil}, `null`},
+		"json":             {HTTPRequest{}, HTTPResponse{200, json, []byte(`{"a":1}`)}, `{"a":1}`},
+		"text":             {HTTPRequest{}, HTTPResponse{200, map[string]string{"content-type": "text/plain"}, []byte(`x`)}, `"x"`},
+		"binary":           {HTTPRequest{}, HTTPResponse{200, map[string]string{"content-type": "image/png"}, []byte{1}}, `"AQ=="`},
+		"empty":            {HTTPRequest{}, HTTPResponse{204, nil, nil}, `null`},
+		"raw":              {HTTPRequest{Output: "raw"}, HTTPResponse{200, json, []byte(`{}`)}, `"e30="`},
+		"invalid json":     {HTTPRequest{}, HTTPResponse{200, json, []byte(`{`)}, `communication 500`},
+		"not found":        {HTTPRequest{}, HTTPResponse{404, nil, nil}, `communication 404`},
+		"redirect":         {HTTPRequest{}, HTTPResponse{302, nil, nil}, `communication 302`},
+		"redirect allowed": {HTTPRequest{Redirect: true}, HTTPResponse{302, nil, nil}, `null`},
 		"response": {HTTPRequest{Method: "GET", URL: "https://x.test/", Output: "response", Headers: map[string]string{"authorization": "Basic x", "accept": "y"}},
 			HTTPResponse{200, json, []byte(`[1]`)},
 			`{"content":[1],"headers":{"content-type":"application/json; charset=utf-8"},"request":{"headers":{"accept":"y"},"method":"GET","uri":"https://x.test/"},"statusCode":200}`},
@@ -349,7 +350,7 @@ func TestResponse(t *testing.T) {
 		output, failure := test.request.Response(test.answer)
 		got := string(language.Canonical(output))
 		if failure != nil {
-			got = standard(failure.Type) + " " + language.Text(failure.Status)
+			got = standardName(failure.Type) + " " + language.Text(failure.Status)
 		}
 		if got != test.want {
 			t.Errorf("%s: got %s, want %s", name, got, test.want)
@@ -369,6 +370,6 @@ func TestChildWorkflow(t *testing.T) {
 		t.Errorf("got %s", got)
 	}
 	if len(children) != 2 || string(language.Canonical(children[0].Input)) != `{"q":1}` || children[1].Await {
-		t.Errorf("the children are %+v", children)
+		t.Errorf("children %+v", children)
 	}
 }

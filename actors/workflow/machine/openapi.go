@@ -8,8 +8,8 @@ import (
 	"github.com/weftmesh/weft/actors/workflow/language"
 )
 
-// OpenAPIRequest is an operation to call. The caller fetches Document, a JSON description, and asks Request what to
-// send.
+// OpenAPIRequest is an operation to call. The caller fetches Document, an OpenAPI description in JSON, and passes its
+// content to Request.
 type OpenAPIRequest struct {
 	Document    *HTTPRequest
 	OperationID string
@@ -21,39 +21,9 @@ type OpenAPIRequest struct {
 	credentials *Credentials
 }
 
-func (x *Execution) prepareOpenAPI(call *language.OpenAPICall, run *Run, scope language.Scope) (*OpenAPIRequest, error) {
-	target, err := x.uri(call.Document.URI, run.Input, scope)
-	if err != nil {
-		return nil, err
-	}
-	if target, err = withQuery(target, nil); err != nil {
-		return nil, err
-	}
-	document := &HTTPRequest{Method: "GET", URL: target, Headers: map[string]string{"accept": "application/json"},
-		Output: "content"}
-	if err := x.authenticate(document, call.Document.Authentication, run.Input, scope); err != nil {
-		return nil, err
-	}
-	operation, err := x.def.FillText(call.OperationID, run.Input, scope)
-	if err != nil {
-		return nil, err
-	}
-	filled, err := x.def.Fill(mapping(call.Parameters), run.Input, scope)
-	if err != nil {
-		return nil, err
-	}
-	parameters, _ := filled.(map[string]any)
-	probe := &HTTPRequest{Headers: map[string]string{}}
-	if err := x.authenticate(probe, call.Authentication, run.Input, scope); err != nil {
-		return nil, err
-	}
-	return &OpenAPIRequest{Document: document, OperationID: operation, Parameters: parameters, Output: call.Output,
-		Redirect: call.Redirect, headers: probe.Headers,
-		credentials: probe.Credentials}, nil
-}
-
-// Request is the operation's request by the description: Swagger 2.0 or OpenAPI 3, as Response of Document gives it.
-// Parameters go where the description puts them, and `body`, or what it does not name, into the body.
+// Request is the HTTP request of the operation according to the description: Swagger 2.0 or OpenAPI 3, as Response of
+// Document returns it. Parameters are placed as the description says; `body`, or the parameters that it does not
+// declare, become the body.
 func (o *OpenAPIRequest) Request(description any) (*HTTPRequest, *Error) {
 	root, _ := description.(map[string]any)
 	paths, _ := root["paths"].(map[string]any)
@@ -64,22 +34,22 @@ func (o *OpenAPIRequest) Request(description any) (*HTTPRequest, *Error) {
 			if isObject && body["operationId"] == o.OperationID {
 				shared, _ := operations["parameters"].([]any)
 				own, _ := body["parameters"].([]any)
-				base, err := o.base(root)
+				base, err := o.baseURL(root)
 				if err != nil {
 					return nil, err
 				}
-				return o.build(root, method, base+path, append(append([]any{}, shared...), own...))
+				return o.request(root, method, base+path, append(append([]any{}, shared...), own...))
 			}
 		}
 	}
-	return nil, NewError(TypeConfiguration, fmt.Sprintf("the description has no operation %.80q", o.OperationID))
+	return nil, NewError(TypeConfiguration, fmt.Sprintf("the OpenAPI description has no operation %.80q", o.OperationID))
 }
 
-// base is the URL that paths are relative to.
-func (o *OpenAPIRequest) base(root map[string]any) (string, *Error) {
+// baseURL is the URL that paths are relative to.
+func (o *OpenAPIRequest) baseURL(root map[string]any) (string, *Error) {
 	document, err := url.Parse(o.Document.URL)
 	if err != nil {
-		return "", NewError(TypeConfiguration, "the description's address is not a URL")
+		return "", NewError(TypeConfiguration, "the URL of the OpenAPI description is invalid")
 	}
 	relative := "/"
 	if servers, _ := root["servers"].([]any); len(servers) > 0 {
@@ -103,12 +73,12 @@ func (o *OpenAPIRequest) base(root map[string]any) (string, *Error) {
 	}
 	base, err := document.Parse(relative)
 	if err != nil {
-		return "", NewError(TypeConfiguration, "the description's server is not a URL")
+		return "", NewError(TypeConfiguration, "the server URL of the OpenAPI description is invalid")
 	}
 	return strings.TrimSuffix(base.String(), "/"), nil
 }
 
-func (o *OpenAPIRequest) build(root map[string]any, method, target string, parameters []any) (*HTTPRequest, *Error) {
+func (o *OpenAPIRequest) request(root map[string]any, method, target string, parameters []any) (*HTTPRequest, *Error) {
 	request := &HTTPRequest{Method: strings.ToUpper(method), Headers: map[string]string{"accept": "application/json"},
 		Output: o.Output, Redirect: o.Redirect, Credentials: o.credentials}
 	query, form, rest := url.Values{}, url.Values{}, map[string]any{}
@@ -121,7 +91,7 @@ func (o *OpenAPIRequest) build(root map[string]any, method, target string, param
 		value, given := rest[name]
 		if !given || value == nil {
 			if parameter["required"] == true && parameter["in"] != "body" {
-				return nil, NewError(TypeValidation, fmt.Sprintf("the operation needs the parameter %.80q", name))
+				return nil, NewError(TypeValidation, fmt.Sprintf("the operation requires the parameter %.80q", name))
 			}
 			continue
 		}
@@ -152,7 +122,7 @@ func (o *OpenAPIRequest) build(root map[string]any, method, target string, param
 	}
 	full, err := withQuery(target, nil)
 	if err != nil {
-		return nil, NewError(TypeConfiguration, err.Error())
+		return nil, asError(err)
 	}
 	if len(query) > 0 {
 		full += "?" + query.Encode()
@@ -161,7 +131,7 @@ func (o *OpenAPIRequest) build(root map[string]any, method, target string, param
 	return request, nil
 }
 
-// addQuery adds a list as repeated parameters.
+// addQuery adds a parameter; a list is added as repeated parameters.
 func addQuery(query url.Values, name string, value any) {
 	list, isList := value.([]any)
 	if !isList {
@@ -172,7 +142,7 @@ func addQuery(query url.Values, name string, value any) {
 	}
 }
 
-// dereference follows a reference inside of the description.
+// dereference follows a $ref within the description.
 func dereference(root map[string]any, value any) map[string]any {
 	object, _ := value.(map[string]any)
 	reference, isReference := object["$ref"].(string)

@@ -1,12 +1,8 @@
 package machine
 
-import (
-	"time"
+import "time"
 
-	"github.com/weftmesh/weft/actors/workflow/language"
-)
-
-// Outcome is something that happened outside of the machine.
+// Outcome is something that happened outside of the machine, passed to Handle.
 type Outcome struct {
 	kind    outcomeKind
 	at      time.Time
@@ -19,151 +15,77 @@ type Outcome struct {
 type outcomeKind int
 
 const (
-	outcomeCompleted outcomeKind = iota
-	outcomeFailed
-	outcomeTimer
-	outcomeMessage
-	outcomeArrived
-	outcomeStarted
-	outcomeUnknown
+	outcomeCallCompleted outcomeKind = iota
+	outcomeCallFailed
+	outcomeTimerDue
+	outcomeEventDelivered
+	outcomeEventArrived
+	outcomeCallStarted
+	outcomeCallUnknown
 	outcomeCancel
 	outcomeTerminate
 	outcomeSuspend
 	outcomeResume
 )
 
-// CallDone tells that the call of that ID (Call.ID) gave an output: a JSON value of maps, lists and scalars, which
-// the execution takes over and may change.
+// CallDone is the output of the call with that ID (Call.ID): a JSON value of maps, lists and scalars. The execution
+// takes ownership of it and may change it.
 func CallDone(id string, output any, at time.Time) Outcome {
-	return Outcome{kind: outcomeCompleted, id: id, value: output, at: at}
+	return Outcome{kind: outcomeCallCompleted, id: id, value: output, at: at}
 }
 
-// CallFault tells that a call failed. An empty Instance is set to the task's pointer.
+// CallFault is the failure of a call. An empty Instance is set to the task's pointer.
 func CallFault(id string, err *Error, at time.Time) Outcome {
-	return Outcome{kind: outcomeFailed, id: id, failure: err, at: at}
+	return Outcome{kind: outcomeCallFailed, id: id, failure: err, at: at}
 }
 
-// TimerDue tells that a timer (Timer.ID) has come; before its time, nothing happens.
-func TimerDue(id string, at time.Time) Outcome { return Outcome{kind: outcomeTimer, id: id, at: at} }
+// TimerDue says that a timer (Timer.ID) is due. It has no effect before the timer's time.
+func TimerDue(id string, at time.Time) Outcome { return Outcome{kind: outcomeTimerDue, id: id, at: at} }
 
-// EventArrived tells that a CloudEvent came, in its JSON form: every listener that wants it takes it, and takes it once,
-// however often it is told (by the event's source and id). The event is read and not changed, so that executions may
-// share it, if its numbers are as language.Decode gives them.
+// EventArrived delivers a CloudEvent, in its JSON form, to every listener that wants it. Each listener consumes an
+// event once, identified by its source and id, however often it is delivered. The event is only read, so executions may
+// share it, provided its numbers have the forms that language.Decode returns.
 func EventArrived(event map[string]any, at time.Time) Outcome {
-	return Outcome{kind: outcomeArrived, value: event, at: at}
+	return Outcome{kind: outcomeEventArrived, value: event, at: at}
 }
 
-// MessageReceived hands a CloudEvent to the one listener of that ID. One that it does not want changes nothing.
+// MessageReceived delivers a CloudEvent to the one listener with that ID. An event that it does not want has no effect.
 func MessageReceived(subscription string, event map[string]any, at time.Time) Outcome {
-	return Outcome{kind: outcomeMessage, id: subscription, value: event, at: at}
+	return Outcome{kind: outcomeEventDelivered, id: subscription, value: event, at: at}
 }
 
-// Cancel ends the execution, once the tasks that declare a compensation are compensated. Calls in flight should be
-// told; their results are ignored.
+// Cancel ends the execution after the tasks that declare a compensation have been compensated. The caller should cancel
+// calls in flight; their results are ignored.
 func Cancel(reason string, at time.Time) Outcome {
 	return Outcome{kind: outcomeCancel, reason: reason, at: at}
 }
 
-// Terminate ends the execution at once, with nothing compensated.
+// Terminate ends the execution at once, without compensation.
 func Terminate(reason string, at time.Time) Outcome {
 	return Outcome{kind: outcomeTerminate, reason: reason, at: at}
 }
 
-// Suspend stops new effects. The results of calls in flight are still recorded; timers wait for Resume.
+// Suspend stops new effects. Results of calls in flight are still recorded; timers wait for Resume.
 func Suspend(reason string, at time.Time) Outcome {
 	return Outcome{kind: outcomeSuspend, reason: reason, at: at}
 }
 
-// Resume lets a suspended execution go on.
+// Resume continues a suspended execution.
 func Resume(at time.Time) Outcome { return Outcome{kind: outcomeResume, at: at} }
 
-// Handle takes an outcome in and decides what follows. It returns the events of the turn, already applied, and none
-// when nothing waits for the outcome: a call that is done or cancelled, a timer before its time, an ended execution.
-func (x *Execution) Handle(outcome Outcome) []Event {
-	if x.state.Sequence == 0 || x.state.Status.Ended() {
-		return nil
-	}
-	if outcome.kind == outcomeArrived {
-		for _, event := range x.arrived(outcome.value) {
-			x.emit(event, outcome.at)
-		}
-	} else if event, ok := x.accept(outcome); ok {
-		x.emit(event, outcome.at)
-	}
-	if len(x.turn) > 0 {
-		x.decide(outcome.at)
-	}
-	return x.take()
+// CallStarted says that a call is about to be made. A call that must not be made twice is recorded this way first: the
+// caller passes CallStarted to Handle, appends the event, and then makes the call. It has no effect if the start is
+// already recorded.
+func CallStarted(id string, at time.Time) Outcome {
+	return Outcome{kind: outcomeCallStarted, id: id, at: at}
 }
 
-// accept turns an outcome into the event that records it.
-func (x *Execution) accept(o Outcome) (Event, bool) {
-	suspended := x.state.Status == Suspended
-	switch o.kind {
-	case outcomeCancel:
-		return x.cancelled(o.reason)
-	case outcomeTerminate:
-		return Event{Type: ExecutionCancelled, Reason: o.reason}, true
-	case outcomeSuspend:
-		return Event{Type: ExecutionSuspended, Reason: o.reason}, !suspended
-	case outcomeResume:
-		return Event{Type: ExecutionResumed}, suspended
-	case outcomeCompleted, outcomeFailed:
-		return x.acceptCall(o)
-	case outcomeTimer:
-		if suspended {
-			return Event{}, false
-		}
-		return x.acceptTimer(o)
-	case outcomeStarted:
-		return x.acceptStarted(o)
-	case outcomeUnknown:
-		return x.acceptUnknown(o)
-	case outcomeMessage:
-		return x.acceptMessage(o)
-	}
-	return Event{}, false
+// CallUnknown says that the result of a call with a recorded start is unknown, as after a crash. The task's
+// metadata.onUnknown decides what follows: fail (the default) ends the call with an error of TypeUnknown, retry makes
+// it again, ask requests an approval (FunctionApproval) to repeat it.
+func CallUnknown(id string, at time.Time) Outcome {
+	return Outcome{kind: outcomeCallUnknown, id: id, at: at}
 }
 
-func (x *Execution) acceptCall(o Outcome) (Event, bool) {
-	run := x.called(o.id)
-	if run == nil {
-		return Event{}, false
-	}
-	if run.Asking {
-		return x.answered(run, o), true
-	}
-	if o.kind == outcomeFailed {
-		failure := *o.failure
-		if failure.Instance == "" {
-			failure.Instance = run.Task
-		}
-		failure.Title, failure.Detail = x.maskText(failure.Title), x.maskText(failure.Detail)
-		return Event{Type: CallFailed, Run: run.ID, Error: &failure}, true
-	}
-	return Event{Type: CallCompleted, Run: run.ID, Output: Of(x.mask(language.Normalize(o.value)))}, true
-}
-
-func (x *Execution) acceptTimer(o Outcome) (Event, bool) {
-	kind, id := splitTimer(o.id)
-	run := x.state.run(id)
-	if run == nil {
-		return Event{}, false
-	}
-	due, waits := run.timers()[kind]
-	if !waits || timerID(kind, run) != o.id || o.at.Before(due) {
-		return Event{}, false
-	}
-	event := Event{Type: TimerFired, Run: run.ID, Timer: o.id}
-	switch kind {
-	case timerTask:
-		event.Error = NewError(TypeTimeout, "the time allowed is over")
-		event.Error.Instance = run.Task
-	case timerAttempt:
-		event.Error = NewError(TypeTimeout, "the time allowed for one attempt is over")
-		event.Error.Instance = run.Task
-	case timerRetry:
-		event.AttemptDue = x.attemptDue(run, o.at)
-	}
-	return event, true
-}
+// TypeUnknown is the error type of a call that may have been made and whose result is unknown.
+const TypeUnknown = "urn:weft:error:unknown-outcome"

@@ -11,20 +11,21 @@ import (
 	"github.com/weftmesh/weft/actors/workflow/language"
 )
 
-// definition draws a definition of random tasks. Calls fail by their key and attempt, so that a retry may heal them.
-type definition struct {
+// replayGenerator draws definitions of random tasks. Calls fail depending on their key and attempt, so that retries may
+// succeed.
+type replayGenerator struct {
 	t     *rapid.T
 	count int
-	// once leaves retries out.
+	// once omits retries.
 	once bool
 }
 
-func (d *definition) name() string {
+func (d *replayGenerator) name() string {
 	d.count++
 	return fmt.Sprintf("t%d", d.count)
 }
 
-func (d *definition) list(depth, most int) string {
+func (d *replayGenerator) list(depth, most int) string {
 	n := rapid.IntRange(1, most).Draw(d.t, "length")
 	names := make([]string, n)
 	for i := range names {
@@ -43,14 +44,14 @@ func (d *definition) list(depth, most int) string {
 		tasks = append(tasks, "{"+name+": {"+guard+d.body(depth)+then+"}}")
 	}
 	if rapid.IntRange(0, 3).Draw(d.t, "back") == 0 {
-		// The list is gone through again until its data has grown; the context counts, lest it never does.
+		// The list is repeated; a counter in the context bounds the repetitions.
 		tasks = append(tasks, "{"+d.name()+`: {set: {n: '${ (.n // 0) + 1 }'}, export: {as: '{seen: (($context.seen // 0) + 1)}'}}}`,
 			"{"+d.name()+`: {switch: [{again: {when: '$context.seen < 12', then: `+names[0]+`}}]}}`)
 	}
 	return "[" + strings.Join(tasks, ", ") + "]"
 }
 
-func (d *definition) body(depth int) string {
+func (d *replayGenerator) body(depth int) string {
 	kinds := []string{"set", "call", "call", "wait", "emit", "raise", "switch", "timeout"}
 	if depth > 0 {
 		kinds = append(kinds, "do", "for", "fork", "race", "try")
@@ -88,7 +89,7 @@ func (d *definition) body(depth int) string {
 		`limit: {attempt: {count: 2, duration: PT30S}}}}`
 }
 
-func (d *definition) branches(depth int) string {
+func (d *replayGenerator) branches(depth int) string {
 	var branches []string
 	for range rapid.IntRange(1, 3).Draw(d.t, "branches") {
 		branches = append(branches, "{"+d.name()+": {"+d.body(depth)+"}}")
@@ -96,7 +97,7 @@ func (d *definition) branches(depth int) string {
 	return "[" + strings.Join(branches, ", ") + "]"
 }
 
-// answer fails about a third of the first attempts and few of the later ones, always the same.
+// answer fails about a third of the first attempts and fewer of the later ones, deterministically.
 func answer(call *Call) (any, *Error) {
 	if call.Kind == CallEmit {
 		return call.Message, nil
@@ -109,17 +110,17 @@ func answer(call *Call) (any, *Error) {
 	return call.Arguments, nil
 }
 
-// TestReplay cuts the log of a random execution anywhere, in the middle of turns too, and goes on from there: from
-// the log, and from a snapshot. It must come to the same log, and make no call again whose result it has.
+// TestReplay cuts the log of a random execution at any event, also within a transition, and continues from there: from
+// the log, and from a snapshot. The result must be the same log, and no call with a recorded result is made again.
 func TestReplay(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(r *rapid.T) {
-		source := head + "timeout: {after: PT10M}\ndo: " + (&definition{t: r}).list(3, 4)
+		source := head + "timeout: {after: PT10M}\ndo: " + (&replayGenerator{t: r}).list(3, 4)
 		d := newDriver(t, source)
 		d.reply = answer
 		whole := d.run(map[string]any{"n": rapid.IntRange(0, 5).Draw(r, "n")})
 		if !whole.Status().Ended() {
-			r.Fatalf("the execution is %s\n%s", whole.Status(), source)
+			r.Fatalf("status %s\n%s", whole.Status(), source)
 		}
 		cut := rapid.IntRange(1, len(d.log)).Draw(r, "cut")
 		for _, fromSnapshot := range []bool{false, true} {
@@ -143,7 +144,7 @@ func TestReplay(t *testing.T) {
 	})
 }
 
-// resumed is a driver that knows the first events of another's log.
+// resumed returns a driver that has the first events of another driver's log.
 func resumed(t *testing.T, d *driver, cut int) *driver {
 	again := newDriver(t, string(d.def.Canonical))
 	again.reply, again.env, again.log = d.reply, d.env, append([]Event{}, d.log[:cut]...)
@@ -160,7 +161,7 @@ func resumed(t *testing.T, d *driver, cut int) *driver {
 func TestKeysAreUnique(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(r *rapid.T) {
-		d := newDriver(t, head+"do: "+(&definition{t: r, once: true}).list(3, 4))
+		d := newDriver(t, head+"do: "+(&replayGenerator{t: r, once: true}).list(3, 4))
 		d.reply = answer
 		d.run(map[string]any{"n": 1})
 		seen := map[string]bool{}

@@ -8,8 +8,8 @@ import (
 	"github.com/weftmesh/weft/actors/workflow/language"
 )
 
-// TestSecretsAreReadForEachCall: a call takes the secrets as they are when it is prepared, what they were before stays
-// masked, and one that is not to be had ends the calls that take it and no others.
+// TestSecretsAreReadForEachCall: a call uses the values at the time it is built, earlier values stay masked, and a
+// secret that is unavailable fails only the calls that use it.
 func TestSecretsAreReadForEachCall(t *testing.T) {
 	t.Parallel()
 	d := newDriver(t, head+`use: {secrets: [s, t]}`+"\n"+`do: [{a: {call: f.a, with: {k: '${ $secrets.s }'}}}, {b: {call: f.b, with: {k: '${ $secrets.s }'}}}, {c: {call: f.c, with: {k: 1}}},
@@ -22,17 +22,17 @@ func TestSecretsAreReadForEachCall(t *testing.T) {
 		case "f.a":
 			values = map[string]any{"s": "hunter-two"}
 		case "f.b":
-			return nil, NewError(TypeRuntime, "it must not be made")
+			return nil, NewError(TypeRuntime, "f.b must not be called")
 		}
 		return map[string]any{"got": call.Arguments["k"], "before": "hunter-one"}, nil
 	}
 	x := d.start(map[string]any{})
 	if got := x.Calls()[0].Arguments["k"]; got != "hunter-one" {
-		t.Errorf("the call takes %v", got)
+		t.Errorf("the call uses %v", got)
 	}
 	d.finish(x)
-	if fault := x.Fault(); fault == nil || standard(fault.Type) != "configuration" || fault.Instance != "/do/1/b" || !strings.Contains(fault.Detail, `"t"`) {
-		t.Errorf("a call with a secret that is not set ends as %+v", fault)
+	if fault := x.Fault(); fault == nil || standardName(fault.Type) != "configuration" || fault.Instance != "/do/1/b" || !strings.Contains(fault.Detail, `"t"`) {
+		t.Errorf("a call with a secret that is not set ended with %+v", fault)
 	}
 	values = map[string]any{"s": "hunter-two", "t": "hunter-three"}
 	d.log, d.done = nil, map[string]bool{}
@@ -43,10 +43,10 @@ func TestSecretsAreReadForEachCall(t *testing.T) {
 		return map[string]any{"got": call.Arguments["k"], "before": "hunter-two"}, nil
 	}
 	x = d.start(map[string]any{})
-	if got := result(d.finish(x)); got != `{"caught":"the secrets cannot be read right now","status":500}` {
+	if got := result(d.finish(x)); got != `{"caught":"the secrets are unavailable","status":500}` {
 		t.Errorf("a call whose secrets cannot be read: %s", got)
 	}
 	if log := string(language.Canonical(d.log)); strings.Contains(log, "hunter") || !strings.Contains(log, `"got":1`) {
-		t.Errorf("the log is %s", log)
+		t.Errorf("log %s", log)
 	}
 }

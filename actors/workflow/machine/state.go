@@ -2,16 +2,15 @@ package machine
 
 import (
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/weftmesh/weft/actors/workflow/language"
 )
 
-// Status is the state of an execution.
+// Status is the status of an execution.
 type Status string
 
-// The statuses of an execution. An execution is waiting when it runs and waits for timers or events alone.
+// The statuses of an execution. A running execution is Waiting when only timers, events and external calls can advance it.
 const (
 	Pending   Status = "pending"
 	Running   Status = "running"
@@ -22,11 +21,11 @@ const (
 	Cancelled Status = "cancelled"
 )
 
-// Ended tells whether nothing more will happen.
+// Ended reports whether the status is final.
 func (s Status) Ended() bool { return s == Completed || s == Faulted || s == Cancelled }
 
-// State is what an execution's events fold to. It is JSON, so that a snapshot of it can stand in for the events up
-// to Sequence. It holds open task runs only, and so does not grow with what is done.
+// State is the result of applying an execution's events. It is JSON, so that a snapshot can replace the events up to
+// Sequence. It contains open task runs only, so its size does not grow with the number of completed tasks.
 type State struct {
 	Sequence   uint64     `json:"sequence"`
 	Execution  string     `json:"execution"`
@@ -39,17 +38,17 @@ type State struct {
 	StartedAt  time.Time  `json:"started_at,omitzero"`
 	EndedAt    time.Time  `json:"ended_at,omitzero"`
 	NextRun    int        `json:"next_run"`
-	// Runs are the open task runs in the order of their ids; the first is the workflow itself.
+	// Runs are the open task runs, ordered by id; the first is the workflow itself.
 	Runs []*Run `json:"runs,omitempty"`
-	// Arrivals are the events that were consumed last, so that one told again is not consumed again.
+	// Arrivals are the most recently consumed events, kept to ignore redeliveries.
 	Arrivals []Arrival `json:"arrivals,omitempty"`
-	// Undo are the completed tasks that declare a compensation, in the order of their completion. Ending is set while
-	// they are compensated: how the execution ends then.
-	Undo   []Undo  `json:"undo,omitempty"`
-	Ending *Ending `json:"ending,omitempty"`
+	// Compensable are the completed tasks that declare a compensation, in order of completion. Ending is set while they
+	// are compensated: it says how the execution ends afterwards.
+	Compensable []Compensable `json:"undo,omitempty"`
+	Ending      *Ending       `json:"ending,omitempty"`
 }
 
-// Phase is where a task run stands.
+// Phase is the phase of a task run.
 type Phase string
 
 // The phases of a task run.
@@ -61,11 +60,11 @@ const (
 	PhaseListening Phase = "listening"
 	PhaseRetrying  Phase = "retrying"
 	PhaseCatching  Phase = "catching"
-	// PhaseIterating: a listener does its tasks for one event.
+	// PhaseIterating: a listener runs its foreach tasks for one event.
 	PhaseIterating Phase = "iterating"
-	// PhaseCompensating: the tasks of a compensation are done; on the workflow itself, compensations are.
+	// PhaseCompensating: the tasks of a compensation are running; on the workflow itself, compensations are.
 	PhaseCompensating Phase = "compensating"
-	// PhaseReady: Result is there, the task's output is yet to be made of it.
+	// PhaseReady: Result is set and the task's output is still to be computed from it.
 	PhaseReady Phase = "ready"
 )
 
@@ -80,58 +79,61 @@ type Run struct {
 	Phase     Phase     `json:"phase"`
 	StartedAt time.Time `json:"started_at,omitzero"`
 
-	// Input is the task's input after its transformation.
+	// Input is the task's input after input.from.
 	Input any `json:"input"`
-	// Data is what the next task of the list gets.
+	// Data is the raw input of the next task of the list.
 	Data   any `json:"data,omitempty"`
 	Result any `json:"result,omitempty"`
 
-	// Cursor is the next task of the list; Visits counts starts by slot, for keys.
+	// Cursor is the position of the next task of the list. Visits counts the completions of each slot, for keys.
 	Cursor int            `json:"cursor,omitempty"`
 	Visits map[string]int `json:"visits,omitempty"`
-	// Exited: a task of the list said exit.
+	// Exited: a task of the list had the directive exit.
 	Exited bool `json:"exited,omitempty"`
-	// Then is what the task said that an extension extends.
+	// Then is the directive of the task that an extension wraps.
 	Then string `json:"then,omitempty"`
 
-	// Items and Index are the loop's; Index is -1 before the first item.
+	// Items and Index are those of a for loop; Index is -1 before the first item.
 	Items []any `json:"items,omitempty"`
 	Index int   `json:"index,omitempty"`
 
-	// Results are the outputs of a fork's branches by slot. In a race, Lost counts the branches that faulted or were
-	// skipped, and LastFault is the last such error.
+	// Results are the outputs of a fork's branches by slot. In a competing fork, Lost counts the branches that faulted
+	// or were skipped, and LastFault is the last error.
 	Results   map[string]any `json:"results,omitempty"`
 	Lost      int            `json:"lost,omitempty"`
 	LastFault *Error         `json:"last_fault,omitempty"`
 
-	// Fault is the error that the run has to deal with. Own: it is of the task itself (its input, its timeout), and so beyond
-	// its catch.
-	Fault  *Error `json:"fault,omitempty"`
-	Own    bool   `json:"own,omitempty"`
-	Caught *Error `json:"caught,omitempty"`
-	// Tries is the attempt that a try is in, from 1.
+	// Fault is the error to handle. OwnFault: it is an error of the task itself, such as its input or its timeout, which
+	// its own catch does not catch.
+	Fault    *Error `json:"fault,omitempty"`
+	OwnFault bool   `json:"own,omitempty"`
+	Caught   *Error `json:"caught,omitempty"`
+	// Tries is the number of the current attempt of a try task, from 1.
 	Tries int `json:"tries,omitempty"`
 
 	Due        time.Time `json:"due,omitzero"`
 	Deadline   time.Time `json:"deadline,omitzero"`
 	AttemptDue time.Time `json:"attempt_due,omitzero"`
 
-	// Messages are the events that a listener consumed, Hits by which filters, Correlation the values they share.
-	Messages    []any          `json:"messages,omitempty"`
-	Hits        []int          `json:"hits,omitempty"`
-	Correlation map[string]any `json:"correlation,omitempty"`
-	Stopped     bool           `json:"stopped,omitempty"`
-	// Handled counts the messages that a listener's tasks are done for, Outputs are what they gave.
+	// Messages are the events that a listener has consumed, MatchedFilters the indices of the filters they matched,
+	// Correlation the values they share. Stopped: an event matched the until clause.
+	Messages       []any          `json:"messages,omitempty"`
+	MatchedFilters []int          `json:"hits,omitempty"`
+	Correlation    map[string]any `json:"correlation,omitempty"`
+	Stopped        bool           `json:"stopped,omitempty"`
+	// Handled counts the messages for which the foreach tasks have run; Outputs are their outputs.
 	Handled int   `json:"handled,omitempty"`
 	Outputs []any `json:"outputs,omitempty"`
 
-	// Begun: the intent to make the call is recorded. Asking: nobody knows whether it was made, and a person is asked.
-	Begun  bool `json:"begun,omitempty"`
-	Asking bool `json:"asking,omitempty"`
+	// StartRecorded: the log says that the call is being made. ApprovalRequested: the call's result is unknown, and an
+	// approval request asks whether to repeat it.
+	StartRecorded     bool `json:"begun,omitempty"`
+	ApprovalRequested bool `json:"asking,omitempty"`
 
 	call *Call
 }
 
+// run returns the open run with that id, or nil.
 func (s *State) run(id int) *Run {
 	at, ok := slices.BinarySearchFunc(s.Runs, id, func(run *Run, id int) int { return run.ID - id })
 	if !ok {
@@ -140,8 +142,8 @@ func (s *State) run(id int) *Run {
 	return s.Runs[at]
 }
 
-// children are the open runs below a run, one level down.
-func (s *State) children(id int) int {
+// openChildren counts the open runs directly below a run.
+func (s *State) openChildren(id int) int {
 	count := 0
 	for _, run := range s.Runs {
 		if run.Parent == id && run.ID != 0 {
@@ -151,8 +153,8 @@ func (s *State) children(id int) int {
 	return count
 }
 
-// drop closes a run's descendants, and the run itself when self is set. Descendants have higher ids than it.
-func (s *State) drop(id int, self bool) {
+// closeRuns closes the descendants of a run, and the run itself if self is set. Descendants have higher ids.
+func (s *State) closeRuns(id int, self bool) {
 	gone := map[int]bool{id: true}
 	s.Runs = slices.DeleteFunc(s.Runs, func(run *Run) bool {
 		if run.ID == id {
@@ -166,12 +168,12 @@ func (s *State) drop(id int, self bool) {
 	})
 }
 
-// list is the tasks that a run goes through in its phase.
-func (x *Execution) list(run *Run) language.TaskList {
+// taskList returns the tasks that a run executes in its phase.
+func taskList(def *language.Workflow, run *Run) language.TaskList {
 	if run.ID == 0 {
-		return x.def.Do
+		return def.Do
 	}
-	task := x.def.Task(run.Task)
+	task := def.Task(run.Task)
 	if run.Phase == PhaseCompensating {
 		return task.Compensate
 	}
@@ -190,40 +192,24 @@ func (x *Execution) list(run *Run) language.TaskList {
 	case language.KindListen:
 		return task.Listen.Foreach.Do
 	case language.KindCall:
-		if function := x.def.Use.Functions[task.Call.Function]; function != nil {
+		if function := def.Use.Functions[task.Call.Function]; function != nil {
 			return language.TaskList{function}
 		}
 	}
 	return nil
 }
 
-// childKey names the next run in a slot: the same over attempts and restarts, and different for every iteration
-// and for every time that a directive leads back to the task.
-func (x *Execution) childKey(run *Run, slot int, child *language.Task) string {
-	key := run.Key
-	task := x.def.Task(run.Task)
-	switch {
-	case run.Phase == PhaseCompensating:
-	case run.Phase == PhaseIterating, run.ID != 0 && task.Kind == language.KindFor:
-		key += "[" + strconv.Itoa(run.Index) + "]"
-	case run.Phase == PhaseCatching:
-		key += "/catch"
-	case calls(run, task):
-		return key + "/" + child.Name
-	}
-	key += "/" + strconv.Itoa(slot) + "/" + child.Name
-	if visit := run.Visits[strconv.Itoa(slot)]; visit > 0 {
-		key += "~" + strconv.Itoa(visit)
-	}
-	return key
-}
-
-// forks tells whether a run's children are the branches of a fork.
-func forks(run *Run, task *language.Task) bool {
+// runsBranches reports whether a run's children are the branches of a fork.
+func runsBranches(run *Run, task *language.Task) bool {
 	return task != nil && task.Kind == language.KindFork && run.Phase != PhaseCompensating
 }
 
-// calls tells whether a run's child is a function of the definition's own.
-func calls(run *Run, task *language.Task) bool {
+// runsFunction reports whether a run's child is a function of use.functions.
+func runsFunction(run *Run, task *language.Task) bool {
 	return task != nil && task.Kind == language.KindCall && run.Phase != PhaseCompensating
+}
+
+// isExtendedSlot reports whether a slot of an extension's list holds the extended task.
+func isExtendedSlot(task *language.Task, slot int) bool {
+	return task != nil && task.Kind == language.KindExtension && slot == len(task.Extension.Before)
 }

@@ -6,8 +6,8 @@ import (
 	"github.com/weftmesh/weft/actors/workflow/language"
 )
 
-// Trigger tells whether an event starts an execution of a definition whose schedule is one or any of some events, and
-// with what input: a list with what schedule.read takes of the event.
+// Trigger reports whether an event starts an execution of a definition whose schedule is one or any of some events, and
+// returns its input: a list with what schedule.read selects of the event.
 func Trigger(def *language.Workflow, event map[string]any, now time.Time) (input any, starts bool) {
 	if def.Schedule == nil || def.Schedule.On == nil {
 		return nil, false
@@ -16,10 +16,10 @@ func Trigger(def *language.Workflow, event map[string]any, now time.Time) (input
 	if !isObject {
 		return nil, false
 	}
-	x, filters := &Execution{def: def}, def.Schedule.On.Filters
+	matcher, filters := eventMatcher{def}, def.Schedule.On.Filters
 	starts = len(filters) == 0
 	for _, filter := range filters {
-		if _, ok := x.passes(filter, message, &Run{}, language.Scope{Now: now}); ok {
+		if _, ok := matcher.matches(filter, message, &Run{}, language.Scope{Now: now}); ok {
 			starts = true
 			break
 		}
@@ -27,5 +27,5 @@ func Trigger(def *language.Workflow, event map[string]any, now time.Time) (input
 	if !starts {
 		return nil, false
 	}
-	return []any{language.Read(message, def.Schedule.Read)}, true
+	return []any{language.ReadEvent(message, def.Schedule.Read)}, true
 }

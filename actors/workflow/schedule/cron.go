@@ -5,42 +5,42 @@ import (
 	"fmt"
 	"strings"
 	"time"
-	_ "time/tzdata" // a container without zone files must know the same zones
+	_ "time/tzdata" // for containers without zone files
 
 	"github.com/robfig/cron/v3"
 )
 
-// maxCron bounds a cron expression, in bytes.
-const maxCron = 200
+// maxCronLength bounds a cron expression, in bytes.
+const maxCronLength = 200
 
-// maxTransitions bounds the changes of the clock that one search looks past: more than any zone has in five years.
+// maxTransitions bounds the zone transitions that one search passes; no zone has more in five years.
 const maxTransitions = 200
 
-// everyHour is the bit that the parser sets for a field of `*`, allHours what names each hour.
+// starHour is the bit that the parser sets for an hour field of `*`; allHours are the bits of all hours.
 const (
-	everyHour = 1 << 63
-	allHours  = 1<<24 - 1
+	starHour = 1 << 63
+	allHours = 1<<24 - 1
 )
 
-// parser reads the five fields of crontab(5), and @hourly and its like.
-var parser = cron.NewParser(cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow | cron.Descriptor)
+// cronParser parses the five fields of crontab(5), and descriptors such as @hourly.
+var cronParser = cron.NewParser(cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow | cron.Descriptor)
 
-// crontab is a cron expression in a zone.
+// crontab is a cron expression in a time zone.
 type crontab struct {
 	spec *cron.SpecSchedule
 	zone *time.Location
-	// elapsed: the expression is for every hour, so that it goes by elapsed time over a change of the clock.
-	elapsed bool
+	// hourly: the expression matches every hour, so it follows elapsed time over a change of the clock.
+	hourly bool
 }
 
 func parseCron(text string, zone *time.Location) (*crontab, error) {
-	if len(text) > maxCron {
-		return nil, fmt.Errorf("a cron expression has at most %d characters", maxCron)
+	if len(text) > maxCronLength {
+		return nil, fmt.Errorf("a cron expression has at most %d characters", maxCronLength)
 	}
 	if strings.Contains(text, "TZ=") {
 		return nil, errors.New("the time zone belongs in document.metadata.schedule.timeZone")
 	}
-	parsed, err := parser.Parse(text)
+	parsed, err := cronParser.Parse(text)
 	if err != nil {
 		return nil, fmt.Errorf("%.80q is not a cron expression of five fields: %w", text, err)
 	}
@@ -48,21 +48,21 @@ func parseCron(text string, zone *time.Location) (*crontab, error) {
 	if !ok {
 		return nil, errors.New("write @every as schedule.every")
 	}
-	c := &crontab{spec: spec, zone: zone, elapsed: spec.Hour&everyHour != 0 || spec.Hour&allHours == allHours}
+	c := &crontab{spec: spec, zone: zone, hourly: spec.Hour&starHour != 0 || spec.Hour&allHours == allHours}
 	if spec.Next(time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)).IsZero() {
-		return nil, fmt.Errorf("%.80q never comes", text)
+		return nil, fmt.Errorf("%.80q never occurs", text)
 	}
 	return c, nil
 }
 
-// next is the first instant after a given one; zero when there is none within five years. It searches the clock on the
-// wall, which is written here as a time in UTC, one zone offset after the other.
+// next is the first instant after a given one, or zero if there is none within five years. It searches local time, which
+// is represented as a time in UTC, one period of constant zone offset after the other.
 func (c *crontab) next(after time.Time) time.Time {
 	from := after.In(c.zone)
-	base := wall(from)
-	if start, _ := from.ZoneBounds(); !c.elapsed && !start.IsZero() {
-		if seen := wall(start.Add(-time.Nanosecond).In(c.zone)).Add(time.Nanosecond - time.Second); seen.After(base) {
-			base = seen // in the second of two hours that look the same, the first has been
+	base := wallClock(from)
+	if start, _ := from.ZoneBounds(); !c.hourly && !start.IsZero() {
+		if seen := wallClock(start.Add(-time.Nanosecond).In(c.zone)).Add(time.Nanosecond - time.Second); seen.After(base) {
+			base = seen // in the repetition of an hour, local times of its first occurrence have already run
 		}
 	}
 	for range maxTransitions {
@@ -79,11 +79,11 @@ func (c *crontab) next(after time.Time) time.Time {
 		end = end.In(c.zone)
 		_, changed := end.Zone()
 		skipped := changed > offset
-		if skipped && !c.elapsed && due.Before(wall(end)) {
+		if skipped && !c.hourly && due.Before(wallClock(end)) {
 			return end.UTC()
 		}
-		resume := wall(end)
-		if !skipped && !c.elapsed {
+		resume := wallClock(end)
+		if !skipped && !c.hourly {
 			resume = resume.Add(time.Duration(offset-changed) * time.Second)
 		}
 		from, base = end, resume.Add(-time.Second)
@@ -91,8 +91,8 @@ func (c *crontab) next(after time.Time) time.Time {
 	return time.Time{}
 }
 
-// wall is what a clock shows at an instant in its zone, as a time in UTC.
-func wall(at time.Time) time.Time {
+// wallClock is the local time of an instant in its zone, represented as a time in UTC.
+func wallClock(at time.Time) time.Time {
 	_, offset := at.Zone()
 	return at.Add(time.Duration(offset) * time.Second).UTC()
 }

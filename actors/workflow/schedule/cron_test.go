@@ -7,8 +7,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestDaylightSaving states the rules. Berlin's clock goes from 02:00 to 03:00 on 29 March 2026, and from 03:00 back to
-// 02:00 on 25 October 2026.
+// TestDaylightSaving covers the rules for changes of the clock. Berlin changes from 02:00 to 03:00 on 29 March 2026, and
+// from 03:00 to 02:00 on 25 October 2026.
 func TestDaylightSaving(t *testing.T) {
 	t.Parallel()
 	const spring, autumn = "2026-03-28T12:00:00Z", "2026-10-24T12:00:00Z"
@@ -16,29 +16,29 @@ func TestDaylightSaving(t *testing.T) {
 		name, cron, zone, after string
 		want                    []string
 	}{
-		{"a time in the gap runs at the first instant after it", "30 2 * * *", "Europe/Berlin", spring,
+		{"a skipped time runs at the first instant after the gap", "30 2 * * *", "Europe/Berlin", spring,
 			[]string{"2026-03-29T03:00:00+02:00", "2026-03-30T02:30:00+02:00"}},
-		{"the gap's end runs once", "0 2,3 * * *", "Europe/Berlin", spring,
+		{"the end of the gap runs once", "0 2,3 * * *", "Europe/Berlin", spring,
 			[]string{"2026-03-29T03:00:00+02:00", "2026-03-30T02:00:00+02:00"}},
-		{"several times in the gap run once", "*/20 2 * * *", "Europe/Berlin", spring,
+		{"several skipped times run once", "*/20 2 * * *", "Europe/Berlin", spring,
 			[]string{"2026-03-29T03:00:00+02:00", "2026-03-30T02:00:00+02:00"}},
-		{"a time that comes twice runs the first time", "30 2 * * *", "Europe/Berlin", autumn,
+		{"a repeated time runs the first time", "30 2 * * *", "Europe/Berlin", autumn,
 			[]string{"2026-10-25T02:30:00+02:00", "2026-10-26T02:30:00+01:00"}},
-		{"asked in the second hour, the first has been", "30 2 * * *", "Europe/Berlin", "2026-10-25T01:10:00Z",
+		{"during the repetition, the time has already run", "30 2 * * *", "Europe/Berlin", "2026-10-25T01:10:00Z",
 			[]string{"2026-10-26T02:30:00+01:00"}},
-		{"after the overlap, the wall goes on", "0 2,3 * * *", "Europe/Berlin", autumn,
+		{"after the repetition, local time continues", "0 2,3 * * *", "Europe/Berlin", autumn,
 			[]string{"2026-10-25T02:00:00+02:00", "2026-10-25T03:00:00+01:00", "2026-10-26T02:00:00+01:00"}},
-		{"every hour goes by elapsed time: over the gap", "30 * * * *", "Europe/Berlin", "2026-03-29T00:00:00Z",
+		{"every hour: skips the gap", "30 * * * *", "Europe/Berlin", "2026-03-29T00:00:00Z",
 			[]string{"2026-03-29T01:30:00+01:00", "2026-03-29T03:30:00+02:00", "2026-03-29T04:30:00+02:00"}},
-		{"every hour goes by elapsed time: through both hours", "30 * * * *", "Europe/Berlin", "2026-10-24T23:45:00Z",
+		{"every hour: runs in both repetitions", "30 * * * *", "Europe/Berlin", "2026-10-24T23:45:00Z",
 			[]string{"2026-10-25T02:30:00+02:00", "2026-10-25T02:30:00+01:00", "2026-10-25T03:30:00+01:00"}},
 		{"a gap at midnight", "0 0 * * *", "Asia/Beirut", "2026-03-28T12:00:00Z",
 			[]string{"2026-03-29T01:00:00+03:00", "2026-03-30T00:00:00+03:00"}},
-		{"a change by half an hour", "15 2 * * *", "Australia/Lord_Howe", "2026-10-03T00:00:00Z",
+		{"a change of half an hour", "15 2 * * *", "Australia/Lord_Howe", "2026-10-03T00:00:00Z",
 			[]string{"2026-10-04T02:30:00+11:00", "2026-10-05T02:15:00+11:00"}},
 		{"a zone without changes", "@daily", "Asia/Kolkata", spring, []string{"2026-03-29T00:00:00+05:30"}},
-		{"the day of a leap year", "0 0 29 2 *", "UTC", spring, []string{"2028-02-29T00:00:00Z", "2032-02-29T00:00:00Z"}},
-		{"either day of month or day of week", "0 9 13 * 5", "UTC", "2026-02-07T00:00:00Z",
+		{"a leap day", "0 0 29 2 *", "UTC", spring, []string{"2028-02-29T00:00:00Z", "2032-02-29T00:00:00Z"}},
+		{"day of month or day of week", "0 9 13 * 5", "UTC", "2026-02-07T00:00:00Z",
 			[]string{"2026-02-13T09:00:00Z", "2026-02-20T09:00:00Z"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -65,19 +65,19 @@ func TestDaylightSaving(t *testing.T) {
 	}
 }
 
-func TestFaultyCron(t *testing.T) {
+func TestInvalidCron(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{
 		"", "* * * *", "* * * * * *", "61 * * * *", "0 0 30 2 *", "@every 1h", "TZ=Europe/Berlin 0 0 * * *", "CRON_TZ=UTC @daily", "never",
 	} {
 		if _, err := parseCron(text, time.UTC); err == nil {
-			t.Errorf("%q is taken", text)
+			t.Errorf("%q was accepted", text)
 		}
 	}
 }
 
-// TestOnceADay: whatever a zone does, a time of day comes exactly once on each date that the zone's clock has.
-func TestOnceADay(t *testing.T) {
+// TestDailyRunsOncePerDate: in any zone, a daily time occurs exactly once on each local date.
+func TestDailyRunsOncePerDate(t *testing.T) {
 	t.Parallel()
 	zones := []string{"Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "America/Sao_Paulo", "Africa/Casablanca", "Asia/Beirut", "UTC"}
 	rapid.Check(t, func(t *rapid.T) {
@@ -93,23 +93,23 @@ func TestOnceADay(t *testing.T) {
 		day := time.Date(rapid.IntRange(2000, 2035).Draw(t, "year"), 1, rapid.IntRange(1, 365).Draw(t, "day"), 12, 0, 0, 0, time.UTC)
 		at := c.next(day)
 		for range 300 {
-			previous := wall(at.In(zone)).Truncate(24 * time.Hour)
+			previous := wallClock(at.In(zone)).Truncate(24 * time.Hour)
 			next := c.next(at)
 			if !next.After(at) {
-				t.Fatalf("after %s comes %s", at, next)
+				t.Fatalf("next after %s is %s", at, next)
 			}
-			// A date that the clock leaves out whole, or a gap up to midnight, moves a run to the next date.
-			if date := wall(next.In(zone)).Truncate(24 * time.Hour); date.Sub(previous) != 24*time.Hour {
-				t.Fatalf("after %s comes %s", at.In(zone), next.In(zone))
+			// Each run is on the date that follows that of the previous one.
+			if date := wallClock(next.In(zone)).Truncate(24 * time.Hour); date.Sub(previous) != 24*time.Hour {
+				t.Fatalf("next after %s is %s", at.In(zone), next.In(zone))
 			}
 			at = next
 		}
 	})
 }
 
-// TestNextDoesNotDependOnWhereItIsAsked: asked from any instant before a nominal time and after the one before, the
-// answer is that time; so backfill and a live schedule name the same times.
-func TestNextDoesNotDependOnWhereItIsAsked(t *testing.T) {
+// TestNextIsConsistent: next returns the same nominal time for any instant between it and the previous one, so that a
+// backfill and a live schedule have the same nominal times.
+func TestNextIsConsistent(t *testing.T) {
 	t.Parallel()
 	zone, err := time.LoadLocation("Europe/Berlin")
 	if err != nil {
@@ -132,7 +132,7 @@ func TestNextDoesNotDependOnWhereItIsAsked(t *testing.T) {
 			next = c.next(next)
 		}
 		if got := c.next(at); !got.Equal(next) {
-			t.Fatalf("asked at %s: %s, want %s", at, got, next)
+			t.Fatalf("next after %s is %s, want %s", at, got, next)
 		}
 	})
 }

@@ -1,41 +1,41 @@
 package schedule
 
-// Overlap is what happens to a run that is due while one of the same schedule still runs.
+// Overlap is the policy for a run that is due while another run of the schedule is running.
 type Overlap string
 
 // The overlap policies.
 const (
-	// Skip: the new run is left out.
+	// Skip drops the new run.
 	Skip Overlap = "skip"
-	// BufferOne: the first one waits, others are left out.
+	// BufferOne queues the first new run and drops others.
 	BufferOne Overlap = "buffer_one"
-	// BufferAll: all wait, and run one after the other.
+	// BufferAll queues all new runs; they start one after the other.
 	BufferAll Overlap = "buffer_all"
-	// CancelOther: what runs is cancelled; once it has ended, compensation included, the newest run starts.
+	// CancelOther cancels what is running; once it has ended, including compensation, the newest run starts.
 	CancelOther Overlap = "cancel_other"
-	// TerminateOther: what runs is cancelled, and the newest run starts at once.
+	// TerminateOther cancels what is running and starts the newest run at once.
 	TerminateOther Overlap = "terminate_other"
-	// Allow: they run side by side.
+	// Allow runs them concurrently.
 	Allow Overlap = "allow"
 )
 
-// Overlaps lists the policies.
+// Overlaps returns all policies.
 func Overlaps() []Overlap {
 	return []Overlap{Skip, BufferOne, BufferAll, CancelOther, TerminateOther, Allow}
 }
 
-// Verdict is what becomes of a run that is due.
+// Verdict is what happens to a run that is due.
 type Verdict string
 
-// The verdicts.
+// The verdicts: start the run, keep it queued, or drop it.
 const (
 	Start Verdict = "start"
 	Wait  Verdict = "wait"
-	Leave Verdict = "leave"
+	Drop  Verdict = "leave"
 )
 
-// Decide judges the runs that are due, in the order of their nominal times, where so many of the schedule's are
-// running already. cancel tells that those that run are to be cancelled: before the first verdict is acted on.
+// Decide decides about the runs that are due, in the order of their nominal times, while a number of the schedule's runs
+// are running. If cancel is set, those must be cancelled before the verdicts are applied.
 func Decide(due []Overlap, running int) (verdicts []Verdict, cancel bool) {
 	verdicts = make([]Verdict, len(due))
 	buffered := false
@@ -44,11 +44,11 @@ func Decide(due []Overlap, running int) (verdicts []Verdict, cancel bool) {
 		if running > 0 {
 			switch policy {
 			case Skip:
-				verdict = Leave
+				verdict = Drop
 			case BufferOne:
 				verdict = Wait
 				if buffered {
-					verdict = Leave
+					verdict = Drop
 				}
 				buffered = true
 			case BufferAll:
@@ -60,7 +60,7 @@ func Decide(due []Overlap, running int) (verdicts []Verdict, cancel bool) {
 			}
 		}
 		if superseded(due, i) {
-			verdict = Leave
+			verdict = Drop
 		}
 		if verdict == Start {
 			running++
@@ -70,7 +70,7 @@ func Decide(due []Overlap, running int) (verdicts []Verdict, cancel bool) {
 	return verdicts, cancel
 }
 
-// superseded tells whether a run would be ended by a newer one that is due as well.
+// superseded reports whether a newer due run would cancel this one.
 func superseded(due []Overlap, i int) bool {
 	if due[i] != CancelOther && due[i] != TerminateOther {
 		return false

@@ -11,10 +11,10 @@ import (
 	"github.com/weftmesh/weft/actors/workflow/language"
 )
 
-// Kind is what starts a schedule's runs.
+// Kind is the kind of a schedule.
 type Kind string
 
-// The kinds.
+// The kinds of schedules.
 const (
 	Cron  Kind = "cron"
 	Every Kind = "every"
@@ -24,28 +24,28 @@ const (
 
 // Bounds of a schedule.
 const (
-	// MinEvery is the shortest time between two runs of every.
+	// MinEvery is the minimum interval of every and after.
 	MinEvery = time.Second
-	// DefaultCatchUp is how late a run may start unless catchUp says otherwise: a restart or an upgrade loses none,
-	// a week on the shelf does not start a flood.
+	// DefaultCatchUp is the default of catchUp: long enough for a restart or an upgrade, short enough that a long downtime
+	// does not start many runs at once.
 	DefaultCatchUp = time.Hour
 	// MaxCatchUp bounds catchUp, MaxJitter jitter.
 	MaxCatchUp = 366 * 24 * time.Hour
 	MaxJitter  = time.Hour
 )
 
-// Plan is a definition's schedule. It is immutable.
+// Plan is the schedule of a definition with its options. It is immutable.
 type Plan struct {
 	Kind Kind
-	// Cron is the expression of a cron schedule, Every the time of every and after.
+	// Cron is the expression of a cron schedule, Every the interval of every and after.
 	Cron  string
 	Every time.Duration
-	// Zone is an IANA name.
+	// Zone is the name of an IANA time zone.
 	Zone    string
 	Overlap Overlap
 	CatchUp time.Duration
 	Jitter  time.Duration
-	// On are the events of an on schedule, Read what its runs get of them: data, envelope or raw.
+	// On are the events of an on schedule; Read selects what its runs receive of them: data, envelope or raw.
 	On   *language.Consumption
 	Read string
 
@@ -53,11 +53,11 @@ type Plan struct {
 	input any
 }
 
-// Fault is one thing wrong with a schedule.
+// Fault is one error in a schedule.
 type Fault struct {
-	// Pointer is the RFC 6901 pointer of the value at fault.
+	// Pointer is the RFC 6901 pointer of the faulty value.
 	Pointer string
-	// Code is one of package language's.
+	// Code is one of the codes of package language.
 	Code, Message string
 }
 
@@ -66,8 +66,8 @@ const (
 	pointerOptions  = "/document/metadata/schedule"
 )
 
-// Of reads a definition's schedule; nil where it has none. With faults there is no plan.
-func Of(w *language.Workflow) (*Plan, []Fault) {
+// FromWorkflow reads the schedule of a definition; nil if it has none. If there are faults, the plan is nil.
+func FromWorkflow(w *language.Workflow) (*Plan, []Fault) {
 	r := &reader{options: map[string]any{}}
 	given, has := w.Document.Metadata["schedule"]
 	if has {
@@ -100,7 +100,7 @@ type reader struct {
 	faults  []Fault
 }
 
-// fault notes what is wrong with an option; an empty option is the options themselves.
+// fault records the fault of an option; an empty option means the options object itself.
 func (r *reader) fault(option, code, message string) {
 	pointer := pointerOptions
 	if option != "" {
@@ -128,7 +128,7 @@ func (r *reader) readOptions(p *Plan) {
 		case "input":
 			p.input = value
 		default:
-			r.fault(name, language.CodeUnknownField, fmt.Sprintf("the field %.40q is not known here", name))
+			r.fault(name, language.CodeUnknownField, fmt.Sprintf("unknown field %.40q", name))
 		}
 	}
 }
@@ -161,18 +161,18 @@ func (r *reader) readKind(p *Plan, s *language.Schedule) {
 		}
 	case s.Every != nil:
 		p.Kind, p.Every = Every, s.Every.Value
-		if err := bounded(s.Every); err != nil {
+		if err := checkMinimum(s.Every); err != nil {
 			wrong("/every", err)
 		}
 	case s.After != nil:
 		p.Kind, p.Every = After, s.After.Value
-		if err := bounded(s.After); err != nil {
+		if err := checkMinimum(s.After); err != nil {
 			wrong("/after", err)
 		}
 	case s.On != nil:
 		p.Kind, p.On = On, s.On
 		if s.On.Mode == "all" && len(s.On.Filters) == 0 || s.On.Forever() {
-			r.faults = append(r.faults, Fault{pointerSchedule + "/on", language.CodeValue, "would start nothing: what it waits for never comes"})
+			r.faults = append(r.faults, Fault{pointerSchedule + "/on", language.CodeValue, "can never start a run"})
 		}
 	default:
 		r.faults = append(r.faults, Fault{pointerSchedule, language.CodeMissing, "one of cron, every, after and on is required"})
@@ -180,26 +180,26 @@ func (r *reader) readKind(p *Plan, s *language.Schedule) {
 	r.checkOptions(p)
 }
 
-// checkOptions refuses options that mean nothing to the kind.
+// checkOptions rejects options that do not apply to the kind.
 func (r *reader) checkOptions(p *Plan) {
 	timed := []string{"overlap", "catchUp", "jitter"}
 	refused := map[Kind][]string{Every: {"timeZone"}, After: append(timed, "timeZone"), On: append(timed, "timeZone", "input")}
 	for _, option := range refused[p.Kind] {
 		if _, given := r.options[option]; given {
-			r.fault(option, language.CodeValue, fmt.Sprintf("means nothing to a schedule of %q", p.Kind))
+			r.fault(option, language.CodeValue, fmt.Sprintf("does not apply to a schedule of kind %q", p.Kind))
 		}
 	}
 }
 
-// bounded refuses what would never let the schedule rest. Package language has refused an expression.
-func bounded(d *language.Duration) error {
+// checkMinimum rejects intervals below MinEvery. Package language has rejected expressions.
+func checkMinimum(d *language.Duration) error {
 	if d.Value < MinEvery {
 		return fmt.Errorf("is shorter than %s", MinEvery)
 	}
 	return nil
 }
 
-// readInput tries the runs' input out.
+// readInput evaluates the input with sample times, to report expressions that fail.
 func (r *reader) readInput(p *Plan, w *language.Workflow) {
 	sample := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	if _, err := p.Input(w, sample, sample, false); err != nil {
@@ -207,7 +207,7 @@ func (r *reader) readInput(p *Plan, w *language.Workflow) {
 	}
 }
 
-// Input is the input of a run for a nominal time that starts now.
+// Input evaluates the input of a run for a nominal time that starts now.
 func (p *Plan) Input(w *language.Workflow, nominal, now time.Time, backfill bool) (any, error) {
 	if p.input == nil {
 		return map[string]any{}, nil
@@ -225,11 +225,11 @@ func (p *Plan) location() *time.Location {
 	return time.UTC
 }
 
-// Timed tells whether the schedule names times of its own: cron and every do.
+// Timed reports whether the schedule has nominal times: cron and every do.
 func (p *Plan) Timed() bool { return p.Kind == Cron || p.Kind == Every }
 
-// Next is the first nominal time after the given instant; zero when there is none, or the schedule is not Timed. The
-// times of every count from anchor.
+// Next is the first nominal time after an instant; zero if there is none or the schedule is not Timed. The times of
+// every are counted from anchor.
 func (p *Plan) Next(after, anchor time.Time) time.Time {
 	switch p.Kind {
 	case Cron:
@@ -244,7 +244,8 @@ func (p *Plan) Next(after, anchor time.Time) time.Time {
 	return time.Time{}
 }
 
-// Between lists the nominal times from since on and before until, at most limit; more tells that there are others.
+// Between lists the nominal times from since (inclusive) to until (exclusive), at most limit; more reports whether
+// there are further ones.
 func (p *Plan) Between(since, until, anchor time.Time, limit int) (times []time.Time, more bool) {
 	at := since.Add(-time.Nanosecond)
 	for {
@@ -259,13 +260,12 @@ func (p *Plan) Between(since, until, anchor time.Time, limit int) (times []time.
 	}
 }
 
-// Due is when the run for a nominal time is to start: up to Jitter after it, always the same for one schedule and
-// time.
+// Due is when the run for a nominal time starts: up to Jitter later, always the same for one schedule and nominal time.
 func (p *Plan) Due(scheduleID string, nominal time.Time) time.Time {
 	if p.Jitter < 1 {
 		return nominal
 	}
 	hash := fnv.New64a()
-	_, _ = fmt.Fprintf(hash, "%s/%d", scheduleID, nominal.UnixMicro()) // a hash takes everything
+	_, _ = fmt.Fprintf(hash, "%s/%d", scheduleID, nominal.UnixMicro()) // Write of a hash never fails
 	return nominal.Add(time.Duration(hash.Sum64() % uint64(p.Jitter)))
 }

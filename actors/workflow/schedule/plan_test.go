@@ -24,21 +24,21 @@ func options(text string) string { return ", metadata: {schedule: {" + text + "}
 
 func TestPlans(t *testing.T) {
 	t.Parallel()
-	p, faults := Of(parse(t, "schedule: {cron: '0 9 * * 1-5'}",
+	p, faults := FromWorkflow(parse(t, "schedule: {cron: '0 9 * * 1-5'}",
 		options("timeZone: Europe/Berlin, overlap: buffer_one, catchUp: PT10M, jitter: {seconds: 30}, input: {day: '${ .scheduled_for[:10] }'}")))
 	if len(faults) > 0 || p.Kind != Cron || p.Overlap != BufferOne || p.CatchUp != 10*time.Minute || p.Jitter != 30*time.Second {
 		t.Fatalf("plan %+v, faults %v", p, faults)
 	}
-	p, faults = Of(parse(t, "schedule: {every: {minutes: 5}}", ""))
+	p, faults = FromWorkflow(parse(t, "schedule: {every: {minutes: 5}}", ""))
 	if len(faults) > 0 || p.Kind != Every || p.Overlap != Skip || p.CatchUp != DefaultCatchUp || p.Zone != "UTC" {
 		t.Fatalf("plan %+v, faults %v", p, faults)
 	}
-	if p, faults = Of(parse(t, "", "")); p != nil || faults != nil {
+	if p, faults = FromWorkflow(parse(t, "", "")); p != nil || faults != nil {
 		t.Fatalf("plan %+v, faults %v", p, faults)
 	}
 }
 
-func TestFaultyPlans(t *testing.T) {
+func TestInvalidPlans(t *testing.T) {
 	t.Parallel()
 	const daily = "schedule: {cron: '@daily'}"
 	for _, test := range []struct{ schedule, options, want string }{
@@ -59,7 +59,7 @@ func TestFaultyPlans(t *testing.T) {
 		{"schedule: {every: PT1M}", options("timeZone: UTC"), "/document/metadata/schedule/timeZone value"},
 		{"schedule: {on: {one: {with: {type: a}}}}", options("input: {}"), "/document/metadata/schedule/input value"},
 	} {
-		p, faults := Of(parse(t, test.schedule, test.options))
+		p, faults := FromWorkflow(parse(t, test.schedule, test.options))
 		var got []string
 		for _, f := range faults {
 			got = append(got, f.Pointer+" "+f.Code)
@@ -70,10 +70,10 @@ func TestFaultyPlans(t *testing.T) {
 	}
 }
 
-func TestInputOfARun(t *testing.T) {
+func TestInput(t *testing.T) {
 	t.Parallel()
 	w := parse(t, "schedule: {cron: '0 1 * * *'}", options("timeZone: America/New_York, input: {day: '${ .scheduled_for[:10] }', all: '${ . }'}"))
-	p, faults := Of(w)
+	p, faults := FromWorkflow(w)
 	if len(faults) > 0 {
 		t.Fatal(faults)
 	}
@@ -91,23 +91,23 @@ func TestInputOfARun(t *testing.T) {
 
 func TestEvery(t *testing.T) {
 	t.Parallel()
-	p, faults := Of(parse(t, "schedule: {every: PT10M}", ""))
+	p, faults := FromWorkflow(parse(t, "schedule: {every: PT10M}", ""))
 	if len(faults) > 0 {
 		t.Fatal(faults)
 	}
 	anchor := time.Date(2026, 1, 1, 0, 3, 0, 0, time.UTC)
 	if got := p.Next(anchor.Add(-time.Hour), anchor); !got.Equal(anchor.Add(10 * time.Minute)) {
-		t.Errorf("the first is at %s", got)
+		t.Errorf("first nominal time %s", got)
 	}
 	if got := p.Next(anchor.Add(10*time.Minute), anchor); !got.Equal(anchor.Add(20 * time.Minute)) {
-		t.Errorf("the second is at %s", got)
+		t.Errorf("second nominal time %s", got)
 	}
 	times, more := p.Between(anchor.Add(10*time.Minute), anchor.Add(40*time.Minute), anchor, 10)
 	if len(times) != 3 || more || !times[0].Equal(anchor.Add(10*time.Minute)) {
-		t.Errorf("between: %v", times)
+		t.Errorf("Between: %v", times)
 	}
 	if times, more = p.Between(anchor, anchor.Add(time.Hour), anchor, 2); len(times) != 2 || !more {
-		t.Errorf("at most two: %v, more %v", times, more)
+		t.Errorf("Between with a limit of 2: %v, more %v", times, more)
 	}
 }
 
@@ -124,7 +124,7 @@ func TestJitter(t *testing.T) {
 		seen[due.Sub(nominal)] = true
 	}
 	if len(seen) < 25 {
-		t.Errorf("fifty runs start at %d different times", len(seen))
+		t.Errorf("50 runs have %d different delays", len(seen))
 	}
 }
 
@@ -136,17 +136,17 @@ func TestOverlap(t *testing.T) {
 		want    []Verdict
 		cancel  bool
 	}{
-		{[]Overlap{Skip, Skip}, 0, []Verdict{Start, Leave}, false},
-		{[]Overlap{Skip}, 1, []Verdict{Leave}, false},
-		{[]Overlap{BufferOne, BufferOne, BufferOne}, 1, []Verdict{Wait, Leave, Leave}, false},
-		{[]Overlap{BufferOne, BufferOne, BufferOne}, 0, []Verdict{Start, Wait, Leave}, false},
+		{[]Overlap{Skip, Skip}, 0, []Verdict{Start, Drop}, false},
+		{[]Overlap{Skip}, 1, []Verdict{Drop}, false},
+		{[]Overlap{BufferOne, BufferOne, BufferOne}, 1, []Verdict{Wait, Drop, Drop}, false},
+		{[]Overlap{BufferOne, BufferOne, BufferOne}, 0, []Verdict{Start, Wait, Drop}, false},
 		{[]Overlap{BufferAll, BufferAll, BufferAll}, 0, []Verdict{Start, Wait, Wait}, false},
-		{[]Overlap{CancelOther, CancelOther}, 1, []Verdict{Leave, Wait}, true},
-		{[]Overlap{CancelOther, CancelOther}, 0, []Verdict{Leave, Start}, false},
+		{[]Overlap{CancelOther, CancelOther}, 1, []Verdict{Drop, Wait}, true},
+		{[]Overlap{CancelOther, CancelOther}, 0, []Verdict{Drop, Start}, false},
 		{[]Overlap{TerminateOther}, 2, []Verdict{Start}, true},
-		{[]Overlap{TerminateOther, TerminateOther}, 0, []Verdict{Leave, Start}, false},
+		{[]Overlap{TerminateOther, TerminateOther}, 0, []Verdict{Drop, Start}, false},
 		{[]Overlap{Allow, Allow}, 3, []Verdict{Start, Start}, false},
-		{[]Overlap{BufferAll, Allow, Skip}, 1, []Verdict{Wait, Start, Leave}, false},
+		{[]Overlap{BufferAll, Allow, Skip}, 1, []Verdict{Wait, Start, Drop}, false},
 	} {
 		verdicts, cancel := Decide(test.due, test.running)
 		if !slices.Equal(verdicts, test.want) || cancel != test.cancel {

@@ -12,7 +12,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// read reads a description in JSON or YAML. One of version 2 is converted; a mere list of paths becomes a description.
+// read decodes a description in JSON or YAML to OpenAPI 3. It converts Swagger 2.0, and wraps a document that consists of paths
+// only.
 func read(data []byte) (map[string]any, error) {
 	var tree any
 	if json.Unmarshal(data, &tree) != nil {
@@ -36,7 +37,7 @@ func read(data []byte) (map[string]any, error) {
 	return doc, nil
 }
 
-// textKeys makes every key a text, as in JSON.
+// textKeys converts the keys of YAML mappings to strings, and dates to RFC 3339.
 func textKeys(node any) any {
 	switch n := node.(type) {
 	case map[any]any:
@@ -59,6 +60,7 @@ func textKeys(node any) any {
 	return node
 }
 
+// converted converts Swagger 2.0 to OpenAPI 3, without responses.
 func converted(doc map[string]any) (map[string]any, error) {
 	for _, item := range object(doc["paths"]) {
 		for _, operation := range object(item) {
@@ -82,8 +84,8 @@ func converted(doc map[string]any) (map[string]any, error) {
 	if data, err = current.MarshalJSON(); err != nil {
 		return nil, err
 	}
-	var fresh map[string]any
-	return fresh, json.Unmarshal(data, &fresh)
+	var document map[string]any
+	return document, json.Unmarshal(data, &document)
 }
 
 func object(node any) map[string]any {
@@ -91,7 +93,7 @@ func object(node any) map[string]any {
 	return o
 }
 
-// cut is a description with the paths that fit a template, and what these refer to.
+// cut returns a description with only the paths that fit one of the templates, and the components to which they refer.
 func cut(doc map[string]any, templates []string) map[string]any {
 	paths := map[string]any{}
 	for path, item := range object(doc["paths"]) {
@@ -105,11 +107,11 @@ func cut(doc map[string]any, templates []string) map[string]any {
 			small[name] = doc[name]
 		}
 	}
-	reach(doc, small, paths)
+	copyReferenced(doc, small, paths)
 	return small
 }
 
-// requestsOnly takes from a path's operations what is not of requests.
+// requestsOnly removes from a path's operations everything that does not describe requests.
 func requestsOnly(item map[string]any) map[string]any {
 	for _, operation := range item {
 		o := object(operation)
@@ -121,7 +123,7 @@ func requestsOnly(item map[string]any) map[string]any {
 		}
 		o["responses"] = map[string]any{"default": map[string]any{}}
 	}
-	plain(item)
+	removeNoise(item)
 	for _, operation := range item {
 		for _, response := range object(object(operation)["responses"]) {
 			object(response)["description"] = "An answer."
@@ -130,8 +132,8 @@ func requestsOnly(item map[string]any) map[string]any {
 	return item
 }
 
-// plain drops examples and extensions, which vendors fill with what does not fit their own schemas.
-func plain(node any) {
+// removeNoise removes descriptions, examples and extensions, which often do not satisfy the provider's own schemas.
+func removeNoise(node any) {
 	switch n := node.(type) {
 	case map[string]any:
 		for name, value := range n {
@@ -140,40 +142,40 @@ func plain(node any) {
 				delete(n, name)
 				continue
 			}
-			plain(value)
+			removeNoise(value)
 		}
 	case []any:
 		for _, value := range n {
-			plain(value)
+			removeNoise(value)
 		}
 	}
 }
 
-// isSchema tells a property that is called example from an example.
+// isSchema reports whether a member called example is the schema of a property with that name.
 func isSchema(node any) bool {
 	o := object(node)
 	return o["type"] != nil || o["$ref"] != nil
 }
 
-// reach copies into small whatever of doc the node refers to.
-func reach(doc, small map[string]any, node any) {
+// copyReferenced copies the components of doc to which the node refers into small.
+func copyReferenced(doc, small map[string]any, node any) {
 	switch n := node.(type) {
 	case map[string]any:
 		if ref, ok := n["$ref"].(string); ok && strings.HasPrefix(ref, "#/") {
-			follow(doc, small, strings.Split(ref[2:], "/"))
+			copyComponent(doc, small, strings.Split(ref[2:], "/"))
 		}
 		for _, value := range n {
-			reach(doc, small, value)
+			copyReferenced(doc, small, value)
 		}
 	case []any:
 		for _, value := range n {
-			reach(doc, small, value)
+			copyReferenced(doc, small, value)
 		}
 	}
 }
 
-// follow copies the component that a reference is in.
-func follow(doc, small map[string]any, ref []string) {
+// copyComponent copies the component of a reference, and those to which it refers.
+func copyComponent(doc, small map[string]any, ref []string) {
 	if len(ref) < 3 || ref[0] != "components" {
 		return
 	}
@@ -190,13 +192,13 @@ func follow(doc, small map[string]any, ref []string) {
 	if found == nil {
 		return
 	}
-	plain(found)
+	removeNoise(found)
 	into[name] = found
-	reach(doc, small, found)
+	copyReferenced(doc, small, found)
 }
 
-// fits reports whether a description's path and a manifest's may be the same. What stands before the shorter of the two is
-// part of a base URL. A parameter of the description may be anything in the manifest.
+// fits reports whether a path of a description may be the path of a manifest. The longer path may begin with a part of the
+// base URL. A parameter of the description matches any segment.
 func fits(path, template string) bool {
 	if strings.HasPrefix(template, "${") {
 		return false

@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// introspected is a GraphQL schema as the introspection query answers.
+// introspected is a GraphQL schema as returned by an introspection query.
 type introspected struct {
 	QueryType, MutationType *struct{ Name string }
 	Types                   []graphType
@@ -47,7 +47,7 @@ func (r typeRef) String() string {
 	return r.Name
 }
 
-// unzipped is data, unpacked where it is packed.
+// unzipped decompresses data that is compressed by gzip.
 func unzipped(data []byte) ([]byte, error) {
 	if !bytes.HasPrefix(data, []byte{0x1f, 0x8b}) {
 		return data, nil
@@ -59,7 +59,7 @@ func unzipped(data []byte) ([]byte, error) {
 	return io.ReadAll(reader)
 }
 
-// definitions writes an introspection's answer in GraphQL's own language; ok is false where data is something else.
+// definitions converts the response of an introspection query to the schema language; ok is false if data is not one.
 func definitions(data []byte) (text string, ok bool) {
 	var answer struct {
 		Data struct {

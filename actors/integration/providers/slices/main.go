@@ -1,11 +1,11 @@
-// Command slices prepares the vendors' descriptions that `make specs` fetches. What is fetched is named by the cases in
-// ../testdata; nothing of it belongs into the repository.
+// Command slices prepares the descriptions of providers' APIs for tests. `make specs` fetches them; the cases in ../testdata
+// name their sources. They are not part of the repository.
 //
-//	slices sources            one line a source: npm or git, package or repository, file
-//	slices cut RAW INTO       for each provider, the operations that its manifest uses, as INTO/PROVIDER.json (or .graphql)
+//	slices sources            prints one source per line: npm or git, package or repository, file
+//	slices cut RAW INTO       writes INTO/PROVIDER.json (or .graphql): the operations that each manifest uses
 //
-// A description is cut because whole ones take minutes to load: of Microsoft Graph, 30 MB stay a few hundred kB. Operations keep
-// their parameters and bodies with all that these refer to, and lose their answers and examples.
+// Descriptions are cut because whole ones take minutes to load: the 30 MB of Microsoft Graph become a few hundred kB.
+// Operations keep their parameters and bodies, and lose their responses and examples.
 package main
 
 import (
@@ -27,14 +27,14 @@ import (
 
 const cases = "actors/integration/providers/testdata"
 
-// origin is a file that somebody else publishes.
+// origin is a published file.
 type origin struct {
 	NPM  string `yaml:"npm"`
 	Git  string `yaml:"git"`
 	File string `yaml:"file"`
 }
 
-// from is the kind and name of where the file is.
+// from returns the kind of the source (npm or git) and its name.
 func (o origin) from() (kind, name string) {
 	if o.NPM != "" {
 		return "npm", o.NPM
@@ -42,13 +42,13 @@ func (o origin) from() (kind, name string) {
 	return "git", o.Git
 }
 
-// path is where scripts/specs.sh puts the file below its folder.
+// path returns where scripts/specs.sh stores the file, relative to its folder.
 func (o origin) path() string {
 	_, name := o.from()
 	return filepath.Join(strings.ReplaceAll(strings.TrimPrefix(name, "@"), "/", "+"), o.File)
 }
 
-// wanted is what a provider's case says of its description.
+// wanted is the part of a provider's case that concerns its description.
 type wanted struct {
 	Description struct {
 		From []origin `yaml:"from"`
@@ -72,7 +72,7 @@ func main() {
 	}
 }
 
-// described reads every provider's case that names a description.
+// described reads the cases of all providers that have a description.
 func described() (map[string]wanted, error) {
 	files, err := filepath.Glob(filepath.Join(cases, "*.yaml"))
 	if err != nil {
@@ -95,6 +95,7 @@ func described() (map[string]wanted, error) {
 	return all, nil
 }
 
+// sources prints the sources of all descriptions.
 func sources() error {
 	all, err := described()
 	if err != nil {
@@ -111,6 +112,7 @@ func sources() error {
 	return err
 }
 
+// cutAll cuts the descriptions of all providers.
 func cutAll(raw, into string) error {
 	all, err := described()
 	if err != nil {
@@ -123,7 +125,7 @@ func cutAll(raw, into string) error {
 	for _, id := range slices.Sorted(maps.Keys(all)) {
 		p := loaded[id]
 		if p == nil {
-			return fmt.Errorf("there is no provider %s", id)
+			return fmt.Errorf("the case %s has no manifest", id)
 		}
 		for i, o := range all[id].Description.From {
 			name := id
@@ -146,7 +148,7 @@ func cutAll(raw, into string) error {
 	return nil
 }
 
-// cutOne writes what a provider uses of one description to a file, whose extension it chooses.
+// cutOne cuts one description and writes it to a file. The extension follows from the format.
 func cutOne(p *manifest.Provider, data []byte, name, into string, keep []string) error {
 	if strings.HasSuffix(name, ".graphql") {
 		return os.WriteFile(into+".graphql", data, 0o600)

@@ -1,5 +1,5 @@
 Feature: Authentication
-  A request goes out with what its policy says.
+  A request carries the credentials of its policy.
 
   Scenario: Basic
     Given a workflow with definition:
@@ -14,7 +14,7 @@ Feature: Authentication
     {authenticated: true, user: ada}
     """
 
-  Scenario: Basic, wrong
+  Scenario: Basic with a wrong password
     Given a workflow with definition:
     """yaml
     document: {dsl: '1.0.3', namespace: test, name: authentication, version: '0.1.0'}
@@ -42,7 +42,7 @@ Feature: Authentication
     {authenticated: true, user: ada}
     """
 
-  Scenario: From a secret that is not there
+  Scenario: From a secret that is not set
     Given a workflow with definition:
     """yaml
     document: {dsl: '1.0.3', namespace: test, name: authentication, version: '0.1.0'}
@@ -70,7 +70,7 @@ Feature: Authentication
     {authenticated: true, token: open}
     """
 
-  Scenario: Reusable
+  Scenario: A reusable policy
     Given a workflow with definition:
     """yaml
     document: {dsl: '1.0.3', namespace: test, name: authentication, version: '0.1.0'}
@@ -97,7 +97,7 @@ Feature: Authentication
     {authenticated: true, user: ada}
     """
 
-  Scenario: Digest, wrong
+  Scenario: Digest with a wrong password
     Given a workflow with definition:
     """yaml
     document: {dsl: '1.0.3', namespace: test, name: authentication, version: '0.1.0'}
@@ -120,7 +120,7 @@ Feature: Authentication
     {authenticated: true, token: granted}
     """
 
-  Scenario: OAuth 2.0, refused
+  Scenario: OAuth 2.0 with rejected credentials
     Given a workflow with definition:
     """yaml
     document: {dsl: '1.0.3', namespace: test, name: authentication, version: '0.1.0'}
@@ -143,11 +143,11 @@ Feature: Authentication
     {authenticated: true, token: granted}
     """
 
-  Scenario: A policy that is not there
+  Scenario: An undefined policy
     Given a workflow with definition:
     """yaml
     document: {dsl: '1.0.3', namespace: test, name: authentication, version: '0.1.0'}
     do:
     - get: {call: http, with: {method: get, endpoint: {uri: 'https://httpbin.org/bearer', authentication: {use: p}}}}
     """
-    Then the definition should be refused as reference at /do/0/get/with/endpoint/authentication/use
+    Then the definition should be rejected as reference at /do/0/get/with/endpoint/authentication/use

@@ -1,5 +1,5 @@
 Feature: Compensation
-  What was done is undone in reverse, once, when the execution does not complete.
+  Completed tasks are compensated once, in reverse order, if the execution does not complete.
 
   Scenario: After a fault
     Given a workflow with definition:
@@ -22,7 +22,7 @@ Feature: Compensation
     - unbook {"what":"flight"}
     """
 
-  Scenario: Not when it completes
+  Scenario: No compensation when the execution completes
     Given a workflow with definition:
     """yaml
     document: {dsl: '1.0.3', namespace: test, name: compensation, version: '0.1.0'}
@@ -40,7 +40,7 @@ Feature: Compensation
     - pay {}
     """
 
-  Scenario: A compensation that fails does not stop the others
+  Scenario: A failed compensation does not stop the others
     Given a workflow with definition:
     """yaml
     document: {dsl: '1.0.3', namespace: test, name: compensation, version: '0.1.0'}
@@ -62,7 +62,7 @@ Feature: Compensation
     - unbook {"what":"flight"}
     """
 
-  Scenario: After a cancel
+  Scenario: After a cancellation
     Given a workflow with definition:
     """yaml
     document: {dsl: '1.0.3', namespace: test, name: compensation, version: '0.1.0'}
@@ -73,7 +73,7 @@ Feature: Compensation
     """
     When the workflow is executed until it waits
     And it is cancelled
-    And it is executed on
+    And it continues
     Then the workflow should be cancelled
     And the calls should be:
     """yaml
@@ -83,7 +83,7 @@ Feature: Compensation
     - unbook {"what":"flight"}
     """
 
-  Scenario: Over a restart
+  Scenario: Across a restart
     Given a workflow with definition:
     """yaml
     document: {dsl: '1.0.3', namespace: test, name: compensation, version: '0.1.0'}
@@ -94,8 +94,8 @@ Feature: Compensation
     """
     When the workflow is executed until it waits
     And it is cancelled
-    And it is taken up again from its log
-    And it is executed on
+    And it is restored from its log
+    And it continues
     Then the workflow should be cancelled
     And the calls should be:
     """yaml
@@ -105,7 +105,7 @@ Feature: Compensation
     - unbook {"what":"flight"}
     """
 
-  Scenario: A fault that is caught undoes nothing
+  Scenario: A caught fault compensates nothing
     Given a workflow with definition:
     """yaml
     document: {dsl: '1.0.3', namespace: test, name: compensation, version: '0.1.0'}
@@ -121,11 +121,11 @@ Feature: Compensation
     ok: true
     """
 
-  Scenario: Tasks of a compensation are checked
+  Scenario: The tasks of a compensation are validated
     Given a workflow with definition:
     """yaml
     document: {dsl: '1.0.3', namespace: test, name: compensation, version: '0.1.0'}
     do:
     - a: {set: {x: 1}, metadata: {compensate: [{b: {set: {y: 1}, then: z}}]}}
     """
-    Then the definition should be refused as reference at /do/0/a/metadata/compensate/0/b/then
+    Then the definition should be rejected as reference at /do/0/a/metadata/compensate/0/b/then

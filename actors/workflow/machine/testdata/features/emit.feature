@@ -1,7 +1,7 @@
 Feature: Emit Task
-  An event is published with what CloudEvents ask for, and is the output of its task.
+  An event is published with the attributes that CloudEvents requires, and is the output of its task.
 
-  Scenario: With its data
+  Scenario: With data
     Given a workflow with definition:
     """yaml
     document: {dsl: '1.0.3', namespace: test, name: emit, version: '0.1.0'}
@@ -22,7 +22,7 @@ Feature: Emit Task
     - {specversion: '1.0', id: e1/0/tell, source: 'https://shop.test', type: order.placed, time: '2026-11-01T12:00:00Z', datacontenttype: application/json, data: {id: 7}}
     """
 
-  Scenario: With as little as may be
+  Scenario: With the required attributes only
     Given a workflow with definition:
     """yaml
     document: {dsl: '1.0.3', namespace: test, name: emit, version: '0.1.0'}
@@ -40,7 +40,7 @@ Feature: Emit Task
     - {specversion: '1.0', id: e1/0/tell, source: 'urn:weft:workflow:test:emit:0.1.0', type: ping, time: '2026-11-01T12:00:00Z'}
     """
 
-  Scenario: In a loop, each with an id of its own
+  Scenario: In a loop, each event has its own id
     Given a workflow with definition:
     """yaml
     document: {dsl: '1.0.3', namespace: test, name: emit, version: '0.1.0'}
@@ -60,9 +60,9 @@ Feature: Emit Task
     do:
     - tell: {emit: {event: {with: {source: x}}}}
     """
-    Then the definition should be refused as missing at /do/0/tell/emit/event/with
+    Then the definition should be rejected as missing at /do/0/tell/emit/event/with
 
-  Scenario: With an expression that fails
+  Scenario: With a failing expression
     Given a workflow with definition:
     """yaml
     document: {dsl: '1.0.3', namespace: test, name: emit, version: '0.1.0'}

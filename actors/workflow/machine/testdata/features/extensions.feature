@@ -1,5 +1,5 @@
 Feature: Extensions
-  An extension does tasks before and after those that it extends.
+  An extension runs tasks before and after the tasks that it extends.
 
   Scenario: Before and after
     Given a workflow with definition:
@@ -27,7 +27,7 @@ Feature: Extensions
     - note {"was":{"n":1}}
     """
 
-  Scenario: In the place of the task
+  Scenario: Replacing the task
     Given a workflow with definition:
     """yaml
     document: {dsl: '1.0.3', namespace: test, name: extensions, version: '0.1.0'}
@@ -50,7 +50,7 @@ Feature: Extensions
     []
     """
 
-  Scenario: When a condition holds
+  Scenario: With a condition
     Given a workflow with definition:
     """yaml
     document: {dsl: '1.0.3', namespace: test, name: extensions, version: '0.1.0'}
@@ -70,7 +70,7 @@ Feature: Extensions
     done: {n: 1}
     """
 
-  Scenario: That faults
+  Scenario: With a fault
     Given a workflow with definition:
     """yaml
     document: {dsl: '1.0.3', namespace: test, name: extensions, version: '0.1.0'}
@@ -93,7 +93,7 @@ Feature: Extensions
     []
     """
 
-  Scenario: Of nothing that there is
+  Scenario: Extending an unknown kind of task
     Given a workflow with definition:
     """yaml
     document: {dsl: '1.0.3', namespace: test, name: extensions, version: '0.1.0'}
@@ -106,4 +106,4 @@ Feature: Extensions
     - a: {call: work, with: {n: 1}}
     - b: {set: {done: '${ . }'}}
     """
-    Then the definition should be refused as value at /use/extensions/0/log/extend
+    Then the definition should be rejected as value at /use/extensions/0/log/extend

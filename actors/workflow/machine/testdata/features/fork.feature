@@ -1,7 +1,7 @@
 Feature: Fork Task
-  Branches run side by side; those that compete have one winner.
+  Branches run in parallel; competing branches have one winner.
 
-  Scenario: The first to come wins
+  Scenario: The first branch to complete wins
     Given a workflow with definition:
     """yaml
     document: {dsl: '1.0.3', namespace: test, name: fork, version: '0.1.0'}
@@ -38,7 +38,7 @@ Feature: Fork Task
     by: good
     """
 
-  Scenario: Nobody wins
+  Scenario: All branches fault
     Given a workflow with definition:
     """yaml
     document: {dsl: '1.0.3', namespace: test, name: fork, version: '0.1.0'}
@@ -51,7 +51,7 @@ Feature: Fork Task
     {type: urn:b, status: 401, instance: /do/0/race/fork/branches/1/b}
     """
 
-  Scenario: All together, in their order
+  Scenario: All outputs, in the order of the branches
     Given a workflow with definition:
     """yaml
     document: {dsl: '1.0.3', namespace: test, name: fork, version: '0.1.0'}
@@ -65,7 +65,7 @@ Feature: Fork Task
     """
     And it should take PT9S
 
-  Scenario: One faults, and the others are ended
+  Scenario: A fault cancels the other branches
     Given a workflow with definition:
     """yaml
     document: {dsl: '1.0.3', namespace: test, name: fork, version: '0.1.0'}
@@ -90,4 +90,4 @@ Feature: Fork Task
     do:
     - all: {fork: {branches: []}}
     """
-    Then the definition should be refused as value at /do/0/all/fork
+    Then the definition should be rejected as value at /do/0/all/fork

@@ -1,5 +1,5 @@
 Feature: Listen Task
-  A listener consumes the events that it asks for, each once, and does its tasks for them.
+  A listener consumes each matching event once and runs its tasks for it.
 
   Scenario: One event
     Given a workflow with definition:
@@ -21,7 +21,7 @@ Feature: Listen Task
     - {n: 2}
     """
 
-  Scenario: The same event told again is consumed once
+  Scenario: A redelivered event is consumed once
     Given a workflow with definition:
     """yaml
     document: {dsl: '1.0.3', namespace: test, name: listen, version: '0.1.0'}
@@ -43,7 +43,7 @@ Feature: Listen Task
     [1, 2, 3]
     """
 
-  Scenario: Any of several
+  Scenario: Any of several events
     Given a workflow with definition:
     """yaml
     document: {dsl: '1.0.3', namespace: test, name: listen, version: '0.1.0'}
@@ -62,7 +62,7 @@ Feature: Listen Task
     [1]
     """
 
-  Scenario: All of several, in any order, each once
+  Scenario: All of several events, in any order, each once
     Given a workflow with definition:
     """yaml
     document: {dsl: '1.0.3', namespace: test, name: listen, version: '0.1.0'}
@@ -82,7 +82,7 @@ Feature: Listen Task
     [1, 3]
     """
 
-  Scenario: All of several that belong together
+  Scenario: All of several correlated events
     Given a workflow with definition:
     """yaml
     document: {dsl: '1.0.3', namespace: test, name: listen, version: '0.1.0'}
@@ -106,7 +106,7 @@ Feature: Listen Task
     [1, 3]
     """
 
-  Scenario: An event that belongs to the input
+  Scenario: An event that correlates with the input
     Given a workflow with definition:
     """yaml
     document: {dsl: '1.0.3', namespace: test, name: listen, version: '0.1.0'}
@@ -130,7 +130,7 @@ Feature: Listen Task
     [seven]
     """
 
-  Scenario: A filter that is an expression or a pattern
+  Scenario: A filter with an expression or a regular expression
     Given a workflow with definition:
     """yaml
     document: {dsl: '1.0.3', namespace: test, name: listen, version: '0.1.0'}
@@ -227,7 +227,7 @@ Feature: Listen Task
     gone: on
     """
 
-  Scenario: A fault in the tasks for an event
+  Scenario: A fault in the tasks of an event
     Given a workflow with definition:
     """yaml
     document: {dsl: '1.0.3', namespace: test, name: listen, version: '0.1.0'}
@@ -268,7 +268,7 @@ Feature: Listen Task
     ['{"x":1}']
     """
 
-  Scenario: Nothing comes
+  Scenario: No event arrives
     Given a workflow with definition:
     """yaml
     document: {dsl: '1.0.3', namespace: test, name: listen, version: '0.1.0'}
@@ -282,7 +282,7 @@ Feature: Listen Task
     When the workflow is executed
     Then the workflow should be waiting
 
-  Scenario: Nothing comes in time
+  Scenario: No event arrives before the timeout
     Given a workflow with definition:
     """yaml
     document: {dsl: '1.0.3', namespace: test, name: listen, version: '0.1.0'}

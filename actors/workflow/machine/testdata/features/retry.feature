@@ -1,5 +1,5 @@
 Feature: Retry
-  A try is tried again by its policy, and no more often.
+  A try is retried according to its policy.
 
   Scenario: Until it succeeds
     Given a workflow with definition:
@@ -27,7 +27,7 @@ Feature: Retry
     - ask {}
     """
 
-  Scenario: Until the attempts are used up
+  Scenario: Until the attempts are exhausted
     Given a workflow with definition:
     """yaml
     document: {dsl: '1.0.3', namespace: test, name: retry, version: '0.1.0'}
@@ -49,7 +49,7 @@ Feature: Retry
     - ask {}
     """
 
-  Scenario: An error that is not caught is not tried again
+  Scenario: An error that is not caught is not retried
     Given a workflow with definition:
     """yaml
     document: {dsl: '1.0.3', namespace: test, name: retry, version: '0.1.0'}
@@ -69,7 +69,7 @@ Feature: Retry
     - ask {}
     """
 
-  Scenario: Exponential backoff with its bound
+  Scenario: Exponential backoff with a maximum delay
     Given a workflow with definition:
     """yaml
     document: {dsl: '1.0.3', namespace: test, name: retry, version: '0.1.0'}
@@ -109,7 +109,7 @@ Feature: Retry
     """
     And it should take PT9S
 
-  Scenario: Within a time
+  Scenario: With a total duration
     Given a workflow with definition:
     """yaml
     document: {dsl: '1.0.3', namespace: test, name: retry, version: '0.1.0'}
@@ -131,7 +131,7 @@ Feature: Retry
     - ask {}
     """
 
-  Scenario: When a condition holds
+  Scenario: With a condition
     Given a workflow with definition:
     """yaml
     document: {dsl: '1.0.3', namespace: test, name: retry, version: '0.1.0'}
@@ -180,7 +180,7 @@ Feature: Retry
     - ask {}
     """
 
-  Scenario: A policy by its name
+  Scenario: A named policy
     Given a workflow with definition:
     """yaml
     document: {dsl: '1.0.3', namespace: test, name: retry, version: '0.1.0'}
@@ -200,7 +200,7 @@ Feature: Retry
     {}
     """
 
-  Scenario: A policy that is not there
+  Scenario: An undefined policy
     Given a workflow with definition:
     """yaml
     document: {dsl: '1.0.3', namespace: test, name: retry, version: '0.1.0'}
@@ -212,4 +212,4 @@ Feature: Retry
           errors: {with: {status: 503}}
           retry: twice
     """
-    Then the definition should be refused as reference at /do/0/attempt/catch/retry
+    Then the definition should be rejected as reference at /do/0/attempt/catch/retry

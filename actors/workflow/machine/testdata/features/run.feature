@@ -1,5 +1,5 @@
 Feature: Run Task
-  A workflow runs another one, and waits for it unless told not to.
+  A workflow runs another one, and awaits it by default.
 
   Scenario: With its output
     Given a workflow with definition:
@@ -12,7 +12,7 @@ Feature: Run Task
     """yaml
     name: Ada
     """
-    And the workflow greet gives:
+    And the workflow greet returns:
     """yaml
     said: hello
     """
@@ -42,7 +42,7 @@ Feature: Run Task
     status: 404
     """
 
-  Scenario: Not waited for
+  Scenario: Without awaiting it
     Given a workflow with definition:
     """yaml
     document: {dsl: '1.0.3', namespace: test, name: run, version: '0.1.0'}
@@ -53,7 +53,7 @@ Feature: Run Task
     """yaml
     n: 1
     """
-    And the workflow greet gives:
+    And the workflow greet returns:
     """yaml
     said: hello
     """
@@ -63,29 +63,29 @@ Feature: Run Task
     n: 1
     """
 
-  Scenario: No shell
+  Scenario: Shell is not supported
     Given a workflow with definition:
     """yaml
     document: {dsl: '1.0.3', namespace: test, name: run, version: '0.1.0'}
     do:
     - a: {run: {shell: {command: ls}}}
     """
-    Then the definition should be refused as unsupported at /do/0/a/run/shell
+    Then the definition should be rejected as unsupported at /do/0/a/run/shell
 
-  Scenario: No script
+  Scenario: Script is not supported
     Given a workflow with definition:
     """yaml
     document: {dsl: '1.0.3', namespace: test, name: run, version: '0.1.0'}
     do:
     - a: {run: {script: {language: js, code: "1"}}}
     """
-    Then the definition should be refused as unsupported at /do/0/a/run/script
+    Then the definition should be rejected as unsupported at /do/0/a/run/script
 
-  Scenario: No container
+  Scenario: Container is not supported
     Given a workflow with definition:
     """yaml
     document: {dsl: '1.0.3', namespace: test, name: run, version: '0.1.0'}
     do:
     - a: {run: {container: {image: alpine}}}
     """
-    Then the definition should be refused as unsupported at /do/0/a/run/container
+    Then the definition should be rejected as unsupported at /do/0/a/run/container

@@ -1,7 +1,7 @@
 Feature: Schedule
-  A schedule is read with the definition, and what makes none is refused.
+  A schedule is read with the definition; an invalid one is rejected.
 
-  Scenario: By cron
+  Scenario: Cron
     Given a workflow with definition:
     """yaml
     document: {dsl: '1.0.3', namespace: test, name: schedule, version: '0.1.0'}
@@ -80,7 +80,7 @@ Feature: Schedule
     n: 4
     """
 
-  Scenario: Two at once
+  Scenario: Two schedules
     Given a workflow with definition:
     """yaml
     document: {dsl: '1.0.3', namespace: test, name: schedule, version: '0.1.0'}
@@ -88,9 +88,9 @@ Feature: Schedule
     do:
     - a: {set: {x: 1}}
     """
-    Then the definition should be refused as value at /schedule
+    Then the definition should be rejected as value at /schedule
 
-  Scenario: No interval
+  Scenario: A zero interval
     Given a workflow with definition:
     """yaml
     document: {dsl: '1.0.3', namespace: test, name: schedule, version: '0.1.0'}
@@ -98,9 +98,9 @@ Feature: Schedule
     do:
     - a: {set: {x: 1}}
     """
-    Then the definition should be refused as value at /schedule
+    Then the definition should be rejected as value at /schedule
 
-  Scenario: An unknown knob
+  Scenario: An unknown field
     Given a workflow with definition:
     """yaml
     document: {dsl: '1.0.3', namespace: test, name: schedule, version: '0.1.0'}
@@ -108,7 +108,7 @@ Feature: Schedule
     do:
     - a: {set: {x: 1}}
     """
-    Then the definition should be refused as unknown_field at /schedule/zone
+    Then the definition should be rejected as unknown_field at /schedule/zone
 
   Scenario: An event without a filter
     Given a workflow with definition:
@@ -118,4 +118,4 @@ Feature: Schedule
     do:
     - a: {set: {x: 1}}
     """
-    Then the definition should be refused as missing at /schedule/on/one
+    Then the definition should be rejected as missing at /schedule/on/one

@@ -1,7 +1,7 @@
 Feature: Secrets
-  A secret is known to a call while it is made, and to nothing else.
+  A secret is available to calls only.
 
-  Scenario: In what a call is made with
+  Scenario: In the arguments of a call
     Given a workflow with definition:
     """yaml
     document: {dsl: '1.0.3', namespace: test, name: secrets, version: '0.1.0'}
@@ -59,7 +59,7 @@ Feature: Secrets
     do:
     - a: {set: {x: '${ $secrets.s }'}}
     """
-    Then the definition should be refused as expression at /do/0/a/set/x
+    Then the definition should be rejected as expression at /do/0/a/set/x
 
   Scenario: In an output
     Given a workflow with definition:
@@ -69,7 +69,7 @@ Feature: Secrets
     do:
     - a: {call: ask, output: {as: $secrets.s}}
     """
-    Then the definition should be refused as expression at /do/0/a/output/as
+    Then the definition should be rejected as expression at /do/0/a/output/as
 
   Scenario: In a condition
     Given a workflow with definition:
@@ -79,7 +79,7 @@ Feature: Secrets
     do:
     - a: {if: $secrets.s == 1, call: ask}
     """
-    Then the definition should be refused as expression at /do/0/a/if
+    Then the definition should be rejected as expression at /do/0/a/if
 
   Scenario: In an event
     Given a workflow with definition:
@@ -89,4 +89,4 @@ Feature: Secrets
     do:
     - a: {emit: {event: {with: {type: t, data: '${ $secrets.s }'}}}}
     """
-    Then the definition should be refused as expression at /do/0/a/emit/event/with/data
+    Then the definition should be rejected as expression at /do/0/a/emit/event/with/data

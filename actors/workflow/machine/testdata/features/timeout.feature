@@ -1,5 +1,5 @@
 Feature: Timeout
-  What takes longer than it may ends with a timeout error.
+  A task or workflow that exceeds its timeout ends with a timeout error.
 
   Scenario: Of the workflow
     Given a workflow with definition:
@@ -14,7 +14,7 @@ Feature: Timeout
     Then the workflow should fault with a timeout error at the workflow
     And it should take PT5S
 
-  Scenario: Of a task with tasks
+  Scenario: Of a task with nested tasks
     Given a workflow with definition:
     """yaml
     document: {dsl: '1.0.3', namespace: test, name: timeout, version: '0.1.0'}
@@ -24,7 +24,7 @@ Feature: Timeout
     When the workflow is executed
     Then the workflow should fault with a timeout error at /do/0/a
 
-  Scenario: That is caught
+  Scenario: A caught timeout
     Given a workflow with definition:
     """yaml
     document: {dsl: '1.0.3', namespace: test, name: timeout, version: '0.1.0'}
@@ -39,7 +39,7 @@ Feature: Timeout
     late: true
     """
 
-  Scenario: By its name, of an expression
+  Scenario: A named timeout with an expression
     Given a workflow with definition:
     """yaml
     document: {dsl: '1.0.3', namespace: test, name: timeout, version: '0.1.0'}
@@ -55,7 +55,7 @@ Feature: Timeout
     Then the workflow should fault with a timeout error at /do/0/a
     And it should take PT2S
 
-  Scenario: In time
+  Scenario: Within the timeout
     Given a workflow with definition:
     """yaml
     document: {dsl: '1.0.3', namespace: test, name: timeout, version: '0.1.0'}

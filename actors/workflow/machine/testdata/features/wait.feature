@@ -1,5 +1,5 @@
 Feature: Wait Task
-  A wait passes its input on when its time has come, and not before.
+  A wait passes its input on once its duration has elapsed.
 
   Scenario: A wait of a month
     Given a workflow with definition:
@@ -38,7 +38,7 @@ Feature: Wait Task
     """
     And it should take PT36H
 
-  Scenario: Of an expression
+  Scenario: An expression
     Given a workflow with definition:
     """yaml
     document: {dsl: '1.0.3', namespace: test, name: wait, version: '0.1.0'}
@@ -56,7 +56,7 @@ Feature: Wait Task
     """
     And it should take PT90S
 
-  Scenario: Of an expression that yields no duration
+  Scenario: An expression that yields no duration
     Given a workflow with definition:
     """yaml
     document: {dsl: '1.0.3', namespace: test, name: wait, version: '0.1.0'}
@@ -70,7 +70,7 @@ Feature: Wait Task
     When the workflow is executed
     Then the workflow should fault with an expression error at /do/0/rest
 
-  Scenario: No time
+  Scenario: A zero duration
     Given a workflow with definition:
     """yaml
     document: {dsl: '1.0.3', namespace: test, name: wait, version: '0.1.0'}
@@ -85,7 +85,7 @@ Feature: Wait Task
     """
     And it should take PT0S
 
-  Scenario: Over a restart
+  Scenario: Across a restart
     Given a workflow with definition:
     """yaml
     document: {dsl: '1.0.3', namespace: test, name: wait, version: '0.1.0'}
@@ -94,8 +94,8 @@ Feature: Wait Task
     - go: {call: note}
     """
     When the workflow is executed until it waits
-    And it is taken up again from its log
-    And it is executed on
+    And it is restored from its log
+    And it continues
     Then the workflow should complete with output:
     """yaml
     {}
@@ -106,7 +106,7 @@ Feature: Wait Task
     """
     And it should take PT2H
 
-  Scenario: No longer than a timeout
+  Scenario: A wait longer than the timeout
     Given a workflow with definition:
     """yaml
     document: {dsl: '1.0.3', namespace: test, name: wait, version: '0.1.0'}

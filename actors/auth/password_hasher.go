@@ -1,0 +1,171 @@
+package auth
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/crypto/bcrypt"
+
+	"github.com/weftmesh/weft/subjects"
+)
+
+// hashVersion is the prefix of every stored hash: w1$<pepper id>$<bcrypt>, where the input of bcrypt is
+// base64(HMAC-SHA-256(pepper, password)). The HMAC removes bcrypt's limit of 72 bytes.
+const hashVersion = "w1"
+
+// passwordHasher computes and compares hashes in a pool of fixed size, so that other calls do not wait for bcrypt. It
+// refuses calls that exceed its queue.
+type passwordHasher struct {
+	peppers      map[string][]byte
+	pepper       string // the ID of the pepper for new hashes
+	cost         int
+	decoy        func() (string, error) // returns a hash of a random password, for addresses without an account
+	workers      chan struct{}
+	waiting      atomic.Int64
+	maxQueued    int64
+	lastDuration atomic.Int64 // nanoseconds of the last hash, for Retry-After
+	hashes       atomic.Int64 // hashes computed or compared, for the metric
+}
+
+// newPasswordHasher returns a hasher. The first pepper is used for new hashes, the others only verify.
+func newPasswordHasher(c Config, peppers ...[]byte) *passwordHasher {
+	workers := c.hashWorkers()
+	raiseGOMAXPROCS(workers)
+	p := &passwordHasher{
+		peppers: map[string][]byte{}, pepper: pepperID(peppers[0]), cost: c.BcryptCost,
+		workers: make(chan struct{}, workers), maxQueued: int64(workers * (1 + c.HashQueue)),
+	}
+	for _, pepper := range peppers {
+		p.peppers[pepperID(pepper)] = pepper
+	}
+	// Computed in the background, because it would prolong the start by a third.
+	p.decoy = sync.OnceValues(func() (string, error) {
+		start := time.Now()
+		defer func() { p.lastDuration.Store(int64(time.Since(start))) }()
+		return p.compute(rand.Text())
+	})
+	go func() { _, _ = p.decoy() }() // verify returns its error
+	return p
+}
+
+// processors is Go's default of GOMAXPROCS.
+var processors = runtime.GOMAXPROCS(0)
+
+// raiseGOMAXPROCS adds one to GOMAXPROCS for each concurrent hash. A hash does not yield: while all processors compute
+// hashes, a goroutine that becomes runnable waits about 10 ms for preemption by Go's scheduler, at each step of a
+// request. With more threads, the kernel shares the processors at a finer grain. A GOMAXPROCS set by the operator is
+// kept.
+func raiseGOMAXPROCS(hashes int) {
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), processors+hashes))
+	}
+}
+
+func pepperID(pepper []byte) string {
+	return hex.EncodeToString(mac(pepper, "weft pepper id"))[:8]
+}
+
+func mac(key []byte, message string) []byte {
+	h := hmac.New(sha256.New, key)
+	h.Write([]byte(message))
+	return h.Sum(nil)
+}
+
+// hash returns the hash to store. The error is CodeRateLimited if the pool is full.
+func (p *passwordHasher) hash(ctx context.Context, password string) (hash string, err error) {
+	if e := p.run(ctx, func() { hash, err = p.compute(password) }); e != nil {
+		return "", e
+	}
+	return hash, err
+}
+
+// verify compares a password with a stored hash. An empty hash is compared with the decoy, which takes the same time,
+// and never matches. stale reports whether the hash should be replaced. The error is CodeRateLimited if the pool is
+// full.
+func (p *passwordHasher) verify(ctx context.Context, hash, password string) (ok, stale bool, err error) {
+	real := hash != ""
+	if !real {
+		if hash, err = p.decoy(); err != nil {
+			return false, false, err
+		}
+	}
+	if e := p.run(ctx, func() { ok, stale, err = p.compare(hash, password) }); e != nil {
+		return false, false, e
+	}
+	return ok && real, stale && real, err
+}
+
+// run runs f on a worker of the pool.
+func (p *passwordHasher) run(ctx context.Context, f func()) error {
+	if p.waiting.Add(1) > p.maxQueued {
+		p.waiting.Add(-1)
+		return p.overloaded(nil)
+	}
+	defer p.waiting.Add(-1)
+	select {
+	case p.workers <- struct{}{}:
+	case <-ctx.Done():
+		return p.overloaded(ctx.Err())
+	}
+	defer func() { <-p.workers }()
+	start := time.Now()
+	// Refuse a call whose deadline would pass before the hash is computed.
+	if end, ok := ctx.Deadline(); ok && end.Sub(start) < time.Duration(p.lastDuration.Load()) {
+		return p.overloaded(context.DeadlineExceeded)
+	}
+	p.hashes.Add(1)
+	f()
+	p.lastDuration.Store(int64(time.Since(start)))
+	return nil
+}
+
+// overloaded returns CodeRateLimited with the time in which the present queue is processed.
+func (p *passwordHasher) overloaded(cause error) error {
+	wait := float64(p.lastDuration.Load()) * float64(p.maxQueued) / float64(cap(p.workers))
+	return &subjects.Error{
+		Code: subjects.CodeRateLimited, Detail: "overloaded: too many sign-ins",
+		RetryAfter: max(time.Second, time.Duration(math.Ceil(wait))), Cause: cause,
+	}
+}
+
+func (p *passwordHasher) compute(password string) (string, error) {
+	hash, err := bcrypt.GenerateFromPassword(p.peppered(p.pepper, password), p.cost)
+	if err != nil {
+		return "", fmt.Errorf("hashing a password: %w", err)
+	}
+	return hashVersion + "$" + p.pepper + "$" + string(hash), nil
+}
+
+func (p *passwordHasher) compare(stored, password string) (ok, stale bool, err error) {
+	version, rest, _ := strings.Cut(stored, "$")
+	id, hash, _ := strings.Cut(rest, "$")
+	if version != hashVersion || p.peppers[id] == nil {
+		return false, false, fmt.Errorf("comparing a password: no key for a hash of version %s, pepper %s", version, id)
+	}
+	err = bcrypt.CompareHashAndPassword([]byte(hash), p.peppered(id, password))
+	if errors.Is(err, bcrypt.ErrMismatchedHashAndPassword) {
+		return false, false, nil
+	}
+	if err != nil {
+		return false, false, fmt.Errorf("comparing a password: %w", err)
+	}
+	cost, err := bcrypt.Cost([]byte(hash))
+	return err == nil, id != p.pepper || cost != p.cost, err
+}
+
+func (p *passwordHasher) peppered(id, password string) []byte {
+	return base64.StdEncoding.AppendEncode(nil, mac(p.peppers[id], password))
+}

@@ -1,0 +1,16 @@
+package consent
+
+import (
+	"errors"
+
+	"github.com/weftmesh/weft/mesh"
+)
+
+// Check returns a mesh.SettingError for each invalid setting.
+func (c Config) Check() error {
+	errs := []error{mesh.SettingPositive("consent.expiry", c.Expiry)}
+	if c.MaxExpiry < c.Expiry {
+		errs = append(errs, mesh.InvalidSetting("consent.max_expiry", "is %s, and must be at least consent.expiry, which is %s", c.MaxExpiry, c.Expiry))
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,118 @@
+package consent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/kv"
+	"github.com/weftmesh/weft/subjects"
+)
+
+// reconcileBatch is the number of consents that reconcile reads at a time.
+const reconcileBatch = 500
+
+// reconcile runs once at the start and repairs what a crash left between SQL and the bucket: it publishes recorded
+// consents and records published revocations.
+func (a *Actor) reconcile(ctx context.Context) error {
+	for after := ""; ; {
+		rows, err := a.store.activeAfter(ctx, after, reconcileBatch)
+		if err != nil {
+			return err
+		}
+		for _, c := range rows {
+			if err := a.reconcileOne(ctx, c); err != nil {
+				return err
+			}
+		}
+		if len(rows) < reconcileBatch {
+			return nil
+		}
+		after = rows[len(rows)-1].ID
+	}
+}
+
+func (a *Actor) reconcileOne(ctx context.Context, c consentRow) error {
+	entry, err := a.states.Get(ctx, kv.EncodeKey(c.UserID, c.Scope))
+	switch {
+	case errors.Is(err, kv.ErrNotFound):
+		return a.publish(ctx, c)
+	case err != nil:
+		return fmt.Errorf("reading a consent's state: %w", err)
+	case entry.Value.ConsentID == c.ID && entry.Value.Status == statusRevoked:
+		return a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
+			_, err := a.recordRevocation(ctx, tx, c, "")
+			return err
+		})
+	case entry.Value.Version < c.Version:
+		return a.publish(ctx, c)
+	}
+	return nil
+}
+
+// errGrantDuringErasure makes the deletion's event come again, so that the consent is erased that was granted meanwhile.
+var errGrantDuringErasure = &subjects.Error{Code: subjects.CodeUnavailable, Detail: "a consent was granted during the erasure"}
+
+// erase revokes a deleted user's consents as revoke_consent does and pseudonymises their records: the rows keep the
+// ledger's id for the user and lose every text, and the key is deleted that decrypts the user's ledger entries. The
+// ledger itself is not changed. It returns the number of consents.
+func (a *Actor) erase(ctx context.Context, deletion subjects.AccountDeletion) (int64, error) {
+	consents, err := a.store.active(ctx, deletion.UserID)
+	if err != nil {
+		return 0, err
+	}
+	denied := map[string]bool{}
+	for _, c := range consents {
+		err := a.deny(ctx, c)
+		if errors.Is(err, errSuperseded) {
+			return 0, errGrantDuringErasure
+		}
+		if err != nil {
+			return 0, err
+		}
+		denied[c.ID] = true
+	}
+	var items int64
+	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
+		var err error
+		items, err = a.pseudonymise(ctx, tx, deletion.UserID, denied)
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	return items, a.deleteStates(ctx, deletion.UserID)
+}
+
+// pseudonymise records the revocation of a user's consents, which guards deny already, and pseudonymises all of them. It
+// fails where one is active that guards do not deny yet.
+func (a *Actor) pseudonymise(ctx context.Context, tx database.Tx, userID string, denied map[string]bool) (int64, error) {
+	if err := a.store.lockSubject(ctx, tx, userID); err != nil {
+		return 0, err
+	}
+	consents, err := a.store.active(ctx, userID)
+	if err != nil {
+		return 0, err
+	}
+	for _, c := range consents {
+		if !denied[c.ID] {
+			return 0, errGrantDuringErasure
+		}
+		if _, err := a.recordRevocation(ctx, tx, c, ""); err != nil {
+			return 0, err
+		}
+	}
+	subject, err := a.store.subject(ctx, userID)
+	if errors.Is(err, errNotFound) {
+		subject, err = subjectRow{ID: a.NewID()}, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	items, err := a.store.pseudonymise(ctx, tx, userID, subject.ID)
+	if err != nil {
+		return 0, err
+	}
+	return items, a.store.deleteSubject(ctx, tx, userID)
+}

@@ -1,0 +1,49 @@
+package consent
+
+import (
+	"time"
+
+	"github.com/weftmesh/weft/subjects"
+)
+
+func (c consentRow) statusAt(now time.Time) string {
+	return statusAt(c.Status, time.UnixMicro(c.ExpiresAt), now)
+}
+
+// resource returns the consent as its owner sees it.
+func (c consentRow) resource(now time.Time) subjects.Consent {
+	r := subjects.Consent{
+		ID: c.ID, Scope: c.Scope, Purpose: c.Purpose, NoticeVersion: c.NoticeVersion, Jurisdiction: c.Jurisdiction,
+		Status: c.statusAt(now), GrantedAt: time.UnixMicro(c.GrantedAt).UTC(), ExpiresAt: time.UnixMicro(c.ExpiresAt).UTC(),
+		RevokeReason: c.RevokeReason, SupersededBy: c.SupersededBy,
+	}
+	if c.RevokedAt != 0 {
+		at := time.UnixMicro(c.RevokedAt).UTC()
+		r.RevokedAt = &at
+	}
+	return r
+}
+
+// receipt returns the consent's receipt (ISO/IEC TS 27560:2023).
+func (c consentRow) receipt() subjects.ConsentReceipt {
+	return subjects.ConsentReceipt{
+		SchemaVersion: "ISO-27560:2023", RecordID: c.ID, SubjectID: c.UserID, Scope: c.Scope, Purpose: c.Purpose,
+		NoticeVersion: c.NoticeVersion, Jurisdiction: c.Jurisdiction,
+		GivenAt: time.UnixMicro(c.GrantedAt).UTC(), ExpiresAt: time.UnixMicro(c.ExpiresAt).UTC(),
+	}
+}
+
+// state returns the active state that guards read.
+func (c consentRow) state() subjects.ConsentState {
+	expiresAt := time.UnixMicro(c.ExpiresAt).UTC()
+	return subjects.ConsentState{
+		ConsentID: c.ID, Version: c.Version, Continues: c.Continues, Status: statusActive, ExpiresAt: &expiresAt,
+	}
+}
+
+// resource returns the change as the consent's owner sees it.
+func (e entryRow) resource() subjects.ConsentEntry {
+	return subjects.ConsentEntry{
+		ID: e.ID, ConsentID: e.ConsentID, Change: e.Change, At: time.UnixMicro(e.At).UTC(), Reason: e.Reason,
+	}
+}

@@ -1,0 +1,115 @@
+package consent
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/subjects"
+)
+
+var epoch = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+
+func TestConfigCheck(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		config Config
+		names  string // the setting that the error names; empty where there is none
+	}{
+		"default":              {DefaultConfig(), ""},
+		"shortest":             {Config{Expiry: 1, MaxExpiry: 1}, ""},
+		"no expiry":            {Config{MaxExpiry: time.Hour}, "consent.expiry "},
+		"negative expiry":      {Config{Expiry: -1, MaxExpiry: time.Hour}, "consent.expiry "},
+		"maximum below expiry": {Config{Expiry: time.Hour, MaxExpiry: time.Minute}, "consent.max_expiry "},
+		"no maximum":           {Config{Expiry: time.Hour}, "consent.max_expiry "},
+	} {
+		err := test.config.Check()
+		if (err == nil) != (test.names == "") || err != nil && !strings.HasPrefix(err.Error(), test.names) {
+			t.Errorf("%s: %v, want %q", name, err, test.names)
+		}
+		if err == nil {
+			continue
+		}
+		if _, e := New(actors.Deps{}, test.config); e == nil || e.Error() != err.Error() {
+			t.Errorf("%s: New returned %v", name, e)
+		}
+	}
+}
+
+func TestStatusAt(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		stored string
+		now    time.Time
+		want   string
+	}{
+		{statusActive, epoch.Add(-time.Microsecond), statusActive},
+		{statusActive, epoch, statusExpired},
+		{statusActive, epoch.Add(time.Microsecond), statusExpired},
+		{statusRevoked, epoch.Add(time.Hour), statusRevoked},
+		{statusSuperseded, epoch.Add(time.Hour), statusSuperseded},
+	} {
+		if got := statusAt(test.stored, epoch, test.now); got != test.want {
+			t.Errorf("%s at %s: %s, want %s", test.stored, test.now, got, test.want)
+		}
+	}
+}
+
+func TestDecide(t *testing.T) {
+	t.Parallel()
+	ends := epoch
+	for name, test := range map[string]struct {
+		state subjects.ConsentState
+		known bool
+		now   time.Time
+		want  string
+	}{
+		"no state":              {subjects.ConsentState{}, false, epoch, reasonMissing},
+		"active":                {subjects.ConsentState{Status: statusActive, ExpiresAt: &ends}, true, epoch.Add(-1), statusActive},
+		"active for ever":       {subjects.ConsentState{Status: statusActive}, true, epoch, statusActive},
+		"expired":               {subjects.ConsentState{Status: statusActive, ExpiresAt: &ends}, true, epoch, statusExpired},
+		"revoked":               {subjects.ConsentState{Status: statusRevoked, ExpiresAt: &ends}, true, epoch.Add(-1), statusRevoked},
+		"revoked, then expired": {subjects.ConsentState{Status: statusRevoked, ExpiresAt: &ends}, true, epoch, statusRevoked},
+		"unknown status":        {subjects.ConsentState{Status: "paused"}, true, epoch, statusRevoked},
+	} {
+		test.state.ConsentID = "c"
+		d := decide("scope", test.state, test.known, test.now)
+		if d.Reason != test.want || d.Allowed != (test.want == statusActive) || d.Scope != "scope" || (d.ConsentID == "c") != test.known {
+			t.Errorf("%s: %+v, want %s", name, d, test.want)
+		}
+	}
+}
+
+func TestContinuesAfter(t *testing.T) {
+	t.Parallel()
+	var continues []string
+	for n := range maxContinues + 5 {
+		before := slices.Clone(continues)
+		continues = continuesAfter(strconv.Itoa(n), continues)
+		if continues[0] != strconv.Itoa(n) || len(continues) != min(n+1, maxContinues) {
+			t.Fatalf("after %d renewals: %v", n+1, continues)
+		}
+		if kept := before[:min(len(before), maxContinues-1)]; !slices.Equal(continues[1:], kept) {
+			t.Fatalf("%v continues %v", continues, before)
+		}
+	}
+}
+
+func TestReplaces(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		version int64
+		old     int64
+		known   bool
+		want    bool
+	}{
+		{1, 0, false, true}, {1, 1, true, false}, {2, 1, true, true}, {1, 2, true, false},
+	} {
+		if got := replaces(test.version, subjects.ConsentState{Version: test.old}, test.known); got != test.want {
+			t.Errorf("version %d replaces %d (known %t): %t", test.version, test.old, test.known, got)
+		}
+	}
+}

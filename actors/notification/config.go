@@ -1,0 +1,43 @@
+package notification
+
+import (
+	"time"
+
+	"github.com/weftmesh/weft/mesh"
+)
+
+// Config is the section notification of the settings.
+type Config struct {
+	SMTP SMTPConfig `koanf:"smtp"`
+	// Tick is the interval between two queries for notifications whose send_at has passed, and so the longest delay.
+	Tick time.Duration `koanf:"tick"`
+}
+
+// SMTPConfig is the mail server. Without a host, deliveries by e-mail fail with that reason.
+type SMTPConfig struct {
+	Host     string      `koanf:"host"`
+	Port     int         `koanf:"port"`
+	Username string      `koanf:"username"`
+	Password mesh.Secret `koanf:"password"`
+	// From is the sender, such as `weft <weft@example.com>` (RFC 5322 §3.4).
+	From string `koanf:"from"`
+	// TLS is "starttls" (required, RFC 3207), "tls" (from the first byte, RFC 8314) or "none" (loopback addresses only).
+	TLS string `koanf:"tls"`
+	// Timeout bounds one delivery.
+	Timeout time.Duration `koanf:"timeout"`
+}
+
+// The values of SMTPConfig.TLS.
+const (
+	tlsStartTLS = "starttls"
+	tlsImplicit = "tls"
+	tlsNone     = "none"
+)
+
+// DefaultConfig returns settings without a mail server.
+func DefaultConfig() Config {
+	return Config{
+		SMTP: SMTPConfig{Port: 587, From: "weft <weft@localhost>", TLS: tlsStartTLS, Timeout: 30 * time.Second},
+		Tick: time.Second,
+	}
+}

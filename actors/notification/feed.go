@@ -1,0 +1,47 @@
+package notification
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/outbox"
+	"github.com/weftmesh/weft/subjects"
+)
+
+// The events of a user's feed.
+const (
+	eventNotification = "notification"
+	eventUnreadCount  = "unread_count"
+)
+
+// publishNotification adds a new notification and the user's unread count to the user's feed.
+func (a *Actor) publishNotification(ctx context.Context, tx database.Tx, n notificationRow, channels []deliveryRow) error {
+	c, err := a.open(n)
+	if err != nil {
+		return err
+	}
+	if err := a.publish(ctx, tx, n.UserID, eventNotification, n.resource(c, channels)); err != nil {
+		return err
+	}
+	unread, err := a.store.unreadCount(ctx, n.UserID)
+	if err != nil {
+		return err
+	}
+	return a.publish(ctx, tx, n.UserID, eventUnreadCount, subjects.UnreadCount{UnreadCount: unread})
+}
+
+// publish adds one event to a user's feed through the outbox.
+func (a *Actor) publish(ctx context.Context, tx database.Tx, userID, event string, data any) error {
+	body, err := json.Marshal(data)
+	if err != nil {
+		return fmt.Errorf("encoding an event: %w", err)
+	}
+	return a.Outbox.Add(ctx, tx, outbox.Message{
+		Subject: subjects.FeedSubject(userID), Key: userID, Data: body,
+		Header: nats.Header{subjects.HeaderEvent: {event}},
+	})
+}

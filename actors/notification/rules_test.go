@@ -1,0 +1,138 @@
+package notification
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/mesh"
+	"github.com/weftmesh/weft/subjects"
+)
+
+func TestConfigCheck(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		change func(*Config)
+		names  string // the setting that the error names; empty where there is none
+	}{
+		"default":                   {func(*Config) {}, ""},
+		"a server with STARTTLS":    {func(c *Config) { c.SMTP.Host = "mail.example.com" }, ""},
+		"a server with TLS":         {func(c *Config) { c.SMTP.Host, c.SMTP.TLS = "mail.example.com", "tls" }, ""},
+		"localhost without TLS":     {func(c *Config) { c.SMTP.Host, c.SMTP.TLS = "localhost", "none" }, ""},
+		"loopback without TLS":      {func(c *Config) { c.SMTP.Host, c.SMTP.TLS = "127.0.0.9", "none" }, ""},
+		"IPv6 loopback without TLS": {func(c *Config) { c.SMTP.Host, c.SMTP.TLS = "::1", "none" }, ""},
+		"a bare address":            {func(c *Config) { c.SMTP.From = "weft@example.com" }, ""},
+		"no tick":                   {func(c *Config) { c.Tick = 0 }, "notification.tick "},
+		"negative tick":             {func(c *Config) { c.Tick = -time.Second }, "notification.tick "},
+		"no sender":                 {func(c *Config) { c.SMTP.From = "" }, "notification.smtp.from "},
+		"sender that is no address": {func(c *Config) { c.SMTP.From = "weft" }, "notification.smtp.from "},
+		"a server without TLS":      {func(c *Config) { c.SMTP.Host, c.SMTP.TLS = "mail.example.com", "none" }, "notification.smtp.tls"},
+		"an address without TLS":    {func(c *Config) { c.SMTP.Host, c.SMTP.TLS = "192.0.2.1", "none" }, "notification.smtp.tls"},
+		"unknown TLS":               {func(c *Config) { c.SMTP.Host, c.SMTP.TLS = "mail.example.com", "ssl" }, "notification.smtp.tls "},
+	} {
+		config := DefaultConfig()
+		test.change(&config)
+		err := config.Check()
+		if (err == nil) != (test.names == "") || err != nil && !strings.HasPrefix(err.Error(), test.names) {
+			t.Errorf("%s: %v, want %q", name, err, test.names)
+		}
+		if err == nil {
+			continue
+		}
+		if _, e := New(actors.Deps{}, config); e == nil || e.Error() != err.Error() {
+			t.Errorf("%s: New returned %v", name, e)
+		}
+	}
+}
+
+func TestRecipient(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		caller actors.Caller
+		userID string
+		want   string // empty where the request is refused
+	}{
+		"a user":                         {actors.Caller{UserID: "ada"}, "", "ada"},
+		"a user who names another":       {actors.Caller{UserID: "ada"}, "eve", "ada"},
+		"an admin":                       {actors.Caller{UserID: "ada", Roles: []string{subjects.RoleAdmin}}, "", "ada"},
+		"an admin who names another":     {actors.Caller{UserID: "ada", Roles: []string{subjects.RoleAdmin}}, "eve", "eve"},
+		"a service that names a user":    {actors.Caller{Service: "auth"}, "eve", "eve"},
+		"a service on a user's behalf":   {actors.Caller{Service: "auth", UserID: "ada"}, "", "ada"},
+		"a service that names nobody":    {actors.Caller{Service: "auth"}, "", ""},
+		"a service under a grant":        {actors.Caller{Service: "workflow", UserID: "ada", Grant: mesh.Grant{ConsentID: "c"}}, "", "ada"},
+		"a grant does not reach another": {actors.Caller{Service: "workflow", UserID: "ada", Grant: mesh.Grant{ConsentID: "c"}}, "eve", "ada"},
+	} {
+		got, err := recipient(test.caller, subjects.SendNotificationRequest{UserID: test.userID})
+		if got != test.want || (err == nil) != (test.want != "") {
+			t.Errorf("%s: %q, %v; want %q", name, got, err, test.want)
+		}
+	}
+}
+
+func TestStatusOf(t *testing.T) {
+	t.Parallel()
+	started := notificationRow{Started: true}
+	for name, test := range map[string]struct {
+		row      notificationRow
+		channels []string
+		want     string
+	}{
+		"scheduled":            {notificationRow{}, []string{statusPending}, statusScheduled},
+		"cancelled":            {notificationRow{Cancelled: true}, []string{statusCancelled}, statusCancelled},
+		"pending":              {started, []string{statusPending}, statusPending},
+		"partly pending":       {started, []string{statusPending, statusDelivered}, statusPending},
+		"partly pending, last": {started, []string{statusDelivered, statusPending}, statusPending},
+		"delivered":            {started, []string{statusDelivered, statusDelivered}, statusDelivered},
+		"partly failed":        {started, []string{statusFailed, statusDelivered}, statusFailed},
+		"failed and pending":   {started, []string{statusPending, statusFailed}, statusFailed},
+	} {
+		channels := make([]deliveryRow, len(test.channels))
+		for i, status := range test.channels {
+			channels[i].Status = status
+		}
+		if got := statusOf(test.row, channels); got != test.want {
+			t.Errorf("%s: %s, want %s", name, got, test.want)
+		}
+	}
+}
+
+func TestAfterAttempt(t *testing.T) {
+	t.Parallel()
+	transient := errors.New("busy")
+	permanent := fmt.Errorf("sending: %w", permanentError{transient})
+	for _, test := range []struct {
+		err      error
+		attempts int
+		want     string
+	}{
+		{nil, 1, statusDelivered}, {nil, 9, statusDelivered}, {transient, 1, statusPending}, {transient, 5, statusPending},
+		{transient, 6, statusFailed}, {transient, 7, statusFailed}, {permanent, 1, statusFailed},
+	} {
+		if got := afterAttempt(test.err, test.attempts, 6); got != test.want {
+			t.Errorf("%v at attempt %d: %s, want %s", test.err, test.attempts, got, test.want)
+		}
+	}
+	if !errors.Is(permanent, transient) {
+		t.Error("a permanentError hides its cause")
+	}
+}
+
+func TestTruncate(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		text  string
+		limit int
+		want  string
+	}{
+		{"", 3, ""}, {"abc", 3, "abc"}, {"abcd", 3, "abc"}, {"aüb", 2, "a"}, {"aüb", 3, "aü"}, {"✓✓", 3, "✓"}, {"✓✓", 5, "✓"}, {"✓", 2, ""},
+	} {
+		got := truncate(test.text, test.limit)
+		if got != test.want || !utf8.ValidString(got) {
+			t.Errorf("truncate(%q, %d) is %q, want %q", test.text, test.limit, got, test.want)
+		}
+	}
+}

@@ -1,0 +1,192 @@
+package notification_test
+
+import (
+	"encoding/json"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/weftmesh/weft/actors/actortest"
+	"github.com/weftmesh/weft/mesh"
+	"github.com/weftmesh/weft/subjects"
+)
+
+// TestScheduled: a scheduled notification is neither listed nor counted nor delivered before its time, a restart
+// notwithstanding, and by each of its channels after.
+func TestScheduled(t *testing.T) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
+		var clock actortest.Clock
+		f := setup(t, database, nil, actortest.WithClock(clock.Now))
+		user := actortest.User()
+		ada := f.user(t, user)
+		later := clock.Now().Add(5 * time.Minute).Truncate(time.Microsecond)
+		request := subjects.SendNotificationRequest{Category: "system", Subject: "later", Channels: []string{"in_app", "email"}, SendAt: &later, DedupeKey: "k"}
+		id := call(t, f, subjects.SendNotification, ada, request).NotificationID
+		if ref := call(t, f, subjects.SendNotification, ada, request); ref.Status != "duplicate" || ref.NotificationID != id {
+			t.Errorf("the same again: %+v", ref)
+		}
+		f.stop(t)
+		f.start(t)
+		if page := f.list(t, ada); len(page.Items) != 0 || page.UnreadCount != 0 {
+			t.Errorf("before its time: %+v", page)
+		}
+		call(t, f, subjects.MarkAllRead, ada, subjects.Empty{})
+		got := f.get(t, ada, id)
+		if got.Status != "scheduled" || got.SendAt == nil || !got.SendAt.Equal(later) || got.ReadAt != nil || len(f.sink.Mails()) != 0 || len(f.feed(t, user)) != 0 {
+			t.Errorf("before its time: %+v, %d mails", got, len(f.sink.Mails()))
+		}
+		for _, d := range got.Channels {
+			if d.Status != "pending" || d.Attempts != 0 {
+				t.Errorf("before its time: %+v", d)
+			}
+		}
+		clock.Advance(6 * time.Minute)
+		f.await(t, ada, id, "delivered")
+		if page := f.list(t, ada); len(page.Items) != 1 || page.UnreadCount != 1 || len(f.sink.Mails()) != 1 {
+			t.Errorf("after its time: %+v, %d mails", page, len(f.sink.Mails()))
+		}
+		wantCode(t, f.conn, subjects.CodeConflict, subjects.CancelNotification, ada, subjects.NotificationRequest{NotificationID: id})
+	})
+}
+
+func TestSendAtInThePast(t *testing.T) {
+	t.Parallel()
+	f := setup(t, actortest.Databases(t)[0], nil)
+	ada := f.user(t, actortest.User())
+	past := time.Now().Add(-time.Hour)
+	id := call(t, f, subjects.SendNotification, ada, subjects.SendNotificationRequest{Category: "system", Subject: "s", SendAt: &past}).NotificationID
+	if got := f.get(t, ada, id); got.Status != "delivered" {
+		t.Errorf("got %+v", got)
+	}
+}
+
+// TestCancel: a scheduled notification can be cancelled, any number of times, and is not delivered; a started one cannot.
+func TestCancel(t *testing.T) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
+		var clock actortest.Clock
+		f := setup(t, database, nil, actortest.WithClock(clock.Now))
+		ada := f.user(t, actortest.User())
+		later := clock.Now().Add(time.Minute)
+		request := subjects.SendNotificationRequest{Category: "system", Subject: "later", Channels: []string{"in_app", "email"}, SendAt: &later}
+		kept, dropped := call(t, f, subjects.SendNotification, ada, request), call(t, f, subjects.SendNotification, ada, request)
+		for range 2 {
+			got := call(t, f, subjects.CancelNotification, ada, subjects.NotificationRequest{NotificationID: dropped.NotificationID})
+			if got.Status != "cancelled" || got.Channels[0].Status != "cancelled" || got.Channels[1].Status != "cancelled" {
+				t.Errorf("cancelled: %+v", got)
+			}
+		}
+		clock.Advance(2 * time.Minute)
+		f.await(t, ada, kept.NotificationID, "delivered")
+		if got := f.get(t, ada, dropped.NotificationID); got.Status != "cancelled" {
+			t.Errorf("after its time: %+v", got)
+		}
+		if page := f.list(t, ada); len(page.Items) != 1 || len(f.sink.Mails()) != 1 {
+			t.Errorf("%d notifications and %d mails, want one of each", len(page.Items), len(f.sink.Mails()))
+		}
+		err := wantCode(t, f.conn, subjects.CodeConflict, subjects.CancelNotification, ada, subjects.NotificationRequest{NotificationID: kept.NotificationID})
+		if !strings.Contains(err.Detail, "already") {
+			t.Errorf("detail %q", err.Detail)
+		}
+	})
+}
+
+// TestCancelAtItsTime: where a notification is cancelled while it falls due, it is either cancelled or delivered.
+func TestCancelAtItsTime(t *testing.T) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
+		var clock actortest.Clock
+		f := setup(t, database, nil, actortest.WithClock(clock.Now))
+		ada := f.user(t, actortest.User())
+		later := clock.Now().Add(time.Minute)
+		var ids []string
+		for range 20 {
+			ids = append(ids, call(t, f, subjects.SendNotification, ada, subjects.SendNotificationRequest{Category: "system", Subject: "s", SendAt: &later}).NotificationID)
+		}
+		clock.Advance(2 * time.Minute)
+		cancelled := map[string]bool{}
+		for _, id := range ids {
+			_, err := mesh.Call(t.Context(), f.conn, subjects.CancelNotification, subjects.NotificationRequest{NotificationID: id}, ada)
+			if code := subjects.CodeOf(err); code != "" && code != subjects.CodeConflict {
+				t.Fatal(err)
+			}
+			cancelled[id] = err == nil
+		}
+		delivered := 0
+		for _, id := range ids {
+			want := "delivered"
+			if cancelled[id] {
+				want = "cancelled"
+			} else {
+				delivered++
+			}
+			if got := f.get(t, ada, id); got.Status != want {
+				t.Errorf("%s, want %s", got.Status, want)
+			}
+		}
+		if page := f.list(t, ada); len(page.Items) != delivered || page.UnreadCount != delivered {
+			t.Errorf("%d listed and %d unread, want %d", len(page.Items), page.UnreadCount, delivered)
+		}
+	})
+}
+
+// TestManyDueAtOnce: more notifications than are read at a time are all started.
+func TestManyDueAtOnce(t *testing.T) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
+		var clock actortest.Clock
+		f := setup(t, database, nil, actortest.WithClock(clock.Now))
+		ada := f.user(t, actortest.User())
+		later := clock.Now().Add(time.Minute)
+		const count, senders = 208, 8
+		var wg sync.WaitGroup
+		for sender := range senders {
+			wg.Go(func() {
+				for n := range count / senders {
+					if _, err := mesh.Call(t.Context(), f.conn, subjects.SendNotification, subjects.SendNotificationRequest{
+						Category: "system", Subject: strconv.Itoa(sender*senders + n), SendAt: &later,
+					}, ada); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		clock.Advance(2 * time.Minute)
+		actortest.Eventually(t, "all are delivered", func() bool { return f.list(t, ada).UnreadCount == count })
+	})
+}
+
+// TestUnreadableContent: a scheduled notification whose content cannot be decrypted fails alone: it blocks neither the ones
+// after it nor the inbox.
+func TestUnreadableContent(t *testing.T) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
+		var clock actortest.Clock
+		f := setup(t, database, nil, actortest.WithClock(clock.Now), actortest.Quiet())
+		user := actortest.User()
+		ada := f.user(t, user)
+		send := func(in time.Duration) string {
+			at := clock.Now().Add(in)
+			return call(t, f, subjects.SendNotification, ada, subjects.SendNotificationRequest{
+				Category: "system", Subject: "s", Data: map[string]json.RawMessage{"x": json.RawMessage(`1`)}, SendAt: &at,
+			}).NotificationID
+		}
+		bad, good := send(time.Minute), send(2*time.Minute)
+		f.stop(t)
+		actortest.Exec(t, f.db, `UPDATE notifications SET content = 'bm90IHNlYWxlZA==' WHERE id = ?`, bad)
+		clock.Advance(3 * time.Minute)
+		f.start(t)
+		f.await(t, ada, good, "delivered")
+		n := f.await(t, ada, bad, "failed")
+		if n.Subject != "" || n.Data != nil || len(n.Channels) != 1 || n.Channels[0].Error != "the delivery could not be started" {
+			t.Errorf("the unreadable one: %+v", n)
+		}
+		page := f.list(t, ada)
+		if len(page.Items) != 2 || page.Items[0].ID != good || page.Items[0].Subject != "s" || page.Items[1].ID != bad {
+			t.Errorf("the inbox: %+v", page)
+		}
+		call(t, f, subjects.MarkAllRead, ada, subjects.Empty{})
+		if page := f.list(t, ada); page.UnreadCount != 0 {
+			t.Errorf("unread: %d", page.UnreadCount)
+		}
+	})
+}

@@ -1,5 +1,0 @@
-//go:build !torture
-
-package workflow
-
-func reach(crashpoint) {}

@@ -1,0 +1,160 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/weftmesh/weft/actors/egress"
+	"github.com/weftmesh/weft/actors/workflow/language"
+	"github.com/weftmesh/weft/actors/workflow/machine"
+	"github.com/weftmesh/weft/subjects"
+)
+
+var (
+	// ErrExternal is Dispatch's error for a call that has started and that CompleteCall will end.
+	ErrExternal = errors.New("the call is external")
+	// errAbandoned ends a call that the stopping process makes no more attempts at.
+	errAbandoned = errors.New("the process is stopping")
+)
+
+// callResult is the result of one call.
+type callResult struct {
+	id      string
+	outcome machine.Outcome
+	// external: the call has started, and CompleteCall ends it; child is the execution that it waits for, if it is one.
+	external bool
+	child    string
+	// abandoned: the process is stopping or cut off, and nothing is recorded. The next owner makes the call again.
+	abandoned bool
+}
+
+// activityRunner makes the calls of executions: a bounded number at a time, fair between users, each within the step timeout,
+// repeated where that cannot have an effect twice.
+type activityRunner struct {
+	dispatch func(ctx context.Context, row Row, call *machine.Call, repeated bool) (any, error)
+	// slots bounds the calls in flight.
+	slots      fairSemaphore
+	timeout    time.Duration
+	retries    int
+	retryDelay time.Duration
+	now        func() time.Time
+	stopping   <-chan struct{}
+	// observe records a call that was made: its result (completed, faulted, abandoned; empty for an external one) and duration.
+	observe func(result string, took time.Duration)
+}
+
+// run makes one call once there is a slot for it. repeated: an earlier owner may have made it.
+func (r *activityRunner) run(ctx context.Context, row Row, call *machine.Call, repeated bool) callResult {
+	if !r.slots.acquire(ctx, r.stopping, row.UserID, row.Priority) {
+		return callResult{id: call.ID, abandoned: true}
+	}
+	defer r.slots.release()
+	start := time.Now()
+	reach(crashBeforeEffect)
+	output, err := r.attempt(ctx, row, call, repeated)
+	reach(crashAfterEffect)
+	result, label := callResult{id: call.ID}, "faulted"
+	switch {
+	case ctx.Err() != nil || errors.Is(err, errAbandoned) || errors.Is(err, nats.ErrConnectionClosed):
+		result.abandoned, label = true, "abandoned"
+	case errors.Is(err, ErrExternal):
+		result.external, result.child, label = true, awaitedChild(call), ""
+	case repeated && subjects.HasFieldCode(err, subjects.FieldUnknownOutcome):
+		result.outcome = machine.CallUnknown(call.ID, r.now())
+	case err != nil:
+		result.outcome = machine.CallFault(call.ID, FaultOf(err), r.now())
+	default:
+		result.outcome, label = machine.CallDone(call.ID, output, r.now()), "completed"
+	}
+	r.observe(label, time.Since(start))
+	return result
+}
+
+// attempt makes a call within the step timeout, and again where it had no effect.
+func (r *activityRunner) attempt(ctx context.Context, row Row, call *machine.Call, repeated bool) (any, error) {
+	timed, cancel := context.WithTimeout(ctx, r.timeout)
+	defer cancel()
+	for attempt := 0; ; attempt++ {
+		output, err := r.dispatch(timed, row, call, repeated)
+		if err == nil || attempt >= r.retries || !mayRepeat(call, err) {
+			return output, r.timedOut(ctx, timed, err)
+		}
+		select {
+		case <-time.After(r.retryDelay):
+		case <-r.stopping:
+			return nil, errAbandoned
+		case <-timed.Done():
+			return nil, r.timedOut(ctx, timed, err)
+		}
+	}
+}
+
+// timedOut turns the end of the step timeout into the specification's timeout error.
+func (r *activityRunner) timedOut(ctx, timed context.Context, err error) error {
+	if err != nil && timed.Err() != nil && ctx.Err() == nil {
+		return machine.NewError(machine.TypeTimeout, fmt.Sprintf("the call took longer than %s", r.timeout))
+	}
+	return err
+}
+
+// mayRepeat reports whether a call that failed can be made again without having its effect twice: the request did not leave, or
+// the receiver recognises the call by its key.
+func mayRepeat(call *machine.Call, err error) bool {
+	var outbound *egress.Error
+	if errors.As(err, &outbound) {
+		return outbound.Kind == egress.KindConnect && !outbound.Sent
+	}
+	if errors.Is(err, nats.ErrNoResponders) || errors.Is(err, nats.ErrReconnectBufExceeded) {
+		return true
+	}
+	return isIdempotent(call) && subjects.Transient(err)
+}
+
+// startsExecutions reports whether a call starts executions, itself or by the event that it emits. These wait for a while when
+// their user has too many.
+func startsExecutions(call *machine.Call) bool {
+	return call.Kind == machine.CallWorkflow || call.Kind == machine.CallEmit || call.Function == machine.FunctionStart
+}
+
+// isIdempotent reports whether weft itself recognises a repeated call by its key.
+func isIdempotent(call *machine.Call) bool {
+	switch call.Function {
+	case machine.FunctionNotify, machine.FunctionConsent, machine.FunctionApproval:
+		return true
+	}
+	return startsExecutions(call)
+}
+
+// hasNoEffect reports whether a call has no effect outside the execution: its result is known at once.
+func hasNoEffect(call *machine.Call) bool {
+	return call.Fault == nil && call.Kind == machine.CallFunction && call.Function == machine.FunctionEcho
+}
+
+// Output decodes the output of a call: JSON of at most workflow.max_result bytes.
+func (e *Engine) Output(data json.RawMessage) (any, error) {
+	if len(data) == 0 {
+		return nil, nil
+	}
+	if len(data) > e.Config.MaxResult {
+		return nil, machine.NewError(machine.TypeRuntime, fmt.Sprintf(
+			"the call returned %d bytes, the limit is %d", len(data), e.Config.MaxResult))
+	}
+	value, err := language.Decode(data)
+	if err != nil {
+		return nil, machine.NewError(machine.TypeCommunication, "the call did not return JSON")
+	}
+	return value, nil
+}
+
+// ArgumentsOf are the arguments of a call; never nil.
+func ArgumentsOf(call *machine.Call) map[string]any {
+	if call.Arguments == nil {
+		return map[string]any{}
+	}
+	return call.Arguments
+}

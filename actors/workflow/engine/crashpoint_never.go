@@ -1,0 +1,5 @@
+//go:build !torture
+
+package engine
+
+func reach(crashpoint) {}

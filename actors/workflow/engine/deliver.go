@@ -1,0 +1,64 @@
+package engine
+
+import (
+	"context"
+
+	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/workflow/machine"
+	"github.com/weftmesh/weft/subjects"
+)
+
+// Deliver delivers a CloudEvent to every execution of a user that listens for it and returns how many consumed it. Numbers in the
+// event are as language.Decode returns them; the event must not be changed afterwards.
+func (e *Engine) Deliver(ctx context.Context, userID string, event map[string]any) (delivered int, err error) {
+	for number := range subjects.WorkflowPartitions {
+		reply, err := send(ctx, e, number, deliverCommand{UserID: userID, Event: machine.ValueOf(event)})
+		if err != nil {
+			return delivered, err
+		}
+		delivered += reply.Delivered
+	}
+	return delivered, nil
+}
+
+// deliver delivers an event to the user's executions of the partition that listen, loaded and evicted ones.
+func (p *partition) deliver(ctx context.Context, userID string, event map[string]any) (delivered int, err error) {
+	ids, err := p.e.store.listening(ctx, p.number, userID)
+	if err != nil {
+		return 0, database.Classify(err)
+	}
+	candidates := map[string]bool{}
+	for _, id := range ids {
+		candidates[id] = true
+	}
+	p.mu.Lock()
+	for id, h := range p.executions {
+		if h.row.UserID == userID && h.machine != nil && !h.finished && len(h.machine.Listeners()) > 0 {
+			candidates[id] = true
+		}
+	}
+	p.mu.Unlock()
+	var pending []chan error
+	for id := range candidates {
+		err := p.withExecution(ctx, id, func(h *execution) {
+			logged := make(chan error, 1)
+			switch {
+			case h.finished:
+			case p.decide(h, logged, machine.EventArrived(event, p.e.Now())):
+				pending = append(pending, logged)
+			case h.unacked == 0 && !h.evictable:
+				p.advance(h) // it was loaded for this, and did not consume the event
+			}
+		})
+		if err != nil && !IsNotFound(err) {
+			return delivered, err
+		}
+	}
+	for _, logged := range pending {
+		if err := awaitLogged(ctx, logged); err != nil {
+			return delivered, err
+		}
+		delivered++
+	}
+	return delivered, nil
+}

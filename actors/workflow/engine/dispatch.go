@@ -1,0 +1,159 @@
+package engine
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/weftmesh/weft/actors/workflow/machine"
+	"github.com/weftmesh/weft/mesh"
+)
+
+// dispatchCalls dispatches the calls that are outstanding and not in flight, and abandons those in flight that are not outstanding
+// any more. It returns the outcomes that are known at once, and whether a call is outstanding that this process makes.
+func (p *partition) dispatchCalls(h *execution) (outcomes []machine.Outcome, outstanding bool) {
+	calls := h.machine.Calls()
+	if len(calls) > 0 && !p.acquireSlot(h) {
+		return nil, true
+	}
+	if p.e.Stopping() || p.draining {
+		return nil, len(calls) > 0
+	}
+	for _, call := range calls {
+		_, external := h.external[call.ID]
+		switch {
+		case h.inFlight[call.ID] != nil:
+			outstanding = true
+		case external:
+		case call.Fault != nil:
+			outcomes = append(outcomes, machine.CallFault(call.ID, call.Fault, p.e.Now()))
+		case hasNoEffect(call):
+			p.e.metrics.stepsCompleted.Inc()
+			outcomes = append(outcomes, machine.CallDone(call.ID, ArgumentsOf(call), p.e.Now()))
+		case !call.Started && needsStartRecord(call):
+			h.startRecorded[call.ID] = true
+			outcomes = append(outcomes, machine.CallStarted(call.ID, p.e.Now()))
+		case call.Started && !h.startRecorded[call.ID] && call.Kind != machine.CallFunction:
+			outcomes = append(outcomes, machine.CallUnknown(call.ID, p.e.Now()))
+		default:
+			outstanding = true
+			p.dispatch(h, call)
+		}
+	}
+	if h.machine.Status() != machine.Suspended {
+		p.abandonCalls(h, calls)
+	}
+	return outcomes, outstanding || len(h.inFlight) > 0
+}
+
+// needsStartRecord reports whether the log must have a call's start before the call is made, because making it twice could have its
+// effect twice. Whether an action may be repeated is in its provider's manifest, which the integration actor applies.
+func needsStartRecord(call *machine.Call) bool {
+	switch call.Kind {
+	case machine.CallHTTP:
+		return call.HTTP.Method != http.MethodGet && call.HTTP.Method != http.MethodHead && call.HTTP.Method != http.MethodPut &&
+			call.HTTP.Method != http.MethodDelete && call.HTTP.Method != http.MethodOptions
+	case machine.CallOpenAPI:
+		return true
+	case machine.CallFunction:
+		return !isIdempotent(call)
+	}
+	return false
+}
+
+// dispatch makes one call in the background.
+func (p *partition) dispatch(h *execution, call *machine.Call) {
+	ctx, cancel := context.WithCancel(p.ctx)
+	h.inFlight[call.ID] = cancel
+	row, repeated := h.row, call.Started && !h.startRecorded[call.ID]
+	p.e.background.Go(func() {
+		defer cancel()
+		result := p.e.activities.run(inTrace(ctx, row.Trace), row, call, repeated)
+		if p.complete(ctx, h, result) || p.ctx.Err() != nil {
+			return
+		}
+		// The call was abandoned meanwhile, and may have made an approval request or started a child before.
+		if call.Function == machine.FunctionApproval {
+			p.e.withdraw(p.ctx, row.ID, call.ID)
+		}
+		if child := awaitedChild(call); child != "" {
+			p.children.cancel(child)
+		}
+		p.children.cleanupDone(h)
+	})
+}
+
+// complete applies the result of a call. It reports false for a call that was abandoned.
+func (p *partition) complete(ctx context.Context, h *execution, result callResult) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed || ctx.Err() != nil || h.inFlight[result.id] == nil {
+		return false
+	}
+	delete(h.inFlight, result.id)
+	switch {
+	case result.abandoned: // the partition's next owner makes it again
+	case result.external:
+		h.external[result.id] = result.child
+		h.revision++
+		if h.unacked == 0 {
+			p.advance(h)
+		}
+	default:
+		if !p.decide(h, nil, result.outcome) && h.unacked == 0 {
+			p.advance(h)
+		}
+	}
+	return true
+}
+
+// abandonCalls cancels what is in flight or external and not outstanding any more.
+func (p *partition) abandonCalls(h *execution, outstanding []*machine.Call) {
+	for id, cancel := range h.inFlight {
+		if !containsCall(outstanding, id) {
+			cancel()
+			delete(h.inFlight, id)
+			h.pendingCleanup++
+		}
+	}
+	for id, child := range h.orphanCandidates {
+		if !containsCall(outstanding, id) {
+			delete(h.orphanCandidates, id)
+			p.children.cancelAbandoned(h, child)
+		}
+	}
+	for id, child := range h.external {
+		if !containsCall(outstanding, id) {
+			delete(h.external, id)
+			if child != "" {
+				p.children.cancelAbandoned(h, child)
+			} else {
+				p.expireApproval(h, id)
+			}
+		}
+	}
+}
+
+func containsCall(calls []*machine.Call, id string) bool {
+	for _, call := range calls {
+		if call.ID == id {
+			return true
+		}
+	}
+	return false
+}
+
+// TraceOf is the trace that ctx belongs to, as a W3C traceparent.
+func TraceOf(ctx context.Context) string {
+	header := nats.Header{}
+	mesh.Propagator.Inject(ctx, mesh.Carrier(header))
+	return mesh.Carrier(header).Get(traceparent)
+}
+
+// inTrace returns a context of the trace with a W3C traceparent.
+func inTrace(ctx context.Context, parent string) context.Context {
+	return mesh.Propagator.Extract(ctx, mesh.Carrier(nats.Header{traceparent: {parent}}))
+}
+
+const traceparent = "traceparent"

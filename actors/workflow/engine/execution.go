@@ -1,0 +1,169 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/weftmesh/weft/actors/workflow/language"
+	"github.com/weftmesh/weft/actors/workflow/machine"
+	"github.com/weftmesh/weft/subjects"
+)
+
+// execution is a loaded execution: one in its owner's memory. Its partition's lock guards it.
+type execution struct {
+	row Row
+	def *language.Workflow
+	// waiter counts it against its workflow's limits; nil where that declares none.
+	waiter *waiter
+	// machine is nil until the execution has started.
+	machine *machine.Execution
+	// unacked counts the transitions that the log has not acknowledged: the machine is ahead of the log by them.
+	unacked int
+	// unprojected are acknowledged events that SQL does not have.
+	unprojected []json.RawMessage
+	// transitions are all acknowledged events, from the first, while complete is set: as long as SQL has none of them, or somebody
+	// waits for the result, which includes them.
+	transitions [][]machine.Event
+	complete    bool
+	// stored: SQL has the execution. revision changes with everything that happens to it, so that a projection sees whether anything
+	// did meanwhile.
+	stored   bool
+	revision uint64
+	// inFlight are the calls that this process makes. external are those that CompleteCall ends, with the child that each waits for,
+	// if any. startRecorded are the calls whose start this owner has written to the log.
+	inFlight      map[string]context.CancelFunc
+	external      map[string]string
+	startRecorded map[string]bool
+	// orphanCandidates are children that an earlier owner may have started, by call.
+	orphanCandidates map[string]string
+	// pendingCleanup counts the work that must be done before the execution is evicted: see children.
+	pendingCleanup int
+	// suspended: it was suspended before it started. One that has started says so itself.
+	suspended bool
+	// expired are calls whose approval requests the next projection closes.
+	expired []string
+	// hasSlot: it counts against the process's concurrency. slotRequest: it is queued for that.
+	hasSlot     bool
+	slotRequest *slotRequest
+	// evictable: it waits for long, and the next projection evicts it.
+	evictable bool
+	// broken: one of its transitions cannot be written. It is loaded again from what was, and cancelled.
+	broken   bool
+	finished bool
+	results  []chan Result
+}
+
+// maxKeptEvents bounds the events that are kept for those who wait for an execution's result.
+const maxKeptEvents = 1000
+
+// Result is what in-process waiters get when an execution has ended.
+type Result struct {
+	Row Row
+	// Transitions are its whole history, if Complete.
+	Transitions [][]machine.Event
+	Complete    bool
+	// Err is not nil where the partition was closed before the execution ended.
+	Err error
+}
+
+func newExecution(row Row, def *language.Workflow) *execution {
+	return &execution{
+		row: row, def: def, complete: true, inFlight: map[string]context.CancelFunc{}, external: map[string]string{},
+		startRecorded: map[string]bool{},
+	}
+}
+
+// dropProjected forgets the events that SQL has, unless somebody waits for them.
+func (h *execution) dropProjected() {
+	if len(h.results) == 0 || h.row.Events > maxKeptEvents {
+		h.transitions, h.complete = nil, false
+	}
+}
+
+// refreshRow brings the row to the machine's state. It is called when the log has everything that was decided.
+func (h *execution) refreshRow() error {
+	if h.machine == nil {
+		h.row.Status = string(h.suspendPending(h.suspended))
+		return nil
+	}
+	h.row.Status = string(h.machine.Status())
+	h.row.StartedAt = h.machine.StartedAt().UnixMicro()
+	if !h.machine.Status().Ended() {
+		return nil
+	}
+	h.row.EndedAt = h.machine.EndedAt().UnixMicro()
+	if h.machine.Status() == machine.Completed {
+		h.row.Output = string(language.Canonical(h.machine.Output()))
+	}
+	if fault := h.machine.Fault(); fault != nil {
+		data, err := json.Marshal(fault)
+		if err != nil {
+			return fmt.Errorf("encoding an execution's error: %w", err)
+		}
+		h.row.Error, h.row.ErrorType = string(data), fault.Type
+	}
+	return nil
+}
+
+// suspendPending suspends an execution that has not started, or ends that, and returns its status then.
+func (h *execution) suspendPending(on bool) machine.Status {
+	if h.suspended = on; on {
+		return machine.Suspended
+	}
+	return subjects.ExecutionPending
+}
+
+// nextTimer is when the next timer is due; zero where there is none.
+func (h *execution) nextTimer() (due time.Time) {
+	for _, t := range h.machine.Timers() {
+		if due.IsZero() || t.At.Before(due) {
+			due = t.At
+		}
+	}
+	return due
+}
+
+// evict is the row from which the execution can be loaded again.
+func (h *execution) evict() (Row, error) {
+	row := h.row
+	snapshot, err := h.machine.Snapshot()
+	if err != nil {
+		return row, err
+	}
+	row.Evicted, row.Snapshot, row.Listens = true, string(snapshot), len(h.machine.Listeners()) > 0
+	if due := h.nextTimer(); !due.IsZero() {
+		row.DueAt = due.UnixMicro()
+	}
+	return row, nil
+}
+
+// restoreExternal records the external calls of an execution that was evicted: each had started before.
+func (h *execution) restoreExternal() {
+	for _, call := range h.machine.Calls() {
+		if call.External() {
+			h.external[call.ID] = awaitedChild(call)
+		}
+	}
+}
+
+// findOrphanCandidates records the children that an earlier owner may have started: abandoning their calls cancels them.
+func (h *execution) findOrphanCandidates() {
+	if h.machine == nil || h.machine.Status().Ended() {
+		return
+	}
+	for _, call := range h.machine.Awaited() {
+		if _, external := h.external[call.ID]; !external && awaitedChild(call) != "" {
+			if h.orphanCandidates == nil {
+				h.orphanCandidates = map[string]string{}
+			}
+			h.orphanCandidates[call.ID] = awaitedChild(call)
+		}
+	}
+}
+
+// result is what those who wait for the execution's end get.
+func (h *execution) result() Result {
+	return Result{Row: h.row, Transitions: h.transitions, Complete: h.complete}
+}

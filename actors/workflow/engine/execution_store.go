@@ -1,0 +1,476 @@
+package engine
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect"
+
+	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/workflow/definition"
+	"github.com/weftmesh/weft/actors/workflow/machine"
+	"github.com/weftmesh/weft/mesh"
+	"github.com/weftmesh/weft/subjects"
+)
+
+// Row is one execution as SQL has it: the projection of its partition's log.
+type Row struct {
+	bun.BaseModel `bun:"table:executions,alias:execution"`
+
+	ID         string `bun:"id,pk" json:"id"`
+	UserID     string `bun:"user_id" json:"user_id"`
+	WorkflowID string `bun:"workflow_id" json:"workflow_id"`
+	Version    int    `bun:"version" json:"version"`
+	Name       string `bun:"name" json:"name"`
+	ConsentID  string `bun:"consent_id" json:"consent_id"`
+	Partition  int    `bun:"partition" json:"-"`
+	Status     string `bun:"status" json:"-"`
+	// Evicted executions are in SQL alone, with their machine's Snapshot. Listens: events may wake it.
+	Evicted bool `bun:"evicted" json:"-"`
+	Listens bool `bun:"listens" json:"-"`
+	// Watched executions are published to the feed.
+	Watched bool `bun:"watched" json:"-"`
+	// DueAt is the next timer of an evicted execution; 0: none.
+	DueAt int64 `bun:"due_at" json:"-"`
+	// Priority orders what waits for a slot, higher first.
+	Priority int `bun:"priority" json:"priority,omitempty"`
+	// Limits are the limits of its workflow that apply to it; SQL has them in a LimitRow while they count.
+	Limits *definition.Limits `bun:"-" json:"limits,omitempty"`
+	// Origin is what started it.
+	Origin Origin `bun:"embed:origin_" json:"origin,omitzero"`
+	// ParentID and ParentCall are the call of the execution that waits for this one.
+	ParentID   string `bun:"parent_id" json:"parent_id,omitempty"`
+	ParentCall string `bun:"parent_call" json:"parent_call,omitempty"`
+	// Events is the number of events of its history.
+	Events int64  `bun:"events" json:"-"`
+	Input  string `bun:"input" json:"input"`
+	Output string `bun:"output" json:"-"`
+	Error  string `bun:"error" json:"-"`
+	// ErrorType is the type of Error, to select by.
+	ErrorType string `bun:"error_type" json:"-"`
+	// Snapshot is the machine's state of an evicted execution.
+	Snapshot string `bun:"snapshot" json:"-"`
+	// History is the first run of its events, a JSON list, which only projections and ReadHistory use.
+	History    string `bun:"history" json:"-"`
+	Attributes string `bun:"attributes" json:"attributes,omitempty"`
+	// Trace is the W3C traceparent of the request or event that started it: its calls belong to that trace.
+	Trace     string `bun:"trace" json:"trace,omitempty"`
+	CreatedAt int64  `bun:"created_at" json:"created_at"`
+	StartedAt int64  `bun:"started_at" json:"-"`
+	EndedAt   int64  `bun:"ended_at" json:"-"`
+}
+
+// Origin is what started an execution; the zero Origin is a request.
+type Origin struct {
+	Kind OriginKind `bun:"kind" json:"kind,omitempty"`
+	// ID is the schedule's or the other execution's, by Kind.
+	ID string `bun:"id" json:"id,omitempty"`
+	// Depth counts the executions before this one that were started by events which executions emitted.
+	Depth int `bun:"depth" json:"depth,omitempty"`
+	// Task is where a retry begins; empty: where the execution before had failed.
+	Task string `bun:"task" json:"task,omitempty"`
+}
+
+// OriginKind is a kind of origin.
+type OriginKind string
+
+// The kinds of origins.
+const (
+	// OriginSchedule: a schedule's time had come. OriginEvent: an event matched the schedule.
+	OriginSchedule OriginKind = "schedule"
+	OriginEvent    OriginKind = "event"
+	// OriginWorkflow: an execution started it, as a child or on its own.
+	OriginWorkflow OriginKind = "workflow"
+	// OriginRetry continues from the history of another execution, OriginRestart repeats it from the start.
+	OriginRetry   OriginKind = "retry"
+	OriginRestart OriginKind = "restart"
+)
+
+// String is the origin as events tell it: kind:id, or empty for a request.
+func (o Origin) String() string {
+	if o.Kind == "" {
+		return ""
+	}
+	return string(o.Kind) + ":" + o.ID
+}
+
+// HistoryRow is a run of an execution's events, from the event numbered First on: a JSON list. The first run of most is in the
+// execution's row.
+type HistoryRow struct {
+	bun.BaseModel `bun:"table:execution_histories"`
+
+	ExecutionID string `bun:"execution_id,pk"`
+	First       int64  `bun:"first,pk"`
+	Events      string `bun:"events"`
+}
+
+// partitionRow is the owner that projects a partition's log, and the sequence of the message up to which it is projected.
+type partitionRow struct {
+	bun.BaseModel `bun:"table:partitions"`
+
+	Partition int    `bun:"partition,pk"`
+	Owner     string `bun:"owner"`
+	Projected uint64 `bun:"projected"`
+}
+
+// Grant is the consent that the execution acts under.
+func (e Row) Grant() mesh.Grant {
+	return mesh.Grant{UserID: e.UserID, Scope: subjects.ScopeWorkflowsExecute, ConsentID: e.ConsentID}
+}
+
+// Ended reports whether the execution has ended.
+func (e Row) Ended() bool { return machine.Status(e.Status).Ended() }
+
+// Resource is the execution as lists show it.
+func (e Row) Resource() subjects.Execution {
+	r := subjects.Execution{
+		ID: e.ID, WorkflowID: e.WorkflowID, Version: e.Version, Name: e.Name, Status: e.Status, CreatedAt: machine.Moment(e.CreatedAt),
+		StartedAt: OptionalMoment(e.StartedAt), EndedAt: OptionalMoment(e.EndedAt), Attributes: definition.AttributesFrom(e.Attributes),
+	}
+	if e.Error != "" {
+		r.Error = &subjects.ExecutionProblem{}
+		if json.Unmarshal([]byte(e.Error), r.Error) != nil {
+			r.Error = nil
+		}
+	}
+	return r
+}
+
+// OptionalMoment is a time in microseconds since the epoch; nil for 0.
+func OptionalMoment(micro int64) *time.Time {
+	if micro == 0 {
+		return nil
+	}
+	at := machine.Moment(micro)
+	return &at
+}
+
+// ErrNoExecution: no execution has the id.
+var ErrNoExecution = subjects.Errorf(subjects.CodeNotFound, "execution not found")
+
+func readExecution(ctx context.Context, db bun.IDB, id string) (Row, error) {
+	var e Row
+	err := db.NewSelect().Model(&e).ExcludeColumn("history").Where("id = ?", id).Scan(ctx)
+	if errors.Is(err, sql.ErrNoRows) {
+		return e, ErrNoExecution
+	}
+	if err != nil {
+		return e, fmt.Errorf("reading an execution: %w", err)
+	}
+	return e, nil
+}
+
+// executionExists reports whether an execution has an id.
+func executionExists(ctx context.Context, db bun.IDB, id string) (bool, error) {
+	found, err := db.NewSelect().Model((*Row)(nil)).Where("id = ?", id).Exists(ctx)
+	if err != nil {
+		return false, fmt.Errorf("looking for an execution: %w", err)
+	}
+	return found, nil
+}
+
+// PageOfExecutions reads a user's executions, newest first, after the given creation and id.
+func PageOfExecutions(
+	ctx context.Context, db bun.IDB, userID string, r subjects.ListExecutionsRequest, attributes map[string]string, after int64, afterID string,
+) ([]Row, error) {
+	var rows []Row
+	q := db.NewSelect().Model(&rows).ExcludeColumn("input", "output", "snapshot", "history").Where("user_id = ?", userID).
+		Order("created_at DESC", "id DESC").Limit(int64(r.PageLimit() + 1))
+	if afterID != "" {
+		q.Where("(created_at < ? OR (created_at = ? AND id < ?))", after, after, afterID)
+	}
+	if r.WorkflowID != "" {
+		q.Where("workflow_id = ?", r.WorkflowID)
+	}
+	if r.Since != nil {
+		q.Where("created_at >= ?", r.Since.UnixMicro())
+	}
+	if r.Until != nil {
+		q.Where("created_at < ?", r.Until.UnixMicro())
+	}
+	if r.Status != "" {
+		q.Where("status = ?", r.Status)
+	}
+	for name, value := range attributes {
+		if db.Dialect().Name() == dialect.SQLite {
+			q.Where("json_extract(nullif(attributes, ''), ?) = ?", `$."`+name+`"`, value)
+		} else {
+			q.Where("nullif(attributes, '')::jsonb ->> ? = ?", name, value)
+		}
+	}
+	if err := q.Scan(ctx); err != nil {
+		return nil, fmt.Errorf("listing executions: %w", err)
+	}
+	return rows, nil
+}
+
+// ReadHistory reads an execution's events after the one with a number, from at most limit runs of events (0: all).
+func ReadHistory(ctx context.Context, db bun.IDB, id string, after int64, limit int) ([]json.RawMessage, error) {
+	var rows []HistoryRow
+	runs := db.NewSelect().TableExpr("executions").ColumnExpr("1 AS first, history AS events").Where("id = ?", id).Where("history <> ''").
+		UnionAll(db.NewSelect().Model((*HistoryRow)(nil)).Column("first", "events").Where("execution_id = ?", id))
+	q := db.NewSelect().With("runs", runs).TableExpr("runs").Column("first", "events").Order("first")
+	if after > 0 {
+		// The run with the next event is the last one that begins at or before it.
+		q.Where("first >= (SELECT max(first) FROM runs WHERE first <= ?)", after+1)
+	}
+	if limit > 0 {
+		q.Limit(int64(limit))
+	}
+	if err := q.Scan(ctx, &rows); err != nil {
+		return nil, fmt.Errorf("reading an execution's history: %w", err)
+	}
+	var events []json.RawMessage
+	for _, row := range rows {
+		var run []json.RawMessage
+		if err := json.Unmarshal([]byte(row.Events), &run); err != nil {
+			return nil, fmt.Errorf("decoding the history of %s: %w", id, err)
+		}
+		if skip := after + 1 - row.First; skip > 0 {
+			run = run[min(int(skip), len(run)):]
+		}
+		events = append(events, run...)
+	}
+	return events, nil
+}
+
+// claimPartition makes owner the one that projects a partition and returns the position of the projection. Projections of earlier
+// owners are refused from then on.
+func claimPartition(ctx context.Context, tx bun.Tx, number int, owner string) (projected uint64, err error) {
+	row := partitionRow{Partition: number, Owner: owner}
+	_, err = tx.NewInsert().Model(&row).On("CONFLICT (partition) DO UPDATE").Set("owner = EXCLUDED.owner").Exec(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("claiming a partition: %w", err)
+	}
+	if err := tx.NewSelect().Model(&row).WherePK().Scan(ctx); err != nil {
+		return 0, fmt.Errorf("reading a partition: %w", err)
+	}
+	return row.Projected, nil
+}
+
+// advancePartition moves the position of a partition's projection; it reports whether owner still projects it.
+func advancePartition(ctx context.Context, tx bun.Tx, number int, owner string, projected uint64) (bool, error) {
+	result, err := tx.NewUpdate().Model((*partitionRow)(nil)).Set("projected = ?", projected).
+		Where("partition = ?", number).Where("owner = ?", owner).Where("projected <= ?", projected).Exec(ctx)
+	if err != nil {
+		return false, fmt.Errorf("advancing a projection: %w", err)
+	}
+	n, err := result.RowsAffected()
+	return n == 1, err
+}
+
+// rowsPerStatement bounds the rows of one statement.
+const rowsPerStatement = 100
+
+// storeExecutions writes the state of executions, fresh ones that SQL certainly does not have and known ones, and what has been
+// added to their histories. SQLite gets a prepared statement for each row, because parsing costs more than a call there; PostgreSQL
+// a statement for many rows, because a round trip costs more than parsing.
+func storeExecutions(ctx context.Context, tx bun.Tx, fresh, known []Row, histories []HistoryRow) error {
+	if tx.Dialect().Name() == dialect.SQLite {
+		return storePrepared(ctx, tx, fresh, known, histories)
+	}
+	rows := slices.Concat(fresh, known)
+	for part := range slices.Chunk(rows, rowsPerStatement) {
+		q := tx.NewInsert().Model(&part).On("CONFLICT (id) DO UPDATE").Returning("NULL")
+		for _, column := range projectedColumns {
+			q.Set("? = EXCLUDED.?", bun.Ident(column), bun.Ident(column))
+		}
+		q.Set(firstRun)
+		if _, err := q.Exec(ctx); err != nil {
+			return fmt.Errorf("storing executions: %w", err)
+		}
+	}
+	for part := range slices.Chunk(histories, rowsPerStatement) {
+		q := tx.NewInsert().Model(&part).On("CONFLICT (execution_id, first) DO UPDATE").Set("events = EXCLUDED.events").Returning("NULL")
+		if _, err := q.Exec(ctx); err != nil {
+			return fmt.Errorf("storing histories: %w", err)
+		}
+	}
+	return nil
+}
+
+// projectedColumns are those of an execution that change after its start, fixedColumns the others.
+var (
+	fixedColumns = []string{
+		"id", "user_id", "workflow_id", "version", "name", "consent_id", "partition", "priority",
+		"origin_kind", "origin_id", "origin_depth", "origin_task", "parent_id", "parent_call", "input", "attributes", "trace", "created_at",
+	}
+	projectedColumns = []string{
+		"status", "evicted", "listens", "watched", "due_at", "events", "output", "error", "error_type", "snapshot", "started_at", "ended_at",
+	}
+)
+
+// firstRun keeps the first run of events where a projection brings none. A projection of unknown outcome is repeated with the same
+// run, or with a longer one.
+const firstRun = "history = CASE EXCLUDED.history WHEN '' THEN execution.history ELSE EXCLUDED.history END"
+
+// insertExecution and upsertExecution are one execution's statements for SQLite, which is slower on a statement that may conflict.
+func insertExecution() string {
+	all := append(append(slices.Clone(fixedColumns), projectedColumns...), "history")
+	return "INSERT INTO executions AS execution (" + strings.Join(all, ", ") + ") VALUES (?" + strings.Repeat(", ?", len(all)-1) + ")"
+}
+
+func upsertExecution() string {
+	var sets []string
+	for _, column := range projectedColumns {
+		sets = append(sets, column+" = EXCLUDED."+column)
+	}
+	sets = append(sets, firstRun)
+	return insertExecution() + " ON CONFLICT (id) DO UPDATE SET " + strings.Join(sets, ", ")
+}
+
+func storeEach(ctx context.Context, tx bun.Tx, query string, rows []Row) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	statement, err := tx.PrepareContext(ctx, query)
+	if err != nil {
+		return fmt.Errorf("preparing to store executions: %w", err)
+	}
+	defer func() { _ = statement.Close() }()
+	for i := range rows {
+		e := &rows[i]
+		_, err := statement.ExecContext(ctx, e.ID, e.UserID, e.WorkflowID, e.Version, e.Name, e.ConsentID, e.Partition, e.Priority,
+			e.Origin.Kind, e.Origin.ID, e.Origin.Depth, e.Origin.Task,
+			e.ParentID, e.ParentCall, e.Input, e.Attributes, e.Trace, e.CreatedAt,
+			e.Status, e.Evicted, e.Listens, e.Watched, e.DueAt, e.Events, e.Output, e.Error, e.ErrorType, e.Snapshot, e.StartedAt, e.EndedAt, e.History)
+		if err != nil {
+			return fmt.Errorf("storing an execution: %w", err)
+		}
+	}
+	return nil
+}
+
+func storePrepared(ctx context.Context, tx bun.Tx, fresh, known []Row, histories []HistoryRow) error {
+	if err := storeEach(ctx, tx, insertExecution(), fresh); err != nil {
+		return err
+	}
+	if err := storeEach(ctx, tx, upsertExecution(), known); err != nil {
+		return err
+	}
+	if len(histories) == 0 {
+		return nil
+	}
+	// A run that is there already was written by a projection of unknown outcome: it is the beginning of the same run.
+	insert, err := tx.PrepareContext(ctx, "INSERT INTO execution_histories (execution_id, first, events) VALUES (?, ?, ?) "+
+		"ON CONFLICT (execution_id, first) DO UPDATE SET events = EXCLUDED.events")
+	if err != nil {
+		return fmt.Errorf("preparing to store histories: %w", err)
+	}
+	defer func() { _ = insert.Close() }()
+	for _, h := range histories {
+		if _, err := insert.ExecContext(ctx, h.ExecutionID, h.First, h.Events); err != nil {
+			return fmt.Errorf("storing a history: %w", err)
+		}
+	}
+	return nil
+}
+
+// liveExecutions reads the executions of a partition that are neither ended nor evicted.
+func liveExecutions(ctx context.Context, db bun.IDB, number int) (rows []Row, err error) {
+	err = db.NewSelect().Model(&rows).ExcludeColumn("history").Where("partition = ?", number).Where("ended_at = 0").Where("NOT evicted").Order("created_at", "id").Scan(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("reading live executions: %w", err)
+	}
+	return rows, nil
+}
+
+// orphanedChildren reads the running executions whose parents, in a partition, have ended.
+func orphanedChildren(ctx context.Context, db bun.IDB, number int) (ids []string, err error) {
+	err = db.NewSelect().Model((*Row)(nil)).Column("id").Where("parent_id <> ''").Where("ended_at = 0").
+		Where("EXISTS (SELECT 1 FROM executions AS p WHERE p.id = execution.parent_id AND p.partition = ? AND p.ended_at > 0)", number).Scan(ctx, &ids)
+	if err != nil {
+		return nil, fmt.Errorf("looking for children whose parents have ended: %w", err)
+	}
+	return ids, nil
+}
+
+// liveChildren reads the running executions whose parents are among some.
+func liveChildren(ctx context.Context, db bun.IDB, parents []string) (rows []Row, err error) {
+	err = db.NewSelect().Model(&rows).Column("id", "parent_id", "parent_call").Where("parent_id <> ''").Where("ended_at = 0").
+		Where("parent_id IN (?)", bun.List(parents)).Scan(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("reading running children: %w", err)
+	}
+	return rows, nil
+}
+
+// uncompletedParents reads the ended executions of a partition whose parents are still running.
+func uncompletedParents(ctx context.Context, db bun.IDB, number int) (rows []Row, err error) {
+	err = db.NewSelect().Model(&rows).ExcludeColumn("snapshot", "input", "history").Where("partition = ?", number).Where("ended_at > 0").Where("parent_id <> ''").
+		Where("EXISTS (SELECT 1 FROM executions AS p WHERE p.id = execution.parent_id AND p.ended_at = 0)").Scan(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("reading ended children: %w", err)
+	}
+	return rows, nil
+}
+
+// dueRow is when an evicted execution is to be loaded.
+type dueRow struct {
+	ID    string `bun:"id"`
+	DueAt int64  `bun:"due_at"`
+}
+
+// dueExecutions reads the evicted executions of a partition with a timer up to a time.
+func dueExecutions(ctx context.Context, db bun.IDB, number int, until time.Time) (rows []dueRow, err error) {
+	err = db.NewSelect().Model((*Row)(nil)).Column("id", "due_at").Where("partition = ?", number).Where("ended_at = 0").
+		Where("evicted").Where("due_at > 0").Where("due_at <= ?", until.UnixMicro()).Scan(ctx, &rows)
+	if err != nil {
+		return nil, fmt.Errorf("reading timers: %w", err)
+	}
+	return rows, nil
+}
+
+// listeningExecutions reads a user's evicted executions of a partition that wait for events.
+func listeningExecutions(ctx context.Context, db bun.IDB, number int, userID string) (ids []string, err error) {
+	err = db.NewSelect().Model((*Row)(nil)).Column("id").Where("partition = ?", number).Where("user_id = ?", userID).
+		Where("ended_at = 0").Where("evicted").Where("listens").Scan(ctx, &ids)
+	if err != nil {
+		return nil, fmt.Errorf("reading listening executions: %w", err)
+	}
+	return ids, nil
+}
+
+// openExecutions reads a user's executions of a partition that have not ended.
+func openExecutions(ctx context.Context, db bun.IDB, number int, userID string) (ids []string, err error) {
+	err = db.NewSelect().Model((*Row)(nil)).Column("id").Where("partition = ?", number).Where("user_id = ?", userID).
+		Where("ended_at = 0").Scan(ctx, &ids)
+	if err != nil {
+		return nil, fmt.Errorf("reading a user's executions: %w", err)
+	}
+	return ids, nil
+}
+
+// WatchedExecutions reads those of a user's executions that were published to the feed.
+func WatchedExecutions(ctx context.Context, db bun.IDB, userID string) (ids []string, err error) {
+	err = db.NewSelect().Model((*Row)(nil)).Column("id").Where("user_id = ?", userID).Where("watched").Scan(ctx, &ids)
+	if err != nil {
+		return nil, fmt.Errorf("reading a user's watched executions: %w", err)
+	}
+	return ids, nil
+}
+
+// markWatched records that an execution which has ended is published to the feed.
+func markWatched(ctx context.Context, tx bun.Tx, id string) error {
+	_, err := tx.NewUpdate().Model((*Row)(nil)).Set("watched = ?", true).Where("id = ?", id).Where("ended_at > 0").Exec(ctx)
+	if err != nil {
+		return fmt.Errorf("marking an execution as watched: %w", err)
+	}
+	return nil
+}
+
+func Insert(ctx context.Context, tx database.Tx, rows ...any) error {
+	for _, row := range rows {
+		if _, err := tx.NewInsert().Model(row).Exec(ctx); err != nil {
+			return fmt.Errorf("inserting: %w", err)
+		}
+	}
+	return nil
+}

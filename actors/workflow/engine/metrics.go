@@ -1,0 +1,92 @@
+package engine
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/weftmesh/weft/subjects"
+)
+
+type metrics struct {
+	executions   *prometheus.CounterVec
+	duration     prometheus.Histogram
+	steps        *prometheus.CounterVec
+	stepDuration prometheus.Histogram
+	active       prometheus.Gauge
+	appends      prometheus.Counter
+	projection   prometheus.Histogram
+	partitions   prometheus.Gauge
+	refused      *prometheus.CounterVec
+
+	// stepsCompleted is the completed counter of steps.
+	stepsCompleted prometheus.Counter
+}
+
+func newMetrics(r prometheus.Registerer, queued, blocked, queuedCalls func() int) *metrics {
+	buckets := prometheus.ExponentialBuckets(0.001, 4, 10)
+	m := &metrics{
+		executions: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "workflow_executions_total", Help: "Executions that have ended, by status: completed, faulted, cancelled.",
+		}, []string{"status"}),
+		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "workflow_execution_duration_seconds", Help: "Duration of an execution, from its start to its end.", Buckets: buckets,
+		}),
+		steps: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "workflow_steps_total", Help: "Calls made, by result: completed, faulted, abandoned.",
+		}, []string{"result"}),
+		stepDuration: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "workflow_step_duration_seconds", Help: "Duration of a call, its retries included.", Buckets: buckets,
+		}),
+		active: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "workflow_active_executions", Help: "Executions that this process runs now.",
+		}),
+		appends: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "workflow_log_appends_total", Help: "Messages appended to logs; each has the transitions of many executions.",
+		}),
+		projection: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "workflow_projection_duration_seconds", Help: "Duration of a projection of the logs to SQL.", Buckets: buckets,
+		}),
+		partitions: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "workflow_partitions", Help: "Partitions that this process owns.",
+		}),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "workflow_refused_starts_total", Help: "Starts refused because too many executions wait, by bound: user, process.",
+		}, []string{"bound"}),
+	}
+	m.stepsCompleted = m.steps.WithLabelValues("completed")
+	// Counters start at 0 instead of being absent, so that the rate of the first increment is seen.
+	for counts, values := range map[*prometheus.CounterVec][]string{
+		m.executions: {subjects.ExecutionCompleted, subjects.ExecutionFaulted, subjects.ExecutionCancelled},
+		m.steps:      {"faulted", "abandoned"}, m.refused: {"user", "process"},
+	} {
+		for _, value := range values {
+			counts.WithLabelValues(value)
+		}
+	}
+	r.MustRegister(m.executions, m.duration, m.steps, m.stepDuration, m.active, m.appends, m.projection, m.partitions, m.refused,
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "workflow_queued_executions", Help: "Executions of this process that wait for a slot.",
+		}, func() float64 { return float64(queued()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "workflow_blocked_executions", Help: "Executions of this process that wait for their workflows' limits, suspended ones included.",
+		}, func() float64 { return float64(blocked()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "workflow_queued_steps", Help: "Calls of this process that wait for a slot.",
+		}, func() float64 { return float64(queuedCalls()) }))
+	return m
+}
+
+// call records a call that was made. The result is empty for an external one, which is not counted yet.
+func (m *metrics) call(result string, took time.Duration) {
+	m.stepDuration.Observe(took.Seconds())
+	if result != "" {
+		m.steps.WithLabelValues(result).Inc()
+	}
+}
+
+// ended counts an execution that has ended.
+func (m *metrics) ended(status string, took time.Duration) {
+	m.executions.WithLabelValues(status).Inc()
+	m.duration.Observe(took.Seconds())
+}

@@ -1,0 +1,56 @@
+package engine
+
+import (
+	"maps"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/weftmesh/weft/subjects"
+)
+
+// TestPlan: whatever processes come and go, following the plan ends with every partition owned by one, shares that differ
+// by at most one, and nothing left to do; and it moves nothing when that is so.
+func TestPlan(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		shares := map[string][]int{}
+		for number := range subjects.WorkflowPartitions {
+			if name := rapid.SampledFrom([]string{"", "a", "b", "c", "d"}).Draw(t, "owner"); name != "" {
+				shares[name] = append(shares[name], number)
+			}
+		}
+		for _, name := range rapid.SliceOfDistinct(rapid.SampledFrom([]string{"e", "f", "g"}), rapid.ID[string]).Draw(t, "joiners") {
+			shares[name] = nil
+		}
+		if len(shares) == 0 {
+			return
+		}
+		rounds := 0
+		for moved := true; moved; rounds++ {
+			if rounds > 3*subjects.WorkflowPartitions {
+				t.Fatalf("the plan does not settle: %v", shares)
+			}
+			moved = false
+			next := map[string][]int{}
+			for name := range shares {
+				take, give := plan(name, shares)
+				own := append(slices.Clone(shares[name]), take...)
+				own = slices.DeleteFunc(own, func(number int) bool { return number == give })
+				moved = moved || len(take) > 0 || give >= 0
+				next[name] = own
+			}
+			shares = next
+		}
+		var all []int
+		least, most := subjects.WorkflowPartitions, 0
+		for _, own := range shares {
+			all = append(all, own...)
+			least, most = min(least, len(own)), max(most, len(own))
+		}
+		slices.Sort(all)
+		if !slices.Equal(all, []int{0, 1, 2, 3, 4, 5, 6, 7}) || most-least > 1 {
+			t.Fatalf("settled as %v", slices.Collect(maps.Values(shares)))
+		}
+	})
+}

@@ -1,0 +1,349 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/weftmesh/weft/actors/workflow/language"
+	"github.com/weftmesh/weft/actors/workflow/machine"
+	"github.com/weftmesh/weft/subjects"
+)
+
+// ErrTaken: another execution has the id.
+var ErrTaken = &subjects.Error{
+	Code: subjects.CodeConflict, Reason: subjects.ReasonAlreadyExists, Detail: "the execution_id is taken by another execution",
+}
+
+// partition is one partition that this process owns. It decides about its executions in memory, appends the decisions of many as
+// one message of its log, and acts on a decision only once the log has it.
+type partition struct {
+	e         *Engine
+	number    int
+	ctx       context.Context //nolint:containedctx // ends with the ownership, which no caller's context does
+	stop      context.CancelFunc
+	writer    logWriter
+	children  children
+	timerWake signal
+	// scheduleStarts is read-locked while a start that a schedule makes is checked and decided.
+	scheduleStarts sync.RWMutex
+
+	// mu guards what follows, and the executions.
+	mu         sync.Mutex
+	executions map[string]*execution
+	admission  admission
+	// loading holds the ids that a goroutine is loading or starting; each channel is closed when it is done.
+	loading map[string]chan struct{}
+	// logged is the sequence of the last message in the log.
+	logged uint64
+	// unprojected are the executions that SQL has an older state of, unprojectedBytes the size of their events.
+	unprojected      map[string]*execution
+	unprojectedBytes int
+	// outcomeUnknown: the last projection failed, and SQL may or may not have it.
+	outcomeUnknown bool
+	// truncatedBefore is the sequence that the log was last truncated before.
+	truncatedBefore uint64
+	timers          timers
+	// timersUntil is the time up to which the timers of evicted executions are in memory.
+	timersUntil time.Time
+	// draining: the partition is being handed over, and dispatches no call. closed: it is not owned any more.
+	draining, closed bool
+}
+
+func newPartition(ctx context.Context, e *Engine, number int) *partition {
+	p := &partition{
+		e: e, number: number, timerWake: newSignal(), executions: map[string]*execution{}, loading: map[string]chan struct{}{},
+		unprojected: map[string]*execution{},
+	}
+	p.ctx, p.stop = context.WithCancel(context.WithoutCancel(ctx))
+	p.timers.wake = p.timerWake
+	p.children = children{p}
+	p.admission = admission{
+		limiter: newLimiter(), slots: &e.executionSlots, maxQueued: e.Config.MaxQueued, maxQueuedPerUser: e.Config.MaxQueuedPerUser,
+		refused:   func(bound string) { e.metrics.refused.WithLabelValues(bound).Inc() },
+		activeAdd: e.metrics.active.Add,
+	}
+	p.writer = logWriter{
+		log: partitionLog{store: e.log, number: number, owner: e.NewID()}, limit: e.transitionLimit, wake: newSignal(), logger: e.Log,
+		appended: p.onAppended, lost: p.close,
+	}
+	return p
+}
+
+// start starts an execution. logged gets nil once that is in the log; wait, where it is not nil, gets the result.
+func (p *partition) start(row Row, def *language.Workflow, wait chan Result) (logged chan error, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed || p.draining {
+		return nil, errPartitionMoving
+	}
+	pending, stalledSince := p.writer.backlog()
+	if err := p.admission.check(row.UserID, load{pending, p.unprojectedBytes, stalledSince}); err != nil {
+		return nil, err
+	}
+	if p.executions[row.ID] != nil {
+		return nil, ErrTaken
+	}
+	h := newExecution(row, def)
+	h.row.Partition, h.row.Status = p.number, subjects.ExecutionPending
+	if err := p.admission.admit(h); err != nil {
+		return nil, err
+	}
+	if wait != nil {
+		h.results = append(h.results, wait)
+	}
+	logged = make(chan error, 1)
+	p.executions[row.ID] = h
+	var events []machine.Event
+	if p.acquireSlot(h) {
+		if events, err = p.launch(h); err != nil {
+			p.discard(h)
+			return nil, err
+		}
+	}
+	start := row
+	p.enqueue(h, transition{Start: &start}, events, logged)
+	if p.children.mayBeOrphaned(h) {
+		h.pendingCleanup++
+		p.e.background.Go(func() { p.children.confirmAwaited(h) })
+	}
+	return logged, nil
+}
+
+// startPending starts an execution that has a slot, and that the log has as pending.
+func (p *partition) startPending(h *execution) {
+	events, err := p.launch(h)
+	if err != nil {
+		p.e.Log.Error("starting an execution", zap.String("execution_id", h.row.ID), zap.Error(err))
+		p.discard(h)
+		return
+	}
+	p.enqueue(h, transition{}, events, nil)
+}
+
+// discard removes an execution that could not be started.
+func (p *partition) discard(h *execution) {
+	p.admission.release(h)
+	if p.executions[h.row.ID] == h {
+		delete(p.executions, h.row.ID)
+	}
+	p.releaseLimits(h)
+}
+
+// launch creates an execution's machine. Calls without an effect that it begins with complete at once: their results are in the
+// log before anything that follows from them is dispatched.
+func (p *partition) launch(h *execution) ([]machine.Event, error) {
+	input, err := language.Decode([]byte(h.row.Input))
+	if err != nil {
+		return nil, err
+	}
+	x, events, err := p.e.launch(p.ctx, h, input)
+	if err != nil {
+		return nil, err
+	}
+	h.machine = x
+	p.noteStarted(h)
+	for _, call := range x.Calls() {
+		if hasNoEffect(call) {
+			p.e.metrics.stepsCompleted.Inc()
+			events = append(events, x.Handle(machine.CallDone(call.ID, ArgumentsOf(call), p.e.Now()))...)
+		}
+	}
+	return events, nil
+}
+
+// decide applies outcomes to an execution's machine, or continues a transition that was split, and enqueues the events. It reports
+// whether there are any.
+func (p *partition) decide(h *execution, logged chan error, outcomes ...machine.Outcome) bool {
+	if h.broken || h.machine == nil {
+		return false
+	}
+	var events []machine.Event
+	for _, outcome := range outcomes {
+		more := h.machine.Handle(outcome)
+		if events == nil {
+			events = more
+			continue
+		}
+		events = append(events, more...)
+	}
+	if len(outcomes) == 0 {
+		events = h.machine.Continue(p.e.Now())
+	}
+	if len(events) == 0 {
+		return false
+	}
+	p.enqueue(h, transition{}, events, logged)
+	return true
+}
+
+// enqueue hands a transition to the log writer. One that exceeds a message is split into several, in order; a split transition
+// resumes at the cut. An execution with an event that fits into no message is broken: it is restored and cancelled.
+func (p *partition) enqueue(h *execution, t transition, events []machine.Event, logged chan error) {
+	h.revision++
+	h.evictable = false
+	t.ID = h.row.ID
+	raw := encodeEvents(events)
+	for {
+		count := fittingEvents(raw, p.e.transitionLimit)
+		part := pendingTransition{execution: h, raw: raw[:count], events: events[:count]}
+		var err error
+		if count == 0 && len(raw) > 0 {
+			err = errEventSize
+		} else {
+			part.head, err = t.head()
+		}
+		if err != nil {
+			p.breakOff(h, err, logged)
+			return
+		}
+		raw, events, t = raw[count:], events[count:], transition{ID: t.ID}
+		if len(raw) == 0 {
+			part.logged = logged
+		}
+		h.unacked++
+		p.writer.add(part)
+		if len(raw) == 0 {
+			return
+		}
+	}
+}
+
+// breakOff marks an execution with a transition that cannot be written. Once SQL has what was written, it is cancelled.
+func (p *partition) breakOff(h *execution, err error, logged chan error) {
+	p.e.Log.Error("a transition cannot be written", zap.String("execution_id", h.row.ID), zap.Error(err))
+	h.broken = true
+	p.unprojected[h.row.ID] = h
+	if logged != nil {
+		logged <- err
+	}
+	p.e.projector.wake.set()
+}
+
+// onAppended acts on transitions that are in the log now.
+func (p *partition) onAppended(batch []pendingTransition, sequence uint64) {
+	p.e.metrics.appends.Inc()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.logged = sequence
+	for i := range batch {
+		t := &batch[i]
+		h := t.execution
+		if h == nil { // a barrier
+			t.settle(nil)
+			continue
+		}
+		h.unacked--
+		p.addUnprojected(h, t.raw, t.events)
+		if h.unacked == 0 && !h.broken {
+			if err := h.refreshRow(); err != nil {
+				p.e.Log.Error("encoding the result of an execution", zap.String("execution_id", h.row.ID), zap.Error(err))
+			}
+		}
+		if h.row.Watched {
+			p.e.feedQueue.add(h.row.ID)
+		}
+		t.settle(nil)
+		if h.unacked == 0 && !p.closed {
+			p.advance(h)
+		}
+	}
+	p.e.projector.wake.set()
+}
+
+// addUnprojected records events that the log has and SQL does not.
+func (p *partition) addUnprojected(h *execution, raw []json.RawMessage, events []machine.Event) {
+	h.unprojected = append(h.unprojected, raw...)
+	for _, event := range raw {
+		p.unprojectedBytes += len(event)
+	}
+	if h.complete && len(events) > 0 {
+		h.transitions = append(h.transitions, events)
+	}
+	h.row.Events += int64(len(raw))
+	p.unprojected[h.row.ID] = h
+}
+
+// advance continues an execution whose transitions are all in the log.
+func (p *partition) advance(h *execution) {
+	if h.broken || h.machine == nil || h.finished {
+		return
+	}
+	if h.machine.Status().Ended() {
+		p.finish(h)
+		return
+	}
+	outcomes, outstanding := p.dispatchCalls(h)
+	switch {
+	case len(outcomes) > 0:
+		p.decide(h, nil, outcomes...)
+	case !h.machine.Settled():
+		p.decide(h, nil)
+	case !outstanding:
+		p.idle(h)
+	}
+}
+
+// finish delivers the result of an execution that has ended. The next projection writes it to SQL.
+func (p *partition) finish(h *execution) {
+	h.finished = true
+	p.unprojected[h.row.ID] = h
+	p.abandonCalls(h, nil)
+	for _, w := range h.results {
+		w <- h.result()
+	}
+	h.results = nil
+	p.admission.release(h)
+	p.releaseLimits(h)
+	p.e.metrics.ended(h.row.Status, h.machine.EndedAt().Sub(h.machine.StartedAt()))
+	if h.row.ParentID != "" {
+		p.children.completeParent(h.row)
+	}
+}
+
+// idle lets an execution wait that has no call outstanding: in memory if the wait is short, else it is evicted by the next
+// projection.
+func (p *partition) idle(h *execution) {
+	due := h.nextTimer()
+	p.scheduleTimer(due, h)
+	if !due.IsZero() && due.Sub(p.e.Now()) <= p.e.Config.ShortWait {
+		return
+	}
+	h.evictable = true
+	p.admission.release(h)
+	p.unprojected[h.row.ID] = h
+	p.e.projector.wake.set()
+}
+
+// close gives the partition up: another owner has it, or the process stops. What is pending is answered with errPartitionMoving.
+func (p *partition) close(cause error) {
+	p.stop()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return
+	}
+	p.closed = true
+	if cause != nil && !errors.Is(cause, context.Canceled) {
+		p.e.Log.Warn("partition lost", zap.Int("partition", p.number), zap.Error(cause))
+	}
+	p.writer.close()
+	for _, h := range p.executions {
+		for _, cancel := range h.inFlight {
+			cancel()
+		}
+		for _, w := range h.results {
+			w <- Result{Err: errPartitionMoving}
+		}
+		h.results = nil
+		p.admission.release(h)
+	}
+	clear(p.executions)
+	clear(p.unprojected)
+	p.unprojectedBytes = 0
+	p.e.remove(p)
+}

@@ -1,0 +1,235 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/weftmesh/weft/actors/workflow/machine"
+)
+
+const (
+	// projectionInterval is the pause between two projections while there is something to project.
+	projectionInterval = 100 * time.Millisecond
+	// projectionTimeout bounds one projection.
+	projectionTimeout = 20 * time.Second
+	// projectionRetryDelay is the pause after a projection that failed.
+	projectionRetryDelay = 250 * time.Millisecond
+)
+
+// projector writes what the logs say to SQL: rows, histories, and the position of each log, in one transaction a partition. SQL is
+// one projection behind the logs; flush brings it up to date.
+type projector struct {
+	wake signal
+	// run is held during a projection.
+	run sync.Mutex
+
+	mu sync.Mutex
+	// next is the run that has not begun: all who ask for a flush until then share it.
+	next *projectionRun
+}
+
+type projectionRun struct {
+	done chan struct{}
+	err  error
+}
+
+func newProjector() *projector { return &projector{wake: newSignal()} }
+
+// flush returns when SQL has everything that was acknowledged before the call.
+func (e *Engine) flush(ctx context.Context) error {
+	f := e.projector
+	f.mu.Lock()
+	mine := f.next == nil
+	if mine {
+		f.next = &projectionRun{done: make(chan struct{})}
+	}
+	run := f.next
+	f.mu.Unlock()
+	if !mine {
+		select {
+		case <-run.done:
+			return run.err
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	f.run.Lock()
+	defer f.run.Unlock()
+	f.mu.Lock()
+	f.next = nil
+	f.mu.Unlock()
+	defer close(run.done)
+	// Others wait for this run too: neither this caller's cancellation nor its transaction may affect it.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(e.store.detached(ctx)), projectionTimeout)
+	defer cancel()
+	run.err = e.projectAll(ctx)
+	return run.err
+}
+
+// runProjector projects until ctx ends.
+func (e *Engine) runProjector(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-e.projector.wake.c:
+		}
+		pause := projectionInterval
+		if err := e.flush(ctx); err != nil {
+			e.Log.Warn("projecting executions", zap.Error(err))
+			e.projector.wake.set()
+			pause = projectionRetryDelay
+		}
+		if sleep(ctx, pause, nil); ctx.Err() != nil {
+			return nil
+		}
+	}
+}
+
+// projectAll projects every partition of this process.
+func (e *Engine) projectAll(ctx context.Context) error {
+	start := time.Now()
+	var errs []error
+	for _, p := range e.owned() {
+		errs = append(errs, p.project(ctx))
+	}
+	e.metrics.projection.Observe(time.Since(start).Seconds())
+	return errors.Join(errs...)
+}
+
+// projectedExecution is what one projection writes of an execution.
+type projectedExecution struct {
+	execution *execution
+	row       Row
+	events    []json.RawMessage
+	revision  uint64
+	evicted   bool
+	// known: SQL has the execution, or may have it.
+	known bool
+	// ended: SQL gets the execution's end with this projection.
+	ended bool
+	// expired are calls whose approval requests are closed.
+	expired []string
+	// limits is the row that counts it against its limits; nil where it has none.
+	limits *LimitRow
+}
+
+// projectionBatch is what one projection of a partition writes in one transaction.
+type projectionBatch struct {
+	number int
+	owner  string
+	// sequence is the log's message up to which it is projected.
+	sequence   uint64
+	executions []projectedExecution
+}
+
+// project writes the partition's log to SQL, up to one message of it.
+func (p *partition) project(ctx context.Context) error {
+	batch := p.collect()
+	if len(batch.executions) == 0 {
+		return nil
+	}
+	err := p.e.store.project(ctx, batch)
+	reach(crashProjected)
+	p.onProjected(batch, err)
+	if errors.Is(err, errFenced) {
+		p.close(err)
+		return nil
+	}
+	return err
+}
+
+// collect takes what is to be projected: everything up to one message of the log.
+func (p *partition) collect() projectionBatch {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	batch := projectionBatch{number: p.number, owner: p.writer.owner(), sequence: p.logged}
+	if p.closed || len(p.unprojected) == 0 {
+		return batch
+	}
+	batch.executions = make([]projectedExecution, 0, len(p.unprojected))
+	for id, h := range p.unprojected {
+		f := projectedExecution{
+			execution: h, row: h.row, events: h.unprojected, revision: h.revision, ended: h.finished, known: h.stored || p.outcomeUnknown,
+		}
+		if h.waiter != nil {
+			row := h.waiter.row(p.number)
+			f.limits = &row
+		}
+		if h.evictable && h.unacked == 0 && len(h.inFlight) == 0 && h.pendingCleanup == 0 {
+			row, err := h.evict()
+			if err != nil {
+				p.e.Log.Error("evicting an execution", zap.String("execution_id", id), zap.Error(err))
+			} else {
+				f.row, f.evicted = row, true
+			}
+		}
+		h.unprojected, f.expired, h.expired = nil, h.expired, nil
+		delete(p.unprojected, id)
+		batch.executions = append(batch.executions, f)
+	}
+	return batch
+}
+
+// onProjected records what SQL has now, or takes back what it does not have.
+func (p *partition) onProjected(batch projectionBatch, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.outcomeUnknown = err != nil
+	for i := range batch.executions {
+		f := &batch.executions[i]
+		h := f.execution
+		if err != nil {
+			h.unprojected = append(f.events, h.unprojected...)
+			h.expired = append(f.expired, h.expired...)
+			p.unprojected[f.row.ID] = h
+			continue
+		}
+		for _, event := range f.events {
+			p.unprojectedBytes -= len(event)
+		}
+		h.stored = true
+		h.dropProjected()
+		p.unload(f)
+	}
+	if err == nil && batch.sequence >= p.truncatedBefore+p.e.Config.CutAfter {
+		p.truncatedBefore = batch.sequence
+		go func() {
+			if err := p.e.log.truncate(p.ctx, p.number, batch.sequence); err != nil && p.ctx.Err() == nil {
+				p.e.Log.Warn("truncating a log", zap.Error(err))
+			}
+		}()
+	}
+	if err == nil && p.closed {
+		return
+	}
+	if len(p.unprojected) > 0 {
+		p.e.projector.wake.set()
+	}
+}
+
+// unload removes an execution from memory that SQL has whole: one that has ended or is evicted, or one that is broken and is loaded
+// again to be cancelled.
+func (p *partition) unload(f *projectedExecution) {
+	h := f.execution
+	unchanged := h.revision == f.revision && h.unacked == 0 && len(h.unprojected) == 0
+	switch {
+	case f.ended, f.evicted && unchanged && h.evictable:
+		for _, w := range h.results {
+			w <- Result{Err: errPartitionMoving} // the waiter asks again, which keeps the execution loaded
+		}
+		h.results = nil
+		delete(p.executions, f.row.ID)
+		if due := machine.Moment(f.row.DueAt); f.row.DueAt > 0 && !due.After(p.timersUntil) {
+			p.timers.add(due, f.row.ID) // timers up to then were read before this one was in SQL
+		}
+	case h.broken && unchanged:
+		delete(p.executions, f.row.ID)
+		p.cancelUnwritable(f.row.ID)
+	}
+}

@@ -1,0 +1,182 @@
+package engine
+
+import (
+	"container/heap"
+	"context"
+	"slices"
+	"sync"
+)
+
+// fairSemaphore bounds how many executions, or calls, a process runs at once. Users whose requests are queued take turns; one user's
+// come by priority, then by age: a priority is at no other user's cost. Slots are in memory only, so that a process that dies leaks
+// none.
+type fairSemaphore struct {
+	mu     sync.Mutex
+	active int
+	limit  int
+	// userOrder are the users with queued requests, the next one first; byUser are their requests.
+	userOrder []string
+	byUser    map[string]*slotRequests
+	length    int
+	count     uint64
+}
+
+// slotRequest is a queued request for a slot.
+type slotRequest struct {
+	userID   string
+	priority int
+	number   uint64
+	run      func()
+	// at is its index in its user's heap, -1 once it is out of it.
+	at int
+}
+
+// acquireOrQueue takes a slot (nil), or queues run to be called with one. The request can be withdrawn by cancel until then.
+func (f *fairSemaphore) acquireOrQueue(userID string, priority int, run func()) (queued *slotRequest) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.active < f.limit {
+		f.active++
+		return nil
+	}
+	line := f.byUser[userID]
+	if line == nil {
+		if line = new(slotRequests); f.byUser == nil {
+			f.byUser = map[string]*slotRequests{}
+		}
+		f.byUser[userID] = line
+		f.userOrder = append(f.userOrder, userID)
+	}
+	f.count++
+	f.length++
+	queued = &slotRequest{userID: userID, priority: priority, number: f.count, run: run}
+	heap.Push(line, queued)
+	return queued
+}
+
+// cancel withdraws a request; false: it has got a slot already.
+func (f *fairSemaphore) cancel(w *slotRequest) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if w.at < 0 {
+		return false
+	}
+	line := f.byUser[w.userID]
+	heap.Remove(line, w.at)
+	f.length--
+	if len(*line) == 0 {
+		delete(f.byUser, w.userID)
+		f.userOrder = slices.DeleteFunc(f.userOrder, func(userID string) bool { return userID == w.userID })
+	}
+	return true
+}
+
+// pop removes the next request of the queue, which is not empty, and puts its user last.
+func (f *fairSemaphore) pop() *slotRequest {
+	userID := f.userOrder[0]
+	f.userOrder = f.userOrder[1:]
+	line := f.byUser[userID]
+	first, _ := heap.Pop(line).(*slotRequest)
+	f.length--
+	if len(*line) > 0 {
+		f.userOrder = append(f.userOrder, userID)
+	} else {
+		delete(f.byUser, userID)
+	}
+	return first
+}
+
+// acquire waits for a slot; false: ctx or stop ended first.
+func (f *fairSemaphore) acquire(ctx context.Context, stop <-chan struct{}, userID string, priority int) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-stop:
+		return false
+	default:
+	}
+	mine := make(chan struct{})
+	queued := f.acquireOrQueue(userID, priority, func() { close(mine) })
+	if queued == nil {
+		return true
+	}
+	select {
+	case <-mine:
+		return true
+	case <-ctx.Done():
+	case <-stop:
+	}
+	if !f.cancel(queued) {
+		f.release() // the slot came at the same time
+	}
+	return false
+}
+
+// release passes a slot on to the next request, or frees it.
+func (f *fairSemaphore) release() {
+	f.mu.Lock()
+	if f.length == 0 {
+		f.active--
+		f.mu.Unlock()
+		return
+	}
+	next := f.pop()
+	f.mu.Unlock()
+	go next.run()
+}
+
+// queued is the number of queued requests.
+func (f *fairSemaphore) queued() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.length
+}
+
+// queuedOf is the number of a user's queued requests.
+func (f *fairSemaphore) queuedOf(userID string) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if line := f.byUser[userID]; line != nil {
+		return len(*line)
+	}
+	return 0
+}
+
+// free is the number of free slots.
+func (f *fairSemaphore) free() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.limit - f.active
+}
+
+// slotRequests is a heap of one user's requests.
+type slotRequests []*slotRequest
+
+func (w slotRequests) Len() int { return len(w) }
+func (w slotRequests) Less(i, j int) bool {
+	if w[i].priority != w[j].priority {
+		return w[i].priority > w[j].priority
+	}
+	return w[i].number < w[j].number
+}
+
+func (w slotRequests) Swap(i, j int) {
+	w[i], w[j] = w[j], w[i]
+	w[i].at, w[j].at = i, j
+}
+
+// Push implements heap.Interface.
+func (w *slotRequests) Push(x any) {
+	one, _ := x.(*slotRequest)
+	one.at = len(*w)
+	*w = append(*w, one)
+}
+
+// Pop implements heap.Interface.
+func (w *slotRequests) Pop() any {
+	last := (*w)[len(*w)-1]
+	(*w)[len(*w)-1] = nil
+	*w = (*w)[:len(*w)-1]
+	last.at = -1
+	return last
+}

@@ -1,0 +1,192 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/outbox"
+	"github.com/weftmesh/weft/actors/workflow/machine"
+	"github.com/weftmesh/weft/subjects"
+)
+
+// endedPerEvent bounds the executions in one event.
+const endedPerEvent = 200
+
+// store is what the engine reads of executions, and where it projects them: SQL, or memory in simulations.
+type store interface {
+	// detached returns ctx outside any transaction that it belongs to.
+	detached(ctx context.Context) context.Context
+	// execution reads one; ErrNoExecution where there is none.
+	execution(ctx context.Context, id string) (Row, error)
+	exists(ctx context.Context, id string) (bool, error)
+	// history reads all events of an execution, as JSON.
+	history(ctx context.Context, id string) ([]json.RawMessage, error)
+	// claim makes owner the one that projects a partition, and returns the sequence up to which its log is projected.
+	claim(ctx context.Context, number int, owner string) (projected uint64, err error)
+	// project writes a batch in one transaction; errFenced where another owner projects the partition.
+	project(ctx context.Context, batch projectionBatch) error
+	// live, due, listening and open read executions of a partition that have not ended: those that are not evicted; those evicted with
+	// a timer up to a time; a user's evicted ones that listen for events; all of a user's.
+	live(ctx context.Context, number int) ([]Row, error)
+	due(ctx context.Context, number int, until time.Time) ([]dueRow, error)
+	listening(ctx context.Context, number int, userID string) ([]string, error)
+	open(ctx context.Context, number int, userID string) ([]string, error)
+	// orphans reads running executions whose parents, in a partition, have ended; liveChildren those whose parents are among some;
+	// uncompletedParents the ended executions of a partition whose parents are running.
+	orphans(ctx context.Context, number int) ([]string, error)
+	liveChildren(ctx context.Context, parents []string) ([]Row, error)
+	uncompletedParents(ctx context.Context, number int) ([]Row, error)
+	// limits reads what counts against limits in a partition.
+	limits(ctx context.Context, number int) ([]LimitRow, error)
+	// withdrawApprovals closes the approval requests of an execution's calls.
+	withdrawApprovals(ctx context.Context, executionID string, calls []string) error
+}
+
+// sqlStore is the store in the actor's database.
+type sqlStore struct{ *Options }
+
+func (s sqlStore) detached(ctx context.Context) context.Context { return s.DB.Detached(ctx) }
+
+func (s sqlStore) execution(ctx context.Context, id string) (Row, error) {
+	return readExecution(ctx, s.DB.DB, id)
+}
+
+func (s sqlStore) exists(ctx context.Context, id string) (bool, error) {
+	return executionExists(ctx, s.DB.DB, id)
+}
+
+func (s sqlStore) history(ctx context.Context, id string) ([]json.RawMessage, error) {
+	return ReadHistory(ctx, s.DB.DB, id, 0, 0)
+}
+
+func (s sqlStore) claim(ctx context.Context, number int, owner string) (projected uint64, err error) {
+	err = s.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) (err error) {
+		projected, err = claimPartition(ctx, tx, number, owner)
+		return err
+	})
+	return projected, err
+}
+
+func (s sqlStore) live(ctx context.Context, number int) ([]Row, error) {
+	return liveExecutions(ctx, s.DB.DB, number)
+}
+
+func (s sqlStore) due(ctx context.Context, number int, until time.Time) ([]dueRow, error) {
+	return dueExecutions(ctx, s.DB.DB, number, until)
+}
+
+func (s sqlStore) listening(ctx context.Context, number int, userID string) ([]string, error) {
+	return listeningExecutions(ctx, s.DB.DB, number, userID)
+}
+
+func (s sqlStore) open(ctx context.Context, number int, userID string) ([]string, error) {
+	return openExecutions(ctx, s.DB.DB, number, userID)
+}
+
+func (s sqlStore) orphans(ctx context.Context, number int) ([]string, error) {
+	return orphanedChildren(ctx, s.DB.DB, number)
+}
+
+func (s sqlStore) liveChildren(ctx context.Context, parents []string) ([]Row, error) {
+	return liveChildren(ctx, s.DB.DB, parents)
+}
+
+func (s sqlStore) uncompletedParents(ctx context.Context, number int) ([]Row, error) {
+	return uncompletedParents(ctx, s.DB.DB, number)
+}
+
+func (s sqlStore) limits(ctx context.Context, number int) ([]LimitRow, error) {
+	return limitRows(ctx, s.DB.DB, number, s.Now())
+}
+
+func (s sqlStore) withdrawApprovals(ctx context.Context, executionID string, calls []string) error {
+	return s.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
+		return s.WithdrawApprovals(ctx, tx, executionID, calls)
+	})
+}
+
+func (s sqlStore) project(ctx context.Context, batch projectionBatch) error {
+	return s.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
+		mine, err := advancePartition(ctx, tx, batch.number, batch.owner, batch.sequence)
+		if err != nil {
+			return err
+		}
+		if !mine {
+			return errFenced
+		}
+		fresh, known, histories, limits := batch.rows()
+		if err := storeExecutions(ctx, tx, fresh, known, histories); err != nil {
+			return err
+		}
+		if len(limits) > 0 {
+			if err := storeLimitRows(ctx, tx, batch.number, limits, s.Now()); err != nil {
+				return err
+			}
+		}
+		for i := range batch.executions {
+			f := &batch.executions[i]
+			if err := s.WithdrawApprovals(ctx, tx, f.row.ID, f.expired); err != nil {
+				return err
+			}
+		}
+		reach(crashProjecting)
+		return s.publishEnded(ctx, tx, batch.executions)
+	})
+}
+
+// rows are a batch's rows by table. The first run of an execution's events is in its own row.
+func (b projectionBatch) rows() (fresh, known []Row, histories []HistoryRow, limits []LimitRow) {
+	for i := range b.executions {
+		f := &b.executions[i]
+		if f.limits != nil {
+			limits = append(limits, *f.limits)
+		}
+		switch first := f.row.Events - int64(len(f.events)) + 1; {
+		case len(f.events) == 0:
+		case first == 1:
+			f.row.History = joinEvents(f.events)
+		default:
+			histories = append(histories, HistoryRow{ExecutionID: f.row.ID, First: first, Events: joinEvents(f.events)})
+		}
+		if f.known {
+			known = append(known, f.row)
+		} else {
+			fresh = append(fresh, f.row)
+		}
+	}
+	return fresh, known, histories, limits
+}
+
+// publishEnded publishes the executions that have ended, by user, with the transaction.
+func (s sqlStore) publishEnded(ctx context.Context, tx database.Tx, executions []projectedExecution) error {
+	byUser := map[string][]subjects.ExecutionEnded{}
+	for i := range executions {
+		if f := &executions[i]; f.ended {
+			byUser[f.row.UserID] = append(byUser[f.row.UserID], subjects.ExecutionEnded{
+				ExecutionID: f.row.ID, WorkflowID: f.row.WorkflowID, Version: f.row.Version, Name: f.row.Name, Status: f.row.Status,
+				Origin: f.row.Origin.String(), EndedAt: machine.Moment(f.row.EndedAt),
+			})
+		}
+	}
+	for user, all := range byUser {
+		for len(all) > 0 {
+			part := all[:min(len(all), endedPerEvent)]
+			all = all[len(part):]
+			id := part[0].ExecutionID
+			data, err := json.Marshal(subjects.ExecutionsFinished.New(id, user, s.Now(), subjects.ExecutionsEnded{Executions: part}))
+			if err != nil {
+				return fmt.Errorf("encoding an event: %w", err)
+			}
+			err = s.Outbox.Add(ctx, tx, outbox.Message{
+				ID: "finished." + id, Subject: subjects.ExecutionsFinished.Subject, Key: user, Data: data,
+			})
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

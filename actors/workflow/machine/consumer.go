@@ -1,0 +1,124 @@
+package machine
+
+import (
+	"slices"
+
+	"github.com/weftmesh/weft/actors/workflow/language"
+)
+
+// MaxMessages bounds the events that one listener keeps. A listener that listens forever discards events once handled.
+const MaxMessages = 10_000
+
+// untilFilter marks an event that matched the until clause and is not itself consumed.
+const untilFilter = -1
+
+// eventConsumer decides which listeners consume an event.
+type eventConsumer struct {
+	def     *language.Workflow
+	state   *State
+	eval    *evaluator
+	matcher eventMatcher
+}
+
+// consume is the event that records that a listener consumes a message; false if the listener does not want it.
+func (c *eventConsumer) consume(run *Run, message map[string]any) (Event, bool) {
+	if run.Phase != PhaseListening && run.Phase != PhaseIterating || run.Fault != nil || run.Stopped || run.Exited {
+		return Event{}, false
+	}
+	task := c.def.Task(run.Task)
+	to := &task.Listen.To
+	if to.Until == nil && to.UntilCondition == "" && to.Mode != "all" && len(run.Messages) > 0 {
+		return Event{}, false // it has already consumed the single event it waits for
+	}
+	scope := c.eval.scope(run, task)
+	event := Event{Type: EventReceived, Run: run.ID, Task: run.Task, MessageID: eventIdentity(message)}
+	if to.Until != nil {
+		for _, filter := range to.Until.Filters {
+			if _, ok := c.matcher.matches(filter, message, run, scope); ok {
+				event.Filters = []int{untilFilter}
+				return event, true
+			}
+		}
+	}
+	event.Message = ValueOf(language.ReadEvent(message, task.Listen.Read))
+	if len(run.Messages) >= MaxMessages {
+		event.Error = NewError(TypeRuntime, "the listener holds too many events")
+		event.Error.Instance = run.Task
+	}
+	if len(to.Filters) == 0 && to.Mode == "any" {
+		return event, true
+	}
+	for i, filter := range to.Filters {
+		if to.Mode == "all" && slices.Contains(run.MatchedFilters, i) {
+			continue
+		}
+		if correlation, ok := c.matcher.matches(filter, message, run, scope); ok {
+			event.Filters, event.Correlation = []int{i}, correlation
+			return event, true
+		}
+	}
+	return Event{}, false
+}
+
+// done reports whether a listener has consumed what it waits for. With foreach, an event counts once its tasks have
+// run, and an exit among them ends the listener.
+func (c *eventConsumer) done(run *Run, task *language.Task) (bool, error) {
+	to, messages := &task.Listen.To, run.Messages
+	if task.Listen.Foreach != nil {
+		messages = messages[:run.handledRetained(task)]
+	}
+	switch {
+	case run.Exited:
+		return true, nil
+	case run.Stopped:
+		return len(messages) == len(run.Messages), nil
+	case len(messages) == 0:
+		return to.Mode == "all" && len(to.Filters) == 0, nil
+	case to.Mode == "all":
+		hit := map[int]bool{}
+		for _, filter := range run.MatchedFilters[:len(messages)] {
+			hit[filter] = true
+		}
+		return len(hit) == len(to.Filters), nil
+	case to.UntilCondition != "":
+		return c.def.Condition(to.UntilCondition, append([]any{}, messages...), c.eval.scope(run, task))
+	}
+	return to.Until == nil, nil
+}
+
+// deliver returns the events that record which listeners consume a message.
+func (c *eventConsumer) deliver(value any) []Event {
+	message, isObject := language.Normalize(value).(map[string]any)
+	if !isObject {
+		return nil
+	}
+	var events []Event
+	for _, run := range c.state.Runs {
+		if event, ok := c.consume(run, message); ok && !c.state.taken(event.MessageID, run.ID) {
+			events = append(events, event)
+		}
+	}
+	return events
+}
+
+// deliverTo delivers a message to one listener.
+func (c *eventConsumer) deliverTo(o Outcome) (Event, bool) {
+	run := c.state.run(parseID(o.id))
+	message, isObject := language.Normalize(o.value).(map[string]any)
+	if run == nil || !isObject {
+		return Event{}, false
+	}
+	event, ok := c.consume(run, message)
+	return event, ok && !c.state.taken(event.MessageID, run.ID)
+}
+
+// handledRetained is how many of the retained messages of a listener have been handled.
+func (r *Run) handledRetained(task *language.Task) int {
+	if task.Listen.To.Forever() {
+		return 0
+	}
+	return r.Handled
+}
+
+// currentMessage is the message of the current iteration.
+func (r *Run) currentMessage(task *language.Task) any { return r.Messages[r.handledRetained(task)] }

@@ -1,0 +1,142 @@
+package machine
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/weftmesh/weft/actors/workflow/language"
+)
+
+func TestAttributeMatching(t *testing.T) {
+	t.Parallel()
+	event := map[string]any{"type": "com.example.order", "source": "https://x.test/a", "n": 5, "ok": true, "data": map[string]any{"room": "r1", "list": []any{1}}}
+	for with, want := range map[string]bool{
+		`{type: com.example.order}`: true, `{type: com.example}`: false, `{type: comXexampleXorder}`: false,
+		`{type: 'com\.example\..*'}`: true, `{type: 'example'}`: false, `{type: '.*order'}`: true, `{type: 'order$|^com.*'}`: true, `{type: '('}`: false,
+		`{n: 5}`: true, `{n: 6}`: false, `{n: '5'}`: false, `{ok: true}`: true, `{ok: false}`: false, `{gone: x}`: false, `{gone: null}`: true,
+		`{data: {room: r1, list: [1]}}`: true, `{data: {room: r1}}`: false,
+		`{data: '${ .room == "r1" }'}`: true, `{data: '${ .room == "r2" }'}`: false, `{data: '${ .room }'}`: false, `{n: '${ . }'}`: true, `{n: '${ 5 }'}`: true, `{n: '${ 4 }'}`: false,
+		`{n: '${ . > 3 }'}`: true, `{n: '${ error("x") }'}`: false, `{n: '${ null }'}`: false,
+		`{type: com.example.order, n: 5}`: true, `{type: com.example.order, n: 6}`: false,
+	} {
+		d := newDriver(t, head+`do: [{a: {listen: {to: {one: {with: `+with+`}}}}}]`)
+		x := d.start(nil)
+		if got := x.Listeners()[0].Wants(event); got != want {
+			t.Errorf("%s: %v", with, got)
+		}
+	}
+}
+
+// sequence delivers events to a schedule, and formats for each whether it was added (+) or ignored (-) and, at the end, the
+// input of the execution that they start.
+func sequence(t *testing.T, on string, events ...string) string {
+	t.Helper()
+	def := newDriver(t, head+"schedule: {on: "+on+"}\ndo: [{a: {set: {x: 1}}}]").def
+	var (
+		correlation EventCorrelation
+		marks       strings.Builder
+	)
+	for i, text := range events {
+		event, _ := decode(t, text).(map[string]any)
+		added, complete, err := correlation.Add(def, event, epoch)
+		switch {
+		case err != nil:
+			return marks.String() + "error"
+		case !added:
+			marks.WriteString("-")
+		default:
+			marks.WriteString("+")
+		}
+		if complete {
+			return marks.String() + " " + string(language.Canonical(correlation.Input())) + " after " + language.Text(i+1)
+		}
+	}
+	return marks.String()
+}
+
+func TestEventCorrelation(t *testing.T) {
+	t.Parallel()
+	const a1, a2, b1, b2, end = `{"type":"a","k":1,"data":"a1"}`, `{"type":"a","k":2,"data":"a2"}`, `{"type":"b","k":1,"data":"b1"}`, `{"type":"b","k":2,"data":"b2"}`, `{"type":"end"}`
+	const correlated = `{all: [{with: {type: a}, correlate: {k: {from: .k}}}, {with: {type: b}, correlate: {k: {from: .k}}}]}`
+	for _, test := range []struct {
+		on     string
+		events []string
+		want   string
+	}{
+		{`{all: [{with: {type: a}}, {with: {type: b}}]}`, []string{a1, b2}, `++ ["a1","b2"] after 2`},
+		{`{all: [{with: {type: a}}, {with: {type: b}}]}`, []string{b1, end, a1}, `+-+ ["b1","a1"] after 3`},
+		{`{all: [{with: {type: a}}, {with: {type: b}}]}`, []string{a1, a2, b1}, `+-+ ["a1","b1"] after 3`},
+		{`{all: [{with: {type: a}}, {with: {type: a}}]}`, []string{a1, a2}, `++ ["a1","a2"] after 2`},
+		{correlated, []string{a1, b2, b1}, `+-+ ["a1","b1"] after 3`},
+		{correlated, []string{`{"type":"a"}`, b2, a1, a2}, `-+-+ ["b2","a2"] after 4`},
+		{`{all: [{with: {type: a}, correlate: {k: {from: .k, expect: '1'}}}, {with: {type: b}}]}`, []string{a2, a1, b1}, `--+`},
+		{`{any: [{with: {type: a}}, {with: {type: b}}], until: {one: {with: {type: end}}}}`, []string{end, a1, b2, a2, end}, `-++++ ["a1","b2","a2"] after 5`},
+		{`{any: [{with: {type: a}}], until: '. | length == 2'}`, []string{a1, b1, a2}, `+-+ ["a1","a2"] after 3`},
+		{`{any: [], until: '. | length == 2'}`, []string{a1, b1}, `++ ["a1","b1"] after 2`},
+		{`{any: [{with: {type: a}}], until: '. | error'}`, []string{b1, a1}, `-error`},
+	} {
+		if got := sequence(t, test.on, test.events...); got != test.want {
+			t.Errorf("%s: got %s, want %s", test.on, got, test.want)
+		}
+	}
+}
+
+func TestTrigger(t *testing.T) {
+	t.Parallel()
+	event := map[string]any{"type": "a", "id": "1", "data": map[string]any{"n": int64(1)}}
+	for schedule, want := range map[string]string{
+		``:                           `none`,
+		`schedule: {cron: '@daily'}`: `none`,
+		`schedule: {on: {one: {with: {type: a}}}}`:                                                    `[{"n":1}]`,
+		`schedule: {on: {one: {with: {type: a}}}, read: envelope}`:                                    `[{"data":{"n":1},"id":"1","type":"a"}]`,
+		`schedule: {on: {one: {with: {type: a}}}, read: raw}`:                                         `["{\"n\":1}"]`,
+		`schedule: {on: {one: {with: {type: b}}}}`:                                                    `none`,
+		`schedule: {on: {any: []}}`:                                                                   `[{"n":1}]`,
+		`schedule: {on: {any: [{with: {type: b}}, {with: {data: '${ .n == 1 }'}}]}}`:                  `[{"n":1}]`,
+		`schedule: {on: {one: {with: {type: a}, correlate: {k: {from: .data.n, expect: '${ 2 }'}}}}}`: `none`,
+	} {
+		def := newDriver(t, head+schedule+"\ndo: [{a: {set: {x: 1}}}]").def
+		input, starts := Trigger(def, event, epoch)
+		got := "none"
+		if starts {
+			got = string(language.Canonical(input))
+		}
+		if got != want {
+			t.Errorf("%s: got %s, want %s", schedule, got, want)
+		}
+		several := strings.Contains(schedule, "all:") || strings.Contains(schedule, "until")
+		if CorrelatesEvents(def) != several {
+			t.Errorf("%s: CorrelatesEvents is %v", schedule, !several)
+		}
+	}
+}
+
+func TestSubscriptions(t *testing.T) {
+	t.Parallel()
+	d := newDriver(t, head+`do: [{f: {fork: {branches: [
+  {a: {listen: {to: {one: {with: {type: x}}}}}},
+  {b: {listen: {to: {any: [{with: {type: y}}, {with: {type: z, source: s}}], until: {one: {with: {type: end}}}}}}},
+  {c: {listen: {to: {any: []}}}},
+  {d: {wait: PT1S}}]}}}]`)
+	x := d.start(nil)
+	var got []string
+	for _, subscription := range x.Subscriptions() {
+		got = append(got, subscription.Task[strings.LastIndex(subscription.Task, "/")+1:]+" "+string(language.Canonical(subscription.Filters)))
+	}
+	want := []string{`a [{"type":"x"}]`, `b [{"type":"y"},{"source":"s","type":"z"},{"type":"end"}]`, `c null`}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	first := x.Subscriptions()[0].ID
+	if got := x.Handle(MessageReceived(first, map[string]any{"type": "y"}, d.now)); got != nil {
+		t.Errorf("an event that the listener does not want yielded %v", got)
+	}
+	if got := x.Handle(MessageReceived("99", map[string]any{"type": "x"}, d.now)); got != nil {
+		t.Errorf("an event for an unknown listener yielded %v", got)
+	}
+	events := x.Handle(MessageReceived(first, map[string]any{"type": "x", "data": 1}, d.now))
+	if len(events) != 2 || events[0].Type != EventReceived || events[1].Type != TaskCompleted || len(x.Subscriptions()) != 2 {
+		t.Errorf("a wanted event yielded %+v", events)
+	}
+}

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"go.uber.org/zap/zapcore"
+
+	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/mesh"
+)
+
+// check returns an error for each invalid setting of the process, of every actor and of the gateway.
+func (c Config) check() error {
+	return errors.Join(
+		c.checkProcess(), c.Auth.Check(), c.integration().Check(), c.Workflow.Check(), c.Consent.Check(), c.Notification.Check(),
+		c.Gateway.Check(),
+	)
+}
+
+// checkProcess checks the settings that belong to no actor.
+func (c Config) checkProcess() error {
+	var errs []error
+	fail := func(setting, format string, args ...any) {
+		errs = append(errs, mesh.InvalidSetting(setting, format, args...))
+	}
+	if c.Durability != database.DurabilityAlways && c.Durability != database.DurabilityInterval {
+		fail("durability", "is %q, and must be %q or %q", c.Durability, database.DurabilityAlways, database.DurabilityInterval)
+	}
+	if c.Issuer == "" {
+		fail("issuer", "must not be empty")
+	}
+	if c.Audience == "" {
+		fail("audience", "must not be empty")
+	}
+	if _, _, err := serverAddress(c.NATS.Listen); err != nil {
+		fail("nats.listen", "is %q, and must be host:port", c.NATS.Listen)
+	}
+	if c.NATS.Replicas < 1 || c.NATS.Replicas > 5 {
+		fail("nats.replicas", "is %d, and must be between 1 and 5", c.NATS.Replicas)
+	}
+	if _, err := zapcore.ParseLevel(c.Log.Level); err != nil {
+		fail("log.level", "is %q, and must be debug, info, warn or error", c.Log.Level)
+	}
+	if c.Metrics.Port > 65535 {
+		fail("metrics.port", "is %d, and must be at most 65535", c.Metrics.Port)
+	}
+	if c.Tracing.Ratio < 0 || c.Tracing.Ratio > 1 {
+		fail("tracing.ratio", "is %v, and must be between 0 and 1", c.Tracing.Ratio)
+	}
+	if _, err := parsePrefixes(c.Egress.Allow); err != nil {
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// origins maps the path of a setting to where it is set: file:line, or the name of an environment variable.
+type origins map[string]string
+
+// locate prefixes each error about a setting with the setting's origin. err may join several errors.
+func (o origins) locate(err error) error {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		located := make([]error, len(joined.Unwrap()))
+		for i, e := range joined.Unwrap() {
+			located[i] = o.locate(e)
+		}
+		return errors.Join(located...)
+	}
+	if origin := o.of(settingOf(err)); origin != "" {
+		return fmt.Errorf("%s: %w", origin, err)
+	}
+	return err
+}
+
+// settingOf returns the path of the setting that an error is about, or "".
+func settingOf(err error) string {
+	var invalid *mesh.SettingError
+	if errors.As(err, &invalid) {
+		return invalid.Setting
+	}
+	return ""
+}
+
+// decodeErrors returns a mesh.SettingError for each value that cannot be decoded, by the errors of package mapstructure.
+func decodeErrors(err error) error {
+	switch e := err.(type) {
+	case interface {
+		Name() string
+		Unwrap() error
+	}:
+		return mesh.InvalidSetting(e.Name(), "has an invalid value: %v", e.Unwrap())
+	case interface{ Unwrap() []error }:
+		errs := make([]error, len(e.Unwrap()))
+		for i, one := range e.Unwrap() {
+			errs[i] = decodeErrors(one)
+		}
+		return errors.Join(errs...)
+	case interface{ Unwrap() error }:
+		return decodeErrors(e.Unwrap())
+	}
+	return err
+}
+
+// of returns the origin of a setting or, for a section, that of its first setting. An index, as in gateway.cors_origins[0], is
+// ignored.
+func (o origins) of(setting string) string {
+	setting, _, _ = strings.Cut(setting, "[")
+	if setting == "" {
+		return ""
+	}
+	if origin, ok := o[setting]; ok {
+		return origin
+	}
+	for _, path := range slices.Sorted(maps.Keys(o)) {
+		if strings.HasPrefix(path, setting+".") {
+			return o[path]
+		}
+	}
+	return ""
+}

@@ -1,0 +1,182 @@
+package main
+
+import (
+	"errors"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/weftmesh/weft/mesh"
+)
+
+// invalidValues has, for each setting with a bound, values beyond it.
+var invalidValues = map[string][]string{
+	"durability": {"sometimes", ""}, "issuer": {""}, "audience": {""},
+	"nats.listen": {"nowhere", "host:70000", "host:-1"}, "nats.replicas": {"0", "6"},
+	"log.level": {"loud"}, "metrics.port": {"65536"}, "tracing.ratio": {"-0.1", "1.1"}, "egress.allow": {"10.0.0.0", "10.0.0.0/8,here"},
+
+	"auth.bcrypt_cost": {"3", "17"}, "auth.hash_workers": {"-1", "1025"}, "auth.hash_queue": {"0", "10001"},
+	"auth.lockout_failures": {"0", "1001"}, "auth.account_failures": {"0", "1000001"}, "auth.sessions_per_user": {"0", "10001"},
+	"auth.totp_skew": {"-1", "2"}, "auth.letters_per_hour": {"0", "1001"}, "auth.password_min": {"7", "65"}, "auth.password_max": {"63", "1025"},
+	"auth.access_ttl": {"999ms"}, "auth.session_ttl": {"0s"}, "auth.session_idle": {"1ms", "-1s"}, "auth.lockout_for": {"0s"}, "auth.key_reload": {"0s"},
+	"auth.token_ttl": {"0s"}, "auth.audit_kept": {"0s"}, "auth.erasure_settle": {"0s"}, "auth.erasure_retry": {"0s"},
+	"auth.refresh_grace": {"-1s"}, "auth.key_rotation": {"-1s"}, "auth.client_id": {""}, "auth.require_second_factor": {"", "some"},
+	"auth.passkeys.rp_id": {"", "https://weft.example"}, "auth.passkeys.rp_name": {""}, "auth.passkeys.origins": {"", "http://weft.example"},
+	"auth.passkeys.ceremony_ttl": {"0s", "61m"}, "auth.oauth.state_ttl": {"0s", "61m"}, "auth.oauth.fresh_for": {"0s"},
+	"auth.oauth.refresh_every": {"0s"}, "auth.oauth.refresh_before": {"0s"},
+
+	"integration.timeout": {"0s"}, "integration.max_response": {"0"}, "integration.max_connections": {"0"},
+	"integration.retry.attempts": {"0"}, "integration.retry.backoff": {"0s"}, "integration.retry.max_backoff": {"0s"},
+	"integration.retry.max_retry_after": {"0s"}, "integration.breaker.failures": {"0"}, "integration.breaker.half_open": {"0"},
+	"integration.breaker.open": {"0s"}, "integration.calls.keep_for": {"0s"}, "integration.calls.keep_newest": {"0"},
+	"integration.calls.sweep_every": {"0s"}, "integration.public_url": {"weft.example", "ftp://weft.example", "http://weft.example?a=b"},
+	"integration.limits.max_wait": {"-1s"}, "integration.probe_every": {"-1s"}, "integration.webhooks.per_connection": {"0"},
+	"integration.webhooks.remember": {"0s"}, "integration.webhooks.old_secret": {"0s"}, "integration.webhooks.handshake_within": {"0s"},
+	"integration.objects.max_size": {"0"}, "integration.objects.per_user": {"0"}, "integration.objects.total": {"0", "1024"},
+	"integration.objects.keep_for": {"0s"}, "integration.objects.max_keep_for": {"0s", "1h", "100000h"}, "integration.objects.upload_within": {"0s"},
+	"integration.objects.part_size": {"1", "1000000000"}, "integration.objects.sweep_every": {"0s"}, "integration.refresh.before": {"0s"},
+	"integration.refresh.every": {"0s"}, "integration.refresh.timeout": {"0s"}, "integration.redirect_uri": {"http://weft.example/"},
+	"integration.redirect_uris": {"https://weft.example/,http://weft.example/"}, "integration.state_ttl": {"0s", "61m"},
+
+	"workflow.max_concurrent": {"0", "10001"}, "workflow.max_steps": {"0", "10001"}, "workflow.step_timeout": {"0s"}, "workflow.step_retries": {"-1"},
+	"workflow.step_retry_delay": {"-1s"}, "workflow.short_wait": {"-1s"}, "workflow.max_input": {"0", "600000"}, "workflow.max_result": {"0", "600000"},
+	"workflow.max_queued": {"-1"}, "workflow.max_queued_per_user": {"0"}, "workflow.cut_after": {"0"},
+
+	"consent.expiry": {"0s"}, "consent.max_expiry": {"-1s", "1h"},
+
+	"notification.tick": {"0s"}, "notification.smtp.from": {"", "nobody"}, "notification.smtp.port": {"0", "65536"}, "notification.smtp.timeout": {"0s"},
+	"notification.smtp.tls": {"", "ssl", "none"},
+
+	"gateway.max_body": {"0"}, "gateway.max_header": {"0"}, "gateway.drain_timeout": {"0s"}, "gateway.limits.global": {"0"}, "gateway.limits.per_user": {"0"},
+	"gateway.limits.per_ip": {"0"}, "gateway.breaker.failures": {"0"}, "gateway.breaker.open": {"0s"}, "gateway.streams.max": {"0"},
+	"gateway.streams.per_user": {"0"}, "gateway.streams.heartbeat": {"0s"}, "gateway.streams.recheck": {"0s"},
+	"gateway.cors_origins": {"app.example", "https://app.example/path"}, "gateway.trusted_proxies": {"10.0.0.0/40", "proxy"},
+}
+
+// unbounded are the numeric settings of which every value is valid.
+var unbounded = []string{"database.max_open", "database.max_idle", "database.max_lifetime"}
+
+func TestInvalidValuesNameTheirSetting(t *testing.T) {
+	t.Parallel()
+	for setting, values := range invalidValues {
+		for _, value := range values {
+			environ := []string{variableOf(setting) + "=" + value}
+			if strings.HasPrefix(setting, "notification.smtp.") {
+				environ = append(environ, "WEFT_NOTIFICATION_SMTP_HOST=mail.example")
+			}
+			_, err := loadConfig("", environ)
+			if err == nil {
+				t.Errorf("%s is accepted", environ)
+				continue
+			}
+			if !strings.HasPrefix(err.Error(), variableOf(setting)+": "+setting+" ") || strings.Contains(err.Error(), "\n") {
+				t.Errorf("%s gives %v", environ, err)
+			}
+		}
+	}
+}
+
+func TestEveryNumericSettingHasABound(t *testing.T) {
+	t.Parallel()
+	for path, kind := range knownKeys(defaultConfig()).leaves {
+		numeric := kind.Kind() >= reflect.Int && kind.Kind() <= reflect.Float64
+		if numeric && invalidValues[path] == nil && !slices.Contains(unbounded, path) && !strings.Contains(path, "*") {
+			t.Errorf("%s has neither a bound nor an entry among the unbounded settings", path)
+		}
+	}
+}
+
+func TestInvalidSettingsOfProvidersAreNamed(t *testing.T) {
+	t.Parallel()
+	const signIn = "auth:\n  oauth:\n    providers:\n      own: {client_id: a, redirect_uris: ['https://weft.example/callback'], issuer: 'https://id.example'}\n"
+	mustLoad(t, configFile(t, signIn))
+	with := func(old, replacement string) string { return strings.Replace(signIn, old, replacement, 1) }
+	for text, want := range map[string]string{
+		with("own", "Own"):                             "FILE:4: auth.oauth.providers.Own must be named",
+		with("client_id: a", "client_id: ''"):          "FILE:4: auth.oauth.providers.own.client_id must not be empty",
+		with("https://id", ""):                         `FILE:4: auth.oauth.providers.own.issuer is ".example"`,
+		with("https://weft", "http://weft"):            `FILE:4: auth.oauth.providers.own.redirect_uris has "http://weft.example/callback"`,
+		with("client_id", "kind: facebook, client_id"): `FILE:4: auth.oauth.providers.own.kind is "facebook"`,
+
+		"integration: {providers: {slack: {timeout: -1s}}}":            "FILE:1: integration.providers.slack.timeout is -1s",
+		"integration: {providers: {slack: {attempts: -1}}}":            "FILE:1: integration.providers.slack.attempts is -1",
+		"integration: {providers: {slack: {backoff: -1s}}}":            "FILE:1: integration.providers.slack.backoff is -1s",
+		"integration: {providers: {slack: {base_url: here}}}":          `FILE:1: integration.providers.slack.base_url is "here"`,
+		"integration: {providers: {slack: {oauth_url: 'ftp://a'}}}":    `FILE:1: integration.providers.slack.oauth_url is "ftp://a"`,
+		"integration: {providers: {slack: {limits: {posts: 0}}}}":      "FILE:1: integration.providers.slack.limits.posts is 0",
+		"integration: {providers: {nobody: {client_id: application}}}": "FILE:1: integration.providers.nobody is unknown",
+	} {
+		file := configFile(t, text)
+		if _, err := loadConfig(file, nil); err == nil || !strings.HasPrefix(strings.ReplaceAll(err.Error(), file, "FILE"), want) {
+			t.Errorf("%s gives %v, want %s", text, err, want)
+		}
+	}
+	// A directory of further manifests may have the provider. It need not be there where other actors run.
+	mustLoad(t, configFile(t, "integration: {providers_dir: /nowhere, providers: {own: {client_id: a}}}"))
+}
+
+func TestSettingsThatDependOnOneAnotherAreNamed(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"gateway: {tls_cert: a.pem}":                            "gateway.tls_key must be set together with gateway.tls_cert",
+		"gateway: {tls_key: a.pem}":                             "gateway.tls_cert must be set together with gateway.tls_key",
+		"consent: {expiry: 100000h}":                            "consent.max_expiry is 87600h0m0s, and must be at least consent.expiry, which is 100000h0m0s",
+		"notification: {smtp: {host: mail.example, tls: none}}": "notification.smtp.tls is none, which is allowed for a server on this machine only, not for mail.example",
+	} {
+		if _, err := loadConfig(configFile(t, text), nil); err == nil || !strings.HasSuffix(err.Error(), want) {
+			t.Errorf("%s gives %v, want %s", text, err, want)
+		}
+	}
+	mustLoad(t, configFile(t, "notification: {smtp: {host: localhost, tls: none}}"))
+}
+
+func TestEveryInvalidSettingIsReported(t *testing.T) {
+	t.Parallel()
+	var environ []string
+	for _, setting := range slices.Sorted(maps.Keys(invalidValues)) {
+		environ = append(environ, variableOf(setting)+"="+invalidValues[setting][0])
+	}
+	environ = append(environ, "WEFT_NOTIFICATION_SMTP_HOST=mail.example")
+	_, err := loadConfig("", environ)
+	if err == nil {
+		t.Fatal("no error")
+	}
+	for setting := range invalidValues {
+		if !strings.Contains(err.Error(), variableOf(setting)+": "+setting+" ") {
+			t.Errorf("%s is not reported", setting)
+		}
+	}
+}
+
+func TestOriginOfASetting(t *testing.T) {
+	t.Parallel()
+	o := origins{"a.b": "file:1", "a.c": "WEFT_A_C", "ab.c": "file:9"}
+	for setting, want := range map[string]string{
+		"a.b": "file:1", "a.b[2]": "file:1", "a.c": "WEFT_A_C", "a": "file:1", "ab": "file:9", "a.d": "", "": "", "a.b.c": "",
+	} {
+		if got := o.of(setting); got != want {
+			t.Errorf("%q is set at %q, want %q", setting, got, want)
+		}
+	}
+	if o.locate(nil) != nil {
+		t.Error("no error becomes one")
+	}
+	plain := errors.New("no setting")
+	if got := o.locate(errors.Join(plain, mesh.InvalidSetting("a.c", "is wrong"))); got.Error() != "no setting\nWEFT_A_C: a.c is wrong" || !errors.Is(got, plain) {
+		t.Errorf("got %v", got)
+	}
+	if got := decodeErrors(plain); !errors.Is(got, plain) {
+		t.Errorf("an error of another kind becomes %v", got)
+	}
+}
+
+func TestListsAreSplitAtCommas(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string][]string{"": {}, " , ,": {}, "a": {"a"}, " a, b c ,d": {"a", "b c", "d"}} {
+		if got := splitList(text); !slices.Equal(got, want) {
+			t.Errorf("%q gives %q, want %q", text, got, want)
+		}
+	}
+}

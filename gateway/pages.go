@@ -1,0 +1,98 @@
+package gateway
+
+import (
+	"bytes"
+	"crypto/sha256"
+	_ "embed"
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+
+	"github.com/swaggest/swgui/v5emb"
+)
+
+//go:embed landing.html
+var landing []byte
+
+// landingPolicy is the Content-Security-Policy of the landing page, which has inline styles and no scripts.
+var landingPolicy = []string{"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"}
+
+var noReferrer = []string{"no-referrer"}
+
+var typeHTML = []string{"text/html; charset=utf-8"}
+
+// pages returns the operations of the landing page, the OpenAPI document and Swagger UI, whose assets are embedded in the
+// binary.
+func (g *Gateway) pages() ([]*operation, error) {
+	openapi, err := OpenAPI()
+	if err != nil {
+		return nil, err
+	}
+	ui := v5emb.New("weft", "/openapi.json", "/docs/")
+	policy := []string{docsPolicy(ui)}
+	docs := func(rc *requestContext) error {
+		rc.w.Header()["Content-Security-Policy"] = policy
+		rc.w.Header()["Referrer-Policy"] = noReferrer
+		rc.status = http.StatusOK
+		page := &statusWriter{ResponseWriter: rc.w, status: &rc.status}
+		ui.ServeHTTP(page, rc.r)
+		return nil
+	}
+	return []*operation{
+		{name: "gateway.landing", route: "/{$}", handle: func(rc *requestContext) error {
+			rc.w.Header()["Content-Security-Policy"] = landingPolicy
+			rc.w.Header()["Referrer-Policy"] = noReferrer
+			rc.write(http.StatusOK, typeHTML, landing)
+			return nil
+		}},
+		{name: "gateway.openapi", route: "/openapi.json", handle: func(rc *requestContext) error {
+			rc.write(http.StatusOK, typeJSON, openapi)
+			return nil
+		}},
+		{name: "gateway.docs", route: "/docs", handle: docs},
+		{name: "gateway.docs_assets", route: "/docs/{asset...}", handle: docs, quiet: true},
+	}, nil
+}
+
+// statusWriter records the status that Swagger UI's handler writes.
+type statusWriter struct {
+	http.ResponseWriter
+	status *int
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (s *statusWriter) WriteHeader(status int) {
+	*s.status = status
+	s.ResponseWriter.WriteHeader(status)
+}
+
+var inlineScript = regexp.MustCompile(`(?s)<script(?: type="text/javascript")?>(.*?)</script>`)
+
+// docsPolicy returns the Content-Security-Policy of Swagger UI's page. It allows the page's own scripts only, the inline ones
+// by their hashes.
+func docsPolicy(ui http.Handler) string {
+	page := &pageBuffer{header: http.Header{}}
+	ui.ServeHTTP(page, &http.Request{Method: http.MethodGet, URL: &url.URL{Path: "/docs"}, Header: http.Header{}})
+	var hashes strings.Builder
+	for _, script := range inlineScript.FindAllSubmatch(page.Bytes(), -1) {
+		sum := sha256.Sum256(script[1])
+		fmt.Fprintf(&hashes, " 'sha256-%s'", base64.StdEncoding.EncodeToString(sum[:]))
+	}
+	return "default-src 'none'; script-src 'self'" + hashes.String() + "; style-src 'self' 'unsafe-inline'; " +
+		"img-src 'self' data:; connect-src 'self'; font-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+}
+
+// pageBuffer is a ResponseWriter that keeps the body.
+type pageBuffer struct {
+	bytes.Buffer
+	header http.Header
+}
+
+// Header implements http.ResponseWriter.
+func (p *pageBuffer) Header() http.Header { return p.header }
+
+// WriteHeader implements http.ResponseWriter.
+func (p *pageBuffer) WriteHeader(int) {}

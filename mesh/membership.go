@@ -1,0 +1,121 @@
+package mesh
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go"
+	"go.uber.org/zap"
+
+	"github.com/weftmesh/weft/kv"
+	"github.com/weftmesh/weft/subjects"
+)
+
+// LeaseLength is the length of a member's lease: the longest that a revocation barrier waits for a process that does not respond.
+const LeaseLength = 5 * time.Second
+
+// Membership makes a process a member that revocation barriers wait for. It holds a short lease in the bucket of guards and
+// acknowledges each Barrier when its handler has returned. While the lease is not valid (Live), no barrier waits for the process, so it
+// must answer "unavailable" instead of permitting anything.
+type Membership struct {
+	conn     *Conn
+	log      *zap.Logger
+	lease    *kv.Lease
+	sub      *nats.Subscription
+	mu       sync.Mutex
+	handlers map[string]func(context.Context, Barrier) error
+	rejoin   []func(context.Context) error
+}
+
+// Join acquires the lease. State must be loaded only after Join has returned: then a revocation either finds the lease and waits,
+// or was written before the state is loaded.
+func Join(ctx context.Context, conn *Conn, log *zap.Logger) (*Membership, error) {
+	m := &Membership{conn: conn, log: log, handlers: map[string]func(context.Context, Barrier) error{}}
+	id := conn.User + "." + uuid.NewString()
+	var err error
+	m.sub, err = conn.Subscribe(subjects.GuardSync, func(msg *nats.Msg) { go m.answer(msg, id) })
+	if err != nil {
+		return nil, fmt.Errorf("subscribing to revocation barriers: %w", err)
+	}
+	if err := conn.FlushWithContext(ctx); err != nil {
+		return nil, fmt.Errorf("subscribing to revocation barriers: %w", err)
+	}
+	m.lease, err = kv.HoldLease(ctx, conn.JS, kv.Guards, id, LeaseLength, kv.OnRejoin(m.catchUp))
+	if err != nil {
+		return nil, fmt.Errorf("acquiring the membership lease: %w", err)
+	}
+	return m, nil
+}
+
+// Live reports whether the lease is valid.
+func (m *Membership) Live() bool { return m.lease.Valid() }
+
+// Handle sets the handler for a kind of barrier. A kind without a handler is acknowledged immediately.
+func (m *Membership) Handle(kind string, f func(context.Context, Barrier) error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.handlers[kind] = f
+}
+
+// OnRejoin adds a function that must succeed before the process is live again after its lease had lapsed. It has to catch up with
+// the revocations that did not wait for the process.
+func (m *Membership) OnRejoin(f func(context.Context) error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.rejoin = append(m.rejoin, f)
+}
+
+func (m *Membership) catchUp(ctx context.Context) error {
+	m.mu.Lock()
+	rejoin := slices.Clone(m.rejoin)
+	m.mu.Unlock()
+	for _, f := range rejoin {
+		if err := f(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// answer handles a barrier and acknowledges it with the lease's key. A failure is not acknowledged: the barrier then waits for this
+// process's lease to expire.
+func (m *Membership) answer(msg *nats.Msg, id string) {
+	var b Barrier
+	if err := json.Unmarshal(msg.Data, &b); err != nil || !IsInbox(msg.Reply) || msg.Header.Get(HeaderStream) != "" {
+		return
+	}
+	m.mu.Lock()
+	handle := m.handlers[b.Kind]
+	m.mu.Unlock()
+	if handle != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), LeaseLength)
+		defer cancel()
+		if err := handle(ctx, b); err != nil {
+			m.log.Warn("revocation barrier failed", zap.String("kind", b.Kind), zap.Error(err))
+			return
+		}
+	}
+	if err := msg.Respond([]byte(id)); err != nil {
+		m.log.Warn("acknowledging a revocation barrier", zap.Error(err))
+	}
+}
+
+// Close releases the lease; if NATS cannot be reached, the lease expires by itself. Everything that the process guards must have
+// ended before.
+func (m *Membership) Close(ctx context.Context) error {
+	err := m.lease.Close(ctx)
+	if errors.Is(err, kv.ErrUnavailable) {
+		m.log.Warn("the membership lease could not be released and will expire", zap.Error(err))
+		err = nil
+	}
+	if e := m.sub.Unsubscribe(); err == nil {
+		err = e
+	}
+	return err
+}

@@ -1,0 +1,27 @@
+package subjects
+
+// Reason identifies the cause of an error within its Code, for programs: it is stable, while Error.Detail is text for people.
+// The set is open: a receiver must treat an unknown reason like an absent one.
+type Reason string
+
+// The reasons. Each occurs with one code.
+const (
+	// ReasonAlreadyExists: a resource with this id or name exists (CodeConflict).
+	ReasonAlreadyExists Reason = "already_exists"
+	// ReasonInProgress: a request with the same idempotency key is still being handled (CodeConflict).
+	ReasonInProgress Reason = "in_progress"
+	// ReasonScheduleInactive: the schedule that starts the execution was paused or deleted (CodeNotFound).
+	ReasonScheduleInactive Reason = "schedule_inactive"
+	// ReasonPartitionMoving: the partition of the execution has no owner at present (CodeUnavailable).
+	ReasonPartitionMoving Reason = "partition_moving"
+	// ReasonLogStalled: the partition's log cannot be appended to (CodeUnavailable).
+	ReasonLogStalled Reason = "log_stalled"
+	// ReasonOverloaded: the process has no capacity for more work (CodeUnavailable).
+	ReasonOverloaded Reason = "overloaded"
+	// ReasonNoResponders: no process serves the subject (CodeUnavailable).
+	ReasonNoResponders Reason = "no_responders"
+	// ReasonDisconnected: NATS cannot be reached (CodeUnavailable).
+	ReasonDisconnected Reason = "disconnected"
+	// ReasonUserQueueFull: the user's own queue of waiting executions is full (CodeRateLimited).
+	ReasonUserQueueFull Reason = "user_queue_full"
+)
