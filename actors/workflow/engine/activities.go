@@ -112,6 +112,10 @@ func mayRepeat(call *machine.Call, err error) bool {
 	if errors.Is(err, nats.ErrNoResponders) || errors.Is(err, nats.ErrReconnectBufExceeded) {
 		return true
 	}
+	var fault *machine.Error
+	if errors.Is(err, ErrExternal) || errors.As(err, &fault) { // uncoded, and so internal, but final
+		return false
+	}
 	return isIdempotent(call) && subjects.Transient(err)
 }
 
