@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"fmt"
 	"time"
 
@@ -16,6 +17,7 @@ func (w *world) settle(all bool) bool {
 	deadline := time.Now().Add(restTimeout)
 	for {
 		time.Sleep(time.Second)
+		w.flush() // an owner that a late message has fenced finds out by a request
 		problems := w.busy(all)
 		if len(problems) == 0 {
 			problems = w.inconsistent(all)
@@ -29,6 +31,15 @@ func (w *world) settle(all bool) bool {
 			}
 			return false
 		}
+	}
+}
+
+// flush asks all owners to project their logs.
+func (w *world) flush() {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := w.live()[0].engine.FlushAll(ctx); err != nil {
+		w.tracef("flushing: %v", err)
 	}
 }
 

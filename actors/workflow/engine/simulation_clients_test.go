@@ -140,7 +140,10 @@ func (c *client) await(id string, ended chan Result) {
 			e := c.w.ledger.execution(id)
 			if e == nil || e.end == nil || !machine.Status(end.Row.Status).Ended() {
 				c.w.violatef("the starter of %s gets its end, which is not in the log", id)
-			} else if count := 0; end.Complete {
+				return
+			}
+			c.w.ledger.observe(id, int64(len(e.events)))
+			if count := 0; end.Complete {
 				for _, events := range end.Transitions {
 					count += len(events)
 				}
@@ -203,6 +206,7 @@ func (c *client) control(ctx context.Context, p *process, id string) {
 			l.mu.Lock()
 			l.cancelled[id] = true
 			l.mu.Unlock()
+			l.observe(id, l.count(id))
 		}
 	case 2, 3:
 		reply, err = p.engine.Suspend(ctx, row, "simulated")
@@ -216,24 +220,22 @@ func (c *client) control(ctx context.Context, p *process, id string) {
 	}
 }
 
-// look reads an execution and checks that it is what the log had before.
+// look reads an execution and checks that it is not older than what was read or acknowledged before.
 func (c *client) look(ctx context.Context, p *process, id string) {
 	l := c.w.ledger
 	l.mu.Lock()
-	e := l.executions[id]
-	var ended bool
-	var events int
-	if e != nil {
-		ended, events = e.end != nil, len(e.events)
-	}
+	_, acknowledged := l.acknowledged[id]
+	before := l.observed[id]
 	l.mu.Unlock()
 	row, err := p.engine.Current(ctx, id)
 	c.result("look "+row.Status, id, err)
 	switch {
-	case IsNotFound(err) && e != nil && PartitionOf(id) == e.partition:
-		c.w.violatef("execution %s is in the log and not found", id)
-	case err == nil && e != nil && (int(row.Events) < events || ended && !row.Ended()):
-		c.w.violatef("execution %s is read with %d events as %s; the log had %d before, ended %v", id, row.Events, row.Status, events, ended)
+	case IsNotFound(err) && acknowledged && l.execution(id).partition == PartitionOf(id):
+		c.w.violatef("execution %s was started and is not found", id)
+	case err == nil && row.Events < before:
+		c.w.violatef("execution %s is read with %d events as %s; %d were read before", id, row.Events, row.Status, before)
+	case err == nil:
+		l.observe(id, row.Events)
 	}
 }
 

@@ -33,8 +33,10 @@ type ledger struct {
 	acknowledged map[string]Row
 	cancelled    map[string]bool
 	suspended    map[string]bool
-	healedAt     time.Time
-	effects      int
+	// observed is the number of events that a request has read, or was acknowledged, of an execution.
+	observed map[string]int64
+	healedAt time.Time
+	effects  int
 }
 
 type loggedExecution struct {
@@ -71,6 +73,7 @@ func newLedger(w *world) *ledger {
 		w: w, executions: map[string]*loggedExecution{}, fences: map[string]uint64{}, batches: map[string]uint64{},
 		tenure: map[*process]map[int]string{}, schedules: map[string]string{}, drained: map[string]bool{},
 		acknowledged: map[string]Row{}, cancelled: map[string]bool{}, suspended: map[string]bool{},
+		observed: map[string]int64{},
 	}
 }
 
@@ -329,4 +332,18 @@ func (l *ledger) execution(id string) *loggedExecution {
 // sameEvents reports whether a stored history is what the log has.
 func (e *loggedExecution) sameEvents(stored []json.RawMessage) bool {
 	return slices.EqualFunc(e.raw, stored, func(a, b json.RawMessage) bool { return bytes.Equal(a, b) })
+}
+
+// observe records that a request has seen so many events of an execution.
+func (l *ledger) observe(id string, events int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.observed[id] = max(l.observed[id], events)
+}
+
+// count is the number of an execution's events in the log.
+func (l *ledger) count(id string) int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return int64(len(l.executions[id].events))
 }
