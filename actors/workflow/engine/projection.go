@@ -231,6 +231,7 @@ func (p *partition) unload(f *projectedExecution) {
 			p.timers.add(due, f.row.ID) // timers up to then were read before this one was in SQL
 		}
 	case h.broken && unchanged:
+		p.admission.release(h)
 		delete(p.executions, f.row.ID)
 		p.cancelUnwritable(f.row.ID)
 	}
