@@ -8,8 +8,6 @@ import (
 	"maps"
 	"slices"
 
-	"go.uber.org/zap"
-
 	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/workflow/machine"
 	"github.com/weftmesh/weft/subjects"
@@ -312,11 +310,10 @@ func (e *Engine) loadFrom(ctx context.Context, row Row) (*execution, error) {
 // cancelUnwritable loads an execution again of which a transition could not be written, and cancels it.
 func (p *partition) cancelUnwritable(id string) {
 	p.e.background.Go(func() {
-		err := p.withExecution(p.ctx, id, func(h *execution) {
-			p.decide(h, nil, machine.Cancel("an event is larger than a message of the log may be", p.e.Now()))
+		p.children.retryUntilDone("cancelling an execution", func(ctx context.Context) error {
+			return p.withExecution(ctx, id, func(h *execution) {
+				p.decide(h, nil, machine.Cancel("an event is larger than a message of the log may be", p.e.Now()))
+			})
 		})
-		if err != nil && p.ctx.Err() == nil {
-			p.e.Log.Error("cancelling an execution", zap.String("execution_id", id), zap.Error(err))
-		}
 	})
 }
