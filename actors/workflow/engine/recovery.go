@@ -65,7 +65,11 @@ func (p *partition) restore(ctx context.Context) error {
 	if err := p.restoreApprovals(ctx); err != nil {
 		return database.Classify(err)
 	}
-	return p.restoreLimits(ctx)
+	if err := p.restoreLimits(ctx); err != nil {
+		return err
+	}
+	// A later owner may have projected the log further and truncated it meanwhile: then what was read has a gap.
+	return p.verifyOwnership(ctx)
 }
 
 // fence appends a new owner's first message: the log refuses those of earlier owners from then on.
