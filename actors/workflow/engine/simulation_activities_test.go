@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"github.com/weftmesh/weft/actors/egress"
@@ -82,6 +83,7 @@ var simulated = func() map[string]simulatedWorkflow {
 	add("paced", ", metadata: {flow: {rate: {limit: 2, period: {seconds: 1}}}}", "- a: {call: svc.put}\n")
 	add("both", ", metadata: {flow: {concurrency: {limit: 1}, rate: {limit: 2, period: {seconds: 1}, key: '${ .k }'}, priority: '${ .p }'}}",
 		"- a: {call: svc.put}\n- w: {wait: {seconds: 1}}\n- b: {call: svc.put}\n")
+	add("large", "", "- a: {call: svc.put}\n- b: {call: svc.large}\n- c: {call: svc.put}\n")
 	add("compensate", "", `
 - a: {call: svc.put, metadata: {compensate: [{undo: {call: svc.put}}]}}
 - w: {wait: {milliseconds: 500}}
@@ -138,6 +140,8 @@ func (p *process) outcome(r *rand.Rand, call *machine.Call, repeated bool) (any,
 		return map[string]any{"n": json.Number("1")}, nil
 	}
 	switch {
+	case call.Function == "svc.large": // more than a message of the log has room for, in some schedules
+		return map[string]any{"text": strings.Repeat("x", 4000)}, nil
 	case call.Function == "svc.flaky" && r.IntN(3) == 0:
 		return nil, machine.NewError(machine.TypeCommunication, "simulated")
 	case call.Kind == machine.CallFunction && repeated && r.IntN(3) == 0:

@@ -15,8 +15,7 @@ const restTimeout = 150 * time.Second
 // settle waits until nothing is left to do, and reports what is after restTimeout. all: every execution must have ended.
 func (w *world) settle(all bool) bool {
 	deadline := time.Now().Add(restTimeout)
-	for {
-		time.Sleep(time.Second)
+	for time.Sleep(2 * time.Second); ; time.Sleep(2 * time.Second) {
 		w.flush() // an owner that a late message has fenced finds out by a request
 		problems := w.busy(all)
 		if len(problems) == 0 {
