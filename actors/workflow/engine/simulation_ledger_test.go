@@ -26,6 +26,8 @@ type ledger struct {
 	fences  map[string]uint64
 	batches map[string]uint64
 	tenure  map[*process]map[int]string
+	// confirmed is the last append of an owner that was acknowledged to it.
+	confirmed map[string]confirmation
 	// schedules are the executions that schedules start; drained the schedules whose pause was acknowledged.
 	schedules map[string]string
 	drained   map[string]bool
@@ -68,12 +70,23 @@ type loggedEnd struct {
 	kind     machine.EventType
 }
 
+// confirmation is the acknowledgement of an append, and when it came.
+type confirmation struct {
+	sequence uint64
+	at       time.Time
+}
+
+// covers reports whether the owner has had the time to act on the acknowledgement of a message.
+func (c confirmation) covers(sequence uint64) bool {
+	return c.sequence >= sequence && time.Now().After(c.at)
+}
+
 func newLedger(w *world) *ledger {
 	return &ledger{
 		w: w, executions: map[string]*loggedExecution{}, fences: map[string]uint64{}, batches: map[string]uint64{},
 		tenure: map[*process]map[int]string{}, schedules: map[string]string{}, drained: map[string]bool{},
 		acknowledged: map[string]Row{}, cancelled: map[string]bool{}, suspended: map[string]bool{},
-		observed: map[string]int64{},
+		observed: map[string]int64{}, confirmed: map[string]confirmation{},
 	}
 }
 
@@ -237,7 +250,7 @@ func (l *ledger) effect(p *process, row Row, call *machine.Call, repeated bool) 
 	case asked:
 	case knows(run.end):
 		l.w.violatef("%s makes call %s of %s again: its result is in the log", p.name, call.ID, row.ID)
-	case knows(e.end):
+	case knows(e.end) && (e.end.owner != owner || l.confirmed[owner].covers(e.end.sequence)):
 		l.w.violatef("%s makes call %s of %s, which has ended", p.name, call.ID, row.ID)
 	}
 	if needsStartRecord(call) && !repeated && !asked {
@@ -346,4 +359,11 @@ func (l *ledger) count(id string) int64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return int64(len(l.executions[id].events))
+}
+
+// confirm records that an append was acknowledged to an owner.
+func (l *ledger) confirm(owner string, sequence uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.confirmed[owner] = confirmation{sequence, time.Now()}
 }

@@ -155,7 +155,13 @@ func (l processLog) append(ctx context.Context, number int, data []byte, after u
 		return 0, errNetwork
 	}
 	time.Sleep(w.latency(r, 3*time.Millisecond))
-	return sequence, l.finish(ctx, err)
+	if err := l.finish(ctx, err); err != nil {
+		return 0, err
+	}
+	if m, _, err := decodeEntry(data, sequence, nil); err == nil {
+		w.ledger.confirm(m.Owner, sequence)
+	}
+	return sequence, nil
 }
 
 // finish is the result of an operation whose effect is over.
