@@ -25,8 +25,8 @@ const (
 // one projection behind the logs; flush brings it up to date.
 type projector struct {
 	wake signal
-	// run is held during a projection.
-	run sync.Mutex
+	// run holds a token during a projection.
+	run chan struct{}
 
 	mu sync.Mutex
 	// next is the run that has not begun: all who ask for a flush until then share it.
@@ -38,7 +38,9 @@ type projectionRun struct {
 	err  error
 }
 
-func newProjector() *projector { return &projector{wake: newSignal()} }
+func newProjector() *projector {
+	return &projector{wake: newSignal(), run: make(chan struct{}, 1)}
+}
 
 // flush returns when SQL has everything that was acknowledged before the call.
 func (e *Engine) flush(ctx context.Context) error {
@@ -58,8 +60,8 @@ func (e *Engine) flush(ctx context.Context) error {
 			return context.Cause(ctx)
 		}
 	}
-	f.run.Lock()
-	defer f.run.Unlock()
+	f.run <- struct{}{}
+	defer func() { <-f.run }()
 	f.mu.Lock()
 	f.next = nil
 	f.mu.Unlock()
@@ -225,10 +227,14 @@ func (p *partition) unload(f *projectedExecution) {
 		}
 		h.results = nil
 		delete(p.executions, f.row.ID)
+		if p.listenerReads > 0 {
+			p.evictedDuringReads[f.row.ID] = f.row.UserID
+		}
 		if due := machine.Moment(f.row.DueAt); f.row.DueAt > 0 && !due.After(p.timersUntil) {
 			p.timers.add(due, f.row.ID) // timers up to then were read before this one was in SQL
 		}
 	case h.broken && unchanged:
+		p.admission.release(h)
 		delete(p.executions, f.row.ID)
 		p.cancelUnwritable(f.row.ID)
 	}

@@ -8,8 +8,6 @@ import (
 	"maps"
 	"slices"
 
-	"go.uber.org/zap"
-
 	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/workflow/machine"
 	"github.com/weftmesh/weft/subjects"
@@ -67,7 +65,11 @@ func (p *partition) restore(ctx context.Context) error {
 	if err := p.restoreApprovals(ctx); err != nil {
 		return database.Classify(err)
 	}
-	return p.restoreLimits(ctx)
+	if err := p.restoreLimits(ctx); err != nil {
+		return err
+	}
+	// A later owner may have projected the log further and truncated it meanwhile: then what was read has a gap.
+	return p.verifyOwnership(ctx)
 }
 
 // fence appends a new owner's first message: the log refuses those of earlier owners from then on.
@@ -312,11 +314,10 @@ func (e *Engine) loadFrom(ctx context.Context, row Row) (*execution, error) {
 // cancelUnwritable loads an execution again of which a transition could not be written, and cancels it.
 func (p *partition) cancelUnwritable(id string) {
 	p.e.background.Go(func() {
-		err := p.withExecution(p.ctx, id, func(h *execution) {
-			p.decide(h, nil, machine.Cancel("an event is larger than a message of the log may be", p.e.Now()))
+		p.children.retryUntilDone("cancelling an execution", func(ctx context.Context) error {
+			return p.withExecution(ctx, id, func(h *execution) {
+				p.decide(h, nil, machine.Cancel("an event is larger than a message of the log may be", p.e.Now()))
+			})
 		})
-		if err != nil && p.ctx.Err() == nil {
-			p.e.Log.Error("cancelling an execution", zap.String("execution_id", id), zap.Error(err))
-		}
 	})
 }
