@@ -15,7 +15,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/weftmesh/weft/actors"
+	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/weftmesh/weft/actors/seal"
 	"github.com/weftmesh/weft/kv"
 )
@@ -36,12 +37,12 @@ type sealedState struct {
 }
 
 // Open opens the store in a bucket that the actor owns.
-func Open[T any](ctx context.Context, d actors.Deps, spec kv.Spec) (*Store[T], error) {
-	bucket, err := kv.Open[sealedState](ctx, d.Conn.JS, spec)
+func Open[T any](ctx context.Context, js jetstream.JetStream, sealer *seal.Sealer, spec kv.Spec) (*Store[T], error) {
+	bucket, err := kv.Open[sealedState](ctx, js, spec)
 	if err != nil {
 		return nil, err
 	}
-	return &Store[T]{bucket: bucket, sealer: d.Sealer, name: spec.Name}, nil
+	return &Store[T]{bucket: bucket, sealer: sealer, name: spec.Name}, nil
 }
 
 // Put stores value for a new state for the duration of ttl. The error is kv.ErrExists if the state exists.

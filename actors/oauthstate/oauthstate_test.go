@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/actortest"
 	"github.com/weftmesh/weft/actors/oauthstate"
 	"github.com/weftmesh/weft/kv"
@@ -26,8 +25,7 @@ func admit(flow) error { return nil }
 func open(t *testing.T) (*oauthstate.Store[flow], *actortest.Mesh) {
 	t.Helper()
 	m := actortest.Start(t, actortest.Quiet())
-	deps := actors.Deps{Conn: m.Conn(t, "auth"), Sealer: actortest.Sealer(t)}
-	store, err := oauthstate.Open[flow](t.Context(), deps, kv.AuthOAuthState)
+	store, err := oauthstate.Open[flow](t.Context(), m.Conn(t, "auth").JS, actortest.Sealer(t), kv.AuthOAuthState)
 	if err != nil {
 		t.Fatal(err)
 	}

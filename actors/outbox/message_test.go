@@ -28,7 +28,7 @@ func TestStoredMessage(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, kind actortest.Database) {
 		db := kind.Open(t, "auth", actortest.Things)
 		at := time.Date(2026, 1, 2, 3, 4, 5, 678_901_000, time.UTC)
-		o := outbox.New(outbox.Config{DB: db, Log: zap.NewNop(), Now: func() time.Time { return at }})
+		o := outbox.New(outbox.Config{DB: db, Log: zap.NewNop(), Now: func() time.Time { return at }, Annotate: mesh.Annotate})
 		traceID := trace.TraceID{1, 2, 3}
 		ctx := trace.ContextWithSpanContext(t.Context(), trace.NewSpanContext(trace.SpanContextConfig{
 			TraceID: traceID, SpanID: trace.SpanID{4}, TraceFlags: trace.FlagsSampled,

@@ -16,7 +16,6 @@ import (
 
 	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/wait"
-	"github.com/weftmesh/weft/mesh"
 )
 
 // Message is a message to publish to JetStream after its transaction has been committed.
@@ -40,6 +39,8 @@ type Config struct {
 	Log *zap.Logger
 	// Now is the clock, for the age of messages; time.Now by default.
 	Now func() time.Time
+	// Annotate, where it is not nil, adds headers to a message when it is added, such as the trace of the context.
+	Annotate func(ctx context.Context, h nats.Header)
 	// Poll is the interval at which the table is read without a commit in this process, for rows of other processes;
 	// 2 seconds by default.
 	Poll time.Duration
@@ -113,7 +114,7 @@ func (o *Outbox) Add(ctx context.Context, tx bun.Tx, messages ...Message) error 
 	}
 	rows := make([]row, 0, len(messages))
 	for _, m := range messages {
-		m.Header = traced(ctx, m.Header)
+		m.Header = o.header(ctx, m.Header)
 		row, err := o.row(m)
 		if err != nil {
 			return fmt.Errorf("adding %q to outbox: %w", m.Subject, err)
@@ -127,13 +128,12 @@ func (o *Outbox) Add(ctx context.Context, tx bun.Tx, messages ...Message) error 
 	return nil
 }
 
-// traced returns h with the trace context and the request id of ctx added, so that the consumer continues the trace.
-func traced(ctx context.Context, h nats.Header) nats.Header {
+// header returns a copy of h with the headers that Config.Annotate adds.
+func (o *Outbox) header(ctx context.Context, h nats.Header) nats.Header {
 	header := nats.Header{}
 	maps.Copy(header, h)
-	mesh.Propagator.Inject(ctx, mesh.Carrier(header))
-	if id := mesh.RequestID(ctx); id != "" {
-		header.Set(mesh.HeaderRequestID, id)
+	if o.cfg.Annotate != nil {
+		o.cfg.Annotate(ctx, header)
 	}
 	return header
 }
