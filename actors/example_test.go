@@ -64,13 +64,13 @@ func Example() {
 		for _, token := range []string{m.Token(t, user), m.Token(t, user), "expired"} {
 			request := subjects.SendNotificationRequest{Category: "system", Body: "hello"}
 			ref, replayed, err := actortest.CallKeyed(t.Context(), m.Conn(t, mesh.UserGateway), subjects.SendNotification, request, token, "key 1")
-			fmt.Println(ref.Status, replayed, subjects.CodeOf(err))
+			fmt.Printf("status %q, replayed: %t, error %q\n", ref.Status, replayed, subjects.CodeOf(err))
 		}
 		fmt.Println("erased:", m.Forget(t, "notification", user).Items)
 	})
 	// Output:
-	// accepted false
-	// accepted true
-	//  false unauthenticated
+	// status "accepted", replayed: false, error ""
+	// status "accepted", replayed: true, error ""
+	// status "", replayed: false, error "unauthenticated"
 	// erased: 1
 }

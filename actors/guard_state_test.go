@@ -68,7 +68,7 @@ func TestExpiredConsent(t *testing.T) {
 	}
 }
 
-// A guard that is not told of a change, because the consent actor died, uses its cached state for a minute at most.
+// A guard that receives no barrier for a change, because the consent actor died, uses its cached state for a minute at most.
 func TestStatesAreCachedForAMinute(t *testing.T) {
 	t.Parallel()
 	m := actortest.Start(t, actortest.Quiet())
