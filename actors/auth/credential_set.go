@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/weftmesh/weft/actors/database"
-
 	"github.com/weftmesh/weft/subjects"
 )
 

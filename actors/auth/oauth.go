@@ -9,6 +9,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/egress"
 	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/oauthstate"
