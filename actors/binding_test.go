@@ -70,7 +70,7 @@ func TestWork(t *testing.T) {
 	failure := errors.New("failure")
 	var got []subjects.SendMailJob
 	worker := actors.Work(subjects.SendMail, func(_ context.Context, job subjects.SendMailJob) error {
-		if got = append(got, job); job.LetterID == "fail" {
+		if got = append(got, job); job.MessageID == "fail" {
 			return failure
 		}
 		return nil
@@ -81,16 +81,16 @@ func TestWork(t *testing.T) {
 	if w := worker.Concurrent(2); w.Concurrency != 2 || worker.Concurrency != 16 {
 		t.Errorf("Concurrent(2): %d, and %d before", w.Concurrency, worker.Concurrency)
 	}
-	if err := worker.Handle(t.Context(), []byte(`{"letter_id":"1"}`)); err != nil {
+	if err := worker.Handle(t.Context(), []byte(`{"message_id":"1"}`)); err != nil {
 		t.Error(err)
 	}
-	if err := worker.Handle(t.Context(), []byte(`{"letter_id":"fail"}`)); !errors.Is(err, failure) {
+	if err := worker.Handle(t.Context(), []byte(`{"message_id":"fail"}`)); !errors.Is(err, failure) {
 		t.Errorf("%v, want the handler's error", err)
 	}
-	if len(got) != 2 || got[0].LetterID != "1" {
+	if len(got) != 2 || got[0].MessageID != "1" {
 		t.Errorf("the handler got %v", got)
 	}
-	for _, data := range []string{"", "{", `{"letter_id":1}`} {
+	for _, data := range []string{"", "{", `{"message_id":1}`} {
 		wantCode(t, worker.Handle(t.Context(), []byte(data)), subjects.CodeInvalid)
 	}
 	if len(got) != 2 {

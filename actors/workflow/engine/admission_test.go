@@ -74,7 +74,7 @@ func TestRefusalOfWaitingExecutions(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := a.admit(executionOf("3", "ada", limits)); !IsSame(err, errUserQueueFull) {
+	if err := a.admit(executionOf("3", "ada", limits)); !errors.Is(err, errUserQueueFull) {
 		t.Errorf("a third one of the user: %v", err)
 	}
 	if err := a.admit(executionOf("4", "ada", nil)); err != nil {

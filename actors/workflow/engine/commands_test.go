@@ -45,7 +45,7 @@ func TestCommandsAreReceivedAsTheyWereSent(t *testing.T) {
 	roundTrip(t, completeCommand{Execution: "e", Call: "1", Child: "c", Output: []byte(`{"a":1}`)})
 	roundTrip(t, completeCommand{Execution: "e", Call: "1", Error: machine.NewError(machine.TypeRuntime, "x")})
 	roundTrip(t, watchCommand{"e"})
-	roundTrip(t, deliverCommand{UserID: "u", Event: machine.Of(map[string]any{"type": "t", "list": []any{"a", nil, true}})})
+	roundTrip(t, deliverCommand{UserID: "u", Event: machine.ValueOf(map[string]any{"type": "t", "list": []any{"a", nil, true}})})
 	roundTrip(t, awaitCommand{"e"})
 	roundTrip(t, awaitsChildCommand{"e", "c"})
 	roundTrip(t, terminateCommand{"u"})
@@ -96,7 +96,7 @@ func TestReceivedCommands(t *testing.T) {
 		got, err = request(t, one, awaitsChildCommand{Execution: id, Child: "c"})
 		want(`{"awaits":false}`, got, err)
 		event := map[string]any{"specversion": "1.0", "type": "ping", "source": "s", "id": "1"}
-		got, err = request(t, one, deliverCommand{UserID: "ada", Event: machine.Of(event)})
+		got, err = request(t, one, deliverCommand{UserID: "ada", Event: machine.ValueOf(event)})
 		want(`{"delivered":1}`, got, err)
 		if _, err := request(t, one, deliverCommand{UserID: "ada"}); err == nil {
 			t.Error("a delivery without an event is carried out")

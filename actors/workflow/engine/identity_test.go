@@ -155,7 +155,7 @@ func TestTransientErrors(t *testing.T) {
 func TestSameError(t *testing.T) {
 	t.Parallel()
 	travelled := subjects.ProblemOf(fmt.Errorf("x: %w", errUserQueueFull), "", "").AsError()
-	if !IsSame(travelled, errUserQueueFull) || IsSame(travelled, errOverloaded) || IsSame(nil, errOverloaded) || IsSame(errors.New("x"), errOverloaded) {
+	if !errors.Is(travelled, errUserQueueFull) || errors.Is(travelled, errOverloaded) || IsSame(nil, errOverloaded) || IsSame(errors.New("x"), errOverloaded) {
 		t.Errorf("%v is not recognised", travelled)
 	}
 }

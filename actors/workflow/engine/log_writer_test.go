@@ -315,7 +315,7 @@ func TestBarrier(t *testing.T) {
 		w.store.mu.Unlock()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if err := w.barrier(ctx); !IsSame(err, errStalled) {
+		if err := w.barrier(ctx); !errors.Is(err, errStalled) {
 			t.Errorf("a barrier that cannot be written: %v", err)
 		}
 	})
