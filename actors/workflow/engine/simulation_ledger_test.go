@@ -175,7 +175,7 @@ func (l *ledger) event(e *loggedExecution, event *machine.Event, end *loggedEnd)
 	switch event.Type {
 	case machine.CallScheduled:
 		run.scheduled, run.end = true, nil
-	case machine.CallIntended:
+	case machine.CallStartRecorded:
 		run.intended++
 	case machine.CallCompleted, machine.CallFailed:
 		run.end = end
