@@ -81,7 +81,7 @@ func TestRetriedCalls(t *testing.T) {
 		"unavailable notification":      {notify, unavailable(), 4},
 		"notification without answer":   {notify, &subjects.Error{Code: subjects.CodeTimeout}, 4},
 		"invalid notification":          {notify, &subjects.Error{Code: subjects.CodeInvalid}, 1},
-		"rate-limited notification":     {notify, &subjects.Error{Code: subjects.CodeRateLimited}, 1},
+		"rate-limited notification":     {notify, &subjects.Error{Code: subjects.CodeRateLimited}, 4},
 		"rate-limited start of a child": {child, &subjects.Error{Code: subjects.CodeRateLimited}, 4},
 		"rate-limited event":            {emit, &subjects.Error{Code: subjects.CodeRateLimited}, 4},
 		"unavailable start":             {detached, unavailable(), 4},
