@@ -85,7 +85,7 @@ conformance: $(TOOLS)/gotestsum ## Run the tests and data that others wrote (WEF
 		scripts/postgres.sh with $(call gotest,conformance,$$packages) -count=1 -timeout 20m $(GOTESTFLAGS) $$flags
 
 .PHONY: specs
-specs: ## Fetch the descriptions that vendors publish of their APIs into SPECS, cut to what the manifests use
+specs: ## Fetch the descriptions that providers publish of their APIs into SPECS, cut to what the manifests use
 	scripts/specs.sh '$(SPECS)'
 
 .PHONY: conformance-specs
@@ -107,8 +107,10 @@ bench: ## Run the benchmarks, one package at a time (BENCH=regexp, PKG=./gateway
 	scripts/postgres.sh with go test -run '^$$' -bench '$(BENCH)' -benchmem -p 1 -timeout 30m $(GOTESTFLAGS) $(PKG)
 
 .PHONY: lint
-lint: $(TOOLS)/golangci-lint ## Check the code against .golangci.yml, the house's import rules among it
+lint: $(TOOLS)/golangci-lint ## Check the code against .golangci.yml, the import rules, the layout and the retired words
 	scripts/names.sh
+	scripts/words.sh
+	scripts/layout.sh
 	$(TOOLS)/golangci-lint run $(PKG)
 
 .PHONY: format

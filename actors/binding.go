@@ -8,14 +8,14 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// Binding is an endpoint with its handler.
+// Binding is an endpoint with its handler. Handle takes the encoded request and returns the encoded reply.
 type Binding struct {
 	Desc   *subjects.Descriptor
 	Handle func(ctx context.Context, data []byte) ([]byte, error)
 }
 
-// Bind binds a handler to an endpoint. The handler gets a request that satisfies the endpoint's schema,
-// the verified caller (CallerFrom) and a context that ends with the caller's deadline.
+// Bind binds a handler to an endpoint. The handler gets a request that satisfies the endpoint's schema, and a context with the
+// verified caller (CallerFrom) and the caller's deadline.
 func Bind[Req, Res any](
 	e subjects.Endpoint[Req, Res], handler func(context.Context, Req) (Res, error),
 ) Binding {
@@ -36,16 +36,16 @@ func Bind[Req, Res any](
 	}}
 }
 
-// Service is an actor as the runtime runs it.
+// Service declares what the runtime runs for an actor.
 type Service struct {
-	// Name is the actor's.
+	// Name is the actor's name.
 	Name string
-	// Bindings are its endpoints; health_check is the runtime's.
+	// Bindings are the endpoints. The runtime adds health_check.
 	Bindings []Binding
-	// Workers are the jobs and events it works off.
+	// Workers process jobs and events.
 	Workers []Worker
-	// Background run until their context ends; one that fails is logged and started again.
+	// Background has the background tasks by name. Each runs until its context ends; one that fails is logged and restarted.
 	Background map[string]func(context.Context) error
-	// Checks are its stores, for health_check: nil is ok.
+	// Checks has the checks of health_check by name. A check returns nil if the store or service is usable.
 	Checks map[string]func(context.Context) error
 }

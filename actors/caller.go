@@ -7,31 +7,32 @@ import (
 	"github.com/weftmesh/weft/mesh"
 )
 
-// Caller is who makes a request, as the runtime has verified it. Nothing else says who is calling: not
-// a field of the request, not a bare header.
+// Caller is the identity that a request acts for, as verified by the runtime. Handlers must not take identities from a request's
+// fields or headers.
 type Caller struct {
-	// UserID is the signed-in user, or the user that a service acts for; empty for nobody.
+	// UserID is the user of the access token, or the user for whom a service acts; empty if the caller is anonymous.
 	UserID string
-	// SessionID and KeyID are those of the user's token.
+	// SessionID and KeyID are the session and the API key of the user's token; at most one of them is set.
 	SessionID, KeyID string
-	Roles            []string
-	// Service is the calling service, from the message's own subject.
+	// Roles are the roles of the user's token.
+	Roles []string
+	// Service is the calling service, from the subject that only its NATS user may publish to; empty for a user's call.
 	Service string
-	// Grant is the consent that a service acts under.
+	// Grant is the consent under which a service acts.
 	Grant mesh.Grant
-	// Claims are the user's token's.
+	// Claims are the claims of the user's token.
 	Claims mesh.Claims
-	// Origin is where the HTTP request came from, for endpoints that ask for it.
+	// Origin is set for endpoints that declare Origin.
 	Origin Origin
 }
 
-// Origin is where an HTTP request came from, as the gateway says.
+// Origin is the client address and user agent of an HTTP request, from the gateway.
 type Origin struct{ IP, UserAgent string }
 
-// HasRole tells whether the user has the role.
+// HasRole reports whether the caller's token has the role.
 func (c Caller) HasRole(role string) bool { return slices.Contains(c.Roles, role) }
 
-// String names the caller in logs.
+// String identifies the caller in logs and in idempotency keys.
 func (c Caller) String() string {
 	switch {
 	case c.Service != "":
@@ -44,12 +45,12 @@ func (c Caller) String() string {
 
 type callerKey struct{}
 
-// WithCaller puts the caller into ctx.
+// WithCaller returns ctx with the caller.
 func WithCaller(ctx context.Context, c Caller) context.Context {
 	return context.WithValue(ctx, callerKey{}, c)
 }
 
-// CallerFrom returns the caller that the runtime has verified; the zero Caller is nobody.
+// CallerFrom returns the verified caller of a request's context. The zero Caller is anonymous.
 func CallerFrom(ctx context.Context) Caller {
 	c, _ := ctx.Value(callerKey{}).(Caller)
 	return c

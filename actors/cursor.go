@@ -7,7 +7,7 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// EncodeCursor makes an opaque page cursor of the last item's sort key; an empty key is no cursor.
+// EncodeCursor returns an opaque cursor for a sort key, the last item's; "" without a key.
 func EncodeCursor(key ...string) string {
 	if len(key) == 0 {
 		return ""
@@ -19,8 +19,8 @@ func EncodeCursor(key ...string) string {
 	return base64.RawURLEncoding.EncodeToString(data)
 }
 
-// DecodeCursor reads a cursor with so many parts; an empty cursor gives empty parts. The error names
-// the field cursor.
+// DecodeCursor returns the sort key of a cursor, which must have the given number of parts. An empty cursor, the first page's, yields
+// empty parts. The error is CodeInvalid for the field cursor.
 func DecodeCursor(cursor string, parts int) ([]string, error) {
 	if cursor == "" {
 		return make([]string, parts), nil
@@ -31,12 +31,12 @@ func DecodeCursor(cursor string, parts int) ([]string, error) {
 		err = json.Unmarshal(data, &key)
 	}
 	if err != nil || len(key) != parts {
-		return nil, subjects.InvalidField("cursor", "is not one that a list answered with")
+		return nil, subjects.InvalidField("cursor", "invalid cursor")
 	}
 	return key, nil
 }
 
-// PageOf cuts a list that was read one longer than asked to a page, with the cursor of its last item.
+// PageOf returns the first limit items as a page. If there are more, the page has the cursor of its last item; so read limit+1 items.
 func PageOf[T any](items []T, limit int, key func(T) []string) subjects.Page[T] {
 	page := subjects.Page[T]{Items: items}
 	if len(items) > limit {

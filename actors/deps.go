@@ -13,31 +13,31 @@ import (
 	"github.com/weftmesh/weft/mesh"
 )
 
-// Deps is what every actor gets: New(deps, config) of each actor package takes it.
+// Deps are the dependencies of every actor, which its New(deps, config) takes.
 type Deps struct {
-	// Conn is the actor's own connection, under its own NATS user.
+	// Conn is the actor's connection under its own NATS user.
 	Conn *mesh.Conn
-	// DB is the actor's own database, migrated.
+	// DB is the actor's own migrated database.
 	DB *database.DB
-	// Outbox publishes what is committed with a row; its Run is the runtime's business.
+	// Outbox publishes messages that are committed with rows. The runtime runs it.
 	Outbox *outbox.Outbox
 	// Sealer seals secrets at rest.
 	Sealer *seal.Sealer
-	// Guard is the door to what is done on a user's behalf.
+	// Guard checks consent when something starts on a user's behalf.
 	Guard *Guard
-	// Verifier verifies access tokens, as the runtime does for every request.
+	// Verifier verifies access tokens. The runtime has verified those of requests already.
 	Verifier *mesh.Verifier
 	Log      *zap.Logger
 	Metrics  prometheus.Registerer
-	// Tokens are the issuer and audience of access tokens.
+	// Issuer and Audience are those of access tokens.
 	Issuer, Audience string
-	// EgressAllow are address ranges that outbound calls may reach besides public ones; EgressAllowHTTP
-	// lets calls without TLS through.
+	// EgressAllow has address ranges that outbound calls may reach besides public ones. EgressAllowHTTP permits calls without TLS.
 	EgressAllow     []netip.Prefix
 	EgressAllowHTTP bool
-	// Version is the binary's.
+	// Version is the binary's version.
 	Version string
-	// Now is the clock, NewID makes UUIDv7 strings.
-	Now   func() time.Time
+	// Now is the clock.
+	Now func() time.Time
+	// NewID returns a new UUIDv7.
 	NewID func() string
 }

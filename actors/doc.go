@@ -1,7 +1,8 @@
-// Package actors is what every actor is made of: the runtime that serves its endpoints and works off
-// its messages, its database, its outbox, idempotency keys, and the guard under which things are done on
-// a user's behalf.
+// Package actors is the interface between an actor and the runtime that runs it: what an actor gets (Deps), what it declares
+// (Service, with endpoints by Bind, jobs by Work, events by Listen, and an erasure handler by OnErasure), and what its handlers use
+// (CallerFrom, Guard, cursors).
 //
-// A handler holds domain code alone. Identity, access rules, deadlines, bounded concurrency, panics,
-// metrics, spans and logs are the runtime's. The package imports no actor.
+// Handlers contain domain code only. Identity, access rules, deadlines, bounded concurrency, panics, metrics, traces and logs belong
+// to the package runtime; SQL, messages, idempotency keys and encryption to database, outbox, idempotency and seal. The package
+// imports no actor.
 package actors

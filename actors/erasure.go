@@ -10,12 +10,12 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// Forget binds what an actor does when an account is deleted: erase forgets what it holds of the user, and of the user's
-// aliases, or takes from it what tells whose it was. It may be called at any time again, and returns how many records it
-// found. The actor answers auth with told once erase has returned, and for what fails it is called again.
+// OnErasure binds an actor's erasure handler to the deletion of accounts. erase deletes or pseudonymises what the actor holds of the
+// user and of the user's aliases, and returns the number of records. It must be repeatable, because it is called again after a failure
+// or a repeated delivery. When it has returned, the actor publishes report, which auth waits for.
 func OnErasure(
-	d Deps, s subjects.Subscription[subjects.AccountDeletion], told subjects.Event[subjects.Erasure],
-	erase func(ctx context.Context, who subjects.AccountDeletion) (items int64, err error),
+	d Deps, s subjects.Subscription[subjects.AccountDeletion], report subjects.Event[subjects.Erasure],
+	erase func(ctx context.Context, deletion subjects.AccountDeletion) (items int64, err error),
 ) Worker {
 	return Listen(s, func(ctx context.Context, e subjects.Envelope[subjects.AccountDeletion]) error {
 		if e.Data.UserID == "" {
@@ -23,18 +23,18 @@ func OnErasure(
 		}
 		items, err := erase(ctx, e.Data)
 		if err != nil {
-			return fmt.Errorf("forgetting a user: %w", err)
+			return fmt.Errorf("erasing a user's data: %w", err)
 		}
 		return d.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
-			// Named after the deletion that it answers, so that its own repetition is not told twice.
+			// The id is derived from the deletion's, so that a repeated delivery does not publish a second report.
 			id := e.ID + "." + s.Owner
-			answer, err := json.Marshal(told.New(id, "", d.Now(), subjects.Erasure{
+			data, err := json.Marshal(report.New(id, "", d.Now(), subjects.Erasure{
 				ErasureID: e.Data.ErasureID, Actor: s.Owner, Round: e.Data.Round, Items: items,
 			}))
 			if err != nil {
-				return fmt.Errorf("encoding an event: %w", err)
+				return fmt.Errorf("encoding the report of an erasure: %w", err)
 			}
-			return d.Outbox.Add(ctx, tx, outbox.Message{ID: "event." + id, Subject: told.Subject, Key: e.Data.ErasureID, Data: answer})
+			return d.Outbox.Add(ctx, tx, outbox.Message{ID: "event." + id, Subject: report.Subject, Key: e.Data.ErasureID, Data: data})
 		})
 	})
 }

@@ -3,9 +3,9 @@ package gateway
 import (
 	"context"
 	"crypto/sha256"
-	"sync"
 	"time"
 
+	lru "github.com/hashicorp/golang-lru/v2"
 	"golang.org/x/sync/singleflight"
 
 	"github.com/weftmesh/weft/mesh"
@@ -27,15 +27,16 @@ const (
 type apiKeys struct {
 	g        *Gateway
 	inFlight singleflight.Group
-	mu       sync.Mutex
 	// tokens and rejections are separate caches, so that invalid keys cannot evict valid ones.
 	tokens, rejections keyCache
 }
 
 type keyHash [sha256.Size]byte
 
-// keyCache caches results of exchanges until they expire.
-type keyCache map[keyHash]cachedKey
+// keyCache caches results of exchanges until they expire: at most maxCachedKeys, the least recently used one is evicted.
+type keyCache struct {
+	entries *lru.Cache[keyHash, cachedKey]
+}
 
 // cachedKey is the token of a valid key, or has no token for a rejected one.
 type cachedKey struct {
@@ -44,34 +45,28 @@ type cachedKey struct {
 }
 
 func newAPIKeys(g *Gateway) *apiKeys {
-	return &apiKeys{g: g, tokens: keyCache{}, rejections: keyCache{}}
+	return &apiKeys{g: g, tokens: newKeyCache(), rejections: newKeyCache()}
 }
 
-// put adds an entry. It evicts an arbitrary one if the cache is full.
-func (c keyCache) put(hash keyHash, entry cachedKey) {
-	if _, exists := c[hash]; !exists && len(c) >= maxCachedKeys {
-		for other := range c {
-			delete(c, other)
-			break
-		}
+func newKeyCache() keyCache {
+	entries, err := lru.New[keyHash, cachedKey](maxCachedKeys)
+	if err != nil {
+		panic(err) // maxCachedKeys is not positive
 	}
-	c[hash] = entry
+	return keyCache{entries}
 }
 
 // get returns an entry that has not expired.
 func (c keyCache) get(hash keyHash, now time.Time) (cachedKey, bool) {
-	entry, ok := c[hash]
-	if ok && !now.Before(entry.until) {
-		delete(c, hash)
+	entry, ok := c.entries.Get(hash)
+	if !ok || !now.Before(entry.until) {
 		return cachedKey{}, false
 	}
-	return entry, ok
+	return entry, true
 }
 
 // cached returns the cached token of a key, or whether its rejection is cached.
 func (a *apiKeys) cached(hash keyHash) (token string, rejected bool) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
 	now := a.g.Now()
 	if entry, ok := a.tokens.get(hash, now); ok {
 		return entry.token, false
@@ -83,16 +78,12 @@ func (a *apiKeys) cached(hash keyHash) (token string, rejected bool) {
 func (a *apiKeys) cacheToken(hash keyHash, token string, expires time.Time) {
 	now := a.g.Now()
 	margin := min(maxKeyMargin, expires.Sub(now)/10)
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.tokens.put(hash, cachedKey{token: token, until: expires.Add(-margin)})
+	a.tokens.entries.Add(hash, cachedKey{token: token, until: expires.Add(-margin)})
 }
 
 func (a *apiKeys) cacheRejection(hash keyHash) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	delete(a.tokens, hash)
-	a.rejections.put(hash, cachedKey{until: a.g.Now().Add(rejectionTTL)})
+	a.tokens.entries.Remove(hash)
+	a.rejections.entries.Add(hash, cachedKey{until: a.g.Now().Add(rejectionTTL)})
 }
 
 // verifiedToken is an access token and its subject.

@@ -258,10 +258,11 @@ func TestUploadWithoutPartSize(t *testing.T) {
 func TestKeyCache(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
-	if held, valid := gateway.FillKeyCache(gateway.MaxCachedKeys+100, now.Add(time.Second), now); held != gateway.MaxCachedKeys || valid != held {
-		t.Errorf("it holds %d entries, %d valid", held, valid)
+	held, valid, first := gateway.FillKeyCache(gateway.MaxCachedKeys+100, now.Add(time.Second), now)
+	if held != gateway.MaxCachedKeys || valid != held || !first {
+		t.Errorf("it holds %d entries, %d valid, the most used one: %t", held, valid, first)
 	}
-	if held, valid := gateway.FillKeyCache(3, now, now); held != 3 || valid != 0 {
+	if held, valid, _ := gateway.FillKeyCache(3, now, now); held != 3 || valid != 0 {
 		t.Errorf("%d of %d expired entries were returned", valid, held)
 	}
 }

@@ -3,7 +3,6 @@ package gateway
 import (
 	"crypto/sha256"
 	"fmt"
-	"maps"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -49,18 +48,20 @@ func (g *Gateway) HandlerOf(f func() error) http.Handler {
 // MaxCachedKeys bounds a key cache.
 const MaxCachedKeys = maxCachedKeys
 
-// FillKeyCache puts n entries into a key cache that expire after until, and returns how many it holds and how many of them it
-// returns at now.
-func FillKeyCache(n int, until, now time.Time) (held, valid int) {
-	c := keyCache{}
+// FillKeyCache puts n entries into a key cache that expire at until, and gets the first one after each. It returns how many the
+// cache holds, how many of them it returns at now, and whether it returns the first one.
+func FillKeyCache(n int, until, now time.Time) (held, valid int, first bool) {
+	c := newKeyCache()
+	hash := func(i int) keyHash { return sha256.Sum256(fmt.Append(nil, i)) }
 	for i := range n {
-		c.put(sha256.Sum256(fmt.Append(nil, i)), cachedKey{token: "t", until: until})
+		c.entries.Add(hash(i), cachedKey{token: "t", until: until})
+		c.get(hash(0), now)
 	}
-	held = len(c)
-	for hash := range maps.Clone(c) {
+	for _, hash := range c.entries.Keys() {
 		if _, ok := c.get(hash, now); ok {
 			valid++
 		}
 	}
-	return held, valid
+	_, first = c.get(hash(0), now)
+	return c.entries.Len(), valid, first
 }

@@ -92,3 +92,11 @@ func RequestID(ctx context.Context) string {
 	id, _ := ctx.Value(requestIDKey).(string)
 	return id
 }
+
+// Annotate adds the trace context and the request id of ctx to the headers of a message that ctx causes.
+func Annotate(ctx context.Context, h nats.Header) {
+	Propagator.Inject(ctx, Carrier(h))
+	if id := RequestID(ctx); id != "" {
+		h.Set(HeaderRequestID, id)
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	lru "github.com/hashicorp/golang-lru/v2"
 	"golang.org/x/sync/singleflight"
 	"golang.org/x/time/rate"
 
@@ -25,8 +26,8 @@ type Verifier struct {
 	keyMap           *kv.Map[subjects.SigningKey]
 	revoked          *kv.Map[subjects.RevokedSession]
 	misses           *rate.Limiter
-	mu               sync.RWMutex
-	cache            map[string]verified
+	tokens           *lru.Cache[string, verified]
+	mu               sync.RWMutex // guards trusted
 	trusted          map[string]trustedKey
 	reads            singleflight.Group
 }
@@ -47,19 +48,21 @@ type verified struct {
 // keyReadTimeout bounds the read of a key.
 const keyReadTimeout = 5 * time.Second
 
-// maxCachedTokens is the maximum size of the cache. When it is exceeded, the cache is emptied.
+// maxCachedTokens is how many verified tokens are cached. The least recently used one is evicted.
 const maxCachedTokens = 100_000
 
 // NewVerifier loads the keys and the revoked sessions and starts watching both.
 func NewVerifier(
 	ctx context.Context, p *Membership, issuer, audience string, now func() time.Time,
 ) (*Verifier, error) {
+	tokens, err := lru.New[string, verified](maxCachedTokens)
+	if err != nil {
+		return nil, fmt.Errorf("creating the token cache: %w", err)
+	}
 	v := &Verifier{
 		membership: p, issuer: issuer, audience: audience, now: now,
-		misses: rate.NewLimiter(20, 20), cache: map[string]verified{},
-		trusted: map[string]trustedKey{},
+		misses: rate.NewLimiter(20, 20), tokens: tokens, trusted: map[string]trustedKey{},
 	}
-	var err error
 	if v.keys, err = kv.Open[subjects.SigningKey](ctx, p.conn.JS, kv.AuthKeys); err != nil {
 		return nil, fmt.Errorf("opening the bucket of keys: %w", err)
 	}
@@ -112,7 +115,7 @@ func (v *Verifier) Verify(ctx context.Context, token string) (Claims, error) {
 		}
 	}
 	if !now.Before(time.Unix(claims.ExpiresAt, 0)) {
-		v.evict(token)
+		v.tokens.Remove(token)
 		return Claims{}, subjects.Errorf(subjects.CodeUnauthenticated, "the access token has expired")
 	}
 	if v.Revoked(claims.SessionID) || v.revokedWithAll(claims) {
@@ -141,9 +144,7 @@ func (v *Verifier) revokedWithAll(claims Claims) bool {
 
 // cached returns the cached claims of a token, unless its key was removed since.
 func (v *Verifier) cached(token string) (Claims, bool) {
-	v.mu.RLock()
-	known, ok := v.cache[token]
-	v.mu.RUnlock()
+	known, ok := v.tokens.Get(token)
 	if ok {
 		_, ok = v.keyMap.Get(known.keyID)
 	}
@@ -169,7 +170,7 @@ func (v *Verifier) parse(ctx context.Context, token string, now time.Time) (Clai
 			Code: subjects.CodeUnauthenticated, Detail: "the access token is not valid", Cause: err,
 		}
 	}
-	v.store(token, verified{claims, keyID})
+	v.tokens.Add(token, verified{claims, keyID})
 	return claims, nil
 }
 
@@ -214,19 +215,4 @@ func (v *Verifier) read(ctx context.Context, kid string) (ed25519.PublicKey, err
 	defer v.mu.Unlock()
 	v.trusted[kid] = trustedKey{entry.Revision, entry.Value.Public}
 	return entry.Value.Public, nil
-}
-
-func (v *Verifier) store(token string, known verified) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if len(v.cache) >= maxCachedTokens {
-		v.cache = map[string]verified{}
-	}
-	v.cache[token] = known
-}
-
-func (v *Verifier) evict(token string) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	delete(v.cache, token)
 }

@@ -118,7 +118,7 @@ func erasureAnswers(ctx context.Context, db bun.IDB, id string) ([]erasureAnswer
 	return rows, nil
 }
 
-// openErasures returns at most most erasures that are due: those that wait for answers and were last published
+// openErasures returns up to most erasures that are due: those that wait for answers and were last published
 // before publishedBefore, and those that wait for their second round and were requested before requestedBefore.
 func openErasures(ctx context.Context, db bun.IDB, publishedBefore, requestedBefore time.Time, most int) ([]erasureRow, error) {
 	var rows []erasureRow

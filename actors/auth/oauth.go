@@ -42,7 +42,7 @@ func openOAuth(ctx context.Context, deps actors.Deps, config OAuthConfig) (*oaut
 		}
 		o.providers[id] = p
 	}
-	o.states, err = oauthstate.Open[oauthState](ctx, deps, kv.AuthOAuthState)
+	o.states, err = oauthstate.Open[oauthState](ctx, deps.Conn.JS, deps.Sealer, kv.AuthOAuthState)
 	return o, err
 }
 

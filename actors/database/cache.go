@@ -5,26 +5,26 @@ import (
 	"sync"
 )
 
-// RowCache answers reads from memory for as long as nothing has been committed to the database since
-// they were made, but by RunUncached. It works where this process is the only writer, and knows so: on SQLite, whose file
-// one process holds. On PostgreSQL, and inside a transaction, every read goes to the database.
+// RowCache answers reads from memory until the next commit to the database. Commits of RunUncached do not count. It caches on
+// SQLite only, where this process is the only writer; on PostgreSQL and inside a transaction every read goes to the database.
+// A read never returns less than what was committed before it began.
 //
-// It is for a row that is read far more often than anything is written.
+// It suits a row that is read far more often than anything in the database is written.
 type RowCache[T any] struct {
-	db   *DB
-	most int
+	db    *DB
+	limit int
 
 	mu      sync.RWMutex
 	version uint64
 	rows    map[string]T
 }
 
-// NewRowCache makes a cache of at most so many rows; past that it starts anew.
-func NewRowCache[T any](db *DB, most int) *RowCache[T] {
-	return &RowCache[T]{db: db, most: most, rows: map[string]T{}}
+// NewRowCache returns a cache of at most limit rows. When it is full, it is emptied.
+func NewRowCache[T any](db *DB, limit int) *RowCache[T] {
+	return &RowCache[T]{db: db, limit: limit, rows: map[string]T{}}
 }
 
-// Get returns what read returned for key, or reads. Errors are not kept.
+// Get returns the cached row of key, or calls read and caches its result. Errors are not cached.
 func (c *RowCache[T]) Get(ctx context.Context, key string, read func(context.Context) (T, error)) (T, error) {
 	version, quiet := c.db.version()
 	if !quiet || c.db.transaction(ctx) != nil {
@@ -39,26 +39,26 @@ func (c *RowCache[T]) Get(ctx context.Context, key string, read func(context.Con
 	}
 	row, err := read(ctx)
 	if err == nil {
-		c.keep(key, row, version)
+		c.put(key, row, version)
 	}
 	return row, err
 }
 
-// keep remembers a row that was read when the database was at version.
-func (c *RowCache[T]) keep(key string, row T, version uint64) {
+// put caches a row that was read when the database was at version.
+func (c *RowCache[T]) put(key string, row T, version uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if version < c.version {
 		return
 	}
-	if version > c.version || len(c.rows) >= c.most {
+	if version > c.version || len(c.rows) >= c.limit {
 		c.version, c.rows = version, map[string]T{}
 	}
 	c.rows[key] = row
 }
 
-// version counts this process's commits twice, before and after: it is odd while one is under way. quiet
-// tells that none is, and that nobody else writes.
+// version counts this process's commits. Each counts twice, when it starts and when it ends, so that the version is odd during
+// a commit. quiet reports that no commit is running and that no other process can write.
 func (db *DB) version() (version uint64, quiet bool) {
 	version = db.commits.Load()
 	return version, db.dialect == DialectSQLite && version%2 == 0

@@ -15,74 +15,73 @@ import (
 	"go.uber.org/zap"
 )
 
-// The dialects of a DB, as DB.Dialect tells them and as migration files are suffixed.
+// The dialects of a DB, as DB.Dialect returns them and as migration files are suffixed.
 const (
 	DialectSQLite   = "sqlite"
 	DialectPostgres = "postgres"
 )
 
-// How much of an acknowledged SQLite commit survives a power failure. PostgreSQL has its own setting.
+// Durability of acknowledged SQLite commits at a power failure. PostgreSQL has a setting of its own.
 const (
 	// DurabilityAlways syncs every commit (synchronous=FULL): none is lost.
 	DurabilityAlways = "always"
-	// DurabilityInterval leaves the sync to the operating system (synchronous=NORMAL): the last moments may be lost, the
-	// file never damaged.
+	// DurabilityInterval leaves syncing to the operating system (synchronous=NORMAL): the last commits may be lost, but the
+	// file is never corrupted.
 	DurabilityInterval = "interval"
 )
 
-// DatabaseConfig says where an actor's record lives.
+// Config is the location of an actor's database and the size of its connection pool.
 type Config struct {
-	// URL is empty for the SQLite file <DataDir>/<Actor>.db; `sqlite:PATH` or `file:PATH` for another file; or
-	// `postgres://user:password@host:port/database?…`. PostgreSQL parameters: sslmode (disable, require, verify-ca,
-	// verify-full; when absent verify-full, and disable on loopback and unix sockets), sslrootcert, sslcert, sslkey,
-	// application_name, connect_timeout in seconds, schema_prefix (default "weft_"). Others are refused by name.
+	// URL is empty for the SQLite file <DataDir>/<Actor>.db, `sqlite:PATH` or `file:PATH` for another file, or
+	// `postgres://user:password@host:port/database?…`. PostgreSQL parameters: sslmode (disable, require, verify-ca or
+	// verify-full; default verify-full, or disable on loopback and Unix sockets), sslrootcert, sslcert, sslkey,
+	// application_name, connect_timeout in seconds, schema_prefix (default "weft_"). Any other parameter is an error.
 	URL string
 	// Actor names the file, the schema and the connection: lower-case letters, digits and underscores.
 	Actor string
-	// DataDir is the folder of the default file; made with mode 0700 when absent.
+	// DataDir is the directory of the default file. It is created with mode 0700.
 	DataDir string
-	// Schema is the PostgreSQL schema; empty means schema_prefix + Actor.
+	// Schema is the PostgreSQL schema; schema_prefix + Actor by default.
 	Schema string
-	// MaxOpen and MaxIdle bound the pool: 30 and 10 when zero. MaxLifetime of a connection: 5 minutes when zero. On
-	// SQLite they bound the readers; there is always one writer.
+	// MaxOpen and MaxIdle bound the pool; 30 and 10 by default. On SQLite they bound the readers; there is one writer.
 	MaxOpen, MaxIdle int
-	MaxLifetime      time.Duration
-	// Durability is DurabilityAlways unless set.
+	// MaxLifetime bounds the age of a connection; 5 minutes by default.
+	MaxLifetime time.Duration
+	// Durability is DurabilityAlways by default.
 	Durability string
-	// ConnectRetry bounds how long OpenDatabase keeps trying to reach PostgreSQL: 1 minute when zero, once when
-	// negative. ctx bounds it too.
+	// ConnectRetry bounds how long Open tries to reach PostgreSQL; 1 minute by default. If it is negative, Open tries once.
 	ConnectRetry time.Duration
 }
 
-// DB is one actor's database. The embedded bun.DB reads: its statements see what is committed, and on both dialects it
-// refuses to write. RunInTx writes. A statement made through DB with the context of an open transaction joins it, so
-// that it sees what the transaction wrote.
+// DB is one actor's database. The embedded bun.DB only reads: its statements see what is committed, and both dialects refuse
+// its writes. RunInTx writes. A statement through DB with the context of an open transaction joins that transaction and sees
+// its writes.
 //
-// On SQLite readers have a pool of their own and writers share one connection: writers queue in the process instead of
-// polling for the file's lock, which is both fairer and faster, and readers never wait for them (WAL).
+// On SQLite, readers have a pool and all writers share one connection. Writers queue in the process instead of polling for the
+// file's lock, which is fairer and faster, and readers never wait for a writer (WAL).
 type DB struct {
 	*bun.DB
 	writer   *bun.DB
 	dialect  string
 	schema   string
-	instance string // distinguishes this opening from every other one, as the owner of idempotency reservations
+	instance string // see Instance
 	release  func() error
 	commits  atomic.Uint64 // see version
 }
 
 var actorName = regexp.MustCompile(`^[a-z][a-z0-9_]{0,39}$`)
 
-// OpenDatabase opens the database that cfg names and waits until it answers. The schema's tables are Migrate's work.
+// Open opens the database of cfg and waits until it answers. Migrate creates the tables.
 //
-// Errors: ErrDatabaseInUse when another process, or this one, has the SQLite file open; ErrUnavailable when PostgreSQL
-// did not answer in time; anything else is a mistake in cfg. No error and no log line holds the URL's password.
+// Errors: ErrInUse if this or another process has the SQLite file open; ErrUnavailable if PostgreSQL does not answer in time;
+// any other error is a mistake in cfg. No error and no log line contains the URL's password.
 func Open(ctx context.Context, cfg Config, log *zap.Logger) (*DB, error) {
 	cfg = cfg.withDefaults()
 	if !actorName.MatchString(cfg.Actor) {
-		return nil, fmt.Errorf("opening database: actor name %q is not lower-case letters, digits and underscores", cfg.Actor)
+		return nil, fmt.Errorf("opening database: invalid actor name %q, want lower-case letters, digits and underscores", cfg.Actor)
 	}
 	if cfg.Durability != DurabilityAlways && cfg.Durability != DurabilityInterval {
-		return nil, fmt.Errorf("opening database: durability %q is neither %s nor %s", cfg.Durability, DurabilityAlways,
+		return nil, fmt.Errorf("opening database: unknown durability %q, want %s or %s", cfg.Durability, DurabilityAlways,
 			DurabilityInterval)
 	}
 	var db *DB
@@ -94,7 +93,7 @@ func Open(ctx context.Context, cfg Config, log *zap.Logger) (*DB, error) {
 	case "postgres", "postgresql":
 		db, err = openPostgres(ctx, cfg, log)
 	default:
-		err = fmt.Errorf("scheme %q is none of sqlite, file, postgres", scheme)
+		err = fmt.Errorf("unknown scheme %q, want sqlite, file or postgres", scheme)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("opening database of %s: %w", cfg.Actor, err)
@@ -123,13 +122,13 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Instance distinguishes this opening of the database from every other one.
+// Instance returns an identifier that is unique to this call of Open.
 func (db *DB) Instance() string { return db.instance }
 
-// Dialect is DialectSQLite or DialectPostgres.
+// Dialect returns DialectSQLite or DialectPostgres.
 func (db *DB) Dialect() string { return db.dialect }
 
-// Ping tells whether the database answers; its error matches ErrUnavailable when it does not.
+// Ping checks that the database answers. The error matches ErrUnavailable if it does not.
 func (db *DB) Ping(ctx context.Context) error {
 	var one int
 	if err := db.QueryRowContext(ctx, "SELECT 1").Scan(&one); err != nil {
@@ -138,13 +137,13 @@ func (db *DB) Ping(ctx context.Context) error {
 	return nil
 }
 
-// BeginTx opens a transaction that only reads, for several statements that must see the same moment: the last commit, and
-// so nothing that a transaction around it has written. RunInTx writes.
+// BeginTx begins a read-only transaction, whose statements all see the same snapshot: the commits before its first statement,
+// but not the writes of a transaction that ctx belongs to. RunInTx writes.
 func (db *DB) BeginTx(ctx context.Context, _ *sql.TxOptions) (bun.Tx, error) {
 	return db.DB.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 }
 
-// Close ends every connection and gives the SQLite file free for another process.
+// Close closes every connection and releases the lock on the SQLite file.
 func (db *DB) Close() error {
 	errs := []error{db.DB.Close()}
 	if db.writer.DB != db.DB.DB {
@@ -159,7 +158,7 @@ func (db *DB) Close() error {
 	return nil
 }
 
-// txResolver sends a statement made through DB into the transaction that its context belongs to, where there is one.
+// txResolver directs a statement through DB to the transaction of its context, if there is one.
 type txResolver struct{ db *DB }
 
 func (r txResolver) ResolveConn(ctx context.Context, _ bun.Query) bun.IConn {

@@ -16,14 +16,14 @@ import (
 )
 
 var (
-	// ErrUnavailable marks what may succeed later without the caller changing anything: the database is away, full or
+	// ErrUnavailable marks failures that may pass without a change by the caller: the database is unreachable, full or
 	// overloaded.
 	ErrUnavailable = errors.New("database unavailable")
-	// ErrDatabaseInUse is OpenDatabase's refusal of a second copy of an actor on the same SQLite file.
+	// ErrInUse means that another copy of the actor has the SQLite file open, or that a lock file is locked.
 	ErrInUse = errors.New("database file is in use by another copy of this actor")
 )
 
-// SQLite's primary result codes, https://www.sqlite.org/rescode.html; the low byte of an extended code.
+// Primary result codes of SQLite, the low byte of an extended code (https://www.sqlite.org/rescode.html).
 const (
 	sqliteBusy     = 5
 	sqliteLocked   = 6
@@ -33,14 +33,14 @@ const (
 	sqliteCantOpen = 14
 )
 
-// SQLite's extended codes of a unique index and of a primary key.
+// Extended result codes of SQLite for violations of a unique index and of a primary key.
 const (
 	sqliteConstraintUnique     = 2067
 	sqliteConstraintPrimaryKey = 1555
 )
 
-// Classify marks err with ErrUnavailable where the database is away, full or busy, and returns any other err as it
-// is. RunInTx does so itself; the runtime does it to what a handler returns, since reads come straight from bun.
+// Classify wraps err with ErrUnavailable if the database is unreachable, full or busy, and returns any other err unchanged.
+// RunInTx classifies its errors itself. The runtime classifies the errors of handlers, because reads return bun's errors.
 func Classify(err error) error {
 	if err == nil || errors.Is(err, ErrUnavailable) || !isUnavailable(err) {
 		return err
@@ -48,7 +48,7 @@ func Classify(err error) error {
 	return fmt.Errorf("%w: %w", ErrUnavailable, err)
 }
 
-// IsUnique tells whether err is a violation of a unique index or primary key, on either dialect.
+// IsUnique reports whether err is a violation of a unique index or a primary key, on either dialect.
 func IsUnique(err error) bool {
 	if code, ok := sqliteCode(err); ok {
 		return code == sqliteConstraintUnique || code == sqliteConstraintPrimaryKey
@@ -68,7 +68,8 @@ func isUnavailable(err error) bool {
 		strings.HasPrefix(postgresState(err), "53") // insufficient resources: disk, memory, connections
 }
 
-// isRetryable tells whether the whole transaction may succeed when run again at once.
+// IsRetryable reports whether the whole transaction may succeed if it is run again at once: SQLite was busy, or PostgreSQL
+// reported a serialization failure, a deadlock or a lock timeout.
 func IsRetryable(err error) bool {
 	if code, ok := sqliteCode(err); ok {
 		return code&0xff == sqliteBusy || code&0xff == sqliteLocked
@@ -80,8 +81,8 @@ func IsRetryable(err error) bool {
 	return false
 }
 
-// isConnectionLost tells whether the server, or the way to it, went away. A context that ended is the caller's doing,
-// though it looks like a network timeout.
+// isConnectionLost reports whether the connection to the server broke or could not be made. An ended context is not a lost
+// connection, although its error is a network timeout too.
 func isConnectionLost(err error) bool {
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return false

@@ -8,38 +8,36 @@ import (
 	"github.com/uptrace/bun"
 )
 
-// Held is a transaction that spans several calls of RunInTx: the first one with its context begins the transaction, later
-// ones are savepoints in it, reads through DB with that context see its writes, and Commit ends it. Statements of one Held
-// run one at a time.
+// Held is a transaction that spans several calls of RunInTx. The first call with its context begins the transaction, later
+// calls are savepoints in it, reads through DB with that context see its writes, and Commit commits it. Calls from several
+// goroutines run one at a time.
 type Held struct {
 	db *DB
-	// token is the right to use the transaction.
-	token chan struct{}
-	open  atomic.Pointer[Transaction]
-	life  context.Context //nolint:containedctx // of the transaction, which ends with Close and not with a caller's context
-	end   context.CancelFunc
+	// token is held by the goroutine that uses the transaction.
+	token    chan struct{}
+	open     atomic.Pointer[Transaction]
+	lifetime context.Context //nolint:containedctx // the transaction's: it ends with Close, not with a caller's context
+	end      context.CancelFunc
 }
 
 type heldKey struct{}
 
-// Hold returns a context whose transactions are one, and its Held. Close must be called.
+// Hold returns a context in which all transactions on db are one, and its Held. It begins nothing before the first RunInTx. The
+// caller must call Close.
 func (db *DB) Hold(ctx context.Context) (context.Context, *Held) {
 	h := &Held{db: db, token: make(chan struct{}, 1)}
-	h.life, h.end = context.WithCancel(context.WithoutCancel(ctx))
+	h.lifetime, h.end = context.WithCancel(context.WithoutCancel(ctx))
 	h.token <- struct{}{}
 	return context.WithValue(ctx, heldKey{}, h), h
 }
 
-// HeldBy finds the Held of ctx that uses db; nil where there is none.
-func (db *DB) HeldBy(ctx context.Context) *Held {
+// HeldFrom returns the Held on db that ctx belongs to, or nil.
+func (db *DB) HeldFrom(ctx context.Context) *Held {
 	if h, ok := ctx.Value(heldKey{}).(*Held); ok && h.db == db {
 		return h
 	}
 	return nil
 }
-
-// Begun reports whether the transaction has begun and not ended.
-func (h *Held) Begun() bool { return h.open.Load() != nil }
 
 // Close rolls the transaction back, unless Commit has ended it, and releases its resources.
 func (h *Held) Close() {
@@ -49,7 +47,8 @@ func (h *Held) Close() {
 	}
 }
 
-// Commit runs last in the transaction, or in a new one where none has begun, and commits. An error of last rolls back.
+// Commit runs last in the transaction, or in a new one if none is open, and commits. An error of last rolls everything back.
+// After Commit, RunInTx begins a new transaction.
 func (h *Held) Commit(ctx context.Context, last func(ctx context.Context, tx bun.Tx) error) error {
 	if err := h.Acquire(ctx); err != nil {
 		return err
@@ -66,7 +65,7 @@ func (h *Held) Commit(ctx context.Context, last func(ctx context.Context, tx bun
 	return o.Commit()
 }
 
-// runInTx is RunInTx inside the Held: it begins the transaction, or sets a savepoint in it.
+// runInTx runs fn in the transaction, which it begins if necessary, or in a savepoint of it.
 func (h *Held) runInTx(ctx context.Context, fn func(ctx context.Context, tx bun.Tx) error) error {
 	if err := h.Acquire(ctx); err != nil {
 		return err
@@ -75,9 +74,9 @@ func (h *Held) runInTx(ctx context.Context, fn func(ctx context.Context, tx bun.
 	if o := h.open.Load(); o != nil {
 		return o.savepoint(ctx, fn)
 	}
-	// Cancellation of the caller must end the wait for a connection, but not roll back the transaction once it has begun.
+	// The caller's cancellation must end the wait for a connection and this first fn, but not the transaction afterwards.
 	stop := context.AfterFunc(ctx, h.end)
-	o, err := h.db.OpenTx(ctx, h.life, fn)
+	o, err := h.db.OpenTx(ctx, h.lifetime, fn)
 	if !stop() {
 		if o != nil {
 			o.Rollback()
@@ -91,7 +90,7 @@ func (h *Held) runInTx(ctx context.Context, fn func(ctx context.Context, tx bun.
 	return nil
 }
 
-// Acquire waits for the exclusive right to use the transaction, at most until ctx ends. Release gives it back.
+// Acquire waits until no other goroutine uses the transaction, or until ctx ends. Release must follow.
 func (h *Held) Acquire(ctx context.Context) error {
 	select {
 	case <-h.token:
@@ -101,5 +100,5 @@ func (h *Held) Acquire(ctx context.Context) error {
 	}
 }
 
-// Release gives back what Acquire took.
+// Release lets the next goroutine use the transaction.
 func (h *Held) Release() { h.token <- struct{}{} }

@@ -20,26 +20,27 @@ import (
 )
 
 var (
-	// ErrSchemaNewer is Migrate's refusal when the database was migrated by a newer weft than this one.
+	// ErrSchemaNewer means that a newer weft has migrated the database.
 	ErrSchemaNewer = errors.New("database schema is newer than this binary")
-	// ErrMigrationEdited is Migrate's refusal when a migration that has been applied is no longer what it was.
+	// ErrMigrationEdited means that a migration was edited, removed or inserted after later ones had been applied.
 	ErrMigrationEdited = errors.New("applied migration differs from this binary's")
 )
 
 //go:embed migrations/*.sql
 var sharedMigrations embed.FS
 
-// The version lines of one database: the tables of this package, and the actor's own.
+// Each database has two independent sequences of versions, called lines: the shared tables and the actor's own.
 const (
 	sharedLine = "weft"
 	actorLine  = "actor"
 )
 
+// applied_at is in microseconds since the Unix epoch.
 const createMigrationsTable = `CREATE TABLE IF NOT EXISTS weft_migrations (
 	line TEXT NOT NULL, version INTEGER NOT NULL, name TEXT NOT NULL, checksum TEXT NOT NULL, applied_at BIGINT NOT NULL,
 	PRIMARY KEY (line, version))`
 
-// migration is one file, or one row of weft_migrations.
+// migration is a migration file or a row of weft_migrations.
 type migration struct {
 	bun.BaseModel `bun:"table:weft_migrations"`
 
@@ -53,13 +54,13 @@ type migration struct {
 
 var migrationName = regexp.MustCompile(`^(\d{4})_([a-z0-9_]+)(?:\.(sqlite|postgres))?\.sql$`)
 
-// Migrate brings db to the schema of this binary: the shared tables (outbox, idempotency) and then the actor's files, in
-// fsys or one folder below: `0001_init.sql` for both dialects, or `0001_init.sqlite.sql` and `0001_init.postgres.sql`.
-// A version is applied once and never edited after. Everything pending is applied in one transaction, so that it is all
-// there or none of it; copies that migrate at the same time wait for each other. Where nothing is pending, nothing is
-// written, and no right to create tables is needed. fsys may be nil.
+// Migrate applies the pending migrations to db: first those of the shared tables (outbox, idempotency), then the actor's files
+// in the root of fsys or in a directory of it, named `0001_init.sql` for both dialects or `0001_init.sqlite.sql` and
+// `0001_init.postgres.sql`. A version is applied once and must not be edited afterwards. All pending migrations are applied in
+// one transaction. Copies of an actor that migrate at the same time wait for each other. If nothing is pending, nothing is
+// written and the right to create tables is not needed. fsys may be nil.
 //
-// Errors: ErrSchemaNewer, ErrMigrationEdited, or what the database says about a file.
+// Errors: ErrSchemaNewer, ErrMigrationEdited, or the database's error about a file.
 func Migrate(ctx context.Context, db *DB, fsys fs.FS) error {
 	shared, err := readMigrations(sharedMigrations, sharedLine, db.dialect)
 	if err != nil {
@@ -104,11 +105,11 @@ func migrateTx(ctx context.Context, db *DB, tx bun.Tx, have []migration) error {
 		return err
 	}
 	for _, m := range pending {
-		// The file goes to the driver as it is: bun would take a question mark in it for a parameter.
+		// bun would read a question mark in the file as a parameter, so the text goes to database/sql.
 		if _, err := tx.Tx.ExecContext(ctx, m.text); err != nil {
 			return fmt.Errorf("applying %s: %w", m.Name, err)
 		}
-		m.AppliedAt = time.Now().UnixMilli()
+		m.AppliedAt = time.Now().UnixMicro()
 		if _, err := tx.NewInsert().Model(&m).Exec(ctx); err != nil {
 			return fmt.Errorf("recording %s: %w", m.Name, err)
 		}
@@ -123,7 +124,7 @@ func appliedMigrations(ctx context.Context, db *DB, conn bun.IDB) ([]migration, 
 	}
 	var tables int
 	if err := conn.NewRaw(catalogue).Scan(ctx, &tables); err != nil {
-		return nil, fmt.Errorf("looking for table of migrations: %w", err)
+		return nil, fmt.Errorf("looking up table of migrations: %w", err)
 	}
 	var applied []migration
 	if tables == 0 {
@@ -135,7 +136,8 @@ func appliedMigrations(ctx context.Context, db *DB, conn bun.IDB) ([]migration, 
 	return applied, nil
 }
 
-// pendingMigrations are those of have that applied lacks, in have's order. A line is only ever extended at its end.
+// pendingMigrations returns the migrations of have that have not been applied, in the order of have. A line can only be extended
+// at its end.
 func pendingMigrations(have, applied []migration) ([]migration, error) {
 	type id struct {
 		line    string
@@ -151,7 +153,7 @@ func pendingMigrations(have, applied []migration) ([]migration, error) {
 		m, ok := known[id{a.Line, a.Version}]
 		switch {
 		case !ok && a.Version > last[a.Line]:
-			return nil, fmt.Errorf("%w: it has %s (%s line), which this binary does not know; start a newer weft",
+			return nil, fmt.Errorf("%w: %s (%s line) is applied and unknown to this binary; start a newer weft",
 				ErrSchemaNewer, a.Name, a.Line)
 		case !ok:
 			return nil, fmt.Errorf("%w: %s (%s line) is missing", ErrMigrationEdited, a.Name, a.Line)
@@ -167,7 +169,7 @@ func pendingMigrations(have, applied []migration) ([]migration, error) {
 			continue
 		}
 		if m.Version < reached[m.Line] {
-			return nil, fmt.Errorf("%w: %s (%s line) was added before %04d, which is applied already", ErrMigrationEdited,
+			return nil, fmt.Errorf("%w: %s (%s line) precedes %04d, which is already applied", ErrMigrationEdited,
 				m.Name, m.Line, reached[m.Line])
 		}
 		pending = append(pending, m)
@@ -175,7 +177,7 @@ func pendingMigrations(have, applied []migration) ([]migration, error) {
 	return pending, nil
 }
 
-// readMigrations are the files of fsys that dialect applies, by version. Every version needs a file for every dialect.
+// readMigrations returns the migrations of fsys for dialect, ordered by version. Every version needs a file for each dialect.
 func readMigrations(fsys fs.FS, line, dialect string) ([]migration, error) {
 	files, err := fs.Glob(fsys, "*.sql")
 	if err != nil {
@@ -190,7 +192,7 @@ func readMigrations(fsys fs.FS, line, dialect string) ([]migration, error) {
 	for _, file := range append(files, below...) {
 		parts := migrationName.FindStringSubmatch(path.Base(file))
 		if parts == nil {
-			return nil, fmt.Errorf("%s is not named like 0001_init.sql or 0001_init.sqlite.sql", file)
+			return nil, fmt.Errorf("%s: name a migration like 0001_init.sql or 0001_init.sqlite.sql", file)
 		}
 		version, err := strconv.Atoi(parts[1])
 		if err != nil {
@@ -213,14 +215,14 @@ func readMigrations(fsys fs.FS, line, dialect string) ([]migration, error) {
 	for version, found := range variants {
 		slices.Sort(found)
 		if !slices.Equal(found, []string{""}) && !slices.Equal(found, []string{DialectPostgres, DialectSQLite}) {
-			return nil, fmt.Errorf("version %04d needs one file for both dialects, or one for each", version)
+			return nil, fmt.Errorf("version %04d needs one file for both dialects or one for each", version)
 		}
 	}
 	slices.SortFunc(list, func(a, b migration) int { return cmp.Compare(a.Version, b.Version) })
 	return list, nil
 }
 
-// AdvisoryKey is the key of the PostgreSQL advisory lock for one purpose in the database's schema.
+// AdvisoryKey returns the key of a PostgreSQL advisory lock that is specific to a purpose and to the database's schema.
 func (db *DB) AdvisoryKey(purpose string) int64 {
 	sum := sha256.Sum256([]byte("weft\x00" + db.schema + "\x00" + purpose))
 	var key uint64

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/weftmesh/weft/actors/actortest"
 	"github.com/weftmesh/weft/actors/database"
@@ -12,7 +13,7 @@ import (
 
 func file(text string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(text)} }
 
-func TestMigrateExtendsAndRefuses(t *testing.T) {
+func TestMigrateAppliesAndRefuses(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, kind actortest.Database) {
 		db := kind.Open(t, "auth")
 		one := file("CREATE TABLE one (id TEXT); CREATE TABLE uno (id TEXT)")
@@ -28,7 +29,6 @@ func TestMigrateExtendsAndRefuses(t *testing.T) {
 		}{
 			{"first", fstest.MapFS{"0001_one.sql": one}, nil},
 			{"again", fstest.MapFS{"0001_one.sql": one}, nil},
-			{"line ends do not matter", fstest.MapFS{"0001_one.sql": file("CREATE TABLE one (id TEXT); CREATE TABLE uno (id TEXT)")}, nil},
 			{"second", two, nil},
 			{"older binary", fstest.MapFS{"0001_one.sql": one}, database.ErrSchemaNewer},
 			{"edited", fstest.MapFS{
@@ -58,7 +58,7 @@ func TestMigrateIsAllOrNothing(t *testing.T) {
 			t.Fatal("a broken migration was applied")
 		}
 		if _, err := db.NewSelect().TableExpr("good").Count(t.Context()); err == nil {
-			t.Error("half of the migrations are there")
+			t.Error("the migration before the broken one was committed")
 		}
 		err = database.Migrate(t.Context(), db, fstest.MapFS{"0001_good.sql": file("CREATE TABLE good (id TEXT)")})
 		if err != nil {
@@ -67,7 +67,39 @@ func TestMigrateIsAllOrNothing(t *testing.T) {
 	})
 }
 
-func TestMigrateRefusesNames(t *testing.T) {
+// CRLF line ends do not change a file's checksum, and a question mark is not a parameter.
+func TestMigrateIgnoresLineEnds(t *testing.T) {
+	actortest.OnEach(t, func(t *testing.T, kind actortest.Database) {
+		db := kind.Open(t, "auth")
+		for _, text := range []string{"CREATE TABLE one (id TEXT); -- why?\n", "CREATE TABLE one (id TEXT); -- why?\r\n"} {
+			if err := database.Migrate(t.Context(), db, fstest.MapFS{"0001_one.sql": file(text)}); err != nil {
+				t.Errorf("%q: %v", text, err)
+			}
+		}
+	})
+}
+
+// A file may not be inserted before one that is applied. applied_at is in microseconds.
+func TestMigrateRefusesInsertedFiles(t *testing.T) {
+	actortest.OnEach(t, func(t *testing.T, kind actortest.Database) {
+		db, before := kind.Open(t, "auth"), time.Now().UnixMicro()
+		second := file("CREATE TABLE two (id TEXT)")
+		if err := database.Migrate(t.Context(), db, fstest.MapFS{"0002_two.sql": second}); err != nil {
+			t.Fatal(err)
+		}
+		err := database.Migrate(t.Context(), db, fstest.MapFS{"0001_one.sql": file("CREATE TABLE one (id TEXT)"), "0002_two.sql": second})
+		if !errors.Is(err, database.ErrMigrationEdited) {
+			t.Errorf("%v, want ErrMigrationEdited", err)
+		}
+		var applied int64
+		query := db.NewSelect().TableExpr("weft_migrations").Column("applied_at").Where("line = 'actor'")
+		if err := query.Scan(t.Context(), &applied); err != nil || applied < before || applied > time.Now().UnixMicro() {
+			t.Errorf("applied at %d, %v", applied, err)
+		}
+	})
+}
+
+func TestMigrateRefusesFileNames(t *testing.T) {
 	t.Parallel()
 	db := actortest.OpenDatabase(t, database.Config{Actor: "auth", DataDir: t.TempDir()})
 	for name, fsys := range map[string]fstest.MapFS{
@@ -82,7 +114,7 @@ func TestMigrateRefusesNames(t *testing.T) {
 	}
 }
 
-// Copies of an actor that start together on one PostgreSQL: the schema and its tables are made once.
+// Copies of an actor that start at the same time on one PostgreSQL create the schema and its tables once.
 func TestMigrateConcurrently(t *testing.T) {
 	t.Parallel()
 	kind := actortest.Postgres(t)

@@ -8,13 +8,14 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/cenkalti/backoff/v5"
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/dialect/pgdialect"
 	"github.com/uptrace/bun/driver/pgdriver"
 	"go.uber.org/zap"
 )
 
-// pgConnector makes connections that only read unless a transaction of ours says otherwise.
+// pgConnector makes connections that are read-only outside a transaction of RunInTx.
 type pgConnector struct{ *pgdriver.Connector }
 
 func (c pgConnector) Connect(ctx context.Context) (driver.Conn, error) {
@@ -27,7 +28,7 @@ func (c pgConnector) Connect(ctx context.Context) (driver.Conn, error) {
 
 type pgConn struct{ *pgdriver.Conn }
 
-// BeginTx states the access mode in the statement that begins, since the session's default is to read only.
+// BeginTx sets the access mode explicitly, because the session's default is read-only.
 func (c pgConn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
 	begin := "BEGIN READ WRITE"
 	if opts.ReadOnly {
@@ -41,8 +42,8 @@ func (c pgConn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, 
 
 type pgTx struct{ conn *pgdriver.Conn }
 
-// Commit fails when the server answers COMMIT with a rollback, as it does after a failed statement: a caller that
-// swallowed that statement's error must not believe that its changes are in.
+// Commit fails if an earlier statement of the transaction failed. PostgreSQL answers a bare COMMIT with a rollback and no error
+// then; the preceding SELECT makes it an error, so that a caller who ignored the statement's error learns of the rollback.
 func (t pgTx) Commit() error {
 	ctx, cancel := context.WithTimeout(context.Background(), pgIOTimeout)
 	defer cancel()
@@ -58,8 +59,12 @@ func (t pgTx) Rollback() error {
 }
 
 const (
-	pgIOTimeout   = 30 * time.Second // bounds a statement whose context has no deadline
+	// pgIOTimeout bounds a statement whose context has no deadline.
+	pgIOTimeout   = 30 * time.Second
 	pgDialTimeout = 5 * time.Second
+	// pgRetryMin and pgRetryMax bound the delay between attempts to connect.
+	pgRetryMin = 100 * time.Millisecond
+	pgRetryMax = 5 * time.Second
 )
 
 func openPostgres(ctx context.Context, cfg Config, log *zap.Logger) (*DB, error) {
@@ -72,7 +77,7 @@ func openPostgres(ctx context.Context, cfg Config, log *zap.Logger) (*DB, error)
 		schema = dsn.schemaPrefix + cfg.Actor
 	}
 	if !actorName.MatchString(schema) {
-		return nil, fmt.Errorf("schema name %q is not lower-case letters, digits and underscores", schema)
+		return nil, fmt.Errorf("invalid schema name %q, want lower-case letters, digits and underscores", schema)
 	}
 	if dsn.appName == "" {
 		dsn.appName = "weft-" + cfg.Actor
@@ -97,38 +102,43 @@ func openPostgres(ctx context.Context, cfg Config, log *zap.Logger) (*DB, error)
 	return db, nil
 }
 
-// makeSchema creates the schema where it is missing. It looks first: CREATE … IF NOT EXISTS asks for the right to
-// create even when there is nothing to do, and an operator may have made the schema for a role without that right.
+// makeSchema creates the schema if it does not exist. It checks first, because CREATE SCHEMA IF NOT EXISTS requires the right to
+// create schemas even if the schema exists, and an operator may have created it for a role without that right.
 func (d postgresDSN) makeSchema(ctx context.Context, schema string) error {
 	pool := sql.OpenDB(pgdriver.NewConnector(d.options(nil)...))
 	defer pool.Close()
-	var there bool
-	err := pool.QueryRowContext(ctx, "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)", schema).Scan(&there)
-	if err != nil || there {
+	var exists bool
+	err := pool.QueryRowContext(ctx, "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)", schema).Scan(&exists)
+	if err != nil || exists {
 		return err
 	}
 	_, err = pool.ExecContext(ctx, `CREATE SCHEMA IF NOT EXISTS "`+schema+`"`)
-	if IsUnique(err) || postgresState(err) == "42P06" { // another copy made it in the same moment
+	if IsUnique(err) || postgresState(err) == "42P06" { // duplicate_schema: another copy created it at the same time
 		return nil
 	}
 	return err
 }
 
-// retryConnect repeats connect with exponential backoff while the server is away; a refusal (password, database,
-// certificate) is not going to change and ends it at once.
+// retryConnect repeats connect while the server is unavailable, for at most limit. A refusal (password, database, certificate)
+// is returned at once.
 func retryConnect(ctx context.Context, limit time.Duration, log *zap.Logger, connect func() error) error {
-	deadline := time.Now().Add(limit)
-	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
-		err := connect()
-		if err == nil {
-			return nil
+	delays := backoff.NewExponentialBackOff()
+	delays.InitialInterval, delays.MaxInterval, delays.Multiplier = pgRetryMin, pgRetryMax, 2
+	var last error
+	_, err := backoff.Retry(ctx, func() (struct{}, error) {
+		last = connect()
+		if last != nil && !isUnavailable(last) {
+			return struct{}{}, backoff.Permanent(last)
 		}
-		if !isUnavailable(err) || ctx.Err() != nil || time.Now().After(deadline) {
-			return fmt.Errorf("connecting to PostgreSQL: %w", Classify(err))
-		}
-		log.Warn("PostgreSQL does not answer, trying again", zap.Error(err), zap.Duration("wait", wait))
-		if ctxErr := Backoff(ctx, wait); ctxErr != nil {
-			return fmt.Errorf("connecting to PostgreSQL: %w: %w", ctxErr, Classify(err))
-		}
+		return struct{}{}, last
+	}, backoff.WithBackOff(delays), backoff.WithMaxElapsedTime(max(limit, 1)), backoff.WithNotify(func(err error, delay time.Duration) {
+		log.Warn("PostgreSQL does not answer; retrying", zap.Error(err), zap.Duration("delay", delay))
+	}))
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(last, err):
+		return fmt.Errorf("connecting to PostgreSQL: %w", Classify(last))
 	}
+	return fmt.Errorf("connecting to PostgreSQL: %w: %w", err, Classify(last)) // ctx ended between two attempts
 }

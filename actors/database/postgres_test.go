@@ -24,14 +24,14 @@ import (
 	"github.com/weftmesh/weft/actors/database"
 )
 
-func TestLostConnectionIsUnavailableAndHeals(t *testing.T) {
+func TestRecoveryFromLostConnections(t *testing.T) {
 	t.Parallel()
 	kind := actortest.Postgres(t)
 	if kind.Name == "" {
 		return
 	}
 	cfg := kind.Config(t, "auth")
-	cfg.URL += "&application_name=" + cfg.URL[len(cfg.URL)-13:len(cfg.URL)-1] // a name of this test's own
+	cfg.URL += "&application_name=" + cfg.URL[len(cfg.URL)-13:len(cfg.URL)-1] // unique, for Terminate
 	db := actortest.OpenDatabase(t, cfg, actortest.Things)
 	err := db.RunInTx(t.Context(), func(ctx context.Context, tx bun.Tx) error {
 		if err := actortest.AddThing(ctx, tx, "lost"); err != nil {
@@ -41,21 +41,21 @@ func TestLostConnectionIsUnavailableAndHeals(t *testing.T) {
 		return actortest.AddThing(ctx, tx, "lost too")
 	})
 	if !errors.Is(err, database.ErrUnavailable) {
-		t.Errorf("a transaction whose connection died: %v, want ErrUnavailable", err)
+		t.Errorf("a transaction that lost its connection: %v, want ErrUnavailable", err)
 	}
 	if err := db.RunInTx(t.Context(), func(ctx context.Context, tx bun.Tx) error { return actortest.AddThing(ctx, tx, "kept") }); err != nil {
 		t.Errorf("the next transaction: %v", err)
 	}
-	// One connection is terminated while idle: beginning on it is tried again.
+	// A lost commit is reported. A transaction that cannot begin on a lost idle connection is retried on another one.
 	if err := db.RunInTx(t.Context(), func(context.Context, bun.Tx) error { actortest.Terminate(t, db); return nil }); err == nil {
-		t.Error("a commit on a dead connection succeeded")
+		t.Error("a commit on a lost connection succeeded")
 	}
 	actortest.Terminate(t, db)
 	if err := db.RunInTx(t.Context(), func(ctx context.Context, tx bun.Tx) error { return actortest.AddThing(ctx, tx, "kept 2") }); err != nil {
-		t.Errorf("a transaction on idle connections that died: %v", err)
+		t.Errorf("a transaction after idle connections were lost: %v", err)
 	}
 	if n := actortest.Count(t, db, "things"); n != 2 {
-		t.Errorf("%d actortest.Things, want 2", n)
+		t.Errorf("%d things, want 2", n)
 	}
 }
 
@@ -70,8 +70,8 @@ func TestConnectRetryEndsWithContext(t *testing.T) {
 	}
 }
 
-// tlsPostgres accepts one connection after the other, speaks PostgreSQL's TLS prelude with a certificate for "db.test",
-// and tells of each whether the client went on to send its start-up message (user and all).
+// tlsPostgres accepts connections one by one and answers PostgreSQL's SSLRequest with a certificate for "db.test". For each connection
+// trusted yields whether the client sent its startup message, with its credentials, afterwards.
 func tlsPostgres(t *testing.T) (addr, rootFile string, trusted <-chan bool) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -122,7 +122,7 @@ func TestTLSVerifies(t *testing.T) {
 		host, query string
 		trusts      bool
 	}{
-		{"127.0.0.1", "sslmode=require", true}, // encrypts, verifies nothing: libpq's meaning
+		{"127.0.0.1", "sslmode=require", true}, // encrypts without verification, as in libpq
 		{"127.0.0.1", "sslmode=require&sslrootcert=" + root, true},
 		{"127.0.0.1", "sslmode=verify-ca&sslrootcert=" + root, true},
 		{"127.0.0.1", "sslmode=verify-ca", false},
@@ -139,7 +139,7 @@ func TestTLSVerifies(t *testing.T) {
 			t.Errorf("%s: trusted %v, want %v", tc.query, got, tc.trusts)
 		}
 		if err := <-failed; err == nil {
-			t.Errorf("%s: opened what is no database", tc.query)
+			t.Errorf("%s: Open succeeded without a database", tc.query)
 		}
 	}
 }

@@ -15,8 +15,8 @@ import (
 	"github.com/uptrace/bun/driver/pgdriver"
 )
 
-// postgresDSN is a PostgreSQL URL taken apart. pgdriver's own parser is not used: it takes `prefer` for a TLS
-// connection to anybody, and any unknown parameter for a SET statement.
+// postgresDSN is a parsed PostgreSQL URL. pgdriver's own parser is not used, because it treats sslmode=prefer as TLS without
+// verification, and turns unknown parameters into SET statements.
 type postgresDSN struct {
 	network, addr            string
 	user, password, database string
@@ -67,7 +67,7 @@ func parsePostgresURL(raw string) (postgresDSN, error) {
 	if s := take("connect_timeout", ""); s != "" {
 		seconds, err := strconv.Atoi(s)
 		if err != nil || seconds < 1 {
-			return d, fmt.Errorf("connect_timeout %q is not a number of seconds", s)
+			return d, fmt.Errorf("invalid connect_timeout %q, want a number of seconds", s)
 		}
 		d.dialTimeout = time.Duration(seconds) * time.Second
 	}
@@ -77,7 +77,7 @@ func parsePostgresURL(raw string) (postgresDSN, error) {
 		return d, err
 	}
 	for name := range q {
-		return d, fmt.Errorf("PostgreSQL URL parameter %q is not known", name)
+		return d, fmt.Errorf("unknown PostgreSQL URL parameter %q", name)
 	}
 	return d, nil
 }
@@ -88,11 +88,11 @@ func (d postgresDSN) options(params map[string]any) []pgdriver.Option {
 		pgdriver.WithUser(d.user), pgdriver.WithPassword(d.password), pgdriver.WithDatabase(d.database),
 		pgdriver.WithApplicationName(d.appName), pgdriver.WithConnParams(params),
 		pgdriver.WithDialTimeout(d.dialTimeout), pgdriver.WithReadTimeout(pgIOTimeout),
-		pgdriver.WithWriteTimeout(pgIOTimeout), pgdriver.WithTracing(false), // the runtime's own span covers it
+		pgdriver.WithWriteTimeout(pgIOTimeout), pgdriver.WithTracing(false), // the runtime's span covers it
 	}
 }
 
-// defaultSSLMode trusts the machine itself and nothing else.
+// defaultSSLMode returns disable for this machine and verify-full for every other host.
 func defaultSSLMode(host string) string {
 	ip := net.ParseIP(host)
 	if host == "localhost" || strings.HasPrefix(host, "/") || ip != nil && ip.IsLoopback() {
@@ -101,8 +101,8 @@ func defaultSSLMode(host string) string {
 	return "verify-full"
 }
 
-// postgresTLS gives sslmode libpq's meaning, https://www.postgresql.org/docs/current/libpq-ssl.html: `require` encrypts
-// and verifies nothing, unless a root certificate is given, when it is `verify-ca`. nil means no TLS.
+// postgresTLS returns the TLS configuration for an sslmode with libpq's meaning: require encrypts without verification, or is
+// verify-ca if a root certificate is given (https://www.postgresql.org/docs/current/libpq-ssl.html). nil means no TLS.
 func postgresTLS(mode, host, rootCert, cert, key string) (*tls.Config, error) {
 	if mode == "disable" {
 		return nil, nil
@@ -115,7 +115,7 @@ func postgresTLS(mode, host, rootCert, cert, key string) (*tls.Config, error) {
 		}
 		c.RootCAs = x509.NewCertPool()
 		if !c.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, errors.New("reading sslrootcert: no certificate in the file")
+			return nil, errors.New("reading sslrootcert: the file contains no certificate")
 		}
 	}
 	if cert != "" || key != "" {
@@ -130,21 +130,22 @@ func postgresTLS(mode, host, rootCert, cert, key string) (*tls.Config, error) {
 	case mode == "require" && rootCert == "":
 		c.InsecureSkipVerify = true
 	case mode == "verify-ca" || mode == "require":
-		c.InsecureSkipVerify = true // of the name alone: the chain is verified here
+		c.InsecureSkipVerify = true // skips the host name only: VerifyConnection verifies the chain
 		c.VerifyConnection = verifyChain(c.RootCAs)
 	default:
-		return nil, fmt.Errorf("sslmode %q is none of disable, require, verify-ca, verify-full", mode)
+		return nil, fmt.Errorf("unknown sslmode %q, want disable, require, verify-ca or verify-full", mode)
 	}
 	return c, nil
 }
 
+// verifyChain returns a check that the peer's certificate chains to roots, or to the system's if roots is nil.
 func verifyChain(roots *x509.CertPool) func(tls.ConnectionState) error {
 	return func(s tls.ConnectionState) error {
-		between := x509.NewCertPool()
+		intermediates := x509.NewCertPool()
 		for _, cert := range s.PeerCertificates[1:] {
-			between.AddCert(cert)
+			intermediates.AddCert(cert)
 		}
-		_, err := s.PeerCertificates[0].Verify(x509.VerifyOptions{Roots: roots, Intermediates: between})
+		_, err := s.PeerCertificates[0].Verify(x509.VerifyOptions{Roots: roots, Intermediates: intermediates})
 		return err
 	}
 }

@@ -8,10 +8,8 @@ import (
 	"github.com/uptrace/bun"
 )
 
-// PreparedRow is a read of one row that is made so often that PostgreSQL plans it once for each of its connections instead
-// of each time: it then takes half as long. On SQLite, and inside a transaction, it is an ordinary read.
-//
-// It is never behind: unlike a RowCache it keeps no row.
+// PreparedRow reads one row by a prepared statement, which PostgreSQL plans once per connection instead of at each read; such a
+// read takes half as long. On SQLite and inside a transaction it is an ordinary read. Unlike a RowCache it keeps no row.
 type PreparedRow[T any] struct {
 	db    *DB
 	query func(q *bun.SelectQuery, args ...any) *bun.SelectQuery
@@ -20,13 +18,13 @@ type PreparedRow[T any] struct {
 	statement *sql.Stmt
 }
 
-// NewPreparedRow makes the read; query adds to a select what the row must be, by args, at most four, each of
-// them once and in their order.
+// NewPreparedRow returns the read of the row that query selects. query must use each of its args once and in order; there can be
+// four at most.
 func NewPreparedRow[T any](db *DB, query func(q *bun.SelectQuery, args ...any) *bun.SelectQuery) *PreparedRow[T] {
 	return &PreparedRow[T]{db: db, query: query}
 }
 
-// Get reads the row that args name; sql.ErrNoRows where there is none.
+// Get reads the row for args. The error is sql.ErrNoRows if there is none.
 func (p *PreparedRow[T]) Get(ctx context.Context, args ...any) (row T, err error) {
 	if p.db.dialect == DialectPostgres && p.db.transaction(ctx) == nil {
 		row, err = p.run(ctx, args)
@@ -38,13 +36,13 @@ func (p *PreparedRow[T]) Get(ctx context.Context, args ...any) (row T, err error
 	return row, err
 }
 
-// What PostgreSQL says of a statement that it has forgotten, or whose table is another by now.
+// SQLSTATEs of a prepared statement that must be prepared again.
 const (
-	unknownStatement = "26000"
-	stalePlan        = "0A000"
+	unknownStatement = "26000" // the server has deallocated it
+	stalePlan        = "0A000" // the table's definition has changed
 )
 
-// run reads by the prepared statement, and has it be prepared anew the next time where PostgreSQL does not know it any more.
+// run reads by the prepared statement. If PostgreSQL no longer accepts the statement, the next read prepares it again.
 func (p *PreparedRow[T]) run(ctx context.Context, args []any) (row T, err error) {
 	statement, err := p.prepared(ctx, len(args))
 	if err != nil {
@@ -71,11 +69,11 @@ func (p *PreparedRow[T]) forget(statement *sql.Stmt) {
 	defer p.mu.Unlock()
 	if p.statement == statement {
 		p.statement = nil
-		_ = statement.Close() // it is gone already
+		_ = statement.Close() // the server no longer has it
 	}
 }
 
-// prepared is the statement, made when it is first needed. It prepares itself anew on connections to come.
+// prepared returns the statement, which it makes on first use. database/sql prepares it on further connections by itself.
 func (p *PreparedRow[T]) prepared(ctx context.Context, args int) (*sql.Stmt, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -13,21 +13,16 @@ import (
 	"github.com/weftmesh/weft/actors/database"
 )
 
-// TestPreparedRow reads what is there at that moment, by any number at once: also in a transaction, also once PostgreSQL has
-// forgotten what it prepared.
+// A prepared read returns the present row: concurrently, inside a transaction, and after PostgreSQL has deallocated the statement or
+// lost the connection.
 func TestPreparedRow(t *testing.T) {
 	t.Parallel()
 	for _, kind := range actortest.Databases(t) {
 		t.Run(kind.Name, func(t *testing.T) {
 			t.Parallel()
 			ctx, db := t.Context(), kind.Open(t, "prepared")
-			mustTx(t, db, func(ctx context.Context, tx bun.Tx) error {
-				if _, err := tx.ExecContext(ctx, `CREATE TABLE counters (id VARCHAR(8) PRIMARY KEY, value BIGINT NOT NULL)`); err != nil {
-					return err
-				}
-				_, err := tx.NewInsert().Model(&counterRow{ID: "it's"}).Exec(ctx)
-				return err
-			})
+			counterTable(t, db)
+			mustTx(t, db, addCounter("it's"))
 			set := func(ctx context.Context, tx bun.Tx, value int64) error {
 				_, err := tx.NewUpdate().Model(&counterRow{ID: "it's", Value: value}).WherePK().Exec(ctx)
 				return err
@@ -47,7 +42,7 @@ func TestPreparedRow(t *testing.T) {
 			}
 			for _, args := range [][]any{{"its", 0}, {"it's", 100}} {
 				if _, err := row.Get(ctx, args...); !errors.Is(err, sql.ErrNoRows) {
-					t.Errorf("of %v: %v", args, err)
+					t.Errorf("for %v: %v, want no row", args, err)
 				}
 			}
 			mustTx(t, db, func(ctx context.Context, tx bun.Tx) error {
@@ -56,8 +51,8 @@ func TestPreparedRow(t *testing.T) {
 				return err
 			})
 			if db.Dialect() == database.DialectPostgres {
-				for _, forgets := range []string{"DEALLOCATE ALL", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = pg_backend_pid()"} {
-					_, _ = db.ExecContext(ctx, forgets) // the second ends the connection that would answer
+				for _, statement := range []string{"DEALLOCATE ALL", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = pg_backend_pid()"} {
+					_, _ = db.ExecContext(ctx, statement) // the second one ends its own connection
 					is(ctx, 100)
 					is(ctx, 100)
 				}
@@ -77,10 +72,10 @@ func TestPreparedRow(t *testing.T) {
 				})
 			}
 			readers.Wait()
-			ended, cancel := context.WithCancel(ctx)
+			canceled, cancel := context.WithCancel(ctx)
 			cancel()
-			if _, err := row.Get(ended, "it's", 0); !errors.Is(err, context.Canceled) {
-				t.Errorf("after the caller's end: %v", err)
+			if _, err := row.Get(canceled, "it's", 0); !errors.Is(err, context.Canceled) {
+				t.Errorf("with a canceled context: %v", err)
 			}
 			is(ctx, 100)
 		})

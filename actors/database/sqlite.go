@@ -16,8 +16,8 @@ import (
 	"github.com/uptrace/bun/driver/sqliteshim"
 )
 
-// sqliteBusyTimeout, in milliseconds, is for processes that are not weft (a backup, the sqlite3 shell): weft's own
-// writers never meet at the file.
+// sqliteBusyTimeout, in milliseconds, is how long a statement waits for a lock of another program, such as a backup or the
+// sqlite3 shell. weft's own writers share one connection and never wait for each other's locks.
 const sqliteBusyTimeout = 5000
 
 func openSQLite(ctx context.Context, cfg Config) (_ *DB, err error) {
@@ -26,7 +26,7 @@ func openSQLite(ctx context.Context, cfg Config) (_ *DB, err error) {
 		return nil, err
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, fmt.Errorf("making data folder: %w", err)
+		return nil, fmt.Errorf("creating data directory: %w", err)
 	}
 	release, err := LockFile(path + ".lock")
 	if err != nil {
@@ -38,13 +38,13 @@ func openSQLite(ctx context.Context, cfg Config) (_ *DB, err error) {
 			err = errors.Join(err, release())
 		}
 	}()
-	// SQLite gives its journal files the mode of the database file.
+	// SQLite creates its journal files with the mode of the database file.
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("making database file: %w", err)
+		return nil, fmt.Errorf("creating database file: %w", err)
 	}
 	if err := file.Close(); err != nil {
-		return nil, fmt.Errorf("making database file: %w", err)
+		return nil, fmt.Errorf("creating database file: %w", err)
 	}
 
 	synchronous := "FULL"
@@ -56,14 +56,14 @@ func openSQLite(ctx context.Context, cfg Config) (_ *DB, err error) {
 		return nil, fmt.Errorf("opening writer: %w", err)
 	}
 	writer.SetMaxOpenConns(1)
-	if err := writer.PingContext(ctx); err != nil { // makes the file a WAL one before a reader opens it
+	if err := writer.PingContext(ctx); err != nil { // switches the file to WAL before a reader opens it
 		return nil, errors.Join(fmt.Errorf("opening writer: %w", err), writer.Close())
 	}
 	reader, err := sql.Open(sqliteshim.ShimName, sqliteDSN(path, synchronous, "query_only(1)"))
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("opening reader: %w", err), writer.Close())
 	}
-	// Reading a local file keeps a core busy: more readers than a few a core only cost memory.
+	// Reading a local file is bound by the CPU: more than a few readers per core only cost memory.
 	reader.SetMaxOpenConns(min(cfg.MaxOpen, 4*runtime.GOMAXPROCS(0)))
 	reader.SetMaxIdleConns(cfg.MaxIdle)
 	reader.SetConnMaxLifetime(cfg.MaxLifetime)
@@ -73,8 +73,8 @@ func openSQLite(ctx context.Context, cfg Config) (_ *DB, err error) {
 	return db, nil
 }
 
-// sqlitePath is the file that cfg names, absolute and without symbolic links in its folder, so that two names of one
-// file meet at one lock.
+// sqlitePath returns the file of cfg as an absolute path without symbolic links in its directory, so that two names of one file
+// lead to the same lock.
 func sqlitePath(cfg Config) (string, error) {
 	path := filepath.Join(cfg.DataDir, cfg.Actor+".db")
 	if cfg.URL != "" {
@@ -83,7 +83,7 @@ func sqlitePath(cfg Config) (string, error) {
 			path = path[2:]
 		}
 		if strings.HasPrefix(path, "//") || strings.ContainsAny(path, "?#") {
-			return "", errors.New("a SQLite URL is sqlite:PATH, without a host and without parameters")
+			return "", errors.New("a SQLite URL is sqlite:PATH, without host and parameters")
 		}
 	}
 	if path == "" || strings.HasPrefix(path, ":") {
@@ -91,7 +91,7 @@ func sqlitePath(cfg Config) (string, error) {
 	}
 	abs, err := filepath.Abs(path)
 	if err != nil {
-		return "", fmt.Errorf("finding database file: %w", err)
+		return "", fmt.Errorf("resolving path of database file: %w", err)
 	}
 	if real, err := filepath.EvalSymlinks(filepath.Dir(abs)); err == nil {
 		abs = filepath.Join(real, filepath.Base(abs))
@@ -99,9 +99,9 @@ func sqlitePath(cfg Config) (string, error) {
 	return abs, nil
 }
 
-// sqliteDSN is path as the driver takes it. The busy timeout comes first: the pragmas after it may meet a lock. Temporary data
-// stays in memory: what is kept sealed is in no file of the system's temporary folder either, and a statement that writes
-// several rows does not map and unmap 64 KiB for what it may have to undo, which was half its processor time.
+// sqliteDSN returns the driver's data source name. The busy timeout comes first, because the later pragmas may find the file
+// locked. Temporary data stays in memory: no plain text reaches the system's temporary directory, and a statement that writes
+// several rows does not map and unmap 64 KiB for its statement journal, which took half of its CPU time.
 func sqliteDSN(path, synchronous, pragma string) string {
 	q := url.Values{"_txlock": {"immediate"}, "_pragma": {
 		fmt.Sprintf("busy_timeout(%d)", sqliteBusyTimeout), pragma, "foreign_keys(1)", "synchronous(" + synchronous + ")",

@@ -4,82 +4,85 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
+	"github.com/cenkalti/backoff/v5"
 	"github.com/uptrace/bun"
 )
 
-// Tx is an open transaction. Outside its store an actor only names it, to hand it on to a store's function.
+// Tx is an open transaction. Outside its store an actor only passes it on to functions of the store.
 type Tx = bun.Tx
 
-// beginWait bounds the wait for a connection to write on, whatever the caller's deadline. Only two things take so long: a
-// database in distress, and RunInTx called inside RunInTx with the context from outside, which waits for itself.
-const beginWait = 20 * time.Second
+// beginTimeout bounds the wait for a connection to write on, also if the caller's deadline is later. It is reached only if the
+// database is overloaded, or if RunInTx is called inside RunInTx with the outer context and so waits for itself.
+const beginTimeout = 20 * time.Second
 
-var errBeginWait = fmt.Errorf("%w: no connection to write on within %v", ErrUnavailable, beginWait)
+var errBeginTimeout = fmt.Errorf("%w: no connection to write on within %v", ErrUnavailable, beginTimeout)
 
-// txAttempts bounds how often RunInTx runs its function; the waits between add up to some 300 ms.
-const txAttempts = 8
+const (
+	// txAttempts bounds how often RunInTx runs its function. The delays between the attempts add up to about 250 ms.
+	txAttempts   = 8
+	txRetryDelay = 2 * time.Millisecond
+)
 
-// Open is an open transaction together with the functions that run after its commit. It ends with Commit or Rollback.
+// Transaction is an open transaction with the functions to run after its commit. It ends with Commit or Rollback.
 type Transaction struct {
 	db    *DB
 	tx    bun.Tx
-	end   context.CancelFunc // of the context that tx was begun with
+	end   context.CancelFunc // cancels the transaction's context
 	hooks []func()
-	// uncached: the transaction writes no table that a RowCache reads, see DB.RunUncached.
+	// uncached means that the transaction writes no table that a RowCache reads, see DB.RunUncached.
 	uncached bool
 }
 
-type openKey struct{}
+type transactionKey struct{}
 
-// transaction finds the open transaction of ctx: that of RunInTx, or the one that a Held has begun.
+// transaction returns the open transaction of ctx, from RunInTx or a Held; nil if there is none.
 func (db *DB) transaction(ctx context.Context) *Transaction {
-	if o, ok := ctx.Value(openKey{}).(*Transaction); ok && o.db == db {
+	if o, ok := ctx.Value(transactionKey{}).(*Transaction); ok && o.db == db {
 		return o
 	}
-	if h := db.HeldBy(ctx); h != nil {
+	if h := db.HeldFrom(ctx); h != nil {
 		return h.open.Load()
 	}
 	return nil
 }
 
-// InTx reports whether ctx and tx are those that RunInTx passed to its function.
+// InTx reports whether ctx and tx are the ones that RunInTx passed to its function.
 func (db *DB) InTx(ctx context.Context, tx bun.Tx) bool {
-	o, ok := ctx.Value(openKey{}).(*Transaction)
+	o, ok := ctx.Value(transactionKey{}).(*Transaction)
 	return ok && o.db == db && o.tx.Tx == tx.Tx
 }
 
-// InAny reports whether ctx belongs to an open transaction.
-func (db *DB) InAny(ctx context.Context) bool { return db.transaction(ctx) != nil }
+// HasTx reports whether ctx belongs to an open transaction on db.
+func (db *DB) HasTx(ctx context.Context) bool { return db.transaction(ctx) != nil }
 
-// Tx is the transaction itself, for statements.
+// Tx returns the transaction for statements.
 func (o *Transaction) Tx() bun.Tx { return o.tx }
 
-// RunInTx runs fn in one transaction and commits it when fn returns nil. The context given to fn is the transaction's:
-// statements through DB, RunInTx (a savepoint), Outbox.Add and AfterCommit join it by that context.
+// RunInTx runs fn in a transaction and commits it if fn returns nil. The context passed to fn is the transaction's: statements
+// through DB, RunInTx (a savepoint), Outbox.Add and AfterCommit join the transaction by it.
 //
-// fn may run several times: a serialization failure, a deadlock or a busy file is retried, with a new transaction, some
-// hundreds of milliseconds long. So what fn changes outside the database it must set, not add to. A connection lost
-// while committing is not retried, since nobody knows whether the commit happened; it is ErrUnavailable.
+// fn may run several times, because a serialization failure, a deadlock or a busy file is retried in a new transaction for some
+// hundreds of milliseconds. So fn must not accumulate results outside the database. A connection lost during the commit is
+// ErrUnavailable and not retried, because the transaction may have been committed.
 //
-// Where ctx carries a Held, fn runs in its transaction, which commits later (Held.Commit). Errors of fn are returned
-// unchanged, those of the database through Classify.
+// If ctx carries a Held, fn runs in its transaction, which Held.Commit commits later. Errors of fn are returned unchanged, those
+// of the database through Classify.
 func (db *DB) RunInTx(ctx context.Context, fn func(ctx context.Context, tx bun.Tx) error) error {
-	if o, ok := ctx.Value(openKey{}).(*Transaction); ok && o.db == db {
+	if o, ok := ctx.Value(transactionKey{}).(*Transaction); ok && o.db == db {
 		return o.savepoint(ctx, fn)
 	}
-	if h := db.HeldBy(ctx); h != nil {
+	if h := db.HeldFrom(ctx); h != nil {
 		return h.runInTx(ctx, fn)
 	}
 	return db.RunDetached(ctx, fn)
 }
 
-// RunUncached is RunInTx for tables of which no RowCache holds a row, such as an append-only call log: caches stay valid
-// while it commits and after it. Inside another transaction it is RunInTx.
+// RunUncached is RunInTx for tables that no RowCache reads, such as an append-only call log: its commit does not invalidate the
+// caches. Inside another transaction it is RunInTx.
 func (db *DB) RunUncached(ctx context.Context, fn func(ctx context.Context, tx bun.Tx) error) error {
-	if db.transaction(ctx) != nil || db.HeldBy(ctx) != nil {
+	if db.transaction(ctx) != nil || db.HeldFrom(ctx) != nil {
 		return db.RunInTx(ctx, fn)
 	}
 	o, err := db.OpenTx(ctx, ctx, fn)
@@ -90,18 +93,18 @@ func (db *DB) RunUncached(ctx context.Context, fn func(ctx context.Context, tx b
 	return o.Commit()
 }
 
-// Detached returns ctx outside its transaction and its Held: transactions begun with it commit at once, whether or not
-// the surrounding one does. The surrounding transaction must not have written before: on SQLite, which has one writer,
-// the detached one would wait for it.
+// Detached returns ctx outside its transaction and its Held: transactions on it commit at once and independently of the
+// surrounding one. No write transaction may be open on ctx: on SQLite, which has one writer, the detached transaction would wait
+// for it until beginTimeout.
 func (db *DB) Detached(ctx context.Context) context.Context {
-	if db.transaction(ctx) == nil && db.HeldBy(ctx) == nil {
+	if db.transaction(ctx) == nil && db.HeldFrom(ctx) == nil {
 		return ctx
 	}
-	return context.WithValue(context.WithValue(ctx, openKey{}, nil), heldKey{}, nil)
+	return context.WithValue(context.WithValue(ctx, transactionKey{}, nil), heldKey{}, nil)
 }
 
-// AfterCommit runs fn once the transaction of ctx has been committed: never when it rolls back, and at once when ctx
-// belongs to none. A crash between the commit and fn loses fn; what must not be lost goes through the Outbox.
+// AfterCommit runs fn after the transaction of ctx has been committed; not at all if it is rolled back; immediately if ctx
+// belongs to no transaction. A crash between the commit and fn loses fn, so messages belong into the outbox instead.
 func (db *DB) AfterCommit(ctx context.Context, fn func()) {
 	if o := db.transaction(ctx); o != nil {
 		o.hooks = append(o.hooks, fn)
@@ -110,7 +113,7 @@ func (db *DB) AfterCommit(ctx context.Context, fn func()) {
 	fn()
 }
 
-// RunDetached runs fn in a transaction of its own and commits it at once, also where ctx belongs to a transaction.
+// RunDetached runs fn in its own transaction and commits it at once, also if ctx belongs to another transaction.
 func (db *DB) RunDetached(ctx context.Context, fn func(ctx context.Context, tx bun.Tx) error) error {
 	o, err := db.OpenTx(ctx, ctx, fn)
 	if err != nil {
@@ -119,27 +122,25 @@ func (db *DB) RunDetached(ctx context.Context, fn func(ctx context.Context, tx b
 	return o.Commit()
 }
 
-// OpenTx begins a transaction that rolls back when life ends, and runs fn in it; retryable failures run fn again in a new
-// transaction, up to txAttempts times. The caller commits or rolls back what it returns. A commit is not retried: only
-// SQLite's can be busy, and only while a foreign process reads the file.
-func (db *DB) OpenTx(ctx, life context.Context, fn func(ctx context.Context, tx bun.Tx) error) (*Transaction, error) {
-	for attempt := 1; ; attempt++ {
-		o, begun, err := db.tryTx(ctx, life, fn)
-		if err == nil {
-			return o, nil
+// OpenTx begins a transaction that is rolled back when lifetime ends, and runs fn in it. After a retryable failure fn runs again
+// in a new transaction, up to txAttempts times. The caller must commit the returned transaction or roll it back. A commit is not
+// retried: only SQLite's can be busy, and only while another program reads the file.
+func (db *DB) OpenTx(ctx, lifetime context.Context, fn func(ctx context.Context, tx bun.Tx) error) (*Transaction, error) {
+	delays := backoff.NewExponentialBackOff()
+	delays.InitialInterval, delays.Multiplier = txRetryDelay, 2
+	o, err := backoff.Retry(ctx, func() (*Transaction, error) {
+		o, started, err := db.tryTx(ctx, lifetime, fn)
+		if err == nil || IsRetryable(err) || !started && isConnectionLost(err) {
+			return o, err
 		}
-		again := IsRetryable(err) || !begun && isConnectionLost(err)
-		if !again || attempt == txAttempts || ctx.Err() != nil {
-			return nil, Classify(err)
-		}
-		if err := Backoff(ctx, time.Duration(1<<attempt)*time.Millisecond); err != nil {
-			return nil, err
-		}
-	}
+		return nil, backoff.Permanent(err)
+	}, backoff.WithBackOff(delays), backoff.WithMaxTries(txAttempts))
+	return o, Classify(err)
 }
 
-func (db *DB) tryTx(ctx, life context.Context, fn func(ctx context.Context, tx bun.Tx) error) (_ *Transaction, begun bool, err error) {
-	o, err := db.beginTx(life)
+// tryTx begins a transaction and runs fn in it. started reports whether the transaction has started.
+func (db *DB) tryTx(ctx, lifetime context.Context, fn func(ctx context.Context, tx bun.Tx) error) (_ *Transaction, started bool, err error) {
+	o, err := db.beginTx(lifetime)
 	if err != nil {
 		return nil, false, fmt.Errorf("beginning transaction: %w", err)
 	}
@@ -149,46 +150,46 @@ func (db *DB) tryTx(ctx, life context.Context, fn func(ctx context.Context, tx b
 			o.Rollback()
 		}
 	}()
-	if err := fn(context.WithValue(ctx, openKey{}, o), o.tx); err != nil {
+	if err := fn(context.WithValue(ctx, transactionKey{}, o), o.tx); err != nil {
 		return nil, true, err
 	}
 	done = true
 	return o, true, nil
 }
 
-func (db *DB) beginTx(life context.Context) (*Transaction, error) {
-	life, end := context.WithCancel(life)
-	limit := time.AfterFunc(beginWait, end)
-	tx, err := db.writer.BeginTx(life, nil)
+func (db *DB) beginTx(lifetime context.Context) (*Transaction, error) {
+	lifetime, end := context.WithCancel(lifetime)
+	limit := time.AfterFunc(beginTimeout, end)
+	tx, err := db.writer.BeginTx(lifetime, nil)
 	if late := !limit.Stop(); err != nil || late {
 		if err == nil {
 			_ = tx.Rollback()
 		}
 		end()
 		if late {
-			err = errBeginWait
+			err = errBeginTimeout
 		}
 		return nil, err
 	}
 	return &Transaction{db: db, tx: tx, end: end}, nil
 }
 
-// Rollback undoes the transaction.
+// Rollback rolls the transaction back.
 func (o *Transaction) Rollback() {
 	_ = o.tx.Rollback()
 	o.end()
 }
 
-// Commit makes the transaction durable and runs its AfterCommit functions. An error leaves the outcome unknown.
+// Commit commits the transaction and runs its AfterCommit functions. After an error it is unknown whether it was committed.
 func (o *Transaction) Commit() error {
 	defer o.end()
-	counts := uint64(1)
+	count := uint64(1)
 	if o.uncached {
-		counts = 0
+		count = 0
 	}
-	o.db.commits.Add(counts)
+	o.db.commits.Add(count)
 	err := o.tx.Commit()
-	o.db.commits.Add(counts)
+	o.db.commits.Add(count)
 	if err != nil {
 		return fmt.Errorf("committing transaction: %w", Classify(err))
 	}
@@ -198,7 +199,7 @@ func (o *Transaction) Commit() error {
 	return nil
 }
 
-// savepoint runs fn inside o such that an error of fn undoes fn's changes alone.
+// savepoint runs fn in a savepoint of o, so that an error of fn undoes only fn's changes.
 func (o *Transaction) savepoint(ctx context.Context, fn func(ctx context.Context, tx bun.Tx) error) error {
 	nested, err := o.tx.BeginTx(ctx, nil)
 	if err != nil {
@@ -213,7 +214,7 @@ func (o *Transaction) savepoint(ctx context.Context, fn func(ctx context.Context
 			_ = nested.Rollback()
 		}
 	}()
-	if err := fn(context.WithValue(ctx, openKey{}, o), nested); err != nil {
+	if err := fn(context.WithValue(ctx, transactionKey{}, o), nested); err != nil {
 		return err
 	}
 	if err := nested.Commit(); err != nil {
@@ -223,19 +224,8 @@ func (o *Transaction) savepoint(ctx context.Context, fn func(ctx context.Context
 	return nil
 }
 
-// Backoff waits for d ± 50 %, or until ctx ends; it returns the cause of that end.
-func Backoff(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d/2 + rand.N(d))
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
-
-// Cleanup returns ctx without its cancellation, bounded by d: cleaning up must also run when the caller has gone.
-func Cleanup(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+// CleanupContext returns ctx without its cancellation and with a timeout of d, for work that must also be done after the caller
+// has given up.
+func CleanupContext(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
 	return context.WithTimeoutCause(context.WithoutCancel(ctx), d, errors.New("cleaning up took too long"))
 }

@@ -2,11 +2,11 @@ package egress
 
 import (
 	"cmp"
-	"container/list"
 	"errors"
 	"sync"
 	"time"
 
+	"github.com/hashicorp/golang-lru/v2/simplelru"
 	"github.com/sony/gobreaker/v2"
 )
 
@@ -30,28 +30,27 @@ type BreakerOptions struct {
 
 // Breakers holds one circuit breaker per provider and host. It is safe for concurrent use.
 type Breakers struct {
-	options BreakerOptions
-	mu      sync.Mutex
-	byKey   map[breakerKey]*list.Element
-	// lru has the most recently used breaker at its front.
-	lru *list.List
+	options  BreakerOptions
+	mu       sync.Mutex // held from a miss until the new circuit is added
+	circuits *simplelru.LRU[breakerKey, *circuit]
 }
 
 type breakerKey struct{ provider, host string }
 
-type breaker struct {
-	key     breakerKey
-	circuit *gobreaker.TwoStepCircuitBreaker[struct{}]
-}
+type circuit = gobreaker.TwoStepCircuitBreaker[struct{}]
 
-// NewBreakers creates an empty set.
+// NewBreakers creates an empty set. It panics if Max is negative.
 func NewBreakers(o BreakerOptions) *Breakers {
 	o.HalfOpen = cmp.Or(o.HalfOpen, 5)
 	o.Interval = cmp.Or(o.Interval, time.Minute)
 	o.Open = cmp.Or(o.Open, time.Minute)
 	o.Failures = cmp.Or(o.Failures, 5)
 	o.Max = cmp.Or(o.Max, 4096)
-	return &Breakers{options: o, byKey: map[breakerKey]*list.Element{}, lru: list.New()}
+	circuits, err := simplelru.NewLRU[breakerKey, *circuit](o.Max, nil)
+	if err != nil {
+		panic("egress: BreakerOptions.Max is negative")
+	}
+	return &Breakers{options: o, circuits: circuits}
 }
 
 // Allow asks for permission to make one call. It returns an *OpenError, or done, which must be called exactly once with
@@ -59,7 +58,7 @@ func NewBreakers(o BreakerOptions) *Breakers {
 // 501. Every other response is a success, including 4xx. All other errors, such as KindCanceled or KindBlocked, are not
 // counted.
 func (b *Breakers) Allow(provider, host string) (done func(response *Response, err error), err error) {
-	report, err := b.get(breakerKey{provider, host}).circuit.Allow()
+	report, err := b.get(breakerKey{provider, host}).Allow()
 	if err != nil {
 		return nil, &OpenError{Provider: provider, Host: host}
 	}
@@ -69,27 +68,27 @@ func (b *Breakers) Allow(provider, host string) (done func(response *Response, e
 // State returns "closed", "half_open" or "open"; "closed" if there is no such breaker.
 func (b *Breakers) State(provider, host string) string {
 	b.mu.Lock()
-	element, ok := b.byKey[breakerKey{provider, host}]
+	c, ok := b.circuits.Peek(breakerKey{provider, host})
 	b.mu.Unlock()
 	if !ok {
 		return stateNames[gobreaker.StateClosed]
 	}
-	return stateNames[element.Value.(*breaker).circuit.State()]
+	return stateNames[c.State()]
 }
 
 // States returns the state of each breaker of a provider, by host.
 func (b *Breakers) States(provider string) map[string]string {
 	b.mu.Lock()
-	found := map[string]*breaker{}
-	for key, element := range b.byKey {
+	found := map[string]*circuit{}
+	for _, key := range b.circuits.Keys() {
 		if key.provider == provider {
-			found[key.host] = element.Value.(*breaker)
+			found[key.host], _ = b.circuits.Peek(key)
 		}
 	}
 	b.mu.Unlock()
 	states := make(map[string]string, len(found))
-	for host, entry := range found {
-		states[host] = stateNames[entry.circuit.State()]
+	for host, c := range found {
+		states[host] = stateNames[c.State()]
 	}
 	return states
 }
@@ -98,24 +97,18 @@ var stateNames = map[gobreaker.State]string{
 	gobreaker.StateClosed: "closed", gobreaker.StateHalfOpen: "half_open", gobreaker.StateOpen: "open",
 }
 
-func (b *Breakers) get(key breakerKey) *breaker {
+func (b *Breakers) get(key breakerKey) *circuit {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if element, ok := b.byKey[key]; ok {
-		b.lru.MoveToFront(element)
-		return element.Value.(*breaker)
+	c, ok := b.circuits.Get(key)
+	if !ok {
+		c = b.newCircuit(key)
+		b.circuits.Add(key, c)
 	}
-	for b.lru.Len() >= b.options.Max {
-		oldest := b.lru.Back()
-		delete(b.byKey, oldest.Value.(*breaker).key)
-		b.lru.Remove(oldest)
-	}
-	entry := &breaker{key: key, circuit: b.newCircuit(key)}
-	b.byKey[key] = b.lru.PushFront(entry)
-	return entry
+	return c
 }
 
-func (b *Breakers) newCircuit(key breakerKey) *gobreaker.TwoStepCircuitBreaker[struct{}] {
+func (b *Breakers) newCircuit(key breakerKey) *circuit {
 	return gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
 		Name:        key.provider + " " + key.host,
 		MaxRequests: b.options.HalfOpen,

@@ -112,13 +112,20 @@ func TestHalfOpenBreakerAdmitsFiveCalls(t *testing.T) {
 func TestBreakersAreEvicted(t *testing.T) {
 	t.Parallel()
 	b := egress.NewBreakers(egress.BreakerOptions{Max: 10})
+	report(t, b, 5, 500, nil)
 	for i := range 1000 {
 		if _, err := b.Allow("http", fmt.Sprint(i)); err != nil {
 			t.Fatal(err)
 		}
+		if _, err := b.Allow("p", "h"); err == nil {
+			t.Fatalf("the breaker in use was evicted after %d others", i+1)
+		}
 	}
-	if kept := len(b.States("http")); kept != 10 {
+	if kept := len(b.States("http")) + len(b.States("p")); kept != 10 {
 		t.Errorf("%d breakers are held, want 10", kept)
+	}
+	if _, kept := b.States("http")["999"]; !kept {
+		t.Error("the newest breaker was evicted")
 	}
 }
 

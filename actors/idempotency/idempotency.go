@@ -17,26 +17,27 @@ import (
 
 	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/seal"
+	"github.com/weftmesh/weft/actors/wait"
 )
 
 var (
-	// ErrIdempotencyMismatch says that the key was used with another request (HTTP 422).
+	// ErrMismatch means that the key was used with another request (HTTP 422).
 	ErrMismatch = errors.New("idempotency key was used with another request")
-	// ErrIdempotencyInProgress says that a call with this key still runs, here or in another copy (HTTP 409).
+	// ErrInProgress means that a call with this key is still running, in this or another copy of the actor (HTTP 409).
 	ErrInProgress = errors.New("a call with this idempotency key is in progress")
-	// errIdempotencyLost says that another copy took the reservation over, since this call outlived its lease; whatever
-	// this call changed was rolled back.
-	errLost = fmt.Errorf("%w: this one outlived its lease", ErrInProgress)
+	// errLeaseLost means that this call outlived its lease and another one took the reservation over. Its changes were rolled
+	// back.
+	errLeaseLost = fmt.Errorf("%w: this one outlived its lease", ErrInProgress)
 )
 
-// Key is one caller's idempotency key at one endpoint. All three are the caller's or the contract's words; only their
-// hash is stored.
+// Key is one caller's idempotency key at one endpoint. Only a hash of it is stored.
 type Key struct {
 	Endpoint string // the endpoint's subject
-	Caller   string // who is calling: keys of different callers never meet
+	Caller   string // identifies the caller: equal keys of different callers are independent
 	Key      string // the Idempotency-Key header
 }
 
+// id returns a hash of the parts, each preceded by its length so that different keys cannot yield the same input.
 func (k Key) id() string {
 	var b []byte
 	for _, part := range []string{"weft idempotency", k.Endpoint, k.Caller, k.Key} {
@@ -47,7 +48,7 @@ func (k Key) id() string {
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// Answer is what a call answered, as the runtime sends it: of the handler's result or of its error.
+// Answer is a call's answer as the runtime sends it: the encoded result or the encoded error.
 type Answer struct {
 	Header map[string][]string `json:"header,omitempty"`
 	Body   []byte              `json:"body,omitempty"`
@@ -55,51 +56,51 @@ type Answer struct {
 
 func (a Answer) empty() bool { return len(a.Header) == 0 && len(a.Body) == 0 }
 
-// Config_i says how an Idempotency works; DB, Sealer and Log are needed.
+// Config configures a Store. DB, Sealer and Log are required.
 type Config struct {
 	DB     *database.DB
 	Sealer *seal.Sealer
 	Log    *zap.Logger
-	// Now is time.Now unless set.
+	// Now is the clock; time.Now by default.
 	Now func() time.Time
-	// Keep is how long an answer is replayed: 24 hours when zero (DESIGN.md §2).
+	// Keep is how long an answer is replayed; 24 hours by default.
 	Keep time.Duration
-	// Wait is how long a second call with a key waits for the first before ErrIdempotencyInProgress: 2 seconds when zero.
+	// Wait is how long a call waits for another one with its key before it fails with ErrInProgress; 2 seconds by default.
 	Wait time.Duration
-	// Lease is how long a call without a deadline owns its reservation: 30 seconds when zero. A call with a deadline owns
-	// it until 5 seconds past that.
+	// Lease is how long a call without a deadline owns its reservation; 30 seconds by default. A call with a deadline owns it
+	// until 5 seconds after the deadline.
 	Lease time.Duration
-	// SweepEvery is the pause between two purges by Run: 10 minutes when zero.
+	// SweepEvery is the interval at which Run deletes expired records; 10 minutes by default.
 	SweepEvery time.Duration
 }
 
-// Idempotency makes a mutating call happen once per key, through Do. It is how that stays true under kill -9:
+// Store makes a mutating call happen once per key, through Do, also under kill -9:
 //
-//  1. Do commits a reservation: who runs this key, until when. A second call with the key waits, then is told so.
-//  2. The handler runs. Its first RunInTx opens a transaction that stays open (a keyed call); later ones are savepoints
-//     in it; reads through DB with the handler's context see what was written.
-//  3. When the handler has returned, Do writes the answer into the reservation's row and commits it in that transaction:
-//     the change and its answer are durable together or not at all. The write is fenced by the reservation's owner: a
-//     call that outlived its lease, and was taken over, rolls back.
+//  1. Do commits a reservation with its owner and the end of its lease. A second call with the key waits, and then fails with
+//     ErrInProgress.
+//  2. The handler runs. Its first RunInTx begins a transaction that stays open (a keyed call); later ones are savepoints in it;
+//     reads through DB with the handler's context see its writes.
+//  3. When the handler has returned, Do writes the answer to the reservation's row in that transaction and commits it: the change
+//     and its answer are durable together or not at all. The write is fenced by the owner: a call that outlived its lease and was
+//     taken over is rolled back.
 //
-// A handler that writes no SQL (its effects are in KV) has its answer committed alone in step 3. Killed before that, its
-// reservation ends with the lease (on SQLite with the process) and a retry runs it again: such effects must be
+// If a handler writes no SQL, because its effects are in KV, step 3 commits the answer alone. If the process is killed before, the
+// reservation expires with its lease (on SQLite with the process) and a retry runs the handler again. Such effects must be
 // repeatable, as they must be without a key.
 //
-// What a handler must know: with a key, nothing it wrote is visible to others until it has returned, and on SQLite the
-// actor's one writer is held from its first write on. So between its first write and its return it does nothing slow,
-// and calls nobody who would need to see the write. Where it must (start an execution, then wait for it; write SQL,
-// then tell KV), it uses Step, which commits at once and remembers that it did. Reads after a write share its
-// connection: not from several goroutines at once.
+// In a keyed call, a handler's writes are not visible to others before it has returned, and on SQLite the actor's only writer is
+// occupied from the first write on. So a handler must do nothing slow between its first write and its return, and call nothing
+// that needs to see the write. If it must (start an execution and wait for it; write SQL and then KV), it uses Step, which commits
+// at once and records its result. Reads after a write use the same connection, so they must not run concurrently.
 //
-// Hash, steps and answer are stored sealed under the row's id.
+// Hash, steps and answer are sealed, bound to the row's id.
 type Store struct {
 	cfg   Config
 	mu    sync.Mutex
-	local map[string]chan struct{} // keys that run in this process; closed at their end
+	local map[string]chan struct{} // the keys of calls running in this process; closed when the call ends
 }
 
-// NewStore_i keeps its records in cfg.DB, whose tables Migrate made.
+// New returns a store of records in cfg.DB, whose tables database.Migrate has created.
 func New(cfg Config) *Store {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
@@ -119,28 +120,28 @@ func New(cfg Config) *Store {
 	return &Store{cfg: cfg, local: map[string]chan struct{}{}}
 }
 
-// leaseGrace is how long a reservation outlives its call's deadline: the time to commit.
+// leaseGrace is how long a reservation outlives its call's deadline, for the commit.
 const leaseGrace = 5 * time.Second
 
-// inProgressPoll is the pause between two looks at a reservation that another copy holds.
+// inProgressPoll is the interval at which the reservation of another copy is read again.
 const inProgressPoll = 50 * time.Millisecond
 
-// Do answers key from its record or, when there is none, from call, and keeps that answer. requestHash is a hash of the
-// whole request; redact names JSON fields, at any depth, that the kept answer lacks (a Secret endpoint's replay). replayed
-// tells that call did not run.
+// Do returns the recorded answer of key or, if there is none, runs call and records its answer. requestHash is a hash of the whole
+// request. redact names JSON fields that are removed from the recorded answer at any depth, for endpoints with secrets. replayed
+// reports that call was not run.
 //
-// call gets the keyed context, which the handler must use. What it returns decides:
-//   - nil error: the answer is kept, with the changes.
-//   - an error and a non-empty Answer: a final refusal; the changes and that answer (the encoded error) are kept.
-//   - an error and an empty Answer: a passing one (unavailable, a deadline); the changes are undone, a retry runs again.
+// The handler must use the context passed to call. The results of call mean:
+//   - no error: the answer and the changes are kept.
+//   - an error and a non-empty Answer: a final refusal. The changes and the answer, the encoded error, are kept.
+//   - an error and an empty Answer: a transient failure. The changes are rolled back and a retry runs call again.
 //
-// Errors: ErrIdempotencyMismatch, ErrIdempotencyInProgress, ErrUnavailable, and call's. After ErrUnavailable from the
-// last commit the outcome is unknown to this process, not to the record: the same key tells.
+// Errors: ErrMismatch, ErrInProgress, database.ErrUnavailable and those of call. After ErrUnavailable it may be unknown whether the
+// last commit took effect; repeating the call with the same key answers that.
 func (s *Store) Do(ctx context.Context, key Key, requestHash []byte, redact []string,
 	call func(ctx context.Context) (Answer, error)) (answer Answer, replayed bool, err error) {
 	id := key.id()
-	limit := time.NewTimer(s.cfg.Wait)
-	defer limit.Stop()
+	waiting, cancel := context.WithTimeoutCause(ctx, s.cfg.Wait, ErrInProgress)
+	defer cancel()
 	for {
 		running, mine := s.enter(id)
 		if mine {
@@ -148,24 +149,15 @@ func (s *Store) Do(ctx context.Context, key Key, requestHash []byte, redact []st
 			if state != claimBusy {
 				return answer, state == claimDone, err
 			}
-			running = nil // another copy has it: look again after a while
+			running = nil // it runs in another copy: poll
 		}
-		poll := time.NewTimer(inProgressPoll)
-		select {
-		case <-running:
-		case <-poll.C:
-		case <-limit.C:
-			poll.Stop()
-			return Answer{}, false, ErrInProgress
-		case <-ctx.Done():
-			poll.Stop()
-			return Answer{}, false, context.Cause(ctx)
+		if err := wait.Until(waiting, running, inProgressPoll); err != nil {
+			return Answer{}, false, err
 		}
-		poll.Stop()
 	}
 }
 
-// enter takes the key in this process, or returns the channel that is closed when whoever has it is done.
+// enter marks the key as running in this process. If it is already, enter returns the channel that is closed when that call ends.
 func (s *Store) enter(id string) (running chan struct{}, mine bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -184,6 +176,7 @@ func (s *Store) leave(id string, running chan struct{}) {
 	close(running)
 }
 
+// attempt claims the key and, if it is free, runs call.
 func (s *Store) attempt(ctx context.Context, id string, requestHash []byte, redact []string,
 	call func(ctx context.Context) (Answer, error), running chan struct{}) (Answer, claimState, error) {
 	defer s.leave(id, running)
@@ -211,19 +204,19 @@ func (s *Store) leaseUntil(ctx context.Context) time.Time {
 	return now.Add(s.cfg.Lease)
 }
 
-// record is what a row holds sealed.
+// record is the sealed content of a row.
 type record struct {
 	Hash   []byte                     `json:"hash"`
 	Steps  map[string]json.RawMessage `json:"steps,omitempty"`
 	Answer *Answer                    `json:"answer,omitempty"`
 }
 
-// SealedAnswers is the sealed column of the table of idempotency keys, which every actor's database has.
+// Sealed is the sealed column of the table of idempotency keys, which every actor's database has, for key rotation.
 var Sealed = seal.Column{
 	Table: "weft_idempotency", Column: "sealed", Key: []string{"id"}, Associated: func(values []string) []byte { return associatedData(values[0]) },
 }
 
-// associatedData binds what is sealed to its row.
+// associatedData binds a sealed record to its row.
 func associatedData(id string) []byte { return []byte("weft_idempotency/" + id) }
 
 func (s *Store) seal(id string, r record) ([]byte, error) {
@@ -246,8 +239,8 @@ func (s *Store) open(id string, sealed []byte) (record, error) {
 	return r, nil
 }
 
-// redactJSON is body without the fields of these names, at any depth. A body that is not JSON is dropped whole: what
-// cannot be read cannot be cleaned.
+// redactJSON returns body without the fields of the given names, at any depth. It returns nil for a body that is not JSON, because
+// fields cannot be removed from it.
 func redactJSON(body []byte, fields []string) []byte {
 	if len(fields) == 0 || len(body) == 0 {
 		return body

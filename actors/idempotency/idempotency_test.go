@@ -19,28 +19,24 @@ import (
 	"github.com/weftmesh/weft/actors/seal"
 )
 
-type clock struct{ offset atomic.Int64 }
-
-func (c *clock) now() time.Time          { return time.Now().Add(time.Duration(c.offset.Load())) }
-func (c *clock) advance(d time.Duration) { c.offset.Add(int64(d)) }
-
+// idem is a store on a database, with a clock that the test sets.
 type idem struct {
 	*idempotency.Store
 	db     *database.DB
 	sealer *seal.Sealer
-	clock  *clock
+	clock  *actortest.Clock
 }
 
 func newIdem(t testing.TB, db *database.DB) idem {
-	i := idem{db: db, sealer: actortest.Sealer(t), clock: &clock{}}
+	i := idem{db: db, sealer: actortest.Sealer(t), clock: &actortest.Clock{}}
 	i.Store = i.over(db)
 	return i
 }
 
-// over is the same keeper in another copy of the actor.
+// over returns a store with the same clock and keyset on db, as in another copy of the actor.
 func (i idem) over(db *database.DB) *idempotency.Store {
 	return idempotency.New(idempotency.Config{
-		DB: db, Sealer: i.sealer, Log: zap.NewNop(), Now: i.clock.now, Wait: 150 * time.Millisecond,
+		DB: db, Sealer: i.sealer, Log: zap.NewNop(), Now: i.clock.Now, Wait: 150 * time.Millisecond,
 	})
 }
 
@@ -48,7 +44,7 @@ func keyed(name string) idempotency.Key {
 	return idempotency.Key{Endpoint: "weft.v1.test.make", Caller: "user 1", Key: name}
 }
 
-// making is a handler that adds the thing and answers with its name.
+// making returns a handler that adds a thing and answers with its name and a secret.
 func making(db *database.DB, thing string, ran *atomic.Int64) func(context.Context) (idempotency.Answer, error) {
 	return func(ctx context.Context) (idempotency.Answer, error) {
 		ran.Add(1)
@@ -86,15 +82,15 @@ func TestDoRunsOncePerKey(t *testing.T) {
 		}
 		for _, sealed := range rows {
 			if bytes.Contains(sealed, []byte("made")) || bytes.Contains(sealed, hash) {
-				t.Error("the record can be read")
+				t.Error("the record is not sealed")
 			}
 		}
-		i.clock.advance(25 * time.Hour)
+		i.clock.Advance(25 * time.Hour)
 		if _, replayed, err := i.Do(t.Context(), keyed("k"), other, nil, making(i.db, "next day", &ran)); err != nil || replayed {
 			t.Errorf("a day later: %v, %v", replayed, err)
 		}
 		if n, err := i.Sweep(t.Context()); err != nil || n != 2 || actortest.Count(t, i.db, "weft_idempotency") != 1 {
-			t.Errorf("swept %d, %v", n, err)
+			t.Errorf("%d records were deleted, %v", n, err)
 		}
 		if ran.Load() != 4 || actortest.Count(t, i.db, "things") != 4 {
 			t.Errorf("ran %d times", ran.Load())
@@ -136,7 +132,7 @@ func TestDoConcurrently(t *testing.T) {
 		if ran.Load() != 1 || fresh.Load() != 1 || actortest.Count(t, db, "things") != 1 {
 			t.Errorf("ran %d times, %d fresh answers", ran.Load(), fresh.Load())
 		}
-		// A call that does not end: the second is told so, in the same copy and in another.
+		// While a call is running, a second one with its key fails, in the same copy and in another.
 		entered, leave := make(chan struct{}), make(chan struct{})
 		group.Go(func() {
 			_, _, err := i.Do(t.Context(), keyed("slow"), nil, nil, func(ctx context.Context) (idempotency.Answer, error) {
@@ -159,7 +155,7 @@ func TestDoConcurrently(t *testing.T) {
 	})
 }
 
-// The handler's changes and its answer are one commit: others see the change only once the answer is kept.
+// The handler's changes and its answer are committed together: others see the changes only after the answer is recorded.
 func TestDoCommitsChangeAndAnswerTogether(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, kind actortest.Database) {
 		i, no := newIdem(t, kind.Open(t, "auth", actortest.Things)), errors.New("no")
@@ -183,7 +179,7 @@ func TestDoCommitsChangeAndAnswerTogether(t *testing.T) {
 			if n := actortest.Count(t, i.db, "things"); n != 0 {
 				t.Errorf("others see %d things before the answer", n)
 			}
-			cancel() // the caller hangs up: what was done is kept, with its answer
+			cancel() // the caller gives up: changes and answer are kept nevertheless
 			return idempotency.Answer{Body: []byte("1")}, nil
 		})
 		if err != nil || actortest.Count(t, i.db, "things") != 2 {
@@ -206,14 +202,14 @@ func TestDoFailures(t *testing.T) {
 				return kept, errors.Join(err, no)
 			}
 		}
-		if _, _, err := i.Do(t.Context(), keyed("passing"), nil, nil, failing("a", idempotency.Answer{})); !errors.Is(err, no) {
+		if _, _, err := i.Do(t.Context(), keyed("transient"), nil, nil, failing("a", idempotency.Answer{})); !errors.Is(err, no) {
 			t.Error(err)
 		}
 		if n := actortest.Count(t, i.db, "things") + actortest.Count(t, i.db, "weft_idempotency"); n != 0 {
-			t.Errorf("%d rows after a passing failure", n)
+			t.Errorf("%d rows after a transient failure", n)
 		}
-		if _, replayed, err := i.Do(t.Context(), keyed("passing"), nil, nil, making(i.db, "a", &ran)); err != nil || replayed {
-			t.Errorf("retry of a passing failure: %v, %v", replayed, err)
+		if _, replayed, err := i.Do(t.Context(), keyed("transient"), nil, nil, making(i.db, "a", &ran)); err != nil || replayed {
+			t.Errorf("retry of a transient failure: %v, %v", replayed, err)
 		}
 		refusal := idempotency.Answer{Header: map[string][]string{"Code": {"conflict"}}, Body: []byte(`{"code":"conflict"}`)}
 		if _, _, err := i.Do(t.Context(), keyed("final"), nil, nil, failing("b", refusal)); !errors.Is(err, no) {
@@ -236,15 +232,15 @@ func TestDoFailures(t *testing.T) {
 	})
 }
 
-// A step is committed at once and not made again by the retry, whose later part runs anew.
-func TestStepIsMadeOnce(t *testing.T) {
+// A step is committed at once and not run again by a retry of its call, which runs the rest of the handler.
+func TestStepRunsOnce(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, kind actortest.Database) {
 		i, no := newIdem(t, kind.Open(t, "auth", actortest.Things)), errors.New("no")
-		made := 0
+		runs := 0
 		handler := func(fail error) func(context.Context) (idempotency.Answer, error) {
 			return func(ctx context.Context) (idempotency.Answer, error) {
 				id, err := idempotency.Step(ctx, i.db, "start", func(ctx context.Context, tx bun.Tx) (string, error) {
-					made++
+					runs++
 					return "execution 1", actortest.AddThing(ctx, tx, "execution 1")
 				})
 				if err != nil || fail != nil {
@@ -259,7 +255,7 @@ func TestStepIsMadeOnce(t *testing.T) {
 				}
 				_, err = idempotency.Step(ctx, i.db, "late", func(context.Context, bun.Tx) (int, error) { t.Error("ran"); return 0, nil })
 				if err == nil {
-					t.Error("a step after an open write was made")
+					t.Error("a step inside an open transaction was accepted")
 				}
 				return idempotency.Answer{Body: []byte(id)}, nil
 			}
@@ -270,8 +266,8 @@ func TestStepIsMadeOnce(t *testing.T) {
 		if answer, _, err := i.Do(t.Context(), keyed("k"), nil, nil, handler(nil)); err != nil || string(answer.Body) != "execution 1" {
 			t.Errorf("retry: %s, %v", answer.Body, err)
 		}
-		if made != 1 || actortest.Count(t, i.db, "things") != 2 {
-			t.Errorf("made %d times", made)
+		if runs != 1 || actortest.Count(t, i.db, "things") != 2 {
+			t.Errorf("the step ran %d times", runs)
 		}
 		_, err := idempotency.Step(t.Context(), i.db, "plain", func(ctx context.Context, tx bun.Tx) (int, error) { return 0, actortest.AddThing(ctx, tx, "plain") })
 		if err != nil || actortest.Count(t, i.db, "things") != 3 {
@@ -280,8 +276,8 @@ func TestStepIsMadeOnce(t *testing.T) {
 	})
 }
 
-// A call that outlives its lease is taken over; its own commit must then fail.
-func TestCallThatOutlivedItsLeaseRollsBack(t *testing.T) {
+// A call that outlives its lease and is taken over is rolled back.
+func TestLateCallIsRolledBack(t *testing.T) {
 	t.Parallel()
 	kind := actortest.Postgres(t)
 	if kind.Name == "" {
@@ -293,9 +289,9 @@ func TestCallThatOutlivedItsLeaseRollsBack(t *testing.T) {
 	var ran atomic.Int64
 	_, _, err := i.Do(t.Context(), keyed("k"), nil, nil, func(ctx context.Context) (idempotency.Answer, error) {
 		answer, err := making(db, "slow", &ran)(ctx)
-		i.clock.advance(time.Minute)
+		i.clock.Advance(time.Minute)
 		if _, replayed, err := i.over(db2).Do(t.Context(), keyed("k"), nil, nil, making(db2, "quick", &ran)); err != nil || replayed {
-			t.Errorf("taking over: %v, %v", replayed, err)
+			t.Errorf("the call that takes over: %v, %v", replayed, err)
 		}
 		return answer, err
 	})
@@ -304,12 +300,12 @@ func TestCallThatOutlivedItsLeaseRollsBack(t *testing.T) {
 	}
 	var ids []string
 	if err := db.NewSelect().TableExpr("things").Column("id").Scan(t.Context(), &ids); err != nil || len(ids) != 1 || ids[0] != "quick" {
-		t.Errorf("%v (%v), want the quick one alone", ids, err)
+		t.Errorf("%v (%v), want only the quick one", ids, err)
 	}
 }
 
-// The connection dies between the change and the answer: nothing was done, and the retry does it.
-func TestDoWithALostConnection(t *testing.T) {
+// If the connection is lost between the change and the answer, the change is rolled back and a retry makes it.
+func TestDoAfterALostConnection(t *testing.T) {
 	t.Parallel()
 	kind := actortest.Postgres(t)
 	if kind.Name == "" {

@@ -5,14 +5,15 @@ import (
 	"crypto/subtle"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/uptrace/bun"
 	"go.uber.org/zap"
 
 	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/wait"
 )
 
+// reservation is a row; its times are microseconds since the Unix epoch.
 type reservation struct {
 	bun.BaseModel `bun:"table:weft_idempotency"`
 
@@ -24,17 +25,17 @@ type reservation struct {
 	Sealed     []byte
 }
 
-// claimState is what came of asking for a key.
+// claimState is the result of claiming a key.
 type claimState int
 
 const (
 	claimMine claimState = iota // reserved for this call
-	claimDone                   // answered before
-	claimBusy                   // another call runs
+	claimDone                   // already answered
+	claimBusy                   // another call is running
 )
 
-// claim reserves id for owner in a transaction of its own, or finds its answer. A reservation whose call is gone is
-// taken over together with the steps it has committed.
+// claim reserves id for owner in a transaction of its own, or returns the recorded answer. A reservation whose lease has expired
+// is taken over with the steps that its call has committed.
 func (s *Store) claim(ctx context.Context, id, owner string, hash []byte) (r record, state claimState, err error) {
 	fresh := record{Hash: hash}
 	sealed, err := s.seal(id, fresh)
@@ -43,7 +44,7 @@ func (s *Store) claim(ctx context.Context, id, owner string, hash []byte) (r rec
 	}
 	now := s.cfg.Now()
 	row := reservation{
-		ID: id, Owner: owner, LeaseUntil: s.leaseUntil(ctx).UnixMilli(), ExpiresAt: now.Add(s.cfg.Keep).UnixMilli(), Sealed: sealed,
+		ID: id, Owner: owner, LeaseUntil: s.leaseUntil(ctx).UnixMicro(), ExpiresAt: now.Add(s.cfg.Keep).UnixMicro(), Sealed: sealed,
 	}
 	err = s.cfg.DB.RunDetached(ctx, func(ctx context.Context, tx bun.Tx) error {
 		r, state = fresh, claimMine
@@ -63,6 +64,7 @@ func (s *Store) claim(ctx context.Context, id, owner string, hash []byte) (r rec
 	return r, state, nil
 }
 
+// claimExisting claims a key that has a row. row and fresh are this call's reservation.
 func (s *Store) claimExisting(ctx context.Context, tx bun.Tx, row reservation, fresh record) (record, claimState, error) {
 	var old reservation
 	query := tx.NewSelect().Model(&old).Where("id = ?", row.ID)
@@ -72,7 +74,7 @@ func (s *Store) claimExisting(ctx context.Context, tx bun.Tx, row reservation, f
 	if err := query.Scan(ctx); err != nil {
 		return fresh, claimMine, err
 	}
-	r, now := fresh, s.cfg.Now().UnixMilli()
+	r, now := fresh, s.cfg.Now().UnixMicro()
 	if old.ExpiresAt > now {
 		var err error
 		if r, err = s.open(old.ID, old.Sealed); err != nil {
@@ -92,12 +94,12 @@ func (s *Store) claimExisting(ctx context.Context, tx bun.Tx, row reservation, f
 	return r, claimMine, err
 }
 
-// ownerGone tells that the process of a reservation is dead: on SQLite, whoever is not this opening of the file is.
+// ownerGone reports whether the process of a reservation has ended. That is known on SQLite, where only one process has the file.
 func (s *Store) ownerGone(owner string) bool {
 	return s.cfg.DB.Dialect() == database.DialectSQLite && !strings.HasPrefix(owner, s.cfg.DB.Instance()+"/")
 }
 
-// store writes r into the reservation in tx. It fails with errIdempotencyLost when owner no longer has it.
+// put writes r to the reservation in tx. It fails with errLeaseLost if the reservation is no longer the owner's.
 func (s *Store) put(ctx context.Context, tx bun.Tx, id, owner string, r record) error {
 	sealed, err := s.seal(id, r)
 	if err != nil {
@@ -106,19 +108,19 @@ func (s *Store) put(ctx context.Context, tx bun.Tx, id, owner string, r record) 
 	query := tx.NewUpdate().TableExpr("weft_idempotency").Set("sealed = ?", sealed).Set("done = ?", r.Answer != nil).
 		Where("id = ?", id).Where("owner = ?", owner).Where("done = ?", false)
 	if r.Answer != nil {
-		query = query.Set("expires_at = ?", s.cfg.Now().Add(s.cfg.Keep).UnixMilli())
+		query = query.Set("expires_at = ?", s.cfg.Now().Add(s.cfg.Keep).UnixMicro())
 	}
 	res, err := query.Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("storing idempotency record: %w", err)
 	}
 	if n, err := res.RowsAffected(); err != nil || n != 1 {
-		return errLost
+		return errLeaseLost
 	}
 	return nil
 }
 
-// free ends the reservation of owner. Steps that were committed stay, for the retry to pass over.
+// release ends the reservation of owner. If it has committed steps, the row is kept for a retry, which skips them.
 func (s *Store) release(ctx context.Context, id, owner string, steps bool) error {
 	return s.cfg.DB.RunDetached(ctx, func(ctx context.Context, tx bun.Tx) error {
 		var err error
@@ -133,16 +135,16 @@ func (s *Store) release(ctx context.Context, id, owner string, steps bool) error
 	})
 }
 
-// sweepBatch bounds how long one purge holds SQLite's writer.
+// sweepBatch bounds the rows deleted in one transaction, and so how long it occupies SQLite's writer.
 const sweepBatch = 500
 
-// Sweep deletes the records whose time is over and tells how many they were.
+// Sweep deletes the expired records and returns their number.
 func (s *Store) Sweep(ctx context.Context) (swept int, err error) {
 	for {
 		var n int64
 		err := s.cfg.DB.RunDetached(ctx, func(ctx context.Context, tx bun.Tx) error {
 			old := tx.NewSelect().TableExpr("weft_idempotency").Column("id").
-				Where("expires_at <= ?", s.cfg.Now().UnixMilli()).Limit(sweepBatch)
+				Where("expires_at <= ?", s.cfg.Now().UnixMicro()).Limit(sweepBatch)
 			res, err := tx.NewDelete().TableExpr("weft_idempotency").Where("id IN (?)", old).Exec(ctx)
 			if err != nil {
 				return err
@@ -160,18 +162,13 @@ func (s *Store) Sweep(ctx context.Context) (swept int, err error) {
 	}
 }
 
-// Run sweeps every SweepEvery until ctx ends, whose error it returns.
+// Run sweeps at once and then every SweepEvery, until ctx ends. It returns the cause of ctx's end.
 func (s *Store) Run(ctx context.Context) error {
-	tick := time.NewTicker(s.cfg.SweepEvery)
-	defer tick.Stop()
-	for {
+	sweep := func() {
 		if _, err := s.Sweep(ctx); err != nil && ctx.Err() == nil {
-			s.cfg.Log.Warn("idempotency records not swept", zap.Error(err))
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return context.Cause(ctx)
+			s.cfg.Log.Warn("expired idempotency records not deleted", zap.Error(err))
 		}
 	}
+	sweep()
+	return wait.Every(ctx, s.cfg.SweepEvery, sweep)
 }

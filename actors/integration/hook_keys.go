@@ -3,8 +3,9 @@ package integration
 import (
 	"context"
 	"net/http"
-	"sync"
 	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
 
 	"github.com/weftmesh/weft/actors/egress"
 	"github.com/weftmesh/weft/actors/integration/webhook"
@@ -17,15 +18,16 @@ const (
 	// keySetRefresh bounds how often a key set is fetched because it lacks a key.
 	keySetRefresh = time.Minute
 	maxKeySet     = 256 << 10
+	// maxKeySets is how many providers' key sets are kept.
+	maxKeySets = 64
 )
 
-// hookKeys caches the key sets (RFC 7517) of providers that sign deliveries with tokens, by URL. URLs come from manifests,
-// so that the cache needs no bound.
+// hookKeys caches the key sets (RFC 7517) of providers that sign deliveries with tokens, by URL: at most maxKeySets, the least
+// recently used one is evicted.
 type hookKeys struct {
 	client *egress.Client
 	now    func() time.Time
-	mu     sync.Mutex
-	sets   map[string]cachedKeySet
+	sets   *lru.Cache[string, cachedKeySet]
 }
 
 type cachedKeySet struct {
@@ -34,7 +36,11 @@ type cachedKeySet struct {
 }
 
 func newHookKeys(client *egress.Client, now func() time.Time) *hookKeys {
-	return &hookKeys{client: client, now: now, sets: map[string]cachedKeySet{}}
+	sets, err := lru.New[string, cachedKeySet](maxKeySets)
+	if err != nil {
+		panic(err) // maxKeySets is not positive
+	}
+	return &hookKeys{client: client, now: now, sets: sets}
 }
 
 // find returns the key set to verify a delivery with; nil if its scheme uses none.
@@ -43,9 +49,7 @@ func (k *hookKeys) find(ctx context.Context, s *webhook.Scheme, r webhook.Reques
 	if s.JWKS == "" || id == "" {
 		return nil, nil
 	}
-	k.mu.Lock()
-	cached := k.sets[s.JWKS]
-	k.mu.Unlock()
+	cached, _ := k.sets.Get(s.JWKS)
 	age := k.now().Sub(cached.fetchedAt)
 	if _, ok := cached.keys[id]; ok && age < keySetLifetime || age < keySetRefresh {
 		return cached.keys, nil
@@ -60,8 +64,6 @@ func (k *hookKeys) find(ctx context.Context, s *webhook.Scheme, r webhook.Reques
 			Code: subjects.CodeUnavailable, Detail: "the provider's keys cannot be read right now", RetryAfter: subjects.RetrySoon, Cause: err,
 		}
 	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.sets[s.JWKS] = cachedKeySet{keys, k.now()}
+	k.sets.Add(s.JWKS, cachedKeySet{keys, k.now()})
 	return keys, nil
 }

@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
+	lru "github.com/hashicorp/golang-lru/v2"
 	"go.uber.org/zap"
 
 	"github.com/weftmesh/weft/actors"
@@ -28,6 +28,8 @@ const (
 	minPeriod = 250 * time.Millisecond
 	// maxHeadroom is for how many connections a provider's status reports headroom.
 	maxHeadroom = 5
+	// maxHeld is how many connections may be held at once. A call of one that was evicted is sent, and refused by its provider.
+	maxHeld = 10_000
 )
 
 // limits enforces providers' rate limits over all processes, so that weft does not send calls that a provider would refuse.
@@ -36,9 +38,9 @@ type limits struct {
 	config map[string]ProviderConfig
 	now    func() time.Time
 	log    *zap.Logger
-	// heldUntil is for connections to providers that declare no limits, by connection id. It is local to this process.
-	mu        sync.Mutex
-	heldUntil map[string]time.Time
+	// heldUntil is for connections to providers that declare no limits, by connection id: at most maxHeld, the least recently used
+	// one is evicted. It is local to this process.
+	heldUntil *lru.Cache[string, time.Time]
 }
 
 // openLimits opens the bucket that the processes share.
@@ -49,7 +51,15 @@ func openLimits(d actors.Deps, config map[string]ProviderConfig) (*limits, error
 	if err != nil {
 		return nil, fmt.Errorf("opening the limits: %w", err)
 	}
-	return &limits{pacer: pacer, config: config, now: d.Now, log: d.Log, heldUntil: map[string]time.Time{}}, nil
+	return newLimits(pacer, config, d.Now, d.Log)
+}
+
+func newLimits(pacer *kv.Pacer, config map[string]ProviderConfig, now func() time.Time, log *zap.Logger) (*limits, error) {
+	heldUntil, err := lru.New[string, time.Time](maxHeld)
+	if err != nil {
+		return nil, fmt.Errorf("creating the cache of pauses: %w", err)
+	}
+	return &limits{pacer: pacer, config: config, now: now, log: log, heldUntil: heldUntil}, nil
 }
 
 // appliedLimit is a limit as it applies to one call: requests in period, counted under key.
@@ -143,16 +153,13 @@ func (l *limits) take(ctx context.Context, spec callSpec, host string) error {
 
 // checkHold is take for a provider that declares no limits: it returns a *limitExhaustedError while the connection is held.
 func (l *limits) checkHold(spec callSpec) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	until, ok := l.heldUntil[spec.connectionID]
+	until, ok := l.heldUntil.Get(spec.connectionID)
 	if !ok {
 		return nil
 	}
 	if wait := until.Sub(l.now()); wait > 0 {
 		return &limitExhaustedError{provider: spec.provider.ID, wait: wait}
 	}
-	delete(l.heldUntil, spec.connectionID)
 	return nil
 }
 
@@ -171,9 +178,7 @@ func (l *limits) learn(ctx context.Context, spec callSpec, host string, o *outco
 		hold = min(o.failed.RetryAfter, maxHold)
 	}
 	if limited && len(list) == 0 {
-		l.mu.Lock()
-		l.heldUntil[spec.connectionID] = l.now().Add(hold)
-		l.mu.Unlock()
+		l.heldUntil.Add(spec.connectionID, l.now().Add(hold))
 		return
 	}
 	var errs []error

@@ -201,3 +201,28 @@ func (b *fixture) probes(t testing.TB, as mesh.As, id string) (list []subjects.C
 	}
 	return list
 }
+
+func TestHoldsAreBoundedAndEnd(t *testing.T) {
+	t.Parallel()
+	var clock actortest.Clock
+	holds, err := integration.NewHolds(clock.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range integration.MaxHeld + 1 {
+		holds.Learn(strconv.Itoa(i), time.Minute)
+		holds.Held("0")
+	}
+	if n := holds.Len(); n != integration.MaxHeld {
+		t.Errorf("%d connections are held, want %d", n, integration.MaxHeld)
+	}
+	for id, want := range map[string]bool{"0": true, "1": false, strconv.Itoa(integration.MaxHeld): true, "other": false} {
+		if got := holds.Held(id); got != want {
+			t.Errorf("connection %s: held is %t, want %t", id, got, want)
+		}
+	}
+	clock.Advance(time.Minute)
+	if holds.Held("0") {
+		t.Error("a connection is held after its pause has ended")
+	}
+}

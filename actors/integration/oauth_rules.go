@@ -43,7 +43,7 @@ type callbackParams struct{ state, code, issuer, clientSecret string }
 func openFlows(d actors.Deps) (*oauthstate.Store[authorizationFlow], error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	return oauthstate.Open[authorizationFlow](ctx, d, kv.IntegrationOAuthState)
+	return oauthstate.Open[authorizationFlow](ctx, d.Conn.JS, d.Sealer, kv.IntegrationOAuthState)
 }
 
 func errInvalidState() error {

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-openapi/jsonpointer"
+
 	"github.com/weftmesh/weft/actors/egress"
 	"github.com/weftmesh/weft/actors/integration/manifest"
 	"github.com/weftmesh/weft/subjects"
@@ -58,8 +60,6 @@ func invalidFields(base string, err error) error {
 	return e
 }
 
-var pointerUnescape = strings.NewReplacer("~1", "/", "~0", "~")
-
 // fieldPath converts a JSON pointer to a field name as errors use it: input.blocks[0].text.
 func fieldPath(base, pointer string) string {
 	path := base
@@ -71,7 +71,7 @@ func fieldPath(base, pointer string) string {
 			path += "[" + token + "]"
 			continue
 		}
-		path = strings.TrimPrefix(path+"."+pointerUnescape.Replace(token), ".")
+		path = strings.TrimPrefix(path+"."+jsonpointer.Unescape(token), ".")
 	}
 	return path
 }

@@ -15,16 +15,17 @@ import (
 	"strings"
 	"time"
 
-	"github.com/weftmesh/weft/actors"
+	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/weftmesh/weft/actors/seal"
 	"github.com/weftmesh/weft/kv"
 )
 
-// ErrNoState is what States.Take says of a state that is unknown, used or over.
-var ErrNoState = errors.New("there is no such state")
+// ErrNoState means that a state is unknown, used or expired.
+var ErrNoState = errors.New("unknown, used or expired state")
 
-// States keeps what a browser's way to a provider and back rests on: T, sealed, in a bucket, under a hash of a state that
-// is good once. Whoever reads the bucket learns neither a state nor what belongs to it.
+// Store keeps a sealed T for each state, under a hash of the state, until it is taken or expires. The bucket reveals neither
+// states nor values.
 type Store[T any] struct {
 	bucket *kv.Bucket[sealedState]
 	sealer *seal.Sealer
@@ -35,23 +36,23 @@ type sealedState struct {
 	Sealed []byte `json:"sealed"`
 }
 
-// OpenStates binds to the bucket, which the actor owns.
-func Open[T any](ctx context.Context, d actors.Deps, spec kv.Spec) (*Store[T], error) {
-	bucket, err := kv.Open[sealedState](ctx, d.Conn.JS, spec)
+// Open opens the store in a bucket that the actor owns.
+func Open[T any](ctx context.Context, js jetstream.JetStream, sealer *seal.Sealer, spec kv.Spec) (*Store[T], error) {
+	bucket, err := kv.Open[sealedState](ctx, js, spec)
 	if err != nil {
 		return nil, err
 	}
-	return &Store[T]{bucket: bucket, sealer: d.Sealer, name: spec.Name}, nil
+	return &Store[T]{bucket: bucket, sealer: sealer, name: spec.Name}, nil
 }
 
-// Put keeps value for a new state, for as long as ttl.
+// Put stores value for a new state for the duration of ttl. The error is kv.ErrExists if the state exists.
 func (s *Store[T]) Put(ctx context.Context, state string, value T, ttl time.Duration) error {
-	key := keyOfState(state)
+	key := stateKey(state)
 	plain, err := json.Marshal(value)
 	if err != nil {
-		return fmt.Errorf("encoding a state: %w", err)
+		return fmt.Errorf("encoding a state's value: %w", err)
 	}
-	sealed, err := s.sealer.Seal(plain, s.context(key))
+	sealed, err := s.sealer.Seal(plain, s.associatedData(key))
 	if err != nil {
 		return err
 	}
@@ -59,11 +60,11 @@ func (s *Store[T]) Put(ctx context.Context, state string, value T, ttl time.Dura
 	return err
 }
 
-// Take finds what belongs to a state and uses it up: of any number who come at once with the same one, one gets it. It is
-// not used up where admit refuses; that error comes back as it is.
+// Take returns the value of a state and deletes the state; of concurrent calls only one succeeds. If admit rejects the value, the
+// state is kept and admit's error is returned unchanged. The error is ErrNoState if there is nothing to take.
 func (s *Store[T]) Take(ctx context.Context, state string, admit func(T) error) (T, error) {
 	var none, value T
-	key := keyOfState(state)
+	key := stateKey(state)
 	found, err := s.bucket.Get(ctx, key)
 	if errors.Is(err, kv.ErrNotFound) {
 		return none, ErrNoState
@@ -71,12 +72,12 @@ func (s *Store[T]) Take(ctx context.Context, state string, admit func(T) error) 
 	if err != nil {
 		return none, err
 	}
-	plain, err := s.sealer.Open(found.Value.Sealed, s.context(key))
+	plain, err := s.sealer.Open(found.Value.Sealed, s.associatedData(key))
 	if err != nil {
 		return none, err
 	}
 	if err := json.Unmarshal(plain, &value); err != nil {
-		return none, fmt.Errorf("decoding a state: %w", err)
+		return none, fmt.Errorf("decoding a state's value: %w", err)
 	}
 	if err := admit(value); err != nil {
 		return none, err
@@ -85,42 +86,53 @@ func (s *Store[T]) Take(ctx context.Context, state string, admit func(T) error) 
 	if errors.Is(err, kv.ErrConflict) {
 		return none, ErrNoState
 	}
-	return value, err
+	if err != nil {
+		return none, err
+	}
+	return value, nil
 }
 
-func (s *Store[T]) context(key string) []byte { return []byte(s.name + "/" + key) }
+// associatedData binds a sealed value to its key and bucket.
+func (s *Store[T]) associatedData(key string) []byte { return []byte(s.name + "/" + key) }
 
-func keyOfState(state string) string {
+func stateKey(state string) string {
 	sum := sha256.Sum256([]byte(state))
 	return hex.EncodeToString(sum[:])
 }
 
-// NewSecret makes 256 random bits, in base64url.
+const (
+	secretBytes  = 32
+	secretLength = 43 // of secretBytes in base64url without padding
+)
+
+// NewSecret returns 256 random bits in base64url, for states, nonces and bindings.
 func NewSecret() string {
-	raw := make([]byte, 32)
-	_, _ = rand.Read(raw) // never fails, says crypto/rand
+	raw := make([]byte, secretBytes)
+	_, _ = rand.Read(raw) // crypto/rand documents that it never fails
 	return base64.RawURLEncoding.EncodeToString(raw)
 }
 
-// KeepBinding is the binding that a browser has already, if it is one of ours in form, or a new one.
-func KeepBinding(had string) string {
-	if raw, err := base64.RawURLEncoding.Strict().DecodeString(had); err == nil && len(raw) == 32 && len(had) == 43 {
-		return had
+// KeepBinding returns the binding from a browser's cookie if it has the form of NewSecret, and a new binding otherwise.
+func KeepBinding(cookie string) string {
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(cookie)
+	if err == nil && len(raw) == secretBytes && len(cookie) == secretLength {
+		return cookie
 	}
 	return NewSecret()
 }
 
-// HashBinding is what is kept of a binding.
+// HashBinding returns the hash of a binding, for storage.
 func HashBinding(binding string) []byte {
 	sum := sha256.Sum256([]byte(binding))
 	return sum[:]
 }
 
-// BindingIs tells whether a hash is that of a binding.
+// BindingIs reports whether hash is the hash of binding, in constant time.
 func BindingIs(binding string, hash []byte) bool { return hmac.Equal(HashBinding(binding), hash) }
 
-// GoodRedirect accepts what RFC 8252 and RFC 9700 §2.1 let a client register: https, http on this machine, or an app's
-// own scheme with a dot; no fragment.
+// GoodRedirect reports whether a client may register a redirect URI: https; http on the loopback interface (RFC 8252 §7.3); or a
+// private-use scheme, which contains a dot (RFC 8252 §7.1). Fragments (RFC 6749 §3.1.2), user information and wildcards (RFC 9700
+// §2.1: exact match) are refused.
 func GoodRedirect(uri string) bool {
 	u, err := url.Parse(uri)
 	if err != nil || u.Fragment != "" || strings.Contains(uri, "#") || u.User != nil || strings.Contains(uri, "*") {

@@ -15,8 +15,8 @@ import (
 	"github.com/weftmesh/weft/actors/outbox"
 )
 
-// BenchmarkCommit tells what one durable change costs from 64 callers at a time: a row; a row and its message; a row
-// under an idempotency key; and beside them a read.
+// BenchmarkCommit measures durable changes by 64 concurrent callers: a row, a row under an idempotency key, a row with its
+// message; and a read for comparison.
 func BenchmarkCommit(b *testing.B) {
 	for _, kind := range actortest.Databases(b) {
 		db := kind.Open(b, "auth", actortest.Things)

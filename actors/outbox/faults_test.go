@@ -22,28 +22,29 @@ import (
 	"github.com/weftmesh/weft/actors/outbox"
 )
 
-func perKey(t *testing.T, list []*jetstream.RawStreamMsg) (ids map[string]bool) {
+// checkOrder checks that the messages of each key are numbered in order, without repeated ones, and returns all ids.
+func checkOrder(t *testing.T, list []*jetstream.RawStreamMsg) (ids map[string]bool) {
 	t.Helper()
 	ids, next := map[string]bool{}, map[string]int{}
 	for _, m := range list {
 		id := m.Header.Get("Nats-Msg-Id")
 		if ids[id] {
-			continue // a consumer that keeps ids knows it
+			continue // a consumer recognises it by its id
 		}
 		ids[id] = true
 		key, number, _ := strings.Cut(string(m.Data), "/")
 		n, err := strconv.Atoi(number)
 		if err != nil || n != next[key] {
-			t.Errorf("key %s: %s came where %d was due", key, number, next[key])
+			t.Errorf("key %s: got number %s, want %d", key, number, next[key])
 		}
 		next[key] = n + 1
 	}
 	return ids
 }
 
-// NATS goes away while 64 writers go on and several copies relay (on PostgreSQL), and comes back: every committed
-// message arrives, and for a consumer that keeps ids, in order per key.
-func TestOutboxSurvivesNATSAway(t *testing.T) {
+// NATS stops and restarts while 64 writers commit and, on PostgreSQL, several copies relay. Every committed message is published
+// and, apart from repetitions, in order per key.
+func TestRelaySurvivesANATSRestart(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, kind actortest.Database) {
 		dir := t.TempDir()
 		first := startNATS(t, dir, -1)
@@ -102,21 +103,21 @@ func TestOutboxSurvivesNATSAway(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if ids := perKey(t, stored(t, stream)); len(ids) != writers*each {
-			t.Errorf("%d messages arrived, want %d", len(ids), writers*each)
+		if ids := checkOrder(t, stored(t, stream)); len(ids) != writers*each {
+			t.Errorf("%d messages were published, want %d", len(ids), writers*each)
 		}
 	})
 }
 
-// A message that no stream takes holds up its own key and no other.
-func TestOutboxPoisonHoldsUpItsKeyAlone(t *testing.T) {
+// A message whose subject has no stream blocks its key and no other.
+func TestUnpublishableMessageBlocksOnlyItsKey(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, kind actortest.Database) {
 		nc := connect(t, startNATS(t, t.TempDir(), -1))
 		stream := makeStream(t, nc, "event.>")
 		db := kind.Open(t, "auth", actortest.Things)
 		o := newOutbox(db, 10*time.Millisecond)
 		err := db.RunInTx(t.Context(), func(ctx context.Context, tx bun.Tx) error {
-			for n := range 40 { // more than two pages of them
+			for n := range 40 { // more than two pages
 				if err := o.Add(ctx, tx, outbox.Message{Subject: "nowhere", Key: fmt.Sprint("poison", n)}); err != nil {
 					return err
 				}
@@ -136,7 +137,7 @@ func TestOutboxPoisonHoldsUpItsKeyAlone(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got := stored(t, stream); len(got) != 1 || string(got[0].Data) != "good" {
-			t.Fatalf("%d messages before there is a stream for the others", len(got))
+			t.Fatalf("%d messages before a stream takes the others, want the good one", len(got))
 		}
 		if _, err := js.UpdateStream(t.Context(), config); err != nil {
 			t.Fatal(err)
@@ -153,9 +154,9 @@ func TestOutboxPoisonHoldsUpItsKeyAlone(t *testing.T) {
 	})
 }
 
-// Database connections die under writers and under the relays of two copies. A writer that does not know whether its
-// commit happened tries again; every message still arrives, and in order per key.
-func TestOutboxOverLostConnections(t *testing.T) {
+// Database connections of writers and of two copies' relays are terminated. A writer retries if the outcome of its commit is
+// unknown. Every message is published, in order per key.
+func TestRelaySurvivesLostDatabaseConnections(t *testing.T) {
 	t.Parallel()
 	kind := actortest.Postgres(t)
 	if kind.Name == "" {
@@ -179,7 +180,7 @@ func TestOutboxOverLostConnections(t *testing.T) {
 				name := fmt.Sprint(w, "/", n)
 				m := outbox.Message{ID: name, Subject: "event.x", Key: strconv.Itoa(w), Data: []byte(name)}
 				if w == 0 && n%6 == 0 {
-					// The terminating connection's own end may be among them; so it is not required to succeed.
+					// It may terminate its own connection, so its error is ignored.
 					_, _ = first.ExecContext(t.Context(), `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE
 						pid <> pg_backend_pid() AND application_name = current_setting('application_name')`)
 				}
@@ -198,14 +199,14 @@ func TestOutboxOverLostConnections(t *testing.T) {
 	}
 	group.Wait()
 	drained(t, outboxes[0])
-	if ids := perKey(t, stored(t, stream)); len(ids) != writers*each {
-		t.Errorf("%d messages arrived, want %d", len(ids), writers*each)
+	if ids := checkOrder(t, stored(t, stream)); len(ids) != writers*each {
+		t.Errorf("%d messages were published, want %d", len(ids), writers*each)
 	}
 }
 
-// A transaction takes its number early and commits late, while the relay is at work beyond that number, and the next
-// message of its key follows at once: the relay must not publish that one first.
-func TestOutboxLateCommitKeepsItsPlace(t *testing.T) {
+// A transaction takes its sequence number early and commits late, after the relay has passed that number, and another message of
+// its key follows at once. The relay must not publish the second one first.
+func TestLateCommitKeepsItsOrder(t *testing.T) {
 	t.Parallel()
 	kind := actortest.Postgres(t)
 	if kind.Name == "" {
@@ -225,8 +226,8 @@ func TestOutboxLateCommitKeepsItsPlace(t *testing.T) {
 		})
 	}()
 	<-numbered
-	// The gate stands for a stream: what it does happens between two pages of the relay.
-	_, err := nc.Subscribe("gate", func(m *nats.Msg) {
+	// This subscriber acts as a stream: its handler runs between two pages of the relay.
+	_, err := nc.Subscribe("between", func(m *nats.Msg) {
 		close(commit)
 		err := <-committed
 		if err == nil {
@@ -235,32 +236,31 @@ func TestOutboxLateCommitKeepsItsPlace(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-		_ = m.Respond([]byte(`{"stream":"GATE","seq":1}`))
+		_ = m.Respond([]byte(`{"stream":"BETWEEN","seq":1}`))
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := tell(t.Context(), db, o, "gate", outbox.Message{Subject: "gate"}); err != nil {
+	if err := tell(t.Context(), db, o, "between", outbox.Message{Subject: "between"}); err != nil {
 		t.Fatal(err)
 	}
 	relay(t, o, nc)
 	drained(t, o)
-	if ids := perKey(t, stored(t, stream)); len(ids) != 2 {
+	if ids := checkOrder(t, stored(t, stream)); len(ids) != 2 {
 		t.Errorf("%d messages, want 2", len(ids))
 	}
 }
 
-// A message that its stream refuses for a moment is not overtaken by the next of its key, which is never in flight
-// together with it.
-func TestOutboxRefusalIsNotOvertaken(t *testing.T) {
+// A message that its stream refuses once is not overtaken by the next message of its key.
+func TestRefusedMessageIsNotOvertaken(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, kind actortest.Database) {
 		nc := connect(t, startNATS(t, t.TempDir(), -1))
 		db := kind.Open(t, "auth", actortest.Things)
 		o := newOutbox(db, time.Hour)
-		came := make(chan string, 10)
-		_, err := nc.Subscribe("manual", func(m *nats.Msg) { // in a stream's place
-			came <- string(m.Data)
-			if len(came) == 1 {
+		received := make(chan string, 10)
+		_, err := nc.Subscribe("manual", func(m *nats.Msg) { // acts as a stream
+			received <- string(m.Data)
+			if len(received) == 1 {
 				_ = m.Respond([]byte(`{"error":{"code":503,"err_code":10077,"description":"maximum messages exceeded"}}`))
 				return
 			}
@@ -277,19 +277,19 @@ func TestOutboxRefusalIsNotOvertaken(t *testing.T) {
 		}
 		relay(t, o, nc)
 		drained(t, o)
-		close(came)
-		if got := slices.Collect(func(yield func(string) bool) {
-			for data := range came {
-				yield(data)
-			}
-		}); !slices.Equal(got, []string{"0", "0", "1"}) {
-			t.Errorf("the stream was asked for %v", got)
+		close(received)
+		var got []string
+		for data := range received {
+			got = append(got, data)
+		}
+		if !slices.Equal(got, []string{"0", "0", "1"}) {
+			t.Errorf("the stream received %v", got)
 		}
 	})
 }
 
-// Copies that relay at the same time do not do each other's work.
-func TestOutboxCopiesShareTheWork(t *testing.T) {
+// Copies that relay at the same time do not publish the same messages.
+func TestCopiesShareTheWork(t *testing.T) {
 	t.Parallel()
 	kind := actortest.Postgres(t)
 	if kind.Name == "" {
@@ -297,7 +297,7 @@ func TestOutboxCopiesShareTheWork(t *testing.T) {
 	}
 	nc := connect(t, startNATS(t, t.TempDir(), -1))
 	makeStream(t, nc, "event.>")
-	asked, err := nc.SubscribeSync("event.>")
+	published, err := nc.SubscribeSync("event.>")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -320,7 +320,7 @@ func TestOutboxCopiesShareTheWork(t *testing.T) {
 	if err := nc.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	if n, _, err := asked.Pending(); err != nil || n != messages {
+	if n, _, err := published.Pending(); err != nil || n != messages {
 		t.Errorf("%d messages were published (%v), want %d", n, err, messages)
 	}
 }

@@ -25,17 +25,18 @@ import (
 	"github.com/weftmesh/weft/actors/seal"
 )
 
-// killedEnv holds a killedJob as JSON in the environment of the process that is killed.
+// killedEnv is the environment variable that passes a killedJob as JSON to the process that is killed.
 const killedEnv = "WEFT_TEST_KILLED"
 
+// killedJob is the work of the killed process: calls From up to, but not including, To.
 type killedJob struct {
 	Database     database.Config
 	Keyset, NATS string
 	From, To     int
 }
 
-// TestKilledProcess is the process that TestKillNine kills: it makes calls From to To, each with a key, a row and a message,
-// and prints the number of each one that was answered. Anywhere else it does nothing.
+// TestKilledProcess is the process that TestKillNine kills. Each of its calls has an idempotency key, a row and a message; it
+// prints the number of each answered call. Without killedEnv it does nothing.
 func TestKilledProcess(t *testing.T) {
 	var job killedJob
 	if text := os.Getenv(killedEnv); text == "" {
@@ -57,7 +58,7 @@ func TestKilledProcess(t *testing.T) {
 	i := idempotency.New(idempotency.Config{DB: db, Sealer: sealer, Log: zap.NewNop(), Lease: 200 * time.Millisecond})
 	for n := job.From; n < job.To; n++ {
 		call := func(ctx context.Context) (idempotency.Answer, error) {
-			id := uuid.NewString() // a second execution would be a second row
+			id := uuid.NewString() // a second run would insert a second row
 			return idempotency.Answer{Body: []byte(id)}, db.RunInTx(ctx, func(ctx context.Context, tx bun.Tx) error {
 				if _, err := tx.NewRaw("INSERT INTO things (id, n) VALUES (?, ?)", id, n).Exec(ctx); err != nil {
 					return err
@@ -79,8 +80,8 @@ func TestKilledProcess(t *testing.T) {
 	drained(t, o)
 }
 
-// A process is killed again and again in the middle of its calls, and whoever called repeats what was not answered:
-// every call has happened exactly once, and its message, for a consumer that keeps ids, too.
+// A process is killed repeatedly during its calls, and its caller repeats the calls that were not answered. Every call takes effect
+// exactly once, and its message has one id.
 func TestKillNine(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, kind actortest.Database) {
 		const kills, perLife = 6, 60
@@ -103,25 +104,25 @@ func TestKillNine(t *testing.T) {
 		}
 		for n, got := range numbers {
 			if n != got {
-				t.Fatalf("call %d happened %d too few or too many times", n, got-n)
+				t.Fatalf("row %d is of call %d: a call is missing or was repeated", n, got)
 			}
 		}
-		told := map[string]string{}
+		published := map[string]string{}
 		for _, m := range stored(t, stream) {
-			told[m.Header.Get("Nats-Msg-Id")] = string(m.Data)
+			published[m.Header.Get("Nats-Msg-Id")] = string(m.Data)
 		}
 		perCall := map[string]int{}
-		for _, call := range told {
+		for _, call := range published {
 			perCall[call]++
 		}
-		if len(numbers) != job.To || len(told) != job.To || len(perCall) != job.To {
-			t.Errorf("%d calls happened and %d were told (%d distinct), want %d", len(numbers), len(told), len(perCall), job.To)
+		if len(numbers) != job.To || len(published) != job.To || len(perCall) != job.To {
+			t.Errorf("%d rows and %d messages (of %d calls), want %d", len(numbers), len(published), len(perCall), job.To)
 		}
 	})
 }
 
-// runAndKill runs the process until it has answered the call before `after` and then kills it, or lets it end where that is
-// its last. It returns the first call that was not seen answered.
+// runAndKill runs the process until it has answered the call before after, and then kills it. If that is its last call, it lets
+// the process end. It returns the first call without an observed answer.
 func runAndKill(t *testing.T, job killedJob, after int) (next int) {
 	t.Helper()
 	text, err := json.Marshal(job)
@@ -152,7 +153,7 @@ func runAndKill(t *testing.T, job killedJob, after int) (next int) {
 			break
 		}
 	}
-	// What it printed before it died and was not read counts as not seen: the caller repeats it.
+	// Output that was not read before the kill counts as not answered: the caller repeats those calls.
 	if err := cmd.Wait(); err != nil && after == job.To {
 		t.Fatalf("the process failed: %v", err)
 	}

@@ -15,53 +15,57 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/weftmesh/weft/actors/database"
-	"github.com/weftmesh/weft/mesh"
+	"github.com/weftmesh/weft/actors/wait"
 )
 
-// Message is what the outbox publishes to JetStream once the transaction that added it is committed.
+// Message is a message to publish to JetStream after its transaction has been committed.
 type Message struct {
-	// ID becomes Nats-Msg-Id and is what a consumer keeps to know the message again. Empty: a new UUIDv7. Adding an ID
-	// that still waits in the outbox adds nothing.
+	// ID is sent as Nats-Msg-Id, by which consumers recognise a repeated message. It is a new UUIDv7 by default. Adding an ID
+	// that is already in the outbox adds nothing.
 	ID string
-	// Subject must belong to a stream. No wildcards.
+	// Subject must belong to a stream and contain no wildcards.
 	Subject string
-	// Key orders: messages of one key reach the stream in the order their transactions took the row they belong to,
-	// whatever fails in between. Empty: the subject. Choose the entity's id: one key has one message in flight at a time.
+	// Key defines the order: messages with the same key reach the stream in the order in which their transactions locked the
+	// entity's row, also after failures. It is the subject by default; the entity's id is better, because only one message of a
+	// key is in flight at a time.
 	Key    string
 	Header nats.Header
 	Data   []byte
 }
 
-// OutboxConfig says how an Outbox works; only DB and Log are needed.
+// Config configures an Outbox. DB and Log are required.
 type Config struct {
 	DB  *database.DB
 	Log *zap.Logger
-	// Now is time.Now unless set; it stamps rows for the lag.
+	// Now is the clock, for the age of messages; time.Now by default.
 	Now func() time.Time
-	// Poll is how often the table is looked at without a wake-up: rows of a process that died. 2 seconds when zero.
+	// Annotate, where it is not nil, adds headers to a message when it is added, such as the trace of the context.
+	Annotate func(ctx context.Context, h nats.Header)
+	// Poll is the interval at which the table is read without a commit in this process, for rows of other processes;
+	// 2 seconds by default.
 	Poll time.Duration
-	// Window is how many messages may be unacknowledged at a time, and a page of the table: 256 when zero.
+	// Window bounds the unacknowledged messages and the page read from the table; 256 by default.
 	Window int
-	// AckWait is how long an acknowledgement may take: 5 seconds when zero.
+	// AckWait bounds the wait for an acknowledgement; 5 seconds by default.
 	AckWait time.Duration
-	// MaxData is the largest message taken, header included: 1 MiB when zero, the server's own default.
+	// MaxData bounds a message's data, header and ID together, in bytes; 1 MiB by default, as in the NATS server.
 	MaxData int
 }
 
-// Outbox publishes messages that were committed together with rows: at least once, never without the rows, in order per
-// key. It survives NATS being away and kill -9: what JetStream has not acknowledged is in the table. A consumer must
-// know messages again by their ID; JetStream's duplicate window is a help, not a promise.
+// Outbox publishes messages that were committed together with rows: at least once, never without the rows, in order per key.
+// After a loss of NATS or kill -9 it continues from its table, which holds every message that JetStream has not acknowledged.
+// Consumers must recognise repeated messages by their ID: JetStream's duplicate window is limited in time.
 //
-// Any number of copies may run on one PostgreSQL: a page is published under an advisory lock of the schema, one copy
-// at a time. SKIP LOCKED would share the work out, but two copies' pages interleave and order per key is lost; and the
-// stream takes one message after the other anyway. If the connection that holds the lock dies, another copy publishes
-// the same page again under the same ids: duplicates within JetStream's window, and first copies still in order.
+// Any number of copies may run on one PostgreSQL. A page is published under an advisory lock of the schema, by one copy at a
+// time. With SKIP LOCKED the pages of two copies would interleave and the order per key would be lost, and the stream stores one
+// message at a time anyway. If the connection that holds the lock is lost, another copy publishes the same page again with the
+// same IDs: duplicates within JetStream's window, with each first copy in order.
 type Outbox struct {
 	cfg  Config
-	wake chan struct{}
+	wake wait.Signal
 }
 
-// NewOutbox prepares the outbox of cfg.DB, whose tables Migrate made. Messages can be added at once; Run publishes.
+// New returns the outbox of cfg.DB, whose tables database.Migrate has created. Messages can be added at once; Run publishes them.
 func New(cfg Config) *Outbox {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
@@ -78,10 +82,10 @@ func New(cfg Config) *Outbox {
 	if cfg.MaxData == 0 {
 		cfg.MaxData = 1 << 20
 	}
-	return &Outbox{cfg: cfg, wake: make(chan struct{}, 1)}
+	return &Outbox{cfg: cfg, wake: wait.NewSignal()}
 }
 
-// ErrNoTransaction is Outbox.Add's refusal outside DB.RunInTx.
+// ErrNoTransaction means that Add was called outside DB.RunInTx.
 var ErrNoTransaction = errors.New("context and transaction are not those of DB.RunInTx")
 
 type row struct {
@@ -93,14 +97,14 @@ type row struct {
 	OrderKey  string
 	Header    []byte
 	Data      []byte
-	CreatedAt int64
+	CreatedAt int64 // microseconds since the Unix epoch
 }
 
-// Add puts messages into the transaction: they are published, soon after, if and only if it commits. ctx and tx are
-// those that RunInTx gave its function. To be in order with other transactions on the same entity, change the entity's
-// row first: its row lock is what puts two transactions in an order at all.
+// Add adds messages to the transaction: they are published if and only if it is committed. ctx and tx must be the ones that
+// RunInTx passed to its function. Change the entity's row before, if messages about an entity must be in order: its row lock is
+// what orders transactions.
 //
-// Errors: ErrNoTransaction; a subject or size that no stream could take; what the database says.
+// Errors: ErrNoTransaction, an invalid subject, a message that is too large, or the database's error.
 func (o *Outbox) Add(ctx context.Context, tx bun.Tx, messages ...Message) error {
 	if !o.cfg.DB.InTx(ctx, tx) {
 		return fmt.Errorf("adding to outbox: %w", ErrNoTransaction)
@@ -110,7 +114,7 @@ func (o *Outbox) Add(ctx context.Context, tx bun.Tx, messages ...Message) error 
 	}
 	rows := make([]row, 0, len(messages))
 	for _, m := range messages {
-		m.Header = traced(ctx, m.Header)
+		m.Header = o.header(ctx, m.Header)
 		row, err := o.row(m)
 		if err != nil {
 			return fmt.Errorf("adding %q to outbox: %w", m.Subject, err)
@@ -120,25 +124,23 @@ func (o *Outbox) Add(ctx context.Context, tx bun.Tx, messages ...Message) error 
 	if _, err := tx.NewInsert().Model(&rows).On("CONFLICT (id) DO NOTHING").Returning("NULL").Exec(ctx); err != nil {
 		return fmt.Errorf("adding to outbox: %w", err)
 	}
-	o.cfg.DB.AfterCommit(ctx, o.poke)
+	o.cfg.DB.AfterCommit(ctx, o.wake.Notify)
 	return nil
 }
 
-// traced is the header with the trace and the request id of ctx, so that what a message causes belongs to
-// what caused it.
-func traced(ctx context.Context, h nats.Header) nats.Header {
+// header returns a copy of h with the headers that Config.Annotate adds.
+func (o *Outbox) header(ctx context.Context, h nats.Header) nats.Header {
 	header := nats.Header{}
 	maps.Copy(header, h)
-	mesh.Propagator.Inject(ctx, mesh.Carrier(header))
-	if id := mesh.RequestID(ctx); id != "" {
-		header.Set(mesh.HeaderRequestID, id)
+	if o.cfg.Annotate != nil {
+		o.cfg.Annotate(ctx, header)
 	}
 	return header
 }
 
 func (o *Outbox) row(m Message) (row, error) {
 	if m.Subject == "" || strings.ContainsAny(m.Subject, "*> \t\r\n") || strings.Contains("."+m.Subject+".", "..") {
-		return row{}, errors.New("not a subject to publish on")
+		return row{}, errors.New("invalid subject")
 	}
 	if m.ID == "" {
 		id, err := uuid.NewV7()
@@ -155,25 +157,17 @@ func (o *Outbox) row(m Message) (row, error) {
 		return row{}, fmt.Errorf("encoding header: %w", err)
 	}
 	if size := len(m.Data) + len(header) + len(m.ID); size > o.cfg.MaxData {
-		return row{}, fmt.Errorf("%d bytes are more than the %d that a message may have", size, o.cfg.MaxData)
+		return row{}, fmt.Errorf("message of %d bytes, the limit is %d", size, o.cfg.MaxData)
 	}
 	if m.Data == nil {
 		m.Data = []byte{}
 	}
 	return row{
-		ID: m.ID, Subject: m.Subject, OrderKey: m.Key, Header: header, Data: m.Data, CreatedAt: o.cfg.Now().UnixMilli(),
+		ID: m.ID, Subject: m.Subject, OrderKey: m.Key, Header: header, Data: m.Data, CreatedAt: o.cfg.Now().UnixMicro(),
 	}, nil
 }
 
-// poke wakes Run. The channel holds one token: a token put while Run is reading the table is found after it.
-func (o *Outbox) poke() {
-	select {
-	case o.wake <- struct{}{}:
-	default:
-	}
-}
-
-// Pending tells how many committed messages are not yet acknowledged, and the age of the oldest; for the lag gauge.
+// Pending returns the number of committed messages that are not yet acknowledged, and the age of the oldest.
 func (o *Outbox) Pending(ctx context.Context) (count int64, oldest time.Duration, err error) {
 	var row struct {
 		Count  int64
@@ -185,7 +179,7 @@ func (o *Outbox) Pending(ctx context.Context) (count int64, oldest time.Duration
 		return 0, 0, fmt.Errorf("counting outbox: %w", database.Classify(err))
 	}
 	if row.Count > 0 {
-		oldest = max(0, o.cfg.Now().Sub(time.UnixMilli(row.Oldest)))
+		oldest = max(0, o.cfg.Now().Sub(time.UnixMicro(row.Oldest)))
 	}
 	return row.Count, oldest, nil
 }

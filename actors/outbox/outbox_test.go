@@ -20,7 +20,7 @@ import (
 	"github.com/weftmesh/weft/actors/outbox"
 )
 
-// startNATS starts a server with JetStream in dir on port (-1: a free one) that ends with the test.
+// startNATS runs a server with JetStream until the test ends. Port -1 is a free one.
 func startNATS(t testing.TB, dir string, port int) *server.Server {
 	t.Helper()
 	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: port, JetStream: true, StoreDir: dir, NoLog: true, NoSigs: true})
@@ -30,7 +30,7 @@ func startNATS(t testing.TB, dir string, port int) *server.Server {
 	s.Start()
 	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
 	if !s.ReadyForConnections(10 * time.Second) {
-		t.Fatal("the NATS server does not start")
+		t.Fatal("the NATS server is not ready after 10 seconds")
 	}
 	return s
 }
@@ -58,7 +58,7 @@ func makeStream(t testing.TB, nc *nats.Conn, subjects ...string) jetstream.Strea
 	return stream
 }
 
-// stored are the stream's messages, in order.
+// stored returns the stream's messages in order.
 func stored(t testing.TB, stream jetstream.Stream) []*jetstream.RawStreamMsg {
 	t.Helper()
 	info, err := stream.Info(t.Context())
@@ -76,7 +76,7 @@ func stored(t testing.TB, stream jetstream.Stream) []*jetstream.RawStreamMsg {
 	return list
 }
 
-// eventually waits until done, which is asked again and again.
+// drained waits until the outbox is empty.
 func drained(t testing.TB, o *outbox.Outbox) {
 	t.Helper()
 	actortest.Eventually(t, "an empty outbox", func() bool {
@@ -89,7 +89,7 @@ func newOutbox(db *database.DB, poll time.Duration) *outbox.Outbox {
 	return outbox.New(outbox.Config{DB: db, Log: zap.NewNop(), Poll: poll, AckWait: time.Second, Window: 16})
 }
 
-// relay runs o until the returned function is called, or the test ends.
+// relay runs o until stop is called or the test ends.
 func relay(t testing.TB, o *outbox.Outbox, nc *nats.Conn) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
@@ -104,7 +104,7 @@ func relay(t testing.TB, o *outbox.Outbox, nc *nats.Conn) (stop func()) {
 	return stop
 }
 
-// tell commits a thing and its message.
+// tell commits a thing together with a message.
 func tell(ctx context.Context, db *database.DB, o *outbox.Outbox, thing string, m outbox.Message) error {
 	return db.RunInTx(ctx, func(ctx context.Context, tx bun.Tx) error {
 		if err := actortest.AddThing(ctx, tx, thing); err != nil {
@@ -114,12 +114,12 @@ func tell(ctx context.Context, db *database.DB, o *outbox.Outbox, thing string, 
 	})
 }
 
-func TestOutboxPublishesWhatIsCommittedAtOnce(t *testing.T) {
+func TestCommittedMessagesArePublishedAtOnce(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, kind actortest.Database) {
 		nc := connect(t, startNATS(t, t.TempDir(), -1))
 		stream := makeStream(t, nc, "event.>")
 		db := kind.Open(t, "auth", actortest.Things)
-		o := newOutbox(db, time.Hour) // only a wake-up can be quick enough
+		o := newOutbox(db, time.Hour) // so that only a notification wakes the relay in time
 		relay(t, o, nc)
 		no := errors.New("no")
 		for n := range 50 {
@@ -152,20 +152,20 @@ func TestOutboxPublishesWhatIsCommittedAtOnce(t *testing.T) {
 	})
 }
 
-func TestOutboxAddRefuses(t *testing.T) {
+func TestAddRefuses(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, kind actortest.Database) {
 		db := kind.Open(t, "auth", actortest.Things)
 		o := newOutbox(db, time.Hour)
 		outer := t.Context()
 		err := db.RunInTx(outer, func(ctx context.Context, tx bun.Tx) error {
 			if err := o.Add(outer, tx, outbox.Message{Subject: "a"}); !errors.Is(err, outbox.ErrNoTransaction) {
-				t.Errorf("with the context outside the transaction: %v", err)
+				t.Errorf("with the outer context: %v", err)
 			}
 			for _, m := range []outbox.Message{
 				{}, {Subject: "a.*"}, {Subject: "a b"}, {Subject: "a..b"}, {Subject: "a", Data: make([]byte, 1<<20)},
 			} {
 				if err := o.Add(ctx, tx, m); err == nil {
-					t.Errorf("%q with %d bytes was taken", m.Subject, len(m.Data))
+					t.Errorf("%q with %d bytes was accepted", m.Subject, len(m.Data))
 				}
 			}
 			same := outbox.Message{ID: "same", Subject: "a"}
@@ -177,9 +177,9 @@ func TestOutboxAddRefuses(t *testing.T) {
 	})
 }
 
-// For any mix of commits, rollbacks, lost connections and restarts of the relay, the stream holds exactly what was
-// committed.
-func TestOutboxNeverLosesACommittedRow(t *testing.T) {
+// After any sequence of commits, rollbacks, lost NATS connections and restarts of the relay, the stream holds exactly the committed
+// messages.
+func TestCommittedMessagesAreNeverLost(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, kind actortest.Database) {
 		nc := connect(t, startNATS(t, t.TempDir(), -1))
 		stream := makeStream(t, nc, "event.>")

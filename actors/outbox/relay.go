@@ -9,75 +9,64 @@ import (
 	"slices"
 	"time"
 
+	"github.com/cenkalti/backoff/v5"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/uptrace/bun"
 	"go.uber.org/zap"
 
 	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/wait"
 )
 
 const (
-	relayBackoffMin = 50 * time.Millisecond
-	relayBackoffMax = time.Second
+	// relayRetryMin and relayRetryMax bound the delay after a failed pass.
+	relayRetryMin = 50 * time.Millisecond
+	relayRetryMax = time.Second
 	// relayLockWait bounds how long a copy waits for another copy's page, in PostgreSQL's notation.
 	relayLockWait = "1s"
-	// relayTidy bounds how long acknowledged rows may take to be deleted after ctx has ended.
-	relayTidy = 2 * time.Second
+	// relayCleanup bounds the deletion of acknowledged rows after ctx has ended.
+	relayCleanup = 2 * time.Second
 )
 
-// Run publishes what is committed until ctx ends: at once after a commit in this process, and every Poll besides.
-// While NATS or the database is away it keeps trying, at least once a second. It returns ctx's error.
+// Run publishes committed messages until ctx ends: at once after a commit in this process, and every Poll otherwise. While NATS
+// or the database is unavailable it retries, with delays of about a second at most. It returns the cause of ctx's end.
 func (o *Outbox) Run(ctx context.Context, nc *nats.Conn) error {
 	js, err := jetstream.New(nc, jetstream.WithPublishAsyncTimeout(o.cfg.AckWait),
-		jetstream.WithPublishAsyncMaxPending(o.cfg.Window+1)) // the window is ours: PublishAsync never stalls
+		jetstream.WithPublishAsyncMaxPending(o.cfg.Window+1)) // above the window, so that PublishMsgAsync never blocks
 	if err != nil {
 		return fmt.Errorf("using JetStream: %w", err)
 	}
-	backoff := relayBackoffMin
+	delays := backoff.NewExponentialBackOff()
+	delays.InitialInterval, delays.MaxInterval, delays.Multiplier = relayRetryMin, relayRetryMax, 2
 	for {
 		err := o.pass(ctx, nc, js)
+		switch {
+		case ctx.Err() != nil:
+		case err == nil:
+			delays.Reset()
+			_ = o.wake.Wait(ctx, o.cfg.Poll)
+		case database.IsRetryable(err):
+			// Another copy holds the lock. Its page may have been read before a commit in this process.
+		default:
+			delay := delays.NextBackOff()
+			o.cfg.Log.Warn("the outbox could not publish; retrying", zap.Error(err), zap.Duration("delay", delay))
+			_ = wait.Sleep(ctx, delay)
+		}
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if err == nil {
-			backoff = relayBackoffMin
-			if err := o.idle(ctx); err != nil {
-				return err
-			}
-			continue
-		}
-		if database.IsRetryable(err) { // another copy publishes; what was committed here may be in neither's page
-			continue
-		}
-		o.cfg.Log.Warn("outbox waits", zap.Error(err), zap.Duration("wait", backoff))
-		if err := database.Backoff(ctx, backoff); err != nil {
-			return err
-		}
-		backoff = min(2*backoff, relayBackoffMax)
 	}
 }
 
-func (o *Outbox) idle(ctx context.Context) error {
-	t := time.NewTimer(o.cfg.Poll)
-	defer t.Stop()
-	select {
-	case <-o.wake:
-	case <-t.C:
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-	return nil
-}
-
-// maxBlocked bounds the keys that one pass remembers as blocked; past it the streams at large must be at fault.
+// maxBlocked bounds the keys that a pass skips. If more are blocked, the fault is not in single messages.
 const maxBlocked = 1000
 
-// pass publishes until nothing is left. A message that its stream refuses blocks its key for the rest of the pass, and so
-// never lets a later one of the key overtake; the other keys go on. The first such error is returned at the end.
+// pass publishes until the table is empty. A message that its stream refuses blocks its key for the rest of the pass, so that no
+// later message of the key overtakes it; other keys continue. The first such error is returned at the end.
 //
-// Every page is read from the table's beginning, not from where the last one ended: a row may become visible behind
-// that place, when its transaction took its number early and committed late, and the next row of its key be before it.
+// Every page is read from the beginning of the table, not from the end of the last page: a transaction that took its number early
+// and committed late makes a row visible before that point, and the next row of its key may come after it.
 func (o *Outbox) pass(ctx context.Context, nc *nats.Conn, js jetstream.JetStream) error {
 	p := &relayPass{outbox: o, js: js, blocked: map[string]bool{}}
 	for len(p.blocked) < maxBlocked {
@@ -89,7 +78,7 @@ func (o *Outbox) pass(ctx context.Context, nc *nats.Conn, js jetstream.JetStream
 			break
 		}
 		if !nc.IsConnected() {
-			return errors.New("NATS is away")
+			return errors.New("not connected to NATS")
 		}
 		if err := o.page(ctx, p); err != nil {
 			return err
@@ -98,15 +87,15 @@ func (o *Outbox) pass(ctx context.Context, nc *nats.Conn, js jetstream.JetStream
 	return p.refused
 }
 
-// page publishes the first rows whose keys are not blocked, and deletes those that were acknowledged.
+// page publishes the first rows whose keys are not blocked, and deletes the acknowledged ones.
 func (o *Outbox) page(ctx context.Context, p *relayPass) error {
-	if o.cfg.DB.Dialect() == database.DialectSQLite { // this process is the only one; publishing must not hold the writer
+	if o.cfg.DB.Dialect() == database.DialectSQLite { // there is no other process, and publishing must not block the writer
 		rows, err := p.read(ctx, o.cfg.DB.DB)
 		if err != nil {
 			return err
 		}
 		acked, failure := p.publish(ctx, rows)
-		return errors.Join(o.forget(ctx, acked), failure)
+		return errors.Join(o.deleteAcked(ctx, acked), failure)
 	}
 	s, err := o.cfg.DB.OpenTx(ctx, context.WithoutCancel(ctx), func(ctx context.Context, tx bun.Tx) error {
 		if _, err := tx.Tx.ExecContext(ctx, "SET LOCAL lock_timeout = '"+relayLockWait+"'"); err != nil {
@@ -116,7 +105,7 @@ func (o *Outbox) page(ctx context.Context, p *relayPass) error {
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("waiting for another copy's outbox: %w", err)
+		return fmt.Errorf("locking the outbox: %w", err)
 	}
 	defer s.Rollback()
 	rows, err := p.read(ctx, s.Tx())
@@ -124,24 +113,25 @@ func (o *Outbox) page(ctx context.Context, p *relayPass) error {
 		return err
 	}
 	acked, failure := p.publish(ctx, rows)
-	tidy, cancel := database.Cleanup(ctx, relayTidy)
+	cleanup, cancel := database.CleanupContext(ctx, relayCleanup)
 	defer cancel()
-	if err := deleteOutboxRows(tidy, s.Tx(), acked); err != nil {
+	if err := deleteRows(cleanup, s.Tx(), acked); err != nil {
 		return errors.Join(err, failure)
 	}
 	return errors.Join(s.Commit(), failure)
 }
 
-func (o *Outbox) forget(ctx context.Context, acked []int64) error {
+// deleteAcked deletes acknowledged rows in a transaction of its own, also after ctx has ended.
+func (o *Outbox) deleteAcked(ctx context.Context, acked []int64) error {
 	if len(acked) == 0 {
 		return nil
 	}
-	tidy, cancel := database.Cleanup(ctx, relayTidy)
+	cleanup, cancel := database.CleanupContext(ctx, relayCleanup)
 	defer cancel()
-	return o.cfg.DB.RunDetached(tidy, func(ctx context.Context, tx bun.Tx) error { return deleteOutboxRows(ctx, tx, acked) })
+	return o.cfg.DB.RunDetached(cleanup, func(ctx context.Context, tx bun.Tx) error { return deleteRows(ctx, tx, acked) })
 }
 
-func deleteOutboxRows(ctx context.Context, tx bun.Tx, acked []int64) error {
+func deleteRows(ctx context.Context, tx bun.Tx, acked []int64) error {
 	if len(acked) == 0 {
 		return nil
 	}
@@ -151,7 +141,7 @@ func deleteOutboxRows(ctx context.Context, tx bun.Tx, acked []int64) error {
 	return nil
 }
 
-// relayPass is what one pass remembers.
+// relayPass is the state of one pass.
 type relayPass struct {
 	outbox  *Outbox
 	js      jetstream.JetStream
@@ -159,6 +149,7 @@ type relayPass struct {
 	refused error           // the first refusal by a stream
 }
 
+// unblocked restricts q to rows whose keys are not blocked.
 func (p *relayPass) unblocked(q *bun.SelectQuery) *bun.SelectQuery {
 	if len(p.blocked) == 0 {
 		return q
@@ -180,9 +171,9 @@ type inFlight struct {
 	ack jetstream.PubAckFuture
 }
 
-// publish sends rows in order and returns the seqs that were acknowledged. Two messages of one key are never in flight
-// together, so that none is stored before an earlier one whatever is lost on the way. A non-nil error says that nothing
-// goes through at present.
+// publish sends rows in order and returns the sequence numbers of those that were acknowledged. Two messages of one key are never
+// in flight at the same time, so that none can be stored before an earlier one, whichever is lost. A non-nil error means that
+// nothing can be published at present.
 func (p *relayPass) publish(ctx context.Context, rows []row) (acked []int64, failure error) {
 	var queue []inFlight
 	open := map[string]bool{}
@@ -233,8 +224,8 @@ func (p *relayPass) send(row row) (jetstream.PubAckFuture, error) {
 	return p.js.PublishMsgAsync(msg, jetstream.WithRetryAttempts(0))
 }
 
-// failed blocks row's key for the rest of the pass. It returns nil when the fault is that message's or its stream's
-// alone, and the error when it is the connection's.
+// failed blocks the key of row for the rest of the pass. It returns nil if only this message or its stream is at fault, and the
+// error if the connection is.
 func (p *relayPass) failed(row row, err error) error {
 	p.blocked[row.OrderKey] = true
 	err = fmt.Errorf("publishing %s on %s: %w", row.ID, row.Subject, err)
@@ -249,6 +240,7 @@ func (p *relayPass) failed(row row, err error) error {
 	return err
 }
 
+// awaitAck waits for the acknowledgement, or until ctx ends. An acknowledgement that is already there counts in either case.
 func awaitAck(ctx context.Context, ack jetstream.PubAckFuture) error {
 	select {
 	case <-ack.Ok():

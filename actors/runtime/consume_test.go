@@ -16,37 +16,37 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// letters is auth's job with short waits and few tries.
-func letters() subjects.Job[subjects.SendMailJob] {
+// testJob is a job of auth with a short backoff and three deliveries.
+func testJob() subjects.Job[subjects.SendMailJob] {
 	job := subjects.SendMail
 	job.MaxDeliver, job.Backoff = 3, []time.Duration{time.Millisecond}
 	return job
 }
 
-// work hosts auth as a worker of letters and returns how to hand it one.
+// work hosts auth with handle as the worker of testJob, and returns a function that publishes a job.
 func work(t *testing.T, m *actortest.Mesh, handle func(context.Context, subjects.SendMailJob) error) (*actortest.Hosted, func(data string)) {
 	t.Helper()
-	hosted := hostService(t, m, actors.Service{Name: "auth", Workers: []actors.Worker{actors.Work(letters(), handle)}})
+	hosted := hostService(t, m, actors.Service{Name: "auth", Workers: []actors.Worker{actors.Work(testJob(), handle)}})
 	return hosted, func(data string) {
 		t.Helper()
-		if _, err := m.Conn(t, "auth").JS.Publish(t.Context(), letters().Subject, []byte(data)); err != nil {
+		if _, err := m.Conn(t, "auth").JS.Publish(t.Context(), testJob().Subject, []byte(data)); err != nil {
 			t.Fatal(err)
 		}
 	}
 }
 
-// pending counts the jobs that are not settled.
+// pending returns the number of jobs that are not settled.
 func pending(t *testing.T, m *actortest.Mesh) uint64 {
 	t.Helper()
-	stream, err := m.Conn(t, mesh.UserOperator).JS.Stream(t.Context(), letters().Stream.Name)
+	stream, err := m.Conn(t, mesh.UserOperator).JS.Stream(t.Context(), testJob().Stream.Name)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return stream.CachedInfo().State.Msgs
 }
 
-// dead waits for the durable's last dead letter.
-func dead(t *testing.T, m *actortest.Mesh) subjects.DeadLetter {
+// awaitDeadLetter waits until the job is settled by a dead letter, and returns it.
+func awaitDeadLetter(t *testing.T, m *actortest.Mesh) subjects.DeadLetter {
 	t.Helper()
 	stream, err := m.Conn(t, mesh.UserOperator).JS.Stream(t.Context(), subjects.Dead.Name)
 	if err != nil {
@@ -54,18 +54,18 @@ func dead(t *testing.T, m *actortest.Mesh) subjects.DeadLetter {
 	}
 	var raw *jetstream.RawStreamMsg
 	actortest.Eventually(t, "a dead letter", func() bool {
-		raw, err = stream.GetLastMsgForSubject(t.Context(), letters().Consumer().DeadSubject())
+		raw, err = stream.GetLastMsgForSubject(t.Context(), testJob().Consumer().DeadSubject())
 		return err == nil
 	})
-	var letter subjects.DeadLetter
-	if err := json.Unmarshal(raw.Data, &letter); err != nil {
+	var dead subjects.DeadLetter
+	if err := json.Unmarshal(raw.Data, &dead); err != nil {
 		t.Fatal(err)
 	}
 	actortest.Eventually(t, "the job is settled", func() bool { return pending(t, m) == 0 })
-	return letter
+	return dead
 }
 
-func TestAJobIsWorkedOffOnce(t *testing.T) {
+func TestEachJobIsHandledOnce(t *testing.T) {
 	t.Parallel()
 	m := actortest.Start(t, actortest.Quiet())
 	var runs atomic.Int64
@@ -74,13 +74,13 @@ func TestAJobIsWorkedOffOnce(t *testing.T) {
 	for i := range jobs {
 		send(fmt.Sprintf(`{"message_id":"%d"}`, i))
 	}
-	actortest.Eventually(t, "all are settled", func() bool { return pending(t, m) == 0 })
+	actortest.Eventually(t, "all jobs are settled", func() bool { return pending(t, m) == 0 })
 	if got := runs.Load(); got != jobs {
 		t.Errorf("%d runs of %d jobs", got, jobs)
 	}
 }
 
-func TestAFailureThatMayPassIsTriedAgain(t *testing.T) {
+func TestTransientErrorIsRetried(t *testing.T) {
 	t.Parallel()
 	m := actortest.Start(t, actortest.Quiet())
 	var runs atomic.Int64
@@ -91,13 +91,13 @@ func TestAFailureThatMayPassIsTriedAgain(t *testing.T) {
 		return nil
 	})
 	send(`{"message_id":"l"}`)
-	actortest.Eventually(t, "it is settled", func() bool { return pending(t, m) == 0 })
+	actortest.Eventually(t, "the job is settled", func() bool { return pending(t, m) == 0 })
 	if got := runs.Load(); got != 3 {
-		t.Errorf("%d runs", got)
+		t.Errorf("%d runs, want 3", got)
 	}
 }
 
-func TestAPoisonMessageGoesToTheDeadLetters(t *testing.T) {
+func TestPoisonMessageBecomesADeadLetter(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		data  string
@@ -114,33 +114,33 @@ func TestAPoisonMessageGoesToTheDeadLetters(t *testing.T) {
 			m := actortest.Start(t, actortest.Quiet())
 			_, send := work(t, m, func(context.Context, subjects.SendMailJob) error { return c.fault() })
 			send(c.data)
-			letter := dead(t, m)
-			if letter.Tries != c.tries || letter.Error == "" || letter.Subject != letters().Subject || letter.Stream != letters().Stream.Name {
-				t.Errorf("the letter is %+v", letter)
+			dead := awaitDeadLetter(t, m)
+			if dead.Tries != c.tries || dead.Error == "" || dead.Subject != testJob().Subject || dead.Stream != testJob().Stream.Name {
+				t.Errorf("the dead letter is %+v, want %d tries", dead, c.tries)
 			}
-			if json.Valid([]byte(c.data)) && string(letter.Data) != c.data {
-				t.Errorf("it keeps %s", letter.Data)
+			if json.Valid([]byte(c.data)) && string(dead.Data) != c.data {
+				t.Errorf("the dead letter has the data %s", dead.Data)
 			}
 		})
 	}
 }
 
-func TestTheOperatorReplaysADeadLetter(t *testing.T) {
+func TestOperatorReplaysADeadLetter(t *testing.T) {
 	t.Parallel()
 	m := actortest.Start(t, actortest.Quiet())
-	var mended atomic.Bool
+	var repaired atomic.Bool
 	done := make(chan string, 1)
 	_, send := work(t, m, func(_ context.Context, job subjects.SendMailJob) error {
-		if !mended.Load() {
+		if !repaired.Load() {
 			return subjects.Errorf(subjects.CodeConflict, "broken")
 		}
 		done <- job.MessageID
 		return nil
 	})
 	send(`{"message_id":"l"}`)
-	letter := dead(t, m)
-	mended.Store(true)
-	if _, err := m.Conn(t, mesh.UserOperator).JS.Publish(t.Context(), letter.Subject, letter.Data); err != nil {
+	dead := awaitDeadLetter(t, m)
+	repaired.Store(true)
+	if _, err := m.Conn(t, mesh.UserOperator).JS.Publish(t.Context(), dead.Subject, dead.Data); err != nil {
 		t.Fatal(err)
 	}
 	if got := receive(t, done); got != "l" {
@@ -148,23 +148,44 @@ func TestTheOperatorReplaysADeadLetter(t *testing.T) {
 	}
 }
 
-func TestAJobUnderWayEndsBeforeTheActor(t *testing.T) {
+// A delivery that is left to another process is neither acknowledged nor rejected: it comes again after AckWait.
+func TestStepAsideDoesNotSettle(t *testing.T) {
 	t.Parallel()
 	m := actortest.Start(t, actortest.Quiet())
-	begun, release := make(chan struct{}, 1), make(chan struct{})
-	var cancelled atomic.Bool
+	handled := make(chan struct{}, 1)
+	_, send := work(t, m, func(context.Context, subjects.SendMailJob) error {
+		handled <- struct{}{}
+		return fmt.Errorf("leased: %w", actors.ErrStepAside)
+	})
+	send(`{"message_id":"l"}`)
+	receive(t, handled)
+	consumer, err := m.Conn(t, mesh.UserOperator).JS.Consumer(t.Context(), testJob().Stream.Name, testJob().Consumer().Durable)
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := consumer.Info(t.Context())
+	if err != nil || info.NumAckPending != 1 || info.NumRedelivered != 0 || pending(t, m) != 1 {
+		t.Errorf("the job is settled: %+v, %v", info, err)
+	}
+}
+
+func TestRunningJobEndsBeforeTheActor(t *testing.T) {
+	t.Parallel()
+	m := actortest.Start(t, actortest.Quiet())
+	running, release := make(chan struct{}, 1), make(chan struct{})
+	var canceled atomic.Bool
 	hosted, send := work(t, m, func(ctx context.Context, _ subjects.SendMailJob) error {
-		begun <- struct{}{}
+		running <- struct{}{}
 		<-release
-		cancelled.Store(ctx.Err() != nil)
+		canceled.Store(ctx.Err() != nil)
 		return nil
 	})
 	send(`{"message_id":"l"}`)
-	receive(t, begun)
+	receive(t, running)
 	stopped := make(chan error, 1)
 	go func() { stopped <- hosted.Stop(t) }()
 	operator := m.Conn(t, mesh.UserOperator)
-	actortest.Eventually(t, "the actor has left", func() bool {
+	actortest.Eventually(t, "the actor has unsubscribed", func() bool {
 		_, err := operator.Request("$SRV.PING.auth", nil, 200*time.Millisecond)
 		return err != nil
 	})
@@ -172,12 +193,12 @@ func TestAJobUnderWayEndsBeforeTheActor(t *testing.T) {
 	if err := receive(t, stopped); err != nil {
 		t.Error(err)
 	}
-	if cancelled.Load() || pending(t, m) != 0 {
-		t.Errorf("it was cancelled: %t; %d are left", cancelled.Load(), pending(t, m))
+	if canceled.Load() || pending(t, m) != 0 {
+		t.Errorf("canceled: %t, %d jobs pending", canceled.Load(), pending(t, m))
 	}
 }
 
-func TestWorkGoesOnAfterAServerRestart(t *testing.T) {
+func TestWorkersContinueAfterAServerRestart(t *testing.T) {
 	t.Parallel()
 	m := actortest.Start(t, actortest.Quiet())
 	done := make(chan string, 2)
@@ -192,10 +213,10 @@ func TestWorkGoesOnAfterAServerRestart(t *testing.T) {
 	actortest.Eventually(t, "a publish after the restart", func() bool {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		_, err := auth.JS.Publish(ctx, letters().Subject, []byte(`{"message_id":"after"}`), jetstream.WithMsgID("after"))
+		_, err := auth.JS.Publish(ctx, testJob().Subject, []byte(`{"message_id":"after"}`), jetstream.WithMsgID("after"))
 		return err == nil
 	})
 	if got := receive(t, done); got != "after" {
-		t.Errorf("worked off %q", got)
+		t.Errorf("handled %q", got)
 	}
 }

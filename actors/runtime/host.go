@@ -20,28 +20,35 @@ import (
 	"github.com/weftmesh/weft/mesh"
 )
 
-// HostConfig is what one actor runs on.
+// HostConfig configures the hosting of one actor.
 type HostConfig struct {
-	// Actor is its name, and its NATS user's.
+	// Actor is the name of the actor and of its NATS user.
 	Actor string
 	NATS  mesh.Options
-	// Database is the actor's own. Migrate brings it to this binary's schema before the actor starts.
+	// Database is the actor's own database. It is migrated to this binary's schema before the actor starts.
 	Database database.Config
-	// KeysetFile seals secrets at rest; it is made on first use. Copies of an actor share it.
+	// KeysetFile holds the keys that seal secrets at rest. It is created on first use; copies of an actor share it.
 	KeysetFile string
 	// Issuer and Audience are those of access tokens.
 	Issuer, Audience string
 	Telemetry        *mesh.Telemetry
 	Version          string
-	// EgressAllow and EgressAllowHTTP are the guard of outbound calls, see Deps.
+	// EgressAllow and EgressAllowHTTP restrict outbound calls, see actors.Deps.
 	EgressAllow     []netip.Prefix
 	EgressAllowHTTP bool
-	// Now is the clock: time.Now unless set.
+	// Now is the clock; time.Now by default.
 	Now func() time.Time
 }
 
-// Host runs one actor until ctx ends: it connects, opens and migrates the database, joins the guards, and
-// serves what build makes. ready is called once every endpoint answers.
+const (
+	// leaveTimeout bounds the release of the membership lease.
+	leaveTimeout = 2 * time.Second
+	// pingTimeout bounds the health check of the NATS connection.
+	pingTimeout = 2 * time.Second
+)
+
+// Host runs one actor until ctx ends: it connects to NATS, opens and migrates the database, joins the membership of guards, builds the
+// actor with build, and serves it. ready is called when all endpoints answer.
 func Host(
 	ctx context.Context, c HostConfig, migrations fs.FS, build func(actors.Deps) (actors.Service, error), ready func(),
 ) (err error) {
@@ -66,50 +73,52 @@ func Host(
 	if err != nil {
 		return fmt.Errorf("opening the keyset of %s: %w", c.Actor, err)
 	}
-	presence, err := mesh.Join(ctx, conn, log)
+	membership, err := mesh.Join(ctx, conn, log)
 	if err != nil {
 		return err
 	}
 	defer func() {
-		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTimeout)
 		defer cancel()
-		err = errors.Join(err, presence.Close(closing))
+		err = errors.Join(err, membership.Close(closing))
 	}()
 	r := &Runtime{
 		Conn: conn, Telemetry: c.Telemetry, Version: c.Version, Now: c.Now,
 		Idempotency: idempotency.New(idempotency.Config{DB: db, Sealer: sealer, Log: log, Now: c.Now}),
 	}
-	if r.Verifier, err = mesh.NewVerifier(ctx, presence, c.Issuer, c.Audience, c.Now); err != nil {
+	if r.Verifier, err = mesh.NewVerifier(ctx, membership, c.Issuer, c.Audience, c.Now); err != nil {
 		return err
 	}
-	if r.Guard, err = actors.NewGuard(ctx, conn, presence, c.Now); err != nil {
+	if r.Guard, err = actors.NewGuard(ctx, conn, membership, c.Now); err != nil {
 		return err
 	}
-	messages := outbox.New(outbox.Config{DB: db, Log: log, Now: c.Now})
-	service, err := build(actors.Deps{
-		Conn: conn, DB: db, Outbox: messages, Sealer: sealer, Guard: r.Guard, Verifier: r.Verifier, Log: log,
+	box := outbox.New(outbox.Config{DB: db, Log: log, Now: c.Now, Annotate: mesh.Annotate})
+	deps := actors.Deps{
+		Conn: conn, DB: db, Outbox: box, Sealer: sealer, Guard: r.Guard, Verifier: r.Verifier, Log: log,
 		Metrics: c.Telemetry.Registry, Issuer: c.Issuer, Audience: c.Audience, Version: c.Version,
 		EgressAllow: c.EgressAllow, EgressAllowHTTP: c.EgressAllowHTTP, Now: c.Now, NewID: newID,
-	})
+	}
+	service, err := build(deps)
 	if err != nil {
 		return fmt.Errorf("building %s: %w", c.Actor, err)
 	}
-	r.Loops = map[string]func(context.Context) error{
-		"outbox":      func(ctx context.Context) error { return messages.Run(ctx, conn.Conn) },
+	service.Checks = withSharedChecks(service.Checks, deps)
+	r.Background = map[string]func(context.Context) error{
+		"outbox":      func(ctx context.Context) error { return box.Run(ctx, conn.Conn) },
 		"idempotency": r.Idempotency.Run,
 	}
-	service.Checks = withChecks(service.Checks, map[string]func(context.Context) error{
-		"database": db.Ping,
-		"nats":     func(context.Context) error { return conn.FlushTimeout(2 * time.Second) },
-	})
 	return r.Run(ctx, service, ready)
 }
 
-func withChecks(own, shared map[string]func(context.Context) error) map[string]func(context.Context) error {
-	all := maps.Clone(shared)
-	maps.Copy(all, own)
-	return all
+// withSharedChecks adds the checks of the database and the NATS connection to an actor's own.
+func withSharedChecks(own map[string]func(context.Context) error, d actors.Deps) map[string]func(context.Context) error {
+	checks := map[string]func(context.Context) error{
+		"database": d.DB.Ping,
+		"nats":     func(context.Context) error { return d.Conn.FlushTimeout(pingTimeout) },
+	}
+	maps.Copy(checks, own)
+	return checks
 }
 
-// newID makes a UUIDv7: unique, and roughly in the order of time.
+// newID returns a new UUIDv7.
 func newID() string { return uuid.Must(uuid.NewV7()).String() }

@@ -12,10 +12,10 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// identify verifies who sent a message on subject and whether they may call d.
+// identify returns the verified caller of a request on subject. The error says why the caller is unknown or may not call d.
 func (r *Runtime) identify(ctx context.Context, d *subjects.Descriptor, subject string, h nats.Header) (actors.Caller, error) {
 	if h.Get(mesh.HeaderStream) != "" {
-		return actors.Caller{}, subjects.Errorf(subjects.CodeForbidden, "a message that a stream delivered is no request")
+		return actors.Caller{}, subjects.Errorf(subjects.CodeForbidden, "a message delivered by a stream is not a request")
 	}
 	if service, _ := d.CallerOf(subject); service != "" {
 		return r.identifyService(ctx, d, service, h)
@@ -24,8 +24,8 @@ func (r *Runtime) identify(ctx context.Context, d *subjects.Descriptor, subject 
 	if token, ok := strings.CutPrefix(h.Get(mesh.HeaderAuthorization), "Bearer "); ok {
 		claims, err := r.Verifier.Verify(ctx, token)
 		if err != nil {
-			// A public endpoint serves whoever comes with a token that has ended, as nobody.
 			if d.Access.Anyone && subjects.CodeOf(err) == subjects.CodeUnauthenticated {
+				// A public endpoint treats an invalid or expired token as anonymous.
 				return c, nil
 			}
 			return c, err
@@ -37,32 +37,33 @@ func (r *Runtime) identify(ctx context.Context, d *subjects.Descriptor, subject 
 	return c, mayCall(d, c)
 }
 
-// mayCall applies the endpoint's access rule to a user or to nobody.
+// mayCall applies the endpoint's access rule to a user or an anonymous caller.
 func mayCall(d *subjects.Descriptor, c actors.Caller) error {
 	a := d.Access
 	switch {
 	case a.Anyone:
 		return nil
 	case !a.SignedIn:
-		return subjects.Errorf(subjects.CodeForbidden, "%s is for services alone", d.Name())
+		return subjects.Errorf(subjects.CodeForbidden, "%s is for services only", d.Name())
 	case c.UserID == "":
 		return subjects.Errorf(subjects.CodeUnauthenticated, "sign in and send the access token as Authorization: Bearer …")
 	case c.KeyID == "" && c.Claims.Scope != "" && !a.Enrolling:
 		return subjects.Errorf(subjects.CodeForbidden,
 			"this account needs a second factor: set one up, then refresh the session")
 	case a.Role != "" && !c.HasRole(a.Role):
-		return subjects.Errorf(subjects.CodeForbidden, "this needs the role %s", a.Role)
+		return subjects.Errorf(subjects.CodeForbidden, "the role %s is required", a.Role)
 	case c.KeyID != "" && (a.KeyScope == "" || !slices.Contains(strings.Fields(c.Claims.Scope), a.KeyScope)):
-		return &subjects.Error{Code: subjects.CodeForbidden, Detail: "the API key does not reach this", Scope: a.KeyScope}
+		return &subjects.Error{Code: subjects.CodeForbidden, Detail: "the API key lacks the scope", Scope: a.KeyScope}
 	}
 	return nil
 }
 
+// identifyService returns the caller for a service, which the subject identifies: only its NATS user may publish there.
 func (r *Runtime) identifyService(
 	ctx context.Context, d *subjects.Descriptor, service string, h nats.Header,
 ) (actors.Caller, error) {
 	if !d.Access.AllowsService(service) {
-		return actors.Caller{}, subjects.Errorf(subjects.CodeForbidden, "%s is not for %s", d.Name(), service)
+		return actors.Caller{}, subjects.Errorf(subjects.CodeForbidden, "%s may not call %s", service, d.Name())
 	}
 	c := actors.Caller{Service: service, UserID: h.Get(mesh.HeaderUserID)}
 	if !d.Access.NeedsGrant(service) {

@@ -17,14 +17,14 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-func TestOnlyAValidTokenIsAnIdentity(t *testing.T) {
+func TestInvalidTokensAreRefused(t *testing.T) {
 	t.Parallel()
 	m := actortest.Start(t, actortest.Quiet())
 	var calls atomic.Int64
 	host(t, m, "auth", profile(func(context.Context) error { calls.Add(1); return nil }))
 	user := actortest.User()
-	good := m.Token(t, user)
-	parts := strings.Split(good, ".")
+	valid := m.Token(t, user)
+	parts := strings.Split(valid, ".")
 	for name, token := range map[string]string{
 		"none":              "",
 		"garbage":           "garbage",
@@ -43,15 +43,16 @@ func TestOnlyAValidTokenIsAnIdentity(t *testing.T) {
 	if calls.Load() != 0 {
 		t.Errorf("the handler was called %d times", calls.Load())
 	}
-	if got, err := getProfile(t.Context(), t, m, good); err != nil || got.ID != user {
-		t.Errorf("with a good one: %v, %v", got, err)
+	if got, err := getProfile(t.Context(), t, m, valid); err != nil || got.ID != user {
+		t.Errorf("with a valid token: %v, %v", got, err)
 	}
 }
 
-func TestAUserIsTheTokensAndNoOther(t *testing.T) {
+// The user comes from the token, not from a header.
+func TestUserHeaderIsIgnored(t *testing.T) {
 	t.Parallel()
 	m := actortest.Start(t, actortest.Quiet())
-	host(t, m, "auth", profile(calmly))
+	host(t, m, "auth", profile(succeed))
 	alice, bob := actortest.User(), actortest.User()
 	reply, err := m.Conn(t, mesh.UserGateway).Forward(t.Context(), subjects.GetUserProfile.Subject, nats.Header{
 		mesh.HeaderAuthorization: {"Bearer " + m.Token(t, alice)},
@@ -65,10 +66,10 @@ func TestAUserIsTheTokensAndNoOther(t *testing.T) {
 	wantCode(t, err, subjects.CodeUnauthenticated)
 }
 
-func TestALogoutHoldsAtOnce(t *testing.T) {
+func TestLogoutTakesEffectAtOnce(t *testing.T) {
 	t.Parallel()
 	m := actortest.Start(t, actortest.Quiet())
-	host(t, m, "auth", profile(calmly))
+	host(t, m, "auth", profile(succeed))
 	user := actortest.User()
 	for range 20 {
 		session := actortest.User()
@@ -82,10 +83,10 @@ func TestALogoutHoldsAtOnce(t *testing.T) {
 	}
 }
 
-func TestAnAPIKeyReachesItsScopesAlone(t *testing.T) {
+func TestAPIKeyNeedsTheScope(t *testing.T) {
 	t.Parallel()
 	m := actortest.Start(t, actortest.Quiet())
-	host(t, m, "auth", profile(calmly))
+	host(t, m, "auth", profile(succeed))
 	for scopes, want := range map[string]subjects.Code{
 		subjects.ScopeUserProfileRead:                                     "",
 		subjects.ScopeWorkflowsRead + " " + subjects.ScopeUserProfileRead: "",
@@ -100,7 +101,7 @@ func TestAnAPIKeyReachesItsScopesAlone(t *testing.T) {
 	}
 }
 
-// execute binds execute_action, which workflow may call under a grant, to a counter.
+// execute binds execute_action, which workflow may call under a grant, to a handler that counts its calls.
 func execute(calls *atomic.Int64) actors.Binding {
 	return actors.Bind(subjects.ExecuteAction,
 		func(ctx context.Context, _ subjects.ExecuteActionRequest) (subjects.ActionResult, error) {
@@ -109,7 +110,7 @@ func execute(calls *atomic.Int64) actors.Binding {
 		})
 }
 
-func TestAServiceActsUnderAGrant(t *testing.T) {
+func TestServiceNeedsAGrant(t *testing.T) {
 	t.Parallel()
 	m := actortest.Start(t, actortest.Quiet())
 	var calls atomic.Int64
@@ -138,13 +139,12 @@ func TestAServiceActsUnderAGrant(t *testing.T) {
 	wantCode(t, err, subjects.CodeConsentRequired)
 	var coded *subjects.Error
 	if !errors.As(err, &coded) || coded.Scope != subjects.ScopeIntegrationsExecute {
-		t.Errorf("the error names no scope: %v", err)
+		t.Errorf("the error does not name the scope: %v", err)
 	}
 }
 
-// TestNobodyElseIsAService sends what workflow alone may send, as everybody else: the server refuses it, and the
-// responder never sees it.
-func TestNobodyElseIsAService(t *testing.T) {
+// A request on workflow's service subject is sent as every other NATS user. The server refuses each, and the handler is not called.
+func TestServiceSubjectIsItsUsersOnly(t *testing.T) {
 	t.Parallel()
 	m := actortest.Start(t, actortest.Quiet())
 	var calls atomic.Int64
@@ -181,14 +181,14 @@ func TestNobodyElseIsAService(t *testing.T) {
 		t.Fatalf("workflow itself: %v, %v", reply, err)
 	}
 	if calls.Load() != 1 {
-		t.Errorf("the responder saw %d messages", calls.Load())
+		t.Errorf("the handler was called %d times, want 1", calls.Load())
 	}
 	conn := m.Conn(t, mesh.UserGateway)
 	_, err = mesh.Call(t.Context(), conn, subjects.GetContact, subjects.Empty{}, mesh.As{Token: m.Token(t, user)})
-	wantCode(t, err, subjects.CodeUnavailable) // nobody serves auth here
+	wantCode(t, err, subjects.CodeUnavailable) // auth is not running
 }
 
-func TestWhatIsForServicesIsForNoUser(t *testing.T) {
+func TestUsersCannotCallServiceEndpoints(t *testing.T) {
 	t.Parallel()
 	m := actortest.Start(t, actortest.Quiet())
 	host(t, m, "auth", actors.Bind(subjects.GetContact,
@@ -202,14 +202,14 @@ func TestWhatIsForServicesIsForNoUser(t *testing.T) {
 	got, err := mesh.Call(t.Context(), m.Conn(t, "notification"), subjects.GetContact, subjects.Empty{},
 		mesh.As{Service: true, UserID: user})
 	if err != nil || got.UserID != user {
-		t.Errorf("a service without need of a grant: %v, %v", got, err)
+		t.Errorf("a service that needs no grant: %v, %v", got, err)
 	}
 }
 
-func TestWhatAStreamDeliversIsNoRequest(t *testing.T) {
+func TestMessagesFromStreamsAreRefused(t *testing.T) {
 	t.Parallel()
 	m := actortest.Start(t, actortest.Quiet())
-	host(t, m, "auth", profile(calmly))
+	host(t, m, "auth", profile(succeed))
 	_, err := m.Conn(t, mesh.UserGateway).Forward(t.Context(), subjects.GetUserProfile.Subject, nats.Header{
 		mesh.HeaderAuthorization: {"Bearer " + m.Token(t, actortest.User())},
 		mesh.HeaderStream:        {"EVENTS"},
@@ -217,9 +217,9 @@ func TestWhatAStreamDeliversIsNoRequest(t *testing.T) {
 	wantCode(t, err, subjects.CodeForbidden)
 }
 
-// TestAnAnswerGoesToAnInboxAlone asks auth to answer into its own bucket, which it may write to: who could
-// make it do so would write there with auth's permissions.
-func TestAnAnswerGoesToAnInboxAlone(t *testing.T) {
+// A request with a reply subject other than an inbox is dropped: otherwise a caller could write to auth's bucket with auth's
+// permissions.
+func TestRepliesGoToInboxesOnly(t *testing.T) {
 	t.Parallel()
 	m := actortest.Start(t, actortest.Quiet())
 	var calls atomic.Int64
@@ -238,13 +238,13 @@ func TestAnAnswerGoesToAnInboxAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	if calls.Load() != 1 {
-		t.Errorf("the handler was called %d times", calls.Load())
+		t.Errorf("the handler was called %d times, want 1", calls.Load())
 	}
 	keys, err := kv.Open[subjects.SigningKey](t.Context(), m.Conn(t, "auth").JS, kv.AuthKeys)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := keys.Get(t.Context(), "evil"); !errors.Is(err, kv.ErrNotFound) {
-		t.Errorf("auth wrote into its bucket: %v", err)
+		t.Errorf("the reply was written to auth's bucket: %v", err)
 	}
 }

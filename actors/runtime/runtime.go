@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -13,46 +13,49 @@ import (
 
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/idempotency"
+	"github.com/weftmesh/weft/actors/wait"
 	"github.com/weftmesh/weft/mesh"
 )
 
-// DrainTimeout bounds how long a stopping actor waits for what it has begun.
+// DrainTimeout bounds how long a stopping actor waits for running work.
 const DrainTimeout = 30 * time.Second
 
 const (
-	// unsubscribeWithin bounds how long a stopping actor waits for requests that the server has sent already.
-	unsubscribeWithin = 2 * time.Second
-	// cancelGrace is what cancelled work gets to end.
+	// unsubscribeTimeout bounds how long a stopping actor waits for requests that the server has already sent.
+	unsubscribeTimeout = 2 * time.Second
+	// cancelGrace bounds how long canceled work may take to end.
 	cancelGrace = 2 * time.Second
+	// restartDelay is the delay before a failed background task or fetch is started again.
+	restartDelay = time.Second
 )
 
-// Runtime serves one actor over one connection: it verifies who calls and whether they may, bounds time
-// and concurrency, recovers panics, replays idempotent answers, and records metric, span and log line.
+// Runtime serves one actor on one connection: it verifies callers and their access, bounds time and concurrency, recovers panics,
+// replays answers under idempotency keys, and records metrics, a span and a log line for each request and message.
 type Runtime struct {
 	Conn      *mesh.Conn
 	Verifier  *mesh.Verifier
 	Guard     *actors.Guard
 	Telemetry *mesh.Telemetry
-	// Idempotency keeps the answers under idempotency keys; nil for an actor without a database.
+	// Idempotency records answers under idempotency keys; nil for an actor without a database.
 	Idempotency *idempotency.Store
-	// Loops are the runtime's own background work: they go on until what has begun has ended.
-	Loops   map[string]func(context.Context) error
-	Version string
-	Now     func() time.Time
+	// Background has the runtime's own background tasks, which run until all work has ended.
+	Background map[string]func(context.Context) error
+	Version    string
+	Now        func() time.Time
 
 	service actors.Service
-	// accepting ends when the runtime stops taking work, work when what it has taken must end.
+	// accepting ends when the runtime stops taking work, and work when the work that it has taken must end.
 	accepting, work context.Context
-	inside          *gate
-	crew            *crew
-	counts          map[string]*endpointCount
+	running         *drainGroup
+	pool            *goroutinePool
+	stats           map[string]*endpointStats
 }
 
-// Run serves s until ctx ends, then drains: no new request or message is taken, and what has begun ends
-// or is cancelled after DrainTimeout. ready is called once every endpoint answers.
+// Run serves s until ctx ends, and then drains: it takes no new request or message, and waits for running work, which it cancels after
+// DrainTimeout. ready is called when all endpoints answer.
 func (r *Runtime) Run(ctx context.Context, s actors.Service, ready func()) error {
-	r.service, r.inside, r.crew, r.accepting = s, newGate(), newCrew(), ctx
-	defer r.crew.dismiss()
+	r.service, r.running, r.pool, r.accepting = s, newDrainGroup(), newGoroutinePool(), ctx
+	defer r.pool.close()
 	var cancelWork context.CancelFunc
 	r.work, cancelWork = context.WithCancel(context.WithoutCancel(ctx))
 	defer cancelWork()
@@ -66,8 +69,8 @@ func (r *Runtime) Run(ctx context.Context, s actors.Service, ready func()) error
 	if err != nil {
 		return errors.Join(err, svc.Stop())
 	}
-	own := r.startLoops(r.work, s.Background)
-	shared := r.startLoops(r.work, r.Loops)
+	own := r.startBackground(r.work, s.Background)
+	shared := r.startBackground(r.work, r.Background)
 	defer shared.stop()
 	if err := r.Conn.FlushWithContext(ctx); err != nil {
 		own.stop()
@@ -83,16 +86,16 @@ func (r *Runtime) Run(ctx context.Context, s actors.Service, ready func()) error
 	return err
 }
 
-// register adds the service and its endpoints to the mesh.
+// register registers the service and its endpoints with NATS micro.
 func (r *Runtime) register() (micro.Service, error) {
-	bindings := append(append([]actors.Binding{}, r.service.Bindings...), r.health())
-	r.counts = map[string]*endpointCount{}
+	bindings := append(slices.Clone(r.service.Bindings), r.healthCheck())
+	r.stats = map[string]*endpointStats{}
 	for _, b := range bindings {
-		r.counts[b.Desc.Method] = &endpointCount{instrument: r.Telemetry.Instrument(b.Desc.Actor, b.Desc.Method)}
+		r.stats[b.Desc.Method] = &endpointStats{instrument: r.Telemetry.Instrument(b.Desc.Actor, b.Desc.Method)}
 	}
 	svc, err := micro.AddService(r.Conn.Conn, micro.Config{
 		Name: r.service.Name, Version: r.Version, Description: "weft " + r.service.Name,
-		StatsHandler: func(e *micro.Endpoint) any { return r.counts[methodOf(e.Name)].snapshot() },
+		StatsHandler: func(e *micro.Endpoint) any { return r.stats[methodOf(e.Name)].snapshot() },
 	})
 	if err != nil {
 		return nil, fmt.Errorf("registering service %s: %w", r.service.Name, err)
@@ -105,29 +108,25 @@ func (r *Runtime) register() (micro.Service, error) {
 	return svc, nil
 }
 
-// awaitUnsubscribed returns once the requests that were on their way have been taken: a subscription
-// that drains is dropped when its last message has been.
+// awaitUnsubscribed waits until the requests that the server had already sent have been accepted: a draining subscription is removed
+// after its last message.
 func (r *Runtime) awaitUnsubscribed(count int) {
+	ctx, cancel := context.WithTimeout(context.Background(), unsubscribeTimeout)
+	defer cancel()
 	target := r.Conn.NumSubscriptions() - count
-	over := time.NewTimer(unsubscribeWithin)
-	defer over.Stop()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
 	for r.Conn.NumSubscriptions() > target && r.Conn.IsConnected() {
-		select {
-		case <-tick.C:
-		case <-over.C:
+		if wait.Sleep(ctx, 5*time.Millisecond) != nil {
 			return
 		}
 	}
 }
 
-// drain waits for what has begun, at most DrainTimeout, and then cancels it.
-func (r *Runtime) drain(own *loops, cancel context.CancelFunc) {
-	idle := r.inside.close()
+// drain waits for running requests, messages and background tasks, and cancels them after DrainTimeout.
+func (r *Runtime) drain(own *background, cancel context.CancelFunc) {
+	drained := r.running.close()
 	done := make(chan struct{})
 	go func() {
-		<-idle
+		<-drained
 		own.running.Wait()
 		close(done)
 	}()
@@ -136,55 +135,43 @@ func (r *Runtime) drain(own *loops, cancel context.CancelFunc) {
 		return
 	case <-time.After(DrainTimeout):
 	}
-	r.Telemetry.Log.Warn("cancelling work that is still under way", zap.String("actor", r.service.Name))
+	r.Telemetry.Log.Warn("canceling work that is still running", zap.String("actor", r.service.Name))
 	cancel()
 	select {
 	case <-done:
 	case <-time.After(cancelGrace):
-		r.Telemetry.Log.Error("stopping with work under way", zap.String("actor", r.service.Name))
+		r.Telemetry.Log.Error("stopping while work is still running", zap.String("actor", r.service.Name))
 	}
 }
 
-// loops are background work that runs together.
-type loops struct {
+// background is a set of running background tasks.
+type background struct {
 	running sync.WaitGroup
 	cancel  context.CancelFunc
 }
 
-func (l *loops) stop() {
-	l.cancel()
-	l.running.Wait()
+// stop cancels the tasks and waits for their end.
+func (b *background) stop() {
+	b.cancel()
+	b.running.Wait()
 }
 
-// startLoops runs each loop; one that fails starts again after a second.
-func (r *Runtime) startLoops(ctx context.Context, all map[string]func(context.Context) error) *loops {
-	l := &loops{}
-	ctx, l.cancel = context.WithCancel(ctx)
-	for name, loop := range all {
-		l.running.Go(func() {
+// startBackground runs each task. A task that fails or panics is started again after restartDelay; one that returns nil has ended.
+func (r *Runtime) startBackground(ctx context.Context, tasks map[string]func(context.Context) error) *background {
+	b := &background{}
+	ctx, b.cancel = context.WithCancel(ctx)
+	for name, task := range tasks {
+		b.running.Go(func() {
 			for ctx.Err() == nil {
-				err := recovered(func() error { return loop(ctx) })
+				err := recovered(func() error { return task(ctx) })
 				if err == nil || ctx.Err() != nil {
 					return
 				}
-				r.Telemetry.Log.Error("background work failed",
-					zap.String("actor", r.service.Name), zap.String("loop", name), zap.Error(err))
-				select {
-				case <-ctx.Done():
-				case <-time.After(time.Second):
-				}
+				r.Telemetry.Log.Error("background task failed",
+					zap.String("actor", r.service.Name), zap.String("task", name), zap.Error(err))
+				_ = wait.Sleep(ctx, restartDelay)
 			}
 		})
 	}
-	return l
-}
-
-// recovered turns a panic into an error that carries the stack.
-func recovered(f func() error) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
-		}
-	}()
-	return f()
+	return b
 }

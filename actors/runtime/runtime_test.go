@@ -19,7 +19,7 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// host runs a stand-in for an actor with the given endpoints on a fresh SQLite file.
+// host runs a service in the name of an actor, with the given endpoints and a new SQLite file.
 func host(t *testing.T, m *actortest.Mesh, actor string, bindings ...actors.Binding) *actortest.Hosted {
 	t.Helper()
 	return hostService(t, m, actors.Service{Name: actor, Bindings: bindings})
@@ -39,9 +39,9 @@ func profile(handler func(context.Context) error) actors.Binding {
 	})
 }
 
-func calmly(context.Context) error { return nil }
+func succeed(context.Context) error { return nil }
 
-// getProfile calls get_user_profile as the gateway does for a user.
+// getProfile calls get_user_profile with a user's token, as the gateway does.
 func getProfile(ctx context.Context, t *testing.T, m *actortest.Mesh, token string) (subjects.Profile, error) {
 	t.Helper()
 	return mesh.Call(ctx, m.Conn(t, mesh.UserGateway), subjects.GetUserProfile, subjects.Empty{}, mesh.As{Token: token})
@@ -50,36 +50,36 @@ func getProfile(ctx context.Context, t *testing.T, m *actortest.Mesh, token stri
 func wantCode(t *testing.T, err error, want subjects.Code) {
 	t.Helper()
 	if got := subjects.CodeOf(err); got != want {
-		t.Errorf("the code is %q (%v), it must be %q", got, err, want)
+		t.Errorf("the code is %q (%v), want %q", got, err, want)
 	}
 }
 
-func TestAPanicTellsNothing(t *testing.T) {
+func TestPanicDisclosesNothing(t *testing.T) {
 	t.Parallel()
 	m := actortest.Start(t, actortest.Quiet())
 	host(t, m, "auth", profile(func(context.Context) error { panic("canary") }))
 	token := m.Token(t, actortest.User())
-	for range 2 { // the second call finds the actor alive
+	for range 2 { // the actor survives the first panic
 		_, err := getProfile(t.Context(), t, m, token)
 		wantCode(t, err, subjects.CodeInternal)
 		if strings.Contains(err.Error(), "canary") {
-			t.Errorf("the caller is told %v", err)
+			t.Errorf("the caller receives %v", err)
 		}
 	}
 }
 
-func TestAForeignErrorTellsNothing(t *testing.T) {
+func TestErrorWithoutCodeDisclosesNothing(t *testing.T) {
 	t.Parallel()
 	m := actortest.Start(t, actortest.Quiet())
 	host(t, m, "auth", profile(func(context.Context) error { return fmt.Errorf("dialing db: canary") }))
 	_, err := getProfile(t.Context(), t, m, m.Token(t, actortest.User()))
 	wantCode(t, err, subjects.CodeInternal)
 	if strings.Contains(err.Error(), "canary") {
-		t.Errorf("the caller is told %v", err)
+		t.Errorf("the caller receives %v", err)
 	}
 }
 
-func TestTheCallersDeadlineTravels(t *testing.T) {
+func TestHandlerHasTheCallersDeadline(t *testing.T) {
 	t.Parallel()
 	m := actortest.Start(t, actortest.Quiet())
 	left := make(chan time.Duration, 1)
@@ -101,14 +101,14 @@ func TestTheCallersDeadlineTravels(t *testing.T) {
 	receive(t, ended)
 }
 
-func TestAFullEndpointRefusesAtOnce(t *testing.T) {
+func TestFullEndpointRefusesAtOnce(t *testing.T) {
 	t.Parallel()
 	m := actortest.Start(t, actortest.Quiet())
 	release := make(chan struct{})
-	var atWork, most atomic.Int64
+	var running, most atomic.Int64
 	host(t, m, "auth", profile(func(context.Context) error {
-		most.Store(max(most.Load(), atWork.Add(1)))
-		defer atWork.Add(-1)
+		most.Store(max(most.Load(), running.Add(1)))
+		defer running.Add(-1)
 		<-release
 		return nil
 	}))
@@ -129,27 +129,27 @@ func TestAFullEndpointRefusesAtOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	first := receive(t, answers) // nobody has been released: it is the one too many
-	if p := subjects.ParseProblem(first.Data); p.Code != subjects.CodeUnavailable || p.RetryAfter == 0 {
-		t.Errorf("the one too many is told %v", p)
+	first := receive(t, answers) // no handler has returned, so it is the refusal of the last request
+	if p := subjects.ParseProblem(first.Data); p.Code != subjects.CodeUnavailable || p.Reason != subjects.ReasonOverloaded || p.RetryAfter == 0 {
+		t.Errorf("the refused request receives %v", p)
 	}
 	close(release)
 	for range places {
 		if m := receive(t, answers); m.Header.Get(mesh.HeaderErrorCode) != "" {
-			t.Fatalf("one with a place is told %s", m.Data)
+			t.Fatalf("an admitted request receives %s", m.Data)
 		}
 	}
 	if got := most.Load(); got > subjects.DefaultConcurrency {
-		t.Errorf("%d were at work at once", got)
+		t.Errorf("%d requests were handled concurrently, want at most %d", got, subjects.DefaultConcurrency)
 	}
 }
 
-func TestStoppingEndsWhatHasBegun(t *testing.T) {
+func TestStoppingWaitsForRunningRequests(t *testing.T) {
 	t.Parallel()
 	m := actortest.Start(t, actortest.Quiet())
-	begun, release := make(chan struct{}), make(chan struct{})
+	running, release := make(chan struct{}), make(chan struct{})
 	hosted := host(t, m, "auth", profile(func(ctx context.Context) error {
-		close(begun)
+		close(running)
 		<-release
 		return ctx.Err()
 	}))
@@ -159,7 +159,7 @@ func TestStoppingEndsWhatHasBegun(t *testing.T) {
 		_, err := getProfile(t.Context(), t, m, token)
 		answered <- err
 	}()
-	receive(t, begun)
+	receive(t, running)
 	stopped := make(chan error, 1)
 	go func() { stopped <- hosted.Stop(t) }()
 	actortest.Eventually(t, "new calls are refused", func() bool {
@@ -170,23 +170,23 @@ func TestStoppingEndsWhatHasBegun(t *testing.T) {
 	})
 	select {
 	case err := <-stopped:
-		t.Fatalf("it stopped with a request under way: %v", err)
+		t.Fatalf("it stopped while a request was running: %v", err)
 	default:
 	}
 	close(release)
 	if err := receive(t, answered); err != nil {
-		t.Errorf("what had begun is told %v", err)
+		t.Errorf("the running request receives %v", err)
 	}
 	if err := receive(t, stopped); err != nil {
 		t.Errorf("stopping: %v", err)
 	}
 }
 
-// TestNoRequestIsLostOnStop stops an actor under load: every request is answered, or had nobody to go to.
+// An actor stops under load. Every request is answered, or fails at once because there is no responder.
 func TestNoRequestIsLostOnStop(t *testing.T) {
 	t.Parallel()
 	m := actortest.Start(t, actortest.Quiet())
-	hosted := host(t, m, "auth", profile(calmly))
+	hosted := host(t, m, "auth", profile(succeed))
 	token := m.Token(t, actortest.User())
 	var calls sync.WaitGroup
 	var answered atomic.Int64
@@ -198,21 +198,21 @@ func TestNoRequestIsLostOnStop(t *testing.T) {
 					return
 				}
 				if err != nil {
-					t.Errorf("a call is told %v", err)
+					t.Errorf("a call receives %v", err)
 					return
 				}
 				answered.Add(1)
 			}
 		})
 	}
-	actortest.Eventually(t, "there is load", func() bool { return answered.Load() > 500 })
+	actortest.Eventually(t, "500 answers", func() bool { return answered.Load() > 500 })
 	if err := hosted.Stop(t); err != nil {
 		t.Error(err)
 	}
 	calls.Wait()
 }
 
-func TestAnAnswerIsReplayedUnderItsKey(t *testing.T) {
+func TestAnswerIsReplayedUnderItsKey(t *testing.T) {
 	t.Parallel()
 	m := actortest.Start(t, actortest.Quiet())
 	var runs atomic.Int64
@@ -257,16 +257,16 @@ func TestAnAnswerIsReplayedUnderItsKey(t *testing.T) {
 	_, replayed, refusedAgain := send(alice, "r", "refuse")
 	wantCode(t, refusedAgain, subjects.CodeConflict)
 	if refused == nil || refusedAgain == nil || refused.Error() != refusedAgain.Error() || stored || !replayed {
-		t.Errorf("a refusal is replayed (%t) as %v, it was (%t) %v", replayed, refusedAgain, stored, refused)
+		t.Errorf("the refusal (replayed: %t) %v is replayed (%t) as %v", stored, refused, replayed, refusedAgain)
 	}
 	_, _, err = send(alice, strings.Repeat("k", 256), "hello")
 	wantCode(t, err, subjects.CodeInvalid)
 }
 
-func TestTheOperatorFindsTheActor(t *testing.T) {
+func TestOperatorSeesTheService(t *testing.T) {
 	t.Parallel()
 	m := actortest.Start(t, actortest.Quiet())
-	host(t, m, "auth", profile(calmly))
+	host(t, m, "auth", profile(succeed))
 	if _, err := getProfile(t.Context(), t, m, m.Token(t, actortest.User())); err != nil {
 		t.Fatal(err)
 	}
@@ -277,19 +277,13 @@ func TestTheOperatorFindsTheActor(t *testing.T) {
 			t.Fatalf("%s: %s, %v", subject, reply.Data, err)
 		}
 		if subject == "$SRV.STATS.auth" && !strings.Contains(string(reply.Data), `"requests":1`) {
-			t.Errorf("the statistics do not show the call: %s", reply.Data)
+			t.Errorf("the statistics do not count the call: %s", reply.Data)
 		}
 	}
 }
 
-// receive takes one from a channel, or fails the test.
+// receive returns the next value of a channel.
 func receive[T any](t *testing.T, from <-chan T) T {
 	t.Helper()
-	select {
-	case got := <-from:
-		return got
-	case <-time.After(20 * time.Second):
-		t.Fatal("nothing came")
-		panic("unreachable")
-	}
+	return actortest.Receive(t, "a value", from)
 }

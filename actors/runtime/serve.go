@@ -16,20 +16,21 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/wait"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
 )
 
-// asService is what the name of an endpoint's service subject ends with in `nats micro info`.
+// asService is the suffix of the name of an endpoint's service subject in `nats micro info`.
 const asService = "_as_service"
 
 func methodOf(endpoint string) string { return strings.TrimSuffix(endpoint, asService) }
 
-// serve adds an endpoint, and its service subject where services may call it.
+// serve adds an endpoint, and its service subject if services may call it.
 func (r *Runtime) serve(svc micro.Service, b actors.Binding) error {
-	slots := newSlots(b.Desc.Concurrency)
+	semaphore := newBoundedSemaphore(b.Desc.Concurrency)
 	metadata := metadataOf(b.Desc)
-	handler := micro.HandlerFunc(func(req micro.Request) { r.accept(b, slots, req) })
+	handler := micro.HandlerFunc(func(req micro.Request) { r.accept(b, semaphore, req) })
 	err := svc.AddEndpoint(b.Desc.Method, handler,
 		micro.WithEndpointSubject(b.Desc.Subject), micro.WithEndpointMetadata(metadata))
 	if err != nil || len(b.Desc.Access.Services) == 0 {
@@ -39,38 +40,40 @@ func (r *Runtime) serve(svc micro.Service, b actors.Binding) error {
 		micro.WithEndpointSubject(b.Desc.ServicePattern()), micro.WithEndpointMetadata(metadata))
 }
 
-// accept takes a request off the endpoint's serial dispatch. One that finds the endpoint full and its
-// queue too, or the actor stopping, is refused at once. A message that names no inbox to answer to is no
-// request and is dropped: who may make this actor publish where it likes would borrow its permissions.
-func (r *Runtime) accept(b actors.Binding, slots *slots, req micro.Request) {
+// accept passes a request from the subscription, which delivers serially, to a goroutine. It refuses the request if the actor is
+// stopping or the endpoint's queue is full. It drops a message whose reply subject is not an inbox: otherwise a caller could make the
+// actor publish to any subject that the actor may publish to.
+func (r *Runtime) accept(b actors.Binding, semaphore *boundedSemaphore, req micro.Request) {
 	if !mesh.IsInbox(req.Reply()) {
-		r.Telemetry.Log.Warn("dropping a message that is no request",
+		r.Telemetry.Log.Warn("dropping a message without an inbox to reply to",
 			zap.String("subject", req.Subject()), zap.String("reply", req.Reply()))
 		return
 	}
-	if !r.inside.enter() {
-		r.refuse(b, req, b.Desc.Actor+" is stopping")
+	if !r.running.add() {
+		r.refuse(b, req, "", b.Desc.Actor+" is stopping")
 		return
 	}
-	if !slots.enter() {
-		r.inside.leave()
-		r.refuse(b, req, b.Desc.Name()+" has too much to do")
+	if !semaphore.admit() {
+		r.running.done()
+		r.refuse(b, req, subjects.ReasonOverloaded, b.Desc.Name()+" is overloaded")
 		return
 	}
-	r.crew.do(func() {
-		defer r.inside.leave()
-		defer slots.leave()
-		r.answer(b, slots, req)
+	r.pool.do(func() {
+		defer r.running.done()
+		defer semaphore.leave()
+		r.answer(b, semaphore, req)
 	})
 }
 
-func (r *Runtime) refuse(b actors.Binding, req micro.Request, detail string) {
+// refuse answers a request that is not handled with CodeUnavailable.
+func (r *Runtime) refuse(b actors.Binding, req micro.Request, reason subjects.Reason, detail string) {
 	r.observe(b.Desc, subjects.CodeUnavailable, 0)
-	r.fail(req, &subjects.Error{Code: subjects.CodeUnavailable, Detail: detail, RetryAfter: actors.RetrySoon}, false, "", "")
+	err := &subjects.Error{Code: subjects.CodeUnavailable, Reason: reason, Detail: detail, RetryAfter: subjects.RetrySoon}
+	r.fail(req, err, false, "", "")
 }
 
-// answer handles one request from its deadline to its log line.
-func (r *Runtime) answer(b actors.Binding, slots *slots, req micro.Request) {
+// answer handles one request, from its deadline to its log line.
+func (r *Runtime) answer(b actors.Binding, semaphore *boundedSemaphore, req micro.Request) {
 	start := time.Now()
 	h := nats.Header(req.Headers())
 	ctx, cancel := context.WithTimeout(r.work, mesh.Timeout(h, b.Desc.Timeout))
@@ -78,7 +81,7 @@ func (r *Runtime) answer(b actors.Binding, slots *slots, req micro.Request) {
 	id := h.Get(mesh.HeaderRequestID)
 	relayed := id != ""
 	if !relayed {
-		id = nuid.Next() // a caller that is not the gateway
+		id = nuid.Next() // the caller is not the gateway
 	}
 	ctx = mesh.WithRequestID(mesh.Propagator.Extract(ctx, mesh.Carrier(h)), id)
 	ctx, span := r.Telemetry.Start(ctx, b.Desc.Name(), trace.SpanKindServer)
@@ -86,22 +89,22 @@ func (r *Runtime) answer(b actors.Binding, slots *slots, req micro.Request) {
 	var caller actors.Caller
 	var reply []byte
 	var replayed bool
-	err := coded(ctx, recovered(func() (err error) {
+	err := classify(ctx, recovered(func() (err error) {
 		if caller, err = r.identify(ctx, b.Desc, req.Subject(), h); err != nil {
 			return err
 		}
 		if b.Desc.Origin {
 			caller.Origin = actors.Origin{IP: h.Get(mesh.HeaderClientIP), UserAgent: h.Get(mesh.HeaderUserAgent)}
 		}
-		if err = slots.begin(ctx); err != nil {
+		if err = semaphore.acquire(ctx); err != nil {
 			return err
 		}
-		defer slots.end()
+		defer semaphore.release()
 		reply, replayed, err = r.handle(actors.WithCaller(ctx, caller), b, h, req.Data())
 		return err
 	}))
-	if most := r.Conn.MaxPayload(); err == nil && int64(len(reply)) > most {
-		err = subjects.Errorf(subjects.CodeTooLarge, "the answer has %d bytes, the limit is %d", len(reply), most)
+	if limit := r.Conn.MaxPayload(); err == nil && int64(len(reply)) > limit {
+		err = subjects.Errorf(subjects.CodeTooLarge, "the reply has %d bytes, the limit is %d", len(reply), limit)
 	}
 	if err != nil {
 		span.SetAttributes(attribute.String("weft.code", string(subjects.CodeOf(err))))
@@ -113,7 +116,7 @@ func (r *Runtime) answer(b actors.Binding, slots *slots, req micro.Request) {
 	r.logRequest(ctx, b.Desc, caller, err, time.Since(start), relayed)
 }
 
-// handle runs the handler, under the caller's idempotency key where there is one.
+// handle runs the handler, under the caller's idempotency key if there is one.
 func (r *Runtime) handle(ctx context.Context, b actors.Binding, h nats.Header, data []byte) ([]byte, bool, error) {
 	run := func(ctx context.Context) (reply []byte, err error) {
 		err = recovered(func() error {
@@ -127,7 +130,7 @@ func (r *Runtime) handle(ctx context.Context, b actors.Binding, h nats.Header, d
 		reply, err := run(ctx)
 		return reply, false, err
 	}
-	return r.replayable(ctx, b.Desc, key, data, run)
+	return r.runOnce(ctx, b.Desc, key, data, run)
 }
 
 func (r *Runtime) respond(req micro.Request, reply []byte, replayed bool) {
@@ -150,7 +153,7 @@ func (r *Runtime) fail(req micro.Request, err error, replayed bool, requestID, t
 	r.send(req, m)
 }
 
-// markReplayed tells the caller that an answer, good or bad, is the stored one.
+// markReplayed sets the header of a replayed answer.
 func markReplayed(m *nats.Msg, replayed bool) {
 	if !replayed {
 		return
@@ -161,56 +164,61 @@ func markReplayed(m *nats.Msg, replayed bool) {
 	m.Header.Set(mesh.HeaderIdempotencyReplayed, "true")
 }
 
-// replyWithin is how long an answer waits for a lost line to come back.
-const replyWithin = 10 * time.Second
+const (
+	// replyTimeout bounds how long a reply waits for the connection to be restored.
+	replyTimeout = 10 * time.Second
+	// replyRetry is the delay between two attempts to send a reply while the connection is lost.
+	replyRetry = 50 * time.Millisecond
+)
 
-// send publishes the answer itself: micro's own Respond races with micro's bookkeeping once the handler
-// has handed off. While the line is down it waits: the caller may be waiting too.
+// send publishes the reply. It does not use micro's Respond, which races with micro's statistics once the handler has passed the
+// request on. While the connection is lost it waits, because the caller may be waiting too.
 func (r *Runtime) send(req micro.Request, m *nats.Msg) {
 	err := r.Conn.PublishMsg(m)
-	for end := time.Now().Add(replyWithin); errors.Is(err, nats.ErrReconnectBufExceeded) && time.Now().Before(end); {
-		select {
-		case <-r.work.Done():
-			end = time.Now()
-		case <-time.After(50 * time.Millisecond):
+	if errors.Is(err, nats.ErrReconnectBufExceeded) {
+		ctx, cancel := context.WithTimeout(r.work, replyTimeout)
+		defer cancel()
+		for errors.Is(err, nats.ErrReconnectBufExceeded) && wait.Sleep(ctx, replyRetry) == nil {
 			err = r.Conn.PublishMsg(m)
 		}
 	}
 	if err != nil {
-		r.Telemetry.Log.Warn("answering", zap.String("subject", req.Subject()), zap.Error(err))
+		r.Telemetry.Log.Warn("reply not sent", zap.String("subject", req.Subject()), zap.Error(err))
 	}
 }
 
-// endpointCount is an endpoint's part of `nats micro stats`: micro's own figures see the hand-off alone.
-type endpointCount struct {
+// endpointStats are an endpoint's figures for `nats micro stats`. micro's own figures only cover the time until accept returns.
+type endpointStats struct {
 	requests, errors, nanoseconds atomic.Int64
 	instrument                    *mesh.Instrument
 }
 
-func (c *endpointCount) snapshot() any {
-	if c == nil {
+// snapshot returns the figures as they are encoded for `nats micro stats`.
+func (s *endpointStats) snapshot() any {
+	if s == nil {
 		return nil
 	}
-	requests, total := c.requests.Load(), c.nanoseconds.Load()
+	requests, total := s.requests.Load(), s.nanoseconds.Load()
 	return struct {
 		Requests int64   `json:"requests"`
 		Errors   int64   `json:"errors"`
 		Average  float64 `json:"average_ms"`
-	}{requests, c.errors.Load(), float64(total) / float64(max(1, requests)) / float64(time.Millisecond)}
+	}{requests, s.errors.Load(), float64(total) / float64(max(1, requests)) / float64(time.Millisecond)}
 }
 
+// observe records a request in the metrics and in the endpoint's figures.
 func (r *Runtime) observe(d *subjects.Descriptor, code subjects.Code, took time.Duration) {
-	count := r.counts[d.Method]
-	count.instrument.Observe(string(code), took)
-	count.requests.Add(1)
-	count.nanoseconds.Add(int64(took))
+	stats := r.stats[d.Method]
+	stats.instrument.Observe(string(code), took)
+	stats.requests.Add(1)
+	stats.nanoseconds.Add(int64(took))
 	if code != "" {
-		count.errors.Add(1)
+		stats.errors.Add(1)
 	}
 }
 
-// logRequest writes the request's one line: for a request that somebody else has given its id, and so
-// logs, only where it failed or where the level is debug. What is not ours is logged with its cause, once, here.
+// logRequest writes the log line of a request. A successful request that came with a request id is logged at level debug only,
+// because the gateway logs it. The cause of an error is logged here and nowhere else.
 func (r *Runtime) logRequest(
 	ctx context.Context, d *subjects.Descriptor, c actors.Caller, err error, took time.Duration, relayed bool,
 ) {

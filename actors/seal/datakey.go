@@ -9,8 +9,8 @@ import (
 	"github.com/tink-crypto/tink-go/v2/keyset"
 )
 
-// NewDataKey makes a key for one thing alone, and returns it sealed besides, to be kept in a column of Sealed: so rotation
-// touches that column and not the thing, and who deletes the column's value leaves nothing that can be opened.
+// NewDataKey makes a key for a single object and returns it also sealed, for a column of Rotation.Sealed. So rotation rewrites the
+// key and not the object, and deleting the key makes the object unreadable.
 func (s *Sealer) NewDataKey(associated []byte) (key *Sealer, sealed []byte, err error) {
 	handle, err := keyset.NewHandle(aead.AES256GCMKeyTemplate())
 	if err != nil {
@@ -27,7 +27,7 @@ func (s *Sealer) NewDataKey(associated []byte) (key *Sealer, sealed []byte, err 
 	return key, sealed, err
 }
 
-// OpenDataKey opens what NewDataKey sealed.
+// OpenDataKey opens a key that NewDataKey sealed with the same associated data.
 func (s *Sealer) OpenDataKey(sealed, associated []byte) (*Sealer, error) {
 	plain, err := s.Open(sealed, associated)
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 	"github.com/tink-crypto/tink-go/v2/proto/tink_go_proto"
 )
 
-// readKeyset reads a keyset file, which nobody else may read.
+// readKeyset reads a keyset file. It refuses a file that other users may read.
 func readKeyset(path string) (*keyset.Handle, fs.FileInfo, error) {
 	file, err := os.Open(path)
 	if err != nil {
@@ -26,7 +26,7 @@ func readKeyset(path string) (*keyset.Handle, fs.FileInfo, error) {
 		return nil, nil, fmt.Errorf("opening keyset: %w", err)
 	}
 	if info.Mode().Perm()&0o077 != 0 && os.PathSeparator == '/' {
-		return nil, nil, fmt.Errorf("opening keyset: %s may be read by others (mode %v, want 0600)", path, info.Mode().Perm())
+		return nil, nil, fmt.Errorf("opening keyset: %s is readable by other users (mode %v, want 0600)", path, info.Mode().Perm())
 	}
 	handle, err := insecurecleartextkeyset.Read(keyset.NewJSONReader(file))
 	if err != nil {
@@ -35,7 +35,7 @@ func readKeyset(path string) (*keyset.Handle, fs.FileInfo, error) {
 	return handle, info, nil
 }
 
-// createKeyset puts a new keyset at path, complete and synced, unless another process was first: then that one's stays.
+// createKeyset creates a keyset with a new key at path, complete and synced. If another process creates one first, that one is kept.
 func createKeyset(path string) error {
 	handle, err := keyset.NewHandle(aead.AES256GCMKeyTemplate())
 	if err != nil {
@@ -52,7 +52,7 @@ func createKeyset(path string) error {
 	})
 }
 
-// replaceKeyset puts a keyset in the place of the one at path, whole from one moment to the next.
+// replaceKeyset replaces the keyset at path atomically.
 func replaceKeyset(path string, handle *keyset.Handle) error {
 	err := writeKeyset(path, handle, func(tmp string) error { return os.Rename(tmp, path) })
 	if err != nil {
@@ -61,7 +61,7 @@ func replaceKeyset(path string, handle *keyset.Handle) error {
 	return nil
 }
 
-// writeKeyset writes a keyset to a file beside path, mode 0600 and synced, and has place put it where it belongs.
+// writeKeyset writes a keyset to a temporary file in the directory of path, with mode 0600 and synced; place moves it to path.
 func writeKeyset(path string, handle *keyset.Handle, place func(tmp string) error) error {
 	var buf bytes.Buffer
 	if err := insecurecleartextkeyset.Write(handle, keyset.NewJSONWriter(&buf)); err != nil {
@@ -80,27 +80,27 @@ func writeKeyset(path string, handle *keyset.Handle, place func(tmp string) erro
 	if err := place(tmp.Name()); err != nil {
 		return err
 	}
-	folder, err := os.Open(dir)
+	directory, err := os.Open(dir)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = folder.Close() }()
-	return folder.Sync()
+	defer func() { _ = directory.Close() }()
+	return directory.Sync()
 }
 
-// keysetState is what a rotation needs to know of a keyset's keys, the oldest first.
+// keysetState has the ids of a keyset's keys, oldest first.
 type keysetState struct {
 	ids     []uint32
 	primary uint32
 }
 
-// stateOf refuses keysets whose sealed values do not tell which key they are sealed with.
+// stateOf returns the state of a keyset. It refuses keys whose sealed values do not start with the key's id.
 func stateOf(handle *keyset.Handle) (keysetState, error) {
 	info := handle.KeysetInfo()
 	state := keysetState{primary: info.GetPrimaryKeyId()}
 	for _, key := range info.GetKeyInfo() {
 		if key.GetOutputPrefixType() != tink_go_proto.OutputPrefixType_TINK {
-			return state, fmt.Errorf("key %d puts no id before what it seals, so that its rotation could not be followed", key.GetKeyId())
+			return state, fmt.Errorf("key %d cannot be rotated: its sealed values do not start with its id", key.GetKeyId())
 		}
 		state.ids = append(state.ids, key.GetKeyId())
 	}

@@ -10,48 +10,49 @@ import (
 	"github.com/tink-crypto/tink-go/v2/keyset"
 
 	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/wait"
 )
 
-// Sealed is a column whose values an actor's Sealer has made.
+// Column is a column of sealed values.
 type Column struct {
 	Table, Column string
-	// Key are the columns of the table's primary key; With are further ones. All are texts.
+	// Key has the columns of the primary key, With further columns of the associated data. All are text columns.
 	Key, With []string
-	// Base64 says that values are texts.
+	// Base64 means that the values are stored in base64, in a text column.
 	Base64 bool
-	// Associated is what a value is sealed with, made of the values of Key and those of With.
+	// Associated returns the associated data of a row, from the values of Key followed by those of With.
 	Associated func(values []string) []byte
 }
 
-// KeyRotation replaces the key that an actor's secrets are sealed with, beside a running weft on PostgreSQL or with it
-// stopped on SQLite. It goes by what stands in the keyset file and in the database, so that it may be interrupted at any
-// moment and run again:
+// Rotation replaces the key that seals an actor's secrets. On PostgreSQL weft may be running, on SQLite it must be stopped. Each
+// step is derived from the keyset file and the database, so a rotation can be interrupted at any time and run again:
 //
-//  1. a keyset of one key gets another one, which opens;
-//  2. the newest key becomes the one that seals;
-//  3. what other keys sealed is sealed again; once nothing is left that they sealed, they are taken out of the file.
+//  1. A keyset with one key gets a second one. It opens values but does not seal yet.
+//  2. The newest key becomes the primary key, which seals.
+//  3. Values sealed with older keys are sealed again. When there are none left, the older keys are deleted from the file.
 //
-// Processes that share the file follow it by themselves. Where copies of it lie on several machines, Step does one of the
-// three a run, and the file is copied in between: then no machine meets a key that it does not have.
+// Processes that share the file pick up its changes by themselves. If several machines have copies of the file, Step limits a run to
+// one step, and the operator copies the file after each run. So no machine has to open a value of a key that it does not have.
 type Rotation struct {
 	DB         *database.DB
 	KeysetFile string
-	// Sealed are all sealed columns of the database.
+	// Sealed has all sealed columns of the database.
 	Sealed []Column
-	Step   bool
-	// Settle is how long after a key became the one that seals another process may still write what an older one has
-	// sealed: longer than any call takes. On SQLite there is no other process.
+	// Step limits Run to one step.
+	Step bool
+	// Settle is how long other processes may still write values sealed with the previous key after step 2: longer than any call
+	// takes. It is not used on SQLite, which has no other process.
 	Settle time.Duration
 	Now    func() time.Time
-	// Say tells the operator what is done.
+	// Say reports progress to the operator.
 	Say func(line string)
 }
 
-// rotationBatch is how many values are sealed again in one transaction.
+// rotationBatch bounds the values that are read, and sealed again in one transaction.
 const rotationBatch = 200
 
-// Run rotates the key, or finishes a rotation that was interrupted. A value that its key does not open is an error, and
-// keeps the old keys.
+// Run rotates the key or finishes an interrupted rotation. If a value cannot be opened with its key, Run fails and the old keys are
+// kept.
 func (r Rotation) Run(ctx context.Context) error {
 	release, err := database.LockFile(r.KeysetFile + ".lock")
 	if errors.Is(err, database.ErrInUse) {
@@ -75,7 +76,7 @@ func (r Rotation) Run(ctx context.Context) error {
 	}
 }
 
-// step does what is next.
+// step runs the next step. done reports that it was the last.
 func (r Rotation) step(ctx context.Context) (done bool, err error) {
 	handle, info, err := readKeyset(r.KeysetFile)
 	if err != nil {
@@ -96,7 +97,7 @@ func (r Rotation) step(ctx context.Context) (done bool, err error) {
 			return fmt.Sprintf("key %d seals from now on", state.newest()), m.SetPrimary(state.newest())
 		})
 	}
-	if err := r.sealAgain(ctx, state, info.ModTime()); err != nil {
+	if err := r.resealAll(ctx, state, info.ModTime()); err != nil {
 		return false, err
 	}
 	for _, id := range state.ids[:len(state.ids)-1] {
@@ -113,10 +114,10 @@ func (r Rotation) step(ctx context.Context) (done bool, err error) {
 	return true, nil
 }
 
-// change writes the keyset with a change.
-func (r Rotation) change(handle *keyset.Handle, how func(*keyset.Manager) (said string, err error)) error {
+// change applies an edit to the keyset, writes the file and reports the edit's description.
+func (r Rotation) change(handle *keyset.Handle, edit func(*keyset.Manager) (description string, err error)) error {
 	manager := keyset.NewManagerFromHandle(handle)
-	said, err := how(manager)
+	description, err := edit(manager)
 	if err != nil {
 		return err
 	}
@@ -127,12 +128,13 @@ func (r Rotation) change(handle *keyset.Handle, how func(*keyset.Manager) (said 
 	if err := replaceKeyset(r.KeysetFile, changed); err != nil {
 		return err
 	}
-	r.Say(said)
+	r.Say(description)
 	return nil
 }
 
-// sealAgain goes over every column until, once others can have nothing under way, it finds nothing that an old key sealed.
-func (r Rotation) sealAgain(ctx context.Context, state keysetState, since time.Time) error {
+// resealAll repeats the pass over all columns until one that started after Settle finds no value of an old key. since is when the
+// current key became primary.
+func (r Rotation) resealAll(ctx context.Context, state keysetState, since time.Time) error {
 	sealer, err := Open(r.KeysetFile)
 	if err != nil {
 		return err
@@ -141,7 +143,7 @@ func (r Rotation) sealAgain(ctx context.Context, state keysetState, since time.T
 		settled := r.DB.Dialect() == database.DialectSQLite || r.Now().Sub(since) >= r.Settle
 		left := 0
 		for _, column := range r.Sealed {
-			n, err := r.sealColumnAgain(ctx, sealer, state, column)
+			n, err := r.resealColumn(ctx, sealer, state, column)
 			if err != nil {
 				return fmt.Errorf("sealing %s.%s again: %w", column.Table, column.Column, err)
 			}
@@ -150,17 +152,17 @@ func (r Rotation) sealAgain(ctx context.Context, state keysetState, since time.T
 		if settled && left == 0 {
 			return nil
 		}
-		if wait := r.Settle - r.Now().Sub(since); !settled && wait > 0 {
-			r.Say(fmt.Sprintf("waiting %s for what other processes have begun", wait.Round(time.Second)))
-			if err := waitFor(ctx, wait); err != nil {
+		if rest := r.Settle - r.Now().Sub(since); !settled && rest > 0 {
+			r.Say(fmt.Sprintf("waiting %s for pending writes of other processes", rest.Round(time.Second)))
+			if err := wait.Sleep(ctx, rest); err != nil {
 				return err
 			}
 		}
 	}
 }
 
-// sealColumnAgain goes over a column once and tells how many values it found that old keys sealed.
-func (r Rotation) sealColumnAgain(ctx context.Context, sealer *Sealer, state keysetState, column Column) (found int, err error) {
+// resealColumn makes one pass over a column and returns the number of values that old keys had sealed.
+func (r Rotation) resealColumn(ctx context.Context, sealer *Sealer, state keysetState, column Column) (found int, err error) {
 	known := map[uint32]bool{}
 	for _, id := range state.ids {
 		known[id] = true
@@ -178,16 +180,16 @@ func (r Rotation) sealColumnAgain(ctx context.Context, sealer *Sealer, state key
 				continue
 			}
 			if !ok || !known[id] {
-				foreign++ // it does not open now either
+				foreign++ // the sealer cannot open it
 				continue
 			}
-			again, err := sealRowAgain(sealer, column, row)
+			resealed, err := reseal(sealer, column, row)
 			if err != nil {
 				return found, fmt.Errorf("row %v: %w", row.key(column), err)
 			}
-			changes = append(changes, sealedChange{key: row.key(column), from: row.sealed, to: again})
+			changes = append(changes, sealedChange{key: row.key(column), from: row.sealed, to: resealed})
 		}
-		if err := changeSealed(ctx, r.DB, column, changes); err != nil {
+		if err := updateSealed(ctx, r.DB, column, changes); err != nil {
 			return found, err
 		}
 		seen, found = seen+len(rows), found+len(changes)
@@ -200,28 +202,17 @@ func (r Rotation) sealColumnAgain(ctx context.Context, sealer *Sealer, state key
 		after = rows[len(rows)-1].key(column)
 	}
 	if foreign > 0 {
-		r.Say(fmt.Sprintf("%s.%s: %d are sealed with keys that are not in the file, and stay as they are", column.Table, column.Column, foreign))
+		r.Say(fmt.Sprintf("%s.%s: %d are sealed with keys that are not in the file and were left unchanged", column.Table, column.Column, foreign))
 	}
 	return found, nil
 }
 
-func sealRowAgain(sealer *Sealer, column Column, row sealedRow) ([]byte, error) {
+// reseal opens a row's value and seals it with the primary key.
+func reseal(sealer *Sealer, column Column, row sealedRow) ([]byte, error) {
 	associated := column.Associated(row.values)
 	plain, err := sealer.Open(row.sealed, associated)
 	if err != nil {
 		return nil, err
 	}
 	return sealer.Seal(plain, associated)
-}
-
-// waitFor waits, or until ctx ends, whose error it returns.
-func waitFor(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }

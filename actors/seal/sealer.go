@@ -14,24 +14,24 @@ import (
 	"github.com/tink-crypto/tink-go/v2/tink"
 )
 
-// Sealer encrypts what is kept at rest with AES-256-GCM under a Tink keyset. A keyset may hold several keys: the primary
-// one seals, all of them open. A keyset file that has been replaced is read again before the next value is sealed, and
-// where a value does not open, so that a key is rotated while weft runs (KeyRotation). Safe for concurrent use.
+// Sealer encrypts values for storage with AES-256-GCM under a Tink keyset. The keyset's primary key seals, all its keys open. A
+// keyset file that was replaced is read again before the next value is sealed, and when a value cannot be opened, so that a key can
+// be rotated while weft runs (Rotation). It is safe for concurrent use.
 type Sealer struct {
-	path string // "" where there is no file behind it
+	path string // empty if there is no file
 	mu   sync.Mutex
 	keys atomic.Pointer[sealerKeys]
 }
 
-// sealerKeys are the keys of a keyset as it was read.
+// sealerKeys are a keyset's keys with the file information at the time of reading.
 type sealerKeys struct {
 	aead tink.AEAD
 	file fs.FileInfo
 }
 
-// OpenSealer reads the keyset file at path (Tink's JSON, in clear) or, where there is none, makes one with a new key and
-// mode 0600, on disk before it is used. A file that others can read is refused. Every copy of an actor that shares a
-// database needs the same file; whoever loses it loses what was sealed.
+// Open reads the keyset file at path, which is Tink's unencrypted JSON. If it does not exist, Open creates it with a new key and mode
+// 0600, synced before its first use. It refuses a file that other users can read. All copies of an actor that share a database need
+// the same file. If the file is lost, sealed values cannot be opened again.
 func Open(path string) (*Sealer, error) {
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		if err := createKeyset(path); err != nil {
@@ -42,7 +42,7 @@ func Open(path string) (*Sealer, error) {
 	return s, s.load()
 }
 
-// NewSealer seals with the AEAD keys of handle.
+// New returns a sealer with the AEAD keys of handle and without a file.
 func New(handle *keyset.Handle) (*Sealer, error) {
 	primitive, err := aead.New(handle)
 	if err != nil {
@@ -66,8 +66,8 @@ func (s *Sealer) load() error {
 	return nil
 }
 
-// current are the keys of the file as it is now. A file that cannot be read any more is an error, since it may say that a
-// key is to seal nothing more; one that is gone says nothing.
+// current returns the keys of the file's present version. If the file exists and cannot be read it returns an error, because the key
+// in memory may have been replaced; if the file was removed it returns the keys in memory.
 func (s *Sealer) current() (*sealerKeys, error) {
 	if s.path == "" || s.unchanged() {
 		return s.keys.Load(), nil
@@ -88,12 +88,12 @@ func (s *Sealer) unchanged() bool {
 	if err != nil {
 		return errors.Is(err, fs.ErrNotExist)
 	}
-	had := s.keys.Load().file
-	return os.SameFile(had, info) && had.ModTime().Equal(info.ModTime()) && had.Size() == info.Size() && had.Mode() == info.Mode()
+	last := s.keys.Load().file
+	return os.SameFile(last, info) && last.ModTime().Equal(info.ModTime()) && last.Size() == info.Size() && last.Mode() == info.Mode()
 }
 
-// Seal encrypts plain. associated is not stored: Open needs the same bytes, so that a sealed value moved to another row
-// or column does not open there.
+// Seal encrypts plain. associated is authenticated but not stored; Open needs the same bytes. If it identifies row and column, a
+// sealed value that was moved to another place cannot be opened there.
 func (s *Sealer) Seal(plain, associated []byte) ([]byte, error) {
 	keys, err := s.current()
 	if err != nil {
@@ -106,12 +106,12 @@ func (s *Sealer) Seal(plain, associated []byte) ([]byte, error) {
 	return sealed, nil
 }
 
-// Open decrypts what Seal made with the same associated bytes. It fails on anything changed or moved.
+// Open decrypts a value that Seal returned for the same associated bytes. It fails if either was changed.
 func (s *Sealer) Open(sealed, associated []byte) ([]byte, error) {
 	keys := s.keys.Load()
 	plain, err := keys.aead.Decrypt(sealed, associated)
 	if err != nil {
-		// It may be sealed with a key that was added since.
+		// It may be sealed with a key that was added to the file after the last reading.
 		if newer, e := s.current(); e == nil && newer != keys {
 			plain, err = newer.aead.Decrypt(sealed, associated)
 		}
@@ -122,7 +122,7 @@ func (s *Sealer) Open(sealed, associated []byte) ([]byte, error) {
 	return plain, nil
 }
 
-// sealedWith is the id of the key that a value is sealed with, which Tink puts before it.
+// sealedWith returns the id of the key that sealed a value, from Tink's prefix.
 func sealedWith(sealed []byte) (keyID uint32, ok bool) {
 	const tinkPrefix = 1
 	if len(sealed) < 5 || sealed[0] != tinkPrefix {

@@ -12,12 +12,12 @@ import (
 	"github.com/weftmesh/weft/actors/seal"
 )
 
-func TestSealerKeepsItsKey(t *testing.T) {
+func TestConcurrentOpensShareOneKey(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "keys", "auth.json")
 	sealers := make([]*seal.Sealer, 8)
 	var group sync.WaitGroup
-	for n := range sealers { // all starting for the first time
+	for n := range sealers {
 		group.Go(func() {
 			s, err := seal.Open(path)
 			if err != nil {
@@ -38,11 +38,11 @@ func TestSealerKeepsItsKey(t *testing.T) {
 		}
 	}
 	if _, err := sealers[0].Open(sealed, []byte("row 2")); err == nil {
-		t.Error("opened in another row")
+		t.Error("it can be opened in another row")
 	}
 	sealed[len(sealed)-1] ^= 1
 	if _, err := sealers[0].Open(sealed, row); err == nil {
-		t.Error("opened what was changed")
+		t.Error("a changed value can be opened")
 	}
 	info, err := os.Stat(path)
 	if err != nil || info.Mode().Perm() != 0o600 {
@@ -50,11 +50,11 @@ func TestSealerKeepsItsKey(t *testing.T) {
 	}
 	left, err := os.ReadDir(filepath.Dir(path))
 	if err != nil || len(left) != 1 {
-		t.Errorf("%v left in the folder (%v)", left, err)
+		t.Errorf("the directory contains %v (%v), want the keyset only", left, err)
 	}
 }
 
-func TestSealerRefusesFiles(t *testing.T) {
+func TestOpenRefusesFiles(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "keyset.json")
 	if _, err := seal.Open(path); err != nil {
@@ -64,7 +64,7 @@ func TestSealerRefusesFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := seal.Open(path); err == nil {
-		t.Error("took a keyset that others can read")
+		t.Error("a keyset that other users can read was accepted")
 	}
 	if err := os.WriteFile(path, []byte("{}"), 0o600); err != nil {
 		t.Fatal(err)
@@ -73,11 +73,11 @@ func TestSealerRefusesFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := seal.Open(path); err == nil {
-		t.Error("took an empty keyset")
+		t.Error("an empty keyset was accepted")
 	}
 }
 
-// TestSealerFollowsItsFile: a running process seals with the key that the file says, and opens what others seal with it.
+// A running process seals with the file's present primary key and opens values that other processes have sealed with it.
 func TestSealerFollowsItsFile(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "keyset.json")
@@ -96,7 +96,7 @@ func TestSealerFollowsItsFile(t *testing.T) {
 	before := sealWith(running)
 	db := actortest.Databases(t)[0].Open(t, "auth")
 	r := seal.Rotation{DB: db, KeysetFile: path, Step: true, Now: time.Now, Say: func(string) {}}
-	for range 2 { // a key is added, and seals
+	for range 2 { // add a key, make it primary
 		if err := r.Run(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -111,7 +111,7 @@ func TestSealerFollowsItsFile(t *testing.T) {
 	}
 	for name, sealed := range map[string][]byte{"before": before, "after": after} {
 		if got, err := running.Open(sealed, nil); err != nil || string(got) != "the answer" {
-			t.Errorf("what was sealed %s: %q, %v", name, got, err)
+			t.Errorf("opening the value sealed %s: %q, %v", name, got, err)
 		}
 	}
 	if sealed := sealWith(running); !bytes.Equal(sealed[:5], after[:5]) {
@@ -121,7 +121,7 @@ func TestSealerFollowsItsFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := running.Seal([]byte("x"), nil); err == nil {
-		t.Error("sealed, where the file may say that the key is to seal nothing more")
+		t.Error("it seals although the file cannot be read and the key may have been replaced")
 	}
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)

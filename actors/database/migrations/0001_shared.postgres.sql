@@ -1,5 +1,5 @@
--- Messages committed with their row and not yet acknowledged by JetStream (outbox.go). Its rows live for milliseconds:
--- dead ones are cleared by their number, not by their share of a table that is nearly always empty.
+-- Messages that are committed and not yet acknowledged by JetStream. Rows live for milliseconds and the table is nearly always
+-- empty, so autovacuum goes by the number of dead rows, not by their share.
 CREATE TABLE weft_outbox (
     seq        BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     id         TEXT   NOT NULL UNIQUE,
@@ -7,15 +7,15 @@ CREATE TABLE weft_outbox (
     order_key  TEXT   NOT NULL,
     header     BYTEA  NOT NULL,
     data       BYTEA  NOT NULL,
-    created_at BIGINT NOT NULL -- Unix milliseconds
+    created_at BIGINT NOT NULL -- microseconds since the Unix epoch
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
 
--- Calls with an idempotency key: reserved, or answered (idempotency.go).
+-- Calls with an idempotency key, reserved or answered.
 CREATE TABLE weft_idempotency (
     id          TEXT    NOT NULL PRIMARY KEY,
     owner       TEXT    NOT NULL,
-    lease_until BIGINT  NOT NULL, -- Unix milliseconds
-    expires_at  BIGINT  NOT NULL, -- Unix milliseconds
+    lease_until BIGINT  NOT NULL, -- microseconds since the Unix epoch
+    expires_at  BIGINT  NOT NULL, -- microseconds since the Unix epoch
     done        BOOLEAN NOT NULL,
     sealed      BYTEA   NOT NULL
 );

@@ -1,4 +1,4 @@
--- Messages committed with their row and not yet acknowledged by JetStream (outbox.go).
+-- Messages that are committed and not yet acknowledged by JetStream.
 CREATE TABLE weft_outbox (
     seq        INTEGER PRIMARY KEY AUTOINCREMENT,
     id         TEXT    NOT NULL UNIQUE,
@@ -6,15 +6,15 @@ CREATE TABLE weft_outbox (
     order_key  TEXT    NOT NULL,
     header     BLOB    NOT NULL,
     data       BLOB    NOT NULL,
-    created_at INTEGER NOT NULL -- Unix milliseconds
+    created_at INTEGER NOT NULL -- microseconds since the Unix epoch
 );
 
--- Calls with an idempotency key: reserved, or answered (idempotency.go).
+-- Calls with an idempotency key, reserved or answered.
 CREATE TABLE weft_idempotency (
     id          TEXT    NOT NULL PRIMARY KEY,
     owner       TEXT    NOT NULL,
-    lease_until INTEGER NOT NULL, -- Unix milliseconds
-    expires_at  INTEGER NOT NULL, -- Unix milliseconds
+    lease_until INTEGER NOT NULL, -- microseconds since the Unix epoch
+    expires_at  INTEGER NOT NULL, -- microseconds since the Unix epoch
     done        BOOLEAN NOT NULL,
     sealed      BLOB    NOT NULL
 );

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/go-openapi/jsonpointer"
 )
 
 // Fault is one error in a manifest.
@@ -86,9 +88,7 @@ func pointerTo(base string, tokens ...string) string {
 	b.WriteString(base)
 	for _, token := range tokens {
 		b.WriteByte('/')
-		b.WriteString(pointerEscape.Replace(token))
+		b.WriteString(jsonpointer.Escape(token))
 	}
 	return b.String()
 }
-
-var pointerEscape = strings.NewReplacer("~", "~0", "/", "~1")

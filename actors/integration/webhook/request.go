@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/go-openapi/jsonpointer"
 )
 
 // Request is a delivery as it was received.
@@ -112,12 +114,10 @@ func authorization(r Request, scheme string) (string, bool) {
 	return rest, ok && found && strings.EqualFold(got, scheme) && rest != ""
 }
 
-var unescape = strings.NewReplacer("~1", "/", "~0", "~")
-
 // textAt returns the string or number at a JSON pointer as text; ok is false if there is none, or an empty string.
 func textAt(value any, pointer string) (string, bool) {
 	for token := range strings.SplitSeq(pointer[1:], "/") {
-		token = unescape.Replace(token)
+		token = jsonpointer.Unescape(token)
 		switch v := value.(type) {
 		case map[string]any:
 			value = v[token]

@@ -39,9 +39,22 @@ func childrenOf(h *execution) (ids []string) {
 	return ids
 }
 
-// awaits reports whether an execution waits for a call now.
-func (h *execution) awaits(call string) bool {
-	return h.machine != nil && !h.finished && containsCall(h.machine.Awaited(), call)
+// callOfChild is the call by which an execution waits for a child now; empty where it does not. An attempt of a call that is tried
+// again waits for the child of the attempt before, under an id of its own.
+func (h *execution) callOfChild(child string) string {
+	if h.machine == nil || h.finished {
+		return ""
+	}
+	return callOfChild(h.machine.Awaited(), child)
+}
+
+func callOfChild(calls []*machine.Call, child string) string {
+	for _, call := range calls {
+		if awaitedChild(call) == child {
+			return call.ID
+		}
+	}
+	return ""
 }
 
 // children keeps the executions of a partition and their children consistent across processes: a parent gets its child's result,
@@ -55,8 +68,12 @@ func (c children) cancelAll(ids []string) {
 	}
 }
 
-// cancelAbandoned cancels a child that an execution, by its log, does not wait for any more.
-func (c children) cancelAbandoned(h *execution, id string) {
+// cancelAbandoned cancels a child that an execution, by its log, does not wait for any more, unless another of the calls that are
+// outstanding does.
+func (c children) cancelAbandoned(h *execution, id string, outstanding []*machine.Call) {
+	if callOfChild(outstanding, id) != "" {
+		return
+	}
 	h.pendingCleanup++
 	c.p.e.background.Go(func() {
 		c.cancel(id)
@@ -87,15 +104,15 @@ func cancelChildCommand(id string) cancelCommand {
 	return cancelCommand{Execution: id, Reason: "the execution that waited for it has ended or gone on"}
 }
 
-// mayBeOrphaned reports whether nobody may wait for an execution that is a child: its starter may have been paused and lost the
-// parent's partition, and the parent's next owner may have abandoned the call before the child was there to be cancelled.
+// mayBeOrphaned reports whether an execution is a child whose parent may not wait for it: its starter may have been paused and have
+// lost the parent's partition, and the parent's next owner may have abandoned the call before the child existed.
 func (c children) mayBeOrphaned(h *execution) bool { return h.row.ParentID != "" && !c.p.e.single }
 
 // confirmAwaited cancels a child that its parent does not wait for. The child is not evicted before, so that an owner that takes
 // over meanwhile asks again.
 func (c children) confirmAwaited(h *execution) {
 	c.retryUntilDone("asking whether a child is awaited", func(ctx context.Context) error {
-		reply, err := sendTo(ctx, c.p.e, h.row.ParentID, awaitsCallCommand{Execution: h.row.ParentID, Call: h.row.ParentCall})
+		reply, err := sendTo(ctx, c.p.e, h.row.ParentID, awaitsChildCommand{Execution: h.row.ParentID, Child: h.row.ID})
 		if err != nil && !IsNotFound(err) || reply.Awaits {
 			return err
 		}
@@ -106,17 +123,17 @@ func (c children) confirmAwaited(h *execution) {
 	c.cleanupDone(h)
 }
 
-// awaitsCall reports whether an execution waits for a call, by its log: a negative answer is given once the log has what it rests on.
-func (c children) awaitsCall(ctx context.Context, id, call string) (awaits bool, err error) {
-	err = c.p.withExecution(ctx, id, func(h *execution) { awaits = h.awaits(call) })
+// awaitsChild reports whether an execution waits for a child, by its log: a negative answer is given once the log has what it rests on.
+func (c children) awaitsChild(ctx context.Context, id, child string) (awaits bool, err error) {
+	err = c.p.withExecution(ctx, id, func(h *execution) { awaits = h.callOfChild(child) != "" })
 	if err == nil && !awaits {
 		err = c.p.writer.barrier(ctx)
 	}
 	return awaits, err
 }
 
-// retryUntilDone does what follows from the log until it succeeds, there is nothing to do, or the partition is closed: then its
-// next owner does it. Each attempt is bounded, because the peer may hang.
+// retryUntilDone repeats what must follow from the log until it succeeds or its target does not exist. When the partition is closed it
+// stops, and the next owner does it. Each attempt is bounded, because the peer may hang.
 func (c children) retryUntilDone(what string, do func(ctx context.Context) error) {
 	for {
 		ctx, cancel := context.WithTimeout(c.p.ctx, routeTimeout)
@@ -130,8 +147,8 @@ func (c children) retryUntilDone(what string, do func(ctx context.Context) error
 	}
 }
 
-// resolveOrphans cancels children that are not awaited any more and that the partition's previous owner did not get to: those of
-// executions that have ended, and those that restored executions have abandoned. An execution that was evicted has none.
+// resolveOrphans cancels the children that are not awaited any more and that the partition's previous owner has not cancelled: those
+// of executions that have ended, and those that restored executions have abandoned. An execution that was evicted has none.
 func (c children) resolveOrphans(restored []*execution) {
 	c.retryUntilDone("looking for orphaned children", func(ctx context.Context) error {
 		if err := c.p.e.FlushAll(ctx); err != nil { // children may be in any partition
@@ -176,7 +193,7 @@ func (c children) cancelUnawaited(ctx context.Context, restored []*execution) er
 		rows = append(rows, more...)
 	}
 	c.p.mu.Lock()
-	rows = slices.DeleteFunc(rows, func(child Row) bool { return byID[child.ParentID].awaits(child.ParentCall) })
+	rows = slices.DeleteFunc(rows, func(child Row) bool { return byID[child.ParentID].callOfChild(child.ID) != "" })
 	c.p.mu.Unlock()
 	if err := c.p.writer.barrier(ctx); err != nil { // only what the log has is final
 		return err
@@ -184,7 +201,7 @@ func (c children) cancelUnawaited(ctx context.Context, restored []*execution) er
 	c.p.mu.Lock()
 	defer c.p.mu.Unlock()
 	for _, child := range rows {
-		c.cancelAbandoned(byID[child.ParentID], child.ID)
+		c.cancelAbandoned(byID[child.ParentID], child.ID, nil)
 	}
 	return nil
 }
@@ -194,21 +211,29 @@ func (c children) cancelUnawaited(ctx context.Context, restored []*execution) er
 func (c children) completeParent(row Row) {
 	c.p.e.background.Go(func() {
 		c.retryUntilDone("completing a parent's call", func(ctx context.Context) error {
-			return c.p.e.CompleteCall(ctx, row.ParentID, row.ParentCall, outputOf(row), FaultOfRow(row))
+			_, err := sendTo(ctx, c.p.e, row.ParentID, completeCommand{
+				Execution: row.ParentID, Call: row.ParentCall, Child: row.ID, Output: outputOf(row), Error: FaultOfRow(row),
+			})
+			return err
 		})
 	})
 }
 
 // completeParents completes the calls that wait for executions which ended before this process took the partition over.
 func (c children) completeParents() {
-	rows, err := c.p.e.store.uncompletedParents(c.p.ctx, c.p.number)
-	if err != nil {
-		c.p.e.Log.Warn("looking for parents to complete", zap.Error(err))
-		return
-	}
-	for _, row := range rows {
-		c.completeParent(row)
-	}
+	c.retryUntilDone("looking for parents to complete", func(ctx context.Context) error {
+		if err := c.p.e.FlushAll(ctx); err != nil { // parents may be in any partition
+			return err
+		}
+		rows, err := c.p.e.store.uncompletedParents(ctx, c.p.number)
+		if err != nil {
+			return err
+		}
+		for _, row := range rows {
+			c.completeParent(row)
+		}
+		return nil
+	})
 }
 
 // CompleteCall ends an external call of an execution with an output, or with an error where fault is not nil. For a call that is

@@ -9,7 +9,6 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/weftmesh/weft/actors/workflow/language"
 	"github.com/weftmesh/weft/actors/workflow/machine"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -50,6 +49,9 @@ type partition struct {
 	timers          timers
 	// timersUntil is the time up to which the timers of evicted executions are in memory.
 	timersUntil time.Time
+	// listenerReads counts the reads of evicted listeners in progress, evictedDuringReads has what was evicted meanwhile, with its user.
+	listenerReads      int
+	evictedDuringReads map[string]string
 	// draining: the partition is being handed over, and dispatches no call. closed: it is not owned any more.
 	draining, closed bool
 }
@@ -57,7 +59,7 @@ type partition struct {
 func newPartition(ctx context.Context, e *Engine, number int) *partition {
 	p := &partition{
 		e: e, number: number, timerWake: newSignal(), executions: map[string]*execution{}, loading: map[string]chan struct{}{},
-		unprojected: map[string]*execution{},
+		unprojected: map[string]*execution{}, evictedDuringReads: map[string]string{},
 	}
 	p.ctx, p.stop = context.WithCancel(context.WithoutCancel(ctx))
 	p.timers.wake = p.timerWake
@@ -72,88 +74,6 @@ func newPartition(ctx context.Context, e *Engine, number int) *partition {
 		appended: p.onAppended, lost: p.close,
 	}
 	return p
-}
-
-// start starts an execution. logged gets nil once that is in the log; wait, where it is not nil, gets the result.
-func (p *partition) start(row Row, def *language.Workflow, wait chan Result) (logged chan error, err error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.closed || p.draining {
-		return nil, errPartitionMoving
-	}
-	pending, stalledSince := p.writer.backlog()
-	if err := p.admission.check(row.UserID, load{pending, p.unprojectedBytes, stalledSince}); err != nil {
-		return nil, err
-	}
-	if p.executions[row.ID] != nil {
-		return nil, ErrTaken
-	}
-	h := newExecution(row, def)
-	h.row.Partition, h.row.Status = p.number, subjects.ExecutionPending
-	if err := p.admission.admit(h); err != nil {
-		return nil, err
-	}
-	if wait != nil {
-		h.results = append(h.results, wait)
-	}
-	logged = make(chan error, 1)
-	p.executions[row.ID] = h
-	var events []machine.Event
-	if p.acquireSlot(h) {
-		if events, err = p.launch(h); err != nil {
-			p.discard(h)
-			return nil, err
-		}
-	}
-	start := row
-	p.enqueue(h, transition{Start: &start}, events, logged)
-	if p.children.mayBeOrphaned(h) {
-		h.pendingCleanup++
-		p.e.background.Go(func() { p.children.confirmAwaited(h) })
-	}
-	return logged, nil
-}
-
-// startPending starts an execution that has a slot, and that the log has as pending.
-func (p *partition) startPending(h *execution) {
-	events, err := p.launch(h)
-	if err != nil {
-		p.e.Log.Error("starting an execution", zap.String("execution_id", h.row.ID), zap.Error(err))
-		p.discard(h)
-		return
-	}
-	p.enqueue(h, transition{}, events, nil)
-}
-
-// discard removes an execution that could not be started.
-func (p *partition) discard(h *execution) {
-	p.admission.release(h)
-	if p.executions[h.row.ID] == h {
-		delete(p.executions, h.row.ID)
-	}
-	p.releaseLimits(h)
-}
-
-// launch creates an execution's machine. Calls without an effect that it begins with complete at once: their results are in the
-// log before anything that follows from them is dispatched.
-func (p *partition) launch(h *execution) ([]machine.Event, error) {
-	input, err := language.Decode([]byte(h.row.Input))
-	if err != nil {
-		return nil, err
-	}
-	x, events, err := p.e.launch(p.ctx, h, input)
-	if err != nil {
-		return nil, err
-	}
-	h.machine = x
-	p.noteStarted(h)
-	for _, call := range x.Calls() {
-		if hasNoEffect(call) {
-			p.e.metrics.stepsCompleted.Inc()
-			events = append(events, x.Handle(machine.CallDone(call.ID, ArgumentsOf(call), p.e.Now()))...)
-		}
-	}
-	return events, nil
 }
 
 // decide applies outcomes to an execution's machine, or continues a transition that was split, and enqueues the events. It reports
@@ -285,6 +205,8 @@ func (p *partition) advance(h *execution) {
 		p.decide(h, nil)
 	case !outstanding:
 		p.idle(h)
+	default:
+		p.scheduleTimer(h.nextTimer(), h) // a timeout of the call, or a wait of another branch
 	}
 }
 

@@ -8,15 +8,13 @@ import (
 	"maps"
 	"slices"
 
-	"go.uber.org/zap"
-
 	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/workflow/machine"
 	"github.com/weftmesh/weft/subjects"
 )
 
-// takeOver makes this process the owner of a partition: it fences off any earlier owner, and restores the executions from SQL and
-// from what the log has besides.
+// takeOver makes this process the owner of a partition: it fences earlier owners off, and restores the executions from SQL and
+// from the messages of the log that are not projected.
 func (e *Engine) takeOver(ctx context.Context, number int) (*partition, error) {
 	p := newPartition(ctx, e, number)
 	if err := p.restore(ctx); err != nil {
@@ -67,7 +65,11 @@ func (p *partition) restore(ctx context.Context) error {
 	if err := p.restoreApprovals(ctx); err != nil {
 		return database.Classify(err)
 	}
-	return p.restoreLimits(ctx)
+	if err := p.restoreLimits(ctx); err != nil {
+		return err
+	}
+	// A later owner may have projected the log further and truncated it meanwhile: then what was read has a gap.
+	return p.verifyOwnership(ctx)
 }
 
 // fence appends a new owner's first message: the log refuses those of earlier owners from then on.
@@ -141,8 +143,8 @@ func (p *partition) restoreLimits(ctx context.Context) error {
 		return database.Classify(err)
 	}
 	p.admission.restore(rows, p.executions)
-	for id, t := range p.admission.limiter.waiters {
-		if t.stage == stageWaiting && p.executions[id] == nil {
+	for id, w := range p.admission.limiter.waiters {
+		if w.stage == stageWaiting && p.executions[id] == nil {
 			return fmt.Errorf("restoring the executions that wait for limits: execution %s is missing", id)
 		}
 	}
@@ -160,7 +162,7 @@ func (p *partition) run() {
 		switch {
 		case h.machine == nil && p.acquireSlot(h):
 			p.startPending(h)
-		case h.machine != nil && h.unacked == 0: // else another one's admission has started it
+		case h.machine != nil && h.unacked == 0: // else the admission of another execution has started it
 			p.advance(h)
 		}
 	}
@@ -199,7 +201,7 @@ func (p *partition) withExecution(ctx context.Context, id string, do func(h *exe
 	}
 }
 
-// reserve runs do on a loaded execution, under the partition's lock; release is nil then. For any other it waits for whoever loads or
+// reserve runs do on a loaded execution, under the partition's lock; release is nil then. For any other it waits for the goroutine that loads or
 // starts it, and then gives the caller the exclusive right to do so until release: a second copy must not be loaded.
 func (p *partition) reserve(ctx context.Context, id string, do func(h *execution)) (release func(), err error) {
 	for {
@@ -312,11 +314,10 @@ func (e *Engine) loadFrom(ctx context.Context, row Row) (*execution, error) {
 // cancelUnwritable loads an execution again of which a transition could not be written, and cancels it.
 func (p *partition) cancelUnwritable(id string) {
 	p.e.background.Go(func() {
-		err := p.withExecution(p.ctx, id, func(h *execution) {
-			p.decide(h, nil, machine.Cancel("an event is larger than a message of the log may be", p.e.Now()))
+		p.children.retryUntilDone("cancelling an execution", func(ctx context.Context) error {
+			return p.withExecution(ctx, id, func(h *execution) {
+				p.decide(h, nil, machine.Cancel("an event is larger than a message of the log may be", p.e.Now()))
+			})
 		})
-		if err != nil && p.ctx.Err() == nil {
-			p.e.Log.Error("cancelling an execution", zap.String("execution_id", id), zap.Error(err))
-		}
 	})
 }

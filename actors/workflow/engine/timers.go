@@ -13,14 +13,14 @@ const (
 	maxTimerSleep = time.Second
 	// timerHorizon is how far ahead the timers of evicted executions are in memory; past half of it, more are read.
 	timerHorizon = 10 * time.Minute
-	// maxTimersPerPass bounds how many executions one pass wakes.
+	// maxTimersPerPass bounds the executions that one pass wakes.
 	maxTimersPerPass = 200
 	// slotRetryDelay is the pause before an evicted execution whose timer is due looks for a slot again.
 	slotRetryDelay = 20 * time.Millisecond
 )
 
-// timers are the times at which executions are looked at. A time that is set twice fires once. What is due at that time is the
-// machine's decision: a timer that fires early or in vain does no harm.
+// timers are the times at which executions are looked at. A time that is set twice fires once. The machine decides what is due then: a
+// timer that fires too early, or for nothing, has no effect.
 type timers struct {
 	heap timerHeap
 	set  map[timer]struct{}
@@ -169,14 +169,23 @@ func (p *partition) fireDue() time.Duration {
 
 // loadTimers reads the timers of evicted executions that are due before a time. If that fails, the next pass tries again.
 func (p *partition) loadTimers(until time.Time) {
+	p.mu.Lock()
+	before := p.timersUntil
+	p.timersUntil = until // an execution that is evicted during the read, which may miss it, adds its timer itself
+	p.mu.Unlock()
 	rows, err := p.e.store.due(p.ctx, p.number, until)
-	if err != nil {
-		return
-	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.timersUntil = until
+	if err != nil {
+		p.timersUntil = before
+		return
+	}
 	for _, row := range rows {
 		p.timers.add(machine.Moment(row.DueAt), row.ID)
+	}
+	for _, h := range p.executions {
+		if h.machine != nil && !h.finished {
+			p.scheduleTimer(h.nextTimer(), h)
+		}
 	}
 }

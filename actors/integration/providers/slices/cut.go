@@ -9,6 +9,7 @@ import (
 
 	"github.com/getkin/kin-openapi/openapi2"
 	"github.com/getkin/kin-openapi/openapi2conv"
+	"github.com/go-openapi/jsonpointer"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -179,7 +180,7 @@ func copyComponent(doc, small map[string]any, ref []string) {
 	if len(ref) < 3 || ref[0] != "components" {
 		return
 	}
-	kind, name := ref[1], strings.NewReplacer("~1", "/", "~0", "~").Replace(ref[2])
+	kind, name := ref[1], jsonpointer.Unescape(ref[2])
 	components := object(small["components"])
 	if components[kind] == nil {
 		components[kind] = map[string]any{}

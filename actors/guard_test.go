@@ -1,4 +1,4 @@
-package runtime_test
+package actors_test
 
 import (
 	"context"
@@ -17,29 +17,45 @@ import (
 
 const scope = subjects.ScopeIntegrationsExecute
 
-// newGuard opens the guard of a process of its own, under a user.
+// newGuard returns the guard of a new connection of a NATS user, as in a process of its own.
 func newGuard(t *testing.T, m *actortest.Mesh, user string) (*actors.Guard, *mesh.Conn) {
 	t.Helper()
+	return newGuardAt(t, m, user, time.Now)
+}
+
+// newGuardAt is newGuard with a clock.
+func newGuardAt(t *testing.T, m *actortest.Mesh, user string, now func() time.Time) (*actors.Guard, *mesh.Conn) {
+	t.Helper()
 	conn := m.Connect(t, user)
-	presence, err := mesh.Join(t.Context(), conn, zap.NewNop())
+	membership, err := mesh.Join(t.Context(), conn, zap.NewNop())
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
-		_ = presence.Close(ctx)
+		_ = membership.Close(ctx)
 	})
-	guard, err := actors.NewGuard(t.Context(), conn, presence, time.Now)
+	guard, err := actors.NewGuard(t.Context(), conn, membership, now)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return guard, conn
 }
 
+// act is a start that does nothing.
 func act(context.Context, func()) error { return nil }
 
-func TestAGuardAsksForConsent(t *testing.T) {
+// untilCanceled is a start that waits for the end of its context, and closes waiting before.
+func untilCanceled(waiting chan struct{}) func(context.Context, func()) error {
+	return func(ctx context.Context, _ func()) error {
+		close(waiting)
+		<-ctx.Done()
+		return ctx.Err()
+	}
+}
+
+func TestGuardRequiresConsent(t *testing.T) {
 	t.Parallel()
 	m := actortest.Start(t, actortest.Quiet())
 	guard, _ := newGuard(t, m, "integration")
@@ -48,7 +64,7 @@ func TestAGuardAsksForConsent(t *testing.T) {
 	err := guard.Do(t.Context(), mesh.Grant{UserID: user}, scope, func(context.Context, func()) error { ran = true; return nil })
 	wantCode(t, err, subjects.CodeConsentRequired)
 	if ran {
-		t.Error("it started without consent")
+		t.Error("start was called without consent")
 	}
 	grants := m.Consent(t, user, scope)
 	for _, grant := range []mesh.Grant{{UserID: user}, grants[scope]} {
@@ -63,7 +79,7 @@ func TestAGuardAsksForConsent(t *testing.T) {
 	wantCode(t, guard.Do(t.Context(), grants[scope], scope, act), subjects.CodeConsentRequired)
 }
 
-func TestARevocationCancelsWhatHasNotStarted(t *testing.T) {
+func TestRevocationCancelsPendingStarts(t *testing.T) {
 	t.Parallel()
 	m := actortest.Start(t, actortest.Quiet())
 	guard, _ := newGuard(t, m, "integration")
@@ -71,56 +87,49 @@ func TestARevocationCancelsWhatHasNotStarted(t *testing.T) {
 	m.Consent(t, user, scope)
 	waiting := make(chan struct{})
 	result := make(chan error, 1)
-	go func() {
-		result <- guard.Do(t.Context(), mesh.Grant{UserID: user}, scope, func(ctx context.Context, _ func()) error {
-			close(waiting)
-			<-ctx.Done()
-			return ctx.Err()
-		})
-	}()
+	go func() { result <- guard.Do(t.Context(), mesh.Grant{UserID: user}, scope, untilCanceled(waiting)) }()
 	receive(t, waiting)
 	m.Revoke(t, user, scope)
 	wantCode(t, receive(t, result), subjects.CodeConsentRequired)
 }
 
-func TestARevocationDoesNotWaitForWhatHasStarted(t *testing.T) {
+func TestRevocationDoesNotWaitForStartedActions(t *testing.T) {
 	t.Parallel()
 	m := actortest.Start(t, actortest.Quiet())
 	guard, _ := newGuard(t, m, "integration")
 	user := actortest.User()
 	m.Consent(t, user, scope)
-	begun, release := make(chan struct{}), make(chan struct{})
+	running, release := make(chan struct{}), make(chan struct{})
 	result := make(chan error, 1)
 	go func() {
 		result <- guard.Do(t.Context(), mesh.Grant{UserID: user}, scope, func(ctx context.Context, started func()) error {
 			started()
-			close(begun)
+			close(running)
 			<-release
 			return ctx.Err()
 		})
 	}()
-	receive(t, begun)
+	receive(t, running)
 	m.Revoke(t, user, scope)
 	close(release)
 	if err := receive(t, result); err != nil {
-		t.Errorf("what had started is told %v", err)
+		t.Errorf("the started action failed with %v", err)
 	}
 }
 
-// TestNothingStartsAfterARevocation lets two processes act as fast as they can while consents are revoked:
-// an act that begins when the revocation has returned is a fault.
+// Two processes start actions as fast as they can while consents are revoked. None may start after its revocation has returned.
 func TestNothingStartsAfterARevocation(t *testing.T) {
 	t.Parallel()
 	m := actortest.Start(t, actortest.Quiet())
 	first, _ := newGuard(t, m, "integration")
 	second, _ := newGuard(t, m, "workflow")
-	var acts, late atomic.Int64
+	var starts, late atomic.Int64
 	for range 60 {
 		user := actortest.User()
 		grant := m.Consent(t, user, scope)[scope]
 		var returned atomic.Bool
 		var running sync.WaitGroup
-		before := acts.Load()
+		before := starts.Load()
 		for i := range 8 {
 			guard := []*actors.Guard{first, second}[i%2]
 			running.Go(func() {
@@ -131,7 +140,7 @@ func TestNothingStartsAfterARevocation(t *testing.T) {
 					if returned.Load() {
 						late.Add(1)
 					}
-					acts.Add(1)
+					starts.Add(1)
 					started()
 					return nil
 				}
@@ -140,19 +149,19 @@ func TestNothingStartsAfterARevocation(t *testing.T) {
 				}
 			})
 		}
-		actortest.Eventually(t, "acts", func() bool { return acts.Load() > before+50 })
+		actortest.Eventually(t, "50 starts", func() bool { return starts.Load() > before+50 })
 		m.Revoke(t, user, scope)
 		returned.Store(true)
 		running.Wait()
 	}
 	if late.Load() != 0 {
-		t.Errorf("%d of %d acts began after the revocation had returned", late.Load(), acts.Load())
+		t.Errorf("%d of %d actions started after their revocation had returned", late.Load(), starts.Load())
 	}
 }
 
-// TestALostProcessDelaysARevocationByItsLease cuts a process off without a word while an act of its is
-// pending: the act is cancelled before the revocation returns, and that is no later than the lease.
-func TestALostProcessDelaysARevocationByItsLease(t *testing.T) {
+// A process loses its connection while a start is pending. The start is canceled before a revocation returns, which takes no longer
+// than the lease.
+func TestLostProcessDelaysRevocationByItsLease(t *testing.T) {
 	t.Parallel()
 	m := actortest.Start(t, actortest.Quiet())
 	guard, conn := newGuard(t, m, "integration")
@@ -160,13 +169,7 @@ func TestALostProcessDelaysARevocationByItsLease(t *testing.T) {
 	m.Consent(t, user, scope)
 	pending := make(chan struct{})
 	result := make(chan error, 1)
-	go func() {
-		result <- guard.Do(t.Context(), mesh.Grant{UserID: user}, scope, func(ctx context.Context, _ func()) error {
-			close(pending)
-			<-ctx.Done()
-			return ctx.Err()
-		})
-	}()
+	go func() { result <- guard.Do(t.Context(), mesh.Grant{UserID: user}, scope, untilCanceled(pending)) }()
 	receive(t, pending)
 	conn.Close()
 	cut := time.Now()
@@ -178,12 +181,12 @@ func TestALostProcessDelaysARevocationByItsLease(t *testing.T) {
 	case err := <-result:
 		wantCode(t, err, subjects.CodeUnavailable)
 	default:
-		t.Error("the revocation returned while an act of the lost process was pending")
+		t.Error("the revocation returned while a start of the lost process was pending")
 	}
 	wantCode(t, guard.Do(t.Context(), mesh.Grant{UserID: user}, scope, act), subjects.CodeUnavailable)
 }
 
-func TestAGuardComesBackAfterAServerRestart(t *testing.T) {
+func TestGuardRecoversFromAServerRestart(t *testing.T) {
 	t.Parallel()
 	m := actortest.Start(t, actortest.Quiet())
 	guard, _ := newGuard(t, m, "integration")
@@ -192,7 +195,7 @@ func TestAGuardComesBackAfterAServerRestart(t *testing.T) {
 	m.StopServer(t)
 	wantCode(t, guard.Do(t.Context(), mesh.Grant{UserID: user}, scope, act), subjects.CodeUnavailable)
 	m.RestartServer(t)
-	actortest.Eventually(t, "the guard knows again", func() bool {
+	actortest.Eventually(t, "consent can be checked", func() bool {
 		return guard.Do(t.Context(), mesh.Grant{UserID: user}, scope, act) == nil
 	})
 }

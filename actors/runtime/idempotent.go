@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
-	"time"
 
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/idempotency"
@@ -13,34 +12,31 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// maxIdempotencyKey bounds an idempotency key, in bytes.
-const maxIdempotencyKey = 255
-
-// replayable runs a mutating call once for each idempotency key of its caller, and answers the others
-// from what is kept. A public endpoint's keys are kept by the caller's address.
-func (r *Runtime) replayable(
+// runOnce runs a mutating call once per idempotency key of its caller, and replays the recorded answer to further calls. The keys of
+// anonymous callers are separated by IP address.
+func (r *Runtime) runOnce(
 	ctx context.Context, d *subjects.Descriptor, key string, data []byte, run func(context.Context) ([]byte, error),
 ) (reply []byte, replayed bool, err error) {
-	if len(key) > maxIdempotencyKey {
-		return nil, false, subjects.InvalidField(mesh.HeaderIdempotencyKey, "has more than %d bytes", maxIdempotencyKey)
+	if len(key) > mesh.MaxIdempotencyKey {
+		return nil, false, subjects.InvalidField(mesh.HeaderIdempotencyKey, "longer than %d bytes", mesh.MaxIdempotencyKey)
 	}
 	caller := actors.CallerFrom(ctx)
-	holder := caller.String()
+	owner := caller.String()
 	if caller.UserID == "" && caller.Service == "" {
-		holder += "|" + caller.Origin.IP
+		owner += "|" + caller.Origin.IP
 	}
 	hash := sha256.Sum256(data)
 	var failure error
 	answer, replayed, err := r.Idempotency.Do(ctx,
-		idempotency.Key{Endpoint: d.Subject, Caller: holder, Key: key}, hash[:], d.Secret,
+		idempotency.Key{Endpoint: d.Subject, Caller: owner, Key: key}, hash[:], d.Secret,
 		func(ctx context.Context) (idempotency.Answer, error) {
 			body, err := run(ctx)
 			if err == nil {
 				return idempotency.Answer{Body: body}, nil
 			}
-			err = coded(ctx, err)
+			err = classify(ctx, err)
 			failure = err
-			if passing(err) {
+			if subjects.Transient(err) {
 				return idempotency.Answer{}, err
 			}
 			problem, e := json.Marshal(subjects.ProblemOf(err, "", ""))
@@ -51,10 +47,11 @@ func (r *Runtime) replayable(
 		})
 	switch {
 	case errors.Is(err, idempotency.ErrMismatch):
-		return nil, false, subjects.Errorf(subjects.CodeIdempotencyMismatch, "this Idempotency-Key was used with another request")
+		return nil, false, subjects.Errorf(subjects.CodeIdempotencyMismatch, "the Idempotency-Key was used with another request")
 	case errors.Is(err, idempotency.ErrInProgress):
 		return nil, false, &subjects.Error{
-			Code: subjects.CodeConflict, Detail: "a call with this Idempotency-Key is under way", RetryAfter: time.Second, Cause: err,
+			Code: subjects.CodeConflict, Reason: subjects.ReasonInProgress, Detail: "a call with this Idempotency-Key is in progress",
+			RetryAfter: subjects.RetrySoon, Cause: err,
 		}
 	case failure != nil:
 		return nil, false, failure

@@ -9,8 +9,9 @@ import (
 	"syscall"
 )
 
-// lockFile takes the exclusive lock of path, which the kernel gives back when the process dies, however it dies. The
-// file stays: removing it would let two processes hold "the" lock.
+// LockFile takes an exclusive lock on the file at path, which it creates if needed. The kernel releases the lock when the
+// process ends. The file is never removed, because two processes could then lock two different files of the same name. The
+// error matches ErrInUse if the lock is taken, by this process or another one.
 func LockFile(path string) (release func() error, err error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {

@@ -8,9 +8,10 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// lockFile takes the exclusive lock of path, which the system gives back when the process dies. The file stays:
-// removing it would let two processes hold "the" lock.
-func lockFile(path string) (release func() error, err error) {
+// LockFile takes an exclusive lock on the file at path, which it creates if needed. The system releases the lock when the
+// process ends. The file is never removed, because two processes could then lock two different files of the same name. The
+// error matches ErrInUse if the lock is taken, by this process or another one.
+func LockFile(path string) (release func() error, err error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("opening lock file: %w", err)
@@ -19,7 +20,7 @@ func lockFile(path string) (release func() error, err error) {
 	if err := windows.LockFileEx(windows.Handle(f.Fd()), flags, 0, 1, 0, &windows.Overlapped{}); err != nil {
 		_ = f.Close()
 		if errors.Is(err, windows.ERROR_LOCK_VIOLATION) {
-			return nil, fmt.Errorf("locking %s: %w", path, ErrDatabaseInUse)
+			return nil, fmt.Errorf("locking %s: %w", path, ErrInUse)
 		}
 		return nil, fmt.Errorf("locking %s: %w", path, err)
 	}

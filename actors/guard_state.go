@@ -1,0 +1,143 @@
+package actors
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/weftmesh/weft/kv"
+	"github.com/weftmesh/weft/mesh"
+	"github.com/weftmesh/weft/subjects"
+)
+
+const (
+	// maxCachedStates bounds the states that a guard caches, of about 300 bytes each.
+	maxCachedStates = 10_000
+	// stateTTL bounds how long a state is cached. If the consent actor dies while it renews a consent, guards may use the previous
+	// one, which the user gave too, for that long.
+	stateTTL = time.Minute
+)
+
+// cachedState is an active state with the time at which it was read.
+type cachedState struct {
+	subjects.ConsentState
+	at time.Time
+}
+
+// Check checks that the user consents to scope at present, and returns the consent as a grant.
+func (g *Guard) Check(ctx context.Context, userID, scope string) (mesh.Grant, error) {
+	state, err := g.state(ctx, userID, scope)
+	if err != nil {
+		return mesh.Grant{}, err
+	}
+	return mesh.Grant{UserID: userID, Scope: scope, ConsentID: state.ConsentID}, nil
+}
+
+// CheckGrant checks that the consent under which a service acts is still active, by itself or by a renewal without a revocation in
+// between. The error is CodeForbidden for an incomplete grant.
+func (g *Guard) CheckGrant(ctx context.Context, grant mesh.Grant) error {
+	if grant.UserID == "" || grant.Scope == "" || grant.ConsentID == "" {
+		return subjects.Errorf(subjects.CodeForbidden, "the message has no grant")
+	}
+	state, err := g.state(ctx, grant.UserID, grant.Scope)
+	if err != nil {
+		return err
+	}
+	if !covers(state, grant.ConsentID) { // the grant may be of a renewal that is newer than the cached state
+		g.invalidate(stateKey(grant.UserID, grant.Scope))
+		if state, err = g.state(ctx, grant.UserID, grant.Scope); err != nil {
+			return err
+		}
+	}
+	if !covers(state, grant.ConsentID) {
+		return consentRequired(grant.Scope, "revoked")
+	}
+	return nil
+}
+
+// covers reports whether a state belongs to the consent or to a renewal of it.
+func covers(state subjects.ConsentState, consentID string) bool {
+	return state.ConsentID == consentID || slices.Contains(state.Continues, consentID)
+}
+
+// state returns the active state of a user's consent to scope. The error is CodeConsentRequired if there is none.
+func (g *Guard) state(ctx context.Context, userID, scope string) (subjects.ConsentState, error) {
+	key := stateKey(userID, scope)
+	g.mu.Lock()
+	cached, ok := g.cached[key]
+	invalidations := g.invalidations
+	g.mu.Unlock()
+	if !g.membership.Live() {
+		return subjects.ConsentState{}, cannotCheck(errLeaseExpired)
+	}
+	if ok && !g.expired(cached.ConsentState) && g.now().Sub(cached.at) < stateTTL {
+		return cached.ConsentState, nil
+	}
+	entry, err := g.states.Get(ctx, key)
+	if errors.Is(err, kv.ErrNotFound) {
+		return subjects.ConsentState{}, consentRequired(scope, "missing")
+	}
+	if err != nil {
+		if ctx.Err() != nil && errors.Is(context.Cause(ctx), errRevoked) {
+			return subjects.ConsentState{}, consentRequired(scope, "revoked")
+		}
+		return subjects.ConsentState{}, cannotCheck(err)
+	}
+	state := entry.Value
+	if state.Status != subjects.ConsentActive {
+		return state, consentRequired(scope, "revoked")
+	}
+	if g.expired(state) {
+		return state, consentRequired(scope, "expired")
+	}
+	g.cache(key, state, invalidations)
+	return state, nil
+}
+
+func (g *Guard) expired(state subjects.ConsentState) bool {
+	return state.ExpiresAt != nil && !g.now().Before(*state.ExpiresAt)
+}
+
+// cache keeps a state, unless any state was invalidated after its reading began. A full cache is emptied.
+func (g *Guard) cache(key string, state subjects.ConsentState, invalidations uint64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.invalidations != invalidations {
+		return
+	}
+	if len(g.cached) >= maxCachedStates {
+		clear(g.cached)
+	}
+	g.cached[key] = cachedState{ConsentState: state, at: g.now()}
+}
+
+func (g *Guard) invalidate(key string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.invalidations++
+	delete(g.cached, key)
+}
+
+func (g *Guard) invalidateAll() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.invalidations++
+	clear(g.cached)
+}
+
+func cannotCheck(cause error) error {
+	return &subjects.Error{
+		Code: subjects.CodeUnavailable, Detail: "consent cannot be checked at present", RetryAfter: subjects.RetrySoon, Cause: cause,
+	}
+}
+
+func consentRequired(scope, state string) error {
+	return &subjects.Error{
+		Code: subjects.CodeConsentRequired, Scope: scope,
+		Detail: fmt.Sprintf("the user's consent to %s is %s", scope, state),
+	}
+}
+
+func stateKey(userID, scope string) string { return kv.EncodeKey(userID, scope) }
