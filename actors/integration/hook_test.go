@@ -62,7 +62,7 @@ func (b *fixture) published(t testing.TB) []subjects.Envelope[subjects.WebhookDe
 		t.Fatal(err)
 	}
 	var all []subjects.Envelope[subjects.WebhookDelivery]
-	for seq := info.State.FirstSeq; seq <= info.State.LastSeq; seq++ {
+	for seq := max(info.State.FirstSeq, 1); seq <= info.State.LastSeq; seq++ {
 		m, err := stream.GetMsg(t.Context(), seq)
 		if err != nil || m.Subject != subjects.WebhookReceived.Subject {
 			continue

@@ -325,7 +325,7 @@ func TestObjectsAreSealed(t *testing.T) {
 		t.Fatal(err)
 	}
 	info := stream.CachedInfo()
-	for seq := info.State.FirstSeq; seq <= info.State.LastSeq; seq++ {
+	for seq := max(info.State.FirstSeq, 1); seq <= info.State.LastSeq; seq++ {
 		m, err := stream.GetMsg(t.Context(), seq)
 		if err == nil && bytes.Contains(m.Data, []byte("canary")) {
 			t.Errorf("%s contains the content in clear", m.Subject)
