@@ -101,7 +101,7 @@ func (c children) cancel(id string) {
 }
 
 func cancelChildCommand(id string) cancelCommand {
-	return cancelCommand{Execution: id, Reason: "the execution that waited for it has ended or gone on"}
+	return cancelCommand{Execution: id, Reason: "the execution that waited for it has ended or does not wait any more"}
 }
 
 // mayBeOrphaned reports whether an execution is a child whose parent may not wait for it: its starter may have been paused and have

@@ -30,7 +30,7 @@ const (
 // heartbeat is the message in which a process announces its partitions to the others.
 type heartbeat struct {
 	Process    string `json:"process"`
-	Partitions []int  `json:"lots"`
+	Partitions []int  `json:"partitions"`
 	// Leaving: it is stopping, and takes no partitions.
 	Leaving bool `json:"leaving,omitempty"`
 }
@@ -264,10 +264,10 @@ func (e *Engine) acquire(ctx context.Context, number int) error {
 // handOver drains a partition, which dispatches no more calls, and releases it.
 func (p *partition) handOver() {
 	p.mu.Lock()
-	begun := p.draining
+	already := p.draining
 	p.draining = true
 	p.mu.Unlock()
-	if begun || p.e.Stopping() {
+	if already || p.e.Stopping() {
 		return
 	}
 	p.e.background.Go(func() {

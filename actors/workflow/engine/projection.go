@@ -29,7 +29,7 @@ type projector struct {
 	run chan struct{}
 
 	mu sync.Mutex
-	// next is the run that has not begun: the flushes that are asked for until it begins share it.
+	// next is the run that has not started; flushes requested before it starts share it.
 	next *projectionRun
 }
 

@@ -199,8 +199,8 @@ func (p *process) startChild(ctx context.Context, row Row, call *machine.Call) (
 	return p.engine.Output(json.RawMessage(started.Output))
 }
 
-// begin starts an execution as the actor does. begun is false where the order's id has an execution already.
-func (p *process) begin(ctx context.Context, o order, ended chan Result) (row Row, begun bool, err error) {
+// begin starts an execution as the actor does. started is false where the order's id has an execution already.
+func (p *process) begin(ctx context.Context, o order, ended chan Result) (row Row, started bool, err error) {
 	if o.input == "" {
 		o.input = "{}"
 	}

@@ -236,7 +236,7 @@ func (w *world) promisesBroken(all bool, machines map[string]*machine.Execution)
 	for id := range l.suspended {
 		e, x := l.executions[id], machines[id]
 		if held := x != nil && x.Status() == machine.Suspended || x == nil && e.suspended || e.end != nil; !held && !all {
-			add("the suspension of %s (%s) was acknowledged, and it goes on", id, e.row.Name)
+			add("the suspension of %s (%s) was acknowledged, and it is still running", id, e.row.Name)
 		}
 	}
 	for id, e := range l.executions {
@@ -248,7 +248,7 @@ func (w *world) promisesBroken(all bool, machines map[string]*machine.Execution)
 		}
 		parent := machines[e.row.ParentID]
 		if parent == nil || parent.Status().Ended() || callOfChild(parent.Awaited(), id) == "" {
-			add("execution %s (%s) goes on, and its parent %s does not wait for it", id, e.row.Name, e.row.ParentID)
+			add("execution %s (%s) is still running, and its parent %s does not wait for it", id, e.row.Name, e.row.ParentID)
 		}
 	}
 	return problems

@@ -107,10 +107,10 @@ func (c *client) start(ctx context.Context, p *process, name string) {
 		ended = make(chan Result, 2)
 	}
 	if c.r.IntN(3) == 0 {
-		row, begun, err := p.begin(ctx, o, ended)
+		row, started, err := p.begin(ctx, o, ended)
 		c.executions = append(c.executions, row.ID)
 		c.result("start "+name, row.ID, err)
-		if begun {
+		if started {
 			c.await(row.ID, ended)
 		}
 		return
@@ -121,10 +121,10 @@ func (c *client) start(ctx context.Context, p *process, name string) {
 	}
 	c.executions = append(c.executions, o.id)
 	for range 3 {
-		row, begun, err := p.begin(ctx, o, ended)
+		row, started, err := p.begin(ctx, o, ended)
 		c.result("start "+name, row.ID, err)
 		if err == nil {
-			if begun {
+			if started {
 				c.await(row.ID, ended)
 			}
 			return

@@ -61,8 +61,8 @@ type loggedExecution struct {
 type loggedRun struct {
 	scheduled bool
 	end       *loggedEnd
-	// intended counts the recorded starts, unrepeated the effects that were not declared as repeated.
-	intended, unrepeated int
+	// recorded counts the recorded starts, unrepeated the effects that were not declared as repeated.
+	recorded, unrepeated int
 }
 
 type loggedEnd struct {
@@ -176,7 +176,7 @@ func (l *ledger) event(e *loggedExecution, event *machine.Event, end *loggedEnd)
 	case machine.CallScheduled:
 		run.scheduled, run.end = true, nil
 	case machine.CallStartRecorded:
-		run.intended++
+		run.recorded++
 	case machine.CallCompleted, machine.CallFailed:
 		run.end = end
 	case machine.TimerScheduled:
@@ -256,8 +256,8 @@ func (l *ledger) effect(p *process, row Row, call *machine.Call, repeated bool) 
 		l.w.violatef("%s makes call %s of %s again, which may have been made before", p.name, call.ID, row.ID)
 	}
 	if needsStartRecord(call) && !repeated && !asked {
-		if run.unrepeated++; run.unrepeated > run.intended {
-			l.w.violatef("%s makes call %s of %s %d times, with %d starts recorded", p.name, call.ID, row.ID, run.unrepeated, run.intended)
+		if run.unrepeated++; run.unrepeated > run.recorded {
+			l.w.violatef("%s makes call %s of %s %d times, with %d starts recorded", p.name, call.ID, row.ID, run.unrepeated, run.recorded)
 		}
 	}
 	if owner == l.current[e.partition] {

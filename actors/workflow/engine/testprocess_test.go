@@ -11,7 +11,7 @@ import (
 	"github.com/weftmesh/weft/actors/workflow/machine"
 )
 
-// testProcess is a simulated process without faults, for tests that drive its parts one by one. Its projector does not run: tests flush.
+// testProcess is a simulated process without faults, for tests of its parts one by one. Its projector does not run: tests flush.
 type testProcess struct {
 	*process
 	t     *testing.T
@@ -59,9 +59,9 @@ func (p *testProcess) acquireAll() {
 // started starts an execution and returns its id.
 func (p *testProcess) started(workflow string) string {
 	p.t.Helper()
-	row, begun, err := p.begin(p.t.Context(), order{userID: "ada", workflow: workflow}, nil)
-	if err != nil || !begun {
-		p.t.Fatalf("starting %s: %v, %v", workflow, begun, err)
+	row, started, err := p.begin(p.t.Context(), order{userID: "ada", workflow: workflow}, nil)
+	if err != nil || !started {
+		p.t.Fatalf("starting %s: %v, %v", workflow, started, err)
 	}
 	return row.ID
 }
