@@ -24,10 +24,8 @@ actors/actortest actors/auth actors/consent actors/integration actors/notificati
 cmd/weft cmd/weft-generate e2e
 '
 
-# Files that may have more than 350 lines, at most five. One that no longer has must be removed from the list.
-long='
-actors/workflow/engine/execution_store.go
-'
+# Files that may have more than 350 lines, at most five, separated by spaces. One that no longer has must be removed.
+long=''
 
 export layers long
 # shellcheck disable=SC2016 # perl's variables
