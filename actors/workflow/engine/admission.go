@@ -193,9 +193,9 @@ func (p *partition) admitFrom(queues []*queue, caller *execution) {
 	}
 }
 
-// recheck starts an execution that waits for its limits, if they let it pass now.
+// recheck starts an execution that has not started, if its limits let it pass now and there is a slot.
 func (p *partition) recheck(h *execution) {
-	if h.isWaiting() && p.acquireSlot(h) {
+	if h.machine == nil && p.acquireSlot(h) {
 		p.startPending(h)
 	}
 }

@@ -43,6 +43,7 @@ func (p *partition) verifyOwnership(ctx context.Context) error {
 func (p *partition) control(ctx context.Context, id string, outcome machine.Outcome) (reply ControlReply, err error) {
 	var logged chan error
 	var children []string
+	unlogged := false
 	err = p.withExecution(ctx, id, func(h *execution) {
 		if h.finished {
 			reply.Status = machine.Status(h.row.Status)
@@ -62,6 +63,7 @@ func (p *partition) control(ctx context.Context, id string, outcome machine.Outc
 		if p.decide(h, wait, outcome) {
 			logged, reply.Changed = wait, true
 		}
+		unlogged = h.unacked > 0
 		if reply.Status = h.machine.Status(); reply.Status.Ended() {
 			children = before
 		}
@@ -69,6 +71,8 @@ func (p *partition) control(ctx context.Context, id string, outcome machine.Outc
 	switch {
 	case err == nil && logged != nil:
 		err = awaitLogged(ctx, logged)
+	case err == nil && unlogged: // by a transition that the log may not get
+		err = p.writer.barrier(ctx)
 	case err == nil || IsNotFound(err):
 		if moved := p.verifyOwnership(ctx); moved != nil {
 			err = moved

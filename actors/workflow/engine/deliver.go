@@ -31,9 +31,15 @@ func (p *partition) deliver(ctx context.Context, userID string, event map[string
 	for _, id := range ids {
 		candidates[id] = true
 	}
+	// unlogged: an execution may have consumed the event already, by a transition that the log does not have yet.
+	unlogged := false
 	p.mu.Lock()
 	for id, h := range p.executions {
-		if h.row.UserID == userID && h.machine != nil && !h.finished && len(h.machine.Listeners()) > 0 {
+		if h.row.UserID != userID || h.machine == nil || h.finished {
+			continue
+		}
+		unlogged = unlogged || h.unacked > 0
+		if len(h.machine.Listeners()) > 0 {
 			candidates[id] = true
 		}
 	}
@@ -46,7 +52,9 @@ func (p *partition) deliver(ctx context.Context, userID string, event map[string
 			case h.finished:
 			case p.decide(h, logged, machine.EventArrived(event, p.e.Now())):
 				pending = append(pending, logged)
-			case h.unacked == 0 && !h.evictable:
+			case h.unacked > 0:
+				unlogged = true
+			case !h.evictable:
 				p.advance(h) // it was loaded for this, and did not consume the event
 			}
 		})
@@ -59,6 +67,9 @@ func (p *partition) deliver(ctx context.Context, userID string, event map[string
 			return delivered, err
 		}
 		delivered++
+	}
+	if unlogged {
+		return delivered, p.writer.barrier(ctx)
 	}
 	return delivered, nil
 }

@@ -17,6 +17,9 @@ import (
 // ErrTaken: another execution has the id.
 var ErrTaken = subjects.Errorf(subjects.CodeConflict, "the execution_id is taken by another execution")
 
+// startRetryDelay is the pause before another attempt to start a pending execution.
+const startRetryDelay = time.Second
+
 // partition is one partition that this process owns. It decides about its executions in memory, appends the decisions of many as
 // one message of its log, and acts on a decision only once the log has it.
 type partition struct {
@@ -112,12 +115,22 @@ func (p *partition) start(row Row, def *language.Workflow, wait chan Result) (lo
 	return logged, nil
 }
 
-// startPending starts an execution that has a slot, and that the log has as pending.
+// startPending starts an execution that has a slot, and that the log has as pending. If it cannot be started now, that is tried again;
+// if it never can, it is terminated.
 func (p *partition) startPending(h *execution) {
 	events, err := p.launch(h)
-	if err != nil {
-		p.e.Log.Error("starting an execution", zap.String("execution_id", h.row.ID), zap.Error(err))
-		p.discard(h)
+	code := subjects.CodeOf(err)
+	switch {
+	case code == subjects.CodeInvalid, code == subjects.CodeNotFound:
+		p.e.Log.Warn("terminating an execution that cannot be started", zap.String("execution_id", h.row.ID), zap.Error(err))
+		x, started := machine.Start(h.def, h.row.ID, nil, p.e.Now(), p.e.Environment(h.def, h.row.UserID))
+		events = append(started, x.Handle(machine.Terminate("the execution cannot be started", p.e.Now()))...)
+		h.machine = x
+		p.noteStarted(h)
+	case err != nil:
+		p.e.Log.Warn("starting an execution", zap.String("execution_id", h.row.ID), zap.Error(err))
+		p.admission.release(h)
+		p.timers.add(p.e.Now().Add(startRetryDelay), h.row.ID)
 		return
 	}
 	p.enqueue(h, transition{}, events, nil)

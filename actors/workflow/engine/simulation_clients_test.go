@@ -86,6 +86,14 @@ func (c *client) result(what, id string, err error) {
 	c.w.tracef("%s: %s %s: %v", c.user, what, id, err)
 }
 
+// other is a process that takes requests, or p.
+func (c *client) other(p *process) *process {
+	if live := c.w.live(); len(live) > 0 {
+		return live[c.r.IntN(len(live))]
+	}
+	return p
+}
+
 // start starts an execution: under a new id once, or under a chosen one until that is acknowledged.
 func (c *client) start(ctx context.Context, p *process, name string) {
 	c.starts++
@@ -168,7 +176,13 @@ func (c *client) deliver(ctx context.Context, p *process) {
 		}
 	}
 	l.mu.Unlock()
-	delivered, err := p.engine.Deliver(ctx, c.user, map[string]any{"specversion": "1.0", "type": "ping", "source": "s", "id": id})
+	event := map[string]any{"specversion": "1.0", "type": "ping", "source": "s", "id": id}
+	if c.r.IntN(3) == 0 {
+		other := c.other(p)
+		go func() { _, _ = other.engine.Deliver(ctx, c.user, event) }()
+		time.Sleep(time.Duration(c.r.IntN(8)) * time.Millisecond)
+	}
+	delivered, err := p.engine.Deliver(ctx, c.user, event)
 	c.result(fmt.Sprintf("deliver to %d of %d", delivered, len(listening)), id, err)
 	if err != nil {
 		return
@@ -201,10 +215,17 @@ func (c *client) control(ctx context.Context, p *process, id string) {
 	}
 	switch c.r.IntN(5) {
 	case 0, 1:
+		if c.r.IntN(3) == 0 {
+			other := c.other(p)
+			go func() { _, _ = other.engine.Cancel(ctx, row, "simulated") }()
+			time.Sleep(time.Duration(c.r.IntN(8)) * time.Millisecond)
+		}
 		reply, err = p.engine.Cancel(ctx, row, "simulated")
 		if c.result("cancel "+string(reply.Status), id, err); err == nil && reply.Status.Ended() {
 			l.mu.Lock()
-			l.cancelled[id] = true
+			if l.cancelled[id] = true; l.executions[id].end == nil {
+				c.w.violatef("the cancellation of %s is acknowledged and not in the log", id)
+			}
 			l.mu.Unlock()
 			l.observe(id, l.count(id))
 		}
@@ -246,7 +267,16 @@ func (c *client) decide(ctx context.Context, p *process) {
 		return
 	}
 	one := open[c.r.IntN(len(open))]
-	err := p.engine.CompleteCall(ctx, one[0], one[1], []byte(`{"decision":"approved"}`), nil)
+	answer := []byte(`{"decision":"approved"}`)
+	if c.r.IntN(3) == 0 {
+		other := c.other(p)
+		go func() { _ = other.engine.CompleteCall(ctx, one[0], one[1], answer, nil) }()
+		time.Sleep(time.Duration(c.r.IntN(8)) * time.Millisecond)
+	}
+	err := p.engine.CompleteCall(ctx, one[0], one[1], answer, nil)
+	if err == nil && !c.w.ledger.isOver(one[0], one[1]) {
+		c.w.violatef("the completion of call %s of %s is acknowledged and not in the log", one[1], one[0])
+	}
 	if c.result("decide", one[0], err); err == nil || IsNotFound(err) {
 		c.w.store.closeApprovals(one[0], one[1])
 	}
@@ -256,6 +286,11 @@ func (c *client) decide(ctx context.Context, p *process) {
 func (c *client) retry(ctx context.Context, p *process, id string) {
 	row, err := p.engine.Current(ctx, id)
 	if err != nil || !row.Ended() || row.Events == 0 {
+		return
+	}
+	attempt := row
+	attempt.Origin = Origin{Kind: OriginRetry, ID: id}
+	if _, _, err := p.engine.RetryFrom(ctx, attempt); err != nil {
 		return
 	}
 	started, _, err := p.begin(ctx, order{userID: c.user, workflow: row.WorkflowID, input: row.Input, origin: Origin{Kind: OriginRetry, ID: id}}, nil)

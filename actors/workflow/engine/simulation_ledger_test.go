@@ -367,3 +367,13 @@ func (l *ledger) confirm(owner string, sequence uint64) {
 	defer l.mu.Unlock()
 	l.confirmed[owner] = confirmation{sequence, time.Now()}
 }
+
+// isOver reports whether the log has the end of a call, or of its execution.
+func (l *ledger) isOver(id, call string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e := l.executions[id]
+	text, _, _ := strings.Cut(call, ":")
+	number, _ := strconv.Atoi(text)
+	return e != nil && (e.end != nil || e.runs[number] != nil && e.runs[number].end != nil)
+}
