@@ -201,14 +201,19 @@ func (c children) completeParent(row Row) {
 
 // completeParents completes the calls that wait for executions which ended before this process took the partition over.
 func (c children) completeParents() {
-	rows, err := c.p.e.store.uncompletedParents(c.p.ctx, c.p.number)
-	if err != nil {
-		c.p.e.Log.Warn("looking for parents to complete", zap.Error(err))
-		return
-	}
-	for _, row := range rows {
-		c.completeParent(row)
-	}
+	c.retryUntilDone("looking for parents to complete", func(ctx context.Context) error {
+		if err := c.p.e.FlushAll(ctx); err != nil { // parents may be in any partition
+			return err
+		}
+		rows, err := c.p.e.store.uncompletedParents(ctx, c.p.number)
+		if err != nil {
+			return err
+		}
+		for _, row := range rows {
+			c.completeParent(row)
+		}
+		return nil
+	})
 }
 
 // CompleteCall ends an external call of an execution with an output, or with an error where fault is not nil. For a call that is

@@ -212,6 +212,7 @@ func readRows[T any](ctx context.Context, s processStore, read func(m *memorySto
 		return none, err
 	}
 	rows := read(s.p.w.store)
+	time.Sleep(s.p.w.latency(s.p.w.random("rows/"+s.p.name), 4*time.Millisecond))
 	if err := s.p.enter(); err != nil {
 		return rows, err
 	}
@@ -225,6 +226,7 @@ func (s processStore) execution(ctx context.Context, id string) (Row, error) {
 		return Row{}, err
 	}
 	row, ok := s.p.w.store.row(id)
+	time.Sleep(s.p.w.latency(s.p.w.random("rows/"+s.p.name), 4*time.Millisecond))
 	if !ok {
 		return Row{}, ErrNoExecution
 	}

@@ -169,13 +169,17 @@ func (p *partition) fireDue() time.Duration {
 
 // loadTimers reads the timers of evicted executions that are due before a time. If that fails, the next pass tries again.
 func (p *partition) loadTimers(until time.Time) {
+	p.mu.Lock()
+	before := p.timersUntil
+	p.timersUntil = until // an execution that is evicted during the read, which may miss it, adds its timer itself
+	p.mu.Unlock()
 	rows, err := p.e.store.due(p.ctx, p.number, until)
-	if err != nil {
-		return
-	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.timersUntil = until
+	if err != nil {
+		p.timersUntil = before
+		return
+	}
 	for _, row := range rows {
 		p.timers.add(machine.Moment(row.DueAt), row.ID)
 	}
