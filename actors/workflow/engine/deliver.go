@@ -23,27 +23,10 @@ func (e *Engine) Deliver(ctx context.Context, userID string, event map[string]an
 
 // deliver delivers an event to the user's executions of the partition that listen, loaded and evicted ones.
 func (p *partition) deliver(ctx context.Context, userID string, event map[string]any) (delivered int, err error) {
-	ids, err := p.e.store.listening(ctx, p.number, userID)
+	candidates, unlogged, err := p.listeners(ctx, userID)
 	if err != nil {
-		return 0, database.Classify(err)
+		return 0, err
 	}
-	candidates := map[string]bool{}
-	for _, id := range ids {
-		candidates[id] = true
-	}
-	// unlogged: an execution may have consumed the event already, by a transition that the log does not have yet.
-	unlogged := false
-	p.mu.Lock()
-	for id, h := range p.executions {
-		if h.row.UserID != userID || h.machine == nil || h.finished {
-			continue
-		}
-		unlogged = unlogged || h.unacked > 0
-		if len(h.machine.Listeners()) > 0 {
-			candidates[id] = true
-		}
-	}
-	p.mu.Unlock()
 	var pending []chan error
 	for id := range candidates {
 		err := p.withExecution(ctx, id, func(h *execution) {
@@ -72,4 +55,38 @@ func (p *partition) deliver(ctx context.Context, userID string, event map[string
 		return delivered, p.writer.barrier(ctx)
 	}
 	return delivered, nil
+}
+
+// listeners returns the user's executions of the partition that listen for events. unlogged: one of the user's executions may have
+// consumed an event by a transition that the log does not have yet.
+func (p *partition) listeners(ctx context.Context, userID string) (candidates map[string]bool, unlogged bool, err error) {
+	p.mu.Lock()
+	p.listenerReads++
+	p.mu.Unlock()
+	ids, err := p.e.store.listening(ctx, p.number, userID)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	candidates = map[string]bool{}
+	for _, id := range ids {
+		candidates[id] = true
+	}
+	// What was loaded when SQL was read may be evicted by now.
+	for id, user := range p.evictedDuringReads {
+		if user == userID {
+			candidates[id] = true
+		}
+	}
+	for id, h := range p.executions {
+		if h.row.UserID != userID || h.machine == nil || h.finished {
+			continue
+		}
+		unlogged = unlogged || h.unacked > 0
+		if len(h.machine.Listeners()) > 0 {
+			candidates[id] = true
+		}
+	}
+	if p.listenerReads--; p.listenerReads == 0 {
+		clear(p.evictedDuringReads)
+	}
+	return candidates, unlogged, database.Classify(err)
 }

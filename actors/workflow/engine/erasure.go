@@ -9,10 +9,8 @@ import (
 
 // terminateUser ends a user's executions of the partition without compensation: nothing may be done for the user any more.
 func (p *partition) terminateUser(ctx context.Context, userID string) error {
-	ids, err := p.e.store.open(ctx, p.number, userID)
-	if err != nil {
-		return database.Classify(err)
-	}
+	// The loaded ones are listed first: what is evicted after that, SQL has.
+	var ids []string
 	p.mu.Lock()
 	for id, h := range p.executions {
 		if h.row.UserID == userID && !h.finished {
@@ -20,7 +18,11 @@ func (p *partition) terminateUser(ctx context.Context, userID string) error {
 		}
 	}
 	p.mu.Unlock()
-	for _, id := range ids {
+	stored, err := p.e.store.open(ctx, p.number, userID)
+	if err != nil {
+		return database.Classify(err)
+	}
+	for _, id := range append(ids, stored...) {
 		_, err := p.control(ctx, id, machine.Terminate("the account was deleted", p.e.Now()))
 		if err != nil && !IsNotFound(err) {
 			return err

@@ -51,6 +51,9 @@ type partition struct {
 	timers          timers
 	// timersUntil is the time up to which the timers of evicted executions are in memory.
 	timersUntil time.Time
+	// listenerReads counts the reads of evicted listeners in progress, evictedDuringReads has what was evicted meanwhile, with its user.
+	listenerReads      int
+	evictedDuringReads map[string]string
 	// draining: the partition is being handed over, and dispatches no call. closed: it is not owned any more.
 	draining, closed bool
 }
@@ -58,7 +61,7 @@ type partition struct {
 func newPartition(ctx context.Context, e *Engine, number int) *partition {
 	p := &partition{
 		e: e, number: number, timerWake: newSignal(), executions: map[string]*execution{}, loading: map[string]chan struct{}{},
-		unprojected: map[string]*execution{},
+		unprojected: map[string]*execution{}, evictedDuringReads: map[string]string{},
 	}
 	p.ctx, p.stop = context.WithCancel(context.WithoutCancel(ctx))
 	p.timers.wake = p.timerWake

@@ -227,6 +227,9 @@ func (p *partition) unload(f *projectedExecution) {
 		}
 		h.results = nil
 		delete(p.executions, f.row.ID)
+		if p.listenerReads > 0 {
+			p.evictedDuringReads[f.row.ID] = f.row.UserID
+		}
 		if due := machine.Moment(f.row.DueAt); f.row.DueAt > 0 && !due.After(p.timersUntil) {
 			p.timers.add(due, f.row.ID) // timers up to then were read before this one was in SQL
 		}
