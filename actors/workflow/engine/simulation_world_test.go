@@ -195,7 +195,6 @@ func (w *world) spawn() *process {
 	w.mu.Lock()
 	w.spawned++
 	p := &process{w: w, name: fmt.Sprintf("p%d", w.spawned)}
-	w.processes = append(w.processes, p)
 	w.mu.Unlock()
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	config := DefaultConfig()
@@ -217,6 +216,9 @@ func (w *world) spawn() *process {
 		},
 	}, w.profile.MessageLimit)
 	p.engine.log, p.engine.store, p.engine.bus = processLog{p}, processStore{p}, processBus{p}
+	w.mu.Lock()
+	w.processes = append(w.processes, p)
+	w.mu.Unlock()
 	w.tracef("%s starts", p.name)
 	p.loops.Go(func() { _ = p.engine.awaitStop(p.ctx) })
 	p.loops.Go(func() { _ = p.engine.runProjector(p.ctx) })
