@@ -61,6 +61,7 @@ var simulated = func() map[string]simulatedWorkflow {
       - slow: {run: {workflow: {namespace: test, name: slowchild, version: '0.1.0'}}}
       - fast: {do: [{a: {call: svc.put}}, {w: {wait: {milliseconds: 900}}}]}
 - after: {call: svc.put}
+- rest: {wait: {seconds: 3}}
 `)
 	add("retry", "", `
 - attempt:
@@ -76,7 +77,7 @@ var simulated = func() map[string]simulatedWorkflow {
 	add("timeout", "", "- l: {listen: {to: {one: {with: {type: never}}}}, timeout: {after: {milliseconds: 1500}}}\n")
 	add("parent", "", "- c: {run: {workflow: {namespace: test, name: child, version: '0.1.0', input: {k: a}}}}\n- after: {call: svc.put}\n")
 	add("child", "", "- a: {call: svc.put}\n- w: {wait: {milliseconds: 600}}\n- b: {call: svc.put}\n")
-	add("slowchild", "", "- a: {call: svc.put}\n- w: {wait: {seconds: 5}}\n- b: {call: svc.put}\n")
+	add("slowchild", "", "- a: {call: svc.put}\n- w: {wait: {minutes: 30}}\n- b: {call: svc.put}\n")
 	add("spawn", "", "- s: {call: workflow.start, with: {name: child, namespace: test}}\n- b: {call: svc.put}\n")
 	add("approve", "", "- q: {call: approval.request, with: {title: ok}}\n- b: {call: svc.put}\n")
 	add("narrow", ", metadata: {flow: {concurrency: {limit: 2, key: '${ .k }'}}}", "- a: {call: svc.put}\n- w: {wait: {milliseconds: 400}}\n- b: {call: svc.put}\n")

@@ -57,7 +57,11 @@ func (c *client) act(ctx context.Context, p *process, names []string) {
 		c.start(ctx, p, names[c.r.IntN(len(names))])
 		return
 	}
-	id := c.executions[c.r.IntN(len(c.executions))]
+	from := 0
+	if c.r.IntN(2) == 0 {
+		from = max(0, len(c.executions)-3)
+	}
+	id := c.executions[from+c.r.IntN(len(c.executions)-from)]
 	switch {
 	case choice < 62:
 		c.deliver(ctx, p)

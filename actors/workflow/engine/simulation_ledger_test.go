@@ -253,6 +253,9 @@ func (l *ledger) effect(p *process, row Row, call *machine.Call, repeated bool) 
 	case knows(e.end) && (e.end.owner != owner || l.confirmed[owner].covers(e.end.sequence)):
 		l.w.violatef("%s makes call %s of %s, which has ended", p.name, call.ID, row.ID)
 	}
+	if needsStartRecord(call) && repeated && call.Kind != machine.CallFunction {
+		l.w.violatef("%s makes call %s of %s again, which may have been made before", p.name, call.ID, row.ID)
+	}
 	if needsStartRecord(call) && !repeated && !asked {
 		if run.unrepeated++; run.unrepeated > run.intended {
 			l.w.violatef("%s makes call %s of %s %d times, with %d starts recorded", p.name, call.ID, row.ID, run.unrepeated, run.intended)
