@@ -26,9 +26,10 @@ var (
 type callResult struct {
 	id      string
 	outcome machine.Outcome
-	// external: the call has started, and CompleteCall ends it; child is the execution that it waits for, if it is one.
+	// external: the call has started, and CompleteCall ends it.
 	external bool
-	child    string
+	// child is the execution that an external call waits for, or that a failed call may have started.
+	child string
 	// abandoned: the process is stopping or cut off, and nothing is recorded. The next owner makes the call again.
 	abandoned bool
 }
@@ -67,7 +68,7 @@ func (r *activityRunner) run(ctx context.Context, row Row, call *machine.Call, r
 	case repeated && subjects.HasFieldCode(err, subjects.FieldUnknownOutcome):
 		result.outcome = machine.CallUnknown(call.ID, r.now())
 	case err != nil:
-		result.outcome = machine.CallFault(call.ID, FaultOf(err), r.now())
+		result.outcome, result.child = machine.CallFault(call.ID, FaultOf(err), r.now()), awaitedChild(call)
 	default:
 		result.outcome, label = machine.CallDone(call.ID, output, r.now()), "completed"
 	}

@@ -39,9 +39,22 @@ func childrenOf(h *execution) (ids []string) {
 	return ids
 }
 
-// awaits reports whether an execution waits for a call now.
-func (h *execution) awaits(call string) bool {
-	return h.machine != nil && !h.finished && containsCall(h.machine.Awaited(), call)
+// callOfChild is the call by which an execution waits for a child now; empty where it does not. An attempt of a call that is tried
+// again waits for the child of the attempt before, under an id of its own.
+func (h *execution) callOfChild(child string) string {
+	if h.machine == nil || h.finished {
+		return ""
+	}
+	return callOfChild(h.machine.Awaited(), child)
+}
+
+func callOfChild(calls []*machine.Call, child string) string {
+	for _, call := range calls {
+		if awaitedChild(call) == child {
+			return call.ID
+		}
+	}
+	return ""
 }
 
 // children keeps the executions of a partition and their children consistent across processes: a parent gets its child's result,
@@ -55,8 +68,12 @@ func (c children) cancelAll(ids []string) {
 	}
 }
 
-// cancelAbandoned cancels a child that an execution, by its log, does not wait for any more.
-func (c children) cancelAbandoned(h *execution, id string) {
+// cancelAbandoned cancels a child that an execution, by its log, does not wait for any more, unless another of the calls that are
+// outstanding does.
+func (c children) cancelAbandoned(h *execution, id string, outstanding []*machine.Call) {
+	if callOfChild(outstanding, id) != "" {
+		return
+	}
 	h.pendingCleanup++
 	c.p.e.background.Go(func() {
 		c.cancel(id)
@@ -95,7 +112,7 @@ func (c children) mayBeOrphaned(h *execution) bool { return h.row.ParentID != ""
 // over meanwhile asks again.
 func (c children) confirmAwaited(h *execution) {
 	c.retryUntilDone("asking whether a child is awaited", func(ctx context.Context) error {
-		reply, err := sendTo(ctx, c.p.e, h.row.ParentID, awaitsCallCommand{Execution: h.row.ParentID, Call: h.row.ParentCall})
+		reply, err := sendTo(ctx, c.p.e, h.row.ParentID, awaitsChildCommand{Execution: h.row.ParentID, Child: h.row.ID})
 		if err != nil && !IsNotFound(err) || reply.Awaits {
 			return err
 		}
@@ -106,9 +123,9 @@ func (c children) confirmAwaited(h *execution) {
 	c.cleanupDone(h)
 }
 
-// awaitsCall reports whether an execution waits for a call, by its log: a negative answer is given once the log has what it rests on.
-func (c children) awaitsCall(ctx context.Context, id, call string) (awaits bool, err error) {
-	err = c.p.withExecution(ctx, id, func(h *execution) { awaits = h.awaits(call) })
+// awaitsChild reports whether an execution waits for a child, by its log: a negative answer is given once the log has what it rests on.
+func (c children) awaitsChild(ctx context.Context, id, child string) (awaits bool, err error) {
+	err = c.p.withExecution(ctx, id, func(h *execution) { awaits = h.callOfChild(child) != "" })
 	if err == nil && !awaits {
 		err = c.p.writer.barrier(ctx)
 	}
@@ -176,7 +193,7 @@ func (c children) cancelUnawaited(ctx context.Context, restored []*execution) er
 		rows = append(rows, more...)
 	}
 	c.p.mu.Lock()
-	rows = slices.DeleteFunc(rows, func(child Row) bool { return byID[child.ParentID].awaits(child.ParentCall) })
+	rows = slices.DeleteFunc(rows, func(child Row) bool { return byID[child.ParentID].callOfChild(child.ID) != "" })
 	c.p.mu.Unlock()
 	if err := c.p.writer.barrier(ctx); err != nil { // only what the log has is final
 		return err
@@ -184,7 +201,7 @@ func (c children) cancelUnawaited(ctx context.Context, restored []*execution) er
 	c.p.mu.Lock()
 	defer c.p.mu.Unlock()
 	for _, child := range rows {
-		c.cancelAbandoned(byID[child.ParentID], child.ID)
+		c.cancelAbandoned(byID[child.ParentID], child.ID, nil)
 	}
 	return nil
 }
@@ -194,7 +211,10 @@ func (c children) cancelUnawaited(ctx context.Context, restored []*execution) er
 func (c children) completeParent(row Row) {
 	c.p.e.background.Go(func() {
 		c.retryUntilDone("completing a parent's call", func(ctx context.Context) error {
-			return c.p.e.CompleteCall(ctx, row.ParentID, row.ParentCall, outputOf(row), FaultOfRow(row))
+			_, err := sendTo(ctx, c.p.e, row.ParentID, completeCommand{
+				Execution: row.ParentID, Call: row.ParentCall, Child: row.ID, Output: outputOf(row), Error: FaultOfRow(row),
+			})
+			return err
 		})
 	})
 }

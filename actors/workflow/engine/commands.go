@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -66,16 +67,24 @@ func (c resumeCommand) handle(ctx context.Context, p *partition) (ControlReply, 
 
 // completeCommand ends an external call: with Error where that is set, else with Output.
 type completeCommand struct {
-	Execution string          `json:"execution"`
-	Call      string          `json:"call"`
-	Output    json.RawMessage `json:"output,omitempty"`
-	Error     *machine.Error  `json:"error,omitempty"`
+	Execution string `json:"execution"`
+	Call      string `json:"call"`
+	// Child is the execution that the call waits for, if it is one; where another call waits for it now, that one ends.
+	Child  string          `json:"child,omitempty"`
+	Output json.RawMessage `json:"output,omitempty"`
+	Error  *machine.Error  `json:"error,omitempty"`
 }
 
 func (completeCommand) operation() string { return "complete" }
 
 func (c completeCommand) handle(ctx context.Context, p *partition) (ControlReply, error) {
 	now := p.e.Now()
+	if c.Child != "" {
+		err := p.withExecution(ctx, c.Execution, func(h *execution) { c.Call = cmp.Or(h.callOfChild(c.Child), c.Call) })
+		if err != nil {
+			return ControlReply{}, err
+		}
+	}
 	if c.Error != nil {
 		return p.control(ctx, c.Execution, machine.CallFault(c.Call, c.Error, now))
 	}
@@ -138,23 +147,23 @@ func (c awaitCommand) handle(ctx context.Context, p *partition) (awaitReply, err
 	return awaitReply{Status: machine.Status(end.Row.Status)}, err
 }
 
-// awaitsCallCommand asks whether an execution waits for a call now.
-type awaitsCallCommand struct {
+// awaitsChildCommand asks whether an execution waits for a child now.
+type awaitsChildCommand struct {
 	Execution string `json:"execution"`
-	Call      string `json:"call"`
+	Child     string `json:"child"`
 }
 
-type awaitsCallReply struct {
+type awaitsChildReply struct {
 	Awaits bool `json:"awaits"`
 }
 
-func (awaitsCallCommand) operation() string { return "awaits_call" }
+func (awaitsChildCommand) operation() string { return "awaits_child" }
 
-func (c awaitsCallCommand) handle(ctx context.Context, p *partition) (reply awaitsCallReply, err error) {
+func (c awaitsChildCommand) handle(ctx context.Context, p *partition) (reply awaitsChildReply, err error) {
 	if err := p.verifyOwnership(ctx); err != nil {
 		return reply, err
 	}
-	reply.Awaits, err = p.children.awaitsCall(ctx, c.Execution, c.Call)
+	reply.Awaits, err = p.children.awaitsChild(ctx, c.Execution, c.Child)
 	return reply, err
 }
 

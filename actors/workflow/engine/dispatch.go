@@ -41,9 +41,7 @@ func (p *partition) dispatchCalls(h *execution) (outcomes []machine.Outcome, out
 			p.dispatch(h, call)
 		}
 	}
-	if h.machine.Status() != machine.Suspended {
-		p.abandonCalls(h, calls)
-	}
+	p.abandonCalls(h, h.machine.Awaited())
 	return outcomes, outstanding || len(h.inFlight) > 0
 }
 
@@ -101,6 +99,9 @@ func (p *partition) complete(ctx context.Context, h *execution, result callResul
 			p.advance(h)
 		}
 	default:
+		if result.child != "" {
+			h.addOrphanCandidate(result.id, result.child)
+		}
 		if !p.decide(h, nil, result.outcome) && h.unacked == 0 {
 			p.advance(h)
 		}
@@ -120,14 +121,14 @@ func (p *partition) abandonCalls(h *execution, outstanding []*machine.Call) {
 	for id, child := range h.orphanCandidates {
 		if !containsCall(outstanding, id) {
 			delete(h.orphanCandidates, id)
-			p.children.cancelAbandoned(h, child)
+			p.children.cancelAbandoned(h, child, outstanding)
 		}
 	}
 	for id, child := range h.external {
 		if !containsCall(outstanding, id) {
 			delete(h.external, id)
 			if child != "" {
-				p.children.cancelAbandoned(h, child)
+				p.children.cancelAbandoned(h, child, outstanding)
 			} else {
 				p.expireApproval(h, id)
 			}

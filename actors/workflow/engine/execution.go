@@ -36,7 +36,7 @@ type execution struct {
 	inFlight      map[string]context.CancelFunc
 	external      map[string]string
 	startRecorded map[string]bool
-	// orphanCandidates are children that an earlier owner may have started, by call.
+	// orphanCandidates are children that an earlier owner, or a call that failed, may have started, by call.
 	orphanCandidates map[string]string
 	// pendingCleanup counts the work that must be done before the execution is evicted: see children.
 	pendingCleanup int
@@ -155,12 +155,17 @@ func (h *execution) findOrphanCandidates() {
 	}
 	for _, call := range h.machine.Awaited() {
 		if _, external := h.external[call.ID]; !external && awaitedChild(call) != "" {
-			if h.orphanCandidates == nil {
-				h.orphanCandidates = map[string]string{}
-			}
-			h.orphanCandidates[call.ID] = awaitedChild(call)
+			h.addOrphanCandidate(call.ID, awaitedChild(call))
 		}
 	}
+}
+
+// addOrphanCandidate records a child that a call may have started.
+func (h *execution) addOrphanCandidate(call, child string) {
+	if h.orphanCandidates == nil {
+		h.orphanCandidates = map[string]string{}
+	}
+	h.orphanCandidates[call] = child
 }
 
 // result is what those who wait for the execution's end get.

@@ -141,8 +141,8 @@ func receive(ctx context.Context, p *partition, data []byte) ([]byte, error) {
 		return receiveAs[deliverCommand](ctx, p, m.Arguments)
 	case awaitCommand{}.operation():
 		return receiveAs[awaitCommand](ctx, p, m.Arguments)
-	case awaitsCallCommand{}.operation():
-		return receiveAs[awaitsCallCommand](ctx, p, m.Arguments)
+	case awaitsChildCommand{}.operation():
+		return receiveAs[awaitsChildCommand](ctx, p, m.Arguments)
 	case terminateCommand{}.operation():
 		return receiveAs[terminateCommand](ctx, p, m.Arguments)
 	case truncateCommand{}.operation():

@@ -76,6 +76,14 @@ var simulated = func() map[string]simulatedWorkflow {
 	add("listen", "", "- a: {call: svc.put}\n- l: {listen: {to: {one: {with: {type: ping}}}}}\n- b: {call: svc.put}\n")
 	add("timeout", "", "- l: {listen: {to: {one: {with: {type: never}}}}, timeout: {after: {milliseconds: 1500}}}\n")
 	add("parent", "", "- c: {run: {workflow: {namespace: test, name: child, version: '0.1.0', input: {k: a}}}}\n- after: {call: svc.put}\n")
+	add("retrychild", "", `
+- attempt:
+    try:
+    - c: {run: {workflow: {namespace: test, name: child, version: '0.1.0'}}}
+    catch:
+      retry: {delay: {milliseconds: 100}, limit: {attempt: {count: 2}}}
+- after: {call: svc.put}
+`)
 	add("child", "", "- a: {call: svc.put}\n- w: {wait: {milliseconds: 600}}\n- b: {call: svc.put}\n")
 	add("slowchild", "", "- a: {call: svc.put}\n- w: {wait: {minutes: 30}}\n- b: {call: svc.put}\n")
 	add("spawn", "", "- s: {call: workflow.start, with: {name: child, namespace: test}}\n- b: {call: svc.put}\n")

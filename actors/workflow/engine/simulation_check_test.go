@@ -247,7 +247,7 @@ func (w *world) promisesBroken(all bool, machines map[string]*machine.Execution)
 			continue
 		}
 		parent := machines[e.row.ParentID]
-		if parent == nil || parent.Status().Ended() || !containsCall(parent.Awaited(), e.row.ParentCall) {
+		if parent == nil || parent.Status().Ended() || callOfChild(parent.Awaited(), id) == "" {
 			add("execution %s (%s) goes on, and its parent %s does not wait for it", id, e.row.Name, e.row.ParentID)
 		}
 	}
