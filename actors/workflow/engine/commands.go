@@ -81,7 +81,7 @@ func (c completeCommand) handle(ctx context.Context, p *partition) (ControlReply
 	now := p.e.Now()
 	if c.Child != "" {
 		err := p.withExecution(ctx, c.Execution, func(h *execution) { c.Call = cmp.Or(h.callOfChild(c.Child), c.Call) })
-		if err != nil {
+		if err != nil && !IsNotFound(err) { // which control confirms by the log
 			return ControlReply{}, err
 		}
 	}
