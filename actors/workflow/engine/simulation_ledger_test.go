@@ -380,3 +380,22 @@ func (l *ledger) isOver(id, call string) bool {
 	number, _ := strconv.Atoi(text)
 	return e != nil && (e.end != nil || e.runs[number] != nil && e.runs[number].end != nil)
 }
+
+// call is the key of the execution's call that starts a workflow.
+func (e *loggedExecution) call(workflow string) string {
+	x, err := machine.Restore(simulated[e.row.WorkflowID].def, machine.Environment{}, e.events[:1])
+	if err != nil {
+		return err.Error()
+	}
+	for i := range e.events {
+		if i > 0 && x.Apply(e.events[i]) != nil {
+			return "an event cannot be applied"
+		}
+		for _, call := range x.Awaited() {
+			if call.Workflow != nil && call.Workflow.Name == workflow {
+				return call.Key
+			}
+		}
+	}
+	return "no call"
+}

@@ -192,6 +192,13 @@ type process struct {
 
 // spawn starts a process.
 func (w *world) spawn() *process {
+	p := w.newProcess()
+	p.start()
+	return p
+}
+
+// newProcess makes a process whose engine owns nothing and runs no loops.
+func (w *world) newProcess() *process {
 	w.mu.Lock()
 	w.spawned++
 	p := &process{w: w, name: fmt.Sprintf("p%d", w.spawned)}
@@ -219,15 +226,19 @@ func (w *world) spawn() *process {
 	w.mu.Lock()
 	w.processes = append(w.processes, p)
 	w.mu.Unlock()
-	w.tracef("%s starts", p.name)
+	return p
+}
+
+// start runs the engine's loops.
+func (p *process) start() {
+	p.w.tracef("%s starts", p.name)
 	p.loops.Go(func() { _ = p.engine.awaitStop(p.ctx) })
 	p.loops.Go(func() { _ = p.engine.runProjector(p.ctx) })
 	p.loops.Go(func() {
 		if err := p.engine.runOwnership(p.ctx); err != nil {
-			w.tracef("%s: ownership: %v", p.name, err)
+			p.w.tracef("%s: ownership: %v", p.name, err)
 		}
 	})
-	return p
 }
 
 // newID makes a UUID from the process's name and a counter.

@@ -183,4 +183,9 @@ func (p *partition) loadTimers(until time.Time) {
 	for _, row := range rows {
 		p.timers.add(machine.Moment(row.DueAt), row.ID)
 	}
+	for _, h := range p.executions {
+		if h.evictable { // and cleanup may keep it loaded
+			p.scheduleTimer(h.nextTimer(), h)
+		}
+	}
 }

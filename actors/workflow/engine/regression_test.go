@@ -1,0 +1,289 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/weftmesh/weft/actors/workflow/machine"
+	"github.com/weftmesh/weft/subjects"
+)
+
+// Each test of this file has a schedule that TestSimulation once failed with, or that was found while it was written.
+
+// TestOvertakenTakeover takes a partition over while a third process does too, projects the log and truncates it. The second process
+// must notice that it has read a log with a gap: otherwise it makes a call again whose result was in the gap.
+func TestOvertakenTakeover(t *testing.T) {
+	t.Parallel()
+	onProcess(t, nil, func(t *testing.T, first *testProcess) {
+		id := first.started("short")
+		number := PartitionOf(id)
+		time.Sleep(5 * time.Millisecond)
+		first.flush() // SQL has the call, and not its result
+		time.Sleep(200 * time.Millisecond)
+		first.kill()
+		second, third := newTestProcess(t, first.w), newTestProcess(t, first.w)
+		second.hooks.onLive = func() error {
+			if err := third.engine.acquire(t.Context(), number); err != nil {
+				t.Error(err)
+			}
+			if err := third.engine.partition(number).truncateNow(t.Context()); err != nil {
+				t.Error(err)
+			}
+			return nil
+		}
+		if _, err := second.engine.takeOver(t.Context(), number); !errors.Is(err, errPartitionMoving) {
+			t.Errorf("taking the partition over: %v", err)
+		}
+		third.want(id, machine.Completed)
+	})
+}
+
+// TestUnwritableExecution cancels an execution with an event that no message has room for, although loading it fails twice, and
+// returns its slot.
+func TestUnwritableExecution(t *testing.T) {
+	t.Parallel()
+	onProcess(t, func(p *profile) { p.MessageLimit, p.FaultyCalls = 1500, true }, func(t *testing.T, p *testProcess) {
+		p.hooks.onExecution = failTimes(2)
+		p.want(p.started("large"), machine.Cancelled)
+		if free := p.engine.executionSlots.free(); free != 100 {
+			t.Errorf("%d slots are free, want 100", free)
+		}
+	})
+}
+
+// TestPendingRetry starts a retry that waits for a slot. When it gets one, the history of the other execution cannot be read: it is
+// started later.
+func TestPendingRetry(t *testing.T) {
+	t.Parallel()
+	onProcess(t, func(p *profile) { p.MaxConcurrent = 1 }, func(t *testing.T, p *testProcess) {
+		ended := p.started("steps")
+		p.want(ended, machine.Completed)
+		busy := p.started("short")
+		row, _, err := p.begin(t.Context(), order{userID: "ada", workflow: "steps", origin: Origin{Kind: OriginRetry, ID: ended}}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.hooks.onHistory = failTimes(2)
+		p.want(busy, machine.Completed)
+		p.want(row.ID, machine.Completed)
+	})
+}
+
+// TestPendingRetryOfTheErased: a retry whose execution is gone when it gets a slot is terminated.
+func TestPendingRetryOfTheErased(t *testing.T) {
+	t.Parallel()
+	onProcess(t, func(p *profile) { p.MaxConcurrent = 1 }, func(t *testing.T, p *testProcess) {
+		busy := p.started("short")
+		row, _, err := p.begin(t.Context(), order{userID: "ada", workflow: "steps", origin: Origin{Kind: OriginRetry, ID: "nothing"}}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.want(busy, machine.Completed)
+		p.want(row.ID, machine.Cancelled)
+		if free := p.engine.executionSlots.free(); free != 1 {
+			t.Errorf("%d slots are free, want 1", free)
+		}
+	})
+}
+
+// TestNothingIsAcknowledgedBeforeTheLog repeats a cancellation, an event and the end of a call while the first attempt waits for the
+// log: the repetition changes nothing, and must wait for it as well.
+func TestNothingIsAcknowledgedBeforeTheLog(t *testing.T) {
+	t.Parallel()
+	event := map[string]any{"specversion": "1.0", "type": "ping", "source": "s", "id": "1"}
+	for _, test := range []struct {
+		workflow string
+		do       func(ctx context.Context, p *testProcess, id string) error
+	}{
+		{"timeout", func(ctx context.Context, p *testProcess, id string) error {
+			_, err := p.engine.Cancel(ctx, Row{ID: id, Partition: PartitionOf(id)}, "")
+			return err
+		}},
+		{"listen", func(ctx context.Context, p *testProcess, _ string) error {
+			_, err := p.engine.Deliver(ctx, "ada", event)
+			return err
+		}},
+		{"approve", func(ctx context.Context, p *testProcess, id string) error { return p.engine.CompleteCall(ctx, id, "1", nil, nil) }},
+	} {
+		t.Run(test.workflow, func(t *testing.T) {
+			t.Parallel()
+			onProcess(t, nil, func(t *testing.T, p *testProcess) {
+				id := p.started(test.workflow)
+				time.Sleep(500 * time.Millisecond)
+				release := p.log.block()
+				done := make(chan error, 2)
+				for range 2 {
+					go func() { done <- test.do(t.Context(), p, id) }()
+					time.Sleep(100 * time.Millisecond)
+				}
+				if len(done) != 0 {
+					t.Errorf("acknowledged before the log has it: %v", <-done)
+				}
+				release()
+				for range 2 {
+					if err := <-done; err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		})
+	}
+}
+
+// TestParentIsCompletedAfterATakeover: the owner of a child dies after the child has ended, and its next owner cannot read at first
+// which parents wait.
+func TestParentIsCompletedAfterATakeover(t *testing.T) {
+	t.Parallel()
+	onProcess(t, nil, func(t *testing.T, first *testProcess) {
+		parent, child := first.started("approve"), first.started("steps")
+		first.want(parent, machine.Waiting)
+		first.want(child, machine.Completed)
+		first.kill()
+		store := first.w.store
+		store.mu.Lock()
+		row := store.rows[child]
+		row.ParentID, row.ParentCall = parent, "1"
+		store.rows[child] = row
+		store.mu.Unlock()
+		second := newTestProcess(t, first.w)
+		second.hooks.onParents = failTimes(3)
+		second.acquireAll()
+		second.want(parent, machine.Completed)
+		second.w.ledger.executions[child].row.ParentID = ""
+	})
+}
+
+// TestChildOfAFailedStart: the start of a child is answered with an error although the child exists. The call fails, and the child
+// is cancelled.
+func TestChildOfAFailedStart(t *testing.T) {
+	t.Parallel()
+	onProcess(t, nil, func(t *testing.T, p *testProcess) {
+		dispatch := p.engine.activities.dispatch
+		p.engine.activities.dispatch = func(ctx context.Context, row Row, call *machine.Call, repeated bool) (any, error) {
+			output, err := dispatch(ctx, row, call, repeated)
+			if call.Kind == machine.CallWorkflow {
+				err = subjects.Errorf(subjects.CodeInternal, "simulated")
+			}
+			return output, err
+		}
+		parent := p.started("race")
+		p.status(parent)
+		child := DerivedID(p.w.ledger.execution(parent).call("slowchild"))
+		p.want(child, machine.Cancelled)
+	})
+}
+
+// TestChildOfATriedCall: a call that awaits a child is tried again, under an id of its own, while the child of the attempt before is
+// running. The child ends the second attempt.
+func TestChildOfATriedCall(t *testing.T) {
+	t.Parallel()
+	onProcess(t, nil, func(t *testing.T, p *testProcess) {
+		dispatch, failed := p.engine.activities.dispatch, false
+		p.engine.activities.dispatch = func(ctx context.Context, row Row, call *machine.Call, repeated bool) (any, error) {
+			output, err := dispatch(ctx, row, call, repeated)
+			if call.Kind == machine.CallWorkflow && !failed {
+				failed, err = true, subjects.Errorf(subjects.CodeInternal, "simulated")
+			}
+			return output, err
+		}
+		parent := p.started("retrychild")
+		if got := p.status(parent); !got.Ended() {
+			t.Errorf("the parent is %s", got)
+		}
+	})
+}
+
+// TestTimerOfAnExecutionEvictedDuringTheRead: while the timers of evicted executions are read, those that are evicted meanwhile add
+// their own, because the read may miss them.
+func TestTimerOfAnExecutionEvictedDuringTheRead(t *testing.T) {
+	t.Parallel()
+	onProcess(t, nil, func(t *testing.T, p *testProcess) {
+		id := p.started("long")
+		time.Sleep(100 * time.Millisecond)
+		one := p.home(id)
+		one.mu.Lock()
+		one.timersUntil = time.Time{}
+		one.mu.Unlock()
+		p.hooks.onDue = func() error {
+			p.flush()
+			return nil
+		}
+		one.loadTimers(time.Now().Add(timerHorizon))
+		p.hooks.onDue = nil
+		one.mu.Lock()
+		defer one.mu.Unlock()
+		if one.executions[id] != nil {
+			t.Error("the execution was not evicted")
+		}
+		if at, ok := one.timers.next(); !ok || at.After(time.Now().Add(2*time.Second)) {
+			t.Errorf("the next timer is at %s, %v", at, ok)
+		}
+	})
+}
+
+// TestEventToAnExecutionEvictedDuringTheRead: an execution is evicted after the evicted listeners were read.
+func TestEventToAnExecutionEvictedDuringTheRead(t *testing.T) {
+	t.Parallel()
+	onProcess(t, nil, func(t *testing.T, p *testProcess) {
+		p.started("listen")
+		time.Sleep(500 * time.Millisecond)
+		p.hooks.onListening = func() error {
+			p.flush()
+			return nil
+		}
+		delivered, err := p.engine.Deliver(t.Context(), "ada", map[string]any{"specversion": "1.0", "type": "ping", "source": "s", "id": "1"})
+		if err != nil || delivered != 1 {
+			t.Errorf("delivered to %d, %v", delivered, err)
+		}
+	})
+}
+
+// TestTerminationOfAnExecutionEvictedDuringTheRead: an execution that SQL does not have is evicted after the open ones were read.
+func TestTerminationOfAnExecutionEvictedDuringTheRead(t *testing.T) {
+	t.Parallel()
+	onProcess(t, nil, func(t *testing.T, p *testProcess) {
+		id := p.started("timeout")
+		time.Sleep(50 * time.Millisecond)
+		p.hooks.onOpen = func() error {
+			p.flush()
+			return nil
+		}
+		if err := p.engine.TerminateUser(t.Context(), "ada"); err != nil {
+			t.Fatal(err)
+		}
+		p.want(id, machine.Cancelled)
+	})
+}
+
+// TestWaitersOfAClosedPartition: who waits for a result or an append is told that the partition moves.
+func TestWaitersOfAClosedPartition(t *testing.T) {
+	t.Parallel()
+	onProcess(t, nil, func(t *testing.T, p *testProcess) {
+		ended := make(chan Result, 2)
+		row, _, err := p.begin(t.Context(), order{userID: "ada", workflow: "timeout"}, ended)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.log.block()()
+		release := p.log.block()
+		defer release()
+		cancelled := make(chan error, 1)
+		one := p.home(row.ID)
+		go func() {
+			_, err := carryOut(t.Context(), one, cancelCommand{Execution: row.ID})
+			cancelled <- err
+		}()
+		time.Sleep(50 * time.Millisecond)
+		one.close(nil)
+		synctest.Wait()
+		if end := <-ended; !errors.Is(end.Err, errPartitionMoving) {
+			t.Errorf("the starter gets %v", end.Err)
+		}
+		if err := <-cancelled; !errors.Is(err, errPartitionMoving) {
+			t.Errorf("the cancellation gets %v", err)
+		}
+	})
+}

@@ -1,0 +1,191 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/weftmesh/weft/actors/workflow/machine"
+)
+
+// testProcess is a simulated process without faults, for tests that drive its parts one by one. Its projector does not run: tests flush.
+type testProcess struct {
+	*process
+	t     *testing.T
+	hooks *hookedStore
+	log   *hookedLog
+}
+
+// onProcess runs a test in virtual time with a process that owns every partition.
+func onProcess(t *testing.T, change func(p *profile), test func(t *testing.T, p *testProcess)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		p := profile{
+			Calm: true, Processes: 1, MaxConcurrent: 100, MaxSteps: 100, MaxQueued: 100, ShortWait: 100 * time.Millisecond, CutAfter: 1000, MessageLimit: 60_000,
+		}
+		if change != nil {
+			change(&p)
+		}
+		w := newWorld(1, p)
+		b := newTestProcess(t, w)
+		b.acquireAll()
+		test(t, b)
+		w.shutdown()
+		reportSchedule(t, w)
+	})
+}
+
+// newTestProcess makes another process of a world, which owns nothing.
+func newTestProcess(t *testing.T, w *world) *testProcess {
+	b := &testProcess{process: w.newProcess(), t: t}
+	b.hooks = &hookedStore{store: b.engine.store}
+	b.log = &hookedLog{logStore: b.engine.log}
+	b.engine.store, b.engine.log = b.hooks, b.log
+	return b
+}
+
+func (p *testProcess) acquireAll() {
+	p.t.Helper()
+	for number := range len(p.w.log.parts) {
+		if err := p.engine.acquire(p.t.Context(), number); err != nil {
+			p.t.Fatal(err)
+		}
+	}
+}
+
+// started starts an execution and returns its id.
+func (p *testProcess) started(workflow string) string {
+	p.t.Helper()
+	row, begun, err := p.begin(p.t.Context(), order{userID: "ada", workflow: workflow}, nil)
+	if err != nil || !begun {
+		p.t.Fatalf("starting %s: %v, %v", workflow, begun, err)
+	}
+	return row.ID
+}
+
+func (p *testProcess) flush() {
+	p.t.Helper()
+	if err := p.engine.flush(p.t.Context()); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// status is an execution's status after everything that is going on has come to rest, and its row then.
+func (p *testProcess) status(id string) machine.Status {
+	p.t.Helper()
+	for range 3 {
+		time.Sleep(time.Second)
+		p.flush()
+	}
+	row, ok := p.w.store.row(id)
+	if !ok {
+		p.t.Fatalf("execution %s is not stored", id)
+	}
+	return machine.Status(row.Status)
+}
+
+func (p *testProcess) want(id string, status machine.Status) {
+	p.t.Helper()
+	if got := p.status(id); got != status {
+		p.t.Errorf("execution %s is %s, want %s\n%s", id, got, status, p.w.report())
+	}
+}
+
+// home is the partition of an execution.
+func (p *testProcess) home(id string) *partition { return p.engine.partition(PartitionOf(id)) }
+
+// hookedStore calls a hook after a method has read and before it returns; the hook's error is the method's.
+type hookedStore struct {
+	store
+	onLive, onDue, onListening, onOpen, onParents, onHistory, onExecution func() error
+}
+
+func hook[T any](value T, err error, called func() error) (T, error) {
+	if err == nil && called != nil {
+		err = called()
+	}
+	return value, err
+}
+
+func (s *hookedStore) live(ctx context.Context, number int) ([]Row, error) {
+	rows, err := s.store.live(ctx, number)
+	return hook(rows, err, s.onLive)
+}
+
+func (s *hookedStore) due(ctx context.Context, number int, until time.Time) ([]dueRow, error) {
+	rows, err := s.store.due(ctx, number, until)
+	return hook(rows, err, s.onDue)
+}
+
+func (s *hookedStore) listening(ctx context.Context, number int, userID string) ([]string, error) {
+	ids, err := s.store.listening(ctx, number, userID)
+	return hook(ids, err, s.onListening)
+}
+
+func (s *hookedStore) open(ctx context.Context, number int, userID string) ([]string, error) {
+	ids, err := s.store.open(ctx, number, userID)
+	return hook(ids, err, s.onOpen)
+}
+
+func (s *hookedStore) uncompletedParents(ctx context.Context, number int) ([]Row, error) {
+	rows, err := s.store.uncompletedParents(ctx, number)
+	return hook(rows, err, s.onParents)
+}
+
+func (s *hookedStore) history(ctx context.Context, id string) (raw []json.RawMessage, err error) {
+	raw, err = s.store.history(ctx, id)
+	return hook(raw, err, s.onHistory)
+}
+
+func (s *hookedStore) execution(ctx context.Context, id string) (Row, error) {
+	row, err := s.store.execution(ctx, id)
+	return hook(row, err, s.onExecution)
+}
+
+// failTimes is a hook that fails a number of times.
+func failTimes(count int) func() error {
+	return func() error {
+		if count--; count >= 0 {
+			return errNetwork
+		}
+		return nil
+	}
+}
+
+// hookedLog holds appends back while it is blocked.
+type hookedLog struct {
+	logStore
+	mu      sync.Mutex
+	blocked chan struct{}
+}
+
+func (l *hookedLog) append(ctx context.Context, number int, data []byte, after uint64) (uint64, error) {
+	l.mu.Lock()
+	blocked := l.blocked
+	l.mu.Unlock()
+	if blocked != nil {
+		select {
+		case <-blocked:
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		}
+	}
+	return l.logStore.append(ctx, number, data, after)
+}
+
+// block holds the appends of the process back until release is called.
+func (l *hookedLog) block() (release func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	blocked := make(chan struct{})
+	l.blocked = blocked
+	return func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.blocked = nil
+		close(blocked)
+	}
+}
