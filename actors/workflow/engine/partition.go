@@ -203,6 +203,8 @@ func (p *partition) advance(h *execution) {
 		p.decide(h, nil)
 	case !outstanding:
 		p.idle(h)
+	default:
+		p.scheduleTimer(h.nextTimer(), h) // a timeout of the call, or a wait of another branch
 	}
 }
 

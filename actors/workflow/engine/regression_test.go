@@ -196,6 +196,19 @@ func TestChildOfATriedCall(t *testing.T) {
 	})
 }
 
+// TestTimeoutOfACallInFlight: timers fire while a call of the execution is in flight.
+func TestTimeoutOfACallInFlight(t *testing.T) {
+	t.Parallel()
+	onProcess(t, nil, func(t *testing.T, p *testProcess) {
+		id := p.started("deadline")
+		p.want(id, machine.Faulted)
+		e := p.w.ledger.execution(id)
+		if took := e.events[len(e.events)-1].At.Sub(e.events[0].At); took > 600*time.Millisecond {
+			t.Errorf("a timeout of half a second takes %s", took)
+		}
+	})
+}
+
 // TestTimerOfAnExecutionEvictedDuringTheRead: while the timers of evicted executions are read, those that are evicted meanwhile add
 // their own, because the read may miss them.
 func TestTimerOfAnExecutionEvictedDuringTheRead(t *testing.T) {

@@ -93,6 +93,7 @@ var simulated = func() map[string]simulatedWorkflow {
 	add("both", ", metadata: {flow: {concurrency: {limit: 1}, rate: {limit: 2, period: {seconds: 1}, key: '${ .k }'}, priority: '${ .p }'}}",
 		"- a: {call: svc.put}\n- w: {wait: {seconds: 1}}\n- b: {call: svc.put}\n")
 	add("large", "", "- a: {call: svc.put}\n- b: {call: svc.large}\n- c: {call: svc.put}\n")
+	add("deadline", "", "- a: {call: svc.slow, timeout: {after: {milliseconds: 500}}}\n")
 	add("compensate", "", `
 - a: {call: svc.put, metadata: {compensate: [{undo: {call: svc.put}}]}}
 - w: {wait: {milliseconds: 500}}
@@ -119,6 +120,9 @@ func (p *process) dispatch(ctx context.Context, row Row, call *machine.Call, rep
 	duration := time.Duration(1+r.IntN(150)) * time.Millisecond
 	if w.profile.FaultyCalls && r.IntN(40) == 0 {
 		duration = time.Duration(1+r.IntN(3000)) * time.Millisecond
+	}
+	if call.Function == "svc.slow" {
+		duration = 1500 * time.Millisecond
 	}
 	select {
 	case <-time.After(duration):

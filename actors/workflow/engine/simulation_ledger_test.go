@@ -47,7 +47,8 @@ type loggedExecution struct {
 	raw       []json.RawMessage
 	events    []machine.Event
 	runs      map[int]*loggedRun
-	timers    map[string]time.Time
+	// timers are the times of waits, by timer.
+	timers map[string]time.Time
 	// suspended: suspended before its start. held: it was suspended at least once.
 	suspended, held bool
 	listens         map[int]bool
@@ -179,9 +180,7 @@ func (l *ledger) event(e *loggedExecution, event *machine.Event, end *loggedEnd)
 	case machine.CallCompleted, machine.CallFailed:
 		run.end = end
 	case machine.TimerScheduled:
-		if event.Due != nil {
-			e.timers[event.Timer] = *event.Due
-		}
+		e.timers["wait:"+strconv.Itoa(event.Run)] = *event.Due
 	case machine.TimerFired:
 		l.timerFired(e, event)
 	case machine.ListenerStarted:

@@ -184,7 +184,7 @@ func (p *partition) loadTimers(until time.Time) {
 		p.timers.add(machine.Moment(row.DueAt), row.ID)
 	}
 	for _, h := range p.executions {
-		if h.evictable { // and cleanup may keep it loaded
+		if h.machine != nil && !h.finished {
 			p.scheduleTimer(h.nextTimer(), h)
 		}
 	}
