@@ -199,7 +199,7 @@ func (l *ledger) event(e *loggedExecution, event *machine.Event, end *loggedEnd)
 func (l *ledger) timerFired(e *loggedExecution, event *machine.Event) {
 	due, known := e.timers[event.Timer]
 	now := time.Now()
-	if !known || e.held {
+	if !known || e.held || due.UnixMicro() < e.row.CreatedAt { // a retry keeps the timers of the other execution
 		return
 	}
 	if event.At.Before(due.Truncate(time.Microsecond)) || now.Before(due.Truncate(time.Microsecond)) {
