@@ -106,7 +106,9 @@ func TestNothingIsAcknowledgedBeforeTheLog(t *testing.T) {
 			_, err := p.engine.Deliver(ctx, "ada", event)
 			return err
 		}},
-		{"approve", func(ctx context.Context, p *testProcess, id string) error { return p.engine.CompleteCall(ctx, id, "1", nil, nil) }},
+		{"approve", func(ctx context.Context, p *testProcess, id string) error {
+			return p.engine.CompleteCall(ctx, id, "1", nil, nil)
+		}},
 	} {
 		t.Run(test.workflow, func(t *testing.T) {
 			t.Parallel()
