@@ -174,11 +174,11 @@ func (p *partition) onSlot(h *execution) {
 func (p *partition) admitFrom(queues []*queue, caller *execution) {
 	now := p.e.Now()
 	limiter := &p.admission.limiter
-	for t := limiter.admitNext(queues, now); t != nil; t = limiter.admitNext(queues, now) {
-		h := p.executions[t.id]
+	for w := limiter.admitNext(queues, now); w != nil; w = limiter.admitNext(queues, now) {
+		h := p.executions[w.id]
 		switch {
 		case h == nil: // its start could not be written, and it is being cancelled
-			limiter.remove(t)
+			limiter.remove(w)
 		case h != caller && p.acquireSlot(h):
 			p.startPending(h)
 		}

@@ -104,8 +104,8 @@ func cancelChildCommand(id string) cancelCommand {
 	return cancelCommand{Execution: id, Reason: "the execution that waited for it has ended or gone on"}
 }
 
-// mayBeOrphaned reports whether nobody may wait for an execution that is a child: its starter may have been paused and lost the
-// parent's partition, and the parent's next owner may have abandoned the call before the child was there to be cancelled.
+// mayBeOrphaned reports whether an execution is a child whose parent may not wait for it: its starter may have been paused and have
+// lost the parent's partition, and the parent's next owner may have abandoned the call before the child existed.
 func (c children) mayBeOrphaned(h *execution) bool { return h.row.ParentID != "" && !c.p.e.single }
 
 // confirmAwaited cancels a child that its parent does not wait for. The child is not evicted before, so that an owner that takes
@@ -132,8 +132,8 @@ func (c children) awaitsChild(ctx context.Context, id, child string) (awaits boo
 	return awaits, err
 }
 
-// retryUntilDone does what follows from the log until it succeeds, there is nothing to do, or the partition is closed: then its
-// next owner does it. Each attempt is bounded, because the peer may hang.
+// retryUntilDone repeats what must follow from the log until it succeeds or its target does not exist. When the partition is closed it
+// stops, and the next owner does it. Each attempt is bounded, because the peer may hang.
 func (c children) retryUntilDone(what string, do func(ctx context.Context) error) {
 	for {
 		ctx, cancel := context.WithTimeout(c.p.ctx, routeTimeout)
@@ -147,8 +147,8 @@ func (c children) retryUntilDone(what string, do func(ctx context.Context) error
 	}
 }
 
-// resolveOrphans cancels children that are not awaited any more and that the partition's previous owner did not get to: those of
-// executions that have ended, and those that restored executions have abandoned. An execution that was evicted has none.
+// resolveOrphans cancels the children that are not awaited any more and that the partition's previous owner has not cancelled: those
+// of executions that have ended, and those that restored executions have abandoned. An execution that was evicted has none.
 func (c children) resolveOrphans(restored []*execution) {
 	c.retryUntilDone("looking for orphaned children", func(ctx context.Context) error {
 		if err := c.p.e.FlushAll(ctx); err != nil { // children may be in any partition

@@ -9,7 +9,7 @@ import (
 	"github.com/weftmesh/weft/actors/workflow/machine"
 )
 
-// noReply is the reply of commands that have nothing to say.
+// noReply is the reply of commands without a result.
 type noReply struct{}
 
 // ControlReply is the reply of the commands that change an execution.

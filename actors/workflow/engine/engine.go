@@ -5,10 +5,12 @@
 // last sequence. That append is the only commit: a transition is decided in memory, appended, and only then acted upon. SQL is the
 // projection of the logs, a moment behind them; it has the executions that are evicted from memory or have ended, and every history.
 //
-// When an owner dies another process takes the partition over, fences the log, and restores the executions from SQL and from what the
-// log has besides. Two processes that both believe to own a partition meet at the append: the one that is fenced gives it up.
+// When an owner dies another process takes the partition over: it fences the log and restores the executions from SQL and from the
+// messages that are not projected. Where two processes believe that they own a partition, the log refuses the append of one of them,
+// which gives the partition up.
 //
-// The package knows documents and machines (language, machine), and no endpoint: what it needs from the actor is in Options.
+// The package runs documents (package language) by their machines (package machine) and serves no endpoint: what it needs from the
+// actor is in Options.
 package engine
 
 import (

@@ -23,7 +23,7 @@ type execution struct {
 	unacked int
 	// unprojected are acknowledged events that SQL does not have.
 	unprojected []json.RawMessage
-	// transitions are all acknowledged events, from the first, while complete is set: as long as SQL has none of them, or somebody
+	// transitions are all acknowledged events, from the first, while complete is set: as long as SQL has none of them, or a caller
 	// waits for the result, which includes them.
 	transitions [][]machine.Event
 	complete    bool
@@ -40,7 +40,7 @@ type execution struct {
 	orphanCandidates map[string]string
 	// pendingCleanup counts the work that must be done before the execution is evicted: see children.
 	pendingCleanup int
-	// suspended: it was suspended before it started. One that has started says so itself.
+	// suspended: it was suspended before it started. Afterwards the machine has that state.
 	suspended bool
 	// expired are calls whose approval requests the next projection closes.
 	expired []string
@@ -55,7 +55,7 @@ type execution struct {
 	results  []chan Result
 }
 
-// maxKeptEvents bounds the events that are kept for those who wait for an execution's result.
+// maxKeptEvents bounds the events that are kept for the callers that wait for an execution's result.
 const maxKeptEvents = 1000
 
 // Result is what in-process waiters get when an execution has ended.
@@ -75,7 +75,7 @@ func newExecution(row Row, def *language.Workflow) *execution {
 	}
 }
 
-// dropProjected forgets the events that SQL has, unless somebody waits for them.
+// dropProjected drops the events that SQL has, unless a caller waits for them.
 func (h *execution) dropProjected() {
 	if len(h.results) == 0 || h.row.Events > maxKeptEvents {
 		h.transitions, h.complete = nil, false
@@ -168,7 +168,7 @@ func (h *execution) addOrphanCandidate(call, child string) {
 	h.orphanCandidates[call] = child
 }
 
-// result is what those who wait for the execution's end get.
+// result is what the callers that wait for the execution's end get.
 func (h *execution) result() Result {
 	return Result{Row: h.row, Transitions: h.transitions, Complete: h.complete}
 }

@@ -6,14 +6,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/dialect"
 
-	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/workflow/definition"
 	"github.com/weftmesh/weft/actors/workflow/machine"
 	"github.com/weftmesh/weft/mesh"
@@ -109,15 +106,6 @@ type HistoryRow struct {
 	ExecutionID string `bun:"execution_id,pk"`
 	First       int64  `bun:"first,pk"`
 	Events      string `bun:"events"`
-}
-
-// partitionRow is the owner that projects a partition's log, and the sequence of the message up to which it is projected.
-type partitionRow struct {
-	bun.BaseModel `bun:"table:partitions"`
-
-	Partition int    `bun:"partition,pk"`
-	Owner     string `bun:"owner"`
-	Projected uint64 `bun:"projected"`
 }
 
 // Grant is the consent that the execution acts under.
@@ -241,138 +229,6 @@ func ReadHistory(ctx context.Context, db bun.IDB, id string, after int64, limit 
 	return events, nil
 }
 
-// claimPartition makes owner the one that projects a partition and returns the position of the projection. Projections of earlier
-// owners are refused from then on.
-func claimPartition(ctx context.Context, tx bun.Tx, number int, owner string) (projected uint64, err error) {
-	row := partitionRow{Partition: number, Owner: owner}
-	_, err = tx.NewInsert().Model(&row).On("CONFLICT (partition) DO UPDATE").Set("owner = EXCLUDED.owner").Exec(ctx)
-	if err != nil {
-		return 0, fmt.Errorf("claiming a partition: %w", err)
-	}
-	if err := tx.NewSelect().Model(&row).WherePK().Scan(ctx); err != nil {
-		return 0, fmt.Errorf("reading a partition: %w", err)
-	}
-	return row.Projected, nil
-}
-
-// advancePartition moves the position of a partition's projection; it reports whether owner still projects it.
-func advancePartition(ctx context.Context, tx bun.Tx, number int, owner string, projected uint64) (bool, error) {
-	result, err := tx.NewUpdate().Model((*partitionRow)(nil)).Set("projected = ?", projected).
-		Where("partition = ?", number).Where("owner = ?", owner).Where("projected <= ?", projected).Exec(ctx)
-	if err != nil {
-		return false, fmt.Errorf("advancing a projection: %w", err)
-	}
-	n, err := result.RowsAffected()
-	return n == 1, err
-}
-
-// rowsPerStatement bounds the rows of one statement.
-const rowsPerStatement = 100
-
-// storeExecutions writes the state of executions, fresh ones that SQL certainly does not have and known ones, and what has been
-// added to their histories. SQLite gets a prepared statement for each row, because parsing costs more than a call there; PostgreSQL
-// a statement for many rows, because a round trip costs more than parsing.
-func storeExecutions(ctx context.Context, tx bun.Tx, fresh, known []Row, histories []HistoryRow) error {
-	if tx.Dialect().Name() == dialect.SQLite {
-		return storePrepared(ctx, tx, fresh, known, histories)
-	}
-	rows := slices.Concat(fresh, known)
-	for part := range slices.Chunk(rows, rowsPerStatement) {
-		q := tx.NewInsert().Model(&part).On("CONFLICT (id) DO UPDATE").Returning("NULL")
-		for _, column := range projectedColumns {
-			q.Set("? = EXCLUDED.?", bun.Ident(column), bun.Ident(column))
-		}
-		q.Set(firstRun)
-		if _, err := q.Exec(ctx); err != nil {
-			return fmt.Errorf("storing executions: %w", err)
-		}
-	}
-	for part := range slices.Chunk(histories, rowsPerStatement) {
-		q := tx.NewInsert().Model(&part).On("CONFLICT (execution_id, first) DO UPDATE").Set("events = EXCLUDED.events").Returning("NULL")
-		if _, err := q.Exec(ctx); err != nil {
-			return fmt.Errorf("storing histories: %w", err)
-		}
-	}
-	return nil
-}
-
-// projectedColumns are those of an execution that change after its start, fixedColumns the others.
-var (
-	fixedColumns = []string{
-		"id", "user_id", "workflow_id", "version", "name", "consent_id", "partition", "priority",
-		"origin_kind", "origin_id", "origin_depth", "origin_task", "parent_id", "parent_call", "input", "attributes", "trace", "created_at",
-	}
-	projectedColumns = []string{
-		"status", "evicted", "listens", "watched", "due_at", "events", "output", "error", "error_type", "snapshot", "started_at", "ended_at",
-	}
-)
-
-// firstRun keeps the first run of events where a projection brings none. A projection of unknown outcome is repeated with the same
-// run, or with a longer one.
-const firstRun = "history = CASE EXCLUDED.history WHEN '' THEN execution.history ELSE EXCLUDED.history END"
-
-// insertExecution and upsertExecution are one execution's statements for SQLite, which is slower on a statement that may conflict.
-func insertExecution() string {
-	all := append(append(slices.Clone(fixedColumns), projectedColumns...), "history")
-	return "INSERT INTO executions AS execution (" + strings.Join(all, ", ") + ") VALUES (?" + strings.Repeat(", ?", len(all)-1) + ")"
-}
-
-func upsertExecution() string {
-	var sets []string
-	for _, column := range projectedColumns {
-		sets = append(sets, column+" = EXCLUDED."+column)
-	}
-	sets = append(sets, firstRun)
-	return insertExecution() + " ON CONFLICT (id) DO UPDATE SET " + strings.Join(sets, ", ")
-}
-
-func storeEach(ctx context.Context, tx bun.Tx, query string, rows []Row) error {
-	if len(rows) == 0 {
-		return nil
-	}
-	statement, err := tx.PrepareContext(ctx, query)
-	if err != nil {
-		return fmt.Errorf("preparing to store executions: %w", err)
-	}
-	defer func() { _ = statement.Close() }()
-	for i := range rows {
-		e := &rows[i]
-		_, err := statement.ExecContext(ctx, e.ID, e.UserID, e.WorkflowID, e.Version, e.Name, e.ConsentID, e.Partition, e.Priority,
-			e.Origin.Kind, e.Origin.ID, e.Origin.Depth, e.Origin.Task,
-			e.ParentID, e.ParentCall, e.Input, e.Attributes, e.Trace, e.CreatedAt,
-			e.Status, e.Evicted, e.Listens, e.Watched, e.DueAt, e.Events, e.Output, e.Error, e.ErrorType, e.Snapshot, e.StartedAt, e.EndedAt, e.History)
-		if err != nil {
-			return fmt.Errorf("storing an execution: %w", err)
-		}
-	}
-	return nil
-}
-
-func storePrepared(ctx context.Context, tx bun.Tx, fresh, known []Row, histories []HistoryRow) error {
-	if err := storeEach(ctx, tx, insertExecution(), fresh); err != nil {
-		return err
-	}
-	if err := storeEach(ctx, tx, upsertExecution(), known); err != nil {
-		return err
-	}
-	if len(histories) == 0 {
-		return nil
-	}
-	// A run that is there already was written by a projection of unknown outcome: it is the beginning of the same run.
-	insert, err := tx.PrepareContext(ctx, "INSERT INTO execution_histories (execution_id, first, events) VALUES (?, ?, ?) "+
-		"ON CONFLICT (execution_id, first) DO UPDATE SET events = EXCLUDED.events")
-	if err != nil {
-		return fmt.Errorf("preparing to store histories: %w", err)
-	}
-	defer func() { _ = insert.Close() }()
-	for _, h := range histories {
-		if _, err := insert.ExecContext(ctx, h.ExecutionID, h.First, h.Events); err != nil {
-			return fmt.Errorf("storing a history: %w", err)
-		}
-	}
-	return nil
-}
-
 // liveExecutions reads the executions of a partition that are neither ended nor evicted.
 func liveExecutions(ctx context.Context, db bun.IDB, number int) (rows []Row, err error) {
 	err = db.NewSelect().Model(&rows).ExcludeColumn("history").Where("partition = ?", number).Where("ended_at = 0").Where("NOT evicted").Order("created_at", "id").Scan(ctx)
@@ -462,15 +318,6 @@ func markWatched(ctx context.Context, tx bun.Tx, id string) error {
 	_, err := tx.NewUpdate().Model((*Row)(nil)).Set("watched = ?", true).Where("id = ?", id).Where("ended_at > 0").Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("marking an execution as watched: %w", err)
-	}
-	return nil
-}
-
-func Insert(ctx context.Context, tx database.Tx, rows ...any) error {
-	for _, row := range rows {
-		if _, err := tx.NewInsert().Model(row).Exec(ctx); err != nil {
-			return fmt.Errorf("inserting: %w", err)
-		}
 	}
 	return nil
 }

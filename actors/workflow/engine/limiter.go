@@ -33,7 +33,7 @@ type waiter struct {
 	priority           int
 	created            int64
 	stage              stage
-	// startedAt is in microseconds since the epoch; 0 before the start.
+	// started is the time of the start in microseconds since the epoch; 0 before.
 	started int64
 	// queue is nil unless it waits; a suspended one does not.
 	queue *queue
@@ -89,58 +89,58 @@ func counterOf(all map[string]*counter, name string) *counter {
 }
 
 // add queues an execution. It may be admitted at once, see admitNext.
-func (g *limiter) add(t *waiter) {
-	t.stage = stageWaiting
-	g.waiters[t.id] = t
-	g.waiting[t.user]++
-	g.enqueue(t)
+func (l *limiter) add(w *waiter) {
+	w.stage = stageWaiting
+	l.waiters[w.id] = w
+	l.waiting[w.user]++
+	l.enqueue(w)
 }
 
 // enqueue puts an execution into its queue.
-func (g *limiter) enqueue(t *waiter) {
-	key := queueKey{t.ConcurrencyKey, t.RateKey}
-	t.queue = g.queues[key]
-	if t.queue == nil {
-		t.queue = &queue{key: key}
-		g.queues[key] = t.queue
-		for _, c := range g.counters(t.Limits) {
-			c.queues = append(c.queues, t.queue)
+func (l *limiter) enqueue(w *waiter) {
+	key := queueKey{w.ConcurrencyKey, w.RateKey}
+	w.queue = l.queues[key]
+	if w.queue == nil {
+		w.queue = &queue{key: key}
+		l.queues[key] = w.queue
+		for _, c := range l.counters(w.Limits) {
+			c.queues = append(c.queues, w.queue)
 		}
 	}
-	heap.Push(t.queue, t)
+	heap.Push(w.queue, w)
 }
 
 // restore counts an execution that SQL has.
-func (g *limiter) restore(t *waiter) {
-	if t.stage == stageEnded {
-		for _, rate := range g.counters(definition.Limits{RateKey: t.RateKey, Period: t.Period}) {
-			rate.record(t.started)
+func (l *limiter) restore(w *waiter) {
+	if w.stage == stageEnded {
+		for _, rate := range l.counters(definition.Limits{RateKey: w.RateKey, Period: w.Period}) {
+			rate.record(w.started)
 		}
 		return
 	}
-	g.add(t)
-	if t.started > 0 {
-		g.started(t, machine.Moment(t.started))
+	l.add(w)
+	if w.started > 0 {
+		l.started(w, machine.Moment(w.started))
 	}
 }
 
 // counters are the counters of an execution's keys.
-func (g *limiter) counters(t definition.Limits) (all []*counter) {
-	if t.ConcurrencyKey != "" {
-		all = append(all, counterOf(g.concurrencyKeys, t.ConcurrencyKey))
+func (l *limiter) counters(w definition.Limits) (all []*counter) {
+	if w.ConcurrencyKey != "" {
+		all = append(all, counterOf(l.concurrencyKeys, w.ConcurrencyKey))
 	}
-	if t.RateKey != "" {
-		c := counterOf(g.rateKeys, t.RateKey)
-		c.period = max(c.period, t.Period.Microseconds())
+	if w.RateKey != "" {
+		c := counterOf(l.rateKeys, w.RateKey)
+		c.period = max(c.period, w.Period.Microseconds())
 		all = append(all, c)
 	}
 	return all
 }
 
 // sameQueue are the queues that may move when an execution does: those that wait for one of its keys.
-func (g *limiter) sameQueue(t *waiter) []*queue {
+func (l *limiter) sameQueue(w *waiter) []*queue {
 	all := []*queue{}
-	for _, c := range g.counters(t.Limits) {
+	for _, c := range l.counters(w.Limits) {
 		for _, q := range c.queues {
 			if !slices.Contains(all, q) {
 				all = append(all, q)
@@ -151,44 +151,44 @@ func (g *limiter) sameQueue(t *waiter) []*queue {
 }
 
 // admitNext admits the first execution of some queues whose limits allow it; nil: none do.
-func (g *limiter) admitNext(queues []*queue, now time.Time) *waiter {
+func (l *limiter) admitNext(queues []*queue, now time.Time) *waiter {
 	var best *waiter
 	for _, q := range queues {
-		if len(q.waiters) > 0 && (best == nil || precedes(q.waiters[0], best)) && g.isAdmissible(q.waiters[0], now) {
+		if len(q.waiters) > 0 && (best == nil || precedes(q.waiters[0], best)) && l.isAdmissible(q.waiters[0], now) {
 			best = q.waiters[0]
 		}
 	}
 	if best == nil {
 		return nil
 	}
-	g.stopWaiting(best)
+	l.stopWaiting(best)
 	best.stage = stageAdmitted
-	for _, c := range g.counters(best.Limits) {
+	for _, c := range l.counters(best.Limits) {
 		c.busy++
 	}
 	return best
 }
 
-func (g *limiter) isAdmissible(t *waiter, now time.Time) bool {
-	opens := g.opensAt(t, now)
+func (l *limiter) isAdmissible(w *waiter, now time.Time) bool {
+	opens := l.opensAt(w, now)
 	return !opens.IsZero() && !opens.After(now)
 }
 
 // opensAt is when an execution's rate limit allows it. Zero: not before another one starts or ends.
-func (g *limiter) opensAt(t *waiter, now time.Time) time.Time {
-	if t.ConcurrencyKey != "" && g.concurrencyKeys[t.ConcurrencyKey].busy >= t.MaxConcurrent {
+func (l *limiter) opensAt(w *waiter, now time.Time) time.Time {
+	if w.ConcurrencyKey != "" && l.concurrencyKeys[w.ConcurrencyKey].busy >= w.MaxConcurrent {
 		return time.Time{}
 	}
-	if t.RateKey == "" {
+	if w.RateKey == "" {
 		return now
 	}
-	c := g.rateKeys[t.RateKey]
-	if c.busy >= t.Rate {
+	c := l.rateKeys[w.RateKey]
+	if c.busy >= w.Rate {
 		return time.Time{}
 	}
-	recent := c.since(now.UnixMicro() - t.Period.Microseconds())
-	if over := len(recent) + c.busy - t.Rate; over >= 0 {
-		return machine.Moment(recent[over]).Add(t.Period)
+	recent := c.since(now.UnixMicro() - w.Period.Microseconds())
+	if over := len(recent) + c.busy - w.Rate; over >= 0 {
+		return machine.Moment(recent[over]).Add(w.Period)
 	}
 	return now
 }
@@ -205,14 +205,14 @@ func (c *counter) record(at int64) {
 }
 
 // started counts an execution that has started, or whose start is about to be in the log.
-func (g *limiter) started(t *waiter, at time.Time) {
-	if t.stage >= stageStarted {
+func (l *limiter) started(w *waiter, at time.Time) {
+	if w.stage >= stageStarted {
 		return
 	}
-	concurrency, rate := g.countersOf(t)
-	switch t.stage {
+	concurrency, rate := l.countersOf(w)
+	switch w.stage {
 	case stageWaiting:
-		g.stopWaiting(t)
+		l.stopWaiting(w)
 		if concurrency != nil {
 			concurrency.busy++
 		}
@@ -221,68 +221,68 @@ func (g *limiter) started(t *waiter, at time.Time) {
 			rate.busy--
 		}
 	}
-	t.stage, t.started = stageStarted, at.UnixMicro()
+	w.stage, w.started = stageStarted, at.UnixMicro()
 	if rate != nil {
-		rate.times = rate.since(t.started - rate.period)
-		rate.record(t.started)
+		rate.times = rate.since(w.started - rate.period)
+		rate.record(w.started)
 	}
-	g.sweep(t.started)
+	l.sweep(w.started)
 }
 
-func (g *limiter) countersOf(t *waiter) (concurrency, rate *counter) {
-	if t.ConcurrencyKey != "" {
-		concurrency = counterOf(g.concurrencyKeys, t.ConcurrencyKey)
+func (l *limiter) countersOf(w *waiter) (concurrency, rate *counter) {
+	if w.ConcurrencyKey != "" {
+		concurrency = counterOf(l.concurrencyKeys, w.ConcurrencyKey)
 	}
-	if t.RateKey != "" {
-		rate = counterOf(g.rateKeys, t.RateKey)
+	if w.RateKey != "" {
+		rate = counterOf(l.rateKeys, w.RateKey)
 	}
 	return concurrency, rate
 }
 
 // remove counts an execution no more that has ended, or will not start. It returns the queues that may move.
-func (g *limiter) remove(t *waiter) []*queue {
-	if t.stage == stageEnded {
+func (l *limiter) remove(w *waiter) []*queue {
+	if w.stage == stageEnded {
 		return nil
 	}
-	moved := g.sameQueue(t)
-	concurrency, rate := g.countersOf(t)
-	if t.stage == stageWaiting {
-		g.stopWaiting(t)
+	moved := l.sameQueue(w)
+	concurrency, rate := l.countersOf(w)
+	if w.stage == stageWaiting {
+		l.stopWaiting(w)
 	} else if concurrency != nil {
 		concurrency.busy--
 	}
-	if t.stage == stageAdmitted && rate != nil {
+	if w.stage == stageAdmitted && rate != nil {
 		rate.busy--
 	}
-	t.stage = stageEnded
-	delete(g.waiters, t.id)
+	w.stage = stageEnded
+	delete(l.waiters, w.id)
 	if concurrency != nil && concurrency.idle() {
-		delete(g.concurrencyKeys, t.ConcurrencyKey)
+		delete(l.concurrencyKeys, w.ConcurrencyKey)
 	}
 	return moved
 }
 
 // stopWaiting takes an execution out of its queue for good.
-func (g *limiter) stopWaiting(t *waiter) {
-	g.dequeue(t)
-	if g.waiting[t.user]--; g.waiting[t.user] == 0 {
-		delete(g.waiting, t.user)
+func (l *limiter) stopWaiting(w *waiter) {
+	l.dequeue(w)
+	if l.waiting[w.user]--; l.waiting[w.user] == 0 {
+		delete(l.waiting, w.user)
 	}
 }
 
 // dequeue takes an execution out of its queue, if it is in one.
-func (g *limiter) dequeue(t *waiter) {
-	q := t.queue
+func (l *limiter) dequeue(w *waiter) {
+	q := w.queue
 	if q == nil {
 		return
 	}
-	heap.Remove(q, t.index)
-	t.queue = nil
+	heap.Remove(q, w.index)
+	w.queue = nil
 	if len(q.waiters) > 0 {
 		return
 	}
-	delete(g.queues, q.key)
-	for _, c := range g.counters(t.Limits) {
+	delete(l.queues, q.key)
+	for _, c := range l.counters(w.Limits) {
 		c.queues = slices.DeleteFunc(c.queues, func(other *queue) bool { return other == q })
 	}
 }
@@ -293,17 +293,17 @@ func (c *counter) idle() bool { return c.busy == 0 && len(c.queues) == 0 && len(
 const sweepFrom = 1000
 
 // sweep removes rate keys without effect, once there are twice as many keys as the last sweep left.
-func (g *limiter) sweep(now int64) {
-	if len(g.rateKeys) <= max(g.sweepAt, sweepFrom) {
+func (l *limiter) sweep(now int64) {
+	if len(l.rateKeys) <= max(l.sweepAt, sweepFrom) {
 		return
 	}
-	for name, c := range g.rateKeys {
+	for name, c := range l.rateKeys {
 		c.times = c.since(now - c.period)
 		if c.idle() {
-			delete(g.rateKeys, name)
+			delete(l.rateKeys, name)
 		}
 	}
-	g.sweepAt = 2 * len(g.rateKeys)
+	l.sweepAt = 2 * len(l.rateKeys)
 }
 
 // precedes is the order of waiters.
@@ -325,9 +325,9 @@ func (q *queue) Swap(i, j int) {
 
 // Push implements heap.Interface.
 func (q *queue) Push(x any) {
-	t, _ := x.(*waiter)
-	t.index = len(q.waiters)
-	q.waiters = append(q.waiters, t)
+	w, _ := x.(*waiter)
+	w.index = len(q.waiters)
+	q.waiters = append(q.waiters, w)
 }
 
 // Pop implements heap.Interface.

@@ -36,15 +36,15 @@ type LimitRow struct {
 const noEnd = math.MaxInt64
 
 // row is the waiter as SQL has it.
-func (t *waiter) row(number int) LimitRow {
+func (w *waiter) row(number int) LimitRow {
 	row := LimitRow{
-		ExecutionID: t.id, Partition: number, UserID: t.user, WorkflowID: t.workflow, Priority: t.priority, ConcurrencyKey: t.ConcurrencyKey, MaxConcurrent: t.MaxConcurrent, RateKey: t.RateKey,
-		Rate: t.Rate, Period: t.Period.Microseconds(), CreatedAt: t.created, StartedAt: t.started, CountsUntil: noEnd,
+		ExecutionID: w.id, Partition: number, UserID: w.user, WorkflowID: w.workflow, Priority: w.priority, ConcurrencyKey: w.ConcurrencyKey, MaxConcurrent: w.MaxConcurrent, RateKey: w.RateKey,
+		Rate: w.Rate, Period: w.Period.Microseconds(), CreatedAt: w.created, StartedAt: w.started, CountsUntil: noEnd,
 	}
-	if t.stage == stageEnded {
+	if w.stage == stageEnded {
 		row.CountsUntil = 0
-		if t.RateKey != "" && t.started > 0 {
-			row.CountsUntil = t.started + row.Period
+		if w.RateKey != "" && w.started > 0 {
+			row.CountsUntil = w.started + row.Period
 		}
 	}
 	return row
@@ -52,14 +52,14 @@ func (t *waiter) row(number int) LimitRow {
 
 // waiter is the row's waiter, which is not counted yet.
 func (r LimitRow) waiter() *waiter {
-	t := &waiter{
+	w := &waiter{
 		Limits: definition.Limits{ConcurrencyKey: r.ConcurrencyKey, MaxConcurrent: r.MaxConcurrent, RateKey: r.RateKey, Rate: r.Rate, Period: time.Duration(r.Period) * time.Microsecond},
 		id:     r.ExecutionID, workflow: r.WorkflowID, user: r.UserID, priority: r.Priority, created: r.CreatedAt, started: r.StartedAt,
 	}
 	if r.CountsUntil != noEnd {
-		t.stage = stageEnded
+		w.stage = stageEnded
 	}
-	return t
+	return w
 }
 
 // limitRows reads what counts in a partition.

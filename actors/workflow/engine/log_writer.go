@@ -23,7 +23,7 @@ type pendingTransition struct {
 	head   []byte
 	raw    []json.RawMessage
 	events []machine.Event
-	// logged gets nil once the transition is in the log, or the error that keeps it out; nil where nobody waits.
+	// logged gets nil once the transition is in the log, or the error that keeps it out; nil where no caller waits.
 	logged chan error
 }
 

@@ -17,7 +17,7 @@ import (
 
 const (
 	// heartbeatInterval is the time between two heartbeats of a process, peerTimeout the silence after which its partitions are taken
-	// over. They decide how fast that is, and nothing else: owners are fenced by their logs.
+	// over. They decide how soon a takeover begins; its safety rests on the fenced logs.
 	heartbeatInterval = 250 * time.Millisecond
 	peerTimeout       = 1200 * time.Millisecond
 	// discoveryTime is how long a process that is new, or was paused, listens for heartbeats before it takes partitions: every live
@@ -27,7 +27,7 @@ const (
 	handOverTimeout = time.Minute
 )
 
-// heartbeat is what a process tells the others, in a message of its own.
+// heartbeat is the message in which a process announces its partitions to the others.
 type heartbeat struct {
 	Process    string `json:"process"`
 	Partitions []int  `json:"lots"`
@@ -37,7 +37,7 @@ type heartbeat struct {
 
 // ownership is the partitions that this process owns, and what it knows of the other processes.
 type ownership struct {
-	// process identifies this one.
+	// process identifies this process.
 	process string
 	// changed is set when a heartbeat may change the assignment.
 	changed signal
@@ -47,7 +47,7 @@ type ownership struct {
 	peers map[string]peer
 }
 
-// peer is the last heartbeat of another process, and when it came by this one's clock.
+// peer is the last heartbeat of another process, and when it was received.
 type peer struct {
 	heartbeat
 	at time.Time

@@ -29,7 +29,7 @@ type projector struct {
 	run chan struct{}
 
 	mu sync.Mutex
-	// next is the run that has not begun: all who ask for a flush until then share it.
+	// next is the run that has not begun: the flushes that are asked for until it begins share it.
 	next *projectionRun
 }
 
@@ -44,14 +44,14 @@ func newProjector() *projector {
 
 // flush returns when SQL has everything that was acknowledged before the call.
 func (e *Engine) flush(ctx context.Context) error {
-	f := e.projector
-	f.mu.Lock()
-	mine := f.next == nil
+	pr := e.projector
+	pr.mu.Lock()
+	mine := pr.next == nil
 	if mine {
-		f.next = &projectionRun{done: make(chan struct{})}
+		pr.next = &projectionRun{done: make(chan struct{})}
 	}
-	run := f.next
-	f.mu.Unlock()
+	run := pr.next
+	pr.mu.Unlock()
 	if !mine {
 		select {
 		case <-run.done:
@@ -60,11 +60,11 @@ func (e *Engine) flush(ctx context.Context) error {
 			return context.Cause(ctx)
 		}
 	}
-	f.run <- struct{}{}
-	defer func() { <-f.run }()
-	f.mu.Lock()
-	f.next = nil
-	f.mu.Unlock()
+	pr.run <- struct{}{}
+	defer func() { <-pr.run }()
+	pr.mu.Lock()
+	pr.next = nil
+	pr.mu.Unlock()
 	defer close(run.done)
 	// Others wait for this run too: neither this caller's cancellation nor its transaction may affect it.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(e.store.detached(ctx)), projectionTimeout)
@@ -156,24 +156,24 @@ func (p *partition) collect() projectionBatch {
 	}
 	batch.executions = make([]projectedExecution, 0, len(p.unprojected))
 	for id, h := range p.unprojected {
-		f := projectedExecution{
+		x := projectedExecution{
 			execution: h, row: h.row, events: h.unprojected, revision: h.revision, ended: h.finished, known: h.stored || p.outcomeUnknown,
 		}
 		if h.waiter != nil {
 			row := h.waiter.row(p.number)
-			f.limits = &row
+			x.limits = &row
 		}
 		if h.evictable && h.unacked == 0 && len(h.inFlight) == 0 && h.pendingCleanup == 0 {
 			row, err := h.evict()
 			if err != nil {
 				p.e.Log.Error("evicting an execution", zap.String("execution_id", id), zap.Error(err))
 			} else {
-				f.row, f.evicted = row, true
+				x.row, x.evicted = row, true
 			}
 		}
-		h.unprojected, f.expired, h.expired = nil, h.expired, nil
+		h.unprojected, x.expired, h.expired = nil, h.expired, nil
 		delete(p.unprojected, id)
-		batch.executions = append(batch.executions, f)
+		batch.executions = append(batch.executions, x)
 	}
 	return batch
 }
@@ -184,20 +184,20 @@ func (p *partition) onProjected(batch projectionBatch, err error) {
 	defer p.mu.Unlock()
 	p.outcomeUnknown = err != nil
 	for i := range batch.executions {
-		f := &batch.executions[i]
-		h := f.execution
+		x := &batch.executions[i]
+		h := x.execution
 		if err != nil {
-			h.unprojected = append(f.events, h.unprojected...)
-			h.expired = append(f.expired, h.expired...)
-			p.unprojected[f.row.ID] = h
+			h.unprojected = append(x.events, h.unprojected...)
+			h.expired = append(x.expired, h.expired...)
+			p.unprojected[x.row.ID] = h
 			continue
 		}
-		for _, event := range f.events {
+		for _, event := range x.events {
 			p.unprojectedBytes -= len(event)
 		}
 		h.stored = true
 		h.dropProjected()
-		p.unload(f)
+		p.unload(x)
 	}
 	if err == nil && batch.sequence >= p.truncatedBefore+p.e.Config.CutAfter {
 		p.truncatedBefore = batch.sequence
@@ -217,25 +217,25 @@ func (p *partition) onProjected(batch projectionBatch, err error) {
 
 // unload removes an execution from memory that SQL has whole: one that has ended or is evicted, or one that is broken and is loaded
 // again to be cancelled.
-func (p *partition) unload(f *projectedExecution) {
-	h := f.execution
-	unchanged := h.revision == f.revision && h.unacked == 0 && len(h.unprojected) == 0
+func (p *partition) unload(x *projectedExecution) {
+	h := x.execution
+	unchanged := h.revision == x.revision && h.unacked == 0 && len(h.unprojected) == 0
 	switch {
-	case f.ended, f.evicted && unchanged && h.evictable:
+	case x.ended, x.evicted && unchanged && h.evictable:
 		for _, w := range h.results {
 			w <- Result{Err: errPartitionMoving} // the waiter asks again, which keeps the execution loaded
 		}
 		h.results = nil
-		delete(p.executions, f.row.ID)
+		delete(p.executions, x.row.ID)
 		if p.listenerReads > 0 {
-			p.evictedDuringReads[f.row.ID] = f.row.UserID
+			p.evictedDuringReads[x.row.ID] = x.row.UserID
 		}
-		if due := machine.Moment(f.row.DueAt); f.row.DueAt > 0 && !due.After(p.timersUntil) {
-			p.timers.add(due, f.row.ID) // timers up to then were read before this one was in SQL
+		if due := machine.Moment(x.row.DueAt); x.row.DueAt > 0 && !due.After(p.timersUntil) {
+			p.timers.add(due, x.row.ID) // timers up to then were read before this one was in SQL
 		}
 	case h.broken && unchanged:
 		p.admission.release(h)
-		delete(p.executions, f.row.ID)
-		p.cancelUnwritable(f.row.ID)
+		delete(p.executions, x.row.ID)
+		p.cancelUnwritable(x.row.ID)
 	}
 }

@@ -82,11 +82,11 @@ func (e *Row) appendStart(out []byte) ([]byte, error) {
 		out = strconv.AppendInt(append(out, `,"priority":`...), int64(e.Priority), 10)
 	}
 	if e.Limits != nil {
-		terms, err := json.Marshal(e.Limits)
+		limits, err := json.Marshal(e.Limits)
 		if err != nil {
 			return nil, err
 		}
-		out = append(append(out, `,"limits":`...), terms...)
+		out = append(append(out, `,"limits":`...), limits...)
 	}
 	if e.Origin != (Origin{}) {
 		origin, err := json.Marshal(e.Origin)
@@ -113,23 +113,23 @@ func (t *pendingTransition) size() int {
 }
 
 // encodeEntry encodes a message.
-func encodeEntry(owner string, batch uint64, turns []pendingTransition) []byte {
+func encodeEntry(owner string, batch uint64, transitions []pendingTransition) []byte {
 	size := logOverhead
-	for i := range turns {
-		size += turns[i].size()
+	for i := range transitions {
+		size += transitions[i].size()
 	}
 	data := make([]byte, 0, size)
 	data = append(append(data, `{"owner":"`...), owner...)
 	data = strconv.AppendUint(append(data, `","batch":`...), batch, 10)
 	data = append(data, `,"transitions":[`...)
-	for i := range turns {
+	for i := range transitions {
 		if i > 0 {
 			data = append(data, ',')
 		}
-		data = append(data, turns[i].head...)
-		if len(turns[i].raw) > 0 {
+		data = append(data, transitions[i].head...)
+		if len(transitions[i].raw) > 0 {
 			data = append(data, `,"events":[`...)
-			for n, event := range turns[i].raw {
+			for n, event := range transitions[i].raw {
 				if n > 0 {
 					data = append(data, ',')
 				}

@@ -13,8 +13,8 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// takeOver makes this process the owner of a partition: it fences off any earlier owner, and restores the executions from SQL and
-// from what the log has besides.
+// takeOver makes this process the owner of a partition: it fences earlier owners off, and restores the executions from SQL and
+// from the messages of the log that are not projected.
 func (e *Engine) takeOver(ctx context.Context, number int) (*partition, error) {
 	p := newPartition(ctx, e, number)
 	if err := p.restore(ctx); err != nil {
@@ -143,8 +143,8 @@ func (p *partition) restoreLimits(ctx context.Context) error {
 		return database.Classify(err)
 	}
 	p.admission.restore(rows, p.executions)
-	for id, t := range p.admission.limiter.waiters {
-		if t.stage == stageWaiting && p.executions[id] == nil {
+	for id, w := range p.admission.limiter.waiters {
+		if w.stage == stageWaiting && p.executions[id] == nil {
 			return fmt.Errorf("restoring the executions that wait for limits: execution %s is missing", id)
 		}
 	}
@@ -162,7 +162,7 @@ func (p *partition) run() {
 		switch {
 		case h.machine == nil && p.acquireSlot(h):
 			p.startPending(h)
-		case h.machine != nil && h.unacked == 0: // else another one's admission has started it
+		case h.machine != nil && h.unacked == 0: // else the admission of another execution has started it
 			p.advance(h)
 		}
 	}
@@ -201,7 +201,7 @@ func (p *partition) withExecution(ctx context.Context, id string, do func(h *exe
 	}
 }
 
-// reserve runs do on a loaded execution, under the partition's lock; release is nil then. For any other it waits for whoever loads or
+// reserve runs do on a loaded execution, under the partition's lock; release is nil then. For any other it waits for the goroutine that loads or
 // starts it, and then gives the caller the exclusive right to do so until release: a second copy must not be loaded.
 func (p *partition) reserve(ctx context.Context, id string, do func(h *execution)) (release func(), err error) {
 	for {

@@ -21,11 +21,12 @@ const (
 	commandTimeout = awaitSlice + routeTimeout
 )
 
-// errHandover is the answer while a partition has no owner that can carry a command out. Another attempt finds the next owner.
+// errPartitionMoving is the error of a command while its partition has no owner that can carry it out. Another attempt finds the next
+// owner.
 var errPartitionMoving = &subjects.Error{Code: subjects.CodeUnavailable, Detail: "partition ownership is moving; retry", RetryAfter: actors.RetrySoon}
 
-// command is what a partition's owner is asked to do. Only the workflow actor's own processes may send one: they have
-// checked what it says of users and consents.
+// command is a request to the owner of a partition. Only processes of the workflow actor may send one: they check users and consents
+// before.
 type command[Reply any] interface {
 	// operation is the command's name on the wire.
 	operation() string

@@ -8,7 +8,7 @@ import (
 )
 
 // fairSemaphore bounds how many executions, or calls, a process runs at once. Users whose requests are queued take turns; one user's
-// come by priority, then by age: a priority is at no other user's cost. Slots are in memory only, so that a process that dies leaks
+// come by priority, then by age: a priority does not delay other users. Slots are in memory only, so that a crash leaks
 // none.
 type fairSemaphore struct {
 	mu     sync.Mutex
@@ -27,7 +27,7 @@ type slotRequest struct {
 	priority int
 	number   uint64
 	run      func()
-	// at is its index in its user's heap, -1 once it is out of it.
+	// at is its index in its user's heap; -1: it is not queued any more.
 	at int
 }
 
@@ -39,18 +39,18 @@ func (f *fairSemaphore) acquireOrQueue(userID string, priority int, run func()) 
 		f.active++
 		return nil
 	}
-	line := f.byUser[userID]
-	if line == nil {
-		if line = new(slotRequests); f.byUser == nil {
+	requests := f.byUser[userID]
+	if requests == nil {
+		if requests = new(slotRequests); f.byUser == nil {
 			f.byUser = map[string]*slotRequests{}
 		}
-		f.byUser[userID] = line
+		f.byUser[userID] = requests
 		f.userOrder = append(f.userOrder, userID)
 	}
 	f.count++
 	f.length++
 	queued = &slotRequest{userID: userID, priority: priority, number: f.count, run: run}
-	heap.Push(line, queued)
+	heap.Push(requests, queued)
 	return queued
 }
 
@@ -61,10 +61,10 @@ func (f *fairSemaphore) cancel(w *slotRequest) bool {
 	if w.at < 0 {
 		return false
 	}
-	line := f.byUser[w.userID]
-	heap.Remove(line, w.at)
+	requests := f.byUser[w.userID]
+	heap.Remove(requests, w.at)
 	f.length--
-	if len(*line) == 0 {
+	if len(*requests) == 0 {
 		delete(f.byUser, w.userID)
 		f.userOrder = slices.DeleteFunc(f.userOrder, func(userID string) bool { return userID == w.userID })
 	}
@@ -75,10 +75,10 @@ func (f *fairSemaphore) cancel(w *slotRequest) bool {
 func (f *fairSemaphore) pop() *slotRequest {
 	userID := f.userOrder[0]
 	f.userOrder = f.userOrder[1:]
-	line := f.byUser[userID]
-	first, _ := heap.Pop(line).(*slotRequest)
+	requests := f.byUser[userID]
+	first, _ := heap.Pop(requests).(*slotRequest)
 	f.length--
-	if len(*line) > 0 {
+	if len(*requests) > 0 {
 		f.userOrder = append(f.userOrder, userID)
 	} else {
 		delete(f.byUser, userID)
@@ -136,8 +136,8 @@ func (f *fairSemaphore) queued() int {
 func (f *fairSemaphore) queuedOf(userID string) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if line := f.byUser[userID]; line != nil {
-		return len(*line)
+	if requests := f.byUser[userID]; requests != nil {
+		return len(*requests)
 	}
 	return 0
 }

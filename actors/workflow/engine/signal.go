@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// signal wakes one goroutine: any number of sets before it looks are one.
+// signal wakes one goroutine. Several sets before the goroutine receives are one.
 type signal struct{ c chan struct{} }
 
 func newSignal() signal { return signal{c: make(chan struct{}, 1)} }

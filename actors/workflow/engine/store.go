@@ -127,8 +127,8 @@ func (s sqlStore) project(ctx context.Context, batch projectionBatch) error {
 			}
 		}
 		for i := range batch.executions {
-			f := &batch.executions[i]
-			if err := s.WithdrawApprovals(ctx, tx, f.row.ID, f.expired); err != nil {
+			x := &batch.executions[i]
+			if err := s.WithdrawApprovals(ctx, tx, x.row.ID, x.expired); err != nil {
 				return err
 			}
 		}
@@ -140,21 +140,21 @@ func (s sqlStore) project(ctx context.Context, batch projectionBatch) error {
 // rows are a batch's rows by table. The first run of an execution's events is in its own row.
 func (b projectionBatch) rows() (fresh, known []Row, histories []HistoryRow, limits []LimitRow) {
 	for i := range b.executions {
-		f := &b.executions[i]
-		if f.limits != nil {
-			limits = append(limits, *f.limits)
+		x := &b.executions[i]
+		if x.limits != nil {
+			limits = append(limits, *x.limits)
 		}
-		switch first := f.row.Events - int64(len(f.events)) + 1; {
-		case len(f.events) == 0:
+		switch first := x.row.Events - int64(len(x.events)) + 1; {
+		case len(x.events) == 0:
 		case first == 1:
-			f.row.History = joinEvents(f.events)
+			x.row.History = joinEvents(x.events)
 		default:
-			histories = append(histories, HistoryRow{ExecutionID: f.row.ID, First: first, Events: joinEvents(f.events)})
+			histories = append(histories, HistoryRow{ExecutionID: x.row.ID, First: first, Events: joinEvents(x.events)})
 		}
-		if f.known {
-			known = append(known, f.row)
+		if x.known {
+			known = append(known, x.row)
 		} else {
-			fresh = append(fresh, f.row)
+			fresh = append(fresh, x.row)
 		}
 	}
 	return fresh, known, histories, limits
@@ -164,10 +164,10 @@ func (b projectionBatch) rows() (fresh, known []Row, histories []HistoryRow, lim
 func (s sqlStore) publishEnded(ctx context.Context, tx database.Tx, executions []projectedExecution) error {
 	byUser := map[string][]subjects.ExecutionEnded{}
 	for i := range executions {
-		if f := &executions[i]; f.ended {
-			byUser[f.row.UserID] = append(byUser[f.row.UserID], subjects.ExecutionEnded{
-				ExecutionID: f.row.ID, WorkflowID: f.row.WorkflowID, Version: f.row.Version, Name: f.row.Name, Status: f.row.Status,
-				Origin: f.row.Origin.String(), EndedAt: machine.Moment(f.row.EndedAt),
+		if x := &executions[i]; x.ended {
+			byUser[x.row.UserID] = append(byUser[x.row.UserID], subjects.ExecutionEnded{
+				ExecutionID: x.row.ID, WorkflowID: x.row.WorkflowID, Version: x.row.Version, Name: x.row.Name, Status: x.row.Status,
+				Origin: x.row.Origin.String(), EndedAt: machine.Moment(x.row.EndedAt),
 			})
 		}
 	}

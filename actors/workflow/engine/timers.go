@@ -13,14 +13,14 @@ const (
 	maxTimerSleep = time.Second
 	// timerHorizon is how far ahead the timers of evicted executions are in memory; past half of it, more are read.
 	timerHorizon = 10 * time.Minute
-	// maxTimersPerPass bounds how many executions one pass wakes.
+	// maxTimersPerPass bounds the executions that one pass wakes.
 	maxTimersPerPass = 200
 	// slotRetryDelay is the pause before an evicted execution whose timer is due looks for a slot again.
 	slotRetryDelay = 20 * time.Millisecond
 )
 
-// timers are the times at which executions are looked at. A time that is set twice fires once. What is due at that time is the
-// machine's decision: a timer that fires early or in vain does no harm.
+// timers are the times at which executions are looked at. A time that is set twice fires once. The machine decides what is due then: a
+// timer that fires too early, or for nothing, has no effect.
 type timers struct {
 	heap timerHeap
 	set  map[timer]struct{}
