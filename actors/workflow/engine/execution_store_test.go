@@ -10,15 +10,15 @@ import (
 	"github.com/weftmesh/weft/actors/workflow/migrations"
 )
 
-// TestHistoryIsReadAcrossItsRuns folds an execution again and again, as after folds whose end nobody heard of, and reads its
-// history from each of its events on.
+// TestHistoryIsReadAcrossItsRuns projects an execution several times, as after projections of unknown outcome, and reads its history from
+// after each of its events.
 func TestHistoryIsReadAcrossItsRuns(t *testing.T) {
 	t.Parallel()
 	for _, kind := range actortest.Databases(t) {
 		t.Run(kind.Name, func(t *testing.T) {
 			t.Parallel()
 			db := kind.Open(t, "workflow", migrations.Files)
-			fold := func(fresh bool, history string, runs ...HistoryRow) {
+			project := func(fresh bool, history string, runs ...HistoryRow) {
 				t.Helper()
 				rows := []Row{{ID: "e", History: history}}
 				err := db.RunInTx(t.Context(), func(ctx context.Context, tx database.Tx) error {
@@ -43,11 +43,11 @@ func TestHistoryIsReadAcrossItsRuns(t *testing.T) {
 				}
 				return strings.Join(text, " ")
 			}
-			fold(true, "[1,2]")
-			fold(false, "[1,2,3]")
-			fold(false, "", HistoryRow{ExecutionID: "e", First: 4, Events: "[4]"})
-			fold(false, "", HistoryRow{ExecutionID: "e", First: 4, Events: "[4,5]"})
-			fold(false, "", HistoryRow{ExecutionID: "e", First: 6, Events: "[6]"})
+			project(true, "[1,2]")
+			project(false, "[1,2,3]")
+			project(false, "", HistoryRow{ExecutionID: "e", First: 4, Events: "[4]"})
+			project(false, "", HistoryRow{ExecutionID: "e", First: 4, Events: "[4,5]"})
+			project(false, "", HistoryRow{ExecutionID: "e", First: 6, Events: "[6]"})
 			for _, test := range []struct {
 				after int64
 				limit int

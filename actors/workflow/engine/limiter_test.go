@@ -9,27 +9,27 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestGates: whatever joins, begins and ends, in whatever order and over however many owners, limits are not exceeded, no
-// limit holds back what it need not, and of those that wait for the same the first comes first.
-func TestGates(t *testing.T) {
+// TestLimiter adds, starts, ends and suspends executions in any order, over any number of owners: no limit is exceeded, no execution
+// waits although its limits allow it, and those that wait for the same keys are admitted in order.
+func TestLimiter(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := limiterModel{T: t, limiter: newLimiter(), now: time.Unix(1000, 0), all: map[string]*waiter{}, suspended: map[string]bool{}}
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
 			switch rapid.IntRange(0, 10).Draw(t, "what") {
 			case 0, 1, 2, 3:
-				m.join()
+				m.add()
 			case 4, 5:
-				m.begin()
+				m.start()
 			case 6, 7:
-				m.leave()
+				m.remove()
 			case 8:
 				m.now = m.now.Add(time.Duration(rapid.IntRange(0, 15).Draw(t, "seconds")) * time.Second)
 			case 9:
-				m.changeHands()
+				m.takeOver()
 			case 10:
 				m.suspend()
 			}
-			m.pass()
+			m.admit()
 			m.check()
 		}
 	})
@@ -40,20 +40,20 @@ type limiterModel struct {
 	limiter limiter
 	now     time.Time
 	all     map[string]*waiter
-	// suspended are those of all that wait for no turn.
+	// suspended are those of all that are in no queue.
 	suspended map[string]bool
-	// over are those that have ended after they had begun.
-	over []*waiter
+	// ended are those that have ended after their start.
+	ended []*waiter
 }
 
-func (m *limiterModel) join() {
-	t := &waiter{id: fmt.Sprint(len(m.all) + len(m.over)), workflow: "w", created: int64(len(m.all)), priority: rapid.IntRange(0, 2).Draw(m.T, "priority")}
+func (m *limiterModel) add() {
+	t := &waiter{id: fmt.Sprint(len(m.all) + len(m.ended)), workflow: "w", created: int64(len(m.all)), priority: rapid.IntRange(0, 2).Draw(m.T, "priority")}
 	t.id = fmt.Sprintf("%s/%d", t.id, m.now.UnixNano())
-	if lane := rapid.SampledFrom([]string{"", "a", "b"}).Draw(m.T, "lane"); lane != "" {
-		t.ConcurrencyKey, t.MaxConcurrent = lane, 2
+	if key := rapid.SampledFrom([]string{"", "a", "b"}).Draw(m.T, "concurrency key"); key != "" {
+		t.ConcurrencyKey, t.MaxConcurrent = key, 2
 	}
-	if pace := rapid.SampledFrom([]string{"", "x", "y"}).Draw(m.T, "pace"); pace != "" || t.ConcurrencyKey == "" {
-		t.RateKey, t.Rate, t.Period = pace+"p", 3, 10*time.Second
+	if key := rapid.SampledFrom([]string{"", "x", "y"}).Draw(m.T, "rate key"); key != "" || t.ConcurrencyKey == "" {
+		t.RateKey, t.Rate, t.Period = key+"p", 3, 10*time.Second
 	}
 	for m.all[t.id] != nil {
 		t.id += "'"
@@ -62,7 +62,7 @@ func (m *limiterModel) join() {
 	m.limiter.add(t)
 }
 
-// some are the executions in a stage.
+// some returns the executions whose stage a condition holds for, by id.
 func (m *limiterModel) some(is func(stage) bool) (all []*waiter) {
 	for _, t := range m.all {
 		if is(t.stage) {
@@ -78,28 +78,28 @@ func (m *limiterModel) some(is func(stage) bool) (all []*waiter) {
 	return all
 }
 
-func (m *limiterModel) begin() {
-	if let := m.some(func(s stage) bool { return s == stageAdmitted }); len(let) > 0 {
-		m.limiter.started(rapid.SampledFrom(let).Draw(m.T, "begins"), m.now)
+func (m *limiterModel) start() {
+	if admitted := m.some(func(s stage) bool { return s == stageAdmitted }); len(admitted) > 0 {
+		m.limiter.started(rapid.SampledFrom(admitted).Draw(m.T, "starts"), m.now)
 	}
 }
 
-func (m *limiterModel) leave() {
+func (m *limiterModel) remove() {
 	live := m.some(func(s stage) bool { return s < stageEnded })
 	if len(live) == 0 {
 		return
 	}
-	t := rapid.SampledFrom(live).Draw(m.T, "leaves")
+	t := rapid.SampledFrom(live).Draw(m.T, "removed")
 	m.limiter.remove(t)
 	delete(m.all, t.id)
 	delete(m.suspended, t.id)
 	if t.started > 0 {
-		m.over = append(m.over, t)
+		m.ended = append(m.ended, t)
 	}
 }
 
-// pass lets through what may.
-func (m *limiterModel) pass() {
+// admit admits the executions that the limits allow, and checks their order.
+func (m *limiterModel) admit() {
 	var queues []*queue
 	for _, q := range m.limiter.queues {
 		queues = append(queues, q)
@@ -107,20 +107,20 @@ func (m *limiterModel) pass() {
 	for t := m.limiter.admitNext(queues, m.now); t != nil; t = m.limiter.admitNext(queues, m.now) {
 		for _, other := range m.all {
 			if other.stage == stageWaiting && !m.suspended[other.id] && other.ConcurrencyKey == t.ConcurrencyKey && other.RateKey == t.RateKey && precedes(other, t) {
-				m.Fatalf("%+v passes %+v", t, other)
+				m.Fatalf("%+v is admitted before %+v", t, other)
 			}
 		}
 	}
 }
 
-// changeHands makes the gates anew of what SQL has; what had not begun waits again.
-func (m *limiterModel) changeHands() {
+// takeOver makes the limiter anew from the rows of SQL; an execution that had not started waits again.
+func (m *limiterModel) takeOver() {
 	p := &admission{limiter: newLimiter()}
 	rows := []LimitRow{}
 	for _, t := range m.all {
 		rows = append(rows, t.row(0))
 	}
-	for _, t := range m.over {
+	for _, t := range m.ended {
 		rows = append(rows, t.row(0))
 	}
 	for _, row := range rows {
@@ -141,7 +141,7 @@ func (m *limiterModel) changeHands() {
 	}
 }
 
-// suspend has one that waits leave its place, or take it again.
+// suspend takes a waiting execution out of its queue, or puts it back.
 func (m *limiterModel) suspend() {
 	waiting := m.some(func(s stage) bool { return s == stageWaiting })
 	if len(waiting) == 0 {
@@ -173,23 +173,23 @@ func (m *limiterModel) check() {
 		}
 		count(t)
 	}
-	for _, t := range m.over {
+	for _, t := range m.ended {
 		count(t)
 	}
 	for name, n := range busy {
 		if n > 2 || m.limiter.concurrencyKeys[name].busy != n {
-			m.Fatalf("%d of lane %s, counted as %d", n, name, m.limiter.concurrencyKeys[name].busy)
+			m.Fatalf("%d run with concurrency key %s, counted as %d", n, name, m.limiter.concurrencyKeys[name].busy)
 		}
 	}
 	for name, n := range recent {
 		if n > 3 {
-			m.Fatalf("%d of pace %s", n, name)
+			m.Fatalf("%d started with rate key %s", n, name)
 		}
 	}
 	for _, t := range m.all {
 		if m.suspended[t.id] {
 			if t.stage != stageWaiting {
-				m.Fatalf("%+v was let through while it was suspended", t)
+				m.Fatalf("%+v was admitted while it was suspended", t)
 			}
 			continue
 		}
@@ -197,10 +197,10 @@ func (m *limiterModel) check() {
 			continue
 		}
 		if (t.ConcurrencyKey == "" || busy[t.ConcurrencyKey] < 2) && (t.RateKey == "" || recent[t.RateKey] < 3) {
-			m.Fatalf("%+v waits for nothing: %v %v", t, busy, recent)
+			m.Fatalf("%+v waits although its limits allow it: %v %v", t, busy, recent)
 		}
 		if opens := m.limiter.opensAt(t, m.now); !opens.IsZero() && !opens.After(m.now) {
-			m.Fatalf("%+v was to open at %s", t, opens)
+			m.Fatalf("%+v waits, and its limits allow it since %s", t, opens)
 		}
 	}
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// TestPlan: whatever processes come and go, following the plan ends with every partition owned by one, shares that differ
-// by at most one, and nothing left to do; and it moves nothing when that is so.
+// TestPlan follows the plan from any assignment: it ends with every partition owned by one process and shares that differ by at most
+// one, and then moves nothing.
 func TestPlan(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		shares := map[string][]int{}

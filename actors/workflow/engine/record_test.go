@@ -10,8 +10,8 @@ import (
 	"github.com/weftmesh/weft/actors/workflow/machine"
 )
 
-// TestEntryIsReadAsItWasWritten writes turns by hand as encoding/json would, whatever stands in them.
-func TestEntryIsReadAsItWasWritten(t *testing.T) {
+// TestEntryEncoding compares the encoder of messages with encoding/json, for any content.
+func TestEntryEncoding(t *testing.T) {
 	t.Parallel()
 	roundTrip := func(id, user, workflow, name, consent, origin, parent, call, input, attributes, trace, owner string, version, priority int, created int64,
 		watch bool, types []string, limit uint16,
@@ -31,15 +31,15 @@ func TestEntryIsReadAsItWasWritten(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		open := make([]pendingTransition, len(whole.Transitions))
+		pendings := make([]pendingTransition, len(whole.Transitions))
 		for i, one := range whole.Transitions {
 			head, err := one.head()
 			if err != nil {
 				t.Fatal(err)
 			}
-			open[i] = pendingTransition{head: head, raw: one.Events}
+			pendings[i] = pendingTransition{head: head, raw: one.Events}
 		}
-		data := encodeEntry(whole.Owner, whole.Batch, open)
+		data := encodeEntry(whole.Owner, whole.Batch, pendings)
 		var got, meant entry
 		if err := json.Unmarshal(data, &got); err != nil {
 			t.Fatalf("%v: %s", err, data)
@@ -47,9 +47,9 @@ func TestEntryIsReadAsItWasWritten(t *testing.T) {
 		if err := json.Unmarshal(want, &meant); err != nil {
 			t.Fatal(err)
 		}
-		gotTurns, gotEvents := plain(t, got)
-		wantTurns, wantEvents := plain(t, meant)
-		if !reflect.DeepEqual(gotTurns, wantTurns) || !reflect.DeepEqual(gotEvents, wantEvents) {
+		gotTransitions, gotEvents := plain(t, got)
+		wantTransitions, wantEvents := plain(t, meant)
+		if !reflect.DeepEqual(gotTransitions, wantTransitions) || !reflect.DeepEqual(gotEvents, wantEvents) {
 			t.Errorf("read %+v from %s, want %+v", got, data, meant)
 			return false
 		}

@@ -8,9 +8,9 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestFlow: whoever waits, with whatever priority, gets a slot before anybody else has had two; one's own come by priority,
-// then by arrival; who goes away leaves the others their order; and no slot is lost or given twice.
-func TestFlow(t *testing.T) {
+// TestFairSemaphore: a user who waits gets a slot before any other user gets two; the requests of one user are granted by priority,
+// then by age; a withdrawn request does not change the order of the others; and no slot is lost or granted twice.
+func TestFairSemaphore(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		f := fairSemaphore{limit: rapid.IntRange(1, 3).Draw(t, "slots")}
 		type one struct {
@@ -19,7 +19,7 @@ func TestFlow(t *testing.T) {
 			queued           *slotRequest
 		}
 		var wait []one
-		since := map[string]map[string]int{} // what others have got since somebody waits for a slot
+		since := map[string]map[string]int{} // by user who waits: the slots that the others have got since
 		active := 0
 		for number := range rapid.IntRange(1, 80).Draw(t, "steps") {
 			if active == 0 || rapid.IntRange(0, 2).Draw(t, "what") > 0 {
@@ -33,14 +33,14 @@ func TestFlow(t *testing.T) {
 				}
 				continue
 			}
-			if len(wait) > 0 && rapid.Bool().Draw(t, "goes") {
-				at := rapid.IntRange(0, len(wait)-1).Draw(t, "who")
-				gone := wait[at]
-				if !f.cancel(gone.queued) || f.cancel(gone.queued) {
-					t.Fatal("who waits can go away once")
+			if len(wait) > 0 && rapid.Bool().Draw(t, "withdraw") {
+				at := rapid.IntRange(0, len(wait)-1).Draw(t, "request")
+				withdrawn := wait[at]
+				if !f.cancel(withdrawn.queued) || f.cancel(withdrawn.queued) {
+					t.Fatal("a queued request can be withdrawn once")
 				}
-				if wait = slices.Delete(wait, at, at+1); f.queuedOf(gone.user) == 0 {
-					delete(since, gone.user)
+				if wait = slices.Delete(wait, at, at+1); f.queuedOf(withdrawn.user) == 0 {
+					delete(since, withdrawn.user)
 				}
 				continue
 			}
@@ -78,8 +78,8 @@ func TestFlow(t *testing.T) {
 	})
 }
 
-// TestInTurns: a new owner lets users take turns from the beginning.
-func TestInTurns(t *testing.T) {
+// TestFairOrder: users take turns in the order in which a new owner continues executions.
+func TestFairOrder(t *testing.T) {
 	var all []*execution
 	for i, text := range []string{"bob 0", "ada 5", "ada 5", "ada 9", "eve -1", "bob 1"} {
 		h := &execution{row: Row{ID: text, CreatedAt: int64(i)}}
