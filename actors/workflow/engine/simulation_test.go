@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"strconv"
@@ -23,7 +24,8 @@ const (
 // TestSimulation runs seeded schedules of one to three processes with faults, in virtual time, and checks that everything that was
 // acknowledged holds, that nothing is done twice, and that nothing is left over.
 //
-// WEFT_SIMULATION_SEEDS=first-last or =count runs those seeds, whatever time that takes.
+// WEFT_SIMULATION_SEEDS=first-last or =count runs those seeds, whatever time that takes. WEFT_TORTURE_DURATION=duration runs new seeds for
+// that long. Goroutines of a schedule run in any order, so that a seed does not always fail again: the trace of a failure is complete.
 func TestSimulation(t *testing.T) {
 	first, last, budget := uint64(1), uint64(100_000), simulationBudget
 	if testing.Short() {
@@ -31,6 +33,13 @@ func TestSimulation(t *testing.T) {
 	}
 	if text := os.Getenv("WEFT_SIMULATION_SEEDS"); text != "" {
 		first, last, budget = seedRange(t, text)
+	}
+	if text := os.Getenv("WEFT_TORTURE_DURATION"); text != "" {
+		duration, err := time.ParseDuration(text)
+		if err != nil {
+			t.Fatalf("WEFT_TORTURE_DURATION: %v", err)
+		}
+		first, last, budget = uint64(time.Now().UnixNano()), math.MaxUint64, duration //nolint:gosec // after 1970
 	}
 	start := time.Now()
 	count, effects := 0, 0
@@ -45,6 +54,16 @@ func TestSimulation(t *testing.T) {
 		}
 	}
 	t.Logf("%d schedules with %d effects, %.0f schedules a second", count, effects, float64(count)/time.Since(start).Seconds())
+}
+
+// TestSimulationFindsFaults lets the log accept appends of former owners, and expects a schedule to notice.
+func TestSimulationFindsFaults(t *testing.T) {
+	for seed := range uint64(300) {
+		if len(simulate(t, seed, "no fence").violations) > 0 {
+			return
+		}
+	}
+	t.Error("no schedule notices it")
 }
 
 func seedRange(t *testing.T, text string) (first, last uint64, budget time.Duration) {
