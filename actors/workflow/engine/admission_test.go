@@ -35,12 +35,13 @@ func TestRefusals(t *testing.T) {
 	for name, test := range map[string]struct {
 		queued  []string
 		load    load
+		stalled time.Duration
 		want    error
 		refused []string
 	}{
 		"nothing":               {},
-		"stalled for a moment":  {load: load{stalledSince: time.Now()}},
-		"stalled":               {load: load{stalledSince: time.Now().Add(-2 * stallAfter)}, want: errStalled},
+		"stalled for a moment":  {stalled: stallAfter / 2},
+		"stalled":               {stalled: 2 * stallAfter, want: errStalled},
 		"other users wait":      {queued: []string{"bob", "bob", "eve"}},
 		"the user waits":        {queued: []string{"ada", "ada"}, want: errUserQueueFull, refused: []string{"user"}},
 		"the process is full":   {queued: []string{"bob", "bob", "eve", "eve"}, want: errOverloaded, refused: []string{"process"}},
@@ -54,6 +55,9 @@ func TestRefusals(t *testing.T) {
 			a := newAdmissionTest(0)
 			for _, user := range test.queued {
 				a.slots.acquireOrQueue(user, 0, func() {})
+			}
+			if test.stalled > 0 {
+				test.load.stalledSince = time.Now().Add(-test.stalled)
 			}
 			if err := a.check("ada", test.load); err != test.want { //nolint:errorlint // errors.Is compares codes
 				t.Errorf("%v, want %v", err, test.want)

@@ -42,8 +42,10 @@ func (s *slowStore) fail(err error, commits bool) {
 }
 
 func (p *testProcess) slow() *slowStore {
-	s := &slowStore{store: p.engine.store}
-	p.engine.store = s
+	s := &slowStore{store: p.hooks.store}
+	p.hooks.mu.Lock()
+	defer p.hooks.mu.Unlock()
+	p.hooks.projecting = s.project
 	return s
 }
 
@@ -121,7 +123,7 @@ func TestFailedProjection(t *testing.T) {
 				if _, ok := p.w.store.row(id); ok != commits {
 					t.Errorf("SQL has the execution: %v", ok)
 				}
-				if n := p.home(id).unprojectedBytes; n == 0 {
+				if n := p.unprojectedBytes(PartitionOf(id)); n == 0 {
 					t.Error("nothing is left to project")
 				}
 				s.fail(nil, false)
@@ -130,7 +132,7 @@ func TestFailedProjection(t *testing.T) {
 				if err != nil || !p.w.ledger.execution(id).sameEvents(raw) {
 					t.Errorf("the history has %d events, %v", len(raw), err)
 				}
-				if n := p.home(id).unprojectedBytes; n != 0 {
+				if n := p.unprojectedBytes(PartitionOf(id)); n != 0 {
 					t.Errorf("%d bytes are left to project", n)
 				}
 			})
@@ -192,14 +194,14 @@ func TestTruncation(t *testing.T) {
 			time.Sleep(10 * time.Millisecond)
 		}
 		p.want(id, machine.Completed)
-		if n := len(p.w.log.parts[PartitionOf(id)].messages); n > 10 {
+		if n := p.w.log.length(PartitionOf(id)); n > 10 {
 			t.Errorf("the log has %d messages", n)
 		}
 		if err := p.engine.TruncateLogs(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		for number := range p.w.log.parts {
-			if n := len(p.w.log.parts[number].messages); n != 1 {
+			if n := p.w.log.length(number); n != 1 {
 				t.Errorf("the log of partition %d has %d messages, want the last one", number, n)
 			}
 		}

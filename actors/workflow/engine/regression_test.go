@@ -25,7 +25,7 @@ func TestOvertakenTakeover(t *testing.T) {
 		time.Sleep(200 * time.Millisecond)
 		first.kill()
 		second, third := newTestProcess(t, first.w), newTestProcess(t, first.w)
-		second.hooks.onLive = func() error {
+		second.hooks.on("live", func() error {
 			if err := third.engine.acquire(t.Context(), number); err != nil {
 				t.Error(err)
 			}
@@ -33,7 +33,7 @@ func TestOvertakenTakeover(t *testing.T) {
 				t.Error(err)
 			}
 			return nil
-		}
+		})
 		if _, err := second.engine.takeOver(t.Context(), number); !errors.Is(err, errPartitionMoving) {
 			t.Errorf("taking the partition over: %v", err)
 		}
@@ -46,7 +46,7 @@ func TestOvertakenTakeover(t *testing.T) {
 func TestUnwritableExecution(t *testing.T) {
 	t.Parallel()
 	onProcess(t, func(p *profile) { p.MessageLimit, p.FaultyCalls = 1500, true }, func(t *testing.T, p *testProcess) {
-		p.hooks.onExecution = failTimes(2)
+		p.hooks.on("execution", failTimes(2))
 		p.want(p.started("large"), machine.Cancelled)
 		if free := p.engine.executionSlots.free(); free != 100 {
 			t.Errorf("%d slots are free, want 100", free)
@@ -66,7 +66,7 @@ func TestPendingRetry(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p.hooks.onHistory = failTimes(2)
+		p.hooks.on("history", failTimes(2))
 		p.want(busy, machine.Completed)
 		p.want(row.ID, machine.Completed)
 	})
@@ -151,10 +151,9 @@ func TestParentIsCompletedAfterATakeover(t *testing.T) {
 		store.rows[child] = row
 		store.mu.Unlock()
 		second := newTestProcess(t, first.w)
-		second.hooks.onParents = failTimes(3)
+		second.hooks.on("uncompletedParents", failTimes(3))
 		second.acquireAll()
 		second.want(parent, machine.Completed)
-		second.w.ledger.executions[child].row.ParentID = ""
 	})
 }
 
@@ -222,12 +221,12 @@ func TestTimerOfAnExecutionEvictedDuringTheRead(t *testing.T) {
 		one.mu.Lock()
 		one.timersUntil = time.Time{}
 		one.mu.Unlock()
-		p.hooks.onDue = func() error {
+		p.hooks.on("due", func() error {
 			p.flush()
 			return nil
-		}
+		})
 		one.loadTimers(time.Now().Add(timerHorizon))
-		p.hooks.onDue = nil
+		p.hooks.on("due", nil)
 		one.mu.Lock()
 		defer one.mu.Unlock()
 		if one.executions[id] != nil {
@@ -245,10 +244,10 @@ func TestEventToAnExecutionEvictedDuringTheRead(t *testing.T) {
 	onProcess(t, nil, func(t *testing.T, p *testProcess) {
 		p.started("listen")
 		time.Sleep(500 * time.Millisecond)
-		p.hooks.onListening = func() error {
+		p.hooks.on("listening", func() error {
 			p.flush()
 			return nil
-		}
+		})
 		delivered, err := p.engine.Deliver(t.Context(), "ada", map[string]any{"specversion": "1.0", "type": "ping", "source": "s", "id": "1"})
 		if err != nil || delivered != 1 {
 			t.Errorf("delivered to %d, %v", delivered, err)
@@ -262,10 +261,10 @@ func TestTerminationOfAnExecutionEvictedDuringTheRead(t *testing.T) {
 	onProcess(t, nil, func(t *testing.T, p *testProcess) {
 		id := p.started("timeout")
 		time.Sleep(50 * time.Millisecond)
-		p.hooks.onOpen = func() error {
+		p.hooks.on("open", func() error {
 			p.flush()
 			return nil
-		}
+		})
 		if err := p.engine.TerminateUser(t.Context(), "ada"); err != nil {
 			t.Fatal(err)
 		}
@@ -273,7 +272,7 @@ func TestTerminationOfAnExecutionEvictedDuringTheRead(t *testing.T) {
 	})
 }
 
-// TestWaitersOfAClosedPartition: waiters for a result or an append get errPartitionMoving.
+// TestWaitersOfAClosedPartition: who waits for a result or an append is told that the partition moves.
 func TestWaitersOfAClosedPartition(t *testing.T) {
 	t.Parallel()
 	onProcess(t, nil, func(t *testing.T, p *testProcess) {

@@ -338,10 +338,17 @@ func (l *ledger) ids() []string {
 	return slices.Sorted(maps.Keys(l.executions))
 }
 
+// execution is a copy of what the log has of an execution now; nil where it has none.
 func (l *ledger) execution(id string) *loggedExecution {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.executions[id]
+	e := l.executions[id]
+	if e == nil {
+		return nil
+	}
+	now := *e
+	now.timers = maps.Clone(e.timers)
+	return &now
 }
 
 // sameEvents reports whether a stored history is what the log has.

@@ -83,6 +83,13 @@ func (l *memoryLog) owner(number int) string {
 	return messages[len(messages)-1].entry.Owner
 }
 
+// length is the number of messages that a partition's log has.
+func (l *memoryLog) length(number int) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.parts[number].messages)
+}
+
 // drop removes the messages before a sequence, which SQL must have.
 func (l *memoryLog) drop(number int, before uint64) {
 	projected := l.w.store.position(number)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -11,7 +12,7 @@ import (
 	"github.com/weftmesh/weft/actors/workflow/machine"
 )
 
-// testProcess is a simulated process without faults, for tests of its parts one by one. Its projector does not run: tests flush.
+// testProcess is a simulated process without faults, for tests that drive its parts one by one. Its projector does not run: tests flush.
 type testProcess struct {
 	*process
 	t     *testing.T
@@ -41,7 +42,7 @@ func onProcess(t *testing.T, change func(p *profile), test func(t *testing.T, p 
 // newTestProcess makes another process of a world, which owns nothing.
 func newTestProcess(t *testing.T, w *world) *testProcess {
 	b := &testProcess{process: w.newProcess(), t: t}
-	b.hooks = &hookedStore{store: b.engine.store}
+	b.hooks = &hookedStore{store: b.engine.store, hooks: map[string]func() error{}}
 	b.log = &hookedLog{logStore: b.engine.log}
 	b.engine.store, b.engine.log = b.hooks, b.log
 	return b
@@ -100,55 +101,80 @@ func (p *testProcess) home(id string) *partition { return p.engine.partition(Par
 // hookedStore calls a hook after a method has read and before it returns; the hook's error is the method's.
 type hookedStore struct {
 	store
-	onLive, onDue, onListening, onOpen, onParents, onHistory, onExecution func() error
+	mu    sync.Mutex
+	hooks map[string]func() error
+	// projecting replaces project where it is not nil.
+	projecting func(ctx context.Context, batch projectionBatch) error
 }
 
-func hook[T any](value T, err error, called func() error) (T, error) {
-	if err == nil && called != nil {
-		err = called()
+func (s *hookedStore) project(ctx context.Context, batch projectionBatch) error {
+	s.mu.Lock()
+	project := s.projecting
+	s.mu.Unlock()
+	if project == nil {
+		project = s.store.project
 	}
-	return value, err
+	return project(ctx, batch)
+}
+
+// on sets the hook of a method; nil: none.
+func (s *hookedStore) on(method string, hook func() error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hooks[method] = hook
+}
+
+// after returns a method's error, or the hook's.
+func (s *hookedStore) after(method string, err error) error {
+	s.mu.Lock()
+	hook := s.hooks[method]
+	s.mu.Unlock()
+	if err != nil || hook == nil {
+		return err
+	}
+	return hook()
 }
 
 func (s *hookedStore) live(ctx context.Context, number int) ([]Row, error) {
 	rows, err := s.store.live(ctx, number)
-	return hook(rows, err, s.onLive)
+	return rows, s.after("live", err)
 }
 
 func (s *hookedStore) due(ctx context.Context, number int, until time.Time) ([]dueRow, error) {
 	rows, err := s.store.due(ctx, number, until)
-	return hook(rows, err, s.onDue)
+	return rows, s.after("due", err)
 }
 
 func (s *hookedStore) listening(ctx context.Context, number int, userID string) ([]string, error) {
 	ids, err := s.store.listening(ctx, number, userID)
-	return hook(ids, err, s.onListening)
+	return ids, s.after("listening", err)
 }
 
 func (s *hookedStore) open(ctx context.Context, number int, userID string) ([]string, error) {
 	ids, err := s.store.open(ctx, number, userID)
-	return hook(ids, err, s.onOpen)
+	return ids, s.after("open", err)
 }
 
 func (s *hookedStore) uncompletedParents(ctx context.Context, number int) ([]Row, error) {
 	rows, err := s.store.uncompletedParents(ctx, number)
-	return hook(rows, err, s.onParents)
+	return rows, s.after("uncompletedParents", err)
 }
 
-func (s *hookedStore) history(ctx context.Context, id string) (raw []json.RawMessage, err error) {
-	raw, err = s.store.history(ctx, id)
-	return hook(raw, err, s.onHistory)
+func (s *hookedStore) history(ctx context.Context, id string) ([]json.RawMessage, error) {
+	raw, err := s.store.history(ctx, id)
+	return raw, s.after("history", err)
 }
 
 func (s *hookedStore) execution(ctx context.Context, id string) (Row, error) {
 	row, err := s.store.execution(ctx, id)
-	return hook(row, err, s.onExecution)
+	return row, s.after("execution", err)
 }
 
 // failTimes is a hook that fails a number of times.
-func failTimes(count int) func() error {
+func failTimes(count int64) func() error {
+	var calls atomic.Int64
 	return func() error {
-		if count--; count >= 0 {
+		if calls.Add(1) <= count {
 			return errNetwork
 		}
 		return nil
@@ -188,4 +214,20 @@ func (l *hookedLog) block() (release func()) {
 		l.blocked = nil
 		close(blocked)
 	}
+}
+
+// unprojectedBytes is the size of the events of a partition that SQL does not have.
+func (p *testProcess) unprojectedBytes(number int) int {
+	one := p.engine.partition(number)
+	one.mu.Lock()
+	defer one.mu.Unlock()
+	return one.unprojectedBytes
+}
+
+// isLoaded reports whether an execution is in memory.
+func (p *testProcess) isLoaded(id string) bool {
+	one := p.home(id)
+	one.mu.Lock()
+	defer one.mu.Unlock()
+	return one.executions[id] != nil
 }

@@ -69,7 +69,7 @@ func TestTimersOfExecutions(t *testing.T) {
 		short, long := p.started("short"), p.started("long")
 		time.Sleep(time.Second)
 		p.flush()
-		if one := p.home(long); one.executions[long] != nil {
+		if p.isLoaded(long) {
 			t.Error("an execution that waits for two seconds is loaded")
 		}
 		for range 8 {
@@ -100,7 +100,7 @@ func TestTimersAreReadAgain(t *testing.T) {
 		first.flush()
 		first.kill()
 		second := newTestProcess(t, first.w)
-		second.hooks.onDue = failTimes(20)
+		second.hooks.on("due", failTimes(20))
 		second.acquireAll()
 		for range 10 {
 			time.Sleep(time.Second)
