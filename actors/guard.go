@@ -150,7 +150,7 @@ func (g *Guard) register(ctx context.Context, keys []string) (context.Context, *
 	}
 	if !g.watching {
 		g.watching = true
-		go g.watchLease()
+		go g.watchLease() //nolint:gosec // serves all pending starts, and so outlives this one's context
 	}
 	return ctx, p
 }

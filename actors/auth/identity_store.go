@@ -79,7 +79,7 @@ func selectIdentity(ctx context.Context, db bun.IDB, where string, args ...any) 
 	return row.identity(), nil
 }
 
-// userIdentities returns at most most identities of a user, by provider, after the provider with the ID after.
+// userIdentities returns up to most identities of a user, by provider, after the provider with the ID after.
 func userIdentities(ctx context.Context, db bun.IDB, userID, after string, most int) ([]identity, error) {
 	var rows []identityRow
 	err := db.NewSelect().Model(&rows).Where("user_id = ? AND provider > ?", userID, after).Order("provider").Limit(int64(most)).Scan(ctx)
@@ -119,7 +119,7 @@ func deleteIdentities(ctx context.Context, tx bun.Tx, userID string) error {
 	return nil
 }
 
-// dueIdentities returns at most most identities with the given providers whose tokens are due for a refresh, that are
+// dueIdentities returns up to most identities with the given providers whose tokens are due for a refresh, that are
 // not leased, and that were used after since.
 func dueIdentities(ctx context.Context, db bun.IDB, providers []string, now, since time.Time, most int) ([]identity, error) {
 	var rows []identityRow

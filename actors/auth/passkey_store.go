@@ -77,7 +77,7 @@ func selectPasskey(ctx context.Context, db bun.IDB, where string, args ...any) (
 	return row.passkey(), nil
 }
 
-// userPasskeys returns at most most passkeys of a user, the oldest first, with IDs greater than after.
+// userPasskeys returns up to most passkeys of a user, the oldest first, with IDs greater than after.
 func userPasskeys(ctx context.Context, db bun.IDB, userID, after string, most int) ([]passkey, error) {
 	var rows []passkeyRow
 	err := db.NewSelect().Model(&rows).Where("user_id = ? AND id > ?", userID, after).Order("id").Limit(int64(most)).Scan(ctx)

@@ -29,7 +29,7 @@ func TestCommittedFilesAreCurrent(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		committed, err := os.ReadFile(filepath.Join("../..", name))
+		committed, err := os.ReadFile(filepath.Join("..", "..", name))
 		if err != nil || !bytes.Equal(generated, committed) {
 			t.Errorf("%s is not current, run make generate (%v)", name, err)
 		}

@@ -211,7 +211,7 @@ func TestServerAddress(t *testing.T) {
 
 func TestPasswordIsTheFirstLine(t *testing.T) {
 	t.Parallel()
-	for input, want := range map[string]string{"secret\nrest": "secret", "secret\r\n": "secret", "secret": "secret", " a b \n": " a b "} {
+	for input, want := range map[string]string{"secret\nrest": "secret", "secret\r\n": "secret", "secret": "secret", " a b \n": " a b "} { //nolint:gocritic // spaces belong to the password
 		if got, err := readPassword(strings.NewReader(input)); err != nil || got != want {
 			t.Errorf("%q gives %q, %v", input, got, err)
 		}

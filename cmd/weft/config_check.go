@@ -86,7 +86,7 @@ func settingOf(err error) string {
 
 // decodeErrors returns a mesh.SettingError for each value that cannot be decoded, by the errors of package mapstructure.
 func decodeErrors(err error) error {
-	switch e := err.(type) {
+	switch e := err.(type) { //nolint:errorlint // the tree of errors is walked node by node
 	case interface {
 		Name() string
 		Unwrap() error

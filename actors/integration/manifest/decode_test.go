@@ -3,6 +3,7 @@ package manifest
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"net/url"
 	"strings"
 	"testing"
@@ -169,7 +170,8 @@ func TestFaultsAsError(t *testing.T) {
 	for i := range 300 {
 		many = append(many, Fault{Line: 300 - i, Message: "m"})
 	}
-	if got := many.asError().(Faults); len(got) != maxFaults || got[0].Line != 1 || got[maxFaults-1].Line != maxFaults {
+	var got Faults
+	if !errors.As(many.asError(), &got) || len(got) != maxFaults || got[0].Line != 1 || got[maxFaults-1].Line != maxFaults {
 		t.Errorf("got %d faults, from line %d to %d", len(got), got[0].Line, got[len(got)-1].Line)
 	}
 }

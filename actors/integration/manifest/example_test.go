@@ -1,6 +1,7 @@
 package manifest_test
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 
@@ -45,7 +46,10 @@ func ExampleLoad() {
 
 func ExampleParse_faults() {
 	_, err := manifest.Parse([]byte("id: acme\nname: 7\n"))
-	fmt.Println(err.(manifest.Faults)[0])
+	var faults manifest.Faults
+	if errors.As(err, &faults) {
+		fmt.Println(faults[0])
+	}
 	// Output: 1:1: /actions: is required
 }
 

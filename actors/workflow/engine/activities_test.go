@@ -205,7 +205,7 @@ func TestAbandonedCalls(t *testing.T) {
 func TestCallSlots(t *testing.T) {
 	t.Parallel()
 	onRunner(t, func(context.Context, int) (any, error) {
-		time.Sleep(time.Second)
+		sleep(context.Background(), time.Second, nil)
 		return nil, nil
 	}, func(t *testing.T, r *runnerTest) {
 		start := time.Now()

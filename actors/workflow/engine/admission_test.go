@@ -99,7 +99,7 @@ func TestSlots(t *testing.T) {
 	ready := make(chan string, 1)
 	first, second, third := executionOf("1", "ada", nil), executionOf("2", "bob", nil), executionOf("3", "eve", nil)
 	acquire := func(h *execution) bool { return a.acquire(h, func() { ready <- h.row.ID }) }
-	if !acquire(first) || !acquire(first) || a.active != 1 {
+	if !acquire(first) || a.active != 1 || !acquire(first) || a.active != 1 {
 		t.Fatalf("the first one has a slot: %v, %v active", first.hasSlot, a.active)
 	}
 	if acquire(second) || acquire(second) || second.slotRequest == nil || a.slots.queued() != 1 {

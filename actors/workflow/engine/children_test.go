@@ -36,10 +36,10 @@ func TestChildrenAfterATakeover(t *testing.T) {
 					}
 				}
 				parent, child := first.startedIn(0, "race"), ""
-				time.Sleep(250 * time.Millisecond)
+				sleep(t.Context(), 250*time.Millisecond, nil)
 				for child == "" || PartitionOf(child) == 0 { // else the same process owns both
 					parent = first.startedIn(0, "race")
-					time.Sleep(250 * time.Millisecond)
+					sleep(t.Context(), 250*time.Millisecond, nil)
 					child = DerivedID(first.w.ledger.execution(parent).call("slowchild"))
 				}
 				resume := second.pause()

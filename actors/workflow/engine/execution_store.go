@@ -140,7 +140,7 @@ func OptionalMoment(micro int64) *time.Time {
 	return &at
 }
 
-// ErrNoExecution: no execution has the id.
+// ErrNoExecution says that no execution has the id.
 var ErrNoExecution = subjects.Errorf(subjects.CodeNotFound, "execution not found")
 
 func readExecution(ctx context.Context, db bun.IDB, id string) (Row, error) {

@@ -38,7 +38,8 @@ const noEnd = math.MaxInt64
 // row is the waiter as SQL has it.
 func (w *waiter) row(number int) LimitRow {
 	row := LimitRow{
-		ExecutionID: w.id, Partition: number, UserID: w.user, WorkflowID: w.workflow, Priority: w.priority, ConcurrencyKey: w.ConcurrencyKey, MaxConcurrent: w.MaxConcurrent, RateKey: w.RateKey,
+		ExecutionID: w.id, Partition: number, UserID: w.user, WorkflowID: w.workflow, Priority: w.priority,
+		ConcurrencyKey: w.ConcurrencyKey, MaxConcurrent: w.MaxConcurrent, RateKey: w.RateKey,
 		Rate: w.Rate, Period: w.Period.Microseconds(), CreatedAt: w.created, StartedAt: w.started, CountsUntil: noEnd,
 	}
 	if w.stage == stageEnded {
@@ -53,8 +54,11 @@ func (w *waiter) row(number int) LimitRow {
 // waiter is the row's waiter, which is not counted yet.
 func (r LimitRow) waiter() *waiter {
 	w := &waiter{
-		Limits: definition.Limits{ConcurrencyKey: r.ConcurrencyKey, MaxConcurrent: r.MaxConcurrent, RateKey: r.RateKey, Rate: r.Rate, Period: time.Duration(r.Period) * time.Microsecond},
-		id:     r.ExecutionID, workflow: r.WorkflowID, user: r.UserID, priority: r.Priority, created: r.CreatedAt, started: r.StartedAt,
+		Limits: definition.Limits{
+			ConcurrencyKey: r.ConcurrencyKey, MaxConcurrent: r.MaxConcurrent, RateKey: r.RateKey, Rate: r.Rate,
+			Period: time.Duration(r.Period) * time.Microsecond,
+		},
+		id: r.ExecutionID, workflow: r.WorkflowID, user: r.UserID, priority: r.Priority, created: r.CreatedAt, started: r.StartedAt,
 	}
 	if r.CountsUntil != noEnd {
 		w.stage = stageEnded

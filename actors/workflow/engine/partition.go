@@ -13,7 +13,7 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// ErrTaken: another execution has the id.
+// ErrTaken says that another execution has the id.
 var ErrTaken = &subjects.Error{
 	Code: subjects.CodeConflict, Reason: subjects.ReasonAlreadyExists, Detail: "the execution_id is taken by another execution",
 }

@@ -87,9 +87,7 @@ func (e *Engine) runProjector(ctx context.Context) error {
 			e.projector.wake.set()
 			pause = projectionRetryDelay
 		}
-		if sleep(ctx, pause, nil); ctx.Err() != nil {
-			return nil
-		}
+		sleep(ctx, pause, nil)
 	}
 }
 

@@ -272,7 +272,7 @@ func TestTerminationOfAnExecutionEvictedDuringTheRead(t *testing.T) {
 	})
 }
 
-// TestWaitersOfAClosedPartition: who waits for a result or an append is told that the partition moves.
+// TestWaitersOfAClosedPartition: waiters for a result or an append get errPartitionMoving.
 func TestWaitersOfAClosedPartition(t *testing.T) {
 	t.Parallel()
 	onProcess(t, nil, func(t *testing.T, p *testProcess) {

@@ -11,7 +11,7 @@ import (
 // Starts by a schedule are fenced by its pause in the partition where the execution is to run: the owner checks that the schedule
 // still starts it, and a pause is acknowledged once every owner's log has the starts that were allowed before.
 
-// ErrSchedulePaused: the schedule does not start the execution any more.
+// ErrSchedulePaused says that the schedule does not start the execution any more.
 var ErrSchedulePaused = &subjects.Error{
 	Code: subjects.CodeNotFound, Reason: subjects.ReasonScheduleInactive, Detail: "no active schedule starts the execution",
 }
@@ -35,7 +35,7 @@ func (p *partition) startFenced(ctx context.Context, c startCommand, def *langua
 
 // drainScheduleStarts returns when the log has the starts that schedules were allowed before.
 func (p *partition) drainScheduleStarts(ctx context.Context) error {
-	p.scheduleStarts.Lock()   // waits for the starts that are being decided: they precede the barrier
+	p.scheduleStarts.Lock()   //nolint:gocritic // waits for the starts that are being decided: they precede the barrier
 	p.scheduleStarts.Unlock() //nolint:staticcheck // later starts see the pause
 	return p.writer.barrier(ctx)
 }

@@ -39,7 +39,7 @@ func TestSimulation(t *testing.T) {
 		if err != nil {
 			t.Fatalf("WEFT_TORTURE_DURATION: %v", err)
 		}
-		first, last, budget = uint64(time.Now().UnixNano()), math.MaxUint64, duration //nolint:gosec // after 1970
+		first, last, budget = uint64(time.Now().UnixNano()), math.MaxUint64, duration
 	}
 	start := time.Now()
 	count, effects := 0, 0
@@ -87,7 +87,7 @@ func simulate(t *testing.T, seed uint64, mutation string) *world {
 	t.Helper()
 	var w *world
 	synctest.Test(t, func(*testing.T) {
-		r := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // reproducible
+		r := rand.New(rand.NewPCG(seed, 0))
 		w = newWorld(seed, newProfile(r))
 		w.mutation = mutation
 		w.run(r)
@@ -112,7 +112,7 @@ func (w *world) run(r *rand.Rand) {
 		for range count {
 			seed := r.Uint64()
 			active.Go(func() {
-				r := rand.New(rand.NewPCG(w.seed, seed)) //nolint:gosec // reproducible
+				r := rand.New(rand.NewPCG(w.seed, seed))
 				time.Sleep(time.Duration(r.Int64N(int64(w.profile.Active))))
 				what(r)
 			})

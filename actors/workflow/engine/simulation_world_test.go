@@ -104,7 +104,7 @@ func (w *world) random(place string) *rand.Rand {
 	if r == nil {
 		hash := fnv.New64a()
 		_, _ = hash.Write([]byte(place))
-		r = rand.New(lockedSource{&sync.Mutex{}, rand.NewPCG(w.seed, hash.Sum64())}) //nolint:gosec // reproducible
+		r = rand.New(lockedSource{&sync.Mutex{}, rand.NewPCG(w.seed, hash.Sum64())})
 		w.sources[place] = r
 	}
 	return r

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -62,7 +63,7 @@ func (p *partition) startPending(h *execution) {
 	case code == subjects.CodeInvalid, code == subjects.CodeNotFound:
 		p.e.Log.Warn("terminating an execution that cannot be started", zap.String("execution_id", h.row.ID), zap.Error(err))
 		x, started := machine.Start(h.def, h.row.ID, nil, p.e.Now(), p.e.Environment(h.def, h.row.UserID))
-		events = append(started, x.Handle(machine.Terminate("the execution cannot be started", p.e.Now()))...)
+		events = slices.Concat(started, x.Handle(machine.Terminate("the execution cannot be started", p.e.Now())))
 		h.machine = x
 		p.noteStarted(h)
 	case err != nil:

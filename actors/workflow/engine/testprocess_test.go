@@ -12,7 +12,7 @@ import (
 	"github.com/weftmesh/weft/actors/workflow/machine"
 )
 
-// testProcess is a simulated process without faults, for tests that drive its parts one by one. Its projector does not run: tests flush.
+// testProcess is a simulated process without faults, for tests of its parts one by one. Its projector does not run: tests flush.
 type testProcess struct {
 	*process
 	t     *testing.T
