@@ -117,7 +117,7 @@ func TestOldestCorrelationIsAbandoned(t *testing.T) {
 		for i := range maxCorrelations {
 			err := putCorrelation(ctx, tx, correlationRow{
 				ID: fmt.Sprintf("c%04d", i), ScheduleID: c.row.ID, UserID: c.row.UserID, Terms: correlationTerms(c.def), CreatedAt: int64(i + 1),
-				State: `{"messages":["x"],"hits":[0]}`,
+				State: `{"messages":["x"],"matched_filters":[0]}`,
 			})
 			if err != nil {
 				return err

@@ -40,7 +40,7 @@ func TestRefusals(t *testing.T) {
 		refused []string
 	}{
 		"nothing":               {},
-		"stalled for a moment":  {stalled: stallAfter / 2},
+		"stalled for a moment":  {stalled: time.Millisecond},
 		"stalled":               {stalled: 2 * stallAfter, want: errStalled},
 		"other users wait":      {queued: []string{"bob", "bob", "eve"}},
 		"the user waits":        {queued: []string{"ada", "ada"}, want: errUserQueueFull, refused: []string{"user"}},
