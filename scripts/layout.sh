@@ -13,13 +13,10 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 # The layers, lowest first. Paths are relative to the module.
 layers='
-subjects kv actors/egress actors/wait actors/integration/webhook actors/integration/providers actors/workflow/language actors/workflow/migrations actors/actortest/mailsink
-mesh actors/integration/manifest actors/workflow/machine actors/workflow/schedule actors/workflow/reference
-mesh/embedded gateway actors/database actors/integration/providers/slices actors/workflow/definition actors/workflow/diagram
-actors/outbox actors/seal
-actors/idempotency
-actors
-actors/oauthstate actors/runtime actors/workflow/engine
+subjects kv actors/egress actors/wait actors/database actors/integration/webhook actors/integration/providers actors/workflow/language actors/workflow/migrations actors/actortest/mailsink
+mesh actors/outbox actors/seal actors/integration/manifest actors/workflow/machine actors/workflow/schedule actors/workflow/reference
+mesh/embedded gateway actors actors/idempotency actors/oauthstate actors/integration/providers/slices actors/workflow/definition actors/workflow/diagram
+actors/runtime actors/workflow/engine
 actors/actortest actors/auth actors/consent actors/integration actors/notification actors/workflow
 cmd/weft cmd/weft-generate e2e
 '
