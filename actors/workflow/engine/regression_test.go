@@ -151,7 +151,7 @@ func TestParentIsCompletedAfterATakeover(t *testing.T) {
 		store.rows[child] = row
 		store.mu.Unlock()
 		second := newTestProcess(t, first.w)
-		second.hooks.on("uncompletedParents", failTimes(3))
+		second.hooks.on("uncompletedParents", failTimes(subjects.WorkflowPartitions))
 		second.acquireAll()
 		second.want(parent, machine.Completed)
 	})
@@ -166,6 +166,7 @@ func TestChildOfAFailedStart(t *testing.T) {
 		p.engine.activities.dispatch = func(ctx context.Context, row Row, call *machine.Call, repeated bool) (any, error) {
 			output, err := dispatch(ctx, row, call, repeated)
 			if call.Kind == machine.CallWorkflow {
+				time.Sleep(500 * time.Millisecond) // the child has asked its parent by then
 				err = subjects.Errorf(subjects.CodeInternal, "simulated")
 			}
 			return output, err
@@ -259,6 +260,7 @@ func TestEventToAnExecutionEvictedDuringTheRead(t *testing.T) {
 func TestTerminationOfAnExecutionEvictedDuringTheRead(t *testing.T) {
 	t.Parallel()
 	onProcess(t, nil, func(t *testing.T, p *testProcess) {
+		time.Sleep(time.Second) // the flushes of the takeover are over
 		id := p.started("timeout")
 		time.Sleep(50 * time.Millisecond)
 		p.hooks.on("open", func() error {
