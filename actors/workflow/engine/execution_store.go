@@ -231,7 +231,8 @@ func ReadHistory(ctx context.Context, db bun.IDB, id string, after int64, limit 
 
 // liveExecutions reads the executions of a partition that are neither ended nor evicted.
 func liveExecutions(ctx context.Context, db bun.IDB, number int) (rows []Row, err error) {
-	err = db.NewSelect().Model(&rows).ExcludeColumn("history").Where("partition = ?", number).Where("ended_at = 0").Where("NOT evicted").Order("created_at", "id").Scan(ctx)
+	err = db.NewSelect().Model(&rows).ExcludeColumn("history").Where("partition = ?", number).Where("ended_at = 0").Where("NOT evicted").
+		Order("created_at", "id").Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("reading live executions: %w", err)
 	}

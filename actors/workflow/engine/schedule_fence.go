@@ -35,7 +35,7 @@ func (p *partition) startFenced(ctx context.Context, c startCommand, def *langua
 
 // drainScheduleStarts returns when the log has the starts that schedules were allowed before.
 func (p *partition) drainScheduleStarts(ctx context.Context) error {
-	p.scheduleStarts.Lock()   //nolint:gocritic // waits for the starts that are being decided: they precede the barrier
-	p.scheduleStarts.Unlock() //nolint:staticcheck // later starts see the pause
+	p.scheduleStarts.Lock()   // waits for the starts that are being decided: they precede the barrier
+	p.scheduleStarts.Unlock() //nolint:staticcheck,gocritic // later starts see the pause
 	return p.writer.barrier(ctx)
 }
