@@ -48,7 +48,7 @@ func TestChildrenAfterATakeover(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				sleep(t.Context(), test.after - 250*time.Millisecond, nil)
+				sleep(t.Context(), test.after-250*time.Millisecond, nil)
 				first.flush()
 				first.kill()
 				resume()
@@ -58,7 +58,7 @@ func TestChildrenAfterATakeover(t *testing.T) {
 				if err := third.engine.acquire(t.Context(), 0); err != nil {
 					t.Fatal(err)
 				}
-				sleep(t.Context(), 10 * time.Second, nil)
+				sleep(t.Context(), 10*time.Second, nil)
 				if end := first.w.ledger.execution(child).end; end == nil || end.kind != machine.ExecutionCancelled {
 					t.Errorf("the child ends as %+v\n%s", end, first.w.report())
 				}
@@ -100,7 +100,7 @@ func TestChildrenOfTheEnded(t *testing.T) {
 	t.Parallel()
 	onProcess(t, nil, func(t *testing.T, p *testProcess) {
 		waits, cancelled := p.started("parent"), p.started("parent")
-		sleep(t.Context(), 300 * time.Millisecond, nil)
+		sleep(t.Context(), 300*time.Millisecond, nil)
 		child := DerivedID(p.w.ledger.execution(cancelled).call("child"))
 		if _, err := p.engine.Cancel(t.Context(), Row{ID: cancelled, Partition: PartitionOf(cancelled)}, ""); err != nil {
 			t.Fatal(err)
@@ -144,7 +144,7 @@ func TestStartsWaitForTheLog(t *testing.T) {
 			_, _, err := p.begin(t.Context(), o, nil)
 			first <- err
 		}()
-		sleep(t.Context(), 50 * time.Millisecond, nil)
+		sleep(t.Context(), 50*time.Millisecond, nil)
 		go func() {
 			row := Row{ID: o.id, WorkflowID: "steps", Input: "{}"}
 			second <- p.engine.Start(t.Context(), PartitionOf(o.id), row, "", false, nil)
