@@ -57,7 +57,7 @@ var errNoApproval = subjects.Errorf(subjects.CodeNotFound, "there is no such app
 // findApproval reads an approval request of any user.
 func findApproval(ctx context.Context, db bun.IDB, id string) (row approvalRow, err error) {
 	err = db.NewSelect().Model(&row).Where("id = ?", id).Scan(ctx)
-	return row, oneRow(err, "reading an approval", errNoApproval)
+	return row, database.OneRow(err, "reading an approval", errNoApproval)
 }
 
 // insertApproval inserts an approval request, unless there is one with its id.

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/weftmesh/weft/actors/database"
+
 	"github.com/uptrace/bun"
 
 	"github.com/weftmesh/weft/actors/workflow/engine"
@@ -78,7 +80,7 @@ var errNoCorrelatedEvent = subjects.Errorf(subjects.CodeNotFound, "there is no s
 
 // findCorrelatedEvent looks for an event that a schedule has consumed, by row's key.
 func findCorrelatedEvent(ctx context.Context, db bun.IDB, row correlatedEventRow) (_ correlatedEventRow, found bool, err error) {
-	err = oneRow(db.NewSelect().Model(&row).WherePK().Scan(ctx), "reading a correlated event", errNoCorrelatedEvent)
+	err = database.OneRow(db.NewSelect().Model(&row).WherePK().Scan(ctx), "reading a correlated event", errNoCorrelatedEvent)
 	if engine.IsNotFound(err) {
 		return row, false, nil
 	}

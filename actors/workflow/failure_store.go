@@ -135,7 +135,7 @@ func refusedStarts(ctx context.Context, db bun.IDB, f failureQuery) (rows []refu
 // findRefusedStart reads a refused start of a user; errNoFailure if there is none.
 func findRefusedStart(ctx context.Context, db bun.IDB, userID, id string) (row refusedStartRow, err error) {
 	err = db.NewSelect().Model(&row).Where("id = ?", id).Where("user_id = ?", userID).Scan(ctx)
-	return row, oneRow(err, "reading a refused start", errNoFailure)
+	return row, database.OneRow(err, "reading a refused start", errNoFailure)
 }
 
 // putRefusedStart inserts a refused start, or updates its error if it was refused before.

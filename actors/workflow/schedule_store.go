@@ -55,7 +55,7 @@ var errNoSchedule = subjects.Errorf(subjects.CodeNotFound, "there is no such sch
 // findSchedule reads one of a user's schedules.
 func findSchedule(ctx context.Context, db bun.IDB, userID, id string) (s scheduleRow, err error) {
 	err = db.NewSelect().Model(&s).Where("id = ?", id).Where("user_id = ?", userID).Scan(ctx)
-	return s, oneRow(err, "reading a schedule", errNoSchedule)
+	return s, database.OneRow(err, "reading a schedule", errNoSchedule)
 }
 
 // pageOfSchedules reads a user's schedules by id, from after the given one. It reads one row more than the page holds.

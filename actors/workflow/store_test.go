@@ -2,7 +2,6 @@ package workflow
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"strings"
 	"testing"
@@ -13,20 +12,6 @@ import (
 	"github.com/weftmesh/weft/actors/workflow/engine"
 	"github.com/weftmesh/weft/subjects"
 )
-
-func TestOneRow(t *testing.T) {
-	t.Parallel()
-	if err := oneRow(nil, "reading a thing", errNoWorkflow); err != nil {
-		t.Errorf("without an error: %v", err)
-	}
-	if err := oneRow(sql.ErrNoRows, "reading a thing", errNoWorkflow); !errors.Is(err, errNoWorkflow) || !engine.IsNotFound(err) {
-		t.Errorf("without a row: %v, want %v", err, errNoWorkflow)
-	}
-	cause := errors.New("disk full")
-	if err := oneRow(cause, "reading a thing", errNoWorkflow); !errors.Is(err, cause) || engine.IsNotFound(err) || err.Error() != "reading a thing: disk full" {
-		t.Errorf("after a failure: %v", err)
-	}
-}
 
 // TestMissingRows: each query for one row returns its sentinel, whatever the noun.
 func TestMissingRows(t *testing.T) {

@@ -78,7 +78,7 @@ var errNoWorkflow = subjects.Errorf(subjects.CodeNotFound, "there is no such wor
 // findWorkflow reads one of a user's workflows.
 func findWorkflow(ctx context.Context, db bun.IDB, userID, id string) (w workflowRow, err error) {
 	err = db.NewSelect().Model(&w).Where("id = ?", id).Where("user_id = ?", userID).Where("deleted_at = 0").Scan(ctx)
-	return w, oneRow(err, "reading a workflow", errNoWorkflow)
+	return w, database.OneRow(err, "reading a workflow", errNoWorkflow)
 }
 
 var errNoVersion = subjects.Errorf(subjects.CodeNotFound, "the workflow has no such version")
@@ -86,7 +86,7 @@ var errNoVersion = subjects.Errorf(subjects.CodeNotFound, "the workflow has no s
 // findVersion reads one version of a workflow.
 func findVersion(ctx context.Context, db bun.IDB, workflowID string, version int) (v versionRow, err error) {
 	err = db.NewSelect().Model(&v).Where("workflow_id = ?", workflowID).Where("version = ?", version).Scan(ctx)
-	return v, oneRow(err, "reading a version of a workflow", errNoVersion)
+	return v, database.OneRow(err, "reading a version of a workflow", errNoVersion)
 }
 
 // setCurrentVersion makes a version the current one. It reports whether the workflow was at the version before it.
@@ -165,6 +165,6 @@ func findWorkflowByName(ctx context.Context, db bun.IDB, userID, namespace, name
 		q.Where("v.declared = ?", declared)
 	}
 	missing := subjects.Errorf(subjects.CodeNotFound, "there is no workflow %s.%s:%s", namespace, name, declared)
-	err = oneRow(q.Scan(ctx, &row), "reading a workflow by name", missing)
+	err = database.OneRow(q.Scan(ctx, &row), "reading a workflow by name", missing)
 	return row.WorkflowID, row.Version, err
 }

@@ -9,6 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/weftmesh/weft/actors/wait"
+
 	"github.com/nats-io/nats.go"
 
 	"github.com/weftmesh/weft/actors/egress"
@@ -205,7 +207,7 @@ func TestAbandonedCalls(t *testing.T) {
 func TestCallSlots(t *testing.T) {
 	t.Parallel()
 	onRunner(t, func(context.Context, int) (any, error) {
-		sleep(context.Background(), time.Second, nil)
+		_ = wait.Until(context.Background(), nil, time.Second)
 		return nil, nil
 	}, func(t *testing.T, r *runnerTest) {
 		start := time.Now()

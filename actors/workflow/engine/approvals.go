@@ -20,7 +20,7 @@ func (e *Engine) withdraw(ctx context.Context, executionID, callID string) {
 func (p *partition) expireApproval(h *execution, call string) {
 	h.expired = append(h.expired, call)
 	p.unprojected[h.row.ID] = h
-	p.e.projector.wake.set()
+	p.e.projector.wake.Notify()
 }
 
 // restoreApprovals closes the approval requests that an earlier owner left open for calls which are not outstanding any more.

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/weftmesh/weft/actors/wait"
+
 	"github.com/google/uuid"
 	"go.uber.org/zap"
 
@@ -87,7 +89,7 @@ func (c children) cleanupDone(h *execution) {
 	defer c.p.mu.Unlock()
 	if h.pendingCleanup--; h.pendingCleanup == 0 && h.evictable && c.p.executions[h.row.ID] == h {
 		c.p.unprojected[h.row.ID] = h
-		c.p.e.projector.wake.set()
+		c.p.e.projector.wake.Notify()
 	}
 }
 
@@ -143,7 +145,7 @@ func (c children) retryUntilDone(what string, do func(ctx context.Context) error
 			return
 		}
 		c.p.e.Log.Warn(what, zap.Int("partition", c.p.number), zap.Error(err))
-		sleep(c.p.ctx, time.Duration(500+rand.IntN(500))*time.Millisecond, nil)
+		_ = wait.Until(c.p.ctx, nil, time.Duration(500+rand.IntN(500))*time.Millisecond)
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/weftmesh/weft/actors/wait"
+
 	"github.com/weftmesh/weft/actors/workflow/machine"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -36,10 +38,10 @@ func TestChildrenAfterATakeover(t *testing.T) {
 					}
 				}
 				parent, child := first.startedIn(0, "race"), ""
-				sleep(t.Context(), 250*time.Millisecond, nil)
+				_ = wait.Until(t.Context(), nil, 250*time.Millisecond)
 				for child == "" || PartitionOf(child) == 0 { // else the same process owns both
 					parent = first.startedIn(0, "race")
-					sleep(t.Context(), 250*time.Millisecond, nil)
+					_ = wait.Until(t.Context(), nil, 250*time.Millisecond)
 					child = DerivedID(first.w.ledger.execution(parent).call("slowchild"))
 				}
 				resume := second.pause()
@@ -48,7 +50,7 @@ func TestChildrenAfterATakeover(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				sleep(t.Context(), test.after-250*time.Millisecond, nil)
+				_ = wait.Until(t.Context(), nil, test.after-250*time.Millisecond)
 				first.flush()
 				first.kill()
 				resume()
@@ -58,7 +60,7 @@ func TestChildrenAfterATakeover(t *testing.T) {
 				if err := third.engine.acquire(t.Context(), 0); err != nil {
 					t.Fatal(err)
 				}
-				sleep(t.Context(), 10*time.Second, nil)
+				_ = wait.Until(t.Context(), nil, 10*time.Second)
 				if end := first.w.ledger.execution(child).end; end == nil || end.kind != machine.ExecutionCancelled {
 					t.Errorf("the child ends as %+v\n%s", end, first.w.report())
 				}
@@ -100,7 +102,7 @@ func TestChildrenOfTheEnded(t *testing.T) {
 	t.Parallel()
 	onProcess(t, nil, func(t *testing.T, p *testProcess) {
 		waits, cancelled := p.started("parent"), p.started("parent")
-		sleep(t.Context(), 300*time.Millisecond, nil)
+		_ = wait.Until(t.Context(), nil, 300*time.Millisecond)
 		child := DerivedID(p.w.ledger.execution(cancelled).call("child"))
 		if _, err := p.engine.Cancel(t.Context(), Row{ID: cancelled, Partition: PartitionOf(cancelled)}, ""); err != nil {
 			t.Fatal(err)
@@ -144,13 +146,13 @@ func TestStartsWaitForTheLog(t *testing.T) {
 			_, _, err := p.begin(t.Context(), o, nil)
 			first <- err
 		}()
-		sleep(t.Context(), 50*time.Millisecond, nil)
+		_ = wait.Until(t.Context(), nil, 50*time.Millisecond)
 		go func() {
 			row := Row{ID: o.id, WorkflowID: "steps", Input: "{}"}
 			second <- p.engine.Start(t.Context(), PartitionOf(o.id), row, "", false, nil)
 		}()
 		go func() { drained <- p.engine.DrainStarts(t.Context()) }()
-		sleep(t.Context(), time.Second, nil)
+		_ = wait.Until(t.Context(), nil, time.Second)
 		if len(first)+len(second)+len(drained) != 0 {
 			t.Error("something is answered before the log has the start")
 		}

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/weftmesh/weft/actors/wait"
+
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/zap"
@@ -88,7 +90,7 @@ func (e *Engine) runFeed(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-e.feedQueue.wake.c:
+		case <-e.feedQueue.wake.C():
 		}
 		for _, id := range e.feedQueue.take() {
 			if err := e.feed(ctx, id); err != nil && ctx.Err() == nil {
@@ -172,20 +174,20 @@ func (e *Engine) publishFeed(ctx context.Context, subject string, last uint64, m
 
 // feedQueue are the watched executions with new events.
 type feedQueue struct {
-	wake signal
+	wake wait.Signal
 	mu   sync.Mutex
 	ids  map[string]struct{}
 }
 
 func newFeedQueue() *feedQueue {
-	return &feedQueue{wake: newSignal(), ids: map[string]struct{}{}}
+	return &feedQueue{wake: wait.NewSignal(), ids: map[string]struct{}{}}
 }
 
 func (f *feedQueue) add(id string) {
 	f.mu.Lock()
 	f.ids[id] = struct{}{}
 	f.mu.Unlock()
-	f.wake.set()
+	f.wake.Notify()
 }
 
 func (f *feedQueue) take() []string {

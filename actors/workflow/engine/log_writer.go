@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/weftmesh/weft/actors/wait"
+
 	"go.uber.org/zap"
 
 	"github.com/weftmesh/weft/actors/workflow/machine"
@@ -50,7 +52,7 @@ type logWriter struct {
 	closed  bool
 	// stalledSince is when appending began to fail; zero while it works.
 	stalledSince time.Time
-	wake         signal
+	wake         wait.Signal
 }
 
 // owner identifies the owner in the log.
@@ -66,7 +68,7 @@ func (w *logWriter) add(t pendingTransition) {
 	}
 	w.pending = append(w.pending, t)
 	w.mu.Unlock()
-	w.wake.set()
+	w.wake.Notify()
 }
 
 // barrier returns once everything that was added before is in the log.
@@ -93,7 +95,7 @@ func (w *logWriter) run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-w.wake.c:
+		case <-w.wake.C():
 		}
 		for batch := w.nextBatch(); len(batch) > 0; batch = w.nextBatch() {
 			if err := w.appendBatch(ctx, batch); err != nil {
@@ -142,8 +144,8 @@ func (w *logWriter) appendBatch(ctx context.Context, batch []pendingTransition) 
 			return err
 		}
 		w.setStalled(err)
-		if sleep(ctx, appendRetryDelay, nil); ctx.Err() != nil {
-			return ctx.Err()
+		if err := wait.Until(ctx, nil, appendRetryDelay); err != nil {
+			return err
 		}
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/weftmesh/weft/actors/wait"
+
 	"go.uber.org/zap"
 )
 
@@ -145,7 +147,7 @@ func onWriter(t *testing.T, limit int, outcomes []error, test func(t *testing.T,
 	synctest.Test(t, func(t *testing.T) {
 		w := &writerTest{store: &scriptedLog{outcomes: outcomes}}
 		w.logWriter = logWriter{
-			log: partitionLog{store: w.store, owner: "me"}, limit: limit, wake: newSignal(), logger: zap.NewNop(),
+			log: partitionLog{store: w.store, owner: "me"}, limit: limit, wake: wait.NewSignal(), logger: zap.NewNop(),
 			appended: func(batch []pendingTransition, _ uint64) {
 				w.mu.Lock()
 				w.sizes = append(w.sizes, len(batch))

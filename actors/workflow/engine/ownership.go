@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/weftmesh/weft/actors/wait"
+
 	"go.uber.org/zap"
 
 	"github.com/weftmesh/weft/subjects"
@@ -40,7 +42,7 @@ type ownership struct {
 	// process identifies this process.
 	process string
 	// changed is set when a heartbeat may change the assignment.
-	changed signal
+	changed wait.Signal
 
 	mu    sync.Mutex
 	owned map[int]*partition
@@ -54,7 +56,7 @@ type peer struct {
 }
 
 func newOwnership(process string) *ownership {
-	return &ownership{process: process, changed: newSignal(), owned: map[int]*partition{}, peers: map[string]peer{}}
+	return &ownership{process: process, changed: wait.NewSignal(), owned: map[int]*partition{}, peers: map[string]peer{}}
 }
 
 // owned are the partitions of this process, by number.
@@ -109,17 +111,17 @@ func (e *Engine) runOwnership(ctx context.Context) error {
 		}
 		defer stop()
 		e.announce(false)
-		sleep(ctx, discoveryTime, nil)
+		_ = wait.Until(ctx, nil, discoveryTime)
 	}
 	for last := time.Now(); ctx.Err() == nil; last = time.Now() {
 		if !e.single && time.Since(last) > peerTimeout/2 {
-			sleep(ctx, discoveryTime, nil) // this process was paused: what it knows of the others is stale
+			_ = wait.Until(ctx, nil, discoveryTime) // this process was paused: what it knows of the others is stale
 		}
 		if err := e.rebalance(ctx); err != nil && ctx.Err() == nil {
 			e.Log.Warn("rebalancing partitions", zap.Error(err))
 		}
 		e.announce(false)
-		sleep(ctx, heartbeatInterval, e.ownership.changed.c)
+		_ = wait.Until(ctx, e.ownership.changed.C(), heartbeatInterval)
 	}
 	e.handOverAll()
 	return nil
@@ -167,7 +169,7 @@ func (e *Engine) onHeartbeat(data []byte) {
 		}
 	}
 	if !known || h.Leaving || !slices.Equal(before.Partitions, h.Partitions) {
-		o.changed.set()
+		o.changed.Notify()
 	}
 }
 

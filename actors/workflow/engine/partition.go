@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/weftmesh/weft/actors/wait"
+
 	"go.uber.org/zap"
 
 	"github.com/weftmesh/weft/actors/workflow/machine"
@@ -27,7 +29,7 @@ type partition struct {
 	stop      context.CancelFunc
 	writer    logWriter
 	children  children
-	timerWake signal
+	timerWake wait.Signal
 	// scheduleStarts is read-locked while a start that a schedule makes is checked and decided.
 	scheduleStarts sync.RWMutex
 
@@ -58,7 +60,7 @@ type partition struct {
 
 func newPartition(ctx context.Context, e *Engine, number int) *partition {
 	p := &partition{
-		e: e, number: number, timerWake: newSignal(), executions: map[string]*execution{}, loading: map[string]chan struct{}{},
+		e: e, number: number, timerWake: wait.NewSignal(), executions: map[string]*execution{}, loading: map[string]chan struct{}{},
 		unprojected: map[string]*execution{}, evictedDuringReads: map[string]string{},
 	}
 	p.ctx, p.stop = context.WithCancel(context.WithoutCancel(ctx))
@@ -70,7 +72,7 @@ func newPartition(ctx context.Context, e *Engine, number int) *partition {
 		activeAdd: e.metrics.active.Add,
 	}
 	p.writer = logWriter{
-		log: partitionLog{store: e.log, number: number, owner: e.NewID()}, limit: e.transitionLimit, wake: newSignal(), logger: e.Log,
+		log: partitionLog{store: e.log, number: number, owner: e.NewID()}, limit: e.transitionLimit, wake: wait.NewSignal(), logger: e.Log,
 		appended: p.onAppended, lost: p.close,
 	}
 	return p
@@ -141,7 +143,7 @@ func (p *partition) breakOff(h *execution, err error, logged chan error) {
 	if logged != nil {
 		logged <- err
 	}
-	p.e.projector.wake.set()
+	p.e.projector.wake.Notify()
 }
 
 // onAppended acts on transitions that are in the log now.
@@ -172,7 +174,7 @@ func (p *partition) onAppended(batch []pendingTransition, sequence uint64) {
 			p.advance(h)
 		}
 	}
-	p.e.projector.wake.set()
+	p.e.projector.wake.Notify()
 }
 
 // addUnprojected records events that the log has and SQL does not.
@@ -238,7 +240,7 @@ func (p *partition) idle(h *execution) {
 	h.evictable = true
 	p.admission.release(h)
 	p.unprojected[h.row.ID] = h
-	p.e.projector.wake.set()
+	p.e.projector.wake.Notify()
 }
 
 // close gives the partition up: another owner has it, or the process stops. What is pending is answered with errPartitionMoving.

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/weftmesh/weft/actors/wait"
+
 	"go.uber.org/zap"
 
 	"github.com/weftmesh/weft/actors/workflow/machine"
@@ -24,7 +26,7 @@ const (
 // projector writes what the logs say to SQL: rows, histories, and the position of each log, in one transaction a partition. SQL is
 // one projection behind the logs; flush brings it up to date.
 type projector struct {
-	wake signal
+	wake wait.Signal
 	// run holds a token during a projection.
 	run chan struct{}
 
@@ -39,7 +41,7 @@ type projectionRun struct {
 }
 
 func newProjector() *projector {
-	return &projector{wake: newSignal(), run: make(chan struct{}, 1)}
+	return &projector{wake: wait.NewSignal(), run: make(chan struct{}, 1)}
 }
 
 // flush returns when SQL has everything that was acknowledged before the call.
@@ -79,15 +81,15 @@ func (e *Engine) runProjector(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-e.projector.wake.c:
+		case <-e.projector.wake.C():
 		}
 		pause := projectionInterval
 		if err := e.flush(ctx); err != nil {
 			e.Log.Warn("projecting executions", zap.Error(err))
-			e.projector.wake.set()
+			e.projector.wake.Notify()
 			pause = projectionRetryDelay
 		}
-		sleep(ctx, pause, nil)
+		_ = wait.Until(ctx, nil, pause)
 	}
 }
 
@@ -209,7 +211,7 @@ func (p *partition) onProjected(batch projectionBatch, err error) {
 		return
 	}
 	if len(p.unprojected) > 0 {
-		p.e.projector.wake.set()
+		p.e.projector.wake.Notify()
 	}
 }
 

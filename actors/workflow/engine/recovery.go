@@ -166,7 +166,7 @@ func (p *partition) run() {
 			p.advance(h)
 		}
 	}
-	p.e.projector.wake.set()
+	p.e.projector.wake.Notify()
 	p.e.background.Go(p.children.completeParents)
 	p.e.background.Go(func() { p.children.resolveOrphans(restored) })
 }

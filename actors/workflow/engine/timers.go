@@ -5,6 +5,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/weftmesh/weft/actors/wait"
+
 	"github.com/weftmesh/weft/actors/workflow/machine"
 )
 
@@ -25,7 +27,7 @@ type timers struct {
 	heap timerHeap
 	set  map[timer]struct{}
 	// wake is set when a timer is added.
-	wake signal
+	wake wait.Signal
 }
 
 type timer struct {
@@ -43,7 +45,7 @@ func (t *timers) add(at time.Time, id string) {
 	}
 	t.set[one] = struct{}{}
 	heap.Push(&t.heap, one)
-	t.wake.set()
+	t.wake.Notify()
 }
 
 // due removes the next execution whose time has come.
@@ -120,7 +122,7 @@ func (p *partition) fireTimers(h *execution) {
 // runTimers wakes executions whose time has come, until the partition is closed.
 func (p *partition) runTimers() {
 	for p.ctx.Err() == nil {
-		sleep(p.ctx, p.fireDue(), p.timerWake.c)
+		_ = wait.Until(p.ctx, p.timerWake.C(), p.fireDue())
 	}
 }
 

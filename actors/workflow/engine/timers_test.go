@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/weftmesh/weft/actors/wait"
+
 	"pgregory.net/rapid"
 
 	"github.com/weftmesh/weft/actors/workflow/machine"
@@ -14,7 +16,7 @@ import (
 func TestTimers(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		all := timers{wake: newSignal()}
+		all := timers{wake: wait.NewSignal()}
 		now := time.Unix(1000, 0)
 		type one struct {
 			at int64
