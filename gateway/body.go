@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"net/url"
@@ -152,12 +153,12 @@ func (b *messageBuilder) formBody(m *message, data []byte) ([]byte, error) {
 	if err != nil {
 		return nil, subjects.Errorf(subjects.CodeInvalid, "the form is malformed")
 	}
-	for name, texts := range form {
+	for _, name := range slices.Sorted(maps.Keys(form)) {
 		f, ok := b.formFields[name]
 		if !ok {
 			return nil, b.unknownField(name, "body")
 		}
-		if err := m.add(f, texts); err != nil {
+		if err := m.add(f, form[name]); err != nil {
 			return nil, err
 		}
 	}
@@ -176,7 +177,7 @@ func (b *messageBuilder) rawBody(m *message, h http.Header, data []byte) ([]byte
 	}
 	headers := make(map[string]any, len(h))
 	for name, values := range h {
-		if slices.Contains(omittedHeaders, name) || name == "Authorization" && !b.d.Access.Anyone {
+		if !b.takesHeader(name) || slices.Contains(omittedHeaders, name) || name == "Authorization" && !b.d.Access.Anyone {
 			continue // the token is passed on in the message header, as for every endpoint
 		}
 		for i := range values {
@@ -200,6 +201,13 @@ func (b *messageBuilder) rawBody(m *message, h http.Header, data []byte) ([]byte
 	}
 	m.members = append(m.members, encoded...)
 	return b.finish(m)
+}
+
+// takesHeader reports whether the request takes the header of a canonical name.
+func (b *messageBuilder) takesHeader(name string) bool {
+	return len(b.d.Body.Headers) == 0 || slices.ContainsFunc(b.d.Body.Headers, func(taken string) bool {
+		return name == taken || strings.HasSuffix(taken, "-") && strings.HasPrefix(name, taken)
+	})
 }
 
 // headersField reports whether the request has the field "headers", and whether its schema is an object of lists rather

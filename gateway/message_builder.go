@@ -1,9 +1,11 @@
 package gateway
 
 import (
+	"maps"
 	"net/http"
 	"net/textproto"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/weftmesh/weft/subjects"
@@ -147,12 +149,12 @@ func (b *messageBuilder) addQuery(m *message, raw string) error {
 	if err != nil {
 		return subjects.Errorf(subjects.CodeInvalid, "the query is malformed")
 	}
-	for name, texts := range query {
+	for _, name := range slices.Sorted(maps.Keys(query)) {
 		f, ok := b.queryFields[name]
 		if !ok {
 			return b.unknownField(name, "query")
 		}
-		if err := m.add(f, texts); err != nil {
+		if err := m.add(f, query[name]); err != nil {
 			return err
 		}
 	}

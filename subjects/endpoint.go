@@ -113,7 +113,7 @@ const (
 	BodyJSON BodyKind = ""
 	// BodyJSONOrYAML: as BodyJSON; an application/yaml body becomes a string in Body.Field.
 	BodyJSONOrYAML BodyKind = "json_or_yaml"
-	// BodyRaw: the bytes become base64 in Body.Field, the HTTP headers an object in "headers".
+	// BodyRaw: the bytes become base64 in Body.Field, the HTTP headers an object in "headers": all, or those of Body.Headers.
 	BodyRaw BodyKind = "raw"
 	// BodyForm: the fields of an application/x-www-form-urlencoded body become fields of the request; JSON is accepted too.
 	BodyForm BodyKind = "form"
@@ -125,6 +125,9 @@ const (
 type Body struct {
 	Kind  BodyKind
 	Field string
+	// Headers are the canonical names of the HTTP headers that a BodyRaw request takes, all if empty. A name that ends in "-"
+	// stands for every header with that prefix.
+	Headers []string
 	// Upload is required for BodyParts.
 	Upload *Upload
 }

@@ -2,7 +2,6 @@ package runtime
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
 
@@ -25,10 +24,10 @@ func (r *Runtime) runOnce(
 	if caller.UserID == "" && caller.Service == "" {
 		owner += "|" + caller.Origin.IP
 	}
-	hash := sha256.Sum256(data)
+	hash := requestHash(d, data)
 	var failure error
 	answer, replayed, err := r.Idempotency.Do(ctx,
-		idempotency.Key{Endpoint: d.Subject, Caller: owner, Key: key}, hash[:], d.Secret,
+		idempotency.Key{Endpoint: d.Subject, Caller: owner, Key: key}, hash, d.Secret,
 		func(ctx context.Context) (idempotency.Answer, error) {
 			body, err := run(ctx)
 			if err == nil {
