@@ -2,7 +2,6 @@ package runtime
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 
 	"github.com/weftmesh/weft/actors"
@@ -38,7 +37,7 @@ func (r *Runtime) runOnce(
 			if subjects.Transient(err) {
 				return idempotency.Answer{}, err
 			}
-			problem, e := json.Marshal(subjects.ProblemOf(err, "", ""))
+			problem, e := subjects.Encode(subjects.ProblemOf(err, "", ""))
 			if e != nil {
 				return idempotency.Answer{}, e
 			}
