@@ -57,6 +57,24 @@ func (b *messageBuilder) withBody(m *message, w http.ResponseWriter, r *http.Req
 	return b.jsonBody(m, data)
 }
 
+// checkEncoding refuses a body that the endpoint would take for something else: one with a content coding (RFC 9110 §8.4), and a
+// form of several parts around a file. An endpoint that takes every header, such as one for webhooks, interprets the body itself.
+func (b *messageBuilder) checkEncoding(h http.Header) error {
+	if b.d.Body.Kind == subjects.BodyRaw && len(b.d.Body.Headers) == 0 {
+		return nil
+	}
+	for _, coding := range h["Content-Encoding"] {
+		if coding = strings.TrimSpace(coding); coding != "" && !strings.EqualFold(coding, "identity") {
+			return subjects.Errorf(subjects.CodeUnsupportedMediaType, "unsupported Content-Encoding: send the body without a content coding")
+		}
+	}
+	if media, _, _ := strings.Cut(h.Get("Content-Type"), ";"); strings.HasPrefix(strings.ToLower(strings.TrimSpace(media)), "multipart/") {
+		return subjects.Errorf(subjects.CodeUnsupportedMediaType,
+			"unsupported Content-Type: send the content itself as the body, not a form (curl --data-binary @file or -T file, not -F)")
+	}
+	return nil
+}
+
 func (b *messageBuilder) tooLarge() error {
 	return subjects.Errorf(subjects.CodeTooLarge, "the body exceeds %d bytes", b.maxBody)
 }

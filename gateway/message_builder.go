@@ -114,6 +114,9 @@ func (b *messageBuilder) build(w http.ResponseWriter, r *http.Request) ([]byte, 
 			}
 		}
 	}
+	if err := b.checkEncoding(r.Header); err != nil {
+		return nil, err
+	}
 	if b.d.Body.Kind != subjects.BodyParts && (r.ContentLength != 0 || b.d.Body.Kind == subjects.BodyRaw) {
 		return b.withBody(&m, w, r)
 	}

@@ -1,6 +1,7 @@
 package subjects
 
 import (
+	stdjson "encoding/json"
 	"fmt"
 	"time"
 
@@ -14,9 +15,17 @@ const timeFormat = `"2006-01-02T15:04:05.000000Z"`
 
 var encodeOptions = []json.Options{
 	jsonv1.DefaultOptionsV1(), jsontext.EscapeForHTML(false),
-	json.WithMarshalers(json.MarshalToFunc(func(enc *jsontext.Encoder, at time.Time) error {
-		return enc.WriteValue(at.UTC().AppendFormat(make([]byte, 0, len(timeFormat)), timeFormat))
-	})),
+	json.WithMarshalers(json.JoinMarshalers(
+		json.MarshalToFunc(func(enc *jsontext.Encoder, at time.Time) error {
+			return enc.WriteValue(at.UTC().AppendFormat(make([]byte, 0, len(timeFormat)), timeFormat))
+		}),
+		json.MarshalToFunc(func(enc *jsontext.Encoder, n stdjson.Number) error {
+			if n == "" {
+				n = "0" // as encoding/json does
+			}
+			return enc.WriteValue(jsontext.Value(n))
+		}),
+	)),
 }
 
 // Encode encodes a request, a reply, an event or a problem as JSON. It differs from encoding/json in two things: every time has

@@ -16,7 +16,10 @@ func TestEncode(t *testing.T) {
 		`{"at":"2026-11-29T12:00:00.000000Z"}`:        map[string]any{"at": at},
 		`["2026-11-29T12:00:00.123456Z",null]`:        []*time.Time{new(at.Add(123456789)), nil},
 		`{"b":1,"z":"<a href=\"x?a=1&b=2\">é\u2028"}`: map[string]any{"z": "<a href=\"x?a=1&b=2\">é\u2028", "b": 1},
-		`{"raw":{"n":7615917337495251231,"x":"<"}}`:   map[string]json.RawMessage{"raw": []byte(`{"n":7615917337495251231,"x":"<"}`)},
+		`{"a":[12345678901234567890,1.50,0]}`: map[string]any{"a": []any{
+			json.Number("12345678901234567890"), json.Number("1.50"), json.Number(""),
+		}},
+		`{"raw":{"n":7615917337495251231,"x":"<"}}`: map[string]json.RawMessage{"raw": []byte(`{"n":7615917337495251231,"x":"<"}`)},
 		`{"name":"","optional":"2026-11-29T12:00:00.000000Z"}`: struct {
 			Name     string     `json:"name"`
 			Left     string     `json:"left,omitempty"`
