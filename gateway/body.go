@@ -173,6 +173,9 @@ func (b *messageBuilder) formBody(m *message, data []byte) ([]byte, error) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(form)) {
 		f, ok := b.formFields[name]
+		if !ok && b.d.IgnoreUnknown && b.places[name] == "" {
+			continue
+		}
 		if !ok {
 			return nil, b.unknownField(name, "body")
 		}

@@ -154,6 +154,9 @@ func (b *messageBuilder) addQuery(m *message, raw string) error {
 	}
 	for _, name := range slices.Sorted(maps.Keys(query)) {
 		f, ok := b.queryFields[name]
+		if !ok && b.d.IgnoreUnknown && b.places[name] == "" {
+			continue
+		}
 		if !ok {
 			return b.unknownField(name, "query")
 		}
