@@ -9,7 +9,7 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// An address in a domain with other than ASCII letters is one account in both forms, and mail goes to the form that every server accepts.
+// An address in an internationalised domain is one account in both forms, and mail goes to the form that every server accepts.
 func TestInternationalDomains(t *testing.T) {
 	onEachDatabase(t, func(t *testing.T, b *harness) {
 		b.register("Ada@M\u00dcNCHEN.example")

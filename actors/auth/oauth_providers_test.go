@@ -161,7 +161,7 @@ func TestGitHub(t *testing.T) {
 	}, withGitHub)
 }
 
-// A GitHub App may lack the permission to read addresses: a known user signs in, a new one is told why not.
+// A GitHub App may lack the permission to read addresses: a known user signs in, a new one gets the reason.
 func TestGitHubAppWithoutAddresses(t *testing.T) {
 	b := onSQLite(t, withGitHub)
 	g := gitHubOf(b.config)
@@ -176,7 +176,7 @@ func TestGitHubAppWithoutAddresses(t *testing.T) {
 	g.update(func() { g.id = 4712 })
 	_, err = b.gitHubSignIn(g)
 	if e := requireCode(t, err, subjects.CodeForbidden); !strings.Contains(e.Detail, "let this application read it") {
-		t.Errorf("a new user is told: %s", e.Detail)
+		t.Errorf("a new user gets: %s", e.Detail)
 	}
 }
 

@@ -97,7 +97,7 @@ func cleanName(field, s string) (string, error) {
 	return s, nil
 }
 
-// Joiners, which are invisible but change how letters of some scripts are written.
+// Joiners, which are invisible but change how some scripts are written.
 const (
 	zeroWidthNonJoiner = '\u200c'
 	zeroWidthJoiner    = '\u200d'
