@@ -67,8 +67,11 @@ func (x *Execution) acceptCall(o Outcome) (Event, bool) {
 		if failure.Instance == "" {
 			failure.Instance = run.Task
 		}
-		failure.Title, failure.Detail = x.secrets.maskText(failure.Title), x.secrets.maskText(failure.Detail)
-		return Event{Type: CallFailed, Run: run.ID, Error: &failure}, true
+		return Event{Type: CallFailed, Run: run.ID, Error: x.secrets.failure(x.def.Task(run.Task), failure)}, true
+	}
+	if unread := x.secrets.ready(); unread != nil { // what came back cannot be masked
+		unread.Instance = run.Task
+		return Event{Type: CallFailed, Run: run.ID, Error: unread}, true
 	}
 	return Event{Type: CallCompleted, Run: run.ID, Output: ValueOf(x.secrets.mask(language.Normalize(o.value)))}, true
 }
