@@ -33,6 +33,9 @@ func (r *Runtime) identify(ctx context.Context, d *subjects.Descriptor, subject 
 		c = actors.Caller{
 			UserID: claims.Subject, SessionID: claims.SessionID, KeyID: claims.KeyID, Roles: claims.Roles, Claims: claims,
 		}
+		if claims.KeyID != "" {
+			c.Authority = mesh.KeyAuthority(claims.KeyID, claims.Scope)
+		}
 	}
 	return c, mayCall(d, c)
 }
@@ -65,7 +68,16 @@ func (r *Runtime) identifyService(
 	if !d.Access.AllowsService(service) {
 		return actors.Caller{}, subjects.Errorf(subjects.CodeForbidden, "%s may not call %s", service, d.Name())
 	}
-	c := actors.Caller{Service: service, UserID: h.Get(mesh.HeaderUserID)}
+	c := actors.Caller{
+		Service: service, UserID: h.Get(mesh.HeaderUserID),
+		Authority: mesh.Authority{Keys: h.Get(mesh.HeaderKeyIDs), Scopes: h.Get(mesh.HeaderKeyScopes)},
+	}
+	// What an API key caused is refused as the same call with that key is: by the endpoint's scope.
+	if c.Authority.Restricted() {
+		if err := r.Keys.Check(ctx, c.UserID, c.Authority, d.Access.KeyScope); err != nil {
+			return actors.Caller{}, err
+		}
+	}
 	if !d.Access.NeedsGrant(service) {
 		return c, nil
 	}

@@ -90,7 +90,7 @@ func (a *Actor) startRequestOf(ctx context.Context, workflowID, executionID stri
 		}
 	}
 	return startRequest{
-		userID: actors.CallerFrom(ctx).UserID, workflowID: workflowID, executionID: strings.ToLower(executionID), version: version, input: input,
+		authority: actors.CallerFrom(ctx).Authority, userID: actors.CallerFrom(ctx).UserID, workflowID: workflowID, executionID: strings.ToLower(executionID), version: version, input: input,
 	}, nil
 }
 

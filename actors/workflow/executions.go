@@ -39,6 +39,10 @@ type startRequest struct {
 	origin engine.Origin
 	// parentID and parentCall are the execution and its call that wait for this execution, if any.
 	parentID, parentCall string
+	// authority restricts the execution to what API keys may do: those of who started it. authored: that is not who chose the
+	// version, so the execution has no more than the version's author either.
+	authority mesh.Authority
+	authored  bool
 	// scheduleID is the schedule that causes the start, if any. The start fails with engine.ErrSchedulePaused if it is paused.
 	scheduleID string
 }
@@ -58,8 +62,18 @@ func (x *executions) start(ctx context.Context, r startRequest, results chan eng
 	if err != nil {
 		return row, false, err
 	}
+	if r.authored {
+		author, err := x.definitions.author(ctx, workflow.ID, r.version)
+		if err != nil {
+			return row, false, err
+		}
+		r.authority = r.authority.Intersect(author)
+	}
+	if err := x.Keys.Check(ctx, r.userID, r.authority, subjects.ScopeWorkflowsExecute); err != nil {
+		return row, false, err
+	}
 	row = engine.Row{
-		ID: r.executionID, UserID: r.userID, WorkflowID: workflow.ID, Version: r.version, Name: def.Document.Name, Input: r.input,
+		Authority: r.authority, ID: r.executionID, UserID: r.userID, WorkflowID: workflow.ID, Version: r.version, Name: def.Document.Name, Input: r.input,
 		Attributes: definition.AttributesOf(def, r.input), Origin: r.origin, ParentID: r.parentID, ParentCall: r.parentCall,
 		Trace: engine.TraceOf(ctx), CreatedAt: x.Now().UnixMicro(),
 	}
@@ -196,7 +210,7 @@ func (x *executions) control(
 }
 
 // retry starts an execution from where an ended one failed, or from a task of it, or with restart from the beginning.
-// version 0 is the current version. The error names a task from which the new execution cannot start.
+// version 0 is the current version. The new execution may do what both the ended one and the caller may. The error names a task from which the new execution cannot start.
 func (x *executions) retry(ctx context.Context, ended engine.Row, id, task string, restart bool, version int) (engine.Row, error) {
 	workflow, err := x.workflows.find(ctx, ended.UserID, ended.WorkflowID)
 	if err != nil {
@@ -205,6 +219,7 @@ func (x *executions) retry(ctx context.Context, ended engine.Row, id, task strin
 	r := startRequest{
 		userID: ended.UserID, workflowID: ended.WorkflowID, executionID: cmp.Or(id, x.engine.NewExecutionID()), input: ended.Input,
 		version: cmp.Or(version, workflow.Version), origin: engine.Origin{Kind: engine.OriginRestart, ID: ended.ID},
+		authority: ended.Authority.Intersect(actors.CallerFrom(ctx).Authority),
 	}
 	if !restart {
 		r.origin = engine.Origin{Kind: engine.OriginRetry, ID: ended.ID, Task: task}

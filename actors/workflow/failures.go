@@ -115,7 +115,8 @@ func (f *failures) replayStart(ctx context.Context, refused refusedStartRow) err
 	}
 	err := f.executions.startOnce(ctx, startRequest{
 		userID: refused.UserID, workflowID: refused.WorkflowID, version: refused.Version, executionID: refused.ID, input: refused.Input,
-		origin: engine.Origin{Kind: engine.OriginKind(refused.Cause), ID: scheduleID(refused.WorkflowID)},
+		origin:    engine.Origin{Kind: engine.OriginKind(refused.Cause), ID: scheduleID(refused.WorkflowID)},
+		authority: actors.CallerFrom(ctx).Authority, authored: true,
 	})
 	if err != nil {
 		return err

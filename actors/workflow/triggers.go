@@ -116,7 +116,7 @@ func (s *eventStarter) start(ctx context.Context, row scheduleRow, id, input str
 	case refusal == nil:
 		refusal = s.executions.startOnce(ctx, startRequest{
 			userID: row.UserID, workflowID: row.WorkflowID, version: row.Version, executionID: id, input: input,
-			origin: engine.Origin{Kind: engine.OriginEvent, ID: row.ID, Depth: depth}, scheduleID: row.ID,
+			origin: engine.Origin{Kind: engine.OriginEvent, ID: row.ID, Depth: depth}, scheduleID: row.ID, authored: true,
 		})
 	}
 	if refusal != nil && (subjects.Transient(refusal) || errors.Is(refusal, engine.ErrSchedulePaused)) {

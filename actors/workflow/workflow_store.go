@@ -11,6 +11,7 @@ import (
 	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/workflow/language"
 	"github.com/weftmesh/weft/actors/workflow/machine"
+	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -43,8 +44,10 @@ type versionRow struct {
 	// Definition is the resolved definition as canonical JSON.
 	Definition string `bun:"definition"`
 	// Source is the text that the author sent; empty if that was JSON.
-	Source    string `bun:"source"`
-	CreatedAt int64  `bun:"created_at"`
+	Source string `bun:"source"`
+	// Author restricts the executions that schedules, events and other executions start of this version.
+	Author    mesh.Authority `bun:"embed:author_"`
+	CreatedAt int64          `bun:"created_at"`
 }
 
 // summaryColumns are the columns that lists return: all but the definition and its source.
@@ -52,11 +55,11 @@ var summaryColumns = []string{
 	"v.workflow_id", "v.version", "v.namespace", "v.name", "v.declared", "v.title", "v.summary", "v.digest", "v.tasks", "v.created_at",
 }
 
-func newVersion(id string, version int, w *language.Workflow, source string, now time.Time) versionRow {
+func newVersion(id string, version int, w *language.Workflow, source string, author mesh.Authority, now time.Time) versionRow {
 	return versionRow{
 		WorkflowID: id, Version: version, Namespace: w.Document.Namespace, Name: w.Document.Name, Declared: w.Document.Version,
 		Title: machine.Storable(w.Document.Title), Summary: machine.Storable(w.Document.Summary), Digest: w.Digest, Tasks: w.Tasks(),
-		Definition: string(w.Canonical), Source: machine.Storable(source), CreatedAt: now.UnixMicro(),
+		Definition: string(w.Canonical), Source: machine.Storable(source), Author: author, CreatedAt: now.UnixMicro(),
 	}
 }
 

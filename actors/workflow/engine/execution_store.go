@@ -27,8 +27,10 @@ type Row struct {
 	Version    int    `bun:"version" json:"version"`
 	Name       string `bun:"name" json:"name"`
 	ConsentID  string `bun:"consent_id" json:"consent_id"`
-	Partition  int    `bun:"partition" json:"-"`
-	Status     string `bun:"status" json:"-"`
+	// Authority restricts its calls to what the API keys may do that caused it.
+	Authority mesh.Authority `bun:"embed:authority_" json:"authority,omitzero"`
+	Partition int            `bun:"partition" json:"-"`
+	Status    string         `bun:"status" json:"-"`
 	// Evicted executions are in SQL alone, with their machine's Snapshot. Listens: events may wake it.
 	Evicted bool `bun:"evicted" json:"-"`
 	Listens bool `bun:"listens" json:"-"`

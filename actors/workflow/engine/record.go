@@ -78,6 +78,13 @@ func (e *Row) appendStart(out []byte) ([]byte, error) {
 	out = strconv.AppendInt(append(out, `,"version":`...), int64(e.Version), 10)
 	text(`,"name":`, e.Name)
 	text(`,"consent_id":`, e.ConsentID)
+	if e.Authority.Restricted() {
+		authority, err := json.Marshal(e.Authority)
+		if err != nil {
+			return nil, err
+		}
+		out = append(append(out, `,"authority":`...), authority...)
+	}
 	if e.Priority != 0 {
 		out = strconv.AppendInt(append(out, `,"priority":`...), int64(e.Priority), 10)
 	}

@@ -21,6 +21,9 @@ CREATE TABLE workflow_versions (
 	tasks       BIGINT       NOT NULL,
 	definition  TEXT         NOT NULL,
 	source      TEXT         NOT NULL,
+	-- The API key that stored the version and its scopes; empty if none did.
+	author_keys   TEXT       NOT NULL,
+	author_scopes TEXT       NOT NULL,
 	created_at  BIGINT       NOT NULL,
 	PRIMARY KEY (workflow_id, version)
 );
@@ -32,6 +35,9 @@ CREATE TABLE executions (
 	version      BIGINT       NOT NULL,
 	name         VARCHAR(63)  NOT NULL,
 	consent_id   VARCHAR(64)  NOT NULL,
+	-- The API keys that caused the execution and the scopes that they share; empty if none did.
+	authority_keys   TEXT     NOT NULL,
+	authority_scopes TEXT     NOT NULL,
 	partition    BIGINT       NOT NULL,
 	status       VARCHAR(16)  NOT NULL,
 	evicted      BOOLEAN      NOT NULL,
