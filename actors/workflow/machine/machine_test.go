@@ -358,6 +358,25 @@ func TestResponse(t *testing.T) {
 	}
 }
 
+// TestReturnOfChild: run.return selects what of a child's result is the task's output and enters the log.
+func TestReturnOfChild(t *testing.T) {
+	t.Parallel()
+	for options, want := range map[string]string{
+		`return: stdout`: `{"n":1}`, `return: none`: `null`, `return: code`: `0`, `return: stderr`: `""`, `return: all`: `{"code":0,"stderr":"","stdout":{"n":1}}`,
+		`await: true`: `{"n":1}`, `await: false, return: none`: `{"x":1}`,
+	} {
+		d := newDriver(t, head+`do: [{a: {run: {workflow: {namespace: n, name: w, version: 1.0.0}, `+options+`}}}]`)
+		d.reply = func(*Call) (any, *Error) { return map[string]any{"n": 1}, nil }
+		if got := result(d.run(map[string]any{"x": 1})); got != want {
+			t.Errorf("%s: got %s, want %s", options, got, want)
+		}
+		if log := string(language.Canonical(d.log)); want == "null" && strings.Contains(log, `"n":1`) {
+			t.Errorf("%s: the log has the output: %s", options, log)
+		}
+		replay(t, d)
+	}
+}
+
 func TestChildWorkflow(t *testing.T) {
 	t.Parallel()
 	d := newDriver(t, head+`do: [{a: {run: {workflow: {namespace: n, name: w, version: 1.0.0, input: {q: '${ .x }'}}}}}, {b: {run: {await: false, workflow: {namespace: n, name: w, version: latest}}}}]`)
