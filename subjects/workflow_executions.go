@@ -229,6 +229,26 @@ type ExecutionEnded struct {
 	EndedAt     time.Time `json:"ended_at"`
 }
 
+// ExecutionProgress names the events that an execution's history has got.
+type ExecutionProgress struct {
+	ExecutionID string `json:"execution_id"`
+	First       int64  `json:"first" doc:"Sequence of the first new event."`
+	Last        int64  `json:"last" doc:"Sequence of the last one."`
+}
+
+// ExecutionProgressed is published when an execution of a user has progressed whose workflows receive lifecycle events.
+var ExecutionProgressed = declareEvent(Event[ExecutionProgress]{
+	Subject: "weft.event.v1.workflow.execution_progressed",
+	Doc: "The history of an execution has got further events. Published only for users who have a workflow that receives lifecycle " +
+		"events, which the workflow actor makes of them.",
+})
+
+// PublishLifecycle subscribes the workflow actor to the progress of executions.
+var PublishLifecycle = subscribe(Subscription[ExecutionProgress]{
+	Event: ExecutionProgressed, Owner: "workflow", MaxDeliver: 20,
+	Backoff: []time.Duration{time.Second, 5 * time.Second, 30 * time.Second, 2 * time.Minute, 10 * time.Minute},
+})
+
 // ExecutionsEnded is the data of ExecutionsFinished.
 type ExecutionsEnded struct {
 	Executions []ExecutionEnded `json:"executions"`

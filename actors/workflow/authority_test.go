@@ -101,7 +101,9 @@ func TestExecutionsHaveTheScopesOfTheirKey(t *testing.T) {
 		if b.actions("get") != nil || len(b.notifications) > 0 {
 			t.Errorf("performed %v and %v", b.actionCalls, b.notifications)
 		}
-		b.with(narrow, func() { wantStatus(t, b.run(t, "- a: {call: http, with: {method: get, endpoint: '"+b.api.URL+"/x'}}\n", `{}`), "completed") })
+		b.with(narrow, func() {
+			wantStatus(t, b.run(t, "- a: {call: http, with: {method: get, endpoint: '"+b.api.URL+"/x'}}\n", `{}`), "completed")
+		})
 		b.with(wide, func() { wantStatus(t, b.run(t, getTask+notifyTask, `{}`), "completed") })
 		wantStatus(t, b.run(t, getTask+notifyTask, `{}`), "completed")
 	})

@@ -218,11 +218,11 @@ func (x *executions) retry(ctx context.Context, ended engine.Row, id, task strin
 	}
 	r := startRequest{
 		userID: ended.UserID, workflowID: ended.WorkflowID, executionID: cmp.Or(id, x.engine.NewExecutionID()), input: ended.Input,
-		version: cmp.Or(version, workflow.Version), origin: engine.Origin{Kind: engine.OriginRestart, ID: ended.ID},
+		version: cmp.Or(version, workflow.Version), origin: engine.Origin{Kind: engine.OriginRestart, ID: ended.ID, Depth: ended.Origin.Depth},
 		authority: ended.Authority.Intersect(actors.CallerFrom(ctx).Authority),
 	}
 	if !restart {
-		r.origin = engine.Origin{Kind: engine.OriginRetry, ID: ended.ID, Task: task}
+		r.origin = engine.Origin{Kind: engine.OriginRetry, ID: ended.ID, Task: task, Depth: ended.Origin.Depth}
 		if _, known, err := x.existing(ctx, r, engine.PartitionOf(r.executionID)); err == nil && !known {
 			candidate := engine.Row{ID: r.executionID, UserID: r.userID, WorkflowID: r.workflowID, Version: r.version, Origin: r.origin}
 			if _, _, err := x.engine.RetryFrom(ctx, candidate); err != nil {

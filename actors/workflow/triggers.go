@@ -17,6 +17,7 @@ const (
 	eventPublished = "published"
 	eventEmitted   = "emitted"
 	eventWebhook   = "webhook"
+	eventLifecycle = "lifecycle"
 )
 
 // maxEventDepth bounds a chain of executions that events of one another start, so that a cycle ends.

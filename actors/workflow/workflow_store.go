@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -43,6 +44,8 @@ type versionRow struct {
 	Tasks    int    `bun:"tasks"`
 	// Definition is the resolved definition as canonical JSON.
 	Definition string `bun:"definition"`
+	// Lifecycle are the types of lifecycle events that the definition may receive, space-separated.
+	Lifecycle string `bun:"lifecycle"`
 	// Source is the text that the author sent; empty if that was JSON.
 	Source string `bun:"source"`
 	// Author restricts the executions that schedules, events and other executions start of this version.
@@ -59,6 +62,7 @@ func newVersion(id string, version int, w *language.Workflow, source string, aut
 	return versionRow{
 		WorkflowID: id, Version: version, Namespace: w.Document.Namespace, Name: w.Document.Name, Declared: w.Document.Version,
 		Title: machine.Storable(w.Document.Title), Summary: machine.Storable(w.Document.Summary), Digest: w.Digest, Tasks: w.Tasks(),
+		Lifecycle:  strings.Join(machine.LifecycleTypes(w), " "),
 		Definition: string(w.Canonical), Source: machine.Storable(source), Author: author, CreatedAt: now.UnixMicro(),
 	}
 }
@@ -170,4 +174,29 @@ func findWorkflowByName(ctx context.Context, db bun.IDB, userID, namespace, name
 	missing := subjects.Errorf(subjects.CodeNotFound, "there is no workflow %s.%s:%s", namespace, name, declared)
 	err = database.OneRow(q.Scan(ctx, &row), "reading a workflow by name", missing)
 	return row.WorkflowID, row.Version, err
+}
+
+// lifecycleListeners returns those of some users who have a version of a workflow that receives lifecycle events.
+func lifecycleListeners(ctx context.Context, tx database.Tx, users []string) (listening []string, err error) {
+	err = tx.NewSelect().TableExpr("workflow_versions AS v").ColumnExpr("DISTINCT w.user_id").
+		Join("JOIN workflows AS w ON w.id = v.workflow_id").Where("v.lifecycle <> ''").Where("w.user_id IN (?)", bun.List(users)).
+		Scan(ctx, &listening)
+	if err != nil {
+		return nil, fmt.Errorf("looking for workflows that receive lifecycle events: %w", err)
+	}
+	return listening, nil
+}
+
+// lifecycleTypesOf returns the types of lifecycle events that a user's workflows may receive.
+func lifecycleTypesOf(ctx context.Context, db bun.IDB, userID string) (types []string, err error) {
+	var lists []string
+	err = db.NewSelect().TableExpr("workflow_versions AS v").ColumnExpr("DISTINCT v.lifecycle").
+		Join("JOIN workflows AS w ON w.id = v.workflow_id").Where("v.lifecycle <> ''").Where("w.user_id = ?", userID).Scan(ctx, &lists)
+	if err != nil {
+		return nil, fmt.Errorf("reading which lifecycle events a user receives: %w", err)
+	}
+	for _, list := range lists {
+		types = append(types, strings.Fields(list)...)
+	}
+	return types, nil
 }

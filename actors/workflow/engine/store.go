@@ -133,6 +133,9 @@ func (s sqlStore) project(ctx context.Context, batch projectionBatch) error {
 			}
 		}
 		reach(crashProjecting)
+		if err := s.publishProgress(ctx, tx, batch.executions); err != nil {
+			return err
+		}
 		return s.publishEnded(ctx, tx, batch.executions)
 	})
 }

@@ -22,6 +22,10 @@ func (c *eventConsumer) consume(run *Run, message map[string]any) (Event, bool) 
 	if run.Phase != PhaseListening && run.Phase != PhaseIterating || run.Fault != nil || run.Stopped || run.Exited {
 		return Event{}, false
 	}
+	lifecycle := isLifecycle(message)
+	if lifecycle && message["subject"] == c.state.Execution {
+		return Event{}, false // an execution does not receive its own lifecycle events: it could go on for ever
+	}
 	task := c.def.Task(run.Task)
 	to := &task.Listen.To
 	if to.Until == nil && to.UntilCondition == "" && to.Mode != "all" && len(run.Messages) > 0 {
@@ -39,7 +43,7 @@ func (c *eventConsumer) consume(run *Run, message map[string]any) (Event, bool) 
 		event.Error.Instance = run.Task
 	}
 	if len(to.Filters) == 0 && to.Mode == "any" {
-		return event, true
+		return event, !lifecycle
 	}
 	for i, filter := range to.Filters {
 		if to.Mode == "all" && slices.Contains(run.MatchedFilters, i) {

@@ -90,7 +90,7 @@ const (
 )
 
 func (g *EventCorrelation) match(matcher eventMatcher, on *language.Consumption, message map[string]any, run *Run, scope language.Scope) (int, map[string]any) {
-	if len(on.Filters) == 0 {
+	if len(on.Filters) == 0 && !isLifecycle(message) {
 		return matchesAll, nil
 	}
 	for i, filter := range on.Filters {

@@ -17,6 +17,9 @@ type eventMatcher struct {
 // matches reports whether an event has the attributes that a filter requires and correlates with earlier events. It
 // returns the values that later events must share. An expression that fails does not match.
 func (m *eventMatcher) matches(filter language.EventFilter, message map[string]any, run *Run, scope language.Scope) (map[string]any, bool) {
+	if filter.With["type"] == nil && isLifecycle(message) {
+		return nil, false
+	}
 	for name, want := range filter.With {
 		if !m.matchesAttribute(want, message[name], scope) {
 			return nil, false

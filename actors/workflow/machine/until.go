@@ -22,7 +22,7 @@ func (m *eventMatcher) untilMatch(
 	if until == nil {
 		return 0, nil
 	}
-	if len(until.Filters) == 0 && until.Mode == "any" { // every event
+	if len(until.Filters) == 0 && until.Mode == "any" && !isLifecycle(message) { // every event
 		return untilFilter, nil
 	}
 	for i, want := range until.Filters {

@@ -24,9 +24,13 @@ CREATE TABLE workflow_versions (
 	-- The API key that stored the version and its scopes; empty if none did.
 	author_keys   TEXT       NOT NULL,
 	author_scopes TEXT       NOT NULL,
+	-- The types of lifecycle events that the definition may receive.
+	lifecycle   TEXT         NOT NULL,
 	created_at  BIGINT       NOT NULL,
 	PRIMARY KEY (workflow_id, version)
 );
+
+CREATE INDEX workflow_versions_lifecycle ON workflow_versions (workflow_id) WHERE lifecycle <> '';
 
 CREATE TABLE executions (
 	id           VARCHAR(36)  NOT NULL PRIMARY KEY,
