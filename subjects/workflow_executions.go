@@ -146,8 +146,12 @@ type ExecutionEvent struct {
 // ExecutionHistoryRequest names an execution and selects a page.
 type ExecutionHistoryRequest struct {
 	ExecutionRequest
-	PageRequest
+	Limit  int    `json:"limit,omitempty" in:"query" minimum:"1" maximum:"1000" doc:"Maximum number of events; default 50."`
+	Cursor string `json:"cursor,omitempty" in:"query" maxLength:"1024" doc:"The next_cursor of the previous page; opaque."`
 }
+
+// PageLimit returns the requested page size, or the default of 50.
+func (r ExecutionHistoryRequest) PageLimit() int { return PageRequest{Limit: r.Limit}.PageLimit() }
 
 // GetExecutionHistory lists an execution's events.
 var GetExecutionHistory = declare(Endpoint[ExecutionHistoryRequest, Page[ExecutionEvent]]{

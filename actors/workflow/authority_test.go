@@ -116,7 +116,7 @@ func wantStatus(t *testing.T, e subjects.Execution, want string) {
 	}
 }
 
-// wantForbidden checks that an execution was refused a step for want of a scope.
+// wantForbidden checks that an execution was refused a step because a scope is missing.
 func wantForbidden(t *testing.T, e subjects.Execution) {
 	t.Helper()
 	if e.Status != "faulted" || e.Error == nil || !strings.HasSuffix(e.Error.Type, "/authorization") || e.Error.Status != 403 {
@@ -125,7 +125,7 @@ func wantForbidden(t *testing.T, e subjects.Execution) {
 }
 
 // TestAuthorityIsInheritedAndNeverWidened: children, retries and resumed executions keep the restriction of the key that
-// caused them, whoever goes on with them, and a key that retries another's execution brings its own.
+// caused them, by whom they are continued, and a key that retries another's execution brings its own.
 func TestAuthorityIsInheritedAndNeverWidened(t *testing.T) {
 	t.Parallel()
 	b := setup(t, actortest.Databases(t)[0], actortest.Quiet())

@@ -108,7 +108,7 @@ func (a *Actor) getHistory(ctx context.Context, r subjects.ExecutionHistoryReque
 	if err != nil {
 		return page, err
 	}
-	raw, err := engine.ReadHistory(ctx, a.DB.DB, row.ID, int64(after), engine.HistoryRuns)
+	raw, err := engine.ReadHistory(ctx, a.DB.DB, row.ID, int64(after), r.PageLimit()+1, maxReplyBytes+1)
 	if err != nil {
 		return page, err
 	}

@@ -159,7 +159,7 @@ func (x *executions) read(ctx context.Context, userID, id string) (engine.Row, [
 	if err != nil {
 		return row, nil, err
 	}
-	raw, err := engine.ReadHistory(ctx, x.DB.DB, row.ID, 0, 0)
+	raw, err := engine.ReadHistory(ctx, x.DB.DB, row.ID, 0, 0, 0)
 	if err != nil {
 		return row, nil, err
 	}

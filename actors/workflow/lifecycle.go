@@ -56,7 +56,7 @@ func (a *Actor) publishLifecycle(ctx context.Context, e subjects.Envelope[subjec
 
 // historyOf returns the events of an execution after one sequence and up to another.
 func (a *Actor) historyOf(ctx context.Context, id string, after, until int64) ([]machine.Event, error) {
-	raw, err := engine.ReadHistory(ctx, a.DB.DB, id, after, 0)
+	raw, err := engine.ReadHistory(ctx, a.DB.DB, id, after, int(until-after), 0)
 	if err != nil {
 		return nil, database.Classify(err)
 	}

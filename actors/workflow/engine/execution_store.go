@@ -201,36 +201,6 @@ func PageOfExecutions(
 	return rows, nil
 }
 
-// ReadHistory reads an execution's events after the one with a number, from at most limit runs of events (0: all).
-func ReadHistory(ctx context.Context, db bun.IDB, id string, after int64, limit int) ([]json.RawMessage, error) {
-	var rows []HistoryRow
-	runs := db.NewSelect().TableExpr("executions").ColumnExpr("1 AS first, history AS events").Where("id = ?", id).Where("history <> ''").
-		UnionAll(db.NewSelect().Model((*HistoryRow)(nil)).Column("first", "events").Where("execution_id = ?", id))
-	q := db.NewSelect().With("runs", runs).TableExpr("runs").Column("first", "events").Order("first")
-	if after > 0 {
-		// The run with the next event is the last one that begins at or before it.
-		q.Where("first >= (SELECT max(first) FROM runs WHERE first <= ?)", after+1)
-	}
-	if limit > 0 {
-		q.Limit(int64(limit))
-	}
-	if err := q.Scan(ctx, &rows); err != nil {
-		return nil, fmt.Errorf("reading an execution's history: %w", err)
-	}
-	var events []json.RawMessage
-	for _, row := range rows {
-		var run []json.RawMessage
-		if err := json.Unmarshal([]byte(row.Events), &run); err != nil {
-			return nil, fmt.Errorf("decoding the history of %s: %w", id, err)
-		}
-		if skip := after + 1 - row.First; skip > 0 {
-			run = run[min(int(skip), len(run)):]
-		}
-		events = append(events, run...)
-	}
-	return events, nil
-}
-
 // liveExecutions reads the executions of a partition that are neither ended nor evicted.
 func liveExecutions(ctx context.Context, db bun.IDB, number int) (rows []Row, err error) {
 	err = db.NewSelect().Model(&rows).ExcludeColumn("history").Where("partition = ?", number).Where("ended_at = 0").Where("NOT evicted").

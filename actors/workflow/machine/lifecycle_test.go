@@ -16,7 +16,7 @@ func TestLifecycleTypes(t *testing.T) {
 		`do: [{a: {listen: {to: {any: []}}}}]`:                                                                                       0,
 		`do: [{a: {listen: {to: {one: {with: {source: x}}}}}}]`:                                                                      0,
 		`do: [{a: {listen: {to: {one: {with: {type: io.serverlessworkflow.workflow.started.v1}}}}}}]`:                                1,
-		`do: [{a: {listen: {to: {one: {with: {type: io.serverlessworkflow.workflow.gone.v1}}}}}}]`:                                   0,
+		`do: [{a: {listen: {to: {one: {with: {type: io.serverlessworkflow.workflow.absent.v1}}}}}}]`:                                   0,
 		`do: [{a: {listen: {to: {any: [{with: {type: x}}], until: {one: {with: {type: 'io\.serverlessworkflow\.task\..*'}}}}}}}]`:    8,
 		`do: [{a: {do: [{b: {listen: {to: {all: [{with: {type: '${ endswith("workflow.faulted.v1") }'}}]}}}}]}}]`:                    1,
 		`do: [{a: {listen: {to: {one: {with: {type: '${ . == $input.t }'}}}}}}]`:                                                     16,
@@ -45,7 +45,7 @@ func kindsOf(events []map[string]any) (kinds []string) {
 func TestLifecycleEvents(t *testing.T) {
 	t.Parallel()
 	for source, want := range map[string]string{
-		`do: [{a: {set: {x: 1}}}]`: "workflow.started task.created/do/0/a task.started/do/0/a task.completed/do/0/a workflow.completed",
+		`do: [{a: {set: {x: 1}}}]`:                                "workflow.started task.created/do/0/a task.started/do/0/a task.completed/do/0/a workflow.completed",
 		`do: [{a: {raise: {error: {type: urn:x, status: 418}}}}]`: "workflow.started task.created/do/0/a task.started/do/0/a task.faulted/do/0/a workflow.faulted",
 		`do: [{a: {try: [{b: {raise: {error: {type: urn:x, status: 418}}}}], catch: {retry: {limit: {attempt: {count: 1}}}}}}]`: "workflow.started task.created/do/0/a task.started/do/0/a " +
 			"task.created/do/0/a/try/0/b task.started/do/0/a/try/0/b task.faulted/do/0/a/try/0/b task.retried/do/0/a " +

@@ -98,8 +98,8 @@ func (s *secretReader) maskText(text string) string {
 	return s.masks.text(text)
 }
 
-// failure is the error of a call, without what may derive from secrets. That a caller lacks a scope or a consent is told:
-// these texts are weft's own.
+// failure is the error of a call, without what may derive from secrets. An error about a missing scope or consent
+// is kept: these texts are weft's own.
 func (s *secretReader) failure(task *language.Task, failure Error) *Error {
 	if task.Secrets.Quoted && failure.Type != TypeAuthorization {
 		failure.Title, failure.Detail = NewError(failure.Type, "").Title, withheldFailure

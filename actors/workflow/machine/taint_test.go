@@ -47,7 +47,7 @@ func TestEvaluationsWithSecretsKeepNoMessage(t *testing.T) {
 				}
 			}
 			if request == nil {
-				return nil, NewError(TypeValidation, "k: "+string(language.Canonical(call.Arguments))+" is not good")
+				return nil, NewError(TypeValidation, "k: "+string(language.Canonical(call.Arguments))+" is refused")
 			}
 			output, err := request.Send(func(r *HTTPRequest) (HTTPResponse, error) { return HTTPResponse{Status: 404}, nil }, "n")
 			if err != nil {
