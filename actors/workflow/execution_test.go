@@ -56,7 +56,7 @@ func TestStory(t *testing.T) {
 		cursor := ""
 		for {
 			page := call(t, b, subjects.GetExecutionHistory, subjects.ExecutionHistoryRequest{
-				ExecutionRequest: subjects.ExecutionRequest{ExecutionID: e.ID}, PageRequest: subjects.PageRequest{Limit: 4, Cursor: cursor},
+				ExecutionRequest: subjects.ExecutionRequest{ExecutionID: e.ID}, Limit: 4, Cursor: cursor,
 			})
 			for i, event := range page.Items {
 				if event.Sequence != uint64(len(types)+1) {

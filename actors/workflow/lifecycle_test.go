@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/weftmesh/weft/actors/actortest"
+	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -17,13 +18,15 @@ func TestLifecycleEvents(t *testing.T) {
 		const heard = "- hear: {listen: {to: {one: {with: {type: io.serverlessworkflow.workflow.completed.v1, data: '${ .output.n == 7 }'}}}, read: envelope}}\n"
 		listener := b.startNew(t, heard, `{}`)
 		every := b.startNew(t, "- hear: {listen: {to: {any: []}}}\n", `{}`)
-		other := *b
-		other.user = actortest.User()
-		other.as.Token = b.mesh.Token(t, other.user)
-		b.mesh.Consent(t, other.user, subjects.ScopeWorkflowsExecute)
-		stranger := other.startNew(t, heard, `{}`)
+		user := actortest.User()
+		other := mesh.As{Token: b.mesh.Token(t, user)}
+		b.mesh.Consent(t, user, subjects.ScopeWorkflowsExecute)
+		var stranger subjects.Execution
+		b.with(other, func() {
+			stranger = b.startNew(t, heard, `{}`)
+			b.awaitStatus(t, stranger.ID, "waiting")
+		})
 		b.awaitStatus(t, listener.ID, "waiting")
-		other.awaitStatus(t, stranger.ID, "waiting")
 		done := b.run(t, "- a: {set: {n: 7}}\n", `{}`)
 		wantStatus(t, done, "completed")
 		e := b.awaitStatus(t, listener.ID, "completed", "faulted")
@@ -35,13 +38,8 @@ func TestLifecycleEvents(t *testing.T) {
 			!strings.Contains(string(events[0].Data), `"name":"story-`+done.ID+`.test"`) || !strings.Contains(string(events[0].Data), `"completedAt":"`) {
 			t.Errorf("received %s, %v", e.Output, err)
 		}
-		for _, waiting := range []struct {
-			b  *bundle
-			id string
-		}{{b, every.ID}, {&other, stranger.ID}} {
-			if e := waiting.b.getExecution(t, waiting.id); e.Status != "waiting" {
-				t.Errorf("a listener that must not receive the event is %s: %s", e.Status, e.Output)
-			}
+		for id, as := range map[string]mesh.As{every.ID: b.as, stranger.ID: other} {
+			b.with(as, func() { wantStatus(t, b.getExecution(t, id), "waiting") })
 		}
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -156,24 +157,52 @@ func pageOfVersions(ctx context.Context, db bun.IDB, id string, limit, below int
 	return rows, nil
 }
 
+// namedVersion is a version that a namespace, a name and a declared version name.
+type namedVersion struct {
+	WorkflowID string `bun:"workflow_id"`
+	Version    int    `bun:"version"`
+}
+
+// maxNamed bounds the workflows that the error of an ambiguous name lists.
+const maxNamed = 5
+
 // findWorkflowByName finds a user's workflow by the namespace and name in its document, and the newest version with the
-// declared version; "" and "latest" select the current version.
+// declared version; "" and "latest" select the current version. If several workflows have that name and version, it is a conflict
+// that names them: which of them is meant cannot be known.
 func findWorkflowByName(ctx context.Context, db bun.IDB, userID, namespace, name, declared string) (id string, version int, err error) {
-	var row struct {
-		WorkflowID string `bun:"workflow_id"`
-		Version    int    `bun:"version"`
-	}
-	q := db.NewSelect().TableExpr("workflow_versions AS v").Column("v.workflow_id", "v.version").
+	var found []namedVersion
+	q := db.NewSelect().TableExpr("workflow_versions AS v").Column("v.workflow_id").ColumnExpr("max(v.version) AS version").
 		Join("JOIN workflows AS w ON w.id = v.workflow_id").Where("w.user_id = ?", userID).Where("w.deleted_at = 0").
-		Where("v.namespace = ?", namespace).Where("v.name = ?", name).OrderExpr("w.id DESC, v.version DESC").Limit(1)
+		Where("v.namespace = ?", namespace).Where("v.name = ?", name).GroupExpr("v.workflow_id").OrderExpr("v.workflow_id DESC").
+		Limit(maxNamed + 1)
 	if declared == "" || declared == "latest" {
 		q.Where("v.version = w.version")
 	} else {
 		q.Where("v.declared = ?", declared)
 	}
-	missing := subjects.Errorf(subjects.CodeNotFound, "there is no workflow %s.%s:%s", namespace, name, declared)
-	err = database.OneRow(q.Scan(ctx, &row), "reading a workflow by name", missing)
-	return row.WorkflowID, row.Version, err
+	if err := q.Scan(ctx, &found); err != nil {
+		return "", 0, fmt.Errorf("reading a workflow by name: %w", err)
+	}
+	switch {
+	case len(found) == 0:
+		return "", 0, subjects.Errorf(subjects.CodeNotFound, "there is no workflow %s.%s:%s", namespace, name, declared)
+	case len(found) > 1:
+		return "", 0, errAmbiguous(namespace+"."+name+":"+declared, found)
+	}
+	return found[0].WorkflowID, found[0].Version, nil
+}
+
+func errAmbiguous(name string, found []namedVersion) error {
+	ids := make([]string, 0, maxNamed)
+	for _, version := range found[:min(len(found), maxNamed)] {
+		ids = append(ids, version.WorkflowID)
+	}
+	count, more := strconv.Itoa(len(found)), ""
+	if len(found) > maxNamed {
+		count, more = "more than "+strconv.Itoa(maxNamed), " and others"
+	}
+	return subjects.Errorf(subjects.CodeConflict, "%s workflows are named %s: %s%s; start one by workflow_id, or rename or delete the others",
+		count, name, strings.Join(ids, ", "), more)
 }
 
 // lifecycleListeners returns those of some users who have a version of a workflow that receives lifecycle events.
