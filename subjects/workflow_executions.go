@@ -83,7 +83,7 @@ type StartExecutionRequest struct {
 	WorkflowID  string          `json:"workflow_id" in:"path" format:"uuid"`
 	Input       json.RawMessage `json:"input,omitempty" doc:"The workflow's input; default {}."`
 	Version     int             `json:"version,omitempty" minimum:"1" doc:"Default: the current version."`
-	ExecutionID string          `json:"execution_id,omitempty" format:"uuid" doc:"The id of the new execution, chosen by the caller; a repeated start with it returns the first execution."`
+	ExecutionID string          `json:"execution_id,omitempty" format:"uuid" doc:"The id of the new execution, chosen by the caller among the ids of the own executions; a repeated start with it returns the first execution."`
 }
 
 // StartExecution starts a workflow without waiting for its end.

@@ -155,7 +155,7 @@ func (c *calls) sendNotification(ctx context.Context, row engine.Row, call *mach
 	if request.Category == "" {
 		request.Category = "workflow"
 	}
-	request.UserID, request.DedupeKey = row.UserID, callKey(call)
+	request.UserID, request.DedupeKey = row.UserID, row.PublicID()+strings.TrimPrefix(callKey(call), row.ID)
 	ref, err := mesh.Call(ctx, c.Conn, subjects.SendNotification, request, onBehalfOf(row))
 	if err != nil {
 		return nil, err

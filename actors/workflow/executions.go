@@ -31,6 +31,8 @@ type startRequest struct {
 	// executionID is chosen by the caller, or derived from what causes the start; a second start with the same id returns the
 	// execution of the first. Empty: a new id is made.
 	executionID string
+	// chosenID is the id that the caller chose, if executionID is derived from one.
+	chosenID string
 	// version 0 is the current version.
 	version int
 	// input is canonical JSON.
@@ -73,7 +75,7 @@ func (x *executions) start(ctx context.Context, r startRequest, results chan eng
 		return row, false, err
 	}
 	row = engine.Row{
-		Authority: r.authority, ID: r.executionID, UserID: r.userID, WorkflowID: workflow.ID, Version: r.version, Name: def.Document.Name, Input: r.input,
+		Authority: r.authority, ID: r.executionID, ChosenID: r.chosenID, UserID: r.userID, WorkflowID: workflow.ID, Version: r.version, Name: def.Document.Name, Input: r.input,
 		Attributes: definition.AttributesOf(def, r.input), Origin: r.origin, ParentID: r.parentID, ParentCall: r.parentCall,
 		Trace: engine.TraceOf(ctx), CreatedAt: x.Now().UnixMicro(),
 	}
@@ -144,13 +146,30 @@ func (x *executions) existing(ctx context.Context, r startRequest, partition int
 	return row, true, nil
 }
 
-// find returns one of a user's executions, as current as the log.
+// find returns one of a user's executions, by the id that the user chose for it or its own, as current as the log.
 func (x *executions) find(ctx context.Context, userID, id string) (engine.Row, error) {
-	row, err := x.engine.Current(ctx, strings.ToLower(id)) // a UUID may be written in upper case
+	id = strings.ToLower(id) // a UUID may be written in upper case
+	row, err := x.engine.Current(ctx, id)
+	if err == nil && row.UserID != userID || engine.IsNotFound(err) {
+		row, err = x.engine.Current(ctx, engine.ChosenID(userID, id))
+	}
 	if err == nil && row.UserID != userID {
 		return engine.Row{}, engine.ErrNoExecution
 	}
 	return row, err
+}
+
+// idOf returns the id of the execution that a user names by a chosen id. A user may choose the id of one of the own executions,
+// which then is that one.
+func (x *executions) idOf(ctx context.Context, userID, chosen string) (string, error) {
+	row, err := x.engine.Stored(ctx, chosen)
+	switch {
+	case err == nil && row.UserID == userID:
+		return row.ID, nil
+	case err != nil && !engine.IsNotFound(err):
+		return "", err
+	}
+	return engine.ChosenID(userID, chosen), nil
 }
 
 // read returns one of a user's executions with its whole history, as current as the log.
@@ -211,13 +230,13 @@ func (x *executions) control(
 
 // retry starts an execution from where an ended one failed, or from a task of it, or with restart from the beginning.
 // version 0 is the current version. The new execution may do what both the ended one and the caller may. The error names a task from which the new execution cannot start.
-func (x *executions) retry(ctx context.Context, ended engine.Row, id, task string, restart bool, version int) (engine.Row, error) {
+func (x *executions) retry(ctx context.Context, ended engine.Row, id, chosen, task string, restart bool, version int) (engine.Row, error) {
 	workflow, err := x.workflows.find(ctx, ended.UserID, ended.WorkflowID)
 	if err != nil {
 		return ended, err
 	}
 	r := startRequest{
-		userID: ended.UserID, workflowID: ended.WorkflowID, executionID: cmp.Or(id, x.engine.NewExecutionID()), input: ended.Input,
+		userID: ended.UserID, workflowID: ended.WorkflowID, executionID: cmp.Or(id, x.engine.NewExecutionID()), chosenID: chosen, input: ended.Input,
 		version: cmp.Or(version, workflow.Version), origin: engine.Origin{Kind: engine.OriginRestart, ID: ended.ID, Depth: ended.Origin.Depth},
 		authority: ended.Authority.Intersect(actors.CallerFrom(ctx).Authority),
 	}

@@ -101,7 +101,7 @@ func (f *failures) replay(ctx context.Context, userID, id, task string, restart 
 	if err != nil {
 		return "", err
 	}
-	row, err := f.executions.retry(ctx, failed, engine.DerivedID("replay:"+id), task, restart, 0)
+	row, err := f.executions.retry(ctx, failed, engine.DerivedID("replay:"+failed.ID), "", task, restart, 0)
 	if err != nil {
 		return "", err
 	}

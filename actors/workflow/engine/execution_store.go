@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -21,8 +22,11 @@ import (
 type Row struct {
 	bun.BaseModel `bun:"table:executions,alias:execution"`
 
-	ID         string `bun:"id,pk" json:"id"`
-	UserID     string `bun:"user_id" json:"user_id"`
+	ID     string `bun:"id,pk" json:"id"`
+	UserID string `bun:"user_id" json:"user_id"`
+	// ChosenID is the id that the caller chose, by which the user knows the execution; empty if the caller chose none. ID is then
+	// derived from it and the user: users cannot meet in each other's ids, nor take those that schedules, events and calls derive.
+	ChosenID   string `bun:"chosen_id" json:"chosen_id,omitempty"`
 	WorkflowID string `bun:"workflow_id" json:"workflow_id"`
 	Version    int    `bun:"version" json:"version"`
 	Name       string `bun:"name" json:"name"`
@@ -118,10 +122,16 @@ func (e Row) Grant() mesh.Grant {
 // Ended reports whether the execution has ended.
 func (e Row) Ended() bool { return machine.Status(e.Status).Ended() }
 
+// PublicID is the id by which the user knows the execution.
+func (e Row) PublicID() string { return cmp.Or(e.ChosenID, e.ID) }
+
+// ChosenID is the id of the execution that a user names by an id of the user's choice.
+func ChosenID(userID, chosen string) string { return DerivedID("user/" + userID + "/" + chosen) }
+
 // Resource is the execution as lists show it.
 func (e Row) Resource() subjects.Execution {
 	r := subjects.Execution{
-		ID: e.ID, WorkflowID: e.WorkflowID, Version: e.Version, Name: e.Name, Status: e.Status, CreatedAt: machine.Moment(e.CreatedAt),
+		ID: e.PublicID(), WorkflowID: e.WorkflowID, Version: e.Version, Name: e.Name, Status: e.Status, CreatedAt: machine.Moment(e.CreatedAt),
 		StartedAt: OptionalMoment(e.StartedAt), EndedAt: OptionalMoment(e.EndedAt), Attributes: definition.AttributesFrom(e.Attributes),
 	}
 	if e.Error != "" {

@@ -74,6 +74,7 @@ func (e *Row) appendStart(out []byte) ([]byte, error) {
 	}
 	text(`{"id":`, e.ID)
 	text(`,"user_id":`, e.UserID)
+	some(`,"chosen_id":`, e.ChosenID)
 	text(`,"workflow_id":`, e.WorkflowID)
 	out = strconv.AppendInt(append(out, `,"version":`...), int64(e.Version), 10)
 	text(`,"name":`, e.Name)

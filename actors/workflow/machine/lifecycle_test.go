@@ -16,7 +16,7 @@ func TestLifecycleTypes(t *testing.T) {
 		`do: [{a: {listen: {to: {any: []}}}}]`:                                                                                       0,
 		`do: [{a: {listen: {to: {one: {with: {source: x}}}}}}]`:                                                                      0,
 		`do: [{a: {listen: {to: {one: {with: {type: io.serverlessworkflow.workflow.started.v1}}}}}}]`:                                1,
-		`do: [{a: {listen: {to: {one: {with: {type: io.serverlessworkflow.workflow.absent.v1}}}}}}]`:                                   0,
+		`do: [{a: {listen: {to: {one: {with: {type: io.serverlessworkflow.workflow.absent.v1}}}}}}]`:                                 0,
 		`do: [{a: {listen: {to: {any: [{with: {type: x}}], until: {one: {with: {type: 'io\.serverlessworkflow\.task\..*'}}}}}}}]`:    8,
 		`do: [{a: {do: [{b: {listen: {to: {all: [{with: {type: '${ endswith("workflow.faulted.v1") }'}}]}}}}]}}]`:                    1,
 		`do: [{a: {listen: {to: {one: {with: {type: '${ . == $input.t }'}}}}}}]`:                                                     16,

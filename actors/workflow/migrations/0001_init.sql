@@ -35,6 +35,8 @@ CREATE INDEX workflow_versions_lifecycle ON workflow_versions (workflow_id) WHER
 CREATE TABLE executions (
 	id           VARCHAR(36)  NOT NULL PRIMARY KEY,
 	user_id      VARCHAR(64)  NOT NULL,
+	-- The id that the caller chose, from which and the user id is derived; empty if the caller chose none.
+	chosen_id    VARCHAR(36)  NOT NULL,
 	workflow_id  VARCHAR(36)  NOT NULL,
 	version      BIGINT       NOT NULL,
 	name         VARCHAR(63)  NOT NULL,
