@@ -168,7 +168,7 @@ var WatchExecution = declare(Endpoint[ExecutionRequest, StreamPointer]{
 	Summary: "An execution, live",
 	Doc: "Server-sent events from the start of the execution. Each is one transition: its data has the transition's events and the " +
 		"status after it, its name is the type of the last event. Everything before the call is sent as one transition. The stream ends " +
-		"with the execution. Last-Event-ID resumes it for one day.",
+		"with the execution; reconnecting with the id of its last event is answered with 204. Last-Event-ID resumes it for one day.",
 })
 
 // ListExecutionsRequest filters the list.
