@@ -2,7 +2,6 @@ package runtime
 
 import (
 	"context"
-	"slices"
 	"strings"
 
 	"github.com/nats-io/nats.go"
@@ -42,23 +41,7 @@ func (r *Runtime) identify(ctx context.Context, d *subjects.Descriptor, subject 
 
 // mayCall applies the endpoint's access rule to a user or an anonymous caller.
 func mayCall(d *subjects.Descriptor, c actors.Caller) error {
-	a := d.Access
-	switch {
-	case a.Anyone:
-		return nil
-	case !a.SignedIn:
-		return subjects.Errorf(subjects.CodeForbidden, "%s is for services only", d.Name())
-	case c.UserID == "":
-		return subjects.Errorf(subjects.CodeUnauthenticated, "sign in and send the access token as Authorization: Bearer …")
-	case c.KeyID == "" && c.Claims.Scope != "" && !a.Enrolling:
-		return subjects.Errorf(subjects.CodeForbidden,
-			"this account needs a second factor: set one up, then refresh the session")
-	case a.Role != "" && !c.HasRole(a.Role):
-		return subjects.Errorf(subjects.CodeForbidden, "the role %s is required", a.Role)
-	case c.KeyID != "" && (a.KeyScope == "" || !slices.Contains(strings.Fields(c.Claims.Scope), a.KeyScope)):
-		return &subjects.Error{Code: subjects.CodeForbidden, Detail: "the API key lacks the scope", Scope: a.KeyScope}
-	}
-	return nil
+	return mesh.MayCall(d, mesh.Claims{Subject: c.UserID, KeyID: c.KeyID, Roles: c.Roles, Scope: c.Claims.Scope})
 }
 
 // identifyService returns the caller for a service, which the subject identifies: only its NATS user may publish there.
