@@ -20,6 +20,9 @@ type Caller struct {
 	Service string
 	// Grant is the consent under which a service acts.
 	Grant mesh.Grant
+	// Authority restricts what is done for the caller to what an API key may do: the key of the user's token, or the keys that
+	// caused what a service does.
+	Authority mesh.Authority
 	// Claims are the claims of the user's token.
 	Claims mesh.Claims
 	// Origin is set for endpoints that declare Origin.

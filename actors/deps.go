@@ -25,6 +25,8 @@ type Deps struct {
 	Sealer *seal.Sealer
 	// Guard checks consent when something starts on a user's behalf.
 	Guard *Guard
+	// Keys checks API keys when something that they caused is done.
+	Keys *Keys
 	// Verifier verifies access tokens. The runtime has verified those of requests already.
 	Verifier *mesh.Verifier
 	Log      *zap.Logger

@@ -265,3 +265,62 @@ func TestInvalidSettingsAreNamed(t *testing.T) {
 		}
 	}
 }
+
+// TestAccessComesBeforeTheRequest: who may not call an endpoint gets 401 or 403, whatever is wrong with the request.
+func TestAccessComesBeforeTheRequest(t *testing.T) {
+	t.Parallel()
+	s := start(t, relaxed())
+	user := actortest.User()
+	key := bearer(s.Token(t, user, actortest.WithAPIKey(actortest.User(), subjects.ScopeUserProfileRead)))
+	for name, c := range map[string]struct {
+		method, path, body string
+		header             []string
+		status             int
+	}{
+		"anonymous, broken body":        {"POST", "/v1/workflows", "{", nil, 401},
+		"anonymous, wrong media type":   {"POST", "/v1/notifications", "x", []string{"Content-Type: text/csv"}, 401},
+		"anonymous, broken timeout":     {"GET", "/v1/workflows", "", []string{"Request-Timeout: soon"}, 401},
+		"anonymous, unknown parameter":  {"GET", "/v1/workflows?x=1", "", nil, 401},
+		"key without scope, broken":     {"POST", "/v1/workflows", "{", []string{key}, 403},
+		"key without scope, missing":    {"POST", "/v1/notifications", "{}", []string{key}, 403},
+		"key without scope, path":       {"GET", "/v1/workflows/x", "", []string{key}, 403},
+		"key without scope, timeout":    {"GET", "/v1/workflows", "", []string{key, "Request-Timeout: soon"}, 403},
+		"key without scope, accept":     {"GET", "/v1/workflows", "", []string{key, "Accept: text/csv"}, 403},
+		"key without scope, idempotent": {"POST", "/v1/workflows", "{}", []string{key, "Idempotency-Key: " + strings.Repeat("k", 1000)}, 403},
+		"user without role, broken":     {"PATCH", "/v1/admin/users/x", "{", []string{bearer(s.Token(t, user))}, 403},
+		"user, broken body":             {"POST", "/v1/workflows", "{", []string{bearer(s.Token(t, user))}, 400},
+	} {
+		r, body := s.do(t, c.method, c.path, c.body, append([]string{"Content-Type: application/json"}, c.header...)...)
+		if r.StatusCode != c.status {
+			t.Errorf("%s: %d %s, want %d", name, r.StatusCode, body, c.status)
+		}
+	}
+}
+
+// TestAggregatesByKeys: a key that may get no part of the overview is forbidden, one that may get some gets these, and the parts and
+// their scopes are in the contract.
+func TestAggregatesByKeys(t *testing.T) {
+	t.Parallel()
+	s := start(t, relaxed())
+	key := func(scopes string) string {
+		return bearer(s.Token(t, actortest.User(), actortest.WithAPIKey(actortest.User(), scopes)))
+	}
+	for _, c := range []struct {
+		path, scopes string
+		status       int
+	}{
+		{"/v1/overview", subjects.ScopeNotificationsSend, 403}, {"/v1/overview", "", 403}, {"/v1/overview", subjects.ScopeWorkflowsRead, 200},
+		{"/v1/executions/" + executionID + "/full", subjects.ScopeIntegrationsRead, 403},
+	} {
+		if r, body := s.do(t, "GET", c.path, "", key(c.scopes)); r.StatusCode != c.status {
+			t.Errorf("%s with %q: %d %s, want %d", c.path, c.scopes, r.StatusCode, body, c.status)
+		}
+	}
+	if r, body := s.do(t, "GET", "/v1/overview", ""); r.StatusCode != 401 {
+		t.Errorf("anonymous: %d %s", r.StatusCode, body)
+	}
+	r, body := s.do(t, "GET", "/openapi.json", "")
+	if r.StatusCode != 200 || !strings.Contains(body, "`profile` user.profile.read, `connections` integrations.read, `executions` workflows.read, `consents` none suffices") {
+		t.Errorf("the contract does not name the parts and their scopes: %d", r.StatusCode)
+	}
+}

@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strings"
 	"sync"
 
+	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -15,8 +17,56 @@ type aggregate struct {
 	name, route, summary, doc string
 	// response is the zero value of the response, for the OpenAPI document.
 	response any
+	// parts are the endpoints that it calls, by the names of the response's fields. whole: the first one's error is the response.
+	parts []aggregatePart
+	whole bool
 	// collect calls the endpoints and returns the response. An error replaces the whole response.
 	collect func(context.Context, *requestContext) (any, error)
+}
+
+// aggregatePart is a part of an aggregate's response.
+type aggregatePart struct {
+	name     string
+	endpoint *subjects.Descriptor
+}
+
+// description is the doc, with the scope that an API key needs for each part.
+func (a aggregate) description() string {
+	var text strings.Builder
+	text.WriteString(a.doc + " An API key needs a scope for each part:")
+	for i, part := range a.parts {
+		scope := part.endpoint.Access.KeyScope
+		if scope == "" {
+			scope = "none suffices"
+		}
+		if i > 0 {
+			text.WriteString(",")
+		}
+		text.WriteString(" `" + part.name + "` " + scope)
+	}
+	text.WriteString(". A key without any of them is forbidden")
+	if a.whole {
+		text.WriteString(", and so is one without that of `" + a.parts[0].name + "`")
+	}
+	return text.String() + "."
+}
+
+// authorize rejects an anonymous caller, and one who may get no part, or not the part that is the whole.
+func (a aggregate) authorize(rc *requestContext) error {
+	if err := rc.authenticated(subjects.User); err != nil {
+		return err
+	}
+	var first error
+	for _, part := range a.parts {
+		err := mesh.MayCall(part.endpoint, rc.caller.claims)
+		if err == nil || a.whole {
+			return err
+		}
+		if first == nil {
+			first = err
+		}
+	}
+	return first
 }
 
 var aggregates = []aggregate{
@@ -25,12 +75,21 @@ var aggregates = []aggregate{
 		doc: "Returns profile, connections, latest executions, consents and unread count in one call, which counts as one request. " +
 			"A part that fails is left out and its problem is in `errors`.",
 		response: Overview{}, collect: collectOverview,
+		parts: []aggregatePart{
+			{"profile", subjects.GetUserProfile.Describe()}, {"connections", subjects.GetUserIntegrations.Describe()},
+			{"executions", subjects.ListExecutions.Describe()}, {"consents", subjects.ListConsents.Describe()},
+			{"unread_count", subjects.ListNotifications.Describe()},
+		},
 	},
 	{
 		name: "gateway.full_execution", route: "/v1/executions/{execution_id}/full", summary: "An execution with its workflow and notifications",
 		doc: "Returns the execution, the workflow version that it runs and the notifications that it sent. A part that fails is left " +
 			"out and its problem is in `errors`; if the execution itself fails, its problem is the response.",
-		response: FullExecution{}, collect: collectFullExecution,
+		response: FullExecution{}, collect: collectFullExecution, whole: true,
+		parts: []aggregatePart{
+			{"execution", subjects.GetExecutionStatus.Describe()}, {"workflow", subjects.GetWorkflow.Describe()},
+			{"notifications", subjects.ListNotifications.Describe()},
+		},
 	},
 }
 
@@ -112,7 +171,7 @@ func (a aggregate) handle(rc *requestContext) error {
 	if err := rc.admit(ctx, nil, false); err != nil {
 		return err
 	}
-	if err := rc.authorize(subjects.User); err != nil {
+	if err := a.authorize(rc); err != nil {
 		return err
 	}
 	if rc.r.URL.RawQuery != "" {

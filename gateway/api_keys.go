@@ -87,7 +87,10 @@ func (a *apiKeys) cacheRejection(hash keyHash) {
 }
 
 // verifiedToken is an access token and its subject.
-type verifiedToken struct{ token, user string }
+type verifiedToken struct {
+	token  string
+	claims mesh.Claims
+}
 
 // exchangeAPIKey sets the caller to the user of the request's API key. An invalid key leaves the caller anonymous and sets
 // authErr; the returned error is CodeRateLimited, CodeUnavailable or CodeTimeout. A cached token is verified on each use, so
@@ -99,7 +102,7 @@ func (rc *requestContext) exchangeAPIKey(ctx context.Context) error {
 	if token != "" {
 		claims, err := rc.g.Verifier.Verify(ctx, token)
 		if err == nil {
-			rc.caller.token, rc.caller.user = token, claims.Subject
+			rc.caller.token, rc.caller.user, rc.caller.claims = token, claims.Subject, claims
 			return nil
 		}
 		if subjects.CodeOf(err) != subjects.CodeUnauthenticated {
@@ -116,7 +119,7 @@ func (rc *requestContext) exchangeAPIKey(ctx context.Context) error {
 	verified, err := a.exchange(ctx, hash, rc.caller.apiKey)
 	switch subjects.CodeOf(err) {
 	case "":
-		rc.caller.token, rc.caller.user = verified.token, verified.user
+		rc.caller.token, rc.caller.user, rc.caller.claims = verified.token, verified.claims.Subject, verified.claims
 		return nil
 	case subjects.CodeUnauthenticated:
 		rc.caller.authErr = err
@@ -160,5 +163,5 @@ func (a *apiKeys) call(ctx context.Context, hash keyHash, key string) (verifiedT
 		return verifiedToken{}, err
 	}
 	a.cacheToken(hash, reply.AccessToken, time.Unix(claims.ExpiresAt, 0))
-	return verifiedToken{token: reply.AccessToken, user: claims.Subject}, nil
+	return verifiedToken{token: reply.AccessToken, claims: claims}, nil
 }

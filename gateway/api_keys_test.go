@@ -142,7 +142,7 @@ func TestInvalidAPIKey(t *testing.T) {
 func TestAPIKeysWhileAuthIsDown(t *testing.T) {
 	t.Parallel()
 	public := describe[subjects.Empty, subjects.Empty]("public", "GET /t/public", nil)
-	private := describe[subjects.Empty, subjects.Empty]("private", "GET /t/private", func(d *subjects.Descriptor) { d.Access = subjects.User })
+	private := describe[subjects.Empty, subjects.Empty]("private", "GET /t/private", func(d *subjects.Descriptor) { d.Access = subjects.Scope(subjects.ScopeUserProfileRead) })
 	k := newKeyring(t, relaxed(), public, private)
 	publicInbox, privateInbox := k.listen(t, public, subjects.Empty{}), k.listen(t, private, subjects.Empty{})
 	if r, body := k.get(t, myKey); r.StatusCode != 200 {

@@ -19,7 +19,8 @@
 //   - /healthz and /readyz report health;
 //   - /, /openapi.json and /docs are pages.
 //
-// The gateway makes no authorization decision beyond that: the actor verifies the token and its own access rule again. The
+// It also applies each endpoint's access rule to the token's claims, before it judges anything of the request, so that a caller who
+// may not call gets 401 or 403 and nothing else. The actor verifies the token and applies the rule again. The
 // only state it owns are the rate limits. It imports mesh, subjects and kv, but neither actors nor a database.
 //
 // # Rate limits

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -38,6 +39,15 @@ func ClientAddress(r *http.Request, trusted ...string) (netip.Addr, error) {
 
 // LimitAddress returns an address as rate limits count it.
 func LimitAddress(a netip.Addr) string { return limitAddress(a) }
+
+// EventID returns the id of a message of the stream with a filter, as every gateway on that connection makes it.
+func EventID(conn *mesh.Conn, filter string, sequence uint64) (string, error) {
+	ids, err := newEventIDs(conn)
+	if err != nil {
+		return "", err
+	}
+	return ids.id(filter, sequence), nil
+}
 
 // Drain ends the streams.
 func (g *Gateway) Drain() { g.drain() }

@@ -48,6 +48,7 @@ type Gateway struct {
 	apiKeys   *apiKeys
 	breakers  map[string]*breaker
 	streams   *streams
+	eventIDs  eventIDs
 	metrics   *metrics
 	readiness *readiness
 	handler   http.Handler
@@ -81,6 +82,9 @@ func newGateway(d Deps, c Config, endpoints []*subjects.Descriptor) (*Gateway, e
 		return nil, err
 	}
 	g.streams = newStreams(c.Streams, g.metrics)
+	if g.eventIDs, err = newEventIDs(d.Conn); err != nil {
+		return nil, err
+	}
 	g.readiness = &readiness{g: g}
 	if c.Limits.Enabled {
 		ctx, cancel := context.WithTimeout(context.Background(), setupTimeout)

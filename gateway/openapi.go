@@ -248,7 +248,7 @@ func (doc *document) ownOperation(id, summary, text string, schema *huma.Schema,
 func (doc *document) aggregate(a aggregate) map[string]any {
 	schema := huma.SchemaFromType(doc.registry, reflect.TypeOf(a.response))
 	schema.AdditionalProperties = nil
-	op := doc.ownOperation(strings.TrimPrefix(a.name, "gateway."), a.summary, a.doc, doc.use(schema, subjects.Schemas(), ""), http.StatusOK)
+	op := doc.ownOperation(strings.TrimPrefix(a.name, "gateway."), a.summary, a.description(), doc.use(schema, subjects.Schemas(), ""), http.StatusOK)
 	op["security"] = []any{map[string]any{security: []string{}}}
 	if strings.Contains(a.route, "{execution_id}") {
 		op["parameters"] = []any{map[string]any{

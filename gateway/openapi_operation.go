@@ -96,7 +96,7 @@ func (doc *document) parameters(d *subjects.Descriptor) []any {
 		list = append(list, map[string]any{
 			"name": "Last-Event-ID", "in": "header", "required": false,
 			"description": "The id of the last event received. The stream resumes after it.",
-			"schema":      map[string]any{"type": "string", "pattern": "^[0-9]*$"},
+			"schema":      map[string]any{"type": "string", "maxLength": 64},
 		})
 	}
 	return list
@@ -188,10 +188,16 @@ func (doc *document) responses(d *subjects.Descriptor) map[string]any {
 		schema := doc.use(d.Response, subjects.Schemas(), "")
 		success["content"] = map[string]any{"application/json": map[string]any{"schema": schema}}
 	}
-	return map[string]any{
+	all := map[string]any{
 		strconv.Itoa(d.Status): success,
 		"default":              map[string]any{"$ref": "#/components/responses/Problem"},
 	}
+	if d.Stream {
+		all[strconv.Itoa(http.StatusNoContent)] = map[string]any{
+			"description": "The client has the last event of the stream already: do not reconnect.", "headers": headerRefs(headers...),
+		}
+	}
+	return all
 }
 
 // binary returns the schema of unencoded bytes.

@@ -52,6 +52,8 @@ type requestContext struct {
 type caller struct {
 	// token is the access token of the request; user is its subject. Both are empty unless it is valid.
 	token, user string
+	// claims are the token's.
+	claims mesh.Claims
 	// apiKey is the API key of the request; admit exchanges it for a token.
 	apiKey string
 	// authErr says why the token or API key is invalid.
@@ -163,7 +165,7 @@ func (rc *requestContext) identify() {
 		rc.caller.authErr = err
 		return
 	}
-	rc.caller.token, rc.caller.user = token, claims.Subject
+	rc.caller.token, rc.caller.user, rc.caller.claims = token, claims.Subject, claims
 }
 
 // admit exchanges an API key for a token and takes the request's tokens from the rate limits. ownOnly replaces the limit of
@@ -177,9 +179,17 @@ func (rc *requestContext) admit(ctx context.Context, own []ownLimit, ownOnly boo
 	return rc.g.limits.take(ctx, rc, own, ownOnly)
 }
 
-// authorize rejects an anonymous caller of an operation that requires a user. Whether a user may call it is decided by the
-// actor.
-func (rc *requestContext) authorize(a subjects.Access) error {
+// authorize rejects a caller who may not call an endpoint, before anything of the request is judged: who may not call learns nothing
+// about the form of a request. The actor applies the same rule again, to the same token.
+func (rc *requestContext) authorize(d *subjects.Descriptor) error {
+	if err := rc.authenticated(d.Access); err != nil {
+		return err
+	}
+	return mesh.MayCall(d, rc.caller.claims)
+}
+
+// authenticated rejects an anonymous caller of an operation that requires a user.
+func (rc *requestContext) authenticated(a subjects.Access) error {
 	if a.Anyone || rc.caller.user != "" {
 		return nil
 	}

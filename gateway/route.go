@@ -51,17 +51,20 @@ func (g *Gateway) newRoute(d *subjects.Descriptor) (*route, error) {
 
 // handle answers one request.
 func (rt *route) handle(rc *requestContext) error {
-	timeout, clientDeadline, err := rt.timeout(rc.r)
-	if err != nil {
-		return err
+	timeout, clientDeadline, invalid := rt.timeout(rc.r)
+	if invalid != nil {
+		timeout = rt.d.Timeout + replyMargin
 	}
 	ctx, cancel := context.WithTimeout(rc.ctx, timeout)
 	defer cancel()
 	if err := rc.admit(ctx, rt.own, rt.d.OwnLimits); err != nil {
 		return err
 	}
-	if err := rc.authorize(rt.d.Access); err != nil {
+	if err := rc.authorize(rt.d); err != nil {
 		return err
+	}
+	if invalid != nil {
+		return invalid
 	}
 	if accept := rc.r.Header["Accept"]; len(accept) > 0 && !rt.ignoresAccept() && !acceptable(accept, rt.produces) {
 		return subjects.Errorf(subjects.CodeNotAcceptable, "this operation produces %s", strings.Join(rt.produces, " or "))

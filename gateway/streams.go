@@ -82,7 +82,8 @@ func (s *streams) release(caller string) {
 
 // stream writes server-sent events from the stream that the actor's reply points to. It begins after the event that the
 // client names in Last-Event-ID, or else at the pointer's sequence. It ends when the client disconnects, after an event that
-// the pointer names as last, when the token is no longer valid, and when the gateway shuts down.
+// the pointer names as last, when the token is no longer valid, and when the gateway shuts down. If the client has that last event
+// already, the response is 204, after which an EventSource does not reconnect (WHATWG HTML §9.2.1).
 func (rt *route) stream(rc *requestContext, reply []byte) error {
 	var pointer subjects.StreamPointer
 	if err := json.Unmarshal(reply, &pointer); err != nil {
@@ -95,14 +96,27 @@ func (rt *route) stream(rc *requestContext, reply []byte) error {
 	defer release()
 	ctx, cancel := context.WithCancel(rc.ctx)
 	defer cancel()
-	source, err := rc.g.consume(ctx, pointer, rc.r.Header.Get("Last-Event-ID"))
+	last := uint64(0)
+	if id := rc.r.Header.Get("Last-Event-ID"); id != "" {
+		if last, err = rc.g.eventIDs.sequence(pointer.Filter, id); err != nil {
+			return err
+		}
+	}
+	source, err := rc.g.consume(ctx, pointer, last)
 	if err != nil {
 		return err
 	}
 	defer source.stop()
 	// Runs before source.stop: the consumer may be blocked on handing over a message.
 	defer cancel()
-	sse := &eventWriter{w: rc.w, control: http.NewResponseController(rc.w)}
+	sse := &eventWriter{w: rc.w, control: http.NewResponseController(rc.w), ids: rc.g.eventIDs, filter: pointer.Filter, last: last}
+	if ended, err := sse.receivedEnd(ctx, &source, pointer.Until); err != nil || ended {
+		if ended {
+			rc.status = http.StatusNoContent
+			rc.w.WriteHeader(rc.status)
+		}
+		return err
+	}
 	rc.beginStream()
 	if rc.r.Method == http.MethodHead {
 		return nil
@@ -129,6 +143,13 @@ func clientGone(error) error { return nil }
 
 // follow writes the messages until the stream ends; see stream.
 func (rc *requestContext) follow(ctx context.Context, sse *eventWriter, from source, until []string) error {
+	select {
+	case m := <-from.first:
+		if err := sse.writeMessage(m, until); err != nil {
+			return clientGone(err)
+		}
+	default:
+	}
 	heartbeat := time.NewTicker(rc.g.config.Streams.Heartbeat)
 	defer heartbeat.Stop()
 	recheck := time.NewTicker(rc.g.config.Streams.Recheck)
@@ -164,12 +185,16 @@ func (rc *requestContext) follow(ctx context.Context, sse *eventWriter, from sou
 // source delivers the messages of a stream. closed is closed when the consumer has stopped.
 type source struct {
 	messages <-chan jetstream.Msg
+	// first has the message that was looked at before the stream began, if any. pending reports whether there was one.
+	first   chan jetstream.Msg
+	pending bool
 	closed   <-chan struct{}
 	stop     func()
 }
 
-// consume reads a stream with an ordered consumer until ctx ends or stop is called.
-func (g *Gateway) consume(ctx context.Context, p subjects.StreamPointer, last string) (source, error) {
+// consume reads a stream with an ordered consumer until ctx ends or stop is called, from the message with the sequence last on, if
+// that is not 0, else from the pointer's sequence on.
+func (g *Gateway) consume(ctx context.Context, p subjects.StreamPointer, last uint64) (source, error) {
 	config := jetstream.OrderedConsumerConfig{
 		FilterSubjects: []string{p.Filter}, InactiveThreshold: streamInactive,
 		DeliverPolicy: jetstream.DeliverNewPolicy,
@@ -177,12 +202,8 @@ func (g *Gateway) consume(ctx context.Context, p subjects.StreamPointer, last st
 	if p.Sequence > 0 {
 		config.DeliverPolicy, config.OptStartSeq = jetstream.DeliverByStartSequencePolicy, p.Sequence
 	}
-	if last != "" {
-		lastSeen, err := strconv.ParseUint(last, 10, 63)
-		if err != nil {
-			return source{}, subjects.InvalidField("Last-Event-ID", "is not an event id of this stream")
-		}
-		config.DeliverPolicy, config.OptStartSeq = jetstream.DeliverByStartSequencePolicy, lastSeen+1
+	if last > 0 {
+		config.DeliverPolicy, config.OptStartSeq = jetstream.DeliverByStartSequencePolicy, last
 	}
 	setup, cancel := context.WithTimeout(ctx, streamSetup)
 	defer cancel()
@@ -190,6 +211,7 @@ func (g *Gateway) consume(ctx context.Context, p subjects.StreamPointer, last st
 	if err != nil {
 		return source{}, streamUnavailable(p, err)
 	}
+	info := consumer.CachedInfo()
 	queue := make(chan jetstream.Msg, 16)
 	consuming, err := consumer.Consume(func(m jetstream.Msg) {
 		select {
@@ -203,7 +225,10 @@ func (g *Gateway) consume(ctx context.Context, p subjects.StreamPointer, last st
 		return source{}, streamUnavailable(p, err)
 	}
 	// Stop blocks while the consumer is being recreated, which may take as long as the server is unreachable.
-	return source{messages: queue, closed: consuming.Closed(), stop: func() { go consuming.Stop() }}, nil
+	return source{
+		messages: queue, first: make(chan jetstream.Msg, 1), pending: info != nil && info.NumPending > 0,
+		closed: consuming.Closed(), stop: func() { go consuming.Stop() },
+	}, nil
 }
 
 func streamUnavailable(p subjects.StreamPointer, err error) error {
@@ -218,6 +243,33 @@ type eventWriter struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
 	buf     bytes.Buffer
+	ids     eventIDs
+	filter  string
+	// last is the sequence of the last message that the client has; 0 if it has none.
+	last uint64
+}
+
+// receivedEnd reports whether the client has the last event of a stream that ends. It looks at the message that the client has
+// received last, which is the first that the source delivers if it still exists.
+func (e *eventWriter) receivedEnd(ctx context.Context, from *source, until []string) (bool, error) {
+	if e.last == 0 || len(until) == 0 || !from.pending {
+		return false, nil
+	}
+	timeout := time.NewTimer(streamSetup)
+	defer timeout.Stop()
+	select {
+	case m := <-from.messages:
+		from.first <- m
+		meta, err := m.Metadata()
+		if err != nil {
+			return false, fmt.Errorf("reading the metadata of a message: %w", err)
+		}
+		return meta.Sequence.Stream == e.last && slices.Contains(until, m.Headers().Get(mesh.HeaderEvent)), nil
+	case <-timeout.C:
+	case <-from.closed:
+	case <-ctx.Done():
+	}
+	return false, nil
 }
 
 // writeInitial writes the reconnection time and the initial events.
@@ -239,8 +291,11 @@ func (e *eventWriter) writeMessage(m jetstream.Msg, until []string) error {
 	if err != nil {
 		return fmt.Errorf("reading the metadata of a message: %w", err)
 	}
+	if meta.Sequence.Stream <= e.last {
+		return nil // the client has it
+	}
 	name := m.Headers().Get(mesh.HeaderEvent)
-	e.writeEvent(strconv.FormatUint(meta.Sequence.Stream, 10), name, m.Data())
+	e.writeEvent(e.ids.id(e.filter, meta.Sequence.Stream), name, m.Data())
 	if err := e.flush(); err != nil {
 		return err
 	}

@@ -131,7 +131,62 @@ func (f feed) publish(t *testing.T, name, data string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return strconv.FormatUint(ack.Sequence, 10)
+	return f.eventID(t, ack.Sequence)
+}
+
+// eventID returns the id that every gateway gives a message of the feed.
+func (f feed) eventID(t *testing.T, sequence uint64) string {
+	t.Helper()
+	id, err := gateway.EventID(f.Conn(t, "gateway"), subjects.WorkflowFeedSubject(f.id), sequence)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
+// TestStreamThatHasEndedIsNotFollowedAgain: a client that has the last event gets 204 when it reconnects, one that lacks it gets the
+// rest, and the stream ends.
+func TestStreamThatHasEndedIsNotFollowedAgain(t *testing.T) {
+	t.Parallel()
+	f := newFeed(t, relaxed(), 1, subjects.InitialEvent{Event: "state", Data: 1})
+	first, last := f.publish(t, "started", "1"), f.publish(t, "completed", "2")
+	again := f.follow(t, "/t/watch/"+f.id, "Last-Event-ID: "+first)
+	if got := again.next(); got.name != "state" {
+		t.Errorf("the initial event is %+v", got)
+	}
+	if got := again.next(); got != (event{last, "completed", "2"}) {
+		t.Errorf("the rest is %+v", got)
+	}
+	again.ended()
+	for range 2 {
+		r, body := f.do(t, "GET", "/t/watch/"+f.id, "", "Last-Event-ID: "+last)
+		if r.StatusCode != 204 || body != "" {
+			t.Errorf("reconnecting with the last event: %d %q", r.StatusCode, body)
+		}
+	}
+}
+
+// TestEventIDsAreOpaque: an id shows nothing of the sequence, and belongs to its stream.
+func TestEventIDsAreOpaque(t *testing.T) {
+	t.Parallel()
+	f := newFeed(t, relaxed(), 1)
+	ids := map[string]bool{}
+	for range 3 {
+		id := f.publish(t, "step", "1")
+		if _, err := strconv.ParseUint(id, 10, 64); err == nil || len(id) != 22 || ids[id[:4]] {
+			t.Errorf("the id %s after %v", id, ids)
+		}
+		ids[id[:4]] = true
+	}
+	other, err := gateway.EventID(f.Conn(t, "gateway"), subjects.WorkflowFeedSubject(actortest.User()), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []string{other, "1", "0", "AAAAAAAAAAAAAAAAAAAAAA"} {
+		if r, body := f.do(t, "GET", "/t/watch/"+f.id, "", "Last-Event-ID: "+id); r.StatusCode != 400 {
+			t.Errorf("%s: %d %s", id, r.StatusCode, body)
+		}
+	}
 }
 
 func TestStreamResumesAfterLastEvent(t *testing.T) {
@@ -189,7 +244,7 @@ func TestStreamSurvivesServerRestart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := stream.next(); got.data != "2" || got.id != strconv.FormatUint(ack.Sequence, 10) {
+	if got := stream.next(); got.data != "2" || got.id != f.eventID(t, ack.Sequence) {
 		t.Errorf("got %+v", got)
 	}
 }

@@ -21,6 +21,8 @@ type As struct {
 	UserID string
 	// Grant is the consent that a service acts under. Its UserID is not sent.
 	Grant Grant
+	// Authority restricts a service to what the API keys may do that caused the call.
+	Authority Authority
 }
 
 // Grant identifies the consent under which a service acts on a user's behalf.
@@ -52,6 +54,10 @@ func Call[Req, Res any](
 		if as.Grant.ConsentID != "" {
 			header.Set(HeaderGrantID, as.Grant.ConsentID)
 			header.Set(HeaderGrantScope, as.Grant.Scope)
+		}
+		if as.Authority.Restricted() {
+			header.Set(HeaderKeyIDs, as.Authority.Keys)
+			header.Set(HeaderKeyScopes, as.Authority.Scopes)
 		}
 	} else if as.Token != "" {
 		header.Set(HeaderAuthorization, "Bearer "+as.Token)

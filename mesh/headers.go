@@ -29,6 +29,10 @@ const (
 	// service subjects.
 	HeaderGrantID    = "Weft-Grant-Id"
 	HeaderGrantScope = "Weft-Grant-Scope"
+	// HeaderKeyIDs and HeaderKeyScopes are the Authority that a service acts with. They are ignored on other than service
+	// subjects.
+	HeaderKeyIDs    = "Weft-Key-Ids"
+	HeaderKeyScopes = "Weft-Key-Scopes"
 	// HeaderClientIP and HeaderUserAgent describe the HTTP client. They are only sent to endpoints with Origin.
 	HeaderClientIP  = "Weft-Client-Ip"
 	HeaderUserAgent = "Weft-User-Agent"

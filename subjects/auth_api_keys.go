@@ -62,6 +62,30 @@ var RevokeAPIKey = declare(Endpoint[RevokeAPIKeyRequest, Empty]{
 	Doc:     "Revokes one of the caller's keys. When the call returns, no actor accepts access tokens issued for it.",
 })
 
+// APIKeyStateRequest names a key and its owner.
+type APIKeyStateRequest struct {
+	KeyID  string `json:"key_id" maxLength:"64"`
+	UserID string `json:"user_id" maxLength:"64"`
+}
+
+// APIKeyState is what a key may do at present.
+type APIKeyState struct {
+	UserID string   `json:"user_id"`
+	Active bool     `json:"active" doc:"False for a key that was revoked, has expired, or whose owner is disabled."`
+	Scopes []string `json:"scopes"`
+	// ValidUntil is when an access token issued now would expire.
+	ValidUntil time.Time `json:"valid_until"`
+}
+
+// GetAPIKeyState returns the state of a key, for services that act later for what a key caused.
+var GetAPIKeyState = declare(Endpoint[APIKeyStateRequest, APIKeyState]{
+	Subject: "weft.v1.auth.get_api_key_state", Concurrency: 256, ReadOnly: true,
+	Access:  ServiceWithoutGrant("workflow", "integration", "notification"),
+	Summary: "The state of an API key",
+	Doc: "Returns whether a user's key is active, and its scopes. A key that does not exist, or is another user's, is not active. Services " +
+		"ask before they act for what a key caused earlier.",
+})
+
 // ExchangeAPIKeyRequest carries a key.
 type ExchangeAPIKeyRequest struct {
 	Key string `json:"key" minLength:"1" maxLength:"256"`

@@ -78,7 +78,7 @@ var RevokeConsent = declare(Endpoint[RevokeConsentRequest, Consent]{
 
 // ValidateConsentRequest names the scope to check.
 type ValidateConsentRequest struct {
-	UserID string `json:"user_id,omitempty" format:"uuid" doc:"For services only; otherwise the caller's own consent is checked."`
+	UserID string `json:"user_id,omitempty" format:"uuid" doc:"Another user than the caller is for services, forbidden to others. Default: the caller."`
 	Scope  string `json:"scope" maxLength:"64"`
 }
 

@@ -7,7 +7,7 @@ import (
 
 // SendNotificationRequest describes a notification, its recipient and its channels.
 type SendNotificationRequest struct {
-	UserID    string                     `json:"user_id,omitempty" format:"uuid" doc:"For services and admins; default: the caller."`
+	UserID    string                     `json:"user_id,omitempty" format:"uuid" doc:"Another user than the caller is for services and admins, forbidden to others. Default: the caller."`
 	Category  string                     `json:"category" enum:"system,workflow,integration,consent,security,marketing"`
 	Channels  []string                   `json:"channels,omitempty" maxItems:"5" uniqueItems:"true" enum:"email,sms,push,in_app,webhook" doc:"Default in_app."`
 	Template  string                     `json:"template,omitempty" maxLength:"64"`

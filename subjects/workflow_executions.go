@@ -83,7 +83,7 @@ type StartExecutionRequest struct {
 	WorkflowID  string          `json:"workflow_id" in:"path" format:"uuid"`
 	Input       json.RawMessage `json:"input,omitempty" doc:"The workflow's input; default {}."`
 	Version     int             `json:"version,omitempty" minimum:"1" doc:"Default: the current version."`
-	ExecutionID string          `json:"execution_id,omitempty" format:"uuid" doc:"The id of the new execution, chosen by the caller; a repeated start with it returns the first execution."`
+	ExecutionID string          `json:"execution_id,omitempty" format:"uuid" doc:"The id of the new execution, chosen by the caller among the ids of the own executions; a repeated start with it returns the first execution."`
 }
 
 // StartExecution starts a workflow without waiting for its end.
@@ -146,8 +146,12 @@ type ExecutionEvent struct {
 // ExecutionHistoryRequest names an execution and selects a page.
 type ExecutionHistoryRequest struct {
 	ExecutionRequest
-	PageRequest
+	Limit  int    `json:"limit,omitempty" in:"query" minimum:"1" maximum:"1000" doc:"Maximum number of events; default 50."`
+	Cursor string `json:"cursor,omitempty" in:"query" maxLength:"1024" doc:"The next_cursor of the previous page; opaque."`
 }
+
+// PageLimit returns the requested page size, or the default of 50.
+func (r ExecutionHistoryRequest) PageLimit() int { return PageRequest{Limit: r.Limit}.PageLimit() }
 
 // GetExecutionHistory lists an execution's events.
 var GetExecutionHistory = declare(Endpoint[ExecutionHistoryRequest, Page[ExecutionEvent]]{
@@ -164,7 +168,7 @@ var WatchExecution = declare(Endpoint[ExecutionRequest, StreamPointer]{
 	Summary: "An execution, live",
 	Doc: "Server-sent events from the start of the execution. Each is one transition: its data has the transition's events and the " +
 		"status after it, its name is the type of the last event. Everything before the call is sent as one transition. The stream ends " +
-		"with the execution. Last-Event-ID resumes it for one day.",
+		"with the execution; reconnecting with the id of its last event is answered with 204. Last-Event-ID resumes it for one day.",
 })
 
 // ListExecutionsRequest filters the list.
@@ -228,6 +232,26 @@ type ExecutionEnded struct {
 	Origin      string    `json:"origin,omitempty" doc:"What started it, if it was not a request."`
 	EndedAt     time.Time `json:"ended_at"`
 }
+
+// ExecutionProgress names the events that an execution's history has got.
+type ExecutionProgress struct {
+	ExecutionID string `json:"execution_id"`
+	First       int64  `json:"first" doc:"Sequence of the first new event."`
+	Last        int64  `json:"last" doc:"Sequence of the last one."`
+}
+
+// ExecutionProgressed is published when an execution of a user has progressed whose workflows receive lifecycle events.
+var ExecutionProgressed = declareEvent(Event[ExecutionProgress]{
+	Subject: "weft.event.v1.workflow.execution_progressed",
+	Doc: "The history of an execution has got further events. Published only for users who have a workflow that receives lifecycle " +
+		"events, which the workflow actor makes of them.",
+})
+
+// PublishLifecycle subscribes the workflow actor to the progress of executions.
+var PublishLifecycle = subscribe(Subscription[ExecutionProgress]{
+	Event: ExecutionProgressed, Owner: "workflow", MaxDeliver: 20,
+	Backoff: []time.Duration{time.Second, 5 * time.Second, 30 * time.Second, 2 * time.Minute, 10 * time.Minute},
+})
 
 // ExecutionsEnded is the data of ExecutionsFinished.
 type ExecutionsEnded struct {

@@ -108,6 +108,32 @@ func (a *Actor) exchangeAPIKey(ctx context.Context, req subjects.ExchangeAPIKeyR
 	}, nil
 }
 
+// apiKeyState returns what a key may do now. The state is valid as long as an access token for the key would be: revoking the key
+// revokes it too.
+func (a *Actor) apiKeyState(ctx context.Context, req subjects.APIKeyStateRequest) (subjects.APIKeyState, error) {
+	now := a.Now().UTC()
+	state := subjects.APIKeyState{UserID: req.UserID, Scopes: []string{}, ValidUntil: now.Add(a.config.AccessTTL)}
+	key, err := apiKeyBy(ctx, a.DB.DB, "id", req.KeyID)
+	if isNotFound(err) || err == nil && (key.UserID != req.UserID || !key.active(now)) {
+		return state, nil
+	}
+	if err != nil {
+		return state, err
+	}
+	u, err := userByID(ctx, a.DB.DB, key.UserID)
+	if isNotFound(err) || err == nil && (u.Disabled || a.config.requiresVerification(u)) {
+		return state, nil
+	}
+	if err != nil {
+		return state, err
+	}
+	state.Active, state.Scopes = true, key.Scopes
+	if !key.ExpiresAt.IsZero() && key.ExpiresAt.Before(state.ValidUntil) {
+		state.ValidUntil = key.ExpiresAt
+	}
+	return state, nil
+}
+
 func errAPIKey() error {
 	return subjects.Errorf(subjects.CodeUnauthenticated, "invalid or expired API key")
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/kv"
@@ -72,15 +73,22 @@ func (a *Actor) scopes(context.Context, subjects.Empty) (subjects.Page[subjects.
 }
 
 // subjectOfCheck returns the user that a check is about. Only a service may name another user than the caller.
-func subjectOfCheck(caller actors.Caller, r subjects.ValidateConsentRequest) string {
-	if caller.Service != "" && r.UserID != "" {
-		return r.UserID
+func subjectOfCheck(caller actors.Caller, r subjects.ValidateConsentRequest) (string, error) {
+	switch {
+	case r.UserID == "" || strings.EqualFold(r.UserID, caller.UserID):
+		return caller.UserID, nil
+	case caller.Service != "":
+		return r.UserID, nil
 	}
-	return caller.UserID
+	return "", subjects.Errorf(subjects.CodeForbidden, "only a service may check another user's consent")
 }
 
 func (a *Actor) validate(ctx context.Context, r subjects.ValidateConsentRequest) (subjects.ConsentDecision, error) {
-	entry, err := a.states.Get(ctx, kv.EncodeKey(subjectOfCheck(actors.CallerFrom(ctx), r), r.Scope))
+	userID, err := subjectOfCheck(actors.CallerFrom(ctx), r)
+	if err != nil {
+		return subjects.ConsentDecision{}, err
+	}
+	entry, err := a.states.Get(ctx, kv.EncodeKey(userID, r.Scope))
 	if err != nil && !errors.Is(err, kv.ErrNotFound) {
 		return subjects.ConsentDecision{}, fmt.Errorf("reading a consent's state: %w", err)
 	}

@@ -11,15 +11,16 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// TestOnlyServicesAskAboutOthers: the field user_id counts for a service and is ignored for a user.
+// TestOnlyServicesAskAboutOthers: a service may name any user, a user only itself.
 func TestOnlyServicesAskAboutOthers(t *testing.T) {
 	t.Parallel()
 	f := setup(t, actortest.Databases(t)[0])
 	ada, eve := actortest.User(), actortest.User()
 	f.mesh.Consent(t, ada, subjects.ScopeIntegrationsExecute)
 	request := subjects.ValidateConsentRequest{UserID: ada, Scope: subjects.ScopeIntegrationsExecute}
-	if d := call(t, f, subjects.ValidateConsent, f.user(t, eve), request); d.Allowed {
-		t.Error("eve was answered about ada")
+	wantCode(t, f, subjects.CodeForbidden, subjects.ValidateConsent, f.user(t, eve), request)
+	if d := call(t, f, subjects.ValidateConsent, f.user(t, ada), request); !d.Allowed {
+		t.Errorf("ada was not answered about herself: %+v", d)
 	}
 	for _, service := range []string{"integration", "workflow", "notification"} {
 		f.conn = f.mesh.Conn(t, service)

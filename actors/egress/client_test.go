@@ -146,6 +146,29 @@ func TestNameResolvingToLoopbackIsBlocked(t *testing.T) {
 	}
 }
 
+// TestNamesThatDoNotExistAnswerAsBlockedOnes: the error of a name in the operator's network is that of a name that does not exist, or
+// that no server resolves.
+func TestNamesThatDoNotExistAnswerAsBlockedOnes(t *testing.T) {
+	t.Parallel()
+	blocked := newClient(t, func(o *egress.Options) { o.Allow, o.Resolver = nil, newResolver(t, [4]byte{10, 0, 0, 1}) })
+	missing := newClient(t, func(o *egress.Options) {
+		o.Allow, o.Resolver = nil, &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
+			return nil, errors.New("no server")
+		}}
+	})
+	for _, address := range []string{"http://vault.internal.example:8200/v1", "https://vault.internal.example/"} {
+		_, first := blocked.Do(t.Context(), egress.Request{URL: address})
+		_, second := missing.Do(t.Context(), egress.Request{URL: address})
+		wantKind(t, first, egress.KindBlocked, false)
+		wantKind(t, second, egress.KindBlocked, false)
+		if first.Error() != second.Error() {
+			t.Errorf("%s: %q and %q", address, first, second)
+		}
+	}
+	_, err := newClient(t, nil).Do(t.Context(), egress.Request{URL: "http://does-not-exist.invalid/"})
+	wantKind(t, err, egress.KindBlocked, false)
+}
+
 func TestRedirectToMetadataAddressIsBlocked(t *testing.T) {
 	t.Parallel()
 	for _, target := range []string{"http://169.254.169.254/latest/meta-data/", "http://[::ffff:169.254.169.254]/", "//169.254.169.254/"} {

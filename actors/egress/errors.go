@@ -22,9 +22,10 @@ const (
 	KindScheme Kind = "scheme_not_allowed"
 	// KindHost: the host is not in Request.Hosts.
 	KindHost Kind = "host_not_allowed"
-	// KindBlocked: the host resolved to an address that must not be dialled.
+	// KindBlocked: the host resolved to an address that must not be dialled, or did not resolve. Both have the same kind and text:
+	// else callers could find out which names exist in the operator's network.
 	KindBlocked Kind = "blocked_address"
-	// KindConnect: DNS, TCP or TLS failed. Nothing was sent to this host.
+	// KindConnect: TCP or TLS failed. Nothing was sent to this host.
 	KindConnect Kind = "connect"
 	// KindTimeout: the call's own timeout elapsed; Sent says whether the request had been written.
 	KindTimeout Kind = "timeout"
@@ -50,6 +51,8 @@ type Error struct {
 	// Sent is false only if no request header of the call was ever written, so that no server can have acted on it. A
 	// call that must not run twice may be retried only then.
 	Sent bool
+	// Unresolved: the host's name could not be resolved for now, which a retry may mend. It is not for callers.
+	Unresolved bool
 	// Err is the cause, for logs only: it may contain the address that a host resolved to. Never show it to a user.
 	Err error
 }
@@ -90,7 +93,9 @@ func KindOf(err error) Kind {
 }
 
 func (k *call) errorOf(kind Kind, cause error) *Error {
-	return &Error{Kind: kind, Host: k.url.Host, Sent: k.sent.Load(), Err: cause}
+	var dns *net.DNSError
+	unresolved := kind == KindBlocked && errors.As(cause, &dns) && !dns.IsNotFound
+	return &Error{Kind: kind, Host: k.url.Host, Sent: k.sent.Load(), Unresolved: unresolved, Err: cause}
 }
 
 // classify returns cause as an *Error. outer is the caller's context: if it ended, the server was not the cause.
@@ -107,6 +112,7 @@ func (k *call) classify(outer context.Context, cause error) *Error {
 
 func (k *call) kindOf(outer context.Context, cause error) Kind {
 	var network net.Error
+	var dns *net.DNSError
 	switch {
 	case errors.Is(cause, ssrf.ErrProhibitedIP), errors.Is(cause, ssrf.ErrProhibitedNetwork), errors.Is(cause, ssrf.ErrInvalidHostPort):
 		return KindBlocked
@@ -116,6 +122,8 @@ func (k *call) kindOf(outer context.Context, cause error) Kind {
 		return KindCanceled
 	case errors.Is(outer.Err(), context.DeadlineExceeded):
 		return KindDeadline
+	case errors.As(cause, &dns):
+		return KindBlocked
 	case errors.Is(cause, context.DeadlineExceeded), errors.As(cause, &network) && network.Timeout():
 		return KindTimeout
 	case isConnectError(cause):
@@ -126,14 +134,13 @@ func (k *call) kindOf(outer context.Context, cause error) Kind {
 	return KindTransport
 }
 
-// isConnectError reports whether cause is a failure of DNS, dialling or the TLS handshake.
+// isConnectError reports whether cause is a failure of dialling or the TLS handshake.
 func isConnectError(cause error) bool {
 	var dial *net.OpError
-	var dns *net.DNSError
 	var verify *tls.CertificateVerificationError
 	var record tls.RecordHeaderError
 	var alert tls.AlertError
-	return errors.As(cause, &dns) || errors.As(cause, &verify) || errors.As(cause, &record) || errors.As(cause, &alert) ||
+	return errors.As(cause, &verify) || errors.As(cause, &record) || errors.As(cause, &alert) ||
 		errors.As(cause, &dial) && dial.Op == "dial"
 }
 

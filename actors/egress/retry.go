@@ -91,6 +91,8 @@ func retryable(o Outcome) bool {
 		switch failure.Kind {
 		case KindConnect, KindTimeout, KindTransport:
 			return !failure.Sent || o.Safety.repeatable()
+		case KindBlocked:
+			return failure.Unresolved && (!failure.Sent || o.Safety.repeatable())
 		}
 		return false
 	}

@@ -2,6 +2,7 @@ package notification
 
 import (
 	"errors"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -53,14 +54,23 @@ type permanentError struct{ error }
 // Unwrap returns the cause.
 func (e permanentError) Unwrap() error { return e.error }
 
-// recipient returns the user to notify. A service or an admin may name one, but under a grant only the user who gave
-// it; everybody else notifies themselves.
+var errOtherRecipient = subjects.Errorf(subjects.CodeForbidden, "only an admin may notify another user")
+
+// recipient returns the user to notify: the caller, or under a grant the user who gave it, unless the request names another one. A
+// service without a grant and an admin may name any user; for everybody else another user is forbidden.
 func recipient(caller actors.Caller, r subjects.SendNotificationRequest) (string, error) {
+	named := strings.ToLower(r.UserID)
 	switch {
+	case named != "" && named == caller.UserID:
+		return caller.UserID, nil
+	case caller.Grant.ConsentID != "" && named != "":
+		return "", errOtherRecipient
 	case caller.Grant.ConsentID != "":
 		return caller.UserID, nil
 	case r.UserID != "" && (caller.Service != "" || caller.HasRole(subjects.RoleAdmin)):
 		return r.UserID, nil
+	case named != "":
+		return "", errOtherRecipient
 	case caller.UserID == "":
 		return "", subjects.InvalidField("user_id", "is required")
 	}

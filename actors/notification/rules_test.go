@@ -57,14 +57,15 @@ func TestRecipient(t *testing.T) {
 		want   string // empty where the request is refused
 	}{
 		"a user":                         {actors.Caller{UserID: "ada"}, "", "ada"},
-		"a user who names another":       {actors.Caller{UserID: "ada"}, "eve", "ada"},
+		"a user who names another":       {actors.Caller{UserID: "ada"}, "eve", ""},
+		"a user who names itself":        {actors.Caller{UserID: "ada"}, "ADA", "ada"},
 		"an admin":                       {actors.Caller{UserID: "ada", Roles: []string{subjects.RoleAdmin}}, "", "ada"},
 		"an admin who names another":     {actors.Caller{UserID: "ada", Roles: []string{subjects.RoleAdmin}}, "eve", "eve"},
 		"a service that names a user":    {actors.Caller{Service: "auth"}, "eve", "eve"},
 		"a service on a user's behalf":   {actors.Caller{Service: "auth", UserID: "ada"}, "", "ada"},
 		"a service that names nobody":    {actors.Caller{Service: "auth"}, "", ""},
 		"a service under a grant":        {actors.Caller{Service: "workflow", UserID: "ada", Grant: mesh.Grant{ConsentID: "c"}}, "", "ada"},
-		"a grant does not reach another": {actors.Caller{Service: "workflow", UserID: "ada", Grant: mesh.Grant{ConsentID: "c"}}, "eve", "ada"},
+		"a grant does not reach another": {actors.Caller{Service: "workflow", UserID: "ada", Grant: mesh.Grant{ConsentID: "c"}}, "eve", ""},
 	} {
 		got, err := recipient(test.caller, subjects.SendNotificationRequest{UserID: test.userID})
 		if got != test.want || (err == nil) != (test.want != "") {

@@ -80,8 +80,10 @@ func TestRecipients(t *testing.T) {
 			t.Errorf("%s: ada has %d and eve %d notifications, want %d and %d", when, a, e, adas, eves)
 		}
 	}
-	call(t, f, subjects.SendNotification, asEve, request)
-	wantInboxes("after eve's for ada", 0, 1)
+	wantCode(t, f.conn, subjects.CodeForbidden, subjects.SendNotification, asEve, request)
+	wantInboxes("after eve's for ada", 0, 0)
+	call(t, f, subjects.SendNotification, asEve, subjects.SendNotificationRequest{UserID: eve, Category: "system", Subject: "hello"})
+	wantInboxes("after eve's for eve", 0, 1)
 	admin := mesh.As{Token: f.mesh.Token(t, eve, actortest.WithRoles(subjects.RoleAdmin))}
 	call(t, f, subjects.SendNotification, admin, request)
 	wantInboxes("after an admin's for ada", 1, 1)
@@ -97,6 +99,8 @@ func TestRecipients(t *testing.T) {
 	workflow := f.mesh.Conn(t, "workflow")
 	wantCode(t, workflow, subjects.CodeForbidden, subjects.SendNotification, mesh.As{Service: true, UserID: ada}, request)
 	grant := f.mesh.Consent(t, eve, subjects.ScopeWorkflowsExecute)[subjects.ScopeWorkflowsExecute]
+	wantCode(t, workflow, subjects.CodeForbidden, subjects.SendNotification, mesh.As{Service: true, UserID: eve, Grant: grant}, request)
+	request.UserID = eve
 	callOn(t, workflow, subjects.SendNotification, mesh.As{Service: true, UserID: eve, Grant: grant}, request)
 	wantInboxes("after the workflow's under eve's grant", 2, 3)
 	f.mesh.Revoke(t, eve, subjects.ScopeWorkflowsExecute)

@@ -92,9 +92,10 @@ func Host(
 	if r.Guard, err = actors.NewGuard(ctx, conn, membership, c.Now); err != nil {
 		return err
 	}
+	r.Keys = actors.NewKeys(conn, r.Verifier, c.Now)
 	box := outbox.New(outbox.Config{DB: db, Log: log, Now: c.Now, Annotate: mesh.Annotate})
 	deps := actors.Deps{
-		Conn: conn, DB: db, Outbox: box, Sealer: sealer, Guard: r.Guard, Verifier: r.Verifier, Log: log,
+		Conn: conn, DB: db, Outbox: box, Sealer: sealer, Guard: r.Guard, Keys: r.Keys, Verifier: r.Verifier, Log: log,
 		Metrics: c.Telemetry.Registry, Issuer: c.Issuer, Audience: c.Audience, Version: c.Version,
 		EgressAllow: c.EgressAllow, EgressAllowHTTP: c.EgressAllowHTTP, Now: c.Now, NewID: newID,
 	}

@@ -2,7 +2,6 @@ package runtime
 
 import (
 	"context"
-	"slices"
 	"strings"
 
 	"github.com/nats-io/nats.go"
@@ -33,29 +32,16 @@ func (r *Runtime) identify(ctx context.Context, d *subjects.Descriptor, subject 
 		c = actors.Caller{
 			UserID: claims.Subject, SessionID: claims.SessionID, KeyID: claims.KeyID, Roles: claims.Roles, Claims: claims,
 		}
+		if claims.KeyID != "" {
+			c.Authority = mesh.KeyAuthority(claims.KeyID, claims.Scope)
+		}
 	}
 	return c, mayCall(d, c)
 }
 
 // mayCall applies the endpoint's access rule to a user or an anonymous caller.
 func mayCall(d *subjects.Descriptor, c actors.Caller) error {
-	a := d.Access
-	switch {
-	case a.Anyone:
-		return nil
-	case !a.SignedIn:
-		return subjects.Errorf(subjects.CodeForbidden, "%s is for services only", d.Name())
-	case c.UserID == "":
-		return subjects.Errorf(subjects.CodeUnauthenticated, "sign in and send the access token as Authorization: Bearer …")
-	case c.KeyID == "" && c.Claims.Scope != "" && !a.Enrolling:
-		return subjects.Errorf(subjects.CodeForbidden,
-			"this account needs a second factor: set one up, then refresh the session")
-	case a.Role != "" && !c.HasRole(a.Role):
-		return subjects.Errorf(subjects.CodeForbidden, "the role %s is required", a.Role)
-	case c.KeyID != "" && (a.KeyScope == "" || !slices.Contains(strings.Fields(c.Claims.Scope), a.KeyScope)):
-		return &subjects.Error{Code: subjects.CodeForbidden, Detail: "the API key lacks the scope", Scope: a.KeyScope}
-	}
-	return nil
+	return mesh.MayCall(d, mesh.Claims{Subject: c.UserID, KeyID: c.KeyID, Roles: c.Roles, Scope: c.Claims.Scope})
 }
 
 // identifyService returns the caller for a service, which the subject identifies: only its NATS user may publish there.
@@ -65,7 +51,16 @@ func (r *Runtime) identifyService(
 	if !d.Access.AllowsService(service) {
 		return actors.Caller{}, subjects.Errorf(subjects.CodeForbidden, "%s may not call %s", service, d.Name())
 	}
-	c := actors.Caller{Service: service, UserID: h.Get(mesh.HeaderUserID)}
+	c := actors.Caller{
+		Service: service, UserID: h.Get(mesh.HeaderUserID),
+		Authority: mesh.Authority{Keys: h.Get(mesh.HeaderKeyIDs), Scopes: h.Get(mesh.HeaderKeyScopes)},
+	}
+	// What an API key caused is refused as the same call with that key is: by the endpoint's scope.
+	if c.Authority.Restricted() {
+		if err := r.Keys.Check(ctx, c.UserID, c.Authority, d.Access.KeyScope); err != nil {
+			return actors.Caller{}, err
+		}
+	}
 	if !d.Access.NeedsGrant(service) {
 		return c, nil
 	}

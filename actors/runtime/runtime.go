@@ -35,6 +35,7 @@ type Runtime struct {
 	Conn      *mesh.Conn
 	Verifier  *mesh.Verifier
 	Guard     *actors.Guard
+	Keys      *actors.Keys
 	Telemetry *mesh.Telemetry
 	// Idempotency records answers under idempotency keys; nil for an actor without a database.
 	Idempotency *idempotency.Store

@@ -8,7 +8,7 @@
 //     refused_starts, failure_marks and approvals, and through the engine executions, execution_histories,
 //     execution_limits and partitions;
 //   - the streams WORKFLOW_LOG and WORKFLOW_FEED;
-//   - the events that tell that executions have ended and that a run was refused.
+//   - the events that tell that executions have progressed or ended and that a run was refused.
 //
 // Its promise: a step that has finished never runs again, whichever process dies. Executions are spread over partitions.
 // Each partition has one owner at a time, a process that holds its executions in memory and appends their transitions to the
@@ -109,6 +109,7 @@ func (a *Actor) engineOptions() engine.Options {
 		PendingCalls: func(ctx context.Context, executions []string) (map[string][]string, error) {
 			return pendingCalls(ctx, a.DB.DB, executions)
 		},
+		LifecycleListeners: lifecycleListeners,
 		ScheduleAllows: func(ctx context.Context, scheduleID, executionID string) (bool, error) {
 			return scheduleAllows(ctx, a.DB.DB, scheduleID, executionID)
 		},
@@ -124,6 +125,7 @@ func (a *Actor) Service() actors.Service {
 		Bindings: a.bindings(),
 		Workers: []actors.Worker{
 			actors.Listen(subjects.TriggerByWebhook, a.webhookDelivered),
+			actors.Listen(subjects.PublishLifecycle, a.publishLifecycle),
 			actors.OnErasure(a.Deps, subjects.WorkflowErasure, subjects.WorkflowErased, a.eraseUser),
 		},
 		Background: loops,

@@ -116,7 +116,7 @@ func (a *approvals) request(ctx context.Context, row engine.Row, call *machine.C
 func (a *approvals) notify(ctx context.Context, row engine.Row, approval approvalRow, channels []string) error {
 	data := map[string]json.RawMessage{}
 	for name, value := range map[string]string{
-		"approval_id": approval.ID, "execution_id": row.ID, "workflow_id": row.WorkflowID, "link": "/v1/approvals/" + approval.ID,
+		"approval_id": approval.ID, "execution_id": row.PublicID(), "workflow_id": row.WorkflowID, "link": "/v1/approvals/" + approval.ID,
 	} {
 		encoded, err := json.Marshal(value)
 		if err != nil {
@@ -126,7 +126,7 @@ func (a *approvals) notify(ctx context.Context, row engine.Row, approval approva
 	}
 	_, err := mesh.Call(ctx, a.Conn, subjects.SendNotification, subjects.SendNotificationRequest{
 		UserID: row.UserID, Category: "workflow", Channels: channels, Subject: approval.Title,
-		Body: cmp.Or(approval.Body, "The workflow "+row.Name+" asks you to decide."), Data: data, DedupeKey: row.ID + "/approval/" + approval.ID,
+		Body: cmp.Or(approval.Body, "The workflow "+row.Name+" asks you to decide."), Data: data, DedupeKey: row.PublicID() + "/approval/" + approval.ID,
 	}, onBehalfOf(row))
 	return err
 }

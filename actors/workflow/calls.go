@@ -38,6 +38,9 @@ type calls struct {
 // dispatch performs one call and returns its output. repeated: an earlier owner of the execution may have performed it. The
 // error is engine.ErrExternal if the call has started and completes later.
 func (c *calls) dispatch(ctx context.Context, row engine.Row, call *machine.Call, repeated bool) (any, error) {
+	if err := c.authorise(ctx, row, call); err != nil {
+		return nil, err
+	}
 	switch call.Kind {
 	case machine.CallEmit:
 		return call.Message, c.emit(ctx, row, call.Message)
@@ -71,10 +74,28 @@ func (c *calls) dispatch(ctx context.Context, row engine.Row, call *machine.Call
 	return nil, machine.NewError(machine.TypeConfiguration, "this version does not support "+string(call.Kind))
 }
 
-// onBehalfOf returns as whom other actors are called for an execution: as its user, under the grant that it was started with,
-// which the callee checks.
+// onBehalfOf returns as whom other actors are called for an execution: as its user, under the grant that it was started with
+// and restricted by its authority, both of which the callee checks.
 func onBehalfOf(row engine.Row) mesh.As {
-	return mesh.As{Service: true, UserID: row.UserID, Grant: row.Grant()}
+	return mesh.As{Service: true, UserID: row.UserID, Grant: row.Grant(), Authority: row.Authority}
+}
+
+// authorise refuses a call that the API key which caused the execution could not make itself: the key lacks the scope of the
+// corresponding endpoint, was revoked or has expired. Calls of other actors are checked by these as well.
+func (c *calls) authorise(ctx context.Context, row engine.Row, call *machine.Call) error {
+	scope := subjects.ScopeWorkflowsExecute
+	if call.Kind == machine.CallFunction {
+		switch call.Function {
+		case machine.FunctionStart:
+		case machine.FunctionNotify, machine.FunctionApproval: // an approval request is a notification
+			scope = subjects.ScopeNotificationsSend
+		case machine.FunctionConsent:
+			scope, _ = engine.ArgumentsOf(call)["scope"].(string)
+		default:
+			scope = subjects.ScopeIntegrationsExecute
+		}
+	}
+	return c.Keys.Check(ctx, row.UserID, row.Authority, scope)
 }
 
 // executeAction executes a provider's action over one of the user's connections.
@@ -134,7 +155,7 @@ func (c *calls) sendNotification(ctx context.Context, row engine.Row, call *mach
 	if request.Category == "" {
 		request.Category = "workflow"
 	}
-	request.UserID, request.DedupeKey = row.UserID, callKey(call)
+	request.UserID, request.DedupeKey = row.UserID, row.PublicID()+strings.TrimPrefix(callKey(call), row.ID)
 	ref, err := mesh.Call(ctx, c.Conn, subjects.SendNotification, request, onBehalfOf(row))
 	if err != nil {
 		return nil, err

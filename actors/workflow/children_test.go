@@ -235,3 +235,30 @@ func TestChildEndsAfterCrash(t *testing.T) {
 		}
 	})
 }
+
+// TestAmbiguousNamesAreRefused: a name that several workflows have is a conflict that names them, for run and for workflow.start.
+func TestAmbiguousNamesAreRefused(t *testing.T) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
+		b := setup(t, database, actortest.Quiet())
+		create := func(version string) string {
+			source := strings.Replace(string(named(t, "twin", "", "- a: {set: {x: 1}}\n")), "1.0.0", version, 1)
+			return call(t, b, subjects.CreateWorkflow, subjects.WorkflowDefinitionRequest{Definition: json.RawMessage(source)}).ID
+		}
+		first := create("1.0.0")
+		const run, start = "- c: {run: {workflow: {namespace: tests, name: twin, version: '%'}}}\n", "- c: {call: workflow.start, with: {namespace: tests, name: twin, version: '%'}}\n"
+		wantStatus(t, b.run(t, strings.Replace(run, "%", "1.0.0", 1), `{}`), "completed")
+		second := create("1.0.0")
+		other := create("2.0.0")
+		for _, tasks := range []string{run, start} {
+			e := b.run(t, strings.Replace(tasks, "%", "1.0.0", 1), `{}`)
+			wantFault(t, e, "communication", 409)
+			if e.Error == nil || !strings.Contains(e.Error.Detail, first) || !strings.Contains(e.Error.Detail, second) || strings.Contains(e.Error.Detail, other) {
+				t.Errorf("the error is %+v, want it to name %s and %s", e.Error, first, second)
+			}
+			wantStatus(t, b.run(t, strings.Replace(tasks, "%", "2.0.0", 1), `{}`), "completed")
+		}
+		wantFault(t, b.run(t, strings.Replace(run, "%", "latest", 1), `{}`), "communication", 409)
+		call(t, b, subjects.DeleteWorkflow, subjects.WorkflowRequest{WorkflowID: first})
+		wantStatus(t, b.run(t, strings.Replace(run, "%", "1.0.0", 1), `{}`), "completed")
+	})
+}

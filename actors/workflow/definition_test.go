@@ -137,7 +137,7 @@ func TestBounds(t *testing.T) {
 		for {
 			page := call(t, b, subjects.GetExecutionHistory, subjects.ExecutionHistoryRequest{
 				ExecutionRequest: subjects.ExecutionRequest{ExecutionID: thick.ID},
-				PageRequest:      subjects.PageRequest{Limit: 200, Cursor: cursor},
+				Limit:            1000, Cursor: cursor,
 			})
 			seen += len(page.Items)
 			if cursor = page.NextCursor; cursor == "" {

@@ -14,6 +14,7 @@ import (
 	"github.com/weftmesh/weft/actors/workflow/language"
 	"github.com/weftmesh/weft/actors/workflow/machine"
 	"github.com/weftmesh/weft/actors/workflow/schedule"
+	"github.com/weftmesh/weft/mesh"
 )
 
 // maxCached bounds each of the actor's caches, in entries.
@@ -24,7 +25,13 @@ const maxCached = 1000
 type definitions struct {
 	db     *database.DB
 	egress *egress.Client
-	parsed *lru.Cache[versionKey, *language.Workflow]
+	parsed *lru.Cache[versionKey, storedVersion]
+}
+
+// storedVersion is a version of a workflow: its definition, and whose authority its scheduled runs have.
+type storedVersion struct {
+	def    *language.Workflow
+	author mesh.Authority
 }
 
 type versionKey struct {
@@ -33,7 +40,7 @@ type versionKey struct {
 }
 
 func newDefinitions(db *database.DB, client *egress.Client) *definitions {
-	parsed, err := lru.New[versionKey, *language.Workflow](maxCached)
+	parsed, err := lru.New[versionKey, storedVersion](maxCached)
 	if err != nil {
 		panic("workflow: a cache's size must be positive")
 	}
@@ -42,20 +49,32 @@ func newDefinitions(db *database.DB, client *egress.Client) *definitions {
 
 // version returns a version of a workflow, parsed; errNoVersion if there is none.
 func (d *definitions) version(ctx context.Context, workflowID string, version int) (*language.Workflow, error) {
+	stored, err := d.stored(ctx, workflowID, version)
+	return stored.def, err
+}
+
+// author returns the authority with which a version of a workflow was stored.
+func (d *definitions) author(ctx context.Context, workflowID string, version int) (mesh.Authority, error) {
+	stored, err := d.stored(ctx, workflowID, version)
+	return stored.author, err
+}
+
+func (d *definitions) stored(ctx context.Context, workflowID string, version int) (storedVersion, error) {
 	key := versionKey{workflowID, version}
-	if w, ok := d.parsed.Get(key); ok {
-		return w, nil
+	if stored, ok := d.parsed.Get(key); ok {
+		return stored, nil
 	}
 	row, err := findVersion(ctx, d.db.DB, workflowID, version)
 	if err != nil {
-		return nil, err
+		return storedVersion{}, err
 	}
 	w, faults := language.Parse([]byte(row.Definition))
 	if len(faults) > 0 {
-		return nil, fmt.Errorf("parsing version %d of workflow %s: %w", version, workflowID, faults)
+		return storedVersion{}, fmt.Errorf("parsing version %d of workflow %s: %w", version, workflowID, faults)
 	}
-	d.parsed.Add(key, w)
-	return w, nil
+	stored := storedVersion{def: w, author: row.Author}
+	d.parsed.Add(key, stored)
+	return stored, nil
 }
 
 // plan returns a version of a workflow and its schedule. It fails if the version has none.

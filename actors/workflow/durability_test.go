@@ -121,7 +121,7 @@ func TestStop(t *testing.T) {
 func wantOneResultPerStep(t *testing.T, b *bundle, id string, steps int) {
 	t.Helper()
 	page := call(t, b, subjects.GetExecutionHistory, subjects.ExecutionHistoryRequest{
-		ExecutionRequest: subjects.ExecutionRequest{ExecutionID: id}, PageRequest: subjects.PageRequest{Limit: 200},
+		ExecutionRequest: subjects.ExecutionRequest{ExecutionID: id}, Limit: 200,
 	})
 	results := map[int]int{}
 	for i, event := range page.Items {

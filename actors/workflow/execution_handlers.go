@@ -78,20 +78,27 @@ func (a *Actor) startExecution(ctx context.Context, r subjects.StartExecutionReq
 
 // startRequestOf reads a caller's request for a start. Under an idempotency key the execution's id is chosen and recorded
 // before anything starts, so that a retry of the request finds the execution.
-func (a *Actor) startRequestOf(ctx context.Context, workflowID, executionID string, version int, given json.RawMessage) (startRequest, error) {
+func (a *Actor) startRequestOf(ctx context.Context, workflowID, chosen string, version int, given json.RawMessage) (startRequest, error) {
 	input, err := definition.InputOf(given, a.config.MaxInput)
 	if err != nil {
 		return startRequest{}, err
 	}
-	if executionID == "" && idempotency.Keyed(ctx, a.DB) {
+	executionID := ""
+	if chosen == "" && idempotency.Keyed(ctx, a.DB) {
 		executionID, err = idempotency.Step(ctx, a.DB, "id", func(context.Context, database.Tx) (string, error) { return a.engine.NewExecutionID(), nil })
 		if err != nil {
 			return startRequest{}, err
 		}
 	}
-	return startRequest{
-		userID: actors.CallerFrom(ctx).UserID, workflowID: workflowID, executionID: strings.ToLower(executionID), version: version, input: input,
-	}, nil
+	caller := actors.CallerFrom(ctx)
+	r := startRequest{
+		authority: caller.Authority, userID: caller.UserID, workflowID: workflowID, executionID: executionID, version: version, input: input,
+	}
+	if chosen != "" {
+		r.chosenID = strings.ToLower(chosen)
+		r.executionID, err = a.executions.idOf(ctx, caller.UserID, r.chosenID)
+	}
+	return r, err
 }
 
 func (a *Actor) getExecution(ctx context.Context, r subjects.ExecutionRequest) (subjects.Execution, error) {
@@ -108,7 +115,7 @@ func (a *Actor) getHistory(ctx context.Context, r subjects.ExecutionHistoryReque
 	if err != nil {
 		return page, err
 	}
-	raw, err := engine.ReadHistory(ctx, a.DB.DB, row.ID, int64(after), engine.HistoryRuns)
+	raw, err := engine.ReadHistory(ctx, a.DB.DB, row.ID, int64(after), r.PageLimit()+1, maxReplyBytes+1)
 	if err != nil {
 		return page, err
 	}
@@ -153,7 +160,11 @@ func (a *Actor) listExecutions(ctx context.Context, r subjects.ListExecutionsReq
 	for _, row := range rows {
 		items = append(items, row.Resource())
 	}
-	return actors.PageOf(items, r.PageLimit(), func(e subjects.Execution) []string { return timeKey(e.CreatedAt, e.ID) }), nil
+	ids := make(map[string]string, len(rows)) // by the id that the user knows
+	for _, row := range rows {
+		ids[row.PublicID()] = row.ID
+	}
+	return actors.PageOf(items, r.PageLimit(), func(e subjects.Execution) []string { return timeKey(e.CreatedAt, ids[e.ID]) }), nil
 }
 
 // watchExecution returns where in the stream WORKFLOW_FEED to read the execution's history, which is published from now on.

@@ -2,6 +2,7 @@ package workflow_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -56,7 +57,7 @@ func TestStory(t *testing.T) {
 		cursor := ""
 		for {
 			page := call(t, b, subjects.GetExecutionHistory, subjects.ExecutionHistoryRequest{
-				ExecutionRequest: subjects.ExecutionRequest{ExecutionID: e.ID}, PageRequest: subjects.PageRequest{Limit: 4, Cursor: cursor},
+				ExecutionRequest: subjects.ExecutionRequest{ExecutionID: e.ID}, Limit: 4, Cursor: cursor,
 			})
 			for i, event := range page.Items {
 				if event.Sequence != uint64(len(types)+1) {
@@ -103,6 +104,53 @@ func TestAsyncStart(t *testing.T) {
 		}
 		if page := call(t, b, subjects.ListExecutions, subjects.ListExecutionsRequest{Status: "running"}); len(page.Items) != 0 {
 			t.Errorf("listed as running: %+v", page.Items)
+		}
+	})
+}
+
+// TestChosenIDsArePerUser: users choose the same id without meeting, and none can take the id that a schedule, an event or a call
+// derives for another, or for the user itself.
+func TestChosenIDsArePerUser(t *testing.T) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
+		b := setup(t, database, actortest.Quiet())
+		chosen, eve := actortest.User(), actortest.User()
+		other := mesh.As{Token: b.mesh.Token(t, eve)}
+		b.mesh.Consent(t, eve, subjects.ScopeWorkflowsExecute)
+		start := func(id string, n int) (e subjects.Execution) {
+			return call(t, b, subjects.StartExecution, subjects.StartExecutionRequest{
+				WorkflowID: b.create(t, echoTasks), ExecutionID: id, Input: json.RawMessage(fmt.Sprintf(`{"n":%d}`, n)),
+			})
+		}
+		if e := start(chosen, 1); e.ID != chosen {
+			t.Fatalf("started %s", e.ID)
+		}
+		b.awaitStatus(t, chosen, "completed")
+		b.with(other, func() {
+			wantCode(t, b, subjects.CodeNotFound, subjects.GetExecutionStatus, other, subjects.ExecutionRequest{ExecutionID: chosen})
+			if e := start(chosen, 2); e.ID != chosen {
+				t.Fatalf("the other user started %s", e.ID)
+			}
+			if e := b.awaitStatus(t, chosen, "completed"); string(e.Input) != `{"n":2}` {
+				t.Errorf("the other user's execution has the input %s", e.Input)
+			}
+		})
+		if e := b.getExecution(t, chosen); string(e.Input) != `{"n":1}` {
+			t.Errorf("the first user's execution has the input %s", e.Input)
+		}
+		// An event's executions are started although another user has chosen their ids before.
+		definition := named(t, "on-event", "schedule: {on: {one: {with: {type: go}}}}\n", echoTasks)
+		workflowID := call(t, b, subjects.CreateWorkflow, subjects.WorkflowDefinitionRequest{Definition: definition}).ID
+		derived := uuid.NewSHA1(uuid.NameSpaceOID, []byte("weft/workflow/"+workflowID+"/event/test\x001")).String()
+		b.with(other, func() { start(derived, 3) })
+		start(derived, 4)
+		started := call(t, b, subjects.PublishEvent, subjects.PublishEventRequest{
+			Event: json.RawMessage(`{"specversion":"1.0","id":"1","source":"test","type":"go","data":5}`),
+		}).Started
+		if len(started) != 1 || started[0] != derived {
+			t.Fatalf("started %v, want %s", started, derived)
+		}
+		if e := b.awaitStatus(t, derived, "completed"); string(e.Input) != `[5]` {
+			t.Errorf("the event's execution has the input %s", e.Input)
 		}
 	})
 }

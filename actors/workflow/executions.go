@@ -31,6 +31,8 @@ type startRequest struct {
 	// executionID is chosen by the caller, or derived from what causes the start; a second start with the same id returns the
 	// execution of the first. Empty: a new id is made.
 	executionID string
+	// chosenID is the id that the caller chose, if executionID is derived from one.
+	chosenID string
 	// version 0 is the current version.
 	version int
 	// input is canonical JSON.
@@ -39,6 +41,10 @@ type startRequest struct {
 	origin engine.Origin
 	// parentID and parentCall are the execution and its call that wait for this execution, if any.
 	parentID, parentCall string
+	// authority restricts the execution to what API keys may do: those of who started it. authored: that is not who chose the
+	// version, so the execution has no more than the version's author either.
+	authority mesh.Authority
+	authored  bool
 	// scheduleID is the schedule that causes the start, if any. The start fails with engine.ErrSchedulePaused if it is paused.
 	scheduleID string
 }
@@ -58,8 +64,18 @@ func (x *executions) start(ctx context.Context, r startRequest, results chan eng
 	if err != nil {
 		return row, false, err
 	}
+	if r.authored {
+		author, err := x.definitions.author(ctx, workflow.ID, r.version)
+		if err != nil {
+			return row, false, err
+		}
+		r.authority = r.authority.Intersect(author)
+	}
+	if err := x.Keys.Check(ctx, r.userID, r.authority, subjects.ScopeWorkflowsExecute); err != nil {
+		return row, false, err
+	}
 	row = engine.Row{
-		ID: r.executionID, UserID: r.userID, WorkflowID: workflow.ID, Version: r.version, Name: def.Document.Name, Input: r.input,
+		Authority: r.authority, ID: r.executionID, ChosenID: r.chosenID, UserID: r.userID, WorkflowID: workflow.ID, Version: r.version, Name: def.Document.Name, Input: r.input,
 		Attributes: definition.AttributesOf(def, r.input), Origin: r.origin, ParentID: r.parentID, ParentCall: r.parentCall,
 		Trace: engine.TraceOf(ctx), CreatedAt: x.Now().UnixMicro(),
 	}
@@ -130,13 +146,30 @@ func (x *executions) existing(ctx context.Context, r startRequest, partition int
 	return row, true, nil
 }
 
-// find returns one of a user's executions, as current as the log.
+// find returns one of a user's executions, by the id that the user chose for it or its own, as current as the log.
 func (x *executions) find(ctx context.Context, userID, id string) (engine.Row, error) {
-	row, err := x.engine.Current(ctx, strings.ToLower(id)) // a UUID may be written in upper case
+	id = strings.ToLower(id) // a UUID may be written in upper case
+	row, err := x.engine.Current(ctx, id)
+	if err == nil && row.UserID != userID || engine.IsNotFound(err) {
+		row, err = x.engine.Current(ctx, engine.ChosenID(userID, id))
+	}
 	if err == nil && row.UserID != userID {
 		return engine.Row{}, engine.ErrNoExecution
 	}
 	return row, err
+}
+
+// idOf returns the id of the execution that a user names by a chosen id. A user may choose the id of one of the own executions,
+// which then is that one.
+func (x *executions) idOf(ctx context.Context, userID, chosen string) (string, error) {
+	row, err := x.engine.Stored(ctx, chosen)
+	switch {
+	case err == nil && row.UserID == userID:
+		return row.ID, nil
+	case err != nil && !engine.IsNotFound(err):
+		return "", err
+	}
+	return engine.ChosenID(userID, chosen), nil
 }
 
 // read returns one of a user's executions with its whole history, as current as the log.
@@ -145,7 +178,7 @@ func (x *executions) read(ctx context.Context, userID, id string) (engine.Row, [
 	if err != nil {
 		return row, nil, err
 	}
-	raw, err := engine.ReadHistory(ctx, x.DB.DB, row.ID, 0, 0)
+	raw, err := engine.ReadHistory(ctx, x.DB.DB, row.ID, 0, 0, 0)
 	if err != nil {
 		return row, nil, err
 	}
@@ -196,18 +229,19 @@ func (x *executions) control(
 }
 
 // retry starts an execution from where an ended one failed, or from a task of it, or with restart from the beginning.
-// version 0 is the current version. The error names a task from which the new execution cannot start.
-func (x *executions) retry(ctx context.Context, ended engine.Row, id, task string, restart bool, version int) (engine.Row, error) {
+// version 0 is the current version. The new execution may do what both the ended one and the caller may. The error names a task from which the new execution cannot start.
+func (x *executions) retry(ctx context.Context, ended engine.Row, id, chosen, task string, restart bool, version int) (engine.Row, error) {
 	workflow, err := x.workflows.find(ctx, ended.UserID, ended.WorkflowID)
 	if err != nil {
 		return ended, err
 	}
 	r := startRequest{
-		userID: ended.UserID, workflowID: ended.WorkflowID, executionID: cmp.Or(id, x.engine.NewExecutionID()), input: ended.Input,
-		version: cmp.Or(version, workflow.Version), origin: engine.Origin{Kind: engine.OriginRestart, ID: ended.ID},
+		userID: ended.UserID, workflowID: ended.WorkflowID, executionID: cmp.Or(id, x.engine.NewExecutionID()), chosenID: chosen, input: ended.Input,
+		version: cmp.Or(version, workflow.Version), origin: engine.Origin{Kind: engine.OriginRestart, ID: ended.ID, Depth: ended.Origin.Depth},
+		authority: ended.Authority.Intersect(actors.CallerFrom(ctx).Authority),
 	}
 	if !restart {
-		r.origin = engine.Origin{Kind: engine.OriginRetry, ID: ended.ID, Task: task}
+		r.origin = engine.Origin{Kind: engine.OriginRetry, ID: ended.ID, Task: task, Depth: ended.Origin.Depth}
 		if _, known, err := x.existing(ctx, r, engine.PartitionOf(r.executionID)); err == nil && !known {
 			candidate := engine.Row{ID: r.executionID, UserID: r.userID, WorkflowID: r.workflowID, Version: r.version, Origin: r.origin}
 			if _, _, err := x.engine.RetryFrom(ctx, candidate); err != nil {

@@ -89,7 +89,7 @@ func (a *Actor) retryExecution(ctx context.Context, r subjects.RetryExecutionReq
 	if err != nil {
 		return subjects.Execution{}, err
 	}
-	row, err := a.executions.retry(ctx, ended, request.executionID, r.FromTask, r.Restart, r.Version)
+	row, err := a.executions.retry(ctx, ended, request.executionID, request.chosenID, r.FromTask, r.Restart, r.Version)
 	if err != nil {
 		return subjects.Execution{}, err
 	}

@@ -101,7 +101,7 @@ func (f *failures) replay(ctx context.Context, userID, id, task string, restart 
 	if err != nil {
 		return "", err
 	}
-	row, err := f.executions.retry(ctx, failed, engine.DerivedID("replay:"+id), task, restart, 0)
+	row, err := f.executions.retry(ctx, failed, engine.DerivedID("replay:"+failed.ID), "", task, restart, 0)
 	if err != nil {
 		return "", err
 	}
@@ -115,7 +115,8 @@ func (f *failures) replayStart(ctx context.Context, refused refusedStartRow) err
 	}
 	err := f.executions.startOnce(ctx, startRequest{
 		userID: refused.UserID, workflowID: refused.WorkflowID, version: refused.Version, executionID: refused.ID, input: refused.Input,
-		origin: engine.Origin{Kind: engine.OriginKind(refused.Cause), ID: scheduleID(refused.WorkflowID)},
+		origin:    engine.Origin{Kind: engine.OriginKind(refused.Cause), ID: scheduleID(refused.WorkflowID)},
+		authority: actors.CallerFrom(ctx).Authority, authored: true,
 	})
 	if err != nil {
 		return err

@@ -59,7 +59,7 @@ func TestLists(t *testing.T) {
 				return subjects.ListExecutionsRequest{PageRequest: p}
 			}, func(e subjects.Execution) string { return e.ID }),
 			"history": list(t, b, subjects.GetExecutionHistory, func(p subjects.PageRequest) subjects.ExecutionHistoryRequest {
-				return subjects.ExecutionHistoryRequest{ExecutionRequest: subjects.ExecutionRequest{ExecutionID: failed.ID}, PageRequest: p}
+				return subjects.ExecutionHistoryRequest{ExecutionRequest: subjects.ExecutionRequest{ExecutionID: failed.ID}, Limit: p.Limit, Cursor: p.Cursor}
 			}, func(e subjects.ExecutionEvent) string { return fmt.Sprint(e.Sequence) }),
 			"approvals": list(t, b, subjects.ListApprovals, func(p subjects.PageRequest) subjects.ListApprovalsRequest {
 				return subjects.ListApprovalsRequest{PageRequest: p}

@@ -127,7 +127,7 @@ func (p *pass) start(ctx context.Context, run runRow) error {
 	input := string(language.Canonical(value))
 	err = p.executions.startOnce(ctx, startRequest{
 		userID: p.row.UserID, workflowID: p.row.WorkflowID, executionID: run.ExecutionID, input: input, version: p.row.Version,
-		origin: engine.Origin{Kind: engine.OriginSchedule, ID: p.row.ID}, scheduleID: p.row.ID,
+		origin: engine.Origin{Kind: engine.OriginSchedule, ID: p.row.ID}, scheduleID: p.row.ID, authored: true,
 	})
 	switch {
 	case err == nil:

@@ -123,6 +123,8 @@ func TestScheduleOverlap(t *testing.T) {
 			_, s := c.createScheduled(t, scheduled("every: PT1H", "overlap: "+policy, slow))
 			schedules[policy] = s.ID
 		}
+		_, s := c.createScheduled(t, scheduled("every: PT1H", "", slow))
+		schedules["default"] = s.ID
 		step := func(want map[string][]string) {
 			t.Helper()
 			c.advance(t, time.Hour+time.Second)
@@ -135,7 +137,7 @@ func TestScheduleOverlap(t *testing.T) {
 		})
 		step(map[string][]string{
 			"skip": {"started", "skipped"}, "buffer_one": {"started", "due"}, "buffer_all": {"started", "due"},
-			"cancel_other": {"ended", "started"}, "terminate_other": {"ended", "started"},
+			"cancel_other": {"ended", "started"}, "terminate_other": {"ended", "started"}, "default": {"started", "started"},
 		})
 		step(map[string][]string{
 			"skip": {"started", "skipped", "skipped"}, "buffer_one": {"started", "due", "skipped"}, "buffer_all": {"started", "due", "due"},

@@ -33,7 +33,7 @@ func (c *calls) startChild(ctx context.Context, row engine.Row, call *machine.Ca
 	}
 	r := startRequest{
 		userID: row.UserID, workflowID: workflowID, version: version, executionID: engine.DerivedID(call.Key), input: string(input),
-		origin: engine.Origin{Kind: engine.OriginWorkflow, ID: row.ID},
+		origin: engine.Origin{Kind: engine.OriginWorkflow, ID: row.ID, Depth: row.Origin.Depth}, authority: row.Authority, authored: true,
 	}
 	if child.Await {
 		r.parentID, r.parentCall = row.ID, call.ID
@@ -95,7 +95,7 @@ func (c *calls) startWorkflow(ctx context.Context, row engine.Row, call *machine
 	}
 	r := startRequest{
 		userID: row.UserID, workflowID: given.WorkflowID, input: input, executionID: engine.DerivedID(call.Key),
-		origin: engine.Origin{Kind: engine.OriginWorkflow, ID: row.ID},
+		origin: engine.Origin{Kind: engine.OriginWorkflow, ID: row.ID, Depth: row.Origin.Depth}, authority: row.Authority, authored: true,
 	}
 	version, isNumber := given.Version.(float64)
 	switch {

@@ -17,6 +17,7 @@ const (
 	eventPublished = "published"
 	eventEmitted   = "emitted"
 	eventWebhook   = "webhook"
+	eventLifecycle = "lifecycle"
 )
 
 // maxEventDepth bounds a chain of executions that events of one another start, so that a cycle ends.
@@ -116,7 +117,7 @@ func (s *eventStarter) start(ctx context.Context, row scheduleRow, id, input str
 	case refusal == nil:
 		refusal = s.executions.startOnce(ctx, startRequest{
 			userID: row.UserID, workflowID: row.WorkflowID, version: row.Version, executionID: id, input: input,
-			origin: engine.Origin{Kind: engine.OriginEvent, ID: row.ID, Depth: depth}, scheduleID: row.ID,
+			origin: engine.Origin{Kind: engine.OriginEvent, ID: row.ID, Depth: depth}, scheduleID: row.ID, authored: true,
 		})
 	}
 	if refusal != nil && (subjects.Transient(refusal) || errors.Is(refusal, engine.ErrSchedulePaused)) {

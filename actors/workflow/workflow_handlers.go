@@ -49,7 +49,7 @@ func (a *Actor) createWorkflow(ctx context.Context, r subjects.WorkflowDefinitio
 	row := workflowRow{
 		ID: a.NewID(), UserID: actors.CallerFrom(ctx).UserID, Name: w.Document.Name, Version: 1, CreatedAt: a.Now().UnixMicro(),
 	}
-	version := newVersion(row.ID, 1, w, text, a.Now())
+	version := newVersion(row.ID, 1, w, text, actors.CallerFrom(ctx).Authority, a.Now())
 	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 		if err := engine.Insert(ctx, tx, &row, &version); err != nil {
 			return err
@@ -62,7 +62,8 @@ func (a *Actor) createWorkflow(ctx context.Context, r subjects.WorkflowDefinitio
 	return version.resource(row.CreatedAt), nil
 }
 
-// updateWorkflow adds a version and makes it the current one, unless the definition is the same as that of the current one.
+// updateWorkflow adds a version and makes it the current one, unless the definition is the same as that of the current one and
+// so is the API key, if any, whose scopes bind the version's scheduled runs.
 func (a *Actor) updateWorkflow(ctx context.Context, r subjects.UpdateWorkflowRequest) (subjects.Workflow, error) {
 	row, err := findWorkflow(ctx, a.DB.DB, actors.CallerFrom(ctx).UserID, r.WorkflowID)
 	if err != nil {
@@ -73,10 +74,11 @@ func (a *Actor) updateWorkflow(ctx context.Context, r subjects.UpdateWorkflowReq
 		return subjects.Workflow{}, err
 	}
 	current, err := findVersion(ctx, a.DB.DB, row.ID, row.Version)
-	if err != nil || current.Digest == w.Digest {
+	author := actors.CallerFrom(ctx).Authority
+	if err != nil || current.Digest == w.Digest && current.Author == author {
 		return current.resource(row.CreatedAt), err
 	}
-	next := newVersion(row.ID, row.Version+1, w, text, a.Now())
+	next := newVersion(row.ID, row.Version+1, w, text, author, a.Now())
 	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 		updated, err := setCurrentVersion(ctx, tx, row.ID, next)
 		if err != nil {

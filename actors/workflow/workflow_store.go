@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -11,6 +13,7 @@ import (
 	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/workflow/language"
 	"github.com/weftmesh/weft/actors/workflow/machine"
+	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -42,9 +45,13 @@ type versionRow struct {
 	Tasks    int    `bun:"tasks"`
 	// Definition is the resolved definition as canonical JSON.
 	Definition string `bun:"definition"`
+	// Lifecycle are the types of lifecycle events that the definition may receive, space-separated.
+	Lifecycle string `bun:"lifecycle"`
 	// Source is the text that the author sent; empty if that was JSON.
-	Source    string `bun:"source"`
-	CreatedAt int64  `bun:"created_at"`
+	Source string `bun:"source"`
+	// Author restricts the executions that schedules, events and other executions start of this version.
+	Author    mesh.Authority `bun:"embed:author_"`
+	CreatedAt int64          `bun:"created_at"`
 }
 
 // summaryColumns are the columns that lists return: all but the definition and its source.
@@ -52,11 +59,12 @@ var summaryColumns = []string{
 	"v.workflow_id", "v.version", "v.namespace", "v.name", "v.declared", "v.title", "v.summary", "v.digest", "v.tasks", "v.created_at",
 }
 
-func newVersion(id string, version int, w *language.Workflow, source string, now time.Time) versionRow {
+func newVersion(id string, version int, w *language.Workflow, source string, author mesh.Authority, now time.Time) versionRow {
 	return versionRow{
 		WorkflowID: id, Version: version, Namespace: w.Document.Namespace, Name: w.Document.Name, Declared: w.Document.Version,
 		Title: machine.Storable(w.Document.Title), Summary: machine.Storable(w.Document.Summary), Digest: w.Digest, Tasks: w.Tasks(),
-		Definition: string(w.Canonical), Source: machine.Storable(source), CreatedAt: now.UnixMicro(),
+		Lifecycle:  strings.Join(machine.LifecycleTypes(w), " "),
+		Definition: string(w.Canonical), Source: machine.Storable(source), Author: author, CreatedAt: now.UnixMicro(),
 	}
 }
 
@@ -149,22 +157,75 @@ func pageOfVersions(ctx context.Context, db bun.IDB, id string, limit, below int
 	return rows, nil
 }
 
+// namedVersion is a version that a namespace, a name and a declared version name.
+type namedVersion struct {
+	WorkflowID string `bun:"workflow_id"`
+	Version    int    `bun:"version"`
+}
+
+// maxNamed bounds the workflows that the error of an ambiguous name lists.
+const maxNamed = 5
+
 // findWorkflowByName finds a user's workflow by the namespace and name in its document, and the newest version with the
-// declared version; "" and "latest" select the current version.
+// declared version; "" and "latest" select the current version. If several workflows have that name and version, it is a conflict
+// that names them: which of them is meant cannot be known.
 func findWorkflowByName(ctx context.Context, db bun.IDB, userID, namespace, name, declared string) (id string, version int, err error) {
-	var row struct {
-		WorkflowID string `bun:"workflow_id"`
-		Version    int    `bun:"version"`
-	}
-	q := db.NewSelect().TableExpr("workflow_versions AS v").Column("v.workflow_id", "v.version").
+	var found []namedVersion
+	q := db.NewSelect().TableExpr("workflow_versions AS v").Column("v.workflow_id").ColumnExpr("max(v.version) AS version").
 		Join("JOIN workflows AS w ON w.id = v.workflow_id").Where("w.user_id = ?", userID).Where("w.deleted_at = 0").
-		Where("v.namespace = ?", namespace).Where("v.name = ?", name).OrderExpr("w.id DESC, v.version DESC").Limit(1)
+		Where("v.namespace = ?", namespace).Where("v.name = ?", name).GroupExpr("v.workflow_id").OrderExpr("v.workflow_id DESC").
+		Limit(maxNamed + 1)
 	if declared == "" || declared == "latest" {
 		q.Where("v.version = w.version")
 	} else {
 		q.Where("v.declared = ?", declared)
 	}
-	missing := subjects.Errorf(subjects.CodeNotFound, "there is no workflow %s.%s:%s", namespace, name, declared)
-	err = database.OneRow(q.Scan(ctx, &row), "reading a workflow by name", missing)
-	return row.WorkflowID, row.Version, err
+	if err := q.Scan(ctx, &found); err != nil {
+		return "", 0, fmt.Errorf("reading a workflow by name: %w", err)
+	}
+	switch {
+	case len(found) == 0:
+		return "", 0, subjects.Errorf(subjects.CodeNotFound, "there is no workflow %s.%s:%s", namespace, name, declared)
+	case len(found) > 1:
+		return "", 0, errAmbiguous(namespace+"."+name+":"+declared, found)
+	}
+	return found[0].WorkflowID, found[0].Version, nil
+}
+
+func errAmbiguous(name string, found []namedVersion) error {
+	ids := make([]string, 0, maxNamed)
+	for _, version := range found[:min(len(found), maxNamed)] {
+		ids = append(ids, version.WorkflowID)
+	}
+	count, more := strconv.Itoa(len(found)), ""
+	if len(found) > maxNamed {
+		count, more = "more than "+strconv.Itoa(maxNamed), " and others"
+	}
+	return subjects.Errorf(subjects.CodeConflict, "%s workflows are named %s: %s%s; start one by workflow_id, or rename or delete the others",
+		count, name, strings.Join(ids, ", "), more)
+}
+
+// lifecycleListeners returns those of some users who have a version of a workflow that receives lifecycle events.
+func lifecycleListeners(ctx context.Context, tx database.Tx, users []string) (listening []string, err error) {
+	err = tx.NewSelect().TableExpr("workflow_versions AS v").ColumnExpr("DISTINCT w.user_id").
+		Join("JOIN workflows AS w ON w.id = v.workflow_id").Where("v.lifecycle <> ''").Where("w.user_id IN (?)", bun.List(users)).
+		Scan(ctx, &listening)
+	if err != nil {
+		return nil, fmt.Errorf("looking for workflows that receive lifecycle events: %w", err)
+	}
+	return listening, nil
+}
+
+// lifecycleTypesOf returns the types of lifecycle events that a user's workflows may receive.
+func lifecycleTypesOf(ctx context.Context, db bun.IDB, userID string) (types []string, err error) {
+	var lists []string
+	err = db.NewSelect().TableExpr("workflow_versions AS v").ColumnExpr("DISTINCT v.lifecycle").
+		Join("JOIN workflows AS w ON w.id = v.workflow_id").Where("v.lifecycle <> ''").Where("w.user_id = ?", userID).Scan(ctx, &lists)
+	if err != nil {
+		return nil, fmt.Errorf("reading which lifecycle events a user receives: %w", err)
+	}
+	for _, list := range lists {
+		types = append(types, strings.Fields(list)...)
+	}
+	return types, nil
 }

@@ -12,8 +12,11 @@ import (
 // secretName matches the names that a secret can have.
 var secretName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]{0,62}$`)
 
-// storingFunctions store their arguments: in a notification, in an approval request, in another execution's input.
-var storingFunctions = []string{machine.FunctionNotify, machine.FunctionStart, machine.FunctionApproval}
+// storingFunctions keep their arguments: in their output, in a notification, in an approval request, in another execution's
+// input.
+var storingFunctions = []string{
+	machine.FunctionEcho, machine.FunctionConsent, machine.FunctionNotify, machine.FunctionStart, machine.FunctionApproval,
+}
 
 // secretFaults reports names in use.secrets that no secret can have, and secrets in the arguments of functions that store
 // them, where they would be readable.
@@ -29,7 +32,7 @@ func secretFaults(w *language.Workflow) language.Faults {
 	}
 	w.Each(func(t *language.Task) {
 		if t.Call != nil && slices.Contains(storingFunctions, t.Call.Function) && t.UsesSecrets() {
-			faults = append(faults, taskFault(t, language.CodeValue, t.Call.Function+" stores its arguments, so $secrets is not allowed in them"))
+			faults = append(faults, taskFault(t, language.CodeValue, t.Call.Function+" keeps its arguments, so $secrets is not allowed in them"))
 		}
 	})
 	return faults

@@ -39,7 +39,9 @@ func TestSecretsInStoredArguments(t *testing.T) {
 		"- a: {input: {from: '{body: $secrets.key}'}, call: notification.send, with: {body: .b}}\n":                        "/do/0/a",
 		"- a: {do: [{b: {call: notification.send, with: {body: '${ $secrets.key }'}}}]}\n":                                 "/do/0/a/do/0/b",
 		"- a: {call: echo, metadata: {compensate: [{c: {call: approval.request, with: {title: '${ $secrets.key }'}}}]}}\n": "/do/0/a/metadata/compensate/0/c",
-		"- a: {call: echo, with: {k: '${ $secrets.key }'}}\n":                                                              "",
+		"- a: {call: echo, with: {k: '${ $secrets.key | @base64 }'}}\n":                                                    "/do/0/a",
+		"- a: {input: {from: '{k: $secrets.key}'}, call: echo, with: {k: '${ .k }'}}\n":                                    "/do/0/a",
+		"- a: {call: consent.require, with: {scope: '${ $secrets.key }'}}\n":                                               "/do/0/a",
 		"- a: {call: github.get, with: {token: '${ $secrets.key }'}}\n":                                                    "",
 		"- a: {call: notification.send, with: {body: secrets}}\n":                                                          "",
 	} {

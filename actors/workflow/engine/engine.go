@@ -54,6 +54,9 @@ type Options struct {
 	WithdrawApprovals func(ctx context.Context, tx database.Tx, executionID string, calls []string) error
 	// PendingCalls returns the calls of executions that have an open approval request, by execution.
 	PendingCalls func(ctx context.Context, executions []string) (map[string][]string, error)
+	// LifecycleListeners returns those of some users who have a workflow that receives lifecycle events, in the projection's
+	// transaction.
+	LifecycleListeners func(ctx context.Context, tx database.Tx, users []string) ([]string, error)
 	// ScheduleAllows reports whether a schedule still starts an execution of this id: false once it was paused or replaced.
 	ScheduleAllows func(ctx context.Context, scheduleID, executionID string) (bool, error)
 }

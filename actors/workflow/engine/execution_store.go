@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -21,14 +22,19 @@ import (
 type Row struct {
 	bun.BaseModel `bun:"table:executions,alias:execution"`
 
-	ID         string `bun:"id,pk" json:"id"`
-	UserID     string `bun:"user_id" json:"user_id"`
+	ID     string `bun:"id,pk" json:"id"`
+	UserID string `bun:"user_id" json:"user_id"`
+	// ChosenID is the id that the caller chose, by which the user knows the execution; empty if the caller chose none. ID is then
+	// derived from it and the user: users cannot meet in each other's ids, nor take those that schedules, events and calls derive.
+	ChosenID   string `bun:"chosen_id" json:"chosen_id,omitempty"`
 	WorkflowID string `bun:"workflow_id" json:"workflow_id"`
 	Version    int    `bun:"version" json:"version"`
 	Name       string `bun:"name" json:"name"`
 	ConsentID  string `bun:"consent_id" json:"consent_id"`
-	Partition  int    `bun:"partition" json:"-"`
-	Status     string `bun:"status" json:"-"`
+	// Authority restricts its calls to what the API keys may do that caused it.
+	Authority mesh.Authority `bun:"embed:authority_" json:"authority,omitzero"`
+	Partition int            `bun:"partition" json:"-"`
+	Status    string         `bun:"status" json:"-"`
 	// Evicted executions are in SQL alone, with their machine's Snapshot. Listens: events may wake it.
 	Evicted bool `bun:"evicted" json:"-"`
 	Listens bool `bun:"listens" json:"-"`
@@ -116,10 +122,16 @@ func (e Row) Grant() mesh.Grant {
 // Ended reports whether the execution has ended.
 func (e Row) Ended() bool { return machine.Status(e.Status).Ended() }
 
+// PublicID is the id by which the user knows the execution.
+func (e Row) PublicID() string { return cmp.Or(e.ChosenID, e.ID) }
+
+// ChosenID is the id of the execution that a user names by an id of the user's choice.
+func ChosenID(userID, chosen string) string { return DerivedID("user/" + userID + "/" + chosen) }
+
 // Resource is the execution as lists show it.
 func (e Row) Resource() subjects.Execution {
 	r := subjects.Execution{
-		ID: e.ID, WorkflowID: e.WorkflowID, Version: e.Version, Name: e.Name, Status: e.Status, CreatedAt: machine.Moment(e.CreatedAt),
+		ID: e.PublicID(), WorkflowID: e.WorkflowID, Version: e.Version, Name: e.Name, Status: e.Status, CreatedAt: machine.Moment(e.CreatedAt),
 		StartedAt: OptionalMoment(e.StartedAt), EndedAt: OptionalMoment(e.EndedAt), Attributes: definition.AttributesFrom(e.Attributes),
 	}
 	if e.Error != "" {
@@ -197,36 +209,6 @@ func PageOfExecutions(
 		return nil, fmt.Errorf("listing executions: %w", err)
 	}
 	return rows, nil
-}
-
-// ReadHistory reads an execution's events after the one with a number, from at most limit runs of events (0: all).
-func ReadHistory(ctx context.Context, db bun.IDB, id string, after int64, limit int) ([]json.RawMessage, error) {
-	var rows []HistoryRow
-	runs := db.NewSelect().TableExpr("executions").ColumnExpr("1 AS first, history AS events").Where("id = ?", id).Where("history <> ''").
-		UnionAll(db.NewSelect().Model((*HistoryRow)(nil)).Column("first", "events").Where("execution_id = ?", id))
-	q := db.NewSelect().With("runs", runs).TableExpr("runs").Column("first", "events").Order("first")
-	if after > 0 {
-		// The run with the next event is the last one that begins at or before it.
-		q.Where("first >= (SELECT max(first) FROM runs WHERE first <= ?)", after+1)
-	}
-	if limit > 0 {
-		q.Limit(int64(limit))
-	}
-	if err := q.Scan(ctx, &rows); err != nil {
-		return nil, fmt.Errorf("reading an execution's history: %w", err)
-	}
-	var events []json.RawMessage
-	for _, row := range rows {
-		var run []json.RawMessage
-		if err := json.Unmarshal([]byte(row.Events), &run); err != nil {
-			return nil, fmt.Errorf("decoding the history of %s: %w", id, err)
-		}
-		if skip := after + 1 - row.First; skip > 0 {
-			run = run[min(int(skip), len(run)):]
-		}
-		events = append(events, run...)
-	}
-	return events, nil
 }
 
 // liveExecutions reads the executions of a partition that are neither ended nor evicted.

@@ -27,6 +27,9 @@ type feedMessage struct {
 	Events []json.RawMessage `json:"events"`
 }
 
+// feedEvents is how many events the feed reads at a time.
+const feedEvents = 1000
+
 // endEvents are the types of events that end an execution.
 var endEvents = []string{
 	string(machine.ExecutionCompleted), string(machine.ExecutionFaulted), string(machine.ExecutionCancelled),
@@ -116,7 +119,7 @@ func (e *Engine) feed(ctx context.Context, id string) error {
 		if err != nil {
 			return err
 		}
-		raw, err := ReadHistory(ctx, e.DB.DB, id, after, HistoryRuns)
+		raw, err := ReadHistory(ctx, e.DB.DB, id, after, feedEvents, e.transitionLimit)
 		if err != nil || len(raw) == 0 {
 			return err
 		}

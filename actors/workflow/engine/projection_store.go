@@ -79,7 +79,7 @@ func storeExecutions(ctx context.Context, tx bun.Tx, fresh, known []Row, histori
 // projectedColumns are those of an execution that change after its start, fixedColumns the others.
 var (
 	fixedColumns = []string{
-		"id", "user_id", "workflow_id", "version", "name", "consent_id", "partition", "priority",
+		"id", "user_id", "chosen_id", "workflow_id", "version", "name", "consent_id", "authority_keys", "authority_scopes", "partition", "priority",
 		"origin_kind", "origin_id", "origin_depth", "origin_task", "parent_id", "parent_call", "input", "attributes", "trace", "created_at",
 	}
 	projectedColumns = []string{
@@ -117,7 +117,8 @@ func storeEach(ctx context.Context, tx bun.Tx, query string, rows []Row) error {
 	defer func() { _ = statement.Close() }()
 	for i := range rows {
 		e := &rows[i]
-		_, err := statement.ExecContext(ctx, e.ID, e.UserID, e.WorkflowID, e.Version, e.Name, e.ConsentID, e.Partition, e.Priority,
+		_, err := statement.ExecContext(ctx, e.ID, e.UserID, e.ChosenID, e.WorkflowID, e.Version, e.Name, e.ConsentID,
+			e.Authority.Keys, e.Authority.Scopes, e.Partition, e.Priority,
 			e.Origin.Kind, e.Origin.ID, e.Origin.Depth, e.Origin.Task,
 			e.ParentID, e.ParentCall, e.Input, e.Attributes, e.Trace, e.CreatedAt,
 			e.Status, e.Evicted, e.Listens, e.Watched, e.DueAt, e.Events, e.Output, e.Error, e.ErrorType, e.Snapshot, e.StartedAt, e.EndedAt, e.History)

@@ -56,9 +56,6 @@ func (e *Engine) CurrentIn(ctx context.Context, id string, number int) (Row, err
 	return row, err
 }
 
-// HistoryRuns bounds the runs of events that one page of a history reads.
-const HistoryRuns = 1000
-
 // FlushAll returns when SQL has what all logs had before the call.
 func (e *Engine) FlushAll(ctx context.Context) error {
 	if len(e.owned()) == subjects.WorkflowPartitions {

@@ -74,10 +74,18 @@ func (e *Row) appendStart(out []byte) ([]byte, error) {
 	}
 	text(`{"id":`, e.ID)
 	text(`,"user_id":`, e.UserID)
+	some(`,"chosen_id":`, e.ChosenID)
 	text(`,"workflow_id":`, e.WorkflowID)
 	out = strconv.AppendInt(append(out, `,"version":`...), int64(e.Version), 10)
 	text(`,"name":`, e.Name)
 	text(`,"consent_id":`, e.ConsentID)
+	if e.Authority.Restricted() {
+		authority, err := json.Marshal(e.Authority)
+		if err != nil {
+			return nil, err
+		}
+		out = append(append(out, `,"authority":`...), authority...)
+	}
 	if e.Priority != 0 {
 		out = strconv.AppendInt(append(out, `,"priority":`...), int64(e.Priority), 10)
 	}

@@ -59,7 +59,7 @@ func (s sqlStore) exists(ctx context.Context, id string) (bool, error) {
 }
 
 func (s sqlStore) history(ctx context.Context, id string) ([]json.RawMessage, error) {
-	return ReadHistory(ctx, s.DB.DB, id, 0, 0)
+	return ReadHistory(ctx, s.DB.DB, id, 0, 0, 0)
 }
 
 func (s sqlStore) claim(ctx context.Context, number int, owner string) (projected uint64, err error) {
@@ -133,6 +133,9 @@ func (s sqlStore) project(ctx context.Context, batch projectionBatch) error {
 			}
 		}
 		reach(crashProjecting)
+		if err := s.publishProgress(ctx, tx, batch.executions); err != nil {
+			return err
+		}
 		return s.publishEnded(ctx, tx, batch.executions)
 	})
 }
@@ -144,13 +147,11 @@ func (b projectionBatch) rows() (fresh, known []Row, histories []HistoryRow, lim
 		if x.limits != nil {
 			limits = append(limits, *x.limits)
 		}
-		switch first := x.row.Events - int64(len(x.events)) + 1; {
-		case len(x.events) == 0:
-		case first == 1:
-			x.row.History = joinEvents(x.events)
-		default:
-			histories = append(histories, HistoryRow{ExecutionID: x.row.ID, First: first, Events: joinEvents(x.events)})
+		runs := splitRuns(x.row.ID, x.row.Events-int64(len(x.events))+1, x.events)
+		if len(runs) > 0 && runs[0].First == 1 {
+			x.row.History, runs = runs[0].Events, runs[1:]
 		}
+		histories = append(histories, runs...)
 		if x.known {
 			known = append(known, x.row)
 		} else {

@@ -290,7 +290,7 @@ func TestEvaluationErrors(t *testing.T) {
 func TestCheckExpression(t *testing.T) {
 	t.Parallel()
 	for expression, valid := range map[string]bool{
-		".x": true, "${ .x }": true, "$input": true, "$context.a": true, "$item": false, "nosuch": false, ".x |": false, "": false, "env": false, "$secrets.s": true, "$authorization": true,
+		".x": true, "${ .x }": true, "$input": true, "$context.a": true, "$item": false, "nosuch": false, ".x |": false, "": false, "env": false, "$secrets.s": false, "$authorization": true,
 	} {
 		if err := CheckExpression(expression); (err == nil) != valid {
 			t.Errorf("%q: %v", expression, err)

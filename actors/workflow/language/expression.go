@@ -3,7 +3,6 @@ package language
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -184,19 +183,16 @@ func (f field) checkExpression(text string) {
 		return
 	}
 	if f.reader.secretsAllowed == 0 && mentionsSecrets(text) {
-		f.fault(CodeExpression, "$secrets may be used only in the arguments of a call, in an authentication, and in the "+
-			"input.from of a call; anywhere else its value would be written to the log")
+		f.fault(CodeExpression, secretsRefused(f.pointer))
 	}
 	f.reader.expressions = append(f.reader.expressions, locatedExpression{f, text})
 }
 
-var secretsVariable = regexp.MustCompile(`\$secrets\b`)
-
-func mentionsSecrets(text string) bool { return secretsVariable.MatchString(text) }
-
-// UsesSecrets reports whether the arguments or the input of a call mention $secrets.
-func (t *Task) UsesSecrets() bool {
-	return t.DeferredInput || t.Call != nil && mentionsSecrets(string(Canonical(t.Call.With)))
+// checkBare checks an expression that may be written without `${ }`. One with it is left to checkTemplate.
+func (f field) checkBare(text string) {
+	if !IsExpression(text) {
+		f.checkExpression(text)
+	}
 }
 
 // locatedExpression is an expression with its position.
@@ -244,8 +240,11 @@ func (f field) checkTemplate() {
 		return
 	}
 	if !f.isObject() {
-		if text, ok := f.text(); ok && IsExpression(text) {
+		switch text, ok := f.text(); {
+		case ok && IsExpression(text):
 			f.checkExpression(text)
+		case ok && f.reader.workflow.Loose && f.reader.secretsAllowed == 0 && mentionsSecrets(text):
+			f.fault(CodeExpression, secretsRefused(f.pointer)) // in loose mode, any text is evaluated
 		}
 		return
 	}
@@ -256,5 +255,10 @@ func (f field) checkTemplate() {
 }
 
 // CheckExpression returns the fault of an expression, written with or without `${ }`, that is evaluated outside of
-// tasks, where only Variables are defined.
-func CheckExpression(text string) error { return compile(expressionBody(text), nil).err }
+// tasks, where only Variables are defined, and whose result is kept.
+func CheckExpression(text string) error {
+	if mentionsSecrets(text) {
+		return errors.New("$secrets may not be used here, because the result is kept")
+	}
+	return compile(expressionBody(text), nil).err
+}

@@ -40,6 +40,7 @@ func Parse(source []byte) (*Workflow, Faults) {
 	w := r.workflow
 	w.count = len(w.tasks)
 	w.applyExtensions()
+	w.markSecrets()
 	w.Definition = definition
 	w.Canonical = Canonical(definition)
 	sum := sha256.Sum256(w.Canonical)

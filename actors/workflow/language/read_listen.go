@@ -55,6 +55,9 @@ func (r *reader) readConsumption(f field) *Consumption {
 			consumption.UntilCondition = text
 		} else {
 			consumption.Until = r.readConsumption(until)
+			if consumption.Until.Until != nil || consumption.Until.UntilCondition != "" {
+				until.fault(CodeValue, "until has no until of its own")
+			}
 		}
 	}
 	o.close()

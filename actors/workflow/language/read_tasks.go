@@ -52,7 +52,7 @@ func (r *reader) readFlow(task *Task, o *object) {
 		name, _ := call.text()
 		if !slices.Contains(r.functions, name) {
 			r.allowSecrets(func() { task.Input = r.readInput(o) })
-			task.DeferredInput = task.Input != nil && mentionsSecrets(string(Canonical(task.Input.From)))
+			task.DeferredInput = task.Input != nil && mentionsSecretsIn(task.Input.From)
 			return
 		}
 	}
@@ -145,7 +145,7 @@ func (r *reader) readFor(task *Task, o *object) {
 		loop.Each, loop.At = config.variable("each", "item"), config.variable("at", "index")
 		if in, ok := config.need("in"); ok {
 			if text, isText := in.text(); isText {
-				in.checkExpression(text)
+				in.checkBare(text)
 			} else if !in.isList() {
 				in.fault(CodeType, "an expression or a list is expected")
 			}
@@ -223,7 +223,7 @@ func readSet(task *Task, o *object) {
 		return
 	}
 	if text, isText := f.text(); isText {
-		f.checkExpression(text)
+		f.checkBare(text)
 	} else if !f.isObject() || len(f.node.Content) == 0 {
 		f.fault(CodeType, "an object with at least one field, or an expression, is expected")
 	}

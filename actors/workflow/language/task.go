@@ -62,6 +62,8 @@ type Task struct {
 	// DeferredInput: input.from uses secrets, so it is evaluated when the call is made; until then the input is the raw
 	// input.
 	DeferredInput bool
+	// Secrets says what of a call derives from $secrets.
+	Secrets SecretUse
 	// Extended and Extension are set for KindExtension. Do is then the extension's tasks before, Extended, and the
 	// extension's tasks after.
 	Extended  *Task

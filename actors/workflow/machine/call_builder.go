@@ -31,12 +31,21 @@ func (b *callBuilder) rebuild(run *Run) *Call {
 	return call
 }
 
-// prepare evaluates a call's arguments. It fails if a secret that the call uses is unavailable.
+// prepare evaluates a call's arguments. It fails if a secret that the call uses is unavailable. The message of an
+// evaluation with $secrets is withheld: an expression can put anything into it.
 func (b *callBuilder) prepare(run *Run) (*Call, error) {
-	b.secrets.denied = nil
+	task := b.def.Task(run.Task)
+	b.secrets.denied, b.secrets.building = nil, task.Kind == language.KindCall
 	call, err := b.build(run)
-	if b.secrets.denied != nil {
+	b.secrets.building = false
+	switch {
+	case b.secrets.denied != nil:
 		return nil, b.secrets.denied
+	case err != nil && task.Secrets.Arguments:
+		known := asError(err)
+		withheld := NewError(known.Type, withheldArguments)
+		withheld.Status = known.Status
+		return nil, withheld
 	}
 	return call, err
 }
@@ -66,14 +75,21 @@ func (b *callBuilder) build(run *Run) (*Call, error) {
 	switch task.Call.Function {
 	case language.CallHTTP:
 		request, err := b.prepareHTTP(task.Call.HTTP, run, scope)
+		if err != nil {
+			return nil, err
+		}
 		call := b.newCall(run, CallHTTP)
-		call.HTTP = request
-		return call, err
+		call.HTTP = request.withheld(task.Secrets)
+		return call, nil
 	case language.CallOpenAPI:
 		request, err := b.prepareOpenAPI(task.Call.OpenAPI, run, scope)
+		if err != nil {
+			return nil, err
+		}
 		call := b.newCall(run, CallOpenAPI)
+		request.secret = task.Secrets
 		call.OpenAPI = request
-		return call, err
+		return call, nil
 	case language.CallGRPC, language.CallAsyncAPI, language.CallA2A, language.CallMCP:
 		return nil, unsupported("call: " + task.Call.Function)
 	}

@@ -9,9 +9,6 @@ import (
 // MaxMessages bounds the events that one listener keeps. A listener that listens forever discards events once handled.
 const MaxMessages = 10_000
 
-// untilFilter marks an event that matched the until clause and is not itself consumed.
-const untilFilter = -1
-
 // eventConsumer decides which listeners consume an event.
 type eventConsumer struct {
 	def     *language.Workflow
@@ -25,6 +22,10 @@ func (c *eventConsumer) consume(run *Run, message map[string]any) (Event, bool) 
 	if run.Phase != PhaseListening && run.Phase != PhaseIterating || run.Fault != nil || run.Stopped || run.Exited {
 		return Event{}, false
 	}
+	lifecycle := isLifecycle(message)
+	if lifecycle && message["subject"] == c.state.Execution {
+		return Event{}, false // an execution does not receive its own lifecycle events: it could go on for ever
+	}
 	task := c.def.Task(run.Task)
 	to := &task.Listen.To
 	if to.Until == nil && to.UntilCondition == "" && to.Mode != "all" && len(run.Messages) > 0 {
@@ -32,13 +33,9 @@ func (c *eventConsumer) consume(run *Run, message map[string]any) (Event, bool) 
 	}
 	scope := c.eval.scope(run, task)
 	event := Event{Type: EventReceived, Run: run.ID, Task: run.Task, MessageID: eventIdentity(message)}
-	if to.Until != nil {
-		for _, filter := range to.Until.Filters {
-			if _, ok := c.matcher.matches(filter, message, run, scope); ok {
-				event.Filters = []int{untilFilter}
-				return event, true
-			}
-		}
+	if until, shared := c.matcher.untilMatch(to.Until, run.UntilMatched, message, run, scope); until != 0 {
+		event.Filters, event.Correlation = []int{until}, shared
+		return event, true
 	}
 	event.Message = ValueOf(language.ReadEvent(message, task.Listen.Read))
 	if len(run.Messages) >= MaxMessages {
@@ -46,7 +43,7 @@ func (c *eventConsumer) consume(run *Run, message map[string]any) (Event, bool) 
 		event.Error.Instance = run.Task
 	}
 	if len(to.Filters) == 0 && to.Mode == "any" {
-		return event, true
+		return event, !lifecycle
 	}
 	for i, filter := range to.Filters {
 		if to.Mode == "all" && slices.Contains(run.MatchedFilters, i) {

@@ -17,6 +17,8 @@ type EventCorrelation struct {
 	// must share.
 	MatchedFilters []int            `json:"matched_filters"`
 	Correlation    map[string]Value `json:"correlation,omitempty"`
+	// UntilMatched are the filters of an until clause of all that events have matched.
+	UntilMatched []int `json:"until_matched,omitempty"`
 }
 
 // CorrelatesEvents reports whether a definition's schedule waits for several events rather than for each one.
@@ -41,11 +43,14 @@ func (g *EventCorrelation) Add(def *language.Workflow, event map[string]any, now
 	for name, value := range g.Correlation {
 		run.Correlation[name] = value.V
 	}
-	if on.Until != nil && len(g.Messages) > 0 {
-		for _, filter := range on.Until.Filters {
-			if _, ok := matcher.matches(filter, message, run, scope); ok {
-				return true, true, nil
-			}
+	if len(g.Messages) > 0 {
+		switch until, shared := matcher.untilMatch(on.Until, g.UntilMatched, message, run, scope); {
+		case until == untilFilter:
+			return true, true, nil
+		case until <= untilPart:
+			g.UntilMatched = append(g.UntilMatched, untilPart-until)
+			g.share(shared)
+			return true, false, nil
 		}
 	}
 	hit, correlation := g.match(matcher, on, message, run, scope)
@@ -54,12 +59,7 @@ func (g *EventCorrelation) Add(def *language.Workflow, event map[string]any, now
 	}
 	g.Messages = append(g.Messages, ValueOf(language.ReadEvent(message, def.Schedule.Read)))
 	g.MatchedFilters = append(g.MatchedFilters, hit)
-	for name, value := range correlation {
-		if g.Correlation == nil {
-			g.Correlation = map[string]Value{}
-		}
-		g.Correlation[name] = ValueOf(value)
-	}
+	g.share(correlation)
 	switch {
 	case on.Mode == "all":
 		return true, len(g.MatchedFilters) == len(on.Filters), nil
@@ -73,6 +73,16 @@ func (g *EventCorrelation) Add(def *language.Workflow, event map[string]any, now
 	return true, false, nil
 }
 
+// share records the values that later events must have.
+func (g *EventCorrelation) share(values map[string]any) {
+	for name, value := range values {
+		if g.Correlation == nil {
+			g.Correlation = map[string]Value{}
+		}
+		g.Correlation[name] = ValueOf(value)
+	}
+}
+
 // noMatch: no filter matches. matchesAll: there are no filters, so every event matches.
 const (
 	noMatch    = -1
@@ -80,7 +90,7 @@ const (
 )
 
 func (g *EventCorrelation) match(matcher eventMatcher, on *language.Consumption, message map[string]any, run *Run, scope language.Scope) (int, map[string]any) {
-	if len(on.Filters) == 0 {
+	if len(on.Filters) == 0 && !isLifecycle(message) {
 		return matchesAll, nil
 	}
 	for i, filter := range on.Filters {

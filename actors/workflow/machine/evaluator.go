@@ -130,7 +130,7 @@ func (e *evaluator) variable(name string) any {
 	case "input":
 		return s.Input.V
 	case "secrets":
-		return e.secrets.values(e.def.Use.Secrets...)
+		return e.secrets.variable(e.def.Use.Secrets)
 	case "runtime":
 		if e.runtime == nil {
 			return map[string]any{"name": "weft"}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"mime"
 	"net/url"
-	"slices"
 	"strings"
 
 	"github.com/weftmesh/weft/actors/workflow/language"
@@ -26,6 +25,8 @@ type HTTPRequest struct {
 	Redirect bool
 	// Credentials must be obtained before the request is sent, see Send; nil when the request is complete.
 	Credentials *Credentials
+	// Secret says which parts derive from $secrets: Response does not repeat them.
+	Secret language.SecretUse
 }
 
 // HTTPResponse is a response as received.
@@ -98,9 +99,16 @@ func (r *HTTPRequest) Response(response HTTPResponse) (any, *Error) {
 func (r *HTTPRequest) fullResponse(response HTTPResponse) any {
 	sent, received := map[string]any{}, map[string]any{}
 	for name, value := range r.Headers {
-		if !slices.Contains([]string{"authorization", "cookie", "proxy-authorization"}, name) {
+		if !r.secretHeader(name) {
 			sent[name] = value
 		}
+	}
+	method, uri := r.Method, r.URL
+	if r.Secret.Method {
+		method = masked
+	}
+	if r.Secret.URI {
+		uri = masked
 	}
 	for name, value := range lowerKeys(response.Headers) {
 		received[name] = value
@@ -109,7 +117,7 @@ func (r *HTTPRequest) fullResponse(response HTTPResponse) any {
 	if err != nil {
 		body = string(response.Body)
 	}
-	return map[string]any{"request": map[string]any{"method": r.Method, "uri": r.URL, "headers": sent},
+	return map[string]any{"request": map[string]any{"method": method, "uri": uri, "headers": sent},
 		"statusCode": response.Status, "headers": received, "content": body}
 }
 

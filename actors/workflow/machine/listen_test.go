@@ -73,6 +73,8 @@ func TestListenForeach(t *testing.T) {
 		"until":    {`listen: {to: {any: [], until: '(. | length) == 3'}}, ` + each, `[10,21,32]`},
 		"context":  {`listen: {to: {any: [], until: '$context.last == 21'}}, ` + each, `[10,21]`},
 		"consumed": {`listen: {to: {any: [{with: {type: t.a}}], until: {one: {with: {type: t.end}}}}}, ` + each, `[10,21]`},
+		"part":     {`listen: {to: {any: [{with: {type: t.a}}], until: {all: [{with: {type: t.b}}, {with: {type: t.end}}]}}}`, `[1,2]`},
+		"not all":  {`listen: {to: {any: [{with: {type: t.a}}], until: {all: [{with: {type: t.b}}, {with: {type: t.c}}]}}}`, `waiting`},
 		"nothing":  {`listen: {to: {any: [{with: {type: t.a}}], until: {one: {with: {type: t.a}}}}}, ` + each, `[]`},
 		"exit":     {`listen: {to: {any: [], until: '${ false }'}}, foreach: {do: [{b: {if: $index == 1, set: {v: 1}, then: exit}}]}`, `[]`},
 		"end":      {`listen: {to: {any: [], until: '${ false }'}}, foreach: {do: [{b: {if: $index == 1, set: {v: '${ $item }'}, then: end}}]}`, `{"v":2}`},

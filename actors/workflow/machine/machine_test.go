@@ -60,7 +60,7 @@ do: [{a: {set: {x: '${ .v }'}}}]`, `{"in":{"v":5}}`, `{"out":{"x":5}}`},
 		"attempt timeout":                 {`do: [{a: {try: [{b: {wait: PT9S}}], catch: {retry: {delay: PT1S, limit: {attempt: {count: 2, duration: PT3S}}}, do: [{c: {set: {x: '${ $error.status }'}}}]}}}]`, `{}`, `{"x":408}`},
 		"endless":                         {`do: [{a: {set: {x: 1}, then: a}}]`, `{}`, `runtime 500 `},
 		"unsupported":                     {`do: [{a: {run: {shell: {command: ls}}}}]`, `{}`, `configuration 400 /do/0/a`},
-		"missing secret":                  {`use: {secrets: [s]}` + "\n" + `do: [{a: {call: http, with: {method: get, endpoint: {uri: 'https://x.test/', authentication: {bearer: {use: s}}}}}}]`, `{}`, `configuration 400 /do/0/a`},
+		"missing secret":                  {`use: {secrets: [s]}` + "\n" + `do: [{a: {call: http, with: {method: get, endpoint: {uri: 'https://x.test/', authentication: {bearer: {use: s}}}}}}]`, `{}`, `authorization 403 /do/0/a`},
 		"loose mode":                      {"evaluate: {mode: loose}\n" + `do: [{a: {set: {x: .y, z: plain words}}}]`, `{"y":4}`, `{"x":4,"z":"plain words"}`},
 		"null output":                     {`do: [{a: {set: {x: 1}, output: {as: .none}}}]`, `{}`, `null`},
 	} {
@@ -355,6 +355,25 @@ func TestResponse(t *testing.T) {
 		if got != test.want {
 			t.Errorf("%s: got %s, want %s", name, got, test.want)
 		}
+	}
+}
+
+// TestReturnOfChild: run.return selects what of a child's result is the task's output and enters the log.
+func TestReturnOfChild(t *testing.T) {
+	t.Parallel()
+	for options, want := range map[string]string{
+		`return: stdout`: `{"n":1}`, `return: none`: `null`, `return: code`: `0`, `return: stderr`: `""`, `return: all`: `{"code":0,"stderr":"","stdout":{"n":1}}`,
+		`await: true`: `{"n":1}`, `await: false, return: none`: `{"x":1}`,
+	} {
+		d := newDriver(t, head+`do: [{a: {run: {workflow: {namespace: n, name: w, version: 1.0.0}, `+options+`}}}]`)
+		d.reply = func(*Call) (any, *Error) { return map[string]any{"n": 1}, nil }
+		if got := result(d.run(map[string]any{"x": 1})); got != want {
+			t.Errorf("%s: got %s, want %s", options, got, want)
+		}
+		if log := string(language.Canonical(d.log)); want == "null" && strings.Contains(log, `"n":1`) {
+			t.Errorf("%s: the log has the output: %s", options, log)
+		}
+		replay(t, d)
 	}
 }
 

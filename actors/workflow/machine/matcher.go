@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"reflect"
 	"regexp"
+	"slices"
 
 	"github.com/weftmesh/weft/actors/workflow/language"
 )
@@ -16,6 +17,9 @@ type eventMatcher struct {
 // matches reports whether an event has the attributes that a filter requires and correlates with earlier events. It
 // returns the values that later events must share. An expression that fails does not match.
 func (m *eventMatcher) matches(filter language.EventFilter, message map[string]any, run *Run, scope language.Scope) (map[string]any, bool) {
+	if filter.With["type"] == nil && isLifecycle(message) {
+		return nil, false
+	}
 	for name, want := range filter.With {
 		if !m.matchesAttribute(want, message[name], scope) {
 			return nil, false
@@ -46,18 +50,14 @@ func (m *eventMatcher) matches(filter language.EventFilter, message map[string]a
 }
 
 // matchesAttribute compares one attribute: an expression must hold for it, a string must equal it or match all of it as
-// a regular expression, any other value must equal it.
+// a regular expression. An object or a list with expressions inside is compared part by part; any other value must equal it.
 func (m *eventMatcher) matchesAttribute(want, got any, scope language.Scope) bool {
 	text, isText := want.(string)
 	if !isText {
-		return equalJSON(want, got)
+		return m.matchesPart(want, got, scope)
 	}
 	if language.IsExpression(text) {
-		value, err := m.def.Evaluate(text, got, scope)
-		if err != nil || value == nil || value == false {
-			return false
-		}
-		return value == true || equalJSON(value, got)
+		return m.matchesExpression(text, got, scope)
 	}
 	given, isText := got.(string)
 	if !isText || text == given || language.IsLiteral(text) {
@@ -65,6 +65,68 @@ func (m *eventMatcher) matchesAttribute(want, got any, scope language.Scope) boo
 	}
 	pattern, err := regexp.Compile("^(?:" + text + ")$")
 	return err == nil && pattern.MatchString(given)
+}
+
+// matchesExpression evaluates an expression on a value: it must be true, or equal the value.
+func (m *eventMatcher) matchesExpression(text string, got any, scope language.Scope) bool {
+	value, err := m.def.Evaluate(text, got, scope)
+	if err != nil || value == nil || value == false {
+		return false
+	}
+	return value == true || equalJSON(value, got)
+}
+
+// matchesPart compares a value. In an object with expressions, the fields that it names must match; a list with expressions
+// must match item by item. Everything else must be equal.
+func (m *eventMatcher) matchesPart(want, got any, scope language.Scope) bool {
+	if text, isText := want.(string); isText && language.IsExpression(text) {
+		return m.matchesExpression(text, got, scope)
+	}
+	if !hasExpression(want) {
+		return equalJSON(want, got)
+	}
+	switch want := want.(type) {
+	case map[string]any:
+		fields, isObject := got.(map[string]any)
+		if !isObject {
+			return false
+		}
+		for name, part := range want {
+			if !m.matchesPart(part, fields[name], scope) {
+				return false
+			}
+		}
+		return true
+	case []any:
+		items, isList := got.([]any)
+		if !isList || len(items) != len(want) {
+			return false
+		}
+		for i, part := range want {
+			if !m.matchesPart(part, items[i], scope) {
+				return false
+			}
+		}
+		return true
+	}
+	return false
+}
+
+// hasExpression reports whether any text in a value is an expression.
+func hasExpression(value any) bool {
+	switch value := value.(type) {
+	case string:
+		return language.IsExpression(value)
+	case map[string]any:
+		for _, part := range value {
+			if hasExpression(part) {
+				return true
+			}
+		}
+	case []any:
+		return slices.ContainsFunc(value, hasExpression)
+	}
+	return false
 }
 
 func equalJSON(a, b any) bool {

@@ -19,6 +19,7 @@ type OpenAPIRequest struct {
 
 	headers     map[string]string
 	credentials *Credentials
+	secret      language.SecretUse
 }
 
 // Request is the HTTP request of the operation according to the description: Swagger 2.0 or OpenAPI 3, as Response of
@@ -80,7 +81,7 @@ func (o *OpenAPIRequest) baseURL(root map[string]any) (string, *Error) {
 
 func (o *OpenAPIRequest) request(root map[string]any, method, target string, parameters []any) (*HTTPRequest, *Error) {
 	request := &HTTPRequest{Method: strings.ToUpper(method), Headers: map[string]string{"accept": "application/json"},
-		Output: o.Output, Redirect: o.Redirect, Credentials: o.credentials}
+		Output: o.Output, Redirect: o.Redirect, Credentials: o.credentials, Secret: o.secret}
 	query, form, rest := url.Values{}, url.Values{}, map[string]any{}
 	for name, value := range o.Parameters {
 		rest[name] = value

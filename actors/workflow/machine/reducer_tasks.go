@@ -280,9 +280,13 @@ func (r *reducer) applyMessage(run *Run, event *Event) {
 		run.Stopped = true
 		return
 	}
-	run.Messages = append(run.Messages, event.Message.V)
-	run.MatchedFilters = append(run.MatchedFilters, event.Filters...)
-	run.Fault = event.Error
+	if len(event.Filters) == 1 && event.Filters[0] <= untilPart {
+		run.UntilMatched = append(run.UntilMatched, untilPart-event.Filters[0])
+	} else {
+		run.Messages = append(run.Messages, event.Message.V)
+		run.MatchedFilters = append(run.MatchedFilters, event.Filters...)
+		run.Fault = event.Error
+	}
 	for name, value := range event.Correlation {
 		if run.Correlation == nil {
 			run.Correlation = map[string]any{}

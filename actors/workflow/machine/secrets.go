@@ -3,20 +3,39 @@ package machine
 import (
 	"fmt"
 	"slices"
-	"strings"
+
+	"github.com/weftmesh/weft/actors/workflow/language"
 )
 
-// minSecretLength is the length in bytes from which a secret's text is masked; shorter ones would match unrelated text.
-const minSecretLength = 6
+// Errors whose texts could contain parts of a secret have these details instead.
+const (
+	withheldArguments = "an expression in the arguments of the call failed; its message is withheld, because the arguments use $secrets"
+	withheldFailure   = "the call failed; the message is withheld, because it may repeat what the call derives from $secrets"
+)
 
 // secretReader reads the values of secrets, and masks them in what comes back from calls.
+//
+// The rule that keeps secrets out of the log does not depend on masking: an expression that mentions $secrets is refused by
+// package language wherever its result would be kept, $secrets is empty except while a call is built, and the errors and
+// copies of what is built are withheld as language.SecretUse says. Masking is an addition, for servers that echo.
 type secretReader struct {
 	// read is Environment.Secrets; declared: the definition has use.secrets.
 	read     func() (map[string]any, error)
 	declared bool
-	// texts are the secret texts read so far. denied is why a secret that the current call uses is unavailable.
-	texts  []string
+	// building: a call is being built. Only then are there secrets to read.
+	building bool
+	// masks replaces the secret texts read so far, and their encodings. denied is why a secret that the current call uses
+	// is unavailable.
+	masks  masks
 	denied error
+}
+
+// variable is $secrets: empty except in a call that is being built.
+func (s *secretReader) variable(names []string) map[string]any {
+	if !s.building {
+		return map[string]any{}
+	}
+	return s.values(names...)
 }
 
 // values returns the values of the secrets. If a needed one is unavailable it sets denied, and the call being built
@@ -24,16 +43,19 @@ type secretReader struct {
 func (s *secretReader) values(needed ...string) map[string]any {
 	values, err := s.load()
 	if err != nil {
-		s.denied = NewError(TypeCommunication, "the secrets are unavailable")
+		s.denied = errSecretsUnread()
 		return map[string]any{}
 	}
 	for _, name := range needed {
 		if _, known := values[name]; !known {
-			s.denied = NewError(TypeConfiguration, fmt.Sprintf("the secret %.80q is not set", name))
+			// The specification: "A runtime must raise an error with type …/authorization and status 403 when access to a secret is denied".
+			s.denied = NewError(TypeAuthorization, fmt.Sprintf("the secret %.80q is not set", name))
 		}
 	}
 	return values
 }
+
+func errSecretsUnread() *Error { return NewError(TypeCommunication, "the secrets are unavailable") }
 
 // load reads the secrets and records their texts, so that they are masked from now on.
 func (s *secretReader) load() (map[string]any, error) {
@@ -44,71 +66,56 @@ func (s *secretReader) load() (map[string]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, text := range secretTexts(nil, values) {
-		if !slices.Contains(s.texts, text) {
-			s.texts = append(s.texts, text)
-		}
-	}
+	s.masks.add(values)
 	return values, nil
 }
 
-// knownTexts are the texts that must not be written to the log. If no call has read the secrets since the execution was
-// restored, they are read now.
-func (s *secretReader) knownTexts() []string {
-	if s.texts == nil && s.declared {
-		if _, err := s.load(); err != nil {
-			return nil
-		}
+// ready returns an error if the secrets must be masked and cannot be read: they have not been since the execution was
+// restored.
+func (s *secretReader) ready() *Error {
+	if s.masks.read || !s.declared {
+		return nil
 	}
-	return s.texts
-}
-
-func secretTexts(texts []string, value any) []string {
-	switch value := value.(type) {
-	case string:
-		if len(value) >= minSecretLength {
-			texts = append(texts, value)
-		}
-	case map[string]any:
-		for _, item := range value {
-			texts = secretTexts(texts, item)
-		}
-	case []any:
-		for _, item := range value {
-			texts = secretTexts(texts, item)
-		}
+	if _, err := s.load(); err != nil {
+		return errSecretsUnread()
 	}
-	return texts
+	return nil
 }
 
 // mask replaces secret texts in the result of a call, so that a server that echoes its request does not bring them into
 // the log. It changes the value in place.
 func (s *secretReader) mask(value any) any {
-	if len(s.knownTexts()) == 0 {
+	if s.ready() != nil || s.masks.empty() {
 		return value
 	}
-	switch value := value.(type) {
-	case string:
-		return s.maskText(value)
-	case map[string]any:
-		for key, item := range value {
-			if masked := s.maskText(key); masked != key {
-				delete(value, key)
-				key = masked
-			}
-			value[key] = s.mask(item)
-		}
-	case []any:
-		for i, item := range value {
-			value[i] = s.mask(item)
-		}
-	}
-	return value
+	return s.masks.value(value)
 }
 
 func (s *secretReader) maskText(text string) string {
-	for _, secret := range s.knownTexts() {
-		text = strings.ReplaceAll(text, secret, "***")
+	if s.ready() != nil || s.masks.empty() {
+		return text
 	}
-	return text
+	return s.masks.text(text)
+}
+
+// failure is the error of a call, without what may derive from secrets. An error about a missing scope or consent
+// is kept: these texts are weft's own.
+func (s *secretReader) failure(task *language.Task, failure Error) *Error {
+	if task.Secrets.Quoted && failure.Type != TypeAuthorization {
+		failure.Title, failure.Detail = NewError(failure.Type, "").Title, withheldFailure
+	}
+	failure.Title, failure.Detail = s.maskText(failure.Title), s.maskText(failure.Detail)
+	return &failure
+}
+
+// withheld marks the parts of a request that its copies must not have.
+func (r *HTTPRequest) withheld(use language.SecretUse) *HTTPRequest {
+	r.Secret = use
+	return r
+}
+
+// secretHeader reports whether a header's value derives from $secrets, by its lower-case name.
+func (r *HTTPRequest) secretHeader(name string) bool {
+	return r.Secret.AllHeaders || r.Secret.Headers[name] ||
+		slices.Contains([]string{"authorization", "cookie", "proxy-authorization"}, name)
 }

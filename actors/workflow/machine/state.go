@@ -121,6 +121,8 @@ type Run struct {
 	MatchedFilters []int          `json:"matched_filters,omitempty"`
 	Correlation    map[string]any `json:"correlation,omitempty"`
 	Stopped        bool           `json:"stopped,omitempty"`
+	// UntilMatched are the filters of an until clause of all that events have matched.
+	UntilMatched []int `json:"until_matched,omitempty"`
 	// Handled counts the messages for which the foreach tasks have run; Outputs are their outputs.
 	Handled int   `json:"handled,omitempty"`
 	Outputs []any `json:"outputs,omitempty"`

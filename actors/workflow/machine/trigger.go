@@ -17,7 +17,7 @@ func Trigger(def *language.Workflow, event map[string]any, now time.Time) (input
 		return nil, false
 	}
 	matcher, filters := eventMatcher{def}, def.Schedule.On.Filters
-	starts = len(filters) == 0
+	starts = len(filters) == 0 && !isLifecycle(message)
 	for _, filter := range filters {
 		if _, ok := matcher.matches(filter, message, &Run{}, language.Scope{Now: now}); ok {
 			starts = true

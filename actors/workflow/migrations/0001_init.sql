@@ -21,17 +21,29 @@ CREATE TABLE workflow_versions (
 	tasks       BIGINT       NOT NULL,
 	definition  TEXT         NOT NULL,
 	source      TEXT         NOT NULL,
+	-- The API key that stored the version and its scopes; empty if none did.
+	author_keys   TEXT       NOT NULL,
+	author_scopes TEXT       NOT NULL,
+	-- The types of lifecycle events that the definition may receive.
+	lifecycle   TEXT         NOT NULL,
 	created_at  BIGINT       NOT NULL,
 	PRIMARY KEY (workflow_id, version)
 );
 
+CREATE INDEX workflow_versions_lifecycle ON workflow_versions (workflow_id) WHERE lifecycle <> '';
+
 CREATE TABLE executions (
 	id           VARCHAR(36)  NOT NULL PRIMARY KEY,
 	user_id      VARCHAR(64)  NOT NULL,
+	-- The id that the caller chose, from which and the user id is derived; empty if the caller chose none.
+	chosen_id    VARCHAR(36)  NOT NULL,
 	workflow_id  VARCHAR(36)  NOT NULL,
 	version      BIGINT       NOT NULL,
 	name         VARCHAR(63)  NOT NULL,
 	consent_id   VARCHAR(64)  NOT NULL,
+	-- The API keys that caused the execution and the scopes that they share; empty if none did.
+	authority_keys   TEXT     NOT NULL,
+	authority_scopes TEXT     NOT NULL,
 	partition    BIGINT       NOT NULL,
 	status       VARCHAR(16)  NOT NULL,
 	evicted      BOOLEAN      NOT NULL,

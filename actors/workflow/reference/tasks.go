@@ -52,7 +52,11 @@ func (r *interpreter) body(task *language.Task, input any, s frame) taskResult {
 		if err != nil {
 			return wrong
 		}
-		return r.call(task, arguments, s)
+		end := r.call(task, arguments, s)
+		if task.Run.Await && !end.failed() {
+			end.data = returned(task.Run.Return, end.data)
+		}
+		return end
 	case language.KindDo:
 		return compositeResult(r.list(task.Do, input, s))
 	case language.KindFor:
@@ -61,6 +65,18 @@ func (r *interpreter) body(task *language.Task, input any, s frame) taskResult {
 		return r.fork(task, input, s)
 	}
 	return r.try(task, input, s)
+}
+
+// returned is what run.return selects of the output of a child.
+func returned(selected string, output any) any {
+	whole := map[string]any{"code": 0, "stdout": output, "stderr": ""}
+	switch selected {
+	case "none":
+		return nil
+	case "all":
+		return whole
+	}
+	return whole[selected]
 }
 
 // compositeResult is the result of a composite task; it consumes an exit.

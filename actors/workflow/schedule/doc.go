@@ -5,8 +5,8 @@
 // specification does not define are in document.metadata.schedule:
 //
 //	timeZone  the IANA time zone of cron; default UTC
-//	overlap   the policy for a run that is due while another of the schedule is running: skip (default), buffer_one,
-//	          buffer_all, cancel_other, terminate_other, allow
+//	overlap   the policy for a run that is due while another of the schedule is running: skip (default of cron), buffer_one,
+//	          buffer_all, cancel_other, terminate_other, allow (default of every)
 //	catchUp   how late a run may start after downtime; default PT1H
 //	jitter    the window over which starts are spread, always the same for a nominal time; default none
 //	input     the input of runs; its expressions read .nominal_time, .scheduled_for, .time_zone and .backfill

@@ -15,9 +15,21 @@ const (
 	CancelOther Overlap = "cancel_other"
 	// TerminateOther cancels what is running and starts the newest run at once.
 	TerminateOther Overlap = "terminate_other"
-	// Allow runs them concurrently.
+	// Allow runs them concurrently, up to MaxRunning at a time; more wait.
 	Allow Overlap = "allow"
 )
+
+// MaxRunning bounds the runs of a schedule that the policy Allow runs at the same time.
+const MaxRunning = 100
+
+// defaultOverlap is the policy of a schedule that declares none. The specification has every start a run "regardless of whether
+// the previous run is still in progress"; of cron it says nothing about that.
+func defaultOverlap(kind Kind) Overlap {
+	if kind == Every {
+		return Allow
+	}
+	return Skip
+}
 
 // Overlaps returns all policies.
 func Overlaps() []Overlap {
@@ -53,6 +65,10 @@ func Decide(due []Overlap, running int) (verdicts []Verdict, cancel bool) {
 				buffered = true
 			case BufferAll:
 				verdict = Wait
+			case Allow:
+				if running >= MaxRunning {
+					verdict = Wait
+				}
 			case CancelOther:
 				verdict, cancel = Wait, true
 			case TerminateOther:

@@ -84,9 +84,10 @@ func FromWorkflow(w *language.Workflow) (*Plan, []Fault) {
 		}
 		return nil, r.faults
 	}
-	p := &Plan{Zone: "UTC", Overlap: Skip, CatchUp: DefaultCatchUp, Read: cmp.Or(w.Schedule.Read, "data")}
+	p := &Plan{Zone: "UTC", CatchUp: DefaultCatchUp, Read: cmp.Or(w.Schedule.Read, "data")}
 	r.readOptions(p)
 	r.readKind(p, w.Schedule)
+	p.Overlap = cmp.Or(p.Overlap, defaultOverlap(p.Kind))
 	if len(r.faults) == 0 {
 		r.readInput(p, w)
 	}

@@ -30,7 +30,7 @@ func TestPlans(t *testing.T) {
 		t.Fatalf("plan %+v, faults %v", p, faults)
 	}
 	p, faults = FromWorkflow(parse(t, "schedule: {every: {minutes: 5}}", ""))
-	if len(faults) > 0 || p.Kind != Every || p.Overlap != Skip || p.CatchUp != DefaultCatchUp || p.Zone != "UTC" {
+	if len(faults) > 0 || p.Kind != Every || p.Overlap != Allow || p.CatchUp != DefaultCatchUp || p.Zone != "UTC" {
 		t.Fatalf("plan %+v, faults %v", p, faults)
 	}
 	if p, faults = FromWorkflow(parse(t, "", "")); p != nil || faults != nil {
@@ -146,6 +146,7 @@ func TestOverlap(t *testing.T) {
 		{[]Overlap{TerminateOther}, 2, []Verdict{Start}, true},
 		{[]Overlap{TerminateOther, TerminateOther}, 0, []Verdict{Drop, Start}, false},
 		{[]Overlap{Allow, Allow}, 3, []Verdict{Start, Start}, false},
+		{[]Overlap{Allow, Allow, Allow}, MaxRunning - 2, []Verdict{Start, Start, Wait}, false},
 		{[]Overlap{BufferAll, Allow, Skip}, 1, []Verdict{Wait, Start, Drop}, false},
 	} {
 		verdicts, cancel := Decide(test.due, test.running)
