@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/workflow/language"
 	"github.com/weftmesh/weft/actors/workflow/machine"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -135,14 +136,23 @@ func (p *partition) handleStart(ctx context.Context, c startCommand, wait chan R
 	if err != nil {
 		return err
 	}
-	release := func() {}
+	return p.e.Guarded(ctx, row, func(ctx context.Context, held func() bool) error {
+		return p.startGuarded(ctx, c, def, wait, fresh, held)
+	})
+}
+
+// startGuarded is handleStart while the consent to start is checked and held: revocations wait until it has returned.
+func (p *partition) startGuarded(
+	ctx context.Context, c startCommand, def *language.Workflow, wait chan Result, fresh bool, held func() bool,
+) (err error) {
+	row, release := c.Row, func() {}
 	if !fresh {
 		release, err = p.reserveID(ctx, row.ID)
 	}
 	var logged chan error
 	if err == nil {
 		defer release()
-		logged, err = p.startFenced(ctx, c, def, wait)
+		logged, err = p.startFenced(ctx, c, def, wait, held)
 	}
 	if errors.Is(err, ErrTaken) { // the other start may still be pending, and the caller must find it in the log
 		if failed := p.writer.barrier(ctx); failed != nil {
