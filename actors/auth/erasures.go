@@ -128,7 +128,15 @@ func (e *erasures) recordAnswer(ctx context.Context, answer subjects.Erasure) er
 	if !slices.Contains(subjects.ErasingActors(), answer.Actor) {
 		return subjects.Errorf(subjects.CodeInvalid, "%q takes no part in erasures", answer.Actor)
 	}
-	return e.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error { return e.addAnswer(ctx, tx, answer) })
+	settled := false
+	err := e.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
+		e.DB.AfterCommit(ctx, func() { settled = answer.Round == erasureLast })
+		return e.addAnswer(ctx, tx, answer)
+	})
+	if err != nil || !settled {
+		return err
+	}
+	return e.DB.Scrub(ctx)
 }
 
 func (e *erasures) addAnswer(ctx context.Context, tx database.Tx, answer subjects.Erasure) error {
