@@ -23,6 +23,9 @@ func WatchBlockedAccounts(ctx context.Context, p *Membership) (*BlockedAccounts,
 	p.Handle(BarrierAccount, func(ctx context.Context, s Barrier) error {
 		select {
 		case <-loaded:
+			if s.Revision == 0 { // after an entry was deleted
+				return b.accounts.Sync(ctx)
+			}
 			return b.accounts.WaitRevision(ctx, s.Revision)
 		default:
 			return errors.New("the blocked accounts are still being loaded")

@@ -44,6 +44,9 @@ func (k *call) trace(ctx context.Context, cancel context.CancelFunc) *httptrace.
 			}
 		},
 		WroteRequest: func(info httptrace.WroteRequestInfo) {
+			if k.refused.Load() {
+				return // it was written to a closed connection
+			}
 			k.sent.Store(true)
 			if info.Err != nil {
 				return
