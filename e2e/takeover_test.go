@@ -112,7 +112,7 @@ func (s *theft) checkGone(t *testing.T, weft *running, owner *client, ownerID st
 		t.Errorf("the thief's server was called %d times after the owner's first session", n-read)
 	}
 	if s.thiefShop.count("/later") != 0 || mail.count("/read") != 0 || mail.count("/later") != 0 || mail.count("/health") != probed {
-		t.Errorf("the thief's executions went on")
+		t.Errorf("the thief's executions continued")
 	}
 	for _, m := range sink.Mails() {
 		if d := decodeMail(t, m); strings.Contains(d.subject, s.canary) {
@@ -351,7 +351,7 @@ func TestNothingActsForADisabledAccount(t *testing.T) {
 	disable(false)
 	program.must(t, 200, "GET", "/v1/workflows", nil, "Authorization: Bearer "+s.key)
 	err := eventually(func() (bool, string) {
-		return s.thiefShop.count("/read") > before && s.thiefShop.count("/later") == 1 && sent(), "something has not gone on"
+		return s.thiefShop.count("/read") > before && s.thiefShop.count("/later") == 1 && sent(), "something has not continued"
 	})
 	if err != nil {
 		t.Error(err)

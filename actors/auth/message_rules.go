@@ -39,8 +39,8 @@ const maxNotices = 30
 
 // budget bounds the messages of one purpose to one address. perAddress of them are sent at once in each window, at most
 // perSource of these for requests from one network. Further ones wait for the next slot, one per interval; a message that is
-// waiting already serves for those that are requested meanwhile. So a request is always followed by a message, whoever else
-// has requested some, and an address receives at most perAddress + window/interval in a window.
+// waiting already serves for those that are requested meanwhile. So a request is always followed by a message, however many
+// others have requested some, and an address receives at most perAddress + window/interval in a window.
 type budget struct {
 	perAddress, perSource int64
 	window, interval      time.Duration

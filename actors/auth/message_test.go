@@ -266,9 +266,9 @@ func (b *harness) requestResetFrom(ip, email string) {
 	}
 }
 
-// TestAStrangersResetsDoNotUseUpTheOwners: a stranger asks for resets of an address; the owner, on another network, still gets one
+// TestAnAttackersResetsDoNotUseUpTheOwners: an attacker asks for resets of an address; the owner, on another network, still gets one
 // at once, and on the same network at the next slot.
-func TestAStrangersResetsDoNotUseUpTheOwners(t *testing.T) {
+func TestAnAttackersResetsDoNotUseUpTheOwners(t *testing.T) {
 	onEachDatabase(t, func(t *testing.T, b *harness) {
 		box := b.mailbox()
 		b.register("ada@example.com")
@@ -294,7 +294,7 @@ func TestAStrangersResetsDoNotUseUpTheOwners(t *testing.T) {
 	})
 }
 
-// TestSecurityNoticesHaveTheirOwnBudget: whatever strangers make weft send to an address, the notices about changes of its account
+// TestSecurityNoticesHaveTheirOwnBudget: whatever others make weft send to an address, the notices about changes of its account
 // arrive.
 func TestSecurityNoticesHaveTheirOwnBudget(t *testing.T) {
 	onEachDatabase(t, func(t *testing.T, b *harness) {

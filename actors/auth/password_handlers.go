@@ -50,7 +50,7 @@ func (a *Actor) resetPassword(ctx context.Context, req subjects.ResetPasswordReq
 	if err != nil {
 		return subjects.Empty{}, err
 	}
-	// The caller controls the mailbox. Whoever made an account that was not verified before need not: it is replaced.
+	// The caller controls the mailbox. The user who made an account that was not verified before need not: it is replaced.
 	use := func(ctx context.Context, tx database.Tx) error { return useToken(ctx, tx, msg) }
 	if !u.EmailVerified {
 		_, err = a.ownership.takeOver(ctx, u, user{PasswordHash: hash}, auditReset, use, func(ctx context.Context, tx database.Tx, u user) error {
@@ -66,8 +66,8 @@ func (a *Actor) resetPassword(ctx context.Context, req subjects.ResetPasswordReq
 	return subjects.Empty{}, err
 }
 
-// resetVerified sets the password of a verified account after a reset. All sessions and API keys of the account end: whoever
-// had the old password may have made them.
+// resetVerified sets the password of a verified account after a reset. All sessions and API keys of the account end: an
+// attacker with the old password may have made them.
 func (a *Actor) resetVerified(ctx context.Context, u user, hash string, use func(context.Context, database.Tx) error) error {
 	if err := a.apiKeys.revokeTokens(ctx, u.ID); err != nil {
 		return err

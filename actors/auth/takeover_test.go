@@ -46,7 +46,7 @@ func TestTheOwnerOfAnAddressGetsANewAccount(t *testing.T) {
 		}
 		_, err := login()
 		if e := requireCode(t, err, subjects.CodeUnavailable); e.Reason != subjects.ReasonErasing || e.RetryAfter == 0 {
-			t.Errorf("before the erasure the owner is told %+v", e)
+			t.Errorf("before the erasure the answer is %+v", e)
 		}
 		if err := b.actor.Stop(t); err != nil {
 			t.Fatal(err)
@@ -158,7 +158,7 @@ func TestBlocksFollowTheDatabase(t *testing.T) {
 	eventually(t, "the disabled account alone is blocked", func() bool { return blocked.Has(ada.User.ID) && !blocked.Has(eve.User.ID) })
 }
 
-// TestAResetLetsALockedOutOwnerIn: strangers lock an address; its owner proves the mailbox by a reset and signs in at once, while
+// TestAResetLetsALockedOutOwnerIn: attackers lock an address; its owner proves the mailbox by a reset and signs in at once, while
 // they go on.
 func TestAResetLetsALockedOutOwnerIn(t *testing.T) {
 	onEachDatabase(t, func(t *testing.T, b *harness) {
@@ -167,17 +167,17 @@ func TestAResetLetsALockedOutOwnerIn(t *testing.T) {
 		const owner = "198.51.100.9"
 		lock := func() {
 			for i := range 60 {
-				_ = b.loginFrom("203.0.113."+string(rune('0'+i%10))+string(rune('0'+i/10)), "ada@example.com", "a guess of a stranger")
+				_ = b.loginFrom("203.0.113."+string(rune('0'+i%10))+string(rune('0'+i/10)), "ada@example.com", "a guess of an attacker")
 			}
 			for range 6 {
-				_ = b.loginFrom(owner, "ada@example.com", "a guess of a stranger")
+				_ = b.loginFrom(owner, "ada@example.com", "a guess of an attacker")
 			}
 		}
 		lock()
 		requireCode(t, b.loginFrom(owner, "ada@example.com", goodPassword), subjects.CodeRateLimited)
 		b.resetFrom(box, owner, "ada@example.com", "a wholly new one", 1)
 		for i := range 60 {
-			_ = b.loginFrom("192.0.2."+string(rune('0'+i%10))+string(rune('0'+i/10)), "ada@example.com", "a guess of a stranger")
+			_ = b.loginFrom("192.0.2."+string(rune('0'+i%10))+string(rune('0'+i/10)), "ada@example.com", "a guess of an attacker")
 		}
 		if err := b.loginFrom(owner, "ada@example.com", "a wholly new one"); err != nil {
 			t.Errorf("after the reset: %v", err)
@@ -185,7 +185,7 @@ func TestAResetLetsALockedOutOwnerIn(t *testing.T) {
 	})
 }
 
-// TestAResetEndsAPIKeys: whoever had the old password may have made them.
+// TestAResetEndsAPIKeys: an attacker with the old password may have made them.
 func TestAResetEndsAPIKeys(t *testing.T) {
 	onEachDatabase(t, func(t *testing.T, b *harness) {
 		box := b.mailbox()

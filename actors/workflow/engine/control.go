@@ -5,7 +5,6 @@ import (
 	"errors"
 
 	"github.com/weftmesh/weft/actors/database"
-	"github.com/weftmesh/weft/actors/workflow/language"
 	"github.com/weftmesh/weft/actors/workflow/machine"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -136,38 +135,32 @@ func (p *partition) handleStart(ctx context.Context, c startCommand, wait chan R
 	if err != nil {
 		return err
 	}
-	return p.e.Guarded(ctx, row, func(ctx context.Context, held func() bool) error {
-		return p.startGuarded(ctx, c, def, wait, fresh, held)
-	})
-}
-
-// startGuarded is handleStart while the consent to start is checked and held: revocations wait until it has returned.
-func (p *partition) startGuarded(
-	ctx context.Context, c startCommand, def *language.Workflow, wait chan Result, fresh bool, held func() bool,
-) (err error) {
-	row, release := c.Row, func() {}
-	if !fresh {
-		release, err = p.reserveID(ctx, row.ID)
-	}
-	var logged chan error
-	if err == nil {
-		defer release()
-		logged, err = p.startFenced(ctx, c, def, wait, held)
-	}
-	if errors.Is(err, ErrTaken) { // the other start may still be pending, and the caller must find it in the log
-		if failed := p.writer.barrier(ctx); failed != nil {
-			return failed
+	// Revocations wait until the function has returned.
+	return p.e.Guarded(ctx, row, func(ctx context.Context, live func() bool) (err error) {
+		release := func() {}
+		if !fresh {
+			release, err = p.reserveID(ctx, row.ID)
 		}
-	}
-	if err != nil {
+		var logged chan error
+		if err == nil {
+			defer release()
+			logged, err = p.startFenced(ctx, c, def, wait, live)
+		}
+		if errors.Is(err, ErrTaken) { // the other start may still be pending, and the caller must find it in the log
+			if failed := p.writer.barrier(ctx); failed != nil {
+				return failed
+			}
+		}
+		if err != nil {
+			return err
+		}
+		err = awaitLogged(context.WithoutCancel(ctx), logged)
+		if err == nil && PartitionOf(row.ID) != p.number {
+			err = p.flush(ctx) // the id does not name the partition, SQL does
+		}
+		reach(crashBeforeAck)
 		return err
-	}
-	err = awaitLogged(context.WithoutCancel(ctx), logged)
-	if err == nil && PartitionOf(row.ID) != p.number {
-		err = p.flush(ctx) // the id does not name the partition, SQL does
-	}
-	reach(crashBeforeAck)
-	return err
+	})
 }
 
 // await returns an execution's result once it has ended.

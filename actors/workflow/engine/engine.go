@@ -57,8 +57,8 @@ type Options struct {
 	// ScheduleAllows reports whether a schedule still starts an execution of this id: false once it was paused or replaced.
 	ScheduleAllows func(ctx context.Context, scheduleID, executionID string) (bool, error)
 	// Guarded runs start, which appends the start of an execution to the log, if the execution's consent is active, and makes
-	// revocations wait until start has returned. If held is false, a revocation may not have waited, and nothing may be appended.
-	Guarded func(ctx context.Context, row Row, start func(ctx context.Context, held func() bool) error) error
+	// revocations wait until start has returned. If live is false, a revocation may not have waited, and nothing may be appended.
+	Guarded func(ctx context.Context, row Row, start func(ctx context.Context, live func() bool) error) error
 	// AwaitUnblocked returns when the user's account is not blocked, true at once if it is not; false if stop is closed or ctx
 	// ends first.
 	AwaitUnblocked func(ctx context.Context, stop <-chan struct{}, userID string) bool

@@ -30,8 +30,8 @@ type pendingTransition struct {
 	head   []byte
 	raw    []json.RawMessage
 	events []machine.Event
-	// held, if set, must be true right before the append.
-	held func() bool
+	// live, if set, must be true right before the append.
+	live func() bool
 	// logged gets nil once the transition is in the log, or the error that keeps it out; nil where no caller waits.
 	logged chan error
 }
@@ -142,7 +142,7 @@ func (w *logWriter) appendBatch(ctx context.Context, batch []pendingTransition) 
 	reach(crashTransitionDecided)
 	for {
 		// The starts in the batch are decided and cannot be taken out of it: the next owner, or a retry, checks them again.
-		if slices.ContainsFunc(batch, func(t pendingTransition) bool { return t.held != nil && !t.held() }) {
+		if slices.ContainsFunc(batch, func(t pendingTransition) bool { return t.live != nil && !t.live() }) {
 			return errNotHeld
 		}
 		err := w.log.append(ctx, batch)

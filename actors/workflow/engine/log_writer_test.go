@@ -338,12 +338,12 @@ func TestFittingEvents(t *testing.T) {
 func TestAnExpiredLeaseGivesThePartitionUp(t *testing.T) {
 	t.Parallel()
 	onWriter(t, 1000, nil, func(t *testing.T, w *writerTest) {
-		for _, held := range []bool{true, false} {
+		for _, live := range []bool{true, false} {
 			transition, logged := pending(t, "a", 10)
-			transition.held = func() bool { return held }
+			transition.live = func() bool { return live }
 			w.add(transition)
-			if err := <-logged; (err == nil) != held || !held && !isMoving(err) {
-				t.Errorf("held %t: %v", held, err)
+			if err := <-logged; (err == nil) != live || !live && !isMoving(err) {
+				t.Errorf("live %t: %v", live, err)
 			}
 		}
 		transition, logged := pending(t, "b", 10)
