@@ -11,7 +11,8 @@ import (
 
 // OnErasure binds an actor's erasure handler to the deletion of accounts. erase deletes or pseudonymises what the actor holds of the
 // user and of the user's aliases, and returns the number of records. It must be repeatable, because it is called again after a failure
-// or a repeated delivery. When it has returned, the actor publishes report, which auth waits for.
+// or a repeated delivery. When it has returned and the database's files have nothing left of what it deleted, the actor publishes
+// report, which auth waits for.
 func OnErasure(
 	d Deps, s subjects.Subscription[subjects.AccountDeletion], report subjects.Event[subjects.Erasure],
 	erase func(ctx context.Context, deletion subjects.AccountDeletion) (items int64, err error),
@@ -22,6 +23,9 @@ func OnErasure(
 		}
 		items, err := erase(ctx, e.Data)
 		if err != nil {
+			return fmt.Errorf("erasing a user's data: %w", err)
+		}
+		if err := d.DB.Scrub(ctx); err != nil {
 			return fmt.Errorf("erasing a user's data: %w", err)
 		}
 		return d.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/weftmesh/weft/actors/wait"
@@ -16,14 +17,20 @@ import (
 )
 
 // Guard checks consent at the moment when something starts on a user's behalf, and takes part in revocations: once revoke_consent has
-// returned, nothing starts under the revoked consent.
+// returned, nothing starts under the revoked consent. It refuses everything for a blocked account, one that was disabled or deleted, in
+// the same way: once the block has returned, nothing starts for the account.
 //
 // Do first registers what is about to start and then reads the consent's state. A revocation first writes the state and then asks
 // every guard, which cancels the registered starts and waits for their end. So either the read sees the revocation or the revocation
 // sees the registration, and the state needs no watch. For the same reason a state that was read may be cached until a revocation asks
 // or the lease expires (docs/adr/0007).
+//
+// A process that is paused between its check and its act resumes with a lease that has expired, and the revocation has not waited for
+// it. What starts therefore calls Permit right before it acts. Between Permit and the act there is no further check: a process that is
+// paused in exactly these few instructions, for longer than its lease, acts when it resumes (docs/adr/0012).
 type Guard struct {
 	membership *mesh.Membership
+	blocked    *mesh.BlockedAccounts
 	states     *kv.Bucket[subjects.ConsentState]
 	now        func() time.Time
 
@@ -41,13 +48,17 @@ type Guard struct {
 type pendingStart struct {
 	guard  *Guard
 	keys   []string
+	ctx    context.Context //nolint:containedctx // Permit reads why it ended
 	cancel context.CancelCauseFunc
-	done   chan struct{}
-	once   sync.Once
+	// expired is set once the process's lease has expired since the registration, even if it was renewed afterwards.
+	expired atomic.Bool
+	done    chan struct{}
+	once    sync.Once
 }
 
 var (
 	errRevoked      = errors.New("consent was revoked before the start")
+	errBlocked      = errors.New("the account was blocked before the start")
 	errLeaseExpired = errors.New("the guard's lease expired before the start")
 )
 
@@ -63,9 +74,19 @@ func NewGuard(
 		membership: membership, states: states, now: now,
 		pending: map[string]map[*pendingStart]struct{}{}, cached: map[string]cachedState{},
 	}
+	if g.blocked, err = mesh.WatchBlockedAccounts(ctx, membership); err != nil {
+		return nil, err
+	}
+	// Runs after the handler that waits until the block is known.
+	membership.Handle(mesh.BarrierAccount, func(ctx context.Context, s mesh.Barrier) error {
+		if !g.blocked.Has(s.UserID) {
+			return nil // it was unblocked
+		}
+		return g.cancelPending(ctx, accountKey(s.UserID), errBlocked)
+	})
 	membership.Handle(mesh.BarrierConsent, func(ctx context.Context, s mesh.Barrier) error {
 		g.invalidate(stateKey(s.UserID, s.Scope))
-		return g.cancelPending(ctx, s.UserID, s.Scope)
+		return g.cancelPending(ctx, stateKey(s.UserID, s.Scope), errRevoked)
 	})
 	membership.Handle(mesh.BarrierConsentRenewed, func(_ context.Context, s mesh.Barrier) error {
 		g.invalidate(stateKey(s.UserID, s.Scope))
@@ -73,20 +94,22 @@ func NewGuard(
 	})
 	membership.OnRejoin(func(context.Context) error {
 		g.invalidateAll()
+		g.expireAll()
 		return nil
 	})
 	return g, nil
 }
 
 // Do runs start if the grant's user consents to scope at present and, if the grant names a consent, that consent is still active.
-// start must call started when the action can no longer be held back, such as after writing a request to the wire. Until then a
-// revocation cancels start's context and waits for its end.
+// start must call Permit right before it acts, and started when the action can no longer be held back, such as after writing a request
+// to the wire. Until then a revocation cancels start's context and waits for its end.
 //
-// The error is CodeConsentRequired with the missing scope, CodeUnavailable while this process cannot check consent, or start's own.
+// The error is CodeConsentRequired with the missing scope, CodeForbidden with ReasonAccountBlocked for a blocked account, CodeUnavailable
+// while this process cannot check consent, or start's own.
 func (g *Guard) Do(
 	ctx context.Context, grant mesh.Grant, scope string, start func(ctx context.Context, started func()) error,
 ) error {
-	keys := []string{stateKey(grant.UserID, scope)}
+	keys := []string{accountKey(grant.UserID), stateKey(grant.UserID, scope)}
 	if grant.ConsentID != "" && grant.Scope != scope {
 		keys = append(keys, stateKey(grant.UserID, grant.Scope))
 	}
@@ -103,7 +126,7 @@ func (g *Guard) Do(
 func (g *Guard) DoConsented(
 	ctx context.Context, userID, scope string, start func(ctx context.Context, grant mesh.Grant) error,
 ) error {
-	ctx, pending := g.register(ctx, []string{stateKey(userID, scope)})
+	ctx, pending := g.register(ctx, []string{accountKey(userID), stateKey(userID, scope)})
 	defer pending.end()
 	grant, err := g.Check(ctx, userID, scope)
 	if err != nil {
@@ -111,6 +134,50 @@ func (g *Guard) DoConsented(
 	}
 	return startError(ctx, scope, start(ctx, grant))
 }
+
+// DoGranted is Do under the grant alone, for what needs no other consent than the one that it names. A revocation cancels start and waits
+// until it has returned. held reports whether this process's lease has been valid since the check: if not, revocations have not waited for
+// start. The error is CodeForbidden for an incomplete grant.
+func (g *Guard) DoGranted(ctx context.Context, grant mesh.Grant, start func(ctx context.Context, held func() bool) error) error {
+	ctx, pending := g.register(ctx, []string{accountKey(grant.UserID), stateKey(grant.UserID, grant.Scope)})
+	defer pending.end()
+	if err := g.CheckGrant(ctx, grant); err != nil {
+		return err
+	}
+	return startError(ctx, grant.Scope, start(ctx, pending.held))
+}
+
+// Blocked reports whether nothing may start for an account: it is disabled, or was deleted.
+func (g *Guard) Blocked(userID string) bool { return g.blocked.Has(userID) }
+
+// Permit is the last check before an act that a Guard has let start, in the context that its start was given. It refuses if the start
+// was held back, or if this process's lease has expired since the consent was checked. Outside a start it permits everything.
+func Permit(ctx context.Context) error {
+	p, ok := ctx.Value(startKey{}).(*pendingStart)
+	if !ok {
+		return nil
+	}
+	if !p.held() {
+		return errLeaseExpired
+	}
+	return context.Cause(p.ctx)
+}
+
+// held reports whether the process's lease has been valid since the start was registered.
+func (p *pendingStart) held() bool {
+	if !p.guard.membership.Live() {
+		p.expire()
+	}
+	return !p.expired.Load()
+}
+
+// expire holds the start back because the process's lease has expired.
+func (p *pendingStart) expire() {
+	p.expired.Store(true)
+	p.cancel(errLeaseExpired)
+}
+
+type startKey struct{}
 
 // checkBoth checks the grant's consent, if it names one, and the user's consent to scope.
 func (g *Guard) checkBoth(ctx context.Context, grant mesh.Grant, scope string) error {
@@ -130,6 +197,8 @@ func startError(ctx context.Context, scope string, err error) error {
 		return nil
 	case errors.Is(cause, errRevoked):
 		return consentRequired(scope, "revoked")
+	case errors.Is(cause, errBlocked):
+		return accountBlocked()
 	case errors.Is(cause, errLeaseExpired):
 		return cannotCheck(errLeaseExpired)
 	}
@@ -139,7 +208,8 @@ func startError(ctx context.Context, scope string, err error) error {
 // register adds a pending start to the keys. The returned context ends if the start must be held back.
 func (g *Guard) register(ctx context.Context, keys []string) (context.Context, *pendingStart) {
 	p := &pendingStart{guard: g, keys: keys, done: make(chan struct{})}
-	ctx, p.cancel = context.WithCancelCause(ctx)
+	ctx, p.cancel = context.WithCancelCause(context.WithValue(ctx, startKey{}, p))
+	p.ctx = ctx
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, key := range keys {
@@ -177,13 +247,13 @@ func (p *pendingStart) end() {
 	p.cancel(nil)
 }
 
-// cancelPending cancels the pending starts under a user's consent to scope and waits for their end.
-func (g *Guard) cancelPending(ctx context.Context, userID, scope string) error {
+// cancelPending cancels the pending starts of a key and waits for their end.
+func (g *Guard) cancelPending(ctx context.Context, key string, cause error) error {
 	g.mu.Lock()
-	starts := slices.Collect(maps.Keys(g.pending[stateKey(userID, scope)]))
+	starts := slices.Collect(maps.Keys(g.pending[key]))
 	g.mu.Unlock()
 	for _, p := range starts {
-		p.cancel(errRevoked)
+		p.cancel(cause)
 	}
 	for _, p := range starts {
 		select {
@@ -195,27 +265,31 @@ func (g *Guard) cancelPending(ctx context.Context, userID, scope string) error {
 	return nil
 }
 
+// expireAll holds all pending starts back.
+func (g *Guard) expireAll() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, starts := range g.pending {
+		for p := range starts {
+			p.expire()
+		}
+	}
+}
+
 // watchLease cancels pending starts when the process's lease expires, because revocations do not wait for this process afterwards. It
 // checks 20 times per lease, and the lease counts as expired a fifth before its end. It returns when no start is pending.
 func (g *Guard) watchLease() {
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
 	_ = wait.Every(ctx, mesh.LeaseLength/20, func() {
-		live := g.membership.Live()
+		if !g.membership.Live() {
+			g.expireAll()
+		}
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		if len(g.pending) == 0 {
 			g.watching = false
 			stop()
-			return
-		}
-		if live {
-			return
-		}
-		for _, starts := range g.pending {
-			for p := range starts {
-				p.cancel(errLeaseExpired)
-			}
 		}
 	})
 }

@@ -62,7 +62,8 @@ func covers(state subjects.ConsentState, consentID string) bool {
 	return state.ConsentID == consentID || slices.Contains(state.Continues, consentID)
 }
 
-// state returns the active state of a user's consent to scope. The error is CodeConsentRequired if there is none.
+// state returns the active state of a user's consent to scope. The error is CodeConsentRequired if there is none, and CodeForbidden with
+// ReasonAccountBlocked for a blocked account.
 func (g *Guard) state(ctx context.Context, userID, scope string) (subjects.ConsentState, error) {
 	key := stateKey(userID, scope)
 	g.mu.Lock()
@@ -72,6 +73,9 @@ func (g *Guard) state(ctx context.Context, userID, scope string) (subjects.Conse
 	if !g.membership.Live() {
 		return subjects.ConsentState{}, cannotCheck(errLeaseExpired)
 	}
+	if g.blocked.Has(userID) {
+		return subjects.ConsentState{}, accountBlocked()
+	}
 	if ok && !g.expired(cached.ConsentState) && g.now().Sub(cached.at) < stateTTL {
 		return cached.ConsentState, nil
 	}
@@ -80,8 +84,11 @@ func (g *Guard) state(ctx context.Context, userID, scope string) (subjects.Conse
 		return subjects.ConsentState{}, consentRequired(scope, "missing")
 	}
 	if err != nil {
-		if ctx.Err() != nil && errors.Is(context.Cause(ctx), errRevoked) {
+		switch cause := context.Cause(ctx); {
+		case errors.Is(cause, errRevoked):
 			return subjects.ConsentState{}, consentRequired(scope, "revoked")
+		case errors.Is(cause, errBlocked):
+			return subjects.ConsentState{}, accountBlocked()
 		}
 		return subjects.ConsentState{}, cannotCheck(err)
 	}
@@ -140,4 +147,13 @@ func consentRequired(scope, state string) error {
 	}
 }
 
+func accountBlocked() error {
+	return &subjects.Error{
+		Code: subjects.CodeForbidden, Reason: subjects.ReasonAccountBlocked, Detail: "the account is disabled or deleted",
+	}
+}
+
 func stateKey(userID, scope string) string { return kv.EncodeKey(userID, scope) }
+
+// accountKey is the key of all starts for an account. It has one token, and so is no stateKey.
+func accountKey(userID string) string { return kv.EncodeKey(userID) }

@@ -2,6 +2,7 @@ package actors_test
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -198,4 +199,83 @@ func TestGuardRecoversFromAServerRestart(t *testing.T) {
 	actortest.Eventually(t, "consent can be checked", func() bool {
 		return guard.Do(t.Context(), mesh.Grant{UserID: user}, scope, act) == nil
 	})
+}
+
+// TestABlockedAccountStartsNothing: a block cancels what is pending for the account under any consent, refuses what follows, and ends.
+func TestABlockedAccountStartsNothing(t *testing.T) {
+	t.Parallel()
+	m := actortest.Start(t, actortest.Quiet())
+	guard, _ := newGuard(t, m, "integration")
+	user := actortest.User()
+	grant := m.Consent(t, user, scope)[scope]
+	waiting := make(chan struct{})
+	result := make(chan error, 1)
+	go func() { result <- guard.Do(t.Context(), grant, scope, untilCanceled(waiting)) }()
+	receive(t, waiting)
+	m.Block(t, user, true)
+	wantBlocked := func(err error) {
+		t.Helper()
+		if !errors.Is(err, &subjects.Error{Code: subjects.CodeForbidden, Reason: subjects.ReasonAccountBlocked}) {
+			t.Errorf("got %v, want that the account is blocked", err)
+		}
+	}
+	wantBlocked(receive(t, result))
+	wantBlocked(guard.Do(t.Context(), grant, scope, act))
+	wantBlocked(guard.DoGranted(t.Context(), grant, func(context.Context, func() bool) error { return nil }))
+	_, err := guard.Check(t.Context(), user, scope)
+	wantBlocked(err)
+	m.Block(t, user, false)
+	if err := guard.Do(t.Context(), grant, scope, act); err != nil {
+		t.Errorf("once unblocked: %v", err)
+	}
+}
+
+// TestPermitRefusesAfterTheLeaseHasExpired: a start that has passed its check is not permitted to act once the process's lease has
+// expired, also not after the lease was renewed: a revocation in between has not waited for it.
+func TestPermitRefusesAfterTheLeaseHasExpired(t *testing.T) {
+	t.Parallel()
+	m := actortest.Start(t, actortest.Quiet())
+	guard, _ := newGuard(t, m, "integration")
+	user := actortest.User()
+	grant := m.Consent(t, user, scope)[scope]
+	checked, resume := make(chan struct{}), make(chan struct{})
+	result := make(chan error, 2)
+	var acted atomic.Bool
+	go func() {
+		result <- guard.Do(t.Context(), grant, scope, func(ctx context.Context, _ func()) error {
+			if err := actors.Permit(ctx); err != nil {
+				t.Errorf("before the lease has expired: %v", err)
+			}
+			checked <- struct{}{}
+			<-resume
+			if err := actors.Permit(ctx); err != nil {
+				return err
+			}
+			acted.Store(true)
+			return nil
+		})
+	}()
+	held := make(chan bool, 1)
+	go func() {
+		result <- guard.DoGranted(t.Context(), grant, func(_ context.Context, stillHeld func() bool) error {
+			checked <- struct{}{}
+			<-resume
+			held <- stillHeld()
+			return nil
+		})
+	}()
+	receive(t, checked)
+	receive(t, checked)
+	m.StopServer(t)
+	actortest.Eventually(t, "the lease has expired", func() bool {
+		return subjects.CodeOf(guard.Do(t.Context(), grant, scope, act)) == subjects.CodeUnavailable
+	})
+	m.RestartServer(t)
+	actortest.Eventually(t, "the lease is held again", func() bool { return guard.Do(t.Context(), grant, scope, act) == nil })
+	close(resume)
+	receive(t, result)
+	receive(t, result)
+	if acted.Load() || receive(t, held) {
+		t.Errorf("a start acted that had been checked under an earlier lease")
+	}
 }

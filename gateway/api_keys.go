@@ -42,6 +42,9 @@ type keyCache struct {
 type cachedKey struct {
 	token string
 	until time.Time
+	// blocks is, for a rejected key, the revision of the blocked accounts that was known before: a later one may have unblocked
+	// the key's account.
+	blocks uint64
 }
 
 func newAPIKeys(g *Gateway) *apiKeys {
@@ -71,8 +74,8 @@ func (a *apiKeys) cached(hash keyHash) (token string, rejected bool) {
 	if entry, ok := a.tokens.get(hash, now); ok {
 		return entry.token, false
 	}
-	_, rejected = a.rejections.get(hash, now)
-	return "", rejected
+	entry, rejected := a.rejections.get(hash, now)
+	return "", rejected && entry.blocks == a.g.Verifier.Blocked().Revision()
 }
 
 func (a *apiKeys) cacheToken(hash keyHash, token string, expires time.Time) {
@@ -81,9 +84,9 @@ func (a *apiKeys) cacheToken(hash keyHash, token string, expires time.Time) {
 	a.tokens.entries.Add(hash, cachedKey{token: token, until: expires.Add(-margin)})
 }
 
-func (a *apiKeys) cacheRejection(hash keyHash) {
+func (a *apiKeys) cacheRejection(hash keyHash, blocks uint64) {
 	a.tokens.entries.Remove(hash)
-	a.rejections.entries.Add(hash, cachedKey{until: a.g.Now().Add(rejectionTTL)})
+	a.rejections.entries.Add(hash, cachedKey{until: a.g.Now().Add(rejectionTTL), blocks: blocks})
 }
 
 // verifiedToken is an access token and its subject.
@@ -132,9 +135,10 @@ func (rc *requestContext) exchangeAPIKey(ctx context.Context) error {
 // the exchange for the others.
 func (a *apiKeys) exchange(ctx context.Context, hash keyHash, key string) (verifiedToken, error) {
 	result := a.inFlight.DoChan(string(hash[:]), func() (any, error) {
+		blocks := a.g.Verifier.Blocked().Revision()
 		verified, err := a.call(context.WithoutCancel(ctx), hash, key)
 		if subjects.CodeOf(err) == subjects.CodeUnauthenticated {
-			a.cacheRejection(hash)
+			a.cacheRejection(hash, blocks)
 		}
 		return verified, err
 	})

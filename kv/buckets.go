@@ -35,6 +35,13 @@ var (
 		MarkerTTL: 10 * time.Minute,
 		Doc:       "Ids of revoked sessions, kept for the maximum lifetime of an access token.",
 	}
+	AuthBlocked = Spec{
+		Name:      "auth_blocked",
+		Owner:     "auth",
+		Readers:   verifiers,
+		MarkerTTL: 10 * time.Minute,
+		Doc:       "Accounts for which nothing may start: disabled ones, and deleted ones until their access tokens have expired.",
+	}
 	AuthAttempts = Spec{
 		Name:     "auth_attempts",
 		Owner:    "auth",
@@ -94,8 +101,8 @@ var (
 // All returns the buckets of the mesh, sorted by name.
 func All() []Spec {
 	return []Spec{
-		AuthAttempts, AuthCeremonies, AuthKeys, AuthOAuthState, AuthRevoked, AuthSessions, ConsentState, GatewayLimits, Guards,
-		IntegrationLimits, IntegrationOAuthState,
+		AuthAttempts, AuthBlocked, AuthCeremonies, AuthKeys, AuthOAuthState, AuthRevoked, AuthSessions, ConsentState, GatewayLimits,
+		Guards, IntegrationLimits, IntegrationOAuthState,
 	}
 }
 

@@ -21,6 +21,9 @@ const (
 	BarrierConsent = "consent"
 	// BarrierConsentRenewed waits until every member has read the state of a user's consent to a scope again.
 	BarrierConsentRenewed = "consent_renewed"
+	// BarrierAccount waits until every member has seen a revision of the bucket of blocked accounts, and has held back what it was
+	// about to start for the account.
+	BarrierAccount = "account"
 )
 
 // Barrier is the message of a revocation barrier, which every live member acknowledges before the revocation returns.

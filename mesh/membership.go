@@ -29,14 +29,14 @@ type Membership struct {
 	lease    *kv.Lease
 	sub      *nats.Subscription
 	mu       sync.Mutex
-	handlers map[string]func(context.Context, Barrier) error
+	handlers map[string][]func(context.Context, Barrier) error
 	rejoin   []func(context.Context) error
 }
 
 // Join acquires the lease. State must be loaded only after Join has returned: then a revocation either finds the lease and waits,
 // or was written before the state is loaded.
 func Join(ctx context.Context, conn *Conn, log *zap.Logger) (*Membership, error) {
-	m := &Membership{conn: conn, log: log, handlers: map[string]func(context.Context, Barrier) error{}}
+	m := &Membership{conn: conn, log: log, handlers: map[string][]func(context.Context, Barrier) error{}}
 	id := conn.User + "." + uuid.NewString()
 	var err error
 	m.sub, err = conn.Subscribe(subjects.GuardBarrier, func(msg *nats.Msg) { go m.answer(msg, id) })
@@ -56,11 +56,12 @@ func Join(ctx context.Context, conn *Conn, log *zap.Logger) (*Membership, error)
 // Live reports whether the lease is valid.
 func (m *Membership) Live() bool { return m.lease.Valid() }
 
-// Handle sets the handler for a kind of barrier. A kind without a handler is acknowledged immediately.
+// Handle adds a handler for a kind of barrier. The handlers of a kind run in the order in which they were added, and the barrier is
+// acknowledged once all have succeeded; a kind without a handler immediately.
 func (m *Membership) Handle(kind string, f func(context.Context, Barrier) error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.handlers[kind] = f
+	m.handlers[kind] = append(m.handlers[kind], f)
 }
 
 // OnRejoin adds a function that must succeed before the process is live again after its lease had expired. It has to catch up with
@@ -91,11 +92,11 @@ func (m *Membership) answer(msg *nats.Msg, id string) {
 		return
 	}
 	m.mu.Lock()
-	handle := m.handlers[b.Kind]
+	handlers := slices.Clone(m.handlers[b.Kind])
 	m.mu.Unlock()
-	if handle != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), LeaseLength)
-		defer cancel()
+	ctx, cancel := context.WithTimeout(context.Background(), LeaseLength)
+	defer cancel()
+	for _, handle := range handlers {
 		if err := handle(ctx, b); err != nil {
 			m.log.Warn("revocation barrier failed", zap.String("kind", b.Kind), zap.Error(err))
 			return

@@ -16,8 +16,8 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// Verifier verifies access tokens locally, against the published keys and the watched bucket of revoked sessions, so that a logout
-// takes effect in every process at once. Verified tokens are cached until they expire; revocation is checked for every call.
+// Verifier verifies access tokens locally, against the published keys and the watched buckets of revoked sessions and blocked accounts, so that a
+// logout takes effect in every process at once. Verified tokens are cached until they expire; revocation is checked for every call.
 type Verifier struct {
 	membership       *Membership
 	issuer, audience string
@@ -25,6 +25,7 @@ type Verifier struct {
 	keys             *kv.Bucket[subjects.SigningKey]
 	keyMap           *kv.Map[subjects.SigningKey]
 	revoked          *kv.Map[subjects.RevokedSession]
+	blocked          *BlockedAccounts
 	misses           *rate.Limiter
 	tokens           *lru.Cache[string, verified]
 	mu               sync.RWMutex // guards trusted
@@ -51,7 +52,7 @@ const keyReadTimeout = 5 * time.Second
 // maxCachedTokens is how many verified tokens are cached. The least recently used one is evicted.
 const maxCachedTokens = 100_000
 
-// NewVerifier loads the keys and the revoked sessions and starts watching both.
+// NewVerifier loads the keys, the revoked sessions and the blocked accounts, and starts watching them.
 func NewVerifier(
 	ctx context.Context, p *Membership, issuer, audience string, now func() time.Time,
 ) (*Verifier, error) {
@@ -95,10 +96,11 @@ func NewVerifier(
 	}
 	close(loaded)
 	p.OnRejoin(v.revoked.Sync)
-	return v, nil
+	v.blocked, err = WatchBlockedAccounts(ctx, p)
+	return v, err
 }
 
-// Verify returns a token's claims. The error is CodeUnauthenticated for a token that is invalid, expired or of a revoked session,
+// Verify returns a token's claims. The error is CodeUnauthenticated for a token that is invalid, expired, of a revoked session or of a blocked account,
 // and CodeUnavailable while this process cannot check it.
 func (v *Verifier) Verify(ctx context.Context, token string) (Claims, error) {
 	if !v.membership.Live() {
@@ -121,8 +123,14 @@ func (v *Verifier) Verify(ctx context.Context, token string) (Claims, error) {
 	if v.Revoked(claims.SessionID) || v.revokedWithAll(claims) {
 		return Claims{}, subjects.Errorf(subjects.CodeUnauthenticated, "the session has ended")
 	}
+	if v.blocked.Has(claims.Subject) {
+		return Claims{}, subjects.Errorf(subjects.CodeUnauthenticated, "the account is disabled or deleted")
+	}
 	return claims, nil
 }
+
+// Blocked returns the accounts for which nothing may start.
+func (v *Verifier) Blocked() *BlockedAccounts { return v.blocked }
 
 // Revoked reports whether a session was revoked, as far as this process knows.
 func (v *Verifier) Revoked(sessionID string) bool {

@@ -48,7 +48,9 @@ var UpdateUser = declare(Endpoint[UpdateUserRequest, UserAccount]{
 	Subject: "weft.v1.auth.update_user", Route: "PATCH /v1/admin/users/{user_id}", Access: Role(RoleAdmin), Origin: true,
 	Summary: "Change an account",
 	Doc: "Changes an account's roles, disables or enables it, and sets whether it requires a second factor. An account that loses a role, " +
-		"is disabled or may newly require a second factor is signed out everywhere before the call returns. conflict for the last admin.",
+		"is disabled or may newly require a second factor is signed out everywhere before the call returns. While an account is disabled, " +
+		"nothing starts for it: no scheduled run, no call of an execution, no delivery, no notification, no request with its API keys. " +
+		"Enabled again, it continues. conflict for the last admin.",
 })
 
 // EndUserSessions ends an account's sessions.

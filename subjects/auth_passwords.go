@@ -14,8 +14,9 @@ var VerifyEmail = declare(Endpoint[VerifyEmailRequest, Empty]{
 	Summary: "Verify an address",
 	Doc: "Takes the token from a verification e-mail, which is valid once and expires. The address becomes verified or, after " +
 		"change_email, becomes the account's. Errors: invalid for an invalid or expired token; conflict if another account has the " +
-		"address by now. If the address was registered more than once before it was verified, all passwords from those registrations " +
-		"and everything else created with the account are removed, and an e-mail leads to setting a new password.",
+		"address by now. If the address was registered more than once before it was verified, the account is deleted with everything in " +
+		"it, as by delete_account, and replaced by a new one; an e-mail leads to setting its password. So is an unverified account that " +
+		"has the address to which another account moves.",
 })
 
 // EmailRequest names an address.
@@ -44,7 +45,8 @@ var ChangeEmail = declare(Endpoint[ChangeEmailRequest, Accepted]{
 	Limits:  []Limit{PerUser(10, time.Minute)},
 	Summary: "Change my address",
 	Doc: "Sends a verification e-mail to the new address; its token makes verify_email change the account's address and notify the " +
-		"old one. The answer is the same if another account has the address. A wrong password or code is invalid.",
+		"old one. The answer is the same if another account has the address; an unverified account does not keep it. A wrong password or " +
+		"code is invalid.",
 })
 
 // RequestPasswordReset sends an e-mail for setting a new password.
@@ -66,9 +68,10 @@ var ResetPassword = declare(Endpoint[ResetPasswordRequest, Empty]{
 	Subject: "weft.v1.auth.reset_password", Route: "POST /v1/auth/password/reset", Access: Public, Origin: true,
 	Limits: []Limit{PerIP(10, time.Minute)}, Concurrency: 512,
 	Summary: "Set a new password",
-	Doc: "Takes the token from a reset e-mail, which is valid once and expires, and ends every session of the account. If the address " +
-		"was never verified, this verifies it and removes API keys and second factors. A password that the policy rejects does not " +
-		"consume the token.",
+	Doc: "Takes the token from a reset e-mail, which is valid once and expires, and ends every session and API key of the account. If the " +
+		"address was never verified, the account is deleted with everything in it, as by delete_account, and replaced by a new one: somebody " +
+		"else may have made it. The new one signs in once every actor has erased the old one; before that, login answers unavailable with " +
+		"the reason erasing. A password that the policy rejects does not consume the token.",
 })
 
 // ChangePasswordRequest carries the current and the new password, and a code of the second factor.

@@ -133,3 +133,11 @@ type RevokedSession struct {
 	UserID    string    `json:"user_id"`
 	RevokedAt time.Time `json:"revoked_at"`
 }
+
+// BlockedAccount is a value of the bucket auth_blocked, under the account's id: nothing starts on the account's behalf, and none
+// of its access tokens is valid.
+type BlockedAccount struct {
+	Since time.Time `json:"since"`
+	// Deleted is set if the account was deleted. The entry then expires once no access token of the account can be valid.
+	Deleted bool `json:"deleted,omitempty"`
+}

@@ -183,7 +183,7 @@ var ListScopes = declare(Endpoint[Empty, Page[ScopeInfo]]{
 // ConsentChanged is published when a consent was granted, superseded or revoked.
 var ConsentChanged = declareEvent(Event[ConsentEntry]{
 	Subject: "weft.event.v1.consent.changed",
-	Doc:     "A consent was granted, superseded or revoked.",
+	Doc:     "A consent was granted, superseded or revoked. The event has no reason: get_consent_history has it.",
 })
 
 // ConsentState is a value of the bucket consent_state, under the key kv.EncodeKey(user, scope). The guard reads it immediately

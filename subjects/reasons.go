@@ -22,6 +22,10 @@ const (
 	ReasonNoResponders Reason = "no_responders"
 	// ReasonDisconnected: NATS cannot be reached (CodeUnavailable).
 	ReasonDisconnected Reason = "disconnected"
+	// ReasonAccountBlocked: the account that something was to be done for is disabled or deleted; nothing was done (CodeForbidden).
+	ReasonAccountBlocked Reason = "account_blocked"
+	// ReasonErasing: an earlier account with the same address is still being erased (CodeUnavailable).
+	ReasonErasing Reason = "erasing"
 	// ReasonUserQueueFull: the user's own queue of waiting executions is full (CodeRateLimited).
 	ReasonUserQueueFull Reason = "user_queue_full"
 )

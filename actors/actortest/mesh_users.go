@@ -100,6 +100,24 @@ func (m *Mesh) RevokeSession(t testing.TB, userID, sessionID string) {
 	}
 }
 
+// Block blocks or unblocks an account as auth does when it is disabled or enabled: once it returns, every process knows.
+func (m *Mesh) Block(t testing.TB, userID string, blocked bool) {
+	t.Helper()
+	ctx, auth := deadline(t), m.Conn(t, "auth")
+	bucket, err := kv.Open[subjects.BlockedAccount](ctx, auth.JS, kv.AuthBlocked)
+	if err == nil && blocked {
+		_, err = bucket.Put(ctx, kv.EncodeKey(userID), subjects.BlockedAccount{Since: m.Now().UTC()})
+	} else if err == nil {
+		err = bucket.Delete(ctx, kv.EncodeKey(userID))
+	}
+	if err == nil {
+		err = mesh.RaiseBarrier(ctx, auth, mesh.Barrier{Kind: mesh.BarrierAccount, UserID: userID})
+	}
+	if err != nil {
+		t.Fatalf("blocking an account: %v", err)
+	}
+}
+
 // Consent publishes a user's consents to scopes as the consent actor does, and returns the grants by scope.
 func (m *Mesh) Consent(t testing.TB, userID string, scopes ...string) map[string]mesh.Grant {
 	t.Helper()

@@ -5,7 +5,7 @@
 //   - the tables users, messages (outgoing e-mail messages), api_keys, totp, recovery_codes, identities, passkeys,
 //     audit_events, erasures, erasure_answers, signing_keys and secrets;
 //   - the stream JOBS_AUTH, with the jobs that hand e-mail messages to the notification actor;
-//   - the buckets auth_sessions, auth_keys, auth_revoked, auth_attempts, auth_oauth_state and auth_ceremonies.
+//   - the buckets auth_sessions, auth_keys, auth_revoked, auth_blocked, auth_attempts, auth_oauth_state and auth_ceremonies.
 //
 // A revocation is in a bucket and known to every process before it is acknowledged; a grant is recorded in SQL first.
 // No secret is stored in clear text: passwords are hashed over a keyed digest, refresh tokens are hashed, private keys
@@ -53,6 +53,7 @@ type Actor struct {
 	oauth       *oauth
 	identities  *identities
 	passkeys    *passkeys
+	blocks      *blocks
 	erasures    *erasures
 	profiles    *database.RowCache[user]
 	metrics     *metrics
@@ -79,6 +80,9 @@ func New(deps actors.Deps, config Config) (*Actor, error) {
 	a.devices = devices{key: own.device}
 	a.recorder = &recorder{Deps: deps, retention: config.AuditKept}
 	a.mailer = &mailer{Deps: deps, config: config, macKey: own.index}
+	if a.blocks, err = openBlocks(ctx, deps, config.AccessTTL); err != nil {
+		return nil, err
+	}
 	if a.oauth, err = openOAuth(ctx, deps, config.OAuth); err != nil {
 		return nil, err
 	}
@@ -99,14 +103,14 @@ func New(deps actors.Deps, config Config) (*Actor, error) {
 		return nil, err
 	}
 	a.apiKeys = &apiKeys{Deps: deps, sessions: a.sessions}
+	a.erasures = &erasures{Deps: deps, config: config, recorder: a.recorder, sessions: a.sessions, blocks: a.blocks}
 	a.ownership = &ownership{
-		Deps: deps, config: config, sessions: a.sessions, apiKeys: a.apiKeys, mailer: a.mailer, recorder: a.recorder,
+		Deps: deps, config: config, erasures: a.erasures, mailer: a.mailer, recorder: a.recorder, metrics: a.metrics,
 	}
 	a.identities = &identities{
 		Deps: deps, config: config, oauth: a.oauth, sessions: a.sessions, ownership: a.ownership, mailer: a.mailer,
 		recorder: a.recorder, metrics: a.metrics,
 	}
-	a.erasures = &erasures{Deps: deps, config: config, mailer: a.mailer, recorder: a.recorder}
 	return a, nil
 }
 
@@ -126,6 +130,7 @@ func (a *Actor) Service() actors.Service {
 			"messages":        a.mailer.sweep,
 			"audit":           a.recorder.sweep,
 			"erasures":        a.erasures.run,
+			"blocks":          a.blocks.run,
 			"ended_sessions":  a.sessions.runSweep,
 			"provider_tokens": a.identities.runRefresh,
 			"live_sessions": func(ctx context.Context) error {

@@ -10,9 +10,9 @@ import (
 
 // CreateAdmin creates a verified account with the role admin, or grants the role to the account that has the address.
 //
-// A verified account keeps its password. An unverified one may have been registered by somebody else, so it is reset to
-// the operator's: it gets the password and names of req, and its sessions, API keys and second factors are deleted.
-// given reports whether the account now has req's password.
+// A verified account keeps its password. An unverified one may have been registered by somebody else, so it is replaced by a
+// new account with the password and names of req, which can sign in once every actor has erased the old one. given reports
+// whether the account now has req's password.
 //
 // CreateAdmin uses the database alone: weft may run at the same time on PostgreSQL, and must be stopped on SQLite. The
 // events are published once weft runs. deps needs DB, Outbox, Sealer, Now and NewID.
@@ -28,13 +28,15 @@ func CreateAdmin(ctx context.Context, deps actors.Deps, config Config, req subje
 			return err
 		}
 		given = other == nil || !other.EmailVerified
-		if other == nil {
-			err = publish(ctx, r, tx, subjects.UserRegisteredEvent, u.ID, subjects.UserRegistered{UserID: u.ID})
-		} else {
-			u, err = promote(ctx, tx, *other, u)
+		if other != nil {
+			if u, err = promote(ctx, tx, r, *other, u); err != nil {
+				return err
+			}
 		}
-		if err != nil {
-			return err
+		if given {
+			if err := publish(ctx, r, tx, subjects.UserRegisteredEvent, u.ID, subjects.UserRegistered{UserID: u.ID}); err != nil {
+				return err
+			}
 		}
 		detail := map[string]string{"by": "weft admin create", "roles": joinRoles(u.Roles)}
 		return r.audit(ctx, tx, auditEntry{action: auditAdminister, outcome: auditSuccess, userID: u.ID, detail: detail})
@@ -70,18 +72,19 @@ func newAdmin(ctx context.Context, deps actors.Deps, config Config, req subjects
 	return u, nil
 }
 
-// promote grants u the role admin. If u is unverified, it also gets the operator's password and names, and loses its
-// other credentials.
-func promote(ctx context.Context, tx database.Tx, u, operators user) (user, error) {
-	u.Roles, u.UpdatedAt = operators.Roles, operators.UpdatedAt
-	if u.EmailVerified {
-		return u, saveUser(ctx, tx, u, "roles")
+// promote grants the role admin to the account that has the address. An unverified account is deleted as by delete_account,
+// and u is added in its place: it can sign in once weft runs and every actor has erased the old account.
+func promote(ctx context.Context, tx database.Tx, r *recorder, other, u user) (user, error) {
+	if other.EmailVerified {
+		other.Roles, other.UpdatedAt = u.Roles, u.UpdatedAt
+		return other, saveUser(ctx, tx, other, "roles")
 	}
-	if err := deleteCredentials(ctx, tx, u.ID); err != nil {
+	e := &erasures{Deps: r.Deps, recorder: r}
+	done, err := e.begin(ctx, tx, other)
+	if err != nil {
 		return u, err
 	}
-	u.EmailVerified, u.DuplicateRegistration, u.PasswordHash = true, false, operators.PasswordHash
-	u.FirstName, u.LastName, u.AvatarURL = operators.FirstName, operators.LastName, ""
-	u.Epoch++ // ends the sessions
-	return u, saveUser(ctx, tx, u, "roles", "email_verified", "duplicate_registration", "password_hash", "first_name", "last_name", "avatar_url", "epoch")
+	u = successor(u, u.Email, done.ErasureID, u.ID, u.CreatedAt)
+	_, err = addUser(ctx, tx, u)
+	return u, err
 }

@@ -28,8 +28,9 @@ func (a *Actor) getUser(ctx context.Context, req subjects.GetUserRequest) (subje
 	return u.account(), nil
 }
 
-// updateUser changes an account. A change that takes rights away ends the account's sessions and revokes the access
-// tokens of its API keys before it returns.
+// updateUser changes an account. A change that takes rights away ends the account's sessions before it returns. While an account
+// is disabled it is blocked: nothing starts for it in any process, and its API keys and their access tokens are refused. They
+// work again as soon as a call that enables the account has returned.
 func (a *Actor) updateUser(ctx context.Context, req subjects.UpdateUserRequest) (subjects.UserAccount, error) {
 	before, err := userByID(ctx, a.DB.DB, req.UserID)
 	if err != nil {
@@ -38,16 +39,19 @@ func (a *Actor) updateUser(ctx context.Context, req subjects.UpdateUserRequest) 
 	if _, less := before.withUpdate(req); less {
 		err = a.restrictUser(ctx, before, req)
 	} else {
-		err = a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
+		_, err = idempotency.Step(ctx, a.DB, "change", func(ctx context.Context, tx database.Tx) (struct{}, error) {
 			u, err := lockUser(ctx, tx, before.ID)
 			if err != nil {
-				return err
+				return struct{}{}, err
 			}
 			if _, less := u.withUpdate(req); less {
-				return subjects.Errorf(subjects.CodeConflict, "the account was changed concurrently; retry")
+				return struct{}{}, subjects.Errorf(subjects.CodeConflict, "the account was changed concurrently; retry")
 			}
-			return a.saveUserUpdate(ctx, tx, u, req)
+			return struct{}{}, a.saveUserUpdate(ctx, tx, u, req)
 		})
+		if err == nil { // also if it was not disabled: an earlier call may not have come this far
+			err = a.blocks.release(ctx, before.ID)
+		}
 	}
 	if err != nil {
 		return subjects.UserAccount{}, err
@@ -67,10 +71,10 @@ func (a *Actor) restrictUser(ctx context.Context, before user, req subjects.Upda
 	if err := requireAnotherAdmin(before, after, others); err != nil {
 		return err
 	}
-	// If the account is disabled, the access tokens of its API keys are revoked before and after the change, like the
-	// sessions. If the account is enabled again, its keys work once those tokens would have expired.
+	// A disabled account is blocked before and after the change: in between, another call may have enabled it and removed the
+	// block.
 	if after.Disabled {
-		if err := a.apiKeys.revokeTokens(ctx, before.ID); err != nil {
+		if err := a.blocks.block(ctx, before.ID); err != nil {
 			return err
 		}
 	}
@@ -86,9 +90,10 @@ func (a *Actor) restrictUser(ctx context.Context, before user, req subjects.Upda
 		return a.saveUserUpdate(ctx, tx, u, req)
 	})
 	if err != nil || !after.Disabled {
+		a.blocks.releaseAfter(ctx, before.ID)
 		return err
 	}
-	return a.apiKeys.revokeTokens(ctx, before.ID)
+	return a.blocks.block(ctx, before.ID)
 }
 
 func (a *Actor) saveUserUpdate(ctx context.Context, tx database.Tx, u user, req subjects.UpdateUserRequest) error {

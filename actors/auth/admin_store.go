@@ -33,6 +33,15 @@ func listUsers(ctx context.Context, db bun.IDB, prefix, before string, most int)
 	return users, nil
 }
 
+// disabledUsers returns the IDs of the disabled accounts.
+func disabledUsers(ctx context.Context, db bun.IDB) ([]string, error) {
+	var ids []string
+	if err := db.NewSelect().Model((*userRow)(nil)).Column("id").Where("disabled").Scan(ctx, &ids); err != nil {
+		return nil, fmt.Errorf("listing disabled accounts: %w", err)
+	}
+	return ids, nil
+}
+
 // incrementEpochs starts the next epoch of every account.
 func incrementEpochs(ctx context.Context, tx bun.Tx, now time.Time) error {
 	_, err := tx.NewUpdate().Model((*userRow)(nil)).Set("epoch = epoch + 1, updated_at = ?", now.UnixMicro()).Where("1 = 1").Exec(ctx)

@@ -45,8 +45,14 @@ func openCredentials(ctx context.Context, a *Actor, macKey []byte) (*credentials
 // in accountLimiter unless empty.
 type limiterKeys struct{ source, account string }
 
-// verifyPassword is comparePassword behind the limiters. lockedNow reports whether this failure locked the source.
+// verifyPassword is comparePassword behind the limiters, for which it waits maxHashWait at most. A call that would wait longer
+// for its hash is refused first. lockedNow reports whether this failure locked the source.
 func (c *credentials) verifyPassword(ctx context.Context, email, password string, by limiterKeys) (u user, ok, lockedNow bool, err error) {
+	ctx, done, err := c.hasher.admit(ctx)
+	if err != nil {
+		return user{}, false, false, err
+	}
+	defer done()
 	var byAccount *attempt
 	if by.account != "" {
 		if byAccount, err = c.accountLimiter.begin(ctx, by.account, ""); err != nil {
@@ -104,6 +110,32 @@ func (c *credentials) rehash(ctx context.Context, u user, password string) error
 		return struct{}{}, replaceHash(ctx, tx, u.ID, u.PasswordHash, hash)
 	})
 	return err
+}
+
+// provedKey is the key of a source that has proved the mailbox of an account.
+func (c *credentials) provedKey(email, from string) string {
+	return hashedKey(c.sourceLimiter.macKey, "proved:"+email, from)
+}
+
+// unlock lets the owner of an account sign in who has just proved the mailbox, by a reset of the password: it forgets the
+// failures of the account as a whole and those from the caller's network, and exempts that network from the account's limiter
+// for Config.LockoutFor, so that those who go on guessing elsewhere do not lock the owner out again.
+func (c *credentials) unlock(ctx context.Context, email string) error {
+	from := source(actors.CallerFrom(ctx).Origin.IP)
+	return errors.Join(
+		c.accountLimiter.forgive(ctx, "account:"+email, ""), c.accountLimiter.forgive(ctx, "session:"+email, ""),
+		c.sourceLimiter.forgive(ctx, email, from), c.sourceLimiter.forgive(ctx, email, "session:"+from),
+		c.sourceLimiter.mark(ctx, c.provedKey(email, from), c.config.LockoutFor),
+	)
+}
+
+// provedFrom reports whether the mailbox of an account was proved from a network within Config.LockoutFor.
+func (c *credentials) provedFrom(ctx context.Context, email, from string) (bool, error) {
+	_, err := c.sourceLimiter.bucket.Get(ctx, c.provedKey(email, from))
+	if errors.Is(err, kv.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // recordFailure audits a wrong password or code, and the lockout if this failure caused it.

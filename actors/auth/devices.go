@@ -10,8 +10,8 @@ import (
 	"github.com/weftmesh/weft/actors"
 )
 
-// devices issues and verifies device tokens. A device token is 128 random bits and a MAC over them and the account's
-// address: it proves that the device has signed in to the account before.
+// devices issues and verifies device tokens. A device token is 128 random bits and a MAC over them and the account's ID: it
+// proves that the device has signed in to the account before. It does not outlive the account.
 type devices struct {
 	key []byte
 }
@@ -22,23 +22,23 @@ const (
 	deviceMAC    = 16
 )
 
-// issue returns a new device token for an account's address.
-func (d devices) issue(email string) string {
+// issue returns a new device token for an account.
+func (d devices) issue(userID string) string {
 	raw := make([]byte, deviceRandom)
 	_, _ = rand.Read(raw) // never returns an error (crypto/rand)
-	return base64.RawURLEncoding.EncodeToString(slices.Concat(raw, d.mac(email, raw)))
+	return base64.RawURLEncoding.EncodeToString(slices.Concat(raw, d.mac(userID, raw)))
 }
 
-// verify reports whether a token was issued for the address.
-func (d devices) verify(email, token string) bool {
+// verify reports whether a token was issued for the account.
+func (d devices) verify(userID, token string) bool {
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(token)
-	return err == nil && len(raw) == deviceRandom+deviceMAC && hmac.Equal(d.mac(email, raw[:deviceRandom]), raw[deviceRandom:])
+	return err == nil && len(raw) == deviceRandom+deviceMAC && hmac.Equal(d.mac(userID, raw[:deviceRandom]), raw[deviceRandom:])
 }
 
 // limiterKey returns the key that counts a known device's attempts apart from its network's. It is empty if the token
-// was not issued for the address.
-func (d devices) limiterKey(email, token string) string {
-	if d.verify(email, token) {
+// was not issued for the account.
+func (d devices) limiterKey(userID, token string) string {
+	if d.verify(userID, token) {
 		return "device:" + token
 	}
 	return ""
@@ -54,6 +54,6 @@ func (d devices) client(ctx context.Context, deviceToken string) client {
 	return c
 }
 
-func (d devices) mac(email string, random []byte) []byte {
-	return mac(d.key, string(random)+email)[:deviceMAC]
+func (d devices) mac(userID string, random []byte) []byte {
+	return mac(d.key, string(random)+userID)[:deviceMAC]
 }

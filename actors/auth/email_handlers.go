@@ -33,8 +33,8 @@ func (a *Actor) resendVerification(ctx context.Context, req subjects.EmailReques
 	})
 }
 
-// changeEmail sends a verification message to the new address. If the address has an account, that account is notified
-// instead; the reply is the same.
+// changeEmail sends a verification message to the new address. If the address has a verified account, that account is notified
+// instead; the reply is the same. An unverified account does not keep the address from its owner.
 func (a *Actor) changeEmail(ctx context.Context, req subjects.ChangeEmailRequest) (subjects.Accepted, error) {
 	email, err := normalEmail(req.Email)
 	if err != nil {
@@ -53,9 +53,9 @@ func (a *Actor) changeEmail(ctx context.Context, req subjects.ChangeEmailRequest
 		}
 		other, err := userByEmail(ctx, tx, email)
 		switch {
-		case err == nil:
+		case err == nil && (other.EmailVerified || other.Disabled || other.ID == u.ID):
 			err = a.mailer.send(ctx, tx, message{UserID: other.ID, Email: email, Purpose: purposeNotice}, emailTakenText)
-		case isNotFound(err):
+		case err == nil || isNotFound(err):
 			err = a.mailer.sendVerification(ctx, tx, u.ID, email, purposeChangeEmail)
 		}
 		if err != nil {

@@ -7,8 +7,8 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// deleteAccount deletes the caller's account. The access tokens are revoked at every process first; then one
-// transaction deletes the account and tells the other actors.
+// deleteAccount deletes the caller's account. The account is blocked in every process first; then one transaction deletes
+// it and tells the other actors.
 func (a *Actor) deleteAccount(ctx context.Context, req subjects.DeleteAccountRequest) (subjects.ErasureStarted, error) {
 	u, err := a.credentials.confirmOwner(ctx, req.Password)
 	if err == nil {
@@ -24,33 +24,28 @@ func (a *Actor) deleteAccount(ctx context.Context, req subjects.DeleteAccountReq
 	if err := requireAnotherAdmin(u, user{}, others); err != nil {
 		return subjects.ErasureStarted{}, err
 	}
-	if err := a.apiKeys.revokeTokens(ctx, u.ID); err != nil {
-		return subjects.ErasureStarted{}, err
-	}
-	var keys []apiKey
-	token, hash := newToken()
-	row := erasureRow{ID: a.NewID(), UserID: u.ID, TokenHash: hash, Round: erasureFirst}
-	err = a.sessions.changeAccount(ctx, u, "", endDeleted, func(ctx context.Context, tx database.Tx, u user) (err error) {
+	done, err := a.erasures.erase(ctx, u.ID, func(ctx context.Context, tx database.Tx, u user) (erased, error) {
 		others, err := lockOtherAdmins(ctx, tx, u.ID)
 		if err != nil {
-			return err
+			return erased{}, err
 		}
 		if err := requireAnotherAdmin(u, user{}, others); err != nil {
-			return err
+			return erased{}, err
 		}
-		if keys, err = userAPIKeys(ctx, tx, u.ID, "", maxAPIKeys); err != nil {
-			return err
+		done, err := a.erasures.begin(ctx, tx, u)
+		if err != nil {
+			return erased{}, err
 		}
-		return a.erasures.begin(ctx, tx, u, row)
+		farewell := message{
+			UserID: done.ErasureID, Email: u.Email, Purpose: noticeDeleted, ExpiresAt: a.Now().UTC().Add(farewellRetention - messageRetention),
+		}
+		return done, a.mailer.send(ctx, tx, farewell, accountDeletedText)
 	})
 	if err != nil {
 		return subjects.ErasureStarted{}, err
 	}
-	if err := a.apiKeys.revokeTokensOf(ctx, u.ID, keys); err != nil {
-		return subjects.ErasureStarted{}, err
-	}
 	a.metrics.deletions.Inc()
-	return subjects.ErasureStarted{ErasureID: row.ID, Token: token, Status: "erasing"}, nil
+	return subjects.ErasureStarted{ErasureID: done.ErasureID, Token: done.Token, Status: "erasing"}, nil
 }
 
 // getErasure returns the state of an erasure to a caller with the token of the deletion.

@@ -7,10 +7,17 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// complete reports whether every actor has answered the erasure's current round.
+// erasureAuth is the name under which auth's own answer is recorded, in the first round.
+const erasureAuth = "auth"
+
+// complete reports whether every actor, auth included, has answered the erasure's current round.
 func (r erasureRow) complete(answers []erasureAnswerRow) bool {
-	return !slices.ContainsFunc(subjects.ErasingActors(), func(actor string) bool {
-		return !slices.ContainsFunc(answers, func(x erasureAnswerRow) bool { return x.Actor == actor && x.Round == r.Round })
+	expected := subjects.ErasingActors()
+	if r.Round == erasureFirst {
+		expected = append(expected, erasureAuth)
+	}
+	return !slices.ContainsFunc(expected, func(actor string) bool {
+		return !slices.ContainsFunc(answers, func(x erasureAnswerRow) bool { return x.Actor == actor && x.Round == r.Round && x.At != 0 })
 	})
 }
 
@@ -23,10 +30,10 @@ func (r erasureRow) status(answers []erasureAnswerRow) subjects.ErasureStatus {
 	if r.ErasedAt != 0 {
 		s.Status = "erased"
 	}
-	for _, actor := range append([]string{"auth"}, subjects.ErasingActors()...) {
+	for _, actor := range append([]string{erasureAuth}, subjects.ErasingActors()...) {
 		of := subjects.ActorErasure{Actor: actor, Status: "pending"}
 		for _, x := range answers {
-			if x.Actor == actor {
+			if x.Actor == actor && x.At != 0 {
 				of.Status, of.Items, of.At = "erased", of.Items+x.Items, optionalTime(x.At)
 			}
 		}

@@ -32,7 +32,8 @@ type erasureAnswerRow struct {
 	Actor     string `bun:",pk"`
 	Round     int    `bun:",pk"`
 	Items     int64
-	At        int64
+	// At is 0 in auth's own answer until the account's sessions have ended everywhere.
+	At int64
 }
 
 // deleteUserData deletes everything that auth stores of a user. It returns the number of deleted rows and the IDs of
@@ -99,9 +100,10 @@ func saveErasure(ctx context.Context, tx bun.Tx, row erasureRow) error {
 	return nil
 }
 
-// addErasureAnswer adds an actor's answer. Repeated answers of a round are ignored.
+// addErasureAnswer adds an actor's answer, or completes one without a time. Repeated answers of a round are ignored.
 func addErasureAnswer(ctx context.Context, tx bun.Tx, row erasureAnswerRow) error {
-	_, err := tx.NewInsert().Model(&row).On("CONFLICT (erasure_id, actor, round) DO NOTHING").Returning("NULL").Exec(ctx)
+	_, err := tx.NewInsert().Model(&row).On("CONFLICT (erasure_id, actor, round) DO UPDATE").Set("at = EXCLUDED.at").
+		Where("?TableAlias.at = 0").Returning("NULL").Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("adding an answer to an erasure: %w", err)
 	}
@@ -116,6 +118,34 @@ func erasureAnswers(ctx context.Context, db bun.IDB, id string) ([]erasureAnswer
 		return nil, fmt.Errorf("reading the answers to an erasure: %w", err)
 	}
 	return rows, nil
+}
+
+// unconfirmedErasures returns up to most erasures whose first round auth itself has not confirmed.
+func unconfirmedErasures(ctx context.Context, db bun.IDB, most int) ([]erasureRow, error) {
+	var rows []erasureRow
+	open := db.NewSelect().Model((*erasureAnswerRow)(nil)).Column("erasure_id").Where("actor = ? AND at = 0", erasureAuth)
+	if err := db.NewSelect().Model(&rows).Where("settled_at = 0 AND id IN (?)", open).Limit(int64(most)).Scan(ctx); err != nil {
+		return nil, fmt.Errorf("listing erasures: %w", err)
+	}
+	return rows, nil
+}
+
+// hasOpenErasure reports whether an erasure of a user's data has not settled.
+func hasOpenErasure(ctx context.Context, db bun.IDB, userID string) (bool, error) {
+	found, err := db.NewSelect().Model((*erasureRow)(nil)).Where("settled_at = 0 AND user_id = ?", userID).Exists(ctx)
+	if err != nil {
+		return false, fmt.Errorf("looking for an erasure: %w", err)
+	}
+	return found, nil
+}
+
+// forgetErasure removes the reference to a settled erasure from the account that replaced the erased one.
+func forgetErasure(ctx context.Context, tx bun.Tx, erasureID string) error {
+	_, err := tx.NewUpdate().Model((*userRow)(nil)).Set("erasure_id = ''").Where("erasure_id = ?", erasureID).Exec(ctx)
+	if err != nil {
+		return fmt.Errorf("removing the reference to an erasure: %w", err)
+	}
+	return nil
 }
 
 // openErasures returns up to most erasures that are due: those that wait for answers and were last published

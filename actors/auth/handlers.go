@@ -70,9 +70,21 @@ func (a *Actor) signIn(ctx context.Context, req subjects.LoginRequest) (subjects
 	if err != nil {
 		return subjects.Session{}, err
 	}
-	by := limiterKeys{source: a.devices.limiterKey(email, req.DeviceToken)}
+	// Read for every address, so that the duration does not reveal whether it has an account.
+	known, err := userByEmail(ctx, a.DB.DB, email)
+	if err != nil && !isNotFound(err) {
+		return subjects.Session{}, err
+	}
+	by := limiterKeys{source: a.devices.limiterKey(known.ID, req.DeviceToken)}
 	if by.source == "" {
-		by = limiterKeys{source: source(actors.CallerFrom(ctx).Origin.IP), account: "account:" + email}
+		by.source = source(actors.CallerFrom(ctx).Origin.IP)
+		proved, err := a.credentials.provedFrom(ctx, email, by.source)
+		if err != nil {
+			return subjects.Session{}, err
+		}
+		if !proved {
+			by.account = "account:" + email
+		}
 	}
 	u, ok, lockedNow, err := a.credentials.verifyPassword(ctx, email, req.Password, by)
 	if err != nil {

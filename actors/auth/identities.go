@@ -75,7 +75,7 @@ func (ids *identities) signInExisting(ctx context.Context, p *provider, who prov
 }
 
 // signInFirst creates an account at the first sign-in of a provider's account. If the address has an unverified
-// account, the provider's verification hands it over; a verified account is never linked by its address.
+// account, the provider's verification replaces it; a verified account is never linked by its address.
 func (ids *identities) signInFirst(ctx context.Context, p *provider, who providerAccount, token *oauth2.Token) (user, error) {
 	email, err := normalEmail(who.Email)
 	if err != nil || !who.EmailVerified {
@@ -129,39 +129,18 @@ func (ids *identities) createAccount(ctx context.Context, p *provider, email str
 	return u, err
 }
 
-// claimAccount hands an unverified account to the owner of its address, without the password and the names set at its
-// registration.
+// claimAccount replaces an unverified account by one of the owner of its address, whom the provider has verified.
 func (ids *identities) claimAccount(ctx context.Context, p *provider, u user, who providerAccount, token *oauth2.Token) (user, error) {
-	var mine user
-	err := ids.ownership.replaceOwner(ctx, u, func(ctx context.Context, tx database.Tx, now user) error {
-		if now.EmailVerified || now.Disabled || now.Email != u.Email {
-			return errConcurrent
-		}
-		if err := voidTokens(ctx, tx, now.ID, purposeVerify, purposeReset); err != nil {
-			return err
-		}
-		mine = who.applyTo(now)
-		mine.EmailVerified, mine.DuplicateRegistration, mine.PasswordHash = true, false, ""
-		columns := []string{
-			"email_verified", "duplicate_registration", "password_hash", "epoch", "first_name", "last_name", "avatar_url", "locale", "time_zone",
-		}
-		if err := saveUser(ctx, tx, mine, columns...); err != nil {
-			return err
-		}
+	none := func(context.Context, database.Tx) error { return nil }
+	mine, err := ids.ownership.takeOver(ctx, u, who.applyTo(user{}), auditOAuth, none, func(ctx context.Context, tx database.Tx, mine user) error {
 		if err := ids.attach(ctx, tx, p, mine, who, token); err != nil {
 			return err
 		}
-		if err := ids.mailer.notify(ctx, tx, mine, claimedText(p.id)); err != nil {
-			return err
-		}
-		if err := ids.audit(ctx, tx, auditClaim, mine.ID, p.id); err != nil {
-			return err
-		}
-		updated := subjects.UserUpdated{UserID: mine.ID, Fields: []string{
-			"email_verified", "first_name", "last_name", "avatar_url", "locale", "time_zone", "identities",
-		}}
-		return publish(ctx, ids.recorder, tx, subjects.UserUpdatedEvent, mine.ID, updated)
+		return ids.mailer.notify(ctx, tx, mine, noticeClaimed, claimedText(p.id))
 	})
+	if isNotFound(err) {
+		err = errConcurrent
+	}
 	if err != nil {
 		return u, err
 	}
@@ -232,7 +211,7 @@ func (ids *identities) link(ctx context.Context, tx database.Tx, p *provider, u 
 	if err != nil {
 		return err
 	}
-	if err := ids.mailer.notify(ctx, tx, u, linkedText(p.id)); err != nil {
+	if err := ids.mailer.notify(ctx, tx, u, noticeLinked, linkedText(p.id)); err != nil {
 		return err
 	}
 	if err := ids.audit(ctx, tx, auditLink, u.ID, p.id); err != nil {

@@ -73,7 +73,7 @@ func (a *Actor) unlinkIdentity(ctx context.Context, req subjects.UnlinkIdentityR
 		if err := saveUser(ctx, tx, u, "epoch"); err != nil {
 			return err
 		}
-		if err := a.mailer.notify(ctx, tx, u, unlinkedText(i.Provider)); err != nil {
+		if err := a.mailer.notify(ctx, tx, u, noticeUnlinked, unlinkedText(i.Provider)); err != nil {
 			return err
 		}
 		if err := a.identities.audit(ctx, tx, auditUnlink, u.ID, i.Provider); err != nil {

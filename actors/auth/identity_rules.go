@@ -76,6 +76,6 @@ func unlinkedText(provider string) messageText {
 }
 
 func claimedText(provider string) messageText {
-	return messageText{"Your account is yours alone", "You signed in to weft with " + provider + ". An unverified account with your address " +
-		"existed already; it is now yours. Its earlier password, sessions and API keys, which someone else may have created, are no longer valid.\n"}
+	return messageText{"Your account is yours alone", "You signed in to weft with " + provider + ". Your address had been registered before, and never " +
+		"verified, perhaps by someone else. That account was deleted with everything in it, and you have a new one.\n"}
 }

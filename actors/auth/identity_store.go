@@ -126,6 +126,7 @@ func dueIdentities(ctx context.Context, db bun.IDB, providers []string, now, sin
 	err := db.NewSelect().Model(&rows).
 		Where("provider IN (?)", bun.List(providers)).
 		Where("refresh_at > 0 AND refresh_at <= ? AND claimed_until <= ? AND used_at >= ?", now.UnixMicro(), now.UnixMicro(), since.UnixMicro()).
+		Where("user_id NOT IN (?)", db.NewSelect().Model((*userRow)(nil)).Column("id").Where("disabled")).
 		Order("refresh_at").Limit(int64(most)).Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("listing tokens to refresh: %w", err)

@@ -177,6 +177,7 @@ func TestConcurrentRemovalsKeepOneCredential(t *testing.T) {
 // TestProviderSignInEvictsAttacker: an attacker registers somebody's address before its owner signs in at a provider.
 func TestProviderSignInEvictsAttacker(t *testing.T) {
 	onEachDatabaseWithProvider(t, func(t *testing.T, b *harness, op *openIDProvider) {
+		b.answerErasures()
 		box := b.mailbox()
 		mustCall(b, subjects.Register, subjects.RegisterRequest{
 			Email: "ada@example.com", Password: "the attacker's password", FirstName: "Mallory", LastName: "M",

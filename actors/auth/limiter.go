@@ -65,12 +65,14 @@ func hashedKey(macKey []byte, parts ...string) string {
 }
 
 // begin admits an attempt for an account from a source. If as many comparisons are in flight as failures are left, it
-// waits for one of them to end. The error is CodeRateLimited, with the remaining time, if the key is locked or if ctx
-// ends first.
+// waits for one of them to end, maxHashWait at most. The error is CodeRateLimited, with the remaining time, if the key is
+// locked or if the wait ends first.
 func (l *limiter) begin(ctx context.Context, account, from string) (*attempt, error) {
 	a := &attempt{limiter: l, key: hashedKey(l.macKey, account, from), id: l.newID()}
 	var err error
-	if a.release, err = l.acquire(ctx, a.key); err != nil {
+	waiting, cancel := context.WithTimeout(ctx, maxHashWait)
+	defer cancel()
+	if a.release, err = l.acquire(waiting, a.key); err != nil {
 		return nil, err
 	}
 	var until time.Time
@@ -89,7 +91,7 @@ func (l *limiter) begin(ctx context.Context, account, from string) (*attempt, er
 		if !errors.Is(err, errBusy) && !errors.Is(err, kv.ErrConflict) {
 			break
 		}
-		if e := sleep(ctx, retryInterval); e != nil {
+		if e := sleep(waiting, retryInterval); e != nil {
 			err = concurrentError(err)
 			break
 		}
@@ -102,6 +104,21 @@ func (l *limiter) begin(ctx context.Context, account, from string) (*attempt, er
 		return nil, lockedError(until.Sub(l.now()))
 	}
 	return nil, err
+}
+
+// forgive drops the failures of a key. Attempts in flight still count.
+func (l *limiter) forgive(ctx context.Context, account, from string) error {
+	_, err := l.bucket.Mutate(ctx, hashedKey(l.macKey, account, from), func(old attemptRecord, _ bool) (attemptRecord, bool, error) {
+		next := attemptRecord{Pending: old.Pending}
+		return next, !next.empty(), nil
+	}, l.rule.duration+pendingTimeout)
+	return err
+}
+
+// mark writes an entry without failures under a key.
+func (l *limiter) mark(ctx context.Context, key string, ttl time.Duration) error {
+	_, err := l.bucket.PutTTL(ctx, key, attemptRecord{}, ttl)
+	return err
 }
 
 // lockedError tells the caller to retry when the lock ends.

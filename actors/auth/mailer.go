@@ -26,16 +26,23 @@ type mailer struct {
 func messageContext(id string) []byte { return []byte("messages/" + id) }
 
 // send queues a message in the transaction: the sealed text goes into the message's row, the job that delivers it into
-// the outbox. If the address has received Config.MailsPerHour messages of that purpose in the last hour, send
-// silently drops the message, so that nobody can flood another person's mailbox.
+// the outbox. If the budget of its purpose is used up, the message waits for the next slot, and is dropped only if
+// another one of the account waits already, which serves for it: nobody can flood another person's mailbox, and nobody
+// can keep a message from arriving.
 func (m *mailer) send(ctx context.Context, tx database.Tx, msg message, text messageText) error {
-	msg.ID, msg.CreatedAt = m.NewID(), m.Now().UTC()
-	if msg.ExpiresAt.IsZero() {
-		msg.ExpiresAt = msg.CreatedAt.Add(m.config.TokenTTL)
-	}
-	sent, err := countMessages(ctx, tx, msg.Email, msg.Purpose, msg.CreatedAt.Add(-time.Hour))
-	if err != nil || sent >= int64(m.config.MailsPerHour) {
+	now := m.Now().UTC()
+	msg.ID, msg.CreatedAt = m.NewID(), now
+	msg.Source = hashedKey(m.macKey, source(actors.CallerFrom(ctx).Origin.IP))
+	rule := m.config.budgetOf(msg.Purpose)
+	sent, err := countMessages(ctx, tx, msg, now.Add(-rule.window), now)
+	if err != nil {
 		return err
+	}
+	if msg.SendAt, msg.Surplus = rule.slot(sent, now); msg.SendAt.IsZero() {
+		return nil
+	}
+	if msg.ExpiresAt.IsZero() {
+		msg.ExpiresAt = msg.SendAt.Add(m.config.TokenTTL)
 	}
 	plain, err := json.Marshal(text)
 	if err != nil {
@@ -76,9 +83,10 @@ func (m *mailer) sendDecoy(ctx context.Context, tx database.Tx, email, purpose s
 	return m.send(ctx, tx, msg, text(token))
 }
 
-// notify queues a security notice to a user, who can also list it in the app.
-func (m *mailer) notify(ctx context.Context, tx database.Tx, u user, text messageText) error {
-	return m.send(ctx, tx, message{UserID: u.ID, ToUser: true, Email: u.Email, Purpose: purposeNotice}, text)
+// notify queues a security notice to a user, who can also list it in the app. purpose is one of the purposes of security
+// notices.
+func (m *mailer) notify(ctx context.Context, tx database.Tx, u user, purpose string, text messageText) error {
+	return m.send(ctx, tx, message{UserID: u.ID, ToUser: true, Email: u.Email, Purpose: purpose}, text)
 }
 
 // deliver hands a message to the notification actor and deletes its text. Repeated calls are harmless: the notification
@@ -103,8 +111,12 @@ func (m *mailer) deliver(ctx context.Context, id string) error {
 	if msg.ToUser {
 		to, channels = msg.UserID, []string{"in_app", "email"}
 	}
+	var sendAt *time.Time
+	if msg.SendAt.After(m.Now()) {
+		sendAt = &msg.SendAt
+	}
 	_, err = mesh.Call(ctx, m.Conn, subjects.SendNotification, subjects.SendNotificationRequest{
-		UserID: to, Category: "security", Channels: channels, Subject: text.Subject, Body: text.Body, DedupeKey: "auth." + msg.ID,
+		UserID: to, Category: "security", Channels: channels, Subject: text.Subject, Body: text.Body, DedupeKey: "auth." + msg.ID, SendAt: sendAt,
 	}, mesh.As{Service: true, UserID: to})
 	if err != nil {
 		return err

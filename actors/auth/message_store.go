@@ -23,13 +23,17 @@ type messageRow struct {
 	TokenHash *string
 	Sealed    []byte
 	CreatedAt int64
+	SendAt    int64
+	Surplus   bool
+	Source    string
 	ExpiresAt int64
 }
 
 func (r messageRow) message() message {
 	msg := message{
 		ID: r.ID, UserID: r.UserID, ToUser: r.ToUser, Email: r.Email, Purpose: r.Purpose,
-		CreatedAt: fromMicros(r.CreatedAt), ExpiresAt: fromMicros(r.ExpiresAt),
+		CreatedAt: fromMicros(r.CreatedAt), SendAt: fromMicros(r.SendAt), Surplus: r.Surplus, Source: r.Source,
+		ExpiresAt: fromMicros(r.ExpiresAt),
 	}
 	if r.TokenHash != nil {
 		msg.TokenHash = *r.TokenHash
@@ -40,7 +44,8 @@ func (r messageRow) message() message {
 func addMessage(ctx context.Context, tx bun.Tx, msg message, sealed []byte) error {
 	row := messageRow{
 		ID: msg.ID, UserID: msg.UserID, ToUser: msg.ToUser, Email: msg.Email, Purpose: msg.Purpose,
-		Sealed: sealed, CreatedAt: toMicros(msg.CreatedAt), ExpiresAt: toMicros(msg.ExpiresAt),
+		Sealed: sealed, CreatedAt: toMicros(msg.CreatedAt), SendAt: toMicros(msg.SendAt), Surplus: msg.Surplus, Source: msg.Source,
+		ExpiresAt: toMicros(msg.ExpiresAt),
 	}
 	if msg.TokenHash != "" {
 		row.TokenHash = &msg.TokenHash
@@ -51,14 +56,27 @@ func addMessage(ctx context.Context, tx bun.Tx, msg message, sealed []byte) erro
 	return nil
 }
 
-// countMessages returns the number of messages of a purpose created for an address since a time.
-func countMessages(ctx context.Context, tx bun.Tx, email, purpose string, since time.Time) (int64, error) {
-	n, err := tx.NewSelect().Model((*messageRow)(nil)).
-		Where("email = ? AND purpose = ? AND created_at > ?", email, purpose, since.UnixMicro()).Count(ctx)
-	if err != nil {
-		return 0, fmt.Errorf("counting e-mail messages: %w", err)
+// countMessages returns the messages of msg's purpose to its address that were created since a time or wait to be sent.
+func countMessages(ctx context.Context, tx bun.Tx, msg message, since, now time.Time) (sentMessages, error) {
+	var sums struct {
+		AtOnce     int64
+		FromSource int64
+		Last       int64
+		Waiting    int64
 	}
-	return n, nil
+	err := tx.NewSelect().Model((*messageRow)(nil)).
+		ColumnExpr("COALESCE(SUM(CASE WHEN surplus THEN 0 ELSE 1 END), 0) AS at_once").
+		ColumnExpr("COALESCE(SUM(CASE WHEN NOT surplus AND source = ? THEN 1 ELSE 0 END), 0) AS from_source", msg.Source).
+		ColumnExpr("COALESCE(MAX(send_at), 0) AS last").
+		ColumnExpr("COALESCE(MAX(CASE WHEN user_id = ? THEN send_at ELSE 0 END), 0) AS waiting", msg.UserID).
+		Where("email = ? AND purpose = ? AND (created_at > ? OR send_at > ?)", msg.Email, msg.Purpose, since.UnixMicro(), now.UnixMicro()).
+		Scan(ctx, &sums)
+	if err != nil {
+		return sentMessages{}, fmt.Errorf("counting e-mail messages: %w", err)
+	}
+	return sentMessages{
+		atOnce: sums.AtOnce, fromSource: sums.FromSource, last: fromMicros(sums.Last), waiting: fromMicros(sums.Waiting),
+	}, nil
 }
 
 // messageByToken returns the message with an unexpired token and one of the purposes; errNoMessage if there is none.

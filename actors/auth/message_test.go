@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/actortest"
 	"github.com/weftmesh/weft/actors/auth"
@@ -18,7 +20,8 @@ import (
 // mail is an e-mail message as handed to the notification actor.
 type mail struct {
 	to, subject, body string
-	listed            bool // the user can list it
+	listed            bool      // the user can list it
+	sendAt            time.Time // zero: at once
 }
 
 // mailbox replaces the notification actor, and calls get_contact as it does.
@@ -39,7 +42,11 @@ func (b *harness) mailbox() *mailbox {
 		}
 		box.mu.Lock()
 		defer box.mu.Unlock()
-		box.seen = append(box.seen, mail{contact.Email, req.Subject, req.Body, slices.Contains(req.Channels, "in_app")})
+		got := mail{to: contact.Email, subject: req.Subject, body: req.Body, listed: slices.Contains(req.Channels, "in_app")}
+		if req.SendAt != nil {
+			got.sendAt = *req.SendAt
+		}
+		box.seen = append(box.seen, got)
 		return subjects.NotificationRef{NotificationID: actortest.User(), Status: "accepted"}, nil
 	}
 	database := actortest.Databases(b.t)[0].Config(b.t, "notification")
@@ -141,6 +148,7 @@ func TestLockoutDoesNotRevealAccounts(t *testing.T) {
 
 func TestResetPassword(t *testing.T) {
 	onEachDatabase(t, func(t *testing.T, b *harness) {
+		b.answerErasures()
 		box := b.mailbox()
 		session := b.signUp("ada@example.com")
 		for _, email := range []string{"ada@example.com", "nobody@example.com"} {
@@ -210,7 +218,7 @@ func TestChangeEmail(t *testing.T) {
 	onEachDatabase(t, func(t *testing.T, b *harness) {
 		box := b.mailbox()
 		session := b.signUp("ada@example.com")
-		b.register("eve@example.com")
+		b.signUpVerified(box, "eve@example.com")
 		change := func(email, password string) error {
 			_, err := call(b, subjects.ChangeEmail, subjects.ChangeEmailRequest{Email: email, Password: password}, session.AccessToken)
 			return err
@@ -242,20 +250,72 @@ func TestChangeEmail(t *testing.T) {
 		}
 		token = box.waitFor("late@example.com", verifySubject, 1).token(t)
 		b.register("late@example.com")
+		if err := verify(b, box.waitFor("late@example.com", verifySubject, 2).token(t)); err != nil {
+			t.Fatal(err)
+		}
 		requireCode(t, verify(b, token), subjects.CodeConflict)
 	})
 }
 
-func TestMessagesPerHourAreLimited(t *testing.T) {
-	b := onSQLite(t, func(c *auth.Config) { c.MailsPerHour = 2 })
-	box := b.mailbox()
-	b.register("ada@example.com")
-	for range 5 {
-		mustCall(b, subjects.RequestPasswordReset, subjects.EmailRequest{Email: "ada@example.com"}, "")
+// requestResetFrom requests a password reset as the gateway does for a client with an IP address.
+func (b *harness) requestResetFrom(ip, email string) {
+	b.t.Helper()
+	header := nats.Header{mesh.HeaderClientIP: {ip}}
+	if _, err := b.gateway.Forward(b.t.Context(), subjects.RequestPasswordReset.Subject, header, []byte(`{"email":"`+email+`"}`)); err != nil {
+		b.t.Fatal(err)
 	}
-	b.register("last@example.com")
-	box.waitFor("last@example.com", verifySubject, 1)
-	box.waitFor("ada@example.com", resetSubject, 2)
+}
+
+// TestAnAttackersResetsDoNotUseUpTheOwners: an attacker asks for resets of an address; the owner, on another network, still gets one
+// at once, and on the same network at the next slot.
+func TestAnAttackersResetsDoNotUseUpTheOwners(t *testing.T) {
+	onEachDatabase(t, func(t *testing.T, b *harness) {
+		box := b.mailbox()
+		b.register("ada@example.com")
+		for range 8 {
+			b.requestResetFrom("203.0.113.7", "ada@example.com")
+		}
+		if late := box.waitFor("ada@example.com", resetSubject, 4); late.sendAt.IsZero() {
+			t.Errorf("the fourth message of a network is sent at once")
+		}
+		b.requestResetFrom("198.51.100.9", "ada@example.com")
+		owners := box.waitFor("ada@example.com", resetSubject, 5)
+		if !owners.sendAt.IsZero() {
+			t.Errorf("the owner's message is delayed to %s", owners.sendAt)
+		}
+		for range 3 { // the whole address is used up: a request is served at the next slot, and others with it
+			b.requestResetFrom("198.51.100.10", "ada@example.com")
+			b.requestResetFrom("198.51.100.11", "ada@example.com")
+		}
+		b.clock.advance(7 * time.Minute)
+		b.requestResetFrom("203.0.113.7", "ada@example.com")
+		last := box.waitFor("ada@example.com", resetSubject, 7)
+		mustCall(b, subjects.ResetPassword, subjects.ResetPasswordRequest{Token: last.token(t), Password: "a wholly new one"}, "")
+	})
+}
+
+// TestSecurityNoticesHaveTheirOwnBudget: whatever others make weft send to an address, the notices about changes of its account
+// arrive.
+func TestSecurityNoticesHaveTheirOwnBudget(t *testing.T) {
+	onEachDatabase(t, func(t *testing.T, b *harness) {
+		box := b.mailbox()
+		b.signUpVerified(box, "ada@example.com")
+		token := b.login("ada@example.com").AccessToken
+		for range 10 {
+			b.register("ada@example.com")
+			b.requestResetFrom("203.0.113.7", "ada@example.com")
+		}
+		mustCall(b, subjects.ChangePassword, subjects.ChangePasswordRequest{CurrentPassword: goodPassword, Password: "a wholly new one"}, token)
+		mustCall(b, subjects.ChangeEmail, subjects.ChangeEmailRequest{Email: "new@example.com", Password: "a wholly new one"}, token)
+		if err := verify(b, box.waitFor("new@example.com", verifySubject, 1).token(t)); err != nil {
+			t.Fatal(err)
+		}
+		for _, subject := range []string{"Your password was changed", "Your e-mail address was changed"} {
+			if got := box.waitFor("ada@example.com", subject, 1); !got.sendAt.IsZero() {
+				t.Errorf("%q is delayed to %s", subject, got.sendAt)
+			}
+		}
+	})
 }
 
 func TestPasswordChangeIsIdempotent(t *testing.T) {

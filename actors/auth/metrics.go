@@ -16,6 +16,7 @@ import (
 type metrics struct {
 	registrations prometheus.Counter
 	deletions     prometheus.Counter
+	takeovers     prometheus.Counter
 	logins        *prometheus.CounterVec
 	oauthLogins   *prometheus.CounterVec
 	validations   *prometheus.CounterVec
@@ -30,6 +31,9 @@ func newMetrics(
 		}),
 		deletions: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "auth_account_deletions_total", Help: "Accounts deleted by their owners.",
+		}),
+		takeovers: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "auth_account_takeovers_total", Help: "Unverified accounts erased because the owner of their address arrived.",
 		}),
 		logins: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "auth_logins_total", Help: "Sign-ins by result: success, mfa_required, failure, locked, busy, error.",
@@ -48,7 +52,7 @@ func newMetrics(
 	hashes := prometheus.NewCounterFunc(prometheus.CounterOpts{
 		Name: "auth_password_hashes_total", Help: "Passwords hashed or compared.",
 	}, func() float64 { return float64(p.hashes.Load()) })
-	for _, c := range []prometheus.Collector{m.registrations, m.deletions, m.logins, m.oauthLogins, m.validations, active, hashes} {
+	for _, c := range []prometheus.Collector{m.registrations, m.deletions, m.takeovers, m.logins, m.oauthLogins, m.validations, active, hashes} {
 		if err := r.Register(c); err != nil {
 			return nil, fmt.Errorf("registering metrics: %w", err)
 		}

@@ -28,7 +28,7 @@ func (a *Actor) finishLogin(ctx context.Context, req subjects.VerifyMFARequest) 
 	if err != nil {
 		return subjects.Session{}, err
 	}
-	good, err := a.credentials.verifyCode(ctx, u, req.Code, a.devices.limiterKey(u.Email, req.DeviceToken))
+	good, err := a.credentials.verifyCode(ctx, u, req.Code, a.devices.limiterKey(u.ID, req.DeviceToken))
 	if err != nil {
 		return subjects.Session{}, err
 	}
@@ -143,7 +143,7 @@ func (a *Actor) recordFactorChange(ctx context.Context, tx database.Tx, u user, 
 	if err := saveUser(ctx, tx, u, "epoch"); err != nil {
 		return err
 	}
-	if err := a.mailer.notify(ctx, tx, u, text); err != nil {
+	if err := a.mailer.notify(ctx, tx, u, noticeFactor+action, text); err != nil {
 		return err
 	}
 	return a.recorder.audit(ctx, tx, auditEntry{action: action, outcome: auditSuccess, userID: u.ID})

@@ -1,11 +1,40 @@
 package auth_test
 
 import (
+	"encoding/json"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
 )
+
+// answerErasures answers every deletion as the other actors do, until the test ends.
+func (b *harness) answerErasures() {
+	b.t.Helper()
+	js := b.Conn(b.t, mesh.UserOperator).JS
+	consumer, err := js.OrderedConsumer(b.t.Context(), subjects.Events.Name, jetstream.OrderedConsumerConfig{
+		FilterSubjects: []string{subjects.AccountDeleted.Subject},
+	})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	consuming, err := consumer.Consume(func(m jetstream.Msg) {
+		var e subjects.Envelope[subjects.AccountDeletion]
+		if json.Unmarshal(m.Data(), &e) != nil || b.t.Context().Err() != nil {
+			return
+		}
+		for _, actor := range subjects.ErasingActors() {
+			b.answerDeletion(actor, e, 1)
+		}
+	})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.t.Cleanup(consuming.Stop)
+}
 
 // squattedAccount is an account that an attacker registered with somebody else's address, with the credentials that the
 // attacker added.
@@ -20,6 +49,7 @@ const attackerPassword = "the attacker's password"
 
 func (b *harness) squat(box *mailbox, email string) squattedAccount {
 	b.t.Helper()
+	b.answerErasures()
 	mustCall(b, subjects.Register, subjects.RegisterRequest{Email: email, Password: attackerPassword, FirstName: "Mallory"}, "")
 	box.waitFor(email, verifySubject, 1)
 	var squatted squattedAccount

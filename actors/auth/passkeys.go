@@ -124,7 +124,7 @@ func (ks *passkeys) recordChange(ctx context.Context, tx database.Tx, u user, p 
 	if err := saveUser(ctx, tx, u, "epoch"); err != nil {
 		return err
 	}
-	if err := ks.mailer.notify(ctx, tx, u, text); err != nil {
+	if err := ks.mailer.notify(ctx, tx, u, noticeFactor+action, text); err != nil {
 		return err
 	}
 	if err := ks.recorder.audit(ctx, tx, passkeyEntry(action, auditSuccess, p)); err != nil {
@@ -150,7 +150,7 @@ func (ks *passkeys) recordUse(ctx context.Context, u user, p passkey, count uint
 		if err != nil || !suspended {
 			return err
 		}
-		if err := ks.mailer.notify(ctx, tx, u, passkeyCopiedText(p.Name)); err != nil {
+		if err := ks.mailer.notify(ctx, tx, u, noticeFactor+auditPasskeyCopy, passkeyCopiedText(p.Name)); err != nil {
 			return err
 		}
 		return ks.recorder.audit(ctx, tx, passkeyEntry(auditPasskeyCopy, auditFailure, p))

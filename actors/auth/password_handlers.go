@@ -50,19 +50,45 @@ func (a *Actor) resetPassword(ctx context.Context, req subjects.ResetPasswordReq
 	if err != nil {
 		return subjects.Empty{}, err
 	}
-	// The caller controls the mailbox, so the address is verified; an account that was not verified before becomes the
-	// caller's.
-	set := func(ctx context.Context, tx database.Tx, u user) error {
-		if err := useToken(ctx, tx, msg); err != nil {
+	// The caller controls the mailbox. The user who made an account that was not verified before need not: it is replaced.
+	use := func(ctx context.Context, tx database.Tx) error { return useToken(ctx, tx, msg) }
+	if !u.EmailVerified {
+		_, err = a.ownership.takeOver(ctx, u, user{PasswordHash: hash}, auditReset, use, func(ctx context.Context, tx database.Tx, u user) error {
+			return a.mailer.notify(ctx, tx, u, noticePassword, passwordChangedText)
+		})
+		err = tokenError(err)
+	} else {
+		err = a.resetVerified(ctx, u, hash, use)
+	}
+	if err == nil {
+		err = a.credentials.unlock(ctx, u.Email)
+	}
+	return subjects.Empty{}, err
+}
+
+// resetVerified sets the password of a verified account after a reset. All sessions and API keys of the account end: an
+// attacker with the old password may have made them.
+func (a *Actor) resetVerified(ctx context.Context, u user, hash string, use func(context.Context, database.Tx) error) error {
+	if err := a.apiKeys.revokeTokens(ctx, u.ID); err != nil {
+		return err
+	}
+	var keys []apiKey
+	err := a.sessions.changeAccount(ctx, u, "", endPassword, func(ctx context.Context, tx database.Tx, u user) (err error) {
+		if err := use(ctx, tx); err != nil {
 			return err
 		}
-		u.EmailVerified, u.DuplicateRegistration = true, false
-		return a.setPassword(ctx, tx, u, hash, auditReset, "email_verified", "duplicate_registration")
+		if keys, err = userAPIKeys(ctx, tx, u.ID, "", maxAPIKeys); err != nil {
+			return err
+		}
+		if err := deleteUserAPIKeys(ctx, tx, u.ID); err != nil {
+			return err
+		}
+		return a.setPassword(ctx, tx, u, hash, auditReset)
+	})
+	if err != nil {
+		return err
 	}
-	if !u.EmailVerified {
-		return subjects.Empty{}, a.ownership.replaceOwner(ctx, u, set)
-	}
-	return subjects.Empty{}, a.sessions.changeAccount(ctx, u, "", endPassword, set)
+	return a.apiKeys.revokeTokensOf(ctx, u.ID, keys)
 }
 
 func (a *Actor) changePassword(ctx context.Context, req subjects.ChangePasswordRequest) (subjects.Empty, error) {
@@ -90,16 +116,16 @@ func (a *Actor) changePassword(ctx context.Context, req subjects.ChangePasswordR
 		})
 }
 
-// setPassword saves an account's new password with further columns, and notifies the user.
-func (a *Actor) setPassword(ctx context.Context, tx database.Tx, u user, hash, action string, columns ...string) error {
+// setPassword saves an account's new password, and notifies the user.
+func (a *Actor) setPassword(ctx context.Context, tx database.Tx, u user, hash, action string) error {
 	u.PasswordHash = hash
-	if err := saveUser(ctx, tx, u, append(columns, "password_hash", "epoch")...); err != nil {
+	if err := saveUser(ctx, tx, u, "password_hash", "epoch"); err != nil {
 		return err
 	}
 	if err := voidTokens(ctx, tx, u.ID, purposeReset, purposeChangeEmail); err != nil {
 		return err
 	}
-	if err := a.mailer.notify(ctx, tx, u, passwordChangedText); err != nil {
+	if err := a.mailer.notify(ctx, tx, u, noticePassword, passwordChangedText); err != nil {
 		return err
 	}
 	return a.recorder.audit(ctx, tx, auditEntry{action: action, outcome: auditSuccess, userID: u.ID})

@@ -37,7 +37,7 @@ type passwordHasher struct {
 	workers      chan struct{}
 	waiting      atomic.Int64
 	maxQueued    int64
-	lastDuration atomic.Int64 // nanoseconds of the last hash, for Retry-After
+	meanDuration atomic.Int64 // nanoseconds of a hash, a moving average
 	hashes       atomic.Int64 // hashes computed or compared, for the metric
 }
 
@@ -55,7 +55,7 @@ func newPasswordHasher(c Config, peppers ...[]byte) *passwordHasher {
 	// Computed in the background, because it would prolong the start by a third.
 	p.decoy = sync.OnceValues(func() (string, error) {
 		start := time.Now()
-		defer func() { p.lastDuration.Store(int64(time.Since(start))) }()
+		defer func() { p.observe(time.Since(start)) }()
 		return p.compute(rand.Text())
 	})
 	go func() { _, _ = p.decoy() }() // verify returns its error
@@ -109,33 +109,74 @@ func (p *passwordHasher) verify(ctx context.Context, hash, password string) (ok,
 	return ok && real, stale && real, err
 }
 
+// maxHashWait bounds how long a call takes with the limiters before its hash, the queue and the hash, as far as the mean duration
+// of a hash predicts. A call that would take longer is refused at once. It leaves half a second of the two that a caller should
+// wait at most.
+const maxHashWait = 1500 * time.Millisecond
+
+// hashTicket is a call's place in the queue of the pool, in its context.
+type hashTicket struct{ until time.Time }
+
+type hashTicketKey struct{}
+
+// admit takes a place in the pool's queue for the hashes of a call, which done gives back. The error is CodeRateLimited if the
+// queue is full, or if its calls would take more than maxHashWait by the mean duration of a hash.
+func (p *passwordHasher) admit(ctx context.Context) (_ context.Context, done func(), err error) {
+	if _, ok := ctx.Value(hashTicketKey{}).(hashTicket); ok {
+		return ctx, func() {}, nil
+	}
+	n := p.waiting.Add(1)
+	rounds := (n + int64(cap(p.workers)) - 1) / int64(cap(p.workers))
+	if n > p.maxQueued || time.Duration(rounds*p.meanDuration.Load()) > maxHashWait && n > int64(cap(p.workers)) {
+		p.waiting.Add(-1)
+		return ctx, nil, p.overloaded(nil)
+	}
+	ctx = context.WithValue(ctx, hashTicketKey{}, hashTicket{until: time.Now().Add(maxHashWait)})
+	return ctx, func() { p.waiting.Add(-1) }, nil
+}
+
 // run runs f on a worker of the pool.
 func (p *passwordHasher) run(ctx context.Context, f func()) error {
-	if p.waiting.Add(1) > p.maxQueued {
-		p.waiting.Add(-1)
-		return p.overloaded(nil)
+	ctx, done, err := p.admit(ctx)
+	if err != nil {
+		return err
 	}
-	defer p.waiting.Add(-1)
+	defer done()
+	ticket, _ := ctx.Value(hashTicketKey{}).(hashTicket)
+	waiting, cancel := context.WithDeadline(ctx, ticket.until.Add(-time.Duration(p.meanDuration.Load())))
+	defer cancel()
 	select {
-	case p.workers <- struct{}{}:
-	case <-ctx.Done():
-		return p.overloaded(ctx.Err())
+	case p.workers <- struct{}{}: // also if a single hash takes longer than maxHashWait
+	default:
+		select {
+		case p.workers <- struct{}{}:
+		case <-waiting.Done():
+			return p.overloaded(waiting.Err())
+		}
 	}
 	defer func() { <-p.workers }()
 	start := time.Now()
 	// Refuse a call whose deadline would pass before the hash is computed.
-	if end, ok := ctx.Deadline(); ok && end.Sub(start) < time.Duration(p.lastDuration.Load()) {
+	if end, ok := ctx.Deadline(); ok && end.Sub(start) < time.Duration(p.meanDuration.Load()) {
 		return p.overloaded(context.DeadlineExceeded)
 	}
 	p.hashes.Add(1)
 	f()
-	p.lastDuration.Store(int64(time.Since(start)))
+	p.observe(time.Since(start))
 	return nil
+}
+
+// observe adds a duration to the moving average.
+func (p *passwordHasher) observe(took time.Duration) {
+	if mean := p.meanDuration.Load(); mean > 0 {
+		took = (3*time.Duration(mean) + took) / 4
+	}
+	p.meanDuration.Store(int64(took))
 }
 
 // overloaded returns CodeRateLimited with the time in which the present queue is processed.
 func (p *passwordHasher) overloaded(cause error) error {
-	wait := float64(p.lastDuration.Load()) * float64(p.maxQueued) / float64(cap(p.workers))
+	wait := float64(p.meanDuration.Load()) * float64(p.waiting.Load()) / float64(cap(p.workers))
 	return &subjects.Error{
 		Code: subjects.CodeRateLimited, Detail: "overloaded: too many sign-ins",
 		RetryAfter: max(time.Second, time.Duration(math.Ceil(wait))), Cause: cause,

@@ -39,7 +39,10 @@ type user struct {
 	SecondFactor string
 	// Epoch increases when all sessions of the account end. Sessions and pending sign-ins of an older epoch are
 	// invalid.
-	Epoch     int64
+	Epoch int64
+	// ErasureID is the erasure of the unverified account that this one replaced, until it has settled: before the old
+	// account is erased everywhere, this one has no session.
+	ErasureID string
 	CreatedAt time.Time
 	UpdatedAt time.Time
 }

@@ -149,7 +149,7 @@ func (ss *sessions) endReused(ctx context.Context, u user, s session) error {
 		return err
 	}
 	err := ss.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
-		if err := ss.mailer.notify(ctx, tx, u, tokenReuseText); err != nil {
+		if err := ss.mailer.notify(ctx, tx, u, noticeReuse, tokenReuseText); err != nil {
 			return err
 		}
 		return ss.recorder.audit(ctx, tx, auditEntry{action: auditTokenReuse, outcome: auditFailure, userID: s.UserID, sessionID: s.ID})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/database"
@@ -38,6 +39,9 @@ func (ss *sessions) start(ctx context.Context, u user, by signIn) (subjects.Sess
 	if _, err := ss.mustEnroll(ctx, u, by.twoFactors); err != nil {
 		return subjects.Session{}, err
 	}
+	if err := ss.awaitErasure(ctx, u); err != nil {
+		return subjects.Session{}, err
+	}
 	now := ss.Now().UTC()
 	origin := actors.CallerFrom(ctx).Origin
 	s := session{
@@ -50,7 +54,7 @@ func (ss *sessions) start(ctx context.Context, u user, by signIn) (subjects.Sess
 	}
 	s.touch(now, ss.config.SessionIdle)
 	s.Current = token.hash()
-	device := ss.devices.issue(u.Email)
+	device := ss.devices.issue(u.ID)
 	s.DeviceHash = ss.devices.client(ctx, device).device
 	if err := ss.recordStart(ctx, s); err != nil {
 		return subjects.Session{}, err
@@ -78,6 +82,37 @@ func (ss *sessions) start(ctx context.Context, u user, by signIn) (subjects.Sess
 	}
 	answer.DeviceToken = device
 	return answer, nil
+}
+
+const (
+	// erasureWait is how long a sign-in waits for the erasure of the account that its own replaced, and erasurePoll how often
+	// it looks.
+	erasureWait = 4 * time.Second
+	erasurePoll = 25 * time.Millisecond
+	// erasureRetryAfter is when a sign-in that did not wait longer should be tried again.
+	erasureRetryAfter = 5 * time.Second
+)
+
+// awaitErasure returns once the unverified account that u replaced is erased in every actor: before that u has no session. The
+// error is CodeUnavailable with ReasonErasing if an actor has not answered in time; the erasure continues.
+func (ss *sessions) awaitErasure(ctx context.Context, u user) error {
+	if u.ErasureID == "" {
+		return nil
+	}
+	waiting, cancel := context.WithTimeout(ctx, erasureWait)
+	defer cancel()
+	for {
+		row, err := erasureByID(ctx, ss.DB.DB, u.ErasureID)
+		if err != nil || row.ErasedAt != 0 {
+			return err
+		}
+		if sleep(waiting, erasurePoll) != nil {
+			return &subjects.Error{
+				Code: subjects.CodeUnavailable, Reason: subjects.ReasonErasing, RetryAfter: erasureRetryAfter,
+				Detail: "an earlier, unverified account with this address is still being erased; sign in again",
+			}
+		}
+	}
 }
 
 // recordStart audits and publishes the start of a session.

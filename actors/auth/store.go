@@ -30,6 +30,7 @@ type userRow struct {
 	Disabled              bool
 	SecondFactor          string
 	Epoch                 int64
+	ErasureID             string
 	CreatedAt             int64
 	UpdatedAt             int64
 }
@@ -40,7 +41,7 @@ func userRowOf(u user) userRow {
 		DuplicateRegistration: u.DuplicateRegistration, FirstName: u.FirstName, LastName: u.LastName, AvatarURL: u.AvatarURL,
 		Locale: u.Locale, TimeZone: u.TimeZone,
 		Roles: strings.Join(u.Roles, " "), Disabled: u.Disabled, SecondFactor: u.SecondFactor, Epoch: u.Epoch,
-		CreatedAt: toMicros(u.CreatedAt), UpdatedAt: toMicros(u.UpdatedAt),
+		ErasureID: u.ErasureID, CreatedAt: toMicros(u.CreatedAt), UpdatedAt: toMicros(u.UpdatedAt),
 	}
 }
 
@@ -50,7 +51,7 @@ func (r userRow) user() user {
 		DuplicateRegistration: r.DuplicateRegistration, FirstName: r.FirstName, LastName: r.LastName, AvatarURL: r.AvatarURL,
 		Locale: r.Locale, TimeZone: r.TimeZone,
 		Roles: strings.Fields(r.Roles), Disabled: r.Disabled, SecondFactor: r.SecondFactor, Epoch: r.Epoch,
-		CreatedAt: fromMicros(r.CreatedAt), UpdatedAt: fromMicros(r.UpdatedAt),
+		ErasureID: r.ErasureID, CreatedAt: fromMicros(r.CreatedAt), UpdatedAt: fromMicros(r.UpdatedAt),
 	}
 }
 

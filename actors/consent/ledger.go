@@ -47,8 +47,8 @@ type sealedEntry struct {
 }
 
 // recordChange writes a change of a consent to its history, and to the ledger and the event stream through the outbox.
-func (a *Actor) recordChange(ctx context.Context, tx database.Tx, c consentRow, change, reason string) error {
-	e := entryRow{ID: a.NewID(), ConsentID: c.ID, Change: change, At: a.Now().UnixMicro(), Reason: reason}
+func (a *Actor) recordChange(ctx context.Context, tx database.Tx, c consentRow, kind, reason string) error {
+	e := entryRow{ID: a.NewID(), ConsentID: c.ID, Change: kind, At: a.Now().UnixMicro(), Reason: reason}
 	if err := a.store.insert(ctx, tx, &e); err != nil {
 		return err
 	}
@@ -60,7 +60,9 @@ func (a *Actor) recordChange(ctx context.Context, tx database.Tx, c consentRow, 
 	if err != nil {
 		return err
 	}
-	event, err := subjects.Encode(subjects.ConsentChanged.New(e.ID, c.UserID, a.Now(), e.resource()))
+	change := e.resource()
+	change.Reason = "" // the user's own words are in the history and, encrypted, in the ledger; a stream cannot erase them
+	event, err := subjects.Encode(subjects.ConsentChanged.New(e.ID, c.UserID, a.Now(), change))
 	if err != nil {
 		return fmt.Errorf("encoding an event: %w", err)
 	}
@@ -70,7 +72,7 @@ func (a *Actor) recordChange(ctx context.Context, tx database.Tx, c consentRow, 
 	if err != nil {
 		return err
 	}
-	a.DB.AfterCommit(ctx, func() { a.metrics.changes.WithLabelValues(c.Scope, change).Inc() })
+	a.DB.AfterCommit(ctx, func() { a.metrics.changes.WithLabelValues(c.Scope, kind).Inc() })
 	return nil
 }
 

@@ -101,11 +101,12 @@ func sqlitePath(cfg Config) (string, error) {
 
 // sqliteDSN returns the driver's data source name. The busy timeout comes first, because the later pragmas may find the file
 // locked. Temporary data stays in memory: no plain text reaches the system's temporary directory, and a statement that writes
-// several rows does not map and unmap 64 KiB for its statement journal, which took half of its CPU time.
+// several rows does not map and unmap 64 KiB for its statement journal, which took half of its CPU time. Deleted content is
+// overwritten (Scrub).
 func sqliteDSN(path, synchronous, pragma string) string {
 	q := url.Values{"_txlock": {"immediate"}, "_pragma": {
 		fmt.Sprintf("busy_timeout(%d)", sqliteBusyTimeout), pragma, "foreign_keys(1)", "synchronous(" + synchronous + ")",
-		"temp_store(MEMORY)",
+		"temp_store(MEMORY)", "secure_delete(1)",
 	}}
 	return (&url.URL{Scheme: "file", Path: path, RawQuery: q.Encode()}).String()
 }

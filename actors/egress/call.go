@@ -38,6 +38,10 @@ type Request struct {
 	MaxBody int64
 	// NoRedirect returns a redirect as the response instead of following it.
 	NoRedirect bool
+	// Permit, if set, is called right before the first request is written to the connection, from another goroutine than
+	// the caller's and possibly repeatedly. If it returns an error, nothing is sent and Do returns an Error of
+	// KindCanceled.
+	Permit func() error
 	// Started is called at most once, from another goroutine than the caller's: when the first request has been
 	// written to the connection, or when its header has been written if the body is a Source.
 	Started func()
@@ -67,10 +71,13 @@ type call struct {
 	secretHeaders []string
 	secretQuery   []string
 	maxBody       int64
+	permit        func() error
 	started       func()
 	once          sync.Once
 	// sent is set once a request header has been written to a connection.
 	sent atomic.Bool
+	// refused is set once permit has refused the call.
+	refused atomic.Bool
 	// sourceErr is the error of reading the source.
 	sourceErr atomic.Pointer[error]
 }
@@ -84,7 +91,7 @@ func (c *Client) newCall(r Request) (*call, error) {
 		method: strings.ToUpper(cmp.Or(r.Method, http.MethodGet)), url: u, header: r.Header.Clone(), body: r.Body, hosts: r.Hosts,
 		source: r.Source, sink: r.Sink,
 		secretHeaders: append([]string{"Authorization", "Cookie", "Proxy-Authorization"}, r.SecretHeaders...),
-		secretQuery:   r.SecretQuery, maxBody: cmp.Or(r.MaxBody, c.options.MaxBody), started: r.Started,
+		secretQuery:   r.SecretQuery, maxBody: cmp.Or(r.MaxBody, c.options.MaxBody), started: r.Started, permit: r.Permit,
 	}
 	u.Fragment, u.RawFragment = "", ""
 	if k.header == nil {

@@ -31,7 +31,7 @@ const (
 	KindTimeout Kind = "timeout"
 	// KindDeadline: the deadline of the caller's context passed first.
 	KindDeadline Kind = "deadline"
-	// KindCanceled: the caller's context was canceled.
+	// KindCanceled: the caller's context was canceled, or Request.Permit refused.
 	KindCanceled Kind = "canceled"
 	// KindTooLarge: the response body or header exceeds its limit. The server has processed the request.
 	KindTooLarge Kind = "too_large"
@@ -118,7 +118,7 @@ func (k *call) kindOf(outer context.Context, cause error) Kind {
 		return KindBlocked
 	case errors.Is(cause, errTooLarge), strings.Contains(cause.Error(), "server response headers exceeded"):
 		return KindTooLarge
-	case errors.Is(outer.Err(), context.Canceled):
+	case k.refused.Load(), errors.Is(outer.Err(), context.Canceled):
 		return KindCanceled
 	case errors.Is(outer.Err(), context.DeadlineExceeded):
 		return KindDeadline

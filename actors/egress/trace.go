@@ -15,6 +15,7 @@ import (
 // write is therefore prevented and the call fails with KindTransport; the caller decides whether to retry.
 func (k *call) trace(ctx context.Context, cancel context.CancelFunc) *httptrace.ClientTrace {
 	var wrote atomic.Bool
+	var got net.Conn
 	return &httptrace.ClientTrace{
 		GetConn: func(string) {
 			if wrote.Load() {
@@ -22,17 +23,30 @@ func (k *call) trace(ctx context.Context, cancel context.CancelFunc) *httptrace.
 			}
 		},
 		GotConn: func(info httptrace.GotConnInfo) {
+			got = info.Conn
+			if !k.permitted() {
+				cancel()
+			}
 			if (wrote.Load() || ctx.Err() != nil) && !multiplexed(info.Conn) {
 				_ = info.Conn.Close() // HTTP/2 checks ctx before it writes; HTTP/1 does not
 			}
 		},
 		WroteHeaders: func() {
+			// HTTP/1 has buffered the end of the header and not flushed it: a closed connection sends no complete request.
+			if !multiplexed(got) && !k.permitted() {
+				cancel()
+				_ = got.Close()
+				return
+			}
 			k.sent.Store(true)
 			if k.source != nil {
 				k.notifyStarted()
 			}
 		},
 		WroteRequest: func(info httptrace.WroteRequestInfo) {
+			if k.refused.Load() {
+				return // it was written to a closed connection
+			}
 			k.sent.Store(true)
 			if info.Err != nil {
 				return
@@ -41,6 +55,15 @@ func (k *call) trace(ctx context.Context, cancel context.CancelFunc) *httptrace.
 			k.notifyStarted()
 		},
 	}
+}
+
+// permitted reports whether the call may be sent. What follows a request that was sent, such as a redirect, belongs to the same act.
+func (k *call) permitted() bool {
+	if k.permit == nil || k.sent.Load() || k.permit() == nil {
+		return true
+	}
+	k.refused.Store(true)
+	return false
 }
 
 // notifyStarted calls Request.Started, once per call.

@@ -3,6 +3,7 @@ package egress_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -103,4 +104,58 @@ func TestHTTP2ConnectionIsShared(t *testing.T) {
 	cancel()
 	_, err := client.Do(canceled, egress.Request{URL: server.URL})
 	wantKind(t, err, egress.KindCanceled, false)
+}
+
+// TestPermitIsAskedBeforeTheRequestIsWritten: a refused request never reaches the server, over either version of HTTP and on a new as
+// on a kept-alive connection.
+func TestPermitIsAskedBeforeTheRequestIsWritten(t *testing.T) {
+	t.Parallel()
+	for _, http2 := range []bool{false, true} {
+		t.Run(fmt.Sprintf("HTTP/2 %t", http2), func(t *testing.T) {
+			t.Parallel()
+			var seen atomic.Int64
+			server := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { seen.Add(1) }))
+			server.EnableHTTP2 = http2
+			server.StartTLS()
+			defer server.Close()
+			client, err := egress.New(egress.Options{
+				Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, TLS: server.Client().Transport.(*http.Transport).TLSClientConfig,
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer client.Close()
+			var permitted, started atomic.Bool
+			send := func(body string) error {
+				_, err := client.Do(t.Context(), egress.Request{
+					Method: http.MethodPost, URL: server.URL, Body: []byte(body), Started: func() { started.Store(true) },
+					Permit: func() error {
+						if permitted.Load() {
+							return nil
+						}
+						return errors.New("the lease has expired")
+					},
+				})
+				return err
+			}
+			for i, body := range []string{"x", strings.Repeat("x", 1<<20), "kept alive"} {
+				permitted.Store(i == 2)
+				err := send(body)
+				if i == 2 {
+					if err != nil {
+						t.Errorf("a permitted request: %v", err)
+					}
+					permitted.Store(false)
+					err = send(body)
+				}
+				var failed *egress.Error
+				if !errors.As(err, &failed) || failed.Kind != egress.KindCanceled || failed.Sent && i != 2 {
+					t.Errorf("a refused request: %v", err)
+				}
+			}
+			if seen.Load() != 1 || !started.Load() {
+				t.Errorf("the server saw %d requests, want the permitted one", seen.Load())
+			}
+		})
+	}
 }

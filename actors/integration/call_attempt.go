@@ -9,6 +9,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/egress"
 	"github.com/weftmesh/weft/actors/integration/manifest"
 	"github.com/weftmesh/weft/subjects"
@@ -100,7 +101,7 @@ func (e *callExecutor) attempt(ctx context.Context, spec callSpec, request *mani
 			return err
 		}
 		send := request.Request
-		send.Started = started
+		send.Started, send.Permit = started, func() error { return actors.Permit(ctx) }
 		response, err = e.client.Do(ctx, send)
 		report(response, err)
 		return err

@@ -96,7 +96,7 @@ func (a *Actor) exchangeCode(ctx context.Context, r subjects.ExchangeCodeRequest
 func (a *Actor) completeFlow(ctx context.Context, params callbackParams, permitted func(authorizationFlow) bool) (subjects.Connection, error) {
 	none := subjects.Connection{}
 	flow, err := a.flows.Take(ctx, params.state, func(flow authorizationFlow) error {
-		if !permitted(flow) || !a.Now().Before(flow.ExpiresAt) {
+		if !permitted(flow) || !a.Now().Before(flow.ExpiresAt) || a.Guard.Blocked(flow.UserID) {
 			return errInvalidState()
 		}
 		return a.checkIssuer(flow, params.issuer)

@@ -68,7 +68,9 @@ func (t *tokenRefresher) renewAhead(ctx context.Context, c connectionRow) {
 	ctx, cancel := context.WithTimeout(ctx, t.config.renewWithin())
 	defer cancel()
 	p, err := t.registry.find(c.Provider)
-	if err != nil {
+	if t.Guard.Blocked(c.UserID) { // renewed once the account is enabled, or at the next use
+		err = t.release(ctx, c, "")
+	} else if err != nil {
 		err = errors.Join(err, t.release(ctx, c, ""))
 	} else {
 		_, _, err = t.tryRenew(ctx, p, c, t.NewID())

@@ -127,8 +127,13 @@ func (w *webhooks) count(provider, result string) {
 	w.metrics.hooks.WithLabelValues(provider, result).Inc()
 }
 
+// errHookBlocked refuses the deliveries to hooks of a disabled account, so that the provider repeats them.
+var errHookBlocked = &subjects.Error{
+	Code: subjects.CodeUnavailable, Detail: "the hook takes no deliveries at present", RetryAfter: time.Minute,
+}
+
 // load finds the hook of a URL with its connection and secrets. It is CodeNotFound too if the connection is disabled or the
-// provider has no webhook any more.
+// provider has no webhook any more, and errHookBlocked while the account is disabled.
 func (w *webhooks) load(ctx context.Context, provider, id string) (delivery, error) {
 	p, _ := w.registry.get(provider)
 	if p == nil || p.Webhook == nil {
@@ -137,6 +142,9 @@ func (w *webhooks) load(ctx context.Context, provider, id string) (delivery, err
 	h, err := findHookByURL(ctx, w.DB.DB, provider, id)
 	if err != nil {
 		return delivery{}, err
+	}
+	if w.Guard.Blocked(h.UserID) {
+		return delivery{}, errHookBlocked
 	}
 	c, err := w.connections.get(ctx, h.UserID, h.ConnectionID)
 	if err != nil {

@@ -26,10 +26,30 @@ func (a *Actor) deliver(ctx context.Context, job subjects.DeliverNotification) e
 	}
 	for _, d := range channels {
 		if d.Channel == job.Channel && d.Status == statusPending {
-			return a.attempt(ctx, n, d)
+			return a.attemptPermitted(ctx, n, d)
 		}
 	}
 	return nil
+}
+
+// attemptPermitted makes one delivery attempt. While the user's account is blocked, the notification is held instead: it is
+// started again once the account is enabled. One that the user no longer consents to fails.
+func (a *Actor) attemptPermitted(ctx context.Context, n notificationRow, d deliveryRow) error {
+	if a.Guard.Blocked(n.UserID) {
+		return a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error { return a.store.hold(ctx, tx, n.ID, a.Now()) })
+	}
+	err := a.permitted(ctx, mesh.Grant{}, n, func(ctx context.Context) error { return a.attempt(ctx, n, d) })
+	if subjects.CodeOf(err) == subjects.CodeConsentRequired {
+		return a.withdraw(ctx, n)
+	}
+	return err
+}
+
+// withdraw fails the pending deliveries of a notification that the user no longer consents to.
+func (a *Actor) withdraw(ctx context.Context, n notificationRow) error {
+	return a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
+		return a.store.failDeliveries(ctx, tx, n.ID, "the consent to it was withdrawn", a.Now())
+	})
 }
 
 // attempt makes one delivery attempt and records its outcome.

@@ -46,13 +46,13 @@ func (store) recordDelivery(ctx context.Context, tx bun.Tx, d deliveryRow) error
 	return nil
 }
 
-// failDeliveries marks a notification as started and all its channels as failed.
+// failDeliveries marks a notification as started and its pending channels as failed.
 func (s store) failDeliveries(ctx context.Context, tx bun.Tx, id, reason string, now time.Time) error {
 	if _, err := s.markStarted(ctx, tx, id); err != nil {
 		return err
 	}
 	_, err := tx.NewUpdate().Model((*deliveryRow)(nil)).Set("status = ?", statusFailed).Set("error = ?", reason).
-		Set("updated_at = ?", now.UnixMicro()).Where("notification_id = ?", id).Exec(ctx)
+		Set("updated_at = ?", now.UnixMicro()).Where("notification_id = ?", id).Where("status = ?", statusPending).Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("failing deliveries: %w", err)
 	}

@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -112,29 +113,46 @@ func every(ctx context.Context, interval time.Duration, f func(context.Context) 
 	}
 }
 
-// startDue starts the notifications whose send_at has passed, each in its own transaction.
+// startDue starts the notifications whose send_at has passed, each in its own transaction. Those of blocked accounts stay due.
 func (a *Actor) startDue(ctx context.Context) error {
+	var blocked []string
 	for {
-		rows, err := a.store.due(ctx, a.Now(), scheduledBatch)
+		rows, err := a.store.due(ctx, a.Now(), blocked, scheduledBatch)
 		if err != nil || len(rows) == 0 {
 			return err
 		}
 		for _, n := range rows {
-			err := a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
-				channels, err := a.store.deliveries(ctx, []string{n.ID})
-				if err != nil {
-					return err
-				}
-				return a.start(ctx, tx, n, channels[n.ID])
-			})
-			if err != nil {
-				err = a.failStart(ctx, n, err)
+			if a.Guard.Blocked(n.UserID) {
+				blocked = append(blocked, n.UserID)
+				continue
 			}
-			if err != nil {
+			if err := a.startScheduled(ctx, n); err != nil {
 				return err
 			}
 		}
 	}
+}
+
+// startScheduled starts one due notification, or fails it if it never can be started.
+func (a *Actor) startScheduled(ctx context.Context, n notificationRow) error {
+	err := a.permitted(ctx, mesh.Grant{}, n, func(ctx context.Context) error {
+		return a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
+			channels, err := a.store.deliveries(ctx, []string{n.ID})
+			if err != nil {
+				return err
+			}
+			return a.start(ctx, tx, n, channels[n.ID])
+		})
+	})
+	switch {
+	case subjects.CodeOf(err) == subjects.CodeConsentRequired:
+		return a.withdraw(ctx, n)
+	case errors.Is(err, &subjects.Error{Code: subjects.CodeForbidden, Reason: subjects.ReasonAccountBlocked}):
+		return nil // blocked since it was looked at; the next pass skips it
+	case err != nil:
+		return a.failStart(ctx, n, err)
+	}
+	return nil
 }
 
 // failStart fails a notification that cannot be started, so that it does not block the ones after it. A transient error

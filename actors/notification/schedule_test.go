@@ -190,3 +190,59 @@ func TestUnreadableContent(t *testing.T) {
 		}
 	})
 }
+
+// TestNotificationsToABlockedAccountAreHeld: what falls due, and what is on its way by mail, waits while the account is disabled, and
+// arrives once afterwards. The other accounts' are not held.
+func TestNotificationsToABlockedAccountAreHeld(t *testing.T) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
+		var clock actortest.Clock
+		f := setup(t, database, nil, actortest.WithClock(clock.Now))
+		user := actortest.User()
+		ada, eve := f.user(t, user), f.user(t, actortest.User())
+		later := clock.Now().Add(5 * time.Minute)
+		scheduled := subjects.SendNotificationRequest{Category: "system", Subject: "later", Channels: []string{"in_app", "email"}, SendAt: &later}
+		due := call(t, f, subjects.SendNotification, ada, scheduled).NotificationID
+		others := call(t, f, subjects.SendNotification, eve, scheduled).NotificationID
+		f.mesh.Block(t, user, true)
+		admin := mesh.As{Token: f.mesh.Token(t, actortest.User(), actortest.WithRoles(subjects.RoleUser, subjects.RoleAdmin))}
+		now := call(t, f, subjects.SendNotification, admin, subjects.SendNotificationRequest{
+			UserID: user, Category: "system", Subject: "now", Channels: []string{"in_app", "email"},
+		}).NotificationID
+		clock.Advance(6 * time.Minute)
+		f.await(t, eve, others, "delivered")
+		if mails := f.sink.Mails(); len(mails) != 1 {
+			t.Errorf("%d mails were sent, want eve's", len(mails))
+		}
+		f.mesh.Block(t, user, false)
+		for _, id := range []string{due, now} {
+			f.await(t, ada, id, "delivered")
+		}
+		if mails := f.sink.Mails(); len(mails) != 3 {
+			t.Errorf("%d mails were sent, want three", len(mails))
+		}
+		if page := f.list(t, ada); len(page.Items) != 2 || page.UnreadCount != 2 {
+			t.Errorf("the inbox has %+v", page)
+		}
+	})
+}
+
+// TestScheduledMarketingNeedsConsentAtItsTime: a consent that is revoked before the time holds for what was accepted under it.
+func TestScheduledMarketingNeedsConsentAtItsTime(t *testing.T) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
+		var clock actortest.Clock
+		f := setup(t, database, nil, actortest.WithClock(clock.Now))
+		user := actortest.User()
+		ada := f.user(t, user)
+		f.mesh.Consent(t, user, subjects.ScopeNotificationsMarketing)
+		later := clock.Now().Add(5 * time.Minute)
+		id := call(t, f, subjects.SendNotification, ada, subjects.SendNotificationRequest{
+			Category: "marketing", Subject: "news", Channels: []string{"email"}, SendAt: &later,
+		}).NotificationID
+		f.mesh.Revoke(t, user, subjects.ScopeNotificationsMarketing)
+		clock.Advance(6 * time.Minute)
+		f.await(t, ada, id, "failed")
+		if mails := f.sink.Mails(); len(mails) != 0 {
+			t.Errorf("%d mails were sent", len(mails))
+		}
+	})
+}

@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/outbox"
+	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -21,11 +23,6 @@ func (a *Actor) send(ctx context.Context, r subjects.SendNotificationRequest) (s
 	now := a.Now()
 	if r, err = checkRequest(r, now); err != nil {
 		return subjects.NotificationRef{}, err
-	}
-	if r.Category == categoryMarketing {
-		if _, err := a.Guard.Check(ctx, userID, subjects.ScopeNotificationsMarketing); err != nil {
-			return subjects.NotificationRef{}, err
-		}
 	}
 	n := notificationRow{ID: a.NewID(), UserID: userID, Category: r.Category, CreatedAt: now.UnixMicro()}
 	if n.Content, err = a.seal(n.ID, content{Subject: r.Subject, Body: r.Body, Data: r.Data}); err != nil {
@@ -42,7 +39,29 @@ func (a *Actor) send(ctx context.Context, r subjects.SendNotificationRequest) (s
 		n.InApp = n.InApp || channel == channelInApp
 		channels[i] = deliveryRow{NotificationID: n.ID, Channel: channel, Status: statusPending, UpdatedAt: now.UnixMicro()}
 	}
-	return a.accept(ctx, n, channels)
+	var ref subjects.NotificationRef
+	err = a.permitted(ctx, actors.CallerFrom(ctx).Grant, n, func(ctx context.Context) (err error) {
+		ref, err = a.accept(ctx, n, channels)
+		return err
+	})
+	return ref, err
+}
+
+// permitted runs act, which accepts or starts a notification, under the caller's grant, if it has one, and under the user's
+// consent to marketing where the notification is that. A revocation of either waits until act has returned.
+func (a *Actor) permitted(ctx context.Context, grant mesh.Grant, n notificationRow, act func(context.Context) error) error {
+	if n.Category == categoryMarketing {
+		inner := act
+		act = func(ctx context.Context) error {
+			return a.Guard.DoConsented(ctx, n.UserID, subjects.ScopeNotificationsMarketing, func(ctx context.Context, _ mesh.Grant) error {
+				return inner(ctx)
+			})
+		}
+	}
+	if grant.ConsentID == "" {
+		return act(ctx)
+	}
+	return a.Guard.DoGranted(ctx, grant, func(ctx context.Context, _ func() bool) error { return act(ctx) })
 }
 
 // accept stores a notification, and starts it unless it is scheduled. Where the user already has one with its dedupe key,
@@ -87,15 +106,20 @@ func (a *Actor) duplicate(ctx context.Context, n notificationRow) (subjects.Noti
 	return subjects.NotificationRef{NotificationID: first.ID, Status: refDuplicate}, err
 }
 
-// start starts a notification's deliveries: the transaction itself delivers in-app, and adds a job for every other
+// start starts a notification's pending deliveries: the transaction itself delivers in-app, and adds a job for every other
 // channel. It does nothing where the notification has been started or cancelled.
 func (a *Actor) start(ctx context.Context, tx database.Tx, n notificationRow, channels []deliveryRow) error {
 	if started, err := a.store.markStarted(ctx, tx, n.ID); err != nil || !started {
 		return err
 	}
 	n.Started = true
+	shown := false
 	for i, d := range channels {
+		if d.Status != statusPending { // the notification was held after an earlier start
+			continue
+		}
 		if d.Channel == channelInApp {
+			shown = true
 			channels[i].Status, channels[i].Attempts, channels[i].UpdatedAt = statusDelivered, 1, a.Now().UnixMicro()
 			if err := a.store.recordDelivery(ctx, tx, channels[i]); err != nil {
 				return err
@@ -107,7 +131,7 @@ func (a *Actor) start(ctx context.Context, tx database.Tx, n notificationRow, ch
 			return err
 		}
 	}
-	if !n.InApp {
+	if !shown {
 		return nil
 	}
 	return a.publishNotification(ctx, tx, n, channels)
@@ -120,6 +144,7 @@ func (a *Actor) enqueue(ctx context.Context, tx database.Tx, n notificationRow, 
 		return fmt.Errorf("encoding a job: %w", err)
 	}
 	return a.Outbox.Add(ctx, tx, outbox.Message{
-		ID: "deliver." + n.ID + "." + channel, Subject: subjects.Deliver.Subject, Key: n.ID, Data: job,
+		// A notification that was held is started again, with another send_at.
+		ID: "deliver." + n.ID + "." + channel + "." + strconv.FormatInt(n.SendAt, 36), Subject: subjects.Deliver.Subject, Key: n.ID, Data: job,
 	})
 }

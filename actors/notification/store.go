@@ -140,12 +140,25 @@ func (store) cancel(ctx context.Context, tx bun.Tx, userID, id string, now time.
 	return err == nil, err
 }
 
-// due returns scheduled notifications whose send_at has passed, earliest first.
-func (s store) due(ctx context.Context, now time.Time, limit int) ([]notificationRow, error) {
-	var rows []notificationRow
-	err := s.db.NewSelect().Model(&rows).Where("NOT started").Where("NOT cancelled").Where("send_at <= ?", now.UnixMicro()).
-		Order("send_at").Limit(int64(limit)).Scan(ctx)
+// hold makes a started notification due again: it is started once more, with the deliveries that are pending.
+func (store) hold(ctx context.Context, tx bun.Tx, id string, now time.Time) error {
+	_, err := tx.NewUpdate().Model((*notificationRow)(nil)).Set("started = ?", false).Set("send_at = ?", now.UnixMicro()).
+		Where("id = ?", id).Where("started").Exec(ctx)
 	if err != nil {
+		return fmt.Errorf("holding a notification: %w", err)
+	}
+	return nil
+}
+
+// due returns notifications that are not started and whose send_at has passed, earliest first, without those of some users.
+func (s store) due(ctx context.Context, now time.Time, without []string, limit int) ([]notificationRow, error) {
+	var rows []notificationRow
+	q := s.db.NewSelect().Model(&rows).Where("NOT started").Where("NOT cancelled").Where("send_at <= ?", now.UnixMicro()).
+		Order("send_at").Limit(int64(limit))
+	if len(without) > 0 {
+		q.Where("user_id NOT IN (?)", bun.List(without))
+	}
+	if err := q.Scan(ctx); err != nil {
 		return nil, fmt.Errorf("reading due notifications: %w", err)
 	}
 	return rows, nil

@@ -113,7 +113,28 @@ func (a *Actor) engineOptions() engine.Options {
 		ScheduleAllows: func(ctx context.Context, scheduleID, executionID string) (bool, error) {
 			return scheduleAllows(ctx, a.DB.DB, scheduleID, executionID)
 		},
+		Guarded: func(ctx context.Context, row engine.Row, start func(context.Context, func() bool) error) error {
+			return a.Guard.DoGranted(ctx, row.Grant(), start)
+		},
+		AwaitUnblocked: a.awaitUnblocked,
 	}
+}
+
+// blockedPoll is the time between two looks whether an account is still blocked.
+const blockedPoll = time.Second
+
+// awaitUnblocked returns when a user's account is not blocked; false if stop is closed or ctx ends first.
+func (a *Actor) awaitUnblocked(ctx context.Context, stop <-chan struct{}, userID string) bool {
+	for a.Guard.Blocked(userID) {
+		select {
+		case <-stop:
+			return false
+		case <-ctx.Done():
+			return false
+		case <-time.After(blockedPoll):
+		}
+	}
+	return true
 }
 
 // Service returns the actor's endpoints, consumers and background loops.

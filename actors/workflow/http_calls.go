@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/egress"
 	"github.com/weftmesh/weft/actors/workflow/engine"
 	"github.com/weftmesh/weft/actors/workflow/machine"
@@ -36,7 +37,7 @@ func (c *calls) sendOnce(ctx context.Context, row engine.Row, call *machine.Call
 	err := c.Guard.Do(ctx, row.Grant(), subjects.ScopeWorkflowsExecute, func(ctx context.Context, started func()) (err error) {
 		response, err = c.egress.Do(ctx, egress.Request{
 			Method: request.Method, URL: request.URL, Header: header, Body: request.Body, NoRedirect: true,
-			Timeout: c.config.StepTimeout, Started: started,
+			Timeout: c.config.StepTimeout, Started: started, Permit: func() error { return actors.Permit(ctx) },
 		})
 		return err
 	})

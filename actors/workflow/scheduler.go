@@ -22,6 +22,8 @@ const (
 	scheduleBatch = 50
 	// claimTimeout is how long a pass may take before another process takes the schedule over.
 	claimTimeout = 10 * time.Second
+	// blockedSchedulePoll is the time between two looks whether the account of a schedule is still blocked.
+	blockedSchedulePoll = 2 * time.Second
 )
 
 // scheduler starts the runs of schedules. Every process runs one. A pass over a schedule is claimed in the schedule's row,
@@ -83,6 +85,9 @@ func (s *scheduler) notify() {
 // another process has claimed the schedule.
 func (s *scheduler) pass(ctx context.Context, row scheduleRow) error {
 	now := s.Now()
+	if s.Guard.Blocked(row.UserID) {
+		return s.postpone(ctx, row, now.Add(blockedSchedulePoll))
+	}
 	row.WakeAt = now.Add(claimTimeout).UnixMicro()
 	claimed := false
 	err := s.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) (err error) {
@@ -114,6 +119,16 @@ func (s *scheduler) pass(ctx context.Context, row scheduleRow) error {
 	return s.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 		row := p.row
 		_, err := updateSchedule(ctx, tx, &row, "wake_at", "nominal_until", "refused_at", "refused_reason")
+		return err
+	})
+}
+
+// postpone lets the next pass wait while the user's account is blocked. Once it is not, the runs that became due meanwhile are
+// treated as after an outage.
+func (s *scheduler) postpone(ctx context.Context, row scheduleRow, until time.Time) error {
+	row.WakeAt = until.UnixMicro()
+	return s.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
+		_, err := updateSchedule(ctx, tx, &row, "wake_at")
 		return err
 	})
 }

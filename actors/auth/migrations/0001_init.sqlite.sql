@@ -15,6 +15,7 @@ CREATE TABLE users (
     disabled               BOOLEAN NOT NULL,
     second_factor          TEXT    NOT NULL DEFAULT 'default', -- or required, optional (mfa_policy.go)
     epoch                  INTEGER NOT NULL, -- increases when all sessions of the account end
+    erasure_id             TEXT    NOT NULL DEFAULT '', -- of the unverified account that this one replaced, until it has settled
     created_at             INTEGER NOT NULL,
     updated_at             INTEGER NOT NULL
 );
@@ -48,6 +49,9 @@ CREATE TABLE messages (
     token_hash TEXT    UNIQUE, -- NULL: no token, or a consumed one
     sealed     BLOB, -- the text; NULL after delivery
     created_at INTEGER NOT NULL,
+    send_at    INTEGER NOT NULL,
+    surplus    BOOLEAN NOT NULL, -- delayed by the budget of its purpose
+    source     TEXT    NOT NULL, -- keyed hash of the network that requested it
     expires_at INTEGER NOT NULL
 );
 CREATE INDEX messages_email ON messages (email, purpose, created_at);
@@ -149,6 +153,6 @@ CREATE TABLE erasure_answers (
     actor      TEXT   NOT NULL,
     round      BIGINT NOT NULL,
     items      BIGINT NOT NULL,
-    at         BIGINT NOT NULL,
+    at         BIGINT NOT NULL, -- 0 in auth's own answer until the account's sessions have ended everywhere
     PRIMARY KEY (erasure_id, actor, round)
 );

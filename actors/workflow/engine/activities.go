@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/weftmesh/weft/actors/egress"
+	"github.com/weftmesh/weft/actors/wait"
 	"github.com/weftmesh/weft/actors/workflow/language"
 	"github.com/weftmesh/weft/actors/workflow/machine"
 	"github.com/weftmesh/weft/subjects"
@@ -20,6 +21,8 @@ var (
 	ErrExternal = errors.New("the call is external")
 	// errAbandoned ends a call that the stopping process makes no more attempts at.
 	errAbandoned = errors.New("the process is stopping")
+	// errAccountBlocked refuses a call that was not made because its account is blocked.
+	errAccountBlocked = &subjects.Error{Code: subjects.CodeForbidden, Reason: subjects.ReasonAccountBlocked}
 )
 
 // callResult is the result of one call.
@@ -39,7 +42,9 @@ type callResult struct {
 type activityRunner struct {
 	dispatch func(ctx context.Context, row Row, call *machine.Call, repeated bool) (any, error)
 	// slots bounds the calls in flight.
-	slots      fairSemaphore
+	slots fairSemaphore
+	// unblocked is Options.AwaitUnblocked.
+	unblocked  func(ctx context.Context, stop <-chan struct{}, userID string) bool
 	timeout    time.Duration
 	retries    int
 	retryDelay time.Duration
@@ -49,16 +54,39 @@ type activityRunner struct {
 	observe func(result string, took time.Duration)
 }
 
-// run makes one call once there is a slot for it. repeated: an earlier owner may have made it.
+// run makes one call once there is a slot for it. repeated: an earlier owner may have made it. While the user's account is blocked the
+// call waits, outside its timeout: also one that was refused for that reason, and so had no effect.
 func (r *activityRunner) run(ctx context.Context, row Row, call *machine.Call, repeated bool) callResult {
+	for {
+		if !r.unblocked(ctx, r.stopping, row.UserID) {
+			return callResult{id: call.ID, abandoned: true}
+		}
+		result, blocked := r.runUnblocked(ctx, row, call, repeated)
+		if !blocked {
+			return result
+		}
+		if wait.Until(ctx, r.stopping, blockedRetryDelay) != nil {
+			return callResult{id: call.ID, abandoned: true}
+		}
+	}
+}
+
+// blockedRetryDelay is the pause before a call is made again that was refused because the account is blocked.
+const blockedRetryDelay = 100 * time.Millisecond
+
+// runUnblocked makes one call. blocked reports that it was refused because the account is blocked.
+func (r *activityRunner) runUnblocked(ctx context.Context, row Row, call *machine.Call, repeated bool) (result callResult, blocked bool) {
 	if !r.slots.acquire(ctx, r.stopping, row.UserID, row.Priority) {
-		return callResult{id: call.ID, abandoned: true}
+		return callResult{id: call.ID, abandoned: true}, false
 	}
 	defer r.slots.release()
 	start := time.Now()
 	reach(crashBeforeEffect)
 	output, err := r.attempt(ctx, row, call, repeated)
 	reach(crashAfterEffect)
+	if ctx.Err() == nil && errors.Is(err, errAccountBlocked) {
+		return callResult{}, true
+	}
 	result, label := callResult{id: call.ID}, "faulted"
 	switch {
 	case ctx.Err() != nil || errors.Is(err, errAbandoned) || errors.Is(err, nats.ErrConnectionClosed):
@@ -73,7 +101,7 @@ func (r *activityRunner) run(ctx context.Context, row Row, call *machine.Call, r
 		result.outcome, label = machine.CallDone(call.ID, output, r.now()), "completed"
 	}
 	r.observe(label, time.Since(start))
-	return result
+	return result, false
 }
 
 // attempt makes a call within the step timeout, and again where it had no effect.

@@ -43,7 +43,8 @@ func onRunner(t *testing.T, dispatch func(ctx context.Context, attempt int) (any
 	synctest.Test(t, func(t *testing.T) {
 		r := &runnerTest{}
 		r.activityRunner = activityRunner{
-			slots: fairSemaphore{limit: 2}, timeout: time.Minute, retries: 3, retryDelay: 5 * time.Second, now: time.Now, stopping: make(chan struct{}),
+			unblocked: func(context.Context, <-chan struct{}, string) bool { return true },
+			slots:     fairSemaphore{limit: 2}, timeout: time.Minute, retries: 3, retryDelay: 5 * time.Second, now: time.Now, stopping: make(chan struct{}),
 			observe: func(result string, _ time.Duration) {
 				r.mu.Lock()
 				defer r.mu.Unlock()

@@ -135,29 +135,32 @@ func (p *partition) handleStart(ctx context.Context, c startCommand, wait chan R
 	if err != nil {
 		return err
 	}
-	release := func() {}
-	if !fresh {
-		release, err = p.reserveID(ctx, row.ID)
-	}
-	var logged chan error
-	if err == nil {
-		defer release()
-		logged, err = p.startFenced(ctx, c, def, wait)
-	}
-	if errors.Is(err, ErrTaken) { // the other start may still be pending, and the caller must find it in the log
-		if failed := p.writer.barrier(ctx); failed != nil {
-			return failed
+	// Revocations wait until the function has returned.
+	return p.e.Guarded(ctx, row, func(ctx context.Context, live func() bool) (err error) {
+		release := func() {}
+		if !fresh {
+			release, err = p.reserveID(ctx, row.ID)
 		}
-	}
-	if err != nil {
+		var logged chan error
+		if err == nil {
+			defer release()
+			logged, err = p.startFenced(ctx, c, def, wait, live)
+		}
+		if errors.Is(err, ErrTaken) { // the other start may still be pending, and the caller must find it in the log
+			if failed := p.writer.barrier(ctx); failed != nil {
+				return failed
+			}
+		}
+		if err != nil {
+			return err
+		}
+		err = awaitLogged(context.WithoutCancel(ctx), logged)
+		if err == nil && PartitionOf(row.ID) != p.number {
+			err = p.flush(ctx) // the id does not name the partition, SQL does
+		}
+		reach(crashBeforeAck)
 		return err
-	}
-	err = awaitLogged(context.WithoutCancel(ctx), logged)
-	if err == nil && PartitionOf(row.ID) != p.number {
-		err = p.flush(ctx) // the id does not name the partition, SQL does
-	}
-	reach(crashBeforeAck)
-	return err
+	})
 }
 
 // await returns an execution's result once it has ended.

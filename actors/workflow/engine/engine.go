@@ -59,6 +59,12 @@ type Options struct {
 	LifecycleListeners func(ctx context.Context, tx database.Tx, users []string) ([]string, error)
 	// ScheduleAllows reports whether a schedule still starts an execution of this id: false once it was paused or replaced.
 	ScheduleAllows func(ctx context.Context, scheduleID, executionID string) (bool, error)
+	// Guarded runs start, which appends the start of an execution to the log, if the execution's consent is active, and makes
+	// revocations wait until start has returned. If live is false, a revocation may not have waited, and nothing may be appended.
+	Guarded func(ctx context.Context, row Row, start func(ctx context.Context, live func() bool) error) error
+	// AwaitUnblocked returns when the user's account is not blocked, true at once if it is not; false if stop is closed or ctx
+	// ends first.
+	AwaitUnblocked func(ctx context.Context, stop <-chan struct{}, userID string) bool
 }
 
 // Engine owns this process's share of the partitions and runs the executions in them.
@@ -111,7 +117,7 @@ func newEngine(o Options, transitionLimit int) *Engine {
 	}
 	e.activities = activityRunner{
 		dispatch: o.Dispatch, slots: fairSemaphore{limit: o.Config.MaxSteps}, timeout: o.Config.StepTimeout,
-		retries: o.Config.StepRetries, retryDelay: o.Config.StepRetryDelay, now: o.Now, stopping: e.stopping,
+		unblocked: o.AwaitUnblocked, retries: o.Config.StepRetries, retryDelay: o.Config.StepRetryDelay, now: o.Now, stopping: e.stopping,
 		observe: func(result string, took time.Duration) { e.metrics.call(result, took) },
 	}
 	e.metrics = newMetrics(o.Metrics, e.executionSlots.queued, e.blockedExecutions, e.activities.slots.queued)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,6 +18,10 @@ import (
 // appendRetryDelay is the pause between two attempts to append to a log that cannot be reached.
 const appendRetryDelay = 100 * time.Millisecond
 
+// errNotHeld gives a partition up whose owner was paused, or cut off, for longer than its lease while it was about to append a start:
+// the consent to the start may have been revoked meanwhile.
+var errNotHeld = errors.New("the process's lease expired before a start was appended")
+
 // pendingTransition is a transition, or a part of one, that is not in the log yet.
 type pendingTransition struct {
 	// execution is nil for a barrier.
@@ -25,6 +30,8 @@ type pendingTransition struct {
 	head   []byte
 	raw    []json.RawMessage
 	events []machine.Event
+	// live, if set, must be true right before the append.
+	live func() bool
 	// logged gets nil once the transition is in the log, or the error that keeps it out; nil where no caller waits.
 	logged chan error
 }
@@ -134,6 +141,10 @@ func (w *logWriter) nextBatch() []pendingTransition {
 func (w *logWriter) appendBatch(ctx context.Context, batch []pendingTransition) error {
 	reach(crashTransitionDecided)
 	for {
+		// The starts in the batch are decided and cannot be taken out of it: the next owner, or a retry, checks them again.
+		if slices.ContainsFunc(batch, func(t pendingTransition) bool { return t.live != nil && !t.live() }) {
+			return errNotHeld
+		}
 		err := w.log.append(ctx, batch)
 		if err == nil {
 			w.setStalled(nil)

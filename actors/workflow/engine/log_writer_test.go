@@ -332,3 +332,29 @@ func TestFittingEvents(t *testing.T) {
 		}
 	}
 }
+
+// TestAnExpiredLeaseGivesThePartitionUp: a start whose process's lease has expired before the append is not appended, nor anything
+// after it.
+func TestAnExpiredLeaseGivesThePartitionUp(t *testing.T) {
+	t.Parallel()
+	onWriter(t, 1000, nil, func(t *testing.T, w *writerTest) {
+		for _, live := range []bool{true, false} {
+			transition, logged := pending(t, "a", 10)
+			transition.live = func() bool { return live }
+			w.add(transition)
+			if err := <-logged; (err == nil) != live || !live && !isMoving(err) {
+				t.Errorf("live %t: %v", live, err)
+			}
+		}
+		transition, logged := pending(t, "b", 10)
+		w.add(transition)
+		if err := <-logged; !isMoving(err) {
+			t.Errorf("after that: %v", err)
+		}
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if !errors.Is(w.cause, errNotHeld) || len(w.store.batches()) != 1 {
+			t.Errorf("the partition was lost by %v, the log has %q", w.cause, w.store.batches())
+		}
+	})
+}

@@ -112,7 +112,7 @@ func (p *partition) enqueue(h *execution, t transition, events []machine.Event, 
 	raw := encodeEvents(events)
 	for {
 		count := fittingEvents(raw, p.e.transitionLimit)
-		part := pendingTransition{execution: h, raw: raw[:count], events: events[:count]}
+		part := pendingTransition{execution: h, raw: raw[:count], events: events[:count], live: t.live}
 		var err error
 		if count == 0 && len(raw) > 0 {
 			err = errEventSize

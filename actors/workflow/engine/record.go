@@ -37,6 +37,8 @@ type transition struct {
 	// Suspend: the execution, which has not started, is suspended, or resumed.
 	Suspend *bool             `json:"suspend,omitempty"`
 	Events  []json.RawMessage `json:"events,omitempty"`
+	// live, for a start under a guard, is asked right before the append.
+	live func() bool
 }
 
 // head encodes a transition up to its events, as json.Marshal would.

@@ -17,9 +17,9 @@ var ErrSchedulePaused = &subjects.Error{
 }
 
 // startFenced starts an execution, unless a schedule starts it that was paused.
-func (p *partition) startFenced(ctx context.Context, c startCommand, def *language.Workflow, wait chan Result) (logged chan error, err error) {
+func (p *partition) startFenced(ctx context.Context, c startCommand, def *language.Workflow, wait chan Result, live func() bool) (logged chan error, err error) {
 	if c.Schedule == "" {
-		return p.start(c.Row, def, wait)
+		return p.start(c.Row, def, wait, live)
 	}
 	p.scheduleStarts.RLock()
 	defer p.scheduleStarts.RUnlock()
@@ -30,7 +30,7 @@ func (p *partition) startFenced(ctx context.Context, c startCommand, def *langua
 	if !allowed {
 		return nil, ErrSchedulePaused
 	}
-	return p.start(c.Row, def, wait)
+	return p.start(c.Row, def, wait, live)
 }
 
 // drainScheduleStarts returns when the log has the starts that schedules were allowed before.

@@ -221,6 +221,10 @@ func (w *world) newProcess() *process {
 			defer w.mu.Unlock()
 			return !w.paused[schedule], nil
 		},
+		Guarded: func(ctx context.Context, _ Row, start func(context.Context, func() bool) error) error {
+			return start(ctx, func() bool { return true })
+		},
+		AwaitUnblocked: func(context.Context, <-chan struct{}, string) bool { return true },
 	}, w.profile.MessageLimit)
 	p.engine.log, p.engine.store, p.engine.bus = processLog{p}, processStore{p}, processBus{p}
 	w.mu.Lock()

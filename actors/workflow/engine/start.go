@@ -14,8 +14,9 @@ import (
 // startRetryDelay is the pause before another attempt to start a pending execution.
 const startRetryDelay = time.Second
 
-// start starts an execution. logged gets nil once that is in the log; wait, where it is not nil, gets the result.
-func (p *partition) start(row Row, def *language.Workflow, wait chan Result) (logged chan error, err error) {
+// start starts an execution. logged gets nil once that is in the log; wait, where it is not nil, gets the result. live is asked right
+// before the append.
+func (p *partition) start(row Row, def *language.Workflow, wait chan Result, live func() bool) (logged chan error, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed || p.draining {
@@ -46,7 +47,7 @@ func (p *partition) start(row Row, def *language.Workflow, wait chan Result) (lo
 		}
 	}
 	start := row
-	p.enqueue(h, transition{Start: &start}, events, logged)
+	p.enqueue(h, transition{Start: &start, live: live}, events, logged)
 	if p.children.mayBeOrphaned(h) {
 		h.pendingCleanup++
 		p.e.background.Go(func() { p.children.confirmAwaited(h) })
