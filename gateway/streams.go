@@ -192,6 +192,9 @@ func (g *Gateway) consume(ctx context.Context, p subjects.StreamPointer, last st
 	}
 	queue := make(chan jetstream.Msg, 16)
 	consuming, err := consumer.Consume(func(m jetstream.Msg) {
+		if g.Conn.JS.VerifyMessage(m) != nil {
+			return // not published by the stream's author
+		}
 		select {
 		case queue <- m:
 		case <-ctx.Done():

@@ -12,7 +12,7 @@ import (
 )
 
 // leases is a bucket for leases with a short TTL.
-var leases = kv.Spec{Name: "leases", Writers: []string{"auth", "consent"}, TTL: time.Second, Direct: true}
+var leases = kv.Spec{Name: "leases", Writers: []string{"auth", "consent"}, TTL: time.Second}
 
 func TestLeaseIsListedUntilClosed(t *testing.T) {
 	t.Parallel()

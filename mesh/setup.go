@@ -33,7 +33,7 @@ func streamConfig(s subjects.Stream, replicas int) jetstream.StreamConfig {
 	config := jetstream.StreamConfig{
 		Name: s.Name, Description: s.Doc, Subjects: s.Subjects, MaxAge: s.MaxAge,
 		Duplicates: s.Duplicates, Replicas: replicas, Storage: jetstream.FileStorage,
-		DenyDelete: s.AppendOnly, DenyPurge: s.AppendOnly, AllowDirect: true,
+		DenyDelete: s.AppendOnly, DenyPurge: s.AppendOnly, AllowDirect: false,
 	}
 	if s.Retention == subjects.RetainWork {
 		config.Retention = jetstream.WorkQueuePolicy

@@ -221,6 +221,11 @@ func (p *relayPass) send(row row) (jetstream.PubAckFuture, error) {
 	}
 	msg.Header.Set(jetstream.MsgIDHeader, row.ID)
 	msg.Data = row.Data
+	if sign := p.outbox.cfg.Sign; sign != nil {
+		if err := sign(msg); err != nil {
+			return nil, err
+		}
+	}
 	return p.js.PublishMsgAsync(msg, jetstream.WithRetryAttempts(0))
 }
 

@@ -92,7 +92,7 @@ func Host(
 	if r.Guard, err = actors.NewGuard(ctx, conn, membership, c.Now); err != nil {
 		return err
 	}
-	box := outbox.New(outbox.Config{DB: db, Log: log, Now: c.Now, Annotate: mesh.Annotate})
+	box := outbox.New(outbox.Config{DB: db, Log: log, Now: c.Now, Annotate: mesh.Annotate, Sign: conn.JS.Sign})
 	deps := actors.Deps{
 		Conn: conn, DB: db, Outbox: box, Sealer: sealer, Guard: r.Guard, Verifier: r.Verifier, Log: log,
 		Metrics: c.Telemetry.Registry, Issuer: c.Issuer, Audience: c.Audience, Version: c.Version,

@@ -23,6 +23,7 @@ import (
 	"github.com/weftmesh/weft/actors/seal"
 	"github.com/weftmesh/weft/actors/workflow"
 	"github.com/weftmesh/weft/mesh"
+	"github.com/weftmesh/weft/mesh/embedded"
 )
 
 // actorEntry is what the commands need to run an actor and to maintain its database.
@@ -106,7 +107,24 @@ func (p *process) options(user string) (mesh.Options, error) {
 	if err != nil {
 		return mesh.Options{}, fmt.Errorf("reading the NATS key of %s: %w", user, err)
 	}
-	return mesh.Options{URL: p.natsURL, InProcess: p.nats, User: user, Seed: seed, Log: p.telemetry.Log}, nil
+	keyring, err := p.keyring()
+	if err != nil {
+		return mesh.Options{}, err
+	}
+	return mesh.Options{
+		URL: p.natsURL, InProcess: p.nats, User: user, Seed: seed, Keyring: keyring, Refused: p.telemetry.Refused, Log: p.telemetry.Log,
+	}, nil
+}
+
+// keyring reads the public keys of all NATS users.
+func (p *process) keyring() (mesh.Keyring, error) {
+	file := filepath.Join(p.keys, embedded.KeyringFile)
+	data, err := os.ReadFile(file)
+	if err != nil {
+		// Not fs.ErrNotExist, which says that the process does not have a user's seed.
+		return nil, fmt.Errorf("reading the NATS users' public keys, which `weft nats-init` writes beside the keys: %v", err) //nolint:errorlint // see above
+	}
+	return mesh.ParseKeyring(data)
 }
 
 // setup creates or updates streams, buckets and durables as the NATS user setup. The error is fs.ErrNotExist if the process
