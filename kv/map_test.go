@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -160,7 +161,9 @@ func TestUndecodableValueIsZero(t *testing.T) {
 	ctx, b := deadline(t), open(t, js, kv.AuthRevoked)
 	reported := make(chan error, 1)
 	m := watch(t, b, ">", kv.OnError[value](func(err error) { reported <- err }))
-	ack, err := js.Publish(ctx, "$KV."+kv.AuthRevoked.Name+".k", []byte(`{"name":"x","n":"not a number"}`))
+	ack, err := js.PublishMsg(ctx, &nats.Msg{
+		Subject: "$KV." + kv.AuthRevoked.Name + ".k", Data: []byte(`{"name":"x","n":"not a number"}`), Header: nats.Header{},
+	})
 	must(t, err)
 	must(t, m.WaitRevision(ctx, ack.Sequence))
 	if got, ok := m.Get("k"); !ok || got != (value{}) {

@@ -106,6 +106,9 @@ func (s Spec) Permissions(user string) []string {
 	return list
 }
 
+// manyRevisions is a number of revisions that no key reaches. Unlike "unlimited" it lets the nats CLI recognise a bucket.
+const manyRevisions = 1 << 40
+
 // apply sets the options that the Spec decides and keeps all others, so that an operator's placement, or an option newer than
 // this package, survives Create.
 func (s Spec) apply(config jetstream.StreamConfig, replicas int) jetstream.StreamConfig {
@@ -116,7 +119,7 @@ func (s Spec) apply(config jetstream.StreamConfig, replicas int) jetstream.Strea
 	config.Storage, config.PersistMode = s.storage(replicas)
 	// A message that somebody else had the server copy into the bucket must not displace what its author wrote, so the server drops
 	// no revision: the author deletes those before the one that it has written.
-	config.MaxMsgsPerSubject = -1
+	config.MaxMsgsPerSubject = manyRevisions
 	config.MaxMsgs, config.MaxConsumers, config.MaxMsgSize = -1, -1, -1
 	config.MaxBytes = -1
 	if s.MaxBytes > 0 {

@@ -23,7 +23,7 @@ type Options struct {
 	User string
 	// Seed is the user's nkey seed (SU…). Conn.Close wipes it from memory.
 	Seed []byte
-	// Keyring has the public keys of all users. Without it no stored message can be verified, and none is accepted.
+	// Keyring has the public keys of all users.
 	Keyring Keyring
 	// Refused is called for each stored message that is refused because its author did not publish it. Default: nothing.
 	Refused func(subject string, err error)
@@ -46,6 +46,9 @@ type Conn struct {
 // Connect connects, retrying with backoff until a server accepts the connection or Wait or ctx ends. It does not retry if the
 // server rejects the user.
 func Connect(ctx context.Context, o Options) (*Conn, error) {
+	if o.Keyring == nil {
+		return nil, errors.New("connecting to NATS without the users' public keys: no stored message could be verified")
+	}
 	key, err := nkeys.FromSeed(o.Seed)
 	if err != nil {
 		return nil, fmt.Errorf("reading the nkey of %s: %w", o.User, err)

@@ -47,8 +47,8 @@ func ParseKeyring(data []byte) (Keyring, error) {
 	if err := json.Unmarshal(data, &k); err != nil {
 		return nil, fmt.Errorf("decoding the public keys: %w", err)
 	}
-	for user, key := range k {
-		if _, err := decodePublic(key); err != nil {
+	for _, user := range Users() {
+		if _, err := decodePublic(k[user]); err != nil {
 			return nil, fmt.Errorf("decoding the public key of %s: %w", user, err)
 		}
 	}

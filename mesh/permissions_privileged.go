@@ -16,8 +16,7 @@ const deniedTarget = "weft.denied"
 var deniedRequests = []string{
 	"STREAM.DELETE.*", "STREAM.PURGE.*", "STREAM.SNAPSHOT.*", "STREAM.RESTORE.*", "STREAM.CANCEL_MOVE.*", "STREAM.LEADER.STEPDOWN.*",
 	"STREAM.PEER.REMOVE.*", "STREAM.PEER.EVACUATE.*", "CONSUMER.DELETE.*.*", "CONSUMER.PAUSE.*.*", "CONSUMER.RESET.*.*",
-	"CONSUMER.UNPIN.*.*", "CONSUMER.LEADER.STEPDOWN.*.*", "CONSUMER.PEER.REMOVE.*.*", "CONSUMER.PEER.EVACUATE.*.*", "DIRECT.GET.*",
-	"DIRECT.GET.*.>",
+	"CONSUMER.UNPIN.*.*", "CONSUMER.LEADER.STEPDOWN.*.*", "CONSUMER.PEER.REMOVE.*.*", "CONSUMER.PEER.EVACUATE.*.*",
 }
 
 // privilegedPattern begins the permission for a privileged request: the subject has the user's token in the place of "*".

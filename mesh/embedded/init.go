@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -211,7 +212,8 @@ func makeKey(path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return seed, write(path, append(seed, '\n'), 0o600)
+	seed = append(bytes.Clone(seed), '\n') // wiping the pair wipes its own copy
+	return seed, write(path, seed, 0o600)
 }
 
 // write replaces the file at path atomically and syncs file and folder.
