@@ -126,7 +126,7 @@ func TestPoisonMessageBecomesADeadLetter(t *testing.T) {
 	}
 }
 
-// A dead letter that is published again by the author of the job is handled; by the operator, who may not author one, it is not.
+// A dead letter is handled once the author of its job has published it again.
 func TestDeadLetterIsReplayedByItsAuthor(t *testing.T) {
 	t.Parallel()
 	m := actortest.Start(t, actortest.Quiet())
