@@ -23,7 +23,8 @@ type Options struct {
 	User string
 	// Seed is the user's nkey seed (SU…). Conn.Close wipes it from memory.
 	Seed []byte
-	// Keyring has the public keys of all users.
+	// Keyring has the public keys of all users, from the file that embedded.Init writes. Default: those that setup has published, which
+	// must then have run.
 	Keyring Keyring
 	// Refused is called for each stored message that is refused because its author did not publish it. Default: nothing.
 	Refused func(subject string, err error)
@@ -46,9 +47,6 @@ type Conn struct {
 // Connect connects, retrying with backoff until a server accepts the connection or Wait or ctx ends. It does not retry if the
 // server rejects the user.
 func Connect(ctx context.Context, o Options) (*Conn, error) {
-	if o.Keyring == nil {
-		return nil, errors.New("connecting to NATS without the users' public keys: no stored message could be verified")
-	}
 	key, err := nkeys.FromSeed(o.Seed)
 	if err != nil {
 		return nil, fmt.Errorf("reading the nkey of %s: %w", o.User, err)
@@ -107,6 +105,12 @@ func Connect(ctx context.Context, o Options) (*Conn, error) {
 		return nil, err
 	}
 	js.refused = o.Refused
+	if js.keyring == nil && o.User != UserSetup {
+		if js.keyring, err = fetchKeyring(ctx, js); err != nil {
+			nc.Close()
+			return nil, err
+		}
+	}
 	return &Conn{Conn: nc, JS: js, User: o.User, key: key}, nil
 }
 

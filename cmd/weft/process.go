@@ -111,18 +111,23 @@ func (p *process) options(user string) (mesh.Options, error) {
 	if err != nil {
 		return mesh.Options{}, err
 	}
+	if keyring == nil && user == mesh.UserSetup {
+		return mesh.Options{}, fmt.Errorf("%s, which `weft nats-init` writes beside the keys, is missing: setup publishes it", embedded.KeyringFile)
+	}
 	return mesh.Options{
 		URL: p.natsURL, InProcess: p.nats, User: user, Seed: seed, Keyring: keyring, Refused: p.telemetry.Refused, Log: p.telemetry.Log,
 	}, nil
 }
 
-// keyring reads the public keys of all NATS users.
+// keyring reads the public keys of all NATS users from the file beside the process's own keys; nil if there is none, and they are those that
+// setup has published.
 func (p *process) keyring() (mesh.Keyring, error) {
-	file := filepath.Join(p.keys, embedded.KeyringFile)
-	data, err := os.ReadFile(file)
+	data, err := os.ReadFile(filepath.Join(p.keys, embedded.KeyringFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
 	if err != nil {
-		// Not fs.ErrNotExist, which says that the process does not have a user's seed.
-		return nil, fmt.Errorf("reading the NATS users' public keys, which `weft nats-init` writes beside the keys: %v", err) //nolint:errorlint // see above
+		return nil, fmt.Errorf("reading the NATS users' public keys: %w", err)
 	}
 	return mesh.ParseKeyring(data)
 }
