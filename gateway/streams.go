@@ -214,6 +214,9 @@ func (g *Gateway) consume(ctx context.Context, p subjects.StreamPointer, last ui
 	info := consumer.CachedInfo()
 	queue := make(chan jetstream.Msg, 16)
 	consuming, err := consumer.Consume(func(m jetstream.Msg) {
+		if g.Conn.JS.VerifyMessage(m) != nil {
+			return // not published by the stream's author
+		}
 		select {
 		case queue <- m:
 		case <-ctx.Done():

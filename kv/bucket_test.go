@@ -15,9 +15,9 @@ import (
 func specs() []kv.Spec {
 	return []kv.Spec{
 		{Name: "leader", Owner: "test"},
-		{Name: "direct", Owner: "test", Direct: true},
-		{Name: "marked", Owner: "test", MarkerTTL: time.Minute},
-		{Name: "volatile", Owner: "test", Storage: kv.Volatile, History: 3},
+		{Name: "direct", Owner: "test"},
+		{Name: "marked", Owner: "test"},
+		{Name: "volatile", Owner: "test", Storage: kv.Volatile},
 	}
 }
 

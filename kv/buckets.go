@@ -17,10 +17,9 @@ var verifiers = []string{"integration", "workflow", "consent", "notification", "
 // The buckets of the mesh.
 var (
 	AuthSessions = Spec{
-		Name:      "auth_sessions",
-		Owner:     "auth",
-		MarkerTTL: time.Minute,
-		Doc:       "Sessions by id. A key expires with its session.",
+		Name:  "auth_sessions",
+		Owner: "auth",
+		Doc:   "Sessions by id. A key expires with its session.",
 	}
 	AuthKeys = Spec{
 		Name:    "auth_keys",
@@ -29,18 +28,16 @@ var (
 		Doc:     "Public keys that verify access tokens.",
 	}
 	AuthRevoked = Spec{
-		Name:      "auth_revoked",
-		Owner:     "auth",
-		Readers:   verifiers,
-		MarkerTTL: 10 * time.Minute,
-		Doc:       "Ids of revoked sessions, kept for the maximum lifetime of an access token.",
+		Name:    "auth_revoked",
+		Owner:   "auth",
+		Readers: verifiers,
+		Doc:     "Ids of revoked sessions, kept for the maximum lifetime of an access token.",
 	}
 	AuthBlocked = Spec{
-		Name:      "auth_blocked",
-		Owner:     "auth",
-		Readers:   verifiers,
-		MarkerTTL: 10 * time.Minute,
-		Doc:       "Accounts for which nothing may start: disabled ones, and deleted ones until their access tokens have expired.",
+		Name:    "auth_blocked",
+		Owner:   "auth",
+		Readers: verifiers,
+		Doc:     "Accounts for which nothing may start: disabled ones, and deleted ones until their access tokens have expired.",
 	}
 	AuthAttempts = Spec{
 		Name:     "auth_attempts",
@@ -79,7 +76,6 @@ var (
 		Writers: []string{"auth", "integration", "workflow", "consent", "notification", "gateway"},
 		Readers: []string{"auth", "consent"},
 		TTL:     5 * time.Second,
-		Direct:  true,
 		Doc:     "Leases of the processes with a guard: <user>.<process>, alive while renewed.",
 	}
 	GatewayLimits = Spec{
@@ -195,8 +191,8 @@ func (s Spec) check() error {
 		return fmt.Errorf("%w: bucket name %q", ErrInvalidArgument, s.Name)
 	case (s.Owner == "") == (len(s.Writers) == 0):
 		return fmt.Errorf("%w: bucket %s needs either an owner or writers", ErrInvalidArgument, s.Name)
-	case s.MarkerTTL != 0 && s.MarkerTTL < time.Second:
-		return fmt.Errorf("%w: bucket %s keeps markers for less than a second", ErrInvalidArgument, s.Name)
+	case s.PerWriter() && s.TTL == 0:
+		return fmt.Errorf("%w: bucket %s is shared by writers, and its keys must expire", ErrInvalidArgument, s.Name)
 	case slices.ContainsFunc(s.Writers, func(w string) bool { return !plainToken(w) }):
 		return fmt.Errorf("%w: bucket %s has a writer that is not a valid token", ErrInvalidArgument, s.Name)
 	}

@@ -85,7 +85,7 @@ func TestInvalidSpecsAreRejected(t *testing.T) {
 		{Name: "a b", Owner: "x"},
 		{Name: "nobody"},
 		{Name: "both", Owner: "x", Writers: []string{"y"}},
-		{Name: "marker", Owner: "x", MarkerTTL: time.Millisecond},
+		{Name: "lasting", Writers: []string{"x"}},
 		{Name: "writer", Writers: []string{"a.b"}},
 	} {
 		if err := kv.CreateSpecs(deadline(t), js, 1, spec); !errors.Is(err, kv.ErrInvalidArgument) {
@@ -98,7 +98,7 @@ func TestInvalidSpecsAreRejected(t *testing.T) {
 var users = []string{"auth", "integration", "workflow", "consent", "notification", "gateway", "outsider"}
 
 // secured runs a server on which each user may publish only what the buckets' Specs permit.
-func secured(t *testing.T) (setup jetstream.JetStream, as func(user string) (jetstream.JetStream, *denials)) {
+func secured(t *testing.T) (setup kv.JetStream, as func(user string) (kv.JetStream, *denials)) {
 	t.Helper()
 	opts := options(t)
 	opts.Users = []*server.User{{Username: "setup", Password: "pw"}}
@@ -115,10 +115,11 @@ func secured(t *testing.T) (setup jetstream.JetStream, as func(user string) (jet
 	srv := start(t, opts)
 	setup = connect(t, srv.ClientURL(), nats.UserInfo("setup", "pw"))
 	must(t, kv.Create(deadline(t), setup, 1))
-	return setup, func(user string) (jetstream.JetStream, *denials) {
+	return setup, func(user string) (kv.JetStream, *denials) {
 		denied := &denials{seen: make(chan error, 64)}
-		return connect(t, srv.ClientURL(), nats.UserInfo(user, "pw"), nats.CustomInboxPrefix("_INBOX_"+user),
-			nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { denied.seen <- err })), denied
+		js := connect(t, srv.ClientURL(), nats.UserInfo(user, "pw"), nats.CustomInboxPrefix("_INBOX_"+user),
+			nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { denied.seen <- err }))
+		return author{js, "$JS.API.token."}, denied
 	}
 }
 
@@ -126,7 +127,7 @@ func secured(t *testing.T) (setup jetstream.JetStream, as func(user string) (jet
 type denials struct{ seen chan error }
 
 // none fails the test if the server has denied anything so far.
-func (d *denials) none(t *testing.T, js jetstream.JetStream) {
+func (d *denials) none(t *testing.T, js kv.JetStream) {
 	t.Helper()
 	must(t, js.Conn().Flush())
 	select {
@@ -150,7 +151,7 @@ func TestPermissionsSufficeForOwners(t *testing.T) {
 }
 
 // exercise performs every operation of an owner on a bucket.
-func exercise(t *testing.T, js jetstream.JetStream, spec kv.Spec) {
+func exercise(t *testing.T, js kv.JetStream, spec kv.Spec) {
 	t.Helper()
 	ctx, b := deadline(t), open(t, js, spec)
 	revision, err := b.Create(ctx, "a", value{"a", 1}, time.Minute)
@@ -186,9 +187,7 @@ func TestReadersCanReadAndWatchOnly(t *testing.T) {
 			must(t, err)
 			m, err := kv.Watch(ctx, b, ">")
 			must(t, err)
-			if !spec.Direct {
-				must(t, m.Sync(ctx))
-			}
+			must(t, m.Sync(ctx))
 			m.Close()
 			denied.none(t, js)
 			brief, cancel := context.WithTimeout(ctx, 50*time.Millisecond)

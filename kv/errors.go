@@ -64,6 +64,8 @@ func translate(doing string, err error) error {
 func classify(err error) error {
 	var api *jetstream.APIError
 	switch {
+	case errors.Is(err, ErrConflict):
+		return ErrConflict
 	case errors.Is(err, jetstream.ErrMsgNotFound):
 		return ErrNotFound
 	case errors.Is(err, jetstream.ErrStreamNotFound), errors.Is(err, jetstream.ErrBucketNotFound):

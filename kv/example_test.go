@@ -15,7 +15,7 @@ import (
 )
 
 // embeddedServer runs a NATS server for an example and returns a JetStream connection to it.
-func embeddedServer() (js jetstream.JetStream, shutdown func(), err error) {
+func embeddedServer() (js kv.JetStream, shutdown func(), err error) {
 	dir, err := os.MkdirTemp("", "kv-example")
 	if err != nil {
 		return nil, nil, err
@@ -34,8 +34,8 @@ func embeddedServer() (js jetstream.JetStream, shutdown func(), err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	js, err = jetstream.New(conn)
-	return js, func() {
+	stream, err := jetstream.New(conn)
+	return author{stream, "$JS.API."}, func() {
 		conn.Close()
 		srv.Shutdown()
 		srv.WaitForShutdown()
@@ -96,7 +96,7 @@ func ExampleWatch() {
 		return
 	}
 	defer shutdown()
-	profiles := kv.Spec{Name: "profiles", Owner: "example", MarkerTTL: time.Minute, Doc: "Profiles by user."}
+	profiles := kv.Spec{Name: "profiles", Owner: "example", Doc: "Profiles by user."}
 	if err := kv.CreateSpecs(ctx, js, 1, profiles); err != nil {
 		fmt.Println(err)
 		return

@@ -48,7 +48,7 @@ func stop(srv *server.Server) {
 }
 
 // connect connects to url until the test ends.
-func connect(t testing.TB, url string, opts ...nats.Option) jetstream.JetStream {
+func connect(t testing.TB, url string, opts ...nats.Option) kv.JetStream {
 	t.Helper()
 	opts = append([]nats.Option{nats.MaxReconnects(-1), nats.ReconnectWait(20 * time.Millisecond)}, opts...)
 	conn, err := nats.Connect(url, opts...)
@@ -60,11 +60,11 @@ func connect(t testing.TB, url string, opts ...nats.Option) jetstream.JetStream 
 	if err != nil {
 		t.Fatalf("binding JetStream: %v", err)
 	}
-	return js
+	return author{js, "$JS.API."}
 }
 
 // mesh starts a server with every bucket of the mesh and the extra ones.
-func mesh(t testing.TB, extra ...kv.Spec) jetstream.JetStream {
+func mesh(t testing.TB, extra ...kv.Spec) kv.JetStream {
 	t.Helper()
 	js := connect(t, start(t, options(t)).ClientURL())
 	ctx := deadline(t)
@@ -82,7 +82,7 @@ func deadline(t testing.TB) context.Context {
 	return ctx
 }
 
-func open(t testing.TB, js jetstream.JetStream, spec kv.Spec) *kv.Bucket[value] {
+func open(t testing.TB, js kv.JetStream, spec kv.Spec) *kv.Bucket[value] {
 	t.Helper()
 	bucket, err := kv.Open[value](deadline(t), js, spec)
 	if err != nil {

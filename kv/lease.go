@@ -3,20 +3,17 @@ package kv
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/errgroup"
 )
-
-// released is the token that Close appends to a lease's key. The stream's listing of subjects does not distinguish the marker
-// of a deletion from a value, so this second key marks the lease as closed until both expire.
-const released = "closed"
 
 // leaseRecord is the value of a lease, for operators.
 type leaseRecord struct {
@@ -41,13 +38,16 @@ func LeaseClock(now func() time.Time) LeaseOption {
 
 // Lease keeps one key alive. It says that its holder is alive, not that it is alone: two holders of one key would both be valid.
 type Lease struct {
-	js     jetstream.JetStream
+	source
+
 	spec   Spec
 	key    string
 	length time.Duration
 	now    func() time.Time
 	rejoin func(context.Context) error
 	since  time.Time
+	// last is the revision of the last renewal; of one renewal at a time.
+	last uint64
 
 	// renewed is when the last successful renewal was sent; nil before the first one and after Close.
 	renewed atomic.Pointer[time.Time]
@@ -57,17 +57,20 @@ type Lease struct {
 }
 
 // HoldLease writes key and renews it every quarter of length, until Close. It returns when the lease is valid or has failed; ctx
-// bounds only that. The bucket must be on disk, with a TTL of at least length, without markers and with one revision per key
-// (otherwise ErrInvalidArgument), so that Live is exact. HoldLease needs only the right to publish the key.
+// bounds only that. The bucket must be on disk, with a TTL of at least length (otherwise ErrInvalidArgument), so that Live is exact.
 func HoldLease(
-	ctx context.Context, js jetstream.JetStream, spec Spec, key string, length time.Duration, options ...LeaseOption,
+	ctx context.Context, js JetStream, spec Spec, key string, length time.Duration, options ...LeaseOption,
 ) (*Lease, error) {
 	doing := "taking a lease in " + spec.Name
 	if err := checkLease(spec, key, length); err != nil {
 		return nil, translate(doing, err)
 	}
+	from, err := openSource(ctx, js, spec.Stream(), spec.authorOf)
+	if err != nil {
+		return nil, translate(doing, err)
+	}
 	l := &Lease{
-		js: js, spec: spec, key: key, length: length, now: time.Now,
+		source: from, spec: spec, key: key, length: length, now: time.Now,
 		rejoin: func(context.Context) error { return nil },
 		done:   make(chan struct{}),
 	}
@@ -85,14 +88,11 @@ func HoldLease(
 }
 
 func checkLease(spec Spec, key string, length time.Duration) error {
-	if spec.Storage != File || spec.TTL <= 0 || spec.MarkerTTL != 0 || spec.History > 1 {
+	if spec.Storage != File || spec.TTL <= 0 {
 		return fmt.Errorf("%w: bucket %s cannot hold leases", ErrInvalidArgument, spec.Name)
 	}
 	if length <= 0 || length > spec.TTL {
 		return fmt.Errorf("%w: lease length %s in a bucket whose keys expire after %s", ErrInvalidArgument, length, spec.TTL)
-	}
-	if key == released || strings.HasSuffix(key, "."+released) {
-		return fmt.Errorf("%w: %q ends with the token of closed leases", ErrInvalidKey, key)
 	}
 	if err := checkKey(key); err != nil {
 		return err
@@ -116,10 +116,7 @@ func (l *Lease) Close(ctx context.Context) (err error) {
 		l.cancel()
 		<-l.done
 		l.renewed.Store(nil)
-		// The order matters: the second key must outlive the first one's marker.
-		if _, err = publish(ctx, l.js, l.spec, l.key, purge(), write{}); err == nil {
-			_, err = publish(ctx, l.js, l.spec, l.key+"."+released, &nats.Msg{Header: nats.Header{}}, write{})
-		}
+		_, err = l.store(ctx, l.spec, l.key, marker(), write{expect: l.last})
 		err = translate("releasing a lease in "+l.spec.Name, err)
 	})
 	return err
@@ -155,7 +152,8 @@ func (l *Lease) renew(ctx context.Context) error {
 	defer cancel()
 	expired := !l.Valid()
 	sent := l.now()
-	if _, err := publish(writing, l.js, l.spec, l.key, &nats.Msg{Data: data, Header: nats.Header{}}, write{}); err != nil {
+	if l.last, err = l.store(writing, l.spec, l.key, &nats.Msg{Data: data, Header: nats.Header{}}, write{expect: l.last}); err != nil {
+		l.last = 0
 		return err
 	}
 	// The lease may have expired during the renewal.
@@ -176,31 +174,54 @@ func elapsed(now, then time.Time) time.Duration {
 	return max(now.Sub(then), time.Duration(now.UnixNano()-then.UnixNano()))
 }
 
-// Live returns the keys that match filter and are held by a lease, sorted. The stream's leader answers one request from its own
-// state: a lease is listed if its HoldLease returned before the call, not listed if its Close returned before the call, and
-// listed until its TTL ends if its holder died (the server may expire it late, never early). Live needs the right to publish to
-// $JS.API.STREAM.INFO for the bucket.
-func Live(ctx context.Context, js jetstream.JetStream, spec Spec, filter string) ([]string, error) {
+// Live returns the keys that match filter and are held by a lease, sorted. The stream's leader answers from its own state: a lease is
+// listed if its HoldLease returned before the call, not listed if its Close returned before the call, and listed until its TTL ends if
+// its holder died (the server may expire it late, never early). Keys that their writers did not write are not listed.
+func Live(ctx context.Context, js JetStream, spec Spec, filter string) ([]string, error) {
 	doing := "listing leases in " + spec.Name
 	if err := checkFilter(filter); err != nil {
+		return nil, translate(doing, err)
+	}
+	from, err := openSource(ctx, js, spec.Stream(), spec.authorOf)
+	if err != nil {
 		return nil, translate(doing, err)
 	}
 	subjects, err := listSubjects(ctx, js, spec)
 	if err != nil {
 		return nil, translate(doing, err)
 	}
-	prefix := spec.subject("")
+	var mu sync.Mutex
 	live := []string{}
+	group, reading := errgroup.WithContext(ctx)
+	group.SetLimit(liveReads)
 	for subject := range subjects {
-		key := strings.TrimPrefix(subject, prefix)
-		if _, gone := subjects[subject+"."+released]; gone || strings.HasSuffix(key, "."+released) || !matches(filter, key) {
+		key, ok := spec.Key(subject)
+		if !ok || !matches(filter, key) {
 			continue
 		}
-		live = append(live, key)
+		group.Go(func() error {
+			found, err := from.last(reading, subject)
+			if errors.Is(classify(err), ErrNotFound) {
+				return nil
+			}
+			if err != nil || found.sequence == 0 || found.isMarker() {
+				return err
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			live = append(live, key)
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, translate(doing, err)
 	}
 	slices.Sort(live)
 	return live, nil
 }
+
+// liveReads is how many leases Live reads at once.
+const liveReads = 16
 
 // listSubjects asks the leader for the bucket's subjects and the number of messages of each.
 func listSubjects(ctx context.Context, js jetstream.JetStream, spec Spec) (map[string]uint64, error) {

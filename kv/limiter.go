@@ -7,8 +7,6 @@ import (
 	"hash/maphash"
 	"sync"
 	"time"
-
-	"github.com/nats-io/nats.go/jetstream"
 )
 
 // Bounds of the period of Limiter.Take. A block must outlive the round trips that take it, hence minPeriod.
@@ -81,7 +79,7 @@ func LimiterClock(now func() time.Time) func(*Limiter) {
 }
 
 // OpenLimiter opens the bucket GatewayLimits as its owner and reads the server's time.
-func OpenLimiter(ctx context.Context, js jetstream.JetStream, options ...func(*Limiter)) (*Limiter, error) {
+func OpenLimiter(ctx context.Context, js JetStream, options ...func(*Limiter)) (*Limiter, error) {
 	bucket, err := Open[windowRecord](ctx, js, GatewayLimits)
 	if err != nil {
 		return nil, err

@@ -10,12 +10,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/weftmesh/weft/kv"
 )
 
-func limiter(t testing.TB, js jetstream.JetStream, now func() time.Time) *kv.Limiter {
+func limiter(t testing.TB, js kv.JetStream, now func() time.Time) *kv.Limiter {
 	t.Helper()
 	l, err := kv.OpenLimiter(deadline(t), js, kv.LimiterClock(now))
 	must(t, err)

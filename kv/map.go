@@ -3,10 +3,10 @@ package kv
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/nats-io/nats.go"
 )
@@ -58,6 +58,10 @@ type Map[T any] struct {
 	revision uint64        // under mu
 	moved    chan struct{} // under mu; closed when revision moves; nil without waiters
 
+	// expiries and expiry belong to the Map's own goroutine.
+	expiries expiries
+	expiry   *time.Timer
+
 	status chan nats.Status
 	cancel context.CancelFunc
 	done   chan struct{}
@@ -80,8 +84,9 @@ func Watch[T any](ctx context.Context, bucket *Bucket[T], filter string, options
 	lifetime, cancel := context.WithCancel(context.Background())
 	m := &Map[T]{
 		bucket: bucket, filter: filter, onError: func(error) {},
-		cancel: cancel, done: make(chan struct{}),
+		expiry: time.NewTimer(time.Hour), cancel: cancel, done: make(chan struct{}),
 	}
+	m.expiry.Stop()
 	for _, option := range options {
 		option(m)
 	}
@@ -131,56 +136,65 @@ func (m *Map[T]) Len() int { return int(m.length.Load()) }
 // Lease, which expires by the local clock.
 func (m *Map[T]) Fresh() bool { return m.fresh.Load() && m.bucket.js.Conn().IsConnected() }
 
-// Revision returns the revision up to which all changes that match the filter are applied.
+// Revision returns the revision up to which all changes that match the filter are applied. It is that of a message which the Map has
+// received.
 func (m *Map[T]) Revision() uint64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.revision
 }
 
-// WaitRevision returns when Revision is at least revision. revision must belong to a key that matches the filter; the revision of
-// another key is only reached with a later change that matches. The error is ErrUnavailable if ctx's deadline expires first,
-// ErrClosed after Close.
+// WaitRevision returns when Revision is at least revision, or when the Map has everything that the bucket's leader has and revision is
+// not among it any more, because its key has expired. revision must belong to a key that matches the filter. The error is ErrUnavailable
+// if ctx's deadline expires first, ErrClosed after Close.
 func (m *Map[T]) WaitRevision(ctx context.Context, revision uint64) error {
+	const doing = "waiting for revision"
+	ask := time.NewTimer(askLeader)
+	defer ask.Stop()
 	for {
-		m.mu.Lock()
-		if m.revision >= revision {
-			m.mu.Unlock()
+		moved := m.waiter(revision)
+		if moved == nil {
 			return nil
 		}
-		if m.moved == nil {
-			m.moved = make(chan struct{})
-		}
-		moved := m.moved
-		m.mu.Unlock()
 		select {
 		case <-moved:
+		case <-ask.C:
+			if last, err := m.leaderLast(ctx); err == nil && last < revision && m.Revision() >= last {
+				return nil
+			}
+			ask.Reset(askLeader)
 		case <-m.done:
-			return translate("waiting for revision", ErrClosed)
+			return translate(doing, ErrClosed)
 		case <-ctx.Done():
-			return translate("waiting for revision", ctx.Err())
+			return translate(doing, ctx.Err())
 		}
 	}
 }
 
-// Sync returns when the Map reflects every write that was acknowledged before the call. It asks the bucket's leader, so it rejects
-// a Direct bucket with ErrInvalidArgument.
+// waiter returns a channel that is closed when the revision moves; nil if it is at least revision.
+func (m *Map[T]) waiter(revision uint64) <-chan struct{} {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.revision >= revision {
+		return nil
+	}
+	if m.moved == nil {
+		m.moved = make(chan struct{})
+	}
+	return m.moved
+}
+
+// Sync returns when the Map reflects every write that was acknowledged before the call. It asks the bucket's leader.
 func (m *Map[T]) Sync(ctx context.Context) error {
 	doing := "catching up with " + m.bucket.spec.Name
-	if m.bucket.spec.Direct {
-		return translate(doing, fmt.Errorf("%w: bucket is Direct", ErrInvalidArgument))
-	}
 	if err := reachable(m.bucket.js); err != nil {
 		return translate(doing, err)
 	}
-	last, err := m.bucket.stream.GetLastMsgForSubject(ctx, m.bucket.spec.subject(m.filter))
-	if errors.Is(classify(err), ErrNotFound) {
-		return nil
-	}
+	last, err := m.leaderLast(ctx)
 	if err != nil {
 		return translate(doing, err)
 	}
-	return m.WaitRevision(ctx, last.Sequence)
+	return m.WaitRevision(ctx, last)
 }
 
 // Close ends the watch. The Map keeps its entries and is never Fresh again.

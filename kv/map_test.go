@@ -11,13 +11,15 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/weftmesh/weft/kv"
 )
 
 // marked is a bucket that is watched and has expiring keys.
-var marked = kv.Spec{Name: "marked", Owner: "test", MarkerTTL: time.Minute}
+var marked = kv.Spec{Name: "marked", Owner: "test"}
 
 func watch(t testing.TB, b *kv.Bucket[value], filter string, options ...kv.WatchOption[value]) *kv.Map[value] {
 	t.Helper()
@@ -104,11 +106,6 @@ func TestWatchOfAnEmptyBucketAndSync(t *testing.T) {
 	if _, ok := m.Get("k"); !ok {
 		t.Fatal("Sync returned before the write was applied")
 	}
-	direct, err := kv.Open[value](ctx, js, kv.Guards)
-	must(t, err)
-	if err := watch(t, direct, ">").Sync(ctx); !errors.Is(err, kv.ErrInvalidArgument) {
-		t.Fatalf("Sync of a Direct bucket: %v", err)
-	}
 	if _, err := kv.Watch(ctx, open(t, js, kv.GatewayLimits), ">"); !errors.Is(err, kv.ErrInvalidArgument) {
 		t.Fatalf("watching a volatile bucket: %v", err)
 	}
@@ -164,7 +161,9 @@ func TestUndecodableValueIsZero(t *testing.T) {
 	ctx, b := deadline(t), open(t, js, kv.AuthRevoked)
 	reported := make(chan error, 1)
 	m := watch(t, b, ">", kv.OnError[value](func(err error) { reported <- err }))
-	ack, err := js.Publish(ctx, "$KV."+kv.AuthRevoked.Name+".k", []byte(`{"name":"x","n":"not a number"}`))
+	ack, err := js.PublishMsg(ctx, &nats.Msg{
+		Subject: "$KV." + kv.AuthRevoked.Name + ".k", Data: []byte(`{"name":"x","n":"not a number"}`), Header: nats.Header{},
+	})
 	must(t, err)
 	must(t, m.WaitRevision(ctx, ack.Sequence))
 	if got, ok := m.Get("k"); !ok || got != (value{}) {
@@ -174,7 +173,7 @@ func TestUndecodableValueIsZero(t *testing.T) {
 }
 
 // restartable runs a server that can be stopped and restarted with the same store and port.
-func restartable(t *testing.T) (js jetstream.JetStream, url string, down, up func()) {
+func restartable(t *testing.T) (js kv.JetStream, url string, down, up func()) {
 	t.Helper()
 	opts := options(t)
 	srv := start(t, opts)

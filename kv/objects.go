@@ -1,17 +1,16 @@
 package kv
 
 import (
-	"bytes"
 	"context"
 	"encoding/base64"
 	"errors"
-	"fmt"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// ObjectSpec declares a JetStream object store, for values that are too large for a bucket.
+// ObjectSpec declares a store of objects, for values that are too large for a bucket.
 type ObjectSpec struct {
 	// Name is the store's name: letters, digits, '_' and '-'.
 	Name string
@@ -37,17 +36,13 @@ func ObjectStores() []ObjectSpec { return []ObjectSpec{IntegrationObjects} }
 // Stream is the name of the JetStream stream that holds the store.
 func (s ObjectSpec) Stream() string { return "OBJ_" + s.Name }
 
-// chunks and meta are the subjects of an object's bytes and metadata, as defined by JetStream object stores.
-func (s ObjectSpec) chunks(nuid string) string { return "$O." + s.Name + ".C." + nuid }
+// Prefix is what the subjects of the store begin with.
+func (s ObjectSpec) Prefix() string { return "$O." + s.Name + "." }
 
-func (s ObjectSpec) meta(name string) string {
-	return s.metaPrefix() + base64.URLEncoding.EncodeToString([]byte(name))
+// subject is the subject of an object.
+func (s ObjectSpec) subject(name string) string {
+	return s.Prefix() + "C." + base64.RawURLEncoding.EncodeToString([]byte(name))
 }
-
-func (s ObjectSpec) metaPrefix() string { return "$O." + s.Name + ".M." }
-
-// subjects are the subjects of the store's stream.
-func (s ObjectSpec) subjects() []string { return []string{s.chunks(">"), s.metaPrefix() + ">"} }
 
 // Permissions returns the subjects that the NATS user must be allowed to publish to for this store: exactly those that ObjectStore
 // uses; nil for any other user than the owner.
@@ -55,8 +50,9 @@ func (s ObjectSpec) Permissions(user string) []string {
 	if user != s.Owner {
 		return nil
 	}
-	return append(s.subjects(),
-		"$JS.API.STREAM.INFO."+s.Stream(), "$JS.API.STREAM.MSG.GET."+s.Stream(), "$JS.API.STREAM.PURGE."+s.Stream())
+	return []string{
+		s.Prefix() + ">", "$JS.API.STREAM.INFO." + s.Stream(), "$JS.API.STREAM.MSG.GET." + s.Stream(), "$JS.API.*.STREAM.PURGE." + s.Stream(),
+	}
 }
 
 // apply sets the options that the ObjectSpec decides and keeps all others, as Spec.apply does. The stream's leader answers every
@@ -64,78 +60,71 @@ func (s ObjectSpec) Permissions(user string) []string {
 func (s ObjectSpec) apply(config jetstream.StreamConfig, replicas int) jetstream.StreamConfig {
 	config.Name = s.Stream()
 	config.Description = s.Doc
-	config.Subjects = s.subjects()
+	config.Subjects = []string{s.Prefix() + ">"}
 	config.Retention = jetstream.LimitsPolicy
 	config.Storage = jetstream.FileStorage
 	config.MaxAge = s.TTL
 	config.Discard = jetstream.DiscardNew
-	config.AllowRollup, config.AllowDirect, config.DenyPurge = true, false, false
+	config.AllowRollup, config.AllowDirect, config.DenyPurge = false, false, false
 	config.Replicas = replicas
 	return config
 }
 
-// ObjectStore is a handle on an object store whose objects each fit into one message. It is safe for concurrent use.
+// ObjectStore is a handle on a store of objects that each fit into one message. Unlike the objects of nats.go, each message is signed by
+// the owner, and no message that somebody else had the server copy into the store displaces one. It is safe for concurrent use.
 type ObjectStore struct {
-	spec    ObjectSpec
-	stream  jetstream.Stream
-	objects jetstream.ObjectStore
+	source
+
+	spec ObjectSpec
 }
 
 // OpenObjects opens a store that setup has created. The error is ErrNoBucket if it does not exist, ErrUnavailable if NATS cannot
 // be reached.
-func OpenObjects(ctx context.Context, js jetstream.JetStream, spec ObjectSpec) (*ObjectStore, error) {
-	doing := "opening object store " + spec.Name
-	if err := reachable(js); err != nil {
-		return nil, translate(doing, err)
-	}
-	objects, err := js.ObjectStore(ctx, spec.Name)
+func OpenObjects(ctx context.Context, js JetStream, spec ObjectSpec) (*ObjectStore, error) {
+	from, err := openSource(ctx, js, spec.Stream(), func(string) string { return spec.Owner })
 	if err != nil {
-		return nil, translate(doing, err)
+		return nil, translate("opening object store "+spec.Name, err)
 	}
-	stream, err := js.Stream(ctx, spec.Stream())
-	if err != nil {
-		return nil, translate(doing, err)
-	}
-	return &ObjectStore{spec: spec, stream: stream, objects: objects}, nil
+	return &ObjectStore{source: from, spec: spec}, nil
 }
 
 // Put stores data under name and replaces any previous object. When it returns, the data is as durable as the server's sync
 // interval says.
 func (o *ObjectStore) Put(ctx context.Context, name string, data []byte) error {
-	meta := jetstream.ObjectMeta{Name: name, Opts: &jetstream.ObjectMetaOptions{ChunkSize: uint32(max(len(data), 1))}}
-	_, err := o.objects.Put(ctx, meta, bytes.NewReader(data))
-	return translate("putting an object into "+o.spec.Name, err)
+	doing := "putting an object into " + o.spec.Name
+	message := &nats.Msg{Subject: o.spec.subject(name), Data: data, Header: nats.Header{}}
+	var expect uint64
+	for range writeAttempts {
+		_, err := o.publish(ctx, message, 0, expect)
+		if err == nil && expect > 0 {
+			err = o.js.PurgeLater(o.spec.Stream(), message.Subject, expect+1)
+		}
+		if !errors.Is(classify(err), ErrConflict) {
+			return translate(doing, err)
+		}
+		found, err := o.last(ctx, message.Subject)
+		if err != nil && !errors.Is(classify(err), ErrNotFound) {
+			return translate(doing, err)
+		}
+		expect = found.latest
+	}
+	return translate(doing, ErrConflict)
 }
 
 // Get returns the object, or ErrNotFound.
 func (o *ObjectStore) Get(ctx context.Context, name string) ([]byte, error) {
-	doing := "getting an object of " + o.spec.Name
-	info, err := o.objects.GetInfo(ctx, name)
-	if errors.Is(err, jetstream.ErrObjectNotFound) {
-		return nil, fmt.Errorf("%s: %w", doing, ErrNotFound)
+	found, err := o.last(ctx, o.spec.subject(name))
+	if err == nil && found.sequence == 0 {
+		err = ErrNotFound
 	}
-	if err != nil {
-		return nil, translate(doing, err)
-	}
-	message, err := o.stream.GetLastMsgForSubject(ctx, o.spec.chunks(info.NUID))
-	if err != nil {
-		return nil, translate(doing, err)
-	}
-	return message.Data, nil
+	return found.data, translate("getting an object of "+o.spec.Name, err)
 }
 
-// Delete deletes an object and its chunks. Deleting an object that does not exist is not an error.
+// Delete deletes an object. Deleting an object that does not exist is not an error.
 func (o *ObjectStore) Delete(ctx context.Context, name string) error {
 	doing := "deleting an object of " + o.spec.Name
-	info, err := o.objects.GetInfo(ctx, name, jetstream.GetObjectInfoShowDeleted())
-	if errors.Is(err, jetstream.ErrObjectNotFound) {
-		return nil
+	if err := reachable(o.js); err != nil {
+		return translate(doing, err)
 	}
-	if err == nil {
-		err = o.stream.Purge(ctx, jetstream.WithPurgeSubject(o.spec.chunks(info.NUID)))
-	}
-	if err == nil {
-		err = o.stream.Purge(ctx, jetstream.WithPurgeSubject(o.spec.meta(name)))
-	}
-	return translate(doing, err)
+	return translate(doing, o.js.Purge(ctx, o.spec.Stream(), o.spec.subject(name), 0))
 }

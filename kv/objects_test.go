@@ -42,7 +42,7 @@ func TestObjectStoreContract(t *testing.T) {
 	}
 	stream, err := js.Stream(ctx, kv.IntegrationObjects.Stream())
 	must(t, err)
-	if n := stream.CachedInfo().State.Msgs; n != 2 { // one chunk and the metadata
+	if n := stream.CachedInfo().State.Msgs; n != 1 {
 		t.Errorf("the store holds %d messages for one object", n)
 	}
 }
@@ -73,7 +73,7 @@ func TestObjectStorePermissions(t *testing.T) {
 func TestBucketPermissionsByRole(t *testing.T) {
 	t.Parallel()
 	owned := kv.Spec{Name: "b", Owner: "o", Readers: []string{"r"}}
-	shared := kv.Spec{Name: "b", Writers: []string{"w", "r"}, Readers: []string{"r"}, Direct: true}
+	shared := kv.Spec{Name: "b", Writers: []string{"w", "r"}, Readers: []string{"r"}}
 	for _, test := range []struct {
 		spec          kv.Spec
 		user, subject string
@@ -88,10 +88,12 @@ func TestBucketPermissionsByRole(t *testing.T) {
 		{shared, "w", "$KV.b.w.>", true},
 		{shared, "w", "$KV.b.>", false},
 		{shared, "w", "$JS.API.STREAM.INFO.KV_b", true},
-		{shared, "w", "$JS.API.DIRECT.GET.KV_b.>", false},
+		{shared, "w", "$JS.API.*.STREAM.PURGE.KV_b", false},
+		{owned, "o", "$JS.API.*.STREAM.PURGE.KV_b", true},
+		{owned, "r", "$JS.API.*.STREAM.PURGE.KV_b", false},
 		{shared, "r", "$KV.b.r.>", true},
-		{shared, "r", "$JS.API.DIRECT.GET.KV_b.>", true},
-		{shared, "r", "$JS.API.STREAM.MSG.GET.KV_b", false},
+		{shared, "r", "$JS.API.DIRECT.GET.KV_b.>", false},
+		{shared, "r", "$JS.API.STREAM.MSG.GET.KV_b", true},
 	} {
 		if got := slices.Contains(test.spec.Permissions(test.user), test.subject); got != test.want {
 			t.Errorf("%s may publish %s: %t", test.user, test.subject, got)

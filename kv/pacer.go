@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"sync"
 	"time"
-
-	"github.com/nats-io/nats.go/jetstream"
 )
 
 // Bounds of the period of Pacer.Take.
@@ -64,7 +62,7 @@ func PacerClock(now func() time.Time) func(*Pacer) {
 }
 
 // OpenPacer opens a bucket as its owner and reads the server's time.
-func OpenPacer(ctx context.Context, js jetstream.JetStream, spec Spec, options ...func(*Pacer)) (*Pacer, error) {
+func OpenPacer(ctx context.Context, js JetStream, spec Spec, options ...func(*Pacer)) (*Pacer, error) {
 	bucket, err := Open[paceRecord](ctx, js, spec)
 	if err != nil {
 		return nil, err

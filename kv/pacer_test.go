@@ -9,13 +9,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
 	"pgregory.net/rapid"
 
 	"github.com/weftmesh/weft/kv"
 )
 
-func pacer(t testing.TB, js jetstream.JetStream) *kv.Pacer {
+func pacer(t testing.TB, js kv.JetStream) *kv.Pacer {
 	t.Helper()
 	p, err := kv.OpenPacer(deadline(t), js, kv.IntegrationLimits)
 	must(t, err)

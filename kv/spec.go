@@ -3,6 +3,7 @@ package kv
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -31,15 +32,8 @@ type Spec struct {
 	Readers []string
 	// TTL expires every key this long after its last write; 0 keeps keys until they are deleted. In any bucket a key may
 	// also be written with a TTL of its own.
-	TTL time.Duration
-	// MarkerTTL is how long the marker of an expired key is kept, so that watchers notice the expiry; at least a second. With 0
-	// an expired key leaves no marker, which suits buckets that are not watched.
-	MarkerTTL time.Duration
-	Storage   Storage
-	// History is the number of revisions kept per key; 0 means 1.
-	History uint8
-	// Direct lets any replica answer a get, which is faster but without read-your-writes. Otherwise the leader answers.
-	Direct bool
+	TTL     time.Duration
+	Storage Storage
 	// MaxBytes limits the bucket's size and reserves that much of the server's storage; a write over it is ErrUnavailable. 0 is
 	// unlimited.
 	MaxBytes int64
@@ -59,21 +53,44 @@ func (s Spec) Stream() string { return "KV_" + s.Name }
 // subject returns the subject of a key.
 func (s Spec) subject(key string) string { return "$KV." + s.Name + "." + key }
 
+// Key returns the key that a subject stands for, if it is one of the bucket's.
+func (s Spec) Key(subject string) (string, bool) { return strings.CutPrefix(subject, s.subject("")) }
+
+// Author returns the only NATS user that may write a key; empty if none may.
+func (s Spec) Author(key string) string {
+	if !s.PerWriter() {
+		return s.Owner
+	}
+	if writer, _, more := strings.Cut(key, "."); more && slices.Contains(s.Writers, writer) {
+		return writer
+	}
+	return ""
+}
+
+// authorOf is Author for the subject of a key.
+func (s Spec) authorOf(subject string) string {
+	key, ok := s.Key(subject)
+	if !ok {
+		return ""
+	}
+	return s.Author(key)
+}
+
+// Private reports whether the owner is the only reader. Nobody else needs to be able to verify what the bucket holds.
+func (s Spec) Private() bool { return !s.PerWriter() && len(s.Readers) == 0 }
+
 // Permissions returns the subjects that the NATS user must be allowed to publish to for this bucket: exactly those that Bucket,
 // Map, Lease and Live use; nil for a user without access. The user also needs to subscribe to its own inbox prefix.
 func (s Spec) Permissions(user string) []string {
-	info, get := "$JS.API.STREAM.INFO."+s.Stream(), "$JS.API.STREAM.MSG.GET."+s.Stream()
-	if s.Direct {
-		get = "$JS.API.DIRECT.GET." + s.Stream() + ".>"
-	}
 	var list []string
 	owner, writer := s.Owner == user, slices.Contains(s.Writers, user)
 	switch {
 	case owner:
-		list = append(list, s.subject(">"))
+		list = append(list, s.subject(">"), "$JS.API.*.STREAM.PURGE."+s.Stream())
 	case writer:
 		list = append(list, s.subject(user+".>"))
 	}
+	info, get := "$JS.API.STREAM.INFO."+s.Stream(), "$JS.API.STREAM.MSG.GET."+s.Stream()
 	if owner || slices.Contains(s.Readers, user) {
 		return append(list, info, get,
 			"$JS.API.CONSUMER.CREATE."+s.Stream()+".>",
@@ -84,10 +101,13 @@ func (s Spec) Permissions(user string) []string {
 			"$JS.FC.*.*."+s.Stream()+".>")
 	}
 	if writer {
-		list = append(list, info)
+		list = append(list, info, get)
 	}
 	return list
 }
+
+// manyRevisions is a number of revisions that no key reaches. Unlike "unlimited" it lets the nats CLI recognise a bucket.
+const manyRevisions = 1 << 40
 
 // apply sets the options that the Spec decides and keeps all others, so that an operator's placement, or an option newer than
 // this package, survives Create.
@@ -97,7 +117,9 @@ func (s Spec) apply(config jetstream.StreamConfig, replicas int) jetstream.Strea
 	config.Subjects = []string{s.subject(">")}
 	config.Retention = jetstream.LimitsPolicy
 	config.Storage, config.PersistMode = s.storage(replicas)
-	config.MaxMsgsPerSubject = max(1, int64(s.History))
+	// A message that somebody else had the server copy into the bucket must not displace what its author wrote, so the server drops
+	// no revision: the author deletes those before the one that it has written.
+	config.MaxMsgsPerSubject = manyRevisions
 	config.MaxMsgs, config.MaxConsumers, config.MaxMsgSize = -1, -1, -1
 	config.MaxBytes = -1
 	if s.MaxBytes > 0 {
@@ -109,10 +131,10 @@ func (s Spec) apply(config jetstream.StreamConfig, replicas int) jetstream.Strea
 		config.Duplicates = min(duplicates, s.TTL)
 	}
 	config.Discard = jetstream.DiscardNew
-	config.AllowRollup, config.DenyDelete, config.DenyPurge = true, true, false
-	config.AllowDirect = s.Direct
+	config.AllowRollup, config.DenyDelete, config.DenyPurge = false, true, false
+	config.AllowDirect, config.MirrorDirect = false, false
 	config.AllowMsgTTL = true
-	config.SubjectDeleteMarkerTTL = s.MarkerTTL
+	config.SubjectDeleteMarkerTTL = 0
 	config.Replicas = replicas
 	return config
 }

@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nkeys"
 	"go.uber.org/zap"
 )
@@ -23,6 +23,11 @@ type Options struct {
 	User string
 	// Seed is the user's nkey seed (SU…). Conn.Close wipes it from memory.
 	Seed []byte
+	// Keyring has the public keys of all users, from the file that embedded.Init writes. Default: those that setup has published, which
+	// must then have run.
+	Keyring Keyring
+	// Refused is called for each stored message that is refused because its author did not publish it. Default: nothing.
+	Refused func(subject string, err error)
 	// Log receives connection changes and asynchronous errors. Default: none are logged.
 	Log *zap.Logger
 	// Wait bounds how long Connect retries. Default: 30 s.
@@ -32,8 +37,8 @@ type Options struct {
 // Conn is a connection to NATS as one user.
 type Conn struct {
 	*nats.Conn
-	// JS is the connection's JetStream.
-	JS jetstream.JetStream
+	// JS is the connection's JetStream, which signs what it publishes.
+	JS *JetStream
 	// User is the NATS user.
 	User string
 	key  nkeys.KeyPair
@@ -94,10 +99,17 @@ func Connect(ctx context.Context, o Options) (*Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connecting to NATS as %s: %w", o.User, err)
 	}
-	js, err := jetstream.New(nc)
+	js, err := NewJetStream(nc, o.User, o.Seed, o.Keyring)
 	if err != nil {
 		nc.Close()
-		return nil, fmt.Errorf("opening JetStream as %s: %w", o.User, err)
+		return nil, err
+	}
+	js.refused = o.Refused
+	if js.keyring == nil && o.User != UserSetup {
+		if js.keyring, err = fetchKeyring(ctx, js); err != nil {
+			nc.Close()
+			return nil, err
+		}
 	}
 	return &Conn{Conn: nc, JS: js, User: o.User, key: key}, nil
 }
@@ -125,8 +137,12 @@ const inboxes = "_INBOX_"
 // InboxPrefix returns the inbox prefix of a NATS user. Only that user may subscribe below it.
 func InboxPrefix(user string) string { return inboxes + user }
 
-// IsInbox reports whether a reply subject is an inbox of a NATS user.
-func IsInbox(subject string) bool { return strings.HasPrefix(subject, inboxes) }
+// IsInbox reports whether a reply subject is an inbox of one of the NATS users.
+func IsInbox(subject string, users ...string) bool {
+	prefix, rest, below := strings.Cut(subject, ".")
+	user, ok := strings.CutPrefix(prefix, inboxes)
+	return ok && below && rest != "" && slices.Contains(users, user)
+}
 
 // MaxPayload is the maximum payload of a message in bytes: the server's limit less HeaderRoom.
 func (c *Conn) MaxPayload() int64 { return c.Conn.MaxPayload() - HeaderRoom }

@@ -37,7 +37,11 @@ func embeddedMesh(ctx context.Context) (connect func(user string) (*mesh.Conn, e
 		if err != nil {
 			return nil, err
 		}
-		return mesh.Connect(ctx, mesh.Options{URL: server.ClientURL(), InProcess: server, User: user, Seed: seed})
+		keyring, err := embedded.LoadKeyring(dir)
+		if err != nil {
+			return nil, err
+		}
+		return mesh.Connect(ctx, mesh.Options{URL: server.ClientURL(), InProcess: server, User: user, Seed: seed, Keyring: keyring})
 	}
 	return connect, func() {
 		server.Shutdown()

@@ -88,7 +88,7 @@ func (m *Membership) catchUp(ctx context.Context) error {
 // process's lease to expire.
 func (m *Membership) answer(msg *nats.Msg, id string) {
 	var b Barrier
-	if err := json.Unmarshal(msg.Data, &b); err != nil || !IsInbox(msg.Reply) || msg.Header.Get(HeaderStream) != "" {
+	if err := json.Unmarshal(msg.Data, &b); err != nil || !IsInbox(msg.Reply, kv.Guards.Readers...) || msg.Header.Get(HeaderStream) != "" {
 		return
 	}
 	m.mu.Lock()

@@ -125,18 +125,17 @@ func (p *Permissions) streams(user string) {
 			p.read(s.Name)
 		}
 		if slices.Contains(s.Purgers, user) {
-			p.publish("$JS.API.STREAM.PURGE." + s.Name)
+			p.publish(privilegedPattern + "STREAM.PURGE." + s.Name)
 		}
 	}
 }
 
-// read permits ephemeral consumers (pull or ordered) and getting single messages.
+// read permits ephemeral consumers (pull or ordered) and getting single messages from the leader. Clients ask for the deletion of their
+// consumers; the server denies it, and deletes those that are unused.
 func (p *Permissions) read(stream string) {
 	p.publish(
 		"$JS.API.STREAM.INFO."+stream,
 		"$JS.API.STREAM.MSG.GET."+stream,
-		"$JS.API.DIRECT.GET."+stream,
-		"$JS.API.DIRECT.GET."+stream+".>",
 		"$JS.API.CONSUMER.CREATE."+stream+".>",
 		"$JS.API.CONSUMER.DELETE."+stream+".*",
 		"$JS.API.CONSUMER.INFO."+stream+".*",
@@ -146,8 +145,8 @@ func (p *Permissions) read(stream string) {
 	)
 }
 
-// operator permits inspecting everything with the nats CLI, calling endpoints as a signed-in user, and replaying dead letters. It
-// permits neither writing buckets, nor calling as a service, nor deleting anything but dead letters.
+// operator permits inspecting everything with the nats CLI, calling endpoints as a signed-in user, and deleting dead letters. It permits
+// neither publishing to streams and buckets, nor calling as a service.
 func (p *Permissions) operator() {
 	for _, verb := range []string{"PING", "INFO", "STATS"} {
 		p.publish("$SRV."+verb, "$SRV."+verb+".>")
@@ -158,10 +157,7 @@ func (p *Permissions) operator() {
 	for _, name := range streamNames() {
 		p.read(name)
 	}
-	p.publish("$JS.API.STREAM.MSG.DELETE."+subjects.Dead.Name, "$JS.API.STREAM.PURGE."+subjects.Dead.Name)
-	for _, d := range append(slices.Clone(subjects.AllJobs()), subjects.AllEvents()...) {
-		p.publish(d.Subject)
-	}
+	p.publish("$JS.API.STREAM.MSG.DELETE." + subjects.Dead.Name)
 	p.Subscribe = append(p.Subscribe, subjects.Events.Subjects...)
 	p.Subscribe = append(p.Subscribe, subjects.Dead.Subjects...)
 }
@@ -173,7 +169,7 @@ func (p *Permissions) setup() {
 	}
 	for _, spec := range kv.All() {
 		if spec.Storage == kv.Volatile { // recreated if its storage changes
-			p.publish("$JS.API.STREAM.DELETE." + spec.Stream())
+			p.publish(privilegedPattern + "STREAM.DELETE." + spec.Stream())
 		}
 	}
 	for _, c := range subjects.Consumers() {

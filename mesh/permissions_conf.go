@@ -20,11 +20,11 @@ const confHead = `# weft's NATS server. Generated from the contract by "make gen
 #
 # The server embedded in "weft up" uses exactly this file. To run a server of your own:
 #
-#     weft nats-init DIR               writes this file, local.conf and the users' keys
+#     weft nats-init DIR               writes this file, local.conf, privileged.conf and the users' keys
 #     nats-server -c DIR/nats.conf
 #
 # local.conf has what differs between machines: ports, folders, how often writes are synced, and each user's public nkey. It holds
-# no secret. To configure anything else (a cluster, leaf nodes, TLS), write a file of your own that begins with
+# no secret; privileged.conf does. To configure anything else (a cluster, leaf nodes, TLS), write a file of your own that begins with
 # "include nats.conf".
 #
 # Users that are not listed here cannot connect. Subjects that are not listed for a user are denied.
@@ -48,6 +48,11 @@ system_account: SYS
 accounts {
   SYS {
     users: [ { nkey: $WEFT_SYS_NKEY } ]
+    # The server writes what it answers to a request to any reply subject, also to one of JetStream's API. So requests that need no
+    # content are carried out only on subjects that contain the requester's token (privileged.conf, which is secret).
+    mappings: {
+%s      include ./privileged.conf
+    }
   }
   WEFT {
     jetstream: enabled
@@ -58,7 +63,11 @@ accounts {
 // permissions that it needs. It contains no secret.
 func RenderConf() string {
 	var b strings.Builder
-	b.WriteString(confHead)
+	var denied strings.Builder
+	for _, request := range deniedRequests {
+		fmt.Fprintf(&denied, "      %q: %q\n", apiPrefix+request, deniedTarget)
+	}
+	fmt.Fprintf(&b, confHead, denied.String())
 	for _, user := range Users() {
 		renderUser(&b, user)
 	}

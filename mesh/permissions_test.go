@@ -187,9 +187,10 @@ func TestStreamsAreReservedForSetupAndTheirWriters(t *testing.T) {
 			})
 			setup := user == mesh.UserSetup && name != "OTHER"
 			volatile := slices.ContainsFunc(kv.All(), func(s kv.Spec) bool { return s.Stream() == name && s.Storage == kv.Volatile })
+			owner := slices.ContainsFunc(kv.All(), func(s kv.Spec) bool { return s.Stream() == name && s.Owner == user })
 			for verb, want := range map[string]bool{
-				"STREAM.CREATE": setup, "STREAM.UPDATE": setup, "STREAM.DELETE": setup && volatile,
-				"STREAM.PURGE":      purger || user == mesh.UserOperator && name == "DEAD" || ownsStore(user, name),
+				"STREAM.CREATE": setup, "STREAM.UPDATE": setup, "STREAM.DELETE": false, "STREAM.PURGE": false,
+				"token.STREAM.DELETE": setup && volatile, "token.STREAM.PURGE": purger || owner || ownsStore(user, name),
 				"STREAM.MSG.DELETE": user == mesh.UserOperator && name == "DEAD",
 				"STREAM.RESTORE":    false, "STREAM.SNAPSHOT": false, "STREAM.LEADER.STEPDOWN": false,
 			} {
@@ -225,10 +226,8 @@ func TestObjectStoresAreReservedForTheirOwner(t *testing.T) {
 			}
 			subject := "$JS.API.STREAM.MSG.GET." + spec.Stream()
 			check(t, user, "publish", subject, mayPublish(t, conn, subject), user == spec.Owner || user == mesh.UserOperator)
-			for _, verb := range []string{"DIRECT.GET", "CONSUMER.CREATE"} {
-				subject := "$JS.API." + verb + "." + spec.Stream() + ".x"
-				check(t, user, "publish", subject, mayPublish(t, conn, subject), user == mesh.UserOperator)
-			}
+			subject = "$JS.API.CONSUMER.CREATE." + spec.Stream() + ".x"
+			check(t, user, "publish", subject, mayPublish(t, conn, subject), user == mesh.UserOperator)
 		}
 	}
 }

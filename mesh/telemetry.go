@@ -25,6 +25,8 @@ type Telemetry struct {
 	Tracer   trace.Tracer
 	Requests *prometheus.CounterVec
 	Duration *prometheus.HistogramVec
+	// refused counts messages in streams and buckets that were refused because their author did not publish them.
+	refused  *prometheus.CounterVec
 	provider *sdktrace.TracerProvider
 	// exports is set if spans are exported.
 	exports bool
@@ -51,7 +53,11 @@ func NewTelemetry(ctx context.Context, o TelemetryOptions) (*Telemetry, error) {
 		Name: "weft_request_duration_seconds", Help: "Time from a request's arrival to its answer.",
 		Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 60},
 	}, []string{"actor", "endpoint"})
-	t.Registry.MustRegister(t.Requests, t.Duration, collectors.NewGoCollector(),
+	t.refused = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "weft_messages_refused_total",
+		Help: "Messages that a stream or bucket held and a reader refused, because the user that may publish them did not sign them.",
+	}, []string{"stream"})
+	t.Registry.MustRegister(t.Requests, t.Duration, t.refused, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	options := []sdktrace.TracerProviderOption{
 		sdktrace.WithResource(resource.NewSchemaless(
@@ -115,6 +121,13 @@ func (i *Instrument) Observe(code string, took time.Duration) {
 		i.otherwise.WithLabelValues(code).Inc()
 	}
 	i.took.Observe(took.Seconds())
+}
+
+// Refused counts and logs a stored message that was refused because its author did not publish it. It is what Options.Refused is for.
+func (t *Telemetry) Refused(subject string, err error) {
+	stream := StreamOf(subject)
+	t.refused.WithLabelValues(stream).Inc()
+	t.Log.Warn("a stored message was refused", zap.String("stream", stream), zap.String("subject", subject), zap.Error(err))
 }
 
 // Close exports the remaining spans.

@@ -1,7 +1,9 @@
 package subjects
 
 import (
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -24,8 +26,8 @@ type Stream struct {
 	Retention Retention
 	// MaxAge is how long a message is kept; 0 keeps it forever.
 	MaxAge time.Duration
-	// Duplicates is the window in which a repeated Nats-Msg-Id is dropped. Default: two minutes. Correctness never
-	// depends on it.
+	// Duplicates is the window in which a repeated Nats-Msg-Id is dropped. Default: ten minutes. It is at least twice the maximum age of a
+	// signature, so that a message cannot be stored again while its signature is accepted. Authors may repeat a message after it.
 	Duplicates time.Duration
 	// Writers are the users that may publish: each below its own name, or all subjects if there is only one.
 	Writers []string
@@ -97,7 +99,7 @@ func declareStream(s Stream) Stream {
 		s.Retention = RetainLimits
 	}
 	if s.Duplicates == 0 {
-		s.Duplicates = 2 * time.Minute
+		s.Duplicates = 10 * time.Minute
 	}
 	streams = append(streams, s)
 	return s
@@ -143,3 +145,38 @@ func AuditSubject(actor, userID string) string { return "weft.audit.v1." + actor
 
 // HeaderEvent names the event that a message of a feed stands for. The gateway uses it as the name of the server-sent event.
 const HeaderEvent = "Weft-Event"
+
+// Author returns the only user that may publish on a subject of the stream; empty if the subject is not one of the stream's, or belongs to
+// none of its writers.
+func (s Stream) Author(subject string) string {
+	for _, pattern := range s.Subjects {
+		prefix, below := strings.CutSuffix(pattern, ">")
+		if !below {
+			prefix = strings.TrimSuffix(pattern, "*")
+		}
+		rest, ok := strings.CutPrefix(subject, prefix)
+		if !ok || rest == "" || !below && strings.Contains(rest, ".") {
+			continue
+		}
+		if len(s.Writers) == 1 {
+			return s.Writers[0]
+		}
+		if writer, _, more := strings.Cut(rest, "."); more && slices.Contains(s.Writers, writer) {
+			return writer
+		}
+	}
+	return ""
+}
+
+// Private reports whether its only writer is also its only reader. Nobody else needs to be able to verify what it holds.
+func (s Stream) Private() bool {
+	if len(s.Writers) != 1 || s.AppendOnly {
+		return false
+	}
+	for _, c := range consumers {
+		if c.Stream == s.Name && c.Owner != s.Writers[0] {
+			return false
+		}
+	}
+	return !slices.ContainsFunc(s.Readers, func(reader string) bool { return reader != s.Writers[0] })
+}

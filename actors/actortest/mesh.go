@@ -124,7 +124,11 @@ func (m *Mesh) Options(t testing.TB, user string) mesh.Options {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := mesh.Options{URL: m.url, User: user, Seed: seed, Log: m.Log.Named(user), Wait: connectWithin}
+	keyring, err := embedded.LoadKeyring(m.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := mesh.Options{URL: m.url, User: user, Seed: seed, Keyring: keyring, Log: m.Log.Named(user), Wait: connectWithin}
 	if m.inProcess {
 		o.InProcess = m.server
 	}

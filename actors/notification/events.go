@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/zap"
 
 	"github.com/weftmesh/weft/actors/database"
@@ -73,11 +72,7 @@ func (a *Actor) erase(ctx context.Context, deletion subjects.AccountDeletion) (i
 	if err != nil {
 		return 0, err
 	}
-	feed, err := a.Conn.JS.Stream(ctx, subjects.Feed.Name)
-	if err == nil {
-		err = feed.Purge(ctx, jetstream.WithPurgeSubject(subjects.FeedSubject(deletion.UserID)))
-	}
-	if err != nil {
+	if err := a.Conn.JS.Purge(ctx, subjects.Feed.Name, subjects.FeedSubject(deletion.UserID), 0); err != nil {
 		return 0, fmt.Errorf("purging a user's feed: %w", err)
 	}
 	return items, nil

@@ -15,8 +15,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/weftmesh/weft/actors/seal"
 	"github.com/weftmesh/weft/kv"
 )
@@ -37,7 +35,7 @@ type sealedState struct {
 }
 
 // Open opens the store in a bucket that the actor owns.
-func Open[T any](ctx context.Context, js jetstream.JetStream, sealer *seal.Sealer, spec kv.Spec) (*Store[T], error) {
+func Open[T any](ctx context.Context, js kv.JetStream, sealer *seal.Sealer, spec kv.Spec) (*Store[T], error) {
 	bucket, err := kv.Open[sealedState](ctx, js, spec)
 	if err != nil {
 		return nil, err

@@ -246,6 +246,11 @@ func (r *relay) send(row row) (jetstream.PubAckFuture, error) {
 	}
 	msg.Header.Set(jetstream.MsgIDHeader, row.ID)
 	msg.Data = row.Data
+	if sign := r.outbox.cfg.Sign; sign != nil {
+		if err := sign(msg); err != nil {
+			return nil, err
+		}
+	}
 	return r.js.PublishMsgAsync(msg, jetstream.WithRetryAttempts(0))
 }
 

@@ -114,8 +114,14 @@ func (r *Runtime) giveBack(w actors.Worker, m jetstream.Msg) {
 	}
 }
 
-// process handles one message and settles it.
+// process handles one message and settles it. A message that its author did not publish is removed from the consumer without an effect.
 func (r *Runtime) process(w actors.Worker, m jetstream.Msg) {
+	if err := r.Conn.JS.VerifyMessage(m); err != nil {
+		if err := m.TermWithReason("not published by its author"); err != nil {
+			r.Telemetry.Log.Warn("refused message not settled", zap.String("durable", w.Consumer.Durable), zap.Error(err))
+		}
+		return
+	}
 	start := time.Now()
 	ctx := mesh.Propagator.Extract(r.work, mesh.Carrier(m.Headers()))
 	ctx, span := r.Telemetry.Start(ctx, w.Consumer.Durable, trace.SpanKindConsumer)

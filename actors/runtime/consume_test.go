@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/weftmesh/weft/actors"
@@ -125,7 +126,8 @@ func TestPoisonMessageBecomesADeadLetter(t *testing.T) {
 	}
 }
 
-func TestOperatorReplaysADeadLetter(t *testing.T) {
+// A dead letter is handled once the author of its job has published it again.
+func TestDeadLetterIsReplayedByItsAuthor(t *testing.T) {
 	t.Parallel()
 	m := actortest.Start(t, actortest.Quiet())
 	var repaired atomic.Bool
@@ -140,7 +142,7 @@ func TestOperatorReplaysADeadLetter(t *testing.T) {
 	send(`{"message_id":"l"}`)
 	dead := awaitDeadLetter(t, m)
 	repaired.Store(true)
-	if _, err := m.Conn(t, mesh.UserOperator).JS.Publish(t.Context(), dead.Subject, dead.Data); err != nil {
+	if _, err := m.Conn(t, mesh.StreamAuthor(dead.Subject)).JS.Publish(t.Context(), dead.Subject, dead.Data); err != nil {
 		t.Fatal(err)
 	}
 	if got := receive(t, done); got != "l" {
@@ -213,7 +215,9 @@ func TestWorkersContinueAfterAServerRestart(t *testing.T) {
 	actortest.Eventually(t, "a publish after the restart", func() bool {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		_, err := auth.JS.Publish(ctx, testJob().Subject, []byte(`{"message_id":"after"}`), jetstream.WithMsgID("after"))
+		_, err := auth.JS.PublishMsg(ctx, &nats.Msg{
+			Subject: testJob().Subject, Data: []byte(`{"message_id":"after"}`), Header: nats.Header{jetstream.MsgIDHeader: {"after"}},
+		})
 		return err == nil
 	})
 	if got := receive(t, done); got != "after" {

@@ -35,8 +35,9 @@ func (r *Runtime) deadLetter(w actors.Worker, m jetstream.Msg, err error, tries,
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), deadLetterTimeout)
 	defer cancel()
-	_, e = r.Conn.JS.PublishMsg(ctx, &nats.Msg{Subject: w.Consumer.DeadSubject(), Data: data},
-		jetstream.WithMsgID(fmt.Sprintf("%s.%s.%d", w.Consumer.Stream, w.Consumer.Durable, sequence)))
+	// The id is derived from a secret: if others could know it, they could have the server take this letter for a repetition of theirs.
+	id := r.Conn.JS.Token(fmt.Sprintf("%s.%s.%d", w.Consumer.Stream, w.Consumer.Durable, sequence))
+	_, e = r.Conn.JS.PublishMsg(ctx, &nats.Msg{Subject: w.Consumer.DeadSubject(), Data: data, Header: nats.Header{jetstream.MsgIDHeader: {id}}})
 	return e
 }
 

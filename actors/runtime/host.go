@@ -93,7 +93,7 @@ func Host(
 		return err
 	}
 	r.Keys = actors.NewKeys(conn, r.Verifier, c.Now)
-	box := outbox.New(outbox.Config{DB: db, Log: log, Now: c.Now, Annotate: mesh.Annotate})
+	box := outbox.New(outbox.Config{DB: db, Log: log, Now: c.Now, Annotate: mesh.Annotate, Sign: conn.JS.Sign})
 	deps := actors.Deps{
 		Conn: conn, DB: db, Outbox: box, Sealer: sealer, Guard: r.Guard, Keys: r.Keys, Verifier: r.Verifier, Log: log,
 		Metrics: c.Telemetry.Registry, Issuer: c.Issuer, Audience: c.Audience, Version: c.Version,

@@ -40,10 +40,10 @@ func (r *Runtime) serve(svc micro.Service, b actors.Binding) error {
 }
 
 // accept passes a request from the subscription, which delivers serially, to a goroutine. It refuses the request if the actor is
-// stopping or the endpoint's queue is full. It drops a message whose reply subject is not an inbox: otherwise a caller could make the
-// actor publish to any subject that the actor may publish to.
+// stopping or the endpoint's queue is full. It drops a message whose reply subject is not an inbox of a user that may publish such a
+// request: otherwise a caller could make the actor publish to any subject that the actor may publish to.
 func (r *Runtime) accept(b actors.Binding, semaphore *boundedSemaphore, req micro.Request) {
-	if !mesh.IsInbox(req.Reply()) {
+	if !mesh.IsInbox(req.Reply(), callersOf(b.Desc, req.Subject())...) {
 		r.Telemetry.Log.Warn("dropping a message without an inbox to reply to",
 			zap.String("subject", req.Subject()), zap.String("reply", req.Reply()))
 		return
@@ -62,6 +62,14 @@ func (r *Runtime) accept(b actors.Binding, semaphore *boundedSemaphore, req micr
 		defer semaphore.leave()
 		r.answer(b, semaphore, req)
 	})
+}
+
+// callersOf returns the NATS users that may publish a request on subject.
+func callersOf(d *subjects.Descriptor, subject string) []string {
+	if service, _ := d.CallerOf(subject); service != "" {
+		return []string{service}
+	}
+	return []string{mesh.UserGateway, mesh.UserOperator}
 }
 
 // refuse answers a request that is not handled with CodeUnavailable.

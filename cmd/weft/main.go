@@ -19,6 +19,7 @@
 //	config_check.go     validating settings
 //	config_command.go   weft config
 //	nats.go             weft nats-init, weft nats-context
+//	replay.go           weft replay: dead letters
 //	admin.go            weft admin create
 //	auth.go             weft auth rotate-keys
 //	keys.go             weft keys rotate
@@ -90,7 +91,8 @@ func rootCommand() *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
 		upCommand(), runCommand(), migrateCommand(), demoCommand(), configCommand(), healthCommand(), adminCommand(), authCommand(), keysCommand(),
-		workflowCommand(), providerCommand(), natsInitCommand(), natsContextCommand(), versionCommand(),
+		workflowCommand(), providerCommand(), natsInitCommand(), natsContextCommand(), replayCommand(),
+		versionCommand(),
 	)
 	return root
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/weftmesh/weft/actors/seal"
 	"github.com/weftmesh/weft/actors/workflow"
 	"github.com/weftmesh/weft/mesh"
+	"github.com/weftmesh/weft/mesh/embedded"
 )
 
 // actorEntry is what the commands need to run an actor and to maintain its database.
@@ -106,7 +107,29 @@ func (p *process) options(user string) (mesh.Options, error) {
 	if err != nil {
 		return mesh.Options{}, fmt.Errorf("reading the NATS key of %s: %w", user, err)
 	}
-	return mesh.Options{URL: p.natsURL, InProcess: p.nats, User: user, Seed: seed, Log: p.telemetry.Log}, nil
+	keyring, err := p.keyring()
+	if err != nil {
+		return mesh.Options{}, err
+	}
+	if keyring == nil && user == mesh.UserSetup {
+		return mesh.Options{}, fmt.Errorf("%s, which `weft nats-init` writes beside the keys, is missing: setup publishes it", embedded.KeyringFile)
+	}
+	return mesh.Options{
+		URL: p.natsURL, InProcess: p.nats, User: user, Seed: seed, Keyring: keyring, Refused: p.telemetry.Refused, Log: p.telemetry.Log,
+	}, nil
+}
+
+// keyring reads the public keys of all NATS users from the file beside the process's own keys; nil if there is none, and they are those that
+// setup has published.
+func (p *process) keyring() (mesh.Keyring, error) {
+	data, err := os.ReadFile(filepath.Join(p.keys, embedded.KeyringFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the NATS users' public keys: %w", err)
+	}
+	return mesh.ParseKeyring(data)
 }
 
 // setup creates or updates streams, buckets and durables as the NATS user setup. The error is fs.ErrNotExist if the process

@@ -27,7 +27,11 @@ func TestServerRestartsAfterDiskFull(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	options := mesh.Options{URL: s.ClientURL(), User: mesh.UserSetup, Seed: seed, Wait: 5 * time.Second}
+	keyring, err := LoadKeyring(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	options := mesh.Options{URL: s.ClientURL(), User: mesh.UserSetup, Seed: seed, Keyring: keyring, Wait: 5 * time.Second}
 	address, before := s.ClientURL(), map[string]string{}
 	conns, again := map[string]*mesh.Conn{}, map[string]chan nats.Status{}
 	for _, way := range []string{"by its address", "in this process"} {

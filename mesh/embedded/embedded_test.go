@@ -44,7 +44,11 @@ func connect(t *testing.T, dir, url, user string) *mesh.Conn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	conn, err := mesh.Connect(t.Context(), mesh.Options{URL: url, User: user, Seed: seed, Wait: 5 * time.Second})
+	keyring, err := embedded.LoadKeyring(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := mesh.Connect(t.Context(), mesh.Options{URL: url, User: user, Seed: seed, Keyring: keyring, Wait: 5 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -35,7 +36,10 @@ const maxPayload = 1 << 20
 const (
 	confFile  = "nats.conf"
 	localFile = "local.conf"
-	keyFolder = "keys"
+	// privilegedFile is secret; KeyringFile, in the folder of keys, is not.
+	privilegedFile = "privileged.conf"
+	keyFolder      = "keys"
+	KeyringFile    = "public.json"
 )
 
 // Options configures a server.
@@ -55,8 +59,9 @@ type Options struct {
 // Keys maps users to their public nkeys.
 type Keys map[string]string
 
-// Init writes a server's folder: nats.conf with the content conf, local.conf from o, and a private nkey seed for each user in
-// keys/<user>.nk with mode 0600. Existing keys are kept; both configuration files are overwritten. Files are written atomically.
+// Init writes a server's folder: nats.conf with the content conf, local.conf from o, privileged.conf with mode 0600, a private nkey seed for
+// each user in keys/<user>.nk with mode 0600, and the public keys of all in keys/public.json, which every process needs. Existing keys are
+// kept; all other files are overwritten. Files are written atomically.
 func Init(dir string, conf []byte, o Options) (Keys, error) {
 	o, err := o.withDefaults(dir)
 	if err != nil {
@@ -65,13 +70,23 @@ func Init(dir string, conf []byte, o Options) (Keys, error) {
 	if err := os.MkdirAll(filepath.Join(dir, keyFolder), 0o700); err != nil {
 		return nil, fmt.Errorf("creating the folder of keys: %w", err)
 	}
-	keys := Keys{}
+	keys, tokens := Keys{}, map[string]string{}
 	for _, user := range append(mesh.Users(), mesh.UserSystem) {
-		public, err := ensureKey(keyPath(dir, user))
+		public, token, err := ensureKey(keyPath(dir, user))
 		if err != nil {
 			return nil, fmt.Errorf("creating the key of %s: %w", user, err)
 		}
-		keys[user] = public
+		keys[user], tokens[user] = public, token
+	}
+	ring, err := mesh.Keyring(keys).Encode()
+	if err != nil {
+		return nil, err
+	}
+	if err := write(filepath.Join(dir, keyFolder, KeyringFile), ring, 0o644); err != nil {
+		return nil, fmt.Errorf("writing %s: %w", KeyringFile, err)
+	}
+	if err := write(filepath.Join(dir, privilegedFile), []byte(mesh.RenderPrivileged(tokens)), 0o600); err != nil {
+		return nil, fmt.Errorf("writing %s: %w", privilegedFile, err)
 	}
 	if err := write(filepath.Join(dir, localFile), o.render(keys), 0o644); err != nil {
 		return nil, fmt.Errorf("writing %s: %w", localFile, err)
@@ -89,6 +104,15 @@ func LoadSeed(dir, user string) ([]byte, error) {
 		return nil, fmt.Errorf("reading the key of %s: %w", user, err)
 	}
 	return []byte(strings.TrimSpace(string(seed))), nil
+}
+
+// LoadKeyring reads the public keys of all users from a server's folder.
+func LoadKeyring(dir string) (mesh.Keyring, error) {
+	data, err := os.ReadFile(filepath.Join(dir, keyFolder, KeyringFile))
+	if err != nil {
+		return nil, fmt.Errorf("reading the public keys: %w", err)
+	}
+	return mesh.ParseKeyring(data)
 }
 
 func keyPath(dir, user string) string { return filepath.Join(dir, keyFolder, user+".nk") }
@@ -155,37 +179,41 @@ func (o Options) render(keys Keys) []byte {
 // quote quotes a string for the server's configuration language, whose escapes are a subset of Go's.
 func quote(s string) string { return strconv.Quote(s) }
 
-// ensureKey returns the public key of the seed in path, which it creates if there is none.
-func ensureKey(path string) (string, error) {
+// ensureKey returns the public key and the privileged token of the seed in path, which it creates if there is none.
+func ensureKey(path string) (public, token string, err error) {
 	seed, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return makeKey(path)
+		seed, err = makeKey(path)
 	}
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
-	pair, err := nkeys.FromSeed([]byte(strings.TrimSpace(string(seed))))
+	seed = []byte(strings.TrimSpace(string(seed)))
+	pair, err := nkeys.FromSeed(seed)
 	if err != nil {
-		return "", fmt.Errorf("reading %s: %w", path, err)
+		return "", "", fmt.Errorf("reading %s: %w", path, err)
 	}
 	defer pair.Wipe()
-	return pair.PublicKey()
+	if public, err = pair.PublicKey(); err != nil {
+		return "", "", err
+	}
+	token, err = mesh.PrivilegedToken(seed)
+	return public, token, err
 }
 
-func makeKey(path string) (string, error) {
+// makeKey writes a new seed to path and returns it.
+func makeKey(path string) ([]byte, error) {
 	pair, err := nkeys.CreateUser()
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	defer pair.Wipe()
 	seed, err := pair.Seed()
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	if err := write(path, append(seed, '\n'), 0o600); err != nil {
-		return "", err
-	}
-	return pair.PublicKey()
+	seed = append(bytes.Clone(seed), '\n') // wiping the pair wipes its own copy
+	return seed, write(path, seed, 0o600)
 }
 
 // write replaces the file at path atomically and syncs file and folder.

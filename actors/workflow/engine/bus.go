@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"go.uber.org/zap"
@@ -42,7 +43,7 @@ func (b natsBus) request(ctx context.Context, number int, data []byte) ([]byte, 
 
 func (b natsBus) serve(ctx context.Context, number int, handle func(ctx context.Context, data []byte) ([]byte, error)) error {
 	sub, err := b.conn.Subscribe(subjects.WorkflowPartitionSubject(number), func(m *nats.Msg) {
-		if !mesh.IsInbox(m.Reply) {
+		if !mesh.IsInbox(m.Reply, b.conn.User) {
 			return
 		}
 		b.background.Go(func() { b.answer(ctx, m, handle) })
@@ -76,10 +77,21 @@ func (b natsBus) answer(ctx context.Context, m *nats.Msg, handle func(ctx contex
 	}
 }
 
-func (b natsBus) broadcast(data []byte) error { return b.conn.Publish(subjects.WorkflowPeers, data) }
+// broadcast signs a heartbeat. It has no reply subject that would show whose it is, and others can have the server publish on its subject.
+func (b natsBus) broadcast(data []byte) error {
+	m := &nats.Msg{Subject: subjects.WorkflowPeers, Data: data}
+	if err := b.conn.JS.Sign(m); err != nil {
+		return err
+	}
+	return b.conn.PublishMsg(m)
+}
 
 func (b natsBus) listen(handle func(data []byte)) (stop func(), err error) {
-	sub, err := b.conn.Subscribe(subjects.WorkflowPeers, func(m *nats.Msg) { handle(m.Data) })
+	sub, err := b.conn.Subscribe(subjects.WorkflowPeers, func(m *nats.Msg) {
+		if b.conn.JS.Verify(b.conn.User, m.Subject, m.Header, m.Data, time.Now()) == nil {
+			handle(m.Data)
+		}
+	})
 	if err != nil {
 		return nil, fmt.Errorf("listening for the other processes: %w", err)
 	}

@@ -19,7 +19,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
@@ -75,7 +74,6 @@ type Engine struct {
 	bus   bus
 	// single: no other process runs the actor.
 	single     bool
-	feedStream jetstream.Stream
 	metrics    *metrics
 	ownership  *ownership
 	projector  *projector
@@ -94,16 +92,13 @@ type Engine struct {
 
 // New opens the streams of the log and the feed. The engine works once its Loops run.
 func New(ctx context.Context, o Options) (*Engine, error) {
-	log, err := o.Conn.JS.Stream(ctx, subjects.WorkflowLog.Name)
-	if err != nil {
-		return nil, fmt.Errorf("opening the stream of logs: %w", err)
-	}
-	feed, err := o.Conn.JS.Stream(ctx, subjects.WorkflowFeed.Name)
-	if err != nil {
-		return nil, fmt.Errorf("opening the stream of watched executions: %w", err)
+	for _, stream := range []subjects.Stream{subjects.WorkflowLog, subjects.WorkflowFeed} {
+		if _, err := o.Conn.JS.Stream(ctx, stream.Name); err != nil {
+			return nil, fmt.Errorf("opening the stream %s: %w", stream.Name, err)
+		}
 	}
 	e := newEngine(o, int(o.Conn.MaxPayload())-logOverhead)
-	e.log, e.feedStream, e.store = streamLog{o.Conn, log}, feed, sqlStore{&e.Options}
+	e.log, e.store = streamLog{o.Conn, o.Log}, sqlStore{&e.Options}
 	e.bus = natsBus{conn: o.Conn, log: o.Log, background: &e.background}
 	e.single = o.DB.Dialect() == database.DialectSQLite // whose file one process has open
 	return e, nil

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"sync"
 
 	"github.com/weftmesh/weft/actors/wait"
@@ -51,17 +52,17 @@ func (e *Engine) Watch(ctx context.Context, row Row) (subjects.StreamPointer, er
 		return subjects.StreamPointer{}, err
 	}
 	subject := subjects.WorkflowFeedSubject(row.ID)
-	_, first, err := getMessage(ctx, e.Conn, subjects.WorkflowFeed.GetSubject(), map[string]any{"seq": 1, "next_by_subj": subject})
+	first, err := getMessage(ctx, e.Conn, subjects.WorkflowFeed.GetSubject(), map[string]any{"seq": 1, "next_by_subj": subject})
 	if err != nil {
 		return subjects.StreamPointer{}, err
 	}
-	return subjects.StreamPointer{Stream: subjects.WorkflowFeed.Name, Filter: subject, Sequence: max(first, 1), Until: endEvents}, nil
+	return subjects.StreamPointer{Stream: subjects.WorkflowFeed.Name, Filter: subject, Sequence: max(first.sequence, 1), Until: endEvents}, nil
 }
 
 // PurgeFeeds deletes what the feed has of executions.
 func (e *Engine) PurgeFeeds(ctx context.Context, ids []string) error {
 	for _, id := range ids {
-		if err := e.feedStream.Purge(ctx, jetstream.WithPurgeSubject(subjects.WorkflowFeedSubject(id))); err != nil {
+		if err := e.Conn.JS.Purge(ctx, subjects.WorkflowFeed.Name, subjects.WorkflowFeedSubject(id), 0); err != nil {
 			return fmt.Errorf("purging a feed: %w", err)
 		}
 	}
@@ -111,11 +112,7 @@ func (e *Engine) feed(ctx context.Context, id string) error {
 	}
 	subject := subjects.WorkflowFeedSubject(id)
 	for {
-		data, last, err := getMessage(ctx, e.Conn, subjects.WorkflowFeed.GetSubject(), map[string]any{"last_by_subj": subject})
-		if err != nil {
-			return err
-		}
-		after, err := lastFedEvent(data)
+		last, after, err := e.fed(ctx, subject)
 		if err != nil {
 			return err
 		}
@@ -133,6 +130,30 @@ func (e *Engine) feed(ctx context.Context, id string) error {
 			return err
 		}
 	}
+}
+
+// fed returns the sequence of the last message of a feed, and the number of the last event that the engine has published to it. Messages that
+// it did not publish do not count, and no reader takes them from it.
+func (e *Engine) fed(ctx context.Context, subject string) (last uint64, after int64, err error) {
+	m, err := getMessage(ctx, e.Conn, subjects.WorkflowFeed.GetSubject(), map[string]any{"last_by_subj": subject})
+	if err != nil || m.sequence == 0 {
+		return 0, 0, err
+	}
+	last = m.sequence
+	if m.verify(e.Conn) == nil {
+		after, err = lastFedEvent(m.data)
+		return last, after, err
+	}
+	for next := uint64(1); next < last; next = m.sequence + 1 {
+		m, err = getMessage(ctx, e.Conn, subjects.WorkflowFeed.GetSubject(), map[string]any{"seq": next, "next_by_subj": subject})
+		if err == nil && m.sequence > 0 && m.verify(e.Conn) == nil {
+			after, err = lastFedEvent(m.data)
+		}
+		if err != nil || m.sequence == 0 {
+			break
+		}
+	}
+	return last, after, err
 }
 
 // lastFedEvent is the number of the last event in a message of the feed.
@@ -164,8 +185,10 @@ func (e *Engine) publishFeed(ctx context.Context, subject string, last uint64, m
 	ctx, cancel := context.WithTimeout(ctx, logTimeout)
 	defer cancel()
 	_, err = e.Conn.JS.PublishMsg(ctx, &nats.Msg{
-		Subject: subject, Data: data, Header: nats.Header{mesh.HeaderEvent: {string(events[0].Type)}},
-	}, jetstream.WithExpectLastSequencePerSubject(last))
+		Subject: subject, Data: data, Header: nats.Header{
+			mesh.HeaderEvent: {string(events[0].Type)}, jetstream.ExpectedLastSubjSeqHeader: {strconv.FormatUint(last, 10)},
+		},
+	})
 	if isWrongSequence(err) {
 		return errFenced
 	}

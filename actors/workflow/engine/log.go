@@ -5,14 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
 	"time"
-
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
-
-	"github.com/weftmesh/weft/mesh"
-	"github.com/weftmesh/weft/subjects"
 )
 
 // logTimeout bounds one append to a log, or one read of it.
@@ -102,92 +95,5 @@ func readLog(ctx context.Context, s logStore, number int, after, before uint64, 
 			return err
 		}
 		after = sequence
-	}
-}
-
-// streamLog keeps the logs in the stream WORKFLOW_LOG, a subject for each partition.
-type streamLog struct {
-	conn   *mesh.Conn
-	stream jetstream.Stream
-}
-
-func (s streamLog) append(ctx context.Context, number int, data []byte, after uint64) (uint64, error) {
-	ack, err := s.conn.JS.PublishMsg(ctx, &nats.Msg{Subject: subjects.WorkflowLogSubject(number), Data: data},
-		jetstream.WithExpectLastSequencePerSubject(after), jetstream.WithExpectStream(subjects.WorkflowLog.Name), jetstream.WithRetryAttempts(0))
-	if isWrongSequence(err) {
-		return 0, errSequence
-	}
-	if err != nil {
-		return 0, err
-	}
-	return ack.Sequence, nil
-}
-
-func (s streamLog) last(ctx context.Context, number int) ([]byte, uint64, error) {
-	return getMessage(ctx, s.conn, subjects.WorkflowLog.GetSubject(), map[string]any{"last_by_subj": subjects.WorkflowLogSubject(number)})
-}
-
-func (s streamLog) next(ctx context.Context, number int, from uint64) ([]byte, uint64, error) {
-	return getMessage(ctx, s.conn, subjects.WorkflowLog.GetSubject(), map[string]any{"seq": from, "next_by_subj": subjects.WorkflowLogSubject(number)})
-}
-
-func (s streamLog) truncate(ctx context.Context, number int, before uint64) error {
-	ctx, cancel := context.WithTimeout(ctx, logTimeout)
-	defer cancel()
-	err := s.stream.Purge(ctx, jetstream.WithPurgeSubject(subjects.WorkflowLogSubject(number)), jetstream.WithPurgeSequence(before))
-	if err != nil {
-		return fmt.Errorf("truncating the log of partition %d: %w", number, err)
-	}
-	return nil
-}
-
-// isWrongSequence reports whether the server refused a publish because of its expected last sequence.
-func isWrongSequence(err error) bool {
-	var api *jetstream.APIError
-	return errors.As(err, &api) && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence
-}
-
-// noSuchMessage is the server's code for a message that is not there.
-const noSuchMessage = 10037
-
-// getMessage reads one message of a stream by a query of the JetStream API; sequence 0: there is none. It asks the stream's
-// leader: a replica may lag, and a call whose result is missed would be made again.
-func getMessage(ctx context.Context, conn *mesh.Conn, subject string, query map[string]any) (data []byte, sequence uint64, err error) {
-	ctx, cancel := context.WithTimeout(ctx, logTimeout)
-	defer cancel()
-	body, err := json.Marshal(query)
-	if err != nil {
-		return nil, 0, fmt.Errorf("encoding a request: %w", err)
-	}
-	answer, err := conn.RequestWithContext(ctx, subject, body)
-	if err != nil {
-		return nil, 0, logUnreadable(err)
-	}
-	var reply struct {
-		Error *struct {
-			ErrorCode   int    `json:"err_code"`
-			Description string `json:"description"`
-		} `json:"error"`
-		Message struct {
-			Sequence uint64 `json:"seq"`
-			Data     []byte `json:"data"`
-		} `json:"message"`
-	}
-	if err := json.Unmarshal(answer.Data, &reply); err != nil {
-		return nil, 0, logUnreadable(err)
-	}
-	if reply.Error != nil {
-		if reply.Error.ErrorCode == noSuchMessage {
-			return nil, 0, nil
-		}
-		return nil, 0, logUnreadable(errors.New(strconv.Itoa(reply.Error.ErrorCode) + " " + reply.Error.Description))
-	}
-	return reply.Message.Data, reply.Message.Sequence, nil
-}
-
-func logUnreadable(err error) error {
-	return &subjects.Error{
-		Code: subjects.CodeUnavailable, Detail: "the history cannot be read right now", RetryAfter: subjects.RetrySoon,
-		Cause: fmt.Errorf("reading a log: %w", err),
 	}
 }
