@@ -24,6 +24,7 @@ type ExecutionProblem struct {
 	Title    string `json:"title,omitempty"`
 	Detail   string `json:"detail,omitempty"`
 	Instance string `json:"instance,omitempty" doc:"JSON pointer of the failed task in the definition."`
+	Outcome  string `json:"outcome,omitempty" enum:"unknown" doc:"unknown, if a call was interrupted that may have had its effect."`
 }
 
 // ExecutionTask is one run of a task.
@@ -39,6 +40,7 @@ type ExecutionTask struct {
 	StartedAt  time.Time         `json:"started_at"`
 	EndedAt    *time.Time        `json:"ended_at,omitempty"`
 	Error      *ExecutionProblem `json:"error,omitempty"`
+	Outcome    string            `json:"outcome,omitempty" enum:"unknown" doc:"unknown, if the run's call was interrupted and may have had its effect."`
 }
 
 // Execution is one run of a workflow's version.

@@ -91,6 +91,7 @@ func New(deps actors.Deps, config Config) (*Actor, error) {
 	}
 	a.calls = &calls{
 		Deps: deps, config: config, egress: client, engine: a.engine, executions: a.executions, approvals: a.approvals, triggers: a.triggers,
+		safety: newActionSafety(deps.Conn, deps.Now),
 	}
 	return a, nil
 }

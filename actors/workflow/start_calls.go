@@ -32,7 +32,7 @@ func (c *calls) startChild(ctx context.Context, row engine.Row, call *machine.Ca
 		return nil, machine.NewError(machine.TypeValidation, fmt.Sprintf("the input has %d bytes, the limit is %d", len(input), c.config.MaxInput))
 	}
 	r := startRequest{
-		userID: row.UserID, workflowID: workflowID, version: version, executionID: engine.DerivedID(call.Key), input: string(input),
+		userID: row.UserID, workflowID: workflowID, version: version, executionID: engine.ChildID(call), input: string(input),
 		origin: engine.Origin{Kind: engine.OriginWorkflow, ID: row.ID},
 	}
 	if child.Await {

@@ -42,7 +42,7 @@ func TestCommandsAreReceivedAsTheyWereSent(t *testing.T) {
 	roundTrip(t, cancelCommand{"e", "r"})
 	roundTrip(t, suspendCommand{"e", "r"})
 	roundTrip(t, resumeCommand{"e"})
-	roundTrip(t, completeCommand{Execution: "e", Call: "1", Child: "c", Output: []byte(`{"a":1}`)})
+	roundTrip(t, completeCommand{Execution: "e", Call: "1", Output: []byte(`{"a":1}`)})
 	roundTrip(t, completeCommand{Execution: "e", Call: "1", Error: machine.NewError(machine.TypeRuntime, "x")})
 	roundTrip(t, watchCommand{"e"})
 	roundTrip(t, deliverCommand{UserID: "u", Event: machine.ValueOf(map[string]any{"type": "t", "list": []any{"a", nil, true}})})

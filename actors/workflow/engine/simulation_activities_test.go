@@ -180,7 +180,7 @@ type order struct {
 func (p *process) startChild(ctx context.Context, row Row, call *machine.Call) (any, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
-	o := order{userID: row.UserID, workflow: call.Workflow.Name, id: DerivedID(call.Key), origin: Origin{Kind: OriginWorkflow, ID: row.ID}}
+	o := order{userID: row.UserID, workflow: call.Workflow.Name, id: ChildID(call), origin: Origin{Kind: OriginWorkflow, ID: row.ID}}
 	if call.Workflow.Await {
 		o.parent, o.parentCall = row.ID, call.ID
 	}

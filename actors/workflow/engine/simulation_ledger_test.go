@@ -387,21 +387,24 @@ func (l *ledger) isOver(id, call string) bool {
 	return e != nil && (e.end != nil || e.runs[number] != nil && e.runs[number].end != nil)
 }
 
-// call is the key of the execution's call that starts a workflow.
-func (e *loggedExecution) call(workflow string) string {
-	x, err := machine.Restore(simulated[e.row.WorkflowID].def, machine.Environment{}, e.events[:1])
-	if err != nil {
-		return err.Error()
+// child is the first execution that the execution starts by run: workflow.
+func (e *loggedExecution) child(workflow string) string {
+	if children := e.children(workflow); len(children) > 0 {
+		return children[0]
 	}
-	for i := range e.events {
-		if i > 0 && x.Apply(e.events[i]) != nil {
-			return "an event cannot be applied"
-		}
+	return "no call"
+}
+
+// children are the executions that the execution starts by run: workflow, in the order of their calls.
+func (e *loggedExecution) children(workflow string) (ids []string) {
+	x, err := machine.Restore(simulated[e.row.WorkflowID].def, machine.Environment{}, e.events[:1])
+	for i := 1; i < len(e.events) && err == nil; i++ {
+		err = x.Apply(e.events[i])
 		for _, call := range x.Awaited() {
-			if call.Workflow != nil && call.Workflow.Name == workflow {
-				return call.Key
+			if call.Workflow != nil && call.Workflow.Name == workflow && !slices.Contains(ids, ChildID(call)) {
+				ids = append(ids, ChildID(call))
 			}
 		}
 	}
-	return "no call"
+	return ids
 }

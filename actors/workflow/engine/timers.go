@@ -3,6 +3,7 @@ package engine
 import (
 	"container/heap"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/weftmesh/weft/actors/wait"
@@ -17,7 +18,9 @@ const (
 	timerHorizon = 10 * time.Minute
 	// maxTimersPerPass bounds the executions that one pass wakes.
 	maxTimersPerPass = 200
-	// slotRetryDelay is the pause before an evicted execution whose timer is due looks for a slot again.
+	// timerReaders is how many evicted executions are loaded at once.
+	timerReaders = 8
+	// slotRetryDelay is the pause before an evicted execution whose timer is due looks for room again.
 	slotRetryDelay = 20 * time.Millisecond
 )
 
@@ -99,24 +102,42 @@ func (p *partition) fireTimers(h *execution) {
 	if h.machine == nil && !h.finished {
 		p.recheck(h)
 	}
-	if h.machine == nil || h.finished {
-		return
-	}
-	now := p.e.Now()
-	var outcomes []machine.Outcome
-	// Several may be due at once, after a restart or a suspension: the earliest is applied first.
-	for _, t := range slices.SortedStableFunc(slices.Values(h.machine.Timers()), func(a, b machine.Timer) int { return a.At.Compare(b.At) }) {
-		if !t.At.After(now) {
-			outcomes = append(outcomes, machine.TimerDue(t.ID, now))
-		}
-	}
-	if len(outcomes) > 0 {
-		p.decide(h, nil, outcomes...)
+	if h.machine == nil || h.finished || p.fireOverdue(h) {
 		return
 	}
 	if h.unacked == 0 {
 		p.scheduleTimer(h.nextTimer(), h)
 	}
+}
+
+// fireOverdue applies the timers of a loaded execution that are due, and reports whether there are any. It precedes whatever else
+// happens to the execution at that time: no call is made, and no result or event taken, after the timeout that ends it.
+func (p *partition) fireOverdue(h *execution) bool {
+	now := p.e.Now()
+	if next := h.nextTimer(); next.IsZero() || next.After(now) || h.broken {
+		return false
+	}
+	var outcomes []machine.Outcome
+	// Several may be due at once, after a restart or a suspension: the earliest is applied first.
+	for _, t := range slices.SortedStableFunc(slices.Values(h.machine.Timers()), func(a, b machine.Timer) int { return a.At.Compare(b.At) }) {
+		if !t.At.After(now) {
+			outcomes = append(outcomes, machine.TimerDue(t.ID, now))
+			p.observeDelay(h, t, now)
+		}
+	}
+	return p.decide(h, nil, outcomes...)
+}
+
+// observeDelay records how late a timer fires: after it was due, and this owner could have fired it.
+func (p *partition) observeDelay(h *execution, t machine.Timer, now time.Time) {
+	from := t.At
+	for _, possible := range []time.Time{p.since, h.resumedAt} {
+		if possible.After(from) {
+			from = possible
+		}
+	}
+	p.e.metrics.timerDelay.Observe(max(0, now.Sub(from)).Seconds())
+	observeTimer(firedTimer{Execution: h.row.ID, Timer: t.ID, Due: t.At, From: from, Fired: now})
 }
 
 // runTimers wakes executions whose time has come, until the partition is closed.
@@ -126,7 +147,7 @@ func (p *partition) runTimers() {
 	}
 }
 
-// fireDue wakes the executions that are due and returns the time until the next are.
+// fireDue fires the timers of loaded executions that are due, has evicted ones loaded, and returns the time until the next are due.
 func (p *partition) fireDue() time.Duration {
 	now := p.e.Now()
 	p.mu.Lock()
@@ -136,9 +157,7 @@ func (p *partition) fireDue() time.Duration {
 		p.loadTimers(now.Add(timerHorizon))
 	}
 	p.mu.Lock()
-	// Evicted executions are loaded as there are slots for them.
-	room := max(p.e.executionSlots.free(), 0)
-	var evicted []string
+	defer p.mu.Unlock()
 	for range maxTimersPerPass {
 		id, ok := p.timers.due(now)
 		if !ok {
@@ -148,25 +167,56 @@ func (p *partition) fireDue() time.Duration {
 			p.fireTimers(h)
 			continue
 		}
-		if len(evicted) >= room {
-			p.timers.add(now.Add(slotRetryDelay), id)
-			break
-		}
-		evicted = append(evicted, id)
+		p.evictedDue = append(p.evictedDue, id)
+		p.evictedWake.Notify()
 	}
 	next, more := p.timers.next()
-	p.mu.Unlock()
-	for _, id := range evicted {
-		if err := p.withExecution(p.ctx, id, p.fireTimers); err != nil && !IsNotFound(err) {
-			p.mu.Lock()
-			p.timers.add(now.Add(maxTimerSleep), id) // retry
-			p.mu.Unlock()
-		}
-	}
 	if !more {
 		return maxTimerSleep
 	}
 	return min(max(next.Sub(p.e.Now()), time.Millisecond), maxTimerSleep)
+}
+
+// runEvictedTimers loads the evicted executions whose timers are due, until the partition is closed. It has a goroutine of its own,
+// because reading them must not hold up the timers of those in memory.
+func (p *partition) runEvictedTimers() {
+	for p.ctx.Err() == nil {
+		p.mu.Lock()
+		room := p.e.executionSlots.room(p.e.Config.MaxQueued)
+		batch := p.evictedDue[:min(len(p.evictedDue), room, maxTimersPerPass)]
+		p.evictedDue = p.evictedDue[len(batch):]
+		left := len(p.evictedDue)
+		p.mu.Unlock()
+		p.loadDue(batch)
+		switch {
+		case left == 0:
+			_ = wait.Until(p.ctx, p.evictedWake.C(), maxTimerSleep)
+		case len(batch) == 0: // there is no room
+			_ = wait.Until(p.ctx, nil, slotRetryDelay)
+		}
+	}
+}
+
+// loadDue loads executions and fires their timers, some at a time.
+func (p *partition) loadDue(ids []string) {
+	var readers sync.WaitGroup
+	queue := make(chan string)
+	for range min(len(ids), timerReaders) {
+		readers.Go(func() {
+			for id := range queue {
+				if err := p.withExecution(p.ctx, id, p.fireTimers); err != nil && !IsNotFound(err) {
+					p.mu.Lock()
+					p.timers.add(p.e.Now().Add(maxTimerSleep), id) // retry
+					p.mu.Unlock()
+				}
+			}
+		})
+	}
+	for _, id := range ids {
+		queue <- id
+	}
+	close(queue)
+	readers.Wait()
 }
 
 // loadTimers reads the timers of evicted executions that are due before a time. If that fails, the next pass tries again.
