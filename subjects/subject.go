@@ -55,7 +55,9 @@ func CancelSubject(actor, service string) string { return cancelPrefix + actor +
 func CancelPattern(actor string) string { return cancelPrefix + actor + ".*" }
 
 // CancelledBy returns the service that a cancel subject identifies.
-func CancelledBy(actor, subject string) string { return strings.TrimPrefix(subject, cancelPrefix+actor+".") }
+func CancelledBy(actor, subject string) string {
+	return strings.TrimPrefix(subject, cancelPrefix+actor+".")
+}
 
 // CallerOf returns the service or the edge node that subject identifies, both empty for a plain call. The server's
 // permissions authenticate it.

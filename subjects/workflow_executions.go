@@ -143,6 +143,16 @@ type ExecutionEvent struct {
 	AttemptDue *time.Time        `json:"attempt_due,omitempty"`
 	Timer      string            `json:"timer,omitempty"`
 	Reason     string            `json:"reason,omitempty"`
+	// Interrupted are the calls whose outcome the event leaves unknown.
+	Interrupted []InterruptedCall `json:"interrupted,omitempty" doc:"The calls that the event ends before they have a result and that may have had their effect."`
+}
+
+// InterruptedCall is a call that was ended before it had a result, and that may have had its effect.
+type InterruptedCall struct {
+	Run     int    `json:"run" doc:"The task run that made the call."`
+	Task    string `json:"task" doc:"JSON pointer of the task in the definition."`
+	Key     string `json:"key"`
+	Outcome string `json:"outcome" enum:"unknown"`
 }
 
 // ExecutionHistoryRequest names an execution and selects a page.
