@@ -132,7 +132,7 @@ var interruptions = map[string]struct {
       do: [{c: {set: {status: '${ $e.status }', at: '${ $e.instance }'}}}]`,
 		output: `{"at":"/do/0/a/try/0/b","status":408}`, takes: 200 * time.Millisecond, requests: 1},
 	"a list of tasks": {tasks: `- a: {timeout: {after: {milliseconds: 200}}, do: [{b: {set: {n: 1}}}, {c: {SLOW}}]}`, takes: 200 * time.Millisecond, requests: 1},
-	"a loop": {tasks: `- a: {timeout: {after: {milliseconds: 200}}, for: {each: i, in: '[1, 2]'}, do: [{c: {SLOW}}]}`, takes: 200 * time.Millisecond, requests: 1},
+	"a loop":          {tasks: `- a: {timeout: {after: {milliseconds: 200}}, for: {each: i, in: '[1, 2]'}, do: [{c: {SLOW}}]}`, takes: 200 * time.Millisecond, requests: 1},
 	"the inner of two": {tasks: `
 - a:
     timeout: {after: PT10S}

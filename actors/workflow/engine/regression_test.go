@@ -183,11 +183,11 @@ func TestChildOfAFailedStart(t *testing.T) {
 func TestEachAttemptHasAChildOfItsOwn(t *testing.T) {
 	t.Parallel()
 	onProcess(t, nil, func(t *testing.T, p *testProcess) {
-		dispatch, failed := p.engine.activities.dispatch, false
+		dispatch := p.engine.activities.dispatch
 		p.engine.activities.dispatch = func(ctx context.Context, row Row, call *machine.Call, repeated bool) (any, error) {
 			output, err := dispatch(ctx, row, call, repeated)
-			if call.Kind == machine.CallWorkflow && !failed {
-				failed, err = true, subjects.Errorf(subjects.CodeInternal, "simulated")
+			if call.Kind == machine.CallWorkflow && call.Attempt == 1 {
+				err = machine.NewError(machine.TypeCommunication, "simulated")
 			}
 			return output, err
 		}

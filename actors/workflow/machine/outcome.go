@@ -29,7 +29,9 @@ const (
 )
 
 // EndsCall reports whether the outcome is the result of a call.
-func (o Outcome) EndsCall() bool { return o.kind == outcomeCallCompleted || o.kind == outcomeCallFailed }
+func (o Outcome) EndsCall() bool {
+	return o.kind == outcomeCallCompleted || o.kind == outcomeCallFailed
+}
 
 // Resumes reports whether the outcome is that of Resume.
 func (o Outcome) Resumes() bool { return o.kind == outcomeResume }
