@@ -123,9 +123,9 @@ var simulated = func() map[string]simulatedWorkflow {
     - guarded: {try: [{inner: {timeout: {after: {milliseconds: 700}}, do: [{a: {call: svc.slow}}, {b: {call: svc.put}}]}}], catch: {do: [{c: {call: svc.put}}]}}
 `)
 	add("slowapprove", "", `
-- race: {fork: {compete: true, branches: [{ask: {call: approval.request, with: {title: ok}}}, {fast: {wait: {milliseconds: 400}}}]}}
-- rest: {wait: {seconds: 3}}
-- after: {call: svc.put}
+- early: {fork: {compete: true, branches: [{ask: {call: approval.request, with: {title: ok}}}, {fast: {wait: {milliseconds: 80}}}]}}
+- late: {fork: {compete: true, branches: [{ask: {call: approval.request, with: {title: ok}}}, {fast: {wait: {milliseconds: 400}}}]}}
+- rest: {wait: {minutes: 30}}
 `)
 	add("slowparent", "", `
 - a: {try: [{c: {run: {workflow: {namespace: test, name: slowchild, version: '0.1.0'}}, timeout: {after: {milliseconds: 800}}}}], catch: {do: [{s: {set: {n: 1}}}]}}

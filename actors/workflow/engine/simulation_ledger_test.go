@@ -284,7 +284,7 @@ func (l *ledger) timerFired(e *loggedExecution, event *machine.Event) {
 const (
 	// lateCalm bounds how late a timer may fire without faults, lateHealed after the last fault and with few slots.
 	lateCalm   = 250 * time.Millisecond
-	lateHealed = 20 * time.Second
+	lateHealed = 5 * time.Second
 )
 
 // effect checks a call that is made now; done is called when it is over.
