@@ -41,7 +41,7 @@ type calls struct {
 func (c *calls) dispatch(ctx context.Context, row engine.Row, call *machine.Call, repeated bool) (any, error) {
 	switch call.Kind {
 	case machine.CallEmit:
-		return call.Message, c.emit(ctx, row, call.Message)
+		return call.Message, c.emit(ctx, row, call)
 	case machine.CallWorkflow:
 		return c.startChild(ctx, row, call)
 	case machine.CallHTTP:

@@ -34,7 +34,7 @@ func TestCommandsAreReceivedAsTheyWereSent(t *testing.T) {
 	t.Parallel()
 	roundTrip(t, startCommand{
 		Row: Row{
-			ID: "i", UserID: "u", WorkflowID: "w", Version: 3, Name: "n", ConsentID: "c", Priority: -2, Origin: Origin{OriginRetry, "o", 2, "t"},
+			ID: "i", UserID: "u", WorkflowID: "w", Version: 3, Name: "n", ConsentID: "c", Priority: -2, Origin: Origin{Kind: OriginRetry, ID: "o", Depth: 2, Root: "r", Ancestors: "r s", Task: "t"},
 			ParentID: "p", ParentCall: "1", Input: `{"a":1}`, Attributes: `{"b":"c"}`, Trace: "00", CreatedAt: 5,
 			Limits: &definition.Limits{ConcurrencyKey: "k", MaxConcurrent: 1, RateKey: "r", Rate: 2, Period: time.Second},
 		}, Schedule: "s",
