@@ -168,7 +168,9 @@ func TestRecordedCancellationIsCarriedOut(t *testing.T) {
 		child := b.createNamed(t, "resting", "- rest: {wait: {hours: 1}}\n")
 		root := b.run(t, "- a: {run: {workflow: {namespace: test, name: resting, version: '0.1.0'}, await: false}}\n", `{}`)
 		eventually(t, "the child waits", func() bool { return b.statuses(t, child)[subjects.ExecutionWaiting] == 1 })
+		_ = b.host.Stop(t)
 		b.execSQL(t, "INSERT INTO cancelled_trees (execution_id, user_id, root, passes, next_at) VALUES (?, ?, ?, 0, 1)", root.ID, b.user, root.ID)
+		b.host = b.start(t)
 		eventually(t, "the child is cancelled", func() bool { return b.statuses(t, child)[subjects.ExecutionCancelled] == 1 })
 	})
 }
