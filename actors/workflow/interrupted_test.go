@@ -22,7 +22,7 @@ func TestOutcomeOfAnInterruptedCall(t *testing.T) {
 		}
 		t.Cleanup(func() { _ = silent.Close() })
 		b.ended = make(chan error, 16)
-		for name, test := range map[string]struct {
+		tests := map[string]struct {
 			call    string
 			unknown bool
 		}{
@@ -35,12 +35,17 @@ func TestOutcomeOfAnInterruptedCall(t *testing.T) {
 			"action that must not be repeated": {"call: github.hold_once", true},
 			"action that only reads":           {"call: library.hold", false},
 			"action of unknown safety":         {"call: shop.hold", true},
-		} {
-			e := b.run(t, strings.ReplaceAll(`
+		}
+		started := map[string]string{}
+		for name, test := range tests {
+			started[name] = b.startNew(t, strings.ReplaceAll(`
 - a:
-    try: [{c: {`+test.call+`, timeout: {after: {milliseconds: 300}}}}]
+    try: [{c: {`+test.call+`, timeout: {after: {seconds: 2}}}}]
     catch: {as: e, do: [{s: {set: {status: '${ $e.status }', outcome: '${ $e.outcome }'}}}]}
-`, "URL", api.URL), `{}`)
+`, "URL", api.URL), `{}`).ID
+		}
+		for name, test := range tests {
+			e := b.awaitStatus(t, started[name], subjects.ExecutionCompleted, subjects.ExecutionFaulted)
 			want := `{"outcome":null,"status":408}`
 			if test.unknown {
 				want = `{"outcome":"unknown","status":408}`
