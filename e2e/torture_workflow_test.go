@@ -142,8 +142,8 @@ func (s *workflowStorm) create(document string) string {
 
 // injectFaults injects random faults into random workers for tortureDuration, and until enough says so. Afterwards all workers run without crash points.
 func (s *workflowStorm) injectFaults(enough func() bool) {
-	begun := time.Now()
-	for end := begun.Add(tortureDuration(s.t)); time.Now().Before(end) || !enough() && time.Since(begun) < verifyTimeout; {
+	injected := time.Now()
+	for end := injected.Add(tortureDuration(s.t)); time.Now().Before(end) || !enough() && time.Since(injected) < verifyTimeout; {
 		<-time.After(time.Duration(rand.IntN(700)) * time.Millisecond) // random interval between faults
 		w := s.workers[rand.IntN(len(s.workers))]
 		pause := func() { <-time.After(time.Duration(500+rand.IntN(2500)) * time.Millisecond) }

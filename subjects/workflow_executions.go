@@ -208,8 +208,9 @@ var CancelExecution = declare(Endpoint[ExecutionControlRequest, Execution]{
 	Subject: "weft.v1.workflow.cancel_execution", Route: "POST /v1/executions/{execution_id}/cancel",
 	Access:  Scope(ScopeWorkflowsExecute),
 	Summary: "Cancel an execution",
-	Doc: "Cancels an execution: when the call returns, no further step of it starts. Calls in flight are notified and their results " +
-		"discarded. conflict for an execution that has completed or faulted; cancelling twice has no effect.",
+	Doc: "Cancels an execution and those that it has led to: what it has started in whatever way, and what these have started in turn. " +
+		"When the call returns, no further step of it starts. Calls in flight are notified and their results discarded. conflict for an " +
+		"execution that has completed or faulted and has no descendant that runs; cancelling twice has no effect.",
 })
 
 // SuspendExecution suspends an execution.

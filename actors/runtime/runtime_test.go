@@ -293,10 +293,10 @@ func receive[T any](t *testing.T, from <-chan T) T {
 func TestCancelledCallEndsItsHandling(t *testing.T) {
 	t.Parallel()
 	m := actortest.Start(t, actortest.Quiet())
-	begun, ended := make(chan struct{}, 1), make(chan error, 1)
+	reached, ended := make(chan struct{}, 1), make(chan error, 1)
 	host(t, m, "integration", actors.Bind(subjects.ExecuteAction,
 		func(ctx context.Context, _ subjects.ExecuteActionRequest) (subjects.ActionResult, error) {
-			begun <- struct{}{}
+			reached <- struct{}{}
 			<-ctx.Done()
 			ended <- context.Cause(ctx)
 			return subjects.ActionResult{}, ctx.Err()
@@ -312,7 +312,7 @@ func TestCancelledCallEndsItsHandling(t *testing.T) {
 			_, err := mesh.Call(ctx, workflow, subjects.ExecuteAction, subjects.ExecuteActionRequest{IntegrationID: "shop", Action: "pay"}, as)
 			failed <- err
 		}()
-		receive(t, begun)
+		receive(t, reached)
 		cancel()
 		wantCode(t, receive(t, failed), subjects.CodeTimeout)
 		if err := receive(t, ended); !errors.Is(err, context.Canceled) {

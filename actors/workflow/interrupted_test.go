@@ -102,7 +102,7 @@ func TestUnknownOutcomeOfWhatElseInterrupts(t *testing.T) {
 	})
 }
 
-// TestQueuedCallTimesOut: the timeout of a call that waits for its turn fires at its time. The call is never made, and its outcome is
+// TestQueuedCallTimesOut: the timeout of a call that is queued fires at its time. The call is never made, and its outcome is
 // not unknown.
 func TestQueuedCallTimesOut(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
@@ -175,7 +175,7 @@ func TestTimeoutAfterARestart(t *testing.T) {
 }
 
 // TestApprovalIsWithdrawnWithItsBranch: a request whose task a timeout or a faster branch has ended is withdrawn, while its execution
-// goes on; also one that is still being made.
+// is still running; also one that is still being made.
 func TestApprovalIsWithdrawnWithItsBranch(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		b := setup(t, database)

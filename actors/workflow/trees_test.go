@@ -165,8 +165,8 @@ func callAs[Req, Res any](t *testing.T, b *bundle, e subjects.Endpoint[Req, Res]
 func TestRecordedCancellationIsCarriedOut(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		b := setup(t, database)
-		child := b.createNamed(t, "resting", "- rest: {wait: {hours: 1}}\n")
-		root := b.run(t, "- a: {run: {workflow: {namespace: test, name: resting, version: '0.1.0'}, await: false}}\n", `{}`)
+		child := b.createNamed(t, "waits", "- rest: {wait: {hours: 1}}\n")
+		root := b.run(t, "- a: {run: {workflow: {namespace: test, name: waits, version: '0.1.0'}, await: false}}\n", `{}`)
 		eventually(t, "the child waits", func() bool { return b.statuses(t, child)[subjects.ExecutionWaiting] == 1 })
 		_ = b.host.Stop(t)
 		b.execSQL(t, "INSERT INTO cancelled_trees (execution_id, user_id, root, passes, next_at) VALUES (?, ?, ?, 0, 1)", root.ID, b.user, root.ID)

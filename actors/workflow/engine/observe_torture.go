@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// pulsePeriod is the time between two beats of the pulse. A beat that comes later than pulseSlack says that the process, or its
-// machine, stood still.
+// pulsePeriod is the time between two beats of the pulse. A beat that comes later by more than pulseSlack says that the process got
+// no processor.
 const (
 	pulsePeriod = 2 * time.Millisecond
 	pulseSlack  = 2 * time.Millisecond
@@ -65,7 +65,7 @@ func (p *pulse) beat(now time.Time) {
 	p.last = now
 }
 
-// stalled is how much of an interval the process stood still.
+// stalled is how much of an interval the process got no processor.
 func (p *pulse) stalled(from, until time.Time) (total time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -158,7 +158,7 @@ func (p *partition) restoreLimits(ctx context.Context) error {
 func (p *partition) run() {
 	go p.writer.run(p.ctx)
 	go p.runTimers()
-	go p.runEvictedTimers()
+	go evictedTimers{p}.run()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.since = p.e.Now()

@@ -230,7 +230,7 @@ func TestTimerOfAnExecutionEvictedDuringTheRead(t *testing.T) {
 			p.flush()
 			return nil
 		})
-		one.loadTimers(time.Now().Add(timerHorizon))
+		evictedTimers{one}.read(time.Now().Add(timerHorizon))
 		p.hooks.on("due", nil)
 		one.mu.Lock()
 		defer one.mu.Unlock()

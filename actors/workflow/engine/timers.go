@@ -3,7 +3,6 @@ package engine
 import (
 	"container/heap"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/weftmesh/weft/actors/wait"
@@ -18,10 +17,6 @@ const (
 	timerHorizon = 10 * time.Minute
 	// maxTimersPerPass bounds the executions that one pass wakes.
 	maxTimersPerPass = 200
-	// timerReaders is how many evicted executions are loaded at once.
-	timerReaders = 8
-	// slotRetryDelay is the pause before an evicted execution whose timer is due looks for room again.
-	slotRetryDelay = 20 * time.Millisecond
 )
 
 // timers are the times at which executions are looked at. A time that is set twice fires once. The machine decides what is due then: a
@@ -122,21 +117,21 @@ func (p *partition) fireOverdue(h *execution) bool {
 	for _, t := range slices.SortedStableFunc(slices.Values(h.machine.Timers()), func(a, b machine.Timer) int { return a.At.Compare(b.At) }) {
 		if !t.At.After(now) {
 			outcomes = append(outcomes, machine.TimerDue(t.ID, now))
-			p.observeDelay(h, t, now)
+			p.e.observeDelay(h, t, p.since, now)
 		}
 	}
 	return p.decide(h, nil, outcomes...)
 }
 
-// observeDelay records how late a timer fires: after it was due, and this owner could have fired it.
-func (p *partition) observeDelay(h *execution, t machine.Timer, now time.Time) {
+// observeDelay records how late a timer fires: after it was due, and an owner since a time could have fired it.
+func (e *Engine) observeDelay(h *execution, t machine.Timer, since, now time.Time) {
 	from := t.At
-	for _, possible := range []time.Time{p.since, h.resumedAt} {
+	for _, possible := range []time.Time{since, h.resumedAt} {
 		if possible.After(from) {
 			from = possible
 		}
 	}
-	p.e.metrics.timerDelay.Observe(max(0, now.Sub(from)).Seconds())
+	e.metrics.timerDelay.Observe(max(0, now.Sub(from)).Seconds())
 	observeTimer(firedTimer{Execution: h.row.ID, Timer: t.ID, Due: t.At, From: from, Fired: now})
 }
 
@@ -154,7 +149,7 @@ func (p *partition) fireDue() time.Duration {
 	nearEnd := now.Add(timerHorizon / 2).After(p.timersUntil)
 	p.mu.Unlock()
 	if nearEnd {
-		p.loadTimers(now.Add(timerHorizon))
+		evictedTimers{p}.read(now.Add(timerHorizon))
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -175,69 +170,4 @@ func (p *partition) fireDue() time.Duration {
 		return maxTimerSleep
 	}
 	return min(max(next.Sub(p.e.Now()), time.Millisecond), maxTimerSleep)
-}
-
-// runEvictedTimers loads the evicted executions whose timers are due, until the partition is closed. It has a goroutine of its own,
-// because reading them must not hold up the timers of those in memory.
-func (p *partition) runEvictedTimers() {
-	for p.ctx.Err() == nil {
-		p.mu.Lock()
-		room := p.e.executionSlots.room(p.e.Config.MaxQueued)
-		batch := p.evictedDue[:min(len(p.evictedDue), room, maxTimersPerPass)]
-		p.evictedDue = p.evictedDue[len(batch):]
-		left := len(p.evictedDue)
-		p.mu.Unlock()
-		p.loadDue(batch)
-		switch {
-		case left == 0:
-			_ = wait.Until(p.ctx, p.evictedWake.C(), maxTimerSleep)
-		case len(batch) == 0: // there is no room
-			_ = wait.Until(p.ctx, nil, slotRetryDelay)
-		}
-	}
-}
-
-// loadDue loads executions and fires their timers, some at a time.
-func (p *partition) loadDue(ids []string) {
-	var readers sync.WaitGroup
-	queue := make(chan string)
-	for range min(len(ids), timerReaders) {
-		readers.Go(func() {
-			for id := range queue {
-				if err := p.withExecution(p.ctx, id, p.fireTimers); err != nil && !IsNotFound(err) {
-					p.mu.Lock()
-					p.timers.add(p.e.Now().Add(maxTimerSleep), id) // retry
-					p.mu.Unlock()
-				}
-			}
-		})
-	}
-	for _, id := range ids {
-		queue <- id
-	}
-	close(queue)
-	readers.Wait()
-}
-
-// loadTimers reads the timers of evicted executions that are due before a time. If that fails, the next pass tries again.
-func (p *partition) loadTimers(until time.Time) {
-	p.mu.Lock()
-	before := p.timersUntil
-	p.timersUntil = until // an execution that is evicted during the read, which may miss it, adds its timer itself
-	p.mu.Unlock()
-	rows, err := p.e.store.due(p.ctx, p.number, until)
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if err != nil {
-		p.timersUntil = before
-		return
-	}
-	for _, row := range rows {
-		p.timers.add(machine.Moment(row.DueAt), row.ID)
-	}
-	for _, h := range p.executions {
-		if h.machine != nil && !h.finished {
-			p.scheduleTimer(h.nextTimer(), h)
-		}
-	}
 }

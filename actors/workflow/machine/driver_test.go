@@ -114,7 +114,7 @@ func (d *driver) step(x *Execution) bool {
 }
 
 // nextCall is the outstanding call that is over first, and when it is; nil where no call is outstanding. A call that was made before a
-// restart goes on.
+// restart is still in flight.
 func (d *driver) nextCall(x *Execution) (next *Call, at time.Time) {
 	for _, call := range x.Calls() {
 		over := d.now
