@@ -205,11 +205,11 @@ func (s *workflowStorm) crashes() (n int) {
 func (s *workflowStorm) launch(w *stormWorker, crash bool) error {
 	w.crash = ""
 	env := append(slices.Clone(s.worker.env), "WEFT_NATS_URL=nats://"+w.proxy.address, "WEFT_WORKFLOW_MAX_STEPS=60",
-		"WEFT_TIMER_RECORD="+filepath.Join(s.records, uuid.NewString()))
+		"WEFT_TORTURE_TIMERS="+filepath.Join(s.records, uuid.NewString()))
 	if crash && rand.IntN(2) == 0 {
 		point := crashpoints[rand.IntN(len(crashpoints))]
 		w.crash = point.name
-		env = append(env, fmt.Sprintf("WEFT_CRASH=%s:%d", point.name, 1+rand.IntN(point.most)))
+		env = append(env, fmt.Sprintf("WEFT_TORTURE_CRASH=%s:%d", point.name, 1+rand.IntN(point.most)))
 	}
 	p := s.worker
 	p.env = env

@@ -27,11 +27,11 @@ type pulse struct {
 type stall struct{ from, until time.Time }
 
 var (
-	// timerRecord is the file WEFT_TIMER_RECORD, which gets the timers that fire, as lines of JSON; nil: none does.
+	// timerRecord is the file WEFT_TORTURE_TIMERS, which gets the timers that fire, as lines of JSON; nil: none does.
 	timerRecord *os.File
 	beats       pulse
 	openRecord  = sync.OnceFunc(func() {
-		path := os.Getenv("WEFT_TIMER_RECORD")
+		path := os.Getenv("WEFT_TORTURE_TIMERS")
 		if path == "" {
 			return
 		}
