@@ -163,7 +163,8 @@ func (m *stormTimers) verify() {
 			m.s.t.Errorf("timer %s of %s fired %s early", f.Timer, f.Execution, f.Due.Sub(f.Fired))
 		}
 		if f.late() > timerLateness {
-			m.s.t.Errorf("timer %s of %s fired %s late, and %s of that its process was running", f.Timer, f.Execution, f.Fired.Sub(f.From), f.late())
+			m.s.t.Errorf("timer %s of %s fired %s late, and %s of that its process was running: due %s, its owner's since %s, fired %s",
+				f.Timer, f.Execution, f.Fired.Sub(f.From), f.late(), f.Due, f.From, f.Fired)
 		}
 	}
 	if n := len(m.started); n < m.wanted() || len(m.fired) < n {

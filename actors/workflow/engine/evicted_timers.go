@@ -50,7 +50,7 @@ func (t evictedTimers) load(ids []string) {
 			for id := range queue {
 				if err := p.withExecution(p.ctx, id, p.fireTimers); err != nil && !IsNotFound(err) {
 					p.mu.Lock()
-					p.timers.add(p.e.Now().Add(maxTimerSleep), id) // retry
+					p.timers.add(p.e.Now().Add(timerRetryDelay), id)
 					p.mu.Unlock()
 				}
 			}
@@ -63,8 +63,8 @@ func (t evictedTimers) load(ids []string) {
 	readers.Wait()
 }
 
-// read reads the timers of evicted executions that are due before a time. If that fails, the next pass tries again.
-func (t evictedTimers) read(until time.Time) {
+// read reads the timers of evicted executions that are due before a time. It reports false where that fails: the next pass tries again.
+func (t evictedTimers) read(until time.Time) bool {
 	p := t.p
 	p.mu.Lock()
 	before := p.timersUntil
@@ -75,7 +75,7 @@ func (t evictedTimers) read(until time.Time) {
 	defer p.mu.Unlock()
 	if err != nil {
 		p.timersUntil = before
-		return
+		return false
 	}
 	for _, row := range rows {
 		p.timers.add(machine.Moment(row.DueAt), row.ID)
@@ -85,4 +85,5 @@ func (t evictedTimers) read(until time.Time) {
 			p.scheduleTimer(h.nextTimer(), h)
 		}
 	}
+	return true
 }

@@ -106,6 +106,7 @@ func (p *partition) decide(h *execution, logged chan error, outcomes ...machine.
 		return false
 	}
 	p.enqueue(h, transition{}, events, logged)
+	p.scheduleTimer(h.nextTimer(), h) // it does not wait for the log
 	return true
 }
 

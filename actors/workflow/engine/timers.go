@@ -15,6 +15,11 @@ const (
 	maxTimerSleep = time.Second
 	// timerHorizon is how far ahead the timers of evicted executions are in memory; past half of it, more are read.
 	timerHorizon = 10 * time.Minute
+	// maxUnackedTimers bounds the transitions of an execution that the log has not acknowledged while its timers fire. Then they wait for
+	// the log.
+	maxUnackedTimers = 8
+	// timerRetryDelay is the pause after timers, or an execution of which one is due, could not be read.
+	timerRetryDelay = 100 * time.Millisecond
 	// maxTimersPerPass bounds the executions that one pass wakes.
 	maxTimersPerPass = 200
 )
@@ -97,7 +102,7 @@ func (p *partition) fireTimers(h *execution) {
 	if h.machine == nil && !h.finished {
 		p.recheck(h)
 	}
-	if h.machine == nil || h.finished || p.fireOverdue(h) {
+	if h.machine == nil || h.finished || h.unacked >= maxUnackedTimers || p.fireOverdue(h) {
 		return
 	}
 	if h.unacked == 0 {
@@ -148,8 +153,9 @@ func (p *partition) fireDue() time.Duration {
 	p.mu.Lock()
 	nearEnd := now.Add(timerHorizon / 2).After(p.timersUntil)
 	p.mu.Unlock()
-	if nearEnd {
-		evictedTimers{p}.read(now.Add(timerHorizon))
+	longest := maxTimerSleep
+	if nearEnd && !(evictedTimers{p}).read(now.Add(timerHorizon)) {
+		longest = timerRetryDelay
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -167,7 +173,7 @@ func (p *partition) fireDue() time.Duration {
 	}
 	next, more := p.timers.next()
 	if !more {
-		return maxTimerSleep
+		return longest
 	}
-	return min(max(next.Sub(p.e.Now()), time.Millisecond), maxTimerSleep)
+	return min(max(next.Sub(p.e.Now()), time.Millisecond), longest)
 }
