@@ -12,6 +12,8 @@ import (
 const (
 	// timerReaders is how many evicted executions are loaded at once.
 	timerReaders = 8
+	// loadAhead is how long before its timer is due an evicted execution is loaded; at most half of workflow.short_wait.
+	loadAhead = time.Second
 	// slotRetryDelay is the pause before an evicted execution whose timer is due looks for room again.
 	slotRetryDelay = 20 * time.Millisecond
 )
@@ -19,7 +21,12 @@ const (
 // evictedTimers are the timers of a partition's evicted executions, which are in SQL.
 type evictedTimers struct{ p *partition }
 
-// run loads the evicted executions whose timers are due, until the partition is closed. It has a goroutine of its own,
+// add has an evicted execution loaded in time for its timer, at a time in microseconds since the epoch: SQL may be slow.
+func (t evictedTimers) add(id string, due int64) {
+	t.p.timers.add(machine.Moment(due).Add(-min(loadAhead, t.p.e.Config.ShortWait/2)), id)
+}
+
+// run loads the evicted executions whose timers are about to be due, until the partition is closed. It has a goroutine of its own,
 // because reading them must not hold up the timers of those in memory.
 func (t evictedTimers) run() {
 	p := t.p
@@ -78,7 +85,7 @@ func (t evictedTimers) read(until time.Time) bool {
 		return false
 	}
 	for _, row := range rows {
-		p.timers.add(machine.Moment(row.DueAt), row.ID)
+		t.add(row.ID, row.DueAt)
 	}
 	for _, h := range p.executions {
 		if h.machine != nil && !h.finished {
