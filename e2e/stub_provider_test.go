@@ -3,8 +3,10 @@ package e2e_test
 import (
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // stubProviderKey is the API key of the stub provider, in the header X-Shop-Key.
@@ -20,6 +22,9 @@ type stubProvider struct {
 	held    map[string]chan struct{}
 	// onCall, if set, is called before the response to each call.
 	onCall func(path string)
+	// slow is how long the calls of paths below /slow/ take; dropped counts those whose caller did not wait.
+	slow    time.Duration
+	dropped int
 }
 
 // startStubProvider serves replies, JSON by path, until the test ends. Other paths return {"path": …}.
@@ -49,6 +54,16 @@ func (p *stubProvider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.mu.Unlock()
 	if onCall != nil {
 		onCall(path)
+	}
+	if strings.HasPrefix(path, "/slow/") {
+		select {
+		case <-time.After(p.slow):
+		case <-r.Context().Done():
+			p.mu.Lock()
+			p.dropped++
+			p.mu.Unlock()
+			return
+		}
 	}
 	if held != nil {
 		select {

@@ -152,16 +152,16 @@ func (s *workflowStorm) runReference(kind int, input any, history []json.RawMess
 			outputs[runs[event.Run]] = event.Output
 		}
 	}
-	return reference.Run(s.definitions[kind], language.Normalize(input), time.Now(), func(task *language.Task, arguments any, _ int) (any, bool) {
+	return reference.Run(s.definitions[kind], language.Normalize(input), time.Now(), func(task *language.Task, arguments any, _ int) reference.CallReply {
 		switch {
 		case task.Kind == language.KindRun:
 			child := s.runReference(kindNamed(task.Run.Workflow.Name), arguments, nil)
-			return child.Output, child.Fault == nil
+			return reference.CallReply{Output: child.Output, Failed: child.Fault != nil}
 		case task.Call.Function == "echo":
-			return arguments, true
+			return reference.CallReply{Output: arguments}
 		}
 		output, ok := outputs[task.Pointer]
-		return language.Normalize(output), ok
+		return reference.CallReply{Output: language.Normalize(output), Failed: !ok}
 	})
 }
 

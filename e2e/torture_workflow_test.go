@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -26,11 +27,11 @@ import (
 // TestWorkflowStorm injects faults into three workflow processes on one PostgreSQL: SIGKILL at crash points and at random, SIGSTOP
 // for longer than the membership timeout, SIGTERM, and interrupted connections to NATS. Meanwhile clients and schedules start
 // executions of every kind. Afterwards it checks everything that weft has acknowledged: every execution ends once with the
-// history of the reference interpreter and one result for each call; no call is repeated that must not be; no timer fires early;
-// limits hold; each nominal time has one run; no execution is stuck and no slot is occupied.
+// history of the reference interpreter and one result for each call; no call is repeated that must not be; no timer fires early, and none
+// later than an owner that lives can help, also where it meets a call that takes long; limits hold; each nominal time has one run; no execution is stuck and no slot is occupied.
 func TestWorkflowStorm(t *testing.T) {
 	s := newWorkflowStorm(t)
-	limits, schedules := newStormLimits(s), newStormSchedules(s)
+	limits, schedules, timers := newStormLimits(s), newStormSchedules(s), newStormTimers(s, s.records)
 	var clients sync.WaitGroup
 	for range stormClients {
 		clients.Go(s.startExecutions)
@@ -39,16 +40,21 @@ func TestWorkflowStorm(t *testing.T) {
 	for range limitedClients {
 		clients.Go(limits.start)
 	}
-	s.injectFaults()
+	for range timedClients {
+		clients.Go(timers.start)
+	}
+	s.injectFaults(func() bool { return timers.count() >= timers.wanted() })
 	s.over.Store(true)
 	clients.Wait()
 	s.verify()
 	limits.verify()
 	schedules.verify()
+	timers.verify()
 	s.checkIdle()
 	t.Logf("%d kills, %d of them at crash points %v, %d pauses, %d terminations, %d disconnections, %d executions, %d cancelled, %d of unknown outcome",
 		s.kills, s.crashes(), s.crashed, s.pauses, s.stops, s.cuts, len(s.started), len(s.cancelled), s.unknown)
 	t.Logf("%s; %s", limits, schedules)
+	t.Logf("%s", timers)
 	if s.kills == 0 || len(s.started) == 0 {
 		t.Error("the storm had no effect")
 	}
@@ -87,6 +93,8 @@ type workflowStorm struct {
 	started             map[string]startedExecution
 	cancelled           []string
 	resting             string
+	// records is the directory in which the workers record the timers that fire.
+	records string
 }
 
 type startedExecution struct{ kind, n int }
@@ -101,7 +109,7 @@ func newWorkflowStorm(t *testing.T) *workflowStorm {
 	p.launch(p.run("others", "--actors", "auth,integration,consent,notification"))
 	s := &workflowStorm{
 		storm: &storm{t: t, shop: startStubProvider(t, nil)}, worker: p.run("workflow", "--actors", "workflow"), started: map[string]startedExecution{},
-		crashed: map[string]int{},
+		crashed: map[string]int{}, records: t.TempDir(),
 	}
 	for i := range s.workers {
 		s.workers[i] = &stormWorker{proxy: startTCPProxy(t, p.nats)}
@@ -132,9 +140,10 @@ func (s *workflowStorm) create(document string) string {
 	return s.runner.must(s.t, 201, "POST", "/v1/workflows", map[string]any{"definition": document}).text(".id")
 }
 
-// injectFaults injects random faults into random workers for tortureDuration. Afterwards all workers run without crash points.
-func (s *workflowStorm) injectFaults() {
-	for end := time.Now().Add(tortureDuration(s.t)); time.Now().Before(end); {
+// injectFaults injects random faults into random workers for tortureDuration, and until enough says so. Afterwards all workers run without crash points.
+func (s *workflowStorm) injectFaults(enough func() bool) {
+	injected := time.Now()
+	for end := injected.Add(tortureDuration(s.t)); time.Now().Before(end) || !enough() && time.Since(injected) < verifyTimeout; {
 		<-time.After(time.Duration(rand.IntN(700)) * time.Millisecond) // random interval between faults
 		w := s.workers[rand.IntN(len(s.workers))]
 		pause := func() { <-time.After(time.Duration(500+rand.IntN(2500)) * time.Millisecond) }
@@ -195,11 +204,12 @@ func (s *workflowStorm) crashes() (n int) {
 // launch starts a worker. With crash, half of the workers get a random crash point.
 func (s *workflowStorm) launch(w *stormWorker, crash bool) error {
 	w.crash = ""
-	env := append(slices.Clone(s.worker.env), "WEFT_NATS_URL=nats://"+w.proxy.address)
+	env := append(slices.Clone(s.worker.env), "WEFT_NATS_URL=nats://"+w.proxy.address, "WEFT_WORKFLOW_MAX_STEPS=60",
+		"WEFT_TORTURE_TIMERS="+filepath.Join(s.records, uuid.NewString()))
 	if crash && rand.IntN(2) == 0 {
 		point := crashpoints[rand.IntN(len(crashpoints))]
 		w.crash = point.name
-		env = append(env, fmt.Sprintf("WEFT_CRASH=%s:%d", point.name, 1+rand.IntN(point.most)))
+		env = append(env, fmt.Sprintf("WEFT_TORTURE_CRASH=%s:%d", point.name, 1+rand.IntN(point.most)))
 	}
 	p := s.worker
 	p.env = env

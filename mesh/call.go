@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nuid"
 
 	"github.com/weftmesh/weft/subjects"
 )
@@ -35,7 +36,8 @@ type Grant struct {
 	ConsentID string `json:"consent_id"`
 }
 
-// Call calls an endpoint and decodes its reply. Without a deadline in ctx the endpoint's timeout bounds the call. The error is the
+// Call calls an endpoint and decodes its reply. Without a deadline in ctx the endpoint's timeout bounds the call. If ctx is cancelled
+// and the endpoint is cancellable, a service's call is ended at the responder too, soon after Call has returned. The error is the
 // responder's *subjects.Error, or one of CodeUnavailable if no process responds, CodeTimeout if ctx ends first, or CodeTooLarge.
 func Call[Req, Res any](
 	ctx context.Context, c *Conn, e subjects.Endpoint[Req, Res], req Req, as As,
@@ -62,9 +64,16 @@ func Call[Req, Res any](
 	} else if as.Token != "" {
 		header.Set(HeaderAuthorization, "Bearer "+as.Token)
 	}
-	ctx, cancel := context.WithTimeout(ctx, d.Timeout)
+	if as.Service && d.Cancellable {
+		header.Set(HeaderCallID, nuid.Next())
+	}
+	bounded, cancel := context.WithTimeout(ctx, d.Timeout)
 	defer cancel()
-	reply, err := c.Forward(ctx, subject, header, data)
+	reply, err := c.Forward(bounded, subject, header, data)
+	if id := header.Get(HeaderCallID); id != "" && errors.Is(ctx.Err(), context.Canceled) {
+		// The responder knows the deadline, but not that the caller has given up before it. If this is lost, the deadline ends it.
+		_ = c.Publish(subjects.CancelSubject(d.Actor, c.User), []byte(id))
+	}
 	if err != nil {
 		return res, err
 	}

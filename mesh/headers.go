@@ -19,6 +19,9 @@ const (
 	HeaderTimeout = "Weft-Timeout"
 	// HeaderRequestID has the request id.
 	HeaderRequestID = "Weft-Request-Id"
+	// HeaderCallID identifies a request by a service to a cancellable endpoint. The same id on the actor's cancel subject ends its
+	// handling.
+	HeaderCallID = "Weft-Call-Id"
 	// HeaderIdempotencyKey has the caller's idempotency key; see MaxIdempotencyKey.
 	HeaderIdempotencyKey = "Idempotency-Key"
 	// HeaderIdempotencyReplayed marks the replay of a stored answer.

@@ -70,6 +70,11 @@ func (p *Permissions) actor(name string) {
 	for _, verb := range []string{"PING", "INFO", "STATS"} {
 		p.Subscribe = append(p.Subscribe, "$SRV."+verb, "$SRV."+verb+"."+name, "$SRV."+verb+"."+name+".*")
 	}
+	for _, d := range subjects.Endpoints() {
+		if d.Actor == name && d.Cancellable {
+			p.Subscribe = append(p.Subscribe, subjects.CancelPattern(name))
+		}
+	}
 	if name == "workflow" { // partition owners take commands from their peers
 		p.publish(subjects.AnyWorkflowPartition)
 		p.Subscribe = append(p.Subscribe, subjects.AnyWorkflowPartition)
@@ -89,6 +94,9 @@ func (p *Permissions) calls(user string) {
 	for _, d := range subjects.Endpoints() {
 		if d.Access.AllowsService(user) {
 			p.publish(d.ServiceSubject(user))
+			if d.Cancellable {
+				p.publish(subjects.CancelSubject(d.Actor, user))
+			}
 		}
 	}
 }

@@ -59,6 +59,8 @@ type Endpoint[Req, Res any] struct {
 	ReadOnly bool
 	// Origin passes the client's address and user agent on to the actor.
 	Origin bool
+	// Cancellable lets a service that gives a request up end the handling of it, on CancelSubject.
+	Cancellable bool
 	// OwnLimits replaces the general limit per address by Limits, for callers that are machines with few addresses.
 	OwnLimits bool
 	// IgnoreUnknown makes unknown fields be ignored rather than refused, for requests that a third party may extend.
@@ -184,6 +186,7 @@ type Descriptor struct {
 	Secret                    []string
 	Mutating                  bool
 	Origin                    bool
+	Cancellable               bool
 	OwnLimits                 bool
 	IgnoreUnknown             bool
 	Cookie                    *Cookie
@@ -234,6 +237,7 @@ func declare[Req, Res any](e Endpoint[Req, Res]) Endpoint[Req, Res] {
 		Summary: e.Summary, Doc: e.Doc, Status: e.Status, Body: e.Body, Location: e.Location,
 		Produces: e.Produces, Stream: e.Stream, Parts: e.Parts, Consent: e.Consent, Timeout: e.Timeout,
 		Concurrency: e.Concurrency, Secret: e.Secret, Origin: e.Origin, OwnLimits: e.OwnLimits, IgnoreUnknown: e.IgnoreUnknown, Cookie: e.Cookie,
+		Cancellable: e.Cancellable,
 		RequestType: reflect.TypeFor[Req](), ResponseType: reflect.TypeFor[Res](), name: actor + "." + method,
 	}
 	if e.Route != "" {

@@ -26,7 +26,7 @@ type ActionResult struct {
 var ExecuteAction = declare(Endpoint[ExecuteActionRequest, ActionResult]{
 	Subject: "weft.v1.integration.execute_action", Route: "POST /v1/integrations/{integration_id}/actions/{action}",
 	Access:  Scope(ScopeIntegrationsExecute).Or(Service("workflow")),
-	Consent: ScopeIntegrationsExecute, Timeout: 2 * time.Minute, Concurrency: 256,
+	Consent: ScopeIntegrationsExecute, Timeout: 2 * time.Minute, Concurrency: 256, Cancellable: true,
 	Summary: "Run an action",
 	Doc: "Runs an action of a connection's provider. The user's consent to integrations.execute is checked immediately before each " +
 		"attempt. Errors: invalid, with the input's fields or the provider's message; needs_reauth, if the provider rejects the " +

@@ -28,4 +28,6 @@ const (
 	ReasonErasing Reason = "erasing"
 	// ReasonUserQueueFull: the user's own queue of waiting executions is full (CodeRateLimited).
 	ReasonUserQueueFull Reason = "user_queue_full"
+	// ReasonAncestorCancelled: an execution that led to the start was cancelled (CodeConflict).
+	ReasonAncestorCancelled Reason = "ancestor_cancelled"
 )

@@ -8,6 +8,7 @@ const (
 	eventPrefix    = "weft.event.v1."
 	jobPrefix      = "weft.job.v1."
 	deadPrefix     = "weft.dead.v1."
+	cancelPrefix   = "weft.cancel.v1."
 )
 
 // GuardBarrier is the subject of revocation barriers: auth and consent publish, and every live guard acknowledges.
@@ -45,6 +46,18 @@ func (d *Descriptor) EdgeSubject(node string) string { return d.Subject + ".as.e
 
 // ServicePattern matches the endpoint's service subjects.
 func (d *Descriptor) ServicePattern() string { return d.Subject + ".as.*" }
+
+// CancelSubject is the subject on which a service tells every process of an actor that it has given up a request to a cancellable
+// endpoint: weft.cancel.v1.<actor>.<service>. The server allows only that service's NATS user to publish on it.
+func CancelSubject(actor, service string) string { return cancelPrefix + actor + "." + service }
+
+// CancelPattern matches the actor's cancel subjects.
+func CancelPattern(actor string) string { return cancelPrefix + actor + ".*" }
+
+// CancelledBy returns the service that a cancel subject identifies.
+func CancelledBy(actor, subject string) string {
+	return strings.TrimPrefix(subject, cancelPrefix+actor+".")
+}
 
 // CallerOf returns the service or the edge node that subject identifies, both empty for a plain call. The server's
 // permissions authenticate it.

@@ -24,6 +24,7 @@ type ExecutionProblem struct {
 	Title    string `json:"title,omitempty"`
 	Detail   string `json:"detail,omitempty"`
 	Instance string `json:"instance,omitempty" doc:"JSON pointer of the failed task in the definition."`
+	Outcome  string `json:"outcome,omitempty" enum:"unknown" doc:"unknown, if a call was interrupted that may have had its effect."`
 }
 
 // ExecutionTask is one run of a task.
@@ -39,6 +40,7 @@ type ExecutionTask struct {
 	StartedAt  time.Time         `json:"started_at"`
 	EndedAt    *time.Time        `json:"ended_at,omitempty"`
 	Error      *ExecutionProblem `json:"error,omitempty"`
+	Outcome    string            `json:"outcome,omitempty" enum:"unknown" doc:"unknown, if the run's call was interrupted and may have had its effect."`
 }
 
 // Execution is one run of a workflow's version.
@@ -141,6 +143,16 @@ type ExecutionEvent struct {
 	AttemptDue *time.Time        `json:"attempt_due,omitempty"`
 	Timer      string            `json:"timer,omitempty"`
 	Reason     string            `json:"reason,omitempty"`
+	// Interrupted are the calls whose outcome the event leaves unknown.
+	Interrupted []InterruptedCall `json:"interrupted,omitempty" doc:"The calls that the event ends before they have a result and that may have had their effect."`
+}
+
+// InterruptedCall is a call that was ended before it had a result, and that may have had its effect.
+type InterruptedCall struct {
+	Run     int    `json:"run" doc:"The task run that made the call."`
+	Task    string `json:"task" doc:"JSON pointer of the task in the definition."`
+	Key     string `json:"key"`
+	Outcome string `json:"outcome" enum:"unknown"`
 }
 
 // ExecutionHistoryRequest names an execution and selects a page.
@@ -200,8 +212,9 @@ var CancelExecution = declare(Endpoint[ExecutionControlRequest, Execution]{
 	Subject: "weft.v1.workflow.cancel_execution", Route: "POST /v1/executions/{execution_id}/cancel",
 	Access:  Scope(ScopeWorkflowsExecute),
 	Summary: "Cancel an execution",
-	Doc: "Cancels an execution: when the call returns, no further step of it starts. Calls in flight are notified and their results " +
-		"discarded. conflict for an execution that has completed or faulted; cancelling twice has no effect.",
+	Doc: "Cancels an execution and those that it has led to: what it has started in whatever way, and what these have started in turn. " +
+		"When the call returns, no further step of it starts. Calls in flight are notified and their results discarded. conflict for an " +
+		"execution that has completed or faulted and has no descendant that runs; cancelling twice has no effect.",
 })
 
 // SuspendExecution suspends an execution.

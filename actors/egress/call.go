@@ -45,6 +45,9 @@ type Request struct {
 	// Started is called at most once, from another goroutine than the caller's: when the first request has been
 	// written to the connection, or when its header has been written if the body is a Source.
 	Started func()
+	// Sending is called at most once, from another goroutine than the caller's, before the first byte of the first request is
+	// written to a connection: until then no server can have acted on the call.
+	Sending func()
 }
 
 // Response is a complete response of any status.
@@ -74,6 +77,8 @@ type call struct {
 	permit        func() error
 	started       func()
 	once          sync.Once
+	sending       func()
+	onceSending   sync.Once
 	// sent is set once a request header has been written to a connection.
 	sent atomic.Bool
 	// refused is set once permit has refused the call.
@@ -91,7 +96,7 @@ func (c *Client) newCall(r Request) (*call, error) {
 		method: strings.ToUpper(cmp.Or(r.Method, http.MethodGet)), url: u, header: r.Header.Clone(), body: r.Body, hosts: r.Hosts,
 		source: r.Source, sink: r.Sink,
 		secretHeaders: append([]string{"Authorization", "Cookie", "Proxy-Authorization"}, r.SecretHeaders...),
-		secretQuery:   r.SecretQuery, maxBody: cmp.Or(r.MaxBody, c.options.MaxBody), started: r.Started, permit: r.Permit,
+		secretQuery:   r.SecretQuery, maxBody: cmp.Or(r.MaxBody, c.options.MaxBody), started: r.Started, permit: r.Permit, sending: r.Sending,
 	}
 	u.Fragment, u.RawFragment = "", ""
 	if k.header == nil {

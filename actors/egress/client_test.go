@@ -315,7 +315,7 @@ func TestTimeoutsReportWhetherTheRequestWasSent(t *testing.T) {
 	t.Cleanup(func() { silent.Close() })
 	client := newClient(t, nil)
 
-	var started atomic.Int64
+	var started, sending atomic.Int64
 	request := egress.Request{Method: "POST", URL: slow.URL, Body: []byte("{}"), Timeout: 100 * time.Millisecond, Started: func() { started.Add(1) }}
 	_, err = client.Do(t.Context(), request)
 	wantKind(t, err, egress.KindTimeout, true)
@@ -324,15 +324,23 @@ func TestTimeoutsReportWhetherTheRequestWasSent(t *testing.T) {
 	}
 
 	// The server never completes the TLS handshake: nothing of the request is written.
-	_, err = client.Do(t.Context(), egress.Request{URL: "https://" + silent.Addr().String(), Timeout: 100 * time.Millisecond, Started: func() { started.Add(1) }})
+	_, err = client.Do(t.Context(), egress.Request{
+		URL: "https://" + silent.Addr().String(), Timeout: 100 * time.Millisecond, Started: func() { started.Add(1) }, Sending: func() { sending.Add(1) },
+	})
 	wantKind(t, err, egress.KindTimeout, false)
+	if sending.Load() != 0 {
+		t.Error("Sending was called for a request of which nothing was written")
+	}
 
 	// The server never reads the body: the header is written, the whole request is not.
 	_, err = client.Do(t.Context(), egress.Request{
 		Method: "POST", URL: "http://" + silent.Addr().String(), Body: make([]byte, 64<<20),
-		Timeout: 200 * time.Millisecond, Started: func() { started.Add(1) },
+		Timeout: 200 * time.Millisecond, Started: func() { started.Add(1) }, Sending: func() { sending.Add(1) },
 	})
 	wantKind(t, err, egress.KindTimeout, true)
+	if sending.Load() != 1 {
+		t.Errorf("Sending was called %d times", sending.Load())
+	}
 	if started.Load() != 1 {
 		t.Errorf("Started was called for a request that was not fully written")
 	}

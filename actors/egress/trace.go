@@ -29,6 +29,10 @@ func (k *call) trace(ctx context.Context, cancel context.CancelFunc) *httptrace.
 			}
 			if (wrote.Load() || ctx.Err() != nil) && !multiplexed(info.Conn) {
 				_ = info.Conn.Close() // HTTP/2 checks ctx before it writes; HTTP/1 does not
+				return
+			}
+			if k.sending != nil {
+				k.onceSending.Do(k.sending)
 			}
 		},
 		WroteHeaders: func() {

@@ -50,6 +50,7 @@ type Runtime struct {
 	running         *drainGroup
 	pool            *goroutinePool
 	stats           map[string]*endpointStats
+	cancellations   *cancellations
 }
 
 // Run serves s until ctx ends, and then drains: it takes no new request or message, and waits for running work, which it cancels after
@@ -60,6 +61,12 @@ func (r *Runtime) Run(ctx context.Context, s actors.Service, ready func()) error
 	var cancelWork context.CancelFunc
 	r.work, cancelWork = context.WithCancel(context.WithoutCancel(ctx))
 	defer cancelWork()
+	r.cancellations = newCancellations()
+	stop, err := r.cancellations.subscribe(r.Conn, s)
+	if err != nil {
+		return err
+	}
+	defer stop()
 	subscribed := r.Conn.NumSubscriptions()
 	svc, err := r.register()
 	if err != nil {

@@ -3,6 +3,7 @@ package runtime_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -286,4 +287,36 @@ func TestOperatorSeesTheService(t *testing.T) {
 func receive[T any](t *testing.T, from <-chan T) T {
 	t.Helper()
 	return actortest.Receive(t, "a value", from)
+}
+
+// TestCancelledCallEndsItsHandling: a service that gives a call up ends its handling.
+func TestCancelledCallEndsItsHandling(t *testing.T) {
+	t.Parallel()
+	m := actortest.Start(t, actortest.Quiet())
+	reached, ended := make(chan struct{}, 1), make(chan error, 1)
+	host(t, m, "integration", actors.Bind(subjects.ExecuteAction,
+		func(ctx context.Context, _ subjects.ExecuteActionRequest) (subjects.ActionResult, error) {
+			reached <- struct{}{}
+			<-ctx.Done()
+			ended <- context.Cause(ctx)
+			return subjects.ActionResult{}, ctx.Err()
+		}))
+	user := actortest.User()
+	grants := m.Consent(t, user, subjects.ScopeWorkflowsExecute)
+	as := mesh.As{Service: true, UserID: user, Grant: grants[subjects.ScopeWorkflowsExecute]}
+	workflow := m.Conn(t, "workflow")
+	for range 5 {
+		ctx, cancel := context.WithCancel(t.Context())
+		failed := make(chan error, 1)
+		go func() {
+			_, err := mesh.Call(ctx, workflow, subjects.ExecuteAction, subjects.ExecuteActionRequest{IntegrationID: "shop", Action: "pay"}, as)
+			failed <- err
+		}()
+		receive(t, reached)
+		cancel()
+		wantCode(t, receive(t, failed), subjects.CodeTimeout)
+		if err := receive(t, ended); !errors.Is(err, context.Canceled) {
+			t.Errorf("the handling ends with %v", err)
+		}
+	}
 }

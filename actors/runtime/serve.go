@@ -85,6 +85,7 @@ func (r *Runtime) answer(b actors.Binding, semaphore *boundedSemaphore, req micr
 	h := nats.Header(req.Headers())
 	ctx, cancel := context.WithTimeout(r.work, mesh.Timeout(h, b.Desc.Timeout))
 	defer cancel()
+	defer r.cancellations.track(b.Desc, req.Subject(), h, cancel)()
 	id := h.Get(mesh.HeaderRequestID)
 	relayed := id != ""
 	if !relayed {

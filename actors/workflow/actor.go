@@ -5,7 +5,7 @@
 // It owns
 //   - the subjects weft.v1.workflow.…;
 //   - the tables workflows, workflow_versions, workflow_secrets, schedules, schedule_runs, correlations, correlated_events,
-//     refused_starts, failure_marks and approvals, and through the engine executions, execution_histories,
+//     cancelled_trees, refused_starts, failure_marks and approvals, and through the engine executions, execution_histories,
 //     execution_limits and partitions;
 //   - the streams WORKFLOW_LOG and WORKFLOW_FEED;
 //   - the events that tell that executions have progressed or ended and that a run was refused.
@@ -50,6 +50,7 @@ type Actor struct {
 	secrets     *secrets
 	engine      *engine.Engine
 	executions  *executions
+	trees       *trees
 	failures    *failures
 	approvals   *approvals
 	triggers    *triggers
@@ -77,7 +78,8 @@ func New(deps actors.Deps, config Config) (*Actor, error) {
 	}
 	metrics := newMetrics(deps.Metrics)
 	a.workflows = newWorkflowCache(deps.DB, a.engine.Alone())
-	a.executions = &executions{Deps: deps, config: config, engine: a.engine, definitions: a.definitions, workflows: a.workflows}
+	a.trees = &trees{Deps: deps, engine: a.engine}
+	a.executions = &executions{Deps: deps, config: config, engine: a.engine, definitions: a.definitions, workflows: a.workflows, trees: a.trees}
 	a.failures = &failures{Deps: deps, engine: a.engine, executions: a.executions, metrics: metrics}
 	a.approvals = &approvals{Deps: deps, engine: a.engine, metrics: metrics}
 	starts := &eventStarter{Deps: deps, config: config, executions: a.executions, failures: a.failures}
@@ -91,6 +93,7 @@ func New(deps actors.Deps, config Config) (*Actor, error) {
 	}
 	a.calls = &calls{
 		Deps: deps, config: config, egress: client, engine: a.engine, executions: a.executions, approvals: a.approvals, triggers: a.triggers,
+		safety: newActionSafety(deps.Conn, deps.Now),
 	}
 	return a, nil
 }
@@ -140,7 +143,7 @@ func (a *Actor) awaitUnblocked(ctx context.Context, stop <-chan struct{}, userID
 // Service returns the actor's endpoints, consumers and background loops.
 func (a *Actor) Service() actors.Service {
 	loops := a.engine.Loops()
-	loops["schedules"], loops["approvals"] = a.scheduler.run, a.approvals.run
+	loops["schedules"], loops["approvals"], loops["trees"] = a.scheduler.run, a.approvals.run, a.trees.run
 	return actors.Service{
 		Name:     "workflow",
 		Bindings: a.bindings(),

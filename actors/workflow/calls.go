@@ -33,6 +33,7 @@ type calls struct {
 	executions *executions
 	approvals  *approvals
 	triggers   *triggers
+	safety     *actionSafety
 }
 
 // dispatch performs one call and returns its output. repeated: an earlier owner of the execution may have performed it. The
@@ -43,7 +44,7 @@ func (c *calls) dispatch(ctx context.Context, row engine.Row, call *machine.Call
 	}
 	switch call.Kind {
 	case machine.CallEmit:
-		return call.Message, c.emit(ctx, row, call.Message)
+		return call.Message, c.emit(ctx, row, call)
 	case machine.CallWorkflow:
 		return c.startChild(ctx, row, call)
 	case machine.CallHTTP:
@@ -107,6 +108,9 @@ func (c *calls) executeAction(ctx context.Context, row engine.Row, call *machine
 	connection, input, err := connectionOf(provider, engine.ArgumentsOf(call))
 	if err != nil {
 		return nil, err
+	}
+	if !c.safety.mayRepeat(ctx, provider, action, row.UserID) {
+		engine.CallSent(ctx)
 	}
 	result, err := mesh.Call(ctx, c.Conn, subjects.ExecuteAction, subjects.ExecuteActionRequest{
 		IntegrationID: connection, Action: action, Input: input, CallKey: callKey(call), Repeated: repeated,

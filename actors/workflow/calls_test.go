@@ -74,8 +74,12 @@ func TestUndispatchableCalls(t *testing.T) {
 	wantMachineError(t, err, machine.TypeConfiguration, `no function "nodot"`)
 	_, err = c.dispatch(t.Context(), engine.Row{}, &machine.Call{Kind: machine.CallFunction, Function: machine.FunctionConsent}, false)
 	wantMachineError(t, err, machine.TypeValidation, "needs a scope")
-	deep := engine.Row{Origin: engine.Origin{Kind: engine.OriginEvent, Depth: maxEventDepth}}
+	deep := engine.Row{Origin: engine.Origin{Kind: engine.OriginEvent, Depth: engine.MaxDepth}}
 	_, err = c.dispatch(t.Context(), deep, &machine.Call{Kind: machine.CallEmit}, false)
+	wantMachineError(t, err, machine.TypeRuntime, "more than 20 in a row")
+	_, err = c.dispatch(t.Context(), deep, &machine.Call{
+		Kind: machine.CallFunction, Function: machine.FunctionStart, Arguments: map[string]any{"name": "a", "namespace": "b"},
+	}, false)
 	wantMachineError(t, err, machine.TypeRuntime, "more than 20 in a row")
 }
 

@@ -130,7 +130,7 @@ func TestChildThatHasEnded(t *testing.T) {
 	}
 	for name, workflowID := range children {
 		parent := actortest.User()
-		child := engine.DerivedID(parent + "/0/inner")
+		child := engine.DerivedID(parent + "/0/inner#1")
 		call(t, b, subjects.StartExecution, subjects.StartExecutionRequest{WorkflowID: workflowID, ExecutionID: child})
 		b.awaitStatus(t, child, subjects.ExecutionCompleted, subjects.ExecutionFaulted)
 		call(t, b, subjects.StartExecution, subjects.StartExecutionRequest{

@@ -40,14 +40,14 @@ type correlator struct {
 // correlate adds an event to the correlations of a schedule and starts those that it completes, returning the executions'
 // ids. An event that the schedule consumed before is not added again.
 func (c *correlator) correlate(
-	ctx context.Context, row scheduleRow, def *language.Workflow, event cloudEvent, depth int,
+	ctx context.Context, row scheduleRow, def *language.Workflow, event cloudEvent, cause engine.Origin,
 ) (started []string, err error) {
 	if !mayConsume(def, event, c.Now()) {
 		return nil, nil
 	}
 	var complete []string
 	err = c.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) (err error) {
-		u := correlationUpdate{correlator: c, tx: tx, row: row, def: def, event: event, depth: depth}
+		u := correlationUpdate{correlator: c, tx: tx, row: row, def: def, event: event, cause: cause}
 		complete, err = u.consume(ctx)
 		return err
 	})
@@ -93,7 +93,7 @@ type correlationUpdate struct {
 	row   scheduleRow
 	def   *language.Workflow
 	event cloudEvent
-	depth int
+	cause engine.Origin
 }
 
 // consume adds the event to one correlation, a new one if no other takes it. It returns the ids of the correlations that the
@@ -166,7 +166,10 @@ func (u correlationUpdate) offer(ctx context.Context, rows []correlationRow) (ta
 		if err != nil {
 			return false, nil, fmt.Errorf("encoding correlation %s: %w", row.ID, err)
 		}
-		row.State, row.Depth, row.Complete = string(data), max(row.Depth, u.depth), completes
+		row.State, row.Complete = string(data), completes
+		if u.cause.Depth >= row.Depth {
+			row.Depth, row.Root, row.Ancestors = u.cause.Depth, u.cause.Root, u.cause.Ancestors
+		}
 		switch {
 		case failed != nil:
 			row.Problem = failed.Error()
@@ -210,7 +213,7 @@ func (c *correlator) startComplete(ctx context.Context, row scheduleRow) (starte
 			refusal = subjects.Errorf(subjects.CodeInvalid, "the correlated events started nothing: %s", correlation.Problem)
 		}
 		id := correlationExecution(row.WorkflowID, correlation.ID)
-		refused, err := c.starts.start(ctx, row, id, string(language.Canonical(state.Input())), correlation.Depth, refusal)
+		refused, err := c.starts.start(ctx, row, id, string(language.Canonical(state.Input())), correlation.cause(), refusal)
 		if errors.Is(err, engine.ErrSchedulePaused) {
 			return started, nil
 		}

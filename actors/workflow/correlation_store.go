@@ -27,11 +27,19 @@ type correlationRow struct {
 	Terms string `bun:"terms"`
 	// State is JSON, see state.
 	State string `bun:"state"`
-	Depth int    `bun:"depth"`
+	// Depth, Root and Ancestors are those of the origin of the execution: of the event that more executions have led to than to the others.
+	Depth     int    `bun:"depth"`
+	Root      string `bun:"root"`
+	Ancestors string `bun:"ancestors"`
 	// Problem is why a complete correlation cannot start an execution; empty if it can.
 	Problem   string `bun:"problem"`
 	Complete  bool   `bun:"whole"`
 	CreatedAt int64  `bun:"created_at"`
+}
+
+// cause is the origin of the execution, yet without kind and id.
+func (r correlationRow) cause() engine.Origin {
+	return engine.Origin{Depth: r.Depth, Root: r.Root, Ancestors: r.Ancestors}
 }
 
 // state decodes the collected events.
@@ -103,6 +111,7 @@ func insertCorrelatedEvent(ctx context.Context, tx bun.Tx, row correlatedEventRo
 // putCorrelation inserts or updates a correlation.
 func putCorrelation(ctx context.Context, tx bun.Tx, row correlationRow) error {
 	_, err := tx.NewInsert().Model(&row).On("CONFLICT (id) DO UPDATE").Set("state = EXCLUDED.state").Set("depth = EXCLUDED.depth").
+		Set("root = EXCLUDED.root").Set("ancestors = EXCLUDED.ancestors").
 		Set("problem = EXCLUDED.problem").Set("whole = EXCLUDED.whole").Returning("NULL").Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("storing a correlation: %w", err)

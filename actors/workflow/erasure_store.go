@@ -27,6 +27,7 @@ func deleteUserRows(ctx context.Context, tx bun.Tx, userID string) (items int64,
 	for _, model := range []any{
 		(*engine.Row)(nil), (*scheduleRow)(nil), (*refusedStartRow)(nil), (*approvalRow)(nil), (*failureMarkRow)(nil), (*secretRow)(nil),
 		(*engine.LimitRow)(nil), (*correlationRow)(nil), (*correlatedEventRow)(nil), (*workflowRow)(nil),
+		(*cancelledTreeRow)(nil),
 	} {
 		done, err := tx.NewDelete().Model(model).Where("user_id = ?", userID).Exec(ctx)
 		if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/workflow/engine"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -14,7 +15,7 @@ func (a *Actor) publishEvent(ctx context.Context, r subjects.PublishEventRequest
 	}
 	// Correlated events must be committed before anything starts with them. Publishing twice is harmless under any key.
 	ctx = a.DB.Detached(ctx)
-	started, delivered, err := a.triggers.route(ctx, actors.CallerFrom(ctx).UserID, event, 0, eventPublished)
+	started, delivered, err := a.triggers.route(ctx, actors.CallerFrom(ctx).UserID, event, engine.Origin{}, eventPublished)
 	if err != nil {
 		return subjects.PublishedEvent{}, err
 	}

@@ -29,7 +29,7 @@ func (a *Actor) webhookDelivered(ctx context.Context, e subjects.Envelope[subjec
 	if len(data) > a.config.MaxInput { // no execution can take it: the starts that it triggers become failures of the user
 		return a.triggers.startOnly(ctx, e.UserID, event, eventWebhook)
 	}
-	_, _, err = a.triggers.route(ctx, e.UserID, event, 0, eventWebhook)
+	_, _, err = a.triggers.route(ctx, e.UserID, event, engine.Origin{}, eventWebhook)
 	return err
 }
 

@@ -40,7 +40,7 @@ func viewOf(row engine.Row, status machine.Status, history ...[]machine.Event) s
 	for _, t := range tasks[e.TasksOmitted:] {
 		task := subjects.ExecutionTask{
 			Run: t.Run, Task: t.Task, Name: t.Name, Key: t.Key, Attempt: t.Attempt, Status: string(t.Status), Retries: t.Retries,
-			Iterations: t.Iterations, StartedAt: t.StartedAt, Error: problemOf(t.Error),
+			Iterations: t.Iterations, StartedAt: t.StartedAt, Error: problemOf(t.Error), Outcome: t.Outcome,
 		}
 		if !t.EndedAt.IsZero() {
 			task.EndedAt = &t.EndedAt

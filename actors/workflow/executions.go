@@ -23,6 +23,7 @@ type executions struct {
 	engine      *engine.Engine
 	definitions *definitions
 	workflows   *workflowCache
+	trees       *trees
 }
 
 // startRequest is what an execution is started with.
@@ -80,6 +81,9 @@ func (x *executions) start(ctx context.Context, r startRequest, results chan eng
 		Trace: engine.TraceOf(ctx), CreatedAt: x.Now().UnixMicro(),
 	}
 	if row.Limits, row.Priority, err = definition.LimitsOf(def, workflow.ID, r.input); err != nil {
+		return row, false, err
+	}
+	if err := x.trees.check(ctx, r.origin); err != nil {
 		return row, false, err
 	}
 	partition := x.place(&row)
@@ -193,13 +197,6 @@ func (x *executions) view(ctx context.Context, userID, id string) (subjects.Exec
 		return subjects.Execution{}, err
 	}
 	return viewOf(row, machine.Status(row.Status), events), nil
-}
-
-// cancel cancels one of a user's executions.
-func (x *executions) cancel(ctx context.Context, userID, id, reason string) error {
-	return x.control(ctx, userID, id, machine.Cancelled, func(row engine.Row) (engine.ControlReply, error) {
-		return x.engine.Cancel(ctx, row, reason)
-	})
 }
 
 // control applies a change to one of a user's executions. If that has ended already, the error is a conflict, unless it ended

@@ -25,6 +25,7 @@ func (c *calls) send(ctx context.Context, row engine.Row, call *machine.Call, re
 // sendOnce makes one HTTP request on the user's behalf, guarded by consent: none starts after a revocation has returned.
 // Methods that may change something get an Idempotency-Key, unless the definition sets one.
 func (c *calls) sendOnce(ctx context.Context, row engine.Row, call *machine.Call, request *machine.HTTPRequest) (machine.HTTPResponse, error) {
+	callContext := ctx
 	header := http.Header{}
 	for name, value := range request.Headers {
 		header.Set(name, value)
@@ -33,11 +34,16 @@ func (c *calls) sendOnce(ctx context.Context, row engine.Row, call *machine.Call
 		sum := sha256.Sum256([]byte(call.Key))
 		header.Set(mesh.HeaderIdempotencyKey, hex.EncodeToString(sum[:16]))
 	}
+	sending := func() {
+		if !engine.RepeatableMethod(request.Method) {
+			engine.CallSent(callContext)
+		}
+	}
 	var response *egress.Response
 	err := c.Guard.Do(ctx, row.Grant(), subjects.ScopeWorkflowsExecute, func(ctx context.Context, started func()) (err error) {
 		response, err = c.egress.Do(ctx, egress.Request{
 			Method: request.Method, URL: request.URL, Header: header, Body: request.Body, NoRedirect: true,
-			Timeout: c.config.StepTimeout, Started: started, Permit: func() error { return actors.Permit(ctx) },
+			Timeout: c.config.StepTimeout, Started: started, Sending: sending, Permit: func() error { return actors.Permit(ctx) },
 		})
 		return err
 	})

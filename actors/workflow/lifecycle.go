@@ -43,11 +43,13 @@ func (a *Actor) publishLifecycle(ctx context.Context, e subjects.Envelope[subjec
 	if failed != nil {
 		return failed
 	}
+	// What lifecycle events start is not a descendant: it reports also the end of a tree that was cancelled.
+	cause := engine.Origin{Depth: row.Origin.Depth + engine.LifecycleDepth}
 	for _, event := range made {
 		if kind, _ := event["type"].(string); !slices.Contains(wanted, kind) {
 			continue
 		}
-		if _, _, err := a.triggers.route(ctx, row.UserID, event, row.Origin.Depth+engine.LifecycleDepth, eventLifecycle); err != nil {
+		if _, _, err := a.triggers.route(ctx, row.UserID, event, cause, eventLifecycle); err != nil {
 			return err
 		}
 	}

@@ -31,9 +31,13 @@ func (c *calls) startChild(ctx context.Context, row engine.Row, call *machine.Ca
 	if len(input) > c.config.MaxInput {
 		return nil, machine.NewError(machine.TypeValidation, fmt.Sprintf("the input has %d bytes, the limit is %d", len(input), c.config.MaxInput))
 	}
+	cause, err := engine.CauseOf(row, call)
+	if err != nil {
+		return nil, err
+	}
 	r := startRequest{
-		userID: row.UserID, workflowID: workflowID, version: version, executionID: engine.DerivedID(call.Key), input: string(input),
-		origin: engine.Origin{Kind: engine.OriginWorkflow, ID: row.ID, Depth: row.Origin.Depth}, authority: row.Authority, authored: true,
+		userID: row.UserID, workflowID: workflowID, version: version, executionID: engine.ChildID(call), input: string(input),
+		origin: cause.As(engine.OriginWorkflow, row.ID), authority: row.Authority, authored: true,
 	}
 	if child.Await {
 		r.parentID, r.parentCall = row.ID, call.ID
@@ -56,13 +60,13 @@ func (c *calls) startChild(ctx context.Context, row engine.Row, call *machine.Ca
 	return c.engine.Output(json.RawMessage(started.Output))
 }
 
-// emit routes an event that an execution emits. The error is a fault if events have started too many executions in a row.
-func (c *calls) emit(ctx context.Context, row engine.Row, event map[string]any) error {
-	depth := row.Origin.Depth + 1
-	if depth > maxEventDepth {
-		return machine.NewError(machine.TypeRuntime, fmt.Sprintf("events have started executions that emit events, more than %d in a row", maxEventDepth))
+// emit routes an event that an execution emits. The error is a fault if too many executions have started one another.
+func (c *calls) emit(ctx context.Context, row engine.Row, call *machine.Call) error {
+	cause, err := engine.CauseOf(row, call)
+	if err != nil {
+		return err
 	}
-	_, _, err := c.triggers.route(ctx, row.UserID, event, depth, eventEmitted)
+	_, _, err = c.triggers.route(ctx, row.UserID, call.Message, cause, eventEmitted)
 	if err != nil && subjects.CodeOf(err) == subjects.CodeInternal {
 		return fmt.Errorf("routing an event: %w", err)
 	}
@@ -93,9 +97,13 @@ func (c *calls) startWorkflow(ctx context.Context, row engine.Row, call *machine
 	if err != nil {
 		return nil, err
 	}
+	cause, err := engine.CauseOf(row, call)
+	if err != nil {
+		return nil, err
+	}
 	r := startRequest{
 		userID: row.UserID, workflowID: given.WorkflowID, input: input, executionID: engine.DerivedID(call.Key),
-		origin: engine.Origin{Kind: engine.OriginWorkflow, ID: row.ID, Depth: row.Origin.Depth}, authority: row.Authority, authored: true,
+		origin: cause.As(engine.OriginWorkflow, row.ID), authority: row.Authority, authored: true,
 	}
 	version, isNumber := given.Version.(float64)
 	switch {

@@ -20,9 +20,6 @@ const (
 	eventLifecycle = "lifecycle"
 )
 
-// maxEventDepth bounds a chain of executions that events of one another start, so that a cycle ends.
-const maxEventDepth = 20
-
 // triggers routes events to the executions that listen for them and to the schedules that they start.
 type triggers struct {
 	actors.Deps
@@ -36,28 +33,29 @@ type triggers struct {
 }
 
 // route delivers an event to the user's executions that listen for it, and starts the workflows whose schedules match it. It
-// returns the ids of the executions started and the number of executions that took the event. After a transient error the
+// returns the ids of the executions started and the number of executions that took the event. cause is the origin of what it starts,
+// without kind and id. After a transient error the
 // caller must route the event again: nothing is started or delivered twice.
-func (t *triggers) route(ctx context.Context, userID string, event cloudEvent, depth int, origin string) (started []string, delivered int, err error) {
+func (t *triggers) route(ctx context.Context, userID string, event cloudEvent, cause engine.Origin, origin string) (started []string, delivered int, err error) {
 	t.metrics.events.WithLabelValues(origin).Inc()
 	// Deliver first: an execution that the event starts may listen for it as well, and did not when it came.
 	if delivered, err = t.engine.Deliver(ctx, userID, event); err != nil {
 		return nil, delivered, err
 	}
-	started, err = t.start(ctx, userID, event, depth)
+	started, err = t.start(ctx, userID, event, cause)
 	return started, delivered, err
 }
 
 // startOnly is route without the delivery to executions, for an event that is too large for one.
 func (t *triggers) startOnly(ctx context.Context, userID string, event cloudEvent, origin string) error {
 	t.metrics.events.WithLabelValues(origin).Inc()
-	_, err := t.start(ctx, userID, event, 0)
+	_, err := t.start(ctx, userID, event, engine.Origin{})
 	return err
 }
 
 // start starts the user's workflows whose schedules match an event. The executions' ids are derived from the event's source
 // and id, so that a repeated event starts nothing again.
-func (t *triggers) start(ctx context.Context, userID string, event cloudEvent, depth int) ([]string, error) {
+func (t *triggers) start(ctx context.Context, userID string, event cloudEvent, cause engine.Origin) ([]string, error) {
 	rows, err := eventSchedules(ctx, t.DB.DB, userID)
 	if err != nil {
 		return nil, err
@@ -69,7 +67,7 @@ func (t *triggers) start(ctx context.Context, userID string, event cloudEvent, d
 			return nil, err
 		}
 		if machine.CorrelatesEvents(def) {
-			ids, err := t.correlator.correlate(ctx, row, def, event, depth)
+			ids, err := t.correlator.correlate(ctx, row, def, event, cause)
 			if err != nil {
 				return nil, err
 			}
@@ -81,7 +79,7 @@ func (t *triggers) start(ctx context.Context, userID string, event cloudEvent, d
 			continue
 		}
 		id := derivedID(row.WorkflowID, "event/"+event.text("source")+"\x00"+event.text("id"))
-		refused, err := t.starts.start(ctx, row, id, string(language.Canonical(input)), depth, nil)
+		refused, err := t.starts.start(ctx, row, id, string(language.Canonical(input)), cause, nil)
 		if errors.Is(err, engine.ErrSchedulePaused) {
 			continue
 		}
@@ -106,8 +104,8 @@ type eventStarter struct {
 
 // start starts one execution of a schedule. If that fails for a reason that does not pass, or a refusal is given, it records a
 // refused start and notifies the user if it is the first since one succeeded. It returns an error if the start may succeed
-// later: the schedule is paused, or the error is transient.
-func (s *eventStarter) start(ctx context.Context, row scheduleRow, id, input string, depth int, refusal error) (refused bool, err error) {
+// later: the schedule is paused, or the error is transient. What a cancelled execution has led to is not started, without a record.
+func (s *eventStarter) start(ctx context.Context, row scheduleRow, id, input string, cause engine.Origin, refusal error) (refused bool, err error) {
 	switch {
 	case len(input) > s.config.MaxInput:
 		if refusal == nil {
@@ -117,8 +115,11 @@ func (s *eventStarter) start(ctx context.Context, row scheduleRow, id, input str
 	case refusal == nil:
 		refusal = s.executions.startOnce(ctx, startRequest{
 			userID: row.UserID, workflowID: row.WorkflowID, version: row.Version, executionID: id, input: input,
-			origin: engine.Origin{Kind: engine.OriginEvent, ID: row.ID, Depth: depth}, scheduleID: row.ID, authored: true,
+			origin: cause.As(engine.OriginEvent, row.ID), scheduleID: row.ID, authored: true,
 		})
+	}
+	if errors.Is(refusal, errTreeCancelled) {
+		return true, nil
 	}
 	if refusal != nil && (subjects.Transient(refusal) || errors.Is(refusal, engine.ErrSchedulePaused)) {
 		return false, refusal

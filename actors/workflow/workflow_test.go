@@ -43,6 +43,8 @@ type bundle struct {
 	requests      []string
 	// The action hold sends to reached when it is called, and returns once it receives from release or release is closed.
 	release, reached chan struct{}
+	// ended gets the end of each action hold whose call was cancelled; nil: none does.
+	ended chan error
 	// integration is the stub, startIntegration starts it again.
 	integration      *actortest.Hosted
 	startIntegration func(t *testing.T)
@@ -105,6 +107,10 @@ func (b *bundle) hostIntegration(t *testing.T, database actortest.Database) *act
 				return b.act(ctx, d, r)
 			}),
 			actors.Bind(subjects.GetProvider, func(_ context.Context, r subjects.ProviderRequest) (subjects.ProviderDetail, error) {
+				if r.Provider == "library" {
+					return subjects.ProviderDetail{Provider: subjects.Provider{ID: "library"},
+						Actions: []subjects.ProviderAction{{ID: "hold", Title: "Hold", Safety: "read"}}}, nil
+				}
 				if r.Provider != "github" {
 					return subjects.ProviderDetail{}, subjects.Errorf(subjects.CodeNotFound, "there is no such provider")
 				}
@@ -136,6 +142,9 @@ func (b *bundle) act(ctx context.Context, d actors.Deps, r subjects.ExecuteActio
 		select {
 		case <-b.release:
 		case <-ctx.Done():
+			if b.ended != nil {
+				b.ended <- context.Cause(ctx)
+			}
 			return subjects.ActionResult{}, ctx.Err()
 		}
 	case "fail":

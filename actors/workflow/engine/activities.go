@@ -35,6 +35,8 @@ type callResult struct {
 	child string
 	// abandoned: the process is stopping or cut off, and nothing is recorded. The next owner makes the call again.
 	abandoned bool
+	// overdue: the call failed after the earliest timeout that encloses it, whose timer ends it.
+	overdue bool
 }
 
 // activityRunner makes the calls of executions: a bounded number at a time, fair between users, each within the step timeout,
@@ -96,6 +98,7 @@ func (r *activityRunner) runUnblocked(ctx context.Context, row Row, call *machin
 	case repeated && subjects.HasFieldCode(err, subjects.FieldUnknownOutcome):
 		result.outcome = machine.CallUnknown(call.ID, r.now())
 	case err != nil:
+		result.overdue = !call.Deadline.IsZero() && !r.now().Before(call.Deadline)
 		result.outcome, result.child = machine.CallFault(call.ID, FaultOf(err), r.now()), awaitedChild(call)
 	default:
 		result.outcome, label = machine.CallDone(call.ID, output, r.now()), "completed"
@@ -106,7 +109,12 @@ func (r *activityRunner) runUnblocked(ctx context.Context, row Row, call *machin
 
 // attempt makes a call within the step timeout, and again where it had no effect.
 func (r *activityRunner) attempt(ctx context.Context, row Row, call *machine.Call, repeated bool) (any, error) {
-	timed, cancel := context.WithTimeout(ctx, r.timeout)
+	limit := r.timeout
+	if !call.Deadline.IsZero() {
+		// The timer interrupts the call first. Where the process dies meanwhile, others end what they do for the call by themselves.
+		limit = min(limit, max(0, call.Deadline.Sub(r.now()))+deadlineGrace)
+	}
+	timed, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	for attempt := 0; ; attempt++ {
 		output, err := r.dispatch(timed, row, call, repeated)
@@ -122,6 +130,9 @@ func (r *activityRunner) attempt(ctx context.Context, row Row, call *machine.Cal
 		}
 	}
 }
+
+// deadlineGrace is how long after the earliest timeout that encloses it a call ends that nobody has interrupted.
+const deadlineGrace = time.Second
 
 // timedOut turns the end of the step timeout into the specification's timeout error.
 func (r *activityRunner) timedOut(ctx, timed context.Context, err error) error {

@@ -120,7 +120,7 @@ func TestCallResults(t *testing.T) {
 	}{
 		"output":             {call: function, want: callResult{id: "1", outcome: machine.CallDone("1", "out", now)}, label: "completed"},
 		"external":           {call: function, err: ErrExternal, want: callResult{id: "1", external: true}},
-		"child":              {call: child, err: ErrExternal, want: callResult{id: "1", external: true, child: DerivedID("k")}},
+		"child":              {call: child, err: ErrExternal, want: callResult{id: "1", external: true, child: DerivedID("k#1")}},
 		"unknown":            {call: function, err: unknown, repeated: true, want: callResult{id: "1", outcome: machine.CallUnknown("1", now)}, label: "faulted"},
 		"unknown, not again": {call: function, err: unknown, want: callResult{id: "1", outcome: machine.CallFault("1", FaultOf(unknown), now)}, label: "faulted"},
 		"closed connection":  {call: function, err: nats.ErrConnectionClosed, want: callResult{id: "1", abandoned: true}, label: "abandoned"},

@@ -20,12 +20,16 @@ func DerivedID(name string) string {
 	return uuid.NewSHA1(uuid.NameSpaceURL, []byte("weft:execution:"+name)).String()
 }
 
+// ChildID is the id of the execution that a call of `run: workflow` starts: the same when the call is repeated after a crash, and a
+// new one when its task is attempted again.
+func ChildID(call *machine.Call) string { return DerivedID(call.Key + "#" + call.ID) }
+
 // awaitedChild is the execution that a call starts and waits for; empty for any other call.
 func awaitedChild(call *machine.Call) string {
 	if call.Workflow == nil || !call.Workflow.Await {
 		return ""
 	}
-	return DerivedID(call.Key)
+	return ChildID(call)
 }
 
 // childrenOf are the executions that an execution waits for now; a suspended one still does.
@@ -41,8 +45,7 @@ func childrenOf(h *execution) (ids []string) {
 	return ids
 }
 
-// callOfChild is the call by which an execution waits for a child now; empty where it does not. An attempt of a call that is tried
-// again waits for the child of the attempt before, under an id of its own.
+// callOfChild is the call by which an execution waits for a child now; empty where it does not.
 func (h *execution) callOfChild(child string) string {
 	if h.machine == nil || h.finished {
 		return ""
@@ -70,12 +73,8 @@ func (c children) cancelAll(ids []string) {
 	}
 }
 
-// cancelAbandoned cancels a child that an execution, by its log, does not wait for any more, unless another of the calls that are
-// outstanding does.
-func (c children) cancelAbandoned(h *execution, id string, outstanding []*machine.Call) {
-	if callOfChild(outstanding, id) != "" {
-		return
-	}
+// cancelAbandoned cancels a child that an execution, by its log, does not wait for any more.
+func (c children) cancelAbandoned(h *execution, id string) {
 	h.pendingCleanup++
 	c.p.e.background.Go(func() {
 		c.cancel(id)
@@ -203,7 +202,7 @@ func (c children) cancelUnawaited(ctx context.Context, restored []*execution) er
 	c.p.mu.Lock()
 	defer c.p.mu.Unlock()
 	for _, child := range rows {
-		c.cancelAbandoned(byID[child.ParentID], child.ID, nil)
+		c.cancelAbandoned(byID[child.ParentID], child.ID)
 	}
 	return nil
 }
@@ -214,7 +213,7 @@ func (c children) completeParent(row Row) {
 	c.p.e.background.Go(func() {
 		c.retryUntilDone("completing a parent's call", func(ctx context.Context) error {
 			_, err := sendTo(ctx, c.p.e, row.ParentID, completeCommand{
-				Execution: row.ParentID, Call: row.ParentCall, Child: row.ID, Output: outputOf(row), Error: FaultOfRow(row),
+				Execution: row.ParentID, Call: row.ParentCall, Output: outputOf(row), Error: FaultOfRow(row),
 			})
 			return err
 		})

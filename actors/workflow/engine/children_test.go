@@ -42,7 +42,7 @@ func TestChildrenAfterATakeover(t *testing.T) {
 				for child == "" || PartitionOf(child) == 0 { // else the same process owns both
 					parent = first.startedIn(0, "race")
 					_ = wait.Until(t.Context(), nil, 250*time.Millisecond)
-					child = DerivedID(first.w.ledger.execution(parent).call("slowchild"))
+					child = first.w.ledger.execution(parent).child("slowchild")
 				}
 				resume := second.pause()
 				if test.cancel {
@@ -103,7 +103,7 @@ func TestChildrenOfTheEnded(t *testing.T) {
 	onProcess(t, nil, func(t *testing.T, p *testProcess) {
 		waits, cancelled := p.started("parent"), p.started("parent")
 		_ = wait.Until(t.Context(), nil, 300*time.Millisecond)
-		child := DerivedID(p.w.ledger.execution(cancelled).call("child"))
+		child := p.w.ledger.execution(cancelled).child("child")
 		if _, err := p.engine.Cancel(t.Context(), Row{ID: cancelled, Partition: PartitionOf(cancelled)}, ""); err != nil {
 			t.Fatal(err)
 		}

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -67,24 +66,16 @@ func (c resumeCommand) handle(ctx context.Context, p *partition) (ControlReply, 
 
 // completeCommand ends an external call: with Error where that is set, else with Output.
 type completeCommand struct {
-	Execution string `json:"execution"`
-	Call      string `json:"call"`
-	// Child is the execution that the call waits for, if it is one; where another call waits for it now, that one ends.
-	Child  string          `json:"child,omitempty"`
-	Output json.RawMessage `json:"output,omitempty"`
-	Error  *machine.Error  `json:"error,omitempty"`
+	Execution string          `json:"execution"`
+	Call      string          `json:"call"`
+	Output    json.RawMessage `json:"output,omitempty"`
+	Error     *machine.Error  `json:"error,omitempty"`
 }
 
 func (completeCommand) operation() string { return "complete" }
 
 func (c completeCommand) handle(ctx context.Context, p *partition) (ControlReply, error) {
 	now := p.e.Now()
-	if c.Child != "" {
-		err := p.withExecution(ctx, c.Execution, func(h *execution) { c.Call = cmp.Or(h.callOfChild(c.Child), c.Call) })
-		if err != nil && !IsNotFound(err) { // which control confirms by the log
-			return ControlReply{}, err
-		}
-	}
 	if c.Error != nil {
 		return p.control(ctx, c.Execution, machine.CallFault(c.Call, c.Error, now))
 	}

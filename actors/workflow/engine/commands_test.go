@@ -34,7 +34,7 @@ func TestCommandsAreReceivedAsTheyWereSent(t *testing.T) {
 	t.Parallel()
 	roundTrip(t, startCommand{
 		Row: Row{
-			ID: "i", UserID: "u", WorkflowID: "w", Version: 3, Name: "n", ConsentID: "c", Priority: -2, Origin: Origin{OriginRetry, "o", 2, "t"},
+			ID: "i", UserID: "u", WorkflowID: "w", Version: 3, Name: "n", ConsentID: "c", Priority: -2, Origin: Origin{Kind: OriginRetry, ID: "o", Depth: 2, Root: "r", Ancestors: "r s", Task: "t"},
 			ParentID: "p", ParentCall: "1", Input: `{"a":1}`, Attributes: `{"b":"c"}`, Trace: "00", CreatedAt: 5,
 			Limits: &definition.Limits{ConcurrencyKey: "k", MaxConcurrent: 1, RateKey: "r", Rate: 2, Period: time.Second},
 		}, Schedule: "s",
@@ -42,7 +42,7 @@ func TestCommandsAreReceivedAsTheyWereSent(t *testing.T) {
 	roundTrip(t, cancelCommand{"e", "r"})
 	roundTrip(t, suspendCommand{"e", "r"})
 	roundTrip(t, resumeCommand{"e"})
-	roundTrip(t, completeCommand{Execution: "e", Call: "1", Child: "c", Output: []byte(`{"a":1}`)})
+	roundTrip(t, completeCommand{Execution: "e", Call: "1", Output: []byte(`{"a":1}`)})
 	roundTrip(t, completeCommand{Execution: "e", Call: "1", Error: machine.NewError(machine.TypeRuntime, "x")})
 	roundTrip(t, watchCommand{"e"})
 	roundTrip(t, deliverCommand{UserID: "u", Event: machine.ValueOf(map[string]any{"type": "t", "list": []any{"a", nil, true}})})

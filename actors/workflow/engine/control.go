@@ -59,6 +59,12 @@ func (p *partition) control(ctx context.Context, id string, outcome machine.Outc
 		}
 		before := childrenOf(h)
 		wait := make(chan error, 1)
+		if outcome.EndsCall() {
+			p.fireOverdue(h) // the result comes too late for a deadline that has passed
+		}
+		if outcome.Resumes() {
+			h.resumedAt = p.e.Now()
+		}
 		if p.decide(h, wait, outcome) {
 			logged, reply.Changed = wait, true
 		}

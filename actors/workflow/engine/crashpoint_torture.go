@@ -11,12 +11,12 @@ import (
 	"syscall"
 )
 
-// crashAt and crashLeft are where this process kills itself: WEFT_CRASH=point:n, when it reaches the point for the nth time.
+// crashAt and crashLeft are where this process kills itself: WEFT_TORTURE_CRASH=point:n, when it reaches the point for the nth time.
 var (
 	crashAt   crashpoint
 	crashLeft atomic.Int64
 	readCrash = sync.OnceFunc(func() {
-		point, count, _ := strings.Cut(os.Getenv("WEFT_CRASH"), ":")
+		point, count, _ := strings.Cut(os.Getenv("WEFT_TORTURE_CRASH"), ":")
 		if n, err := strconv.ParseInt(count, 10, 64); err == nil {
 			crashLeft.Store(n)
 			crashAt = crashpoint(point)

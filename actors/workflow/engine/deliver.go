@@ -31,6 +31,9 @@ func (p *partition) deliver(ctx context.Context, userID string, event map[string
 	for id := range candidates {
 		err := p.withExecution(ctx, id, func(h *execution) {
 			logged := make(chan error, 1)
+			if h.machine != nil && !h.finished {
+				p.fireOverdue(h) // the event comes too late for a deadline that has passed
+			}
 			switch {
 			case h.finished:
 			case p.decide(h, logged, machine.EventArrived(event, p.e.Now())):

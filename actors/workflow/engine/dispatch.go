@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"net/http"
+	"sync/atomic"
 
 	"github.com/nats-io/nats.go"
 
@@ -10,22 +11,40 @@ import (
 	"github.com/weftmesh/weft/mesh"
 )
 
+// callInFlight is a call that this process makes.
+type callInFlight struct {
+	cancel context.CancelFunc
+	// sent: the call may have left the process, and cannot be made again without having its effect twice.
+	sent atomic.Bool
+}
+
+type callInFlightKey struct{}
+
+// CallSent records that the call of a context may have had its effect from now on. Dispatch calls it before it sends what must not be
+// sent twice; a call that is interrupted before is cancelled without a trace.
+func CallSent(ctx context.Context) {
+	if call, ok := ctx.Value(callInFlightKey{}).(*callInFlight); ok {
+		call.sent.Store(true)
+	}
+}
+
 // dispatchCalls dispatches the calls that are outstanding and not in flight, and abandons those in flight that are not outstanding
 // any more. It returns the outcomes that are known at once, and whether a call is outstanding that this process makes.
 func (p *partition) dispatchCalls(h *execution) (outcomes []machine.Outcome, outstanding bool) {
+	p.abandonCalls(h, h.machine.Awaited())
 	calls := h.machine.Calls()
 	if len(calls) > 0 && !p.acquireSlot(h) {
 		return nil, true
 	}
 	if p.e.Stopping() || p.draining {
-		return nil, len(calls) > 0
+		return nil, len(calls) > 0 || len(h.inFlight) > 0
 	}
 	for _, call := range calls {
 		_, external := h.external[call.ID]
 		switch {
 		case h.inFlight[call.ID] != nil:
 			outstanding = true
-		case external:
+		case external, h.overdue[call.ID]:
 		case call.Fault != nil:
 			outcomes = append(outcomes, machine.CallFault(call.ID, call.Fault, p.e.Now()))
 		case hasNoEffect(call):
@@ -41,7 +60,6 @@ func (p *partition) dispatchCalls(h *execution) (outcomes []machine.Outcome, out
 			p.dispatch(h, call)
 		}
 	}
-	p.abandonCalls(h, h.machine.Awaited())
 	return outcomes, outstanding || len(h.inFlight) > 0
 }
 
@@ -50,8 +68,7 @@ func (p *partition) dispatchCalls(h *execution) (outcomes []machine.Outcome, out
 func needsStartRecord(call *machine.Call) bool {
 	switch call.Kind {
 	case machine.CallHTTP:
-		return call.HTTP.Method != http.MethodGet && call.HTTP.Method != http.MethodHead && call.HTTP.Method != http.MethodPut &&
-			call.HTTP.Method != http.MethodDelete && call.HTTP.Method != http.MethodOptions
+		return !RepeatableMethod(call.HTTP.Method)
 	case machine.CallOpenAPI:
 		return true
 	case machine.CallFunction:
@@ -60,10 +77,21 @@ func needsStartRecord(call *machine.Call) bool {
 	return false
 }
 
+// RepeatableMethod reports whether a request of an HTTP method has the same effect once and several times (RFC 9110 §9.2.2).
+func RepeatableMethod(method string) bool {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodPut, http.MethodDelete:
+		return true
+	}
+	return false
+}
+
 // dispatch makes one call in the background.
 func (p *partition) dispatch(h *execution, call *machine.Call) {
 	ctx, cancel := context.WithCancel(p.ctx)
-	h.inFlight[call.ID] = cancel
+	inFlight := &callInFlight{cancel: cancel}
+	ctx = context.WithValue(ctx, callInFlightKey{}, inFlight)
+	h.inFlight[call.ID] = inFlight
 	row, repeated := h.row, call.Started && !h.startRecorded[call.ID]
 	p.e.background.Go(func() {
 		defer cancel()
@@ -89,9 +117,20 @@ func (p *partition) complete(ctx context.Context, h *execution, result callResul
 	if p.closed || ctx.Err() != nil || h.inFlight[result.id] == nil {
 		return false
 	}
+	p.fireOverdue(h) // before the result, which comes too late for a deadline that has passed
+	sent := h.inFlight[result.id].sent.Load()
 	delete(h.inFlight, result.id)
 	switch {
 	case result.abandoned: // the partition's next owner makes it again
+		delete(h.startRecorded, result.id) // it may have been sent
+	case result.overdue && containsCall(h.machine.Awaited(), result.id):
+		h.overdue[result.id] = true
+		if sent {
+			delete(h.startRecorded, result.id)
+		}
+		if h.unacked == 0 {
+			p.advance(h)
+		}
 	case result.external:
 		h.external[result.id] = result.child
 		h.revision++
@@ -111,9 +150,9 @@ func (p *partition) complete(ctx context.Context, h *execution, result callResul
 
 // abandonCalls cancels what is in flight or external and not outstanding any more.
 func (p *partition) abandonCalls(h *execution, outstanding []*machine.Call) {
-	for id, cancel := range h.inFlight {
+	for id, call := range h.inFlight {
 		if !containsCall(outstanding, id) {
-			cancel()
+			call.cancel()
 			delete(h.inFlight, id)
 			h.pendingCleanup++
 		}
@@ -121,14 +160,19 @@ func (p *partition) abandonCalls(h *execution, outstanding []*machine.Call) {
 	for id, child := range h.orphanCandidates {
 		if !containsCall(outstanding, id) {
 			delete(h.orphanCandidates, id)
-			p.children.cancelAbandoned(h, child, outstanding)
+			p.children.cancelAbandoned(h, child)
+		}
+	}
+	for id := range h.overdue {
+		if !containsCall(outstanding, id) {
+			delete(h.overdue, id)
 		}
 	}
 	for id, child := range h.external {
 		if !containsCall(outstanding, id) {
 			delete(h.external, id)
 			if child != "" {
-				p.children.cancelAbandoned(h, child, outstanding)
+				p.children.cancelAbandoned(h, child)
 			} else {
 				p.expireApproval(h, id)
 			}

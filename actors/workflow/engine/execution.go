@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -32,10 +31,14 @@ type execution struct {
 	stored   bool
 	revision uint64
 	// inFlight are the calls that this process makes. external are those that CompleteCall ends, with the child that each waits for,
-	// if any. startRecorded are the calls whose start this owner has written to the log.
-	inFlight      map[string]context.CancelFunc
+	// if any. startRecorded are the calls whose start this owner has written to the log. overdue are the calls that ended by their
+	// deadline while the execution was suspended: the timer, which waits for the execution to be resumed, ends them.
+	inFlight      map[string]*callInFlight
 	external      map[string]string
 	startRecorded map[string]bool
+	overdue       map[string]bool
+	// resumedAt is when it was last resumed: timers that were due before could not fire earlier.
+	resumedAt time.Time
 	// orphanCandidates are children that an earlier owner, or a call that failed, may have started, by call.
 	orphanCandidates map[string]string
 	// pendingCleanup counts the work that must be done before the execution is evicted: see children.
@@ -70,9 +73,23 @@ type Result struct {
 
 func newExecution(row Row, def *language.Workflow) *execution {
 	return &execution{
-		row: row, def: def, complete: true, inFlight: map[string]context.CancelFunc{}, external: map[string]string{},
-		startRecorded: map[string]bool{},
+		row: row, def: def, complete: true, inFlight: map[string]*callInFlight{}, external: map[string]string{},
+		startRecorded: map[string]bool{}, overdue: map[string]bool{},
 	}
+}
+
+// setMachine gives the execution its machine.
+func (h *execution) setMachine(x *machine.Execution) {
+	h.machine = x
+	x.NotSent = h.notSent
+}
+
+// notSent reports whether a call whose start is recorded was certainly not sent: only the process that has recorded the start knows.
+func (h *execution) notSent(id string) bool {
+	if call := h.inFlight[id]; call != nil {
+		return h.startRecorded[id] && !call.sent.Load()
+	}
+	return h.startRecorded[id]
 }
 
 // dropProjected drops the events that SQL has, unless a caller waits for them.
@@ -116,14 +133,7 @@ func (h *execution) suspendPending(on bool) machine.Status {
 }
 
 // nextTimer is when the next timer is due; zero where there is none.
-func (h *execution) nextTimer() (due time.Time) {
-	for _, t := range h.machine.Timers() {
-		if due.IsZero() || t.At.Before(due) {
-			due = t.At
-		}
-	}
-	return due
-}
+func (h *execution) nextTimer() time.Time { return h.machine.NextTimer() }
 
 // evict is the row from which the execution can be loaded again.
 func (h *execution) evict() (Row, error) {

@@ -70,40 +70,6 @@ type Row struct {
 	EndedAt   int64  `bun:"ended_at" json:"-"`
 }
 
-// Origin is what started an execution; the zero Origin is a request.
-type Origin struct {
-	Kind OriginKind `bun:"kind" json:"kind,omitempty"`
-	// ID is the schedule's or the other execution's, by Kind.
-	ID string `bun:"id" json:"id,omitempty"`
-	// Depth counts the executions before this one that were started by events which executions emitted.
-	Depth int `bun:"depth" json:"depth,omitempty"`
-	// Task is where a retry begins; empty: where the execution before had failed.
-	Task string `bun:"task" json:"task,omitempty"`
-}
-
-// OriginKind is a kind of origin.
-type OriginKind string
-
-// The kinds of origins.
-const (
-	// OriginSchedule: a schedule's time had come. OriginEvent: an event matched the schedule.
-	OriginSchedule OriginKind = "schedule"
-	OriginEvent    OriginKind = "event"
-	// OriginWorkflow: an execution started it, as a child or on its own.
-	OriginWorkflow OriginKind = "workflow"
-	// OriginRetry continues from the history of another execution, OriginRestart repeats it from the start.
-	OriginRetry   OriginKind = "retry"
-	OriginRestart OriginKind = "restart"
-)
-
-// String is the origin as events tell it: kind:id, or empty for a request.
-func (o Origin) String() string {
-	if o.Kind == "" {
-		return ""
-	}
-	return string(o.Kind) + ":" + o.ID
-}
-
 // HistoryRow is a run of an execution's events, from the event numbered First on: a JSON list. The first run of most is in the
 // execution's row.
 type HistoryRow struct {

@@ -16,6 +16,7 @@ type metrics struct {
 	active       prometheus.Gauge
 	appends      prometheus.Counter
 	projection   prometheus.Histogram
+	timerDelay   prometheus.Histogram
 	partitions   prometheus.Gauge
 	refused      *prometheus.CounterVec
 
@@ -47,6 +48,10 @@ func newMetrics(r prometheus.Registerer, queued, blocked, queuedCalls func() int
 		projection: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "workflow_projection_duration_seconds", Help: "Duration of a projection of the logs to SQL.", Buckets: buckets,
 		}),
+		timerDelay: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "workflow_timer_delay_seconds", Help: "How late timers fire: waits, retries and timeouts, after they were due.",
+			Buckets: []float64{0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1, 5, 30, 120},
+		}),
 		partitions: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "workflow_partitions", Help: "Partitions that this process owns.",
 		}),
@@ -64,7 +69,7 @@ func newMetrics(r prometheus.Registerer, queued, blocked, queuedCalls func() int
 			counts.WithLabelValues(value)
 		}
 	}
-	r.MustRegister(m.executions, m.duration, m.steps, m.stepDuration, m.active, m.appends, m.projection, m.partitions, m.refused,
+	r.MustRegister(m.executions, m.duration, m.steps, m.stepDuration, m.active, m.appends, m.projection, m.timerDelay, m.partitions, m.refused,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "workflow_queued_executions", Help: "Executions of this process that wait for a slot.",
 		}, func() float64 { return float64(queued()) }),

@@ -30,6 +30,8 @@ type partition struct {
 	writer    logWriter
 	children  children
 	timerWake wait.Signal
+	// evictedWake is set when evictedDue gets an execution.
+	evictedWake wait.Signal
 	// scheduleStarts is read-locked while a start that a schedule makes is checked and decided.
 	scheduleStarts sync.RWMutex
 
@@ -49,8 +51,12 @@ type partition struct {
 	// truncatedBefore is the sequence that the log was last truncated before.
 	truncatedBefore uint64
 	timers          timers
+	// evictedDue are the evicted executions whose timers are due.
+	evictedDue []string
 	// timersUntil is the time up to which the timers of evicted executions are in memory.
 	timersUntil time.Time
+	// since is when the partition began to run the executions that it has restored.
+	since time.Time
 	// listenerReads counts the reads of evicted listeners in progress, evictedDuringReads has what was evicted meanwhile, with its user.
 	listenerReads      int
 	evictedDuringReads map[string]string
@@ -60,7 +66,7 @@ type partition struct {
 
 func newPartition(ctx context.Context, e *Engine, number int) *partition {
 	p := &partition{
-		e: e, number: number, timerWake: wait.NewSignal(), executions: map[string]*execution{}, loading: map[string]chan struct{}{},
+		e: e, number: number, timerWake: wait.NewSignal(), evictedWake: wait.NewSignal(), executions: map[string]*execution{}, loading: map[string]chan struct{}{},
 		unprojected: map[string]*execution{}, evictedDuringReads: map[string]string{},
 	}
 	p.ctx, p.stop = context.WithCancel(context.WithoutCancel(ctx))
@@ -100,6 +106,7 @@ func (p *partition) decide(h *execution, logged chan error, outcomes ...machine.
 		return false
 	}
 	p.enqueue(h, transition{}, events, logged)
+	p.scheduleTimer(h.nextTimer(), h) // it does not wait for the log
 	return true
 }
 
@@ -199,6 +206,9 @@ func (p *partition) advance(h *execution) {
 		p.finish(h)
 		return
 	}
+	if p.fireOverdue(h) { // a call that has timed out is not made
+		return
+	}
 	outcomes, outstanding := p.dispatchCalls(h)
 	switch {
 	case len(outcomes) > 0:
@@ -257,8 +267,8 @@ func (p *partition) close(cause error) {
 	}
 	p.writer.close()
 	for _, h := range p.executions {
-		for _, cancel := range h.inFlight {
-			cancel()
+		for _, call := range h.inFlight {
+			call.cancel()
 		}
 		for _, w := range h.results {
 			w <- Result{Err: errPartitionMoving}

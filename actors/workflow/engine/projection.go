@@ -231,7 +231,7 @@ func (p *partition) unload(x *projectedExecution) {
 			p.evictedDuringReads[x.row.ID] = x.row.UserID
 		}
 		if due := machine.Moment(x.row.DueAt); x.row.DueAt > 0 && !due.After(p.timersUntil) {
-			p.timers.add(due, x.row.ID) // timers up to then were read before this one was in SQL
+			evictedTimers{p}.add(x.row.ID, x.row.DueAt) // timers up to then were read before this one was in SQL
 		}
 	case h.broken && unchanged:
 		p.admission.release(h)

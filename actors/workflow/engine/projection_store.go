@@ -80,7 +80,8 @@ func storeExecutions(ctx context.Context, tx bun.Tx, fresh, known []Row, histori
 var (
 	fixedColumns = []string{
 		"id", "user_id", "chosen_id", "workflow_id", "version", "name", "consent_id", "authority_keys", "authority_scopes", "partition", "priority",
-		"origin_kind", "origin_id", "origin_depth", "origin_task", "parent_id", "parent_call", "input", "attributes", "trace", "created_at",
+		"origin_kind", "origin_id", "origin_depth", "origin_root", "origin_ancestors", "origin_task",
+		"parent_id", "parent_call", "input", "attributes", "trace", "created_at",
 	}
 	projectedColumns = []string{
 		"status", "evicted", "listens", "watched", "due_at", "events", "output", "error", "error_type", "snapshot", "started_at", "ended_at",
@@ -119,7 +120,7 @@ func storeEach(ctx context.Context, tx bun.Tx, query string, rows []Row) error {
 		e := &rows[i]
 		_, err := statement.ExecContext(ctx, e.ID, e.UserID, e.ChosenID, e.WorkflowID, e.Version, e.Name, e.ConsentID,
 			e.Authority.Keys, e.Authority.Scopes, e.Partition, e.Priority,
-			e.Origin.Kind, e.Origin.ID, e.Origin.Depth, e.Origin.Task,
+			e.Origin.Kind, e.Origin.ID, e.Origin.Depth, e.Origin.Root, e.Origin.Ancestors, e.Origin.Task,
 			e.ParentID, e.ParentCall, e.Input, e.Attributes, e.Trace, e.CreatedAt,
 			e.Status, e.Evicted, e.Listens, e.Watched, e.DueAt, e.Events, e.Output, e.Error, e.ErrorType, e.Snapshot, e.StartedAt, e.EndedAt, e.History)
 		if err != nil {

@@ -123,7 +123,10 @@ func (p *partition) replay(ctx context.Context, t transition) error {
 		return err
 	}
 	if h.machine == nil && len(events) > 0 {
-		h.machine, err = machine.Restore(h.def, p.e.Environment(h.def, h.row.UserID), events)
+		var x *machine.Execution
+		if x, err = machine.Restore(h.def, p.e.Environment(h.def, h.row.UserID), events); err == nil {
+			h.setMachine(x)
+		}
 	} else {
 		for i := 0; i < len(events) && err == nil; i++ {
 			err = h.machine.Apply(events[i])
@@ -155,8 +158,10 @@ func (p *partition) restoreLimits(ctx context.Context) error {
 func (p *partition) run() {
 	go p.writer.run(p.ctx)
 	go p.runTimers()
+	go evictedTimers{p}.run()
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.since = p.e.Now()
 	restored := fairOrder(slices.Collect(maps.Values(p.executions)))
 	for _, h := range restored {
 		switch {
@@ -289,11 +294,10 @@ func (e *Engine) loadFrom(ctx context.Context, row Row) (*execution, error) {
 	h.stored, h.complete = true, false
 	h.suspended = row.Events == 0 && row.Status == subjects.ExecutionSuspended
 	h.row.Evicted, h.row.Snapshot, h.row.DueAt, h.row.Listens = false, "", 0, false
+	var x *machine.Execution
 	switch {
 	case row.Snapshot != "":
-		if h.machine, err = machine.RestoreSnapshot(def, e.Environment(def, row.UserID), []byte(row.Snapshot)); err == nil {
-			h.restoreExternal()
-		}
+		x, err = machine.RestoreSnapshot(def, e.Environment(def, row.UserID), []byte(row.Snapshot))
 	case row.Events > 0:
 		raw, failed := e.store.history(ctx, row.ID)
 		if failed != nil {
@@ -303,10 +307,16 @@ func (e *Engine) loadFrom(ctx context.Context, row Row) (*execution, error) {
 		if failed != nil {
 			return nil, failed
 		}
-		h.machine, err = machine.Restore(def, e.Environment(def, row.UserID), events)
+		x, err = machine.Restore(def, e.Environment(def, row.UserID), events)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("restoring execution %s: %w", row.ID, err)
+	}
+	if x != nil {
+		h.setMachine(x)
+	}
+	if row.Snapshot != "" {
+		h.restoreExternal()
 	}
 	return h, nil
 }

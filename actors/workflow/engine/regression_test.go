@@ -173,28 +173,32 @@ func TestChildOfAFailedStart(t *testing.T) {
 		}
 		parent := p.started("race")
 		p.status(parent)
-		child := DerivedID(p.w.ledger.execution(parent).call("slowchild"))
+		child := p.w.ledger.execution(parent).child("slowchild")
 		p.want(child, machine.Cancelled)
 	})
 }
 
-// TestChildOfATriedCall: a call that awaits a child is tried again, under an id of its own, while the child of the attempt before is
-// running. The child ends the second attempt.
-func TestChildOfATriedCall(t *testing.T) {
+// TestEachAttemptHasAChildOfItsOwn: a call that awaits a child is attempted again while the child of the attempt before is running. The
+// second attempt starts another child, and the first one is cancelled.
+func TestEachAttemptHasAChildOfItsOwn(t *testing.T) {
 	t.Parallel()
 	onProcess(t, nil, func(t *testing.T, p *testProcess) {
-		dispatch, failed := p.engine.activities.dispatch, false
+		dispatch := p.engine.activities.dispatch
 		p.engine.activities.dispatch = func(ctx context.Context, row Row, call *machine.Call, repeated bool) (any, error) {
 			output, err := dispatch(ctx, row, call, repeated)
-			if call.Kind == machine.CallWorkflow && !failed {
-				failed, err = true, subjects.Errorf(subjects.CodeInternal, "simulated")
+			if call.Kind == machine.CallWorkflow && call.Attempt == 1 {
+				err = machine.NewError(machine.TypeCommunication, "simulated")
 			}
 			return output, err
 		}
 		parent := p.started("retrychild")
-		if got := p.status(parent); !got.Ended() {
-			t.Errorf("the parent is %s", got)
+		p.want(parent, machine.Completed)
+		children := p.w.ledger.execution(parent).children("child")
+		if len(children) != 2 {
+			t.Fatalf("the attempts start %v", children)
 		}
+		p.want(children[0], machine.Cancelled)
+		p.want(children[1], machine.Completed)
 	})
 }
 
@@ -226,7 +230,7 @@ func TestTimerOfAnExecutionEvictedDuringTheRead(t *testing.T) {
 			p.flush()
 			return nil
 		})
-		one.loadTimers(time.Now().Add(timerHorizon))
+		evictedTimers{one}.read(time.Now().Add(timerHorizon))
 		p.hooks.on("due", nil)
 		one.mu.Lock()
 		defer one.mu.Unlock()

@@ -142,6 +142,13 @@ func (f *fairSemaphore) queuedOf(userID string) int {
 	return 0
 }
 
+// room is how many more may take a slot or queue for one, where at most maxQueued may be queued.
+func (f *fairSemaphore) room(maxQueued int) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return max(0, f.limit-f.active) + max(0, maxQueued-f.length)
+}
+
 // free is the number of free slots.
 func (f *fairSemaphore) free() int {
 	f.mu.Lock()

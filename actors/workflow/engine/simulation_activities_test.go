@@ -94,6 +94,43 @@ var simulated = func() map[string]simulatedWorkflow {
 		"- a: {call: svc.put}\n- w: {wait: {seconds: 1}}\n- b: {call: svc.put}\n")
 	add("large", "", "- a: {call: svc.put}\n- b: {call: svc.large}\n- c: {call: svc.put}\n")
 	add("deadline", "", "- a: {call: svc.slow, timeout: {after: {milliseconds: 500}}}\n")
+	add("slowrace", "", `
+- race: {fork: {compete: true, branches: [{slow: {call: svc.slow}}, {fast: {wait: {milliseconds: 300}}}]}}
+- after: {call: svc.put}
+`)
+	add("slowfork", "", `
+- both:
+    fork:
+      branches:
+      - slow: {call: svc.slow}
+      - waits: {do: [{w: {wait: {milliseconds: 200}}}, {a: {call: svc.put}}]}
+      - retries: {try: [{r: {raise: {error: {type: urn:x, status: 418}}}}], catch: {retry: {delay: {milliseconds: 200}, limit: {attempt: {count: 2}}}, do: [{s: {set: {n: 1}}}]}}
+`)
+	add("slowattempt", "", `
+- attempt:
+    try: [{a: {call: svc.slow}}]
+    catch:
+      errors: {with: {status: 408}}
+      retry: {delay: {milliseconds: 100}, limit: {attempt: {count: 2, duration: {milliseconds: 400}}}}
+      do: [{s: {set: {n: 1}}}]
+- after: {call: svc.put}
+`)
+	add("slownested", "", `
+- outer:
+    timeout: {after: {milliseconds: 2500}}
+    for: {each: i, in: '[1, 2, 3]'}
+    do:
+    - guarded: {try: [{inner: {timeout: {after: {milliseconds: 700}}, do: [{a: {call: svc.slow}}, {b: {call: svc.put}}]}}], catch: {do: [{c: {call: svc.put}}]}}
+`)
+	add("slowapprove", "", `
+- early: {fork: {compete: true, branches: [{ask: {call: approval.request, with: {title: ok}}}, {fast: {wait: {milliseconds: 80}}}]}}
+- late: {fork: {compete: true, branches: [{ask: {call: approval.request, with: {title: ok}}}, {fast: {wait: {milliseconds: 400}}}]}}
+- rest: {wait: {minutes: 30}}
+`)
+	add("slowparent", "", `
+- a: {try: [{c: {run: {workflow: {namespace: test, name: slowchild, version: '0.1.0'}}, timeout: {after: {milliseconds: 800}}}}], catch: {do: [{s: {set: {n: 1}}}]}}
+- after: {call: svc.put}
+`)
 	add("compensate", "", `
 - a: {call: svc.put, metadata: {compensate: [{undo: {call: svc.put}}]}}
 - w: {wait: {milliseconds: 500}}
@@ -122,16 +159,22 @@ func (p *process) dispatch(ctx context.Context, row Row, call *machine.Call, rep
 		duration = time.Duration(1+r.IntN(3000)) * time.Millisecond
 	}
 	if call.Function == "svc.slow" {
-		duration = 1500 * time.Millisecond
+		duration = time.Duration(900+r.IntN(1000)) * time.Millisecond
 	}
+	cancelled := ctx.Done()
+	answersLate := (call.Function == "svc.slow" || call.External()) && r.IntN(3) == 0 // it does not notice that it is cancelled
+	if answersLate {
+		cancelled = nil
+	}
+	CallSent(ctx)
 	select {
 	case <-time.After(duration):
-	case <-ctx.Done():
+	case <-cancelled:
 	}
 	if err := p.enter(); err != nil {
 		return nil, err
 	}
-	if ctx.Err() != nil {
+	if ctx.Err() != nil && !answersLate {
 		return nil, ctx.Err()
 	}
 	switch {
@@ -180,7 +223,7 @@ type order struct {
 func (p *process) startChild(ctx context.Context, row Row, call *machine.Call) (any, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
-	o := order{userID: row.UserID, workflow: call.Workflow.Name, id: DerivedID(call.Key), origin: Origin{Kind: OriginWorkflow, ID: row.ID}}
+	o := order{userID: row.UserID, workflow: call.Workflow.Name, id: ChildID(call), origin: Origin{Kind: OriginWorkflow, ID: row.ID}}
 	if call.Workflow.Await {
 		o.parent, o.parentCall = row.ID, call.ID
 	}

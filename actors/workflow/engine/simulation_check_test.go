@@ -181,6 +181,11 @@ func (w *world) inconsistent(all bool) (problems []string) {
 			add("execution %s (%s) is %s: %s", id, w.ledger.execution(id).row.Name, x.Status(), reason)
 		}
 	}
+	for _, open := range w.store.openApprovals() {
+		if x := machines[open[0]]; x != nil && !x.Status().Ended() && !containsCall(x.Awaited(), open[1]) {
+			add("the approval request of call %s of %s (%s) is open, and the call is over", open[1], open[0], w.ledger.execution(open[0]).row.Name)
+		}
+	}
 	return append(problems, w.promisesBroken(all, machines)...)
 }
 

@@ -47,7 +47,7 @@ type loggedExecution struct {
 	raw       []json.RawMessage
 	events    []machine.Event
 	runs      map[int]*loggedRun
-	// timers are the times of waits, by timer.
+	// timers are the times of timers, by their ids.
 	timers map[string]time.Time
 	// suspended: suspended before its start. held: it was suspended at least once.
 	suspended, held bool
@@ -59,8 +59,11 @@ type loggedExecution struct {
 }
 
 type loggedRun struct {
-	scheduled bool
-	end       *loggedEnd
+	parent int
+	// deadline is when the task times out, attemptDue when its attempt does; zero: never.
+	deadline, attemptDue time.Time
+	scheduled            bool
+	end                  *loggedEnd
 	// recorded counts the recorded starts, unrepeated the effects that were not declared as repeated.
 	recorded, unrepeated int
 }
@@ -179,10 +182,12 @@ func (l *ledger) event(e *loggedExecution, event *machine.Event, end *loggedEnd)
 		run.recorded++
 	case machine.CallCompleted, machine.CallFailed:
 		run.end = end
-	case machine.TimerScheduled:
-		e.timers["wait:"+strconv.Itoa(event.Run)] = *event.Due
+		l.checkInTime(e, event)
+	case machine.ExecutionStarted, machine.TaskStarted, machine.TimerScheduled, machine.TaskRetried:
+		e.setTimers(run, event)
 	case machine.TimerFired:
 		l.timerFired(e, event)
+		e.setTimers(run, event)
 	case machine.ListenerStarted:
 		e.listens[event.Run] = true
 	case machine.EventReceived:
@@ -192,6 +197,62 @@ func (l *ledger) event(e *loggedExecution, event *machine.Event, end *loggedEnd)
 		e.held = true
 	case machine.ExecutionCompleted, machine.ExecutionFaulted, machine.ExecutionCancelled:
 		e.end = end
+	}
+}
+
+// setTimers records the timers that an event sets.
+func (e *loggedExecution) setTimers(run *loggedRun, event *machine.Event) {
+	id := strconv.Itoa(event.Run)
+	attempt := 1
+	switch event.Type {
+	case machine.TaskStarted:
+		run.parent = event.Parent
+	case machine.TimerScheduled:
+		e.timers["wait:"+id] = *event.Due
+	case machine.TaskRetried:
+		e.timers["retry:"+id+":"+strconv.Itoa(event.Attempt)] = *event.Due
+		run.attemptDue = time.Time{}
+	case machine.TimerFired:
+		if text, ok := strings.CutPrefix(event.Timer, "retry:"+id+":"); ok {
+			attempt, _ = strconv.Atoi(text)
+		}
+	}
+	if event.Deadline != nil {
+		run.deadline = *event.Deadline
+		e.timers["timeout:"+id] = *event.Deadline
+	}
+	if event.AttemptDue != nil {
+		run.attemptDue = *event.AttemptDue
+		e.timers["attempt:"+id+":"+strconv.Itoa(attempt)] = *event.AttemptDue
+	}
+}
+
+// overdue returns the timeout that encloses a run and has passed at a time, if any. That of an attempt ends with the attempt.
+func (e *loggedExecution) overdue(number int, at time.Time) (passed time.Time) {
+	for {
+		run := e.runs[number]
+		if run == nil {
+			return time.Time{}
+		}
+		for _, due := range []time.Time{run.deadline, run.attemptDue} {
+			if !due.IsZero() && !at.Before(due) {
+				return due
+			}
+		}
+		if number == 0 {
+			return time.Time{}
+		}
+		number = run.parent
+	}
+}
+
+// checkInTime checks that the result of a call counts only before the timeouts that enclose it.
+func (l *ledger) checkInTime(e *loggedExecution, event *machine.Event) {
+	if e.held || e.row.Origin.Kind == OriginRetry {
+		return
+	}
+	if due := e.overdue(event.Run, event.At); !due.IsZero() {
+		l.w.violatef("call %d of %s (%s) ends at %s, after the timeout at %s", event.Run, e.row.ID, e.row.Name, event.At, due)
 	}
 }
 
@@ -222,8 +283,8 @@ func (l *ledger) timerFired(e *loggedExecution, event *machine.Event) {
 
 const (
 	// lateCalm bounds how late a timer may fire without faults, lateHealed after the last fault and with few slots.
-	lateCalm   = 2 * time.Second
-	lateHealed = 20 * time.Second
+	lateCalm   = 250 * time.Millisecond
+	lateHealed = 5 * time.Second
 )
 
 // effect checks a call that is made now; done is called when it is over.
@@ -377,31 +438,34 @@ func (l *ledger) confirm(owner string, sequence uint64) {
 	l.confirmed[owner] = confirmation{sequence, time.Now()}
 }
 
-// isOver reports whether the log has the end of a call, or of its execution.
+// isOver reports whether an execution does not wait for a call any more, by the log.
 func (l *ledger) isOver(id, call string) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	e := l.executions[id]
-	text, _, _ := strings.Cut(call, ":")
-	number, _ := strconv.Atoi(text)
-	return e != nil && (e.end != nil || e.runs[number] != nil && e.runs[number].end != nil)
+	e := l.execution(id)
+	if e == nil {
+		return false
+	}
+	x, err := machine.Restore(simulated[e.row.WorkflowID].def, machine.Environment{}, e.events)
+	return err == nil && !containsCall(x.Awaited(), call)
 }
 
-// call is the key of the execution's call that starts a workflow.
-func (e *loggedExecution) call(workflow string) string {
-	x, err := machine.Restore(simulated[e.row.WorkflowID].def, machine.Environment{}, e.events[:1])
-	if err != nil {
-		return err.Error()
+// child is the first execution that the execution starts by run: workflow.
+func (e *loggedExecution) child(workflow string) string {
+	if children := e.children(workflow); len(children) > 0 {
+		return children[0]
 	}
-	for i := range e.events {
-		if i > 0 && x.Apply(e.events[i]) != nil {
-			return "an event cannot be applied"
-		}
+	return "no call"
+}
+
+// children are the executions that the execution starts by run: workflow, in the order of their calls.
+func (e *loggedExecution) children(workflow string) (ids []string) {
+	x, err := machine.Restore(simulated[e.row.WorkflowID].def, machine.Environment{}, e.events[:1])
+	for i := 1; i < len(e.events) && err == nil; i++ {
+		err = x.Apply(e.events[i])
 		for _, call := range x.Awaited() {
-			if call.Workflow != nil && call.Workflow.Name == workflow {
-				return call.Key
+			if call.Workflow != nil && call.Workflow.Name == workflow && !slices.Contains(ids, ChildID(call)) {
+				ids = append(ids, ChildID(call))
 			}
 		}
 	}
-	return "no call"
+	return ids
 }

@@ -65,7 +65,7 @@ func (p *partition) startPending(h *execution) {
 		p.e.Log.Warn("terminating an execution that cannot be started", zap.String("execution_id", h.row.ID), zap.Error(err))
 		x, started := machine.Start(h.def, h.row.ID, nil, p.e.Now(), p.e.Environment(h.def, h.row.UserID))
 		events = slices.Concat(started, x.Handle(machine.Terminate("the execution cannot be started", p.e.Now())))
-		h.machine = x
+		h.setMachine(x)
 		p.noteStarted(h)
 	case err != nil:
 		p.e.Log.Warn("starting an execution", zap.String("execution_id", h.row.ID), zap.Error(err))
@@ -96,7 +96,7 @@ func (p *partition) launch(h *execution) ([]machine.Event, error) {
 	if err != nil {
 		return nil, err
 	}
-	h.machine = x
+	h.setMachine(x)
 	p.noteStarted(h)
 	for _, call := range x.Calls() {
 		if hasNoEffect(call) {

@@ -15,10 +15,13 @@ const (
 	maxTimerSleep = time.Second
 	// timerHorizon is how far ahead the timers of evicted executions are in memory; past half of it, more are read.
 	timerHorizon = 10 * time.Minute
+	// maxUnackedTimers bounds the transitions of an execution that the log has not acknowledged while its timers fire. Then they wait for
+	// the log.
+	maxUnackedTimers = 8
+	// timerRetryDelay is the pause after timers, or an execution of which one is due, could not be read.
+	timerRetryDelay = 100 * time.Millisecond
 	// maxTimersPerPass bounds the executions that one pass wakes.
 	maxTimersPerPass = 200
-	// slotRetryDelay is the pause before an evicted execution whose timer is due looks for a slot again.
-	slotRetryDelay = 20 * time.Millisecond
 )
 
 // timers are the times at which executions are looked at. A time that is set twice fires once. The machine decides what is due then: a
@@ -99,24 +102,42 @@ func (p *partition) fireTimers(h *execution) {
 	if h.machine == nil && !h.finished {
 		p.recheck(h)
 	}
-	if h.machine == nil || h.finished {
-		return
-	}
-	now := p.e.Now()
-	var outcomes []machine.Outcome
-	// Several may be due at once, after a restart or a suspension: the earliest is applied first.
-	for _, t := range slices.SortedStableFunc(slices.Values(h.machine.Timers()), func(a, b machine.Timer) int { return a.At.Compare(b.At) }) {
-		if !t.At.After(now) {
-			outcomes = append(outcomes, machine.TimerDue(t.ID, now))
-		}
-	}
-	if len(outcomes) > 0 {
-		p.decide(h, nil, outcomes...)
+	if h.machine == nil || h.finished || h.unacked >= maxUnackedTimers || p.fireOverdue(h) {
 		return
 	}
 	if h.unacked == 0 {
 		p.scheduleTimer(h.nextTimer(), h)
 	}
+}
+
+// fireOverdue applies the timers of a loaded execution that are due, and reports whether there are any. It precedes whatever else
+// happens to the execution at that time: no call is made, and no result or event taken, after the timeout that ends it.
+func (p *partition) fireOverdue(h *execution) bool {
+	now := p.e.Now()
+	if next := h.nextTimer(); next.IsZero() || next.After(now) || h.broken {
+		return false
+	}
+	var outcomes []machine.Outcome
+	// Several may be due at once, after a restart or a suspension: the earliest is applied first.
+	for _, t := range slices.SortedStableFunc(slices.Values(h.machine.Timers()), func(a, b machine.Timer) int { return a.At.Compare(b.At) }) {
+		if !t.At.After(now) {
+			outcomes = append(outcomes, machine.TimerDue(t.ID, now))
+			p.e.observeDelay(h, t, p.since, now)
+		}
+	}
+	return p.decide(h, nil, outcomes...)
+}
+
+// observeDelay records how late a timer fires: after it was due, and an owner since a time could have fired it.
+func (e *Engine) observeDelay(h *execution, t machine.Timer, since, now time.Time) {
+	from := t.At
+	for _, possible := range []time.Time{since, h.resumedAt} {
+		if possible.After(from) {
+			from = possible
+		}
+	}
+	e.metrics.timerDelay.Observe(max(0, now.Sub(from)).Seconds())
+	observeTimer(firedTimer{Execution: h.row.ID, Timer: t.ID, Due: t.At, From: from, Fired: now})
 }
 
 // runTimers wakes executions whose time has come, until the partition is closed.
@@ -126,19 +147,18 @@ func (p *partition) runTimers() {
 	}
 }
 
-// fireDue wakes the executions that are due and returns the time until the next are.
+// fireDue fires the timers of loaded executions that are due, has evicted ones loaded, and returns the time until the next are due.
 func (p *partition) fireDue() time.Duration {
 	now := p.e.Now()
 	p.mu.Lock()
 	nearEnd := now.Add(timerHorizon / 2).After(p.timersUntil)
 	p.mu.Unlock()
-	if nearEnd {
-		p.loadTimers(now.Add(timerHorizon))
+	longest := maxTimerSleep
+	if nearEnd && !(evictedTimers{p}).read(now.Add(timerHorizon)) {
+		longest = timerRetryDelay
 	}
 	p.mu.Lock()
-	// Evicted executions are loaded as there are slots for them.
-	room := max(p.e.executionSlots.free(), 0)
-	var evicted []string
+	defer p.mu.Unlock()
 	for range maxTimersPerPass {
 		id, ok := p.timers.due(now)
 		if !ok {
@@ -148,46 +168,12 @@ func (p *partition) fireDue() time.Duration {
 			p.fireTimers(h)
 			continue
 		}
-		if len(evicted) >= room {
-			p.timers.add(now.Add(slotRetryDelay), id)
-			break
-		}
-		evicted = append(evicted, id)
+		p.evictedDue = append(p.evictedDue, id)
+		p.evictedWake.Notify()
 	}
 	next, more := p.timers.next()
-	p.mu.Unlock()
-	for _, id := range evicted {
-		if err := p.withExecution(p.ctx, id, p.fireTimers); err != nil && !IsNotFound(err) {
-			p.mu.Lock()
-			p.timers.add(now.Add(maxTimerSleep), id) // retry
-			p.mu.Unlock()
-		}
-	}
 	if !more {
-		return maxTimerSleep
+		return longest
 	}
-	return min(max(next.Sub(p.e.Now()), time.Millisecond), maxTimerSleep)
-}
-
-// loadTimers reads the timers of evicted executions that are due before a time. If that fails, the next pass tries again.
-func (p *partition) loadTimers(until time.Time) {
-	p.mu.Lock()
-	before := p.timersUntil
-	p.timersUntil = until // an execution that is evicted during the read, which may miss it, adds its timer itself
-	p.mu.Unlock()
-	rows, err := p.e.store.due(p.ctx, p.number, until)
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if err != nil {
-		p.timersUntil = before
-		return
-	}
-	for _, row := range rows {
-		p.timers.add(machine.Moment(row.DueAt), row.ID)
-	}
-	for _, h := range p.executions {
-		if h.machine != nil && !h.finished {
-			p.scheduleTimer(h.nextTimer(), h)
-		}
-	}
+	return min(max(next.Sub(p.e.Now()), time.Millisecond), longest)
 }

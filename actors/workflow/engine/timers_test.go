@@ -96,7 +96,7 @@ func TestTimersOfExecutions(t *testing.T) {
 // TestTimersAreReadAgain: timers that cannot be read are read by the next pass.
 func TestTimersAreReadAgain(t *testing.T) {
 	t.Parallel()
-	onProcess(t, nil, func(t *testing.T, first *testProcess) {
+	onProcess(t, func(p *profile) { p.Calm = false }, func(t *testing.T, first *testProcess) {
 		id := first.started("long")
 		time.Sleep(100 * time.Millisecond)
 		first.flush()

@@ -105,7 +105,7 @@ func (x *Execution) acceptTimer(o Outcome) (Event, bool) {
 	if run == nil {
 		return Event{}, false
 	}
-	due, waits := run.timers()[kind]
+	due, waits := run.timer(kind)
 	if !waits || timerID(kind, run) != o.id || o.at.Before(due) {
 		return Event{}, false
 	}

@@ -106,7 +106,7 @@ func (b *callBuilder) build(run *Run) (*Call, error) {
 func (b *callBuilder) newCall(run *Run, kind CallKind) *Call {
 	task := b.def.Task(run.Task)
 	call := &Call{ID: callID(run), OnUnknown: task.OnUnknown, Key: b.state.Execution + run.Key, Task: run.Task, Name: task.Name,
-		Attempt: max(run.Attempt, 1), Kind: kind}
+		Attempt: max(run.Attempt, 1), Kind: kind, Compensation: b.state.Ending != nil}
 	for at := run; ; at = b.state.run(at.Parent) {
 		for _, due := range []time.Time{at.Deadline, at.AttemptDue} {
 			if !due.IsZero() && (call.Deadline.IsZero() || due.Before(call.Deadline)) {

@@ -30,6 +30,8 @@ type Call struct {
 	// Started: the start of this call is recorded (CallStarted) and no result is. After a crash it is unknown whether
 	// the call was made; CallUnknown ends it according to OnUnknown.
 	Started bool
+	// Compensation: the call belongs to a compensation.
+	Compensation bool
 	// OnUnknown is the policy that the task declares: language.UnknownFail, UnknownRetry or UnknownAsk.
 	OnUnknown string
 	// Deadline is when the earliest enclosing timeout ends the call; zero without one.

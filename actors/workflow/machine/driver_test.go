@@ -3,6 +3,7 @@ package machine
 import (
 	"encoding/json"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -19,6 +20,8 @@ type driver struct {
 	made  []string // keys of calls in the order they were made
 	done  map[string]bool
 	reply func(*Call) (any, *Error)
+	// took is how long a call takes; nil: no time.
+	took func(*Call) time.Duration
 	// messages arrive when the execution waits for events and no call is outstanding.
 	messages []map[string]any
 }
@@ -82,17 +85,23 @@ func (d *driver) step(x *Execution) bool {
 		d.append(events)
 		return true
 	}
-	if calls := x.Calls(); len(calls) > 0 {
-		d.call(x, calls[0])
+	call, at := d.nextCall(x)
+	if call != nil && !at.After(d.now) {
+		d.call(x, call)
 		return true
 	}
-	if len(x.Listeners()) > 0 && len(d.messages) > 0 {
+	if call == nil && len(x.Listeners()) > 0 && len(d.messages) > 0 {
 		message := d.messages[0]
 		d.messages = d.messages[1:]
 		d.append(x.Handle(EventArrived(message, d.now)))
 		return true
 	}
 	timers := x.Timers()
+	if call != nil && !slices.ContainsFunc(timers, func(t Timer) bool { return t.At.Before(at) }) {
+		d.now = at
+		d.call(x, call)
+		return true
+	}
 	if len(timers) == 0 {
 		return false
 	}
@@ -102,6 +111,25 @@ func (d *driver) step(x *Execution) bool {
 	}
 	d.append(x.Handle(TimerDue(first.ID, d.now)))
 	return true
+}
+
+// nextCall is the outstanding call that is over first, and when it is; nil where no call is outstanding. A call that was made before a
+// restart is still in flight.
+func (d *driver) nextCall(x *Execution) (next *Call, at time.Time) {
+	for _, call := range x.Calls() {
+		over := d.now
+		if d.took != nil {
+			for i := range d.log {
+				if d.log[i].Type == CallScheduled && strconv.Itoa(d.log[i].Run) == call.ID {
+					over = d.log[i].At.Add(d.took(call))
+				}
+			}
+		}
+		if next == nil || over.Before(at) {
+			next, at = call, over
+		}
+	}
+	return next, at
 }
 
 func (d *driver) call(x *Execution, call *Call) {

@@ -43,7 +43,7 @@ func (e *Event) AppendJSON(out []byte) []byte {
 	if e.Timer != "" {
 		out = appendText(out, `,"timer":`, e.Timer)
 	}
-	return append(e.appendMessage(out), '}')
+	return append(e.appendInterrupted(e.appendMessage(out)), '}')
 }
 
 func (e *Event) appendTask(out []byte) []byte {
@@ -91,6 +91,24 @@ func (e *Event) appendMessage(out []byte) []byte {
 	return out
 }
 
+func (e *Event) appendInterrupted(out []byte) []byte {
+	for i, call := range e.Interrupted {
+		if i == 0 {
+			out = append(out, `,"interrupted":[`...)
+		} else {
+			out = append(out, ',')
+		}
+		out = strconv.AppendInt(append(out, `{"run":`...), int64(call.Run), 10)
+		out = appendText(out, `,"task":`, call.Task)
+		out = appendText(out, `,"key":`, call.Key)
+		out = append(appendText(out, `,"outcome":`, call.Outcome), '}')
+	}
+	if len(e.Interrupted) > 0 {
+		out = append(out, ']')
+	}
+	return out
+}
+
 // MarshalJSON implements json.Marshaler by AppendJSON.
 func (e Event) MarshalJSON() ([]byte, error) { return e.AppendJSON(nil), nil }
 
@@ -105,6 +123,9 @@ func (e *Error) appendJSON(out []byte) []byte {
 	}
 	if e.Instance != "" {
 		out = appendText(out, `,"instance":`, e.Instance)
+	}
+	if e.Outcome != "" {
+		out = appendText(out, `,"outcome":`, e.Outcome)
 	}
 	return append(out, '}')
 }

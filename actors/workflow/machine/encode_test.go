@@ -14,8 +14,8 @@ import (
 func TestAppendJSON(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2026, 11, 1, 12, 0, 0, 123456789, time.UTC)
-	full := Event{Correlation: map[string]any{"a": 1, "b": "x"}, Filters: []int{-1, 2}, Definition: &Definition{"n<", "m", "1", "d"},
-		Error: &Error{Type: "t", Status: 400, Title: "T\u2028", Detail: "d\"", Instance: "/i"}}
+	full := Event{Correlation: map[string]any{"a": 1, "b": "x"}, Filters: []int{-1, 2}, Interrupted: []InterruptedCall{{Run: 3, Task: "/t", Key: "/k", Outcome: "o"}, {Run: 0}}, Definition: &Definition{"n<", "m", "1", "d"},
+		Error: &Error{Type: "t", Status: 400, Title: "T\u2028", Detail: "d\"", Instance: "/i", Outcome: "o"}}
 	v := reflect.ValueOf(&full).Elem()
 	for i := range v.NumField() {
 		switch field := v.Field(i); field.Interface().(type) {

@@ -18,13 +18,15 @@ const (
 	TypeRuntime        = ErrorBase + "runtime"
 )
 
-// Error is an error of a workflow: RFC 9457 problem details. Instance is the JSON pointer of the faulty task.
+// Error is an error of a workflow: RFC 9457 problem details. Instance is the JSON pointer of the faulty task. Outcome is an
+// extension member (RFC 9457 §3.2): OutcomeUnknown where a call was interrupted that may have had its effect.
 type Error struct {
 	Type     string `json:"type"`
 	Status   int    `json:"status"`
 	Title    string `json:"title,omitempty"`
 	Detail   string `json:"detail,omitempty"`
 	Instance string `json:"instance,omitempty"`
+	Outcome  string `json:"outcome,omitempty"`
 }
 
 // Error formats the error for a log.
@@ -33,7 +35,7 @@ func (e *Error) Error() string { return e.Type + ": " + e.Title + ": " + e.Detai
 // Value is the error as expressions read it.
 func (e *Error) Value() map[string]any {
 	value := map[string]any{"type": e.Type, "status": e.Status}
-	for key, text := range map[string]string{"title": e.Title, "detail": e.Detail, "instance": e.Instance} {
+	for key, text := range map[string]string{"title": e.Title, "detail": e.Detail, "instance": e.Instance, "outcome": e.Outcome} {
 		if text != "" {
 			value[key] = text
 		}

@@ -105,6 +105,8 @@ type Event struct {
 	// MessageID identifies the CloudEvent by its source and id.
 	MessageID string `json:"message_id,omitempty"`
 	Reason    string `json:"reason,omitempty"`
+	// Interrupted are the calls that this event ends before they have a result and that may have had their effect.
+	Interrupted []InterruptedCall `json:"interrupted,omitempty"`
 }
 
 // Definition identifies the version of a workflow that an execution runs.

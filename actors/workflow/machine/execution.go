@@ -24,6 +24,8 @@ type Execution struct {
 	def        *language.Workflow
 	state      State
 	transition []Event
+	// NotSent reports whether a call whose start is recorded was certainly not sent yet. It may be nil: then none is.
+	NotSent func(callID string) bool
 
 	secrets  secretReader
 	eval     evaluator
@@ -176,7 +178,7 @@ func (x *Execution) emit(event Event, now time.Time) {
 	if x.transition == nil {
 		x.transition = make([]Event, 0, 4) // the usual number between two calls
 	}
-	if err := x.reducer.apply(&event); err != nil {
+	if err := x.applyDecided(&event); err != nil {
 		panic("machine: " + err.Error()) // a decided event always applies; a failure is a bug of this package
 	}
 	x.transition = append(x.transition, event)

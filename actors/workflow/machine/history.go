@@ -39,6 +39,8 @@ type TaskRun struct {
 	StartedAt  time.Time `json:"started_at"`
 	EndedAt    time.Time `json:"ended_at,omitzero"`
 	Error      *Error    `json:"error,omitempty"`
+	// Outcome is OutcomeUnknown where the run's call was interrupted and may have had its effect.
+	Outcome string `json:"outcome,omitempty"`
 
 	parent int
 }
@@ -62,6 +64,11 @@ type historyBuilder struct {
 }
 
 func (h *historyBuilder) add(event *Event) {
+	for _, call := range event.Interrupted {
+		if at, open := h.open[call.Run]; open {
+			h.runs[at].Outcome = call.Outcome
+		}
+	}
 	switch event.Type {
 	case TaskStarted:
 		h.open[event.Run] = len(h.runs)

@@ -28,6 +28,14 @@ const (
 	outcomeResume
 )
 
+// EndsCall reports whether the outcome is the result of a call.
+func (o Outcome) EndsCall() bool {
+	return o.kind == outcomeCallCompleted || o.kind == outcomeCallFailed
+}
+
+// Resumes reports whether the outcome is that of Resume.
+func (o Outcome) Resumes() bool { return o.kind == outcomeResume }
+
 // CallDone is the output of the call with that ID (Call.ID): a JSON value of maps, lists and scalars. The execution
 // takes ownership of it and may change it.
 func CallDone(id string, output any, at time.Time) Outcome {

@@ -74,7 +74,10 @@ func drawEvent(t *rapid.T) Event {
 		event.Definition = &Definition{Namespace: text("namespace"), Name: text("workflow"), Version: text("version"), Digest: text("digest")}
 	}
 	if rapid.Bool().Draw(t, "error") {
-		event.Error = &Error{Type: text("error type"), Status: number.Draw(t, "status"), Title: text("title"), Detail: text("detail"), Instance: text("instance")}
+		event.Error = &Error{Type: text("error type"), Status: number.Draw(t, "status"), Title: text("title"), Detail: text("detail"), Instance: text("instance"), Outcome: text("outcome")}
+	}
+	for range rapid.IntRange(0, 2).Draw(t, "interrupted") {
+		event.Interrupted = append(event.Interrupted, InterruptedCall{number.Draw(t, "run"), text("task"), text("key"), text("outcome")})
 	}
 	for range rapid.IntRange(0, 2).Draw(t, "correlation") {
 		if event.Correlation == nil {

@@ -6,6 +6,7 @@ import (
 	"hash/fnv"
 	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -88,6 +89,9 @@ func (s *definitionGenerator) body(depth int) string {
 	case "set":
 		return `set: ` + s.pick("set", `{n: '${ (.n? // 0) + 1 }', v: '${ $context.seen }'}`, `{n: '${ $input.n + 1 }'}`, `'${ {n: ., m: $context.last} }'`)
 	case "call":
+		if rapid.Bool().Draw(s.t, "slow") {
+			return `call: some.thing, with: {n: '${ .n? // 0 }', took: ` + s.moment(9) + `}`
+		}
 		return `call: some.thing, with: {n: '${ .n? // 0 }', c: '${ $context.seen }'}`
 	case "raise":
 		return `raise: {error: {type: urn:raised, status: ` + s.pick("status", "409", "410", `'${ 400 + ((.n? // 0) % 3) }'`) + `}}`
@@ -141,6 +145,14 @@ func scriptedReply(name string, arguments any, attempt int) (output any, fails b
 	return arguments, hash.Sum32()%uint32(2+attempt) == 0
 }
 
+// scriptedDuration is how long a call takes that says so.
+func scriptedDuration(arguments any) time.Duration {
+	given, _ := arguments.(map[string]any)
+	took, _ := given["took"].(map[string]any)
+	milliseconds, _ := took["milliseconds"].(int)
+	return time.Duration(milliseconds) * time.Millisecond
+}
+
 // TestReference runs random definitions on the machine and on the reference interpreter: both must return the same output
 // or fault, and complete the same tasks with the same outputs. So must the machine after a restore from any prefix of its
 // log.
@@ -159,10 +171,11 @@ func TestReference(t *testing.T) {
 			}
 			return output, nil
 		}
+		d.took = func(call *Call) time.Duration { return scriptedDuration(call.Arguments) }
 		machine := result(d.run(map[string]any{"n": input["n"], "other": "x"}))
-		want := reference.Run(d.def, input, epoch, func(task *language.Task, arguments any, attempt int) (any, bool) {
+		want := reference.Run(d.def, input, epoch, func(task *language.Task, arguments any, attempt int) reference.CallReply {
 			output, fails := scriptedReply(task.Name, arguments, attempt)
-			return output, !fails
+			return reference.CallReply{Output: output, Failed: fails, Took: scriptedDuration(arguments)}
 		})
 		if machine != referenceResult(want) {
 			r.Fatalf("%s\nthe machine:   %s\nthe reference: %s", source, machine, referenceResult(want))

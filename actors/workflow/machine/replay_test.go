@@ -147,7 +147,7 @@ func TestReplay(t *testing.T) {
 // resumed returns a driver that has the first events of another driver's log.
 func resumed(t *testing.T, d *driver, cut int) *driver {
 	again := newDriver(t, string(d.def.Canonical))
-	again.reply, again.env, again.log = d.reply, d.env, append([]Event{}, d.log[:cut]...)
+	again.reply, again.took, again.env, again.log = d.reply, d.took, d.env, append([]Event{}, d.log[:cut]...)
 	for _, event := range again.log {
 		again.now = event.At
 		if event.Type == CallCompleted || event.Type == CallFailed {

@@ -20,21 +20,21 @@ const (
 	timerTask    = "timeout"
 )
 
-// timers are the times that a run waits for, by kind.
-func (r *Run) timers() map[string]time.Time {
-	timers := map[string]time.Time{}
-	switch {
-	case r.Phase == PhaseWaiting:
-		timers[timerWait] = r.Due
-	case r.Phase == PhaseRetrying:
-		timers[timerRetry] = r.Due
-	case !r.AttemptDue.IsZero() && r.Phase == PhaseRunning:
-		timers[timerAttempt] = r.AttemptDue
+var timerKinds = [...]string{timerWait, timerRetry, timerAttempt, timerTask}
+
+// timer is the time at which a timer of a kind fires; false where the run has none.
+func (r *Run) timer(kind string) (due time.Time, ok bool) {
+	switch kind {
+	case timerWait:
+		return r.Due, r.Phase == PhaseWaiting
+	case timerRetry:
+		return r.Due, r.Phase == PhaseRetrying
+	case timerAttempt:
+		return r.AttemptDue, r.Phase == PhaseRunning && !r.AttemptDue.IsZero()
+	case timerTask:
+		return r.Deadline, !r.Deadline.IsZero()
 	}
-	if !r.Deadline.IsZero() {
-		timers[timerTask] = r.Deadline
-	}
-	return timers
+	return time.Time{}, false
 }
 
 // timerID is the ID of a timer. Those of a try contain the attempt, so that a timer of an earlier attempt never fires
@@ -68,11 +68,26 @@ func (x *Execution) Timers() []Timer {
 	}
 	var timers []Timer
 	for _, run := range x.state.Runs {
-		for _, kind := range []string{timerWait, timerRetry, timerAttempt, timerTask} {
-			if due, ok := run.timers()[kind]; ok {
+		for _, kind := range timerKinds {
+			if due, ok := run.timer(kind); ok {
 				timers = append(timers, Timer{ID: timerID(kind, run), At: due})
 			}
 		}
 	}
 	return timers
+}
+
+// NextTimer is the time of the next of Timers; zero where there is none.
+func (x *Execution) NextTimer() (next time.Time) {
+	if x.state.Status != Running {
+		return next
+	}
+	for _, run := range x.state.Runs {
+		for _, kind := range timerKinds {
+			if due, ok := run.timer(kind); ok && (next.IsZero() || due.Before(next)) {
+				next = due
+			}
+		}
+	}
+	return next
 }

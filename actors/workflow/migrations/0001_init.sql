@@ -54,6 +54,8 @@ CREATE TABLE executions (
 	origin_kind  VARCHAR(8)   NOT NULL,
 	origin_id    VARCHAR(36)  NOT NULL,
 	origin_depth BIGINT       NOT NULL,
+	origin_root  VARCHAR(36)  NOT NULL,
+	origin_ancestors VARCHAR(800) NOT NULL,
 	origin_task  VARCHAR(128) NOT NULL,
 	parent_id    VARCHAR(36)  NOT NULL,
 	parent_call  VARCHAR(32)  NOT NULL,
@@ -225,6 +227,8 @@ CREATE TABLE correlations (
 	terms       VARCHAR(64) NOT NULL,
 	state       TEXT        NOT NULL,
 	depth       BIGINT      NOT NULL,
+	root        VARCHAR(36) NOT NULL,
+	ancestors   VARCHAR(800) NOT NULL,
 	problem     TEXT        NOT NULL,
 	whole       BOOLEAN     NOT NULL,
 	created_at  BIGINT      NOT NULL
@@ -245,3 +249,19 @@ CREATE INDEX correlated_events_by_user ON correlated_events (user_id);
 
 -- Running children are looked up by their parents.
 CREATE INDEX executions_children ON executions (parent_id) WHERE parent_id <> '' AND ended_at = 0;
+
+-- Running descendants are looked up by the execution that has led to all of them.
+CREATE INDEX executions_descendants ON executions (origin_root, id) WHERE origin_root <> '' AND ended_at = 0;
+
+-- Executions that were cancelled together with their descendants: those that are still being started are not, or are cancelled too.
+CREATE TABLE cancelled_trees (
+	execution_id VARCHAR(36) NOT NULL PRIMARY KEY,
+	user_id      VARCHAR(64) NOT NULL,
+	root         VARCHAR(36) NOT NULL,
+	passes       BIGINT      NOT NULL,
+	next_at      BIGINT      NOT NULL
+);
+
+CREATE INDEX cancelled_trees_next ON cancelled_trees (next_at);
+
+CREATE INDEX cancelled_trees_by_user ON cancelled_trees (user_id);

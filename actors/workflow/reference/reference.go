@@ -2,7 +2,7 @@
 // as possible. It shares the parser and the evaluation of expressions with package machine and nothing else; it has no
 // log and no outstanding effects. The machine, and an engine that crashes repeatedly, must produce the same results.
 //
-// Time passes only in waits and before retries; calls and child workflows return at once, by a CallHandler. Supported are
+// Time passes in waits, before retries, and in calls and child workflows, which take as long as a CallHandler says. Supported are
 // the tasks call (functions), do, for, fork, raise, run (a workflow), set, switch, try and wait, without compensation.
 package reference
 
@@ -14,8 +14,16 @@ import (
 )
 
 // CallHandler performs a task's call with its arguments, or its child workflow with its input, in an attempt of the
-// enclosing try. If ok is false the call fails with a communication error.
-type CallHandler func(task *language.Task, arguments any, attempt int) (output any, ok bool)
+// enclosing try. The reply comes after it took some time, unless a timeout interrupts the call before.
+type CallHandler func(task *language.Task, arguments any, attempt int) CallReply
+
+// CallReply is the reply to a call.
+type CallReply struct {
+	Output any
+	// Failed: the call fails with a communication error.
+	Failed bool
+	Took   time.Duration
+}
 
 // Result is the result of an execution.
 type Result struct {

@@ -22,11 +22,18 @@ func parse(t *testing.T, source string) *language.Workflow {
 }
 
 // run executes a definition whose calls return their arguments, except those of the function down, which fail in the first
-// two attempts. It returns the output or fault, and the names of the completed tasks.
+// two attempts, and those of the function slow, which take three seconds. It returns the output or fault, and the names of the completed tasks.
 func run(t *testing.T, source string) (string, string) {
 	t.Helper()
-	result := Run(parse(t, source), map[string]any{"n": 1}, time.Unix(0, 0), func(task *language.Task, arguments any, attempt int) (any, bool) {
-		return arguments, task.Call == nil || task.Call.Function != "f.down" || attempt > 2
+	result := Run(parse(t, source), map[string]any{"n": 1}, time.Unix(0, 0), func(task *language.Task, arguments any, attempt int) CallReply {
+		reply := CallReply{Output: arguments}
+		if task.Call != nil {
+			reply.Failed = task.Call.Function == "f.down" && attempt <= 2
+			if task.Call.Function == "f.slow" {
+				reply.Took = 3 * time.Second
+			}
+		}
+		return reply
 	})
 	completed := make([]string, len(result.Completed))
 	for i, completion := range result.Completed {
@@ -64,11 +71,18 @@ func TestRun(t *testing.T) {
 		"in time":          {`do: [{a: {timeout: {after: PT3S}, wait: PT2S}}]`, `{"n":1}`, "a"},
 		"attempt timeout": {`do: [{a: {try: [{b: {wait: PT9S}}], catch: {retry: {delay: PT1S, limit: {attempt: {count: 1, duration: PT2S}}}, do: [{c: {set: {s: '${ $error.status }'}}}]}}}]`,
 			`{"s":408}`, "c a"},
-		"fork":       {`do: [{a: {fork: {branches: [{b: {do: [{w: {wait: PT2S}}, {x: {set: {v: 1}}}]}}, {c: {set: {v: 2}}}]}}}]`, `[{"v":1},{"v":2}]`, "w x b c a"},
-		"race":       {`do: [{a: {fork: {compete: true, branches: [{b: {do: [{w: {wait: PT2S}}, {x: {set: {v: 1}}}]}}, {c: {wait: PT1S}}]}}}]`, `{"n":1}`, "c a"},
-		"fork fault": {`do: [{a: {fork: {branches: [{b: {wait: PT2S}}, {c: {raise: {error: {type: urn:x, status: 418}}}}]}}}]`, `urn:x 418 /do/0/a/fork/branches/1/c`, ""},
-		"race fault": {`do: [{a: {fork: {compete: true, branches: [{b: {raise: {error: {type: urn:x, status: 418}}}}]}}}]`, `urn:x 418 /do/0/a/fork/branches/0/b`, ""},
-		"run":        {`do: [{a: {run: {workflow: {namespace: n, name: w, version: 1.0.0, input: {q: '${ .n }'}}}}}]`, `{"q":1}`, "a"},
+		"fork":          {`do: [{a: {fork: {branches: [{b: {do: [{w: {wait: PT2S}}, {x: {set: {v: 1}}}]}}, {c: {set: {v: 2}}}]}}}]`, `[{"v":1},{"v":2}]`, "w x b c a"},
+		"race":          {`do: [{a: {fork: {compete: true, branches: [{b: {do: [{w: {wait: PT2S}}, {x: {set: {v: 1}}}]}}, {c: {wait: PT1S}}]}}}]`, `{"n":1}`, "c a"},
+		"fork fault":    {`do: [{a: {fork: {branches: [{b: {wait: PT2S}}, {c: {raise: {error: {type: urn:x, status: 418}}}}]}}}]`, `urn:x 418 /do/0/a/fork/branches/1/c`, ""},
+		"race fault":    {`do: [{a: {fork: {compete: true, branches: [{b: {raise: {error: {type: urn:x, status: 418}}}}]}}}]`, `urn:x 418 /do/0/a/fork/branches/0/b`, ""},
+		"call in time":  {`do: [{a: {call: f.slow, with: {x: 1}, timeout: {after: PT4S}}}]`, `{"x":1}`, "a"},
+		"call timeout":  {`do: [{a: {call: f.slow, timeout: {after: PT1S}}}]`, `timeout 408 /do/0/a`, ""},
+		"calls timeout": {"timeout: {after: PT5S}\n" + `do: [{a: {call: f.slow}}, {b: {call: f.slow}}]`, `timeout 408 `, "a"},
+		"call and wait": {`do: [{a: {fork: {branches: [{b: {call: f.slow, with: {x: 1}}}, {c: {wait: PT1S}}]}}}]`, `[{"x":1},{"n":1}]`, "b c a"},
+		"call or wait":  {`do: [{a: {fork: {compete: true, branches: [{b: {call: f.slow}}, {c: {wait: PT1S}}]}}}]`, `{"n":1}`, "c a"},
+		"attempt at a call": {`do: [{a: {try: [{b: {call: f.slow}}], catch: {retry: {delay: PT1S, limit: {attempt: {count: 1, duration: PT2S}}}, do: [{c: {set: {s: '${ $error.status }'}}}]}}}]`,
+			`{"s":408}`, "c a"},
+		"run": {`do: [{a: {run: {workflow: {namespace: n, name: w, version: 1.0.0, input: {q: '${ .n }'}}}}}]`, `{"q":1}`, "a"},
 	} {
 		output, completed := run(t, test.source)
 		if output != test.output || completed != test.completed {

@@ -213,9 +213,13 @@ func (r *interpreter) try(task *language.Task, input any, s frame) taskResult {
 }
 
 func (r *interpreter) call(task *language.Task, arguments any, s frame) taskResult {
-	output, ok := r.calls(task, arguments, s.attempt)
-	if !ok {
-		return taskResult{at: s.now, fault: &Fault{"communication", task.Pointer, 500}}
+	reply := r.calls(task, arguments, s.attempt)
+	at, late := s.advance(reply.Took)
+	switch {
+	case late != nil:
+		return taskResult{at: at, timedOut: late}
+	case reply.Failed:
+		return taskResult{at: at, fault: &Fault{"communication", task.Pointer, 500}}
 	}
-	return taskResult{at: s.now, data: output}
+	return taskResult{at: at, data: reply.Output}
 }
