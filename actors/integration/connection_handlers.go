@@ -3,6 +3,8 @@ package integration
 import (
 	"cmp"
 	"context"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/weftmesh/weft/actors"
@@ -142,12 +144,43 @@ func (a *Actor) reconfigure(ctx context.Context, c *connectionRow, r subjects.Up
 	if r.Auth != "" {
 		c.Auth = r.Auth
 	}
-	if in.keepCredentials && c.Status == subjects.ConnectionActive {
-		if _, err := a.tokens.open(ctx, provider, c); err != nil {
+	if in.keepCredentials {
+		if err := a.permitStoredCredentials(ctx, provider, *c, in.settings); err != nil {
 			return err
+		}
+		if c.Status == subjects.ConnectionActive {
+			if _, err := a.tokens.open(ctx, provider, c); err != nil {
+				return err
+			}
 		}
 	}
 	return a.configurer.configure(ctx, provider, c, in)
+}
+
+// permitStoredCredentials decides whether a connection's stored credentials may be tried with other settings. Whoever may change
+// settings does not know the credentials, which are never returned, and must not have them sent to a server of their choice: the
+// credentials must be given anew if their destination changes, and trying them is a call, which needs the scope and the consent of one.
+func (a *Actor) permitStoredCredentials(ctx context.Context, provider *manifest.Provider, c connectionRow, settings map[string]any) error {
+	if err := provider.ValidateSettings(settings, nil); err != nil {
+		return invalidFields("", err)
+	}
+	connection, _, err := a.vault.open(c)
+	if err != nil {
+		return err
+	}
+	changed := connection
+	changed.Settings = settings
+	if provider.Destination(changed) != provider.Destination(connection) {
+		return subjects.InvalidField("credentials", "must be given anew, because the settings change where or how they are sent")
+	}
+	caller := actors.CallerFrom(ctx)
+	if caller.KeyID != "" && !slices.Contains(strings.Fields(caller.Claims.Scope), subjects.ScopeIntegrationsExecute) {
+		return &subjects.Error{
+			Code: subjects.CodeForbidden, Detail: "the API key lacks the scope to try the stored credentials", Scope: subjects.ScopeIntegrationsExecute,
+		}
+	}
+	_, err = a.Guard.Check(ctx, c.UserID, subjects.ScopeIntegrationsExecute)
+	return err
 }
 
 // fetchesTokens reports whether a connection's tokens are fetched with its credentials, which configuring it does anew.
