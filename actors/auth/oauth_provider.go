@@ -91,15 +91,17 @@ func (p *provider) refresh(ctx context.Context, refreshToken string) (*oauth2.To
 	return p.oauth2(e, "").TokenSource(p.withClient(ctx), &oauth2.Token{RefreshToken: refreshToken}).Token()
 }
 
+// withClient returns the context of a token request.
 func (p *provider) withClient(ctx context.Context) context.Context {
-	return context.WithValue(ctx, oauth2.HTTPClient, p.client)
+	client := *p.client
+	client.Transport = tokenTransport{client.Transport}
+	return context.WithValue(ctx, oauth2.HTTPClient, &client)
 }
 
 // isGrantRefused reports whether a provider refused a code or refresh token. GitHub has error codes of its own.
 func isGrantRefused(err error) bool {
 	var refused *oauth2.RetrieveError
-	words := []string{"invalid_grant", "bad_verification_code", "bad_refresh_token"}
-	return errors.As(err, &refused) && slices.Contains(words, refused.ErrorCode)
+	return errors.As(err, &refused) && slices.Contains(grantErrors, refused.ErrorCode)
 }
 
 // providerError converts an error of a call to a provider. Of the response it keeps only the status and the error code,
