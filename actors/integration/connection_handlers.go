@@ -121,6 +121,7 @@ func (a *Actor) updateConnection(ctx context.Context, r subjects.UpdateIntegrati
 		if err := a.reconfigure(ctx, &c, r); err != nil {
 			return none, err
 		}
+		version = c.Version // a renewal that makes the connection active increases it
 		if c.Status == subjects.ConnectionNeedsReauth {
 			c.Status, c.Reason = subjects.ConnectionActive, ""
 		}
@@ -148,13 +149,38 @@ func (a *Actor) reconfigure(ctx context.Context, c *connectionRow, r subjects.Up
 		if err := a.permitStoredCredentials(ctx, provider, *c, in.settings); err != nil {
 			return err
 		}
-		if c.Status == subjects.ConnectionActive {
-			if _, err := a.tokens.open(ctx, provider, c); err != nil {
-				return err
-			}
+		if err := a.renewStored(ctx, provider, c); err != nil {
+			return err
 		}
 	}
 	return a.configurer.configure(ctx, provider, c, in)
+}
+
+// renewStored renews the access token of a connection that is to be tried with its stored credentials: if it has expired, and if the
+// connection was given up, since a provider may refuse a refresh once and accept the next. An access token that is still valid is tried
+// even if the renewal is refused.
+func (a *Actor) renewStored(ctx context.Context, provider *manifest.Provider, c *connectionRow) error {
+	if c.Status != subjects.ConnectionNeedsReauth {
+		_, err := a.tokens.open(ctx, provider, c)
+		return err
+	}
+	_, tokens, err := a.vault.open(*c)
+	if err != nil {
+		return err
+	}
+	method, ok := provider.AuthMethod(c.Auth)
+	if !ok || method.Fetches() || tokens.Refresh == "" {
+		return nil // configure fetches a new one, or there is nothing to renew with
+	}
+	renewed, err := a.tokens.renew(ctx, provider, *c)
+	if err == nil {
+		*c = renewed
+		return nil
+	}
+	if subjects.CodeOf(err) == subjects.CodeNeedsReauth && !a.tokens.due(method, c, tokens) {
+		return nil
+	}
+	return err
 }
 
 // permitStoredCredentials decides whether a connection's stored credentials may be tried with other settings. Whoever may change
@@ -236,14 +262,15 @@ func (a *Actor) revokeTokens(ctx context.Context, c connectionRow) {
 	a.tokenClient.revoke(ctx, p, c, connection, tokens)
 }
 
-// refreshToken renews a connection's access token at the user's request, whether it has expired or not.
+// refreshToken renews a connection's access token at the user's request, whether it has expired or not and whether renewals wait after
+// failures. It makes a connection active that was given up.
 func (a *Actor) refreshToken(ctx context.Context, r subjects.IntegrationRequest) (subjects.RefreshedToken, error) {
 	none := subjects.RefreshedToken{}
 	c, err := a.connections.get(ctx, actors.CallerFrom(ctx).UserID, r.IntegrationID)
 	if err != nil {
 		return none, err
 	}
-	if err := checkUsable(c); err != nil {
+	if err := checkUsable(c); err != nil && c.Status != subjects.ConnectionNeedsReauth {
 		return none, err
 	}
 	p, err := a.registry.find(c.Provider)

@@ -69,7 +69,7 @@ func (t *tokenRefresher) renewAhead(ctx context.Context, c connectionRow) {
 	defer cancel()
 	p, err := t.registry.find(c.Provider)
 	if err != nil {
-		err = errors.Join(err, t.release(ctx, c, ""))
+		err = errors.Join(err, t.release(ctx, c, "", err))
 	} else {
 		_, _, err = t.tryRenew(ctx, p, c, t.NewID())
 	}
