@@ -160,3 +160,23 @@ func TestDeliveryUnderSvixNames(t *testing.T) {
 	mixed.Headers["webhook-id"] = []string{"msg_3"}
 	b.wantRefused(t, subjects.CodeUnauthenticated, mixed)
 }
+
+// TestAnswersAndDeliveriesWithByteOrderMark: a byte order mark before the JSON of an API's answer and of a delivery is ignored.
+func TestAnswersAndDeliveriesWithByteOrderMark(t *testing.T) {
+	t.Parallel()
+	v := newFakeProvider(t, respond(200, "\xef\xbb\xbf{\"a\": 1}"))
+	b := setup(t, actortest.Databases(t)[0])
+	_, ada := b.user(t)
+	c := b.connectTo(t, v, ada, "")
+	for _, kind := range []string{"application/json", "text/plain"} {
+		v.setHandler(respond(200, "\xef\xbb\xbf{\"a\": 1}", "Content-Type", kind))
+		if got := call(t, b, subjects.ExecuteAction, ada, action(c.ID, "get", `{"path":"/x"}`)); !strings.Contains(string(got.Output), `"body":{"a":1}`) {
+			t.Errorf("%s: %s", kind, got.Output)
+		}
+	}
+	h := call(t, b, subjects.CreateHook, ada, subjects.CreateHookRequest{IntegrationID: c.ID})
+	b.deliver(t, standardDelivery(h, h.Secret, "msg_1", (&clock{}).Now(), "\xef\xbb\xbf{\"type\":\"order.paid\"}"))
+	if e := b.wantPublished(t, 1)[0]; e.Type != "http.order.paid" || string(e.Data.Payload) != `{"type":"order.paid"}` {
+		t.Errorf("published: %+v %s", e, e.Data.Payload)
+	}
+}
