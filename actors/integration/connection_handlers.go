@@ -183,9 +183,9 @@ func (a *Actor) renewStored(ctx context.Context, provider *manifest.Provider, c 
 	return err
 }
 
-// permitStoredCredentials decides whether a connection's stored credentials may be tried with other settings. Whoever may change
-// settings does not know the credentials, which are never returned, and must not have them sent to a server of their choice: the
-// credentials must be given anew if their destination changes, and trying them is a call, which needs the scope and the consent of one.
+// permitStoredCredentials decides whether a connection's stored credentials may be tried with other settings. A caller that may
+// change settings does not know the credentials, which are never returned, and must not be able to have them sent to another server: they
+// must be given anew if their destination changes, and trying them is a call, which needs the scope and the consent of one.
 func (a *Actor) permitStoredCredentials(ctx context.Context, provider *manifest.Provider, c connectionRow, settings map[string]any) error {
 	if err := provider.ValidateSettings(settings, nil); err != nil {
 		return invalidFields("", err)
