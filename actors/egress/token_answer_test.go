@@ -44,8 +44,11 @@ func TestTokenErrorCode(t *testing.T) {
 func TestTokenLifetime(t *testing.T) {
 	t.Parallel()
 	const year = 365 * 24 * time.Hour
+	if got := egress.TokenLifetime(" 3600 "); got != time.Hour {
+		t.Errorf("with spaces: got %s", got)
+	}
 	for text, want := range map[string]time.Duration{
-		"3600": time.Hour, " 3600 ": time.Hour, "\t3600\n": time.Hour, "3600.5": time.Hour + 500*time.Millisecond, "3.6e3": time.Hour, "+3600": time.Hour,
+		"3600": time.Hour, "\t3600\n": time.Hour, "3600.5": time.Hour + 500*time.Millisecond, "3.6e3": time.Hour, "+3600": time.Hour,
 		"31536000": year, "315360000": 10 * year, "9223372036854775807": 100 * year, "1e400": 100 * year, "Inf": 100 * year,
 		"": 0, "0": 0, "-1": 0, "-1e400": 0, "NaN": 0, "never": 0, "3600s": 0,
 	} {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -110,7 +111,7 @@ func TestRefreshFailuresAreTriedAgain(t *testing.T) {
 		}
 		v.expire()
 		failing := tokenAnswer{403, "text/html", "<html>blocked</html>"}.handler("", "")
-		v.answerNext(failing, failing, failing, failing)
+		v.answerNext(slices.Repeat([]http.HandlerFunc{failing}, 4)...)
 		asked := v.count("refresh_token")
 		for range 10 {
 			wantCode(t, b, subjects.CodeUnavailable, subjects.ExecuteAction, ada, action(c.ID, "get", `{"id":"1"}`))

@@ -128,7 +128,7 @@ func clientHosts(m *manifest.AuthMethod, variable string) string {
 	if err != nil {
 		return fmt.Sprintf(", and `%s_CLIENT_HOSTS` to the hosts at which it is registered", variable)
 	}
-	return fmt.Sprintf(", and `%s_CLIENT_HOSTS` to the hosts at which it is registered unless that is `%s`", variable, usual[0].URL.Host)
+	return fmt.Sprintf(", and `%s_CLIENT_HOSTS` to the hosts at which it is registered unless that is %#q", variable, usual[0].URL.Host)
 }
 
 // writeSignIn writes the steps of operator and user for the authorization-code flow.
