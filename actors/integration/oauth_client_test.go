@@ -149,3 +149,38 @@ func TestClientHostsAreChecked(t *testing.T) {
 		}
 	}
 }
+
+// TestShippedProvidersBindTheOperatorsClient: of every shipped provider whose OAuth hosts are decided by a setting, the operator's client
+// is used at the manifest's own host, if it has one, or at the configured ones.
+func TestShippedProvidersBindTheOperatorsClient(t *testing.T) {
+	t.Parallel()
+	clients := map[string]integration.ProviderConfig{}
+	for _, id := range []string{"gitlab", "sentry", "salesforce", "mattermost", "shopify", "zendesk", "github"} {
+		clients[id] = integration.ProviderConfig{ClientID: "the-client", ClientSecret: operatorsSecret}
+	}
+	bound := clients["shopify"]
+	bound.ClientHosts = []string{"*.myshopify.com"}
+	clients["shopify"] = bound
+	b := setup(t, actortest.Databases(t)[0], withConfig(func(c *integration.Config) { c.Providers = clients }))
+	_, ada := b.user(t)
+	for _, c := range []struct {
+		provider, settings string
+		good               bool
+	}{
+		{"gitlab", ``, true}, {"gitlab", `{"host":"gitlab.com"}`, true}, {"gitlab", `{"host":"GitLab.com"}`, true}, {"gitlab", `{"host":"gitlab.com:443"}`, true},
+		{"gitlab", `{"host":"attacker.example"}`, false}, {"gitlab", `{"host":"gitlab.com:8443"}`, false}, {"gitlab", `{"host":"gitlab.com.attacker.example"}`, false},
+		{"sentry", ``, true}, {"sentry", `{"host":"de.sentry.io"}`, false}, {"salesforce", ``, true}, {"salesforce", `{"login_host":"attacker.my.salesforce.com"}`, false},
+		{"mattermost", `{"host":"chat.example.com"}`, false}, {"zendesk", `{"subdomain":"attacker"}`, false}, {"shopify", `{"shop":"acme"}`, true}, {"github", ``, true},
+	} {
+		request := subjects.GetAuthURLRequest{Provider: c.provider, Settings: c.settings}
+		if c.good {
+			call(t, b, subjects.GetAuthURL, ada, request)
+			continue
+		}
+		if e := wantCode(t, b, subjects.CodeInvalid, subjects.GetAuthURL, ada, request); e.Fields[0].Field != "client_id" {
+			t.Errorf("%s %s: %+v", c.provider, c.settings, e)
+		}
+		request.ClientID = "my-own"
+		call(t, b, subjects.GetAuthURL, ada, request)
+	}
+}

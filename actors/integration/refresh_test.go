@@ -179,3 +179,30 @@ func TestRefreshAheadOfExpiry(t *testing.T) {
 		call(t, b, subjects.ExecuteAction, ada, action(c.ID, "get", `{"id":"1"}`))
 	})
 }
+
+// TestActiveWithAValidAccessToken: setting a connection that was given up to active tries the access token that it has, even if the
+// provider refuses to renew it.
+func TestActiveWithAValidAccessToken(t *testing.T) {
+	t.Parallel()
+	v := newOAuthServer(t)
+	b := setup(t, actortest.Databases(t)[0], withAcme(t, v))
+	_, ada := b.user(t)
+	c := b.authorize(t, v, ada, "")
+	refused := func(w http.ResponseWriter, _ *http.Request) { refuse(w, http.StatusBadRequest, "invalid_grant") }
+	v.answerNext(refused)
+	wantCode(t, b, subjects.CodeNeedsReauth, subjects.RefreshConnection, ada, subjects.IntegrationRequest{IntegrationID: c.ID})
+	v.answerNext(refused)
+	active := subjects.UpdateIntegrationRequest{IntegrationID: c.ID, Status: subjects.ConnectionActive}
+	if got := call(t, b, subjects.UpdateIntegration, ada, active); got.Status != subjects.ConnectionActive {
+		t.Errorf("got %+v", got)
+	}
+	call(t, b, subjects.ExecuteAction, ada, action(c.ID, "get", `{"id":"1"}`))
+	// The probe decides: without a valid token, it stays given up.
+	v.answerNext(refused)
+	wantCode(t, b, subjects.CodeNeedsReauth, subjects.RefreshConnection, ada, subjects.IntegrationRequest{IntegrationID: c.ID})
+	v.expire()
+	v.answerNext(refused)
+	if e := wantCode(t, b, subjects.CodeInvalid, subjects.UpdateIntegration, ada, active); e.Fields[0].Field != "credentials" {
+		t.Errorf("got %+v", e)
+	}
+}
