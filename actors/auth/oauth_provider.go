@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/oauth2"
 
+	"github.com/weftmesh/weft/actors/egress"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -118,7 +119,7 @@ func (p *provider) refresh(ctx context.Context, refreshToken string) (*oauth2.To
 // withClient returns the context of a token request.
 func (p *provider) withClient(ctx context.Context) context.Context {
 	client := *p.client
-	client.Transport = tokenTransport{client.Transport}
+	client.Transport = egress.TokenTransport{Base: client.Transport, Codes: providerErrorCodes}
 	return context.WithValue(ctx, oauth2.HTTPClient, &client)
 }
 
