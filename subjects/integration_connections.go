@@ -122,7 +122,9 @@ var UpdateIntegration = declare(Endpoint[UpdateIntegrationRequest, Connection]{
 	Access: Scope(ScopeIntegrationsConnect), Timeout: time.Minute,
 	Summary: "Change a connection",
 	Doc: "Changes a connection's label, settings, credentials or status. New credentials and settings are checked as in " +
-		"connect_integration, and so are the stored ones when a connection that needs a new authorization is set to active.",
+		"connect_integration, and so are the stored ones when a connection that needs a new authorization is set to active. Settings that " +
+		"change where or how the credentials are sent need the credentials anew: invalid, credentials. Trying the stored ones is a call: " +
+		"it needs consent to integrations.execute and, of an API key, that scope.",
 })
 
 // DisconnectIntegration deletes a connection.

@@ -114,7 +114,7 @@ var ReceiveWebhook = declare(Endpoint[ReceiveWebhookRequest, Document]{
 	Limits: []Limit{PerIP(1200, time.Minute)}, OwnLimits: true, Concurrency: 128,
 	Summary: "A provider's delivery",
 	Doc: "Takes a provider's delivery as raw bytes, verifies it by the provider's scheme and publishes it as the event " +
-		"webhook_received, once: a duplicate gets the first delivery's answer and is not published again. Providers' handshakes are " +
+		"webhook_received, once: one with the id of an earlier one, or with its signature and time, is not published again. Providers' handshakes are " +
 		"answered as they prescribe. unauthenticated: the delivery is unsigned, its signature is invalid or too old, or the hook has " +
 		"no secret yet.",
 })

@@ -33,7 +33,8 @@ var GetAuthURL = declare(Endpoint[GetAuthURLRequest, AuthURL]{
 	Doc: "Starts an authorization at a provider: with PKCE S256 (RFC 7636) if the provider supports it, and a state that is valid " +
 		"once, only for this user and session. Weft's own page completes it in the browser that got this answer; the owner of any " +
 		"other redirect_uri completes it with exchange_code. conflict: no OAuth client is configured for that provider, neither the " +
-		"operator's (integration.providers.<id>.client_id) nor your own.",
+		"operator's (integration.providers.<id>.client_id) nor your own. invalid, client_id: the settings choose a host at which the " +
+		"operator's client is not registered (integration.providers.<id>.client_hosts), so that you need your own.",
 })
 
 // ExchangeCodeRequest carries the parameters with which the provider redirected the browser.
@@ -51,7 +52,8 @@ var ExchangeCode = declare(Endpoint[ExchangeCodeRequest, Connection]{
 	Timeout: time.Minute, Location: "/v1/integrations/{id}",
 	Summary: "Connect an account by an authorization code",
 	Doc: "Exchanges a provider's authorization code for tokens, checks them with the health probe and stores them sealed. invalid: " +
-		"the state is unknown, used, expired, or of another user, session or provider.",
+		"the state is unknown, used, expired, or of another user, session or provider. conflict: the settings of the connection to " +
+		"authorize again have changed since.",
 })
 
 // OAuthCallbackRequest carries the query with which a provider redirects a browser to weft's own page.
@@ -80,5 +82,6 @@ var RefreshConnection = declare(Endpoint[IntegrationRequest, RefreshedToken]{
 	Timeout: time.Minute,
 	Summary: "Refresh an access token",
 	Doc: "Requests a new access token from the provider now. Weft does so by itself before a token expires and when a provider rejects " +
-		"one. Errors: conflict if the connection has no refresh token; needs_reauth if the provider refuses and the user must authorize again.",
+		"one. A connection that needs a new authorization is active again if the provider accepts. Errors: conflict if the connection has " +
+		"no refresh token; needs_reauth if the provider answers that the grant is invalid; unavailable after any other answer.",
 })

@@ -81,9 +81,10 @@ var validations = sync.Pool{New: func() any {
 }}
 
 // Validate checks a message against the request's schema: types, bounds, required and unknown fields, duplicate keys, and
-// keys that differ from a field only in case. An empty message counts as {}. The error is an *Error with CodeInvalid whose
-// Fields list every violation.
+// keys that differ from a field only in case. An empty message counts as {}, and a byte order mark is ignored (RFC 8259 §8.1). The
+// error is an *Error with CodeInvalid whose Fields list every violation.
 func (d *Descriptor) Validate(data []byte) error {
+	data = bytes.TrimPrefix(data, byteOrderMark)
 	if len(bytes.TrimSpace(data)) == 0 {
 		data = []byte("{}")
 	}
@@ -232,7 +233,11 @@ func fieldOf(pointer jsontext.Pointer) string {
 	return strings.Join(slices.Collect(pointer.Tokens()), ".")
 }
 
+// byteOrderMark is U+FEFF in UTF-8.
+var byteOrderMark = []byte("\xef\xbb\xbf")
+
 func decodeInto(data []byte, v any) error {
+	data = bytes.TrimPrefix(data, byteOrderMark)
 	if len(bytes.TrimSpace(data)) == 0 {
 		return nil
 	}

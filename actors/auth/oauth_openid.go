@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/subtle"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -154,11 +153,11 @@ func (o *openID) identify(ctx context.Context, token *oauth2.Token, nonce string
 	}
 	id, err := d.verifier.Verify(oidc.ClientContext(ctx, o.client), raw)
 	if err != nil {
-		return providerAccount{}, errUntrusted(err)
+		return providerAccount{}, errUntrusted(idTokenError(err))
 	}
 	said := claims{}
 	if err := id.Claims(&said); err != nil {
-		return providerAccount{}, errUntrusted(err)
+		return providerAccount{}, errUntrusted(idTokenError(err))
 	}
 	if err := o.checkToken(d, id, said, token.AccessToken, nonce); err != nil {
 		return providerAccount{}, errUntrusted(err)
@@ -181,7 +180,7 @@ func (o *openID) checkToken(d *metadata, id *oidc.IDToken, said claims, access, 
 	}
 	if id.AccessTokenHash != "" {
 		if err := id.VerifyAccessToken(access); err != nil {
-			return err
+			return errors.New("the ID token is for another access token")
 		}
 	}
 	if o.config.Kind != kindMicrosoft {
@@ -196,7 +195,7 @@ func (o *openID) checkToken(d *metadata, id *oidc.IDToken, said claims, access, 
 		want = strings.ReplaceAll(want, tenantPlaceholder, tenant.String())
 	}
 	if id.Issuer != want {
-		return fmt.Errorf("the ID token has the issuer %.200q", id.Issuer)
+		return errors.New("the ID token has another issuer")
 	}
 	return nil
 }

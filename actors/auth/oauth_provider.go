@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/oauth2"
 
+	"github.com/weftmesh/weft/actors/egress"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -115,15 +116,17 @@ func (p *provider) refresh(ctx context.Context, refreshToken string) (*oauth2.To
 	return config.TokenSource(p.withClient(ctx), &oauth2.Token{RefreshToken: refreshToken}).Token()
 }
 
+// withClient returns the context of a token request.
 func (p *provider) withClient(ctx context.Context) context.Context {
-	return context.WithValue(ctx, oauth2.HTTPClient, p.client)
+	client := *p.client
+	client.Transport = egress.TokenTransport{Base: client.Transport, Codes: providerErrorCodes}
+	return context.WithValue(ctx, oauth2.HTTPClient, &client)
 }
 
 // isGrantRefused reports whether a provider refused a code or refresh token. GitHub has error codes of its own.
 func isGrantRefused(err error) bool {
 	var refused *oauth2.RetrieveError
-	words := []string{"invalid_grant", "bad_verification_code", "bad_refresh_token"}
-	return errors.As(err, &refused) && slices.Contains(words, refused.ErrorCode)
+	return errors.As(err, &refused) && slices.Contains(grantErrors, refused.ErrorCode)
 }
 
 // providerError converts an error of a call to a provider. Of the response it keeps only the status and the error code,

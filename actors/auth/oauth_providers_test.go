@@ -34,6 +34,8 @@ type gitHub struct {
 	id     int64
 	login  string
 	emails []map[string]any
+	// answer replaces the answers to token requests.
+	answer http.HandlerFunc
 	app    atomic.Bool // a GitHub App without the permission to read addresses
 }
 
@@ -104,6 +106,8 @@ func (g *gitHub) token(w http.ResponseWriter, r *http.Request) {
 		_, _ = w.Write([]byte(`{"error":"incorrect_client_credentials","error_description":"canary"}`))
 	case !known || challenge != base64.RawURLEncoding.EncodeToString(sum[:]) || r.PostFormValue("redirect_uri") != redirectURI:
 		_, _ = w.Write([]byte(`{"error":"bad_verification_code","error_description":"canary"}`))
+	case g.answer != nil:
+		g.answer(w, r)
 	default:
 		_, _ = w.Write([]byte(`{"access_token":"gho_canary","scope":"read:user,user:email","token_type":"bearer"}`))
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 )
 
 // HTTPClient returns an http.Client for libraries that build their own requests. Every request goes through Do and its
@@ -20,7 +21,8 @@ func (c *Client) HTTPClient() *http.Client {
 
 type roundTripper struct{ client *Client }
 
-// RoundTrip implements http.RoundTripper. It reads the whole response body, within the client's limits.
+// RoundTrip implements http.RoundTripper. It reads the whole response body, within the client's limits. A byte order mark before JSON is
+// removed, because the libraries' decoders refuse it.
 func (t roundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
 	var body []byte
 	if r.Body != nil {
@@ -35,6 +37,9 @@ func (t roundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
 	})
 	if err != nil {
 		return nil, err
+	}
+	if strings.Contains(response.Header.Get("Content-Type"), "json") {
+		response.Body = TrimBOM(response.Body)
 	}
 	return &http.Response{
 		Status: strconv.Itoa(response.Status) + " " + http.StatusText(response.Status), StatusCode: response.Status,

@@ -95,3 +95,27 @@ type errCloser struct {
 }
 
 func (c errCloser) Close() error { return c.err }
+
+func TestHTTPClientRemovesAByteOrderMark(t *testing.T) {
+	t.Parallel()
+	server := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", r.URL.Query().Get("type"))
+		_, _ = io.WriteString(w, "\xef\xbb\xbf{}")
+	})
+	client := newClient(t, nil).HTTPClient()
+	for kind, want := range map[string]string{"application/json": "{}", "application/octet-stream": "\xef\xbb\xbf{}"} {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+"?type="+kind, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response, err := client.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(response.Body)
+		_ = response.Body.Close()
+		if err != nil || string(body) != want {
+			t.Errorf("%s: got %q, %v", kind, body, err)
+		}
+	}
+}

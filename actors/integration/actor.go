@@ -103,6 +103,7 @@ func (a *Actor) addEngines(client *egress.Client) {
 	a.calls = &callExecutor{
 		Deps: d, config: c, client: client, breakers: a.breakers, limits: a.limits, connections: a.connections, vault: a.vault,
 		tokens: a.tokens, objects: a.objects, log: a.callLog, metrics: a.metrics, jitter: jitter,
+		proven: newProvenTokens(),
 	}
 	a.configurer = &configurer{Deps: d, calls: a.calls, vault: a.vault, client: a.tokenClient, tokens: a.tokens}
 	a.hookSecrets = hookSecrets{sealer: d.Sealer, now: d.Now, keepOld: c.Webhooks.OldSecret}

@@ -31,6 +31,7 @@ type callExecutor struct {
 	log         *callLog
 	metrics     metrics
 	jitter      func() float64
+	proven      *provenTokens
 }
 
 // startGuard decides whether one attempt may start, and runs start if it may. start calls started once the attempt cannot
@@ -143,35 +144,6 @@ func (e *callExecutor) run(
 	}
 	e.record(ctx, c, action.ID, callID, o, err, took)
 	return o, callID, err
-}
-
-// maxRenewals is how often a call gets a new access token. It is more than one because a concurrent renewal may
-// invalidate the token that the call has just received.
-const maxRenewals = 2
-
-// callRenewing makes a call, and repeats it with a new access token if the provider refused the token. That is safe for
-// every action, because a provider does not act on a request whose token it refuses.
-func (e *callExecutor) callRenewing(ctx context.Context, c *connectionRow, spec callSpec) *outcome {
-	o := e.call(ctx, spec)
-	o.connection = spec.connection
-	for range maxRenewals {
-		if !o.tokenExpired() {
-			return o
-		}
-		_, tokens, err := e.vault.open(*c)
-		method, ok := spec.provider.AuthMethod(c.Auth)
-		if err != nil || !ok || !renewable(method, tokens) {
-			return o
-		}
-		if spec.connection, err = e.tokens.openRenewed(ctx, spec.provider, c); err != nil {
-			o.refused, o.failed = err, nil
-			return o
-		}
-		before := o.attempts
-		o = e.call(ctx, spec)
-		o.connection, o.attempts = spec.connection, o.attempts+before
-	}
-	return o
 }
 
 // grantOf is the grant that the caller acts under. A user's request is its own authority; a service names a user's grant.

@@ -131,6 +131,7 @@ func (c *canaries) lifecycle(t *testing.T) {
 	connect(subjects.ConnectIntegrationRequest{Provider: "acme", Label: "refused", Credentials: subjects.SecretMap{"access_token": c.next()}})
 	connect(subjects.ConnectIntegrationRequest{Provider: "acme", Label: "robot", Auth: "signer", Credentials: subjects.SecretMap{"name": "x", "key": c.next()}})
 	ask(subjects.ExchangeCode.Subject, subjects.ExchangeCodeRequest{Provider: "acme", Code: c.next(), State: c.next()})
+	c.strangeTokenAnswers(id, ask)
 	c.v.expireFamily(family)
 	ask(subjects.ExecuteAction.Subject, action(id, "get", `{"id":"1"}`)) // refreshed
 	ask(subjects.ListCalls.Subject, subjects.ListCallsRequest{IntegrationRequest: subjects.IntegrationRequest{IntegrationID: id}})
@@ -139,6 +140,24 @@ func (c *canaries) lifecycle(t *testing.T) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.answers.Write(answers.Bytes())
+}
+
+// strangeTokenAnswers refreshes a connection's tokens, and fetches others, with answers that cannot be read or are errors.
+func (c *canaries) strangeTokenAnswers(id string, ask func(subject string, request any) []byte) {
+	for _, answer := range strangeAnswers {
+		for _, request := range []func(){
+			func() { ask(subjects.RefreshConnection.Subject, subjects.IntegrationRequest{IntegrationID: id}) },
+			func() {
+				ask(subjects.ConnectIntegration.Subject, subjects.ConnectIntegrationRequest{
+					Provider: "acme", Label: "strange", Auth: "robot", Credentials: subjects.SecretMap{"client_id": "x", "client_secret": c.next()},
+				})
+			},
+		} {
+			c.v.answerNext(answer.handler(c.next(), c.next()))
+			request()
+		}
+	}
+	ask(subjects.GetIntegration.Subject, subjects.IntegrationRequest{IntegrationID: id})
 }
 
 // search stops the actor and the server and searches everything they have written.

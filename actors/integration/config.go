@@ -58,6 +58,9 @@ type ProviderConfig struct {
 	// ClientID and ClientSecret are the OAuth client that the operator has registered with the provider.
 	ClientID     string      `koanf:"client_id"`
 	ClientSecret mesh.Secret `koanf:"client_secret"`
+	// ClientHosts are the hosts at which ClientID is registered, as host, host:port or *.domain, where a setting of connections decides
+	// the host of the provider's OAuth endpoints. Unless set they are what the manifest names without settings, if that is a host.
+	ClientHosts []string `koanf:"client_hosts"`
 	// OAuthURL replaces scheme and host of the provider's OAuth endpoints, for a sandbox or a mock.
 	OAuthURL string `koanf:"oauth_url"`
 	// Timeout bounds one attempt.

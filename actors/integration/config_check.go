@@ -113,6 +113,7 @@ func (c ProviderConfig) check(setting string) error {
 		mesh.SettingAtLeast(setting+".backoff", c.Backoff, 0),
 		checkOptionalURL(setting+".base_url", c.BaseURL),
 		checkOptionalURL(setting+".oauth_url", c.OAuthURL),
+		checkClientHosts(setting+".client_hosts", c.ClientHosts),
 	}
 	for _, limit := range slices.Sorted(maps.Keys(c.Limits)) {
 		errs = append(errs, mesh.SettingPositive(setting+".limits."+limit, c.Limits[limit]))

@@ -3,6 +3,8 @@ package integration
 import (
 	"cmp"
 	"context"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/weftmesh/weft/actors"
@@ -119,6 +121,7 @@ func (a *Actor) updateConnection(ctx context.Context, r subjects.UpdateIntegrati
 		if err := a.reconfigure(ctx, &c, r); err != nil {
 			return none, err
 		}
+		version = c.Version // a renewal that makes the connection active increases it
 		if c.Status == subjects.ConnectionNeedsReauth {
 			c.Status, c.Reason = subjects.ConnectionActive, ""
 		}
@@ -142,12 +145,68 @@ func (a *Actor) reconfigure(ctx context.Context, c *connectionRow, r subjects.Up
 	if r.Auth != "" {
 		c.Auth = r.Auth
 	}
-	if in.keepCredentials && c.Status == subjects.ConnectionActive {
-		if _, err := a.tokens.open(ctx, provider, c); err != nil {
+	if in.keepCredentials {
+		if err := a.permitStoredCredentials(ctx, provider, *c, in.settings); err != nil {
+			return err
+		}
+		if err := a.renewStored(ctx, provider, c); err != nil {
 			return err
 		}
 	}
 	return a.configurer.configure(ctx, provider, c, in)
+}
+
+// renewStored renews the access token of a connection that is to be tried with its stored credentials: if it has expired, and if the
+// connection was given up, since a provider may refuse a refresh once and accept the next. An access token that is still valid is tried
+// even if the renewal is refused.
+func (a *Actor) renewStored(ctx context.Context, provider *manifest.Provider, c *connectionRow) error {
+	if c.Status != subjects.ConnectionNeedsReauth {
+		_, err := a.tokens.open(ctx, provider, c)
+		return err
+	}
+	_, tokens, err := a.vault.open(*c)
+	if err != nil {
+		return err
+	}
+	method, ok := provider.AuthMethod(c.Auth)
+	if !ok || method.Fetches() || tokens.Refresh == "" {
+		return nil // configure fetches a new one, or there is nothing to renew with
+	}
+	renewed, err := a.tokens.renew(ctx, provider, *c)
+	if err == nil {
+		*c = renewed
+		return nil
+	}
+	if subjects.CodeOf(err) == subjects.CodeNeedsReauth && !a.tokens.due(method, c, tokens) {
+		return nil
+	}
+	return err
+}
+
+// permitStoredCredentials decides whether a connection's stored credentials may be tried with other settings. A caller that may
+// change settings does not know the credentials, which are never returned, and must not be able to have them sent to another server: they
+// must be given anew if their destination changes, and trying them is a call, which needs the scope and the consent of one.
+func (a *Actor) permitStoredCredentials(ctx context.Context, provider *manifest.Provider, c connectionRow, settings map[string]any) error {
+	if err := provider.ValidateSettings(settings, nil); err != nil {
+		return invalidFields("", err)
+	}
+	connection, _, err := a.vault.open(c)
+	if err != nil {
+		return err
+	}
+	changed := connection
+	changed.Settings = settings
+	if provider.Destination(changed) != provider.Destination(connection) {
+		return subjects.InvalidField("credentials", "must be given anew, because the settings change where or how they are sent")
+	}
+	caller := actors.CallerFrom(ctx)
+	if caller.KeyID != "" && !slices.Contains(strings.Fields(caller.Claims.Scope), subjects.ScopeIntegrationsExecute) {
+		return &subjects.Error{
+			Code: subjects.CodeForbidden, Detail: "the API key lacks the scope to try the stored credentials", Scope: subjects.ScopeIntegrationsExecute,
+		}
+	}
+	_, err = a.Guard.Check(ctx, c.UserID, subjects.ScopeIntegrationsExecute)
+	return err
 }
 
 // fetchesTokens reports whether a connection's tokens are fetched with its credentials, which configuring it does anew.
@@ -203,14 +262,15 @@ func (a *Actor) revokeTokens(ctx context.Context, c connectionRow) {
 	a.tokenClient.revoke(ctx, p, c, connection, tokens)
 }
 
-// refreshToken renews a connection's access token at the user's request, whether it has expired or not.
+// refreshToken renews a connection's access token at the user's request, whether it has expired or not and whether renewals wait after
+// failures. It makes a connection active that was given up.
 func (a *Actor) refreshToken(ctx context.Context, r subjects.IntegrationRequest) (subjects.RefreshedToken, error) {
 	none := subjects.RefreshedToken{}
 	c, err := a.connections.get(ctx, actors.CallerFrom(ctx).UserID, r.IntegrationID)
 	if err != nil {
 		return none, err
 	}
-	if err := checkUsable(c); err != nil {
+	if err := checkUsable(c); err != nil && c.Status != subjects.ConnectionNeedsReauth {
 		return none, err
 	}
 	p, err := a.registry.find(c.Provider)

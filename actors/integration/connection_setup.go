@@ -33,7 +33,7 @@ type configurer struct {
 type connectionInput struct {
 	settings, credentials map[string]any
 	tokens                *manifest.Tokens
-	// keepCredentials keeps the credentials that the connection has.
+	// keepCredentials keeps the credentials that the connection has. The probe then needs the user's consent, as a call does.
 	keepCredentials bool
 }
 
@@ -68,7 +68,11 @@ func (f *configurer) configure(ctx context.Context, provider *manifest.Provider,
 	if err != nil {
 		return err
 	}
-	return f.probe(ctx, provider, c, connection)
+	guard := startGuard(unguarded)
+	if in.keepCredentials {
+		guard = f.calls.guarded(grantOf(ctx))
+	}
+	return f.probe(ctx, provider, c, connection, guard)
 }
 
 // validateInput validates what the user has supplied against the provider's schemas.
@@ -111,6 +115,9 @@ func (f *configurer) obtainTokens(
 		}
 		tokens = &got
 	default:
+		if in.credentials != nil {
+			c.Tokens, c.ExpiresAt, c.RefreshAt = nil, 0, 0 // those of another method
+		}
 		return nil
 	}
 	return f.tokens.setTokens(c, *tokens)
@@ -160,11 +167,14 @@ func withoutTokens(method *manifest.AuthMethod, credentials map[string]any) map[
 }
 
 // probe makes the provider's health probe with a connection, and sets the connection's host and account from it.
-func (f *configurer) probe(ctx context.Context, provider *manifest.Provider, c *connectionRow, connection manifest.Connection) error {
+func (f *configurer) probe(ctx context.Context, provider *manifest.Provider, c *connectionRow, connection manifest.Connection, guard startGuard) error {
 	o := f.calls.call(ctx, callSpec{
-		provider: provider, action: provider.Health, connection: connection, connectionID: c.ID, guard: unguarded,
+		provider: provider, action: provider.Health, connection: connection, connectionID: c.ID, guard: guard,
 	})
 	f.calls.metrics.observe(provider.ID, provider.Health.ID, o.class(), 0)
+	if code := subjects.CodeOf(o.refused); o.refused != nil && code != subjects.CodeConflict && code != subjects.CodeInvalid {
+		return o.refused // by the guard or a limit
+	}
 	if o.refused != nil {
 		return subjects.InvalidField("settings", "no request can be built: %s", errorDetail(o.refused))
 	}

@@ -35,6 +35,10 @@ type connectionRow struct {
 	// ExpiresAt is when the access token expires, RefreshAt when to renew it ahead of that.
 	ExpiresAt int64 `bun:"expires_at"`
 	RefreshAt int64 `bun:"refresh_at"`
+	// RefreshFailures counts the renewals that have failed since the last one that did not. RefreshAfter is when a call may request
+	// new tokens again.
+	RefreshFailures int64 `bun:"refresh_failures"`
+	RefreshAfter    int64 `bun:"refresh_after"`
 	// ClaimedBy holds the right to request new tokens, until ClaimedUntil.
 	ClaimedBy    string `bun:"claimed_by"`
 	ClaimedUntil int64  `bun:"claimed_until"`
@@ -170,13 +174,13 @@ func insertConnection(ctx context.Context, tx bun.Tx, c *connectionRow) error {
 // only if they are new. That increases TokenVersion and ends a claim, so that a renewal in progress does not overwrite
 // them.
 func replaceConnection(ctx context.Context, tx bun.Tx, c *connectionRow, version int64, newTokens bool) error {
-	fixed := []string{"id", "user_id", "provider", "created_at", "claimed_by", "claimed_until", "token_version"}
+	fixed := []string{"id", "user_id", "provider", "created_at", "claimed_by", "claimed_until", "token_version", "refresh_failures", "refresh_after"}
 	if !newTokens {
 		fixed = append(fixed, "tokens", "expires_at", "refresh_at")
 	}
 	q := tx.NewUpdate().Model(c).ExcludeColumn(fixed...).WherePK().Where("version = ?", version)
 	if newTokens {
-		q.Set("token_version = token_version + 1").Set("claimed_by = ''").Set("claimed_until = 0")
+		q.Set("token_version = token_version + 1").Set("claimed_by = ''").Set("claimed_until = 0").Set("refresh_failures = 0").Set("refresh_after = 0")
 	}
 	result, err := q.Exec(ctx)
 	if err != nil {

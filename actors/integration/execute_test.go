@@ -166,6 +166,7 @@ func TestRefusedCredentialsRequireReauth(t *testing.T) {
 		v := newFakeProvider(t, respond(401, `{"message":"token revoked"}`))
 		c := b.connectTo(t, v, ada, "")
 		one := subjects.IntegrationRequest{IntegrationID: c.ID}
+		v.setKey("another key")
 		wantCode(t, b, subjects.CodeNeedsReauth, subjects.ExecuteAction, ada, action(c.ID, "get", `{"path":"/x"}`))
 		got := call(t, b, subjects.GetIntegration, ada, one)
 		if got.Status != subjects.ConnectionNeedsReauth || !strings.Contains(got.Reason, "token revoked") {
@@ -180,6 +181,7 @@ func TestRefusedCredentialsRequireReauth(t *testing.T) {
 		if len(filtered.Items) != 1 {
 			t.Errorf("filtered: %+v", filtered.Items)
 		}
+		v.setKey(goodKey)
 		again := call(t, b, subjects.UpdateIntegration, ada, subjects.UpdateIntegrationRequest{
 			IntegrationID: c.ID, Credentials: subjects.SecretMap{"api_key": goodKey},
 		})

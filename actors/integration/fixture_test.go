@@ -110,12 +110,13 @@ func wantCode[Req, Res any](
 	return coded
 }
 
-// fakeProvider is a provider's API. Tests set its responses. Its health probe accepts the key goodKey only.
+// fakeProvider is a provider's API. Tests set its responses. Its health probe accepts one key only, goodKey unless set.
 type fakeProvider struct {
 	*httptest.Server
 	// discard does not record requests.
 	discard bool
 	mu      sync.Mutex
+	key     string
 	seen    []request
 	handler http.HandlerFunc
 }
@@ -129,10 +130,12 @@ const goodKey = "good-key-0123456789"
 
 func newFakeProvider(t testing.TB, handler http.HandlerFunc) *fakeProvider {
 	t.Helper()
-	v := &fakeProvider{handler: handler}
+	v := &fakeProvider{handler: handler, key: goodKey}
 	v.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/health" {
-			if r.Header.Get("Authorization") != "Bearer "+goodKey {
+			v.mu.Lock()
+			defer v.mu.Unlock()
+			if r.Header.Get("Authorization") != "Bearer "+v.key {
 				w.WriteHeader(http.StatusUnauthorized)
 			}
 			return
@@ -151,6 +154,13 @@ func newFakeProvider(t testing.TB, handler http.HandlerFunc) *fakeProvider {
 	}))
 	t.Cleanup(v.Close)
 	return v
+}
+
+// setKey changes the key that the health probe accepts.
+func (v *fakeProvider) setKey(key string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.key = key
 }
 
 // setHandler changes the provider's responses.

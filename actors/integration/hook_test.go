@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"strconv"
 	"strings"
 	"sync"
@@ -284,26 +283,4 @@ func TestHookWithoutSecret(t *testing.T) {
 	wantCode(t, b, subjects.CodeNotFound, subjects.AnswerWebhook, mesh.As{}, subjects.AnswerWebhookRequest{Provider: "slack", HookID: h.ID, Query: "challenge=x"})
 	call(t, b, subjects.DeleteHook, ada, subjects.HookRequest{IntegrationID: c.ID, HookID: h.ID})
 	b.wantRefused(t, subjects.CodeNotFound, send(challenge))
-}
-
-// TestReplayWithAnotherID tests that a replay is detected although the provider does not sign the delivery's id.
-func TestReplayWithAnotherID(t *testing.T) {
-	t.Parallel()
-	v := newFakeProvider(t, respond(200, `{"login":"ada"}`))
-	b := setup(t, actortest.Databases(t)[0], withConfig(func(c *integration.Config) {
-		c.Providers["github"] = integration.ProviderConfig{BaseURL: v.URL}
-	}))
-	_, ada := b.user(t)
-	c := call(t, b, subjects.ConnectIntegration, ada, subjects.ConnectIntegrationRequest{Provider: "github", Credentials: subjects.SecretMap{"token": "ghp_0123456789012345678901234567890123456789"}})
-	h := call(t, b, subjects.CreateHook, ada, subjects.CreateHookRequest{IntegrationID: c.ID, Secret: "It's a Secret to Everybody"})
-	send := func(id string) string {
-		return b.deliver(t, subjects.ReceiveWebhookRequest{Provider: "github", HookID: h.ID, Body: []byte("Hello, World!"), Headers: http.Header{
-			"X-Hub-Signature-256": {"sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"},
-			"X-Github-Event":      {"ping"}, "X-Github-Delivery": {id},
-		}}).Headers["Weft-Delivery"]
-	}
-	if first, second := send("d1"), send("d2"); first != "accepted" || second != "duplicate" {
-		t.Errorf("the results are %s, %s", first, second)
-	}
-	b.wantPublished(t, 1)
 }

@@ -20,7 +20,10 @@ func (a *Actor) authURL(ctx context.Context, r subjects.GetAuthURLRequest) (subj
 	if err != nil {
 		return none, err
 	}
-	client := a.tokenClient.clientOf(provider.ID, map[string]any{"client_id": flow.ClientID})
+	client, err := a.tokenClient.clientOf(provider, method, flow.Settings, map[string]any{"client_id": flow.ClientID})
+	if err != nil {
+		return none, flowError(err)
+	}
 	if client.ID == "" {
 		return none, subjects.Errorf(subjects.CodeConflict,
 			"there is no OAuth client for %s: the operator must set integration.providers.%s.client_id, or the request client_id", provider.ID, provider.ID)
@@ -35,7 +38,7 @@ func (a *Actor) authURL(ctx context.Context, r subjects.GetAuthURLRequest) (subj
 		Scopes: r.Scopes, Settings: flow.Settings,
 	})
 	if err != nil {
-		return none, subjects.InvalidField("settings", "no authorization URL can be built: %s", err.Error())
+		return none, flowError(err)
 	}
 	if err := a.flows.Put(ctx, state, flow, a.config.StateTTL); err != nil {
 		return none, err
@@ -67,7 +70,7 @@ func (a *Actor) newFlow(ctx context.Context, r subjects.GetAuthURLRequest) (auth
 		if c.Provider != provider.ID {
 			return flow, nil, nil, subjects.InvalidField("integration_id", "is not a connection to %s", provider.ID)
 		}
-		flow.IntegrationID, flow.Label = c.ID, c.Label
+		flow.IntegrationID, flow.Label, flow.Replaces = c.ID, c.Label, c.Settings
 		if r.Settings == "" {
 			flow.Settings = c.settings()
 		}
@@ -122,12 +125,15 @@ func (a *Actor) completeFlow(ctx context.Context, params callbackParams, permitt
 			credentials["client_secret"] = params.clientSecret
 		}
 	}
-	client := a.tokenClient.clientOf(provider.ID, credentials)
+	client, err := a.tokenClient.clientOf(provider, method, flow.Settings, credentials)
+	if err != nil {
+		return none, flowError(err)
+	}
 	request, err := method.CodeRequest(flow.Settings, client, params.code, flow.RedirectURI, flow.Verifier)
 	if err != nil {
 		return none, tokenFailure(provider.ID, err)
 	}
-	got, err := a.tokenClient.request(ctx, provider, method, request, client.Secret, params.code, flow.Verifier)
+	got, err := a.tokenClient.request(ctx, provider, method, request)
 	if err != nil {
 		return none, codeFailure(provider.ID, err)
 	}
@@ -145,6 +151,10 @@ func (a *Actor) storeFlow(
 	c, err := a.connections.get(ctx, flow.UserID, flow.IntegrationID)
 	if err != nil {
 		return subjects.Connection{}, err
+	}
+	if c.Settings != flow.Replaces {
+		return subjects.Connection{}, subjects.Errorf(subjects.CodeConflict,
+			"the connection's settings were changed after the authorization was started; start again with get_auth_url")
 	}
 	version := c.Version
 	c.Auth = flow.Auth

@@ -2,6 +2,7 @@ package integration
 
 import (
 	"context"
+	"errors"
 	"net/url"
 	"slices"
 	"strings"
@@ -31,8 +32,11 @@ type authorizationFlow struct {
 	Settings map[string]any `json:"settings"`
 	ClientID string         `json:"client_id,omitempty"`
 	// IntegrationID is the connection to authorize again; empty creates one.
-	IntegrationID string    `json:"integration_id,omitempty"`
-	ExpiresAt     time.Time `json:"expires_at"`
+	IntegrationID string `json:"integration_id,omitempty"`
+	// Replaces are the settings of that connection when the flow started. If they have changed since, the flow's settings, for which
+	// the tokens are issued, would undo the change.
+	Replaces  string    `json:"replaces,omitempty"`
+	ExpiresAt time.Time `json:"expires_at"`
 }
 
 // callbackParams are the parameters of the provider's redirect (RFC 6749 section 4.1.2, RFC 9207 section 2), and the secret
@@ -48,6 +52,17 @@ func openFlows(d actors.Deps) (*oauthstate.Store[authorizationFlow], error) {
 
 func errInvalidState() error {
 	return subjects.InvalidField("state", "is unknown, used, expired, or of another user, session or provider; start again with get_auth_url")
+}
+
+// flowError is the coded error of a flow whose client or address cannot be had from its settings.
+func flowError(err error) error {
+	var foreign *foreignHostError
+	if errors.As(err, &foreign) {
+		return foreign.coded("client_id")
+	}
+	failed := subjects.InvalidField("settings", "no authorization URL can be built: %s", err.Error())
+	failed.Cause = err
+	return failed
 }
 
 // oauthMethod is a provider's authentication method with an authorization code; the first if auth is empty.

@@ -79,24 +79,62 @@ func (v *oauthServer) refuseCalls(calls int64, last func()) {
 	}
 }
 
-// TestRepeatedRefusal tests that a call tries two new tokens, because a concurrent renewal may invalidate the first. The
-// third refusal is final.
-func TestRepeatedRefusal(t *testing.T) {
+// TestRefusalOfOneResource tests that a call whose renewed token is refused too fails alone while the health probe is accepted, with one
+// renewal, and that the connection needs a new authorization when the probe is refused as well.
+func TestRefusalOfOneResource(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, kind actortest.Database) {
 		v := newOAuthServer(t)
 		b := setup(t, kind, withAcme(t, v))
 		_, ada := b.user(t)
 		c := b.authorize(t, v, ada, "")
-		v.refuseCalls(2, func() {})
-		if got := call(t, b, subjects.ExecuteAction, ada, action(c.ID, "get", `{"id":"1"}`)); got.Attempts != 3 || v.count("refresh_token") != 2 {
+		v.refuseCalls(1, func() {})
+		if got := call(t, b, subjects.ExecuteAction, ada, action(c.ID, "get", `{"id":"1"}`)); got.Attempts != 2 || v.count("refresh_token") != 1 {
 			t.Errorf("%d attempts, %d refreshes", got.Attempts, v.count("refresh_token"))
 		}
+		v.mu.Lock()
+		v.api = func(w http.ResponseWriter, r *http.Request) bool {
+			if r.URL.Path == "/things/protected" {
+				refuse(w, http.StatusUnauthorized, "youtubeSignupRequired")
+			}
+			return r.URL.Path == "/things/protected"
+		}
+		v.mu.Unlock()
+		for range 3 {
+			wantCode(t, b, subjects.CodeProvider, subjects.ExecuteAction, ada, action(c.ID, "get", `{"id":"protected"}`))
+		}
+		if n := v.count("refresh_token"); n != 2 {
+			t.Errorf("%d refreshes, want one more", n)
+		}
+		calls := call(t, b, subjects.ListCalls, ada, subjects.ListCallsRequest{IntegrationRequest: subjects.IntegrationRequest{IntegrationID: c.ID}})
+		if calls.Items[0].Class != "auth" {
+			t.Errorf("the class is %s", calls.Items[0].Class)
+		}
+		if got := call(t, b, subjects.GetIntegration, ada, subjects.IntegrationRequest{IntegrationID: c.ID}); got.Status != subjects.ConnectionActive {
+			t.Errorf("got %+v", got)
+		}
+		// The token expires: it is renewed, although the probe had accepted it.
+		v.refuseCalls(0, func() {})
+		v.expire()
+		call(t, b, subjects.ExecuteAction, ada, action(c.ID, "get", `{"id":"1"}`))
 		v.refuseCalls(3, func() {})
 		wantCode(t, b, subjects.CodeNeedsReauth, subjects.ExecuteAction, ada, action(c.ID, "get", `{"id":"1"}`))
 		if got := call(t, b, subjects.GetIntegration, ada, subjects.IntegrationRequest{IntegrationID: c.ID}); got.Status != subjects.ConnectionNeedsReauth {
 			t.Errorf("got %+v", got)
 		}
 	})
+}
+
+// TestRefusalOfOneResourceByKey is TestRefusalOfOneResource for credentials that cannot be renewed.
+func TestRefusalOfOneResourceByKey(t *testing.T) {
+	t.Parallel()
+	b := setup(t, actortest.Databases(t)[0])
+	v := newFakeProvider(t, respond(401, `{"message":"protected"}`))
+	_, ada := b.user(t)
+	c := b.connectTo(t, v, ada, "")
+	wantCode(t, b, subjects.CodeProvider, subjects.ExecuteAction, ada, action(c.ID, "get", `{"path":"/x"}`))
+	if got := call(t, b, subjects.GetIntegration, ada, subjects.IntegrationRequest{IntegrationID: c.ID}); got.Status != subjects.ConnectionActive {
+		t.Errorf("got %+v", got)
+	}
 }
 
 // onPostgres runs a test that opens the actor's database while the actor runs.

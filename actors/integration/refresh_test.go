@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -68,11 +69,92 @@ func TestRefreshRefused(t *testing.T) {
 		actortest.Eventually(t, "the event needs_reauth", func() bool { return b.events(t, subjects.IntegrationNeedsReauth.Subject) > 0 })
 		asked := v.count("refresh_token")
 		wantCode(t, b, subjects.CodeNeedsReauth, subjects.ExecuteAction, ada, action(c.ID, "get", `{"id":"1"}`))
-		wantCode(t, b, subjects.CodeNeedsReauth, subjects.RefreshConnection, ada, one)
 		if v.count("refresh_token") != asked {
-			t.Error("a connection that needs reauth was refreshed")
+			t.Error("a call refreshed a connection that needs reauth")
 		}
+		// The user may have it tried again.
+		v.answerNext(func(w http.ResponseWriter, _ *http.Request) { refuse(w, http.StatusBadRequest, "invalid_grant") })
+		wantCode(t, b, subjects.CodeNeedsReauth, subjects.RefreshConnection, ada, one)
+		call(t, b, subjects.RefreshConnection, ada, one)
+		if got := call(t, b, subjects.GetIntegration, ada, one); got.Status != subjects.ConnectionActive || got.Reason != "" {
+			t.Errorf("after a refresh: %+v", got)
+		}
+		call(t, b, subjects.ExecuteAction, ada, action(c.ID, "get", `{"id":"1"}`))
+		v.expire()
+		v.answerNext(func(w http.ResponseWriter, _ *http.Request) { refuse(w, http.StatusBadRequest, "invalid_grant") })
+		wantCode(t, b, subjects.CodeNeedsReauth, subjects.ExecuteAction, ada, action(c.ID, "get", `{"id":"1"}`))
+		revived := call(t, b, subjects.UpdateIntegration, ada, subjects.UpdateIntegrationRequest{IntegrationID: c.ID, Status: subjects.ConnectionActive})
+		if revived.Status != subjects.ConnectionActive || revived.Reason != "" {
+			t.Errorf("set to active: %+v", revived)
+		}
+		call(t, b, subjects.ExecuteAction, ada, action(c.ID, "get", `{"id":"1"}`))
 	})
+}
+
+// TestRefreshFailuresAreTriedAgain: only invalid_grant gives a connection up. After any other answer the renewal is tried again, later
+// with each failure and not before the provider's Retry-After.
+func TestRefreshFailuresAreTriedAgain(t *testing.T) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
+		v := newOAuthServer(t)
+		now := &clock{}
+		b := setup(t, database, withAcme(t, v), withClock(now), withConfig(func(c *integration.Config) { c.Breaker.Failures = 1 << 20 }))
+		_, ada := b.user(t)
+		c := b.authorize(t, v, ada, "")
+		for _, answer := range transientAnswers {
+			v.expire()
+			v.answerNext(answer.handler("", ""))
+			wantCode(t, b, subjects.CodeUnavailable, subjects.ExecuteAction, ada, action(c.ID, "get", `{"id":"1"}`))
+			if got := call(t, b, subjects.GetIntegration, ada, subjects.IntegrationRequest{IntegrationID: c.ID}); got.Status != subjects.ConnectionActive {
+				t.Errorf("%+v: %+v", answer, got)
+			}
+			call(t, b, subjects.ExecuteAction, ada, action(c.ID, "get", `{"id":"1"}`))
+		}
+		v.expire()
+		failing := tokenAnswer{403, "text/html", "<html>blocked</html>"}.handler("", "")
+		v.answerNext(slices.Repeat([]http.HandlerFunc{failing}, 4)...)
+		asked := v.count("refresh_token")
+		for range 10 {
+			wantCode(t, b, subjects.CodeUnavailable, subjects.ExecuteAction, ada, action(c.ID, "get", `{"id":"1"}`))
+		}
+		if n := v.count("refresh_token") - asked; n != 2 {
+			t.Errorf("ten calls made %d token requests", n)
+		}
+		now.advance(1100 * time.Millisecond)
+		for range 5 {
+			wantCode(t, b, subjects.CodeUnavailable, subjects.ExecuteAction, ada, action(c.ID, "get", `{"id":"1"}`))
+		}
+		if n := v.count("refresh_token") - asked; n != 3 {
+			t.Errorf("a second later, there were %d token requests", n)
+		}
+		v.answerNext(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Retry-After", "120")
+			refuse(w, http.StatusForbidden, "")
+		})
+		wantCode(t, b, subjects.CodeUnavailable, subjects.RefreshConnection, ada, subjects.IntegrationRequest{IntegrationID: c.ID})
+		now.advance(100 * time.Second)
+		if e := wantCode(t, b, subjects.CodeUnavailable, subjects.ExecuteAction, ada, action(c.ID, "get", `{"id":"1"}`)); e.RetryAfter < 10*time.Second || e.RetryAfter > 21*time.Second {
+			t.Errorf("the wait is %s", e.RetryAfter)
+		}
+		now.advance(21 * time.Second)
+		call(t, b, subjects.ExecuteAction, ada, action(c.ID, "get", `{"id":"1"}`))
+	})
+}
+
+// transientAnswers are answers to a refresh after which the grant may still be valid.
+var transientAnswers = []tokenAnswer{
+	{400, "application/json", `{"error":"access_denied","error_description":"Rate limit exceeded, try again later"}`},
+	{400, "application/json", `{"error":"temporarily_unavailable"}`},
+	{400, "application/json", `{"error":"invalid_request"}`},
+	{400, "text/html", `<html>invalid_grant</html>`},
+	{400, "text/plain", `invalid_grant`},
+	{400, "", ``},
+	{401, "application/json", `{"error":"invalid_client"}`},
+	{403, "text/html", `<html>Are you a robot?</html>`},
+	{403, "application/json", `{"error":"unauthorized_client"}`},
+	{200, "application/json", `{"ok":false,"error":"fatal_error"}`},
+	{404, "text/plain", `not found`},
+	{429, "application/json", `{"error":"invalid_grant"}`},
+	{503, "application/json", `{"error":"invalid_grant"}`},
 }
 
 func TestRefreshAheadOfExpiry(t *testing.T) {
@@ -96,4 +178,31 @@ func TestRefreshAheadOfExpiry(t *testing.T) {
 		})
 		call(t, b, subjects.ExecuteAction, ada, action(c.ID, "get", `{"id":"1"}`))
 	})
+}
+
+// TestActiveWithAValidAccessToken: setting a connection that was given up to active tries the access token that it has, even if the
+// provider refuses to renew it.
+func TestActiveWithAValidAccessToken(t *testing.T) {
+	t.Parallel()
+	v := newOAuthServer(t)
+	b := setup(t, actortest.Databases(t)[0], withAcme(t, v))
+	_, ada := b.user(t)
+	c := b.authorize(t, v, ada, "")
+	refused := func(w http.ResponseWriter, _ *http.Request) { refuse(w, http.StatusBadRequest, "invalid_grant") }
+	v.answerNext(refused)
+	wantCode(t, b, subjects.CodeNeedsReauth, subjects.RefreshConnection, ada, subjects.IntegrationRequest{IntegrationID: c.ID})
+	v.answerNext(refused)
+	active := subjects.UpdateIntegrationRequest{IntegrationID: c.ID, Status: subjects.ConnectionActive}
+	if got := call(t, b, subjects.UpdateIntegration, ada, active); got.Status != subjects.ConnectionActive {
+		t.Errorf("got %+v", got)
+	}
+	call(t, b, subjects.ExecuteAction, ada, action(c.ID, "get", `{"id":"1"}`))
+	// The probe decides: without a valid token, it stays given up.
+	v.answerNext(refused)
+	wantCode(t, b, subjects.CodeNeedsReauth, subjects.RefreshConnection, ada, subjects.IntegrationRequest{IntegrationID: c.ID})
+	v.expire()
+	v.answerNext(refused)
+	if e := wantCode(t, b, subjects.CodeInvalid, subjects.UpdateIntegration, ada, active); e.Fields[0].Field != "credentials" {
+		t.Errorf("got %+v", e)
+	}
 }

@@ -44,12 +44,15 @@ func (t *tokenClient) refresh(
 	if method.Fetches() {
 		return t.fetch(ctx, p, method, connection)
 	}
-	client := t.clientOf(p.ID, connection.Credentials)
+	client, err := t.clientOf(p, method, connection.Settings, connection.Credentials)
+	if err != nil {
+		return manifest.Tokens{}, err
+	}
 	r, err := method.RefreshRequest(connection.Settings, client, tokens.Refresh)
 	if err != nil {
 		return manifest.Tokens{}, err
 	}
-	return t.request(ctx, p, method, r, client.Secret, tokens.Refresh)
+	return t.request(ctx, p, method, r)
 }
 
 // fetch gets an access token with a connection's credentials, by a grant such as client_credentials or jwt_bearer.
@@ -63,27 +66,26 @@ func (t *tokenClient) fetch(
 	if err != nil {
 		return manifest.Tokens{}, err
 	}
-	secret, _ := connection.Credentials["client_secret"].(string)
-	return t.request(ctx, p, method, r, secret)
+	return t.request(ctx, p, method, r)
 }
 
-// request makes a token request. An error response is a *manifest.TokenError, from whose text the secrets are removed.
+// request makes a token request. The error is a *manifest.TokenError, which contains nothing of a response but a known error code.
 func (t *tokenClient) request(
-	ctx context.Context, p *manifest.Provider, method *manifest.AuthMethod, r *egress.Request, secrets ...string,
+	ctx context.Context, p *manifest.Provider, method *manifest.AuthMethod, r *egress.Request,
 ) (manifest.Tokens, error) {
 	t.redirect(p.ID, r)
 	r.Timeout, r.MaxBody = t.config.Refresh.Timeout, maxTokenBody
 	report, err := t.breakers.Allow(p.ID, r.Hosts[0])
 	if err != nil {
-		return manifest.Tokens{}, &manifest.TokenError{Message: err.Error(), RetryAfter: t.config.Breaker.Open}
+		return manifest.Tokens{}, &manifest.TokenError{Reason: err.Error(), RetryAfter: t.config.Breaker.Open}
 	}
 	response, err := t.client.Do(ctx, *r)
 	report(response, err)
 	if err != nil {
-		failed := manifest.Unanswered(err)
-		return manifest.Tokens{}, &manifest.TokenError{Code: failed.Code, Message: failed.Message}
+		// The cause is left out: net/http quotes a response that is not HTTP.
+		return manifest.Tokens{}, &manifest.TokenError{Reason: manifest.Unanswered(err).Message}
 	}
-	return method.Tokens(manifest.Answer{Status: response.Status, Header: response.Header, Body: response.Body, At: t.Now()}, secrets...)
+	return method.Tokens(manifest.Answer{Status: response.Status, Header: response.Header, Body: response.Body, At: t.Now()})
 }
 
 // revoke revokes a connection's tokens at the provider (RFC 7009), if it supports that. Errors are only logged.
@@ -94,25 +96,19 @@ func (t *tokenClient) revoke(
 	if !ok || tokens.Access == "" {
 		return
 	}
-	r, supported, err := method.RevokeRequest(connection.Settings, t.clientOf(p.ID, connection.Credentials), cmp.Or(tokens.Refresh, tokens.Access))
+	client, err := t.clientOf(p, method, connection.Settings, connection.Credentials)
+	if err != nil {
+		return
+	}
+	r, supported, err := method.RevokeRequest(connection.Settings, client, cmp.Or(tokens.Refresh, tokens.Access))
 	if !supported || err != nil {
 		return
 	}
 	t.redirect(p.ID, r)
 	r.Timeout, r.MaxBody = revokeWithin, maxTokenBody
 	if _, err := t.client.Do(ctx, *r); err != nil {
-		t.Log.Warn("revoking tokens", zap.String("integration_id", c.ID), zap.String("provider", p.ID), zap.Error(err))
+		t.Log.Warn("revoking tokens", zap.String("integration_id", c.ID), zap.String("provider", p.ID), zap.String("error", manifest.Unanswered(err).Message))
 	}
-}
-
-// clientOf is the OAuth client that a connection's tokens belong to: the connection's own, or the operator's.
-func (t *tokenClient) clientOf(provider string, credentials map[string]any) manifest.Client {
-	if id, _ := credentials["client_id"].(string); id != "" {
-		secret, _ := credentials["client_secret"].(string)
-		return manifest.Client{ID: id, Secret: secret}
-	}
-	own := t.config.Providers[provider]
-	return manifest.Client{ID: own.ClientID, Secret: own.ClientSecret.Reveal()}
 }
 
 // redirect sends a request to the operator's OAuthURL, if there is one.
@@ -150,6 +146,10 @@ func tokenFailure(provider string, err error) error {
 		e.RetryAfter = max(e.RetryAfter, refused.RetryAfter)
 		return e
 	}
+	var foreign *foreignHostError
+	if errors.As(err, &foreign) {
+		return &subjects.Error{Code: subjects.CodeConflict, Detail: foreign.Error() + "; authorize with a client of your own", Cause: err}
+	}
 	var unbuilt *manifest.BuildError
 	if errors.As(err, &unbuilt) {
 		return &subjects.Error{
@@ -161,8 +161,12 @@ func tokenFailure(provider string, err error) error {
 
 // credentialsFailure is the coded error for a token request with credentials that the user has just supplied.
 func credentialsFailure(provider string, err error) error {
+	var foreign *foreignHostError
+	if errors.As(err, &foreign) {
+		return foreign.coded("credentials.client_id")
+	}
 	var refused *manifest.TokenError
-	if errors.As(err, &refused) && (refused.Final || refused.Status == http.StatusUnauthorized || refused.Status == http.StatusBadRequest) {
+	if errors.As(err, &refused) && (refused.Final || refused.Status == http.StatusUnauthorized || refused.Status == http.StatusBadRequest && refused.Code != "") {
 		e := subjects.InvalidField("credentials", "are refused: %s", refused.Error())
 		e.Cause = err
 		return e

@@ -63,11 +63,18 @@ func (t *tokenRefresher) open(ctx context.Context, p *manifest.Provider, c *conn
 	if !ok || !renewable(method, tokens) || !t.due(method, c, tokens) {
 		return connection, nil
 	}
-	return t.openRenewed(ctx, p, c)
+	renewed, err := t.openRenewed(ctx, p, c)
+	if code := subjects.CodeOf(err); err != nil && tokens.Access != "" && code != subjects.CodeNeedsReauth && t.Now().UnixMicro() < c.ExpiresAt {
+		return connection, nil // the access token holds a little longer
+	}
+	return renewed, err
 }
 
-// openRenewed is open with another access token than c has.
+// openRenewed is open with another access token than c has. It fails without a request while the renewal waits after failures.
 func (t *tokenRefresher) openRenewed(ctx context.Context, p *manifest.Provider, c *connectionRow) (manifest.Connection, error) {
+	if err := t.checkBackoff(*c); err != nil {
+		return manifest.Connection{}, err
+	}
 	renewed, err := t.renew(ctx, p, *c)
 	if err != nil {
 		return manifest.Connection{}, err
@@ -146,7 +153,7 @@ func (t *tokenRefresher) tryRenew(ctx context.Context, p *manifest.Provider, c c
 	if err != nil {
 		return c, false, err
 	}
-	if current.TokenVersion != c.TokenVersion || current.Status != subjects.ConnectionActive {
+	if current.TokenVersion != c.TokenVersion || current.Status != c.Status {
 		return current, true, checkUsable(current)
 	}
 	return c, false, nil
@@ -161,7 +168,7 @@ func (t *tokenRefresher) renewClaimed(ctx context.Context, p *manifest.Provider,
 	defer t.inFlight.RUnlock()
 	connection, tokens, err := t.vault.open(c)
 	if err != nil {
-		return c, errors.Join(err, t.release(ctx, c, claim))
+		return c, errors.Join(err, t.release(ctx, c, claim, err))
 	}
 	got, err := t.client.refresh(ctx, p, connection, tokens)
 	t.metrics.renewed(p.ID, err)
@@ -172,7 +179,7 @@ func (t *tokenRefresher) renewClaimed(ctx context.Context, p *manifest.Provider,
 	if errors.As(err, &refused) && refused.Final {
 		return t.renewalRefused(ctx, c, claim, p.ID+" refuses to renew the access token: "+refused.Error())
 	}
-	if released := t.release(ctx, c, claim); released != nil {
+	if released := t.release(ctx, c, claim, err); released != nil {
 		t.Log.Warn("releasing a claim on tokens", zap.String("integration_id", c.ID), zap.Error(released))
 	}
 	return c, tokenFailure(p.ID, err)
@@ -189,6 +196,10 @@ func (t *tokenRefresher) storeRenewed(ctx context.Context, c connectionRow, got 
 	}
 	if stored {
 		c.TokenVersion++
+		c.RefreshFailures, c.RefreshAfter = 0, 0
+		if c.Status == subjects.ConnectionNeedsReauth {
+			c.Status, c.Reason, c.Version = subjects.ConnectionActive, "", c.Version+1
+		}
 		return c, nil
 	}
 	// The user has replaced the tokens or disconnected since.
@@ -224,6 +235,9 @@ func (t *tokenRefresher) renewalRefused(ctx context.Context, c connectionRow, cl
 	if current.TokenVersion != c.TokenVersion {
 		return current, checkUsable(current)
 	}
+	if current.Status == subjects.ConnectionNeedsReauth { // the user had it tried again
+		return current, errors.Join(checkUsable(current), t.release(ctx, current, claim, nil))
+	}
 	t.requireReauth(ctx, current, claim, reason)
 	current.Status, current.Reason = subjects.ConnectionNeedsReauth, reason
 	return current, checkUsable(current)
@@ -245,15 +259,6 @@ func (t *tokenRefresher) requireReauth(ctx context.Context, c connectionRow, cla
 	if err != nil {
 		t.Log.Error("marking a connection as needs_reauth", zap.String("integration_id", c.ID), zap.Error(err))
 	}
-}
-
-// release ends a claim after a transient failure, and delays the next renewal ahead of expiry.
-func (t *tokenRefresher) release(ctx context.Context, c connectionRow, claim string) error {
-	wait := t.config.Every + time.Duration(t.jitter()*float64(t.config.Every))
-	retryAt := t.Now().Add(wait).UnixMicro()
-	return t.DB.RunInTx(context.WithoutCancel(ctx), func(ctx context.Context, tx database.Tx) error {
-		return releaseTokens(ctx, tx, c, claim, retryAt)
-	})
 }
 
 // setTokens seals tokens into a connection, and sets when they expire, when to renew them, and the settings that came with

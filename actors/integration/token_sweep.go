@@ -69,9 +69,9 @@ func (t *tokenRefresher) renewAhead(ctx context.Context, c connectionRow) {
 	defer cancel()
 	p, err := t.registry.find(c.Provider)
 	if t.Guard.Blocked(c.UserID) { // renewed once the account is enabled, or at the next use
-		err = t.release(ctx, c, "")
+		err = t.release(ctx, c, "", nil)
 	} else if err != nil {
-		err = errors.Join(err, t.release(ctx, c, ""))
+		err = errors.Join(err, t.release(ctx, c, "", err))
 	} else {
 		_, _, err = t.tryRenew(ctx, p, c, t.NewID())
 	}

@@ -219,7 +219,8 @@ func (w *webhooks) saveHandshakeSecret(ctx context.Context, d delivery, reply *m
 }
 
 // publish publishes the events of a delivery that have not been published before, and reports whether there were any. They
-// are recorded in the same transaction.
+// are recorded in the same transaction. A delivery is known by its signature and time, an event by its provider's id. Equal content
+// alone means nothing: a provider may report two changes alike.
 func (w *webhooks) publish(ctx context.Context, d delivery, v webhook.Verified, events []manifest.WebhookEvent) (published bool, err error) {
 	now := w.Now()
 	err = w.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
@@ -227,8 +228,8 @@ func (w *webhooks) publish(ctx context.Context, d delivery, v webhook.Verified, 
 		if err := markReceived(ctx, tx, d.hook.ID, now.UnixMicro()); err != nil {
 			return err
 		}
-		if !d.webhook.Repeats {
-			isNew, err := insertDelivery(ctx, tx, d.hook.ID, deliveryKey("digest", v.Digest), now.UnixMicro())
+		if v.Replay != "" {
+			isNew, err := insertDelivery(ctx, tx, d.hook.ID, deliveryKey("replay", v.Replay), now.UnixMicro())
 			if err != nil || !isNew {
 				return err
 			}
@@ -243,7 +244,7 @@ func (w *webhooks) publish(ctx context.Context, d delivery, v webhook.Verified, 
 					continue
 				}
 			} else {
-				event.ID = w.eventID(d, v, i, len(events))
+				event.ID = w.eventID(v, i, len(events))
 			}
 			if err := w.publishEvent(ctx, tx, d, now, event); err != nil {
 				return err
@@ -259,10 +260,10 @@ func (w *webhooks) publish(ctx context.Context, d delivery, v webhook.Verified, 
 }
 
 // eventID is an id for the event i of count without an id of the provider's.
-func (w *webhooks) eventID(d delivery, v webhook.Verified, i, count int) string {
-	id := v.Digest
-	if d.webhook.Repeats {
-		id = w.NewID()
+func (w *webhooks) eventID(v webhook.Verified, i, count int) string {
+	id := v.Replay
+	if id == "" {
+		return w.NewID()
 	}
 	if count > 1 {
 		id += "." + strconv.Itoa(i)

@@ -119,12 +119,24 @@ var authTitles = map[manifest.AuthKind]string{
 	manifest.AuthAPIKey: "API key", manifest.AuthBasic: "User name and password", manifest.AuthSigV4: "Access key", manifest.AuthNone: "No authentication",
 }
 
+// clientHosts is what the operator must set besides if settings of a connection decide the host of an OAuth address.
+func clientHosts(m *manifest.AuthMethod, variable string) string {
+	if !strings.Contains(m.OAuth2.AuthorizeURL+m.OAuth2.TokenURL, ".settings.") {
+		return ""
+	}
+	usual, err := m.OAuthAddresses(nil)
+	if err != nil {
+		return fmt.Sprintf(", and `%s_CLIENT_HOSTS` to the hosts at which it is registered", variable)
+	}
+	return fmt.Sprintf(", and `%s_CLIENT_HOSTS` to the hosts at which it is registered unless that is %#q", variable, usual[0].URL.Host)
+}
+
 // writeSignIn writes the steps of operator and user for the authorization-code flow.
 func writeSignIn(b *strings.Builder, p *manifest.Provider, m *manifest.AuthMethod) {
 	variable := "WEFT_INTEGRATION_PROVIDERS_" + strings.ToUpper(p.ID)
 	fmt.Fprintf(b, "1. The operator registers an application with %s, with the redirect URI `<integration.public_url>/v1/integrations/callback`.\n"+
-		"2. The operator sets `%s_CLIENT_ID` and `%s_CLIENT_SECRET` to what the provider issues, and restarts weft.\n"+
-		"3. The user opens the URL that `GET /v1/providers/%s/auth-url", p.Name, variable, variable, p.ID)
+		"2. The operator sets `%s_CLIENT_ID` and `%s_CLIENT_SECRET` to what the provider issues%s, and restarts weft.\n"+
+		"3. The user opens the URL that `GET /v1/providers/%s/auth-url", p.Name, variable, variable, clientHosts(m, variable), p.ID)
 	var query []string
 	if byDefault, ok := firstSignIn(p); ok && byDefault != m {
 		query = append(query, "auth="+m.ID)

@@ -74,8 +74,12 @@ func TestVariablesSetEntriesOfMaps(t *testing.T) {
 	t.Parallel()
 	c := mustLoad(t, "",
 		"WEFT_INTEGRATION_PROVIDERS_GOOGLE_DRIVE_CLIENT_ID=app", "WEFT_INTEGRATION_PROVIDERS_GOOGLE_DRIVE_TIMEOUT=3s",
+		"WEFT_INTEGRATION_PROVIDERS_GITLAB_CLIENT_HOSTS=git.example.com,*.git.example.com",
 		"WEFT_AUTH_OAUTH_PROVIDERS_GITHUB_CLIENT_ID=own", "WEFT_AUTH_OAUTH_PROVIDERS_GITHUB_REDIRECT_URIS=http://127.0.0.1/a,http://127.0.0.1/b",
 	)
+	if p := c.Integration.Providers["gitlab"]; !slices.Equal(p.ClientHosts, []string{"git.example.com", "*.git.example.com"}) {
+		t.Errorf("the provider gitlab is %+v", p)
+	}
 	if p := c.Integration.Providers["google_drive"]; p.ClientID != "app" || p.Timeout != 3*time.Second {
 		t.Errorf("the provider google_drive is %+v of %v", p, c.Integration.Providers)
 	}

@@ -217,7 +217,8 @@ func TestTokenResponseFields(t *testing.T) {
 		`{"access_token":["a"]}`:                          "error",
 		`{"token":"a"}`:                                   "error",
 		`["access_token"]`:                                "error",
-		`access_token=a`:                                  "error",
+		`access_token=a`:                                  "a   never",
+		`<access_token>a</access_token>`:                  "error",
 		``:                                                "error",
 	} {
 		tokens, err := m.Tokens(manifest.Answer{Status: 200, Header: http.Header{"Content-Type": {"application/json"}}, Body: []byte(body), At: noon})
@@ -248,14 +249,20 @@ func TestCapturedSettings(t *testing.T) {
 	if got := strings.Join(m.Captured(), " "); got != "shop team" {
 		t.Errorf("captured settings: %s", got)
 	}
-	answer := manifest.Answer{Status: 200, Body: []byte(`{"access_token":"a","shop":"ACME"}`)}
+	answer := manifest.Answer{Status: 200, Body: []byte(`{"access_token":"a1b2","shop":"ACME"}`)}
 	if tokens, err := m.Tokens(answer); err != nil || text(tokens.Settings) != `{"shop":"acme"}` {
 		t.Errorf("got %s, %v", text(tokens.Settings), err)
 	}
 	answer.Body = []byte(`{"access_token":"s3cret-token"}`)
 	var failed *manifest.TokenError
-	if _, err := m.Tokens(answer); !errors.As(err, &failed) || failed.Code != "capture" || strings.Contains(err.Error(), "s3cret") {
+	if _, err := m.Tokens(answer); !errors.As(err, &failed) || !strings.Contains(failed.Reason, "captures") || strings.Contains(err.Error(), "s3cret") {
 		t.Errorf("without the captured field: got %v", err)
+	}
+	for _, leaking := range []string{`{"access_token":"s3cret-token","shop":"s3cret-token"}`, `{"access_token":"s3cret-token","shop":"a","team":"x S3CRET s3cret-token"}`, `{"access_token":"a1b2","shop":7}`} {
+		answer.Body = []byte(leaking)
+		if tokens, err := m.Tokens(answer); err == nil {
+			t.Errorf("%s: captured %v", leaking, tokens.Settings)
+		}
 	}
 	for settings, want := range map[string]string{`region=eu`: "", ``: "/settings/region is required", `region=eu&team=x&size=1`: "/settings/size is not a known field"} {
 		values, _ := url.ParseQuery(settings)

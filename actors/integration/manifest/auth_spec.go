@@ -56,7 +56,9 @@ type OAuth2 struct {
 	RefreshParams   map[string]string `json:"refresh_params"`
 	TokenLifetime   Duration          `json:"token_lifetime"`
 	Answer          TokenAnswerSpec   `json:"answer"`
-	Capture         map[string]any    `json:"capture"`
+	// InvalidGrant are error codes by which the provider says, besides invalid_grant, that a code or a refresh token is not valid.
+	InvalidGrant []string       `json:"invalid_grant"`
+	Capture      map[string]any `json:"capture"`
 }
 
 // TokenAnswerSpec holds expressions for the fields of a token response. The default of each is the field of its name
@@ -66,6 +68,8 @@ type TokenAnswerSpec struct {
 	RefreshToken string `json:"refresh_token"`
 	ExpiresIn    string `json:"expires_in"`
 	Scope        string `json:"scope"`
+	// Error is the error code of an error response (section 5.2).
+	Error string `json:"error"`
 }
 
 // JWTSpec is a JWT that is signed with a key of the connection.
@@ -81,6 +85,7 @@ type JWTSpec struct {
 	TokenParams   map[string]string `json:"token_params"`
 	TokenLifetime Duration          `json:"token_lifetime"`
 	Answer        TokenAnswerSpec   `json:"answer"`
+	InvalidGrant  []string          `json:"invalid_grant"`
 }
 
 // SigV4Spec is the scope of an AWS Signature Version 4.

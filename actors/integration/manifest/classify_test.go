@@ -180,22 +180,32 @@ func TestUnansweredKinds(t *testing.T) {
 
 func TestTokenErrorsAreFinal(t *testing.T) {
 	t.Parallel()
-	m := method(t, apiKeyAuth, "- {id: o, kind: oauth2, oauth2: {authorize_url: https://id.acme.test/a, token_url: https://id.acme.test/t}}")
+	const urls = "authorize_url: https://id.acme.test/a, token_url: https://id.acme.test/t, invalid_grant: [bad_refresh_token]"
+	user := method(t, apiKeyAuth, "- {id: o, kind: oauth2, oauth2: {"+urls+", answer: {error: \"${ .body.error // .body.status }\"}}}")
+	robot := method(t, apiKeyAuth, "- {id: o, kind: client_credentials, oauth2: {token_url: https://id.acme.test/t}}")
 	for _, c := range []struct {
+		m      *manifest.AuthMethod
 		status int
 		code   string
 		final  bool
 	}{
-		{400, "invalid_grant", true}, {400, "invalid_request", true}, {400, "", true}, {401, "invalid_grant", true}, {403, "access_denied", true},
-		{400, "invalid_client", false}, {401, "unauthorized_client", false}, {400, "temporarily_unavailable", false}, {400, "slow_down", false},
-		{400, "server_error", false}, {429, "invalid_grant", false}, {500, "invalid_grant", false}, {503, "", false}, {302, "invalid_grant", false},
-		{404, "invalid_grant", false}, {200, "invalid_grant", true}, {200, "ratelimited", false}, {200, "", false},
+		{user, 400, "invalid_grant", true}, {user, 401, "invalid_grant", true}, {user, 404, "invalid_grant", true}, {user, 200, "invalid_grant", true},
+		{user, 400, "bad_refresh_token", true}, {user, 200, "bad_refresh_token", true}, {robot, 401, "invalid_client", true}, {robot, 400, "invalid_grant", true},
+		{user, 400, "invalid_request", false}, {user, 400, "", false}, {user, 403, "access_denied", false}, {user, 401, "invalid_client", false},
+		{user, 401, "unauthorized_client", false}, {user, 400, "temporarily_unavailable", false}, {user, 400, "slow_down", false},
+		{user, 400, "server_error", false}, {user, 429, "invalid_grant", false}, {user, 500, "invalid_grant", false}, {user, 503, "", false},
+		{user, 302, "invalid_grant", false}, {user, 200, "ratelimited", false}, {user, 200, "", false}, {robot, 400, "invalid_request", false},
 	} {
 		header := http.Header{"Content-Type": {"application/json"}, "Retry-After": {"5"}}
-		_, err := m.Tokens(manifest.Answer{Status: c.status, Header: header, Body: []byte(`{"error":"` + c.code + `"}`), At: noon})
+		_, err := c.m.Tokens(manifest.Answer{Status: c.status, Header: header, Body: []byte(`{"error":"` + c.code + `"}`), At: noon})
 		var failed *manifest.TokenError
 		if !errors.As(err, &failed) || failed.Final != c.final || failed.Status != c.status || failed.Code != c.code || failed.RetryAfter != 5*time.Second {
 			t.Errorf("%d %s: got %+v, want final %v", c.status, c.code, failed, c.final)
 		}
+	}
+	_, err := user.Tokens(manifest.Answer{Status: 400, Body: []byte(`{"status":"bad_refresh_token"}`), At: noon})
+	var failed *manifest.TokenError
+	if !errors.As(err, &failed) || !failed.Final {
+		t.Errorf("the manifest's place of the code: got %v", err)
 	}
 }

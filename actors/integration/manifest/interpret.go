@@ -194,7 +194,7 @@ func (a *Action) decode(answer Answer) any {
 // decodeBody decodes a body: to a JSON value, to a string if it is not JSON, to base64 if it is not UTF-8, and to nil if it
 // is empty.
 func decodeBody(answer Answer) any {
-	trimmed := bytes.TrimSpace(answer.Body)
+	trimmed := bytes.TrimSpace(egress.TrimBOM(answer.Body))
 	if len(trimmed) == 0 {
 		return nil
 	}

@@ -29,10 +29,11 @@ type oauth struct {
 	// grantParams are further parameters of GrantRequest; they may be expressions over credentials and settings.
 	grantParams *tree
 
-	lifetime time.Duration
-	fields   tokenFields
-	capture  *tree
-	jwt      *jwtSigner
+	lifetime     time.Duration
+	fields       tokenFields
+	invalidGrant []string
+	capture      *tree
+	jwt          *jwtSigner
 }
 
 // oauth compiles the oauth2 or jwt section of a method that has one.
@@ -49,6 +50,7 @@ func (c *compiler) oauth(m *AuthMethod, spec AuthSpec, pointer string) {
 			clientAuth: o.ClientAuth, format: o.TokenFormat, scopes: o.DefaultScopes,
 			authorizeParams: o.AuthorizeParams, tokenParams: o.TokenParams, refreshParams: o.RefreshParams,
 			lifetime: time.Duration(o.TokenLifetime), fields: c.tokenFields(o.Answer, pointerTo(at, "answer")),
+			invalidGrant: o.InvalidGrant,
 		}
 		if spec.Kind == AuthClientCredentials {
 			m.oauth.grantParams = c.params(o.TokenParams, pointerTo(at, "token_params"))
@@ -62,7 +64,7 @@ func (c *compiler) oauth(m *AuthMethod, spec AuthSpec, pointer string) {
 		m.oauth = &oauth{
 			tokenURL: c.oauthURL(j.TokenURL, pointerTo(at, "token_url")), grantParams: c.params(j.TokenParams, pointerTo(at, "token_params")),
 			lifetime: cmp.Or(time.Duration(j.TokenLifetime), time.Hour), fields: c.tokenFields(j.Answer, pointerTo(at, "answer")),
-			jwt: c.jwt(*j, at),
+			invalidGrant: j.InvalidGrant, jwt: c.jwt(*j, at),
 		}
 	}
 }

@@ -152,7 +152,14 @@ func TestTokenResponses(t *testing.T) {
 	}{
 		{name: "RFC 6749", m: plain, body: `{"access_token":"a1","refresh_token":"r1","expires_in":60}`, access: "a1", refresh: "r1", expires: at.Add(time.Minute)},
 		{name: "expires_in a string", m: plain, body: `{"access_token":"a1","expires_in":"60"}`, access: "a1", expires: at.Add(time.Minute)},
+		{name: "a year", m: plain, body: `{"access_token":"a1","expires_in":31536000}`, access: "a1", expires: at.AddDate(1, 0, 0)},
+		{name: "spaces", m: plain, body: `{"access_token":"a1","expires_in":" 3600 "}`, access: "a1", expires: at.Add(time.Hour)},
+		{name: "a negative lifetime", m: custom, header: http.Header{"X-Life": {"-1"}}, body: `{"authed_user":{"access_token":"a1"}}`, access: "a1", expires: at.Add(time.Hour)},
 		{name: "never expires", m: plain, body: `{"access_token":"a1"}`, access: "a1"},
+		{name: "a form as text", m: plain, header: http.Header{"Content-Type": {"text/plain; charset=utf-8"}}, body: `access_token=a1&refresh_token=r1`, access: "a1", refresh: "r1"},
+		{name: "a form, in capitals", m: plain, header: http.Header{"Content-Type": {"application/X-WWW-Form-Urlencoded"}}, body: `access_token=a1&refresh_token=r1`, access: "a1", refresh: "r1"},
+		{name: "JSON after a byte order mark", m: plain, body: "\xef\xbb\xbf" + `{"access_token":"a1","refresh_token":"r1"}`, access: "a1", refresh: "r1"},
+		{name: "JSON as HTML", m: plain, header: http.Header{"Content-Type": {"text/html"}}, body: `{"access_token":"a1"}`, access: "a1"},
 		{name: "form", m: plain, header: http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}, body: `access_token=a1&expires_in=60`, access: "a1", expires: at.Add(time.Minute)},
 		{name: "other fields", m: custom, header: http.Header{"X-Life": {"30"}}, body: `{"authed_user":{"access_token":"a1","refresh":"r1"},"instance_url":"https://i"}`, access: "a1", refresh: "r1", expires: at.Add(30 * time.Second), instance: "https://i"},
 		{name: "the manifest's lifetime", m: custom, body: `{"authed_user":{"access_token":"a1"}}`, access: "a1", expires: at.Add(time.Hour)},
@@ -174,17 +181,20 @@ func TestTokenErrors(t *testing.T) {
 		body, want string
 		final      bool
 	}{
-		{400, `{"error":"invalid_grant","error_description":"the token r3fr3sh is revoked"}`, "the token request failed (HTTP 400): invalid_grant: the token [redacted] is revoked", true},
-		{200, `{"ok":false,"error":"token_revoked"}`, "the token request failed (HTTP 200): token_revoked", true},
-		{401, `{"error":"invalid_client"}`, "the token request failed (HTTP 401): invalid_client", false},
-		{503, `<html>`, "the token request failed (HTTP 503): <html>", false},
-		{429, `{"error":"invalid_grant"}`, "the token request failed (HTTP 429): invalid_grant", false},
-		{200, ``, "the token request failed (HTTP 200)", false},
-		{404, `not found`, "the token request failed (HTTP 404): not found", false},
+		{400, `{"error":"invalid_grant","error_description":"the token r3fr3sh is revoked"}`, " (HTTP 400): invalid_grant", true},
+		{200, `{"ok":false,"error":"invalid_grant"}`, " (HTTP 200): invalid_grant", true},
+		{200, `{"ok":false,"error":"r3fr3sh"}`, " (HTTP 200): the answer has no access token", false},
+		{401, `{"error":"invalid_client"}`, " (HTTP 401): invalid_client", false},
+		{503, `<html>r3fr3sh</html>`, " (HTTP 503): the answer is neither JSON nor a form", false},
+		{429, `{"error":"invalid_grant"}`, " (HTTP 429): invalid_grant", false},
+		{200, ``, " (HTTP 200): the answer is neither JSON nor a form", false},
+		{200, `{"access_token":"r3fr3sh"`, " (HTTP 200): the answer is neither JSON nor a form", false},
+		{404, `not found`, " (HTTP 404): the answer is neither JSON nor a form", false},
+		{400, `{"access_token":"r3fr3sh"}`, " (HTTP 400)", false},
 	} {
-		_, err := m.Tokens(manifest.Answer{Status: c.status, Header: http.Header{"Content-Type": {"application/json"}}, Body: []byte(c.body)}, "r3fr3sh", "")
+		_, err := m.Tokens(manifest.Answer{Status: c.status, Header: http.Header{"Content-Type": {"application/json"}}, Body: []byte(c.body)})
 		var refused *manifest.TokenError
-		if !errors.As(err, &refused) || refused.Error() != c.want || refused.Final != c.final {
+		if !errors.As(err, &refused) || refused.Error() != "the token request failed"+c.want || refused.Final != c.final {
 			t.Errorf("%d %s: got %v", c.status, c.body, err)
 		}
 	}

@@ -42,11 +42,6 @@ func (p *Provider) secretsOf(conn Connection) secrets {
 	return found.withEncodings()
 }
 
-// secretTexts converts texts to secrets; empty ones are ignored.
-func secretTexts(texts []string) secrets {
-	return slices.DeleteFunc(secrets(slices.Clone(texts)), func(text string) bool { return text == "" }).withEncodings()
-}
-
 // withEncodings adds the encodings of each secret: as a JSON string, in a query, in a path, and in base64.
 func (s secrets) withEncodings() secrets {
 	found := s

@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"slices"
 	"strings"
 	"testing"
 )
@@ -33,4 +34,9 @@ func BenchmarkReplacer(b *testing.B) {
 	for b.Loop() {
 		s.replacer(minInOutput).Replace(text)
 	}
+}
+
+// secretTexts converts texts to secrets; empty ones are ignored.
+func secretTexts(texts []string) secrets {
+	return slices.DeleteFunc(secrets(slices.Clone(texts)), func(text string) bool { return text == "" }).withEncodings()
 }

@@ -22,8 +22,8 @@ type WebhookEvents struct {
 	ID   string `json:"id"`
 	// Each yields a list; each of its items is an event. Without it, the delivery is one event.
 	Each string `json:"each"`
-	// Repeats disables the detection of duplicates by content, for providers whose deliveries have no id and may be equal.
-	Repeats bool `json:"repeats"`
+	// FormField is the field of a form-encoded delivery whose value is the delivery as JSON: the body that expressions and events see.
+	FormField string `json:"form_field"`
 }
 
 // HandshakeSpec is a request by which a provider verifies the hook's address, as opposed to a delivery.
@@ -62,9 +62,8 @@ type HandshakeAnswer struct {
 type Webhook struct {
 	Scheme     *webhook.Scheme
 	Docs, Help string
-	// Repeats means that deliveries with equal content are different deliveries.
-	Repeats bool
 
+	formField                string
 	eventType, eventID, each *tree
 	handshakes               []handshake
 }
@@ -84,7 +83,7 @@ func (c *compiler) webhook() *Webhook {
 	}
 	const at = "/webhook"
 	w := &Webhook{
-		Docs: spec.Docs, Help: spec.Help, Repeats: spec.Event.Repeats,
+		Docs: spec.Docs, Help: spec.Help, formField: spec.Event.FormField,
 		eventType: c.optional(spec.Event.Type, at+"/event/type"),
 		eventID:   c.optional(spec.Event.ID, at+"/event/id"),
 		each:      c.optional(spec.Event.Each, at+"/event/each"),

@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/weftmesh/weft/actors/egress"
 	"github.com/weftmesh/weft/actors/integration/webhook"
 )
 
@@ -56,13 +58,9 @@ func (w *Webhook) Handshake(r webhook.Request, verified bool, secrets []string) 
 	if len(w.handshakes) == 0 {
 		return nil, nil //nolint:nilnil // not a handshake
 	}
-	root := webhookRoot(r)
+	root := w.root(r)
 	for _, h := range w.handshakes {
-		method := h.spec.Method
-		if method == "" {
-			method = http.MethodPost
-		}
-		if h.spec.Unsigned == verified || method != r.Method && (method != http.MethodGet || r.Method != http.MethodHead) {
+		if h.spec.Unsigned == verified || retrieval(cmp.Or(h.spec.Method, http.MethodPost)) != retrieval(r.Method) {
 			continue
 		}
 		scope, end := newScope(root, maxRequestValue)
@@ -73,6 +71,15 @@ func (w *Webhook) Handshake(r webhook.Request, verified bool, secrets []string) 
 		}
 	}
 	return nil, nil //nolint:nilnil // not a handshake
+}
+
+// retrieval returns GET for HEAD, and any other method itself. The response to HEAD is that to GET without its content (RFC 9110
+// §9.3.2), so that a handshake by one of them is answered to both.
+func retrieval(method string) string {
+	if method == http.MethodHead {
+		return http.MethodGet
+	}
+	return method
 }
 
 // reply returns the response; nil if the request is not this handshake.
@@ -139,7 +146,7 @@ func (h handshake) fill(s *scope, reply *HandshakeReply) error {
 
 // Events returns the events of a verified delivery. A delivery that does not match the manifest is an error.
 func (w *Webhook) Events(r webhook.Request) ([]WebhookEvent, error) {
-	root := webhookRoot(r)
+	root := w.root(r)
 	scope, end := newScope(root, maxResponseValue)
 	defer end()
 	if w.each == nil {
@@ -147,7 +154,7 @@ func (w *Webhook) Events(r webhook.Request) ([]WebhookEvent, error) {
 		if err != nil {
 			return nil, err
 		}
-		event.Payload, err = payloadOf(r, root["body"])
+		event.Payload, err = w.payloadOf(r, root["body"])
 		return []WebhookEvent{event}, err
 	}
 	value, _, err := w.each.eval(scope)
@@ -199,10 +206,14 @@ func eventType(text string) string {
 	return text[:min(len(text), maxEventType)]
 }
 
-// payloadOf returns the payload of a delivery that is one event: its body if that is JSON, or else the decoded body as JSON.
-func payloadOf(r webhook.Request, decoded any) (json.RawMessage, error) {
-	if _, form := r.Form(); !form && json.Valid(r.Body) {
-		return json.RawMessage(r.Body), nil
+// payloadOf returns the payload of a delivery that is one event: its text if that is JSON, or else the decoded body as JSON.
+func (w *Webhook) payloadOf(r webhook.Request, decoded any) (json.RawMessage, error) {
+	text := r.Text()
+	if form, ok := r.Form(); ok {
+		text = egress.TrimBOM([]byte(form.Get(w.formField)))
+	}
+	if json.Valid(text) {
+		return json.RawMessage(text), nil
 	}
 	payload, err := json.Marshal(decoded)
 	if err != nil {
@@ -211,8 +222,8 @@ func payloadOf(r webhook.Request, decoded any) (json.RawMessage, error) {
 	return payload, nil
 }
 
-// webhookRoot returns the input of a delivery's expressions.
-func webhookRoot(r webhook.Request) map[string]any {
+// root returns the input of a delivery's expressions.
+func (w *Webhook) root(r webhook.Request) map[string]any {
 	headers, query := make(map[string]any, len(r.Header)), make(map[string]any, len(r.Query))
 	for name, values := range r.Header {
 		headers[strings.ToLower(name)] = strings.Join(values, ", ")
@@ -220,13 +231,18 @@ func webhookRoot(r webhook.Request) map[string]any {
 	for name, values := range r.Query {
 		query[name] = values[0]
 	}
-	return map[string]any{"method": r.Method, "headers": headers, "query": query, "body": bodyValue(r)}
+	return map[string]any{"method": r.Method, "headers": headers, "query": query, "body": w.bodyValue(r)}
 }
 
-// bodyValue decodes a body: a form to an object, in which repeated fields are lists; JSON to its value; anything else to a
-// string, in base64 if it is not UTF-8. An empty body that is not a form is nil.
-func bodyValue(r webhook.Request) any {
+// bodyValue decodes a body: a form to the JSON in its formField or, if there is none, to an object, in which repeated fields are lists;
+// JSON to its value; anything else to a string, in base64 if it is not UTF-8. An empty body that is not a form is nil.
+func (w *Webhook) bodyValue(r webhook.Request) any {
 	if form, ok := r.Form(); ok {
+		if values := form[w.formField]; len(values) == 1 {
+			if value, err := decodeJSON(egress.TrimBOM([]byte(values[0]))); err == nil {
+				return value
+			}
+		}
 		fields := make(map[string]any, len(form))
 		for name, values := range form {
 			if len(values) == 1 {
@@ -248,7 +264,7 @@ func bodyValue(r webhook.Request) any {
 		return value
 	}
 	if utf8.Valid(r.Body) {
-		return string(r.Body)
+		return string(r.Text())
 	}
 	return base64.StdEncoding.EncodeToString(r.Body)
 }

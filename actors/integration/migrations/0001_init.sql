@@ -24,6 +24,8 @@ CREATE TABLE connections (
 	refresh_at    BIGINT      NOT NULL DEFAULT 0,
 	claimed_by    VARCHAR(36) NOT NULL DEFAULT '', -- the process that may request new tokens, until claimed_until
 	claimed_until BIGINT      NOT NULL DEFAULT 0,
+	refresh_failures BIGINT   NOT NULL DEFAULT 0, -- in a row
+	refresh_after BIGINT      NOT NULL DEFAULT 0, -- when a call may request new tokens again
 	UNIQUE (user_id, provider, label)
 );
 

@@ -105,8 +105,11 @@ func (v signer) deliver(t *testing.T, c *hookCase, now time.Time) webhook.Reques
 	if place, name, _ := strings.Cut(v.stampedIn(), ":"); place == "header" {
 		r.Header.Set(name, stamp)
 	}
-	if place, name, _ := strings.Cut(v.spec.ID, ":"); place == "header" {
-		r.Header.Set(name, "msg_1")
+	for _, id := range v.spec.ID {
+		if place, name, _ := strings.Cut(id, ":"); place == "header" {
+			r.Header.Set(name, "msg_1")
+			break
+		}
 	}
 	v.place(&r, stamp, v.sign(t, r, stamp, now))
 	return r
@@ -116,7 +119,7 @@ func (v signer) stampedIn() string {
 	if v.spec.Timestamp == nil {
 		return ""
 	}
-	return v.spec.Timestamp.In
+	return v.spec.Timestamp.In[0]
 }
 
 func (v signer) stamp(now time.Time) string {

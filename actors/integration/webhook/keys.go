@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -89,7 +90,7 @@ func ParseKeySet(data []byte) (KeySet, error) {
 	var document struct {
 		Keys []struct{ Kid, Kty, Crv, N, E, X, Y string } `json:"keys"`
 	}
-	if err := json.Unmarshal(data, &document); err != nil {
+	if err := json.Unmarshal(bytes.TrimPrefix(data, byteOrderMark), &document); err != nil {
 		return nil, fmt.Errorf("parsing key set: %w", err)
 	}
 	set := KeySet{}
@@ -151,7 +152,7 @@ func (s *Scheme) verifyJWT(r Request, keys Keys, now time.Time) (Verified, error
 		if err != nil {
 			return Verified{}, err
 		}
-		return Verified{Digest: digestOf(append([]byte(signatures[0]+"\n"), r.Body...)), At: at, Secret: i}, nil
+		return Verified{Replay: s.replayOf([]byte(signatures[0]+"\n"), r.Body), At: at, Secret: i}, nil
 	}
 	return Verified{}, ErrSignature
 }
@@ -162,7 +163,7 @@ func (s *Scheme) parseJWT(token, secret string, public KeySet, now time.Time) (j
 		jwt.WithValidMethods([]string{s.spec.Algorithm}), jwt.WithStrictDecoding(), jwt.WithLeeway(jwtLeeway), jwt.WithIssuedAt(),
 		jwt.WithTimeFunc(func() time.Time { return now }),
 	}
-	if s.timestamp == nil {
+	if !s.SignsTime() {
 		options = append(options, jwt.WithExpirationRequired())
 	}
 	_, err := jwt.ParseWithClaims(token, claims, func(t *jwt.Token) (any, error) {
@@ -207,10 +208,10 @@ func (s *Scheme) claimsMatch(claims jwt.MapClaims, r Request, secret string) boo
 
 // claimedTime returns the time of the claim that the scheme uses as timestamp; zero if it uses none.
 func (s *Scheme) claimedTime(claims jwt.MapClaims, now time.Time) (time.Time, error) {
-	if s.timestamp == nil {
+	if !s.SignsTime() {
 		return time.Time{}, nil
 	}
-	seconds, ok := claims[s.timestamp.name].(float64)
+	seconds, ok := claims[s.timestamps[0].name].(float64)
 	if !ok || seconds < 0 || seconds > 1<<40 {
 		return time.Time{}, ErrStale
 	}

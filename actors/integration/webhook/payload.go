@@ -22,7 +22,7 @@ func (s *Scheme) signedPayload(r Request, timestamp, secret string) (payload []b
 		case "timestamp":
 			payload = append(payload, timestamp...)
 		case "id":
-			id, ok := s.id.read(r)
+			id, ok := s.ids.read(r)
 			if !ok {
 				return nil, false
 			}

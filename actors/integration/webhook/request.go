@@ -33,13 +33,19 @@ func (r Request) Form() (form url.Values, ok bool) {
 	if err != nil || media != "application/x-www-form-urlencoded" {
 		return nil, false
 	}
-	form, err = url.ParseQuery(string(r.Body))
+	form, err = url.ParseQuery(string(r.Text()))
 	return form, err == nil
 }
 
+// byteOrderMark is U+FEFF in UTF-8.
+var byteOrderMark = []byte("\xef\xbb\xbf")
+
+// Text returns the body without a byte order mark, which a parser of JSON may ignore (RFC 8259 §8.1). Signatures cover the whole body.
+func (r Request) Text() []byte { return bytes.TrimPrefix(r.Body, byteOrderMark) }
+
 // JSON decodes the body, with numbers as json.Number; ok is false if the body is not exactly one JSON value.
 func (r Request) JSON() (value any, ok bool) {
-	decoder := json.NewDecoder(bytes.NewReader(r.Body))
+	decoder := json.NewDecoder(bytes.NewReader(r.Text()))
 	decoder.UseNumber()
 	if decoder.Decode(&value) != nil {
 		return nil, false
@@ -97,6 +103,18 @@ func (s source) read(r Request) (string, bool) {
 		}
 		plain, err := base64.StdEncoding.Strict().DecodeString(encoded)
 		return string(plain), err == nil
+	}
+	return "", false
+}
+
+// sources are alternative places. The first one that has a text counts.
+type sources []source
+
+func (list sources) read(r Request) (string, bool) {
+	for _, s := range list {
+		if text, ok := s.read(r); ok {
+			return text, true
+		}
 	}
 	return "", false
 }

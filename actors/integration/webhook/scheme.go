@@ -25,10 +25,10 @@ type Scheme struct {
 	spec       SignatureSpec
 	payload    []Part
 	bodyDigest *source
-	id         *source
-	timestamp  *source
-	unit       string
-	tolerance  time.Duration
+	// ids and timestamps are alternatives.
+	ids, timestamps sources
+	unit            string
+	tolerance       time.Duration
 }
 
 var hashes = map[string]func() hash.Hash{"sha1": sha1.New, "sha256": sha256.New, "sha512": sha512.New}
@@ -52,14 +52,17 @@ func Compile(spec Spec, fault func(pointer, format string, args ...any)) *Scheme
 	for _, text := range spec.Signature.In {
 		s.in = append(s.in, *place(text, "/signature/in"))
 	}
-	if spec.ID != "" {
-		s.id = place(spec.ID, "/id")
+	for _, text := range spec.ID {
+		s.ids = append(s.ids, *place(text, "/id"))
 	}
 	if spec.Signature.BodyDigest != "" {
 		s.bodyDigest = place(spec.Signature.BodyDigest, "/signature/body_digest")
 	}
 	if t := spec.Timestamp; t != nil {
-		s.timestamp, s.unit = place(t.In, "/timestamp/in"), t.Unit
+		s.unit = t.Unit
+		for _, text := range t.In {
+			s.timestamps = append(s.timestamps, *place(text, "/timestamp/in"))
+		}
 		if t.Tolerance != "" {
 			tolerance, err := time.ParseDuration(t.Tolerance)
 			if err != nil {
@@ -87,11 +90,11 @@ func (s *Scheme) check(fault func(pointer, format string, args ...any)) {
 		fault("/signature/payload", "does not cover the body")
 	}
 	switch {
-	case s.covers("timestamp") && s.timestamp == nil:
+	case s.covers("timestamp") && len(s.timestamps) == 0:
 		fault("/signature/payload", "contains timestamp, but the place of the timestamp is not set")
-	case signs && s.timestamp != nil && s.timestamp.kind != "body" && !s.covers("timestamp"):
+	case signs && slices.ContainsFunc(s.timestamps, func(at source) bool { return at.kind != "body" }) && !s.covers("timestamp"):
 		fault("/timestamp", "is not signed")
-	case s.covers("id") && s.id == nil:
+	case s.covers("id") && len(s.ids) == 0:
 		fault("/signature/payload", "contains id, but the place of the id is not set")
 	}
 	switch s.kind {
@@ -130,13 +133,13 @@ func (s *Scheme) covers(part string) bool {
 }
 
 // SignsTime reports whether deliveries have a timestamp, so that old ones are rejected.
-func (s *Scheme) SignsTime() bool { return s.timestamp != nil }
+func (s *Scheme) SignsTime() bool { return len(s.timestamps) > 0 }
 
 // Tolerance is the greatest accepted distance between the timestamp and now, in either direction.
 func (s *Scheme) Tolerance() time.Duration { return s.tolerance }
 
 // SignsID reports whether the signature covers the delivery id.
-func (s *Scheme) SignsID() bool { return s.id != nil && s.covers("id") }
+func (s *Scheme) SignsID() bool { return len(s.ids) > 0 && s.covers("id") }
 
 // InQuery returns the query parameter that carries the secret itself; "" for other schemes.
 func (s *Scheme) InQuery() string {

@@ -37,8 +37,9 @@ type Spec struct {
 	Secret    SecretSpec     `json:"secret"`
 	Signature SignatureSpec  `json:"signature"`
 	Timestamp *TimestampSpec `json:"timestamp"`
-	// ID is the place of the delivery id, for payloads that contain it. See source for the notation.
-	ID string `json:"id"`
+	// ID is the place of the delivery id, for payloads that contain it, or several, of which the first that is there counts. See source
+	// for the notation.
+	ID OneOrMore `json:"id"`
 }
 
 // SecretSpec says who creates a hook's secret and how its text is decoded to a key.
@@ -78,7 +79,8 @@ type SignatureSpec struct {
 	Encoding string `json:"encoding"`
 	// Prefix is removed from the signature, or from each signature of a list. Signatures without it are ignored.
 	Prefix string `json:"prefix"`
-	// Separator splits a list of signatures. An empty one means that there is a single signature.
+	// Separator splits a list of signatures. Unless set, a signature may be a list with commas, as some providers send while a secret is
+	// being rotated: v0=NEW,v0=OLD or v0=NEW,OLD.
 	Separator string `json:"separator"`
 	// Pair is the key of the signature in a list of key=value pairs, split at Separator (default ",").
 	Pair string `json:"pair"`
@@ -95,8 +97,9 @@ type SignatureSpec struct {
 
 // TimestampSpec says where a delivery carries the time at which it was sent.
 type TimestampSpec struct {
-	// In is the place of the timestamp (see source for the notation), or claim:NAME for a claim of a JWT.
-	In string `json:"in"`
+	// In is the place of the timestamp (see source for the notation), or claim:NAME for a claim of a JWT; or several places, of which the
+	// first that is there counts.
+	In OneOrMore `json:"in"`
 	// Unit is s (Unix seconds, the default), ms (Unix milliseconds), rfc3339 or http (RFC 9110, section 5.6.7).
 	Unit string `json:"unit"`
 	// Tolerance is the greatest accepted distance from now, in either direction, as a Go duration. Default: 5m.

@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/hmac"
@@ -34,9 +35,9 @@ type Keys struct {
 
 // Verified is the result of a successful verification.
 type Verified struct {
-	// Digest is a hexadecimal SHA-256 that replays of a delivery share: of the signed payload, of the body for a Token, and
-	// of the token and the body for a JWT.
-	Digest string
+	// Replay is a hexadecimal SHA-256 that a delivery shares with its replays, and with nothing else: of what is signed, the time
+	// included. It is "" for schemes without a time. Their deliveries of equal content are not distinguished from replays.
+	Replay string
 	// At is the timestamp of the delivery; zero if the scheme has none.
 	At time.Time
 	// Secret is the index in Keys.Secrets of the secret that verified the delivery.
@@ -56,7 +57,7 @@ func (s *Scheme) Verify(r Request, keys Keys, now time.Time) (Verified, error) {
 		return Verified{}, err
 	}
 	if s.SignsID() {
-		if _, ok := s.id.read(r); !ok {
+		if _, ok := s.ids.read(r); !ok {
 			return Verified{}, ErrUnsigned
 		}
 	}
@@ -73,7 +74,7 @@ func (s *Scheme) Verify(r Request, keys Keys, now time.Time) (Verified, error) {
 		if err != nil {
 			return Verified{}, err
 		}
-		return Verified{Digest: digestOf(covered), At: at, Secret: i}, nil
+		return Verified{Replay: s.replayOf([]byte(timestamp+"\n"), covered), At: at, Secret: i}, nil
 	}
 	return Verified{}, ErrSignature
 }
@@ -94,20 +95,20 @@ func (s *Scheme) needsSecret() bool {
 
 // timestampText returns the timestamp as received; "" if the scheme has none.
 func (s *Scheme) timestampText(r Request) (string, error) {
-	if s.timestamp == nil {
+	if !s.SignsTime() {
 		return "", nil
 	}
-	if s.timestamp.kind == "pair" {
+	if s.timestamps[0].kind == "pair" {
 		for _, in := range s.in {
 			if text, ok := in.read(r); ok {
-				if values := pairs(text, s.separator(), s.timestamp.name); len(values) == 1 {
+				if values := pairs(text, s.separator(), s.timestamps[0].name); len(values) == 1 {
 					return values[0], nil
 				}
 			}
 		}
 		return "", ErrUnsigned
 	}
-	text, ok := s.timestamp.read(r)
+	text, ok := s.timestamps.read(r)
 	if !ok {
 		return "", ErrUnsigned
 	}
@@ -138,10 +139,14 @@ func (s *Scheme) signatures(r Request) []string {
 			list = pairs(text, s.separator(), s.spec.Pair)
 		case s.spec.Separator != "":
 			list = strings.Split(text, s.spec.Separator)
+		case s.kind != Token && s.kind != JWT: // no encoding of a signature has a comma
+			list = strings.Split(text, ",")
 		}
+		prefixed := false
 		for _, one := range list {
 			one, ok := strings.CutPrefix(strings.TrimSpace(one), s.spec.Prefix)
-			if ok && one != "" && len(found) < maxSignatures {
+			prefixed = prefixed || ok
+			if (ok || prefixed && s.spec.Separator == "") && one != "" && len(found) < maxSignatures {
 				found = append(found, one)
 			}
 		}
@@ -219,7 +224,7 @@ func equal(a, b string) bool {
 
 // checkTime parses a timestamp and returns ErrStale if it is not within the tolerance of now.
 func (s *Scheme) checkTime(timestamp string, now time.Time) (time.Time, error) {
-	if s.timestamp == nil {
+	if !s.SignsTime() {
 		return time.Time{}, nil
 	}
 	at, ok := parseTime(timestamp, s.unit)
@@ -251,8 +256,12 @@ func parseTime(text, unit string) (time.Time, bool) {
 	return time.Unix(n, 0), n < 1<<40
 }
 
-func digestOf(covered []byte) string {
-	sum := sha256.Sum256(covered)
+// replayOf returns Verified.Replay of what is signed.
+func (s *Scheme) replayOf(signed ...[]byte) string {
+	if !s.SignsTime() {
+		return ""
+	}
+	sum := sha256.Sum256(bytes.Join(signed, nil))
 	return hex.EncodeToString(sum[:])
 }
 

@@ -124,3 +124,10 @@ func TestDecodeKeepsDigits(t *testing.T) {
 		t.Error("trailing data was accepted")
 	}
 }
+
+func TestDecodeIgnoresAByteOrderMark(t *testing.T) {
+	t.Parallel()
+	if value, err := Decode([]byte("\xef\xbb\xbf" + `{"a":1}`)); err != nil || string(Canonical(value)) != `{"a":1}` {
+		t.Errorf("got %v, %v", value, err)
+	}
+}

@@ -9,9 +9,9 @@ import (
 )
 
 // Decode decodes a JSON value. Its numbers have the forms that expressions use: int, *big.Int for integers that do not
-// fit, float64. Integers keep all their digits.
+// fit, float64. Integers keep all their digits. A byte order mark is ignored (RFC 8259 §8.1).
 func Decode(data []byte) (any, error) {
-	decoder := json.NewDecoder(bytes.NewReader(data))
+	decoder := json.NewDecoder(bytes.NewReader(bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))))
 	decoder.UseNumber()
 	var value any
 	if err := decoder.Decode(&value); err != nil {

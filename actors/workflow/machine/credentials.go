@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/weftmesh/weft/actors/egress"
 	"github.com/weftmesh/weft/actors/workflow/language"
 )
 
@@ -85,7 +86,8 @@ func (r *HTTPRequest) withAuthorization(authorization string) *HTTPRequest {
 	return &ready
 }
 
-// withToken obtains an access token and returns the request with it.
+// withToken obtains an access token and returns the request with it. The answer is read by what it is; see egress.TokenAnswer. An error has
+// nothing of it but the status, because it may contain a token.
 func (r *HTTPRequest) withToken(send Sender) (*HTTPRequest, error) {
 	c := r.Credentials
 	endpoint, err := c.endpoint(send)
@@ -100,12 +102,10 @@ func (r *HTTPRequest) withToken(send Sender) (*HTTPRequest, error) {
 	if err != nil {
 		return nil, err
 	}
-	output, failure := request.Response(answer)
-	if failure != nil {
-		denied := NewError(TypeAuthentication, failure.Detail)
-		return nil, denied
+	if _, failure := request.Response(HTTPResponse{Status: answer.Status}); failure != nil {
+		return nil, NewError(TypeAuthentication, failure.Detail)
 	}
-	grant, _ := output.(map[string]any)
+	grant, _ := egress.TokenAnswer(answer.Body)
 	token, _ := grant["access_token"].(string)
 	if token == "" {
 		return nil, NewError(TypeAuthentication, "the authority's response has no access_token")

@@ -168,3 +168,34 @@ func TestOpenAPICredentials(t *testing.T) {
 		t.Errorf("request URL %s", request.URL)
 	}
 }
+
+// TestTokenAnswers: a token endpoint's answer is read by what it is, and an error quotes nothing of it.
+func TestTokenAnswers(t *testing.T) {
+	t.Parallel()
+	request := &HTTPRequest{Method: "GET", URL: "https://x.test/", Headers: map[string]string{}, Credentials: &Credentials{Scheme: "oauth2",
+		values: map[string]any{"authority": "https://a.test", "grant": "client_credentials"}}}
+	for _, c := range []struct {
+		status     int
+		kind, body string
+		good       bool
+	}{
+		{200, "text/plain", "access_token=canary", true}, {200, "application/X-WWW-Form-Urlencoded", "access_token=canary", true},
+		{200, "application/json", "\xef\xbb\xbf" + `{"access_token":"canary"}`, true}, {200, "text/html", `{"access_token":"canary"}`, true},
+		{200, "application/json", `{"access_token":"canary"`, false}, {200, "application/json", "canary", false},
+		{200, "text/xml", "<access_token>canary</access_token>", false}, {400, "application/json", `{"access_token":"canary"}`, false},
+	} {
+		a := &authority{answer: func(r *HTTPRequest) HTTPResponse {
+			if r.Method == "POST" {
+				return HTTPResponse{c.status, map[string]string{"content-type": c.kind}, []byte(c.body)}
+			}
+			return jsonAnswer(`{}`)
+		}}
+		_, err := request.Send(a.send, "n")
+		if (err == nil) != c.good || err != nil && strings.Contains(err.Error(), "canary") {
+			t.Errorf("%+v: %v", c, err)
+		}
+		if c.good && a.sent[len(a.sent)-1].Headers["authorization"] != "Bearer canary" {
+			t.Errorf("%+v: %v", c, a.sent[len(a.sent)-1].Headers)
+		}
+	}
+}
