@@ -188,11 +188,7 @@ func (c *compiler) action(p *Provider, id string, spec ActionSpec, pointer strin
 	if spec.Body != nil {
 		a.body = c.body(*spec.Body, pointerTo(pointer, "body"))
 	}
-	if spec.Pagination != nil {
-		a.Paginated = true
-		a.items = c.optional(spec.Pagination.Items, pointerTo(pointer, "pagination", "items"))
-		a.next = c.optional(spec.Pagination.Next, pointerTo(pointer, "pagination", "next"))
-	}
+	c.pagination(a, spec, pointerTo(pointer, "pagination"))
 	for i, scope := range spec.Scopes {
 		if _, ok := p.Scopes[scope]; !ok {
 			c.fault(pointerTo(pointer, "scopes", strconv.Itoa(i)), "scope %s is not declared in scopes", scope)

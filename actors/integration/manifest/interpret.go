@@ -108,6 +108,9 @@ func (a *Action) Interpret(conn Connection, input map[string]any, answer Answer)
 	if err == nil {
 		output, err = a.outputOf(s)
 	}
+	if err == nil {
+		output, err = a.paged(s, output)
+	}
 	if err != nil {
 		return nil, &CallError{Class: ClassUnknown, Status: answer.Status, Code: "output", Message: hidden.display(err.Error())}
 	}
@@ -121,42 +124,6 @@ func (a *Action) Delivers(conn Connection, input map[string]any, answer Answer) 
 	defer end()
 	good, err := a.succeeded(s, answer.Status)
 	return err == nil && good
-}
-
-// NextPage returns the input for the page after this response. more is false on the last page.
-func (a *Action) NextPage(conn Connection, input map[string]any, answer Answer) (next map[string]any, more bool, err error) {
-	if a.next == nil {
-		return nil, false, nil
-	}
-	s, end := a.answerScope(a.provider.secretsOf(conn), input, answer)
-	defer end()
-	value, present, err := a.next.eval(s)
-	if err != nil || !present {
-		return nil, false, err
-	}
-	changes, ok := value.(map[string]any)
-	if !ok {
-		return nil, false, fmt.Errorf("evaluating next page of %s: not an object", a.ID)
-	}
-	next = make(map[string]any, len(input)+len(changes))
-	for _, fields := range []map[string]any{input, changes} {
-		for name, field := range fields {
-			next[name] = field
-		}
-	}
-	return next, true, nil
-}
-
-// Items returns the items of a page's output; nil if the manifest does not declare them.
-func (a *Action) Items(output any) []any {
-	if a.items == nil {
-		return nil
-	}
-	s, end := newScope(map[string]any{"output": output}, maxResponseValue)
-	defer end()
-	value, _, _ := a.items.eval(s)
-	items, _ := value.([]any)
-	return items
 }
 
 // answerScope returns the scope of a response's expressions, with the secrets redacted. The func must be called at the end.

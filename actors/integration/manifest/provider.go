@@ -114,7 +114,8 @@ type Action struct {
 	Input map[string]any
 	// Example is a valid input; nil if there is none.
 	Example map[string]any
-	// OutputSchema is the JSON Schema of the output; nil if the manifest declares none. It is not enforced.
+	// OutputSchema is the JSON Schema of the output; nil if the manifest declares none. It is not enforced. That of a paginated
+	// action includes NextCursorField.
 	OutputSchema any
 	// Method and Path are as written, for display; either may be an expression.
 	Method, Path string
@@ -122,6 +123,9 @@ type Action struct {
 	Safety egress.Safety
 	// Paginated reports whether NextPage may return another page.
 	Paginated bool
+	// Cursor is the field of the input that takes a page's cursor, which the previous page's output has as NextCursorField; "" if
+	// the action is not paginated.
+	Cursor string
 	// Before are the requests to make first, in this order.
 	Before []Step
 
