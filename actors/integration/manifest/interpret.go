@@ -290,7 +290,8 @@ func commonMessage(body any) string {
 	return text
 }
 
-// classOfStatus returns the default class of a status, and whether it means that the credentials were rejected.
+// classOfStatus returns the default class of a status, and whether it means that the credentials were rejected. A status that is not
+// known is treated as x00 of its class (RFC 9110 §15).
 func classOfStatus(status int) (class Class, expired bool) {
 	switch status {
 	case 401:
@@ -303,10 +304,16 @@ func classOfStatus(status int) (class Class, expired bool) {
 		return ClassConflict, false
 	case 429:
 		return ClassLimited, false
-	case 400, 402, 405, 406, 411, 413, 414, 415, 416, 422, 428, 431, 451, 501:
+	case 501:
 		return ClassInvalid, false
-	case 408, 425, 500, 502, 503, 504:
+	case 408, 425:
 		return ClassUnavailable, false
+	}
+	switch {
+	case egress.ServerFailed(status):
+		return ClassUnavailable, false
+	case status >= 400 && status <= 499:
+		return ClassInvalid, false
 	}
 	return ClassUnknown, false
 }
