@@ -3,6 +3,7 @@ package subjects
 import (
 	"bytes"
 	"encoding/base64"
+	stdjson "encoding/json"
 	"errors"
 	"reflect"
 	"slices"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // registry holds the schema of every declared type. It is filled while package variables are initialised and only read
@@ -205,11 +207,21 @@ func notJSON(err error) error {
 	}
 }
 
+// keepDigits decodes the numbers of free-form JSON to encoding/json.Number, so that one that no float64 is equal to keeps its digits.
+var keepDigits = json.WithUnmarshalers(json.UnmarshalFromFunc(func(decoder *jsontext.Decoder, v *any) error {
+	if decoder.PeekKind() != '0' {
+		return errors.ErrUnsupported
+	}
+	number, err := decoder.ReadValue()
+	*v = stdjson.Number(number)
+	return err
+}))
+
 func decodeInto(data []byte, v any) error {
 	if len(bytes.TrimSpace(data)) == 0 {
 		return nil
 	}
-	err := json.Unmarshal(data, v)
+	err := json.Unmarshal(data, v, keepDigits)
 	var at *json.SemanticError
 	var corrupt base64.CorruptInputError
 	switch {

@@ -116,7 +116,7 @@ func (e *callExecutor) run(
 		return nil, "", err
 	}
 	if err := action.ValidateInput(input); err != nil {
-		return nil, "", invalidFields("input", err)
+		return nil, "", invalidFields(inputField(action), err)
 	}
 	connection, err := e.tokens.open(ctx, action.Provider(), &c)
 	if err != nil {

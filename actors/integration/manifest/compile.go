@@ -187,6 +187,7 @@ func (c *compiler) action(p *Provider, id string, spec ActionSpec, pointer strin
 	a.Before = c.steps(p, a, spec, pointerTo(pointer, "before"))
 	if spec.Body != nil {
 		a.body = c.body(*spec.Body, pointerTo(pointer, "body"))
+		p.brackets = p.brackets || a.body.brackets
 	}
 	c.pagination(a, spec, pointerTo(pointer, "pagination"))
 	for i, scope := range spec.Scopes {

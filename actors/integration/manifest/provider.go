@@ -40,6 +40,8 @@ type Provider struct {
 	headers  *tree
 	success  *tree
 	errors   errorRules
+	// brackets means that the provider's forms name nested members a[b], as at least one action does.
+	brackets bool
 }
 
 // Action returns the action with an id.

@@ -46,6 +46,9 @@ var proxyAction = sync.OnceValue(func() *Action {
 func proxyOf(p *Provider) *Action {
 	a := *proxyAction()
 	a.provider, a.baseURL = p, p.baseURL
+	own := *a.body
+	own.brackets = p.brackets
+	a.body = &own
 	return &a
 }
 

@@ -1,0 +1,172 @@
+package integration_test
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"mime"
+	"mime/multipart"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/weftmesh/weft/actors/actortest"
+	"github.com/weftmesh/weft/actors/integration"
+	"github.com/weftmesh/weft/mesh"
+	"github.com/weftmesh/weft/subjects"
+)
+
+// sentRequest is a request as the provider received it.
+type sentRequest struct{ target, contentType, body string }
+
+// recording starts an API that records requests other than GET /.
+func recording(t *testing.T) (*httptest.Server, func() sentRequest) {
+	t.Helper()
+	seen := make(chan sentRequest, 1)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		if r.URL.Path != "/base/" {
+			seen <- sentRequest{r.RequestURI, r.Header.Get("Content-Type"), string(body)}
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, `{}`)
+	}))
+	t.Cleanup(server.Close)
+	return server, func() sentRequest {
+		select {
+		case r := <-seen:
+			return r
+		default:
+			return sentRequest{}
+		}
+	}
+}
+
+// raw calls an endpoint with a request of raw JSON.
+func raw[Req, Res any](t *testing.T, b *fixture, e subjects.Endpoint[Req, Res], as mesh.As, request string) error {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), e.Describe().Timeout)
+	defer cancel()
+	header := map[string][]string{mesh.HeaderAuthorization: {"Bearer " + as.Token}}
+	_, err := b.caller.Forward(ctx, e.Subject, header, []byte(request))
+	return err
+}
+
+// TestPathsAndNumbersArriveAsGiven: the proxy and the actions of http send percent-encoding, and the digits of numbers, as they are
+// given; what needs encoding is encoded; and no path leads out of the base URL.
+func TestPathsAndNumbersArriveAsGiven(t *testing.T) {
+	t.Parallel()
+	b := setup(t, actortest.Databases(t)[0])
+	server, sent := recording(t)
+	_, ada := b.user(t)
+	c := call(t, b, subjects.ConnectIntegration, ada, subjects.ConnectIntegrationRequest{
+		Provider: "http", Auth: "none", Settings: map[string]any{"base_url": server.URL + "/base"},
+	})
+	for path, want := range map[string]string{
+		"/projects/équipe%2Fapp": "/base/projects/%C3%A9quipe%2Fapp", "/projects/my group%2Fapp": "/base/projects/my%20group%2Fapp",
+		"/tel/%2B49 30": "/base/tel/%2B49%2030", "/a%2fb%3Fc%23d": "/base/a%2fb%3Fc%23d", "/a//b": "/base/a//b", "//evil.example/x": "/base//evil.example/x",
+		"/100%25": "/base/100%25", "/a%252Fb": "/base/a%252Fb", "/%5B1%5D[2]": "/base/%5B1%5D%5B2%5D",
+		"/items?cursor=abc": "", "/items#top": "", "/../x": "", "/%2e%2e/x": "", "/a%2F..%2F..%2Fx": "", "/a/..%5cx": "", "/100%": "", "/%252e%252e/x": "",
+	} {
+		encoded, _ := json.Marshal(path)
+		for name, request := range map[string]func() error{
+			"proxy": func() error {
+				return raw(t, b, subjects.ProxyCall, ada, `{"integration_id":"`+c.ID+`","method":"GET","path":`+string(encoded)+`}`)
+			},
+			"action": func() error {
+				return raw(t, b, subjects.ExecuteAction, ada, `{"integration_id":"`+c.ID+`","action":"get","input":{"path":`+string(encoded)+`}}`)
+			},
+		} {
+			err, got := request(), sent()
+			if want == "" {
+				field := map[string]string{"proxy": "path", "action": "input.path"}[name]
+				if subjects.CodeOf(err) != subjects.CodeInvalid || got.target != "" || !strings.Contains(err.Error(), field+": must have no") &&
+					!strings.Contains(err.Error(), field+": must begin") && !strings.Contains(err.Error(), field+": has a %") {
+					t.Errorf("%s of %s: got %v, %q", name, path, err, got.target)
+				}
+			} else if err != nil || got.target != want {
+				t.Errorf("%s of %s: sent %s, %v, want %s", name, path, got.target, err, want)
+			}
+		}
+	}
+	for _, n := range []string{"7615917337495251231", "1234567890123456.789", "0.1000", "1E3", "123456789012345678901234567890"} {
+		for name, request := range map[string]func() error{
+			"proxy": func() error {
+				return raw(t, b, subjects.ProxyCall, ada, `{"integration_id":"`+c.ID+`","method":"POST","path":"/x","query":{"n":`+n+`,"list":[`+n+`]},"body":{"n":`+n+`}}`)
+			},
+			"action": func() error {
+				return raw(t, b, subjects.ExecuteAction, ada, `{"integration_id":"`+c.ID+`","action":"post","input":{"path":"/x","query":{"n":`+n+`,"list":[`+n+`]},"body":{"n":`+n+`}}}`)
+			},
+		} {
+			if err, got := request(), sent(); err != nil || got.target != "/base/x?list="+n+"&n="+n || got.body != `{"n":`+n+`}` {
+				t.Errorf("%s of %s: sent %s with %s, %v", name, n, got.target, got.body, err)
+			}
+		}
+	}
+}
+
+// TestBodiesFollowTheContentType: what is sent as a form, or as a text, is one.
+func TestBodiesFollowTheContentType(t *testing.T) {
+	t.Parallel()
+	b := setup(t, actortest.Databases(t)[0])
+	server, sent := recording(t)
+	_, ada := b.user(t)
+	c := call(t, b, subjects.ConnectIntegration, ada, subjects.ConnectIntegrationRequest{
+		Provider: "http", Auth: "none", Settings: map[string]any{"base_url": server.URL + "/base"},
+	})
+	const form = "application/x-www-form-urlencoded"
+	for _, test := range []struct{ contentType, body, want string }{
+		{form, `"a=1&b=%20"`, "a=1&b=%20"}, {form, `{"b":"x y&","a":[1,2],"n":7615917337495251231,"none":null}`, "a=1&a=2&b=x+y%26&n=7615917337495251231"},
+		{"Application/X-WWW-Form-Urlencoded; charset=UTF-8", `{"a":true}`, "a=true"}, {form, `{"a":{"b":1}}`, ""}, {form, `[1]`, ""}, {form, `7`, ""},
+		{"text/plain", `"<a> & b"`, "<a> & b"}, {"application/xml", `"<a/>"`, "<a/>"}, {"text/csv", `{"a":1}`, ""}, {"text/plain; charset=iso-8859-1", `"é"`, "\xe9"},
+		{"text/plain; charset=iso-8859-1", `"€"`, "\x80"}, {"text/plain; charset=iso-8859-1", `"日"`, ""}, {"text/plain; charset=nonsense", `"a"`, ""},
+		{"application/json", `"a"`, `"a"`}, {"application/vnd.api+json", `{"a":"<"}`, `{"a":"<"}`}, {"", `"a"`, `"a"`}, {"application/x-ndjson", `"{}\n{}"`, "{}\n{}"},
+		{"not a type", `"a"`, ""},
+	} {
+		headers := `{}`
+		if test.contentType != "" {
+			headers = `{"content-type":"` + test.contentType + `"}`
+		}
+		for name, request := range map[string]func() error{
+			"proxy": func() error {
+				return raw(t, b, subjects.ProxyCall, ada, `{"integration_id":"`+c.ID+`","method":"POST","path":"/x","headers":`+headers+`,"body":`+test.body+`}`)
+			},
+			"action": func() error {
+				return raw(t, b, subjects.ExecuteAction, ada, `{"integration_id":"`+c.ID+`","action":"post","input":{"path":"/x","headers":`+headers+`,"body":`+test.body+`}}`)
+			},
+		} {
+			err, got := request(), sent()
+			if test.want == "" {
+				if subjects.CodeOf(err) != subjects.CodeInvalid || got.target != "" || !strings.Contains(err.Error(), "body: ") {
+					t.Errorf("%s of %s as %s: got %v, %+v", name, test.body, test.contentType, err, got)
+				}
+			} else if err != nil || got.body != test.want || test.contentType != "" && got.contentType != test.contentType {
+				t.Errorf("%s of %s as %s: sent %+v, %v", name, test.body, test.contentType, got, err)
+			}
+		}
+	}
+	err := raw(t, b, subjects.ProxyCall, ada, `{"integration_id":"`+c.ID+`","method":"POST","path":"/x","headers":{"Content-Type":"multipart/form-data"},"body":{"a":"1","b":{"c":2},"d":["x","y"]}}`)
+	got := sent()
+	_, parameters, _ := mime.ParseMediaType(got.contentType)
+	parts, e := multipart.NewReader(strings.NewReader(got.body), parameters["boundary"]).ReadForm(1 << 20)
+	if err != nil || e != nil || parts.Value["a"][0] != "1" || parts.Value["b"][0] != `{"c":2}` || len(parts.Value["d"]) != 2 {
+		t.Errorf("multipart: sent %+v, %v, %v", got, err, e)
+	}
+}
+
+// TestProxyFormsFollowTheProvidersConvention: a provider whose actions name nested members of forms a[b] gets them so by proxy.
+func TestProxyFormsFollowTheProvidersConvention(t *testing.T) {
+	t.Parallel()
+	server, sent := recording(t)
+	b := setup(t, actortest.Databases(t)[0], withConfig(func(c *integration.Config) {
+		c.Providers["stripe"] = integration.ProviderConfig{BaseURL: server.URL}
+	}))
+	_, ada := b.user(t)
+	c := call(t, b, subjects.ConnectIntegration, ada, subjects.ConnectIntegrationRequest{Provider: "stripe", Credentials: subjects.SecretMap{"token": "sk_test_0123456789"}})
+	sent() // the health probe
+	err := raw(t, b, subjects.ProxyCall, ada, `{"integration_id":"`+c.ID+`","method":"POST","path":"/v1/prices","headers":{"Content-Type":"application/x-www-form-urlencoded"},"body":{"recurring":{"interval":"month"},"expand":["product"]}}`)
+	if got := sent(); err != nil || got.body != "expand%5B0%5D=product&recurring%5Binterval%5D=month" {
+		t.Errorf("sent %+v, %v", got, err)
+	}
+}
