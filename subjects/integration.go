@@ -50,7 +50,8 @@ type ProxyRequest struct {
 type ProxyReply struct {
 	Status   int               `json:"status"`
 	Headers  map[string]string `json:"headers"`
-	Body     json.RawMessage   `json:"body,omitempty" doc:"A JSON value, a string, or base64 of anything else."`
+	Body     json.RawMessage   `json:"body,omitempty" doc:"A JSON value, a text, or base64 of anything else, as its content type says."`
+	Base64   bool              `json:"base64,omitempty" doc:"Whether body is base64."`
 	Object   *ObjectReference  `json:"object,omitempty" doc:"The object that holds the body."`
 	Attempts int               `json:"attempts"`
 	CallID   string            `json:"call_id"`

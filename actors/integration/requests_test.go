@@ -1,6 +1,8 @@
 package integration_test
 
 import (
+	"bytes"
+	"compress/zlib"
 	"context"
 	"encoding/json"
 	"io"
@@ -168,5 +170,55 @@ func TestProxyFormsFollowTheProvidersConvention(t *testing.T) {
 	err := raw(t, b, subjects.ProxyCall, ada, `{"integration_id":"`+c.ID+`","method":"POST","path":"/v1/prices","headers":{"Content-Type":"application/x-www-form-urlencoded"},"body":{"recurring":{"interval":"month"},"expand":["product"]}}`)
 	if got := sent(); err != nil || got.body != "expand%5B0%5D=product&recurring%5Binterval%5D=month" {
 		t.Errorf("sent %+v, %v", got, err)
+	}
+}
+
+// TestAnswersAreReadAsTheyAreEncoded: charsets and content codings of answers are decoded, for callers of actions and of the proxy and
+// where the body becomes an object; what cannot be decoded is an error that says why.
+func TestAnswersAreReadAsTheyAreEncoded(t *testing.T) {
+	t.Parallel()
+	var zipped bytes.Buffer
+	z := zlib.NewWriter(&zipped)
+	_, _ = io.WriteString(z, "a;b\n")
+	_ = z.Close()
+	v := newFakeProvider(t, respond(200, `{}`))
+	b := setup(t, actortest.Databases(t)[0])
+	_, ada := b.user(t)
+	c := b.connectTo(t, v, ada, "")
+	for _, test := range []struct{ contentType, coding, body, want string }{
+		{"application/json; charset=ISO-8859-15", "", "{\"a\":\"\xa4\"}", `"body":{"a":"€"}`}, {"text/csv; charset=latin1", "", "caf\xe9", `"body":"café"`},
+		{"text/csv", "deflate", zipped.String(), `"body":"a;b\n"`}, {"image/png", "", "\x89PNG", `"base64":true`},
+		{"text/csv", "", "caf\xe9", "error: not UTF-8"}, {"text/csv", "br", "\x0b\x01\x80a;b\x03", "error: br"}, {"text/csv", "zstd", "x", "error: zstd"},
+	} {
+		v.setHandler(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", test.contentType)
+			if test.coding != "" {
+				w.Header().Set("Content-Encoding", test.coding)
+			}
+			_, _ = io.WriteString(w, test.body)
+		})
+		result, err := mesh.Call(t.Context(), b.caller, subjects.ExecuteAction, action(c.ID, "get", `{"path":"/x"}`), ada)
+		reply, proxyErr := mesh.Call(t.Context(), b.caller, subjects.ProxyCall, subjects.ProxyRequest{IntegrationID: c.ID, Method: "GET", Path: "/x"}, ada)
+		whole, _ := json.Marshal(reply)
+		if named, fails := strings.CutPrefix(test.want, "error: "); fails {
+			for _, err := range []error{err, proxyErr} {
+				if subjects.CodeOf(err) != subjects.CodeProvider || !strings.Contains(err.Error(), named) {
+					t.Errorf("%s in %s: %v", test.contentType, test.coding, err)
+				}
+			}
+			continue
+		}
+		if err != nil || proxyErr != nil || !strings.Contains(string(result.Output), test.want) || !strings.Contains(string(whole), test.want) {
+			t.Errorf("%s in %s: %s, %s, %v, %v", test.contentType, test.coding, result.Output, whole, err, proxyErr)
+		}
+	}
+	v.setHandler(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/csv")
+		w.Header().Set("Content-Encoding", "deflate")
+		_, _ = w.Write(zipped.Bytes())
+	})
+	reply := call(t, b, subjects.ProxyCall, ada, subjects.ProxyRequest{IntegrationID: c.ID, Method: "GET", Path: "/x.csv", ToObject: true})
+	if reply.Object == nil || reply.Object.Size != 4 || reply.Headers["content-encoding"] != "" {
+		t.Errorf("the stored object is %+v", reply.Object)
 	}
 }

@@ -64,6 +64,8 @@ type scope struct {
 	ctx  context.Context
 	root map[string]any
 	left int
+	// unreadable means that the response's body, which is nil then, is a text that cannot be decoded.
+	unreadable error
 }
 
 // newScope starts the time limit of an evaluation. end must be called to release its timer.

@@ -1,8 +1,6 @@
 package manifest
 
 import (
-	"bytes"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
@@ -10,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/itchyny/gojq"
 
@@ -106,6 +103,9 @@ func (a *Action) Interpret(conn Connection, input map[string]any, answer Answer)
 		return nil, a.failure(s, hidden, answer)
 	}
 	if err == nil {
+		err = s.unreadable
+	}
+	if err == nil {
 		output, err = a.outputOf(s)
 	}
 	if err == nil {
@@ -141,39 +141,13 @@ func (a *Action) answerScope(hidden secrets, input map[string]any, answer Answer
 	if answer.Object != nil {
 		object = answer.Object
 	}
+	body := a.decode(answer)
 	s, end := newScope(map[string]any{
-		"object": object, "status": answer.Status, "headers": headers, "body": redactValue(a.decode(answer), replacer), "input": plain,
-		"now": float64(answer.At.UnixMilli()) / 1000,
+		"object": object, "status": answer.Status, "headers": headers, "body": redactValue(body.value, replacer), "base64": body.base64,
+		"input": plain, "now": float64(answer.At.UnixMilli()) / 1000,
 	}, maxResponseValue)
+	s.unreadable = body.err
 	return s, end
-}
-
-// decode decodes the body of a response for the action's expressions.
-func (a *Action) decode(answer Answer) any {
-	if a.xml {
-		if value, err := decodeXML(answer.Body); err == nil {
-			return value
-		}
-	}
-	return decodeBody(answer)
-}
-
-// decodeBody decodes a body: to a JSON value, to a string if it is not JSON, to base64 if it is not UTF-8, and to nil if it
-// is empty.
-func decodeBody(answer Answer) any {
-	trimmed := bytes.TrimSpace(answer.Body)
-	if len(trimmed) == 0 {
-		return nil
-	}
-	if strings.Contains(answer.Header.Get("Content-Type"), "json") || trimmed[0] == '{' || trimmed[0] == '[' {
-		if value, err := decodeJSON(trimmed); err == nil {
-			return value
-		}
-	}
-	if utf8.Valid(answer.Body) {
-		return string(answer.Body)
-	}
-	return base64.StdEncoding.EncodeToString(answer.Body)
 }
 
 // succeeded reports whether a response is a success, by the action's expression, the provider's, or the status.

@@ -56,7 +56,7 @@ func TestWhatExpressionsSee(t *testing.T) {
 		t.Errorf("request: got %s", r.Body)
 	}
 	output, failed := interpret(t, p, 200, `{}`)
-	if failed != nil || text(output) != `{"keys":["body","headers","input","now","object","status"],"secret":null,"settings":null}` {
+	if failed != nil || text(output) != `{"keys":["base64","body","headers","input","now","object","status"],"secret":null,"settings":null}` {
 		t.Errorf("response: got %s, %v", text(output), failed)
 	}
 }
