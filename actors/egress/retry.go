@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"net/http"
-	"strconv"
-	"strings"
 	"time"
 )
 
@@ -104,20 +102,4 @@ func retryable(o Outcome) bool {
 // a status that is not known is treated as 500 (RFC 9110 §15), but 501, which says that the method is not supported.
 func ServerFailed(status int) bool {
 	return status >= 500 && status <= 599 && status != http.StatusNotImplemented
-}
-
-// RetryAfter parses a Retry-After header (RFC 9110 §10.2.3): an HTTP date or seconds, with a fraction allowed because
-// Discord sends one. It returns 0 if the header is missing, invalid or in the past.
-func RetryAfter(header http.Header, now time.Time) time.Duration {
-	value := strings.TrimSpace(header.Get("Retry-After"))
-	if seconds, err := strconv.ParseFloat(value, 64); err == nil {
-		if seconds > 0 && seconds < 1e7 {
-			return time.Duration(seconds * float64(time.Second))
-		}
-		return 0
-	}
-	if at, err := http.ParseTime(value); err == nil {
-		return max(at.Sub(now), 0)
-	}
-	return 0
 }

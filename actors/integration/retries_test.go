@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/weftmesh/weft/actors/actortest"
 	"github.com/weftmesh/weft/actors/egress"
@@ -53,7 +54,7 @@ func TestEveryProviderClassesEveryStatus(t *testing.T) {
 	t.Parallel()
 	for id, p := range everyProvider(t) {
 		for _, a := range append(p.Actions[:len(p.Actions):len(p.Actions)], p.Proxy) {
-			for status := 505; status <= 599; status++ {
+			for _, status := range []int{505, 507, 509, 511, 520, 527, 530, 599} {
 				_, failed := a.Interpret(manifest.Connection{}, nil, manifest.Answer{Status: status, Body: []byte(`{}`)})
 				switch {
 				case failed == nil:
@@ -64,6 +65,27 @@ func TestEveryProviderClassesEveryStatus(t *testing.T) {
 				again := egress.Outcome{Safety: egress.Read, Attempt: 1, Status: status}
 				if _, retry := (egress.Policy{}).Next(again); !retry {
 					t.Errorf("%s %s: a read answered %s is not retried", id, a.ID, strconv.Itoa(status))
+				}
+			}
+		}
+	}
+}
+
+// TestEveryProviderHonoursRetryAfter: whatever form a provider's Retry-After has, its refusal asks for that delay.
+func TestEveryProviderHonoursRetryAfter(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	for id, p := range everyProvider(t) {
+		for _, status := range []int{429, 503} {
+			for _, value := range []string{
+				"60", "60.0", "60s", "1m", "60 seconds", "60000ms", "1795435260", "1795435260000", "2026-11-23T12:01:00Z", "2026-11-23T12:01:00.000+00:00",
+				"Mon, 23 Nov 2026 12:01:00 GMT",
+			} {
+				_, failed := p.Proxy.Interpret(manifest.Connection{}, nil, manifest.Answer{
+					Status: status, Header: http.Header{"Retry-After": {value}}, Body: []byte(`{}`), At: now,
+				})
+				if failed == nil || failed.RetryAfter != time.Minute {
+					t.Errorf("%s answered %d with Retry-After %s: %+v", id, status, value, failed)
 				}
 			}
 		}

@@ -220,7 +220,7 @@ func (a *Action) failure(s *scope, hidden secrets, answer Answer) *CallError {
 	}
 	failed.Message = hidden.display(failed.Message)
 	if failed.RetryAfter == 0 {
-		failed.RetryAfter = seconds(firstText(s, a.errors.retryAfter, a.provider.errors.retryAfter))
+		failed.RetryAfter = egress.Delay(firstText(s, a.errors.retryAfter, a.provider.errors.retryAfter), answer.At)
 	}
 	return failed
 }
