@@ -115,6 +115,10 @@ func (e *callExecutor) run(
 	if err := checkUsable(c); err != nil {
 		return nil, "", err
 	}
+	input, err := action.WithDefaults(input, c.settings(), c.account())
+	if err != nil {
+		return nil, "", buildError(action, err)
+	}
 	if err := action.ValidateInput(input); err != nil {
 		return nil, "", invalidFields(inputField(action), err)
 	}

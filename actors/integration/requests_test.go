@@ -10,11 +10,16 @@ import (
 	"mime/multipart"
 	"net/http"
 	"net/http/httptest"
+	"slices"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/weftmesh/weft/actors/actortest"
 	"github.com/weftmesh/weft/actors/integration"
+	"github.com/weftmesh/weft/actors/integration/manifest"
+	"github.com/weftmesh/weft/actors/integration/providers"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -220,5 +225,93 @@ func TestAnswersAreReadAsTheyAreEncoded(t *testing.T) {
 	reply := call(t, b, subjects.ProxyCall, ada, subjects.ProxyRequest{IntegrationID: c.ID, Method: "GET", Path: "/x.csv", ToObject: true})
 	if reply.Object == nil || reply.Object.Size != 4 || reply.Headers["content-encoding"] != "" {
 		t.Errorf("the stored object is %+v", reply.Object)
+	}
+}
+
+// TestConnectionGivesWhatEveryCallNeeds: PagerDuty requires the header From of calls that change something. It is the input's, or the
+// connection's; without both the error names the field, and nothing is sent.
+func TestConnectionGivesWhatEveryCallNeeds(t *testing.T) {
+	t.Parallel()
+	var probe atomic.Pointer[string]
+	v := newFakeProvider(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		if r.Method == http.MethodGet {
+			_, _ = io.WriteString(w, *probe.Load())
+			return
+		}
+		_, _ = io.WriteString(w, `{"note":{"id":"N1","content":"c"},"incident":{"id":"I1"}}`)
+	})
+	b := setup(t, actortest.Databases(t)[0], withConfig(func(c *integration.Config) {
+		c.Providers["pagerduty"] = integration.ProviderConfig{BaseURL: v.URL}
+	}))
+	_, ada := b.user(t)
+	for i, test := range []struct {
+		probe    string
+		settings map[string]any
+		input    string
+		want     string
+	}{
+		{`{"user":{"id":"U1","name":"Ada","email":"ada@example.com"}}`, nil, ``, "ada@example.com"},
+		{`{"user":{"id":"U1","name":"Ada","email":"ada@example.com"}}`, map[string]any{"from": "desk@example.com"}, ``, "desk@example.com"},
+		{`{"user":{"id":"U1"}}`, map[string]any{"from": "desk@example.com"}, `,"from":"me@example.com"`, "me@example.com"},
+		{`{"user":{"id":"U1","name":"Ada"}}`, nil, ``, ""},
+	} {
+		probe.Store(&test.probe)
+		c := call(t, b, subjects.ConnectIntegration, ada, subjects.ConnectIntegrationRequest{
+			Provider: "pagerduty", Label: strconv.Itoa(i), Settings: test.settings, Credentials: subjects.SecretMap{"token": "u+0123456789"},
+		})
+		for name, input := range map[string]string{
+			"create_incident": `{"title":"t","service_id":"S1"`, "update_incident": `{"id":"I1","title":"t"`, "add_incident_note": `{"id":"I1","content":"c"`,
+		} {
+			before := len(v.requests())
+			request := action(c.ID, name, input+test.input+"}")
+			if test.want == "" {
+				e := wantCode(t, b, subjects.CodeInvalid, subjects.ExecuteAction, ada, request)
+				if len(e.Fields) != 1 || e.Fields[0].Field != "input.from" || len(v.requests()) != before {
+					t.Errorf("%s without From: %+v", name, e)
+				}
+				continue
+			}
+			if _, err := mesh.Call(t.Context(), b.caller, subjects.ExecuteAction, request, ada); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+			seen := v.requests()
+			if got := seen[len(seen)-1].header.Get("From"); got != test.want {
+				t.Errorf("%s: From is %q, want %s", name, got, test.want)
+			}
+		}
+	}
+}
+
+// TestRequiredHeadersHaveValues: a header that a manifest takes from a field of the input is required of it, or has a default.
+func TestRequiredHeadersHaveValues(t *testing.T) {
+	t.Parallel()
+	for id := range everyProvider(t) {
+		file, err := providers.FS.Open(id + ".yaml")
+		if err != nil {
+			t.Fatal(err)
+		}
+		source, err := io.ReadAll(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := manifest.Parse(source)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, a := range m.Actions {
+			headers, _ := a.Headers.(map[string]any)
+			for header, value := range headers {
+				text, _ := value.(string)
+				field, simple := strings.CutPrefix(strings.TrimSuffix(strings.TrimSpace(strings.TrimSuffix(strings.TrimPrefix(text, "${"), "}")), " "), " .input.")
+				if !simple {
+					continue
+				}
+				required, _ := a.Input["required"].([]any)
+				if !slices.Contains(required, any(field)) {
+					t.Errorf("%s %s: the header %s is sent only if the input has %s", id, name, header, field)
+				}
+			}
+		}
 	}
 }

@@ -184,6 +184,7 @@ func (c *compiler) action(p *Provider, id string, spec ActionSpec, pointer strin
 	if a.url = c.optional(spec.URL, pointerTo(pointer, "url")); a.url == nil {
 		a.path = c.path(spec, pointer)
 	}
+	c.defaults(a, spec, pointerTo(pointer, "defaults"))
 	a.Before = c.steps(p, a, spec, pointerTo(pointer, "before"))
 	if spec.Body != nil {
 		a.body = c.body(*spec.Body, pointerTo(pointer, "body"))

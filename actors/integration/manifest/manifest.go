@@ -101,6 +101,7 @@ type ActionSpec struct {
 	Docs              string          `json:"docs"`
 	Scopes            []string        `json:"scopes"`
 	Input             map[string]any  `json:"input"`
+	Defaults          map[string]any  `json:"defaults"`
 	Example           map[string]any  `json:"example"`
 	Before            []StepSpec      `json:"before"`
 	Object            string          `json:"object"`

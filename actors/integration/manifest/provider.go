@@ -112,7 +112,7 @@ type Call struct {
 type Action struct {
 	ID, Title, Description, Docs string
 	Scopes                       []string
-	// Input is the JSON Schema of the input.
+	// Input is the JSON Schema of the input. Fields with a default are not required in it.
 	Input map[string]any
 	// Example is a valid input; nil if there is none.
 	Example map[string]any
@@ -150,6 +150,7 @@ type Action struct {
 	readings          map[string]limitTrees
 	output            *tree
 	items, next       *tree
+	defaults          map[string]*tree
 }
 
 // Step is a request that precedes an action's own. Later requests refer to its output by its ID. Steps have no lasting effect
