@@ -224,7 +224,7 @@ type eventWriter struct {
 func (e *eventWriter) writeInitial(initial []subjects.InitialEvent) error {
 	fmt.Fprintf(&e.buf, "retry: %d\n\n", streamRetry.Milliseconds())
 	for _, event := range initial {
-		data, err := json.Marshal(event.Data)
+		data, err := subjects.Encode(event.Data)
 		if err != nil {
 			return fmt.Errorf("encoding an initial event: %w", err)
 		}

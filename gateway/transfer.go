@@ -51,7 +51,7 @@ func (rt *route) upload(rc *requestContext, header nats.Header, created *nats.Ms
 	if err != nil && !resumable {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(rc.ctx), cancelTimeout)
 		defer cancel()
-		message, e := json.Marshal(subjects.ObjectRequest{ObjectID: object.ID})
+		message, e := subjects.Encode(subjects.ObjectRequest{ObjectID: object.ID})
 		if e == nil {
 			_, e = rc.forward(ctx, rt.d.Body.Upload.Cancel, header, message)
 		}
@@ -77,7 +77,7 @@ func (rt *route) sendParts(rc *requestContext, header nats.Header, id string, pa
 		}
 		if n > 0 {
 			sum.Write(part.Bytes())
-			message, e := json.Marshal(subjects.PartRequest{ObjectID: id, Offset: offset, Content: part.Bytes()})
+			message, e := subjects.Encode(subjects.PartRequest{ObjectID: id, Offset: offset, Content: part.Bytes()})
 			if e == nil {
 				_, e = rc.forward(rc.ctx, rt.d.Body.Upload.Part, header, message)
 			}
@@ -90,7 +90,7 @@ func (rt *route) sendParts(rc *requestContext, header nats.Header, id string, pa
 			break
 		}
 	}
-	end, err := json.Marshal(subjects.EndRequest{ObjectID: id, Size: offset, SHA256: hex.EncodeToString(sum.Sum(nil))})
+	end, err := subjects.Encode(subjects.EndRequest{ObjectID: id, Size: offset, SHA256: hex.EncodeToString(sum.Sum(nil))})
 	if err != nil {
 		return nil, fmt.Errorf("encoding the end of an upload: %w", err)
 	}
@@ -152,7 +152,7 @@ func (rt *route) sendContent(rc *requestContext, header nats.Header, message []b
 	for from < to {
 		if from < part.Offset || from >= part.Offset+int64(len(part.Content)) {
 			request.Offset = from
-			next, err := json.Marshal(request)
+			next, err := subjects.Encode(request)
 			if err != nil {
 				return fmt.Errorf("encoding a request for %s: %w", rt.d.Name(), err)
 			}

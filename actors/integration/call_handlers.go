@@ -33,7 +33,7 @@ func (a *Actor) execute(ctx context.Context, r subjects.ExecuteActionRequest) (s
 	if err != nil {
 		return none, err
 	}
-	output, err := json.Marshal(o.output)
+	output, err := subjects.Encode(o.output)
 	if err != nil {
 		return none, fmt.Errorf("encoding an output: %w", err)
 	}
@@ -64,7 +64,7 @@ func (a *Actor) proxy(ctx context.Context, r subjects.ProxyRequest) (subjects.Pr
 	if unreadable != nil {
 		return none, &subjects.Error{Code: subjects.CodeProvider, Detail: c.Provider + " answered what cannot be read: " + unreadable.Error()}
 	}
-	encoded, err := json.Marshal(whole)
+	encoded, err := subjects.Encode(whole)
 	if err != nil {
 		return none, fmt.Errorf("encoding a response: %w", err)
 	}

@@ -165,7 +165,7 @@ func (w *Webhook) Events(r webhook.Request) ([]WebhookEvent, error) {
 		if err != nil {
 			return nil, err
 		}
-		if event.Payload, err = json.Marshal(item); err != nil {
+		if event.Payload, err = encodeJSON(item); err != nil {
 			return nil, fmt.Errorf("encoding event payload: %w", err)
 		}
 		events = append(events, event)
@@ -204,7 +204,7 @@ func payloadOf(r webhook.Request, decoded any) (json.RawMessage, error) {
 	if _, form := r.Form(); !form && json.Valid(r.Body) {
 		return json.RawMessage(r.Body), nil
 	}
-	payload, err := json.Marshal(decoded)
+	payload, err := encodeJSON(decoded)
 	if err != nil {
 		return nil, fmt.Errorf("encoding event payload: %w", err)
 	}
