@@ -41,6 +41,8 @@ func compile(m *Manifest, trusted bool) (*Provider, error) {
 type compiler struct {
 	manifest *Manifest
 	faults   Faults
+	// placed are the expressions, for checks that need the whole provider.
+	placed []placed
 	// trusted skips checks that the manifest is known to pass, and defers the compilation of expressions and schemas to
 	// their first use.
 	trusted bool
@@ -113,6 +115,7 @@ func (c *compiler) provider() *Provider {
 	p.Proxy = proxyOf(p)
 	c.limits(p)
 	p.Webhook = c.webhook()
+	c.unknownFields(p)
 	return p
 }
 

@@ -23,6 +23,7 @@ const (
 var (
 	errTimeout  = errors.New("the expression exceeds the time limit")
 	errTooLarge = errors.New("the value of the expression exceeds the size limit")
+	errPartial  = errors.New(`an expression must be the whole value, such as ${ "text" + .input.field }`)
 	// errFailed replaces jq's errors where credentials are in scope: they quote values, truncated so that redaction misses
 	// them.
 	errFailed = errors.New("the expression failed")

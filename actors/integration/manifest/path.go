@@ -40,6 +40,10 @@ func (c *compiler) path(spec ActionSpec, pointer string) pathTemplate {
 		}
 		return t
 	}
+	if strings.Contains(spec.Path, "${") {
+		c.fault(at, "%s", errPartial)
+		return pathTemplate{}
+	}
 	if _, err := escapePath(placeholder.ReplaceAllString(spec.Path, "x")); err != nil {
 		c.fault(at, "%v", err)
 	}

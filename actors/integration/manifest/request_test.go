@@ -34,7 +34,7 @@ func request(t *testing.T, p *manifest.Provider, conn manifest.Connection, input
 func TestRequestsAreEscaped(t *testing.T) {
 	t.Parallel()
 	p := load(t, "safety: read", `safety: read
-    query: {q: "${ .input.id }", many: [a, "${ .input.id }"], none: "${ .input.absent }", flag: true, "n&m": 1.50}
+    query: {q: "${ .input.id }", many: [a, "${ .input.id }"], none: "${ .input.id | empty }", flag: true, "n&m": 1.5}
     headers: {X-Thing: "fixed", X-None: "${ null }"}`)
 	for id, path := range map[string]string{
 		"plain": "/v1/things/plain", "a/b": "/v1/things/a%2Fb", "a..b/c": "/v1/things/a..b%2Fc", "a?b#c": "/v1/things/a%3Fb%23c",
