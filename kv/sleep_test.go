@@ -7,7 +7,7 @@ import (
 	"github.com/weftmesh/weft/kv"
 )
 
-// TestTokensInHandDoNotSurviveSleep: while a machine sleeps its clock stands still, and others use up the limit. The tokens that it
+// TestTokensInHandDoNotSurviveSleep: while a machine sleeps its clock stops, and others use up the limit. The tokens that it
 // had in hand are void when it wakes.
 func TestTokensInHandDoNotSurviveSleep(t *testing.T) {
 	t.Parallel()
@@ -46,7 +46,7 @@ func TestTokensInHandDoNotSurviveSleep(t *testing.T) {
 	}
 }
 
-// TestLimiterAdmitsAfterSleep: a machine sleeps, during which its clock stands still, while a window ends that it saw used up. When it
+// TestLimiterAdmitsAfterSleep: a machine sleeps, during which its clock stops, while a window ends that it saw used up. When it
 // wakes it admits in the next one.
 func TestLimiterAdmitsAfterSleep(t *testing.T) {
 	t.Parallel()
