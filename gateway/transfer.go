@@ -123,7 +123,7 @@ func (rt *route) download(rc *requestContext, header nats.Header, message []byte
 	h["Content-Security-Policy"] = []string{"default-src 'none'; sandbox"}
 	h["Accept-Ranges"] = []string{"bytes"}
 	h["Etag"] = []string{etag(part)}
-	if rc.r.Header.Get("If-None-Match") == etag(part) {
+	if matchesETag(rc.r.Header, etag(part)) {
 		rc.status = http.StatusNotModified
 		rc.w.WriteHeader(rc.status)
 		return nil
@@ -187,6 +187,16 @@ func decodePart(d *subjects.Descriptor, m *nats.Msg) (part subjects.ContentPart,
 
 // etag returns a file's ETag (RFC 9110 §8.8.3).
 func etag(part subjects.ContentPart) string { return `"` + part.SHA256 + `"` }
+
+// matchesETag reports whether If-None-Match names tag, by weak comparison (RFC 9110 §13.1.2).
+func matchesETag(h http.Header, tag string) bool {
+	for item := range strings.SplitSeq(strings.Join(h["If-None-Match"], ","), ",") {
+		if item = strings.TrimSpace(item); item == "*" || strings.TrimPrefix(item, "W/") == tag {
+			return true
+		}
+	}
+	return false
+}
 
 // byteRange returns the range of bytes that the client requests (RFC 9110 §14.2). It returns the whole file if Range is not a
 // single range within the file, or if If-Range names another version.
