@@ -1,6 +1,7 @@
 package kv
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -184,4 +185,15 @@ func (b *Bucket[T]) last(ctx context.Context, key string) (stored[T], error) {
 		return stored[T]{}, fmt.Errorf("decoding %s: %w", key, err)
 	}
 	return result, nil
+}
+
+// encode returns the JSON of a value, without the escapes of HTML, which take six bytes each.
+func encode(value any) ([]byte, error) {
+	var buffer bytes.Buffer
+	encoder := json.NewEncoder(&buffer)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(value); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(buffer.Bytes(), []byte("\n")), nil
 }

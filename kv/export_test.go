@@ -41,3 +41,10 @@ func (s *PaceSimulation) Take(at int64, wanted int) int {
 func (s *PaceSimulation) Wait(at int64) time.Duration {
 	return s.record.wait(at, slotOf(at, s.period), s.limit, s.period)
 }
+
+// Hold applies a statement of the enforcer.
+func (s *PaceSimulation) Hold(at int64, left int, lasts time.Duration) {
+	if h := (paceHold{Until: at + int64(lasts), Left: left}); !s.record.holds(h) {
+		s.record = s.record.hold(at, h)
+	}
+}

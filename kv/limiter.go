@@ -112,14 +112,18 @@ func (l *Limiter) Take(ctx context.Context, key string, limit int, period time.D
 	id := cellKey{key, period}
 	for {
 		now := l.now()
+		jumped := l.server.jumped(now)
 		shard.mu.Lock()
 		c := shard.cell(id, now)
+		if jumped {
+			c.left = 0
+		}
 		if c.spend(now, limit) {
 			decision := l.decide(c, now, limit, true)
 			shard.mu.Unlock()
 			return decision, nil
 		}
-		if c.exhausted(limit) && l.server.earliest(now) < c.record.Start+int64(period) {
+		if !jumped && c.exhausted(limit) && l.server.earliest(now) < c.record.Start+int64(period) {
 			decision := l.decide(c, now, limit, false)
 			shard.mu.Unlock()
 			return decision, nil

@@ -112,7 +112,7 @@ type block struct {
 
 // fetch takes a block by compare-and-set, or finds that none is left.
 func (l *Limiter) fetch(ctx context.Context, ask refill) (block, error) {
-	if l.server.stale(l.now()) {
+	if l.server.stale(l.now()) || l.server.jumped(l.now()) {
 		if err := l.askTime(ctx); err != nil {
 			return block{}, err
 		}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/nats-io/nuid"
 )
 
 // Bounds of the period of Pacer.Take.
@@ -21,6 +23,8 @@ type Pace struct {
 	Remaining int
 	// Wait is when a retry makes sense; 0 if Allowed.
 	Wait time.Duration
+	// said is paceRecord.Said when the token was taken.
+	said int64
 }
 
 // Pacer admits at most limit calls per key in any time span of length period, over all processes that share the bucket. It is for
@@ -28,12 +32,17 @@ type Pace struct {
 // windows and token buckets alike. In return it leaves a small share of the limit unused (two slots in fifty).
 //
 // The record of a key counts tokens in slots of a forty-eighth of the period, by the server's clock. Tokens are taken by
-// compare-and-set, for all waiters of a process at once. Hold applies what the enforcer reports about the remaining calls to every
-// process.
+// compare-and-set, for all waiters of a process at once, and some in advance. A process spends tokens in hand for tokenLease; then
+// it reads the record again, and gives them up if there is a new hold.
+//
+// Hold applies what the enforcer reports about the remaining calls to every process. Each report is kept as it is, a number of
+// calls and the time for which it holds; nothing is admitted that one of them excludes.
 //
 // Every error admits fewer calls, never more, with one exception: the bucket is Volatile, so a crash of its only server resets it.
 // Pacer is safe for concurrent use.
 type Pacer struct {
+	// id identifies the pacer among those of other processes.
+	id     string
 	bucket *Bucket[paceRecord]
 	now    func() time.Time
 	server serverClock
@@ -45,9 +54,12 @@ type Pacer struct {
 
 // paceCell is the local state of a key. The pacer's lock guards it.
 type paceCell struct {
-	// left is the number of tokens in hand. They are counted in slot and expire at the end of the next one.
+	// left is the number of tokens in hand. They are counted in slot and expire at the end of the next one. They were taken, or
+	// confirmed, by a request sent at checked, when the record's Said was said.
 	left     int
 	slot     int64
+	said     int64
+	checked  time.Time
 	record   paceRecord
 	revision uint64
 	known    bool
@@ -56,7 +68,7 @@ type paceCell struct {
 	touched  time.Time
 }
 
-// PacerClock replaces time.Now for measuring elapsed time.
+// PacerClock replaces time.Now for carrying the server's time forward. Leases of tokens always go by the machine's clocks.
 func PacerClock(now func() time.Time) func(*Pacer) {
 	return func(p *Pacer) { p.now = now }
 }
@@ -67,7 +79,7 @@ func OpenPacer(ctx context.Context, js JetStream, spec Spec, options ...func(*Pa
 	if err != nil {
 		return nil, err
 	}
-	p := &Pacer{bucket: bucket, now: time.Now, cells: map[cellKey]*paceCell{}, sweepAt: firstSweep}
+	p := &Pacer{id: nuid.Next(), bucket: bucket, now: time.Now, cells: map[cellKey]*paceCell{}, sweepAt: firstSweep}
 	for _, option := range options {
 		option(p)
 	}
@@ -89,13 +101,14 @@ func (p *Pacer) Take(ctx context.Context, key string, limit int, period time.Dur
 		c := p.cell(id)
 		at := p.server.earliest(p.now())
 		slot := slotOf(at, period)
-		if c.left > 0 && slot <= c.slot+1 {
-			c.left--
-			pace := Pace{Allowed: true, Remaining: c.left + c.record.free(at, slot, limit)}
+		jumped := p.server.jumped(p.now())
+		inHand := c.left > 0 && slot <= c.slot+1 && !jumped
+		if inHand && c.leased() {
+			pace := c.spend(at, slot, limit)
 			p.mu.Unlock()
 			return pace, nil
 		}
-		if free := c.record.free(at, slot, limit); c.known && free == 0 {
+		if free := c.record.free(at, slot, limit); !inHand && c.known && free == 0 && !jumped {
 			pace := Pace{Wait: c.record.wait(at, slot, limit, period)}
 			if pace.Wait > 0 && !p.server.older(p.now(), clockLife) {
 				p.mu.Unlock()
@@ -115,9 +128,15 @@ func (p *Pacer) Take(ctx context.Context, key string, limit int, period time.Dur
 			continue
 		}
 		c.flight = &flight{done: make(chan struct{})}
-		want := 1 + c.waiting
+		ask := paceAsk{id: id, limit: limit, want: 1 + c.waiting, last: *c}
+		if !inHand {
+			ask.last.left = 0
+		}
 		p.mu.Unlock()
-		pace, err := p.lead(ctx, c, id, limit, want)
+		pace, err := p.lead(ctx, c, ask)
+		if errors.Is(err, errTokenLate) {
+			continue
+		}
 		if err != nil {
 			return Pace{}, translate("taking a token", err)
 		}
@@ -145,67 +164,12 @@ func (p *Pacer) Peek(ctx context.Context, key string, limit int, period time.Dur
 	return pace, nil
 }
 
-// GiveBack returns an unused token, which can be taken again until it expires.
-func (p *Pacer) GiveBack(key string, period time.Duration) {
+// GiveBack returns the unused token of a Take, which can be taken again until it expires or there is a new hold.
+func (p *Pacer) GiveBack(key string, period time.Duration, unused Pace) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	c := p.cells[cellKey{key, period}]
-	if c != nil && slotOf(p.server.earliest(p.now()), period) <= c.slot+1 {
+	if c != nil && unused.Allowed && c.said == unused.said && slotOf(p.server.earliest(p.now()), period) <= c.slot+1 {
 		c.left++
 	}
-}
-
-// Hold applies the enforcer's statement that it admits at most left more calls for the time lasts. It only ever lowers what is
-// admitted, and applies to every process.
-func (p *Pacer) Hold(ctx context.Context, key string, limit int, period time.Duration, left int, lasts time.Duration) error {
-	id := cellKey{key, period}
-	lasts = min(lasts, maxPace)
-	if left > 0 && p.alreadyWithin(id, limit, left) {
-		return nil
-	}
-	for attempt := range fetchAttempts {
-		if err := jitter(ctx, attempt); err != nil {
-			return translate("holding a limit", err)
-		}
-		record, revision, err := p.read(ctx, id)
-		if err != nil {
-			return translate("holding a limit", err)
-		}
-		at := p.server.earliest(p.now())
-		until := at + int64(lasts)
-		free := max(0, limit-record.used(slotOf(at, period)))
-		if at < record.HoldUntil {
-			free = record.HoldLeft
-			left, until = min(left, record.HoldLeft), max(until, record.HoldUntil)
-			if left == free && until == record.HoldUntil {
-				return nil
-			}
-		}
-		if left > free || until <= at {
-			return nil
-		}
-		record.HoldLeft, record.HoldUntil = max(0, left), until
-		revision, err = p.bucket.write(ctx, paceKey(id), record, write{ttl: record.life(at, period), conditional: true, expect: revision})
-		if errors.Is(classify(err), ErrConflict) {
-			continue
-		}
-		if err != nil {
-			return translate("holding a limit", err)
-		}
-		p.mu.Lock()
-		c := p.cell(id)
-		c.record, c.revision, c.known, c.left = record, revision, true, 0
-		p.mu.Unlock()
-		return nil
-	}
-	return translate("holding a limit", ErrUnavailable)
-}
-
-// alreadyWithin reports, without a request, that at most left more calls would be admitted: other processes can only have taken more.
-func (p *Pacer) alreadyWithin(id cellKey, limit, left int) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	c := p.cells[id]
-	at := p.server.earliest(p.now())
-	return c != nil && c.known && left >= limit-c.record.used(slotOf(at, id.period))
 }

@@ -13,9 +13,19 @@ const (
 	clockLife = time.Second
 )
 
-// lead takes tokens for every waiter of the cell and uses the first one.
-func (p *Pacer) lead(ctx context.Context, c *paceCell, id cellKey, limit, want int) (Pace, error) {
-	got, err := p.fetch(ctx, c, id, limit, want)
+// paceAsk is the input of a flight: the tokens wanted, and the cell when it began.
+type paceAsk struct {
+	id          cellKey
+	limit, want int
+	last        paceCell
+}
+
+// errTokenLate: tokens arrived so late that there may be a new hold. Take then asks again.
+var errTokenLate = errors.New("the token's lease ended in transit")
+
+// lead confirms the tokens in hand, or takes tokens for every waiter of the cell, and uses the first one.
+func (p *Pacer) lead(ctx context.Context, c *paceCell, ask paceAsk) (Pace, error) {
+	got, err := p.renew(ctx, ask)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	running := c.flight
@@ -29,26 +39,50 @@ func (p *Pacer) lead(ctx context.Context, c *paceCell, id cellKey, limit, want i
 		}
 		return Pace{}, err
 	}
-	c.left, c.slot = got.left, got.slot
+	if c.said > got.said {
+		// A hold of this process was written meanwhile.
+		return Pace{}, errTokenLate
+	}
+	c.left, c.slot, c.said, c.checked = got.left, got.slot, got.said, got.checked
 	c.record, c.revision, c.known = got.record, got.revision, true
 	at := p.server.earliest(p.now())
-	slot := slotOf(at, id.period)
+	slot := slotOf(at, ask.id.period)
 	if c.left == 0 {
-		return Pace{Wait: max(time.Millisecond, c.record.wait(at, slot, limit, id.period))}, nil
+		return Pace{Wait: max(time.Millisecond, c.record.wait(at, slot, ask.limit, ask.id.period))}, nil
 	}
-	c.left--
-	return Pace{Allowed: true, Remaining: c.left + c.record.free(at, slot, limit)}, nil
+	if !c.leased() {
+		return Pace{}, errTokenLate
+	}
+	return c.spend(at, slot, ask.limit), nil
+}
+
+// renew confirms the tokens in hand if there are any and no hold is new, and takes tokens otherwise.
+func (p *Pacer) renew(ctx context.Context, ask paceAsk) (paceCell, error) {
+	last := ask.last
+	if last.left == 0 {
+		return p.fetch(ctx, ask)
+	}
+	checked := time.Now()
+	record, revision, err := p.read(ctx, ask.id)
+	if err != nil {
+		return paceCell{}, err
+	}
+	ask.last.record, ask.last.revision, ask.last.known = record, revision, true
+	if record.Said != last.said {
+		return p.fetch(ctx, ask)
+	}
+	return paceCell{left: last.left, slot: last.slot, said: last.said, checked: checked, record: record, revision: revision}, nil
 }
 
 // fetch takes tokens by compare-and-set, or finds that none are left.
-func (p *Pacer) fetch(ctx context.Context, c *paceCell, id cellKey, limit, want int) (paceCell, error) {
-	record, revision := c.record, c.revision
-	fresh := c.known
+func (p *Pacer) fetch(ctx context.Context, ask paceAsk) (paceCell, error) {
+	id, limit, want := ask.id, ask.limit, ask.want
+	record, revision, fresh := ask.last.record, ask.last.revision, ask.last.known
 	for attempt := range fetchAttempts {
 		if err := jitter(ctx, attempt); err != nil {
 			return paceCell{}, err
 		}
-		if p.server.older(p.now(), clockLife) {
+		if p.server.older(p.now(), clockLife) || p.server.jumped(p.now()) {
 			if err := p.askTime(ctx); err != nil {
 				return paceCell{}, err
 			}
@@ -67,12 +101,13 @@ func (p *Pacer) fetch(ctx context.Context, c *paceCell, id cellKey, limit, want 
 				fresh = false // the known record may be outdated
 				continue
 			}
-			return paceCell{record: record, revision: revision, slot: slot}, nil
+			return paceCell{record: record, revision: revision, slot: slot, said: record.Said}, nil
 		}
 		if free > limit/2 {
 			want = max(want, limit/paceShare)
 		}
-		taken := record.take(at, slot, min(want, free))
+		n, checked := min(want, free), time.Now()
+		taken := record.take(at, slot, n).ahead(at, p.unspentUntil(at, slot, n, id.period), p.id)
 		wrote, err := p.bucket.write(ctx, paceKey(id), taken, write{ttl: taken.life(at, id.period), conditional: true, expect: revision})
 		if errors.Is(classify(err), ErrConflict) {
 			fresh = false
@@ -86,9 +121,19 @@ func (p *Pacer) fetch(ctx context.Context, c *paceCell, id cellKey, limit, want 
 		if slotOf(p.server.earliest(p.now()), id.period) > slot+1 {
 			continue
 		}
-		return paceCell{left: min(want, free), slot: slot, record: taken, revision: wrote}, nil
+		return paceCell{left: n, slot: slot, said: taken.Said, checked: checked, record: taken, revision: wrote}, nil
 	}
 	return paceCell{}, ErrUnavailable
+}
+
+// unspentUntil is the time until which n tokens taken in a slot may be unspent: a single one is spent at once, others until they
+// expire.
+func (p *Pacer) unspentUntil(at, slot int64, n int, period time.Duration) int64 {
+	until := at + int64(2*tokenLease)
+	if n > 1 {
+		until = max(until, (slot+2)*(int64(period)/paceSlots))
+	}
+	return until
 }
 
 // read returns the bucket's record, with revision 0 if there is none.

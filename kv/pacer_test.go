@@ -162,13 +162,14 @@ func TestReturnedTokenIsTakenAgain(t *testing.T) {
 	js := mesh(t)
 	ctx, p := deadline(t), pacer(t, js)
 	for range 3 {
-		if got, err := p.Take(ctx, "k", 1, time.Hour); err != nil || !got.Allowed {
-			t.Fatalf("%+v, %v", got, err)
+		taken, err := p.Take(ctx, "k", 1, time.Hour)
+		if err != nil || !taken.Allowed {
+			t.Fatalf("%+v, %v", taken, err)
 		}
 		if got, err := p.Take(ctx, "k", 1, time.Hour); err != nil || got.Allowed {
 			t.Fatalf("the only token is taken twice: %+v, %v", got, err)
 		}
-		p.GiveBack("k", time.Hour)
+		p.GiveBack("k", time.Hour, taken)
 	}
 }
 

@@ -2,7 +2,6 @@ package kv
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -27,7 +26,7 @@ type write struct {
 }
 
 func (b *Bucket[T]) write(ctx context.Context, key string, value T, how write) (uint64, error) {
-	data, err := json.Marshal(value)
+	data, err := encode(value)
 	if err != nil {
 		return 0, fmt.Errorf("encoding %s: %w", key, err)
 	}

@@ -38,10 +38,10 @@ var ExecuteAction = declare(Endpoint[ExecuteActionRequest, ActionResult]{
 type ProxyRequest struct {
 	IntegrationID string            `json:"integration_id" in:"path" maxLength:"128"`
 	Method        string            `json:"method" enum:"GET,HEAD,POST,PUT,PATCH,DELETE"`
-	Path          string            `json:"path" maxLength:"4096" pattern:"^/" doc:"Path below the provider's base URL, percent-encoded as necessary."`
+	Path          string            `json:"path" maxLength:"4096" pattern:"^/" doc:"Path below the provider's base URL. Percent-encoding is kept, what needs it is encoded. It has no query or fragment: ? and # are written %3F and %23."`
 	Query         map[string]any    `json:"query,omitempty" doc:"Strings, numbers, booleans, or lists of them."`
 	Headers       map[string]string `json:"headers,omitempty"`
-	Body          json.RawMessage   `json:"body,omitempty" doc:"Any JSON value, sent as application/json."`
+	Body          json.RawMessage   `json:"body,omitempty" doc:"Any JSON value, sent as application/json. With another Content-Type in headers a string is sent as it is, and an object as a form, if the type is one."`
 	Object        string            `json:"object,omitempty" format:"uuid" doc:"In place of body: the id of an object, which is sent with its content type."`
 	ToObject      bool              `json:"to_object,omitempty" doc:"Store the body of a successful response as an object and return that in its place."`
 }
@@ -50,7 +50,8 @@ type ProxyRequest struct {
 type ProxyReply struct {
 	Status   int               `json:"status"`
 	Headers  map[string]string `json:"headers"`
-	Body     json.RawMessage   `json:"body,omitempty" doc:"A JSON value, a string, or base64 of anything else."`
+	Body     json.RawMessage   `json:"body,omitempty" doc:"A JSON value, a text, or base64 of anything else, as its content type says."`
+	Base64   bool              `json:"base64,omitempty" doc:"Whether body is base64."`
 	Object   *ObjectReference  `json:"object,omitempty" doc:"The object that holds the body."`
 	Attempts int               `json:"attempts"`
 	CallID   string            `json:"call_id"`

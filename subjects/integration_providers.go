@@ -43,7 +43,8 @@ type ProviderAction struct {
 	Input        map[string]any `json:"input" doc:"JSON Schema of the input."`
 	OutputSchema any            `json:"output_schema,omitempty" doc:"JSON Schema of the output, if the manifest declares one."`
 	Example      map[string]any `json:"example,omitempty"`
-	Paginated    bool           `json:"paginated,omitempty"`
+	Paginated    bool           `json:"paginated,omitempty" doc:"The output is a page: it has next_cursor, unless it is the last page."`
+	Cursor       string         `json:"cursor,omitempty" doc:"The field of the input that takes next_cursor, if the action is paginated."`
 }
 
 // ProviderDetail is a provider with its actions.

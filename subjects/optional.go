@@ -33,7 +33,7 @@ func (o Optional[T]) MarshalJSON() ([]byte, error) {
 	if !o.Set || o.Null {
 		return []byte("null"), nil
 	}
-	return json.Marshal(o.Value)
+	return Encode(o.Value)
 }
 
 // UnmarshalJSON implements json.Unmarshaler. It is called only for a field that is present.

@@ -3,6 +3,7 @@ package subjects
 import (
 	"bytes"
 	"encoding/base64"
+	stdjson "encoding/json"
 	"errors"
 	"io"
 	"reflect"
@@ -236,12 +237,22 @@ func fieldOf(pointer jsontext.Pointer) string {
 // byteOrderMark is U+FEFF in UTF-8.
 var byteOrderMark = []byte("\xef\xbb\xbf")
 
+// keepDigits decodes the numbers of free-form JSON to encoding/json.Number, so that one that no float64 is equal to keeps its digits.
+var keepDigits = json.WithUnmarshalers(json.UnmarshalFromFunc(func(decoder *jsontext.Decoder, v *any) error {
+	if decoder.PeekKind() != '0' {
+		return errors.ErrUnsupported
+	}
+	number, err := decoder.ReadValue()
+	*v = stdjson.Number(number)
+	return err
+}))
+
 func decodeInto(data []byte, v any) error {
 	data = bytes.TrimPrefix(data, byteOrderMark)
 	if len(bytes.TrimSpace(data)) == 0 {
 		return nil
 	}
-	err := json.Unmarshal(data, v)
+	err := json.Unmarshal(data, v, keepDigits)
 	var at *json.SemanticError
 	var corrupt base64.CorruptInputError
 	switch {

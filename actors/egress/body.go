@@ -48,6 +48,10 @@ func (r *sourceReader) Read(p []byte) (int, error) {
 
 // receive returns the body of a response, or nil if the sink took it.
 func (k *call) receive(response *http.Response) ([]byte, error) {
+	if err := decodeContent(k.method, response); err != nil {
+		discard(response)
+		return nil, err
+	}
 	if k.sink == nil {
 		return readBody(response, k.maxBody)
 	}

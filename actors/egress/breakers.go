@@ -144,7 +144,7 @@ func breakerOutcome(response *Response, err error) error {
 	if response == nil {
 		return errNotCounted
 	}
-	if response.Status >= 500 && response.Status != 501 {
+	if ServerFailed(response.Status) {
 		return errServer
 	}
 	return nil

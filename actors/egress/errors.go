@@ -39,6 +39,9 @@ const (
 	KindRedirect Kind = "redirect"
 	// KindTransport: the connection broke, or the response was not HTTP.
 	KindTransport Kind = "transport"
+	// KindCoding: the response has a content coding (RFC 9110 §8.4.1) that is not supported or cannot be decoded; Coding names it. The
+	// server has responded.
+	KindCoding Kind = "content_coding"
 	// KindLocal: the Source could not be read, or the Sink failed. It says nothing about the server.
 	KindLocal Kind = "local"
 )
@@ -53,13 +56,18 @@ type Error struct {
 	Sent bool
 	// Unresolved: the host's name could not be resolved for now, which a retry may mend. It is not for callers.
 	Unresolved bool
+	// Coding is the content coding of KindCoding.
+	Coding string
 	// Err is the cause, for logs only: it may contain the address that a host resolved to. Never show it to a user.
 	Err error
 }
 
-// Error returns the kind and the host. It contains neither address, path, query nor cause.
+// Error returns the kind, the content coding and the host. It contains neither address, path, query nor cause.
 func (e *Error) Error() string {
 	text := "egress: " + kindTexts[e.Kind]
+	if e.Coding != "" {
+		text += " " + e.Coding
+	}
 	if e.Host != "" {
 		text += " (" + e.Host + ")"
 	}
@@ -80,6 +88,7 @@ var kindTexts = map[Kind]string{
 	KindTooLarge:  "response too large",
 	KindRedirect:  "redirect not allowed",
 	KindTransport: "connection broken",
+	KindCoding:    "the response cannot be read in its content coding",
 	KindLocal:     "the request body could not be read or the response body could not be stored",
 }
 
@@ -106,6 +115,12 @@ func (k *call) classify(outer context.Context, cause error) *Error {
 	}
 	if err := k.sourceErr.Load(); err != nil {
 		return k.errorOf(KindLocal, *err)
+	}
+	var coding *codingError
+	if errors.As(cause, &coding) {
+		failed := k.errorOf(KindCoding, cause)
+		failed.Coding = coding.name
+		return failed
 	}
 	return k.errorOf(k.kindOf(outer, cause), cause)
 }

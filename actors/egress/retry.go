@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"net/http"
-	"strconv"
-	"strings"
 	"time"
 )
 
@@ -48,7 +46,7 @@ type Outcome struct {
 	// Status is the status of the response.
 	Status int
 	// Limited says that the server rate limited the request and did not process it; Unavailable that it failed. They are
-	// for servers that do not say so by the status: 429 is always Limited; 500, 502, 503 and 504 are always Unavailable.
+	// for servers that do not say so by the status: 429 is always Limited, and a status of ServerFailed always Unavailable.
 	Limited, Unavailable bool
 	// RetryAfter is the delay that the response asked for; 0 means none.
 	RetryAfter time.Duration
@@ -99,25 +97,11 @@ func retryable(o Outcome) bool {
 	if o.Limited || o.Status == http.StatusTooManyRequests {
 		return true
 	}
-	switch o.Status {
-	case http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		return o.Safety.repeatable()
-	}
-	return o.Unavailable && o.Safety.repeatable()
+	return (o.Unavailable || ServerFailed(o.Status)) && o.Safety.repeatable()
 }
 
-// RetryAfter parses a Retry-After header (RFC 9110 §10.2.3): an HTTP date or seconds, with a fraction allowed because
-// Discord sends one. It returns 0 if the header is missing, invalid or in the past.
-func RetryAfter(header http.Header, now time.Time) time.Duration {
-	value := strings.TrimSpace(header.Get("Retry-After"))
-	if seconds, err := strconv.ParseFloat(value, 64); err == nil {
-		if seconds > 0 && seconds < 1e7 {
-			return time.Duration(seconds * float64(time.Second))
-		}
-		return 0
-	}
-	if at, err := http.ParseTime(value); err == nil {
-		return max(at.Sub(now), 0)
-	}
-	return 0
+// ServerFailed reports whether a status says that a server failed to process a request that may be valid: any of the class 5xx, since
+// a status that is not known is treated as 500 (RFC 9110 §15), but 501, which says that the method is not supported.
+func ServerFailed(status int) bool {
+	return status >= 500 && status <= 599 && status != http.StatusNotImplemented
 }

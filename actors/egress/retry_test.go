@@ -38,6 +38,14 @@ func TestPolicyRetriesBySafety(t *testing.T) {
 		{"503", answered(503), true, true, false},
 		{"504", answered(504), true, true, false},
 		{"501", answered(501), false, false, false},
+		{"505", answered(505), true, true, false},
+		{"507", answered(507), true, true, false},
+		{"511", answered(511), true, true, false},
+		{"520", answered(520), true, true, false},
+		{"530", answered(530), true, true, false},
+		{"599", answered(599), true, true, false},
+		{"600", answered(600), false, false, false},
+		{"499", answered(499), false, false, false},
 		{"400", answered(400), false, false, false},
 		{"401", answered(401), false, false, false},
 		{"200", answered(200), false, false, false},
@@ -86,12 +94,35 @@ func TestPolicyDelays(t *testing.T) {
 func TestRetryAfter(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	const most = 31 * 24 * time.Hour
 	for value, want := range map[string]time.Duration{
-		"": 0, "30": 30 * time.Second, "0.65": 650 * time.Millisecond, "-1": 0, "NaN": 0, "Inf": 0, "1e300": 0, "soon": 0,
-		"Mon, 23 Nov 2026 12:01:00 GMT": time.Minute, "Mon, 23 Nov 2026 11:59:00 GMT": 0,
+		"": 0, "30": 30 * time.Second, " 30 ": 30 * time.Second, `"30"`: 30 * time.Second, "0.65": 650 * time.Millisecond, "0": 0, "-1": 0, "NaN": 0, "Inf": 0,
+		"1e300": 0, "soon": 0, "99999999": 0, "9999999": most, "2s": 2 * time.Second, "2 s": 2 * time.Second, "2S": 2 * time.Second,
+		"500ms": 500 * time.Millisecond, "1m30s": 90 * time.Second, "5 seconds": 5 * time.Second, "1 second": time.Second, "2 minutes": 2 * time.Minute,
+		"1 hour": time.Hour, "-2s": 0, "2 fortnights": 0, "9000000h": 0, "100000h": most,
+		"1795435260": time.Minute, "1795435260.5": 60500 * time.Millisecond, "1795435260000": time.Minute, "1795435100": 0, "99999999999": most,
+		"2026-11-23T12:01:00Z": time.Minute, "2026-11-23T12:01:00.500Z": 60500 * time.Millisecond, "2026-11-23T13:01:00+01:00": time.Minute,
+		"2026-11-23T12:01:00": time.Minute, "2026-11-23T12:01Z": time.Minute, "2026-11-23 12:01:00": time.Minute, "2026-11-23 12:01:00Z": time.Minute,
+		"2026-11-23T12:01:00+0000": time.Minute, "20261123T120100Z": time.Minute, "2026-11-23T11:00:00Z": 0, "9999-12-31T23:59:59Z": most,
+		"Mon, 23 Nov 2026 12:01:00 GMT": time.Minute, "Mon, 23 Nov 2026 11:59:00 GMT": 0, "Mon, 23 Nov 2026 13:01:00 +0100": time.Minute,
+		"Monday, 23-Nov-26 12:01:00 GMT": time.Minute, "Mon Nov 23 12:01:00 2026": time.Minute, "Fri, 31 Dec 9999 23:59:59 GMT": most,
+		"10, 20": 20 * time.Second, "20, 10": 20 * time.Second, "x, 3s": 3 * time.Second,
 	} {
 		if got := egress.RetryAfter(http.Header{"Retry-After": {value}}, now); got != want {
-			t.Errorf("%q: got %v", value, got)
+			t.Errorf("%q: got %v, want %v", value, got, want)
+		}
+	}
+	for name, c := range map[string]struct {
+		header http.Header
+		want   time.Duration
+	}{
+		"milliseconds": {http.Header{"Retry-After-Ms": {"1500"}}, 1500 * time.Millisecond},
+		"both":         {http.Header{"Retry-After-Ms": {"1500"}, "Retry-After": {"2"}}, 2 * time.Second},
+		"two fields":   {http.Header{"Retry-After": {"x", "3"}}, 3 * time.Second},
+		"neither":      {http.Header{"Retry-After-Ms": {"soon"}}, 0},
+	} {
+		if got := egress.RetryAfter(c.header, now); got != c.want {
+			t.Errorf("%s: got %v, want %v", name, got, c.want)
 		}
 	}
 }

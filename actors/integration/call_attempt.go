@@ -45,7 +45,7 @@ func (e *callExecutor) send(ctx context.Context, spec callSpec) *outcome {
 		Input: spec.input, Object: e.objectSource(ctx), Before: spec.steps, IdempotencyKey: spec.identity.key, At: e.Now(),
 	})
 	if err != nil {
-		o.refused = buildError(err)
+		o.refused = buildError(spec.action, err)
 		return o
 	}
 	o.safety, o.host = request.Safety, request.Host
@@ -156,11 +156,19 @@ func (e *callExecutor) policy(p *manifest.Provider) egress.Policy {
 	}
 }
 
+// inputField is the field of a request that the fields of an action's input are below; those of a proxied request are its own.
+func inputField(action *manifest.Action) string {
+	if action.ID == manifest.ProxyID {
+		return ""
+	}
+	return "input"
+}
+
 // buildError is the coded error for a connection and an input of which no request can be built.
-func buildError(err error) error {
+func buildError(action *manifest.Action, err error) error {
 	var field *manifest.InputError
 	if errors.As(err, &field) {
-		return invalidFields("input", err)
+		return invalidFields(inputField(action), err)
 	}
 	var coded *subjects.Error
 	if errors.As(err, &coded) {

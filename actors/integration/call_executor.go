@@ -116,8 +116,12 @@ func (e *callExecutor) run(
 	if err := checkUsable(c); err != nil {
 		return nil, "", err
 	}
+	input, err := action.WithDefaults(input, c.settings(), c.account())
+	if err != nil {
+		return nil, "", buildError(action, err)
+	}
 	if err := action.ValidateInput(input); err != nil {
-		return nil, "", invalidFields("input", err)
+		return nil, "", invalidFields(inputField(action), err)
 	}
 	connection, err := e.tokens.open(ctx, action.Provider(), &c)
 	if err != nil {

@@ -33,7 +33,7 @@ func (a *Actor) execute(ctx context.Context, r subjects.ExecuteActionRequest) (s
 	if err != nil {
 		return none, err
 	}
-	output, err := json.Marshal(o.output)
+	output, err := subjects.Encode(o.output)
 	if err != nil {
 		return none, fmt.Errorf("encoding an output: %w", err)
 	}
@@ -60,7 +60,11 @@ func (a *Actor) proxy(ctx context.Context, r subjects.ProxyRequest) (subjects.Pr
 	if err != nil && (o == nil || o.refused != nil || o.status == 0) {
 		return none, err
 	}
-	encoded, err := json.Marshal(provider.Proxy.Whole(o.connection, input, o.answer))
+	whole, unreadable := provider.Proxy.Whole(o.connection, input, o.answer)
+	if unreadable != nil {
+		return none, &subjects.Error{Code: subjects.CodeProvider, Detail: c.Provider + " answered what cannot be read: " + unreadable.Error()}
+	}
+	encoded, err := subjects.Encode(whole)
 	if err != nil {
 		return none, fmt.Errorf("encoding a response: %w", err)
 	}

@@ -81,6 +81,15 @@ func (c connectionRow) settings() map[string]any {
 	return settings
 }
 
+// account returns what the health probe said about the connection's account; empty if it said nothing.
+func (c connectionRow) account() map[string]any {
+	account, err := decodeObject([]byte(c.Account))
+	if err != nil {
+		return map[string]any{}
+	}
+	return account
+}
+
 // cachedConnections is how many connections are kept in memory, about one KiB each, sealed as in the database.
 const cachedConnections = 4096
 

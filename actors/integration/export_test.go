@@ -2,6 +2,7 @@ package integration
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"go.uber.org/zap"
@@ -10,6 +11,7 @@ import (
 	"github.com/weftmesh/weft/actors/egress"
 	"github.com/weftmesh/weft/actors/integration/manifest"
 	"github.com/weftmesh/weft/actors/integration/webhook"
+	"github.com/weftmesh/weft/kv"
 )
 
 // NewWith is New with a registry that has the given providers only.
@@ -26,11 +28,8 @@ func NewWith(d actors.Deps, c Config, providers map[string]*manifest.Provider) (
 	return a, nil
 }
 
-// MaxKeySets bounds the cache of HookKeys, MaxHeld that of Holds.
-const (
-	MaxKeySets = maxKeySets
-	MaxHeld    = maxHeld
-)
+// MaxKeySets bounds the cache of HookKeys.
+const MaxKeySets = maxKeySets
 
 // HookKeys is the cache of providers' key sets.
 type HookKeys struct{ *hookKeys }
@@ -48,30 +47,32 @@ func (k HookKeys) Find(ctx context.Context, s *webhook.Scheme, r webhook.Request
 // Len returns the number of cached key sets.
 func (k HookKeys) Len() int { return k.sets.Len() }
 
-// Holds are the pauses that providers without declared limits have asked for.
-type Holds struct{ *limits }
+// Limits are the limits of calls, over a bucket.
+type Limits struct{ *limits }
 
-// NewHolds returns limits without a bucket.
-func NewHolds(now func() time.Time) (Holds, error) {
-	l, err := newLimits(nil, nil, now, zap.NewNop())
-	return Holds{l}, err
+// NewLimits returns limits that share the mesh's bucket.
+func NewLimits(pacer *kv.Pacer, log *zap.Logger) Limits {
+	return Limits{&limits{pacer: pacer, log: log}}
 }
 
-func holdSpec(connectionID string) callSpec {
-	return callSpec{provider: &manifest.Provider{ID: "p"}, action: &manifest.Action{}, connectionID: connectionID}
+func limitedCall(action *manifest.Action, connectionID string) callSpec {
+	return callSpec{provider: action.Provider(), action: action, connectionID: connectionID}
 }
 
-// Learn applies a response that asks for a pause of a connection's calls.
-func (h Holds) Learn(connectionID string, pause time.Duration) {
-	h.learn(context.Background(), holdSpec(connectionID), "", &outcome{
-		status: 429, failed: &manifest.CallError{Class: manifest.ClassLimited, RetryAfter: pause},
-	})
+// Learn applies a response to a call of a connection, and returns the error that it means.
+func (l Limits) Learn(ctx context.Context, action *manifest.Action, connectionID string, answer manifest.Answer) *manifest.CallError {
+	o := &outcome{status: answer.Status, answer: answer}
+	o.output, o.failed = action.Interpret(manifest.Connection{}, nil, answer)
+	l.learn(ctx, limitedCall(action, connectionID), "host", o)
+	return o.failed
 }
 
-// Held reports whether a connection's calls are refused.
-func (h Holds) Held(connectionID string) bool {
-	return h.take(context.Background(), holdSpec(connectionID), "") != nil
+// Wait returns how long a call of a connection must wait; 0 if it may start.
+func (l Limits) Wait(ctx context.Context, action *manifest.Action, connectionID string) (time.Duration, error) {
+	var exhausted *limitExhaustedError
+	err := l.take(ctx, limitedCall(action, connectionID), "host")
+	if errors.As(err, &exhausted) {
+		return exhausted.wait, nil
+	}
+	return 0, err
 }
-
-// Len returns the number of connections in memory.
-func (h Holds) Len() int { return h.heldUntil.Len() }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	lru "github.com/hashicorp/golang-lru/v2"
 	"go.uber.org/zap"
 
 	"github.com/weftmesh/weft/actors"
@@ -28,19 +27,17 @@ const (
 	minPeriod = 250 * time.Millisecond
 	// maxHeadroom is for how many connections a provider's status reports headroom.
 	maxHeadroom = 5
-	// maxHeld is how many connections may be held at once. A call of one that was evicted is sent, and refused by its provider.
-	maxHeld = 10_000
+	// pauseRequests and pausePeriod are of the limit that is no limit: that of a provider which declares none. It is held when the
+	// provider asks for a pause.
+	pauseRequests = 1_000_000
+	pausePeriod   = time.Minute
 )
 
 // limits enforces providers' rate limits over all processes, so that weft does not send calls that a provider would refuse.
 type limits struct {
 	pacer  *kv.Pacer
 	config map[string]ProviderConfig
-	now    func() time.Time
 	log    *zap.Logger
-	// heldUntil is for connections to providers that declare no limits, by connection id: at most maxHeld, the least recently used
-	// one is evicted. It is local to this process.
-	heldUntil *lru.Cache[string, time.Time]
 }
 
 // openLimits opens the bucket that the processes share.
@@ -51,15 +48,7 @@ func openLimits(d actors.Deps, config map[string]ProviderConfig) (*limits, error
 	if err != nil {
 		return nil, fmt.Errorf("opening the limits: %w", err)
 	}
-	return newLimits(pacer, config, d.Now, d.Log)
-}
-
-func newLimits(pacer *kv.Pacer, config map[string]ProviderConfig, now func() time.Time, log *zap.Logger) (*limits, error) {
-	heldUntil, err := lru.New[string, time.Time](maxHeld)
-	if err != nil {
-		return nil, fmt.Errorf("creating the cache of pauses: %w", err)
-	}
-	return &limits{pacer: pacer, config: config, now: now, log: log, heldUntil: heldUntil}, nil
+	return &limits{pacer: pacer, config: config, log: d.Log}, nil
 }
 
 // appliedLimit is a limit as it applies to one call: requests in period, counted under key.
@@ -70,8 +59,7 @@ type appliedLimit struct {
 	period   time.Duration
 }
 
-// limitExhaustedError means that a limit allows no call before wait has passed. limit is zero if the provider declares
-// none.
+// limitExhaustedError means that a limit allows no call before wait has passed.
 type limitExhaustedError struct {
 	provider string
 	limit    appliedLimit
@@ -85,15 +73,19 @@ func (e *limitExhaustedError) Error() string {
 // coded is the error for callers.
 func (e *limitExhaustedError) coded() error {
 	detail := e.Error()
-	if e.limit.requests == 0 {
+	if e.limit.limit.ID == "" {
 		detail = e.provider + " asked for a pause"
 	}
 	return &subjects.Error{Code: subjects.CodeRateLimited, Detail: detail, RetryAfter: max(e.wait, time.Millisecond)}
 }
 
-// applying returns the limits that apply to a call to host.
+// applying returns the limits that apply to a call to host: the declared ones, or the one without an id, which only a pause that
+// the provider asks for exhausts.
 func (l *limits) applying(spec callSpec, host string) []appliedLimit {
 	declared := spec.action.Limits()
+	if len(declared) == 0 {
+		return []appliedLimit{{key: "pause " + spec.connectionID, requests: pauseRequests, period: pausePeriod}}
+	}
 	list := make([]appliedLimit, 0, len(declared))
 	for _, limit := range declared {
 		list = append(list, l.applied(spec.provider.ID, host, spec.connectionID, limit))
@@ -125,61 +117,55 @@ func limitKey(provider, host, connectionID string, limit manifest.Limit) string 
 	return "connection " + connectionID + " " + limit.ID
 }
 
-// take takes one request from every limit that applies to a call. It returns a *limitExhaustedError if one of them has
-// none left, and gives back what it has taken. It does not wait.
+// take takes one request from every limit that applies to a call. It returns a *limitExhaustedError, about the one that takes longest,
+// if one of them has none left, and gives back what it has taken. It does not wait.
 func (l *limits) take(ctx context.Context, spec callSpec, host string) error {
 	list := l.applying(spec, host)
-	if len(list) == 0 {
-		return l.checkHold(spec)
-	}
-	for i, a := range list {
+	taken := make([]kv.Pace, 0, len(list))
+	var exhausted *limitExhaustedError
+	var failed error
+	for _, a := range list {
 		pace, err := l.pacer.Take(ctx, a.key, a.requests, a.period)
-		if err != nil || !pace.Allowed {
-			for _, taken := range list[:i] {
-				l.pacer.GiveBack(taken.key, taken.period)
-			}
-		}
 		if err != nil {
-			return &subjects.Error{
+			failed = &subjects.Error{
 				Code: subjects.CodeUnavailable, Detail: "the rate limits cannot be reached right now", RetryAfter: subjects.RetrySoon, Cause: err,
 			}
+			break
 		}
-		if !pace.Allowed {
-			return &limitExhaustedError{provider: spec.provider.ID, limit: a, wait: pace.Wait}
+		taken = append(taken, pace)
+		if !pace.Allowed && (exhausted == nil || pace.Wait > exhausted.wait) {
+			exhausted = &limitExhaustedError{provider: spec.provider.ID, limit: a, wait: pace.Wait}
 		}
 	}
-	return nil
-}
-
-// checkHold is take for a provider that declares no limits: it returns a *limitExhaustedError while the connection is held.
-func (l *limits) checkHold(spec callSpec) error {
-	until, ok := l.heldUntil.Get(spec.connectionID)
-	if !ok {
+	if failed == nil && exhausted == nil {
 		return nil
 	}
-	if wait := until.Sub(l.now()); wait > 0 {
-		return &limitExhaustedError{provider: spec.provider.ID, wait: wait}
+	for i, pace := range taken {
+		l.pacer.GiveBack(list[i].key, list[i].period, pace)
 	}
-	return nil
+	if failed != nil {
+		return failed
+	}
+	return exhausted
 }
 
 // learn applies what a response reports about limits, for all processes. Errors are logged only: a later response reports
 // the same.
+//
+// A refusal with a Retry-After (RFC 9110 §10.2.3) holds its limits for that time, also if other header fields say that nothing is
+// left until a later time: of two that the provider gives, it is the one that is about this refusal. What header fields report as
+// left is kept beside it with its own time.
 func (l *limits) learn(ctx context.Context, spec callSpec, host string, o *outcome) {
-	list := l.applying(spec, host)
 	limited := o.failed != nil && o.failed.Class == manifest.ClassLimited
-	if o.status == 0 || len(list) == 0 && !limited {
+	if o.status == 0 {
 		return
 	}
+	list := l.applying(spec, host)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), learnWithin)
 	defer cancel()
 	hold := defaultHold
 	if limited && o.failed.RetryAfter > 0 {
 		hold = min(o.failed.RetryAfter, maxHold)
-	}
-	if limited && len(list) == 0 {
-		l.heldUntil.Add(spec.connectionID, l.now().Add(hold))
-		return
 	}
 	var errs []error
 	if limited {
@@ -195,6 +181,9 @@ func (l *limits) learn(ctx context.Context, spec callSpec, host string, o *outco
 			reset := reading.Reset
 			if reset == 0 {
 				reset = min(a.period, time.Minute)
+			}
+			if limited && reading.Remaining == 0 && o.failed.RetryAfter > 0 {
+				reset = hold
 			}
 			errs = append(errs, l.pacer.Hold(ctx, a.key, a.requests, a.period, reading.Remaining, min(reset, maxHold)))
 		}

@@ -144,6 +144,31 @@ func TestRemainingLowersLimit(t *testing.T) {
 	}
 }
 
+// TestSecondaryLimitIsHeldForItsRetryAfter: GitHub refuses with Retry-After while its hourly limit has calls left until a reset in half
+// an hour. The connection is held for the Retry-After.
+func TestSecondaryLimitIsHeldForItsRetryAfter(t *testing.T) {
+	t.Parallel()
+	reset := strconv.FormatInt(time.Now().Add(30*time.Minute).Unix(), 10)
+	v := newFakeProvider(t, respond(200, `{"login":"ada"}`, "X-RateLimit-Remaining", "4999", "X-RateLimit-Reset", reset))
+	b := setup(t, actortest.Databases(t)[0], withConfig(func(c *integration.Config) {
+		c.Providers["github"] = integration.ProviderConfig{BaseURL: v.URL}
+	}))
+	_, ada := b.user(t)
+	c := call(t, b, subjects.ConnectIntegration, ada, subjects.ConnectIntegrationRequest{Provider: "github", Credentials: subjects.SecretMap{"token": "ghp_0123456789"}})
+	one := action(c.ID, "create_issue", `{"owner":"o","repo":"r","title":"t"}`)
+	v.setHandler(respond(403, `{"message":"You have exceeded a secondary rate limit."}`,
+		"Retry-After", "70", "X-RateLimit-Remaining", "3000", "X-RateLimit-Reset", reset))
+	for i := range 2 {
+		e := wantCode(t, b, subjects.CodeRateLimited, subjects.ExecuteAction, ada, one)
+		if e.RetryAfter <= 0 || e.RetryAfter > 70*time.Second {
+			t.Errorf("call %d is refused for %s, want at most 70 s", i, e.RetryAfter)
+		}
+	}
+	if n := len(v.requests()); n != 2 { // the health probe and one call
+		t.Errorf("the provider received %d requests, want 2", n)
+	}
+}
+
 func TestLimitsUnavailable(t *testing.T) {
 	t.Parallel()
 	v := newFakeProvider(t, respond(200, `{"ok":true,"user":{"id":"U1"}}`))
@@ -200,29 +225,4 @@ func (b *fixture) probes(t testing.TB, as mesh.As, id string) (list []subjects.C
 		}
 	}
 	return list
-}
-
-func TestHoldsAreBoundedAndEnd(t *testing.T) {
-	t.Parallel()
-	var clock actortest.Clock
-	holds, err := integration.NewHolds(clock.Now)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := range integration.MaxHeld + 1 {
-		holds.Learn(strconv.Itoa(i), time.Minute)
-		holds.Held("0")
-	}
-	if n := holds.Len(); n != integration.MaxHeld {
-		t.Errorf("%d connections are held, want %d", n, integration.MaxHeld)
-	}
-	for id, want := range map[string]bool{"0": true, "1": false, strconv.Itoa(integration.MaxHeld): true, "other": false} {
-		if got := holds.Held(id); got != want {
-			t.Errorf("connection %s: held is %t, want %t", id, got, want)
-		}
-	}
-	clock.Advance(time.Minute)
-	if holds.Held("0") {
-		t.Error("a connection is held after its pause has ended")
-	}
 }

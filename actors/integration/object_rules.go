@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/weftmesh/weft/subjects"
 )
@@ -109,10 +108,9 @@ func checkComplete(parts []partRow, partSize, size int64) error {
 // responseFile takes the name, type and size of the file in a response from its headers and from the address of its request.
 func responseFile(header http.Header, address string) uploadSpec {
 	spec := uploadSpec{contentType: header.Get("Content-Type"), size: -1}
-	_, params, _ := mime.ParseMediaType(header.Get("Content-Disposition"))
 	address, _, _ = strings.Cut(address, "?")
 	last, _ := url.PathUnescape(path.Base(address))
-	spec.name = cmp.Or(sanitizeName(params["filename"]), sanitizeName(last))
+	spec.name = cmp.Or(dispositionName(header), sanitizeName(last))
 	if _, _, err := mime.ParseMediaType(spec.contentType); err != nil || len(spec.contentType) > maxObjectText {
 		spec.contentType = ""
 	}
@@ -120,22 +118,4 @@ func responseFile(header http.Header, address string) uploadSpec {
 		spec.size = size
 	}
 	return spec
-}
-
-// sanitizeName removes directories and control characters from a file name. It may return "".
-func sanitizeName(name string) string {
-	name = name[strings.LastIndexAny(name, `/\`)+1:]
-	name = strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || r == unicode.ReplacementChar {
-			return -1
-		}
-		return r
-	}, strings.ToValidUTF8(name, ""))
-	if name == "." || name == ".." {
-		return ""
-	}
-	if runes := []rune(name); len(runes) > maxObjectText {
-		name = string(runes[:maxObjectText])
-	}
-	return name
 }

@@ -208,10 +208,11 @@ func TestObjectAsOutput(t *testing.T) {
 		s.mu.Unlock()
 		var plain struct {
 			Content string  `json:"content"`
+			Base64  bool    `json:"base64"`
 			Object  *string `json:"object"`
 		}
 		small := call(t, b, subjects.ExecuteAction, ada, action(c.ID, "get_object", `{"bucket":"ships","key":"a.png"}`))
-		if err := json.Unmarshal(small.Output, &plain); err != nil || plain.Content != "small" || plain.Object != nil {
+		if err := json.Unmarshal(small.Output, &plain); err != nil || plain.Content != "c21hbGw=" || !plain.Base64 || plain.Object != nil {
 			t.Errorf("without to_object: %s", small.Output)
 		}
 	})

@@ -78,7 +78,7 @@ func (a *Actor) getProvider(_ context.Context, r subjects.ProviderRequest) (subj
 		d.Actions = append(d.Actions, subjects.ProviderAction{
 			ID: action.ID, Title: action.Title, Description: action.Description, Docs: action.Docs, Scopes: action.Scopes,
 			Safety: string(action.Safety), Input: action.Input, OutputSchema: action.OutputSchema, Example: action.Example,
-			Paginated: action.Paginated,
+			Paginated: action.Paginated, Cursor: action.Cursor,
 		})
 	}
 	return d, nil

@@ -2,7 +2,6 @@ package integration
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -273,7 +272,7 @@ func (w *webhooks) eventID(v webhook.Verified, i, count int) string {
 
 func (w *webhooks) publishEvent(ctx context.Context, tx database.Tx, d delivery, now time.Time, event manifest.WebhookEvent) error {
 	id := d.hook.ID + ":" + event.ID
-	data, err := json.Marshal(subjects.NewWebhookReceived(id, d.hook.UserID, now, subjects.WebhookDelivery{
+	data, err := subjects.Encode(subjects.NewWebhookReceived(id, d.hook.UserID, now, subjects.WebhookDelivery{
 		IntegrationID: d.connection.ID, HookID: d.hook.ID, Provider: d.hook.Provider, Label: d.connection.Label,
 		Event: event.Type, DeliveryID: event.ID, Payload: event.Payload,
 	}))

@@ -118,7 +118,7 @@ func (a *approvals) notify(ctx context.Context, row engine.Row, approval approva
 	for name, value := range map[string]string{
 		"approval_id": approval.ID, "execution_id": row.PublicID(), "workflow_id": row.WorkflowID, "link": "/v1/approvals/" + approval.ID,
 	} {
-		encoded, err := json.Marshal(value)
+		encoded, err := subjects.Encode(value)
 		if err != nil {
 			return fmt.Errorf("encoding data: %w", err)
 		}

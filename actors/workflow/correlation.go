@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -162,7 +161,7 @@ func (u correlationUpdate) offer(ctx context.Context, rows []correlationRow) (ta
 		if !takes {
 			continue
 		}
-		data, err := json.Marshal(state)
+		data, err := subjects.Encode(state)
 		if err != nil {
 			return false, nil, fmt.Errorf("encoding correlation %s: %w", row.ID, err)
 		}

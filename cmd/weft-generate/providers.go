@@ -185,7 +185,7 @@ func writeAction(b *strings.Builder, a *manifest.Action) {
 	}
 	facts := []string{"*" + safeties[a.Safety] + "*"}
 	if a.Paginated {
-		facts = append(facts, "paginated")
+		facts = append(facts, "paginated by `"+a.Cursor+"`")
 	}
 	if len(a.Scopes) > 0 {
 		facts = append(facts, "scopes `"+strings.Join(a.Scopes, "` `")+"`")

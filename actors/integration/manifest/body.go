@@ -16,9 +16,10 @@ import (
 	"golang.org/x/net/http/httpguts"
 )
 
-// body is a compiled BodySpec.
+// body is a compiled BodySpec. field is the field of the input that json consists of; "" if there is more to it.
 type body struct {
 	json, form, raw, object, contentType *tree
+	field                                string
 	brackets, base64                     bool
 	multipart                            []part
 	related                              bool
@@ -34,6 +35,11 @@ func (c *compiler) body(spec BodySpec, pointer string) *body {
 		contentType: c.optional(spec.ContentType, pointerTo(pointer, "content_type")),
 		brackets:    spec.FormStyle == "brackets", base64: spec.Base64, related: spec.ContentType == relatedType,
 		multipart: c.multipart(spec.Multipart, pointerTo(pointer, "multipart")),
+	}
+	if text, ok := spec.JSON.(string); ok {
+		if found := inputField.FindStringSubmatch(text); found != nil {
+			b.field = found[1]
+		}
 	}
 	if spec.GraphQL != nil {
 		b.graphql = &graphQL{
@@ -71,9 +77,9 @@ const (
 	bytesType = "application/octet-stream"
 )
 
-// encode evaluates the body. The content is empty if no kind of body yields a value. objects finds the objects that the
-// expressions refer to.
-func (b *body) encode(s *scope, objects objectFinder) (content, error) {
+// encode evaluates the body. The content is empty if no kind of body yields a value. contentType is the request's own header field, ""
+// if it has none. objects finds the objects that the expressions refer to.
+func (b *body) encode(s *scope, contentType string, objects objectFinder) (content, error) {
 	if b == nil {
 		return content{}, nil
 	}
@@ -82,8 +88,11 @@ func (b *body) encode(s *scope, objects objectFinder) (content, error) {
 		return content{}, err
 	}
 	if present {
-		data, err := encodeJSON(value)
-		return bytesOf(data, jsonType), err
+		made, err := b.encodeAs(value, contentType)
+		if err != nil && b.field != "" {
+			err = &InputError{Fields: []FieldError{{Pointer: pointerTo("", b.field), Message: err.Error()}}}
+		}
+		return made, err
 	}
 	if value, present, err = b.form.eval(s); err != nil {
 		return content{}, err
@@ -122,7 +131,7 @@ func (b *body) encodeRaw(s *scope, objects objectFinder) (content, error) {
 		return content{}, err
 	}
 	if object != nil {
-		return content{cmp.Or(contentType, object.ContentType, bytesType), []piece{{object: object}}}, nil
+		return content{contentType: cmp.Or(contentType, object.ContentType, bytesType), pieces: []piece{{object: object}}}, nil
 	}
 	text, err := b.raw.evalString(s)
 	if err != nil || text == "" {

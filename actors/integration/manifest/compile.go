@@ -41,6 +41,8 @@ func compile(m *Manifest, trusted bool) (*Provider, error) {
 type compiler struct {
 	manifest *Manifest
 	faults   Faults
+	// placed are the expressions, for checks that need the whole provider.
+	placed []placed
 	// trusted skips checks that the manifest is known to pass, and defers the compilation of expressions and schemas to
 	// their first use.
 	trusted bool
@@ -113,6 +115,7 @@ func (c *compiler) provider() *Provider {
 	p.Proxy = proxyOf(p)
 	c.limits(p)
 	p.Webhook = c.webhook()
+	c.unknownFields(p)
 	return p
 }
 
@@ -184,15 +187,13 @@ func (c *compiler) action(p *Provider, id string, spec ActionSpec, pointer strin
 	if a.url = c.optional(spec.URL, pointerTo(pointer, "url")); a.url == nil {
 		a.path = c.path(spec, pointer)
 	}
+	c.defaults(a, spec, pointerTo(pointer, "defaults"))
 	a.Before = c.steps(p, a, spec, pointerTo(pointer, "before"))
 	if spec.Body != nil {
 		a.body = c.body(*spec.Body, pointerTo(pointer, "body"))
+		p.brackets = p.brackets || a.body.brackets
 	}
-	if spec.Pagination != nil {
-		a.Paginated = true
-		a.items = c.optional(spec.Pagination.Items, pointerTo(pointer, "pagination", "items"))
-		a.next = c.optional(spec.Pagination.Next, pointerTo(pointer, "pagination", "next"))
-	}
+	c.pagination(a, spec, pointerTo(pointer, "pagination"))
 	for i, scope := range spec.Scopes {
 		if _, ok := p.Scopes[scope]; !ok {
 			c.fault(pointerTo(pointer, "scopes", strconv.Itoa(i)), "scope %s is not declared in scopes", scope)

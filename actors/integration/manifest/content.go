@@ -53,6 +53,8 @@ func findObject(s *scope, key *tree, objects objectFinder) (*Object, error) {
 type content struct {
 	contentType string
 	pieces      []piece
+	// ownType means that the request's header Content-Type is replaced by contentType, which names the boundary of the parts.
+	ownType bool
 }
 
 // piece is a part of a body: either data or an object.

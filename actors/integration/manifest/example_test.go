@@ -29,7 +29,7 @@ actions:
       properties: {customer: {type: string}, page: {type: string}}
     query: {page_token: "${ .input.page }", limit: "100"}
     output: ${ .body.orders }
-    pagination: {items: "${ .output }", next: "${ .body.next | values | {page: .} }"}
+    pagination: {items: "${ .output.items }", cursor: page, next: "${ .body.next }"}
 `
 
 func ExampleLoad() {
@@ -102,7 +102,7 @@ func ExampleAction_Interpret() {
 	_, failed = list.Interpret(conn, input, answer)
 	fmt.Println(failed, failed.RetryAfter)
 	// Output:
-	// [o1 o2] true
+	// map[items:[o1 o2] next_cursor:t2] true
 	// map[customer:c7 page:t2] true
 	// limited (HTTP 429): slow down 30s
 }

@@ -23,6 +23,7 @@ const (
 var (
 	errTimeout  = errors.New("the expression exceeds the time limit")
 	errTooLarge = errors.New("the value of the expression exceeds the size limit")
+	errPartial  = errors.New(`an expression must be the whole value, such as ${ "text" + .input.field }`)
 	// errFailed replaces jq's errors where credentials are in scope: they quote values, truncated so that redaction misses
 	// them.
 	errFailed = errors.New("the expression failed")
@@ -64,6 +65,8 @@ type scope struct {
 	ctx  context.Context
 	root map[string]any
 	left int
+	// unreadable means that the response's body, which is nil then, is a text that cannot be decoded.
+	unreadable error
 }
 
 // newScope starts the time limit of an evaluation. end must be called to release its timer.

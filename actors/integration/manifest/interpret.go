@@ -1,8 +1,6 @@
 package manifest
 
 import (
-	"bytes"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
@@ -10,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/itchyny/gojq"
 
@@ -106,7 +103,13 @@ func (a *Action) Interpret(conn Connection, input map[string]any, answer Answer)
 		return nil, a.failure(s, hidden, answer)
 	}
 	if err == nil {
+		err = s.unreadable
+	}
+	if err == nil {
 		output, err = a.outputOf(s)
+	}
+	if err == nil {
+		output, err = a.paged(s, output)
 	}
 	if err != nil {
 		return nil, &CallError{Class: ClassUnknown, Status: answer.Status, Code: "output", Message: hidden.display(err.Error())}
@@ -121,42 +124,6 @@ func (a *Action) Delivers(conn Connection, input map[string]any, answer Answer) 
 	defer end()
 	good, err := a.succeeded(s, answer.Status)
 	return err == nil && good
-}
-
-// NextPage returns the input for the page after this response. more is false on the last page.
-func (a *Action) NextPage(conn Connection, input map[string]any, answer Answer) (next map[string]any, more bool, err error) {
-	if a.next == nil {
-		return nil, false, nil
-	}
-	s, end := a.answerScope(a.provider.secretsOf(conn), input, answer)
-	defer end()
-	value, present, err := a.next.eval(s)
-	if err != nil || !present {
-		return nil, false, err
-	}
-	changes, ok := value.(map[string]any)
-	if !ok {
-		return nil, false, fmt.Errorf("evaluating next page of %s: not an object", a.ID)
-	}
-	next = make(map[string]any, len(input)+len(changes))
-	for _, fields := range []map[string]any{input, changes} {
-		for name, field := range fields {
-			next[name] = field
-		}
-	}
-	return next, true, nil
-}
-
-// Items returns the items of a page's output; nil if the manifest does not declare them.
-func (a *Action) Items(output any) []any {
-	if a.items == nil {
-		return nil
-	}
-	s, end := newScope(map[string]any{"output": output}, maxResponseValue)
-	defer end()
-	value, _, _ := a.items.eval(s)
-	items, _ := value.([]any)
-	return items
 }
 
 // answerScope returns the scope of a response's expressions, with the secrets redacted. The func must be called at the end.
@@ -174,39 +141,13 @@ func (a *Action) answerScope(hidden secrets, input map[string]any, answer Answer
 	if answer.Object != nil {
 		object = answer.Object
 	}
+	body := a.decode(answer)
 	s, end := newScope(map[string]any{
-		"object": object, "status": answer.Status, "headers": headers, "body": redactValue(a.decode(answer), replacer), "input": plain,
-		"now": float64(answer.At.UnixMilli()) / 1000,
+		"object": object, "status": answer.Status, "headers": headers, "body": redactValue(body.value, replacer), "base64": body.base64,
+		"input": plain, "now": float64(answer.At.UnixMilli()) / 1000,
 	}, maxResponseValue)
+	s.unreadable = body.err
 	return s, end
-}
-
-// decode decodes the body of a response for the action's expressions.
-func (a *Action) decode(answer Answer) any {
-	if a.xml {
-		if value, err := decodeXML(answer.Body); err == nil {
-			return value
-		}
-	}
-	return decodeBody(answer)
-}
-
-// decodeBody decodes a body: to a JSON value, to a string if it is not JSON, to base64 if it is not UTF-8, and to nil if it
-// is empty.
-func decodeBody(answer Answer) any {
-	trimmed := bytes.TrimSpace(egress.TrimBOM(answer.Body))
-	if len(trimmed) == 0 {
-		return nil
-	}
-	if strings.Contains(answer.Header.Get("Content-Type"), "json") || trimmed[0] == '{' || trimmed[0] == '[' {
-		if value, err := decodeJSON(trimmed); err == nil {
-			return value
-		}
-	}
-	if utf8.Valid(answer.Body) {
-		return string(answer.Body)
-	}
-	return base64.StdEncoding.EncodeToString(answer.Body)
 }
 
 // succeeded reports whether a response is a success, by the action's expression, the provider's, or the status.
@@ -279,7 +220,7 @@ func (a *Action) failure(s *scope, hidden secrets, answer Answer) *CallError {
 	}
 	failed.Message = hidden.display(failed.Message)
 	if failed.RetryAfter == 0 {
-		failed.RetryAfter = seconds(firstText(s, a.errors.retryAfter, a.provider.errors.retryAfter))
+		failed.RetryAfter = egress.Delay(firstText(s, a.errors.retryAfter, a.provider.errors.retryAfter), answer.At)
 	}
 	return failed
 }
@@ -323,7 +264,8 @@ func commonMessage(body any) string {
 	return text
 }
 
-// classOfStatus returns the default class of a status, and whether it means that the credentials were rejected.
+// classOfStatus returns the default class of a status, and whether it means that the credentials were rejected. A status that is not
+// known is treated as x00 of its class (RFC 9110 §15).
 func classOfStatus(status int) (class Class, expired bool) {
 	switch status {
 	case 401:
@@ -336,10 +278,16 @@ func classOfStatus(status int) (class Class, expired bool) {
 		return ClassConflict, false
 	case 429:
 		return ClassLimited, false
-	case 400, 402, 405, 406, 411, 413, 414, 415, 416, 422, 428, 431, 451, 501:
+	case 501:
 		return ClassInvalid, false
-	case 408, 425, 500, 502, 503, 504:
+	case 408, 425:
 		return ClassUnavailable, false
+	}
+	switch {
+	case egress.ServerFailed(status):
+		return ClassUnavailable, false
+	case status >= 400 && status <= 499:
+		return ClassInvalid, false
 	}
 	return ClassUnknown, false
 }

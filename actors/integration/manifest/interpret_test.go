@@ -165,8 +165,8 @@ func TestCredentialsWithACommonPrefix(t *testing.T) {
 
 func TestPages(t *testing.T) {
 	t.Parallel()
-	p := load(t, "safety: read", `safety: read
-    pagination: {items: "${ .output.list }", next: "${ .body.next | values | {cursor: .} }"}`)
+	p := load(t, "id: {type: string}", "id: {type: string}\n        cursor: {type: string}", "safety: read", `safety: read
+    pagination: {items: "${ .output.list }", cursor: cursor, next: "${ .body.next }"}`)
 	a, _ := p.Action("get_thing")
 	input := map[string]any{"id": "x"}
 	answer := manifest.Answer{Status: 200, Body: []byte(`{"list":[1,2],"next":"c2"}`)}

@@ -154,7 +154,7 @@ func FuzzRequest(f *testing.F) {
 		r, err := a.Request(key, manifest.Call{Input: map[string]any{"id": id}})
 		if err != nil {
 			var field *manifest.InputError
-			if !errors.As(err, &field) || id != "" && id != "." && id != ".." {
+			if !errors.As(err, &field) || id != "" && !strings.Contains(id, ".") {
 				t.Fatalf("%q: %v", id, err)
 			}
 			return
@@ -165,7 +165,7 @@ func FuzzRequest(f *testing.F) {
 		}
 		segment, found := strings.CutPrefix(u.EscapedPath(), "/v1/things/")
 		got, err := url.PathUnescape(segment)
-		if u.Scheme != "https" || u.Host != "api.acme.test" || !found || strings.Contains(segment, "/") || err != nil || got != id {
+		if u.Scheme != "https" || u.Host != "api.acme.test" || !found || strings.Contains(segment, "/") || strings.Contains("/"+got+"/", "/../") || err != nil || got != id {
 			t.Fatalf("%q: got the URL %s", id, r.URL)
 		}
 		form, err := url.ParseQuery(string(r.Body))

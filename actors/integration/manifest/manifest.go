@@ -101,6 +101,7 @@ type ActionSpec struct {
 	Docs              string          `json:"docs"`
 	Scopes            []string        `json:"scopes"`
 	Input             map[string]any  `json:"input"`
+	Defaults          map[string]any  `json:"defaults"`
 	Example           map[string]any  `json:"example"`
 	Before            []StepSpec      `json:"before"`
 	Object            string          `json:"object"`
@@ -175,10 +176,11 @@ type GraphQLSpec struct {
 }
 
 // PaginationSpec describes the pages of a list: Items is an expression over {output}, and Next over the response yields the
-// fields of the input that change for the next page.
+// cursor of the next page, which the input takes in the field Cursor.
 type PaginationSpec struct {
-	Items string `json:"items"`
-	Next  string `json:"next"`
+	Items  string `json:"items"`
+	Cursor string `json:"cursor"`
+	Next   string `json:"next"`
 }
 
 // Duration is a time.Duration that is written as in 250ms, 30s, 5m or 1h.

@@ -85,9 +85,9 @@ func encodeParts(s *scope, parts []part, related bool, objects objectFinder) (co
 	}
 	pieces = append(pieces, piece{data: buffer.Bytes()})
 	if related {
-		return content{mime.FormatMediaType(relatedType, map[string]string{"boundary": writer.Boundary()}), pieces}, nil
+		return content{contentType: mime.FormatMediaType(relatedType, map[string]string{"boundary": writer.Boundary()}), pieces: pieces}, nil
 	}
-	return content{writer.FormDataContentType(), pieces}, nil
+	return content{contentType: writer.FormDataContentType(), pieces: pieces}, nil
 }
 
 // encode returns the part's header and body; the bool is false if the part yields no value.

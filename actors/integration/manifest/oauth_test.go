@@ -100,7 +100,7 @@ func TestTokenRequests(t *testing.T) {
 	}
 	r, err = method(t, apiKeyAuth, `- id: o
     kind: client_credentials
-    oauth2: {token_url: https://id.acme.test/t, default_scopes: [a, b], token_params: {audience: x, account: "${ .settings.account }", twice: "${ .credentials.client_id * 2 }"}}`).
+    oauth2: {token_url: https://id.acme.test/t, default_scopes: [a, b], token_params: {audience: x, account: "${ .settings | .[\"acc\" + \"ount\"] }", twice: "${ .credentials.client_id * 2 }"}}`).
 		GrantRequest(manifest.Connection{Settings: map[string]any{"account": "7"}, Credentials: map[string]any{"client_id": "id", "client_secret": "sec"}}, time.Now(), "1")
 	if err != nil || string(r.Body) != "account=7&audience=x&client_id=id&client_secret=sec&grant_type=client_credentials&scope=a+b&twice=idid" {
 		t.Errorf("client credentials: %v %v", r, err)

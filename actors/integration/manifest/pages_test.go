@@ -16,33 +16,48 @@ func TestNextPage(t *testing.T) {
 	t.Parallel()
 	const header = `<https://api.acme.test/v1/things?page=3>; rel="next"`
 	for _, c := range []struct{ name, next, body, want string }{
-		{"cursor", `${ .body.next | values | {cursor: .} }`, `{"next":"c2"}`, `{"cursor":"c2","id":"x","page":1}`},
-		{"empty string is a value", `${ .body.next | values | {cursor: .} }`, `{"next":""}`, `{"cursor":"","id":"x","page":1}`},
-		{"null", `${ .body.next | values | {cursor: .} }`, `{"next":null}`, ``},
-		{"absent", `${ .body.next | values | {cursor: .} }`, `{}`, ``},
+		{"cursor", `${ .body.next }`, `{"next":"c2"}`, `"c2"`},
+		{"number", `${ .body.next }`, `{"next":12345678901234567890}`, `12345678901234567890`},
+		{"empty string", `${ .body.next }`, `{"next":""}`, ``},
+		{"null", `${ .body.next }`, `{"next":null}`, ``},
+		{"absent", `${ .body.next }`, `{}`, ``},
+		{"nothing", `${ empty }`, `{}`, ``},
 		{"literal null", `${ null }`, `{}`, ``},
-		{"page number", `${ select(.body.more) | {page: (.input.page + 1)} }`, `{"more":true}`, `{"id":"x","page":2}`},
-		{"replaces a field", `${ {id: "y"} }`, `{}`, `{"id":"y","page":1}`},
-		{"empty object", `${ {} }`, `{}`, `{"id":"x","page":1}`},
-		{"header", `${ .headers.link | capture("page=(?<page>[0-9]+)>; rel=.next") }`, `{}`, `{"id":"x","page":"3"}`},
-		{"status", `${ select(.status == 206) | {page: 9} }`, `{}`, ``},
-		{"string", `${ .body.next }`, `{"next":"c2"}`, `error: evaluating next page of get_thing: not an object`},
-		{"list", `${ [1] }`, `{}`, `error: evaluating next page of get_thing: not an object`},
-		{"false", `${ false }`, `{}`, `error: evaluating next page of get_thing: not an object`},
+		{"page number", `${ select(.body.more) | .input.page + 1 }`, `{"more":true}`, `2`},
+		{"zero", `${ 0 }`, `{}`, `0`},
+		{"header", `${ .headers.link | capture("page=(?<page>[0-9]+)>; rel=.next").page }`, `{}`, `"3"`},
+		{"status", `${ select(.status == 206) | 9 }`, `{}`, ``},
+		{"object", `${ {page: 2} }`, `{}`, `error: evaluating the next page of get_thing: not a string or number`},
+		{"list", `${ [1] }`, `{}`, `error: evaluating the next page of get_thing: not a string or number`},
+		{"false", `${ false }`, `{}`, `error: evaluating the next page of get_thing: not a string or number`},
 		{"fails", `${ .body.next.deep }`, `{"next":"c2"}`, `error: `},
-		{"credentials", `${ .credentials | values | {a: .} }`, `{}`, ``},
+		{"credentials", `${ .credentials | values | "secret" }`, `{}`, ``},
+		{"an echoed credential", `${ .body.next }`, `{"next":"at-k3y-k3y-k3y"}`, `"at-[redacted]"`},
 	} {
-		p := load(t, "safety: read", "safety: read\n    pagination: {next: '"+c.next+"'}")
+		p := load(t, "id: {type: string}", "id: {type: string}\n        page: {}", "safety: read", "safety: read\n    pagination: {cursor: page, next: '"+c.next+"'}")
 		a, _ := p.Action("get_thing")
 		input := map[string]any{"id": "x", "page": 1}
 		before := maps.Clone(input)
-		next, more, err := a.NextPage(key, input, manifest.Answer{Status: 200, Header: http.Header{"Link": {header}}, Body: []byte(c.body)})
-		got := ""
+		answer := manifest.Answer{Status: 200, Header: http.Header{"Link": {header}}, Body: []byte(c.body)}
+		next, more, err := a.NextPage(key, input, answer)
+		output, failed := a.Interpret(key, input, answer)
+		got, shown := "", ""
 		switch {
 		case err != nil:
 			got = "error: " + err.Error()
-		case more:
-			got = text(next)
+			if failed == nil || failed.Code != "output" {
+				t.Errorf("%s: the call answered %v, %v", c.name, output, failed)
+			}
+		default:
+			if more {
+				got = text(next["page"])
+			}
+			if cursor, ok := output.(map[string]any)[manifest.NextCursorField]; ok {
+				shown = text(cursor)
+			}
+			if shown != got {
+				t.Errorf("%s: the output has the cursor %s, the next input %s", c.name, shown, got)
+			}
 		}
 		if got != c.want && (c.want != "error: " || !strings.HasPrefix(got, c.want)) {
 			t.Errorf("%s: got %q, want %q", c.name, got, c.want)
@@ -50,6 +65,35 @@ func TestNextPage(t *testing.T) {
 		if !maps.Equal(input, before) {
 			t.Errorf("%s: the input was modified: %v", c.name, input)
 		}
+	}
+}
+
+// TestPageOutputs: the output of a page is an object, whatever the manifest's output, and has the cursor exactly if there is one.
+func TestPageOutputs(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ output, schema, body, want string }{
+		{"${ .body }", "{type: object, properties: {a: {type: string}}}", `{"a":1,"next":"c"}`, `{"a":1,"next":"c","next_cursor":"c"}`},
+		{"${ .body.list }", "{type: array, items: {type: integer}}", `{"list":[1,2],"next":"c"}`, `{"items":[1,2],"next_cursor":"c"}`},
+		{"${ .body.list }", "{type: array, items: {type: integer}}", `{"list":[]}`, `{"items":[]}`},
+		{"${ {a: 1, next_cursor: .body.next} }", "{type: object}", `{"next":""}`, `{"a":1}`},
+		{"${ null }", "{type: object}", `{"next":"c"}`, `{"next_cursor":"c"}`},
+	} {
+		p := load(t, "id: {type: string}", "id: {type: string}\n        page: {type: string}", "safety: read",
+			"safety: read\n    output: '"+c.output+"'\n    output_schema: "+c.schema+"\n    pagination: {cursor: page, next: '${ .body.next }'}")
+		a, _ := p.Action("get_thing")
+		output, failed := a.Interpret(key, map[string]any{"id": "x"}, manifest.Answer{Status: 200, Body: []byte(c.body)})
+		if failed != nil || text(output) != c.want {
+			t.Errorf("%s of %s: got %s, %v, want %s", c.output, c.body, text(output), failed, c.want)
+		}
+		schema := text(a.OutputSchema)
+		if !strings.Contains(schema, `"next_cursor":{"description":"The cursor of the next page, for the input's page; absent on the last page.","type":"string"}`) ||
+			!strings.Contains(schema, `"type":"object"`) {
+			t.Errorf("%s: the output schema is %s", c.output, schema)
+		}
+	}
+	_, err := manifest.Load([]byte(changed(t, "safety: read", "safety: read\n    pagination: {cursor: page, next: '${ .body.next }'}")))
+	if err == nil || !strings.Contains(err.Error(), "/actions/get_thing/pagination/cursor: the input has no field page") {
+		t.Errorf("a cursor that the input does not have: %v", err)
 	}
 }
 
@@ -73,7 +117,7 @@ func TestItems(t *testing.T) {
 		{"${ .output.list }", map[string]any{}, "null"}, {"${ .output.list }", "text", "null"}, {"${ .output }", map[string]any{"a": 1}, "null"},
 		{"${ .output | map(.id) }", []any{map[string]any{"id": 7}}, "[7]"}, {"${ .input }", []any{1}, "null"},
 	} {
-		a, _ := load(t, "safety: read", "safety: read\n    pagination: {items: '"+c.items+"', next: '${ null }'}").Action("get_thing")
+		a, _ := load(t, "safety: read", "safety: read\n    pagination: {items: '"+c.items+"', cursor: id, next: '${ null }'}").Action("get_thing")
 		if got := text(a.Items(c.output)); got != c.want {
 			t.Errorf("%s of %v: got %s, want %s", c.items, c.output, got, c.want)
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"regexp"
@@ -172,14 +173,23 @@ func (r *reader) scalar(n *yaml.Node, pointer string) any {
 	case "!!int":
 		var i int64
 		if n.Decode(&i) == nil {
-			return json.Number(strconv.FormatInt(i, 10))
+			return r.number(n, pointer, strconv.FormatInt(i, 10))
 		}
 	case "!!float":
 		var f float64
 		if n.Decode(&f) == nil && !math.IsInf(f, 0) && !math.IsNaN(f) {
-			return json.Number(strconv.FormatFloat(f, 'g', -1, 64))
+			return r.number(n, pointer, strconv.FormatFloat(f, 'g', -1, 64))
 		}
 	}
 	r.fault(n, pointer, "has no JSON equivalent")
 	return nil
+}
+
+// number returns a number as it is read. What is written in another way is a fault, since it may be meant as text: a version such as 1.10,
+// an id such as 0123, which YAML takes for octal, or a date such as 2022_06.
+func (r *reader) number(n *yaml.Node, pointer, text string) any {
+	if n.Value != text {
+		r.fault(n, pointer, fmt.Sprintf("is read as the number %s: write that, or %q in quotation marks if it is text", text, n.Value))
+	}
+	return json.Number(text)
 }

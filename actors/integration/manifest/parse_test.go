@@ -92,7 +92,7 @@ func TestFaultPositions(t *testing.T) {
 		{"optional path parameter", "      required: [id]\n", "", "13:11: /actions/get_thing/path: {id} must be in params or a required field"},
 		{"unused parameter", "safety: read", "safety: read\n    params: {other: x}", "12:21: /actions/get_thing/params/other: the path has no parameter {other}"},
 		{"broken parameter", "/things/{id}", "/things/{id", "13:11: /actions/get_thing/path: path parameters must be written as {name}"},
-		{"query in the path", "/things/{id}", "/things/{id}?a=b", "13:11: /actions/get_thing/path: must begin with /"},
+		{"query in the path", "/things/{id}", "/things/{id}?a=b", "13:11: /actions/get_thing/path: must have no query"},
 		{"dot segments in the path", "/things/{id}", "/../{id}", "13:11: /actions/get_thing/path: must begin with /"},
 		{"unknown scope", "safety: read", "safety: read\n    scopes: [all]", "12:14: /actions/get_thing/scopes/0: scope all is not"},
 		{"wrong example", "safety: read", "safety: read\n    example: {id: 7}", "12:19: /actions/get_thing/example/id: must be string, not number"},

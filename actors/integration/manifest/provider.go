@@ -40,6 +40,8 @@ type Provider struct {
 	headers  *tree
 	success  *tree
 	errors   errorRules
+	// brackets means that the provider's forms name nested members a[b], as at least one action does.
+	brackets bool
 }
 
 // Action returns the action with an id.
@@ -110,11 +112,12 @@ type Call struct {
 type Action struct {
 	ID, Title, Description, Docs string
 	Scopes                       []string
-	// Input is the JSON Schema of the input.
+	// Input is the JSON Schema of the input. Fields with a default are not required in it.
 	Input map[string]any
 	// Example is a valid input; nil if there is none.
 	Example map[string]any
-	// OutputSchema is the JSON Schema of the output; nil if the manifest declares none. It is not enforced.
+	// OutputSchema is the JSON Schema of the output; nil if the manifest declares none. It is not enforced. That of a paginated
+	// action includes NextCursorField.
 	OutputSchema any
 	// Method and Path are as written, for display; either may be an expression.
 	Method, Path string
@@ -122,6 +125,9 @@ type Action struct {
 	Safety egress.Safety
 	// Paginated reports whether NextPage may return another page.
 	Paginated bool
+	// Cursor is the field of the input that takes a page's cursor, which the previous page's output has as NextCursorField; "" if
+	// the action is not paginated.
+	Cursor string
 	// Before are the requests to make first, in this order.
 	Before []Step
 
@@ -144,6 +150,7 @@ type Action struct {
 	readings          map[string]limitTrees
 	output            *tree
 	items, next       *tree
+	defaults          map[string]*tree
 }
 
 // Step is a request that precedes an action's own. Later requests refer to its output by its ID. Steps have no lasting effect

@@ -46,17 +46,23 @@ var proxyAction = sync.OnceValue(func() *Action {
 func proxyOf(p *Provider) *Action {
 	a := *proxyAction()
 	a.provider, a.baseURL = p, p.baseURL
+	own := *a.body
+	own.brackets = p.brackets
+	a.body = &own
 	return &a
 }
 
 // Whole returns a response as {status, headers, body}, with object if it was stored as one. Credentials are redacted as by
-// Interpret.
-func (a *Action) Whole(conn Connection, input map[string]any, answer Answer) map[string]any {
+// Interpret, and base64 is set if the body is that. The error is that of a text which cannot be decoded.
+func (a *Action) Whole(conn Connection, input map[string]any, answer Answer) (map[string]any, error) {
 	s, end := a.answerScope(a.provider.secretsOf(conn), input, answer)
 	defer end()
 	whole := map[string]any{"status": s.root["status"], "headers": s.root["headers"], "body": s.root["body"]}
+	if s.root["base64"] == true {
+		whole["base64"] = true
+	}
 	if answer.Object != nil {
 		whole["object"] = answer.Object
 	}
-	return whole
+	return whole, s.unreadable
 }

@@ -93,11 +93,27 @@ func TestWholeResponse(t *testing.T) {
 	t.Parallel()
 	p := load(t)
 	answer := manifest.Answer{Status: 418, Header: http.Header{"X-Echo": {"k3y-k3y-k3y", "b"}}, Body: []byte(`{"token":"k3y-k3y-k3y","n":1.0}`)}
-	if got := text(p.Proxy.Whole(key, nil, answer)); got != `{"body":{"n":1.0,"token":"[redacted]"},"headers":{"x-echo":"[redacted], b"},"status":418}` {
+	whole := func() string {
+		t.Helper()
+		value, err := p.Proxy.Whole(key, nil, answer)
+		if err != nil {
+			return err.Error()
+		}
+		return text(value)
+	}
+	if got := whole(); got != `{"body":{"n":1.0,"token":"[redacted]"},"headers":{"x-echo":"[redacted], b"},"status":418}` {
 		t.Errorf("got %s", got)
 	}
+	answer.Body, answer.Header = []byte("PNG"), http.Header{"Content-Type": {"image/png"}}
+	if got := whole(); !strings.Contains(got, `"base64":true,"body":"UE5H"`) {
+		t.Errorf("an image: got %s", got)
+	}
+	answer.Body, answer.Header = []byte("\xff\xfe\xfd"), http.Header{"Content-Type": {"text/csv"}}
+	if got := whole(); !strings.Contains(got, "not text in its charset") {
+		t.Errorf("an undecodable text: got %s", got)
+	}
 	answer.Body, answer.Object = nil, map[string]any{"id": "o1"}
-	if got := text(p.Proxy.Whole(key, nil, answer)); !strings.Contains(got, `"body":null`) || !strings.Contains(got, `"object":{"id":"o1"}`) {
+	if got := whole(); !strings.Contains(got, `"body":null`) || !strings.Contains(got, `"object":{"id":"o1"}`) {
 		t.Errorf("stored response: got %s", got)
 	}
 }

@@ -3,6 +3,7 @@ package manifest
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -117,25 +118,25 @@ func (a *Action) build(s *scope, conn Connection, call Call) (*Request, error) {
 	if r.ToObject = answer == AnswerObject; r.ToObject {
 		r.Header.Set("Accept", "*/*")
 	}
-	body, err := a.body.encode(s, call.Object)
+	header, err := a.ownHeaders(s)
+	if err != nil {
+		return nil, fmt.Errorf("headers: %w", err)
+	}
+	body, err := a.body.encode(s, header.Get("Content-Type"), call.Object)
 	if err != nil {
 		return nil, fmt.Errorf("body: %w", err)
 	}
 	body.setBody(r)
+	if body.ownType {
+		header.Del("Content-Type")
+	}
+	maps.Copy(r.Header, header)
 	if a.timeout == 0 && (r.ToObject || r.Source != nil) {
 		r.Timeout = max(r.Timeout, objectTimeout)
 	}
 	if a.url != nil {
-		if err := addHeaders(s, a.headers, r.Header); err != nil {
-			return nil, fmt.Errorf("headers: %w", err)
-		}
 		r.URL, r.Host = u.String(), u.Host
 		return r, nil
-	}
-	for _, headers := range []*tree{a.provider.headers, a.headers} {
-		if err := addHeaders(s, headers, r.Header); err != nil {
-			return nil, fmt.Errorf("headers: %w", err)
-		}
 	}
 	if a.idempotencyHeader != "" && call.IdempotencyKey != "" {
 		r.Header.Set(a.idempotencyHeader, call.IdempotencyKey)
@@ -255,6 +256,17 @@ func (a *Action) setMethod(s *scope, call Call, r *Request) error {
 		}
 	}
 	return nil
+}
+
+// ownHeaders evaluates the provider's headers and the action's. A request to an address that the provider returned has only its own.
+func (a *Action) ownHeaders(s *scope) (http.Header, error) {
+	header := http.Header{}
+	if a.url == nil {
+		if err := addHeaders(s, a.provider.headers, header); err != nil {
+			return nil, err
+		}
+	}
+	return header, addHeaders(s, a.headers, header)
 }
 
 // addHeaders evaluates headers and sets them, replacing those of the same name.

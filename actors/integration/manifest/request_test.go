@@ -34,11 +34,11 @@ func request(t *testing.T, p *manifest.Provider, conn manifest.Connection, input
 func TestRequestsAreEscaped(t *testing.T) {
 	t.Parallel()
 	p := load(t, "safety: read", `safety: read
-    query: {q: "${ .input.id }", many: [a, "${ .input.id }"], none: "${ .input.absent }", flag: true, "n&m": 1.50}
+    query: {q: "${ .input.id }", many: [a, "${ .input.id }"], none: "${ .input.id | empty }", flag: true, "n&m": 1.5}
     headers: {X-Thing: "fixed", X-None: "${ null }"}`)
 	for id, path := range map[string]string{
-		"plain": "/v1/things/plain", "a/b": "/v1/things/a%2Fb", "../x": "/v1/things/..%2Fx", "a?b#c": "/v1/things/a%3Fb%23c",
-		"é ü": "/v1/things/%C3%A9%20%C3%BC", "%2e%2e": "/v1/things/%252e%252e", "a&b=c": "/v1/things/a&b=c", "...": "/v1/things/...",
+		"plain": "/v1/things/plain", "a/b": "/v1/things/a%2Fb", "a..b/c": "/v1/things/a..b%2Fc", "a?b#c": "/v1/things/a%3Fb%23c",
+		"é ü": "/v1/things/%C3%A9%20%C3%BC", "%2F100%": "/v1/things/%252F100%25", "%2e%2e": "/v1/things/%252e%252e", "a&b=c": "/v1/things/a&b=c", "...": "/v1/things/...",
 	} {
 		r := request(t, p, key, map[string]any{"id": id})
 		u, err := url.Parse(r.URL)
@@ -57,7 +57,7 @@ func TestRequestsAreEscaped(t *testing.T) {
 		}
 	}
 	a, _ := p.Action("get_thing")
-	for _, id := range []any{"", ".", "..", nil} {
+	for _, id := range []any{"", ".", "..", "../x", "a/../b", `a\..\b`, "..;x", nil} {
 		_, err := a.Request(key, manifest.Call{Input: map[string]any{"id": id}})
 		var field *manifest.InputError
 		if !errors.As(err, &field) || field.Fields[0].Pointer != "/id" {
@@ -162,8 +162,13 @@ func TestPathExpressions(t *testing.T) {
 	a, _ := p.Action("get_thing")
 	for path, want := range map[string]string{
 		"/a/b": "https://api.acme.test/v1/a/b", "/a%2Fb": "https://api.acme.test/v1/a%2Fb", "/a b": "https://api.acme.test/v1/a%20b",
-		"/a?b=c#d": "https://api.acme.test/v1/a%3Fb=c%23d", "//evil.org/x": "https://api.acme.test/v1//evil.org/x", "/": "https://api.acme.test/v1/",
-		"": "", "a": "", "/..": "", "/a/../b": "", "/%2e%2e/b": "", "/a\\b": "", "/a\nb": "", "/%zz": "", "https://evil.org": "", "@evil.org": "",
+		"/projects/équipe%2Fapp": "https://api.acme.test/v1/projects/%C3%A9quipe%2Fapp", "/my group%2fapp": "https://api.acme.test/v1/my%20group%2fapp",
+		"/tel/%2B49 30": "https://api.acme.test/v1/tel/%2B49%2030", "/a+b;c=d,e@f:g!$&'()*": "https://api.acme.test/v1/a+b;c=d,e@f:g!$&'()*",
+		"/a%3Fb%23c%25d": "https://api.acme.test/v1/a%3Fb%23c%25d", `/"<>[]^{|}` + "`": "https://api.acme.test/v1/%22%3C%3E%5B%5D%5E%7B%7C%7D%60",
+		"/a%5Cb": "https://api.acme.test/v1/a%5Cb", "/a%252Fb": "https://api.acme.test/v1/a%252Fb", "/...": "https://api.acme.test/v1/...",
+		"//evil.org/x": "https://api.acme.test/v1//evil.org/x", "/": "https://api.acme.test/v1/", "/a//b/": "https://api.acme.test/v1/a//b/",
+		"": "", "a": "", "/..": "", "/a/../b": "", "/%2e%2e/b": "", "/a%2F..%2Fb": "", "/a%5c..%5cb": "", "/%252e%252e/b": "", "/..;x/b": "", "/.": "",
+		"/a\\b": "", "/a\nb": "", "/a%0Ab": "", "/%zz": "", "/100%": "", "https://evil.org": "", "@evil.org": "", "/a?b=c": "", "/a#b": "", "/a?": "",
 	} {
 		r, err := a.Request(key, manifest.Call{Input: map[string]any{"id": path}})
 		switch {

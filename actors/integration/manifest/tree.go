@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // tree is a compiled YAML value whose leaves may be expressions.
@@ -27,6 +28,9 @@ func (c *compiler) value(value any, pointer string) *tree {
 	switch v := value.(type) {
 	case string:
 		if !isExpression(v) {
+			if !c.trusted && strings.Contains(v, "${") {
+				c.fault(pointer, "%s", errPartial)
+			}
 			return &tree{literal: v}
 		}
 		expr := &expression{text: v}
@@ -34,11 +38,15 @@ func (c *compiler) value(value any, pointer string) *tree {
 			if err := expr.compile(); err != nil {
 				c.fault(pointer, "%v", err)
 			}
+			c.placed = append(c.placed, placed{v, pointer})
 		}
 		return &tree{expr: expr}
 	case map[string]any:
 		t := &tree{keys: slices.Sorted(maps.Keys(v)), object: make(map[string]*tree, len(v))}
 		for _, key := range t.keys {
+			if !c.trusted && strings.Contains(key, "${") {
+				c.fault(pointer, "the key %s is not evaluated: an expression must yield the whole object", key)
+			}
 			t.object[key] = c.value(v[key], pointerTo(pointer, key))
 		}
 		return t

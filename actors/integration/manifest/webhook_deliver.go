@@ -172,7 +172,7 @@ func (w *Webhook) Events(r webhook.Request) ([]WebhookEvent, error) {
 		if err != nil {
 			return nil, err
 		}
-		if event.Payload, err = json.Marshal(item); err != nil {
+		if event.Payload, err = encodeJSON(item); err != nil {
 			return nil, fmt.Errorf("encoding event payload: %w", err)
 		}
 		events = append(events, event)
@@ -215,7 +215,7 @@ func (w *Webhook) payloadOf(r webhook.Request, decoded any) (json.RawMessage, er
 	if json.Valid(text) {
 		return json.RawMessage(text), nil
 	}
-	payload, err := json.Marshal(decoded)
+	payload, err := encodeJSON(decoded)
 	if err != nil {
 		return nil, fmt.Errorf("encoding event payload: %w", err)
 	}

@@ -6,6 +6,9 @@ import (
 	"errors"
 	"io"
 	"strings"
+	"unicode/utf8"
+
+	"golang.org/x/text/encoding/htmlindex"
 )
 
 var errXML = errors.New("invalid or unsupported XML")
@@ -16,10 +19,14 @@ var errXML = errors.New("invalid or unsupported XML")
 func decodeXML(data []byte) (any, error) {
 	decoder := xml.NewDecoder(bytes.NewReader(data))
 	decoder.CharsetReader = func(charset string, input io.Reader) (io.Reader, error) {
-		if strings.EqualFold(charset, "us-ascii") {
+		if utf8.Valid(data) { // it was decoded by its content type or byte-order mark
 			return input, nil
 		}
-		return nil, errXML
+		named, err := htmlindex.Get(charset)
+		if err != nil {
+			return nil, errXML
+		}
+		return named.NewDecoder().Reader(input), nil
 	}
 	for {
 		token, err := decoder.Token()

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"net/http/httptest"
@@ -237,8 +238,8 @@ func (w *wireCase) checkResult(t *testing.T, a *manifest.Action, conn manifest.C
 	if w.Error == nil {
 		if failed != nil {
 			t.Errorf("%s: %v", name, failed)
-		} else if w.Output != nil && asJSON(t, output) != asJSON(t, w.Output) {
-			t.Errorf("%s: output is\n%s, want\n%s", name, asJSON(t, output), asJSON(t, w.Output))
+		} else if want := w.page(a); w.Output != nil && asJSON(t, output) != asJSON(t, want) {
+			t.Errorf("%s: output is\n%s, want\n%s", name, asJSON(t, output), asJSON(t, want))
 		}
 	} else {
 		w.checkError(t, name, failed)
@@ -259,6 +260,21 @@ func (w *wireCase) checkResult(t *testing.T, a *manifest.Action, conn manifest.C
 	if more && a.ValidateInput(next) != nil {
 		t.Errorf("%s: invalid input for the next page: %v", name, a.ValidateInput(next))
 	}
+}
+
+// page returns the expected output. That of a paginated action has the cursor of Next, and a list in items.
+func (w *wireCase) page(a *manifest.Action) any {
+	if !a.Paginated || w.Output == nil {
+		return w.Output
+	}
+	page, ok := w.Output.(map[string]any)
+	if page = maps.Clone(page); !ok {
+		page = map[string]any{"items": w.Output}
+	}
+	if delete(page, manifest.NextCursorField); w.Next[a.Cursor] != nil {
+		page[manifest.NextCursorField] = w.Next[a.Cursor]
+	}
+	return page
 }
 
 // checkError compares an error with the expected one.

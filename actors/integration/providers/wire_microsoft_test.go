@@ -53,7 +53,7 @@ func TestMicrosoftPages(t *testing.T) {
 		input                  map[string]any
 		want                   string
 	}{
-		{"outlook_mail", "list_messages", `{"value":[{},{}],"@odata.nextLink":"https://graph.microsoft.com/v1.0/me/messages?$top=2&$skip=4"}`, map[string]any{"top": 2, "skip": 2}, `{"skip":4,"top":2}`},
+		{"outlook_mail", "list_messages", `{"value":[{},{}],"@odata.nextLink":"https://graph.microsoft.com/v1.0/me/messages?$top=2&$skip=4"}`, map[string]any{"top": 2, "skip": 2}, `{"skip":2,"skipToken":"skip:4","top":2}`},
 		{"outlook_mail", "list_messages", `{"value":[{}],"@odata.nextLink":"https://graph.microsoft.com/v1.0/me/messages?$search=%22x%22&$skiptoken=MSZ%3dVF"}`, map[string]any{"search": "x"}, `{"search":"x","skipToken":"MSZ=VF"}`},
 		{"outlook_mail", "list_messages", `{"value":[{}]}`, nil, ``},
 		{"onedrive", "list_children", `{"value":[{}],"@odata.nextLink":"https://graph.microsoft.com/v1.0/x?$skiptoken=a%2fb&$top=1"}`, map[string]any{"driveId": "d"}, `{"driveId":"d","skipToken":"a/b"}`},

@@ -141,11 +141,11 @@ func TestGitHub(t *testing.T) {
 		return manifest.Connection{BaseURL: address, Credentials: map[string]any{"token": "github_pat_0123456789"}}
 	}
 	address, last := serve(t, 201, `{"id":1,"number":7,"html_url":"https://github.com/o/r/issues/7"}`)
-	output, failed := call(t, "github", "create_issue", with(address), map[string]any{"owner": "o/../x", "repo": "r", "title": "<b>", "milestone": nil})
+	output, failed := call(t, "github", "create_issue", with(address), map[string]any{"owner": "o/x", "repo": "r", "title": "<b>", "milestone": nil})
 	if failed != nil || asJSON(t, output) != `{"html_url":"https://github.com/o/r/issues/7","id":1,"number":7}` {
 		t.Errorf("got %v, %v", output, failed)
 	}
-	if last.path != "/repos/o%2F..%2Fx/r/issues" || last.body != `{"milestone":null,"title":"<b>"}` || last.header.Get("Accept") != "application/vnd.github+json" {
+	if last.path != "/repos/o%2Fx/r/issues" || last.body != `{"milestone":null,"title":"<b>"}` || last.header.Get("Accept") != "application/vnd.github+json" {
 		t.Errorf("GitHub received %+v", last)
 	}
 	for _, c := range []struct {

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"sync"
@@ -67,7 +66,7 @@ func (b natsBus) answer(ctx context.Context, m *nats.Msg, handle func(ctx contex
 	if out.Data, err = handle(ctx, m.Data); err != nil {
 		problem := subjects.ProblemOf(err, "", "")
 		out.Header.Set(mesh.HeaderErrorCode, string(problem.Code))
-		out.Data, err = json.Marshal(problem)
+		out.Data, err = subjects.Encode(problem)
 	}
 	if err == nil {
 		err = b.conn.PublishMsg(out)

@@ -67,11 +67,11 @@ func sendOnce[Reply any](ctx context.Context, e *Engine, number int, c command[R
 	if e.single {
 		return reply, errPartitionMoving
 	}
-	arguments, err := json.Marshal(c)
+	arguments, err := subjects.Encode(c)
 	if err != nil {
 		return reply, fmt.Errorf("encoding a command: %w", err)
 	}
-	data, err := json.Marshal(envelope{Operation: c.operation(), Arguments: arguments})
+	data, err := subjects.Encode(envelope{Operation: c.operation(), Arguments: arguments})
 	if err != nil {
 		return reply, fmt.Errorf("encoding a command: %w", err)
 	}
@@ -165,7 +165,7 @@ func receiveAs[C command[Reply], Reply any](ctx context.Context, p *partition, a
 	if err != nil {
 		return nil, err
 	}
-	return json.Marshal(reply)
+	return subjects.Encode(reply)
 }
 
 // carryOut runs a command on the partition of this process. If the partition was closed meanwhile, the next owner must run it.

@@ -177,7 +177,7 @@ func (s sqlStore) publishEnded(ctx context.Context, tx database.Tx, executions [
 			part := all[:min(len(all), endedPerEvent)]
 			all = all[len(part):]
 			id := part[0].ExecutionID
-			data, err := json.Marshal(subjects.ExecutionsFinished.New(id, user, s.Now(), subjects.ExecutionsEnded{Executions: part}))
+			data, err := subjects.Encode(subjects.ExecutionsFinished.New(id, user, s.Now(), subjects.ExecutionsEnded{Executions: part}))
 			if err != nil {
 				return fmt.Errorf("encoding an event: %w", err)
 			}
