@@ -36,7 +36,7 @@ func (c *calls) sendOnce(ctx context.Context, row engine.Row, call *machine.Call
 	err := c.Guard.Do(ctx, row.Grant(), subjects.ScopeWorkflowsExecute, func(ctx context.Context, started func()) (err error) {
 		response, err = c.egress.Do(ctx, egress.Request{
 			Method: request.Method, URL: request.URL, Header: header, Body: request.Body, NoRedirect: true,
-			Timeout: c.config.StepTimeout, Started: started,
+			Timeout: c.config.StepTimeout, Started: started, MaxBody: request.MaxBody,
 		})
 		return err
 	})

@@ -148,9 +148,9 @@ func InputOf(input json.RawMessage, limit int) (string, error) {
 	if len(input) > limit {
 		return "", subjects.Errorf(subjects.CodeTooLarge, "the input has %d bytes, the limit is %d", len(input), limit)
 	}
-	value, err := language.Decode(input)
+	value, err := language.DecodeStrict(input)
 	if err != nil {
-		return "", subjects.InvalidField("input", "is not JSON")
+		return "", subjects.InvalidField("input", "cannot be read: %v", err)
 	}
 	return string(language.Canonical(value)), nil
 }

@@ -159,6 +159,7 @@ func wholeNumber(value any, least, most int) (int, bool) {
 	case float64:
 		number = value
 	}
+	// A json.Number has a fraction.
 	if number != math.Trunc(number) || number < float64(least) || number > float64(most) { // NaN is not equal to itself
 		return 0, false
 	}

@@ -149,9 +149,9 @@ func (e *Engine) Output(data json.RawMessage) (any, error) {
 		return nil, machine.NewError(machine.TypeRuntime, fmt.Sprintf(
 			"the call returned %d bytes, the limit is %d", len(data), e.Config.MaxResult))
 	}
-	value, err := language.Decode(data)
+	value, err := language.DecodeStrict(data)
 	if err != nil {
-		return nil, machine.NewError(machine.TypeCommunication, "the call did not return JSON")
+		return nil, machine.NewError(machine.TypeCommunication, "the call returned JSON that cannot be read: "+err.Error())
 	}
 	return value, nil
 }

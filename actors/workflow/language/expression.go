@@ -180,23 +180,38 @@ func Text(value any) string {
 // allowed.
 func (f field) checkExpression(text string) {
 	if _, err := parseExpression(expressionBody(text)); err != nil {
+		if strings.Count(text, "${") > 1 {
+			err = embeddedExpression(text)
+		}
 		f.fault(CodeExpression, err.Error())
 		return
 	}
 	if f.reader.secretsAllowed == 0 && mentionsSecrets(text) {
-		f.fault(CodeExpression, "$secrets may be used only in the arguments of a call, in an authentication, and in the "+
-			"input.from of a call; anywhere else its value would be written to the log")
+		f.fault(CodeExpression, "$secrets may be used only in the arguments of a call, in an authentication, in the input.from of a "+
+			"call, and in if, while and the when of a switch: anywhere else its value would be written to the history")
+	}
+	for _, match := range secretsVariable.FindAllStringSubmatch(text, -1) {
+		name := match[1] + match[2]
+		if name != "" && !slices.Contains(f.reader.workflow.Use.Secrets, name) && f.reader.secretsAllowed > 0 {
+			f.reference("use.secrets", name, f.reader.workflow.Use.Secrets)
+		}
 	}
 	f.reader.expressions = append(f.reader.expressions, locatedExpression{f, text})
 }
 
-var secretsVariable = regexp.MustCompile(`\$secrets\b`)
+// secretsVariable matches $secrets, and the name of the secret where it is written as $secrets.name or $secrets["name"].
+var secretsVariable = regexp.MustCompile(`\$secrets\b(?:\.([a-zA-Z_]\w*)|\.?\["([^"\\]*)"\])?`)
 
 func mentionsSecrets(text string) bool { return secretsVariable.MatchString(text) }
 
 // UsesSecrets reports whether the arguments or the input of a call mention $secrets.
 func (t *Task) UsesSecrets() bool {
 	return t.DeferredInput || t.Call != nil && mentionsSecrets(string(Canonical(t.Call.With)))
+}
+
+// UsesSecrets reports whether the values of a policy come from a secret or mention $secrets.
+func (a *Authentication) UsesSecrets() bool {
+	return a.Secret != "" || mentionsSecrets(string(Canonical(a.Parameters)))
 }
 
 // locatedExpression is an expression with its position.
@@ -213,13 +228,25 @@ func (r *reader) checkNames() {
 		program := expressionBody(expression.text)
 		err, known := seen[program]
 		if !known {
-			err = compile(program, r.variables).err
+			err = r.suggestVariable(compile(program, r.variables).err)
 			seen[program] = err
 		}
 		if err != nil {
 			expression.fault(CodeExpression, err.Error())
 		}
 	}
+}
+
+// suggestVariable adds the variable that was probably meant to the error of an expression with an undefined one.
+func (r *reader) suggestVariable(err error) error {
+	if err == nil {
+		return nil
+	}
+	name, undefined := strings.CutPrefix(err.Error(), "variable not defined: $")
+	if suggestion := Suggest(name, slices.Concat(Variables, r.variables)); undefined && suggestion != "" {
+		return fmt.Errorf("%w: did you mean $%s?", err, suggestion)
+	}
+	return err
 }
 
 // expression takes a field that is always an expression, with or without `${ }`.
@@ -244,8 +271,11 @@ func (f field) checkTemplate() {
 		return
 	}
 	if !f.isObject() {
-		if text, ok := f.text(); ok && IsExpression(text) {
+		switch text, ok := f.text(); {
+		case ok && IsExpression(text):
 			f.checkExpression(text)
+		case ok && strings.Contains(text, "${") && strings.Contains(text, "}"):
+			f.reader.warn(f, "the text is taken as it is: "+embeddedExpression(text).Error())
 		}
 		return
 	}

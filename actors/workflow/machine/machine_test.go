@@ -60,7 +60,7 @@ do: [{a: {set: {x: '${ .v }'}}}]`, `{"in":{"v":5}}`, `{"out":{"x":5}}`},
 		"attempt timeout":                 {`do: [{a: {try: [{b: {wait: PT9S}}], catch: {retry: {delay: PT1S, limit: {attempt: {count: 2, duration: PT3S}}}, do: [{c: {set: {x: '${ $error.status }'}}}]}}}]`, `{}`, `{"x":408}`},
 		"endless":                         {`do: [{a: {set: {x: 1}, then: a}}]`, `{}`, `runtime 500 `},
 		"unsupported":                     {`do: [{a: {run: {shell: {command: ls}}}}]`, `{}`, `configuration 400 /do/0/a`},
-		"missing secret":                  {`use: {secrets: [s]}` + "\n" + `do: [{a: {call: http, with: {method: get, endpoint: {uri: 'https://x.test/', authentication: {bearer: {use: s}}}}}}]`, `{}`, `configuration 400 /do/0/a`},
+		"missing secret":                  {`use: {secrets: [s]}` + "\n" + `do: [{a: {call: http, with: {method: get, endpoint: {uri: 'https://x.test/', authentication: {bearer: {use: s}}}}}}]`, `{}`, `authorization 403 /do/0/a`},
 		"loose mode":                      {"evaluate: {mode: loose}\n" + `do: [{a: {set: {x: .y, z: plain words}}}]`, `{"y":4}`, `{"x":4,"z":"plain words"}`},
 		"null output":                     {`do: [{a: {set: {x: 1}, output: {as: .none}}}]`, `{}`, `null`},
 	} {
@@ -345,7 +345,7 @@ func TestResponse(t *testing.T) {
 		"redirect allowed": {HTTPRequest{Redirect: true}, HTTPResponse{302, nil, nil}, `null`},
 		"response": {HTTPRequest{Method: "GET", URL: "https://x.test/", Output: "response", Headers: map[string]string{"authorization": "Basic x", "accept": "y"}},
 			HTTPResponse{200, json, []byte(`[1]`)},
-			`{"content":[1],"headers":{"content-type":"application/json; charset=utf-8"},"request":{"headers":{"accept":"y"},"method":"GET","uri":"https://x.test/"},"statusCode":200}`},
+			`{"content":[1],"headers":{"Content-Type":"application/json; charset=utf-8"},"request":{"headers":{"Accept":"y"},"method":"GET","uri":"https://x.test/"},"statusCode":200}`},
 	} {
 		output, failure := test.request.Response(test.answer)
 		got := string(language.Canonical(output))

@@ -29,7 +29,7 @@ func (s *secretReader) values(needed ...string) map[string]any {
 	}
 	for _, name := range needed {
 		if _, known := values[name]; !known {
-			s.denied = NewError(TypeConfiguration, fmt.Sprintf("the secret %.80q is not set", name))
+			s.denied = NewError(TypeAuthorization, fmt.Sprintf("the secret %.80q is not set", name))
 		}
 	}
 	return values

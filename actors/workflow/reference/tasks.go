@@ -19,11 +19,13 @@ func (r *interpreter) body(task *language.Task, input any, s frame) taskResult {
 		}
 		return taskResult{at: s.now, data: output}
 	case language.KindSwitch:
+		result := taskResult{at: s.now, data: input}
 		for _, branch := range task.Switch {
-			holds, err := true, error(nil)
-			if branch.When != "" {
-				holds, err = r.def.Condition(branch.When, input, scope)
+			if branch.When == "" {
+				result.then = branch.Then
+				continue
 			}
+			holds, err := r.def.Condition(branch.When, input, scope)
 			if err != nil {
 				return wrong
 			}
@@ -31,13 +33,17 @@ func (r *interpreter) body(task *language.Task, input any, s frame) taskResult {
 				return taskResult{at: s.now, data: input, then: branch.Then}
 			}
 		}
-		return taskResult{at: s.now, data: input}
+		return result
 	case language.KindRaise:
 		status, err := r.def.Fill(task.Raise.Error.Status, input, scope)
 		if err != nil {
 			return wrong
 		}
-		return taskResult{at: s.now, fault: &Fault{task.Raise.Error.Type, task.Pointer, status.(int)}}
+		kind, err := r.def.ExpandURI(task.Raise.Error.Type, input, scope)
+		if err != nil {
+			return wrong
+		}
+		return taskResult{at: s.now, fault: &Fault{kind, task.Pointer, status.(int)}}
 	case language.KindWait:
 		at, late := s.advance(task.Wait.Value)
 		return taskResult{at: at, data: input, timedOut: late}
@@ -48,11 +54,25 @@ func (r *interpreter) body(task *language.Task, input any, s frame) taskResult {
 		}
 		return r.call(task, arguments, s)
 	case language.KindRun:
-		arguments, err := r.def.Fill(task.Run.Workflow.Input, input, scope)
+		arguments, err := input, error(nil)
+		if task.Run.Workflow.Input != nil {
+			arguments, err = r.def.Fill(task.Run.Workflow.Input, input, scope)
+		}
 		if err != nil {
 			return wrong
 		}
-		return r.call(task, arguments, s)
+		result := r.call(task, arguments, s)
+		if !result.failed() {
+			result.data = map[string]any{"code": 0, "stdout": result.data, "stderr": ""}
+			returned, known := result.data.(map[string]any)[task.Run.Return]
+			switch {
+			case !task.Run.Await:
+				result.data = input
+			case known || task.Run.Return == "none":
+				result.data = returned
+			}
+		}
+		return result
 	case language.KindDo:
 		return compositeResult(r.list(task.Do, input, s))
 	case language.KindFor:

@@ -51,7 +51,7 @@ Feature: Authentication
     - get: {call: http, with: {method: get, endpoint: {uri: 'https://httpbin.org/basic-auth/ada/secret1', authentication: {basic: {use: s}}}}}
     """
     When the workflow is executed
-    Then the workflow should fault with a configuration error at /do/0/get
+    Then the workflow should fault with a authorization error at /do/0/get
 
   Scenario: Bearer
     Given a workflow with definition:
