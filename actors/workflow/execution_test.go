@@ -17,7 +17,7 @@ import (
 
 const storyTasks = `
 - ask:
-    call: github.get_repository
+    call: github.get_repo
     with: {connection: work, owner: weft, repo: "${ .repo }"}
     output: {as: "${ {stars: .count, repo: .input.repo} }"}
 - judge:

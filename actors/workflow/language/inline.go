@@ -106,8 +106,15 @@ func childObject(parent map[string]any, key string) map[string]any {
 
 // valueAt is the value at a JSON pointer.
 func valueAt(value any, pointer string) any {
-	for token := range strings.SplitSeq(strings.TrimPrefix(pointer, "/"), "/") {
-		token = unescapeToken(token)
+	tokens := strings.Split(strings.TrimPrefix(pointer, "/"), "/")
+	for i := range tokens {
+		tokens[i] = unescapeToken(tokens[i])
+	}
+	return valueAtTokens(value, tokens)
+}
+
+func valueAtTokens(value any, tokens []string) any {
+	for _, token := range tokens {
 		switch parent := value.(type) {
 		case map[string]any:
 			value = parent[token]
@@ -117,6 +124,8 @@ func valueAt(value any, pointer string) any {
 				return nil
 			}
 			value = parent[position]
+		default:
+			return nil
 		}
 	}
 	return value

@@ -154,7 +154,7 @@ func (o *object) closeOpen() {
 	for _, key := range o.keys {
 		switch {
 		case o.taken[key] || strings.HasPrefix(key, "x-"):
-		case Suggest(key, slices.Collect(maps.Keys(o.taken))) != "":
+		case misspelt(key, slices.Collect(maps.Keys(o.taken))) != "":
 			o.unknown(key)
 		default:
 			o.reader.warn(o.fields[key], "the specification does not define the field "+strconv.Quote(key)+": it is ignored")

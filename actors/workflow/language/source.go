@@ -22,9 +22,18 @@ func ReadSource(text []byte) *Source {
 // Position returns the position, from 1, of the value at an RFC 6901 pointer, or of its nearest ancestor that the source
 // contains; 1, 1 if it contains nothing.
 func (s *Source) Position(pointer string) (line, column int) {
-	node := s.root
+	node := s.node(pointer)
 	if node == nil {
 		return 1, 1
+	}
+	return max(node.Line, 1), max(node.Column, 1)
+}
+
+// node is the value at a pointer, or its nearest ancestor.
+func (s *Source) node(pointer string) *yaml.Node {
+	node := s.root
+	if node == nil || pointer == "" {
+		return node
 	}
 	for token := range strings.SplitSeq(strings.TrimPrefix(pointer, "/"), "/") {
 		child := childOf(node, unescapeToken(token))
@@ -33,12 +42,31 @@ func (s *Source) Position(pointer string) (line, column int) {
 		}
 		node = child
 	}
-	return max(node.Line, 1), max(node.Column, 1)
+	return node
 }
 
-// Fault returns a fault with the position of its pointer.
+// keyOf is the key of a field of a mapping; nil if it has none of that name.
+func keyOf(node *yaml.Node, name string) *yaml.Node {
+	node = resolveAlias(node)
+	if node.Kind != yaml.MappingNode {
+		return nil
+	}
+	for i := 0; i+1 < len(node.Content); i += 2 {
+		if node.Content[i].Value == name {
+			return node.Content[i]
+		}
+	}
+	return nil
+}
+
+// Fault returns a fault with the position of its pointer; that of the name of an unknown field.
 func (s *Source) Fault(pointer, code, message string) Fault {
 	line, column := s.Position(pointer)
+	if at := strings.LastIndexByte(pointer, '/'); code == CodeUnknownField && s.root != nil && at >= 0 {
+		if key := keyOf(s.node(pointer[:at]), unescapeToken(pointer[at+1:])); key != nil {
+			line, column = max(key.Line, 1), max(key.Column, 1)
+		}
+	}
 	return Fault{Line: line, Column: column, Pointer: pointer, Code: code, Message: message}
 }
 

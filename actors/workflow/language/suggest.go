@@ -11,7 +11,24 @@ const maxSuggestLength = 100
 
 // Suggest returns the candidate that a misspelt name most probably means; empty if none is close. Names are close if they
 // differ in case, or in at most a third of their letters and at most three: added, left out, replaced or swapped with the next.
+// Otherwise the shorter of them, of four letters or more, may be the beginning of the other.
 func Suggest(name string, candidates []string) string {
+	if best := misspelt(name, candidates); best != "" || len(name) < minPrefixLength {
+		return best
+	}
+	for _, candidate := range slices.Sorted(slices.Values(candidates)) {
+		if candidate != name && len(candidate) >= minPrefixLength && (strings.HasPrefix(candidate, name) || strings.HasPrefix(name, candidate)) {
+			return candidate
+		}
+	}
+	return ""
+}
+
+// minPrefixLength is the length from which a name is suggested because it is the beginning of another.
+const minPrefixLength = 4
+
+// misspelt is Suggest without beginnings.
+func misspelt(name string, candidates []string) string {
 	best, distance := "", min(3, max(1, len(name)/3))+1
 	for _, candidate := range slices.Sorted(slices.Values(candidates)) {
 		if candidate == name || len(candidate) > maxSuggestLength || len(name) > maxSuggestLength {
