@@ -26,6 +26,9 @@ func (c *calls) send(ctx context.Context, row engine.Row, call *machine.Call, re
 func (c *calls) sendOnce(ctx context.Context, row engine.Row, call *machine.Call, request *machine.HTTPRequest) (machine.HTTPResponse, error) {
 	header := http.Header{}
 	for name, value := range request.Headers {
+		if err := egress.CheckHeader(name, value); err != nil {
+			return machine.HTTPResponse{}, machine.NewError(machine.TypeConfiguration, err.Error())
+		}
 		header.Set(name, value)
 	}
 	if request.Method != http.MethodGet && request.Method != http.MethodHead && header.Get(mesh.HeaderIdempotencyKey) == "" {

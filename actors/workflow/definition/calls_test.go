@@ -31,7 +31,7 @@ func catalog(_ context.Context, id string) *definition.Provider {
 	if p := providers[id]; p != nil {
 		return p
 	}
-	return &definition.Provider{Known: slices.Sorted(maps.Keys(catalog))}
+	return &definition.Provider{Known: slices.Sorted(maps.Keys(providers))}
 }
 
 // TestCallsAreCheckedAgainstTheirFunctions: names and constant arguments, each at its position, with what was meant and the

@@ -108,7 +108,7 @@ func (r *activityRunner) timedOut(ctx, timed context.Context, err error) error {
 func mayRepeat(call *machine.Call, err error) bool {
 	var outbound *egress.Error
 	if errors.As(err, &outbound) {
-		return outbound.Kind == egress.KindConnect && !outbound.Sent
+		return false // the definition says whether a call to another server is repeated
 	}
 	if errors.Is(err, nats.ErrNoResponders) || errors.Is(err, nats.ErrReconnectBufExceeded) {
 		return true

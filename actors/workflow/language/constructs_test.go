@@ -17,9 +17,9 @@ func TestConstructs(t *testing.T) {
 		{"schedule: {every: {minutes: 5}}\n" + one, ""},
 		{"schedule: {after: PT1H}\n" + one, ""},
 		{"schedule: {on: {one: {with: {type: a.b}}}, read: envelope}\n" + one, ""},
-		{"schedule: {every: PT0S}\n" + one, "value /schedule"},
-		{"schedule: {every: '${ .x }'}\n" + one, "value /schedule"},
-		{"schedule: {every: PT1S, cron: '* * * * *'}\n" + one, "value /schedule"},
+		{"schedule: {every: PT0S}\n" + one, "value /schedule/every"},
+		{"schedule: {every: '${ .x }'}\n" + one, "value /schedule/every"},
+		{"schedule: {every: PT1S, cron: '* * * * *'}\n" + one, ""},
 		{"schedule: {cron: '* * * * *', read: raw}\n" + one, "value /schedule/read"},
 		{"schedule: {on: {any: []}, at: noon}\n" + one, "unknown_field /schedule/at"},
 

@@ -133,19 +133,17 @@ func (r *reader) readSchedule(o *object) *Schedule {
 	if s.On == nil && o.has("read") {
 		o.fields["read"].fault(CodeValue, "read is allowed only with on")
 	}
-	for _, length := range []*Duration{s.Every, s.After} {
-		if length != nil && (length.Expression != "" || length.Value <= 0) {
-			o.fault(CodeValue, "the duration of a schedule must be positive and constant")
+	for _, key := range []string{"every", "after"} {
+		length := s.Every
+		if key == "after" {
+			length = s.After
 		}
-	}
-	given := 0
-	for _, set := range []bool{s.Every != nil, s.After != nil, s.Cron != "", s.On != nil} {
-		if set {
-			given++
+		if length == nil {
+			continue
 		}
-	}
-	if given > 1 {
-		o.fault(CodeValue, "only one of every, cron, after and on may be given")
+		if _, err := DurationOf(o.fields[key].value()); length.Expression != "" || err == nil && length.Value <= 0 {
+			o.fields[key].fault(CodeValue, "the duration of a schedule must be positive and constant")
+		}
 	}
 	o.close()
 	return s

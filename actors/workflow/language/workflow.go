@@ -89,7 +89,7 @@ type Schema struct {
 	compiled *jsonschema.Schema
 }
 
-// Schedule says when a workflow is started. At most one of Every, After, Cron and On is set.
+// Schedule says when a workflow is started: by each of Every, After, Cron and On that is set.
 type Schedule struct {
 	Every, After *Duration
 	Cron         string
