@@ -89,8 +89,8 @@ func TestEndOfRunIsAtomic(t *testing.T) {
 			}
 		}
 		row, err := findSchedule(t.Context(), p.DB.DB, p.row.UserID, p.row.ID)
-		if err != nil || row.NominalUntil != ended {
-			t.Errorf("the next run counts from %d, want %d (%v)", row.NominalUntil, ended, err)
+		if err != nil || row.AfterFrom != ended {
+			t.Errorf("the next run counts from %d, want %d (%v)", row.AfterFrom, ended, err)
 		}
 		next := &pass{scheduler: p.scheduler, row: row, plan: p.plan, now: p.now}
 		if err := next.materialise(t.Context()); err != nil {

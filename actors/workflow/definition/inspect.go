@@ -33,11 +33,13 @@ func Inspect(source []byte) (*language.Workflow, language.Faults) {
 
 // Warnings returns what a definition most probably does not mean as it is written.
 func Warnings(source []byte) language.Faults {
-	w, _ := language.Read(source)
+	w, faults := language.Read(source)
 	if w == nil {
 		return nil
 	}
-	return w.Warnings()
+	return slices.DeleteFunc(slices.Clone(w.Warnings()), func(warning language.Fault) bool {
+		return slices.ContainsFunc(faults, func(f language.Fault) bool { return f.Pointer == warning.Pointer })
+	})
 }
 
 // inspector inspects definitions, and keeps what it has learned of the providers that they name.
