@@ -11,8 +11,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/net/http/httpguts"
 )
 
 // Request describes one call.
@@ -166,18 +164,4 @@ func followable(method string, status int) bool {
 // safeMethod reports whether a method is safe (RFC 9110 §9.2.1).
 func safeMethod(method string) bool {
 	return slices.Contains([]string{"GET", "HEAD", "OPTIONS"}, method)
-}
-
-// CheckHeader reports why a header cannot be sent: it belongs to the connection, or its name or value is not one of HTTP
-// (RFC 9110 §5.1, §5.5). The error names the header and does not quote the value.
-func CheckHeader(name, value string) error {
-	switch {
-	case !httpguts.ValidHeaderFieldName(name):
-		return fmt.Errorf("%.80q is not the name of a header", name)
-	case reserved(name):
-		return fmt.Errorf("the header %s cannot be set: it belongs to the connection", http.CanonicalHeaderKey(name))
-	case !httpguts.ValidHeaderFieldValue(value):
-		return fmt.Errorf("the value of the header %s has characters that HTTP does not allow", http.CanonicalHeaderKey(name))
-	}
-	return nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/weftmesh/weft/actors/egress"
 	"github.com/weftmesh/weft/actors/workflow/engine"
+	"github.com/weftmesh/weft/actors/workflow/language"
 	"github.com/weftmesh/weft/actors/workflow/machine"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
@@ -26,7 +27,7 @@ func (c *calls) send(ctx context.Context, row engine.Row, call *machine.Call, re
 func (c *calls) sendOnce(ctx context.Context, row engine.Row, call *machine.Call, request *machine.HTTPRequest) (machine.HTTPResponse, error) {
 	header := http.Header{}
 	for name, value := range request.Headers {
-		if err := egress.CheckHeader(name, value); err != nil {
+		if err := language.CheckHeader(name, value); err != nil {
 			return machine.HTTPResponse{}, machine.NewError(machine.TypeConfiguration, err.Error())
 		}
 		header.Set(name, value)

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/weftmesh/weft/actors/actortest"
+	"github.com/weftmesh/weft/actors/egress"
+	"github.com/weftmesh/weft/actors/workflow/language"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -79,6 +81,21 @@ func TestReceivedJSONIsReadStrictly(t *testing.T) {
 	}
 	body = `{"n":1234567890123456.789}`
 	wantOutput(t, call(t, b, subjects.ExecuteWorkflow, subjects.ExecuteWorkflowRequest{WorkflowID: id}), body)
+}
+
+// TestConnectionHeaders: what the language refuses, the client of outbound calls refuses too.
+func TestConnectionHeaders(t *testing.T) {
+	t.Parallel()
+	client, err := egress.New(egress.Options{AllowHTTP: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range language.ConnectionHeaders {
+		_, err := client.Do(t.Context(), egress.Request{URL: "http://127.0.0.1:1/", Header: http.Header{name: {"x"}}})
+		if egress.KindOf(err) != egress.KindInvalid {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 }
 
 // TestUnreachableServersFaultAtOnce: nothing listens; the definition says whether the call is repeated.

@@ -50,7 +50,9 @@ func workflowCommand() *cobra.Command {
 
 func lintWorkflow(source []byte, find definition.Providers) (found []fileFault) {
 	faults := append(definition.Lint(source, find), definition.Warnings(source)...)
-	slices.SortStableFunc(faults, func(a, b language.Fault) int { return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column)) })
+	slices.SortStableFunc(faults, func(a, b language.Fault) int {
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+	})
 	for _, f := range faults {
 		found = append(found, fileFault{
 			Line: f.Line, Column: f.Column, Pointer: f.Pointer, Code: f.Code, Message: f.Message, label: f.Code, warning: f.Code == language.CodeWarning,

@@ -4,7 +4,6 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/weftmesh/weft/actors/egress"
 	"github.com/weftmesh/weft/actors/workflow/language"
 )
 
@@ -21,7 +20,7 @@ func headerFaults(source *language.Source, w *language.Workflow) (faults languag
 			if isText && (language.IsExpression(value) || w.Loose) {
 				value = ""
 			}
-			if err := egress.CheckHeader(name, value); err != nil {
+			if err := language.CheckHeader(name, value); err != nil {
 				faults = append(faults, faultAt(source, t.Pointer+"/with/headers/"+escapePointer.Replace(name), language.CodeValue, err.Error()))
 			}
 		}

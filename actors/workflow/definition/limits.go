@@ -93,7 +93,8 @@ func (r *limitsReader) object(pointer string, value any, known ...string) map[st
 	}
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
 		if !slices.Contains(known, name) {
-			r.fault(pointer+"/"+escapePointer.Replace(name), language.CodeUnknownField, fmt.Sprintf("unknown field %.40q: expected one of %v%s", name, known, language.DidYouMean(name, known)))
+			r.fault(pointer+"/"+escapePointer.Replace(name), language.CodeUnknownField,
+				fmt.Sprintf("unknown field %.40q: expected one of %v%s", name, known, language.DidYouMean(name, known)))
 		}
 	}
 	return fields

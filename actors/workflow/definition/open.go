@@ -25,7 +25,8 @@ func openFaults(source *language.Source, w *language.Workflow) language.Faults {
 		worst = "/do"
 	}
 	return language.Faults{faultAt(source, worst, language.CodeTooLarge, fmt.Sprintf(
-		"up to %d task runs can be open at the same time, with the forks and what is around them: a definition has at most %d (open task runs)", open, machine.MaxOpen))}
+		"up to %d task runs can be open at the same time, with the forks and what is around them: a definition has at most %d (open task runs)",
+		open, machine.MaxOpen))}
 }
 
 // openCounter counts the task runs that can be open at the same time. Counts are bounded, so that nested forks cannot

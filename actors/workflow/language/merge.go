@@ -1,6 +1,10 @@
 package language
 
-import "go.yaml.in/yaml/v3"
+import (
+	"slices"
+
+	"go.yaml.in/yaml/v3"
+)
 
 // merger replaces merge keys (`<<: *base`, https://yaml.org/type/merge.html) by the fields that they stand for. YAML 1.2
 // has none, but the common tools read them. A field of the mapping itself wins over a merged one, and an earlier source
@@ -62,7 +66,7 @@ func (m *merger) merge(node *yaml.Node) {
 			merged = m.add(merged, resolveAlias(source), known)
 		}
 	}
-	node.Content = append(own, merged...)
+	node.Content = slices.Concat(own, merged)
 }
 
 func (m *merger) add(merged []*yaml.Node, source *yaml.Node, known map[string]bool) []*yaml.Node {

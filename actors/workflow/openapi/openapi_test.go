@@ -71,7 +71,7 @@ func TestParameterStyles(t *testing.T) {
 		if test.place == "path" {
 			path += "/{color}"
 		}
-		got := build(t, fmt.Sprintf(`{"openapi":"3.0.3","paths":{"%s":{"get":{"operationId":"op","parameters":[{"name":"color","in":"%s","style":"%s","explode":%t,"required":true}]}}}}`,
+		got := build(t, fmt.Sprintf(`{"openapi":"3.0.3","paths":{%q:{"get":{"operationId":"op","parameters":[{"name":"color","in":%q,"style":%q,"explode":%t,"required":true}]}}}}`,
 			path, test.place, test.style, test.explode), map[string]any{"color": test.value})
 		want := map[string]string{
 			"path": "GET https://docs.test/p/" + test.want, "query": "GET https://docs.test/p?" + test.want,

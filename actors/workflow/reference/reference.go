@@ -140,7 +140,8 @@ func (r *interpreter) run(now time.Time) (any, *Fault) {
 }
 
 func (r *interpreter) scope(s frame, task *language.Task, input any) language.Scope {
-	values := map[string]any{"context": r.context, "input": input, "secrets": map[string]any{}, "runtime": map[string]any{"name": "weft", "version": "unknown", "metadata": map[string]any{}},
+	values := map[string]any{"context": r.context, "input": input, "secrets": map[string]any{},
+		"runtime":  map[string]any{"name": "weft", "version": "unknown", "metadata": map[string]any{}},
 		"workflow": map[string]any{"input": r.input, "definition": r.def.Definition}}
 	var names []string
 	if task != nil {

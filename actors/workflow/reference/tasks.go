@@ -19,21 +19,7 @@ func (r *interpreter) body(task *language.Task, input any, s frame) taskResult {
 		}
 		return taskResult{at: s.now, data: output}
 	case language.KindSwitch:
-		result := taskResult{at: s.now, data: input}
-		for _, branch := range task.Switch {
-			if branch.When == "" {
-				result.then = branch.Then
-				continue
-			}
-			holds, err := r.def.Condition(branch.When, input, scope)
-			if err != nil {
-				return wrong
-			}
-			if holds {
-				return taskResult{at: s.now, data: input, then: branch.Then}
-			}
-		}
-		return result
+		return r.choose(task, input, s)
 	case language.KindRaise:
 		status, err := r.def.Fill(task.Raise.Error.Status, input, scope)
 		if err != nil {
@@ -54,25 +40,7 @@ func (r *interpreter) body(task *language.Task, input any, s frame) taskResult {
 		}
 		return r.call(task, arguments, s)
 	case language.KindRun:
-		arguments, err := input, error(nil)
-		if task.Run.Workflow.Input != nil {
-			arguments, err = r.def.Fill(task.Run.Workflow.Input, input, scope)
-		}
-		if err != nil {
-			return wrong
-		}
-		result := r.call(task, arguments, s)
-		if !result.failed() {
-			result.data = map[string]any{"code": 0, "stdout": result.data, "stderr": ""}
-			returned, known := result.data.(map[string]any)[task.Run.Return]
-			switch {
-			case !task.Run.Await:
-				result.data = input
-			case known || task.Run.Return == "none":
-				result.data = returned
-			}
-		}
-		return result
+		return r.child(task, input, s)
 	case language.KindDo:
 		return compositeResult(r.list(task.Do, input, s))
 	case language.KindFor:
@@ -81,6 +49,50 @@ func (r *interpreter) body(task *language.Task, input any, s frame) taskResult {
 		return r.fork(task, input, s)
 	}
 	return r.try(task, input, s)
+}
+
+// choose runs a switch: its default case is the last to be considered, wherever it stands.
+func (r *interpreter) choose(task *language.Task, input any, s frame) taskResult {
+	result := taskResult{at: s.now, data: input}
+	for _, branch := range task.Switch {
+		if branch.When == "" {
+			result.then = branch.Then
+			continue
+		}
+		holds, err := r.def.Condition(branch.When, input, r.scope(s, task, input))
+		if err != nil {
+			return taskResult{at: s.now, fault: &Fault{"expression", task.Pointer, 400}}
+		}
+		if holds {
+			return taskResult{at: s.now, data: input, then: branch.Then}
+		}
+	}
+	return result
+}
+
+// child runs a child workflow and selects what the task returns of it.
+func (r *interpreter) child(task *language.Task, input any, s frame) taskResult {
+	arguments := input
+	if task.Run.Workflow.Input != nil {
+		var err error
+		if arguments, err = r.def.Fill(task.Run.Workflow.Input, input, r.scope(s, task, input)); err != nil {
+			return taskResult{at: s.now, fault: &Fault{"expression", task.Pointer, 400}}
+		}
+	}
+	result := r.call(task, arguments, s)
+	if result.failed() {
+		return result
+	}
+	process := map[string]any{"code": 0, "stdout": result.data, "stderr": ""}
+	switch {
+	case !task.Run.Await:
+		result.data = input
+	case task.Run.Return == "all":
+		result.data = process
+	default:
+		result.data = process[task.Run.Return] // none is not in it
+	}
+	return result
 }
 
 // compositeResult is the result of a composite task; it consumes an exit.

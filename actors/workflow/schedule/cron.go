@@ -80,7 +80,7 @@ func sundays(field string) string {
 	var out []string
 	for item := range strings.SplitSeq(field, ",") {
 		match := dayRange.FindStringSubmatch(item)
-		if match == nil || !strings.Contains(match[1]+match[2], "7") {
+		if len(match) != 4 || match[1] != "7" && match[2] != "7" {
 			out = append(out, item)
 			continue
 		}
