@@ -86,8 +86,6 @@ func (i *inspector) action(ctx context.Context, w *language.Workflow, name strin
 	none := fmt.Sprintf("there is no function %.80q", name)
 	id, action, dotted := strings.Cut(name, ".")
 	switch {
-	case isProtocol(id):
-		return nil, fmt.Sprintf("%s: did you mean %q? Its arguments, such as the method, are fields of with", none, id)
 	case !dotted || !actionName.MatchString(name):
 		hint := language.DidYouMean(name, functions)
 		if hint == "" {
@@ -114,17 +112,24 @@ func (i *inspector) action(ctx context.Context, w *language.Workflow, name strin
 		}
 		return nil, fmt.Sprintf("the provider %q has no action %.80q: it has %s", id, action, language.Cut(strings.Join(actions, ", "), 400))
 	}
+	if isProtocol(id) {
+		return nil, fmt.Sprintf("%s: did you mean %q? Its arguments, such as the method, are fields of with", none, id)
+	}
 	if suggestion := language.Suggest(name, builtIn); suggestion != "" {
 		return nil, fmt.Sprintf("%s: did you mean %q?", none, suggestion)
 	}
 	if suggestion := language.Suggest(id, provider.Known); suggestion != "" {
-		best := suggestion + "." + action
+		var actions []string
 		if meant := i.provider(ctx, suggestion); meant != nil {
-			if other := language.Suggest(action, slices.Collect(maps.Keys(meant.Actions))); meant.Actions[action] == nil && other != "" {
-				best = suggestion + "." + other
-			}
+			actions = slices.Sorted(maps.Keys(meant.Actions))
 		}
-		return nil, fmt.Sprintf("%s: did you mean %q?", none, best)
+		if !slices.Contains(actions, action) {
+			action = language.Suggest(action, actions)
+		}
+		if action == "" {
+			return nil, fmt.Sprintf("%s: did you mean the provider %q? It has %s", none, suggestion, language.Cut(strings.Join(actions, ", "), 400))
+		}
+		return nil, fmt.Sprintf("%s: did you mean %q?", none, suggestion+"."+action)
 	}
 	return nil, fmt.Sprintf("%s: there is no provider %.64q", none, id)
 }
