@@ -73,7 +73,7 @@ func (s *definitionGenerator) around() string {
 			`output: {as: '{n: ($task.input.n? // $task.output.n?), raw: ($task.output | type)}'}, `)
 	if s.inFork == 0 {
 		text += s.pick("export", "", "", `export: {as: '{seen: (($context.seen? // 0) + 1), last: .}'}, `,
-			`export: {as: '{seen: ($context.n? // 1), raw: $task.output.n?, in: $task.input.n?, at: $task.startedAt.epoch.milliseconds}'}, `)
+			`export: {as: '{seen: (($context.seen? // 0) + 1), raw: $task.output.n?, in: $task.input.n?, at: $task.startedAt.epoch.milliseconds}'}, `)
 	}
 	if rapid.IntRange(0, 7).Draw(s.t, "timeout") == 0 {
 		text += "timeout: {after: " + s.moment(9) + "}, "
