@@ -85,8 +85,7 @@ func (i *inspector) action(ctx context.Context, w *language.Workflow, name strin
 	functions := slices.Concat(builtIn, []string{language.CallHTTP, language.CallOpenAPI}, slices.Collect(maps.Keys(w.Use.Functions)))
 	none := fmt.Sprintf("there is no function %.80q", name)
 	id, action, dotted := strings.Cut(name, ".")
-	switch {
-	case !dotted || !actionName.MatchString(name):
+	if !dotted || !actionName.MatchString(name) {
 		hint := language.DidYouMean(name, functions)
 		if hint == "" {
 			slices.Sort(functions)
