@@ -66,7 +66,8 @@ type ListProvidersRequest struct {
 
 // ListProviders lists the providers.
 var ListProviders = declare(Endpoint[ListProvidersRequest, Page[Provider]]{
-	Subject: "weft.v1.integration.list_providers", Route: "GET /v1/providers", Access: Scope(ScopeIntegrationsRead),
+	Subject: "weft.v1.integration.list_providers", Route: "GET /v1/providers",
+	Access:  Scope(ScopeIntegrationsRead).Or(ServiceWithoutGrant("workflow")),
 	Summary: "Providers", Doc: "Lists the providers by id.",
 })
 

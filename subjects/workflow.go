@@ -116,7 +116,7 @@ type WorkflowFault struct {
 	Line    int    `json:"line" doc:"From 1."`
 	Column  int    `json:"column" doc:"From 1."`
 	Pointer string `json:"pointer" doc:"JSON pointer of the invalid value (RFC 6901); empty for the whole document."`
-	Code    string `json:"code" enum:"syntax,too_large,duplicate,unknown_field,missing,type,value,expression,reference,unsupported"`
+	Code    string `json:"code" enum:"syntax,too_large,duplicate,unknown_field,missing,type,value,expression,reference,unsupported,warning"`
 	Message string `json:"message"`
 }
 
@@ -126,6 +126,8 @@ type WorkflowValidation struct {
 	Digest string          `json:"digest,omitempty"`
 	Tasks  int             `json:"tasks,omitempty"`
 	Faults []WorkflowFault `json:"faults"`
+	// Warnings do not keep the definition from being created.
+	Warnings []WorkflowFault `json:"warnings" doc:"What is allowed and most probably not meant as it is written."`
 }
 
 // ValidateWorkflow validates a definition without storing it.

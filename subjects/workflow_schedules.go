@@ -7,20 +7,23 @@ import (
 
 // WorkflowSchedule is the schedule of a workflow's current definition, and its state.
 type WorkflowSchedule struct {
-	ID         string          `json:"id"`
-	WorkflowID string          `json:"workflow_id"`
-	Name       string          `json:"name" doc:"The workflow's name."`
-	Version    int             `json:"version" doc:"The version of the workflow that the schedule starts."`
-	Kind       string          `json:"kind" enum:"cron,every,after,on"`
-	Cron       string          `json:"cron,omitempty"`
-	Seconds    float64         `json:"seconds,omitempty" doc:"Duration of every or after."`
-	TimeZone   string          `json:"time_zone,omitempty" doc:"IANA time zone of cron."`
-	Events     json.RawMessage `json:"events,omitempty" doc:"The events that an on schedule consumes, as in the definition."`
-	Overlap    string          `json:"overlap,omitempty" enum:"skip,buffer_one,buffer_all,cancel_other,terminate_other,allow"`
-	CatchUp    float64         `json:"catch_up_seconds,omitempty" doc:"Maximum delay with which a run still starts."`
-	Jitter     float64         `json:"jitter_seconds,omitempty"`
-	Paused     bool            `json:"paused"`
-	Note       string          `json:"note,omitempty" doc:"Why it is paused."`
+	ID         string   `json:"id"`
+	WorkflowID string   `json:"workflow_id"`
+	Name       string   `json:"name" doc:"The workflow's name."`
+	Version    int      `json:"version" doc:"The version of the workflow that the schedule starts."`
+	Kind       string   `json:"kind" enum:"cron,every,after,on" doc:"The first of kinds."`
+	Kinds      []string `json:"kinds" enum:"cron,every,after,on" doc:"Everything that starts runs, as the definition declares."`
+	Cron       string   `json:"cron,omitempty"`
+	Seconds    float64  `json:"seconds,omitempty" doc:"Duration of every, or else of after."`
+	// AfterSeconds is set if the schedule has both.
+	AfterSeconds float64         `json:"after_seconds,omitempty" doc:"Duration of after beside every."`
+	TimeZone     string          `json:"time_zone,omitempty" doc:"IANA time zone of cron."`
+	Events       json.RawMessage `json:"events,omitempty" doc:"The events that an on schedule consumes, as in the definition."`
+	Overlap      string          `json:"overlap,omitempty" enum:"skip,buffer_one,buffer_all,cancel_other,terminate_other,allow"`
+	CatchUp      float64         `json:"catch_up_seconds,omitempty" doc:"Maximum delay with which a run still starts."`
+	Jitter       float64         `json:"jitter_seconds,omitempty"`
+	Paused       bool            `json:"paused"`
+	Note         string          `json:"note,omitempty" doc:"Why it is paused."`
 	// NextRuns are nominal times, without jitter.
 	NextRuns  []time.Time `json:"next_runs,omitempty" doc:"The next nominal times, at most five; none while paused."`
 	Waiting   int         `json:"waiting" doc:"Number of due runs that wait for another run to end."`

@@ -26,6 +26,27 @@ func Lint(file string, source []byte) manifest.Faults {
 	return faults
 }
 
+// ActionInputs returns a function that finds the JSON Schemas of the inputs of a provider's actions, by name, among the
+// shipped providers and those of a folder of manifests. If there is no provider of that id, or it is disabled, inputs are nil
+// and known are the ids of all.
+func ActionInputs(folder string) (func(id string) (inputs map[string]map[string]any, known []string), error) {
+	r, err := openRegistry(folder, zap.NewNop())
+	if err != nil {
+		return nil, err
+	}
+	return func(id string) (map[string]map[string]any, []string) {
+		p, _ := r.get(id)
+		if p == nil {
+			return nil, r.ids()
+		}
+		inputs := make(map[string]map[string]any, len(p.Actions))
+		for _, action := range p.Actions {
+			inputs[action.ID] = action.Input
+		}
+		return inputs, nil
+	}, nil
+}
+
 // ListedProvider is a provider as ListProviders returns it.
 type ListedProvider struct {
 	ID string

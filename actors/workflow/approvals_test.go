@@ -129,7 +129,11 @@ func TestApprovalIsWithdrawn(t *testing.T) {
 			eventually(t, "the approval is withdrawn", func() bool { return c.getApproval(t, id).Status == subjects.ApprovalWithdrawn })
 			wantCode(t, c.bundle, subjects.CodeConflict, subjects.DecideApproval, c.as, subjects.DecideApprovalRequest{ApprovalID: id, Decision: "approve"})
 		}
-		for i, with := range []string{"{}", "{title: ''}", "{title: a, onTimeout: explode}", "{title: a, timeout: soon}", "{title: a, approvers: [eve]}"} {
+		for _, with := range []string{"{}", "{title: ''}", "{title: a, onTimeout: explode}", "{title: a, approvers: [eve]}"} {
+			wantCode(t, c.bundle, subjects.CodeInvalid, subjects.CreateWorkflow, c.as,
+				subjects.WorkflowDefinitionRequest{Definition: yaml(t, workflowOf("- ask: {call: approval.request, with: "+with+"}\n"))})
+		}
+		for i, with := range []string{"{title: '${ null }'}", "{title: a, onTimeout: '${ \"explode\" }'}", "{title: a, timeout: soon}"} {
 			e := c.run(t, fmt.Sprintf("- ask%d: {call: approval.request, with: %s}\n", i, with), `{}`)
 			wantFault(t, e, "validation", 400)
 		}

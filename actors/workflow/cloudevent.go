@@ -67,9 +67,12 @@ func structuredEvent(data []byte, limit int, now time.Time) (cloudEvent, error) 
 	if len(data) > limit {
 		return nil, errEventTooLarge(len(data), limit)
 	}
-	value, err := language.Decode(data)
+	value, err := language.DecodeStrict(data)
+	if err != nil {
+		return nil, subjects.InvalidField("event", "cannot be read: %v", err)
+	}
 	object, isObject := value.(map[string]any)
-	if err != nil || !isObject {
+	if !isObject {
 		return nil, subjects.InvalidField("event", "must be a JSON object")
 	}
 	return checkEvent(object, now)
@@ -101,9 +104,9 @@ func binaryEvent(headers map[string]string, media string, body []byte, limit int
 	switch {
 	case len(body) == 0:
 	case media == "application/json" || strings.HasSuffix(media, "+json") || media == "":
-		data, err := language.Decode(body)
+		data, err := language.DecodeStrict(body)
 		if err != nil {
-			return nil, subjects.InvalidField("body", "is not JSON, contrary to its Content-Type")
+			return nil, subjects.InvalidField("body", "is declared as JSON and cannot be read: %v", err)
 		}
 		event["data"] = data
 	case utf8.Valid(body) && (strings.HasPrefix(media, "text/") || strings.HasSuffix(media, "xml")):

@@ -79,8 +79,8 @@ func TestConsentRequire(t *testing.T) {
 	if err := json.Unmarshal(e.Output, &output); err != nil || output.Scope != subjects.ScopeIntegrationsExecute || output.ConsentID == "" {
 		t.Errorf("output %s, error %+v, %v", e.Output, e.Error, err)
 	}
-	wantFault(t, b.run(t, "- need: {call: consent.require}\n", "{}"), "validation", 400)
-	wantFault(t, b.run(t, "- get: {call: github.get, with: {connection: 7}}\n", "{}"), "validation", 400)
+	wantFault(t, b.run(t, "- need: {call: consent.require, with: {scope: '${ null }'}}\n", "{}"), "validation", 400)
+	wantFault(t, b.run(t, "- get: {call: github.get, with: {connection: '${ 7 }'}}\n", "{}"), "validation", 400)
 }
 
 // TestUpdateIsChecked: an update needs a valid definition, and the workflow must exist.

@@ -23,7 +23,7 @@ func TestDefinitionFaults(t *testing.T) {
 			t.Errorf("validated: %+v", v)
 		}
 		v = call(t, b, subjects.ValidateWorkflow, subjects.WorkflowDefinitionRequest{Definition: yaml(t, workflowOf("- b: {call: nosuchfunction}\n"))})
-		if v.Valid || len(v.Faults) != 1 || v.Faults[0].Code != "reference" || v.Faults[0].Line != 3 || v.Faults[0].Pointer != "/do/0/b" {
+		if v.Valid || len(v.Faults) != 1 || v.Faults[0].Code != "reference" || v.Faults[0].Line != 3 || v.Faults[0].Pointer != "/do/0/b/call" {
 			t.Errorf("validated: %+v", v)
 		}
 		for _, unsupported := range []string{

@@ -18,9 +18,9 @@ func (a *Actor) webhookDelivered(ctx context.Context, e subjects.Envelope[subjec
 	if err != nil {
 		return fmt.Errorf("encoding an event's data: %w", err)
 	}
-	value, err := language.Decode(data)
+	value, err := language.DecodeStrict(data)
 	if err != nil {
-		return subjects.Errorf(subjects.CodeInvalid, "the event's data cannot be decoded: %v", err)
+		return subjects.Errorf(subjects.CodeInvalid, "the event's data cannot be read: %v", err)
 	}
 	event := cloudEvent{
 		"specversion": e.SpecVersion, "id": e.ID, "source": e.Source, "type": e.Type, "time": e.Time.UTC().Format(time.RFC3339Nano),

@@ -18,7 +18,7 @@ import (
 
 const storyTasks = `
 - ask:
-    call: github.get_repository
+    call: github.get_repo
     with: {connection: work, owner: weft, repo: "${ .repo }"}
     output: {as: "${ {stars: .count, repo: .input.repo} }"}
 - judge:
@@ -42,7 +42,7 @@ func TestStory(t *testing.T) {
 		if got := taskNames(e); !slices.Equal(got, want) {
 			t.Errorf("tasks %v, want %v", got, want)
 		}
-		if len(b.actionCalls) != 1 || b.actionCalls[0].IntegrationID != "github:work" || b.actionCalls[0].Action != "get_repository" ||
+		if len(b.actionCalls) != 1 || b.actionCalls[0].IntegrationID != "github:work" || b.actionCalls[0].Action != "get_repo" ||
 			string(b.actionCalls[0].Input) != `{"owner":"weft","repo":"mesh"}` || b.actionCalls[0].CallKey != e.ID+"/0/ask" {
 			t.Errorf("the action was called with %+v", b.actionCalls)
 		}
@@ -238,7 +238,8 @@ func TestFaultsAndCatch(t *testing.T) {
       - mend: {set: {why: "${ $problem.detail }"}}
 `, `{}`)
 		wantOutput(t, caught, `{"why":"the provider is out of order"}`)
-		wantFault(t, b.run(t, "- n: {call: notification.send, with: {user_id: x}}\n", `{}`), "validation", 400)
+		wantCode(t, b, subjects.CodeInvalid, subjects.CreateWorkflow, b.as,
+			subjects.WorkflowDefinitionRequest{Definition: yaml(t, workflowOf("- n: {call: notification.send, with: {user_id: x}}\n"))})
 		wantFault(t, b.run(t, "- n: {call: consent.require, with: {scope: notifications.send}}\n", `{}`), "authorization", 403)
 	})
 }

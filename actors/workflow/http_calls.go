@@ -10,6 +10,7 @@ import (
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/egress"
 	"github.com/weftmesh/weft/actors/workflow/engine"
+	"github.com/weftmesh/weft/actors/workflow/language"
 	"github.com/weftmesh/weft/actors/workflow/machine"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
@@ -28,6 +29,9 @@ func (c *calls) sendOnce(ctx context.Context, row engine.Row, call *machine.Call
 	callContext := ctx
 	header := http.Header{}
 	for name, value := range request.Headers {
+		if err := language.CheckHeader(name, value); err != nil {
+			return machine.HTTPResponse{}, machine.NewError(machine.TypeConfiguration, err.Error())
+		}
 		header.Set(name, value)
 	}
 	if request.Method != http.MethodGet && request.Method != http.MethodHead && header.Get(mesh.HeaderIdempotencyKey) == "" {
@@ -43,7 +47,7 @@ func (c *calls) sendOnce(ctx context.Context, row engine.Row, call *machine.Call
 	err := c.Guard.Do(ctx, row.Grant(), subjects.ScopeWorkflowsExecute, func(ctx context.Context, started func()) (err error) {
 		response, err = c.egress.Do(ctx, egress.Request{
 			Method: request.Method, URL: request.URL, Header: header, Body: request.Body, NoRedirect: true,
-			Timeout: c.config.StepTimeout, Started: started, Sending: sending, Permit: func() error { return actors.Permit(ctx) },
+			Timeout: c.config.StepTimeout, Started: started, Sending: sending, MaxBody: request.MaxBody, Permit: func() error { return actors.Permit(ctx) },
 		})
 		return err
 	})

@@ -55,7 +55,7 @@ func TestReferencesAreResolved(t *testing.T) {
 		if v := call(t, b, subjects.ValidateWorkflow, request); !v.Valid || len(v.Faults) != 0 {
 			t.Fatalf("validated: %+v", v)
 		}
-		if faults := definition.Lint([]byte(source)); len(faults) != 0 {
+		if faults := definition.Lint([]byte(source), nil); len(faults) != 0 {
 			t.Errorf("linted: %v", faults)
 		}
 		w := call(t, b, subjects.CreateWorkflow, request)

@@ -101,7 +101,15 @@ func (a *Actor) viewSchedule(ctx context.Context, row scheduleRow, due int) (sub
 		Seconds: plan.Every.Seconds(), Jitter: plan.Jitter.Seconds(), Paused: row.PausedAt > 0, Note: row.Note, Waiting: due,
 		CreatedAt: machine.Moment(row.CreatedAt), Refused: row.RefusedReason, Events: scheduleEvents(def),
 	}
-	if plan.Kind == schedule.Cron {
+	for _, kind := range plan.Kinds {
+		s.Kinds = append(s.Kinds, string(kind))
+	}
+	if plan.Every == 0 {
+		s.Seconds = plan.After.Seconds()
+	} else {
+		s.AfterSeconds = plan.After.Seconds()
+	}
+	if plan.Has(schedule.Cron) {
 		s.TimeZone = plan.Zone
 	}
 	if plan.Timed() {
@@ -161,9 +169,12 @@ func (a *Actor) resumeSchedule(ctx context.Context, r subjects.ScheduleRequest) 
 	}
 	now := a.Now().UnixMicro()
 	row.PausedAt, row.Note, row.NominalUntil, row.WakeAt = 0, "", now, now
+	if row.AfterFrom > 0 {
+		row.AfterFrom = now
+	}
 	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 		a.DB.AfterCommit(ctx, a.scheduler.notify)
-		return overrideSchedule(ctx, tx, row, "paused_at", "note", "nominal_until", "wake_at")
+		return overrideSchedule(ctx, tx, row, "paused_at", "note", "nominal_until", "after_from", "wake_at")
 	})
 	if err != nil {
 		return subjects.WorkflowSchedule{}, err
@@ -184,7 +195,7 @@ func (a *Actor) backfillSchedule(ctx context.Context, r subjects.BackfillSchedul
 	now := a.Now()
 	switch {
 	case !plan.Timed():
-		return done, subjects.Errorf(subjects.CodeConflict, "a schedule of kind %q has no nominal times to backfill", plan.Kind)
+		return done, subjects.Errorf(subjects.CodeConflict, "a schedule of kind %q has no nominal times to backfill", plan.Kinds[0])
 	case !r.Since.Before(r.Until):
 		return done, subjects.InvalidField("until", "must be after since")
 	case r.Until.After(now):
@@ -195,7 +206,7 @@ func (a *Actor) backfillSchedule(ctx context.Context, r subjects.BackfillSchedul
 	}
 	// The intervals of every continue before the anchor, for times before the schedule's creation.
 	anchor := machine.Moment(row.Anchor)
-	if plan.Kind == schedule.Every && r.Since.Before(anchor) {
+	if plan.Every > 0 && r.Since.Before(anchor) {
 		back := anchor.Sub(r.Since)
 		anchor = anchor.Add(back%plan.Every - back - 2*plan.Every)
 	}

@@ -58,7 +58,7 @@ func scheduleAllows(ctx context.Context, db bun.IDB, scheduleID, executionID str
 	allowed, err := db.NewSelect().Model((*runRow)(nil)).Where("schedule_id = ?", scheduleID).Where("execution_id = ?", executionID).
 		Where("status = 'due'").Exists(ctx)
 	if err == nil && !allowed {
-		allowed, err = db.NewSelect().Model((*scheduleRow)(nil)).Where("id = ?", scheduleID).Where("kind = 'on'").Where("paused_at = 0").Exists(ctx)
+		allowed, err = db.NewSelect().Model((*scheduleRow)(nil)).Where("id = ?", scheduleID).Where("listens").Where("paused_at = 0").Exists(ctx)
 	}
 	if err != nil {
 		return false, fmt.Errorf("checking whether a schedule may start an execution: %w", err)

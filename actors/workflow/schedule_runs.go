@@ -12,7 +12,6 @@ import (
 	"github.com/weftmesh/weft/actors/workflow/engine"
 	"github.com/weftmesh/weft/actors/workflow/language"
 	"github.com/weftmesh/weft/actors/workflow/machine"
-	"github.com/weftmesh/weft/actors/workflow/schedule"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -76,11 +75,11 @@ func (p *pass) running(ctx context.Context, open []runRow) ([]runRow, error) {
 // end records the end of a run and, for an after schedule, that the next run counts from it.
 func (p *pass) end(ctx context.Context, run runRow, at int64) error {
 	run.Status, run.Reason, run.UpdatedAt = runEnded, "", p.now.UnixMicro()
-	if p.plan.Kind == schedule.After {
-		p.row.NominalUntil = max(p.row.NominalUntil, at)
+	if p.plan.After > 0 {
+		p.row.AfterFrom = max(p.row.AfterFrom, at)
 	}
 	return p.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
-		if _, err := settleRun(ctx, tx, run, runStarted); err != nil || p.plan.Kind != schedule.After {
+		if _, err := settleRun(ctx, tx, run, runStarted); err != nil || p.plan.After == 0 {
 			return err
 		}
 		return advanceAfter(ctx, tx, run.ScheduleID, at)

@@ -22,7 +22,9 @@ type scheduleRow struct {
 	WorkflowID string `bun:"workflow_id"`
 	Name       string `bun:"name"`
 	Version    int    `bun:"version"`
-	Kind       string `bun:"kind"`
+	// Kind is the first of the plan's kinds. Listens: events start runs too.
+	Kind    string `bun:"kind"`
+	Listens bool   `bun:"listens"`
 	// Timing is what determines the nominal times, see timingOf. A new version with the same timing continues where the old one
 	// was.
 	Timing   string `bun:"timing"`
@@ -30,8 +32,10 @@ type scheduleRow struct {
 	Note     string `bun:"note"`
 	// Anchor is the time from which the intervals of every count.
 	Anchor int64 `bun:"anchor"`
-	// NominalUntil is the time up to which nominal times are materialised. For an after schedule it is the end of the last run.
+	// NominalUntil is the time up to which nominal times are materialised.
 	NominalUntil int64 `bun:"nominal_until"`
+	// AfterFrom is the end of the last run, from which after counts; 0 if the schedule has no after.
+	AfterFrom int64 `bun:"after_from"`
 	// WakeAt is when the next scheduler pass is due.
 	WakeAt int64 `bun:"wake_at"`
 	// Revision counts the changes, for optimistic locking.
@@ -84,7 +88,7 @@ func pageOfSchedules(ctx context.Context, db bun.IDB, userID string, r subjects.
 // eventSchedules reads a user's schedules that start on events and are not paused.
 func eventSchedules(ctx context.Context, db bun.IDB, userID string) ([]scheduleRow, error) {
 	var rows []scheduleRow
-	err := db.NewSelect().Model(&rows).Where("user_id = ?", userID).Where("kind = 'on'").Where("paused_at = 0").Order("id").Scan(ctx)
+	err := db.NewSelect().Model(&rows).Where("user_id = ?", userID).Where("listens").Where("paused_at = 0").Order("id").Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("reading event schedules: %w", err)
 	}
@@ -131,8 +135,8 @@ func lockRevision(ctx context.Context, tx database.Tx, s scheduleRow) (bool, err
 
 // advanceAfter sets the time from which the next run of an after schedule counts, unless a later one is set.
 func advanceAfter(ctx context.Context, tx database.Tx, scheduleID string, at int64) error {
-	_, err := tx.NewUpdate().Model((*scheduleRow)(nil)).Set("nominal_until = ?", at).Where("id = ?", scheduleID).
-		Where("kind = 'after'").Where("nominal_until < ?", at).Exec(ctx)
+	_, err := tx.NewUpdate().Model((*scheduleRow)(nil)).Set("after_from = ?", at).Where("id = ?", scheduleID).
+		Where("after_from > 0").Where("after_from < ?", at).Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("recording the end of a run: %w", err)
 	}

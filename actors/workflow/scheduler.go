@@ -118,7 +118,7 @@ func (s *scheduler) pass(ctx context.Context, row scheduleRow) error {
 	p.row.WakeAt = p.wakeAt()
 	return s.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 		row := p.row
-		_, err := updateSchedule(ctx, tx, &row, "wake_at", "nominal_until", "refused_at", "refused_reason")
+		_, err := updateSchedule(ctx, tx, &row, "wake_at", "nominal_until", "after_from", "refused_at", "refused_reason")
 		return err
 	})
 }
@@ -146,8 +146,11 @@ func (s *scheduler) apply(ctx context.Context, tx database.Tx, workflow workflow
 	now := s.Now().UnixMicro()
 	declared := scheduleRow{
 		ID: scheduleID(workflow.ID), UserID: workflow.UserID, WorkflowID: workflow.ID, Name: def.Document.Name,
-		Version: workflow.Version, Kind: string(plan.Kind), Timing: timingOf(plan), Anchor: now, NominalUntil: now,
-		WakeAt: now, CreatedAt: now,
+		Version: workflow.Version, Kind: string(plan.Kinds[0]), Listens: plan.Has(schedule.On), Timing: timingOf(plan), Anchor: now,
+		NominalUntil: now, WakeAt: now, CreatedAt: now,
+	}
+	if plan.After > 0 {
+		declared.AfterFrom = now
 	}
 	s.DB.AfterCommit(ctx, s.notify)
 	row, err := findSchedule(ctx, tx, workflow.UserID, declared.ID)
@@ -157,7 +160,7 @@ func (s *scheduler) apply(ctx context.Context, tx database.Tx, workflow workflow
 	if err != nil {
 		return err
 	}
-	if plan.Kind == schedule.On {
+	if plan.Has(schedule.On) {
 		err = deleteStaleCorrelations(ctx, tx, declared.ID, correlationTerms(def))
 	} else {
 		err = deleteCorrelations(ctx, tx, declared.ID)
@@ -166,14 +169,15 @@ func (s *scheduler) apply(ctx context.Context, tx database.Tx, workflow workflow
 		return err
 	}
 	if row.Timing == declared.Timing {
-		declared.Anchor, declared.NominalUntil = row.Anchor, row.NominalUntil
+		declared.Anchor, declared.NominalUntil, declared.AfterFrom = row.Anchor, row.NominalUntil, row.AfterFrom
 	}
-	return overrideSchedule(ctx, tx, declared, "name", "version", "kind", "timing", "anchor", "nominal_until", "wake_at")
+	return overrideSchedule(ctx, tx, declared, "name", "version", "kind", "listens", "timing", "anchor", "nominal_until", "after_from",
+		"wake_at")
 }
 
 // timingOf returns what determines a plan's nominal times.
 func timingOf(p *schedule.Plan) string {
-	data, err := json.Marshal([]string{string(p.Kind), p.Cron, p.Zone, p.Every.String()})
+	data, err := json.Marshal([]any{p.Kinds, p.Cron, p.Zone, p.Every.String(), p.After.String()})
 	if err != nil {
 		return ""
 	}

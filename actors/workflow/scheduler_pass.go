@@ -40,7 +40,7 @@ type pass struct {
 
 // startCorrelated starts the complete correlations of an event schedule that could not be started when they became complete.
 func (p *pass) startCorrelated(ctx context.Context) error {
-	if p.plan.Kind != schedule.On {
+	if !p.plan.Has(schedule.On) {
 		return nil
 	}
 	started, err := p.correlator.startComplete(ctx, p.row)
@@ -59,8 +59,10 @@ func (p *pass) materialise(ctx context.Context) error {
 	if p.row.PausedAt > 0 {
 		return nil
 	}
-	if p.plan.Kind == schedule.After {
-		return p.materialiseAfter(ctx)
+	if p.plan.After > 0 {
+		if err := p.materialiseAfter(ctx); err != nil || !p.plan.Timed() {
+			return err
+		}
 	}
 	var rows []runRow
 	cursor, anchor := machine.Moment(p.row.NominalUntil), machine.Moment(p.row.Anchor)
@@ -89,17 +91,17 @@ func (p *pass) materialise(ctx context.Context) error {
 	return p.insert(ctx, rows)
 }
 
-// materialiseAfter inserts the next run of an after schedule, unless one is due or running.
+// materialiseAfter inserts the next run of after, unless a run of the schedule is due or running.
 func (p *pass) materialiseAfter(ctx context.Context) error {
 	open, err := openRuns(ctx, p.DB.DB, p.row.ID, 1)
 	if err != nil || len(open) > 0 {
 		return err
 	}
-	nominal := machine.Moment(p.row.NominalUntil).Add(p.plan.Every)
+	nominal := machine.Moment(p.row.AfterFrom).Add(p.plan.After)
 	if nominal.After(p.now) {
 		return nil
 	}
-	p.row.NominalUntil = nominal.UnixMicro()
+	p.row.AfterFrom = nominal.UnixMicro()
 	return p.insert(ctx, []runRow{p.newRun(nominal)})
 }
 
@@ -109,8 +111,10 @@ var errScheduleChanged = errors.New("the schedule was changed")
 // insert inserts runs and deletes old ones. It returns errScheduleChanged, and inserts none, if the schedule has changed.
 func (p *pass) insert(ctx context.Context, rows []runRow) error {
 	retention := runRetention
-	if p.plan.Every > 0 {
-		retention = min(retention, maxKeptRuns*p.plan.Every)
+	for _, interval := range []time.Duration{p.plan.Every, p.plan.After} {
+		if interval > 0 {
+			retention = min(retention, maxKeptRuns*interval)
+		}
 	}
 	return p.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 		unchanged, err := lockRevision(ctx, tx, p.row)
@@ -178,7 +182,7 @@ func (p *pass) dispatch(ctx context.Context) error {
 			return err
 		}
 	}
-	if waiting > 0 || p.plan.Kind == schedule.After && len(running)+started > 0 {
+	if waiting > 0 || p.plan.After > 0 && len(running)+started > 0 {
 		p.passAgain(p.now.Add(endPoll(running, p.now)))
 	}
 	return nil
@@ -199,14 +203,13 @@ func (p *pass) wakeAt() int64 {
 			next = at
 		}
 	}
-	switch {
-	case p.row.PausedAt > 0:
-	case p.plan.Timed():
+	if p.row.PausedAt == 0 {
 		if nominal := p.plan.Next(machine.Moment(p.row.NominalUntil), machine.Moment(p.row.Anchor)); !nominal.IsZero() {
 			consider(p.plan.Due(p.row.ID, nominal))
 		}
-	case p.plan.Kind == schedule.After && p.again.IsZero():
-		consider(machine.Moment(p.row.NominalUntil).Add(p.plan.Every))
+		if p.plan.After > 0 && p.again.IsZero() {
+			consider(machine.Moment(p.row.AfterFrom).Add(p.plan.After))
+		}
 	}
 	if next.IsZero() {
 		return 0

@@ -27,8 +27,11 @@ func newPass(t *testing.T, kind actortest.Database, plan *schedule.Plan) *pass {
 		metrics: newMetrics(prometheus.NewRegistry()),
 	}
 	row := scheduleRow{
-		ID: uuid.NewString(), UserID: uuid.NewString(), WorkflowID: uuid.NewString(), Kind: string(plan.Kind), Version: 1, Revision: 1,
-		Anchor: now.Add(-time.Hour).UnixMicro(), NominalUntil: now.Add(-2 * time.Minute).UnixMicro(), CreatedAt: now.UnixMicro(),
+		ID: uuid.NewString(), UserID: uuid.NewString(), WorkflowID: uuid.NewString(), Kind: string(plan.Kinds[0]), Version: 1, Revision: 1,
+		Anchor: now.Add(-time.Hour).UnixMicro(), NominalUntil: now.Add(-2 * time.Minute).UnixMicro(), Listens: plan.Has(schedule.On), CreatedAt: now.UnixMicro(),
+	}
+	if plan.After > 0 {
+		row.AfterFrom = row.NominalUntil
 	}
 	p := &pass{scheduler: s, row: row, plan: plan, now: now}
 	p.commit(t, func(ctx context.Context, tx database.Tx) error { return engine.Insert(ctx, tx, &row) })
@@ -71,7 +74,7 @@ func (p *pass) wantStatuses(t *testing.T, want ...string) []runRow {
 // that a crash cannot separate them; and an earlier end does not replace a later one.
 func TestEndOfRunIsAtomic(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, kind actortest.Database) {
-		p := newPass(t, kind, &schedule.Plan{Kind: schedule.After, Every: time.Minute})
+		p := newPass(t, kind, &schedule.Plan{Kinds: []schedule.Kind{schedule.After}, After: time.Minute})
 		if err := p.materialise(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -86,8 +89,8 @@ func TestEndOfRunIsAtomic(t *testing.T) {
 			}
 		}
 		row, err := findSchedule(t.Context(), p.DB.DB, p.row.UserID, p.row.ID)
-		if err != nil || row.NominalUntil != ended {
-			t.Errorf("the next run counts from %d, want %d (%v)", row.NominalUntil, ended, err)
+		if err != nil || row.AfterFrom != ended {
+			t.Errorf("the next run counts from %d, want %d (%v)", row.AfterFrom, ended, err)
 		}
 		next := &pass{scheduler: p.scheduler, row: row, plan: p.plan, now: p.now}
 		if err := next.materialise(t.Context()); err != nil {
@@ -103,7 +106,7 @@ func TestEndOfRunIsAtomic(t *testing.T) {
 // TestPauseDuringPass: a pass that began before its schedule was paused materialises no run after the pause.
 func TestPauseDuringPass(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, kind actortest.Database) {
-		p := newPass(t, kind, &schedule.Plan{Kind: schedule.Every, Every: time.Minute, CatchUp: time.Hour})
+		p := newPass(t, kind, &schedule.Plan{Kinds: []schedule.Kind{schedule.Every}, Every: time.Minute, CatchUp: time.Hour})
 		paused := p.row
 		paused.PausedAt = p.now.UnixMicro()
 		p.commit(t, func(ctx context.Context, tx database.Tx) error { return overrideSchedule(ctx, tx, paused, "paused_at") })
@@ -122,7 +125,7 @@ func TestPauseDuringPass(t *testing.T) {
 // TestPauseDuringStart: a run whose execution started while its schedule was paused is recorded as started, not as skipped.
 func TestPauseDuringStart(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, kind actortest.Database) {
-		p := newPass(t, kind, &schedule.Plan{Kind: schedule.Every, Every: time.Minute, CatchUp: time.Hour})
+		p := newPass(t, kind, &schedule.Plan{Kinds: []schedule.Kind{schedule.Every}, Every: time.Minute, CatchUp: time.Hour})
 		if err := p.materialise(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -143,7 +146,7 @@ func TestPauseDuringStart(t *testing.T) {
 // TestMaterialiseSummarisesMissedRuns: nominal times that are too late become one missed run, whose reason says until when.
 func TestMaterialiseSummarisesMissedRuns(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, kind actortest.Database) {
-		p := newPass(t, kind, &schedule.Plan{Kind: schedule.Every, Every: time.Second, CatchUp: 5 * time.Second})
+		p := newPass(t, kind, &schedule.Plan{Kinds: []schedule.Kind{schedule.Every}, Every: time.Second, CatchUp: 5 * time.Second})
 		if err := p.materialise(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -166,7 +169,7 @@ func TestMaterialiseSummarisesMissedRuns(t *testing.T) {
 // TestMaterialiseIsBounded: a pass inserts a bounded number of runs, and the next one is due at once.
 func TestMaterialiseIsBounded(t *testing.T) {
 	t.Parallel()
-	p := newPass(t, actortest.Databases(t)[0], &schedule.Plan{Kind: schedule.Every, Every: time.Second, CatchUp: time.Hour})
+	p := newPass(t, actortest.Databases(t)[0], &schedule.Plan{Kinds: []schedule.Kind{schedule.Every}, Every: time.Second, CatchUp: time.Hour})
 	p.row.NominalUntil = p.now.Add(-20 * time.Minute).UnixMicro()
 	if err := p.materialise(t.Context()); err != nil {
 		t.Fatal(err)
@@ -182,7 +185,7 @@ func TestMaterialiseIsBounded(t *testing.T) {
 // TestBackfillKeepsFinishedRuns: a backfill makes runs due that were skipped, missed or refused, and leaves the others as they are.
 func TestBackfillKeepsFinishedRuns(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, kind actortest.Database) {
-		p := newPass(t, kind, &schedule.Plan{Kind: schedule.Every, Every: time.Minute, CatchUp: time.Hour, Overlap: schedule.Skip})
+		p := newPass(t, kind, &schedule.Plan{Kinds: []schedule.Kind{schedule.Every}, Every: time.Minute, CatchUp: time.Hour, Overlap: schedule.Skip})
 		statuses := []string{runDue, runStarted, runEnded, runSkipped, runMissed, runRefused}
 		var runs, backfills []runRow
 		for i, status := range statuses {

@@ -20,10 +20,15 @@ func (a *Actor) putSecret(ctx context.Context, r subjects.PutWorkflowSecretReque
 	if len(r.Value) > maxSecret {
 		return subjects.WorkflowSecret{}, subjects.Errorf(subjects.CodeTooLarge, "a secret has at most %d bytes", maxSecret)
 	}
-	value, err := language.Decode(r.Value)
+	value, err := language.DecodeStrict(r.Value)
+	if err != nil {
+		// The error may quote a number or a name, which are parts of the secret.
+		return subjects.WorkflowSecret{}, subjects.InvalidField("value", "is not JSON that can be stored: numbers within the range "+
+			"of float64, names unique in their object, text in UTF-8, at most %d levels deep", language.MaxDataDepth)
+	}
 	text, isText := value.(string)
 	object, isObject := value.(map[string]any)
-	if err != nil || !isText && !isObject || text == "" && len(object) == 0 {
+	if !isText && !isObject || text == "" && len(object) == 0 {
 		return subjects.WorkflowSecret{}, subjects.InvalidField("value", "must be a text or an object, and not empty")
 	}
 	userID, now := actors.CallerFrom(ctx).UserID, a.Now().UnixMicro()

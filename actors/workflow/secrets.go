@@ -45,10 +45,11 @@ func (s *secrets) forget(userID string) { s.opened.remove(userID) }
 
 // environment is what executions of a definition see besides their data: the user's secrets that it names.
 func (s *secrets) environment(def *language.Workflow, userID string) machine.Environment {
+	runtime := map[string]any{"name": "weft", "version": s.Version}
 	if len(def.Use.Secrets) == 0 {
-		return machine.Environment{}
+		return machine.Environment{Runtime: runtime}
 	}
-	return machine.Environment{Secrets: func() (map[string]any, error) {
+	return machine.Environment{Runtime: runtime, Secrets: func() (map[string]any, error) {
 		all, err := s.read(userID)
 		if err != nil {
 			return nil, err

@@ -117,7 +117,7 @@ func TestSecrets(t *testing.T) {
 		call(t, b, subjects.DeleteWorkflowSecret, subjects.WorkflowSecretRequest{Name: "key"})
 		wantCode(t, b, subjects.CodeNotFound, subjects.DeleteWorkflowSecret, b.as, subjects.WorkflowSecretRequest{Name: "key"})
 		faulted := call(t, b, subjects.ExecuteWorkflow, subjects.ExecuteWorkflowRequest{WorkflowID: b.workflow(t, v.usingSecrets(""))})
-		wantFault(t, faulted, "configuration", 400)
+		wantFault(t, faulted, "authorization", 403)
 		if faulted.Error.Instance != "/do/0/ask" || !strings.Contains(faulted.Error.Detail, `"key"`) {
 			t.Errorf("the error is %+v", faulted.Error)
 		}
@@ -151,7 +151,7 @@ func (b *bundle) wantNoSecretsOfOthers(t *testing.T, v *echoServer) {
 		t.Errorf("another user sees the secrets %+v", page.Items)
 	}
 	e := call(t, b, subjects.ExecuteWorkflow, subjects.ExecuteWorkflowRequest{WorkflowID: b.workflow(t, v.usingSecrets(""))})
-	wantFault(t, e, "configuration", 400)
+	wantFault(t, e, "authorization", 403)
 }
 
 // dump stops the actor and returns the contents of its streams and tables.

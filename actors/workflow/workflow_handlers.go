@@ -21,11 +21,16 @@ func (a *Actor) resolve(ctx context.Context, r subjects.WorkflowDefinitionReques
 	if err != nil {
 		return nil, "", err
 	}
-	w, faults := definition.Resolve(ctx, source, a.definitions.fetch)
+	w, faults := definition.Resolve(ctx, source, a.sources())
 	if len(faults) > 0 {
 		return nil, "", definition.Error(faults)
 	}
 	return w, text, nil
+}
+
+// sources are what definitions are checked against.
+func (a *Actor) sources() definition.Sources {
+	return definition.Sources{Fetch: a.definitions.fetch, Providers: a.provider}
 }
 
 func (a *Actor) validateWorkflow(ctx context.Context, r subjects.WorkflowDefinitionRequest) (subjects.WorkflowValidation, error) {
@@ -33,8 +38,10 @@ func (a *Actor) validateWorkflow(ctx context.Context, r subjects.WorkflowDefinit
 	if err != nil {
 		return subjects.WorkflowValidation{}, err
 	}
-	w, faults := definition.Resolve(ctx, source, a.definitions.fetch)
-	v := subjects.WorkflowValidation{Valid: w != nil, Faults: definition.WireFaults(faults)}
+	w, faults := definition.Resolve(ctx, source, a.sources())
+	v := subjects.WorkflowValidation{
+		Valid: w != nil, Faults: definition.WireFaults(faults), Warnings: definition.WireFaults(definition.Warnings(source)),
+	}
 	if w != nil {
 		v.Digest, v.Tasks = w.Digest, w.Tasks()
 	}

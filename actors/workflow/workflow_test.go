@@ -111,15 +111,24 @@ func (b *bundle) hostIntegration(t *testing.T, database actortest.Database) *act
 					return subjects.ProviderDetail{Provider: subjects.Provider{ID: "library"},
 						Actions: []subjects.ProviderAction{{ID: "hold", Title: "Hold", Safety: "read"}}}, nil
 				}
-				if r.Provider != "github" {
+				names := stubActions[r.Provider]
+				if names == nil {
 					return subjects.ProviderDetail{}, subjects.Errorf(subjects.CodeNotFound, "there is no such provider")
 				}
 				input := map[string]any{"type": "object", "properties": map[string]any{"repo": map[string]any{"type": "string"}}}
-				return subjects.ProviderDetail{Provider: subjects.Provider{ID: "github", Category: "code", AuthType: "oauth2", Status: "available"},
-					Actions: []subjects.ProviderAction{{ID: "get", Title: "Get a repository", Safety: "read", Input: input}}}, nil
+				detail := subjects.ProviderDetail{Provider: subjects.Provider{ID: r.Provider, Category: "code", AuthType: "oauth2", Status: "available"}}
+				for _, name := range names {
+					detail.Actions = append(detail.Actions, subjects.ProviderAction{ID: name, Title: "Get a repository", Safety: "read", Input: input})
+				}
+				return detail, nil
 			}),
 		}}, nil
 	})
+}
+
+// stubActions are the actions of the stub's providers.
+var stubActions = map[string][]string{
+	"github": {"get", "get_repo", "hold", "hold_once", "fail", "slow"}, "dropbox": {"download_file"}, "aws_s3": {"put_object"},
 }
 
 // act performs an action of the stub. It checks consent as the integration actor does.

@@ -239,3 +239,23 @@ func TestNATSContextConnectsToTheConfiguredServer(t *testing.T) {
 		}
 	}
 }
+
+// TestLintChecksActions against the providers that weft includes, and warns without failing.
+func TestLintChecksActions(t *testing.T) {
+	t.Parallel()
+	const head = "document: {dsl: '1.0.3', namespace: test, name: a, version: '0.1.0'}\ndo:\n"
+	for tasks, want := range map[string]string{
+		"- a: {call: slak.post_mesage, with: {channel: c}}\n": `:3:13: reference: there is no function "slak.post_mesage": did you mean the provider "slack"? It has `,
+		"- a: {call: http.gett}\n":                            `:3:13: reference: there is no function "http.gett": did you mean "http.get"?`,
+		"- a: {call: github.get_repo, with: {ownr: weft}}\n":  `:3:37: unknown_field: github.get_repo: unknown field "ownr": did you mean "owner"?`,
+	} {
+		got := weft(t, "", "workflow", "lint", configFile(t, head+tasks))
+		if got.code != exitFailure || !strings.Contains(got.stdout, want) {
+			t.Errorf("%s: %+v, want %s", tasks, got, want)
+		}
+	}
+	got := weft(t, "", "workflow", "lint", configFile(t, head+"- a: {set: {x: 'Hello ${ .name }!'}}\n"))
+	if got.code != 0 || got.stderr != "" || !strings.Contains(got.stdout, ":3:16: warning: ") {
+		t.Errorf("a warning: %+v", got)
+	}
+}

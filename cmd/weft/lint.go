@@ -22,6 +22,8 @@ type fileFault struct {
 	Message string `json:"message"`
 	// label precedes the message in text output.
 	label string
+	// warning: it is printed, and is no fault.
+	warning bool
 }
 
 // lintExitCodes ends the help of every lint command.
@@ -45,13 +47,19 @@ func lintCommand(cmd *cobra.Command, check func(file string, source []byte) []fi
 		if e := printFaults(cmd.OutOrStdout(), found, asJSON); e != nil {
 			return e
 		}
+		faults := 0
+		for _, f := range found {
+			if !f.warning {
+				faults++
+			}
+		}
 		switch {
 		case err != nil:
 			return usageError{err}
-		case len(found) == 1:
+		case faults == 1:
 			return errors.New("1 fault")
-		case len(found) > 1:
-			return fmt.Errorf("%d faults", len(found))
+		case faults > 1:
+			return fmt.Errorf("%d faults", faults)
 		}
 		return nil
 	}

@@ -1,30 +1,62 @@
 package main
 
 import (
+	"cmp"
+	"context"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/spf13/cobra"
 
+	"github.com/weftmesh/weft/actors/integration"
 	"github.com/weftmesh/weft/actors/workflow/definition"
 	"github.com/weftmesh/weft/actors/workflow/diagram"
 	"github.com/weftmesh/weft/actors/workflow/language"
 )
 
 func workflowCommand() *cobra.Command {
+	var find definition.Providers
 	lint := lintCommand(&cobra.Command{
 		Short: "Check workflow definitions",
-		Long: "Checks Open Workflow documents, YAML or JSON, as create_workflow does, without a running weft. Each fault is printed on a " +
-			"line: file:line:column: code: message. " + lintExitCodes,
+		Long: "Checks Open Workflow documents, YAML or JSON, as create_workflow does, without a running weft. Actions are checked against " +
+			"the providers that weft includes and those of the directory integration.providers_dir. Each fault is printed on a line: " +
+			"file:line:column: code: message. A line with the code warning is no fault. " + lintExitCodes,
 		Example: "  weft workflow lint order.yaml\n  weft workflow lint workflows/*.yaml\n" +
 			"  weft workflow lint --json order.yaml | jq -r '.[].pointer'",
-	}, lintWorkflow)
+	}, func(_ string, source []byte) []fileFault { return lintWorkflow(source, find) })
+	lint.Flags().String("dir", "", "directory of additional provider manifests (default integration.providers_dir)")
+	lint.PreRunE = func(cmd *cobra.Command, _ []string) error {
+		dir := cmd.Flag("dir").Value.String()
+		if dir == "" {
+			config, err := baseConfig(cmd)
+			if err != nil {
+				return err
+			}
+			dir = config.Integration.ProvidersDir
+		}
+		inputs, err := integration.ActionInputs(dir)
+		if err != nil {
+			return usageError{err}
+		}
+		find = func(_ context.Context, id string) *definition.Provider {
+			actions, known := inputs(id)
+			return &definition.Provider{Actions: actions, Known: known}
+		}
+		return nil
+	}
 	return groupCommand("workflow", "Check and draw workflow definitions", lint, diagramCommand())
 }
 
-func lintWorkflow(_ string, source []byte) (found []fileFault) {
-	for _, f := range definition.Lint(source) {
-		found = append(found, fileFault{Line: f.Line, Column: f.Column, Pointer: f.Pointer, Code: f.Code, Message: f.Message, label: f.Code})
+func lintWorkflow(source []byte, find definition.Providers) (found []fileFault) {
+	faults := append(definition.Lint(source, find), definition.Warnings(source)...)
+	slices.SortStableFunc(faults, func(a, b language.Fault) int {
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+	})
+	for _, f := range faults {
+		found = append(found, fileFault{
+			Line: f.Line, Column: f.Column, Pointer: f.Pointer, Code: f.Code, Message: f.Message, label: f.Code, warning: f.Code == language.CodeWarning,
+		})
 	}
 	return found
 }

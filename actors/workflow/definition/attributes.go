@@ -26,7 +26,7 @@ const (
 var attributeName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]{0,62}$`)
 
 // attributeFaults checks the attributes declared in document.metadata.attributes.
-func attributeFaults(source []byte, w *language.Workflow) (faults language.Faults) {
+func attributeFaults(source *language.Source, w *language.Workflow) (faults language.Faults) {
 	given, has := w.Document.Metadata["attributes"]
 	if !has {
 		return nil

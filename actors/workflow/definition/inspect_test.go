@@ -50,7 +50,7 @@ func TestInspectAcceptsEveryKindOfFunction(t *testing.T) {
 	w := parse(t, withTop("use: {functions: {greet: {set: {hello: '${ .name }'}}}}", `
 - a: {call: echo, with: {n: 1}}
 - b: {call: greet, with: {name: Ada}}
-- c: {call: github.get_repository, with: {owner: weft}}
+- c: {call: github.get_repo, with: {owner: weft}}
 - d: {call: notification.send, with: {subject: Hello}}
 - e: {call: approval.request, with: {title: 'Ship it?'}}
 - f: {call: consent.require, with: {scope: notifications.send}}
@@ -69,16 +69,16 @@ func TestInspectLocatesFaults(t *testing.T) {
 		name, source string
 		want         []string
 	}{
-		{"unknown function", withTasks("- a: {call: nosuchfunction}\n"), []string{"3:6 /do/0/a reference"}},
-		{"invalid action name", withTasks("- a: {call: GitHub.Get}\n"), []string{"3:6 /do/0/a reference"}},
-		{"in do", withTasks("- a: {do: [{b: {call: nosuch}}]}\n"), []string{"3:16 /do/0/a/do/0/b reference"}},
-		{"in for", withTasks("- a: {for: {in: '${ [1] }'}, do: [{b: {call: nosuch}}]}\n"), []string{"3:39 /do/0/a/do/0/b reference"}},
-		{"in fork", withTasks("- a: {fork: {branches: [{b: {call: nosuch}}]}}\n"), []string{"3:29 /do/0/a/fork/branches/0/b reference"}},
+		{"unknown function", withTasks("- a: {call: nosuchfunction}\n"), []string{"3:13 /do/0/a/call reference"}},
+		{"invalid action name", withTasks("- a: {call: GitHub.Get}\n"), []string{"3:13 /do/0/a/call reference"}},
+		{"in do", withTasks("- a: {do: [{b: {call: nosuch}}]}\n"), []string{"3:23 /do/0/a/do/0/b/call reference"}},
+		{"in for", withTasks("- a: {for: {in: '${ [1] }'}, do: [{b: {call: nosuch}}]}\n"), []string{"3:46 /do/0/a/do/0/b/call reference"}},
+		{"in fork", withTasks("- a: {fork: {branches: [{b: {call: nosuch}}]}}\n"), []string{"3:36 /do/0/a/fork/branches/0/b/call reference"}},
 		{"in try", withTasks("- a: {try: [{b: {call: nosuch}}], catch: {do: [{c: {call: nosuch}}]}}\n"), []string{
-			"3:17 /do/0/a/try/0/b reference", "3:52 /do/0/a/catch/do/0/c reference",
+			"3:24 /do/0/a/try/0/b/call reference", "3:59 /do/0/a/catch/do/0/c/call reference",
 		}},
-		{"in listen", withTasks("- a: {listen: {to: {any: []}}, foreach: {do: [{b: {call: nosuch}}]}}\n"), []string{"3:51 /do/0/a/foreach/do/0/b reference"}},
-		{"in a function", withTop("use: {functions: {f: {call: nosuch}}}", "- a: {call: f}\n"), []string{"2:22 /use/functions/f reference"}},
+		{"in listen", withTasks("- a: {listen: {to: {any: []}}, foreach: {do: [{b: {call: nosuch}}]}}\n"), []string{"3:58 /do/0/a/foreach/do/0/b/call reference"}},
+		{"in a function", withTop("use: {functions: {f: {call: nosuch}}}", "- a: {call: f}\n"), []string{"2:29 /use/functions/f/call reference"}},
 		{"unsupported", withTasks("- a: {run: {shell: {command: ls}}}\n"), []string{"3:20 /do/0/a/run/shell unsupported"}},
 		{
 			"unsupported protocol", withTasks("- a: {call: grpc, with: {proto: {endpoint: 'https://a'}, service: {name: a, host: b}, method: c}}\n"),
@@ -87,9 +87,9 @@ func TestInspectLocatesFaults(t *testing.T) {
 		{"schedule", withTop("schedule: {on: {all: []}}", "- a: {set: {x: 1}}\n"), []string{"2:16 /schedule/on value"}},
 		{"cron", withTop("schedule: {cron: 'every day'}", "- a: {set: {x: 1}}\n"), []string{"2:18 /schedule/cron value"}},
 		{"in source order", withTop("schedule: {cron: soon}", "- a: {call: nosuch}\n- b: {call: nosuch}\n"), []string{
-			"2:18 /schedule/cron value", "4:6 /do/0/a reference", "5:6 /do/1/b reference",
+			"2:18 /schedule/cron value", "4:13 /do/0/a/call reference", "5:13 /do/1/b/call reference",
 		}},
-		{"specification first", withTasks("- a: {call: nosuch}\n- b: {sett: {x: 1}}\n"), []string{"4:6 /do/1/b missing", "4:7 /do/1/b/sett unknown_field"}},
+		{"all in one pass", withTasks("- a: {call: nosuch}\n- b: {sett: {x: 1}}\n"), []string{"3:13 /do/0/a/call reference", "4:6 /do/1/b missing", "4:7 /do/1/b/sett unknown_field"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -177,17 +177,17 @@ func TestWireFaultsIsNeverNil(t *testing.T) {
 func TestLint(t *testing.T) {
 	t.Parallel()
 	reference := withTasks("- a: {call: 'https://example.com/f.yaml', with: {x: 1}}\n")
-	if faults := definition.Lint([]byte(reference)); len(faults) != 0 {
+	if faults := definition.Lint([]byte(reference), nil); len(faults) != 0 {
 		t.Errorf("a reference is reported: %v", faults)
 	}
 	if w, faults := definition.Inspect([]byte(reference)); w != nil || len(faults) != 1 || faults[0].Code != language.CodeUnsupported {
 		t.Errorf("Inspect accepts a reference, or reports %v", faults)
 	}
 	both := reference + "- b: {call: nosuch}\n"
-	if got := short(definition.Lint([]byte(both))); len(got) != 1 || got[0] != "4:6 /do/1/b reference" {
+	if got := short(definition.Lint([]byte(both), nil)); len(got) != 1 || got[0] != "4:13 /do/1/b/call reference" {
 		t.Errorf("faults beside a reference: %v", got)
 	}
-	if got := definition.Lint([]byte("do: [")); len(got) != 1 || got[0].Code != language.CodeSyntax {
+	if got := definition.Lint([]byte("do: ["), nil); len(got) != 1 || got[0].Code != language.CodeSyntax {
 		t.Errorf("faults of a document that does not parse: %v", got)
 	}
 }

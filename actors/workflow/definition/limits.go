@@ -43,12 +43,12 @@ type declaredLimit struct {
 
 // limitsReader decodes declared limits and collects their faults.
 type limitsReader struct {
-	source []byte
+	source *language.Source
 	faults language.Faults
 }
 
 // declaredLimitsOf returns a definition's limits, nil if it has none. Faults have positions if source is given.
-func declaredLimitsOf(source []byte, w *language.Workflow) (*declaredLimits, language.Faults) {
+func declaredLimitsOf(source *language.Source, w *language.Workflow) (*declaredLimits, language.Faults) {
 	given, has := w.Document.Metadata["flow"]
 	if !has {
 		return nil, nil
@@ -76,18 +76,13 @@ func declaredLimitsOf(source []byte, w *language.Workflow) (*declaredLimits, lan
 }
 
 // limitFaults checks the limits that a definition declares.
-func limitFaults(source []byte, w *language.Workflow) language.Faults {
+func limitFaults(source *language.Source, w *language.Workflow) language.Faults {
 	_, faults := declaredLimitsOf(source, w)
 	return faults
 }
 
 func (r *limitsReader) fault(pointer, code, message string) {
-	pointer = pointerFlow + pointer
-	if r.source == nil {
-		r.faults = append(r.faults, language.Fault{Pointer: pointer, Code: code, Message: message})
-		return
-	}
-	r.faults = append(r.faults, faultAt(r.source, pointer, code, message))
+	r.faults = append(r.faults, faultAt(r.source, pointerFlow+pointer, code, message))
 }
 
 // object returns a value's fields; a field that is not in known is a fault.
@@ -98,7 +93,8 @@ func (r *limitsReader) object(pointer string, value any, known ...string) map[st
 	}
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
 		if !slices.Contains(known, name) {
-			r.fault(pointer+"/"+escapePointer.Replace(name), language.CodeUnknownField, fmt.Sprintf("unknown field %.40q: expected one of %v", name, known))
+			r.fault(pointer+"/"+escapePointer.Replace(name), language.CodeUnknownField,
+				fmt.Sprintf("unknown field %.40q: expected one of %v%s", name, known, language.DidYouMean(name, known)))
 		}
 	}
 	return fields
@@ -159,6 +155,7 @@ func wholeNumber(value any, least, most int) (int, bool) {
 	case float64:
 		number = value
 	}
+	// A json.Number has a fraction.
 	if number != math.Trunc(number) || number < float64(least) || number > float64(most) { // NaN is not equal to itself
 		return 0, false
 	}

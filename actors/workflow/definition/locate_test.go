@@ -1,6 +1,10 @@
 package definition
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/weftmesh/weft/actors/workflow/language"
+)
 
 func TestLocate(t *testing.T) {
 	t.Parallel()
@@ -20,23 +24,23 @@ alias: *base
 		"/a/b":             {1, 4}, // a scalar has no children
 		"/nowhere/further": {1, 1},
 	} {
-		if line, column := locate([]byte(source), pointer); line != want[0] || column != want[1] {
+		if line, column := language.ReadSource([]byte(source)).Position(pointer); line != want[0] || column != want[1] {
 			t.Errorf("%s is at %d:%d, want %d:%d", pointer, line, column, want[0], want[1])
 		}
 	}
 	for _, unreadable := range []string{"", "a: [", "# only a comment\n"} {
-		if line, column := locate([]byte(unreadable), "/a"); line != 1 || column != 1 {
+		if line, column := language.ReadSource([]byte(unreadable)).Position("/a"); line != 1 || column != 1 {
 			t.Errorf("in %q it is at %d:%d, want 1:1", unreadable, line, column)
 		}
 	}
-	if line, column := locate([]byte(`{"a": {"b": 1}}`), "/a/b"); line != 1 || column != 13 {
+	if line, column := language.ReadSource([]byte(`{"a": {"b": 1}}`)).Position("/a/b"); line != 1 || column != 13 {
 		t.Errorf("in JSON it is at %d:%d, want 1:13", line, column)
 	}
 }
 
 func TestFaultAt(t *testing.T) {
 	t.Parallel()
-	f := faultAt([]byte("a:\n  b: 1\n"), "/a/b", "value", "wrong")
+	f := faultAt(language.ReadSource([]byte("a:\n  b: 1\n")), "/a/b", "value", "wrong")
 	if f.Line != 2 || f.Column != 6 || f.Pointer != "/a/b" || f.Code != "value" || f.Message != "wrong" {
 		t.Errorf("fault %+v", f)
 	}

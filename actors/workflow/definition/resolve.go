@@ -21,21 +21,32 @@ const (
 // Fetch reads a document by its URI. An error that is a *machine.Error is shown to the author; any other is internal.
 type Fetch func(ctx context.Context, uri string) ([]byte, error)
 
-// Resolve inspects a definition after replacing its references to other documents, schemas and functions, by what fetch
+// Sources are what a definition is checked against besides its own text.
+type Sources struct {
+	Fetch Fetch
+	// Providers finds the providers whose actions the definition calls; without it, actions are not checked.
+	Providers Providers
+}
+
+// Resolve inspects a definition after replacing its references to other documents, schemas and functions, by what Fetch
 // returns for them; the fetched functions may refer to more. The workflow that it returns refers to nothing outside itself.
 // Faults have positions in source: those of a fetched function are at the reference to it.
-func Resolve(ctx context.Context, source []byte, fetch Fetch) (*language.Workflow, language.Faults) {
-	w, faults := Inspect(source)
+func Resolve(ctx context.Context, source []byte, sources Sources) (*language.Workflow, language.Faults) {
+	i := &inspector{providers: sources.Providers}
+	w, faults := i.inspect(ctx, source)
 	if w != nil {
 		return w, nil
 	}
 	parsed, wrong := language.Parse(source)
-	if len(wrong) > 0 || len(parsed.References()) == 0 || len(withoutReferences(parsed, faults)) > 0 {
+	if len(wrong) > 0 || len(parsed.References()) == 0 {
 		return nil, faults
+	}
+	if rest := withoutReferences(parsed, faults); len(rest) > 0 {
+		return nil, rest
 	}
 	ctx, cancel := context.WithTimeout(ctx, FetchTimeout)
 	defer cancel()
-	r := resolver{fetch: fetch, source: source, fetched: map[string][]byte{}, origins: map[string]string{}}
+	r := resolver{fetch: sources.Fetch, source: language.ReadSource(source), fetched: map[string][]byte{}, origins: map[string]string{}}
 	for next := parsed; ; {
 		if faults := r.fetchAll(ctx, next); len(faults) > 0 {
 			return nil, r.located(faults)
@@ -44,7 +55,7 @@ func Resolve(ctx context.Context, source []byte, fetch Fetch) (*language.Workflo
 		if len(faults) > 0 {
 			return nil, r.located(faults)
 		}
-		if w, faults = Inspect(whole); w != nil {
+		if w, faults = i.inspect(ctx, whole); w != nil {
 			return w, nil
 		}
 		if next, wrong = language.Parse(whole); len(wrong) > 0 || len(next.References()) == 0 || len(withoutReferences(next, faults)) > 0 {
@@ -56,7 +67,7 @@ func Resolve(ctx context.Context, source []byte, fetch Fetch) (*language.Workflo
 // resolver resolves the references of one definition.
 type resolver struct {
 	fetch   Fetch
-	source  []byte
+	source  *language.Source
 	fetched map[string][]byte
 	// origins are the pointers in the source at which fetched functions are first referred to, by the functions' names.
 	origins map[string]string
@@ -109,7 +120,7 @@ func (r *resolver) located(faults language.Faults) language.Faults {
 		if function != "" {
 			f.Pointer, f.Message = at, "in "+function+": "+f.Message
 		}
-		f.Line, f.Column = locate(r.source, f.Pointer)
+		f.Line, f.Column = r.source.Position(f.Pointer)
 	}
 	return faults
 }

@@ -41,7 +41,7 @@ func TestResolveMakesReferencesPartOfTheDefinition(t *testing.T) {
 - greet: {call: '`+at+`/greet.yaml', with: {name: Ada}}
 - again: {call: 'salute:1.0.0@lib', with: {who: Bob}}
 `)
-	w, faults := definition.Resolve(t.Context(), []byte(source), l.fetch)
+	w, faults := definition.Resolve(t.Context(), []byte(source), definition.Sources{Fetch: l.fetch})
 	if w == nil {
 		t.Fatal(faults)
 	}
@@ -52,7 +52,7 @@ func TestResolveMakesReferencesPartOfTheDefinition(t *testing.T) {
 		t.Errorf("fetched %v, want each of three documents once", l.fetched)
 	}
 	l.fetched = nil
-	if again, faults := definition.Resolve(t.Context(), w.Canonical, l.fetch); again == nil || again.Digest != w.Digest || len(l.fetched) != 0 {
+	if again, faults := definition.Resolve(t.Context(), w.Canonical, definition.Sources{Fetch: l.fetch}); again == nil || again.Digest != w.Digest || len(l.fetched) != 0 {
 		t.Errorf("resolved again: %v, fetched %v", faults, l.fetched)
 	}
 }
@@ -61,14 +61,14 @@ func TestResolveMakesReferencesPartOfTheDefinition(t *testing.T) {
 func TestResolveFetchesOnlyForValidDefinitions(t *testing.T) {
 	t.Parallel()
 	l := &library{}
-	if w, faults := definition.Resolve(t.Context(), []byte(withTasks("- a: {set: {x: 1}}\n")), l.fetch); w == nil {
+	if w, faults := definition.Resolve(t.Context(), []byte(withTasks("- a: {set: {x: 1}}\n")), definition.Sources{Fetch: l.fetch}); w == nil {
 		t.Errorf("without references: %v", faults)
 	}
 	for _, source := range []string{
 		"do: [", withTasks("- a: {call: nosuch}\n"), withTasks("- a: {call: '" + at + "/f.yaml'}\n- b: {call: nosuch}\n"),
 		withTasks("- a: {call: 'file:///etc/passwd'}\n"),
 	} {
-		if w, faults := definition.Resolve(t.Context(), []byte(source), l.fetch); w != nil || len(faults) == 0 {
+		if w, faults := definition.Resolve(t.Context(), []byte(source), definition.Sources{Fetch: l.fetch}); w != nil || len(faults) == 0 {
 			t.Errorf("%s: resolved, with faults %v", source, faults)
 		}
 	}
@@ -94,7 +94,7 @@ func TestResolveFaults(t *testing.T) {
 		"shell.yaml":   "in " + at + "/shell.yaml: ",
 	} {
 		source := withTasks("- a: {set: {x: 1}}\n- b: {call: '" + at + "/" + document + "'}\n")
-		w, faults := definition.Resolve(t.Context(), []byte(source), l.fetch)
+		w, faults := definition.Resolve(t.Context(), []byte(source), definition.Sources{Fetch: l.fetch})
 		if w != nil || len(faults) == 0 {
 			t.Errorf("%s: faults %v", document, faults)
 			continue
@@ -110,10 +110,10 @@ func TestResolveFaults(t *testing.T) {
 func TestResolveIsBounded(t *testing.T) {
 	t.Parallel()
 	calls := 0
-	_, faults := definition.Resolve(t.Context(), []byte(withTasks("- a: {call: '"+at+"/0'}\n")), func(context.Context, string) ([]byte, error) {
+	_, faults := definition.Resolve(t.Context(), []byte(withTasks("- a: {call: '"+at+"/0'}\n")), definition.Sources{Fetch: func(context.Context, string) ([]byte, error) {
 		calls++
 		return fmt.Appendf(nil, "call: %s/%d\n", at, calls), nil
-	})
+	}})
 	if len(faults) != 1 || !strings.Contains(faults[0].Message, fmt.Sprint("at most ", language.MaxReferences)) || calls != language.MaxReferences {
 		t.Errorf("after %d fetches: %v", calls, faults)
 	}
@@ -123,12 +123,12 @@ func TestResolveIsBounded(t *testing.T) {
 func TestResolveHidesInternalErrors(t *testing.T) {
 	t.Parallel()
 	source := []byte(withTasks("- a: {call: '" + at + "/f.yaml'}\n"))
-	_, faults := definition.Resolve(t.Context(), source, func(ctx context.Context, _ string) ([]byte, error) {
+	_, faults := definition.Resolve(t.Context(), source, definition.Sources{Fetch: func(ctx context.Context, _ string) ([]byte, error) {
 		if deadline, ok := ctx.Deadline(); !ok || time.Until(deadline) > definition.FetchTimeout {
 			t.Error("the fetch has no deadline")
 		}
 		return nil, errors.New("dialling 10.1.2.3: refused")
-	})
+	}})
 	if len(faults) != 1 || strings.Contains(faults[0].Message, "10.1.2.3") || !strings.HasSuffix(faults[0].Message, "an internal error occurred") {
 		t.Errorf("faults %v", faults)
 	}

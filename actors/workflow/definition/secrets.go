@@ -20,19 +20,17 @@ var storingFunctions = []string{
 
 // secretFaults reports names in use.secrets that no secret can have, and secrets in the arguments of functions that store
 // them, where they would be readable.
-func secretFaults(w *language.Workflow) language.Faults {
+func secretFaults(source *language.Source, w *language.Workflow) language.Faults {
 	var faults language.Faults
 	for i, name := range w.Use.Secrets {
 		if !secretName.MatchString(name) {
-			faults = append(faults, language.Fault{
-				Line: 1, Column: 1, Pointer: fmt.Sprintf("/use/secrets/%d", i), Code: language.CodeValue,
-				Message: fmt.Sprintf("%.80q is not a valid secret name: a letter, then letters, digits, _ and -, at most 63 in all", name),
-			})
+			faults = append(faults, faultAt(source, fmt.Sprintf("/use/secrets/%d", i), language.CodeValue,
+				fmt.Sprintf("%.80q is not a valid secret name: a letter, then letters, digits, _ and -, at most 63 in all", name)))
 		}
 	}
 	w.Each(func(t *language.Task) {
 		if t.Call != nil && slices.Contains(storingFunctions, t.Call.Function) && t.UsesSecrets() {
-			faults = append(faults, taskFault(t, language.CodeValue, t.Call.Function+" keeps its arguments, so $secrets is not allowed in them"))
+			faults = append(faults, faultAt(source, t.Pointer, language.CodeValue, t.Call.Function+" stores its arguments, so $secrets is not allowed in them"))
 		}
 	})
 	return faults

@@ -147,7 +147,7 @@ func (r *activityRunner) timedOut(ctx, timed context.Context, err error) error {
 func mayRepeat(call *machine.Call, err error) bool {
 	var outbound *egress.Error
 	if errors.As(err, &outbound) {
-		return (outbound.Kind == egress.KindConnect || outbound.Unresolved) && !outbound.Sent
+		return false // the definition says whether a call to another server is repeated
 	}
 	if errors.Is(err, nats.ErrNoResponders) || errors.Is(err, nats.ErrReconnectBufExceeded) {
 		return true
@@ -188,9 +188,9 @@ func (e *Engine) Output(data json.RawMessage) (any, error) {
 		return nil, machine.NewError(machine.TypeRuntime, fmt.Sprintf(
 			"the call returned %d bytes, the limit is %d", len(data), e.Config.MaxResult))
 	}
-	value, err := language.Decode(data)
+	value, err := language.DecodeStrict(data)
 	if err != nil {
-		return nil, machine.NewError(machine.TypeCommunication, "the call did not return JSON")
+		return nil, machine.NewError(machine.TypeCommunication, "the call returned JSON that cannot be read: "+err.Error())
 	}
 	return value, nil
 }

@@ -76,7 +76,7 @@ func TestRetriedCalls(t *testing.T) {
 		attempts int
 	}{
 		"no responders":                 {function, nats.ErrNoResponders, 4},
-		"not connected":                 {post, &egress.Error{Kind: egress.KindConnect}, 4},
+		"not connected":                 {post, &egress.Error{Kind: egress.KindConnect}, 1},
 		"connected, not answered":       {post, &egress.Error{Kind: egress.KindConnect, Sent: true}, 1},
 		"sent":                          {post, &egress.Error{Kind: egress.KindTransport, Sent: true}, 1},
 		"blocked":                       {get, &egress.Error{Kind: egress.KindBlocked}, 1},

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 
 	"github.com/weftmesh/weft/actors/egress"
@@ -70,7 +71,12 @@ func outboundFault(e *egress.Error) *machine.Error {
 	case egress.KindInvalid, egress.KindScheme, egress.KindHost, egress.KindBlocked:
 		return machine.NewError(machine.TypeConfiguration, e.Error())
 	}
-	return machine.NewError(machine.TypeCommunication, e.Error())
+	fault := machine.NewError(machine.TypeCommunication, e.Error())
+	fault.Status = http.StatusBadGateway
+	if e.Kind == egress.KindConnect {
+		fault.Status = http.StatusServiceUnavailable
+	}
+	return fault
 }
 
 // ErrorText is FaultOf as JSON.

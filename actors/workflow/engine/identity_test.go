@@ -127,7 +127,8 @@ func TestFaults(t *testing.T) {
 		"scope":              {&subjects.Error{Code: subjects.CodeConsentRequired, Detail: "no consent", Scope: "a.b"}, machine.TypeAuthorization, 403, "no consent (scope a.b)"},
 		"blocked address":    {&egress.Error{Kind: egress.KindBlocked}, machine.TypeConfiguration, 400, ""},
 		"slow server":        {&egress.Error{Kind: egress.KindTimeout}, machine.TypeTimeout, 408, ""},
-		"broken connection":  {&egress.Error{Kind: egress.KindTransport}, machine.TypeCommunication, 500, ""},
+		"broken connection":  {&egress.Error{Kind: egress.KindTransport}, machine.TypeCommunication, 502, ""},
+		"refused connection": {&egress.Error{Kind: egress.KindConnect}, machine.TypeCommunication, 503, ""},
 	} {
 		got := FaultOf(test.err)
 		if got.Type != test.kind || got.Status != test.status || test.detail != "" && got.Detail != test.detail {

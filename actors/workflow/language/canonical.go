@@ -30,6 +30,8 @@ func Append(out []byte, value any) []byte {
 		return appendFloat(out, value)
 	case *big.Int:
 		return value.Append(out, 10)
+	case json.Number:
+		return append(out, value...)
 	case map[string]any:
 		return appendObject(out, value)
 	case []any:

@@ -23,8 +23,7 @@ func (r *reader) check() {
 }
 
 func (r *reader) faultAt(task *Task, below, code, message string) {
-	r.faults = append(r.faults, Fault{Line: max(task.Line, 1), Column: max(task.Column, 1),
-		Pointer: task.Pointer + below, Code: code, Message: message})
+	r.faults = append(r.faults, r.source.Fault(task.Pointer+below, code, message))
 }
 
 func (r *reader) checkList(list TaskList) {
@@ -56,7 +55,11 @@ func (r *reader) checkDirective(task *Task, below, directive string, list TaskLi
 	case "", Continue, Exit, End:
 	default:
 		if list.Index(directive) < 0 {
-			r.faultAt(task, below, CodeReference, "the task list has no task "+strconv.Quote(directive))
+			names := []string{Continue, Exit, End}
+			for _, sibling := range list {
+				names = append(names, sibling.Name)
+			}
+			r.faultAt(task, below, CodeReference, "the task list has no task "+strconv.Quote(directive)+DidYouMean(directive, names))
 		}
 	}
 }

@@ -17,9 +17,9 @@ func TestConstructs(t *testing.T) {
 		{"schedule: {every: {minutes: 5}}\n" + one, ""},
 		{"schedule: {after: PT1H}\n" + one, ""},
 		{"schedule: {on: {one: {with: {type: a.b}}}, read: envelope}\n" + one, ""},
-		{"schedule: {every: PT0S}\n" + one, "value /schedule"},
-		{"schedule: {every: '${ .x }'}\n" + one, "value /schedule"},
-		{"schedule: {every: PT1S, cron: '* * * * *'}\n" + one, "value /schedule"},
+		{"schedule: {every: PT0S}\n" + one, "value /schedule/every"},
+		{"schedule: {every: '${ .x }'}\n" + one, "value /schedule/every"},
+		{"schedule: {every: PT1S, cron: '* * * * *'}\n" + one, ""},
 		{"schedule: {cron: '* * * * *', read: raw}\n" + one, "value /schedule/read"},
 		{"schedule: {on: {any: []}, at: noon}\n" + one, "unknown_field /schedule/at"},
 
@@ -60,14 +60,14 @@ func TestConstructs(t *testing.T) {
 		{"do: [{a: {call: a2a, with: {method: m}}}]", "unsupported /do/0/a"},
 		{"do: [{a: {call: asyncapi, with: {document: {endpoint: x}}}}]", "unsupported /do/0/a"},
 
-		{"do: [{a: {call: x.y, with: {k: '${ $secrets.s }'}}}]", ""},
-		{"do: [{a: {input: {from: '{k: $secrets.s}'}, call: x.y}}]", ""},
+		{"use: {secrets: [s]}\ndo: [{a: {call: x.y, with: {k: '${ $secrets.s }'}}}]", ""},
+		{"use: {secrets: [s]}\ndo: [{a: {input: {from: '{k: $secrets.s}'}, call: x.y}}]", ""},
 		{"do: [{a: {input: {from: '{k: $secrets.s}'}, set: {x: 1}}}]", "expression /do/0/a/input/from"},
 		{"do: [{a: {set: {x: '${ $secrets.s }'}}}]", "expression /do/0/a/set/x"},
 		{"do: [{a: {emit: {event: {with: {type: t, data: '${ $secrets.s }'}}}}}]", "expression /do/0/a/emit/event/with/data"},
 		{"do: [{a: {call: x.y, output: {as: '$secrets.s'}}}]", "expression /do/0/a/output/as"},
 		{"use: {functions: {f: {call: x.y}}}\ndo: [{a: {call: f, with: {k: '${ $secrets.s }'}}}]", "expression /do/0/a/with/k"},
-		{"use: {functions: {f: {call: x.y, with: {k: '${ $secrets.s }'}}}}\ndo: [{a: {call: f}}]", ""},
+		{"use: {secrets: [s], functions: {f: {call: x.y, with: {k: '${ $secrets.s }'}}}}\ndo: [{a: {call: f}}]", ""},
 	} {
 		w, faults := Parse([]byte(head + test.source + "\n"))
 		if w != nil {

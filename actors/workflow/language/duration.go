@@ -1,6 +1,7 @@
 package language
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"regexp"
@@ -88,6 +89,9 @@ func asFloat(value any) (float64, bool) {
 		return float64(value), true
 	case float64:
 		return value, true
+	case json.Number:
+		number, err := value.Float64()
+		return number, err == nil
 	}
 	return 0, false
 }

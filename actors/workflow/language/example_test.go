@@ -54,6 +54,8 @@ do:
 	fmt.Println(faults[0].Message)
 	// Output:
 	// 5 11 /do/0/wait/wait value
+	// 7 17 /do/1/greet/set/text expression
+	// 8 11 /do/1/greet/then reference
 	// 9 5 /do/1/greet/color unknown_field
 	// "half an hour" is not an ISO 8601 duration
 }

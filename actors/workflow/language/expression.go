@@ -179,11 +179,20 @@ func Text(value any) string {
 // allowed.
 func (f field) checkExpression(text string) {
 	if _, err := parseExpression(expressionBody(text)); err != nil {
+		if strings.Count(text, "${") > 1 {
+			err = embeddedExpression(text)
+		}
 		f.fault(CodeExpression, err.Error())
 		return
 	}
 	if f.reader.secretsAllowed == 0 && mentionsSecrets(text) {
 		f.fault(CodeExpression, secretsRefused(f.pointer))
+	}
+	for _, match := range secretsVariable.FindAllStringSubmatch(text, -1) {
+		name := match[1] + match[2]
+		if name != "" && !slices.Contains(f.reader.workflow.Use.Secrets, name) && f.reader.secretsAllowed > 0 {
+			f.reference("use.secrets", name, f.reader.workflow.Use.Secrets)
+		}
 	}
 	f.reader.expressions = append(f.reader.expressions, locatedExpression{f, text})
 }
@@ -209,13 +218,25 @@ func (r *reader) checkNames() {
 		program := expressionBody(expression.text)
 		err, known := seen[program]
 		if !known {
-			err = compile(program, r.variables).err
+			err = r.suggestVariable(compile(program, r.variables).err)
 			seen[program] = err
 		}
 		if err != nil {
 			expression.fault(CodeExpression, err.Error())
 		}
 	}
+}
+
+// suggestVariable adds the variable that was probably meant to the error of an expression with an undefined one.
+func (r *reader) suggestVariable(err error) error {
+	if err == nil {
+		return nil
+	}
+	name, undefined := strings.CutPrefix(err.Error(), "variable not defined: $")
+	if suggestion := Suggest(name, slices.Concat(Variables, r.variables)); undefined && suggestion != "" {
+		return fmt.Errorf("%w: did you mean $%s?", err, suggestion)
+	}
+	return err
 }
 
 // expression takes a field that is always an expression, with or without `${ }`.
@@ -245,6 +266,8 @@ func (f field) checkTemplate() {
 			f.checkExpression(text)
 		case ok && f.reader.workflow.Loose && f.reader.secretsAllowed == 0 && mentionsSecrets(text):
 			f.fault(CodeExpression, secretsRefused(f.pointer)) // in loose mode, any text is evaluated
+		case ok && strings.Contains(text, "${") && strings.Contains(text, "}"):
+			f.reader.warn(f, "the text is taken as it is: "+embeddedExpression(text).Error())
 		}
 		return
 	}

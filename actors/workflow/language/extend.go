@@ -18,7 +18,7 @@ func (w *Workflow) extendList(list TaskList) {
 	for i, task := range list {
 		w.extendNested(task)
 		for _, extension := range slices.Backward(w.Use.Extensions) {
-			if extension.extends(list[i]) {
+			if extension.Extends(list[i]) {
 				list[i] = w.wrap(list[i], extension)
 			}
 		}
@@ -34,8 +34,8 @@ func (w *Workflow) extendNested(task *Task) {
 	}
 }
 
-// extends reports whether an extension applies to a task. A composite is a do or a fork.
-func (e *Extension) extends(task *Task) bool {
+// Extends reports whether an extension applies to a task. A composite is a do or a fork.
+func (e *Extension) Extends(task *Task) bool {
 	for task.Extended != nil {
 		task = task.Extended
 	}

@@ -29,6 +29,8 @@ const (
 	CodeReference = "reference"
 	// CodeUnsupported: a construct of the specification that weft does not implement.
 	CodeUnsupported = "unsupported"
+	// CodeWarning: something that is allowed and most probably not meant as it is written.
+	CodeWarning = "warning"
 )
 
 // Fault is one error in a definition.
@@ -57,6 +59,11 @@ func (f Faults) Error() string {
 		lines[i] = fault.Error()
 	}
 	return strings.Join(lines, "\n")
+}
+
+// unique returns sorted faults without those that repeat a message at a position.
+func (f Faults) unique() Faults {
+	return slices.CompactFunc(f, func(a, b Fault) bool { return a == b })
 }
 
 func (f Faults) sorted() Faults {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -105,18 +106,26 @@ func childObject(parent map[string]any, key string) map[string]any {
 
 // valueAt is the value at a JSON pointer.
 func valueAt(value any, pointer string) any {
-	for token := range strings.SplitSeq(strings.TrimPrefix(pointer, "/"), "/") {
-		token = strings.ReplaceAll(strings.ReplaceAll(token, "~1", "/"), "~0", "~")
+	tokens := strings.Split(strings.TrimPrefix(pointer, "/"), "/")
+	for i := range tokens {
+		tokens[i] = unescapeToken(tokens[i])
+	}
+	return valueAtTokens(value, tokens)
+}
+
+func valueAtTokens(value any, tokens []string) any {
+	for _, token := range tokens {
 		switch parent := value.(type) {
 		case map[string]any:
 			value = parent[token]
 		case []any:
-			index, ok := parseNumber(token)
-			position, isWhole := index.(int)
-			if !ok || !isWhole || position < 0 || position >= len(parent) {
+			position, err := strconv.Atoi(token)
+			if err != nil || position < 0 || position >= len(parent) {
 				return nil
 			}
 			value = parent[position]
+		default:
+			return nil
 		}
 	}
 	return value

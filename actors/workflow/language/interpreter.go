@@ -161,8 +161,14 @@ func (p *program) run(input any, scope *Scope) (any, error) {
 	if !isFinite(result) {
 		return nil, ErrNumber
 	}
+	if !isText(result) {
+		result = validText(result)
+	}
 	return result, nil
 }
+
+// maxMessage bounds the message of an expression's error, in bytes.
+const maxMessage = 300
 
 func (p *program) explain(err error, budget *budget) error {
 	var halt *gojq.HaltError
@@ -174,11 +180,7 @@ func (p *program) explain(err error, budget *budget) error {
 	case errors.As(err, &halt) && halt.Value() == nil:
 		return nil
 	}
-	message := err.Error()
-	if len(message) > 300 {
-		message = message[:300] + "…"
-	}
-	return errors.New(message)
+	return errors.New(Cut(err.Error(), maxMessage))
 }
 
 // budget is a context that ends after a number of calls of Done. The interpreter calls Done for each instruction, which

@@ -1,6 +1,7 @@
 package language
 
 import (
+	"encoding/json"
 	"fmt"
 	"math/big"
 
@@ -143,7 +144,7 @@ func boundIndex(value any) error {
 				return err
 			}
 		}
-	case int, float64:
+	case int, float64, json.Number:
 		if number, _ := asFloat(value); number > MaxIndex {
 			return fmt.Errorf("an index may be at most %d", MaxIndex)
 		}
@@ -158,6 +159,8 @@ func boundIndex(value any) error {
 func width(value any) int {
 	switch value := value.(type) {
 	case string:
+		return len(value)
+	case json.Number:
 		return len(value)
 	case []any:
 		return 16 * len(value)

@@ -215,7 +215,7 @@ func TestDeferredInput(t *testing.T) {
 		`call: x.y, with: {k: '${ $secretsauce }'}`:        {false, false},
 		`call: x.y`: {false, false},
 	} {
-		source := "do: [{a: {" + body + "}}, {b: {for: {each: secretsauce, in: .x}, do: []}}]"
+		source := "use: {secrets: [s]}\ndo: [{a: {" + body + "}}, {b: {for: {each: secretsauce, in: .x}, do: []}}]"
 		a := parse(t, source).Do[0]
 		if a.DeferredInput != want[0] || a.UsesSecrets() != want[1] {
 			t.Errorf("%s: deferred %v, uses secrets %v, want %v", body, a.DeferredInput, a.UsesSecrets(), want)

@@ -1,35 +1,21 @@
 package language
 
 import (
-	"bytes"
 	"encoding/json"
-	"fmt"
 	"math"
 	"math/big"
+	"strings"
+	"unicode/utf8"
 )
 
-// Decode decodes a JSON value. Its numbers have the forms that expressions use: int, *big.Int for integers that do not
-// fit, float64. Integers keep all their digits. A byte order mark is ignored (RFC 8259 §8.1).
-func Decode(data []byte) (any, error) {
-	decoder := json.NewDecoder(bytes.NewReader(bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))))
-	decoder.UseNumber()
-	var value any
-	if err := decoder.Decode(&value); err != nil {
-		return nil, fmt.Errorf("decoding JSON: %w", err)
-	}
-	if decoder.More() {
-		return nil, fmt.Errorf("decoding JSON: data after the value")
-	}
-	return Normalize(value), nil
-}
-
-// Normalize converts the numbers of a JSON value to the forms that expressions use, and replaces by null anything that
-// is not a JSON value. It changes maps and lists in place, and does not write to those that are normalized already.
+// Normalize converts the numbers of a JSON value to the forms that expressions use (see Number), and replaces by null
+// anything that is not a JSON value. It changes maps and lists in place, and does not write to those that are normalized
+// already. Decode and DecodeStrict return normalized values, and errors where Normalize has only null.
 func Normalize(value any) any {
 	switch value := value.(type) {
 	case json.Number:
-		number, ok := parseNumber(value.String())
-		if !ok {
+		number, err := Number(value.String())
+		if err != nil {
 			return nil
 		}
 		return number
@@ -83,6 +69,9 @@ func isFinite(value any) bool {
 	switch value := value.(type) {
 	case float64:
 		return !math.IsNaN(value) && !math.IsInf(value, 0)
+	case json.Number:
+		_, err := Number(value.String())
+		return err == nil
 	case []any:
 		for _, item := range value {
 			if !isFinite(item) {
@@ -97,4 +86,46 @@ func isFinite(value any) bool {
 		}
 	}
 	return true
+}
+
+// isText reports whether all text of a value is valid UTF-8.
+func isText(value any) bool {
+	switch value := value.(type) {
+	case string:
+		return utf8.ValidString(value)
+	case []any:
+		for _, item := range value {
+			if !isText(item) {
+				return false
+			}
+		}
+	case map[string]any:
+		for key, item := range value {
+			if !utf8.ValidString(key) || !isText(item) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// validText copies a value with U+FFFD in place of what is not UTF-8, as the log has it.
+func validText(value any) any {
+	switch value := value.(type) {
+	case string:
+		return strings.ToValidUTF8(value, "\ufffd")
+	case []any:
+		list := make([]any, len(value))
+		for i, item := range value {
+			list[i] = validText(item)
+		}
+		return list
+	case map[string]any:
+		object := make(map[string]any, len(value))
+		for key, item := range value {
+			object[strings.ToValidUTF8(key, "\ufffd")] = validText(item)
+		}
+		return object
+	}
+	return value
 }

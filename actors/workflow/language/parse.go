@@ -3,7 +3,9 @@ package language
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"maps"
 	"regexp"
+	"slices"
 )
 
 var (
@@ -15,6 +17,22 @@ var (
 // Parse reads a definition from YAML 1.2 or JSON. It returns all the faults it finds, in the order of the source; the
 // workflow is nil if there are any.
 func Parse(source []byte) (*Workflow, Faults) {
+	w, faults := Read(source)
+	if len(faults) > 0 {
+		return nil, faults
+	}
+	w.applyExtensions()
+	w.markSecrets()
+	w.Canonical = Canonical(w.Definition)
+	sum := sha256.Sum256(w.Canonical)
+	w.Digest = "sha256:" + hex.EncodeToString(sum[:])
+	return w, nil
+}
+
+// Read is Parse for further checks of a definition: it returns the workflow also if it has faults. What is faulty is then
+// missing in the workflow or has its zero value, extensions are not applied, and there is no digest. The workflow is nil
+// only if the source is not one document that holds an object.
+func Read(source []byte) (*Workflow, Faults) {
 	root, fault := load(source)
 	if fault != nil {
 		return nil, Faults{*fault}
@@ -25,28 +43,19 @@ func Parse(source []byte) (*Workflow, Faults) {
 	if r.exhausted {
 		return nil, r.faults.sorted()
 	}
+	r.source = Source{root}
 	top := field{r, root, ""}
 	if !isObject {
 		top.fault(CodeType, "a definition is an object")
 		return nil, r.faults.sorted()
 	}
 	r.readWorkflow(top.object())
-	if len(r.faults) == 0 {
-		r.check()
-	}
-	if len(r.faults) > 0 {
-		return nil, r.faults.sorted()
-	}
+	r.check()
 	w := r.workflow
 	w.count = len(w.tasks)
-	w.applyExtensions()
-	w.markSecrets()
 	w.Definition = definition
-	w.Canonical = Canonical(definition)
-	sum := sha256.Sum256(w.Canonical)
-	w.Digest = "sha256:" + hex.EncodeToString(sum[:])
-	w.unsupported = w.unsupported.sorted()
-	return w, nil
+	w.unsupported, w.warnings = w.unsupported.sorted(), w.warnings.sorted()
+	return w, r.faults.sorted().unique()
 }
 
 func (r *reader) readWorkflow(o *object) {
@@ -75,7 +84,7 @@ func (r *reader) readWorkflow(o *object) {
 			f.fault(CodeValue, "a workflow needs at least one task")
 		}
 	}
-	o.close()
+	o.closeOpen()
 }
 
 func (r *reader) readDocument(o *object) Document {
@@ -125,19 +134,17 @@ func (r *reader) readSchedule(o *object) *Schedule {
 	if s.On == nil && o.has("read") {
 		o.fields["read"].fault(CodeValue, "read is allowed only with on")
 	}
-	for _, length := range []*Duration{s.Every, s.After} {
-		if length != nil && (length.Expression != "" || length.Value <= 0) {
-			o.fault(CodeValue, "the duration of a schedule must be positive and constant")
+	for _, key := range []string{"every", "after"} {
+		length := s.Every
+		if key == "after" {
+			length = s.After
 		}
-	}
-	given := 0
-	for _, set := range []bool{s.Every != nil, s.After != nil, s.Cron != "", s.On != nil} {
-		if set {
-			given++
+		if length == nil {
+			continue
 		}
-	}
-	if given > 1 {
-		o.fault(CodeValue, "only one of every, cron, after and on may be given")
+		if _, err := DurationOf(o.fields[key].value()); length.Expression != "" || err == nil && length.Value <= 0 {
+			o.fields[key].fault(CodeValue, "the duration of a schedule must be positive and constant")
+		}
 	}
 	o.close()
 	return s
@@ -151,7 +158,7 @@ func (r *reader) readTimeout(o *object) *Timeout {
 	if name, isText := f.text(); isText {
 		timeout, known := r.workflow.Use.Timeouts[name]
 		if !known {
-			f.fault(CodeReference, "use.timeouts has no "+name)
+			f.reference("use.timeouts", name, slices.Collect(maps.Keys(r.workflow.Use.Timeouts)))
 		}
 		return timeout
 	}

@@ -1,6 +1,7 @@
 package language
 
 import (
+	"maps"
 	"slices"
 	"strconv"
 )
@@ -26,7 +27,7 @@ func (r *reader) readAuthentication(f field, reference bool) *Authentication {
 	if reference && o.has("use") {
 		policy.Use = o.needText("use")
 		if _, known := r.workflow.Use.Authentications[policy.Use]; !known {
-			o.fields["use"].fault(CodeReference, "use.authentications has no "+strconv.Quote(policy.Use))
+			o.fields["use"].reference("use.authentications", policy.Use, slices.Collect(maps.Keys(r.workflow.Use.Authentications)))
 		}
 		o.close()
 		return policy
@@ -54,7 +55,7 @@ func (r *reader) readScheme(policy *Authentication, o *object) {
 	if o.has("use") {
 		policy.Secret = o.needText("use")
 		if !slices.Contains(r.workflow.Use.Secrets, policy.Secret) {
-			o.fields["use"].fault(CodeReference, "use.secrets has no "+strconv.Quote(policy.Secret))
+			o.fields["use"].reference("use.secrets", policy.Secret, r.workflow.Use.Secrets)
 		}
 		return
 	}
@@ -88,6 +89,7 @@ func (a *Authentication) takeTexts(o *object, needed bool, keys ...string) {
 func (r *reader) readOAuth2(policy *Authentication, o *object) {
 	policy.takeTexts(o, true, "authority", "grant")
 	policy.takeTexts(o, false, "username", "password")
+	o.checkURIs("authority", "issuers")
 	grant, given := policy.Parameters["grant"].(string)
 	switch {
 	case !given || IsExpression(grant) || slices.Contains([]string{"client_credentials", "password", GrantTokenExchange}, grant):
@@ -109,6 +111,7 @@ func (r *reader) readOAuth2(policy *Authentication, o *object) {
 			for _, key := range []string{"token", "revocation", "introspection"} {
 				inner.text(key)
 			}
+			inner.checkURIs("token", "revocation", "introspection")
 		})
 	}
 	nested("client", func(inner *object) {

@@ -1,8 +1,8 @@
 package language
 
 import (
+	"maps"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -56,6 +56,10 @@ const DefaultCatalog = "default"
 func (r *reader) catalogFunction(o *object) string {
 	f := o.fields["call"]
 	text, _ := f.text()
+	if strings.Contains(text, "://") {
+		r.addReference(f, "a function referenced by URI", Reference{Pointer: o.pointer, URI: text, Function: text})
+		return text
+	}
 	name, catalog, named := strings.Cut(text, "@")
 	if named && catalog == DefaultCatalog {
 		name, version, versioned := strings.Cut(name, ":")
@@ -64,21 +68,19 @@ func (r *reader) catalogFunction(o *object) string {
 		}
 		return name
 	}
-	switch {
-	case named:
-		endpoint, known := r.workflow.Use.Catalogs[catalog]
-		if !known {
-			f.fault(CodeReference, "use.catalogs has no "+strconv.Quote(catalog))
-			return text
-		}
-		reference := Reference{Pointer: o.pointer, Function: text}
-		if endpoint.Authentication == nil {
-			reference.URI = functionURI(endpoint.URI, name)
-		}
-		r.addReference(f, "a function of an external catalog", reference)
-	case strings.Contains(text, "://"):
-		r.addReference(f, "a function referenced by URI", Reference{Pointer: o.pointer, URI: text, Function: text})
+	if !named {
+		return text
 	}
+	endpoint, known := r.workflow.Use.Catalogs[catalog]
+	if !known {
+		f.reference("use.catalogs", catalog, append(slices.Collect(maps.Keys(r.workflow.Use.Catalogs)), DefaultCatalog))
+		return text
+	}
+	reference := Reference{Pointer: o.pointer, Function: text}
+	if endpoint.Authentication == nil {
+		reference.URI = functionURI(endpoint.URI, name)
+	}
+	r.addReference(f, "a function of an external catalog", reference)
 	return text
 }
 
@@ -159,6 +161,7 @@ func readEmit(o *object) map[string]any {
 		if properties, ok := definition.need("with"); ok {
 			properties.object().needText("type")
 			attributes, _ = definition.data("with").(map[string]any)
+			properties.object().checkURIs("source", "dataschema")
 		}
 		definition.close()
 	}

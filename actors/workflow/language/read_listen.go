@@ -1,5 +1,10 @@
 package language
 
+import (
+	"regexp"
+	"strings"
+)
+
 func (r *reader) readListen(task *Task, o *object) {
 	listen := &Listen{}
 	task.Listen = listen
@@ -71,6 +76,7 @@ func readEventFilter(f field) EventFilter {
 		if len(filter.With) == 0 {
 			with.fault(CodeValue, "a filter needs at least one attribute")
 		}
+		with.checkPatterns()
 	}
 	o.components("correlate", func(name string, f field) {
 		if filter.Correlate == nil {
@@ -79,8 +85,32 @@ func readEventFilter(f field) EventFilter {
 		correlation := f.object()
 		filter.Correlate[name] = Correlation{From: correlation.expression("from"), Expect: correlation.text("expect")}
 		correlation.need("from")
+		if expect, given := correlation.fields["expect"]; given {
+			text, _ := expect.text()
+			_, err := parseExpression(text)
+			if !IsExpression(text) && strings.HasPrefix(text, ".") && err == nil {
+				f.reader.warn(expect, "the value must equal this text: to compare it with a field of the input, write ${ "+text+" }")
+			}
+		}
 		correlation.close()
 	})
 	o.close()
 	return filter
+}
+
+// checkPatterns reports the texts of a filter that are neither literals, nor expressions, nor regular expressions.
+func (f field) checkPatterns() {
+	if !f.isObject() {
+		return
+	}
+	o := f.object()
+	for _, key := range o.keys {
+		text, isText := o.fields[key].text()
+		if !isText || IsExpression(text) || IsLiteral(text) {
+			continue
+		}
+		if _, err := regexp.Compile("^(?:" + text + ")$"); err != nil {
+			o.fields[key].fault(CodeValue, "the text has special characters and is not a regular expression (RE2)")
+		}
+	}
 }

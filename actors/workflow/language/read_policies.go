@@ -1,6 +1,10 @@
 package language
 
-import "strconv"
+import (
+	"maps"
+	"slices"
+	"strconv"
+)
 
 func (r *reader) retryPolicy(f field) *RetryPolicy {
 	name, isText := f.text()
@@ -9,7 +13,7 @@ func (r *reader) retryPolicy(f field) *RetryPolicy {
 	}
 	policy, known := r.workflow.Use.Retries[name]
 	if !known {
-		f.fault(CodeReference, "use.retries has no "+strconv.Quote(name))
+		f.reference("use.retries", name, slices.Collect(maps.Keys(r.workflow.Use.Retries)))
 	}
 	return policy
 }
@@ -18,6 +22,7 @@ func (r *reader) readRetry(f field) *RetryPolicy {
 	o := f.object()
 	policy := &RetryPolicy{When: o.expression("when"), ExceptWhen: o.expression("exceptWhen"),
 		Delay: o.duration("delay"), Backoff: Backoff{Kind: "constant", Factor: 2}}
+	o.warnOfErrorFields("error")
 	if backoff, ok := o.take("backoff"); ok {
 		policy.Backoff = readBackoff(backoff.object())
 	}

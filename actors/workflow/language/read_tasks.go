@@ -1,8 +1,11 @@
 package language
 
 import (
+	"maps"
+	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 var taskKinds = []Kind{KindCall, KindDo, KindEmit, KindFor, KindFork, KindListen, KindRaise, KindRun, KindSet, KindSwitch,
@@ -17,7 +20,7 @@ func (r *reader) readTasks(f field, scope []string) TaskList {
 			continue
 		}
 		if list.Index(name) >= 0 {
-			item.fault(CodeDuplicate, "duplicate task "+strconv.Quote(name)+" in the list")
+			r.warn(item, "another task of the list is named "+strconv.Quote(name)+" too: a directive leads to the first of them")
 		}
 		list = append(list, r.readTask(name, body, scope))
 	}
@@ -51,7 +54,7 @@ func (r *reader) readFlow(task *Task, o *object) {
 	if call, ok := o.fields["call"]; ok {
 		name, _ := call.text()
 		if !slices.Contains(r.functions, name) {
-			r.allowSecrets(func() { task.Input = r.readInput(o) })
+			task.Input = r.readInput(o)
 			task.DeferredInput = task.Input != nil && mentionsSecretsIn(task.Input.From)
 			return
 		}
@@ -89,6 +92,9 @@ func (o *object) kind() Kind {
 	case o.broken:
 		return ""
 	case len(found) == 0:
+		for _, kind := range taskKinds {
+			o.alternatives = append(o.alternatives, string(kind))
+		}
 		o.fault(CodeMissing, "a task needs one of call, do, emit, for, fork, listen, raise, run, set, switch, try, wait")
 		return ""
 	case len(found) > 1:
@@ -175,10 +181,11 @@ func (o *object) variable(key, fallback string) string {
 		return fallback
 	}
 	name := f.needText()
-	o.reader.variables = withNames(o.reader.variables, name)
 	if !variableName.MatchString(name) || slices.Contains(Variables, name) {
 		f.fault(CodeValue, strconv.Quote(name)+" is not a valid variable name")
+		return fallback
 	}
+	o.reader.variables = withNames(o.reader.variables, name)
 	return name
 }
 
@@ -207,7 +214,7 @@ func (r *reader) readRaise(o *object) *Raise {
 		if name, isText := thrown.text(); isText {
 			raise.Error, ok = r.workflow.Use.Errors[name]
 			if !ok {
-				thrown.fault(CodeReference, "use.errors has no "+strconv.Quote(name))
+				thrown.reference("use.errors", name, slices.Collect(maps.Keys(r.workflow.Use.Errors)))
 			}
 		} else {
 			raise.Error = r.readError(thrown)
@@ -236,13 +243,22 @@ func readSwitch(o *object) []Case {
 		return nil
 	}
 	var cases []Case
+	defaulted := ""
 	for _, item := range f.items() {
 		name, body, single := item.namedItem()
 		if !single {
 			continue
 		}
 		config := body.object()
-		cases = append(cases, Case{Name: name, When: config.expression("when"), Then: config.needText("then")})
+		branch := Case{Name: name, Then: config.needText("then")}
+		branch.When = config.expression("when")
+		if branch.When == "" && !config.has("when") {
+			if defaulted != "" {
+				item.fault(CodeValue, "a switch has at most one default case: "+strconv.Quote(defaulted)+" has no condition either")
+			}
+			defaulted = name
+		}
+		cases = append(cases, branch)
 		config.close()
 	}
 	if len(cases) == 0 {
@@ -268,6 +284,7 @@ func (r *reader) readTry(task *Task, o *object) {
 		filter.close()
 	}
 	catch.When, catch.ExceptWhen = config.expression("when"), config.expression("exceptWhen")
+	config.warnOfErrorFields(catch.As)
 	catch.Then = config.text("then")
 	if retry, ok := config.take("retry"); ok {
 		catch.Retry = r.retryPolicy(retry)
@@ -278,15 +295,33 @@ func (r *reader) readTry(task *Task, o *object) {
 	config.close()
 }
 
+// errorField matches a reference to a field of an error as if the error were the input.
+var errorField = regexp.MustCompile(`(?:^|[^\w$.\])"'])\.(type|status|title|detail|instance)\b`)
+
+// warnOfErrorFields warns of conditions that read the error from their input. They are evaluated on the input of the try
+// task; the error is the variable.
+func (o *object) warnOfErrorFields(variable string) {
+	for _, key := range []string{"when", "exceptWhen"} {
+		f, given := o.fields[key]
+		if !given {
+			continue
+		}
+		text, _ := f.text()
+		if match := errorField.FindStringSubmatch(text); match != nil && !strings.Contains(text, "$"+variable) {
+			o.reader.warn(f, "the condition is evaluated on the input of the task: the error is $"+variable+", so write $"+variable+"."+match[1])
+		}
+	}
+}
+
 func readErrorFilter(f field) map[string]any {
 	o := f.object()
 	filter := map[string]any{}
 	for _, key := range []string{"type", "instance", "title", "detail"} {
-		if o.has(key) {
+		if _, given := o.take(key); given {
 			filter[key] = o.text(key)
 		}
 	}
-	if o.has("status") {
+	if _, given := o.take("status"); given {
 		filter["status"] = o.integer("status")
 	}
 	if len(filter) == 0 {

@@ -87,11 +87,43 @@ func (r *reader) readEndpoint(f field) Endpoint {
 	return endpoint
 }
 
+// checkURI checks a URI template, or an expression for a URI.
 func (f field) checkURI(text string) {
-	if IsExpression(text) {
+	switch {
+	case f.isObject() || f.isList():
+	case IsExpression(text):
 		f.checkExpression(text)
-	} else if text == "" {
+	case text == "":
 		f.fault(CodeValue, "a URI is expected")
+	default:
+		_, err := ParseURITemplate(text)
+		if err != nil && f.reader.workflow.Loose {
+			_, err = parseExpression(text)
+		}
+		if err != nil {
+			f.fault(CodeValue, err.Error())
+		}
+	}
+}
+
+// checkURIs checks those of the fields that are given.
+func (o *object) checkURIs(keys ...string) {
+	for _, key := range keys {
+		f, ok := o.fields[key]
+		if !ok {
+			continue
+		}
+		if f.isList() {
+			for _, item := range f.items() {
+				if text, isText := item.text(); isText {
+					item.checkURI(text)
+				}
+			}
+			continue
+		}
+		if text, isText := f.text(); isText {
+			f.checkURI(text)
+		}
 	}
 }
 
@@ -112,6 +144,7 @@ func (r *reader) readError(f field) *ErrorDefinition {
 			o.fields[key].checkTemplate()
 		}
 	}
+	o.checkURIs("type")
 	o.close()
 	return definition
 }

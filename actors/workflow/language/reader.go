@@ -1,6 +1,7 @@
 package language
 
 import (
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,6 +16,7 @@ type reader struct {
 	tasks     int
 	exhausted bool
 	workflow  *Workflow
+	source    Source
 	// expressions are the expressions of the definition, variables the names that its tasks define.
 	expressions []locatedExpression
 	variables   []string
@@ -36,6 +38,11 @@ func (r *reader) fault(node *yaml.Node, pointer, code, message string) {
 		line, column = max(node.Line, 1), max(node.Column, 1)
 	}
 	r.faults = append(r.faults, Fault{Line: line, Column: column, Pointer: pointer, Code: code, Message: message})
+}
+
+func (r *reader) warn(f field, message string) {
+	r.workflow.warnings = append(r.workflow.warnings, Fault{Line: max(f.node.Line, 1), Column: max(f.node.Column, 1),
+		Pointer: f.pointer, Code: CodeWarning, Message: message})
 }
 
 // field is a value with its position.
@@ -89,6 +96,8 @@ type object struct {
 	keyAt  map[string]*yaml.Node
 	taken  map[string]bool
 	broken bool
+	// alternatives are fields besides those taken that could have been given.
+	alternatives []string
 }
 
 func (f field) object() *object {
@@ -130,13 +139,52 @@ func (o *object) need(key string) (field, bool) {
 	return f, ok
 }
 
+// close reports the fields that were not taken.
 func (o *object) close() {
 	for _, key := range o.keys {
 		if !o.taken[key] {
-			o.reader.fault(o.keyAt[key], o.pointer+"/"+escapeToken(key), CodeUnknownField,
-				"unknown field "+strconv.Quote(key))
+			o.unknown(key)
 		}
 	}
+}
+
+// closeOpen is close for an object that the specification's schema leaves open to further fields, which are ignored. A
+// field whose name is almost that of a defined one is taken for misspelt.
+func (o *object) closeOpen() {
+	for _, key := range o.keys {
+		switch {
+		case o.taken[key] || strings.HasPrefix(key, "x-"):
+		case misspelt(key, slices.Collect(maps.Keys(o.taken))) != "":
+			o.unknown(key)
+		default:
+			o.reader.warn(o.fields[key], "the specification does not define the field "+strconv.Quote(key)+": it is ignored")
+		}
+	}
+}
+
+// unknown reports a field that is not defined here, with the one that was probably meant.
+func (o *object) unknown(key string) {
+	free := slices.Clone(o.alternatives)
+	for name := range o.taken {
+		if !o.has(name) {
+			free = append(free, name)
+		}
+	}
+	hint := DidYouMean(key, free)
+	if hint == "" {
+		delete(o.taken, key)
+		hint = expected(slices.AppendSeq(slices.Clone(o.alternatives), maps.Keys(o.taken)))
+	}
+	o.reader.fault(o.keyAt[key], o.pointer+"/"+escapeToken(key), CodeUnknownField, "unknown field "+strconv.Quote(key)+hint)
+}
+
+// reference reports a name that a section of use does not define, with the one that was probably meant.
+func (f field) reference(section, name string, defined []string) {
+	hint := DidYouMean(name, defined)
+	if hint == "" {
+		hint = expected(defined)
+	}
+	f.fault(CodeReference, section+" has no "+strconv.Quote(name)+hint)
 }
 
 func (o *object) needText(key string) string {
@@ -168,7 +216,7 @@ func (o *object) enum(key, fallback string, allowed ...string) string {
 	}
 	text := f.needText()
 	if text != "" && !slices.Contains(allowed, text) {
-		f.fault(CodeValue, "one of "+strings.Join(allowed, ", ")+" is expected")
+		f.fault(CodeValue, "one of "+strings.Join(allowed, ", ")+" is expected"+DidYouMean(text, allowed))
 	}
 	return text
 }

@@ -19,9 +19,9 @@ type SecretUse struct {
 	Headers                 map[string]bool
 }
 
-// secretsVariable matches a mention. It may match more than the variable, such as a text, and never less: jq has no other
-// way to read a variable than its name.
-var secretsVariable = regexp.MustCompile(`\$secrets\b`)
+// secretsVariable matches a mention, and the name of the secret where it is written as $secrets.name or $secrets["name"]. It may match
+// more than the variable, such as a text, and never less: jq has no other way to read a variable than its name.
+var secretsVariable = regexp.MustCompile(`\$secrets\b(?:\.([a-zA-Z_]\w*)|\.?\["([^"\\]*)"\])?`)
 
 func mentionsSecrets(text string) bool { return secretsVariable.MatchString(text) }
 
@@ -34,6 +34,9 @@ func mentionsSecretsIn(value any) bool {
 func (t *Task) UsesSecrets() bool {
 	return t.DeferredInput || t.Call != nil && t.Call.With != nil && mentionsSecretsIn(t.Call.With)
 }
+
+// UsesSecrets reports whether the values of a policy come from a secret or mention $secrets.
+func (a *Authentication) UsesSecrets() bool { return a.Secret != "" || mentionsSecretsIn(a.Parameters) }
 
 // markSecrets sets Task.Secrets of every call.
 func (w *Workflow) markSecrets() {

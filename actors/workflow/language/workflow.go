@@ -30,6 +30,7 @@ type Workflow struct {
 	tasks       map[string]*Task
 	count       int
 	unsupported Faults
+	warnings    Faults
 	references  []Reference
 	expressions expressionCache
 }
@@ -88,7 +89,7 @@ type Schema struct {
 	compiled *jsonschema.Schema
 }
 
-// Schedule says when a workflow is started. At most one of Every, After, Cron and On is set.
+// Schedule says when a workflow is started: by each of Every, After, Cron and On that is set.
 type Schedule struct {
 	Every, After *Duration
 	Cron         string
@@ -142,6 +143,10 @@ func (w *Workflow) Each(visit func(*Task)) {
 		}
 	}
 }
+
+// Warnings returns what a definition most probably does not mean as it is written, in the order of the source. It does not
+// keep the definition from being created.
+func (w *Workflow) Warnings() Faults { return w.warnings }
 
 // Unsupported returns a fault for each construct that the specification defines and weft does not implement, in the
 // order of the source. A definition with any of them must be rejected.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"math"
 	"math/big"
 	"regexp"
 	"strconv"
@@ -14,10 +13,7 @@ import (
 )
 
 var (
-	integerPattern = regexp.MustCompile(`^[-+]?[0-9]+$`)
-	radixPattern   = regexp.MustCompile(`^0(o[0-7]+|x[0-9a-fA-F]+)$`)
-	floatPattern   = regexp.MustCompile(`^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$`)
-	yamlErrorLine  = regexp.MustCompile(`line (\d+)`)
+	yamlErrorLine = regexp.MustCompile(`line (\d+)`)
 )
 
 // load parses one YAML 1.2 or JSON document into its node tree.
@@ -26,6 +22,11 @@ func load(source []byte) (*yaml.Node, *Fault) {
 		return nil, &Fault{Line: 1, Column: 1, Code: CodeTooLarge,
 			Message: "the definition is larger than " + strconv.Itoa(MaxSource) + " bytes"}
 	}
+	return parseYAML(source)
+}
+
+// parseYAML is load without the bound on the source.
+func parseYAML(source []byte) (*yaml.Node, *Fault) {
 	decoder := yaml.NewDecoder(bytes.NewReader(source))
 	var document yaml.Node
 	if err := decoder.Decode(&document); err != nil {
@@ -36,6 +37,10 @@ func load(source []byte) (*yaml.Node, *Fault) {
 	}
 	if document.Kind != yaml.DocumentNode || len(document.Content) != 1 {
 		return nil, &Fault{Line: 1, Column: 1, Code: CodeSyntax, Message: "the source contains no document"}
+	}
+	if !mergeKeys(&document) {
+		return nil, &Fault{Line: 1, Column: 1, Code: CodeTooLarge,
+			Message: "the merge keys of the definition add more than " + strconv.Itoa(MaxNodes) + " values"}
 	}
 	return document.Content[0], nil
 }
@@ -121,39 +126,14 @@ func (r *reader) scalarToJSON(node *yaml.Node, pointer string) any {
 		r.fault(node, pointer, CodeType, "infinity and not-a-number have no JSON form")
 		return nil
 	}
-	number, ok := parseNumber(text)
-	if ok && number == nil {
-		r.fault(node, pointer, CodeValue, "the number is out of range")
+	if !isNumber(text) {
+		return text
 	}
-	if ok {
-		return number
+	number, err := Number(text)
+	if err != nil {
+		r.fault(node, pointer, CodeValue, err.Error())
 	}
-	return text
-}
-
-func parseNumber(text string) (any, bool) {
-	if len(text) > 400 {
-		return nil, false
-	}
-	switch {
-	case integerPattern.MatchString(text), radixPattern.MatchString(text):
-		base := 10
-		if radixPattern.MatchString(text) {
-			base = 0
-		}
-		whole, ok := new(big.Int).SetString(strings.TrimPrefix(text, "+"), base)
-		if !ok {
-			return nil, true
-		}
-		return Integer(whole), true
-	case floatPattern.MatchString(text):
-		value, err := strconv.ParseFloat(text, 64)
-		if err != nil || math.IsInf(value, 0) {
-			return nil, true
-		}
-		return value, true
-	}
-	return nil, false
+	return number
 }
 
 // Integer converts an integer to int if it fits, and to *big.Int otherwise: the forms that expressions use.

@@ -2,11 +2,11 @@ package machine
 
 import (
 	"cmp"
-	"fmt"
 	"strings"
 	"time"
 
 	"github.com/weftmesh/weft/actors/workflow/language"
+	"github.com/weftmesh/weft/actors/workflow/openapi"
 )
 
 // callBuilder builds the calls of task runs.
@@ -60,8 +60,11 @@ func (b *callBuilder) build(run *Run) (*Call, error) {
 			return nil, err
 		}
 		unsealed := *run
-		unsealed.Input, run = input, &unsealed
+		unsealed.Input, unsealed.Raw, run = input, ValueOf(run.Input), &unsealed
 		scope = scope.Bind("input", input)
+	}
+	if b.eval.policyOf(task) != nil && strings.Contains(string(language.Canonical(task.Call.With)), "$authorization") {
+		scope = scope.Bind("authorization", b.eval.authorization(run, task, false))
 	}
 	switch task.Kind {
 	case language.KindEmit:
@@ -127,6 +130,9 @@ func (b *callBuilder) prepareEmit(run *Run, task *language.Task, scope language.
 	}
 	call := b.newCall(run, CallEmit)
 	call.Message, _ = filled.(map[string]any)
+	if err := b.eval.expandURIs(call.Message, task.Emit, run.Input, scope, "source", "dataschema"); err != nil {
+		return nil, err
+	}
 	d := b.def.Document
 	defaults := map[string]any{"specversion": "1.0", "id": call.Key, "time": run.StartedAt.UTC().Format(time.RFC3339Nano),
 		"source": "urn:weft:workflow:" + d.Namespace + ":" + d.Name + ":" + d.Version}
@@ -161,7 +167,7 @@ func (b *callBuilder) prepareRun(run *Run, task *language.Task, scope language.S
 }
 
 func (b *callBuilder) prepareHTTP(call *language.HTTPCall, run *Run, scope language.Scope) (*HTTPRequest, error) {
-	target, err := b.eval.endpointURI(call.Endpoint.URI, run.Input, scope)
+	target, err := b.def.ExpandURI(call.Endpoint.URI, run.Input, scope)
 	if err != nil {
 		return nil, err
 	}
@@ -171,37 +177,39 @@ func (b *callBuilder) prepareHTTP(call *language.HTTPCall, run *Run, scope langu
 		return nil, err
 	}
 	request.Method = strings.ToUpper(method)
-	query, err := b.eval.stringMap(call.Query, run.Input, scope)
+	query, err := b.eval.nameValues(call.Query, run.Input, scope)
 	if err != nil {
 		return nil, err
 	}
 	if request.URL, err = withQuery(target, query); err != nil {
 		return nil, err
 	}
-	if request.Headers, err = b.eval.stringMap(call.Headers, run.Input, scope); err != nil {
+	if request.Headers, err = b.eval.headerValues(call.Headers, run.Input, scope); err != nil {
 		return nil, err
 	}
-	request.Headers = lowerKeys(request.Headers)
 	if call.HasBody {
 		body, err := b.def.Fill(call.Body, run.Input, scope)
 		if err != nil {
 			return nil, err
 		}
-		request.setBody(body)
+		if err := request.setBody(body); err != nil {
+			return nil, err
+		}
 	}
 	return request, b.authenticate(request, call.Endpoint.Authentication, run.Input, scope)
 }
 
 func (b *callBuilder) prepareOpenAPI(call *language.OpenAPICall, run *Run, scope language.Scope) (*OpenAPIRequest, error) {
-	target, err := b.eval.endpointURI(call.Document.URI, run.Input, scope)
+	target, err := b.def.ExpandURI(call.Document.URI, run.Input, scope)
 	if err != nil {
 		return nil, err
 	}
 	if target, err = withQuery(target, nil); err != nil {
 		return nil, err
 	}
-	document := &HTTPRequest{Method: "GET", URL: target, Headers: map[string]string{"accept": "application/json"},
-		Output: "content"}
+	// Raw, because descriptions come under many media types.
+	document := &HTTPRequest{Method: "GET", URL: target, Headers: map[string]string{"accept": "application/json, application/yaml, */*;q=0.5"},
+		Output: "raw", MaxBody: openapi.MaxDescription}
 	if err := b.authenticate(document, call.Document.Authentication, run.Input, scope); err != nil {
 		return nil, err
 	}
@@ -232,28 +240,15 @@ func (b *callBuilder) authenticate(r *HTTPRequest, policy *language.Authenticati
 	if policy.Use != "" {
 		policy = b.def.Use.Authentications[policy.Use]
 	}
-	var values map[string]any
-	if policy.Secret != "" {
-		values, _ = b.secrets.values(policy.Secret)[policy.Secret].(map[string]any)
+	values, err := b.eval.credentialsOf(policy, input, scope)
+	if err != nil {
+		return err
 	}
-	switch {
-	case policy.Secret == "":
-		filled, err := b.def.Fill(policy.Parameters, input, scope)
-		if err != nil {
-			return err
-		}
-		values, _ = filled.(map[string]any)
-	case values == nil:
-		return NewError(TypeConfiguration, fmt.Sprintf("the secret %.80q must be an object with the parameters of the authentication", policy.Secret))
+	if authorization := staticAuthorization(policy.Scheme, values); authorization != "" {
+		r.Headers["authorization"] = authorization
+		return nil
 	}
-	switch policy.Scheme {
-	case language.SchemeBasic:
-		r.Headers["authorization"] = basic(values["username"], values["password"])
-	case language.SchemeBearer:
-		r.Headers["authorization"] = "Bearer " + language.Text(values["token"])
-	default:
-		r.Credentials = &Credentials{Scheme: policy.Scheme, values: values}
-	}
+	r.Credentials = &Credentials{Scheme: policy.Scheme, values: values}
 	return nil
 }
 

@@ -118,19 +118,25 @@ func (r *HTTPRequest) withToken(send Sender) (*HTTPRequest, error) {
 
 // endpoint is the URL of the token endpoint: from OpenID Connect Discovery, or relative to the authority.
 func (c *Credentials) endpoint(send Sender) (string, error) {
-	authority := strings.TrimSuffix(language.Text(c.values["authority"]), "/")
-	if _, err := withQuery(authority, nil); err != nil {
+	authority := language.Text(c.values["authority"])
+	located, err := url.Parse(authority)
+	if err != nil || located.Scheme != "http" && located.Scheme != "https" || located.Host == "" {
 		return "", NewError(TypeConfiguration, "the authority is not an absolute HTTP URL")
 	}
-	if c.Scheme == language.SchemeOAuth2 {
-		endpoints, _ := c.values["endpoints"].(map[string]any)
+	endpoints, _ := c.values["endpoints"].(map[string]any)
+	described := isMetadataPath(located.Path)
+	if c.Scheme == language.SchemeOAuth2 && (!described || endpoints["token"] != nil) {
+		authority = strings.TrimSuffix(authority, "/")
 		token := cmp.Or(language.Text(endpoints["token"]), "/oauth2/token")
 		if strings.HasPrefix(token, "https://") || strings.HasPrefix(token, "http://") {
 			return token, nil
 		}
 		return authority + "/" + strings.TrimPrefix(token, "/"), nil
 	}
-	discovery := &HTTPRequest{Method: "GET", URL: authority + "/.well-known/openid-configuration", Output: "content",
+	if !described {
+		located.Path, located.RawPath = strings.TrimSuffix(located.Path, "/")+"/.well-known/openid-configuration", ""
+	}
+	discovery := &HTTPRequest{Method: "GET", URL: located.String(), Output: "content",
 		Headers: map[string]string{"accept": "application/json"}}
 	answer, err := send(discovery)
 	if err != nil {
@@ -146,6 +152,13 @@ func (c *Credentials) endpoint(send Sender) (string, error) {
 		return "", NewError(TypeAuthentication, "the discovery document has no valid token_endpoint")
 	}
 	return token, nil
+}
+
+// isMetadataPath reports whether a path is already that of an authorization server's metadata (OpenID Connect Discovery 1.0
+// §4, RFC 8414 §3): it is used as it stands.
+func isMetadataPath(path string) bool {
+	return strings.Contains(path+"/", "/.well-known/openid-configuration/") ||
+		strings.Contains(path+"/", "/.well-known/oauth-authorization-server/")
 }
 
 // tokenRequest is the token request by RFC 6749 section 4, with RFC 7523 client assertions or RFC 8693 token exchange.
@@ -225,7 +238,7 @@ func (c *Credentials) checkIssuer(token string) *Error {
 	if err != nil {
 		return refused
 	}
-	claims, err := language.Decode(payload)
+	claims, err := language.DecodeStrict(payload)
 	object, _ := claims.(map[string]any)
 	if err != nil || object["iss"] == nil || !slices.Contains(issuers, object["iss"]) {
 		return refused

@@ -114,7 +114,7 @@ func (d *decider) startChild(parent *Run, slot int, task *language.Task, raw any
 		return event
 	}
 	if task.If != "" {
-		goes, err := d.def.Condition(task.If, raw, d.eval.scope(probe, task))
+		goes, err := d.eval.condition(task.If, raw, d.eval.scope(probe, task))
 		if err != nil {
 			event.Error = d.eval.workflowError(err, task.Pointer)
 			return event
@@ -141,7 +141,10 @@ func (d *decider) prepareStart(event *Event, probe *Run, task *language.Task, no
 			if err != nil {
 				return err
 			}
-			probe.Input, event.Data = data, ValueOf(data)
+			if event.Data.Set { // the arguments of a function, which no other event holds
+				event.Input = event.Data
+			}
+			probe.Raw, probe.Input, event.Data = ValueOf(probe.Input), data, ValueOf(data)
 		}
 	}
 	if task.Timeout != nil {
@@ -202,13 +205,13 @@ func (d *decider) completeThen(run *Run, raw any, then string) Event {
 	task := d.def.Task(run.Task)
 	event := Event{Type: TaskCompleted, Run: run.ID, Parent: run.Parent, Task: run.Task, Name: task.Name, Key: run.Key,
 		Then: cmp.Or(then, language.Continue)}
-	detached := task.Kind == language.KindRun && !task.Run.Await
-	if detached {
-		raw = run.Input
+	converted := task.Kind == language.KindRun
+	if converted {
+		raw = processOutput(task.Run, run.Input, raw)
 	}
 	output := raw
 	if task.Output != nil || task.Export != nil {
-		scope := d.eval.scope(run, task)
+		scope := d.eval.outputScope(run, task, raw)
 		var err error
 		if output, err = d.eval.transformOutput(task.Output, raw, scope); err != nil {
 			return d.fault(run, err)
@@ -217,10 +220,32 @@ func (d *decider) completeThen(run *Run, raw any, then string) Event {
 			return d.fault(run, err)
 		}
 	}
-	if task.Output != nil && task.Output.As != nil || run.Phase != PhaseReady || detached {
+	if task.Output != nil && task.Output.As != nil || run.Phase != PhaseReady || converted && (!task.Run.Await || task.Run.Return != returnOutput) {
 		event.Output = ValueOf(output)
 	}
 	return event
+}
+
+// returnOutput is the default of run.return.
+const returnOutput = "stdout"
+
+// processOutput is the raw output of a run task: its input if the child is not awaited, else what return selects. What a child
+// workflow returns is its standard output; it has no standard error, and its exit code is 0, because a fault of the child
+// is a fault of the task.
+func processOutput(run *language.Run, input, output any) any {
+	switch {
+	case !run.Await:
+		return input
+	case run.Return == "none":
+		return nil
+	case run.Return == "code":
+		return 0
+	case run.Return == "stderr":
+		return ""
+	case run.Return == "all":
+		return map[string]any{"code": 0, "stdout": output, "stderr": ""}
+	}
+	return output
 }
 
 // completeWorkflow ends the execution with the transformed and validated output of the workflow.

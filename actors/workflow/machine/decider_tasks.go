@@ -49,7 +49,7 @@ func (d *decider) stepFor(run *Run, task *language.Task, now time.Time) (Event, 
 		// while is evaluated with the variables of the next item.
 		probe := *run
 		probe.Items, probe.Index = items, event.Index
-		goes, err := d.def.Condition(task.For.While, run.Data, d.eval.scope(&probe, task))
+		goes, err := d.eval.condition(task.For.While, run.Data, d.eval.scope(&probe, task))
 		if err != nil {
 			return d.fault(run, err), true
 		}
@@ -107,7 +107,7 @@ func (d *decider) stepIteration(run *Run, task *language.Task, now time.Time) (E
 		return d.startChild(run, run.Cursor, each.Do[run.Cursor], run.Data, now), true
 	}
 	event := Event{Type: IterationCompleted, Run: run.ID, Index: run.Index}
-	scope := d.eval.scope(run, task)
+	scope := d.eval.outputScope(run, task, run.Data)
 	scope.Names = withNames(task.Scope, each.Item, each.At)
 	output, err := d.eval.transformOutput(each.Output, run.Data, scope)
 	if err == nil {
@@ -162,17 +162,22 @@ func (d *decider) stepLeaf(run *Run, task *language.Task, now time.Time) (Event,
 }
 
 func (d *decider) stepSwitch(run *Run, task *language.Task, scope language.Scope) (Event, error) {
+	fallback := ""
 	for _, branch := range task.Switch {
-		matches := branch.When == ""
-		if !matches {
-			var err error
-			if matches, err = d.def.Condition(branch.When, run.Input, scope); err != nil {
-				return Event{}, err
-			}
+		if branch.When == "" {
+			fallback = branch.Then
+			continue
+		}
+		matches, err := d.eval.condition(branch.When, run.Input, scope)
+		if err != nil {
+			return Event{}, err
 		}
 		if matches {
 			return d.completeThen(run, run.Input, branch.Then), nil
 		}
+	}
+	if fallback != "" { // the default case, wherever it stands
+		return d.completeThen(run, run.Input, fallback), nil
 	}
 	return d.complete(run, run.Input), nil
 }

@@ -39,6 +39,8 @@ func (e *evaluator) scope(run *Run, task *language.Task) language.Scope {
 			return run.Input
 		case "task":
 			return e.taskDescriptor(run, task)
+		case "authorization":
+			return e.authorization(run, task, true)
 		}
 		if slices.Contains(language.Variables, name) {
 			return e.variable(name)
@@ -78,7 +80,7 @@ func (e *evaluator) taskDescriptor(run *Run, task *language.Task) any {
 			return extendedTaskDescriptor(around, at)
 		}
 	}
-	return map[string]any{"name": task.Name, "reference": task.Pointer, "definition": task.Definition, "input": run.Input,
+	return map[string]any{"name": task.Name, "reference": task.Pointer, "definition": task.Definition, "input": run.rawInput(),
 		"startedAt": dateTimeDescriptor(run.StartedAt)}
 }
 
@@ -91,8 +93,22 @@ func extendedTaskDescriptor(around *language.Task, run *Run) map[string]any {
 	}
 	values := maps.Clone(task.Definition)
 	maps.Copy(values, map[string]any{"name": task.Name, "reference": task.Pointer, "definition": task.Definition,
-		"input": run.Input, "startedAt": dateTimeDescriptor(run.StartedAt)})
+		"input": run.rawInput(), "startedAt": dateTimeDescriptor(run.StartedAt)})
 	return values
+}
+
+// outputScope is the scope of output.as and export.as: $task has the raw output.
+func (e *evaluator) outputScope(run *Run, task *language.Task, raw any) language.Scope {
+	scope := e.scope(run, task)
+	lookup := scope.Lookup
+	scope.Lookup = func(name string) any {
+		value := lookup(name)
+		if descriptor, isObject := value.(map[string]any); isObject && name == "task" {
+			descriptor["output"] = raw
+		}
+		return value
+	}
+	return scope
 }
 
 // localVariable is the value of a variable that one enclosing run defines.
@@ -132,14 +148,18 @@ func (e *evaluator) variable(name string) any {
 	case "secrets":
 		return e.secrets.variable(e.def.Use.Secrets)
 	case "runtime":
-		if e.runtime == nil {
-			return map[string]any{"name": "weft"}
-		}
-		return e.runtime
+		return runtimeDescriptor(e.runtime)
 	case "workflow":
 		return map[string]any{"id": s.Execution, "definition": e.def.Definition, "input": s.Input.V, "startedAt": dateTimeDescriptor(s.StartedAt)}
 	}
 	return nil
+}
+
+// runtimeDescriptor is $runtime with the fields that the environment leaves out.
+func runtimeDescriptor(given map[string]any) map[string]any {
+	runtime := map[string]any{"name": "weft", "version": "unknown", "metadata": map[string]any{}}
+	maps.Copy(runtime, given)
+	return runtime
 }
 
 // dateTimeDescriptor is the specification's form of an instant.

@@ -2,14 +2,10 @@ package machine
 
 import (
 	"cmp"
-	"net/url"
-	"regexp"
 	"time"
 
 	"github.com/weftmesh/weft/actors/workflow/language"
 )
-
-var uriPlaceholder = regexp.MustCompile(`\{([a-zA-Z_][a-zA-Z0-9_]*)\}`)
 
 // workflowInput validates and transforms the input of the workflow.
 func (e *evaluator) workflowInput(input any, now time.Time) (any, error) {
@@ -109,6 +105,16 @@ func (e *evaluator) exportContext(definition *language.Export, output any, scope
 	return exported, nil
 }
 
+// condition evaluates a condition of the definition, which may read secrets. It fails if one that it reads is unavailable.
+func (e *evaluator) condition(text string, input any, scope language.Scope) (bool, error) {
+	e.secrets.denied = nil
+	holds, err := e.def.Condition(text, input, scope)
+	if e.secrets.denied != nil {
+		return false, e.secrets.denied
+	}
+	return holds, err
+}
+
 // conditionsHold evaluates a pair of when and exceptWhen; an empty one is ignored.
 func (e *evaluator) conditionsHold(when, exceptWhen string, run *Run, scope language.Scope) (bool, error) {
 	if when != "" {
@@ -137,48 +143,29 @@ func (e *evaluator) applicableTask(task *language.Task, parent *Run, raw any, no
 	return task, nil
 }
 
-// endpointURI evaluates an endpoint: an expression, or a template whose {names} are fields of the input.
-func (e *evaluator) endpointURI(text string, input any, scope language.Scope) (string, error) {
-	if language.IsExpression(text) {
-		value, err := e.def.Evaluate(text, input, scope)
-		return language.Text(value), err
-	}
-	fields, _ := input.(map[string]any)
-	var missing string
-	target := uriPlaceholder.ReplaceAllStringFunc(text, func(match string) string {
-		value, ok := fields[match[1:len(match)-1]]
-		if !ok || value == nil {
-			missing = match
-			return ""
-		}
-		return url.PathEscape(language.Text(value))
-	})
-	if missing != "" {
-		return "", NewError(TypeExpression, "the input has no field for "+missing+" in the URI")
-	}
-	return target, nil
-}
-
-// stringMap evaluates a map of names to strings, or an expression for one. A null value omits its name.
-func (e *evaluator) stringMap(definition, input any, scope language.Scope) (map[string]string, error) {
-	texts := map[string]string{}
-	if definition == nil {
-		return texts, nil
-	}
-	filled, err := e.def.Fill(definition, input, scope)
-	if err != nil {
-		return nil, err
-	}
-	fields, isObject := filled.(map[string]any)
-	if !isObject && filled != nil {
-		return nil, NewError(TypeExpression, "headers and query must be objects")
-	}
-	for name, value := range fields {
-		if value != nil {
-			texts[name] = language.Text(value)
+// expandURIs replaces the fields that are URI templates by their expansions, in place. A list is a list of templates.
+func (e *evaluator) expandURIs(fields, definition map[string]any, input any, scope language.Scope, names ...string) error {
+	for _, name := range names {
+		switch text := definition[name].(type) {
+		case string:
+			expanded, err := e.def.ExpandURI(text, input, scope)
+			if err != nil {
+				return err
+			}
+			fields[name] = expanded
+		case []any:
+			list := make([]any, len(text))
+			for i, item := range text {
+				expanded, err := e.def.ExpandURI(language.Text(item), input, scope)
+				if err != nil {
+					return err
+				}
+				list[i] = expanded
+			}
+			fields[name] = list
 		}
 	}
-	return texts, nil
+	return nil
 }
 
 // raisedError evaluates the error definition of a raise task.
@@ -195,7 +182,11 @@ func (e *evaluator) raisedError(definition *language.ErrorDefinition, task *lang
 		}{definition.Instance, &err.Instance})
 	}
 	for _, field := range fields {
-		text, failure := e.def.FillText(field.from, run.Input, scope)
+		fill := e.def.FillText
+		if field.to == &err.Type {
+			fill = e.def.ExpandURI
+		}
+		text, failure := fill(field.from, run.Input, scope)
 		if failure != nil {
 			return nil, failure
 		}

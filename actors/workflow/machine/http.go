@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"mime"
+	"net/http"
 	"net/url"
 	"strings"
 
@@ -23,6 +24,8 @@ type HTTPRequest struct {
 	// Redirect accepts a status of 300 to 399 as success; otherwise it is an error. The machine does not follow
 	// redirects; the caller may do so before it returns the response.
 	Redirect bool
+	// MaxBody bounds the body of the response, in bytes; 0 means the caller's own bound.
+	MaxBody int64
 	// Credentials must be obtained before the request is sent, see Send; nil when the request is complete.
 	Credentials *Credentials
 	// Secret says which parts derive from $secrets: Response does not repeat them.
@@ -36,19 +39,30 @@ type HTTPResponse struct {
 	Body    []byte
 }
 
-// withQuery adds query parameters to an absolute HTTP URL; any other URL is an error.
-func withQuery(target string, query map[string]string) (string, error) {
+// withQuery adds query parameters to an absolute HTTP URL, in place of those of the same name; any other URL is an error. The
+// rest of its query stays as it is.
+func withQuery(target string, query map[string][]string) (string, error) {
 	parsed, err := url.Parse(target)
 	if err != nil || parsed.Scheme != "http" && parsed.Scheme != "https" || parsed.Host == "" {
 		return "", NewError(TypeConfiguration, fmt.Sprintf("%.200q is not an absolute HTTP URL", target))
 	}
-	if len(query) > 0 {
-		values := parsed.Query()
-		for name, value := range query {
-			values.Set(name, value)
-		}
-		parsed.RawQuery = values.Encode()
+	if len(query) == 0 {
+		return parsed.String(), nil
 	}
+	var pairs []string
+	for pair := range strings.SplitSeq(parsed.RawQuery, "&") {
+		name, _, _ := strings.Cut(pair, "=")
+		if decoded, err := url.QueryUnescape(name); err == nil {
+			name = decoded
+		}
+		if _, replaced := query[name]; !replaced && pair != "" {
+			pairs = append(pairs, pair)
+		}
+	}
+	if added := url.Values(query).Encode(); added != "" {
+		pairs = append(pairs, added)
+	}
+	parsed.RawQuery = strings.Join(pairs, "&")
 	return parsed.String(), nil
 }
 
@@ -58,20 +72,6 @@ func lowerKeys(headers map[string]string) map[string]string {
 		out[strings.ToLower(name)] = value
 	}
 	return out
-}
-
-// setBody sets a body: a string as it is, any other value as JSON.
-func (r *HTTPRequest) setBody(body any) {
-	kind := "application/json"
-	if text, isText := body.(string); isText {
-		r.Body = []byte(text)
-		kind = "text/plain; charset=utf-8"
-	} else {
-		r.Body = language.Canonical(body)
-	}
-	if r.Headers["content-type"] == "" {
-		r.Headers["content-type"] = kind
-	}
 }
 
 // Response converts a response to the output of the call, or to its error. A status outside of 200 to 299 (to 399 with
@@ -99,8 +99,8 @@ func (r *HTTPRequest) Response(response HTTPResponse) (any, *Error) {
 func (r *HTTPRequest) fullResponse(response HTTPResponse) any {
 	sent, received := map[string]any{}, map[string]any{}
 	for name, value := range r.Headers {
-		if !r.secretHeader(name) {
-			sent[name] = value
+		if !r.secretHeader(strings.ToLower(name)) {
+			sent[http.CanonicalHeaderKey(name)] = value
 		}
 	}
 	method, uri := r.Method, r.URL
@@ -110,8 +110,8 @@ func (r *HTTPRequest) fullResponse(response HTTPResponse) any {
 	if r.Secret.URI {
 		uri = masked
 	}
-	for name, value := range lowerKeys(response.Headers) {
-		received[name] = value
+	for name, value := range response.Headers {
+		received[http.CanonicalHeaderKey(name)] = value
 	}
 	body, err := decodeBody(response)
 	if err != nil {
@@ -133,9 +133,9 @@ func decodeBody(response HTTPResponse) (any, *Error) {
 	}
 	switch {
 	case kind == "application/json" || strings.HasSuffix(kind, "+json"):
-		value, err := language.Decode(response.Body)
+		value, err := language.DecodeStrict(response.Body)
 		if err != nil {
-			return nil, NewError(TypeCommunication, "the response declares JSON but is not valid JSON")
+			return nil, NewError(TypeCommunication, "the response declares JSON that cannot be read: "+err.Error())
 		}
 		return value, nil
 	case strings.HasPrefix(kind, "text/"), kind == "application/xml", kind == "application/yaml":

@@ -345,7 +345,7 @@ func TestResponse(t *testing.T) {
 		"redirect allowed": {HTTPRequest{Redirect: true}, HTTPResponse{302, nil, nil}, `null`},
 		"response": {HTTPRequest{Method: "GET", URL: "https://x.test/", Output: "response", Headers: map[string]string{"authorization": "Basic x", "accept": "y"}},
 			HTTPResponse{200, json, []byte(`[1]`)},
-			`{"content":[1],"headers":{"content-type":"application/json; charset=utf-8"},"request":{"headers":{"accept":"y"},"method":"GET","uri":"https://x.test/"},"statusCode":200}`},
+			`{"content":[1],"headers":{"Content-Type":"application/json; charset=utf-8"},"request":{"headers":{"Accept":"y"},"method":"GET","uri":"https://x.test/"},"statusCode":200}`},
 	} {
 		output, failure := test.request.Response(test.answer)
 		got := string(language.Canonical(output))

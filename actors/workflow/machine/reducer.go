@@ -71,7 +71,7 @@ func (r *reducer) applyStart(event *Event) {
 	}
 	root.Data = root.Input
 	*r.state = State{Execution: event.Execution, Status: Running, Input: event.Input, StartedAt: event.At, NextRun: 1,
-		Runs: []*Run{root}}
+		Runs: []*Run{root}, Context: ValueOf(root.Input)}
 	if event.Definition != nil {
 		r.state.Definition = *event.Definition
 	}

@@ -31,7 +31,7 @@ func (r *reducer) applyTask(run *Run, event *Event) bool {
 	case TaskRetried:
 		r.state.closeRuns(run.ID, false)
 		*run = Run{ID: run.ID, Parent: run.Parent, Slot: run.Slot, Task: run.Task, Key: run.Key, Attempt: run.Attempt,
-			StartedAt: run.StartedAt, Input: run.Input, Deadline: run.Deadline,
+			StartedAt: run.StartedAt, Input: run.Input, Raw: run.Raw, Deadline: run.Deadline,
 			Phase: PhaseRetrying, Tries: event.Attempt, Due: *event.Due, Caught: event.Error}
 	case ErrorCaught:
 		run.Phase, run.Caught, run.Fault = PhaseCatching, event.Error, nil
@@ -98,8 +98,13 @@ func (r *reducer) applyTaskStarted(parent *Run, event *Event) {
 	if isExtendedSlot(r.def.Task(parent.Task), event.Slot) {
 		child.Input = parent.Input
 	}
-	if event.Data.Set {
+	switch {
+	case event.Input.Set:
+		child.Raw, child.Input = event.Input, event.Data.V
+	case event.Data.Set && runsFunction(parent, r.def.Task(parent.Task)):
 		child.Input = event.Data.V
+	case event.Data.Set:
+		child.Raw, child.Input = ValueOf(child.Input), event.Data.V
 	}
 	if event.Deadline != nil {
 		child.Deadline = *event.Deadline

@@ -70,9 +70,11 @@ func (s *definitionGenerator) list(depth int) string {
 func (s *definitionGenerator) around() string {
 	text := s.pick("if", "", "", "", `if: '(.n? // 0) % 2 == 0', `) +
 		s.pick("input", "", "", "", `input: {from: '{n: (.n? // 1)}'}, `, `input: {from: '.n + 1'}, `) +
-		s.pick("output", "", "", "", `output: {as: '{n: ((.n? // 0) + ($input.n? // 0))}'}, `, `output: {as: '.n'}, `)
+		s.pick("output", "", "", "", `output: {as: '{n: ((.n? // 0) + ($input.n? // 0))}'}, `, `output: {as: '.n'}, `,
+			`output: {as: '{n: ($task.input.n? // $task.output.n?), raw: ($task.output | type)}'}, `)
 	if s.inFork == 0 {
-		text += s.pick("export", "", "", `export: {as: '{seen: (($context.seen // 0) + 1), last: .}'}, `)
+		text += s.pick("export", "", "", `export: {as: '{seen: (($context.seen? // 0) + 1), last: .}'}, `,
+			`export: {as: '{seen: (($context.seen? // 0) + 1), raw: $task.output.n?, in: $task.input.n?, at: $task.startedAt.epoch.milliseconds}'}, `)
 	}
 	if rapid.IntRange(0, 7).Draw(s.t, "timeout") == 0 {
 		text += "timeout: {after: " + s.moment(9) + "}, "
@@ -81,24 +83,29 @@ func (s *definitionGenerator) around() string {
 }
 
 func (s *definitionGenerator) body(depth int) string {
-	kinds := []string{"set", "set", "call", "call", "raise", "switch", "wait"}
+	kinds := []string{"set", "set", "call", "call", "raise", "switch", "wait", "run"}
 	if depth > 0 {
 		kinds = append(kinds, "do", "for", "fork", "race", "try", "try", "retry", "retry")
 	}
 	switch s.pick("kind", kinds...) {
 	case "set":
-		return `set: ` + s.pick("set", `{n: '${ (.n? // 0) + 1 }', v: '${ $context.seen }'}`, `{n: '${ $input.n + 1 }'}`, `'${ {n: ., m: $context.last} }'`)
+		return `set: ` + s.pick("set", `{n: '${ (.n? // 0) + 1 }', v: '${ $context.seen? }'}`, `{n: '${ $input.n + 1 }'}`, `'${ {n: ., m: $context.last?} }'`,
+			`{n: '${ $task.input.n? // 3 }', r: '${ $task.reference }', v: '${ $runtime.version }', c: '${ $context.n? }'}`)
 	case "call":
 		if rapid.Bool().Draw(s.t, "slow") {
 			return `call: some.thing, with: {n: '${ .n? // 0 }', took: ` + s.moment(9) + `}`
 		}
-		return `call: some.thing, with: {n: '${ .n? // 0 }', c: '${ $context.seen }'}`
+		return `call: some.thing, with: {n: '${ .n? // 0 }', c: '${ $context.seen? }'}`
 	case "raise":
-		return `raise: {error: {type: urn:raised, status: ` + s.pick("status", "409", "410", `'${ 400 + ((.n? // 0) % 3) }'`) + `}}`
+		return `raise: {error: {type: ` + s.pick("type", "urn:raised", "'urn:raised:{n}'") + `, status: ` + s.pick("status", "409", "410", `'${ 400 + ((.n? // 0) % 3) }'`) + `}}`
 	case "switch":
-		return `switch: [{odd: {when: '(.n? // 0) % 2 == 1', then: exit}}, {big: {when: .n > 5, then: end}}, {even: {when: '.n != 4', then: continue}}]`
+		return `switch: [` + s.pick("default", "", "", `{other: {then: continue}}, `, `{other: {then: exit}}, `) +
+			`{odd: {when: '(.n? // 0) % 2 == 1', then: exit}}, {big: {when: '(.n? // 0) > 5', then: end}}, {even: {when: '.n? != 4', then: continue}}]`
 	case "wait":
 		return `wait: ` + s.moment(6)
+	case "run":
+		return `run: {` + s.pick("await", "", "", "await: false, ") + `return: ` + s.pick("return", "stdout", "stderr", "code", "all", "none") +
+			`, workflow: {namespace: n, name: w, version: 1.0.0` + s.pick("arguments", "", `, input: {n: '${ .n? }'}`) + `}}`
 	case "do":
 		return `do: ` + s.list(depth-1)
 	case "for":
@@ -165,7 +172,11 @@ func TestReference(t *testing.T) {
 		input := map[string]any{"n": rapid.IntRange(0, 5).Draw(r, "n"), "other": "x"}
 		d := newDriver(t, source)
 		d.reply = func(call *Call) (any, *Error) {
-			output, fails := scriptedReply(call.Name, call.Arguments, call.Attempt)
+			var arguments any = call.Arguments
+			if call.Workflow != nil {
+				arguments = call.Workflow.Input
+			}
+			output, fails := scriptedReply(call.Name, arguments, call.Attempt)
 			if fails {
 				return nil, NewError(TypeCommunication, "down")
 			}

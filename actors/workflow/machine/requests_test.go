@@ -18,26 +18,26 @@ func faultText(err *Error) string { return standardName(err.Type) + ": " + err.D
 func TestHTTPRequests(t *testing.T) {
 	t.Parallel()
 	for with, want := range map[string]string{
-		`method: get, endpoint: 'https://x.test/a'`:                                             `GET https://x.test/a {}`,
-		`method: PaTcH, endpoint: 'https://x.test/a'`:                                           `PATCH https://x.test/a {}`,
-		`method: '${ .verb }', endpoint: '${ "https://x.test/" + .name }'`:                      `PUT https://x.test/a%20b {}`,
-		`method: get, endpoint: 'https://x.test/{name}/{id}'`:                                   `GET https://x.test/a%20b/7 {}`,
-		`method: get, endpoint: 'https://x.test/{gone}'`:                                        `expression: the input has no field for {gone} in the URI`,
-		`method: get, endpoint: 'https://x.test/{none}'`:                                        `expression: the input has no field for {none} in the URI`,
-		`method: get, endpoint: 'https://x.test/?a=1', query: {b: '${ .id }', c: [1], d: null}`: `GET https://x.test/?a=1&b=7&c=%5B1%5D {}`,
-		`method: get, endpoint: 'https://x.test/?a=1', query: {a: 2}`:                           `GET https://x.test/?a=2 {}`,
-		`method: get, endpoint: 'https://x.test/', query: '${ {q: .name} }'`:                    `GET https://x.test/?q=a+b {}`,
-		`method: get, endpoint: 'https://x.test/', query: '${ .id }'`:                           `expression: headers and query must be objects`,
-		`method: get, endpoint: 'https://x.test/', query: '${ null }'`:                          `GET https://x.test/ {}`,
-		`method: get, endpoint: 'https://x.test/', headers: {X-A: '${ .id }', x-B: true}`:       `GET https://x.test/ {"x-a":"7","x-b":"true"}`,
-		`method: post, endpoint: 'https://x.test/', body: {n: '${ .id }'}`:                      `POST https://x.test/ {"content-type":"application/json"} {"n":7}`,
-		`method: post, endpoint: 'https://x.test/', body: '${ .name }'`:                         `POST https://x.test/ {"content-type":"text/plain; charset=utf-8"} a b`,
-		`method: post, endpoint: 'https://x.test/', body: [1], headers: {Content-Type: text/x}`: `POST https://x.test/ {"content-type":"text/x"} [1]`,
-		`method: post, endpoint: 'https://x.test/', body: '${ error("no") }'`:                   `expression: evaluating "${ error(\"no\") }": error: no`,
-		`method: get, endpoint: 'ftp://x.test/'`:                                                `configuration: "ftp://x.test/" is not an absolute HTTP URL`,
-		`method: get, endpoint: '/relative'`:                                                    `configuration: "/relative" is not an absolute HTTP URL`,
-		`method: get, endpoint: 'https://'`:                                                     `configuration: "https://" is not an absolute HTTP URL`,
-		`method: get, endpoint: '${ .id }'`:                                                     `configuration: "7" is not an absolute HTTP URL`,
+		`method: get, endpoint: 'https://x.test/a'`:                                                `GET https://x.test/a {}`,
+		`method: PaTcH, endpoint: 'https://x.test/a'`:                                              `PATCH https://x.test/a {}`,
+		`method: '${ .verb }', endpoint: '${ "https://x.test/" + .name }'`:                         `PUT https://x.test/a%20b {}`,
+		`method: get, endpoint: 'https://x.test/{name}/{id}'`:                                      `GET https://x.test/a%20b/7 {}`,
+		`method: get, endpoint: 'https://x.test/{gone}'`:                                           `GET https://x.test/ {}`,
+		`method: get, endpoint: 'https://x.test/{none}'`:                                           `GET https://x.test/ {}`,
+		`method: get, endpoint: 'https://x.test/?a=1', query: {b: '${ .id }', c: [1, 2], d: null}`: `GET https://x.test/?a=1&b=7&c=1&c=2 {}`,
+		`method: get, endpoint: 'https://x.test/?a=1', query: {a: 2}`:                              `GET https://x.test/?a=2 {}`,
+		`method: get, endpoint: 'https://x.test/', query: '${ {q: .name} }'`:                       `GET https://x.test/?q=a+b {}`,
+		`method: get, endpoint: 'https://x.test/', query: '${ .id }'`:                              `expression: headers and query must be objects`,
+		`method: get, endpoint: 'https://x.test/', query: '${ null }'`:                             `GET https://x.test/ {}`,
+		`method: get, endpoint: 'https://x.test/', headers: {X-A: '${ .id }', x-B: true}`:          `GET https://x.test/ {"x-a":"7","x-b":"true"}`,
+		`method: post, endpoint: 'https://x.test/', body: {n: '${ .id }'}`:                         `POST https://x.test/ {"content-type":"application/json"} {"n":7}`,
+		`method: post, endpoint: 'https://x.test/', body: '${ .name }'`:                            `POST https://x.test/ {"content-type":"text/plain; charset=utf-8"} a b`,
+		`method: post, endpoint: 'https://x.test/', body: [1], headers: {Content-Type: text/x}`:    `POST https://x.test/ {"content-type":"text/x"} [1]`,
+		`method: post, endpoint: 'https://x.test/', body: '${ error("no") }'`:                      `expression: evaluating "${ error(\"no\") }": error: no`,
+		`method: get, endpoint: 'ftp://x.test/'`:                                                   `configuration: "ftp://x.test/" is not an absolute HTTP URL`,
+		`method: get, endpoint: '/relative'`:                                                       `configuration: "/relative" is not an absolute HTTP URL`,
+		`method: get, endpoint: 'https://'`:                                                        `configuration: "https://" is not an absolute HTTP URL`,
+		`method: get, endpoint: '${ .id }'`:                                                        `configuration: "7" is not an absolute HTTP URL`,
 	} {
 		d := newDriver(t, head+`do: [{a: {call: http, with: {`+with+`}}}]`)
 		x := d.start(map[string]any{"verb": "put", "name": "a b", "id": 7, "none": nil})
@@ -64,7 +64,7 @@ func TestOpenAPIRequests(t *testing.T) {
 	for name, test := range map[string]struct{ description, parameters, want string }{
 		"OpenAPI 3": {`{'servers':[{'url':'https://api.test/v1/'}],` + components + `,'paths':` + operation + `}`,
 			`{id: 'a/b', q: [1, 2], X-H: h, limit: 5, name: Rex}`,
-			`PUT https://api.test/v1/pets/a%2Fb?limit=5&q=1&q=2 {"accept":"application/json","content-type":"application/json","x-h":"h"} {"name":"Rex"}`},
+			`PUT https://api.test/v1/pets/a%2Fb?q=1&q=2&limit=5 {"accept":"application/json","content-type":"application/json","x-h":"h"} {"name":"Rex"}`},
 		"relative server": {`{'servers':[{'url':'../v2'}],` + components + `,'paths':` + operation + `}`,
 			`{id: 1, limit: 5, body: [1]}`, `PUT https://docs.test/v2/pets/1?limit=5 {"accept":"application/json","content-type":"application/json"} [1]`},
 		"no server": {`{` + components + `,'paths':` + operation + `}`, `{id: 1, limit: 5}`,
@@ -79,11 +79,11 @@ func TestOpenAPIRequests(t *testing.T) {
 			`{a: 1, b: x y}`, `POST https://api.test/v1/f {"accept":"application/json","content-type":"application/x-www-form-urlencoded"} a=1&b=x+y`},
 		"Swagger 2 body": {`{'swagger':'2.0','schemes':['http'],'paths':{'/f':{'post':{'operationId':'op','parameters':[{'name':'pet','in':'body','required':true}]}}}}`,
 			`{pet: {n: 1}}`, `POST http://docs.test/f {"accept":"application/json","content-type":"application/json"} {"n":1}`},
-		"get without a body": {`{'paths':{'/f':{'get':{'operationId':'op'}}}}`, `{x: 1}`, `GET https://docs.test/f {"accept":"application/json"}`},
+		"get without a body": {`{'paths':{'/f':{'get':{'operationId':'op'}}}}`, `{x: 1}`, `validation: the operation has no parameter "x"`},
 	} {
 		d := newDriver(t, head+`do: [{a: {call: openapi, with: {document: {endpoint: 'https://docs.test/api/openapi.json'}, operationId: op, parameters: `+test.parameters+`}}}]`)
 		call := d.start(nil).Calls()[0].OpenAPI
-		if got := request(call.Document); got != `GET https://docs.test/api/openapi.json {"accept":"application/json"}` {
+		if got := request(call.Document); got != `GET https://docs.test/api/openapi.json {"accept":"application/json, application/yaml, */*;q=0.5"}` {
 			t.Errorf("%s: the description is requested by %s", name, got)
 		}
 		built, failure := call.Request(description(test.description))

@@ -31,7 +31,7 @@ func TestSecretsAreReadForEachCall(t *testing.T) {
 		t.Errorf("the call uses %v", got)
 	}
 	d.finish(x)
-	if fault := x.Fault(); fault == nil || standardName(fault.Type) != "authorization" || fault.Instance != "/do/1/b" || !strings.Contains(fault.Detail, `"t"`) {
+	if fault := x.Fault(); fault == nil || standardName(fault.Type) != "authorization" || fault.Status != 403 || fault.Instance != "/do/1/b" || !strings.Contains(fault.Detail, `"t"`) {
 		t.Errorf("a call with a secret that is not set ended with %+v", fault)
 	}
 	values = map[string]any{"s": "hunter-two", "t": "hunter-three"}

@@ -79,8 +79,9 @@ type Run struct {
 	Phase     Phase     `json:"phase"`
 	StartedAt time.Time `json:"started_at,omitzero"`
 
-	// Input is the task's input after input.from.
-	Input any `json:"input"`
+	// Input is the task's input after input.from, Raw the input before it; Raw is absent if they are the same.
+	Input any   `json:"input"`
+	Raw   Value `json:"raw,omitzero"`
 	// Data is the raw input of the next task of the list.
 	Data   any `json:"data,omitempty"`
 	Result any `json:"result,omitempty"`
@@ -133,6 +134,14 @@ type Run struct {
 	ApprovalRequested bool `json:"approval_requested,omitempty"`
 
 	call *Call
+}
+
+// rawInput is the task's input before input.from.
+func (r *Run) rawInput() any {
+	if r.Raw.Set {
+		return r.Raw.V
+	}
+	return r.Input
 }
 
 // run returns the open run with that id, or nil.

@@ -64,9 +64,12 @@ type interpreter struct {
 	completed []Completion
 }
 
-// frame is the context of a task: the time, the attempt, the variables and the deadlines of what encloses it.
+// frame is the context of a task: the time, the attempt, the variables and the deadlines of what encloses it, and the task's
+// own raw input and start.
 type frame struct {
 	now       time.Time
+	raw       any
+	started   time.Time
 	attempt   int
 	vars      map[string]any
 	deadlines []*deadline
@@ -127,6 +130,7 @@ func (r *interpreter) run(now time.Time) (any, *Fault) {
 	if r.def.Timeout != nil {
 		s.deadlines = append(s.deadlines, &deadline{now.Add(r.def.Timeout.After.Value)})
 	}
+	r.context = data
 	end := r.list(r.def.Do, data, s)
 	switch {
 	case end.timedOut != nil:
@@ -144,17 +148,28 @@ func (r *interpreter) run(now time.Time) (any, *Fault) {
 }
 
 func (r *interpreter) scope(s frame, task *language.Task, input any) language.Scope {
-	values := map[string]any{"context": r.context, "input": input, "secrets": map[string]any{}, "runtime": map[string]any{"name": "weft"},
-		"workflow": map[string]any{"input": r.input}}
+	values := map[string]any{"context": r.context, "input": input, "secrets": map[string]any{},
+		"runtime":  map[string]any{"name": "weft", "version": "unknown", "metadata": map[string]any{}},
+		"workflow": map[string]any{"input": r.input, "definition": r.def.Definition}}
 	var names []string
 	if task != nil {
 		names = task.Scope
-		values["task"] = map[string]any{"name": task.Name}
+		values["task"] = map[string]any{"name": task.Name, "reference": task.Pointer, "definition": task.Definition, "input": s.raw,
+			"startedAt": map[string]any{"iso8601": s.started.UTC().Format(time.RFC3339Nano),
+				"epoch": map[string]any{"seconds": int(s.started.Unix()), "milliseconds": int(s.started.UnixMilli())}}}
 	}
 	for name, value := range s.vars {
 		values[name] = value
 	}
 	return language.Scope{Now: s.now, Names: names, Values: values}
+}
+
+// outputScope is the scope of output.as and export.as: $task has the raw output.
+func (r *interpreter) outputScope(s frame, task *language.Task, input, raw any) language.Scope {
+	scope := r.scope(s, task, input)
+	descriptor, _ := scope.Values["task"].(map[string]any)
+	descriptor["output"] = raw
+	return scope
 }
 
 // list runs tasks until the end of the list, an exit (which ends the list) or an end (which ends the workflow).
@@ -181,6 +196,7 @@ func (r *interpreter) task(task *language.Task, raw any, s frame) taskResult {
 	wrong := func(at time.Time) taskResult {
 		return taskResult{at: at, fault: &Fault{"expression", task.Pointer, 400}}
 	}
+	s.raw, s.started = raw, s.now
 	if task.If != "" {
 		holds, err := r.def.Condition(task.If, raw, r.scope(s, task, raw))
 		if err != nil {
@@ -220,12 +236,12 @@ func (r *interpreter) task(task *language.Task, raw any, s frame) taskResult {
 	s.now = end.at
 	if task.Output != nil {
 		var err error
-		if output, err = r.def.Transform(task.Output.As, output, r.scope(s, task, input)); err != nil {
+		if output, err = r.def.Transform(task.Output.As, output, r.outputScope(s, task, input, end.data)); err != nil {
 			return wrong(end.at)
 		}
 	}
 	if task.Export != nil {
-		context, err := r.def.Transform(task.Export.As, output, r.scope(s, task, input))
+		context, err := r.def.Transform(task.Export.As, output, r.outputScope(s, task, input, end.data).Bind("output", output))
 		if err != nil {
 			return wrong(end.at)
 		}

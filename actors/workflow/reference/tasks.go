@@ -19,25 +19,17 @@ func (r *interpreter) body(task *language.Task, input any, s frame) taskResult {
 		}
 		return taskResult{at: s.now, data: output}
 	case language.KindSwitch:
-		for _, branch := range task.Switch {
-			holds, err := true, error(nil)
-			if branch.When != "" {
-				holds, err = r.def.Condition(branch.When, input, scope)
-			}
-			if err != nil {
-				return wrong
-			}
-			if holds {
-				return taskResult{at: s.now, data: input, then: branch.Then}
-			}
-		}
-		return taskResult{at: s.now, data: input}
+		return r.choose(task, input, s)
 	case language.KindRaise:
 		status, err := r.def.Fill(task.Raise.Error.Status, input, scope)
 		if err != nil {
 			return wrong
 		}
-		return taskResult{at: s.now, fault: &Fault{task.Raise.Error.Type, task.Pointer, status.(int)}}
+		kind, err := r.def.ExpandURI(task.Raise.Error.Type, input, scope)
+		if err != nil {
+			return wrong
+		}
+		return taskResult{at: s.now, fault: &Fault{kind, task.Pointer, status.(int)}}
 	case language.KindWait:
 		at, late := s.advance(task.Wait.Value)
 		return taskResult{at: at, data: input, timedOut: late}
@@ -48,15 +40,7 @@ func (r *interpreter) body(task *language.Task, input any, s frame) taskResult {
 		}
 		return r.call(task, arguments, s)
 	case language.KindRun:
-		arguments, err := r.def.Fill(task.Run.Workflow.Input, input, scope)
-		if err != nil {
-			return wrong
-		}
-		end := r.call(task, arguments, s)
-		if task.Run.Await && !end.failed() {
-			end.data = returned(task.Run.Return, end.data)
-		}
-		return end
+		return r.child(task, input, s)
 	case language.KindDo:
 		return compositeResult(r.list(task.Do, input, s))
 	case language.KindFor:
@@ -67,16 +51,48 @@ func (r *interpreter) body(task *language.Task, input any, s frame) taskResult {
 	return r.try(task, input, s)
 }
 
-// returned is what run.return selects of the output of a child.
-func returned(selected string, output any) any {
-	whole := map[string]any{"code": 0, "stdout": output, "stderr": ""}
-	switch selected {
-	case "none":
-		return nil
-	case "all":
-		return whole
+// choose runs a switch: its default case is the last to be considered, wherever it stands.
+func (r *interpreter) choose(task *language.Task, input any, s frame) taskResult {
+	result := taskResult{at: s.now, data: input}
+	for _, branch := range task.Switch {
+		if branch.When == "" {
+			result.then = branch.Then
+			continue
+		}
+		holds, err := r.def.Condition(branch.When, input, r.scope(s, task, input))
+		if err != nil {
+			return taskResult{at: s.now, fault: &Fault{"expression", task.Pointer, 400}}
+		}
+		if holds {
+			return taskResult{at: s.now, data: input, then: branch.Then}
+		}
 	}
-	return whole[selected]
+	return result
+}
+
+// child runs a child workflow and selects what the task returns of it.
+func (r *interpreter) child(task *language.Task, input any, s frame) taskResult {
+	arguments := input
+	if task.Run.Workflow.Input != nil {
+		var err error
+		if arguments, err = r.def.Fill(task.Run.Workflow.Input, input, r.scope(s, task, input)); err != nil {
+			return taskResult{at: s.now, fault: &Fault{"expression", task.Pointer, 400}}
+		}
+	}
+	result := r.call(task, arguments, s)
+	if result.failed() {
+		return result
+	}
+	process := map[string]any{"code": 0, "stdout": result.data, "stderr": ""}
+	switch {
+	case !task.Run.Await:
+		result.data = input
+	case task.Run.Return == "all":
+		result.data = process
+	default:
+		result.data = process[task.Run.Return] // none is not in it
+	}
+	return result
 }
 
 // compositeResult is the result of a composite task; it consumes an exit.

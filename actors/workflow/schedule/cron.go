@@ -3,6 +3,8 @@ package schedule
 import (
 	"errors"
 	"fmt"
+	"regexp"
+	"strconv"
 	"strings"
 	"time"
 	_ "time/tzdata" // for containers without zone files
@@ -22,8 +24,12 @@ const (
 	allHours = 1<<24 - 1
 )
 
-// cronParser parses the five fields of crontab(5), and descriptors such as @hourly.
-var cronParser = cron.NewParser(cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow | cron.Descriptor)
+// cronParser parses the five fields of crontab(5), and descriptors such as @hourly; secondsParser also a field of seconds
+// before them.
+var (
+	cronParser    = cron.NewParser(cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow | cron.Descriptor)
+	secondsParser = cron.NewParser(cron.Second | cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow)
+)
 
 // crontab is a cron expression in a time zone.
 type crontab struct {
@@ -40,9 +46,17 @@ func parseCron(text string, zone *time.Location) (*crontab, error) {
 	if strings.Contains(text, "TZ=") {
 		return nil, errors.New("the time zone belongs in document.metadata.schedule.timeZone")
 	}
-	parsed, err := cronParser.Parse(text)
+	fields, parser := strings.Fields(text), cronParser
+	if len(fields) == 6 {
+		parser = secondsParser
+	}
+	if len(fields) > 4 {
+		fields[len(fields)-1] = sundays(fields[len(fields)-1])
+	}
+	parsed, err := parser.Parse(strings.Join(fields, " "))
 	if err != nil {
-		return nil, fmt.Errorf("%.80q is not a cron expression of five fields: %w", text, err)
+		return nil, fmt.Errorf("%.80q is not a cron expression: minute, hour, day of the month, month and day of the week, after seconds or "+
+			"without, or @hourly, @daily, @weekly, @monthly, @yearly", text)
 	}
 	spec, ok := parsed.(*cron.SpecSchedule)
 	if !ok {
@@ -53,6 +67,38 @@ func parseCron(text string, zone *time.Location) (*crontab, error) {
 		return nil, fmt.Errorf("%.80q never occurs", text)
 	}
 	return c, nil
+}
+
+// dayRange matches a range of days of the week in digits, with a step or without.
+var dayRange = regexp.MustCompile(`^([0-7])(?:-([0-7]))?(?:/([1-9]))?$`)
+
+// sundays writes a field of days of the week without 7, which crontab(5) reads as Sunday, like 0.
+func sundays(field string) string {
+	if !strings.Contains(field, "7") {
+		return field
+	}
+	var out []string
+	for item := range strings.SplitSeq(field, ",") {
+		match := dayRange.FindStringSubmatch(item)
+		if len(match) != 4 || match[1] != "7" && match[2] != "7" {
+			out = append(out, item)
+			continue
+		}
+		first, last, step := int(match[1][0]-'0'), 7, 1
+		if match[2] != "" {
+			last = int(match[2][0] - '0')
+		}
+		if match[3] != "" {
+			step = int(match[3][0] - '0')
+		}
+		if first > last {
+			return field // an error
+		}
+		for day := first; day <= last; day += step {
+			out = append(out, strconv.Itoa(day%7))
+		}
+	}
+	return strings.Join(out, ",")
 }
 
 // next is the first instant after a given one, or zero if there is none within five years. It searches local time, which

@@ -68,7 +68,7 @@ func TestDaylightSaving(t *testing.T) {
 func TestInvalidCron(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{
-		"", "* * * *", "* * * * * *", "61 * * * *", "0 0 30 2 *", "@every 1h", "TZ=Europe/Berlin 0 0 * * *", "CRON_TZ=UTC @daily", "never",
+		"", "* * * *", "61 * * * *", "0 0 30 2 *", "@every 1h", "TZ=Europe/Berlin 0 0 * * *", "CRON_TZ=UTC @daily", "never",
 	} {
 		if _, err := parseCron(text, time.UTC); err == nil {
 			t.Errorf("%q was accepted", text)
@@ -135,4 +135,29 @@ func TestNextIsConsistent(t *testing.T) {
 			t.Fatalf("next after %s is %s, want %s", at, got, next)
 		}
 	})
+}
+
+// TestSundaysAndSeconds: crontab(5) has Sunday as 0 and 7; a first of six fields is that of seconds.
+func TestSundaysAndSeconds(t *testing.T) {
+	t.Parallel()
+	after := time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC) // a Wednesday
+	for text, want := range map[string]string{
+		"0 0 * * 7": "2026-07-05T00:00:00Z", "0 0 * * 0-7": "2026-07-02T00:00:00Z", "0 0 * * 5-7": "2026-07-03T00:00:00Z", "0 0 * * 6,7": "2026-07-04T00:00:00Z",
+		"0 0 * * 1-7/3": "2026-07-02T00:00:00Z", "0 0 * * 7-7": "2026-07-05T00:00:00Z", "30 0 0 * * 7": "2026-07-05T00:00:30Z", "*/10 * * * * *": "2026-07-01T12:00:10Z",
+		"15 30 6 * * 1-5": "2026-07-02T06:30:15Z", "0 0 * * SUN": "2026-07-05T00:00:00Z",
+	} {
+		c, err := parseCron(text, time.UTC)
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+			continue
+		}
+		if got := c.next(after).Format(time.RFC3339); got != want {
+			t.Errorf("%s: %s, want %s", text, got, want)
+		}
+	}
+	for _, text := range []string{"0 0 * * 8", "0 0 * * 7-2", "0 0 * * 0-8", "60 0 0 * * *", "0 0 0 0 * * *", "0 0 * *"} {
+		if _, err := parseCron(text, time.UTC); err == nil {
+			t.Errorf("%s is accepted", text)
+		}
+	}
 }

@@ -24,8 +24,8 @@ const MaxRunning = 100
 
 // defaultOverlap is the policy of a schedule that declares none. The specification has every start a run "regardless of whether
 // the previous run is still in progress"; of cron it says nothing about that.
-func defaultOverlap(kind Kind) Overlap {
-	if kind == Every {
+func defaultOverlap(p *Plan) Overlap {
+	if p.Has(Every) {
 		return Allow
 	}
 	return Skip

@@ -25,8 +25,8 @@ const (
 
 // Bounds of a schedule.
 const (
-	// MinEvery is the minimum interval of every and after.
-	MinEvery = time.Second
+	// MinEvery is the minimum interval of every and after: what the scheduler can keep to.
+	MinEvery = 100 * time.Millisecond
 	// DefaultCatchUp is the default of catchUp: long enough for a restart or an upgrade, short enough that a long downtime
 	// does not start many runs at once.
 	DefaultCatchUp = time.Hour
@@ -37,10 +37,11 @@ const (
 
 // Plan is the schedule of a definition with its options. It is immutable.
 type Plan struct {
-	Kind Kind
-	// Cron is the expression of a cron schedule, Every the interval of every and after.
-	Cron  string
-	Every time.Duration
+	// Kinds are the kinds that the definition declares, in the order cron, every, after, on. Each of them starts runs.
+	Kinds []Kind
+	// Cron is the expression of cron, Every the interval of every, After that of after.
+	Cron         string
+	Every, After time.Duration
 	// Zone is the name of an IANA time zone.
 	Zone    string
 	Overlap Overlap
@@ -87,7 +88,7 @@ func FromWorkflow(w *language.Workflow) (*Plan, []Fault) {
 	p := &Plan{Zone: "UTC", CatchUp: DefaultCatchUp, Read: cmp.Or(w.Schedule.Read, "data")}
 	r.readOptions(p)
 	r.readKind(p, w.Schedule)
-	p.Overlap = cmp.Or(p.Overlap, defaultOverlap(p.Kind))
+	p.Overlap = cmp.Or(p.Overlap, defaultOverlap(p))
 	if len(r.faults) == 0 {
 		r.readInput(p, w)
 	}
@@ -155,43 +156,53 @@ func (r *reader) readKind(p *Plan, s *language.Schedule) {
 		r.fault("timeZone", language.CodeValue, fmt.Sprintf("%.60q is not an IANA time zone such as Europe/Berlin", p.Zone))
 		zone = time.UTC
 	}
-	switch {
-	case s.Cron != "":
-		p.Kind, p.Cron = Cron, s.Cron
+	if s.Cron != "" {
+		p.Kinds, p.Cron = append(p.Kinds, Cron), s.Cron
 		if p.cron, err = parseCron(s.Cron, zone); err != nil {
 			wrong("/cron", err)
 		}
-	case s.Every != nil:
-		p.Kind, p.Every = Every, s.Every.Value
+	}
+	if s.Every != nil {
+		p.Kinds, p.Every = append(p.Kinds, Every), s.Every.Value
 		if err := checkMinimum(s.Every); err != nil {
 			wrong("/every", err)
 		}
-	case s.After != nil:
-		p.Kind, p.Every = After, s.After.Value
+	}
+	if s.After != nil {
+		p.Kinds, p.After = append(p.Kinds, After), s.After.Value
 		if err := checkMinimum(s.After); err != nil {
 			wrong("/after", err)
 		}
-	case s.On != nil:
-		p.Kind, p.On = On, s.On
+	}
+	if s.On != nil {
+		p.Kinds, p.On = append(p.Kinds, On), s.On
 		if s.On.Mode == "all" && len(s.On.Filters) == 0 || s.On.Forever() {
 			r.faults = append(r.faults, Fault{pointerSchedule + "/on", language.CodeValue, "can never start a run"})
 		}
-	default:
+	}
+	if len(p.Kinds) == 0 {
 		r.faults = append(r.faults, Fault{pointerSchedule, language.CodeMissing, "one of cron, every, after and on is required"})
 	}
 	r.checkOptions(p)
 }
 
-// checkOptions rejects options that do not apply to the kind.
+// checkOptions rejects options that apply to none of the kinds.
 func (r *reader) checkOptions(p *Plan) {
-	timed := []string{"overlap", "catchUp", "jitter"}
-	refused := map[Kind][]string{Every: {"timeZone"}, After: append(timed, "timeZone"), On: append(timed, "timeZone", "input")}
-	for _, option := range refused[p.Kind] {
-		if _, given := r.options[option]; given {
-			r.fault(option, language.CodeValue, fmt.Sprintf("does not apply to a schedule of kind %q", p.Kind))
+	timed := []Kind{Cron, Every}
+	for _, option := range []struct {
+		name  string
+		kinds []Kind
+	}{
+		{"overlap", timed}, {"catchUp", timed}, {"jitter", timed}, {"timeZone", []Kind{Cron}}, {"input", []Kind{Cron, Every, After}},
+	} {
+		if _, given := r.options[option.name]; given && len(p.Kinds) > 0 && !slices.ContainsFunc(option.kinds, p.Has) {
+			r.fault(option.name, language.CodeValue, fmt.Sprintf("does not apply to a schedule of kind %q", p.Kinds[0]))
 		}
 	}
 }
+
+// Has reports whether the schedule is of a kind.
+func (p *Plan) Has(kind Kind) bool { return slices.Contains(p.Kinds, kind) }
 
 // checkMinimum rejects intervals below MinEvery. Package language has rejected expressions.
 func checkMinimum(d *language.Duration) error {
@@ -228,22 +239,27 @@ func (p *Plan) location() *time.Location {
 }
 
 // Timed reports whether the schedule has nominal times: cron and every do.
-func (p *Plan) Timed() bool { return p.Kind == Cron || p.Kind == Every }
+func (p *Plan) Timed() bool { return p.cron != nil || p.Every > 0 }
 
-// Next is the first nominal time after an instant; zero if there is none or the schedule is not Timed. The times of
-// every are counted from anchor.
+// Next is the first nominal time after an instant, of cron or every; zero if there is none or the schedule is not Timed. The
+// times of every are counted from anchor. A time of both is one nominal time.
 func (p *Plan) Next(after, anchor time.Time) time.Time {
-	switch p.Kind {
-	case Cron:
-		return p.cron.next(after)
-	case Every:
-		if after.Before(anchor) {
-			return anchor.Add(p.Every)
-		}
-		past := after.Sub(anchor)
-		return anchor.Add(past - past%p.Every + p.Every)
+	var next time.Time
+	if p.cron != nil {
+		next = p.cron.next(after)
 	}
-	return time.Time{}
+	if p.Every == 0 {
+		return next
+	}
+	every := anchor.Add(p.Every)
+	if !after.Before(anchor) {
+		past := after.Sub(anchor)
+		every = anchor.Add(past - past%p.Every + p.Every)
+	}
+	if next.IsZero() || every.Before(next) {
+		return every
+	}
+	return next
 }
 
 // Between lists the nominal times from since (inclusive) to until (exclusive), at most limit; more reports whether

@@ -26,11 +26,11 @@ func TestPlans(t *testing.T) {
 	t.Parallel()
 	p, faults := FromWorkflow(parse(t, "schedule: {cron: '0 9 * * 1-5'}",
 		options("timeZone: Europe/Berlin, overlap: buffer_one, catchUp: PT10M, jitter: {seconds: 30}, input: {day: '${ .scheduled_for[:10] }'}")))
-	if len(faults) > 0 || p.Kind != Cron || p.Overlap != BufferOne || p.CatchUp != 10*time.Minute || p.Jitter != 30*time.Second {
+	if len(faults) > 0 || !p.Has(Cron) || p.Overlap != BufferOne || p.CatchUp != 10*time.Minute || p.Jitter != 30*time.Second {
 		t.Fatalf("plan %+v, faults %v", p, faults)
 	}
 	p, faults = FromWorkflow(parse(t, "schedule: {every: {minutes: 5}}", ""))
-	if len(faults) > 0 || p.Kind != Every || p.Overlap != Allow || p.CatchUp != DefaultCatchUp || p.Zone != "UTC" {
+	if len(faults) > 0 || !p.Has(Every) || p.Overlap != Allow || p.CatchUp != DefaultCatchUp || p.Zone != "UTC" {
 		t.Fatalf("plan %+v, faults %v", p, faults)
 	}
 	if p, faults = FromWorkflow(parse(t, "", "")); p != nil || faults != nil {
@@ -44,8 +44,8 @@ func TestInvalidPlans(t *testing.T) {
 	for _, test := range []struct{ schedule, options, want string }{
 		{"schedule: {cron: 'whenever'}", "", "/schedule/cron value"},
 		{"schedule: {}", "", "/schedule missing"},
-		{"schedule: {every: PT0.5S}", "", "/schedule/every value"},
-		{"schedule: {after: PT0.1S}", "", "/schedule/after value"},
+		{"schedule: {every: PT0.05S}", "", "/schedule/every value"},
+		{"schedule: {after: {milliseconds: 99}}", "", "/schedule/after value"},
 		{"schedule: {on: {all: []}}", "", "/schedule/on value"},
 		{"schedule: {on: {any: [{with: {type: a}}], until: '${ false }'}}", "", "/schedule/on value"},
 		{daily, options("timeZone: Mars/Olympus"), "/document/metadata/schedule/timeZone value"},
@@ -152,6 +152,33 @@ func TestOverlap(t *testing.T) {
 		verdicts, cancel := Decide(test.due, test.running)
 		if !slices.Equal(verdicts, test.want) || cancel != test.cancel {
 			t.Errorf("%s: %v, cancel %v", fmt.Sprint(test.due, test.running), verdicts, cancel)
+		}
+	}
+}
+
+// TestSeveralKinds: each of the kinds that a schedule declares starts runs; the nominal times are those of all.
+func TestSeveralKinds(t *testing.T) {
+	t.Parallel()
+	p, faults := FromWorkflow(parse(t, "schedule: {every: PT25M, cron: '0 * * * *', after: PT0.5S, on: {one: {with: {type: a}}}}", options("overlap: allow, input: {n: 1}")))
+	if len(faults) > 0 || !slices.Equal(p.Kinds, []Kind{Cron, Every, After, On}) || p.After != 500*time.Millisecond || !p.Timed() {
+		t.Fatalf("plan %+v, faults %v", p, faults)
+	}
+	anchor := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	times, more := p.Between(anchor, anchor.Add(2*time.Hour), anchor, 10)
+	var got []string
+	for _, at := range times {
+		got = append(got, at.Format("15:04"))
+	}
+	if want := []string{"00:00", "00:25", "00:50", "01:00", "01:15", "01:40"}; more || !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+}
+
+func TestShortIntervals(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"{every: PT0.1S}", "{every: {milliseconds: 250}}", "{after: PT0.5S}"} {
+		if p, faults := FromWorkflow(parse(t, "schedule: "+text, "")); p == nil {
+			t.Errorf("%s: %v", text, faults)
 		}
 	}
 }

@@ -71,15 +71,15 @@ Feature: Secrets
     """
     Then the definition should be rejected as expression at /do/0/a/output/as
 
-  Scenario: In a condition
+  Scenario: In an output
     Given a workflow with definition:
     """yaml
     document: {dsl: '1.0.3', namespace: test, name: secrets, version: '0.1.0'}
     use: {secrets: [s]}
     do:
-    - a: {if: $secrets.s == 1, call: ask}
+    - a: {call: ask, output: {as: '${ {answer: ., key: $secrets.s} }'}}
     """
-    Then the definition should be rejected as expression at /do/0/a/if
+    Then the definition should be rejected as expression at /do/0/a/output/as
 
   Scenario: In an event
     Given a workflow with definition:

@@ -1,4 +1,4 @@
-package workflow
+package definition
 
 import (
 	"encoding/json"
@@ -7,8 +7,8 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// builtInFunctions returns weft's own functions as list_functions shows them.
-func builtInFunctions() []subjects.WorkflowFunction {
+// BuiltInFunctions returns weft's own functions as list_functions shows them.
+func BuiltInFunctions() []subjects.WorkflowFunction {
 	return []subjects.WorkflowFunction{
 		{
 			Name: machine.FunctionApproval,
@@ -61,13 +61,13 @@ func builtInFunctions() []subjects.WorkflowFunction {
 func schemaOf(text string) map[string]any {
 	var schema map[string]any
 	if err := json.Unmarshal([]byte(text), &schema); err != nil {
-		panic("workflow: decoding a function's schema: " + err.Error())
+		panic("definition: decoding a function's schema: " + err.Error())
 	}
 	return schema
 }
 
-// withConnection adds the argument connection to an action's input schema.
-func withConnection(input map[string]any) map[string]any {
+// WithConnection adds the argument connection to an action's input schema.
+func WithConnection(input map[string]any) map[string]any {
 	schema := make(map[string]any, len(input)+1)
 	for key, value := range input {
 		schema[key] = value
