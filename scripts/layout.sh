@@ -14,8 +14,9 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # The layers, lowest first. Paths are relative to the module.
 layers='
 subjects kv actors/egress actors/wait actors/database actors/integration/webhook actors/integration/providers actors/workflow/language actors/workflow/migrations actors/actortest/mailsink
-mesh actors/outbox actors/seal actors/integration/manifest actors/workflow/machine actors/workflow/schedule actors/workflow/reference
-mesh/embedded gateway actors actors/idempotency actors/oauthstate actors/integration/providers/slices actors/workflow/definition actors/workflow/diagram
+mesh actors/outbox actors/seal actors/integration/manifest actors/workflow/openapi actors/workflow/schedule actors/workflow/reference
+mesh/embedded gateway actors actors/idempotency actors/oauthstate actors/integration/providers/slices actors/workflow/machine actors/workflow/diagram
+actors/workflow/definition
 actors/runtime actors/workflow/engine
 actors/actortest actors/auth actors/consent actors/integration actors/notification actors/workflow
 cmd/weft cmd/weft-generate e2e

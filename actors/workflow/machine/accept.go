@@ -74,29 +74,7 @@ func (x *Execution) acceptCall(o Outcome) (Event, bool) {
 		return Event{Type: CallFailed, Run: run.ID, Error: unread}, true
 	}
 	output := x.secrets.mask(language.Normalize(o.value))
-	if task := x.def.Task(run.Task); task.Kind == language.KindRun {
-		output = processOutput(task.Run, output)
-	}
 	return Event{Type: CallCompleted, Run: run.ID, Output: ValueOf(output)}, true
-}
-
-// processOutput is what run.return selects of a child workflow that has completed: its output as stdout, nothing as stderr, and
-// the code 0, since a child that faults raises its error. With none there is no output. A child that is not awaited has no result.
-func processOutput(run *language.Run, output any) any {
-	if !run.Await {
-		return output
-	}
-	switch run.Return {
-	case "none":
-		return nil
-	case "code":
-		return 0
-	case "stderr":
-		return ""
-	case "all":
-		return map[string]any{"code": 0, "stdout": output, "stderr": ""}
-	}
-	return output
 }
 
 func (x *Execution) acceptTimer(o Outcome) (Event, bool) {
