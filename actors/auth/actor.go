@@ -105,7 +105,7 @@ func New(deps actors.Deps, config Config) (*Actor, error) {
 	a.apiKeys = &apiKeys{Deps: deps, sessions: a.sessions}
 	a.erasures = &erasures{Deps: deps, config: config, recorder: a.recorder, sessions: a.sessions, blocks: a.blocks}
 	a.ownership = &ownership{
-		Deps: deps, config: config, erasures: a.erasures, mailer: a.mailer, recorder: a.recorder, metrics: a.metrics,
+		Deps: deps, config: config, erasures: a.erasures, apiKeys: a.apiKeys, mailer: a.mailer, recorder: a.recorder, metrics: a.metrics,
 	}
 	a.identities = &identities{
 		Deps: deps, config: config, oauth: a.oauth, sessions: a.sessions, ownership: a.ownership, mailer: a.mailer,

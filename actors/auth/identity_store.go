@@ -111,14 +111,6 @@ func deleteIdentity(ctx context.Context, tx bun.Tx, id string) error {
 	return nil
 }
 
-// deleteIdentities deletes a user's identities.
-func deleteIdentities(ctx context.Context, tx bun.Tx, userID string) error {
-	if _, err := tx.NewDelete().Model((*identityRow)(nil)).Where("user_id = ?", userID).Exec(ctx); err != nil {
-		return fmt.Errorf("deleting identities: %w", err)
-	}
-	return nil
-}
-
 // dueIdentities returns up to most identities with the given providers whose tokens are due for a refresh, that are
 // not leased, and that were used after since.
 func dueIdentities(ctx context.Context, db bun.IDB, providers []string, now, since time.Time, most int) ([]identity, error) {

@@ -19,6 +19,7 @@ type ownership struct {
 
 	config   Config
 	erasures *erasures
+	apiKeys  *apiKeys
 	mailer   *mailer
 	recorder *recorder
 	metrics  *metrics
@@ -201,4 +202,44 @@ func (o *ownership) setEmail(ctx context.Context, tx database.Tx, msg message, u
 	}
 	updated := subjects.UserUpdated{UserID: now.ID, Fields: []string{"email", "email_verified"}}
 	return publish(ctx, o.recorder, tx, subjects.UserUpdatedEvent, now.ID, updated)
+}
+
+// resetVerified sets the password of a verified account after a reset. All sessions and API keys of the account end: an
+// attacker with the old password may have made them.
+func (o *ownership) resetVerified(ctx context.Context, u user, hash string, use func(context.Context, database.Tx) error) error {
+	if err := o.apiKeys.revokeTokens(ctx, u.ID); err != nil {
+		return err
+	}
+	var keys []apiKey
+	err := o.erasures.sessions.changeAccount(ctx, u, "", endPassword, func(ctx context.Context, tx database.Tx, u user) (err error) {
+		if err := use(ctx, tx); err != nil {
+			return err
+		}
+		if keys, err = userAPIKeys(ctx, tx, u.ID, "", maxAPIKeys); err != nil {
+			return err
+		}
+		if err := deleteUserAPIKeys(ctx, tx, u.ID); err != nil {
+			return err
+		}
+		return o.setPassword(ctx, tx, u, hash, auditReset)
+	})
+	if err != nil {
+		return err
+	}
+	return o.apiKeys.revokeTokensOf(ctx, u.ID, keys)
+}
+
+// setPassword saves an account's new password, and notifies the user.
+func (o *ownership) setPassword(ctx context.Context, tx database.Tx, u user, hash, action string) error {
+	u.PasswordHash = hash
+	if err := saveUser(ctx, tx, u, "password_hash", "epoch"); err != nil {
+		return err
+	}
+	if err := voidTokens(ctx, tx, u.ID, purposeReset, purposeChangeEmail); err != nil {
+		return err
+	}
+	if err := o.mailer.notify(ctx, tx, u, noticePassword, passwordChangedText); err != nil {
+		return err
+	}
+	return o.recorder.audit(ctx, tx, auditEntry{action: action, outcome: auditSuccess, userID: u.ID})
 }

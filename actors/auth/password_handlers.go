@@ -58,37 +58,12 @@ func (a *Actor) resetPassword(ctx context.Context, req subjects.ResetPasswordReq
 		})
 		err = tokenError(err)
 	} else {
-		err = a.resetVerified(ctx, u, hash, use)
+		err = a.ownership.resetVerified(ctx, u, hash, use)
 	}
 	if err == nil {
 		err = a.credentials.unlock(ctx, u.Email)
 	}
 	return subjects.Empty{}, err
-}
-
-// resetVerified sets the password of a verified account after a reset. All sessions and API keys of the account end: an
-// attacker with the old password may have made them.
-func (a *Actor) resetVerified(ctx context.Context, u user, hash string, use func(context.Context, database.Tx) error) error {
-	if err := a.apiKeys.revokeTokens(ctx, u.ID); err != nil {
-		return err
-	}
-	var keys []apiKey
-	err := a.sessions.changeAccount(ctx, u, "", endPassword, func(ctx context.Context, tx database.Tx, u user) (err error) {
-		if err := use(ctx, tx); err != nil {
-			return err
-		}
-		if keys, err = userAPIKeys(ctx, tx, u.ID, "", maxAPIKeys); err != nil {
-			return err
-		}
-		if err := deleteUserAPIKeys(ctx, tx, u.ID); err != nil {
-			return err
-		}
-		return a.setPassword(ctx, tx, u, hash, auditReset)
-	})
-	if err != nil {
-		return err
-	}
-	return a.apiKeys.revokeTokensOf(ctx, u.ID, keys)
 }
 
 func (a *Actor) changePassword(ctx context.Context, req subjects.ChangePasswordRequest) (subjects.Empty, error) {
@@ -112,21 +87,6 @@ func (a *Actor) changePassword(ctx context.Context, req subjects.ChangePasswordR
 	}
 	return subjects.Empty{}, a.sessions.changeAccount(ctx, u, caller.SessionID, endPassword,
 		func(ctx context.Context, tx database.Tx, u user) error {
-			return a.setPassword(ctx, tx, u, hash, auditPasswordChange)
+			return a.ownership.setPassword(ctx, tx, u, hash, auditPasswordChange)
 		})
-}
-
-// setPassword saves an account's new password, and notifies the user.
-func (a *Actor) setPassword(ctx context.Context, tx database.Tx, u user, hash, action string) error {
-	u.PasswordHash = hash
-	if err := saveUser(ctx, tx, u, "password_hash", "epoch"); err != nil {
-		return err
-	}
-	if err := voidTokens(ctx, tx, u.ID, purposeReset, purposeChangeEmail); err != nil {
-		return err
-	}
-	if err := a.mailer.notify(ctx, tx, u, noticePassword, passwordChangedText); err != nil {
-		return err
-	}
-	return a.recorder.audit(ctx, tx, auditEntry{action: action, outcome: auditSuccess, userID: u.ID})
 }
