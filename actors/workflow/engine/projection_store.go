@@ -80,7 +80,8 @@ func storeExecutions(ctx context.Context, tx bun.Tx, fresh, known []Row, histori
 var (
 	fixedColumns = []string{
 		"id", "user_id", "workflow_id", "version", "name", "consent_id", "partition", "priority",
-		"origin_kind", "origin_id", "origin_depth", "origin_root", "origin_ancestors", "origin_task", "parent_id", "parent_call", "input", "attributes", "trace", "created_at",
+		"origin_kind", "origin_id", "origin_depth", "origin_root", "origin_ancestors", "origin_task",
+		"parent_id", "parent_call", "input", "attributes", "trace", "created_at",
 	}
 	projectedColumns = []string{
 		"status", "evicted", "listens", "watched", "due_at", "events", "output", "error", "error_type", "snapshot", "started_at", "ended_at",
