@@ -29,7 +29,6 @@ func TestCancellations(t *testing.T) {
 	} {
 		c := newCancellations()
 		ctx, cancel := context.WithCancel(t.Context())
-		defer cancel()
 		h := nats.Header{mesh.HeaderCallID: {test.id}}
 		if test.early {
 			c.cancel(callKey{"workflow", "1"})
@@ -44,6 +43,7 @@ func TestCancellations(t *testing.T) {
 			t.Errorf("a cancellation %s: ended %v, want %v", name, ended, test.ends)
 		}
 		done()
+		cancel()
 		if len(c.running) > 0 {
 			t.Errorf("a cancellation %s: %d requests are left", name, len(c.running))
 		}

@@ -50,7 +50,7 @@ func dueTrees(ctx context.Context, db bun.IDB, now time.Time, limit int) (rows [
 
 // anyTreeCancelled reports whether one of some executions was cancelled with its descendants.
 func anyTreeCancelled(ctx context.Context, db bun.IDB, ids []string) (bool, error) {
-	found, err := db.NewSelect().Model((*cancelledTreeRow)(nil)).Where("execution_id IN (?)", bun.In(ids)).Exists(ctx)
+	found, err := db.NewSelect().Model((*cancelledTreeRow)(nil)).Where("execution_id IN (?)", bun.List(ids)).Exists(ctx)
 	if err != nil {
 		return false, fmt.Errorf("looking for a cancelled tree: %w", err)
 	}

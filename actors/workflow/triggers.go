@@ -36,7 +36,9 @@ type triggers struct {
 // returns the ids of the executions started and the number of executions that took the event. cause is the origin of what it starts,
 // without kind and id. After a transient error the
 // caller must route the event again: nothing is started or delivered twice.
-func (t *triggers) route(ctx context.Context, userID string, event cloudEvent, cause engine.Origin, origin string) (started []string, delivered int, err error) {
+func (t *triggers) route(
+	ctx context.Context, userID string, event cloudEvent, cause engine.Origin, origin string,
+) (started []string, delivered int, err error) {
 	t.metrics.events.WithLabelValues(origin).Inc()
 	// Deliver first: an execution that the event starts may listen for it as well, and did not when it came.
 	if delivered, err = t.engine.Deliver(ctx, userID, event); err != nil {

@@ -115,6 +115,7 @@ func newEngine(o Options, transitionLimit int) *Engine {
 		unblocked: o.AwaitUnblocked, retries: o.Config.StepRetries, retryDelay: o.Config.StepRetryDelay, now: o.Now, stopping: e.stopping,
 		observe: func(result string, took time.Duration) { e.metrics.call(result, took) },
 	}
+	startObserving()
 	e.metrics = newMetrics(o.Metrics, e.executionSlots.queued, e.blockedExecutions, e.activities.slots.queued)
 	return e
 }

@@ -31,6 +31,10 @@ func (t evictedTimers) add(id string, due int64) {
 func (t evictedTimers) run() {
 	p := t.p
 	for p.ctx.Err() == nil {
+		sleep := maxTimerSleep
+		if !t.readAhead() {
+			sleep = timerRetryDelay
+		}
 		p.mu.Lock()
 		room := p.e.executionSlots.room(p.e.Config.MaxQueued)
 		batch := p.evictedDue[:min(len(p.evictedDue), room, maxTimersPerPass)]
@@ -40,11 +44,20 @@ func (t evictedTimers) run() {
 		t.load(batch)
 		switch {
 		case left == 0:
-			_ = wait.Until(p.ctx, p.evictedWake.C(), maxTimerSleep)
+			_ = wait.Until(p.ctx, p.evictedWake.C(), sleep)
 		case len(batch) == 0: // there is no room
 			_ = wait.Until(p.ctx, nil, slotRetryDelay)
 		}
 	}
+}
+
+// readAhead reads further timers where those in memory will not do for long. It reports false where that fails.
+func (t evictedTimers) readAhead() bool {
+	now := t.p.e.Now()
+	t.p.mu.Lock()
+	nearEnd := now.Add(timerHorizon / 2).After(t.p.timersUntil)
+	t.p.mu.Unlock()
+	return !nearEnd || t.read(now.Add(timerHorizon))
 }
 
 // load loads executions and fires their timers, some at a time.

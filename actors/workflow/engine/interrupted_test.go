@@ -15,8 +15,8 @@ import (
 // comes after the timer was due.
 func TestLateTimerPrecedesAResult(t *testing.T) {
 	t.Parallel()
-	onProcess(t, func(p *profile) { p.Calm = false }, func(t *testing.T, p *testProcess) { // the ledger does not judge how late it is
-
+	unjudged := func(p *profile) { p.Calm = false } // the ledger does not judge how late the timer is
+	onProcess(t, unjudged, func(t *testing.T, p *testProcess) {
 		id := p.started("deadline")
 		_ = wait.Until(t.Context(), nil, 100*time.Millisecond)
 		one := p.home(id)
@@ -98,9 +98,9 @@ func TestApprovalOfAnAbandonedCall(t *testing.T) {
 func TestIDsOfExecutionsAreUnique(t *testing.T) {
 	t.Parallel()
 	onProcess(t, nil, func(t *testing.T, p *testProcess) {
-		loaded, evicted, ended := p.started("slowfork"), p.started("slowchild"), p.started("short")
+		evicted, ended := p.started("slowchild"), p.started("short")
 		p.want(ended, machine.Completed)
-		loaded = p.started("slowfork")
+		loaded := p.started("slowfork")
 		if p.isLoaded(evicted) || p.isLoaded(ended) {
 			t.Fatal("an execution is loaded that should not be")
 		}

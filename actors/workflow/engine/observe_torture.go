@@ -45,7 +45,8 @@ var (
 	})
 )
 
-func init() { openRecord() }
+// startObserving begins to measure where the process gets no processor.
+func startObserving() { openRecord() }
 
 func (p *pulse) run() {
 	for range time.Tick(pulsePeriod) {

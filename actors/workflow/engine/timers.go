@@ -151,13 +151,6 @@ func (p *partition) runTimers() {
 func (p *partition) fireDue() time.Duration {
 	now := p.e.Now()
 	p.mu.Lock()
-	nearEnd := now.Add(timerHorizon / 2).After(p.timersUntil)
-	p.mu.Unlock()
-	longest := maxTimerSleep
-	if nearEnd && !(evictedTimers{p}).read(now.Add(timerHorizon)) {
-		longest = timerRetryDelay
-	}
-	p.mu.Lock()
 	defer p.mu.Unlock()
 	for range maxTimersPerPass {
 		id, ok := p.timers.due(now)
@@ -173,7 +166,7 @@ func (p *partition) fireDue() time.Duration {
 	}
 	next, more := p.timers.next()
 	if !more {
-		return longest
+		return maxTimerSleep
 	}
-	return min(max(next.Sub(p.e.Now()), time.Millisecond), longest)
+	return min(max(next.Sub(p.e.Now()), time.Millisecond), maxTimerSleep)
 }
