@@ -222,9 +222,7 @@ func (p *relayPass) send(row row) (jetstream.PubAckFuture, error) {
 	msg.Header.Set(jetstream.MsgIDHeader, row.ID)
 	msg.Data = row.Data
 	if sign := p.outbox.cfg.Sign; sign != nil {
-		if err := sign(msg); err != nil {
-			return nil, err
-		}
+		sign(msg)
 	}
 	return p.js.PublishMsgAsync(msg, jetstream.WithRetryAttempts(0))
 }
