@@ -89,7 +89,7 @@ func TestRotateKeysCommand(t *testing.T) {
 			return subjects.CodeOf(err) == subjects.CodeUnauthenticated
 		})
 		eventually(t, "the retired key is not published any more", func() bool {
-			return !slices.ContainsFunc(mustCall(b, subjects.JWKS, subjects.Empty{}, "").Keys, func(key subjects.JWK) bool { return key.KeyID == retired })
+			return !slices.ContainsFunc(mustCall(b, subjects.JWKS, subjects.Empty{}, "").Keys, func(key subjects.JSONWebKey) bool { return key.KeyID == retired })
 		})
 	}, func(c *auth.Config) { c.KeyReload = time.Second })
 }
