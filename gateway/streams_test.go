@@ -230,6 +230,22 @@ func TestStreamResumesAfterLastEvent(t *testing.T) {
 	}
 }
 
+func TestForgedFeedMessagesAreNotStreamed(t *testing.T) {
+	t.Parallel()
+	f := newFeed(t, relaxed(), 1)
+	f.Forge(t, "notification", "workflow", subjects.WorkflowFeedSubject(f.id), []byte(`"forged"`))
+	first := f.publish(t, "a", "1")
+	stream := f.follow(t, "/t/watch/"+f.id)
+	if got := stream.next(); got.id != first {
+		t.Errorf("the first event is %+v", got)
+	}
+	f.Forge(t, "operator", "workflow", subjects.WorkflowFeedSubject(f.id), []byte(`"forged"`))
+	second := f.publish(t, "b", "2")
+	if got := stream.next(); got.id != second {
+		t.Errorf("the second event is %+v", got)
+	}
+}
+
 func TestStreamSurvivesServerRestart(t *testing.T) {
 	t.Parallel()
 	f := newFeed(t, relaxed(), 1)

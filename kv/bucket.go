@@ -162,7 +162,7 @@ type stored[T any] struct {
 	entry Entry[T]
 	// gone is set if there is none, or it is the marker of a deletion.
 	gone bool
-	// latest is the sequence of the key's last message, whoever wrote it.
+	// latest is the sequence of the key's last message, of any author.
 	latest uint64
 	ttl    time.Duration
 }

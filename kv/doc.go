@@ -19,6 +19,10 @@
 //   - exact expiry. The server counts a per-key TTL in whole seconds and may remove a key up to a second late. If the exact
 //     end matters, store it in the value. TTLs are rounded up here, never down.
 //
-// A handle needs only the permissions of its Spec: opening publishes to STREAM.INFO, reading is one get, writing one publish.
+// Every message has an author, the only user that may write its key, and is signed. A message of another author is passed over, and
+// displaces nothing: a bucket keeps all revisions, and the author deletes those before the one that it has written.
+//
+// A handle needs only the permissions of its Spec: opening publishes to STREAM.INFO, reading is one get, writing one publish and, of a
+// key that existed, one purge that is not waited for.
 // If the server cannot be reached, the error is ErrUnavailable, and a write may or may not have happened.
 package kv

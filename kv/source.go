@@ -30,7 +30,7 @@ var errForeign = errors.New("kv: a message of another author is ignored")
 type message struct {
 	header nats.Header
 	data   []byte
-	// sequence is 0 if the subject has no such message. latest is the sequence of the subject's last message, whoever wrote it, which is
+	// sequence is 0 if the subject has no such message. latest is the sequence of the subject's last message, of any author, which is
 	// what a conditional write must expect.
 	sequence, latest uint64
 	stored           time.Time

@@ -99,19 +99,25 @@ func Connect(ctx context.Context, o Options) (*Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connecting to NATS as %s: %w", o.User, err)
 	}
-	js, err := NewJetStream(nc, o.User, o.Seed, o.Keyring)
+	js, err := openJetStream(ctx, nc, o)
 	if err != nil {
 		nc.Close()
 		return nil, err
 	}
+	return &Conn{Conn: nc, JS: js, User: o.User, key: key}, nil
+}
+
+// openJetStream opens the JetStream of a connection, with the public keys that setup has published unless they are given.
+func openJetStream(ctx context.Context, nc *nats.Conn, o Options) (*JetStream, error) {
+	js, err := NewJetStream(nc, o.User, o.Seed, o.Keyring)
+	if err != nil {
+		return nil, err
+	}
 	js.refused = o.Refused
 	if js.keyring == nil && o.User != UserSetup {
-		if js.keyring, err = fetchKeyring(ctx, js); err != nil {
-			nc.Close()
-			return nil, err
-		}
+		js.keyring, err = fetchKeyring(ctx, js)
 	}
-	return &Conn{Conn: nc, JS: js, User: o.User, key: key}, nil
+	return js, err
 }
 
 func dial(ctx context.Context, o Options, options []nats.Option) (*nats.Conn, error) {

@@ -100,16 +100,17 @@ func PrivilegedToken(seed []byte) (string, error) {
 }
 
 // sign returns the value of HeaderSignature for a message.
-func (id *identity) sign(m *nats.Msg, at time.Time, private bool) (string, error) {
+func (id *identity) sign(m *nats.Msg, at time.Time, private bool) string {
 	nanos := at.UnixNano()
 	digest := digestOf(m.Subject, m.Header, m.Data, nanos)
-	scheme, signature := schemeMAC, []byte(nil)
+	var scheme string
+	var signature []byte
 	if private {
-		signature = id.authenticate(digest)
+		scheme, signature = schemeMAC, id.authenticate(digest)
 	} else {
 		scheme, signature = schemeEd25519, ed25519.Sign(id.private, digest)
 	}
-	return scheme + "." + strconv.FormatInt(nanos, 10) + "." + base64.RawURLEncoding.EncodeToString(signature), nil
+	return scheme + "." + strconv.FormatInt(nanos, 10) + "." + base64.RawURLEncoding.EncodeToString(signature)
 }
 
 func (id *identity) authenticate(digest []byte) []byte {

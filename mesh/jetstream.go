@@ -46,9 +46,7 @@ func (j *JetStream) Publish(
 // PublishMsg signs and publishes a message. Its headers must be complete: options that set one, such as WithMsgID, would make the
 // message unverifiable.
 func (j *JetStream) PublishMsg(ctx context.Context, m *nats.Msg, options ...jetstream.PublishOpt) (*jetstream.PubAck, error) {
-	if err := j.Sign(m); err != nil {
-		return nil, err
-	}
+	j.Sign(m)
 	return j.JetStream.PublishMsg(ctx, m, options...)
 }
 
@@ -59,28 +57,21 @@ func (j *JetStream) PublishAsync(subject string, data []byte, options ...jetstre
 
 // PublishMsgAsync is PublishMsg without waiting for the acknowledgement.
 func (j *JetStream) PublishMsgAsync(m *nats.Msg, options ...jetstream.PublishOpt) (jetstream.PubAckFuture, error) {
-	if err := j.Sign(m); err != nil {
-		return nil, err
-	}
+	j.Sign(m)
 	return j.JetStream.PublishMsgAsync(m, options...)
 }
 
 // Sign signs a message for its subject, headers, data and the present time. A message without a Nats-Msg-Id and without an expected
 // sequence gets a new id, because the server must be able to refuse its repetition. What only the user itself reads is authenticated by
 // a key that is derived from the seed, everything else by an Ed25519 signature.
-func (j *JetStream) Sign(m *nats.Msg) error {
+func (j *JetStream) Sign(m *nats.Msg) {
 	if m.Header == nil {
 		m.Header = nats.Header{}
 	}
 	if !unrepeatable(m.Header) {
 		m.Header.Set(jetstream.MsgIDHeader, nuid.Next())
 	}
-	signature, err := j.identity.sign(m, time.Now(), isPrivate(j.user, m.Subject))
-	if err != nil {
-		return fmt.Errorf("signing a message on %s: %w", m.Subject, err)
-	}
-	m.Header.Set(HeaderSignature, signature)
-	return nil
+	m.Header.Set(HeaderSignature, j.identity.sign(m, time.Now(), isPrivate(j.user, m.Subject)))
 }
 
 // Token returns a string that stands for name, is the same in all processes of the user, and cannot be guessed by anybody else.
@@ -88,7 +79,7 @@ func (j *JetStream) Token(name string) string {
 	return hex.EncodeToString(j.identity.authenticate([]byte("token " + name)))
 }
 
-// ErrAuthor: a stored message was not published on its subject by the only user that may.
+// ErrAuthor says that a stored message was not published on its subject by the only user that may.
 var ErrAuthor = errors.New("not published by its author")
 
 // Verify checks that author has published a message on subject which the stream stored at stored. Its error is an ErrAuthor.

@@ -42,7 +42,7 @@ type Config struct {
 	// Annotate, where it is not nil, adds headers to a message when it is added, such as the trace of the context.
 	Annotate func(ctx context.Context, h nats.Header)
 	// Sign, where it is not nil, signs a message each time before it is published.
-	Sign func(m *nats.Msg) error
+	Sign func(m *nats.Msg)
 	// Poll is the interval at which the table is read without a commit in this process, for rows of other processes;
 	// 2 seconds by default.
 	Poll time.Duration

@@ -247,9 +247,7 @@ func (r *relay) send(row row) (jetstream.PubAckFuture, error) {
 	msg.Header.Set(jetstream.MsgIDHeader, row.ID)
 	msg.Data = row.Data
 	if sign := r.outbox.cfg.Sign; sign != nil {
-		if err := sign(msg); err != nil {
-			return nil, err
-		}
+		sign(msg)
 	}
 	return r.js.PublishMsgAsync(msg, jetstream.WithRetryAttempts(0))
 }

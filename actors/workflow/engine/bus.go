@@ -79,9 +79,7 @@ func (b natsBus) answer(ctx context.Context, m *nats.Msg, handle func(ctx contex
 // broadcast signs a heartbeat. It has no reply subject that would show whose it is, and others can have the server publish on its subject.
 func (b natsBus) broadcast(data []byte) error {
 	m := &nats.Msg{Subject: subjects.WorkflowPeers, Data: data}
-	if err := b.conn.JS.Sign(m); err != nil {
-		return err
-	}
+	b.conn.JS.Sign(m)
 	return b.conn.PublishMsg(m)
 }
 
