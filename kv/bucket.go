@@ -39,7 +39,7 @@ type Bucket[T any] struct {
 	kv     jetstream.KeyValue
 }
 
-// Open opens a bucket that setup has created. It needs the right to publish to $JS.API.STREAM.INFO for the bucket. The error is
+// Open opens a bucket that `weft migrate` has created. It needs the right to publish to $JS.API.STREAM.INFO for the bucket. The error is
 // ErrNoBucket if the bucket does not exist, ErrUnavailable if NATS cannot be reached.
 func Open[T any](ctx context.Context, js jetstream.JetStream, spec Spec) (*Bucket[T], error) {
 	doing := "opening bucket " + spec.Name

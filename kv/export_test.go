@@ -1,6 +1,11 @@
 package kv
 
-import "time"
+import (
+	"context"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
 
 // Cells returns the number of keys that the limiter has state for.
 func (l *Limiter) Cells() (n int) {
@@ -40,4 +45,17 @@ func (s *PaceSimulation) Take(at int64, wanted int) int {
 // Wait returns how long no token can be taken.
 func (s *PaceSimulation) Wait(at int64) time.Duration {
 	return s.record.wait(at, slotOf(at, s.period), s.limit, s.period)
+}
+
+// Create creates every bucket and object store of the mesh that does not exist.
+func Create(ctx context.Context, js jetstream.JetStream, replicas int) error {
+	if err := CreateSpecs(ctx, js, replicas, All()...); err != nil {
+		return err
+	}
+	for _, spec := range ObjectStores() {
+		if err := createStream(ctx, js, spec, replicas); err != nil {
+			return err
+		}
+	}
+	return nil
 }

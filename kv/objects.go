@@ -59,9 +59,9 @@ func (s ObjectSpec) Permissions(user string) []string {
 		"$JS.API.STREAM.INFO."+s.Stream(), "$JS.API.STREAM.MSG.GET."+s.Stream(), "$JS.API.STREAM.PURGE."+s.Stream())
 }
 
-// apply sets the options that the ObjectSpec decides and keeps all others, as Spec.apply does. The stream's leader answers every
+// Configure sets the options that the ObjectSpec decides and keeps all others, as Spec.Configure does. The stream's leader answers every
 // get, so that a part can be read as soon as its write is acknowledged.
-func (s ObjectSpec) apply(config jetstream.StreamConfig, replicas int) jetstream.StreamConfig {
+func (s ObjectSpec) Configure(config jetstream.StreamConfig, replicas int) jetstream.StreamConfig {
 	config.Name = s.Stream()
 	config.Description = s.Doc
 	config.Subjects = s.subjects()
@@ -81,7 +81,7 @@ type ObjectStore struct {
 	objects jetstream.ObjectStore
 }
 
-// OpenObjects opens a store that setup has created. The error is ErrNoBucket if it does not exist, ErrUnavailable if NATS cannot
+// OpenObjects opens a store that `weft migrate` has created. The error is ErrNoBucket if it does not exist, ErrUnavailable if NATS cannot
 // be reached.
 func OpenObjects(ctx context.Context, js jetstream.JetStream, spec ObjectSpec) (*ObjectStore, error) {
 	doing := "opening object store " + spec.Name

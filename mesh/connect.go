@@ -19,7 +19,7 @@ type Options struct {
 	URL string
 	// InProcess is a server in this process. If set, the connection uses no socket, which halves the latency.
 	InProcess nats.InProcessConnProvider
-	// User is the NATS user: the name of an actor, gateway, operator or setup.
+	// User is the NATS user: the name of an actor, gateway, operator or migrate.
 	User string
 	// Seed is the user's nkey seed (SU…). Conn.Close wipes it from memory.
 	Seed []byte

@@ -14,15 +14,15 @@ const (
 	UserGateway = "gateway"
 	// UserOperator is for people who operate the mesh with the nats CLI.
 	UserOperator = "operator"
-	// UserSetup creates and updates streams, buckets and durables, and can do nothing else.
-	UserSetup = "setup"
+	// UserMigrate creates and updates streams, buckets and durables, and can do nothing else. No other user can.
+	UserMigrate = "migrate"
 	// UserSystem monitors the servers, in the system account.
 	UserSystem = "sys"
 )
 
-// Users returns the NATS users of weft's account: the actors, the gateway, the operator and setup.
+// Users returns the NATS users of weft's account: the actors, the gateway, the operator and migrate.
 func Users() []string {
-	return append(subjects.Actors(), UserGateway, UserOperator, UserSetup)
+	return append(subjects.Actors(), UserGateway, UserOperator, UserMigrate)
 }
 
 // Permissions lists the subjects that a NATS user may publish and subscribe to. All others are denied.
@@ -43,10 +43,11 @@ func PermissionsOf(user string) Permissions {
 		p.publish(subjects.AnyEndpoint)
 	case user == UserOperator:
 		p.operator()
-	case user == UserSetup:
-		p.setup()
+	case user == UserMigrate:
+		p.migrate()
 		return p.tidy()
 	}
+	p.publish(streamListSubject) // processes report how streams differ from what they expect
 	p.calls(user)
 	p.buckets(user)
 	p.streams(user)
@@ -153,7 +154,7 @@ func (p *Permissions) operator() {
 		p.publish("$SRV."+verb, "$SRV."+verb+".>")
 	}
 	p.publish(subjects.AnyEndpoint)
-	p.publish("$JS.API.INFO", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.LIST",
+	p.publish("$JS.API.INFO", "$JS.API.STREAM.NAMES",
 		"$JS.API.CONSUMER.NAMES.*", "$JS.API.CONSUMER.LIST.*")
 	for _, name := range streamNames() {
 		p.read(name)
@@ -166,7 +167,7 @@ func (p *Permissions) operator() {
 	p.Subscribe = append(p.Subscribe, subjects.Dead.Subjects...)
 }
 
-func (p *Permissions) setup() {
+func (p *Permissions) migrate() {
 	p.publish("$JS.API.INFO", "$JS.API.STREAM.NAMES")
 	for _, name := range streamNames() {
 		p.publish("$JS.API.STREAM.INFO."+name, "$JS.API.STREAM.CREATE."+name, "$JS.API.STREAM.UPDATE."+name)

@@ -71,10 +71,12 @@ type DatabaseConfig struct {
 	MaxLifetime time.Duration `koanf:"max_lifetime"`
 }
 
-// LogConfig configures the log, which is JSON on standard error.
+// LogConfig configures the log, which goes to standard error.
 type LogConfig struct {
 	// Level is debug, info, warn or error.
 	Level string `koanf:"level"`
+	// Format is json, text, or auto: text on a terminal, otherwise json.
+	Format string `koanf:"format"`
 }
 
 // MetricsConfig configures the endpoint that Prometheus scrapes.
@@ -112,7 +114,7 @@ func defaultConfig() Config {
 		Issuer: "weft", Audience: "weft",
 		NATS:     NATSConfig{Listen: "127.0.0.1:4222", URL: "nats://127.0.0.1:4222", Replicas: 1},
 		Database: DatabaseConfig{MaxOpen: 30, MaxIdle: 10, MaxLifetime: 5 * time.Minute},
-		Log:      LogConfig{Level: "info"},
+		Log:      LogConfig{Level: "info", Format: logAuto},
 		Metrics:  MetricsConfig{Enabled: true, Host: "127.0.0.1"},
 		Tracing:  TracingConfig{Ratio: 1},
 		Auth:     auth.DefaultConfig(), Integration: integration.DefaultConfig(),

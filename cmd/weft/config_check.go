@@ -45,6 +45,9 @@ func (c Config) checkProcess() error {
 	if _, err := zapcore.ParseLevel(c.Log.Level); err != nil {
 		fail("log.level", "is %q, and must be debug, info, warn or error", c.Log.Level)
 	}
+	if !slices.Contains([]string{logAuto, logJSON, logText}, c.Log.Format) {
+		fail("log.format", "is %q, and must be auto, json or text", c.Log.Format)
+	}
 	if c.Metrics.Port > 65535 {
 		fail("metrics.port", "is %d, and must be at most 65535", c.Metrics.Port)
 	}

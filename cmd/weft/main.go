@@ -13,6 +13,7 @@
 //	log.go              the buffered JSON log
 //	gc.go               tuning of the garbage collector
 //	migrate.go          weft migrate: streams, buckets, durables and database schemas
+//	streams.go          comparing and migrating what JetStream stores
 //	config.go           the configuration and its defaults
 //	config_load.go      reading it from a YAML file and the environment
 //	config_keys.go      the keys of all settings, and their environment variables
@@ -47,6 +48,8 @@ import (
 const (
 	exitFailure = 1
 	exitUsage   = 2
+	// exitPending is that of a dry run that has found something to change.
+	exitPending = 3
 )
 
 func main() {
@@ -64,8 +67,11 @@ func execute(ctx context.Context, root *cobra.Command, args []string) int {
 		return 0
 	}
 	_, _ = fmt.Fprintln(root.ErrOrStderr(), "weft:", err)
-	if usage := (usageError{}); errors.As(err, &usage) {
+	switch {
+	case errors.As(err, new(usageError)):
 		return exitUsage
+	case errors.As(err, new(pendingError)):
+		return exitPending
 	}
 	return exitFailure
 }
@@ -75,7 +81,8 @@ func rootCommand() *cobra.Command {
 		Use:   "weft",
 		Short: "A self-hosted backend for integration and automation",
 		Long: "weft authenticates users, connects their SaaS accounts, records their consents, runs their workflows durably and " +
-			"sends them notifications.\n\nExit codes: 0 success, 1 failure, 2 wrong usage or invalid configuration.",
+			"sends them notifications.\n\nExit codes: 0 success, 1 failure, 2 wrong usage or invalid configuration, 3 a dry run has found something " +
+			"to change.",
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args: func(cmd *cobra.Command, args []string) error {

@@ -2,8 +2,8 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/netip"
 	"os"
@@ -71,9 +71,9 @@ type process struct {
 	keys string
 }
 
-// newProcess opens the log and the telemetry of a command. name is the process's name in traces.
-func newProcess(ctx context.Context, c Config, name string) (*process, error) {
-	log, err := newLog(c.Log, os.Stderr)
+// newProcess opens the log and the telemetry of a command. name is the process's name in traces; the log goes to errs.
+func newProcess(ctx context.Context, c Config, name string, errs io.Writer) (*process, error) {
+	log, err := newLog(c.Log, errs)
 	if err != nil {
 		return nil, err
 	}
@@ -107,25 +107,6 @@ func (p *process) options(user string) (mesh.Options, error) {
 		return mesh.Options{}, fmt.Errorf("reading the NATS key of %s: %w", user, err)
 	}
 	return mesh.Options{URL: p.natsURL, InProcess: p.nats, User: user, Seed: seed, Log: p.telemetry.Log}, nil
-}
-
-// setup creates or updates streams, buckets and durables as the NATS user setup. The error is fs.ErrNotExist if the process
-// does not have that user's seed.
-func (p *process) setup(ctx context.Context) error {
-	options, err := p.options("setup")
-	if err != nil {
-		return err
-	}
-	conn, err := mesh.Connect(ctx, options)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	if err := mesh.Setup(ctx, conn.JS, p.config.NATS.Replicas); err != nil {
-		// A request without permission times out; the server reports the reason asynchronously.
-		return errors.Join(err, conn.LastError())
-	}
-	return nil
 }
 
 // host returns how the runtime hosts an actor.

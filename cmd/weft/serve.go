@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/http/pprof"
@@ -43,10 +42,11 @@ func addJSONFlag(cmd *cobra.Command, asJSON *bool) {
 }
 
 // printReady prints the ready line as text or as one line of JSON.
-func printReady(out io.Writer, line readyLine, asJSON bool) error {
+func printReady(c console, line readyLine) error {
+	out := c.out
 	// Returns the memory that only the start needed; collections are rare from here on.
 	go debug.FreeOSMemory()
-	if asJSON {
+	if c.json {
 		return json.NewEncoder(out).Encode(line)
 	}
 	_, err := fmt.Fprintf(out, "weft %s is ready after %d ms\n  data     %s\n  NATS     %s\n", line.Version, line.TookMS, line.Data, line.NATS)

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"path/filepath"
 	"time"
 
@@ -33,7 +32,7 @@ func upCommand() *cobra.Command {
 				config.Egress.Allow = append(config.Egress.Allow, "127.0.0.0/8", "::1/128")
 				config.Egress.AllowHTTP = true
 			}
-			return up(cmd.Context(), config, asJSON, cmd.OutOrStdout())
+			return up(cmd.Context(), config, consoleOf(cmd, asJSON))
 		},
 	}
 	addDataFlag(cmd)
@@ -44,10 +43,10 @@ func upCommand() *cobra.Command {
 	return cmd
 }
 
-func up(ctx context.Context, config Config, asJSON bool, out io.Writer) error {
+func up(ctx context.Context, config Config, c console) error {
 	start := time.Now()
 	raiseGOGC()
-	p, err := newProcess(ctx, config, "up")
+	p, err := newProcess(ctx, config, "up", c.errs)
 	if err != nil {
 		return err
 	}
@@ -68,8 +67,8 @@ func up(ctx context.Context, config Config, asJSON bool, out io.Writer) error {
 	defer server.Shutdown()
 	p.natsURL = server.ClientURL()
 	p.nats = server
-	if err := p.setup(ctx); err != nil {
-		return fmt.Errorf("setting up the mesh: %w", err)
+	if err := p.createMissing(ctx); err != nil {
+		return fmt.Errorf("creating streams, buckets and durables: %w", err)
 	}
 	line := readyLine{Ready: true, Version: programVersion(), NATS: p.natsURL, Data: config.Data}
 	metricsCtx, stopMetrics := context.WithCancel(context.WithoutCancel(ctx))
@@ -79,6 +78,6 @@ func up(ctx context.Context, config Config, asJSON bool, out io.Writer) error {
 	}
 	return p.serve(ctx, subjects.Actors(), true, func(http string) error {
 		line.HTTP, line.TookMS = http, time.Since(start).Milliseconds()
-		return printReady(out, line, asJSON)
+		return printReady(c, line)
 	})
 }

@@ -23,11 +23,11 @@ func TestServerRestartsAfterDiskFull(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.Shutdown)
-	seed, err := LoadSeed(dir, mesh.UserSetup)
+	seed, err := LoadSeed(dir, mesh.UserMigrate)
 	if err != nil {
 		t.Fatal(err)
 	}
-	options := mesh.Options{URL: s.ClientURL(), User: mesh.UserSetup, Seed: seed, Wait: 5 * time.Second}
+	options := mesh.Options{URL: s.ClientURL(), User: mesh.UserMigrate, Seed: seed, Wait: 5 * time.Second}
 	address, before := s.ClientURL(), map[string]string{}
 	conns, again := map[string]*mesh.Conn{}, map[string]chan nats.Status{}
 	for _, way := range []string{"by its address", "in this process"} {

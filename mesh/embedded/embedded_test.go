@@ -154,7 +154,7 @@ func TestStateSurvivesARestart(t *testing.T) {
 	dir := t.TempDir()
 	initFolder(t, dir, embedded.Options{Port: -1, Monitor: "127.0.0.1:-1"})
 	s := start(t, dir)
-	if err := mesh.Setup(t.Context(), connect(t, dir, s.ClientURL(), mesh.UserSetup).JS, 1); err != nil {
+	if err := mesh.Setup(t.Context(), connect(t, dir, s.ClientURL(), mesh.UserMigrate).JS, 1); err != nil {
 		t.Fatal(err)
 	}
 	answer, err := http.Get(s.MonitorURL() + "/healthz")
