@@ -79,13 +79,15 @@ type LogConfig struct {
 	Format string `koanf:"format"`
 }
 
-// MetricsConfig configures the endpoint that Prometheus scrapes.
+// MetricsConfig configures the endpoint that Prometheus scrapes, which also answers /healthz and /readyz.
 type MetricsConfig struct {
+	// Enabled serves metrics and the health of the process.
 	Enabled bool `koanf:"enabled"`
-	// Host is the address to listen on. The default port is 9091 to 9095 for a process with one actor, by actor, and 9096 for
-	// a gateway or a process with several actors.
+	// Host is the address to listen on.
 	Host string `koanf:"host"`
-	// Port overrides the default port; 0 keeps it, -1 picks a free port.
+	// Port is the port to listen on; -1 picks a free port. 0 is 9091 auth, 9092 integration, 9093 workflow, 9094 consent, 9095
+	// notification, 9096 gateway; of a process with several of them the gateway's, or else the first; and a free port if it is
+	// in use.
 	Port int `koanf:"port"`
 	// Profiling also serves Go's profiles under /debug/pprof/.
 	Profiling bool `koanf:"profiling"`
@@ -140,8 +142,16 @@ func (c Config) integration() integration.Config {
 	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
 		host = "127.0.0.1"
 	}
-	own.PublicURL = "http://" + net.JoinHostPort(host, port)
+	own.PublicURL = c.gatewayScheme() + "://" + net.JoinHostPort(host, port)
 	return own
+}
+
+// gatewayScheme returns the scheme of the gateway's URLs.
+func (c Config) gatewayScheme() string {
+	if c.Gateway.TLSCert != "" {
+		return "https"
+	}
+	return "http"
 }
 
 // databaseURL returns the DSN of an actor's database: its own or the shared one.

@@ -8,9 +8,12 @@
 //	version.go          weft version
 //	up.go               weft up: the whole of weft in one process, with an embedded NATS server
 //	run.go              weft run: some actors, or the gateway, against a NATS server
-//	serve.go            running actors, the gateway and the metrics endpoint; the ready line
+//	serve.go            running actors and the gateway; the ready line
+//	metrics.go          the metrics port
+//	readiness.go        /healthz and /readyz of the process
 //	process.go          what a process is made of: NATS users, databases, keysets, telemetry
-//	log.go              the buffered JSON log
+//	log.go              the buffered log, as JSON or text
+//	reload.go           what SIGHUP does
 //	gc.go               tuning of the garbage collector
 //	migrate.go          weft migrate: streams, buckets, durables and database schemas
 //	streams.go          comparing and migrating what JetStream stores

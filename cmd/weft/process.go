@@ -29,7 +29,7 @@ import (
 type actorEntry struct {
 	migrations fs.FS
 	build      func(Config, actors.Deps) (actors.Service, error)
-	// metricsPort is where a process that runs only this actor serves metrics, unless metrics.port is set.
+	// metricsPort is where a process whose first actor is this one serves metrics, unless metrics.port is set.
 	metricsPort int
 	// sealed are the columns that `weft keys rotate` seals again.
 	sealed []seal.Column
@@ -43,9 +43,6 @@ var actorTable = map[string]actorEntry{
 	"consent":      {consent.Migrations, builder(func(c Config) consent.Config { return c.Consent }, consent.New), 9094, consent.Sealed},
 	"notification": {notification.Migrations, builder(func(c Config) notification.Config { return c.Notification }, notification.New), 9095, notification.Sealed},
 }
-
-// gatewayMetricsPort is the metrics port of a process that runs the gateway or several actors.
-const gatewayMetricsPort = 9096
 
 // builder adapts an actor's New, which takes its section of the configuration, to actorEntry.build.
 func builder[C any, A interface{ Service() actors.Service }](
@@ -69,6 +66,10 @@ type process struct {
 	nats nats.InProcessConnProvider
 	// keys is the directory of the NATS users' seeds.
 	keys string
+	// health is what the metrics port reports.
+	health *health
+	// reloads are called at SIGHUP.
+	reloads reloads
 }
 
 // newProcess opens the log and the telemetry of a command. name is the process's name in traces; the log goes to errs.
@@ -87,7 +88,7 @@ func newProcess(ctx context.Context, c Config, name string, errs io.Writer) (*pr
 	if keys == "" {
 		keys = filepath.Join(c.Data, "nats", "keys")
 	}
-	return &process{config: c, telemetry: telemetry, natsURL: c.NATS.URL, keys: keys}, nil
+	return &process{config: c, telemetry: telemetry, natsURL: c.NATS.URL, keys: keys, health: &health{}}, nil
 }
 
 // close flushes traces and the log.

@@ -55,21 +55,19 @@ func run(ctx context.Context, config Config, names []string, withGateway bool, c
 		return err
 	}
 	defer p.close()
+	defer p.reloadAtHangup()()
 	users := slices.Clone(names)
 	if withGateway {
 		users = append(users, mesh.UserGateway)
 	}
+	p.health.expect(users)
 	reporting, stopReporting := context.WithCancel(ctx)
 	reported := p.reportDifferences(reporting, users)
 	defer func() { stopReporting(); <-reported }()
-	port := gatewayMetricsPort
-	if len(names) == 1 && !withGateway {
-		port = actorTable[names[0]].metricsPort
-	}
 	line := readyLine{Ready: true, Version: programVersion(), NATS: config.NATS.URL, Data: config.Data}
 	metricsCtx, stopMetrics := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopMetrics()
-	if line.Metrics, err = p.serveMetrics(metricsCtx, port); err != nil {
+	if line.Metrics, err = p.serveMetrics(metricsCtx, metricsPort(names, withGateway)); err != nil {
 		return err
 	}
 	return p.serve(ctx, names, withGateway, func(http string) error {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/mesh/embedded"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -51,6 +52,7 @@ func up(ctx context.Context, config Config, c console) error {
 		return err
 	}
 	defer p.close()
+	defer p.reloadAtHangup()()
 	dir := filepath.Join(config.Data, "nats")
 	host, port, err := serverAddress(config.NATS.Listen)
 	if err != nil {
@@ -70,6 +72,7 @@ func up(ctx context.Context, config Config, c console) error {
 	if err := p.createMissing(ctx); err != nil {
 		return fmt.Errorf("creating streams, buckets and durables: %w", err)
 	}
+	p.health.expect(append(subjects.Actors(), mesh.UserGateway))
 	line := readyLine{Ready: true, Version: programVersion(), NATS: p.natsURL, Data: config.Data}
 	metricsCtx, stopMetrics := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopMetrics()
