@@ -42,6 +42,9 @@ type Conn struct {
 // Connect connects, retrying with backoff until a server accepts the connection or Wait or ctx ends. It does not retry if the
 // server rejects the user.
 func Connect(ctx context.Context, o Options) (*Conn, error) {
+	if err := CheckServers(o.URL); err != nil {
+		return nil, fmt.Errorf("connecting to NATS as %s: the URL %w", o.User, err)
+	}
 	key, err := nkeys.FromSeed(o.Seed)
 	if err != nil {
 		return nil, fmt.Errorf("reading the nkey of %s: %w", o.User, err)
