@@ -1,8 +1,8 @@
-# make builds, lints and tests; make help explains every target.
+# make explains every target; make all builds, lints and tests.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
-.DEFAULT_GOAL := all
+.DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
 # A semantic version: NATS micro takes no other.
@@ -39,7 +39,7 @@ gotest = $(TOOLS)/gotestsum --format standard-quiet --jsonfile $(REPORTS)/$(1).j
 	--rerun-fails-report $(REPORTS)/$(1).reruns) --
 
 .PHONY: all
-all: build lint test ## Build, lint and test: what make alone does
+all: build lint test ## Build, lint and test
 
 .PHONY: help
 help: ## Explain every target

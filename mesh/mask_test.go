@@ -13,7 +13,7 @@ func TestMaskURL(t *testing.T) {
 		"":                             "",
 		"127.0.0.1:4222":               "127.0.0.1:4222",
 		"https://weft.example/a":       "https://weft.example/a",
-		"nats://u:pa@ss@h:1/x?token=t": "nats://***@h:1/x?token=***",
+		"nats://u:pa@ss@h:1/x?token=t": "nats://***@h:1/x?***",
 		"https://h/callback?code=x":    "https://h/callback?***",
 		"u:p@h":                        "***@h",
 		"host=h PASSWORD = p dbname=x": "host=h PASSWORD =***",

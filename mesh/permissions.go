@@ -163,8 +163,10 @@ func (p *Permissions) operator() {
 	for _, d := range append(slices.Clone(subjects.AllJobs()), subjects.AllEvents()...) {
 		p.publish(d.Subject)
 	}
-	p.Subscribe = append(p.Subscribe, subjects.Events.Subjects...)
-	p.Subscribe = append(p.Subscribe, subjects.Dead.Subjects...)
+	for _, subject := range slices.Concat(subjects.Events.Subjects, subjects.Dead.Subjects) {
+		p.Subscribe = append(p.Subscribe, subject, strings.TrimSuffix(subject, "v1.>")+">") // of every version
+	}
+	p.publish(InboxPrefix(UserOperator) + ".>") // `nats server check connection` sends a message to itself
 }
 
 func (p *Permissions) migrate() {

@@ -271,3 +271,24 @@ func TestDemoMasksTokensAndTruncates(t *testing.T) {
 		t.Errorf("got %s", got)
 	}
 }
+
+func TestVersionFlag(t *testing.T) {
+	t.Parallel()
+	if got, want := weft(t, "", "--version"), weft(t, "", "version"); got != want || got.code != 0 {
+		t.Errorf("weft --version: %+v, weft version: %+v", got, want)
+	}
+}
+
+func TestActorsAreCompleted(t *testing.T) {
+	t.Parallel()
+	for typed, want := range map[string]string{
+		"a": "auth\n", "auth,": "auth,integration\nauth,workflow\nauth,consent\nauth,notification\n", "auth,w": "auth,workflow\n", "x": "",
+	} {
+		for _, line := range []string{"run --actors", "migrate --actors", "health --actors", "keys rotate --actor"} {
+			got := weft(t, "", append(append([]string{"__complete"}, strings.Fields(line)...), typed)...)
+			if lines, _, _ := strings.Cut(got.stdout, ":"); got.code != 0 || lines != want {
+				t.Errorf("weft %s %s completes to %q, want %q", line, typed, lines, want)
+			}
+		}
+	}
+}

@@ -86,6 +86,7 @@ func rootCommand() *cobra.Command {
 		Long: "weft authenticates users, connects their SaaS accounts, records their consents, runs their workflows durably and " +
 			"sends them notifications.\n\nExit codes: 0 success, 1 failure, 2 wrong usage or invalid configuration, 3 a dry run has found something " +
 			"to change.",
+		Version:       versionText(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args: func(cmd *cobra.Command, args []string) error {
@@ -96,6 +97,7 @@ func rootCommand() *cobra.Command {
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
+	root.SetVersionTemplate("weft {{.Version}}\n")
 	root.PersistentFlags().String("config", os.Getenv("WEFT_CONFIG"), "YAML configuration file; environment variables override it")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
