@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"fmt"
 	"net"
 
 	"github.com/weftmesh/weft/actors/integration"
@@ -43,6 +44,15 @@ func (c Config) gatewayScheme() string {
 		return "https"
 	}
 	return "http"
+}
+
+// limitsText describes the gateway's general rate limits.
+func (c Config) limitsText() string {
+	l := c.Gateway.Limits
+	if !l.Enabled {
+		return "no rate limits"
+	}
+	return fmt.Sprintf("%d requests a minute from an address, %d of a user, %d in all (gateway.limits)", l.PerIP, l.PerUser, l.Global)
 }
 
 // databaseURL returns the DSN of an actor's database: its own or the shared one.

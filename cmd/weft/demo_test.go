@@ -33,7 +33,7 @@ func TestDemoPrintsRequestsAsCurlCommands(t *testing.T) {
 	if d.err != nil || r.str("id") != "1" || r.str("nested", "text") != "a" || r.str("nested", "missing") != "" || r.str("id", "deeper") != "" {
 		t.Errorf("the reply is %+v, %v", r, d.err)
 	}
-	want := "\n# Step 1\n$ curl -sX POST " + d.url + `/v1/things -H "Authorization: Bearer $TOKEN"` +
+	want := "\n# Step 1\ncurl -sX POST '" + d.url + `/v1/things' -H "Authorization: Bearer $TOKEN"` +
 		` -H 'Content-Type: application/json' --data-binary '{"name":"it'\''s"}'` + "\n201 Location: /v1/things/1\n"
 	if !strings.HasPrefix(out.String(), want) || strings.Contains(out.String(), "secret") {
 		t.Errorf("printed %s, want %s", out.String(), want)

@@ -64,7 +64,7 @@ func run(ctx context.Context, config Config, names []string, withGateway bool, c
 	reporting, stopReporting := context.WithCancel(ctx)
 	reported := p.reportDifferences(reporting, users)
 	defer func() { stopReporting(); <-reported }()
-	line := readyLine{Ready: true, Version: programVersion(), NATS: mesh.MaskURLs(config.NATS.URL), Data: config.Data}
+	line := readyLine{Ready: true, limits: config.limitsText(), Version: programVersion(), NATS: mesh.MaskURLs(config.NATS.URL), Data: config.Data}
 	metricsCtx, stopMetrics := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopMetrics()
 	if line.Metrics, err = p.serveMetrics(metricsCtx, metricsPort(names, withGateway)); err != nil {

@@ -29,6 +29,8 @@ type readyLine struct {
 	Data    string `json:"data"`
 	// TookMS is the startup time in milliseconds.
 	TookMS int64 `json:"took_ms"`
+	// limits describes the rate limits of the gateway, for people.
+	limits string
 }
 
 // addJSONFlag adds --json for the ready line.
@@ -49,7 +51,7 @@ func printReady(c console, line readyLine) error {
 		_, err = fmt.Fprintf(out, "  metrics  %s\n", line.Metrics)
 	}
 	if err == nil && line.HTTP != "" {
-		_, err = fmt.Fprintf(out, "  HTTP     %s\n  docs     %s/docs\nTry `weft demo`, or `weft nats-context` and then `nats micro ls`.\n", line.HTTP, line.HTTP)
+		_, err = fmt.Fprintf(out, "  HTTP     %s\n  docs     %s/docs\n  limits   %s\nTry `weft demo`, or `weft nats-context` and then `nats micro ls`.\n", line.HTTP, line.HTTP, line.limits)
 	}
 	return err
 }

@@ -32,6 +32,9 @@ func upCommand() *cobra.Command {
 			if dev {
 				config.Egress.Allow = append(config.Egress.Allow, "127.0.0.0/8", "::1/128")
 				config.Egress.AllowHTTP = true
+				if config.Gateway.Limits == defaultConfig().Gateway.Limits { // unless they are set
+					config.Gateway.Limits.Enabled = false
+				}
 			}
 			return up(cmd.Context(), config, consoleOf(cmd, asJSON))
 		},
@@ -39,7 +42,7 @@ func upCommand() *cobra.Command {
 	addDataFlag(cmd)
 	cmd.Flags().String("http", "", "address of the gateway (default 127.0.0.1:8080); port 0 picks a free port")
 	cmd.Flags().String("nats", "", "address of the embedded NATS server (default 127.0.0.1:4222); port 0 picks a free port")
-	cmd.Flags().BoolVar(&dev, "dev", false, "allow outbound calls to this machine and without TLS; for development only")
+	cmd.Flags().BoolVar(&dev, "dev", false, "allow outbound calls to this machine and without TLS, and lift the default rate limits; for development only")
 	addJSONFlag(cmd, &asJSON)
 	return cmd
 }
@@ -73,7 +76,7 @@ func up(ctx context.Context, config Config, c console) error {
 		return fmt.Errorf("creating streams, buckets and durables: %w", err)
 	}
 	p.health.expect(append(subjects.Actors(), mesh.UserGateway))
-	line := readyLine{Ready: true, Version: programVersion(), NATS: p.natsURL, Data: config.Data}
+	line := readyLine{Ready: true, limits: config.limitsText(), Version: programVersion(), NATS: p.natsURL, Data: config.Data}
 	metricsCtx, stopMetrics := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopMetrics()
 	if line.Metrics, err = p.serveMetrics(metricsCtx, gatewayMetricsPort); err != nil {
