@@ -134,7 +134,7 @@ func retry(ctx context.Context, conn *Conn, say Say, waitingFor string, attempt 
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("waited in vain for %s: %w", waitingFor, err)
+			return fmt.Errorf("waited too long for %s: %w", waitingFor, err)
 		case <-time.After(attemptDelay):
 		}
 	}

@@ -20,6 +20,9 @@ const (
 	UserSystem = "sys"
 )
 
+// streamListSubject lists the configurations and sizes of all streams, without the subjects in them.
+const streamListSubject = "$JS.API.STREAM.LIST"
+
 // Users returns the NATS users of weft's account: the actors, the gateway, the operator and migrate.
 func Users() []string {
 	return append(subjects.Actors(), UserGateway, UserOperator, UserMigrate)

@@ -12,9 +12,6 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// streamListSubject lists the configurations and sizes of all streams, without the subjects in them.
-const streamListSubject = "$JS.API.STREAM.LIST"
-
 // CompareAs compares as the NATS user of conn, which need not be migrate: all streams if streams is set, and the durables that the
 // user owns. Its plan is for reporting and cannot be applied.
 func CompareAs(ctx context.Context, conn *Conn, streams bool, t Target) (Plan, error) {

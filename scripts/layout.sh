@@ -18,6 +18,7 @@ mesh actors/outbox actors/seal actors/integration/manifest actors/workflow/machi
 mesh/embedded gateway actors actors/idempotency actors/oauthstate actors/integration/providers/slices actors/workflow/definition actors/workflow/diagram
 actors/runtime actors/workflow/engine
 actors/actortest actors/auth actors/consent actors/integration actors/notification actors/workflow
+cmd/weft/settings
 cmd/weft cmd/weft-generate e2e
 '
 

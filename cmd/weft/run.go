@@ -20,7 +20,7 @@ func runCommand() *cobra.Command {
 		Long: "Runs the actors named with --actors, and the gateway with --gateway, against the NATS server at --nats. Any number of " +
 			"processes may run the same actor or the gateway; they share the work. The server must run with the files that " +
 			"`weft nats-init` writes, and `weft migrate` must have created its streams and buckets. This command changes neither: it logs " +
-			"how they differ from what it expects, and goes on.",
+			"how they differ from what it expects, and continues.",
 		Example: "  weft run --actors auth,consent --nats nats://127.0.0.1:4222 --keys ./nats/keys\n" +
 			"  weft run --gateway --nats nats://127.0.0.1:4222 --keys ./nats/keys --http :8080",
 		Args: noArguments,
