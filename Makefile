@@ -1,8 +1,8 @@
-# make builds, lints and tests; make help explains every target.
+# make explains every target; make all builds, lints and tests.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
-.DEFAULT_GOAL := all
+.DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
 # A semantic version: NATS micro takes no other.
@@ -12,7 +12,8 @@ WEFT     := bin/weft
 TOOLS    := bin/tools
 REPORTS  := build/reports
 # The files that cmd/weft-generate writes.
-GENERATED := docs/subjects.md docs/openapi.json docs/providers.md docs/provider.schema.json nats.conf
+GENERATED := docs/subjects.md docs/openapi.json docs/providers.md docs/provider.schema.json docs/settings.md \
+	cmd/weft/settings/descriptions.json nats.conf
 
 # Parameters: make test PKG=./kv/..., make torture DURATION=5m, make run ARGS='--data /srv/weft', …
 PKG      ?= ./...
@@ -38,7 +39,7 @@ gotest = $(TOOLS)/gotestsum --format standard-quiet --jsonfile $(REPORTS)/$(1).j
 	--rerun-fails-report $(REPORTS)/$(1).reruns) --
 
 .PHONY: all
-all: build lint test ## Build, lint and test: what make alone does
+all: build lint test ## Build, lint and test
 
 .PHONY: help
 help: ## Explain every target
@@ -118,7 +119,7 @@ format: $(TOOLS)/golangci-lint ## Rewrite the code as the formatters want it
 	$(TOOLS)/golangci-lint fmt
 
 .PHONY: generate
-generate: ## Write nats.conf and docs/{subjects.md,openapi.json,providers.md,provider.schema.json}
+generate: ## Write nats.conf and docs/{subjects.md,openapi.json,providers.md,provider.schema.json,settings.md}
 	go run ./cmd/weft-generate
 
 .PHONY: check-generated

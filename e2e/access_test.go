@@ -314,7 +314,7 @@ func TestOnlyAuthWritesItsBuckets(t *testing.T) {
 	}
 	for _, user := range mesh.Users() {
 		targets := slices.Clone(deletions)
-		if user != mesh.UserSetup {
+		if user != mesh.UserMigrate {
 			targets = append(targets, creations...)
 		}
 		if user != "auth" {

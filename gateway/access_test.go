@@ -196,7 +196,7 @@ func TestUnavailableLimits(t *testing.T) {
 	if r, body := s.do(t, "GET", "/v1/users/me", "", bearer(token)); r.StatusCode != 200 {
 		t.Fatalf("before: %d %s", r.StatusCode, body)
 	}
-	setup := s.Conn(t, mesh.UserSetup)
+	setup := s.Conn(t, mesh.UserMigrate)
 	// The setup user may not delete the bucket. Sealing its stream makes writes fail.
 	stream, err := setup.JS.Stream(t.Context(), kv.GatewayLimits.Stream())
 	if err != nil {

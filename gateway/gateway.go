@@ -42,16 +42,18 @@ type Deps struct {
 // Gateway serves HTTP. It is safe for concurrent use.
 type Gateway struct {
 	Deps
-	config    Config
-	proxies   trustedProxies
-	limits    *limits
-	apiKeys   *apiKeys
-	breakers  map[string]*breaker
-	streams   *streams
-	eventIDs  eventIDs
-	metrics   *metrics
-	readiness *readiness
-	handler   http.Handler
+	config   Config
+	proxies  trustedProxies
+	limits   *limits
+	apiKeys  *apiKeys
+	breakers map[string]*breaker
+	streams  *streams
+	eventIDs eventIDs
+	metrics  *metrics
+	// certificate is nil without TLS.
+	certificate *certificate
+	readiness   *readiness
+	handler     http.Handler
 	// requestLog logs requests without the source location, which is the same for all.
 	requestLog *zap.Logger
 	// draining is closed when shutdown begins, which ends the streams.
@@ -77,6 +79,11 @@ func newGateway(d Deps, c Config, endpoints []*subjects.Descriptor) (*Gateway, e
 	g := &Gateway{
 		Deps: d, config: c, proxies: trustedProxies{trusted}, breakers: map[string]*breaker{},
 		draining: make(chan struct{}), requestLog: d.Telemetry.Log.WithOptions(zap.WithCaller(false)),
+	}
+	if c.TLSCert != "" {
+		if g.certificate, err = newCertificate(c.TLSCert, c.TLSKey, d.Now, d.Telemetry.Log); err != nil {
+			return nil, err
+		}
 	}
 	if g.metrics, err = newMetrics(d.Telemetry.Registry); err != nil {
 		return nil, err
@@ -105,12 +112,24 @@ func newGateway(d Deps, c Config, endpoints []*subjects.Descriptor) (*Gateway, e
 	return g, nil
 }
 
+// ReloadCertificate reads the TLS certificate and its key again. Invalid files are logged, and the previous certificate stays in use.
+// Changed files are also noticed without it, at the next connection. It does nothing without TLS.
+func (g *Gateway) ReloadCertificate() {
+	if g.certificate != nil {
+		g.certificate.Reload()
+	}
+}
+
 // Handler returns the gateway's HTTP handler, for tests and embedding.
 func (g *Gateway) Handler() http.Handler { return g.handler }
 
 // Run serves HTTP until ctx is canceled. It then stops accepting connections, ends the streams and waits up to DrainTimeout
 // for requests in progress. ready is called with the listen address once connections are accepted.
 func (g *Gateway) Run(ctx context.Context, ready func(addr string)) error {
+	var tlsConfig *tls.Config
+	if g.certificate != nil {
+		tlsConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: g.certificate.get}
+	}
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", g.config.Listen)
 	if err != nil {
 		return fmt.Errorf("listening for HTTP: %w (set another address by gateway.listen or --http)", err)
@@ -123,12 +142,12 @@ func (g *Gateway) Run(ctx context.Context, ready func(addr string)) error {
 	server := &http.Server{
 		Handler: g.handler, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout,
 		WriteTimeout: writeTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: g.config.MaxHeader,
-		TLSConfig: &tls.Config{MinVersion: tls.VersionTLS12}, ErrorLog: errorLog,
+		TLSConfig: tlsConfig, ErrorLog: errorLog,
 	}
 	failed := make(chan error, 1)
 	go func() {
-		if g.config.TLSCert != "" {
-			failed <- server.ServeTLS(listener, g.config.TLSCert, g.config.TLSKey)
+		if tlsConfig != nil {
+			failed <- server.ServeTLS(listener, "", "")
 			return
 		}
 		failed <- server.Serve(listener)

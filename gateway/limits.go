@@ -138,9 +138,25 @@ func (l *limits) takeOne(
 	}
 	l.rejected[kind].Inc()
 	return &subjects.Error{
-		Code: subjects.CodeRateLimited, Detail: "rate limit exceeded: " + strconv.Itoa(quota) + " requests per " + period.String(),
+		Code: subjects.CodeRateLimited, Detail: "rate limit exceeded: " + strconv.Itoa(quota) + " requests per " + periodText(period) + scopeOfLimit[kind],
 		RetryAfter: max(decision.ResetAfter, time.Second),
 	}
+}
+
+// periodText writes the usual period without its number.
+func periodText(period time.Duration) string {
+	if period == time.Minute {
+		return "minute"
+	}
+	return period.String()
+}
+
+// scopeOfLimit says, by kind, whom a limit counts and which setting it is.
+var scopeOfLimit = map[string]string{
+	"ip":       " from one address without signing in (gateway.limits.per_ip)",
+	"user":     " of one user (gateway.limits.per_user)",
+	"global":   " of all callers (gateway.limits.global)",
+	"endpoint": " to this endpoint",
 }
 
 // Response headers, in net/http's canonical form.

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"net/http"
+	"net/netip"
 	"strconv"
 	"sync"
 	"time"
@@ -114,7 +115,7 @@ func challenge(invalidToken bool) string {
 }
 
 // logFields are reused between log lines.
-var logFields = sync.Pool{New: func() any { return new([10]zap.Field) }}
+var logFields = sync.Pool{New: func() any { return new([11]zap.Field) }}
 
 // record records the request's metrics and writes its log line.
 func (rc *requestContext) record(err error, took time.Duration) {
@@ -131,16 +132,24 @@ func (rc *requestContext) record(err error, took time.Duration) {
 	if entry == nil {
 		return
 	}
-	fields := logFields.Get().(*[10]zap.Field)
-	*fields = [10]zap.Field{
+	fields := logFields.Get().(*[11]zap.Field)
+	*fields = [11]zap.Field{
 		zap.String("request_id", rc.id), zap.String("trace_id", mesh.TraceID(rc.ctx)), zap.String("endpoint", rc.op.name),
-		zap.String("method", rc.r.Method), zap.String("route", rc.op.route), zap.String("caller", rc.caller.String()),
+		zap.String("method", rc.r.Method), zap.String("route", rc.op.route), zap.String("caller", rc.caller.String()), zap.String("client", clientText(rc.caller.address)),
 		zap.Int("status", rc.status), zap.String("code", string(code)), zap.Duration("took", took), zap.Skip(),
 	}
 	if err != nil {
-		fields[9] = zap.Error(err)
+		fields[10] = zap.Error(err)
 	}
 	entry.Write(fields[:]...)
-	*fields = [10]zap.Field{}
+	*fields = [11]zap.Field{}
 	logFields.Put(fields)
+}
+
+// clientText is a client's address as the log has it; empty if it is not known.
+func clientText(address netip.Addr) string {
+	if !address.IsValid() {
+		return ""
+	}
+	return address.String()
 }

@@ -9,11 +9,13 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"io"
 	"math/big"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -72,12 +74,73 @@ func TestMissingCertificate(t *testing.T) {
 	c.Listen, c.TLSCert, c.TLSKey = "127.0.0.1:0", filepath.Join(t.TempDir(), "none.pem"), "none"
 	m := actortest.Start(t)
 	conn := m.Connect(t, mesh.UserGateway)
+	_, err := gateway.New(gateway.Deps{Conn: conn, Verifier: verifier(t, m, conn), Telemetry: actortest.Telemetry(t), Now: m.Now}, c)
+	if err == nil || !strings.Contains(err.Error(), "gateway.tls_cert") {
+		t.Errorf("a missing certificate: %v", err)
+	}
+}
+
+// TestCertificateIsReloaded replaces the certificate while a connection is open, with and without a call, and by an invalid one.
+func TestCertificateIsReloaded(t *testing.T) {
+	t.Parallel()
+	c := relaxed()
+	c.Listen = "127.0.0.1:0"
+	var roots *x509.CertPool
+	c.TLSCert, c.TLSKey, roots = certificate(t)
+	m := actortest.Start(t, actortest.Quiet())
+	conn := m.Connect(t, mesh.UserGateway)
 	g, err := gateway.New(gateway.Deps{Conn: conn, Verifier: verifier(t, m, conn), Telemetry: actortest.Telemetry(t), Now: m.Now}, c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := g.Run(t.Context(), func(string) {}); err == nil {
-		t.Error("Run did not fail")
+	addr := make(chan string, 1)
+	done := make(chan error, 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() { done <- g.Run(ctx, func(a string) { addr <- a }) }()
+	url := "https://" + <-addr + "/healthz"
+	old := &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
+	open := &http.Client{Timeout: time.Minute, Transport: &http.Transport{TLSClientConfig: old}}
+	over := func() error {
+		response, err := open.Get(url) //nolint:noctx // the connection is what counts
+		if err == nil {
+			_, _ = io.Copy(io.Discard, response.Body)
+			err = response.Body.Close()
+		}
+		return err
+	}
+	if err := over(); err != nil {
+		t.Fatal(err)
+	}
+	replace := func() *tls.Config {
+		cert, key, roots := certificate(t)
+		for from, to := range map[string]string{cert: c.TLSCert, key: c.TLSKey} {
+			if err := os.Rename(from, to); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
+	}
+	second := replace()
+	actortest.Eventually(t, "a new connection gets the new certificate", func() bool { _, err := get(t, url, second); return err == nil })
+	if err := over(); err != nil {
+		t.Errorf("the open connection: %v", err)
+	}
+	third := replace()
+	g.ReloadCertificate()
+	if _, err := get(t, url, third); err != nil {
+		t.Errorf("after a reload: %v", err)
+	}
+	if err := os.WriteFile(c.TLSKey, []byte("no key"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	g.ReloadCertificate()
+	if _, err := get(t, url, third); err != nil {
+		t.Errorf("after an invalid key: %v", err)
+	}
+	open.CloseIdleConnections()
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
 	}
 }
 

@@ -31,7 +31,7 @@ type Bucket[T any] struct {
 	spec Spec
 }
 
-// Open opens a bucket that setup has created. It needs the right to publish to $JS.API.STREAM.INFO for the bucket. The error is
+// Open opens a bucket that `weft migrate` has created. It needs the right to publish to $JS.API.STREAM.INFO for the bucket. The error is
 // ErrNoBucket if the bucket does not exist, ErrUnavailable if NATS cannot be reached.
 func Open[T any](ctx context.Context, js JetStream, spec Spec) (*Bucket[T], error) {
 	from, err := openSource(ctx, js, spec.Stream(), spec.authorOf)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"reflect"
 	"slices"
 	"time"
 
@@ -102,31 +101,17 @@ func All() []Spec {
 	}
 }
 
-// Create creates every bucket and object store of the mesh, or updates an existing one to its Spec. It keeps stored data and
-// options that a Spec does not decide, and is idempotent. (A Volatile bucket is emptied when replicas changes between one and
-// more.) Only setup may call it: it needs the rights to publish to $JS.API.STREAM.INFO, CREATE, UPDATE and DELETE for the
-// buckets. replicas is 1, 3 or 5.
-func Create(ctx context.Context, js jetstream.JetStream, replicas int) error {
-	if err := CreateSpecs(ctx, js, replicas, All()...); err != nil {
-		return err
-	}
-	for _, spec := range ObjectStores() {
-		if err := createStream(ctx, js, spec, replicas, false); err != nil {
-			return translate("creating object store "+spec.Name, explainRoom(err))
-		}
-	}
-	return nil
-}
-
-// CreateSpecs is Create for the given buckets.
+// CreateSpecs creates those of the buckets that do not exist, with replicas copies each: 1, 3 or 5. It changes no existing bucket:
+// package mesh compares those with their Specs, and only `weft migrate` changes them. The caller needs the rights to publish to
+// $JS.API.STREAM.INFO and CREATE for the buckets.
 func CreateSpecs(ctx context.Context, js jetstream.JetStream, replicas int, specs ...Spec) error {
 	for _, spec := range specs {
 		err := spec.check()
 		if err == nil {
-			err = createStream(ctx, js, spec, replicas, spec.Storage == Volatile)
+			err = createStream(ctx, js, spec, replicas)
 		}
 		if err != nil {
-			return translate("creating bucket "+spec.Name, explainRoom(err))
+			return translate("creating bucket "+spec.Name, err)
 		}
 	}
 	return nil
@@ -135,8 +120,8 @@ func CreateSpecs(ctx context.Context, js jetstream.JetStream, replicas int, spec
 // errCodeNoStorage is the server's error code if its storage limit is below what a new stream reserves.
 const errCodeNoStorage jetstream.ErrorCode = 10047
 
-// explainRoom adds a remedy to the server's error about insufficient storage.
-func explainRoom(err error) error {
+// ExplainStorage adds a remedy to the server's error about insufficient storage. It returns any other error as it is.
+func ExplainStorage(err error) error {
 	var api *jetstream.APIError
 	if !errors.As(err, &api) || api.ErrorCode != errCodeNoStorage {
 		return err
@@ -152,36 +137,20 @@ func explainRoom(err error) error {
 // streamed is anything that is stored in a stream: a bucket or an object store.
 type streamed interface {
 	Stream() string
-	apply(config jetstream.StreamConfig, replicas int) jetstream.StreamConfig
+	Configure(config jetstream.StreamConfig, replicas int) jetstream.StreamConfig
 }
 
-// createStream creates a stream or updates an existing one. A volatile stream may be emptied for that.
-func createStream(ctx context.Context, js jetstream.JetStream, spec streamed, replicas int, volatile bool) error {
-	stream, err := js.Stream(ctx, spec.Stream())
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		_, err = js.CreateStream(ctx, spec.apply(jetstream.StreamConfig{}, replicas))
-		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
-			stream, err = js.Stream(ctx, spec.Stream())
-		}
-	}
-	if err != nil || stream == nil {
+// createStream creates the stream of a bucket or object store if it does not exist.
+func createStream(ctx context.Context, js jetstream.JetStream, spec streamed, replicas int) error {
+	_, err := js.Stream(ctx, spec.Stream())
+	if !errors.Is(err, jetstream.ErrStreamNotFound) {
 		return err
 	}
-	is := stream.CachedInfo().Config
-	want := spec.apply(is, replicas)
-	if reflect.DeepEqual(is, want) {
-		return nil
+	_, err = js.CreateStream(ctx, spec.Configure(jetstream.StreamConfig{}, replicas))
+	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+		return nil // another process has created it
 	}
-	if volatile && (is.Storage != want.Storage || is.PersistMode != want.PersistMode) {
-		// The server cannot change a stream's storage, and volatile data may be lost.
-		if err := js.DeleteStream(ctx, spec.Stream()); err != nil {
-			return err
-		}
-		_, err = js.CreateStream(ctx, want)
-		return err
-	}
-	_, err = js.UpdateStream(ctx, want)
-	return err
+	return ExplainStorage(err)
 }
 
 // check rejects an inconsistent Spec.

@@ -3,7 +3,7 @@
 //
 // It contains
 //   - the declaration of every bucket (buckets.go): its name, writers and readers, expiry and durability. No other package
-//     contains a bucket's name. Create, which only setup calls, creates them; the permissions in nats.conf derive from
+//     contains a bucket's name. `weft migrate` creates and changes them; the permissions in nats.conf derive from
 //     Spec.Permissions;
 //   - Bucket, typed JSON values with compare-and-set and per-key TTL;
 //   - Map, a bucket that is watched into memory and read without locks;

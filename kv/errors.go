@@ -20,7 +20,7 @@ var (
 	ErrConflict = errors.New("kv: key was changed concurrently")
 	// ErrUnavailable: NATS, or the bucket's leader, could not be reached in time. The outcome of a write is unknown.
 	ErrUnavailable = errors.New("kv: unavailable")
-	// ErrNoBucket: the bucket does not exist; setup has not run.
+	// ErrNoBucket: the bucket does not exist; `weft migrate` has not run.
 	ErrNoBucket = errors.New("kv: no such bucket")
 	// ErrInvalidKey: a key or filter that is no valid NATS subject, or a key that this writer does not own.
 	ErrInvalidKey = errors.New("kv: invalid key")

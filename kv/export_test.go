@@ -1,6 +1,11 @@
 package kv
 
-import "time"
+import (
+	"context"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
 
 // Cells returns the number of keys that the limiter has state for.
 func (l *Limiter) Cells() (n int) {
@@ -47,4 +52,17 @@ func (s *PaceSimulation) Hold(at int64, left int, lasts time.Duration) {
 	if h := (paceHold{Until: at + int64(lasts), Left: left}); !s.record.holds(h) {
 		s.record = s.record.hold(at, h)
 	}
+}
+
+// Create creates every bucket and object store of the mesh that does not exist.
+func Create(ctx context.Context, js jetstream.JetStream, replicas int) error {
+	if err := CreateSpecs(ctx, js, replicas, All()...); err != nil {
+		return err
+	}
+	for _, spec := range ObjectStores() {
+		if err := createStream(ctx, js, spec, replicas); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -55,9 +55,9 @@ func (s ObjectSpec) Permissions(user string) []string {
 	}
 }
 
-// apply sets the options that the ObjectSpec decides and keeps all others, as Spec.apply does. The stream's leader answers every
+// Configure sets the options that the ObjectSpec decides and keeps all others, as Spec.Configure does. The stream's leader answers every
 // get, so that a part can be read as soon as its write is acknowledged.
-func (s ObjectSpec) apply(config jetstream.StreamConfig, replicas int) jetstream.StreamConfig {
+func (s ObjectSpec) Configure(config jetstream.StreamConfig, replicas int) jetstream.StreamConfig {
 	config.Name = s.Stream()
 	config.Description = s.Doc
 	config.Subjects = []string{s.Prefix() + ">"}
@@ -78,7 +78,7 @@ type ObjectStore struct {
 	spec ObjectSpec
 }
 
-// OpenObjects opens a store that setup has created. The error is ErrNoBucket if it does not exist, ErrUnavailable if NATS cannot
+// OpenObjects opens a store that `weft migrate` has created. The error is ErrNoBucket if it does not exist, ErrUnavailable if NATS cannot
 // be reached.
 func OpenObjects(ctx context.Context, js JetStream, spec ObjectSpec) (*ObjectStore, error) {
 	from, err := openSource(ctx, js, spec.Stream(), func(string) string { return spec.Owner })

@@ -109,9 +109,9 @@ func (s Spec) Permissions(user string) []string {
 // manyRevisions is a number of revisions that no key reaches. Unlike "unlimited" it lets the nats CLI recognise a bucket.
 const manyRevisions = 1 << 40
 
-// apply sets the options that the Spec decides and keeps all others, so that an operator's placement, or an option newer than
-// this package, survives Create.
-func (s Spec) apply(config jetstream.StreamConfig, replicas int) jetstream.StreamConfig {
+// Configure sets the options that the Spec decides and keeps all others, so that an operator's placement, for example, survives a
+// migration.
+func (s Spec) Configure(config jetstream.StreamConfig, replicas int) jetstream.StreamConfig {
 	config.Name = s.Stream()
 	config.Description = s.Doc
 	config.Subjects = []string{s.subject(">")}

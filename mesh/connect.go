@@ -19,7 +19,7 @@ type Options struct {
 	URL string
 	// InProcess is a server in this process. If set, the connection uses no socket, which halves the latency.
 	InProcess nats.InProcessConnProvider
-	// User is the NATS user: the name of an actor, gateway, operator or setup.
+	// User is the NATS user: the name of an actor, gateway, operator or migrate.
 	User string
 	// Seed is the user's nkey seed (SU…). Conn.Close wipes it from memory.
 	Seed []byte
@@ -47,6 +47,9 @@ type Conn struct {
 // Connect connects, retrying with backoff until a server accepts the connection or Wait or ctx ends. It does not retry if the
 // server rejects the user.
 func Connect(ctx context.Context, o Options) (*Conn, error) {
+	if err := CheckServers(o.URL); err != nil {
+		return nil, fmt.Errorf("connecting to NATS as %s: the URL %w", o.User, err)
+	}
 	key, err := nkeys.FromSeed(o.Seed)
 	if err != nil {
 		return nil, fmt.Errorf("reading the nkey of %s: %w", o.User, err)
@@ -107,14 +110,14 @@ func Connect(ctx context.Context, o Options) (*Conn, error) {
 	return &Conn{Conn: nc, JS: js, User: o.User, key: key}, nil
 }
 
-// openJetStream opens the JetStream of a connection, with the public keys that setup has published unless they are given.
+// openJetStream opens the JetStream of a connection, with the public keys that a migration has published unless they are given.
 func openJetStream(ctx context.Context, nc *nats.Conn, o Options) (*JetStream, error) {
 	js, err := NewJetStream(nc, o.User, o.Seed, o.Keyring)
 	if err != nil {
 		return nil, err
 	}
 	js.refused = o.Refused
-	if js.keyring == nil && o.User != UserSetup {
+	if js.keyring == nil && o.User != UserMigrate {
 		js.keyring, err = fetchKeyring(ctx, js)
 	}
 	return js, err

@@ -179,7 +179,7 @@ func (d *deputy) settle() {
 
 // deputies are the users whose keys an attacker may have. With the key of setup one may change every stream.
 func deputies() []string {
-	return slices.DeleteFunc(mesh.Users(), func(user string) bool { return user == mesh.UserSetup })
+	return slices.DeleteFunc(mesh.Users(), func(user string) bool { return user == mesh.UserMigrate })
 }
 
 func TestNoUserHasTheServerPublishForAnother(t *testing.T) {

@@ -114,7 +114,7 @@ func ExampleRaiseBarrier() {
 		return
 	}
 	defer shutdown()
-	setup, err := connect(mesh.UserSetup)
+	setup, err := connect(mesh.UserMigrate)
 	if err != nil {
 		fmt.Println(err)
 		return

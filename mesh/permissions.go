@@ -14,15 +14,18 @@ const (
 	UserGateway = "gateway"
 	// UserOperator is for people who operate the mesh with the nats CLI.
 	UserOperator = "operator"
-	// UserSetup creates and updates streams, buckets and durables, and can do nothing else.
-	UserSetup = "setup"
+	// UserMigrate creates and updates streams, buckets and durables, and can do nothing else. No other user can.
+	UserMigrate = "migrate"
 	// UserSystem monitors the servers, in the system account.
 	UserSystem = "sys"
 )
 
-// Users returns the NATS users of weft's account: the actors, the gateway, the operator and setup.
+// streamListSubject lists the configurations and sizes of all streams, without the subjects in them.
+const streamListSubject = "$JS.API.STREAM.LIST"
+
+// Users returns the NATS users of weft's account: the actors, the gateway, the operator and migrate.
 func Users() []string {
-	return append(subjects.Actors(), UserGateway, UserOperator, UserSetup)
+	return append(subjects.Actors(), UserGateway, UserOperator, UserMigrate)
 }
 
 // Permissions lists the subjects that a NATS user may publish and subscribe to. All others are denied.
@@ -43,10 +46,11 @@ func PermissionsOf(user string) Permissions {
 		p.publish(subjects.AnyEndpoint)
 	case user == UserOperator:
 		p.operator()
-	case user == UserSetup:
-		p.setup()
+	case user == UserMigrate:
+		p.migrate()
 		return p.tidy()
 	}
+	p.publish(streamListSubject) // processes report how streams differ from what they expect
 	p.calls(user)
 	p.buckets(user)
 	p.streams(user)
@@ -160,17 +164,19 @@ func (p *Permissions) operator() {
 		p.publish("$SRV."+verb, "$SRV."+verb+".>")
 	}
 	p.publish(subjects.AnyEndpoint)
-	p.publish("$JS.API.INFO", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.LIST",
+	p.publish("$JS.API.INFO", "$JS.API.STREAM.NAMES",
 		"$JS.API.CONSUMER.NAMES.*", "$JS.API.CONSUMER.LIST.*")
 	for _, name := range streamNames() {
 		p.read(name)
 	}
 	p.publish("$JS.API.STREAM.MSG.DELETE." + subjects.Dead.Name)
-	p.Subscribe = append(p.Subscribe, subjects.Events.Subjects...)
-	p.Subscribe = append(p.Subscribe, subjects.Dead.Subjects...)
+	for _, subject := range slices.Concat(subjects.Events.Subjects, subjects.Dead.Subjects) {
+		p.Subscribe = append(p.Subscribe, subject, strings.TrimSuffix(subject, "v1.>")+">") // of every version
+	}
+	p.publish(InboxPrefix(UserOperator) + ".>") // `nats server check connection` sends a message to itself
 }
 
-func (p *Permissions) setup() {
+func (p *Permissions) migrate() {
 	p.publish("$JS.API.INFO", "$JS.API.STREAM.NAMES")
 	for _, name := range streamNames() {
 		p.publish("$JS.API.STREAM.INFO."+name, "$JS.API.STREAM.CREATE."+name, "$JS.API.STREAM.UPDATE."+name)

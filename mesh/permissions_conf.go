@@ -59,7 +59,7 @@ accounts {
     users: [
 `
 
-// RenderConf renders nats.conf: one account with a user for each actor, the gateway, the operator and setup, each with the least
+// RenderConf renders nats.conf: one account with a user for each actor, the gateway, the operator and migrate, each with the least
 // permissions that it needs. It contains no secret.
 func RenderConf() string {
 	var b strings.Builder

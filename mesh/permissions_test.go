@@ -44,7 +44,7 @@ func TestConfIsCurrent(t *testing.T) {
 func TestSetupIsIdempotent(t *testing.T) {
 	t.Parallel()
 	m := actortest.Start(t, actortest.Quiet())
-	if err := mesh.Setup(t.Context(), m.Conn(t, mesh.UserSetup).JS, 1); err != nil {
+	if err := mesh.Setup(t.Context(), m.Conn(t, mesh.UserMigrate).JS, 1); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -185,7 +185,7 @@ func TestStreamsAreReservedForSetupAndTheirWriters(t *testing.T) {
 			purger := slices.ContainsFunc(subjects.Streams(), func(s subjects.Stream) bool {
 				return s.Name == name && slices.Contains(s.Purgers, user)
 			})
-			setup := user == mesh.UserSetup && name != "OTHER"
+			setup := user == mesh.UserMigrate && name != "OTHER"
 			volatile := slices.ContainsFunc(kv.All(), func(s kv.Spec) bool { return s.Stream() == name && s.Storage == kv.Volatile })
 			owner := slices.ContainsFunc(kv.All(), func(s kv.Spec) bool { return s.Stream() == name && s.Owner == user })
 			for verb, want := range map[string]bool{

@@ -3,6 +3,7 @@ package mesh
 import (
 	"cmp"
 	"fmt"
+	"slices"
 )
 
 // SettingError reports a setting with an invalid value. The Check method of a Config returns one for each such setting.
@@ -16,8 +17,20 @@ type SettingError struct {
 // Error names the setting and says what is wrong with its value.
 func (e *SettingError) Error() string { return e.Setting + " " + e.Problem }
 
-// InvalidSetting returns a SettingError; format and args make its Problem.
+// InvalidSetting returns a SettingError; format and args make its Problem. Texts and errors among args are masked by MaskURL, because a
+// setting that is refused may be a URL with a password.
 func InvalidSetting(setting, format string, args ...any) error {
+	args = slices.Clone(args)
+	for i, arg := range args {
+		switch value := arg.(type) {
+		case string:
+			args[i] = MaskURL(value)
+		case Secret:
+			args[i] = value.String()
+		case error:
+			args[i] = MaskURL(value.Error())
+		}
+	}
 	return &SettingError{Setting: setting, Problem: fmt.Sprintf(format, args...)}
 }
 

@@ -19,6 +19,7 @@ mesh/embedded gateway actors actors/idempotency actors/oauthstate actors/integra
 actors/workflow/definition
 actors/runtime actors/workflow/engine
 actors/actortest actors/auth actors/consent actors/integration actors/notification actors/workflow
+cmd/weft/settings
 cmd/weft cmd/weft-generate e2e
 '
 

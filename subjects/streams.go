@@ -18,7 +18,7 @@ const (
 	RetainWork Retention = "work"
 )
 
-// Stream declares a JetStream stream. Only `setup` creates or changes it.
+// Stream declares a JetStream stream. Only `weft migrate` changes it.
 type Stream struct {
 	Name     string
 	Subjects []string

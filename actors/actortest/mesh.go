@@ -74,7 +74,7 @@ func Start(t testing.TB, options ...Option) *Mesh {
 	}
 	m.RestartServer(t)
 	t.Cleanup(func() { m.StopServer(t) })
-	conn := m.Conn(t, mesh.UserSetup)
+	conn := m.Conn(t, mesh.UserMigrate)
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	if err := mesh.Setup(ctx, conn.JS, 1); err != nil {

@@ -95,7 +95,7 @@ func TestAuditStreamCannotBePurged(t *testing.T) {
 		t.Fatal(err)
 	}
 	name := subjects.Audit.Name
-	for _, user := range append(subjects.Actors(), "gateway", mesh.UserOperator, mesh.UserSetup) {
+	for _, user := range append(subjects.Actors(), "gateway", mesh.UserOperator, mesh.UserMigrate) {
 		conn := m.Connect(t, user)
 		for _, request := range []struct{ subject, body string }{
 			{"$JS.API.STREAM.PURGE." + name, `{}`},
@@ -105,7 +105,7 @@ func TestAuditStreamCannotBePurged(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if user != mesh.UserSetup && user != mesh.UserOperator {
+		if user != mesh.UserMigrate && user != mesh.UserOperator {
 			for _, verb := range []string{"DELETE", "UPDATE"} {
 				if err := conn.PublishRequest("$JS.API.STREAM."+verb+"."+name, conn.NewInbox(), []byte(`{}`)); err != nil {
 					t.Fatal(err)

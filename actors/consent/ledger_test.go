@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/weftmesh/weft/actors/actortest"
+	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -100,7 +101,7 @@ func TestLedgerIsAppendOnly(t *testing.T) {
 	f := setup(t, actortest.Databases(t)[0], actortest.Quiet())
 	f.grant(t, f.user(t, actortest.User()), subjects.ScopeWorkflowsRead)
 	actortest.Eventually(t, "the grant is in the ledger", func() bool { return len(f.ledger(t)) == 1 })
-	for _, user := range []string{"consent", "setup"} {
+	for _, user := range []string{"consent", mesh.UserMigrate} {
 		stream, err := f.mesh.Conn(t, user).JS.Stream(t.Context(), subjects.Ledger.Name)
 		if err != nil {
 			continue // may not even look at it

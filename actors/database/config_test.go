@@ -2,59 +2,126 @@ package database
 
 import (
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 )
 
-func TestParsePostgresURL(t *testing.T) {
+// variables returns a getenv of PG* variables.
+func variables(list map[string]string) func(string) string {
+	return func(name string) string { return list[name] }
+}
+
+func TestParsePostgres(t *testing.T) {
 	t.Parallel()
-	for raw, want := range map[string]postgresDSN{
-		"postgres://user:secret@db.example/app": {
-			network: "tcp", addr: "db.example:5432", user: "user", password: "secret", database: "app", schemaPrefix: "weft_", dialTimeout: pgDialTimeout,
-		},
-		"postgres://db.example:6432": {
-			network: "tcp", addr: "db.example:6432", user: "postgres", database: "postgres", schemaPrefix: "weft_", dialTimeout: pgDialTimeout,
-		},
-		"postgresql://user@/app": {
-			network: "tcp", addr: "localhost:5432", user: "user", database: "app", schemaPrefix: "weft_", dialTimeout: pgDialTimeout,
-		},
-		"postgres://user@[::1]:6432/app?connect_timeout=7&application_name=name&schema_prefix=x_": {
-			network: "tcp", addr: "[::1]:6432", user: "user", database: "app", schemaPrefix: "x_", appName: "name", dialTimeout: 7 * time.Second,
-		},
-		"postgres://user@/app?host=/run/postgresql": {
-			network: "unix", addr: "/run/postgresql/.s.PGSQL.5432", user: "user", database: "app", schemaPrefix: "weft_", dialTimeout: pgDialTimeout,
-		},
-		"postgres://user:p%40ss%2F@localhost/app": {
-			network: "tcp", addr: "localhost:5432", user: "user", password: "p@ss/", database: "app", schemaPrefix: "weft_", dialTimeout: pgDialTimeout,
-		},
+	environment := variables(map[string]string{"PGHOST": "env.example", "PGPORT": "6000", "PGUSER": "env", "PGPASSWORD": "p w", "PGDATABASE": "envdb", "PGAPPNAME": "x"})
+	none := variables(nil)
+	base := postgresDSN{network: "tcp", schemaPrefix: "weft_", dialTimeout: pgDialTimeout}
+	with := func(change func(*postgresDSN)) postgresDSN { d := base; change(&d); return d }
+	plain := func(addr, user, password, database string) postgresDSN {
+		return with(func(d *postgresDSN) { d.addr, d.user, d.password, d.database = addr, user, password, database })
+	}
+	socket := with(func(d *postgresDSN) {
+		d.network, d.addr, d.user, d.database = "unix", "/run/postgresql/.s.PGSQL.5432", "user", "app"
+	})
+	for _, c := range []struct {
+		text   string
+		getenv func(string) string
+		want   postgresDSN
+	}{
+		{"postgres://user:secret@db.example/app", none, plain("db.example:5432", "user", "secret", "app")},
+		{"postgres://db.example:6432", none, plain("db.example:6432", "postgres", "", "postgres")},
+		{"postgresql://user@/app", none, plain("localhost:5432", "user", "", "app")},
+		{"postgresql:///app?user=user&password=a%26b&port=1", none, plain("localhost:1", "user", "a&b", "app")},
+		{"postgres://user@[::1]:6432/app?connect_timeout=7&application_name=name&schema_prefix=x_", none, with(func(d *postgresDSN) {
+			d.addr, d.user, d.database, d.schemaPrefix, d.appName, d.dialTimeout = "[::1]:6432", "user", "app", "x_", "name", 7*time.Second
+		})},
+		{"postgres://user@/app?host=/run/postgresql", none, socket},
+		{"postgres://user@%2Frun%2Fpostgresql/app?sslmode=require", none, socket},
+		{"host=/run/postgresql dbname=app user=user", none, socket},
+		{"postgres://user:p%40ss%2F@localhost/app", none, plain("localhost:5432", "user", "p@ss/", "app")},
+		{"postgres://user:p:w+#@localhost/app", none, plain("localhost:5432", "user", "p:w+#", "app")},
+		{"host=db.example port=6432 user=user password=secret dbname=app", none, plain("db.example:6432", "user", "secret", "app")},
+		{`  host = db.example  password = 'it\'s a \\ = secret' user='' dbname=app`, none, plain("db.example:5432", "postgres", `it's a \ = secret`, "app")},
+		{"host=db.example hostaddr=10.0.0.7 user=u channel_binding=prefer gssencmode=disable", none, plain("10.0.0.7:5432", "u", "", "u")},
+		{"postgres://", environment, with(func(d *postgresDSN) {
+			d.addr, d.user, d.password, d.database, d.appName = "env.example:6000", "env", "p w", "envdb", "x"
+		})},
+		{"postgres://user:own@db.example/app", environment, with(func(d *postgresDSN) {
+			d.addr, d.user, d.password, d.database, d.appName = "db.example:6000", "user", "own", "app", "x"
+		})},
 	} {
-		got, err := parsePostgresURL(raw)
-		got.tls = nil // see TestDefaultSSLMode
-		if err != nil || got != want {
-			t.Errorf("%s is %+v, %v, want %+v", raw, got, err, want)
+		got, err := parsePostgres(c.text, c.getenv)
+		got.tls, got.retryTLS = nil, nil // see TestSSLModes
+		if err != nil || got != c.want {
+			t.Errorf("%s is %+v, %v, want %+v", c.text, got, err, c.want)
 		}
 	}
 }
 
-func TestInvalidPostgresURLs(t *testing.T) {
+// TestSSLModes checks which attempts each mode makes, with and without TLS.
+func TestSSLModes(t *testing.T) {
 	t.Parallel()
-	for raw, message := range map[string]string{
-		"postgres:app":                               "malformed",
-		"postgres://h/app?a=%zz":                     "malformed",
-		"postgres://h:port/app":                      "malformed",
-		"postgres://h/app?connect_timeout=0":         "connect_timeout",
-		"postgres://h/app?connect_timeout=-1":        "connect_timeout",
-		"postgres://h/app?connect_timeout=1s":        "connect_timeout",
-		"postgres://h/app?sslmode=prefer":            `sslmode "prefer"`,
-		"postgres://h/app?sslmode=allow":             `sslmode "allow"`,
-		"postgres://h/app?sslrootcert=/missing.pem":  "sslrootcert",
-		"postgres://h/app?sslcert=/missing.pem":      "sslcert",
-		"postgres://h/app?statement_timeout=1":       `"statement_timeout"`,
-		"postgres://h/app?sslmode=disable&options=x": `"options"`,
+	for mode, want := range map[string][]bool{
+		"disable": {false}, "allow": {false, true}, "prefer": {true, false}, "require": {true}, "verify-ca": {true}, "verify-full": {true},
 	} {
-		if _, err := parsePostgresURL(raw); err == nil || !strings.Contains(err.Error(), message) {
-			t.Errorf("%s: %v, want an error about %s", raw, err, message)
+		for _, text := range []string{"postgres://u@db.example/app?sslmode=" + mode, "host=db.example sslmode='" + mode + "'", "postgres://db.example"} {
+			d, err := parsePostgres(text, variables(map[string]string{"PGSSLMODE": mode}))
+			if err != nil {
+				t.Errorf("%s: %v", text, err)
+				continue
+			}
+			got := []bool{d.tls != nil}
+			if d.retry {
+				got = append(got, d.retryTLS != nil)
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("%s: attempts with TLS %v, want %v", text, got, want)
+			}
+		}
+	}
+}
+
+// TestNoConnectionStringIsQuoted has the password hunter2 where a mistake may put it.
+func TestNoConnectionStringIsQuoted(t *testing.T) {
+	t.Parallel()
+	for text, message := range map[string]string{
+		"postgres:hunter2":                                 "malformed",
+		"postgres://u:hunter2@h/app?a=%zz":                 "malformed",
+		"postgres://u:hunter2@h:port/app":                  "one port",
+		"postgres://u:a/hunter2@h/app":                     "malformed",
+		"postgres://u:1?hunter2@h/app":                     "malformed",
+		"postgres://u:1?x=hunter2":                         "unknown",
+		"postgres://u:a@hunter2@h/app":                     "malformed",
+		"postgres://u:a%hunter2@h/app":                     "malformed",
+		"postgres://u:a&hunter2@h/app?a&hunter2=b":         "malformed",
+		"postgres://h/app?connect_timeout=0":               "connect_timeout",
+		"postgres://h/app?connect_timeout=hunter2":         "connect_timeout",
+		"postgres://h/app?sslmode=hunter2":                 "sslmode",
+		"postgres://h/app?sslrootcert=/hunter2.pem":        "sslrootcert",
+		"postgres://h/app?sslcert=/hunter2.pem":            "sslcert",
+		"postgres://h/app?hunter2=1":                       "unknown",
+		"postgres://h/app?channel_binding=require&x=1":     "channel_binding",
+		"postgres://h/app?sslmode=disable&options=hunter2": "options is not supported",
+		"postgres://h1,h2/app?password=hunter2":            "one host",
+		"host=h password='hunter2":                         "malformed",
+		"host=h password=a hunter2":                        "malformed",
+		"host=h password=a hunter2=b":                      "unknown",
+		`host=h sslmode=require\ password=hunter2`:         "sslmode",
+		"user=u password=hunter2 host=h service=hunter2":   "service is not supported",
+		"hunter2":                    "unknown form",
+		"u:hunter2@h/app":            "unknown form",
+		"//u:hunter2@h/app":          "unknown form",
+		"POSTGRES://u:hunter2@h/app": "unknown form",
+		"mysql://u:hunter2@h/app":    "unknown form",
+		"jdbc:postgresql://h/app?user=u&password=hunter2": "unknown form",
+		"server=h;user id=u;password=hunter2":             "unknown",
+		"Host=h;Username=u;Password=hunter2":              "unknown form",
+	} {
+		err := CheckURL(text)
+		if err == nil || !strings.Contains(err.Error(), message) || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: %v, want an error about %s", text, err, message)
 		}
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -33,9 +32,11 @@ const (
 // Config is the location of an actor's database and the size of its connection pool.
 type Config struct {
 	// URL is empty for the SQLite file <DataDir>/<Actor>.db, `sqlite:PATH` or `file:PATH` for another file, or
-	// `postgres://user:password@host:port/database?…`. PostgreSQL parameters: sslmode (disable, require, verify-ca or
-	// verify-full; default verify-full, or disable on loopback and Unix sockets), sslrootcert, sslcert, sslkey,
-	// application_name, connect_timeout in seconds, schema_prefix (default "weft_"). Any other parameter is an error.
+	// a connection string of libpq for PostgreSQL: `postgres://user:password@host:port/database?…` or `host=… dbname=… …`.
+	// Parameters: host, hostaddr, port, dbname, user (default postgres), password, sslmode (disable, allow, prefer, require,
+	// verify-ca or verify-full; default verify-full, or disable on loopback and Unix sockets), sslrootcert, sslcert, sslkey,
+	// application_name, connect_timeout in seconds, and schema_prefix (default "weft_"), which is weft's own. The variables
+	// PGHOST, PGPASSWORD and so on give what the string does not. Any other parameter is an error.
 	URL string
 	// Actor names the file, the schema and the connection: lower-case letters, digits and underscores.
 	Actor string
@@ -86,14 +87,10 @@ func Open(ctx context.Context, cfg Config, log *zap.Logger) (*DB, error) {
 	}
 	var db *DB
 	var err error
-	scheme, _, _ := strings.Cut(cfg.URL, ":")
-	switch scheme {
-	case "", "sqlite", "file":
-		db, err = openSQLite(ctx, cfg)
-	case "postgres", "postgresql":
+	if isPostgres(cfg.URL) {
 		db, err = openPostgres(ctx, cfg, log)
-	default:
-		err = fmt.Errorf("unknown scheme %q, want sqlite, file or postgres", scheme)
+	} else {
+		db, err = openSQLite(ctx, cfg)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("opening database of %s: %w", cfg.Actor, err)

@@ -6,6 +6,8 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"os"
+	"slices"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -16,14 +18,40 @@ import (
 )
 
 // pgConnector makes connections that are read-only outside a transaction of RunInTx.
-type pgConnector struct{ *pgdriver.Connector }
+type pgConnector struct{ encryptionConnector }
 
 func (c pgConnector) Connect(ctx context.Context) (driver.Conn, error) {
-	conn, err := c.Connector.Connect(ctx)
+	conn, err := c.encryptionConnector.Connect(ctx)
 	if err != nil {
 		return nil, err
 	}
 	return pgConn{conn.(*pgdriver.Conn)}, nil
+}
+
+// encryptionConnector connects as sslmode says: with prefer and allow it tries a second time, without or with TLS.
+type encryptionConnector struct {
+	*pgdriver.Connector
+	second *pgdriver.Connector
+}
+
+func (d postgresDSN) connector(params map[string]any) encryptionConnector {
+	c := encryptionConnector{Connector: pgdriver.NewConnector(d.options(d.tls, params)...)}
+	if d.retry {
+		c.second = pgdriver.NewConnector(d.options(d.retryTLS, params)...)
+	}
+	return c
+}
+
+// Connect does not try again with what the server has refused for another reason: a password, or a database that does not exist.
+func (c encryptionConnector) Connect(ctx context.Context) (driver.Conn, error) {
+	conn, err := c.Connector.Connect(ctx)
+	if err == nil || c.second == nil || ctx.Err() != nil || slices.Contains([]string{"28P01", "3D000"}, postgresState(err)) {
+		return conn, err
+	}
+	if conn, second := c.second.Connect(ctx); second == nil {
+		return conn, nil
+	}
+	return nil, err
 }
 
 type pgConn struct{ *pgdriver.Conn }
@@ -68,7 +96,7 @@ const (
 )
 
 func openPostgres(ctx context.Context, cfg Config, log *zap.Logger) (*DB, error) {
-	dsn, err := parsePostgresURL(cfg.URL)
+	dsn, err := parsePostgres(cfg.URL, os.Getenv)
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +105,7 @@ func openPostgres(ctx context.Context, cfg Config, log *zap.Logger) (*DB, error)
 		schema = dsn.schemaPrefix + cfg.Actor
 	}
 	if !actorName.MatchString(schema) {
-		return nil, fmt.Errorf("invalid schema name %q, want lower-case letters, digits and underscores", schema)
+		return nil, errors.New("invalid schema name: schema_prefix must consist of lower-case letters, digits and underscores")
 	}
 	if dsn.appName == "" {
 		dsn.appName = "weft-" + cfg.Actor
@@ -87,9 +115,9 @@ func openPostgres(ctx context.Context, cfg Config, log *zap.Logger) (*DB, error)
 	if err := retryConnect(ctx, cfg.ConnectRetry, log, func() error { return dsn.makeSchema(ctx, schema) }); err != nil {
 		return nil, err
 	}
-	pool := sql.OpenDB(pgConnector{pgdriver.NewConnector(dsn.options(map[string]any{
+	pool := sql.OpenDB(pgConnector{dsn.connector(map[string]any{
 		"search_path": schema, "default_transaction_read_only": "on",
-	})...)})
+	})})
 	pool.SetMaxOpenConns(cfg.MaxOpen)
 	pool.SetMaxIdleConns(cfg.MaxIdle)
 	pool.SetConnMaxLifetime(cfg.MaxLifetime)
@@ -105,7 +133,7 @@ func openPostgres(ctx context.Context, cfg Config, log *zap.Logger) (*DB, error)
 // makeSchema creates the schema if it does not exist. It checks first, because CREATE SCHEMA IF NOT EXISTS requires the right to
 // create schemas even if the schema exists, and an operator may have created it for a role without that right.
 func (d postgresDSN) makeSchema(ctx context.Context, schema string) error {
-	pool := sql.OpenDB(pgdriver.NewConnector(d.options(nil)...))
+	pool := sql.OpenDB(d.connector(nil))
 	defer pool.Close()
 	var exists bool
 	err := pool.QueryRowContext(ctx, "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)", schema).Scan(&exists)

@@ -12,6 +12,7 @@ import (
 	"io"
 	"math/big"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"testing"
@@ -140,6 +141,43 @@ func TestTLSVerifies(t *testing.T) {
 		}
 		if err := <-failed; err == nil {
 			t.Errorf("%s: Open succeeded without a database", tc.query)
+		}
+	}
+}
+
+// TestEveryFormOfAConnectionStringOpens opens one database by URL and by keywords, in every sslmode that a server without TLS accepts,
+// and with a password that the server does not want.
+func TestEveryFormOfAConnectionStringOpens(t *testing.T) {
+	t.Parallel()
+	kind := actortest.Postgres(t)
+	if kind.Name == "" {
+		return
+	}
+	cfg := kind.Config(t, "auth")
+	u, err := url.Parse(cfg.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	query := u.Query()
+	prefix := query.Get("schema_prefix")
+	for _, mode := range []string{"disable", "allow", "prefer"} {
+		query.Set("sslmode", mode)
+		u.RawQuery = query.Encode()
+		keywords := "host=" + u.Hostname() + " port = " + u.Port() + " user='" + u.User.Username() + "' password='un\\'used' dbname=" +
+			u.Path[1:] + " sslmode=" + mode
+		if prefix != "" {
+			keywords += " schema_prefix=" + prefix
+		}
+		for _, text := range []string{u.String(), keywords} {
+			cfg.URL, cfg.ConnectRetry = text, -1
+			db, err := database.Open(t.Context(), cfg, zap.NewNop())
+			if err != nil {
+				t.Errorf("%s: %v", text, err)
+				continue
+			}
+			if err := errors.Join(db.Ping(t.Context()), db.Close()); err != nil {
+				t.Errorf("%s: %v", text, err)
+			}
 		}
 	}
 }

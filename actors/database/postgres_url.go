@@ -2,12 +2,14 @@ package database
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/url"
 	"os"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -15,76 +17,234 @@ import (
 	"github.com/uptrace/bun/driver/pgdriver"
 )
 
-// postgresDSN is a parsed PostgreSQL URL. pgdriver's own parser is not used, because it treats sslmode=prefer as TLS without
-// verification, and turns unknown parameters into SET statements.
+// postgresDSN is a parsed PostgreSQL connection string. pgdriver's own parser is not used, because it treats sslmode=prefer as TLS
+// without verification, turns unknown parameters into SET statements, and knows neither keywords nor PG* variables.
 type postgresDSN struct {
 	network, addr            string
 	user, password, database string
 	appName, schemaPrefix    string
 	dialTimeout              time.Duration
-	tls                      *tls.Config
+	// tls is that of the first attempt to connect; nil means none. With retry, a second attempt uses retryTLS.
+	tls, retryTLS *tls.Config
+	retry         bool
 }
 
-var errPostgresURL = errors.New("malformed PostgreSQL URL (not shown, it may hold a password)")
+// errPostgresURL shows nothing of the text, which may have a password in any place.
+var errPostgresURL = errors.New("malformed PostgreSQL connection string (not shown, it may hold a password): want " +
+	"postgres://user:password@host:port/database?sslmode=…, with special characters percent-encoded, or keywords such as " +
+	"host=… user=… password=… dbname=… (libpq's connection strings)")
 
-func parsePostgresURL(raw string) (postgresDSN, error) {
-	u, err := url.Parse(raw)
-	if err != nil || u.Opaque != "" {
-		return postgresDSN{}, errPostgresURL
+// postgresVariables are the environment variables that give what a connection string does not, as in libpq
+// (https://www.postgresql.org/docs/current/libpq-envars.html).
+var postgresVariables = map[string]string{
+	"host": "PGHOST", "hostaddr": "PGHOSTADDR", "port": "PGPORT", "dbname": "PGDATABASE", "user": "PGUSER", "password": "PGPASSWORD",
+	"application_name": "PGAPPNAME", "connect_timeout": "PGCONNECT_TIMEOUT", "sslmode": "PGSSLMODE", "sslrootcert": "PGSSLROOTCERT",
+	"sslcert": "PGSSLCERT", "sslkey": "PGSSLKEY",
+}
+
+// postgresIgnored are libpq's parameters that may have one of the values, which ask for nothing that is not so anyway.
+var postgresIgnored = map[string][]string{
+	"channel_binding": {"disable", "prefer"}, "gssencmode": {"disable", "prefer"}, "target_session_attrs": {"any"},
+	"client_encoding": {"UTF8", "utf8", "auto"}, "sslcompression": {"0"}, "load_balance_hosts": {"disable"},
+}
+
+// isPostgres reports whether a database URL is a connection string of PostgreSQL: a URL, or libpq's keywords and values.
+func isPostgres(text string) bool {
+	return strings.HasPrefix(text, "postgres:") || strings.HasPrefix(text, "postgresql:") || keywordForm.MatchString(text)
+}
+
+var keywordForm = regexp.MustCompile(`^\s*[a-z_]+\s*=`)
+
+// parsePostgres parses a URL or keywords, as libpq does (https://www.postgresql.org/docs/current/libpq-connect.html §34.1.1). getenv
+// reads PG* variables. No error contains a value.
+func parsePostgres(text string, getenv func(string) string) (postgresDSN, error) {
+	parse := parseKeywords
+	if strings.HasPrefix(text, "postgres:") || strings.HasPrefix(text, "postgresql:") {
+		parse = parseURL
 	}
-	q, err := url.ParseQuery(u.RawQuery)
+	params, err := parse(text)
 	if err != nil {
-		return postgresDSN{}, errPostgresURL
+		return postgresDSN{}, err
 	}
-	take := func(name, absent string) string {
-		defer q.Del(name)
-		if v := q.Get(name); v != "" {
-			return v
+	for name, variable := range postgresVariables {
+		if value := getenv(variable); value != "" && params[name] == "" {
+			params[name] = value
 		}
-		return absent
 	}
-	host, port := u.Hostname(), u.Port()
-	host = take("host", host)
-	if host == "" {
-		host = "localhost"
+	return dsnOf(params)
+}
+
+// dsnOf builds a postgresDSN of libpq's parameters.
+func dsnOf(params map[string]string) (postgresDSN, error) {
+	take := func(name, absent string) string {
+		value := params[name]
+		delete(params, name)
+		if value == "" {
+			return absent
+		}
+		return value
 	}
-	if port == "" {
-		port = "5432"
+	host, port := take("host", "localhost"), take("port", "5432")
+	address := take("hostaddr", host)
+	if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 || strings.Contains(host, ",") {
+		return postgresDSN{}, errors.New("one host and one port of 1 to 65535 are supported")
 	}
-	d := postgresDSN{network: "tcp", addr: net.JoinHostPort(host, port), dialTimeout: pgDialTimeout}
-	if strings.HasPrefix(host, "/") {
-		d.network, d.addr = "unix", host+"/.s.PGSQL."+port
+	d := postgresDSN{network: "tcp", addr: net.JoinHostPort(address, port), dialTimeout: pgDialTimeout}
+	if strings.HasPrefix(address, "/") {
+		d.network, d.addr = "unix", address+"/.s.PGSQL."+port
 	}
-	d.user = u.User.Username()
-	d.password, _ = u.User.Password()
-	if d.user == "" {
-		d.user = "postgres"
-	}
-	if d.database = strings.TrimPrefix(u.Path, "/"); d.database == "" {
-		d.database = d.user
-	}
-	d.appName, d.schemaPrefix = take("application_name", ""), take("schema_prefix", "weft_")
+	d.user, d.password = take("user", "postgres"), take("password", "")
+	d.database = take("dbname", d.user)
+	d.appName, d.schemaPrefix = take("application_name", take("fallback_application_name", "")), take("schema_prefix", "weft_")
 	if s := take("connect_timeout", ""); s != "" {
 		seconds, err := strconv.Atoi(s)
 		if err != nil || seconds < 1 {
-			return d, fmt.Errorf("invalid connect_timeout %q, want a number of seconds", s)
+			return d, errors.New("invalid connect_timeout, want a number of seconds")
 		}
 		d.dialTimeout = time.Duration(seconds) * time.Second
 	}
-	mode := take("sslmode", defaultSSLMode(host))
-	d.tls, err = postgresTLS(mode, host, take("sslrootcert", ""), take("sslcert", ""), take("sslkey", ""))
+	mode := take("sslmode", defaultSSLMode(address))
+	encrypted, err := postgresTLS(mode, host, take("sslrootcert", ""), take("sslcert", ""), take("sslkey", ""))
 	if err != nil {
 		return d, err
 	}
-	for name := range q {
-		return d, fmt.Errorf("unknown PostgreSQL URL parameter %q", name)
+	switch {
+	case d.network == "unix": // libpq ignores sslmode there
+	case mode == "prefer":
+		d.tls, d.retry = encrypted, true
+	case mode == "allow":
+		d.retryTLS, d.retry = encrypted, true
+	default:
+		d.tls = encrypted
 	}
-	return d, nil
+	return d, checkUnused(params)
 }
 
-func (d postgresDSN) options(params map[string]any) []pgdriver.Option {
+// checkUnused returns an error for parameters that mean nothing here. It names only those that libpq knows: any other may be a part of
+// a password with special characters.
+func checkUnused(params map[string]string) error {
+	for _, name := range slices.Sorted(maps.Keys(params)) {
+		values, known := postgresIgnored[name]
+		switch {
+		case known && slices.Contains(values, params[name]):
+		case known:
+			return fmt.Errorf("the PostgreSQL parameter %s is supported with the values %s only", name, strings.Join(values, ", "))
+		case slices.Contains([]string{"options", "passfile", "service", "requiressl", "sslpassword", "sslcrl", "keepalives", "replication"}, name):
+			return fmt.Errorf("the PostgreSQL parameter %s is not supported", name)
+		default:
+			return errors.New("a PostgreSQL parameter is unknown (not shown, it may be a part of a password): special characters must be " +
+				"percent-encoded in a URL and quoted among keywords")
+		}
+	}
+	return nil
+}
+
+// parseURL returns the parameters of postgres://[user[:password]@][host][:port][/database][?name=value[&…]].
+func parseURL(text string) (map[string]string, error) {
+	_, rest, ok := strings.Cut(text, "://")
+	if !ok {
+		return nil, errPostgresURL
+	}
+	authority, tail := rest, ""
+	if i := strings.IndexAny(rest, "/?"); i >= 0 {
+		authority, tail = rest[:i], rest[i:]
+	}
+	// An @ behind the authority is the sign of a password with an unencoded / or ?, which would be taken for a database's name.
+	if strings.Contains(tail, "@") || strings.Count(authority, "@") > 1 {
+		return nil, errPostgresURL
+	}
+	params := map[string]string{}
+	failed := false
+	set := func(name, escaped string) {
+		value, err := url.PathUnescape(escaped)
+		failed = failed || err != nil || strings.ContainsRune(value, 0)
+		if value != "" {
+			params[name] = value
+		}
+	}
+	userinfo, hostport, hasUser := strings.Cut(authority, "@")
+	if !hasUser {
+		userinfo, hostport = "", authority
+	}
+	user, password, _ := strings.Cut(userinfo, ":")
+	set("user", user)
+	set("password", password)
+	host, port := hostport, ""
+	if i := strings.LastIndexByte(hostport, ':'); i > strings.LastIndexByte(hostport, ']') {
+		host, port = hostport[:i], hostport[i+1:]
+	}
+	if strings.HasPrefix(host, "[") != strings.HasSuffix(host, "]") || strings.ContainsAny(host, " \t") {
+		return nil, errPostgresURL
+	}
+	set("host", strings.TrimSuffix(strings.TrimPrefix(host, "["), "]"))
+	set("port", port)
+	path, query, _ := strings.Cut(tail, "?")
+	set("dbname", strings.TrimPrefix(path, "/"))
+	for item := range strings.SplitSeq(query, "&") {
+		name, value, hasValue := strings.Cut(item, "=")
+		if item != "" && (!hasValue || name == "") {
+			return nil, errPostgresURL
+		}
+		if item != "" {
+			set(name, value)
+		}
+	}
+	if failed {
+		return nil, errPostgresURL
+	}
+	return params, nil
+}
+
+// parseKeywords returns the parameters of "name = value name = 'quoted value'", where a backslash escapes a character.
+func parseKeywords(text string) (map[string]string, error) {
+	params := map[string]string{}
+	for rest := strings.TrimSpace(text); rest != ""; {
+		name, after, ok := strings.Cut(rest, "=")
+		name = strings.TrimSpace(name)
+		if !ok || name == "" || strings.ContainsAny(name, " \t\r\n'\\") {
+			return nil, errPostgresURL
+		}
+		value, remaining, err := keywordValue(strings.TrimLeft(after, " \t\r\n"))
+		if err != nil {
+			return nil, err
+		}
+		if params[name] = value; value == "" {
+			delete(params, name)
+		}
+		rest = strings.TrimLeft(remaining, " \t\r\n")
+	}
+	return params, nil
+}
+
+// keywordValue reads a value up to a space or, if it begins with a quote, up to the next one.
+func keywordValue(text string) (value, rest string, err error) {
+	quoted := strings.HasPrefix(text, "'")
+	text = strings.TrimPrefix(text, "'")
+	var b strings.Builder
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case c == '\\' && i+1 < len(text):
+			i++
+			b.WriteByte(text[i])
+		case c == 0 || c == '\\' && quoted:
+			return "", "", errPostgresURL
+		case quoted && c == '\'':
+			return b.String(), text[i+1:], nil
+		case !quoted && strings.IndexByte(" \t\r\n", c) >= 0:
+			return b.String(), text[i:], nil
+		default:
+			b.WriteByte(c)
+		}
+	}
+	if quoted {
+		return "", "", errPostgresURL
+	}
+	return b.String(), "", nil
+}
+
+func (d postgresDSN) options(encryption *tls.Config, params map[string]any) []pgdriver.Option {
 	return []pgdriver.Option{
-		pgdriver.WithNetwork(d.network), pgdriver.WithAddr(d.addr), pgdriver.WithTLSConfig(d.tls),
+		pgdriver.WithNetwork(d.network), pgdriver.WithAddr(d.addr), pgdriver.WithTLSConfig(encryption),
 		pgdriver.WithUser(d.user), pgdriver.WithPassword(d.password), pgdriver.WithDatabase(d.database),
 		pgdriver.WithApplicationName(d.appName), pgdriver.WithConnParams(params),
 		pgdriver.WithDialTimeout(d.dialTimeout), pgdriver.WithReadTimeout(pgIOTimeout),
@@ -92,60 +252,12 @@ func (d postgresDSN) options(params map[string]any) []pgdriver.Option {
 	}
 }
 
-// defaultSSLMode returns disable for this machine and verify-full for every other host.
-func defaultSSLMode(host string) string {
-	ip := net.ParseIP(host)
-	if host == "localhost" || strings.HasPrefix(host, "/") || ip != nil && ip.IsLoopback() {
-		return "disable"
-	}
-	return "verify-full"
-}
-
-// postgresTLS returns the TLS configuration for an sslmode with libpq's meaning: require encrypts without verification, or is
-// verify-ca if a root certificate is given (https://www.postgresql.org/docs/current/libpq-ssl.html). nil means no TLS.
-func postgresTLS(mode, host, rootCert, cert, key string) (*tls.Config, error) {
-	if mode == "disable" {
-		return nil, nil
-	}
-	c := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: host}
-	if rootCert != "" {
-		pem, err := os.ReadFile(rootCert)
-		if err != nil {
-			return nil, fmt.Errorf("reading sslrootcert: %w", err)
-		}
-		c.RootCAs = x509.NewCertPool()
-		if !c.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, errors.New("reading sslrootcert: the file contains no certificate")
-		}
-	}
-	if cert != "" || key != "" {
-		pair, err := tls.LoadX509KeyPair(cert, key)
-		if err != nil {
-			return nil, fmt.Errorf("reading sslcert and sslkey: %w", err)
-		}
-		c.Certificates = []tls.Certificate{pair}
-	}
-	switch {
-	case mode == "verify-full":
-	case mode == "require" && rootCert == "":
-		c.InsecureSkipVerify = true
-	case mode == "verify-ca" || mode == "require":
-		c.InsecureSkipVerify = true // skips the host name only: VerifyConnection verifies the chain
-		c.VerifyConnection = verifyChain(c.RootCAs)
-	default:
-		return nil, fmt.Errorf("unknown sslmode %q, want disable, require, verify-ca or verify-full", mode)
-	}
-	return c, nil
-}
-
-// verifyChain returns a check that the peer's certificate chains to roots, or to the system's if roots is nil.
-func verifyChain(roots *x509.CertPool) func(tls.ConnectionState) error {
-	return func(s tls.ConnectionState) error {
-		intermediates := x509.NewCertPool()
-		for _, cert := range s.PeerCertificates[1:] {
-			intermediates.AddCert(cert)
-		}
-		_, err := s.PeerCertificates[0].Verify(x509.VerifyOptions{Roots: roots, Intermediates: intermediates})
+// CheckURL checks the form of a database URL without connecting. No error contains a part of it that may be a password.
+func CheckURL(text string) error {
+	if isPostgres(text) {
+		_, err := parsePostgres(text, os.Getenv)
 		return err
 	}
+	_, err := sqlitePath(Config{URL: text, Actor: "check", DataDir: "."})
+	return err
 }

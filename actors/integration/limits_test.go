@@ -175,7 +175,7 @@ func TestLimitsUnavailable(t *testing.T) {
 	b := setup(t, actortest.Databases(t)[0], withSlack(v, 0, nil))
 	_, ada := b.user(t)
 	c := b.connectSlack(t, ada, "")
-	if err := b.mesh.Conn(t, mesh.UserSetup).JS.DeleteStream(t.Context(), "KV_integration_limits"); err != nil {
+	if err := b.mesh.Conn(t, mesh.UserMigrate).JS.DeleteStream(t.Context(), "KV_integration_limits"); err != nil {
 		t.Fatal(err)
 	}
 	e := wantCode(t, b, subjects.CodeUnavailable, subjects.ExecuteAction, ada, action(c.ID, "get_user", `{"user":"U1"}`))

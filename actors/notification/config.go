@@ -15,8 +15,10 @@ type Config struct {
 
 // SMTPConfig is the mail server. Without a host, deliveries by e-mail fail with that reason.
 type SMTPConfig struct {
-	Host     string      `koanf:"host"`
-	Port     int         `koanf:"port"`
+	// Host and Port are its address.
+	Host string `koanf:"host"`
+	Port int    `koanf:"port"`
+	// Username and Password sign in to it; without a username weft does not sign in.
 	Username string      `koanf:"username"`
 	Password mesh.Secret `koanf:"password"`
 	// From is the sender, such as `weft <weft@example.com>` (RFC 5322 §3.4).

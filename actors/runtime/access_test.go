@@ -69,15 +69,6 @@ func TestMayCall(t *testing.T) {
 	}
 }
 
-func TestMethodOf(t *testing.T) {
-	t.Parallel()
-	for name, want := range map[string]string{"login": "login", "get_contact" + asService: "get_contact"} {
-		if got := methodOf(name); got != want {
-			t.Errorf("%s is %s, want %s", name, got, want)
-		}
-	}
-}
-
 func TestEndpointMetadata(t *testing.T) {
 	t.Parallel()
 	d := *subjects.SendNotification.Describe()

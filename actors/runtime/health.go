@@ -10,29 +10,34 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// healthCheck binds the actor's health_check, which runs all checks of the service concurrently.
+// healthCheck binds the actor's health_check.
 func (r *Runtime) healthCheck() actors.Binding {
 	return actors.Bind(subjects.HealthChecks[r.service.Name], func(ctx context.Context, _ subjects.Empty) (subjects.Health, error) {
-		health := subjects.Health{Actor: r.service.Name, Status: "ok", Version: r.Version, Checks: map[string]string{}}
-		var mu sync.Mutex
-		var wg sync.WaitGroup
-		for name, check := range r.service.Checks {
-			wg.Go(func() {
-				result := "ok"
-				if err := check(ctx); err != nil {
-					result = string(subjects.CodeOf(classify(ctx, err)))
-				}
-				mu.Lock()
-				defer mu.Unlock()
-				health.Checks[name] = result
-				if result != "ok" {
-					health.Status = "degraded"
-				}
-			})
-		}
-		wg.Wait()
-		return health, nil
+		return r.health(ctx), nil
 	})
+}
+
+// health runs all checks of the service concurrently.
+func (r *Runtime) health(ctx context.Context) subjects.Health {
+	health := subjects.Health{Actor: r.service.Name, Status: "ok", Version: r.Version, Checks: map[string]string{}}
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	for name, check := range r.service.Checks {
+		wg.Go(func() {
+			result := "ok"
+			if err := check(ctx); err != nil {
+				result = string(subjects.CodeOf(classify(ctx, err)))
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			health.Checks[name] = result
+			if result != "ok" {
+				health.Status = "degraded"
+			}
+		})
+	}
+	wg.Wait()
+	return health
 }
 
 // metadataOf returns the metadata that `nats micro info` shows for an endpoint.

@@ -18,6 +18,7 @@ import (
 	"github.com/weftmesh/weft/actors/outbox"
 	"github.com/weftmesh/weft/actors/seal"
 	"github.com/weftmesh/weft/mesh"
+	"github.com/weftmesh/weft/subjects"
 )
 
 // HostConfig configures the hosting of one actor.
@@ -38,6 +39,8 @@ type HostConfig struct {
 	EgressAllowHTTP bool
 	// Now is the clock; time.Now by default.
 	Now func() time.Time
+	// Health, if set, is called with the actor's health check once all endpoints answer.
+	Health func(check func(context.Context) subjects.Health)
 }
 
 const (
@@ -108,7 +111,12 @@ func Host(
 		"outbox":      func(ctx context.Context) error { return box.Run(ctx, conn.Conn) },
 		"idempotency": r.Idempotency.Run,
 	}
-	return r.Run(ctx, service, ready)
+	return r.Run(ctx, service, func() {
+		if c.Health != nil {
+			c.Health(r.health)
+		}
+		ready()
+	})
 }
 
 // withSharedChecks adds the checks of the database and the NATS connection to an actor's own.

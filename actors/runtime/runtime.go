@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/nats-io/nats.go/micro"
 	"go.uber.org/zap"
 
 	"github.com/weftmesh/weft/actors"
@@ -49,8 +48,9 @@ type Runtime struct {
 	accepting, work context.Context
 	running         *drainGroup
 	pool            *goroutinePool
-	stats           map[string]*endpointStats
 	cancellations   *cancellations
+	// instruments are the metrics of each method.
+	instruments map[string]*mesh.Instrument
 }
 
 // Run serves s until ctx ends, and then drains: it takes no new request or message, and waits for running work, which it cancels after
@@ -75,42 +75,39 @@ func (r *Runtime) Run(ctx context.Context, s actors.Service, ready func()) error
 	subscribed = r.Conn.NumSubscriptions() - subscribed
 	workers, err := r.startWorkers(ctx, s.Workers)
 	if err != nil {
-		return errors.Join(err, svc.Stop())
+		return errors.Join(err, svc.stop())
 	}
 	own := r.startBackground(r.work, s.Background)
 	shared := r.startBackground(r.work, r.Background)
 	defer shared.stop()
 	if err := r.Conn.FlushWithContext(ctx); err != nil {
 		own.stop()
-		return errors.Join(fmt.Errorf("registering service %s: %w", s.Name, err), svc.Stop())
+		return errors.Join(fmt.Errorf("registering service %s: %w", s.Name, err), svc.stop())
 	}
 	ready()
 	<-ctx.Done()
 	own.cancel()
-	err = svc.Stop()
+	err = svc.stop()
 	workers.Wait()
 	r.awaitUnsubscribed(subscribed)
 	r.drain(own, cancelWork)
 	return err
 }
 
-// register registers the service and its endpoints with NATS micro.
-func (r *Runtime) register() (micro.Service, error) {
+// register subscribes to NATS micro's discovery and to the subjects of the endpoints.
+func (r *Runtime) register() (*microService, error) {
 	bindings := append(slices.Clone(r.service.Bindings), r.healthCheck())
-	r.stats = map[string]*endpointStats{}
+	r.instruments = map[string]*mesh.Instrument{}
 	for _, b := range bindings {
-		r.stats[b.Desc.Method] = &endpointStats{instrument: r.Telemetry.Instrument(b.Desc.Actor, b.Desc.Method)}
+		r.instruments[b.Desc.Method] = r.Telemetry.Instrument(b.Desc.Actor, b.Desc.Method)
 	}
-	svc, err := micro.AddService(r.Conn.Conn, micro.Config{
-		Name: r.service.Name, Version: r.Version, Description: "weft " + r.service.Name,
-		StatsHandler: func(e *micro.Endpoint) any { return r.stats[methodOf(e.Name)].snapshot() },
-	})
+	svc, err := r.addService()
 	if err != nil {
 		return nil, fmt.Errorf("registering service %s: %w", r.service.Name, err)
 	}
 	for _, b := range bindings {
 		if err := r.serve(svc, b); err != nil {
-			return nil, errors.Join(fmt.Errorf("serving %s: %w", b.Desc.Name(), err), svc.Stop())
+			return nil, errors.Join(fmt.Errorf("serving %s: %w", b.Desc.Name(), err), svc.stop())
 		}
 	}
 	return svc, nil

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/micro"
 
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/actortest"
@@ -277,8 +278,43 @@ func TestOperatorSeesTheService(t *testing.T) {
 		if err != nil || !strings.Contains(string(reply.Data), `"name":"auth"`) {
 			t.Fatalf("%s: %s, %v", subject, reply.Data, err)
 		}
-		if subject == "$SRV.STATS.auth" && !strings.Contains(string(reply.Data), `"requests":1`) {
-			t.Errorf("the statistics do not count the call: %s", reply.Data)
+	}
+}
+
+// TestStatsShowHowLongRequestsTookAndHowTheyFailed answers one request after 200 ms and fails another.
+func TestStatsShowHowLongRequestsTookAndHowTheyFailed(t *testing.T) {
+	t.Parallel()
+	const took = 200 * time.Millisecond
+	m := actortest.Start(t, actortest.Quiet())
+	var calls atomic.Int64
+	host(t, m, "auth", profile(func(ctx context.Context) error {
+		if calls.Add(1) > 1 {
+			return subjects.Errorf(subjects.CodeConflict, "no")
+		}
+		ctx, cancel := context.WithTimeout(ctx, took)
+		defer cancel()
+		<-ctx.Done()
+		return nil
+	}))
+	token := m.Token(t, actortest.User())
+	for range 2 {
+		_, _ = getProfile(t.Context(), t, m, token)
+	}
+	reply, err := m.Conn(t, mesh.UserOperator).Request("$SRV.STATS.auth", nil, 5*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stats micro.Stats
+	if err := json.Unmarshal(reply.Data, &stats); err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range stats.Endpoints {
+		want := 0
+		if e.Name == subjects.GetUserProfile.Describe().Method {
+			want = 2
+		}
+		if e.NumRequests != want || e.NumErrors != want/2 || want > 0 && (e.ProcessingTime < took || e.AverageProcessingTime < took/2 || e.LastError != "conflict") {
+			t.Errorf("the statistics are %+v", e)
 		}
 	}
 }

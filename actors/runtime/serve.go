@@ -3,12 +3,9 @@ package runtime
 import (
 	"context"
 	"errors"
-	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/micro"
 	"github.com/nats-io/nuid"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
@@ -23,29 +20,34 @@ import (
 // asService is the suffix of the name of an endpoint's service subject in `nats micro info`.
 const asService = "_as_service"
 
-func methodOf(endpoint string) string { return strings.TrimSuffix(endpoint, asService) }
-
 // serve adds an endpoint, and its service subject if services may call it.
-func (r *Runtime) serve(svc micro.Service, b actors.Binding) error {
+func (r *Runtime) serve(svc *microService, b actors.Binding) error {
 	semaphore := newBoundedSemaphore(b.Desc.Concurrency)
 	metadata := metadataOf(b.Desc)
-	handler := micro.HandlerFunc(func(req micro.Request) { r.accept(b, semaphore, req) })
-	err := svc.AddEndpoint(b.Desc.Method, handler,
-		micro.WithEndpointSubject(b.Desc.Subject), micro.WithEndpointMetadata(metadata))
-	if err != nil || len(b.Desc.Access.Services) == 0 {
+	add := func(name, subject string) error {
+		stats := &endpointStats{}
+		e := microEndpoint{name: name, subject: subject, metadata: metadata, stats: stats}
+		return svc.addEndpoint(r.Conn.Conn, e, func(m *nats.Msg) { r.accept(endpoint{b, stats}, semaphore, m) })
+	}
+	if err := add(b.Desc.Method, b.Desc.Subject); err != nil || len(b.Desc.Access.Services) == 0 {
 		return err
 	}
-	return svc.AddEndpoint(b.Desc.Method+asService, handler,
-		micro.WithEndpointSubject(b.Desc.ServicePattern()), micro.WithEndpointMetadata(metadata))
+	return add(b.Desc.Method+asService, b.Desc.ServicePattern())
+}
+
+// endpoint is a subject of an endpoint with its handler and figures.
+type endpoint struct {
+	actors.Binding
+	stats *endpointStats
 }
 
 // accept passes a request from the subscription, which delivers serially, to a goroutine. It refuses the request if the actor is
 // stopping or the endpoint's queue is full. It drops a message whose reply subject is not an inbox of a user that may publish such a
 // request: otherwise a caller could make the actor publish to any subject that the actor may publish to.
-func (r *Runtime) accept(b actors.Binding, semaphore *boundedSemaphore, req micro.Request) {
-	if !mesh.IsInbox(req.Reply(), callersOf(b.Desc, req.Subject())...) {
+func (r *Runtime) accept(b endpoint, semaphore *boundedSemaphore, req *nats.Msg) {
+	if !mesh.IsInbox(req.Reply, callersOf(b.Desc, req.Subject)...) {
 		r.Telemetry.Log.Warn("dropping a message without an inbox to reply to",
-			zap.String("subject", req.Subject()), zap.String("reply", req.Reply()))
+			zap.String("subject", req.Subject), zap.String("reply", req.Reply))
 		return
 	}
 	if !r.running.add() {
@@ -73,19 +75,19 @@ func callersOf(d *subjects.Descriptor, subject string) []string {
 }
 
 // refuse answers a request that is not handled with CodeUnavailable.
-func (r *Runtime) refuse(b actors.Binding, req micro.Request, reason subjects.Reason, detail string) {
-	r.observe(b.Desc, subjects.CodeUnavailable, 0)
+func (r *Runtime) refuse(b endpoint, req *nats.Msg, reason subjects.Reason, detail string) {
+	r.observe(b, subjects.CodeUnavailable, 0)
 	err := &subjects.Error{Code: subjects.CodeUnavailable, Reason: reason, Detail: detail, RetryAfter: subjects.RetrySoon}
 	r.fail(req, err, false, "", "")
 }
 
 // answer handles one request, from its deadline to its log line.
-func (r *Runtime) answer(b actors.Binding, semaphore *boundedSemaphore, req micro.Request) {
+func (r *Runtime) answer(b endpoint, semaphore *boundedSemaphore, req *nats.Msg) {
 	start := time.Now()
-	h := nats.Header(req.Headers())
+	h := req.Header
 	ctx, cancel := context.WithTimeout(r.work, mesh.Timeout(h, b.Desc.Timeout))
 	defer cancel()
-	defer r.cancellations.track(b.Desc, req.Subject(), h, cancel)()
+	defer r.cancellations.track(b.Desc, req.Subject, h, cancel)()
 	id := h.Get(mesh.HeaderRequestID)
 	relayed := id != ""
 	if !relayed {
@@ -98,7 +100,7 @@ func (r *Runtime) answer(b actors.Binding, semaphore *boundedSemaphore, req micr
 	var reply []byte
 	var replayed bool
 	err := classify(ctx, recovered(func() (err error) {
-		if caller, err = r.identify(ctx, b.Desc, req.Subject(), h); err != nil {
+		if caller, err = r.identify(ctx, b.Desc, req.Subject, h); err != nil {
 			return err
 		}
 		if b.Desc.Origin {
@@ -108,7 +110,7 @@ func (r *Runtime) answer(b actors.Binding, semaphore *boundedSemaphore, req micr
 			return err
 		}
 		defer semaphore.release()
-		reply, replayed, err = r.handle(actors.WithCaller(ctx, caller), b, h, req.Data())
+		reply, replayed, err = r.handle(actors.WithCaller(ctx, caller), b.Binding, h, req.Data)
 		return err
 	}))
 	if limit := r.Conn.MaxPayload(); err == nil && int64(len(reply)) > limit {
@@ -120,7 +122,7 @@ func (r *Runtime) answer(b actors.Binding, semaphore *boundedSemaphore, req micr
 	} else {
 		r.respond(req, reply, replayed)
 	}
-	r.observe(b.Desc, subjects.CodeOf(err), time.Since(start))
+	r.observe(b, subjects.CodeOf(err), time.Since(start))
 	r.logRequest(ctx, b.Desc, caller, err, time.Since(start), relayed)
 }
 
@@ -141,20 +143,20 @@ func (r *Runtime) handle(ctx context.Context, b actors.Binding, h nats.Header, d
 	return r.runOnce(ctx, b.Desc, key, data, run)
 }
 
-func (r *Runtime) respond(req micro.Request, reply []byte, replayed bool) {
-	m := &nats.Msg{Subject: req.Reply(), Data: reply}
+func (r *Runtime) respond(req *nats.Msg, reply []byte, replayed bool) {
+	m := &nats.Msg{Subject: req.Reply, Data: reply}
 	markReplayed(m, replayed)
 	r.send(req, m)
 }
 
-func (r *Runtime) fail(req micro.Request, err error, replayed bool, requestID, traceID string) {
+func (r *Runtime) fail(req *nats.Msg, err error, replayed bool, requestID, traceID string) {
 	problem := subjects.ProblemOf(err, requestID, traceID)
 	body, e := subjects.Encode(problem)
 	if e != nil {
-		r.Telemetry.Log.Error("encoding a problem", zap.String("subject", req.Subject()), zap.Error(e))
+		r.Telemetry.Log.Error("encoding a problem", zap.String("subject", req.Subject), zap.Error(e))
 		return
 	}
-	m := &nats.Msg{Subject: req.Reply(), Data: body, Header: nats.Header{
+	m := &nats.Msg{Subject: req.Reply, Data: body, Header: nats.Header{
 		mesh.HeaderErrorCode: {string(problem.Code)}, mesh.HeaderError: {problem.Title},
 	}}
 	markReplayed(m, replayed)
@@ -179,9 +181,8 @@ const (
 	replyRetry = 50 * time.Millisecond
 )
 
-// send publishes the reply. It does not use micro's Respond, which races with micro's statistics once the handler has passed the
-// request on. While the connection is lost it waits, because the caller may be waiting too.
-func (r *Runtime) send(req micro.Request, m *nats.Msg) {
+// send publishes the reply. While the connection is lost it waits, because the caller may be waiting too.
+func (r *Runtime) send(req *nats.Msg, m *nats.Msg) {
 	err := r.Conn.PublishMsg(m)
 	if errors.Is(err, nats.ErrReconnectBufExceeded) {
 		ctx, cancel := context.WithTimeout(r.work, replyTimeout)
@@ -191,38 +192,14 @@ func (r *Runtime) send(req micro.Request, m *nats.Msg) {
 		}
 	}
 	if err != nil {
-		r.Telemetry.Log.Warn("reply not sent", zap.String("subject", req.Subject()), zap.Error(err))
+		r.Telemetry.Log.Warn("reply not sent", zap.String("subject", req.Subject), zap.Error(err))
 	}
 }
 
-// endpointStats are an endpoint's figures for `nats micro stats`. micro's own figures only cover the time until accept returns.
-type endpointStats struct {
-	requests, errors, nanoseconds atomic.Int64
-	instrument                    *mesh.Instrument
-}
-
-// snapshot returns the figures as they are encoded for `nats micro stats`.
-func (s *endpointStats) snapshot() any {
-	if s == nil {
-		return nil
-	}
-	requests, total := s.requests.Load(), s.nanoseconds.Load()
-	return struct {
-		Requests int64   `json:"requests"`
-		Errors   int64   `json:"errors"`
-		Average  float64 `json:"average_ms"`
-	}{requests, s.errors.Load(), float64(total) / float64(max(1, requests)) / float64(time.Millisecond)}
-}
-
-// observe records a request in the metrics and in the endpoint's figures.
-func (r *Runtime) observe(d *subjects.Descriptor, code subjects.Code, took time.Duration) {
-	stats := r.stats[d.Method]
-	stats.instrument.Observe(string(code), took)
-	stats.requests.Add(1)
-	stats.nanoseconds.Add(int64(took))
-	if code != "" {
-		stats.errors.Add(1)
-	}
+// observe records a request in the metrics and in the figures of its subject.
+func (r *Runtime) observe(e endpoint, code subjects.Code, took time.Duration) {
+	r.instruments[e.Desc.Method].Observe(string(code), took)
+	e.stats.observe(code, took)
 }
 
 // logRequest writes the log line of a request. A successful request that came with a request id is logged at level debug only,

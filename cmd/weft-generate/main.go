@@ -1,9 +1,10 @@
 // Command weft-generate writes the files that are derived from the contract and the provider manifests: nats.conf,
-// docs/subjects.md, docs/openapi.json, docs/providers.md and docs/provider.schema.json. `make generate` runs it; CI fails if a
-// committed file differs.
+// docs/subjects.md, docs/openapi.json, docs/providers.md, docs/provider.schema.json, docs/settings.md and the descriptions of settings that
+// `weft config` prints. `make generate` runs it in the repository, whose source has the descriptions; CI fails if a committed file differs.
 //
 //	main.go        the command and docs/subjects.md
 //	providers.go   docs/providers.md
+//	settings.go    docs/settings.md
 package main
 
 import (
@@ -52,7 +53,12 @@ func generate(dir string) error {
 	if err != nil {
 		return fmt.Errorf("generating the list of providers: %w", err)
 	}
+	descriptions, settings, err := settingsDocuments()
+	if err != nil {
+		return err
+	}
 	for name, content := range map[string][]byte{
+		"cmd/weft/settings/descriptions.json": descriptions, "docs/settings.md": settings,
 		"nats.conf":         []byte(mesh.RenderConf()),
 		"docs/subjects.md":  []byte(subjectsDocument()),
 		"docs/openapi.json": openapi,

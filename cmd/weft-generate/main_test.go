@@ -35,7 +35,7 @@ func TestCommittedFilesAreCurrent(t *testing.T) {
 		}
 		return nil
 	})
-	if err != nil || files != 5 {
+	if err != nil || files != 7 {
 		t.Errorf("%d files are generated: %v", files, err)
 	}
 }

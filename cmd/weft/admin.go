@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"time"
 
@@ -84,7 +85,7 @@ func createAdmin(ctx context.Context, config Config, request subjects.RegisterRe
 	if _, err := subjects.Register.Decode(message); err != nil {
 		return false, usageError{err}
 	}
-	p, err := newProcess(ctx, config, "admin")
+	p, err := newProcess(ctx, config, "admin", os.Stderr)
 	if err != nil {
 		return false, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -40,7 +41,7 @@ func rotateSigningKeysCommand() *cobra.Command {
 }
 
 func rotateSigningKeys(ctx context.Context, config Config) (keyID string, err error) {
-	p, err := newProcess(ctx, config, "auth")
+	p, err := newProcess(ctx, config, "auth", os.Stderr)
 	if err != nil {
 		return "", err
 	}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -15,6 +16,18 @@ import (
 
 // usageError is an error in the command line or the configuration. The exit code is exitUsage.
 type usageError struct{ error }
+
+// console is where a command writes.
+type console struct {
+	// out takes the result, errs the log.
+	out, errs io.Writer
+	// json makes the ready line JSON.
+	json bool
+}
+
+func consoleOf(cmd *cobra.Command, asJSON bool) console {
+	return console{out: cmd.OutOrStdout(), errs: cmd.ErrOrStderr(), json: asJSON}
+}
 
 // noArguments rejects positional arguments.
 func noArguments(cmd *cobra.Command, args []string) error {
@@ -42,6 +55,33 @@ func groupCommand(use, short string, subcommands ...*cobra.Command) *cobra.Comma
 	}
 	cmd.AddCommand(subcommands...)
 	return cmd
+}
+
+// addActorsFlag adds --actors, a list of actors' names that shells can complete.
+func addActorsFlag(cmd *cobra.Command, names *[]string, initial []string, usage string) {
+	cmd.Flags().StringSliceVar(names, "actors", initial, usage+": "+strings.Join(subjects.Actors(), ", "))
+	completeActors(cmd, "actors")
+}
+
+// completeActors completes a flag whose value is a comma-separated list of actors.
+func completeActors(cmd *cobra.Command, flag string) {
+	err := cmd.RegisterFlagCompletionFunc(flag, func(_ *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
+		before, last := "", typed
+		if i := strings.LastIndexByte(typed, ','); i >= 0 {
+			before, last = typed[:i+1], typed[i+1:]
+		}
+		named := strings.Split(before, ",")
+		var proposals []string
+		for _, actor := range subjects.Actors() {
+			if strings.HasPrefix(actor, last) && !slices.Contains(named, actor) {
+				proposals = append(proposals, before+actor)
+			}
+		}
+		return proposals, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
+	})
+	if err != nil {
+		panic(err) // the flag does not exist, which is a mistake in this program
+	}
 }
 
 // addDataFlag adds --data, which overrides the setting data.

@@ -166,7 +166,7 @@ func TestReadyLine(t *testing.T) {
 	t.Parallel()
 	line := readyLine{Ready: true, Version: "1.2.3", HTTP: "http://127.0.0.1:8080", NATS: "nats://n", Metrics: "http://m/metrics", Data: "d", TookMS: 7}
 	var out bytes.Buffer
-	if err := printReady(&out, line, true); err != nil {
+	if err := printReady(console{out: &out, json: true}, line); err != nil {
 		t.Fatal(err)
 	}
 	var decoded readyLine
@@ -174,7 +174,7 @@ func TestReadyLine(t *testing.T) {
 		t.Errorf("as JSON: %q, %v", out.String(), err)
 	}
 	out.Reset()
-	if err := printReady(&out, line, false); err != nil {
+	if err := printReady(console{out: &out}, line); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
@@ -187,7 +187,7 @@ func TestReadyLine(t *testing.T) {
 	}
 	out.Reset()
 	line.HTTP, line.Metrics = "", ""
-	if err := printReady(&out, line, false); err != nil || strings.Contains(out.String(), "HTTP") || strings.Contains(out.String(), "metrics") {
+	if err := printReady(console{out: &out}, line); err != nil || strings.Contains(out.String(), "HTTP") || strings.Contains(out.String(), "metrics") {
 		t.Errorf("without gateway and metrics: %q, %v", out.String(), err)
 	}
 }
@@ -269,5 +269,26 @@ func TestDemoMasksTokensAndTruncates(t *testing.T) {
 	}
 	if got = shellQuote("it's"); got != `'it'\''s'` {
 		t.Errorf("got %s", got)
+	}
+}
+
+func TestVersionFlag(t *testing.T) {
+	t.Parallel()
+	if got, want := weft(t, "", "--version"), weft(t, "", "version"); got != want || got.code != 0 {
+		t.Errorf("weft --version: %+v, weft version: %+v", got, want)
+	}
+}
+
+func TestActorsAreCompleted(t *testing.T) {
+	t.Parallel()
+	for typed, want := range map[string]string{
+		"a": "auth\n", "auth,": "auth,integration\nauth,workflow\nauth,consent\nauth,notification\n", "auth,w": "auth,workflow\n", "x": "",
+	} {
+		for _, line := range []string{"run --actors", "migrate --actors", "health --actors", "keys rotate --actor"} {
+			got := weft(t, "", append(append([]string{"__complete"}, strings.Fields(line)...), typed)...)
+			if lines, _, _ := strings.Cut(got.stdout, ":"); got.code != 0 || lines != want {
+				t.Errorf("weft %s %s completes to %q, want %q", line, typed, lines, want)
+			}
+		}
 	}
 }

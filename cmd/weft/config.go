@@ -1,127 +1,23 @@
 package main
 
 import (
+	"cmp"
+	"fmt"
 	"net"
-	"time"
 
-	"github.com/weftmesh/weft/actors/auth"
-	"github.com/weftmesh/weft/actors/consent"
-	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/integration"
-	"github.com/weftmesh/weft/actors/notification"
-	"github.com/weftmesh/weft/actors/workflow"
-	"github.com/weftmesh/weft/gateway"
+	"github.com/weftmesh/weft/cmd/weft/settings"
 	"github.com/weftmesh/weft/mesh"
 )
 
-// Config has all settings. A YAML file or an environment variable sets them: auth.bcrypt_cost is WEFT_AUTH_BCRYPT_COST. Every
-// setting has a working default.
-type Config struct {
-	// Data is the directory of all persistent data: databases, JetStream, keys.
-	Data string `koanf:"data"`
-	// Durability is "always" (writes are synced to disk before they are acknowledged) or "interval" (they are synced periodically).
-	Durability string `koanf:"durability"`
-	// Issuer and Audience are the claims iss and aud of access tokens (RFC 7519, section 4.1).
-	Issuer   string `koanf:"issuer"`
-	Audience string `koanf:"audience"`
+// Config has all settings, and what follows from several of them.
+type Config struct{ settings.Config }
 
-	NATS     NATSConfig     `koanf:"nats"`
-	Database DatabaseConfig `koanf:"database"`
-	// The following override Database.URL for one actor each.
-	AuthDatabaseURL         mesh.Secret `koanf:"auth_database_url"`
-	IntegrationDatabaseURL  mesh.Secret `koanf:"integration_database_url"`
-	WorkflowDatabaseURL     mesh.Secret `koanf:"workflow_database_url"`
-	ConsentDatabaseURL      mesh.Secret `koanf:"consent_database_url"`
-	NotificationDatabaseURL mesh.Secret `koanf:"notification_database_url"`
-
-	Log     LogConfig     `koanf:"log"`
-	Metrics MetricsConfig `koanf:"metrics"`
-	Tracing TracingConfig `koanf:"tracing"`
-	Egress  EgressConfig  `koanf:"egress"`
-
-	Auth         auth.Config         `koanf:"auth"`
-	Integration  integration.Config  `koanf:"integration"`
-	Workflow     workflow.Config     `koanf:"workflow"`
-	Consent      consent.Config      `koanf:"consent"`
-	Notification notification.Config `koanf:"notification"`
-	Gateway      gateway.Config      `koanf:"gateway"`
-}
-
-// NATSConfig configures the NATS server and the connections to it.
-type NATSConfig struct {
-	// Listen is the address of the embedded server of `weft up`; port 0 picks a free port.
-	Listen string `koanf:"listen"`
-	// Monitor is the address of the embedded server's HTTP monitoring port; empty disables it.
-	Monitor string `koanf:"monitor"`
-	// URL is the server that `weft run` and `weft migrate` connect to; comma-separated URLs for a cluster.
-	URL string `koanf:"url"`
-	// Keys is the directory of the users' nkey seeds; empty means <data>/nats/keys.
-	Keys string `koanf:"keys"`
-	// Replicas is the number of replicas of each stream and bucket, 1 to 5; use 3 on a cluster.
-	Replicas int `koanf:"replicas"`
-}
-
-// DatabaseConfig configures the databases of all actors.
-type DatabaseConfig struct {
-	// URL is a PostgreSQL DSN, where each actor has a schema of its own; empty means SQLite files in the data directory.
-	URL mesh.Secret `koanf:"url"`
-	// MaxOpen and MaxIdle bound the connections of an actor's pool, MaxLifetime the age of a connection.
-	MaxOpen     int           `koanf:"max_open"`
-	MaxIdle     int           `koanf:"max_idle"`
-	MaxLifetime time.Duration `koanf:"max_lifetime"`
-}
-
-// LogConfig configures the log, which is JSON on standard error.
-type LogConfig struct {
-	// Level is debug, info, warn or error.
-	Level string `koanf:"level"`
-}
-
-// MetricsConfig configures the endpoint that Prometheus scrapes.
-type MetricsConfig struct {
-	Enabled bool `koanf:"enabled"`
-	// Host is the address to listen on. The default port is 9091 to 9095 for a process with one actor, by actor, and 9096 for
-	// a gateway or a process with several actors.
-	Host string `koanf:"host"`
-	// Port overrides the default port; 0 keeps it, -1 picks a free port.
-	Port int `koanf:"port"`
-	// Profiling also serves Go's profiles under /debug/pprof/.
-	Profiling bool `koanf:"profiling"`
-}
-
-// TracingConfig configures OpenTelemetry traces.
-type TracingConfig struct {
-	// OTLP is the URL of an OTLP/HTTP collector; empty disables the export.
-	OTLP string `koanf:"otlp"`
-	// Ratio is the share of new traces that are sampled, 0 to 1.
-	Ratio float64 `koanf:"ratio"`
-}
-
-// EgressConfig restricts outbound calls.
-type EgressConfig struct {
-	// Allow has CIDR ranges that calls may reach in addition to public addresses.
-	Allow []string `koanf:"allow"`
-	// AllowHTTP permits calls without TLS.
-	AllowHTTP bool `koanf:"allow_http"`
-}
+// LogConfig configures the log.
+type LogConfig = settings.LogConfig
 
 // defaultConfig returns the default settings, which suit a local installation.
-func defaultConfig() Config {
-	c := Config{
-		Data: "weft-data", Durability: database.DurabilityAlways,
-		Issuer: "weft", Audience: "weft",
-		NATS:     NATSConfig{Listen: "127.0.0.1:4222", URL: "nats://127.0.0.1:4222", Replicas: 1},
-		Database: DatabaseConfig{MaxOpen: 30, MaxIdle: 10, MaxLifetime: 5 * time.Minute},
-		Log:      LogConfig{Level: "info"},
-		Metrics:  MetricsConfig{Enabled: true, Host: "127.0.0.1"},
-		Tracing:  TracingConfig{Ratio: 1},
-		Auth:     auth.DefaultConfig(), Integration: integration.DefaultConfig(),
-		Workflow: workflow.DefaultConfig(), Consent: consent.DefaultConfig(),
-		Notification: notification.DefaultConfig(), Gateway: gateway.DefaultConfig(),
-	}
-	c.Integration.PublicURL = "" // derived by Config.integration
-	return c
-}
+func defaultConfig() Config { return Config{settings.Default()} }
 
 // integration returns the settings of the integration actor. Unless integration.public_url is set, providers are expected to
 // reach the gateway at its listen address. With port 0 that address is not known in advance, and the default remains.
@@ -138,18 +34,38 @@ func (c Config) integration() integration.Config {
 	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
 		host = "127.0.0.1"
 	}
-	own.PublicURL = "http://" + net.JoinHostPort(host, port)
+	own.PublicURL = c.gatewayScheme() + "://" + net.JoinHostPort(host, port)
 	return own
+}
+
+// gatewayScheme returns the scheme of the gateway's URLs.
+func (c Config) gatewayScheme() string {
+	if c.Gateway.TLSCert != "" {
+		return "https"
+	}
+	return "http"
+}
+
+// limitsText describes the gateway's general rate limits.
+func (c Config) limitsText() string {
+	l := c.Gateway.Limits
+	if !l.Enabled {
+		return "no rate limits"
+	}
+	return fmt.Sprintf("%d requests a minute from an address, %d of a user, %d in all (gateway.limits)", l.PerIP, l.PerUser, l.Global)
 }
 
 // databaseURL returns the DSN of an actor's database: its own or the shared one.
 func (c Config) databaseURL(actor string) string {
-	own := map[string]mesh.Secret{
-		"auth": c.AuthDatabaseURL, "integration": c.IntegrationDatabaseURL, "workflow": c.WorkflowDatabaseURL,
-		"consent": c.ConsentDatabaseURL, "notification": c.NotificationDatabaseURL,
-	}[actor]
-	if own != "" {
-		return own.Reveal()
+	urls := c.databaseURLs()
+	return cmp.Or(urls[actor+"_database_url"], urls["database.url"]).Reveal()
+}
+
+// databaseURLs returns the connection strings of databases by setting.
+func (c Config) databaseURLs() map[string]mesh.Secret {
+	return map[string]mesh.Secret{
+		"database.url": c.Database.URL, "auth_database_url": c.AuthDatabaseURL, "integration_database_url": c.IntegrationDatabaseURL,
+		"workflow_database_url": c.WorkflowDatabaseURL, "consent_database_url": c.ConsentDatabaseURL,
+		"notification_database_url": c.NotificationDatabaseURL,
 	}
-	return c.Database.URL.Reveal()
 }

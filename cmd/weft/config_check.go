@@ -4,12 +4,16 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/url"
+	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"go.uber.org/zap/zapcore"
 
 	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/cmd/weft/settings"
 	"github.com/weftmesh/weft/mesh"
 )
 
@@ -39,14 +43,29 @@ func (c Config) checkProcess() error {
 	if _, _, err := serverAddress(c.NATS.Listen); err != nil {
 		fail("nats.listen", "is %q, and must be host:port", c.NATS.Listen)
 	}
+	if err := mesh.CheckServers(c.NATS.URL); err != nil {
+		fail("nats.url", "%v", err)
+	}
+	if u, err := url.Parse(c.Tracing.OTLP); c.Tracing.OTLP != "" && (err != nil || u.Hostname() == "" || u.Scheme != "http" && u.Scheme != "https") {
+		fail("tracing.otlp", "must be an http or https URL (not shown, it may hold a password)")
+	}
+	for setting, text := range c.databaseURLs() {
+		// Masked is what `weft config` prints: a file that it wrote is valid until it is used to open a database.
+		if err := database.CheckURL(text.Reveal()); err != nil && text != "" && text.Reveal() != text.String() {
+			fail(setting, "is invalid: %v", err)
+		}
+	}
 	if c.NATS.Replicas < 1 || c.NATS.Replicas > 5 {
 		fail("nats.replicas", "is %d, and must be between 1 and 5", c.NATS.Replicas)
 	}
 	if _, err := zapcore.ParseLevel(c.Log.Level); err != nil {
 		fail("log.level", "is %q, and must be debug, info, warn or error", c.Log.Level)
 	}
-	if c.Metrics.Port > 65535 {
-		fail("metrics.port", "is %d, and must be at most 65535", c.Metrics.Port)
+	if !slices.Contains([]string{logAuto, logJSON, logText}, c.Log.Format) {
+		fail("log.format", "is %q, and must be auto, json or text", c.Log.Format)
+	}
+	if c.Metrics.Port < -1 || c.Metrics.Port > 65535 {
+		fail("metrics.port", "is %d, and must be between -1 and 65535", c.Metrics.Port)
 	}
 	if c.Tracing.Ratio < 0 || c.Tracing.Ratio > 1 {
 		fail("tracing.ratio", "is %v, and must be between 0 and 1", c.Tracing.Ratio)
@@ -84,24 +103,45 @@ func settingOf(err error) string {
 	return ""
 }
 
-// decodeErrors returns a mesh.SettingError for each value that cannot be decoded, by the errors of package mapstructure.
-func decodeErrors(err error) error {
+// decodeErrors returns a mesh.SettingError for each value that cannot be decoded, by the errors of package mapstructure. It shows no
+// value: a secret may have been given to the wrong setting.
+func decodeErrors(k settings.Keys, err error) error {
 	switch e := err.(type) { //nolint:errorlint // the tree of errors is walked node by node
 	case interface {
 		Name() string
 		Unwrap() error
 	}:
-		return mesh.InvalidSetting(e.Name(), "has an invalid value: %v", e.Unwrap())
+		name, _, _ := strings.Cut(e.Name(), "[")
+		return mesh.InvalidSetting(e.Name(), "has an invalid value, and must be %s", expectation(k.TypeOf(name)))
 	case interface{ Unwrap() []error }:
 		errs := make([]error, len(e.Unwrap()))
 		for i, one := range e.Unwrap() {
-			errs[i] = decodeErrors(one)
+			errs[i] = decodeErrors(k, one)
 		}
 		return errors.Join(errs...)
 	case interface{ Unwrap() error }:
-		return decodeErrors(e.Unwrap())
+		return decodeErrors(k, e.Unwrap())
 	}
 	return err
+}
+
+// expectation says what the values of a setting's type look like.
+func expectation(t reflect.Type) string {
+	switch {
+	case t == nil:
+		return "of another type"
+	case t == reflect.TypeFor[time.Duration]():
+		return "a duration such as 90s, 15m or 24h"
+	case t.Kind() == reflect.Bool:
+		return "true or false"
+	case t.Kind() == reflect.Float64:
+		return "a number"
+	case t.Kind() == reflect.Slice:
+		return "a list"
+	case t.Kind() == reflect.String:
+		return "a text"
+	}
+	return "a whole number"
 }
 
 // of returns the origin of a setting or, for a section, that of its first setting. An index, as in gateway.cors_origins[0], is

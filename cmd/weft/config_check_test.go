@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/weftmesh/weft/mesh"
+
+	"github.com/weftmesh/weft/cmd/weft/settings"
 )
 
 // invalidValues has, for each setting with a bound, values beyond it.
@@ -62,7 +64,7 @@ func TestInvalidValuesNameTheirSetting(t *testing.T) {
 	t.Parallel()
 	for setting, values := range invalidValues {
 		for _, value := range values {
-			environ := []string{variableOf(setting) + "=" + value}
+			environ := []string{settings.VariableOf(setting) + "=" + value}
 			if strings.HasPrefix(setting, "notification.smtp.") {
 				environ = append(environ, "WEFT_NOTIFICATION_SMTP_HOST=mail.example")
 			}
@@ -71,7 +73,7 @@ func TestInvalidValuesNameTheirSetting(t *testing.T) {
 				t.Errorf("%s is accepted", environ)
 				continue
 			}
-			if !strings.HasPrefix(err.Error(), variableOf(setting)+": "+setting+" ") || strings.Contains(err.Error(), "\n") {
+			if !strings.HasPrefix(err.Error(), settings.VariableOf(setting)+": "+setting+" ") || strings.Contains(err.Error(), "\n") {
 				t.Errorf("%s gives %v", environ, err)
 			}
 		}
@@ -80,7 +82,7 @@ func TestInvalidValuesNameTheirSetting(t *testing.T) {
 
 func TestEveryNumericSettingHasABound(t *testing.T) {
 	t.Parallel()
-	for path, kind := range knownKeys(defaultConfig()).leaves {
+	for path, kind := range settings.KnownKeys().Leaves() {
 		numeric := kind.Kind() >= reflect.Int && kind.Kind() <= reflect.Float64
 		if numeric && invalidValues[path] == nil && !slices.Contains(unbounded, path) && !strings.Contains(path, "*") {
 			t.Errorf("%s has neither a bound nor an entry among the unbounded settings", path)
@@ -136,7 +138,7 @@ func TestEveryInvalidSettingIsReported(t *testing.T) {
 	t.Parallel()
 	var environ []string
 	for _, setting := range slices.Sorted(maps.Keys(invalidValues)) {
-		environ = append(environ, variableOf(setting)+"="+invalidValues[setting][0])
+		environ = append(environ, settings.VariableOf(setting)+"="+invalidValues[setting][0])
 	}
 	environ = append(environ, "WEFT_NOTIFICATION_SMTP_HOST=mail.example")
 	_, err := loadConfig("", environ)
@@ -144,7 +146,7 @@ func TestEveryInvalidSettingIsReported(t *testing.T) {
 		t.Fatal("no error")
 	}
 	for setting := range invalidValues {
-		if !strings.Contains(err.Error(), variableOf(setting)+": "+setting+" ") {
+		if !strings.Contains(err.Error(), settings.VariableOf(setting)+": "+setting+" ") {
 			t.Errorf("%s is not reported", setting)
 		}
 	}
@@ -167,16 +169,7 @@ func TestOriginOfASetting(t *testing.T) {
 	if got := o.locate(errors.Join(plain, mesh.InvalidSetting("a.c", "is wrong"))); got.Error() != "no setting\nWEFT_A_C: a.c is wrong" || !errors.Is(got, plain) {
 		t.Errorf("got %v", got)
 	}
-	if got := decodeErrors(plain); !errors.Is(got, plain) {
+	if got := decodeErrors(settings.KnownKeys(), plain); !errors.Is(got, plain) {
 		t.Errorf("an error of another kind becomes %v", got)
-	}
-}
-
-func TestListsAreSplitAtCommas(t *testing.T) {
-	t.Parallel()
-	for text, want := range map[string][]string{"": {}, " , ,": {}, "a": {"a"}, " a, b c ,d": {"a", "b c", "d"}} {
-		if got := splitList(text); !slices.Equal(got, want) {
-			t.Errorf("%q gives %q, want %q", text, got, want)
-		}
 	}
 }

@@ -13,6 +13,8 @@ import (
 	"github.com/knadh/koanf/v2"
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/weftmesh/weft/cmd/weft/settings"
 )
 
 // baseConfig loads the configuration from the file of --config and the environment. Its errors are usage errors.
@@ -63,10 +65,10 @@ func overrideAddresses(cmd *cobra.Command, c *Config) {
 func loadConfig(file string, environ []string) (Config, error) {
 	k := koanf.New(".")
 	defaults := defaultConfig()
-	if err := k.Load(structs.Provider(defaults, "koanf"), nil); err != nil {
+	if err := k.Load(structs.Provider(defaults.Config, "koanf"), nil); err != nil {
 		return Config{}, fmt.Errorf("reading the defaults: %w", err)
 	}
-	known := knownKeys(defaults)
+	known := settings.KnownKeys()
 	origins := origins{}
 	if file != "" {
 		values, err := readConfigFile(file, known, origins)
@@ -77,7 +79,7 @@ func loadConfig(file string, environ []string) (Config, error) {
 			return Config{}, fmt.Errorf("reading %s: %w", file, err)
 		}
 	}
-	values, err := known.fromEnvironment(environ, origins)
+	values, err := known.FromEnvironment(environ, origins)
 	if err != nil {
 		return Config{}, err
 	}
@@ -85,15 +87,15 @@ func loadConfig(file string, environ []string) (Config, error) {
 		return Config{}, fmt.Errorf("reading the environment: %w", err)
 	}
 	var c Config
-	if err := k.Unmarshal("", &c); err != nil {
-		return Config{}, origins.locate(decodeErrors(err))
+	if err := k.Unmarshal("", &c.Config); err != nil {
+		return Config{}, origins.locate(decodeErrors(known, err))
 	}
 	return c, origins.locate(c.check())
 }
 
 // readConfigFile reads the settings of a YAML file by path and notes the line of each in origins. It reports every unknown and
 // every repeated key.
-func readConfigFile(file string, known keySet, origins origins) (map[string]any, error) {
+func readConfigFile(file string, known settings.Keys, origins origins) (map[string]any, error) {
 	text, err := os.ReadFile(filepath.Clean(file))
 	if err != nil {
 		return nil, fmt.Errorf("reading the configuration: %w", err)
@@ -112,7 +114,7 @@ func readConfigFile(file string, known keySet, origins origins) (map[string]any,
 // fileReader collects the settings of a YAML document.
 type fileReader struct {
 	file    string
-	known   keySet
+	known   settings.Keys
 	values  map[string]any
 	origins origins
 	errs    []error
@@ -135,9 +137,9 @@ func (r *fileReader) section(prefix string, node *yaml.Node) {
 			path = prefix + "." + key.Value
 		}
 		switch {
-		case r.known.section(path):
+		case r.known.Section(path):
 			r.section(path, value)
-		case r.known.leaf(path):
+		case r.known.Leaf(path):
 			r.setting(path, key, value)
 		default:
 			r.fail(key, "unknown setting %s", path)

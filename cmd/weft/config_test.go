@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/weftmesh/weft/cmd/weft/settings"
 	"github.com/weftmesh/weft/mesh"
 )
 
@@ -165,38 +166,10 @@ func TestInvalidSettingsAreReportedByOrigin(t *testing.T) {
 		"WEFT_CONSENT_EXPIRY: consent.expiry is -1s, and must be positive")
 }
 
-// TestKeySetKnowsEveryField compares the keys with the fields of Config and finds each by its variable.
-func TestKeySetKnowsEveryField(t *testing.T) {
-	t.Parallel()
-	known := knownKeys(defaultConfig())
-	for _, path := range []string{"data", "auth.bcrypt_cost", "gateway.limits.per_ip", "workflow_database_url", "integration.providers.slack.base_url"} {
-		if !known.leaf(path) || known.section(path) {
-			t.Errorf("%s is no setting", path)
-		}
-	}
-	for _, path := range []string{"auth", "gateway.limits", "integration.providers", "integration.providers.slack", "integration.providers.slack.limits"} {
-		if known.leaf(path) || !known.section(path) {
-			t.Errorf("%s is no section", path)
-		}
-	}
-	for _, path := range []string{"", "auth.nothing", "gateway.limits.per_ip.x", "nothing.at.all"} {
-		if known.leaf(path) || known.section(path) {
-			t.Errorf("%s is known", path)
-		}
-	}
-	for path, kind := range known.leaves {
-		if strings.Contains(path, "*") {
-			continue
-		}
-		if got, t2, ok := known.byVariable(variableOf(path)); !ok || got != path || t2 != kind {
-			t.Errorf("%s is found as %s by %s", path, got, variableOf(path))
-		}
-	}
-}
-
 func TestDatabaseURLOfAnActorOverridesTheSharedOne(t *testing.T) {
 	t.Parallel()
-	c := Config{Database: DatabaseConfig{URL: "shared"}, WorkflowDatabaseURL: mesh.Secret("own")}
+	var c Config
+	c.Database.URL, c.WorkflowDatabaseURL = mesh.Secret("shared"), mesh.Secret("own")
 	if a, w := c.databaseURL("auth"), c.databaseURL("workflow"); a != "shared" || w != "own" {
 		t.Errorf("auth uses %q, workflow %q", a, w)
 	}
@@ -245,5 +218,61 @@ func TestFlagsOverrideAddresses(t *testing.T) {
 	config.Metrics.Port, config.Gateway.Listen = 9999, ":0"
 	if overrideAddresses(upCommand(), &config); config.Metrics.Port != 9999 {
 		t.Errorf("a metrics port that is set becomes %d", config.Metrics.Port)
+	}
+}
+
+// TestNoSettingQuotesASecret has the password hunter2 in every setting that takes a text, a URL or a list, in places that make it invalid.
+func TestNoSettingQuotesASecret(t *testing.T) {
+	t.Parallel()
+	values := []string{
+		"://u:hunter2@h", "https://u:hunter2@h:port/", "https://u:hunter2@h/p#f", "u:hunter2@h", "ftp://u:hunter2@h", "nats://u:hunter2 @h", "https://h/?token=hunter2&a=1",
+		"host=h password=hunter2=", "http://u:hunter2@h/x,http://u:hunter2@h/y",
+	}
+	for _, setting := range settings.List(nil) {
+		variable := strings.ReplaceAll(setting.Variable, "*", "OWN")
+		if setting.Type == "text" || setting.Type == "list" || strings.HasSuffix(setting.Path, "database_url") || setting.Path == "database.url" {
+			for _, value := range values {
+				_, err := loadConfig("", []string{variable + "=" + value, "WEFT_NOTIFICATION_SMTP_HOST=" + value})
+				if err != nil && strings.Contains(err.Error(), "hunter2") {
+					t.Errorf("%s=%s gives %v", variable, value, err)
+				}
+			}
+		}
+		file := configFile(t, yamlOf(setting.Path, "[{hunter2: hunter2}]"))
+		if _, err := loadConfig(file, nil); err != nil && strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s of another type gives %v", setting.Path, err)
+		}
+	}
+}
+
+// yamlOf writes a setting as YAML.
+func yamlOf(path, value string) string {
+	parts := strings.Split(strings.ReplaceAll(path, "*", "own"), ".")
+	text := ""
+	for _, part := range parts[:len(parts)-1] {
+		text += "{" + part + ": "
+	}
+	return text + "{" + parts[len(parts)-1] + ": " + value + "}" + strings.Repeat("}", len(parts)-1)
+}
+
+// TestPrintedConfigurationHasCommentsAndNoPassword reads back what `weft config` prints.
+func TestPrintedConfigurationHasCommentsAndNoPassword(t *testing.T) {
+	t.Parallel()
+	file := configFile(t, "nats: {url: 'nats://u:hunter2@127.0.0.1:4222,nats://h:1'}\ndatabase: {url: 'host=h password=hunter2'}\n")
+	got := weft(t, "", "config", "--config", file)
+	if got.code != 0 || strings.Contains(got.stdout, "hunter2") || !strings.Contains(got.stdout, "url: nats://***@127.0.0.1:4222,nats://h:1\n") {
+		t.Errorf("got %+v", got)
+	}
+	if !strings.Contains(got.stdout, "  # `access_ttl` is the lifetime of access tokens") {
+		t.Errorf("there are no comments: %.500s", got.stdout)
+	}
+	plain := weft(t, "", "config", "--config", configFile(t, "durability: interval"))
+	if again := weft(t, "", "config", "--config", configFile(t, plain.stdout)); again.code != 0 || again.stdout != plain.stdout {
+		t.Errorf("the output is not a configuration that gives it again: %+v", again)
+	}
+	for _, variable := range []string{"WEFT_AUTH_ACCESS_TTL=-5m", "WEFT_CONSENT_EXPIRY=-1s"} {
+		if _, err := loadConfig("", []string{variable}); err == nil || !strings.Contains(err.Error(), "and must be") {
+			t.Errorf("%s: %v", variable, err)
+		}
 	}
 }

@@ -9,31 +9,30 @@ import (
 	"io"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 )
 
 func demoCommand() *cobra.Command {
 	var url string
-	var withMail bool
+	var withMail, keep bool
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Run a demonstration against a running weft",
 		Long: "Creates an account, grants consents, connects a small shop API that this command serves, creates a workflow, runs it, " +
 			"shows the notification, revokes a consent and shows that the next call is refused. Each request is printed as a curl " +
-			"command that can be repeated.\n\nThe running weft must be allowed to call this machine: start it with `weft up --dev`, or " +
+			"command that runs as printed in bash and zsh, after the one that sets TOKEN; with --keep the shop stays for them until " +
+			"Ctrl-C.\n\nThe running weft must be allowed to call this machine: start it with `weft up --dev`, or " +
 			"WEFT_EGRESS_ALLOW=127.0.0.0/8 WEFT_EGRESS_ALLOW_HTTP=true weft up.",
-		Example: "  weft up --dev &\n  weft demo\n  weft demo --url http://127.0.0.1:8080 --mail",
+		Example: "  weft up --dev &\n  weft demo\n  weft demo --url http://127.0.0.1:8080 --mail\n  weft demo --keep",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx, cancel := context.WithTimeout(cmd.Context(), 2*time.Minute)
-			defer cancel()
-			d := &demo{url: strings.TrimSuffix(url, "/"), out: cmd.OutOrStdout(), mail: withMail}
-			return d.play(ctx)
+			d := &demo{url: strings.TrimSuffix(url, "/"), out: cmd.OutOrStdout(), mail: withMail, keep: keep}
+			return d.play(cmd.Context())
 		},
 	}
 	cmd.Flags().StringVar(&url, "url", "http://127.0.0.1:8080", "URL of the running weft")
+	cmd.Flags().BoolVar(&keep, "keep", false, "keep the shop after the last step, so that the printed commands can be repeated")
 	cmd.Flags().BoolVar(&withMail, "mail", false, "also send the notification by e-mail (requires notification.smtp)")
 	return cmd
 }
@@ -44,8 +43,10 @@ type demo struct {
 	client http.Client
 	out    io.Writer
 	mail   bool
-	token  string
-	err    error
+	// keep keeps the shop until the context ends.
+	keep  bool
+	token string
+	err   error
 }
 
 // heading prints the title of a step.
@@ -135,13 +136,7 @@ func (d *demo) do(ctx context.Context, method, path, contentType, body string) (
 // print prints a request as a curl command, with its response below. Tokens are replaced: $TOKEN, or … in a response.
 func (d *demo) print(method, path, contentType, body string, r reply) {
 	var b strings.Builder
-	fmt.Fprintf(&b, "$ curl -sX %s %s%s", method, d.url, path)
-	if d.token != "" {
-		b.WriteString(` -H "Authorization: Bearer $TOKEN"`)
-	}
-	if body != "" {
-		fmt.Fprintf(&b, " -H 'Content-Type: %s' --data-binary %s", contentType, shellQuote(body))
-	}
+	b.WriteString(d.curl(method, path, contentType, body))
 	fmt.Fprintf(&b, "\n%d", r.status)
 	if location := r.header.Get("Location"); location != "" {
 		fmt.Fprintf(&b, " Location: %s", location)
@@ -152,6 +147,19 @@ func (d *demo) print(method, path, contentType, body string, r reply) {
 	}
 	_, err := io.WriteString(d.out, b.String())
 	d.err = errors.Join(d.err, err)
+}
+
+// curl returns a request as a command for bash and zsh, whose globs and history an unquoted ? and ! would meet. $TOKEN is the token.
+func (d *demo) curl(method, path, contentType, body string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "curl -sX %s %s", method, shellQuote(d.url+path))
+	if d.token != "" {
+		b.WriteString(` -H "Authorization: Bearer $TOKEN"`)
+	}
+	if body != "" {
+		fmt.Fprintf(&b, " -H %s --data-binary %s", shellQuote("Content-Type: "+contentType), shellQuote(body))
+	}
+	return b.String()
 }
 
 func shellQuote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }

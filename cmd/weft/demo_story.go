@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -51,7 +52,9 @@ do:
 `
 
 // play runs all steps, from creating an account to the refused call.
-func (d *demo) play(ctx context.Context) error {
+func (d *demo) play(parent context.Context) error {
+	ctx, cancel := context.WithTimeout(parent, demoTimeout)
+	defer cancel()
 	shop, err := startShop(ctx)
 	if err != nil {
 		return err
@@ -66,8 +69,15 @@ func (d *demo) play(ctx context.Context) error {
 	d.awaitNotification(ctx, events)
 	d.revokeConsent(ctx, workflow, consents, shop)
 	d.heading("Done: %d calls reached the shop.", shop.calls.Load())
+	if d.err == nil && d.keep {
+		d.heading("The shop stays at %s until Ctrl-C.", shop.url)
+		<-parent.Done()
+	}
 	return d.err
 }
+
+// demoTimeout bounds all steps together.
+const demoTimeout = 2 * time.Minute
 
 func (d *demo) signUp(ctx context.Context) {
 	email := fmt.Sprintf("ada.%s@example.com", uuid.NewString()[:8])
@@ -75,7 +85,12 @@ func (d *demo) signUp(ctx context.Context) {
 	d.json(ctx, http.StatusAccepted, http.MethodPost, "/v1/auth/register", map[string]any{
 		"email": email, "password": "Test123!@#", "first_name": "Ada", "last_name": "Lovelace",
 	})
-	session := d.json(ctx, http.StatusOK, http.MethodPost, "/v1/auth/login", map[string]any{"email": email, "password": "Test123!@#"})
+	credentials := map[string]any{"email": email, "password": "Test123!@#"}
+	session := d.json(ctx, http.StatusOK, http.MethodPost, "/v1/auth/login", credentials)
+	if body, err := json.Marshal(credentials); err == nil && d.err == nil {
+		_, d.err = fmt.Fprintf(d.out, "TOKEN=$(%s | sed 's/.*\"access_token\":\"\\([^\"]*\\)\".*/\\1/')\n",
+			d.curl(http.MethodPost, "/v1/auth/login", "application/json", string(body)))
+	}
 	d.token = session.str("access_token")
 	d.json(ctx, http.StatusOK, http.MethodGet, "/v1/users/me", nil)
 }
@@ -186,7 +201,7 @@ func (d *demo) followNotifications(ctx context.Context) <-chan string {
 func (d *demo) awaitNotification(ctx context.Context, events <-chan string) {
 	d.heading("7. The notification arrives: on the stream and in the inbox")
 	if d.err == nil {
-		_, d.err = fmt.Fprintf(d.out, "$ curl -sN %s/v1/notifications/stream -H \"Authorization: Bearer $TOKEN\"\n", d.url)
+		_, d.err = fmt.Fprintf(d.out, "curl -sN %s -H \"Authorization: Bearer $TOKEN\"\n", shellQuote(d.url+"/v1/notifications/stream"))
 	}
 	for seen := false; d.err == nil && !seen; {
 		select {

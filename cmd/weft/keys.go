@@ -44,7 +44,7 @@ func keysRotateCommand() *cobra.Command {
 			if err := checkActors(names); err != nil {
 				return err
 			}
-			p, err := newProcess(cmd.Context(), config, "keys")
+			p, err := newProcess(cmd.Context(), config, "keys", cmd.ErrOrStderr())
 			if err != nil {
 				return err
 			}
@@ -58,6 +58,7 @@ func keysRotateCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringSliceVar(&names, "actor", subjects.Actors(), "actors whose keys to rotate")
+	completeActors(cmd, "actor")
 	cmd.Flags().BoolVar(&step, "step", false, "perform only the next step of the rotation")
 	cmd.Flags().DurationVar(&settle, "settle", defaultSettle, "how long other processes may still write values that an older key has sealed")
 	addDataFlag(cmd)

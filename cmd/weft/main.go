@@ -8,11 +8,15 @@
 //	version.go          weft version
 //	up.go               weft up: the whole of weft in one process, with an embedded NATS server
 //	run.go              weft run: some actors, or the gateway, against a NATS server
-//	serve.go            running actors, the gateway and the metrics endpoint; the ready line
+//	serve.go            running actors and the gateway; the ready line
+//	metrics.go          the metrics port
+//	readiness.go        /healthz and /readyz of the process
 //	process.go          what a process is made of: NATS users, databases, keysets, telemetry
-//	log.go              the buffered JSON log
+//	log.go              the buffered log, as JSON or text
+//	reload.go           what SIGHUP does
 //	gc.go               tuning of the garbage collector
 //	migrate.go          weft migrate: streams, buckets, durables and database schemas
+//	streams.go          comparing and migrating what JetStream stores
 //	config.go           the configuration and its defaults
 //	config_load.go      reading it from a YAML file and the environment
 //	config_keys.go      the keys of all settings, and their environment variables
@@ -48,6 +52,8 @@ import (
 const (
 	exitFailure = 1
 	exitUsage   = 2
+	// exitPending is that of a dry run that has found something to change.
+	exitPending = 3
 )
 
 func main() {
@@ -65,8 +71,11 @@ func execute(ctx context.Context, root *cobra.Command, args []string) int {
 		return 0
 	}
 	_, _ = fmt.Fprintln(root.ErrOrStderr(), "weft:", err)
-	if usage := (usageError{}); errors.As(err, &usage) {
+	switch {
+	case errors.As(err, new(usageError)):
 		return exitUsage
+	case errors.As(err, new(pendingError)):
+		return exitPending
 	}
 	return exitFailure
 }
@@ -76,7 +85,9 @@ func rootCommand() *cobra.Command {
 		Use:   "weft",
 		Short: "A self-hosted backend for integration and automation",
 		Long: "weft authenticates users, connects their SaaS accounts, records their consents, runs their workflows durably and " +
-			"sends them notifications.\n\nExit codes: 0 success, 1 failure, 2 wrong usage or invalid configuration.",
+			"sends them notifications.\n\nExit codes: 0 success, 1 failure, 2 wrong usage or invalid configuration, 3 a dry run has found something " +
+			"to change.",
+		Version:       versionText(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args: func(cmd *cobra.Command, args []string) error {
@@ -87,6 +98,7 @@ func rootCommand() *cobra.Command {
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
+	root.SetVersionTemplate("weft {{.Version}}\n")
 	root.PersistentFlags().String("config", os.Getenv("WEFT_CONFIG"), "YAML configuration file; environment variables override it")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(

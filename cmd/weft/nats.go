@@ -32,6 +32,13 @@ func natsInitCommand() *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("resolving the directory: %w", err)
 			}
+			if listen == "" {
+				config, err := baseConfig(cmd)
+				if err != nil {
+					return err
+				}
+				listen = config.NATS.Listen
+			}
 			if options.Host, options.Port, err = serverAddress(listen); err != nil {
 				return err
 			}
@@ -43,7 +50,7 @@ func natsInitCommand() *cobra.Command {
 			return err
 		},
 	}
-	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:4222", "address that the server listens on")
+	cmd.Flags().StringVar(&listen, "listen", "", "address that the server listens on; port 0 picks a free port (default nats.listen, 127.0.0.1:4222)")
 	cmd.Flags().StringVar(&options.Store, "store", "", "JetStream's storage directory (default DIR/jetstream)")
 	cmd.Flags().StringVar(&options.Monitor, "monitor", "", "address of the HTTP monitoring port, such as 127.0.0.1:8222; empty disables it")
 	cmd.Flags().StringVar(&options.Sync, "durability", embedded.SyncAlways, "when writes are synced to disk: always (each one) or interval")

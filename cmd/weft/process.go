@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/netip"
 	"os"
@@ -30,7 +31,7 @@ import (
 type actorEntry struct {
 	migrations fs.FS
 	build      func(Config, actors.Deps) (actors.Service, error)
-	// metricsPort is where a process that runs only this actor serves metrics, unless metrics.port is set.
+	// metricsPort is where a process whose first actor is this one serves metrics, unless metrics.port is set.
 	metricsPort int
 	// sealed are the columns that `weft keys rotate` seals again.
 	sealed []seal.Column
@@ -44,9 +45,6 @@ var actorTable = map[string]actorEntry{
 	"consent":      {consent.Migrations, builder(func(c Config) consent.Config { return c.Consent }, consent.New), 9094, consent.Sealed},
 	"notification": {notification.Migrations, builder(func(c Config) notification.Config { return c.Notification }, notification.New), 9095, notification.Sealed},
 }
-
-// gatewayMetricsPort is the metrics port of a process that runs the gateway or several actors.
-const gatewayMetricsPort = 9096
 
 // builder adapts an actor's New, which takes its section of the configuration, to actorEntry.build.
 func builder[C any, A interface{ Service() actors.Service }](
@@ -70,11 +68,15 @@ type process struct {
 	nats nats.InProcessConnProvider
 	// keys is the directory of the NATS users' seeds.
 	keys string
+	// health is what the metrics port reports.
+	health *health
+	// reloads are called at SIGHUP.
+	reloads reloads
 }
 
-// newProcess opens the log and the telemetry of a command. name is the process's name in traces.
-func newProcess(ctx context.Context, c Config, name string) (*process, error) {
-	log, err := newLog(c.Log, os.Stderr)
+// newProcess opens the log and the telemetry of a command. name is the process's name in traces; the log goes to errs.
+func newProcess(ctx context.Context, c Config, name string, errs io.Writer) (*process, error) {
+	log, err := newLog(c.Log, errs)
 	if err != nil {
 		return nil, err
 	}
@@ -88,7 +90,7 @@ func newProcess(ctx context.Context, c Config, name string) (*process, error) {
 	if keys == "" {
 		keys = filepath.Join(c.Data, "nats", "keys")
 	}
-	return &process{config: c, telemetry: telemetry, natsURL: c.NATS.URL, keys: keys}, nil
+	return &process{config: c, telemetry: telemetry, natsURL: c.NATS.URL, keys: keys, health: &health{}}, nil
 }
 
 // close flushes traces and the log.
@@ -111,8 +113,8 @@ func (p *process) options(user string) (mesh.Options, error) {
 	if err != nil {
 		return mesh.Options{}, err
 	}
-	if keyring == nil && user == mesh.UserSetup {
-		return mesh.Options{}, fmt.Errorf("%s, which `weft nats-init` writes beside the keys, is missing: setup publishes it", embedded.KeyringFile)
+	if keyring == nil && user == mesh.UserMigrate {
+		return mesh.Options{}, fmt.Errorf("%s, which `weft nats-init` writes beside the keys, is missing: migrate publishes it", embedded.KeyringFile)
 	}
 	return mesh.Options{
 		URL: p.natsURL, InProcess: p.nats, User: user, Seed: seed, Keyring: keyring, Refused: p.telemetry.Refused, Log: p.telemetry.Log,
@@ -120,7 +122,7 @@ func (p *process) options(user string) (mesh.Options, error) {
 }
 
 // keyring reads the public keys of all NATS users from the file beside the process's own keys; nil if there is none, and they are those that
-// setup has published.
+// a migration has published.
 func (p *process) keyring() (mesh.Keyring, error) {
 	data, err := os.ReadFile(filepath.Join(p.keys, embedded.KeyringFile))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -130,25 +132,6 @@ func (p *process) keyring() (mesh.Keyring, error) {
 		return nil, fmt.Errorf("reading the NATS users' public keys: %w", err)
 	}
 	return mesh.ParseKeyring(data)
-}
-
-// setup creates or updates streams, buckets and durables as the NATS user setup. The error is fs.ErrNotExist if the process
-// does not have that user's seed.
-func (p *process) setup(ctx context.Context) error {
-	options, err := p.options("setup")
-	if err != nil {
-		return err
-	}
-	conn, err := mesh.Connect(ctx, options)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	if err := mesh.Setup(ctx, conn.JS, p.config.NATS.Replicas); err != nil {
-		// A request without permission times out; the server reports the reason asynchronously.
-		return errors.Join(err, conn.LastError())
-	}
-	return nil
 }
 
 // host returns how the runtime hosts an actor.

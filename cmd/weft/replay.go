@@ -34,7 +34,7 @@ func replayCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			p, err := newProcess(cmd.Context(), config, "replay")
+			p, err := newProcess(cmd.Context(), config, "replay", cmd.ErrOrStderr())
 			if err != nil {
 				return err
 			}

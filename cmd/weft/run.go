@@ -3,12 +3,12 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
-	"io/fs"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/weftmesh/weft/mesh"
 )
 
 func runCommand() *cobra.Command {
@@ -19,7 +19,8 @@ func runCommand() *cobra.Command {
 		Short: "Run some actors, or the gateway, against a NATS server",
 		Long: "Runs the actors named with --actors, and the gateway with --gateway, against the NATS server at --nats. Any number of " +
 			"processes may run the same actor or the gateway; they share the work. The server must run with the files that " +
-			"`weft nats-init` writes, and `weft migrate` must have created its streams and buckets.",
+			"`weft nats-init` writes, and `weft migrate` must have created its streams and buckets. This command changes neither: it logs " +
+			"how they differ from what it expects, and continues.",
 		Example: "  weft run --actors auth,consent --nats nats://127.0.0.1:4222 --keys ./nats/keys\n" +
 			"  weft run --gateway --nats nats://127.0.0.1:4222 --keys ./nats/keys --http :8080",
 		Args: noArguments,
@@ -34,10 +35,10 @@ func runCommand() *cobra.Command {
 			if err := checkActors(names); err != nil {
 				return err
 			}
-			return run(cmd.Context(), config, names, withGateway, asJSON, cmd.OutOrStdout())
+			return run(cmd.Context(), config, names, withGateway, consoleOf(cmd, asJSON))
 		},
 	}
-	cmd.Flags().StringSliceVar(&names, "actors", nil, "actors to run: auth, integration, workflow, consent, notification")
+	addActorsFlag(cmd, &names, nil, "actors to run")
 	cmd.Flags().BoolVar(&withGateway, "gateway", false, "run the HTTP gateway")
 	addNATSFlags(cmd)
 	addDataFlag(cmd)
@@ -46,30 +47,31 @@ func runCommand() *cobra.Command {
 	return cmd
 }
 
-func run(ctx context.Context, config Config, names []string, withGateway, asJSON bool, out io.Writer) error {
+func run(ctx context.Context, config Config, names []string, withGateway bool, c console) error {
 	start := time.Now()
 	raiseGOGC()
-	p, err := newProcess(ctx, config, "run")
+	p, err := newProcess(ctx, config, "run", c.errs)
 	if err != nil {
 		return err
 	}
 	defer p.close()
-	// A process that has the key of the user setup migrates NATS itself; others rely on `weft migrate`.
-	if err := p.setup(ctx); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("setting up the mesh: %w", err)
+	defer p.reloadAtHangup()()
+	users := slices.Clone(names)
+	if withGateway {
+		users = append(users, mesh.UserGateway)
 	}
-	port := gatewayMetricsPort
-	if len(names) == 1 && !withGateway {
-		port = actorTable[names[0]].metricsPort
-	}
-	line := readyLine{Ready: true, Version: programVersion(), NATS: config.NATS.URL, Data: config.Data}
+	p.health.expect(users)
+	reporting, stopReporting := context.WithCancel(ctx)
+	reported := p.reportDifferences(reporting, users)
+	defer func() { stopReporting(); <-reported }()
+	line := readyLine{Ready: true, limits: config.limitsText(), Version: programVersion(), NATS: mesh.MaskURLs(config.NATS.URL), Data: config.Data}
 	metricsCtx, stopMetrics := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopMetrics()
-	if line.Metrics, err = p.serveMetrics(metricsCtx, port); err != nil {
+	if line.Metrics, err = p.serveMetrics(metricsCtx, metricsPort(names, withGateway)); err != nil {
 		return err
 	}
 	return p.serve(ctx, names, withGateway, func(http string) error {
 		line.HTTP, line.TookMS = http, time.Since(start).Milliseconds()
-		return printReady(out, line, asJSON)
+		return printReady(c, line)
 	})
 }

@@ -5,24 +5,18 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
-	"net/http/pprof"
 	"runtime/debug"
-	"strconv"
 	"sync"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/spf13/cobra"
-	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/runtime"
 	"github.com/weftmesh/weft/gateway"
 	"github.com/weftmesh/weft/mesh"
+	"github.com/weftmesh/weft/subjects"
 )
 
 // readyLine is what `weft up` and `weft run` print once they serve requests.
@@ -35,6 +29,8 @@ type readyLine struct {
 	Data    string `json:"data"`
 	// TookMS is the startup time in milliseconds.
 	TookMS int64 `json:"took_ms"`
+	// limits describes the rate limits of the gateway, for people.
+	limits string
 }
 
 // addJSONFlag adds --json for the ready line.
@@ -43,10 +39,11 @@ func addJSONFlag(cmd *cobra.Command, asJSON *bool) {
 }
 
 // printReady prints the ready line as text or as one line of JSON.
-func printReady(out io.Writer, line readyLine, asJSON bool) error {
+func printReady(c console, line readyLine) error {
+	out := c.out
 	// Returns the memory that only the start needed; collections are rare from here on.
 	go debug.FreeOSMemory()
-	if asJSON {
+	if c.json {
 		return json.NewEncoder(out).Encode(line)
 	}
 	_, err := fmt.Fprintf(out, "weft %s is ready after %d ms\n  data     %s\n  NATS     %s\n", line.Version, line.TookMS, line.Data, line.NATS)
@@ -54,7 +51,7 @@ func printReady(out io.Writer, line readyLine, asJSON bool) error {
 		_, err = fmt.Fprintf(out, "  metrics  %s\n", line.Metrics)
 	}
 	if err == nil && line.HTTP != "" {
-		_, err = fmt.Fprintf(out, "  HTTP     %s\n  docs     %s/docs\nTry `weft demo`, or `weft nats-context` and then `nats micro ls`.\n", line.HTTP, line.HTTP)
+		_, err = fmt.Fprintf(out, "  HTTP     %s\n  docs     %s/docs\n  limits   %s\nTry `weft demo`, or `weft nats-context` and then `nats micro ls`.\n", line.HTTP, line.HTTP, line.limits)
 	}
 	return err
 }
@@ -62,6 +59,7 @@ func printReady(out io.Writer, line readyLine, asJSON bool) error {
 // serve runs actors and then the gateway until ctx ends or one of them fails. It stops the gateway first, so that the
 // actors can still answer the requests that it drains.
 func (p *process) serve(ctx context.Context, names []string, withGateway bool, ready func(http string) error) error {
+	defer context.AfterFunc(ctx, p.health.stop)()
 	actorsCtx, stopActors := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopActors()
 	group, actorsCtx := errgroup.WithContext(actorsCtx)
@@ -100,7 +98,7 @@ func (p *process) serveGateway(ctx context.Context, starting *sync.WaitGroup, wi
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	err := p.gateway(ctx, func(addr string) {
-		if err := ready("http://" + addr); err != nil {
+		if err := ready(p.config.gatewayScheme() + "://" + addr); err != nil {
 			cancel(err)
 		}
 	})
@@ -117,6 +115,13 @@ func (p *process) actor(ctx context.Context, name string, ready func()) error {
 	if err != nil {
 		return err
 	}
+	host.Health = func(check func(context.Context) subjects.Health) {
+		p.health.set(name, func(ctx context.Context) partHealth {
+			health := check(ctx)
+			return partHealth{Status: health.Status, Checks: health.Checks}
+		})
+	}
+	defer p.health.set(name, nil)
 	err = runtime.Host(ctx, host, entry.migrations, func(d actors.Deps) (actors.Service, error) {
 		return entry.build(p.config, d)
 	}, ready)
@@ -156,39 +161,18 @@ func (p *process) gateway(ctx context.Context, ready func(addr string)) (err err
 	if err != nil {
 		return fmt.Errorf("building the gateway: %w", err)
 	}
-	if err := g.Run(ctx, ready); err != nil {
+	defer p.onReload(g.ReloadCertificate)()
+	err = g.Run(ctx, func(addr string) {
+		p.health.set(mesh.UserGateway, func(context.Context) partHealth {
+			if !conn.IsConnected() {
+				return partHealth{Status: statusDegraded, Checks: map[string]string{"nats": string(subjects.CodeUnavailable)}}
+			}
+			return partHealth{Status: statusOK}
+		})
+		ready(addr)
+	})
+	if err != nil {
 		return fmt.Errorf("running the gateway: %w", err)
 	}
 	return nil
-}
-
-// serveMetrics serves Prometheus metrics at /metrics until ctx ends, on port unless metrics.port is set. It returns the URL,
-// or "" if metrics are disabled.
-func (p *process) serveMetrics(ctx context.Context, port int) (string, error) {
-	m := p.config.Metrics
-	if !m.Enabled {
-		return "", nil
-	}
-	if m.Port != 0 {
-		port = max(m.Port, 0)
-	}
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", net.JoinHostPort(m.Host, strconv.Itoa(port)))
-	if err != nil {
-		return "", fmt.Errorf("listening for metrics: %w (metrics.port sets another port, -1 a free one)", err)
-	}
-	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(p.telemetry.Registry, promhttp.HandlerOpts{Registry: p.telemetry.Registry}))
-	if m.Profiling {
-		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
-		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
-		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
-	}
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
-	go func() {
-		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			p.telemetry.Log.Error("serving metrics", zap.Error(err))
-		}
-	}()
-	context.AfterFunc(ctx, func() { _ = server.Close() })
-	return "http://" + listener.Addr().String() + "/metrics", nil
 }

@@ -37,13 +37,19 @@ type serving struct {
 // serve runs `weft up` or `weft run` in this process and waits for its ready line.
 func serve(t *testing.T, args ...string) serving {
 	t.Helper()
+	return serveWith(t, quickConfig(t), args...)
+}
+
+// serveWith is serve with a configuration file.
+func serveWith(t *testing.T, config string, args ...string) serving {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	out, in := io.Pipe()
 	var errs bytes.Buffer
 	root := rootCommand()
 	root.SetOut(in)
 	root.SetErr(&errs)
-	code, args := make(chan int, 1), append(args, "--json", "--config", quickConfig(t))
+	code, args := make(chan int, 1), append(args, "--json", "--config", config)
 	go func() {
 		code <- execute(ctx, root, args)
 		_ = in.Close()
@@ -186,7 +192,7 @@ func TestUpFailsIfTheReadyLineCannotBePrinted(t *testing.T) {
 func TestMetricsPort(t *testing.T) {
 	t.Parallel()
 	config := mustLoad(t, quickConfig(t))
-	p, err := newProcess(t.Context(), config, "test")
+	p, err := newProcess(t.Context(), config, "test", io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -226,7 +232,7 @@ func TestMetricsPort(t *testing.T) {
 func TestProcessPathsAreInTheDataDirectory(t *testing.T) {
 	t.Parallel()
 	config := mustLoad(t, quickConfig(t), "WEFT_DATA=d", "WEFT_CONSENT_DATABASE_URL=postgres://c")
-	p, err := newProcess(t.Context(), config, "test")
+	p, err := newProcess(t.Context(), config, "test", io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -241,7 +247,7 @@ func TestProcessPathsAreInTheDataDirectory(t *testing.T) {
 		t.Errorf("the databases are %+v and %+v", auth, consent)
 	}
 	config.NATS.Keys = "elsewhere"
-	other, err := newProcess(t.Context(), config, "test")
+	other, err := newProcess(t.Context(), config, "test", io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}

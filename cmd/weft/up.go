@@ -3,12 +3,12 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/mesh/embedded"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -32,26 +32,30 @@ func upCommand() *cobra.Command {
 			if dev {
 				config.Egress.Allow = append(config.Egress.Allow, "127.0.0.0/8", "::1/128")
 				config.Egress.AllowHTTP = true
+				if config.Gateway.Limits == defaultConfig().Gateway.Limits { // unless they are set
+					config.Gateway.Limits.Enabled = false
+				}
 			}
-			return up(cmd.Context(), config, asJSON, cmd.OutOrStdout())
+			return up(cmd.Context(), config, consoleOf(cmd, asJSON))
 		},
 	}
 	addDataFlag(cmd)
 	cmd.Flags().String("http", "", "address of the gateway (default 127.0.0.1:8080); port 0 picks a free port")
 	cmd.Flags().String("nats", "", "address of the embedded NATS server (default 127.0.0.1:4222); port 0 picks a free port")
-	cmd.Flags().BoolVar(&dev, "dev", false, "allow outbound calls to this machine and without TLS; for development only")
+	cmd.Flags().BoolVar(&dev, "dev", false, "allow outbound calls to this machine and without TLS, and lift the default rate limits; for development only")
 	addJSONFlag(cmd, &asJSON)
 	return cmd
 }
 
-func up(ctx context.Context, config Config, asJSON bool, out io.Writer) error {
+func up(ctx context.Context, config Config, c console) error {
 	start := time.Now()
 	raiseGOGC()
-	p, err := newProcess(ctx, config, "up")
+	p, err := newProcess(ctx, config, "up", c.errs)
 	if err != nil {
 		return err
 	}
 	defer p.close()
+	defer p.reloadAtHangup()()
 	dir := filepath.Join(config.Data, "nats")
 	host, port, err := serverAddress(config.NATS.Listen)
 	if err != nil {
@@ -68,10 +72,11 @@ func up(ctx context.Context, config Config, asJSON bool, out io.Writer) error {
 	defer server.Shutdown()
 	p.natsURL = server.ClientURL()
 	p.nats = server
-	if err := p.setup(ctx); err != nil {
-		return fmt.Errorf("setting up the mesh: %w", err)
+	if err := p.createMissing(ctx); err != nil {
+		return fmt.Errorf("creating streams, buckets and durables: %w", err)
 	}
-	line := readyLine{Ready: true, Version: programVersion(), NATS: p.natsURL, Data: config.Data}
+	p.health.expect(append(subjects.Actors(), mesh.UserGateway))
+	line := readyLine{Ready: true, limits: config.limitsText(), Version: programVersion(), NATS: p.natsURL, Data: config.Data}
 	metricsCtx, stopMetrics := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopMetrics()
 	if line.Metrics, err = p.serveMetrics(metricsCtx, gatewayMetricsPort); err != nil {
@@ -79,6 +84,6 @@ func up(ctx context.Context, config Config, asJSON bool, out io.Writer) error {
 	}
 	return p.serve(ctx, subjects.Actors(), true, func(http string) error {
 		line.HTTP, line.TookMS = http, time.Since(start).Milliseconds()
-		return printReady(out, line, asJSON)
+		return printReady(c, line)
 	})
 }

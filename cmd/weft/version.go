@@ -35,11 +35,14 @@ func moduleVersion(info *debug.BuildInfo) string {
 	return strings.TrimPrefix(info.Main.Version, "v")
 }
 
+// versionText is what `weft version` and `weft --version` print after the program's name.
+func versionText() string { return programVersion() + " " + runtime.Version() }
+
 func versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "version", Short: "Print the version", Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "weft %s %s\n", programVersion(), runtime.Version())
+			_, err := fmt.Fprintf(cmd.OutOrStdout(), "weft %s\n", versionText())
 			return err
 		},
 	}

@@ -23,7 +23,7 @@ func TestServerRestartsAfterDiskFull(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.Shutdown)
-	seed, err := LoadSeed(dir, mesh.UserSetup)
+	seed, err := LoadSeed(dir, mesh.UserMigrate)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,7 +31,7 @@ func TestServerRestartsAfterDiskFull(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	options := mesh.Options{URL: s.ClientURL(), User: mesh.UserSetup, Seed: seed, Keyring: keyring, Wait: 5 * time.Second}
+	options := mesh.Options{URL: s.ClientURL(), User: mesh.UserMigrate, Seed: seed, Keyring: keyring, Wait: 5 * time.Second}
 	address, before := s.ClientURL(), map[string]string{}
 	conns, again := map[string]*mesh.Conn{}, map[string]chan nats.Status{}
 	for _, way := range []string{"by its address", "in this process"} {

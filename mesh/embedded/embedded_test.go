@@ -158,7 +158,7 @@ func TestStateSurvivesARestart(t *testing.T) {
 	dir := t.TempDir()
 	initFolder(t, dir, embedded.Options{Port: -1, Monitor: "127.0.0.1:-1"})
 	s := start(t, dir)
-	if err := mesh.Setup(t.Context(), connect(t, dir, s.ClientURL(), mesh.UserSetup).JS, 1); err != nil {
+	if err := mesh.Setup(t.Context(), connect(t, dir, s.ClientURL(), mesh.UserMigrate).JS, 1); err != nil {
 		t.Fatal(err)
 	}
 	answer, err := http.Get(s.MonitorURL() + "/healthz")
@@ -221,5 +221,29 @@ func TestStartReportsTheServersError(t *testing.T) {
 	initFolder(t, other, embedded.Options{Port: -1})
 	if _, err := embedded.Start(ended, other, zap.NewNop()); !errors.Is(err, context.Canceled) {
 		t.Errorf("with a cancelled context: %v", err)
+	}
+}
+
+// TestURLOfAFreePort starts a server on a free port and one more after it did not end in order.
+func TestURLOfAFreePort(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if _, err := embedded.Init(dir, []byte(mesh.RenderConf()), embedded.Options{Port: -1, Sync: embedded.SyncInterval}); err != nil {
+		t.Fatal(err)
+	}
+	if got := embedded.URL(dir); got != "" {
+		t.Errorf("before the start the URL is %q", got)
+	}
+	stale := filepath.Join(dir, "weft_1.ports")
+	if err := os.WriteFile(stale, []byte(`{"nats":["nats://127.0.0.1:1"]}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, err := embedded.Start(t.Context(), dir, zap.NewNop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Shutdown()
+	if got := embedded.URL(dir); got != s.ClientURL() {
+		t.Errorf("the URL is %q, the server's %q", got, s.ClientURL())
 	}
 }

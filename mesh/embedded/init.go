@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nkeys"
@@ -40,6 +42,8 @@ const (
 	privilegedFile = "privileged.conf"
 	keyFolder      = "keys"
 	KeyringFile    = "public.json"
+	// portsFiles are written by the server: <program>_<process id>.ports.
+	portsFiles = "*.ports"
 )
 
 // Options configures a server.
@@ -88,7 +92,11 @@ func Init(dir string, conf []byte, o Options) (Keys, error) {
 	if err := write(filepath.Join(dir, privilegedFile), []byte(mesh.RenderPrivileged(tokens)), 0o600); err != nil {
 		return nil, fmt.Errorf("writing %s: %w", privilegedFile, err)
 	}
-	if err := write(filepath.Join(dir, localFile), o.render(keys), 0o644); err != nil {
+	absolute, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, fmt.Errorf("finding the folder: %w", err)
+	}
+	if err := write(filepath.Join(dir, localFile), o.render(absolute, keys), 0o644); err != nil {
 		return nil, fmt.Errorf("writing %s: %w", localFile, err)
 	}
 	if err := write(filepath.Join(dir, confFile), conf, 0o644); err != nil {
@@ -140,12 +148,15 @@ func (o Options) withDefaults(dir string) (Options, error) {
 	return o, nil
 }
 
-// URL is the address at which local clients reach the server of a folder that Init has written; empty if there is no such folder or
-// the server listens on a free port.
+// URL is the address at which local clients reach the server of a folder that Init has written; empty if there is no such folder, or if
+// the server listens on a free port and has not run.
 func URL(dir string) string {
 	options, err := server.ProcessConfigFile(filepath.Join(dir, confFile))
-	if err != nil || options.Port <= 0 {
+	if err != nil {
 		return ""
+	}
+	if options.Port <= 0 {
+		return notedURL(dir)
 	}
 	host := options.Host
 	if ip, err := netip.ParseAddr(host); host == "" || err == nil && ip.IsUnspecified() {
@@ -154,8 +165,39 @@ func URL(dir string) string {
 	return "nats://" + net.JoinHostPort(host, strconv.Itoa(options.Port))
 }
 
+// notedURL returns the address that the server, or the latest of several, has noted in a ports file.
+func notedURL(dir string) string {
+	files, err := filepath.Glob(filepath.Join(dir, portsFiles))
+	if err != nil {
+		return ""
+	}
+	var latest time.Time
+	url := ""
+	for _, file := range files {
+		info, err := os.Stat(file)
+		if err != nil || info.ModTime().Before(latest) {
+			continue
+		}
+		content, err := os.ReadFile(filepath.Clean(file))
+		var ports server.Ports
+		if err == nil && json.Unmarshal(content, &ports) == nil && len(ports.Nats) > 0 {
+			latest, url = info.ModTime(), ports.Nats[0]
+		}
+	}
+	return url
+}
+
+// removePortsFiles removes the ports files of servers that did not end in order.
+func removePortsFiles(dir string) error {
+	files, err := filepath.Glob(filepath.Join(dir, portsFiles))
+	for _, file := range files {
+		err = errors.Join(err, os.Remove(file))
+	}
+	return err
+}
+
 // render renders local.conf. nats.conf must use every variable in it, because the server rejects unused ones.
-func (o Options) render(keys Keys) []byte {
+func (o Options) render(dir string, keys Keys) []byte {
 	sync := SyncAlways
 	if o.Sync == SyncInterval {
 		sync = syncEvery
@@ -167,6 +209,9 @@ func (o Options) render(keys Keys) []byte {
 	fmt.Fprintf(&b, "WEFT_MAX_PAYLOAD: %d\n", maxPayload+mesh.HeaderRoom)
 	fmt.Fprintf(&b, "WEFT_STORE_DIR: %s\n", quote(o.Store))
 	fmt.Fprintf(&b, "WEFT_SYNC: %s\n\n", quote(sync))
+	if o.Port < 0 {
+		fmt.Fprintf(&b, "# The server notes the port that it gets in a file here.\nports_file_dir: %s\n\n", quote(dir))
+	}
 	if o.Monitor != "" {
 		fmt.Fprintf(&b, "http: %s\n\n", quote(o.Monitor))
 	}

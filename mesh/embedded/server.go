@@ -49,6 +49,9 @@ func Start(ctx context.Context, dir string, log *zap.Logger) (_ *Server, err err
 			err = errors.Join(err, lock.Close())
 		}
 	}()
+	if err := removePortsFiles(dir); err != nil {
+		return nil, fmt.Errorf("removing old ports files: %w", err)
+	}
 	options, err := server.ProcessConfigFile(filepath.Join(dir, confFile))
 	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", confFile, err)

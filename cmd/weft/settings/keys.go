@@ -1,4 +1,4 @@
-package main
+package settings
 
 import (
 	"errors"
@@ -9,22 +9,22 @@ import (
 	"time"
 )
 
-// keySet has the paths of all settings. A path has * for a key of a map, which the user chooses.
-type keySet struct {
+// Keys has the paths of all settings. A path has * for a key of a map, which the user chooses.
+type Keys struct {
 	// leaves maps the path of a setting to the type of its value.
 	leaves map[string]reflect.Type
 	// sections has the paths of structs and maps.
 	sections map[string]bool
 }
 
-// knownKeys returns the settings of Config, by its koanf tags.
-func knownKeys(c Config) keySet {
-	known := keySet{leaves: map[string]reflect.Type{}, sections: map[string]bool{}}
-	known.add("", reflect.TypeOf(c))
+// KnownKeys returns the settings of Config, by its koanf tags.
+func KnownKeys() Keys {
+	known := Keys{leaves: map[string]reflect.Type{}, sections: map[string]bool{}}
+	known.add("", reflect.TypeFor[Config]())
 	return known
 }
 
-func (k keySet) add(path string, t reflect.Type) {
+func (k Keys) add(path string, t reflect.Type) {
 	switch {
 	case t.Kind() == reflect.Struct && t != reflect.TypeFor[time.Time]():
 		if path != "" {
@@ -44,17 +44,23 @@ func (k keySet) add(path string, t reflect.Type) {
 	}
 }
 
-// leaf reports whether the path is a setting.
-func (k keySet) leaf(path string) bool {
+// Leaves returns the type of every setting by path.
+func (k Keys) Leaves() map[string]reflect.Type { return k.leaves }
+
+// Leaf reports whether the path is a setting.
+func (k Keys) Leaf(path string) bool {
 	_, ok := k.leaves[k.pattern(path)]
 	return ok
 }
 
-// section reports whether the path is a section, whose value is a mapping.
-func (k keySet) section(path string) bool { return k.sections[k.pattern(path)] }
+// Section reports whether the path is a section, whose value is a mapping.
+func (k Keys) Section(path string) bool { return k.sections[k.pattern(path)] }
+
+// TypeOf returns the type of a setting's value; nil if there is no such setting.
+func (k Keys) TypeOf(path string) reflect.Type { return k.leaves[k.pattern(path)] }
 
 // pattern replaces the keys of maps in a path by *.
-func (k keySet) pattern(path string) string {
+func (k Keys) pattern(path string) string {
 	pattern := ""
 	for part := range strings.SplitSeq(path, ".") {
 		next := strings.TrimPrefix(pattern+"."+part, ".")
@@ -69,9 +75,9 @@ func (k keySet) pattern(path string) string {
 // ignoredEnvironment has prefixes of variables that are no settings: those of tests, and WEFT_CONFIG, which names the file.
 var ignoredEnvironment = []string{"WEFT_TEST_", "WEFT_CONFORMANCE", "WEFT_CONFIG", "WEFT_BENCH_", "WEFT_TORTURE_"}
 
-// fromEnvironment reads the settings of WEFT_ variables by path and notes the variable of each in origins. It reports every
+// FromEnvironment reads the settings of WEFT_ variables by path and notes the variable of each in origins. It reports every
 // variable that is not a setting.
-func (k keySet) fromEnvironment(environ []string, origins origins) (map[string]any, error) {
+func (k Keys) FromEnvironment(environ []string, origins map[string]string) (map[string]any, error) {
 	values := map[string]any{}
 	var errs []error
 	for _, variable := range environ {
@@ -96,15 +102,15 @@ func (k keySet) fromEnvironment(environ []string, origins origins) (map[string]a
 
 // byVariable returns the path and type of the setting that a variable sets. A setting with a fixed path precedes one in a map,
 // whose key is what the variable's name has in its place, in lower case.
-func (k keySet) byVariable(name string) (string, reflect.Type, bool) {
+func (k Keys) byVariable(name string) (string, reflect.Type, bool) {
 	for path, t := range k.leaves {
-		if name == variableOf(path) {
+		if name == VariableOf(path) {
 			return path, t, true
 		}
 	}
 	for path, t := range k.leaves {
 		before, after, inMap := strings.Cut(path, "*")
-		prefix, suffix := variableOf(before), strings.TrimPrefix(variableOf(after), "WEFT_")
+		prefix, suffix := VariableOf(before), strings.TrimPrefix(VariableOf(after), "WEFT_")
 		if inMap && strings.HasPrefix(name, prefix) && strings.HasSuffix(name, suffix) && len(name) > len(prefix)+len(suffix) {
 			key := strings.ToLower(name[len(prefix) : len(name)-len(suffix)])
 			return before + key + after, t, true
@@ -113,8 +119,8 @@ func (k keySet) byVariable(name string) (string, reflect.Type, bool) {
 	return "", nil, false
 }
 
-// variableOf returns the environment variable of a setting.
-func variableOf(path string) string {
+// VariableOf returns the environment variable of a setting.
+func VariableOf(path string) string {
 	return "WEFT_" + strings.ToUpper(strings.ReplaceAll(path, ".", "_"))
 }
 
