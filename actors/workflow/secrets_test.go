@@ -64,7 +64,7 @@ func (v *echoServer) usingSecrets(first string) string {
       endpoint: {uri: '`+v.URL+`/', authentication: {basic: {use: login}}}
       query: {key: '${ $secrets.key }'}
       body: {pin: '${ $secrets.key }'}
-- say: {call: echo, with: {k: '${ $secrets.login.password }', heard: '${ . }'}}
+- say: {call: echo, with: {heard: '${ . }'}}
 - rest: {if: .stay, wait: {days: 30}}
 `), "do:", "use: {secrets: [login, key]}\ndo:", 1)
 }
@@ -96,7 +96,7 @@ func TestSecrets(t *testing.T) {
 		close(b.release)
 		b.host = b.start(t)
 		done := b.awaitStatus(t, started.ID, subjects.ExecutionFaulted, subjects.ExecutionCompleted)
-		wantOutput(t, done, `{"heard":"*** and {\"pin\":\"***\"}","k":"***"}`)
+		wantOutput(t, done, `{"heard":"*** and {\"pin\":\"***\"}"}`)
 		basic := "Basic " + base64.StdEncoding.EncodeToString([]byte("ada:open-sesame-1"))
 		if got := v.last(); got != basic+` new-key-4712 {"pin":"new-key-4712"}` {
 			t.Errorf("the call sent %s", got)
@@ -117,7 +117,7 @@ func TestSecrets(t *testing.T) {
 		call(t, b, subjects.DeleteWorkflowSecret, subjects.WorkflowSecretRequest{Name: "key"})
 		wantCode(t, b, subjects.CodeNotFound, subjects.DeleteWorkflowSecret, b.as, subjects.WorkflowSecretRequest{Name: "key"})
 		faulted := call(t, b, subjects.ExecuteWorkflow, subjects.ExecuteWorkflowRequest{WorkflowID: b.workflow(t, v.usingSecrets(""))})
-		wantFault(t, faulted, "configuration", 400)
+		wantFault(t, faulted, "authorization", 403)
 		if faulted.Error.Instance != "/do/0/ask" || !strings.Contains(faulted.Error.Detail, `"key"`) {
 			t.Errorf("the error is %+v", faulted.Error)
 		}
@@ -151,7 +151,7 @@ func (b *bundle) wantNoSecretsOfOthers(t *testing.T, v *echoServer) {
 		t.Errorf("another user sees the secrets %+v", page.Items)
 	}
 	e := call(t, b, subjects.ExecuteWorkflow, subjects.ExecuteWorkflowRequest{WorkflowID: b.workflow(t, v.usingSecrets(""))})
-	wantFault(t, e, "configuration", 400)
+	wantFault(t, e, "authorization", 403)
 }
 
 // dump stops the actor and returns the contents of its streams and tables.
