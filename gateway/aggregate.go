@@ -19,7 +19,7 @@ type aggregate struct {
 	// response is the zero value of the response, for the OpenAPI document.
 	response any
 	// parts are the endpoints that it calls, by the names of the response's fields. required: the first one, without which there is no response.
-	parts []aggregatePart
+	parts    []aggregatePart
 	required bool
 	// collect calls the endpoints and returns the response. An error replaces the whole response.
 	collect func(context.Context, *requestContext) (any, error)

@@ -188,8 +188,8 @@ type source struct {
 	// first has the message that was looked at before the stream began, if any. pending reports whether there was one.
 	first   chan jetstream.Msg
 	pending bool
-	closed   <-chan struct{}
-	stop     func()
+	closed  <-chan struct{}
+	stop    func()
 }
 
 // consume reads a stream with an ordered consumer until ctx ends or stop is called, from the message with the sequence last on, if
