@@ -2,7 +2,6 @@ package actors
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 
 	"github.com/weftmesh/weft/subjects"
@@ -28,7 +27,7 @@ func Bind[Req, Res any](
 		if err != nil {
 			return nil, err
 		}
-		reply, err := json.Marshal(res)
+		reply, err := subjects.Encode(res)
 		if err != nil {
 			return nil, fmt.Errorf("encoding the reply of %s: %w", e.Subject, err)
 		}

@@ -3,6 +3,8 @@ package actors
 import (
 	"encoding/base64"
 	"encoding/json"
+	"slices"
+	"strings"
 
 	"github.com/weftmesh/weft/subjects"
 )
@@ -30,7 +32,7 @@ func DecodeCursor(cursor string, parts int) ([]string, error) {
 	if err == nil {
 		err = json.Unmarshal(data, &key)
 	}
-	if err != nil || len(key) != parts {
+	if err != nil || len(key) != parts || slices.ContainsFunc(key, func(part string) bool { return strings.ContainsRune(part, 0) }) {
 		return nil, subjects.InvalidField("cursor", "invalid cursor")
 	}
 	return key, nil

@@ -2,7 +2,6 @@ package actors
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 
 	"github.com/weftmesh/weft/actors/database"
@@ -28,7 +27,7 @@ func OnErasure(
 		return d.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 			// The id is derived from the deletion's, so that a repeated delivery does not publish a second report.
 			id := e.ID + "." + s.Owner
-			data, err := json.Marshal(report.New(id, "", d.Now(), subjects.Erasure{
+			data, err := subjects.Encode(report.New(id, "", d.Now(), subjects.Erasure{
 				ErasureID: e.Data.ErasureID, Actor: s.Owner, Round: e.Data.Round, Items: items,
 			}))
 			if err != nil {

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -177,6 +178,9 @@ func (s *fuzzer) try(op operation) (succeeded int) {
 	return succeeded
 }
 
+// libraryText matches how errors of the libraries in use begin, and an error that is prefixed twice.
+var libraryText = regexp.MustCompile(`(jsontext|json|mail|strconv|yaml|gojq|sql|bun|nats|koanf): |cannot unmarshal|decoding failed due to`)
+
 // checkResponse checks a response against the document and learns its values. valid reports whether the request is valid.
 func (s *fuzzer) checkResponse(op operation, request *http.Request, body []byte, valid bool, reply *http.Response) {
 	s.t.Helper()
@@ -189,6 +193,9 @@ func (s *fuzzer) checkResponse(op operation, request *http.Request, body []byte,
 	what := fmt.Sprintf("%s %s %.2000s\nreturned %d: %.2000s", op.method, request.URL.RequestURI(), body, reply.StatusCode, data)
 	if reply.StatusCode >= 500 {
 		s.t.Errorf("a server error: %s", what)
+	}
+	if reply.StatusCode >= 400 && libraryText.Match(data) {
+		s.t.Errorf("a library's error text: %s", what)
 	}
 	// weft treats null as absent, which the document does not say.
 	if !valid && reply.StatusCode < 400 && !bytes.Contains(body, []byte("null")) {

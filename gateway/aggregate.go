@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
@@ -182,7 +181,7 @@ func (a aggregate) handle(rc *requestContext) error {
 	if err != nil {
 		return err
 	}
-	data, err := json.Marshal(response)
+	data, err := subjects.Encode(response)
 	if err != nil {
 		return fmt.Errorf("encoding %s: %w", a.name, err)
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"net/url"
@@ -54,6 +55,24 @@ func (b *messageBuilder) withBody(m *message, w http.ResponseWriter, r *http.Req
 		return b.rawBody(m, r.Header, data)
 	}
 	return b.jsonBody(m, data)
+}
+
+// checkEncoding refuses a body that the endpoint would take for something else: one with a content coding (RFC 9110 §8.4), and a
+// form of several parts around a file. An endpoint that takes every header, such as one for webhooks, interprets the body itself.
+func (b *messageBuilder) checkEncoding(h http.Header) error {
+	if b.d.Body.Kind == subjects.BodyRaw && len(b.d.Body.Headers) == 0 {
+		return nil
+	}
+	for _, coding := range h["Content-Encoding"] {
+		if coding = strings.TrimSpace(coding); coding != "" && !strings.EqualFold(coding, "identity") {
+			return subjects.Errorf(subjects.CodeUnsupportedMediaType, "unsupported Content-Encoding: send the body without a content coding")
+		}
+	}
+	if media, _, _ := strings.Cut(h.Get("Content-Type"), ";"); strings.HasPrefix(strings.ToLower(strings.TrimSpace(media)), "multipart/") {
+		return subjects.Errorf(subjects.CodeUnsupportedMediaType,
+			"unsupported Content-Type: send the content itself as the body, not a form (curl --data-binary @file or -T file, not -F)")
+	}
+	return nil
 }
 
 func (b *messageBuilder) tooLarge() error {
@@ -152,12 +171,15 @@ func (b *messageBuilder) formBody(m *message, data []byte) ([]byte, error) {
 	if err != nil {
 		return nil, subjects.Errorf(subjects.CodeInvalid, "the form is malformed")
 	}
-	for name, texts := range form {
+	for _, name := range slices.Sorted(maps.Keys(form)) {
 		f, ok := b.formFields[name]
+		if !ok && b.d.IgnoreUnknown && b.places[name] == "" {
+			continue
+		}
 		if !ok {
 			return nil, b.unknownField(name, "body")
 		}
-		if err := m.add(f, texts); err != nil {
+		if err := m.add(f, form[name]); err != nil {
 			return nil, err
 		}
 	}
@@ -176,7 +198,7 @@ func (b *messageBuilder) rawBody(m *message, h http.Header, data []byte) ([]byte
 	}
 	headers := make(map[string]any, len(h))
 	for name, values := range h {
-		if slices.Contains(omittedHeaders, name) || name == "Authorization" && !b.d.Access.Anyone {
+		if !b.takesHeader(name) || slices.Contains(omittedHeaders, name) || name == "Authorization" && !b.d.Access.Anyone {
 			continue // the token is passed on in the message header, as for every endpoint
 		}
 		for i := range values {
@@ -200,6 +222,13 @@ func (b *messageBuilder) rawBody(m *message, h http.Header, data []byte) ([]byte
 	}
 	m.members = append(m.members, encoded...)
 	return b.finish(m)
+}
+
+// takesHeader reports whether the request takes the header of a canonical name.
+func (b *messageBuilder) takesHeader(name string) bool {
+	return len(b.d.Body.Headers) == 0 || slices.ContainsFunc(b.d.Body.Headers, func(taken string) bool {
+		return name == taken || strings.HasSuffix(taken, "-") && strings.HasPrefix(name, taken)
+	})
 }
 
 // headersField reports whether the request has the field "headers", and whether its schema is an object of lists rather

@@ -18,7 +18,9 @@ func NewWith(d Deps, c Config, extra []*subjects.Descriptor) (*Gateway, error) {
 }
 
 // OpenAPIOf is OpenAPI with the given endpoints in place of the declared ones.
-func OpenAPIOf(endpoints []*subjects.Descriptor) ([]byte, error) { return openAPI(endpoints) }
+func OpenAPIOf(endpoints []*subjects.Descriptor) ([]byte, error) {
+	return openAPI(ReleaseVersion, endpoints)
+}
 
 // BuildMessage builds the request message of an endpoint without a server.
 func BuildMessage(d *subjects.Descriptor, w http.ResponseWriter, r *http.Request) ([]byte, error) {

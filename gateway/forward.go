@@ -36,7 +36,7 @@ func (g *Gateway) forward(
 // one is rejected without a NATS request.
 func call[Req, Res any](ctx context.Context, rc *requestContext, e subjects.Endpoint[Req, Res], request Req) (reply Res, err error) {
 	d := e.Describe()
-	data, err := json.Marshal(request)
+	data, err := subjects.Encode(request)
 	if err != nil {
 		return reply, fmt.Errorf("encoding a request for %s: %w", d.Name(), err)
 	}

@@ -1,9 +1,11 @@
 package gateway
 
 import (
+	"maps"
 	"net/http"
 	"net/textproto"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/weftmesh/weft/subjects"
@@ -112,6 +114,9 @@ func (b *messageBuilder) build(w http.ResponseWriter, r *http.Request) ([]byte, 
 			}
 		}
 	}
+	if err := b.checkEncoding(r.Header); err != nil {
+		return nil, err
+	}
 	if b.d.Body.Kind != subjects.BodyParts && (r.ContentLength != 0 || b.d.Body.Kind == subjects.BodyRaw) {
 		return b.withBody(&m, w, r)
 	}
@@ -147,12 +152,15 @@ func (b *messageBuilder) addQuery(m *message, raw string) error {
 	if err != nil {
 		return subjects.Errorf(subjects.CodeInvalid, "the query is malformed")
 	}
-	for name, texts := range query {
+	for _, name := range slices.Sorted(maps.Keys(query)) {
 		f, ok := b.queryFields[name]
+		if !ok && b.d.IgnoreUnknown && b.places[name] == "" {
+			continue
+		}
 		if !ok {
 			return b.unknownField(name, "query")
 		}
-		if err := m.add(f, texts); err != nil {
+		if err := m.add(f, query[name]); err != nil {
 			return err
 		}
 	}

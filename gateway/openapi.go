@@ -15,8 +15,8 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// apiVersion is the version of the HTTP API, the v1 in its paths and subjects.
-const apiVersion = "1.0.0"
+// ReleaseVersion is the version of the next release. A build that records no version is "-dev" of it.
+const ReleaseVersion = "0.1.0"
 
 const apiDescription = "The HTTP API of weft. An operation with `x-weft-subject` is also available at that NATS subject, and both are derived " +
 	"from the same declaration. The operations tagged `gateway` exist over HTTP only.\n\nErrors are `application/problem+json` " +
@@ -37,11 +37,13 @@ var tagDocs = map[string]string{
 }
 
 // OpenAPI returns the OpenAPI 3.1 document of every endpoint with a route and of the gateway's own operations. Its bytes
-// depend on the declarations only.
-func OpenAPI() ([]byte, error) { return openAPI(subjects.Endpoints()) }
+// depend on the declarations and on version only, which is weft's.
+func OpenAPI(version string) ([]byte, error) { return openAPI(version, subjects.Endpoints()) }
 
-func openAPI(endpoints []*subjects.Descriptor) ([]byte, error) {
-	doc := &document{paths: map[string]map[string]any{}, schemas: map[string]*huma.Schema{}}
+func openAPI(version string, endpoints []*subjects.Descriptor) ([]byte, error) {
+	doc := &document{
+		version: version, paths: map[string]map[string]any{}, schemas: map[string]*huma.Schema{}, strict: map[string]bool{},
+	}
 	doc.registry = huma.NewMapRegistry(schemaPrefix, huma.DefaultSchemaNamer)
 	for _, d := range endpoints {
 		if d.Path != "" {
@@ -66,9 +68,13 @@ func openAPI(endpoints []*subjects.Descriptor) ([]byte, error) {
 
 // document is an OpenAPI document under construction.
 type document struct {
+	version  string
 	paths    map[string]map[string]any
 	schemas  map[string]*huma.Schema
 	registry huma.Registry
+	// strict are the names of the schemas of requests, which refuse unknown members. Those of responses are open, so that
+	// generated clients accept members that a later version adds.
+	strict map[string]bool
 }
 
 func (doc *document) add(method, path string, op map[string]any) {
@@ -79,6 +85,7 @@ func (doc *document) add(method, path string, op map[string]any) {
 }
 
 func (doc *document) render() map[string]any {
+	problem := doc.problem()
 	var tags []map[string]any
 	for _, name := range append(subjects.Actors(), "gateway") {
 		tags = append(tags, map[string]any{"name": name, "description": tagDocs[name]})
@@ -86,15 +93,15 @@ func (doc *document) render() map[string]any {
 	return map[string]any{
 		"openapi": "3.1.0",
 		"info": map[string]any{
-			"title": "weft", "version": apiVersion, "description": apiDescription,
+			"title": "weft", "version": doc.version, "description": apiDescription,
 			"license": map[string]any{"name": "Apache-2.0", "identifier": "Apache-2.0"},
 		},
 		"servers": []map[string]any{{"url": "/"}},
 		"tags":    tags,
 		"paths":   doc.paths,
 		"components": map[string]any{
-			"schemas":   doc.schemas,
-			"responses": map[string]any{"Problem": doc.problem()},
+			"schemas":   doc.published(),
+			"responses": map[string]any{"Problem": problem},
 			"headers":   responseHeaders(),
 			"securitySchemes": map[string]any{security: map[string]any{
 				"type": "http", "scheme": "bearer", "bearerFormat": "JWT",
@@ -102,6 +109,33 @@ func (doc *document) render() map[string]any {
 			}},
 		},
 	}
+}
+
+// published returns the schemas, those that are not strict without their refusal of unknown members.
+func (doc *document) published() map[string]*huma.Schema {
+	schemas := make(map[string]*huma.Schema, len(doc.schemas))
+	for name, s := range doc.schemas {
+		if s.AdditionalProperties == false && !doc.strict[name] {
+			open := *s
+			open.AdditionalProperties = nil
+			s = &open
+		}
+		schemas[name] = s
+	}
+	return schemas
+}
+
+// useInRequest is use for a schema of a request.
+func (doc *document) useInRequest(s *huma.Schema) *huma.Schema {
+	before := doc.schemas
+	doc.schemas = map[string]*huma.Schema{}
+	doc.collect(s, subjects.Schemas())
+	for name := range doc.schemas {
+		doc.strict[name] = true
+	}
+	maps.Copy(before, doc.schemas)
+	doc.schemas = before
+	return s
 }
 
 // ownSchema returns the schema of one of the gateway's own types.
@@ -177,6 +211,10 @@ func responseHeaders() map[string]any {
 		"Idempotency-Replayed": text("true if the response is the stored one of an earlier request with the same key."),
 		"Location":             text("The URL of the result."),
 		"WWW-Authenticate":     text("The authentication challenge (RFC 6750)."),
+		"Accept-Ranges":        text("bytes: the file can be requested in ranges."),
+		"Content-Disposition":  text("attachment, with the file's name."),
+		"Content-Range":        text("The range of bytes in a response with status 206, and the file's size."),
+		"ETag":                 text("Identifies the file's content, for If-None-Match and If-Range."),
 		"Retry-After": map[string]any{
 			"description": "Seconds to wait before a retry.", "schema": map[string]any{"type": "integer", "minimum": 1},
 		},

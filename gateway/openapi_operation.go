@@ -68,7 +68,7 @@ func (doc *document) parameters(d *subjects.Descriptor) []any {
 		if name == "Content-Type" || name == "Content-Length" {
 			continue // the request body describes them
 		}
-		schema := doc.use(f.Schema, subjects.Schemas(), "")
+		schema := doc.useInRequest(f.Schema)
 		p := map[string]any{"name": name, "in": where, "required": f.Required || where == "path", "schema": schema}
 		if schema.Description != "" {
 			p["description"] = schema.Description
@@ -147,7 +147,7 @@ func (doc *document) bodySchema(d *subjects.Descriptor) (schema *huma.Schema, re
 		return nil, false, true
 	}
 	if len(outside) == 0 {
-		return doc.use(d.Request, subjects.Schemas(), ""), required, false
+		return doc.useInRequest(d.Request), required, false
 	}
 	part := &huma.Schema{
 		Type: full.Type, Description: full.Description, AdditionalProperties: full.AdditionalProperties,
@@ -161,7 +161,7 @@ func (doc *document) bodySchema(d *subjects.Descriptor) (schema *huma.Schema, re
 			part.Required = append(part.Required, name)
 		}
 	}
-	return doc.use(part, subjects.Schemas(), ""), required, false
+	return doc.useInRequest(part), required, false
 }
 
 func (doc *document) responses(d *subjects.Descriptor) map[string]any {
@@ -171,6 +171,9 @@ func (doc *document) responses(d *subjects.Descriptor) map[string]any {
 	}
 	if d.Location != "" {
 		headers = append(headers, "Location")
+	}
+	if d.Parts {
+		headers = append(headers, "Accept-Ranges", "Content-Disposition", "Content-Range", "ETag")
 	}
 	success := map[string]any{"description": http.StatusText(d.Status), "headers": headerRefs(headers...)}
 	text := map[string]any{"schema": map[string]any{"type": "string"}}

@@ -27,7 +27,7 @@ var typeHTML = []string{"text/html; charset=utf-8"}
 // pages returns the operations of the landing page, the OpenAPI document and Swagger UI, whose assets are embedded in the
 // binary.
 func (g *Gateway) pages() ([]*operation, error) {
-	openapi, err := OpenAPI()
+	openapi, err := OpenAPI(g.Version)
 	if err != nil {
 		return nil, err
 	}
@@ -37,8 +37,13 @@ func (g *Gateway) pages() ([]*operation, error) {
 		rc.w.Header()["Content-Security-Policy"] = policy
 		rc.w.Header()["Referrer-Policy"] = noReferrer
 		rc.status = http.StatusOK
-		page := &statusWriter{ResponseWriter: rc.w, status: &rc.status}
-		ui.ServeHTTP(page, rc.r)
+		page := &docsWriter{ResponseWriter: rc.w, status: &rc.status}
+		request := rc.r.Clone(rc.ctx)
+		if tags := request.Header["If-None-Match"]; len(tags) > 0 {
+			// Swagger UI's handler compares with a tag that lacks its quotes.
+			request.Header.Set("If-None-Match", strings.Trim(strings.TrimPrefix(tags[0], "W/"), `"`))
+		}
+		ui.ServeHTTP(page, request)
 		return nil
 	}
 	return []*operation{
@@ -57,16 +62,29 @@ func (g *Gateway) pages() ([]*operation, error) {
 	}, nil
 }
 
-// statusWriter records the status that Swagger UI's handler writes.
-type statusWriter struct {
+// docsWriter records the status that Swagger UI's handler writes, and puts its ETag into quotes (RFC 9110 §8.8.3).
+type docsWriter struct {
 	http.ResponseWriter
-	status *int
+	status  *int
+	started bool
 }
 
 // WriteHeader implements http.ResponseWriter.
-func (s *statusWriter) WriteHeader(status int) {
-	*s.status = status
-	s.ResponseWriter.WriteHeader(status)
+func (w *docsWriter) WriteHeader(status int) {
+	w.started = true
+	*w.status = status
+	if tag := w.Header().Get("Etag"); tag != "" && !strings.HasPrefix(tag, `"`) {
+		w.Header().Set("Etag", `"`+tag+`"`)
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Write implements http.ResponseWriter.
+func (w *docsWriter) Write(data []byte) (int, error) {
+	if !w.started {
+		w.WriteHeader(http.StatusOK)
+	}
+	return w.ResponseWriter.Write(data) //nolint:wrapcheck // net/http's error
 }
 
 var inlineScript = regexp.MustCompile(`(?s)<script(?: type="text/javascript")?>(.*?)</script>`)

@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"encoding/json"
 	"net/http"
 	"strconv"
 	"sync"
@@ -94,7 +93,7 @@ func (rc *requestContext) writeProblem(err error) {
 	if p.Code == subjects.CodeUnauthenticated {
 		h["Www-Authenticate"] = []string{challenge(rc.caller.authErr != nil)}
 	}
-	body, e := json.Marshal(p)
+	body, e := subjects.Encode(p)
 	if e != nil {
 		rc.g.Telemetry.Log.Error("encoding a problem", zap.Error(e))
 	}

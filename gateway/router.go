@@ -1,10 +1,14 @@
 package gateway
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
+
+	"golang.org/x/net/http/httpguts"
 
 	"github.com/weftmesh/weft/subjects"
 )
@@ -87,18 +91,51 @@ func handleUnmatched(rc *requestContext, mux *http.ServeMux) error {
 	}
 	if h.Get("Access-Control-Allow-Origin") != "" && rc.r.Header.Get("Access-Control-Request-Method") != "" {
 		h.Set("Access-Control-Allow-Methods", list)
-		h.Set("Access-Control-Allow-Headers", corsRequestHeaders)
+		h.Set("Access-Control-Allow-Headers", corsRequestHeaders()+cloudEventHeaders(rc.r.Header.Get("Access-Control-Request-Headers")))
 		h.Set("Access-Control-Max-Age", "600")
 	}
 	rc.write(http.StatusNoContent, nil, nil)
 	return nil
 }
 
-// Headers that pages of other origins may send and read.
-const (
-	corsRequestHeaders = "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, Request-Timeout, Traceparent, X-OAuth-Binding, X-Request-Id"
-	corsExposedHeaders = "Idempotency-Replayed, Location, RateLimit, RateLimit-Policy, Retry-After, X-Request-Id"
-)
+// corsRequestHeaders lists the headers that pages of other origins may send: those that the gateway reads itself, and those that
+// an endpoint declares.
+var corsRequestHeaders = sync.OnceValue(func() string {
+	names := []string{
+		"Accept", "Authorization", "Baggage", "Content-Type", "Idempotency-Key", "If-None-Match", "If-Range", "Last-Event-ID", "Range",
+		"Request-Timeout", "Traceparent", "Tracestate", "X-Request-Id",
+	}
+	for _, d := range subjects.Endpoints() {
+		for _, f := range d.Fields {
+			if f.In == "header" && f.Header != "Content-Length" {
+				names = append(names, f.Header)
+			}
+		}
+		for _, name := range d.Body.Headers {
+			if !strings.HasSuffix(name, "-") {
+				names = append(names, name)
+			}
+		}
+	}
+	slices.SortFunc(names, func(a, b string) int { return cmp.Compare(strings.ToLower(a), strings.ToLower(b)) })
+	return strings.Join(slices.CompactFunc(names, strings.EqualFold), ", ")
+})
+
+// cloudEventHeaders returns those of the requested headers that carry attributes of a CloudEvent, each after a comma: extensions
+// may have any name.
+func cloudEventHeaders(requested string) string {
+	var list strings.Builder
+	for name := range strings.SplitSeq(requested, ",") {
+		name = strings.ToLower(strings.TrimSpace(name))
+		if strings.HasPrefix(name, "ce-") && httpguts.ValidHeaderFieldName(name) {
+			list.WriteString(", " + name)
+		}
+	}
+	return list.String()
+}
+
+// corsExposedHeaders lists the headers that pages of other origins may read: all that the OpenAPI document describes.
+var corsExposedHeaders = sync.OnceValue(func() string { return strings.Join(sortedKeys(responseHeaders()), ", ") })
 
 // setCORSHeaders lets pages of a configured origin read the response. Credentials are not allowed: a page sends the token
 // itself.
@@ -111,5 +148,5 @@ func (g *Gateway) setCORSHeaders(h http.Header, origin string) {
 		return
 	}
 	h.Set("Access-Control-Allow-Origin", origin)
-	h.Set("Access-Control-Expose-Headers", corsExposedHeaders)
+	h.Set("Access-Control-Expose-Headers", corsExposedHeaders())
 }

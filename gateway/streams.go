@@ -276,7 +276,7 @@ func (e *eventWriter) receivedEnd(ctx context.Context, from *source, until []str
 func (e *eventWriter) writeInitial(initial []subjects.InitialEvent) error {
 	fmt.Fprintf(&e.buf, "retry: %d\n\n", streamRetry.Milliseconds())
 	for _, event := range initial {
-		data, err := json.Marshal(event.Data)
+		data, err := subjects.Encode(event.Data)
 		if err != nil {
 			return fmt.Errorf("encoding an initial event: %w", err)
 		}

@@ -51,7 +51,7 @@ func (rt *route) upload(rc *requestContext, header nats.Header, created *nats.Ms
 	if err != nil && !resumable {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(rc.ctx), cancelTimeout)
 		defer cancel()
-		message, e := json.Marshal(subjects.ObjectRequest{ObjectID: object.ID})
+		message, e := subjects.Encode(subjects.ObjectRequest{ObjectID: object.ID})
 		if e == nil {
 			_, e = rc.forward(ctx, rt.d.Body.Upload.Cancel, header, message)
 		}
@@ -77,7 +77,7 @@ func (rt *route) sendParts(rc *requestContext, header nats.Header, id string, pa
 		}
 		if n > 0 {
 			sum.Write(part.Bytes())
-			message, e := json.Marshal(subjects.PartRequest{ObjectID: id, Offset: offset, Content: part.Bytes()})
+			message, e := subjects.Encode(subjects.PartRequest{ObjectID: id, Offset: offset, Content: part.Bytes()})
 			if e == nil {
 				_, e = rc.forward(rc.ctx, rt.d.Body.Upload.Part, header, message)
 			}
@@ -90,7 +90,7 @@ func (rt *route) sendParts(rc *requestContext, header nats.Header, id string, pa
 			break
 		}
 	}
-	end, err := json.Marshal(subjects.EndRequest{ObjectID: id, Size: offset, SHA256: hex.EncodeToString(sum.Sum(nil))})
+	end, err := subjects.Encode(subjects.EndRequest{ObjectID: id, Size: offset, SHA256: hex.EncodeToString(sum.Sum(nil))})
 	if err != nil {
 		return nil, fmt.Errorf("encoding the end of an upload: %w", err)
 	}
@@ -123,7 +123,7 @@ func (rt *route) download(rc *requestContext, header nats.Header, message []byte
 	h["Content-Security-Policy"] = []string{"default-src 'none'; sandbox"}
 	h["Accept-Ranges"] = []string{"bytes"}
 	h["Etag"] = []string{etag(part)}
-	if rc.r.Header.Get("If-None-Match") == etag(part) {
+	if matchesETag(rc.r.Header, etag(part)) {
 		rc.status = http.StatusNotModified
 		rc.w.WriteHeader(rc.status)
 		return nil
@@ -152,7 +152,7 @@ func (rt *route) sendContent(rc *requestContext, header nats.Header, message []b
 	for from < to {
 		if from < part.Offset || from >= part.Offset+int64(len(part.Content)) {
 			request.Offset = from
-			next, err := json.Marshal(request)
+			next, err := subjects.Encode(request)
 			if err != nil {
 				return fmt.Errorf("encoding a request for %s: %w", rt.d.Name(), err)
 			}
@@ -187,6 +187,16 @@ func decodePart(d *subjects.Descriptor, m *nats.Msg) (part subjects.ContentPart,
 
 // etag returns a file's ETag (RFC 9110 §8.8.3).
 func etag(part subjects.ContentPart) string { return `"` + part.SHA256 + `"` }
+
+// matchesETag reports whether If-None-Match names tag, by weak comparison (RFC 9110 §13.1.2).
+func matchesETag(h http.Header, tag string) bool {
+	for item := range strings.SplitSeq(strings.Join(h["If-None-Match"], ","), ",") {
+		if item = strings.TrimSpace(item); item == "*" || strings.TrimPrefix(item, "W/") == tag {
+			return true
+		}
+	}
+	return false
+}
 
 // byteRange returns the range of bytes that the client requests (RFC 9110 §14.2). It returns the whole file if Range is not a
 // single range within the file, or if If-Range names another version.

@@ -41,7 +41,7 @@ func Call[Req, Res any](
 	ctx context.Context, c *Conn, e subjects.Endpoint[Req, Res], req Req, as As,
 ) (Res, error) {
 	var res Res
-	data, err := json.Marshal(req)
+	data, err := subjects.Encode(req)
 	if err != nil {
 		return res, fmt.Errorf("encoding a request for %s: %w", e.Subject, err)
 	}

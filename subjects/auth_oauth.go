@@ -43,28 +43,29 @@ type CompleteOAuthRequest struct {
 	Error         string `json:"error,omitempty" maxLength:"128" doc:"The provider's error, in place of a code (RFC 6749 §4.1.2.1)."`
 	Binding       string `json:"binding,omitempty" in:"header:X-OAuth-Binding" maxLength:"128" doc:"The binding that the start returned; for clients without the cookie."`
 	CookieBinding string `json:"cookie_binding,omitempty" in:"cookie:weft_oauth" maxLength:"128"`
-	// Parameters that some providers add. They are ignored.
-	ErrorDescription string `json:"error_description,omitempty" maxLength:"4096" doc:"Ignored."`
-	ErrorURI         string `json:"error_uri,omitempty" maxLength:"4096" doc:"Ignored."`
-	Scope            string `json:"scope,omitempty" maxLength:"4096" doc:"Ignored."`
-	AuthUser         string `json:"authuser,omitempty" maxLength:"64" doc:"Ignored."`
-	HostedDomain     string `json:"hd,omitempty" maxLength:"256" doc:"Ignored."`
-	Prompt           string `json:"prompt,omitempty" maxLength:"64" doc:"Ignored."`
-	SessionState     string `json:"session_state,omitempty" maxLength:"512" doc:"Ignored."`
-	ClientInfo       string `json:"client_info,omitempty" maxLength:"4096" doc:"Ignored."`
+	User          string `json:"user,omitempty" maxLength:"4096" doc:"What Apple posts at the first sign-in: a JSON object with the user's name. Only the name is taken from it."`
 }
 
 // CompleteOAuth completes a sign-in at a provider.
 var CompleteOAuth = declare(Endpoint[CompleteOAuthRequest, Session]{
 	Subject: "weft.v1.auth.complete_oauth", Route: "GET /v1/auth/oauth/{provider}/callback", Access: SignIn, Origin: true,
-	Limits: []Limit{PerIP(30, time.Minute)}, Timeout: 20 * time.Second,
+	Limits: []Limit{PerIP(30, time.Minute)}, Timeout: 20 * time.Second, IgnoreUnknown: true,
 	Summary: "Provider callback",
-	Doc: "Exchanges the provider's code for a session, or completes what link_identity started, with a new session. The account is " +
+	Doc: "Parameters that a provider adds are ignored (RFC 6749 §4.1.2). Exchanges the provider's code for a session, or completes what link_identity started, with a new session. The account is " +
 		"identified by the provider's issuer and subject, never by its e-mail address. An address that the provider has verified " +
 		"creates an account, or takes over one whose address was never verified, whose password, sessions and keys are then removed. " +
 		"conflict: a verified account has the address; sign in there and link the provider. invalid: the state is unknown, used, " +
 		"expired or bound to another browser. forbidden: the provider's account has no verified address. The session that started " +
 		"the linking, or whose access token the request or initiate_oauth carried, is replaced by the new one.",
+})
+
+// PostOAuth receives the callback of a provider that answers by a form (OAuth 2.0 Form Post Response Mode).
+var PostOAuth = declare(Endpoint[CompleteOAuthRequest, Document]{
+	Subject: "weft.v1.auth.post_oauth", Route: "POST /v1/auth/oauth/{provider}/callback", Access: Public, Produces: "text/html",
+	Limits: []Limit{PerIP(30, time.Minute)}, Body: Body{Kind: BodyForm}, ReadOnly: true, IgnoreUnknown: true, Status: 303,
+	Summary: "Provider callback by form",
+	Doc: "Takes the parameters of complete_oauth from a form, as Apple posts it, and redirects the browser to complete_oauth. The " +
+		"redirect is needed because the provider's form is not sent with the cookie that binds the state to the browser. It changes nothing.",
 })
 
 // Statuses of an identity.

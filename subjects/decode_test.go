@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -11,6 +12,9 @@ import (
 )
 
 const someID = "01a22326-8f31-72ab-bf67-3c8d98feabd1"
+
+// libraryText matches how errors of the libraries in use begin.
+var libraryText = regexp.MustCompile(`\b(jsontext|json|mail|strconv|base64|uuid|url|time|parse): |invalid UUID|cannot unmarshal`)
 
 // invalidField fails the test unless err is a CodeInvalid error whose first field is want.
 func invalidField(t *testing.T, err error, want string) {
@@ -21,6 +25,10 @@ func invalidField(t *testing.T, err error, want string) {
 	}
 	if e.Fields[0].Field != want {
 		t.Errorf("got field %q, want %q: %v", e.Fields[0].Field, want, err)
+	}
+	problem, encodeErr := subjects.Encode(subjects.ProblemOf(err, "", ""))
+	if encodeErr != nil || libraryText.Match(problem) {
+		t.Errorf("the problem has a library's text: %s, %v", problem, encodeErr)
 	}
 	if want != "" && !strings.HasPrefix(e.Detail, want) {
 		t.Errorf("detail %q does not begin with the field %q", e.Detail, want)
@@ -36,7 +44,7 @@ func TestDecodeRejects(t *testing.T) {
 		"unknown field":            {`{"email":"a@b.c","password":"x","admin":true}`, "admin"},
 		"key in other case":        {`{"EMAIL":"a@b.c","password":"x"}`, "email"},
 		"keys in both cases":       {`{"email":"a@b.c","EMAIL":"d@e.f","password":"x"}`, "EMAIL"},
-		"duplicate key":            {`{"email":"a@b.c","email":"d@e.f","password":"x"}`, ""},
+		"duplicate key":            {`{"email":"a@b.c","email":"d@e.f","password":"x"}`, "email"},
 		"wrong type":               {`{"email":"a@b.c","password":7}`, "password"},
 		"string too long":          {`{"email":"a@b.c","password":"` + strings.Repeat("x", 1025) + `"}`, "password"},
 		"string too short":         {`{"email":"a@b.c","password":""}`, "password"},

@@ -61,6 +61,8 @@ type Endpoint[Req, Res any] struct {
 	Origin bool
 	// OwnLimits replaces the general limit per address by Limits, for callers that are machines with few addresses.
 	OwnLimits bool
+	// IgnoreUnknown makes unknown fields be ignored rather than refused, for requests that a third party may extend.
+	IgnoreUnknown bool
 	// Cookie makes the gateway store a field of the reply as a cookie, to be read by a request field `in:"cookie:…"`.
 	Cookie *Cookie
 
@@ -113,7 +115,7 @@ const (
 	BodyJSON BodyKind = ""
 	// BodyJSONOrYAML: as BodyJSON; an application/yaml body becomes a string in Body.Field.
 	BodyJSONOrYAML BodyKind = "json_or_yaml"
-	// BodyRaw: the bytes become base64 in Body.Field, the HTTP headers an object in "headers".
+	// BodyRaw: the bytes become base64 in Body.Field, the HTTP headers an object in "headers": all, or those of Body.Headers.
 	BodyRaw BodyKind = "raw"
 	// BodyForm: the fields of an application/x-www-form-urlencoded body become fields of the request; JSON is accepted too.
 	BodyForm BodyKind = "form"
@@ -125,6 +127,9 @@ const (
 type Body struct {
 	Kind  BodyKind
 	Field string
+	// Headers are the canonical names of the HTTP headers that a BodyRaw request takes, all if empty. A name that ends in "-"
+	// stands for every header with that prefix.
+	Headers []string
 	// Upload is required for BodyParts.
 	Upload *Upload
 }
@@ -180,6 +185,7 @@ type Descriptor struct {
 	Mutating                  bool
 	Origin                    bool
 	OwnLimits                 bool
+	IgnoreUnknown             bool
 	Cookie                    *Cookie
 	Fields                    []Field
 	Request, Response         *huma.Schema
@@ -227,7 +233,7 @@ func declare[Req, Res any](e Endpoint[Req, Res]) Endpoint[Req, Res] {
 		Actor: actor, Method: method, Subject: e.Subject, Access: e.Access, Limits: e.Limits,
 		Summary: e.Summary, Doc: e.Doc, Status: e.Status, Body: e.Body, Location: e.Location,
 		Produces: e.Produces, Stream: e.Stream, Parts: e.Parts, Consent: e.Consent, Timeout: e.Timeout,
-		Concurrency: e.Concurrency, Secret: e.Secret, Origin: e.Origin, OwnLimits: e.OwnLimits, Cookie: e.Cookie,
+		Concurrency: e.Concurrency, Secret: e.Secret, Origin: e.Origin, OwnLimits: e.OwnLimits, IgnoreUnknown: e.IgnoreUnknown, Cookie: e.Cookie,
 		RequestType: reflect.TypeFor[Req](), ResponseType: reflect.TypeFor[Res](), name: actor + "." + method,
 	}
 	if e.Route != "" {
@@ -239,6 +245,9 @@ func declare[Req, Res any](e Endpoint[Req, Res]) Endpoint[Req, Res] {
 	d.Mutating = d.HTTPMethod != http.MethodGet && !e.ReadOnly
 	d.fillDefaults()
 	d.Request, d.Response = requestSchema(d.RequestType), replySchema(d.ResponseType, d.Secret)
+	if d.IgnoreUnknown {
+		resolve(d.Request).AdditionalProperties = true
+	}
 	d.Fields = fieldsOf(d.RequestType, d.Request)
 	d.check()
 	catalogue = append(catalogue, d)

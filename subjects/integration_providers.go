@@ -109,8 +109,8 @@ type LimitHeadroom struct {
 	ResetSeconds  float64 `json:"reset_seconds,omitempty" doc:"Seconds until a call is allowed again, if none is now."`
 }
 
-// ProviderStatus is the health of a provider as seen by the caller's connections.
-type ProviderStatus struct {
+// ProviderHealth is the health of a provider as seen by the caller's connections.
+type ProviderHealth struct {
 	Provider string            `json:"provider"`
 	Fault    string            `json:"fault,omitempty" doc:"Why the provider is disabled: the errors in its manifest, one per line with line and column."`
 	Breaker  string            `json:"breaker" enum:"closed,half_open,open" doc:"The worst state of the hosts' circuit breakers, in the answering process."`
@@ -121,7 +121,7 @@ type ProviderStatus struct {
 }
 
 // GetProviderStatus returns the health of a provider.
-var GetProviderStatus = declare(Endpoint[ProviderRequest, ProviderStatus]{
+var GetProviderStatus = declare(Endpoint[ProviderRequest, ProviderHealth]{
 	Subject: "weft.v1.integration.get_provider_status", Route: "GET /v1/providers/{provider}/status",
 	Access:  Scope(ScopeIntegrationsRead),
 	Summary: "A provider's health",

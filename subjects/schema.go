@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"errors"
+	"io"
 	"reflect"
 	"slices"
 	"strconv"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // registry holds the schema of every declared type. It is filled while package variables are initialised and only read
@@ -195,14 +197,39 @@ func fieldError(err error) FieldError {
 		}
 		return FieldError{Field: field + name, Message: "is required"}
 	}
-	return FieldError{Field: field, Message: detail.Message}
+	message := detail.Message
+	if strings.HasPrefix(message, "expected string to be ") {
+		// What follows a colon is the text of the library that parsed the string.
+		message, _, _ = strings.Cut(message, ": ")
+	}
+	return FieldError{Field: field, Message: message}
 }
 
+// notJSON returns the error for a message that cannot be decoded: what is wrong, and where.
 func notJSON(err error) error {
-	return &Error{
-		Code: CodeInvalid, Detail: "the message is not a JSON object, or has duplicate keys",
-		Fields: []FieldError{{Message: strings.TrimPrefix(err.Error(), "json: ")}}, Cause: err,
+	fault := &Error{Code: CodeInvalid, Detail: "the message is not valid JSON", Cause: err}
+	var syntax *jsontext.SyntacticError
+	var semantic *json.SemanticError
+	switch {
+	case errors.As(err, &syntax) && errors.Is(err, jsontext.ErrDuplicateName):
+		field := fieldOf(syntax.JSONPointer)
+		fault.Detail = field + ": given more than once"
+		fault.Fields = []FieldError{{Field: field, Message: "given more than once"}}
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		fault.Fields = []FieldError{{Message: "ends too early"}}
+	case errors.As(err, &syntax):
+		fault.Fields = []FieldError{{Message: "has a syntax error at byte " + strconv.FormatInt(syntax.ByteOffset+1, 10)}}
+	case errors.As(err, &semantic):
+		field := fieldOf(semantic.JSONPointer)
+		fault.Detail = field + ": has an unexpected type or value"
+		fault.Fields = []FieldError{{Field: field, Message: "has an unexpected type or value"}}
 	}
+	return fault
+}
+
+// fieldOf returns the path of a field as errors name it.
+func fieldOf(pointer jsontext.Pointer) string {
+	return strings.Join(slices.Collect(pointer.Tokens()), ".")
 }
 
 func decodeInto(data []byte, v any) error {
@@ -216,7 +243,7 @@ func decodeInto(data []byte, v any) error {
 	case err == nil:
 		return nil
 	case errors.As(err, &at) && errors.As(err, &corrupt):
-		return InvalidField(strings.ReplaceAll(strings.TrimPrefix(string(at.JSONPointer), "/"), "/", "."), "is not valid base64")
+		return InvalidField(fieldOf(at.JSONPointer), "is not valid base64")
 	}
 	return notJSON(err)
 }

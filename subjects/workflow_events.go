@@ -24,7 +24,7 @@ type PublishedEvent struct {
 // PublishEvent delivers an event to the caller's workflows.
 var PublishEvent = declare(Endpoint[PublishEventRequest, PublishedEvent]{
 	Subject: "weft.v1.workflow.publish_event", Route: "POST /v1/events", Status: 202,
-	Access: Scope(ScopeWorkflowsExecute), Body: Body{Kind: BodyRaw, Field: "body"}, Concurrency: 256,
+	Access: Scope(ScopeWorkflowsExecute), Body: Body{Kind: BodyRaw, Field: "body", Headers: []string{"Content-Type", "Ce-"}}, Concurrency: 256,
 	Summary: "Publish an event",
 	Doc: "Takes a CloudEvent 1.0, structured (application/cloudevents+json) or binary (ce-… headers), starts those of the caller's " +
 		"workflows that are scheduled on it, and delivers it to executions that listen for it. Over NATS it is the field `event`. " +

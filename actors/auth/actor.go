@@ -169,6 +169,7 @@ func (a *Actor) bindings() []actors.Binding {
 		actors.Bind(subjects.FinishPasskeyLogin, a.finishPasskeyLogin),
 		actors.Bind(subjects.InitiateOAuth, a.initiateOAuth),
 		actors.Bind(subjects.CompleteOAuth, a.completeOAuth),
+		actors.Bind(subjects.PostOAuth, a.postOAuth),
 		actors.Bind(subjects.ListIdentities, a.listIdentities),
 		actors.Bind(subjects.LinkIdentity, a.linkIdentity),
 		actors.Bind(subjects.UnlinkIdentity, a.unlinkIdentity),

@@ -12,7 +12,11 @@ import (
 )
 
 func (a *Actor) listUsers(ctx context.Context, req subjects.ListUsersRequest) (subjects.Page[subjects.UserAccount], error) {
-	users, err := listUsers(ctx, a.DB.DB, req.Email, req.Cursor, req.PageLimit()+1)
+	before, err := idCursor(req.Cursor)
+	if err != nil {
+		return subjects.Page[subjects.UserAccount]{}, err
+	}
+	users, err := listUsers(ctx, a.DB.DB, req.Email, before, req.PageLimit()+1)
 	return pageOf(users, req.PageLimit(), user.account, func(u user) string { return u.ID }), err
 }
 

@@ -38,7 +38,11 @@ func (a *Actor) createAPIKey(ctx context.Context, req subjects.CreateAPIKeyReque
 }
 
 func (a *Actor) listAPIKeys(ctx context.Context, req subjects.ListAPIKeysRequest) (subjects.Page[subjects.APIKey], error) {
-	keys, err := userAPIKeys(ctx, a.DB.DB, actors.CallerFrom(ctx).UserID, req.Cursor, req.PageLimit()+1)
+	after, err := idCursor(req.Cursor)
+	if err != nil {
+		return subjects.Page[subjects.APIKey]{}, err
+	}
+	keys, err := userAPIKeys(ctx, a.DB.DB, actors.CallerFrom(ctx).UserID, after, req.PageLimit()+1)
 	return pageOf(keys, req.PageLimit(), apiKey.view, func(key apiKey) string { return key.ID }), err
 }
 

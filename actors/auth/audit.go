@@ -68,7 +68,7 @@ type recorder struct {
 // publish adds an event to the outbox. Events of one user keep their order.
 func publish[T any](ctx context.Context, r *recorder, tx database.Tx, e subjects.Event[T], userID string, data T) error {
 	id := r.NewID()
-	message, err := json.Marshal(e.New(id, userID, r.Now(), data))
+	message, err := subjects.Encode(e.New(id, userID, r.Now(), data))
 	if err != nil {
 		return fmt.Errorf("encoding an event: %w", err)
 	}

@@ -96,14 +96,17 @@ func (p OAuthProvider) check(setting string) error {
 	fail := func(key, format string, args ...any) {
 		errs = append(errs, mesh.InvalidSetting(setting+"."+key, format, args...))
 	}
-	if !slices.Contains([]string{kindOpenID, kindGoogle, kindGitHub, kindMicrosoft}, p.Kind) {
-		fail("kind", "is %q, and must be google, github, microsoft or oidc", p.Kind)
+	if !slices.Contains([]string{kindOpenID, kindGoogle, kindGitHub, kindMicrosoft, kindApple}, p.Kind) {
+		fail("kind", "is %q, and must be google, github, microsoft, apple or oidc", p.Kind)
 	}
 	if u, err := url.Parse(p.Issuer); err != nil || u.Hostname() == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
 		fail("issuer", "is %q, and must be a URL without credentials, query and fragment", p.Issuer)
 	}
 	if p.ClientID == "" {
 		fail("client_id", "must not be empty")
+	}
+	if p.Kind == kindApple {
+		errs = append(errs, p.checkApple(setting))
 	}
 	if len(p.RedirectURIs) == 0 {
 		fail("redirect_uris", "must not be empty")

@@ -9,7 +9,11 @@ import (
 )
 
 func (a *Actor) listIdentities(ctx context.Context, req subjects.ListIdentitiesRequest) (subjects.Page[subjects.Identity], error) {
-	list, err := userIdentities(ctx, a.DB.DB, actors.CallerFrom(ctx).UserID, req.Cursor, req.PageLimit()+1)
+	after, err := idCursor(req.Cursor)
+	if err != nil {
+		return subjects.Page[subjects.Identity]{}, err
+	}
+	list, err := userIdentities(ctx, a.DB.DB, actors.CallerFrom(ctx).UserID, after, req.PageLimit()+1)
 	return pageOf(list, req.PageLimit(), identity.view, func(i identity) string { return i.Provider }), err
 }
 

@@ -56,7 +56,8 @@ func requireRecent(signedIn, now time.Time, bound time.Duration) error {
 
 func errProviderEmail() error {
 	return subjects.Errorf(subjects.CodeForbidden,
-		"the provider has not verified your e-mail address; register with your address, then link the provider")
+		"the provider does not vouch for an e-mail address of yours, or does not let this application read it; "+
+			"register with your address, then link the provider")
 }
 
 func errEmailTaken() error {

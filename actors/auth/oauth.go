@@ -34,7 +34,7 @@ func openOAuth(ctx context.Context, deps actors.Deps, config OAuthConfig) (*oaut
 		return nil, err
 	}
 	for id, c := range config.Providers {
-		p := &provider{OAuthProvider: c.withDefaults(id), id: id, client: client.HTTPClient()}
+		p := &provider{OAuthProvider: c.withDefaults(id), id: id, client: client.HTTPClient(), now: deps.Now}
 		if p.Kind == kindGitHub {
 			p.protocol = newGitHub(p.OAuthProvider, p.client)
 		} else {

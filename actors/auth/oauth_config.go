@@ -26,13 +26,17 @@ type OAuthConfig struct {
 
 // OAuthProvider configures one provider.
 type OAuthProvider struct {
-	// Kind is google, github, microsoft or oidc. The default is the provider's ID if that is a kind, otherwise oidc.
+	// Kind is google, github, microsoft, apple or oidc. The default is the provider's ID if that is a kind, otherwise oidc.
 	Kind string `koanf:"kind"`
-	// Issuer is the OpenID issuer. The kinds google and microsoft have defaults (microsoft: all tenants). For github it
+	// Issuer is the OpenID issuer. The kinds google, apple and microsoft have defaults (microsoft: all tenants). For github it
 	// is the URL of a GitHub Enterprise Server.
 	Issuer       string      `koanf:"issuer"`
 	ClientID     string      `koanf:"client_id"`
 	ClientSecret mesh.Secret `koanf:"client_secret"`
+	// TeamID, KeyID and PrivateKey (PEM) replace ClientSecret for the kind apple, whose secret is a token signed with that key.
+	TeamID     string      `koanf:"team_id"`
+	KeyID      string      `koanf:"key_id"`
+	PrivateKey mesh.Secret `koanf:"private_key"`
 	// Scopes replaces the default scopes of the kind. openid is always requested from an OpenID issuer.
 	Scopes []string `koanf:"scopes"`
 	// RedirectURIs lists exactly the redirect URIs that are registered at the provider. The first is the default.
@@ -45,12 +49,14 @@ const (
 	kindGoogle    = "google"
 	kindGitHub    = "github"
 	kindMicrosoft = "microsoft"
+	kindApple     = "apple"
 )
 
 var kindIssuers = map[string]string{
 	kindGoogle:    "https://accounts.google.com",
 	kindGitHub:    "https://github.com",
 	kindMicrosoft: "https://login.microsoftonline.com/common/v2.0",
+	kindApple:     "https://appleid.apple.com",
 }
 
 // maxOAuthState is the maximum of StateTTL: the browser's cookie lives no longer (subjects.InitiateOAuth).
@@ -77,6 +83,9 @@ func (p OAuthProvider) withDefaults(id string) OAuthProvider {
 		p.Scopes = []string{"openid", "email", "profile"}
 		if p.Kind == kindGitHub {
 			p.Scopes = []string{"read:user", "user:email"}
+		}
+		if p.Kind == kindApple {
+			p.Scopes = []string{"openid", "email", "name"}
 		}
 	}
 	if p.Kind != kindGitHub && !slices.Contains(p.Scopes, "openid") {

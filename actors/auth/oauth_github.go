@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -54,7 +55,14 @@ func (g *gitHub) identify(ctx context.Context, token *oauth2.Token, _ string) (p
 		Primary  bool   `json:"primary"`
 		Verified bool   `json:"verified"`
 	}
-	if err := g.get(ctx, "/user/emails", token, &emails); err != nil {
+	err := g.get(ctx, "/user/emails", token, &emails)
+	var refused *statusError
+	if errors.As(err, &refused) && (refused.status == http.StatusForbidden || refused.status == http.StatusNotFound) {
+		// A GitHub App without the permission "Email addresses", or a token without the scope user:email. The account is known by
+		// its ID and can sign in; a first sign-in is refused, because there is no verified address.
+		emails, err = nil, nil
+	}
+	if err != nil {
 		return providerAccount{}, err
 	}
 	who := providerAccount{Issuer: g.web + "/login/oauth", Name: user.Name, Picture: user.Avatar}
@@ -72,6 +80,11 @@ func (g *gitHub) identify(ctx context.Context, token *oauth2.Token, _ string) (p
 	return who, nil
 }
 
+// statusError is an answer with an unexpected status.
+type statusError struct{ status int }
+
+func (e *statusError) Error() string { return "status " + strconv.Itoa(e.status) }
+
 func (g *gitHub) get(ctx context.Context, path string, token *oauth2.Token, into any) error {
 	doing := "reading " + path + " at GitHub"
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, g.api+path, nil)
@@ -87,7 +100,7 @@ func (g *gitHub) get(ctx context.Context, path string, token *oauth2.Token, into
 	}
 	defer func() { _ = answer.Body.Close() }()
 	if answer.StatusCode != http.StatusOK {
-		return providerError(doing, fmt.Errorf("status %d", answer.StatusCode))
+		return providerError(doing, &statusError{status: answer.StatusCode})
 	}
 	if err := json.NewDecoder(answer.Body).Decode(into); err != nil {
 		return providerError(doing, err)

@@ -3,6 +3,7 @@ package auth
 import (
 	"cmp"
 	"context"
+	"net/url"
 	"regexp"
 
 	"github.com/weftmesh/weft/actors/database"
@@ -37,6 +38,23 @@ func (a *Actor) completeOAuth(ctx context.Context, req subjects.CompleteOAuthReq
 	return s, err
 }
 
+// postOAuth redirects the browser from a provider's form to the callback.
+func (a *Actor) postOAuth(_ context.Context, req subjects.CompleteOAuthRequest) (subjects.Document, error) {
+	if _, err := a.oauth.provider(req.Provider); err != nil {
+		return subjects.Document{}, err
+	}
+	query := url.Values{}
+	for name, value := range map[string]string{
+		"state": req.State, "code": req.Code, "iss": req.Issuer, "error": req.Error, "user": req.User,
+	} {
+		if value != "" {
+			query.Set(name, value)
+		}
+	}
+	// Relative to the path of the request, which a proxy may have changed.
+	return subjects.Document{Headers: map[string]string{"Location": "callback?" + query.Encode()}}, nil
+}
+
 // finishOAuth also returns the ID of the account concerned, if it is known when the callback fails.
 func (a *Actor) finishOAuth(ctx context.Context, p *provider, req subjects.CompleteOAuthRequest) (subjects.Session, string, error) {
 	none := subjects.Session{}
@@ -50,6 +68,9 @@ func (a *Actor) finishOAuth(ctx context.Context, p *provider, req subjects.Compl
 	who, token, err := p.redeem(ctx, req.Code, state)
 	if err != nil {
 		return none, state.UserID, err
+	}
+	if p.Kind == kindApple {
+		who = who.withPostedName(req.User)
 	}
 	if state.links() {
 		u, twoFactors, err := a.identities.finishLink(ctx, p, state, who, token)

@@ -38,6 +38,8 @@ type openIDProvider struct {
 	mu sync.Mutex
 	// forge replaces the claims, or the whole ID token, of later responses.
 	forge func(claims jwt.MapClaims, sign func(jwt.MapClaims) string) string
+	// changeRequest changes the form of a token request.
+	changeRequest func(url.Values)
 	// changeMetadata changes the provider's metadata.
 	changeMetadata func(map[string]any)
 	// requests and answers are those of the token endpoint.
@@ -97,11 +99,19 @@ func (op *openIDProvider) hook(t testing.TB, next http.Handler) http.Handler {
 		if err != nil {
 			t.Error(err)
 		}
-		r.Body = io.NopCloser(bytes.NewReader(sent))
 		form, err := url.ParseQuery(string(sent))
 		if err != nil {
 			t.Error(err)
 		}
+		op.mu.Lock()
+		change := op.changeRequest
+		op.mu.Unlock()
+		if token && change != nil {
+			change(form)
+			sent = []byte(form.Encode())
+			r.ContentLength = int64(len(sent))
+		}
+		r.Body = io.NopCloser(bytes.NewReader(sent))
 		answer := httptest.NewRecorder()
 		next.ServeHTTP(answer, r)
 		var body map[string]any

@@ -21,6 +21,7 @@ type provider struct {
 	id       string
 	client   *http.Client
 	protocol providerProtocol
+	now      func() time.Time
 }
 
 // endpoints are a provider's URLs and issuer.
@@ -43,10 +44,22 @@ type providerProtocol interface {
 // callTimeout bounds one call to a provider.
 const callTimeout = 8 * time.Second
 
+// oauth2 returns the client's configuration for authorization requests.
 func (p *provider) oauth2(e endpoints, redirectURI string) *oauth2.Config {
-	return &oauth2.Config{
-		ClientID: p.ClientID, ClientSecret: p.ClientSecret.Reveal(), Endpoint: e.Endpoint, RedirectURL: redirectURI, Scopes: p.Scopes,
+	return &oauth2.Config{ClientID: p.ClientID, Endpoint: e.Endpoint, RedirectURL: redirectURI, Scopes: p.Scopes}
+}
+
+// authenticated returns the client's configuration for token requests.
+func (p *provider) authenticated(e endpoints, redirectURI string) (*oauth2.Config, error) {
+	config := p.oauth2(e, redirectURI)
+	config.ClientSecret = p.ClientSecret.Reveal()
+	if p.Kind == kindApple {
+		var err error
+		if config.ClientSecret, err = p.appleSecret(p.now()); err != nil {
+			return nil, err
+		}
 	}
+	return config, nil
 }
 
 // authorizationURL returns the URL to which the browser is sent with a state.
@@ -56,8 +69,11 @@ func (p *provider) authorizationURL(ctx context.Context, state string, s oauthSt
 		return "", err
 	}
 	options := []oauth2.AuthCodeOption{oauth2.S256ChallengeOption(s.Verifier), oauth2.SetAuthURLParam("nonce", s.Nonce)}
-	if p.Kind == kindGoogle {
+	switch p.Kind {
+	case kindGoogle:
 		options = append(options, oauth2.AccessTypeOffline)
+	case kindApple: // required for its scopes; PostOAuth receives the form
+		options = append(options, oauth2.SetAuthURLParam("response_mode", "form_post"))
 	}
 	return p.oauth2(e, s.RedirectURI).AuthCodeURL(state, options...), nil
 }
@@ -68,7 +84,11 @@ func (p *provider) redeem(ctx context.Context, code string, s oauthState) (provi
 	if err != nil {
 		return providerAccount{}, nil, err
 	}
-	token, err := p.oauth2(e, s.RedirectURI).Exchange(p.withClient(ctx), code, oauth2.VerifierOption(s.Verifier))
+	config, err := p.authenticated(e, s.RedirectURI)
+	if err != nil {
+		return providerAccount{}, nil, err
+	}
+	token, err := config.Exchange(p.withClient(ctx), code, oauth2.VerifierOption(s.Verifier))
 	if err != nil {
 		if isGrantRefused(err) {
 			return providerAccount{}, nil, subjects.InvalidField("code", "invalid or expired code; begin again")
@@ -88,7 +108,11 @@ func (p *provider) refresh(ctx context.Context, refreshToken string) (*oauth2.To
 	if err != nil {
 		return nil, err
 	}
-	return p.oauth2(e, "").TokenSource(p.withClient(ctx), &oauth2.Token{RefreshToken: refreshToken}).Token()
+	config, err := p.authenticated(e, "")
+	if err != nil {
+		return nil, err
+	}
+	return config.TokenSource(p.withClient(ctx), &oauth2.Token{RefreshToken: refreshToken}).Token()
 }
 
 func (p *provider) withClient(ctx context.Context) context.Context {

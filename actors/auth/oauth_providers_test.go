@@ -1,19 +1,27 @@
 package auth_test
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
+	"encoding/pem"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"strconv"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/weftmesh/weft/actors/auth"
+	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -26,6 +34,7 @@ type gitHub struct {
 	id     int64
 	login  string
 	emails []map[string]any
+	app    atomic.Bool // a GitHub App without the permission to read addresses
 }
 
 var gitHubsByURL sync.Map // by URL
@@ -41,7 +50,13 @@ func withGitHub(c *auth.Config) {
 	mux.HandleFunc("GET /api/v3/user", g.read(func() any {
 		return map[string]any{"id": g.id, "login": g.login, "name": nil, "avatar_url": "https://avatars.example/u/4711"}
 	}))
-	mux.HandleFunc("GET /api/v3/user/emails", g.read(func() any { return g.emails }))
+	mux.HandleFunc("GET /api/v3/user/emails", func(w http.ResponseWriter, r *http.Request) {
+		if g.app.Load() {
+			http.Error(w, `{"message":"Resource not accessible by integration"}`, http.StatusForbidden)
+			return
+		}
+		g.read(func() any { return g.emails })(w, r)
+	})
 	g.url = httptest.NewServer(mux).URL
 	gitHubsByURL.Store(g.url, g)
 	if c.OAuth.Providers == nil {
@@ -144,6 +159,101 @@ func TestGitHub(t *testing.T) {
 			t.Errorf("field is %s", e.Fields[0].Field)
 		}
 	}, withGitHub)
+}
+
+// A GitHub App may lack the permission to read addresses: a known user signs in, a new one gets the reason.
+func TestGitHubAppWithoutAddresses(t *testing.T) {
+	b := onSQLite(t, withGitHub)
+	g := gitHubOf(b.config)
+	first, err := b.gitHubSignIn(g)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.app.Store(true)
+	if again, err := b.gitHubSignIn(g); err != nil || again.User.ID != first.User.ID {
+		t.Errorf("a known user: %+v, %v", again.User, err)
+	}
+	g.update(func() { g.id = 4712 })
+	_, err = b.gitHubSignIn(g)
+	if e := requireCode(t, err, subjects.CodeForbidden); !strings.Contains(e.Detail, "let this application read it") {
+		t.Errorf("a new user gets: %s", e.Detail)
+	}
+}
+
+// email_verified is a boolean. A string does not count, except with Apple, which documents it.
+func TestEmailVerifiedAsAString(t *testing.T) {
+	op := startProvider(t)
+	b := onSQLite(t, withProvider(op))
+	for _, value := range []any{"true", "1", 1, "false", nil, []any{true}} {
+		op.update(func() {
+			op.forge = func(c jwt.MapClaims, sign func(jwt.MapClaims) string) string {
+				c["email"], c["email_verified"] = "ada@example.com", value
+				return sign(c)
+			}
+		})
+		if _, err := b.oauthSignIn(op, "ada"); subjects.CodeOf(err) != subjects.CodeForbidden {
+			t.Errorf("email_verified %#v: %v", value, err)
+		}
+	}
+}
+
+// TestApple makes the provider behave like Apple: it takes a client secret that is a signed token, answers with strings for booleans,
+// and posts the user's name beside the code.
+func TestApple(t *testing.T) {
+	op := startProvider(t)
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	op.update(func() {
+		op.changeMetadata = func(m map[string]any) { m["token_endpoint_auth_methods_supported"] = []string{"client_secret_post"} }
+		op.forge = func(c jwt.MapClaims, sign func(jwt.MapClaims) string) string {
+			c["email"], c["email_verified"], c["is_private_email"] = "ada@privaterelay.appleid.com", "true", "true"
+			for _, name := range []string{"name", "given_name", "family_name"} {
+				delete(c, name)
+			}
+			return sign(c)
+		}
+		op.changeRequest = func(form url.Values) {
+			claims := jwt.RegisteredClaims{}
+			token, err := jwt.ParseWithClaims(form.Get("client_secret"), &claims, func(*jwt.Token) (any, error) { return &key.PublicKey, nil },
+				jwt.WithValidMethods([]string{"ES256"}), jwt.WithAudience(op.url), jwt.WithIssuer("TEAM"), jwt.WithSubject(clientID), jwt.WithExpirationRequired())
+			if err != nil || token.Header["kid"] != "KEY" {
+				t.Errorf("the client secret: %+v, %v", token, err)
+			}
+			form.Set("client_secret", clientSecret)
+		}
+	})
+	b := onSQLite(t, withProvider(op, func(p *auth.OAuthProvider) {
+		p.Kind, p.ClientSecret, p.TeamID, p.KeyID = "apple", "", "TEAM", "KEY"
+		p.PrivateKey = mesh.Secret(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+		p.Scopes = []string{"openid", "email"}
+	}))
+	start := b.initiateOAuth("corp")
+	address, err := url.Parse(start.AuthorizationURL)
+	if err != nil || address.Query().Get("response_mode") != "form_post" {
+		t.Fatalf("the browser is sent to %s", start.AuthorizationURL)
+	}
+	query := address.Query()
+	query.Del("response_mode") // this provider would write a form
+	address.RawQuery = query.Encode()
+	posted := callback("corp", start, op.authorize(t, address.String(), "ada"))
+	posted.Binding, posted.User = "", `{"name":{"firstName":"Ada","lastName":"King"},"email":"eve@example.com"}`
+	document := mustCall(b, subjects.PostOAuth, posted, "")
+	location, err := url.Parse(document.Headers["Location"])
+	if err != nil || location.Host != "" || location.Path != "callback" {
+		t.Fatalf("redirected to %s", document.Headers["Location"])
+	}
+	request := callback("corp", start, location.Query())
+	request.User = location.Query().Get("user")
+	session, err := call(b, subjects.CompleteOAuth, request, "")
+	if err != nil || session.User.Email != "ada@privaterelay.appleid.com" || session.User.FirstName != "Ada" || session.User.LastName != "King" {
+		t.Errorf("signed in as %+v, %v", session.User, err)
+	}
 }
 
 // TestMicrosoft makes the provider behave like Microsoft for applications of all tenants: the metadata have a template

@@ -77,28 +77,24 @@ func (c claims) text(name string) string {
 	return s
 }
 
-// boolean reads a boolean, which some providers send as a string or a number.
-func (c claims) boolean(name string) bool {
-	switch v := c[name].(type) {
-	case bool:
-		return v
-	case string:
-		return v == "true" || v == "1"
-	case float64:
-		return v == 1
+// emailVerified reports whether the provider has verified the address. The claim is a boolean (OpenID Connect Core §5.1): a string
+// such as "false" counts as unverified. Two kinds differ by their documentation: Apple may send the string "true"; Microsoft lets
+// tenants set any address as email, so its own claim xms_edov is read, which may be a boolean, a number or a string.
+func (c claims) emailVerified(kind string) bool {
+	switch kind {
+	case kindApple:
+		return c["email_verified"] == true || c["email_verified"] == "true"
+	case kindMicrosoft:
+		v := c["xms_edov"]
+		return v == true || v == "true" || v == "1" || v == float64(1)
 	}
-	return false
+	return c["email_verified"] == true
 }
 
-// toAccount converts claims. Microsoft lets tenants set any address as email, so its own claim xms_edov is read instead
-// of email_verified.
+// toAccount converts claims.
 func (c claims) toAccount(kind, issuer, subject string) providerAccount {
-	vouched := c.boolean("email_verified")
-	if kind == kindMicrosoft {
-		vouched = c.boolean("xms_edov")
-	}
 	return providerAccount{
-		Issuer: issuer, Subject: subject, Email: c.text("email"), EmailVerified: vouched && c.text("email") != "",
+		Issuer: issuer, Subject: subject, Email: c.text("email"), EmailVerified: c.emailVerified(kind) && c.text("email") != "",
 		Name: c.text("name"), FirstName: c.text("given_name"), LastName: c.text("family_name"),
 		Picture: c.text("picture"), Locale: c.text("locale"), TimeZone: c.text("zoneinfo"),
 	}
@@ -134,10 +130,11 @@ func (w providerAccount) applyTo(u user) user {
 	return u
 }
 
+// truncateName returns a provider's name as an account may have it: without hidden characters, and at most maxNameRunes long.
 func truncateName(s string) string {
 	name, err := cleanName("name", s)
 	if err != nil {
-		return ""
+		name = visibleName(s)
 	}
 	if runes := []rune(name); len(runes) > maxNameRunes {
 		name = string(runes[:maxNameRunes])

@@ -96,7 +96,11 @@ func (a *Actor) finishPasskeyRegistration(
 }
 
 func (a *Actor) listPasskeys(ctx context.Context, req subjects.ListPasskeysRequest) (subjects.Page[subjects.Passkey], error) {
-	list, err := userPasskeys(ctx, a.DB.DB, actors.CallerFrom(ctx).UserID, req.Cursor, req.PageLimit()+1)
+	after, err := idCursor(req.Cursor)
+	if err != nil {
+		return subjects.Page[subjects.Passkey]{}, err
+	}
+	list, err := userPasskeys(ctx, a.DB.DB, actors.CallerFrom(ctx).UserID, after, req.PageLimit()+1)
 	return pageOf(list, req.PageLimit(), passkey.view, func(p passkey) string { return p.ID }), err
 }
 

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"golang.org/x/crypto/bcrypt"
+	"golang.org/x/text/unicode/norm"
 
 	"github.com/weftmesh/weft/subjects"
 )
@@ -166,6 +167,8 @@ func (p *passwordHasher) compare(stored, password string) (ok, stale bool, err e
 	return err == nil, id != p.pepper || cost != p.cost, err
 }
 
+// peppered returns the input of bcrypt. The password is normalised, because keyboards type the same character as different code
+// points (NIST SP 800-63B §3.1.1.2). NFC rather than NFKC is used, so that no characters that look different become the same.
 func (p *passwordHasher) peppered(id, password string) []byte {
-	return base64.StdEncoding.AppendEncode(nil, mac(p.peppers[id], password))
+	return base64.StdEncoding.AppendEncode(nil, mac(p.peppers[id], norm.NFC.String(password)))
 }

@@ -95,13 +95,14 @@ func (p *passwordPolicy) check(password string, u user) error {
 	if err != nil {
 		return err
 	}
+	password = norm.NFC.String(password) // as it is hashed
 	length := utf8.RuneCountInString(password)
 	switch {
 	case length < p.min:
 		return subjects.InvalidField(field, "has fewer than %d characters", p.min)
 	case length > p.max:
 		return subjects.InvalidField(field, "has more than %d characters", p.max)
-	case p.isCommon(password), known[strings.ToLower(norm.NFC.String(password))]:
+	case p.isCommon(password), known[strings.ToLower(password)]:
 		return subjects.InvalidField(field, "is a common or breached password")
 	case isOwnData(password, u):
 		return subjects.InvalidField(field, "is too similar to your name or address")

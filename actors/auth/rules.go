@@ -3,11 +3,14 @@ package auth
 import (
 	"net/mail"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 	_ "time/tzdata" // time zones for containers without zoneinfo files
 	"unicode"
 	"unicode/utf8"
+
+	"golang.org/x/net/idna"
 
 	"golang.org/x/text/language"
 	"golang.org/x/text/unicode/norm"
@@ -56,25 +59,81 @@ func (u user) profile() subjects.Profile {
 // maxEmail is the maximum length of an address (RFC 5321 §4.5.3.1.3).
 const maxEmail = 254
 
-// normalEmail returns the form of an address by which accounts are found: lower case, NFC. It refuses anything but a
-// plain address, such as a display name, quotes or a comment.
+// normalEmail returns the form of an address by which accounts are found and to which mail is sent: lower case, NFC, with the
+// domain in ASCII (the A-labels of RFC 5890), which every mail server accepts. It refuses anything but a plain address, such as a
+// display name, quotes or a comment.
 func normalEmail(s string) (string, error) {
 	s = norm.NFC.String(strings.TrimSpace(s))
 	address, err := mail.ParseAddress(s)
-	if err != nil || address.Name != "" || address.Address != s || len(s) > maxEmail || strings.ContainsAny(s, "\"\\ ") {
-		return "", subjects.InvalidField("email", "is not a plain e-mail address")
+	if err != nil || address.Name != "" || address.Address != s || strings.ContainsAny(s, "\"\\ ") {
+		return "", errEmail()
 	}
-	return strings.ToLower(s), nil
+	at := strings.LastIndexByte(s, '@')
+	local, domain := s[:at], s[at+1:]
+	if !isASCII(domain) {
+		if domain, err = idna.Lookup.ToASCII(domain); err != nil {
+			return "", errEmail()
+		}
+	}
+	s = strings.ToLower(local + "@" + domain)
+	if len(s) > maxEmail {
+		return "", errEmail()
+	}
+	return s, nil
 }
 
-// cleanName trims a name. It refuses control and invisible formatting characters.
+func errEmail() error { return subjects.InvalidField("email", "is not a plain e-mail address") }
+
+func isASCII(s string) bool {
+	return strings.IndexFunc(s, func(r rune) bool { return r > unicode.MaxASCII }) < 0
+}
+
+// cleanName trims a name. It refuses control and invisible formatting characters, except the joiners that some scripts need.
 func cleanName(field, s string) (string, error) {
 	s = norm.NFC.String(strings.TrimSpace(s))
-	hidden := func(r rune) bool { return unicode.IsControl(r) || unicode.Is(unicode.Cf, r) }
-	if !utf8.ValidString(s) || strings.ContainsFunc(s, hidden) {
+	if !utf8.ValidString(s) || visibleName(s) != s {
 		return "", subjects.InvalidField(field, "has control or invisible characters")
 	}
 	return s, nil
+}
+
+// Joiners, which are invisible but change how some scripts are written.
+const (
+	zeroWidthNonJoiner = '\u200c'
+	zeroWidthJoiner    = '\u200d'
+)
+
+// visibleName returns a name without control and invisible formatting characters. A joiner is kept where the rule CONTEXTJ of IDNA
+// (RFC 5892, appendices A.1 and A.2) allows it, such as in Persian and Sinhala names.
+func visibleName(s string) string {
+	s = norm.NFC.String(strings.TrimSpace(strings.ToValidUTF8(s, "")))
+	words := strings.FieldsFunc(s, func(r rune) bool { return !isWordRune(r) })
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == zeroWidthNonJoiner || r == zeroWidthJoiner:
+			if slices.ContainsFunc(words, hasStrayJoiner) {
+				return -1
+			}
+		case unicode.IsControl(r) || unicode.Is(unicode.Cf, r):
+			return -1
+		}
+		return r
+	}, s)
+}
+
+func isWordRune(r rune) bool {
+	return unicode.IsLetter(r) || unicode.IsMark(r) || r == zeroWidthNonJoiner || r == zeroWidthJoiner
+}
+
+var joinerRule = idna.New(idna.CheckJoiners(true), idna.MapForLookup())
+
+// hasStrayJoiner reports whether a word has a joiner where CONTEXTJ does not allow it.
+func hasStrayJoiner(word string) bool {
+	if !strings.ContainsRune(word, zeroWidthNonJoiner) && !strings.ContainsRune(word, zeroWidthJoiner) {
+		return false
+	}
+	_, err := joinerRule.ToASCII(word)
+	return err != nil
 }
 
 // cleanLocale returns the canonical form of a BCP 47 tag, or the default for an empty string.
@@ -94,7 +153,7 @@ func cleanTimeZone(s string) (string, error) {
 	if s == "" {
 		return defaultTimeZone, nil
 	}
-	if _, err := time.LoadLocation(s); err != nil || s == "Local" {
+	if _, err := subjects.LoadTimeZone(s); err != nil {
 		return "", subjects.InvalidField("time_zone", "is not an IANA time zone")
 	}
 	return s, nil

@@ -59,17 +59,21 @@ func (a *Actor) logout(ctx context.Context, req subjects.LogoutRequest) (subject
 func (a *Actor) listSessions(ctx context.Context, req subjects.ListSessionsRequest) (subjects.Page[subjects.SessionInfo], error) {
 	caller := actors.CallerFrom(ctx)
 	page := subjects.Page[subjects.SessionInfo]{Items: []subjects.SessionInfo{}}
+	before, err := idCursor(req.Cursor)
+	if err != nil {
+		return page, err
+	}
 	list, err := a.sessions.list(ctx, caller.UserID)
 	if err != nil {
 		return page, err
 	}
 	// IDs increase with time and the list is the newest first, so IDs after the cursor are smaller.
 	for _, s := range list {
-		if req.Cursor != "" && s.ID >= req.Cursor {
+		if before != "" && s.ID >= before {
 			continue
 		}
 		if len(page.Items) == req.PageLimit() {
-			page.NextCursor = page.Items[len(page.Items)-1].SessionID
+			page.NextCursor = actors.EncodeCursor(page.Items[len(page.Items)-1].SessionID)
 			break
 		}
 		page.Items = append(page.Items, s.view(caller.SessionID))

@@ -8,6 +8,7 @@ import (
 
 	"github.com/uptrace/bun"
 
+	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -79,12 +80,21 @@ func pageOf[R, V any](rows []R, limit int, view func(R) V, cursor func(R) string
 	page := subjects.Page[V]{Items: []V{}}
 	if len(rows) > limit {
 		rows = rows[:limit]
-		page.NextCursor = cursor(rows[limit-1])
+		page.NextCursor = actors.EncodeCursor(cursor(rows[limit-1]))
 	}
 	for _, row := range rows {
 		page.Items = append(page.Items, view(row))
 	}
 	return page
+}
+
+// idCursor decodes the cursor of a list that is sorted by one column; "" if there is none.
+func idCursor(cursor string) (string, error) {
+	key, err := actors.DecodeCursor(cursor, 1)
+	if err != nil {
+		return "", err
+	}
+	return key[0], nil
 }
 
 // addUser adds an account. If the address is taken, it adds nothing and returns the account that has it.

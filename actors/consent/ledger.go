@@ -60,7 +60,7 @@ func (a *Actor) recordChange(ctx context.Context, tx database.Tx, c consentRow, 
 	if err != nil {
 		return err
 	}
-	event, err := json.Marshal(subjects.ConsentChanged.New(e.ID, c.UserID, a.Now(), e.resource()))
+	event, err := subjects.Encode(subjects.ConsentChanged.New(e.ID, c.UserID, a.Now(), e.resource()))
 	if err != nil {
 		return fmt.Errorf("encoding an event: %w", err)
 	}

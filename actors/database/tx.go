@@ -27,10 +27,13 @@ const (
 
 // Transaction is an open transaction with the functions to run after its commit. It ends with Commit or Rollback.
 type Transaction struct {
-	db    *DB
-	tx    bun.Tx
-	end   context.CancelFunc // cancels the transaction's context
-	hooks []func()
+	db       *DB
+	tx       bun.Tx
+	lifetime context.Context    //nolint:containedctx // the transaction's: savepoints are set and rolled back under it
+	end      context.CancelFunc // cancels lifetime
+	hooks    []func()
+	// broken is set if a savepoint could not be rolled back. The whole transaction has then been rolled back.
+	broken error
 	// uncached means that the transaction writes no table that a RowCache reads, see DB.RunUncached.
 	uncached bool
 }
@@ -171,7 +174,7 @@ func (db *DB) beginTx(lifetime context.Context) (*Transaction, error) {
 		}
 		return nil, err
 	}
-	return &Transaction{db: db, tx: tx, end: end}, nil
+	return &Transaction{db: db, tx: tx, lifetime: lifetime, end: end}, nil
 }
 
 // Rollback rolls the transaction back.
@@ -183,6 +186,9 @@ func (o *Transaction) Rollback() {
 // Commit commits the transaction and runs its AfterCommit functions. After an error it is unknown whether it was committed.
 func (o *Transaction) Commit() error {
 	defer o.end()
+	if o.broken != nil {
+		return fmt.Errorf("committing transaction: %w", o.broken)
+	}
 	count := uint64(1)
 	if o.uncached {
 		count = 0
@@ -199,9 +205,18 @@ func (o *Transaction) Commit() error {
 	return nil
 }
 
-// savepoint runs fn in a savepoint of o, so that an error of fn undoes only fn's changes.
+// savepoint runs fn in a savepoint of o, so that an error of fn undoes only fn's changes. The savepoint is set, released and rolled
+// back under the transaction's context, because ctx may have ended when fn returns. If the rollback fails, the whole transaction
+// is rolled back and Commit fails: SQLite ends a transaction by itself when a statement is interrupted, and later statements
+// would be committed one by one.
 func (o *Transaction) savepoint(ctx context.Context, fn func(ctx context.Context, tx bun.Tx) error) error {
-	nested, err := o.tx.BeginTx(ctx, nil)
+	if o.broken != nil {
+		return fmt.Errorf("setting savepoint: %w", o.broken)
+	}
+	if ctx.Err() != nil {
+		return fmt.Errorf("setting savepoint: %w", context.Cause(ctx))
+	}
+	nested, err := o.tx.BeginTx(o.lifetime, nil)
 	if err != nil {
 		return fmt.Errorf("setting savepoint: %w", Classify(err))
 	}
@@ -209,9 +224,13 @@ func (o *Transaction) savepoint(ctx context.Context, fn func(ctx context.Context
 	o.tx = nested
 	defer func() {
 		o.tx = outer
-		if !done {
-			o.hooks = o.hooks[:hooks]
-			_ = nested.Rollback()
+		if done {
+			return
+		}
+		o.hooks = o.hooks[:hooks]
+		if err := nested.Rollback(); err != nil && o.broken == nil {
+			o.broken = fmt.Errorf("rolling back to a savepoint: %w", Classify(err))
+			_ = nested.Tx.Rollback() // the whole transaction
 		}
 	}()
 	if err := fn(context.WithValue(ctx, transactionKey{}, o), nested); err != nil {

@@ -64,6 +64,57 @@ func TestAfterCommit(t *testing.T) {
 	})
 }
 
+// An error of a nested RunInTx undoes its changes alone, also if the nested call's context has ended: after its statements, or
+// during one of them. Where the database has then given up the whole transaction, its commit fails and nothing of it is kept.
+func TestSavepointOfAnEndedContext(t *testing.T) {
+	actortest.OnEach(t, func(t *testing.T, kind actortest.Database) {
+		for name, during := range map[string]bool{"between statements": false, "during a statement": true} {
+			db := kind.Open(t, "auth", actortest.Things)
+			slow := "INSERT INTO things (id) " +
+				"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000000) SELECT 'slow' || max(i) FROM n"
+			if db.Dialect() == database.DialectPostgres {
+				slow = "INSERT INTO things (id) SELECT 'slow' FROM pg_sleep(0.5)"
+			}
+			err := db.RunInTx(t.Context(), func(ctx context.Context, _ bun.Tx) error {
+				if err := db.RunInTx(ctx, adding("before", nil)); err != nil {
+					return err
+				}
+				limit := time.Hour
+				if during {
+					limit = 50 * time.Millisecond
+				}
+				inner, cancel := context.WithTimeout(ctx, limit)
+				defer cancel()
+				nested := db.RunInTx(inner, func(ctx context.Context, tx bun.Tx) error {
+					if err := actortest.AddThing(ctx, tx, "undone"); err != nil {
+						return err
+					}
+					if !during {
+						cancel()
+						return errFailed
+					}
+					_, err := tx.ExecContext(ctx, slow)
+					return err
+				})
+				if nested == nil {
+					t.Errorf("%s: the nested transaction succeeded", name)
+				}
+				return db.RunInTx(ctx, adding("after", nil))
+			})
+			var kept []string
+			if err := db.NewSelect().TableExpr("things").Column("id").Order("id").Scan(t.Context(), &kept); err != nil {
+				t.Fatal(err)
+			}
+			switch {
+			case !during && (err != nil || fmt.Sprint(kept) != "[after before]"):
+				t.Errorf("%s: kept %v, %v", name, kept, err)
+			case during && (err == nil && fmt.Sprint(kept) != "[after before]" || err != nil && len(kept) != 0):
+				t.Errorf("%s: kept %v, %v", name, kept, err)
+			}
+		}
+	})
+}
+
 func TestDetachedOutsideATransaction(t *testing.T) {
 	t.Parallel()
 	db := actortest.OpenDatabase(t, database.Config{Actor: "auth", DataDir: t.TempDir()})

@@ -233,6 +233,33 @@ func TestDoFailures(t *testing.T) {
 }
 
 // A step is committed at once and not run again by a retry of its call, which runs the rest of the handler.
+var errTransient = errors.New("transient")
+
+// A claim that meets the release of another copy's reservation is made again.
+func TestClaimMeetsARelease(t *testing.T) {
+	t.Parallel()
+	kind := actortest.Postgres(t)
+	if kind.Name == "" {
+		return
+	}
+	db := kind.Open(t, "auth", actortest.Things)
+	first := newIdem(t, db)
+	stores := []*idempotency.Store{first.Store, first.over(db), first.over(db), first.over(db)}
+	var group sync.WaitGroup
+	for n := range 4 * len(stores) {
+		group.Go(func() {
+			for range 100 {
+				_, _, err := stores[n%len(stores)].Do(t.Context(), keyed("k"), []byte("hash"), nil,
+					func(context.Context) (idempotency.Answer, error) { return idempotency.Answer{}, errTransient })
+				if !errors.Is(err, errTransient) && !errors.Is(err, idempotency.ErrInProgress) {
+					t.Errorf("Do: %v", err)
+				}
+			}
+		})
+	}
+	group.Wait()
+}
+
 func TestStepRunsOnce(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, kind actortest.Database) {
 		i, no := newIdem(t, kind.Open(t, "auth", actortest.Things)), errors.New("no")

@@ -3,6 +3,8 @@ package idempotency
 import (
 	"context"
 	"crypto/subtle"
+	"database/sql"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -46,25 +48,32 @@ func (s *Store) claim(ctx context.Context, id, owner string, hash []byte) (r rec
 	row := reservation{
 		ID: id, Owner: owner, LeaseUntil: s.leaseUntil(ctx).UnixMicro(), ExpiresAt: now.Add(s.cfg.Keep).UnixMicro(), Sealed: sealed,
 	}
-	err = s.cfg.DB.RunDetached(ctx, func(ctx context.Context, tx bun.Tx) error {
-		r, state = fresh, claimMine
-		inserted, err := tx.NewInsert().Model(&row).On("CONFLICT (id) DO NOTHING").Returning("NULL").Exec(ctx)
-		if err != nil {
+	for {
+		err = s.cfg.DB.RunDetached(ctx, func(ctx context.Context, tx bun.Tx) error {
+			r, state = fresh, claimMine
+			inserted, err := tx.NewInsert().Model(&row).On("CONFLICT (id) DO NOTHING").Returning("NULL").Exec(ctx)
+			if err != nil {
+				return err
+			}
+			if n, err := inserted.RowsAffected(); err != nil || n == 1 {
+				return err
+			}
+			r, state, err = s.claimExisting(ctx, tx, row, fresh)
 			return err
+		})
+		if !errors.Is(err, sql.ErrNoRows) {
+			break
 		}
-		if n, err := inserted.RowsAffected(); err != nil || n == 1 {
-			return err
-		}
-		r, state, err = s.claimExisting(ctx, tx, row, fresh)
-		return err
-	})
+		// Another copy released the reservation after the insertion had found it.
+	}
 	if err != nil {
 		return r, state, fmt.Errorf("reserving idempotency key: %w", err)
 	}
 	return r, state, nil
 }
 
-// claimExisting claims a key that has a row. row and fresh are this call's reservation.
+// claimExisting claims a key that has a row. row and fresh are this call's reservation. It returns sql.ErrNoRows if the row has
+// been released in the meantime.
 func (s *Store) claimExisting(ctx context.Context, tx bun.Tx, row reservation, fresh record) (record, claimState, error) {
 	var old reservation
 	query := tx.NewSelect().Model(&old).Where("id = ?", row.ID)

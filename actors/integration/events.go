@@ -2,7 +2,6 @@ package integration
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 
 	"github.com/weftmesh/weft/actors"
@@ -34,7 +33,7 @@ func (a *Actor) eraseUser(ctx context.Context, who subjects.AccountDeletion) (it
 // publishChange adds an event about a connection to the outbox, in the transaction that changes the connection.
 func publishChange(ctx context.Context, d actors.Deps, tx database.Tx, event subjects.Event[subjects.ConnectionChange], c connectionRow) error {
 	id := d.NewID()
-	data, err := json.Marshal(event.New(id, c.UserID, d.Now(), subjects.ConnectionChange{
+	data, err := subjects.Encode(event.New(id, c.UserID, d.Now(), subjects.ConnectionChange{
 		IntegrationID: c.ID, Provider: c.Provider, Label: c.Label, Reason: c.Reason,
 	}))
 	if err != nil {

@@ -88,10 +88,10 @@ func (a *Actor) getProvider(_ context.Context, r subjects.ProviderRequest) (subj
 const shownFailures = 10
 
 // providerStatus is a provider's status for the caller: it contains no hosts or errors of other users.
-func (a *Actor) providerStatus(ctx context.Context, r subjects.ProviderRequest) (subjects.ProviderStatus, error) {
-	none := subjects.ProviderStatus{}
+func (a *Actor) providerStatus(ctx context.Context, r subjects.ProviderRequest) (subjects.ProviderHealth, error) {
+	none := subjects.ProviderHealth{}
 	if _, fault := a.registry.get(r.Provider); fault != "" {
-		return subjects.ProviderStatus{
+		return subjects.ProviderHealth{
 			Provider: r.Provider, Breaker: breakerClosed, Hosts: map[string]string{}, Failures: []subjects.ProviderFailure{}, Fault: fault,
 		}, nil
 	}
@@ -111,7 +111,7 @@ func (a *Actor) providerStatus(ctx context.Context, r subjects.ProviderRequest) 
 	if err != nil {
 		return none, err
 	}
-	s := subjects.ProviderStatus{Provider: p.ID, Hosts: map[string]string{}, Probe: lastSetupProbe(rows), Failures: []subjects.ProviderFailure{}}
+	s := subjects.ProviderHealth{Provider: p.ID, Hosts: map[string]string{}, Probe: lastSetupProbe(rows), Failures: []subjects.ProviderFailure{}}
 	if hasFixedHosts(p) {
 		s.Hosts = a.breakers.States(p.ID)
 	}
@@ -146,7 +146,7 @@ func lastSetupProbe(rows []connectionRow) *subjects.ProviderProbe {
 }
 
 // addScheduledProbe sets a status's probe to the newest scheduled one, if that is newer than the one it has.
-func (a *Actor) addScheduledProbe(ctx context.Context, userID string, s *subjects.ProviderStatus) error {
+func (a *Actor) addScheduledProbe(ctx context.Context, userID string, s *subjects.ProviderHealth) error {
 	p, err := lastProbeTo(ctx, a.DB.DB, userID, s.Provider)
 	at := time.UnixMicro(p.At).UTC()
 	if err != nil || p.At == 0 || s.Probe != nil && s.Probe.At.After(at) {

@@ -48,7 +48,7 @@ func (a *Actor) notify(ctx context.Context, eventID, userID, category string, c 
 	n := notificationRow{ID: a.NewID(), UserID: userID, Category: category, InApp: true, DedupeKey: &key, CreatedAt: now}
 	c.Data = make(map[string]json.RawMessage, len(data))
 	for name, value := range data {
-		encoded, err := json.Marshal(value)
+		encoded, err := subjects.Encode(value)
 		if err != nil {
 			return fmt.Errorf("encoding data: %w", err)
 		}

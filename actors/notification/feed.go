@@ -2,7 +2,6 @@ package notification
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 
 	"github.com/nats-io/nats.go"
@@ -36,7 +35,7 @@ func (a *Actor) publishNotification(ctx context.Context, tx database.Tx, n notif
 
 // publish adds one event to a user's feed through the outbox.
 func (a *Actor) publish(ctx context.Context, tx database.Tx, userID, event string, data any) error {
-	body, err := json.Marshal(data)
+	body, err := subjects.Encode(data)
 	if err != nil {
 		return fmt.Errorf("encoding an event: %w", err)
 	}

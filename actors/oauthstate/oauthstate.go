@@ -73,6 +73,10 @@ func (s *Store[T]) Take(ctx context.Context, state string, admit func(T) error) 
 		return none, err
 	}
 	plain, err := s.sealer.Open(found.Value.Sealed, s.associatedData(key))
+	if errors.Is(err, seal.ErrCannotOpen) {
+		// Its key was retired in the meantime: sealed states are not sealed again, because they expire within minutes.
+		return none, ErrNoState
+	}
 	if err != nil {
 		return none, err
 	}

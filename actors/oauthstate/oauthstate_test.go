@@ -118,6 +118,23 @@ func TestStateExpires(t *testing.T) {
 	})
 }
 
+// A state whose key has been retired by a rotation counts as expired: the user starts the sign-in again.
+func TestStateOfARetiredKeyHasExpired(t *testing.T) {
+	t.Parallel()
+	store, m := open(t)
+	state := oauthstate.NewSecret()
+	if err := store.Put(t.Context(), state, flow{Provider: "p"}, time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	rotated, err := oauthstate.Open[flow](t.Context(), m.Conn(t, "auth").JS, actortest.Sealer(t), kv.AuthOAuthState)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := rotated.Take(t.Context(), state, admit); !errors.Is(err, oauthstate.ErrNoState) {
+		t.Errorf("%v, want ErrNoState", err)
+	}
+}
+
 // The bucket reveals neither the state nor the value, and a value cannot be moved to another state.
 func TestBucketIsSealed(t *testing.T) {
 	t.Parallel()

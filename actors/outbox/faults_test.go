@@ -154,6 +154,50 @@ func TestUnpublishableMessageBlocksOnlyItsKey(t *testing.T) {
 	})
 }
 
+// Refused messages, however many and however old, do not delay the messages of other keys.
+func TestRefusedMessagesDelayNoOthers(t *testing.T) {
+	actortest.OnEach(t, func(t *testing.T, kind actortest.Database) {
+		nc := connect(t, startNATS(t, t.TempDir(), -1))
+		makeStream(t, nc, "event.>")
+		good, err := nc.SubscribeSync("event.good")
+		if err != nil {
+			t.Fatal(err)
+		}
+		db := kind.Open(t, "auth", actortest.Things)
+		o := newOutbox(db, time.Hour)
+		err = db.RunInTx(t.Context(), func(ctx context.Context, tx bun.Tx) error {
+			for n := range 1100 {
+				if err := o.Add(ctx, tx, outbox.Message{Subject: "nowhere", Key: fmt.Sprint("refused", n)}); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		relay(t, o, nc)
+		var delays []time.Duration
+		for n := range 20 {
+			begin := time.Now()
+			if err := tell(t.Context(), db, o, fmt.Sprint(n), outbox.Message{Subject: "event.good"}); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := good.NextMsg(30 * time.Second); err != nil {
+				t.Fatalf("message %d: %v", n, err)
+			}
+			delays = append(delays, time.Since(begin))
+		}
+		slices.Sort(delays)
+		if delays[len(delays)/2] > 200*time.Millisecond {
+			t.Errorf("half of the messages took longer than %v", delays[len(delays)/2])
+		}
+		if n, _, err := o.Pending(t.Context()); err != nil || n < 1100 {
+			t.Errorf("%d messages are pending, %v; the refused ones must be kept", n, err)
+		}
+	})
+}
+
 // Database connections of writers and of two copies' relays are terminated. A writer retries if the outcome of its commit is
 // unknown. Every message is published, in order per key.
 func TestRelaySurvivesLostDatabaseConnections(t *testing.T) {

@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -39,13 +37,20 @@ func (o *Outbox) Run(ctx context.Context, nc *nats.Conn) error {
 	}
 	delays := backoff.NewExponentialBackOff()
 	delays.InitialInterval, delays.MaxInterval, delays.Multiplier = relayRetryMin, relayRetryMax, 2
+	r := &relay{outbox: o, js: js, blocked: newBlockedKeys()}
 	for {
-		err := o.pass(ctx, nc, js)
+		r.refused = nil
+		r.blocked.begin(o.cfg.Now())
+		err := r.pass(ctx, nc)
 		switch {
 		case ctx.Err() != nil:
 		case err == nil:
 			delays.Reset()
-			_ = o.wake.Wait(ctx, o.cfg.Poll)
+			if r.refused != nil {
+				o.cfg.Log.Warn("messages were refused; they will be retried, and later ones of their keys wait",
+					zap.Error(r.refused), zap.Int("keys", len(r.blocked.keys)))
+			}
+			_ = o.wake.Wait(ctx, r.blocked.end(o.cfg.Now(), o.cfg.Poll))
 		case database.IsRetryable(err):
 			// Another copy holds the lock. Its page may have been read before a commit in this process.
 		default:
@@ -59,42 +64,46 @@ func (o *Outbox) Run(ctx context.Context, nc *nats.Conn) error {
 	}
 }
 
-// maxBlocked bounds the keys that a pass skips. If more are blocked, the fault is not in single messages.
-const maxBlocked = 1000
+// relay is the state of Run.
+type relay struct {
+	outbox  *Outbox
+	js      jetstream.JetStream
+	blocked *blockedKeys
+	refused error // the first refusal of the present pass
+}
 
-// pass publishes until the table is empty. A message that its stream refuses blocks its key for the rest of the pass, so that no
-// later message of the key overtakes it; other keys continue. The first such error is returned at the end.
+// pass publishes until the table has no rows but those of blocked keys. A message that its stream refuses blocks its key, so that
+// no later message of the key overtakes it; other keys continue.
 //
 // Every page is read from the beginning of the table, not from the end of the last page: a transaction that took its number early
 // and committed late makes a row visible before that point, and the next row of its key may come after it.
-func (o *Outbox) pass(ctx context.Context, nc *nats.Conn, js jetstream.JetStream) error {
-	p := &relayPass{outbox: o, js: js, blocked: map[string]bool{}}
-	for len(p.blocked) < maxBlocked {
-		waiting, err := p.unblocked(o.cfg.DB.NewSelect().TableExpr("weft_outbox")).Exists(ctx)
+func (r *relay) pass(ctx context.Context, nc *nats.Conn) error {
+	for {
+		waiting, err := r.next(ctx, r.outbox.cfg.DB.DB, 1)
 		if err != nil {
-			return fmt.Errorf("reading outbox: %w", err)
+			return err
 		}
-		if !waiting {
-			break
+		if len(waiting) == 0 {
+			return nil
 		}
 		if !nc.IsConnected() {
 			return errors.New("not connected to NATS")
 		}
-		if err := o.page(ctx, p); err != nil {
+		if err := r.page(ctx); err != nil {
 			return err
 		}
 	}
-	return p.refused
 }
 
 // page publishes the first rows whose keys are not blocked, and deletes the acknowledged ones.
-func (o *Outbox) page(ctx context.Context, p *relayPass) error {
+func (r *relay) page(ctx context.Context) error {
+	o := r.outbox
 	if o.cfg.DB.Dialect() == database.DialectSQLite { // there is no other process, and publishing must not block the writer
-		rows, err := p.read(ctx, o.cfg.DB.DB)
+		rows, err := r.read(ctx, o.cfg.DB.DB)
 		if err != nil {
 			return err
 		}
-		acked, failure := p.publish(ctx, rows)
+		acked, failure := r.publish(ctx, rows)
 		return errors.Join(o.deleteAcked(ctx, acked), failure)
 	}
 	s, err := o.cfg.DB.OpenTx(ctx, context.WithoutCancel(ctx), func(ctx context.Context, tx bun.Tx) error {
@@ -108,11 +117,11 @@ func (o *Outbox) page(ctx context.Context, p *relayPass) error {
 		return fmt.Errorf("locking the outbox: %w", err)
 	}
 	defer s.Rollback()
-	rows, err := p.read(ctx, s.Tx())
+	rows, err := r.read(ctx, s.Tx())
 	if err != nil {
 		return err
 	}
-	acked, failure := p.publish(ctx, rows)
+	acked, failure := r.publish(ctx, rows)
 	cleanup, cancel := database.CleanupContext(ctx, relayCleanup)
 	defer cancel()
 	if err := deleteRows(cleanup, s.Tx(), acked); err != nil {
@@ -141,26 +150,41 @@ func deleteRows(ctx context.Context, tx bun.Tx, acked []int64) error {
 	return nil
 }
 
-// relayPass is the state of one pass.
-type relayPass struct {
-	outbox  *Outbox
-	js      jetstream.JetStream
-	blocked map[string]bool // keys with a message that this pass could not publish
-	refused error           // the first refusal by a stream
+// keyedRow is a row's place in the order of its key.
+type keyedRow struct {
+	Seq      int64
+	OrderKey string
 }
 
-// unblocked restricts q to rows whose keys are not blocked.
-func (p *relayPass) unblocked(q *bun.SelectQuery) *bun.SelectQuery {
-	if len(p.blocked) == 0 {
-		return q
+// next returns the numbers of the first rows whose keys are not blocked, at most limit. It reads past the rows of blocked keys by
+// ever longer queries from the beginning, because rows of two queries could have been overtaken in between.
+func (r *relay) next(ctx context.Context, db bun.IDB, limit int) ([]int64, error) {
+	for count := limit + len(r.blocked.keys); ; count *= 2 {
+		var rows []keyedRow
+		err := db.NewSelect().TableExpr("weft_outbox").Column("seq", "order_key").Order("seq").Limit(int64(count)).Scan(ctx, &rows)
+		if err != nil {
+			return nil, fmt.Errorf("reading outbox: %w", err)
+		}
+		var numbers []int64
+		for _, row := range rows {
+			if len(numbers) < limit && !r.blocked.keys[row.OrderKey] {
+				numbers = append(numbers, row.Seq)
+			}
+		}
+		if len(numbers) == limit || len(rows) < count {
+			return numbers, nil
+		}
 	}
-	return q.Where("order_key NOT IN (?)", bun.List(slices.Collect(maps.Keys(p.blocked))))
 }
 
-func (p *relayPass) read(ctx context.Context, db bun.IDB) ([]row, error) {
+// read returns the first rows whose keys are not blocked.
+func (r *relay) read(ctx context.Context, db bun.IDB) ([]row, error) {
+	numbers, err := r.next(ctx, db, r.outbox.cfg.Window)
+	if err != nil || len(numbers) == 0 {
+		return nil, err
+	}
 	var rows []row
-	err := p.unblocked(db.NewSelect().Model(&rows)).Order("seq").Limit(int64(p.outbox.cfg.Window)).Scan(ctx)
-	if err != nil {
+	if err := db.NewSelect().Model(&rows).Where("seq IN (?)", bun.List(numbers)).Order("seq").Scan(ctx); err != nil {
 		return nil, fmt.Errorf("reading outbox: %w", err)
 	}
 	return rows, nil
@@ -174,7 +198,7 @@ type inFlight struct {
 // publish sends rows in order and returns the sequence numbers of those that were acknowledged. Two messages of one key are never
 // in flight at the same time, so that none can be stored before an earlier one, whichever is lost. A non-nil error means that
 // nothing can be published at present.
-func (p *relayPass) publish(ctx context.Context, rows []row) (acked []int64, failure error) {
+func (r *relay) publish(ctx context.Context, rows []row) (acked []int64, failure error) {
 	var queue []inFlight
 	open := map[string]bool{}
 	settle := func() {
@@ -182,9 +206,10 @@ func (p *relayPass) publish(ctx context.Context, rows []row) (acked []int64, fai
 		queue = queue[1:]
 		delete(open, head.row.OrderKey)
 		if err := awaitAck(ctx, head.ack); err != nil {
-			failure = errors.Join(failure, p.failed(head.row, err))
+			failure = errors.Join(failure, r.failed(head.row, err))
 			return
 		}
+		r.blocked.published(head.row.OrderKey)
 		acked = append(acked, head.row.Seq)
 	}
 	for _, row := range rows {
@@ -194,12 +219,12 @@ func (p *relayPass) publish(ctx context.Context, rows []row) (acked []int64, fai
 		if failure != nil || ctx.Err() != nil {
 			break
 		}
-		if p.blocked[row.OrderKey] {
+		if r.blocked.keys[row.OrderKey] {
 			continue
 		}
-		ack, err := p.send(row)
+		ack, err := r.send(row)
 		if err != nil {
-			failure = p.failed(row, err)
+			failure = r.failed(row, err)
 			continue
 		}
 		queue = append(queue, inFlight{row, ack})
@@ -211,7 +236,7 @@ func (p *relayPass) publish(ctx context.Context, rows []row) (acked []int64, fai
 	return acked, failure
 }
 
-func (p *relayPass) send(row row) (jetstream.PubAckFuture, error) {
+func (r *relay) send(row row) (jetstream.PubAckFuture, error) {
 	msg := nats.NewMsg(row.Subject)
 	if err := json.Unmarshal(row.Header, &msg.Header); err != nil {
 		return nil, fmt.Errorf("decoding header: %w", err)
@@ -221,19 +246,19 @@ func (p *relayPass) send(row row) (jetstream.PubAckFuture, error) {
 	}
 	msg.Header.Set(jetstream.MsgIDHeader, row.ID)
 	msg.Data = row.Data
-	return p.js.PublishMsgAsync(msg, jetstream.WithRetryAttempts(0))
+	return r.js.PublishMsgAsync(msg, jetstream.WithRetryAttempts(0))
 }
 
-// failed blocks the key of row for the rest of the pass. It returns nil if only this message or its stream is at fault, and the
-// error if the connection is.
-func (p *relayPass) failed(row row, err error) error {
-	p.blocked[row.OrderKey] = true
+// failed returns nil if only this message or its stream is at fault, and then blocks the key of row. It returns the error if the
+// connection is at fault.
+func (r *relay) failed(row row, err error) error {
 	err = fmt.Errorf("publishing %s on %s: %w", row.ID, row.Subject, err)
 	var refusal *jetstream.APIError
 	if errors.As(err, &refusal) || errors.Is(err, nats.ErrNoResponders) || errors.Is(err, jetstream.ErrNoStreamResponse) ||
 		errors.Is(err, nats.ErrMaxPayload) || errors.Is(err, nats.ErrHeadersNotSupported) {
-		if p.refused == nil {
-			p.refused = err
+		r.blocked.block(row.OrderKey)
+		if r.refused == nil {
+			r.refused = err
 		}
 		return nil
 	}

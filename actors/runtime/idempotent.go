@@ -2,8 +2,6 @@ package runtime
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/json"
 	"errors"
 
 	"github.com/weftmesh/weft/actors"
@@ -25,10 +23,10 @@ func (r *Runtime) runOnce(
 	if caller.UserID == "" && caller.Service == "" {
 		owner += "|" + caller.Origin.IP
 	}
-	hash := sha256.Sum256(data)
+	hash := requestHash(d, data)
 	var failure error
 	answer, replayed, err := r.Idempotency.Do(ctx,
-		idempotency.Key{Endpoint: d.Subject, Caller: owner, Key: key}, hash[:], d.Secret,
+		idempotency.Key{Endpoint: d.Subject, Caller: owner, Key: key}, hash, d.Secret,
 		func(ctx context.Context) (idempotency.Answer, error) {
 			body, err := run(ctx)
 			if err == nil {
@@ -39,7 +37,7 @@ func (r *Runtime) runOnce(
 			if subjects.Transient(err) {
 				return idempotency.Answer{}, err
 			}
-			problem, e := json.Marshal(subjects.ProblemOf(err, "", ""))
+			problem, e := subjects.Encode(subjects.ProblemOf(err, "", ""))
 			if e != nil {
 				return idempotency.Answer{}, e
 			}

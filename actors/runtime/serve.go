@@ -2,7 +2,6 @@ package runtime
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"strings"
 	"sync/atomic"
@@ -141,7 +140,7 @@ func (r *Runtime) respond(req micro.Request, reply []byte, replayed bool) {
 
 func (r *Runtime) fail(req micro.Request, err error, replayed bool, requestID, traceID string) {
 	problem := subjects.ProblemOf(err, requestID, traceID)
-	body, e := json.Marshal(problem)
+	body, e := subjects.Encode(problem)
 	if e != nil {
 		r.Telemetry.Log.Error("encoding a problem", zap.String("subject", req.Subject()), zap.Error(e))
 		return

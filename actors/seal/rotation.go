@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"time"
 
 	"github.com/tink-crypto/tink-go/v2/aead"
@@ -32,7 +34,9 @@ type Column struct {
 //  3. Values sealed with older keys are sealed again. When there are none left, the older keys are deleted from the file.
 //
 // Processes that share the file pick up its changes by themselves. If several machines have copies of the file, Step limits a run to
-// one step, and the operator copies the file after each run. So no machine has to open a value of a key that it does not have.
+// one step, and the operator copies the file after each run. So no machine has to open a value of a key that it does not have. On
+// PostgreSQL the run after step 2 then only records that the file has been copied: until then other machines may have sealed with
+// the previous key, so Settle counts from that record, not from the change of the local file.
 type Rotation struct {
 	DB         *database.DB
 	KeysetFile string
@@ -97,7 +101,19 @@ func (r Rotation) step(ctx context.Context) (done bool, err error) {
 			return fmt.Sprintf("key %d seals from now on", state.newest()), m.SetPrimary(state.newest())
 		})
 	}
-	if err := r.resealAll(ctx, state, info.ModTime()); err != nil {
+	since := info.ModTime()
+	if r.Step && r.Settle > 0 && r.DB.Dialect() == database.DialectPostgres {
+		recorded := false
+		if since, recorded, err = r.copied(state.primary); err != nil {
+			return false, err
+		}
+		if !recorded {
+			r.Say(fmt.Sprintf("key %d is taken to seal on every machine from now on: run this again, the old key is retired in %s at the earliest",
+				state.primary, r.Settle))
+			return false, nil
+		}
+	}
+	if err := r.resealAll(ctx, state, since); err != nil {
 		return false, err
 	}
 	for _, id := range state.ids[:len(state.ids)-1] {
@@ -111,7 +127,31 @@ func (r Rotation) step(ctx context.Context) (done bool, err error) {
 			return false, err
 		}
 	}
+	if err := os.Remove(r.copiedFile()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, fmt.Errorf("removing the record of the copied file: %w", err)
+	}
 	return true, nil
+}
+
+func (r Rotation) copiedFile() string { return r.KeysetFile + ".copied" }
+
+// copied returns when the operator had copied the keyset file whose primary key has the given id. If there is no record of it,
+// copied records the present time and returns false.
+func (r Rotation) copied(primary uint32) (at time.Time, recorded bool, err error) {
+	text, err := os.ReadFile(r.copiedFile())
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return at, false, fmt.Errorf("reading the record of the copied file: %w", err)
+	}
+	var of uint32
+	var seconds int64
+	if n, _ := fmt.Sscanf(string(text), "%d %d", &of, &seconds); n == 2 && of == primary {
+		return time.Unix(seconds, 0), true, nil
+	}
+	at = r.Now()
+	if err := os.WriteFile(r.copiedFile(), fmt.Appendf(nil, "%d %d\n", primary, at.Unix()), 0o600); err != nil {
+		return at, false, fmt.Errorf("recording that the file was copied: %w", err)
+	}
+	return at, false, nil
 }
 
 // change applies an edit to the keyset, writes the file and reports the edit's description.

@@ -218,6 +218,52 @@ func TestRotationBySteps(t *testing.T) {
 	})
 }
 
+// Another machine may seal with the old key until the operator has copied the file to it, so the old key is kept for Settle from
+// the run after the copy on.
+func TestRotationByStepsWaitsForTheCopies(t *testing.T) {
+	actortest.OnPostgres(t, func(t *testing.T, kind actortest.Database) {
+		v := newVault(t, kind)
+		other := v.sealer(t)
+		v.add(t, other, "first", 2)
+		now := time.Now()
+		r := v.rotation()
+		r.Step, r.Settle, r.Now = true, time.Hour, func() time.Time { return now }
+		run := func() int {
+			t.Helper()
+			if err := r.Run(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			ids, _ := v.keysetKeys(t)
+			return len(ids)
+		}
+		run()
+		if n := run(); n != 2 {
+			t.Fatalf("%d keys after the second step", n)
+		}
+		now = now.Add(3 * time.Hour) // the operator copies the file now
+		if n := run(); n != 2 {
+			t.Fatalf("%d keys at the first run after the copy, want both", n)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		r.Say = func(line string) {
+			if strings.HasPrefix(line, "waiting ") {
+				cancel()
+			}
+		}
+		if err := r.Run(ctx); !errors.Is(err, context.Canceled) {
+			t.Fatalf("at once after that run: %v, want a wait", err)
+		}
+		r.Say = func(string) {}
+		now = now.Add(2 * time.Hour)
+		if n := run(); n != 1 {
+			t.Errorf("%d keys in the end", n)
+		}
+		if _, err := os.Stat(v.path + ".copied"); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("the record of the copy is left: %v", err)
+		}
+	})
+}
+
 // A value that cannot be opened with its key stops the rotation and keeps the old key.
 func TestRotationKeepsKeysOfUnreadableValues(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, kind actortest.Database) {

@@ -14,6 +14,9 @@ import (
 	"github.com/tink-crypto/tink-go/v2/tink"
 )
 
+// ErrCannotOpen means that a value was changed or moved, or that the keyset does not have its key.
+var ErrCannotOpen = errors.New("opening sealed value")
+
 // Sealer encrypts values for storage with AES-256-GCM under a Tink keyset. The keyset's primary key seals, all its keys open. A
 // keyset file that was replaced is read again before the next value is sealed, and when a value cannot be opened, so that a key can
 // be rotated while weft runs (Rotation). It is safe for concurrent use.
@@ -117,7 +120,7 @@ func (s *Sealer) Open(sealed, associated []byte) ([]byte, error) {
 		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("opening sealed value: %w", err)
+		return nil, fmt.Errorf("%w: %w", ErrCannotOpen, err)
 	}
 	return plain, nil
 }

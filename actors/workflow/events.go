@@ -2,7 +2,6 @@ package workflow
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -15,7 +14,7 @@ import (
 // webhookDelivered routes an event that a provider delivered to the workflows of the hook's owner. The event's source and id
 // identify it, so that a redelivery starts nothing again.
 func (a *Actor) webhookDelivered(ctx context.Context, e subjects.Envelope[subjects.WebhookDelivery]) error {
-	data, err := json.Marshal(e.Data)
+	data, err := subjects.Encode(e.Data)
 	if err != nil {
 		return fmt.Errorf("encoding an event's data: %w", err)
 	}

@@ -179,7 +179,7 @@ func (f *failures) recordRefusedStart(ctx context.Context, tx database.Tx, row r
 	if errors.As(cause, &coded) {
 		code = coded.Code
 	}
-	event, err := json.Marshal(subjects.RunRefused.New("refused."+row.ID, row.UserID, f.Now(), subjects.RunRefusal{
+	event, err := subjects.Encode(subjects.RunRefused.New("refused."+row.ID, row.UserID, f.Now(), subjects.RunRefusal{
 		WorkflowID: row.WorkflowID, Name: row.Name, Trigger: row.Cause, Code: code, Reason: engine.FaultOf(cause).Detail,
 	}))
 	if err != nil {

@@ -44,7 +44,7 @@ func run(args []string, stderr io.Writer) int {
 
 // generate writes all derived files to dir.
 func generate(dir string) error {
-	openapi, err := gateway.OpenAPI()
+	openapi, err := gateway.OpenAPI(gateway.ReleaseVersion)
 	if err != nil {
 		return fmt.Errorf("generating the OpenAPI document: %w", err)
 	}

@@ -32,8 +32,8 @@ func keysRotateCommand() *cobra.Command {
 			"the older keys from the file once no sealed value needs them. A rotation that was interrupted continues when the command " +
 			"runs again. On PostgreSQL the command may run beside weft, whose processes reload the file; on SQLite weft must be " +
 			"stopped.\n\n" +
-			"If several machines have copies of the file, run the command three times with --step (add a key; seal with it; retire the " +
-			"old key) and copy the file to the other machines after each run.",
+			"If several machines have copies of the file, run the command four times with --step (add a key; seal with it; record that the " +
+			"file was copied; retire the old key) and copy the file to the other machines after each of the first two runs and the last.",
 		Example: "  WEFT_DATABASE_URL=postgres://… weft keys rotate --actor integration\n  weft keys rotate --data /srv/weft",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {

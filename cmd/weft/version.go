@@ -8,13 +8,15 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/weftmesh/weft/gateway"
 )
 
 // version is set by the linker: -X main.version=…. Code reads programVersion.
 var version string
 
 // unknownVersion is the version of a build that records none. NATS services require a semantic version.
-const unknownVersion = "0.1.0-dev"
+const unknownVersion = gateway.ReleaseVersion + "-dev"
 
 // programVersion returns the linker's version or, for a binary that `go install` has built, the version of the module.
 func programVersion() string {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/weftmesh/weft/actors/workflow/language"
+	"github.com/weftmesh/weft/subjects"
 )
 
 // Kind is the kind of a schedule.
@@ -149,7 +150,7 @@ func (r *reader) readKind(p *Plan, s *language.Schedule) {
 	wrong := func(field string, err error) {
 		r.faults = append(r.faults, Fault{pointerSchedule + field, language.CodeValue, err.Error()})
 	}
-	zone, err := time.LoadLocation(p.Zone)
+	zone, err := subjects.LoadTimeZone(p.Zone)
 	if err != nil || p.Zone == "" || p.Zone == "Local" {
 		r.fault("timeZone", language.CodeValue, fmt.Sprintf("%.60q is not an IANA time zone such as Europe/Berlin", p.Zone))
 		zone = time.UTC
