@@ -17,9 +17,9 @@ type aggregate struct {
 	name, route, summary, doc string
 	// response is the zero value of the response, for the OpenAPI document.
 	response any
-	// parts are the endpoints that it calls, by the names of the response's fields. whole: the first one's error is the response.
-	parts []aggregatePart
-	whole bool
+	// parts are the endpoints that it calls, by the names of the response's fields. required: the first one, without which there is no response.
+	parts    []aggregatePart
+	required bool
 	// collect calls the endpoints and returns the response. An error replaces the whole response.
 	collect func(context.Context, *requestContext) (any, error)
 }
@@ -45,13 +45,13 @@ func (a aggregate) description() string {
 		text.WriteString(" `" + part.name + "` " + scope)
 	}
 	text.WriteString(". A key without any of them is forbidden")
-	if a.whole {
+	if a.required {
 		text.WriteString(", and so is one without that of `" + a.parts[0].name + "`")
 	}
 	return text.String() + "."
 }
 
-// authorize rejects an anonymous caller, and one who may get no part, or not the part that is the whole.
+// authorize rejects an anonymous caller, and one who may get no part, or not the part that is required.
 func (a aggregate) authorize(rc *requestContext) error {
 	if err := rc.authenticated(subjects.User); err != nil {
 		return err
@@ -59,7 +59,7 @@ func (a aggregate) authorize(rc *requestContext) error {
 	var first error
 	for _, part := range a.parts {
 		err := mesh.MayCall(part.endpoint, rc.caller.claims)
-		if err == nil || a.whole {
+		if err == nil || a.required {
 			return err
 		}
 		if first == nil {
@@ -85,7 +85,7 @@ var aggregates = []aggregate{
 		name: "gateway.full_execution", route: "/v1/executions/{execution_id}/full", summary: "An execution with its workflow and notifications",
 		doc: "Returns the execution, the workflow version that it runs and the notifications that it sent. A part that fails is left " +
 			"out and its problem is in `errors`; if the execution itself fails, its problem is the response.",
-		response: FullExecution{}, collect: collectFullExecution, whole: true,
+		response: FullExecution{}, collect: collectFullExecution, required: true,
 		parts: []aggregatePart{
 			{"execution", subjects.GetExecutionStatus.Describe()}, {"workflow", subjects.GetWorkflow.Describe()},
 			{"notifications", subjects.ListNotifications.Describe()},

@@ -182,7 +182,7 @@ func (a *Actor) bindings() []actors.Binding {
 		actors.Bind(subjects.ListAPIKeys, a.listAPIKeys),
 		actors.Bind(subjects.RevokeAPIKey, a.revokeAPIKey),
 		actors.Bind(subjects.ExchangeAPIKey, a.exchangeAPIKey),
-		actors.Bind(subjects.GetAPIKeyState, a.apiKeyState),
+		actors.Bind(subjects.GetAPIKeyState, keyStates{a}.read),
 		actors.Bind(subjects.ListUsers, a.listUsers),
 		actors.Bind(subjects.GetUser, a.getUser),
 		actors.Bind(subjects.UpdateUser, a.updateUser),

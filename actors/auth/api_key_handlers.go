@@ -108,9 +108,12 @@ func (a *Actor) exchangeAPIKey(ctx context.Context, req subjects.ExchangeAPIKeyR
 	}, nil
 }
 
-// apiKeyState returns what a key may do now. The state is valid as long as an access token for the key would be: revoking the key
+// keyStates answers services that act for API keys.
+type keyStates struct{ *Actor }
+
+// read returns what a key may do now. The state is valid as long as an access token for the key would be: revoking the key
 // revokes it too.
-func (a *Actor) apiKeyState(ctx context.Context, req subjects.APIKeyStateRequest) (subjects.APIKeyState, error) {
+func (a keyStates) read(ctx context.Context, req subjects.APIKeyStateRequest) (subjects.APIKeyState, error) {
 	now := a.Now().UTC()
 	state := subjects.APIKeyState{UserID: req.UserID, Scopes: []string{}, ValidUntil: now.Add(a.config.AccessTTL)}
 	key, err := apiKeyBy(ctx, a.DB.DB, "id", req.KeyID)

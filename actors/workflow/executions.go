@@ -76,7 +76,8 @@ func (x *executions) start(ctx context.Context, r startRequest, results chan eng
 		return row, false, err
 	}
 	row = engine.Row{
-		Authority: r.authority, ID: r.executionID, ChosenID: r.chosenID, UserID: r.userID, WorkflowID: workflow.ID, Version: r.version, Name: def.Document.Name, Input: r.input,
+		Authority: r.authority, ID: r.executionID, ChosenID: r.chosenID, UserID: r.userID,
+		WorkflowID: workflow.ID, Version: r.version, Name: def.Document.Name, Input: r.input,
 		Attributes: definition.AttributesOf(def, r.input), Origin: r.origin, ParentID: r.parentID, ParentCall: r.parentCall,
 		Trace: engine.TraceOf(ctx), CreatedAt: x.Now().UnixMicro(),
 	}
@@ -226,7 +227,8 @@ func (x *executions) control(
 }
 
 // retry starts an execution from where an ended one failed, or from a task of it, or with restart from the beginning.
-// version 0 is the current version. The new execution may do what both the ended one and the caller may. The error names a task from which the new execution cannot start.
+// version 0 is the current version. The new execution may do what both the ended one and the caller may. The error names a task
+// from which the new execution cannot start.
 func (x *executions) retry(ctx context.Context, ended engine.Row, id, chosen, task string, restart bool, version int) (engine.Row, error) {
 	workflow, err := x.workflows.find(ctx, ended.UserID, ended.WorkflowID)
 	if err != nil {

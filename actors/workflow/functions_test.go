@@ -49,7 +49,8 @@ func TestWorkflowStart(t *testing.T) {
 		b := setup(t, database)
 		target := b.create(t, "- say: {call: echo, with: {got: '${ .n }'}}\n")
 		byID := b.run(t, fmt.Sprintf("- go: {call: workflow.start, with: {workflow_id: %s, input: {n: 1}}}\n", target), `{}`)
-		byName := b.run(t, "- go: {call: workflow.start, with: {namespace: test, name: story, version: '0.1.0', input: {n: 2}}}\n", `{}`)
+		call(t, b, subjects.CreateWorkflow, subjects.WorkflowDefinitionRequest{Definition: named(t, "target", "", "- say: {call: echo, with: {got: '${ .n }'}}\n")})
+		byName := b.run(t, "- go: {call: workflow.start, with: {namespace: tests, name: target, version: '1.0.0', input: {n: 2}}}\n", `{}`)
 		var started struct {
 			ExecutionID string `json:"execution_id"`
 		}

@@ -1,6 +1,7 @@
 package machine
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 	"testing"
@@ -63,7 +64,7 @@ func TestLifecycleEvents(t *testing.T) {
 			t.Errorf("%s:\n got %s\nwant %s", source, got, want)
 		}
 		again := (&Lifecycle{Def: d.def, Execution: "e1"}).Of(d.log)
-		if string(language.Canonical(made)) != string(language.Canonical(again)) {
+		if !bytes.Equal(language.Canonical(made), language.Canonical(again)) {
 			t.Errorf("%s: the events differ the second time", source)
 		}
 	}
