@@ -34,7 +34,7 @@ func TestStoredCredentialsStayWhereTheyWereGiven(t *testing.T) {
 	b := setup(t, actortest.Databases(t)[0])
 	good, evil := newFakeProvider(t, respond(200, `{}`)), newFakeProvider(t, respond(200, `{}`))
 	user, ada := b.user(t)
-	good.Config.Handler, evil.Config.Handler = recording(good), recording(evil)
+	good.Config.Handler, evil.Config.Handler = recordAll(good), recordAll(evil)
 	port := strings.TrimPrefix(good.URL, "http://127.0.0.1:")
 	for auth, credentials := range map[string]subjects.SecretMap{
 		"bearer": {"api_key": goodKey}, "header": {"api_key": goodKey}, "query": {"api_key": goodKey}, "basic": {"username": "u", "password": goodKey},
@@ -71,8 +71,8 @@ func TestStoredCredentialsStayWhereTheyWereGiven(t *testing.T) {
 	}
 }
 
-// recording is a handler that records every request, the health probe too.
-func recording(v *fakeProvider) http.HandlerFunc {
+// recordAll is a handler that records every request, the health probe too.
+func recordAll(v *fakeProvider) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		v.mu.Lock()
 		defer v.mu.Unlock()
@@ -88,7 +88,7 @@ func TestProbeOfStoredCredentialsIsACall(t *testing.T) {
 	v := newFakeProvider(t, respond(200, `{}`))
 	user, ada := b.user(t)
 	c := b.connectTo(t, v, ada, "")
-	v.Config.Handler = recording(v)
+	v.Config.Handler = recordAll(v)
 	connect, both := b.keyFor(t, user, subjects.ScopeIntegrationsConnect), b.keyFor(t, user, subjects.ScopeIntegrationsConnect, subjects.ScopeIntegrationsExecute)
 	path := subjects.UpdateIntegrationRequest{IntegrationID: c.ID, Settings: map[string]any{"base_url": v.URL, "health_path": "/other"}}
 	if e := wantCode(t, b, subjects.CodeForbidden, subjects.UpdateIntegration, connect, path); e.Scope != subjects.ScopeIntegrationsExecute {

@@ -77,7 +77,7 @@ func (s *slowAPI) answer() {
 func (b *bundle) history(t *testing.T, id string) []subjects.ExecutionEvent {
 	t.Helper()
 	return call(t, b, subjects.GetExecutionHistory, subjects.ExecutionHistoryRequest{
-		ExecutionRequest: subjects.ExecutionRequest{ExecutionID: id}, PageRequest: subjects.PageRequest{Limit: 200},
+		ExecutionRequest: subjects.ExecutionRequest{ExecutionID: id}, Limit: 200,
 	}).Items
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"io"
 	"path/filepath"
 	"testing"
 	"time"
@@ -27,7 +28,7 @@ func TestReplayPublishesAsTheAuthor(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(server.Shutdown)
-	p, err := newProcess(t.Context(), defaultConfig(), "test")
+	p, err := newProcess(t.Context(), defaultConfig(), "test", io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
