@@ -3,8 +3,8 @@ package auth_test
 import (
 	"encoding/base64"
 	"encoding/json"
-	"strings"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 

@@ -34,7 +34,7 @@ func TestReplayPublishesAsTheAuthor(t *testing.T) {
 	}
 	t.Cleanup(p.close)
 	p.natsURL, p.keys = server.ClientURL(), filepath.Join(dir, "keys")
-	if err := p.setup(t.Context()); err != nil {
+	if err := p.createMissing(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	auth, err := p.connect(t.Context(), "auth")
