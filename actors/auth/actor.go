@@ -76,7 +76,7 @@ func New(deps actors.Deps, config Config) (*Actor, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.hasher = newPasswordHasher(config, own.pepper)
+	a.hasher = newPasswordHasher(config.hashWorkers(), config.HashQueue, config.BcryptCost, own.pepper)
 	a.devices = devices{key: own.device}
 	a.recorder = &recorder{Deps: deps, retention: config.AuditKept}
 	a.mailer = &mailer{Deps: deps, config: config, macKey: own.index}

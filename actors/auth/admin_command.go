@@ -61,10 +61,10 @@ func newAdmin(ctx context.Context, deps actors.Deps, config Config, req subjects
 	if err != nil {
 		return user{}, err
 	}
-	if err := policy.check(req.Password, u); err != nil {
+	if err := policy.check(req.Password, u.ownWords()); err != nil {
 		return user{}, err
 	}
-	if u.PasswordHash, err = newPasswordHasher(config, own.pepper).hash(ctx, req.Password); err != nil {
+	if u.PasswordHash, err = newPasswordHasher(config.hashWorkers(), config.HashQueue, config.BcryptCost, own.pepper).hash(ctx, req.Password); err != nil {
 		return user{}, err
 	}
 	u.ID, u.CreatedAt, u.EmailVerified = deps.NewID(), deps.Now().UTC(), true

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/seal"
 )
 
 // devices issues and verifies device tokens. A device token is 128 random bits and a MAC over them and the account's ID: it
@@ -47,13 +48,13 @@ func (d devices) limiterKey(userID, token string) string {
 // client returns the fingerprint of the calling client. deviceToken is the one that it sent, or empty.
 func (d devices) client(ctx context.Context, deviceToken string) client {
 	origin := actors.CallerFrom(ctx).Origin
-	c := client{origin: mac(d.key, "place\n"+source(origin.IP)+"\n"+origin.UserAgent)}
+	c := client{origin: seal.MAC(d.key, "place\n"+source(origin.IP)+"\n"+origin.UserAgent)}
 	if deviceToken != "" {
-		c.device = mac(d.key, "device\n"+deviceToken)
+		c.device = seal.MAC(d.key, "device\n"+deviceToken)
 	}
 	return c
 }
 
 func (d devices) mac(userID string, random []byte) []byte {
-	return mac(d.key, string(random)+userID)[:deviceMAC]
+	return seal.MAC(d.key, string(random)+userID)[:deviceMAC]
 }

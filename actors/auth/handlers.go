@@ -14,7 +14,7 @@ func (a *Actor) register(ctx context.Context, req subjects.RegisterRequest) (sub
 	if err != nil {
 		return subjects.Accepted{}, err
 	}
-	if err := a.policy.check(req.Password, u); err != nil {
+	if err := a.policy.check(req.Password, u.ownWords()); err != nil {
 		return subjects.Accepted{}, err
 	}
 	if u.PasswordHash, err = a.hasher.hash(ctx, req.Password); err != nil {

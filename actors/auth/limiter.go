@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/seal"
 	"github.com/weftmesh/weft/kv"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -59,7 +60,7 @@ func newLimiter(deps actors.Deps, bucket *kv.Bucket[attemptRecord], rule lockout
 func hashedKey(macKey []byte, parts ...string) string {
 	hashed := make([]string, len(parts))
 	for i, part := range parts {
-		hashed[i] = base64.RawURLEncoding.EncodeToString(mac(macKey, part)[:16])
+		hashed[i] = base64.RawURLEncoding.EncodeToString(seal.MAC(macKey, part)[:16])
 	}
 	return kv.EncodeKey(hashed...)
 }

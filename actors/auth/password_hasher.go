@@ -2,9 +2,7 @@ package auth
 
 import (
 	"context"
-	"crypto/hmac"
 	"crypto/rand"
-	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
@@ -20,6 +18,7 @@ import (
 	"golang.org/x/crypto/bcrypt"
 	"golang.org/x/text/unicode/norm"
 
+	"github.com/weftmesh/weft/actors/seal"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -41,13 +40,13 @@ type passwordHasher struct {
 	hashes       atomic.Int64 // hashes computed or compared, for the metric
 }
 
-// newPasswordHasher returns a hasher. The first pepper is used for new hashes, the others only verify.
-func newPasswordHasher(c Config, peppers ...[]byte) *passwordHasher {
-	workers := c.hashWorkers()
+// newPasswordHasher returns a hasher with a number of workers and of calls that may wait for each of them. cost is bcrypt's. The first
+// pepper is used for new hashes, the others only verify.
+func newPasswordHasher(workers, queue, cost int, peppers ...[]byte) *passwordHasher {
 	raiseGOMAXPROCS(workers)
 	p := &passwordHasher{
-		peppers: map[string][]byte{}, pepper: pepperID(peppers[0]), cost: c.BcryptCost,
-		workers: make(chan struct{}, workers), maxQueued: int64(workers * (1 + c.HashQueue)),
+		peppers: map[string][]byte{}, pepper: pepperID(peppers[0]), cost: cost,
+		workers: make(chan struct{}, workers), maxQueued: int64(workers * (1 + queue)),
 	}
 	for _, pepper := range peppers {
 		p.peppers[pepperID(pepper)] = pepper
@@ -76,13 +75,7 @@ func raiseGOMAXPROCS(hashes int) {
 }
 
 func pepperID(pepper []byte) string {
-	return hex.EncodeToString(mac(pepper, "weft pepper id"))[:8]
-}
-
-func mac(key []byte, message string) []byte {
-	h := hmac.New(sha256.New, key)
-	h.Write([]byte(message))
-	return h.Sum(nil)
+	return hex.EncodeToString(seal.MAC(pepper, "weft pepper id"))[:8]
 }
 
 // hash returns the hash to store. The error is CodeRateLimited if the pool is full.
@@ -211,5 +204,5 @@ func (p *passwordHasher) compare(stored, password string) (ok, stale bool, err e
 // peppered returns the input of bcrypt. The password is normalised, because keyboards type the same character as different code
 // points (NIST SP 800-63B §3.1.1.2). NFC rather than NFKC is used, so that no characters that look different become the same.
 func (p *passwordHasher) peppered(id, password string) []byte {
-	return base64.StdEncoding.AppendEncode(nil, mac(p.peppers[id], norm.NFC.String(password)))
+	return base64.StdEncoding.AppendEncode(nil, seal.MAC(p.peppers[id], norm.NFC.String(password)))
 }

@@ -88,8 +88,8 @@ func (p *passwordPolicy) add(lines *bufio.Scanner) error {
 	return lines.Err()
 }
 
-// check returns CodeInvalid if the account may not use the password.
-func (p *passwordPolicy) check(password string, u user) error {
+// check returns CodeInvalid if the account may not use the password. own are the words of the account's address and names.
+func (p *passwordPolicy) check(password string, own []string) error {
 	const field = "password"
 	known, err := breached()
 	if err != nil {
@@ -104,7 +104,7 @@ func (p *passwordPolicy) check(password string, u user) error {
 		return subjects.InvalidField(field, "has more than %d characters", p.max)
 	case p.isCommon(password), known[strings.ToLower(password)]:
 		return subjects.InvalidField(field, "is a common or breached password")
-	case isOwnData(password, u):
+	case isOwnData(password, own):
 		return subjects.InvalidField(field, "is too similar to your name or address")
 	}
 	return nil
@@ -173,15 +173,8 @@ const (
 )
 
 // isOwnData reports whether a password contains the account's address or names and little else.
-func isOwnData(password string, u user) bool {
-	local, domain, _ := strings.Cut(u.Email, "@")
-	host, _, _ := strings.Cut(domain, ".")
-	words := []string{u.Email, local, domain, host, "weft"}
-	split := func(r rune) bool { return strings.ContainsRune(" ._+-", r) }
-	for _, s := range []string{local, u.FirstName, u.LastName} {
-		words = append(words, strings.FieldsFunc(strings.ToLower(s), split)...)
-	}
-	slices.SortFunc(words, func(a, b string) int { return len(b) - len(a) })
+func isOwnData(password string, own []string) bool {
+	words := slices.SortedFunc(slices.Values(own), func(a, b string) int { return len(b) - len(a) })
 	lower := strings.ToLower(password)
 	rest := lower
 	for _, word := range words {

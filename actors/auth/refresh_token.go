@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/google/uuid"
+
+	"github.com/weftmesh/weft/actors/seal"
 )
 
 // refreshToken is a parsed refresh token. It contains the IDs of its user and session, so that no index is needed, and
@@ -32,7 +34,7 @@ func newRefreshToken(key []byte, userID, sessionID string) (refreshToken, error)
 	if _, err := rand.Read(raw[32:]); err != nil {
 		return refreshToken{}, err
 	}
-	raw = append(raw, mac(key, string(raw))[:refreshMAC]...)
+	raw = append(raw, seal.MAC(key, string(raw))[:refreshMAC]...)
 	text := refreshPrefix + base64.RawURLEncoding.EncodeToString(raw)
 	return refreshToken{userID: userID, sessionID: sessionID, text: text}, nil
 }
@@ -45,7 +47,7 @@ func parseRefreshToken(key []byte, text string) (refreshToken, bool) {
 		return refreshToken{}, false
 	}
 	body, sum := raw[:refreshBytes-refreshMAC], raw[refreshBytes-refreshMAC:]
-	if !hmac.Equal(mac(key, string(body))[:refreshMAC], sum) {
+	if !hmac.Equal(seal.MAC(key, string(body))[:refreshMAC], sum) {
 		return refreshToken{}, false
 	}
 	user, session := uuid.UUID(bytes.Clone(body[:16])), uuid.UUID(bytes.Clone(body[16:32]))

@@ -59,6 +59,18 @@ func (u user) profile() subjects.Profile {
 	}
 }
 
+// ownWords returns the words of the account's address and names, in lower case, of which a password must not consist.
+func (u user) ownWords() []string {
+	local, domain, _ := strings.Cut(u.Email, "@")
+	host, _, _ := strings.Cut(domain, ".")
+	words := []string{u.Email, local, domain, host, "weft"}
+	split := func(r rune) bool { return strings.ContainsRune(" ._+-", r) }
+	for _, s := range []string{local, u.FirstName, u.LastName} {
+		words = append(words, strings.FieldsFunc(strings.ToLower(s), split)...)
+	}
+	return words
+}
+
 // maxEmail is the maximum length of an address (RFC 5321 §4.5.3.1.3).
 const maxEmail = 254
 

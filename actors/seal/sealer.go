@@ -1,6 +1,8 @@
 package seal
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -132,4 +134,11 @@ func sealedWith(sealed []byte) (keyID uint32, ok bool) {
 		return 0, false
 	}
 	return binary.BigEndian.Uint32(sealed[1:5]), true
+}
+
+// MAC returns the HMAC-SHA-256 of a message: a hash that nobody without the key can compute.
+func MAC(key []byte, message string) []byte {
+	h := hmac.New(sha256.New, key)
+	h.Write([]byte(message))
+	return h.Sum(nil)
 }
