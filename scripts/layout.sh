@@ -17,7 +17,8 @@ subjects kv actors/egress actors/wait actors/database actors/integration/webhook
 mesh actors/outbox actors/seal actors/integration/manifest actors/workflow/openapi actors/workflow/schedule actors/workflow/reference
 mesh/embedded gateway actors actors/idempotency actors/oauthstate actors/integration/providers/slices actors/workflow/machine
 actors/workflow/definition actors/workflow/diagram
-actors/runtime actors/workflow/engine
+actors/runtime actors/workflow/engine actors/auth/password
+actors/auth/lockout
 actors/actortest actors/auth actors/consent actors/integration actors/notification actors/workflow
 cmd/weft/settings
 cmd/weft cmd/weft-generate e2e

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Creates actors/auth/breached_passwords.txt.gz: the passwords of eight or more characters that are most frequent in breaches, in
+# Creates actors/auth/password/breached_passwords.txt.gz: the passwords of eight or more characters that are most frequent in breaches, in
 # lower case, sorted, without duplicates. They come from the frequency list of the npm package @zxcvbn-ts/language-common (MIT, see
 # NOTICE), which derives from published breaches. Needs npm.
 set -euo pipefail
@@ -14,5 +14,5 @@ trap 'rm -rf "$dir"' EXIT
   node -e '
     const words = require(process.argv[1]).map(w => w.normalize("NFC").toLowerCase()).filter(w => [...w].length >= 8 && !/\s/.test(w));
     console.log([...new Set(words)].sort().join("\n"))' "$dir/package/src/passwords.json" | LC_ALL=C sort -u
-} | gzip -9n >actors/auth/breached_passwords.txt.gz
-echo "$(gzip -dc actors/auth/breached_passwords.txt.gz | tail -n +2 | wc -l) passwords"
+} | gzip -9n >actors/auth/password/breached_passwords.txt.gz
+echo "$(gzip -dc actors/auth/password/breached_passwords.txt.gz | tail -n +2 | wc -l) passwords"

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/auth/password"
 	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -40,8 +41,8 @@ type Actor struct {
 	actors.Deps
 
 	config      Config
-	policy      *passwordPolicy
-	hasher      *passwordHasher
+	policy      *password.Policy
+	hasher      *password.Hasher
 	keys        *keyring
 	recorder    *recorder
 	mailer      *mailer
@@ -69,14 +70,14 @@ func New(deps actors.Deps, config Config) (*Actor, error) {
 	defer cancel()
 	a := &Actor{Deps: deps, config: config, profiles: database.NewRowCache[user](deps.DB, profileCacheSize)}
 	var err error
-	if a.policy, err = newPasswordPolicy(config.PasswordMin, config.PasswordMax, config.PasswordBlocklist); err != nil {
+	if a.policy, err = password.NewPolicy(config.PasswordMin, config.PasswordMax, config.PasswordBlocklist); err != nil {
 		return nil, err
 	}
 	own, err := loadSecrets(ctx, deps)
 	if err != nil {
 		return nil, err
 	}
-	a.hasher = newPasswordHasher(config.hashWorkers(), config.HashQueue, config.BcryptCost, own.pepper)
+	a.hasher = password.NewHasher(config.hashWorkers(), config.HashQueue, config.BcryptCost, own.pepper)
 	a.devices = devices{key: own.device}
 	a.recorder = &recorder{Deps: deps, retention: config.AuditKept}
 	a.mailer = &mailer{Deps: deps, config: config, macKey: own.index}

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/auth/password"
 	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -49,7 +50,7 @@ func newAdmin(ctx context.Context, deps actors.Deps, config Config, req subjects
 	if err := config.Check(); err != nil {
 		return user{}, err
 	}
-	policy, err := newPasswordPolicy(config.PasswordMin, config.PasswordMax, config.PasswordBlocklist)
+	policy, err := password.NewPolicy(config.PasswordMin, config.PasswordMax, config.PasswordBlocklist)
 	if err != nil {
 		return user{}, err
 	}
@@ -61,10 +62,10 @@ func newAdmin(ctx context.Context, deps actors.Deps, config Config, req subjects
 	if err != nil {
 		return user{}, err
 	}
-	if err := policy.check(req.Password, u.ownWords()); err != nil {
+	if err := policy.Check(req.Password, u.ownWords()); err != nil {
 		return user{}, err
 	}
-	if u.PasswordHash, err = newPasswordHasher(config.hashWorkers(), config.HashQueue, config.BcryptCost, own.pepper).hash(ctx, req.Password); err != nil {
+	if u.PasswordHash, err = password.NewHasher(config.hashWorkers(), config.HashQueue, config.BcryptCost, own.pepper).Hash(ctx, req.Password); err != nil {
 		return user{}, err
 	}
 	u.ID, u.CreatedAt, u.EmailVerified = deps.NewID(), deps.Now().UTC(), true

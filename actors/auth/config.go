@@ -3,6 +3,7 @@ package auth
 import (
 	"time"
 
+	"github.com/weftmesh/weft/actors/auth/password"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -107,7 +108,7 @@ func (c Config) hashWorkers() int {
 	if c.HashWorkers > 0 {
 		return c.HashWorkers
 	}
-	return processors
+	return password.Processors
 }
 
 // requiresVerification reports whether the account's address must be verified before it can sign in.

@@ -8,6 +8,8 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/auth/lockout"
+	"github.com/weftmesh/weft/actors/auth/password"
 	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/idempotency"
 	"github.com/weftmesh/weft/kv"
@@ -19,25 +21,25 @@ type credentials struct {
 	actors.Deps
 
 	config   Config
-	hasher   *passwordHasher
+	hasher   *password.Hasher
 	recorder *recorder
 	// sourceLimiter counts the failures of one account from one source; accountLimiter counts all failures of an account
 	// except those of known devices.
-	sourceLimiter, accountLimiter *limiter
+	sourceLimiter, accountLimiter *lockout.Limiter
 }
 
 // openCredentials opens the bucket of the limiters. macKey hashes their keys.
 func openCredentials(ctx context.Context, a *Actor, macKey []byte) (*credentials, error) {
-	bucket, err := kv.Open[attemptRecord](ctx, a.Conn.JS, kv.AuthAttempts)
+	bucket, err := kv.Open[lockout.AttemptRecord](ctx, a.Conn.JS, kv.AuthAttempts)
 	if err != nil {
 		return nil, err
 	}
-	source := lockout{limit: a.config.LockoutFailures, duration: a.config.LockoutFor}
-	account := lockout{limit: a.config.AccountFailures, duration: a.config.LockoutFor}
+	source := lockout.Rule{Limit: a.config.LockoutFailures, Duration: a.config.LockoutFor}
+	account := lockout.Rule{Limit: a.config.AccountFailures, Duration: a.config.LockoutFor}
 	return &credentials{
 		Deps: a.Deps, config: a.config, hasher: a.hasher, recorder: a.recorder,
-		sourceLimiter:  newLimiter(a.Deps, bucket, source, macKey),
-		accountLimiter: newLimiter(a.Deps, bucket, account, macKey),
+		sourceLimiter:  lockout.NewLimiter(a.Deps, bucket, source, macKey),
+		accountLimiter: lockout.NewLimiter(a.Deps, bucket, account, macKey),
 	}, nil
 }
 
@@ -45,37 +47,37 @@ func openCredentials(ctx context.Context, a *Actor, macKey []byte) (*credentials
 // in accountLimiter unless empty.
 type limiterKeys struct{ source, account string }
 
-// verifyPassword is comparePassword behind the limiters, for which it waits maxHashWait at most. A call that would wait longer
+// verifyPassword is comparePassword behind the limiters, for which it waits password.MaxWait at most. A call that would wait longer
 // for its hash is refused first. lockedNow reports whether this failure locked the source.
 func (c *credentials) verifyPassword(ctx context.Context, email, password string, by limiterKeys) (u user, ok, lockedNow bool, err error) {
-	ctx, done, err := c.hasher.admit(ctx)
+	ctx, done, err := c.hasher.Admit(ctx)
 	if err != nil {
 		return user{}, false, false, err
 	}
 	defer done()
-	var byAccount *attempt
+	var byAccount *lockout.Attempt
 	if by.account != "" {
-		if byAccount, err = c.accountLimiter.begin(ctx, by.account, ""); err != nil {
+		if byAccount, err = c.accountLimiter.Begin(ctx, by.account, ""); err != nil {
 			return user{}, false, false, err
 		}
 	}
-	try, err := c.sourceLimiter.begin(ctx, email, by.source)
+	try, err := c.sourceLimiter.Begin(ctx, email, by.source)
 	if err != nil {
-		return user{}, false, false, errors.Join(err, byAccount.abandon(ctx))
+		return user{}, false, false, errors.Join(err, byAccount.Abandon(ctx))
 	}
 	u, ok, err = c.comparePassword(ctx, email, password)
 	if err != nil {
-		if e := errors.Join(try.abandon(ctx), byAccount.abandon(ctx)); e != nil {
+		if e := errors.Join(try.Abandon(ctx), byAccount.Abandon(ctx)); e != nil {
 			c.Log.Warn("abandoning a sign-in attempt", zap.Error(e))
 		}
 		return user{}, false, false, err
 	}
-	lockedNow, err = try.settle(ctx, !ok)
+	lockedNow, err = try.Settle(ctx, !ok)
 	// A success resets the failures of its own source, not those of the account as a whole.
 	if ok {
-		return u, ok, lockedNow, errors.Join(err, byAccount.abandon(ctx))
+		return u, ok, lockedNow, errors.Join(err, byAccount.Abandon(ctx))
 	}
-	_, e := byAccount.settle(ctx, true)
+	_, e := byAccount.Settle(ctx, true)
 	return u, ok, lockedNow, errors.Join(err, e)
 }
 
@@ -88,7 +90,7 @@ func (c *credentials) comparePassword(ctx context.Context, email, password strin
 	if err != nil && !isNotFound(err) {
 		return user{}, false, err
 	}
-	ok, stale, err := c.hasher.verify(ctx, u.PasswordHash, password)
+	ok, stale, err := c.hasher.Verify(ctx, u.PasswordHash, password)
 	if err != nil || !ok || u.Disabled || c.config.requiresVerification(u) {
 		return u, false, err
 	}
@@ -101,7 +103,7 @@ func (c *credentials) comparePassword(ctx context.Context, email, password strin
 }
 
 func (c *credentials) rehash(ctx context.Context, u user, password string) error {
-	hash, err := c.hasher.hash(ctx, password)
+	hash, err := c.hasher.Hash(ctx, password)
 	if err != nil {
 		return err
 	}
@@ -114,24 +116,24 @@ func (c *credentials) rehash(ctx context.Context, u user, password string) error
 
 // provedKey is the key of a source that has proved the mailbox of an account.
 func (c *credentials) provedKey(email, from string) string {
-	return hashedKey(c.sourceLimiter.macKey, "proved:"+email, from)
+	return c.sourceLimiter.Key("proved:"+email, from)
 }
 
 // unlock lets the owner of an account sign in who has just proved the mailbox, by a reset of the password: it forgets the
 // failures of the account as a whole and those from the caller's network, and exempts that network from the account's limiter
 // for Config.LockoutFor, so that those who go on guessing elsewhere do not lock the owner out again.
 func (c *credentials) unlock(ctx context.Context, email string) error {
-	from := source(actors.CallerFrom(ctx).Origin.IP)
+	from := lockout.Source(actors.CallerFrom(ctx).Origin.IP)
 	return errors.Join(
-		c.accountLimiter.forgive(ctx, "account:"+email, ""), c.accountLimiter.forgive(ctx, "session:"+email, ""),
-		c.sourceLimiter.forgive(ctx, email, from), c.sourceLimiter.forgive(ctx, email, "session:"+from),
-		c.sourceLimiter.mark(ctx, c.provedKey(email, from), c.config.LockoutFor),
+		c.accountLimiter.Forgive(ctx, "account:"+email, ""), c.accountLimiter.Forgive(ctx, "session:"+email, ""),
+		c.sourceLimiter.Forgive(ctx, email, from), c.sourceLimiter.Forgive(ctx, email, "session:"+from),
+		c.sourceLimiter.Mark(ctx, c.provedKey(email, from), c.config.LockoutFor),
 	)
 }
 
 // provedFrom reports whether the mailbox of an account was proved from a network within Config.LockoutFor.
 func (c *credentials) provedFrom(ctx context.Context, email, from string) (bool, error) {
-	_, err := c.sourceLimiter.bucket.Get(ctx, c.provedKey(email, from))
+	_, err := c.sourceLimiter.Bucket.Get(ctx, c.provedKey(email, from))
 	if errors.Is(err, kv.ErrNotFound) {
 		return false, nil
 	}
@@ -160,7 +162,7 @@ func (c *credentials) stepUp(ctx context.Context, field, password string) (user,
 		return user{}, err
 	}
 	opened, ok, lockedNow, err := c.verifyPassword(ctx, u.Email, password, limiterKeys{
-		source: "session:" + source(caller.Origin.IP), account: "session:" + u.Email,
+		source: "session:" + lockout.Source(caller.Origin.IP), account: "session:" + u.Email,
 	})
 	if err != nil {
 		return user{}, err
@@ -196,18 +198,18 @@ func (c *credentials) stepUpCode(ctx context.Context, u user, code string) error
 // session counts separately, so that someone who has only the password cannot lock out the owner; it is empty for
 // others.
 func (c *credentials) verifyCode(ctx context.Context, u user, code, from string) (bool, error) {
-	try, err := c.sourceLimiter.begin(ctx, "totp:"+u.ID, from)
+	try, err := c.sourceLimiter.Begin(ctx, "totp:"+u.ID, from)
 	if err != nil {
 		return false, err
 	}
 	ok, err := c.useCode(ctx, u.ID, code)
 	if err != nil {
-		if e := try.abandon(ctx); e != nil {
+		if e := try.Abandon(ctx); e != nil {
 			c.Log.Warn("abandoning a sign-in attempt", zap.Error(e))
 		}
 		return false, err
 	}
-	lockedNow, err := try.settle(ctx, !ok)
+	lockedNow, err := try.Settle(ctx, !ok)
 	if err != nil || ok {
 		return ok, err
 	}

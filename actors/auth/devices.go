@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/auth/lockout"
 	"github.com/weftmesh/weft/actors/seal"
 )
 
@@ -48,7 +49,7 @@ func (d devices) limiterKey(userID, token string) string {
 // client returns the fingerprint of the calling client. deviceToken is the one that it sent, or empty.
 func (d devices) client(ctx context.Context, deviceToken string) client {
 	origin := actors.CallerFrom(ctx).Origin
-	c := client{origin: seal.MAC(d.key, "place\n"+source(origin.IP)+"\n"+origin.UserAgent)}
+	c := client{origin: seal.MAC(d.key, "place\n"+lockout.Source(origin.IP)+"\n"+origin.UserAgent)}
 	if deviceToken != "" {
 		c.device = seal.MAC(d.key, "device\n"+deviceToken)
 	}

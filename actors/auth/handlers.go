@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/auth/lockout"
 	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -14,10 +15,10 @@ func (a *Actor) register(ctx context.Context, req subjects.RegisterRequest) (sub
 	if err != nil {
 		return subjects.Accepted{}, err
 	}
-	if err := a.policy.check(req.Password, u.ownWords()); err != nil {
+	if err := a.policy.Check(req.Password, u.ownWords()); err != nil {
 		return subjects.Accepted{}, err
 	}
-	if u.PasswordHash, err = a.hasher.hash(ctx, req.Password); err != nil {
+	if u.PasswordHash, err = a.hasher.Hash(ctx, req.Password); err != nil {
 		return subjects.Accepted{}, err
 	}
 	u.ID, u.CreatedAt = a.NewID(), a.Now().UTC()
@@ -77,7 +78,7 @@ func (a *Actor) signIn(ctx context.Context, req subjects.LoginRequest) (subjects
 	}
 	by := limiterKeys{source: a.devices.limiterKey(known.ID, req.DeviceToken)}
 	if by.source == "" {
-		by.source = source(actors.CallerFrom(ctx).Origin.IP)
+		by.source = lockout.Source(actors.CallerFrom(ctx).Origin.IP)
 		proved, err := a.credentials.provedFrom(ctx, email, by.source)
 		if err != nil {
 			return subjects.Session{}, err

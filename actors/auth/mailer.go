@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/auth/lockout"
 	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/outbox"
 	"github.com/weftmesh/weft/mesh"
@@ -32,7 +33,7 @@ func messageContext(id string) []byte { return []byte("messages/" + id) }
 func (m *mailer) send(ctx context.Context, tx database.Tx, msg message, text messageText) error {
 	now := m.Now().UTC()
 	msg.ID, msg.CreatedAt = m.NewID(), now
-	msg.Source = hashedKey(m.macKey, source(actors.CallerFrom(ctx).Origin.IP))
+	msg.Source = lockout.HashedKey(m.macKey, lockout.Source(actors.CallerFrom(ctx).Origin.IP))
 	rule := m.config.budgetOf(msg.Purpose)
 	sent, err := countMessages(ctx, tx, msg, now.Add(-rule.window), now)
 	if err != nil {
@@ -79,7 +80,7 @@ func (m *mailer) sendVerification(ctx context.Context, tx database.Tx, userID, e
 // stored only as a keyed hash.
 func (m *mailer) sendDecoy(ctx context.Context, tx database.Tx, email, purpose string, text func(token string) messageText) error {
 	token, hash := newToken()
-	msg := message{Email: "nobody:" + hashedKey(m.macKey, email), Purpose: purpose, TokenHash: hash}
+	msg := message{Email: "nobody:" + lockout.HashedKey(m.macKey, email), Purpose: purpose, TokenHash: hash}
 	return m.send(ctx, tx, msg, text(token))
 }
 

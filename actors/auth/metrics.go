@@ -7,6 +7,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/weftmesh/weft/actors/auth/lockout"
+	"github.com/weftmesh/weft/actors/auth/password"
 	"github.com/weftmesh/weft/kv"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -23,7 +25,7 @@ type metrics struct {
 }
 
 func newMetrics(
-	r prometheus.Registerer, sessions *kv.Map[sessionExpiry], p *passwordHasher, now func() time.Time,
+	r prometheus.Registerer, sessions *kv.Map[sessionExpiry], p *password.Hasher, now func() time.Time,
 ) (*metrics, error) {
 	m := &metrics{
 		registrations: prometheus.NewCounter(prometheus.CounterOpts{
@@ -51,7 +53,7 @@ func newMetrics(
 	}, func() float64 { return activeSessions(sessions, now()) })
 	hashes := prometheus.NewCounterFunc(prometheus.CounterOpts{
 		Name: "auth_password_hashes_total", Help: "Passwords hashed or compared.",
-	}, func() float64 { return float64(p.hashes.Load()) })
+	}, func() float64 { return float64(p.Hashes.Load()) })
 	for _, c := range []prometheus.Collector{m.registrations, m.deletions, m.takeovers, m.logins, m.oauthLogins, m.validations, active, hashes} {
 		if err := r.Register(c); err != nil {
 			return nil, fmt.Errorf("registering metrics: %w", err)
@@ -101,7 +103,7 @@ func (m *metrics) login(s subjects.Session, err error) {
 		result = "failure"
 	case subjects.CodeRateLimited:
 		result = "busy"
-		if errors.Is(err, errLocked) {
+		if errors.Is(err, lockout.ErrLocked) {
 			result = "locked"
 		}
 	}

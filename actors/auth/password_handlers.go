@@ -43,10 +43,10 @@ func (a *Actor) resetPassword(ctx context.Context, req subjects.ResetPasswordReq
 	if err != nil {
 		return subjects.Empty{}, err
 	}
-	if err := a.policy.check(req.Password, u); err != nil {
+	if err := a.policy.Check(req.Password, u.ownWords()); err != nil {
 		return subjects.Empty{}, err
 	}
-	hash, err := a.hasher.hash(ctx, req.Password)
+	hash, err := a.hasher.Hash(ctx, req.Password)
 	if err != nil {
 		return subjects.Empty{}, err
 	}
@@ -72,7 +72,7 @@ func (a *Actor) changePassword(ctx context.Context, req subjects.ChangePasswordR
 	if err != nil {
 		return subjects.Empty{}, err
 	}
-	if err := a.policy.check(req.Password, u); err != nil {
+	if err := a.policy.Check(req.Password, u.ownWords()); err != nil {
 		return subjects.Empty{}, err
 	}
 	if req.Password == req.CurrentPassword {
@@ -81,7 +81,7 @@ func (a *Actor) changePassword(ctx context.Context, req subjects.ChangePasswordR
 	if err := a.credentials.stepUpCode(ctx, u, req.Code); err != nil {
 		return subjects.Empty{}, err
 	}
-	hash, err := a.hasher.hash(ctx, req.Password)
+	hash, err := a.hasher.Hash(ctx, req.Password)
 	if err != nil {
 		return subjects.Empty{}, err
 	}

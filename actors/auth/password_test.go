@@ -7,15 +7,15 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// TestPasswordIsNotNormalised: a password is used exactly as given, without truncation, trimming, case folding or
-// normalisation (ASVS 6.2.8).
-func TestPasswordIsNotNormalised(t *testing.T) {
+// TestPasswordIsUsedAsGiven: a password is used without truncation, trimming and case folding (ASVS 6.2.8). Only its code points are
+// normalised, see TestPasswordsAreNormalised.
+func TestPasswordIsUsedAsGiven(t *testing.T) {
 	b := onSQLite(t)
 	password := " Ünicode \tand spaces, then " + strings.Repeat("more than bcrypt takes ", 5) + "End "
 	mustCall(b, subjects.Register, subjects.RegisterRequest{Email: "ada@example.com", Password: password}, "")
 	for _, other := range []string{
 		strings.TrimSpace(password), password + " ", strings.ToLower(password), password[:72], password[:len(password)-1] + "x",
-		strings.Replace(password, "Ü", "U\u0308", 1), password + "\x00",
+		strings.Replace(password, "Ü", "U", 1), password + "\x00",
 	} {
 		_, err := call(b, subjects.Login, subjects.LoginRequest{Email: "ada@example.com", Password: other}, "")
 		if subjects.CodeOf(err) == "" {

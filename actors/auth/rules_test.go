@@ -8,11 +8,14 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/uuid"
+
+	"github.com/weftmesh/weft/actors/auth/lockout"
+	"github.com/weftmesh/weft/actors/auth/password"
 )
 
 func TestPasswordPolicy(t *testing.T) {
 	t.Parallel()
-	p, err := newPasswordPolicy(8, 256, "")
+	p, err := password.NewPolicy(8, 256, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +48,7 @@ func TestPasswordPolicy(t *testing.T) {
 		"weftweft!":                    false,
 		"short 7":                      false,
 	} {
-		if err := p.check(password, ada); (err == nil) != good {
+		if err := p.Check(password, ada.ownWords()); (err == nil) != good {
 			t.Errorf("%q: %v", password, err)
 		}
 	}
@@ -54,11 +57,11 @@ func TestPasswordPolicy(t *testing.T) {
 // TestBreachedPasswordsAreRefused: at least the 3000 most used passwords that are long enough, in any case.
 func TestBreachedPasswordsAreRefused(t *testing.T) {
 	t.Parallel()
-	p, err := newPasswordPolicy(8, 256, "")
+	p, err := password.NewPolicy(8, 256, "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	known, err := breached()
+	known, err := password.Breached()
 	if err != nil || len(known) < 10_000 {
 		t.Fatalf("%d breached passwords: %v", len(known), err)
 	}
@@ -67,7 +70,7 @@ func TestBreachedPasswordsAreRefused(t *testing.T) {
 			t.Errorf("%q is not long enough to be listed", password)
 		}
 		for _, typed := range []string{password, strings.ToUpper(password[:1]) + password[1:]} {
-			if p.check(typed, user{Email: "nobody@nowhere.example"}.ownWords()) == nil {
+			if p.Check(typed, user{Email: "nobody@nowhere.example"}.ownWords()) == nil {
 				t.Errorf("%q is accepted", typed)
 			}
 		}
@@ -131,43 +134,43 @@ func FuzzParseRefreshToken(f *testing.F) {
 
 func TestLockoutRule(t *testing.T) {
 	t.Parallel()
-	rule := lockout{limit: 3, duration: 10 * time.Minute}
+	rule := lockout.Rule{Limit: 3, Duration: 10 * time.Minute}
 	now := time.Unix(1_000_000, 0)
-	var a attemptRecord
-	admit := func(id string, want verdict) {
+	var a lockout.AttemptRecord
+	admit := func(id string, want lockout.Verdict) {
 		t.Helper()
-		next, got := rule.admit(a, id, now)
+		next, got := rule.Admit(a, id, now)
 		if got != want {
 			t.Fatalf("%s: verdict %d, want %d (%+v)", id, got, want, a)
 		}
-		if got == admitted {
+		if got == lockout.Admitted {
 			a = next
 		}
 	}
 	for i := range 3 {
-		admit(fmt.Sprint(i), admitted)
+		admit(fmt.Sprint(i), lockout.Admitted)
 	}
-	admit("more", busy)
-	a = rule.abandon(a, "2")
-	admit("again", admitted)
-	a = rule.settle(a, "0", false, now)
+	admit("more", lockout.Busy)
+	a = rule.Abandon(a, "2")
+	admit("again", lockout.Admitted)
+	a = rule.Settle(a, "0", false, now)
 	if a.Failures != 0 || len(a.Pending) != 2 {
 		t.Errorf("after a success: %+v", a)
 	}
-	now = now.Add(pendingTimeout + time.Second)
-	admit("late", admitted)
+	now = now.Add(lockout.PendingTimeout + time.Second)
+	admit("late", lockout.Admitted)
 	if a.Failures != 2 {
 		t.Errorf("attempts of a dead process do not count: %+v", a)
 	}
-	a = rule.settle(a, "late", true, now)
+	a = rule.Settle(a, "late", true, now)
 	until := a.LockedUntil
 	now = now.Add(10*time.Minute - time.Second)
-	admit("locked", locked)
+	admit("locked", lockout.Locked)
 	if a.LockedUntil != until {
 		t.Errorf("an attempt extended the lock")
 	}
 	now = now.Add(time.Second)
-	admit("after", admitted)
+	admit("after", lockout.Admitted)
 	if a.Failures != 0 {
 		t.Errorf("after the lock: %+v", a)
 	}
@@ -179,7 +182,7 @@ func TestSource(t *testing.T) {
 		"203.0.113.7": "203.0.113.7/32", "::ffff:203.0.113.7": "203.0.113.7/32", "2001:db8:1:2:3::4": "2001:db8:1:2::/64",
 		"fe80::1%eth0": "fe80::/64", "": "", "unknown": "",
 	} {
-		if got := source(ip); got != want {
+		if got := lockout.Source(ip); got != want {
 			t.Errorf("%q: got %q, want %q", ip, got, want)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/wait"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -106,7 +107,7 @@ func (ss *sessions) awaitErasure(ctx context.Context, u user) error {
 		if err != nil || row.ErasedAt != 0 {
 			return err
 		}
-		if sleep(waiting, erasurePoll) != nil {
+		if wait.Sleep(waiting, erasurePoll) != nil {
 			return &subjects.Error{
 				Code: subjects.CodeUnavailable, Reason: subjects.ReasonErasing, RetryAfter: erasureRetryAfter,
 				Detail: "an earlier, unverified account with this address is still being erased; sign in again",

@@ -9,6 +9,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -33,10 +34,10 @@ func TestPageOf(t *testing.T) {
 	for _, test := range []struct {
 		rows   []string
 		items  []string
-		cursor string
-	}{{nil, []string{}, ""}, {[]string{"a", "b"}, []string{"aa", "bb"}, ""}, {[]string{"a", "b", "c"}, []string{"aa", "bb"}, "b"}} {
+		cursor []string
+	}{{nil, []string{}, nil}, {[]string{"a", "b"}, []string{"aa", "bb"}, nil}, {[]string{"a", "b", "c"}, []string{"aa", "bb"}, []string{"b"}}} {
 		got := pageOf(test.rows, 2, double, own)
-		if got.Items == nil || !slices.Equal(got.Items, test.items) || got.NextCursor != test.cursor {
+		if got.Items == nil || !slices.Equal(got.Items, test.items) || got.NextCursor != actors.EncodeCursor(test.cursor...) {
 			t.Errorf("%v: got %+v", test.rows, got)
 		}
 	}

@@ -90,7 +90,7 @@ func (s *microService) stop() error {
 
 // discover answers a discovery request. As accept does, it answers to inboxes only.
 func (r *Runtime) discover(m *nats.Msg, answer any) {
-	if !mesh.IsInbox(m.Reply) {
+	if !mesh.IsInbox(m.Reply, mesh.UserOperator) {
 		return
 	}
 	body, err := json.Marshal(answer)

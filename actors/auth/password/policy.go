@@ -1,4 +1,4 @@
-package auth
+package password
 
 import (
 	"bufio"
@@ -30,8 +30,8 @@ var commonPasswords []byte
 //go:embed breached_passwords.txt.gz
 var breachedPasswords []byte
 
-// breached returns the set of breachedPasswords, unpacked at the first call.
-var breached = sync.OnceValues(func() (map[string]bool, error) {
+// Breached returns the set of breachedPasswords, unpacked at the first call.
+var Breached = sync.OnceValues(func() (map[string]bool, error) {
 	packed, err := gzip.NewReader(bytes.NewReader(breachedPasswords))
 	if err != nil {
 		return nil, fmt.Errorf("reading breached passwords: %w", err)
@@ -48,16 +48,16 @@ var breached = sync.OnceValues(func() (map[string]bool, error) {
 	return known, nil
 })
 
-// passwordPolicy is the rule for new passwords (OWASP ASVS 5.0, 6.2): length and blocklists, without composition rules.
-type passwordPolicy struct {
+// Policy is the rule for new passwords (OWASP ASVS 5.0, 6.2): length and blocklists, without composition rules.
+type Policy struct {
 	min, max int
 	common   map[string]bool
 }
 
-// newPasswordPolicy returns a policy with the embedded blocklist and that of file, if not empty. least and most bound
+// NewPolicy returns a policy with the embedded blocklist and that of file, if not empty. least and most bound
 // the length in characters.
-func newPasswordPolicy(least, most int, file string) (*passwordPolicy, error) {
-	p := &passwordPolicy{min: least, max: most, common: map[string]bool{}}
+func NewPolicy(least, most int, file string) (*Policy, error) {
+	p := &Policy{min: least, max: most, common: map[string]bool{}}
 	list, err := gzip.NewReader(bytes.NewReader(commonPasswords))
 	if err != nil {
 		return nil, fmt.Errorf("reading common passwords: %w", err)
@@ -79,7 +79,7 @@ func newPasswordPolicy(least, most int, file string) (*passwordPolicy, error) {
 	return p, nil
 }
 
-func (p *passwordPolicy) add(lines *bufio.Scanner) error {
+func (p *Policy) add(lines *bufio.Scanner) error {
 	for lines.Scan() {
 		if line := strings.ToLower(strings.TrimSpace(lines.Text())); line != "" {
 			p.common[line] = true
@@ -88,10 +88,10 @@ func (p *passwordPolicy) add(lines *bufio.Scanner) error {
 	return lines.Err()
 }
 
-// check returns CodeInvalid if the account may not use the password. own are the words of the account's address and names.
-func (p *passwordPolicy) check(password string, own []string) error {
+// Check returns CodeInvalid if the account may not use the password. own are the words of the account's address and names.
+func (p *Policy) Check(password string, own []string) error {
 	const field = "password"
-	known, err := breached()
+	known, err := Breached()
 	if err != nil {
 		return err
 	}
@@ -117,7 +117,7 @@ var tail = regexp.MustCompile(`^([0-9]{0,4}|12345[0-9]{0,5}|123123)[!.?@#$*&%_-]
 var unleet = strings.NewReplacer("0", "o", "1", "i", "3", "e", "4", "a", "5", "s", "7", "t", "@", "a", "$", "s", "!", "i")
 
 // isCommon reports whether a password is listed, or is a listed word with a customary suffix or a prefix of digits.
-func (p *passwordPolicy) isCommon(password string) bool {
+func (p *Policy) isCommon(password string) bool {
 	lower := strings.ToLower(password)
 	if p.common[lower] || isRun(lower) {
 		return true
@@ -137,7 +137,7 @@ func (p *passwordPolicy) isCommon(password string) bool {
 	return false
 }
 
-func (p *passwordPolicy) listed(word string) bool {
+func (p *Policy) listed(word string) bool {
 	return p.common[word] || p.common[unleet.Replace(word)]
 }
 

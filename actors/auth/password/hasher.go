@@ -1,4 +1,4 @@
-package auth
+package password
 
 import (
 	"context"
@@ -26,9 +26,9 @@ import (
 // base64(HMAC-SHA-256(pepper, password)). The HMAC removes bcrypt's limit of 72 bytes.
 const hashVersion = "w1"
 
-// passwordHasher computes and compares hashes in a pool of fixed size, so that other calls do not wait for bcrypt. It
+// Hasher computes and compares hashes in a pool of fixed size, so that other calls do not wait for bcrypt. It
 // refuses calls that exceed its queue.
-type passwordHasher struct {
+type Hasher struct {
 	peppers      map[string][]byte
 	pepper       string // the ID of the pepper for new hashes
 	cost         int
@@ -37,14 +37,14 @@ type passwordHasher struct {
 	waiting      atomic.Int64
 	maxQueued    int64
 	meanDuration atomic.Int64 // nanoseconds of a hash, a moving average
-	hashes       atomic.Int64 // hashes computed or compared, for the metric
+	Hashes       atomic.Int64 // hashes computed or compared, for the metric
 }
 
-// newPasswordHasher returns a hasher with a number of workers and of calls that may wait for each of them. cost is bcrypt's. The first
+// NewHasher returns a hasher with a number of workers and of calls that may wait for each of them. cost is bcrypt's. The first
 // pepper is used for new hashes, the others only verify.
-func newPasswordHasher(workers, queue, cost int, peppers ...[]byte) *passwordHasher {
+func NewHasher(workers, queue, cost int, peppers ...[]byte) *Hasher {
 	raiseGOMAXPROCS(workers)
-	p := &passwordHasher{
+	p := &Hasher{
 		peppers: map[string][]byte{}, pepper: pepperID(peppers[0]), cost: cost,
 		workers: make(chan struct{}, workers), maxQueued: int64(workers * (1 + queue)),
 	}
@@ -61,8 +61,8 @@ func newPasswordHasher(workers, queue, cost int, peppers ...[]byte) *passwordHas
 	return p
 }
 
-// processors is Go's default of GOMAXPROCS.
-var processors = runtime.GOMAXPROCS(0)
+// Processors is Go's default of GOMAXPROCS.
+var Processors = runtime.GOMAXPROCS(0)
 
 // raiseGOMAXPROCS adds one to GOMAXPROCS for each concurrent hash. A hash does not yield: while all processors compute
 // hashes, a goroutine that becomes runnable waits about 10 ms for preemption by Go's scheduler, at each step of a
@@ -70,7 +70,7 @@ var processors = runtime.GOMAXPROCS(0)
 // kept.
 func raiseGOMAXPROCS(hashes int) {
 	if os.Getenv("GOMAXPROCS") == "" {
-		runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), processors+hashes))
+		runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), Processors+hashes))
 	}
 }
 
@@ -78,18 +78,18 @@ func pepperID(pepper []byte) string {
 	return hex.EncodeToString(seal.MAC(pepper, "weft pepper id"))[:8]
 }
 
-// hash returns the hash to store. The error is CodeRateLimited if the pool is full.
-func (p *passwordHasher) hash(ctx context.Context, password string) (hash string, err error) {
+// Hash returns the hash to store. The error is CodeRateLimited if the pool is full.
+func (p *Hasher) Hash(ctx context.Context, password string) (hash string, err error) {
 	if e := p.run(ctx, func() { hash, err = p.compute(password) }); e != nil {
 		return "", e
 	}
 	return hash, err
 }
 
-// verify compares a password with a stored hash. An empty hash is compared with the decoy, which takes the same time,
+// Verify compares a password with a stored hash. An empty hash is compared with the decoy, which takes the same time,
 // and never matches. stale reports whether the hash should be replaced. The error is CodeRateLimited if the pool is
 // full.
-func (p *passwordHasher) verify(ctx context.Context, hash, password string) (ok, stale bool, err error) {
+func (p *Hasher) Verify(ctx context.Context, hash, password string) (ok, stale bool, err error) {
 	real := hash != ""
 	if !real {
 		if hash, err = p.decoy(); err != nil {
@@ -102,35 +102,35 @@ func (p *passwordHasher) verify(ctx context.Context, hash, password string) (ok,
 	return ok && real, stale && real, err
 }
 
-// maxHashWait bounds how long a call takes with the limiters before its hash, the queue and the hash, as far as the mean duration
+// MaxWait bounds how long a call takes with the limiters before its hash, the queue and the hash, as far as the mean duration
 // of a hash predicts. A call that would take longer is refused at once. It leaves half a second of the two that a caller should
 // wait at most.
-const maxHashWait = 1500 * time.Millisecond
+const MaxWait = 1500 * time.Millisecond
 
 // hashTicket is a call's place in the queue of the pool, in its context.
 type hashTicket struct{ until time.Time }
 
 type hashTicketKey struct{}
 
-// admit takes a place in the pool's queue for the hashes of a call, which done gives back. The error is CodeRateLimited if the
-// queue is full, or if its calls would take more than maxHashWait by the mean duration of a hash.
-func (p *passwordHasher) admit(ctx context.Context) (_ context.Context, done func(), err error) {
+// Admit takes a place in the pool's queue for the hashes of a call, which done gives back. The error is CodeRateLimited if the
+// queue is full, or if its calls would take more than MaxWait by the mean duration of a hash.
+func (p *Hasher) Admit(ctx context.Context) (_ context.Context, done func(), err error) {
 	if _, ok := ctx.Value(hashTicketKey{}).(hashTicket); ok {
 		return ctx, func() {}, nil
 	}
 	n := p.waiting.Add(1)
 	rounds := (n + int64(cap(p.workers)) - 1) / int64(cap(p.workers))
-	if n > p.maxQueued || time.Duration(rounds*p.meanDuration.Load()) > maxHashWait && n > int64(cap(p.workers)) {
+	if n > p.maxQueued || time.Duration(rounds*p.meanDuration.Load()) > MaxWait && n > int64(cap(p.workers)) {
 		p.waiting.Add(-1)
 		return ctx, nil, p.overloaded(nil)
 	}
-	ctx = context.WithValue(ctx, hashTicketKey{}, hashTicket{until: time.Now().Add(maxHashWait)})
+	ctx = context.WithValue(ctx, hashTicketKey{}, hashTicket{until: time.Now().Add(MaxWait)})
 	return ctx, func() { p.waiting.Add(-1) }, nil
 }
 
 // run runs f on a worker of the pool.
-func (p *passwordHasher) run(ctx context.Context, f func()) error {
-	ctx, done, err := p.admit(ctx)
+func (p *Hasher) run(ctx context.Context, f func()) error {
+	ctx, done, err := p.Admit(ctx)
 	if err != nil {
 		return err
 	}
@@ -139,7 +139,7 @@ func (p *passwordHasher) run(ctx context.Context, f func()) error {
 	waiting, cancel := context.WithDeadline(ctx, ticket.until.Add(-time.Duration(p.meanDuration.Load())))
 	defer cancel()
 	select {
-	case p.workers <- struct{}{}: // also if a single hash takes longer than maxHashWait
+	case p.workers <- struct{}{}: // also if a single hash takes longer than MaxWait
 	default:
 		select {
 		case p.workers <- struct{}{}:
@@ -153,14 +153,14 @@ func (p *passwordHasher) run(ctx context.Context, f func()) error {
 	if end, ok := ctx.Deadline(); ok && end.Sub(start) < time.Duration(p.meanDuration.Load()) {
 		return p.overloaded(context.DeadlineExceeded)
 	}
-	p.hashes.Add(1)
+	p.Hashes.Add(1)
 	f()
 	p.observe(time.Since(start))
 	return nil
 }
 
 // observe adds a duration to the moving average.
-func (p *passwordHasher) observe(took time.Duration) {
+func (p *Hasher) observe(took time.Duration) {
 	if mean := p.meanDuration.Load(); mean > 0 {
 		took = (3*time.Duration(mean) + took) / 4
 	}
@@ -168,7 +168,7 @@ func (p *passwordHasher) observe(took time.Duration) {
 }
 
 // overloaded returns CodeRateLimited with the time in which the present queue is processed.
-func (p *passwordHasher) overloaded(cause error) error {
+func (p *Hasher) overloaded(cause error) error {
 	wait := float64(p.meanDuration.Load()) * float64(p.waiting.Load()) / float64(cap(p.workers))
 	return &subjects.Error{
 		Code: subjects.CodeRateLimited, Detail: "overloaded: too many sign-ins",
@@ -176,7 +176,7 @@ func (p *passwordHasher) overloaded(cause error) error {
 	}
 }
 
-func (p *passwordHasher) compute(password string) (string, error) {
+func (p *Hasher) compute(password string) (string, error) {
 	hash, err := bcrypt.GenerateFromPassword(p.peppered(p.pepper, password), p.cost)
 	if err != nil {
 		return "", fmt.Errorf("hashing a password: %w", err)
@@ -184,7 +184,7 @@ func (p *passwordHasher) compute(password string) (string, error) {
 	return hashVersion + "$" + p.pepper + "$" + string(hash), nil
 }
 
-func (p *passwordHasher) compare(stored, password string) (ok, stale bool, err error) {
+func (p *Hasher) compare(stored, password string) (ok, stale bool, err error) {
 	version, rest, _ := strings.Cut(stored, "$")
 	id, hash, _ := strings.Cut(rest, "$")
 	if version != hashVersion || p.peppers[id] == nil {
@@ -203,6 +203,6 @@ func (p *passwordHasher) compare(stored, password string) (ok, stale bool, err e
 
 // peppered returns the input of bcrypt. The password is normalised, because keyboards type the same character as different code
 // points (NIST SP 800-63B §3.1.1.2). NFC rather than NFKC is used, so that no characters that look different become the same.
-func (p *passwordHasher) peppered(id, password string) []byte {
+func (p *Hasher) peppered(id, password string) []byte {
 	return base64.StdEncoding.AppendEncode(nil, seal.MAC(p.peppers[id], norm.NFC.String(password)))
 }
