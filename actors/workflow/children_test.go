@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/weftmesh/weft/actors/actortest"
+	"github.com/weftmesh/weft/actors/workflow"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -116,10 +117,15 @@ func TestOrphanStartedLate(t *testing.T) {
 		b := setup(t, database)
 		parent := b.startNew(t, "- rest: {wait: {hours: 1}}\n", `{}`).ID
 		b.awaitStatus(t, parent, subjects.ExecutionWaiting)
-		workflow, child := b.create(t, "- rest: {wait: {hours: 2}}\n"), actortest.User()
+		definition, child := b.create(t, "- rest: {wait: {hours: 2}}\n"), actortest.User()
+		var consent string
+		db := actortest.OpenDatabase(t, b.db, workflow.Migrations)
+		if err := db.NewSelect().TableExpr("executions").Column("consent_id").Where("id = ?", parent).Scan(t.Context(), &consent); err != nil {
+			t.Fatal(err)
+		}
 		command, err := json.Marshal(map[string]any{"operation": "start", "arguments": map[string]any{"row": map[string]any{
-			"id": child, "user_id": b.user, "workflow_id": workflow, "version": 1, "name": "story", "input": "{}",
-			"parent_id": parent, "parent_call": "1", "created_at": time.Now().UnixMicro(),
+			"id": child, "user_id": b.user, "workflow_id": definition, "version": 1, "name": "story", "input": "{}",
+			"parent_id": parent, "parent_call": "1", "consent_id": consent, "created_at": time.Now().UnixMicro(),
 		}}})
 		if err != nil {
 			t.Fatal(err)

@@ -132,7 +132,7 @@ func TestOldestCorrelationIsAbandoned(t *testing.T) {
 	if len(abandoned) != 1 || abandoned[0].ID != "c0000" || !strings.Contains(abandoned[0].Problem, "more than 1000") {
 		t.Errorf("abandoned: %+v", abandoned)
 	}
-	if len(open) != maxCorrelations || open[len(open)-1].ID[0] == 'c' {
+	if len(open) != maxCorrelations || strings.HasPrefix(open[len(open)-1].ID, "c0") {
 		t.Errorf("%d correlations are incomplete, the newest is %+v", len(open), open[len(open)-1])
 	}
 }

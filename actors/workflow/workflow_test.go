@@ -117,8 +117,15 @@ func (b *bundle) hostIntegration(t *testing.T, database actortest.Database) *act
 				}
 				input := map[string]any{"type": "object", "properties": map[string]any{"repo": map[string]any{"type": "string"}}}
 				detail := subjects.ProviderDetail{Provider: subjects.Provider{ID: r.Provider, Category: "code", AuthType: "oauth2", Status: "available"}}
+				safety := "read"
+				if r.Provider == "shop" {
+					safety = "" // unknown
+				}
 				for _, name := range names {
-					detail.Actions = append(detail.Actions, subjects.ProviderAction{ID: name, Title: "Get a repository", Safety: "read", Input: input})
+					if name == "hold_once" {
+						safety = "write_once"
+					}
+					detail.Actions = append(detail.Actions, subjects.ProviderAction{ID: name, Title: "Get a repository", Safety: safety, Input: input})
 				}
 				return detail, nil
 			}),
@@ -129,6 +136,7 @@ func (b *bundle) hostIntegration(t *testing.T, database actortest.Database) *act
 // stubActions are the actions of the stub's providers.
 var stubActions = map[string][]string{
 	"github": {"get", "get_repo", "hold", "hold_once", "fail", "slow"}, "dropbox": {"download_file"}, "aws_s3": {"put_object"},
+	"shop": {"hold", "hold_once"},
 }
 
 // act performs an action of the stub. It checks consent as the integration actor does.

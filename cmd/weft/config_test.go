@@ -142,9 +142,9 @@ func TestUndecodableValuesAreReportedByOrigin(t *testing.T) {
 	file := configFile(t, "workflow:\n  step_timeout: 5x\ngateway:\n  cors_origins: [{a: b}]\n")
 	_, err := loadConfig(file, []string{"WEFT_AUTH_BCRYPT_COST=many"})
 	wantErrors(t, err, file,
-		"FILE:2: workflow.step_timeout has an invalid value: time: unknown unit",
-		"FILE:4: gateway.cors_origins[0] has an invalid value: expected type 'string', got unconvertible type 'map[string]interface {}'",
-		"WEFT_AUTH_BCRYPT_COST: auth.bcrypt_cost has an invalid value: cannot parse value as 'int': strconv.ParseInt: invalid syntax")
+		"FILE:2: workflow.step_timeout has an invalid value, and must be a duration such as 90s, 15m or 24h",
+		"FILE:4: gateway.cors_origins[0] has an invalid value, and must be a list",
+		"WEFT_AUTH_BCRYPT_COST: auth.bcrypt_cost has an invalid value, and must be a whole number")
 }
 
 func TestSecretsAreNotInErrors(t *testing.T) {

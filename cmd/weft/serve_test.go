@@ -137,7 +137,8 @@ func TestRunServesActorsAndGateway(t *testing.T) {
 	t.Cleanup(server.Shutdown)
 	where := []string{"--nats", server.ClientURL(), "--keys", keys, "--data", data}
 	migrated := weft(t, "", append([]string{"migrate", "--actors", "consent"}, where...)...)
-	if want := "NATS: streams, buckets and durables are up to date\nconsent: the database schema is up to date\n"; migrated != (result{0, want, ""}) {
+	const want = "NATS: streams, buckets and durables are up to date\nconsent: the database schema is up to date\n"
+	if migrated.code != 0 || !strings.HasSuffix(migrated.stdout, want) || !strings.Contains(migrated.stdout, "create   stream AUDIT\n") {
 		t.Errorf("migrate: %+v", migrated)
 	}
 	run := serve(t, append([]string{"run", "--actors", "auth,consent", "--gateway", "--http", "127.0.0.1:0"}, where...)...)
@@ -216,8 +217,8 @@ func TestMetricsPort(t *testing.T) {
 		t.Errorf("port -1: %s, %v", url, err)
 	}
 	p.config.Metrics.Port = 0
-	if _, err := p.serveMetrics(ctx, port); err == nil || !strings.Contains(err.Error(), "metrics.port sets another port") {
-		t.Errorf("a port that is taken: %v", err)
+	if url, err := p.serveMetrics(ctx, port); err != nil || url == "" || strings.Contains(url, ":"+text+"/") {
+		t.Errorf("a default port that is taken: %s, %v, want a free one", url, err)
 	}
 	p.config.Metrics.Port = port
 	if _, err := p.serveMetrics(ctx, 0); err == nil {

@@ -54,7 +54,7 @@ func (r *reader) readFlow(task *Task, o *object) {
 	if call, ok := o.fields["call"]; ok {
 		name, _ := call.text()
 		if !slices.Contains(r.functions, name) {
-			task.Input = r.readInput(o)
+			r.allowSecrets(func() { task.Input = r.readInput(o) })
 			task.DeferredInput = task.Input != nil && mentionsSecretsIn(task.Input.From)
 			return
 		}

@@ -74,6 +74,9 @@ func (x *Execution) acceptCall(o Outcome) (Event, bool) {
 		return Event{Type: CallFailed, Run: run.ID, Error: unread}, true
 	}
 	output := x.secrets.mask(language.Normalize(o.value))
+	if task := x.def.Task(run.Task); task.Kind == language.KindRun && task.Run.Await && task.Run.Return == "none" {
+		output = nil // the log does not keep it either
+	}
 	return Event{Type: CallCompleted, Run: run.ID, Output: ValueOf(output)}, true
 }
 

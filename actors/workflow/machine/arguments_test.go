@@ -115,26 +115,6 @@ func TestTasksOfOneName(t *testing.T) {
 	}
 }
 
-func TestSecretsInConditions(t *testing.T) {
-	t.Parallel()
-	const source = "use: {secrets: [s]}\n" + `do: [{a: {if: '$secrets.s == "hunter-two"', set: {a: 1}}}, {b: {switch: [{c: {when: '$secrets.s == "x"', then: end}}]}}, {d: {for: {in: '[1, 2]'}, while: '$secrets.s != null', do: [{e: {set: {n: '${ $item }'}}}]}}]`
-	d := newDriver(t, head+source)
-	d.env.Secrets = func() (map[string]any, error) { return map[string]any{"s": "hunter-two"}, nil }
-	x := d.run(map[string]any{})
-	log := ""
-	for i := range d.log {
-		log += string(d.log[i].AppendJSON(nil))
-	}
-	if got := string(language.Canonical(x.Output())); got != `{"n":2}` || strings.Contains(log, "hunter") {
-		t.Errorf("%s\n%s", got, log)
-	}
-	d = newDriver(t, head+source)
-	d.env.Secrets = func() (map[string]any, error) { return map[string]any{}, nil }
-	if fault := d.run(nil).Fault(); fault == nil || fault.Status != 403 || fault.Instance != "/do/0/a" {
-		t.Errorf("a condition with a secret that is not set: %v", fault)
-	}
-}
-
 func TestURITemplatesOfPoliciesAndEvents(t *testing.T) {
 	t.Parallel()
 	d := newDriver(t, head+`do: [{a: {call: http, with: {method: get, endpoint: {uri: 'https://x.test/{id}', authentication: {oauth2: {authority: 'https://{tenant}.test/{id}', grant: client_credentials, endpoints: {token: '/t/{id}'}}}}}}},

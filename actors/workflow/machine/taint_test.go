@@ -89,7 +89,7 @@ do: [{a: {call: http, with: {method: get, output: response, endpoint: 'https://x
 	x := d.start(map[string]any{})
 	d.finish(x)
 	out := string(language.Canonical(x.Output()))
-	if x.Status() != Completed || !strings.Contains(out, `"x-plain":"kept"`) || !strings.Contains(out, `"uri":"***"`) || !strings.Contains(out, `"pin":"***"`) {
+	if x.Status() != Completed || !strings.Contains(out, `"X-Plain":"kept"`) || !strings.Contains(out, `"uri":"***"`) || !strings.Contains(out, `"pin":"***"`) {
 		t.Fatalf("%s, output %s, fault %v", x.Status(), out, x.Fault())
 	}
 	for _, text := range append(echo[:2], echo[3:]...) {
