@@ -4,17 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
-
-	"go.uber.org/zap"
 )
-
-// withdraw closes the approval request of a call that was abandoned while it was being made.
-func (e *Engine) withdraw(ctx context.Context, executionID, callID string) {
-	err := e.store.withdrawApprovals(ctx, executionID, []string{callID})
-	if err != nil && ctx.Err() == nil {
-		e.Log.Warn("withdrawing an approval", zap.String("execution_id", executionID), zap.Error(err))
-	}
-}
 
 // expireApproval has the next projection close the approval request of a call that is not outstanding any more.
 func (p *partition) expireApproval(h *execution, call string) {
@@ -23,7 +13,8 @@ func (p *partition) expireApproval(h *execution, call string) {
 	p.e.projector.wake.Notify()
 }
 
-// restoreApprovals closes the approval requests that an earlier owner left open for calls which are not outstanding any more.
+// restoreApprovals closes the approval requests that an earlier owner left open for calls which are not outstanding any more. It records
+// the others: their calls may end, by an overdue timer, before this owner has made them again.
 func (p *partition) restoreApprovals(ctx context.Context) error {
 	for part := range slices.Chunk(slices.Collect(maps.Keys(p.executions)), rowsPerStatement) {
 		pending, err := p.e.PendingCalls(ctx, part)
@@ -32,7 +23,11 @@ func (p *partition) restoreApprovals(ctx context.Context) error {
 		}
 		for id, calls := range pending {
 			for _, call := range calls {
-				if h := p.executions[id]; h.machine != nil && !containsCall(h.machine.Awaited(), call) {
+				switch h := p.executions[id]; {
+				case h.machine == nil:
+				case containsCall(h.machine.Awaited(), call):
+					h.addOrphanCandidate(call, "")
+				default:
 					p.expireApproval(h, call)
 				}
 			}

@@ -101,7 +101,11 @@ func (p *partition) dispatch(h *execution, call *machine.Call) {
 		}
 		// The call was abandoned meanwhile, and may have made an approval request or started a child before.
 		if call.Function == machine.FunctionApproval {
-			p.e.withdraw(p.ctx, row.ID, call.ID)
+			p.mu.Lock()
+			if !p.closed {
+				p.expireApproval(h, call.ID)
+			}
+			p.mu.Unlock()
 		}
 		if child := awaitedChild(call); child != "" {
 			p.children.cancel(child)
@@ -160,7 +164,11 @@ func (p *partition) abandonCalls(h *execution, outstanding []*machine.Call) {
 	for id, child := range h.orphanCandidates {
 		if !containsCall(outstanding, id) {
 			delete(h.orphanCandidates, id)
-			p.children.cancelAbandoned(h, child)
+			if child != "" {
+				p.children.cancelAbandoned(h, child)
+			} else {
+				p.expireApproval(h, id)
+			}
 		}
 	}
 	for id := range h.overdue {

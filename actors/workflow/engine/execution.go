@@ -170,7 +170,7 @@ func (h *execution) findOrphanCandidates() {
 	}
 }
 
-// addOrphanCandidate records a child that a call may have started.
+// addOrphanCandidate records a child that a call may have started, or, without a child, that it has made an approval request.
 func (h *execution) addOrphanCandidate(call, child string) {
 	if h.orphanCandidates == nil {
 		h.orphanCandidates = map[string]string{}

@@ -365,11 +365,3 @@ func (s processStore) limits(ctx context.Context, number int) ([]LimitRow, error
 		return rows
 	})
 }
-
-func (s processStore) withdrawApprovals(ctx context.Context, executionID string, calls []string) error {
-	if err := s.read(ctx); err != nil {
-		return err
-	}
-	s.p.w.store.closeApprovals(executionID, calls...)
-	return nil
-}

@@ -41,8 +41,6 @@ type store interface {
 	uncompletedParents(ctx context.Context, number int) ([]Row, error)
 	// limits reads what counts against limits in a partition.
 	limits(ctx context.Context, number int) ([]LimitRow, error)
-	// withdrawApprovals closes the approval requests of an execution's calls.
-	withdrawApprovals(ctx context.Context, executionID string, calls []string) error
 }
 
 // sqlStore is the store in the actor's database.
@@ -100,12 +98,6 @@ func (s sqlStore) uncompletedParents(ctx context.Context, number int) ([]Row, er
 
 func (s sqlStore) limits(ctx context.Context, number int) ([]LimitRow, error) {
 	return limitRows(ctx, s.DB.DB, number, s.Now())
-}
-
-func (s sqlStore) withdrawApprovals(ctx context.Context, executionID string, calls []string) error {
-	return s.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
-		return s.WithdrawApprovals(ctx, tx, executionID, calls)
-	})
 }
 
 func (s sqlStore) project(ctx context.Context, batch projectionBatch) error {
