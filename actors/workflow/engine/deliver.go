@@ -40,8 +40,6 @@ func (p *partition) deliver(ctx context.Context, userID string, event map[string
 				pending = append(pending, logged)
 			case h.unacked > 0:
 				unlogged = true
-			case !h.evictable:
-				p.advance(h) // it was loaded for this, and did not consume the event
 			}
 		})
 		if err != nil && !IsNotFound(err) {

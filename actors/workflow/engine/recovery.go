@@ -191,10 +191,16 @@ func fairOrder(all []*execution) []*execution {
 }
 
 // withExecution runs do on an execution under the partition's lock, and loads it first where it is evicted. ErrNoExecution where
-// there is none, or it has ended and is not loaded any more.
+// there is none, or it has ended and is not loaded any more. One that was loaded for do and not changed by it is evicted again.
 func (p *partition) withExecution(ctx context.Context, id string, do func(h *execution)) error {
+	loaded := false
 	for {
-		release, err := p.reserve(ctx, id, do)
+		release, err := p.reserve(ctx, id, func(h *execution) {
+			do(h)
+			if loaded && h.unacked == 0 && !h.evictable {
+				p.advance(h)
+			}
+		})
 		if err != nil || release == nil {
 			return err
 		}
@@ -203,6 +209,7 @@ func (p *partition) withExecution(ctx context.Context, id string, do func(h *exe
 		if err != nil {
 			return err
 		}
+		loaded = true
 	}
 }
 

@@ -109,7 +109,10 @@ func (p *partition) busy(all bool) (problems []string) {
 			}
 		}
 		if len(p.executions) > 0 {
-			add("%d executions are loaded", len(p.executions))
+			for id, h := range p.executions {
+				add("the execution %s (%s) is loaded: %d calls in flight, %d to clean up, %d orphans, broken %t, finished %t", id, h.row.Name, len(h.inFlight), h.pendingCleanup,
+					len(h.orphanCandidates), h.broken, h.finished)
+			}
 		}
 	}
 	return problems

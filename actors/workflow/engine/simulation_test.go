@@ -12,6 +12,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/weftmesh/weft/actors/workflow/machine"
 )
 
 const (
@@ -191,8 +193,12 @@ func (w *world) end() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		if row, err := p.engine.Current(ctx, id); err != nil {
 			w.violatef("reading %s: %v", id, err)
-		} else if _, err := p.engine.Cancel(ctx, row, "the end"); err != nil && !IsNotFound(err) {
+		} else if reply, err := p.engine.Cancel(ctx, row, "the end"); err != nil && !IsNotFound(err) {
 			w.violatef("cancelling %s: %v", id, err)
+		} else if reply.Status == machine.Suspended { // it was suspended while it compensates, which a cancellation does not change
+			if _, err := p.engine.Resume(ctx, row); err != nil && !IsNotFound(err) {
+				w.violatef("resuming %s: %v", id, err)
+			}
 		}
 		cancel()
 	}
