@@ -38,7 +38,7 @@ func TestHangupReloadsTheCertificate(t *testing.T) {
 	}
 	serial := func() *big.Int {
 		client := http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{
-			MinVersion: tls.VersionTLS12, InsecureSkipVerify: true, //nolint:gosec // the test looks at the certificate itself
+			MinVersion: tls.VersionTLS12, InsecureSkipVerify: true, // the test looks at the certificate itself
 		}}}
 		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, weft.ready.HTTP+"/v1/users/me", http.NoBody)
 		if err != nil {
@@ -63,7 +63,7 @@ func TestHangupReloadsTheCertificate(t *testing.T) {
 			t.Fatal("the new certificate is not served")
 		}
 	}
-	health := exec.CommandContext(context.Background(), p.path, "health") //nolint:gosec // the binary under test
+	health := exec.CommandContext(context.Background(), p.path, "health")
 	health.Env = p.env
 	if out, err := health.CombinedOutput(); err != nil || !strings.Contains(string(out), `"ready"`) {
 		t.Errorf("weft health: %s, %v", out, err)

@@ -81,7 +81,7 @@ func TestEncodedBodiesAreRefused(t *testing.T) {
 			"Content-Encoding: gzip", "Content-Encoding: br", "Content-Type: multipart/form-data; boundary=x", "Content-Type: Multipart/Mixed",
 		} {
 			response, body := s.do(t, method, path, "{}", bearer(token), header)
-			if response.StatusCode != 415 || !strings.Contains(string(body), string(subjects.CodeUnsupportedMediaType)) {
+			if response.StatusCode != 415 || !strings.Contains(body, string(subjects.CodeUnsupportedMediaType)) {
 				t.Errorf("%s with %s: %d %s", path, header, response.StatusCode, body)
 			}
 		}

@@ -135,7 +135,8 @@ func (rc *requestContext) record(err error, took time.Duration) {
 	fields := logFields.Get().(*[11]zap.Field)
 	*fields = [11]zap.Field{
 		zap.String("request_id", rc.id), zap.String("trace_id", mesh.TraceID(rc.ctx)), zap.String("endpoint", rc.op.name),
-		zap.String("method", rc.r.Method), zap.String("route", rc.op.route), zap.String("caller", rc.caller.String()), zap.String("client", clientText(rc.caller.address)),
+		zap.String("method", rc.r.Method), zap.String("route", rc.op.route), zap.String("caller", rc.caller.String()),
+		zap.String("client", clientText(rc.caller.address)),
 		zap.Int("status", rc.status), zap.String("code", string(code)), zap.Duration("took", took), zap.Skip(),
 	}
 	if err != nil {

@@ -31,7 +31,7 @@ func TestMaskURL(t *testing.T) {
 // TestConnectQuotesNoURL fails to connect to addresses with the password hunter2.
 func TestConnectQuotesNoURL(t *testing.T) {
 	t.Parallel()
-	seed := "SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3VY" //nolint:gosec // a key of the NATS documentation
+	seed := "SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3VY" // a key of the NATS documentation
 	for _, url := range []string{"nats://u:hunter2 @h:4222", "nats://u:hunter2@h:port", "ftp://u:hunter2@h", "nats://h:1,u:hunter2%@h"} {
 		_, err := mesh.Connect(t.Context(), mesh.Options{URL: url, User: "auth", Seed: []byte(seed)})
 		if err == nil || strings.Contains(err.Error(), "hunter2") {

@@ -131,7 +131,7 @@ func (a Action) doing() string {
 	return "updating"
 }
 
-// compare returns how a stream differs, and how many replicas it has after a migration. is is nil if the stream does not exist.
+// compare returns how a stream differs, and how many replicas it has after a migration. It takes nil if the stream does not exist.
 func (r required) compare(js jetstream.JetStream, is *jetstream.StreamConfig, t Target) (Change, int) {
 	change := Change{Kind: r.kind, Name: r.name}
 	if is == nil {
@@ -210,7 +210,7 @@ func actionFor(differences []Difference, recreate bool) Action {
 
 func keptLower(setting string) string { return "lowering it needs --lower " + setting }
 
-// compareConsumer returns how a durable differs. is is nil if it does not exist; replicas is the number of its stream.
+// compareConsumer returns how a durable differs. It takes nil if the durable does not exist; replicas is the number of its stream.
 func compareConsumer(js jetstream.JetStream, c subjects.Consumer, is *jetstream.ConsumerConfig, replicas int) Change {
 	change := Change{Kind: "durable", Name: c.Stream + "/" + c.Durable}
 	if is == nil {

@@ -14,7 +14,7 @@ type setting[C any] struct {
 	// name is that of JetStream's API.
 	name string
 	get  func(*C) any
-	// keep sets the field of to to that of from.
+	// keep copies the field.
 	keep func(to, from *C)
 	// lowers reports whether want stores fewer copies, keeps less or for a shorter time than is. Nil means never.
 	lowers func(is, want *C) bool

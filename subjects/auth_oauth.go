@@ -51,12 +51,14 @@ var CompleteOAuth = declare(Endpoint[CompleteOAuthRequest, Session]{
 	Subject: "weft.v1.auth.complete_oauth", Route: "GET /v1/auth/oauth/{provider}/callback", Access: SignIn, Origin: true,
 	Limits: []Limit{PerIP(30, time.Minute)}, Timeout: 20 * time.Second, IgnoreUnknown: true,
 	Summary: "Provider callback",
-	Doc: "Parameters that a provider adds are ignored (RFC 6749 §4.1.2). Exchanges the provider's code for a session, or completes what link_identity started, with a new session. The account is " +
-		"identified by the provider's issuer and subject, never by its e-mail address. An address that the provider has verified " +
-		"creates an account. An account with that address that was never verified is deleted with everything in it, as by " +
-		"delete_account; while an actor has not erased it, the answer is unavailable with the reason erasing: sign in again. conflict: a verified account has the address; sign in there and link the provider. invalid: the state is unknown, used, " +
-		"expired or bound to another browser. forbidden: the provider's account has no verified address. The session that started " +
-		"the linking, or whose access token the request or initiate_oauth carried, is replaced by the new one.",
+	Doc: "Parameters that a provider adds are ignored (RFC 6749 §4.1.2). Exchanges the provider's code for a session, or " +
+		"completes what link_identity started, with a new session. The account is identified by the provider's issuer and " +
+		"subject, never by its e-mail address. An address that the provider has verified creates an account. An account with " +
+		"that address that was never verified is deleted with everything in it, as by delete_account; while an actor has not " +
+		"erased it, the answer is unavailable with the reason erasing: sign in again. conflict: a verified account has the " +
+		"address; sign in there and link the provider. invalid: the state is unknown, used, expired or bound to another " +
+		"browser. forbidden: the provider's account has no verified address. The session that started the linking, or whose " +
+		"access token the request or initiate_oauth carried, is replaced by the new one.",
 })
 
 // PostOAuth receives the callback of a provider that answers by a form (OAuth 2.0 Form Post Response Mode).

@@ -1,6 +1,7 @@
 package actortest
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/url"
@@ -44,7 +45,7 @@ func NewCluster(t testing.TB, size int) *Cluster {
 		o.Port = freePort(t)
 		_, port, _ := net.SplitHostPort(routes[i].Host)
 		o.Cluster = server.ClusterOpts{Name: "weft", Host: "127.0.0.1"}
-		if o.Cluster.Port, err = net.LookupPort("tcp", port); err != nil {
+		if o.Cluster.Port, err = net.DefaultResolver.LookupPort(context.Background(), "tcp", port); err != nil {
 			t.Fatal(err)
 		}
 		o.Routes = routes

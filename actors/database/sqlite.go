@@ -78,7 +78,7 @@ func openSQLite(ctx context.Context, cfg Config) (_ *DB, err error) {
 func sqlitePath(cfg Config) (string, error) {
 	path := filepath.Join(cfg.DataDir, cfg.Actor+".db")
 	if cfg.URL != "" {
-		scheme := ""
+		var scheme string
 		if scheme, path, _ = strings.Cut(cfg.URL, ":"); scheme != "sqlite" && scheme != "file" {
 			return "", errors.New("unknown form of a database URL (not shown, it may hold a password): want postgres://…, keywords " +
 				"such as host=… dbname=…, sqlite:PATH or file:PATH")

@@ -68,11 +68,12 @@ func (t *tokenRefresher) renewAhead(ctx context.Context, c connectionRow) {
 	ctx, cancel := context.WithTimeout(ctx, t.config.renewWithin())
 	defer cancel()
 	p, err := t.registry.find(c.Provider)
-	if t.Guard.Blocked(c.UserID) { // renewed once the account is enabled, or at the next use
+	switch {
+	case t.Guard.Blocked(c.UserID): // renewed once the account is enabled, or at the next use
 		err = t.release(ctx, c, "", nil)
-	} else if err != nil {
+	case err != nil:
 		err = errors.Join(err, t.release(ctx, c, "", err))
-	} else {
+	default:
 		_, _, err = t.tryRenew(ctx, p, c, t.NewID())
 	}
 	if err != nil && ctx.Err() == nil {

@@ -85,17 +85,11 @@ func Host(
 		defer cancel()
 		err = errors.Join(err, membership.Close(closing))
 	}()
-	r := &Runtime{
-		Conn: conn, Telemetry: c.Telemetry, Version: c.Version, Now: c.Now,
-		Idempotency: idempotency.New(idempotency.Config{DB: db, Sealer: sealer, Log: log, Now: c.Now}),
-	}
-	if r.Verifier, err = mesh.NewVerifier(ctx, membership, c.Issuer, c.Audience, c.Now); err != nil {
+	r, err := c.runtime(ctx, conn, membership)
+	if err != nil {
 		return err
 	}
-	if r.Guard, err = actors.NewGuard(ctx, conn, membership, c.Now); err != nil {
-		return err
-	}
-	r.Keys = actors.NewKeys(conn, r.Verifier, c.Now)
+	r.Idempotency = idempotency.New(idempotency.Config{DB: db, Sealer: sealer, Log: log, Now: c.Now})
 	box := outbox.New(outbox.Config{DB: db, Log: log, Now: c.Now, Annotate: mesh.Annotate, Sign: conn.JS.Sign})
 	deps := actors.Deps{
 		Conn: conn, DB: db, Outbox: box, Sealer: sealer, Guard: r.Guard, Keys: r.Keys, Verifier: r.Verifier, Log: log,
@@ -117,6 +111,19 @@ func Host(
 		}
 		ready()
 	})
+}
+
+// runtime returns the runtime with what verifies callers, without a database.
+func (c HostConfig) runtime(ctx context.Context, conn *mesh.Conn, membership *mesh.Membership) (r *Runtime, err error) {
+	r = &Runtime{Conn: conn, Telemetry: c.Telemetry, Version: c.Version, Now: c.Now}
+	if r.Verifier, err = mesh.NewVerifier(ctx, membership, c.Issuer, c.Audience, c.Now); err != nil {
+		return nil, err
+	}
+	if r.Guard, err = actors.NewGuard(ctx, conn, membership, c.Now); err != nil {
+		return nil, err
+	}
+	r.Keys = actors.NewKeys(conn, r.Verifier, c.Now)
+	return r, nil
 }
 
 // withSharedChecks adds the checks of the database and the NATS connection to an actor's own.

@@ -103,7 +103,7 @@ func (r Rotation) step(ctx context.Context) (done bool, err error) {
 	}
 	since := info.ModTime()
 	if r.Step && r.Settle > 0 && r.DB.Dialect() == database.DialectPostgres {
-		recorded := false
+		var recorded bool
 		if since, recorded, err = r.copied(state.primary); err != nil {
 			return false, err
 		}

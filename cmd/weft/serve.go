@@ -51,7 +51,8 @@ func printReady(c console, line readyLine) error {
 		_, err = fmt.Fprintf(out, "  metrics  %s\n", line.Metrics)
 	}
 	if err == nil && line.HTTP != "" {
-		_, err = fmt.Fprintf(out, "  HTTP     %s\n  docs     %s/docs\n  limits   %s\nTry `weft demo`, or `weft nats-context` and then `nats micro ls`.\n", line.HTTP, line.HTTP, line.limits)
+		_, err = fmt.Fprintf(out, "  HTTP     %s\n  docs     %s/docs\n  limits   %s\n"+
+			"Try `weft demo`, or `weft nats-context` and then `nats micro ls`.\n", line.HTTP, line.HTTP, line.limits)
 	}
 	return err
 }

@@ -44,6 +44,7 @@ type Attempt struct {
 
 var (
 	errBusy   = errors.New("as many comparisons are in flight as failures are left")
+	// ErrLocked means that a key has no failures left.
 	ErrLocked = errors.New("locked")
 )
 
@@ -53,6 +54,7 @@ const retryInterval = 50 * time.Millisecond
 // settleTimeout bounds settle and abandon, which outlive a cancelled request.
 const settleTimeout = 5 * time.Second
 
+// NewLimiter returns a limiter that applies rule to the attempts in bucket. macKey hashes the keys.
 func NewLimiter(deps actors.Deps, bucket *kv.Bucket[AttemptRecord], rule Rule, macKey []byte) *Limiter {
 	return &Limiter{
 		Bucket: bucket, rule: rule, macKey: macKey, now: deps.Now, newID: deps.NewID, waiting: map[string]*waitQueue{},
@@ -113,7 +115,7 @@ func (l *Limiter) Begin(ctx context.Context, account, from string) (*Attempt, er
 	return nil, err
 }
 
-// forgive drops the failures of a key. Attempts in flight still count.
+// Forgive drops the failures of a key. Attempts in flight still count.
 func (l *Limiter) Forgive(ctx context.Context, account, from string) error {
 	_, err := l.Bucket.Mutate(ctx, HashedKey(l.macKey, account, from), func(old AttemptRecord, _ bool) (AttemptRecord, bool, error) {
 		next := AttemptRecord{Pending: old.Pending}
@@ -122,7 +124,7 @@ func (l *Limiter) Forgive(ctx context.Context, account, from string) error {
 	return err
 }
 
-// mark writes an entry without failures under a key.
+// Mark writes an entry without failures under a key.
 func (l *Limiter) Mark(ctx context.Context, key string, ttl time.Duration) error {
 	_, err := l.Bucket.PutTTL(ctx, key, AttemptRecord{}, ttl)
 	return err

@@ -40,11 +40,11 @@ type Rule struct {
 type Verdict int
 
 const (
-	// admitted: compare the password, then settle.
+	// Admitted means: compare the password, then settle.
 	Admitted Verdict = iota
-	// busy: as many comparisons are in flight as failures are left; one must end first.
+	// Busy means: as many comparisons are in flight as failures are left; one must end first.
 	Busy
-	// locked: refused until LockedUntil.
+	// Locked means: refused until LockedUntil.
 	Locked
 )
 

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -233,15 +232,6 @@ func firstText(s *scope, trees ...*tree) string {
 		}
 	}
 	return ""
-}
-
-// seconds parses a number of seconds; 0 if it is not positive or implausibly large.
-func seconds(text string) time.Duration {
-	n, err := strconv.ParseFloat(text, 64)
-	if err != nil || n <= 0 || n > 1e7 {
-		return 0
-	}
-	return time.Duration(n * float64(time.Second))
 }
 
 // commonMessages yields the error message of a body from the fields in which most APIs have one.

@@ -39,9 +39,6 @@ func (a *Action) decode(answer Answer) decoded {
 	return decode(answer)
 }
 
-// decodeBody is decode for a body of which only JSON and UTF-8 matter.
-func decodeBody(answer Answer) any { return decode(answer).value }
-
 // decode decodes a body by its content type: JSON, also of another type if it is an object or a list; a text, whose charset is decoded;
 // base64 of anything else. A body without a content type, or of the type of unknown content, is a text if it is UTF-8.
 func decode(answer Answer) decoded {

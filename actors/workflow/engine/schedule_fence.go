@@ -17,7 +17,9 @@ var ErrSchedulePaused = &subjects.Error{
 }
 
 // startFenced starts an execution, unless a schedule starts it that was paused.
-func (p *partition) startFenced(ctx context.Context, c startCommand, def *language.Workflow, wait chan Result, live func() bool) (logged chan error, err error) {
+func (p *partition) startFenced(
+	ctx context.Context, c startCommand, def *language.Workflow, wait chan Result, live func() bool,
+) (logged chan error, err error) {
 	if c.Schedule == "" {
 		return p.start(c.Row, def, wait, live)
 	}
