@@ -69,7 +69,9 @@ run-gateway: build ## Build and start the gateway alone, against NATS=nats://…
 
 .PHONY: build
 build: ## Build bin/weft: static, stripped, without cgo
-	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o $(WEFT) ./cmd/weft
+	@test -x $(WEFT) || echo 'Building bin/weft: the first time it downloads and compiles some 700 packages, which takes one to three minutes.'
+	@# -v names each package that is compiled; they are shown as a count.
+	@CGO_ENABLED=0 go build -v -trimpath -ldflags '$(LDFLAGS)' -o $(WEFT) ./cmd/weft 2>&1 | scripts/progress.sh
 
 .PHONY: test
 test: $(TOOLS)/gotestsum ## Run all tests with coverage, on SQLite and on PostgreSQL (PKG=./kv/... for some)

@@ -43,7 +43,7 @@ type Attempt struct {
 }
 
 var (
-	errBusy   = errors.New("as many comparisons are in flight as failures are left")
+	errBusy = errors.New("as many comparisons are in flight as failures are left")
 	// ErrLocked means that a key has no failures left.
 	ErrLocked = errors.New("locked")
 )
