@@ -49,6 +49,8 @@ func TestConstructs(t *testing.T) {
 		{"do: [{a: {call: 'f:new@default'}}]", "value /do/0/a/call"},
 		{"do: [{a: {call: 'f:1.0.0@elsewhere'}}]", "reference /do/0/a/call"},
 		{"use: {catalogs: {c: {endpoint: 'https://x.test'}}}\ndo: [{a: {call: 'f:1.0.0@c'}}]", "unsupported /do/0/a/call"},
+		{"do: [{a: {call: 'https://x.test/path/f@v1.0.0'}}]", "unsupported /do/0/a/call"}, // a URL, not a catalog's function
+		{"do: [{a: {call: 'file:///f@v1.0.0'}}]", "unsupported /do/0/a/call"},
 		{"do: [{a: {call: 'https://x.test/f.yaml'}}]", "unsupported /do/0/a/call"},
 		{"input: {schema: {resource: {endpoint: 'https://x.test/s.json'}}}\n" + one, "unsupported /input/schema/resource"},
 
