@@ -69,10 +69,17 @@ func StartCluster(t testing.TB, size int) *Cluster {
 	return c
 }
 
-// Start starts a server and returns when it accepts connections.
+// Start starts a server and returns when it accepts connections. Like a process, it reads its configuration anew: a second server from
+// the same options would lack the accounts' subject mappings.
 func (c *Cluster) Start(t testing.TB, i int) {
 	t.Helper()
-	s, err := server.NewServer(c.options[i].Clone())
+	read, err := server.ProcessConfigFile(filepath.Join(c.Dir, "nats.conf"))
+	if err != nil {
+		t.Fatalf("reading nats.conf: %v", err)
+	}
+	o := c.options[i].Clone()
+	o.Accounts, o.Users, o.Nkeys, o.SystemAccount = read.Accounts, read.Users, read.Nkeys, read.SystemAccount
+	s, err := server.NewServer(o)
 	if err != nil {
 		t.Fatalf("creating a server: %v", err)
 	}
@@ -111,7 +118,11 @@ func (c *Cluster) Connect(t testing.TB, user string) *mesh.Conn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	conn, err := mesh.Connect(t.Context(), mesh.Options{URL: c.URL(), User: user, Seed: seed, Wait: connectWithin})
+	keyring, err := embedded.LoadKeyring(c.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := mesh.Connect(t.Context(), mesh.Options{URL: c.URL(), User: user, Seed: seed, Keyring: keyring, Wait: connectWithin})
 	if err != nil {
 		t.Fatal(err)
 	}
