@@ -179,7 +179,7 @@ func (s *fuzzer) try(op operation) (succeeded int) {
 }
 
 // libraryText matches how errors of the libraries in use begin, and an error that is prefixed twice.
-var libraryText = regexp.MustCompile(`(jsontext|json|mail|strconv|yaml|gojq|sql|bun|nats|koanf): |cannot unmarshal|decoding failed due to`)
+var libraryText = regexp.MustCompile(`\b(jsontext|json|mail|strconv|yaml|gojq|sql|bun|nats|koanf): |cannot unmarshal|decoding failed due to`)
 
 // checkResponse checks a response against the document and learns its values. valid reports whether the request is valid.
 func (s *fuzzer) checkResponse(op operation, request *http.Request, body []byte, valid bool, reply *http.Response) {
