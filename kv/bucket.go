@@ -107,8 +107,14 @@ func (b *Bucket[T]) UpdateTTL(ctx context.Context, key string, value T, revision
 }
 
 // Delete deletes the key and its history. Deleting a key that does not exist is not an error.
-func (b *Bucket[T]) Delete(ctx context.Context, key string) error {
-	return translate("deleting from "+b.spec.Name, b.remove(ctx, key, write{}))
+func (b *Bucket[T]) Delete(ctx context.Context, key string) (err error) {
+	for range writeAttempts {
+		// A conflict means that the key was written or deleted between the reading and the marker.
+		if err = b.remove(ctx, key, write{}); !errors.Is(classify(err), ErrConflict) {
+			break
+		}
+	}
+	return translate("deleting from "+b.spec.Name, err)
 }
 
 // DeleteRevision deletes the key if it is at revision; otherwise ErrConflict.

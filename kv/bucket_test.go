@@ -225,3 +225,31 @@ func TestCancelledContextIsNotUnavailable(t *testing.T) {
 		t.Fatalf("Get with a cancelled context: %v", err)
 	}
 }
+
+// TestConcurrentDeletes: a deletion without a revision succeeds beside other deletions and writes of the key.
+func TestConcurrentDeletes(t *testing.T) {
+	t.Parallel()
+	js := mesh(t)
+	bucket, err := kv.Open[string](t.Context(), js, kv.AuthSessions)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 20 {
+		if _, err := bucket.Put(t.Context(), "k", "v"); err != nil {
+			t.Fatal(err)
+		}
+		var group sync.WaitGroup
+		for n := range 6 {
+			group.Go(func() {
+				if n == 0 {
+					_, _ = bucket.Put(t.Context(), "k", "w")
+					return
+				}
+				if err := bucket.Delete(t.Context(), "k"); err != nil {
+					t.Errorf("deleting: %v", err)
+				}
+			})
+		}
+		group.Wait()
+	}
+}
