@@ -243,6 +243,12 @@ func TestURLOfAFreePort(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Shutdown()
+	// The server writes its ports file when it accepts connections, beside its start.
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for limit := time.Now().Add(10 * time.Second); embedded.URL(dir) == "" && time.Now().Before(limit); {
+		<-tick.C
+	}
 	if got := embedded.URL(dir); got != s.ClientURL() {
 		t.Errorf("the URL is %q, the server's %q", got, s.ClientURL())
 	}
