@@ -22,7 +22,7 @@ import (
 )
 
 const (
-	// timedExecutions is how many executions with timers over slow calls a storm of a minute has at least; a shorter one has fewer.
+	// timedExecutions is how many executions with timers over slow calls a storm of two minutes has at least; a shorter one has fewer.
 	timedExecutions = 2000
 	// timedVariants is how many workflows of each shape there are, each with random times.
 	timedVariants = 8
@@ -111,7 +111,7 @@ func newStormTimers(s *workflowStorm, records string) *stormTimers {
 
 // wanted is how many executions the storm has at least.
 func (m *stormTimers) wanted() int {
-	return int(min(1, tortureDuration(m.s.t).Minutes()) * timedExecutions)
+	return int(min(1, tortureDuration(m.s.t).Minutes()/2) * timedExecutions)
 }
 
 func (m *stormTimers) count() int {
