@@ -126,7 +126,7 @@ func (b *messageBuilder) acceptedTypes() string {
 // jsonBody merges the bytes of the body with the members from path, query, headers and cookies. The body is not encoded
 // again, so that its numbers keep their digits. A byte order mark is ignored (RFC 8259 §8.1).
 func (b *messageBuilder) jsonBody(m *message, data []byte) ([]byte, error) {
-	data = bytes.TrimSpace(bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")))
+	data = bytes.TrimSpace(subjects.TrimBOM(data))
 	if len(data) == 0 {
 		return b.finish(m)
 	}

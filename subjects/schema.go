@@ -85,7 +85,7 @@ var validations = sync.Pool{New: func() any {
 // keys that differ from a field only in case. An empty message counts as {}, and a byte order mark is ignored (RFC 8259 §8.1). The
 // error is an *Error with CodeInvalid whose Fields list every violation.
 func (d *Descriptor) Validate(data []byte) error {
-	data = bytes.TrimPrefix(data, byteOrderMark)
+	data = TrimBOM(data)
 	if len(bytes.TrimSpace(data)) == 0 {
 		data = []byte("{}")
 	}
@@ -234,8 +234,9 @@ func fieldOf(pointer jsontext.Pointer) string {
 	return strings.Join(slices.Collect(pointer.Tokens()), ".")
 }
 
-// byteOrderMark is U+FEFF in UTF-8.
-var byteOrderMark = []byte("\xef\xbb\xbf")
+// TrimBOM returns data without a byte order mark, U+FEFF in UTF-8, at its beginning: a JSON text should not begin with one, and a parser
+// may ignore it (RFC 8259 §8.1).
+func TrimBOM(data []byte) []byte { return bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")) }
 
 // keepDigits decodes the numbers of free-form JSON to encoding/json.Number, so that one that no float64 is equal to keeps its digits.
 var keepDigits = json.WithUnmarshalers(json.UnmarshalFromFunc(func(decoder *jsontext.Decoder, v *any) error {
@@ -248,7 +249,7 @@ var keepDigits = json.WithUnmarshalers(json.UnmarshalFromFunc(func(decoder *json
 }))
 
 func decodeInto(data []byte, v any) error {
-	data = bytes.TrimPrefix(data, byteOrderMark)
+	data = TrimBOM(data)
 	if len(bytes.TrimSpace(data)) == 0 {
 		return nil
 	}

@@ -179,12 +179,16 @@ func (r *relay) next(ctx context.Context, db bun.IDB, limit int) ([]int64, error
 
 // read returns the first rows whose keys are not blocked.
 func (r *relay) read(ctx context.Context, db bun.IDB) ([]row, error) {
-	numbers, err := r.next(ctx, db, r.outbox.cfg.Window)
-	if err != nil || len(numbers) == 0 {
-		return nil, err
-	}
 	var rows []row
-	if err := db.NewSelect().Model(&rows).Where("seq IN (?)", bun.List(numbers)).Order("seq").Scan(ctx); err != nil {
+	query := db.NewSelect().Model(&rows).Order("seq").Limit(int64(r.outbox.cfg.Window))
+	if len(r.blocked.keys) > 0 {
+		numbers, err := r.next(ctx, db, r.outbox.cfg.Window)
+		if err != nil || len(numbers) == 0 {
+			return nil, err
+		}
+		query = query.Where("seq IN (?)", bun.List(numbers))
+	}
+	if err := query.Scan(ctx); err != nil {
 		return nil, fmt.Errorf("reading outbox: %w", err)
 	}
 	return rows, nil

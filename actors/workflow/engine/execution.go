@@ -143,7 +143,6 @@ func (h *execution) evict() (Row, error) {
 		return row, err
 	}
 	row.Evicted, row.Snapshot, row.Listens = true, string(snapshot), len(h.machine.Listeners()) > 0
-	row.DueAt = 0 // it may have been evicted before, with another timer
 	if due := h.nextTimer(); !due.IsZero() {
 		row.DueAt = due.UnixMicro()
 	}

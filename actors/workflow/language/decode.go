@@ -14,9 +14,9 @@ import (
 const MaxDataDepth = MaxResultDepth
 
 // Decode decodes a JSON value that weft has written itself, such as an event of the log. Its numbers have the forms of
-// Number, so integers and decimals keep all their digits. A byte order mark is ignored (RFC 8259 §8.1).
+// Number, so integers and decimals keep all their digits.
 func Decode(data []byte) (any, error) {
-	decoder := json.NewDecoder(bytes.NewReader(bytes.TrimPrefix(data, []byte("\ufeff"))))
+	decoder := json.NewDecoder(bytes.NewReader(data))
 	decoder.UseNumber()
 	var value any
 	if err := decoder.Decode(&value); err != nil {
@@ -46,7 +46,7 @@ func (e *DataError) Error() string {
 // DecodeStrict decodes a JSON value that somebody else has written: an input, an event, the response to a call. It refuses
 // what JSON processors read in different ways (RFC 8259 §4, §6, §8.2; RFC 7493): a name that occurs twice in an object,
 // text that is not UTF-8, a surrogate without its partner, and a number that Number refuses. So nothing is lost or changed
-// without a word. Nesting deeper than MaxDataDepth is refused too; a byte order mark is ignored. The error is a *DataError.
+// without a word. Nesting deeper than MaxDataDepth is refused too; a byte order mark is ignored (RFC 8259 §8.1). The error is a *DataError.
 func DecodeStrict(data []byte) (any, error) {
 	r := strictReader{jsontext.NewDecoder(bytes.NewReader(bytes.TrimPrefix(data, []byte("\ufeff"))))}
 	value, err := r.value(0)

@@ -127,7 +127,7 @@ func TestDecodeKeepsDigits(t *testing.T) {
 
 func TestDecodeIgnoresAByteOrderMark(t *testing.T) {
 	t.Parallel()
-	if value, err := Decode([]byte("\xef\xbb\xbf" + `{"a":1}`)); err != nil || string(Canonical(value)) != `{"a":1}` {
+	if value, err := DecodeStrict([]byte("\xef\xbb\xbf" + `{"a":1}`)); err != nil || string(Canonical(value)) != `{"a":1}` {
 		t.Errorf("got %v, %v", value, err)
 	}
 }
