@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/weftmesh/weft/cmd/weft/settings"
 	"github.com/weftmesh/weft/kv"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -93,7 +94,7 @@ func TestTextIsEscapedForMarkdown(t *testing.T) {
 		t.Errorf("a heading is %q", got)
 	}
 	for d, want := range map[time.Duration]string{time.Hour: "1h", 90 * time.Second: "1m30s", 24 * time.Hour: "24h", time.Second: "1s", 90 * time.Minute: "1h30m"} {
-		if got := span(d); got != want {
+		if got := settings.DurationText(d); got != want {
 			t.Errorf("%s is written %q, want %q", d, got, want)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/weftmesh/weft/actors/integration"
 	"github.com/weftmesh/weft/actors/integration/manifest"
 	"github.com/weftmesh/weft/actors/integration/webhook"
+	"github.com/weftmesh/weft/cmd/weft/settings"
 )
 
 // providersDocument returns docs/providers.md: the actions of every built-in provider, and how to connect to it.
@@ -212,20 +213,8 @@ func writeLimits(b *strings.Builder, p *manifest.Provider) {
 		if l.OfProvider() {
 			scope = "for all connections together"
 		}
-		fmt.Fprintf(b, "- `%s`: %d in %s %s: %s\n", l.ID, l.Requests, span(time.Duration(l.Per)), scope, counted)
+		fmt.Fprintf(b, "- `%s`: %d in %s %s: %s\n", l.ID, l.Requests, settings.DurationText(time.Duration(l.Per)), scope, counted)
 	}
-}
-
-// span formats a duration without trailing zero units: 1h, not 1h0m0s.
-func span(d time.Duration) string {
-	text := d.String()
-	if strings.HasSuffix(text, "m0s") {
-		text = strings.TrimSuffix(text, "0s")
-	}
-	if strings.HasSuffix(text, "h0m") {
-		text = strings.TrimSuffix(text, "0m")
-	}
-	return text
 }
 
 // secretsFrom says where a hook's secret comes from.

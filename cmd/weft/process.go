@@ -121,6 +121,15 @@ func (p *process) options(user string) (mesh.Options, error) {
 	}, nil
 }
 
+// connect connects as a NATS user whose key the process has.
+func (p *process) connect(ctx context.Context, user string) (*mesh.Conn, error) {
+	options, err := p.options(user)
+	if err != nil {
+		return nil, err
+	}
+	return mesh.Connect(ctx, options)
+}
+
 // keyring reads the public keys of all NATS users from the file beside the process's own keys; nil if there is none, and they are those that
 // a migration has published.
 func (p *process) keyring() (mesh.Keyring, error) {

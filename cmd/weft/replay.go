@@ -96,12 +96,3 @@ func (p *process) deadLetter(ctx context.Context, sequence uint64) (letter subje
 	}
 	return letter, nil
 }
-
-// connect connects as a NATS user whose key the process has.
-func (p *process) connect(ctx context.Context, user string) (*mesh.Conn, error) {
-	options, err := p.options(user)
-	if err != nil {
-		return nil, err
-	}
-	return mesh.Connect(ctx, options)
-}

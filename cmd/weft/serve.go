@@ -134,11 +134,7 @@ func (p *process) actor(ctx context.Context, name string, ready func()) error {
 
 // gateway runs the HTTP gateway until ctx ends.
 func (p *process) gateway(ctx context.Context, ready func(addr string)) (err error) {
-	options, err := p.options("gateway")
-	if err != nil {
-		return err
-	}
-	conn, err := mesh.Connect(ctx, options)
+	conn, err := p.connect(ctx, "gateway")
 	if err != nil {
 		return err
 	}

@@ -72,11 +72,7 @@ func (p *process) reportDifferences(ctx context.Context, users []string) <-chan 
 }
 
 func (p *process) reportAs(ctx context.Context, user string, streams bool) error {
-	options, err := p.options(user)
-	if err != nil {
-		return err
-	}
-	conn, err := mesh.Connect(ctx, options)
+	conn, err := p.connect(ctx, user)
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"iter"
 	"maps"
 	"math/big"
 	"net/http"
@@ -168,6 +169,23 @@ func decodeJSON(data []byte) (any, error) {
 	return value, nil
 }
 
+// formFields yields the fields of a form that an object stands for, sorted by name: an array repeats its name, and nulls are omitted.
+func formFields(object map[string]any) iter.Seq2[string, any] {
+	return func(yield func(string, any) bool) {
+		for _, name := range slices.Sorted(maps.Keys(object)) {
+			items, many := object[name].([]any)
+			if !many {
+				items = []any{object[name]}
+			}
+			for _, item := range items {
+				if item != nil && !yield(name, item) {
+					return
+				}
+			}
+		}
+	}
+}
+
 // textValues converts an object of scalars and arrays of scalars to text values. Nulls are omitted; an array repeats its
 // name; a nested object is an error.
 func textValues(value any) (url.Values, error) {
@@ -176,21 +194,12 @@ func textValues(value any) (url.Values, error) {
 		return nil, fmt.Errorf("must be an object")
 	}
 	values := make(url.Values, len(object))
-	for _, name := range slices.Sorted(maps.Keys(object)) {
-		items, many := object[name].([]any)
-		if !many {
-			items = []any{object[name]}
+	for name, item := range formFields(object) {
+		text, err := scalarText(item)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
 		}
-		for _, item := range items {
-			if item == nil {
-				continue
-			}
-			text, err := scalarText(item)
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", name, err)
-			}
-			values.Add(name, text)
-		}
+		values.Add(name, text)
 	}
 	return values, nil
 }

@@ -4,11 +4,9 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"maps"
 	"mime"
 	"mime/multipart"
 	"net/textproto"
-	"slices"
 	"strings"
 
 	"golang.org/x/text/encoding/htmlindex"
@@ -68,32 +66,23 @@ func encodeText(text, contentType, charset string) (content, error) {
 func encodeFields(object map[string]any) (content, error) {
 	var buffer bytes.Buffer
 	writer := multipart.NewWriter(&buffer)
-	for _, name := range slices.Sorted(maps.Keys(object)) {
-		items, many := object[name].([]any)
-		if !many {
-			items = []any{object[name]}
+	for name, item := range formFields(object) {
+		header := textproto.MIMEHeader{"Content-Disposition": {`form-data; name="` + quoted.Replace(name) + `"`}}
+		text, err := scalarText(item)
+		if err != nil {
+			data, err := encodeJSON(item)
+			if err != nil {
+				return content{}, err
+			}
+			text = string(data)
+			header.Set("Content-Type", jsonType)
 		}
-		for _, item := range items {
-			if item == nil {
-				continue
-			}
-			header := textproto.MIMEHeader{"Content-Disposition": {`form-data; name="` + quoted.Replace(name) + `"`}}
-			text, err := scalarText(item)
-			if err != nil {
-				data, err := encodeJSON(item)
-				if err != nil {
-					return content{}, err
-				}
-				text = string(data)
-				header.Set("Content-Type", jsonType)
-			}
-			w, err := writer.CreatePart(header)
-			if err == nil {
-				_, err = w.Write([]byte(text))
-			}
-			if err != nil {
-				return content{}, fmt.Errorf("%s: %w", name, err)
-			}
+		w, err := writer.CreatePart(header)
+		if err == nil {
+			_, err = w.Write([]byte(text))
+		}
+		if err != nil {
+			return content{}, fmt.Errorf("%s: %w", name, err)
 		}
 	}
 	if err := writer.Close(); err != nil {

@@ -130,7 +130,7 @@ func TypeName(t reflect.Type) string {
 func textOf(v reflect.Value) string {
 	switch {
 	case v.Type() == reflect.TypeFor[time.Duration]():
-		return durationText(time.Duration(v.Int()))
+		return DurationText(time.Duration(v.Int()))
 	case v.Kind() == reflect.Slice:
 		items := make([]string, v.Len())
 		for i := range items {
@@ -141,8 +141,8 @@ func textOf(v reflect.Value) string {
 	return fmt.Sprint(v.Interface())
 }
 
-// durationText writes a duration without zero parts: 15m and not 15m0s.
-func durationText(d time.Duration) string {
+// DurationText writes a duration without zero parts at its end: 15m and not 15m0s.
+func DurationText(d time.Duration) string {
 	text := d.String()
 	if strings.HasSuffix(text, "m0s") {
 		text = strings.TrimSuffix(text, "0s")
