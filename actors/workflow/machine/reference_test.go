@@ -15,7 +15,9 @@ import (
 )
 
 // definitionGenerator draws definitions whose result does not depend on the order of simultaneous events: all waits
-// differ, so that no two branches of a fork advance at the same time, and branches do not export to the context.
+// differ, so that no two branches of a fork advance at the same time, and branches do not export to the context. The
+// machine limits tasks and data and the interpreter does not, so every loop ends (each export increments seen and is never
+// empty) and data does not grow exponentially with its iterations.
 type definitionGenerator struct {
 	t      *rapid.T
 	count  int
@@ -74,7 +76,7 @@ func (s *definitionGenerator) around() string {
 			`output: {as: '{n: ($task.input.n? // $task.output.n?), raw: ($task.output | type)}'}, `)
 	if s.inFork == 0 {
 		text += s.pick("export", "", "", `export: {as: '{seen: (($context.seen? // 0) + 1), last: .}'}, `,
-			`export: {as: '{seen: (($context.seen? // 0) + 1), raw: $task.output.n?, in: $task.input.n?, at: $task.startedAt.epoch.milliseconds}'}, `)
+			`export: {as: '{seen: (($context.seen? // 0) + 1), raw: ($task.output.n? // 0), in: ($task.input.n? // 0), at: $task.startedAt.epoch.milliseconds}'}, `)
 	}
 	if rapid.IntRange(0, 7).Draw(s.t, "timeout") == 0 {
 		text += "timeout: {after: " + s.moment(9) + "}, "
@@ -89,7 +91,7 @@ func (s *definitionGenerator) body(depth int) string {
 	}
 	switch s.pick("kind", kinds...) {
 	case "set":
-		return `set: ` + s.pick("set", `{n: '${ (.n? // 0) + 1 }', v: '${ $context.seen? }'}`, `{n: '${ $input.n + 1 }'}`, `'${ {n: ., m: $context.last?} }'`,
+		return `set: ` + s.pick("set", `{n: '${ (.n? // 0) + 1 }', v: '${ $context.seen? }'}`, `{n: '${ $input.n + 1 }'}`, `'${ {n: ., m: ($context.last? | tojson | .[:40])} }'`,
 			`{n: '${ $task.input.n? // 3 }', r: '${ $task.reference }', v: '${ $runtime.version }', c: '${ $context.n? }'}`)
 	case "call":
 		if rapid.Bool().Draw(s.t, "slow") {
