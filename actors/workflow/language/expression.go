@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/weftmesh/weft/actors/budget"
 )
 
 // Bounds of one evaluation.
@@ -32,12 +34,30 @@ var Variables = []string{"context", "input", "output", "secrets", "task", "workf
 
 // Errors of an evaluation besides those that the expression itself raises.
 var (
-	ErrSteps  = errors.New("the expression takes too many steps")
-	ErrTime   = errors.New("the expression takes too long")
-	ErrMemory = errors.New("the expression produces too much data")
+	ErrSteps  = &Exhausted{fmt.Sprintf("the expression takes too many steps (at most %d)", MaxSteps), budget.ErrSteps}
+	ErrTime   = &Exhausted{fmt.Sprintf("the expression takes too long (at most %s)", MaxTime), budget.ErrTime}
+	ErrMemory = &Exhausted{fmt.Sprintf("the expression produces too much data (at most %d bytes, its result at most %d)", MaxAllocation, MaxResult),
+		budget.ErrBytes}
 	ErrMany   = errors.New("the expression yields more than one value")
 	ErrNumber = errors.New("the expression yields a number that is not finite")
 )
+
+// Exhausted is the error of an evaluation that exceeds a bound. It wraps the budget's error.
+type Exhausted struct {
+	text string
+	// Bound is the bound that was reached.
+	Bound *budget.Error
+}
+
+func (e *Exhausted) Error() string { return e.text }
+
+// Unwrap returns the budget's error: budget.ErrSteps, budget.ErrBytes or budget.ErrTime.
+func (e *Exhausted) Unwrap() error { return e.Bound }
+
+func isExhausted(err error) bool {
+	var exhausted *Exhausted
+	return errors.As(err, &exhausted)
+}
 
 // Scope holds the variables of an expression. A missing variable is null.
 type Scope struct {
@@ -49,6 +69,9 @@ type Scope struct {
 	Names []string
 	// Now is the result of the function now.
 	Now time.Time
+	// Budget is charged with what each evaluation takes, which ends when the budget is exhausted; nil if only the bounds of one
+	// evaluation apply.
+	Budget *budget.Budget
 
 	bound []binding
 }
@@ -118,7 +141,7 @@ func (w *Workflow) Transform(transformation, input any, scope Scope) (any, error
 }
 
 // Fill replaces the expressions in a value of the definition by their results. In loose mode every string is evaluated
-// as an expression, and kept if that fails.
+// as an expression, and kept if that fails, unless it exceeds a bound.
 func (w *Workflow) Fill(value, input any, scope Scope) (any, error) {
 	switch value := value.(type) {
 	case string:
@@ -126,12 +149,15 @@ func (w *Workflow) Fill(value, input any, scope Scope) (any, error) {
 			return w.Evaluate(value, input, scope)
 		}
 		if w.Loose {
-			if result, err := w.Evaluate(value, input, scope); err == nil {
-				return result, nil
+			if result, err := w.Evaluate(value, input, scope); err == nil || isExhausted(err) {
+				return result, err
 			}
 		}
 		return value, nil
 	case map[string]any:
+		if err := copying(scope.Budget, value); err != nil {
+			return nil, err
+		}
 		filled := make(map[string]any, len(value))
 		for key, item := range value {
 			result, err := w.Fill(item, input, scope)
@@ -142,6 +168,9 @@ func (w *Workflow) Fill(value, input any, scope Scope) (any, error) {
 		}
 		return filled, nil
 	case []any:
+		if err := copying(scope.Budget, value); err != nil {
+			return nil, err
+		}
 		filled := make([]any, len(value))
 		for i, item := range value {
 			result, err := w.Fill(item, input, scope)
@@ -153,6 +182,19 @@ func (w *Workflow) Fill(value, input any, scope Scope) (any, error) {
 		return filled, nil
 	}
 	return value, nil
+}
+
+// copying charges a budget with a shallow copy of a value.
+func copying(whole *budget.Budget, value any) error {
+	err := whole.Allocate(width(value))
+	if err == nil {
+		err = whole.Step(1 + width(value)/64)
+	}
+	var bound *budget.Error
+	if errors.As(err, &bound) {
+		return &Exhausted{"filling in a value exceeds the budget of " + bound.Bound, bound}
+	}
+	return nil
 }
 
 // FillText is Fill for a string field; a result that is not a string is encoded as JSON.

@@ -1,7 +1,6 @@
 package language
 
 import (
-	"context"
 	"errors"
 	"maps"
 	"regexp"
@@ -9,7 +8,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/itchyny/gojq"
 )
@@ -70,7 +68,7 @@ func (e *expressionCache) run(text string, input any, scope *Scope) (any, error)
 }
 
 func compile(text string, names []string) *program {
-	p := &program{meter: &meter{}}
+	p := &program{meter: newMeter()}
 	query, err := parseExpression(text)
 	if err != nil {
 		p.err = err
@@ -124,6 +122,11 @@ func (p *program) followPath(value any) (any, bool) {
 
 func (p *program) run(input any, scope *Scope) (any, error) {
 	if p.simple {
+		if err := scope.Budget.Step(1 + len(p.path)); err != nil {
+			p.meter.whole = scope.Budget
+			defer p.meter.end()
+			return nil, p.meter.exhausted(err)
+		}
 		value := input
 		if p.root != "" {
 			value = scope.value(p.root)
@@ -139,24 +142,27 @@ func (p *program) run(input any, scope *Scope) (any, error) {
 	}
 	p.values[len(p.usedVariables)] = float64(scope.Now.UnixMilli()) / 1000
 	defer clear(p.values)
-	p.meter.left = MaxAllocation
-	budget := &budget{Context: context.Background(), until: time.Now().Add(MaxTime)}
-	results := p.code.RunWithContext(budget, input, p.values...)
+	p.meter.begin(scope.Budget)
+	defer p.meter.end()
+	results := p.code.RunWithContext(p.meter, input, p.values...)
 	result, ok := results.Next()
 	if !ok {
 		return nil, nil
 	}
 	if err, failed := result.(error); failed {
-		return nil, p.explain(err, budget)
+		return nil, p.explain(err)
 	}
 	if extra, more := results.Next(); more {
 		if err, failed := extra.(error); failed {
-			return nil, p.explain(err, budget)
+			return nil, p.explain(err)
 		}
 		return nil, ErrMany
 	}
-	if p.meter.left < 0 || size(result, MaxResult, MaxResultDepth) > MaxResult {
+	if size(result, MaxResult, MaxResultDepth) > MaxResult {
 		return nil, ErrMemory
+	}
+	if err := p.meter.part.Err(); err != nil {
+		return nil, p.meter.exhausted(err)
 	}
 	if !isFinite(result) {
 		return nil, ErrNumber
@@ -170,45 +176,16 @@ func (p *program) run(input any, scope *Scope) (any, error) {
 // maxMessage bounds the message of an expression's error, in bytes.
 const maxMessage = 300
 
-func (p *program) explain(err error, budget *budget) error {
+func (p *program) explain(err error) error {
 	var halt *gojq.HaltError
-	switch {
-	case budget.err != nil:
-		return budget.err
-	case p.meter.left < 0:
+	if bound := p.meter.part.Err(); bound != nil {
+		return p.meter.exhausted(bound)
+	}
+	if errors.Is(err, ErrMemory) {
 		return ErrMemory
-	case errors.As(err, &halt) && halt.Value() == nil:
+	}
+	if errors.As(err, &halt) && halt.Value() == nil {
 		return nil
 	}
 	return errors.New(Cut(err.Error(), maxMessage))
 }
-
-// budget is a context that ends after a number of calls of Done. The interpreter calls Done for each instruction, which
-// makes the limit the same on every machine.
-type budget struct {
-	context.Context
-	until time.Time
-	steps int
-	err   error
-}
-
-var closedChannel = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
-
-// Done counts an instruction, and returns a closed channel once the budget is exhausted.
-func (b *budget) Done() <-chan struct{} {
-	b.steps++
-	if b.err == nil && b.steps > MaxSteps {
-		b.err = ErrSteps
-	}
-	// The clock guards against single slow instructions.
-	if b.err == nil && b.steps&63 == 0 && time.Now().After(b.until) {
-		b.err = ErrTime
-	}
-	if b.err != nil {
-		return closedChannel
-	}
-	return nil
-}
-
-// Err is the reason why the budget is exhausted.
-func (b *budget) Err() error { return b.err }

@@ -1,23 +1,73 @@
 package language
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/big"
 
 	"github.com/itchyny/gojq"
+
+	"github.com/weftmesh/weft/actors/budget"
 )
 
-// meter charges the data that guarded functions produce. left is the remaining allowance in bytes.
-type meter struct{ left int }
+// limits are the bounds of one evaluation.
+var limits = budget.Limits{Steps: MaxSteps, Bytes: MaxAllocation, Time: MaxTime}
 
-func (m *meter) charge(bytes int) error {
-	m.left -= bytes
-	if m.left < 0 {
+// meter is the budget of one evaluation. The interpreter calls Done for each instruction; the functions that guard inserts charge the
+// data that is produced.
+type meter struct {
+	context.Context
+	part budget.Budget
+	// whole is the budget that the evaluation is a part of, while it runs; nil if there is none.
+	whole *budget.Budget
+}
+
+func newMeter() *meter { return &meter{Context: context.Background()} }
+
+// begin starts an evaluation within a budget, which may be nil; end charges that budget and lets go of it.
+func (m *meter) begin(whole *budget.Budget) {
+	m.whole = whole
+	whole.Begin(&m.part, limits)
+}
+
+func (m *meter) end() {
+	m.part.Close()
+	m.whole = nil
+}
+
+// exhausted is the error of an evaluation whose budget is exhausted, or the whole that it is a part of.
+func (m *meter) exhausted(err error) error {
+	m.part.Close()
+	var bound *budget.Error
+	if m.whole.Err() != nil && errors.As(err, &bound) {
+		return &Exhausted{"the expression, with those before it, exceeds the budget of " + bound.Bound, bound}
+	}
+	switch {
+	case errors.Is(err, budget.ErrSteps):
+		return ErrSteps
+	case errors.Is(err, budget.ErrBytes):
 		return ErrMemory
+	}
+	return ErrTime
+}
+
+var closedChannel = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
+
+// Done counts an instruction, and returns a closed channel once the budget is exhausted.
+func (m *meter) Done() <-chan struct{} {
+	if m.part.Step(1) != nil {
+		return closedChannel
 	}
 	return nil
 }
+
+// Err is the reason why the budget is exhausted.
+func (m *meter) Err() error { return m.part.Err() }
+
+// charge takes bytes that are copied or produced, and steps for the work.
+func (m *meter) charge(bytes int) error { return m.part.Allocate(bytes) }
 
 // functions are the checks that guard inserts into expressions. Those of two operands return null or an error, the
 // others their input or an error.

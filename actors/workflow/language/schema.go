@@ -8,6 +8,8 @@ import (
 
 	"github.com/dlclark/regexp2"
 	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/weftmesh/weft/actors/budget"
 )
 
 // compile compiles an inline schema. It may refer to itself only.
@@ -28,8 +30,9 @@ func (s *Schema) compile() error {
 	return nil
 }
 
-// Validate validates a value. A nil schema, and an external one that was not inlined, accept everything.
-func (s *Schema) Validate(value any) error {
+// Validate validates a value. A nil schema, and an external one that was not inlined, accept everything. The whole, which may be nil, is
+// charged with what the validation takes; the error of one that exceeds it is an *Exhausted.
+func (s *Schema) Validate(value any, _ *budget.Budget) error {
 	if s == nil || s.compiled == nil {
 		return nil
 	}

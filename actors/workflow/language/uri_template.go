@@ -211,8 +211,8 @@ func (w *Workflow) ExpandURI(text string, input any, scope Scope) (string, error
 		return w.FillText(text, input, scope)
 	}
 	if w.Loose {
-		if value, err := w.Evaluate(text, input, scope); err == nil {
-			return Text(value), nil
+		if value, err := w.Evaluate(text, input, scope); err == nil || isExhausted(err) {
+			return Text(value), err
 		}
 	}
 	template, err := ParseURITemplate(text)

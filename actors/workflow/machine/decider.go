@@ -133,7 +133,7 @@ func (d *decider) startChild(parent *Run, slot int, task *language.Task, raw any
 // prepareStart evaluates a task's input and its deadlines.
 func (d *decider) prepareStart(event *Event, probe *Run, task *language.Task, now time.Time) error {
 	if task.Input != nil {
-		if err := task.Input.Schema.Validate(probe.Input); err != nil {
+		if err := task.Input.Schema.Validate(probe.Input, nil); err != nil {
 			return NewError(TypeValidation, err.Error())
 		}
 		if task.Input.From != nil && !task.DeferredInput {
@@ -259,7 +259,7 @@ func (d *decider) completeWorkflow(root *Run) Event {
 			}
 			output = transformed
 		}
-		if err := definition.Schema.Validate(output); err != nil {
+		if err := definition.Schema.Validate(output, nil); err != nil {
 			return Event{Type: ExecutionFaulted, Error: d.eval.workflowError(NewError(TypeValidation, err.Error()), "/output")}
 		}
 	}

@@ -13,7 +13,7 @@ func (e *evaluator) workflowInput(input any, now time.Time) (any, error) {
 	if definition == nil {
 		return input, nil
 	}
-	if err := definition.Schema.Validate(input); err != nil {
+	if err := definition.Schema.Validate(input, nil); err != nil {
 		return nil, NewError(TypeValidation, err.Error())
 	}
 	if definition.From == nil {
@@ -80,7 +80,7 @@ func (e *evaluator) transformOutput(definition *language.Output, raw any, scope 
 		}
 		output = transformed
 	}
-	if err := definition.Schema.Validate(output); err != nil {
+	if err := definition.Schema.Validate(output, scope.Budget); err != nil {
 		return nil, NewError(TypeValidation, err.Error())
 	}
 	return output, nil
@@ -99,7 +99,7 @@ func (e *evaluator) exportContext(definition *language.Export, output any, scope
 		}
 		exported = ValueOf(value)
 	}
-	if err := definition.Schema.Validate(exported.V); err != nil {
+	if err := definition.Schema.Validate(exported.V, scope.Budget); err != nil {
 		return Value{}, NewError(TypeValidation, err.Error())
 	}
 	return exported, nil
