@@ -43,8 +43,9 @@ type callResult struct {
 // repeated where that cannot have an effect twice.
 type activityRunner struct {
 	dispatch func(ctx context.Context, row Row, call *machine.Call, repeated bool) (any, error)
-	// slots bounds the calls in flight.
+	// slots bounds the calls in flight that have not taken long yet, slow the others.
 	slots fairSemaphore
+	slow  fairSemaphore
 	// unblocked is Options.AwaitUnblocked.
 	unblocked  func(ctx context.Context, stop <-chan struct{}, userID string) bool
 	timeout    time.Duration
@@ -78,13 +79,14 @@ const blockedRetryDelay = 100 * time.Millisecond
 
 // runUnblocked makes one call. blocked reports that it was refused because the account is blocked.
 func (r *activityRunner) runUnblocked(ctx context.Context, row Row, call *machine.Call, repeated bool) (result callResult, blocked bool) {
-	if !r.slots.acquire(ctx, r.stopping, row.UserID, row.Priority) {
+	slot := &callSlot{r: r, userID: row.UserID, priority: row.Priority, slow: slowCallback(ctx)}
+	if !slot.acquire(ctx) {
 		return callResult{id: call.ID, abandoned: true}, false
 	}
-	defer r.slots.release()
+	defer slot.release()
 	start := time.Now()
 	reach(crashBeforeEffect)
-	output, err := r.attempt(ctx, row, call, repeated)
+	output, err := r.attempt(ctx, row, call, repeated, slot)
 	reach(crashAfterEffect)
 	if ctx.Err() == nil && errors.Is(err, errAccountBlocked) {
 		return callResult{}, true
@@ -107,8 +109,8 @@ func (r *activityRunner) runUnblocked(ctx context.Context, row Row, call *machin
 	return result, false
 }
 
-// attempt makes a call within the step timeout, and again where it had no effect.
-func (r *activityRunner) attempt(ctx context.Context, row Row, call *machine.Call, repeated bool) (any, error) {
+// attempt makes a call within the step timeout, and again where it had no effect. It holds no slot between two attempts.
+func (r *activityRunner) attempt(ctx context.Context, row Row, call *machine.Call, repeated bool, slot *callSlot) (any, error) {
 	limit := r.timeout
 	if !call.Deadline.IsZero() {
 		// The timer interrupts the call first. Where the process dies meanwhile, others end what they do for the call by themselves.
@@ -117,10 +119,15 @@ func (r *activityRunner) attempt(ctx context.Context, row Row, call *machine.Cal
 	timed, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	for attempt := 0; ; attempt++ {
-		output, err := r.dispatch(timed, row, call, repeated)
+		var output any
+		var err error
+		if panicked := recovered(func() { output, err = r.dispatch(timed, row, call, repeated) }); panicked != nil {
+			err = panicked
+		}
 		if err == nil || attempt >= r.retries || !mayRepeat(call, err) {
 			return output, r.timedOut(ctx, timed, err)
 		}
+		slot.release()
 		select {
 		case <-time.After(r.retryDelay):
 		case <-r.stopping:
@@ -128,6 +135,21 @@ func (r *activityRunner) attempt(ctx context.Context, row Row, call *machine.Cal
 		case <-timed.Done():
 			return nil, r.timedOut(ctx, timed, err)
 		}
+		if !slot.acquire(timed) {
+			if r.isStopping() {
+				return nil, errAbandoned
+			}
+			return nil, r.timedOut(ctx, timed, err)
+		}
+	}
+}
+
+func (r *activityRunner) isStopping() bool {
+	select {
+	case <-r.stopping:
+		return true
+	default:
+		return false
 	}
 }
 

@@ -110,8 +110,8 @@ func (p *partition) busy(all bool) (problems []string) {
 		}
 		if len(p.executions) > 0 {
 			for id, h := range p.executions {
-				add("the execution %s (%s) is loaded: %d calls in flight, %d to clean up, %d orphans, broken %t, finished %t", id, h.row.Name, len(h.inFlight), h.pendingCleanup,
-					len(h.orphanCandidates), h.broken, h.finished)
+				add("the execution %s (%s) is loaded: %d calls in flight, %d to clean up, %d orphans, quarantined %t, finished %t", id, h.row.Name, len(h.inFlight), h.pendingCleanup,
+					len(h.orphanCandidates), h.quarantined(), h.finished)
 			}
 		}
 	}
