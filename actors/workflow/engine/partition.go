@@ -209,6 +209,9 @@ func (p *partition) advance(h *execution) {
 	if p.fireOverdue(h) { // a call that has timed out is not made
 		return
 	}
+	if !h.machine.Settled() && p.decide(h, nil) {
+		return
+	}
 	outcomes, outstanding := p.dispatchCalls(h)
 	switch {
 	case len(outcomes) > 0:
