@@ -15,22 +15,8 @@ func (x *Execution) Handle(outcome Outcome) []Event {
 		return nil
 	}
 	x.meter.begin()
-	var events []Event
-	recorded := x.meter.open()
-	if recorded {
-		events = x.record(outcome)
-		recorded = !x.meter.cut()
-	}
-	if !recorded {
-		x.deferred = true
+	if x.deferred = !x.record(outcome); x.deferred {
 		return nil
-	}
-	x.meter.close()
-	for _, event := range events {
-		if x.state.Status.Ended() || x.state.run(event.Run) == nil { // by an earlier one
-			continue
-		}
-		x.emit(event, event.weigh(MaxEventBytes).weight, outcome.at)
 	}
 	if len(x.transition) > 0 {
 		x.decide(outcome.at)
@@ -38,16 +24,33 @@ func (x *Execution) Handle(outcome Outcome) []Event {
 	return x.takeTransition()
 }
 
-// record returns the events that record an outcome.
-func (x *Execution) record(outcome Outcome) []Event {
+// record emits the events that record an outcome. It returns false where the slice does not suffice.
+func (x *Execution) record(outcome Outcome) bool {
+	if !x.meter.open() {
+		return false
+	}
 	if outcome.kind == outcomeEventArrived || outcome.kind == outcomeEventDelivered {
-		return x.consumer.deliver(outcome)
+		events := x.consumer.deliver(outcome)
+		if x.meter.cut() {
+			return false
+		}
+		x.meter.close()
+		for i := range events {
+			if !x.state.Status.Ended() && x.state.run(events[i].Run) != nil { // not by an earlier one
+				x.emit(events[i], events[i].weigh(MaxEventBytes).weight, outcome.at)
+			}
+		}
+		return true
 	}
 	event, ok := x.accept(outcome)
-	if !ok {
-		return nil
+	if x.meter.cut() {
+		return false
 	}
-	return []Event{event}
+	x.meter.close()
+	if ok {
+		x.emit(event, event.weigh(MaxEventBytes).weight, outcome.at)
+	}
+	return true
 }
 
 // accept returns the event that records an outcome; false when the outcome changes nothing.

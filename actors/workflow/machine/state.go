@@ -136,11 +136,11 @@ type Run struct {
 	StartRecorded     bool `json:"start_recorded,omitempty"`
 	ApprovalRequested bool `json:"approval_requested,omitempty"`
 
-	call *Call
-	// children is the number of open runs directly below.
-	children int
 	// waits: the run cannot advance until an event changes it, one of its children, or the context.
 	waits bool
+	// children is the number of open runs directly below.
+	children int32
+	call     *Call
 }
 
 // awaitsCall reports whether the run has a call without a result.
