@@ -191,7 +191,10 @@ func (h *execution) evict() (Row, error) {
 
 // restoreExternal records the external calls of an execution that was evicted: each had started before.
 func (h *execution) restoreExternal() {
-	for _, call := range h.machine.Calls() {
+	if h.machine.Status() == machine.Suspended {
+		return
+	}
+	for _, call := range h.machine.Awaited() {
 		if call.External() {
 			h.external[call.ID] = awaitedChild(call)
 		}

@@ -6,23 +6,51 @@ import (
 	"github.com/weftmesh/weft/actors/workflow/language"
 )
 
-// Handle records an outcome and decides what follows. It returns the events of the transition, already applied. It
-// returns none when nothing waits for the outcome: a call that has ended, a timer that is not due, an ended execution.
+// Handle records an outcome and decides what follows, within the slice. It returns the events of the transition, already applied. It
+// returns none when nothing waits for the outcome: a call that has ended, a timer that is not due, an ended execution; and none if
+// Deferred.
 func (x *Execution) Handle(outcome Outcome) []Event {
+	x.deferred = false
 	if x.state.Sequence == 0 || x.state.Status.Ended() {
 		return nil
 	}
-	if outcome.kind == outcomeEventArrived {
-		for _, event := range x.consumer.deliver(outcome.value) {
-			x.emit(event, outcome.at)
-		}
-	} else if event, ok := x.accept(outcome); ok {
-		x.emit(event, outcome.at)
+	x.meter.begin()
+	if x.deferred = !x.record(outcome); x.deferred {
+		return nil
 	}
 	if len(x.transition) > 0 {
 		x.decide(outcome.at)
 	}
 	return x.takeTransition()
+}
+
+// record emits the events that record an outcome. It returns false where the slice does not suffice.
+func (x *Execution) record(outcome Outcome) bool {
+	if !x.meter.open() {
+		return false
+	}
+	if outcome.kind == outcomeEventArrived || outcome.kind == outcomeEventDelivered {
+		events := x.consumer.deliver(outcome)
+		if x.meter.cut() {
+			return false
+		}
+		x.meter.close()
+		for i := range events {
+			if !x.state.Status.Ended() && x.state.run(events[i].Run) != nil { // not by an earlier one
+				x.emit(events[i], events[i].weigh(MaxEventBytes).weight, outcome.at)
+			}
+		}
+		return true
+	}
+	event, ok := x.accept(outcome)
+	if x.meter.cut() {
+		return false
+	}
+	x.meter.close()
+	if ok {
+		x.emit(event, event.weigh(MaxEventBytes).weight, outcome.at)
+	}
+	return true
 }
 
 // accept returns the event that records an outcome; false when the outcome changes nothing.
@@ -48,8 +76,6 @@ func (x *Execution) accept(o Outcome) (Event, bool) {
 		return x.acceptStarted(o)
 	case outcomeCallUnknown:
 		return x.acceptUnknown(o)
-	case outcomeEventDelivered:
-		return x.consumer.deliverTo(o)
 	}
 	return Event{}, false
 }
@@ -72,6 +98,10 @@ func (x *Execution) acceptCall(o Outcome) (Event, bool) {
 	if unread := x.secrets.ready(); unread != nil { // what came back cannot be masked
 		unread.Instance = run.Task
 		return Event{Type: CallFailed, Run: run.ID, Error: unread}, true
+	}
+	if failure := x.meter.admit(o.value, "the output of the call"); failure != nil {
+		failure.Instance = run.Task
+		return Event{Type: CallFailed, Run: run.ID, Error: failure}, true
 	}
 	output := x.secrets.mask(language.Normalize(o.value))
 	if task := x.def.Task(run.Task); task.Kind == language.KindRun && task.Run.Await && task.Run.Return == "none" {
@@ -144,7 +174,10 @@ func (x *Execution) reschedule(run *Run, decision Value) Event {
 
 // acceptApproval records the decision on repeating a call whose result is unknown.
 func (x *Execution) acceptApproval(run *Run, o Outcome) Event {
-	output, _ := language.Normalize(o.value).(map[string]any)
+	var output map[string]any
+	if x.meter.admit(o.value, "the decision") == nil {
+		output, _ = language.Normalize(o.value).(map[string]any)
+	}
 	if decision := output["decision"]; o.kind == outcomeCallCompleted && (decision == "approve" || decision == "approved") {
 		return x.reschedule(run, ValueOf(output))
 	}

@@ -17,6 +17,36 @@ type callBuilder struct {
 	secrets *secretReader
 }
 
+// identity is the call of a run without what has to be evaluated for it.
+func (b *callBuilder) identity(run *Run) *Call {
+	if run.ApprovalRequested {
+		return b.approvalRequest(run)
+	}
+	switch task := b.def.Task(run.Task); {
+	case task.Kind == language.KindEmit:
+		return b.newCall(run, CallEmit)
+	case task.Run != nil && task.Run.Workflow != nil:
+		call := b.newCall(run, CallWorkflow)
+		call.Workflow = childWorkflow(task.Run)
+		return call
+	case task.Call != nil && task.Call.Function == language.CallHTTP:
+		return b.newCall(run, CallHTTP)
+	case task.Call != nil && task.Call.Function == language.CallOpenAPI:
+		return b.newCall(run, CallOpenAPI)
+	case task.Call != nil:
+		call := b.newCall(run, CallFunction)
+		call.Function = task.Call.Function
+		return call
+	}
+	return b.newCall(run, CallFunction)
+}
+
+// childWorkflow is the workflow that a run task starts, without its input.
+func childWorkflow(run *language.Run) *ChildWorkflow {
+	child := run.Workflow
+	return &ChildWorkflow{Namespace: child.Namespace, Name: child.Name, Version: cmp.Or(child.Version, "latest"), Await: run.Await}
+}
+
 // rebuild builds the call of a run that is already scheduled. It was built successfully before, so only a missing
 // secret makes it fail.
 func (b *callBuilder) rebuild(run *Run) *Call {
@@ -25,7 +55,7 @@ func (b *callBuilder) rebuild(run *Run) *Call {
 	}
 	call, err := b.prepare(run)
 	if err != nil {
-		call = b.newCall(run, CallFunction)
+		call = b.identity(run)
 		call.Fault = b.eval.workflowError(err, run.Task)
 	}
 	return call
@@ -35,9 +65,10 @@ func (b *callBuilder) rebuild(run *Run) *Call {
 // evaluation with $secrets is withheld: an expression can put anything into it.
 func (b *callBuilder) prepare(run *Run) (*Call, error) {
 	task := b.def.Task(run.Task)
-	b.secrets.denied, b.secrets.building = nil, task.Kind == language.KindCall
-	call, err := b.build(run)
-	b.secrets.building = false
+	call, err := b.evaluate(run, task)
+	if err == nil {
+		err = b.charge(call)
+	}
 	switch {
 	case b.secrets.denied != nil:
 		return nil, b.secrets.denied
@@ -48,6 +79,36 @@ func (b *callBuilder) prepare(run *Run) (*Call, error) {
 		return nil, withheld
 	}
 	return call, err
+}
+
+// evaluate builds a call. There are secrets to read meanwhile, and only then.
+func (b *callBuilder) evaluate(run *Run, task *language.Task) (*Call, error) {
+	b.secrets.denied, b.secrets.building = nil, task.Kind == language.KindCall
+	defer func() { b.secrets.building = false }()
+	return b.build(run)
+}
+
+// charge charges the present decision with the data of a call, which is encoded and sent.
+func (b *callBuilder) charge(call *Call) error {
+	size := scale{bound: MaxEventBytes}
+	size.add(call.Arguments, 0)
+	size.add(call.Message, 0)
+	if call.Workflow != nil {
+		size.add(call.Workflow.Input, 0)
+	}
+	if call.HTTP != nil {
+		size.weight += len(call.HTTP.URL) + len(call.HTTP.Body)
+	}
+	if call.OpenAPI != nil {
+		size.add(call.OpenAPI.Parameters, 0)
+	}
+	if size.deep {
+		return errDepth("the data of the call")
+	}
+	if !b.eval.meter.walk(size.weight) {
+		return b.eval.meter.fault()
+	}
+	return nil
 }
 
 func (b *callBuilder) build(run *Run) (*Call, error) {
@@ -161,8 +222,8 @@ func (b *callBuilder) prepareRun(run *Run, task *language.Task, scope language.S
 		input = filled
 	}
 	call := b.newCall(run, CallWorkflow)
-	call.Workflow = &ChildWorkflow{Namespace: child.Namespace, Name: child.Name,
-		Version: cmp.Or(child.Version, "latest"), Input: input, Await: task.Run.Await}
+	call.Workflow = childWorkflow(task.Run)
+	call.Workflow.Input = input
 	return call, nil
 }
 

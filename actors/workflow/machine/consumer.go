@@ -19,7 +19,7 @@ type eventConsumer struct {
 
 // consume is the event that records that a listener consumes a message; false if the listener does not want it.
 func (c *eventConsumer) consume(run *Run, message map[string]any) (Event, bool) {
-	if run.Phase != PhaseListening && run.Phase != PhaseIterating || run.Fault != nil || run.Stopped || run.Exited {
+	if !c.consumes(run) {
 		return Event{}, false
 	}
 	lifecycle := isLifecycle(message)
@@ -83,30 +83,45 @@ func (c *eventConsumer) done(run *Run, task *language.Task) (bool, error) {
 	return to.Until == nil, nil
 }
 
-// deliver returns the events that record which listeners consume a message.
-func (c *eventConsumer) deliver(value any) []Event {
-	message, isObject := language.Normalize(value).(map[string]any)
+// deliver returns the events that record which listeners consume a message: every listener that wants it, or the one that it is for. The
+// matching is one decision. A listener with which it exceeds what an event may take faults: it is not known whether it wants the message.
+func (c *eventConsumer) deliver(o Outcome) []Event {
+	if c.eval.meter.admit(o.value, "the event") != nil {
+		return nil
+	}
+	message, isObject := language.Normalize(o.value).(map[string]any)
 	if !isObject {
 		return nil
 	}
+	runs := c.state.Runs
+	if o.kind == outcomeEventDelivered {
+		run := c.state.run(parseID(o.id))
+		if run == nil {
+			return nil
+		}
+		runs = []*Run{run}
+	}
 	var events []Event
-	for _, run := range c.state.Runs {
-		if event, ok := c.consume(run, message); ok && !c.state.taken(event.MessageID, run.ID) {
+	for _, run := range runs {
+		event, ok := c.consume(run, message)
+		if failure := c.eval.meter.fault(); failure != nil && c.consumes(run) {
+			events = append(events, c.unmatched(run, failure))
+		} else if ok && !c.state.taken(event.MessageID, run.ID) {
 			events = append(events, event)
 		}
 	}
 	return events
 }
 
-// deliverTo delivers a message to one listener.
-func (c *eventConsumer) deliverTo(o Outcome) (Event, bool) {
-	run := c.state.run(parseID(o.id))
-	message, isObject := language.Normalize(o.value).(map[string]any)
-	if run == nil || !isObject {
-		return Event{}, false
-	}
-	event, ok := c.consume(run, message)
-	return event, ok && !c.state.taken(event.MessageID, run.ID)
+// unmatched ends a listener that could not be matched with a message.
+func (c *eventConsumer) unmatched(run *Run, failure *Error) Event {
+	failure.Instance = run.Task
+	return Event{Type: TaskFaulted, Run: run.ID, Parent: run.Parent, Task: run.Task, Name: c.def.Task(run.Task).Name, Key: run.Key, Error: failure}
+}
+
+// consumes reports whether a run is a listener that consumes messages now.
+func (c *eventConsumer) consumes(run *Run) bool {
+	return (run.Phase == PhaseListening || run.Phase == PhaseIterating) && run.Fault == nil && !run.Stopped && !run.Exited
 }
 
 // handledRetained is how many of the retained messages of a listener have been handled.

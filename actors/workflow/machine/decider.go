@@ -15,22 +15,103 @@ type decider struct {
 	eval     *evaluator
 	calls    *callBuilder
 	consumer *eventConsumer
+	meter    *meter
 }
 
-// next is the next event of a running execution: that of the first open run that can advance.
-func (d *decider) next(now time.Time) (Event, bool) {
+// decision is what next finds.
+type decision int
+
+const (
+	// nothingToDecide: every run waits. decisionDropped: the slice is spent.
+	decisionMade decision = iota
+	decisionDropped
+	nothingToDecide
+)
+
+// next is the next event of a running execution, with its weight: that of the first open run that can advance.
+func (d *decider) next(now time.Time) (Event, int, decision) {
 	if d.state.Status != Running {
-		return Event{}, false
+		return Event{}, 0, nothingToDecide
 	}
 	for _, run := range d.state.Runs {
-		if event, ok := d.step(run, now); ok {
-			if event.Type == ExecutionFaulted && d.state.mustCompensate() {
-				event = Event{Type: CompensationStarted, Error: event.Error}
-			}
-			return event, true
+		if run.waits {
+			continue
 		}
+		if !d.meter.open() {
+			return Event{}, 0, decisionDropped
+		}
+		event, ok := d.step(run, now)
+		weight := 0
+		if ok {
+			event, weight = d.checked(event, run)
+		}
+		if d.meter.cut() {
+			run.call = nil
+			return Event{}, 0, decisionDropped
+		}
+		if failure := d.meter.fault(); failure != nil {
+			event, ok = d.exceeds(event, run, failure), true
+			weight = event.weigh(MaxEventBytes).weight
+		}
+		d.meter.close()
+		if !ok {
+			run.waits = true
+			continue
+		}
+		if event.Type == ExecutionFaulted && d.state.mustCompensate() {
+			event = Event{Type: CompensationStarted, Error: event.Error}
+		}
+		return event, weight, decisionMade
 	}
-	return Event{}, false
+	return Event{}, 0, nothingToDecide
+}
+
+// checked is an event that a run has decided, with its weight. It is replaced by a fault where its data is nested too deeply.
+func (d *decider) checked(event Event, run *Run) (Event, int) {
+	size := event.weigh(MaxEventBytes)
+	if size.deep {
+		event = d.exceeds(event, run, errDepth("the data"))
+		size = event.weigh(MaxEventBytes)
+	}
+	d.meter.walk(size.weight)
+	return event, size.weight
+}
+
+// exceeds replaces an event that exceeds a bound by a fault of its task.
+func (d *decider) exceeds(event Event, run *Run, failure *Error) Event {
+	run.call = nil
+	if event.Type == TaskStarted {
+		event.Input, event.Data = Value{}, Value{}
+		event.Error = d.eval.workflowError(failure, event.Task)
+		return event
+	}
+	return d.fault(run, failure)
+}
+
+// buildCalls builds the calls that are outstanding and not built yet. It returns false where the slice does not suffice.
+func (d *decider) buildCalls() bool {
+	if d.state.Status != Running {
+		return true
+	}
+	for _, run := range d.state.Runs {
+		if !run.awaitsCall() || run.call != nil {
+			continue
+		}
+		if !d.meter.open() {
+			return false
+		}
+		call := d.calls.rebuild(run)
+		if d.meter.cut() {
+			return false
+		}
+		if failure := d.meter.fault(); failure != nil {
+			call = d.calls.identity(run)
+			call.Fault = d.eval.workflowError(failure, run.Task)
+		}
+		run.call = call
+		d.meter.close()
+	}
+	return true
 }
 
 // step is the next event of one run, if it can advance. A run with open children waits for them, except for a fork that
@@ -78,7 +159,7 @@ func (d *decider) step(run *Run, now time.Time) (Event, bool) {
 
 // stepList starts the next task of a list, or completes the run at the end of the list.
 func (d *decider) stepList(run *Run, now time.Time) (Event, bool) {
-	if d.state.openChildren(run.ID) > 0 {
+	if run.children > 0 {
 		return Event{}, false
 	}
 	list := taskList(d.def, run)
@@ -133,7 +214,7 @@ func (d *decider) startChild(parent *Run, slot int, task *language.Task, raw any
 // prepareStart evaluates a task's input and its deadlines.
 func (d *decider) prepareStart(event *Event, probe *Run, task *language.Task, now time.Time) error {
 	if task.Input != nil {
-		if err := task.Input.Schema.Validate(probe.Input, nil); err != nil {
+		if err := task.Input.Schema.Validate(probe.Input, d.eval.budget()); err != nil {
 			return NewError(TypeValidation, err.Error())
 		}
 		if task.Input.From != nil && !task.DeferredInput {
@@ -141,10 +222,12 @@ func (d *decider) prepareStart(event *Event, probe *Run, task *language.Task, no
 			if err != nil {
 				return err
 			}
-			if event.Data.Set { // the arguments of a function, which no other event holds
-				event.Input = event.Data
+			if !same(data, probe.Input) {
+				if event.Data.Set { // the arguments of a function, which no other event holds
+					event.Input = event.Data
+				}
+				probe.Raw, probe.Input, event.Data = ValueOf(probe.Input), data, ValueOf(data)
 			}
-			probe.Raw, probe.Input, event.Data = ValueOf(probe.Input), data, ValueOf(data)
 		}
 	}
 	if task.Timeout != nil {
@@ -259,7 +342,7 @@ func (d *decider) completeWorkflow(root *Run) Event {
 			}
 			output = transformed
 		}
-		if err := definition.Schema.Validate(output, nil); err != nil {
+		if err := definition.Schema.Validate(output, d.eval.budget()); err != nil {
 			return Event{Type: ExecutionFaulted, Error: d.eval.workflowError(NewError(TypeValidation, err.Error()), "/output")}
 		}
 	}

@@ -25,7 +25,7 @@ func (d *decider) stepFork(run *Run, task *language.Task, now time.Time) (Event,
 // stepFor starts the next iteration once the tasks of the current one have ended. The output of an iteration is the
 // input of the next one; the last output is that of the loop.
 func (d *decider) stepFor(run *Run, task *language.Task, now time.Time) (Event, bool) {
-	if d.state.openChildren(run.ID) > 0 {
+	if run.children > 0 {
 		return Event{}, false
 	}
 	if run.Phase == PhaseRunning && !run.Exited && run.Cursor < len(task.For.Do) {
@@ -63,7 +63,7 @@ func (d *decider) stepFor(run *Run, task *language.Task, now time.Time) (Event, 
 // stepExtension runs the tasks before, the extended task, and the tasks after it.
 func (d *decider) stepExtension(run *Run, task *language.Task, now time.Time) (Event, bool) {
 	switch {
-	case d.state.openChildren(run.ID) > 0:
+	case run.children > 0:
 		return Event{}, false
 	case run.Cursor >= len(task.Do):
 		return d.complete(run, run.Result), true
@@ -99,7 +99,7 @@ func (d *decider) stepListen(run *Run, task *language.Task, now time.Time) (Even
 
 // stepIteration runs the foreach tasks for one event. The output of the last one is that of the iteration.
 func (d *decider) stepIteration(run *Run, task *language.Task, now time.Time) (Event, bool) {
-	if d.state.openChildren(run.ID) > 0 {
+	if run.children > 0 {
 		return Event{}, false
 	}
 	each := task.Listen.Foreach
@@ -184,7 +184,7 @@ func (d *decider) stepSwitch(run *Run, task *language.Task, scope language.Scope
 
 // stepFunction starts a function of use.functions: a task whose input is the arguments of the call.
 func (d *decider) stepFunction(run *Run, task, function *language.Task, now time.Time) (Event, error) {
-	if d.state.openChildren(run.ID) > 0 {
+	if run.children > 0 {
 		return Event{}, nil
 	}
 	arguments, err := d.def.Fill(orEmpty(task.Call.With), run.Input, d.eval.scope(run, task))

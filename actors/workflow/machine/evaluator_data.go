@@ -13,7 +13,7 @@ func (e *evaluator) workflowInput(input any, now time.Time) (any, error) {
 	if definition == nil {
 		return input, nil
 	}
-	if err := definition.Schema.Validate(input, nil); err != nil {
+	if err := definition.Schema.Validate(input, e.budget()); err != nil {
 		return nil, NewError(TypeValidation, err.Error())
 	}
 	if definition.From == nil {
@@ -207,9 +207,13 @@ func (e *evaluator) raisedError(definition *language.ErrorDefinition, task *lang
 	return err, nil
 }
 
-// workflowError converts an error to an error of the workflow, with secrets masked and the instance set.
+// workflowError converts an error to an error of the workflow, with secrets masked and the instance set. Once a decision has exceeded what
+// an event may take, every error of it says so.
 func (e *evaluator) workflowError(err error, instance string) *Error {
 	problem := *asError(err)
+	if exceeded := e.meter.fault(); exceeded != nil { // err is how the evaluation ended for that reason
+		problem = *exceeded
+	}
 	problem.Detail = e.secrets.maskText(problem.Detail)
 	if problem.Instance == "" {
 		problem.Instance = instance

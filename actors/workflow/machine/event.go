@@ -105,6 +105,8 @@ type Event struct {
 	// MessageID identifies the CloudEvent by its source and id.
 	MessageID string `json:"message_id,omitempty"`
 	Reason    string `json:"reason,omitempty"`
+	// Steps is what the evaluations since the last event with Steps took, where that is much: it counts towards MaxLifeSteps.
+	Steps int `json:"steps,omitempty"`
 	// Interrupted are the calls that this event ends before they have a result and that may have had their effect.
 	Interrupted []InterruptedCall `json:"interrupted,omitempty"`
 }

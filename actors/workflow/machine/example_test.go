@@ -78,9 +78,10 @@ func ExampleRestore() {
 		fmt.Println(err)
 		return
 	}
-	fmt.Println(restored.Settled(), restored.Calls()[0].Key, restored.Calls()[0].Arguments)
+	events := restored.Continue(now) // builds the call again
+	fmt.Println(len(events), restored.Settled(), restored.Calls()[0].Key, restored.Calls()[0].Arguments)
 	// Output:
-	// true order-1/1/ship map[receipt:r-7]
+	// 0 true order-1/1/ship map[receipt:r-7]
 }
 
 func ExampleTasks() {

@@ -120,6 +120,7 @@ func (r *reducer) applyTaskStarted(parent *Run, event *Event) {
 	}
 	child.Data = child.Input
 	s.Runs = append(s.Runs, child)
+	parent.children++
 	s.NextRun = event.Run + 1
 }
 
@@ -142,7 +143,7 @@ func (r *reducer) applyTaskCompleted(run *Run, event *Event) {
 		}
 		root := s.Runs[0]
 		s.closeRuns(0, false)
-		root.Data, root.Cursor, root.Exited = output, 0, true
+		root.Data, root.Cursor, root.Exited, root.waits = output, 0, true, false
 		return
 	}
 	r.advance(parent, run.Slot, output, event.Then)
@@ -150,6 +151,7 @@ func (r *reducer) applyTaskCompleted(run *Run, event *Event) {
 
 // advance moves a parent past a task that has ended with an output and a directive.
 func (r *reducer) advance(parent *Run, slot int, output any, then string) {
+	parent.waits = false
 	task := r.def.Task(parent.Task)
 	if runsBranches(parent, task) {
 		r.advanceFork(parent, task, slot, output)
@@ -219,6 +221,7 @@ func (r *reducer) applyTaskFaulted(run *Run, event *Event) {
 	s := r.state
 	parent := s.run(run.Parent)
 	s.closeRuns(run.ID, true)
+	parent.waits = false
 	task := r.def.Task(parent.Task)
 	if runsBranches(parent, task) && task.Fork.Compete {
 		recordLostBranch(parent, task, event.Error)

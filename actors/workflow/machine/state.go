@@ -38,6 +38,9 @@ type State struct {
 	StartedAt  time.Time  `json:"started_at,omitzero"`
 	EndedAt    time.Time  `json:"ended_at,omitzero"`
 	NextRun    int        `json:"next_run"`
+	// Bytes is the size of the data that the events have carried, Steps what their evaluations took, as far as the events record it.
+	Bytes int `json:"bytes,omitempty"`
+	Steps int `json:"steps,omitempty"`
 	// Runs are the open task runs, ordered by id; the first is the workflow itself.
 	Runs []*Run `json:"runs,omitempty"`
 	// Arrivals are the most recently consumed events, kept to ignore redeliveries.
@@ -133,8 +136,15 @@ type Run struct {
 	StartRecorded     bool `json:"start_recorded,omitempty"`
 	ApprovalRequested bool `json:"approval_requested,omitempty"`
 
-	call *Call
+	// waits: the run cannot advance until an event changes it, one of its children, or the context.
+	waits bool
+	// children is the number of open runs directly below.
+	children int32
+	call     *Call
 }
+
+// awaitsCall reports whether the run has a call without a result.
+func (r *Run) awaitsCall() bool { return r.Phase == PhaseCalling && r.Fault == nil }
 
 // rawInput is the task's input before input.from.
 func (r *Run) rawInput() any {
@@ -146,26 +156,51 @@ func (r *Run) rawInput() any {
 
 // run returns the open run with that id, or nil.
 func (s *State) run(id int) *Run {
-	at, ok := slices.BinarySearchFunc(s.Runs, id, func(run *Run, id int) int { return run.ID - id })
+	at, ok := slices.BinarySearchFunc(s.Runs, id, compareID)
 	if !ok {
 		return nil
 	}
 	return s.Runs[at]
 }
 
-// openChildren counts the open runs directly below a run.
-func (s *State) openChildren(id int) int {
-	count := 0
+func compareID(run *Run, id int) int { return run.ID - id }
+
+// countChildren sets the number of open runs below each run.
+func (s *State) countChildren() {
 	for _, run := range s.Runs {
-		if run.Parent == id && run.ID != 0 {
-			count++
+		if parent := s.run(run.Parent); parent != nil && run.ID != 0 {
+			parent.children++
 		}
 	}
-	return count
+}
+
+// wakeAll lets every run be looked at again.
+func (s *State) wakeAll() {
+	for _, run := range s.Runs {
+		run.waits = false
+	}
 }
 
 // closeRuns closes the descendants of a run, and the run itself if self is set. Descendants have higher ids.
 func (s *State) closeRuns(id int, self bool) {
+	at, open := slices.BinarySearchFunc(s.Runs, id, compareID)
+	if !open {
+		return
+	}
+	run := s.Runs[at]
+	if self && id != 0 {
+		if parent := s.run(run.Parent); parent != nil {
+			parent.children--
+			parent.waits = false
+		}
+	}
+	if run.children == 0 { // the usual case, which must not depend on how many runs are open
+		if self {
+			s.Runs = slices.Delete(s.Runs, at, at+1)
+		}
+		return
+	}
+	run.children, run.waits = 0, false
 	removed := map[int]bool{id: true}
 	s.Runs = slices.DeleteFunc(s.Runs, func(run *Run) bool {
 		if run.ID == id {

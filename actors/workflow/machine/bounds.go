@@ -1,0 +1,62 @@
+package machine
+
+import "fmt"
+
+// Bounds of the life of an execution. An execution that exceeds one faults with an error of TypeRuntime that names it, and that no task
+// catches. Its compensations may take an eighth more.
+const (
+	// DefaultMaxHistory is the default of Environment.MaxHistory, in bytes.
+	DefaultMaxHistory = 32 << 20
+	// MaxLifeSteps bounds the steps of all evaluations of an execution, and of the walks over its data.
+	MaxLifeSteps = 500_000_000
+)
+
+// reserve is the part of a bound by which compensations may exceed it.
+const reserve = 8
+
+// recordedSteps is from how many steps on an event records them, and stepUnit what they are rounded to.
+const (
+	recordedSteps = 10_000
+	stepUnit      = 1_000
+)
+
+// Bytes is the size of the data that the events of the execution have carried so far, in bytes: the size of the history, without the
+// fields of events that every event has. It is an estimate that is made without encoding.
+func (x *Execution) Bytes() int { return x.state.Bytes }
+
+// recordable are the steps that the next event records.
+func (m *meter) recordable() int {
+	if m.taken < recordedSteps {
+		return 0
+	}
+	steps := m.taken - m.taken%stepUnit
+	m.taken -= steps
+	return steps
+}
+
+// bounded is an event, or the end of the execution in its place where it would exceed a bound of the execution's life.
+func (x *Execution) bounded(event Event, weight int) (Event, int) {
+	s := &x.state
+	switch event.Type {
+	case ExecutionStarted, ExecutionFaulted, ExecutionCancelled:
+		return event, weight
+	}
+	history, steps := x.maxHistory, MaxLifeSteps
+	if s.Ending != nil || event.Type == CompensationStarted {
+		history, steps = history+history/reserve, steps+steps/reserve
+	}
+	failure := ""
+	switch {
+	case s.Bytes+weight > history:
+		failure = fmt.Sprintf("the execution's history exceeds %d bytes", x.maxHistory)
+	case s.Steps+x.meter.taken > steps:
+		failure = fmt.Sprintf("the execution's evaluations take more than %d steps", MaxLifeSteps)
+	default:
+		return event, weight
+	}
+	end := Event{Type: ExecutionFaulted, Error: NewError(TypeRuntime, failure)}
+	if s.mustCompensate() {
+		end.Type = CompensationStarted
+	}
+	return end, end.weigh(MaxEventBytes).weight
+}
