@@ -189,13 +189,16 @@ func (h *execution) evict() (Row, error) {
 	return row, nil
 }
 
-// restoreExternal records the external calls of an execution that was evicted: each had started before.
+// restoreExternal records the external calls of an execution that was evicted: each had started before. Those of a suspended one may
+// have: they are made again when it is resumed, and what they started is cancelled if they are abandoned before.
 func (h *execution) restoreExternal() {
-	if h.machine.Status() == machine.Suspended {
-		return
-	}
+	suspended := h.machine.Status() == machine.Suspended
 	for _, call := range h.machine.Awaited() {
-		if call.External() {
+		switch {
+		case !call.External():
+		case suspended:
+			h.addOrphanCandidate(call.ID, awaitedChild(call))
+		default:
 			h.external[call.ID] = awaitedChild(call)
 		}
 	}
