@@ -7,7 +7,11 @@ import (
 
 // backlog is how many bytes of events this process has in its logs and not in SQL yet. They are in memory too. Past a bound, new executions
 // are refused; past twice that, running ones wait until SQL has caught up: with SQL away, neither memory nor the logs grow without limit.
-type backlog struct{ bytes atomic.Int64 }
+type backlog struct {
+	bytes atomic.Int64
+	// paused: executions wait.
+	paused atomic.Bool
+}
 
 // maxBacklog is the bound for new executions, in bytes.
 const maxBacklog = 32 << 20
@@ -34,15 +38,24 @@ func (p *partition) pauseForBacklog(h *execution) bool {
 		return false
 	}
 	p.paused[h] = struct{}{}
+	p.e.backlog.paused.Store(true)
 	p.e.projector.wake.Notify()
 	return true
 }
 
-// resumePaused continues the executions that waited for SQL.
-func (p *partition) resumePaused() {
-	if len(p.paused) == 0 || p.e.backlog.overfull() {
+// resumePaused continues the executions of all partitions that waited for SQL, if it has caught up.
+func (e *Engine) resumePaused() {
+	if e.backlog.overfull() || !e.backlog.paused.CompareAndSwap(true, false) {
 		return
 	}
+	for _, p := range e.owned() {
+		p.resumePaused()
+	}
+}
+
+func (p *partition) resumePaused() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	waiting := p.paused
 	p.paused = map[*execution]struct{}{}
 	for h := range waiting {

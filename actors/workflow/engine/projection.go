@@ -101,6 +101,7 @@ func (e *Engine) projectAll(ctx context.Context) error {
 		errs = append(errs, p.project(ctx))
 	}
 	e.metrics.projection.Observe(time.Since(start).Seconds())
+	e.resumePaused()
 	return errors.Join(errs...)
 }
 
@@ -117,10 +118,8 @@ type projectedExecution struct {
 	ended bool
 	// expired are calls whose approval requests are closed.
 	expired []string
-	// unstorable is set where SQL refuses the execution's data: it gets only that the execution ended with this fault. stripped is how
-	// many events it does not get.
+	// unstorable is set where SQL refuses the execution's data: it gets only that the execution ended with this fault.
 	unstorable *machine.Error
-	stripped   int
 	// limits is the row that counts it against its limits; nil where it has none.
 	limits *LimitRow
 }
@@ -224,7 +223,6 @@ func (p *partition) onProjected(batch projectionBatch, err error) {
 	if p.closed {
 		return
 	}
-	p.resumePaused()
 	if len(p.unprojected) > 0 {
 		p.e.projector.wake.Notify()
 	}

@@ -115,7 +115,7 @@ func (x *projectedExecution) strip(fault *machine.Error, now time.Time) {
 		x.row.Input = "null"
 	}
 	x.row.Events -= int64(len(x.events))
-	x.unstorable, x.stripped, x.ended, x.evicted = fault, len(x.events), true, false
+	x.unstorable, x.ended, x.evicted = fault, true, false
 }
 
 // endUnstorable ends an execution of which SQL has only that it was refused. The caller holds the lock.

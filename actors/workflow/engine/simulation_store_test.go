@@ -390,3 +390,21 @@ func refusedBy(batch projectionBatch) error {
 
 // refusedInput is part of the inputs that the store refuses.
 const refusedInput = "store-refuses-this"
+
+// corrupt changes a row behind the engine.
+func (s *memoryStore) corrupt(id string, change func(row *Row)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	row := s.rows[id]
+	change(&row)
+	s.rows[id] = row
+}
+
+// corruptHistory makes an execution's history one that cannot be applied.
+func (s *memoryStore) corruptHistory(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for first, run := range s.histories[id] {
+		s.histories[id][first] = strings.ReplaceAll(run, `"version":1`, `"version":99`)
+	}
+}

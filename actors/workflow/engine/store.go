@@ -166,10 +166,11 @@ func (b projectionBatch) rows() (fresh, known []Row, histories []HistoryRow, lim
 		if x.limits != nil {
 			limits = append(limits, *x.limits)
 		}
+		events := x.events
 		if x.unstorable != nil {
-			x.events = nil
+			events = nil
 		}
-		runs := splitRuns(x.row.ID, x.row.Events-int64(len(x.events))+1, x.events)
+		runs := splitRuns(x.row.ID, x.row.Events-int64(len(events))+1, events)
 		if len(runs) > 0 && runs[0].First == 1 {
 			x.row.History, runs = runs[0].Events, runs[1:]
 		}
