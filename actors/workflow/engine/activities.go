@@ -33,6 +33,8 @@ type callResult struct {
 	external bool
 	// child is the execution that an external call waits for, or that a failed call may have started.
 	child string
+	// approval: it is a request for an approval that failed, and may have been made.
+	approval bool
 	// abandoned: the process is stopping or cut off, and nothing is recorded. The next owner makes the call again.
 	abandoned bool
 	// overdue: the call failed after the earliest timeout that encloses it, whose timer ends it.
@@ -102,6 +104,7 @@ func (r *activityRunner) runUnblocked(ctx context.Context, row Row, call *machin
 	case err != nil:
 		result.overdue = !call.Deadline.IsZero() && !r.now().Before(call.Deadline)
 		result.outcome, result.child = machine.CallFault(call.ID, FaultOf(err), r.now()), awaitedChild(call)
+		result.approval = call.Function == machine.FunctionApproval
 	default:
 		result.outcome, label = machine.CallDone(call.ID, output, r.now()), "completed"
 	}

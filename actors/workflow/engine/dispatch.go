@@ -172,6 +172,9 @@ func (p *partition) complete(ctx context.Context, h *execution, result callResul
 	}
 	sent := h.inFlight[result.id].sent.Load()
 	delete(h.inFlight, result.id)
+	if !result.external && (result.child != "" || result.approval) {
+		h.addOrphanCandidate(result.id, result.child)
+	}
 	switch {
 	case result.abandoned: // the partition's next owner makes it again
 		delete(h.startRecorded, result.id) // it may have been sent
@@ -190,9 +193,6 @@ func (p *partition) complete(ctx context.Context, h *execution, result callResul
 			p.advance(h)
 		}
 	default:
-		if result.child != "" {
-			h.addOrphanCandidate(result.id, result.child)
-		}
 		if !p.decide(h, nil, nil, result.outcome) && h.unacked == 0 {
 			p.advance(h)
 		}
