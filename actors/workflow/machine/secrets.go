@@ -1,6 +1,7 @@
 package machine
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -12,6 +13,9 @@ const (
 	withheldArguments = "an expression in the arguments of the call failed; its message is withheld, because the arguments use $secrets"
 	withheldFailure   = "the call failed; the message is withheld, because it may repeat what the call derives from $secrets"
 )
+
+// maxSecrets bounds the secrets of an execution, in bytes: their texts are looked for in what calls return.
+const maxSecrets = 4 << 20
 
 // secretReader reads the values of secrets, and masks them in what comes back from calls.
 //
@@ -43,7 +47,7 @@ func (s *secretReader) variable(names []string) map[string]any {
 func (s *secretReader) values(needed ...string) map[string]any {
 	values, err := s.load()
 	if err != nil {
-		s.denied = errSecretsUnread()
+		s.denied = unread(err)
 		return map[string]any{}
 	}
 	for _, name := range needed {
@@ -55,7 +59,14 @@ func (s *secretReader) values(needed ...string) map[string]any {
 	return values
 }
 
-func errSecretsUnread() *Error { return NewError(TypeCommunication, "the secrets are unavailable") }
+// unread is the error of a call that needs secrets which cannot be read.
+func unread(err error) *Error {
+	var known *Error
+	if errors.As(err, &known) {
+		return known
+	}
+	return NewError(TypeCommunication, "the secrets are unavailable")
+}
 
 // load reads the secrets and records their texts, so that they are masked from now on.
 func (s *secretReader) load() (map[string]any, error) {
@@ -65,6 +76,14 @@ func (s *secretReader) load() (map[string]any, error) {
 	values, err := s.read()
 	if err != nil {
 		return nil, err
+	}
+	size := scale{bound: maxSecrets}
+	size.add(values, 0)
+	switch {
+	case size.deep:
+		return nil, errDepth("one of the secrets")
+	case size.weight > maxSecrets:
+		return nil, NewError(TypeConfiguration, fmt.Sprintf("the secrets have more than %d bytes", maxSecrets))
 	}
 	s.masks.add(values)
 	return values, nil
@@ -77,7 +96,7 @@ func (s *secretReader) ready() *Error {
 		return nil
 	}
 	if _, err := s.load(); err != nil {
-		return errSecretsUnread()
+		return unread(err)
 	}
 	return nil
 }
