@@ -1,7 +1,6 @@
 package machine
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 
@@ -45,9 +44,9 @@ func (s *secretReader) variable(names []string) map[string]any {
 // values returns the values of the secrets. If a needed one is unavailable it sets denied, and the call being built
 // fails.
 func (s *secretReader) values(needed ...string) map[string]any {
-	values, err := s.load()
-	if err != nil {
-		s.denied = unread(err)
+	values, unread := s.load()
+	if unread != nil {
+		s.denied = unread
 		return map[string]any{}
 	}
 	for _, name := range needed {
@@ -59,23 +58,14 @@ func (s *secretReader) values(needed ...string) map[string]any {
 	return values
 }
 
-// unread is the error of a call that needs secrets which cannot be read.
-func unread(err error) *Error {
-	var known *Error
-	if errors.As(err, &known) {
-		return known
-	}
-	return NewError(TypeCommunication, "the secrets are unavailable")
-}
-
-// load reads the secrets and records their texts, so that they are masked from now on.
-func (s *secretReader) load() (map[string]any, error) {
+// load reads the secrets and records their texts, so that they are masked from now on. The error is that of a call which needs them.
+func (s *secretReader) load() (map[string]any, *Error) {
 	if s.read == nil {
 		return map[string]any{}, nil
 	}
 	values, err := s.read()
 	if err != nil {
-		return nil, err
+		return nil, NewError(TypeCommunication, "the secrets are unavailable")
 	}
 	size := scale{bound: maxSecrets}
 	size.add(values, 0)
@@ -95,10 +85,8 @@ func (s *secretReader) ready() *Error {
 	if s.masks.read || !s.declared {
 		return nil
 	}
-	if _, err := s.load(); err != nil {
-		return unread(err)
-	}
-	return nil
+	_, unread := s.load()
+	return unread
 }
 
 // mask replaces secret texts in the result of a call, so that a server that echoes its request does not bring them into
