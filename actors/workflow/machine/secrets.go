@@ -90,7 +90,7 @@ func (s *secretReader) ready() *Error {
 }
 
 // mask replaces secret texts in the result of a call, so that a server that echoes its request does not bring them into
-// the log. It changes the value in place.
+// the log.
 func (s *secretReader) mask(value any) any {
 	if s.ready() != nil || s.masks.empty() {
 		return value
@@ -111,7 +111,7 @@ func (s *secretReader) failure(task *language.Task, failure Error) *Error {
 	if task.Secrets.Quoted && failure.Type != TypeAuthorization {
 		failure.Title, failure.Detail = NewError(failure.Type, "").Title, withheldFailure
 	}
-	failure.Title, failure.Detail = s.maskText(failure.Title), s.maskText(failure.Detail)
+	failure.Title, failure.Detail = s.maskText(validText(failure.Title)), s.maskText(validText(failure.Detail))
 	return &failure
 }
 

@@ -120,8 +120,9 @@ type Run struct {
 	AttemptDue time.Time `json:"attempt_due,omitzero"`
 
 	// Messages are the events that a listener has consumed, MatchedFilters the indices of the filters they matched,
-	// Correlation the values they share. Stopped: an event matched the until clause.
+	// Correlation the values they share. Held is the weight of the messages. Stopped: an event matched the until clause.
 	Messages       []any          `json:"-"`
+	Held           int            `json:"held,omitempty"`
 	MatchedFilters []int          `json:"matched_filters,omitempty"`
 	Correlation    map[string]any `json:"-"`
 	Stopped        bool           `json:"stopped,omitempty"`
@@ -135,6 +136,8 @@ type Run struct {
 	// approval request asks whether to repeat it.
 	StartRecorded     bool `json:"start_recorded,omitempty"`
 	ApprovalRequested bool `json:"approval_requested,omitempty"`
+	// CallSize is the size of the call's data where it is large.
+	CallSize int `json:"call_size,omitempty"`
 
 	// waits: the run cannot advance until an event changes it, one of its children, or the context.
 	waits bool
