@@ -1,8 +1,16 @@
 package machine
 
 import (
+	"fmt"
+	"math"
+	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/weftmesh/weft/actors/workflow/language"
 )
 
 // faultOf is the detail of an execution's fault.
@@ -151,5 +159,128 @@ func TestDataIsNestedWithinABound(t *testing.T) {
 	d.env.Secrets = fixed(map[string]any{"s": deep(100_000)})
 	if got := faultOf(t, d.run(nil)); got != "one of the secrets is nested more than 512 levels deep" {
 		t.Errorf("secrets: %s", got)
+	}
+}
+
+// TestLogsThatDoNotFitAreErrors: a log with an event that does not fit is an error of Restore, whatever is wrong with it, and not a panic.
+func TestLogsThatDoNotFitAreErrors(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(r *rapid.T) {
+		d := newDriver(t, head+"do: "+(&replayGenerator{t: r}).list(2, 3))
+		d.reply = answer
+		d.run(map[string]any{"n": 1})
+		log := slices.Clone(d.log)
+		at := rapid.IntRange(0, len(log)-1).Draw(r, "at")
+		wrong := drawEvent(r)
+		kinds := []EventType{
+			ExecutionStarted, TaskStarted, TaskSkipped, TaskCompleted, TaskFaulted, TaskRetried, ErrorCaught, IterationStarted, IterationCompleted, CallScheduled,
+			CallCompleted, TimerScheduled, TimerFired, ListenerStarted, EventReceived, CompensationStarted, TaskCompensating, TaskCompensated, "unknown",
+		}
+		wrong.Type = rapid.SampledFrom(kinds).Draw(r, "type")
+		wrong.Sequence, wrong.Version = log[at].Sequence, EventVersion
+		log[at] = wrong
+		if _, err := Restore(d.def, d.env, log); err == nil && wrong.Type == "unknown" {
+			r.Fatalf("an unknown event was applied: %+v", wrong)
+		}
+	})
+}
+
+// TestDelaysAreBounded: a delay between attempts is from 0 to MaxRetryDelay, whatever the factor.
+func TestDelaysAreBounded(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		delay  time.Duration
+		factor float64
+		tries  int
+		want   time.Duration
+	}{
+		{time.Second, 2, 3, 4 * time.Second}, {time.Second, 1e308, 50_000, MaxRetryDelay}, {0, 1e308, 50_000, 0}, {time.Second, math.NaN(), 3, 0},
+		{time.Second, math.Inf(1), 3, MaxRetryDelay}, {0, math.Inf(1), 3, 0}, {time.Second, -3, 2, 0}, {time.Second, -3, 3, 9 * time.Second},
+		{time.Second, math.Inf(-1), 2, 0}, {language.MaxDuration, 1, 2, MaxRetryDelay}, {time.Second, 0, 1, time.Second}, {time.Second, 1e-308, 50_000, 0},
+	} {
+		x := newExecution(&language.Workflow{}, Environment{})
+		policy := &language.RetryPolicy{Delay: &language.Duration{Value: test.delay}, Backoff: language.Backoff{Kind: "exponential", Factor: test.factor}}
+		if got, err := x.eval.delay(&Run{Tries: test.tries}, policy, language.Scope{}); err != nil || got != test.want {
+			t.Errorf("%+v: %s, %v", test, got, err)
+		}
+	}
+	d := newDriver(t, head+`do: [{a: {raise: {error: {type: x, status: '${ 1e300 }'}}}}]`)
+	if got := faultOf(t, d.run(nil)); got != "the status of an error must be a status code" {
+		t.Errorf("a status: %s", got)
+	}
+}
+
+// TestOpenCallsAreBounded: the data of the calls that are open at the same time is bounded, also after a restore.
+func TestOpenCallsAreBounded(t *testing.T) {
+	t.Parallel()
+	arguments, branches := make([]string, 8), make([]string, 12)
+	for i := range arguments {
+		arguments[i] = fmt.Sprintf(`x%d: '${ "a" * 500000 }'`, i)
+	}
+	for i := range branches {
+		branches[i] = fmt.Sprintf("{b%d: {call: f.g, with: {%s}}}", i, strings.Join(arguments, ", "))
+	}
+	d := newDriver(t, head+`do: [{f: {fork: {branches: [`+strings.Join(branches, ", ")+`]}}}]`)
+	if got := faultOf(t, d.start(nil)); got != "the calls that are being made have more than 33554432 bytes of data" {
+		t.Errorf("twelve calls of 4 MB: %s", got)
+	}
+	d = newDriver(t, head+`do: [{f: {fork: {branches: [`+strings.Join(branches[:8], ", ")+`]}}}]`)
+	x := d.start(nil)
+	if len(x.Calls()) != 8 || x.Size() < MaxOpenCalls*9/10 {
+		t.Fatalf("%d calls, %d bytes", len(x.Calls()), x.Size())
+	}
+	back, err := RestoreSnapshot(d.def, d.env, stateOf(t, x))
+	if err != nil || len(back.Calls()) > 0 || back.Size() > MaxOpenCalls/10 {
+		t.Fatalf("restored: %v, %d calls", err, len(back.Calls()))
+	}
+	for back.SetSlice(Slice{Bytes: 5 << 20}); !back.Settled(); {
+		built := len(back.Calls())
+		if back.Continue(d.now); len(back.Calls()) != built+1 {
+			t.Fatalf("%d calls were built in one slice", len(back.Calls())-built)
+		}
+	}
+}
+
+// TestListenersAreBounded: a listener that holds too much faults; what it has handled and discarded does not count.
+func TestListenersAreBounded(t *testing.T) {
+	t.Parallel()
+	message := func(i int) map[string]any {
+		return map[string]any{"type": "t", "source": "s", "id": language.Text(i), "data": strings.Repeat("a", 250_000)}
+	}
+	d := newDriver(t, head+`do: [{a: {listen: {to: {any: [], until: '${ length > 100 }'}}}}]`)
+	x := d.start(nil)
+	for i := 0; !x.Status().Ended(); i++ {
+		x.Handle(EventArrived(message(i), d.now))
+	}
+	if got := faultOf(t, x); got != "the listener holds events of more than 8388608 bytes" {
+		t.Errorf("a listener: %s", got)
+	}
+	d = newDriver(t, head+`do: [{a: {listen: {to: {any: [], until: 'false'}}, foreach: {do: [{b: {set: {x: 1}}}]}}}]`)
+	x = d.start(nil)
+	for i := range 50 {
+		x.Handle(EventArrived(message(i), d.now))
+	}
+	if x.Status() != Waiting || x.state.Runs[1].Held != 0 {
+		t.Errorf("a listener that listens forever: %s, %v, holds %d", x.Status(), x.Fault(), x.state.Runs[1].Held)
+	}
+	// Messages that cannot be matched within the bounds are faults and not mismatches.
+	d = newDriver(t, head+`do: [{a: {try: [{l: {listen: {to: {any: [{with: {type: t, data: '${ until(false; . + "") }'}}]}}}}], catch: {as: e, do: [{c: {set: {x: 1}}}]}}}]`)
+	x = d.start(nil)
+	x.Handle(EventArrived(map[string]any{"type": "u", "id": "1", "data": "x"}, d.now))
+	if x.Status() != Waiting {
+		t.Errorf("another message: %s", x.Status())
+	}
+}
+
+// TestUntilSeesTheContext: the condition of a listener is evaluated again when the context has changed.
+func TestUntilSeesTheContext(t *testing.T) {
+	t.Parallel()
+	d := newDriver(t, head+`do: [{f: {fork: {branches: [
+  {a: {listen: {to: {any: [], until: '${ $context.n >= 2 }'}}}},
+  {b: {do: [{c: {wait: PT1S}}, {d: {set: {n: 2}, export: {as: '.'}}}]}}]}}}]`)
+	x := d.start(map[string]any{"n": 1})
+	d.append(x.Handle(EventArrived(map[string]any{"type": "t", "id": "1", "data": "x"}, d.now)))
+	if d.finish(x); x.Status() != Completed {
+		t.Errorf("status %s", x.Status())
 	}
 }

@@ -41,7 +41,7 @@ func (x *Execution) Settled() bool { return x.settled || x.state.Status.Ended() 
 // a call, or the recording of an outcome.
 type meter struct {
 	slice Slice
-	// steps and bytes are what is left of the slice in this call. begun: a decision has been made in it.
+	// steps and bytes are what is left of the slice in this call. begun: a decision that took something has been made in it.
 	steps, bytes int
 	begun        bool
 	// budget is that of the present decision. fewerSteps, lessData: the slice leaves less of it than an event may take.
@@ -83,7 +83,7 @@ func (m *meter) cut() bool {
 func (m *meter) close() {
 	bytes := m.budget.Bytes()
 	steps := m.budget.Steps() + bytes/stepBytes
-	m.steps, m.bytes, m.begun = m.steps-steps, m.bytes-bytes, true
+	m.steps, m.bytes, m.begun = m.steps-steps, m.bytes-bytes, m.begun || steps+bytes > 0
 	m.taken += steps
 }
 
