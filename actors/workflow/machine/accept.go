@@ -29,26 +29,28 @@ func (x *Execution) record(outcome Outcome) bool {
 	if !x.meter.open() {
 		return false
 	}
+	var events []Event
+	event, ok := Event{}, false
 	if outcome.kind == outcomeEventArrived || outcome.kind == outcomeEventDelivered {
-		events := x.consumer.deliver(outcome)
-		if x.meter.cut() {
-			return false
-		}
-		x.meter.close()
-		for i := range events {
-			if !x.state.Status.Ended() && x.state.run(events[i].Run) != nil { // not by an earlier one
-				x.emit(events[i], events[i].weigh(MaxEventBytes).weight, outcome.at)
-			}
-		}
-		return true
+		events = x.consumer.deliver(outcome)
+	} else {
+		event, ok = x.accept(outcome)
 	}
-	event, ok := x.accept(outcome)
 	if x.meter.cut() {
 		return false
 	}
 	x.meter.close()
 	if ok {
 		x.emit(event, event.weigh(MaxEventBytes).weight, outcome.at)
+	}
+	for i := range events {
+		if !x.state.Status.Ended() && x.state.run(events[i].Run) != nil { // not by an earlier one
+			x.emit(events[i], events[i].weigh(MaxEventBytes).weight, outcome.at)
+		}
+	}
+	if len(x.transition) == 0 && x.overdrawn() {
+		end, weight := x.end(tooManySteps)
+		x.emit(end, weight, outcome.at)
 	}
 	return true
 }
@@ -99,11 +101,12 @@ func (x *Execution) acceptCall(o Outcome) (Event, bool) {
 		unread.Instance = run.Task
 		return Event{Type: CallFailed, Run: run.ID, Error: unread}, true
 	}
-	if failure := x.meter.admit(o.value, "the output of the call"); failure != nil {
+	output, failure := x.meter.admit(o.value, "the output of the call")
+	if failure != nil {
 		failure.Instance = run.Task
 		return Event{Type: CallFailed, Run: run.ID, Error: failure}, true
 	}
-	output := x.secrets.mask(language.Normalize(o.value))
+	output = x.secrets.mask(output)
 	if task := x.def.Task(run.Task); task.Kind == language.KindRun && task.Run.Await && task.Run.Return == "none" {
 		output = nil // the log does not keep it either
 	}
@@ -174,10 +177,8 @@ func (x *Execution) reschedule(run *Run, decision Value) Event {
 
 // acceptApproval records the decision on repeating a call whose result is unknown.
 func (x *Execution) acceptApproval(run *Run, o Outcome) Event {
-	var output map[string]any
-	if x.meter.admit(o.value, "the decision") == nil {
-		output, _ = language.Normalize(o.value).(map[string]any)
-	}
+	value, _ := x.meter.admit(o.value, "the decision")
+	output, _ := value.(map[string]any)
 	if decision := output["decision"]; o.kind == outcomeCallCompleted && (decision == "approve" || decision == "approved") {
 		return x.reschedule(run, ValueOf(output))
 	}

@@ -14,11 +14,8 @@ const (
 // reserve is the part of a bound by which compensations may exceed it.
 const reserve = 8
 
-// recordedSteps is from how many steps on an event records them, and stepUnit what they are rounded to.
-const (
-	recordedSteps = 10_000
-	stepUnit      = 1_000
-)
+// stepUnit is the unit in which events record steps: fewer are not recorded. MaxHistory bounds the events, and so what is not counted.
+const stepUnit = 1_000
 
 // Bytes is the size of the data that the events of the execution have carried so far, in bytes: the size of the history, without the
 // fields of events that every event has. It is an estimate that is made without encoding.
@@ -26,11 +23,8 @@ func (x *Execution) Bytes() int { return x.state.Bytes }
 
 // recordable are the steps that the next event records.
 func (m *meter) recordable() int {
-	if m.taken < recordedSteps {
-		return 0
-	}
 	steps := m.taken - m.taken%stepUnit
-	m.taken -= steps
+	m.taken = 0
 	return steps
 }
 
@@ -45,18 +39,27 @@ func (x *Execution) bounded(event Event, weight int) (Event, int) {
 	if s.Ending != nil || event.Type == CompensationStarted {
 		history, steps = history+history/reserve, steps+steps/reserve
 	}
-	failure := ""
 	switch {
 	case s.Bytes+weight > history:
-		failure = fmt.Sprintf("the execution's history exceeds %d bytes", x.maxHistory)
+		return x.end(fmt.Sprintf("the execution's history exceeds %d bytes", x.maxHistory))
 	case s.Steps+x.meter.taken > steps:
-		failure = fmt.Sprintf("the execution's evaluations take more than %d steps", MaxLifeSteps)
-	default:
-		return event, weight
+		return x.end(tooManySteps)
 	}
-	end := Event{Type: ExecutionFaulted, Error: NewError(TypeRuntime, failure)}
-	if s.mustCompensate() {
+	return event, weight
+}
+
+var tooManySteps = fmt.Sprintf("the execution's evaluations take more than %d steps", MaxLifeSteps)
+
+// end is the event that ends the execution for a bound of its life, with its weight.
+func (x *Execution) end(detail string) (Event, int) {
+	end := Event{Type: ExecutionFaulted, Error: NewError(TypeRuntime, detail)}
+	if x.state.mustCompensate() {
 		end.Type = CompensationStarted
 	}
 	return end, end.weigh(MaxEventBytes).weight
+}
+
+// overdrawn reports whether evaluations that led to no event have exceeded the steps of the execution's life.
+func (x *Execution) overdrawn() bool {
+	return x.state.Steps+x.meter.taken > MaxLifeSteps+MaxLifeSteps/reserve
 }

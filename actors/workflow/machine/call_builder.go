@@ -2,6 +2,7 @@ package machine
 
 import (
 	"cmp"
+	"fmt"
 	"strings"
 	"time"
 
@@ -15,6 +16,33 @@ type callBuilder struct {
 	state   *State
 	eval    *evaluator
 	secrets *secretReader
+	// size is the weight of the data of the call that was built last.
+	size int
+}
+
+// Bounds of what the calls that are open at the same time hold, in bytes.
+const (
+	// MaxOpenCalls bounds the data of all of them. A task with a call that exceeds it faults with an error of TypeRuntime.
+	MaxOpenCalls = 32 << 20
+	// largeCall is from what size on a call counts.
+	largeCall = 32 << 10
+)
+
+// admit is the error of a call for which the open calls leave no room; nil for any other.
+func (b *callBuilder) admit() error {
+	if b.size < largeCall {
+		return nil
+	}
+	total := b.size
+	for _, run := range b.state.Runs {
+		if run.awaitsCall() {
+			total += run.CallSize
+		}
+	}
+	if total > MaxOpenCalls {
+		return NewError(TypeRuntime, fmt.Sprintf("the calls that are being made have more than %d bytes of data", MaxOpenCalls))
+	}
+	return nil
 }
 
 // identity is the call of a run without what has to be evaluated for it.
@@ -105,6 +133,7 @@ func (b *callBuilder) charge(call *Call) error {
 	if size.deep {
 		return errDepth("the data of the call")
 	}
+	b.size = size.weight
 	if !b.eval.meter.walk(size.weight) {
 		return b.eval.meter.fault()
 	}

@@ -1,13 +1,18 @@
 package machine
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/weftmesh/weft/actors/workflow/language"
 )
 
-// MaxMessages bounds the events that one listener keeps. A listener that listens forever discards events once handled.
-const MaxMessages = 10_000
+// Bounds of the events that one listener keeps. A listener that listens forever discards events once handled.
+const (
+	MaxMessages = 10_000
+	// MaxMessageBytes bounds what schedule.read or listen.read selects of them, in bytes.
+	MaxMessageBytes = 8 << 20
+)
 
 // eventConsumer decides which listeners consume an event.
 type eventConsumer struct {
@@ -37,13 +42,8 @@ func (c *eventConsumer) consume(run *Run, message map[string]any) (Event, bool) 
 		event.Filters, event.Correlation = []int{until}, shared
 		return event, true
 	}
-	event.Message = ValueOf(language.ReadEvent(message, task.Listen.Read))
-	if len(run.Messages) >= MaxMessages {
-		event.Error = NewError(TypeRuntime, "the listener holds too many events")
-		event.Error.Instance = run.Task
-	}
 	if len(to.Filters) == 0 && to.Mode == "any" {
-		return event, !lifecycle
+		return c.reading(event, run, message), !lifecycle
 	}
 	for i, filter := range to.Filters {
 		if to.Mode == "all" && slices.Contains(run.MatchedFilters, i) {
@@ -51,10 +51,31 @@ func (c *eventConsumer) consume(run *Run, message map[string]any) (Event, bool) 
 		}
 		if correlation, ok := c.matcher.matches(filter, message, run, scope); ok {
 			event.Filters, event.Correlation = []int{i}, correlation
-			return event, true
+			return c.reading(event, run, message), true
 		}
 	}
 	return Event{}, false
+}
+
+// reading adds to an event what its listener reads of the message, and the error of one that holds too much.
+func (c *eventConsumer) reading(event Event, run *Run, message map[string]any) Event {
+	event.Message = ValueOf(language.ReadEvent(message, c.def.Task(run.Task).Listen.Read))
+	event.Error = c.full(run, event.Message.V)
+	return event
+}
+
+// full is the error of a listener that cannot hold a further message; nil for any other.
+func (c *eventConsumer) full(run *Run, message any) (failure *Error) {
+	switch {
+	case len(run.Messages) >= MaxMessages:
+		failure = NewError(TypeRuntime, fmt.Sprintf("the listener holds more than %d events", MaxMessages))
+	case run.Held+weightOf(message) > MaxMessageBytes:
+		failure = NewError(TypeRuntime, fmt.Sprintf("the listener holds events of more than %d bytes", MaxMessageBytes))
+	default:
+		return nil
+	}
+	failure.Instance = run.Task
+	return failure
 }
 
 // done reports whether a listener has consumed what it waits for. With foreach, an event counts once its tasks have
@@ -78,7 +99,7 @@ func (c *eventConsumer) done(run *Run, task *language.Task) (bool, error) {
 		}
 		return len(hit) == len(to.Filters), nil
 	case to.UntilCondition != "":
-		return c.def.Condition(to.UntilCondition, append([]any{}, messages...), c.eval.scope(run, task))
+		return c.def.Condition(to.UntilCondition, slices.Clip(messages), c.eval.scope(run, task))
 	}
 	return to.Until == nil, nil
 }
@@ -86,10 +107,8 @@ func (c *eventConsumer) done(run *Run, task *language.Task) (bool, error) {
 // deliver returns the events that record which listeners consume a message: every listener that wants it, or the one that it is for. The
 // matching is one decision. A listener with which it exceeds what an event may take faults: it is not known whether it wants the message.
 func (c *eventConsumer) deliver(o Outcome) []Event {
-	if c.eval.meter.admit(o.value, "the event") != nil {
-		return nil
-	}
-	message, isObject := language.Normalize(o.value).(map[string]any)
+	value, _ := c.eval.meter.admit(o.value, "the event")
+	message, isObject := value.(map[string]any)
 	if !isObject {
 		return nil
 	}
@@ -104,9 +123,13 @@ func (c *eventConsumer) deliver(o Outcome) []Event {
 	var events []Event
 	for _, run := range runs {
 		event, ok := c.consume(run, message)
+		if ok = ok && !c.state.taken(event.MessageID, run.ID); ok {
+			c.eval.meter.walk(event.weigh(MaxEventBytes).weight)
+		}
 		if failure := c.eval.meter.fault(); failure != nil && c.consumes(run) {
-			events = append(events, c.unmatched(run, failure))
-		} else if ok && !c.state.taken(event.MessageID, run.ID) {
+			event, ok = c.unmatched(run, failure), true
+		}
+		if ok {
 			events = append(events, event)
 		}
 	}

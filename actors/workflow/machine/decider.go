@@ -109,7 +109,7 @@ func (d *decider) buildCalls() bool {
 			call.Fault = d.eval.workflowError(failure, run.Task)
 		}
 		run.call = call
-		d.meter.close()
+		d.meter.closeUncounted()
 	}
 	return true
 }

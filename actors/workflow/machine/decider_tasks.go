@@ -176,11 +176,18 @@ func (d *decider) stepLeaf(run *Run, task *language.Task, now time.Time) (Event,
 		}
 	}
 	call, err := d.calls.prepare(run)
+	if err == nil {
+		err = d.calls.admit()
+	}
 	if err != nil {
 		return Event{}, err
 	}
 	run.call = call
-	return Event{Type: CallScheduled, Run: run.ID, Task: run.Task, Name: task.Name, Key: run.Key, Attempt: run.Attempt}, nil
+	event := Event{Type: CallScheduled, Run: run.ID, Task: run.Task, Name: task.Name, Key: run.Key, Attempt: run.Attempt}
+	if d.calls.size >= largeCall {
+		event.Size = d.calls.size
+	}
+	return event, nil
 }
 
 func (d *decider) stepSwitch(run *Run, task *language.Task, scope language.Scope) (Event, error) {

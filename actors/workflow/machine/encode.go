@@ -43,7 +43,8 @@ func (e *Event) AppendJSON(out []byte) []byte {
 	if e.Timer != "" {
 		out = appendText(out, `,"timer":`, e.Timer)
 	}
-	out = appendNumber(e.appendMessage(out), `,"steps":`, e.Steps)
+	out = appendNumber(e.appendMessage(out), `,"size":`, e.Size)
+	out = appendNumber(out, `,"steps":`, e.Steps)
 	return append(e.appendInterrupted(out), '}')
 }
 

@@ -2,6 +2,7 @@ package machine
 
 import (
 	"cmp"
+	"math"
 	"time"
 
 	"github.com/weftmesh/weft/actors/workflow/language"
@@ -200,6 +201,9 @@ func (e *evaluator) raisedError(definition *language.ErrorDefinition, task *lang
 	case int:
 		err.Status = status
 	case float64:
+		if math.Abs(status) > math.MaxInt32 {
+			return nil, NewError(TypeExpression, "the status of an error must be a status code")
+		}
 		err.Status = int(status)
 	default:
 		return nil, NewError(TypeExpression, "the status of an error must be a number")

@@ -1,9 +1,7 @@
 package machine
 
 import (
-	"bytes"
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"math"
 	"time"
@@ -142,39 +140,6 @@ func Restore(def *language.Workflow, env Environment, events []Event) (*Executio
 		}
 	}
 	return x, nil
-}
-
-// RestoreSnapshot rebuilds an execution from the result of Snapshot. Later events are applied with Apply.
-func RestoreSnapshot(def *language.Workflow, env Environment, snapshot []byte) (*Execution, error) {
-	decoder := json.NewDecoder(bytes.NewReader(snapshot))
-	decoder.UseNumber()
-	x := newExecution(def, env)
-	if err := decoder.Decode(&x.state); err != nil {
-		return nil, fmt.Errorf("restoring a snapshot: %w", err)
-	}
-	x.state.countChildren()
-	for _, run := range x.state.Runs {
-		run.Input, run.Data, run.Result = language.Normalize(run.Input), language.Normalize(run.Data), language.Normalize(run.Result)
-		language.Normalize(run.Items)
-		language.Normalize(run.Messages)
-		language.Normalize(run.Outputs)
-		language.Normalize(run.Results)
-		language.Normalize(run.Correlation)
-	}
-	for i := range x.state.Compensable {
-		undo := &x.state.Compensable[i]
-		undo.Input, undo.Output = language.Normalize(undo.Input), language.Normalize(undo.Output)
-	}
-	return x, nil
-}
-
-// Snapshot encodes the execution's state as JSON.
-func (x *Execution) Snapshot() ([]byte, error) {
-	data, err := json.Marshal(&x.state)
-	if err != nil {
-		return nil, fmt.Errorf("writing a snapshot: %w", err)
-	}
-	return data, nil
 }
 
 // Continue decides the events that are still to be decided and builds the calls that are still to be built, within the slice: after

@@ -63,6 +63,8 @@ func (r *reducer) applyEffect(run *Run, event *Event) bool {
 	case CallScheduled:
 		if run.Phase == PhaseCalling { // the call is repeated
 			run.StartRecorded, run.ApprovalRequested, run.call = false, false, nil
+		} else {
+			run.CallSize = event.Size
 		}
 		run.Phase = PhaseCalling
 	case CallStartRecorded:
@@ -276,6 +278,7 @@ func (r *reducer) applyIteration(run *Run, event *Event) {
 	}
 	run.Phase, run.Handled = PhaseListening, run.Handled+1
 	if task.Listen.To.Forever() {
+		run.Held -= weightOf(run.Messages[0])
 		run.Messages = run.Messages[1:]
 		return
 	}
@@ -292,6 +295,7 @@ func (r *reducer) applyMessage(run *Run, event *Event) {
 		run.UntilMatched = append(run.UntilMatched, untilPart-event.Filters[0])
 	} else {
 		run.Messages = append(run.Messages, event.Message.V)
+		run.Held += weightOf(event.Message.V)
 		run.MatchedFilters = append(run.MatchedFilters, event.Filters...)
 		run.Fault = event.Error
 	}

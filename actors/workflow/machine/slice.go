@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/weftmesh/weft/actors/budget"
+	"github.com/weftmesh/weft/actors/workflow/language"
 )
 
 // Bounds of one event, besides those of a single evaluation (package language). A task whose event exceeds one faults with an error
@@ -40,13 +41,13 @@ func (x *Execution) Settled() bool { return x.settled || x.state.Status.Ended() 
 // a call, or the recording of an outcome.
 type meter struct {
 	slice Slice
-	// steps and bytes are what is left of the slice in this call. begun: a decision has been made in it.
+	// steps and bytes are what is left of the slice in this call. begun: a decision that took something has been made in it.
 	steps, bytes int
 	begun        bool
 	// budget is that of the present decision. fewerSteps, lessData: the slice leaves less of it than an event may take.
 	budget               budget.Budget
 	fewerSteps, lessData bool
-	// taken are the steps since the last event that recorded some.
+	// taken are the steps of the decisions since the last event.
 	taken int
 }
 
@@ -82,8 +83,15 @@ func (m *meter) cut() bool {
 func (m *meter) close() {
 	bytes := m.budget.Bytes()
 	steps := m.budget.Steps() + bytes/stepBytes
-	m.steps, m.bytes, m.begun = m.steps-steps, m.bytes-bytes, true
+	m.steps, m.bytes, m.begun = m.steps-steps, m.bytes-bytes, m.begun || steps+bytes > 0
 	m.taken += steps
+}
+
+// closeUncounted is close for what an event has counted already.
+func (m *meter) closeUncounted() {
+	taken := m.taken
+	m.close()
+	m.taken = taken
 }
 
 // fault is the error of a decision that exceeds what an event may take; nil for any other.
@@ -97,17 +105,21 @@ func (m *meter) fault() *Error {
 	return NewError(TypeRuntime, fmt.Sprintf("the evaluations for one event produce more than %d bytes", MaxEventBytes))
 }
 
-// admit charges the present decision with a value from outside of the machine. It returns an error for one that the execution cannot hold.
-func (m *meter) admit(value any, what string) *Error {
+// admit charges the present decision with a value from outside of the machine, and returns it in the form that the log has. It returns an
+// error for one that the execution cannot hold.
+func (m *meter) admit(value any, what string) (any, *Error) {
 	size := scale{bound: MaxEventBytes}
 	size.add(value, 0)
 	if size.deep {
-		return errDepth(what)
+		return nil, errDepth(what)
 	}
 	if !m.walk(size.weight) {
-		return m.fault()
+		return nil, m.fault()
 	}
-	return nil
+	if size.invalid {
+		value = rewrite(value, validText, func(number any) any { return number })
+	}
+	return language.Normalize(value), nil
 }
 
 // stepBytes is how many bytes that are produced, copied or walked over count as one step of a slice and of an execution's life.

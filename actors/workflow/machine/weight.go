@@ -1,6 +1,7 @@
 package machine
 
 import (
+	"math"
 	"math/big"
 	"reflect"
 	"unicode/utf8"
@@ -25,15 +26,15 @@ const (
 // that, also for values that contain others many times.
 type scale struct {
 	weight, bound int
-	// deep: a value is nested more than maxDepth levels deep.
-	deep bool
+	// deep: a value is nested more than maxDepth levels deep. invalid: a text is not UTF-8.
+	deep, invalid bool
 }
 
 // add weighs a value that is nested at a depth.
 func (s *scale) add(value any, depth int) {
 	switch value := value.(type) {
 	case string:
-		s.weight += textWeight(value)
+		s.addText(value)
 	case map[string]any:
 		s.weight += scalarWeight
 		if s.tooDeep(depth) {
@@ -43,7 +44,8 @@ func (s *scale) add(value any, depth int) {
 			if s.weight > s.bound {
 				return
 			}
-			s.weight += itemWeight + textWeight(key)
+			s.weight += itemWeight
+			s.addText(key)
 			s.add(item, depth+1)
 		}
 	case []any:
@@ -88,26 +90,31 @@ func (s *scale) tooDeep(depth int) bool {
 	return s.deep
 }
 
+// weightOf is the weight of a value that is known to be bounded.
+func weightOf(value any) int {
+	s := scale{bound: math.MaxInt}
+	s.add(value, 0)
+	return s.weight
+}
+
 func (s *scale) addValue(value Value) {
 	if value.Set {
 		s.add(value.V, 0)
 	}
 }
 
-// textWeight is the length of a text, with U+FFFD in place of each byte that is not UTF-8, as the log has it.
-func textWeight(text string) int {
-	length := len(text)
+// addText weighs a text.
+func (s *scale) addText(text string) {
+	s.weight += len(text)
+	s.invalid = s.invalid || !utf8.ValidString(text)
+}
+
+// validText is a text with U+FFFD in place of each byte that is not UTF-8, as the log has it.
+func validText(text string) string {
 	if utf8.ValidString(text) {
-		return length
+		return text
 	}
-	for i := 0; i < len(text); {
-		r, width := utf8.DecodeRuneInString(text[i:])
-		if r == utf8.RuneError && width == 1 {
-			length += len("\ufffd") - 1
-		}
-		i += width
-	}
-	return length
+	return string([]rune(text))
 }
 
 // weigh weighs the data of an event. It is the same for an event that was decided and for the same event from the log.
@@ -126,7 +133,8 @@ func (e *Event) weigh(bound int) scale {
 	s.addValue(e.Items)
 	s.addValue(e.Message)
 	for name, value := range e.Correlation {
-		s.weight += itemWeight + textWeight(name)
+		s.weight += itemWeight
+		s.addText(name)
 		s.add(value, 1)
 	}
 	return s
