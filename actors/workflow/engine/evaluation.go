@@ -63,6 +63,7 @@ func (p *partition) aside(h *execution, work func(), done func(err error)) {
 	p.e.background.Go(func() {
 		var err error = errPartitionMoving
 		if pool.acquire(p.ctx, nil, h.row.UserID, h.row.Priority) {
+			p.writer.awaitRoom(p.ctx)
 			start := time.Now()
 			err = recovered(work)
 			p.e.metrics.evaluation.Observe(time.Since(start).Seconds())
