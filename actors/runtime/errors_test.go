@@ -8,8 +8,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/kv"
+	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -55,11 +58,12 @@ func TestClassify(t *testing.T) {
 
 func TestRecovered(t *testing.T) {
 	t.Parallel()
+	r := &Runtime{metrics: newMetrics(&mesh.Telemetry{Registry: prometheus.NewRegistry()})}
 	failure := errors.New("failure")
-	if err := recovered(func() error { return failure }); !errors.Is(err, failure) {
+	if err := r.recovered(func() error { return failure }); !errors.Is(err, failure) {
 		t.Errorf("%v", err)
 	}
-	err := recovered(func() error { panic("canary") })
+	err := r.recovered(func() error { panic("canary") })
 	if err == nil || !strings.Contains(err.Error(), "panic: canary") || !strings.Contains(err.Error(), "errors_test.go") {
 		t.Errorf("a panic yields %v, want its value and stack", err)
 	}

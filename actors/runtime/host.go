@@ -14,6 +14,7 @@ import (
 
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/deferred"
 	"github.com/weftmesh/weft/actors/idempotency"
 	"github.com/weftmesh/weft/actors/outbox"
 	"github.com/weftmesh/weft/actors/seal"
@@ -37,6 +38,8 @@ type HostConfig struct {
 	// EgressAllow and EgressAllowHTTP restrict outbound calls, see actors.Deps.
 	EgressAllow     []netip.Prefix
 	EgressAllowHTTP bool
+	// Deferred bounds what the workers put aside; deferred.DefaultLimits by default.
+	Deferred deferred.Limits
 	// Now is the clock; time.Now by default.
 	Now func() time.Time
 	// Health, if set, is called with the actor's health check once all endpoints answer.
@@ -57,6 +60,9 @@ func Host(
 ) (err error) {
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.Deferred == (deferred.Limits{}) {
+		c.Deferred = deferred.DefaultLimits()
 	}
 	log := c.Telemetry.Log.With(zap.String("actor", c.Actor))
 	conn, err := mesh.Connect(ctx, c.NATS)
@@ -90,6 +96,7 @@ func Host(
 		return err
 	}
 	r.Idempotency = idempotency.New(idempotency.Config{DB: db, Sealer: sealer, Log: log, Now: c.Now})
+	r.Deferred = deferred.New(db, c.Deferred)
 	box := outbox.New(outbox.Config{DB: db, Log: log, Now: c.Now, Annotate: mesh.Annotate, Sign: conn.JS.Sign})
 	deps := actors.Deps{
 		Conn: conn, DB: db, Outbox: box, Sealer: sealer, Guard: r.Guard, Keys: r.Keys, Verifier: r.Verifier, Log: log,

@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/deferred"
 	"github.com/weftmesh/weft/actors/idempotency"
 	"github.com/weftmesh/weft/actors/wait"
 	"github.com/weftmesh/weft/mesh"
@@ -38,6 +39,8 @@ type Runtime struct {
 	Telemetry *mesh.Telemetry
 	// Idempotency records answers under idempotency keys; nil for an actor without a database.
 	Idempotency *idempotency.Store
+	// Deferred has the messages that workers put aside; nil for an actor without a database, whose messages wait in the stream.
+	Deferred *deferred.Store
 	// Background has the runtime's own background tasks, which run until all work has ended.
 	Background map[string]func(context.Context) error
 	Version    string
@@ -49,6 +52,8 @@ type Runtime struct {
 	running         *drainGroup
 	pool            *goroutinePool
 	cancellations   *cancellations
+	consumers       []*consumer
+	metrics         metrics
 	// instruments are the metrics of each method.
 	instruments map[string]*mesh.Instrument
 }
@@ -57,6 +62,7 @@ type Runtime struct {
 // DrainTimeout. ready is called when all endpoints answer.
 func (r *Runtime) Run(ctx context.Context, s actors.Service, ready func()) error {
 	r.service, r.running, r.pool, r.accepting = s, newDrainGroup(), newGoroutinePool(), ctx
+	r.metrics = newMetrics(r.Telemetry)
 	defer r.pool.close()
 	var cancelWork context.CancelFunc
 	r.work, cancelWork = context.WithCancel(context.WithoutCancel(ctx))
@@ -168,7 +174,7 @@ func (r *Runtime) startBackground(ctx context.Context, tasks map[string]func(con
 	for name, task := range tasks {
 		b.running.Go(func() {
 			for ctx.Err() == nil {
-				err := recovered(func() error { return task(ctx) })
+				err := r.recovered(func() error { return task(ctx) })
 				if err == nil || ctx.Err() != nil {
 					return
 				}

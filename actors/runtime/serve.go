@@ -99,7 +99,7 @@ func (r *Runtime) answer(b endpoint, semaphore *boundedSemaphore, req *nats.Msg)
 	var caller actors.Caller
 	var reply []byte
 	var replayed bool
-	err := classify(ctx, recovered(func() (err error) {
+	err := classify(ctx, r.recovered(func() (err error) {
 		if caller, err = r.identify(ctx, b.Desc, req.Subject, h); err != nil {
 			return err
 		}
@@ -129,7 +129,7 @@ func (r *Runtime) answer(b endpoint, semaphore *boundedSemaphore, req *nats.Msg)
 // handle runs the handler, under the caller's idempotency key if there is one.
 func (r *Runtime) handle(ctx context.Context, b actors.Binding, h nats.Header, data []byte) ([]byte, bool, error) {
 	run := func(ctx context.Context) (reply []byte, err error) {
-		err = recovered(func() error {
+		err = r.recovered(func() error {
 			reply, err = b.Handle(ctx, data)
 			return err
 		})
