@@ -37,6 +37,7 @@ type scheduler struct {
 	failures    *failures
 	correlator  *correlator
 	metrics     *metrics
+	bounds      *bounds
 	// changed wakes run after a change in this process.
 	changed chan struct{}
 }
@@ -155,6 +156,9 @@ func (s *scheduler) apply(ctx context.Context, tx database.Tx, workflow workflow
 	s.DB.AfterCommit(ctx, s.notify)
 	row, err := findSchedule(ctx, tx, workflow.UserID, declared.ID)
 	if engine.IsNotFound(err) {
+		if err := s.bounds.Reserve(ctx, tx, s.bounds.schedules, workflow.UserID, 1); err != nil {
+			return err
+		}
 		return engine.Insert(ctx, tx, &declared)
 	}
 	if err != nil {

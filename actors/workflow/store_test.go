@@ -69,12 +69,12 @@ func TestStoreErrors(t *testing.T) {
 			return err
 		},
 		"listing a workflow's versions":          func() error { _, err := pageOfVersions(ctx, db.DB, "w", 1, 0); return err },
-		"counting secrets":                       func() error { _, err := putSecret(ctx, tx, secretRow{}); return err },
+		"storing a secret":                       func() error { _, err := putSecret(ctx, tx, secretRow{}); return err },
 		"deleting a secret":                      func() error { return deleteSecret(ctx, tx, "u", "n") },
 		"reading secrets":                        func() error { _, err := secretsOf(ctx, db.DB, "u", "", 1); return err },
 		"deleting what belongs to a user's rows": func() error { _, err := deleteUserRows(ctx, tx, "u"); return err },
 
-		"inserting an approval": func() error { return insertApproval(ctx, tx, approvalRow{}) },
+		"inserting an approval": func() error { _, err := insertApproval(ctx, tx, approvalRow{}); return err },
 		"reading an approval":   func() error { _, err := findApproval(ctx, db.DB, "a"); return err },
 		"listing approvals": func() error {
 			_, err := pageOfApprovals(ctx, db.DB, "u", subjects.ListApprovalsRequest{}, 0, "")

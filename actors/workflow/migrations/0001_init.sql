@@ -3,11 +3,15 @@ CREATE TABLE workflows (
 	user_id    VARCHAR(64) NOT NULL,
 	name       VARCHAR(63) NOT NULL,
 	version    BIGINT      NOT NULL,
+	-- What the definitions of all versions take, with the texts that they were made from.
+	bytes      BIGINT      NOT NULL,
 	created_at BIGINT      NOT NULL,
 	deleted_at BIGINT      NOT NULL
 );
 
 CREATE INDEX workflows_by_user ON workflows (user_id, id);
+
+CREATE INDEX workflows_deleted ON workflows (deleted_at) WHERE deleted_at > 0;
 
 CREATE TABLE workflow_versions (
 	workflow_id VARCHAR(36)  NOT NULL,
@@ -77,7 +81,7 @@ CREATE INDEX executions_by_user ON executions (user_id, created_at, id);
 
 CREATE INDEX executions_by_workflow ON executions (workflow_id, created_at, id);
 
-CREATE INDEX executions_live ON executions (partition, evicted) WHERE ended_at = 0;
+CREATE INDEX executions_live ON executions (partition, evicted, user_id) WHERE ended_at = 0;
 
 CREATE INDEX executions_due ON executions (partition, due_at) WHERE ended_at = 0 AND evicted AND due_at > 0;
 
@@ -145,6 +149,8 @@ CREATE TABLE refused_starts (
 	version     BIGINT       NOT NULL,
 	name        VARCHAR(63)  NOT NULL,
 	cause       VARCHAR(8)   NOT NULL,
+	-- The length of input.
+	bytes       BIGINT       NOT NULL,
 	input       TEXT         NOT NULL,
 	error       TEXT         NOT NULL,
 	error_type  VARCHAR(200) NOT NULL,
@@ -173,6 +179,8 @@ CREATE TABLE approvals (
 );
 
 CREATE INDEX approvals_by_user ON approvals (user_id, created_at, id);
+
+CREATE INDEX approvals_pending ON approvals (user_id) WHERE status = 'pending';
 
 CREATE INDEX approvals_by_execution ON approvals (execution_id);
 
@@ -233,10 +241,14 @@ CREATE TABLE correlations (
 	ancestors   VARCHAR(800) NOT NULL,
 	problem     TEXT        NOT NULL,
 	whole       BOOLEAN     NOT NULL,
+	-- The length of state.
+	bytes       BIGINT      NOT NULL,
 	created_at  BIGINT      NOT NULL
 );
 
 CREATE INDEX correlations_by_schedule ON correlations (schedule_id, created_at, id);
+
+CREATE INDEX correlations_by_user ON correlations (user_id, bytes);
 
 CREATE TABLE correlated_events (
 	schedule_id   VARCHAR(36) NOT NULL,
