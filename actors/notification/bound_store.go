@@ -27,7 +27,7 @@ func countKept(ctx context.Context, db bun.IDB, userID string) (int64, error) {
 
 // keptBytes sums the sizes of a user's notifications.
 func keptBytes(ctx context.Context, db bun.IDB, userID string) (sum int64, err error) {
-	err = db.NewSelect().Model((*notificationRow)(nil)).ColumnExpr("coalesce(sum(bytes), 0)").Where("user_id = ?", userID).Scan(ctx, &sum)
+	err = db.NewSelect().Model((*notificationRow)(nil)).ColumnExpr("CAST(coalesce(sum(bytes), 0) AS BIGINT)").Where("user_id = ?", userID).Scan(ctx, &sum)
 	if err != nil {
 		return 0, fmt.Errorf("counting bytes of notifications: %w", err)
 	}

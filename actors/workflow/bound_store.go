@@ -46,7 +46,7 @@ func countActive(ctx context.Context, db bun.IDB, userID string) (int64, error) 
 
 // sumOf sums a column of the rows of a user.
 func sumOf(ctx context.Context, q *bun.SelectQuery, userID, what string) (sum int64, err error) {
-	if err := q.ColumnExpr("coalesce(sum(bytes), 0)").Where("user_id = ?", userID).Scan(ctx, &sum); err != nil {
+	if err := q.ColumnExpr("CAST(coalesce(sum(bytes), 0) AS BIGINT)").Where("user_id = ?", userID).Scan(ctx, &sum); err != nil {
 		return 0, fmt.Errorf("counting %s: %w", what, err)
 	}
 	return sum, nil
