@@ -125,7 +125,9 @@ CREATE INDEX schedules_by_user ON schedules (user_id, id);
 
 CREATE UNIQUE INDEX schedules_by_workflow ON schedules (workflow_id);
 
-CREATE INDEX schedules_by_wake ON schedules (wake_at) WHERE wake_at > 0;
+CREATE INDEX schedules_by_wake ON schedules (wake_at, user_id) WHERE wake_at > 0;
+
+CREATE INDEX schedules_by_user_wake ON schedules (user_id, wake_at) WHERE wake_at > 0;
 
 CREATE TABLE schedule_runs (
 	schedule_id  VARCHAR(36) NOT NULL,
