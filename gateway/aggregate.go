@@ -91,6 +91,7 @@ var aggregates = []aggregate{
 			{"notifications", subjects.ListNotifications.Describe()},
 		},
 	},
+	limitsAggregate,
 }
 
 // Overview is the response of GET /v1/overview. A nil part is left out; Errors has the problem of each by its name.

@@ -57,7 +57,7 @@ func (s *streams) acquire(caller string) (release func(), err error) {
 	case s.openBy[caller] >= s.config.PerUser:
 		return nil, &subjects.Error{
 			Code: subjects.CodeRateLimited, RetryAfter: streamRetry,
-			Detail: "too many open streams: at most " + strconv.Itoa(s.config.PerUser) + " at a time",
+			Detail: "too many open streams: at most " + strconv.Itoa(s.config.PerUser) + " at a time (gateway.streams.per_user)",
 		}
 	case s.open >= s.config.Max:
 		return nil, &subjects.Error{

@@ -91,6 +91,15 @@ func userPasskeys(ctx context.Context, db bun.IDB, userID, after string, most in
 	return list, nil
 }
 
+// countPasskeys returns the number of a user's passkeys.
+func countPasskeys(ctx context.Context, db bun.IDB, userID string) (int64, error) {
+	n, err := db.NewSelect().Model((*passkeyRow)(nil)).Where("user_id = ?", userID).Count(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("counting passkeys: %w", err)
+	}
+	return n, nil
+}
+
 // countActivePasskeys returns the number of a user's passkeys that are not suspended.
 func countActivePasskeys(ctx context.Context, db bun.IDB, userID string) (int, error) {
 	list, err := userPasskeys(ctx, db, userID, "", maxPasskeys)

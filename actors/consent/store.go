@@ -133,3 +133,12 @@ func (store) pseudonymise(ctx context.Context, tx bun.Tx, userID, subjectID stri
 	}
 	return result.RowsAffected()
 }
+
+// countGrants counts the consents that a user has granted since a time.
+func countGrants(ctx context.Context, db bun.IDB, userID string, since time.Time) (int64, error) {
+	n, err := db.NewSelect().Model((*consentRow)(nil)).Where("user_id = ?", userID).Where("granted_at > ?", since.UnixMicro()).Count(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("counting grants: %w", err)
+	}
+	return n, nil
+}

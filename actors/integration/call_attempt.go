@@ -71,6 +71,10 @@ func (e *callExecutor) send(ctx context.Context, spec callSpec) *outcome {
 			Limited:     o.failed.Class == manifest.ClassLimited,
 			Unavailable: o.failed.Class == manifest.ClassUnavailable && o.err == nil,
 		})
+		if again && o.failed.Class == manifest.ClassLimited && spec.returnsWait(wait) {
+			o.failed.RetryAfter = wait
+			return o
+		}
 		if !again || !sleep(ctx, wait) {
 			return o
 		}
@@ -137,7 +141,7 @@ func (e *callExecutor) withinLimits(ctx context.Context, spec callSpec, host str
 		if !errors.As(err, &exhausted) {
 			return err
 		}
-		if exhausted.wait > waitLeft || !sleep(ctx, exhausted.wait) {
+		if exhausted.wait > waitLeft || spec.returnsWait(exhausted.wait) || !sleep(ctx, exhausted.wait) {
 			e.metrics.throttled.WithLabelValues(spec.provider.ID, "refused").Inc()
 			return exhausted.coded()
 		}

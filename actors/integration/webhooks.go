@@ -33,6 +33,7 @@ type webhooks struct {
 	secrets     hookSecrets
 	keys        *hookKeys
 	metrics     metrics
+	bounds      *bounds
 }
 
 // delivery is a request to a hook.
@@ -227,6 +228,13 @@ func (w *webhooks) publish(ctx context.Context, d delivery, v webhook.Verified, 
 		if err := markReceived(ctx, tx, d.hook.ID, now.UnixMicro()); err != nil {
 			return err
 		}
+		var bytes int64
+		for _, event := range events {
+			bytes += int64(len(event.Payload))
+		}
+		if err := w.bounds.countDelivery(ctx, tx, d.hook.UserID, bytes, now); err != nil {
+			return err
+		}
 		if v.Replay != "" {
 			isNew, err := insertDelivery(ctx, tx, d.hook.ID, deliveryKey("replay", v.Replay), now.UnixMicro())
 			if err != nil || !isNew {
@@ -293,8 +301,10 @@ func (w *webhooks) sweep(ctx context.Context) error {
 		before := w.Now().Add(-w.config.Webhooks.Remember).UnixMicro()
 		for deleted := int64(sweepBatch); deleted >= sweepBatch; {
 			err := w.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) (err error) {
-				deleted, err = deleteDeliveriesBefore(ctx, tx, before, sweepBatch)
-				return err
+				if deleted, err = deleteDeliveriesBefore(ctx, tx, before, sweepBatch); err != nil {
+					return err
+				}
+				return deleteHookUsage(ctx, tx, dayOf(w.Now()))
 			})
 			if err != nil {
 				return err

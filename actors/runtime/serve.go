@@ -22,7 +22,7 @@ const asService = "_as_service"
 
 // serve adds an endpoint, and its service subject if services may call it.
 func (r *Runtime) serve(svc *microService, b actors.Binding) error {
-	semaphore := newBoundedSemaphore(b.Desc.Concurrency)
+	semaphore := newBoundedSemaphore(b.Desc.Name(), b.Desc.Concurrency)
 	metadata := metadataOf(b.Desc)
 	add := func(name, subject string) error {
 		stats := &endpointStats{}
@@ -106,10 +106,10 @@ func (r *Runtime) answer(b endpoint, semaphore *boundedSemaphore, req *nats.Msg)
 		if b.Desc.Origin {
 			caller.Origin = actors.Origin{IP: h.Get(mesh.HeaderClientIP), UserAgent: h.Get(mesh.HeaderUserAgent)}
 		}
-		if err = semaphore.acquire(ctx); err != nil {
+		if err = semaphore.acquire(ctx, caller.UserID); err != nil {
 			return err
 		}
-		defer semaphore.release()
+		defer semaphore.release(caller.UserID)
 		reply, replayed, err = r.handle(actors.WithCaller(ctx, caller), b.Binding, h, req.Data)
 		return err
 	}))

@@ -113,7 +113,7 @@ func (c *calls) executeAction(ctx context.Context, row engine.Row, call *machine
 		engine.CallSent(ctx)
 	}
 	result, err := mesh.Call(ctx, c.Conn, subjects.ExecuteAction, subjects.ExecuteActionRequest{
-		IntegrationID: connection, Action: action, Input: input, CallKey: callKey(call), Repeated: repeated,
+		IntegrationID: connection, Action: action, Input: input, CallKey: callKey(call), Repeated: repeated, NoWait: true,
 	}, onBehalfOf(row))
 	if err != nil {
 		return nil, err

@@ -34,6 +34,7 @@ type correlator struct {
 	config Config
 	engine *engine.Engine
 	starts *eventStarter
+	bounds *bounds
 }
 
 // correlate adds an event to the correlations of a schedule and starts those that it completes, returning the executions'
@@ -130,6 +131,9 @@ func (u correlationUpdate) consume(ctx context.Context) (complete []string, err 
 	if err != nil || !taken {
 		return nil, err
 	}
+	if err := u.fit(ctx); err != nil {
+		return nil, err
+	}
 	if len(complete) > 0 {
 		if err := wakeSchedule(ctx, u.tx, u.row.ID, u.Now()); err != nil {
 			return nil, err
@@ -137,6 +141,33 @@ func (u correlationUpdate) consume(ctx context.Context) (complete []string, err 
 	}
 	record.Complete = strings.Join(complete, " ")
 	return complete, insertCorrelatedEvent(ctx, u.tx, record, u.Now().Add(-eventRetention))
+}
+
+// fit abandons incomplete correlations of the schedule, the oldest first, until what the user's schedules have collected is within
+// workflow.max_correlation_bytes_per_user. Its error refuses the event: other schedules have collected as much as that.
+func (u correlationUpdate) fit(ctx context.Context) error {
+	for {
+		refusal := u.bounds.Reserve(ctx, u.tx, u.bounds.correlations, u.row.UserID, 0)
+		if !errors.Is(refusal, errLimitReached) {
+			return refusal
+		}
+		oldest, err := correlationsOf(ctx, u.tx, u.row.ID, false, 1)
+		if err != nil {
+			return err
+		}
+		if len(oldest) == 0 {
+			return refusal
+		}
+		row := oldest[0]
+		row.State = "{}"
+		row.Complete, row.Problem = true, "the events collected for the user's schedules are larger than workflow.max_correlation_bytes_per_user"
+		if err := putCorrelation(ctx, u.tx, row); err != nil {
+			return err
+		}
+		if err := wakeSchedule(ctx, u.tx, u.row.ID, u.Now()); err != nil {
+			return err
+		}
+	}
 }
 
 // abandon ends a correlation whose other events have not come. The user finds it among the failures.

@@ -57,7 +57,14 @@ func (a *Actor) createWorkflow(ctx context.Context, r subjects.WorkflowDefinitio
 		ID: a.NewID(), UserID: actors.CallerFrom(ctx).UserID, Name: w.Document.Name, Version: 1, CreatedAt: a.Now().UnixMicro(),
 	}
 	version := newVersion(row.ID, 1, w, text, actors.CallerFrom(ctx).Authority, a.Now())
+	row.Bytes = version.size()
 	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
+		if err := a.bounds.Reserve(ctx, tx, a.bounds.workflows, row.UserID, 1); err != nil {
+			return err
+		}
+		if err := a.bounds.Reserve(ctx, tx, a.bounds.definitions, row.UserID, row.Bytes); err != nil {
+			return err
+		}
 		if err := engine.Insert(ctx, tx, &row, &version); err != nil {
 			return err
 		}
@@ -86,7 +93,13 @@ func (a *Actor) updateWorkflow(ctx context.Context, r subjects.UpdateWorkflowReq
 		return current.resource(row.CreatedAt), err
 	}
 	next := newVersion(row.ID, row.Version+1, w, text, author, a.Now())
+	if int64(next.Version) > a.bounds.versions.Limit {
+		return subjects.Workflow{}, a.bounds.Refuse(a.bounds.versions)
+	}
 	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
+		if err := a.bounds.Reserve(ctx, tx, a.bounds.definitions, row.UserID, next.size()); err != nil {
+			return err
+		}
 		updated, err := setCurrentVersion(ctx, tx, row.ID, next)
 		if err != nil {
 			return err

@@ -16,9 +16,12 @@ CREATE TABLE weft_idempotency (
     lease_until INTEGER NOT NULL, -- microseconds since the Unix epoch
     expires_at  INTEGER NOT NULL, -- microseconds since the Unix epoch
     done        BOOLEAN NOT NULL,
+    caller      TEXT    NOT NULL, -- a hash of who made the call
+    bytes       INTEGER NOT NULL, -- what the record counts: the length of sealed, and an overhead
     sealed      BLOB    NOT NULL
 );
 CREATE INDEX weft_idempotency_expires_at ON weft_idempotency (expires_at);
+CREATE INDEX weft_idempotency_caller ON weft_idempotency (caller, bytes);
 
 -- Messages that a worker has put aside until they are due. A row that is being handled is due again when its lease ends.
 CREATE TABLE weft_deferred (

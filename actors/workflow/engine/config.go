@@ -40,6 +40,22 @@ type Config struct {
 	// MaxBytesPerUser bounds the data that the executions of a user in a process's memory hold, MaxBytes that of all users, in bytes.
 	MaxBytesPerUser int `koanf:"max_bytes_per_user"`
 	MaxBytes        int `koanf:"max_bytes"`
+	// MaxWorkflowsPerUser is how many workflows a user may have, MaxVersions how many versions a workflow may have.
+	MaxWorkflowsPerUser int `koanf:"max_workflows_per_user"`
+	MaxVersions         int `koanf:"max_versions"`
+	// MaxDefinitionBytesPerUser bounds the definitions of a user's workflows, in bytes with all versions and the texts that they were
+	// made from. Those of deleted workflows count until they are removed, which is within hours.
+	MaxDefinitionBytesPerUser int64 `koanf:"max_definition_bytes_per_user"`
+	// MaxSecretsPerUser is how many secrets a user may have, MaxSchedulesPerUser how many schedules, on times or on events.
+	MaxSecretsPerUser   int `koanf:"max_secrets_per_user"`
+	MaxSchedulesPerUser int `koanf:"max_schedules_per_user"`
+	// MaxApprovalsPerUser is how many approval requests of a user may be pending. A request past it fails its task.
+	MaxApprovalsPerUser int `koanf:"max_approvals_per_user"`
+	// MaxCorrelationBytesPerUser bounds the events that a user's schedules have collected and not started an execution with, in bytes.
+	// Past it the oldest incomplete collection of the schedule is abandoned.
+	MaxCorrelationBytesPerUser int64 `koanf:"max_correlation_bytes_per_user"`
+	// MaxRefusedStartsPerUser is how many refused starts of schedules and events are kept for a user, the newest.
+	MaxRefusedStartsPerUser int `koanf:"max_refused_starts_per_user"`
 	// CutAfter is how many projected messages a partition's log may have before it is truncated.
 	CutAfter uint64 `koanf:"cut_after"`
 }
@@ -51,6 +67,8 @@ func DefaultConfig() Config {
 		ShortWait: 2 * time.Second, MaxInput: 256 << 10, MaxResult: 256 << 10, MaxQueued: 10_000, MaxQueuedPerUser: 1000,
 		MaxConcurrentPerUser: 75, MaxStepsPerUser: 15, MaxSlowPerUser: 50, MaxActivePerUser: 10_000, MaxHistory: 32 << 20,
 		MaxBytesPerUser: 32 << 20, MaxBytes: 96 << 20, CutAfter: 1000,
+		MaxWorkflowsPerUser: 1000, MaxVersions: 1000, MaxDefinitionBytesPerUser: 128 << 20, MaxSecretsPerUser: 100,
+		MaxSchedulesPerUser: 500, MaxApprovalsPerUser: 1000, MaxCorrelationBytesPerUser: 2 << 20, MaxRefusedStartsPerUser: 1000,
 	}
 }
 
@@ -74,6 +92,14 @@ func (c Config) Check() error {
 		mesh.SettingBetween("workflow.max_history", c.MaxHistory, 1<<20, 1<<30),
 		mesh.SettingAtLeast("workflow.max_bytes_per_user", c.MaxBytesPerUser, 1<<20),
 		mesh.SettingAtLeast("workflow.max_bytes", c.MaxBytes, 1<<20),
+		mesh.SettingAtLeast("workflow.max_workflows_per_user", c.MaxWorkflowsPerUser, 1),
+		mesh.SettingAtLeast("workflow.max_versions", c.MaxVersions, 1),
+		mesh.SettingAtLeast("workflow.max_definition_bytes_per_user", c.MaxDefinitionBytesPerUser, 1),
+		mesh.SettingAtLeast("workflow.max_secrets_per_user", c.MaxSecretsPerUser, 0),
+		mesh.SettingAtLeast("workflow.max_schedules_per_user", c.MaxSchedulesPerUser, 0),
+		mesh.SettingAtLeast("workflow.max_approvals_per_user", c.MaxApprovalsPerUser, 0),
+		mesh.SettingAtLeast("workflow.max_correlation_bytes_per_user", c.MaxCorrelationBytesPerUser, 1),
+		mesh.SettingAtLeast("workflow.max_refused_starts_per_user", c.MaxRefusedStartsPerUser, 1),
 		mesh.SettingAtLeast("workflow.cut_after", c.CutAfter, 1),
 	)
 }
