@@ -2,6 +2,7 @@ package subjects
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"regexp"
 	"strconv"
@@ -32,8 +33,8 @@ const (
 // maxUnknown unknown fields, or is nested deeper than MaxDepth, and with CodeTooLarge if it has more than MaxValues values or more
 // than MaxMessage bytes. A byte order mark is ignored (RFC 8259 §8.1).
 func (d *Descriptor) Outline(data []byte) (any, error) {
-	if int64(len(data)) > d.MaxMessage {
-		return nil, Errorf(CodeTooLarge, "the message has %d bytes; %s takes at most %d", len(data), d.Name(), d.MaxMessage)
+	if err := d.CheckSize(len(data)); err != nil {
+		return nil, err
 	}
 	data = TrimBOM(data)
 	o := outlines.Get().(*outline)
@@ -54,6 +55,17 @@ func (d *Descriptor) Outline(data []byte) (any, error) {
 		return nil, notJSON(err)
 	}
 	return v, nil
+}
+
+// MessageLimit is how many bytes a request message may have: MaxMessage of the endpoint or, if that is 0, of all.
+func (d *Descriptor) MessageLimit() int64 { return cmp.Or(d.MaxMessage, MaxMessage) }
+
+// CheckSize returns CodeTooLarge for a request message with more bytes than MessageLimit.
+func (d *Descriptor) CheckSize(size int) error {
+	if limit := d.MessageLimit(); int64(size) > limit {
+		return Errorf(CodeTooLarge, "the message has %d bytes; %s takes at most %d", size, d.Name(), limit)
+	}
+	return nil
 }
 
 // DecodedSize estimates how many bytes a message takes as a tree of values, from above: most take less. It looks at the number of

@@ -28,6 +28,8 @@ const (
 	ReasonErasing Reason = "erasing"
 	// ReasonUserQueueFull: the user's own queue of waiting executions is full (CodeRateLimited).
 	ReasonUserQueueFull Reason = "user_queue_full"
+	// ReasonMemoryShare: the caller's own requests hold as much of the process's memory as one caller may (CodeRateLimited).
+	ReasonMemoryShare Reason = "memory_share"
 	// ReasonAncestorCancelled: an execution that led to the start was cancelled (CodeConflict).
 	ReasonAncestorCancelled Reason = "ancestor_cancelled"
 )
