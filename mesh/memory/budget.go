@@ -22,7 +22,7 @@ const (
 )
 
 // Budget bounds the bytes that requests hold together. An owner, which is a user or a client address, may hold a quarter of it; one that
-// holds nothing may hold any amount that is free. Reservations are granted in their order, except that one whose owner has its share lets
+// holds nothing may hold any amount that is free, and so may the owner "", which stands for callers that are not known. Reservations are granted in their order, except that one whose owner has its share lets
 // others pass. It is safe for concurrent use.
 type Budget struct {
 	name        string
@@ -138,7 +138,7 @@ func (r *Reservation) Release() { r.Shrink(0) }
 // ownShare reports whether the owner may hold more bytes: within its share, or in this reservation alone.
 func (b *Budget) ownShare(r *Reservation, more int64) bool {
 	held := b.by[r.owner]
-	return held == r.n || held+more <= b.share
+	return r.owner == "" || held == r.n || held+more <= b.share
 }
 
 func (b *Budget) fits(r *Reservation, more int64) bool {
