@@ -28,7 +28,7 @@ func BuildMessage(d *subjects.Descriptor, w http.ResponseWriter, r *http.Request
 	if err != nil {
 		return nil, err
 	}
-	return b.build(w, r)
+	return b.build(w, r, &body{max: b.maxBody, factor: bodyFactor})
 }
 
 // ClientAddress returns the client address of a request.

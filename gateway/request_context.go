@@ -41,6 +41,7 @@ type requestContext struct {
 	ctx    context.Context
 	id     string
 	caller caller
+	body   body
 	// status is the status written; 0 until the response has started.
 	status int
 	// headerValues backs the headers that every response has, so that they take a single allocation.

@@ -26,6 +26,8 @@ type Options struct {
 	// Keyring has the public keys of all users, from the file that embedded.Init writes. Default: those that setup has published, which
 	// must then have run.
 	Keyring Keyring
+	// SlowConsumer is called when a subscription's messages are dropped because they are not read fast enough. Default: nothing.
+	SlowConsumer func(user, subject string)
 	// Refused is called for each stored message that is refused because its author did not publish it. Default: nothing.
 	Refused func(subject string, err error)
 	// Log receives connection changes and asynchronous errors. Default: none are logged.
@@ -83,6 +85,9 @@ func Connect(ctx context.Context, o Options) (*Conn, error) {
 			subject := ""
 			if sub != nil {
 				subject = sub.Subject
+			}
+			if o.SlowConsumer != nil && errors.Is(err, nats.ErrSlowConsumer) {
+				o.SlowConsumer(o.User, subject)
 			}
 			o.Log.Warn("NATS error", zap.String("user", o.User), zap.String("subject", subject), zap.Error(err))
 		}),

@@ -18,6 +18,9 @@ const (
 	DefaultConcurrency = 64
 	// MaxTimeout is the upper bound of Endpoint.Timeout.
 	MaxTimeout = 5 * time.Minute
+	// MinMessage and MaxMessage bound the size of an endpoint's requests in bytes: that of the smallest requests, and that of requests
+	// with free-form content, which is the payload of a message of NATS.
+	MinMessage, MaxMessage = 8 << 10, 1 << 20
 )
 
 // Endpoint declares one request/reply subject: its types, who may call it and its HTTP route. Create one with declare,
@@ -53,6 +56,9 @@ type Endpoint[Req, Res any] struct {
 	Timeout time.Duration
 	// Concurrency bounds how many requests a process handles at a time. Default: DefaultConcurrency.
 	Concurrency int
+	// MaxMessage bounds a request in bytes. Default: what the lengths in the schema of Req allow, at least MinMessage; MaxMessage if they
+	// do not bound it.
+	MaxMessage int64
 	// Secret names reply fields that a replay under an Idempotency-Key omits.
 	Secret []string
 	// ReadOnly marks a POST without side effects, or one that is idempotent by itself. It takes no Idempotency-Key.
@@ -183,6 +189,7 @@ type Descriptor struct {
 	Consent                   string
 	Timeout                   time.Duration
 	Concurrency               int
+	MaxMessage                int64
 	Secret                    []string
 	Mutating                  bool
 	Origin                    bool
@@ -237,7 +244,7 @@ func declare[Req, Res any](e Endpoint[Req, Res]) Endpoint[Req, Res] {
 		Summary: e.Summary, Doc: e.Doc, Status: e.Status, Body: e.Body, Location: e.Location,
 		Produces: e.Produces, Stream: e.Stream, Parts: e.Parts, Consent: e.Consent, Timeout: e.Timeout,
 		Concurrency: e.Concurrency, Secret: e.Secret, Origin: e.Origin, OwnLimits: e.OwnLimits, IgnoreUnknown: e.IgnoreUnknown, Cookie: e.Cookie,
-		Cancellable: e.Cancellable,
+		Cancellable: e.Cancellable, MaxMessage: e.MaxMessage,
 		RequestType: reflect.TypeFor[Req](), ResponseType: reflect.TypeFor[Res](), name: actor + "." + method,
 	}
 	if e.Route != "" {
@@ -251,6 +258,9 @@ func declare[Req, Res any](e Endpoint[Req, Res]) Endpoint[Req, Res] {
 	d.Request, d.Response = requestSchema(d.RequestType), replySchema(d.ResponseType, d.Secret)
 	if d.IgnoreUnknown {
 		resolve(d.Request).AdditionalProperties = true
+	}
+	if d.MaxMessage == 0 {
+		d.MaxMessage = max(MinMessage, maxMessageOf(d.Request, MaxMessage))
 	}
 	d.Fields = fieldsOf(d.RequestType, d.Request)
 	d.check()

@@ -30,6 +30,8 @@ const (
 	ReasonUserQueueFull Reason = "user_queue_full"
 	// ReasonLimitReached: the user has as much of something as one user may have; the detail names the setting (CodeRateLimited).
 	ReasonLimitReached Reason = "limit_reached"
+	// ReasonMemoryShare: the caller's own requests hold as much of the process's memory as one caller may (CodeRateLimited).
+	ReasonMemoryShare Reason = "memory_share"
 	// ReasonAncestorCancelled: an execution that led to the start was cancelled (CodeConflict).
 	ReasonAncestorCancelled Reason = "ancestor_cancelled"
 )

@@ -19,6 +19,7 @@ import (
 	"github.com/weftmesh/weft/actors/outbox"
 	"github.com/weftmesh/weft/actors/seal"
 	"github.com/weftmesh/weft/mesh"
+	"github.com/weftmesh/weft/mesh/memory"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -40,6 +41,8 @@ type HostConfig struct {
 	EgressAllowHTTP bool
 	// Deferred bounds what the workers put aside; deferred.DefaultLimits by default.
 	Deferred deferred.Limits
+	// Memory is the memory for requests, which the actors of a process share; see NewMemory.
+	Memory *memory.Budget
 	// Now is the clock; time.Now by default.
 	Now func() time.Time
 	// Health, if set, is called with the actor's health check once all endpoints answer.
@@ -122,7 +125,7 @@ func Host(
 
 // runtime returns the runtime with what verifies callers, without a database.
 func (c HostConfig) runtime(ctx context.Context, conn *mesh.Conn, membership *mesh.Membership) (r *Runtime, err error) {
-	r = &Runtime{Conn: conn, Telemetry: c.Telemetry, Version: c.Version, Now: c.Now}
+	r = &Runtime{Conn: conn, Telemetry: c.Telemetry, Version: c.Version, Now: c.Now, Memory: c.Memory}
 	if r.Verifier, err = mesh.NewVerifier(ctx, membership, c.Issuer, c.Audience, c.Now); err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -15,6 +16,7 @@ import (
 	"github.com/weftmesh/weft/actors/idempotency"
 	"github.com/weftmesh/weft/actors/wait"
 	"github.com/weftmesh/weft/mesh"
+	"github.com/weftmesh/weft/mesh/memory"
 )
 
 // DrainTimeout bounds how long a stopping actor waits for running work.
@@ -45,6 +47,8 @@ type Runtime struct {
 	Background map[string]func(context.Context) error
 	Version    string
 	Now        func() time.Time
+	// Memory bounds what requests take while they are decoded and handled; see NewMemory. Run sets it if it is nil.
+	Memory *memory.Budget
 
 	service actors.Service
 	// accepting ends when the runtime stops taking work, and work when the work that it has taken must end.
@@ -54,6 +58,8 @@ type Runtime struct {
 	cancellations   *cancellations
 	consumers       []*consumer
 	metrics         metrics
+	// received counts the bytes of large messages that are accepted and not yet answered.
+	received atomic.Int64
 	// instruments are the metrics of each method.
 	instruments map[string]*mesh.Instrument
 }
@@ -63,6 +69,9 @@ type Runtime struct {
 func (r *Runtime) Run(ctx context.Context, s actors.Service, ready func()) error {
 	r.service, r.running, r.pool, r.accepting = s, newDrainGroup(), newGoroutinePool(), ctx
 	r.metrics = newMetrics(r.Telemetry)
+	if r.Memory == nil {
+		r.Memory = NewMemory(nil)
+	}
 	defer r.pool.close()
 	var cancelWork context.CancelFunc
 	r.work, cancelWork = context.WithCancel(context.WithoutCancel(ctx))

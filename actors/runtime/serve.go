@@ -42,7 +42,7 @@ type endpoint struct {
 }
 
 // accept passes a request from the subscription, which delivers serially, to a goroutine. It refuses the request if the actor is
-// stopping or the endpoint's queue is full. It drops a message whose reply subject is not an inbox of a user that may publish such a
+// stopping, the message is too large, or the endpoint's queue or the memory for received requests is full. It drops a message whose reply subject is not an inbox of a user that may publish such a
 // request: otherwise a caller could make the actor publish to any subject that the actor may publish to.
 func (r *Runtime) accept(b endpoint, semaphore *boundedSemaphore, req *nats.Msg) {
 	if !mesh.IsInbox(req.Reply, callersOf(b.Desc, req.Subject)...) {
@@ -54,15 +54,29 @@ func (r *Runtime) accept(b endpoint, semaphore *boundedSemaphore, req *nats.Msg)
 		r.refuse(b, req, "", b.Desc.Actor+" is stopping")
 		return
 	}
+	if err := b.Desc.CheckSize(len(req.Data)); err != nil {
+		r.running.done()
+		r.observe(b, subjects.CodeTooLarge, 0)
+		r.fail(req, err, false, "", "")
+		return
+	}
 	if !semaphore.admit() {
 		r.running.done()
 		r.refuse(b, req, subjects.ReasonOverloaded, b.Desc.Name()+" is overloaded")
 		return
 	}
+	large, ok := r.receive(len(req.Data))
+	if !ok {
+		semaphore.leave()
+		r.running.done()
+		r.refuse(b, req, subjects.ReasonOverloaded, "the memory for received requests is in use")
+		return
+	}
 	r.pool.do(func() {
 		defer r.running.done()
 		defer semaphore.leave()
-		r.answer(b, semaphore, req)
+		defer large.release()
+		r.answer(b, semaphore, large, req)
 	})
 }
 
@@ -82,7 +96,7 @@ func (r *Runtime) refuse(b endpoint, req *nats.Msg, reason subjects.Reason, deta
 }
 
 // answer handles one request, from its deadline to its log line.
-func (r *Runtime) answer(b endpoint, semaphore *boundedSemaphore, req *nats.Msg) {
+func (r *Runtime) answer(b endpoint, semaphore *boundedSemaphore, large *largeRequest, req *nats.Msg) {
 	start := time.Now()
 	h := req.Header
 	ctx, cancel := context.WithTimeout(r.work, mesh.Timeout(h, b.Desc.Timeout))
@@ -106,11 +120,16 @@ func (r *Runtime) answer(b endpoint, semaphore *boundedSemaphore, req *nats.Msg)
 		if b.Desc.Origin {
 			caller.Origin = actors.Origin{IP: h.Get(mesh.HeaderClientIP), UserAgent: h.Get(mesh.HeaderUserAgent)}
 		}
+		if err = large.reserve(ctx, b.Desc, caller, req.Data); err != nil {
+			return err
+		}
 		if err = semaphore.acquire(ctx, caller.UserID); err != nil {
 			return err
 		}
 		defer semaphore.release(caller.UserID)
-		reply, replayed, err = r.handle(actors.WithCaller(ctx, caller), b.Binding, h, req.Data)
+		data := req.Data
+		req.Data = nil // the handler may wait for long after it has decoded it
+		reply, replayed, err = r.handle(actors.WithCaller(ctx, caller), b.Binding, h, data)
 		return err
 	}))
 	if limit := r.Conn.MaxPayload(); err == nil && int64(len(reply)) > limit {
