@@ -23,7 +23,7 @@ func (b *backlog) full() bool     { return b.bytes.Load() > maxBacklog }
 func (b *backlog) overfull() bool { return b.bytes.Load() > 2*maxBacklog }
 
 // projectedBytes takes events that SQL has now out of the backlog.
-func (p *partition) projectedBytes(events []json.RawMessage) {
+func (p projection) projectedBytes(events []json.RawMessage) {
 	bytes := 0
 	for _, event := range events {
 		bytes += len(event)

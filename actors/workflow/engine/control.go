@@ -37,6 +37,9 @@ func (p *partition) verifyOwnership(ctx context.Context) error {
 	return nil
 }
 
+// controller carries out the commands for the executions of a partition.
+type controller struct{ *partition }
+
 // controlled is what control has done to an execution.
 type controlled struct {
 	reply ControlReply
@@ -51,7 +54,7 @@ type controlled struct {
 
 // control applies an outcome to an execution and returns once that is in the log. An execution that waits for a slot is started
 // first: control needs no slot.
-func (p *partition) control(ctx context.Context, id string, outcome machine.Outcome) (ControlReply, error) {
+func (p controller) control(ctx context.Context, id string, outcome machine.Outcome) (ControlReply, error) {
 	c := &controlled{done: make(chan struct{})}
 	err := p.whenIdle(ctx, id, func(h *execution) (again bool) { return p.controlIdle(h, outcome, c) })
 	if err == nil {
@@ -81,7 +84,7 @@ func (p *partition) control(ctx context.Context, id string, outcome machine.Outc
 }
 
 // controlIdle applies an outcome to an execution that is not deciding. again: it is deciding now, and must be called again afterwards.
-func (p *partition) controlIdle(h *execution, outcome machine.Outcome, c *controlled) (again bool) {
+func (p controller) controlIdle(h *execution, outcome machine.Outcome, c *controlled) (again bool) {
 	if h.finished || h.quarantined() {
 		c.reply.Status, c.unlogged = machine.Status(h.row.Status), h.unacked > 0
 		if h.quarantined() {
@@ -139,7 +142,7 @@ func (p *partition) whenIdle(ctx context.Context, id string, do func(h *executio
 
 // suspend halts an execution or, where on is false, resumes it. One that waits for its workflow's limits has nothing to halt: it
 // leaves its queue, and joins it again when it is resumed.
-func (p *partition) suspend(ctx context.Context, id, reason string, on bool) (reply ControlReply, err error) {
+func (p controller) suspend(ctx context.Context, id, reason string, on bool) (reply ControlReply, err error) {
 	outcome := machine.Resume(p.e.Now())
 	if on {
 		outcome = machine.Suspend(reason, p.e.Now())
@@ -223,7 +226,7 @@ func (p *partition) handleStart(ctx context.Context, c startCommand, wait chan R
 }
 
 // await returns an execution's result once it has ended.
-func (p *partition) await(ctx context.Context, id string) (Result, error) {
+func (p controller) await(ctx context.Context, id string) (Result, error) {
 	wait := make(chan Result, 1)
 	err := p.withExecution(ctx, id, func(h *execution) {
 		if h.finished {

@@ -31,7 +31,7 @@ type delivery struct {
 }
 
 // deliver delivers an event to the user's executions of the partition that listen, loaded and evicted ones.
-func (p *partition) deliver(ctx context.Context, userID string, event map[string]any) (delivered int, err error) {
+func (p controller) deliver(ctx context.Context, userID string, event map[string]any) (delivered int, err error) {
 	candidates, unlogged, err := p.listeners(ctx, userID)
 	if err != nil {
 		return 0, err
@@ -84,7 +84,7 @@ func (p *partition) deliver(ctx context.Context, userID string, event map[string
 
 // listeners returns the user's executions of the partition that listen for events. unlogged: one of the user's executions may have
 // consumed an event by a transition that the log does not have yet.
-func (p *partition) listeners(ctx context.Context, userID string) (candidates map[string]bool, unlogged bool, err error) {
+func (p controller) listeners(ctx context.Context, userID string) (candidates map[string]bool, unlogged bool, err error) {
 	p.mu.Lock()
 	p.listenerReads++
 	p.mu.Unlock()

@@ -56,7 +56,7 @@ func TestControlOfLargeExecutions(t *testing.T) {
 			}
 			one.mu.Unlock()
 		}
-		reply, err := p.home(id).control(t.Context(), id, machine.Cancel("enough", time.Now()))
+		reply, err := controller{p.home(id)}.control(t.Context(), id, machine.Cancel("enough", time.Now()))
 		if err != nil || reply.Status != machine.Cancelled || !reply.Changed {
 			t.Fatalf("%+v, %v", reply, err)
 		}

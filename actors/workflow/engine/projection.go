@@ -98,7 +98,7 @@ func (e *Engine) projectAll(ctx context.Context) error {
 	start := time.Now()
 	var errs []error
 	for _, p := range e.owned() {
-		errs = append(errs, p.project(ctx))
+		errs = append(errs, projection{p}.project(ctx))
 	}
 	e.metrics.projection.Observe(time.Since(start).Seconds())
 	e.resumePaused()
@@ -133,8 +133,11 @@ type projectionBatch struct {
 	executions []projectedExecution
 }
 
+// projection writes a partition's log to SQL.
+type projection struct{ *partition }
+
 // project writes the partition's log to SQL, up to one message of it.
-func (p *partition) project(ctx context.Context) error {
+func (p projection) project(ctx context.Context) error {
 	batch := p.collect()
 	if len(batch.executions) == 0 {
 		return nil
@@ -154,7 +157,7 @@ func (p *partition) project(ctx context.Context) error {
 }
 
 // collect takes what is to be projected: everything up to one message of the log.
-func (p *partition) collect() projectionBatch {
+func (p projection) collect() projectionBatch {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	batch := projectionBatch{number: p.number, owner: p.writer.owner(), sequence: p.logged}
@@ -191,7 +194,7 @@ func (p *partition) collect() projectionBatch {
 }
 
 // onProjected records what SQL has now, or takes back what it does not have.
-func (p *partition) onProjected(batch projectionBatch, err error) {
+func (p projection) onProjected(batch projectionBatch, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.outcomeUnknown = err != nil
@@ -229,7 +232,7 @@ func (p *partition) onProjected(batch projectionBatch, err error) {
 }
 
 // unload removes an execution from memory that SQL has whole: one that has ended or is evicted.
-func (p *partition) unload(x *projectedExecution) {
+func (p projection) unload(x *projectedExecution) {
 	h := x.execution
 	unchanged := h.revision == x.revision && h.unacked == 0 && len(h.unprojected) == 0
 	if x.ended || x.evicted && unchanged && h.evictable {
@@ -243,7 +246,7 @@ func (p *partition) unload(x *projectedExecution) {
 			p.evictedDuringReads[x.row.ID] = x.row.UserID
 		}
 		if due := machine.Moment(x.row.DueAt); x.row.DueAt > 0 && !due.After(p.timersUntil) {
-			evictedTimers{p}.add(x.row.ID, x.row.DueAt) // timers up to then were read before this one was in SQL
+			evictedTimers{p.partition}.add(x.row.ID, x.row.DueAt) // timers up to then were read before this one was in SQL
 		}
 	}
 }

@@ -85,7 +85,7 @@ func isRefused(err error) bool { return database.IsRefused(err) || errors.Is(err
 const unstorableDetail = "the execution was quarantined: its data cannot be stored"
 
 // findUnstorable marks the executions of a batch that SQL refuses, so that the others are stored. It tries halves of the batch.
-func (p *partition) findUnstorable(ctx context.Context, batch projectionBatch) {
+func (p projection) findUnstorable(ctx context.Context, batch projectionBatch) {
 	err := p.e.store.try(ctx, batch)
 	if !isRefused(err) {
 		return
@@ -119,7 +119,7 @@ func (x *projectedExecution) strip(fault *machine.Error, now time.Time) {
 }
 
 // endUnstorable ends an execution of which SQL has only that it was refused. The caller holds the lock.
-func (p *partition) endUnstorable(x *projectedExecution) {
+func (p projection) endUnstorable(x *projectedExecution) {
 	h := x.execution
 	if h.finished {
 		return
