@@ -4,7 +4,8 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/santhosh-tekuri/jsonschema/v6"
+	"github.com/weftmesh/weft/actors/pattern"
+	"github.com/weftmesh/weft/actors/schema"
 )
 
 // Workflow is a definition. It is immutable once parsed and safe for concurrent use.
@@ -33,6 +34,7 @@ type Workflow struct {
 	warnings    Faults
 	references  []Reference
 	expressions expressionCache
+	patterns    pattern.Cache
 }
 
 // Document identifies and describes a definition.
@@ -86,7 +88,7 @@ type Schema struct {
 	Resource *Endpoint
 	Pointer  string
 
-	compiled *jsonschema.Schema
+	compiled *schema.Schema
 }
 
 // Schedule says when a workflow is started: by each of Every, After, Cron and On that is set.

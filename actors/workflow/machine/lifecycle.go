@@ -1,7 +1,6 @@
 package machine
 
 import (
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -93,8 +92,8 @@ func mayMatchType(def *language.Workflow, want any, kind string) bool {
 	case language.IsLiteral(text):
 		return false
 	}
-	pattern, err := regexp.Compile("^(?:" + text + ")$")
-	return err == nil && pattern.MatchString(kind)
+	matched, err := def.MatchPattern(text, kind, nil)
+	return err == nil && matched
 }
 
 // Lifecycle makes the lifecycle events of an execution.

@@ -3,7 +3,6 @@ package machine
 import (
 	"bytes"
 	"reflect"
-	"regexp"
 	"slices"
 
 	"github.com/weftmesh/weft/actors/workflow/language"
@@ -63,8 +62,8 @@ func (m *eventMatcher) matchesAttribute(want, got any, scope language.Scope) boo
 	if !isText || text == given || language.IsLiteral(text) {
 		return isText && text == given
 	}
-	pattern, err := regexp.Compile("^(?:" + text + ")$")
-	return err == nil && pattern.MatchString(given)
+	matched, err := m.def.MatchPattern(text, given, scope.Budget)
+	return err == nil && matched
 }
 
 // matchesExpression evaluates an expression on a value: it must be true, or equal the value.
