@@ -81,7 +81,7 @@ type noLoader struct{}
 
 // Load implements jsonschema.URLLoader.
 func (noLoader) Load(url string) (any, error) {
-	return nil, fmt.Errorf("a schema may not refer to %s", url)
+	return nil, fmt.Errorf("external references are not supported: a schema may not refer to %s", url)
 }
 
 // checked is a value that does not match, in the form that the validator accepts.

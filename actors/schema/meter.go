@@ -139,7 +139,7 @@ func (m *meter) enter(c *costs, value any) {
 		}
 	case string:
 		steps += len(value) / 256
-	case int, float64, json.Number:
+	case int, int64, float64, json.Number:
 		steps += c.number
 	}
 	m.take(steps+length*(c.item+1)/2, c.bytes*length+m.perError*(1+c.others+length/4))
