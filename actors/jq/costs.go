@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/big"
 	"math/bits"
+	"strings"
 )
 
 // free are the functions whose work is that of an instruction.
@@ -36,7 +37,7 @@ func init() { //nolint:gochecknoinits // the tables refer to functions that refe
 	costs = map[string]cost{
 		"length": scanned, "startswith": scanned, "endswith": scanned, "ltrimstr": scanned, "rtrimstr": scanned, "trimstr": scanned,
 		"ltrim": scanned, "rtrim": scanned, "trim": scanned, "_negate": scanned, "_modulo": scanned, "strptime": scanned, "_slice": scanned,
-		"_captures": copied, "explode": times(24), "implode": times(4), "split": times(32), "_divide": divided,
+		"_captures": copied, "explode": times(24), "implode": times(4), "split": parted, "_divide": divided,
 		"ascii_downcase": times(1), "ascii_upcase": times(1),
 		"tojson": encoded, "tostring": encoded, "format": encoded, "_tohtml": encoded, "_touri": encoded, "_tourid": encoded,
 		"_tocsv": encoded, "_totsv": encoded, "_tosh": encoded, "_tobase64": encoded, "_tobase64d": encoded,
@@ -367,9 +368,17 @@ func (m *meter) merge(left, right any, depth int) error {
 	return nil
 }
 
+// parted takes the parts of a text.
+func parted(m *meter, input any, args []any) error {
+	text, _ := input.(string)
+	separator, _ := args[0].(string)
+	parts := strings.Count(text, separator) + 1
+	return m.take(len(text)/bytesPerStep+parts/4, 32*parts)
+}
+
 func divided(m *meter, _ any, args []any) error {
-	if text, isText := args[0].(string); isText {
-		return m.take(len(text)/bytesPerStep, 32*len(text))
+	if _, isText := args[0].(string); isText {
+		return parted(m, args[0], args[1:])
 	}
 	return scanned(m, nil, args)
 }
