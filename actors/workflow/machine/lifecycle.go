@@ -1,6 +1,7 @@
 package machine
 
 import (
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -92,8 +93,8 @@ func mayMatchType(def *language.Workflow, want any, kind string) bool {
 	case language.IsLiteral(text):
 		return false
 	}
-	matched, err := def.MatchPattern(text, kind, nil)
-	return err == nil && matched
+	pattern, err := regexp.Compile("^(?:" + text + ")$")
+	return err == nil && pattern.MatchString(kind)
 }
 
 // Lifecycle makes the lifecycle events of an execution.

@@ -3,6 +3,7 @@ package machine
 import (
 	"bytes"
 	"reflect"
+	"regexp"
 	"slices"
 
 	"github.com/weftmesh/weft/actors/workflow/language"
@@ -62,8 +63,8 @@ func (m *eventMatcher) matchesAttribute(want, got any, scope language.Scope) boo
 	if !isText || text == given || language.IsLiteral(text) {
 		return isText && text == given
 	}
-	matched, err := m.def.MatchPattern(text, given, scope.Budget)
-	return err == nil && matched
+	pattern, err := regexp.Compile("^(?:" + text + ")$")
+	return err == nil && pattern.MatchString(given)
 }
 
 // matchesExpression evaluates an expression on a value: it must be true, or equal the value.
