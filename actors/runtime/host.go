@@ -46,12 +46,8 @@ type HostConfig struct {
 	Health func(check func(context.Context) subjects.Health)
 }
 
-const (
-	// leaveTimeout bounds the release of the membership lease.
-	leaveTimeout = 2 * time.Second
-	// pingTimeout bounds the health check of the NATS connection.
-	pingTimeout = 2 * time.Second
-)
+// leaveTimeout bounds the release of the membership lease.
+const leaveTimeout = 2 * time.Second
 
 // Host runs one actor until ctx ends: it connects to NATS, opens and migrates the database, joins the membership of guards, builds the
 // actor with build, and serves it. ready is called when all endpoints answer.
@@ -133,12 +129,9 @@ func (c HostConfig) runtime(ctx context.Context, conn *mesh.Conn, membership *me
 	return r, nil
 }
 
-// withSharedChecks adds the checks of the database and the NATS connection to an actor's own.
+// withSharedChecks adds the checks of the database, which must take a write, and of the NATS connection to an actor's own.
 func withSharedChecks(own map[string]func(context.Context) error, d actors.Deps) map[string]func(context.Context) error {
-	checks := map[string]func(context.Context) error{
-		"database": d.DB.Ping,
-		"nats":     func(context.Context) error { return d.Conn.FlushTimeout(pingTimeout) },
-	}
+	checks := map[string]func(context.Context) error{"database": d.DB.Heartbeat, "nats": d.Conn.FlushWithContext}
 	maps.Copy(checks, own)
 	return checks
 }

@@ -53,6 +53,7 @@ type Runtime struct {
 	pool            *goroutinePool
 	cancellations   *cancellations
 	consumers       []*consumer
+	checks          map[string]*probe
 	metrics         metrics
 	// instruments are the metrics of each method.
 	instruments map[string]*mesh.Instrument
@@ -73,16 +74,17 @@ func (r *Runtime) Run(ctx context.Context, s actors.Service, ready func()) error
 		return err
 	}
 	defer stop()
+	if err := r.openConsumers(ctx, s.Workers); err != nil {
+		return err
+	}
+	r.probeService()
 	subscribed := r.Conn.NumSubscriptions()
 	svc, err := r.register()
 	if err != nil {
 		return err
 	}
 	subscribed = r.Conn.NumSubscriptions() - subscribed
-	workers, err := r.startWorkers(ctx, s.Workers)
-	if err != nil {
-		return errors.Join(err, svc.stop())
-	}
+	workers := r.startWorkers()
 	own := r.startBackground(r.work, s.Background)
 	shared := r.startBackground(r.work, r.Background)
 	defer shared.stop()
