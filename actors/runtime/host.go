@@ -38,6 +38,8 @@ type HostConfig struct {
 	// EgressAllow and EgressAllowHTTP restrict outbound calls, see actors.Deps.
 	EgressAllow     []netip.Prefix
 	EgressAllowHTTP bool
+	// Drain returns how long running work may take when the actor begins to stop; DrainTimeout if nil.
+	Drain func() time.Duration
 	// Deferred bounds what the workers put aside; deferred.DefaultLimits by default.
 	Deferred deferred.Limits
 	// Now is the clock; time.Now by default.
@@ -118,7 +120,7 @@ func Host(
 
 // runtime returns the runtime with what verifies callers, without a database.
 func (c HostConfig) runtime(ctx context.Context, conn *mesh.Conn, membership *mesh.Membership) (r *Runtime, err error) {
-	r = &Runtime{Conn: conn, Telemetry: c.Telemetry, Version: c.Version, Now: c.Now}
+	r = &Runtime{Conn: conn, Telemetry: c.Telemetry, Version: c.Version, Now: c.Now, Drain: c.Drain}
 	if r.Verifier, err = mesh.NewVerifier(ctx, membership, c.Issuer, c.Audience, c.Now); err != nil {
 		return nil, err
 	}

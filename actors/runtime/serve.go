@@ -23,6 +23,7 @@ const asService = "_as_service"
 // serve adds an endpoint, and its service subject if services may call it.
 func (r *Runtime) serve(svc *microService, b actors.Binding) error {
 	semaphore := newBoundedSemaphore(b.Desc.Concurrency)
+	r.semaphores[b.Desc.Method] = semaphore
 	metadata := metadataOf(b.Desc)
 	add := func(name, subject string) error {
 		stats := &endpointStats{}

@@ -72,6 +72,8 @@ type process struct {
 	health *health
 	// reloads are called at SIGHUP.
 	reloads reloads
+	// stopping is the end of the process.
+	stopping *stopping
 }
 
 // newProcess opens the log and the telemetry of a command. name is the process's name in traces; the log goes to errs.
@@ -90,11 +92,12 @@ func newProcess(ctx context.Context, c Config, name string, errs io.Writer) (*pr
 	if keys == "" {
 		keys = filepath.Join(c.Data, "nats", "keys")
 	}
-	return &process{config: c, telemetry: telemetry, natsURL: c.NATS.URL, keys: keys, health: &health{}}, nil
+	return &process{config: c, telemetry: telemetry, natsURL: c.NATS.URL, keys: keys, health: &health{}, stopping: newStopping(ctx, c, log)}, nil
 }
 
 // close flushes traces and the log.
 func (p *process) close() {
+	defer p.stopping.end()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	if err := p.telemetry.Close(ctx); err != nil {
@@ -157,7 +160,7 @@ func (p *process) host(name string) (runtime.HostConfig, error) {
 		Actor: name, NATS: options, Database: p.database(name),
 		KeysetFile: p.keyset(name),
 		Issuer:     p.config.Issuer, Audience: p.config.Audience, Telemetry: p.telemetry, Version: programVersion(),
-		EgressAllow: allow, EgressAllowHTTP: p.config.Egress.AllowHTTP,
+		EgressAllow: allow, EgressAllowHTTP: p.config.Egress.AllowHTTP, Drain: p.stopping.left,
 	}, nil
 }
 
