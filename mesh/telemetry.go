@@ -26,7 +26,9 @@ type Telemetry struct {
 	Requests *prometheus.CounterVec
 	Duration *prometheus.HistogramVec
 	// refused counts messages in streams and buckets that were refused because their author did not publish them.
-	refused  *prometheus.CounterVec
+	refused *prometheus.CounterVec
+	// panics counts the panics that failed only what they occurred in.
+	panics   *prometheus.CounterVec
 	provider *sdktrace.TracerProvider
 	// exports is set if spans are exported.
 	exports bool
@@ -57,7 +59,11 @@ func NewTelemetry(ctx context.Context, o TelemetryOptions) (*Telemetry, error) {
 		Name: "weft_messages_refused_total",
 		Help: "Messages that a stream or bucket held and a reader refused, because the user that may publish them did not sign them.",
 	}, []string{"stream"})
-	t.Registry.MustRegister(t.Requests, t.Duration, t.refused, collectors.NewGoCollector(),
+	t.panics = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "weft_panics_total",
+		Help: "Panics in the handling of a request, a message or a background task, each of which failed only that; actor is gateway for HTTP.",
+	}, []string{"actor"})
+	t.Registry.MustRegister(t.Requests, t.Duration, t.refused, t.panics, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	options := []sdktrace.TracerProviderOption{
 		sdktrace.WithResource(resource.NewSchemaless(

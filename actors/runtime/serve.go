@@ -28,7 +28,11 @@ func (r *Runtime) serve(svc *microService, b actors.Binding) error {
 	add := func(name, subject string) error {
 		stats := &endpointStats{}
 		e := microEndpoint{name: name, subject: subject, metadata: metadata, stats: stats}
-		return svc.addEndpoint(r.Conn.Conn, e, func(m *nats.Msg) { r.accept(endpoint{b, stats}, semaphore, m) })
+		return svc.addEndpoint(r.Conn.Conn, e, func(m *nats.Msg) {
+			if err := r.recovered(func() error { r.accept(endpoint{b, stats}, semaphore, m); return nil }); err != nil {
+				r.Telemetry.Log.Error("accepting a request failed", zap.String("subject", m.Subject), zap.Error(err))
+			}
+		})
 	}
 	if err := add(b.Desc.Method, b.Desc.Subject); err != nil || len(b.Desc.Access.Services) == 0 {
 		return err
@@ -63,7 +67,9 @@ func (r *Runtime) accept(b endpoint, semaphore *boundedSemaphore, req *nats.Msg)
 	r.pool.do(func() {
 		defer r.running.done()
 		defer semaphore.leave()
-		r.answer(b, semaphore, req)
+		if err := r.recovered(func() error { r.answer(b, semaphore, req); return nil }); err != nil {
+			r.Telemetry.Log.Error("answering a request failed", zap.String("subject", req.Subject), zap.Error(err))
+		}
 	})
 }
 
