@@ -201,7 +201,12 @@ func start[Req, Res any](
 	ctx context.Context, calls *sync.WaitGroup, rc *requestContext, e subjects.Endpoint[Req, Res], request Req,
 ) *result[Res] {
 	r := &result[Res]{}
-	calls.Go(func() { r.reply, r.err = call(ctx, rc, e, request) })
+	calls.Go(func() {
+		r.err = rc.g.Telemetry.Recovered(mesh.UserGateway, func() (err error) {
+			r.reply, err = call(ctx, rc, e, request)
+			return err
+		})
+	})
 	return r
 }
 

@@ -214,7 +214,8 @@ func (g *Gateway) consume(ctx context.Context, p subjects.StreamPointer, last ui
 	info := consumer.CachedInfo()
 	queue := make(chan jetstream.Msg, 16)
 	consuming, err := consumer.Consume(func(m jetstream.Msg) {
-		if g.Conn.JS.VerifyMessage(m) != nil {
+		err := g.Telemetry.Recovered(mesh.UserGateway, func() error { return g.Conn.JS.VerifyMessage(m) })
+		if err != nil {
 			return // not published by the stream's author
 		}
 		select {

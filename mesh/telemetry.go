@@ -28,7 +28,9 @@ type Telemetry struct {
 	// refused counts messages in streams and buckets that were refused because their author did not publish them.
 	refused *prometheus.CounterVec
 	// slow counts how often messages of a subscription were dropped because they were not read fast enough.
-	slow     *prometheus.CounterVec
+	slow *prometheus.CounterVec
+	// panics counts the panics that failed only what they occurred in.
+	panics   *prometheus.CounterVec
 	provider *sdktrace.TracerProvider
 	// exports is set if spans are exported.
 	exports bool
@@ -63,7 +65,11 @@ func NewTelemetry(ctx context.Context, o TelemetryOptions) (*Telemetry, error) {
 		Name: "weft_nats_slow_consumers_total",
 		Help: "How often messages for a NATS user's subscriptions were dropped because they were not read fast enough.",
 	}, []string{"user"})
-	t.Registry.MustRegister(t.Requests, t.Duration, t.refused, t.slow, collectors.NewGoCollector(),
+	t.panics = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "weft_panics_total",
+		Help: "Panics in the handling of a request, a message or a background task, each of which failed only that; actor is gateway for HTTP.",
+	}, []string{"actor"})
+	t.Registry.MustRegister(t.Requests, t.Duration, t.refused, t.slow, t.panics, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	options := []sdktrace.TracerProviderOption{
 		sdktrace.WithResource(resource.NewSchemaless(

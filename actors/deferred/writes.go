@@ -3,13 +3,13 @@ package deferred
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
 	"github.com/uptrace/bun"
 
 	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/mesh"
 )
 
 const (
@@ -74,20 +74,17 @@ func (w *writes) drain() {
 	}
 }
 
-func (w *writes) commit(batch []operation) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v", p)
-		}
-	}()
+func (w *writes) commit(batch []operation) error {
 	ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
 	defer cancel()
-	return w.db.RunUncached(ctx, func(ctx context.Context, tx bun.Tx) error {
-		for _, o := range batch {
-			if err := o.run(ctx, tx); err != nil {
-				return err
+	return mesh.Recovered(func() error {
+		return w.db.RunUncached(ctx, func(ctx context.Context, tx bun.Tx) error {
+			for _, o := range batch {
+				if err := o.run(ctx, tx); err != nil {
+					return err
+				}
 			}
-		}
-		return nil
+			return nil
+		})
 	})
 }

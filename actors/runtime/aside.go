@@ -21,7 +21,7 @@ const (
 func (c *consumer) consumeAside() {
 	last := ""
 	for !c.r.isStopping() {
-		if err := c.r.Deferred.Refresh(c.r.work, asideRefresh); err != nil {
+		if err := c.refresh(); err != nil && !c.r.isStopping() {
 			c.r.Telemetry.Log.Warn("what was put aside is not known", zap.String("durable", c.w.Consumer.Durable), zap.Error(err))
 		}
 		c.r.metrics.deferred.WithLabelValues(c.r.service.Name).Set(float64(c.r.Deferred.Count()))
@@ -33,6 +33,12 @@ func (c *consumer) consumeAside() {
 		_ = wait.Until(c.r.accepting, c.wake.C(), min(asideRefresh, max(time.Until(next), time.Millisecond)))
 	}
 	c.returnAside()
+}
+
+func (c *consumer) refresh() error {
+	ctx, cancel := context.WithTimeout(c.r.accepting, settleTimeout)
+	defer cancel()
+	return c.r.Deferred.Refresh(ctx, asideRefresh)
 }
 
 // returnAside gives back what waits for a place when the runtime stops.

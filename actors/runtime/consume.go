@@ -23,6 +23,8 @@ const (
 	fetchTimeout = 20 * time.Second
 	// fetchHeartbeat is the server's heartbeat during a fetch, so that a fetch that was lost in a restart is noticed and repeated.
 	fetchHeartbeat = 2 * time.Second
+	// afterFailureTimeout and afterFailureHeartbeat are the timeout and the heartbeat of a fetch after one that failed, so that it is soon known whether fetching works again.
+	afterFailureTimeout, afterFailureHeartbeat = time.Second, 400 * time.Millisecond
 	// heldPerPlace is how many messages a process holds for each that it handles at once.
 	heldPerPlace = 3
 	// maxHeldBytes bounds the data of the messages of one durable that a process holds before it fetches more.
@@ -49,18 +51,23 @@ type consumer struct {
 	failure atomic.Pointer[error]
 }
 
-// startWorkers consumes the durable of each worker until the runtime stops. running ends when no more messages are taken.
-func (r *Runtime) startWorkers(ctx context.Context, workers []actors.Worker) (running *sync.WaitGroup, err error) {
+// openConsumers opens the durable of each worker.
+func (r *Runtime) openConsumers(ctx context.Context, workers []actors.Worker) (err error) {
 	for _, w := range workers {
 		c := &consumer{r: r, w: w, instrument: r.Telemetry.Instrument(r.service.Name, w.Consumer.Durable)}
 		c.durable, err = r.Conn.JS.Consumer(ctx, w.Consumer.Stream, w.Consumer.Durable)
 		if err != nil {
-			return nil, fmt.Errorf("opening durable %s of %s: %w", w.Consumer.Durable, w.Consumer.Stream, err)
+			return fmt.Errorf("opening durable %s of %s: %w", w.Consumer.Durable, w.Consumer.Stream, err)
 		}
 		c.fresh, c.aside = newLane(w.Concurrency, c.run), newLane(w.Concurrency/2, c.run)
 		c.wake = c.aside.freed
 		r.consumers = append(r.consumers, c)
 	}
+	return nil
+}
+
+// startWorkers consumes the durables until the runtime stops. running ends when no more messages are taken.
+func (r *Runtime) startWorkers() (running *sync.WaitGroup) {
 	running = &sync.WaitGroup{}
 	for _, c := range r.consumers {
 		running.Go(func() { c.restarted("fetching messages", c.consume) })
@@ -69,7 +76,7 @@ func (r *Runtime) startWorkers(ctx context.Context, workers []actors.Worker) (ru
 		}
 		go func() { _ = wait.Every(r.work, c.w.Consumer.AckWait/3, c.keepHeld) }()
 	}
-	return running, nil
+	return running
 }
 
 // restarted runs a loop until the runtime stops, again if it panics.
@@ -120,10 +127,14 @@ func (c *consumer) awaitRoom() int {
 
 // fetch fetches up to limit messages and has them handled.
 func (c *consumer) fetch(limit int) error {
-	ctx, cancel := context.WithTimeout(c.r.work, fetchTimeout)
+	timeout, heartbeat := fetchTimeout, fetchHeartbeat
+	if c.failure.Load() != nil {
+		timeout, heartbeat = afterFailureTimeout, afterFailureHeartbeat
+	}
+	ctx, cancel := context.WithTimeout(c.r.work, timeout)
 	defer cancel()
 	defer context.AfterFunc(c.r.accepting, cancel)()
-	batch, err := c.durable.Fetch(limit+c.surplus, jetstream.FetchContext(ctx), jetstream.FetchHeartbeat(fetchHeartbeat))
+	batch, err := c.durable.Fetch(limit+c.surplus, jetstream.FetchContext(ctx), jetstream.FetchHeartbeat(heartbeat))
 	if err != nil {
 		return err
 	}

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
 
 	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/kv"
@@ -58,12 +58,16 @@ func TestClassify(t *testing.T) {
 
 func TestRecovered(t *testing.T) {
 	t.Parallel()
-	r := &Runtime{metrics: newMetrics(&mesh.Telemetry{Registry: prometheus.NewRegistry()})}
+	telemetry, err := mesh.NewTelemetry(t.Context(), mesh.TelemetryOptions{Log: zap.NewNop()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &Runtime{Telemetry: telemetry}
 	failure := errors.New("failure")
 	if err := r.recovered(func() error { return failure }); !errors.Is(err, failure) {
 		t.Errorf("%v", err)
 	}
-	err := r.recovered(func() error { panic("canary") })
+	err = r.recovered(func() error { panic("canary") })
 	if err == nil || !strings.Contains(err.Error(), "panic: canary") || !strings.Contains(err.Error(), "errors_test.go") {
 		t.Errorf("a panic yields %v, want its value and stack", err)
 	}

@@ -39,6 +39,8 @@ type HostConfig struct {
 	// EgressAllow and EgressAllowHTTP restrict outbound calls, see actors.Deps.
 	EgressAllow     []netip.Prefix
 	EgressAllowHTTP bool
+	// Drain returns how long running work may take when the actor begins to stop; DrainTimeout if nil.
+	Drain func() time.Duration
 	// Deferred bounds what the workers put aside; deferred.DefaultLimits by default.
 	Deferred deferred.Limits
 	// Memory is the memory for requests, which the actors of a process share; see NewMemory.
@@ -49,12 +51,8 @@ type HostConfig struct {
 	Health func(check func(context.Context) subjects.Health)
 }
 
-const (
-	// leaveTimeout bounds the release of the membership lease.
-	leaveTimeout = 2 * time.Second
-	// pingTimeout bounds the health check of the NATS connection.
-	pingTimeout = 2 * time.Second
-)
+// leaveTimeout bounds the release of the membership lease.
+const leaveTimeout = 2 * time.Second
 
 // Host runs one actor until ctx ends: it connects to NATS, opens and migrates the database, joins the membership of guards, builds the
 // actor with build, and serves it. ready is called when all endpoints answer.
@@ -125,7 +123,7 @@ func Host(
 
 // runtime returns the runtime with what verifies callers, without a database.
 func (c HostConfig) runtime(ctx context.Context, conn *mesh.Conn, membership *mesh.Membership) (r *Runtime, err error) {
-	r = &Runtime{Conn: conn, Telemetry: c.Telemetry, Version: c.Version, Now: c.Now, Memory: c.Memory}
+	r = &Runtime{Conn: conn, Telemetry: c.Telemetry, Version: c.Version, Now: c.Now, Memory: c.Memory, Drain: c.Drain}
 	if r.Verifier, err = mesh.NewVerifier(ctx, membership, c.Issuer, c.Audience, c.Now); err != nil {
 		return nil, err
 	}
@@ -136,12 +134,9 @@ func (c HostConfig) runtime(ctx context.Context, conn *mesh.Conn, membership *me
 	return r, nil
 }
 
-// withSharedChecks adds the checks of the database and the NATS connection to an actor's own.
+// withSharedChecks adds the checks of the database, which must take a write, and of the NATS connection to an actor's own.
 func withSharedChecks(own map[string]func(context.Context) error, d actors.Deps) map[string]func(context.Context) error {
-	checks := map[string]func(context.Context) error{
-		"database": d.DB.Ping,
-		"nats":     func(context.Context) error { return d.Conn.FlushTimeout(pingTimeout) },
-	}
+	checks := map[string]func(context.Context) error{"database": d.DB.Heartbeat, "nats": d.Conn.FlushWithContext}
 	maps.Copy(checks, own)
 	return checks
 }

@@ -2,8 +2,6 @@ package runtime
 
 import (
 	"errors"
-	"fmt"
-	"runtime/debug"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -24,7 +22,6 @@ const (
 type metrics struct {
 	deferrals *prometheus.CounterVec
 	deferred  *prometheus.GaugeVec
-	panics    *prometheus.CounterVec
 }
 
 func newMetrics(t *mesh.Telemetry) metrics {
@@ -36,9 +33,6 @@ func newMetrics(t *mesh.Telemetry) metrics {
 		}, []string{"durable", "reason"})),
 		deferred: shared(t, prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "weft_messages_deferred", Help: "Messages that the workers of an actor have put aside.",
-		}, []string{"actor"})),
-		panics: shared(t, prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "weft_panics_total", Help: "Panics in the handling of a request, a message or a background task, each of which failed only that.",
 		}, []string{"actor"})),
 	}
 }
@@ -59,12 +53,4 @@ func shared[C prometheus.Collector](t *mesh.Telemetry, collector C) C {
 }
 
 // recovered calls f, turns a panic into an error with the stack, and counts it.
-func (r *Runtime) recovered(f func() error) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			r.metrics.panics.WithLabelValues(r.service.Name).Inc()
-			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
-		}
-	}()
-	return f()
-}
+func (r *Runtime) recovered(f func() error) error { return r.Telemetry.Recovered(r.service.Name, f) }

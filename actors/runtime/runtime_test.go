@@ -59,7 +59,7 @@ func wantCode(t *testing.T, err error, want subjects.Code) {
 func TestPanicDisclosesNothing(t *testing.T) {
 	t.Parallel()
 	m := actortest.Start(t, actortest.Quiet())
-	host(t, m, "auth", profile(func(context.Context) error { panic("canary") }))
+	hosted := host(t, m, "auth", profile(func(context.Context) error { panic("canary") }))
 	token := m.Token(t, actortest.User())
 	for range 2 { // the actor survives the first panic
 		_, err := getProfile(t.Context(), t, m, token)
@@ -67,6 +67,9 @@ func TestPanicDisclosesNothing(t *testing.T) {
 		if strings.Contains(err.Error(), "canary") {
 			t.Errorf("the caller receives %v", err)
 		}
+	}
+	if got := hosted.Metric(t, "weft_panics_total", "auth"); got != 2 {
+		t.Errorf("%v panics are counted, want 2", got)
 	}
 }
 

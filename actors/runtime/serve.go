@@ -23,11 +23,16 @@ const asService = "_as_service"
 // serve adds an endpoint, and its service subject if services may call it.
 func (r *Runtime) serve(svc *microService, b actors.Binding) error {
 	semaphore := newBoundedSemaphore(b.Desc.Name(), b.Desc.Concurrency)
+	r.semaphores[b.Desc.Method] = semaphore
 	metadata := metadataOf(b.Desc)
 	add := func(name, subject string) error {
 		stats := &endpointStats{}
 		e := microEndpoint{name: name, subject: subject, metadata: metadata, stats: stats}
-		return svc.addEndpoint(r.Conn.Conn, e, func(m *nats.Msg) { r.accept(endpoint{b, stats}, semaphore, m) })
+		return svc.addEndpoint(r.Conn.Conn, e, func(m *nats.Msg) {
+			if err := r.recovered(func() error { r.accept(endpoint{b, stats}, semaphore, m); return nil }); err != nil {
+				r.Telemetry.Log.Error("accepting a request failed", zap.String("subject", m.Subject), zap.Error(err))
+			}
+		})
 	}
 	if err := add(b.Desc.Method, b.Desc.Subject); err != nil || len(b.Desc.Access.Services) == 0 {
 		return err
@@ -76,7 +81,9 @@ func (r *Runtime) accept(b endpoint, semaphore *boundedSemaphore, req *nats.Msg)
 		defer r.running.done()
 		defer semaphore.leave()
 		defer large.release()
-		r.answer(b, semaphore, large, req)
+		if err := r.recovered(func() error { r.answer(b, semaphore, large, req); return nil }); err != nil {
+			r.Telemetry.Log.Error("answering a request failed", zap.String("subject", req.Subject), zap.Error(err))
+		}
 	})
 }
 

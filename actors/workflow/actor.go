@@ -156,6 +156,7 @@ func (a *Actor) Service() actors.Service {
 			actors.OnErasure(a.Deps, subjects.WorkflowErasure, subjects.WorkflowErased, a.eraseUser),
 		},
 		Background: loops,
+		Checks:     map[string]func(context.Context) error{"partition": a.engine.Probe},
 	}
 }
 

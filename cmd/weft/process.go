@@ -75,6 +75,8 @@ type process struct {
 	reloads reloads
 	// memory bounds the requests that the process's actors handle.
 	memory *memory.Budget
+	// stopping is the end of the process.
+	stopping *stopping
 }
 
 // newProcess opens the log and the telemetry of a command. name is the process's name in traces; the log goes to errs.
@@ -93,11 +95,12 @@ func newProcess(ctx context.Context, c Config, name string, errs io.Writer) (*pr
 	if keys == "" {
 		keys = filepath.Join(c.Data, "nats", "keys")
 	}
-	return &process{config: c, telemetry: telemetry, natsURL: c.NATS.URL, keys: keys, health: &health{}, memory: runtime.NewMemory(telemetry.Registry)}, nil
+	return &process{config: c, telemetry: telemetry, natsURL: c.NATS.URL, keys: keys, health: &health{}, memory: runtime.NewMemory(telemetry.Registry), stopping: newStopping(ctx, c, log)}, nil
 }
 
 // close flushes traces and the log.
 func (p *process) close() {
+	defer p.stopping.end()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	if err := p.telemetry.Close(ctx); err != nil {
@@ -161,7 +164,7 @@ func (p *process) host(name string) (runtime.HostConfig, error) {
 		Actor: name, NATS: options, Database: p.database(name),
 		KeysetFile: p.keyset(name),
 		Issuer:     p.config.Issuer, Audience: p.config.Audience, Telemetry: p.telemetry, Version: programVersion(),
-		EgressAllow: allow, EgressAllowHTTP: p.config.Egress.AllowHTTP, Memory: p.memory,
+		EgressAllow: allow, EgressAllowHTTP: p.config.Egress.AllowHTTP, Memory: p.memory, Drain: p.stopping.left,
 	}, nil
 }
 

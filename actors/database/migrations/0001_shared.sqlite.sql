@@ -41,8 +41,8 @@ CREATE TABLE weft_deferred (
 );
 CREATE INDEX weft_deferred_due ON weft_deferred (durable, user_id, due_at, size);
 
--- One row that health checks write.
+-- The row that health checks write.
 CREATE TABLE weft_heartbeat (
-    id      INTEGER NOT NULL PRIMARY KEY,
-    beat_at INTEGER NOT NULL -- microseconds since the Unix epoch
+    beat_at INTEGER NOT NULL PRIMARY KEY, -- microseconds since the Unix epoch
+    fill    BLOB    NOT NULL
 );

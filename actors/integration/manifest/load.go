@@ -7,6 +7,8 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+
+	"github.com/weftmesh/weft/mesh"
 )
 
 // LoadFS loads every *.yaml file of a folder and returns the providers by id. faults holds the errors of files that could
@@ -42,12 +44,16 @@ func LoadFS(folder fs.FS) (providers map[string]*Provider, faults map[string]err
 	return providers, faults, nil
 }
 
-func loadFrom(folder fs.FS, file string) (*Provider, error) {
-	source, err := fs.ReadFile(folder, file)
-	if err != nil {
-		return nil, fmt.Errorf("reading manifest: %w", err)
-	}
-	return LoadFile(path.Base(file), source)
+func loadFrom(folder fs.FS, file string) (p *Provider, err error) {
+	err = mesh.Recovered(func() error {
+		source, err := fs.ReadFile(folder, file)
+		if err != nil {
+			return fmt.Errorf("reading manifest: %w", err)
+		}
+		p, err = LoadFile(path.Base(file), source)
+		return err
+	})
+	return p, err
 }
 
 // LoadFile loads the manifest of a file, whose name must be the provider's id and .yaml.
