@@ -13,7 +13,6 @@ import (
 // bounds are what one user may have of what the actor stores.
 type bounds struct {
 	*quota.Quotas
-
 	apiKeys, passkeys *quota.Bound
 }
 
@@ -21,11 +20,9 @@ func newBounds(a *Actor) *bounds {
 	count := func(setting, what string, limit int, used func(context.Context, bun.IDB, string) (int64, error)) *quota.Bound {
 		return &quota.Bound{Name: "auth." + setting, What: what, Unit: quota.Count, Limit: int64(limit), Used: used}
 	}
-	c := a.config
-	b := &bounds{
-		apiKeys:  count("api_keys_per_user", "API keys", c.APIKeysPerUser, countAPIKeys),
-		passkeys: count("passkeys_per_user", "passkeys", c.PasskeysPerUser, countPasskeys),
-	}
+	c, b := a.config, &bounds{}
+	b.apiKeys = count("api_keys_per_user", "API keys", c.APIKeysPerUser, countAPIKeys)
+	b.passkeys = count("passkeys_per_user", "passkeys", c.PasskeysPerUser, countPasskeys)
 	sessions := func(ctx context.Context, _ bun.IDB, userID string) (int64, error) {
 		list, err := a.sessions.list(ctx, userID)
 		return int64(len(list)), err

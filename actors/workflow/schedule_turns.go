@@ -15,9 +15,9 @@ type scheduleTurns struct {
 
 	mu   sync.Mutex
 	busy map[string]bool
-	// last is when a user was served last, of the users that order got, by the count of functions begun.
+	// last is when a user was served last, of the users that order got, by the count of functions run.
 	last  map[string]int64
-	begun int64
+	count int64
 }
 
 func newScheduleTurns(workers int) *scheduleTurns {
@@ -50,8 +50,8 @@ func (t *scheduleTurns) order(users []string) []string {
 func (t *scheduleTurns) run(user string, f func()) {
 	t.slots <- struct{}{}
 	t.mu.Lock()
-	t.begun++
-	t.busy[user], t.last[user] = true, t.begun
+	t.count++
+	t.busy[user], t.last[user] = true, t.count
 	t.mu.Unlock()
 	t.running.Go(func() {
 		defer t.end(user)
