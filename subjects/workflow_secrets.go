@@ -24,7 +24,7 @@ var PutWorkflowSecret = declare(Endpoint[PutWorkflowSecretRequest, WorkflowSecre
 	MaxMessage: 128 << 10,
 	Summary:    "Set a workflow secret",
 	Doc: "Stores a string or an object of at most 16 KiB, sealed, for those of the caller's workflows that name it in use.secrets, and " +
-		"replaces any previous value. Calls use the value at their start. No endpoint returns it. At most 100 secrets.",
+		"replaces any previous value. Calls use the value at their start. No endpoint returns it. rate_limited beyond workflow.max_secrets_per_user secrets.",
 })
 
 // ListWorkflowSecrets lists the names of the caller's secrets.

@@ -35,11 +35,8 @@ func (r apiKeyRow) key() apiKey {
 
 // countAPIKeys counts a user's keys.
 func countAPIKeys(ctx context.Context, db bun.IDB, userID string) (int64, error) {
-	n, err := db.NewSelect().Model((*apiKeyRow)(nil)).Where("user_id = ?", userID).Count(ctx)
-	if err != nil {
-		return 0, fmt.Errorf("counting API keys: %w", err)
-	}
-	return n, nil
+	keys, err := userAPIKeys(ctx, db, userID, "", maxAPIKeys)
+	return int64(len(keys)), err
 }
 
 // addAPIKey adds a key.

@@ -113,27 +113,20 @@ const auditSweepInterval = time.Hour
 // sweep deletes listed audit events older than the retention time, and all but a user's newest, until ctx ends. The stream AUDIT
 // keeps them.
 func (r *recorder) sweep(ctx context.Context) error {
-	return repeat(ctx, auditSweepInterval, r.sweepOnce)
-}
-
-func (r *recorder) sweepOnce(ctx context.Context) error {
-	err := r.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
-		return deleteAuditEvents(ctx, tx, r.Now().Add(-r.retention))
-	})
-	if err != nil {
-		return err
-	}
-	users, err := usersOfManyAuditEvents(ctx, r.DB.DB, r.keep)
-	if err != nil {
-		return err
-	}
-	for _, userID := range users {
-		err := r.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error { return keepAuditEvents(ctx, tx, userID, r.keep) })
+	return repeat(ctx, auditSweepInterval, func(ctx context.Context) error {
+		users, err := usersOfManyAuditEvents(ctx, r.DB.DB, r.keep)
 		if err != nil {
 			return err
 		}
-	}
-	return nil
+		return r.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
+			for _, userID := range users {
+				if err := keepAuditEvents(ctx, tx, userID, r.keep); err != nil {
+					return err
+				}
+			}
+			return deleteAuditEvents(ctx, tx, r.Now().Add(-r.retention))
+		})
+	})
 }
 
 // maxUserAgent is the length, in bytes, to which user agents are truncated.

@@ -71,8 +71,7 @@ func deleteAuditEvents(ctx context.Context, tx bun.Tx, before time.Time) error {
 
 // usersOfManyAuditEvents returns the users with more than keep events.
 func usersOfManyAuditEvents(ctx context.Context, db bun.IDB, keep int) (users []string, err error) {
-	err = db.NewSelect().Model((*auditRow)(nil)).Column("user_id").Group("user_id").Having("count(*) > ?", keep).Scan(ctx, &users)
-	if err != nil {
+	if err := db.NewSelect().Model((*auditRow)(nil)).Column("user_id").Group("user_id").Having("count(*) > ?", keep).Scan(ctx, &users); err != nil {
 		return nil, fmt.Errorf("counting audit events: %w", err)
 	}
 	return users, nil

@@ -13,31 +13,23 @@ import (
 // bounds are what one user may have of what the actor stores.
 type bounds struct {
 	*quota.Quotas
-
 	apiKeys, passkeys *quota.Bound
 }
 
 func newBounds(a *Actor) *bounds {
-	b := &bounds{
-		apiKeys: &quota.Bound{
-			Name: "auth.api_keys_per_user", What: "API keys", Unit: quota.Count, Limit: int64(a.config.APIKeysPerUser), Used: countAPIKeys,
-		},
-		passkeys: &quota.Bound{
-			Name: "auth.passkeys_per_user", What: "passkeys", Unit: quota.Count, Limit: int64(a.config.PasskeysPerUser), Used: countPasskeys,
-		},
+	count := func(setting, what string, limit int, used func(context.Context, bun.IDB, string) (int64, error)) *quota.Bound {
+		return &quota.Bound{Name: "auth." + setting, What: what, Unit: quota.Count, Limit: int64(limit), Used: used}
 	}
-	sessions := &quota.Bound{
-		Name: "auth.sessions_per_user", What: "sessions; one more ends the oldest", Unit: quota.Count, Limit: int64(a.config.SessionsPerUser),
-		Used: func(ctx context.Context, _ bun.IDB, userID string) (int64, error) {
-			list, err := a.sessions.list(ctx, userID)
-			return int64(len(list)), err
-		},
+	c, b := a.config, &bounds{}
+	b.apiKeys = count("api_keys_per_user", "API keys", c.APIKeysPerUser, countAPIKeys)
+	b.passkeys = count("passkeys_per_user", "passkeys", c.PasskeysPerUser, countPasskeys)
+	sessions := func(ctx context.Context, _ bun.IDB, userID string) (int64, error) {
+		list, err := a.sessions.list(ctx, userID)
+		return int64(len(list)), err
 	}
-	events := &quota.Bound{
-		Name: "auth.audit_events_per_user", What: "security events that are listed; one more replaces the oldest", Unit: quota.Count,
-		Limit: int64(a.config.AuditEventsPerUser),
-	}
-	b.Quotas = quota.New(a.DB, a.Metrics, b.apiKeys, b.passkeys, sessions, events)
+	b.Quotas = quota.New(a.DB, a.Metrics, b.apiKeys, b.passkeys,
+		count("sessions_per_user", "sessions; one more ends the oldest", c.SessionsPerUser, sessions),
+		count("audit_events_per_user", "security events that are listed; one more replaces the oldest", c.AuditEventsPerUser, nil))
 	return b
 }
 

@@ -93,11 +93,8 @@ func userPasskeys(ctx context.Context, db bun.IDB, userID, after string, most in
 
 // countPasskeys returns the number of a user's passkeys.
 func countPasskeys(ctx context.Context, db bun.IDB, userID string) (int64, error) {
-	n, err := db.NewSelect().Model((*passkeyRow)(nil)).Where("user_id = ?", userID).Count(ctx)
-	if err != nil {
-		return 0, fmt.Errorf("counting passkeys: %w", err)
-	}
-	return n, nil
+	list, err := userPasskeys(ctx, db, userID, "", maxPasskeys)
+	return int64(len(list)), err
 }
 
 // countActivePasskeys returns the number of a user's passkeys that are not suspended.

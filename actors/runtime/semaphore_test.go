@@ -75,7 +75,7 @@ func TestSemaphorePrefersAFreePlace(t *testing.T) {
 }
 
 // TestUserHasAShareOfTheSemaphore: requests of one user that take long leave half of the places to others, and further ones wait in the
-// user's own share of the queue or are refused by name. Who has the fewest requests handled is next.
+// user's own share of the queue or are refused by name. A request of the user with the fewest handled ones is next.
 func TestUserHasAShareOfTheSemaphore(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

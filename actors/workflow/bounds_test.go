@@ -109,3 +109,32 @@ func TestWorkflowsOfAUserAreBounded(t *testing.T) {
 		}
 	})
 }
+
+// TestPendingApprovalsAreBounded: a request beyond the approval requests that may be pending fails its task at once, with the name of the
+// bound, and an answer frees a place.
+func TestPendingApprovalsAreBounded(t *testing.T) {
+	actortest.OnEach(t, func(t *testing.T, kind actortest.Database) {
+		b := setup(t, kind)
+		_ = b.host.Stop(t)
+		b.config.MaxApprovalsPerUser = 1
+		b.host = b.start(t)
+		const ask = "- ask: {call: approval.request, with: {title: Permission}}\n"
+		first := b.startNew(t, ask, `{}`)
+		var pending []subjects.Approval
+		eventually(t, "the first request is pending", func() bool {
+			pending = call(t, b, subjects.ListApprovals, subjects.ListApprovalsRequest{Status: subjects.ApprovalPending}).Items
+			return len(pending) == 1
+		})
+		second := b.run(t, ask, `{}`)
+		if second.Status != subjects.ExecutionFaulted || second.Error == nil || !strings.Contains(second.Error.Detail, "(workflow.max_approvals_per_user)") {
+			t.Errorf("the second request: %+v", second)
+		}
+		call(t, b, subjects.DecideApproval, subjects.DecideApprovalRequest{ApprovalID: pending[0].ID, Decision: "approve"})
+		b.awaitStatus(t, first.ID, subjects.ExecutionCompleted)
+		third := b.startNew(t, ask, `{}`)
+		eventually(t, "the third request is pending", func() bool {
+			return usedOf(t, b, "workflow.max_approvals_per_user") == 1
+		})
+		b.awaitStatus(t, third.ID, subjects.ExecutionRunning, "waiting")
+	})
+}

@@ -6,7 +6,7 @@ import (
 	"sync"
 )
 
-// scheduleTurns runs functions for users: a number at a time, one of a user at a time, and those first whose last turn is longest ago.
+// scheduleTurns runs functions for users: a number at a time, one of a user at a time, and those first that were served longest ago.
 type scheduleTurns struct {
 	slots chan struct{}
 	// ended has an item after a function has returned.
@@ -15,9 +15,9 @@ type scheduleTurns struct {
 
 	mu   sync.Mutex
 	busy map[string]bool
-	// last is the number of a user's last turn, of the users that order got last.
-	last map[string]int64
-	turn int64
+	// last is when a user was served last, of the users that order got, by the count of functions run.
+	last  map[string]int64
+	count int64
 }
 
 func newScheduleTurns(workers int) *scheduleTurns {
@@ -50,8 +50,8 @@ func (t *scheduleTurns) order(users []string) []string {
 func (t *scheduleTurns) run(user string, f func()) {
 	t.slots <- struct{}{}
 	t.mu.Lock()
-	t.turn++
-	t.busy[user], t.last[user] = true, t.turn
+	t.count++
+	t.busy[user], t.last[user] = true, t.count
 	t.mu.Unlock()
 	t.running.Go(func() {
 		defer t.end(user)

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// TestUsersTakeTurns: a user for whom a function runs is left out, and of the others the one whose last turn is longest ago comes first,
+// TestUsersTakeTurns: a user for whom a function runs is left out, and of the others the one that was served longest ago comes first,
 // whatever the order in which they are given.
 func TestUsersTakeTurns(t *testing.T) {
 	t.Parallel()

@@ -22,7 +22,7 @@ const (
 	cancelPoll = 200 * time.Millisecond
 	// runRetention is how long runs are kept, maxKeptRuns how many of a schedule with a short interval.
 	runRetention = 90 * 24 * time.Hour
-	maxKeptRuns  = 10_000
+	maxKeptRuns  = 2000
 )
 
 // pass is one pass over a schedule.

@@ -17,7 +17,7 @@ CREATE TABLE weft_idempotency (
     lease_until BIGINT  NOT NULL, -- microseconds since the Unix epoch
     expires_at  BIGINT  NOT NULL, -- microseconds since the Unix epoch
     done        BOOLEAN NOT NULL,
-    caller      TEXT    NOT NULL, -- a hash of who made the call
+    caller      TEXT    NOT NULL, -- a hash of the caller
     bytes       BIGINT  NOT NULL, -- what the record counts: the length of sealed, and an overhead
     sealed      BYTEA   NOT NULL
 );

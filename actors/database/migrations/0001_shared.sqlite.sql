@@ -16,7 +16,7 @@ CREATE TABLE weft_idempotency (
     lease_until INTEGER NOT NULL, -- microseconds since the Unix epoch
     expires_at  INTEGER NOT NULL, -- microseconds since the Unix epoch
     done        BOOLEAN NOT NULL,
-    caller      TEXT    NOT NULL, -- a hash of who made the call
+    caller      TEXT    NOT NULL, -- a hash of the caller
     bytes       INTEGER NOT NULL, -- what the record counts: the length of sealed, and an overhead
     sealed      BLOB    NOT NULL
 );
