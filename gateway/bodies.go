@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -73,18 +72,6 @@ func (b *body) keep(n int) {
 	if b.budgets != nil {
 		b.memory.Shrink(int64(n))
 	}
-}
-
-// nameSize is what a decoder takes at most for a member's name, by which it finds those given twice.
-const nameSize = 128
-
-// growForNames reserves the memory for the names of a JSON body, which may take many times their bytes.
-func (b *body) growForNames(ctx context.Context, data []byte) error {
-	if b.budgets == nil || len(data) <= smallBody {
-		return nil
-	}
-	names := min(bytes.Count(data, []byte{':'}), subjects.MaxValues)
-	return b.memory.Grow(ctx, int64(len(data))*b.factor+int64(names)*nameSize)
 }
 
 // reserve waits for the memory of n bytes, each of which takes a number of bytes.

@@ -77,9 +77,9 @@ func DefaultConfig() Config {
 	return Config{
 		Listen: "127.0.0.1:8080", CORSOrigins: []string{}, TrustedProxies: []string{},
 		MaxBody: 1 << 20, BodyBudget: 64 << 20, MaxHeader: 32 << 10, DrainTimeout: 30 * time.Second,
-		Limits:  LimitsConfig{Enabled: true, Global: 1000, PerUser: 100, PerIP: 60},
-		Breaker: BreakerConfig{Failures: 5, Open: time.Second},
-		Streams: StreamsConfig{Max: 1000, PerUser: 10, Heartbeat: 15 * time.Second, Recheck: 3 * time.Second},
+		Limits:      LimitsConfig{Enabled: true, Global: 1000, PerUser: 100, PerIP: 60},
+		Breaker:     BreakerConfig{Failures: 5, Open: time.Second},
+		Streams:     StreamsConfig{Max: 1000, PerUser: 10, Heartbeat: 15 * time.Second, Recheck: 3 * time.Second},
 		Connections: ConnectionsConfig{Max: 2048, PerAddress: 512},
 	}
 }
