@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -34,8 +33,8 @@ type budgets struct {
 	// small and large are for bodies by their size, arriving for the first chunks of large ones. So no body holds a part of the memory of
 	// large ones while it waits for the rest.
 	small, arriving, large *memory.Budget
-	// replies bound what clients have not yet received.
-	replies *memory.Budget
+	// replies bound what clients have not yet received, transfers the parts of files.
+	replies, transfers *memory.Budget
 }
 
 func newBudgets(c Config, m *metrics) budgets {
@@ -48,6 +47,8 @@ func newBudgets(c Config, m *metrics) budgets {
 		arriving: create("arriving request bodies (a quarter of gateway.body_budget)", "arriving", size/4, memory.DefaultWait),
 		large:    create("request bodies (gateway.body_budget)", "large", size-size/8-size/4, memory.DefaultWait),
 		replies:  create("responses (as much as gateway.body_budget)", "responses", size, 0),
+
+		transfers: create("uploads and downloads (as much as gateway.body_budget)", "transfers", size, memory.DefaultWait),
 	}
 }
 
@@ -73,18 +74,6 @@ func (b *body) keep(n int) {
 	if b.budgets != nil {
 		b.memory.Shrink(int64(n))
 	}
-}
-
-// nameSize is what a decoder takes at most for a member's name, by which it finds those given twice.
-const nameSize = 128
-
-// growForNames reserves the memory for the names of a JSON body, which may take many times their bytes.
-func (b *body) growForNames(ctx context.Context, data []byte) error {
-	if b.budgets == nil || len(data) <= smallBody {
-		return nil
-	}
-	names := min(bytes.Count(data, []byte{':'}), subjects.MaxValues)
-	return b.memory.Grow(ctx, int64(len(data))*b.factor+int64(names)*nameSize)
 }
 
 // reserve waits for the memory of n bytes, each of which takes a number of bytes.
@@ -185,4 +174,34 @@ func (d readDeadline) reset() { d.set(readTimeout) }
 
 func tooLargeBody(limit int64) error {
 	return subjects.Errorf(subjects.CodeTooLarge, "the body exceeds %d bytes", limit)
+}
+
+// minReplyRate is the rate in bytes a second at which a client must receive a large response, after replyTime.
+const (
+	minReplyRate = 32 << 10
+	replyTime    = 10 * time.Second
+)
+
+// holdReply reserves the memory of a large response until the client has received it, and bounds the time for that. The error is CodeRateLimited
+// or CodeUnavailable: too much waits for this client, or for all. The response of a request that has changed something is written in any case.
+func (rc *requestContext) holdReply(size int, changed bool) (release func(), err error) {
+	reservation := rc.g.budgets.replies.Reserve(rc.caller.limitKey())
+	if err := reservation.Grow(rc.ctx, int64(size)); err != nil && !changed {
+		return nil, err
+	}
+	// An error is ignored: a ResponseRecorder has no deadlines.
+	_ = http.NewResponseController(rc.w).SetWriteDeadline(time.Now().Add(replyTime + time.Duration(size/minReplyRate)*time.Second))
+	return reservation.Release, nil
+}
+
+// partFactor is how many times its bytes a part of a file takes: its content, and a message with it in base64.
+const partFactor = 3
+
+// holdPart reserves the memory of a part of a file, for a whole upload or download. The error is that of Reservation.Grow.
+func (rc *requestContext) holdPart(size int64) (release func(), err error) {
+	reservation := rc.g.budgets.transfers.Reserve(rc.caller.limitKey())
+	if err := reservation.Grow(rc.ctx, size*partFactor); err != nil {
+		return nil, err
+	}
+	return reservation.Release, nil
 }

@@ -50,9 +50,6 @@ func (b *messageBuilder) withBody(m *message, w http.ResponseWriter, r *http.Req
 	case formatRaw:
 		return b.rawBody(m, r.Header, data)
 	}
-	if err := body.growForNames(r.Context(), data); err != nil {
-		return nil, err
-	}
 	return b.jsonBody(m, data)
 }
 
@@ -125,7 +122,7 @@ func (b *messageBuilder) jsonBody(m *message, data []byte) ([]byte, error) {
 	if len(data) == 0 {
 		return b.finish(m)
 	}
-	v, err := b.d.Outline(data)
+	v, err := b.d.OutlineFields(data)
 	if err != nil {
 		return nil, err // the same as the actor would return
 	}

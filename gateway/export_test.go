@@ -77,3 +77,6 @@ func FillKeyCache(n int, until, now time.Time) (held, valid int, first bool) {
 	_, first = c.get(hash(0), now)
 	return c.entries.Len(), valid, first
 }
+
+// ArrivingBodies returns how much memory arriving bodies hold.
+func (g *Gateway) ArrivingBodies() int64 { return g.budgets.arriving.Used() }

@@ -27,6 +27,10 @@ const (
 	streamRetry = 2 * time.Second
 	// streamInactive is how long the NATS server keeps the consumer of a stream without requests from the gateway.
 	streamInactive = time.Minute
+	// streamQueue bounds the messages that wait for the client of a stream, streamPrefetch and streamBytes those that the server has sent
+	// ahead; streamBytes must be more than the largest message.
+	streamQueue, streamPrefetch = 4, 16
+	streamBytes                 = 2 << 20
 	// streamSetup bounds the creation of a stream's consumer.
 	streamSetup = 5 * time.Second
 )
@@ -212,7 +216,7 @@ func (g *Gateway) consume(ctx context.Context, p subjects.StreamPointer, last ui
 		return source{}, streamUnavailable(p, err)
 	}
 	info := consumer.CachedInfo()
-	queue := make(chan jetstream.Msg, 16)
+	queue := make(chan jetstream.Msg, streamQueue)
 	consuming, err := consumer.Consume(func(m jetstream.Msg) {
 		err := g.Telemetry.Recovered(mesh.UserGateway, func() error { return g.Conn.JS.VerifyMessage(m) })
 		if err != nil {
@@ -222,7 +226,7 @@ func (g *Gateway) consume(ctx context.Context, p subjects.StreamPointer, last ui
 		case queue <- m:
 		case <-ctx.Done():
 		}
-	}, jetstream.PullMaxMessages(64), jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) {
+	}, jetstream.PullMaxMessagesWithBytesLimit(streamPrefetch, streamBytes), jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) {
 		g.Telemetry.Log.Debug("reading a stream", zap.String("stream", p.Stream), zap.Error(err))
 	}))
 	if err != nil {

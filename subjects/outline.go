@@ -32,19 +32,25 @@ const (
 // contains, until it is known to be valid. It fails with CodeInvalid if the message is not JSON, has a key twice, more than
 // maxUnknown unknown fields, or is nested deeper than MaxDepth, and with CodeTooLarge if it has more than MaxValues values or more
 // than MaxMessage bytes. A byte order mark is ignored (RFC 8259 §8.1).
-func (d *Descriptor) Outline(data []byte) (any, error) {
+func (d *Descriptor) Outline(data []byte) (any, error) { return d.outline(data, false) }
+
+// OutlineFields is Outline for a process that only forwards the message: it finds the fields of the request that are given twice, but not the
+// names in free-form JSON, for which it would have to remember all of them.
+func (d *Descriptor) OutlineFields(data []byte) (any, error) { return d.outline(data, true) }
+
+func (d *Descriptor) outline(data []byte, duplicates bool) (any, error) {
 	if err := d.CheckSize(len(data)); err != nil {
 		return nil, err
 	}
 	data = TrimBOM(data)
 	o := outlines.Get().(*outline)
-	o.reset(data)
+	o.reset(data, duplicates)
 	v, err := o.read(d.Request)
 	if err == nil {
 		err = o.end(data)
 	}
 	if len(data) <= pooledMessage {
-		o.reset(nil)
+		o.reset(nil, false)
 		outlines.Put(o)
 	}
 	if err != nil {
@@ -96,10 +102,14 @@ type outline struct {
 
 var outlines = sync.Pool{New: func() any { return new(outline) }}
 
-func (o *outline) reset(data []byte) {
+func (o *outline) reset(data []byte, duplicates bool) {
 	o.values, o.unknown = 0, 0
 	o.buffer = *bytes.NewBuffer(data)
-	o.decoder.Reset(&o.buffer)
+	if duplicates {
+		o.decoder.Reset(&o.buffer, jsontext.AllowDuplicateNames(true))
+	} else {
+		o.decoder.Reset(&o.buffer)
+	}
 }
 
 // end fails if something follows the message's value.
@@ -187,6 +197,9 @@ func (o *outline) object(s *huma.Schema) (any, error) {
 			return nil, err
 		}
 		key := name.String()
+		if _, exists := value[key]; exists { // where the decoder allows it
+			return nil, InvalidField(fieldOf(o.decoder.StackPointer()), "given more than once")
+		}
 		property := s.Properties[key]
 		switch {
 		case property != nil || more != nil:

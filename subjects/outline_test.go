@@ -56,6 +56,9 @@ func TestValidationTakesLittleMoreThanTheMessage(t *testing.T) {
 			if name == "keys" { // the decoder remembers the names of an object, to find those given twice
 				limit = 16 * uint64(len(message))
 			}
+			if used := allocated(func() { _, _ = c.d.OutlineFields(message) }); used > 1<<20 {
+				t.Errorf("%s in %s of %s: reading %d bytes allocates %d", name, c.field, c.d.Name(), len(message), used)
+			}
 			if used := allocated(func() { _ = c.d.Validate(message) }); used > limit {
 				t.Errorf("%s in %s of %s: validating %d bytes allocates %d", name, c.field, c.d.Name(), len(message), used)
 			}
@@ -106,6 +109,27 @@ func TestManyUnknownFieldsEndTheReading(t *testing.T) {
 		e, is := err.(*subjects.Error) //nolint:errorlint // it is returned as it is
 		if !is || e.Code != subjects.CodeInvalid || len(e.Fields) != want {
 			t.Errorf("%d unknown fields: got %v, want %d violations", count, err, want)
+		}
+	}
+}
+
+func TestFieldsGivenTwiceAreFoundWithoutTheNamesOfFreeFormJSON(t *testing.T) {
+	t.Parallel()
+	d := subjects.SendNotification.Describe()
+	for message, want := range map[string][2]bool{ // fails OutlineFields, fails Outline
+		`{"category":"system","category":"system"}`:        {true, true},
+		`{"category":"system","x":1,"x":2}`:                {true, true},
+		`{"category":"system","data":{"a":{"b":1,"b":2}}}`: {false, true},
+		`{"category":"system","data":{"a":1,"a":2}}`:       {false, true},
+		`{"category":"system","data":{"a":{"b":1}}}`:       {false, false},
+	} {
+		_, fields := d.OutlineFields([]byte(message))
+		_, all := d.Outline([]byte(message))
+		if (fields != nil) != want[0] || (all != nil) != want[1] {
+			t.Errorf("%s: OutlineFields %v, Outline %v", message, fields, all)
+		}
+		if fields != nil && all != nil && subjects.ProblemOf(fields, "", "").Detail != subjects.ProblemOf(all, "", "").Detail {
+			t.Errorf("%s: OutlineFields %v, Outline %v", message, fields, all)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -33,6 +34,13 @@ func logMemory(log *zap.Logger, limit memory.Limit) {
 	if limit.Source != "" {
 		log.Info("memory limit of Go's runtime", zap.Int64("bytes", limit.Bytes), zap.String("source", limit.Source))
 	}
+}
+
+// returnIdleMemory returns memory to the operating system after a load, until stop is called.
+func (p *process) returnIdleMemory(ctx context.Context) (stop func()) {
+	ctx, stop = context.WithCancel(ctx)
+	go memory.ReturnIdle(ctx)
+	return stop
 }
 
 // raiseGOGC raises GOGC and adapts it after every collection, see gogcFor. The environment variable GOGC overrides it.

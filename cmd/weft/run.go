@@ -56,6 +56,7 @@ func run(ctx context.Context, config Config, names []string, withGateway bool, c
 	}
 	defer p.close()
 	logMemory(p.telemetry.Log, limit)
+	defer p.returnIdleMemory(ctx)()
 	defer p.reloadAtHangup()()
 	users := slices.Clone(names)
 	if withGateway {

@@ -56,6 +56,7 @@ func up(ctx context.Context, config Config, c console) error {
 	}
 	defer p.close()
 	logMemory(p.telemetry.Log, limit)
+	defer p.returnIdleMemory(ctx)()
 	defer p.reloadAtHangup()()
 	dir := filepath.Join(config.Data, "nats")
 	host, port, err := serverAddress(config.NATS.Listen)

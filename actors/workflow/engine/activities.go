@@ -121,18 +121,25 @@ func (r *activityRunner) attempt(ctx context.Context, row Row, call *machine.Cal
 	}
 	timed, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	for attempt := 0; ; attempt++ {
+	for attempt := 0; ; {
 		var output any
 		var err error
 		if panicked := recovered(func() { output, err = r.dispatch(timed, row, call, repeated) }); panicked != nil {
 			err = panicked
 		}
-		if err == nil || attempt >= r.retries || !mayRepeat(call, err) {
+		pause, limited := limitPause(timed, err)
+		switch {
+		case limited: // it is no attempt
+			callNotSent(ctx)
+		case err == nil || attempt >= r.retries || !mayRepeat(call, err):
 			return output, r.timedOut(ctx, timed, err)
+		default:
+			pause = r.retryDelay
+			attempt++
 		}
 		slot.release()
 		select {
-		case <-time.After(r.retryDelay):
+		case <-time.After(pause):
 		case <-r.stopping:
 			return nil, errAbandoned
 		case <-timed.Done():
@@ -145,6 +152,17 @@ func (r *activityRunner) attempt(ctx context.Context, row Row, call *machine.Cal
 			return nil, r.timedOut(ctx, timed, err)
 		}
 	}
+}
+
+// limitPause is how long a call waits that was refused because of a provider's rate limit, and so had no effect. It is not limited where
+// the time that is left does not suffice: the definition decides then.
+func limitPause(timed context.Context, err error) (pause time.Duration, limited bool) {
+	var refused *subjects.Error
+	if !errors.As(err, &refused) || refused.Code != subjects.CodeRateLimited || refused.RetryAfter <= 0 || refused.Reason != "" {
+		return 0, false
+	}
+	deadline, _ := timed.Deadline()
+	return refused.RetryAfter, time.Until(deadline) > refused.RetryAfter
 }
 
 func (r *activityRunner) isStopping() bool {

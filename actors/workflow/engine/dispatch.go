@@ -75,6 +75,13 @@ func (p *partition) dispatchCalls(h *execution) (outcomes []machine.Outcome, out
 	return outcomes, outstanding || len(h.inFlight) > 0
 }
 
+// callNotSent records that the call of a context had no effect, and waits to be made.
+func callNotSent(ctx context.Context) {
+	if call, ok := ctx.Value(callInFlightKey{}).(*callInFlight); ok {
+		call.sent.Store(false)
+	}
+}
+
 // needsSlot reports whether any of some calls is to be dispatched.
 func (p *partition) needsSlot(h *execution, calls []*machine.Call) bool {
 	for _, call := range calls {

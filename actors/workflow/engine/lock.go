@@ -23,6 +23,15 @@ func (l *lock) Lock() {
 	l.since = time.Now()
 }
 
+// TryLock acquires the lock if it is free.
+func (l *lock) TryLock() bool {
+	if !l.mu.TryLock() {
+		return false
+	}
+	l.since = time.Now()
+	return true
+}
+
 // Unlock releases the lock.
 func (l *lock) Unlock() {
 	l.held.Observe(time.Since(l.since).Seconds())
