@@ -130,8 +130,8 @@ func (b *callBuilder) charge(call *Call) error {
 	if call.OpenAPI != nil {
 		size.add(call.OpenAPI.Parameters, 0)
 	}
-	if size.deep {
-		return errDepth("the data of the call")
+	if size.refused != "" {
+		return NewError(TypeRuntime, "the data of the call "+size.refused)
 	}
 	b.size = size.weight
 	if !b.eval.meter.walk(size.weight) {

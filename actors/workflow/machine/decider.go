@@ -66,11 +66,11 @@ func (d *decider) next(now time.Time) (Event, int, decision) {
 	return Event{}, 0, nothingToDecide
 }
 
-// checked is an event that a run has decided, with its weight. It is replaced by a fault where its data is nested too deeply.
+// checked is an event that a run has decided, with its weight. It is replaced by a fault where the log cannot hold its data.
 func (d *decider) checked(event Event, run *Run) (Event, int) {
 	size := event.weigh(MaxEventBytes)
-	if size.deep {
-		event = d.exceeds(event, run, errDepth("the data"))
+	if failure := d.meter.refusal(&size, "the data"); failure != nil {
+		event = d.exceeds(event, run, failure)
 		size = event.weigh(MaxEventBytes)
 	}
 	d.meter.walk(size.weight)
@@ -288,8 +288,7 @@ func (d *decider) completeThen(run *Run, raw any, then string) Event {
 	task := d.def.Task(run.Task)
 	event := Event{Type: TaskCompleted, Run: run.ID, Parent: run.Parent, Task: run.Task, Name: task.Name, Key: run.Key,
 		Then: cmp.Or(then, language.Continue)}
-	converted := task.Kind == language.KindRun
-	if converted {
+	if task.Kind == language.KindRun {
 		raw = processOutput(task.Run, run.Input, raw)
 	}
 	output := raw
@@ -303,14 +302,11 @@ func (d *decider) completeThen(run *Run, raw any, then string) Event {
 			return d.fault(run, err)
 		}
 	}
-	if task.Output != nil && task.Output.As != nil || run.Phase != PhaseReady || converted && (!task.Run.Await || task.Run.Return != returnOutput) {
+	if run.Phase != PhaseReady || !same(output, run.Result) { // else an earlier event has it
 		event.Output = ValueOf(output)
 	}
 	return event
 }
-
-// returnOutput is the default of run.return.
-const returnOutput = "stdout"
 
 // processOutput is the raw output of a run task: its input if the child is not awaited, else what return selects. What a child
 // workflow returns is its standard output; it has no standard error, and its exit code is 0, because a fault of the child

@@ -1,7 +1,6 @@
 package machine
 
 import (
-	"cmp"
 	"fmt"
 	"math"
 	"time"
@@ -19,6 +18,8 @@ type Environment struct {
 	Runtime map[string]any
 	// MaxHistory bounds the size of the execution's history (Bytes), in bytes; 0: DefaultMaxHistory.
 	MaxHistory int
+	// MaxEvent bounds the data of one event, in bytes of JSON without what every event has; 0: MaxEventBytes. A task with more faults.
+	MaxEvent int
 }
 
 // Execution is one execution of a workflow. It is not safe for concurrent use.
@@ -50,6 +51,9 @@ func newExecution(def *language.Workflow, env Environment) *Execution {
 	x := &Execution{def: def, secrets: secretReader{read: env.Secrets, declared: len(def.Use.Secrets) > 0}, maxHistory: env.MaxHistory}
 	if x.maxHistory <= 0 {
 		x.maxHistory = DefaultMaxHistory
+	}
+	if x.meter.maxEvent = env.MaxEvent; x.meter.maxEvent <= 0 {
+		x.meter.maxEvent = MaxEventBytes
 	}
 	x.eval = evaluator{def: def, state: &x.state, secrets: &x.secrets, runtime: env.Runtime, meter: &x.meter}
 	x.calls = callBuilder{def: def, state: &x.state, eval: &x.eval, secrets: &x.secrets}
@@ -98,8 +102,8 @@ func (x *Execution) started(id string, input any, now time.Time) (Event, int) {
 		return started, started.weigh(MaxEventBytes).weight
 	}
 	size := started.weigh(MaxEventBytes)
-	if size.deep {
-		return refuse(errDepth("the input"))
+	if failure := x.meter.refusal(&size, "the input"); failure != nil {
+		return refuse(failure)
 	}
 	if !x.meter.walk(size.weight) {
 		return refuse(x.meter.fault())
@@ -121,14 +125,14 @@ func (x *Execution) started(id string, input any, now time.Time) (Event, int) {
 	}
 	x.state = State{}
 	size = started.weigh(MaxEventBytes)
-	if size.deep || !x.meter.walk(size.weight) {
-		return refuse(cmp.Or(x.meter.fault(), errDepth("the input")))
+	failure := x.meter.refusal(&size, "the input")
+	if failure == nil && !x.meter.walk(size.weight) {
+		failure = x.meter.fault()
+	}
+	if failure != nil {
+		return refuse(failure)
 	}
 	return started, size.weight
-}
-
-func errDepth(what string) *Error {
-	return NewError(TypeRuntime, fmt.Sprintf("%s is nested more than %d levels deep", what, maxDepth))
 }
 
 // Restore rebuilds an execution by applying the events of its log. It decides nothing; Continue does.

@@ -41,6 +41,8 @@ func (x *Execution) Settled() bool { return x.settled || x.state.Status.Ended() 
 // a call, or the recording of an outcome.
 type meter struct {
 	slice Slice
+	// maxEvent bounds the data of one event, in bytes.
+	maxEvent int
 	// steps and bytes are what is left of the slice in this call. begun: a decision that took something has been made in it.
 	steps, bytes int
 	begun        bool
@@ -110,8 +112,8 @@ func (m *meter) fault() *Error {
 func (m *meter) admit(value any, what string) (any, *Error) {
 	size := scale{bound: MaxEventBytes}
 	size.add(value, 0)
-	if size.deep {
-		return nil, errDepth(what)
+	if failure := m.refusal(&size, what); failure != nil {
+		return nil, failure
 	}
 	if !m.walk(size.weight) {
 		return nil, m.fault()
