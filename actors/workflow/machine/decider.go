@@ -66,54 +66,6 @@ func (d *decider) next(now time.Time) (Event, int, decision) {
 	return Event{}, 0, nothingToDecide
 }
 
-// checked is an event that a run has decided, with its weight. It is replaced by a fault where the log cannot hold its data.
-func (d *decider) checked(event Event, run *Run) (Event, int) {
-	size := event.weigh(MaxEventBytes)
-	if failure := d.meter.refusal(&size, "the data"); failure != nil {
-		event = d.exceeds(event, run, failure)
-		size = event.weigh(MaxEventBytes)
-	}
-	d.meter.walk(size.weight)
-	return event, size.weight
-}
-
-// exceeds replaces an event that exceeds a bound by a fault of its task.
-func (d *decider) exceeds(event Event, run *Run, failure *Error) Event {
-	run.call = nil
-	if event.Type == TaskStarted {
-		event.Input, event.Data = Value{}, Value{}
-		event.Error = d.eval.workflowError(failure, event.Task)
-		return event
-	}
-	return d.fault(run, failure)
-}
-
-// buildCalls builds the calls that are outstanding and not built yet. It returns false where the slice does not suffice.
-func (d *decider) buildCalls() bool {
-	if d.state.Status != Running {
-		return true
-	}
-	for _, run := range d.state.Runs {
-		if !run.awaitsCall() || run.call != nil {
-			continue
-		}
-		if !d.meter.open() {
-			return false
-		}
-		call := d.calls.rebuild(run)
-		if d.meter.cut() {
-			return false
-		}
-		if failure := d.meter.fault(); failure != nil {
-			call = d.calls.identity(run)
-			call.Fault = d.eval.workflowError(failure, run.Task)
-		}
-		run.call = call
-		d.meter.closeUncounted()
-	}
-	return true
-}
-
 // step is the next event of one run, if it can advance. A run with open children waits for them, except for a fork that
 // has branches to start.
 func (d *decider) step(run *Run, now time.Time) (Event, bool) {

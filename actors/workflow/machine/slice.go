@@ -43,9 +43,9 @@ type meter struct {
 	slice Slice
 	// maxEvent bounds the data of one event, in bytes.
 	maxEvent int
-	// steps and bytes are what is left of the slice in this call. begun: a decision that took something has been made in it.
+	// steps and bytes are what is left of the slice in this call. charged: a decision that took something has been made in it.
 	steps, bytes int
-	begun        bool
+	charged        bool
 	// budget is that of the present decision. fewerSteps, lessData: the slice leaves less of it than an event may take.
 	budget               budget.Budget
 	fewerSteps, lessData bool
@@ -54,13 +54,13 @@ type meter struct {
 }
 
 // begin begins a call.
-func (m *meter) begin() { m.steps, m.bytes, m.begun = m.slice.Steps, m.slice.Bytes, false }
+func (m *meter) begin() { m.steps, m.bytes, m.charged = m.slice.Steps, m.slice.Bytes, false }
 
 // open begins a decision. It returns false if the slice is spent.
 func (m *meter) open() bool {
 	limits := budget.Limits{Steps: MaxEventSteps, Bytes: MaxEventBytes}
 	m.fewerSteps, m.lessData = false, false
-	if m.slice.Strict || m.begun {
+	if m.slice.Strict || m.charged {
 		if m.slice.Steps > 0 && m.steps < limits.Steps {
 			limits.Steps, m.fewerSteps = m.steps, true
 		}
@@ -85,7 +85,7 @@ func (m *meter) cut() bool {
 func (m *meter) close() {
 	bytes := m.budget.Bytes()
 	steps := m.budget.Steps() + bytes/stepBytes
-	m.steps, m.bytes, m.begun = m.steps-steps, m.bytes-bytes, m.begun || steps+bytes > 0
+	m.steps, m.bytes, m.charged = m.steps-steps, m.bytes-bytes, m.charged || steps+bytes > 0
 	m.taken += steps
 }
 
