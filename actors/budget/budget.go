@@ -188,3 +188,11 @@ func (b *Budget) Bytes() int { return min(b.byteLimit-b.bytes, b.byteLimit+1) }
 
 // Left is how many steps and bytes are left; never negative.
 func (b *Budget) Left() (steps, bytes int) { return max(b.steps, 0), max(b.bytes, 0) }
+
+// Remaining is the time that is left, at most a bound of one operation; at least a millisecond, for operations that take zero for none.
+func (b *Budget) Remaining(most time.Duration) time.Duration {
+	if b == nil || b.until.IsZero() {
+		return most
+	}
+	return max(min(time.Until(b.until), most), time.Millisecond)
+}

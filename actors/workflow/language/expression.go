@@ -8,25 +8,17 @@ import (
 	"time"
 
 	"github.com/weftmesh/weft/actors/budget"
+	"github.com/weftmesh/weft/actors/jq"
 )
 
-// Bounds of one evaluation.
-//
-// MaxSteps counts the interpreter's instructions, so that the same expression on the same data ends the same way on every
-// machine; MaxTime is a fallback on the wall clock. The results of `+`, `*`, join, string interpolation and functions
-// that copy their input are charged against MaxAllocation, in bytes; MaxIndex bounds an array index in an assignment;
-// MaxResult, in bytes, and MaxResultDepth bound the result.
-//
-// Memory is bounded by these charges and is not measured. The largest allocation observed with hostile expressions was
-// 107 MiB (repeated explode); an evaluation can hold that for at most MaxTime. A single call of a function, such as sort
-// or a regular expression, is not preempted, but its input is bounded by its charge.
+// Bounds of one evaluation: those of package jq.
 const (
-	MaxSteps       = 1_000_000
-	MaxTime        = 250 * time.Millisecond
-	MaxAllocation  = 16 << 20
-	MaxIndex       = 100_000
-	MaxResult      = 1 << 20
-	MaxResultDepth = 128
+	MaxSteps       = jq.MaxSteps
+	MaxTime        = jq.MaxTime
+	MaxAllocation  = jq.MaxAllocation
+	MaxIndex       = jq.MaxIndex
+	MaxResult      = jq.MaxResult
+	MaxResultDepth = jq.MaxResultDepth
 )
 
 // Variables are the specification's variables, without $.
@@ -34,25 +26,15 @@ var Variables = []string{"context", "input", "output", "secrets", "task", "workf
 
 // Errors of an evaluation besides those that the expression itself raises.
 var (
-	ErrSteps  = &Exhausted{fmt.Sprintf("the expression takes too many steps (at most %d)", MaxSteps), budget.ErrSteps}
-	ErrTime   = &Exhausted{fmt.Sprintf("the expression takes too long (at most %s)", MaxTime), budget.ErrTime}
-	ErrMemory = &Exhausted{fmt.Sprintf("the expression produces too much data (at most %d bytes, its result at most %d)", MaxAllocation, MaxResult),
-		budget.ErrBytes}
-	ErrMany   = errors.New("the expression yields more than one value")
+	ErrSteps  = jq.ErrSteps
+	ErrTime   = jq.ErrTime
+	ErrMemory = jq.ErrMemory
+	ErrMany   = jq.ErrMany
 	ErrNumber = errors.New("the expression yields a number that is not finite")
 )
 
 // Exhausted is the error of an evaluation that exceeds a bound. It wraps the budget's error.
-type Exhausted struct {
-	text string
-	// Bound is the bound that was reached.
-	Bound *budget.Error
-}
-
-func (e *Exhausted) Error() string { return e.text }
-
-// Unwrap returns the budget's error: budget.ErrSteps, budget.ErrBytes or budget.ErrTime.
-func (e *Exhausted) Unwrap() error { return e.Bound }
+type Exhausted = jq.Exhausted
 
 func isExhausted(err error) bool {
 	var exhausted *Exhausted
@@ -186,13 +168,14 @@ func (w *Workflow) Fill(value, input any, scope Scope) (any, error) {
 
 // copying charges a budget with a shallow copy of a value.
 func copying(whole *budget.Budget, value any) error {
-	err := whole.Allocate(width(value))
+	size := jq.Width(value)
+	err := whole.Allocate(size)
 	if err == nil {
-		err = whole.Step(1 + width(value)/64)
+		err = whole.Step(1 + size/64)
 	}
 	var bound *budget.Error
 	if errors.As(err, &bound) {
-		return &Exhausted{"filling in a value exceeds the budget of " + bound.Bound, bound}
+		return &Exhausted{Text: "filling in a value exceeds the budget of " + bound.Bound, Bound: bound}
 	}
 	return nil
 }
@@ -220,7 +203,7 @@ func Text(value any) string {
 // checkExpression reports an expression that does not parse or uses a forbidden function or $secrets where it is not
 // allowed.
 func (f field) checkExpression(text string) {
-	if _, err := parseExpression(expressionBody(text)); err != nil {
+	if _, err := jq.Parse(expressionBody(text)); err != nil {
 		if strings.Count(text, "${") > 1 {
 			err = embeddedExpression(text)
 		}

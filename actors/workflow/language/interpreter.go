@@ -1,7 +1,6 @@
 package language
 
 import (
-	"errors"
 	"maps"
 	"regexp"
 	"slices"
@@ -9,7 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/itchyny/gojq"
+	"github.com/weftmesh/weft/actors/budget"
+	"github.com/weftmesh/weft/actors/jq"
 )
 
 // expressionCache caches the compiled expressions of a definition. Its size is bounded by the definition.
@@ -42,11 +42,10 @@ func (e *expressionCache) pool(text string, names []string) *sync.Pool {
 	return more[key]
 }
 
-// program is a compiled expression with the meter that its guards charge. It serves one evaluation at a time.
+// program is a compiled expression. It serves one evaluation at a time.
 type program struct {
-	code  *gojq.Code
-	meter *meter
-	err   error
+	code *jq.Program
+	err  error
 	// usedVariables are the variables of the code in order; those that the text does not mention are "".
 	usedVariables []string
 	// values are the values of the variables. simple marks an expression that only follows fields of its input or of the
@@ -68,12 +67,7 @@ func (e *expressionCache) run(text string, input any, scope *Scope) (any, error)
 }
 
 func compile(text string, names []string) *program {
-	p := &program{meter: newMeter()}
-	query, err := parseExpression(text)
-	if err != nil {
-		p.err = err
-		return p
-	}
+	p := &program{}
 	all := slices.Concat(Variables, names)
 	variables := make([]string, 0, len(all)+1)
 	for _, name := range all {
@@ -84,9 +78,7 @@ func compile(text string, names []string) *program {
 		p.usedVariables = append(p.usedVariables, name)
 	}
 	p.values = make([]any, len(variables)+1)
-	options := append(p.meter.functions(), gojq.WithVariables(append(variables, "$__now")))
-	p.code, p.err = gojq.Compile(query, options...)
-	if p.err == nil {
+	if p.code, p.err = jq.Compile(text, append(variables, "$__now")); p.err == nil {
 		p.detectPath(text)
 	}
 	return p
@@ -107,7 +99,7 @@ func (p *program) detectPath(text string) {
 }
 
 // followPath follows the fields; false means that the interpreter has to evaluate the expression, to report its error.
-func (p *program) followPath(value any) (any, bool) {
+func (p *program) followPath(value any, whole *budget.Budget) (any, bool) {
 	for _, name := range p.path {
 		switch object := value.(type) {
 		case map[string]any:
@@ -117,21 +109,17 @@ func (p *program) followPath(value any) (any, bool) {
 			return nil, false
 		}
 	}
-	return value, size(value, MaxResult, MaxResultDepth) <= MaxResult
+	size := jq.Size(value, MaxResult, MaxResultDepth)
+	return value, size <= MaxResult && whole.Step(1+len(p.path)+size/256) == nil
 }
 
 func (p *program) run(input any, scope *Scope) (any, error) {
 	if p.simple {
-		if err := scope.Budget.Step(1 + len(p.path)); err != nil {
-			p.meter.whole = scope.Budget
-			defer p.meter.end()
-			return nil, p.meter.exhausted(err)
-		}
 		value := input
 		if p.root != "" {
 			value = scope.value(p.root)
 		}
-		if found, ok := p.followPath(value); ok {
+		if found, ok := p.followPath(value, scope.Budget); ok {
 			return found, nil
 		}
 	}
@@ -142,27 +130,9 @@ func (p *program) run(input any, scope *Scope) (any, error) {
 	}
 	p.values[len(p.usedVariables)] = float64(scope.Now.UnixMilli()) / 1000
 	defer clear(p.values)
-	p.meter.begin(scope.Budget)
-	defer p.meter.end()
-	results := p.code.RunWithContext(p.meter, input, p.values...)
-	result, ok := results.Next()
-	if !ok {
-		return nil, nil
-	}
-	if err, failed := result.(error); failed {
-		return nil, p.explain(err)
-	}
-	if extra, more := results.Next(); more {
-		if err, failed := extra.(error); failed {
-			return nil, p.explain(err)
-		}
-		return nil, ErrMany
-	}
-	if size(result, MaxResult, MaxResultDepth) > MaxResult {
-		return nil, ErrMemory
-	}
-	if err := p.meter.part.Err(); err != nil {
-		return nil, p.meter.exhausted(err)
+	result, ok, err := p.code.Single(scope.Budget, input, p.values)
+	if err != nil || !ok {
+		return nil, err //nolint:wrapcheck // Evaluate names the expression
 	}
 	if !isFinite(result) {
 		return nil, ErrNumber
@@ -171,21 +141,4 @@ func (p *program) run(input any, scope *Scope) (any, error) {
 		result = validText(result)
 	}
 	return result, nil
-}
-
-// maxMessage bounds the message of an expression's error, in bytes.
-const maxMessage = 300
-
-func (p *program) explain(err error) error {
-	var halt *gojq.HaltError
-	if bound := p.meter.part.Err(); bound != nil {
-		return p.meter.exhausted(bound)
-	}
-	if errors.Is(err, ErrMemory) {
-		return ErrMemory
-	}
-	if errors.As(err, &halt) && halt.Value() == nil {
-		return nil
-	}
-	return errors.New(Cut(err.Error(), maxMessage))
 }

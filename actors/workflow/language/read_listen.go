@@ -3,6 +3,8 @@ package language
 import (
 	"regexp"
 	"strings"
+
+	"github.com/weftmesh/weft/actors/jq"
 )
 
 func (r *reader) readListen(task *Task, o *object) {
@@ -87,7 +89,7 @@ func readEventFilter(f field) EventFilter {
 		correlation.need("from")
 		if expect, given := correlation.fields["expect"]; given {
 			text, _ := expect.text()
-			_, err := parseExpression(text)
+			_, err := jq.Parse(text)
 			if !IsExpression(text) && strings.HasPrefix(text, ".") && err == nil {
 				f.reader.warn(expect, "the value must equal this text: to compare it with a field of the input, write ${ "+text+" }")
 			}
