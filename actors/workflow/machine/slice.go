@@ -45,7 +45,7 @@ type meter struct {
 	maxEvent int
 	// steps and bytes are what is left of the slice in this call. charged: a decision that took something has been made in it.
 	steps, bytes int
-	charged        bool
+	charged      bool
 	// budget is that of the present decision. fewerSteps, lessData: the slice leaves less of it than an event may take.
 	budget               budget.Budget
 	fewerSteps, lessData bool
