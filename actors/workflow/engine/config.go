@@ -28,6 +28,18 @@ type Config struct {
 	// MaxQueuedPerUser is how many of them may be one user's, and how many of a user's may wait for their workflows' limits in one
 	// partition; past it, that user's starts are refused with rate_limited.
 	MaxQueuedPerUser int `koanf:"max_queued_per_user"`
+	// MaxConcurrentPerUser and MaxStepsPerUser are how many of MaxConcurrent and MaxSteps may be one user's.
+	MaxConcurrentPerUser int `koanf:"max_concurrent_per_user"`
+	MaxStepsPerUser      int `koanf:"max_steps_per_user"`
+	// MaxSlowPerUser is how many of a user's calls may take long without a step slot, in a process.
+	MaxSlowPerUser int `koanf:"max_slow_per_user"`
+	// MaxActivePerUser is how many executions of a user may not have ended; past it, that user's starts are refused with rate_limited.
+	MaxActivePerUser int `koanf:"max_active_per_user"`
+	// MaxHistory bounds the data in the history of one execution, in bytes; past it, the execution faults.
+	MaxHistory int `koanf:"max_history"`
+	// MaxBytesPerUser bounds the data that the executions of a user in a process's memory hold, MaxBytes that of all users, in bytes.
+	MaxBytesPerUser int `koanf:"max_bytes_per_user"`
+	MaxBytes        int `koanf:"max_bytes"`
 	// CutAfter is how many projected messages a partition's log may have before it is truncated.
 	CutAfter uint64 `koanf:"cut_after"`
 }
@@ -37,7 +49,8 @@ func DefaultConfig() Config {
 	return Config{
 		MaxConcurrent: 100, MaxSteps: 20, StepTimeout: time.Minute, StepRetries: 3, StepRetryDelay: 5 * time.Second,
 		ShortWait: 2 * time.Second, MaxInput: 256 << 10, MaxResult: 256 << 10, MaxQueued: 10_000, MaxQueuedPerUser: 1000,
-		CutAfter: 1000,
+		MaxConcurrentPerUser: 75, MaxStepsPerUser: 15, MaxSlowPerUser: 50, MaxActivePerUser: 10_000, MaxHistory: 32 << 20,
+		MaxBytesPerUser: 32 << 20, MaxBytes: 96 << 20, CutAfter: 1000,
 	}
 }
 
@@ -54,6 +67,13 @@ func (c Config) Check() error {
 		mesh.SettingBetween("workflow.max_result", c.MaxResult, 1, maxValue),
 		mesh.SettingAtLeast("workflow.max_queued", c.MaxQueued, 0),
 		mesh.SettingAtLeast("workflow.max_queued_per_user", c.MaxQueuedPerUser, 1),
+		mesh.SettingBetween("workflow.max_concurrent_per_user", c.MaxConcurrentPerUser, 1, 10_000),
+		mesh.SettingBetween("workflow.max_steps_per_user", c.MaxStepsPerUser, 1, 10_000),
+		mesh.SettingAtLeast("workflow.max_slow_per_user", c.MaxSlowPerUser, 0),
+		mesh.SettingAtLeast("workflow.max_active_per_user", c.MaxActivePerUser, 1),
+		mesh.SettingBetween("workflow.max_history", c.MaxHistory, 1<<20, 1<<30),
+		mesh.SettingAtLeast("workflow.max_bytes_per_user", c.MaxBytesPerUser, 1<<20),
+		mesh.SettingAtLeast("workflow.max_bytes", c.MaxBytes, 1<<20),
 		mesh.SettingAtLeast("workflow.cut_after", c.CutAfter, 1),
 	)
 }

@@ -79,6 +79,13 @@ type Engine struct {
 	projector  *projector
 	feedQueue  *feedQueue
 	activities activityRunner
+	// evaluators bounds the decisions that are made without a partition's lock.
+	evaluators fairSemaphore
+	// alwaysAside: small decisions are made without the lock too, in simulations.
+	alwaysAside bool
+	backlog     backlog
+	held        heldBytes
+	active      activeUsers
 	// executionSlots bounds the executions that the process runs at once.
 	executionSlots fairSemaphore
 	// transitionLimit bounds the events in a message of the log, in bytes.
@@ -107,16 +114,21 @@ func New(ctx context.Context, o Options) (*Engine, error) {
 // newEngine makes an engine without its log, store and bus.
 func newEngine(o Options, transitionLimit int) *Engine {
 	e := &Engine{
-		Options: o, ownership: newOwnership(o.NewID()), executionSlots: fairSemaphore{limit: o.Config.MaxConcurrent}, projector: newProjector(),
+		Options: o, ownership: newOwnership(o.NewID()), projector: newProjector(),
+		executionSlots: fairSemaphore{limit: o.Config.MaxConcurrent, perUser: o.Config.MaxConcurrentPerUser}, evaluators: newEvaluators(),
+		held:      heldBytes{perUser: o.Config.MaxBytesPerUser, total: o.Config.MaxBytes},
 		feedQueue: newFeedQueue(), transitionLimit: transitionLimit, stopping: make(chan struct{}),
 	}
 	e.activities = activityRunner{
-		dispatch: o.Dispatch, slots: fairSemaphore{limit: o.Config.MaxSteps}, timeout: o.Config.StepTimeout,
+		dispatch: o.Dispatch, slots: fairSemaphore{limit: o.Config.MaxSteps, perUser: o.Config.MaxStepsPerUser}, timeout: o.Config.StepTimeout,
 		unblocked: o.AwaitUnblocked, retries: o.Config.StepRetries, retryDelay: o.Config.StepRetryDelay, now: o.Now, stopping: e.stopping,
 		observe: func(result string, took time.Duration) { e.metrics.call(result, took) },
 	}
+	e.active = activeUsers{max: o.Config.MaxActivePerUser, now: o.Now, count: e.openExecutions}
+	e.activities.slow = fairSemaphore{limit: maxSlowCalls, perUser: o.Config.MaxSlowPerUser}
+	e.activities.slots.limitOf = e.activities.stepSlots
 	startObserving()
-	e.metrics = newMetrics(o.Metrics, e.executionSlots.queued, e.blockedExecutions, e.activities.slots.queued)
+	e.metrics = newMetrics(o.Metrics, e)
 	return e
 }
 

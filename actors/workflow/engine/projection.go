@@ -101,6 +101,7 @@ func (e *Engine) projectAll(ctx context.Context) error {
 		errs = append(errs, p.project(ctx))
 	}
 	e.metrics.projection.Observe(time.Since(start).Seconds())
+	e.resumePaused()
 	return errors.Join(errs...)
 }
 
@@ -117,6 +118,8 @@ type projectedExecution struct {
 	ended bool
 	// expired are calls whose approval requests are closed.
 	expired []string
+	// unstorable is set where SQL refuses the execution's data: it gets only that the execution ended with this fault.
+	unstorable *machine.Error
 	// limits is the row that counts it against its limits; nil where it has none.
 	limits *LimitRow
 }
@@ -137,6 +140,10 @@ func (p *partition) project(ctx context.Context) error {
 		return nil
 	}
 	err := p.e.store.project(ctx, batch)
+	if isRefused(err) {
+		p.findUnstorable(ctx, batch)
+		err = p.e.store.project(ctx, batch)
+	}
 	reach(crashProjected)
 	p.onProjected(batch, err)
 	if errors.Is(err, errFenced) {
@@ -156,6 +163,7 @@ func (p *partition) collect() projectionBatch {
 	}
 	batch.executions = make([]projectedExecution, 0, len(p.unprojected))
 	for id, h := range p.unprojected {
+		p.mu.yield()
 		x := projectedExecution{
 			execution: h, row: h.row, events: h.unprojected, revision: h.revision, ended: h.finished, known: h.stored || p.outcomeUnknown,
 		}
@@ -163,10 +171,14 @@ func (p *partition) collect() projectionBatch {
 			row := h.waiter.row(p.number)
 			x.limits = &row
 		}
-		if h.evictable && h.unacked == 0 && len(h.inFlight) == 0 && h.pendingCleanup == 0 {
-			row, err := h.evict()
+		if h.evictable && !h.deciding && h.unacked == 0 && len(h.inFlight) == 0 && h.pendingCleanup == 0 {
+			var row Row
+			var err error
+			if failure := recovered(func() { row, err = h.evict() }); failure != nil {
+				err = failure
+			}
 			if err != nil {
-				p.e.Log.Error("evicting an execution", zap.String("execution_id", id), zap.Error(err))
+				p.quarantine(h, err)
 			} else {
 				x.row, x.evicted = row, true
 			}
@@ -192,11 +204,12 @@ func (p *partition) onProjected(batch projectionBatch, err error) {
 			p.unprojected[x.row.ID] = h
 			continue
 		}
-		for _, event := range x.events {
-			p.unprojectedBytes -= len(event)
-		}
+		p.projectedBytes(x.events)
 		h.stored = true
 		h.dropProjected()
+		if x.unstorable != nil {
+			p.endUnstorable(x)
+		}
 		p.unload(x)
 	}
 	if err == nil && batch.sequence >= p.truncatedBefore+p.e.Config.CutAfter {
@@ -207,7 +220,7 @@ func (p *partition) onProjected(batch projectionBatch, err error) {
 			}
 		}()
 	}
-	if err == nil && p.closed {
+	if p.closed {
 		return
 	}
 	if len(p.unprojected) > 0 {
@@ -215,17 +228,16 @@ func (p *partition) onProjected(batch projectionBatch, err error) {
 	}
 }
 
-// unload removes an execution from memory that SQL has whole: one that has ended or is evicted, or one that is broken and is loaded
-// again to be cancelled.
+// unload removes an execution from memory that SQL has whole: one that has ended or is evicted.
 func (p *partition) unload(x *projectedExecution) {
 	h := x.execution
 	unchanged := h.revision == x.revision && h.unacked == 0 && len(h.unprojected) == 0
-	switch {
-	case x.ended, x.evicted && unchanged && h.evictable:
+	if x.ended || x.evicted && unchanged && h.evictable {
 		for _, w := range h.results {
 			w <- Result{Err: errPartitionMoving} // the waiter asks again, which keeps the execution loaded
 		}
 		h.results = nil
+		p.hold(h, 0)
 		delete(p.executions, x.row.ID)
 		if p.listenerReads > 0 {
 			p.evictedDuringReads[x.row.ID] = x.row.UserID
@@ -233,9 +245,5 @@ func (p *partition) unload(x *projectedExecution) {
 		if due := machine.Moment(x.row.DueAt); x.row.DueAt > 0 && !due.After(p.timersUntil) {
 			evictedTimers{p}.add(x.row.ID, x.row.DueAt) // timers up to then were read before this one was in SQL
 		}
-	case h.broken && unchanged:
-		p.admission.release(h)
-		delete(p.executions, x.row.ID)
-		p.cancelUnwritable(x.row.ID)
 	}
 }

@@ -3,12 +3,14 @@ package engine
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
 
 	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/workflow/language"
 	"github.com/weftmesh/weft/actors/workflow/machine"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -42,7 +44,7 @@ func (p *partition) restore(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		p.executions[row.ID] = h
+		p.executions[row.ID] = h // where it cannot be restored, run quarantines it
 	}
 	err = readLog(ctx, p.e.log, p.number, projected, p.writer.log.last, func(m entry) error {
 		for _, t := range m.Transitions {
@@ -56,8 +58,10 @@ func (p *partition) restore(ctx context.Context) error {
 		return err
 	}
 	for _, h := range p.executions {
-		if err := h.refreshRow(); err != nil {
-			return err
+		if h.unrestorable == nil {
+			if err := h.refreshRow(); err != nil {
+				h.unrestorable = err
+			}
 		}
 		h.findOrphanCandidates()
 		h.pendingCleanup++ // until resolveOrphans is done with it
@@ -96,12 +100,12 @@ func (p *partition) replay(ctx context.Context, t transition) error {
 	}
 	h := p.executions[t.ID]
 	if h == nil && t.Start != nil {
-		def, err := p.e.Definition(ctx, t.Start.WorkflowID, t.Start.Version)
-		if err != nil {
+		def, err := p.e.definition(ctx, *t.Start)
+		if err != nil && !isUnrestorable(err) {
 			return err
 		}
 		h = newExecution(*t.Start, def)
-		h.row.Partition, h.row.Status = p.number, subjects.ExecutionPending
+		h.row.Partition, h.row.Status, h.unrestorable = p.number, subjects.ExecutionPending, err
 		p.executions[t.ID] = h
 	}
 	if h == nil {
@@ -119,24 +123,36 @@ func (p *partition) replay(ctx context.Context, t transition) error {
 		h.suspended = *t.Suspend
 	}
 	events, err := DecodeEvents(t.Events)
-	if err != nil {
-		return err
+	if err == nil && h.unrestorable == nil {
+		if failure := recovered(func() { err = p.apply(h, t, events) }); failure != nil {
+			err = failure
+		}
 	}
-	if h.machine == nil && len(events) > 0 {
+	if err != nil && h.unrestorable == nil {
+		h.unrestorable = fmt.Errorf("replaying execution %s: %w", t.ID, err)
+	}
+	h.enqueued += int64(len(t.Events))
+	p.addUnprojected(h, t.Events, events)
+	return nil
+}
+
+// apply applies the events of a transition of the log.
+func (p *partition) apply(h *execution, t transition, events []machine.Event) (err error) {
+	switch {
+	case t.Quarantine && len(events) == 1:
+		h.replayQuarantine(events[0])
+	case h.quarantined():
+	case h.machine == nil && len(events) > 0:
 		var x *machine.Execution
-		if x, err = machine.Restore(h.def, p.e.Environment(h.def, h.row.UserID), events); err == nil {
+		if x, err = machine.Restore(h.def, p.e.environment(h.def, h.row.UserID), events); err == nil {
 			h.setMachine(x)
 		}
-	} else {
+	default:
 		for i := 0; i < len(events) && err == nil; i++ {
 			err = h.machine.Apply(events[i])
 		}
 	}
-	if err != nil {
-		return fmt.Errorf("replaying execution %s: %w", t.ID, err)
-	}
-	p.addUnprojected(h, t.Events, events)
-	return nil
+	return err
 }
 
 // restoreLimits counts the executions of the partition against their limits.
@@ -161,14 +177,22 @@ func (p *partition) run() {
 	go evictedTimers{p}.run()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.since = p.e.Now()
+	p.since, p.running = p.e.Now(), true
 	restored := fairOrder(slices.Collect(maps.Values(p.executions)))
 	for _, h := range restored {
+		p.mu.yield()
 		switch {
-		case h.machine == nil && p.acquireSlot(h):
-			p.startPending(h)
-		case h.machine != nil && h.unacked == 0: // else the admission of another execution has started it
-			p.advance(h)
+		case p.closed:
+			return
+		case p.executions[h.row.ID] != h || h.deciding || h.unacked > 0: // something has happened to it meanwhile
+		case h.unrestorable != nil:
+			p.quarantine(h, h.unrestorable)
+		case h.isPending():
+			if p.acquireSlot(h) {
+				p.startPending(h)
+			}
+		default:
+			p.guarded(h, func() { p.advance(h) })
 		}
 	}
 	p.e.projector.wake.Notify()
@@ -222,12 +246,16 @@ func (p *partition) reserve(ctx context.Context, id string, do func(h *execution
 			p.mu.Unlock()
 			return nil, errPartitionMoving
 		}
-		if h := p.executions[id]; h != nil {
+		h := p.executions[id]
+		if h != nil && !h.deciding {
 			do(h)
 			p.mu.Unlock()
 			return nil, nil
 		}
 		loading := p.loading[id]
+		if h != nil {
+			loading = h.idle
+		}
 		if loading == nil {
 			loading = make(chan struct{})
 			p.loading[id] = loading
@@ -288,53 +316,79 @@ func (p *partition) load(ctx context.Context, id string) error {
 	}
 	h.waiter = p.admission.limiter.waiters[id]
 	p.executions[id] = h
+	if h.unrestorable != nil && p.running {
+		p.quarantine(h, h.unrestorable)
+	}
 	return nil
 }
 
 // loadFrom makes a loaded execution of its row, by its snapshot or its history.
 func (e *Engine) loadFrom(ctx context.Context, row Row) (*execution, error) {
-	def, err := e.Definition(ctx, row.WorkflowID, row.Version)
-	if err != nil {
+	def, err := e.definition(ctx, row)
+	if err != nil && !isUnrestorable(err) {
 		return nil, err
 	}
 	h := newExecution(row, def)
-	h.stored, h.complete = true, false
+	h.stored, h.complete, h.unrestorable = true, false, err
 	h.suspended = row.Events == 0 && row.Status == subjects.ExecutionSuspended
 	h.row.Evicted, h.row.Snapshot, h.row.DueAt, h.row.Listens = false, "", 0, false
-	var x *machine.Execution
-	switch {
-	case row.Snapshot != "":
-		x, err = machine.RestoreSnapshot(def, e.Environment(def, row.UserID), []byte(row.Snapshot))
-	case row.Events > 0:
-		raw, failed := e.store.history(ctx, row.ID)
-		if failed != nil {
-			return nil, failed
+	if h.unrestorable != nil {
+		return h, nil
+	}
+	var raw []json.RawMessage
+	if row.Snapshot == "" && row.Events > 0 {
+		if raw, err = e.store.history(ctx, row.ID); err != nil {
+			return nil, err
 		}
-		events, failed := DecodeEvents(raw)
-		if failed != nil {
-			return nil, failed
-		}
-		x, err = machine.Restore(def, e.Environment(def, row.UserID), events)
+	}
+	if failure := recovered(func() { err = e.restoreMachine(h, row.Snapshot, raw) }); failure != nil {
+		err = failure
 	}
 	if err != nil {
-		return nil, fmt.Errorf("restoring execution %s: %w", row.ID, err)
-	}
-	if x != nil {
-		h.setMachine(x)
-	}
-	if row.Snapshot != "" {
-		h.restoreExternal()
+		h.unrestorable = fmt.Errorf("restoring execution %s: %w", row.ID, err)
 	}
 	return h, nil
 }
 
-// cancelUnwritable loads an execution again of which a transition could not be written, and cancels it.
-func (p *partition) cancelUnwritable(id string) {
-	p.e.background.Go(func() {
-		p.children.retryUntilDone("cancelling an execution", func(ctx context.Context) error {
-			return p.withExecution(ctx, id, func(h *execution) {
-				p.decide(h, nil, machine.Cancel("an event is larger than a message of the log may be", p.e.Now()))
-			})
-		})
-	})
+// restoreMachine makes an execution's machine of its snapshot, or of its history.
+func (e *Engine) restoreMachine(h *execution, snapshot string, history []json.RawMessage) error {
+	environment := e.environment(h.def, h.row.UserID)
+	switch {
+	case snapshot != "":
+		x, err := machine.RestoreSnapshot(h.def, environment, []byte(snapshot))
+		if err != nil {
+			return err
+		}
+		h.setMachine(x)
+		h.restoreExternal()
+	case len(history) > 0:
+		events, err := DecodeEvents(history)
+		if err != nil {
+			return err
+		}
+		x, err := machine.Restore(h.def, environment, events)
+		if err != nil {
+			return err
+		}
+		h.setMachine(x)
+	}
+	h.heavy = h.heavy || h.machine != nil && h.machine.Bytes() > lightBytes
+	return nil
+}
+
+// unrestorableError is the error of an execution whose definition does not exist any more or cannot be read.
+type unrestorableError struct{ error }
+
+func isUnrestorable(err error) bool {
+	var known unrestorableError
+	return errors.As(err, &known)
+}
+
+// definition is the definition of an execution. An error that another attempt would give again is an unrestorableError.
+func (e *Engine) definition(ctx context.Context, row Row) (*language.Workflow, error) {
+	def, err := e.Definition(ctx, row.WorkflowID, row.Version)
+	if code := subjects.CodeOf(err); err != nil && (code == subjects.CodeNotFound || code == subjects.CodeInvalid) {
+		return &language.Workflow{}, unrestorableError{err}
+	}
+	return def, err
 }

@@ -12,6 +12,9 @@ func (d *decider) stepFork(run *Run, task *language.Task, now time.Time) (Event,
 	if run.Cursor < len(branches) {
 		return d.startChild(run, run.Cursor, branches[run.Cursor], run.Input, now), true
 	}
+	if slot, again := d.branchToRepeat(run, task); again {
+		return d.startChild(run, slot, branches[slot], run.Input, now), true
+	}
 	if len(run.Results) < len(branches) {
 		return Event{}, false
 	}
@@ -20,6 +23,25 @@ func (d *decider) stepFork(run *Run, task *language.Task, now time.Time) (Event,
 		outputs[slot] = run.Results[strconv.Itoa(slot)]
 	}
 	return d.complete(run, outputs), true
+}
+
+// branchToRepeat is a branch that has to run again while later ones are kept, after RetryFrom.
+func (d *decider) branchToRepeat(run *Run, task *language.Task) (slot int, again bool) {
+	if task.Fork.Compete || int(run.children)+len(run.Results) >= len(task.Fork.Branches) {
+		return 0, false
+	}
+	open := map[int]bool{}
+	for _, child := range d.state.Runs {
+		if child.Parent == run.ID && child.ID != 0 {
+			open[child.Slot] = true
+		}
+	}
+	for slot := range task.Fork.Branches {
+		if _, ended := run.Results[strconv.Itoa(slot)]; !ended && !open[slot] {
+			return slot, true
+		}
+	}
+	return 0, false
 }
 
 // stepFor starts the next iteration once the tasks of the current one have ended. The output of an iteration is the

@@ -95,7 +95,7 @@ func (r *reducer) applyTaskStarted(parent *Run, event *Event) {
 		Attempt: event.Attempt, Phase: PhaseStarted, StartedAt: event.At, Input: parent.Data, Fault: event.Error, OwnFault: event.Error != nil, Index: -1}
 	if runsBranches(parent, r.def.Task(parent.Task)) {
 		child.Input = parent.Input
-		parent.Cursor = event.Slot + 1
+		parent.Cursor = max(parent.Cursor, event.Slot+1)
 	}
 	if isExtendedSlot(r.def.Task(parent.Task), event.Slot) {
 		child.Input = parent.Input
