@@ -66,18 +66,18 @@ func (w *webhooks) process(ctx context.Context, r subjects.ReceiveWebhookRequest
 		return none, deliveryMalformed, err
 	}
 	if reply, err := w.handshake(ctx, d, false); err != nil || reply != nil {
-		return orEmpty(reply), deliveryHandshake, err
+		return orEmpty(reply), budgetResult(err, deliveryHandshake), err
 	}
 	verified, result, err := w.verify(ctx, d)
 	if err != nil {
 		return none, result, err
 	}
 	if reply, err := w.handshake(ctx, d, true); err != nil || reply != nil {
-		return orEmpty(reply), deliveryHandshake, err
+		return orEmpty(reply), budgetResult(err, deliveryHandshake), err
 	}
 	events, err := d.webhook.Events(d.request)
 	if err != nil {
-		return none, deliveryMalformed, &subjects.Error{Code: subjects.CodeInvalid, Detail: "the delivery is malformed", Cause: err}
+		return none, budgetResult(err, deliveryMalformed), refusal(err, "the delivery is malformed")
 	}
 	published, err := w.publish(ctx, d, verified, events)
 	if err != nil {
@@ -179,7 +179,7 @@ func (w *webhooks) verify(ctx context.Context, d delivery) (webhook.Verified, st
 func (w *webhooks) handshake(ctx context.Context, d delivery, verified bool) (*subjects.Document, error) {
 	reply, err := d.webhook.Handshake(d.request, verified, d.secrets)
 	if err != nil {
-		return nil, &subjects.Error{Code: subjects.CodeInvalid, Detail: "the handshake is malformed", Cause: err}
+		return nil, refusal(err, "the handshake is malformed")
 	}
 	if reply == nil {
 		return nil, nil //nolint:nilnil // nil means that there is no handshake

@@ -332,7 +332,7 @@ func multiplied(m *meter, _ any, args []any) error {
 	if isText {
 		times, _ := asFloat(count)
 		size := times * float64(len(text))
-		if size > MaxResult {
+		if size > float64(m.limits.Result) {
 			return ErrMemory
 		}
 		return m.take(int(max(size, 0))/bytesPerStep, int(max(size, 0)))

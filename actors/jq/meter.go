@@ -8,13 +8,19 @@ import (
 	"github.com/weftmesh/weft/actors/pattern"
 )
 
-// limits are the bounds of one evaluation.
-var limits = budget.Limits{Steps: MaxSteps, Bytes: MaxAllocation, Time: MaxTime}
+// Limits are the bounds of one evaluation: of its budget, and of the size in bytes and the depth of its result.
+type Limits struct {
+	budget.Limits
+	Result, Depth int
+}
+
+var limits = Limits{budget.Limits{Steps: MaxSteps, Bytes: MaxAllocation, Time: MaxTime}, MaxResult, MaxResultDepth}
 
 // meter is the budget of one evaluation. The interpreter calls Done for each instruction; the functions that it calls take more.
 type meter struct {
 	context.Context
-	part budget.Budget
+	limits Limits
+	part   budget.Budget
 	// whole is the budget that the evaluation is a part of, while it runs; nil if there is none.
 	whole *budget.Budget
 	// patterns are the regular expressions of the evaluations, with their flags.
@@ -24,7 +30,7 @@ type meter struct {
 // begin starts an evaluation within a budget, which may be nil; end charges that budget and lets go of it.
 func (m *meter) begin(whole *budget.Budget) {
 	m.whole = whole
-	whole.Begin(&m.part, limits)
+	whole.Begin(&m.part, m.limits.Limits)
 }
 
 func (m *meter) end() {

@@ -15,8 +15,6 @@ import (
 type Program struct {
 	code  *gojq.Code
 	meter *meter
-	// values are the values of the variables, while it runs.
-	values []any
 }
 
 // Compile compiles an expression that may use variables, which are given with $. The last of them is $__now, the result of the function
@@ -27,7 +25,7 @@ func Compile(text string, variables []string) (*Program, error) {
 		return nil, err
 	}
 	query.FuncDefs = append(definitions(called), query.FuncDefs...)
-	m := &meter{Context: context.Background()}
+	m := &meter{Context: context.Background(), limits: limits}
 	own := []gojq.CompilerOption{
 		gojq.WithFunction("__iterate", 0, 0, m.iterate), gojq.WithFunction("__variables", 1, 1, m.variables), gojq.WithVariables(variables),
 	}
@@ -40,6 +38,9 @@ func Compile(text string, variables []string) (*Program, error) {
 	}
 	return &Program{code: code, meter: m}, nil
 }
+
+// Limit gives the program other bounds than those of the constants.
+func (p *Program) Limit(l Limits) { p.meter.limits = l }
 
 // iterate takes the list of the items that an iteration makes before its first item.
 func (m *meter) iterate(input any, _ []any) any {
@@ -110,7 +111,7 @@ func (p *Program) next(results gojq.Iter) (any, bool, error) {
 
 // bound returns a result, or an error for one that is too large or that the budget did not reach for.
 func (p *Program) bound(result any) (any, bool, error) {
-	if Size(result, MaxResult, MaxResultDepth) > MaxResult {
+	if most := p.meter.limits.Result; Size(result, most, p.meter.limits.Depth) > most {
 		return nil, false, ErrMemory
 	}
 	if err := p.meter.part.Err(); err != nil {

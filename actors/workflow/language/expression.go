@@ -203,6 +203,9 @@ func Text(value any) string {
 // checkExpression reports an expression that does not parse or uses a forbidden function or $secrets where it is not
 // allowed.
 func (f field) checkExpression(text string) {
+	if !f.reader.countExpression(f, text) {
+		return
+	}
 	if _, err := jq.Parse(expressionBody(text)); err != nil {
 		if strings.Count(text, "${") > 1 {
 			err = embeddedExpression(text)
@@ -220,6 +223,19 @@ func (f field) checkExpression(text string) {
 		}
 	}
 	f.reader.expressions = append(f.reader.expressions, locatedExpression{f, text})
+}
+
+// countExpression reports an expression that is one too many, and no more after it.
+func (r *reader) countExpression(f field, text string) bool {
+	before := r.expressionText
+	if r.expressionText += len(text); r.expressionText <= MaxExpressionText && len(r.expressions) < MaxExpressions {
+		return true
+	}
+	if before <= MaxExpressionText {
+		f.fault(CodeTooLarge, fmt.Sprintf("the definition has more than %d expressions, or more than %d bytes of them", MaxExpressions, MaxExpressionText))
+		r.expressionText = MaxExpressionText + 1
+	}
+	return false
 }
 
 // checkBare checks an expression that may be written without `${ }`. One with it is left to checkTemplate.

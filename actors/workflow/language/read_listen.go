@@ -1,10 +1,10 @@
 package language
 
 import (
-	"regexp"
 	"strings"
 
 	"github.com/weftmesh/weft/actors/jq"
+	"github.com/weftmesh/weft/actors/pattern"
 )
 
 func (r *reader) readListen(task *Task, o *object) {
@@ -111,7 +111,7 @@ func (f field) checkPatterns() {
 		if !isText || IsExpression(text) || IsLiteral(text) {
 			continue
 		}
-		if _, err := regexp.Compile("^(?:" + text + ")$"); err != nil {
+		if _, err := pattern.Compile(wholePattern(text)); err != nil {
 			o.fields[key].fault(CodeValue, "the text has special characters and is not a regular expression (RE2)")
 		}
 	}

@@ -20,6 +20,8 @@ type reader struct {
 	// expressions are the expressions of the definition, variables the names that its tasks define.
 	expressions []locatedExpression
 	variables   []string
+	// expressionText is the length of their texts together, schemaObjects how many objects the schemas have.
+	expressionText, schemaObjects int
 	// functions are the names of use.functions. secretsAllowed counts the enclosing parts in which $secrets may be used.
 	functions      []string
 	secretsAllowed int

@@ -5,7 +5,6 @@ import (
 	"math"
 	"time"
 
-	"github.com/weftmesh/weft/actors/pattern"
 	"github.com/weftmesh/weft/actors/workflow/language"
 )
 
@@ -40,7 +39,6 @@ type Execution struct {
 	sizedAt     uint64
 	sizeSettled bool
 
-	patterns pattern.Cache
 	secrets  secretReader
 	eval     evaluator
 	calls    callBuilder
@@ -59,7 +57,7 @@ func newExecution(def *language.Workflow, env Environment) *Execution {
 	}
 	x.eval = evaluator{def: def, state: &x.state, secrets: &x.secrets, runtime: env.Runtime, meter: &x.meter}
 	x.calls = callBuilder{def: def, state: &x.state, eval: &x.eval, secrets: &x.secrets}
-	x.consumer = eventConsumer{def: def, state: &x.state, eval: &x.eval, matcher: eventMatcher{def, &x.patterns}}
+	x.consumer = eventConsumer{def: def, state: &x.state, eval: &x.eval, matcher: eventMatcher{def}}
 	x.decider = decider{def: def, state: &x.state, eval: &x.eval, calls: &x.calls, consumer: &x.consumer, meter: &x.meter}
 	x.reducer = reducer{def: def, state: &x.state}
 	return x

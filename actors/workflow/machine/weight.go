@@ -125,6 +125,10 @@ func (s *scale) addInteger(value int) {
 func (s *scale) addNumber(value any) {
 	switch value := value.(type) {
 	case float64:
+		if value == 0 { // the log does not keep the sign of a zero
+			s.weight++
+			return
+		}
 		if !math.IsNaN(value) && !math.IsInf(value, 0) {
 			s.weight += len(language.Append(s.number[:0], value))
 			return
