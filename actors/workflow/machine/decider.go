@@ -28,30 +28,29 @@ const (
 	nothingToDecide
 )
 
-// next is the next event of a running execution, with its weight: that of the first open run that can advance.
-func (d *decider) next(now time.Time) (Event, int, decision) {
+// next sets event to the next event of a running execution, that of the first open run that can advance, and returns its weight.
+func (d *decider) next(event *Event, now time.Time) (weight int, is decision) {
 	if d.state.Status != Running {
-		return Event{}, 0, nothingToDecide
+		return 0, nothingToDecide
 	}
 	for _, run := range d.state.Runs {
 		if run.waits {
 			continue
 		}
 		if !d.meter.open() {
-			return Event{}, 0, decisionDropped
+			return 0, decisionDropped
 		}
-		event, ok := d.step(run, now)
-		weight := 0
-		if ok {
-			event, weight = d.checked(event, run)
+		var ok bool
+		if *event, ok = d.step(run, now); ok {
+			weight = d.check(event, run)
 		}
 		if d.meter.cut() {
 			run.call = nil
-			return Event{}, 0, decisionDropped
+			return 0, decisionDropped
 		}
 		if failure := d.meter.fault(); failure != nil {
-			event, ok = d.exceeds(event, run, failure), true
-			weight = event.weigh(MaxEventBytes).weight
+			d.exceed(event, run, failure)
+			ok, weight = true, event.weigh(MaxEventBytes).weight
 		}
 		d.meter.close()
 		if !ok {
@@ -59,11 +58,11 @@ func (d *decider) next(now time.Time) (Event, int, decision) {
 			continue
 		}
 		if event.Type == ExecutionFaulted && d.state.mustCompensate() {
-			event = Event{Type: CompensationStarted, Error: event.Error}
+			*event = Event{Type: CompensationStarted, Error: event.Error}
 		}
-		return event, weight, decisionMade
+		return weight, decisionMade
 	}
-	return Event{}, 0, nothingToDecide
+	return 0, nothingToDecide
 }
 
 // step is the next event of one run, if it can advance. A run with open children waits for them, except for a fork that

@@ -1,25 +1,25 @@
 package machine
 
-// checked is an event that a run has decided, with its weight. It is replaced by a fault where the log cannot hold its data.
-func (d *decider) checked(event Event, run *Run) (Event, int) {
+// check charges an event that a run has decided, and returns its weight. It replaces it by a fault where the log cannot hold its data.
+func (d *decider) check(event *Event, run *Run) int {
 	size := event.weigh(MaxEventBytes)
 	if failure := d.meter.refusal(&size, "the data"); failure != nil {
-		event = d.exceeds(event, run, failure)
+		d.exceed(event, run, failure)
 		size = event.weigh(MaxEventBytes)
 	}
 	d.meter.walk(size.weight)
-	return event, size.weight
+	return size.weight
 }
 
-// exceeds replaces an event that exceeds a bound by a fault of its task.
-func (d *decider) exceeds(event Event, run *Run, failure *Error) Event {
+// exceed replaces an event that exceeds a bound by a fault of its task.
+func (d *decider) exceed(event *Event, run *Run, failure *Error) {
 	run.call = nil
 	if event.Type == TaskStarted {
 		event.Input, event.Data = Value{}, Value{}
 		event.Error = d.eval.workflowError(failure, event.Task)
-		return event
+		return
 	}
-	return d.fault(run, failure)
+	*event = d.fault(run, failure)
 }
 
 // buildCalls builds the calls that are outstanding and not built yet. It returns false where the slice does not suffice.

@@ -87,7 +87,7 @@ func StartWithin(s Slice, def *language.Workflow, id string, input any, now time
 	}
 	x.meter.close()
 	x.transition = make([]Event, 0, 8) // enough for a definition that begins with a call
-	x.emit(started, weight, now)
+	x.emit(&started, weight, now)
 	x.decide(now)
 	return x, x.takeTransition()
 }
@@ -196,17 +196,17 @@ func (x *Execution) Status() Status {
 
 // emit numbers an event of a weight, applies it and adds it to the current transition. An event that would exceed a bound of the
 // execution's life is replaced by the end of the execution.
-func (x *Execution) emit(event Event, weight int, now time.Time) {
-	event, weight = x.bounded(event, weight)
+func (x *Execution) emit(event *Event, weight int, now time.Time) {
+	weight = x.bound(event, weight)
 	event.Version, event.Sequence, event.At = EventVersion, x.state.Sequence+1, now
 	event.Steps = x.meter.recordable()
 	if x.transition == nil {
 		x.transition = make([]Event, 0, 4) // the usual number between two calls
 	}
-	if err := x.applyDecided(&event, weight); err != nil {
+	if err := x.applyDecided(event, weight); err != nil {
 		panic("machine: " + err.Error()) // a decided event always applies; a failure is a bug of this package
 	}
-	x.transition = append(x.transition, event)
+	x.transition = append(x.transition, *event)
 }
 
 func (x *Execution) takeTransition() []Event {
@@ -230,10 +230,11 @@ func (x *Execution) Apply(event Event) (err error) {
 // decide emits events and builds calls until nothing is left, the slice is spent, or the transition is full.
 func (x *Execution) decide(now time.Time) {
 	x.settled = false
+	var event Event
 	for len(x.transition) < MaxTransition {
-		switch event, weight, is := x.decider.next(now); is {
+		switch weight, is := x.decider.next(&event, now); is {
 		case decisionMade:
-			x.emit(event, weight, now)
+			x.emit(&event, weight, now)
 		case decisionDropped:
 			return
 		case nothingToDecide:

@@ -49,6 +49,9 @@ type meter struct {
 	// budget is that of the present decision. fewerSteps, lessData: the slice leaves less of it than an event may take.
 	budget               budget.Budget
 	fewerSteps, lessData bool
+	// limits are those of the budget. unused: the last decision took nothing of it, so that the next one can have it.
+	limits budget.Limits
+	unused bool
 	// taken are the steps of the decisions since the last event.
 	taken int
 }
@@ -71,7 +74,11 @@ func (m *meter) open() bool {
 			return false
 		}
 	}
-	(*budget.Budget)(nil).Begin(&m.budget, limits)
+	if limits != m.limits || !m.unused {
+		(*budget.Budget)(nil).Begin(&m.budget, limits)
+		m.limits = limits
+	}
+	m.unused = false // until close
 	return true
 }
 
@@ -85,7 +92,8 @@ func (m *meter) cut() bool {
 func (m *meter) close() {
 	bytes := m.budget.Bytes()
 	steps := m.budget.Steps() + bytes/stepBytes
-	m.steps, m.bytes, m.charged = m.steps-steps, m.bytes-bytes, m.charged || steps+bytes > 0
+	m.unused = steps+bytes == 0
+	m.steps, m.bytes, m.charged = m.steps-steps, m.bytes-bytes, m.charged || !m.unused
 	m.taken += steps
 }
 

@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/big"
 	"reflect"
+	"strconv"
 	"unicode/utf8"
 	"unsafe"
 
@@ -30,7 +31,6 @@ type scale struct {
 	refused string
 	// invalid: a text is not UTF-8.
 	invalid bool
-	number  [32]byte
 }
 
 const nullWeight = len("null")
@@ -125,12 +125,8 @@ func (s *scale) addInteger(value int) {
 func (s *scale) addNumber(value any) {
 	switch value := value.(type) {
 	case float64:
-		if value == 0 { // the log does not keep the sign of a zero
-			s.weight++
-			return
-		}
 		if !math.IsNaN(value) && !math.IsInf(value, 0) {
-			s.weight += len(language.Append(s.number[:0], value))
+			s.weight += floatWeight(value)
 			return
 		}
 	case json.Number:
@@ -144,6 +140,24 @@ func (s *scale) addNumber(value any) {
 		return
 	}
 	s.weight += nullWeight
+}
+
+// floatWeight is the length of a number as ECMAScript writes it. The log does not keep the sign of a zero.
+func floatWeight(value float64) int {
+	size, format := math.Abs(value), byte('f')
+	switch {
+	case size == 0:
+		return 1
+	case size < 1e-6 || size >= 1e21:
+		format = 'e'
+	}
+	var buffer [32]byte
+	out := strconv.AppendFloat(buffer[:0], value, format, -1, 64)
+	length := len(out)
+	if format == 'e' && length >= 4 && string(out[length-4:length-1]) == "e-0" {
+		length--
+	}
+	return length
 }
 
 func (s *scale) tooDeep(depth int) bool {
