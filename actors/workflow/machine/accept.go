@@ -41,7 +41,7 @@ func (x *Execution) record(outcome Outcome) bool {
 	}
 	x.meter.close()
 	if ok {
-		x.emit(&event, event.weigh(MaxEventBytes).weight, outcome.at)
+		x.emit(&event, x.meter.weigh(&event), outcome.at)
 	}
 	for i := range events {
 		if !x.state.Status.Ended() && x.state.run(events[i].Run) != nil { // not by an earlier one

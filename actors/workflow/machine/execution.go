@@ -108,8 +108,11 @@ func (x *Execution) started(id string, input any, now time.Time) (Event, int) {
 	if !x.meter.walk(size.weight) {
 		return refuse(x.meter.fault())
 	}
-	input = language.Normalize(input)
-	started.Input = ValueOf(input)
+	if size.unusual || size.invalid {
+		input = language.Normalize(rewrite(input, validText, func(number any) any { return number }))
+		started.Input = ValueOf(input)
+		size = started.weigh(MaxEventBytes)
+	}
 	// Expressions read $workflow before the event that sets the state is applied.
 	x.state = State{Execution: id, Input: ValueOf(input), StartedAt: now}
 	data, err := x.eval.workflowInput(input, now)
@@ -124,6 +127,9 @@ func (x *Execution) started(id string, input any, now time.Time) (Event, int) {
 		}
 	}
 	x.state = State{}
+	if !started.Data.Set && started.Error == nil {
+		return started, size.weight
+	}
 	size = started.weigh(MaxEventBytes)
 	failure := x.meter.refusal(&size, "the input")
 	if failure == nil && !x.meter.walk(size.weight) {

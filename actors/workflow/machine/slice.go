@@ -52,12 +52,17 @@ type meter struct {
 	// limits are those of the budget. unused: the last decision took nothing of it, so that the next one can have it.
 	limits budget.Limits
 	unused bool
+	// admitted is the last value that admit returned as it was, admittedWeight its weight.
+	admitted       any
+	admittedWeight int
 	// taken are the steps of the decisions since the last event.
 	taken int
 }
 
 // begin begins a call.
-func (m *meter) begin() { m.steps, m.bytes, m.charged = m.slice.Steps, m.slice.Bytes, false }
+func (m *meter) begin() {
+	m.steps, m.bytes, m.charged, m.admitted = m.slice.Steps, m.slice.Bytes, false, nil
+}
 
 // open begins a decision. It returns false if the slice is spent.
 func (m *meter) open() bool {
@@ -126,10 +131,24 @@ func (m *meter) admit(value any, what string) (any, *Error) {
 	if !m.walk(size.weight) {
 		return nil, m.fault()
 	}
-	if size.invalid {
+	if size.invalid || size.unusual {
 		value = rewrite(value, validText, func(number any) any { return number })
+		return language.Normalize(value), nil
 	}
-	return language.Normalize(value), nil
+	m.admitted, m.admittedWeight = value, size.weight
+	return value, nil
+}
+
+// weigh is the weight of an event that records an outcome.
+func (m *meter) weigh(event *Event) int {
+	output := event.Output
+	if !output.Set || m.admitted == nil || !same(output.V, m.admitted) {
+		return event.weigh(MaxEventBytes).weight
+	}
+	event.Output = Value{}
+	weight := event.weigh(MaxEventBytes).weight + m.admittedWeight
+	event.Output = output
+	return weight
 }
 
 // stepBytes is how many bytes that are produced, copied or walked over count as one step of a slice and of an execution's life.

@@ -29,8 +29,8 @@ type scale struct {
 	weight, bound int
 	// refused is why the log cannot hold a value; empty where it can.
 	refused string
-	// invalid: a text is not UTF-8.
-	invalid bool
+	// invalid: a text is not UTF-8. unusual: a number has a form that language.Normalize may change.
+	invalid, unusual bool
 }
 
 const nullWeight = len("null")
@@ -130,6 +130,7 @@ func (s *scale) addNumber(value any) {
 			return
 		}
 	case json.Number:
+		s.unusual = true
 		s.weight += len(value)
 		return
 	case *big.Int:
@@ -139,6 +140,7 @@ func (s *scale) addNumber(value any) {
 		}
 		return
 	}
+	s.unusual = true
 	s.weight += nullWeight
 }
 
