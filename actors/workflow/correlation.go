@@ -77,11 +77,11 @@ func correlationExecution(workflowID, id string) string {
 // transaction for events that none does.
 func mayConsume(def *language.Workflow, event cloudEvent, now time.Time) bool {
 	var empty machine.EventCorrelation
-	if taken, _, _ := empty.Add(def, event, now); taken {
+	if taken, _, _ := empty.Add(def, event, now, machine.MatchingBudget()); taken {
 		return true
 	}
 	started := machine.EventCorrelation{Messages: []machine.Value{{}}, MatchedFilters: []int{-1}}
-	taken, _, _ := started.Add(def, event, now)
+	taken, _, _ := started.Add(def, event, now, machine.MatchingBudget())
 	return taken
 }
 
@@ -182,13 +182,14 @@ func (u correlationUpdate) abandon(ctx context.Context, row correlationRow) erro
 // offer gives the event to correlations in turn until one stores it. Each of them that it completes without being stored is
 // completed.
 func (u correlationUpdate) offer(ctx context.Context, rows []correlationRow) (taken bool, complete []string, err error) {
+	matching := machine.MatchingBudget()
 	for _, row := range rows {
 		state, err := row.state()
 		if err != nil {
 			return false, nil, err
 		}
 		before := len(state.Messages)
-		takes, completes, failed := state.Add(u.def, u.event, u.Now())
+		takes, completes, failed := state.Add(u.def, u.event, u.Now(), matching)
 		if !takes {
 			continue
 		}
@@ -213,7 +214,7 @@ func (u correlationUpdate) offer(ctx context.Context, rows []correlationRow) (ta
 		if row.Complete {
 			complete = append(complete, row.ID)
 		}
-		if len(state.Messages) > before {
+		if len(state.Messages) > before || matching.Err() != nil {
 			break
 		}
 	}

@@ -173,6 +173,9 @@ func copying(whole *budget.Budget, value any) error {
 	if err == nil {
 		err = whole.Step(1 + size/64)
 	}
+	if err == nil {
+		return nil
+	}
 	var bound *budget.Error
 	if errors.As(err, &bound) {
 		return &Exhausted{Text: "filling in a value exceeds the budget of " + bound.Bound, Bound: bound}

@@ -41,16 +41,16 @@ func (x *Execution) record(outcome Outcome) bool {
 	}
 	x.meter.close()
 	if ok {
-		x.emit(event, event.weigh(MaxEventBytes).weight, outcome.at)
+		x.emit(&event, x.meter.weigh(&event), outcome.at)
 	}
 	for i := range events {
 		if !x.state.Status.Ended() && x.state.run(events[i].Run) != nil { // not by an earlier one
-			x.emit(events[i], events[i].weigh(MaxEventBytes).weight, outcome.at)
+			x.emit(&events[i], events[i].weigh(MaxEventBytes).weight, outcome.at)
 		}
 	}
 	if len(x.transition) == 0 && x.overdrawn() {
-		end, weight := x.end(tooManySteps)
-		x.emit(end, weight, outcome.at)
+		weight := x.end(&event, tooManySteps)
+		x.emit(&event, weight, outcome.at)
 	}
 	return true
 }

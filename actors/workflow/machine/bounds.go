@@ -28,12 +28,12 @@ func (m *meter) recordable() int {
 	return steps
 }
 
-// bounded is an event, or the end of the execution in its place where it would exceed a bound of the execution's life.
-func (x *Execution) bounded(event Event, weight int) (Event, int) {
+// bound replaces an event that would exceed a bound of the execution's life by the end of the execution. It returns the event's weight.
+func (x *Execution) bound(event *Event, weight int) int {
 	s := &x.state
 	switch event.Type {
 	case ExecutionStarted, ExecutionFaulted, ExecutionCancelled:
-		return event, weight
+		return weight
 	}
 	history, steps := x.maxHistory, MaxLifeSteps
 	if s.Ending != nil || event.Type == CompensationStarted {
@@ -41,22 +41,22 @@ func (x *Execution) bounded(event Event, weight int) (Event, int) {
 	}
 	switch {
 	case s.Bytes+weight > history:
-		return x.end(fmt.Sprintf("the execution's history exceeds %d bytes", x.maxHistory))
+		return x.end(event, fmt.Sprintf("the execution's history exceeds %d bytes", x.maxHistory))
 	case s.Steps+x.meter.taken > steps:
-		return x.end(tooManySteps)
+		return x.end(event, tooManySteps)
 	}
-	return event, weight
+	return weight
 }
 
 var tooManySteps = fmt.Sprintf("the execution's evaluations take more than %d steps", MaxLifeSteps)
 
-// end is the event that ends the execution for a bound of its life, with its weight.
-func (x *Execution) end(detail string) (Event, int) {
-	end := Event{Type: ExecutionFaulted, Error: NewError(TypeRuntime, detail)}
+// end sets event to the end of the execution for a bound of its life, and returns its weight.
+func (x *Execution) end(event *Event, detail string) int {
+	*event = Event{Type: ExecutionFaulted, Error: NewError(TypeRuntime, detail)}
 	if x.state.mustCompensate() {
-		end.Type = CompensationStarted
+		event.Type = CompensationStarted
 	}
-	return end, end.weigh(MaxEventBytes).weight
+	return event.weigh(MaxEventBytes).weight
 }
 
 // overdrawn reports whether evaluations that led to no event have exceeded the steps of the execution's life.

@@ -1,8 +1,10 @@
 package machine
 
 import (
+	"encoding/json"
 	"fmt"
 	"math"
+	"math/big"
 	"slices"
 	"strings"
 	"testing"
@@ -283,4 +285,58 @@ func TestUntilSeesTheContext(t *testing.T) {
 	if d.finish(x); x.Status() != Completed {
 		t.Errorf("status %s", x.Status())
 	}
+}
+
+// TestEventsHoldABoundedAmount: a task whose event the log could not hold faults, and its fault can be caught.
+func TestEventsHoldABoundedAmount(t *testing.T) {
+	t.Parallel()
+	for name, task := range map[string]string{
+		"the data":               `{b: {set: {x: '${ "a" * 20000 }'}}}`,
+		"the output of the call": `{b: {call: f.g}}`,
+		"the results of a fork":  `{b: {fork: {branches: [{c: {set: {x: '${ "a" * 6000 }'}}}, {d: {set: {x: '${ "a" * 6000 }'}}}]}}}`,
+		"a transformed input":    `{b: {input: {from: '"a" * 20000'}, set: {x: 1}}}`,
+	} {
+		d := newDriver(t, head+`do: [{a: {try: [`+task+`], catch: {as: e, do: [{c: {set: {detail: '${ $e.detail }'}}}]}}}]`)
+		d.env.MaxEvent = 10_000
+		d.reply = func(*Call) (any, *Error) { return strings.Repeat("\x00", 2_000), nil }
+		if got := result(d.run(nil)); !strings.Contains(got, "has more than 10000 bytes, which one event of the log can hold") {
+			t.Errorf("%s: %s", name, got)
+		}
+		for i := range d.log {
+			if encoded := d.log[i].AppendJSON(nil); len(encoded) > 11_000 {
+				t.Errorf("%s: an event of %d bytes", name, len(encoded))
+			}
+		}
+	}
+}
+
+// TestWeightsAreSizesOfEncodings: the weight of a value is the size of its encoding, before and after it was in the log.
+func TestWeightsAreSizesOfEncodings(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(r *rapid.T) {
+		list := []any{drawValue(r, 3)}
+		for range rapid.IntRange(0, 4).Draw(r, "more") {
+			switch rapid.IntRange(0, 4).Draw(r, "kind") {
+			case 0:
+				list = append(list, rapid.Float64().Draw(r, "float")+0) // no negative zero
+			case 1:
+				list = append(list, float64(rapid.Int().Draw(r, "whole float")))
+			case 2:
+				list = append(list, new(big.Int).Exp(big.NewInt(rapid.Int64().Draw(r, "base")), big.NewInt(rapid.Int64Range(0, 20).Draw(r, "power")), nil))
+			case 3:
+				list = append(list, string(rapid.SliceOfN(rapid.Byte(), 0, 20).Draw(r, "bytes")))
+			default:
+				list = append(list, json.Number("1234567890123456.789"), "\u2028\u2029\x00\"\\/<>")
+			}
+		}
+		value := rewrite(list, validText, func(number any) any { return number })
+		encoded := language.Canonical(value)
+		decoded, err := language.Decode(encoded)
+		if err != nil {
+			r.Fatal(err)
+		}
+		if before, after := weightOf(value), weightOf(decoded); before != len(encoded) || after != before {
+			r.Fatalf("weights %d and %d, want %d: %s", before, after, len(encoded), encoded)
+		}
+	})
 }

@@ -2,7 +2,6 @@ package machine
 
 import (
 	"cmp"
-	"fmt"
 	"strings"
 	"time"
 
@@ -18,31 +17,6 @@ type callBuilder struct {
 	secrets *secretReader
 	// size is the weight of the data of the call that was built last.
 	size int
-}
-
-// Bounds of what the calls that are open at the same time hold, in bytes.
-const (
-	// MaxOpenCalls bounds the data of all of them. A task with a call that exceeds it faults with an error of TypeRuntime.
-	MaxOpenCalls = 32 << 20
-	// largeCall is from what size on a call counts.
-	largeCall = 32 << 10
-)
-
-// admit is the error of a call for which the open calls leave no room; nil for any other.
-func (b *callBuilder) admit() error {
-	if b.size < largeCall {
-		return nil
-	}
-	total := b.size
-	for _, run := range b.state.Runs {
-		if run.awaitsCall() {
-			total += run.CallSize
-		}
-	}
-	if total > MaxOpenCalls {
-		return NewError(TypeRuntime, fmt.Sprintf("the calls that are being made have more than %d bytes of data", MaxOpenCalls))
-	}
-	return nil
 }
 
 // identity is the call of a run without what has to be evaluated for it.
@@ -114,30 +88,6 @@ func (b *callBuilder) evaluate(run *Run, task *language.Task) (*Call, error) {
 	b.secrets.denied, b.secrets.building = nil, task.Kind == language.KindCall
 	defer func() { b.secrets.building = false }()
 	return b.build(run)
-}
-
-// charge charges the present decision with the data of a call, which is encoded and sent.
-func (b *callBuilder) charge(call *Call) error {
-	size := scale{bound: MaxEventBytes}
-	size.add(call.Arguments, 0)
-	size.add(call.Message, 0)
-	if call.Workflow != nil {
-		size.add(call.Workflow.Input, 0)
-	}
-	if call.HTTP != nil {
-		size.weight += len(call.HTTP.URL) + len(call.HTTP.Body)
-	}
-	if call.OpenAPI != nil {
-		size.add(call.OpenAPI.Parameters, 0)
-	}
-	if size.deep {
-		return errDepth("the data of the call")
-	}
-	b.size = size.weight
-	if !b.eval.meter.walk(size.weight) {
-		return b.eval.meter.fault()
-	}
-	return nil
 }
 
 func (b *callBuilder) build(run *Run) (*Call, error) {

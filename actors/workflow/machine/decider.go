@@ -28,30 +28,29 @@ const (
 	nothingToDecide
 )
 
-// next is the next event of a running execution, with its weight: that of the first open run that can advance.
-func (d *decider) next(now time.Time) (Event, int, decision) {
+// next sets event to the next event of a running execution, that of the first open run that can advance, and returns its weight.
+func (d *decider) next(event *Event, now time.Time) (weight int, is decision) {
 	if d.state.Status != Running {
-		return Event{}, 0, nothingToDecide
+		return 0, nothingToDecide
 	}
 	for _, run := range d.state.Runs {
 		if run.waits {
 			continue
 		}
 		if !d.meter.open() {
-			return Event{}, 0, decisionDropped
+			return 0, decisionDropped
 		}
-		event, ok := d.step(run, now)
-		weight := 0
-		if ok {
-			event, weight = d.checked(event, run)
+		var ok bool
+		if *event, ok = d.step(run, now); ok {
+			weight = d.check(event, run)
 		}
 		if d.meter.cut() {
 			run.call = nil
-			return Event{}, 0, decisionDropped
+			return 0, decisionDropped
 		}
 		if failure := d.meter.fault(); failure != nil {
-			event, ok = d.exceeds(event, run, failure), true
-			weight = event.weigh(MaxEventBytes).weight
+			d.exceed(event, run, failure)
+			ok, weight = true, event.weigh(MaxEventBytes).weight
 		}
 		d.meter.close()
 		if !ok {
@@ -59,59 +58,11 @@ func (d *decider) next(now time.Time) (Event, int, decision) {
 			continue
 		}
 		if event.Type == ExecutionFaulted && d.state.mustCompensate() {
-			event = Event{Type: CompensationStarted, Error: event.Error}
+			*event = Event{Type: CompensationStarted, Error: event.Error}
 		}
-		return event, weight, decisionMade
+		return weight, decisionMade
 	}
-	return Event{}, 0, nothingToDecide
-}
-
-// checked is an event that a run has decided, with its weight. It is replaced by a fault where its data is nested too deeply.
-func (d *decider) checked(event Event, run *Run) (Event, int) {
-	size := event.weigh(MaxEventBytes)
-	if size.deep {
-		event = d.exceeds(event, run, errDepth("the data"))
-		size = event.weigh(MaxEventBytes)
-	}
-	d.meter.walk(size.weight)
-	return event, size.weight
-}
-
-// exceeds replaces an event that exceeds a bound by a fault of its task.
-func (d *decider) exceeds(event Event, run *Run, failure *Error) Event {
-	run.call = nil
-	if event.Type == TaskStarted {
-		event.Input, event.Data = Value{}, Value{}
-		event.Error = d.eval.workflowError(failure, event.Task)
-		return event
-	}
-	return d.fault(run, failure)
-}
-
-// buildCalls builds the calls that are outstanding and not built yet. It returns false where the slice does not suffice.
-func (d *decider) buildCalls() bool {
-	if d.state.Status != Running {
-		return true
-	}
-	for _, run := range d.state.Runs {
-		if !run.awaitsCall() || run.call != nil {
-			continue
-		}
-		if !d.meter.open() {
-			return false
-		}
-		call := d.calls.rebuild(run)
-		if d.meter.cut() {
-			return false
-		}
-		if failure := d.meter.fault(); failure != nil {
-			call = d.calls.identity(run)
-			call.Fault = d.eval.workflowError(failure, run.Task)
-		}
-		run.call = call
-		d.meter.closeUncounted()
-	}
-	return true
+	return 0, nothingToDecide
 }
 
 // step is the next event of one run, if it can advance. A run with open children waits for them, except for a fork that
@@ -288,8 +239,7 @@ func (d *decider) completeThen(run *Run, raw any, then string) Event {
 	task := d.def.Task(run.Task)
 	event := Event{Type: TaskCompleted, Run: run.ID, Parent: run.Parent, Task: run.Task, Name: task.Name, Key: run.Key,
 		Then: cmp.Or(then, language.Continue)}
-	converted := task.Kind == language.KindRun
-	if converted {
+	if task.Kind == language.KindRun {
 		raw = processOutput(task.Run, run.Input, raw)
 	}
 	output := raw
@@ -303,14 +253,11 @@ func (d *decider) completeThen(run *Run, raw any, then string) Event {
 			return d.fault(run, err)
 		}
 	}
-	if task.Output != nil && task.Output.As != nil || run.Phase != PhaseReady || converted && (!task.Run.Await || task.Run.Return != returnOutput) {
+	if run.Phase != PhaseReady || !same(output, run.Result) { // else an earlier event has it
 		event.Output = ValueOf(output)
 	}
 	return event
 }
-
-// returnOutput is the default of run.return.
-const returnOutput = "stdout"
 
 // processOutput is the raw output of a run task: its input if the child is not awaited, else what return selects. What a child
 // workflow returns is its standard output; it has no standard error, and its exit code is 0, because a fault of the child

@@ -154,7 +154,7 @@ do:
 		{"type": "order.packed", "data": map[string]any{"order": 8}},
 		{"type": "order.packed", "data": map[string]any{"order": 7}},
 	} {
-		added, complete, err := correlation.Add(workflow, event, time.Time{})
+		added, complete, err := correlation.Add(workflow, event, time.Time{}, machine.MatchingBudget())
 		fmt.Println(added, complete, err)
 	}
 	fmt.Println(correlation.Input())

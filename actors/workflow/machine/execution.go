@@ -1,7 +1,6 @@
 package machine
 
 import (
-	"cmp"
 	"fmt"
 	"math"
 	"time"
@@ -19,6 +18,8 @@ type Environment struct {
 	Runtime map[string]any
 	// MaxHistory bounds the size of the execution's history (Bytes), in bytes; 0: DefaultMaxHistory.
 	MaxHistory int
+	// MaxEvent bounds the data of one event, in bytes of JSON without what every event has; 0: MaxEventBytes. A task with more faults.
+	MaxEvent int
 }
 
 // Execution is one execution of a workflow. It is not safe for concurrent use.
@@ -50,6 +51,9 @@ func newExecution(def *language.Workflow, env Environment) *Execution {
 	x := &Execution{def: def, secrets: secretReader{read: env.Secrets, declared: len(def.Use.Secrets) > 0}, maxHistory: env.MaxHistory}
 	if x.maxHistory <= 0 {
 		x.maxHistory = DefaultMaxHistory
+	}
+	if x.meter.maxEvent = env.MaxEvent; x.meter.maxEvent <= 0 {
+		x.meter.maxEvent = MaxEventBytes
 	}
 	x.eval = evaluator{def: def, state: &x.state, secrets: &x.secrets, runtime: env.Runtime, meter: &x.meter}
 	x.calls = callBuilder{def: def, state: &x.state, eval: &x.eval, secrets: &x.secrets}
@@ -83,7 +87,7 @@ func StartWithin(s Slice, def *language.Workflow, id string, input any, now time
 	}
 	x.meter.close()
 	x.transition = make([]Event, 0, 8) // enough for a definition that begins with a call
-	x.emit(started, weight, now)
+	x.emit(&started, weight, now)
 	x.decide(now)
 	return x, x.takeTransition()
 }
@@ -98,14 +102,17 @@ func (x *Execution) started(id string, input any, now time.Time) (Event, int) {
 		return started, started.weigh(MaxEventBytes).weight
 	}
 	size := started.weigh(MaxEventBytes)
-	if size.deep {
-		return refuse(errDepth("the input"))
+	if failure := x.meter.refusal(&size, "the input"); failure != nil {
+		return refuse(failure)
 	}
 	if !x.meter.walk(size.weight) {
 		return refuse(x.meter.fault())
 	}
-	input = language.Normalize(input)
-	started.Input = ValueOf(input)
+	if size.unusual || size.invalid {
+		input = language.Normalize(rewrite(input, validText, func(number any) any { return number }))
+		started.Input = ValueOf(input)
+		size = started.weigh(MaxEventBytes)
+	}
 	// Expressions read $workflow before the event that sets the state is applied.
 	x.state = State{Execution: id, Input: ValueOf(input), StartedAt: now}
 	data, err := x.eval.workflowInput(input, now)
@@ -120,15 +127,18 @@ func (x *Execution) started(id string, input any, now time.Time) (Event, int) {
 		}
 	}
 	x.state = State{}
+	if !started.Data.Set && started.Error == nil {
+		return started, size.weight
+	}
 	size = started.weigh(MaxEventBytes)
-	if size.deep || !x.meter.walk(size.weight) {
-		return refuse(cmp.Or(x.meter.fault(), errDepth("the input")))
+	failure := x.meter.refusal(&size, "the input")
+	if failure == nil && !x.meter.walk(size.weight) {
+		failure = x.meter.fault()
+	}
+	if failure != nil {
+		return refuse(failure)
 	}
 	return started, size.weight
-}
-
-func errDepth(what string) *Error {
-	return NewError(TypeRuntime, fmt.Sprintf("%s is nested more than %d levels deep", what, maxDepth))
 }
 
 // Restore rebuilds an execution by applying the events of its log. It decides nothing; Continue does.
@@ -192,17 +202,17 @@ func (x *Execution) Status() Status {
 
 // emit numbers an event of a weight, applies it and adds it to the current transition. An event that would exceed a bound of the
 // execution's life is replaced by the end of the execution.
-func (x *Execution) emit(event Event, weight int, now time.Time) {
-	event, weight = x.bounded(event, weight)
+func (x *Execution) emit(event *Event, weight int, now time.Time) {
+	weight = x.bound(event, weight)
 	event.Version, event.Sequence, event.At = EventVersion, x.state.Sequence+1, now
 	event.Steps = x.meter.recordable()
 	if x.transition == nil {
 		x.transition = make([]Event, 0, 4) // the usual number between two calls
 	}
-	if err := x.applyDecided(&event, weight); err != nil {
+	if err := x.applyDecided(event, weight); err != nil {
 		panic("machine: " + err.Error()) // a decided event always applies; a failure is a bug of this package
 	}
-	x.transition = append(x.transition, event)
+	x.transition = append(x.transition, *event)
 }
 
 func (x *Execution) takeTransition() []Event {
@@ -226,10 +236,11 @@ func (x *Execution) Apply(event Event) (err error) {
 // decide emits events and builds calls until nothing is left, the slice is spent, or the transition is full.
 func (x *Execution) decide(now time.Time) {
 	x.settled = false
+	var event Event
 	for len(x.transition) < MaxTransition {
-		switch event, weight, is := x.decider.next(now); is {
+		switch weight, is := x.decider.next(&event, now); is {
 		case decisionMade:
-			x.emit(event, weight, now)
+			x.emit(&event, weight, now)
 		case decisionDropped:
 			return
 		case nothingToDecide:

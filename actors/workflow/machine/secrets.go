@@ -70,8 +70,8 @@ func (s *secretReader) load() (map[string]any, *Error) {
 	size := scale{bound: maxSecrets}
 	size.add(values, 0)
 	switch {
-	case size.deep:
-		return nil, errDepth("one of the secrets")
+	case size.refused != "":
+		return nil, NewError(TypeConfiguration, "one of the secrets "+size.refused)
 	case size.weight > maxSecrets:
 		return nil, NewError(TypeConfiguration, fmt.Sprintf("the secrets have more than %d bytes", maxSecrets))
 	}

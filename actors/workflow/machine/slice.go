@@ -41,24 +41,34 @@ func (x *Execution) Settled() bool { return x.settled || x.state.Status.Ended() 
 // a call, or the recording of an outcome.
 type meter struct {
 	slice Slice
-	// steps and bytes are what is left of the slice in this call. begun: a decision that took something has been made in it.
+	// maxEvent bounds the data of one event, in bytes.
+	maxEvent int
+	// steps and bytes are what is left of the slice in this call. charged: a decision that took something has been made in it.
 	steps, bytes int
-	begun        bool
+	charged      bool
 	// budget is that of the present decision. fewerSteps, lessData: the slice leaves less of it than an event may take.
 	budget               budget.Budget
 	fewerSteps, lessData bool
+	// limits are those of the budget. unused: the last decision took nothing of it, so that the next one can have it.
+	limits budget.Limits
+	unused bool
+	// admitted is the last value that admit returned as it was, admittedWeight its weight.
+	admitted       any
+	admittedWeight int
 	// taken are the steps of the decisions since the last event.
 	taken int
 }
 
 // begin begins a call.
-func (m *meter) begin() { m.steps, m.bytes, m.begun = m.slice.Steps, m.slice.Bytes, false }
+func (m *meter) begin() {
+	m.steps, m.bytes, m.charged, m.admitted = m.slice.Steps, m.slice.Bytes, false, nil
+}
 
 // open begins a decision. It returns false if the slice is spent.
 func (m *meter) open() bool {
 	limits := budget.Limits{Steps: MaxEventSteps, Bytes: MaxEventBytes}
 	m.fewerSteps, m.lessData = false, false
-	if m.slice.Strict || m.begun {
+	if m.slice.Strict || m.charged {
 		if m.slice.Steps > 0 && m.steps < limits.Steps {
 			limits.Steps, m.fewerSteps = m.steps, true
 		}
@@ -69,7 +79,11 @@ func (m *meter) open() bool {
 			return false
 		}
 	}
-	(*budget.Budget)(nil).Begin(&m.budget, limits)
+	if limits != m.limits || !m.unused {
+		(*budget.Budget)(nil).Begin(&m.budget, limits)
+		m.limits = limits
+	}
+	m.unused = false // until close
 	return true
 }
 
@@ -83,7 +97,8 @@ func (m *meter) cut() bool {
 func (m *meter) close() {
 	bytes := m.budget.Bytes()
 	steps := m.budget.Steps() + bytes/stepBytes
-	m.steps, m.bytes, m.begun = m.steps-steps, m.bytes-bytes, m.begun || steps+bytes > 0
+	m.unused = steps+bytes == 0
+	m.steps, m.bytes, m.charged = m.steps-steps, m.bytes-bytes, m.charged || !m.unused
 	m.taken += steps
 }
 
@@ -110,16 +125,30 @@ func (m *meter) fault() *Error {
 func (m *meter) admit(value any, what string) (any, *Error) {
 	size := scale{bound: MaxEventBytes}
 	size.add(value, 0)
-	if size.deep {
-		return nil, errDepth(what)
+	if failure := m.refusal(&size, what); failure != nil {
+		return nil, failure
 	}
 	if !m.walk(size.weight) {
 		return nil, m.fault()
 	}
-	if size.invalid {
+	if size.invalid || size.unusual {
 		value = rewrite(value, validText, func(number any) any { return number })
+		return language.Normalize(value), nil
 	}
-	return language.Normalize(value), nil
+	m.admitted, m.admittedWeight = value, size.weight
+	return value, nil
+}
+
+// weigh is the weight of an event that records an outcome.
+func (m *meter) weigh(event *Event) int {
+	output := event.Output
+	if !output.Set || m.admitted == nil || !same(output.V, m.admitted) {
+		return event.weigh(MaxEventBytes).weight
+	}
+	event.Output = Value{}
+	weight := event.weigh(MaxEventBytes).weight + m.admittedWeight
+	event.Output = output
+	return weight
 }
 
 // stepBytes is how many bytes that are produced, copied or walked over count as one step of a slice and of an execution's life.

@@ -26,7 +26,11 @@ func TestSlicesChangeNothing(t *testing.T) {
 				}
 				return output, nil
 			}
-			d.run(map[string]any{"n": 1, "other": "x"})
+			x := d.run(map[string]any{"n": 1, "other": "x"})
+			back, err := Restore(d.def, d.env, d.log)
+			if err != nil || back.Bytes() != x.Bytes() || back.state.Steps != x.state.Steps {
+				r.Fatalf("restored with %d bytes and %d steps, %v; want %d and %d", back.Bytes(), back.state.Steps, err, x.Bytes(), x.state.Steps)
+			}
 			history, err := json.Marshal(d.log)
 			if err != nil {
 				r.Fatal(err)

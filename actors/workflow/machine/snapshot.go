@@ -90,7 +90,7 @@ func (w *sharingWriter) count(value any) int {
 		}
 		w.seen[id] = &occurrences{count: 1}
 	}
-	weight := scalarWeight
+	weight := nullWeight
 	switch value := value.(type) {
 	case string:
 		weight += len(value)
