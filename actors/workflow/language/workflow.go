@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/weftmesh/weft/actors/pattern"
 	"github.com/weftmesh/weft/actors/schema"
 )
 
@@ -33,6 +34,7 @@ type Workflow struct {
 	warnings    Faults
 	references  []Reference
 	expressions expressionCache
+	patterns    pattern.Cache
 	weight      int
 }
 
