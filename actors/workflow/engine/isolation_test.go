@@ -188,3 +188,34 @@ func TestActiveUsers(t *testing.T) {
 		t.Errorf("after some have ended: %v", err)
 	}
 }
+
+// TestLimitedCallsWaitWithoutASlot: a call that a rate limit refuses is made again after the time that the refusal names, holds no slot until
+// then, and that is no attempt. Where the step timeout does not leave so long, it fails at once.
+func TestLimitedCallsWaitWithoutASlot(t *testing.T) {
+	t.Parallel()
+	onRunner(t, func(_ context.Context, attempt int) (any, error) {
+		if attempt <= 4 {
+			return nil, &subjects.Error{Code: subjects.CodeRateLimited, RetryAfter: 5 * time.Second}
+		}
+		return "out", nil
+	}, func(t *testing.T, r *runnerTest) {
+		start := time.Now()
+		var during int
+		time.AfterFunc(2*time.Second, func() { during = r.slots.free() })
+		result := r.run(t.Context(), Row{UserID: "ada"}, function, false)
+		if result.outcome.EndsCall() != true || r.labels[0] != "completed" || time.Since(start) < 20*time.Second || time.Since(start) > 21*time.Second {
+			t.Errorf("%+v %v after %s", result, r.labels, time.Since(start))
+		}
+		if during != 2 {
+			t.Errorf("%d slots were free while the call waited", during)
+		}
+	})
+	onRunner(t, func(context.Context, int) (any, error) {
+		return nil, &subjects.Error{Code: subjects.CodeRateLimited, RetryAfter: 2 * time.Minute}
+	}, func(t *testing.T, r *runnerTest) {
+		start := time.Now()
+		if r.run(t.Context(), Row{UserID: "ada"}, function, false); len(r.attempts) != 1 || r.labels[0] != "faulted" || time.Since(start) != 0 {
+			t.Errorf("%d attempts, %v after %s", len(r.attempts), r.labels, time.Since(start))
+		}
+	})
+}
