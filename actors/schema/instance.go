@@ -62,8 +62,12 @@ func newInstance(document any, options Options) (made *instance, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("compiling the schema: %w", err)
 	}
+	chain, err := longestChain(m.schemas)
+	if err != nil {
+		return nil, err
+	}
 	m.attach()
-	return &instance{meter: m, full: full, verdict: verdict, chain: longestChain(m.schemas)}, nil
+	return &instance{meter: m, full: full, verdict: verdict, chain: chain}, nil
 }
 
 // compileError is the error of a schema, with a text of bounded length.
