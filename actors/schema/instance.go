@@ -123,10 +123,10 @@ func (i *instance) check(value any) (failed *checked, err error) {
 // reasons are the errors of a value that does not match; nil if they are too many.
 func (i *instance) reasons(value any) *jsonschema.ValidationError {
 	var failed *jsonschema.ValidationError
-	if err := i.apply(i.full, value); i.meter.err != nil || !errors.As(err, &failed) {
-		return nil
+	if errors.As(i.apply(i.full, value), &failed) && i.meter.err == nil {
+		return failed
 	}
-	return failed
+	return nil
 }
 
 // apply applies a schema. The meter ends it by a panic, since the validator has no other way out.
