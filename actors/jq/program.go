@@ -3,6 +3,7 @@ package jq
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"unicode/utf8"
 
@@ -19,7 +20,12 @@ type Program struct {
 
 // Compile compiles an expression that may use variables, which are given with $. The last of them is $__now, the result of the function
 // now.
-func Compile(text string, variables []string) (*Program, error) {
+func Compile(text string, variables []string) (p *Program, err error) {
+	defer func() {
+		if r := recover(); r != nil { // a fault of the compiler must end one expression only
+			p, err = nil, fmt.Errorf("the expression cannot be compiled: %v", r)
+		}
+	}()
 	query, called, err := parse(text)
 	if err != nil {
 		return nil, err
@@ -70,11 +76,11 @@ func (m *meter) variables(input any, args []any) any {
 
 // Single evaluates the program within a budget, which may be nil, and returns its result, and false if it has none. More than one is
 // ErrMany. An exceeded bound is an *Exhausted; what else the expression raises is cut to some hundred bytes.
-func (p *Program) Single(whole *budget.Budget, input any, values []any) (any, bool, error) {
+func (p *Program) Single(whole *budget.Budget, input any, values []any) (result any, ok bool, err error) {
 	p.meter.begin(whole)
-	defer p.meter.end()
+	defer func() { result, ok, err = p.finish(recover(), result, ok, err) }()
 	results := p.code.RunWithContext(p.meter, input, values...)
-	result, ok, err := p.next(results)
+	result, ok, err = p.next(results)
 	if !ok || err != nil {
 		return nil, false, err
 	}
@@ -88,14 +94,23 @@ func (p *Program) Single(whole *budget.Budget, input any, values []any) (any, bo
 }
 
 // First is Single without a look for more results than the first.
-func (p *Program) First(whole *budget.Budget, input any, values []any) (any, bool, error) {
+func (p *Program) First(whole *budget.Budget, input any, values []any) (result any, ok bool, err error) {
 	p.meter.begin(whole)
-	defer p.meter.end()
-	result, ok, err := p.next(p.code.RunWithContext(p.meter, input, values...))
+	defer func() { result, ok, err = p.finish(recover(), result, ok, err) }()
+	result, ok, err = p.next(p.code.RunWithContext(p.meter, input, values...))
 	if !ok || err != nil {
 		return nil, false, err
 	}
 	return p.bound(result)
+}
+
+// finish ends an evaluation. A panic of the interpreter is an error of the expression.
+func (p *Program) finish(panicked, result any, ok bool, err error) (any, bool, error) {
+	p.meter.end()
+	if panicked != nil {
+		return nil, false, fmt.Errorf("the expression cannot be evaluated: %v", panicked)
+	}
+	return result, ok, err
 }
 
 func (p *Program) next(results gojq.Iter) (any, bool, error) {

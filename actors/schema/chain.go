@@ -1,6 +1,11 @@
 package schema
 
-import "github.com/santhosh-tekuri/jsonschema/v6"
+import (
+	"errors"
+	"strings"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+)
 
 // onSameValue are the subschemas that a subschema applies to the value that it is applied to. What a dynamic reference leads to is found
 // out when it is followed; longestChain adds it.
@@ -44,10 +49,10 @@ func onItems(s *jsonschema.Schema) []*jsonschema.Schema {
 	return all
 }
 
-// longestChain is at least the number of subschemas that can apply to one value by way of each other. The validator refuses one that
-// applies itself to the same value again, so a chain passes each at most once: the bound is the heaviest path through the strongly
-// connected components, each of which counts with all of its subschemas.
-func longestChain(schemas []*jsonschema.Schema) int {
+// longestChain is at least the number of subschemas that can apply to one value by way of each other. A schema that applies itself to the
+// same value again is refused: it has no meaning (JSON Schema Core §9.4.1), and describing the cycle takes the validator more time the
+// deeper it is.
+func longestChain(schemas []*jsonschema.Schema) (int, error) {
 	dynamic := map[string][]*jsonschema.Schema{}
 	var recursive []*jsonschema.Schema
 	for _, s := range schemas {
@@ -68,64 +73,44 @@ func longestChain(schemas []*jsonschema.Schema) int {
 		}
 		return all
 	}
-	c := components{edges: edges, of: map[*jsonschema.Schema]*position{}}
+	c := chains{edges: edges, of: map[*jsonschema.Schema]int{}}
 	longest := 0
 	for _, s := range schemas {
-		longest = max(longest, c.visit(s).length)
+		longest = max(longest, c.visit(s))
 	}
-	return longest
+	if c.cyclic != nil {
+		return 0, errors.New("the schema applies itself to the same value without end, at " + Cut(fragment(c.cyclic.Location), maxPart))
+	}
+	return longest, nil
 }
 
-// components finds strongly connected components by Tarjan's algorithm, and the heaviest path from each.
-type components struct {
+// fragment is the fragment of a location: the pointer to a subschema.
+func fragment(location string) string {
+	_, pointer, _ := strings.Cut(location, "#")
+	return "#" + pointer
+}
+
+// chains finds the longest chain from each subschema, and one on a cycle.
+type chains struct {
 	edges func(*jsonschema.Schema) []*jsonschema.Schema
-	of    map[*jsonschema.Schema]*position
-	stack []*jsonschema.Schema
+	// of are the lengths; 0 while a subschema is visited.
+	of     map[*jsonschema.Schema]int
+	cyclic *jsonschema.Schema
 }
 
-// position is the state of a subschema. length is that of the heaviest path from its component, once the component is complete.
-type position struct {
-	index, low, length int
-	open               bool
-}
-
-func (c *components) visit(s *jsonschema.Schema) *position {
-	if known := c.of[s]; known != nil {
-		return known
+func (c *chains) visit(s *jsonschema.Schema) int {
+	length, known := c.of[s]
+	if known && length == 0 && c.cyclic == nil {
+		c.cyclic = s
 	}
-	p := &position{index: len(c.of), low: len(c.of), open: true}
-	c.of[s] = p
-	c.stack = append(c.stack, s)
-	for _, next := range c.edges(s) {
-		if q := c.visit(next); q.open {
-			p.low = min(p.low, q.low)
-		}
+	if known || c.cyclic != nil {
+		return length
 	}
-	if p.low < p.index {
-		return p
-	}
-	c.close(s)
-	return p
-}
-
-// close completes the component whose first subschema is s.
-func (c *components) close(s *jsonschema.Schema) {
-	first := len(c.stack) - 1
-	for c.stack[first] != s {
-		first--
-	}
-	members := c.stack[first:]
-	c.stack = c.stack[:first]
+	c.of[s] = 0
 	below := 0
-	for _, member := range members {
-		for _, next := range c.edges(member) {
-			if q := c.of[next]; !q.open {
-				below = max(below, q.length)
-			}
-		}
+	for _, next := range c.edges(s) {
+		below = max(below, c.visit(next))
 	}
-	for _, member := range members {
-		q := c.of[member]
-		q.open, q.length = false, len(members)+below
-	}
+	c.of[s] = 1 + below
+	return 1 + below
 }

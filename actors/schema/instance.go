@@ -62,8 +62,12 @@ func newInstance(document any, options Options) (made *instance, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("compiling the schema: %w", err)
 	}
+	chain, err := longestChain(m.schemas)
+	if err != nil {
+		return nil, err
+	}
 	m.attach()
-	return &instance{meter: m, full: full, verdict: verdict, chain: longestChain(m.schemas)}, nil
+	return &instance{meter: m, full: full, verdict: verdict, chain: chain}, nil
 }
 
 // compileError is the error of a schema, with a text of bounded length.
@@ -119,10 +123,10 @@ func (i *instance) check(value any) (failed *checked, err error) {
 // reasons are the errors of a value that does not match; nil if they are too many.
 func (i *instance) reasons(value any) *jsonschema.ValidationError {
 	var failed *jsonschema.ValidationError
-	if err := i.apply(i.full, value); i.meter.err != nil || !errors.As(err, &failed) {
-		return nil
+	if errors.As(i.apply(i.full, value), &failed) && i.meter.err == nil {
+		return failed
 	}
-	return failed
+	return nil
 }
 
 // apply applies a schema. The meter ends it by a panic, since the validator has no other way out.

