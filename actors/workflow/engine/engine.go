@@ -27,6 +27,7 @@ import (
 	"github.com/weftmesh/weft/actors/workflow/language"
 	"github.com/weftmesh/weft/actors/workflow/machine"
 	"github.com/weftmesh/weft/mesh"
+	"github.com/weftmesh/weft/mesh/compute"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -80,7 +81,7 @@ type Engine struct {
 	feedQueue  *feedQueue
 	activities activityRunner
 	// evaluators bounds the decisions that are made without a partition's lock.
-	evaluators fairSemaphore
+	evaluators *compute.Pool
 	// alwaysAside: small decisions are made without the lock too, in simulations.
 	alwaysAside bool
 	backlog     backlog
@@ -105,6 +106,7 @@ func New(ctx context.Context, o Options) (*Engine, error) {
 		}
 	}
 	e := newEngine(o, int(o.Conn.MaxPayload())-logOverhead)
+	e.evaluators = compute.Default
 	e.log, e.store = streamLog{o.Conn, o.Log}, sqlStore{&e.Options}
 	e.bus = natsBus{conn: o.Conn, log: o.Log, background: &e.background}
 	e.single = o.DB.Dialect() == database.DialectSQLite // whose file one process has open
@@ -115,7 +117,7 @@ func New(ctx context.Context, o Options) (*Engine, error) {
 func newEngine(o Options, transitionLimit int) *Engine {
 	e := &Engine{
 		Options: o, ownership: newOwnership(o.NewID()), projector: newProjector(),
-		executionSlots: fairSemaphore{limit: o.Config.MaxConcurrent, perUser: o.Config.MaxConcurrentPerUser}, evaluators: newEvaluators(),
+		executionSlots: fairSemaphore{limit: o.Config.MaxConcurrent, perUser: o.Config.MaxConcurrentPerUser}, evaluators: compute.NewPool(),
 		held:      heldBytes{perUser: o.Config.MaxBytesPerUser, total: o.Config.MaxBytes},
 		feedQueue: newFeedQueue(), transitionLimit: transitionLimit, stopping: make(chan struct{}),
 	}

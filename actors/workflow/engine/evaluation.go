@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"runtime"
 	"runtime/debug"
 	"time"
 
@@ -29,9 +28,6 @@ const (
 	// quickInput is the size of the input up to which an execution is started under the lock.
 	quickInput = 16 << 10
 )
-
-// newEvaluators bounds the evaluators: one processor is left for everything else.
-func newEvaluators() fairSemaphore { return fairSemaphore{limit: max(1, runtime.GOMAXPROCS(0)-1)} }
 
 // panicError is a panic of a decision.
 type panicError struct {
@@ -59,15 +55,15 @@ func (p *partition) aside(h *execution, work func(), done func(err error)) {
 	h.deciding, h.idle = true, make(chan struct{})
 	h.evictable, h.snapshot = false, nil
 	h.revision++
-	pool := &p.e.evaluators
 	p.e.background.Go(func() {
-		var err error = errPartitionMoving
-		if pool.acquire(p.ctx, nil, h.row.UserID, h.row.Priority) {
-			p.writer.awaitRoom(p.ctx)
+		p.writer.awaitRoom(p.ctx)
+		var err error
+		if p.e.evaluators.Do(p.ctx, h.row.UserID, func() {
 			start := time.Now()
 			err = recovered(work)
 			p.e.metrics.evaluation.Observe(time.Since(start).Seconds())
-			pool.release(h.row.UserID)
+		}) != nil {
+			err = errPartitionMoving
 		}
 		p.mu.Lock()
 		defer p.mu.Unlock()

@@ -37,7 +37,7 @@ func TestLargeDecisionsAreMadeAside(t *testing.T) {
 		if held := p.engine.held.bytes(); held != 0 {
 			t.Errorf("%d bytes are held by executions that have ended", held)
 		}
-		if p.engine.evaluators.free() < 1 || p.engine.evaluators.queued() != 0 {
+		if p.engine.evaluators.Free() < 1 || p.engine.evaluators.Queued() != 0 {
 			t.Error("the evaluator pool is busy")
 		}
 	})

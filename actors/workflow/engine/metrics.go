@@ -96,7 +96,7 @@ func newMetrics(r prometheus.Registerer, e *Engine) *metrics {
 		}, func() float64 { return float64(e.activities.slots.queued()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "workflow_queued_evaluations", Help: "Large decisions of this process that wait for the evaluator pool.",
-		}, func() float64 { return float64(e.evaluators.queued()) }),
+		}, func() float64 { return float64(e.evaluators.Queued()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "workflow_unprojected_bytes", Help: "Events of this process that the logs have and SQL does not.",
 		}, func() float64 { return float64(e.backlog.bytes.Load()) }),

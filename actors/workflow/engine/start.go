@@ -9,6 +9,7 @@ import (
 
 	"github.com/weftmesh/weft/actors/workflow/language"
 	"github.com/weftmesh/weft/actors/workflow/machine"
+	"github.com/weftmesh/weft/mesh/compute"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -130,7 +131,7 @@ func (p *partition) launch(h *execution, done func(launch, error)) {
 		}
 	}
 	h.heavy = true
-	p.aside(h, func() { l, failure = p.e.launch(p.ctx, h, asideSlice) }, func(err error) {
+	p.aside(h, func() { l, failure = p.e.launch(compute.Inside(p.ctx), h, asideSlice) }, func(err error) {
 		if err != nil {
 			failure = err
 		}
