@@ -109,7 +109,7 @@ func (b *Budget) Begin(part *Budget, l Limits) {
 	}
 	part.schedule()
 	if b.err != nil {
-		part.fail(b.err)
+		_ = part.fail(b.err)
 	}
 }
 
@@ -123,7 +123,7 @@ func (b *Budget) Close() {
 	_ = whole.Step(b.Steps())
 	_ = whole.Allocate(b.Bytes())
 	if errors.Is(b.err, ErrTime) && whole.err == nil && !whole.until.IsZero() && !time.Now().Before(whole.until) {
-		whole.fail(ErrTime)
+		_ = whole.fail(ErrTime)
 	}
 }
 

@@ -10,12 +10,13 @@ import (
 
 // The classes of ECMA-262 §22.2.2.9 as the inside of a class of RE2.
 const (
-	digits     = `0-9`
-	notDigits  = `\x{0}-/:-\x{10ffff}`
-	words      = `0-9A-Za-z_`
-	notWords   = "\\x{0}-/:-@\\[-\\^`\\{-\\x{10ffff}"
-	spaces     = `\t\n\x{b}\f\r \x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}\x{feff}`
-	notSpaces  = `\x{0}-\x{8}\x{e}-\x{1f}!-\x{9f}\x{a1}-\x{167f}\x{1681}-\x{1fff}\x{200b}-\x{2027}\x{202a}-\x{202e}\x{2030}-\x{205e}\x{2060}-\x{2fff}\x{3001}-\x{fefe}\x{ff00}-\x{10ffff}`
+	digits    = `0-9`
+	notDigits = `\x{0}-/:-\x{10ffff}`
+	words     = `0-9A-Za-z_`
+	notWords  = "\\x{0}-/:-@\\[-\\^`\\{-\\x{10ffff}"
+	spaces    = `\t\n\x{b}\f\r \x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}\x{feff}`
+	notSpaces = `\x{0}-\x{8}\x{e}-\x{1f}!-\x{9f}\x{a1}-\x{167f}\x{1681}-\x{1fff}\x{200b}-\x{2027}\x{202a}-\x{202e}\x{2030}-\x{205e}` +
+		`\x{2060}-\x{2fff}\x{3001}-\x{fefe}\x{ff00}-\x{10ffff}`
 	notNewline = `[^\n\r\x{2028}\x{2029}]`
 )
 

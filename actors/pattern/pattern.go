@@ -135,3 +135,6 @@ func (p *Pattern) Match(text string, b *budget.Budget) (bool, error) {
 	}
 	return matched, nil
 }
+
+// IsLinear reports whether matching takes time that is linear in the text.
+func (p *Pattern) IsLinear() bool { return p.linear != nil }

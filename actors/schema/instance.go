@@ -108,13 +108,8 @@ func (i *instance) check(value any) (failed *checked, err error) {
 		value = accepted(value)
 	}
 	i.meter.perError = 0
-	if err := i.apply(i.verdict, value); err != nil {
-		if i.meter.part.Err() != nil {
-			return nil, i.meter.part.Err() //nolint:wrapcheck // explain has the words for it
-		}
-		return nil, nil // it matches what the verdict's schema excludes
-	}
-	if i.meter.err != nil {
+	excluded := i.apply(i.verdict, value) == nil
+	if i.meter.err != nil || !excluded { // it matches what the verdict's schema excludes
 		return nil, i.meter.err
 	}
 	i.meter.perError = 600 + 16*w.depth

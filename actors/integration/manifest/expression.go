@@ -15,9 +15,9 @@ import (
 
 // Bounds of all expressions of one request or one response together: their budget, and the size of their values as spend counts it.
 const (
-	evaluationSteps  = 4_000_000
+	evaluationSteps  = 2_000_000
 	evaluationBytes  = 64 << 20
-	evaluationTime   = 3 * time.Second
+	evaluationTime   = 5 * time.Second
 	maxRequestValue  = 2 << 20
 	maxResponseValue = 32 << 20
 	maxValueDepth    = 1000

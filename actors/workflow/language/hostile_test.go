@@ -1,13 +1,10 @@
 package language
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/weftmesh/weft/actors/budget"
 )
 
 // TestHostileDefinitionsAreRefused: each of these texts is answered in a moment, with a fault, and does not end the process.
@@ -74,25 +71,5 @@ func TestURIsAreBounded(t *testing.T) {
 	}
 	if uri, err := template.Expand(map[string]any{"a": strings.Repeat("/", 1<<20)}); err == nil {
 		t.Errorf("expanded to %d bytes", len(uri))
-	}
-}
-
-// TestFilterPatternsAreChargedAndKept: a pattern of an event filter takes steps by the length of the text, and is compiled once.
-func TestFilterPatternsAreChargedAndKept(t *testing.T) {
-	t.Parallel()
-	w, whole := &Workflow{}, budget.New(budget.Limits{Steps: 1_000_000})
-	if ok, err := w.MatchPattern("ord.*", "order", whole); !ok || err != nil {
-		t.Fatalf("%v, %v", ok, err)
-	}
-	compiled := whole.Steps()
-	if ok, err := w.MatchPattern("ord", "order", whole); ok || err != nil {
-		t.Errorf("a pattern of a part matches: %v, %v", ok, err)
-	}
-	_, _ = w.MatchPattern("ord.*", "order", whole)
-	if again := whole.Steps() - compiled; again > 2*compiled {
-		t.Errorf("%d steps for the second match, %d for the first", again, compiled)
-	}
-	if _, err := w.MatchPattern("(a|b|c|d)*e", strings.Repeat("a", 5<<20), whole); !errors.Is(err, budget.ErrSteps) {
-		t.Errorf("a long text: %v", err)
 	}
 }

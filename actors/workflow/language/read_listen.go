@@ -111,7 +111,7 @@ func (f field) checkPatterns() {
 		if !isText || IsExpression(text) || IsLiteral(text) {
 			continue
 		}
-		if _, err := pattern.Compile(wholePattern(text)); err != nil {
+		if _, err := pattern.Compile("^(?:" + text + ")$"); err != nil {
 			o.fields[key].fault(CodeValue, "the text has special characters and is not a regular expression (RE2)")
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/weftmesh/weft/actors/pattern"
 	"github.com/weftmesh/weft/actors/schema"
 )
 
@@ -34,7 +33,6 @@ type Workflow struct {
 	warnings    Faults
 	references  []Reference
 	expressions expressionCache
-	patterns    pattern.Cache
 	weight      int
 }
 
