@@ -13,6 +13,7 @@ import (
 	"github.com/weftmesh/weft/actors/workflow/machine"
 	"github.com/weftmesh/weft/actors/workflow/schedule"
 	"github.com/weftmesh/weft/mesh"
+	"github.com/weftmesh/weft/mesh/compute"
 )
 
 // maxCached bounds each of the actor's caches, in entries, maxCachedBytes the parsed definitions together, in bytes of memory.
@@ -66,7 +67,12 @@ func (d *definitions) stored(ctx context.Context, workflowID string, version int
 	if err != nil {
 		return storedVersion{}, err
 	}
-	w, faults := language.Parse([]byte(row.Definition))
+	var w *language.Workflow
+	var faults language.Faults
+	err = compute.Default.DoLarge(ctx, workflowID, len(row.Definition), func() { w, faults = language.Parse([]byte(row.Definition)) })
+	if err != nil {
+		return storedVersion{}, err
+	}
 	if len(faults) > 0 {
 		return storedVersion{}, fmt.Errorf("parsing version %d of workflow %s: %w", version, workflowID, faults)
 	}

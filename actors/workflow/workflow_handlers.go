@@ -21,7 +21,7 @@ func (a *Actor) resolve(ctx context.Context, r subjects.WorkflowDefinitionReques
 	if err != nil {
 		return nil, "", err
 	}
-	w, faults := definition.Resolve(ctx, source, a.sources())
+	w, faults := definition.Resolve(ctx, source, a.sources(ctx))
 	if len(faults) > 0 {
 		return nil, "", definition.Error(faults)
 	}
@@ -38,7 +38,7 @@ func (a *Actor) validateWorkflow(ctx context.Context, r subjects.WorkflowDefinit
 	if err != nil {
 		return subjects.WorkflowValidation{}, err
 	}
-	w, faults := definition.Resolve(ctx, source, a.sources())
+	w, faults := definition.Resolve(ctx, source, a.sources(ctx))
 	v := subjects.WorkflowValidation{
 		Valid: w != nil, Faults: definition.WireFaults(faults), Warnings: definition.WireFaults(definition.Warnings(source)),
 	}

@@ -54,6 +54,7 @@ func (e *Engine) launch(ctx context.Context, h *execution, s machine.Slice) (l l
 func (e *Engine) environment(def *language.Workflow, userID string) machine.Environment {
 	environment := e.Environment(def, userID)
 	environment.MaxHistory = e.Config.MaxHistory
+	environment.MaxEvent = e.transitionLimit - e.transitionLimit/16 // the rest is for what every event has
 	return environment
 }
 

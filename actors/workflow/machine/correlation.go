@@ -40,7 +40,7 @@ func (g *EventCorrelation) Add(def *language.Workflow, event map[string]any, now
 		return false, false, nil
 	}
 	on := def.Schedule.On
-	matcher, scope := eventMatcher{def}, language.Scope{Now: now, Budget: whole}
+	matcher, scope := eventMatcher{def, &schedulePatterns}, language.Scope{Now: now, Budget: whole}
 	defer func() {
 		if exhausted := whole.Err(); exhausted != nil {
 			added, complete, err = true, true, errMatching(exhausted)

@@ -5,6 +5,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/weftmesh/weft/actors/pattern"
 	"github.com/weftmesh/weft/actors/workflow/language"
 )
 
@@ -30,6 +31,7 @@ type Execution struct {
 	// NotSent reports whether a call whose start is recorded was certainly not sent yet. It may be nil: then none is.
 	NotSent func(callID string) bool
 
+	patterns   pattern.Cache
 	meter      meter
 	maxHistory int
 	// deferred and settled are the results of Deferred and Settled.
@@ -57,7 +59,7 @@ func newExecution(def *language.Workflow, env Environment) *Execution {
 	}
 	x.eval = evaluator{def: def, state: &x.state, secrets: &x.secrets, runtime: env.Runtime, meter: &x.meter}
 	x.calls = callBuilder{def: def, state: &x.state, eval: &x.eval, secrets: &x.secrets}
-	x.consumer = eventConsumer{def: def, state: &x.state, eval: &x.eval, matcher: eventMatcher{def}}
+	x.consumer = eventConsumer{def: def, state: &x.state, eval: &x.eval, matcher: eventMatcher{def, &x.patterns}}
 	x.decider = decider{def: def, state: &x.state, eval: &x.eval, calls: &x.calls, consumer: &x.consumer, meter: &x.meter}
 	x.reducer = reducer{def: def, state: &x.state}
 	return x

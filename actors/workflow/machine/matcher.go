@@ -6,13 +6,19 @@ import (
 	"time"
 
 	"github.com/weftmesh/weft/actors/budget"
+	"github.com/weftmesh/weft/actors/pattern"
 	"github.com/weftmesh/weft/actors/workflow/language"
 )
 
 // eventMatcher matches CloudEvents against the event filters of a definition.
 type eventMatcher struct {
 	def *language.Workflow
+	// patterns are those that were compiled before.
+	patterns *pattern.Cache
 }
+
+// schedulePatterns are the patterns of the schedules of all definitions.
+var schedulePatterns pattern.Cache
 
 // MatchingBudget returns a budget for matching one event with the filters of a schedule: that of one event of an execution.
 func MatchingBudget() *budget.Budget {
@@ -21,7 +27,7 @@ func MatchingBudget() *budget.Budget {
 
 // newScheduleMatcher returns the matcher of a definition's schedule and a scope with its budget.
 func newScheduleMatcher(def *language.Workflow, now time.Time) (eventMatcher, language.Scope) {
-	return eventMatcher{def}, language.Scope{Now: now, Budget: MatchingBudget()}
+	return eventMatcher{def, &schedulePatterns}, language.Scope{Now: now, Budget: MatchingBudget()}
 }
 
 // matches reports whether an event has the attributes that a filter requires and correlates with earlier events. It
@@ -74,7 +80,11 @@ func (m *eventMatcher) matchesAttribute(want, got any, scope language.Scope) boo
 	if !isText || text == given || language.IsLiteral(text) {
 		return isText && text == given
 	}
-	matched, err := m.def.MatchPattern(text, given, scope.Budget)
+	compiled, _, err := m.patterns.Get("^(?:" + text + ")$")
+	if err != nil || scope.Budget.Step(compiled.Size()) != nil { // also if it is known: the steps are always the same
+		return false
+	}
+	matched, err := compiled.Match(given, scope.Budget)
 	return err == nil && matched
 }
 

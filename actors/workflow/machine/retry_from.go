@@ -25,7 +25,7 @@ func RetryFrom(def *language.Workflow, old []Event, task, id string, now time.Ti
 }
 
 // RetryFromWithin is RetryFrom within a slice, which also bounds later calls until SetSlice. The events that are kept are not counted. It
-// returns nil, nil, nil where a strict slice does not suffice.
+// returns neither an execution nor an error where a strict slice does not suffice.
 func RetryFromWithin(
 	s Slice, def *language.Workflow, old []Event, task, id string, now time.Time, env Environment,
 ) (*Execution, []Event, error) {

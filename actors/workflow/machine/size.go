@@ -26,9 +26,9 @@ func identify(value any) (identity, bool) {
 	case map[string]any:
 		return identity{reflect.ValueOf(value).UnsafePointer(), -1}, len(value) > 0
 	case []any:
-		return identity{unsafe.Pointer(unsafe.SliceData(value)), len(value)}, len(value) > 0
+		return identity{unsafe.Pointer(unsafe.SliceData(value)), len(value)}, len(value) > 0 //nolint:gosec // it is only compared
 	case string:
-		return identity{unsafe.Pointer(unsafe.StringData(value)), len(value)}, len(value) >= sharedText
+		return identity{unsafe.Pointer(unsafe.StringData(value)), len(value)}, len(value) >= sharedText //nolint:gosec // it is only compared
 	}
 	return identity{}, false
 }

@@ -157,17 +157,17 @@ func (w *sharingWriter) writeContent(value any) {
 
 // writeShared writes the shared values. Those within them follow.
 func (w *sharingWriter) writeShared() {
-	for i := 0; i < len(w.shared); i++ {
-		if i == 0 {
-			w.out = append(w.out, `,"shared":[`...)
-		} else {
+	if len(w.shared) == 0 {
+		return
+	}
+	w.out = append(w.out, `,"shared":[`...)
+	for written := 0; written < len(w.shared); written++ { //nolint:intrange // writing a value may append others
+		if written > 0 {
 			w.out = append(w.out, ',')
 		}
-		w.writeContent(w.shared[i])
+		w.writeContent(w.shared[written])
 	}
-	if len(w.shared) > 0 {
-		w.out = append(w.out, ']')
-	}
+	w.out = append(w.out, ']')
 }
 
 // readState is how far a shared value has been read.

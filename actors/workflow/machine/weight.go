@@ -229,7 +229,7 @@ func same(a, b any) bool {
 		return isObject && reflect.ValueOf(a).UnsafePointer() == reflect.ValueOf(b).UnsafePointer()
 	case []any:
 		b, isList := b.([]any)
-		return isList && len(a) == len(b) && unsafe.SliceData(a) == unsafe.SliceData(b)
+		return isList && len(a) == len(b) && unsafe.SliceData(a) == unsafe.SliceData(b) //nolint:gosec // they are only compared
 	}
 	return a == b
 }
