@@ -8,9 +8,13 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 )
 
-// MinMessage and MaxMessage bound the size of an endpoint's requests in bytes: that of the smallest requests, and that of requests
-// with free-form content, which is the payload of a message of NATS.
-const MinMessage, MaxMessage = 8 << 10, 1 << 20
+// The bounds of the size of an endpoint's requests, in bytes.
+const (
+	// MinMessage is that of the smallest requests.
+	MinMessage = 8 << 10
+	// MaxMessage is that of requests with free-form content: the payload of a message of NATS.
+	MaxMessage = 1 << 20
+)
 
 // MessageLimit is how many bytes a request message may have: MaxMessage of the endpoint or, if that is 0, of all.
 func (d *Descriptor) MessageLimit() int64 { return cmp.Or(d.MaxMessage, MaxMessage) }
