@@ -169,7 +169,7 @@ func (d readDeadline) set(in time.Duration) {
 	_ = d.control.SetReadDeadline(time.Now().Add(in))
 }
 
-// reset sets it to that of a request that has just begun: one that passes while the request is handled would cancel it.
+// reset sets it to that of a request that was just received: one that passes while the request is handled would cancel it.
 func (d readDeadline) reset() { d.set(readTimeout) }
 
 func tooLargeBody(limit int64) error {

@@ -85,8 +85,8 @@ func answer(t *testing.T, conn net.Conn) (int, string) {
 
 const hookPath = "/v1/hooks/github/01890000-0000-7000-8000-000000000000"
 
-// begun begins a request with a body of 500,000 bytes, of which it sends one.
-func (s *site) begun(t *testing.T, from string) net.Conn {
+// partial sends a request with a body of 500,000 bytes, of which it sends one.
+func (s *site) partial(t *testing.T, from string) net.Conn {
 	t.Helper()
 	conn := s.dial(t, from)
 	send(t, conn, "POST "+hookPath+" HTTP/1.1\r\nHost: weft\r\nContent-Length: 500000\r\n\r\nx")
@@ -191,7 +191,7 @@ func TestASlowBodyLosesItsPlace(t *testing.T) {
 	t.Parallel()
 	s := serving(t, func(*gateway.Config) {})
 	start := time.Now()
-	status, body := answer(t, s.begun(t, "127.0.0.1"))
+	status, body := answer(t, s.partial(t, "127.0.0.1"))
 	if status != http.StatusBadRequest || !strings.Contains(body, "too slowly") || time.Since(start) > 10*time.Second {
 		t.Errorf("after %s: %d %s", time.Since(start), status, body)
 	}
@@ -201,10 +201,10 @@ func TestOneClientsBodiesLeaveRoomForOthers(t *testing.T) {
 	t.Parallel()
 	s := serving(t, func(c *gateway.Config) { c.BodyBudget = 1 << 20 }) // two bodies of one client may arrive at a time, eight of all
 	for range 2 {
-		s.begun(t, "127.0.0.2")
+		s.partial(t, "127.0.0.2")
 	}
 	actortest.Eventually(t, "they hold memory", func() bool { return s.gateway.ArrivingBodies() == 2*(32<<10) })
-	status, body := answer(t, s.begun(t, "127.0.0.2"))
+	status, body := answer(t, s.partial(t, "127.0.0.2"))
 	if status != http.StatusTooManyRequests || !strings.Contains(body, `"memory_share"`) || !strings.Contains(body, "gateway.body_budget") {
 		t.Errorf("its own third: %d %s", status, body)
 	}

@@ -27,10 +27,9 @@ const (
 	streamRetry = 2 * time.Second
 	// streamInactive is how long the NATS server keeps the consumer of a stream without requests from the gateway.
 	streamInactive = time.Minute
-	// streamQueue bounds the messages that wait for the client of a stream, streamPrefetch and streamBytes those that the server has sent
-	// ahead; streamBytes must be more than the largest message.
-	streamQueue, streamPrefetch = 4, 16
-	streamBytes                 = 2 << 20
+	// streamQueue bounds the messages that wait for a client, streamPrefetch and streamBytes those that NATS sends ahead; the latter must
+	// exceed the largest message.
+	streamQueue, streamPrefetch, streamBytes = 4, 16, 2 << 20
 	// streamSetup bounds the creation of a stream's consumer.
 	streamSetup = 5 * time.Second
 )

@@ -1,6 +1,7 @@
 package subjects
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"reflect"
@@ -18,9 +19,6 @@ const (
 	DefaultConcurrency = 64
 	// MaxTimeout is the upper bound of Endpoint.Timeout.
 	MaxTimeout = 5 * time.Minute
-	// MinMessage and MaxMessage bound the size of an endpoint's requests in bytes: that of the smallest requests, and that of requests
-	// with free-form content, which is the payload of a message of NATS.
-	MinMessage, MaxMessage = 8 << 10, 1 << 20
 )
 
 // Endpoint declares one request/reply subject: its types, who may call it and its HTTP route. Create one with declare,
@@ -56,8 +54,7 @@ type Endpoint[Req, Res any] struct {
 	Timeout time.Duration
 	// Concurrency bounds how many requests a process handles at a time. Default: DefaultConcurrency.
 	Concurrency int
-	// MaxMessage bounds a request in bytes. Default: what the lengths in the schema of Req allow, at least MinMessage; MaxMessage if they
-	// do not bound it.
+	// MaxMessage bounds a request in bytes. Default: what the schema's lengths allow, from MinMessage to MaxMessage.
 	MaxMessage int64
 	// Secret names reply fields that a replay under an Idempotency-Key omits.
 	Secret []string
@@ -259,9 +256,7 @@ func declare[Req, Res any](e Endpoint[Req, Res]) Endpoint[Req, Res] {
 	if d.IgnoreUnknown {
 		resolve(d.Request).AdditionalProperties = true
 	}
-	if d.MaxMessage == 0 {
-		d.MaxMessage = max(MinMessage, maxMessageOf(d.Request, MaxMessage))
-	}
+	d.MaxMessage = cmp.Or(d.MaxMessage, max(MinMessage, maxMessageOf(d.Request, MaxMessage)))
 	d.Fields = fieldsOf(d.RequestType, d.Request)
 	d.check()
 	catalogue = append(catalogue, d)

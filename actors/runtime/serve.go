@@ -47,8 +47,9 @@ type endpoint struct {
 }
 
 // accept passes a request from the subscription, which delivers serially, to a goroutine. It refuses the request if the actor is
-// stopping, the message is too large, or the endpoint's queue or the memory for received requests is full. It drops a message whose reply subject is not an inbox of a user that may publish such a
-// request: otherwise a caller could make the actor publish to any subject that the actor may publish to.
+// stopping, the message is too large, or the endpoint's queue or the memory for received requests is full. It drops a message whose
+// reply subject is not an inbox of a user that may publish such a request: otherwise a caller could make the actor publish to any
+// subject that the actor may publish to.
 func (r *Runtime) accept(b endpoint, semaphore *boundedSemaphore, req *nats.Msg) {
 	if !mesh.IsInbox(req.Reply, callersOf(b.Desc, req.Subject)...) {
 		r.Telemetry.Log.Warn("dropping a message without an inbox to reply to",

@@ -21,9 +21,9 @@ const (
 	retryAfter = 2 * time.Second
 )
 
-// Budget bounds the bytes that requests hold together. An owner, which is a user or a client address, may hold a quarter of it; one that
-// holds nothing may hold any amount that is free, and so may the owner "", which stands for callers that are not known. Reservations are granted in their order, except that one whose owner has its share lets
-// others pass. It is safe for concurrent use.
+// Budget bounds the bytes that requests hold together. An owner, which is a user or a client address, may hold a quarter of it; one
+// that holds nothing may hold any amount that is free, and so may the owner "", which stands for callers that are not known.
+// Reservations are granted in their order, except that one whose owner has its share lets others pass. It is safe for concurrent use.
 type Budget struct {
 	name        string
 	size, share int64
@@ -83,7 +83,7 @@ func (r *Reservation) Grow(ctx context.Context, n int64) error {
 	case more <= 0:
 		b.mu.Unlock()
 		return nil
-	case b.fits(r, more) && !b.behind(r, more):
+	case b.fits(r, more) && !b.behind(r):
 		b.take(r, more)
 		b.mu.Unlock()
 		return nil
@@ -146,7 +146,7 @@ func (b *Budget) fits(r *Reservation, more int64) bool {
 }
 
 // behind reports whether a reservation that waits already must be served first: one that only lacks free bytes.
-func (b *Budget) behind(r *Reservation, more int64) bool {
+func (b *Budget) behind(r *Reservation) bool {
 	if r.n > 0 {
 		return false // it ends the sooner for it
 	}
