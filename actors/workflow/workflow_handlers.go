@@ -29,8 +29,8 @@ func (a *Actor) resolve(ctx context.Context, r subjects.WorkflowDefinitionReques
 }
 
 // sources are what definitions are checked against.
-func (a *Actor) sources() definition.Sources {
-	return definition.Sources{Fetch: a.definitions.fetch, Providers: a.provider}
+func (a *Actor) sources(ctx context.Context) definition.Sources {
+	return definition.Sources{Fetch: a.definitions.fetch, Providers: a.provider, Author: actors.CallerFrom(ctx).UserID}
 }
 
 func (a *Actor) validateWorkflow(ctx context.Context, r subjects.WorkflowDefinitionRequest) (subjects.WorkflowValidation, error) {
