@@ -11,7 +11,7 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// TestAPIKeysOfAUserAreBounded creates keys in parallel: as many as the setting allows, which the others are told.
+// TestAPIKeysOfAUserAreBounded creates keys in parallel: as many as the setting allows; the others are refused by its name.
 func TestAPIKeysOfAUserAreBounded(t *testing.T) {
 	onEachDatabase(t, func(t *testing.T, b *harness) {
 		ada := b.signUp("ada@example.com")

@@ -4,8 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/uptrace/bun"
-
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/quota"
 	"github.com/weftmesh/weft/subjects"
@@ -24,9 +22,7 @@ type bounds struct {
 func newBounds(a *Actor) *bounds {
 	grants := &quota.Bound{
 		Name: "consent.max_grants_per_day", What: "grants of consent", Unit: quota.Count, Limit: int64(a.config.MaxGrantsPerDay), Period: grantPeriod,
-		Used: func(ctx context.Context, db bun.IDB, userID string) (int64, error) {
-			return countGrants(ctx, db, userID, a.Now().Add(-grantPeriod))
-		},
+		Used: grantsSince(func() time.Time { return a.Now().Add(-grantPeriod) }),
 	}
 	return &bounds{Quotas: quota.New(a.DB, a.Metrics, grants), grants: grants}
 }

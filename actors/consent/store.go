@@ -8,6 +8,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/quota"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -134,11 +135,13 @@ func (store) pseudonymise(ctx context.Context, tx bun.Tx, userID, subjectID stri
 	return result.RowsAffected()
 }
 
-// countGrants counts the consents that a user has granted since a time.
-func countGrants(ctx context.Context, db bun.IDB, userID string, since time.Time) (int64, error) {
-	n, err := db.NewSelect().Model((*consentRow)(nil)).Where("user_id = ?", userID).Where("granted_at > ?", since.UnixMicro()).Count(ctx)
-	if err != nil {
-		return 0, fmt.Errorf("counting grants: %w", err)
+// grantsSince counts the consents that a user has granted since a time.
+func grantsSince(since func() time.Time) quota.Counter {
+	return func(ctx context.Context, db bun.IDB, userID string) (int64, error) {
+		n, err := db.NewSelect().Model((*consentRow)(nil)).Where("user_id = ?", userID).Where("granted_at > ?", since().UnixMicro()).Count(ctx)
+		if err != nil {
+			return 0, fmt.Errorf("counting grants: %w", err)
+		}
+		return n, nil
 	}
-	return n, nil
 }

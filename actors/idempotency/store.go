@@ -48,7 +48,8 @@ func (s *Store) claim(ctx context.Context, id, caller, owner string, hash []byte
 	}
 	now := s.cfg.Now()
 	row := reservation{
-		ID: id, Caller: caller, Bytes: sizeOf(sealed), Owner: owner, LeaseUntil: s.leaseUntil(ctx).UnixMicro(), ExpiresAt: now.Add(s.cfg.Keep).UnixMicro(), Sealed: sealed,
+		ID: id, Caller: caller, Bytes: sizeOf(sealed), Owner: owner,
+		LeaseUntil: s.leaseUntil(ctx).UnixMicro(), ExpiresAt: now.Add(s.cfg.Keep).UnixMicro(), Sealed: sealed,
 	}
 	for {
 		err = s.cfg.DB.RunDetached(ctx, func(ctx context.Context, tx bun.Tx) error {

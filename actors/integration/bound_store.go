@@ -7,6 +7,8 @@ import (
 	"fmt"
 
 	"github.com/uptrace/bun"
+
+	"github.com/weftmesh/weft/actors/quota"
 )
 
 // hookUsageRow is what the hooks of a user have received on a day.
@@ -38,6 +40,14 @@ func hookUsage(ctx context.Context, db bun.IDB, userID string, day int64) (hookU
 		return row, fmt.Errorf("reading the deliveries of a user: %w", err)
 	}
 	return row, nil
+}
+
+// usageOn counts what read takes of what the hooks of a user have received on a day.
+func usageOn(day func() int64, read func(hookUsageRow) int64) quota.Counter {
+	return func(ctx context.Context, db bun.IDB, userID string) (int64, error) {
+		row, err := hookUsage(ctx, db, userID, day())
+		return read(row), err
+	}
 }
 
 // deleteHookUsage deletes the counts of the days before one.

@@ -4,9 +4,8 @@ import (
 	"context"
 	"time"
 
-	"github.com/uptrace/bun"
-
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/quota"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -37,19 +36,14 @@ func newBounds(d actors.Deps, c Config) *bounds {
 			Limit: c.Objects.PerUser, Used: userUsage,
 		},
 	}
-	usage := func(read func(hookUsageRow) int64) func(context.Context, bun.IDB, string) (int64, error) {
-		return func(ctx context.Context, db bun.IDB, userID string) (int64, error) {
-			row, err := hookUsage(ctx, db, userID, dayOf(d.Now()))
-			return read(row), err
-		}
-	}
+	today := func() int64 { return dayOf(d.Now()) }
 	b.deliveries = &quota.Bound{
 		Name: "integration.webhooks.max_deliveries_per_day", What: "deliveries to hooks", Unit: quota.Count,
-		Limit: c.Webhooks.MaxDeliveriesPerDay, Period: day, Used: usage(func(r hookUsageRow) int64 { return r.Deliveries }),
+		Limit: c.Webhooks.MaxDeliveriesPerDay, Period: day, Used: usageOn(today, func(r hookUsageRow) int64 { return r.Deliveries }),
 	}
 	b.deliveredBytes = &quota.Bound{
 		Name: "integration.webhooks.max_bytes_per_day", What: "bytes of events delivered to hooks", Unit: quota.Bytes,
-		Limit: c.Webhooks.MaxBytesPerDay, Period: day, Used: usage(func(r hookUsageRow) int64 { return r.Bytes }),
+		Limit: c.Webhooks.MaxBytesPerDay, Period: day, Used: usageOn(today, func(r hookUsageRow) int64 { return r.Bytes }),
 	}
 	hooks := *b.hooks
 	hooks.Used = nil // it counts the hooks of a connection
@@ -58,7 +52,7 @@ func newBounds(d actors.Deps, c Config) *bounds {
 }
 
 // countDelivery counts a delivery of so many bytes to a hook of a user. The error refuses it until the day ends.
-func (b *bounds) countDelivery(ctx context.Context, tx bun.Tx, userID string, bytes int64, now time.Time) error {
+func (b *bounds) countDelivery(ctx context.Context, tx database.Tx, userID string, bytes int64, now time.Time) error {
 	used, err := addHookUsage(ctx, tx, hookUsageRow{UserID: userID, Day: dayOf(now), Deliveries: 1, Bytes: bytes})
 	if err != nil {
 		return err

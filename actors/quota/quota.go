@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/uptrace/bun"
 
 	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/subjects"
@@ -31,9 +30,8 @@ type Bound struct {
 	Limit int64
 	// Period is the length of the window of a rate; 0 if Limit bounds what is stored.
 	Period time.Duration
-	// Used reads what a user has. It must see the rows that the transaction of db has added. nil if that is counted elsewhere or
-	// the bound is of single things, such as their size.
-	Used func(ctx context.Context, db bun.IDB, userID string) (int64, error)
+	// Used reads what a user has; nil if that is counted elsewhere, or not by user.
+	Used Counter
 }
 
 // Quotas are the bounds of one actor.
@@ -68,7 +66,7 @@ func Refusals(registerer prometheus.Registerer) *prometheus.CounterVec {
 
 // Reserve checks that a user may have adding more of what the bound counts. The transaction must add them after it. Until the
 // transaction ends, other transactions that reserve for the same user and bound wait. The error is Refuse's.
-func (q *Quotas) Reserve(ctx context.Context, tx bun.Tx, b *Bound, userID string, adding int64) error {
+func (q *Quotas) Reserve(ctx context.Context, tx database.Tx, b *Bound, userID string, adding int64) error {
 	if err := q.lock(ctx, tx, b.Name+" "+userID); err != nil {
 		return err
 	}

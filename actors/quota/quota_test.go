@@ -25,7 +25,7 @@ func TestParallelTransactionsKeepABound(t *testing.T) {
 			Name: "auth.max_things", What: "things", Unit: quota.Count, Limit: 5,
 			Used: func(ctx context.Context, db bun.IDB, _ string) (int64, error) {
 				n, err := db.NewSelect().TableExpr("things").Count(ctx)
-				return int64(n), err
+				return n, err
 			},
 		}
 		registry := prometheus.NewRegistry()

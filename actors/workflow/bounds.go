@@ -3,8 +3,6 @@ package workflow
 import (
 	"context"
 
-	"github.com/uptrace/bun"
-
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/quota"
 	"github.com/weftmesh/weft/subjects"
@@ -18,7 +16,7 @@ type bounds struct {
 }
 
 func newBounds(d actors.Deps, c Config) *bounds {
-	count := func(setting, what string, limit int, used func(context.Context, bun.IDB, string) (int64, error)) *quota.Bound {
+	count := func(setting, what string, limit int, used quota.Counter) *quota.Bound {
 		return &quota.Bound{Name: "workflow." + setting, What: what, Unit: quota.Count, Limit: int64(limit), Used: used}
 	}
 	b := &bounds{
