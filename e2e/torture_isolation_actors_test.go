@@ -22,7 +22,7 @@ func actorAttacks() []attack {
 // attackWithNotifications sends notifications to the inbox and by e-mail. The messages are refused or not answered, and retried.
 func attackWithNotifications(b *attackers) {
 	bodies := []string{strings.Repeat("a", 19_000), strings.Repeat("{{#each this}}", 1_000), "{{x}}", strings.Repeat("<", 19_000)}
-	b.crowd(attackerRequests, func(n int) bool {
+	b.crowd(8, func(n int) bool {
 		b.post(b.user(n), "notify", "/v1/notifications", object{
 			"category": "system", "channels": []string{"email", "in_app"}, "subject": fmt.Sprint(n), "body": bodies[n%len(bodies)],
 			"data": object{"x": strings.Repeat("a", 10_000)},
@@ -33,7 +33,7 @@ func attackWithNotifications(b *attackers) {
 
 // attackWithThings creates as many as it can of what a user may have.
 func attackWithThings(b *attackers) {
-	b.crowd(attackerRequests, func(n int) bool {
+	b.crowd(modestRequests, func(n int) bool {
 		user := b.user(n)
 		switch n % 5 {
 		case 0:
@@ -85,7 +85,7 @@ func attackWithLists(b *attackers) {
 		"/v1/executions?limit=100", "/v1/executions?limit=100&status=completed&since=2000-01-01T00:00:00Z", "/v1/overview", "/v1/workflows?limit=100", "/v1/workflows/functions", "/v1/providers?limit=100",
 		"/v1/workflows/failures?limit=100", "/v1/users/me/audit?limit=100", "/v1/notifications?limit=100", "/v1/schedules?limit=100", "/openapi.json", "/v1/workflows/functions?provider=github",
 	}
-	b.crowd(attackerRequests, func(n int) bool {
+	b.crowd(modestRequests, func(n int) bool {
 		b.send(b.user(n/len(paths)), "list", http.MethodGet, paths[n%len(paths)], nil)
 		return true
 	})

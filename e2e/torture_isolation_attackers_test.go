@@ -21,8 +21,13 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// attackerRequests bounds the concurrent requests of all attackers, so that the clients leave the processors to weft.
-const attackerRequests = 16
+const (
+	// attackerRequests bounds the concurrent requests of all attackers, so that the clients leave the processors to weft.
+	attackerRequests = 16
+	// modestRequests bounds them where each is cheap and what is attacked is what they leave. It is for the rate limits, which are off here, to bound how many
+	// requests a user makes.
+	modestRequests = 3
+)
 
 // attack is a way to hurt other users. run attacks until the context of the attackers ends, and may return before.
 type attack struct {

@@ -116,7 +116,7 @@ func attackWithConnections(b *attackers) {
 func attackWithFiles(b *attackers) {
 	file := make([]byte, 4<<20)
 	_, _ = rand.Read(file)
-	b.crowd(6, func(n int) bool {
+	b.crowd(modestRequests, func(n int) bool {
 		user := b.user(n)
 		a := b.send(user, "upload", http.MethodPost, "/v1/objects?name=a", file, "Content-Type: application/octet-stream")
 		if id := a.text(".id"); id != "" {

@@ -95,7 +95,7 @@ func attackWithLargeHistories(b *attackers) {
 		}
 	}
 	views := []string{"", "/history?limit=200", "/full", "/history?limit=200", "/diagram", "/events"}
-	b.crowd(attackerRequests, func(n int) bool {
+	b.crowd(8, func(n int) bool {
 		if len(executions) == 0 {
 			return false
 		}
