@@ -20,8 +20,8 @@ import (
 func bodyAttacks() []attack {
 	return []attack{
 		{name: "bodies without an account", run: attackWithBodies},
-		{name: "bodies that arrive slowly", run: attackWithSlowBodies},
-		{name: "connections and streams", run: attackWithConnections},
+		{name: "connections that stay open", run: together(attackWithSlowBodies, attackWithConnections)},
+		{name: "requests that wait", run: attackWithWaitingRequests},
 		{name: "files", run: attackWithFiles},
 	}
 }
@@ -109,6 +109,26 @@ func attackWithConnections(b *attackers) {
 			}
 		})
 		return true
+	})
+}
+
+// attackWithWaitingRequests makes more requests at a time than an endpoint serves: all of them wait, for an execution or a provider.
+func attackWithWaitingRequests(b *attackers) {
+	user := b.users[0]
+	waiting := b.create(user, b.document("", "- a: {wait: {hours: 1}}"))
+	connection := b.send(user, "connections", http.MethodGet, "/v1/integrations", nil).text(".items[0].id")
+	execute := "/v1/workflows/" + waiting + "/execute"
+	paths := []struct {
+		path string
+		body object
+	}{
+		{execute, object{"timeout": 240}}, {execute, object{"timeout": 240}}, {"/v1/integrations/" + connection + "/actions/get", object{"input": object{"path": "/hang"}}},
+		{"/v1/integrations/" + connection + "/proxy", object{"method": "GET", "path": "/drip"}}, {"/v1/integrations/" + connection + "/actions/get", object{"input": object{"path": "/large"}}},
+	}
+	b.crowd(1200, func(n int) bool {
+		p := paths[n%len(paths)]
+		b.post(user, "wait", p.path, p.body)
+		return b.pause()
 	})
 }
 

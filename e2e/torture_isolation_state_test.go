@@ -70,6 +70,8 @@ func attackWithCollectingListeners(b *attackers) {
 	each := b.create(user, b.document("", "- a: {listen: {to: "+never+"}, foreach: {item: e, do: [{k: {set: {x: '${ $e }'}}}]}}"))
 	b.create(user, b.document("schedule: {on: "+never+"}\n", "- a: {set: {x: 1}}"))
 	b.create(user, b.document("schedule: {on: {all: [{with: {type: bad.large}}, {with: {type: bad.never}}]}}\n", "- a: {set: {x: 1}}"))
+	byKey := "correlate: {k: {from: '${ .id }'}}"
+	b.create(user, b.document("schedule: {on: {all: [{with: {type: bad.large}, "+byKey+"}, {with: {type: bad.never}, "+byKey+"}]}}\n", "- a: {set: {x: 1}}"))
 	b.times(60, func(n int) {
 		for _, id := range []string{listen, each} {
 			if id != "" {
