@@ -5,7 +5,6 @@ package e2e_test
 import (
 	"errors"
 	"io"
-	"log"
 	"net"
 	"strconv"
 	"strings"
@@ -36,7 +35,7 @@ func startHostileMailServer(t testing.TB) *hostileMailServer {
 	s := &hostileMailServer{port: listener.Addr().(*net.TCPAddr).Port, ended: make(chan struct{}), bad: map[string]bool{}}
 	server := smtp.NewServer(s)
 	server.Domain = "localhost"
-	server.ErrorLog = log.New(io.Discard, "", 0) // a weft that is killed breaks its connections
+	server.ErrorLog = silentLog{}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -109,3 +108,12 @@ func (*mailSession) Reset() {}
 
 // Logout implements smtp.Session.
 func (*mailSession) Logout() error { return nil }
+
+// silentLog drops the messages about connections that a weft has broken because it was killed.
+type silentLog struct{}
+
+// Printf implements smtp.Logger.
+func (silentLog) Printf(string, ...any) {}
+
+// Println implements smtp.Logger.
+func (silentLog) Println(...any) {}
