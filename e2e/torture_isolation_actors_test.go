@@ -13,16 +13,17 @@ import (
 func actorAttacks() []attack {
 	return []attack{
 		{name: "notifications that fail", run: attackWithNotifications},
-		{name: "keys, secrets and connections", run: attackWithThings},
+		{name: "keys, secrets, connections and lists", run: together(attackWithThings, attackWithLists)},
 		{name: "deliveries", run: attackWithDeliveries},
-		{name: "lists", run: attackWithLists},
+		{name: "documents at an address", run: attackWithFetchedDocuments},
+		{name: "accounts that are deleted", run: attackWithErasures},
 	}
 }
 
 // attackWithNotifications sends notifications to the inbox and by e-mail. The messages are refused or not answered, and retried.
 func attackWithNotifications(b *attackers) {
 	bodies := []string{strings.Repeat("a", 19_000), strings.Repeat("{{#each this}}", 1_000), "{{x}}", strings.Repeat("<", 19_000)}
-	b.crowd(attackerRequests, func(n int) bool {
+	b.crowd(8, func(n int) bool {
 		b.post(b.user(n), "notify", "/v1/notifications", object{
 			"category": "system", "channels": []string{"email", "in_app"}, "subject": fmt.Sprint(n), "body": bodies[n%len(bodies)],
 			"data": object{"x": strings.Repeat("a", 10_000)},
@@ -33,11 +34,12 @@ func attackWithNotifications(b *attackers) {
 
 // attackWithThings creates as many as it can of what a user may have.
 func attackWithThings(b *attackers) {
-	b.crowd(attackerRequests, func(n int) bool {
+	b.crowd(modestRequests, func(n int) bool {
 		user := b.user(n)
 		switch n % 5 {
 		case 0:
-			b.post(user, "key", "/v1/auth/api-keys", object{"name": fmt.Sprint(n), "scopes": []string{"workflows.read"}})
+			body := fmt.Sprintf(`{"name":"k%d","scopes":["workflows.read"]}`, n)
+			b.send(user, "key", http.MethodPost, "/v1/auth/api-keys", []byte(body), fmt.Sprintf("Idempotency-Key: k%d", n))
 		case 1:
 			value, err := json.Marshal(object{"value": strings.Repeat("s", 16_000)})
 			if err != nil {
@@ -85,8 +87,49 @@ func attackWithLists(b *attackers) {
 		"/v1/executions?limit=100", "/v1/executions?limit=100&status=completed&since=2000-01-01T00:00:00Z", "/v1/overview", "/v1/workflows?limit=100", "/v1/workflows/functions", "/v1/providers?limit=100",
 		"/v1/workflows/failures?limit=100", "/v1/users/me/audit?limit=100", "/v1/notifications?limit=100", "/v1/schedules?limit=100", "/openapi.json", "/v1/workflows/functions?provider=github",
 	}
-	b.crowd(attackerRequests, func(n int) bool {
+	b.crowd(modestRequests, func(n int) bool {
 		b.send(b.user(n/len(paths)), "list", http.MethodGet, paths[n%len(paths)], nil)
+		return true
+	})
+}
+
+// attackWithFetchedDocuments refers to schemas, functions and descriptions of APIs that are large, deep, or never arrive.
+func attackWithFetchedDocuments(b *attackers) {
+	url := b.provider.stub.url
+	b.crowd(8, func(n int) bool {
+		user, path := b.user(n), url+[]string{"/openapi/deep", "/openapi/wide", "/openapi/aliases", "/hang", "/drip", "/large"}[n/3%6]
+		switch n % 3 {
+		case 0:
+			all := strings.TrimSuffix(strings.Repeat("{a: {set: {x: 1}, input: {schema: {resource: {endpoint: '"+path+"?n="+fmt.Sprint(n)+"'}}}}}, ", 15), ", ")
+			b.create(user, b.document("", "- d: {do: ["+all+"]}"))
+		case 1:
+			b.validate(user, b.document("", "- a: {call: '"+path+"'}"))
+		default:
+			call := "{call: openapi, with: {document: {endpoint: '" + path + "'}, operationId: getPet, parameters: {petId: 1}}}"
+			if id := b.create(user, b.document("", "- f: {fork: {branches: ["+strings.Repeat("{a: "+call+"}, ", 9)+"{b: "+call+"}]}}")); id != "" {
+				b.begin(user, id, object{})
+			}
+		}
+		return true
+	})
+}
+
+// attackWithErasures deletes accounts that have executions, notifications and secrets.
+func attackWithErasures(b *attackers) {
+	b.crowd(2, func(n int) bool {
+		c := &client{url: b.site.url, http: b.user(n).http}
+		credentials := object{"email": fmt.Sprintf("gone%d-%d@example.com", n, b.names.Add(1)), "password": password}
+		b.post(c, "register", "/v1/auth/register", credentials)
+		if c.token = b.post(c, "login", "/v1/auth/login", credentials).text(".access_token"); c.token == "" {
+			return b.pause()
+		}
+		b.post(c, "consent", "/v1/consents", object{"scope": "workflows.execute", "purpose": "a test"})
+		id := b.create(c, b.document("", "- a: {for: {each: i, in: '${ [range(30)] }'}, do: [{b: {set: {x: '${ \"a\" * 10000 }'}}}]}"))
+		for k := range 40 {
+			b.begin(c, id, object{})
+			b.post(c, "notify", "/v1/notifications", object{"category": "system", "subject": fmt.Sprint(k)})
+		}
+		b.send(c, "delete", http.MethodDelete, "/v1/users/me", []byte(`{"password":"`+password+`"}`))
 		return true
 	})
 }

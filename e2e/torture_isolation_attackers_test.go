@@ -21,8 +21,13 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// attackerRequests bounds the concurrent requests of all attackers, so that the clients leave the processors to weft.
-const attackerRequests = 16
+const (
+	// attackerRequests bounds the concurrent requests of all attackers, so that the clients leave the processors to weft.
+	attackerRequests = 16
+	// modestRequests bounds them where each is cheap and what is attacked is what they leave. It is for the rate limits, which are off here, to bound how many
+	// requests a user makes.
+	modestRequests = 3
+)
 
 // attack is a way to hurt other users. run attacks until the context of the attackers ends, and may return before.
 type attack struct {
@@ -35,6 +40,17 @@ type attack struct {
 // attacks are the attacks on a single process.
 func attacks() []attack {
 	return slices.Concat(textAttacks(), evaluationAttacks(), stateAttacks(), startAttacks(), bodyAttacks(), actorAttacks(), []attack{{name: "generated documents", run: attackGenerated}})
+}
+
+// together returns an attack by several others at once.
+func together(attacks ...func(*attackers)) func(*attackers) {
+	return func(b *attackers) {
+		var all sync.WaitGroup
+		for _, run := range attacks {
+			all.Go(func() { run(b) })
+		}
+		all.Wait()
+	}
 }
 
 // attackers are two users, each with an address of its own.
@@ -213,7 +229,8 @@ type hostileProvider struct {
 	ended chan struct{}
 }
 
-// startHostileProvider serves until the test ends: /hang is never answered, /drip never completely, /busy is 429, /broken is 503, /large has eight megabytes.
+// startHostileProvider serves until the test ends: /hang is never answered, /drip never completely, /busy is 429, /broken is 503, /large has eight megabytes, and
+// descriptions of APIs below /openapi/ are costly to read.
 func startHostileProvider(t testing.TB) *hostileProvider {
 	t.Helper()
 	p := &hostileProvider{ended: make(chan struct{})}
@@ -245,6 +262,8 @@ func (p *hostileProvider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	case strings.HasPrefix(r.URL.Path, "/large"):
 		_, _ = w.Write([]byte("[" + strings.Repeat("[[],0],", 1<<20) + "0]"))
+	case strings.HasPrefix(r.URL.Path, "/openapi/"):
+		_, _ = w.Write([]byte(hostileDescription(r.URL.Path)))
 	default:
 		_, _ = w.Write([]byte(`{"ok":true}`))
 	}
@@ -259,4 +278,20 @@ func (p *hostileProvider) wait(r *http.Request, d time.Duration) bool {
 	case <-p.ended:
 	}
 	return false
+}
+
+// hostileDescription returns a description of an API: with deep or very many schemas, or with aliases that double.
+func hostileDescription(path string) string {
+	const operation = "openapi: 3.1.0\ninfo: {title: a, version: '1'}\nservers: [{url: 'http://127.0.0.1:1'}]\npaths: {/pets: {get: {operationId: getPet, responses: {'200': {description: a}}}}}\n"
+	switch path {
+	case "/openapi/deep":
+		return operation + "x: " + strings.Repeat("{a: ", 60_000) + "1" + strings.Repeat("}", 60_000)
+	case "/openapi/wide":
+		return operation + "x: [" + strings.Repeat("{}, ", 900_000) + "1]"
+	}
+	aliases := "x0: &a0 [1, 1]\n"
+	for n := range 60 {
+		aliases += fmt.Sprintf("x%d: &a%d [*a%d, *a%d]\n", n+1, n+1, n, n)
+	}
+	return operation + aliases
 }

@@ -11,17 +11,24 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/weftmesh/weft/mesh"
+	"github.com/weftmesh/weft/subjects"
 )
 
 // bodyAttacks make weft hold requests, responses and connections. Most need no account.
 func bodyAttacks() []attack {
 	return []attack{
 		{name: "bodies without an account", run: attackWithBodies},
-		{name: "bodies that arrive slowly", run: attackWithSlowBodies},
-		{name: "connections and streams", run: attackWithConnections},
+		{name: "messages over NATS", run: attackWithMessages},
+		{name: "connections that stay open", run: together(attackWithSlowBodies, attackWithConnections)},
+		{name: "requests that wait", run: attackWithWaitingRequests},
 		{name: "files", run: attackWithFiles},
 	}
 }
@@ -61,6 +68,27 @@ func attackWithBodies(b *attackers) {
 	})
 }
 
+// attackWithMessages sends the bodies as requests over NATS, as the operator's tools do for a user.
+func attackWithMessages(b *attackers) {
+	weft := b.site.running[0]
+	conn, err := dialNATS(weft.ready.NATS, filepath.Join(weft.ready.Data, "nats", "keys"), mesh.UserOperator, nats.MaxReconnects(0))
+	if err != nil {
+		b.t.Error(err)
+		return
+	}
+	defer conn.Close()
+	bodies := largeBodies()
+	names := []string{subjects.Login.Subject, subjects.Register.Subject, subjects.ValidateWorkflow.Subject, subjects.CreateWorkflow.Subject, subjects.PublishEvent.Subject}
+	b.crowd(100, func(n int) bool {
+		m := nats.NewMsg(names[n/10%len(names)])
+		m.Data = bodies[n%len(bodies)]
+		m.Header.Set("Authorization", "Bearer "+b.user(n).token)
+		_, err := conn.RequestMsgWithContext(b.ctx, m)
+		b.count(fmt.Sprintf("message (%.30v)", err), 0)
+		return b.pause()
+	})
+}
+
 // attackWithSlowBodies sends most of a body at once and the rest byte by byte.
 func attackWithSlowBodies(b *attackers) {
 	bodies := largeBodies()
@@ -73,7 +101,7 @@ func attackWithSlowBodies(b *attackers) {
 		b.raw(n, func(conn net.Conn) {
 			_, _ = fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: weft\r\n%sContent-Type: application/json\r\nContent-Length: %d\r\n\r\n", path, authorization, len(body)+100)
 			_, _ = conn.Write(body)
-			for b.pause() {
+			for b.pauseFor(time.Second) {
 				if _, err := conn.Write([]byte(" ")); err != nil {
 					return
 				}
@@ -83,24 +111,25 @@ func attackWithSlowBodies(b *attackers) {
 	})
 }
 
-// attackWithConnections opens thousands of connections: idle, with half a request, and with a stream of events.
+// attackWithConnections opens more than a thousand connections: idle, with half a request that arrives slowly, and with a stream of events.
 func attackWithConnections(b *attackers) {
 	var streams sync.WaitGroup
 	defer streams.Wait()
-	for n := range 400 {
+	for n := range 200 {
 		streams.Go(func() {
 			for b.ctx.Err() == nil {
 				b.hold(b.user(n), "/v1/notifications/stream")
-				b.pause()
+				b.pauseFor(time.Second)
 			}
 		})
 	}
-	b.crowd(2500, func(n int) bool {
+	b.crowd(1200, func(n int) bool {
+		b.pauseFor(time.Duration(n%1200) * time.Millisecond)
 		b.raw(n, func(conn net.Conn) {
 			if n%2 == 0 {
 				_, _ = fmt.Fprint(conn, "GET /v1/users/me HTTP/1.1\r\nHost: weft\r\n")
 			}
-			for b.pause() {
+			for b.pauseFor(time.Second) {
 				if n%2 == 0 {
 					if _, err := fmt.Fprintf(conn, "X-%d: %s\r\n", n, strings.Repeat("a", 100)); err != nil {
 						return
@@ -112,11 +141,31 @@ func attackWithConnections(b *attackers) {
 	})
 }
 
+// attackWithWaitingRequests makes more requests at a time than an endpoint serves: all of them wait, for an execution or a provider.
+func attackWithWaitingRequests(b *attackers) {
+	user := b.users[0]
+	waiting := b.create(user, b.document("", "- a: {wait: {hours: 1}}"))
+	connection := b.send(user, "connections", http.MethodGet, "/v1/integrations", nil).text(".items[0].id")
+	execute := "/v1/workflows/" + waiting + "/execute"
+	paths := []struct {
+		path string
+		body object
+	}{
+		{execute, object{"timeout": 240}}, {execute, object{"timeout": 240}}, {"/v1/integrations/" + connection + "/actions/get", object{"input": object{"path": "/hang"}}},
+		{"/v1/integrations/" + connection + "/proxy", object{"method": "GET", "path": "/drip"}}, {"/v1/integrations/" + connection + "/actions/get", object{"input": object{"path": "/large"}}},
+	}
+	b.crowd(1200, func(n int) bool {
+		p := paths[n%len(paths)]
+		b.post(user, "wait", p.path, p.body)
+		return b.pause()
+	})
+}
+
 // attackWithFiles uploads files of four megabytes and downloads them slowly.
 func attackWithFiles(b *attackers) {
 	file := make([]byte, 4<<20)
 	_, _ = rand.Read(file)
-	b.crowd(6, func(n int) bool {
+	b.crowd(modestRequests, func(n int) bool {
 		user := b.user(n)
 		a := b.send(user, "upload", http.MethodPost, "/v1/objects?name=a", file, "Content-Type: application/octet-stream")
 		if id := a.text(".id"); id != "" {
@@ -173,9 +222,12 @@ func (b *attackers) raw(n int, use func(net.Conn)) {
 }
 
 // pause waits a tenth of a second; false means that the attack has ended.
-func (b *attackers) pause() bool {
+func (b *attackers) pause() bool { return b.pauseFor(100 * time.Millisecond) }
+
+// pauseFor waits for a time; false means that the attack has ended.
+func (b *attackers) pauseFor(d time.Duration) bool {
 	select {
-	case <-time.After(100 * time.Millisecond):
+	case <-time.After(d):
 		return true
 	case <-b.ctx.Done():
 		return false

@@ -244,22 +244,17 @@ func (s *shrinker) hurts(definition object, input any) bool {
 // shrink returns a smaller definition and input that still hurt.
 func (s *shrinker) shrink(definition object, input any) (object, any) {
 	whole := object{"definition": definition, "input": input}
-	for found := true; found && time.Now().Before(s.until); {
-		found = false
-		for _, candidate := range smaller(whole) {
-			c, _ := candidate.(object)
-			d, ok := c["definition"].(object)
-			if !ok || d["document"] == nil || d["do"] == nil {
-				continue
-			}
-			if time.Now().After(s.until) {
-				break
-			}
-			if s.hurts(d, c["input"]) {
-				whole, found = c, true
-				break
-			}
+	try := func(candidate any) bool {
+		c, _ := candidate.(object)
+		d, ok := c["definition"].(object)
+		if !ok || d["document"] == nil || d["do"] == nil || time.Now().After(s.until) || !s.hurts(d, c["input"]) {
+			return false
 		}
+		whole = c
+		return true
+	}
+	for found := true; found; {
+		found = reducer{s.until}.smaller(whole, try)
 	}
 	return whole["definition"].(object), whole["input"]
 }

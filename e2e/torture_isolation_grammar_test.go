@@ -37,7 +37,7 @@ func (g *grammar) count(magnitude int) int {
 // expression returns a jq expression.
 func (g *grammar) expression(depth int) string {
 	if depth <= 0 {
-		return g.pick(".", ".n", "$context", "$workflow.input", "$input", "now", "nan", "infinite", "null", "{}", "[]", "empty", "$workflow.definition", "$task", "env", "input", "1e1000",
+		return g.pick(".", ".n", "$context", "$workflow.input", "$input", "now", "nan", "infinite", "null", "{}", "[]", "empty", "$workflow.definition", "$task", "1e1000",
 			fmt.Sprintf("[range(%d)]", g.count(7)), fmt.Sprintf("(%q * %d)", g.pick("a", "<", "é", `"`, "aA1 "), g.count(7)), fmt.Sprintf("range(%d)", g.count(9)))
 	}
 	e := func() string { return g.expression(depth - 1 - g.rnd.IntN(2)) }
@@ -68,13 +68,14 @@ func (g *grammar) expression(depth int) string {
 	case 16:
 		return fmt.Sprintf("(%s | .[%d]? = %s)", e(), g.count(8), e())
 	case 17:
-		return g.pick("until(false; ", "last(recurse(", "[recurse(", "[.[]? | ", "path(", "first(", "isempty(") + e() + strings.Repeat(")", 2)[:1]
+		open, end, _ := strings.Cut(g.pick("until(false; E)", "last(recurse(E))", "[recurse(E)]", "[.[]? | E]", "path(E)", "first(E)", "isempty(E)", "[limit(3; E)]", "(label $out | E)", "getpath([E])?"), "E")
+		return open + e() + end
 	case 18:
 		return "(try " + e() + " catch " + e() + ")"
 	case 19:
 		return "(" + e() + " as [$a, {b: $c}] ?// $a | " + e() + ")"
 	case 20:
-		n := g.count(4)
+		n := g.count(3)
 		return strings.Repeat("[", n) + e() + strings.Repeat("]", n)
 	case 21:
 		return "1" + strings.Repeat(g.pick("+1", ",1", "|1", "//1"), g.count(4))
@@ -117,7 +118,7 @@ func (g *grammar) pattern(depth int) string {
 	case 5:
 		return "^" + p() + "$"
 	case 6:
-		return strings.Repeat(p(), g.rnd.IntN(30)+1)
+		return strings.Repeat(p(), g.rnd.IntN(12)+1)
 	default:
 		return p() + p()
 	}
@@ -154,7 +155,7 @@ func (g *grammar) schema(depth int) any {
 	case 6:
 		return object{"dependentSchemas": object{"a": s(), "b": s()}}
 	case 7:
-		return object{"items": object{"enum": g.data(2)}, "uniqueItems": true}
+		return object{"items": object{"enum": []any{g.data(2), g.data(1)}}, "uniqueItems": true}
 	case 8, 9:
 		return doubled(g.pick("allOf", "anyOf", "oneOf"), g.count(1)+g.rnd.IntN(40), s())
 	default:
@@ -164,9 +165,11 @@ func (g *grammar) schema(depth int) any {
 
 // data returns JSON of up to some hundred kilobytes.
 func (g *grammar) data(depth int) any {
-	text := strings.Repeat(g.pick("a", "b", "<", "é", "0"), g.count(4)) + "!"
 	if depth <= 0 {
-		return []any{nil, 1, text, g.count(9), []any{}, object{}}[g.rnd.IntN(6)]
+		if g.oneIn(4) {
+			return strings.Repeat(g.pick("a", "b", "<", "é", "0"), g.count(3)) + "!"
+		}
+		return []any{nil, 1, "a!", g.count(9), []any{}, object{}}[g.rnd.IntN(6)]
 	}
 	switch g.rnd.IntN(5) {
 	case 0:
@@ -178,7 +181,7 @@ func (g *grammar) data(depth int) any {
 	case 1:
 		all := object{}
 		for n := range g.count(2) {
-			all[fmt.Sprint(text[:min(len(text), 30)], n)] = g.data(depth - 2)
+			all[fmt.Sprint(strings.Repeat("a", 25), n)] = g.data(depth - 2)
 		}
 		return all
 	case 2:

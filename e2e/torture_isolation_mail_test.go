@@ -35,6 +35,7 @@ func startHostileMailServer(t testing.TB) *hostileMailServer {
 	s := &hostileMailServer{port: listener.Addr().(*net.TCPAddr).Port, ended: make(chan struct{}), bad: map[string]bool{}}
 	server := smtp.NewServer(s)
 	server.Domain = "localhost"
+	server.ErrorLog = silentLog{}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -107,3 +108,12 @@ func (*mailSession) Reset() {}
 
 // Logout implements smtp.Session.
 func (*mailSession) Logout() error { return nil }
+
+// silentLog drops the messages about connections that a weft has broken because it was killed.
+type silentLog struct{}
+
+// Printf implements smtp.Logger.
+func (silentLog) Printf(string, ...any) {}
+
+// Println implements smtp.Logger.
+func (silentLog) Println(...any) {}

@@ -15,11 +15,9 @@ func TestIsolationOnPostgres(t *testing.T) {
 	defer report.log(t)
 	for _, a := range []attack{
 		{name: "schemas", run: attackWithSchemas(func() []schemaAttack { return append(doublingSchemas(), largeSchemas()...) })},
-		{name: "expressions that compute", run: attackWithComputations},
-		{name: "loops that write", run: attackWithWritingLoops},
-		{name: "branches that share", run: attackWithSharedState},
-		{name: "events that start their own cause", run: attackWithEventLoops},
-		{name: "schedules", run: attackWithSchedules},
+		{name: "expressions", run: together(attackWithComputations, attackWithGrowingValues)},
+		{name: "loops and branches", run: together(attackWithWritingLoops, attackWithSharedState)},
+		{name: "events and schedules", run: together(attackWithEventLoops, attackWithSchedules)},
 		{name: "a worker that is killed", run: attackWithComputations, kills: true},
 	} {
 		t.Run(a.name, func(t *testing.T) { judgeAttack(t, newSharedSite(t), a, report) })

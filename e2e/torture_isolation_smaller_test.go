@@ -3,65 +3,117 @@
 package e2e_test
 
 import (
-	"encoding/json"
 	"maps"
 	"slices"
+	"strings"
+	"time"
 )
 
-// smaller returns variants of a JSON value with one part removed or simplified, the smallest first.
-func smaller(v any) []any {
-	all := simpler(v)
-	sizes := make(map[int]int, len(all))
-	order := make([]int, len(all))
-	for n := range all {
-		text, err := json.Marshal(all[n])
-		if err != nil {
-			continue
-		}
-		sizes[n], order[n] = len(text), n
-	}
-	slices.SortStableFunc(order, func(a, b int) int { return sizes[a] - sizes[b] })
-	sorted := make([]any, len(all))
-	for n, k := range order {
-		sorted[n] = all[k]
-	}
-	return sorted
-}
+// reducer makes JSON values smaller until the time is up.
+type reducer struct{ until time.Time }
 
-// simpler returns variants in any order.
-func simpler(v any) (all []any) {
+// mostParts bounds the parts of one value that are made smaller one by one.
+const mostParts = 24
+
+// smaller calls try with variants of a value that lack a part, or have a simpler one, until try returns true. It reports whether it did.
+func (r reducer) smaller(v any, try func(any) bool) bool {
+	if time.Now().After(r.until) {
+		return false
+	}
 	switch v := v.(type) {
 	case object:
-		for _, name := range slices.Sorted(maps.Keys(v)) {
-			without := maps.Clone(v)
-			delete(without, name)
-			all = append(all, without)
-			for _, part := range simpler(v[name]) {
-				with := maps.Clone(v)
-				with[name] = part
-				all = append(all, with)
-			}
-		}
+		return r.smallerObject(v, try)
 	case []any:
-		if len(v) > 3 {
-			all = append(all, v[:len(v)/2], v[len(v)/2:])
-		}
-		for n := range min(len(v), 4) {
-			all = append(all, slices.Delete(slices.Clone(v), n, n+1))
-			for _, part := range simpler(v[n]) {
-				with := slices.Clone(v)
-				with[n] = part
-				all = append(all, with)
-			}
-		}
+		return r.smallerList(v, try)
 	case string:
-		if len(v) > 8 {
-			all = append(all, "", "${ . }", v[:len(v)/2])
-		}
+		return r.smallerText(v, try)
 	case int:
-		if v > 1 {
-			all = append(all, v/10)
+		return v > 1 && try(v/10)
+	}
+	return false
+}
+
+// smallerText simplifies a text, or halves what is repeated in it.
+func (r reducer) smallerText(v string, try func(any) bool) bool {
+	if len(v) <= 8 {
+		return false
+	}
+	if try("") || try("${ . }") {
+		return true
+	}
+	for unit := 1; unit <= 40; unit++ {
+		if less := halved(v, unit); less != v && try(less) {
+			return true
 		}
 	}
-	return all
+	return try(v[:len(v)/2]) || try(v[len(v)/2:])
+}
+
+// halved returns a text with half of the repetitions of whatever of a length is repeated.
+func halved(text string, unit int) string {
+	var less strings.Builder
+	for at := 0; at < len(text); {
+		repeated := 1
+		for end := at + unit*(repeated+1); end <= len(text) && text[end-unit:end] == text[at:at+unit]; end += unit {
+			repeated++
+		}
+		if repeated < 4 {
+			less.WriteByte(text[at])
+			at++
+			continue
+		}
+		less.WriteString(text[at : at+unit*(repeated/2)])
+		at += unit * repeated
+	}
+	return less.String()
+}
+
+func (r reducer) smallerObject(v object, try func(any) bool) bool {
+	names := slices.Sorted(maps.Keys(v))
+	without := func(removed ...string) any {
+		less := maps.Clone(v)
+		for _, name := range removed {
+			delete(less, name)
+		}
+		return less
+	}
+	if half := len(names) / 2; half > 1 && (try(without(names[:half]...)) || try(without(names[half:]...))) {
+		return true
+	}
+	for _, name := range names[:min(len(names), mostParts)] {
+		if try(without(name)) {
+			return true
+		}
+	}
+	for _, name := range names[:min(len(names), mostParts)] {
+		if r.smaller(v[name], func(part any) bool {
+			with := maps.Clone(v)
+			with[name] = part
+			return try(with)
+		}) {
+			return true
+		}
+	}
+	return false
+}
+
+func (r reducer) smallerList(v []any, try func(any) bool) bool {
+	if half := len(v) / 2; half > 1 && (try(v[:half]) || try(v[half:])) {
+		return true
+	}
+	for n := range min(len(v), mostParts) {
+		if try(slices.Delete(slices.Clone(v), n, n+1)) {
+			return true
+		}
+	}
+	for n := range min(len(v), mostParts) {
+		if r.smaller(v[n], func(part any) bool {
+			with := slices.Clone(v)
+			with[n] = part
+			return try(with)
+		}) {
+			return true
+		}
+	}
+	return false
 }

@@ -3,18 +3,19 @@
 package e2e_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 )
 
 // startAttacks cause very many executions, steps and timers.
 func startAttacks() []attack {
 	return []attack{
-		{name: "events that start their own cause", run: attackWithEventLoops},
+		{name: "events that start their own cause", run: together(attackWithEventLoops, attackWithLifecycleEvents)},
 		{name: "children that start children", run: attackWithChildren},
 		{name: "retries without delay", run: attackWithRetries},
-		{name: "lifecycle events", run: attackWithLifecycleEvents},
 		{name: "schedules", run: attackWithSchedules},
 		{name: "executions that wait for a provider", run: attackWithHangingCalls},
 		{name: "listeners", run: attackWithListeners},
@@ -38,9 +39,16 @@ func attackWithEventLoops(b *attackers) {
 	})
 }
 
-// attackWithChildren has executions that start themselves, ten times each, and wait or do not.
+// attackWithChildren has executions that start themselves, ten times each, and wait or do not, or do it through the API.
 func attackWithChildren(b *attackers) {
 	var ids [2]string
+	user := b.users[1]
+	self := object{"n": "${ .n }", "id": "${ .id }"}
+	post, _ := json.Marshal(object{"call": "http", "with": object{
+		"method": "post", "endpoint": b.site.url + "/v1/workflows/{id}/executions", "headers": object{"Authorization": "Bearer " + user.token}, "body": object{"input": self},
+	}})
+	api := b.create(user, b.document("", "- f: {fork: {branches: ["+strings.Repeat("{a: "+string(post)+"}, ", 9)+"{b: {set: {x: 1}}}]}}"))
+	b.begin(user, api, object{"n": 1, "id": api})
 	for n, user := range b.users {
 		name := fmt.Sprintf("w%d", b.names.Load()+1)
 		run := "{run: {workflow: {namespace: attack, name: " + name + ", version: 1.0.0, input: {n: 1}}}}"
@@ -92,7 +100,16 @@ func attackWithLifecycleEvents(b *attackers) {
 func attackWithSchedules(b *attackers) {
 	schedules := []string{"{every: {seconds: 1}}", "{every: {seconds: 1}}", "{every: {seconds: 1}}", "{cron: '* * * * * *'}", "{after: {milliseconds: 100}}", "{every: {milliseconds: 100}}"}
 	b.times(1500, func(n int) {
-		b.create(b.user(n), b.document("schedule: "+schedules[n%len(schedules)]+"\n", "- a: {set: {x: 1}}", "- b: {call: echo, with: {x: 1}}"))
+		user := b.user(n)
+		id := b.create(user, b.document("schedule: "+schedules[n%len(schedules)]+"\n", "- a: {set: {x: 1}}", "- b: {call: echo, with: {x: 1}}"))
+		if n%100 != 0 || id == "" {
+			return
+		}
+		schedule := b.send(user, "schedules", http.MethodGet, "/v1/schedules?workflow_id="+id, nil).text(".items[0].id")
+		for hours := range 5 {
+			since := time.Now().Add(-time.Duration(hours+1) * time.Hour).UTC()
+			b.post(user, "backfill", "/v1/schedules/"+schedule+"/backfill", object{"since": since, "until": since.Add(15 * time.Minute), "overlap": "allow"})
+		}
 	})
 }
 

@@ -70,6 +70,8 @@ func attackWithCollectingListeners(b *attackers) {
 	each := b.create(user, b.document("", "- a: {listen: {to: "+never+"}, foreach: {item: e, do: [{k: {set: {x: '${ $e }'}}}]}}"))
 	b.create(user, b.document("schedule: {on: "+never+"}\n", "- a: {set: {x: 1}}"))
 	b.create(user, b.document("schedule: {on: {all: [{with: {type: bad.large}}, {with: {type: bad.never}}]}}\n", "- a: {set: {x: 1}}"))
+	byKey := "correlate: {k: {from: '${ .id }'}}"
+	b.create(user, b.document("schedule: {on: {all: [{with: {type: bad.large}, "+byKey+"}, {with: {type: bad.never}, "+byKey+"}]}}\n", "- a: {set: {x: 1}}"))
 	b.times(60, func(n int) {
 		for _, id := range []string{listen, each} {
 			if id != "" {
@@ -95,7 +97,7 @@ func attackWithLargeHistories(b *attackers) {
 		}
 	}
 	views := []string{"", "/history?limit=200", "/full", "/history?limit=200", "/diagram", "/events"}
-	b.crowd(attackerRequests, func(n int) bool {
+	b.crowd(8, func(n int) bool {
 		if len(executions) == 0 {
 			return false
 		}

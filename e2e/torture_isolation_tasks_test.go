@@ -52,7 +52,7 @@ func (g *grammar) value(depth int) string { return "${ " + g.expression(depth) +
 
 // filter returns a filter of events.
 func (g *grammar) filter() object {
-	with := object{"type": g.pick("bad.told", "bad\\..*", g.pattern(2), "http\\..*", "io.serverlessworkflow.task.completed.v1")}
+	with := object{"type": g.pick("bad.told", "bad\\..*", `(b|ba|bad|\.|t|o|l|d)*x?`, `([a-z.]{0,30}){0,30}`, "http\\..*", "io.serverlessworkflow.task.completed.v1")}
 	if g.oneIn(2) {
 		with["data"] = g.value(3)
 	}
@@ -92,7 +92,7 @@ func (g *grammar) task(depth int) object {
 		t["timeout"] = object{"after": object{"milliseconds": g.count(4)}}
 	}
 	if g.oneIn(8) {
-		t["then"] = g.pick("t0", "t1", "end", "exit")
+		t["then"] = g.pick("t0", "end", "exit")
 	}
 	return t
 }
@@ -130,7 +130,7 @@ func (g *grammar) kind(depth int) object {
 	case 8:
 		return object{"wait": object{"milliseconds": g.count(4)}}
 	case 9:
-		return object{"switch": []any{object{"a": object{"when": g.value(3), "then": "t0"}}, object{"b": object{"when": g.value(3), "then": "t1"}}, object{"c": object{"then": "exit"}}}}
+		return object{"switch": []any{object{"a": object{"when": g.value(3), "then": "t0"}}, object{"b": object{"when": g.value(3), "then": "end"}}, object{"c": object{"then": "exit"}}}}
 	case 10:
 		return object{"call": "http.get", "with": object{"connection": "bad", "path": g.pick("/hang", "/drip", "/busy", "/broken", "/large", "/x"), "query": object{"q": g.value(3)}}}
 	case 11:

@@ -52,7 +52,7 @@ func judgeAttack(t *testing.T, s *site, a attack, report *isolationReport) {
 	cancel()
 	j.during = j.attack(b, a)
 	j.answers = fmt.Sprintf("%s (seed %d)", b.summary(), b.seed)
-	after, cancel := context.WithTimeout(t.Context(), max(tortureDuration(t)/10, time.Second))
+	after, cancel := context.WithTimeout(t.Context(), max(tortureDuration(t)/10, time.Second/2))
 	j.after = v.observe(after)
 	cancel()
 	j.residentAfter = s.resident()

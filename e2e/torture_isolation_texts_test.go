@@ -141,6 +141,7 @@ func attackWithLargeDefinitions(b *attackers) {
 		user := b.user(n)
 		if id := b.create(user, b.document("", tasks...)); id != "" {
 			b.send(user, "diagram", http.MethodGet, "/v1/workflows/"+id+"/diagram", nil)
+			b.send(user, "update", http.MethodPut, "/v1/workflows/"+id, []byte(b.document("", tasks...)), "Content-Type: application/yaml")
 			b.execute(user, id, map[string]any{"n": 1})
 		}
 		return true

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -37,6 +38,7 @@ const (
 	probeDelivery = "delivery"
 	probeInbox    = "inbox"
 	probeMail     = "mail"
+	probeAction   = "action"
 )
 
 // noAnswer is the fault of a request that was not answered within victimTimeout.
@@ -59,6 +61,7 @@ type bystander struct {
 	steps, scheduled, hears, delivered string
 	schedule                           string
 	hook                               *hookSender
+	connection                         string
 
 	mu         sync.Mutex
 	samples    []sample
@@ -95,7 +98,8 @@ func newBystander(t testing.TB, s *site, shop *stubProvider) *bystander {
 		return v.client.must(t, 201, "POST", "/v1/workflows", map[string]any{"definition": document}).text(".id")
 	}
 	v.steps, v.hears, v.delivered = create(bystanderSteps), create(victimHears), create(victimDelivered)
-	v.hook = newHookSender(t, v.client, shop.connect(t, v.client, "shop"))
+	v.connection = shop.connect(t, v.client, "shop")
+	v.hook = newHookSender(t, v.client, v.connection)
 	v.scheduled = create(victimScheduled)
 	v.schedule = v.client.must(t, 200, "GET", "/v1/schedules?workflow_id="+v.scheduled, nil).text(".items[0].id")
 	return v
@@ -114,6 +118,7 @@ func (v *bystander) observe(ctx context.Context) []sample {
 	probes.Go(func() { v.keepUsing(ctx, effectEvery, v.deliver) })
 	probes.Go(func() { v.keepUsing(ctx, effectEvery, v.notify) })
 	probes.Go(func() { v.keepUsing(ctx, effectEvery, v.mail) })
+	probes.Go(func() { v.keepUsing(ctx, effectEvery, v.act) })
 	probes.Wait()
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -165,7 +170,7 @@ func (v *bystander) request(probe string, status int, method, path string, body 
 	case a.status != status:
 		s.fault = fmt.Sprintf("%d %s", a.status, a.text(".code"))
 	}
-	if s.fault != "" || probe == probeExecute || probe == probeProfile || probe == probeReady {
+	if s.fault != "" || slices.Contains([]string{probeExecute, probeProfile, probeReady, probeAction}, probe) {
 		v.add(s)
 	}
 	return a, s.fault == ""
@@ -267,6 +272,12 @@ func (v *bystander) mail(n int) {
 	if ok {
 		v.add(sample{probe: probeMail, took: time.Since(from)})
 	}
+}
+
+// act runs an action of the victim's connection.
+func (v *bystander) act(n int) {
+	v.request(probeAction, http.StatusOK, http.MethodPost, "/v1/integrations/"+v.connection+"/actions/get",
+		map[string]any{"input": map[string]any{"path": fmt.Sprint("/", n)}})
 }
 
 // await polls a resource until an expression holds. Otherwise it records a fault.
