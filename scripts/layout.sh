@@ -15,7 +15,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 layers='
 actors/budget
 subjects kv actors/egress actors/wait actors/database actors/integration/webhook actors/integration/providers actors/workflow/language actors/workflow/migrations actors/actortest/mailsink
-mesh actors/outbox actors/seal actors/integration/manifest actors/workflow/openapi actors/workflow/schedule actors/workflow/reference
+mesh actors/outbox actors/deferred actors/seal actors/integration/manifest actors/workflow/openapi actors/workflow/schedule actors/workflow/reference
 mesh/embedded gateway actors actors/idempotency actors/oauthstate actors/integration/providers/slices actors/workflow/machine
 actors/workflow/definition actors/workflow/diagram
 actors/runtime actors/workflow/engine actors/auth/password

@@ -64,7 +64,7 @@ func TestLaneLeavesPlacesToOtherUsers(t *testing.T) {
 		if got := l.ran(); got != "map[eve:2]" {
 			t.Errorf("started %s", got)
 		}
-		l.release["bob"] <- struct{}{} // its place goes to nobody who has more than a share
+		l.release["bob"] <- struct{}{} // no user has more than a share
 		if got := l.ran(); got != "map[]" {
 			t.Errorf("started %s", got)
 		}
