@@ -14,7 +14,7 @@ const defaultConcurrency = 16
 // Worker is a durable consumer with its handler.
 type Worker struct {
 	Consumer subjects.Consumer
-	// Concurrency bounds the messages that a process handles at once; half as many again may be handled of those that were put aside.
+	// Concurrency bounds the messages that a process handles at once; half as many again may be handled of those that were deferred.
 	// It is shared fairly between the users whom messages concern.
 	Concurrency int
 	// User returns the user whom a message concerns, by whom the runtime is fair; empty if it names none. Nil: no message names one.
@@ -29,7 +29,7 @@ func (w Worker) Concurrent(n int) Worker {
 }
 
 // Work binds a handler to a job. The handler's error decides: nil acknowledges the message; a transient error (unavailable, timeout,
-// rate_limited, internal or without a code) puts it aside until the job's backoff, or the error's RetryAfter, has passed; any other error,
+// rate_limited, internal or without a code) defers it until the job's backoff, or the error's RetryAfter, has passed; any other error,
 // or a transient one at the last try, moves it to the dead-letter stream. ErrStepAside leaves it to another process.
 func Work[T any](j subjects.Job[T], handler func(context.Context, T) error) Worker {
 	return Worker{Consumer: j.Consumer(), Concurrency: defaultConcurrency, User: memberReader(userMember), Handle: func(ctx context.Context, data []byte) error {
@@ -63,7 +63,7 @@ const (
 const maxUserID = 128
 
 // memberReader returns a function that returns a string member of a JSON object, empty if it has none. It reads no further than the
-// member, which stands before the data.
+// member, which precedes the data.
 func memberReader(name string) func(data []byte) string {
 	return func(data []byte) string {
 		decoder := json.NewDecoder(bytes.NewReader(data))

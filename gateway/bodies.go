@@ -62,6 +62,14 @@ type body struct {
 	memory      memory.Reservation
 }
 
+// owner is whose turn in the process's pool the decoding takes.
+func (b *body) owner() string {
+	if b.caller == nil {
+		return ""
+	}
+	return b.caller.limitKey()
+}
+
 // release gives the memory back.
 func (b *body) release() {
 	if b.budgets != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/weftmesh/weft/mesh/compute"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -39,6 +40,16 @@ func (b *messageBuilder) withBody(m *message, w http.ResponseWriter, r *http.Req
 	if err != nil {
 		return nil, err
 	}
+	var message []byte
+	failed := compute.Default.DoLarge(r.Context(), body.owner(), len(data), func() { message, err = b.decodeBody(m, format, r.Header, data) })
+	if failed != nil {
+		return nil, &subjects.Error{Code: subjects.CodeUnavailable, Reason: subjects.ReasonOverloaded, RetryAfter: subjects.RetrySoon, Cause: failed}
+	}
+	return message, err
+}
+
+// decodeBody adds a body of a format to the message and finishes the message.
+func (b *messageBuilder) decodeBody(m *message, format bodyFormat, h http.Header, data []byte) ([]byte, error) {
 	switch format {
 	case formatForm:
 		return b.formBody(m, data)
@@ -48,7 +59,7 @@ func (b *messageBuilder) withBody(m *message, w http.ResponseWriter, r *http.Req
 		}
 		return b.finish(m)
 	case formatRaw:
-		return b.rawBody(m, r.Header, data)
+		return b.rawBody(m, h, data)
 	}
 	return b.jsonBody(m, data)
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/weftmesh/weft/actors/database"
 )
 
-// Message is a message that was put aside.
+// Message is a message that was deferred.
 type Message struct {
 	// ID identifies the delivery: the same message of the same durable has the same ID.
 	ID, Durable string
@@ -24,7 +24,7 @@ type Message struct {
 	Sequence uint64
 	Header   nats.Header
 	Data     []byte
-	// Tries is how often its handling has begun.
+	// Tries is how often its handling was started.
 	Tries int
 	Due   time.Time
 
@@ -62,7 +62,7 @@ type row struct {
 	Done     bool
 }
 
-// Store has the messages that an actor's workers have put aside.
+// Store has the messages that an actor's workers have deferred.
 type Store struct {
 	db     *database.DB
 	limits Limits
@@ -70,7 +70,7 @@ type Store struct {
 	writes *writes
 
 	mu sync.Mutex
-	// unconfirmed are the messages that this process has put aside and not acknowledged.
+	// unconfirmed are the messages that this process has deferred and not acknowledged.
 	unconfirmed map[string]struct{}
 }
 
@@ -90,7 +90,7 @@ func (s *Store) Put(ctx context.Context, messages ...Message) error {
 		s.usage.remove(m.Durable, m.UserID, m.size())
 		s.Confirm(m.ID)
 	}
-	return fmt.Errorf("putting messages aside: %w", err)
+	return fmt.Errorf("deferring messages: %w", err)
 }
 
 func (s *Store) put(ctx context.Context, messages []Message) error {
@@ -120,7 +120,7 @@ func (s *Store) put(ctx context.Context, messages []Message) error {
 	})
 }
 
-// Confirm says that the deliveries of messages that this process has put aside are acknowledged. Until then they may come again.
+// Confirm says that the deliveries of messages that this process has deferred are acknowledged. Until then they may come again.
 func (s *Store) Confirm(ids ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -129,11 +129,11 @@ func (s *Store) Confirm(ids ...string) {
 	}
 }
 
-// Has reports whether a message was put aside: its redelivery must be acknowledged and not handled.
+// Has reports whether a message was deferred: its redelivery must be acknowledged and not handled.
 func (s *Store) Has(ctx context.Context, id string) (bool, error) {
 	found, err := s.db.NewSelect().TableExpr("weft_deferred").Where("id = ?", id).Exists(ctx)
 	if err != nil {
-		return false, fmt.Errorf("looking for a message that was put aside: %w", database.Classify(err))
+		return false, fmt.Errorf("looking for a message that was deferred: %w", database.Classify(err))
 	}
 	return found, nil
 }
@@ -173,7 +173,7 @@ func (s *Store) Take(ctx context.Context, durable, userID string, limit int, lea
 			Where("durable = ?", durable).Where("user_id = ?", userID).Scan(ctx, &next)
 	})
 	if err != nil {
-		return nil, fmt.Errorf("taking messages that were put aside: %w", err)
+		return nil, fmt.Errorf("taking messages that were deferred: %w", err)
 	}
 	s.usage.setNext(durable, userID, next)
 	var messages []Message
@@ -216,7 +216,7 @@ func (s *Store) Extend(ctx context.Context, lease time.Duration, ids ...string) 
 	return nil
 }
 
-// Finish removes a message that was handled. One that was put aside within ackWait, perhaps without being acknowledged, is kept without
+// Finish removes a message that was handled. One that was deferred within ackWait, perhaps without being acknowledged, is kept without
 // its content until the stream has delivered it again.
 func (s *Store) Finish(ctx context.Context, m Message, ackWait time.Duration) error {
 	keep := 2 * ackWait
@@ -234,7 +234,7 @@ func (s *Store) Finish(ctx context.Context, m Message, ackWait time.Duration) er
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("removing a message that was put aside: %w", err)
+		return fmt.Errorf("removing a message that was deferred: %w", err)
 	}
 	if !unsure {
 		s.usage.remove(m.Durable, m.UserID, m.size())
@@ -242,7 +242,7 @@ func (s *Store) Finish(ctx context.Context, m Message, ackWait time.Duration) er
 	return nil
 }
 
-// Postpone puts a message aside again, with the tries that it has and until it is due.
+// Postpone defers a message again, with the tries that it has and until it is due.
 func (s *Store) Postpone(ctx context.Context, m Message) error {
 	err := s.writes.do(ctx, func(ctx context.Context, tx bun.Tx) error {
 		_, err := tx.NewUpdate().TableExpr("weft_deferred").Set("due_at = ?", m.Due.UnixMicro()).Set("tries = ?", m.Tries).
@@ -256,10 +256,10 @@ func (s *Store) Postpone(ctx context.Context, m Message) error {
 	return nil
 }
 
-// DeleteUser deletes in the transaction what was put aside for users.
+// DeleteUser deletes in the transaction what was deferred for users.
 func DeleteUser(ctx context.Context, tx bun.Tx, userIDs ...string) error {
 	if _, err := tx.NewDelete().TableExpr("weft_deferred").Where("user_id IN (?)", bun.List(userIDs)).Exec(ctx); err != nil {
-		return fmt.Errorf("deleting messages that were put aside: %w", err)
+		return fmt.Errorf("deleting messages that were deferred: %w", err)
 	}
 	return nil
 }

@@ -11,11 +11,11 @@ import (
 	"github.com/weftmesh/weft/actors/database"
 )
 
-// Limits bound what the workers of one actor put aside. The counts of other processes are known within a second.
+// Limits bound what the workers of one actor deferred. The counts of other processes are known within a second.
 type Limits struct {
-	// User bounds what is put aside for one user, Total what is put aside in all.
+	// User bounds what is deferred for one user, Total what is deferred in all.
 	User, Total Limit
-	// Reserved is how many messages a user may have put aside where others have used up Total.
+	// Reserved is how many messages a user may have deferred where others have used up Total.
 	Reserved int64
 }
 
@@ -33,7 +33,7 @@ func DefaultLimits() Limits {
 
 func (l Limit) exceeded(count, bytes int64) bool { return count > l.Messages || bytes > l.Bytes }
 
-// share is what is put aside for one user of one durable.
+// share is what is deferred for one user of one durable.
 type share struct {
 	count, bytes int64
 	next         int64 // when the next message is due
@@ -42,7 +42,7 @@ type share struct {
 // userKey identifies the messages of a user for one durable.
 type userKey struct{ durable, userID string }
 
-// usage knows what is put aside: it counts what this process does, and refresh reads what others have done.
+// usage knows what is deferred: it counts what this process does, and refresh reads what others have done.
 type usage struct {
 	mu     sync.Mutex
 	shares map[userKey]*share
@@ -102,7 +102,7 @@ func (u *usage) setNext(durable, userID string, at *int64) {
 	}
 }
 
-// Room counts a message that is to be put aside. Its refusal says why there is no room for it; empty if there is. What concerns no user is
+// Room counts a message that is to be deferred. Its refusal says why there is no room for it; empty if there is. What concerns no user is
 // bounded in all only.
 func (s *Store) Room(m Message) (refusal string) {
 	u, userID, size := s.usage, m.UserID, m.size()
@@ -131,7 +131,7 @@ func (s *Store) Room(m Message) (refusal string) {
 	return ""
 }
 
-// Count returns the number of messages that are put aside, as this process knows it.
+// Count returns the number of messages that are deferred, as this process knows it.
 func (s *Store) Count() (count int64) {
 	s.usage.mu.Lock()
 	defer s.usage.mu.Unlock()
@@ -159,7 +159,7 @@ func (s *Store) Due(durable string) (users []string, next time.Time) {
 	return users, time.UnixMicro(first)
 }
 
-// Refresh reads from the database what is put aside, if that was last done more than age ago.
+// Refresh reads from the database what is deferred, if that was last done more than age ago.
 func (s *Store) Refresh(ctx context.Context, age time.Duration) error {
 	u := s.usage
 	u.mu.Lock()
@@ -180,7 +180,7 @@ func (s *Store) Refresh(ctx context.Context, age time.Duration) error {
 	during := u.during
 	u.reading, u.during = false, nil
 	if err != nil {
-		return fmt.Errorf("reading what was put aside: %w", database.Classify(err))
+		return fmt.Errorf("reading what was deferred: %w", database.Classify(err))
 	}
 	u.shares = make(map[userKey]*share, len(rows))
 	for _, r := range rows {

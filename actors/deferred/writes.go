@@ -3,13 +3,14 @@ package deferred
 import (
 	"context"
 	"errors"
+	"fmt"
+	"runtime/debug"
 	"sync"
 	"time"
 
 	"github.com/uptrace/bun"
 
 	"github.com/weftmesh/weft/actors/database"
-	"github.com/weftmesh/weft/mesh"
 )
 
 const (
@@ -33,7 +34,7 @@ type writes struct {
 	running bool
 }
 
-// do runs an operation and returns once it is committed. It may run more than once, and run still goes on if ctx ends first.
+// do runs an operation and returns once it is committed. It may run more than once, and run is still called if ctx ends first.
 func (w *writes) do(ctx context.Context, run func(ctx context.Context, tx bun.Tx) error) error {
 	o := operation{run, make(chan error, 1)}
 	w.mu.Lock()
@@ -74,17 +75,20 @@ func (w *writes) drain() {
 	}
 }
 
-func (w *writes) commit(batch []operation) error {
+func (w *writes) commit(batch []operation) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
 	ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
 	defer cancel()
-	return mesh.Recovered(func() error {
-		return w.db.RunUncached(ctx, func(ctx context.Context, tx bun.Tx) error {
-			for _, o := range batch {
-				if err := o.run(ctx, tx); err != nil {
-					return err
-				}
+	return w.db.RunUncached(ctx, func(ctx context.Context, tx bun.Tx) error {
+		for _, o := range batch {
+			if err := o.run(ctx, tx); err != nil {
+				return err
 			}
-			return nil
-		})
+		}
+		return nil
 	})
 }

@@ -29,22 +29,22 @@ const (
 	heldPerPlace = 3
 	// maxHeldBytes bounds the data of the messages of one durable that a process holds before it fetches more.
 	maxHeldBytes = 8 << 20
-	// maxSurplus and maxSurplusBytes bound what is fetched to be put aside at once.
+	// maxSurplus and maxSurplusBytes bound what is fetched to be deferred at once.
 	maxSurplus      = 256
 	maxSurplusBytes = 4 << 20
 )
 
-// consumer runs one worker: it fetches the messages of the durable and handles them, and those that were put aside when they are due.
+// consumer runs one worker: it fetches the messages of the durable and handles them, and those that were deferred when they are due.
 type consumer struct {
 	r          *Runtime
 	w          actors.Worker
 	durable    jetstream.Consumer
 	instrument *mesh.Instrument
-	// fresh handles what the stream delivers, aside what was put aside: neither takes the other's places.
-	fresh, aside *lane
-	// wake is notified when something was put aside or a place of aside is free.
+	// fresh handles what the stream delivers, later what was deferred: neither takes the other's places.
+	fresh, later *lane
+	// wake is notified when something was deferred or a place of later is free.
 	wake wait.Signal
-	// surplus is how many messages more than it can hold it fetches, because the last ones were put aside unhandled.
+	// surplus is how many messages more than it can hold it fetches, because the last ones were deferred unhandled.
 	surplus int
 	// turn is when the last fetch began, in nanoseconds since the Unix epoch; 0 while every place is taken. failure is why the last one failed.
 	turn    atomic.Int64
@@ -59,8 +59,8 @@ func (r *Runtime) openConsumers(ctx context.Context, workers []actors.Worker) (e
 		if err != nil {
 			return fmt.Errorf("opening durable %s of %s: %w", w.Consumer.Durable, w.Consumer.Stream, err)
 		}
-		c.fresh, c.aside = newLane(w.Concurrency, c.run), newLane(w.Concurrency/2, c.run)
-		c.wake = c.aside.freed
+		c.fresh, c.later = newLane(w.Concurrency, c.run), newLane(w.Concurrency/2, c.run)
+		c.wake = c.later.freed
 		r.consumers = append(r.consumers, c)
 	}
 	return nil
@@ -72,7 +72,7 @@ func (r *Runtime) startWorkers() (running *sync.WaitGroup) {
 	for _, c := range r.consumers {
 		running.Go(func() { c.restarted("fetching messages", c.consume) })
 		if r.Deferred != nil {
-			running.Go(func() { c.restarted("taking messages that were put aside", c.consumeAside) })
+			running.Go(func() { c.restarted("taking messages that were deferred", c.consumeAside) })
 		}
 		go func() { _ = wait.Every(r.work, c.w.Consumer.AckWait/3, c.keepHeld) }()
 	}
@@ -145,7 +145,7 @@ func (c *consumer) fetch(limit int) error {
 	return nil
 }
 
-// take has fetched messages handled or put aside, until there are no more.
+// take has fetched messages handled or deferred, until there are no more.
 func (c *consumer) take(messages <-chan jetstream.Msg) {
 	var surplus []*delivery
 	count, bytes, put := 0, 0, 0
@@ -202,7 +202,7 @@ func (c *consumer) accept(m jetstream.Msg) (surplus *delivery) {
 	return d
 }
 
-// isAside reports whether a message that is delivered again was put aside before.
+// isAside reports whether a message that is delivered again was deferred before.
 func (c *consumer) isAside(d *delivery) bool {
 	if c.r.Deferred == nil || d.id == "" {
 		return false
@@ -216,8 +216,8 @@ func (c *consumer) isAside(d *delivery) bool {
 	return found
 }
 
-// putSurplusAside puts deliveries aside, without a try, whose users have enough waiting already, so that those of others behind them are
-// reached. Where nothing more may be put aside, they wait here, and the durable with them.
+// putSurplusAside defers deliveries, without a try, whose users have enough waiting already, so that those of others behind them are
+// reached. Where nothing more may be deferred, they wait here, and the durable with them.
 func (c *consumer) putSurplusAside(surplus []*delivery) {
 	if len(surplus) == 0 {
 		return
@@ -238,7 +238,7 @@ func (c *consumer) putSurplusAside(surplus []*delivery) {
 		return
 	}
 	if err := c.putAside(ctx, put, messages...); err != nil {
-		c.r.Telemetry.Log.Warn("messages not put aside", zap.String("durable", c.w.Consumer.Durable), zap.Error(err))
+		c.r.Telemetry.Log.Warn("messages not deferred", zap.String("durable", c.w.Consumer.Durable), zap.Error(err))
 		for _, d := range put {
 			c.waitHere(d)
 		}
@@ -277,7 +277,7 @@ func (c *consumer) keepHeld() {
 		_ = d.message.InProgress()
 	}
 	var ids []string
-	for _, d := range c.aside.deliveries() {
+	for _, d := range c.later.deliveries() {
 		ids = append(ids, d.id)
 	}
 	if len(ids) == 0 {
@@ -286,7 +286,7 @@ func (c *consumer) keepHeld() {
 	ctx, cancel := context.WithTimeout(c.r.work, settleTimeout)
 	defer cancel()
 	if err := c.r.Deferred.Extend(ctx, c.w.Consumer.AckWait, ids...); err != nil {
-		c.r.Telemetry.Log.Warn("messages that were put aside may be taken twice", zap.String("durable", c.w.Consumer.Durable), zap.Error(err))
+		c.r.Telemetry.Log.Warn("messages that were deferred may be taken twice", zap.String("durable", c.w.Consumer.Durable), zap.Error(err))
 	}
 }
 

@@ -27,18 +27,18 @@ const (
 	surplusTries = 20
 )
 
-// delivery is a message that a worker is to handle, from the stream or from what was put aside.
+// delivery is a message that a worker is to handle, from the stream or from what was deferred.
 type delivery struct {
-	// id identifies it among what is put aside.
+	// id identifies it among what is deferred.
 	id, userID, subject string
 	header              nats.Header
 	data                []byte
-	// tries is how often its handling has begun, this time included.
+	// tries is how often its handling was started, this time included.
 	tries    uint64
 	sequence uint64
-	// message is the stream's; nil for one that was put aside, which is aside then.
+	// message is the stream's; nil for one that was deferred, which is stored then.
 	message jetstream.Msg
-	aside   deferred.Message
+	stored  deferred.Message
 }
 
 // newDelivery returns the delivery of a message whose author was verified.
@@ -55,14 +55,14 @@ func (c *consumer) newDelivery(m jetstream.Msg) *delivery {
 	return d
 }
 
-// asideDelivery returns the delivery of a message that was put aside.
+// asideDelivery returns the delivery of a message that was deferred.
 func asideDelivery(m deferred.Message) *delivery {
 	return &delivery{
-		id: m.ID, userID: m.UserID, subject: m.Subject, header: m.Header, data: m.Data, tries: uint64(m.Tries), sequence: m.Sequence, aside: m,
+		id: m.ID, userID: m.UserID, subject: m.Subject, header: m.Header, data: m.Data, tries: uint64(m.Tries), sequence: m.Sequence, stored: m,
 	}
 }
 
-// deferred returns the delivery as it is put aside.
+// deferred returns the delivery as it is deferred.
 func (c *consumer) deferred(d *delivery, tries uint64, due time.Time) deferred.Message {
 	header := nats.Header{}
 	for _, name := range append(mesh.Propagator.Fields(), mesh.HeaderRequestID) {
@@ -97,7 +97,7 @@ func (c *consumer) handle(d *delivery) {
 	r.logMessage(ctx, w, err, d.tries, time.Since(start), settled)
 }
 
-// settle acknowledges a delivery, puts it aside until its next try, or moves it to the dead-letter stream, according to the handler's
+// settle acknowledges a delivery, defers it until its next try, or moves it to the dead-letter stream, according to the handler's
 // error.
 func (c *consumer) settle(d *delivery, err error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), settleTimeout)
@@ -139,15 +139,15 @@ func (c *consumer) finish(ctx context.Context, d *delivery) error {
 	if d.message != nil {
 		return d.message.Ack()
 	}
-	return c.r.Deferred.Finish(ctx, d.aside, c.w.Consumer.AckWait)
+	return c.r.Deferred.Finish(ctx, d.stored, c.w.Consumer.AckWait)
 }
 
-// stepAside leaves a delivery to another process: it comes again after AckWait. It does not count as a try of what was put aside.
+// stepAside leaves a delivery to another process: it comes again after AckWait. It does not count as a try of what was deferred.
 func (c *consumer) stepAside(ctx context.Context, d *delivery) error {
 	if d.message != nil {
 		return nil
 	}
-	d.aside.Tries--
+	d.stored.Tries--
 	return c.again(ctx, d, c.w.Consumer.AckWait)
 }
 
@@ -156,12 +156,12 @@ func (c *consumer) again(ctx context.Context, d *delivery, delay time.Duration) 
 	if d.message != nil {
 		return d.message.NakWithDelay(delay)
 	}
-	d.aside.Due = time.Now().Add(delay)
+	d.stored.Due = time.Now().Add(delay)
 	defer c.wake.Notify()
-	return c.r.Deferred.Postpone(ctx, d.aside)
+	return c.r.Deferred.Postpone(ctx, d.stored)
 }
 
-// retryLater puts a delivery aside until its next try. refusal says why it is not. If the database cannot store it, it stays in the stream,
+// retryLater defers a delivery until its next try. refusal says why it is not. If the database cannot store it, it stays in the stream,
 // pending.
 func (c *consumer) retryLater(ctx context.Context, d *delivery, delay time.Duration) (refusal string, err error) {
 	store := c.r.Deferred
@@ -201,6 +201,6 @@ func (c *consumer) putAside(ctx context.Context, deliveries []*delivery, message
 		return nil
 	}
 	// Their redelivery is recognised, also when they have been handled meanwhile.
-	c.r.Telemetry.Log.Warn("messages were put aside and perhaps not acknowledged", zap.String("durable", c.w.Consumer.Durable), zap.Error(failed))
+	c.r.Telemetry.Log.Warn("messages were deferred and perhaps not acknowledged", zap.String("durable", c.w.Consumer.Durable), zap.Error(failed))
 	return nil
 }

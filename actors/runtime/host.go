@@ -41,7 +41,7 @@ type HostConfig struct {
 	EgressAllowHTTP bool
 	// Drain returns how long running work may take when the actor begins to stop; DrainTimeout if nil.
 	Drain func() time.Duration
-	// Deferred bounds what the workers put aside; deferred.DefaultLimits by default.
+	// Deferred bounds what the workers deferred; deferred.DefaultLimits by default.
 	Deferred deferred.Limits
 	// Memory is the memory for requests, which the actors of a process share; see NewMemory.
 	Memory *memory.Budget

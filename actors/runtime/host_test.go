@@ -49,7 +49,7 @@ func TestHealthCheck(t *testing.T) {
 		}
 	}
 	for err, want := range map[error]string{
-		subjects.Errorf(subjects.CodeUnavailable, "part 3 stands still"): "unavailable: part 3 stands still",
+		subjects.Errorf(subjects.CodeUnavailable, "part 3 does not move"): "unavailable: part 3 does not move",
 		kv.ErrUnavailable:             "unavailable",
 		errors.New("canary"):          "internal",
 		context.DeadlineExceeded:      "timeout",

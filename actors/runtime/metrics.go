@@ -14,7 +14,7 @@ const (
 	deferralRetry = "retry"
 	// deferralShare: others of the same user come first.
 	deferralShare = "share"
-	// deferralRefused: it was to be tried again, and became a dead letter because too much was put aside.
+	// deferralRefused: it was to be tried again, and became a dead letter because too much was deferred.
 	deferralRefused = "refused"
 )
 
@@ -28,11 +28,11 @@ func newMetrics(t *mesh.Telemetry) metrics {
 	return metrics{
 		deferrals: shared(t, prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "weft_messages_deferred_total",
-			Help: "Messages that a worker put aside: retry, to be tried again; share, because others of the same user come first; " +
-				"refused, became a dead letter instead because too much is put aside.",
+			Help: "Messages that a worker deferred: retry, to be tried again; share, because others of the same user come first; " +
+				"refused, became a dead letter instead because too much is deferred.",
 		}, []string{"durable", "reason"})),
 		deferred: shared(t, prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "weft_messages_deferred", Help: "Messages that the workers of an actor have put aside.",
+			Name: "weft_messages_deferred", Help: "Messages that the workers of an actor have deferred.",
 		}, []string{"actor"})),
 	}
 }

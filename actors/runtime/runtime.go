@@ -43,7 +43,7 @@ type Runtime struct {
 	Telemetry *mesh.Telemetry
 	// Idempotency records answers under idempotency keys; nil for an actor without a database.
 	Idempotency *idempotency.Store
-	// Deferred has the messages that workers put aside; nil for an actor without a database, whose messages wait in the stream.
+	// Deferred has the messages that workers deferred; nil for an actor without a database, whose messages wait in the stream.
 	Deferred *deferred.Store
 	// Background has the runtime's own background tasks, which run until all work has ended.
 	Background map[string]func(context.Context) error
@@ -196,8 +196,8 @@ func (r *Runtime) unfinished(own *background) []string {
 	}
 	for _, c := range r.consumers {
 		fresh, _ := c.fresh.load()
-		aside, _ := c.aside.load()
-		if count := fresh + aside; count > 0 {
+		later, _ := c.later.load()
+		if count := fresh + later; count > 0 {
 			names = append(names, fmt.Sprintf("%s (%d)", c.w.Consumer.Durable, count))
 		}
 	}

@@ -24,7 +24,7 @@ CREATE TABLE weft_idempotency (
 CREATE INDEX weft_idempotency_expires_at ON weft_idempotency (expires_at);
 CREATE INDEX weft_idempotency_caller ON weft_idempotency (caller, bytes);
 
--- Messages that a worker has put aside until they are due. A row that is being handled is due again when its lease ends.
+-- Messages that a worker has deferred until they are due. A row that is being handled is due again when its lease ends.
 CREATE TABLE weft_deferred (
     id        TEXT    NOT NULL PRIMARY KEY, -- of the delivery: durable, sequence and time in the stream
     durable   TEXT    NOT NULL,

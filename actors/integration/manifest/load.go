@@ -5,10 +5,9 @@ import (
 	"io/fs"
 	"path"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"sync"
-
-	"github.com/weftmesh/weft/mesh"
 )
 
 // LoadFS loads every *.yaml file of a folder and returns the providers by id. faults holds the errors of files that could
@@ -45,15 +44,16 @@ func LoadFS(folder fs.FS) (providers map[string]*Provider, faults map[string]err
 }
 
 func loadFrom(folder fs.FS, file string) (p *Provider, err error) {
-	err = mesh.Recovered(func() error {
-		source, err := fs.ReadFile(folder, file)
-		if err != nil {
-			return fmt.Errorf("reading manifest: %w", err)
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("panic: %v\n%s", r, debug.Stack())
 		}
-		p, err = LoadFile(path.Base(file), source)
-		return err
-	})
-	return p, err
+	}()
+	source, err := fs.ReadFile(folder, file)
+	if err != nil {
+		return nil, fmt.Errorf("reading manifest: %w", err)
+	}
+	return LoadFile(path.Base(file), source)
 }
 
 // LoadFile loads the manifest of a file, whose name must be the provider's id and .yaml.

@@ -82,6 +82,8 @@ type Engine struct {
 	activities activityRunner
 	// evaluators bounds the decisions that are made without a partition's lock.
 	evaluators *compute.Pool
+	// batchBytes bounds the data that one transaction of a projection writes.
+	batchBytes int
 	// alwaysAside: small decisions are made without the lock too, in simulations.
 	alwaysAside bool
 	backlog     backlog
@@ -117,7 +119,7 @@ func New(ctx context.Context, o Options) (*Engine, error) {
 func newEngine(o Options, transitionLimit int) *Engine {
 	e := &Engine{
 		Options: o, ownership: newOwnership(o.NewID()), projector: newProjector(),
-		executionSlots: fairSemaphore{limit: o.Config.MaxConcurrent, perUser: o.Config.MaxConcurrentPerUser}, evaluators: compute.NewPool(),
+		executionSlots: fairSemaphore{limit: o.Config.MaxConcurrent, perUser: o.Config.MaxConcurrentPerUser}, evaluators: compute.NewPool(), batchBytes: maxBatchBytes,
 		held:      heldBytes{perUser: o.Config.MaxBytesPerUser, total: o.Config.MaxBytes},
 		feedQueue: newFeedQueue(), transitionLimit: transitionLimit, stopping: make(chan struct{}),
 	}

@@ -41,8 +41,8 @@ type partition struct {
 	admission  admission
 	// loading holds the ids that a goroutine is loading or starting; each channel is closed when it is done.
 	loading map[string]chan struct{}
-	// logged is the sequence of the last message in the log.
-	logged uint64
+	// logged is the sequence of the last message in the log, projected that up to which SQL has everything.
+	logged, projected uint64
 	// unprojected are the executions that SQL has an older state of, unprojectedBytes the size of their events.
 	unprojected      map[string]*execution
 	unprojectedBytes int

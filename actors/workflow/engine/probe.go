@@ -25,7 +25,7 @@ func (e *Engine) Probe(ctx context.Context) error {
 	errs := make([]error, len(owned))
 	var all sync.WaitGroup
 	for i, p := range owned {
-		all.Go(func() { errs[i] = p.probe(ctx) })
+		all.Go(func() { errs[i] = probePartition(ctx, p) })
 	}
 	all.Wait()
 	return errors.Join(errs...)
@@ -60,8 +60,8 @@ func (e *Engine) unowned() int {
 	return -1
 }
 
-// probe takes the partition's lock and appends a barrier to its log.
-func (p *partition) probe(ctx context.Context) error {
+// probePartition takes the partition's lock and appends a barrier to its log.
+func probePartition(ctx context.Context, p *partition) error {
 	for !p.mu.TryLock() {
 		if wait.Until(ctx, nil, probePoll) != nil {
 			return standstill(ctx, p.number, "does not move")

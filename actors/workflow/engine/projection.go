@@ -131,17 +131,30 @@ type projectionBatch struct {
 	// sequence is the log's message up to which it is projected.
 	sequence   uint64
 	executions []projectedExecution
+	// partial: there is more up to sequence, which is the position before the projection then.
+	partial bool
 }
 
 // projection writes a partition's log to SQL.
 type projection struct{ *partition }
 
-// project writes the partition's log to SQL, up to one message of it.
+// maxBatchBytes is the size of the data past which a projection is continued in another transaction, in bytes.
+const maxBatchBytes = 8 << 20
+
+// project writes the partition's log to SQL, up to one message of it. The position in the log moves with the last of its transactions.
 func (p projection) project(ctx context.Context) error {
-	batch := p.collect()
-	if len(batch.executions) == 0 {
-		return nil
+	for {
+		batch := p.collect()
+		if len(batch.executions) == 0 {
+			return nil
+		}
+		if err := p.projectBatch(ctx, batch); err != nil || !batch.partial {
+			return err
+		}
 	}
+}
+
+func (p projection) projectBatch(ctx context.Context, batch projectionBatch) error {
 	err := p.e.store.project(ctx, batch)
 	if isRefused(err) {
 		p.findUnstorable(ctx, batch)
@@ -164,6 +177,7 @@ func (p projection) collect() projectionBatch {
 	if p.closed || len(p.unprojected) == 0 {
 		return batch
 	}
+	bytes := 0
 	batch.executions = make([]projectedExecution, 0, len(p.unprojected))
 	for id, h := range p.unprojected {
 		p.mu.yield()
@@ -189,8 +203,21 @@ func (p projection) collect() projectionBatch {
 		h.unprojected, x.expired, h.expired = nil, h.expired, nil
 		delete(p.unprojected, id)
 		batch.executions = append(batch.executions, x)
+		if bytes += x.size(); bytes > p.e.batchBytes && len(p.unprojected) > 0 {
+			batch.partial, batch.sequence = true, p.projected
+			break
+		}
 	}
 	return batch
+}
+
+// size is the size of an execution's data, in bytes.
+func (x *projectedExecution) size() int {
+	size := len(x.row.Input) + len(x.row.Output) + len(x.row.Snapshot)
+	for _, event := range x.events {
+		size += len(event)
+	}
+	return size
 }
 
 // onProjected records what SQL has now, or takes back what it does not have.
@@ -214,6 +241,9 @@ func (p projection) onProjected(batch projectionBatch, err error) {
 			p.endUnstorable(x)
 		}
 		p.unload(x)
+	}
+	if err == nil && !batch.partial {
+		p.projected = batch.sequence
 	}
 	if err == nil && batch.sequence >= p.truncatedBefore+p.e.Config.CutAfter {
 		p.truncatedBefore = batch.sequence

@@ -36,6 +36,8 @@ func (p recovery) restore(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// SQL may have more than its position says: see project.
+	p.projected, p.outcomeUnknown = projected, true
 	rows, err := p.e.store.live(ctx, p.number)
 	if err != nil {
 		return database.Classify(err)
@@ -124,6 +126,12 @@ func (p recovery) replay(ctx context.Context, t transition) error {
 		h.suspended = *t.Suspend
 	}
 	events, err := DecodeEvents(t.Events)
+	// SQL may be ahead of its position: a projection writes many executions in several transactions, and moves the position with the last.
+	known := 0
+	for known < len(events) && int64(events[known].Sequence) <= h.enqueued {
+		known++
+	}
+	events, t.Events = events[known:], t.Events[known:]
 	if err == nil && h.unrestorable == nil {
 		if failure := recovered(func() { err = p.apply(h, t, events) }); failure != nil {
 			err = failure

@@ -11,18 +11,18 @@ import (
 )
 
 const (
-	// asideRefresh is how old the knowledge of what other processes have put aside may be.
+	// asideRefresh is how old the knowledge of what other processes have deferred may be.
 	asideRefresh = time.Second
 	// takeAtOnce bounds the messages of one user that are taken at once.
 	takeAtOnce = 8
 )
 
-// consumeAside takes the messages that were put aside when they are due, from one user after another, until the runtime stops.
+// consumeAside takes the messages that were deferred when they are due, from one user after another, until the runtime stops.
 func (c *consumer) consumeAside() {
 	last := ""
 	for !c.r.isStopping() {
 		if err := c.refresh(); err != nil && !c.r.isStopping() {
-			c.r.Telemetry.Log.Warn("what was put aside is not known", zap.String("durable", c.w.Consumer.Durable), zap.Error(err))
+			c.r.Telemetry.Log.Warn("what was deferred is not known", zap.String("durable", c.w.Consumer.Durable), zap.Error(err))
 		}
 		c.r.metrics.deferred.WithLabelValues(c.r.service.Name).Set(float64(c.r.Deferred.Count()))
 		taken, served, next := c.takeDue(last)
@@ -43,7 +43,7 @@ func (c *consumer) refresh() error {
 
 // returnAside gives back what waits for a place when the runtime stops.
 func (c *consumer) returnAside() {
-	for _, d := range c.aside.close() {
+	for _, d := range c.later.close() {
 		c.returnOne(d)
 	}
 }
@@ -52,7 +52,7 @@ func (c *consumer) returnAside() {
 func (c *consumer) returnOne(d *delivery) {
 	ctx, cancel := context.WithTimeout(context.Background(), settleTimeout)
 	defer cancel()
-	d.aside.Tries--
+	d.stored.Tries--
 	if err := c.again(ctx, d, 0); err != nil {
 		c.r.Telemetry.Log.Warn("message not given back", zap.String("durable", c.w.Consumer.Durable), zap.Error(err))
 	}
@@ -66,18 +66,18 @@ func (c *consumer) takeDue(last string) (taken int, served string, next time.Tim
 	served = last
 	for i := range users {
 		userID := users[(first+i)%len(users)]
-		free := min(c.aside.free(userID), takeAtOnce)
+		free := min(c.later.free(userID), takeAtOnce)
 		if free == 0 {
 			continue
 		}
 		messages, err := c.r.Deferred.Take(c.r.work, c.w.Consumer.Durable, userID, free, c.w.Consumer.AckWait)
 		if err != nil {
-			c.r.Telemetry.Log.Warn("messages that were put aside not taken", zap.String("durable", c.w.Consumer.Durable), zap.Error(err))
+			c.r.Telemetry.Log.Warn("messages that were deferred not taken", zap.String("durable", c.w.Consumer.Durable), zap.Error(err))
 			_ = wait.Sleep(c.r.accepting, restartDelay)
 			return taken, served, next
 		}
 		for _, m := range messages {
-			c.aside.offer(asideDelivery(m), true)
+			c.later.offer(asideDelivery(m), true)
 		}
 		if len(messages) > 0 {
 			served = userID

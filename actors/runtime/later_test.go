@@ -100,9 +100,9 @@ func TestFailingMessagesOfAUserDelayNobodyElse(t *testing.T) {
 		if took := time.Since(start); took > time.Second {
 			t.Errorf("another user's job was handled after %s", took)
 		}
-		actortest.Eventually(t, "every job is put aside", func() bool { return failed.Load() == count && unsettled(t, m) == 0 })
+		actortest.Eventually(t, "every job is deferred", func() bool { return failed.Load() == count && unsettled(t, m) == 0 })
 		if got := hosted.Metric(t, "weft_messages_deferred", "notification"); got == 0 {
-			t.Error("no message counts as put aside")
+			t.Error("no message counts as deferred")
 		}
 	})
 }
@@ -205,13 +205,13 @@ func TestTooManyPutAsideBecomeDeadLetters(t *testing.T) {
 	if !strings.Contains(dead.Error, "5 messages") || !strings.Contains(dead.Error, "the limits are 5") || !strings.Contains(dead.Error, "not now") {
 		t.Errorf("the dead letter says %q", dead.Error)
 	}
-	actortest.Eventually(t, "the others are put aside", func() bool { return failed.Load() == count && unsettled(t, m) == 0 })
+	actortest.Eventually(t, "the others are deferred", func() bool { return failed.Load() == count && unsettled(t, m) == 0 })
 	if got := deferredMessages(t, hosted, "refused"); got != 3 {
 		t.Errorf("%v messages were refused, want 3", got)
 	}
 	before := deferredMessages(t, hosted, "retry")
 	sendDeliveries(t, m, "other", 1)
-	actortest.Eventually(t, "another user's is put aside", func() bool { return deferredMessages(t, hosted, "retry") > before })
+	actortest.Eventually(t, "another user's is deferred", func() bool { return deferredMessages(t, hosted, "retry") > before })
 }
 
 // The server stops between the storing of a message and its acknowledgement: it is delivered again, recognised, and handled once.
@@ -242,7 +242,7 @@ func TestMessageThatWasNotAcknowledgedIsRecognised(t *testing.T) {
 				db := kind.Config(t, "notification")
 				hosted := hostDeliveries(t, m, db, worker)
 				sendDeliveries(t, m, "user", 1)
-				actortest.Eventually(t, "the message is put aside", func() bool { return deferredMessages(t, hosted, "retry") == 1 })
+				actortest.Eventually(t, "the message is deferred", func() bool { return deferredMessages(t, hosted, "retry") == 1 })
 				if restart {
 					_ = hosted.Stop(t)
 				}
