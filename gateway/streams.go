@@ -340,10 +340,10 @@ func (e *eventWriter) flush() error {
 	_ = e.control.SetWriteDeadline(time.Now().Add(streamWrite))
 	_, err := e.w.Write(e.buf.Bytes())
 	e.buf.Reset()
-	if err != nil {
-		return fmt.Errorf("writing an event: %w", err)
+	if err == nil {
+		err = e.control.Flush()
 	}
-	if err := e.control.Flush(); err != nil {
+	if err != nil {
 		return fmt.Errorf("writing an event: %w", err)
 	}
 	_ = e.control.SetWriteDeadline(time.Time{})

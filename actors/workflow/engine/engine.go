@@ -84,11 +84,11 @@ type Engine struct {
 	evaluators *compute.Pool
 	// batchBytes bounds the data that one transaction of a projection writes.
 	batchBytes int
-	// alwaysAside: small decisions are made without the lock too, in simulations.
-	alwaysAside bool
-	backlog     backlog
-	held        heldBytes
-	active      activeUsers
+	// alwaysInPool: small decisions are made without the lock too, in simulations.
+	alwaysInPool bool
+	backlog      backlog
+	held         heldBytes
+	active       activeUsers
 	// executionSlots bounds the executions that the process runs at once.
 	executionSlots fairSemaphore
 	// transitionLimit bounds the events in a message of the log, in bytes.

@@ -11,15 +11,15 @@ import (
 	"github.com/weftmesh/weft/actors/workflow/machine"
 )
 
-// A decision that fits into quickSlice is made under the partition's lock. Every other one is made aside: by a goroutine of the
+// A decision that fits into quickSlice is made under the partition's lock. Every other one is made in the pool: by a goroutine of the
 // evaluator pool that has the execution's machine for itself, without the lock, for one slice at a time. Meanwhile the execution is
 // deciding: its machine must not be touched, and what happens to it waits, or is looked at again when the slice has ended.
 
-// quickSlice bounds what is decided under the lock: about a tenth of a millisecond. asideSlice bounds one turn of the evaluator pool,
+// quickSlice bounds what is decided under the lock: about a tenth of a millisecond. poolSlice bounds one slice in the evaluator pool,
 // about 30 ms; a single event may take longer, up to the machine's bounds of one event.
 var (
 	quickSlice = machine.Slice{Steps: 2000, Bytes: 32 << 10, Strict: true}
-	asideSlice = machine.Slice{Steps: 300_000, Bytes: 2 << 20}
+	poolSlice  = machine.Slice{Steps: 300_000, Bytes: 2 << 20}
 )
 
 const (
@@ -48,10 +48,10 @@ func recovered(work func()) (err error) {
 	return nil
 }
 
-// aside runs work without the lock once the evaluator pool has a place for the user, with the execution's machine for itself. Afterwards,
+// inPool runs work without the lock once the evaluator pool has a place for the user, with the execution's machine for itself. Afterwards,
 // under the lock, it calls done with nil, with work's panic, or with errPartitionMoving where the partition was closed. The caller holds
 // the lock.
-func (p *partition) aside(h *execution, work func(), done func(err error)) {
+func (p *partition) inPool(h *execution, work func(), done func(err error)) {
 	h.deciding, h.idle = true, make(chan struct{})
 	h.evictable, h.snapshot = false, nil
 	h.revision++
@@ -104,7 +104,7 @@ type decision struct {
 }
 
 // decide applies outcomes to an execution's machine, or without any continues a transition that was split, and enqueues the events. It
-// reports whether there are any, or may be: a decision that is too large for the lock is made aside. then, which may be nil, is called
+// reports whether there are any, or may be: a decision that is too large for the lock is made in the pool. then, which may be nil, is called
 // under the lock once that is known, before decide returns where it is known by then. The caller holds the lock.
 func (p *partition) decide(h *execution, logged chan error, then func(decided bool), outcomes ...machine.Outcome) bool {
 	if then == nil {
@@ -114,8 +114,8 @@ func (p *partition) decide(h *execution, logged chan error, then func(decided bo
 		then(false)
 		return false
 	}
-	if h.heavy || p.e.alwaysAside {
-		p.decideAside(h, logged, then, outcomes)
+	if h.heavy || p.e.alwaysInPool {
+		p.decideInPool(h, logged, then, outcomes)
 		return true
 	}
 	var events []machine.Event
@@ -132,7 +132,7 @@ func (p *partition) decide(h *execution, logged chan error, then func(decided bo
 		if len(events) > 0 {
 			p.enqueue(h, transition{}, events, nil)
 		}
-		p.decideAside(h, logged, then, rest)
+		p.decideInPool(h, logged, then, rest)
 		return true
 	}
 	if len(events) == 0 {
@@ -165,11 +165,11 @@ func quickly(x *machine.Execution, outcomes []machine.Outcome, now time.Time) (e
 	return events, nil
 }
 
-// decideAside is decide without the lock, for one slice. What is left to decide then is decided once the log has the slice.
-func (p *partition) decideAside(h *execution, logged chan error, then func(decided bool), outcomes []machine.Outcome) {
+// decideInPool is decide without the lock, for one slice. What is left to decide then is decided once the log has the slice.
+func (p *partition) decideInPool(h *execution, logged chan error, then func(decided bool), outcomes []machine.Outcome) {
 	h.heavy = true
 	var d decision
-	p.aside(h, func() { d = p.evaluate(h.machine, outcomes) }, func(err error) {
+	p.inPool(h, func() { d = p.evaluate(h.machine, outcomes) }, func(err error) {
 		if err != nil {
 			if !errors.Is(err, errPartitionMoving) {
 				p.quarantine(h, err)
@@ -196,7 +196,7 @@ func (p *partition) decideAside(h *execution, logged chan error, then func(decid
 
 // evaluate decides one slice and encodes its events.
 func (p *partition) evaluate(x *machine.Execution, outcomes []machine.Outcome) (d decision) {
-	x.SetSlice(asideSlice)
+	x.SetSlice(poolSlice)
 	for _, outcome := range outcomes {
 		d.events = append(d.events, x.Handle(outcome)...)
 	}

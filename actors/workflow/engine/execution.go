@@ -18,7 +18,7 @@ type execution struct {
 	waiter *waiter
 	// machine is nil until the execution has started.
 	machine *machine.Execution
-	// heavy: decisions are made aside, because they may be too large for the lock, or read secrets. deciding: one is being made, and the
+	// heavy: decisions are made in the pool, because they may be too large for the lock, or read secrets. deciding: one is being made, and the
 	// machine must not be touched; idle is closed when it ends.
 	heavy    bool
 	deciding bool

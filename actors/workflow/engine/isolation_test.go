@@ -13,9 +13,9 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// TestLargeDecisionsAreMadeAside: an execution whose decisions exceed the quick slice, by steps or by data, is decided without the lock, ends
+// TestLargeDecisionsAreMadeInThePool: an execution whose decisions exceed the quick slice, by steps or by data, is decided without the lock, ends
 // with the same result, and is evicted and loaded again.
-func TestLargeDecisionsAreMadeAside(t *testing.T) {
+func TestLargeDecisionsAreMadeInThePool(t *testing.T) {
 	t.Parallel()
 	onProcess(t, nil, func(t *testing.T, p *testProcess) {
 		for _, workflow := range []string{"costly", "bulky"} {
@@ -34,8 +34,8 @@ func TestLargeDecisionsAreMadeAside(t *testing.T) {
 		one := p.engine.partition(0)
 		one.mu.Lock()
 		defer one.mu.Unlock()
-		if held := p.engine.held.bytes(); held != 0 {
-			t.Errorf("%d bytes are held by executions that have ended", held)
+		if bytes := p.engine.held.bytes(); bytes != 0 {
+			t.Errorf("executions that have ended hold %d bytes", bytes)
 		}
 		if p.engine.evaluators.Free() < 1 || p.engine.evaluators.Queued() != 0 {
 			t.Error("the evaluator pool is busy")
@@ -43,7 +43,7 @@ func TestLargeDecisionsAreMadeAside(t *testing.T) {
 	})
 }
 
-// TestControlOfLargeExecutions cancels an execution while it is being decided aside, for ever.
+// TestControlOfLargeExecutions cancels an execution while it is being decided in the pool, for ever.
 func TestControlOfLargeExecutions(t *testing.T) {
 	t.Parallel()
 	onProcess(t, nil, func(t *testing.T, p *testProcess) {
@@ -143,12 +143,12 @@ func TestSlowCallsHoldNoSlot(t *testing.T) {
 			all.Go(func() { r.run(t.Context(), Row{UserID: "ada"}, function, false) })
 		}
 		time.Sleep(time.Second / 2)
-		if held := r.slots.activeOf("ada"); held != 3 {
-			t.Errorf("one user has %d of 4 slots at first", held)
+		if slots := r.slots.activeOf("ada"); slots != 3 {
+			t.Errorf("one user has %d of 4 slots at first", slots)
 		}
 		time.Sleep(3 * time.Second)
-		if held, slow := r.slots.activeOf("ada"), r.slow.activeOf("ada"); held > 2 || slow != 5 {
-			t.Errorf("the user has %d slots and %d slow calls", held, slow)
+		if slots, slow := r.slots.activeOf("ada"), r.slow.activeOf("ada"); slots > 2 || slow != 5 {
+			t.Errorf("the user has %d slots and %d slow calls", slots, slow)
 		}
 		start := time.Now()
 		if !r.slots.acquire(t.Context(), nil, "bob", 0) || time.Since(start) > 0 {

@@ -66,7 +66,7 @@ func newMetrics(r prometheus.Registerer, e *Engine) *metrics {
 			Buckets: []float64{0.00001, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.01, 0.1},
 		}),
 		evaluation: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "workflow_evaluation_duration_seconds", Help: "Duration of one turn of the evaluator pool, which makes the large decisions.",
+			Name: "workflow_evaluation_duration_seconds", Help: "Duration of one slice in the evaluator pool, which makes the large decisions.",
 			Buckets: prometheus.ExponentialBuckets(0.0001, 4, 8),
 		}),
 		quarantined: prometheus.NewCounter(prometheus.CounterOpts{

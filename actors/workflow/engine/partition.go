@@ -270,7 +270,7 @@ func (p *partition) markEvictable(h *execution) {
 func (p *partition) prepareEviction(h *execution) {
 	var snapshot []byte
 	var failure error
-	p.aside(h, func() { snapshot, failure = h.machine.Snapshot() }, func(err error) {
+	p.inPool(h, func() { snapshot, failure = h.machine.Snapshot() }, func(err error) {
 		switch {
 		case errors.Is(err, errPartitionMoving):
 			return

@@ -11,7 +11,7 @@ import (
 	"github.com/weftmesh/weft/actors/workflow/machine"
 )
 
-// An execution that cannot go on is quarantined: it ends with a fault, alone, and its partition goes on. That is so for one whose
+// An execution that cannot go on is quarantined: it ends with a fault, alone, and its partition continues. That is so for one whose
 // decision panics, whose events or state cannot be encoded, stored or restored, or whose definition is gone. Like any other fault it is in
 // the user's executions and failures, where it can be replayed.
 

@@ -46,17 +46,17 @@ func counted(t *testing.T, e *Engine, name string) float64 {
 
 func quarantines(p *profile) { p.Quarantines = true }
 
-// TestPanicsAreQuarantined: an execution whose decision panics ends alone, whether it is decided under the lock or aside.
+// TestPanicsAreQuarantined: an execution whose decision panics ends alone, whether it is decided under the lock or in the pool.
 func TestPanicsAreQuarantined(t *testing.T) {
 	t.Parallel()
-	for name, aside := range map[string]bool{"under the lock": false, "aside": true} {
+	for name, pooled := range map[string]bool{"under the lock": false, "in the pool": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			onProcess(t, quarantines, func(t *testing.T, p *testProcess) {
 				id, other := p.started("short"), p.started("short")
 				one := p.home(id)
 				one.mu.Lock()
-				one.executions[id].machine, one.executions[id].heavy = &machine.Execution{}, aside // its next outcome panics
+				one.executions[id].machine, one.executions[id].heavy = &machine.Execution{}, pooled // its next outcome panics
 				one.mu.Unlock()
 				p.wantQuarantined(id, "the execution was quarantined")
 				p.want(other, machine.Completed)

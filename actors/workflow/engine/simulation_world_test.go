@@ -41,8 +41,8 @@ type profile struct {
 	FaultyCalls, TerminateUser, Schedule bool
 	// Quarantines: executions are expected to be quarantined, which is logged as an error.
 	Quarantines bool
-	// Aside: all decisions are made without the lock. PerUser is how many slots of each kind a user may have.
-	Aside bool
+	// InPool: all decisions are made without the lock. PerUser is how many slots of each kind a user may have.
+	InPool bool
 	// BatchBytes bounds a transaction of a projection; 0: as usual.
 	BatchBytes int
 	PerUser    int
@@ -57,7 +57,7 @@ func newProfile(r *rand.Rand) profile {
 		Crashes: r.IntN(3), Pauses: r.IntN(3), Stops: r.IntN(2),
 		MaxConcurrent: 1 + r.IntN(8), MaxSteps: 1 + r.IntN(6), MaxQueued: 2 + r.IntN(60),
 		ShortWait: time.Duration(r.IntN(3)) * 200 * time.Millisecond, CutAfter: uint64(1 + r.IntN(30)), MessageLimit: []int{1500, 3000, 10_000, 60_000}[r.IntN(4)],
-		FaultyCalls: r.IntN(4) > 0, TerminateUser: r.IntN(6) == 0, Schedule: r.IntN(3) == 0, Aside: r.IntN(3) == 0, PerUser: 1 + r.IntN(8), BatchBytes: []int{0, 1, 2000}[r.IntN(3)],
+		FaultyCalls: r.IntN(4) > 0, TerminateUser: r.IntN(6) == 0, Schedule: r.IntN(3) == 0, InPool: r.IntN(3) == 0, PerUser: 1 + r.IntN(8), BatchBytes: []int{0, 1, 2000}[r.IntN(3)],
 	}
 	if r.IntN(5) == 0 {
 		p.Calm, p.AppendFault, p.ReadFault, p.StoreFault, p.RequestFault, p.HeartbeatFault, p.Slow = true, 0, 0, 0, 0, 0, 0
@@ -234,7 +234,7 @@ func (w *world) newProcess() *process {
 		},
 		AwaitUnblocked: func(context.Context, <-chan struct{}, string) bool { return true },
 	}, w.profile.MessageLimit)
-	p.engine.alwaysAside = w.profile.Aside
+	p.engine.alwaysInPool = w.profile.InPool
 	if w.profile.BatchBytes > 0 {
 		p.engine.batchBytes = w.profile.BatchBytes
 	}

@@ -120,7 +120,7 @@ func (p *partition) launch(h *execution, done func(launch, error)) {
 			p.hold(h, l.size)
 		}
 	}
-	if !h.heavy && !p.e.alwaysAside && !isRetry(h.row) && len(h.row.Input) <= quickInput {
+	if !h.heavy && !p.e.alwaysInPool && !isRetry(h.row) && len(h.row.Input) <= quickInput {
 		if err := recovered(func() { l, failure = p.e.launch(p.ctx, h, quickSlice) }); err != nil {
 			failure = err
 		}
@@ -131,7 +131,7 @@ func (p *partition) launch(h *execution, done func(launch, error)) {
 		}
 	}
 	h.heavy = true
-	p.aside(h, func() { l, failure = p.e.launch(compute.Inside(p.ctx), h, asideSlice) }, func(err error) {
+	p.inPool(h, func() { l, failure = p.e.launch(compute.Inside(p.ctx), h, poolSlice) }, func(err error) {
 		if err != nil {
 			failure = err
 		}
