@@ -340,10 +340,7 @@ func (e *eventWriter) flush() error {
 	_ = e.control.SetWriteDeadline(time.Now().Add(streamWrite))
 	_, err := e.w.Write(e.buf.Bytes())
 	e.buf.Reset()
-	if err == nil {
-		err = e.control.Flush()
-	}
-	if err != nil {
+	if err := errors.Join(err, e.control.Flush()); err != nil {
 		return fmt.Errorf("writing an event: %w", err)
 	}
 	_ = e.control.SetWriteDeadline(time.Time{})
