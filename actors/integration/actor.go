@@ -70,6 +70,7 @@ func New(d actors.Deps, c Config) (*Actor, error) {
 	}
 	client, err := egress.New(egress.Options{
 		Allow: d.EgressAllow, AllowHTTP: d.EgressAllowHTTP, MaxBody: c.MaxResponse, Timeout: c.Timeout, UserAgent: "weft/" + d.Version,
+		Reserve: actors.ReserveResponse,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("creating the HTTP client: %w", err)

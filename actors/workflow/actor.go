@@ -66,7 +66,7 @@ func New(deps actors.Deps, config Config) (*Actor, error) {
 	}
 	client, err := egress.New(egress.Options{
 		Allow: deps.EgressAllow, AllowHTTP: deps.EgressAllowHTTP, MaxBody: int64(config.MaxResult), Timeout: config.StepTimeout,
-		UserAgent: "weft/" + deps.Version,
+		UserAgent: "weft/" + deps.Version, Reserve: actors.ReserveResponse,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("making the client of outbound calls: %w", err)

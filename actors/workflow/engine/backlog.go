@@ -9,18 +9,20 @@ import (
 // are refused; past twice that, running ones wait until SQL has caught up: with SQL away, neither memory nor the logs grow without limit.
 type backlog struct {
 	bytes atomic.Int64
+	// limit is the bound for new executions, in bytes.
+	limit int64
 	// paused: executions wait.
 	paused atomic.Bool
 }
 
-// maxBacklog is the bound for new executions, in bytes.
+// maxBacklog is the bound for new executions, in bytes, or a thirty-second part of the process's memory limit if that is less.
 const maxBacklog = 32 << 20
 
 func (b *backlog) add(bytes int) { b.bytes.Add(int64(bytes)) }
 
 // full reports whether new executions are refused, overfull whether running ones wait.
-func (b *backlog) full() bool     { return b.bytes.Load() > maxBacklog }
-func (b *backlog) overfull() bool { return b.bytes.Load() > 2*maxBacklog }
+func (b *backlog) full() bool     { return b.bytes.Load() > b.limit }
+func (b *backlog) overfull() bool { return b.bytes.Load() > 2*b.limit }
 
 // projectedBytes takes events that SQL has now out of the backlog.
 func (p projection) projectedBytes(events []json.RawMessage) {

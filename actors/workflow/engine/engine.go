@@ -28,6 +28,7 @@ import (
 	"github.com/weftmesh/weft/actors/workflow/machine"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/mesh/compute"
+	"github.com/weftmesh/weft/mesh/memory"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -87,6 +88,7 @@ type Engine struct {
 	// alwaysInPool: small decisions are made without the lock too, in simulations.
 	alwaysInPool bool
 	backlog      backlog
+	pace         *logPace
 	held         heldBytes
 	active       activeUsers
 	// executionSlots bounds the executions that the process runs at once.
@@ -119,8 +121,8 @@ func New(ctx context.Context, o Options) (*Engine, error) {
 func newEngine(o Options, transitionLimit int) *Engine {
 	e := &Engine{
 		Options: o, ownership: newOwnership(o.NewID()), projector: newProjector(),
-		executionSlots: fairSemaphore{limit: o.Config.MaxConcurrent, perUser: o.Config.MaxConcurrentPerUser}, evaluators: compute.NewPool(), batchBytes: maxBatchBytes,
-		held:      heldBytes{perUser: o.Config.MaxBytesPerUser, total: o.Config.MaxBytes},
+		executionSlots: fairSemaphore{limit: o.Config.MaxConcurrent, perUser: o.Config.MaxConcurrentPerUser}, evaluators: compute.NewPool(), batchBytes: maxBatchBytes, pace: newLogPace(o.Now), backlog: backlog{limit: memory.AtMost(maxBacklog, 32)},
+		held:      heldBytes{perUser: o.Config.MaxBytesPerUser, total: int(memory.AtMost(int64(o.Config.MaxBytes), 6))},
 		feedQueue: newFeedQueue(), transitionLimit: transitionLimit, stopping: make(chan struct{}),
 	}
 	e.activities = activityRunner{

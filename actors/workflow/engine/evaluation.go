@@ -56,6 +56,7 @@ func (p *partition) inPool(h *execution, work func(), done func(err error)) {
 	h.evictable, h.snapshot = false, nil
 	h.revision++
 	p.e.background.Go(func() {
+		p.e.pace.wait(p.ctx, h.row.UserID)
 		p.writer.awaitRoom(p.ctx)
 		var err error
 		if p.e.evaluators.Do(p.ctx, h.row.UserID, func() {
@@ -97,6 +98,8 @@ func (p *partition) guarded(h *execution, do func()) {
 type decision struct {
 	events []machine.Event
 	raw    []json.RawMessage
+	// bytes is the size of raw.
+	bytes int
 	// output is the encoded output of an execution that has completed by it.
 	output string
 	// size is the size of what the execution holds.
@@ -181,6 +184,7 @@ func (p *partition) decideInPool(h *execution, logged chan error, then func(deci
 			return
 		}
 		h.output = d.output
+		p.e.pace.wrote(h.row.UserID, d.bytes)
 		if len(d.events) > 0 {
 			p.enqueueEncoded(h, transition{}, d.events, d.raw, logged)
 		}
@@ -206,6 +210,9 @@ func (p *partition) evaluate(x *machine.Execution, outcomes []machine.Outcome) (
 	d.raw = encodeEvents(d.events)
 	if x.Status() == machine.Completed {
 		d.output = string(language.Canonical(x.Output()))
+	}
+	for _, event := range d.raw {
+		d.bytes += len(event)
 	}
 	if !x.Status().Ended() {
 		d.size = x.Size()

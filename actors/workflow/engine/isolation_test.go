@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/weftmesh/weft/actors/wait"
@@ -216,6 +217,31 @@ func TestLimitedCallsWaitWithoutASlot(t *testing.T) {
 		start := time.Now()
 		if r.run(t.Context(), Row{UserID: "ada"}, function, false); len(r.attempts) != 1 || r.labels[0] != "faulted" || time.Since(start) != 0 {
 			t.Errorf("%d attempts, %v after %s", len(r.attempts), r.labels, time.Since(start))
+		}
+	})
+}
+
+// TestLargeDecisionsArePaced: a user who writes much waits, by the rate of a user; another waits only where all write too much.
+func TestLargeDecisionsArePaced(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := &logPace{user: 10, all: 100, now: time.Now, users: map[string]debt{}}
+		took := func(user string) time.Duration {
+			start := time.Now()
+			l.wait(t.Context(), user)
+			return time.Since(start).Round(100 * time.Millisecond)
+		}
+		l.wrote("ada", 20)
+		if took := took("ada"); took != 0 {
+			t.Errorf("within the burst, a user waits %s", took)
+		}
+		l.wrote("ada", 40)
+		if bob, ada := took("bob"), took("ada"); bob != 0 || ada != 4*time.Second {
+			t.Errorf("the user waits %s, another one %s", ada, bob)
+		}
+		l.wrote("eve", 300)
+		if took := took("bob"); took < 900*time.Millisecond || took > time.Second {
+			t.Errorf("while all write too much, another user waits %s", took)
 		}
 	})
 }

@@ -14,7 +14,8 @@ type fairSemaphore struct {
 	mu     sync.Mutex
 	active int
 	limit  int
-	// perUser bounds the slots that one user has; 0: only limit does. activeBy are the slots by user.
+	// perUser bounds the slots that one user has; 0: only limit does. Where several users have slots, each may have limit/(n+1), and the last
+	// tenth of them is for users who have none. activeBy are the slots by user.
 	perUser  int
 	activeBy map[string]int
 	// limitOf, where it is not nil, is what perUser is for a user now; perUser must not be 0.
@@ -61,14 +62,27 @@ func (f *fairSemaphore) acquireOrQueue(userID string, priority int, run func()) 
 
 // mayHaveMore reports whether a user has fewer slots than one may have.
 func (f *fairSemaphore) mayHaveMore(userID string) bool {
+	active := f.activeBy[userID]
 	switch {
 	case f.perUser == 0:
 		return true
-	case f.limitOf != nil && f.activeBy[userID] > 0:
-		return f.activeBy[userID] < f.limitOf(userID)
+	case active == 0:
+		return true // perUser is at least 1
+	case f.limit-f.active <= f.limit/reservedPart && len(f.activeBy) > 1:
+		return false
 	}
-	return f.activeBy[userID] < f.perUser
+	most := f.perUser
+	if len(f.activeBy) > 1 {
+		most = min(most, max(1, f.limit/(len(f.activeBy)+1)))
+	}
+	if f.limitOf != nil {
+		most = min(most, f.limitOf(userID))
+	}
+	return active < most
 }
+
+// reservedPart is the part of the slots, as a divisor, that is for users who have none.
+const reservedPart = 10
 
 // tryAcquire takes a slot if one is free for the user.
 func (f *fairSemaphore) tryAcquire(userID string) bool {
@@ -79,20 +93,6 @@ func (f *fairSemaphore) tryAcquire(userID string) bool {
 	}
 	f.take(userID)
 	return true
-}
-
-// recheck passes free slots on to queued requests: limitOf has changed.
-func (f *fairSemaphore) recheck() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for f.length > 0 && f.active < f.limit {
-		next := f.pop()
-		if next == nil {
-			return
-		}
-		f.take(next.userID)
-		go next.run()
-	}
 }
 
 func (f *fairSemaphore) take(userID string) {
@@ -168,23 +168,33 @@ func (f *fairSemaphore) acquire(ctx context.Context, stop <-chan struct{}, userI
 	return false
 }
 
-// release frees a user's slot, or passes it on to the next request.
+// release frees a user's slot, and passes free ones on to the next requests: there may be several, where one user fewer has slots now.
 func (f *fairSemaphore) release(userID string) {
 	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.active--
 	if f.perUser > 0 {
 		if f.activeBy[userID]--; f.activeBy[userID] == 0 {
 			delete(f.activeBy, userID)
 		}
 	}
-	var next *slotRequest
-	if f.length > 0 && f.active < f.limit {
-		if next = f.pop(); next != nil {
-			f.take(next.userID)
+	f.passOn()
+}
+
+// recheck passes free slots on to queued requests: limitOf has changed.
+func (f *fairSemaphore) recheck() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.passOn()
+}
+
+func (f *fairSemaphore) passOn() {
+	for f.length > 0 && f.active < f.limit {
+		next := f.pop()
+		if next == nil {
+			return
 		}
-	}
-	f.mu.Unlock()
-	if next != nil {
+		f.take(next.userID)
 		go next.run()
 	}
 }

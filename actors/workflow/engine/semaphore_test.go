@@ -23,7 +23,7 @@ func TestFairSemaphore(t *testing.T) {
 		var waiting []request
 		var holders []string
 		since := map[string]map[string]int{} // by user who waits and may have a slot: the slots that the others have got since
-		held := func(user string) (count int) {
+		taken := func(user string) (count int) {
 			for _, holder := range holders {
 				if holder == user {
 					count++
@@ -31,7 +31,21 @@ func TestFairSemaphore(t *testing.T) {
 			}
 			return count
 		}
-		mayHave := func(user string) bool { return len(holders) < f.limit && (f.perUser == 0 || held(user) < f.perUser) }
+		mayHave := func(user string) bool {
+			users := map[string]bool{}
+			for _, holder := range holders {
+				users[holder] = true
+			}
+			switch free := f.limit - len(holders); {
+			case free == 0:
+				return false
+			case f.perUser == 0 || taken(user) == 0:
+				return true
+			case len(users) > 1:
+				return free > f.limit/reservedPart && taken(user) < min(f.perUser, max(1, f.limit/(len(users)+1)))
+			}
+			return taken(user) < f.perUser
+		}
 		for number := range rapid.IntRange(1, 60).Draw(t, "operations") {
 			switch {
 			case rapid.Bool().Draw(t, "acquire"):
@@ -56,42 +70,48 @@ func TestFairSemaphore(t *testing.T) {
 				at := rapid.IntRange(0, len(holders)-1).Draw(t, "holder")
 				user := holders[at]
 				holders = slices.Delete(holders, at, at+1)
-				next := slices.ContainsFunc(waiting, func(r request) bool { return mayHave(r.user) })
 				eligible := map[string]bool{}
 				for _, r := range waiting {
 					eligible[r.user] = mayHave(r.user)
 				}
 				f.release(user)
-				if !next {
-					break
+				grants := len(waiting) - f.queued()
+				if slices.ContainsFunc(waiting, func(r request) bool { return mayHave(r.user) }) != (grants > 0) {
+					t.Fatalf("%d requests get the slot of %s, of %v", grants, user, waiting)
 				}
-				got := <-granted
-				at = slices.IndexFunc(waiting, func(r request) bool { return r.number == got.number })
-				if at < 0 || !eligible[got.user] {
-					t.Fatalf("%s got a slot, which it may not have", got.user)
-				}
-				for _, r := range waiting {
-					if r.user == got.user && (r.priority > got.priority || r.priority == got.priority && r.number < got.number) {
-						t.Fatalf("%s got a slot with priority %d before one with %d", got.user, got.priority, r.priority)
-					}
-				}
-				waiting = slices.Delete(waiting, at, at+1)
-				holders = append(holders, got.user)
-				for other, may := range eligible {
-					if other == got.user || !may {
-						delete(since, other)
+				for range grants { // several, where one user fewer has slots now; in any order
+					got := <-granted
+					at = slices.IndexFunc(waiting, func(r request) bool { return r.number == got.number })
+					waiting = slices.Delete(waiting, at, at+1)
+					holders = append(holders, got.user)
+					if grants > 1 {
+						clear(since)
 						continue
 					}
-					if since[other] == nil {
-						since[other] = map[string]int{}
+					for _, r := range waiting {
+						if r.user == got.user && (r.priority > got.priority || r.priority == got.priority && r.number < got.number) {
+							t.Fatalf("%s got a slot with priority %d before one with %d", got.user, got.priority, r.priority)
+						}
 					}
-					if since[other][got.user]++; since[other][got.user] > 1 && slices.ContainsFunc(waiting, func(r request) bool { return r.user == other }) {
-						t.Fatalf("%s got two slots while %s waited for one that it could have", got.user, other)
+					for other, may := range eligible {
+						if other == got.user || !may {
+							delete(since, other)
+							continue
+						}
+						if since[other] == nil {
+							since[other] = map[string]int{}
+						}
+						if since[other][got.user]++; since[other][got.user] > 1 && slices.ContainsFunc(waiting, func(r request) bool { return r.user == other }) {
+							t.Fatalf("%s got two slots while %s waited for one that it could have", got.user, other)
+						}
 					}
+				}
+				if slices.ContainsFunc(waiting, func(r request) bool { return mayHave(r.user) }) {
+					t.Fatalf("a slot stays free, and %v wait", waiting)
 				}
 			}
 			for other := range since {
-				if !slices.ContainsFunc(waiting, func(r request) bool { return r.user == other }) || !mayHave(other) && f.perUser > 0 && held(other) >= f.perUser {
+				if !slices.ContainsFunc(waiting, func(r request) bool { return r.user == other }) || !mayHave(other) {
 					delete(since, other)
 				}
 			}
