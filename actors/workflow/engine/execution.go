@@ -45,8 +45,10 @@ type execution struct {
 	complete    bool
 	// stored: SQL has the execution. revision changes with everything that happens to it, so that a projection sees whether anything
 	// did meanwhile.
-	stored   bool
-	revision uint64
+	stored bool
+	// maybeStored: SQL may have it, by a projection of unknown outcome.
+	maybeStored bool
+	revision    uint64
 	// inFlight are the calls that this process makes. external are those that CompleteCall ends, with the child that each waits for,
 	// if any. startRecorded are the calls whose start this owner has written to the log. overdue are the calls that ended by their
 	// deadline while the execution was suspended: the timer, which waits for the execution to be resumed, ends them.

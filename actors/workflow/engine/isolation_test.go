@@ -101,24 +101,32 @@ func TestBacklog(t *testing.T) {
 	t.Parallel()
 	onProcess(t, nil, func(t *testing.T, p *testProcess) {
 		id := p.started("short")
-		p.engine.backlog.add(2*maxBacklog + 1)
+		p.engine.backlog.add("ada", 2*maxBacklog+1)
 		_, _, err := p.begin(t.Context(), order{userID: "ada", workflow: "short"}, nil)
 		if subjects.CodeOf(err) != subjects.CodeUnavailable {
 			t.Errorf("a start ends with %v", err)
 		}
+		if _, _, err := p.begin(t.Context(), order{userID: "bob", workflow: "short"}, nil); err != nil {
+			t.Errorf("another user's start ends with %v", err)
+		}
+		p.engine.backlog.add("ada", maxBacklog)
+		if _, _, err := p.begin(t.Context(), order{userID: "bob", workflow: "short"}, nil); subjects.CodeOf(err) != subjects.CodeUnavailable {
+			t.Errorf("past three bounds, another user's start ends with %v", err)
+		}
+		p.engine.backlog.add("ada", -maxBacklog)
 		before := p.effects()
 		time.Sleep(5 * time.Second)
-		if after := p.effects(); after > before+1 {
+		if after := p.effects(); after > before+4 { // one that was in flight, and those of the other user
 			t.Errorf("%d calls were made meanwhile", after-before)
 		}
-		p.engine.backlog.add(-2*maxBacklog - 1)
+		p.engine.backlog.add("ada", -2*maxBacklog-1)
 		p.flush()
 		p.want(id, machine.Completed)
 		if _, _, err := p.begin(t.Context(), order{userID: "ada", workflow: "short"}, nil); err != nil {
 			t.Error(err)
 		}
 		p.status(id)
-		if left := p.engine.backlog.bytes.Load(); left != 0 {
+		if left := p.engine.backlog.size(); left != 0 {
 			t.Errorf("the backlog has %d bytes at the end", left)
 		}
 	})

@@ -99,7 +99,7 @@ func newMetrics(r prometheus.Registerer, e *Engine) *metrics {
 		}, func() float64 { return float64(e.evaluators.Queued()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "workflow_unprojected_bytes", Help: "Events of this process that the logs have and SQL does not.",
-		}, func() float64 { return float64(e.backlog.bytes.Load()) }),
+		}, func() float64 { return float64(e.backlog.size()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "workflow_held_bytes", Help: "Data that the large executions of this process hold.",
 		}, func() float64 { return float64(e.held.bytes()) }))

@@ -48,8 +48,6 @@ type partition struct {
 	unprojectedBytes int
 	// paused are the executions that wait for SQL to catch up with the logs.
 	paused map[*execution]struct{}
-	// outcomeUnknown: the last projection failed, and SQL may or may not have it.
-	outcomeUnknown bool
 	// truncatedBefore is the sequence that the log was last truncated before.
 	truncatedBefore uint64
 	timers          timers
@@ -181,7 +179,7 @@ func (p *partition) addUnprojected(h *execution, raw []json.RawMessage, events [
 		bytes += len(event)
 	}
 	p.unprojectedBytes += bytes
-	p.e.backlog.add(bytes)
+	p.e.backlog.add(h.row.UserID, bytes)
 	if h.complete && len(events) > 0 {
 		h.transitions = append(h.transitions, events)
 	}
@@ -313,13 +311,16 @@ func (p *partition) close(cause error) {
 		h.results = nil
 		p.admission.release(h)
 	}
+	for _, h := range p.unprojected {
+		projection{p}.projectedBytes(h.row.UserID, h.unprojected)
+		h.unprojected = nil
+	}
 	for _, h := range p.executions {
 		p.hold(h, 0)
 	}
 	clear(p.executions)
 	clear(p.unprojected)
 	clear(p.paused)
-	p.e.backlog.add(-p.unprojectedBytes)
 	p.unprojectedBytes = 0
 	p.e.remove(p)
 }

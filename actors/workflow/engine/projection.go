@@ -182,7 +182,7 @@ func (p projection) collect() projectionBatch {
 	for id, h := range p.unprojected {
 		p.mu.yield()
 		x := projectedExecution{
-			execution: h, row: h.row, events: h.unprojected, revision: h.revision, ended: h.finished, known: h.stored || p.outcomeUnknown,
+			execution: h, row: h.row, events: h.unprojected, revision: h.revision, ended: h.finished, known: h.stored || h.maybeStored,
 		}
 		if h.waiter != nil {
 			row := h.waiter.row(p.number)
@@ -224,17 +224,21 @@ func (x *projectedExecution) size() int {
 func (p projection) onProjected(batch projectionBatch, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.outcomeUnknown = err != nil
 	for i := range batch.executions {
 		x := &batch.executions[i]
 		h := x.execution
+		if err != nil && p.closed {
+			p.projectedBytes(x.row.UserID, x.events)
+			continue
+		}
 		if err != nil {
 			h.unprojected = append(x.events, h.unprojected...)
 			h.expired = append(x.expired, h.expired...)
+			h.maybeStored = true
 			p.unprojected[x.row.ID] = h
 			continue
 		}
-		p.projectedBytes(x.events)
+		p.projectedBytes(x.row.UserID, x.events)
 		h.stored = true
 		h.dropProjected()
 		if x.unstorable != nil {

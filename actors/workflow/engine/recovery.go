@@ -36,8 +36,7 @@ func (p recovery) restore(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// SQL may have more than its position says: see project.
-	p.projected, p.outcomeUnknown = projected, true
+	p.projected = projected
 	rows, err := p.e.store.live(ctx, p.number)
 	if err != nil {
 		return database.Classify(err)
@@ -109,6 +108,7 @@ func (p recovery) replay(ctx context.Context, t transition) error {
 		}
 		h = newExecution(*t.Start, def)
 		h.row.Partition, h.row.Status, h.unrestorable = p.number, subjects.ExecutionPending, err
+		h.maybeStored = true // SQL may have more than its position says: see project
 		p.executions[t.ID] = h
 	}
 	if h == nil {

@@ -25,7 +25,7 @@ func (p *partition) start(row Row, def *language.Workflow, wait chan Result, liv
 		return nil, errPartitionMoving
 	}
 	pending, stalledSince := p.writer.backlog()
-	if err := p.admission.check(row.UserID, load{pending, p.e.backlog.full(), stalledSince}); err != nil {
+	if err := p.admission.check(row.UserID, load{pending, p.e.backlog.full(row.UserID), stalledSince}); err != nil {
 		return nil, err
 	}
 	if p.executions[row.ID] != nil {
