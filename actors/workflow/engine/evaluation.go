@@ -56,7 +56,7 @@ func (p *partition) inPool(h *execution, work func(), done func(err error)) {
 	h.evictable, h.snapshot = false, nil
 	h.revision++
 	p.e.background.Go(func() {
-		p.e.pace.wait(p.ctx, h.row.UserID)
+		p.e.logRate.wait(p.ctx, p.e.stopping, h.row.UserID)
 		p.writer.awaitRoom(p.ctx)
 		var err error
 		if p.e.evaluators.Do(p.ctx, h.row.UserID, func() {
@@ -184,7 +184,7 @@ func (p *partition) decideInPool(h *execution, logged chan error, then func(deci
 			return
 		}
 		h.output = d.output
-		p.e.pace.wrote(h.row.UserID, d.bytes)
+		p.e.logRate.wrote(h.row.UserID, d.bytes)
 		if len(d.events) > 0 {
 			p.enqueueEncoded(h, transition{}, d.events, d.raw, logged)
 		}

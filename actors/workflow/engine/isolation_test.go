@@ -229,14 +229,14 @@ func TestLimitedCallsWaitWithoutASlot(t *testing.T) {
 	})
 }
 
-// TestLargeDecisionsArePaced: a user who writes much waits, by the rate of a user; another waits only where all write too much.
-func TestLargeDecisionsArePaced(t *testing.T) {
+// TestLargeDecisionsAreSlowedDown: a user who writes much waits, by the rate of a user; another waits only where all write too much.
+func TestLargeDecisionsAreSlowedDown(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		l := &logPace{user: 10, all: 100, now: time.Now, users: map[string]debt{}}
+		l := &logRate{user: 10, all: 100, now: time.Now, users: map[string]debt{}}
 		took := func(user string) time.Duration {
 			start := time.Now()
-			l.wait(t.Context(), user)
+			l.wait(t.Context(), nil, user)
 			return time.Since(start).Round(100 * time.Millisecond)
 		}
 		l.wrote("ada", 20)

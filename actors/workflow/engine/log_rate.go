@@ -10,9 +10,9 @@ import (
 	"github.com/weftmesh/weft/actors/wait"
 )
 
-// logPace bounds the rate at which large decisions write to the logs, by user and in all. The NATS server keeps what was written in the last ten
+// logRate bounds the rate at which large decisions write to the logs, by user and in all. The NATS server keeps what was written in the last ten
 // seconds in memory, and disks are shared. What a slice writes is charged afterwards; the next one waits until what is owed is small.
-type logPace struct {
+type logRate struct {
 	// user and all are bytes a second; a burst is as much as is written in burstTime.
 	user, all float64
 	now       func() time.Time
@@ -36,12 +36,12 @@ const (
 	burstTime = 2 * time.Second
 )
 
-func newLogPace(now func() time.Time) *logPace {
+func newLogRate(now func() time.Time) *logRate {
 	all := float64(maxLogRate)
 	if limit := debug.SetMemoryLimit(-1); limit != math.MaxInt64 {
 		all = min(all, float64(limit)/logRatePart)
 	}
-	return &logPace{user: all / 2, all: all, now: now, users: map[string]debt{}}
+	return &logRate{user: all / 2, all: all, now: now, users: map[string]debt{}}
 }
 
 // left is what is still owed at a time, at a rate in bytes a second.
@@ -49,22 +49,22 @@ func (d debt) left(now time.Time, rate float64) float64 {
 	return max(0, d.bytes-rate*now.Sub(d.at).Seconds())
 }
 
-// wait returns when a user may write again, or ctx ends.
-func (l *logPace) wait(ctx context.Context, userID string) {
+// wait returns when a user may write again, or ctx ends, or the process stops, which is not to wait for this.
+func (l *logRate) wait(ctx context.Context, stopping <-chan struct{}, userID string) {
 	for {
 		l.mu.Lock()
 		now := l.now()
 		burst := burstTime.Seconds()
 		pause := max(l.users[userID].left(now, l.user)/l.user-burst, l.total.left(now, l.all)/l.all-burst)
 		l.mu.Unlock()
-		if pause <= 0 || wait.Until(ctx, nil, time.Duration(pause*float64(time.Second))+time.Millisecond) != nil {
+		if pause <= 0 || wait.Until(ctx, stopping, time.Duration(pause*float64(time.Second))+time.Millisecond) != nil {
 			return
 		}
 	}
 }
 
 // wrote charges a user with what was written.
-func (l *logPace) wrote(userID string, bytes int) {
+func (l *logRate) wrote(userID string, bytes int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := l.now()
