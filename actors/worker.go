@@ -44,7 +44,8 @@ func Work[T any](j subjects.Job[T], handler func(context.Context, T) error) Work
 // Listen binds a handler to an event, with the same rule for errors as Work. Messages may be delivered more than once, so the handler
 // must be idempotent, by the envelope's id or by its effect.
 func Listen[T any](s subjects.Subscription[T], handler func(context.Context, subjects.Envelope[T]) error) Worker {
-	return Worker{Consumer: s.Consumer(), Concurrency: defaultConcurrency, User: memberReader(subjectMember), Handle: func(ctx context.Context, data []byte) error {
+	user := memberReader(subjectMember)
+	return Worker{Consumer: s.Consumer(), Concurrency: defaultConcurrency, User: user, Handle: func(ctx context.Context, data []byte) error {
 		var event subjects.Envelope[T]
 		if err := json.Unmarshal(data, &event); err != nil {
 			return subjects.Errorf(subjects.CodeInvalid, "decoding the event: %v", err)

@@ -46,6 +46,18 @@ type Conn struct {
 	key  nkeys.KeyPair
 }
 
+// onError reports an error of a connection that is not the result of a call.
+func (o Options) onError(_ *nats.Conn, sub *nats.Subscription, err error) {
+	subject := ""
+	if sub != nil {
+		subject = sub.Subject
+	}
+	if o.SlowConsumer != nil && errors.Is(err, nats.ErrSlowConsumer) {
+		o.SlowConsumer(o.User, subject)
+	}
+	o.Log.Warn("NATS error", zap.String("user", o.User), zap.String("subject", subject), zap.Error(err))
+}
+
 // Connect connects, retrying with backoff until a server accepts the connection or Wait or ctx ends. It does not retry if the
 // server rejects the user.
 func Connect(ctx context.Context, o Options) (*Conn, error) {
@@ -81,16 +93,7 @@ func Connect(ctx context.Context, o Options) (*Conn, error) {
 		nats.IgnoreAuthErrorAbort(),
 		// While disconnected, publishing must fail instead of buffering, because callers have deadlines.
 		nats.ReconnectBufSize(-1),
-		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
-			subject := ""
-			if sub != nil {
-				subject = sub.Subject
-			}
-			if o.SlowConsumer != nil && errors.Is(err, nats.ErrSlowConsumer) {
-				o.SlowConsumer(o.User, subject)
-			}
-			o.Log.Warn("NATS error", zap.String("user", o.User), zap.String("subject", subject), zap.Error(err))
-		}),
+		nats.ErrorHandler(o.onError),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {
 				o.Log.Warn("NATS connection lost", zap.String("user", o.User), zap.Error(err))

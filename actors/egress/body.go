@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 )
@@ -104,7 +103,8 @@ func (k *call) readBody(response *http.Response, limit int64) ([]byte, error) {
 		next = min(next, limit-int64(buffer.Len())) + 1
 		if buffer.Len() > 0 && k.reserve != nil {
 			if err := k.reserve(response.Request.Context(), k.caller, next); err != nil {
-				return nil, k.errorOf(KindTransport, fmt.Errorf("reading the response: %v", err)) //nolint:errorlint // what was sent stays sent: the error's code is not the call's
+				// What was sent stays sent: the error's code is not the call's.
+				return nil, k.errorOf(KindTransport, errors.New("reading the response: "+err.Error()))
 			}
 		}
 		if response.ContentLength > 0 {

@@ -23,7 +23,8 @@ const (
 	fetchTimeout = 20 * time.Second
 	// fetchHeartbeat is the server's heartbeat during a fetch, so that a fetch that was lost in a restart is noticed and repeated.
 	fetchHeartbeat = 2 * time.Second
-	// afterFailureTimeout and afterFailureHeartbeat are the timeout and the heartbeat of a fetch after one that failed, so that it is soon known whether fetching works again.
+	// afterFailureTimeout and afterFailureHeartbeat are the timeout and the heartbeat of a fetch after one that failed, so that it is soon
+	// known whether fetching works again.
 	afterFailureTimeout, afterFailureHeartbeat = time.Second, 400 * time.Millisecond
 	// heldPerPlace is how many messages a process holds for each that it handles at once.
 	heldPerPlace = 3

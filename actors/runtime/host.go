@@ -87,11 +87,7 @@ func Host(
 	if err != nil {
 		return err
 	}
-	defer func() {
-		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTimeout)
-		defer cancel()
-		err = errors.Join(err, membership.Close(closing))
-	}()
+	defer func() { err = errors.Join(err, leave(ctx, membership)) }()
 	r, err := c.runtime(ctx, conn, membership)
 	if err != nil {
 		return err
@@ -119,6 +115,13 @@ func Host(
 		}
 		ready()
 	})
+}
+
+// leave ends a membership.
+func leave(ctx context.Context, membership *mesh.Membership) error {
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTimeout)
+	defer cancel()
+	return membership.Close(closing)
 }
 
 // runtime returns the runtime with what verifies callers, without a database.

@@ -119,7 +119,10 @@ func TestSlowMessagesOfAUserDelayNobodyElse(t *testing.T) {
 				return nil
 			}
 			now := running.Add(1)
-			for before := most.Load(); now > before && !most.CompareAndSwap(before, now); before = most.Load() {
+			for before := most.Load(); now > before; before = most.Load() {
+				if most.CompareAndSwap(before, now) {
+					break
+				}
 			}
 			<-release
 			running.Add(-1)

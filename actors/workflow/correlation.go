@@ -218,7 +218,7 @@ func (u correlationUpdate) offer(ctx context.Context, rows []correlationRow) (ta
 			break
 		}
 	}
-	return taken, complete, nil
+	return taken, complete, nil //nolint:nilerr // matching that ended early is a refused start
 }
 
 // correlationTerms returns a digest of a definition's schedule. Correlations under other terms are stale.

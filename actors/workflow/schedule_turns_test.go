@@ -30,7 +30,7 @@ func TestUsersTakeTurns(t *testing.T) {
 		}
 		started := time.Now()
 		for _, user := range []string{"ada", "bob", "eve", "new"} {
-			turns.run(user, func() { time.Sleep(time.Second) })
+			turns.run(user, func() { <-time.After(time.Second) })
 		}
 		turns.wait()
 		if took := time.Since(started); took != 2*time.Second {

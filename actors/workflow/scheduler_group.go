@@ -160,7 +160,7 @@ func (p *pass) write(ctx context.Context, tx database.Tx) error {
 	}
 	if p.failed != nil {
 		p.Log.Warn("making a scheduler pass", zap.String("schedule_id", p.row.ID), zap.Error(p.failed))
-		return nil
+		return nil //nolint:nilerr // the next pass tries again
 	}
 	row := p.row
 	row.WakeAt = p.wakeAt()

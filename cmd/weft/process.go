@@ -95,7 +95,10 @@ func newProcess(ctx context.Context, c Config, name string, errs io.Writer) (*pr
 	if keys == "" {
 		keys = filepath.Join(c.Data, "nats", "keys")
 	}
-	return &process{config: c, telemetry: telemetry, natsURL: c.NATS.URL, keys: keys, health: &health{}, memory: runtime.NewMemory(telemetry.Registry), stopping: newStopping(ctx, c, log)}, nil
+	return &process{
+		config: c, telemetry: telemetry, natsURL: c.NATS.URL, keys: keys, health: &health{}, memory: runtime.NewMemory(telemetry.Registry),
+		stopping: newStopping(ctx, c, log),
+	}, nil
 }
 
 // close flushes traces and the log.

@@ -41,7 +41,7 @@ func newStopping(ctx context.Context, c Config, log *zap.Logger) *stopping {
 		case <-time.After(s.within):
 			log.Error("stopping took too long; the process ends without waiting any longer", zap.Duration("after", s.within))
 			_ = log.Sync()
-			os.Exit(exitFailure)
+			os.Exit(exitFailure) //nolint:forbidigo // main hangs in what does not end
 		}
 	})
 	return s

@@ -121,7 +121,8 @@ func New(ctx context.Context, o Options) (*Engine, error) {
 func newEngine(o Options, transitionLimit int) *Engine {
 	e := &Engine{
 		Options: o, ownership: newOwnership(o.NewID()), projector: newProjector(),
-		executionSlots: fairSemaphore{limit: o.Config.MaxConcurrent, perUser: o.Config.MaxConcurrentPerUser}, evaluators: compute.NewPool(), batchBytes: maxBatchBytes, logRate: newLogRate(o.Now), backlog: backlog{limit: int(memory.AtMost(maxBacklog, 32))},
+		executionSlots: fairSemaphore{limit: o.Config.MaxConcurrent, perUser: o.Config.MaxConcurrentPerUser}, evaluators: compute.NewPool(),
+		batchBytes: maxBatchBytes, logRate: newLogRate(o.Now), backlog: backlog{limit: int(memory.AtMost(maxBacklog, 32))},
 		held:      heldBytes{perUser: o.Config.MaxBytesPerUser, total: int(memory.AtMost(int64(o.Config.MaxBytes), 6))},
 		feedQueue: newFeedQueue(), transitionLimit: transitionLimit, stopping: make(chan struct{}),
 	}

@@ -34,13 +34,6 @@ func (b *heldBytes) change(userID string, by int) (tooMuch bool) {
 	return held > b.perUser || b.sum > b.total && held >= b.sum/len(b.byUser)
 }
 
-// of is what a user's executions hold.
-func (b *heldBytes) of(userID string) int {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.byUser[userID]
-}
-
 // bytes is what all executions hold.
 func (b *heldBytes) bytes() int {
 	b.mu.Lock()

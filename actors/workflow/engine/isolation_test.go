@@ -49,12 +49,11 @@ func TestControlOfLargeExecutions(t *testing.T) {
 	t.Parallel()
 	onProcess(t, nil, func(t *testing.T, p *testProcess) {
 		id := p.started("endless")
-		for h, deciding := (*execution)(nil), false; !deciding; time.Sleep(time.Millisecond) {
+		for deciding := false; !deciding; time.Sleep(time.Millisecond) {
 			one := p.home(id)
 			one.mu.Lock()
-			if h = one.executions[id]; h != nil {
-				deciding = h.deciding
-			}
+			h := one.executions[id]
+			deciding = h != nil && h.deciding
 			one.mu.Unlock()
 		}
 		reply, err := controller{p.home(id)}.control(t.Context(), id, machine.Cancel("enough", time.Now()))

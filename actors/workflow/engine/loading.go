@@ -131,7 +131,7 @@ func (e *Engine) loadFrom(ctx context.Context, row Row) (*execution, error) {
 	h.suspended = row.Events == 0 && row.Status == subjects.ExecutionSuspended
 	h.row.Evicted, h.row.Snapshot, h.row.DueAt, h.row.Listens = false, "", 0, false
 	if h.unrestorable != nil {
-		return h, nil
+		return h, nil //nolint:nilerr // the execution has the error, and is quarantined
 	}
 	var raw []json.RawMessage
 	if row.Snapshot == "" && row.Events > 0 {

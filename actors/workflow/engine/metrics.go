@@ -83,6 +83,12 @@ func newMetrics(r prometheus.Registerer, e *Engine) *metrics {
 			counts.WithLabelValues(value)
 		}
 	}
+	m.register(r, e)
+	return m
+}
+
+// register registers the metrics, and those that are read from the engine.
+func (m *metrics) register(r prometheus.Registerer, e *Engine) {
 	r.MustRegister(m.executions, m.duration, m.steps, m.stepDuration, m.active, m.appends, m.projection, m.timerDelay, m.partitions, m.refused,
 		m.lockHeld, m.evaluation, m.quarantined,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
@@ -103,7 +109,6 @@ func newMetrics(r prometheus.Registerer, e *Engine) *metrics {
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "workflow_held_bytes", Help: "Data that the large executions of this process hold.",
 		}, func() float64 { return float64(e.held.bytes()) }))
-	return m
 }
 
 // call records a call that was made. The result is empty for an external one, which is not counted yet.

@@ -66,14 +66,6 @@ func (h *execution) refreshQuarantined() error {
 	return h.setFault(h.quarantine)
 }
 
-// restored returns what restore makes of an execution, with its panic as an error.
-func restored(restore func() (*machine.Execution, error)) (x *machine.Execution, err error) {
-	if failure := recovered(func() { x, err = restore() }); failure != nil {
-		return nil, failure
-	}
-	return x, err
-}
-
 // errRefused is an execution's data that a store refuses, in simulations.
 var errRefused = errors.New("the data is refused")
 
