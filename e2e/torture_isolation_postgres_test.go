@@ -4,6 +4,7 @@ package e2e_test
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 )
@@ -20,6 +21,9 @@ func TestIsolationOnPostgres(t *testing.T) {
 		{name: "events and schedules", run: together(attackWithEventLoops, attackWithSchedules)},
 		{name: "a worker that is killed", run: attackWithComputations, kills: true},
 	} {
+		if isShort(t) && !slices.Contains(shortAttacks, a.name) {
+			continue
+		}
 		t.Run(a.name, func(t *testing.T) { judgeAttack(t, newSharedSite(t), a, report) })
 	}
 }

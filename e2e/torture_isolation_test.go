@@ -31,9 +31,22 @@ func TestIsolationOfUsers(t *testing.T) {
 	report := &isolationReport{}
 	defer report.log(t)
 	for _, a := range attacks() {
+		if isShort(t) && !slices.Contains(shortAttacks, a.name) {
+			continue
+		}
 		t.Run(a.name, func(t *testing.T) { judgeAttack(t, newSingleSite(t), a, report) })
 	}
 }
+
+// shortAttacks are those of a short run, of which each stands for several.
+var shortAttacks = []string{
+	"expressions that nest", "schemas that double", "expressions that compute", "loops that write", "events that start their own cause",
+	"executions that wait for a provider", "bodies without an account", "schemas",
+}
+
+// isShort reports whether the run is too short to judge times: a machine that does something else would decide. They are reported. That weft
+// lives, answers, loses nothing, stops and starts is judged in any run.
+func isShort(t testing.TB) bool { return tortureDuration(t) < 10*time.Second }
 
 // judgeAttack starts the site, lets it be attacked and reports every way in which the victim was hurt.
 func judgeAttack(t *testing.T, s *site, a attack, report *isolationReport) {
@@ -121,7 +134,7 @@ func (j *judgement) judgeSamples(phase string, samples []sample) {
 		switch {
 		case s.fault != "":
 			faults[s.probe+": "+s.fault]++
-		case s.probe != probeExecute && s.probe != probeProfile && s.took > lateAfter:
+		case s.probe != probeExecute && s.probe != probeProfile && s.took > lateAfter && !isShort(j.t):
 			faults[s.probe+": late"]++
 		}
 	}
@@ -134,7 +147,7 @@ func (j *judgement) judgeSamples(phase string, samples []sample) {
 	for _, probe := range []string{probeExecute, probeProfile} {
 		quiet := j.report.quietP99(probe, j.quiet)
 		bound := max(latencyFactor*quiet, quiet+latencyFloor)
-		if took := quantile(samples, probe, 99); took > bound {
+		if took := quantile(samples, probe, 99); took > bound && !isShort(j.t) {
 			j.problem("%s: p99 of %s is %s, more than %s (quiet %s)", phase, probe, milliseconds(took), milliseconds(bound), milliseconds(quiet))
 		}
 	}
@@ -182,7 +195,7 @@ func (j *judgement) restart() {
 	if j.lateness, problems = j.victim.checkKept(until); len(problems) > 0 {
 		j.problems = append(j.problems, problems...)
 	}
-	if j.lateness.late > 0 {
+	if j.lateness.late > 0 && !isShort(j.t) {
 		j.problem("%d of %d runs are late, one by %s", j.lateness.late, j.lateness.runs, j.lateness.worst.Round(time.Millisecond))
 	}
 	if dead := j.site.dead(); dead != "" {

@@ -216,10 +216,13 @@ func (s *Store) Extend(ctx context.Context, lease time.Duration, ids ...string) 
 	return nil
 }
 
-// Finish removes a message that was handled. One that was deferred within ackWait, perhaps without being acknowledged, is kept without
-// its content until the stream has delivered it again.
+// unconfirmedKept is how long a handled message is remembered that the stream may deliver again: it does when NATS is reached again.
+const unconfirmedKept = time.Hour
+
+// Finish removes a message that was handled. One that was deferred, perhaps without being acknowledged, is kept without its content until the
+// stream has delivered it again.
 func (s *Store) Finish(ctx context.Context, m Message, ackWait time.Duration) error {
-	keep := 2 * ackWait
+	keep := max(2*ackWait, unconfirmedKept)
 	s.mu.Lock()
 	_, unsure := s.unconfirmed[m.ID]
 	s.mu.Unlock()

@@ -117,7 +117,7 @@ func TestFullEndpointRefusesAtOnce(t *testing.T) {
 		<-release
 		return nil
 	}))
-	token := m.Token(t, actortest.User())
+	tokens := []string{m.Token(t, actortest.User()), m.Token(t, actortest.User())} // each user has half of the places
 	conn := m.Conn(t, mesh.UserGateway)
 	const places = subjects.DefaultConcurrency * 9
 	answers := make(chan *nats.Msg, places+1)
@@ -128,7 +128,7 @@ func TestFullEndpointRefusesAtOnce(t *testing.T) {
 	for i := range places + 1 {
 		err := conn.PublishMsg(&nats.Msg{
 			Subject: subjects.GetUserProfile.Subject, Reply: fmt.Sprintf("%s.%d", inbox, i), Data: []byte("{}"),
-			Header: nats.Header{mesh.HeaderAuthorization: {"Bearer " + token}},
+			Header: nats.Header{mesh.HeaderAuthorization: {"Bearer " + tokens[i%2]}},
 		})
 		if err != nil {
 			t.Fatal(err)
