@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/weftmesh/weft/mesh/compute"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -19,7 +20,7 @@ func Bind[Req, Res any](
 	e subjects.Endpoint[Req, Res], handler func(context.Context, Req) (Res, error),
 ) Binding {
 	return Binding{Desc: e.Describe(), Handle: func(ctx context.Context, data []byte) ([]byte, error) {
-		req, err := e.Decode(data)
+		req, err := decode(ctx, e, data)
 		if err != nil {
 			return nil, err
 		}
@@ -33,6 +34,19 @@ func Bind[Req, Res any](
 		}
 		return reply, nil
 	}}
+}
+
+// decode decodes a request: a large one in the process's pool, in turns between callers.
+func decode[Req, Res any](ctx context.Context, e subjects.Endpoint[Req, Res], data []byte) (Req, error) {
+	if len(data) < compute.Large {
+		return e.Decode(data)
+	}
+	var req Req
+	var err error
+	if failed := compute.Default.Do(ctx, CallerFrom(ctx).UserID, func() { req, err = e.Decode(data) }); failed != nil {
+		err = &subjects.Error{Code: subjects.CodeUnavailable, Reason: subjects.ReasonOverloaded, RetryAfter: subjects.RetrySoon, Cause: failed}
+	}
+	return req, err
 }
 
 // Service declares what the runtime runs for an actor.

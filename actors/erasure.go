@@ -3,8 +3,10 @@ package actors
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/deferred"
 	"github.com/weftmesh/weft/actors/outbox"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -22,6 +24,12 @@ func OnErasure(
 			return subjects.Errorf(subjects.CodeInvalid, "the deletion names no user")
 		}
 		items, err := erase(ctx, e.Data)
+		if err != nil {
+			return fmt.Errorf("erasing a user's data: %w", err)
+		}
+		err = d.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
+			return deferred.DeleteUser(ctx, tx, append(slices.Clone(e.Data.Aliases), e.Data.UserID)...)
+		})
 		if err != nil {
 			return fmt.Errorf("erasing a user's data: %w", err)
 		}

@@ -14,7 +14,7 @@
 //	asvs_test.go               deploy/asvs-level-2.yaml
 //	manifest_example_test.go   the example of docs/writing-a-provider.md
 //	natscli_test.go            the nats CLI (build tag conformance)
-//	torture_*_test.go          processes that are killed, paused and cut off, a full disk, generated requests (build tag torture)
+//	torture_*_test.go          processes that are killed, paused and cut off, a full disk, generated requests, users who attack others (build tag torture)
 //	bench*_test.go             the figures of the README
 package e2e_test
 

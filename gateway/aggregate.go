@@ -91,6 +91,7 @@ var aggregates = []aggregate{
 			{"notifications", subjects.ListNotifications.Describe()},
 		},
 	},
+	limitsAggregate,
 }
 
 // Overview is the response of GET /v1/overview. A nil part is left out; Errors has the problem of each by its name.
@@ -200,7 +201,12 @@ func start[Req, Res any](
 	ctx context.Context, calls *sync.WaitGroup, rc *requestContext, e subjects.Endpoint[Req, Res], request Req,
 ) *result[Res] {
 	r := &result[Res]{}
-	calls.Go(func() { r.reply, r.err = call(ctx, rc, e, request) })
+	calls.Go(func() {
+		r.err = rc.g.Telemetry.Recovered(mesh.UserGateway, func() (err error) {
+			r.reply, err = call(ctx, rc, e, request)
+			return err
+		})
+	})
 	return r
 }
 

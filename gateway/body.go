@@ -2,9 +2,6 @@ package gateway
 
 import (
 	"bytes"
-	"encoding/base64"
-	"errors"
-	"io"
 	"maps"
 	"mime"
 	"net/http"
@@ -16,6 +13,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/weftmesh/weft/mesh/compute"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -27,22 +25,31 @@ const headersFieldName = "headers"
 var omittedHeaders = []string{"Connection", "Cookie", "Keep-Alive", "Te", "Trailer", "Transfer-Encoding", "Upgrade"}
 
 // withBody reads the body, adds it to the message and finishes the message.
-func (b *messageBuilder) withBody(m *message, w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	if r.ContentLength > b.maxBody {
-		return nil, b.tooLarge()
+func (b *messageBuilder) withBody(m *message, w http.ResponseWriter, r *http.Request, body *body) ([]byte, error) {
+	if r.ContentLength > body.max {
+		return nil, tooLargeBody(body.max)
 	}
 	format, err := b.formatOf(r)
 	if err != nil {
 		return nil, err
 	}
-	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, b.maxBody))
-	if err != nil {
-		var tooLarge *http.MaxBytesError
-		if errors.As(err, &tooLarge) {
-			return nil, b.tooLarge()
-		}
-		return nil, &subjects.Error{Code: subjects.CodeInvalid, Detail: "the body could not be read", Cause: err}
+	if format == formatYAML {
+		body.factor = yamlFactor
 	}
+	data, err := body.read(w, r)
+	if err != nil {
+		return nil, err
+	}
+	var message []byte
+	failed := compute.Default.DoLarge(r.Context(), body.owner(), len(data), func() { message, err = b.decodeBody(m, format, r.Header, data) })
+	if failed != nil {
+		return nil, &subjects.Error{Code: subjects.CodeUnavailable, Reason: subjects.ReasonOverloaded, RetryAfter: subjects.RetrySoon, Cause: failed}
+	}
+	return message, err
+}
+
+// decodeBody adds a body of a format to the message and finishes the message.
+func (b *messageBuilder) decodeBody(m *message, format bodyFormat, h http.Header, data []byte) ([]byte, error) {
 	switch format {
 	case formatForm:
 		return b.formBody(m, data)
@@ -52,7 +59,7 @@ func (b *messageBuilder) withBody(m *message, w http.ResponseWriter, r *http.Req
 		}
 		return b.finish(m)
 	case formatRaw:
-		return b.rawBody(m, r.Header, data)
+		return b.rawBody(m, h, data)
 	}
 	return b.jsonBody(m, data)
 }
@@ -73,10 +80,6 @@ func (b *messageBuilder) checkEncoding(h http.Header) error {
 			"unsupported Content-Type: send the content itself as the body, not a form (curl --data-binary @file or -T file, not -F)")
 	}
 	return nil
-}
-
-func (b *messageBuilder) tooLarge() error {
-	return subjects.Errorf(subjects.CodeTooLarge, "the body exceeds %d bytes", b.maxBody)
 }
 
 type bodyFormat int
@@ -130,10 +133,9 @@ func (b *messageBuilder) jsonBody(m *message, data []byte) ([]byte, error) {
 	if len(data) == 0 {
 		return b.finish(m)
 	}
-	var v any
-	if err := json.Unmarshal(data, &v); err != nil {
-		// Validate returns the same error as the actor would.
-		return nil, b.d.Validate(data)
+	v, err := b.d.OutlineFields(data)
+	if err != nil {
+		return nil, err // the same as the actor would return
 	}
 	object, ok := v.(map[string]any)
 	if !ok {
@@ -166,33 +168,64 @@ func (b *messageBuilder) jsonBody(m *message, data []byte) ([]byte, error) {
 	return append(out, inner...), nil
 }
 
+// formBody adds the fields of a form. A name that the endpoint does not know is refused, or skipped, where it is met.
 func (b *messageBuilder) formBody(m *message, data []byte) ([]byte, error) {
-	form, err := url.ParseQuery(string(data))
+	form, err := b.pairs(string(data), "body", b.formFields)
 	if err != nil {
-		return nil, subjects.Errorf(subjects.CodeInvalid, "the form is malformed")
+		return nil, err
 	}
 	for _, name := range slices.Sorted(maps.Keys(form)) {
-		f, ok := b.formFields[name]
-		if !ok && b.d.IgnoreUnknown && b.places[name] == "" {
-			continue
-		}
-		if !ok {
-			return nil, b.unknownField(name, "body")
-		}
-		if err := m.add(f, form[name]); err != nil {
+		if err := m.add(b.formFields[name], form[name]); err != nil {
 			return nil, err
 		}
 	}
 	return b.finish(m)
 }
 
+// pairs parses application/x-www-form-urlencoded text and returns the values of the fields that it knows. Another name is skipped if the
+// endpoint ignores unknown fields, else refused.
+func (b *messageBuilder) pairs(text, place string, known map[string]*field) (url.Values, error) {
+	values := url.Values{}
+	for pair := range strings.SplitSeq(text, "&") {
+		if pair == "" {
+			continue
+		}
+		key, value, _ := strings.Cut(pair, "=")
+		name, err := url.QueryUnescape(key)
+		if err != nil || strings.Contains(key, ";") {
+			return nil, malformedPairs(place)
+		}
+		if known[name] == nil {
+			if b.d.IgnoreUnknown && b.places[name] == "" {
+				continue
+			}
+			return nil, b.unknownField(name, place)
+		}
+		if value, err = url.QueryUnescape(value); err != nil || strings.Contains(pair, ";") {
+			return nil, malformedPairs(place)
+		}
+		if len(values[name]) > maxRepeated {
+			return nil, subjects.InvalidField(name, "given more than %d times", maxRepeated)
+		}
+		values[name] = append(values[name], value)
+	}
+	return values, nil
+}
+
+// maxRepeated is how often a form or query may repeat a name.
+const maxRepeated = 1000
+
+func malformedPairs(place string) error {
+	if place == "body" {
+		place = "form"
+	}
+	return subjects.Errorf(subjects.CodeInvalid, "the %s is malformed", place)
+}
+
 // rawBody adds the bytes as base64 in the body's field, and the headers by their canonical names if the request has a field
 // for them.
 func (b *messageBuilder) rawBody(m *message, h http.Header, data []byte) ([]byte, error) {
-	text := base64.StdEncoding.EncodeToString(data)
-	if err := m.add(&field{name: b.d.Body.Field, in: "body", kind: huma.TypeString}, []string{text}); err != nil {
-		return nil, err
-	}
+	m.addBytes(b.d.Body.Field, data)
 	if !b.includeHeaders {
 		return b.finish(m)
 	}

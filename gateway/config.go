@@ -19,8 +19,11 @@ type Config struct {
 	// TrustedProxies are the addresses and ranges (CIDR) of proxies whose X-Forwarded-For, Forwarded and X-Forwarded-Proto
 	// are trusted.
 	TrustedProxies []string `koanf:"trusted_proxies"`
-	// MaxBody bounds a request body, in bytes. Uploads in parts are not subject to it.
+	// MaxBody bounds a request body, in bytes; most endpoints take less. Uploads in parts are not subject to it.
 	MaxBody int64 `koanf:"max_body"`
+	// BodyBudget bounds the memory of all request bodies that are received and validated at the same time, in bytes. A user or client
+	// address may hold a quarter. An eighth of the process's memory limit applies if that is less.
+	BodyBudget int64 `koanf:"body_budget"`
 	// MaxHeader bounds the request line and headers, in bytes.
 	MaxHeader int `koanf:"max_header"`
 	// DrainTimeout bounds how long shutdown waits for requests in progress.
@@ -29,6 +32,16 @@ type Config struct {
 	Limits  LimitsConfig  `koanf:"limits"`
 	Breaker BreakerConfig `koanf:"breaker"`
 	Streams StreamsConfig `koanf:"streams"`
+
+	Connections ConnectionsConfig `koanf:"connections"`
+}
+
+// ConnectionsConfig bounds the open connections of a gateway.
+type ConnectionsConfig struct {
+	// Max bounds all connections and the requests in progress on them, PerAddress the connections of one client address, except that of a
+	// trusted proxy. A new connection closes the one that has been idle for the longest time.
+	Max        int `koanf:"max"`
+	PerAddress int `koanf:"per_address"`
 }
 
 // LimitsConfig holds the general rate limits, in requests per minute over all gateways.
@@ -63,10 +76,11 @@ type StreamsConfig struct {
 func DefaultConfig() Config {
 	return Config{
 		Listen: "127.0.0.1:8080", CORSOrigins: []string{}, TrustedProxies: []string{},
-		MaxBody: 1 << 20, MaxHeader: 32 << 10, DrainTimeout: 30 * time.Second,
-		Limits:  LimitsConfig{Enabled: true, Global: 1000, PerUser: 100, PerIP: 60},
-		Breaker: BreakerConfig{Failures: 5, Open: time.Second},
-		Streams: StreamsConfig{Max: 1000, PerUser: 10, Heartbeat: 15 * time.Second, Recheck: 3 * time.Second},
+		MaxBody: 1 << 20, BodyBudget: 64 << 20, MaxHeader: 32 << 10, DrainTimeout: 15 * time.Second,
+		Limits:      LimitsConfig{Enabled: true, Global: 1000, PerUser: 100, PerIP: 60},
+		Breaker:     BreakerConfig{Failures: 5, Open: time.Second},
+		Streams:     StreamsConfig{Max: 1000, PerUser: 10, Heartbeat: 15 * time.Second, Recheck: 3 * time.Second},
+		Connections: ConnectionsConfig{Max: 2048, PerAddress: 512},
 	}
 }
 

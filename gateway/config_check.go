@@ -11,7 +11,10 @@ import (
 func (c Config) Check() error {
 	errs := []error{
 		mesh.SettingPositive("gateway.max_body", c.MaxBody),
+		mesh.SettingPositive("gateway.body_budget", c.BodyBudget),
 		mesh.SettingPositive("gateway.max_header", c.MaxHeader),
+		mesh.SettingPositive("gateway.connections.max", c.Connections.Max),
+		mesh.SettingPositive("gateway.connections.per_address", c.Connections.PerAddress),
 		mesh.SettingPositive("gateway.drain_timeout", c.DrainTimeout),
 		mesh.SettingPositive("gateway.limits.global", c.Limits.Global),
 		mesh.SettingPositive("gateway.limits.per_user", c.Limits.PerUser),

@@ -32,6 +32,13 @@
 // proxy. IPv6 clients are limited by /64. An endpoint's own limits are taken first and the global limit last, so that a
 // rejected request does not use up a limit that it shares with others. Health and pages are not limited.
 //
+// # Memory
+//
+// Authentication, rate limits and the declared length are checked before a body is read. The memory for a body is reserved from a budget that
+// all share (gateway.body_budget) and of which a user or client address may hold a quarter; so is that for large responses and for parts of
+// files. A body is bounded by its endpoint, is validated while it is decoded, and loses its place if it arrives slowly. Connections are
+// bounded in all and by address (gateway.connections); idle ones give way to new ones.
+//
 // # Request headers
 //
 // The gateway reads Authorization, Idempotency-Key (for operations that change something), X-Request-Id (kept if it is 1

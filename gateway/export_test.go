@@ -28,7 +28,7 @@ func BuildMessage(d *subjects.Descriptor, w http.ResponseWriter, r *http.Request
 	if err != nil {
 		return nil, err
 	}
-	return b.build(w, r)
+	return b.build(w, r, &body{max: b.maxBody, factor: bodyFactor})
 }
 
 // ClientAddress returns the client address of a request.
@@ -77,3 +77,6 @@ func FillKeyCache(n int, until, now time.Time) (held, valid int, first bool) {
 	_, first = c.get(hash(0), now)
 	return c.entries.Len(), valid, first
 }
+
+// ArrivingBodies returns how much memory arriving bodies hold.
+func (g *Gateway) ArrivingBodies() int64 { return g.budgets.arriving.Used() }

@@ -28,6 +28,13 @@ const (
 	setupTimeout = 10 * time.Second
 )
 
+// Bounds of HTTP/2: the streams of a connection, and the bytes that it and each stream may send before they are read.
+const (
+	maxStreams       = 100
+	streamBuffer     = 64 << 10
+	connectionBuffer = 256 << 10
+)
+
 // Deps are the dependencies of a gateway.
 type Deps struct {
 	// Conn is a connection of the NATS user gateway.
@@ -48,6 +55,7 @@ type Gateway struct {
 	apiKeys  *apiKeys
 	breakers map[string]*breaker
 	streams  *streams
+	budgets  budgets
 	eventIDs eventIDs
 	metrics  *metrics
 	// certificate is nil without TLS.
@@ -89,6 +97,7 @@ func newGateway(d Deps, c Config, endpoints []*subjects.Descriptor) (*Gateway, e
 		return nil, err
 	}
 	g.streams = newStreams(c.Streams, g.metrics)
+	g.budgets = newBudgets(c, g.metrics)
 	if g.eventIDs, err = newEventIDs(d.Conn); err != nil {
 		return nil, err
 	}
@@ -140,17 +149,21 @@ func (g *Gateway) Run(ctx context.Context, ready func(addr string)) error {
 		return fmt.Errorf("creating the HTTP error log: %w", errors.Join(err, listener.Close()))
 	}
 	server := &http.Server{
-		Handler: g.handler, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout,
+		Handler: counted(g), ConnContext: withConnection, ConnState: betweenRequests, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout,
 		WriteTimeout: writeTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: g.config.MaxHeader,
 		TLSConfig: tlsConfig, ErrorLog: errorLog,
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams: maxStreams, MaxReceiveBufferPerStream: streamBuffer, MaxReceiveBufferPerConnection: connectionBuffer,
+		},
 	}
+	bounded := newConnections(listener, g.config.Connections, g.proxies, g.metrics)
 	failed := make(chan error, 1)
 	go func() {
 		if tlsConfig != nil {
-			failed <- server.ServeTLS(listener, "", "")
+			failed <- server.ServeTLS(bounded, "", "")
 			return
 		}
-		failed <- server.Serve(listener)
+		failed <- server.Serve(bounded)
 	}()
 	ready(listener.Addr().String())
 	select {

@@ -28,7 +28,7 @@ type Readiness struct {
 type ActorReadiness struct {
 	Status  string            `json:"status" enum:"ok,degraded,away"`
 	Version string            `json:"version,omitempty"`
-	Checks  map[string]string `json:"checks,omitempty" doc:"Each store by name: ok, or the error."`
+	Checks  map[string]string `json:"checks,omitempty" doc:"Each check by name: ok, or the code of the error and what is known of it."`
 }
 
 // handleHealthz answers that the process is alive. It checks nothing else.

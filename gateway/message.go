@@ -1,8 +1,10 @@
 package gateway
 
 import (
+	"encoding/base64"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -61,6 +63,19 @@ func (m *message) addName(name string) {
 	// Field names are valid UTF-8, so that quoting cannot fail.
 	m.members, _ = jsontext.AppendQuote(m.members, name)
 	m.members = append(m.members, ':')
+}
+
+// addBytes adds a field of bytes, which is base64 in JSON. It is valid whatever the bytes are.
+func (m *message) addBytes(name string, data []byte) {
+	if m.value == nil {
+		m.value = make(map[string]any, 4)
+	}
+	m.value[name] = "AAAA" // any base64
+	m.members = slices.Grow(m.members, base64.StdEncoding.EncodedLen(len(data))+len(name)+8)
+	m.addName(name)
+	m.members = append(m.members, '"')
+	m.members = base64.StdEncoding.AppendEncode(m.members, data)
+	m.members = append(m.members, '"')
 }
 
 // add parses a field from its texts. The error is CodeInvalid and does not contain a text.

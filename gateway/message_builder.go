@@ -4,7 +4,6 @@ import (
 	"maps"
 	"net/http"
 	"net/textproto"
-	"net/url"
 	"slices"
 	"strings"
 
@@ -34,7 +33,9 @@ type messageBuilder struct {
 }
 
 func newMessageBuilder(d *subjects.Descriptor, proxies trustedProxies, maxBody int64) (*messageBuilder, error) {
-	b := &messageBuilder{d: d, queryFields: map[string]*field{}, places: map[string]string{}, proxies: proxies, maxBody: maxBody}
+	b := &messageBuilder{
+		d: d, queryFields: map[string]*field{}, places: map[string]string{}, proxies: proxies, maxBody: min(maxBody, d.MessageLimit()),
+	}
 	if d.Body.Kind == subjects.BodyForm {
 		b.formFields = map[string]*field{}
 	}
@@ -83,7 +84,8 @@ func placeOf(d *subjects.Descriptor, f subjects.Field) string {
 
 // build returns the validated message; nil for an endpoint without fields. The error is CodeInvalid, CodeTooLarge or
 // CodeUnsupportedMediaType.
-func (b *messageBuilder) build(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+// body is released by the caller, when the message is no longer needed.
+func (b *messageBuilder) build(w http.ResponseWriter, r *http.Request, body *body) ([]byte, error) {
 	if len(b.d.Fields) == 0 && r.ContentLength == 0 && r.URL.RawQuery == "" {
 		return nil, nil
 	}
@@ -118,7 +120,7 @@ func (b *messageBuilder) build(w http.ResponseWriter, r *http.Request) ([]byte, 
 		return nil, err
 	}
 	if b.d.Body.Kind != subjects.BodyParts && (r.ContentLength != 0 || b.d.Body.Kind == subjects.BodyRaw) {
-		return b.withBody(&m, w, r)
+		return b.withBody(&m, w, r, body)
 	}
 	return b.finish(&m)
 }
@@ -148,19 +150,12 @@ func (b *messageBuilder) addPath(m *message, r *http.Request) error {
 }
 
 func (b *messageBuilder) addQuery(m *message, raw string) error {
-	query, err := url.ParseQuery(raw)
+	query, err := b.pairs(raw, "query", b.queryFields)
 	if err != nil {
-		return subjects.Errorf(subjects.CodeInvalid, "the query is malformed")
+		return err
 	}
 	for _, name := range slices.Sorted(maps.Keys(query)) {
-		f, ok := b.queryFields[name]
-		if !ok && b.d.IgnoreUnknown && b.places[name] == "" {
-			continue
-		}
-		if !ok {
-			return b.unknownField(name, "query")
-		}
-		if err := m.add(f, query[name]); err != nil {
+		if err := m.add(b.queryFields[name], query[name]); err != nil {
 			return err
 		}
 	}

@@ -11,6 +11,11 @@ type metrics struct {
 	limited *prometheus.CounterVec
 	breaker *prometheus.GaugeVec
 	streams prometheus.Gauge
+	// refused counts the requests without the memory that they need.
+	refused *prometheus.CounterVec
+	// connections are the open ones, dropped those that were closed for others.
+	connections prometheus.Gauge
+	dropped     *prometheus.CounterVec
 }
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
@@ -24,8 +29,19 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		streams: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "weft_gateway_streams", Help: "Open server-sent event streams, uploads and downloads.",
 		}),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "weft_gateway_memory_refused_total",
+			Help: "Requests refused for want of memory: for small or large bodies or responses, because the caller has its share or all is in use.",
+		}, []string{"budget", "reason"}),
+		connections: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "weft_gateway_connections", Help: "Open HTTP connections.",
+		}),
+		dropped: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "weft_gateway_connections_dropped_total",
+			Help: "HTTP connections closed because there were too many: idle ones for newer ones, new ones if none was idle, and those with too many header lines.",
+		}, []string{"reason"}),
 	}
-	for _, c := range []prometheus.Collector{m.limited, m.breaker, m.streams} {
+	for _, c := range []prometheus.Collector{m.limited, m.breaker, m.streams, m.refused, m.connections, m.dropped} {
 		if err := r.Register(c); err != nil {
 			return nil, fmt.Errorf("registering the gateway's metrics: %w", err)
 		}

@@ -29,6 +29,13 @@ func (rc *requestContext) markReplayed(m *nats.Msg) {
 
 // reply writes the actor's reply as the endpoint declares.
 func (rt *route) reply(rc *requestContext, m *nats.Msg) error {
+	if len(m.Data) > largeReply {
+		release, err := rc.holdReply(len(m.Data), rt.d.Mutating)
+		if err != nil {
+			return err
+		}
+		defer release()
+	}
 	h := rc.w.Header()
 	switch {
 	case rt.d.Stream:

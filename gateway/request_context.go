@@ -3,10 +3,8 @@ package gateway
 import (
 	"context"
 	"crypto/rand"
-	"fmt"
 	"net/http"
 	"net/netip"
-	"runtime/debug"
 	"strings"
 	"time"
 
@@ -41,6 +39,7 @@ type requestContext struct {
 	ctx    context.Context
 	id     string
 	caller caller
+	body   body
 	// status is the status written; 0 until the response has started.
 	status int
 	// headerValues backs the headers that every response has, so that they take a single allocation.
@@ -113,15 +112,21 @@ func (g *Gateway) serve(op *operation) http.HandlerFunc {
 
 // handle runs the operation. A panic becomes an internal error, except http.ErrAbortHandler, which net/http handles.
 func (rc *requestContext) handle() (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			if p == http.ErrAbortHandler { //nolint:errorlint // net/http compares it by identity
+	aborted := false
+	err = rc.g.Telemetry.Recovered(mesh.UserGateway, func() (err error) {
+		defer func() {
+			if p := recover(); p == http.ErrAbortHandler { //nolint:errorlint // net/http compares it by identity
+				aborted = true
+			} else if p != nil {
 				panic(p)
 			}
-			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
-		}
-	}()
-	return rc.op.handle(rc)
+		}()
+		return rc.op.handle(rc)
+	})
+	if aborted {
+		panic(http.ErrAbortHandler)
+	}
+	return err
 }
 
 // requestID returns the client's X-Request-Id if it is valid, or else a new id.

@@ -69,10 +69,13 @@ func (rt *route) handle(rc *requestContext) error {
 	if accept := rc.r.Header["Accept"]; len(accept) > 0 && !rt.ignoresAccept() && !acceptable(accept, rt.produces) {
 		return subjects.Errorf(subjects.CodeNotAcceptable, "this operation produces %s", strings.Join(rt.produces, " or "))
 	}
-	data, err := rt.builder.build(rc.w, rc.r)
+	rc.body = body{budgets: &rc.g.budgets, caller: &rc.caller, max: rt.builder.maxBody, factor: bodyFactor}
+	defer rc.body.release()
+	data, err := rt.builder.build(rc.w, rc.r, &rc.body)
 	if err != nil {
 		return err
 	}
+	rc.body.keep(len(data))
 	header, err := rt.header(rc)
 	if err != nil {
 		return err

@@ -27,6 +27,9 @@ const (
 	streamRetry = 2 * time.Second
 	// streamInactive is how long the NATS server keeps the consumer of a stream without requests from the gateway.
 	streamInactive = time.Minute
+	// streamQueue bounds the messages that wait for a client, streamPrefetch and streamBytes those that NATS sends ahead; the latter must
+	// exceed the largest message.
+	streamQueue, streamPrefetch, streamBytes = 4, 16, 2 << 20
 	// streamSetup bounds the creation of a stream's consumer.
 	streamSetup = 5 * time.Second
 )
@@ -57,7 +60,7 @@ func (s *streams) acquire(caller string) (release func(), err error) {
 	case s.openBy[caller] >= s.config.PerUser:
 		return nil, &subjects.Error{
 			Code: subjects.CodeRateLimited, RetryAfter: streamRetry,
-			Detail: "too many open streams: at most " + strconv.Itoa(s.config.PerUser) + " at a time",
+			Detail: "too many open streams: at most " + strconv.Itoa(s.config.PerUser) + " at a time (gateway.streams.per_user)",
 		}
 	case s.open >= s.config.Max:
 		return nil, &subjects.Error{
@@ -212,16 +215,17 @@ func (g *Gateway) consume(ctx context.Context, p subjects.StreamPointer, last ui
 		return source{}, streamUnavailable(p, err)
 	}
 	info := consumer.CachedInfo()
-	queue := make(chan jetstream.Msg, 16)
+	queue := make(chan jetstream.Msg, streamQueue)
 	consuming, err := consumer.Consume(func(m jetstream.Msg) {
-		if g.Conn.JS.VerifyMessage(m) != nil {
+		err := g.Telemetry.Recovered(mesh.UserGateway, func() error { return g.Conn.JS.VerifyMessage(m) })
+		if err != nil {
 			return // not published by the stream's author
 		}
 		select {
 		case queue <- m:
 		case <-ctx.Done():
 		}
-	}, jetstream.PullMaxMessages(64), jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) {
+	}, jetstream.PullMaxMessagesWithBytesLimit(streamPrefetch, streamBytes), jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) {
 		g.Telemetry.Log.Debug("reading a stream", zap.String("stream", p.Stream), zap.Error(err))
 	}))
 	if err != nil {
@@ -336,10 +340,7 @@ func (e *eventWriter) flush() error {
 	_ = e.control.SetWriteDeadline(time.Now().Add(streamWrite))
 	_, err := e.w.Write(e.buf.Bytes())
 	e.buf.Reset()
-	if err != nil {
-		return fmt.Errorf("writing an event: %w", err)
-	}
-	if err := e.control.Flush(); err != nil {
+	if err := errors.Join(err, e.control.Flush()); err != nil {
 		return fmt.Errorf("writing an event: %w", err)
 	}
 	_ = e.control.SetWriteDeadline(time.Time{})

@@ -62,6 +62,11 @@ func (rt *route) upload(rc *requestContext, header nats.Header, created *nats.Ms
 
 // sendParts forwards the body part by part and then sends the End request.
 func (rt *route) sendParts(rc *requestContext, header nats.Header, id string, partSize int64) (*nats.Msg, error) {
+	release, err := rc.holdPart(partSize)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
 	control := http.NewResponseController(rc.w)
 	var part bytes.Buffer
 	part.Grow(int(partSize) + bytes.MinRead)
@@ -112,6 +117,11 @@ func (rt *route) download(rc *requestContext, header nats.Header, message []byte
 		return err
 	}
 	defer release()
+	giveBack, err := rc.holdPart(int64(len(first.Data)))
+	if err != nil {
+		return err
+	}
+	defer giveBack()
 	part, err := decodePart(rt.d, first)
 	if err != nil {
 		return err

@@ -26,6 +26,8 @@ type Options struct {
 	// Keyring has the public keys of all users, from the file that embedded.Init writes. Default: those that setup has published, which
 	// must then have run.
 	Keyring Keyring
+	// SlowConsumer is called when a subscription's messages are dropped because they are not read fast enough. Default: nothing.
+	SlowConsumer func(user, subject string)
 	// Refused is called for each stored message that is refused because its author did not publish it. Default: nothing.
 	Refused func(subject string, err error)
 	// Log receives connection changes and asynchronous errors. Default: none are logged.
@@ -42,6 +44,18 @@ type Conn struct {
 	// User is the NATS user.
 	User string
 	key  nkeys.KeyPair
+}
+
+// onError reports an error of a connection that is not the result of a call.
+func (o Options) onError(_ *nats.Conn, sub *nats.Subscription, err error) {
+	subject := ""
+	if sub != nil {
+		subject = sub.Subject
+	}
+	if o.SlowConsumer != nil && errors.Is(err, nats.ErrSlowConsumer) {
+		o.SlowConsumer(o.User, subject)
+	}
+	o.Log.Warn("NATS error", zap.String("user", o.User), zap.String("subject", subject), zap.Error(err))
 }
 
 // Connect connects, retrying with backoff until a server accepts the connection or Wait or ctx ends. It does not retry if the
@@ -79,13 +93,7 @@ func Connect(ctx context.Context, o Options) (*Conn, error) {
 		nats.IgnoreAuthErrorAbort(),
 		// While disconnected, publishing must fail instead of buffering, because callers have deadlines.
 		nats.ReconnectBufSize(-1),
-		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
-			subject := ""
-			if sub != nil {
-				subject = sub.Subject
-			}
-			o.Log.Warn("NATS error", zap.String("user", o.User), zap.String("subject", subject), zap.Error(err))
-		}),
+		nats.ErrorHandler(o.onError),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {
 				o.Log.Warn("NATS connection lost", zap.String("user", o.User), zap.Error(err))

@@ -39,7 +39,13 @@ func Join(ctx context.Context, conn *Conn, log *zap.Logger) (*Membership, error)
 	m := &Membership{conn: conn, log: log, handlers: map[string][]func(context.Context, Barrier) error{}}
 	id := conn.User + "." + uuid.NewString()
 	var err error
-	m.sub, err = conn.Subscribe(subjects.GuardBarrier, func(msg *nats.Msg) { go m.answer(msg, id) })
+	m.sub, err = conn.Subscribe(subjects.GuardBarrier, func(msg *nats.Msg) {
+		go func() {
+			if err := Recovered(func() error { m.answer(msg, id); return nil }); err != nil { // the barrier waits until the lease expires
+				log.Error("a revocation barrier was not acknowledged", zap.Error(err))
+			}
+		}()
+	})
 	if err != nil {
 		return nil, fmt.Errorf("subscribing to revocation barriers: %w", err)
 	}

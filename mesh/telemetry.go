@@ -26,7 +26,11 @@ type Telemetry struct {
 	Requests *prometheus.CounterVec
 	Duration *prometheus.HistogramVec
 	// refused counts messages in streams and buckets that were refused because their author did not publish them.
-	refused  *prometheus.CounterVec
+	refused *prometheus.CounterVec
+	// slow counts how often messages of a subscription were dropped because they were not read fast enough.
+	slow *prometheus.CounterVec
+	// panics counts the panics that failed only what they occurred in.
+	panics   *prometheus.CounterVec
 	provider *sdktrace.TracerProvider
 	// exports is set if spans are exported.
 	exports bool
@@ -57,7 +61,15 @@ func NewTelemetry(ctx context.Context, o TelemetryOptions) (*Telemetry, error) {
 		Name: "weft_messages_refused_total",
 		Help: "Messages that a stream or bucket held and a reader refused, because the user that may publish them did not sign them.",
 	}, []string{"stream"})
-	t.Registry.MustRegister(t.Requests, t.Duration, t.refused, collectors.NewGoCollector(),
+	t.slow = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "weft_nats_slow_consumers_total",
+		Help: "How often messages for a NATS user's subscriptions were dropped because they were not read fast enough.",
+	}, []string{"user"})
+	t.panics = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "weft_panics_total",
+		Help: "Panics in the handling of a request, a message or a background task, each of which failed only that; actor is gateway for HTTP.",
+	}, []string{"actor"})
+	t.Registry.MustRegister(t.Requests, t.Duration, t.refused, t.slow, t.panics, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	options := []sdktrace.TracerProviderOption{
 		sdktrace.WithResource(resource.NewSchemaless(
@@ -129,6 +141,10 @@ func (t *Telemetry) Refused(subject string, err error) {
 	t.refused.WithLabelValues(stream).Inc()
 	t.Log.Warn("a stored message was refused", zap.String("stream", stream), zap.String("subject", subject), zap.Error(err))
 }
+
+// SlowConsumer counts the messages that were dropped because a subscription did not read them fast enough. It is what Options.SlowConsumer is
+// for; the connection logs it.
+func (t *Telemetry) SlowConsumer(user, _ string) { t.slow.WithLabelValues(user).Inc() }
 
 // Close exports the remaining spans.
 func (t *Telemetry) Close(ctx context.Context) error { return t.provider.Shutdown(ctx) }

@@ -49,7 +49,8 @@ type CompleteOAuthRequest struct {
 // CompleteOAuth completes a sign-in at a provider.
 var CompleteOAuth = declare(Endpoint[CompleteOAuthRequest, Session]{
 	Subject: "weft.v1.auth.complete_oauth", Route: "GET /v1/auth/oauth/{provider}/callback", Access: SignIn, Origin: true,
-	Limits: []Limit{PerIP(30, time.Minute)}, Timeout: 20 * time.Second, IgnoreUnknown: true,
+	MaxMessage: 64 << 10,
+	Limits:     []Limit{PerIP(30, time.Minute)}, Timeout: 20 * time.Second, IgnoreUnknown: true,
 	Summary: "Provider callback",
 	Doc: "Parameters that a provider adds are ignored (RFC 6749 §4.1.2). Exchanges the provider's code for a session, or " +
 		"completes what link_identity started, with a new session. The account is identified by the provider's issuer and " +
@@ -64,7 +65,8 @@ var CompleteOAuth = declare(Endpoint[CompleteOAuthRequest, Session]{
 // PostOAuth receives the callback of a provider that answers by a form (OAuth 2.0 Form Post Response Mode).
 var PostOAuth = declare(Endpoint[CompleteOAuthRequest, Document]{
 	Subject: "weft.v1.auth.post_oauth", Route: "POST /v1/auth/oauth/{provider}/callback", Access: Public, Produces: "text/html",
-	Limits: []Limit{PerIP(30, time.Minute)}, Body: Body{Kind: BodyForm}, ReadOnly: true, IgnoreUnknown: true, Status: 303,
+	MaxMessage: 64 << 10,
+	Limits:     []Limit{PerIP(30, time.Minute)}, Body: Body{Kind: BodyForm}, ReadOnly: true, IgnoreUnknown: true, Status: 303,
 	Summary: "Provider callback by form",
 	Doc: "Takes the parameters of complete_oauth from a form, as Apple posts it, and redirects the browser to complete_oauth. The " +
 		"redirect is needed because the provider's form is not sent with the cookie that binds the state to the browser. It changes nothing.",

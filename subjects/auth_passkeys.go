@@ -48,7 +48,8 @@ type Passkey struct {
 // FinishPasskeyRegistration adds a passkey to the caller's account.
 var FinishPasskeyRegistration = declare(Endpoint[FinishPasskeyRegistrationRequest, Passkey]{
 	Subject: "weft.v1.auth.finish_passkey_registration", Route: "POST /v1/auth/passkeys/registration/finish", Access: Enrolling,
-	Status: 201, Limits: []Limit{PerUser(10, time.Minute)}, Origin: true,
+	MaxMessage: 64 << 10,
+	Status:     201, Limits: []Limit{PerUser(10, time.Minute)}, Origin: true,
 	Summary: "Add a passkey",
 	Doc: "Verifies the credential that the browser created (WebAuthn Level 3 §7.1), adds it to the caller's passkeys and ends every " +
 		"other session. Errors: invalid for a ceremony that is unknown, used, expired or another session's, and for a credential that " +
@@ -96,7 +97,8 @@ type FinishPasskeyLoginRequest struct {
 // FinishPasskeyLogin completes a sign-in with a passkey.
 var FinishPasskeyLogin = declare(Endpoint[FinishPasskeyLoginRequest, Session]{
 	Subject: "weft.v1.auth.finish_passkey_login", Route: "POST /v1/auth/passkeys/login/finish", Access: SignIn,
-	Limits: []Limit{PerIP(30, time.Minute)}, Origin: true, ReadOnly: true,
+	MaxMessage: 64 << 10,
+	Limits:     []Limit{PerIP(30, time.Minute)}, Origin: true, ReadOnly: true,
 	Summary: "Sign in with a passkey",
 	Doc: "Exchanges the authenticator's assertion (WebAuthn Level 3 §7.2) for a session. Possession and user verification are two " +
 		"factors; no other is required. Every failure (ceremony, origin, signature, removed passkey, disabled account) gets the same " +

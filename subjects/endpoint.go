@@ -1,6 +1,7 @@
 package subjects
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"reflect"
@@ -53,6 +54,8 @@ type Endpoint[Req, Res any] struct {
 	Timeout time.Duration
 	// Concurrency bounds how many requests a process handles at a time. Default: DefaultConcurrency.
 	Concurrency int
+	// MaxMessage bounds a request in bytes. Default: what the schema's lengths allow, from MinMessage to MaxMessage.
+	MaxMessage int64
 	// Secret names reply fields that a replay under an Idempotency-Key omits.
 	Secret []string
 	// ReadOnly marks a POST without side effects, or one that is idempotent by itself. It takes no Idempotency-Key.
@@ -183,6 +186,7 @@ type Descriptor struct {
 	Consent                   string
 	Timeout                   time.Duration
 	Concurrency               int
+	MaxMessage                int64
 	Secret                    []string
 	Mutating                  bool
 	Origin                    bool
@@ -237,7 +241,7 @@ func declare[Req, Res any](e Endpoint[Req, Res]) Endpoint[Req, Res] {
 		Summary: e.Summary, Doc: e.Doc, Status: e.Status, Body: e.Body, Location: e.Location,
 		Produces: e.Produces, Stream: e.Stream, Parts: e.Parts, Consent: e.Consent, Timeout: e.Timeout,
 		Concurrency: e.Concurrency, Secret: e.Secret, Origin: e.Origin, OwnLimits: e.OwnLimits, IgnoreUnknown: e.IgnoreUnknown, Cookie: e.Cookie,
-		Cancellable: e.Cancellable,
+		Cancellable: e.Cancellable, MaxMessage: e.MaxMessage,
 		RequestType: reflect.TypeFor[Req](), ResponseType: reflect.TypeFor[Res](), name: actor + "." + method,
 	}
 	if e.Route != "" {
@@ -252,6 +256,7 @@ func declare[Req, Res any](e Endpoint[Req, Res]) Endpoint[Req, Res] {
 	if d.IgnoreUnknown {
 		resolve(d.Request).AdditionalProperties = true
 	}
+	d.MaxMessage = cmp.Or(d.MaxMessage, max(MinMessage, maxMessageOf(d.Request, MaxMessage)))
 	d.Fields = fieldsOf(d.RequestType, d.Request)
 	d.check()
 	catalogue = append(catalogue, d)

@@ -123,8 +123,7 @@ type Consumer struct {
 	Owner      string
 	AckWait    time.Duration
 	MaxDeliver int
-	// Backoff is the delay of a negative acknowledgement, by attempt. It is not JetStream's BackOff, which would
-	// override AckWait.
+	// Backoff is the delay before the next try, by try. It is not JetStream's BackOff, which would override AckWait.
 	Backoff []time.Duration
 }
 

@@ -5,7 +5,7 @@ type Health struct {
 	Actor   string            `json:"actor"`
 	Status  string            `json:"status" enum:"ok,degraded"`
 	Version string            `json:"version"`
-	Checks  map[string]string `json:"checks" doc:"Each store by name: ok, or what is wrong with it."`
+	Checks  map[string]string `json:"checks" doc:"Each check by name: ok, or what is wrong."`
 }
 
 // HealthChecks maps an actor's name to its health check.
@@ -17,7 +17,7 @@ func declareHealth() map[string]Endpoint[Empty, Health] {
 		checks[actor] = declare(Endpoint[Empty, Health]{
 			Subject: endpointPrefix + actor + ".health_check", Access: Public,
 			Summary: "Health of " + actor,
-			Doc:     "Reports whether the actor can reach its stores.",
+			Doc:     "Reports whether the actor commits to its database, reaches NATS and fetches its messages.",
 		})
 	}
 	return checks

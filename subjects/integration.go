@@ -12,6 +12,7 @@ type ExecuteActionRequest struct {
 	Input         json.RawMessage `json:"input,omitempty" doc:"The action's input as its JSON Schema says; default {}."`
 	CallKey       string          `json:"call_key,omitempty" maxLength:"200" doc:"The same for all attempts of a call; passed to providers that support idempotency keys."`
 	Repeated      bool            `json:"repeated,omitempty" doc:"The caller may have made this call before without learning its outcome. An action that must not run twice is then refused: conflict, with the field code unknown_outcome for call_key."`
+	NoWait        bool            `json:"no_wait,omitempty" doc:"Do not wait more than a second for a rate limit: answer rate_limited with retry_after, for callers that wait themselves. Nothing was carried out then."`
 }
 
 // ActionResult is the result of an action.

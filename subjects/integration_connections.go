@@ -73,7 +73,8 @@ type ConnectIntegrationRequest struct {
 // ConnectIntegration connects an account.
 var ConnectIntegration = declare(Endpoint[ConnectIntegrationRequest, Connection]{
 	Subject: "weft.v1.integration.connect_integration", Route: "POST /v1/integrations", Status: 201,
-	Access: Scope(ScopeIntegrationsConnect), Location: "/v1/integrations/{id}", Timeout: time.Minute,
+	MaxMessage: 256 << 10,
+	Access:     Scope(ScopeIntegrationsConnect), Location: "/v1/integrations/{id}", Timeout: time.Minute,
 	Summary: "Connect an account",
 	Doc: "Connects an account by its credentials, by existing tokens (access_token, refresh_token, expires_at), or by the code and " +
 		"state of an authorization that get_auth_url started. They are checked against the provider's schema and by its health probe, " +
@@ -119,7 +120,8 @@ type UpdateIntegrationRequest struct {
 // UpdateIntegration changes a connection.
 var UpdateIntegration = declare(Endpoint[UpdateIntegrationRequest, Connection]{
 	Subject: "weft.v1.integration.update_integration", Route: "PATCH /v1/integrations/{integration_id}",
-	Access: Scope(ScopeIntegrationsConnect), Timeout: time.Minute,
+	MaxMessage: 256 << 10,
+	Access:     Scope(ScopeIntegrationsConnect), Timeout: time.Minute,
 	Summary: "Change a connection",
 	Doc: "Changes a connection's label, settings, credentials or status. New credentials and settings are checked as in " +
 		"connect_integration, and so are the stored ones when a connection that needs a new authorization is set to active. Settings that " +

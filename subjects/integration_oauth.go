@@ -27,9 +27,10 @@ type AuthURL struct {
 // GetAuthURL starts an OAuth 2 authorization for a connection.
 var GetAuthURL = declare(Endpoint[GetAuthURLRequest, AuthURL]{
 	Subject: "weft.v1.integration.get_auth_url", Route: "GET /v1/providers/{provider}/auth-url", Access: Scope(ScopeIntegrationsConnect),
-	Limits:  []Limit{PerUser(60, time.Minute)},
-	Cookie:  &Cookie{Name: OAuthCookie, Field: "binding", MaxAge: oauthStateLife},
-	Summary: "Start connecting an account",
+	MaxMessage: 64 << 10,
+	Limits:     []Limit{PerUser(60, time.Minute)},
+	Cookie:     &Cookie{Name: OAuthCookie, Field: "binding", MaxAge: oauthStateLife},
+	Summary:    "Start connecting an account",
 	Doc: "Starts an authorization at a provider: with PKCE S256 (RFC 7636) if the provider supports it, and a state that is valid " +
 		"once, only for this user and session. Weft's own page completes it in the browser that got this answer; the owner of any " +
 		"other redirect_uri completes it with exchange_code. conflict: no OAuth client is configured for that provider, neither the " +

@@ -27,6 +27,7 @@ type NotificationRef struct {
 // SendNotification accepts a notification for delivery.
 var SendNotification = declare(Endpoint[SendNotificationRequest, NotificationRef]{
 	Subject: "weft.v1.notification.send_notification", Route: "POST /v1/notifications", Status: 202,
+	MaxMessage: 256 << 10,
 	Access: Scope(ScopeNotificationsSend).
 		Or(ServiceWithoutGrant("auth", "consent", "integration")).Or(Service("workflow")),
 	Location: "/v1/notifications/{notification_id}",

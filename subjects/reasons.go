@@ -28,6 +28,10 @@ const (
 	ReasonErasing Reason = "erasing"
 	// ReasonUserQueueFull: the user's own queue of waiting executions is full (CodeRateLimited).
 	ReasonUserQueueFull Reason = "user_queue_full"
+	// ReasonLimitReached: the user has as much of something as one user may have; the detail names the setting (CodeRateLimited).
+	ReasonLimitReached Reason = "limit_reached"
+	// ReasonMemoryShare: the caller's own requests hold as much of the process's memory as one caller may (CodeRateLimited).
+	ReasonMemoryShare Reason = "memory_share"
 	// ReasonAncestorCancelled: an execution that led to the start was cancelled (CodeConflict).
 	ReasonAncestorCancelled Reason = "ancestor_cancelled"
 )

@@ -30,6 +30,9 @@ func newRegistry() huma.Registry {
 // Schemas returns every named schema, for the OpenAPI document. The caller must not modify it.
 func Schemas() map[string]*huma.Schema { return registry.Map() }
 
+// encodingExtension marks the schema of bytes, which are base64 in JSON.
+const encodingExtension = "contentEncoding"
+
 // schemaOf returns a type's schema. For byte fields it moves contentEncoding to an extension, where the validator ignores it,
 // because huma would match every character by a regular expression, at a cost that dominates uploads. Decoding rejects
 // invalid base64 instead.
@@ -37,7 +40,7 @@ func schemaOf(t reflect.Type) *huma.Schema {
 	s := registry.Schema(t, true, t.Name())
 	for _, field := range resolve(s).Properties {
 		if field.ContentEncoding != "" {
-			field.Extensions = map[string]any{"contentEncoding": field.ContentEncoding}
+			field.Extensions = map[string]any{encodingExtension: field.ContentEncoding}
 			field.ContentEncoding = ""
 		}
 	}
@@ -72,6 +75,9 @@ func resolve(s *huma.Schema) *huma.Schema {
 	return s
 }
 
+// maxFieldErrors is how many violations an error lists.
+const maxFieldErrors = 100
+
 type validation struct {
 	path   *huma.PathBuffer
 	result huma.ValidateResult
@@ -83,20 +89,20 @@ var validations = sync.Pool{New: func() any {
 
 // Validate checks a message against the request's schema: types, bounds, required and unknown fields, duplicate keys, and
 // keys that differ from a field only in case. An empty message counts as {}, and a byte order mark is ignored (RFC 8259 §8.1). The
-// error is an *Error with CodeInvalid whose Fields list every violation.
+// error is an *Error with CodeInvalid whose Fields list the violations, or one of Outline.
 func (d *Descriptor) Validate(data []byte) error {
 	data = TrimBOM(data)
 	if len(bytes.TrimSpace(data)) == 0 {
 		data = []byte("{}")
 	}
-	var v any
-	if err := json.Unmarshal(data, &v); err != nil {
-		return notJSON(err)
+	v, err := d.Outline(data)
+	if err != nil {
+		return err
 	}
 	return d.ValidateValue(v)
 }
 
-// ValidateValue is Validate for a decoded JSON value.
+// ValidateValue is Validate for a decoded JSON value, such as an outline.
 func (d *Descriptor) ValidateValue(v any) error {
 	if fault := unstorable(d.Request, v); fault != nil {
 		return InvalidField(fault.Field, "%s", fault.Message)
@@ -109,8 +115,9 @@ func (d *Descriptor) ValidateValue(v any) error {
 	if len(check.result.Errors) == 0 {
 		return nil
 	}
-	fields := make([]FieldError, 0, len(check.result.Errors))
-	for _, err := range check.result.Errors {
+	violations := check.result.Errors[:min(len(check.result.Errors), maxFieldErrors)]
+	fields := make([]FieldError, 0, len(violations))
+	for _, err := range violations {
 		fields = append(fields, fieldError(err))
 	}
 	detail := fields[0].Message

@@ -22,6 +22,9 @@ type Workflow struct {
 	Source    string          `json:"source,omitempty" doc:"The definition as submitted, if it was YAML; omitted from lists."`
 }
 
+// maxDefinition bounds a request with a definition, in bytes.
+const maxDefinition = 512 << 10
+
 // WorkflowDefinitionRequest carries a definition.
 type WorkflowDefinitionRequest struct {
 	Definition json.RawMessage `json:"definition" doc:"An Open Workflow 1.0.3 document: a JSON object, or YAML as a string."`
@@ -30,7 +33,8 @@ type WorkflowDefinitionRequest struct {
 // CreateWorkflow creates a workflow.
 var CreateWorkflow = declare(Endpoint[WorkflowDefinitionRequest, Workflow]{
 	Subject: "weft.v1.workflow.create_workflow", Route: "POST /v1/workflows", Status: 201,
-	Access: Scope(ScopeWorkflowsExecute), Body: Body{Kind: BodyJSONOrYAML, Field: "definition"},
+	MaxMessage: maxDefinition,
+	Access:     Scope(ScopeWorkflowsExecute), Body: Body{Kind: BodyJSONOrYAML, Field: "definition"},
 	Location: "/v1/workflows/{id}",
 	Summary:  "Create a workflow",
 	Doc: "Stores an Open Workflow 1.0.3 document (formerly CNCF Serverless Workflow) as version 1 of a new workflow. `invalid` lists " +
@@ -47,7 +51,8 @@ type UpdateWorkflowRequest struct {
 // UpdateWorkflow creates a workflow's next version.
 var UpdateWorkflow = declare(Endpoint[UpdateWorkflowRequest, Workflow]{
 	Subject: "weft.v1.workflow.update_workflow", Route: "PUT /v1/workflows/{workflow_id}",
-	Access: Scope(ScopeWorkflowsExecute), Body: Body{Kind: BodyJSONOrYAML, Field: "definition"},
+	MaxMessage: maxDefinition,
+	Access:     Scope(ScopeWorkflowsExecute), Body: Body{Kind: BodyJSONOrYAML, Field: "definition"},
 	Summary: "Update a workflow",
 	Doc: "Stores the definition as the workflow's next version. Versions are immutable: running executions keep theirs. A " +
 		"definition whose digest equals that of the current version changes nothing; the current version is returned.",
@@ -133,7 +138,8 @@ type WorkflowValidation struct {
 // ValidateWorkflow validates a definition without storing it.
 var ValidateWorkflow = declare(Endpoint[WorkflowDefinitionRequest, WorkflowValidation]{
 	Subject: "weft.v1.workflow.validate_workflow", Route: "POST /v1/workflows/validate", ReadOnly: true,
-	Access: Scope(ScopeWorkflowsRead), Body: Body{Kind: BodyJSONOrYAML, Field: "definition"},
+	MaxMessage: maxDefinition,
+	Access:     Scope(ScopeWorkflowsRead), Body: Body{Kind: BodyJSONOrYAML, Field: "definition"},
 	Summary: "Validate a definition",
 	Doc:     "Returns every error of a definition with line, column and JSON pointer, in source order. Nothing is stored.",
 })

@@ -21,9 +21,10 @@ type PutWorkflowSecretRequest struct {
 // PutWorkflowSecret stores a secret for the caller's workflows.
 var PutWorkflowSecret = declare(Endpoint[PutWorkflowSecretRequest, WorkflowSecret]{
 	Subject: "weft.v1.workflow.put_secret", Route: "PUT /v1/workflows/secrets/{name}", Access: Scope(ScopeWorkflowsExecute),
-	Summary: "Set a workflow secret",
+	MaxMessage: 128 << 10,
+	Summary:    "Set a workflow secret",
 	Doc: "Stores a string or an object of at most 16 KiB, sealed, for those of the caller's workflows that name it in use.secrets, and " +
-		"replaces any previous value. Calls use the value at their start. No endpoint returns it. At most 100 secrets.",
+		"replaces any previous value. Calls use the value at their start. No endpoint returns it. rate_limited beyond workflow.max_secrets_per_user secrets.",
 })
 
 // ListWorkflowSecrets lists the names of the caller's secrets.

@@ -58,6 +58,7 @@ type Actor struct {
 	erasures    *erasures
 	profiles    *database.RowCache[user]
 	metrics     *metrics
+	bounds      *bounds
 }
 
 // New opens the actor. It reads its secrets and signing keys, creating those that are missing, and publishes the public
@@ -79,7 +80,8 @@ func New(deps actors.Deps, config Config) (*Actor, error) {
 	}
 	a.hasher = password.NewHasher(config.hashWorkers(), config.HashQueue, config.BcryptCost, own.pepper)
 	a.devices = devices{key: own.device}
-	a.recorder = &recorder{Deps: deps, retention: config.AuditKept}
+	a.recorder = &recorder{Deps: deps, retention: config.AuditKept, keep: config.AuditEventsPerUser}
+	a.bounds = newBounds(a)
 	a.mailer = &mailer{Deps: deps, config: config, macKey: own.index}
 	if a.blocks, err = openBlocks(ctx, deps, config.AccessTTL); err != nil {
 		return nil, err
@@ -87,7 +89,7 @@ func New(deps actors.Deps, config Config) (*Actor, error) {
 	if a.oauth, err = openOAuth(ctx, deps, config.OAuth); err != nil {
 		return nil, err
 	}
-	if a.passkeys, err = openPasskeys(ctx, deps, config.Passkeys, a.mailer, a.recorder); err != nil {
+	if a.passkeys, err = openPasskeys(ctx, deps, config.Passkeys, a.mailer, a.recorder, a.bounds); err != nil {
 		return nil, err
 	}
 	if a.credentials, err = openCredentials(ctx, a, own.index); err != nil {
@@ -180,6 +182,7 @@ func (a *Actor) bindings() []actors.Binding {
 		actors.Bind(subjects.LinkIdentity, a.linkIdentity),
 		actors.Bind(subjects.UnlinkIdentity, a.unlinkIdentity),
 		actors.Bind(subjects.CreateAPIKey, a.createAPIKey),
+		actors.Bind(subjects.GetAuthLimits, a.getLimits),
 		actors.Bind(subjects.ListAPIKeys, a.listAPIKeys),
 		actors.Bind(subjects.RevokeAPIKey, a.revokeAPIKey),
 		actors.Bind(subjects.ExchangeAPIKey, a.exchangeAPIKey),

@@ -25,6 +25,9 @@ func (a *Actor) createAPIKey(ctx context.Context, req subjects.CreateAPIKeyReque
 		if _, err := lockUser(ctx, tx, caller.UserID); err != nil {
 			return err
 		}
+		if err := a.bounds.Reserve(ctx, tx, a.bounds.apiKeys, caller.UserID, 1); err != nil {
+			return err
+		}
 		if err := addAPIKey(ctx, tx, key); err != nil {
 			return err
 		}

@@ -25,8 +25,8 @@ const (
 	apiKeyPrefix = subjects.APIKeyPrefix
 	// apiKeyPrefixChars is the number of characters of a key's random part that are stored in clear text.
 	apiKeyPrefixChars = 6
-	// maxAPIKeys bounds the number of a user's keys.
-	maxAPIKeys = 50
+	// maxAPIKeys bounds auth.api_keys_per_user: what a deletion of the account revokes in one transaction.
+	maxAPIKeys = 1000
 	// lastUsedInterval is the minimum time between two updates of a key's last use.
 	lastUsedInterval = time.Minute
 )

@@ -63,6 +63,7 @@ type recorder struct {
 	actors.Deps
 
 	retention time.Duration // of the audit events that users can list
+	keep      int           // how many of them are kept for a user
 }
 
 // publish adds an event to the outbox. Events of one user keep their order.
@@ -109,10 +110,20 @@ func (r *recorder) audit(ctx context.Context, tx database.Tx, e auditEntry) erro
 // auditSweepInterval is the time between two deletions of old audit events.
 const auditSweepInterval = time.Hour
 
-// sweep deletes listed audit events older than the retention time, until ctx ends. The stream AUDIT keeps them.
+// sweep deletes listed audit events older than the retention time, and all but a user's newest, until ctx ends. The stream AUDIT
+// keeps them.
 func (r *recorder) sweep(ctx context.Context) error {
 	return repeat(ctx, auditSweepInterval, func(ctx context.Context) error {
+		users, err := usersOfManyAuditEvents(ctx, r.DB.DB, r.keep)
+		if err != nil {
+			return err
+		}
 		return r.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
+			for _, userID := range users {
+				if err := keepAuditEvents(ctx, tx, userID, r.keep); err != nil {
+					return err
+				}
+			}
 			return deleteAuditEvents(ctx, tx, r.Now().Add(-r.retention))
 		})
 	})

@@ -68,3 +68,20 @@ func deleteAuditEvents(ctx context.Context, tx bun.Tx, before time.Time) error {
 	}
 	return nil
 }
+
+// usersOfManyAuditEvents returns the users with more than keep events.
+func usersOfManyAuditEvents(ctx context.Context, db bun.IDB, keep int) (users []string, err error) {
+	if err := db.NewSelect().Model((*auditRow)(nil)).Column("user_id").Group("user_id").Having("count(*) > ?", keep).Scan(ctx, &users); err != nil {
+		return nil, fmt.Errorf("counting audit events: %w", err)
+	}
+	return users, nil
+}
+
+// keepAuditEvents deletes all but the newest events of a user.
+func keepAuditEvents(ctx context.Context, tx bun.Tx, userID string, keep int) error {
+	kept := tx.NewSelect().Model((*auditRow)(nil)).Column("id").Where("user_id = ?", userID).Order("at DESC", "id DESC").Limit(int64(keep))
+	if _, err := tx.NewDelete().Model((*auditRow)(nil)).Where("user_id = ?", userID).Where("id NOT IN (?)", kept).Exec(ctx); err != nil {
+		return fmt.Errorf("deleting audit events: %w", err)
+	}
+	return nil
+}

@@ -21,6 +21,9 @@ type Config struct {
 	RefreshGrace time.Duration `koanf:"refresh_grace"`
 	// SessionsPerUser bounds a user's sessions; one more ends the oldest.
 	SessionsPerUser int `koanf:"sessions_per_user"`
+	// APIKeysPerUser bounds a user's API keys, PasskeysPerUser a user's passkeys.
+	APIKeysPerUser  int `koanf:"api_keys_per_user"`
+	PasskeysPerUser int `koanf:"passkeys_per_user"`
 	// ClientID is the client_id claim of the access tokens of sessions.
 	ClientID string `koanf:"client_id"`
 
@@ -76,6 +79,8 @@ type Config struct {
 
 	// AuditKept is how long users can list their security events. The stream AUDIT keeps all of them.
 	AuditKept time.Duration `koanf:"audit_kept"`
+	// AuditEventsPerUser is how many of them a user can list, the newest.
+	AuditEventsPerUser int `koanf:"audit_events_per_user"`
 
 	// ErasureSettle is the time after a deletion at which every actor deletes the user's data again: as long as calls
 	// that began before the deletion may still write. ErasureRetry is the time after which an actor that has not
@@ -93,12 +98,12 @@ type Config struct {
 func DefaultConfig() Config {
 	return Config{
 		AccessTTL: 15 * time.Minute, SessionTTL: 7 * 24 * time.Hour, SessionIdle: 3 * 24 * time.Hour,
-		RefreshGrace: 10 * time.Second, SessionsPerUser: 100, ClientID: "weft",
+		RefreshGrace: 10 * time.Second, SessionsPerUser: 100, APIKeysPerUser: 50, PasskeysPerUser: maxPasskeys, ClientID: "weft",
 		LockoutFailures: 5, LockoutFor: 30 * time.Minute, AccountFailures: 50,
 		BcryptCost: 12, HashQueue: 16,
 		PasswordMin: 8, PasswordMax: 256, RequireSecondFactor: requireOff, TOTPSkew: 1,
 		TokenTTL: 30 * time.Minute, MailsPerHour: 5,
-		KeyRotation: 30 * 24 * time.Hour, KeyReload: time.Minute, AuditKept: 90 * 24 * time.Hour,
+		KeyRotation: 30 * 24 * time.Hour, KeyReload: time.Minute, AuditKept: 90 * 24 * time.Hour, AuditEventsPerUser: 10_000,
 		ErasureSettle: subjects.MaxTimeout, ErasureRetry: 10 * time.Minute,
 		OAuth: defaultOAuthConfig(), Passkeys: defaultPasskeyConfig(),
 	}

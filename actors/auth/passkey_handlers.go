@@ -31,8 +31,8 @@ func (a *Actor) beginPasskeyRegistration(ctx context.Context, _ subjects.Empty) 
 	if err != nil {
 		return none, err
 	}
-	if len(had) == maxPasskeys {
-		return none, errPasskeys()
+	if int64(len(had)) >= a.bounds.passkeys.Limit {
+		return none, a.bounds.Refuse(a.bounds.passkeys)
 	}
 	who := passkeyUser{user: u, passkeys: had}
 	creation, data, err := a.passkeys.site.BeginRegistration(who,
@@ -153,10 +153,6 @@ func (a *Actor) keptWithoutPasskey(ctx context.Context, u user, removed, session
 	}
 	all, err := userPasskeys(ctx, a.DB.DB, u.ID, "", maxPasskeys)
 	return a.config.keptSession(u, credentialSet{passkeys: all}.activePasskeys(removed), sessionID), err
-}
-
-func errPasskeys() error {
-	return subjects.Errorf(subjects.CodeConflict, "you have %d passkeys; remove one first", maxPasskeys)
 }
 
 func errRegistered() error {

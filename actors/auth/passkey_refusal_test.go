@@ -215,7 +215,7 @@ func TestPasskeyLimit(t *testing.T) {
 		b.addPasskey(mine.AccessToken)
 	}
 	_, err := call(b, subjects.BeginPasskeyRegistration, subjects.Empty{}, mine.AccessToken)
-	requireCode(t, err, subjects.CodeConflict)
+	requireCode(t, err, subjects.CodeRateLimited)
 	seen := map[string]bool{}
 	req := subjects.ListPasskeysRequest{}
 	req.Limit = 7

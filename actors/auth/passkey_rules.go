@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	// maxPasskeys is the maximum number of a user's passkeys.
+	// maxPasskeys bounds auth.passkeys_per_user: what fits into a ceremony's list of credentials.
 	maxPasskeys = 20
 	// maxCredential is the maximum size of a credential sent by a browser, in bytes.
 	maxCredential = 32 << 10

@@ -91,6 +91,12 @@ func userPasskeys(ctx context.Context, db bun.IDB, userID, after string, most in
 	return list, nil
 }
 
+// countPasskeys returns the number of a user's passkeys.
+func countPasskeys(ctx context.Context, db bun.IDB, userID string) (int64, error) {
+	list, err := userPasskeys(ctx, db, userID, "", maxPasskeys)
+	return int64(len(list)), err
+}
+
 // countActivePasskeys returns the number of a user's passkeys that are not suspended.
 func countActivePasskeys(ctx context.Context, db bun.IDB, userID string) (int, error) {
 	list, err := userPasskeys(ctx, db, userID, "", maxPasskeys)

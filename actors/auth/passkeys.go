@@ -24,10 +24,11 @@ type passkeys struct {
 	ceremonies *kv.Bucket[ceremony]
 	mailer     *mailer
 	recorder   *recorder
+	bounds     *bounds
 }
 
 // openPasskeys configures the relying party and opens the bucket of ceremonies.
-func openPasskeys(ctx context.Context, deps actors.Deps, config PasskeyConfig, m *mailer, r *recorder) (*passkeys, error) {
+func openPasskeys(ctx context.Context, deps actors.Deps, config PasskeyConfig, m *mailer, r *recorder, b *bounds) (*passkeys, error) {
 	discoverable := true
 	timeout := webauthn.TimeoutConfig{Timeout: config.CeremonyTTL, TimeoutUVD: config.CeremonyTTL}
 	site, err := webauthn.New(&webauthn.Config{
@@ -46,7 +47,7 @@ func openPasskeys(ctx context.Context, deps actors.Deps, config PasskeyConfig, m
 	if err != nil {
 		return nil, err
 	}
-	return &passkeys{Deps: deps, config: config, site: site, ceremonies: ceremonies, mailer: m, recorder: r}, nil
+	return &passkeys{Deps: deps, config: config, site: site, ceremonies: ceremonies, mailer: m, recorder: r, bounds: b}, nil
 }
 
 // beginCeremony stores a ceremony and returns the options for the browser.
@@ -102,11 +103,7 @@ func badCredential(reason string, cause error) error {
 
 // add adds a passkey to an account that the transaction has locked, and records it.
 func (ks *passkeys) add(ctx context.Context, tx database.Tx, u user, p passkey) error {
-	had, err := userPasskeys(ctx, tx, u.ID, "", maxPasskeys)
-	if err == nil && len(had) == maxPasskeys {
-		err = errPasskeys()
-	}
-	if err != nil {
+	if err := ks.bounds.Reserve(ctx, tx, ks.bounds.passkeys, u.ID, 1); err != nil {
 		return err
 	}
 	added, err := addPasskey(ctx, tx, p)

@@ -40,6 +40,7 @@ type Actor struct {
 	store   store
 	states  *kv.Bucket[subjects.ConsentState]
 	metrics metrics
+	bounds  *bounds
 }
 
 // New checks the settings, opens the bucket consent_state and registers the metrics.
@@ -53,7 +54,9 @@ func New(d actors.Deps, c Config) (*Actor, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the bucket of consent states: %w", err)
 	}
-	return &Actor{Deps: d, config: c, store: store{db: d.DB}, states: states, metrics: newMetrics(d.Metrics)}, nil
+	a := &Actor{Deps: d, config: c, store: store{db: d.DB}, states: states, metrics: newMetrics(d.Metrics)}
+	a.bounds = newBounds(a)
+	return a, nil
 }
 
 // Service lists the actor's endpoints, consumers and background work.
@@ -70,6 +73,7 @@ func (a *Actor) Service() actors.Service {
 			actors.Bind(subjects.ListConsents, a.list),
 			actors.Bind(subjects.GetConsentHistory, a.history),
 			actors.Bind(subjects.ListScopes, a.scopes),
+			actors.Bind(subjects.GetConsentLimits, a.getLimits),
 		},
 		Workers:    []actors.Worker{actors.OnErasure(a.Deps, subjects.ConsentErasure, subjects.ConsentErased, a.erase)},
 		Background: map[string]func(context.Context) error{"reconcile": a.reconcile},

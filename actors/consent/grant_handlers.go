@@ -45,6 +45,9 @@ func (a *Actor) recordGrant(ctx context.Context, tx database.Tx, c consentRow) (
 	if err := a.store.lockSubject(ctx, tx, c.UserID); err != nil {
 		return c, err
 	}
+	if err := a.bounds.Reserve(ctx, tx, a.bounds.grants, c.UserID, 1); err != nil {
+		return c, err
+	}
 	old, err := a.store.latest(ctx, c.UserID, c.Scope)
 	switch {
 	case errors.Is(err, errNoConsent):

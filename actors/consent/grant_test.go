@@ -83,7 +83,7 @@ func TestGrantChecksItsRequest(t *testing.T) {
 	t.Parallel()
 	const expiry, maxExpiry = time.Hour, 2 * time.Hour
 	now := time.Now().Truncate(time.Microsecond)
-	f := setupWith(t, actortest.Databases(t)[0], consent.Config{Expiry: expiry, MaxExpiry: maxExpiry},
+	f := setupWith(t, actortest.Databases(t)[0], consent.Config{Expiry: expiry, MaxExpiry: maxExpiry, MaxGrantsPerDay: 100},
 		actortest.WithClock(func() time.Time { return now }))
 	ada := f.user(t, actortest.User())
 	at := func(d time.Duration) *time.Time { at := now.Add(d); return &at }

@@ -8,6 +8,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/quota"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -132,4 +133,15 @@ func (store) pseudonymise(ctx context.Context, tx bun.Tx, userID, subjectID stri
 		return 0, fmt.Errorf("pseudonymising consents: %w", err)
 	}
 	return result.RowsAffected()
+}
+
+// grantsSince counts the consents that a user has granted since a time.
+func grantsSince(since func() time.Time) quota.Counter {
+	return func(ctx context.Context, db bun.IDB, userID string) (int64, error) {
+		n, err := db.NewSelect().Model((*consentRow)(nil)).Where("user_id = ?", userID).Where("granted_at > ?", since().UnixMicro()).Count(ctx)
+		if err != nil {
+			return 0, fmt.Errorf("counting grants: %w", err)
+		}
+		return n, nil
+	}
 }

@@ -46,6 +46,9 @@ type Config struct {
 	Schema string
 	// MaxOpen and MaxIdle bound the pool; 30 and 10 by default. On SQLite they bound the readers; there is one writer.
 	MaxOpen, MaxIdle int
+	// CacheSize bounds the page cache of each connection to SQLite, in bytes, which Go's memory limit does not count; SQLite's own default
+	// of 2000 KiB if it is 0.
+	CacheSize int64
 	// MaxLifetime bounds the age of a connection; 5 minutes by default.
 	MaxLifetime time.Duration
 	// Durability is DurabilityAlways by default.

@@ -6,5 +6,6 @@
 // the database is opened or migrated.
 //
 // Times are stored as microseconds since the Unix epoch. The package holds no query of an actor, apart from the table of
-// migrations; the tables weft_outbox and weft_idempotency are created here and used by the packages outbox and idempotency.
+// migrations; the tables weft_outbox, weft_idempotency and weft_deferred are created here and used by the packages outbox,
+// idempotency and deferred.
 package database

@@ -31,6 +31,10 @@ const (
 	sqliteIOErr    = 10
 	sqliteFull     = 13
 	sqliteCantOpen = 14
+
+	sqliteTooBig     = 18
+	sqliteConstraint = 19
+	sqliteMismatch   = 20
 )
 
 // Extended result codes of SQLite for violations of a unique index and of a primary key.
@@ -46,6 +50,23 @@ func Classify(err error) error {
 		return err
 	}
 	return fmt.Errorf("%w: %w", ErrUnavailable, err)
+}
+
+// IsRefused reports whether the database refuses the values that a statement gave it: they are too large, of another type, or violate a
+// constraint. Another attempt with the same values fails in the same way.
+func IsRefused(err error) bool {
+	if code, ok := sqliteCode(err); ok {
+		switch code & 0xff {
+		case sqliteTooBig, sqliteConstraint, sqliteMismatch:
+			return true
+		}
+		return false
+	}
+	switch state := postgresState(err); {
+	case strings.HasPrefix(state, "22"), strings.HasPrefix(state, "23"), strings.HasPrefix(state, "54"):
+		return true // data exception, integrity constraint violation, program limit exceeded
+	}
+	return false
 }
 
 // IsUnique reports whether err is a violation of a unique index or a primary key, on either dialect.

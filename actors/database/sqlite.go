@@ -51,7 +51,7 @@ func openSQLite(ctx context.Context, cfg Config) (_ *DB, err error) {
 	if cfg.Durability == DurabilityInterval {
 		synchronous = "NORMAL"
 	}
-	writer, err := sql.Open(sqliteshim.ShimName, sqliteDSN(path, synchronous, "journal_mode(WAL)"))
+	writer, err := sql.Open(sqliteshim.ShimName, sqliteDSN(path, synchronous, "journal_mode(WAL)", cfg.CacheSize))
 	if err != nil {
 		return nil, fmt.Errorf("opening writer: %w", err)
 	}
@@ -59,12 +59,12 @@ func openSQLite(ctx context.Context, cfg Config) (_ *DB, err error) {
 	if err := writer.PingContext(ctx); err != nil { // switches the file to WAL before a reader opens it
 		return nil, errors.Join(fmt.Errorf("opening writer: %w", err), writer.Close())
 	}
-	reader, err := sql.Open(sqliteshim.ShimName, sqliteDSN(path, synchronous, "query_only(1)"))
+	reader, err := sql.Open(sqliteshim.ShimName, sqliteDSN(path, synchronous, "query_only(1)", cfg.CacheSize))
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("opening reader: %w", err), writer.Close())
 	}
 	// Reading a local file is bound by the CPU: more than a few readers per core only cost memory.
-	reader.SetMaxOpenConns(min(cfg.MaxOpen, 4*runtime.GOMAXPROCS(0)))
+	reader.SetMaxOpenConns(MaxReaders(cfg.MaxOpen))
 	reader.SetMaxIdleConns(cfg.MaxIdle)
 	reader.SetConnMaxLifetime(cfg.MaxLifetime)
 
@@ -103,14 +103,21 @@ func sqlitePath(cfg Config) (string, error) {
 	return abs, nil
 }
 
+// MaxReaders is how many readers a SQLite database has with a setting of Config.MaxOpen.
+func MaxReaders(maxOpen int) int { return min(maxOpen, 4*runtime.GOMAXPROCS(0)) }
+
 // sqliteDSN returns the driver's data source name. The busy timeout comes first, because the later pragmas may find the file
 // locked. Temporary data stays in memory: no plain text reaches the system's temporary directory, and a statement that writes
 // several rows does not map and unmap 64 KiB for its statement journal, which took half of its CPU time. Deleted content is
 // overwritten (Scrub).
-func sqliteDSN(path, synchronous, pragma string) string {
-	q := url.Values{"_txlock": {"immediate"}, "_pragma": {
+func sqliteDSN(path, synchronous, pragma string, cache int64) string {
+	pragmas := []string{
 		fmt.Sprintf("busy_timeout(%d)", sqliteBusyTimeout), pragma, "foreign_keys(1)", "synchronous(" + synchronous + ")",
 		"temp_store(MEMORY)", "secure_delete(1)",
-	}}
+	}
+	if cache > 0 {
+		pragmas = append(pragmas, fmt.Sprintf("cache_size(-%d)", max(1, cache>>10))) // negative values are KiB
+	}
+	q := url.Values{"_txlock": {"immediate"}, "_pragma": pragmas}
 	return (&url.URL{Scheme: "file", Path: path, RawQuery: q.Encode()}).String()
 }

@@ -53,7 +53,7 @@ func (k *call) receive(response *http.Response) ([]byte, error) {
 		return nil, err
 	}
 	if k.sink == nil {
-		return readBody(response, k.maxBody)
+		return k.readBody(response, k.maxBody)
 	}
 	body := &responseReader{Reader: response.Body}
 	taken, err := k.sink(response.StatusCode, response.Header, body)
@@ -68,7 +68,7 @@ func (k *call) receive(response *http.Response) ([]byte, error) {
 		discard(response)
 		return nil, nil
 	}
-	return readBody(response, k.maxBody)
+	return k.readBody(response, k.maxBody)
 }
 
 // responseReader records the response's read error, to tell it from the sink's own.
@@ -88,24 +88,39 @@ func (r *responseReader) Read(p []byte) (int, error) {
 
 var errTooLarge = errors.New("the response is too large")
 
+// unreservedBody is how much of a body is read without Options.Reserve, in bytes.
+const unreservedBody = 64 << 10
+
 // readBody reads and closes the body. It returns errTooLarge if the body has more than limit bytes.
-func readBody(response *http.Response, limit int64) ([]byte, error) {
+func (k *call) readBody(response *http.Response, limit int64) ([]byte, error) {
 	defer response.Body.Close()
 	if response.ContentLength > limit {
 		return nil, errTooLarge
 	}
 	var buffer bytes.Buffer
-	if response.ContentLength > 0 {
-		buffer.Grow(int(response.ContentLength) + bytes.MinRead)
+	reader := io.LimitReader(response.Body, limit+1)
+	for next := int64(unreservedBody); ; next = max(response.ContentLength-int64(buffer.Len()), int64(buffer.Len())) {
+		next = min(next, limit-int64(buffer.Len())) + 1
+		if buffer.Len() > 0 && k.reserve != nil {
+			if err := k.reserve(response.Request.Context(), k.caller, next); err != nil {
+				// What was sent stays sent: the error's code is not the call's.
+				return nil, k.errorOf(KindTransport, errors.New("reading the response: "+err.Error()))
+			}
+		}
+		if response.ContentLength > 0 {
+			buffer.Grow(int(min(next, response.ContentLength)) + bytes.MinRead)
+		}
+		n, err := buffer.ReadFrom(io.LimitReader(reader, next))
+		if int64(buffer.Len()) > limit {
+			return nil, errTooLarge
+		}
+		if err != nil {
+			return nil, err
+		}
+		if n < next {
+			return buffer.Bytes(), nil
+		}
 	}
-	n, err := buffer.ReadFrom(io.LimitReader(response.Body, limit+1))
-	if n > limit {
-		return nil, errTooLarge
-	}
-	if err != nil {
-		return nil, err
-	}
-	return buffer.Bytes(), nil
 }
 
 // discard reads up to 4 KiB of an unused body, so that its connection can be reused, and closes it.

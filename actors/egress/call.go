@@ -2,6 +2,7 @@ package egress
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -74,11 +75,14 @@ type call struct {
 	secretHeaders []string
 	secretQuery   []string
 	maxBody       int64
-	permit        func() error
-	started       func()
-	once          sync.Once
-	sending       func()
-	onceSending   sync.Once
+	// reserve is Options.Reserve, caller the context that the call was made with.
+	reserve     func(ctx, caller context.Context, bytes int64) error
+	caller      context.Context //nolint:containedctx // of the one call
+	permit      func() error
+	started     func()
+	once        sync.Once
+	sending     func()
+	onceSending sync.Once
 	// sent is set once a request header has been written to a connection.
 	sent atomic.Bool
 	// refused is set once permit has refused the call.
@@ -87,14 +91,14 @@ type call struct {
 	sourceErr atomic.Pointer[error]
 }
 
-func (c *Client) newCall(r Request) (*call, error) {
+func (c *Client) newCall(ctx context.Context, r Request) (*call, error) {
 	u, err := url.Parse(r.URL)
 	if err != nil {
 		return nil, &Error{Kind: KindInvalid, Err: errors.New("the URL cannot be parsed")}
 	}
 	k := &call{
 		method: strings.ToUpper(cmp.Or(r.Method, http.MethodGet)), url: u, header: r.Header.Clone(), body: r.Body, hosts: r.Hosts,
-		source: r.Source, sink: r.Sink,
+		source: r.Source, sink: r.Sink, reserve: c.options.Reserve, caller: ctx,
 		secretHeaders: append([]string{"Authorization", "Cookie", "Proxy-Authorization"}, r.SecretHeaders...),
 		secretQuery:   r.SecretQuery, maxBody: cmp.Or(r.MaxBody, c.options.MaxBody), started: r.Started, permit: r.Permit, sending: r.Sending,
 	}

@@ -47,6 +47,10 @@ type Options struct {
 	Resolver *net.Resolver
 	// TLS is the client's TLS configuration; nil means Go's defaults. It is cloned.
 	TLS *tls.Config
+	// Reserve, if set, is called before more than 64 KiB of a response's body are read, with the number of bytes that are read next. It may
+	// wait until ctx ends, which is when the call is over; its error ends the call. What it reserves is given back when the caller's
+	// context ends.
+	Reserve func(ctx, caller context.Context, bytes int64) error
 	// UserAgent is sent when a request sets none; empty means "weft".
 	UserAgent string
 }
@@ -119,7 +123,7 @@ func newGuard(allow []netip.Prefix) (*ssrf.Guardian, error) {
 // is returned as the response: turning a write into a read would report a success that did not happen.
 func (c *Client) Do(ctx context.Context, r Request) (*Response, error) {
 	begin := time.Now()
-	call, err := c.newCall(r)
+	call, err := c.newCall(ctx, r)
 	if err != nil {
 		return nil, err
 	}

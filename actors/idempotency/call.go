@@ -16,10 +16,10 @@ import (
 // keyedCall is one run of a handler under an idempotency key. The transaction that the handler's first RunInTx begins stays open
 // until the handler has returned, and is committed together with the answer.
 type keyedCall struct {
-	store     *Store
-	id, owner string
-	record    record
-	held      *database.Held
+	store             *Store
+	id, caller, owner string
+	record            record
+	held              *database.Held
 }
 
 type keyedCallKey struct{}
@@ -54,7 +54,7 @@ func (k *keyedCall) run(ctx context.Context, call func(ctx context.Context) (Ans
 		}
 		cleanup, cancel := database.CleanupContext(ctx, cleanupTimeout)
 		defer cancel()
-		if err := k.store.release(cleanup, k.id, k.owner, len(k.record.Steps) > 0); err != nil {
+		if err := k.store.release(cleanup, k); err != nil {
 			k.store.cfg.Log.Warn("idempotency key not released; its lease will expire", zap.Error(err))
 		}
 	}()
@@ -75,7 +75,7 @@ func (k *keyedCall) commit(ctx context.Context, answer Answer) error {
 	defer cancel()
 	return k.held.Commit(cleanup, func(ctx context.Context, tx bun.Tx) error {
 		k.record.Answer = &answer
-		return k.store.put(ctx, tx, k.id, k.owner, k.record)
+		return k.store.put(ctx, tx, k, k.record)
 	})
 }
 
@@ -122,7 +122,7 @@ func Step[T any](ctx context.Context, db *database.DB, name string, fn func(ctx 
 			next.Steps = map[string]json.RawMessage{}
 		}
 		next.Steps[name] = encoded
-		return k.store.put(ctx, tx, k.id, k.owner, next)
+		return k.store.put(ctx, tx, k, next)
 	})
 	if err != nil {
 		return result, err

@@ -2,6 +2,7 @@ package idempotency
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
@@ -25,6 +26,8 @@ var (
 	ErrMismatch = errors.New("idempotency key was used with another request")
 	// ErrInProgress means that a call with this key is still running, in this or another copy of the actor (HTTP 409).
 	ErrInProgress = errors.New("a call with this idempotency key is in progress")
+	// ErrTooMany means that the caller has used up Config.MaxRecords or Config.MaxBytes (HTTP 429).
+	ErrTooMany = errors.New("too many idempotency keys were used")
 	// errLeaseLost means that this call outlived its lease and another one took the reservation over. Its changes were rolled
 	// back.
 	errLeaseLost = fmt.Errorf("%w: this one outlived its lease", ErrInProgress)
@@ -46,6 +49,12 @@ func (k Key) id() string {
 	}
 	sum := sha256.Sum256(b)
 	return base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+// caller returns the hash under which the records of the key's caller are counted.
+func (k Key) caller() string {
+	sum := sha256.Sum256([]byte("weft idempotency caller\x00" + k.Caller))
+	return base64.RawURLEncoding.EncodeToString(sum[:16])
 }
 
 // Answer is a call's answer as the runtime sends it: the encoded result or the encoded error.
@@ -70,6 +79,9 @@ type Config struct {
 	// Lease is how long a call without a deadline owns its reservation; 30 seconds by default. A call with a deadline owns it
 	// until 5 seconds after the deadline.
 	Lease time.Duration
+	// MaxRecords and MaxBytes bound the records of one caller: 200,000 and 256 MiB by default. What other processes have recorded for
+	// the caller since the last sweep is not counted.
+	MaxRecords, MaxBytes int64
 	// SweepEvery is the interval at which Run deletes expired records; 10 minutes by default.
 	SweepEvery time.Duration
 }
@@ -96,6 +108,7 @@ type Config struct {
 // Hash, steps and answer are sealed, bound to the row's id.
 type Store struct {
 	cfg   Config
+	usage *usage
 	mu    sync.Mutex
 	local map[string]chan struct{} // the keys of calls running in this process; closed when the call ends
 }
@@ -117,7 +130,8 @@ func New(cfg Config) *Store {
 	if cfg.SweepEvery == 0 {
 		cfg.SweepEvery = 10 * time.Minute
 	}
-	return &Store{cfg: cfg, local: map[string]chan struct{}{}}
+	cfg.MaxRecords, cfg.MaxBytes = cmp.Or(cfg.MaxRecords, 200_000), cmp.Or(cfg.MaxBytes, 256<<20)
+	return &Store{cfg: cfg, usage: newUsage(cfg.MaxRecords, cfg.MaxBytes), local: map[string]chan struct{}{}}
 }
 
 // leaseGrace is how long a reservation outlives its call's deadline, for the commit.
@@ -145,7 +159,7 @@ func (s *Store) Do(ctx context.Context, key Key, requestHash []byte, redact []st
 	for {
 		running, mine := s.enter(id)
 		if mine {
-			answer, state, err := s.attempt(ctx, id, requestHash, redact, call, running)
+			answer, state, err := s.attempt(ctx, id, key.caller(), requestHash, redact, call, running)
 			if state != claimBusy {
 				return answer, state == claimDone, err
 			}
@@ -177,11 +191,11 @@ func (s *Store) leave(id string, running chan struct{}) {
 }
 
 // attempt claims the key and, if it is free, runs call.
-func (s *Store) attempt(ctx context.Context, id string, requestHash []byte, redact []string,
+func (s *Store) attempt(ctx context.Context, id, caller string, requestHash []byte, redact []string,
 	call func(ctx context.Context) (Answer, error), running chan struct{}) (Answer, claimState, error) {
 	defer s.leave(id, running)
 	owner := s.cfg.DB.Instance() + "/" + uuid.NewString()
-	record, state, err := s.claim(ctx, id, owner, requestHash)
+	record, state, err := s.claim(ctx, id, caller, owner, requestHash)
 	if err != nil {
 		return Answer{}, claimMine, err
 	}
@@ -191,7 +205,7 @@ func (s *Store) attempt(ctx context.Context, id string, requestHash []byte, reda
 	if state == claimBusy {
 		return Answer{}, state, nil
 	}
-	k := &keyedCall{store: s, id: id, owner: owner, record: record}
+	k := &keyedCall{store: s, id: id, caller: caller, owner: owner, record: record}
 	answer, err := k.run(ctx, call, redact)
 	return answer, claimMine, err
 }

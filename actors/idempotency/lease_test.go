@@ -99,6 +99,8 @@ func TestSweep(t *testing.T) {
 			ID, Owner             string
 			LeaseUntil, ExpiresAt int64
 			Done                  bool
+			Caller                string
+			Bytes                 int64
 			Sealed                []byte
 		}
 		add := func(prefix string, rows int, expiry time.Time) {

@@ -24,6 +24,8 @@ type reservation struct {
 	LeaseUntil int64
 	ExpiresAt  int64
 	Done       bool
+	Caller     string
+	Bytes      int64
 	Sealed     []byte
 }
 
@@ -38,7 +40,7 @@ const (
 
 // claim reserves id for owner in a transaction of its own, or returns the recorded answer. A reservation whose lease has expired
 // is taken over with the steps that its call has committed.
-func (s *Store) claim(ctx context.Context, id, owner string, hash []byte) (r record, state claimState, err error) {
+func (s *Store) claim(ctx context.Context, id, caller, owner string, hash []byte) (r record, state claimState, err error) {
 	fresh := record{Hash: hash}
 	sealed, err := s.seal(id, fresh)
 	if err != nil {
@@ -46,7 +48,8 @@ func (s *Store) claim(ctx context.Context, id, owner string, hash []byte) (r rec
 	}
 	now := s.cfg.Now()
 	row := reservation{
-		ID: id, Owner: owner, LeaseUntil: s.leaseUntil(ctx).UnixMicro(), ExpiresAt: now.Add(s.cfg.Keep).UnixMicro(), Sealed: sealed,
+		ID: id, Caller: caller, Bytes: sizeOf(sealed), Owner: owner,
+		LeaseUntil: s.leaseUntil(ctx).UnixMicro(), ExpiresAt: now.Add(s.cfg.Keep).UnixMicro(), Sealed: sealed,
 	}
 	for {
 		err = s.cfg.DB.RunDetached(ctx, func(ctx context.Context, tx bun.Tx) error {
@@ -56,6 +59,9 @@ func (s *Store) claim(ctx context.Context, id, owner string, hash []byte) (r rec
 				return err
 			}
 			if n, err := inserted.RowsAffected(); err != nil || n == 1 {
+				if err == nil && !s.usage.fits(caller) {
+					err = ErrTooMany
+				}
 				return err
 			}
 			r, state, err = s.claimExisting(ctx, tx, row, fresh)
@@ -69,8 +75,16 @@ func (s *Store) claim(ctx context.Context, id, owner string, hash []byte) (r rec
 	if err != nil {
 		return r, state, fmt.Errorf("reserving idempotency key: %w", err)
 	}
+	if state == claimMine {
+		s.usage.add(caller, 1, row.Bytes)
+	}
 	return r, state, nil
 }
+
+// recordOverhead is what a record counts besides its content, in bytes: its other columns and its places in the indexes.
+const recordOverhead = 256
+
+func sizeOf(sealed []byte) int64 { return int64(len(sealed)) + recordOverhead }
 
 // claimExisting claims a key that has a row. row and fresh are this call's reservation. It returns sql.ErrNoRows if the row has
 // been released in the meantime.
@@ -109,13 +123,13 @@ func (s *Store) ownerGone(owner string) bool {
 }
 
 // put writes r to the reservation in tx. It fails with errLeaseLost if the reservation is no longer the owner's.
-func (s *Store) put(ctx context.Context, tx bun.Tx, id, owner string, r record) error {
-	sealed, err := s.seal(id, r)
+func (s *Store) put(ctx context.Context, tx bun.Tx, k *keyedCall, r record) error {
+	sealed, err := s.seal(k.id, r)
 	if err != nil {
 		return err
 	}
-	query := tx.NewUpdate().TableExpr("weft_idempotency").Set("sealed = ?", sealed).Set("done = ?", r.Answer != nil).
-		Where("id = ?", id).Where("owner = ?", owner).Where("done = ?", false)
+	query := tx.NewUpdate().TableExpr("weft_idempotency").Set("sealed = ?", sealed).Set("bytes = ?", sizeOf(sealed)).Set("done = ?", r.Answer != nil).
+		Where("id = ?", k.id).Where("owner = ?", k.owner).Where("done = ?", false)
 	if r.Answer != nil {
 		query = query.Set("expires_at = ?", s.cfg.Now().Add(s.cfg.Keep).UnixMicro())
 	}
@@ -126,19 +140,21 @@ func (s *Store) put(ctx context.Context, tx bun.Tx, id, owner string, r record) 
 	if n, err := res.RowsAffected(); err != nil || n != 1 {
 		return errLeaseLost
 	}
+	s.usage.add(k.caller, 0, int64(len(sealed)))
 	return nil
 }
 
-// release ends the reservation of owner. If it has committed steps, the row is kept for a retry, which skips them.
-func (s *Store) release(ctx context.Context, id, owner string, steps bool) error {
+// release ends the reservation of a call. If it has committed steps, the row is kept for a retry, which skips them.
+func (s *Store) release(ctx context.Context, k *keyedCall) error {
 	return s.cfg.DB.RunDetached(ctx, func(ctx context.Context, tx bun.Tx) error {
 		var err error
-		if steps {
+		if len(k.record.Steps) > 0 {
 			_, err = tx.NewUpdate().TableExpr("weft_idempotency").Set("lease_until = 0").
-				Where("id = ?", id).Where("owner = ?", owner).Exec(ctx)
+				Where("id = ?", k.id).Where("owner = ?", k.owner).Exec(ctx)
 		} else {
 			_, err = tx.NewDelete().TableExpr("weft_idempotency").
-				Where("id = ?", id).Where("owner = ?", owner).Where("done = ?", false).Exec(ctx)
+				Where("id = ?", k.id).Where("owner = ?", k.owner).Where("done = ?", false).Exec(ctx)
+			s.usage.add(k.caller, -1, -recordOverhead)
 		}
 		return err
 	})
@@ -166,9 +182,28 @@ func (s *Store) Sweep(ctx context.Context) (swept int, err error) {
 		}
 		swept += int(n)
 		if n < sweepBatch {
-			return swept, nil
+			return swept, s.countUsage(ctx)
 		}
 	}
+}
+
+// countUsage counts the records of all callers.
+func (s *Store) countUsage(ctx context.Context) error {
+	var rows []struct {
+		Caller         string
+		Records, Bytes int64
+	}
+	err := s.cfg.DB.NewSelect().TableExpr("weft_idempotency").Column("caller").ColumnExpr("count(*) AS records").
+		ColumnExpr("CAST(sum(bytes) AS BIGINT) AS bytes").Group("caller").Scan(ctx, &rows)
+	if err != nil {
+		return fmt.Errorf("counting idempotency records: %w", err)
+	}
+	callers := make(map[string]callerUsage, len(rows))
+	for _, row := range rows {
+		callers[row.Caller] = callerUsage{Records: row.Records, Bytes: row.Bytes}
+	}
+	s.usage.set(callers)
+	return nil
 }
 
 // Run sweeps at once and then every SweepEvery, until ctx ends. It returns the cause of ctx's end.

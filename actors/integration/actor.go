@@ -56,6 +56,7 @@ type Actor struct {
 	prober      *prober
 	objects     *objects
 	flows       *oauthstate.Store[authorizationFlow]
+	bounds      *bounds
 }
 
 // New makes the actor. An invalid manifest disables its own provider and is logged.
@@ -69,6 +70,7 @@ func New(d actors.Deps, c Config) (*Actor, error) {
 	}
 	client, err := egress.New(egress.Options{
 		Allow: d.EgressAllow, AllowHTTP: d.EgressAllowHTTP, MaxBody: c.MaxResponse, Timeout: c.Timeout, UserAgent: "weft/" + d.Version,
+		Reserve: actors.ReserveResponse,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("creating the HTTP client: %w", err)
@@ -84,7 +86,8 @@ func New(d actors.Deps, c Config) (*Actor, error) {
 		HalfOpen: uint32(c.Breaker.HalfOpen), Failures: uint32(c.Breaker.Failures), Open: c.Breaker.Open,
 	})
 	a.metrics = newMetrics(d.Metrics, c.Objects, a.breakerStates)
-	if a.objects, err = openObjects(d, c.Objects, a.metrics); err != nil {
+	a.bounds = newBounds(d, c)
+	if a.objects, err = openObjects(d, c.Objects, a.metrics, a.bounds); err != nil {
 		return nil, err
 	}
 	a.addEngines(client)
@@ -109,7 +112,7 @@ func (a *Actor) addEngines(client *egress.Client) {
 	a.hookSecrets = hookSecrets{sealer: d.Sealer, now: d.Now, keepOld: c.Webhooks.OldSecret}
 	a.webhooks = &webhooks{
 		Deps: d, config: c, registry: a.registry, connections: a.connections, secrets: a.hookSecrets, keys: newHookKeys(client, d.Now),
-		metrics: a.metrics,
+		metrics: a.metrics, bounds: a.bounds,
 	}
 	a.prober = &prober{Deps: d, interval: c.ProbeEvery, registry: a.registry, connections: a.connections, calls: a.calls, jitter: jitter}
 }
@@ -148,6 +151,7 @@ func (a *Actor) Service() actors.Service {
 			actors.Bind(subjects.ListObjects, a.listObjects),
 			actors.Bind(subjects.GetObjectContent, a.objectContent),
 			actors.Bind(subjects.DeleteObject, a.deleteObject),
+			actors.Bind(subjects.GetIntegrationLimits, a.getLimits),
 		},
 		Workers: []actors.Worker{actors.OnErasure(a.Deps, subjects.IntegrationErasure, subjects.IntegrationErased, a.eraseUser)},
 		Background: map[string]func(context.Context) error{

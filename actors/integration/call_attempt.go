@@ -12,6 +12,7 @@ import (
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/egress"
 	"github.com/weftmesh/weft/actors/integration/manifest"
+	"github.com/weftmesh/weft/mesh/compute"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -71,6 +72,10 @@ func (e *callExecutor) send(ctx context.Context, spec callSpec) *outcome {
 			Limited:     o.failed.Class == manifest.ClassLimited,
 			Unavailable: o.failed.Class == manifest.ClassUnavailable && o.err == nil,
 		})
+		if again && o.failed.Class == manifest.ClassLimited && spec.returnsWait(wait) {
+			o.failed.RetryAfter = wait
+			return o
+		}
 		if !again || !sleep(ctx, wait) {
 			return o
 		}
@@ -116,7 +121,10 @@ func (e *callExecutor) attempt(ctx context.Context, spec callSpec, request *mani
 	default:
 		o.status, o.requestID = response.Status, requestIDOf(response.Header)
 		o.answer = manifest.Answer{Status: response.Status, Header: response.Header, Body: response.Body, Object: object, At: e.Now()}
-		o.output, o.failed = spec.action.Interpret(spec.connection, spec.input, o.answer)
+		// The call has been made: its result is read also where the caller does not wait any more.
+		_ = compute.Default.DoLarge(context.WithoutCancel(ctx), cmp.Or(actors.CallerFrom(ctx).UserID, spec.connectionID), len(response.Body), func() {
+			o.output, o.failed = spec.action.Interpret(spec.connection, spec.input, o.answer)
+		})
 		e.limits.learn(ctx, spec, request.Host, o)
 	}
 	span.SetAttributes(attribute.String("weft.result", o.class()), attribute.Int("http.response.status_code", o.status))
@@ -137,7 +145,7 @@ func (e *callExecutor) withinLimits(ctx context.Context, spec callSpec, host str
 		if !errors.As(err, &exhausted) {
 			return err
 		}
-		if exhausted.wait > waitLeft || !sleep(ctx, exhausted.wait) {
+		if exhausted.wait > waitLeft || spec.returnsWait(exhausted.wait) || !sleep(ctx, exhausted.wait) {
 			e.metrics.throttled.WithLabelValues(spec.provider.ID, "refused").Inc()
 			return exhausted.coded()
 		}

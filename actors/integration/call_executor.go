@@ -68,10 +68,20 @@ type callSpec struct {
 }
 
 // callIdentity identifies a call. key is the same for all attempts of it. repeated means that the caller may have made the
-// call before, with an unknown outcome.
+// call before, with an unknown outcome. noWait means that the caller waits for rate limits itself.
 type callIdentity struct {
 	key      string
 	repeated bool
+	noWait   bool
+}
+
+// longestWait is how long a call with noWait waits for a rate limit.
+const longestWait = time.Second
+
+// returnsWait reports whether the caller is to wait so long for a rate limit. It is not once a preceding request was made: the call
+// would make that again.
+func (s callSpec) returnsWait(wait time.Duration) bool {
+	return s.identity.noWait && wait > longestWait && len(s.steps) == 0
 }
 
 // outcome is the result of a call: output, or failed, or refused.

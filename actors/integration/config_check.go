@@ -40,6 +40,8 @@ func (c Config) check(known func(provider string) bool) error {
 		mesh.SettingPositive("integration.webhooks.remember", c.Webhooks.Remember),
 		mesh.SettingPositive("integration.webhooks.old_secret", c.Webhooks.OldSecret),
 		mesh.SettingPositive("integration.webhooks.handshake_within", c.Webhooks.HandshakeWithin),
+		mesh.SettingPositive("integration.webhooks.max_deliveries_per_day", c.Webhooks.MaxDeliveriesPerDay),
+		mesh.SettingPositive("integration.webhooks.max_bytes_per_day", c.Webhooks.MaxBytesPerDay),
 		mesh.SettingPositive("integration.calls.keep_for", c.Calls.KeepFor),
 		mesh.SettingPositive("integration.calls.keep_newest", c.Calls.KeepNewest),
 		mesh.SettingPositive("integration.calls.sweep_every", c.Calls.SweepEvery),

@@ -47,10 +47,11 @@ func (a *Actor) createConnection(
 	ctx context.Context, provider *manifest.Provider, userID, label, auth string, in connectionInput,
 ) (subjects.Connection, error) {
 	none := subjects.Connection{}
+	// Nothing is sent to the provider for a connection that cannot be stored.
 	if n, err := countConnections(ctx, a.DB.DB, userID); err != nil {
 		return none, err
-	} else if n >= int64(a.config.MaxConnections) {
-		return none, subjects.Errorf(subjects.CodeConflict, "there are %d connections already, which is the maximum", n)
+	} else if n >= a.bounds.connections.Limit {
+		return none, a.bounds.Refuse(a.bounds.connections)
 	}
 	now := a.Now().UnixMicro()
 	c := connectionRow{
@@ -66,6 +67,9 @@ func (a *Actor) createConnection(
 		return none, err
 	}
 	err := a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
+		if err := a.bounds.Reserve(ctx, tx, a.bounds.connections, userID, 1); err != nil {
+			return err
+		}
 		if err := insertConnection(ctx, tx, &c); err != nil {
 			return err
 		}

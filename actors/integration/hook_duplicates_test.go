@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/weftmesh/weft/actors/actortest"
 	"github.com/weftmesh/weft/actors/integration"
@@ -179,4 +180,45 @@ func TestAnswersAndDeliveriesWithByteOrderMark(t *testing.T) {
 	if e := b.wantPublished(t, 1)[0]; e.Type != "http.order.paid" || string(e.Data.Payload) != `{"type":"order.paid"}` {
 		t.Errorf("published: %+v %s", e, e.Data.Payload)
 	}
+}
+
+// TestDeliveriesOfADayAreBounded: beyond the deliveries of a day, or their bytes, a hook refuses with the time until the day ends, and
+// publishes nothing. A repeated delivery counts, another user's hooks are not concerned.
+func TestDeliveriesOfADayAreBounded(t *testing.T) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
+		v := newFakeProvider(t, respond(200, `{}`))
+		b := setup(t, database, withConfig(func(c *integration.Config) {
+			c.Providers["github"] = integration.ProviderConfig{BaseURL: v.URL}
+			c.Webhooks.MaxDeliveriesPerDay, c.Webhooks.MaxBytesPerDay = 3, 1000
+		}))
+		hook := func(as mesh.As) subjects.Hook {
+			return b.connectHook(t, as, subjects.ConnectIntegrationRequest{Provider: "github", Credentials: subjects.SecretMap{"token": "token-0123456789"}})
+		}
+		request := func(h subjects.Hook, id, body string) subjects.ReceiveWebhookRequest {
+			header := hubSignature(h, body)
+			header.Set("X-Github-Delivery", id)
+			return subjects.ReceiveWebhookRequest{Provider: "github", HookID: h.ID, Body: []byte(body), Headers: header}
+		}
+		_, ada := b.user(t)
+		_, eve := b.user(t)
+		h, other := hook(ada), hook(eve)
+		for _, id := range []string{"1", "2", "2"} {
+			b.deliver(t, request(h, id, `{"zen":"x"}`))
+		}
+		e := wantCode(t, b, subjects.CodeRateLimited, subjects.ReceiveWebhook, mesh.As{}, request(h, "3", `{"zen":"x"}`))
+		if e.RetryAfter <= 0 || e.RetryAfter > 24*time.Hour || !strings.Contains(e.Detail, "(integration.webhooks.max_deliveries_per_day)") {
+			t.Errorf("a fourth delivery: %+v", e)
+		}
+		large := `{"zen":"` + strings.Repeat("x", 1000) + `"}`
+		if e := wantCode(t, b, subjects.CodeRateLimited, subjects.ReceiveWebhook, mesh.As{}, request(other, "1", large)); !strings.Contains(e.Detail, "(integration.webhooks.max_bytes_per_day)") {
+			t.Errorf("a large delivery: %+v", e)
+		}
+		b.deliver(t, request(other, "2", `{"zen":"x"}`))
+		b.wantPublished(t, 3)
+		for _, l := range call(t, b, subjects.GetIntegrationLimits, ada, subjects.Empty{}).Items {
+			if l.Name == "integration.webhooks.max_deliveries_per_day" && (*l.Used != 3 || l.Period != 24*3600) {
+				t.Errorf("the limits say %+v", l)
+			}
+		}
+	})
 }

@@ -33,12 +33,8 @@ func (a *Actor) createHook(ctx context.Context, r subjects.CreateHookRequest) (s
 		return none, err
 	}
 	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
-		n, err := countHooks(ctx, tx, c.ID)
-		if err != nil {
+		if err := a.bounds.Reserve(ctx, tx, a.bounds.hooks, c.ID, 1); err != nil {
 			return err
-		}
-		if n >= int64(a.config.Webhooks.PerConnection) {
-			return subjects.Errorf(subjects.CodeConflict, "the connection has %d hooks already, which is the maximum", n)
 		}
 		return insertHook(ctx, tx, &h)
 	})

@@ -3,10 +3,12 @@ package integration
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"net/http"
 	"net/url"
 	"strings"
 
+	"github.com/weftmesh/weft/actors/integration/manifest"
 	"github.com/weftmesh/weft/actors/integration/webhook"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -22,7 +24,25 @@ const (
 	deliveryMalformed = "malformed"
 	deliveryUnknown   = "unknown_hook"
 	deliveryFailed    = "failed"
+	// deliveryOverBudget is the result of one on which the manifest's expressions exceed their budget.
+	deliveryOverBudget = "over_budget"
 )
+
+// budgetResult is the result of a delivery that was refused with err: that it exceeded a budget, or another.
+func budgetResult(err error, other string) string {
+	if errors.Is(err, manifest.ErrBudget) {
+		return deliveryOverBudget
+	}
+	return other
+}
+
+// refusal is the error of a delivery for which the manifest's expressions failed with err.
+func refusal(err error, detail string) error {
+	if errors.Is(err, manifest.ErrBudget) {
+		return &subjects.Error{Code: subjects.CodeTooLarge, Detail: err.Error(), Cause: err}
+	}
+	return &subjects.Error{Code: subjects.CodeInvalid, Detail: detail, Cause: err}
+}
 
 // errorResult is the result of a delivery that failed with err.
 func errorResult(err error) string {

@@ -257,7 +257,7 @@ func TestHookWithoutSecret(t *testing.T) {
 	if h.Status != subjects.HookPending || h.Secret != "" || h.SecretFrom != "provider" {
 		t.Errorf("created: %+v", h)
 	}
-	wantCode(t, b, subjects.CodeConflict, subjects.CreateHook, ada, subjects.CreateHookRequest{IntegrationID: c.ID})
+	wantCode(t, b, subjects.CodeRateLimited, subjects.CreateHook, ada, subjects.CreateHookRequest{IntegrationID: c.ID})
 	const secret = "8f742231b10e8888abcd99yyyzzz85a5"
 	send := func(body string) subjects.ReceiveWebhookRequest {
 		stamp := strconv.FormatInt(time.Now().Unix(), 10)

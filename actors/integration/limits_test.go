@@ -226,3 +226,25 @@ func (b *fixture) probes(t testing.TB, as mesh.As, id string) (list []subjects.C
 	}
 	return list
 }
+
+// TestCallerThatWaitsItself: a call with no_wait does not hold its place while it waits for a limit, be it one that weft counts or a
+// pause that the provider asks for. It is answered at once with the time, after one request at most. A call without waits as ever.
+func TestCallerThatWaitsItself(t *testing.T) {
+	t.Parallel()
+	v := newFakeProvider(t, respond(200, `{}`))
+	b := setup(t, actortest.Databases(t)[0], withConfig(func(c *integration.Config) { c.Limits.MaxWait = time.Minute }))
+	_, ada := b.user(t)
+	c := b.connectTo(t, v, ada, "")
+	v.setHandler(respond(429, `{}`, "Retry-After", "15"))
+	one := action(c.ID, "post", `{"path":"/x"}`)
+	one.NoWait = true
+	started, before := time.Now(), len(v.requests())
+	for range 2 { // the provider asks for a pause, then weft keeps to it
+		if e := wantCode(t, b, subjects.CodeRateLimited, subjects.ExecuteAction, ada, one); e.RetryAfter < 10*time.Second || e.RetryAfter > 20*time.Second {
+			t.Errorf("refused: %+v", e)
+		}
+	}
+	if took, n := time.Since(started), len(v.requests())-before; took > 5*time.Second || n != 1 {
+		t.Errorf("two calls took %s, and the provider received %d requests, want 1", took, n)
+	}
+}

@@ -97,7 +97,7 @@ func TestUserQuota(t *testing.T) {
 				defer mu.Unlock()
 				if err == nil {
 					kept = append(kept, o)
-				} else if subjects.CodeOf(err) != subjects.CodeConflict {
+				} else if !errors.Is(err, &subjects.Error{Code: subjects.CodeRateLimited, Reason: subjects.ReasonLimitReached}) {
 					t.Error(err)
 				}
 			})
@@ -110,8 +110,8 @@ func TestUserQuota(t *testing.T) {
 		o := call(t, b, subjects.CreateObject, ada, subjects.CreateObjectRequest{}) // of an unknown size
 		fits := content(20 << 10)
 		b.putParts(t, ada, o, fits)
-		e := wantCode(t, b, subjects.CodeConflict, subjects.PutObjectPart, ada, subjects.PartRequest{ObjectID: o.ID, Offset: 20 << 10, Content: fits[:1]})
-		if e.Fields[0].Field != "size" {
+		e := wantCode(t, b, subjects.CodeRateLimited, subjects.PutObjectPart, ada, subjects.PartRequest{ObjectID: o.ID, Offset: 20 << 10, Content: fits[:1]})
+		if !strings.Contains(e.Detail, "integration.objects.per_user") {
 			t.Errorf("beyond the quota: %+v", e)
 		}
 		for _, o := range kept {
@@ -184,7 +184,7 @@ func TestTotalQuota(t *testing.T) {
 			for range 2 {
 				call(t, b, subjects.CreateObject, ada, subjects.CreateObjectRequest{Size: &size})
 			}
-			wantCode(t, b, subjects.CodeConflict, subjects.CreateObject, ada, subjects.CreateObjectRequest{}) // the user's quota of 200 KiB
+			wantCode(t, b, subjects.CodeRateLimited, subjects.CreateObject, ada, subjects.CreateObjectRequest{}) // the user's quota of 200 KiB
 			_, eve := b.user(t)
 			wantCode(t, b, subjects.CodeUnavailable, subjects.CreateObject, eve, subjects.CreateObjectRequest{})
 		}

@@ -45,13 +45,6 @@ func errTooLarge(limit int64) error {
 	}
 }
 
-func errOverQuota(limit int64) error {
-	return &subjects.Error{
-		Code: subjects.CodeConflict, Detail: fmt.Sprintf("the file exceeds the quota of %d bytes for a user: delete other files first", limit),
-		Fields: []subjects.FieldError{{Field: "size", Message: "does not fit"}},
-	}
-}
-
 // errStoreFull is the error if the quota of all users is used up. Expired files are deleted at intervals of after.
 func errStoreFull(after time.Duration) error {
 	return &subjects.Error{Code: subjects.CodeUnavailable, Detail: "the storage for files is full right now", RetryAfter: after}

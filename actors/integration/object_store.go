@@ -12,6 +12,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/quota"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -62,6 +63,14 @@ type partRow struct {
 	Stored   int64  `bun:"stored"`
 }
 
+// objectQuota bounds the files of a user, and those of all users in bytes.
+type objectQuota struct {
+	perUser    *quota.Bound
+	refuse     func(*quota.Bound) error
+	total      int64
+	sweepEvery time.Duration
+}
+
 // allUsers is the user id of the usageRow that counts the objects of all users.
 const allUsers = ""
 
@@ -94,8 +103,8 @@ func pageOfObjects(ctx context.Context, db bun.IDB, userID string, r subjects.Li
 }
 
 // insertObject adds an object and adds its reserved bytes to the usage; see reserveUsage for its errors.
-func insertObject(ctx context.Context, tx bun.Tx, o *objectRow, quota ObjectsConfig) error {
-	if err := reserveUsage(ctx, tx, o.UserID, o.Reserved, quota); err != nil {
+func insertObject(ctx context.Context, tx bun.Tx, o *objectRow, limits objectQuota) error {
+	if err := reserveUsage(ctx, tx, o.UserID, o.Reserved, limits); err != nil {
 		return err
 	}
 	if _, err := tx.NewInsert().Model(o).Exec(ctx); err != nil {
@@ -104,22 +113,22 @@ func insertObject(ctx context.Context, tx bun.Tx, o *objectRow, quota ObjectsCon
 	return nil
 }
 
-// reserveUsage adds bytes to the usage of a user and of all users: CodeConflict if that exceeds the user's quota,
+// reserveUsage adds bytes to the usage of a user and of all users: CodeRateLimited if that exceeds the user's quota,
 // CodeUnavailable if it exceeds the quota of all.
-func reserveUsage(ctx context.Context, tx bun.Tx, userID string, bytes int64, quota ObjectsConfig) error {
+func reserveUsage(ctx context.Context, tx bun.Tx, userID string, bytes int64, limits objectQuota) error {
 	row := usageRow{UserID: userID}
 	if _, err := tx.NewInsert().Model(&row).On("CONFLICT (user_id) DO NOTHING").Returning("NULL").Exec(ctx); err != nil {
 		return fmt.Errorf("counting a user's objects: %w", err)
 	}
-	fits, err := addUsage(ctx, tx, userID, bytes, quota.PerUser)
+	fits, err := addUsage(ctx, tx, userID, bytes, limits.perUser.Limit)
 	if err == nil && !fits {
-		return errOverQuota(quota.PerUser)
+		return limits.refuse(limits.perUser)
 	}
 	if err != nil {
 		return err
 	}
-	if fits, err = addUsage(ctx, tx, allUsers, bytes, quota.Total); err == nil && !fits {
-		return errStoreFull(quota.SweepEvery)
+	if fits, err = addUsage(ctx, tx, allUsers, bytes, limits.total); err == nil && !fits {
+		return errStoreFull(limits.sweepEvery)
 	}
 	return err
 }
@@ -136,7 +145,7 @@ func addUsage(ctx context.Context, tx bun.Tx, userID string, bytes, limit int64)
 // claimPart records a part before it is stored, and reserves its bytes if the object's size is unknown. stored reports that
 // the part is stored already. It returns errNoObject if the object has expired or is complete, and CodeConflict if a part
 // with different content was recorded.
-func claimPart(ctx context.Context, tx bun.Tx, o objectRow, p *partRow, quota ObjectsConfig, now int64) (stored bool, err error) {
+func claimPart(ctx context.Context, tx bun.Tx, o objectRow, p *partRow, limits objectQuota, now int64) (stored bool, err error) {
 	done, err := tx.NewInsert().Model(p).On("CONFLICT (object_id, number) DO NOTHING").Returning("NULL").Exec(ctx)
 	n, err := affected(done, err, "recording a part")
 	if err != nil {
@@ -156,7 +165,7 @@ func claimPart(ctx context.Context, tx bun.Tx, o objectRow, p *partRow, quota Ob
 		return false, errNoObject
 	}
 	if added > 0 {
-		return false, reserveUsage(ctx, tx, o.UserID, added, quota)
+		return false, reserveUsage(ctx, tx, o.UserID, added, limits)
 	}
 	if n == 1 {
 		return false, nil

@@ -29,6 +29,7 @@ type objects struct {
 	config  ObjectsConfig
 	parts   *kv.ObjectStore
 	metrics metrics
+	quota   objectQuota
 }
 
 const (
@@ -39,14 +40,16 @@ const (
 	expiredBatch = 100
 )
 
-func openObjects(d actors.Deps, c ObjectsConfig, m metrics) (*objects, error) {
+func openObjects(d actors.Deps, c ObjectsConfig, m metrics, b *bounds) (*objects, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), openObjectsWithin)
 	defer cancel()
 	parts, err := kv.OpenObjects(ctx, d.Conn.JS, kv.IntegrationObjects)
 	if err != nil {
 		return nil, fmt.Errorf("opening the object store: %w", err)
 	}
-	return &objects{Deps: d, config: c, parts: parts, metrics: m}, nil
+	return &objects{Deps: d, config: c, parts: parts, metrics: m, quota: objectQuota{
+		perUser: b.objects, refuse: b.Refuse, total: c.Total, sweepEvery: c.SweepEvery,
+	}}, nil
 }
 
 // openObject is an object with the opened key of its parts.
@@ -80,7 +83,7 @@ func (s *objects) create(ctx context.Context, userID string, spec uploadSpec) (o
 		return openObject{}, err
 	}
 	o.DataKey = sealed
-	err = s.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error { return insertObject(ctx, tx, &o, s.config) })
+	err = s.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error { return insertObject(ctx, tx, &o, s.quota) })
 	return openObject{o, key}, err
 }
 
@@ -117,7 +120,7 @@ func (s *objects) putPart(ctx context.Context, o openObject, offset int64, conte
 	}
 	var stored bool
 	err = s.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) (err error) {
-		stored, err = claimPart(ctx, tx, o.objectRow, &p, s.config, s.Now().UnixMicro())
+		stored, err = claimPart(ctx, tx, o.objectRow, &p, s.quota, s.Now().UnixMicro())
 		return err
 	})
 	if err != nil || stored {

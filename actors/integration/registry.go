@@ -19,6 +19,7 @@ import (
 
 	"github.com/weftmesh/weft/actors/integration/manifest"
 	"github.com/weftmesh/weft/actors/integration/providers"
+	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -234,11 +235,13 @@ func (r *registry) all() []*manifest.Provider {
 	loading.SetLimit(runtime.GOMAXPROCS(0))
 	for i, id := range ids {
 		loading.Go(func() error {
-			found[i], _ = r.get(id)
-			return nil
+			return mesh.Recovered(func() error {
+				found[i], _ = r.get(id)
+				return nil
+			})
 		})
 	}
-	_ = loading.Wait() // no function returns an error
+	_ = loading.Wait() // a manifest that makes the loader panic is left out
 	return slices.DeleteFunc(found, func(p *manifest.Provider) bool { return p == nil })
 }
 

@@ -7,6 +7,8 @@ import (
 
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/weftmesh/weft/mesh"
 )
 
 const (
@@ -56,7 +58,10 @@ func (t *tokenRefresher) renewDue(ctx context.Context) (int, error) {
 	renewals.SetLimit(refreshConcurrency)
 	for _, c := range rows {
 		renewals.Go(func() error {
-			t.renewAhead(ctx, c)
+			err := mesh.Recovered(func() error { t.renewAhead(ctx, c); return nil })
+			if err != nil { // the others are renewed
+				t.Log.Error("renewing an access token ahead of expiry", zap.String("integration_id", c.ID), zap.Error(err))
+			}
 			return nil
 		})
 	}

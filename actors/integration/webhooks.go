@@ -33,6 +33,7 @@ type webhooks struct {
 	secrets     hookSecrets
 	keys        *hookKeys
 	metrics     metrics
+	bounds      *bounds
 }
 
 // delivery is a request to a hook.
@@ -66,18 +67,18 @@ func (w *webhooks) process(ctx context.Context, r subjects.ReceiveWebhookRequest
 		return none, deliveryMalformed, err
 	}
 	if reply, err := w.handshake(ctx, d, false); err != nil || reply != nil {
-		return orEmpty(reply), deliveryHandshake, err
+		return orEmpty(reply), budgetResult(err, deliveryHandshake), err
 	}
 	verified, result, err := w.verify(ctx, d)
 	if err != nil {
 		return none, result, err
 	}
 	if reply, err := w.handshake(ctx, d, true); err != nil || reply != nil {
-		return orEmpty(reply), deliveryHandshake, err
+		return orEmpty(reply), budgetResult(err, deliveryHandshake), err
 	}
 	events, err := d.webhook.Events(d.request)
 	if err != nil {
-		return none, deliveryMalformed, &subjects.Error{Code: subjects.CodeInvalid, Detail: "the delivery is malformed", Cause: err}
+		return none, budgetResult(err, deliveryMalformed), refusal(err, "the delivery is malformed")
 	}
 	published, err := w.publish(ctx, d, verified, events)
 	if err != nil {
@@ -179,7 +180,7 @@ func (w *webhooks) verify(ctx context.Context, d delivery) (webhook.Verified, st
 func (w *webhooks) handshake(ctx context.Context, d delivery, verified bool) (*subjects.Document, error) {
 	reply, err := d.webhook.Handshake(d.request, verified, d.secrets)
 	if err != nil {
-		return nil, &subjects.Error{Code: subjects.CodeInvalid, Detail: "the handshake is malformed", Cause: err}
+		return nil, refusal(err, "the handshake is malformed")
 	}
 	if reply == nil {
 		return nil, nil //nolint:nilnil // nil means that there is no handshake
@@ -225,6 +226,13 @@ func (w *webhooks) publish(ctx context.Context, d delivery, v webhook.Verified, 
 	err = w.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 		published = false
 		if err := markReceived(ctx, tx, d.hook.ID, now.UnixMicro()); err != nil {
+			return err
+		}
+		var bytes int64
+		for _, event := range events {
+			bytes += int64(len(event.Payload))
+		}
+		if err := w.bounds.countDelivery(ctx, tx, d.hook.UserID, bytes, now); err != nil {
 			return err
 		}
 		if v.Replay != "" {
@@ -293,8 +301,10 @@ func (w *webhooks) sweep(ctx context.Context) error {
 		before := w.Now().Add(-w.config.Webhooks.Remember).UnixMicro()
 		for deleted := int64(sweepBatch); deleted >= sweepBatch; {
 			err := w.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) (err error) {
-				deleted, err = deleteDeliveriesBefore(ctx, tx, before, sweepBatch)
-				return err
+				if deleted, err = deleteDeliveriesBefore(ctx, tx, before, sweepBatch); err != nil {
+					return err
+				}
+				return deleteHookUsage(ctx, tx, dayOf(w.Now()))
 			})
 			if err != nil {
 				return err

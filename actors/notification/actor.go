@@ -33,6 +33,7 @@ type Actor struct {
 	store   store
 	mail    *mailer
 	metrics metrics
+	bounds  *bounds
 }
 
 // New checks the settings and registers the metrics. It does not connect to the mail server.
@@ -44,7 +45,9 @@ func New(d actors.Deps, c Config) (*Actor, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Actor{Deps: d, config: c, store: store{db: d.DB}, mail: mail, metrics: newMetrics(d.Metrics)}, nil
+	return &Actor{
+		Deps: d, config: c, store: store{db: d.DB}, mail: mail, metrics: newMetrics(d.Metrics), bounds: newBounds(d, c),
+	}, nil
 }
 
 // Service lists the actor's endpoints, consumers and background work.
@@ -59,6 +62,7 @@ func (a *Actor) Service() actors.Service {
 			actors.Bind(subjects.MarkAllRead, a.markAllRead),
 			actors.Bind(subjects.CancelNotification, a.cancel),
 			actors.Bind(subjects.StreamNotifications, a.stream),
+			actors.Bind(subjects.GetNotificationLimits, a.getLimits),
 		},
 		Workers: []actors.Worker{
 			actors.Work(subjects.Deliver, a.deliver),
@@ -67,7 +71,7 @@ func (a *Actor) Service() actors.Service {
 			actors.OnErasure(a.Deps, subjects.NotificationErasure, subjects.NotificationErased, a.erase),
 		},
 		Background: map[string]func(context.Context) error{
-			"scheduled": a.runScheduled, "account_mail": a.deleteAccountMail,
+			"scheduled": a.runScheduled, "account_mail": a.deleteAccountMail, "prune": a.pruneNotifications,
 		},
 	}
 }

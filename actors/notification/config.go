@@ -11,6 +11,12 @@ type Config struct {
 	SMTP SMTPConfig `koanf:"smtp"`
 	// Tick is the interval between two queries for notifications whose send_at has passed, and so the longest delay.
 	Tick time.Duration `koanf:"tick"`
+	// MaxScheduledPerUser is how many notifications of a user may wait for their send_at.
+	MaxScheduledPerUser int `koanf:"max_scheduled_per_user"`
+	// MaxKeptPerUser is how many notifications are kept for a user, MaxKeptBytesPerUser how many bytes of them: the newest. Those that
+	// are still to be delivered are kept beyond it.
+	MaxKeptPerUser      int   `koanf:"max_kept_per_user"`
+	MaxKeptBytesPerUser int64 `koanf:"max_kept_bytes_per_user"`
 }
 
 // SMTPConfig is the mail server. Without a host, deliveries by e-mail fail with that reason.
@@ -40,6 +46,6 @@ const (
 func DefaultConfig() Config {
 	return Config{
 		SMTP: SMTPConfig{Port: 587, From: "weft <weft@localhost>", TLS: tlsStartTLS, Timeout: 30 * time.Second},
-		Tick: time.Second,
+		Tick: time.Second, MaxScheduledPerUser: 1000, MaxKeptPerUser: 5000, MaxKeptBytesPerUser: 32 << 20,
 	}
 }

@@ -11,7 +11,12 @@ import (
 
 // Check returns a mesh.SettingError for each invalid setting. Without a mail server only its sender is checked.
 func (c Config) Check() error {
-	return errors.Join(mesh.SettingPositive("notification.tick", c.Tick), c.SMTP.check())
+	return errors.Join(
+		mesh.SettingPositive("notification.tick", c.Tick),
+		mesh.SettingAtLeast("notification.max_scheduled_per_user", c.MaxScheduledPerUser, 0),
+		mesh.SettingAtLeast("notification.max_kept_per_user", c.MaxKeptPerUser, 1),
+		mesh.SettingAtLeast("notification.max_kept_bytes_per_user", c.MaxKeptBytesPerUser, 1),
+		c.SMTP.check())
 }
 
 func (c SMTPConfig) check() error {

@@ -79,7 +79,7 @@ func (a *Actor) accept(ctx context.Context, n notificationRow, channels []delive
 			return err
 		}
 		if n.SendAt > a.Now().UnixMicro() {
-			return nil
+			return a.bounds.Reserve(ctx, tx, a.bounds.scheduled, n.UserID, 0)
 		}
 		return a.start(ctx, tx, n, channels)
 	})
@@ -93,6 +93,7 @@ func (a *Actor) accept(ctx context.Context, n notificationRow, channels []delive
 	}
 	if err == nil && ref.Status == refAccepted {
 		a.metrics.accepted.WithLabelValues(n.Category).Inc()
+		a.bounds.note(n.UserID)
 	}
 	return ref, err
 }

@@ -26,7 +26,8 @@ type notificationRow struct {
 	ID       string `bun:"id,pk"`
 	UserID   string `bun:"user_id"`
 	Category string `bun:"category"`
-	// Content is a sealed content, in Base64.
+	// Content is a sealed content, in Base64. Bytes is its length.
+	Bytes     int64   `bun:"bytes"`
 	Content   string  `bun:"content"`
 	InApp     bool    `bun:"in_app"`
 	DedupeKey *string `bun:"dedupe_key"`
@@ -57,6 +58,7 @@ func (s store) notification(ctx context.Context, userID, id string) (notificatio
 
 // insert adds a notification with its deliveries.
 func (store) insert(ctx context.Context, tx bun.Tx, n *notificationRow, channels []deliveryRow) error {
+	n.Bytes = int64(len(n.Content))
 	if _, err := tx.NewInsert().Model(n).Exec(ctx); err != nil {
 		return fmt.Errorf("inserting a notification: %w", err)
 	}

@@ -5,13 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
-	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/deferred"
 	"github.com/weftmesh/weft/actors/wait"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
@@ -22,141 +23,281 @@ const (
 	fetchTimeout = 20 * time.Second
 	// fetchHeartbeat is the server's heartbeat during a fetch, so that a fetch that was lost in a restart is noticed and repeated.
 	fetchHeartbeat = 2 * time.Second
+	// afterFailureTimeout and afterFailureHeartbeat are the timeout and the heartbeat of a fetch after one that failed, so that it is soon
+	// known whether fetching works again.
+	afterFailureTimeout, afterFailureHeartbeat = time.Second, 400 * time.Millisecond
+	// heldPerPlace is how many messages a process holds for each that it handles at once.
+	heldPerPlace = 3
+	// maxHeldBytes bounds the data of the messages of one durable that a process holds before it fetches more.
+	maxHeldBytes = 8 << 20
+	// maxSurplus and maxSurplusBytes bound what is fetched to be deferred at once.
+	maxSurplus      = 256
+	maxSurplusBytes = 4 << 20
 )
 
-// startWorkers consumes the durable of each worker until the runtime stops. running ends when no more messages are taken.
-func (r *Runtime) startWorkers(ctx context.Context, workers []actors.Worker) (running *sync.WaitGroup, err error) {
-	consumers := make([]jetstream.Consumer, len(workers))
-	for i, w := range workers {
-		consumers[i], err = r.Conn.JS.Consumer(ctx, w.Consumer.Stream, w.Consumer.Durable)
+// consumer runs one worker: it fetches the messages of the durable and handles them, and those that were deferred when they are due.
+type consumer struct {
+	r          *Runtime
+	w          actors.Worker
+	durable    jetstream.Consumer
+	instrument *mesh.Instrument
+	// fresh handles what the stream delivers, later what was deferred: neither takes the other's places.
+	fresh, later *lane
+	// wake is notified when something was deferred or a place of later is free.
+	wake wait.Signal
+	// surplus is how many messages more than it can hold it fetches, because the last ones were deferred unhandled.
+	surplus int
+	// turn is when the last fetch began, in nanoseconds since the Unix epoch; 0 while every place is taken. failure is why the last one failed.
+	turn    atomic.Int64
+	failure atomic.Pointer[error]
+}
+
+// openConsumers opens the durable of each worker.
+func (r *Runtime) openConsumers(ctx context.Context, workers []actors.Worker) (err error) {
+	for _, w := range workers {
+		c := &consumer{r: r, w: w, instrument: r.Telemetry.Instrument(r.service.Name, w.Consumer.Durable)}
+		c.durable, err = r.Conn.JS.Consumer(ctx, w.Consumer.Stream, w.Consumer.Durable)
 		if err != nil {
-			return nil, fmt.Errorf("opening durable %s of %s: %w", w.Consumer.Durable, w.Consumer.Stream, err)
+			return fmt.Errorf("opening durable %s of %s: %w", w.Consumer.Durable, w.Consumer.Stream, err)
 		}
+		c.fresh, c.later = newLane(w.Concurrency, c.run), newLane(w.Concurrency/2, c.run)
+		c.wake = c.later.freed
+		r.consumers = append(r.consumers, c)
 	}
+	return nil
+}
+
+// startWorkers consumes the durables until the runtime stops. running ends when no more messages are taken.
+func (r *Runtime) startWorkers() (running *sync.WaitGroup) {
 	running = &sync.WaitGroup{}
-	for i, w := range workers {
-		running.Go(func() { r.consume(w, consumers[i]) })
+	for _, c := range r.consumers {
+		running.Go(func() { c.restarted("fetching messages", c.consume) })
+		if r.Deferred != nil {
+			running.Go(func() { c.restarted("taking messages that were deferred", c.consumeAside) })
+		}
+		go func() { _ = wait.Every(r.work, c.w.Consumer.AckWait/3, c.keepHeld) }()
 	}
-	return running, nil
+	return running
 }
 
-// consume fetches only as many messages as can be handled at once. A message that waited in the process would be delivered to another
-// process too, once its AckWait had passed.
-func (r *Runtime) consume(w actors.Worker, consumer jetstream.Consumer) {
-	semaphore := make(chan struct{}, w.Concurrency)
-	for !r.isStopping() {
-		free := r.acquireFree(semaphore)
-		if free == 0 {
-			return
+// restarted runs a loop until the runtime stops, again if it panics.
+func (c *consumer) restarted(what string, loop func()) {
+	for !c.r.isStopping() {
+		if err := c.r.recovered(func() error { loop(); return nil }); err != nil {
+			c.r.Telemetry.Log.Error(what+" failed", zap.String("durable", c.w.Consumer.Durable), zap.Error(err))
+			_ = wait.Sleep(c.r.accepting, restartDelay)
 		}
-		taken, err := r.fetch(w, consumer, free, semaphore)
-		for range free - taken {
-			<-semaphore
+	}
+}
+
+// consume fetches messages until the runtime stops. It holds a bounded number: those that are handled, and some that wait for their turn
+// and stay in progress meanwhile.
+func (c *consumer) consume() {
+	for !c.r.isStopping() {
+		room := c.awaitRoom()
+		if room == 0 {
+			break
 		}
-		if err == nil || r.isStopping() {
+		c.turn.Store(time.Now().UnixNano())
+		err := c.fetch(room)
+		if err == nil || c.r.isStopping() {
+			c.failure.Store(nil)
 			continue
 		}
-		r.Telemetry.Log.Warn("fetching messages failed", zap.String("durable", w.Consumer.Durable), zap.Error(err))
-		_ = wait.Sleep(r.accepting, restartDelay)
+		c.failure.Store(&err)
+		c.r.Telemetry.Log.Warn("fetching messages failed", zap.String("durable", c.w.Consumer.Durable), zap.Error(err))
+		_ = wait.Sleep(c.r.accepting, restartDelay)
+	}
+	for _, d := range c.fresh.close() {
+		c.giveBack(d.message)
 	}
 }
 
-// acquireFree waits until the semaphore has a free place and then acquires all that are free. It returns 0 if the runtime stops first.
-func (r *Runtime) acquireFree(semaphore chan struct{}) (free int) {
-	select {
-	case semaphore <- struct{}{}:
-		free++
-	case <-r.accepting.Done():
-		return 0
-	}
-	for {
-		select {
-		case semaphore <- struct{}{}:
-			free++
-		default:
-			return free
+// awaitRoom waits until more messages can be held, and returns how many. It returns 0 if the runtime stops first.
+func (c *consumer) awaitRoom() int {
+	for !c.r.isStopping() {
+		count, bytes := c.fresh.load()
+		if room := heldPerPlace*c.fresh.limit - count; room > 0 && bytes < maxHeldBytes {
+			return room
 		}
+		c.turn.Store(0)
+		_ = wait.Until(c.r.accepting, c.fresh.freed.C(), fetchTimeout)
 	}
+	return 0
 }
 
-// fetch fetches up to limit messages and starts a goroutine for each, which releases a place of the semaphore when it is done.
-func (r *Runtime) fetch(w actors.Worker, consumer jetstream.Consumer, limit int, semaphore chan struct{}) (taken int, err error) {
-	ctx, cancel := context.WithTimeout(r.work, fetchTimeout)
+// fetch fetches up to limit messages and has them handled.
+func (c *consumer) fetch(limit int) error {
+	timeout, heartbeat := fetchTimeout, fetchHeartbeat
+	if c.failure.Load() != nil {
+		timeout, heartbeat = afterFailureTimeout, afterFailureHeartbeat
+	}
+	ctx, cancel := context.WithTimeout(c.r.work, timeout)
 	defer cancel()
-	defer context.AfterFunc(r.accepting, cancel)()
-	batch, err := consumer.Fetch(limit, jetstream.FetchContext(ctx), jetstream.FetchHeartbeat(fetchHeartbeat))
+	defer context.AfterFunc(c.r.accepting, cancel)()
+	batch, err := c.durable.Fetch(limit+c.surplus, jetstream.FetchContext(ctx), jetstream.FetchHeartbeat(heartbeat))
 	if err != nil {
-		return 0, err
+		return err
 	}
-	for m := range batch.Messages() {
-		if r.isStopping() || !r.running.add() {
-			r.giveBack(w, m)
+	c.take(batch.Messages())
+	if err := batch.Error(); err != nil && ctx.Err() == nil {
+		return err
+	}
+	return nil
+}
+
+// take has fetched messages handled or deferred, until there are no more.
+func (c *consumer) take(messages <-chan jetstream.Msg) {
+	var surplus []*delivery
+	count, bytes, put := 0, 0, 0
+	for {
+		var m jetstream.Msg
+		var ok bool
+		select {
+		case m, ok = <-messages:
+		default: // nothing has arrived
+			c.putSurplusAside(surplus)
+			surplus = nil
+			m, ok = <-messages
+		}
+		if !ok {
+			break
+		}
+		count, bytes = count+1, bytes+len(m.Data())
+		if d := c.accept(m); d != nil {
+			surplus, put = append(surplus, d), put+1
+		}
+	}
+	c.putSurplusAside(surplus)
+	c.surplus = 0
+	if put > 0 {
+		c.surplus = min(maxSurplus, maxSurplusBytes/max(1, bytes/count))
+	}
+}
+
+// accept has a message handled. It returns the delivery if the user whom it concerns has enough waiting already. A message that its author
+// did not publish is removed from the consumer without an effect.
+func (c *consumer) accept(m jetstream.Msg) (surplus *delivery) {
+	if c.r.isStopping() {
+		c.giveBack(m)
+		return nil
+	}
+	if err := c.r.Conn.JS.VerifyMessage(m); err != nil {
+		if err := m.TermWithReason("not published by its author"); err != nil {
+			c.r.Telemetry.Log.Warn("refused message not settled", zap.String("durable", c.w.Consumer.Durable), zap.Error(err))
+		}
+		return nil
+	}
+	d := c.newDelivery(m)
+	if d.tries > 1 && c.isAside(d) {
+		if err := m.Ack(); err != nil {
+			c.r.Telemetry.Log.Warn("message not settled", zap.String("durable", c.w.Consumer.Durable), zap.Error(err))
+			return nil
+		}
+		c.r.Deferred.Confirm(d.id)
+		return nil
+	}
+	if c.fresh.offer(d, d.userID == "" || c.r.Deferred == nil || d.id == "") {
+		return nil
+	}
+	return d
+}
+
+// isAside reports whether a message that is delivered again was deferred before.
+func (c *consumer) isAside(d *delivery) bool {
+	if c.r.Deferred == nil || d.id == "" {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(c.r.work, settleTimeout)
+	defer cancel()
+	found, err := c.r.Deferred.Has(ctx, d.id)
+	if err != nil {
+		c.r.Telemetry.Log.Warn("looking for a message", zap.String("durable", c.w.Consumer.Durable), zap.Error(err))
+	}
+	return found
+}
+
+// putSurplusAside defers deliveries, without a try, whose users have enough waiting already, so that those of others behind them are
+// reached. Where nothing more may be deferred, they wait here, and the durable with them.
+func (c *consumer) putSurplusAside(surplus []*delivery) {
+	if len(surplus) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), settleTimeout)
+	defer cancel()
+	var put []*delivery
+	var messages []deferred.Message
+	for _, d := range surplus {
+		message := c.deferred(d, d.tries-1, time.Now())
+		if c.r.Deferred.Room(message) != "" {
+			c.waitHere(d)
 			continue
 		}
-		taken++
-		go func() {
-			defer func() { <-semaphore; r.running.done() }()
-			r.process(w, m)
-		}()
+		put, messages = append(put, d), append(messages, message)
 	}
-	if err := batch.Error(); err != nil && ctx.Err() == nil {
-		return taken, err
+	if len(put) == 0 {
+		return
 	}
-	return taken, nil
+	if err := c.putAside(ctx, put, messages...); err != nil {
+		c.r.Telemetry.Log.Warn("messages not deferred", zap.String("durable", c.w.Consumer.Durable), zap.Error(err))
+		for _, d := range put {
+			c.waitHere(d)
+		}
+		return
+	}
+	c.r.metrics.deferrals.WithLabelValues(c.w.Consumer.Durable, deferralShare).Add(float64(len(put)))
+}
+
+// waitHere has a delivery wait in this process however many do.
+func (c *consumer) waitHere(d *delivery) {
+	if !c.fresh.offer(d, true) {
+		c.giveBack(d.message)
+	}
+}
+
+// run handles a delivery unless the runtime no longer takes any.
+func (c *consumer) run(d *delivery) {
+	if !c.r.running.add() {
+		if d.message != nil {
+			c.giveBack(d.message)
+		} else {
+			c.returnOne(d)
+		}
+		return
+	}
+	defer c.r.running.done()
+	if err := c.r.recovered(func() error { c.handle(d); return nil }); err != nil {
+		c.r.Telemetry.Log.Error("settling a message failed", zap.String("durable", c.w.Consumer.Durable), zap.Error(err))
+	}
+}
+
+// keepHeld keeps what is held in progress, also after a lost connection: if it is restored within AckWait, the messages are not delivered
+// again.
+func (c *consumer) keepHeld() {
+	for _, d := range c.fresh.deliveries() {
+		_ = d.message.InProgress()
+	}
+	var ids []string
+	for _, d := range c.later.deliveries() {
+		ids = append(ids, d.id)
+	}
+	if len(ids) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(c.r.work, settleTimeout)
+	defer cancel()
+	if err := c.r.Deferred.Extend(ctx, c.w.Consumer.AckWait, ids...); err != nil {
+		c.r.Telemetry.Log.Warn("messages that were deferred may be taken twice", zap.String("durable", c.w.Consumer.Durable), zap.Error(err))
+	}
 }
 
 func (r *Runtime) isStopping() bool { return r.accepting.Err() != nil }
 
 // giveBack rejects a message that this process, which is stopping, does not handle, so that it is delivered to another one.
-func (r *Runtime) giveBack(w actors.Worker, m jetstream.Msg) {
+func (c *consumer) giveBack(m jetstream.Msg) {
 	if err := m.Nak(); err != nil {
-		r.Telemetry.Log.Warn("message not given back", zap.String("durable", w.Consumer.Durable), zap.Error(err))
+		c.r.Telemetry.Log.Warn("message not given back", zap.String("durable", c.w.Consumer.Durable), zap.Error(err))
 	}
-}
-
-// process handles one message and settles it. A message that its author did not publish is removed from the consumer without an effect.
-func (r *Runtime) process(w actors.Worker, m jetstream.Msg) {
-	if err := r.Conn.JS.VerifyMessage(m); err != nil {
-		if err := m.TermWithReason("not published by its author"); err != nil {
-			r.Telemetry.Log.Warn("refused message not settled", zap.String("durable", w.Consumer.Durable), zap.Error(err))
-		}
-		return
-	}
-	start := time.Now()
-	ctx := mesh.Propagator.Extract(r.work, mesh.Carrier(m.Headers()))
-	ctx, span := r.Telemetry.Start(ctx, w.Consumer.Durable, trace.SpanKindConsumer)
-	defer span.End()
-	ctx = mesh.WithRequestID(ctx, m.Headers().Get(mesh.HeaderRequestID))
-	// The message stays in progress while the handler runs, also after a lost connection: if the connection is restored within AckWait,
-	// the message is not delivered again.
-	handling, stop := context.WithCancel(context.Background())
-	go func() { _ = wait.Every(handling, w.Consumer.AckWait/3, func() { _ = m.InProgress() }) }()
-	err := recovered(func() error { return w.Handle(ctx, m.Data()) })
-	stop()
-	tries, sequence := uint64(1), uint64(0)
-	if meta, e := m.Metadata(); e == nil {
-		tries, sequence = meta.NumDelivered, meta.Sequence.Stream
-	}
-	settled := r.settle(w, m, err, tries, sequence)
-	code := string(subjects.CodeOf(err))
-	r.Telemetry.Instrument(r.service.Name, w.Consumer.Durable).Observe(code, time.Since(start))
-	r.logMessage(ctx, w, err, tries, time.Since(start), settled)
-}
-
-// settle acknowledges a message, delays its redelivery or moves it to the dead-letter stream, according to the handler's error.
-func (r *Runtime) settle(w actors.Worker, m jetstream.Msg, err error, tries, sequence uint64) error {
-	switch {
-	case err == nil:
-		return m.Ack()
-	case errors.Is(err, actors.ErrStepAside):
-		return nil
-	case subjects.Transient(err) && tries < uint64(w.Consumer.MaxDeliver):
-		return m.NakWithDelay(w.Consumer.Backoff[min(int(tries)-1, len(w.Consumer.Backoff)-1)])
-	}
-	if e := r.deadLetter(w, m, err, tries, sequence); e != nil {
-		return errors.Join(e, m.NakWithDelay(deadLetterRetry))
-	}
-	return m.TermWithReason(string(subjects.CodeOf(err)))
 }
 
 // logMessage writes the log line of a message, and another one if settling it failed.

@@ -25,10 +25,10 @@ const (
 )
 
 // deadLetter publishes a message that is not handled again, with its error. Repetitions have the same id.
-func (r *Runtime) deadLetter(w actors.Worker, m jetstream.Msg, err error, tries, sequence uint64) error {
+func (r *Runtime) deadLetter(w actors.Worker, d *delivery, err error) error {
 	data, e := json.Marshal(subjects.DeadLetter{
-		Stream: w.Consumer.Stream, Sequence: sequence, Subject: m.Subject(), Durable: w.Consumer.Durable,
-		Error: truncate(err.Error(), maxDeadLetterError), Tries: tries, Time: r.Now().UTC(), Data: deadLetterData(m.Data()),
+		Stream: w.Consumer.Stream, Sequence: d.sequence, Subject: d.subject, Durable: w.Consumer.Durable,
+		Error: truncate(err.Error(), maxDeadLetterError), Tries: d.tries, Time: r.Now().UTC(), Data: deadLetterData(d.data),
 	})
 	if e != nil {
 		return fmt.Errorf("encoding a dead letter: %w", e)
@@ -36,7 +36,7 @@ func (r *Runtime) deadLetter(w actors.Worker, m jetstream.Msg, err error, tries,
 	ctx, cancel := context.WithTimeout(context.Background(), deadLetterTimeout)
 	defer cancel()
 	// The id is derived from a secret: if others could know it, they could have the server take this letter for a repetition of theirs.
-	id := r.Conn.JS.Token(fmt.Sprintf("%s.%s.%d", w.Consumer.Stream, w.Consumer.Durable, sequence))
+	id := r.Conn.JS.Token(fmt.Sprintf("%s.%s.%d", w.Consumer.Stream, w.Consumer.Durable, d.sequence))
 	_, e = r.Conn.JS.PublishMsg(ctx, &nats.Msg{Subject: w.Consumer.DeadSubject(), Data: data, Header: nats.Header{jetstream.MsgIDHeader: {id}}})
 	return e
 }

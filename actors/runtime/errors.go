@@ -3,8 +3,6 @@ package runtime
 import (
 	"context"
 	"errors"
-	"fmt"
-	"runtime/debug"
 
 	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/kv"
@@ -28,14 +26,4 @@ func classify(ctx context.Context, err error) error {
 		return &subjects.Error{Code: subjects.CodeTimeout, Detail: "the request took too long", Cause: err}
 	}
 	return err
-}
-
-// recovered calls f and turns a panic into an error with the stack.
-func recovered(f func() error) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
-		}
-	}()
-	return f()
 }

@@ -8,8 +8,11 @@ import (
 	"strings"
 	"testing"
 
+	"go.uber.org/zap"
+
 	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/kv"
+	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -55,11 +58,16 @@ func TestClassify(t *testing.T) {
 
 func TestRecovered(t *testing.T) {
 	t.Parallel()
+	telemetry, err := mesh.NewTelemetry(t.Context(), mesh.TelemetryOptions{Log: zap.NewNop()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &Runtime{Telemetry: telemetry}
 	failure := errors.New("failure")
-	if err := recovered(func() error { return failure }); !errors.Is(err, failure) {
+	if err := r.recovered(func() error { return failure }); !errors.Is(err, failure) {
 		t.Errorf("%v", err)
 	}
-	err := recovered(func() error { panic("canary") })
+	err = r.recovered(func() error { panic("canary") })
 	if err == nil || !strings.Contains(err.Error(), "panic: canary") || !strings.Contains(err.Error(), "errors_test.go") {
 		t.Errorf("a panic yields %v, want its value and stack", err)
 	}

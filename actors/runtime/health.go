@@ -2,12 +2,21 @@ package runtime
 
 import (
 	"context"
+	"errors"
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/subjects"
+)
+
+const (
+	// checkTimeout bounds one check.
+	checkTimeout = 2 * time.Second
+	// answerMargin is how long before the caller's deadline the health check answers.
+	answerMargin = 150 * time.Millisecond
 )
 
 // healthCheck binds the actor's health_check.
@@ -17,17 +26,20 @@ func (r *Runtime) healthCheck() actors.Binding {
 	})
 }
 
-// health runs all checks of the service concurrently.
+// health runs all checks of the service concurrently. It answers before ctx ends, also for those that have not ended by then.
 func (r *Runtime) health(ctx context.Context) subjects.Health {
 	health := subjects.Health{Actor: r.service.Name, Status: "ok", Version: r.Version, Checks: map[string]string{}}
+	within := checkTimeout
+	if deadline, ok := ctx.Deadline(); ok {
+		within = min(within, time.Until(deadline)-answerMargin)
+	}
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
 	var mu sync.Mutex
 	var wg sync.WaitGroup
-	for name, check := range r.service.Checks {
+	for name, check := range r.checks {
 		wg.Go(func() {
-			result := "ok"
-			if err := check(ctx); err != nil {
-				result = string(subjects.CodeOf(classify(ctx, err)))
-			}
+			result := textOf(ctx, check.result(ctx))
 			mu.Lock()
 			defer mu.Unlock()
 			health.Checks[name] = result
@@ -38,6 +50,19 @@ func (r *Runtime) health(ctx context.Context) subjects.Health {
 	}
 	wg.Wait()
 	return health
+}
+
+// textOf returns ok, or the error's code and what it may disclose.
+func textOf(ctx context.Context, err error) string {
+	if err == nil {
+		return "ok"
+	}
+	text := string(subjects.CodeOf(classify(ctx, err)))
+	var coded *subjects.Error
+	if errors.As(err, &coded) && coded.Detail != "" {
+		text += ": " + coded.Detail
+	}
+	return text
 }
 
 // metadataOf returns the metadata that `nats micro info` shows for an endpoint.

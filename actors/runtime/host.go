@@ -14,10 +14,12 @@ import (
 
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/deferred"
 	"github.com/weftmesh/weft/actors/idempotency"
 	"github.com/weftmesh/weft/actors/outbox"
 	"github.com/weftmesh/weft/actors/seal"
 	"github.com/weftmesh/weft/mesh"
+	"github.com/weftmesh/weft/mesh/memory"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -37,18 +39,20 @@ type HostConfig struct {
 	// EgressAllow and EgressAllowHTTP restrict outbound calls, see actors.Deps.
 	EgressAllow     []netip.Prefix
 	EgressAllowHTTP bool
+	// Drain returns how long running work may take when the actor begins to stop; DrainTimeout if nil.
+	Drain func() time.Duration
+	// Deferred bounds what the workers deferred; deferred.DefaultLimits by default.
+	Deferred deferred.Limits
+	// Memory is the memory for requests, which the actors of a process share; see NewMemory.
+	Memory *memory.Budget
 	// Now is the clock; time.Now by default.
 	Now func() time.Time
 	// Health, if set, is called with the actor's health check once all endpoints answer.
 	Health func(check func(context.Context) subjects.Health)
 }
 
-const (
-	// leaveTimeout bounds the release of the membership lease.
-	leaveTimeout = 2 * time.Second
-	// pingTimeout bounds the health check of the NATS connection.
-	pingTimeout = 2 * time.Second
-)
+// leaveTimeout bounds the release of the membership lease.
+const leaveTimeout = 2 * time.Second
 
 // Host runs one actor until ctx ends: it connects to NATS, opens and migrates the database, joins the membership of guards, builds the
 // actor with build, and serves it. ready is called when all endpoints answer.
@@ -57,6 +61,9 @@ func Host(
 ) (err error) {
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.Deferred == (deferred.Limits{}) {
+		c.Deferred = deferred.DefaultLimits()
 	}
 	log := c.Telemetry.Log.With(zap.String("actor", c.Actor))
 	conn, err := mesh.Connect(ctx, c.NATS)
@@ -80,16 +87,13 @@ func Host(
 	if err != nil {
 		return err
 	}
-	defer func() {
-		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTimeout)
-		defer cancel()
-		err = errors.Join(err, membership.Close(closing))
-	}()
+	defer func() { err = errors.Join(err, leave(ctx, membership)) }()
 	r, err := c.runtime(ctx, conn, membership)
 	if err != nil {
 		return err
 	}
 	r.Idempotency = idempotency.New(idempotency.Config{DB: db, Sealer: sealer, Log: log, Now: c.Now})
+	r.Deferred = deferred.New(db, c.Deferred)
 	box := outbox.New(outbox.Config{DB: db, Log: log, Now: c.Now, Annotate: mesh.Annotate, Sign: conn.JS.Sign})
 	deps := actors.Deps{
 		Conn: conn, DB: db, Outbox: box, Sealer: sealer, Guard: r.Guard, Keys: r.Keys, Verifier: r.Verifier, Log: log,
@@ -113,9 +117,16 @@ func Host(
 	})
 }
 
+// leave ends a membership.
+func leave(ctx context.Context, membership *mesh.Membership) error {
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTimeout)
+	defer cancel()
+	return membership.Close(closing)
+}
+
 // runtime returns the runtime with what verifies callers, without a database.
 func (c HostConfig) runtime(ctx context.Context, conn *mesh.Conn, membership *mesh.Membership) (r *Runtime, err error) {
-	r = &Runtime{Conn: conn, Telemetry: c.Telemetry, Version: c.Version, Now: c.Now}
+	r = &Runtime{Conn: conn, Telemetry: c.Telemetry, Version: c.Version, Now: c.Now, Memory: c.Memory, Drain: c.Drain}
 	if r.Verifier, err = mesh.NewVerifier(ctx, membership, c.Issuer, c.Audience, c.Now); err != nil {
 		return nil, err
 	}
@@ -126,12 +137,9 @@ func (c HostConfig) runtime(ctx context.Context, conn *mesh.Conn, membership *me
 	return r, nil
 }
 
-// withSharedChecks adds the checks of the database and the NATS connection to an actor's own.
+// withSharedChecks adds the checks of the database, which must take a write, and of the NATS connection to an actor's own.
 func withSharedChecks(own map[string]func(context.Context) error, d actors.Deps) map[string]func(context.Context) error {
-	checks := map[string]func(context.Context) error{
-		"database": d.DB.Ping,
-		"nats":     func(context.Context) error { return d.Conn.FlushTimeout(pingTimeout) },
-	}
+	checks := map[string]func(context.Context) error{"database": d.DB.Heartbeat, "nats": d.Conn.FlushWithContext}
 	maps.Copy(checks, own)
 	return checks
 }

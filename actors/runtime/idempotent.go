@@ -46,6 +46,11 @@ func (r *Runtime) runOnce(
 	switch {
 	case errors.Is(err, idempotency.ErrMismatch):
 		return nil, false, subjects.Errorf(subjects.CodeIdempotencyMismatch, "the Idempotency-Key was used with another request")
+	case errors.Is(err, idempotency.ErrTooMany):
+		return nil, false, &subjects.Error{
+			Code: subjects.CodeRateLimited, Reason: subjects.ReasonLimitReached,
+			Detail: "too many Idempotency-Keys were used in 24 hours: at most 200,000 of a caller, with 256 MiB of answers", Cause: err,
+		}
 	case errors.Is(err, idempotency.ErrInProgress):
 		return nil, false, &subjects.Error{
 			Code: subjects.CodeConflict, Reason: subjects.ReasonInProgress, Detail: "a call with this Idempotency-Key is in progress",

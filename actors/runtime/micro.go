@@ -70,11 +70,19 @@ func (s *microService) addEndpoint(conn *nats.Conn, e microEndpoint, handle nats
 	return nil
 }
 
+// Bounds of what a subscription holds before the runtime accepts it, which is a matter of microseconds. What exceeds them is dropped and
+// reported as a slow consumer.
+const (
+	pendingMessages = 16 << 10
+	pendingBytes    = 16 << 20
+)
+
 func (s *microService) subscribe(sub *nats.Subscription, err error) error {
-	if err == nil {
-		s.subscriptions = append(s.subscriptions, sub)
+	if err != nil {
+		return err
 	}
-	return err
+	s.subscriptions = append(s.subscriptions, sub)
+	return sub.SetPendingLimits(pendingMessages, pendingBytes)
 }
 
 // stop drains every subscription: what the server has already sent is still delivered.

@@ -59,7 +59,7 @@ func wantCode(t *testing.T, err error, want subjects.Code) {
 func TestPanicDisclosesNothing(t *testing.T) {
 	t.Parallel()
 	m := actortest.Start(t, actortest.Quiet())
-	host(t, m, "auth", profile(func(context.Context) error { panic("canary") }))
+	hosted := host(t, m, "auth", profile(func(context.Context) error { panic("canary") }))
 	token := m.Token(t, actortest.User())
 	for range 2 { // the actor survives the first panic
 		_, err := getProfile(t.Context(), t, m, token)
@@ -67,6 +67,9 @@ func TestPanicDisclosesNothing(t *testing.T) {
 		if strings.Contains(err.Error(), "canary") {
 			t.Errorf("the caller receives %v", err)
 		}
+	}
+	if got := hosted.Metric(t, "weft_panics_total", "auth"); got != 2 {
+		t.Errorf("%v panics are counted, want 2", got)
 	}
 }
 
@@ -114,7 +117,7 @@ func TestFullEndpointRefusesAtOnce(t *testing.T) {
 		<-release
 		return nil
 	}))
-	token := m.Token(t, actortest.User())
+	tokens := []string{m.Token(t, actortest.User()), m.Token(t, actortest.User())} // each user has half of the places
 	conn := m.Conn(t, mesh.UserGateway)
 	const places = subjects.DefaultConcurrency * 9
 	answers := make(chan *nats.Msg, places+1)
@@ -125,7 +128,7 @@ func TestFullEndpointRefusesAtOnce(t *testing.T) {
 	for i := range places + 1 {
 		err := conn.PublishMsg(&nats.Msg{
 			Subject: subjects.GetUserProfile.Subject, Reply: fmt.Sprintf("%s.%d", inbox, i), Data: []byte("{}"),
-			Header: nats.Header{mesh.HeaderAuthorization: {"Bearer " + token}},
+			Header: nats.Header{mesh.HeaderAuthorization: {"Bearer " + tokens[i%2]}},
 		})
 		if err != nil {
 			t.Fatal(err)

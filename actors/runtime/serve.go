@@ -22,12 +22,17 @@ const asService = "_as_service"
 
 // serve adds an endpoint, and its service subject if services may call it.
 func (r *Runtime) serve(svc *microService, b actors.Binding) error {
-	semaphore := newBoundedSemaphore(b.Desc.Concurrency)
+	semaphore := newBoundedSemaphore(b.Desc.Name(), b.Desc.Concurrency)
+	r.semaphores[b.Desc.Method] = semaphore
 	metadata := metadataOf(b.Desc)
 	add := func(name, subject string) error {
 		stats := &endpointStats{}
 		e := microEndpoint{name: name, subject: subject, metadata: metadata, stats: stats}
-		return svc.addEndpoint(r.Conn.Conn, e, func(m *nats.Msg) { r.accept(endpoint{b, stats}, semaphore, m) })
+		return svc.addEndpoint(r.Conn.Conn, e, func(m *nats.Msg) {
+			if err := r.recovered(func() error { r.accept(endpoint{b, stats}, semaphore, m); return nil }); err != nil {
+				r.Telemetry.Log.Error("accepting a request failed", zap.String("subject", m.Subject), zap.Error(err))
+			}
+		})
 	}
 	if err := add(b.Desc.Method, b.Desc.Subject); err != nil || len(b.Desc.Access.Services) == 0 {
 		return err
@@ -42,8 +47,9 @@ type endpoint struct {
 }
 
 // accept passes a request from the subscription, which delivers serially, to a goroutine. It refuses the request if the actor is
-// stopping or the endpoint's queue is full. It drops a message whose reply subject is not an inbox of a user that may publish such a
-// request: otherwise a caller could make the actor publish to any subject that the actor may publish to.
+// stopping, the message is too large, or the endpoint's queue or the memory for received requests is full. It drops a message whose
+// reply subject is not an inbox of a user that may publish such a request: otherwise a caller could make the actor publish to any
+// subject that the actor may publish to.
 func (r *Runtime) accept(b endpoint, semaphore *boundedSemaphore, req *nats.Msg) {
 	if !mesh.IsInbox(req.Reply, callersOf(b.Desc, req.Subject)...) {
 		r.Telemetry.Log.Warn("dropping a message without an inbox to reply to",
@@ -54,15 +60,31 @@ func (r *Runtime) accept(b endpoint, semaphore *boundedSemaphore, req *nats.Msg)
 		r.refuse(b, req, "", b.Desc.Actor+" is stopping")
 		return
 	}
+	if err := b.Desc.CheckSize(len(req.Data)); err != nil {
+		r.running.done()
+		r.observe(b, subjects.CodeTooLarge, 0)
+		r.fail(req, err, false, "", "")
+		return
+	}
 	if !semaphore.admit() {
 		r.running.done()
 		r.refuse(b, req, subjects.ReasonOverloaded, b.Desc.Name()+" is overloaded")
 		return
 	}
+	large, ok := r.receive(len(req.Data))
+	if !ok {
+		semaphore.leave()
+		r.running.done()
+		r.refuse(b, req, subjects.ReasonOverloaded, "the memory for received requests is in use")
+		return
+	}
 	r.pool.do(func() {
 		defer r.running.done()
 		defer semaphore.leave()
-		r.answer(b, semaphore, req)
+		defer large.release()
+		if err := r.recovered(func() error { r.answer(b, semaphore, large, req); return nil }); err != nil {
+			r.Telemetry.Log.Error("answering a request failed", zap.String("subject", req.Subject), zap.Error(err))
+		}
 	})
 }
 
@@ -82,7 +104,7 @@ func (r *Runtime) refuse(b endpoint, req *nats.Msg, reason subjects.Reason, deta
 }
 
 // answer handles one request, from its deadline to its log line.
-func (r *Runtime) answer(b endpoint, semaphore *boundedSemaphore, req *nats.Msg) {
+func (r *Runtime) answer(b endpoint, semaphore *boundedSemaphore, large *largeRequest, req *nats.Msg) {
 	start := time.Now()
 	h := req.Header
 	ctx, cancel := context.WithTimeout(r.work, mesh.Timeout(h, b.Desc.Timeout))
@@ -99,18 +121,23 @@ func (r *Runtime) answer(b endpoint, semaphore *boundedSemaphore, req *nats.Msg)
 	var caller actors.Caller
 	var reply []byte
 	var replayed bool
-	err := classify(ctx, recovered(func() (err error) {
+	err := classify(ctx, r.recovered(func() (err error) {
 		if caller, err = r.identify(ctx, b.Desc, req.Subject, h); err != nil {
 			return err
 		}
 		if b.Desc.Origin {
 			caller.Origin = actors.Origin{IP: h.Get(mesh.HeaderClientIP), UserAgent: h.Get(mesh.HeaderUserAgent)}
 		}
-		if err = semaphore.acquire(ctx); err != nil {
+		if err = large.reserve(ctx, b.Desc, caller, req.Data); err != nil {
 			return err
 		}
-		defer semaphore.release()
-		reply, replayed, err = r.handle(actors.WithCaller(ctx, caller), b.Binding, h, req.Data)
+		if err = semaphore.acquire(ctx, caller.UserID); err != nil {
+			return err
+		}
+		defer semaphore.release(caller.UserID)
+		data := req.Data
+		req.Data = nil // the handler may wait for long after it has decoded it
+		reply, replayed, err = r.handle(actors.WithCaller(ctx, caller), b.Binding, h, data)
 		return err
 	}))
 	if limit := r.Conn.MaxPayload(); err == nil && int64(len(reply)) > limit {
@@ -129,7 +156,7 @@ func (r *Runtime) answer(b endpoint, semaphore *boundedSemaphore, req *nats.Msg)
 // handle runs the handler, under the caller's idempotency key if there is one.
 func (r *Runtime) handle(ctx context.Context, b actors.Binding, h nats.Header, data []byte) ([]byte, bool, error) {
 	run := func(ctx context.Context) (reply []byte, err error) {
-		err = recovered(func() error {
+		err = r.recovered(func() error {
 			reply, err = b.Handle(ctx, data)
 			return err
 		})

@@ -56,6 +56,7 @@ type Actor struct {
 	triggers    *triggers
 	scheduler   *scheduler
 	calls       *calls
+	bounds      *bounds
 }
 
 // New opens the actor. Its error names a setting that is out of bounds.
@@ -65,7 +66,7 @@ func New(deps actors.Deps, config Config) (*Actor, error) {
 	}
 	client, err := egress.New(egress.Options{
 		Allow: deps.EgressAllow, AllowHTTP: deps.EgressAllowHTTP, MaxBody: int64(config.MaxResult), Timeout: config.StepTimeout,
-		UserAgent: "weft/" + deps.Version,
+		UserAgent: "weft/" + deps.Version, Reserve: actors.ReserveResponse,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("making the client of outbound calls: %w", err)
@@ -77,19 +78,20 @@ func New(deps actors.Deps, config Config) (*Actor, error) {
 		return nil, err
 	}
 	metrics := newMetrics(deps.Metrics)
+	a.bounds = newBounds(deps, config)
 	a.workflows = newWorkflowCache(deps.DB, a.engine.Alone())
 	a.trees = &trees{Deps: deps, engine: a.engine}
 	a.executions = &executions{Deps: deps, config: config, engine: a.engine, definitions: a.definitions, workflows: a.workflows, trees: a.trees}
-	a.failures = &failures{Deps: deps, engine: a.engine, executions: a.executions, metrics: metrics}
-	a.approvals = &approvals{Deps: deps, engine: a.engine, metrics: metrics}
+	a.failures = &failures{Deps: deps, engine: a.engine, executions: a.executions, metrics: metrics, keep: config.MaxRefusedStartsPerUser}
+	a.approvals = &approvals{Deps: deps, engine: a.engine, metrics: metrics, bounds: a.bounds}
 	starts := &eventStarter{Deps: deps, config: config, executions: a.executions, failures: a.failures}
-	correlator := &correlator{Deps: deps, config: config, engine: a.engine, starts: starts}
+	correlator := &correlator{Deps: deps, config: config, engine: a.engine, starts: starts, bounds: a.bounds}
 	a.triggers = &triggers{
 		Deps: deps, config: config, engine: a.engine, definitions: a.definitions, correlator: correlator, starts: starts, metrics: metrics,
 	}
 	a.scheduler = &scheduler{
 		Deps: deps, engine: a.engine, definitions: a.definitions, executions: a.executions, failures: a.failures, correlator: correlator,
-		metrics: metrics, changed: make(chan struct{}, 1),
+		metrics: metrics, bounds: a.bounds, changed: make(chan struct{}, 1),
 	}
 	a.calls = &calls{
 		Deps: deps, config: config, egress: client, engine: a.engine, executions: a.executions, approvals: a.approvals, triggers: a.triggers,
@@ -144,6 +146,7 @@ func (a *Actor) awaitUnblocked(ctx context.Context, stop <-chan struct{}, userID
 func (a *Actor) Service() actors.Service {
 	loops := a.engine.Loops()
 	loops["schedules"], loops["approvals"], loops["trees"] = a.scheduler.run, a.approvals.run, a.trees.run
+	loops["deleted_workflows"] = a.removeDeletedWorkflows
 	return actors.Service{
 		Name:     "workflow",
 		Bindings: a.bindings(),
@@ -153,6 +156,7 @@ func (a *Actor) Service() actors.Service {
 			actors.OnErasure(a.Deps, subjects.WorkflowErasure, subjects.WorkflowErased, a.eraseUser),
 		},
 		Background: loops,
+		Checks:     map[string]func(context.Context) error{"partition": a.engine.Probe},
 	}
 }
 
@@ -195,5 +199,6 @@ func (a *Actor) bindings() []actors.Binding {
 		actors.Bind(subjects.ListApprovals, a.listApprovals),
 		actors.Bind(subjects.GetApproval, a.getApproval),
 		actors.Bind(subjects.DecideApproval, a.decideApproval),
+		actors.Bind(subjects.GetWorkflowLimits, a.getLimits),
 	}
 }

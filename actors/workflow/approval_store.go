@@ -60,13 +60,14 @@ func findApproval(ctx context.Context, db bun.IDB, id string) (row approvalRow, 
 	return row, database.OneRow(err, "reading an approval", errNoApproval)
 }
 
-// insertApproval inserts an approval request, unless there is one with its id.
-func insertApproval(ctx context.Context, tx database.Tx, row approvalRow) error {
-	_, err := tx.NewInsert().Model(&row).On("CONFLICT (id) DO NOTHING").Returning("NULL").Exec(ctx)
+// insertApproval inserts an approval request, unless there is one with its id, and reports whether it did.
+func insertApproval(ctx context.Context, tx database.Tx, row approvalRow) (bool, error) {
+	result, err := tx.NewInsert().Model(&row).On("CONFLICT (id) DO NOTHING").Returning("NULL").Exec(ctx)
 	if err != nil {
-		return fmt.Errorf("inserting an approval: %w", err)
+		return false, fmt.Errorf("inserting an approval: %w", err)
 	}
-	return nil
+	n, err := result.RowsAffected()
+	return n == 1, err
 }
 
 // pageOfApprovals reads a user's approval requests, newest first, from after the given time of creation and id. It reads one row

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -37,6 +38,7 @@ type approvals struct {
 
 	engine  *engine.Engine
 	metrics *metrics
+	bounds  *bounds
 }
 
 // approvalArguments are the arguments of approval.request.
@@ -91,7 +93,16 @@ func (a *approvals) request(ctx context.Context, row engine.Row, call *machine.C
 	if timeout > 0 {
 		approval.ExpiresAt = now.Add(timeout).UnixMicro()
 	}
-	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error { return insertApproval(ctx, tx, approval) })
+	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
+		inserted, err := insertApproval(ctx, tx, approval)
+		if err != nil || !inserted {
+			return err
+		}
+		return a.bounds.Reserve(ctx, tx, a.bounds.approvals, approval.UserID, 0)
+	})
+	if errors.Is(err, errLimitReached) {
+		return nil, engine.FaultOf(err) // final: the user must answer requests first
+	}
 	if err != nil {
 		return nil, database.Classify(err)
 	}

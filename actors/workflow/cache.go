@@ -65,3 +65,41 @@ func (c *readCache[K, V]) purge() {
 	c.changes++
 	c.values.Purge()
 }
+
+// weighedCache keeps values up to a number of bytes together, the least recently used ones evicted. The value that was added last is kept
+// whatever its weight.
+type weighedCache[K comparable, V any] struct {
+	mu     sync.Mutex
+	values *simplelru.LRU[K, V]
+	weigh  func(V) int
+	weight int
+	most   int
+}
+
+// newWeighedCache returns a cache of at most so many entries and bytes.
+func newWeighedCache[K comparable, V any](entries, bytes int, weigh func(V) int) *weighedCache[K, V] {
+	c := &weighedCache[K, V]{weigh: weigh, most: bytes}
+	values, err := simplelru.NewLRU[K, V](entries, func(_ K, value V) { c.weight -= weigh(value) })
+	if err != nil {
+		panic("workflow: a cache's size must be positive")
+	}
+	c.values = values
+	return c
+}
+
+func (c *weighedCache[K, V]) get(key K) (V, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.values.Get(key)
+}
+
+func (c *weighedCache[K, V]) add(key K, value V) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.values.Remove(key)
+	c.values.Add(key, value)
+	c.weight += c.weigh(value)
+	for c.weight > c.most && c.values.Len() > 1 {
+		c.values.RemoveOldest()
+	}
+}

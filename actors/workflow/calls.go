@@ -17,6 +17,7 @@ import (
 	"github.com/weftmesh/weft/actors/workflow/language"
 	"github.com/weftmesh/weft/actors/workflow/machine"
 	"github.com/weftmesh/weft/mesh"
+	"github.com/weftmesh/weft/mesh/compute"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -54,7 +55,12 @@ func (c *calls) dispatch(ctx context.Context, row engine.Row, call *machine.Call
 		if err != nil {
 			return nil, err
 		}
-		request, fault := call.OpenAPI.Request(document)
+		var request *machine.HTTPRequest
+		var fault *machine.Error
+		// Descriptions are other people's documents, and take much memory while they are read.
+		if err := compute.Default.Do(ctx, row.UserID, func() { request, fault = call.OpenAPI.Request(document) }); err != nil {
+			return nil, err
+		}
 		if fault != nil {
 			return nil, fault
 		}
@@ -113,7 +119,7 @@ func (c *calls) executeAction(ctx context.Context, row engine.Row, call *machine
 		engine.CallSent(ctx)
 	}
 	result, err := mesh.Call(ctx, c.Conn, subjects.ExecuteAction, subjects.ExecuteActionRequest{
-		IntegrationID: connection, Action: action, Input: input, CallKey: callKey(call), Repeated: repeated,
+		IntegrationID: connection, Action: action, Input: input, CallKey: callKey(call), Repeated: repeated, NoWait: true,
 	}, onBehalfOf(row))
 	if err != nil {
 		return nil, err

@@ -34,6 +34,7 @@ type correlator struct {
 	config Config
 	engine *engine.Engine
 	starts *eventStarter
+	bounds *bounds
 }
 
 // correlate adds an event to the correlations of a schedule and starts those that it completes, returning the executions'
@@ -76,11 +77,11 @@ func correlationExecution(workflowID, id string) string {
 // transaction for events that none does.
 func mayConsume(def *language.Workflow, event cloudEvent, now time.Time) bool {
 	var empty machine.EventCorrelation
-	if taken, _, _ := empty.Add(def, event, now); taken {
+	if taken, _, _ := empty.Add(def, event, now, machine.MatchingBudget()); taken {
 		return true
 	}
 	started := machine.EventCorrelation{Messages: []machine.Value{{}}, MatchedFilters: []int{-1}}
-	taken, _, _ := started.Add(def, event, now)
+	taken, _, _ := started.Add(def, event, now, machine.MatchingBudget())
 	return taken
 }
 
@@ -130,6 +131,9 @@ func (u correlationUpdate) consume(ctx context.Context) (complete []string, err 
 	if err != nil || !taken {
 		return nil, err
 	}
+	if err := u.fit(ctx); err != nil {
+		return nil, err
+	}
 	if len(complete) > 0 {
 		if err := wakeSchedule(ctx, u.tx, u.row.ID, u.Now()); err != nil {
 			return nil, err
@@ -137,6 +141,33 @@ func (u correlationUpdate) consume(ctx context.Context) (complete []string, err 
 	}
 	record.Complete = strings.Join(complete, " ")
 	return complete, insertCorrelatedEvent(ctx, u.tx, record, u.Now().Add(-eventRetention))
+}
+
+// fit abandons incomplete correlations of the schedule, the oldest first, until what the user's schedules have collected is within
+// workflow.max_correlation_bytes_per_user. Its error refuses the event: other schedules have collected as much as that.
+func (u correlationUpdate) fit(ctx context.Context) error {
+	for {
+		refusal := u.bounds.Reserve(ctx, u.tx, u.bounds.correlations, u.row.UserID, 0)
+		if !errors.Is(refusal, errLimitReached) {
+			return refusal
+		}
+		oldest, err := correlationsOf(ctx, u.tx, u.row.ID, false, 1)
+		if err != nil {
+			return err
+		}
+		if len(oldest) == 0 {
+			return refusal
+		}
+		row := oldest[0]
+		row.State = "{}"
+		row.Complete, row.Problem = true, "the events collected for the user's schedules are larger than workflow.max_correlation_bytes_per_user"
+		if err := putCorrelation(ctx, u.tx, row); err != nil {
+			return err
+		}
+		if err := wakeSchedule(ctx, u.tx, u.row.ID, u.Now()); err != nil {
+			return err
+		}
+	}
 }
 
 // abandon ends a correlation whose other events have not come. The user finds it among the failures.
@@ -151,13 +182,14 @@ func (u correlationUpdate) abandon(ctx context.Context, row correlationRow) erro
 // offer gives the event to correlations in turn until one stores it. Each of them that it completes without being stored is
 // completed.
 func (u correlationUpdate) offer(ctx context.Context, rows []correlationRow) (taken bool, complete []string, err error) {
+	matching := machine.MatchingBudget()
 	for _, row := range rows {
 		state, err := row.state()
 		if err != nil {
 			return false, nil, err
 		}
 		before := len(state.Messages)
-		takes, completes, failed := state.Add(u.def, u.event, u.Now())
+		takes, completes, failed := state.Add(u.def, u.event, u.Now(), matching)
 		if !takes {
 			continue
 		}
@@ -182,11 +214,11 @@ func (u correlationUpdate) offer(ctx context.Context, rows []correlationRow) (ta
 		if row.Complete {
 			complete = append(complete, row.ID)
 		}
-		if len(state.Messages) > before {
+		if len(state.Messages) > before || matching.Err() != nil {
 			break
 		}
 	}
-	return taken, complete, nil
+	return taken, complete, nil //nolint:nilerr // matching that ended early is a refused start
 }
 
 // correlationTerms returns a digest of a definition's schedule. Correlations under other terms are stale.

@@ -25,8 +25,9 @@ type correlationRow struct {
 	UserID     string `bun:"user_id"`
 	// Terms is the digest of the schedule that the events were collected for, see correlationTerms.
 	Terms string `bun:"terms"`
-	// State is JSON, see state.
+	// State is JSON, see state. Bytes is its length.
 	State string `bun:"state"`
+	Bytes int64  `bun:"bytes"`
 	// Depth, Root and Ancestors are those of the origin of the execution: of the event that more executions have led to than to the others.
 	Depth     int    `bun:"depth"`
 	Root      string `bun:"root"`
@@ -110,7 +111,8 @@ func insertCorrelatedEvent(ctx context.Context, tx bun.Tx, row correlatedEventRo
 
 // putCorrelation inserts or updates a correlation.
 func putCorrelation(ctx context.Context, tx bun.Tx, row correlationRow) error {
-	_, err := tx.NewInsert().Model(&row).On("CONFLICT (id) DO UPDATE").Set("state = EXCLUDED.state").Set("depth = EXCLUDED.depth").
+	row.Bytes = int64(len(row.State))
+	_, err := tx.NewInsert().Model(&row).On("CONFLICT (id) DO UPDATE").Set("state = EXCLUDED.state").Set("bytes = EXCLUDED.bytes").Set("depth = EXCLUDED.depth").
 		Set("root = EXCLUDED.root").Set("ancestors = EXCLUDED.ancestors").
 		Set("problem = EXCLUDED.problem").Set("whole = EXCLUDED.whole").Returning("NULL").Exec(ctx)
 	if err != nil {

@@ -3,11 +3,13 @@ package workflow
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/actortest"
@@ -31,10 +33,9 @@ func newCorrelation(t *testing.T, kind actortest.Database, maxInput int) correla
 		t.Fatal(faults)
 	}
 	c := correlation{def: def, row: scheduleRow{ID: uuid.NewString(), UserID: uuid.NewString(), WorkflowID: uuid.NewString(), Kind: "on", Version: 1}}
-	c.correlator = &correlator{
-		Deps:   actors.Deps{DB: kind.Open(t, "workflow", Migrations), Now: time.Now, NewID: uuid.NewString},
-		config: Config{MaxInput: maxInput},
-	}
+	deps := actors.Deps{DB: kind.Open(t, "workflow", Migrations), Now: time.Now, NewID: uuid.NewString, Metrics: prometheus.NewRegistry()}
+	config := Config{MaxInput: maxInput, MaxCorrelationBytesPerUser: 100_000}
+	c.correlator = &correlator{Deps: deps, config: config, bounds: newBounds(deps, config)}
 	c.inTx(t, func(ctx context.Context, tx database.Tx) error { return engine.Insert(ctx, tx, &c.row) })
 	return c
 }
@@ -185,4 +186,26 @@ func TestCorruptCorrelation(t *testing.T) {
 	if _, err := (correlationRow{ID: "c1", State: "{"}).state(); err == nil || !strings.Contains(err.Error(), "c1") {
 		t.Errorf("decoded: %v", err)
 	}
+}
+
+// TestCollectedEventsAreBounded collects events beyond the bytes that a user's schedules may collect: the oldest collection of the
+// schedule is abandoned, and its events are dropped.
+func TestCollectedEventsAreBounded(t *testing.T) {
+	actortest.OnEach(t, func(t *testing.T, kind actortest.Database) {
+		c := newCorrelation(t, kind, 1<<20)
+		for n := range 4 {
+			c.consume(t, "a", strconv.Itoa(n), strings.Repeat("x", 30_000))
+		}
+		open, err := correlationsOf(t.Context(), c.DB.DB, c.row.ID, false, 10)
+		if err != nil || len(open) != 3 {
+			t.Fatalf("%d collections are open (%v), want 3", len(open), err)
+		}
+		abandoned, err := correlationsOf(t.Context(), c.DB.DB, c.row.ID, true, 10)
+		if err != nil || len(abandoned) != 1 || abandoned[0].Bytes != 2 || !strings.Contains(abandoned[0].Problem, "workflow.max_correlation_bytes_per_user") {
+			t.Fatalf("abandoned are %+v (%v)", abandoned, err)
+		}
+		if n, err := correlationBytes(t.Context(), c.DB.DB, c.row.UserID); err != nil || n > 100_000 {
+			t.Errorf("%d bytes are collected (%v)", n, err)
+		}
+	})
 }

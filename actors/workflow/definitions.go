@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"net/http"
 
-	lru "github.com/hashicorp/golang-lru/v2"
-
 	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/egress"
 	"github.com/weftmesh/weft/actors/workflow/definition"
@@ -15,17 +13,21 @@ import (
 	"github.com/weftmesh/weft/actors/workflow/machine"
 	"github.com/weftmesh/weft/actors/workflow/schedule"
 	"github.com/weftmesh/weft/mesh"
+	"github.com/weftmesh/weft/mesh/compute"
 )
 
-// maxCached bounds each of the actor's caches, in entries.
-const maxCached = 1000
+// maxCached bounds each of the actor's caches, in entries, maxCachedBytes the parsed definitions together, in bytes of memory.
+const (
+	maxCached      = 1000
+	maxCachedBytes = 64 << 20
+)
 
 // definitions reads stored versions of workflows, parsed, and the documents that new definitions refer to. Versions are
 // immutable, so the cache of parsed ones needs no invalidation.
 type definitions struct {
 	db     *database.DB
 	egress *egress.Client
-	parsed *lru.Cache[versionKey, storedVersion]
+	parsed *weighedCache[versionKey, storedVersion]
 }
 
 // storedVersion is a version of a workflow: its definition, and whose authority its scheduled runs have.
@@ -40,10 +42,7 @@ type versionKey struct {
 }
 
 func newDefinitions(db *database.DB, client *egress.Client) *definitions {
-	parsed, err := lru.New[versionKey, storedVersion](maxCached)
-	if err != nil {
-		panic("workflow: a cache's size must be positive")
-	}
+	parsed := newWeighedCache[versionKey](maxCached, maxCachedBytes, func(v storedVersion) int { return v.def.Weight() })
 	return &definitions{db: db, egress: client, parsed: parsed}
 }
 
@@ -61,19 +60,24 @@ func (d *definitions) author(ctx context.Context, workflowID string, version int
 
 func (d *definitions) stored(ctx context.Context, workflowID string, version int) (storedVersion, error) {
 	key := versionKey{workflowID, version}
-	if stored, ok := d.parsed.Get(key); ok {
+	if stored, ok := d.parsed.get(key); ok {
 		return stored, nil
 	}
 	row, err := findVersion(ctx, d.db.DB, workflowID, version)
 	if err != nil {
 		return storedVersion{}, err
 	}
-	w, faults := language.Parse([]byte(row.Definition))
+	var w *language.Workflow
+	var faults language.Faults
+	err = compute.Default.DoLarge(ctx, workflowID, len(row.Definition), func() { w, faults = language.Parse([]byte(row.Definition)) })
+	if err != nil {
+		return storedVersion{}, err
+	}
 	if len(faults) > 0 {
 		return storedVersion{}, fmt.Errorf("parsing version %d of workflow %s: %w", version, workflowID, faults)
 	}
 	stored := storedVersion{def: w, author: row.Author}
-	d.parsed.Add(key, stored)
+	d.parsed.add(key, stored)
 	return stored, nil
 }
 

@@ -39,8 +39,9 @@ type refusedStartRow struct {
 	Name       string `bun:"name"`
 	// Cause is schedule or event.
 	Cause string `bun:"cause"`
-	// Input is null if it could not be computed or was too large.
+	// Input is null if it could not be computed or was too large. Bytes is its length.
 	Input string `bun:"input"`
+	Bytes int64  `bun:"bytes"`
 	// Error is a machine.Error as JSON.
 	Error     string `bun:"error"`
 	ErrorType string `bun:"error_type"`
@@ -140,6 +141,7 @@ func findRefusedStart(ctx context.Context, db bun.IDB, userID, id string) (row r
 
 // putRefusedStart inserts a refused start, or updates its error if it was refused before.
 func putRefusedStart(ctx context.Context, tx database.Tx, r refusedStartRow) error {
+	r.Bytes = int64(len(r.Input))
 	_, err := tx.NewInsert().Model(&r).On("CONFLICT (id) DO UPDATE").
 		Set("error = EXCLUDED.error").Set("error_type = EXCLUDED.error_type").Set("created_at = EXCLUDED.created_at").Returning("NULL").Exec(ctx)
 	if err != nil {

@@ -25,6 +25,8 @@ type failures struct {
 	engine     *engine.Engine
 	executions *executions
 	metrics    *metrics
+	// keep is how many refused starts of a user are kept.
+	keep int
 }
 
 var errNoFailure = subjects.Errorf(subjects.CodeNotFound, "there is no such failure")
@@ -171,7 +173,10 @@ func (f *failures) findExecution(ctx context.Context, userID, id string) (engine
 // recordRefusedStart stores a start that was refused, and with notify publishes the event that notifies the user.
 func (f *failures) recordRefusedStart(ctx context.Context, tx database.Tx, row refusedStartRow, cause error, notify bool) error {
 	row.Error, row.ErrorType = engine.ErrorText(cause), engine.FaultOf(cause).Type
-	if err := putRefusedStart(ctx, tx, row); err != nil || !notify {
+	if err := putRefusedStart(ctx, tx, row); err != nil {
+		return err
+	}
+	if err := pruneRefusedStarts(ctx, tx, row.UserID, f.keep); err != nil || !notify {
 		return err
 	}
 	var coded *subjects.Error

@@ -65,20 +65,18 @@ func (p *pass) running(ctx context.Context, open []runRow) ([]runRow, error) {
 			running = append(running, run)
 			continue
 		}
-		if err := p.end(ctx, run, cmp.Or(end, p.now.UnixMicro())); err != nil {
-			return nil, err
-		}
+		p.end(run, cmp.Or(end, p.now.UnixMicro()))
 	}
 	return running, nil
 }
 
-// end records the end of a run and, for an after schedule, that the next run counts from it.
-func (p *pass) end(ctx context.Context, run runRow, at int64) error {
+// end records the end of a run and, for an after schedule, that the next run counts from it: both in the transaction that ends the pass.
+func (p *pass) end(run runRow, at int64) {
 	run.Status, run.Reason, run.UpdatedAt = runEnded, "", p.now.UnixMicro()
 	if p.plan.After > 0 {
 		p.row.AfterFrom = max(p.row.AfterFrom, at)
 	}
-	return p.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
+	p.writes = append(p.writes, func(ctx context.Context, tx database.Tx) error {
 		if _, err := settleRun(ctx, tx, run, runStarted); err != nil || p.plan.After == 0 {
 			return err
 		}
@@ -97,22 +95,20 @@ func (p *pass) cancel(ctx context.Context, running []runRow) error {
 	return nil
 }
 
-// settle records the status of a run that was due.
-func (p *pass) settle(ctx context.Context, run runRow, status, reason string) error {
+// settle records the status of a run that was due, in the transaction that ends the pass.
+func (p *pass) settle(run runRow, status, reason string) {
 	from := []string{runDue}
 	if status == runStarted {
 		from = append(from, runSkipped) // the schedule was paused while the run started
 	}
 	run.Status, run.Reason, run.UpdatedAt = status, reason, p.now.UnixMicro()
-	settled := false
-	err := p.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) (err error) {
-		settled, err = settleRun(ctx, tx, run, from...)
+	p.writes = append(p.writes, func(ctx context.Context, tx database.Tx) error {
+		settled, err := settleRun(ctx, tx, run, from...)
+		if settled {
+			p.DB.AfterCommit(ctx, func() { p.metrics.scheduledRuns.WithLabelValues(status).Inc() })
+		}
 		return err
 	})
-	if settled {
-		p.metrics.scheduledRuns.WithLabelValues(status).Inc()
-	}
-	return err
 }
 
 // start starts the execution of a run, or records why it cannot be started. After a transient error the run stays due until it is
@@ -121,7 +117,8 @@ func (p *pass) start(ctx context.Context, run runRow) error {
 	nominal := machine.Moment(run.Nominal)
 	value, err := p.plan.Input(p.def, nominal, nominal, run.Backfill != 0)
 	if err != nil {
-		return p.refuse(ctx, run, "null", subjects.Errorf(subjects.CodeInvalid, "the input of the run cannot be computed: %v", err))
+		p.refuse(run, "null", subjects.Errorf(subjects.CodeInvalid, "the input of the run cannot be computed: %v", err))
+		return nil
 	}
 	input := string(language.Canonical(value))
 	err = p.executions.startOnce(ctx, startRequest{
@@ -131,23 +128,35 @@ func (p *pass) start(ctx context.Context, run runRow) error {
 	switch {
 	case err == nil:
 		p.row.RefusedAt, p.row.RefusedReason = 0, ""
-		return p.settle(ctx, run, runStarted, "")
+		p.settle(run, runStarted, "")
+		return nil
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
 	case errors.Is(err, engine.ErrSchedulePaused): // the pause has settled the run
 		return nil
 	case subjects.Transient(err):
-		late := machine.Moment(run.DueAt).Add(p.plan.CatchUp)
-		if run.Backfill == 0 && p.now.After(late) {
-			return p.settle(ctx, run, runMissed, "it could not be started in time")
+		p.held = true
+		p.hold(run)
+		if subjects.CodeOf(err) != subjects.CodeRateLimited { // the user's own doing, as often as the user likes
+			p.Log.Warn("starting a scheduled run", zap.String("schedule_id", p.row.ID), zap.Error(err))
 		}
-		p.passAgain(p.now.Add(time.Second))
-		p.Log.Warn("starting a scheduled run", zap.String("schedule_id", p.row.ID), zap.Error(err))
 		return nil
 	}
-	return p.refuse(ctx, run, input, err)
+	p.refuse(run, input, err)
+	return nil
+}
+
+// hold leaves a run due that cannot be started now, until it is too late for it.
+func (p *pass) hold(run runRow) {
+	if late := machine.Moment(run.DueAt).Add(p.plan.CatchUp); run.Backfill == 0 && p.now.After(late) {
+		p.settle(run, runMissed, "it could not be started in time")
+		return
+	}
+	p.passAgain(p.now.Add(time.Second))
 }
 
 // refuse records a run that cannot be started. The user is notified of the first one since a run could be.
-func (p *pass) refuse(ctx context.Context, run runRow, input string, cause error) error {
+func (p *pass) refuse(run runRow, input string, cause error) {
 	reason := engine.FaultOf(cause).Detail
 	first := p.row.RefusedAt == 0
 	if first {
@@ -155,7 +164,7 @@ func (p *pass) refuse(ctx context.Context, run runRow, input string, cause error
 	}
 	p.row.RefusedReason = reason
 	run.Status, run.Reason, run.UpdatedAt = runRefused, reason, p.now.UnixMicro()
-	return p.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
+	p.writes = append(p.writes, func(ctx context.Context, tx database.Tx) error {
 		settled, err := settleRun(ctx, tx, run, runDue)
 		if err != nil || !settled {
 			return err

@@ -95,18 +95,34 @@ func eventSchedules(ctx context.Context, db bun.IDB, userID string) ([]scheduleR
 	return rows, nil
 }
 
-// dueSchedules reads up to limit schedules for which a scheduler pass is due, and when the next pass is; zero if that is unknown.
-func dueSchedules(ctx context.Context, db bun.IDB, now time.Time, limit int) (due []scheduleRow, next time.Time, err error) {
-	var rows []scheduleRow
-	if err := db.NewSelect().Model(&rows).Where("wake_at > 0").Order("wake_at").Limit(int64(limit)).Scan(ctx); err != nil {
+// dueUsers returns the users with schedules for which a scheduler pass is due, and when the next pass of any other schedule is; zero
+// if that is unknown.
+func dueUsers(ctx context.Context, db bun.IDB, now time.Time) (users []string, next time.Time, err error) {
+	err = db.NewSelect().Model((*scheduleRow)(nil)).Column("user_id").Where("wake_at > 0").Where("wake_at <= ?", now.UnixMicro()).
+		Group("user_id").OrderExpr("min(wake_at)").Scan(ctx, &users)
+	if err != nil {
 		return nil, next, fmt.Errorf("reading due schedules: %w", err)
 	}
-	for i, row := range rows {
-		if row.WakeAt > now.UnixMicro() {
-			return rows[:i], machine.Moment(row.WakeAt), nil
-		}
+	var wake int64
+	err = db.NewSelect().Model((*scheduleRow)(nil)).ColumnExpr("coalesce(min(wake_at), 0)").Where("wake_at > ?", now.UnixMicro()).Scan(ctx, &wake)
+	if err != nil {
+		return nil, next, fmt.Errorf("reading the next due schedule: %w", err)
 	}
-	return rows, next, nil
+	if wake == 0 {
+		return users, next, nil
+	}
+	return users, machine.Moment(wake), nil
+}
+
+// dueSchedules reads up to limit schedules of a user for which a scheduler pass is due, the longest due first.
+func dueSchedules(ctx context.Context, db bun.IDB, userID string, now time.Time, limit int) ([]scheduleRow, error) {
+	var rows []scheduleRow
+	err := db.NewSelect().Model(&rows).Where("user_id = ?", userID).Where("wake_at > 0").Where("wake_at <= ?", now.UnixMicro()).
+		Order("wake_at", "id").Limit(int64(limit)).Scan(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("reading the due schedules of a user: %w", err)
+	}
+	return rows, nil
 }
 
 // updateSchedule writes columns of a schedule unless its row has changed since it was read. It increments the revision and reports
@@ -117,17 +133,6 @@ func updateSchedule(ctx context.Context, tx database.Tx, s *scheduleRow, columns
 	result, err := tx.NewUpdate().Model(s).Column(append(columns, "revision")...).WherePK().Where("revision = ?", read).Exec(ctx)
 	if err != nil {
 		return false, fmt.Errorf("updating a schedule: %w", err)
-	}
-	n, err := result.RowsAffected()
-	return n == 1, err
-}
-
-// lockRevision locks a schedule's row until the transaction ends, and reports whether it is unchanged since it was read.
-func lockRevision(ctx context.Context, tx database.Tx, s scheduleRow) (bool, error) {
-	result, err := tx.NewUpdate().Model((*scheduleRow)(nil)).Set("revision = revision").Where("id = ?", s.ID).
-		Where("revision = ?", s.Revision).Exec(ctx)
-	if err != nil {
-		return false, fmt.Errorf("locking a schedule: %w", err)
 	}
 	n, err := result.RowsAffected()
 	return n == 1, err

@@ -2,7 +2,6 @@ package workflow
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -23,7 +22,7 @@ const (
 	cancelPoll = 200 * time.Millisecond
 	// runRetention is how long runs are kept, maxKeptRuns how many of a schedule with a short interval.
 	runRetention = 90 * 24 * time.Hour
-	maxKeptRuns  = 10_000
+	maxKeptRuns  = 2000
 )
 
 // pass is one pass over a schedule.
@@ -34,6 +33,14 @@ type pass struct {
 	def  *language.Workflow
 	plan *schedule.Plan
 	now  time.Time
+	// runs are those that have become due, until they are inserted.
+	runs []runRow
+	// writes are what the pass has decided, for the transaction that ends it.
+	writes []func(ctx context.Context, tx database.Tx) error
+	// held: a run could not be started for a reason that passes, and so no other is tried.
+	held bool
+	// failed is why the pass could not be made.
+	failed error
 	// again is when the next pass is needed, if that is before the next nominal time.
 	again time.Time
 }
@@ -53,8 +60,7 @@ func (p *pass) startCorrelated(ctx context.Context) error {
 	return nil
 }
 
-// materialise inserts a run for each nominal time that has become due. It returns errScheduleChanged if the schedule has
-// changed since the pass began.
+// materialise makes a run for each nominal time that has become due.
 func (p *pass) materialise(ctx context.Context) error {
 	if p.row.PausedAt > 0 {
 		return nil
@@ -64,9 +70,9 @@ func (p *pass) materialise(ctx context.Context) error {
 			return err
 		}
 	}
-	var rows []runRow
+	made := 0
 	cursor, anchor := machine.Moment(p.row.NominalUntil), machine.Moment(p.row.Anchor)
-	for len(rows) < materialiseBatch {
+	for made < materialiseBatch {
 		nominal := p.plan.Next(cursor, anchor)
 		due := p.plan.Due(p.row.ID, nominal)
 		if nominal.IsZero() || due.After(p.now) {
@@ -82,16 +88,14 @@ func (p *pass) materialise(ctx context.Context) error {
 			}
 			p.metrics.scheduledRuns.WithLabelValues(runMissed).Inc()
 		}
-		rows, cursor = append(rows, run), nominal
-	}
-	if len(rows) == 0 {
-		return nil
+		p.runs, cursor = append(p.runs, run), nominal
+		made++
 	}
 	p.row.NominalUntil = cursor.UnixMicro()
-	return p.insert(ctx, rows)
+	return nil
 }
 
-// materialiseAfter inserts the next run of after, unless a run of the schedule is due or running.
+// materialiseAfter makes the next run of after, unless a run of the schedule is due or running.
 func (p *pass) materialiseAfter(ctx context.Context) error {
 	open, err := openRuns(ctx, p.DB.DB, p.row.ID, 1)
 	if err != nil || len(open) > 0 {
@@ -102,33 +106,22 @@ func (p *pass) materialiseAfter(ctx context.Context) error {
 		return nil
 	}
 	p.row.AfterFrom = nominal.UnixMicro()
-	return p.insert(ctx, []runRow{p.newRun(nominal)})
+	p.runs = append(p.runs, p.newRun(nominal))
+	return nil
 }
 
-// errScheduleChanged: the schedule was paused or replaced since the pass began.
-var errScheduleChanged = errors.New("the schedule was changed")
-
-// insert inserts runs and deletes old ones. It returns errScheduleChanged, and inserts none, if the schedule has changed.
-func (p *pass) insert(ctx context.Context, rows []runRow) error {
+// insert inserts the runs that have become due and deletes old ones.
+func (p *pass) insert(ctx context.Context, tx database.Tx) error {
 	retention := runRetention
 	for _, interval := range []time.Duration{p.plan.Every, p.plan.After} {
 		if interval > 0 {
 			retention = min(retention, maxKeptRuns*interval)
 		}
 	}
-	return p.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
-		unchanged, err := lockRevision(ctx, tx, p.row)
-		if err != nil {
-			return err
-		}
-		if !unchanged {
-			return errScheduleChanged
-		}
-		if err := insertRuns(ctx, tx, rows); err != nil {
-			return err
-		}
-		return deleteOldRuns(ctx, tx, p.row.ID, p.now.Add(-retention))
-	})
+	if err := insertRuns(ctx, tx, p.runs); err != nil {
+		return err
+	}
+	return deleteOldRuns(ctx, tx, p.row.ID, p.now.Add(-retention))
 }
 
 // newRun returns the run of a nominal time, which is due.
@@ -167,11 +160,13 @@ func (p *pass) dispatch(ctx context.Context) error {
 	for i, run := range due {
 		switch {
 		case verdicts[i] == schedule.Drop:
-			err = p.settle(ctx, run, runSkipped, "a run before it had not ended")
+			p.settle(run, runSkipped, "a run before it had not ended")
 		case verdicts[i] == schedule.Wait && waiting >= maxDueRuns:
-			err = p.settle(ctx, run, runSkipped, fmt.Sprintf("%d runs were waiting already", maxDueRuns))
+			p.settle(run, runSkipped, fmt.Sprintf("%d runs were waiting already", maxDueRuns))
 		case verdicts[i] == schedule.Wait:
 			waiting++
+		case p.held:
+			p.hold(run)
 		case started >= startBatch:
 			p.passAgain(p.now)
 		default:

@@ -9,12 +9,8 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-const (
-	// maxSecrets bounds the secrets of a user.
-	maxSecrets = 100
-	// maxSecret bounds the value of a secret, in bytes of JSON.
-	maxSecret = 16 << 10
-)
+// maxSecret bounds the value of a secret, in bytes of JSON.
+const maxSecret = 16 << 10
 
 func (a *Actor) putSecret(ctx context.Context, r subjects.PutWorkflowSecretRequest) (subjects.WorkflowSecret, error) {
 	if len(r.Value) > maxSecret {
@@ -39,8 +35,11 @@ func (a *Actor) putSecret(ctx context.Context, r subjects.PutWorkflowSecretReque
 	row := secretRow{UserID: userID, Name: r.Name, Sealed: sealed, CreatedAt: now, UpdatedAt: now}
 	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 		a.DB.AfterCommit(ctx, func() { a.secrets.forget(userID) })
-		row, err = putSecret(ctx, tx, row)
-		return err
+		before := row.CreatedAt
+		if row, err = putSecret(ctx, tx, row); err != nil || row.CreatedAt != before {
+			return err // it replaced one
+		}
+		return a.bounds.Reserve(ctx, tx, a.bounds.secrets, userID, 0)
 	})
 	if err != nil {
 		return subjects.WorkflowSecret{}, err

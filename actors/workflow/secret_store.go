@@ -27,22 +27,11 @@ func (r secretRow) resource() subjects.WorkflowSecret {
 	return subjects.WorkflowSecret{Name: r.Name, CreatedAt: machine.Moment(r.CreatedAt), UpdatedAt: machine.Moment(r.UpdatedAt)}
 }
 
-var (
-	errNoSecret       = subjects.Errorf(subjects.CodeNotFound, "there is no such secret")
-	errTooManySecrets = subjects.Errorf(subjects.CodeConflict, "a user has at most %d secrets", maxSecrets)
-)
+var errNoSecret = subjects.Errorf(subjects.CodeNotFound, "there is no such secret")
 
-// putSecret inserts a secret or replaces the one of that name, and returns the row as stored. It returns errTooManySecrets if
-// the user has maxSecrets others.
+// putSecret inserts a secret or replaces the one of that name, and returns the row as stored.
 func putSecret(ctx context.Context, tx database.Tx, row secretRow) (secretRow, error) {
-	others, err := tx.NewSelect().Model((*secretRow)(nil)).Where("user_id = ?", row.UserID).Where("name <> ?", row.Name).Count(ctx)
-	if err != nil {
-		return row, fmt.Errorf("counting secrets: %w", err)
-	}
-	if others >= maxSecrets {
-		return row, errTooManySecrets
-	}
-	_, err = tx.NewInsert().Model(&row).On("CONFLICT (user_id, name) DO UPDATE").Set("sealed = EXCLUDED.sealed").
+	_, err := tx.NewInsert().Model(&row).On("CONFLICT (user_id, name) DO UPDATE").Set("sealed = EXCLUDED.sealed").
 		Set("updated_at = EXCLUDED.updated_at").Returning("created_at").Exec(ctx)
 	if err != nil {
 		return row, fmt.Errorf("storing a secret: %w", err)

@@ -211,7 +211,7 @@ func TestInvalidSecrets(t *testing.T) {
 		b.putSecret(t, "s"+strings.Repeat("x", i/26)+string(rune('a'+i%26)), `"value"`)
 	}
 	b.putSecret(t, "sa", `"changed"`)
-	wantCode(t, b, subjects.CodeConflict, subjects.PutWorkflowSecret, b.as,
+	wantCode(t, b, subjects.CodeRateLimited, subjects.PutWorkflowSecret, b.as,
 		subjects.PutWorkflowSecretRequest{Name: "more", Value: json.RawMessage(`"x"`)})
 	for tasks, pointer := range map[string]string{
 		"- a: {call: workflow.start, with: {name: x, input: {k: '${ $secrets.key }'}}}\n":                                               "/do/0/a",

@@ -69,12 +69,12 @@ func TestStoreErrors(t *testing.T) {
 			return err
 		},
 		"listing a workflow's versions":          func() error { _, err := pageOfVersions(ctx, db.DB, "w", 1, 0); return err },
-		"counting secrets":                       func() error { _, err := putSecret(ctx, tx, secretRow{}); return err },
+		"storing a secret":                       func() error { _, err := putSecret(ctx, tx, secretRow{}); return err },
 		"deleting a secret":                      func() error { return deleteSecret(ctx, tx, "u", "n") },
 		"reading secrets":                        func() error { _, err := secretsOf(ctx, db.DB, "u", "", 1); return err },
 		"deleting what belongs to a user's rows": func() error { _, err := deleteUserRows(ctx, tx, "u"); return err },
 
-		"inserting an approval": func() error { return insertApproval(ctx, tx, approvalRow{}) },
+		"inserting an approval": func() error { _, err := insertApproval(ctx, tx, approvalRow{}); return err },
 		"reading an approval":   func() error { _, err := findApproval(ctx, db.DB, "a"); return err },
 		"listing approvals": func() error {
 			_, err := pageOfApprovals(ctx, db.DB, "u", subjects.ListApprovalsRequest{}, 0, "")
@@ -102,14 +102,15 @@ func TestStoreErrors(t *testing.T) {
 			_, err := pageOfSchedules(ctx, db.DB, "u", subjects.ListSchedulesRequest{}, "")
 			return err
 		},
-		"reading event schedules":    func() error { _, err := eventSchedules(ctx, db.DB, "u"); return err },
-		"reading due schedules":      func() error { _, _, err := dueSchedules(ctx, db.DB, now, 1); return err },
-		"updating a schedule":        func() error { _, err := updateSchedule(ctx, tx, &scheduleRow{}, "wake_at"); return err },
-		"locking a schedule":         func() error { _, err := lockRevision(ctx, tx, scheduleRow{}); return err },
-		"recording the end of a run": func() error { return advanceAfter(ctx, tx, "s", 1) },
-		"overriding a schedule":      func() error { return overrideSchedule(ctx, tx, scheduleRow{}, "wake_at") },
-		"deleting a schedule's runs": func() error { return deleteSchedule(ctx, tx, "w") },
-		"waking a schedule":          func() error { return wakeSchedule(ctx, tx, "s", now) },
+		"reading event schedules":             func() error { _, err := eventSchedules(ctx, db.DB, "u"); return err },
+		"reading due schedules":               func() error { _, _, err := dueUsers(ctx, db.DB, now); return err },
+		"reading the due schedules of a user": func() error { _, err := dueSchedules(ctx, db.DB, "u", now, 1); return err },
+		"updating a schedule":                 func() error { _, err := updateSchedule(ctx, tx, &scheduleRow{}, "wake_at"); return err },
+		"locking a schedule":                  func() error { return lockSchedule(ctx, tx, "s") },
+		"recording the end of a run":          func() error { return advanceAfter(ctx, tx, "s", 1) },
+		"overriding a schedule":               func() error { return overrideSchedule(ctx, tx, scheduleRow{}, "wake_at") },
+		"deleting a schedule's runs":          func() error { return deleteSchedule(ctx, tx, "w") },
+		"waking a schedule":                   func() error { return wakeSchedule(ctx, tx, "s", now) },
 
 		"checking whether a schedule may start an execution": func() error { _, err := scheduleAllows(ctx, db.DB, "s", "e"); return err },
 		"inserting runs":                 func() error { return insertRuns(ctx, tx, []runRow{{}}) },

@@ -15,6 +15,7 @@ import (
 	"github.com/weftmesh/weft/actors/workflow/engine"
 	"github.com/weftmesh/weft/actors/workflow/language"
 	"github.com/weftmesh/weft/actors/workflow/machine"
+	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -97,7 +98,10 @@ func (t *trees) pass(ctx context.Context, tree cancelledTreeRow) (count int, err
 		group.SetLimit(treeCancels)
 		for _, row := range rows {
 			group.Go(func() error {
-				_, err := t.engine.Cancel(ctx, row, "the execution that led to it was cancelled")
+				err := mesh.Recovered(func() error {
+					_, err := t.engine.Cancel(ctx, row, "the execution that led to it was cancelled")
+					return err
+				})
 				if engine.IsNotFound(err) { // it has ended
 					return nil
 				}

@@ -76,12 +76,16 @@ func (t *triggers) start(ctx context.Context, userID string, event cloudEvent, c
 			started = append(started, ids...)
 			continue
 		}
-		input, matches := machine.Trigger(def, event, t.Now())
-		if !matches {
+		input, matches, failed := machine.Trigger(def, event, t.Now())
+		if !matches && failed == nil {
 			continue
 		}
+		var refusal error
+		if failed != nil {
+			refusal = subjects.Errorf(subjects.CodeInvalid, "%s", failed.Error())
+		}
 		id := derivedID(row.WorkflowID, "event/"+event.text("source")+"\x00"+event.text("id"))
-		refused, err := t.starts.start(ctx, row, id, string(language.Canonical(input)), cause, nil)
+		refused, err := t.starts.start(ctx, row, id, string(language.Canonical(input)), cause, refusal)
 		if errors.Is(err, engine.ErrSchedulePaused) {
 			continue
 		}

@@ -21,7 +21,7 @@ func (a *Actor) resolve(ctx context.Context, r subjects.WorkflowDefinitionReques
 	if err != nil {
 		return nil, "", err
 	}
-	w, faults := definition.Resolve(ctx, source, a.sources())
+	w, faults := definition.Resolve(ctx, source, a.sources(ctx))
 	if len(faults) > 0 {
 		return nil, "", definition.Error(faults)
 	}
@@ -29,8 +29,8 @@ func (a *Actor) resolve(ctx context.Context, r subjects.WorkflowDefinitionReques
 }
 
 // sources are what definitions are checked against.
-func (a *Actor) sources() definition.Sources {
-	return definition.Sources{Fetch: a.definitions.fetch, Providers: a.provider}
+func (a *Actor) sources(ctx context.Context) definition.Sources {
+	return definition.Sources{Fetch: a.definitions.fetch, Providers: a.provider, Author: actors.CallerFrom(ctx).UserID}
 }
 
 func (a *Actor) validateWorkflow(ctx context.Context, r subjects.WorkflowDefinitionRequest) (subjects.WorkflowValidation, error) {
@@ -38,7 +38,7 @@ func (a *Actor) validateWorkflow(ctx context.Context, r subjects.WorkflowDefinit
 	if err != nil {
 		return subjects.WorkflowValidation{}, err
 	}
-	w, faults := definition.Resolve(ctx, source, a.sources())
+	w, faults := definition.Resolve(ctx, source, a.sources(ctx))
 	v := subjects.WorkflowValidation{
 		Valid: w != nil, Faults: definition.WireFaults(faults), Warnings: definition.WireFaults(definition.Warnings(source)),
 	}
@@ -57,7 +57,14 @@ func (a *Actor) createWorkflow(ctx context.Context, r subjects.WorkflowDefinitio
 		ID: a.NewID(), UserID: actors.CallerFrom(ctx).UserID, Name: w.Document.Name, Version: 1, CreatedAt: a.Now().UnixMicro(),
 	}
 	version := newVersion(row.ID, 1, w, text, actors.CallerFrom(ctx).Authority, a.Now())
+	row.Bytes = version.size()
 	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
+		if err := a.bounds.Reserve(ctx, tx, a.bounds.workflows, row.UserID, 1); err != nil {
+			return err
+		}
+		if err := a.bounds.Reserve(ctx, tx, a.bounds.definitions, row.UserID, row.Bytes); err != nil {
+			return err
+		}
 		if err := engine.Insert(ctx, tx, &row, &version); err != nil {
 			return err
 		}
@@ -86,7 +93,13 @@ func (a *Actor) updateWorkflow(ctx context.Context, r subjects.UpdateWorkflowReq
 		return current.resource(row.CreatedAt), err
 	}
 	next := newVersion(row.ID, row.Version+1, w, text, author, a.Now())
+	if int64(next.Version) > a.bounds.versions.Limit {
+		return subjects.Workflow{}, a.bounds.Refuse(a.bounds.versions)
+	}
 	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
+		if err := a.bounds.Reserve(ctx, tx, a.bounds.definitions, row.UserID, next.size()); err != nil {
+			return err
+		}
 		updated, err := setCurrentVersion(ctx, tx, row.ID, next)
 		if err != nil {
 			return err

@@ -21,12 +21,14 @@ import (
 type workflowRow struct {
 	bun.BaseModel `bun:"table:workflows"`
 
-	ID        string `bun:"id,pk"`
-	UserID    string `bun:"user_id"`
-	Name      string `bun:"name"`
-	Version   int    `bun:"version"`
-	CreatedAt int64  `bun:"created_at"`
-	DeletedAt int64  `bun:"deleted_at"`
+	ID      string `bun:"id,pk"`
+	UserID  string `bun:"user_id"`
+	Name    string `bun:"name"`
+	Version int    `bun:"version"`
+	// Bytes is the sum of size over all versions.
+	Bytes     int64 `bun:"bytes"`
+	CreatedAt int64 `bun:"created_at"`
+	DeletedAt int64 `bun:"deleted_at"`
 }
 
 // versionRow is one version of a workflow; it is immutable.
@@ -68,6 +70,14 @@ func newVersion(id string, version int, w *language.Workflow, source string, aut
 	}
 }
 
+// versionOverhead is what a version counts besides its texts, in bytes.
+const versionOverhead = 1 << 10
+
+// size is what the version counts against workflow.max_definition_bytes_per_user.
+func (v versionRow) size() int64 {
+	return int64(len(v.Definition) + len(v.Source) + len(v.Title) + len(v.Summary) + versionOverhead)
+}
+
 // resource returns the version for its owner; createdAt is the workflow's.
 func (v versionRow) resource(createdAt int64) subjects.Workflow {
 	r := subjects.Workflow{
@@ -99,7 +109,7 @@ func findVersion(ctx context.Context, db bun.IDB, workflowID string, version int
 
 // setCurrentVersion makes a version the current one. It reports whether the workflow was at the version before it.
 func setCurrentVersion(ctx context.Context, tx database.Tx, id string, v versionRow) (bool, error) {
-	result, err := tx.NewUpdate().Model((*workflowRow)(nil)).Set("version = ?", v.Version).Set("name = ?", v.Name).
+	result, err := tx.NewUpdate().Model((*workflowRow)(nil)).Set("version = ?", v.Version).Set("name = ?", v.Name).Set("bytes = bytes + ?", v.size()).
 		Where("id = ?", id).Where("version = ?", v.Version-1).Where("deleted_at = 0").Exec(ctx)
 	if err != nil {
 		return false, fmt.Errorf("updating a workflow: %w", err)
@@ -228,4 +238,26 @@ func lifecycleTypesOf(ctx context.Context, db bun.IDB, userID string) (types []s
 		types = append(types, strings.Fields(list)...)
 	}
 	return types, nil
+}
+
+// removableWorkflows returns the ids of workflows that were deleted before a time and of which no execution is under way.
+func removableWorkflows(ctx context.Context, db bun.IDB, before time.Time, limit int) (ids []string, err error) {
+	err = db.NewSelect().TableExpr("workflows AS w").Column("w.id").Where("w.deleted_at > 0").Where("w.deleted_at < ?", before.UnixMicro()).
+		Where("NOT EXISTS (SELECT 1 FROM executions AS e WHERE e.workflow_id = w.id AND e.ended_at = 0)").
+		OrderExpr("w.deleted_at").Limit(int64(limit)).Scan(ctx, &ids)
+	if err != nil {
+		return nil, fmt.Errorf("looking for deleted workflows: %w", err)
+	}
+	return ids, nil
+}
+
+// removeWorkflows deletes the rows of deleted workflows and of their versions.
+func removeWorkflows(ctx context.Context, tx database.Tx, ids []string) error {
+	if _, err := tx.NewDelete().Model((*versionRow)(nil)).Where("workflow_id IN (?)", bun.List(ids)).Exec(ctx); err != nil {
+		return fmt.Errorf("deleting the versions of workflows: %w", err)
+	}
+	if _, err := tx.NewDelete().Model((*workflowRow)(nil)).Where("id IN (?)", bun.List(ids)).Where("deleted_at > 0").Exec(ctx); err != nil {
+		return fmt.Errorf("deleting workflows: %w", err)
+	}
+	return nil
 }

@@ -55,6 +55,18 @@ var invalidValues = map[string][]string{
 	"gateway.limits.per_ip": {"0"}, "gateway.breaker.failures": {"0"}, "gateway.breaker.open": {"0s"}, "gateway.streams.max": {"0"},
 	"gateway.streams.per_user": {"0"}, "gateway.streams.heartbeat": {"0s"}, "gateway.streams.recheck": {"0s"},
 	"gateway.cors_origins": {"app.example", "https://app.example/path"}, "gateway.trusted_proxies": {"10.0.0.0/40", "proxy"},
+
+	"auth.api_keys_per_user": {"-1"}, "auth.audit_events_per_user": {"-1"}, "auth.passkeys_per_user": {"-1"},
+	"consent.max_grants_per_day": {"-1"}, "gateway.body_budget": {"-1"}, "gateway.connections.max": {"-1"},
+	"gateway.connections.per_address": {"-1"}, "integration.webhooks.max_bytes_per_day": {"-1"},
+	"integration.webhooks.max_deliveries_per_day": {"-1"}, "notification.max_kept_bytes_per_user": {"-1"},
+	"notification.max_kept_per_user": {"-1"}, "notification.max_scheduled_per_user": {"-1"}, "workflow.max_active_per_user": {"-1"},
+	"workflow.max_approvals_per_user": {"-1"}, "workflow.max_bytes": {"-1"}, "workflow.max_bytes_per_user": {"-1"},
+	"workflow.max_concurrent_per_user": {"0", "10001"}, "workflow.max_correlation_bytes_per_user": {"-1"},
+	"workflow.max_definition_bytes_per_user": {"-1"}, "workflow.max_history": {"0", "2000000000"},
+	"workflow.max_refused_starts_per_user": {"-1"}, "workflow.max_schedules_per_user": {"-1"}, "workflow.max_secrets_per_user": {"-1"},
+	"workflow.max_slow_per_user": {"-1"}, "workflow.max_steps_per_user": {"0", "10001"}, "workflow.max_versions": {"-1"},
+	"workflow.max_workflows_per_user": {"-1"},
 }
 
 // unbounded are the numeric settings of which every value is valid.

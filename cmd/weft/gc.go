@@ -1,10 +1,15 @@
 package main
 
 import (
+	"context"
 	"os"
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
+
+	"go.uber.org/zap"
+
+	"github.com/weftmesh/weft/mesh/memory"
 )
 
 const (
@@ -17,6 +22,26 @@ const (
 	// executions a second allocate about that much in a second; a smaller growth would cost them a twentieth of their CPU time.
 	minHeapGrowth = 128 << 20
 )
+
+// tuneMemory sets the memory limit from the container's and raises GOGC.
+func tuneMemory() memory.Limit {
+	raiseGOGC()
+	return memory.Apply()
+}
+
+// logMemory logs the limit of a process that has one.
+func logMemory(log *zap.Logger, limit memory.Limit) {
+	if limit.Source != "" {
+		log.Info("memory limit of Go's runtime", zap.Int64("bytes", limit.Bytes), zap.String("source", limit.Source))
+	}
+}
+
+// returnIdleMemory returns memory to the operating system after a load, until stop is called.
+func (p *process) returnIdleMemory(ctx context.Context) (stop func()) {
+	ctx, stop = context.WithCancel(ctx)
+	go memory.ReturnIdle(ctx)
+	return stop
+}
 
 // raiseGOGC raises GOGC and adapts it after every collection, see gogcFor. The environment variable GOGC overrides it.
 func raiseGOGC() {

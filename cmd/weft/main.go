@@ -31,6 +31,7 @@
 //	provider.go         weft provider lint, list, schema
 //	lint.go             what the lint commands share
 //	health.go           weft health
+//	stopping.go         the time that a process has to end
 //	demo.go             weft demo: an HTTP client that prints its requests
 //	demo_story.go       the steps of the demo
 //	demo_shop.go        the demo's HTTP API

@@ -25,6 +25,7 @@ import (
 	"github.com/weftmesh/weft/actors/workflow"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/mesh/embedded"
+	"github.com/weftmesh/weft/mesh/memory"
 )
 
 // actorEntry is what the commands need to run an actor and to maintain its database.
@@ -72,6 +73,10 @@ type process struct {
 	health *health
 	// reloads are called at SIGHUP.
 	reloads reloads
+	// memory bounds the requests that the process's actors handle.
+	memory *memory.Budget
+	// stopping is the end of the process.
+	stopping *stopping
 }
 
 // newProcess opens the log and the telemetry of a command. name is the process's name in traces; the log goes to errs.
@@ -90,11 +95,15 @@ func newProcess(ctx context.Context, c Config, name string, errs io.Writer) (*pr
 	if keys == "" {
 		keys = filepath.Join(c.Data, "nats", "keys")
 	}
-	return &process{config: c, telemetry: telemetry, natsURL: c.NATS.URL, keys: keys, health: &health{}}, nil
+	return &process{
+		config: c, telemetry: telemetry, natsURL: c.NATS.URL, keys: keys, health: &health{}, memory: runtime.NewMemory(telemetry.Registry),
+		stopping: newStopping(ctx, c, log),
+	}, nil
 }
 
 // close flushes traces and the log.
 func (p *process) close() {
+	defer p.stopping.end()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	if err := p.telemetry.Close(ctx); err != nil {
@@ -117,7 +126,8 @@ func (p *process) options(user string) (mesh.Options, error) {
 		return mesh.Options{}, fmt.Errorf("%s, which `weft nats-init` writes beside the keys, is missing: migrate publishes it", embedded.KeyringFile)
 	}
 	return mesh.Options{
-		URL: p.natsURL, InProcess: p.nats, User: user, Seed: seed, Keyring: keyring, Refused: p.telemetry.Refused, Log: p.telemetry.Log,
+		URL: p.natsURL, InProcess: p.nats, User: user, Seed: seed, Keyring: keyring, Refused: p.telemetry.Refused,
+		SlowConsumer: p.telemetry.SlowConsumer, Log: p.telemetry.Log,
 	}, nil
 }
 
@@ -157,7 +167,7 @@ func (p *process) host(name string) (runtime.HostConfig, error) {
 		Actor: name, NATS: options, Database: p.database(name),
 		KeysetFile: p.keyset(name),
 		Issuer:     p.config.Issuer, Audience: p.config.Audience, Telemetry: p.telemetry, Version: programVersion(),
-		EgressAllow: allow, EgressAllowHTTP: p.config.Egress.AllowHTTP,
+		EgressAllow: allow, EgressAllowHTTP: p.config.Egress.AllowHTTP, Memory: p.memory, Drain: p.stopping.left,
 	}, nil
 }
 
@@ -166,11 +176,20 @@ func (p *process) keyset(name string) string {
 	return filepath.Join(p.config.Data, "keys", name+".keyset.json")
 }
 
+// sqliteCache is the page cache of a connection to SQLite, in bytes, as SQLite's own default; and sqlitePart the part of the memory limit that
+// those of all actors take together at most, if that is less: a sixteenth.
+const (
+	sqliteCache = 2000 << 10
+	sqlitePart  = 16
+)
+
 // database returns the database configuration of an actor.
 func (p *process) database(name string) database.Config {
+	connections := len(actorTable) * (1 + database.MaxReaders(p.config.Database.MaxOpen))
 	return database.Config{
 		URL: p.config.databaseURL(name), Actor: name, DataDir: p.config.Data, Durability: p.config.Durability,
 		MaxOpen: p.config.Database.MaxOpen, MaxIdle: p.config.Database.MaxIdle, MaxLifetime: p.config.Database.MaxLifetime,
+		CacheSize: memory.AtMost(sqliteCache, int64(sqlitePart*connections)),
 	}
 }
 

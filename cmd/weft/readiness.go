@@ -26,7 +26,7 @@ const readyWithin = 3 * time.Second
 // partHealth is the health of an actor, or of the gateway, of this process.
 type partHealth struct {
 	Status string `json:"status"`
-	// Checks has each store by name: ok, or the code of the error.
+	// Checks has each check by name: ok, or the code of the error and what is known of it.
 	Checks map[string]string `json:"checks,omitempty"`
 }
 

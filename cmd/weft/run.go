@@ -49,12 +49,14 @@ func runCommand() *cobra.Command {
 
 func run(ctx context.Context, config Config, names []string, withGateway bool, c console) error {
 	start := time.Now()
-	raiseGOGC()
+	limit := tuneMemory()
 	p, err := newProcess(ctx, config, "run", c.errs)
 	if err != nil {
 		return err
 	}
 	defer p.close()
+	logMemory(p.telemetry.Log, limit)
+	defer p.returnIdleMemory(ctx)()
 	defer p.reloadAtHangup()()
 	users := slices.Clone(names)
 	if withGateway {

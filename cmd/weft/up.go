@@ -49,12 +49,14 @@ func upCommand() *cobra.Command {
 
 func up(ctx context.Context, config Config, c console) error {
 	start := time.Now()
-	raiseGOGC()
+	limit := tuneMemory()
 	p, err := newProcess(ctx, config, "up", c.errs)
 	if err != nil {
 		return err
 	}
 	defer p.close()
+	logMemory(p.telemetry.Log, limit)
+	defer p.returnIdleMemory(ctx)()
 	defer p.reloadAtHangup()()
 	dir := filepath.Join(config.Data, "nats")
 	host, port, err := serverAddress(config.NATS.Listen)

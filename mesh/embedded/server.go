@@ -14,6 +14,8 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"go.uber.org/zap"
+
+	"github.com/weftmesh/weft/mesh/memory"
 )
 
 // readyTimeout bounds the time until a server accepts connections.
@@ -57,6 +59,7 @@ func Start(ctx context.Context, dir string, log *zap.Logger) (_ *Server, err err
 		return nil, fmt.Errorf("reading %s: %w", confFile, err)
 	}
 	options.NoSigs = true
+	boundMemory(options)
 	logger := &serverLog{
 		log: log.Named("nats").WithOptions(zap.WithCaller(false)).Sugar(), fatal: make(chan string, 1), full: make(chan struct{}, 1),
 	}
@@ -78,6 +81,23 @@ func Start(ctx context.Context, dir string, log *zap.Logger) (_ *Server, err err
 		s.restartAfterDiskFull(watchCtx)
 	}()
 	return s, nil
+}
+
+// The server's own bounds of memory in bytes: what waits for one client, what waits to be stored in one stream, and what streams in memory
+// hold together. Each is at most a sixteenth of the process's memory limit.
+const (
+	maxPending  = 64 << 20
+	maxBuffered = 128 << 20
+	maxInMemory = 1 << 30
+)
+
+// boundMemory bounds what the server holds for clients and streams.
+func boundMemory(o *server.Options) {
+	o.MaxPending = memory.AtMost(maxPending, 16)
+	o.StreamMaxBufferedSize = memory.AtMost(maxBuffered, 16)
+	if o.JetStreamMaxMemory <= 0 {
+		o.JetStreamMaxMemory = memory.AtMost(maxInMemory, 16)
+	}
 }
 
 // run starts a server and returns when it accepts connections.

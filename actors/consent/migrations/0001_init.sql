@@ -20,6 +20,8 @@ CREATE UNIQUE INDEX consents_one_active ON consents (user_id, scope) WHERE statu
 
 CREATE INDEX consents_by_user ON consents (user_id, id);
 
+CREATE INDEX consents_by_grant ON consents (user_id, granted_at);
+
 CREATE TABLE consent_entries (
 	id         VARCHAR(36)  NOT NULL PRIMARY KEY,
 	consent_id VARCHAR(36)  NOT NULL,

@@ -17,6 +17,33 @@ CREATE TABLE weft_idempotency (
     lease_until BIGINT  NOT NULL, -- microseconds since the Unix epoch
     expires_at  BIGINT  NOT NULL, -- microseconds since the Unix epoch
     done        BOOLEAN NOT NULL,
+    caller      TEXT    NOT NULL, -- a hash of the caller
+    bytes       BIGINT  NOT NULL, -- what the record counts: the length of sealed, and an overhead
     sealed      BYTEA   NOT NULL
 );
 CREATE INDEX weft_idempotency_expires_at ON weft_idempotency (expires_at);
+CREATE INDEX weft_idempotency_caller ON weft_idempotency (caller, bytes);
+
+-- Messages that a worker has deferred until they are due. A row that is being handled is due again when its lease ends.
+CREATE TABLE weft_deferred (
+    id        TEXT    NOT NULL PRIMARY KEY, -- of the delivery: durable, sequence and time in the stream
+    durable   TEXT    NOT NULL,
+    user_id   TEXT    NOT NULL, -- empty if the message names none
+    due_at    BIGINT  NOT NULL, -- microseconds since the Unix epoch
+    size      BIGINT  NOT NULL, -- bytes of header and data
+    subject   TEXT    NOT NULL,
+    sequence  BIGINT  NOT NULL,
+    header    BYTEA   NOT NULL,
+    data      BYTEA   NOT NULL,
+    tries     INTEGER NOT NULL,
+    stored_at BIGINT  NOT NULL, -- microseconds since the Unix epoch
+    instance  TEXT    NOT NULL, -- the process that stored it
+    done      BOOLEAN NOT NULL  -- handled, and kept so that a redelivery is recognised
+);
+CREATE INDEX weft_deferred_due ON weft_deferred (durable, user_id, due_at, size);
+
+-- The row that health checks write.
+CREATE TABLE weft_heartbeat (
+    beat_at BIGINT  NOT NULL PRIMARY KEY, -- microseconds since the Unix epoch
+    fill    BYTEA   NOT NULL
+);

@@ -42,8 +42,7 @@ func (a *Action) WithDefaults(input, settings, account map[string]any) (map[stri
 		}
 		root[name] = plain
 	}
-	s, end := newScope(root, maxRequestValue)
-	defer end()
+	s := newScope(root, maxRequestValue)
 	merged := make(map[string]any, len(input)+len(a.defaults))
 	for name, t := range a.defaults {
 		value, present, err := t.eval(s)

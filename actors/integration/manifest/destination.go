@@ -56,8 +56,7 @@ func (p *Provider) Destination(conn Connection) Destination {
 	if !ok || err != nil {
 		return d
 	}
-	s, end := newScope(root, maxRequestValue)
-	defer end()
+	s := newScope(root, maxRequestValue)
 	var places []string
 	add := func(text string, err error) {
 		u, invalid := url.Parse(text)

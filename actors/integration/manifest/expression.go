@@ -1,7 +1,6 @@
 package manifest
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,18 +9,23 @@ import (
 	"sync"
 	"time"
 
-	"github.com/itchyny/gojq"
+	"github.com/weftmesh/weft/actors/budget"
+	"github.com/weftmesh/weft/actors/jq"
 )
 
-// Limits for all expressions of one request or one response together: time, and size as spend counts it.
+// Bounds of all expressions of one request or one response together: their budget, and the size of their values as spend counts it.
 const (
-	evaluationTime   = 2 * time.Second
+	evaluationSteps  = 2_000_000
+	evaluationBytes  = 64 << 20
+	evaluationTime   = 5 * time.Second
 	maxRequestValue  = 2 << 20
 	maxResponseValue = 32 << 20
+	maxValueDepth    = 1000
 )
 
 var (
-	errTimeout  = errors.New("the expression exceeds the time limit")
+	// ErrBudget is the error of expressions that exceed their budget. It wraps the budget's error.
+	ErrBudget   = errors.New("the expressions of the manifest exceed their budget")
 	errTooLarge = errors.New("the value of the expression exceeds the size limit")
 	errPartial  = errors.New(`an expression must be the whole value, such as ${ "text" + .input.field }`)
 	// errFailed replaces jq's errors where credentials are in scope: they quote values, truncated so that redaction misses
@@ -33,7 +37,8 @@ var (
 type expression struct {
 	text string
 	once sync.Once
-	code *gojq.Code
+	// idle are compiled programs, of type *jq.Program. One serves one evaluation at a time.
+	idle sync.Pool
 	err  error
 }
 
@@ -44,35 +49,41 @@ func isExpression(text string) bool {
 
 // compile compiles the program once. Modules, the environment and further inputs are not available to it.
 func (e *expression) compile() error {
-	e.once.Do(func() { e.code, e.err = compileJQ(strings.TrimSuffix(strings.TrimPrefix(e.text, "${"), "}")) })
+	e.once.Do(func() {
+		p, err := compileJQ(expressionBody(e.text))
+		if e.err = err; err == nil {
+			e.idle.Put(p)
+		}
+	})
 	return e.err
 }
 
-func compileJQ(text string) (*gojq.Code, error) {
-	query, err := gojq.Parse(text)
-	if err != nil {
-		return nil, fmt.Errorf("parsing jq: %w", err)
-	}
-	code, err := gojq.Compile(query, gojq.WithEnvironLoader(func() []string { return nil }))
+func expressionBody(text string) string {
+	return strings.TrimSuffix(strings.TrimPrefix(text, "${"), "}")
+}
+
+func compileJQ(text string) (*jq.Program, error) {
+	p, err := jq.Compile(text, []string{"$__now"})
 	if err != nil {
 		return nil, fmt.Errorf("compiling jq: %w", err)
 	}
-	return code, nil
+	p.Limit(jq.Limits{Limits: budget.Limits{Steps: evaluationSteps, Bytes: evaluationBytes, Time: evaluationTime}, Result: maxResponseValue, Depth: maxValueDepth})
+	return p, nil
 }
 
 // scope is the input of the expressions of one request or one response, and the rest of their limits.
 type scope struct {
-	ctx  context.Context
-	root map[string]any
-	left int
+	budget *budget.Budget
+	root   map[string]any
+	left   int
 	// unreadable means that the response's body, which is nil then, is a text that cannot be decoded.
 	unreadable error
 }
 
-// newScope starts the time limit of an evaluation. end must be called to release its timer.
-func newScope(root map[string]any, size int) (s *scope, end context.CancelFunc) {
-	ctx, cancel := context.WithTimeout(context.Background(), evaluationTime)
-	return &scope{ctx: ctx, root: root, left: size}, cancel
+// newScope begins the budget of an evaluation.
+func newScope(root map[string]any, size int) *scope {
+	b := budget.New(budget.Limits{Steps: evaluationSteps, Bytes: evaluationBytes, Time: evaluationTime})
+	return &scope{budget: b, root: root, left: size}
 }
 
 // eval returns the first value that the expression yields; present is false if it yields none.
@@ -80,18 +91,25 @@ func (e *expression) eval(s *scope) (value any, present bool, err error) {
 	if err := e.compile(); err != nil {
 		return nil, false, err
 	}
-	value, present = e.code.RunWithContext(s.ctx, s.root).Next()
-	if !present {
-		return nil, false, nil
-	}
-	if failed, ok := value.(error); ok {
-		if s.ctx.Err() != nil {
-			return nil, false, errTimeout
+	p, _ := e.idle.Get().(*jq.Program)
+	if p == nil {
+		if p, err = compileJQ(expressionBody(e.text)); err != nil {
+			return nil, false, err
 		}
+	}
+	defer e.idle.Put(p)
+	value, present, err = p.First(s.budget, s.root, []any{float64(time.Now().UnixMilli()) / 1000})
+	var exhausted *jq.Exhausted
+	switch {
+	case errors.As(err, &exhausted):
+		return nil, false, fmt.Errorf("%w of %s: %w", ErrBudget, exhausted.Bound.Bound, exhausted.Bound)
+	case err != nil:
 		if _, secret := s.root["credentials"]; secret {
 			return nil, false, errFailed
 		}
-		return nil, false, failed
+		return nil, false, fmt.Errorf("evaluating jq: %w", err)
+	case !present:
+		return nil, false, nil
 	}
 	if s.left = spend(value, s.left, 0); s.left < 0 {
 		return nil, false, errTooLarge
@@ -102,7 +120,7 @@ func (e *expression) eval(s *scope) (value any, present bool, err error) {
 // spend subtracts the size of a value from left: the bytes of its strings, plus 16 for each value. A negative result means
 // that the limit is exceeded.
 func spend(value any, left, depth int) int {
-	if left -= 16; left < 0 || depth > 1000 {
+	if left -= 16; left < 0 || depth > maxValueDepth {
 		return -1
 	}
 	switch v := value.(type) {

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/itchyny/gojq"
+
+	"github.com/weftmesh/weft/actors/jq"
 )
 
 // placed is an expression with its place in the manifest.
@@ -27,7 +29,7 @@ func (c *compiler) unknownFields(p *Provider) {
 				input = fieldsOf(a.Input)
 			}
 		}
-		query, err := gojq.Parse(strings.TrimSuffix(strings.TrimPrefix(e.text, "${"), "}"))
+		query, err := gojqParse(e.text)
 		if err != nil {
 			continue // reported when it was compiled
 		}
@@ -39,6 +41,14 @@ func (c *compiler) unknownFields(p *Provider) {
 		}}
 		w.query(query, &place{})
 	}
+}
+
+// gojqParse parses an expression that has been compiled, so its length and nesting are bounded.
+func gojqParse(text string) (*gojq.Query, error) {
+	if len(text) > jq.MaxText {
+		return nil, errTooLarge
+	}
+	return gojq.Parse(expressionBody(text)) //nolint:wrapcheck // reported when it was compiled
 }
 
 // fieldsOf returns the fields of an object's schema, with "*" if it may have others.

@@ -95,8 +95,7 @@ type Answer struct {
 // which the output cannot be evaluated is a ClassUnknown with the code "output", since the call took effect.
 func (a *Action) Interpret(conn Connection, input map[string]any, answer Answer) (output any, failed *CallError) {
 	hidden := a.provider.secretsOf(conn)
-	s, end := a.answerScope(hidden, input, answer)
-	defer end()
+	s := a.answerScope(hidden, input, answer)
 	good, err := a.succeeded(s, answer.Status)
 	if err == nil && !good {
 		return nil, a.failure(s, hidden, answer)
@@ -119,14 +118,13 @@ func (a *Action) Interpret(conn Connection, input map[string]any, answer Answer)
 // Delivers reports, from status and header alone, whether a response whose body has not been read is a success, so that its
 // body is to be stored as an object.
 func (a *Action) Delivers(conn Connection, input map[string]any, answer Answer) bool {
-	s, end := a.answerScope(a.provider.secretsOf(conn), input, answer)
-	defer end()
+	s := a.answerScope(a.provider.secretsOf(conn), input, answer)
 	good, err := a.succeeded(s, answer.Status)
 	return err == nil && good
 }
 
-// answerScope returns the scope of a response's expressions, with the secrets redacted. The func must be called at the end.
-func (a *Action) answerScope(hidden secrets, input map[string]any, answer Answer) (*scope, func()) {
+// answerScope returns the scope of a response's expressions, with the secrets redacted.
+func (a *Action) answerScope(hidden secrets, input map[string]any, answer Answer) *scope {
 	replacer := hidden.replacer(minInOutput)
 	headers := make(map[string]any, len(answer.Header))
 	for name, values := range answer.Header {
@@ -141,12 +139,12 @@ func (a *Action) answerScope(hidden secrets, input map[string]any, answer Answer
 		object = answer.Object
 	}
 	body := a.decode(answer)
-	s, end := newScope(map[string]any{
+	s := newScope(map[string]any{
 		"object": object, "status": answer.Status, "headers": headers, "body": redactValue(body.value, replacer), "base64": body.base64,
 		"input": plain, "now": float64(answer.At.UnixMilli()) / 1000,
 	}, maxResponseValue)
 	s.unreadable = body.err
-	return s, end
+	return s
 }
 
 // succeeded reports whether a response is a success, by the action's expression, the provider's, or the status.
@@ -218,6 +216,10 @@ func (a *Action) failure(s *scope, hidden secrets, answer Answer) *CallError {
 		failed.Message = commonMessage(s.root["body"])
 	}
 	failed.Message = hidden.display(failed.Message)
+	if err := s.budget.Err(); err != nil { // the rules that have been tried are not all
+		failed.Code, failed.Message = "budget", fmt.Sprintf("%v: %v", ErrBudget, err)
+		return failed
+	}
 	if failed.RetryAfter == 0 {
 		failed.RetryAfter = egress.Delay(firstText(s, a.errors.retryAfter, a.provider.errors.retryAfter), answer.At)
 	}

@@ -41,8 +41,7 @@ func (j *jwtSigner) sign(conn Connection, now time.Time, id string) (string, tim
 	if err != nil {
 		return "", none, err
 	}
-	s, end := newScope(root, maxRequestValue)
-	defer end()
+	s := newScope(root, maxRequestValue)
 	value, _, err := j.claims.eval(s)
 	if err != nil {
 		return "", none, fmt.Errorf("claims: %w", err)

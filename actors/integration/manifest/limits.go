@@ -39,8 +39,7 @@ func (a *Action) Readings(answer Answer) []LimitReading {
 	if !slices.ContainsFunc(slices.Collect(maps.Values(a.readings)), func(t limitTrees) bool { return t.body }) {
 		answer.Body = nil // saves decoding it
 	}
-	scope, end := a.answerScope(secrets{}, nil, answer)
-	defer end()
+	scope := a.answerScope(secrets{}, nil, answer)
 	var readings []LimitReading
 	for i, limit := range a.limits {
 		trees, ok := a.readings[limit.ID]

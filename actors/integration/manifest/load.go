@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"path"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"sync"
 )
@@ -42,7 +43,12 @@ func LoadFS(folder fs.FS) (providers map[string]*Provider, faults map[string]err
 	return providers, faults, nil
 }
 
-func loadFrom(folder fs.FS, file string) (*Provider, error) {
+func loadFrom(folder fs.FS, file string) (p *Provider, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("panic: %v\n%s", r, debug.Stack())
+		}
+	}()
 	source, err := fs.ReadFile(folder, file)
 	if err != nil {
 		return nil, fmt.Errorf("reading manifest: %w", err)

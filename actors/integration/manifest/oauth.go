@@ -98,8 +98,7 @@ func (m *AuthMethod) address(t *tree, settings map[string]any) (*url.URL, error)
 	if err != nil {
 		return nil, err
 	}
-	s, end := newScope(map[string]any{"settings": plain}, maxRequestValue)
-	defer end()
+	s := newScope(map[string]any{"settings": plain}, maxRequestValue)
 	text, err := t.evalString(s)
 	if err != nil {
 		return nil, err
@@ -250,8 +249,7 @@ func (m *AuthMethod) addParams(conn Connection, params map[string]string) error 
 	if err != nil {
 		return err
 	}
-	s, end := newScope(root, maxRequestValue)
-	defer end()
+	s := newScope(root, maxRequestValue)
 	value, present, err := m.oauth.grantParams.eval(s)
 	if err != nil || !present {
 		return err

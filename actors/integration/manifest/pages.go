@@ -106,8 +106,7 @@ func (a *Action) NextPage(conn Connection, input map[string]any, answer Answer) 
 	if a.next == nil {
 		return nil, false, nil
 	}
-	s, end := a.answerScope(a.provider.secretsOf(conn), input, answer)
-	defer end()
+	s := a.answerScope(a.provider.secretsOf(conn), input, answer)
 	cursor, err := a.nextCursor(s)
 	if err != nil || cursor == nil {
 		return nil, false, err
@@ -125,8 +124,7 @@ func (a *Action) Items(output any) []any {
 	if a.items == nil {
 		return nil
 	}
-	s, end := newScope(map[string]any{"output": output}, maxResponseValue)
-	defer end()
+	s := newScope(map[string]any{"output": output}, maxResponseValue)
 	value, _, _ := a.items.eval(s)
 	items, _ := value.([]any)
 	return items

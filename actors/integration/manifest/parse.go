@@ -16,8 +16,9 @@ import (
 
 // Limits of a file: its size in bytes, and the nesting of its values.
 const (
-	maxFile  = 1 << 20
-	maxDepth = 64
+	maxFile    = 1 << 20
+	maxDepth   = 64
+	maxPointer = 4 << 10 // in bytes: each value has one
 )
 
 // Parse parses a manifest and validates it against the JSON Schema. A non-nil error is Faults.
@@ -116,6 +117,10 @@ func (r *reader) fault(n *yaml.Node, pointer, message string) {
 }
 
 func (r *reader) value(n *yaml.Node, pointer string, depth int) any {
+	if len(pointer) > maxPointer {
+		r.fault(n, pointer[:maxPointer], "the names above it are too long")
+		return nil
+	}
 	place := r.positions[pointer]
 	place.line, place.column = n.Line, n.Column
 	r.positions[pointer] = place

@@ -84,7 +84,7 @@ func TestFaultPositions(t *testing.T) {
 		{"oauth2 without parameters", "kind: api_key, in: bearer", "kind: oauth2", "6:5: /auth/0/oauth2: is required"},
 		{"bad duration", "name: Acme", "name: Acme\ntimeout: 30", "3:10: /timeout: must be string, not number"},
 
-		{"bad jq", "safety: read", "safety: read\n    output: '${ .body | }'", "12:13: /actions/get_thing/output: parsing jq"},
+		{"bad jq", "safety: read", "safety: read\n    output: '${ .body | }'", "12:13: /actions/get_thing/output: compiling jq"},
 		{"unknown function", "safety: read", "safety: read\n    output: {a: ['${ nope }']}", "12:18: /actions/get_thing/output/a/0: compiling jq"},
 		{"module", "safety: read", "safety: read\n    output: '${ import \"x\" as x; . }'", "12:13: /actions/get_thing/output: compiling jq"},
 		{"bad schema", "id: {type: string}", "id: {type: strange}", "15:7: /actions/get_thing/input: is not a valid JSON Schema"},

@@ -55,8 +55,7 @@ func proxyOf(p *Provider) *Action {
 // Whole returns a response as {status, headers, body}, with object if it was stored as one. Credentials are redacted as by
 // Interpret, and base64 is set if the body is that. The error is that of a text which cannot be decoded.
 func (a *Action) Whole(conn Connection, input map[string]any, answer Answer) (map[string]any, error) {
-	s, end := a.answerScope(a.provider.secretsOf(conn), input, answer)
-	defer end()
+	s := a.answerScope(a.provider.secretsOf(conn), input, answer)
 	whole := map[string]any{"status": s.root["status"], "headers": s.root["headers"], "body": s.root["body"]}
 	if s.root["base64"] == true {
 		whole["base64"] = true

@@ -34,8 +34,7 @@ func (a *Action) Request(conn Connection, call Call) (*Request, error) {
 	if err != nil {
 		return nil, a.buildError(conn, err)
 	}
-	s, end := newScope(root, maxRequestValue)
-	defer end()
+	s := newScope(root, maxRequestValue)
 	var r *Request
 	if err = a.describeObject(s, call); err == nil {
 		r, err = a.build(s, conn, call)

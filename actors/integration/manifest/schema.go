@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"regexp"
 	"strings"
 	"sync"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/santhosh-tekuri/jsonschema/v6/kind"
+
+	"github.com/weftmesh/weft/actors/pattern"
+	bounded "github.com/weftmesh/weft/actors/schema"
 )
 
 // schema is a JSON Schema 2020-12 without external references, compiled on first use. It is safe for concurrent use.
@@ -19,7 +21,7 @@ type schema struct {
 	// trusted documents are not validated against the meta-schema.
 	trusted  bool
 	once     sync.Once
-	compiled *jsonschema.Schema
+	compiled *bounded.Schema
 	err      error
 }
 
@@ -51,57 +53,13 @@ var manifestSchema = sync.OnceValue(func() *schema {
 	return s
 })
 
-// The URLs of a schema in its compiler. The compiler does not validate schemas below json-schema.org.
-const (
-	schemaURL  = "manifest:schema"
-	trustedURL = "https://json-schema.org/weft"
-)
-
-var errNoLoading = errors.New("external references are not supported")
-
 // compile compiles the schema once.
 func (s *schema) compile() error {
 	s.once.Do(func() {
-		at := schemaURL
-		if s.trusted {
-			at = trustedURL
-		}
-		compiler := jsonschema.NewCompiler()
-		compiler.DefaultDraft(jsonschema.Draft2020)
-		compiler.AssertFormat()
-		compiler.UseLoader(noLoader{})
-		patterns := patternCache{known: map[string]*regexp.Regexp{}}
-		compiler.UseRegexpEngine(patterns.compile)
-		if s.err = compiler.AddResource(at, s.document); s.err == nil {
-			s.compiled, s.err = compiler.Compile(at)
-		}
-		patterns.known = nil // patterns compiled during validation come from input, and are not cached
+		s.compiled, s.err = bounded.Compile(s.document, bounded.Options{AssertFormat: true, Trusted: s.trusted, Pattern: pattern.Compile})
 	})
 	return s.err
 }
-
-// patternCache compiles each pattern of a schema once, although validating and compiling the schema both need it. If known is
-// nil, nothing is cached.
-type patternCache struct{ known map[string]*regexp.Regexp }
-
-func (c *patternCache) compile(text string) (jsonschema.Regexp, error) {
-	if r := c.known[text]; r != nil {
-		return r, nil
-	}
-	r, err := regexp.Compile(text)
-	if err != nil {
-		return nil, err
-	}
-	if c.known != nil {
-		c.known[text] = r
-	}
-	return r, nil
-}
-
-// noLoader is a loader of jsonschema that rejects external references.
-type noLoader struct{}
-
-func (noLoader) Load(string) (any, error) { return nil, errNoLoading }
 
 // FieldError is a violation of a schema. Its message does not contain the value.
 type FieldError struct {
@@ -132,16 +90,17 @@ func (s *schema) validate(value any, base string) error {
 	if s.compile() != nil {
 		return &InputError{Fields: []FieldError{{Pointer: base, Message: "cannot be validated: its schema is invalid"}}}
 	}
-	err := s.compiled.Validate(value)
-	if err == nil {
+	failure, err := s.compiled.Check(value, nil)
+	switch {
+	case err != nil:
+		return &InputError{Fields: []FieldError{{Pointer: base, Message: "cannot be validated: " + err.Error()}}}
+	case failure == nil:
 		return nil
-	}
-	var failed *jsonschema.ValidationError
-	if !errors.As(err, &failed) {
-		return &InputError{Fields: []FieldError{{Pointer: base, Message: "cannot be validated"}}}
+	case failure.Reasons == nil:
+		return &InputError{Fields: []FieldError{{Pointer: base, Message: "does not match: " + failure.Text()}}}
 	}
 	found := &InputError{}
-	collect(failed, base, &found.Fields)
+	collect(failure.Reasons, base, &found.Fields)
 	return found
 }
 

@@ -134,7 +134,7 @@ func TestRulesOfLimitsAndErrors(t *testing.T) {
 		limit("scope", "{id: a, requests: 1, per: 1s, scope: user}", "5:47: /limits/0/scope: must be one of connection, provider"),
 		limit("no actions", "{id: a, requests: 1, per: 1s, actions: []}", "5:49: /limits/0/actions: must have at least 1 items"),
 		limit("literal remaining", "{id: a, requests: 1, per: 1s, remaining: 7}", "5:51: /limits/0/remaining: must be string, not number"),
-		limit("bad remaining", "{id: a, requests: 1, per: 1s, remaining: '${ . | }'}", "5:51: /limits/0/remaining: parsing jq"),
+		limit("bad remaining", "{id: a, requests: 1, per: 1s, remaining: '${ . | }'}", "5:51: /limits/0/remaining: compiling jq"),
 		limit("duplicate", "{id: a, requests: 1, per: 1s}, {id: a, requests: 2, per: 1s}", "5:46: /limits/1/id: duplicate limit a"),
 		rule("class", "{class: fatal, status: [500]}", "5:26: /errors/rules/0/class: must be one of auth, limited"),
 		rule("no class", "{status: [500]}", "5:18: /errors/rules/0/class: is required"),

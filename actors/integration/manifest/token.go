@@ -96,8 +96,7 @@ func (m *AuthMethod) Tokens(answer Answer) (Tokens, error) {
 		root["body"] = fields
 	}
 	// credentials is set so that errors of expressions, which may quote a token, are replaced; see expression.eval.
-	s, end := newScope(root, maxResponseValue)
-	defer end()
+	s := newScope(root, maxResponseValue)
 	f := m.oauth.fields
 	access := f.access.text(s, "access_token")
 	if access == "" || answer.Status < 200 || answer.Status > 299 {

@@ -63,9 +63,8 @@ func (w *Webhook) Handshake(r webhook.Request, verified bool, secrets []string) 
 		if h.spec.Unsigned == verified || retrieval(cmp.Or(h.spec.Method, http.MethodPost)) != retrieval(r.Method) {
 			continue
 		}
-		scope, end := newScope(root, maxRequestValue)
+		scope := newScope(root, maxRequestValue)
 		reply, err := h.reply(scope, secrets)
-		end()
 		if err != nil || reply != nil {
 			return reply, err
 		}
@@ -85,8 +84,12 @@ func retrieval(method string) string {
 // reply returns the response; nil if the request is not this handshake.
 func (h handshake) reply(s *scope, secrets []string) (*HandshakeReply, error) {
 	if h.when != nil {
-		// An expression that fails does not match.
-		if matches, err := h.when.isTrue(s); err != nil || !matches {
+		// An expression that fails does not match; one that exceeds the budget has no verdict.
+		matches, err := h.when.isTrue(s)
+		if errors.Is(err, ErrBudget) {
+			return nil, err
+		}
+		if err != nil || !matches {
 			return nil, nil //nolint:nilerr,nilnil // not this handshake
 		}
 	}
@@ -147,8 +150,7 @@ func (h handshake) fill(s *scope, reply *HandshakeReply) error {
 // Events returns the events of a verified delivery. A delivery that does not match the manifest is an error.
 func (w *Webhook) Events(r webhook.Request) ([]WebhookEvent, error) {
 	root := w.root(r)
-	scope, end := newScope(root, maxResponseValue)
-	defer end()
+	scope := newScope(root, maxResponseValue)
 	if w.each == nil {
 		event, err := w.event(scope)
 		if err != nil {
@@ -159,7 +161,7 @@ func (w *Webhook) Events(r webhook.Request) ([]WebhookEvent, error) {
 	}
 	value, _, err := w.each.eval(scope)
 	if err != nil {
-		return nil, errNoEvent
+		return nil, noEvent(err)
 	}
 	items, ok := value.([]any)
 	if !ok || len(items) > maxWebhookEvents {
@@ -180,14 +182,22 @@ func (w *Webhook) Events(r webhook.Request) ([]WebhookEvent, error) {
 	return events, nil
 }
 
+// noEvent is the error of a delivery whose expressions failed with err; it keeps that of a budget.
+func noEvent(err error) error {
+	if errors.Is(err, ErrBudget) {
+		return err
+	}
+	return errNoEvent
+}
+
 func (w *Webhook) event(s *scope) (WebhookEvent, error) {
 	kind, err := w.eventType.evalString(s)
 	if err != nil {
-		return WebhookEvent{}, errNoEvent
+		return WebhookEvent{}, noEvent(err)
 	}
 	id, err := w.eventID.evalString(s)
 	if err != nil || len(id) > maxEventID || !utf8.ValidString(id) {
-		return WebhookEvent{}, errNoEvent
+		return WebhookEvent{}, noEvent(err)
 	}
 	return WebhookEvent{Type: eventType(kind), ID: id}, nil
 }

@@ -88,6 +88,17 @@ CREATE TABLE hook_deliveries (
 
 CREATE INDEX hook_deliveries_by_time ON hook_deliveries (at);
 
+-- What the hooks of a user have received on a day: days since the Unix epoch, in UTC.
+CREATE TABLE hook_usage (
+	user_id    VARCHAR(64) NOT NULL,
+	day        BIGINT      NOT NULL,
+	deliveries BIGINT      NOT NULL,
+	bytes      BIGINT      NOT NULL,
+	PRIMARY KEY (user_id, day)
+);
+
+CREATE INDEX hook_usage_by_day ON hook_usage (day);
+
 -- The last scheduled health probe of each connection, and when the next is due.
 CREATE TABLE probes (
 	connection_id VARCHAR(36) NOT NULL PRIMARY KEY,

@@ -9,6 +9,7 @@ import (
 
 	"github.com/weftmesh/weft/actors/workflow/language"
 	"github.com/weftmesh/weft/actors/workflow/schedule"
+	"github.com/weftmesh/weft/mesh/compute"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -46,10 +47,30 @@ func Warnings(source []byte) language.Faults {
 type inspector struct {
 	providers Providers
 	known     map[string]*Provider
+	// author is whose turn in the process's pool the parsing takes.
+	author string
+}
+
+// read is language.Read, and parse language.Parse, in the process's pool where the text is large. Where ctx ends before, the fault says so.
+func (i *inspector) read(ctx context.Context, text []byte) (w *language.Workflow, faults language.Faults) {
+	return i.compute(ctx, text, language.Read)
+}
+
+func (i *inspector) parse(ctx context.Context, text []byte) (w *language.Workflow, faults language.Faults) {
+	return i.compute(ctx, text, language.Parse)
+}
+
+func (i *inspector) compute(
+	ctx context.Context, text []byte, parse func([]byte) (*language.Workflow, language.Faults),
+) (w *language.Workflow, faults language.Faults) {
+	if compute.Default.DoLarge(ctx, i.author, len(text), func() { w, faults = parse(text) }) != nil {
+		return nil, language.Faults{{Line: 1, Column: 1, Code: language.CodeValue, Message: "the definition was not checked in time"}}
+	}
+	return w, faults
 }
 
 func (i *inspector) inspect(ctx context.Context, text []byte) (*language.Workflow, language.Faults) {
-	w, faults := language.Read(text)
+	w, faults := i.read(ctx, text)
 	if w == nil {
 		return nil, faults
 	}
@@ -69,7 +90,7 @@ func (i *inspector) inspect(ctx context.Context, text []byte) (*language.Workflo
 		}
 	}
 	if len(faults) == 0 {
-		return language.Parse(text)
+		return i.parse(ctx, text)
 	}
 	slices.SortStableFunc(faults, func(a, b language.Fault) int {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))

@@ -26,18 +26,20 @@ type Sources struct {
 	Fetch Fetch
 	// Providers finds the providers whose actions the definition calls; without it, actions are not checked.
 	Providers Providers
+	// Author is the user who sent the definition.
+	Author string
 }
 
 // Resolve inspects a definition after replacing its references to other documents, schemas and functions, by what Fetch
 // returns for them; the fetched functions may refer to more. The workflow that it returns refers to nothing outside itself.
 // Faults have positions in source: those of a fetched function are at the reference to it.
 func Resolve(ctx context.Context, source []byte, sources Sources) (*language.Workflow, language.Faults) {
-	i := &inspector{providers: sources.Providers}
+	i := &inspector{providers: sources.Providers, author: sources.Author}
 	w, faults := i.inspect(ctx, source)
 	if w != nil {
 		return w, nil
 	}
-	parsed, wrong := language.Parse(source)
+	parsed, wrong := i.parse(ctx, source)
 	if len(wrong) > 0 || len(parsed.References()) == 0 {
 		return nil, faults
 	}
@@ -58,7 +60,7 @@ func Resolve(ctx context.Context, source []byte, sources Sources) (*language.Wor
 		if w, faults = i.inspect(ctx, whole); w != nil {
 			return w, nil
 		}
-		if next, wrong = language.Parse(whole); len(wrong) > 0 || len(next.References()) == 0 || len(withoutReferences(next, faults)) > 0 {
+		if next, wrong = i.parse(ctx, whole); len(wrong) > 0 || len(next.References()) == 0 || len(withoutReferences(next, faults)) > 0 {
 			return nil, r.located(faults)
 		}
 	}

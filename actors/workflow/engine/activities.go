@@ -33,6 +33,8 @@ type callResult struct {
 	external bool
 	// child is the execution that an external call waits for, or that a failed call may have started.
 	child string
+	// approval: it is a request for an approval that failed, and may have been made.
+	approval bool
 	// abandoned: the process is stopping or cut off, and nothing is recorded. The next owner makes the call again.
 	abandoned bool
 	// overdue: the call failed after the earliest timeout that encloses it, whose timer ends it.
@@ -43,8 +45,9 @@ type callResult struct {
 // repeated where that cannot have an effect twice.
 type activityRunner struct {
 	dispatch func(ctx context.Context, row Row, call *machine.Call, repeated bool) (any, error)
-	// slots bounds the calls in flight.
+	// slots bounds the calls in flight that have not taken long yet, slow the others.
 	slots fairSemaphore
+	slow  fairSemaphore
 	// unblocked is Options.AwaitUnblocked.
 	unblocked  func(ctx context.Context, stop <-chan struct{}, userID string) bool
 	timeout    time.Duration
@@ -78,13 +81,14 @@ const blockedRetryDelay = 100 * time.Millisecond
 
 // runUnblocked makes one call. blocked reports that it was refused because the account is blocked.
 func (r *activityRunner) runUnblocked(ctx context.Context, row Row, call *machine.Call, repeated bool) (result callResult, blocked bool) {
-	if !r.slots.acquire(ctx, r.stopping, row.UserID, row.Priority) {
+	slot := &callSlot{r: r, userID: row.UserID, priority: row.Priority, slow: slowCallback(ctx)}
+	if !slot.acquire(ctx) {
 		return callResult{id: call.ID, abandoned: true}, false
 	}
-	defer r.slots.release()
+	defer slot.release()
 	start := time.Now()
 	reach(crashBeforeEffect)
-	output, err := r.attempt(ctx, row, call, repeated)
+	output, err := r.attempt(ctx, row, call, repeated, slot)
 	reach(crashAfterEffect)
 	if ctx.Err() == nil && errors.Is(err, errAccountBlocked) {
 		return callResult{}, true
@@ -100,6 +104,7 @@ func (r *activityRunner) runUnblocked(ctx context.Context, row Row, call *machin
 	case err != nil:
 		result.overdue = !call.Deadline.IsZero() && !r.now().Before(call.Deadline)
 		result.outcome, result.child = machine.CallFault(call.ID, FaultOf(err), r.now()), awaitedChild(call)
+		result.approval = call.Function == machine.FunctionApproval
 	default:
 		result.outcome, label = machine.CallDone(call.ID, output, r.now()), "completed"
 	}
@@ -107,8 +112,8 @@ func (r *activityRunner) runUnblocked(ctx context.Context, row Row, call *machin
 	return result, false
 }
 
-// attempt makes a call within the step timeout, and again where it had no effect.
-func (r *activityRunner) attempt(ctx context.Context, row Row, call *machine.Call, repeated bool) (any, error) {
+// attempt makes a call within the step timeout, and again where it had no effect. It holds no slot between two attempts.
+func (r *activityRunner) attempt(ctx context.Context, row Row, call *machine.Call, repeated bool, slot *callSlot) (any, error) {
 	limit := r.timeout
 	if !call.Deadline.IsZero() {
 		// The timer interrupts the call first. Where the process dies meanwhile, others end what they do for the call by themselves.
@@ -116,18 +121,56 @@ func (r *activityRunner) attempt(ctx context.Context, row Row, call *machine.Cal
 	}
 	timed, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	for attempt := 0; ; attempt++ {
-		output, err := r.dispatch(timed, row, call, repeated)
-		if err == nil || attempt >= r.retries || !mayRepeat(call, err) {
-			return output, r.timedOut(ctx, timed, err)
+	for attempt := 0; ; {
+		var output any
+		var err error
+		if panicked := recovered(func() { output, err = r.dispatch(timed, row, call, repeated) }); panicked != nil {
+			err = panicked
 		}
+		pause, limited := limitPause(timed, err)
+		switch {
+		case limited: // it is no attempt
+			callNotSent(ctx)
+		case err == nil || attempt >= r.retries || !mayRepeat(call, err):
+			return output, r.timedOut(ctx, timed, err)
+		default:
+			pause = r.retryDelay
+			attempt++
+		}
+		slot.release()
 		select {
-		case <-time.After(r.retryDelay):
+		case <-time.After(pause):
 		case <-r.stopping:
 			return nil, errAbandoned
 		case <-timed.Done():
 			return nil, r.timedOut(ctx, timed, err)
 		}
+		if !slot.acquire(timed) {
+			if r.isStopping() {
+				return nil, errAbandoned
+			}
+			return nil, r.timedOut(ctx, timed, err)
+		}
+	}
+}
+
+// limitPause is how long a call waits that was refused because of a provider's rate limit, and so had no effect. It is not limited where
+// the time that is left does not suffice: the definition decides then.
+func limitPause(timed context.Context, err error) (pause time.Duration, limited bool) {
+	var refused *subjects.Error
+	if !errors.As(err, &refused) || refused.Code != subjects.CodeRateLimited || refused.RetryAfter <= 0 || refused.Reason != "" {
+		return 0, false
+	}
+	deadline, _ := timed.Deadline()
+	return refused.RetryAfter, time.Until(deadline) > refused.RetryAfter
+}
+
+func (r *activityRunner) isStopping() bool {
+	select {
+	case <-r.stopping:
+		return true
+	default:
+		return false
 	}
 }
 

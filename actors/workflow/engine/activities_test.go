@@ -165,7 +165,7 @@ func TestCallTimeout(t *testing.T) {
 			onRunner(t, dispatch, func(t *testing.T, r *runnerTest) {
 				r.timeout, r.retries = 12*time.Second, 100
 				start := time.Now()
-				result, err := r.attempt(t.Context(), Row{}, function, false)
+				result, err := r.attempt(t.Context(), Row{}, function, false, &callSlot{r: &r.activityRunner, slow: func() {}})
 				var fault *machine.Error
 				if result != nil || !errors.As(err, &fault) || fault.Type != machine.TypeTimeout || !strings.Contains(fault.Detail, "12s") {
 					t.Errorf("the call ends with %v, %v", result, err)

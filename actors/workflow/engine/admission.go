@@ -8,10 +8,9 @@ import (
 )
 
 const (
-	// maxPendingTransitions bounds the transitions of a partition that wait to be appended, maxUnprojectedBytes the events that wait
-	// to be projected: past either, new executions are refused.
+	// maxPendingTransitions bounds the transitions of a partition that wait to be appended: past it, new
+	// executions are refused.
 	maxPendingTransitions = 20_000
-	maxUnprojectedBytes   = 256 << 20
 	// stallAfter is how long a log may fail before new executions are refused at once.
 	stallAfter = time.Second
 )
@@ -45,8 +44,9 @@ type admission struct {
 // load is what a partition has to do already.
 type load struct {
 	pendingTransitions int
-	unprojectedBytes   int
-	stalledSince       time.Time
+	// backlogged: SQL is too far behind the logs.
+	backlogged   bool
+	stalledSince time.Time
 }
 
 // check refuses a new execution of a user while the process, or the user, has too many waiting.
@@ -57,7 +57,7 @@ func (a *admission) check(userID string, l load) error {
 	case a.slots.queuedOf(userID) >= a.maxQueuedPerUser:
 		a.refused("user")
 		return errUserQueueFull
-	case l.pendingTransitions > maxPendingTransitions || l.unprojectedBytes > maxUnprojectedBytes || a.slots.queued() > a.maxQueued:
+	case l.pendingTransitions > maxPendingTransitions || l.backlogged || a.slots.queued() > a.maxQueued:
 		a.refused("process")
 		return errOverloaded
 	}
@@ -102,7 +102,7 @@ func (a *admission) release(h *execution) {
 	case h.hasSlot:
 		h.hasSlot = false
 		a.activeAdd(-1)
-		a.slots.release()
+		a.slots.release(h.row.UserID)
 	case h.slotRequest != nil && a.slots.cancel(h.slotRequest):
 		h.slotRequest = nil
 	}
@@ -147,7 +147,7 @@ func (h *execution) isWaiting() bool { return h.waiter != nil && h.waiter.stage 
 
 // acquireSlot takes a slot for an execution, or queues it for one. An execution that has not started must pass its limits first.
 func (p *partition) acquireSlot(h *execution) bool {
-	if !h.hasSlot && h.slotRequest == nil && h.machine == nil && h.isWaiting() {
+	if !h.hasSlot && h.slotRequest == nil && h.isPending() && h.isWaiting() {
 		p.admitFrom(p.admission.limiter.sameQueue(h.waiter), h)
 		if h.isWaiting() {
 			return false
@@ -162,12 +162,12 @@ func (p *partition) onSlot(h *execution) {
 	defer p.mu.Unlock()
 	h.slotRequest = nil
 	if p.closed || h.finished || p.executions[h.row.ID] != h {
-		p.admission.slots.release()
+		p.admission.slots.release(h.row.UserID)
 		return
 	}
 	p.admission.grant(h)
 	switch {
-	case h.machine == nil:
+	case h.isPending():
 		p.startPending(h)
 	case h.unacked == 0:
 		p.advance(h)
@@ -199,7 +199,7 @@ func (p *partition) admitFrom(queues []*queue, caller *execution) {
 
 // recheck starts an execution that has not started, if its limits let it pass now and there is a slot.
 func (p *partition) recheck(h *execution) {
-	if h.machine == nil && p.acquireSlot(h) {
+	if h.isPending() && !h.deciding && p.acquireSlot(h) {
 		p.startPending(h)
 	}
 }
@@ -213,7 +213,7 @@ func (p *partition) releaseLimits(h *execution) {
 
 // noteStarted counts an execution that has started against its limits.
 func (p *partition) noteStarted(h *execution) {
-	if h.waiter != nil {
+	if h.waiter != nil && h.machine != nil {
 		p.admission.limiter.started(h.waiter, h.machine.StartedAt())
 	}
 }

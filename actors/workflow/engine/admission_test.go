@@ -47,7 +47,7 @@ func TestRefusals(t *testing.T) {
 		"the process is full":   {queued: []string{"bob", "bob", "eve", "eve"}, want: errOverloaded, refused: []string{"process"}},
 		"transitions wait":      {load: load{pendingTransitions: maxPendingTransitions}},
 		"too many transitions":  {load: load{pendingTransitions: maxPendingTransitions + 1}, want: errOverloaded, refused: []string{"process"}},
-		"too much to project":   {load: load{unprojectedBytes: maxUnprojectedBytes + 1}, want: errOverloaded, refused: []string{"process"}},
+		"too much to project":   {load: load{backlogged: true}, want: errOverloaded, refused: []string{"process"}},
 		"the user, then others": {queued: []string{"ada", "ada", "bob", "bob"}, want: errUserQueueFull, refused: []string{"user"}},
 	} {
 		t.Run(name, func(t *testing.T) {

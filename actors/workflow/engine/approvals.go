@@ -15,7 +15,7 @@ func (p *partition) expireApproval(h *execution, call string) {
 
 // restoreApprovals closes the approval requests that an earlier owner left open for calls which are not outstanding any more. It records
 // the others: their calls may end, by an overdue timer, before this owner has made them again.
-func (p *partition) restoreApprovals(ctx context.Context) error {
+func (p recovery) restoreApprovals(ctx context.Context) error {
 	for part := range slices.Chunk(slices.Collect(maps.Keys(p.executions)), rowsPerStatement) {
 		pending, err := p.e.PendingCalls(ctx, part)
 		if err != nil {

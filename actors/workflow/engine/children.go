@@ -47,7 +47,7 @@ func childrenOf(h *execution) (ids []string) {
 
 // callOfChild is the call by which an execution waits for a child now; empty where it does not.
 func (h *execution) callOfChild(child string) string {
-	if h.machine == nil || h.finished {
+	if !h.running() {
 		return ""
 	}
 	return callOfChild(h.machine.Awaited(), child)
@@ -194,7 +194,11 @@ func (c children) cancelUnawaited(ctx context.Context, restored []*execution) er
 		rows = append(rows, more...)
 	}
 	c.p.mu.Lock()
-	rows = slices.DeleteFunc(rows, func(child Row) bool { return byID[child.ParentID].callOfChild(child.ID) != "" })
+	rows = slices.DeleteFunc(rows, func(child Row) bool {
+		parent := byID[child.ParentID]
+		c.p.awaitIdle(parent)
+		return parent.callOfChild(child.ID) != ""
+	})
 	c.p.mu.Unlock()
 	if err := c.p.writer.barrier(ctx); err != nil { // only what the log has is final
 		return err

@@ -40,7 +40,7 @@ type cancelCommand struct {
 func (cancelCommand) operation() string { return "cancel" }
 
 func (c cancelCommand) handle(ctx context.Context, p *partition) (ControlReply, error) {
-	return p.control(ctx, c.Execution, machine.Cancel(c.Reason, p.e.Now()))
+	return controller{p}.control(ctx, c.Execution, machine.Cancel(c.Reason, p.e.Now()))
 }
 
 type suspendCommand struct {
@@ -51,7 +51,7 @@ type suspendCommand struct {
 func (suspendCommand) operation() string { return "suspend" }
 
 func (c suspendCommand) handle(ctx context.Context, p *partition) (ControlReply, error) {
-	return p.suspend(ctx, c.Execution, c.Reason, true)
+	return controller{p}.suspend(ctx, c.Execution, c.Reason, true)
 }
 
 type resumeCommand struct {
@@ -61,7 +61,7 @@ type resumeCommand struct {
 func (resumeCommand) operation() string { return "resume" }
 
 func (c resumeCommand) handle(ctx context.Context, p *partition) (ControlReply, error) {
-	return p.suspend(ctx, c.Execution, "", false)
+	return controller{p}.suspend(ctx, c.Execution, "", false)
 }
 
 // completeCommand ends an external call: with Error where that is set, else with Output.
@@ -77,13 +77,13 @@ func (completeCommand) operation() string { return "complete" }
 func (c completeCommand) handle(ctx context.Context, p *partition) (ControlReply, error) {
 	now := p.e.Now()
 	if c.Error != nil {
-		return p.control(ctx, c.Execution, machine.CallFault(c.Call, c.Error, now))
+		return controller{p}.control(ctx, c.Execution, machine.CallFault(c.Call, c.Error, now))
 	}
 	value, err := p.e.Output(c.Output)
 	if err != nil {
 		return ControlReply{}, err
 	}
-	return p.control(ctx, c.Execution, machine.CallDone(c.Call, value, now))
+	return controller{p}.control(ctx, c.Execution, machine.CallDone(c.Call, value, now))
 }
 
 // watchCommand publishes an execution's history to the feed from now on.
@@ -94,7 +94,7 @@ type watchCommand struct {
 func (watchCommand) operation() string { return "watch" }
 
 func (c watchCommand) handle(ctx context.Context, p *partition) (noReply, error) {
-	return noReply{}, p.watch(ctx, c.Execution)
+	return noReply{}, controller{p}.watch(ctx, c.Execution)
 }
 
 // deliverCommand delivers a CloudEvent to a user's executions that listen for it.
@@ -118,7 +118,7 @@ func (c deliverCommand) handle(ctx context.Context, p *partition) (reply deliver
 	if err := p.verifyOwnership(ctx); err != nil {
 		return reply, err
 	}
-	reply.Delivered, err = p.deliver(ctx, c.UserID, event)
+	reply.Delivered, err = controller{p}.deliver(ctx, c.UserID, event)
 	return reply, err
 }
 
@@ -134,7 +134,7 @@ type awaitReply struct {
 func (awaitCommand) operation() string { return "await" }
 
 func (c awaitCommand) handle(ctx context.Context, p *partition) (awaitReply, error) {
-	end, err := p.await(ctx, c.Execution)
+	end, err := controller{p}.await(ctx, c.Execution)
 	return awaitReply{Status: machine.Status(end.Row.Status)}, err
 }
 
@@ -169,7 +169,7 @@ func (c terminateCommand) handle(ctx context.Context, p *partition) (noReply, er
 	if err := p.verifyOwnership(ctx); err != nil {
 		return noReply{}, err
 	}
-	return noReply{}, p.terminateUser(ctx, c.UserID)
+	return noReply{}, controller{p}.terminateUser(ctx, c.UserID)
 }
 
 // truncateCommand drops everything from the partition's log that SQL has.

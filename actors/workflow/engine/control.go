@@ -37,46 +37,37 @@ func (p *partition) verifyOwnership(ctx context.Context) error {
 	return nil
 }
 
+// controller carries out the commands for the executions of a partition.
+type controller struct{ *partition }
+
+// controlled is what control has done to an execution.
+type controlled struct {
+	reply ControlReply
+	// logged is set where something was decided. unlogged: the execution has a transition that the log may not get.
+	logged   chan error
+	unlogged bool
+	// children are those that the execution waited for before it ended.
+	children []string
+	// done is closed when the rest is known.
+	done chan struct{}
+}
+
 // control applies an outcome to an execution and returns once that is in the log. An execution that waits for a slot is started
 // first: control needs no slot.
-func (p *partition) control(ctx context.Context, id string, outcome machine.Outcome) (reply ControlReply, err error) {
-	var logged chan error
-	var children []string
-	unlogged := false
-	err = p.withExecution(ctx, id, func(h *execution) {
-		if h.finished {
-			reply.Status = machine.Status(h.row.Status)
-			return
+func (p controller) control(ctx context.Context, id string, outcome machine.Outcome) (ControlReply, error) {
+	c := &controlled{done: make(chan struct{})}
+	err := p.whenIdle(ctx, id, func(h *execution) (again bool) { return p.controlIdle(h, outcome, c) })
+	if err == nil {
+		select {
+		case <-c.done:
+		case <-ctx.Done():
+			return ControlReply{}, errNotLogged(ctx)
 		}
-		if h.machine == nil {
-			if h.isWaiting() {
-				p.releaseLimits(h) // it is about to end, and never counts
-			}
-			p.startPending(h)
-		}
-		if h.machine == nil || h.broken {
-			return
-		}
-		before := childrenOf(h)
-		wait := make(chan error, 1)
-		if outcome.EndsCall() {
-			p.fireOverdue(h) // the result comes too late for a deadline that has passed
-		}
-		if outcome.Resumes() {
-			h.resumedAt = p.e.Now()
-		}
-		if p.decide(h, wait, outcome) {
-			logged, reply.Changed = wait, true
-		}
-		unlogged = h.unacked > 0
-		if reply.Status = h.machine.Status(); reply.Status.Ended() {
-			children = before
-		}
-	})
+	}
 	switch {
-	case err == nil && logged != nil:
-		err = awaitLogged(ctx, logged)
-	case err == nil && unlogged: // by a transition that the log may not get
+	case err == nil && c.logged != nil:
+		err = awaitLogged(ctx, c.logged)
+	case err == nil && c.unlogged: // by a transition that the log may not get
 		err = p.writer.barrier(ctx)
 	case err == nil || IsNotFound(err):
 		if moved := p.verifyOwnership(ctx); moved != nil {
@@ -84,17 +75,74 @@ func (p *partition) control(ctx context.Context, id string, outcome machine.Outc
 		}
 	}
 	if err == nil {
-		p.children.cancelAll(children)
+		p.children.cancelAll(c.children)
 	}
-	if err == nil && reply.Status == "" {
+	if err == nil && c.reply.Status == "" {
 		err = errPartitionMoving
 	}
-	return reply, err
+	return c.reply, err
+}
+
+// controlIdle applies an outcome to an execution that is not deciding. again: it is deciding now, and must be called again afterwards.
+func (p controller) controlIdle(h *execution, outcome machine.Outcome, c *controlled) (again bool) {
+	if h.finished || h.quarantined() {
+		c.reply.Status, c.unlogged = machine.Status(h.row.Status), h.unacked > 0
+		if h.quarantined() {
+			c.reply.Status = machine.Faulted
+		}
+		close(c.done)
+		return false
+	}
+	if h.isPending() {
+		if h.isWaiting() {
+			p.releaseLimits(h) // it is about to end, and never counts
+		}
+		p.startPending(h)
+	}
+	if h.deciding || outcome.EndsCall() && h.running() && p.fireOverdue(h) && h.deciding { // the result comes too late for a deadline that has passed
+		return true
+	}
+	if !h.running() {
+		close(c.done)
+		return false
+	}
+	before := childrenOf(h)
+	if outcome.Resumes() {
+		h.resumedAt = p.e.Now()
+	}
+	logged := make(chan error, 1)
+	p.decide(h, logged, func(decided bool) {
+		defer close(c.done)
+		if decided {
+			c.logged, c.reply.Changed = logged, true
+		}
+		c.unlogged = h.unacked > 0
+		switch {
+		case h.machine != nil:
+			c.reply.Status = h.machine.Status()
+		case h.quarantined():
+			c.reply.Status = machine.Faulted
+		}
+		if c.reply.Status.Ended() {
+			c.children = before
+		}
+	}, outcome)
+	return false
+}
+
+// whenIdle is withExecution for what may find an execution that starts to decide by it: it is repeated afterwards.
+func (p *partition) whenIdle(ctx context.Context, id string, do func(h *execution) (again bool)) error {
+	for {
+		again := false
+		if err := p.withExecution(ctx, id, func(h *execution) { again = do(h) }); err != nil || !again {
+			return err
+		}
+	}
 }
 
 // suspend halts an execution or, where on is false, resumes it. One that waits for its workflow's limits has nothing to halt: it
 // leaves its queue, and joins it again when it is resumed.
-func (p *partition) suspend(ctx context.Context, id, reason string, on bool) (reply ControlReply, err error) {
+func (p controller) suspend(ctx context.Context, id, reason string, on bool) (reply ControlReply, err error) {
 	outcome := machine.Resume(p.e.Now())
 	if on {
 		outcome = machine.Suspend(reason, p.e.Now())
@@ -126,10 +174,14 @@ func awaitLogged(ctx context.Context, logged chan error) error {
 	case err := <-logged:
 		return err
 	case <-ctx.Done():
-		return &subjects.Error{
-			Code: subjects.CodeUnavailable, Reason: subjects.ReasonLogStalled, Detail: "the history cannot be written right now",
-			RetryAfter: subjects.RetrySoon, Cause: context.Cause(ctx),
-		}
+		return errNotLogged(ctx)
+	}
+}
+
+func errNotLogged(ctx context.Context) error {
+	return &subjects.Error{
+		Code: subjects.CodeUnavailable, Reason: subjects.ReasonLogStalled, Detail: "the history cannot be written right now",
+		RetryAfter: subjects.RetrySoon, Cause: context.Cause(ctx),
 	}
 }
 
@@ -139,6 +191,10 @@ func (p *partition) handleStart(ctx context.Context, c startCommand, wait chan R
 	row := c.Row
 	def, err := p.e.Definition(ctx, row.WorkflowID, row.Version)
 	if err != nil {
+		return err
+	}
+	if err := p.e.active.admit(ctx, row.UserID); err != nil {
+		p.e.metrics.refused.WithLabelValues("user").Inc()
 		return err
 	}
 	// Revocations wait until the function has returned.
@@ -170,7 +226,7 @@ func (p *partition) handleStart(ctx context.Context, c startCommand, wait chan R
 }
 
 // await returns an execution's result once it has ended.
-func (p *partition) await(ctx context.Context, id string) (Result, error) {
+func (p controller) await(ctx context.Context, id string) (Result, error) {
 	wait := make(chan Result, 1)
 	err := p.withExecution(ctx, id, func(h *execution) {
 		if h.finished {

@@ -21,33 +21,57 @@ func (e *Engine) Deliver(ctx context.Context, userID string, event map[string]an
 	return delivered, nil
 }
 
+// delivery is the delivery of an event to one execution.
+type delivery struct {
+	logged chan error
+	// done is closed when it is known whether the execution consumes the event (decided), and whether it has consumed it by a transition
+	// that the log does not have yet (unlogged).
+	done              chan struct{}
+	decided, unlogged bool
+}
+
 // deliver delivers an event to the user's executions of the partition that listen, loaded and evicted ones.
-func (p *partition) deliver(ctx context.Context, userID string, event map[string]any) (delivered int, err error) {
+func (p controller) deliver(ctx context.Context, userID string, event map[string]any) (delivered int, err error) {
 	candidates, unlogged, err := p.listeners(ctx, userID)
 	if err != nil {
 		return 0, err
 	}
-	var pending []chan error
+	var pending []*delivery
 	for id := range candidates {
-		err := p.withExecution(ctx, id, func(h *execution) {
-			logged := make(chan error, 1)
-			if h.machine != nil && !h.finished {
-				p.fireOverdue(h) // the event comes too late for a deadline that has passed
+		d := &delivery{logged: make(chan error, 1), done: make(chan struct{})}
+		err := p.whenIdle(ctx, id, func(h *execution) (again bool) {
+			if !h.running() {
+				close(d.done)
+				return false
 			}
-			switch {
-			case h.finished:
-			case p.decide(h, logged, machine.EventArrived(event, p.e.Now())):
-				pending = append(pending, logged)
-			case h.unacked > 0:
-				unlogged = true
+			if p.fireOverdue(h) && h.deciding { // the event comes too late for a deadline that has passed
+				return true
 			}
+			p.decide(h, d.logged, func(decided bool) {
+				d.decided, d.unlogged = decided, h.unacked > 0
+				close(d.done)
+			}, machine.EventArrived(event, p.e.Now()))
+			return false
 		})
-		if err != nil && !IsNotFound(err) {
+		if IsNotFound(err) {
+			continue
+		}
+		if err != nil {
 			return delivered, err
 		}
+		pending = append(pending, d)
 	}
-	for _, logged := range pending {
-		if err := awaitLogged(ctx, logged); err != nil {
+	for _, d := range pending {
+		select {
+		case <-d.done:
+		case <-ctx.Done():
+			return delivered, errNotLogged(ctx)
+		}
+		if !d.decided {
+			unlogged = unlogged || d.unlogged
+			continue
+		}
+		if err := awaitLogged(ctx, d.logged); err != nil {
 			return delivered, err
 		}
 		delivered++
@@ -60,7 +84,7 @@ func (p *partition) deliver(ctx context.Context, userID string, event map[string
 
 // listeners returns the user's executions of the partition that listen for events. unlogged: one of the user's executions may have
 // consumed an event by a transition that the log does not have yet.
-func (p *partition) listeners(ctx context.Context, userID string) (candidates map[string]bool, unlogged bool, err error) {
+func (p controller) listeners(ctx context.Context, userID string) (candidates map[string]bool, unlogged bool, err error) {
 	p.mu.Lock()
 	p.listenerReads++
 	p.mu.Unlock()
@@ -78,11 +102,11 @@ func (p *partition) listeners(ctx context.Context, userID string) (candidates ma
 		}
 	}
 	for id, h := range p.executions {
-		if h.row.UserID != userID || h.machine == nil || h.finished {
+		if h.row.UserID != userID || !h.running() {
 			continue
 		}
 		unlogged = unlogged || h.unacked > 0
-		if len(h.machine.Listeners()) > 0 {
+		if h.deciding || len(h.machine.Listeners()) > 0 {
 			candidates[id] = true
 		}
 	}

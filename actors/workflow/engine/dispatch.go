@@ -16,6 +16,18 @@ type callInFlight struct {
 	cancel context.CancelFunc
 	// sent: the call may have left the process, and cannot be made again without having its effect twice.
 	sent atomic.Bool
+	// slow: it has given its step slot back.
+	slow bool
+	// onSlow is called when it does.
+	onSlow func()
+}
+
+// slowCallback is what is called when the call of a context gives its step slot back.
+func slowCallback(ctx context.Context) func() {
+	if call, ok := ctx.Value(callInFlightKey{}).(*callInFlight); ok && call.onSlow != nil {
+		return call.onSlow
+	}
+	return func() {}
 }
 
 type callInFlightKey struct{}
@@ -33,7 +45,7 @@ func CallSent(ctx context.Context) {
 func (p *partition) dispatchCalls(h *execution) (outcomes []machine.Outcome, outstanding bool) {
 	p.abandonCalls(h, h.machine.Awaited())
 	calls := h.machine.Calls()
-	if len(calls) > 0 && !p.acquireSlot(h) {
+	if p.needsSlot(h, calls) && !p.acquireSlot(h) {
 		return nil, true
 	}
 	if p.e.Stopping() || p.draining {
@@ -63,6 +75,39 @@ func (p *partition) dispatchCalls(h *execution) (outcomes []machine.Outcome, out
 	return outcomes, outstanding || len(h.inFlight) > 0
 }
 
+// callNotSent records that the call of a context had no effect, and waits to be made.
+func callNotSent(ctx context.Context) {
+	if call, ok := ctx.Value(callInFlightKey{}).(*callInFlight); ok {
+		call.sent.Store(false)
+	}
+}
+
+// needsSlot reports whether any of some calls is to be dispatched.
+func (p *partition) needsSlot(h *execution, calls []*machine.Call) bool {
+	for _, call := range calls {
+		_, external := h.external[call.ID]
+		if h.inFlight[call.ID] == nil && !external && !h.overdue[call.ID] {
+			return true
+		}
+	}
+	return false
+}
+
+// onSlow gives the slot of an execution back while all its calls in flight are slow.
+func (p *partition) onSlow(h *execution, call *callInFlight) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	call.slow = true
+	for _, other := range h.inFlight {
+		if !other.slow {
+			return
+		}
+	}
+	if !p.closed && h.running() && h.hasSlot && !h.deciding && h.unacked == 0 {
+		p.admission.release(h)
+	}
+}
+
 // needsStartRecord reports whether the log must have a call's start before the call is made, because making it twice could have its
 // effect twice. Whether an action may be repeated is in its provider's manifest, which the integration actor applies.
 func needsStartRecord(call *machine.Call) bool {
@@ -90,6 +135,7 @@ func RepeatableMethod(method string) bool {
 func (p *partition) dispatch(h *execution, call *machine.Call) {
 	ctx, cancel := context.WithCancel(p.ctx)
 	inFlight := &callInFlight{cancel: cancel}
+	inFlight.onSlow = func() { p.onSlow(h, inFlight) }
 	ctx = context.WithValue(ctx, callInFlightKey{}, inFlight)
 	h.inFlight[call.ID] = inFlight
 	row, repeated := h.row, call.Started && !h.startRecorded[call.ID]
@@ -118,12 +164,24 @@ func (p *partition) dispatch(h *execution, call *machine.Call) {
 func (p *partition) complete(ctx context.Context, h *execution, result callResult) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed || ctx.Err() != nil || h.inFlight[result.id] == nil {
+	for {
+		p.awaitIdle(h)
+		if p.closed || ctx.Err() != nil || h.inFlight[result.id] == nil || !h.running() {
+			return false
+		}
+		// Before the result, which comes too late for a deadline that has passed.
+		if !p.fireOverdue(h) || !h.deciding {
+			break
+		}
+	}
+	if h.inFlight[result.id] == nil || !h.running() {
 		return false
 	}
-	p.fireOverdue(h) // before the result, which comes too late for a deadline that has passed
 	sent := h.inFlight[result.id].sent.Load()
 	delete(h.inFlight, result.id)
+	if !result.external && (result.child != "" || result.approval) {
+		h.addOrphanCandidate(result.id, result.child)
+	}
 	switch {
 	case result.abandoned: // the partition's next owner makes it again
 		delete(h.startRecorded, result.id) // it may have been sent
@@ -142,10 +200,7 @@ func (p *partition) complete(ctx context.Context, h *execution, result callResul
 			p.advance(h)
 		}
 	default:
-		if result.child != "" {
-			h.addOrphanCandidate(result.id, result.child)
-		}
-		if !p.decide(h, nil, result.outcome) && h.unacked == 0 {
+		if !p.decide(h, nil, nil, result.outcome) && h.unacked == 0 {
 			p.advance(h)
 		}
 	}

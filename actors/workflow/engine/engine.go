@@ -27,6 +27,8 @@ import (
 	"github.com/weftmesh/weft/actors/workflow/language"
 	"github.com/weftmesh/weft/actors/workflow/machine"
 	"github.com/weftmesh/weft/mesh"
+	"github.com/weftmesh/weft/mesh/compute"
+	"github.com/weftmesh/weft/mesh/memory"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -79,6 +81,16 @@ type Engine struct {
 	projector  *projector
 	feedQueue  *feedQueue
 	activities activityRunner
+	// evaluators bounds the decisions that are made without a partition's lock.
+	evaluators *compute.Pool
+	// batchBytes bounds the data that one transaction of a projection writes.
+	batchBytes int
+	// alwaysInPool: small decisions are made without the lock too, in simulations.
+	alwaysInPool bool
+	backlog      backlog
+	logRate      *logRate
+	held         heldBytes
+	active       activeUsers
 	// executionSlots bounds the executions that the process runs at once.
 	executionSlots fairSemaphore
 	// transitionLimit bounds the events in a message of the log, in bytes.
@@ -98,6 +110,7 @@ func New(ctx context.Context, o Options) (*Engine, error) {
 		}
 	}
 	e := newEngine(o, int(o.Conn.MaxPayload())-logOverhead)
+	e.evaluators = compute.Default
 	e.log, e.store = streamLog{o.Conn, o.Log}, sqlStore{&e.Options}
 	e.bus = natsBus{conn: o.Conn, log: o.Log, background: &e.background}
 	e.single = o.DB.Dialect() == database.DialectSQLite // whose file one process has open
@@ -107,16 +120,22 @@ func New(ctx context.Context, o Options) (*Engine, error) {
 // newEngine makes an engine without its log, store and bus.
 func newEngine(o Options, transitionLimit int) *Engine {
 	e := &Engine{
-		Options: o, ownership: newOwnership(o.NewID()), executionSlots: fairSemaphore{limit: o.Config.MaxConcurrent}, projector: newProjector(),
+		Options: o, ownership: newOwnership(o.NewID()), projector: newProjector(),
+		executionSlots: fairSemaphore{limit: o.Config.MaxConcurrent, perUser: o.Config.MaxConcurrentPerUser}, evaluators: compute.NewPool(),
+		batchBytes: maxBatchBytes, logRate: newLogRate(o.Now), backlog: backlog{limit: int(memory.AtMost(maxBacklog, 32))},
+		held:      heldBytes{perUser: o.Config.MaxBytesPerUser, total: int(memory.AtMost(int64(o.Config.MaxBytes), 6))},
 		feedQueue: newFeedQueue(), transitionLimit: transitionLimit, stopping: make(chan struct{}),
 	}
 	e.activities = activityRunner{
-		dispatch: o.Dispatch, slots: fairSemaphore{limit: o.Config.MaxSteps}, timeout: o.Config.StepTimeout,
+		dispatch: o.Dispatch, slots: fairSemaphore{limit: o.Config.MaxSteps, perUser: o.Config.MaxStepsPerUser}, timeout: o.Config.StepTimeout,
 		unblocked: o.AwaitUnblocked, retries: o.Config.StepRetries, retryDelay: o.Config.StepRetryDelay, now: o.Now, stopping: e.stopping,
 		observe: func(result string, took time.Duration) { e.metrics.call(result, took) },
 	}
+	e.active = activeUsers{max: o.Config.MaxActivePerUser, now: o.Now, count: e.openExecutions}
+	e.activities.slow = fairSemaphore{limit: maxSlowCalls, perUser: o.Config.MaxSlowPerUser}
+	e.activities.slots.limitOf = e.activities.stepSlots
 	startObserving()
-	e.metrics = newMetrics(o.Metrics, e.executionSlots.queued, e.blockedExecutions, e.activities.slots.queued)
+	e.metrics = newMetrics(o.Metrics, e)
 	return e
 }
 

@@ -8,7 +8,7 @@ import (
 )
 
 // terminateUser ends a user's executions of the partition without compensation: nothing may be done for the user any more.
-func (p *partition) terminateUser(ctx context.Context, userID string) error {
+func (p controller) terminateUser(ctx context.Context, userID string) error {
 	// The loaded ones are listed first: what is evicted after that, SQL has.
 	var ids []string
 	p.mu.Lock()

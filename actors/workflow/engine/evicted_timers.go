@@ -101,7 +101,7 @@ func (t evictedTimers) read(until time.Time) bool {
 		t.add(row.ID, row.DueAt)
 	}
 	for _, h := range p.executions {
-		if h.machine != nil && !h.finished {
+		if h.running() && !h.deciding {
 			p.scheduleTimer(h.nextTimer(), h)
 		}
 	}

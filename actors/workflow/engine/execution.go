@@ -18,6 +18,23 @@ type execution struct {
 	waiter *waiter
 	// machine is nil until the execution has started.
 	machine *machine.Execution
+	// heavy: decisions are made in the pool, because they may be too large for the lock, or read secrets. deciding: one is being made, and the
+	// machine must not be touched; idle is closed when it ends.
+	heavy    bool
+	deciding bool
+	idle     chan struct{}
+	// output is the encoded output of a large execution that has completed, snapshot the snapshot of one that is evictable.
+	output   string
+	snapshot []byte
+	// held is the size of its state that is charged to its user.
+	held int
+	// quarantine is the error of an execution that was quarantined; quarantinedAt when that was.
+	quarantine    *machine.Error
+	quarantinedAt time.Time
+	// unrestorable is set until the execution is quarantined because it cannot be restored.
+	unrestorable error
+	// enqueued counts the events that were handed to the log writer, those of earlier owners included.
+	enqueued int64
 	// unacked counts the transitions that the log has not acknowledged: the machine is ahead of the log by them.
 	unacked int
 	// unprojected are acknowledged events that SQL does not have.
@@ -28,8 +45,10 @@ type execution struct {
 	complete    bool
 	// stored: SQL has the execution. revision changes with everything that happens to it, so that a projection sees whether anything
 	// did meanwhile.
-	stored   bool
-	revision uint64
+	stored bool
+	// maybeStored: SQL may have it, by a projection of unknown outcome.
+	maybeStored bool
+	revision    uint64
 	// inFlight are the calls that this process makes. external are those that CompleteCall ends, with the child that each waits for,
 	// if any. startRecorded are the calls whose start this owner has written to the log. overdue are the calls that ended by their
 	// deadline while the execution was suspended: the timer, which waits for the execution to be resumed, ends them.
@@ -52,10 +71,8 @@ type execution struct {
 	slotRequest *slotRequest
 	// evictable: it waits for long, and the next projection evicts it.
 	evictable bool
-	// broken: one of its transitions cannot be written. It is loaded again from what was, and cancelled.
-	broken   bool
-	finished bool
-	results  []chan Result
+	finished  bool
+	results   []chan Result
 }
 
 // maxKeptEvents bounds the events that are kept for the callers that wait for an execution's result.
@@ -74,9 +91,16 @@ type Result struct {
 func newExecution(row Row, def *language.Workflow) *execution {
 	return &execution{
 		row: row, def: def, complete: true, inFlight: map[string]*callInFlight{}, external: map[string]string{},
-		startRecorded: map[string]bool{}, overdue: map[string]bool{},
+		startRecorded: map[string]bool{}, overdue: map[string]bool{}, heavy: len(def.Use.Secrets) > 0,
+		enqueued: row.Events,
 	}
 }
+
+// running reports whether the execution has a machine that can decide.
+func (h *execution) running() bool { return h.machine != nil && !h.finished && !h.quarantined() }
+
+// isPending reports whether the execution has not started.
+func (h *execution) isPending() bool { return h.machine == nil && !h.finished && !h.quarantined() }
 
 // setMachine gives the execution its machine.
 func (h *execution) setMachine(x *machine.Execution) {
@@ -101,6 +125,9 @@ func (h *execution) dropProjected() {
 
 // refreshRow brings the row to the machine's state. It is called when the log has everything that was decided.
 func (h *execution) refreshRow() error {
+	if h.quarantined() {
+		return h.refreshQuarantined()
+	}
 	if h.machine == nil {
 		h.row.Status = string(h.suspendPending(h.suspended))
 		return nil
@@ -112,15 +139,22 @@ func (h *execution) refreshRow() error {
 	}
 	h.row.EndedAt = h.machine.EndedAt().UnixMicro()
 	if h.machine.Status() == machine.Completed {
-		h.row.Output = string(language.Canonical(h.machine.Output()))
+		if h.row.Output = h.output; h.row.Output == "" {
+			h.row.Output = string(language.Canonical(h.machine.Output()))
+		}
 	}
 	if fault := h.machine.Fault(); fault != nil {
-		data, err := json.Marshal(fault)
-		if err != nil {
-			return fmt.Errorf("encoding an execution's error: %w", err)
-		}
-		h.row.Error, h.row.ErrorType = string(data), fault.Type
+		return h.setFault(fault)
 	}
+	return nil
+}
+
+func (h *execution) setFault(fault *machine.Error) error {
+	data, err := json.Marshal(fault)
+	if err != nil {
+		return fmt.Errorf("encoding an execution's error: %w", err)
+	}
+	h.row.Error, h.row.ErrorType = string(data), fault.Type
 	return nil
 }
 
@@ -133,14 +167,22 @@ func (h *execution) suspendPending(on bool) machine.Status {
 }
 
 // nextTimer is when the next timer is due; zero where there is none.
-func (h *execution) nextTimer() time.Time { return h.machine.NextTimer() }
+func (h *execution) nextTimer() time.Time {
+	if h.machine == nil {
+		return time.Time{}
+	}
+	return h.machine.NextTimer()
+}
 
 // evict is the row from which the execution can be loaded again.
 func (h *execution) evict() (Row, error) {
 	row := h.row
-	snapshot, err := h.machine.Snapshot()
-	if err != nil {
-		return row, err
+	snapshot := h.snapshot
+	if snapshot == nil {
+		var err error
+		if snapshot, err = h.machine.Snapshot(); err != nil {
+			return row, err
+		}
 	}
 	row.Evicted, row.Snapshot, row.Listens = true, string(snapshot), len(h.machine.Listeners()) > 0
 	if due := h.nextTimer(); !due.IsZero() {
@@ -149,10 +191,16 @@ func (h *execution) evict() (Row, error) {
 	return row, nil
 }
 
-// restoreExternal records the external calls of an execution that was evicted: each had started before.
+// restoreExternal records the external calls of an execution that was evicted: each had started before. Those of a suspended one may
+// have: they are made again when it is resumed, and what they started is cancelled if they are abandoned before.
 func (h *execution) restoreExternal() {
-	for _, call := range h.machine.Calls() {
-		if call.External() {
+	suspended := h.machine.Status() == machine.Suspended
+	for _, call := range h.machine.Awaited() {
+		switch {
+		case !call.External():
+		case suspended:
+			h.addOrphanCandidate(call.ID, awaitedChild(call))
+		default:
 			h.external[call.ID] = awaitedChild(call)
 		}
 	}

@@ -253,6 +253,15 @@ func openExecutions(ctx context.Context, db bun.IDB, number int, userID string) 
 	return ids, nil
 }
 
+// countOpen counts a user's executions that have not ended.
+func countOpen(ctx context.Context, db bun.IDB, userID string) (int, error) {
+	count, err := db.NewSelect().Model((*Row)(nil)).Where("user_id = ?", userID).Where("ended_at = 0").Count(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("counting a user's executions: %w", err)
+	}
+	return int(count), nil
+}
+
 // WatchedExecutions reads those of a user's executions that were published to the feed.
 func WatchedExecutions(ctx context.Context, db bun.IDB, userID string) (ids []string, err error) {
 	err = db.NewSelect().Model((*Row)(nil)).Column("id").Where("user_id = ?", userID).Where("watched").Scan(ctx, &ids)

@@ -70,7 +70,7 @@ func (e *Engine) PurgeFeeds(ctx context.Context, ids []string) error {
 }
 
 // watch records in the log that an execution is watched, so that later owners publish it too.
-func (p *partition) watch(ctx context.Context, id string) error {
+func (p controller) watch(ctx context.Context, id string) error {
 	var logged chan error
 	err := p.withExecution(ctx, id, func(h *execution) {
 		if !h.row.Watched && !h.finished {

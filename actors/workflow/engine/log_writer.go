@@ -57,6 +57,9 @@ type logWriter struct {
 	mu      sync.Mutex
 	pending []pendingTransition
 	closed  bool
+	// unwritten is the size of the transitions that the log does not have, in bytes. drained, if it is not nil, is closed when that shrinks.
+	unwritten int
+	drained   chan struct{}
 	// stalledSince is when appending began to fail; zero while it works.
 	stalledSince time.Time
 	wake         wait.Signal
@@ -74,8 +77,51 @@ func (w *logWriter) add(t pendingTransition) {
 		return
 	}
 	w.pending = append(w.pending, t)
+	w.unwritten += t.size()
 	w.mu.Unlock()
 	w.wake.Notify()
+}
+
+// maxUnwritten is the size of unwritten transitions past which large decisions wait, in bytes: the next small one waits for not much more
+// than a message.
+const maxUnwritten = 512 << 10
+
+// awaitRoom returns when the log has most of what was added, or the writer is closed, or ctx ends.
+func (w *logWriter) awaitRoom(ctx context.Context) {
+	for {
+		w.mu.Lock()
+		if w.closed || w.unwritten <= maxUnwritten {
+			w.mu.Unlock()
+			return
+		}
+		if w.drained == nil {
+			w.drained = make(chan struct{})
+		}
+		drained := w.drained
+		w.mu.Unlock()
+		select {
+		case <-drained:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// written records that the log has transitions.
+func (w *logWriter) written(batch []pendingTransition) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i := range batch {
+		w.unwritten -= batch[i].size()
+	}
+	w.wakeWaiters()
+}
+
+func (w *logWriter) wakeWaiters() {
+	if w.drained != nil {
+		close(w.drained)
+		w.drained = nil
+	}
 }
 
 // barrier returns once everything that was added before is in the log.
@@ -112,6 +158,7 @@ func (w *logWriter) run(ctx context.Context) {
 				}
 				return
 			}
+			w.written(batch)
 			w.appended(batch, w.log.last)
 		}
 	}
@@ -179,6 +226,7 @@ func (w *logWriter) close() {
 	w.mu.Lock()
 	pending := w.pending
 	w.pending, w.closed = nil, true
+	w.wakeWaiters()
 	w.mu.Unlock()
 	for i := range pending {
 		pending[i].settle(errPartitionMoving)

@@ -19,12 +19,15 @@ type metrics struct {
 	timerDelay   prometheus.Histogram
 	partitions   prometheus.Gauge
 	refused      *prometheus.CounterVec
+	lockHeld     prometheus.Histogram
+	evaluation   prometheus.Histogram
+	quarantined  prometheus.Counter
 
 	// stepsCompleted is the completed counter of steps.
 	stepsCompleted prometheus.Counter
 }
 
-func newMetrics(r prometheus.Registerer, queued, blocked, queuedCalls func() int) *metrics {
+func newMetrics(r prometheus.Registerer, e *Engine) *metrics {
 	buckets := prometheus.ExponentialBuckets(0.001, 4, 10)
 	m := &metrics{
 		executions: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -58,6 +61,17 @@ func newMetrics(r prometheus.Registerer, queued, blocked, queuedCalls func() int
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "workflow_refused_starts_total", Help: "Starts refused because too many executions wait, by bound: user, process.",
 		}, []string{"bound"}),
+		lockHeld: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "workflow_partition_lock_held_seconds", Help: "How long the lock of a partition is held at a time.",
+			Buckets: []float64{0.00001, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.01, 0.1},
+		}),
+		evaluation: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "workflow_evaluation_duration_seconds", Help: "Duration of one slice in the evaluator pool, which makes the large decisions.",
+			Buckets: prometheus.ExponentialBuckets(0.0001, 4, 8),
+		}),
+		quarantined: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "workflow_quarantined_executions_total", Help: "Executions that ended because they cannot be decided, encoded, stored or restored.",
+		}),
 	}
 	m.stepsCompleted = m.steps.WithLabelValues("completed")
 	// Counters start at 0 instead of being absent, so that the rate of the first increment is seen.
@@ -69,17 +83,32 @@ func newMetrics(r prometheus.Registerer, queued, blocked, queuedCalls func() int
 			counts.WithLabelValues(value)
 		}
 	}
+	m.register(r, e)
+	return m
+}
+
+// register registers the metrics, and those that are read from the engine.
+func (m *metrics) register(r prometheus.Registerer, e *Engine) {
 	r.MustRegister(m.executions, m.duration, m.steps, m.stepDuration, m.active, m.appends, m.projection, m.timerDelay, m.partitions, m.refused,
+		m.lockHeld, m.evaluation, m.quarantined,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "workflow_queued_executions", Help: "Executions of this process that wait for a slot.",
-		}, func() float64 { return float64(queued()) }),
+		}, func() float64 { return float64(e.executionSlots.queued()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "workflow_blocked_executions", Help: "Executions of this process that wait for their workflows' limits, suspended ones included.",
-		}, func() float64 { return float64(blocked()) }),
+		}, func() float64 { return float64(e.blockedExecutions()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "workflow_queued_steps", Help: "Calls of this process that wait for a slot.",
-		}, func() float64 { return float64(queuedCalls()) }))
-	return m
+		}, func() float64 { return float64(e.activities.slots.queued()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "workflow_queued_evaluations", Help: "Large decisions of this process that wait for the evaluator pool.",
+		}, func() float64 { return float64(e.evaluators.Queued()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "workflow_unprojected_bytes", Help: "Events of this process that the logs have and SQL does not.",
+		}, func() float64 { return float64(e.backlog.size()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "workflow_held_bytes", Help: "Data that the large executions of this process hold.",
+		}, func() float64 { return float64(e.held.bytes()) }))
 }
 
 // call records a call that was made. The result is empty for an external one, which is not counted yet.

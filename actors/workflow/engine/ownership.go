@@ -289,7 +289,7 @@ func (p *partition) awaitCalls(within time.Duration) {
 		pending, _ := p.writer.backlog()
 		busy := pending > 0
 		for _, h := range p.executions {
-			busy = busy || len(h.inFlight) > 0 || h.unacked > 0
+			busy = busy || len(h.inFlight) > 0 || h.unacked > 0 || h.deciding
 		}
 		p.mu.Unlock()
 		if !busy {

@@ -36,18 +36,18 @@ type partition struct {
 	scheduleStarts sync.RWMutex
 
 	// mu guards what follows, and the executions.
-	mu         sync.Mutex
+	mu         lock
 	executions map[string]*execution
 	admission  admission
 	// loading holds the ids that a goroutine is loading or starting; each channel is closed when it is done.
 	loading map[string]chan struct{}
-	// logged is the sequence of the last message in the log.
-	logged uint64
+	// logged is the sequence of the last message in the log, projected that up to which SQL has everything.
+	logged, projected uint64
 	// unprojected are the executions that SQL has an older state of, unprojectedBytes the size of their events.
 	unprojected      map[string]*execution
 	unprojectedBytes int
-	// outcomeUnknown: the last projection failed, and SQL may or may not have it.
-	outcomeUnknown bool
+	// paused are the executions that wait for SQL to catch up with the logs.
+	paused map[*execution]struct{}
 	// truncatedBefore is the sequence that the log was last truncated before.
 	truncatedBefore uint64
 	timers          timers
@@ -60,6 +60,8 @@ type partition struct {
 	// listenerReads counts the reads of evicted listeners in progress, evictedDuringReads has what was evicted meanwhile, with its user.
 	listenerReads      int
 	evictedDuringReads map[string]string
+	// running: the executions that were restored run.
+	running bool
 	// draining: the partition is being handed over, and dispatches no call. closed: it is not owned any more.
 	draining, closed bool
 }
@@ -67,8 +69,9 @@ type partition struct {
 func newPartition(ctx context.Context, e *Engine, number int) *partition {
 	p := &partition{
 		e: e, number: number, timerWake: wait.NewSignal(), evictedWake: wait.NewSignal(), executions: map[string]*execution{}, loading: map[string]chan struct{}{},
-		unprojected: map[string]*execution{}, evictedDuringReads: map[string]string{},
+		unprojected: map[string]*execution{}, evictedDuringReads: map[string]string{}, paused: map[*execution]struct{}{},
 	}
+	p.mu.held = e.metrics.lockHeld
 	p.ctx, p.stop = context.WithCancel(context.WithoutCancel(ctx))
 	p.timers.wake = p.timerWake
 	p.children = children{p}
@@ -84,39 +87,17 @@ func newPartition(ctx context.Context, e *Engine, number int) *partition {
 	return p
 }
 
-// decide applies outcomes to an execution's machine, or continues a transition that was split, and enqueues the events. It reports
-// whether there are any.
-func (p *partition) decide(h *execution, logged chan error, outcomes ...machine.Outcome) bool {
-	if h.broken || h.machine == nil {
-		return false
-	}
-	var events []machine.Event
-	for _, outcome := range outcomes {
-		more := h.machine.Handle(outcome)
-		if events == nil {
-			events = more
-			continue
-		}
-		events = append(events, more...)
-	}
-	if len(outcomes) == 0 {
-		events = h.machine.Continue(p.e.Now())
-	}
-	if len(events) == 0 {
-		return false
-	}
-	p.enqueue(h, transition{}, events, logged)
-	p.scheduleTimer(h.nextTimer(), h) // it does not wait for the log
-	return true
+// enqueue hands a transition to the log writer. The caller holds the lock.
+func (p *partition) enqueue(h *execution, t transition, events []machine.Event, logged chan error) {
+	p.enqueueEncoded(h, t, events, encodeEvents(events), logged)
 }
 
-// enqueue hands a transition to the log writer. One that exceeds a message is split into several, in order; a split transition
-// resumes at the cut. An execution with an event that fits into no message is broken: it is restored and cancelled.
-func (p *partition) enqueue(h *execution, t transition, events []machine.Event, logged chan error) {
+// enqueueEncoded hands a transition to the log writer. One that exceeds a message is split into several, in order; a split transition
+// resumes at the cut. An execution with an event that fits into no message is quarantined.
+func (p *partition) enqueueEncoded(h *execution, t transition, events []machine.Event, raw []json.RawMessage, logged chan error) {
 	h.revision++
-	h.evictable = false
+	h.evictable, h.snapshot = false, nil
 	t.ID = h.row.ID
-	raw := encodeEvents(events)
 	for {
 		count := fittingEvents(raw, p.e.transitionLimit)
 		part := pendingTransition{execution: h, raw: raw[:count], events: events[:count], live: t.live}
@@ -127,7 +108,10 @@ func (p *partition) enqueue(h *execution, t transition, events []machine.Event, 
 			part.head, err = t.head()
 		}
 		if err != nil {
-			p.breakOff(h, err, logged)
+			p.quarantine(h, err)
+			if logged != nil {
+				logged <- err
+			}
 			return
 		}
 		raw, events, t = raw[count:], events[count:], transition{ID: t.ID}
@@ -135,22 +119,12 @@ func (p *partition) enqueue(h *execution, t transition, events []machine.Event, 
 			part.logged = logged
 		}
 		h.unacked++
+		h.enqueued += int64(count)
 		p.writer.add(part)
 		if len(raw) == 0 {
 			return
 		}
 	}
-}
-
-// breakOff marks an execution with a transition that cannot be written. Once SQL has what was written, it is cancelled.
-func (p *partition) breakOff(h *execution, err error, logged chan error) {
-	p.e.Log.Error("a transition cannot be written", zap.String("execution_id", h.row.ID), zap.Error(err))
-	h.broken = true
-	p.unprojected[h.row.ID] = h
-	if logged != nil {
-		logged <- err
-	}
-	p.e.projector.wake.Notify()
 }
 
 // onAppended acts on transitions that are in the log now.
@@ -160,6 +134,7 @@ func (p *partition) onAppended(batch []pendingTransition, sequence uint64) {
 	defer p.mu.Unlock()
 	p.logged = sequence
 	for i := range batch {
+		p.mu.yield()
 		t := &batch[i]
 		h := t.execution
 		if h == nil { // a barrier
@@ -168,28 +143,43 @@ func (p *partition) onAppended(batch []pendingTransition, sequence uint64) {
 		}
 		h.unacked--
 		p.addUnprojected(h, t.raw, t.events)
-		if h.unacked == 0 && !h.broken {
-			if err := h.refreshRow(); err != nil {
-				p.e.Log.Error("encoding the result of an execution", zap.String("execution_id", h.row.ID), zap.Error(err))
-			}
+		if h.unacked == 0 {
+			p.refresh(h)
 		}
 		if h.row.Watched {
 			p.e.feedQueue.add(h.row.ID)
 		}
 		t.settle(nil)
 		if h.unacked == 0 && !p.closed {
-			p.advance(h)
+			p.guarded(h, func() { p.advance(h) })
 		}
 	}
 	p.e.projector.wake.Notify()
 }
 
+// refresh brings an execution's row up to date, once the log has everything that was decided.
+func (p *partition) refresh(h *execution) {
+	if h.deciding {
+		return // it is brought up to date afterwards
+	}
+	before := h.row.Status
+	if err := h.refreshRow(); err != nil {
+		p.quarantine(h, err)
+	}
+	if h.row.Status != before {
+		p.unprojected[h.row.ID] = h
+	}
+}
+
 // addUnprojected records events that the log has and SQL does not.
 func (p *partition) addUnprojected(h *execution, raw []json.RawMessage, events []machine.Event) {
 	h.unprojected = append(h.unprojected, raw...)
+	bytes := 0
 	for _, event := range raw {
-		p.unprojectedBytes += len(event)
+		bytes += len(event)
 	}
+	p.unprojectedBytes += bytes
+	p.e.backlog.add(h.row.UserID, bytes)
 	if h.complete && len(events) > 0 {
 		h.transitions = append(h.transitions, events)
 	}
@@ -197,30 +187,42 @@ func (p *partition) addUnprojected(h *execution, raw []json.RawMessage, events [
 	p.unprojected[h.row.ID] = h
 }
 
-// advance continues an execution whose transitions are all in the log.
+// advance continues an execution whose transitions are all in the log. While SQL is too far behind the logs it waits.
 func (p *partition) advance(h *execution) {
-	if h.broken || h.machine == nil || h.finished {
+	if h.finished || h.deciding {
 		return
 	}
-	if h.machine.Status().Ended() {
+	if h.quarantined() || h.machine != nil && h.machine.Status().Ended() {
 		p.finish(h)
+		return
+	}
+	if h.machine == nil || p.pauseForBacklog(h) {
 		return
 	}
 	if p.fireOverdue(h) { // a call that has timed out is not made
 		return
 	}
-	outcomes, outstanding := p.dispatchCalls(h)
-	switch {
-	case len(outcomes) > 0:
-		p.decide(h, nil, outcomes...)
-	case !h.machine.Settled():
-		p.decide(h, nil)
-	case !outstanding:
-		p.idle(h)
-	default:
-		p.scheduleTimer(h.nextTimer(), h) // a timeout of the call, or a wait of another branch
+	for {
+		outcomes, outstanding := p.dispatchCalls(h)
+		switch {
+		case len(outcomes) > 0:
+			p.decide(h, nil, nil, outcomes...)
+		case !h.machine.Settled() && !p.leaving():
+			if !p.decide(h, nil, nil) {
+				continue // nothing was left to decide, but calls have been built
+			}
+		case !h.machine.Settled(): // the next owner decides the rest
+		case !outstanding:
+			p.idle(h)
+		default:
+			p.scheduleTimer(h.nextTimer(), h) // a timeout of the call, or a wait of another branch
+		}
+		return
 	}
 }
+
+// leaving reports whether the partition is about to be left: its next owner continues what is not decided yet.
+func (p *partition) leaving() bool { return p.draining || p.e.Stopping() }
 
 // finish delivers the result of an execution that has ended. The next projection writes it to SQL.
 func (p *partition) finish(h *execution) {
@@ -233,7 +235,7 @@ func (p *partition) finish(h *execution) {
 	h.results = nil
 	p.admission.release(h)
 	p.releaseLimits(h)
-	p.e.metrics.ended(h.row.Status, h.machine.EndedAt().Sub(h.machine.StartedAt()))
+	p.e.metrics.ended(h.row.Status, time.Duration(h.row.EndedAt-h.row.StartedAt)*time.Microsecond)
 	if h.row.ParentID != "" {
 		p.children.completeParent(h.row)
 	}
@@ -247,10 +249,43 @@ func (p *partition) idle(h *execution) {
 	if !due.IsZero() && due.Sub(p.e.Now()) <= p.e.Config.ShortWait {
 		return
 	}
-	h.evictable = true
 	p.admission.release(h)
+	if h.heavy {
+		p.prepareEviction(h)
+		return
+	}
+	p.markEvictable(h)
+}
+
+// markEvictable has the next projection evict an execution.
+func (p *partition) markEvictable(h *execution) {
+	h.evictable = true
 	p.unprojected[h.row.ID] = h
 	p.e.projector.wake.Notify()
+}
+
+// prepareEviction encodes the snapshot of a large execution without the lock, and marks it as evictable.
+func (p *partition) prepareEviction(h *execution) {
+	var snapshot []byte
+	var failure error
+	p.inPool(h, func() { snapshot, failure = h.machine.Snapshot() }, func(err error) {
+		switch {
+		case errors.Is(err, errPartitionMoving):
+			return
+		case err != nil, failure != nil:
+			p.quarantine(h, errors.Join(err, failure))
+			return
+		}
+		if h.unacked > 0 || len(h.inFlight) > 0 {
+			return
+		}
+		if p.fireOverdue(h) {
+			return
+		}
+		p.scheduleTimer(h.nextTimer(), h)
+		h.snapshot = snapshot
+		p.markEvictable(h)
+	})
 }
 
 // close gives the partition up: another owner has it, or the process stops. What is pending is answered with errPartitionMoving.
@@ -276,8 +311,16 @@ func (p *partition) close(cause error) {
 		h.results = nil
 		p.admission.release(h)
 	}
+	for _, h := range p.unprojected {
+		projection{p}.projectedBytes(h.row.UserID, h.unprojected)
+		h.unprojected = nil
+	}
+	for _, h := range p.executions {
+		p.hold(h, 0)
+	}
 	clear(p.executions)
 	clear(p.unprojected)
+	clear(p.paused)
 	p.unprojectedBytes = 0
 	p.e.remove(p)
 }

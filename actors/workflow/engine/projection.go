@@ -98,9 +98,10 @@ func (e *Engine) projectAll(ctx context.Context) error {
 	start := time.Now()
 	var errs []error
 	for _, p := range e.owned() {
-		errs = append(errs, p.project(ctx))
+		errs = append(errs, projection{p}.project(ctx))
 	}
 	e.metrics.projection.Observe(time.Since(start).Seconds())
+	e.resumePaused()
 	return errors.Join(errs...)
 }
 
@@ -117,6 +118,8 @@ type projectedExecution struct {
 	ended bool
 	// expired are calls whose approval requests are closed.
 	expired []string
+	// unstorable is set where SQL refuses the execution's data: it gets only that the execution ended with this fault.
+	unstorable *machine.Error
 	// limits is the row that counts it against its limits; nil where it has none.
 	limits *LimitRow
 }
@@ -128,15 +131,35 @@ type projectionBatch struct {
 	// sequence is the log's message up to which it is projected.
 	sequence   uint64
 	executions []projectedExecution
+	// partial: there is more up to sequence, which is the position before the projection then.
+	partial bool
 }
 
-// project writes the partition's log to SQL, up to one message of it.
-func (p *partition) project(ctx context.Context) error {
-	batch := p.collect()
-	if len(batch.executions) == 0 {
-		return nil
+// projection writes a partition's log to SQL.
+type projection struct{ *partition }
+
+// maxBatchBytes is the size of the data past which a projection is continued in another transaction, in bytes.
+const maxBatchBytes = 8 << 20
+
+// project writes the partition's log to SQL, up to one message of it. The position in the log moves with the last of its transactions.
+func (p projection) project(ctx context.Context) error {
+	for {
+		batch := p.collect()
+		if len(batch.executions) == 0 {
+			return nil
+		}
+		if err := p.projectBatch(ctx, batch); err != nil || !batch.partial {
+			return err
+		}
 	}
+}
+
+func (p projection) projectBatch(ctx context.Context, batch projectionBatch) error {
 	err := p.e.store.project(ctx, batch)
+	if isRefused(err) {
+		p.findUnstorable(ctx, batch)
+		err = p.e.store.project(ctx, batch)
+	}
 	reach(crashProjected)
 	p.onProjected(batch, err)
 	if errors.Is(err, errFenced) {
@@ -147,26 +170,32 @@ func (p *partition) project(ctx context.Context) error {
 }
 
 // collect takes what is to be projected: everything up to one message of the log.
-func (p *partition) collect() projectionBatch {
+func (p projection) collect() projectionBatch {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	batch := projectionBatch{number: p.number, owner: p.writer.owner(), sequence: p.logged}
 	if p.closed || len(p.unprojected) == 0 {
 		return batch
 	}
+	bytes := 0
 	batch.executions = make([]projectedExecution, 0, len(p.unprojected))
 	for id, h := range p.unprojected {
+		p.mu.yield()
 		x := projectedExecution{
-			execution: h, row: h.row, events: h.unprojected, revision: h.revision, ended: h.finished, known: h.stored || p.outcomeUnknown,
+			execution: h, row: h.row, events: h.unprojected, revision: h.revision, ended: h.finished, known: h.stored || h.maybeStored,
 		}
 		if h.waiter != nil {
 			row := h.waiter.row(p.number)
 			x.limits = &row
 		}
-		if h.evictable && h.unacked == 0 && len(h.inFlight) == 0 && h.pendingCleanup == 0 {
-			row, err := h.evict()
+		if h.evictable && !h.deciding && h.unacked == 0 && len(h.inFlight) == 0 && h.pendingCleanup == 0 {
+			var row Row
+			var err error
+			if failure := recovered(func() { row, err = h.evict() }); failure != nil {
+				err = failure
+			}
 			if err != nil {
-				p.e.Log.Error("evicting an execution", zap.String("execution_id", id), zap.Error(err))
+				p.quarantine(h, err)
 			} else {
 				x.row, x.evicted = row, true
 			}
@@ -174,30 +203,51 @@ func (p *partition) collect() projectionBatch {
 		h.unprojected, x.expired, h.expired = nil, h.expired, nil
 		delete(p.unprojected, id)
 		batch.executions = append(batch.executions, x)
+		if bytes += x.size(); bytes > p.e.batchBytes && len(p.unprojected) > 0 {
+			batch.partial, batch.sequence = true, p.projected
+			break
+		}
 	}
 	return batch
 }
 
+// size is the size of an execution's data, in bytes.
+func (x *projectedExecution) size() int {
+	size := len(x.row.Input) + len(x.row.Output) + len(x.row.Snapshot)
+	for _, event := range x.events {
+		size += len(event)
+	}
+	return size
+}
+
 // onProjected records what SQL has now, or takes back what it does not have.
-func (p *partition) onProjected(batch projectionBatch, err error) {
+func (p projection) onProjected(batch projectionBatch, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.outcomeUnknown = err != nil
 	for i := range batch.executions {
 		x := &batch.executions[i]
 		h := x.execution
+		if err != nil && p.closed {
+			p.projectedBytes(x.row.UserID, x.events)
+			continue
+		}
 		if err != nil {
 			h.unprojected = append(x.events, h.unprojected...)
 			h.expired = append(x.expired, h.expired...)
+			h.maybeStored = true
 			p.unprojected[x.row.ID] = h
 			continue
 		}
-		for _, event := range x.events {
-			p.unprojectedBytes -= len(event)
-		}
+		p.projectedBytes(x.row.UserID, x.events)
 		h.stored = true
 		h.dropProjected()
+		if x.unstorable != nil {
+			p.endUnstorable(x)
+		}
 		p.unload(x)
+	}
+	if err == nil && !batch.partial {
+		p.projected = batch.sequence
 	}
 	if err == nil && batch.sequence >= p.truncatedBefore+p.e.Config.CutAfter {
 		p.truncatedBefore = batch.sequence
@@ -207,7 +257,7 @@ func (p *partition) onProjected(batch projectionBatch, err error) {
 			}
 		}()
 	}
-	if err == nil && p.closed {
+	if p.closed {
 		return
 	}
 	if len(p.unprojected) > 0 {
@@ -215,27 +265,22 @@ func (p *partition) onProjected(batch projectionBatch, err error) {
 	}
 }
 
-// unload removes an execution from memory that SQL has whole: one that has ended or is evicted, or one that is broken and is loaded
-// again to be cancelled.
-func (p *partition) unload(x *projectedExecution) {
+// unload removes an execution from memory that SQL has whole: one that has ended or is evicted.
+func (p projection) unload(x *projectedExecution) {
 	h := x.execution
 	unchanged := h.revision == x.revision && h.unacked == 0 && len(h.unprojected) == 0
-	switch {
-	case x.ended, x.evicted && unchanged && h.evictable:
+	if x.ended || x.evicted && unchanged && h.evictable {
 		for _, w := range h.results {
 			w <- Result{Err: errPartitionMoving} // the waiter asks again, which keeps the execution loaded
 		}
 		h.results = nil
+		p.hold(h, 0)
 		delete(p.executions, x.row.ID)
 		if p.listenerReads > 0 {
 			p.evictedDuringReads[x.row.ID] = x.row.UserID
 		}
 		if due := machine.Moment(x.row.DueAt); x.row.DueAt > 0 && !due.After(p.timersUntil) {
-			evictedTimers{p}.add(x.row.ID, x.row.DueAt) // timers up to then were read before this one was in SQL
+			evictedTimers{p.partition}.add(x.row.ID, x.row.DueAt) // timers up to then were read before this one was in SQL
 		}
-	case h.broken && unchanged:
-		p.admission.release(h)
-		delete(p.executions, x.row.ID)
-		p.cancelUnwritable(x.row.ID)
 	}
 }

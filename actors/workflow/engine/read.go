@@ -56,6 +56,14 @@ func (e *Engine) CurrentIn(ctx context.Context, id string, number int) (Row, err
 	return row, err
 }
 
+// openExecutions counts a user's executions that have not ended, those that SQL does not have yet included.
+func (e *Engine) openExecutions(ctx context.Context, userID string) (int, error) {
+	if err := e.flush(ctx); err != nil {
+		return 0, err
+	}
+	return e.store.openCount(ctx, userID)
+}
+
 // FlushAll returns when SQL has what all logs had before the call.
 func (e *Engine) FlushAll(ctx context.Context) error {
 	if len(e.owned()) == subjects.WorkflowPartitions {

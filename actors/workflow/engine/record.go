@@ -35,8 +35,10 @@ type transition struct {
 	// Watch: the execution's history is published to the feed from now on.
 	Watch bool `json:"watch,omitempty"`
 	// Suspend: the execution, which has not started, is suspended, or resumed.
-	Suspend *bool             `json:"suspend,omitempty"`
-	Events  []json.RawMessage `json:"events,omitempty"`
+	Suspend *bool `json:"suspend,omitempty"`
+	// Quarantine: the execution ends with the fault of its last event, whatever state it is in.
+	Quarantine bool              `json:"quarantine,omitempty"`
+	Events     []json.RawMessage `json:"events,omitempty"`
 	// live, for a start under a guard, is asked right before the append.
 	live func() bool
 }
@@ -60,6 +62,9 @@ func (t transition) head() ([]byte, error) {
 	}
 	if t.Suspend != nil {
 		data = strconv.AppendBool(append(data, `,"suspend":`...), *t.Suspend)
+	}
+	if t.Quarantine {
+		data = append(data, `,"quarantine":true`...)
 	}
 	return data, nil
 }

@@ -41,13 +41,12 @@ func TestOvertakenTakeover(t *testing.T) {
 	})
 }
 
-// TestUnwritableExecution cancels an execution with an event that no message has room for, although loading it fails twice, and
+// TestUnwritableExecution ends an execution with an event that no message has room for with a fault, and
 // returns its slot.
 func TestUnwritableExecution(t *testing.T) {
 	t.Parallel()
 	onProcess(t, func(p *profile) { p.MessageLimit, p.FaultyCalls = 1500, true }, func(t *testing.T, p *testProcess) {
-		p.hooks.on("execution", failTimes(2))
-		p.want(p.started("large"), machine.Cancelled)
+		p.want(p.started("large"), machine.Faulted)
 		if free := p.engine.executionSlots.free(); free != 100 {
 			t.Errorf("%d slots are free, want 100", free)
 		}
@@ -72,7 +71,7 @@ func TestPendingRetry(t *testing.T) {
 	})
 }
 
-// TestPendingRetryOfTheErased: a retry whose execution is gone when it gets a slot is terminated.
+// TestPendingRetryOfTheErased: a retry whose execution is gone when it gets a slot ends with a fault.
 func TestPendingRetryOfTheErased(t *testing.T) {
 	t.Parallel()
 	onProcess(t, func(p *profile) { p.MaxConcurrent = 1 }, func(t *testing.T, p *testProcess) {
@@ -82,7 +81,7 @@ func TestPendingRetryOfTheErased(t *testing.T) {
 			t.Fatal(err)
 		}
 		p.want(busy, machine.Completed)
-		p.want(row.ID, machine.Cancelled)
+		p.want(row.ID, machine.Faulted)
 		if free := p.engine.executionSlots.free(); free != 1 {
 			t.Errorf("%d slots are free, want 1", free)
 		}

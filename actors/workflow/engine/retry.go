@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/workflow/language"
 	"github.com/weftmesh/weft/actors/workflow/machine"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -14,15 +15,47 @@ import (
 // isRetry reports whether an execution continues from the history of another one.
 func isRetry(row Row) bool { return row.Origin.Kind == OriginRetry }
 
-// launch creates an execution's machine: from its start, or from the history of another execution.
-func (e *Engine) launch(ctx context.Context, h *execution, input any) (*machine.Execution, []machine.Event, error) {
+// launch creates an execution's machine: from its start, or from the history of another execution. Calls without an effect that it begins
+// with complete at once: their results are in the log before anything that follows from them is dispatched. Where a strict slice does not
+// suffice, there is no machine.
+func (e *Engine) launch(ctx context.Context, h *execution, s machine.Slice) (l launch, err error) {
 	if isRetry(h.row) {
 		ctx, cancel := context.WithTimeout(ctx, retryReadTimeout)
 		defer cancel()
-		return e.RetryFrom(ctx, h.row)
+		l.machine, l.events, err = e.RetryFrom(ctx, h.row)
+	} else {
+		var input any
+		if input, err = language.Decode([]byte(h.row.Input)); err == nil {
+			l.machine, l.events = machine.StartWithin(s, h.def, h.row.ID, input, e.Now(), e.environment(h.def, h.row.UserID))
+		}
 	}
-	x, events := machine.Start(h.def, h.row.ID, input, e.Now(), e.Environment(h.def, h.row.UserID))
-	return x, events, nil
+	if err != nil || l.machine == nil {
+		return launch{}, err
+	}
+	l.machine.SetSlice(s)
+	for _, call := range l.machine.Calls() {
+		if hasNoEffect(call) {
+			more := l.machine.Handle(machine.CallDone(call.ID, ArgumentsOf(call), e.Now()))
+			if l.machine.Deferred() {
+				break
+			}
+			e.metrics.stepsCompleted.Inc()
+			l.events = append(l.events, more...)
+		}
+	}
+	l.raw = encodeEvents(l.events)
+	if !s.Strict {
+		l.size = l.machine.Size()
+	}
+	return l, nil
+}
+
+// environment is Options.Environment with the bounds of an execution.
+func (e *Engine) environment(def *language.Workflow, userID string) machine.Environment {
+	environment := e.Environment(def, userID)
+	environment.MaxHistory = e.Config.MaxHistory
+	environment.MaxEvent = e.transitionLimit - e.transitionLimit/16 // the rest is for what every event has
+	return environment
 }
 
 // retryReadTimeout bounds the reading of the other execution's history.
@@ -42,7 +75,7 @@ func (e *Engine) RetryFrom(ctx context.Context, row Row) (*machine.Execution, []
 	if err != nil {
 		return nil, nil, err
 	}
-	x, decided, err := machine.RetryFrom(def, events, row.Origin.Task, row.ID, e.Now(), e.Environment(def, row.UserID))
+	x, decided, err := machine.RetryFrom(def, events, row.Origin.Task, row.ID, e.Now(), e.environment(def, row.UserID))
 	if err != nil {
 		return nil, nil, subjects.InvalidField("from_task", "%s", detailOf(err))
 	}

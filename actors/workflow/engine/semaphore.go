@@ -7,13 +7,19 @@ import (
 	"sync"
 )
 
-// fairSemaphore bounds how many executions, or calls, a process runs at once. Users whose requests are queued take turns; one user's
-// come by priority, then by age: a priority does not delay other users. Slots are in memory only, so that a crash leaks
-// none.
+// fairSemaphore bounds how many executions, calls or evaluations a process runs at once, and how many of them are one user's. Users whose
+// requests are queued take turns; one user's come by priority, then by age: a priority does not delay other users. Slots are in memory
+// only, so that a crash leaks none.
 type fairSemaphore struct {
 	mu     sync.Mutex
 	active int
 	limit  int
+	// perUser bounds the slots that one user has; 0: only limit does. Where several users have slots, each may have limit/(n+1), and the last
+	// tenth of them is for users who have none. activeBy are the slots by user.
+	perUser  int
+	activeBy map[string]int
+	// limitOf, where it is not nil, is what perUser is for a user now; perUser must not be 0.
+	limitOf func(userID string) int
 	// userOrder are the users with queued requests, the next one first; byUser are their requests.
 	userOrder []string
 	byUser    map[string]*slotRequests
@@ -35,8 +41,8 @@ type slotRequest struct {
 func (f *fairSemaphore) acquireOrQueue(userID string, priority int, run func()) (queued *slotRequest) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.active < f.limit {
-		f.active++
+	if f.active < f.limit && f.mayHaveMore(userID) {
+		f.take(userID)
 		return nil
 	}
 	requests := f.byUser[userID]
@@ -52,6 +58,52 @@ func (f *fairSemaphore) acquireOrQueue(userID string, priority int, run func()) 
 	queued = &slotRequest{userID: userID, priority: priority, number: f.count, run: run}
 	heap.Push(requests, queued)
 	return queued
+}
+
+// mayHaveMore reports whether a user has fewer slots than one may have.
+func (f *fairSemaphore) mayHaveMore(userID string) bool {
+	active := f.activeBy[userID]
+	switch {
+	case f.perUser == 0:
+		return true
+	case active == 0:
+		return true // perUser is at least 1
+	case f.limit-f.active <= f.limit/reservedPart && len(f.activeBy) > 1:
+		return false
+	}
+	most := f.perUser
+	if len(f.activeBy) > 1 {
+		most = min(most, max(1, f.limit/(len(f.activeBy)+1)))
+	}
+	if f.limitOf != nil {
+		most = min(most, f.limitOf(userID))
+	}
+	return active < most
+}
+
+// reservedPart is the part of the slots, as a divisor, that is for users who have none.
+const reservedPart = 10
+
+// tryAcquire takes a slot if one is free for the user.
+func (f *fairSemaphore) tryAcquire(userID string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.active >= f.limit || !f.mayHaveMore(userID) {
+		return false
+	}
+	f.take(userID)
+	return true
+}
+
+func (f *fairSemaphore) take(userID string) {
+	f.active++
+	if f.perUser == 0 {
+		return
+	}
+	if f.activeBy == nil {
+		f.activeBy = map[string]int{}
+	}
+	f.activeBy[userID]++
 }
 
 // cancel withdraws a request; false: it has got a slot already.
@@ -71,10 +123,14 @@ func (f *fairSemaphore) cancel(w *slotRequest) bool {
 	return true
 }
 
-// pop removes the next request of the queue, which is not empty, and puts its user last.
+// pop removes the next request of the queue that may have a slot, and puts its user last; nil: there is none.
 func (f *fairSemaphore) pop() *slotRequest {
-	userID := f.userOrder[0]
-	f.userOrder = f.userOrder[1:]
+	at := slices.IndexFunc(f.userOrder, f.mayHaveMore)
+	if at < 0 {
+		return nil
+	}
+	userID := f.userOrder[at]
+	f.userOrder = slices.Delete(f.userOrder, at, at+1)
 	requests := f.byUser[userID]
 	first, _ := heap.Pop(requests).(*slotRequest)
 	f.length--
@@ -107,22 +163,47 @@ func (f *fairSemaphore) acquire(ctx context.Context, stop <-chan struct{}, userI
 	case <-stop:
 	}
 	if !f.cancel(queued) {
-		f.release() // the slot came at the same time
+		f.release(userID) // the slot came at the same time
 	}
 	return false
 }
 
-// release passes a slot on to the next request, or frees it.
-func (f *fairSemaphore) release() {
+// release frees a user's slot, and passes free ones on to the next requests: there may be several, where one user fewer has slots now.
+func (f *fairSemaphore) release(userID string) {
 	f.mu.Lock()
-	if f.length == 0 {
-		f.active--
-		f.mu.Unlock()
-		return
+	defer f.mu.Unlock()
+	f.active--
+	if f.perUser > 0 {
+		if f.activeBy[userID]--; f.activeBy[userID] == 0 {
+			delete(f.activeBy, userID)
+		}
 	}
-	next := f.pop()
-	f.mu.Unlock()
-	go next.run()
+	f.passOn()
+}
+
+// recheck passes free slots on to queued requests: limitOf has changed.
+func (f *fairSemaphore) recheck() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.passOn()
+}
+
+func (f *fairSemaphore) passOn() {
+	for f.length > 0 && f.active < f.limit {
+		next := f.pop()
+		if next == nil {
+			return
+		}
+		f.take(next.userID)
+		go next.run()
+	}
+}
+
+// activeOf is how many slots a user has.
+func (f *fairSemaphore) activeOf(userID string) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.activeBy[userID]
 }
 
 // queued is the number of queued requests.

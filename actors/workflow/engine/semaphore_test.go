@@ -1,98 +1,123 @@
 package engine
 
 import (
-	"fmt"
 	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
 )
 
-// TestFairSemaphore: a user who waits gets a slot before any other user gets two; the requests of one user are granted by priority,
-// then by age; a withdrawn request does not change the order of the others; and no slot is lost or granted twice.
+// TestFairSemaphore: no more slots are taken than there are, in all and by a user; users whose requests are queued take turns, and one user's
+// requests come by priority, then by age. A slot stays free only while nobody may have it.
 func TestFairSemaphore(t *testing.T) {
+	t.Parallel()
+	type request struct {
+		user     string
+		priority int
+		number   int
+		queued   *slotRequest
+	}
 	rapid.Check(t, func(t *rapid.T) {
-		f := fairSemaphore{limit: rapid.IntRange(1, 3).Draw(t, "slots")}
-		type one struct {
-			user             string
-			priority, number int
-			queued           *slotRequest
-		}
-		var wait []one
-		since := map[string]map[string]int{} // by user who waits: the slots that the others have got since
-		active := 0
-		for number := range rapid.IntRange(1, 80).Draw(t, "steps") {
-			if active == 0 || rapid.IntRange(0, 2).Draw(t, "what") > 0 {
-				w := one{
-					user: rapid.SampledFrom([]string{"ada", "bob", "eve"}).Draw(t, "user"), priority: rapid.IntRange(-1, 1).Draw(t, "priority"), number: number,
+		f := fairSemaphore{limit: rapid.IntRange(1, 3).Draw(t, "slots"), perUser: rapid.IntRange(0, 2).Draw(t, "per user")}
+		granted := make(chan request, 1)
+		var waiting []request
+		var holders []string
+		since := map[string]map[string]int{} // by user who waits and may have a slot: the slots that the others have got since
+		taken := func(user string) (count int) {
+			for _, holder := range holders {
+				if holder == user {
+					count++
 				}
-				if w.queued = f.acquireOrQueue(w.user, w.priority, func() {}); w.queued == nil {
-					active++
-				} else if wait = append(wait, w); since[w.user] == nil {
-					since[w.user] = map[string]int{}
-				}
-				continue
 			}
-			if len(wait) > 0 && rapid.Bool().Draw(t, "withdraw") {
-				at := rapid.IntRange(0, len(wait)-1).Draw(t, "request")
-				withdrawn := wait[at]
-				if !f.cancel(withdrawn.queued) || f.cancel(withdrawn.queued) {
+			return count
+		}
+		mayHave := func(user string) bool {
+			users := map[string]bool{}
+			for _, holder := range holders {
+				users[holder] = true
+			}
+			switch free := f.limit - len(holders); {
+			case free == 0:
+				return false
+			case f.perUser == 0 || taken(user) == 0:
+				return true
+			case len(users) > 1:
+				return free > f.limit/reservedPart && taken(user) < min(f.perUser, max(1, f.limit/(len(users)+1)))
+			}
+			return taken(user) < f.perUser
+		}
+		for number := range rapid.IntRange(1, 60).Draw(t, "operations") {
+			switch {
+			case rapid.Bool().Draw(t, "acquire"):
+				one := request{user: rapid.SampledFrom([]string{"ada", "bob", "eve"}).Draw(t, "user"), priority: rapid.IntRange(0, 2).Draw(t, "priority"), number: number}
+				free := mayHave(one.user)
+				one.queued = f.acquireOrQueue(one.user, one.priority, func() { granted <- one })
+				if (one.queued == nil) != free {
+					t.Fatalf("%s gets a slot: %t, want %t", one.user, one.queued == nil, free)
+				}
+				if free {
+					holders = append(holders, one.user)
+				} else {
+					waiting = append(waiting, one)
+				}
+			case len(waiting) > 0 && rapid.Bool().Draw(t, "withdraw"):
+				at := rapid.IntRange(0, len(waiting)-1).Draw(t, "request")
+				if queued := waiting[at].queued; !f.cancel(queued) || f.cancel(queued) {
 					t.Fatal("a queued request can be withdrawn once")
 				}
-				if wait = slices.Delete(wait, at, at+1); f.queuedOf(withdrawn.user) == 0 {
-					delete(since, withdrawn.user)
+				waiting = slices.Delete(waiting, at, at+1)
+			case len(holders) > 0:
+				at := rapid.IntRange(0, len(holders)-1).Draw(t, "holder")
+				user := holders[at]
+				holders = slices.Delete(holders, at, at+1)
+				eligible := map[string]bool{}
+				for _, r := range waiting {
+					eligible[r.user] = mayHave(r.user)
 				}
-				continue
-			}
-			if f.queued() == 0 {
-				f.release()
-				active--
-				continue
-			}
-			user := f.userOrder[0]
-			got := f.pop()
-			at := slices.IndexFunc(wait, func(w one) bool {
-				return w.user == user && !slices.ContainsFunc(wait, func(other one) bool {
-					return other.user == user && (other.priority > w.priority || other.priority == w.priority && other.number < w.number)
-				})
-			})
-			if at < 0 || wait[at].queued != got || f.cancel(got) {
-				t.Fatalf("%s got a slot with priority %d, of %v", user, got.priority, wait)
-			}
-			wait = slices.Delete(wait, at, at+1)
-			delete(since, user)
-			for _, w := range wait {
-				if w.user == user {
-					since[user] = map[string]int{}
+				f.release(user)
+				grants := len(waiting) - f.queued()
+				if slices.ContainsFunc(waiting, func(r request) bool { return mayHave(r.user) }) != (grants > 0) {
+					t.Fatalf("%d requests get the slot of %s, of %v", grants, user, waiting)
+				}
+				for range grants { // several, where one user fewer has slots now; in any order
+					got := <-granted
+					at = slices.IndexFunc(waiting, func(r request) bool { return r.number == got.number })
+					waiting = slices.Delete(waiting, at, at+1)
+					holders = append(holders, got.user)
+					if grants > 1 {
+						clear(since)
+						continue
+					}
+					for _, r := range waiting {
+						if r.user == got.user && (r.priority > got.priority || r.priority == got.priority && r.number < got.number) {
+							t.Fatalf("%s got a slot with priority %d before one with %d", got.user, got.priority, r.priority)
+						}
+					}
+					for other, may := range eligible {
+						if other == got.user || !may {
+							delete(since, other)
+							continue
+						}
+						if since[other] == nil {
+							since[other] = map[string]int{}
+						}
+						if since[other][got.user]++; since[other][got.user] > 1 && slices.ContainsFunc(waiting, func(r request) bool { return r.user == other }) {
+							t.Fatalf("%s got two slots while %s waited for one that it could have", got.user, other)
+						}
+					}
+				}
+				if slices.ContainsFunc(waiting, func(r request) bool { return mayHave(r.user) }) {
+					t.Fatalf("a slot stays free, and %v wait", waiting)
 				}
 			}
-			for other, counts := range since {
-				if counts[user]++; other != user && counts[user] > 1 {
-					t.Fatalf("%s got two slots while %s waited for one", user, other)
+			for other := range since {
+				if !slices.ContainsFunc(waiting, func(r request) bool { return r.user == other }) || !mayHave(other) {
+					delete(since, other)
 				}
 			}
-		}
-		if f.active != active || f.queued() != len(wait) {
-			t.Fatalf("%d slots are taken and %d wait, want %d and %d", f.active, f.queued(), active, len(wait))
+			if f.active != len(holders) || f.queued() != len(waiting) {
+				t.Fatalf("%d slots are taken and %d requests wait, want %d and %d", f.active, f.queued(), len(holders), len(waiting))
+			}
 		}
 	})
-}
-
-// TestFairOrder: users take turns in the order in which a new owner continues executions.
-func TestFairOrder(t *testing.T) {
-	var all []*execution
-	for i, text := range []string{"bob 0", "ada 5", "ada 5", "ada 9", "eve -1", "bob 1"} {
-		h := &execution{row: Row{ID: text, CreatedAt: int64(i)}}
-		if _, err := fmt.Sscan(text, &h.row.UserID, &h.row.Priority); err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, h)
-	}
-	var got []string
-	for _, h := range fairOrder(all) {
-		got = append(got, fmt.Sprintf("%s %d", h.row.ID, h.row.CreatedAt))
-	}
-	if want := []string{"ada 9 3", "bob 1 5", "eve -1 4", "ada 5 1", "bob 0 0", "ada 5 2"}; !slices.Equal(got, want) {
-		t.Errorf("the order is %q, want %q", got, want)
-	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 
@@ -30,7 +31,7 @@ var simulated = func() map[string]simulatedWorkflow {
 		if len(faults) > 0 {
 			panic(name + ": " + faults.Error())
 		}
-		all[name] = simulatedWorkflow{def: def, child: name == "child" || name == "slowchild"}
+		all[name] = simulatedWorkflow{def: def, child: slices.Contains([]string{"child", "slowchild", "costly", "bulky", "endless"}, name)}
 	}
 	add("steps", "", `
 - one: {call: svc.put, with: {n: 1}}
@@ -130,6 +131,19 @@ var simulated = func() map[string]simulatedWorkflow {
 	add("slowparent", "", `
 - a: {try: [{c: {run: {workflow: {namespace: test, name: slowchild, version: '0.1.0'}}, timeout: {after: {milliseconds: 800}}}}], catch: {do: [{s: {set: {n: 1}}}]}}
 - after: {call: svc.put}
+`)
+	add("costly", "", `
+- sum: {for: {each: i, in: '[range(30)]'}, do: [{add: {set: {sum: '${ reduce range(3000) as $x (0; . + $x) }'}}}]}
+- rest: {wait: {seconds: 4}}
+- after: {call: svc.put, output: {as: $input}}
+`)
+	add("bulky", "", `
+- fill: {set: {sum: '${ "a" * 45000 }'}}
+- rest: {wait: {seconds: 4}}
+- after: {call: svc.put, output: {as: $input}}
+`)
+	add("endless", "", `
+- loop: {for: {each: i, in: '[range(9000)]'}, do: [{add: {set: {sum: '${ reduce range(3000) as $x (0; . + $x) }'}}}]}
 `)
 	add("compensate", "", `
 - a: {call: svc.put, metadata: {compensate: [{undo: {call: svc.put}}]}}

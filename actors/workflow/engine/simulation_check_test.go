@@ -110,8 +110,8 @@ func (p *partition) busy(all bool) (problems []string) {
 		}
 		if len(p.executions) > 0 {
 			for id, h := range p.executions {
-				add("the execution %s (%s) is loaded: %d calls in flight, %d to clean up, %d orphans, broken %t, finished %t", id, h.row.Name, len(h.inFlight), h.pendingCleanup,
-					len(h.orphanCandidates), h.broken, h.finished)
+				add("the execution %s (%s) is loaded: %d calls in flight, %d to clean up, %d orphans, quarantined %t, finished %t", id, h.row.Name, len(h.inFlight), h.pendingCleanup,
+					len(h.orphanCandidates), h.quarantined(), h.finished)
 			}
 		}
 	}
@@ -197,6 +197,9 @@ func (w *world) stuck(x *machine.Execution, machines map[string]*machine.Executi
 	if x.Status().Ended() || x.Status() == machine.Suspended {
 		return ""
 	}
+	if events := x.Continue(time.Now()); len(events) > 0 || !x.Settled() {
+		return "it is not settled"
+	}
 	waits := len(x.Listeners()) > 0
 	for _, call := range x.Calls() {
 		child := awaitedChild(call)
@@ -218,9 +221,6 @@ func (w *world) stuck(x *machine.Execution, machines map[string]*machine.Executi
 	}
 	if !waits {
 		return "it waits for nothing"
-	}
-	if !x.Settled() {
-		return "it is not settled"
 	}
 	return ""
 }

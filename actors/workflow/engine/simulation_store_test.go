@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -277,7 +278,10 @@ func (s processStore) project(ctx context.Context, batch projectionBatch) error 
 	if s.p.isDead() {
 		return errDead
 	}
-	err := w.store.commit(batch)
+	err := refusedBy(batch)
+	if err == nil {
+		err = w.store.commit(batch)
+	}
 	if fault {
 		return errNetwork // committed, but the acknowledgement is lost
 	}
@@ -285,6 +289,14 @@ func (s processStore) project(ctx context.Context, batch projectionBatch) error 
 		return entered
 	}
 	return err
+}
+
+func (s processStore) try(_ context.Context, batch projectionBatch) error { return refusedBy(batch) }
+
+func (s processStore) openCount(ctx context.Context, userID string) (int, error) {
+	return readRows(ctx, s, func(m *memoryStore) int {
+		return len(m.where(func(row Row) bool { return row.UserID == userID && row.EndedAt == 0 }))
+	})
 }
 
 func (s processStore) live(ctx context.Context, number int) ([]Row, error) {
@@ -364,4 +376,35 @@ func (s processStore) limits(ctx context.Context, number int) ([]LimitRow, error
 		}
 		return rows
 	})
+}
+
+// refusedBy is the error of a store that refuses a batch: one of its rows has an input that names it.
+func refusedBy(batch projectionBatch) error {
+	for i := range batch.executions {
+		if strings.Contains(batch.executions[i].row.Input, refusedInput) {
+			return errRefused
+		}
+	}
+	return nil
+}
+
+// refusedInput is part of the inputs that the store refuses.
+const refusedInput = "store-refuses-this"
+
+// corrupt changes a row behind the engine.
+func (s *memoryStore) corrupt(id string, change func(row *Row)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	row := s.rows[id]
+	change(&row)
+	s.rows[id] = row
+}
+
+// corruptHistory makes an execution's history one that cannot be applied.
+func (s *memoryStore) corruptHistory(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for first, run := range s.histories[id] {
+		s.histories[id][first] = strings.ReplaceAll(run, `"version":1`, `"version":99`)
+	}
 }

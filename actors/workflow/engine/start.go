@@ -1,13 +1,15 @@
 package engine
 
 import (
-	"slices"
+	"encoding/json"
+	"errors"
 	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/weftmesh/weft/actors/workflow/language"
 	"github.com/weftmesh/weft/actors/workflow/machine"
+	"github.com/weftmesh/weft/mesh/compute"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -23,7 +25,7 @@ func (p *partition) start(row Row, def *language.Workflow, wait chan Result, liv
 		return nil, errPartitionMoving
 	}
 	pending, stalledSince := p.writer.backlog()
-	if err := p.admission.check(row.UserID, load{pending, p.unprojectedBytes, stalledSince}); err != nil {
+	if err := p.admission.check(row.UserID, load{pending, p.e.backlog.full(row.UserID), stalledSince}); err != nil {
 		return nil, err
 	}
 	if p.executions[row.ID] != nil {
@@ -39,16 +41,21 @@ func (p *partition) start(row Row, def *language.Workflow, wait chan Result, liv
 	}
 	logged = make(chan error, 1)
 	p.executions[row.ID] = h
-	var events []machine.Event
-	if p.acquireSlot(h) {
-		if events, err = p.launch(h); err != nil {
-			p.discard(h)
-			return nil, err
-		}
-	}
 	start := row
-	p.enqueue(h, transition{Start: &start, live: live}, events, logged)
-	if p.children.mayBeOrphaned(h) {
+	first := transition{Start: &start, live: live}
+	if !p.acquireSlot(h) {
+		p.enqueue(h, first, nil, logged)
+	} else {
+		p.launch(h, func(l launch, err error) {
+			if err != nil {
+				p.discard(h)
+				logged <- err
+				return
+			}
+			p.enqueueEncoded(h, first, l.events, l.raw, logged)
+		})
+	}
+	if p.executions[row.ID] == h && p.children.mayBeOrphaned(h) {
 		h.pendingCleanup++
 		p.e.background.Go(func() { p.children.confirmAwaited(h) })
 	}
@@ -56,24 +63,29 @@ func (p *partition) start(row Row, def *language.Workflow, wait chan Result, liv
 }
 
 // startPending starts an execution that has a slot, and that the log has as pending. If it cannot be started now, that is tried again;
-// if it never can, it is terminated.
+// if it never can, it ends with a fault.
 func (p *partition) startPending(h *execution) {
-	events, err := p.launch(h)
-	code := subjects.CodeOf(err)
-	switch {
-	case code == subjects.CodeInvalid, code == subjects.CodeNotFound:
-		p.e.Log.Warn("terminating an execution that cannot be started", zap.String("execution_id", h.row.ID), zap.Error(err))
-		x, started := machine.Start(h.def, h.row.ID, nil, p.e.Now(), p.e.Environment(h.def, h.row.UserID))
-		events = slices.Concat(started, x.Handle(machine.Terminate("the execution cannot be started", p.e.Now())))
-		h.setMachine(x)
-		p.noteStarted(h)
-	case err != nil:
-		p.e.Log.Warn("starting an execution", zap.String("execution_id", h.row.ID), zap.Error(err))
-		p.admission.release(h)
-		p.timers.add(p.e.Now().Add(startRetryDelay), h.row.ID)
-		return
+	if h.deciding {
+		return // it is being started
 	}
-	p.enqueue(h, transition{}, events, nil)
+	p.launch(h, func(l launch, err error) {
+		var panicked *panicError
+		code := subjects.CodeOf(err)
+		switch {
+		case err == nil:
+			p.enqueueEncoded(h, transition{}, l.events, l.raw, nil)
+		case errors.Is(err, errPartitionMoving):
+		case errors.As(err, &panicked):
+			p.quarantine(h, err)
+		case code == subjects.CodeInvalid, code == subjects.CodeNotFound:
+			p.e.Log.Warn("ending an execution that cannot be started", zap.String("execution_id", h.row.ID), zap.Error(err))
+			p.end(h, machine.NewError(machine.TypeConfiguration, "the execution cannot be started"))
+		default:
+			p.e.Log.Warn("starting an execution", zap.String("execution_id", h.row.ID), zap.Error(err))
+			p.admission.release(h)
+			p.timers.add(p.e.Now().Add(startRetryDelay), h.row.ID)
+		}
+	})
 }
 
 // discard removes an execution that could not be started.
@@ -82,27 +94,50 @@ func (p *partition) discard(h *execution) {
 	if p.executions[h.row.ID] == h {
 		delete(p.executions, h.row.ID)
 	}
+	p.hold(h, 0)
 	p.releaseLimits(h)
 }
 
-// launch creates an execution's machine. Calls without an effect that it begins with complete at once: their results are in the
-// log before anything that follows from them is dispatched.
-func (p *partition) launch(h *execution) ([]machine.Event, error) {
-	input, err := language.Decode([]byte(h.row.Input))
-	if err != nil {
-		return nil, err
-	}
-	x, events, err := p.e.launch(p.ctx, h, input)
-	if err != nil {
-		return nil, err
-	}
-	h.setMachine(x)
-	p.noteStarted(h)
-	for _, call := range x.Calls() {
-		if hasNoEffect(call) {
-			p.e.metrics.stepsCompleted.Inc()
-			events = append(events, x.Handle(machine.CallDone(call.ID, ArgumentsOf(call), p.e.Now()))...)
+// launch is an execution's machine and the events of its start.
+type launch struct {
+	machine *machine.Execution
+	events  []machine.Event
+	raw     []json.RawMessage
+	size    int
+}
+
+// launch creates an execution's machine and calls done under the lock: before it returns, where that is possible within quickSlice.
+// The caller holds the lock.
+func (p *partition) launch(h *execution, done func(launch, error)) {
+	var l launch
+	var failure error
+	finish := func() {
+		if failure == nil {
+			h.setMachine(l.machine)
+			p.noteStarted(h)
+		}
+		if done(l, failure); h.running() {
+			p.hold(h, l.size)
 		}
 	}
-	return events, nil
+	if !h.heavy && !p.e.alwaysInPool && !isRetry(h.row) && len(h.row.Input) <= quickInput {
+		if err := recovered(func() { l, failure = p.e.launch(p.ctx, h, quickSlice) }); err != nil {
+			failure = err
+		}
+		if failure != nil || l.machine != nil {
+			h.heavy = failure == nil && !l.machine.Settled()
+			finish()
+			return
+		}
+	}
+	h.heavy = true
+	p.inPool(h, func() { l, failure = p.e.launch(compute.Inside(p.ctx), h, poolSlice) }, func(err error) {
+		if err != nil {
+			failure = err
+		}
+		finish()
+		if failure == nil && h.unacked == 0 {
+			p.advance(h)
+		}
+	})
 }

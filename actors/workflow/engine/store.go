@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -28,12 +29,16 @@ type store interface {
 	claim(ctx context.Context, number int, owner string) (projected uint64, err error)
 	// project writes a batch in one transaction; errFenced where another owner projects the partition.
 	project(ctx context.Context, batch projectionBatch) error
+	// try is project without an effect: it returns the error that project would.
+	try(ctx context.Context, batch projectionBatch) error
 	// live, due, listening and open read executions of a partition that have not ended: those that are not evicted; those evicted with
 	// a timer up to a time; a user's evicted ones that listen for events; all of a user's.
 	live(ctx context.Context, number int) ([]Row, error)
 	due(ctx context.Context, number int, until time.Time) ([]dueRow, error)
 	listening(ctx context.Context, number int, userID string) ([]string, error)
 	open(ctx context.Context, number int, userID string) ([]string, error)
+	// openCount counts a user's executions that have not ended, in all partitions.
+	openCount(ctx context.Context, userID string) (int, error)
 	// orphans reads running executions whose parents, in a partition, have ended; liveChildren those whose parents are among some;
 	// uncompletedParents the ended executions of a partition whose parents are running.
 	orphans(ctx context.Context, number int) ([]string, error)
@@ -84,6 +89,10 @@ func (s sqlStore) open(ctx context.Context, number int, userID string) ([]string
 	return openExecutions(ctx, s.DB.DB, number, userID)
 }
 
+func (s sqlStore) openCount(ctx context.Context, userID string) (int, error) {
+	return countOpen(ctx, s.DB.DB, userID)
+}
+
 func (s sqlStore) orphans(ctx context.Context, number int) ([]string, error) {
 	return orphanedChildren(ctx, s.DB.DB, number)
 }
@@ -100,36 +109,54 @@ func (s sqlStore) limits(ctx context.Context, number int) ([]LimitRow, error) {
 	return limitRows(ctx, s.DB.DB, number, s.Now())
 }
 
-func (s sqlStore) project(ctx context.Context, batch projectionBatch) error {
-	return s.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
-		mine, err := advancePartition(ctx, tx, batch.number, batch.owner, batch.sequence)
-		if err != nil {
+// errRolledBack rolls back a transaction that was a trial.
+var errRolledBack = errors.New("rolled back")
+
+func (s sqlStore) try(ctx context.Context, batch projectionBatch) error {
+	err := s.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
+		if err := s.projectIn(ctx, tx, batch); err != nil {
 			return err
 		}
-		if !mine {
-			return errFenced
-		}
-		fresh, known, histories, limits := batch.rows()
-		if err := storeExecutions(ctx, tx, fresh, known, histories); err != nil {
-			return err
-		}
-		if len(limits) > 0 {
-			if err := storeLimitRows(ctx, tx, batch.number, limits, s.Now()); err != nil {
-				return err
-			}
-		}
-		for i := range batch.executions {
-			x := &batch.executions[i]
-			if err := s.WithdrawApprovals(ctx, tx, x.row.ID, x.expired); err != nil {
-				return err
-			}
-		}
-		reach(crashProjecting)
-		if err := s.publishProgress(ctx, tx, batch.executions); err != nil {
-			return err
-		}
-		return s.publishEnded(ctx, tx, batch.executions)
+		return errRolledBack
 	})
+	if errors.Is(err, errRolledBack) {
+		return nil
+	}
+	return err
+}
+
+func (s sqlStore) project(ctx context.Context, batch projectionBatch) error {
+	return s.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error { return s.projectIn(ctx, tx, batch) })
+}
+
+func (s sqlStore) projectIn(ctx context.Context, tx database.Tx, batch projectionBatch) error {
+	mine, err := advancePartition(ctx, tx, batch.number, batch.owner, batch.sequence)
+	if err != nil {
+		return err
+	}
+	if !mine {
+		return errFenced
+	}
+	fresh, known, histories, limits := batch.rows()
+	if err := storeExecutions(ctx, tx, fresh, known, histories); err != nil {
+		return err
+	}
+	if len(limits) > 0 {
+		if err := storeLimitRows(ctx, tx, batch.number, limits, s.Now()); err != nil {
+			return err
+		}
+	}
+	for i := range batch.executions {
+		x := &batch.executions[i]
+		if err := s.WithdrawApprovals(ctx, tx, x.row.ID, x.expired); err != nil {
+			return err
+		}
+	}
+	reach(crashProjecting)
+	if err := s.publishProgress(ctx, tx, batch.executions); err != nil {
+		return err
+	}
+	return s.publishEnded(ctx, tx, batch.executions)
 }
 
 // rows are a batch's rows by table. The first run of an execution's events is in its own row.
@@ -139,7 +166,11 @@ func (b projectionBatch) rows() (fresh, known []Row, histories []HistoryRow, lim
 		if x.limits != nil {
 			limits = append(limits, *x.limits)
 		}
-		runs := splitRuns(x.row.ID, x.row.Events-int64(len(x.events))+1, x.events)
+		events := x.events
+		if x.unstorable != nil {
+			events = nil
+		}
+		runs := splitRuns(x.row.ID, x.row.Events-int64(len(events))+1, events)
 		if len(runs) > 0 && runs[0].First == 1 {
 			x.row.History, runs = runs[0].Events, runs[1:]
 		}

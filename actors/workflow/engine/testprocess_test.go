@@ -25,7 +25,7 @@ func onProcess(t *testing.T, change func(p *profile), test func(t *testing.T, p 
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		p := profile{
-			Calm: true, Processes: 1, MaxConcurrent: 100, MaxSteps: 100, MaxQueued: 100, ShortWait: 100 * time.Millisecond, CutAfter: 1000, MessageLimit: 60_000,
+			Calm: true, Processes: 1, MaxConcurrent: 100, MaxSteps: 100, MaxQueued: 100, ShortWait: 100 * time.Millisecond, CutAfter: 1000, MessageLimit: 60_000, PerUser: 100,
 		}
 		if change != nil {
 			change(&p)

@@ -99,10 +99,13 @@ func (p *partition) scheduleTimer(due time.Time, h *execution) {
 
 // fireTimers applies an execution's timers that are due.
 func (p *partition) fireTimers(h *execution) {
-	if h.machine == nil && !h.finished {
+	if h.deciding {
+		return // its timers are looked at afterwards
+	}
+	if h.isPending() {
 		p.recheck(h)
 	}
-	if h.machine == nil || h.finished || h.unacked >= maxUnackedTimers || p.fireOverdue(h) {
+	if !h.running() || h.deciding || h.unacked >= maxUnackedTimers || p.fireOverdue(h) {
 		return
 	}
 	if h.unacked == 0 {
@@ -110,11 +113,12 @@ func (p *partition) fireTimers(h *execution) {
 	}
 }
 
-// fireOverdue applies the timers of a loaded execution that are due, and reports whether there are any. It precedes whatever else
-// happens to the execution at that time: no call is made, and no result or event taken, after the timeout that ends it.
+// fireOverdue applies the timers of a loaded execution that are due, and reports whether there are any; the execution may be deciding
+// then. It precedes whatever else happens to the execution at that time: no call is made, and no result or event taken, after the timeout
+// that ends it.
 func (p *partition) fireOverdue(h *execution) bool {
 	now := p.e.Now()
-	if next := h.nextTimer(); next.IsZero() || next.After(now) || h.broken {
+	if next := h.nextTimer(); next.IsZero() || next.After(now) {
 		return false
 	}
 	var outcomes []machine.Outcome
@@ -125,7 +129,7 @@ func (p *partition) fireOverdue(h *execution) bool {
 			p.e.observeDelay(h, t, p.since, now)
 		}
 	}
-	return p.decide(h, nil, outcomes...)
+	return p.decide(h, nil, nil, outcomes...)
 }
 
 // observeDelay records how late a timer fires: after it was due, and an owner since a time could have fired it.
@@ -153,12 +157,13 @@ func (p *partition) fireDue() time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for range maxTimersPerPass {
+		p.mu.yield()
 		id, ok := p.timers.due(now)
 		if !ok {
 			break
 		}
 		if h := p.executions[id]; h != nil {
-			p.fireTimers(h)
+			p.guarded(h, func() { p.fireTimers(h) })
 			continue
 		}
 		p.evictedDue = append(p.evictedDue, id)

@@ -104,7 +104,7 @@ do: [{a: {call: 'f:1.0.0@c', with: {n: 1}}}, {b: {call: 'https://x.test/g.yaml'}
 			t.Fatal(faults)
 		}
 		if len(w.References()) == 0 {
-			if round != 2 || len(w.Unsupported()) > 0 || w.Input.Schema.Validate(map[string]any{}) == nil || len(w.Use.Functions) != 3 {
+			if round != 2 || len(w.Unsupported()) > 0 || w.Input.Schema.Validate(map[string]any{}, nil) == nil || len(w.Use.Functions) != 3 {
 				t.Errorf("after %d rounds: unsupported %v", round, w.Unsupported())
 			}
 			return

@@ -20,6 +20,17 @@ const (
 	MaxNodes = 50_000
 	// MaxTasks bounds the tasks of a definition.
 	MaxTasks = 2_000
+	// MaxExpressions bounds the expressions of a definition, and MaxExpressionText their texts together, in bytes.
+	MaxExpressions    = 10_000
+	MaxExpressionText = 256 << 10
+	// MaxSchemaObjects bounds the objects of all schemas of a definition together, subschemas and what holds them.
+	MaxSchemaObjects = 6_000
+	// MaxPointer bounds the JSON pointer of a value, in bytes, and so the names of fields: each value has one.
+	MaxPointer = 4 << 10
+	// MaxFaults bounds the faults, and the warnings, that are reported.
+	MaxFaults = 500
+	// MaxURI bounds an expanded URI template, in bytes.
+	MaxURI = 64 << 10
 )
 
 // Version is the version of the specification that this package implements. document.dsl may be any 1.x.y.

@@ -121,7 +121,7 @@ do:
 		"https://example.com/order.json": []byte(`{"type": "object", "required": ["id"]}`),
 	})
 	inlined, _ := language.Parse(source)
-	fmt.Println(len(inlined.References()), inlined.Input.Schema.Validate(map[string]any{"id": 1}))
+	fmt.Println(len(inlined.References()), inlined.Input.Schema.Validate(map[string]any{"id": 1}, nil))
 	// Output:
 	// /input/schema https://example.com/order.json
 	// 0 <nil>

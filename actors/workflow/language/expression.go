@@ -6,25 +6,19 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/weftmesh/weft/actors/budget"
+	"github.com/weftmesh/weft/actors/jq"
 )
 
-// Bounds of one evaluation.
-//
-// MaxSteps counts the interpreter's instructions, so that the same expression on the same data ends the same way on every
-// machine; MaxTime is a fallback on the wall clock. The results of `+`, `*`, join, string interpolation and functions
-// that copy their input are charged against MaxAllocation, in bytes; MaxIndex bounds an array index in an assignment;
-// MaxResult, in bytes, and MaxResultDepth bound the result.
-//
-// Memory is bounded by these charges and is not measured. The largest allocation observed with hostile expressions was
-// 107 MiB (repeated explode); an evaluation can hold that for at most MaxTime. A single call of a function, such as sort
-// or a regular expression, is not preempted, but its input is bounded by its charge.
+// Bounds of one evaluation: those of package jq.
 const (
-	MaxSteps       = 1_000_000
-	MaxTime        = 250 * time.Millisecond
-	MaxAllocation  = 16 << 20
-	MaxIndex       = 100_000
-	MaxResult      = 1 << 20
-	MaxResultDepth = 128
+	MaxSteps       = jq.MaxSteps
+	MaxTime        = jq.MaxTime
+	MaxAllocation  = jq.MaxAllocation
+	MaxIndex       = jq.MaxIndex
+	MaxResult      = jq.MaxResult
+	MaxResultDepth = jq.MaxResultDepth
 )
 
 // Variables are the specification's variables, without $.
@@ -32,12 +26,20 @@ var Variables = []string{"context", "input", "output", "secrets", "task", "workf
 
 // Errors of an evaluation besides those that the expression itself raises.
 var (
-	ErrSteps  = errors.New("the expression takes too many steps")
-	ErrTime   = errors.New("the expression takes too long")
-	ErrMemory = errors.New("the expression produces too much data")
-	ErrMany   = errors.New("the expression yields more than one value")
+	ErrSteps  = jq.ErrSteps
+	ErrTime   = jq.ErrTime
+	ErrMemory = jq.ErrMemory
+	ErrMany   = jq.ErrMany
 	ErrNumber = errors.New("the expression yields a number that is not finite")
 )
+
+// Exhausted is the error of an evaluation that exceeds a bound. It wraps the budget's error.
+type Exhausted = jq.Exhausted
+
+func isExhausted(err error) bool {
+	var exhausted *Exhausted
+	return errors.As(err, &exhausted)
+}
 
 // Scope holds the variables of an expression. A missing variable is null.
 type Scope struct {
@@ -49,6 +51,9 @@ type Scope struct {
 	Names []string
 	// Now is the result of the function now.
 	Now time.Time
+	// Budget is charged with what each evaluation takes, which ends when the budget is exhausted; nil if only the bounds of one
+	// evaluation apply.
+	Budget *budget.Budget
 
 	bound []binding
 }
@@ -118,7 +123,7 @@ func (w *Workflow) Transform(transformation, input any, scope Scope) (any, error
 }
 
 // Fill replaces the expressions in a value of the definition by their results. In loose mode every string is evaluated
-// as an expression, and kept if that fails.
+// as an expression, and kept if that fails, unless it exceeds a bound.
 func (w *Workflow) Fill(value, input any, scope Scope) (any, error) {
 	switch value := value.(type) {
 	case string:
@@ -126,12 +131,15 @@ func (w *Workflow) Fill(value, input any, scope Scope) (any, error) {
 			return w.Evaluate(value, input, scope)
 		}
 		if w.Loose {
-			if result, err := w.Evaluate(value, input, scope); err == nil {
-				return result, nil
+			if result, err := w.Evaluate(value, input, scope); err == nil || isExhausted(err) {
+				return result, err
 			}
 		}
 		return value, nil
 	case map[string]any:
+		if err := copying(scope.Budget, value); err != nil {
+			return nil, err
+		}
 		filled := make(map[string]any, len(value))
 		for key, item := range value {
 			result, err := w.Fill(item, input, scope)
@@ -142,6 +150,9 @@ func (w *Workflow) Fill(value, input any, scope Scope) (any, error) {
 		}
 		return filled, nil
 	case []any:
+		if err := copying(scope.Budget, value); err != nil {
+			return nil, err
+		}
 		filled := make([]any, len(value))
 		for i, item := range value {
 			result, err := w.Fill(item, input, scope)
@@ -153,6 +164,23 @@ func (w *Workflow) Fill(value, input any, scope Scope) (any, error) {
 		return filled, nil
 	}
 	return value, nil
+}
+
+// copying charges a budget with a shallow copy of a value.
+func copying(whole *budget.Budget, value any) error {
+	size := jq.Width(value)
+	err := whole.Allocate(size)
+	if err == nil {
+		err = whole.Step(1 + size/64)
+	}
+	if err == nil {
+		return nil
+	}
+	var bound *budget.Error
+	if errors.As(err, &bound) {
+		return &Exhausted{Text: "filling in a value exceeds the budget of " + bound.Bound, Bound: bound}
+	}
+	return nil
 }
 
 // FillText is Fill for a string field; a result that is not a string is encoded as JSON.
@@ -178,7 +206,10 @@ func Text(value any) string {
 // checkExpression reports an expression that does not parse or uses a forbidden function or $secrets where it is not
 // allowed.
 func (f field) checkExpression(text string) {
-	if _, err := parseExpression(expressionBody(text)); err != nil {
+	if !f.reader.countExpression(f, text) {
+		return
+	}
+	if _, err := jq.Parse(expressionBody(text)); err != nil {
 		if strings.Count(text, "${") > 1 {
 			err = embeddedExpression(text)
 		}
@@ -195,6 +226,19 @@ func (f field) checkExpression(text string) {
 		}
 	}
 	f.reader.expressions = append(f.reader.expressions, locatedExpression{f, text})
+}
+
+// countExpression reports an expression that is one too many, and no more after it.
+func (r *reader) countExpression(f field, text string) bool {
+	before := r.expressionText
+	if r.expressionText += len(text); r.expressionText <= MaxExpressionText && len(r.expressions) < MaxExpressions {
+		return true
+	}
+	if before <= MaxExpressionText {
+		f.fault(CodeTooLarge, fmt.Sprintf("the definition has more than %d expressions, or more than %d bytes of them", MaxExpressions, MaxExpressionText))
+		r.expressionText = MaxExpressionText + 1
+	}
+	return false
 }
 
 // checkBare checks an expression that may be written without `${ }`. One with it is left to checkTemplate.

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/weftmesh/weft/actors/budget"
 )
 
 func TestEvaluate(t *testing.T) {
@@ -62,7 +64,7 @@ func TestEvaluateRejects(t *testing.T) {
 // TestEvaluateIsBounded evaluates expressions that would otherwise use gigabytes or never end.
 func TestEvaluateIsBounded(t *testing.T) {
 	t.Parallel()
-	scope := Scope{Values: map[string]any{"context": map[string]any{"n": 1 << 28}}}
+	values := map[string]any{"context": map[string]any{"n": 1 << 28}}
 	for _, expression := range []string{
 		`[repeat(1)]`, `[range(1e9)]`, `[limit(1e8; repeat(1))]`, `[limit(1e8; repeat("x" * 100))]`, `def f: f; f`, `until(false; .)`, `reduce repeat(1) as $i (0; . + 1)`,
 		`reduce range(60) as $i ("x"; . + .)`, `reduce range(60) as $i ("x"; . += .)`, `reduce range(60) as $i ([1]; . + .)`,
@@ -79,7 +81,7 @@ func TestEvaluateIsBounded(t *testing.T) {
 		`"a" * 100000 | [scan("a")]`, `"x" * 1000000 | [range(1000) as $i | explode]`, `[range(1000) | "x" * 10000] | add(.[], .[])`,
 	} {
 		started := time.Now()
-		value, err := (&Workflow{}).Evaluate(expression, nil, scope)
+		value, err := (&Workflow{}).Evaluate(expression, nil, Scope{Values: values, Budget: budget.New(budget.Limits{Steps: MaxSteps / 4, Bytes: MaxAllocation / 2})})
 		if err == nil {
 			t.Errorf("%s returned %.80s", expression, Canonical(value))
 		}
@@ -87,7 +89,7 @@ func TestEvaluateIsBounded(t *testing.T) {
 			t.Errorf("%s took %s", expression, took)
 		}
 	}
-	if _, err := (&Workflow{}).Evaluate(`[repeat(1)]`, nil, scope); !errors.Is(err, ErrSteps) && !errors.Is(err, ErrTime) {
+	if _, err := (&Workflow{}).Evaluate(`[repeat(1)]`, nil, Scope{}); !errors.Is(err, ErrSteps) && !errors.Is(err, ErrTime) {
 		t.Errorf("endless expression: error %v", err)
 	}
 }

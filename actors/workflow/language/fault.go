@@ -49,7 +49,7 @@ func (f Fault) Error() string {
 	return fmt.Sprintf("%d:%d: %s: %s", f.Line, f.Column, f.Pointer, f.Message)
 }
 
-// Faults are all the faults of a definition, in the order of the source. Empty Faults mean that there are none.
+// Faults are the faults of a definition, in the order of the source, at most MaxFaults. Empty Faults mean that there are none.
 type Faults []Fault
 
 // Error formats the faults, one per line.
@@ -65,6 +65,9 @@ func (f Faults) Error() string {
 func (f Faults) unique() Faults {
 	return slices.CompactFunc(f, func(a, b Fault) bool { return a == b })
 }
+
+// first returns at most the first MaxFaults.
+func (f Faults) first() Faults { return f[:min(len(f), MaxFaults):min(len(f), MaxFaults)] }
 
 func (f Faults) sorted() Faults {
 	slices.SortStableFunc(f, func(a, b Fault) int {

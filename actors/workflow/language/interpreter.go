@@ -1,17 +1,15 @@
 package language
 
 import (
-	"context"
-	"errors"
 	"maps"
 	"regexp"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 
-	"github.com/itchyny/gojq"
+	"github.com/weftmesh/weft/actors/budget"
+	"github.com/weftmesh/weft/actors/jq"
 )
 
 // expressionCache caches the compiled expressions of a definition. Its size is bounded by the definition.
@@ -44,11 +42,10 @@ func (e *expressionCache) pool(text string, names []string) *sync.Pool {
 	return more[key]
 }
 
-// program is a compiled expression with the meter that its guards charge. It serves one evaluation at a time.
+// program is a compiled expression. It serves one evaluation at a time.
 type program struct {
-	code  *gojq.Code
-	meter *meter
-	err   error
+	code *jq.Program
+	err  error
 	// usedVariables are the variables of the code in order; those that the text does not mention are "".
 	usedVariables []string
 	// values are the values of the variables. simple marks an expression that only follows fields of its input or of the
@@ -70,12 +67,7 @@ func (e *expressionCache) run(text string, input any, scope *Scope) (any, error)
 }
 
 func compile(text string, names []string) *program {
-	p := &program{meter: &meter{}}
-	query, err := parseExpression(text)
-	if err != nil {
-		p.err = err
-		return p
-	}
+	p := &program{}
 	all := slices.Concat(Variables, names)
 	variables := make([]string, 0, len(all)+1)
 	for _, name := range all {
@@ -86,9 +78,7 @@ func compile(text string, names []string) *program {
 		p.usedVariables = append(p.usedVariables, name)
 	}
 	p.values = make([]any, len(variables)+1)
-	options := append(p.meter.functions(), gojq.WithVariables(append(variables, "$__now")))
-	p.code, p.err = gojq.Compile(query, options...)
-	if p.err == nil {
+	if p.code, p.err = jq.Compile(text, append(variables, "$__now")); p.err == nil {
 		p.detectPath(text)
 	}
 	return p
@@ -109,7 +99,7 @@ func (p *program) detectPath(text string) {
 }
 
 // followPath follows the fields; false means that the interpreter has to evaluate the expression, to report its error.
-func (p *program) followPath(value any) (any, bool) {
+func (p *program) followPath(value any, whole *budget.Budget) (any, bool) {
 	for _, name := range p.path {
 		switch object := value.(type) {
 		case map[string]any:
@@ -119,7 +109,8 @@ func (p *program) followPath(value any) (any, bool) {
 			return nil, false
 		}
 	}
-	return value, size(value, MaxResult, MaxResultDepth) <= MaxResult
+	size := jq.Size(value, MaxResult, MaxResultDepth)
+	return value, size <= MaxResult && whole.Step(1+len(p.path)+size/256) == nil
 }
 
 func (p *program) run(input any, scope *Scope) (any, error) {
@@ -128,7 +119,7 @@ func (p *program) run(input any, scope *Scope) (any, error) {
 		if p.root != "" {
 			value = scope.value(p.root)
 		}
-		if found, ok := p.followPath(value); ok {
+		if found, ok := p.followPath(value, scope.Budget); ok {
 			return found, nil
 		}
 	}
@@ -139,24 +130,9 @@ func (p *program) run(input any, scope *Scope) (any, error) {
 	}
 	p.values[len(p.usedVariables)] = float64(scope.Now.UnixMilli()) / 1000
 	defer clear(p.values)
-	p.meter.left = MaxAllocation
-	budget := &budget{Context: context.Background(), until: time.Now().Add(MaxTime)}
-	results := p.code.RunWithContext(budget, input, p.values...)
-	result, ok := results.Next()
-	if !ok {
-		return nil, nil
-	}
-	if err, failed := result.(error); failed {
-		return nil, p.explain(err, budget)
-	}
-	if extra, more := results.Next(); more {
-		if err, failed := extra.(error); failed {
-			return nil, p.explain(err, budget)
-		}
-		return nil, ErrMany
-	}
-	if p.meter.left < 0 || size(result, MaxResult, MaxResultDepth) > MaxResult {
-		return nil, ErrMemory
+	result, ok, err := p.code.Single(scope.Budget, input, p.values)
+	if err != nil || !ok {
+		return nil, err //nolint:wrapcheck // Evaluate names the expression
 	}
 	if !isFinite(result) {
 		return nil, ErrNumber
@@ -166,49 +142,3 @@ func (p *program) run(input any, scope *Scope) (any, error) {
 	}
 	return result, nil
 }
-
-// maxMessage bounds the message of an expression's error, in bytes.
-const maxMessage = 300
-
-func (p *program) explain(err error, budget *budget) error {
-	var halt *gojq.HaltError
-	switch {
-	case budget.err != nil:
-		return budget.err
-	case p.meter.left < 0:
-		return ErrMemory
-	case errors.As(err, &halt) && halt.Value() == nil:
-		return nil
-	}
-	return errors.New(Cut(err.Error(), maxMessage))
-}
-
-// budget is a context that ends after a number of calls of Done. The interpreter calls Done for each instruction, which
-// makes the limit the same on every machine.
-type budget struct {
-	context.Context
-	until time.Time
-	steps int
-	err   error
-}
-
-var closedChannel = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
-
-// Done counts an instruction, and returns a closed channel once the budget is exhausted.
-func (b *budget) Done() <-chan struct{} {
-	b.steps++
-	if b.err == nil && b.steps > MaxSteps {
-		b.err = ErrSteps
-	}
-	// The clock guards against single slow instructions.
-	if b.err == nil && b.steps&63 == 0 && time.Now().After(b.until) {
-		b.err = ErrTime
-	}
-	if b.err != nil {
-		return closedChannel
-	}
-	return nil
-}
-
-// Err is the reason why the budget is exhausted.
-func (b *budget) Err() error { return b.err }

@@ -13,6 +13,9 @@ import (
 // MaxNumber bounds the text of one number, in characters.
 const MaxNumber = 400
 
+// maxScale bounds the exponent of a number that float64 rounds to zero: what computes exactly would write out its digits.
+const maxScale = 500
+
 var (
 	integerPattern = regexp.MustCompile(`^[-+]?[0-9]+$`)
 	radixPattern   = regexp.MustCompile(`^0(o[0-7]+|x[0-9a-fA-F]+)$`)
@@ -28,7 +31,7 @@ func isNumber(text string) bool {
 // json.Number for decimals that float64 would change, such as 1234567890123456.789. An expression keeps such a decimal as
 // it is until it computes with it; a computation has the precision of float64.
 //
-// A number whose magnitude exceeds float64 (RFC 8259 §6), or whose text is longer than MaxNumber, is an error that
+// A number whose magnitude exceeds float64 (RFC 8259 §6), whose exponent is below -maxScale, or whose text is longer than MaxNumber, is an error that
 // quotes it.
 func Number(text string) (any, error) {
 	if len(text) > MaxNumber {
@@ -46,7 +49,7 @@ func Number(text string) (any, error) {
 		return Integer(whole), nil
 	}
 	value, err := strconv.ParseFloat(text, 64)
-	if err != nil || math.IsInf(value, 0) {
+	if err != nil || math.IsInf(value, 0) || value == 0 && decimalOf(text).exponent < -maxScale {
 		return nil, fmt.Errorf("the number %.40s is out of range", text)
 	}
 	if shortest := strconv.FormatFloat(value, 'g', -1, 64); decimalOf(shortest) == decimalOf(text) {

@@ -24,6 +24,7 @@ func Parse(source []byte) (*Workflow, Faults) {
 	w.applyExtensions()
 	w.markSecrets()
 	w.Canonical = Canonical(w.Definition)
+	w.weight += byteWeight * len(w.Canonical)
 	sum := sha256.Sum256(w.Canonical)
 	w.Digest = "sha256:" + hex.EncodeToString(sum[:])
 	return w, nil
@@ -54,8 +55,9 @@ func Read(source []byte) (*Workflow, Faults) {
 	w := r.workflow
 	w.count = len(w.tasks)
 	w.Definition = definition
-	w.unsupported, w.warnings = w.unsupported.sorted(), w.warnings.sorted()
-	return w, r.faults.sorted().unique()
+	w.weight = expressionWeight*len(r.expressions) + schemaWeight*r.schemaObjects
+	w.unsupported, w.warnings = w.unsupported.sorted(), w.warnings.sorted().first()
+	return w, r.faults.sorted().unique().first()
 }
 
 func (r *reader) readWorkflow(o *object) {

@@ -1,8 +1,10 @@
 package language
 
 import (
-	"regexp"
 	"strings"
+
+	"github.com/weftmesh/weft/actors/jq"
+	"github.com/weftmesh/weft/actors/pattern"
 )
 
 func (r *reader) readListen(task *Task, o *object) {
@@ -87,7 +89,7 @@ func readEventFilter(f field) EventFilter {
 		correlation.need("from")
 		if expect, given := correlation.fields["expect"]; given {
 			text, _ := expect.text()
-			_, err := parseExpression(text)
+			_, err := jq.Parse(text)
 			if !IsExpression(text) && strings.HasPrefix(text, ".") && err == nil {
 				f.reader.warn(expect, "the value must equal this text: to compare it with a field of the input, write ${ "+text+" }")
 			}
@@ -109,7 +111,7 @@ func (f field) checkPatterns() {
 		if !isText || IsExpression(text) || IsLiteral(text) {
 			continue
 		}
-		if _, err := regexp.Compile("^(?:" + text + ")$"); err != nil {
+		if _, err := pattern.Compile(wholePattern(text)); err != nil {
 			o.fields[key].fault(CodeValue, "the text has special characters and is not a regular expression (RE2)")
 		}
 	}

@@ -164,9 +164,7 @@ func (r *reader) readSchema(o *object) *Schema {
 		f.fault(CodeMissing, "one of document and resource is required")
 	case inline:
 		schema.Document = document.value()
-		if err := schema.compile(); err != nil {
-			document.fault(CodeValue, err.Error())
-		}
+		r.compileSchema(document, schema)
 	default:
 		body := resource.object()
 		body.text("name")

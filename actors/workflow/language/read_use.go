@@ -1,6 +1,10 @@
 package language
 
-import "go.yaml.in/yaml/v3"
+import (
+	"go.yaml.in/yaml/v3"
+
+	"github.com/weftmesh/weft/actors/jq"
+)
 
 func (f field) isList() bool { return f.node.Kind == yaml.SequenceNode }
 
@@ -98,7 +102,7 @@ func (f field) checkURI(text string) {
 	default:
 		_, err := ParseURITemplate(text)
 		if err != nil && f.reader.workflow.Loose {
-			_, err = parseExpression(text)
+			_, err = jq.Parse(text)
 		}
 		if err != nil {
 			f.fault(CodeValue, err.Error())

@@ -20,6 +20,8 @@ type reader struct {
 	// expressions are the expressions of the definition, variables the names that its tasks define.
 	expressions []locatedExpression
 	variables   []string
+	// expressionText is the length of their texts together, schemaObjects how many objects the schemas have.
+	expressionText, schemaObjects int
 	// functions are the names of use.functions. secretsAllowed counts the enclosing parts in which $secrets may be used.
 	functions      []string
 	secretsAllowed int
@@ -32,12 +34,15 @@ func (r *reader) allowSecrets(read func()) {
 	r.secretsAllowed--
 }
 
+// maxFaultMessage bounds the message of a fault, in bytes: it can repeat an expression or a name.
+const maxFaultMessage = 2_000
+
 func (r *reader) fault(node *yaml.Node, pointer, code, message string) {
 	line, column := 1, 1
 	if node != nil {
 		line, column = max(node.Line, 1), max(node.Column, 1)
 	}
-	r.faults = append(r.faults, Fault{Line: line, Column: column, Pointer: pointer, Code: code, Message: message})
+	r.faults = append(r.faults, Fault{Line: line, Column: column, Pointer: pointer, Code: code, Message: Cut(message, maxFaultMessage)})
 }
 
 func (r *reader) warn(f field, message string) {

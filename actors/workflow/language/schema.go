@@ -1,96 +1,53 @@
 package language
 
 import (
-	"encoding/json"
+	"errors"
 	"fmt"
-	"math/big"
-	"strings"
 
-	"github.com/dlclark/regexp2"
-	"github.com/santhosh-tekuri/jsonschema/v6"
+	"github.com/weftmesh/weft/actors/budget"
+	"github.com/weftmesh/weft/actors/schema"
 )
 
 // compile compiles an inline schema. It may refer to itself only.
 func (s *Schema) compile() error {
-	compiler := jsonschema.NewCompiler()
-	compiler.DefaultDraft(jsonschema.Draft2020)
-	compiler.UseLoader(noLoader{})
-	compiler.UseRegexpEngine(compilePattern)
-	const location = "weft:schema"
-	if err := compiler.AddResource(location, schemaValue(s.Document)); err != nil {
-		return fmt.Errorf("reading the schema: %w", err)
-	}
-	compiled, err := compiler.Compile(location)
+	compiled, err := schema.Compile(s.Document, schema.Options{})
 	if err != nil {
-		return fmt.Errorf("compiling the schema: %w", err)
+		return err //nolint:wrapcheck // the text is for the definition's author
 	}
 	s.compiled = compiled
 	return nil
 }
 
-// Validate validates a value. A nil schema, and an external one that was not inlined, accept everything.
-func (s *Schema) Validate(value any) error {
+// compileSchema compiles a schema of the definition, unless its schemas are too large together.
+func (r *reader) compileSchema(f field, s *Schema) {
+	before := r.schemaObjects
+	if r.schemaObjects += schema.Objects(s.Document); r.schemaObjects > MaxSchemaObjects {
+		if before <= MaxSchemaObjects {
+			f.fault(CodeTooLarge, fmt.Sprintf("the schemas of the definition have more than %d objects", MaxSchemaObjects))
+		}
+		return
+	}
+	if err := s.compile(); err != nil {
+		f.fault(CodeValue, err.Error())
+	}
+}
+
+// Validate validates a value. A nil schema, and an external one that was not inlined, accept everything. The whole, which may be nil, is
+// charged with what the validation takes. One that exceeds a bound has no verdict: its error wraps budget.ErrSteps, budget.ErrBytes or
+// budget.ErrTime.
+func (s *Schema) Validate(value any, whole *budget.Budget) error {
 	if s == nil || s.compiled == nil {
 		return nil
 	}
-	err := s.compiled.Validate(schemaValue(value))
-	if err == nil {
-		return nil
+	failure, err := s.compiled.Check(value, whole)
+	var exhausted *schema.Exhausted
+	switch {
+	case errors.As(err, &exhausted):
+		return &Exhausted{Text: exhausted.Text, Bound: exhausted.Bound}
+	case err != nil:
+		return fmt.Errorf("validating the data: %w", err)
+	case failure != nil:
+		return errors.New("the data does not match the schema: " + failure.Text())
 	}
-	// The first line is the schema's location, which is internal.
-	_, detail, found := strings.Cut(err.Error(), "\n")
-	if !found {
-		detail = err.Error()
-	}
-	return fmt.Errorf("the data does not match the schema: %s", strings.TrimSpace(strings.ReplaceAll(detail, "\n", ";")))
+	return nil
 }
-
-// noLoader rejects every external schema.
-type noLoader struct{}
-
-// Load implements jsonschema.URLLoader.
-func (noLoader) Load(url string) (any, error) {
-	return nil, fmt.Errorf("a schema may not refer to %s", url)
-}
-
-// schemaValue converts numbers to the forms that the validator accepts.
-func schemaValue(value any) any {
-	switch value := value.(type) {
-	case *big.Int:
-		return json.Number(value.String())
-	case map[string]any:
-		out := make(map[string]any, len(value))
-		for key, item := range value {
-			out[key] = schemaValue(item)
-		}
-		return out
-	case []any:
-		out := make([]any, len(value))
-		for i, item := range value {
-			out[i] = schemaValue(item)
-		}
-		return out
-	}
-	return value
-}
-
-// ecmaPattern is a regular expression of JSON Schema, an ECMA-262 pattern with lookaheads that package regexp lacks.
-type ecmaPattern regexp2.Regexp
-
-func compilePattern(text string) (jsonschema.Regexp, error) {
-	expression, err := regexp2.Compile(text, regexp2.ECMAScript)
-	if err != nil {
-		return nil, fmt.Errorf("compiling a pattern: %w", err)
-	}
-	expression.MatchTimeout = MaxTime
-	return (*ecmaPattern)(expression), nil
-}
-
-// MatchString reports whether the pattern matches; false also if matching exceeds MaxTime.
-func (m *ecmaPattern) MatchString(text string) bool {
-	matched, err := (*regexp2.Regexp)(m).MatchString(text)
-	return err == nil && matched
-}
-
-// String is the source of the pattern.
-func (m *ecmaPattern) String() string { return (*regexp2.Regexp)(m).String() }

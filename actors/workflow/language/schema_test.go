@@ -34,7 +34,7 @@ func TestSchemaValidation(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		err = schema.Validate(value)
+		err = schema.Validate(value, nil)
 		switch {
 		case test.want == "" && err != nil:
 			t.Errorf("%s rejects %s: %v", test.schema, test.value, err)
@@ -44,11 +44,11 @@ func TestSchemaValidation(t *testing.T) {
 			t.Errorf("the error is %q", err)
 		}
 	}
-	if err := (*Schema)(nil).Validate(1); err != nil {
+	if err := (*Schema)(nil).Validate(1, nil); err != nil {
 		t.Errorf("no schema rejects a value: %v", err)
 	}
 	external := task(t, "wait: PT1S, input: {schema: {resource: {endpoint: 'https://x.test/'}}}").Input.Schema
-	if err := external.Validate(1); err != nil || external.Resource.URI != "https://x.test/" {
+	if err := external.Validate(1, nil); err != nil || external.Resource.URI != "https://x.test/" {
 		t.Errorf("an external schema: %+v, %v", external, err)
 	}
 }

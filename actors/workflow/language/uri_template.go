@@ -130,7 +130,7 @@ func parseTemplateVariables(inner string) ([]templateVariable, error) {
 func (t *URITemplate) Variables() bool { return len(t.expansions) > 0 }
 
 // Expand expands the template with the fields of input. A field that is missing or null expands to nothing; an object or a
-// list is an error. All but the unreserved characters of a value are percent-encoded (RFC 6570 §3.2.2).
+// list is an error, and so is a URI longer than MaxURI. All but the unreserved characters of a value are percent-encoded (RFC 6570 §3.2.2).
 func (t *URITemplate) Expand(input any) (string, error) {
 	fields, _ := input.(map[string]any)
 	var out strings.Builder
@@ -153,7 +153,11 @@ func (t *URITemplate) Expand(input any) (string, error) {
 				out.WriteByte(',')
 			}
 			first = false
-			out.WriteString(PercentEncode(prefixOf(Text(value), variable.prefix), ""))
+			text := prefixOf(Text(value), variable.prefix)
+			if out.Len()+len(text) > MaxURI {
+				return "", fmt.Errorf("the URI is longer than %d bytes", MaxURI)
+			}
+			out.WriteString(PercentEncode(text, ""))
 		}
 	}
 	return out.String(), nil
@@ -211,8 +215,8 @@ func (w *Workflow) ExpandURI(text string, input any, scope Scope) (string, error
 		return w.FillText(text, input, scope)
 	}
 	if w.Loose {
-		if value, err := w.Evaluate(text, input, scope); err == nil {
-			return Text(value), nil
+		if value, err := w.Evaluate(text, input, scope); err == nil || isExhausted(err) {
+			return Text(value), err
 		}
 	}
 	template, err := ParseURITemplate(text)

@@ -1,7 +1,6 @@
 package language
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -31,14 +30,22 @@ func (s *Schema) Violations(value any, loose bool) []Violation {
 	if s == nil || s.compiled == nil {
 		return nil
 	}
-	var failure *jsonschema.ValidationError
-	if !errors.As(s.compiled.Validate(schemaValue(value)), &failure) {
+	failure, err := s.compiled.Check(value, nil)
+	switch {
+	case err != nil:
+		return []Violation{{Code: CodeValue, Message: "cannot be checked: " + err.Error()}}
+	case failure == nil:
 		return nil
+	case failure.Reasons == nil:
+		return []Violation{{Code: CodeValue, Message: "does not match the schema: " + failure.Text()}}
 	}
 	v := violationReader{schema: s.Document, value: value, loose: loose}
-	v.read(failure)
+	v.read(failure.Reasons)
 	return v.found
 }
+
+// maxViolations bounds the violations that are reported.
+const maxViolations = 50
 
 type violationReader struct {
 	schema, value any
@@ -49,6 +56,9 @@ type violationReader struct {
 // read collects the violations of an error and its causes. An alternative that fails may hold once expressions are
 // evaluated, so errors about a value that contains one are left out, unless they are about the names of its fields.
 func (v *violationReader) read(failure *jsonschema.ValidationError) {
+	if len(v.found) >= maxViolations {
+		return
+	}
 	at := v.at(failure.InstanceLocation)
 	open := v.hasExpression(at)
 	switch k := failure.ErrorKind.(type) {
@@ -57,7 +67,7 @@ func (v *violationReader) read(failure *jsonschema.ValidationError) {
 			v.add(failure, CodeValue, "matches none of the forms that are allowed")
 		}
 	case *kind.AdditionalProperties:
-		for _, name := range k.Properties {
+		for _, name := range k.Properties[:min(len(k.Properties), maxViolations)] {
 			hint := DidYouMean(name, v.properties(failure.InstanceLocation))
 			if hint == "" {
 				hint = expected(v.properties(failure.InstanceLocation))
@@ -66,7 +76,7 @@ func (v *violationReader) read(failure *jsonschema.ValidationError) {
 				fmt.Sprintf("unknown field %.60q%s", name, hint)})
 		}
 	case *kind.Required:
-		for _, name := range k.Missing {
+		for _, name := range k.Missing[:min(len(k.Missing), maxViolations)] {
 			described := v.describe(append(slices.Clone(failure.InstanceLocation), name))
 			v.add(failure, CodeMissing, fmt.Sprintf("the field %.60q is required%s", name, described))
 		}

@@ -4,7 +4,8 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/santhosh-tekuri/jsonschema/v6"
+	"github.com/weftmesh/weft/actors/pattern"
+	"github.com/weftmesh/weft/actors/schema"
 )
 
 // Workflow is a definition. It is immutable once parsed and safe for concurrent use.
@@ -33,6 +34,8 @@ type Workflow struct {
 	warnings    Faults
 	references  []Reference
 	expressions expressionCache
+	patterns    pattern.Cache
+	weight      int
 }
 
 // Document identifies and describes a definition.
@@ -86,7 +89,7 @@ type Schema struct {
 	Resource *Endpoint
 	Pointer  string
 
-	compiled *jsonschema.Schema
+	compiled *schema.Schema
 }
 
 // Schedule says when a workflow is started: by each of Every, After, Cron and On that is set.
@@ -143,6 +146,17 @@ func (w *Workflow) Each(visit func(*Task)) {
 		}
 	}
 }
+
+// Weight is about how many bytes of memory the definition takes, with what is compiled of it.
+func (w *Workflow) Weight() int { return w.weight }
+
+// The weight of a definition: for each byte of its text, for each expression, and for each object of a schema, of which there can be
+// several compiled instances.
+const (
+	byteWeight       = 24
+	expressionWeight = 16 << 10
+	schemaWeight     = 8 << 10
+)
 
 // Warnings returns what a definition most probably does not mean as it is written, in the order of the source. It does not
 // keep the definition from being created.

@@ -64,8 +64,8 @@ func (r *reader) toJSON(node *yaml.Node, pointer string, depth int) any {
 		return nil
 	}
 	r.nodes++
-	if depth > MaxDepth || r.nodes > MaxNodes {
-		r.fault(node, pointer, CodeTooLarge, "the definition is nested too deeply or has too many values")
+	if depth > MaxDepth || r.nodes > MaxNodes || len(pointer) > MaxPointer {
+		r.fault(node, Cut(pointer, MaxPointer), CodeTooLarge, "the definition is nested too deeply, has too many values, or names that are too long")
 		r.exhausted = true
 		return nil
 	}

@@ -6,23 +6,53 @@ import (
 	"github.com/weftmesh/weft/actors/workflow/language"
 )
 
-// Handle records an outcome and decides what follows. It returns the events of the transition, already applied. It
-// returns none when nothing waits for the outcome: a call that has ended, a timer that is not due, an ended execution.
+// Handle records an outcome and decides what follows, within the slice. It returns the events of the transition, already applied. It
+// returns none when nothing waits for the outcome: a call that has ended, a timer that is not due, an ended execution; and none if
+// Deferred.
 func (x *Execution) Handle(outcome Outcome) []Event {
+	x.deferred = false
 	if x.state.Sequence == 0 || x.state.Status.Ended() {
 		return nil
 	}
-	if outcome.kind == outcomeEventArrived {
-		for _, event := range x.consumer.deliver(outcome.value) {
-			x.emit(event, outcome.at)
-		}
-	} else if event, ok := x.accept(outcome); ok {
-		x.emit(event, outcome.at)
+	x.meter.begin()
+	if x.deferred = !x.record(outcome); x.deferred {
+		return nil
 	}
 	if len(x.transition) > 0 {
 		x.decide(outcome.at)
 	}
 	return x.takeTransition()
+}
+
+// record emits the events that record an outcome. It returns false where the slice does not suffice.
+func (x *Execution) record(outcome Outcome) bool {
+	if !x.meter.open() {
+		return false
+	}
+	var events []Event
+	event, ok := Event{}, false
+	if outcome.kind == outcomeEventArrived || outcome.kind == outcomeEventDelivered {
+		events = x.consumer.deliver(outcome)
+	} else {
+		event, ok = x.accept(outcome)
+	}
+	if x.meter.cut() {
+		return false
+	}
+	x.meter.close()
+	if ok {
+		x.emit(&event, x.meter.weigh(&event), outcome.at)
+	}
+	for i := range events {
+		if !x.state.Status.Ended() && x.state.run(events[i].Run) != nil { // not by an earlier one
+			x.emit(&events[i], events[i].weigh(MaxEventBytes).weight, outcome.at)
+		}
+	}
+	if len(x.transition) == 0 && x.overdrawn() {
+		weight := x.end(&event, tooManySteps)
+		x.emit(&event, weight, outcome.at)
+	}
+	return true
 }
 
 // accept returns the event that records an outcome; false when the outcome changes nothing.
@@ -48,8 +78,6 @@ func (x *Execution) accept(o Outcome) (Event, bool) {
 		return x.acceptStarted(o)
 	case outcomeCallUnknown:
 		return x.acceptUnknown(o)
-	case outcomeEventDelivered:
-		return x.consumer.deliverTo(o)
 	}
 	return Event{}, false
 }
@@ -73,7 +101,12 @@ func (x *Execution) acceptCall(o Outcome) (Event, bool) {
 		unread.Instance = run.Task
 		return Event{Type: CallFailed, Run: run.ID, Error: unread}, true
 	}
-	output := x.secrets.mask(language.Normalize(o.value))
+	output, failure := x.meter.admit(o.value, "the output of the call")
+	if failure != nil {
+		failure.Instance = run.Task
+		return Event{Type: CallFailed, Run: run.ID, Error: failure}, true
+	}
+	output = x.secrets.mask(output)
 	if task := x.def.Task(run.Task); task.Kind == language.KindRun && task.Run.Await && task.Run.Return == "none" {
 		output = nil // the log does not keep it either
 	}
@@ -144,7 +177,8 @@ func (x *Execution) reschedule(run *Run, decision Value) Event {
 
 // acceptApproval records the decision on repeating a call whose result is unknown.
 func (x *Execution) acceptApproval(run *Run, o Outcome) Event {
-	output, _ := language.Normalize(o.value).(map[string]any)
+	value, _ := x.meter.admit(o.value, "the decision")
+	output, _ := value.(map[string]any)
 	if decision := output["decision"]; o.kind == outcomeCallCompleted && (decision == "approve" || decision == "approved") {
 		return x.reschedule(run, ValueOf(output))
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/weftmesh/weft/actors/workflow/language"
 )
 
-// delay is the time before the next attempt: constant, linear or exponential, plus jitter, at most MaxRetryDelay.
+// delay is the time before the next attempt: constant, linear or exponential, plus jitter, from 0 to MaxRetryDelay.
 func (e *evaluator) delay(run *Run, policy *language.RetryPolicy, scope language.Scope) (time.Duration, error) {
 	base, err := e.duration(policy.Delay, run, scope)
 	if err != nil {
@@ -43,7 +43,19 @@ func (e *evaluator) delay(run *Run, policy *language.RetryPolicy, scope language
 		}
 		delay += float64(jitter)
 	}
-	return time.Duration(min(delay, float64(MaxRetryDelay))), nil
+	return boundDelay(delay), nil
+}
+
+// boundDelay is a number of nanoseconds as a delay from 0 to MaxRetryDelay. A large factor makes an infinite number, or none at all of a
+// base of zero, and a negative factor a negative one.
+func boundDelay(nanoseconds float64) time.Duration {
+	switch {
+	case nanoseconds >= float64(MaxRetryDelay):
+		return MaxRetryDelay
+	case nanoseconds > 0:
+		return time.Duration(nanoseconds)
+	}
+	return 0
 }
 
 // jitter is uniformly distributed between its bounds and is always the same for the same attempt of the same task run.

@@ -15,6 +15,38 @@ type callBuilder struct {
 	state   *State
 	eval    *evaluator
 	secrets *secretReader
+	// size is the weight of the data of the call that was built last.
+	size int
+}
+
+// identity is the call of a run without what has to be evaluated for it.
+func (b *callBuilder) identity(run *Run) *Call {
+	if run.ApprovalRequested {
+		return b.approvalRequest(run)
+	}
+	switch task := b.def.Task(run.Task); {
+	case task.Kind == language.KindEmit:
+		return b.newCall(run, CallEmit)
+	case task.Run != nil && task.Run.Workflow != nil:
+		call := b.newCall(run, CallWorkflow)
+		call.Workflow = childWorkflow(task.Run)
+		return call
+	case task.Call != nil && task.Call.Function == language.CallHTTP:
+		return b.newCall(run, CallHTTP)
+	case task.Call != nil && task.Call.Function == language.CallOpenAPI:
+		return b.newCall(run, CallOpenAPI)
+	case task.Call != nil:
+		call := b.newCall(run, CallFunction)
+		call.Function = task.Call.Function
+		return call
+	}
+	return b.newCall(run, CallFunction)
+}
+
+// childWorkflow is the workflow that a run task starts, without its input.
+func childWorkflow(run *language.Run) *ChildWorkflow {
+	child := run.Workflow
+	return &ChildWorkflow{Namespace: child.Namespace, Name: child.Name, Version: cmp.Or(child.Version, "latest"), Await: run.Await}
 }
 
 // rebuild builds the call of a run that is already scheduled. It was built successfully before, so only a missing
@@ -25,7 +57,7 @@ func (b *callBuilder) rebuild(run *Run) *Call {
 	}
 	call, err := b.prepare(run)
 	if err != nil {
-		call = b.newCall(run, CallFunction)
+		call = b.identity(run)
 		call.Fault = b.eval.workflowError(err, run.Task)
 	}
 	return call
@@ -35,9 +67,10 @@ func (b *callBuilder) rebuild(run *Run) *Call {
 // evaluation with $secrets is withheld: an expression can put anything into it.
 func (b *callBuilder) prepare(run *Run) (*Call, error) {
 	task := b.def.Task(run.Task)
-	b.secrets.denied, b.secrets.building = nil, task.Kind == language.KindCall
-	call, err := b.build(run)
-	b.secrets.building = false
+	call, err := b.evaluate(run, task)
+	if err == nil {
+		err = b.charge(call)
+	}
 	switch {
 	case b.secrets.denied != nil:
 		return nil, b.secrets.denied
@@ -48,6 +81,13 @@ func (b *callBuilder) prepare(run *Run) (*Call, error) {
 		return nil, withheld
 	}
 	return call, err
+}
+
+// evaluate builds a call. There are secrets to read meanwhile, and only then.
+func (b *callBuilder) evaluate(run *Run, task *language.Task) (*Call, error) {
+	b.secrets.denied, b.secrets.building = nil, task.Kind == language.KindCall
+	defer func() { b.secrets.building = false }()
+	return b.build(run)
 }
 
 func (b *callBuilder) build(run *Run) (*Call, error) {
@@ -161,8 +201,8 @@ func (b *callBuilder) prepareRun(run *Run, task *language.Task, scope language.S
 		input = filled
 	}
 	call := b.newCall(run, CallWorkflow)
-	call.Workflow = &ChildWorkflow{Namespace: child.Namespace, Name: child.Name,
-		Version: cmp.Or(child.Version, "latest"), Input: input, Await: task.Run.Await}
+	call.Workflow = childWorkflow(task.Run)
+	call.Workflow.Input = input
 	return call, nil
 }
 

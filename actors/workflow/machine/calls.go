@@ -78,26 +78,35 @@ func callID(run *Run) string {
 	return strconv.Itoa(run.ID)
 }
 
-// Calls are the calls that are scheduled and have no result; none while the execution is suspended or ended. The caller
-// recognises calls in flight by their IDs.
-func (x *Execution) Calls() []*Call {
+// Calls are the calls that are scheduled, have no result and are built; none while the execution is suspended or ended. It evaluates
+// nothing: a call that is not built yet is left out, and Settled is false. The caller recognises calls in flight by their IDs.
+func (x *Execution) Calls() (calls []*Call) {
 	if x.state.Status != Running {
 		return nil
 	}
-	return x.Awaited()
+	for _, run := range x.state.Runs {
+		if run.awaitsCall() && run.call != nil {
+			run.call.Started = run.StartRecorded
+			calls = append(calls, run.call)
+		}
+	}
+	return calls
 }
 
-// Awaited is Calls, but also while the execution is suspended.
+// Awaited are all calls that are scheduled and have no result, also while the execution is suspended. It evaluates nothing: a call that
+// is not built yet has no arguments, only what identifies it (ID, Key, Task, Kind, Function, and the name of a child workflow), its
+// Attempt, Deadline and Started.
 func (x *Execution) Awaited() (calls []*Call) {
 	for _, run := range x.state.Runs {
-		if run.Phase != PhaseCalling || run.Fault != nil {
+		if !run.awaitsCall() {
 			continue
 		}
-		if run.call == nil {
-			run.call = x.calls.rebuild(run)
+		call := run.call
+		if call == nil {
+			call = x.calls.identity(run)
 		}
-		run.call.Started = run.StartRecorded
-		calls = append(calls, run.call)
+		call.Started = run.StartRecorded
+		calls = append(calls, call)
 	}
 	return calls
 }

@@ -9,8 +9,8 @@ package machine
 type Compensable struct {
 	Task   string `json:"task"`
 	Key    string `json:"key"`
-	Input  any    `json:"input"`
-	Output any    `json:"output"`
+	Input  any    `json:"-"`
+	Output any    `json:"-"`
 }
 
 // Ending is how an execution ends after compensation: faulted with Error, or cancelled for Reason.

@@ -1,13 +1,18 @@
 package machine
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/weftmesh/weft/actors/workflow/language"
 )
 
-// MaxMessages bounds the events that one listener keeps. A listener that listens forever discards events once handled.
-const MaxMessages = 10_000
+// Bounds of the events that one listener keeps. A listener that listens forever discards events once handled.
+const (
+	MaxMessages = 10_000
+	// MaxMessageBytes bounds what schedule.read or listen.read selects of them, in bytes.
+	MaxMessageBytes = 8 << 20
+)
 
 // eventConsumer decides which listeners consume an event.
 type eventConsumer struct {
@@ -19,7 +24,7 @@ type eventConsumer struct {
 
 // consume is the event that records that a listener consumes a message; false if the listener does not want it.
 func (c *eventConsumer) consume(run *Run, message map[string]any) (Event, bool) {
-	if run.Phase != PhaseListening && run.Phase != PhaseIterating || run.Fault != nil || run.Stopped || run.Exited {
+	if !c.consumes(run) {
 		return Event{}, false
 	}
 	lifecycle := isLifecycle(message)
@@ -37,13 +42,8 @@ func (c *eventConsumer) consume(run *Run, message map[string]any) (Event, bool) 
 		event.Filters, event.Correlation = []int{until}, shared
 		return event, true
 	}
-	event.Message = ValueOf(language.ReadEvent(message, task.Listen.Read))
-	if len(run.Messages) >= MaxMessages {
-		event.Error = NewError(TypeRuntime, "the listener holds too many events")
-		event.Error.Instance = run.Task
-	}
 	if len(to.Filters) == 0 && to.Mode == "any" {
-		return event, !lifecycle
+		return c.reading(event, run, message), !lifecycle
 	}
 	for i, filter := range to.Filters {
 		if to.Mode == "all" && slices.Contains(run.MatchedFilters, i) {
@@ -51,10 +51,31 @@ func (c *eventConsumer) consume(run *Run, message map[string]any) (Event, bool) 
 		}
 		if correlation, ok := c.matcher.matches(filter, message, run, scope); ok {
 			event.Filters, event.Correlation = []int{i}, correlation
-			return event, true
+			return c.reading(event, run, message), true
 		}
 	}
 	return Event{}, false
+}
+
+// reading adds to an event what its listener reads of the message, and the error of one that holds too much.
+func (c *eventConsumer) reading(event Event, run *Run, message map[string]any) Event {
+	event.Message = ValueOf(language.ReadEvent(message, c.def.Task(run.Task).Listen.Read))
+	event.Error = c.full(run, event.Message.V)
+	return event
+}
+
+// full is the error of a listener that cannot hold a further message; nil for any other.
+func (c *eventConsumer) full(run *Run, message any) (failure *Error) {
+	switch {
+	case len(run.Messages) >= MaxMessages:
+		failure = NewError(TypeRuntime, fmt.Sprintf("the listener holds more than %d events", MaxMessages))
+	case run.Held+weightOf(message) > MaxMessageBytes:
+		failure = NewError(TypeRuntime, fmt.Sprintf("the listener holds events of more than %d bytes", MaxMessageBytes))
+	default:
+		return nil
+	}
+	failure.Instance = run.Task
+	return failure
 }
 
 // done reports whether a listener has consumed what it waits for. With foreach, an event counts once its tasks have
@@ -78,35 +99,52 @@ func (c *eventConsumer) done(run *Run, task *language.Task) (bool, error) {
 		}
 		return len(hit) == len(to.Filters), nil
 	case to.UntilCondition != "":
-		return c.def.Condition(to.UntilCondition, append([]any{}, messages...), c.eval.scope(run, task))
+		return c.def.Condition(to.UntilCondition, slices.Clip(messages), c.eval.scope(run, task))
 	}
 	return to.Until == nil, nil
 }
 
-// deliver returns the events that record which listeners consume a message.
-func (c *eventConsumer) deliver(value any) []Event {
-	message, isObject := language.Normalize(value).(map[string]any)
+// deliver returns the events that record which listeners consume a message: every listener that wants it, or the one that it is for. The
+// matching is one decision. A listener with which it exceeds what an event may take faults: it is not known whether it wants the message.
+func (c *eventConsumer) deliver(o Outcome) []Event {
+	value, _ := c.eval.meter.admit(o.value, "the event")
+	message, isObject := value.(map[string]any)
 	if !isObject {
 		return nil
 	}
+	runs := c.state.Runs
+	if o.kind == outcomeEventDelivered {
+		run := c.state.run(parseID(o.id))
+		if run == nil {
+			return nil
+		}
+		runs = []*Run{run}
+	}
 	var events []Event
-	for _, run := range c.state.Runs {
-		if event, ok := c.consume(run, message); ok && !c.state.taken(event.MessageID, run.ID) {
+	for _, run := range runs {
+		event, ok := c.consume(run, message)
+		if ok = ok && !c.state.taken(event.MessageID, run.ID); ok {
+			c.eval.meter.walk(event.weigh(MaxEventBytes).weight)
+		}
+		if failure := c.eval.meter.fault(); failure != nil && c.consumes(run) {
+			event, ok = c.unmatched(run, failure), true
+		}
+		if ok {
 			events = append(events, event)
 		}
 	}
 	return events
 }
 
-// deliverTo delivers a message to one listener.
-func (c *eventConsumer) deliverTo(o Outcome) (Event, bool) {
-	run := c.state.run(parseID(o.id))
-	message, isObject := language.Normalize(o.value).(map[string]any)
-	if run == nil || !isObject {
-		return Event{}, false
-	}
-	event, ok := c.consume(run, message)
-	return event, ok && !c.state.taken(event.MessageID, run.ID)
+// unmatched ends a listener that could not be matched with a message.
+func (c *eventConsumer) unmatched(run *Run, failure *Error) Event {
+	failure.Instance = run.Task
+	return Event{Type: TaskFaulted, Run: run.ID, Parent: run.Parent, Task: run.Task, Name: c.def.Task(run.Task).Name, Key: run.Key, Error: failure}
+}
+
+// consumes reports whether a run is a listener that consumes messages now.
+func (c *eventConsumer) consumes(run *Run) bool {
+	return (run.Phase == PhaseListening || run.Phase == PhaseIterating) && run.Fault == nil && !run.Stopped && !run.Exited
 }
 
 // handledRetained is how many of the retained messages of a listener have been handled.

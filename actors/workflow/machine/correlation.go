@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/weftmesh/weft/actors/budget"
 	"github.com/weftmesh/weft/actors/workflow/language"
 )
 
@@ -32,13 +33,19 @@ func CorrelatesEvents(def *language.Workflow) bool {
 
 // Add adds an event. added reports whether the schedule waits for the event or the event ends the collection; complete,
 // whether the collection is complete. An event cannot end an empty collection. The error is that of the until
-// condition; then complete is true.
-func (g *EventCorrelation) Add(def *language.Workflow, event map[string]any, now time.Time) (added, complete bool, err error) {
+// condition, or of a matching that exceeds the budget; then complete is true.
+func (g *EventCorrelation) Add(def *language.Workflow, event map[string]any, now time.Time, whole *budget.Budget) (added, complete bool, err error) {
 	message, isObject := language.Normalize(event).(map[string]any)
 	if !isObject {
 		return false, false, nil
 	}
-	matcher, on, scope := eventMatcher{def}, def.Schedule.On, language.Scope{Now: now}
+	on := def.Schedule.On
+	matcher, scope := eventMatcher{def, &schedulePatterns}, language.Scope{Now: now, Budget: whole}
+	defer func() {
+		if exhausted := whole.Err(); exhausted != nil {
+			added, complete, err = true, true, errMatching(exhausted)
+		}
+	}()
 	run := &Run{Correlation: map[string]any{}}
 	for name, value := range g.Correlation {
 		run.Correlation[name] = value.V

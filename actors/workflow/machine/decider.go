@@ -15,22 +15,54 @@ type decider struct {
 	eval     *evaluator
 	calls    *callBuilder
 	consumer *eventConsumer
+	meter    *meter
 }
 
-// next is the next event of a running execution: that of the first open run that can advance.
-func (d *decider) next(now time.Time) (Event, bool) {
+// decision is what next finds.
+type decision int
+
+const (
+	// nothingToDecide: every run waits. decisionDropped: the slice is spent.
+	decisionMade decision = iota
+	decisionDropped
+	nothingToDecide
+)
+
+// next sets event to the next event of a running execution, that of the first open run that can advance, and returns its weight.
+func (d *decider) next(event *Event, now time.Time) (weight int, is decision) {
 	if d.state.Status != Running {
-		return Event{}, false
+		return 0, nothingToDecide
 	}
 	for _, run := range d.state.Runs {
-		if event, ok := d.step(run, now); ok {
-			if event.Type == ExecutionFaulted && d.state.mustCompensate() {
-				event = Event{Type: CompensationStarted, Error: event.Error}
-			}
-			return event, true
+		if run.waits {
+			continue
 		}
+		if !d.meter.open() {
+			return 0, decisionDropped
+		}
+		var ok bool
+		if *event, ok = d.step(run, now); ok {
+			weight = d.check(event, run)
+		}
+		if d.meter.cut() {
+			run.call = nil
+			return 0, decisionDropped
+		}
+		if failure := d.meter.fault(); failure != nil {
+			d.exceed(event, run, failure)
+			ok, weight = true, event.weigh(MaxEventBytes).weight
+		}
+		d.meter.close()
+		if !ok {
+			run.waits = true
+			continue
+		}
+		if event.Type == ExecutionFaulted && d.state.mustCompensate() {
+			*event = Event{Type: CompensationStarted, Error: event.Error}
+		}
+		return weight, decisionMade
 	}
-	return Event{}, false
+	return 0, nothingToDecide
 }
 
 // step is the next event of one run, if it can advance. A run with open children waits for them, except for a fork that
@@ -78,7 +110,7 @@ func (d *decider) step(run *Run, now time.Time) (Event, bool) {
 
 // stepList starts the next task of a list, or completes the run at the end of the list.
 func (d *decider) stepList(run *Run, now time.Time) (Event, bool) {
-	if d.state.openChildren(run.ID) > 0 {
+	if run.children > 0 {
 		return Event{}, false
 	}
 	list := taskList(d.def, run)
@@ -133,7 +165,7 @@ func (d *decider) startChild(parent *Run, slot int, task *language.Task, raw any
 // prepareStart evaluates a task's input and its deadlines.
 func (d *decider) prepareStart(event *Event, probe *Run, task *language.Task, now time.Time) error {
 	if task.Input != nil {
-		if err := task.Input.Schema.Validate(probe.Input); err != nil {
+		if err := task.Input.Schema.Validate(probe.Input, d.eval.budget()); err != nil {
 			return NewError(TypeValidation, err.Error())
 		}
 		if task.Input.From != nil && !task.DeferredInput {
@@ -141,10 +173,12 @@ func (d *decider) prepareStart(event *Event, probe *Run, task *language.Task, no
 			if err != nil {
 				return err
 			}
-			if event.Data.Set { // the arguments of a function, which no other event holds
-				event.Input = event.Data
+			if !same(data, probe.Input) {
+				if event.Data.Set { // the arguments of a function, which no other event holds
+					event.Input = event.Data
+				}
+				probe.Raw, probe.Input, event.Data = ValueOf(probe.Input), data, ValueOf(data)
 			}
-			probe.Raw, probe.Input, event.Data = ValueOf(probe.Input), data, ValueOf(data)
 		}
 	}
 	if task.Timeout != nil {
@@ -205,8 +239,7 @@ func (d *decider) completeThen(run *Run, raw any, then string) Event {
 	task := d.def.Task(run.Task)
 	event := Event{Type: TaskCompleted, Run: run.ID, Parent: run.Parent, Task: run.Task, Name: task.Name, Key: run.Key,
 		Then: cmp.Or(then, language.Continue)}
-	converted := task.Kind == language.KindRun
-	if converted {
+	if task.Kind == language.KindRun {
 		raw = processOutput(task.Run, run.Input, raw)
 	}
 	output := raw
@@ -220,14 +253,11 @@ func (d *decider) completeThen(run *Run, raw any, then string) Event {
 			return d.fault(run, err)
 		}
 	}
-	if task.Output != nil && task.Output.As != nil || run.Phase != PhaseReady || converted && (!task.Run.Await || task.Run.Return != returnOutput) {
+	if run.Phase != PhaseReady || !same(output, run.Result) { // else an earlier event has it
 		event.Output = ValueOf(output)
 	}
 	return event
 }
-
-// returnOutput is the default of run.return.
-const returnOutput = "stdout"
 
 // processOutput is the raw output of a run task: its input if the child is not awaited, else what return selects. What a child
 // workflow returns is its standard output; it has no standard error, and its exit code is 0, because a fault of the child
@@ -259,7 +289,7 @@ func (d *decider) completeWorkflow(root *Run) Event {
 			}
 			output = transformed
 		}
-		if err := definition.Schema.Validate(output); err != nil {
+		if err := definition.Schema.Validate(output, d.eval.budget()); err != nil {
 			return Event{Type: ExecutionFaulted, Error: d.eval.workflowError(NewError(TypeValidation, err.Error()), "/output")}
 		}
 	}

@@ -72,7 +72,7 @@ func (d *decider) stepCompensation(run *Run, now time.Time) (Event, bool) {
 		return d.stepList(run, now)
 	}
 	s := d.state
-	if s.openChildren(0) > 0 {
+	if run.children > 0 {
 		return Event{}, false
 	}
 	if last := len(s.Compensable) - 1; last >= 0 {

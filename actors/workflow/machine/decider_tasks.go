@@ -12,6 +12,9 @@ func (d *decider) stepFork(run *Run, task *language.Task, now time.Time) (Event,
 	if run.Cursor < len(branches) {
 		return d.startChild(run, run.Cursor, branches[run.Cursor], run.Input, now), true
 	}
+	if slot, again := d.branchToRepeat(run, task); again {
+		return d.startChild(run, slot, branches[slot], run.Input, now), true
+	}
 	if len(run.Results) < len(branches) {
 		return Event{}, false
 	}
@@ -22,10 +25,29 @@ func (d *decider) stepFork(run *Run, task *language.Task, now time.Time) (Event,
 	return d.complete(run, outputs), true
 }
 
+// branchToRepeat is a branch that has to run again while later ones are kept, after RetryFrom.
+func (d *decider) branchToRepeat(run *Run, task *language.Task) (slot int, again bool) {
+	if task.Fork.Compete || int(run.children)+len(run.Results) >= len(task.Fork.Branches) {
+		return 0, false
+	}
+	open := map[int]bool{}
+	for _, child := range d.state.Runs {
+		if child.Parent == run.ID && child.ID != 0 {
+			open[child.Slot] = true
+		}
+	}
+	for slot := range task.Fork.Branches {
+		if _, ended := run.Results[strconv.Itoa(slot)]; !ended && !open[slot] {
+			return slot, true
+		}
+	}
+	return 0, false
+}
+
 // stepFor starts the next iteration once the tasks of the current one have ended. The output of an iteration is the
 // input of the next one; the last output is that of the loop.
 func (d *decider) stepFor(run *Run, task *language.Task, now time.Time) (Event, bool) {
-	if d.state.openChildren(run.ID) > 0 {
+	if run.children > 0 {
 		return Event{}, false
 	}
 	if run.Phase == PhaseRunning && !run.Exited && run.Cursor < len(task.For.Do) {
@@ -63,7 +85,7 @@ func (d *decider) stepFor(run *Run, task *language.Task, now time.Time) (Event, 
 // stepExtension runs the tasks before, the extended task, and the tasks after it.
 func (d *decider) stepExtension(run *Run, task *language.Task, now time.Time) (Event, bool) {
 	switch {
-	case d.state.openChildren(run.ID) > 0:
+	case run.children > 0:
 		return Event{}, false
 	case run.Cursor >= len(task.Do):
 		return d.complete(run, run.Result), true
@@ -99,7 +121,7 @@ func (d *decider) stepListen(run *Run, task *language.Task, now time.Time) (Even
 
 // stepIteration runs the foreach tasks for one event. The output of the last one is that of the iteration.
 func (d *decider) stepIteration(run *Run, task *language.Task, now time.Time) (Event, bool) {
-	if d.state.openChildren(run.ID) > 0 {
+	if run.children > 0 {
 		return Event{}, false
 	}
 	each := task.Listen.Foreach
@@ -154,11 +176,18 @@ func (d *decider) stepLeaf(run *Run, task *language.Task, now time.Time) (Event,
 		}
 	}
 	call, err := d.calls.prepare(run)
+	if err == nil {
+		err = d.calls.admit()
+	}
 	if err != nil {
 		return Event{}, err
 	}
 	run.call = call
-	return Event{Type: CallScheduled, Run: run.ID, Task: run.Task, Name: task.Name, Key: run.Key, Attempt: run.Attempt}, nil
+	event := Event{Type: CallScheduled, Run: run.ID, Task: run.Task, Name: task.Name, Key: run.Key, Attempt: run.Attempt}
+	if d.calls.size >= largeCall {
+		event.Size = d.calls.size
+	}
+	return event, nil
 }
 
 func (d *decider) stepSwitch(run *Run, task *language.Task, scope language.Scope) (Event, error) {
@@ -184,7 +213,7 @@ func (d *decider) stepSwitch(run *Run, task *language.Task, scope language.Scope
 
 // stepFunction starts a function of use.functions: a task whose input is the arguments of the call.
 func (d *decider) stepFunction(run *Run, task, function *language.Task, now time.Time) (Event, error) {
-	if d.state.openChildren(run.ID) > 0 {
+	if run.children > 0 {
 		return Event{}, nil
 	}
 	arguments, err := d.def.Fill(orEmpty(task.Call.With), run.Input, d.eval.scope(run, task))

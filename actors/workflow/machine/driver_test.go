@@ -1,6 +1,7 @@
 package machine
 
 import (
+	"bytes"
 	"encoding/json"
 	"slices"
 	"strconv"
@@ -22,6 +23,8 @@ type driver struct {
 	reply func(*Call) (any, *Error)
 	// took is how long a call takes; nil: no time.
 	took func(*Call) time.Duration
+	// slices draws the bounds of each call; nil: none are set.
+	slices func(repeated bool) Slice
 	// messages arrive when the execution waits for events and no call is outstanding.
 	messages []map[string]any
 }
@@ -49,9 +52,62 @@ func newDriver(t testing.TB, source string) *driver {
 }
 
 func (d *driver) start(input any) *Execution {
-	x, events := Start(d.def, "e1", language.Normalize(input), d.now, d.env)
+	x, events := StartWithin(d.slice(false), d.def, "e1", language.Normalize(input), d.now, d.env)
+	for x == nil {
+		x, events = StartWithin(d.slice(true), d.def, "e1", language.Normalize(input), d.now, d.env)
+	}
 	d.append(events)
 	return x
+}
+
+// slice draws the bounds of a call; a strict slice that did not suffice is repeated with another.
+func (d *driver) slice(repeated bool) Slice {
+	if d.slices == nil {
+		return Slice{}
+	}
+	return d.slices(repeated)
+}
+
+// handle passes an outcome to the machine until it is recorded.
+func (d *driver) handle(x *Execution, outcome Outcome) []Event {
+	d.t.Helper()
+	if d.slices == nil {
+		return x.Handle(outcome)
+	}
+	for !x.Settled() {
+		d.append(d.proceed(x))
+	}
+	before := stateOf(d.t, x)
+	for repeated := false; ; repeated = true {
+		x.SetSlice(d.slice(repeated))
+		events := x.Handle(outcome)
+		if !x.Deferred() {
+			return events
+		}
+		if after := stateOf(d.t, x); events != nil || !bytes.Equal(before, after) {
+			d.t.Fatalf("an outcome that was not recorded changed the state from\n%s\nto\n%s", before, after)
+		}
+	}
+}
+
+func stateOf(t testing.TB, x *Execution) []byte {
+	t.Helper()
+	snapshot, err := x.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return snapshot
+}
+
+// proceed continues a transition that was split; it returns no events only when everything is decided.
+func (d *driver) proceed(x *Execution) []Event {
+	for repeated := false; ; repeated = true {
+		x.SetSlice(d.slice(repeated))
+		events := x.Continue(d.now)
+		if len(events) > 0 || x.Settled() {
+			return events
+		}
+	}
 }
 
 // append adds events to the log after encoding and decoding them as a store does.
@@ -81,7 +137,7 @@ func stored(t testing.TB, event Event) Event {
 // step performs one outstanding action and reports whether there was any.
 func (d *driver) step(x *Execution) bool {
 	d.t.Helper()
-	if events := x.Continue(d.now); len(events) > 0 {
+	if events := d.proceed(x); len(events) > 0 {
 		d.append(events)
 		return true
 	}
@@ -93,7 +149,7 @@ func (d *driver) step(x *Execution) bool {
 	if call == nil && len(x.Listeners()) > 0 && len(d.messages) > 0 {
 		message := d.messages[0]
 		d.messages = d.messages[1:]
-		d.append(x.Handle(EventArrived(message, d.now)))
+		d.append(d.handle(x, EventArrived(message, d.now)))
 		return true
 	}
 	timers := x.Timers()
@@ -109,7 +165,7 @@ func (d *driver) step(x *Execution) bool {
 	if first.At.After(d.now) {
 		d.now = first.At
 	}
-	d.append(x.Handle(TimerDue(first.ID, d.now)))
+	d.append(d.handle(x, TimerDue(first.ID, d.now)))
 	return true
 }
 
@@ -146,7 +202,7 @@ func (d *driver) call(x *Execution, call *Call) {
 	if failure != nil {
 		outcome = CallFault(call.ID, failure, d.now)
 	}
-	events := x.Handle(outcome)
+	events := d.handle(x, outcome)
 	if len(events) == 0 {
 		d.t.Fatalf("the outcome of the call %s yielded no events", call.ID)
 	}

@@ -43,7 +43,9 @@ func (e *Event) AppendJSON(out []byte) []byte {
 	if e.Timer != "" {
 		out = appendText(out, `,"timer":`, e.Timer)
 	}
-	return append(e.appendInterrupted(e.appendMessage(out)), '}')
+	out = appendNumber(e.appendMessage(out), `,"size":`, e.Size)
+	out = appendNumber(out, `,"steps":`, e.Steps)
+	return append(e.appendInterrupted(out), '}')
 }
 
 func (e *Event) appendTask(out []byte) []byte {

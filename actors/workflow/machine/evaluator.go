@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/weftmesh/weft/actors/budget"
 	"github.com/weftmesh/weft/actors/workflow/language"
 )
 
@@ -14,7 +15,11 @@ type evaluator struct {
 	state   *State
 	secrets *secretReader
 	runtime map[string]any
+	meter   *meter
 }
+
+// budget is that of the present decision.
+func (e *evaluator) budget() *budget.Budget { return &e.meter.budget }
 
 // scope is the scope of a task's expressions: the specification's variables and those of the enclosing tasks. Variables
 // are computed only when an expression uses them.
@@ -134,7 +139,7 @@ func (e *evaluator) localVariable(run *Run, name string) (any, bool) {
 
 // workflowScope is the scope of expressions that belong to the workflow itself.
 func (e *evaluator) workflowScope(now time.Time) language.Scope {
-	return language.Scope{Now: now, Lookup: e.variable}
+	return language.Scope{Now: now, Lookup: e.variable, Budget: e.budget()}
 }
 
 // variable is the value of one of the specification's variables at workflow level.

@@ -2,6 +2,7 @@ package machine
 
 import (
 	"cmp"
+	"math"
 	"time"
 
 	"github.com/weftmesh/weft/actors/workflow/language"
@@ -13,7 +14,7 @@ func (e *evaluator) workflowInput(input any, now time.Time) (any, error) {
 	if definition == nil {
 		return input, nil
 	}
-	if err := definition.Schema.Validate(input); err != nil {
+	if err := definition.Schema.Validate(input, e.budget()); err != nil {
 		return nil, NewError(TypeValidation, err.Error())
 	}
 	if definition.From == nil {
@@ -80,7 +81,7 @@ func (e *evaluator) transformOutput(definition *language.Output, raw any, scope 
 		}
 		output = transformed
 	}
-	if err := definition.Schema.Validate(output); err != nil {
+	if err := definition.Schema.Validate(output, scope.Budget); err != nil {
 		return nil, NewError(TypeValidation, err.Error())
 	}
 	return output, nil
@@ -99,7 +100,7 @@ func (e *evaluator) exportContext(definition *language.Export, output any, scope
 		}
 		exported = ValueOf(value)
 	}
-	if err := definition.Schema.Validate(exported.V); err != nil {
+	if err := definition.Schema.Validate(exported.V, scope.Budget); err != nil {
 		return Value{}, NewError(TypeValidation, err.Error())
 	}
 	return exported, nil
@@ -200,6 +201,9 @@ func (e *evaluator) raisedError(definition *language.ErrorDefinition, task *lang
 	case int:
 		err.Status = status
 	case float64:
+		if math.Abs(status) > math.MaxInt32 {
+			return nil, NewError(TypeExpression, "the status of an error must be a status code")
+		}
 		err.Status = int(status)
 	default:
 		return nil, NewError(TypeExpression, "the status of an error must be a number")
@@ -207,9 +211,13 @@ func (e *evaluator) raisedError(definition *language.ErrorDefinition, task *lang
 	return err, nil
 }
 
-// workflowError converts an error to an error of the workflow, with secrets masked and the instance set.
+// workflowError converts an error to an error of the workflow, with secrets masked and the instance set. Once a decision has exceeded what
+// an event may take, every error of it says so.
 func (e *evaluator) workflowError(err error, instance string) *Error {
 	problem := *asError(err)
+	if exceeded := e.meter.fault(); exceeded != nil { // err is how the evaluation ended for that reason
+		problem = *exceeded
+	}
 	problem.Detail = e.secrets.maskText(problem.Detail)
 	if problem.Instance == "" {
 		problem.Instance = instance

@@ -105,6 +105,10 @@ type Event struct {
 	// MessageID identifies the CloudEvent by its source and id.
 	MessageID string `json:"message_id,omitempty"`
 	Reason    string `json:"reason,omitempty"`
+	// Size is the size of a call's data, where it is large, in bytes: it counts towards MaxOpenCalls.
+	Size int `json:"size,omitempty"`
+	// Steps is what the evaluations since the last event took, in thousands: it counts towards MaxLifeSteps.
+	Steps int `json:"steps,omitempty"`
 	// Interrupted are the calls that this event ends before they have a result and that may have had their effect.
 	Interrupted []InterruptedCall `json:"interrupted,omitempty"`
 }

@@ -78,9 +78,10 @@ func ExampleRestore() {
 		fmt.Println(err)
 		return
 	}
-	fmt.Println(restored.Settled(), restored.Calls()[0].Key, restored.Calls()[0].Arguments)
+	events := restored.Continue(now) // builds the call again
+	fmt.Println(len(events), restored.Settled(), restored.Calls()[0].Key, restored.Calls()[0].Arguments)
 	// Output:
-	// true order-1/1/ship map[receipt:r-7]
+	// 0 true order-1/1/ship map[receipt:r-7]
 }
 
 func ExampleTasks() {
@@ -153,7 +154,7 @@ do:
 		{"type": "order.packed", "data": map[string]any{"order": 8}},
 		{"type": "order.packed", "data": map[string]any{"order": 7}},
 	} {
-		added, complete, err := correlation.Add(workflow, event, time.Time{})
+		added, complete, err := correlation.Add(workflow, event, time.Time{}, machine.MatchingBudget())
 		fmt.Println(added, complete, err)
 	}
 	fmt.Println(correlation.Input())

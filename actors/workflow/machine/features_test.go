@@ -138,7 +138,7 @@ func equal(got any, text string) error {
 	if err != nil {
 		return err
 	}
-	if !equalJSON(got, want) {
+	if !equalJSON(got, want, nil) {
 		return fmt.Errorf("got %s, want %s", language.Canonical(got), language.Canonical(want))
 	}
 	return nil

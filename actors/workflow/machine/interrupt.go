@@ -26,7 +26,7 @@ func interrupts(kind EventType) bool {
 // startedCalls are the runs whose call may have been sent: its start is recorded, it has no result, and NotSent does not know better.
 func (x *Execution) startedCalls() (runs []*Run) {
 	for _, run := range x.state.Runs {
-		if run.Phase == PhaseCalling && run.StartRecorded && !run.ApprovalRequested && run.Fault == nil &&
+		if run.awaitsCall() && run.StartRecorded && !run.ApprovalRequested &&
 			(x.NotSent == nil || !x.NotSent(callID(run))) {
 			runs = append(runs, run)
 		}
@@ -45,12 +45,12 @@ func (x *Execution) interrupted(started []*Run) (calls []InterruptedCall) {
 }
 
 // applyDecided applies an event that was decided now, and records in it the calls that it interrupts.
-func (x *Execution) applyDecided(event *Event) error {
+func (x *Execution) applyDecided(event *Event, weight int) error {
 	if !interrupts(event.Type) {
-		return x.reducer.apply(event)
+		return x.reducer.apply(event, weight)
 	}
 	started := x.startedCalls()
-	err := x.reducer.apply(event)
+	err := x.reducer.apply(event, weight)
 	event.Interrupted = x.interrupted(started)
 	if event.Type == TimerFired && event.Error != nil && len(event.Interrupted) > 0 {
 		event.Error.Outcome = OutcomeUnknown // the state has the same error

@@ -1,7 +1,6 @@
 package machine
 
 import (
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -53,11 +52,12 @@ func isLifecycle(event map[string]any) bool {
 // LifecycleTypes are the types of lifecycle events that a definition's schedule and listeners may receive.
 func LifecycleTypes(def *language.Workflow) []string {
 	var wanted []string
+	matcher, scope := newScheduleMatcher(def, time.Time{})
 	collect := func(consumption *language.Consumption) {
 		for ; consumption != nil; consumption = consumption.Until {
 			for _, filter := range consumption.Filters {
 				for _, kind := range lifecycleTypes {
-					if mayMatchType(def, filter.With["type"], kind) && !slices.Contains(wanted, kind) {
+					if matcher.mayMatchType(filter.With["type"], kind, scope) && !slices.Contains(wanted, kind) {
 						wanted = append(wanted, kind)
 					}
 				}
@@ -76,8 +76,9 @@ func LifecycleTypes(def *language.Workflow) []string {
 	return wanted
 }
 
-// mayMatchType reports whether a filter's type may match. An expression that needs the execution's data counts as a match.
-func mayMatchType(def *language.Workflow, want any, kind string) bool {
+// mayMatchType reports whether a filter's type may match. An expression that needs the execution's data counts as a match, as does all that
+// is left when the scope's budget is exhausted.
+func (m *eventMatcher) mayMatchType(want any, kind string, scope language.Scope) bool {
 	text, isText := want.(string)
 	switch {
 	case !isText:
@@ -86,15 +87,12 @@ func mayMatchType(def *language.Workflow, want any, kind string) bool {
 		if strings.Count(text, "$") > 1 { // it uses a variable
 			return true
 		}
-		value, err := def.Evaluate(text, kind, language.Scope{})
+		value, err := m.def.Evaluate(text, kind, scope)
 		return err != nil || value == true || value == kind
 	case text == kind:
 		return true
-	case language.IsLiteral(text):
-		return false
 	}
-	pattern, err := regexp.Compile("^(?:" + text + ")$")
-	return err == nil && pattern.MatchString(kind)
+	return m.matchesAttribute(text, kind, scope) || scope.Budget.Err() != nil
 }
 
 // Lifecycle makes the lifecycle events of an execution.

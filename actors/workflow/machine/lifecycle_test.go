@@ -122,7 +122,7 @@ func TestLifecycleReachesOnlyFiltersWithAType(t *testing.T) {
 		}
 		scheduled := newDriver(t, head+`schedule: {on: `+to+"}\ndo: [{a: {set: {x: 1}}}]").def
 		if !CorrelatesEvents(scheduled) {
-			if _, starts := Trigger(scheduled, event("other"), epoch); starts != want {
+			if _, starts, err := Trigger(scheduled, event("other"), epoch); starts != want || err != nil {
 				t.Errorf("schedule %s: %v", to, starts)
 			}
 		}

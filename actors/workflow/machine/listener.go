@@ -37,7 +37,14 @@ func (x *Execution) Listeners() []Listener {
 		listeners = append(listeners, Listener{ID: strconv.Itoa(run.ID), Task: run.Task,
 			Types: x.def.Task(run.Task).Listen.To.Types(),
 			wants: func(event map[string]any) bool {
+				x.meter.begin()
+				if !x.meter.open() {
+					return true // EventArrived finds out
+				}
 				_, ok := x.consumer.consume(run, event)
+				if x.meter.budget.Err() != nil {
+					return true
+				}
 				return ok && !x.state.taken(eventIdentity(event), run.ID)
 			}})
 	}

@@ -286,11 +286,11 @@ func TestSecretsStayOutOfTheLog(t *testing.T) {
 		t.Error("the log or the snapshot contains the secret")
 	}
 	back, err := RestoreSnapshot(d.def, d.env, snapshot)
-	if err != nil || !reflect.DeepEqual(back.Calls()[0].HTTP, request) {
+	if err != nil || back.Continue(d.now) != nil || !reflect.DeepEqual(back.Calls()[0].HTTP, request) {
 		t.Errorf("the restored call is %v, %v", back.Calls()[0], err)
 	}
 	gone, err := Restore(d.def, Environment{}, d.log)
-	if err != nil || gone.Calls()[0].Fault == nil || gone.Calls()[0].HTTP != nil {
+	if err != nil || gone.Continue(d.now) != nil || gone.Calls()[0].Fault == nil || gone.Calls()[0].HTTP != nil {
 		t.Errorf("a call without its secret: %+v, %v", gone.Calls()[0], err)
 	}
 }

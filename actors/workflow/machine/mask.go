@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"html"
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -27,24 +28,33 @@ const (
 // masks replaces secret texts, and their common encodings, by ***.
 type masks struct {
 	// read: the secrets have been read at least once.
-	read     bool
-	texts    []string
+	read  bool
+	texts []string
+	// known has the texts, for numbers.
+	known    map[string]bool
 	replacer *strings.Replacer
 }
 
 // add records the texts and numbers in the values of secrets.
 func (m *masks) add(values map[string]any) {
 	m.read = true
-	known := len(m.texts)
+	before := len(m.texts)
 	for _, text := range secretTexts(nil, values) {
-		if !slices.Contains(m.texts, text) {
+		if !m.known[text] {
+			if m.known == nil {
+				m.known = map[string]bool{}
+			}
+			m.known[text] = true
 			m.texts = append(m.texts, text)
 		}
 	}
-	if len(m.texts) == known {
+	if len(m.texts) == before {
 		return
 	}
-	m.texts = m.texts[max(0, len(m.texts)-maxMasked):]
+	for len(m.texts) > maxMasked {
+		delete(m.known, m.texts[0])
+		m.texts = m.texts[1:]
+	}
 	var all []string
 	for _, text := range m.texts {
 		all = append(all, encodings(text)...)
@@ -62,28 +72,58 @@ func (m *masks) empty() bool { return m.replacer == nil }
 
 func (m *masks) text(text string) string { return m.replacer.Replace(text) }
 
-// value masks a JSON value in place.
+// value masks a JSON value. It copies what it changes, and only that: the value may be part of the execution's state.
 func (m *masks) value(value any) any {
-	switch value := value.(type) {
-	case string:
-		return m.text(value)
-	case map[string]any:
-		for key, item := range value {
-			if hidden := m.text(key); hidden != key {
-				delete(value, key)
-				key = hidden
-			}
-			value[key] = m.value(item)
-		}
-	case []any:
-		for i, item := range value {
-			value[i] = m.value(item)
-		}
-	case nil, bool:
-	default:
-		if slices.Contains(m.texts, language.Text(value)) { // a number
+	return rewrite(value, m.text, func(number any) any {
+		if m.known[language.Text(number)] {
 			return masked
 		}
+		return number
+	})
+}
+
+// rewrite applies functions to the texts, the names and the numbers of a value. It copies the maps and lists in which something changes,
+// and no others.
+func rewrite(value any, text func(string) string, number func(any) any) any {
+	switch value := value.(type) {
+	case string:
+		if changed := text(value); changed != value {
+			return changed
+		}
+	case map[string]any:
+		var copied map[string]any
+		for key, item := range value {
+			name, changed := text(key), rewrite(item, text, number)
+			if name == key && same(item, changed) {
+				continue
+			}
+			if copied == nil {
+				copied = maps.Clone(value)
+			}
+			if name != key {
+				delete(copied, key)
+			}
+			copied[name] = changed
+		}
+		if copied != nil {
+			return copied
+		}
+	case []any:
+		list := value
+		for i, item := range value {
+			changed := rewrite(item, text, number)
+			if same(item, changed) {
+				continue
+			}
+			if same(list, value) {
+				list = slices.Clone(value)
+			}
+			list[i] = changed
+		}
+		return list
+	case nil, bool:
+	default:
+		return number(value)
 	}
 	return value
 }

@@ -2,20 +2,37 @@ package machine
 
 import (
 	"bytes"
-	"reflect"
-	"regexp"
 	"slices"
+	"time"
 
+	"github.com/weftmesh/weft/actors/budget"
+	"github.com/weftmesh/weft/actors/pattern"
 	"github.com/weftmesh/weft/actors/workflow/language"
 )
 
 // eventMatcher matches CloudEvents against the event filters of a definition.
 type eventMatcher struct {
 	def *language.Workflow
+	// patterns are those that were compiled before.
+	patterns *pattern.Cache
+}
+
+// schedulePatterns are the patterns of the schedules of all definitions.
+var schedulePatterns pattern.Cache
+
+// MatchingBudget returns a budget for matching one event with the filters of a schedule: that of one event of an execution.
+func MatchingBudget() *budget.Budget {
+	return budget.New(budget.Limits{Steps: MaxEventSteps, Bytes: MaxEventBytes})
+}
+
+// newScheduleMatcher returns the matcher of a definition's schedule and a scope with its budget.
+func newScheduleMatcher(def *language.Workflow, now time.Time) (eventMatcher, language.Scope) {
+	return eventMatcher{def, &schedulePatterns}, language.Scope{Now: now, Budget: MatchingBudget()}
 }
 
 // matches reports whether an event has the attributes that a filter requires and correlates with earlier events. It
-// returns the values that later events must share. An expression that fails does not match.
+// returns the values that later events must share. An expression that fails does not match; where the scope's budget is exhausted, the
+// result means nothing.
 func (m *eventMatcher) matches(filter language.EventFilter, message map[string]any, run *Run, scope language.Scope) (map[string]any, bool) {
 	if filter.With["type"] == nil && isLifecycle(message) {
 		return nil, false
@@ -33,12 +50,12 @@ func (m *eventMatcher) matches(filter language.EventFilter, message map[string]a
 		}
 		if correlation.Expect != "" {
 			expected, err := m.def.Fill(correlation.Expect, run.Input, scope)
-			if err != nil || !equalJSON(expected, value) {
+			if err != nil || !equalJSON(expected, value, scope.Budget) {
 				return nil, false
 			}
 			continue
 		}
-		if known, fixed := run.Correlation[name]; fixed && !equalJSON(known, value) {
+		if known, fixed := run.Correlation[name]; fixed && !equalJSON(known, value, scope.Budget) {
 			return nil, false
 		}
 		if shared == nil {
@@ -63,8 +80,12 @@ func (m *eventMatcher) matchesAttribute(want, got any, scope language.Scope) boo
 	if !isText || text == given || language.IsLiteral(text) {
 		return isText && text == given
 	}
-	pattern, err := regexp.Compile("^(?:" + text + ")$")
-	return err == nil && pattern.MatchString(given)
+	compiled, _, err := m.patterns.Get("^(?:" + text + ")$")
+	if err != nil || scope.Budget.Step(compiled.Size()) != nil { // also if it is known: the steps are always the same
+		return false
+	}
+	matched, err := compiled.Match(given, scope.Budget)
+	return err == nil && matched
 }
 
 // matchesExpression evaluates an expression on a value: it must be true, or equal the value.
@@ -73,7 +94,7 @@ func (m *eventMatcher) matchesExpression(text string, got any, scope language.Sc
 	if err != nil || value == nil || value == false {
 		return false
 	}
-	return value == true || equalJSON(value, got)
+	return value == true || equalJSON(value, got, scope.Budget)
 }
 
 // matchesPart compares a value. In an object with expressions, the fields that it names must match; a list with expressions
@@ -83,7 +104,7 @@ func (m *eventMatcher) matchesPart(want, got any, scope language.Scope) bool {
 		return m.matchesExpression(text, got, scope)
 	}
 	if !hasExpression(want) {
-		return equalJSON(want, got)
+		return equalJSON(want, got, scope.Budget)
 	}
 	switch want := want.(type) {
 	case map[string]any:
@@ -129,6 +150,42 @@ func hasExpression(value any) bool {
 	return false
 }
 
-func equalJSON(a, b any) bool {
-	return reflect.DeepEqual(a, b) || bytes.Equal(language.Canonical(a), language.Canonical(b))
+// equalJSON reports whether two values have the same encoding. It takes a step for each value that it looks at.
+func equalJSON(a, b any, whole *budget.Budget) bool {
+	if whole.Step(1) != nil {
+		return false
+	}
+	switch a := a.(type) {
+	case map[string]any:
+		b, isObject := b.(map[string]any)
+		if !isObject || len(a) != len(b) {
+			return false
+		}
+		for name, item := range a {
+			other, given := b[name]
+			if !given || !equalJSON(item, other, whole) {
+				return false
+			}
+		}
+		return true
+	case []any:
+		b, isList := b.([]any)
+		if !isList || len(a) != len(b) {
+			return false
+		}
+		for i, item := range a {
+			if !equalJSON(item, b[i], whole) {
+				return false
+			}
+		}
+		return true
+	case string:
+		b, isText := b.(string)
+		return isText && whole.Step(min(len(a), len(b))/stepBytes) == nil && a == b
+	}
+	switch b.(type) {
+	case map[string]any, []any, string:
+		return false
+	}
+	return bytes.Equal(language.Canonical(a), language.Canonical(b))
 }

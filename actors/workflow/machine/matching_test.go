@@ -1,6 +1,7 @@
 package machine
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -42,7 +43,7 @@ func sequence(t *testing.T, on string, events ...string) string {
 	)
 	for i, text := range events {
 		event, _ := decode(t, text).(map[string]any)
-		added, complete, err := correlation.Add(def, event, epoch)
+		added, complete, err := correlation.Add(def, event, epoch, MatchingBudget())
 		switch {
 		case err != nil:
 			return marks.String() + "error"
@@ -101,7 +102,10 @@ func TestTrigger(t *testing.T) {
 		`schedule: {on: {one: {with: {type: a}, correlate: {k: {from: .data.n, expect: '${ 2 }'}}}}}`: `none`,
 	} {
 		def := newDriver(t, head+schedule+"\ndo: [{a: {set: {x: 1}}}]").def
-		input, starts := Trigger(def, event, epoch)
+		input, starts, err := Trigger(def, event, epoch)
+		if err != nil {
+			t.Error(err)
+		}
 		got := "none"
 		if starts {
 			got = string(language.Canonical(input))
@@ -142,5 +146,52 @@ func TestSubscriptions(t *testing.T) {
 	events := x.Handle(MessageReceived(first, map[string]any{"type": "x", "data": 1}, d.now))
 	if len(events) != 2 || events[0].Type != EventReceived || events[1].Type != TaskCompleted || len(x.Subscriptions()) != 2 {
 		t.Errorf("a wanted event yielded %+v", events)
+	}
+}
+
+// TestMatchingIsBounded: where the filters of a listener or a schedule take more steps than one event may, it is not known whether they
+// match: the listener faults, the schedule reports an error, and neither takes the event for one that it does not want.
+func TestMatchingIsBounded(t *testing.T) {
+	t.Parallel()
+	filters := make([]string, 60)
+	for i := range filters {
+		filters[i] = fmt.Sprintf(`{with: {type: t, n%d: '${ [range(6000)] | map(. + 1) | length < 0 }'}}`, i)
+	}
+	wanted := "{any: [" + strings.Join(filters, ", ") + "]}"
+	message := map[string]any{"type": "t", "id": "1", "source": "s"}
+	d := newDriver(t, head+`do: [{a: {try: [{l: {listen: {to: `+wanted+`}}}], catch: {as: e, do: [{c: {set: {x: '${ $e.detail }'}}}]}}}]`)
+	x := d.start(nil)
+	if !x.Listeners()[0].Wants(message) {
+		t.Error("a listener that cannot be matched does not want the event")
+	}
+	d.append(x.Handle(EventArrived(message, d.now)))
+	if got, want := result(x), `{"x":"the evaluations for one event take more than 4000000 steps"}`; got != want {
+		t.Errorf("a listener: %s", got)
+	}
+	def := newDriver(t, head+`schedule: {on: `+wanted+"}\ndo: [{a: {set: {x: 1}}}]").def
+	if input, starts, err := Trigger(def, message, epoch); starts || err == nil {
+		t.Errorf("a schedule: %v, %t, %v", input, starts, err)
+	}
+	def = newDriver(t, head+`schedule: {on: {all: [`+strings.Join(filters, ", ")+"]}}\ndo: [{a: {set: {x: 1}}}]").def
+	var correlation EventCorrelation
+	if added, complete, err := correlation.Add(def, message, epoch, MatchingBudget()); !added || !complete || err == nil {
+		t.Errorf("a correlation: %t, %t, %v", added, complete, err)
+	}
+}
+
+// TestPatternsMatchAll: a pattern matches the whole text, and one that is invalid nothing.
+func TestPatternsMatchAll(t *testing.T) {
+	t.Parallel()
+	matcher, scope := newScheduleMatcher(&language.Workflow{}, epoch)
+	for _, test := range []struct {
+		pattern, text string
+		want          bool
+	}{
+		{"a.c", "a.c", true}, {"a.c", "abc", false}, {"a+c", "aac", true}, {"a+c", "aacd", false}, {"a|b", "b", true}, {"a|b", "ab", false},
+		{"(", "(", true}, {"(", "x", false}, {strings.Repeat("a*", 5000), "aaaa", false},
+	} {
+		if got := matcher.matchesAttribute(test.pattern, test.text, scope); got != test.want {
+			t.Errorf("%.20s, %s: %t", test.pattern, test.text, got)
+		}
 	}
 }

@@ -65,7 +65,7 @@ func drawEvent(t *rapid.T) Event {
 		Attempt: number.Draw(t, "attempt"), Index: number.Draw(t, "index"), Extension: text("extension"), Input: value("input"), Data: value("data"),
 		Output: value("output"), Context: value("context"), Items: value("items"), Then: text("then"), Due: instant("due"), Deadline: instant("deadline"),
 		AttemptDue: instant("attempt"), Timer: text("timer"), Message: value("message"), Filters: rapid.SliceOfN(number, 0, 3).Draw(t, "filters"),
-		MessageID: text("message id"), Reason: text("reason"),
+		MessageID: text("message id"), Reason: text("reason"), Size: number.Draw(t, "size"), Steps: number.Draw(t, "steps"),
 	}
 	if at := instant("at"); at != nil {
 		event.At = *at

@@ -12,8 +12,8 @@ type reducer struct {
 	state *State
 }
 
-// apply applies one event and advances the sequence.
-func (r *reducer) apply(event *Event) error {
+// apply applies one event of a weight and advances the sequence.
+func (r *reducer) apply(event *Event, weight int) error {
 	s := r.state
 	if event.Sequence != s.Sequence+1 {
 		return fmt.Errorf("applying event %d of type %s: event %d is expected", event.Sequence, event.Type, s.Sequence+1)
@@ -29,8 +29,14 @@ func (r *reducer) apply(event *Event) error {
 		if run == nil || !r.applyTask(run, event) {
 			return fmt.Errorf("applying event %d of type %s: task run %d is not open", event.Sequence, event.Type, event.Run)
 		}
+		run.waits = false
+		if event.Context.Set { // what listeners wait for may depend on it
+			s.wakeAll()
+		}
 	}
 	s.Sequence = event.Sequence
+	s.Bytes += weight
+	s.Steps += event.Steps
 	return nil
 }
 
@@ -82,7 +88,7 @@ func (r *reducer) applyCompensation(event *Event) {
 	root := s.Runs[0]
 	s.closeRuns(0, false)
 	s.Status, s.Ending = Running, &Ending{Error: event.Error, Reason: event.Reason}
-	root.Phase, root.Fault, root.OwnFault, root.Deadline = PhaseCompensating, nil, false, zeroTime
+	root.Phase, root.Fault, root.OwnFault, root.Deadline, root.waits = PhaseCompensating, nil, false, zeroTime, false
 }
 
 func (r *reducer) applyCompensating(event *Event) {
@@ -92,6 +98,7 @@ func (r *reducer) applyCompensating(event *Event) {
 	s.Compensable = s.Compensable[:last]
 	s.Runs = append(s.Runs, &Run{ID: event.Run, Task: event.Task, Key: event.Key, Phase: PhaseCompensating, StartedAt: event.At,
 		Input: map[string]any{"input": undo.Input, "output": undo.Output}, Data: undo.Output, Index: -1})
+	s.Runs[0].children++
 	s.NextRun = event.Run + 1
 }
 
@@ -108,5 +115,5 @@ func (r *reducer) endCompensation(run *Run, output any) {
 		run = r.state.run(run.Parent)
 	}
 	r.state.closeRuns(run.ID, false)
-	run.Data, run.Exited = output, true
+	run.Data, run.Exited, run.waits = output, true, false
 }

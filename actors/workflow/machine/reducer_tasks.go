@@ -63,6 +63,8 @@ func (r *reducer) applyEffect(run *Run, event *Event) bool {
 	case CallScheduled:
 		if run.Phase == PhaseCalling { // the call is repeated
 			run.StartRecorded, run.ApprovalRequested, run.call = false, false, nil
+		} else {
+			run.CallSize = event.Size
 		}
 		run.Phase = PhaseCalling
 	case CallStartRecorded:
@@ -93,7 +95,7 @@ func (r *reducer) applyTaskStarted(parent *Run, event *Event) {
 		Attempt: event.Attempt, Phase: PhaseStarted, StartedAt: event.At, Input: parent.Data, Fault: event.Error, OwnFault: event.Error != nil, Index: -1}
 	if runsBranches(parent, r.def.Task(parent.Task)) {
 		child.Input = parent.Input
-		parent.Cursor = event.Slot + 1
+		parent.Cursor = max(parent.Cursor, event.Slot+1)
 	}
 	if isExtendedSlot(r.def.Task(parent.Task), event.Slot) {
 		child.Input = parent.Input
@@ -120,6 +122,7 @@ func (r *reducer) applyTaskStarted(parent *Run, event *Event) {
 	}
 	child.Data = child.Input
 	s.Runs = append(s.Runs, child)
+	parent.children++
 	s.NextRun = event.Run + 1
 }
 
@@ -142,7 +145,7 @@ func (r *reducer) applyTaskCompleted(run *Run, event *Event) {
 		}
 		root := s.Runs[0]
 		s.closeRuns(0, false)
-		root.Data, root.Cursor, root.Exited = output, 0, true
+		root.Data, root.Cursor, root.Exited, root.waits = output, 0, true, false
 		return
 	}
 	r.advance(parent, run.Slot, output, event.Then)
@@ -150,6 +153,7 @@ func (r *reducer) applyTaskCompleted(run *Run, event *Event) {
 
 // advance moves a parent past a task that has ended with an output and a directive.
 func (r *reducer) advance(parent *Run, slot int, output any, then string) {
+	parent.waits = false
 	task := r.def.Task(parent.Task)
 	if runsBranches(parent, task) {
 		r.advanceFork(parent, task, slot, output)
@@ -219,6 +223,7 @@ func (r *reducer) applyTaskFaulted(run *Run, event *Event) {
 	s := r.state
 	parent := s.run(run.Parent)
 	s.closeRuns(run.ID, true)
+	parent.waits = false
 	task := r.def.Task(parent.Task)
 	if runsBranches(parent, task) && task.Fork.Compete {
 		recordLostBranch(parent, task, event.Error)
@@ -273,6 +278,7 @@ func (r *reducer) applyIteration(run *Run, event *Event) {
 	}
 	run.Phase, run.Handled = PhaseListening, run.Handled+1
 	if task.Listen.To.Forever() {
+		run.Held -= weightOf(run.Messages[0])
 		run.Messages = run.Messages[1:]
 		return
 	}
@@ -289,6 +295,7 @@ func (r *reducer) applyMessage(run *Run, event *Event) {
 		run.UntilMatched = append(run.UntilMatched, untilPart-event.Filters[0])
 	} else {
 		run.Messages = append(run.Messages, event.Message.V)
+		run.Held += weightOf(event.Message.V)
 		run.MatchedFilters = append(run.MatchedFilters, event.Filters...)
 		run.Fault = event.Error
 	}

@@ -21,6 +21,14 @@ import (
 // RetryFrom returns the events of the first transition. It fails for an execution that was compensated, and for a task
 // that never ran.
 func RetryFrom(def *language.Workflow, old []Event, task, id string, now time.Time, env Environment) (*Execution, []Event, error) {
+	return RetryFromWithin(Slice{}, def, old, task, id, now, env)
+}
+
+// RetryFromWithin is RetryFrom within a slice, which also bounds later calls until SetSlice. The events that are kept are not counted. It
+// returns neither an execution nor an error where a strict slice does not suffice.
+func RetryFromWithin(
+	s Slice, def *language.Workflow, old []Event, task, id string, now time.Time, env Environment,
+) (*Execution, []Event, error) {
 	if len(old) == 0 || old[0].Type != ExecutionStarted {
 		return nil, nil, fmt.Errorf("retrying an execution: its log does not start with execution_started")
 	}
@@ -30,6 +38,11 @@ func RetryFrom(def *language.Workflow, old []Event, task, id string, now time.Ti
 		return nil, nil, err
 	}
 	x := newExecution(def, env)
+	x.meter.slice = s
+	x.meter.begin()
+	if !x.meter.open() {
+		return nil, nil, nil
+	}
 	for at, event := range old {
 		keep, err := k.keep(at, &event)
 		if err != nil {
@@ -44,17 +57,22 @@ func RetryFrom(def *language.Workflow, old []Event, task, id string, now time.Ti
 				data = event.Data.V
 			}
 			x.state = State{Execution: id, Input: event.Input, StartedAt: now}
-			if event.Deadline, err = x.eval.deadline(data, now); err != nil {
+			event.Deadline, err = x.eval.deadline(data, now)
+			switch {
+			case x.meter.cut():
+				return nil, nil, nil
+			case err != nil:
 				return nil, nil, fmt.Errorf("retrying an execution: %w", err)
 			}
 			x.state = State{}
 		}
-		event.Sequence = x.state.Sequence + 1
+		event.Sequence, event.Steps = x.state.Sequence+1, 0 // what is kept is not evaluated again
 		if err := x.Apply(event); err != nil {
 			return nil, nil, fmt.Errorf("retrying an execution: %w", err)
 		}
 		x.transition = append(x.transition, event)
 	}
+	x.meter.close()
 	x.decide(now)
 	return x, x.takeTransition(), nil
 }

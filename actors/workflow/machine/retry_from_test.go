@@ -56,6 +56,8 @@ func TestRetryFrom(t *testing.T) {
 		"in a loop":                            {`do: [{each: {for: {in: '[1, 2, 3]'}, do: [{a: {call: x.a}}, {b: {if: $item == 2, call: x.b}}, {c: {call: x.c}}]}}]`, "", "x.b", "", "b c a c", `{"by":"c"}`},
 		"in a fork":                            {fork, "", "x.m", "", "l2 r2", `[{"by":"l2"},{"by":"r2"}]`},
 		"in the other branch":                  {fork, "", "x.s", "", "r2", `[{"by":"l2"},{"by":"r2"}]`},
+		"a branch before one that has ended":   {`do: [{f: {fork: {branches: [{l: {call: x.l}}, {r: {call: x.r}}]}}}, {c: {call: x.c}}]`, "", "x.c", "l", "l c", `{"by":"c"}`},
+		"one of three branches":                {`do: [{f: {fork: {branches: [{l: {call: x.l}}, {m: {call: x.m}}, {r: {call: x.r}}]}}}, {c: {call: x.c}}]`, "", "x.c", "m", "m c", `{"by":"c"}`},
 		"before a fork":                        {fork, "", "x.s", "a", "a l1 r1 l2 r2", `[{"by":"l2"},{"by":"r2"}]`},
 		"in a try":                             {`do: [{t: {try: [{a: {call: x.a}}, {b: {call: x.b}}], catch: {errors: {with: {status: 404}}}}}, {c: {call: x.c}}]`, "", "x.b", "", "b c", `{"by":"c"}`},
 		"in a catch":                           {`do: [{t: {try: [{a: {raise: {error: {type: urn:x, status: 404}}}}], catch: {do: [{d: {call: x.d}}, {b: {call: x.b}}]}}}, {c: {call: x.c}}]`, "", "x.b", "", "b c", `{"by":"c"}`},

@@ -13,6 +13,9 @@ const (
 	withheldFailure   = "the call failed; the message is withheld, because it may repeat what the call derives from $secrets"
 )
 
+// maxSecrets bounds the secrets of an execution, in bytes: their texts are looked for in what calls return.
+const maxSecrets = 4 << 20
+
 // secretReader reads the values of secrets, and masks them in what comes back from calls.
 //
 // The rule that keeps secrets out of the log does not depend on masking: an expression that mentions $secrets is refused by
@@ -41,9 +44,9 @@ func (s *secretReader) variable(names []string) map[string]any {
 // values returns the values of the secrets. If a needed one is unavailable it sets denied, and the call being built
 // fails.
 func (s *secretReader) values(needed ...string) map[string]any {
-	values, err := s.load()
-	if err != nil {
-		s.denied = errSecretsUnread()
+	values, unread := s.load()
+	if unread != nil {
+		s.denied = unread
 		return map[string]any{}
 	}
 	for _, name := range needed {
@@ -55,16 +58,22 @@ func (s *secretReader) values(needed ...string) map[string]any {
 	return values
 }
 
-func errSecretsUnread() *Error { return NewError(TypeCommunication, "the secrets are unavailable") }
-
-// load reads the secrets and records their texts, so that they are masked from now on.
-func (s *secretReader) load() (map[string]any, error) {
+// load reads the secrets and records their texts, so that they are masked from now on. The error is that of a call which needs them.
+func (s *secretReader) load() (map[string]any, *Error) {
 	if s.read == nil {
 		return map[string]any{}, nil
 	}
 	values, err := s.read()
 	if err != nil {
-		return nil, err
+		return nil, NewError(TypeCommunication, "the secrets are unavailable")
+	}
+	size := scale{bound: maxSecrets}
+	size.add(values, 0)
+	switch {
+	case size.refused != "":
+		return nil, NewError(TypeConfiguration, "one of the secrets "+size.refused)
+	case size.weight > maxSecrets:
+		return nil, NewError(TypeConfiguration, fmt.Sprintf("the secrets have more than %d bytes", maxSecrets))
 	}
 	s.masks.add(values)
 	return values, nil
@@ -76,14 +85,12 @@ func (s *secretReader) ready() *Error {
 	if s.masks.read || !s.declared {
 		return nil
 	}
-	if _, err := s.load(); err != nil {
-		return errSecretsUnread()
-	}
-	return nil
+	_, unread := s.load()
+	return unread
 }
 
 // mask replaces secret texts in the result of a call, so that a server that echoes its request does not bring them into
-// the log. It changes the value in place.
+// the log.
 func (s *secretReader) mask(value any) any {
 	if s.ready() != nil || s.masks.empty() {
 		return value
@@ -104,7 +111,7 @@ func (s *secretReader) failure(task *language.Task, failure Error) *Error {
 	if task.Secrets.Quoted && failure.Type != TypeAuthorization {
 		failure.Title, failure.Detail = NewError(failure.Type, "").Title, withheldFailure
 	}
-	failure.Title, failure.Detail = s.maskText(failure.Title), s.maskText(failure.Detail)
+	failure.Title, failure.Detail = s.maskText(validText(failure.Title)), s.maskText(validText(failure.Detail))
 	return &failure
 }
 

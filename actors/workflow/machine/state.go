@@ -24,20 +24,23 @@ const (
 // Ended reports whether the status is final.
 func (s Status) Ended() bool { return s == Completed || s == Faulted || s == Cancelled }
 
-// State is the result of applying an execution's events. It is JSON, so that a snapshot can replace the events up to
-// Sequence. It contains open task runs only, so its size does not grow with the number of completed tasks.
+// State is the result of applying an execution's events, which a snapshot can replace up to Sequence. It contains open task runs only, so
+// its size does not grow with the number of completed tasks. As JSON it is without the data; see Execution.Snapshot.
 type State struct {
 	Sequence   uint64     `json:"sequence"`
 	Execution  string     `json:"execution"`
 	Definition Definition `json:"definition"`
 	Status     Status     `json:"status"`
-	Input      Value      `json:"input,omitzero"`
-	Context    Value      `json:"context,omitzero"`
-	Output     Value      `json:"output,omitzero"`
+	Input      Value      `json:"-"`
+	Context    Value      `json:"-"`
+	Output     Value      `json:"-"`
 	Error      *Error     `json:"error,omitempty"`
 	StartedAt  time.Time  `json:"started_at,omitzero"`
 	EndedAt    time.Time  `json:"ended_at,omitzero"`
 	NextRun    int        `json:"next_run"`
+	// Bytes is the size of the data that the events have carried, Steps what their evaluations took, as far as the events record it.
+	Bytes int `json:"bytes,omitempty"`
+	Steps int `json:"steps,omitempty"`
 	// Runs are the open task runs, ordered by id; the first is the workflow itself.
 	Runs []*Run `json:"runs,omitempty"`
 	// Arrivals are the most recently consumed events, kept to ignore redeliveries.
@@ -80,11 +83,11 @@ type Run struct {
 	StartedAt time.Time `json:"started_at,omitzero"`
 
 	// Input is the task's input after input.from, Raw the input before it; Raw is absent if they are the same.
-	Input any   `json:"input"`
-	Raw   Value `json:"raw,omitzero"`
+	Input any   `json:"-"`
+	Raw   Value `json:"-"`
 	// Data is the raw input of the next task of the list.
-	Data   any `json:"data,omitempty"`
-	Result any `json:"result,omitempty"`
+	Data   any `json:"-"`
+	Result any `json:"-"`
 
 	// Cursor is the position of the next task of the list. Visits counts the completions of each slot, for keys.
 	Cursor int            `json:"cursor,omitempty"`
@@ -95,12 +98,12 @@ type Run struct {
 	Then string `json:"then,omitempty"`
 
 	// Items and Index are those of a for loop; Index is -1 before the first item.
-	Items []any `json:"items,omitempty"`
+	Items []any `json:"-"`
 	Index int   `json:"index,omitempty"`
 
 	// Results are the outputs of a fork's branches by slot. In a competing fork, Lost counts the branches that faulted
 	// or were skipped, and LastFault is the last error.
-	Results   map[string]any `json:"results,omitempty"`
+	Results   map[string]any `json:"-"`
 	Lost      int            `json:"lost,omitempty"`
 	LastFault *Error         `json:"last_fault,omitempty"`
 
@@ -117,24 +120,34 @@ type Run struct {
 	AttemptDue time.Time `json:"attempt_due,omitzero"`
 
 	// Messages are the events that a listener has consumed, MatchedFilters the indices of the filters they matched,
-	// Correlation the values they share. Stopped: an event matched the until clause.
-	Messages       []any          `json:"messages,omitempty"`
+	// Correlation the values they share. Held is the weight of the messages. Stopped: an event matched the until clause.
+	Messages       []any          `json:"-"`
+	Held           int            `json:"held,omitempty"`
 	MatchedFilters []int          `json:"matched_filters,omitempty"`
-	Correlation    map[string]any `json:"correlation,omitempty"`
+	Correlation    map[string]any `json:"-"`
 	Stopped        bool           `json:"stopped,omitempty"`
 	// UntilMatched are the filters of an until clause of all that events have matched.
 	UntilMatched []int `json:"until_matched,omitempty"`
 	// Handled counts the messages for which the foreach tasks have run; Outputs are their outputs.
 	Handled int   `json:"handled,omitempty"`
-	Outputs []any `json:"outputs,omitempty"`
+	Outputs []any `json:"-"`
 
 	// StartRecorded: the log says that the call is being made. ApprovalRequested: the call's result is unknown, and an
 	// approval request asks whether to repeat it.
 	StartRecorded     bool `json:"start_recorded,omitempty"`
 	ApprovalRequested bool `json:"approval_requested,omitempty"`
+	// CallSize is the size of the call's data where it is large.
+	CallSize int `json:"call_size,omitempty"`
 
-	call *Call
+	// waits: the run cannot advance until an event changes it, one of its children, or the context.
+	waits bool
+	// children is the number of open runs directly below.
+	children int32
+	call     *Call
 }
+
+// awaitsCall reports whether the run has a call without a result.
+func (r *Run) awaitsCall() bool { return r.Phase == PhaseCalling && r.Fault == nil }
 
 // rawInput is the task's input before input.from.
 func (r *Run) rawInput() any {
@@ -146,26 +159,51 @@ func (r *Run) rawInput() any {
 
 // run returns the open run with that id, or nil.
 func (s *State) run(id int) *Run {
-	at, ok := slices.BinarySearchFunc(s.Runs, id, func(run *Run, id int) int { return run.ID - id })
+	at, ok := slices.BinarySearchFunc(s.Runs, id, compareID)
 	if !ok {
 		return nil
 	}
 	return s.Runs[at]
 }
 
-// openChildren counts the open runs directly below a run.
-func (s *State) openChildren(id int) int {
-	count := 0
+func compareID(run *Run, id int) int { return run.ID - id }
+
+// countChildren sets the number of open runs below each run.
+func (s *State) countChildren() {
 	for _, run := range s.Runs {
-		if run.Parent == id && run.ID != 0 {
-			count++
+		if parent := s.run(run.Parent); parent != nil && run.ID != 0 {
+			parent.children++
 		}
 	}
-	return count
+}
+
+// wakeAll lets every run be looked at again.
+func (s *State) wakeAll() {
+	for _, run := range s.Runs {
+		run.waits = false
+	}
 }
 
 // closeRuns closes the descendants of a run, and the run itself if self is set. Descendants have higher ids.
 func (s *State) closeRuns(id int, self bool) {
+	at, open := slices.BinarySearchFunc(s.Runs, id, compareID)
+	if !open {
+		return
+	}
+	run := s.Runs[at]
+	if self && id != 0 {
+		if parent := s.run(run.Parent); parent != nil {
+			parent.children--
+			parent.waits = false
+		}
+	}
+	if run.children == 0 { // the usual case, which must not depend on how many runs are open
+		if self {
+			s.Runs = slices.Delete(s.Runs, at, at+1)
+		}
+		return
+	}
+	run.children, run.waits = 0, false
 	removed := map[int]bool{id: true}
 	s.Runs = slices.DeleteFunc(s.Runs, func(run *Run) bool {
 		if run.ID == id {

@@ -21,6 +21,12 @@ func crashedDuringCall(t *testing.T, policy string) (*driver, *Execution) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if calls := x.Awaited(); len(x.Calls()) > 0 || x.Settled() || len(calls) != 1 || calls[0].ID != call.ID || calls[0].Key != call.Key || !calls[0].Started {
+		t.Fatalf("awaited before Continue: %+v", calls)
+	}
+	if got := x.Continue(d.now); got != nil || !x.Settled() {
+		t.Fatalf("Continue yielded %+v, settled %t", got, x.Settled())
+	}
 	if call := x.Calls()[0]; !call.Started {
 		t.Fatalf("restored call %+v", call)
 	}

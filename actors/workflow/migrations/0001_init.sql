@@ -3,11 +3,15 @@ CREATE TABLE workflows (
 	user_id    VARCHAR(64) NOT NULL,
 	name       VARCHAR(63) NOT NULL,
 	version    BIGINT      NOT NULL,
+	-- What the definitions of all versions take, with the texts that they were made from.
+	bytes      BIGINT      NOT NULL,
 	created_at BIGINT      NOT NULL,
 	deleted_at BIGINT      NOT NULL
 );
 
 CREATE INDEX workflows_by_user ON workflows (user_id, id);
+
+CREATE INDEX workflows_deleted ON workflows (deleted_at) WHERE deleted_at > 0;
 
 CREATE TABLE workflow_versions (
 	workflow_id VARCHAR(36)  NOT NULL,
@@ -77,6 +81,8 @@ CREATE INDEX executions_by_user ON executions (user_id, created_at, id);
 
 CREATE INDEX executions_by_workflow ON executions (workflow_id, created_at, id);
 
+CREATE INDEX executions_open ON executions (user_id) WHERE ended_at = 0;
+
 CREATE INDEX executions_live ON executions (partition, evicted) WHERE ended_at = 0;
 
 CREATE INDEX executions_due ON executions (partition, due_at) WHERE ended_at = 0 AND evicted AND due_at > 0;
@@ -121,7 +127,9 @@ CREATE INDEX schedules_by_user ON schedules (user_id, id);
 
 CREATE UNIQUE INDEX schedules_by_workflow ON schedules (workflow_id);
 
-CREATE INDEX schedules_by_wake ON schedules (wake_at) WHERE wake_at > 0;
+CREATE INDEX schedules_by_wake ON schedules (wake_at, user_id) WHERE wake_at > 0;
+
+CREATE INDEX schedules_by_user_wake ON schedules (user_id, wake_at) WHERE wake_at > 0;
 
 CREATE TABLE schedule_runs (
 	schedule_id  VARCHAR(36) NOT NULL,
@@ -145,6 +153,8 @@ CREATE TABLE refused_starts (
 	version     BIGINT       NOT NULL,
 	name        VARCHAR(63)  NOT NULL,
 	cause       VARCHAR(8)   NOT NULL,
+	-- The length of input.
+	bytes       BIGINT       NOT NULL,
 	input       TEXT         NOT NULL,
 	error       TEXT         NOT NULL,
 	error_type  VARCHAR(200) NOT NULL,
@@ -173,6 +183,8 @@ CREATE TABLE approvals (
 );
 
 CREATE INDEX approvals_by_user ON approvals (user_id, created_at, id);
+
+CREATE INDEX approvals_pending ON approvals (user_id) WHERE status = 'pending';
 
 CREATE INDEX approvals_by_execution ON approvals (execution_id);
 
@@ -233,10 +245,14 @@ CREATE TABLE correlations (
 	ancestors   VARCHAR(800) NOT NULL,
 	problem     TEXT        NOT NULL,
 	whole       BOOLEAN     NOT NULL,
+	-- The length of state.
+	bytes       BIGINT      NOT NULL,
 	created_at  BIGINT      NOT NULL
 );
 
 CREATE INDEX correlations_by_schedule ON correlations (schedule_id, created_at, id);
+
+CREATE INDEX correlations_by_user ON correlations (user_id, bytes);
 
 CREATE TABLE correlated_events (
 	schedule_id   VARCHAR(36) NOT NULL,
