@@ -83,6 +83,7 @@ func New(db *database.DB, limits Limits) *Store {
 // stored already. Messages that are not stored give their room back.
 func (s *Store) Put(ctx context.Context, messages ...Message) error {
 	err := s.put(ctx, messages)
+	s.usage.written(messages)
 	if err == nil {
 		return nil
 	}

@@ -3,6 +3,7 @@ package deferred
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"sync"
@@ -47,25 +48,48 @@ type usage struct {
 	mu     sync.Mutex
 	shares map[userKey]*share
 	at     time.Time
-	// during are the additions while refresh reads, which it may have missed.
-	reading bool
-	during  []addition
+	// during are the changes that refresh may miss: those made while it reads, and those of unwritten, by id of the message, when it
+	// began: they are counted and not in the database yet.
+	reading   bool
+	during    []change
+	unwritten map[string]change
 }
 
-type addition struct {
-	key        userKey
-	bytes, due int64
+// change is a message that is deferred, or one that is due again if count is 0.
+type change struct {
+	key               userKey
+	count, bytes, due int64
 }
 
-func newUsage() *usage { return &usage{shares: map[userKey]*share{}} }
+func newUsage() *usage { return &usage{shares: map[userKey]*share{}, unwritten: map[string]change{}} }
 
-func (u *usage) apply(a addition) {
-	s := u.shares[a.key]
-	if s == nil {
-		s = &share{next: math.MaxInt64}
-		u.shares[a.key] = s
+// change makes a change, and again after a refresh that may have missed it.
+func (u *usage) change(c change) {
+	if u.reading {
+		u.during = append(u.during, c)
 	}
-	s.count, s.bytes, s.next = s.count+1, s.bytes+a.bytes, min(s.next, a.due)
+	u.apply(c)
+}
+
+func (u *usage) apply(c change) {
+	s := u.shares[c.key]
+	if s == nil {
+		if c.count == 0 {
+			return
+		}
+		s = &share{next: math.MaxInt64}
+		u.shares[c.key] = s
+	}
+	s.count, s.bytes, s.next = s.count+c.count, s.bytes+c.bytes, min(s.next, c.due)
+}
+
+// written says that the database has messages for which Room was, or will not have them.
+func (u *usage) written(messages []Message) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for _, m := range messages {
+		delete(u.unwritten, m.ID)
+	}
 }
 
 func (u *usage) remove(durable, userID string, bytes int64) {
@@ -84,9 +108,7 @@ func (u *usage) remove(durable, userID string, bytes int64) {
 func (u *usage) due(durable, userID string, at int64) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if s := u.shares[userKey{durable, userID}]; s != nil {
-		s.next = min(s.next, at)
-	}
+	u.change(change{key: userKey{durable, userID}, due: at})
 }
 
 func (u *usage) setNext(durable, userID string, at *int64) {
@@ -102,7 +124,7 @@ func (u *usage) setNext(durable, userID string, at *int64) {
 	}
 }
 
-// Room counts a message that is to be deferred. Its refusal says why there is no room for it; empty if there is. What concerns no user is
+// Room counts a message that is to be deferred, by Put. Its refusal says why there is no room for it; empty if there is. What concerns no user is
 // bounded in all only.
 func (s *Store) Room(m Message) (refusal string) {
 	u, userID, size := s.usage, m.UserID, m.size()
@@ -123,11 +145,9 @@ func (s *Store) Room(m Message) (refusal string) {
 		return fmt.Sprintf("%d messages with %d bytes wait already, the limits are %d and %d",
 			all.count-1, all.bytes-size, s.limits.Total.Messages, s.limits.Total.Bytes)
 	}
-	a := addition{userKey{m.Durable, userID}, size, m.Due.UnixMicro()}
-	if u.reading {
-		u.during = append(u.during, a)
-	}
-	u.apply(a)
+	c := change{userKey{m.Durable, userID}, 1, size, m.Due.UnixMicro()}
+	u.unwritten[m.ID] = c
+	u.change(c)
 	return ""
 }
 
@@ -167,7 +187,7 @@ func (s *Store) Refresh(ctx context.Context, age time.Duration) error {
 		u.mu.Unlock()
 		return nil
 	}
-	u.reading, u.at = true, time.Now()
+	u.beginReading()
 	u.mu.Unlock()
 	var rows []struct {
 		Durable, UserID      string
@@ -175,19 +195,29 @@ func (s *Store) Refresh(ctx context.Context, age time.Duration) error {
 	}
 	err := s.db.NewSelect().TableExpr("weft_deferred").Column("durable", "user_id").ColumnExpr("count(*) AS count").
 		ColumnExpr("CAST(sum(size) AS BIGINT) AS bytes").ColumnExpr("min(due_at) AS next_at").Group("durable", "user_id").Scan(ctx, &rows)
+	shares := make(map[userKey]*share, len(rows))
+	for _, r := range rows {
+		shares[userKey{r.Durable, r.UserID}] = &share{count: r.Count, bytes: r.Bytes, next: r.NextAt}
+	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	during := u.during
-	u.reading, u.during = false, nil
 	if err != nil {
+		u.reading, u.during = false, nil
 		return fmt.Errorf("reading what was deferred: %w", database.Classify(err))
 	}
-	u.shares = make(map[userKey]*share, len(rows))
-	for _, r := range rows {
-		u.shares[userKey{r.Durable, r.UserID}] = &share{count: r.Count, bytes: r.Bytes, next: r.NextAt}
-	}
-	for _, a := range during {
-		u.apply(a)
-	}
+	u.endReading(shares)
 	return nil
+}
+
+// beginReading and endReading enclose a read of the database; shares are what it has found.
+func (u *usage) beginReading() {
+	u.reading, u.at, u.during = true, time.Now(), slices.Collect(maps.Values(u.unwritten))
+}
+
+func (u *usage) endReading(shares map[userKey]*share) {
+	u.shares = shares
+	for _, c := range u.during {
+		u.apply(c)
+	}
+	u.reading, u.during = false, nil
 }

@@ -167,7 +167,7 @@ func TestTriesAndBackoffAreAsDeclared(t *testing.T) {
 			t.Fatalf("%d tries, and the dead letter %+v", len(tries), dead)
 		}
 		for i, want := range job.Backoff {
-			if got := tries[i+1].Sub(tries[i]); got < want || got > want+2*time.Second {
+			if got := tries[i+1].Sub(tries[i]); got < want || got > want+500*time.Millisecond {
 				t.Errorf("try %d came after %s, want %s", i+2, got, want)
 			}
 		}
