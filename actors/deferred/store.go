@@ -180,7 +180,6 @@ func (s *Store) Take(ctx context.Context, durable, userID string, limit int, lea
 	var messages []Message
 	for _, r := range rows {
 		if r.Done {
-			s.usage.remove(r.Durable, r.UserID, r.Size)
 			continue
 		}
 		m, err := r.message()
@@ -240,9 +239,7 @@ func (s *Store) Finish(ctx context.Context, m Message, ackWait time.Duration) er
 	if err != nil {
 		return fmt.Errorf("removing a message that was deferred: %w", err)
 	}
-	if !unsure {
-		s.usage.remove(m.Durable, m.UserID, m.size())
-	}
+	s.usage.remove(m.Durable, m.UserID, m.size())
 	return nil
 }
 

@@ -193,7 +193,7 @@ func (s *Store) Refresh(ctx context.Context, age time.Duration) error {
 		Durable, UserID      string
 		Count, Bytes, NextAt int64
 	}
-	err := s.db.NewSelect().TableExpr("weft_deferred").Column("durable", "user_id").ColumnExpr("count(*) AS count").
+	err := s.db.NewSelect().TableExpr("weft_deferred").Column("durable", "user_id").ColumnExpr("count(*) FILTER (WHERE NOT done) AS count").
 		ColumnExpr("CAST(sum(size) AS BIGINT) AS bytes").ColumnExpr("min(due_at) AS next_at").Group("durable", "user_id").Scan(ctx, &rows)
 	shares := make(map[userKey]*share, len(rows))
 	for _, r := range rows {
