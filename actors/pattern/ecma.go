@@ -40,6 +40,35 @@ func translate(text string) (string, bool) {
 	return t.out.String(), !t.inexact && utf8.ValidString(text)
 }
 
+// forRegexp2 writes a pattern so that regexp2 matches it as ECMA-262 has it: its word boundaries are by the words of Unicode, not by the
+// characters of \w (§22.2.2.4), and its dot matches the line terminators U+2028 and U+2029 (§12.3).
+func forRegexp2(text string) string {
+	var out strings.Builder
+	for inClass := false; text != ""; {
+		width := 1
+		switch {
+		case text[0] == '\\' && len(text) > 1:
+			width = 2
+		case text[0] == '[':
+			inClass = true
+		case text[0] == ']':
+			inClass = false
+		}
+		switch {
+		case !inClass && strings.HasPrefix(text, `\b`):
+			out.WriteString(`(?:(?<=\w)(?!\w)|(?<!\w)(?=\w))`)
+		case !inClass && strings.HasPrefix(text, `\B`):
+			out.WriteString(`(?:(?<=\w)(?=\w)|(?<!\w)(?!\w))`)
+		case !inClass && text[0] == '.':
+			out.WriteString(`[^\n\r\u2028\u2029]`)
+		default:
+			out.WriteString(text[:width])
+		}
+		text = text[width:]
+	}
+	return out.String()
+}
+
 func (t *translator) next() {
 	c := t.rest[0]
 	switch c {

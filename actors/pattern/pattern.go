@@ -70,7 +70,7 @@ func CompileECMA(text string) (*Pattern, error) {
 	if len(text) > MaxText {
 		return nil, fmt.Errorf("the pattern is longer than %d bytes", MaxText)
 	}
-	slow, err := regexp2.Compile(text, regexp2.ECMAScript)
+	slow, err := regexp2.Compile(forRegexp2(text), regexp2.ECMAScript)
 	if err != nil {
 		return nil, fmt.Errorf("compiling a pattern: %w", err)
 	}
