@@ -163,14 +163,16 @@ func (d *deputy) send(m *nats.Msg) {
 	}
 }
 
-// settle waits until the server has carried out everything before.
+// settle waits until the server has carried out everything before, which the requests of an attack queue up behind.
 func (d *deputy) settle() {
+	ctx, cancel := context.WithTimeout(d.t.Context(), time.Minute)
+	defer cancel()
 	for range 3 {
-		if err := d.conn.FlushTimeout(10 * time.Second); err != nil {
+		if err := d.conn.Conn.FlushWithContext(ctx); err != nil {
 			d.t.Fatal(err)
 		}
 		for _, stream := range d.streams {
-			if _, err := d.conn.JS.Stream(d.t.Context(), stream); err != nil {
+			if _, err := d.conn.JS.Stream(ctx, stream); err != nil {
 				d.t.Fatal(err)
 			}
 		}
