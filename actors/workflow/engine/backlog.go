@@ -57,12 +57,17 @@ func (b *backlog) size() int {
 	return b.total
 }
 
-// projectedBytes takes events of a user that SQL has now out of the backlog.
-func (p projection) projectedBytes(userID string, events []json.RawMessage) {
-	bytes := 0
+// rawBytes is the size of encoded events.
+func rawBytes(events []json.RawMessage) (bytes int) {
 	for _, event := range events {
 		bytes += len(event)
 	}
+	return bytes
+}
+
+// projectedBytes takes events of a user that SQL has now out of the backlog.
+func (p projection) projectedBytes(userID string, events []json.RawMessage) {
+	bytes := rawBytes(events)
 	p.unprojectedBytes -= bytes
 	p.e.backlog.add(userID, -bytes)
 }

@@ -56,16 +56,7 @@ func (p *partition) inPool(h *execution, work func(), done func(err error)) {
 	h.evictable, h.snapshot = false, nil
 	h.revision++
 	p.e.background.Go(func() {
-		p.e.logRate.wait(p.ctx, p.e.stopping, h.row.UserID)
-		p.writer.awaitRoom(p.ctx)
-		var err error
-		if p.e.evaluators.Do(p.ctx, h.row.UserID, func() {
-			start := time.Now()
-			err = recovered(work)
-			p.e.metrics.evaluation.Observe(time.Since(start).Seconds())
-		}) != nil {
-			err = errPartitionMoving
-		}
+		err := p.compute(h.row.UserID, work)
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		h.deciding = false
@@ -75,6 +66,28 @@ func (p *partition) inPool(h *execution, work func(), done func(err error)) {
 		}
 		done(err)
 	})
+}
+
+// compute runs work once the evaluator pool has a place for the user, who may write to the log then. Its error is work's panic, or
+// errPartitionMoving where work was not run.
+func (p *partition) compute(userID string, work func()) (err error) {
+	for again := true; again; {
+		p.e.logRate.wait(p.ctx, p.e.stopping, userID)
+		p.writer.awaitRoom(p.ctx)
+		moving := p.e.evaluators.Do(p.ctx, userID, func() {
+			// Meanwhile others of the user's executions had the place, and have written.
+			if again = !p.e.Stopping() && p.e.logRate.pause(userID) > 0 || !p.writer.hasRoom(); again {
+				return
+			}
+			start := time.Now()
+			err = recovered(work)
+			p.e.metrics.evaluation.Observe(time.Since(start).Seconds())
+		})
+		if moving != nil {
+			return errPartitionMoving
+		}
+	}
+	return err
 }
 
 // awaitIdle waits until an execution is not deciding. The caller holds the lock, which is released meanwhile.
@@ -98,8 +111,6 @@ func (p *partition) guarded(h *execution, do func()) {
 type decision struct {
 	events []machine.Event
 	raw    []json.RawMessage
-	// bytes is the size of raw.
-	bytes int
 	// output is the encoded output of an execution that has completed by it.
 	output string
 	// size is the size of what the execution holds.
@@ -172,7 +183,10 @@ func quickly(x *machine.Execution, outcomes []machine.Outcome, now time.Time) (e
 func (p *partition) decideInPool(h *execution, logged chan error, then func(decided bool), outcomes []machine.Outcome) {
 	h.heavy = true
 	var d decision
-	p.inPool(h, func() { d = p.evaluate(h.machine, outcomes) }, func(err error) {
+	p.inPool(h, func() {
+		d = p.evaluate(h.machine, outcomes)
+		p.e.logRate.wrote(h.row.UserID, rawBytes(d.raw))
+	}, func(err error) {
 		if err != nil {
 			if !errors.Is(err, errPartitionMoving) {
 				p.quarantine(h, err)
@@ -184,7 +198,6 @@ func (p *partition) decideInPool(h *execution, logged chan error, then func(deci
 			return
 		}
 		h.output = d.output
-		p.e.logRate.wrote(h.row.UserID, d.bytes)
 		if len(d.events) > 0 {
 			p.enqueueEncoded(h, transition{}, d.events, d.raw, logged)
 		}
@@ -210,9 +223,6 @@ func (p *partition) evaluate(x *machine.Execution, outcomes []machine.Outcome) (
 	d.raw = encodeEvents(d.events)
 	if x.Status() == machine.Completed {
 		d.output = string(language.Canonical(x.Output()))
-	}
-	for _, event := range d.raw {
-		d.bytes += len(event)
 	}
 	if !x.Status().Ended() {
 		d.size = x.Size()

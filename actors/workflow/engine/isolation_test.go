@@ -228,11 +228,11 @@ func TestLimitedCallsWaitWithoutASlot(t *testing.T) {
 	})
 }
 
-// TestLargeDecisionsAreSlowedDown: a user who writes much waits, by the rate of a user; another waits only where all write too much.
+// TestLargeDecisionsAreSlowedDown: a user who writes much waits, by the user's share of the rate; others do not wait for that.
 func TestLargeDecisionsAreSlowedDown(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		l := &logRate{user: 10, all: 100, now: time.Now, users: map[string]debt{}}
+		l := &logRate{rate: 20, now: time.Now, debts: map[string]float64{}}
 		took := func(user string) time.Duration {
 			start := time.Now()
 			l.wait(t.Context(), nil, user)
@@ -246,9 +246,19 @@ func TestLargeDecisionsAreSlowedDown(t *testing.T) {
 		if bob, ada := took("bob"), took("ada"); bob != 0 || ada != 4*time.Second {
 			t.Errorf("the user waits %s, another one %s", ada, bob)
 		}
-		l.wrote("eve", 300)
-		if took := took("bob"); took < 900*time.Millisecond || took > time.Second {
-			t.Errorf("while all write too much, another user waits %s", took)
+		for _, user := range []string{"eve", "mallory", "trudy"} {
+			l.wrote(user, 100)
+		}
+		l.wrote("bob", 1)
+		if bob, eve := took("bob"), took("eve"); bob != 0 || eve < 14*time.Second || eve > 17*time.Second {
+			t.Errorf("while others write too much, a user waits %s, and one of them %s", bob, eve)
+		}
+		stopping := make(chan struct{})
+		close(stopping)
+		l.wrote("eve", 1000)
+		start := time.Now()
+		if l.wait(t.Context(), stopping, "eve"); time.Since(start) != 0 {
+			t.Errorf("a process that stops waits %s", time.Since(start))
 		}
 	})
 }

@@ -2,29 +2,24 @@ package engine
 
 import (
 	"context"
+	"maps"
 	"math"
 	"runtime/debug"
 	"sync"
 	"time"
-
-	"github.com/weftmesh/weft/actors/wait"
 )
 
-// logRate bounds the rate at which large decisions write to the logs, by user and in all. The NATS server keeps what was written in the last ten
-// seconds in memory, and disks are shared. What a slice writes is charged afterwards; the next one waits until what is owed is small.
+// logRate bounds the rate at which large decisions write to the logs. The NATS server keeps what was written in the last ten seconds in memory,
+// and disks are shared. What a slice writes is charged to its user as a debt, which is paid at the user's share of the rate; the next slice waits
+// until the debt is small. Users without a debt do not wait for the others.
 type logRate struct {
-	// user and all are bytes a second; a burst is as much as is written in burstTime.
-	user, all float64
-	now       func() time.Time
+	// rate is in bytes a second, for all users.
+	rate float64
+	now  func() time.Time
 
-	mu    sync.Mutex
-	total debt
-	users map[string]debt
-}
-
-// debt is what was written beyond the rate, in bytes, at a time.
-type debt struct {
-	bytes float64
+	mu sync.Mutex
+	// debts are what users have written beyond their shares, in bytes, at the time at.
+	debts map[string]float64
 	at    time.Time
 }
 
@@ -37,27 +32,43 @@ const (
 )
 
 func newLogRate(now func() time.Time) *logRate {
-	all := float64(maxLogRate)
+	rate := float64(maxLogRate)
 	if limit := debug.SetMemoryLimit(-1); limit != math.MaxInt64 {
-		all = min(all, float64(limit)/logRatePart)
+		rate = min(rate, float64(limit)/logRatePart)
 	}
-	return &logRate{user: all / 2, all: all, now: now, users: map[string]debt{}}
+	return &logRate{rate: rate, now: now, debts: map[string]float64{}}
 }
 
-// left is what is still owed at a time, at a rate in bytes a second.
-func (d debt) left(now time.Time, rate float64) float64 {
-	return max(0, d.bytes-rate*now.Sub(d.at).Seconds())
+// share is the rate at which a user's debt is paid: one user has at most half of the rate. The caller holds the lock.
+func (l *logRate) share() float64 { return l.rate / float64(max(2, len(l.debts))) }
+
+// pay reduces the debts by what was paid since the last call, and removes those that were paid. The caller holds the lock.
+func (l *logRate) pay() {
+	now := l.now()
+	paid := l.share() * now.Sub(l.at).Seconds()
+	l.at = now
+	for user := range l.debts {
+		l.debts[user] -= paid
+	}
+	maps.DeleteFunc(l.debts, func(_ string, debt float64) bool { return debt <= 0 })
+}
+
+// pause is how long a user must wait before the next slice; not more than 0 where there is no need to.
+func (l *logRate) pause(userID string) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.pay()
+	return time.Duration(l.debts[userID]/l.share()*float64(time.Second)) - burstTime
 }
 
 // wait returns when a user may write again, or ctx ends, or the process stops, which is not to wait for this.
 func (l *logRate) wait(ctx context.Context, stopping <-chan struct{}, userID string) {
-	for {
-		l.mu.Lock()
-		now := l.now()
-		burst := burstTime.Seconds()
-		pause := max(l.users[userID].left(now, l.user)/l.user-burst, l.total.left(now, l.all)/l.all-burst)
-		l.mu.Unlock()
-		if pause <= 0 || wait.Until(ctx, stopping, time.Duration(pause*float64(time.Second))+time.Millisecond) != nil {
+	for pause := l.pause(userID); pause > 0; pause = l.pause(userID) {
+		select {
+		case <-time.After(min(pause+time.Millisecond, time.Second)): // the share grows when others have paid
+		case <-stopping:
+			return
+		case <-ctx.Done():
 			return
 		}
 	}
@@ -65,16 +76,11 @@ func (l *logRate) wait(ctx context.Context, stopping <-chan struct{}, userID str
 
 // wrote charges a user with what was written.
 func (l *logRate) wrote(userID string, bytes int) {
+	if bytes == 0 {
+		return
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	now := l.now()
-	l.total = debt{l.total.left(now, l.all) + float64(bytes), now}
-	l.users[userID] = debt{l.users[userID].left(now, l.user) + float64(bytes), now}
-	if len(l.users) > maxActiveUsers {
-		for user, owed := range l.users {
-			if owed.left(now, l.user) == 0 {
-				delete(l.users, user)
-			}
-		}
-	}
+	l.pay()
+	l.debts[userID] += float64(bytes)
 }

@@ -107,6 +107,13 @@ func (w *logWriter) awaitRoom(ctx context.Context) {
 	}
 }
 
+// hasRoom reports whether awaitRoom would return at once.
+func (w *logWriter) hasRoom() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.closed || w.unwritten <= maxUnwritten
+}
+
 // written records that the log has transitions.
 func (w *logWriter) written(batch []pendingTransition) {
 	w.mu.Lock()

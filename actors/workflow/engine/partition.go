@@ -174,10 +174,7 @@ func (p *partition) refresh(h *execution) {
 // addUnprojected records events that the log has and SQL does not.
 func (p *partition) addUnprojected(h *execution, raw []json.RawMessage, events []machine.Event) {
 	h.unprojected = append(h.unprojected, raw...)
-	bytes := 0
-	for _, event := range raw {
-		bytes += len(event)
-	}
+	bytes := rawBytes(raw)
 	p.unprojectedBytes += bytes
 	p.e.backlog.add(h.row.UserID, bytes)
 	if h.complete && len(events) > 0 {

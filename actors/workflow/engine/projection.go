@@ -213,11 +213,7 @@ func (p projection) collect() projectionBatch {
 
 // size is the size of an execution's data, in bytes.
 func (x *projectedExecution) size() int {
-	size := len(x.row.Input) + len(x.row.Output) + len(x.row.Snapshot)
-	for _, event := range x.events {
-		size += len(event)
-	}
-	return size
+	return len(x.row.Input) + len(x.row.Output) + len(x.row.Snapshot) + rawBytes(x.events)
 }
 
 // onProjected records what SQL has now, or takes back what it does not have.

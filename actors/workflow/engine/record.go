@@ -120,11 +120,7 @@ func (e *Row) appendStart(out []byte) ([]byte, error) {
 
 // size bounds the bytes of a transition in a message of the log.
 func (t *pendingTransition) size() int {
-	size := len(t.head) + len(`,"events":[]},`)
-	for _, event := range t.raw {
-		size += len(event) + 1
-	}
-	return size
+	return len(t.head) + len(`,"events":[]},`) + rawBytes(t.raw) + len(t.raw)
 }
 
 // encodeEntry encodes a message.

@@ -131,7 +131,10 @@ func (p *partition) launch(h *execution, done func(launch, error)) {
 		}
 	}
 	h.heavy = true
-	p.inPool(h, func() { l, failure = p.e.launch(compute.Inside(p.ctx), h, poolSlice) }, func(err error) {
+	p.inPool(h, func() {
+		l, failure = p.e.launch(compute.Inside(p.ctx), h, poolSlice)
+		p.e.logRate.wrote(h.row.UserID, rawBytes(l.raw))
+	}, func(err error) {
 		if err != nil {
 			failure = err
 		}
