@@ -34,7 +34,7 @@ func Inspect(source []byte) (*language.Workflow, language.Faults) {
 
 // Warnings returns what a definition most probably does not mean as it is written.
 func Warnings(source []byte) language.Faults {
-	w, faults := language.Read(source)
+	w, _, faults := language.Read(source)
 	if w == nil {
 		return nil
 	}
@@ -51,30 +51,31 @@ type inspector struct {
 	author string
 }
 
-// read is language.Read, and parse language.Parse, in the process's pool where the text is large. Where ctx ends before, the fault says so.
-func (i *inspector) read(ctx context.Context, text []byte) (w *language.Workflow, faults language.Faults) {
-	return i.compute(ctx, text, language.Read)
+// compute runs work on a definition, in the process's pool where the text is large. It returns faults where ctx ends before.
+func (i *inspector) compute(ctx context.Context, text []byte, work func()) language.Faults {
+	if compute.Default.DoLarge(ctx, i.author, len(text), work) != nil {
+		return language.Faults{{Line: 1, Column: 1, Code: language.CodeValue, Message: "the definition was not checked in time"}}
+	}
+	return nil
 }
 
 func (i *inspector) parse(ctx context.Context, text []byte) (w *language.Workflow, faults language.Faults) {
-	return i.compute(ctx, text, language.Parse)
-}
-
-func (i *inspector) compute(
-	ctx context.Context, text []byte, parse func([]byte) (*language.Workflow, language.Faults),
-) (w *language.Workflow, faults language.Faults) {
-	if compute.Default.DoLarge(ctx, i.author, len(text), func() { w, faults = parse(text) }) != nil {
-		return nil, language.Faults{{Line: 1, Column: 1, Code: language.CodeValue, Message: "the definition was not checked in time"}}
+	if late := i.compute(ctx, text, func() { w, faults = language.Parse(text) }); late != nil {
+		return nil, late
 	}
 	return w, faults
 }
 
 func (i *inspector) inspect(ctx context.Context, text []byte) (*language.Workflow, language.Faults) {
-	w, faults := i.read(ctx, text)
+	var w *language.Workflow
+	var source *language.Source
+	var faults language.Faults
+	if late := i.compute(ctx, text, func() { w, source, faults = language.Read(text) }); late != nil {
+		return nil, late
+	}
 	if w == nil {
 		return nil, faults
 	}
-	source := language.ReadSource(text)
 	reported := make(map[string]bool, len(faults))
 	for _, f := range faults {
 		reported[f.Pointer] = true
@@ -90,7 +91,8 @@ func (i *inspector) inspect(ctx context.Context, text []byte) (*language.Workflo
 		}
 	}
 	if len(faults) == 0 {
-		return i.parse(ctx, text)
+		w.Complete()
+		return w, nil
 	}
 	slices.SortStableFunc(faults, func(a, b language.Fault) int {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))

@@ -176,6 +176,9 @@ func quickly(x *machine.Execution, outcomes []machine.Outcome, now time.Time) (e
 			events = append(events, more...)
 		}
 	}
+	if len(events) == 0 && !x.Settled() { // one that was restored does not know yet whether it is
+		events = x.Continue(now)
+	}
 	return events, nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/weftmesh/weft/actors/wait"
+	"github.com/weftmesh/weft/actors/workflow/language"
 	"github.com/weftmesh/weft/actors/workflow/machine"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -261,4 +262,30 @@ func TestLargeDecisionsAreSlowedDown(t *testing.T) {
 			t.Errorf("a process that stops waits %s", time.Since(start))
 		}
 	})
+}
+
+// TestRestoredListenersDecideUnderTheLock: an event that a restored execution does not listen for is looked at without a place in the pool.
+func TestRestoredListenersDecideUnderTheLock(t *testing.T) {
+	t.Parallel()
+	def, faults := language.Parse([]byte("document: {dsl: 1.0.3, namespace: a, name: b, version: 1.0.0}\ndo:\n- hear: {listen: {to: {one: {with: {type: a.b}}}}}\n"))
+	if len(faults) > 0 {
+		t.Fatal(faults)
+	}
+	now := time.Unix(0, 0)
+	x, _ := machine.Start(def, "x", map[string]any{}, now, machine.Environment{})
+	snapshot, err := x.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if x, err = machine.RestoreSnapshot(def, machine.Environment{}, snapshot); err != nil {
+		t.Fatal(err)
+	}
+	event := map[string]any{"specversion": "1.0", "id": "1", "source": "https://a.example", "type": "c.d"}
+	if events, rest := quickly(x, []machine.Outcome{machine.EventArrived(event, now)}, now); len(events) > 0 || len(rest) > 0 || !x.Settled() {
+		t.Errorf("%d events, %d outcomes left, settled: %v", len(events), len(rest), x.Settled())
+	}
+	event["type"] = "a.b"
+	if events, rest := quickly(x, []machine.Outcome{machine.EventArrived(event, now)}, now); len(events) == 0 || len(rest) > 0 {
+		t.Errorf("%d events, %d outcomes left", len(events), len(rest))
+	}
 }

@@ -17,38 +17,43 @@ var (
 // Parse reads a definition from YAML 1.2 or JSON. It returns all the faults it finds, in the order of the source; the
 // workflow is nil if there are any.
 func Parse(source []byte) (*Workflow, Faults) {
-	w, faults := Read(source)
+	w, _, faults := Read(source)
 	if len(faults) > 0 {
 		return nil, faults
 	}
+	w.Complete()
+	return w, nil
+}
+
+// Complete makes a workflow without faults that Read has returned one of Parse. It is called once.
+func (w *Workflow) Complete() {
 	w.applyExtensions()
 	w.markSecrets()
 	w.Canonical = Canonical(w.Definition)
 	w.weight += byteWeight * len(w.Canonical)
 	sum := sha256.Sum256(w.Canonical)
 	w.Digest = "sha256:" + hex.EncodeToString(sum[:])
-	return w, nil
 }
 
-// Read is Parse for further checks of a definition: it returns the workflow also if it has faults. What is faulty is then
-// missing in the workflow or has its zero value, extensions are not applied, and there is no digest. The workflow is nil
+// Read is Parse for further checks of a definition: it returns the workflow also if it has faults, and the positions of its values. What is
+// faulty is then missing in the workflow or has its zero value, extensions are not applied, and there is no digest. The workflow is nil
 // only if the source is not one document that holds an object.
-func Read(source []byte) (*Workflow, Faults) {
+func Read(source []byte) (*Workflow, *Source, Faults) {
 	root, fault := load(source)
 	if fault != nil {
-		return nil, Faults{*fault}
+		return nil, nil, Faults{*fault}
 	}
 	r := &reader{workflow: &Workflow{tasks: map[string]*Task{}}}
 	root = resolveAlias(root)
 	definition, isObject := r.toJSON(root, "", 0).(map[string]any)
 	if r.exhausted {
-		return nil, r.faults.sorted()
+		return nil, nil, r.faults.sorted()
 	}
 	r.source = Source{root}
 	top := field{r, root, ""}
 	if !isObject {
 		top.fault(CodeType, "a definition is an object")
-		return nil, r.faults.sorted()
+		return nil, nil, r.faults.sorted()
 	}
 	r.readWorkflow(top.object())
 	r.check()
@@ -57,7 +62,7 @@ func Read(source []byte) (*Workflow, Faults) {
 	w.Definition = definition
 	w.weight = expressionWeight*len(r.expressions) + schemaWeight*r.schemaObjects
 	w.unsupported, w.warnings = w.unsupported.sorted(), w.warnings.sorted().first()
-	return w, r.faults.sorted().unique().first()
+	return w, &r.source, r.faults.sorted().unique().first()
 }
 
 func (r *reader) readWorkflow(o *object) {
