@@ -156,8 +156,11 @@ func encodeEntry(owner string, batch uint64, transitions []pendingTransition) []
 // encodeEvents encodes events, into one buffer where they fit.
 func encodeEvents(events []machine.Event) []json.RawMessage {
 	raw := make([]json.RawMessage, len(events))
-	buffer := make([]byte, 0, len(events)*eventSizeHint)
+	buffer := make([]byte, 0, min(len(events), manyEvents)*eventSizeHint)
 	for i := range events {
+		if cap(buffer)-len(buffer) < eventSizeHint { // those of earlier events stay where they are
+			buffer = make([]byte, 0, min(len(events)-i, manyEvents)*eventSizeHint)
+		}
 		start := len(buffer)
 		buffer = events[i].AppendJSON(buffer)
 		raw[i] = buffer[start:len(buffer):len(buffer)]
@@ -165,8 +168,12 @@ func encodeEvents(events []machine.Event) []json.RawMessage {
 	return raw
 }
 
-// eventSizeHint is what most events need, in bytes.
-const eventSizeHint = 256
+const (
+	// eventSizeHint is what most events need, in bytes.
+	eventSizeHint = 256
+	// manyEvents is for how many events memory is allocated at once: what one of them holds until SQL has it is not much more than its size.
+	manyEvents = 64
+)
 
 // DecodeEvents decodes events.
 func DecodeEvents(raw []json.RawMessage) ([]machine.Event, error) {

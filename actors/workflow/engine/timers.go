@@ -105,7 +105,7 @@ func (p *partition) fireTimers(h *execution) {
 	if h.isPending() {
 		p.recheck(h)
 	}
-	if !h.running() || h.deciding || h.unacked >= maxUnackedTimers || p.fireOverdue(h) {
+	if !h.running() || h.deciding || h.unacked >= maxUnackedTimers || p.pauseForBacklog(h) || p.fireOverdue(h) {
 		return
 	}
 	if h.unacked == 0 {
