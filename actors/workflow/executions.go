@@ -11,6 +11,7 @@ import (
 	"github.com/weftmesh/weft/actors/workflow/engine"
 	"github.com/weftmesh/weft/actors/workflow/machine"
 	"github.com/weftmesh/weft/mesh"
+	"github.com/weftmesh/weft/mesh/compute"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -183,13 +184,17 @@ func (x *executions) read(ctx context.Context, userID, id string) (engine.Row, [
 	if err != nil {
 		return row, nil, err
 	}
-	raw, err := engine.ReadHistory(ctx, x.DB.DB, row.ID, 0, 0, 0)
-	if err != nil {
-		return row, nil, err
-	}
-	events, err := engine.DecodeEvents(raw)
+	events, err := engine.ReadEvents(ctx, x.DB.DB, userID, row.ID)
 	return row, events, err
 }
+
+// computeOn runs work on the events of a user's execution, in the process's pool where there are many.
+func computeOn(ctx context.Context, userID string, events []machine.Event, work func()) error {
+	return compute.Default.DoLarge(ctx, userID, len(events)*eventCost, work)
+}
+
+// eventCost is about how many bytes of data take as much time as one event.
+const eventCost = 128
 
 // view returns one of a user's executions as its owner sees it.
 func (x *executions) view(ctx context.Context, userID, id string) (subjects.Execution, error) {
@@ -197,7 +202,9 @@ func (x *executions) view(ctx context.Context, userID, id string) (subjects.Exec
 	if err != nil {
 		return subjects.Execution{}, err
 	}
-	return viewOf(row, machine.Status(row.Status), events), nil
+	var view subjects.Execution
+	err = computeOn(ctx, userID, events, func() { view = viewOf(row, machine.Status(row.Status), events) })
+	return view, err
 }
 
 // control applies a change to one of a user's executions. If that has ended already, the error is a conflict, unless it ended

@@ -159,7 +159,9 @@ func (a *Actor) getExecutionDiagram(ctx context.Context, r subjects.ExecutionReq
 	if err != nil {
 		return subjects.Document{}, err
 	}
-	return textDocument(diagram.Execution(def, machine.Status(row.Status), events)), nil
+	var document subjects.Document
+	err = computeOn(ctx, row.UserID, events, func() { document = textDocument(diagram.Execution(def, machine.Status(row.Status), events)) })
+	return document, err
 }
 
 func textDocument(text string) subjects.Document {

@@ -56,7 +56,7 @@ func TestHistoryIsReadAcrossItsRuns(t *testing.T) {
 				limit int
 				want  string
 			}{
-				{0, 0, "1 2 3 4 5 6"}, {1, 0, "2 3 4 5 6"}, {3, 0, "4 5 6"}, {4, 0, "5 6"}, {5, 0, "6"}, {6, 0, ""}, {0, 1, "1 2 3"}, {2, 1, "3"}, {4, 1, "5 6"}, {0, 4, "1 2 3 4 5 6"},
+				{0, 0, "1 2 3 4 5 6"}, {1, 0, "2 3 4 5 6"}, {3, 0, "4 5 6"}, {4, 0, "5 6"}, {5, 0, "6"}, {6, 0, ""}, {0, 1, "1 2 3"}, {2, 1, "3"}, {4, 1, "5"}, {0, 4, "1 2 3 4 5"},
 			} {
 				if got := read(test.after, test.limit); got != test.want {
 					t.Errorf("after %d, %d events: %s, want %s", test.after, test.limit, got, test.want)

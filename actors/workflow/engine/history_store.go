@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -8,6 +9,9 @@ import (
 	"fmt"
 
 	"github.com/uptrace/bun"
+
+	"github.com/weftmesh/weft/actors/workflow/machine"
+	"github.com/weftmesh/weft/mesh/compute"
 )
 
 const (
@@ -17,7 +21,7 @@ const (
 	maxRunBytes  = 256 << 10
 	// minReadRuns and maxReadRuns bound the runs of one query.
 	minReadRuns = 2
-	maxReadRuns = 256
+	maxReadRuns = 16
 )
 
 // splitRuns splits new events of an execution, the first of which has the sequence first, into runs. The same events are split in
@@ -38,58 +42,69 @@ func splitRuns(executionID string, first int64, events []json.RawMessage) (runs 
 // ReadHistory reads an execution's events after the one with a sequence: all of them, or with a limit at least as many if there
 // are, unless two or more have maxBytes before. It reads the runs that have them and no others.
 func ReadHistory(ctx context.Context, db bun.IDB, id string, after int64, limit, maxBytes int) (events []json.RawMessage, err error) {
-	from, err := firstRunOf(ctx, db, id, after+1)
-	if err != nil {
-		return nil, err
-	}
-	size, batch := 0, minReadRuns
-	enough := func() bool {
-		return limit > 0 && len(events) >= limit || maxBytes > 0 && size >= maxBytes && len(events) > 1
-	}
-	add := func(row HistoryRow) error {
+	size := 0
+	err = eachRun(ctx, db, id, after+1, func(row HistoryRow) (enough bool, err error) {
 		var run []json.RawMessage
 		if err := json.Unmarshal([]byte(row.Events), &run); err != nil {
-			return fmt.Errorf("decoding the history of %s: %w", id, err)
+			return false, fmt.Errorf("decoding the history of %s: %w", id, err)
 		}
 		run = run[min(max(after+1-row.First, 0), int64(len(run))):]
-		for _, event := range run {
-			size += len(event)
+		size += rawBytes(run)
+		events = append(events, run...)
+		return limit > 0 && len(events) >= limit || maxBytes > 0 && size >= maxBytes && len(events) > 1, nil
+	})
+	return events, err
+}
+
+// ReadEvents reads and decodes all events of a user's execution. Large runs are decoded in the process's pool, in turns between users.
+func ReadEvents(ctx context.Context, db bun.IDB, userID, id string) (events []machine.Event, err error) {
+	err = eachRun(ctx, db, id, 1, func(row HistoryRow) (enough bool, err error) {
+		var run []machine.Event
+		failed := compute.Default.DoLarge(ctx, userID, len(row.Events), func() { err = json.Unmarshal([]byte(row.Events), &run) })
+		if err = cmp.Or(failed, err); err != nil {
+			return false, fmt.Errorf("decoding the history of %s: %w", id, err)
 		}
 		events = append(events, run...)
-		return nil
+		return false, nil
+	})
+	return events, err
+}
+
+// eachRun calls visit with the run that has an event and those after it, until there is enough.
+func eachRun(ctx context.Context, db bun.IDB, id string, sequence int64, visit func(row HistoryRow) (enough bool, err error)) error {
+	from, err := firstRunOf(ctx, db, id, sequence)
+	if err != nil {
+		return err
 	}
 	if from == 1 {
 		var first HistoryRow
 		err := db.NewSelect().TableExpr("executions").ColumnExpr("1 AS first, history AS events").Where("id = ?", id).Where("history <> ''").
 			Scan(ctx, &first.First, &first.Events)
-		switch {
-		case err == nil:
-			err = add(first)
-		case errors.Is(err, sql.ErrNoRows):
-			err = nil
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return fmt.Errorf("reading an execution's history: %w", err)
 		}
-		if err != nil {
-			return nil, fmt.Errorf("reading an execution's history: %w", err)
+		if err == nil {
+			if enough, err := visit(first); enough || err != nil {
+				return err
+			}
 		}
 	}
-	for !enough() {
+	for batch := minReadRuns; ; batch = min(2*batch, maxReadRuns) {
 		var rows []HistoryRow
 		q := db.NewSelect().Model(&rows).Column("first", "events").Where("execution_id = ?", id).Where("first >= ?", from).Order("first").Limit(int64(batch))
 		if err := q.Scan(ctx); err != nil {
-			return nil, fmt.Errorf("reading an execution's history: %w", err)
+			return fmt.Errorf("reading an execution's history: %w", err)
 		}
 		for _, row := range rows {
-			if err := add(row); err != nil {
-				return nil, err
+			if enough, err := visit(row); enough || err != nil {
+				return err
 			}
 			from = row.First + 1
 		}
 		if len(rows) < batch {
-			break
+			return nil
 		}
-		batch = min(2*batch, maxReadRuns)
 	}
-	return events, nil
 }
 
 // firstRunOf returns the sequence of the first event of the run that has an event, or would have it.
