@@ -191,6 +191,11 @@ func (j *judgement) restart() {
 	for _, fault := range slices.Sorted(maps.Keys(faults)) {
 		j.problem("after the restart: %d × %s", faults[fault], fault)
 	}
+	if len(faults) > 0 {
+		for _, c := range j.site.running {
+			j.t.Log(c.logTail())
+		}
+	}
 	var problems []string
 	if j.lateness, problems = j.victim.checkKept(until); len(problems) > 0 {
 		j.problems = append(j.problems, problems...)
