@@ -29,7 +29,7 @@ const (
 	handOverTimeout = time.Minute
 )
 
-// heartbeat is the message in which a process announces its partitions to the others.
+// heartbeat is the message in which a process announces its partitions to the others, those that it is taking over included.
 type heartbeat struct {
 	Process    string `json:"process"`
 	Partitions []int  `json:"partitions"`
@@ -47,6 +47,10 @@ type ownership struct {
 	mu    sync.Mutex
 	owned map[int]*partition
 	peers map[string]peer
+	// acquiring are the partitions that this process is taking over.
+	acquiring []int
+	// beatAt is when it sent its last heartbeat; staleUntil is when it will have heard of every live process, after a pause.
+	beatAt, staleUntil time.Time
 }
 
 // peer is the last heartbeat of another process, and when it was received.
@@ -110,12 +114,14 @@ func (e *Engine) runOwnership(ctx context.Context) error {
 			return err
 		}
 		defer stop()
-		e.announce(false)
+		e.beat()
+		e.background.Go(func() { _ = wait.Every(ctx, heartbeatInterval, e.beat) })
 		_ = wait.Until(ctx, nil, discoveryTime)
 	}
-	for last := time.Now(); ctx.Err() == nil; last = time.Now() {
-		if !e.single && time.Since(last) > peerTimeout/2 {
-			_ = wait.Until(ctx, nil, discoveryTime) // this process was paused: what it knows of the others is stale
+	for ctx.Err() == nil {
+		if !e.single && e.ownership.wasPaused() {
+			_ = wait.Until(ctx, nil, discoveryTime) // what it knows of the others is stale
+			continue
 		}
 		if err := e.rebalance(ctx); err != nil && ctx.Err() == nil {
 			e.Log.Warn("rebalancing partitions", zap.Error(err))
@@ -127,6 +133,26 @@ func (e *Engine) runOwnership(ctx context.Context) error {
 	return nil
 }
 
+// beat sends a heartbeat, also while a partition is being taken over, which may take long. It notices that this process was paused.
+func (e *Engine) beat() {
+	o := e.ownership
+	now := time.Now()
+	o.mu.Lock()
+	if !o.beatAt.IsZero() && now.Sub(o.beatAt) > peerTimeout/2 {
+		o.staleUntil = now.Add(discoveryTime)
+	}
+	o.beatAt = now
+	o.mu.Unlock()
+	e.announce(false)
+}
+
+// wasPaused reports whether this process was paused and has not heard of every live process since.
+func (o *ownership) wasPaused() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return time.Since(o.beatAt) > peerTimeout/2 || time.Now().Before(o.staleUntil)
+}
+
 // announce sends this process's heartbeat.
 func (e *Engine) announce(leaving bool) {
 	if e.single {
@@ -136,6 +162,13 @@ func (e *Engine) announce(leaving bool) {
 	for _, p := range e.owned() {
 		h.Partitions = append(h.Partitions, p.number)
 	}
+	e.ownership.mu.Lock()
+	for _, number := range e.ownership.acquiring {
+		if e.ownership.owned[number] == nil {
+			h.Partitions = append(h.Partitions, number)
+		}
+	}
+	e.ownership.mu.Unlock()
 	data, err := json.Marshal(h)
 	if err == nil {
 		err = e.bus.broadcast(data)
@@ -200,14 +233,28 @@ func (e *Engine) rebalance(ctx context.Context) error {
 	}
 	shares := e.assignments()
 	mine, give := plan(e.ownership.process, shares)
-	var errs []error
-	for _, number := range mine {
-		errs = append(errs, e.acquire(ctx, number))
-	}
 	if p := e.partition(give); p != nil {
 		p.handOver()
 	}
+	if len(mine) == 0 {
+		return nil
+	}
+	e.setAcquiring(mine)
+	defer e.setAcquiring(nil)
+	e.announce(false)
+	errs := make([]error, len(mine))
+	var all sync.WaitGroup
+	for i, number := range mine { // one with many executions delays no other
+		all.Go(func() { errs[i] = e.acquire(ctx, number) })
+	}
+	all.Wait()
 	return errors.Join(errs...)
+}
+
+func (e *Engine) setAcquiring(numbers []int) {
+	e.ownership.mu.Lock()
+	defer e.ownership.mu.Unlock()
+	e.ownership.acquiring = numbers
 }
 
 // plan returns which unowned partitions fall to a process, and which of its own it hands over (-1: none). Each unowned one falls to

@@ -3,7 +3,10 @@ package engine
 import (
 	"maps"
 	"slices"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -52,5 +55,36 @@ func TestPlan(t *testing.T) {
 		if !slices.Equal(all, []int{0, 1, 2, 3, 4, 5, 6, 7}) || most-least > 1 {
 			t.Fatalf("settled as %v", slices.Collect(maps.Values(shares)))
 		}
+	})
+}
+
+// TestASlowTakeoverIsNotOvertaken: a process that takes long to restore a partition announces it as its own meanwhile, so that no other
+// takes it over, which would have them take it from one another for ever.
+func TestASlowTakeoverIsNotOvertaken(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(1, profile{
+			Calm: true, Processes: 2, MaxConcurrent: 100, MaxSteps: 100, MaxQueued: 100, ShortWait: 100 * time.Millisecond, CutAfter: 1000, MessageLimit: 60_000, PerUser: 100,
+		})
+		var takeovers atomic.Int32
+		for range 2 {
+			b := newTestProcess(t, w)
+			b.hooks.on("live", func() error {
+				takeovers.Add(1)
+				time.Sleep(3 * peerTimeout)
+				return nil
+			})
+			b.start()
+		}
+		time.Sleep(20 * peerTimeout)
+		synctest.Wait()
+		owned := 0
+		for _, p := range w.live() {
+			owned += len(p.engine.owned())
+		}
+		if int(takeovers.Load()) != len(w.log.parts) || owned != len(w.log.parts) {
+			t.Errorf("%d takeovers of %d partitions, of which %d are owned", takeovers.Load(), len(w.log.parts), owned)
+		}
+		w.shutdown()
 	})
 }

@@ -7,16 +7,22 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/workflow/machine"
 	"github.com/weftmesh/weft/subjects"
 )
 
+// takeOverTimeout bounds a takeover, during which this process announces the partition as its own.
+const takeOverTimeout = 5 * time.Minute
+
 // takeOver makes this process the owner of a partition: it fences earlier owners off, and restores the executions from SQL and
 // from the messages of the log that are not projected.
 func (e *Engine) takeOver(ctx context.Context, number int) (*partition, error) {
 	p := newPartition(ctx, e, number)
+	ctx, cancel := context.WithTimeout(ctx, takeOverTimeout)
+	defer cancel()
 	if err := (recovery{p}).restore(ctx); err != nil {
 		p.stop()
 		return nil, fmt.Errorf("taking partition %d over: %w", number, err)
