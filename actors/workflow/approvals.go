@@ -94,6 +94,9 @@ func (a *approvals) request(ctx context.Context, row engine.Row, call *machine.C
 		approval.ExpiresAt = now.Add(timeout).UnixMicro()
 	}
 	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
+		if err := engine.HoldPartition(ctx, tx, row.Partition); err != nil {
+			return err
+		}
 		inserted, err := insertApproval(ctx, tx, approval)
 		if err != nil || !inserted {
 			return err

@@ -4,6 +4,8 @@ import (
 	"context"
 	"maps"
 	"slices"
+
+	"github.com/weftmesh/weft/actors/database"
 )
 
 // expireApproval has the next projection close the approval request of a call that is not outstanding any more.
@@ -11,6 +13,25 @@ func (p *partition) expireApproval(h *execution, call string) {
 	h.expired = append(h.expired, call)
 	p.unprojected[h.row.ID] = h
 	p.e.projector.wake.Notify()
+}
+
+type ownerKey struct{}
+
+// ownerOf is the owner of the partition whose call has ctx.
+func ownerOf(ctx context.Context) string {
+	owner, _ := ctx.Value(ownerKey{}).(string)
+	return owner
+}
+
+// HoldPartition returns an error where the partition, for which a call with ctx is made, has another owner by now. Otherwise none takes it
+// over before the end of the transaction: a request that a paused process makes afterwards would stay open, because the next owner has
+// closed those that it found.
+func HoldPartition(ctx context.Context, tx database.Tx, number int) error {
+	held, err := holdPartition(ctx, tx, number, ownerOf(ctx))
+	if err == nil && !held {
+		err = errPartitionMoving
+	}
+	return err
 }
 
 // restoreApprovals closes the approval requests that an earlier owner left open for calls which are not outstanding any more. It records

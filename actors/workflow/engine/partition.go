@@ -67,12 +67,13 @@ type partition struct {
 }
 
 func newPartition(ctx context.Context, e *Engine, number int) *partition {
+	owner := e.NewID()
 	p := &partition{
 		e: e, number: number, timerWake: wait.NewSignal(), evictedWake: wait.NewSignal(), executions: map[string]*execution{}, loading: map[string]chan struct{}{},
 		unprojected: map[string]*execution{}, evictedDuringReads: map[string]string{}, paused: map[*execution]struct{}{},
 	}
 	p.mu.held = e.metrics.lockHeld
-	p.ctx, p.stop = context.WithCancel(context.WithoutCancel(ctx))
+	p.ctx, p.stop = context.WithCancel(context.WithValue(context.WithoutCancel(ctx), ownerKey{}, owner))
 	p.timers.wake = p.timerWake
 	p.children = children{p}
 	p.admission = admission{
@@ -81,7 +82,7 @@ func newPartition(ctx context.Context, e *Engine, number int) *partition {
 		activeAdd: e.metrics.active.Add,
 	}
 	p.writer = logWriter{
-		log: partitionLog{store: e.log, number: number, owner: e.NewID()}, limit: e.transitionLimit, wake: wait.NewSignal(), logger: e.Log,
+		log: partitionLog{store: e.log, number: number, owner: owner}, limit: e.transitionLimit, wake: wait.NewSignal(), logger: e.Log,
 		appended: p.onAppended, lost: p.close,
 	}
 	return p

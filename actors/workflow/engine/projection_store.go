@@ -2,6 +2,8 @@ package engine
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -44,6 +46,23 @@ func advancePartition(ctx context.Context, tx bun.Tx, number int, owner string, 
 	}
 	n, err := result.RowsAffected()
 	return n == 1, err
+}
+
+// holdPartition reports whether owner owns a partition, which no other process claims before the end of the transaction then.
+func holdPartition(ctx context.Context, tx bun.Tx, number int, owner string) (bool, error) {
+	q := tx.NewSelect().Model((*partitionRow)(nil)).Where("partition = ?", number).Where("owner = ?", owner)
+	if tx.Dialect().Name() == dialect.PG { // SQLite has one writer
+		q = q.For("SHARE")
+	}
+	var row partitionRow
+	err := q.Scan(ctx, &row)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("holding a partition: %w", err)
+	}
+	return true, nil
 }
 
 // rowsPerStatement bounds the rows of one statement.

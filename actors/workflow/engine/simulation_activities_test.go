@@ -198,6 +198,9 @@ func (p *process) dispatch(ctx context.Context, row Row, call *machine.Call, rep
 		started, _, err := p.begin(ctx, order{userID: row.UserID, workflow: "child", id: DerivedID(call.Key), origin: Origin{Kind: OriginWorkflow, ID: row.ID}}, nil)
 		return map[string]any{"execution_id": started.ID}, err
 	case call.Function == machine.FunctionApproval:
+		if !w.store.isOwner(row.Partition, ownerOf(ctx)) { // see HoldPartition
+			return nil, errPartitionMoving
+		}
 		w.store.requestApproval(row.ID, call.ID)
 		return nil, ErrExternal
 	}

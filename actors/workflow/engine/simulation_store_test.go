@@ -128,6 +128,12 @@ func (s *memoryStore) claim(number int, owner string) uint64 {
 	return row.Projected
 }
 
+func (s *memoryStore) isOwner(number int, owner string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.partitions[number].Owner == owner
+}
+
 // commit is the transaction of a projection.
 func (s *memoryStore) commit(batch projectionBatch) error {
 	s.mu.Lock()
