@@ -188,12 +188,12 @@ func TestSQLitePath(t *testing.T) {
 func TestConfigDefaults(t *testing.T) {
 	t.Parallel()
 	want := Config{
-		MaxOpen: 30, MaxIdle: 10, MaxLifetime: 5 * time.Minute, Durability: DurabilityAlways, ConnectRetry: time.Minute,
+		MaxOpen: 30, MaxIdle: 10, IdleTime: time.Minute, MaxLifetime: 5 * time.Minute, Durability: DurabilityAlways, ConnectRetry: time.Minute,
 	}
 	if got := (Config{}).withDefaults(); got != want {
 		t.Errorf("%+v, want %+v", got, want)
 	}
-	set := Config{MaxOpen: 1, MaxIdle: 2, MaxLifetime: 3, Durability: DurabilityInterval, ConnectRetry: -1}
+	set := Config{MaxOpen: 1, MaxIdle: 2, IdleTime: 4, MaxLifetime: 3, Durability: DurabilityInterval, ConnectRetry: -1}
 	if got := set.withDefaults(); got != set {
 		t.Errorf("%+v, want %+v", got, set)
 	}

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/uptrace/bun"
 	"go.uber.org/zap"
 )
@@ -46,6 +48,8 @@ type Config struct {
 	Schema string
 	// MaxOpen and MaxIdle bound the pool; 30 and 10 by default. On SQLite they bound the readers; there is one writer.
 	MaxOpen, MaxIdle int
+	// IdleTime is how long connections to PostgreSQL beyond MaxIdle stay open without use; 1 minute by default.
+	IdleTime time.Duration
 	// CacheSize bounds the page cache of each connection to SQLite, in bytes, which Go's memory limit does not count; SQLite's own default
 	// of 2000 KiB if it is 0.
 	CacheSize int64
@@ -110,6 +114,9 @@ func (c Config) withDefaults() Config {
 	if c.MaxIdle == 0 {
 		c.MaxIdle = 10
 	}
+	if c.IdleTime <= 0 {
+		c.IdleTime = time.Minute
+	}
 	if c.MaxLifetime == 0 {
 		c.MaxLifetime = 5 * time.Minute
 	}
@@ -120,6 +127,16 @@ func (c Config) withDefaults() Config {
 		c.ConnectRetry = time.Minute
 	}
 	return c
+}
+
+// Collectors returns the metrics of the pools, as go_sql_* with the label db_name: the actor's name, for SQLite's readers with "-readers".
+func (db *DB) Collectors(actor string) []prometheus.Collector {
+	if db.writer.DB == db.DB.DB {
+		return []prometheus.Collector{collectors.NewDBStatsCollector(db.DB.DB, actor)}
+	}
+	return []prometheus.Collector{
+		collectors.NewDBStatsCollector(db.writer.DB, actor), collectors.NewDBStatsCollector(db.DB.DB, actor+"-readers"),
+	}
 }
 
 // Instance returns an identifier that is unique to this call of Open.

@@ -17,27 +17,16 @@ import (
 	"go.uber.org/zap"
 )
 
-// pgConnector makes connections that are read-only outside a transaction of RunInTx.
-type pgConnector struct{ encryptionConnector }
-
-func (c pgConnector) Connect(ctx context.Context) (driver.Conn, error) {
-	conn, err := c.encryptionConnector.Connect(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return pgConn{conn.(*pgdriver.Conn)}, nil
-}
-
 // encryptionConnector connects as sslmode says: with prefer and allow it tries a second time, without or with TLS.
 type encryptionConnector struct {
 	*pgdriver.Connector
 	second *pgdriver.Connector
 }
 
-func (d postgresDSN) connector(params map[string]any) encryptionConnector {
-	c := encryptionConnector{Connector: pgdriver.NewConnector(d.options(d.tls, params)...)}
+func (d postgresDSN) connector() encryptionConnector {
+	c := encryptionConnector{Connector: pgdriver.NewConnector(d.options(d.tls)...)}
 	if d.retry {
-		c.second = pgdriver.NewConnector(d.options(d.retryTLS, params)...)
+		c.second = pgdriver.NewConnector(d.options(d.retryTLS)...)
 	}
 	return c
 }
@@ -52,38 +41,6 @@ func (c encryptionConnector) Connect(ctx context.Context) (driver.Conn, error) {
 		return conn, nil
 	}
 	return nil, err
-}
-
-type pgConn struct{ *pgdriver.Conn }
-
-// BeginTx sets the access mode explicitly, because the session's default is read-only.
-func (c pgConn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
-	begin := "BEGIN READ WRITE"
-	if opts.ReadOnly {
-		begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-	}
-	if _, err := c.ExecContext(ctx, begin, nil); err != nil {
-		return nil, err
-	}
-	return pgTx{c.Conn}, nil
-}
-
-type pgTx struct{ conn *pgdriver.Conn }
-
-// Commit fails if an earlier statement of the transaction failed. PostgreSQL answers a bare COMMIT with a rollback and no error
-// then; the preceding SELECT makes it an error, so that a caller who ignored the statement's error learns of the rollback.
-func (t pgTx) Commit() error {
-	ctx, cancel := context.WithTimeout(context.Background(), pgIOTimeout)
-	defer cancel()
-	if _, err := t.conn.ExecContext(ctx, "SELECT 1; COMMIT", nil); err != nil {
-		return err
-	}
-	return nil
-}
-
-func (t pgTx) Rollback() error {
-	_, err := t.conn.ExecContext(context.Background(), "ROLLBACK", nil)
-	return err
 }
 
 const (
@@ -115,17 +72,12 @@ func openPostgres(ctx context.Context, cfg Config, log *zap.Logger) (*DB, error)
 	if err := retryConnect(ctx, cfg.ConnectRetry, log, func() error { return dsn.makeSchema(ctx, schema) }); err != nil {
 		return nil, err
 	}
-	pool := sql.OpenDB(pgConnector{dsn.connector(map[string]any{
-		"search_path": schema, "default_transaction_read_only": "on",
-	})})
-	pool.SetMaxOpenConns(cfg.MaxOpen)
-	pool.SetMaxIdleConns(cfg.MaxIdle)
-	pool.SetConnMaxLifetime(cfg.MaxLifetime)
-	db := &DB{dialect: DialectPostgres, schema: schema}
+	pool := openPool(dsn, schema, cfg)
+	db := &DB{dialect: DialectPostgres, schema: schema, release: keepPoolSmall(pool, cfg)}
 	db.writer = bun.NewDB(pool, pgdialect.New())
 	db.DB = bun.NewDB(pool, pgdialect.New(), bun.WithConnResolver(txResolver{db}))
 	if err := db.Ping(ctx); err != nil {
-		return nil, errors.Join(err, pool.Close())
+		return nil, errors.Join(err, db.Close())
 	}
 	return db, nil
 }
@@ -133,7 +85,7 @@ func openPostgres(ctx context.Context, cfg Config, log *zap.Logger) (*DB, error)
 // makeSchema creates the schema if it does not exist. It checks first, because CREATE SCHEMA IF NOT EXISTS requires the right to
 // create schemas even if the schema exists, and an operator may have created it for a role without that right.
 func (d postgresDSN) makeSchema(ctx context.Context, schema string) error {
-	pool := sql.OpenDB(d.connector(nil))
+	pool := sql.OpenDB(d.connector())
 	defer pool.Close()
 	var exists bool
 	err := pool.QueryRowContext(ctx, "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)", schema).Scan(&exists)

@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -179,5 +180,68 @@ func TestEveryFormOfAConnectionStringOpens(t *testing.T) {
 				t.Errorf("%s: %v", text, err)
 			}
 		}
+	}
+}
+
+// TestConnectionsStayWhileThereIsLoad: what load needs stays open, and what it has not needed for some time is closed, except MaxIdle.
+func TestConnectionsStayWhileThereIsLoad(t *testing.T) {
+	t.Parallel()
+	kind := actortest.Postgres(t)
+	if kind.Name == "" {
+		return
+	}
+	cfg := kind.Config(t, "auth")
+	cfg.MaxOpen, cfg.MaxIdle, cfg.IdleTime = 8, 2, 500*time.Millisecond
+	db := actortest.OpenDatabase(t, cfg, actortest.Things)
+	load := func() {
+		var all sync.WaitGroup
+		for range cfg.MaxOpen {
+			all.Go(func() {
+				if _, err := db.ExecContext(t.Context(), "SELECT pg_sleep(0.05)"); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+	}
+	for range 3 {
+		load()
+		if stats := db.DB.Stats(); stats.OpenConnections != cfg.MaxOpen || stats.MaxIdleClosed > 0 {
+			t.Fatalf("%d connections are open, %d were closed", stats.OpenConnections, stats.MaxIdleClosed)
+		}
+	}
+	actortest.Eventually(t, "the pool shrinks", func() bool { return db.DB.Stats().OpenConnections == cfg.MaxIdle })
+	load()
+}
+
+// TestAllConnectionsAreRenewedWhereOneIsLost: after a restart of the server, one read fails at most, however many connections are idle.
+func TestAllConnectionsAreRenewedWhereOneIsLost(t *testing.T) {
+	t.Parallel()
+	kind := actortest.Postgres(t)
+	if kind.Name == "" {
+		return
+	}
+	cfg := kind.Config(t, "auth")
+	cfg.URL += "&application_name=" + cfg.URL[len(cfg.URL)-13:len(cfg.URL)-1] // unique, for Terminate
+	db := actortest.OpenDatabase(t, cfg, actortest.Things)
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() { _, _ = db.ExecContext(t.Context(), "SELECT pg_sleep(0.05)") })
+	}
+	all.Wait()
+	actortest.Terminate(t, db)
+	survivor, err := db.DB.Conn(t.Context()) // the one that has terminated the others
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer survivor.Close()
+	failed := 0
+	for range 8 {
+		if err := db.Ping(t.Context()); err != nil {
+			failed++
+		}
+	}
+	if failed != 1 {
+		t.Errorf("%d of 8 reads failed", failed)
 	}
 }

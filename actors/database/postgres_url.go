@@ -242,11 +242,11 @@ func keywordValue(text string) (value, rest string, err error) {
 	return b.String(), "", nil
 }
 
-func (d postgresDSN) options(encryption *tls.Config, params map[string]any) []pgdriver.Option {
+func (d postgresDSN) options(encryption *tls.Config) []pgdriver.Option {
 	return []pgdriver.Option{
 		pgdriver.WithNetwork(d.network), pgdriver.WithAddr(d.addr), pgdriver.WithTLSConfig(encryption),
 		pgdriver.WithUser(d.user), pgdriver.WithPassword(d.password), pgdriver.WithDatabase(d.database),
-		pgdriver.WithApplicationName(d.appName), pgdriver.WithConnParams(params),
+		pgdriver.WithApplicationName(d.appName),
 		pgdriver.WithDialTimeout(d.dialTimeout), pgdriver.WithReadTimeout(pgIOTimeout),
 		pgdriver.WithWriteTimeout(pgIOTimeout), pgdriver.WithTracing(false), // the runtime's span covers it
 	}

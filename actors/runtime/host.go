@@ -92,6 +92,12 @@ func Host(
 	if err != nil {
 		return err
 	}
+	for _, pool := range db.Collectors(c.Actor) {
+		if err := c.Telemetry.Registry.Register(pool); err != nil {
+			return fmt.Errorf("registering the metrics of the database of %s: %w", c.Actor, err)
+		}
+		defer c.Telemetry.Registry.Unregister(pool)
+	}
 	r.Idempotency = idempotency.New(idempotency.Config{DB: db, Sealer: sealer, Log: log, Now: c.Now})
 	r.Deferred = deferred.New(db, c.Deferred)
 	box := outbox.New(outbox.Config{DB: db, Log: log, Now: c.Now, Annotate: mesh.Annotate, Sign: conn.JS.Sign})

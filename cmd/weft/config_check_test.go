@@ -70,7 +70,7 @@ var invalidValues = map[string][]string{
 }
 
 // unbounded are the numeric settings of which every value is valid.
-var unbounded = []string{"database.max_open", "database.max_idle", "database.max_lifetime"}
+var unbounded = []string{"database.max_open", "database.max_idle", "database.idle_time", "database.max_lifetime"}
 
 func TestInvalidValuesNameTheirSetting(t *testing.T) {
 	t.Parallel()

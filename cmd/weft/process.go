@@ -188,7 +188,7 @@ func (p *process) database(name string) database.Config {
 	connections := len(actorTable) * (1 + database.MaxReaders(p.config.Database.MaxOpen))
 	return database.Config{
 		URL: p.config.databaseURL(name), Actor: name, DataDir: p.config.Data, Durability: p.config.Durability,
-		MaxOpen: p.config.Database.MaxOpen, MaxIdle: p.config.Database.MaxIdle, MaxLifetime: p.config.Database.MaxLifetime,
+		MaxOpen: p.config.Database.MaxOpen, MaxIdle: p.config.Database.MaxIdle, IdleTime: p.config.Database.IdleTime, MaxLifetime: p.config.Database.MaxLifetime,
 		CacheSize: memory.AtMost(sqliteCache, int64(sqlitePart*connections)),
 	}
 }

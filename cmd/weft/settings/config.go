@@ -68,9 +68,11 @@ type DatabaseConfig struct {
 	// URL is a connection string of PostgreSQL, where each actor has a schema of its own: `postgres://…` or libpq keywords, with PG*
 	// variables for what it lacks; or sqlite:PATH. Empty means SQLite files in the data directory.
 	URL mesh.Secret `koanf:"url"`
-	// MaxOpen and MaxIdle bound the connections of an actor's pool, MaxLifetime the age of a connection.
+	// MaxOpen bounds the connections of an actor's pool, MaxLifetime the age of a connection. Connections to PostgreSQL that load has
+	// needed are closed when they have not been needed for IdleTime, except MaxIdle of them.
 	MaxOpen     int           `koanf:"max_open"`
 	MaxIdle     int           `koanf:"max_idle"`
+	IdleTime    time.Duration `koanf:"idle_time"`
 	MaxLifetime time.Duration `koanf:"max_lifetime"`
 }
 
@@ -118,7 +120,7 @@ func Default() Config {
 		Data: "weft-data", Durability: database.DurabilityAlways,
 		Issuer: "weft", Audience: "weft",
 		NATS:     NATSConfig{Listen: "127.0.0.1:4222", URL: "nats://127.0.0.1:4222", Replicas: 1},
-		Database: DatabaseConfig{MaxOpen: 30, MaxIdle: 10, MaxLifetime: 5 * time.Minute},
+		Database: DatabaseConfig{MaxOpen: 30, MaxIdle: 10, IdleTime: time.Minute, MaxLifetime: 5 * time.Minute},
 		Log:      LogConfig{Level: "info", Format: "auto"},
 		Metrics:  MetricsConfig{Enabled: true, Host: "127.0.0.1"},
 		Tracing:  TracingConfig{Ratio: 1},

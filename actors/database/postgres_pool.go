@@ -1,0 +1,151 @@
+package database
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/uptrace/bun/driver/pgdriver"
+)
+
+// openPool opens the pool of connections to a schema. A connection that load has needed stays open for some time, see keepPoolSmall: a new
+// one costs PostgreSQL a process and each of its statements a plan.
+func openPool(dsn postgresDSN, schema string, cfg Config) *sql.DB {
+	pool := sql.OpenDB(pgConnector{
+		encryptionConnector: dsn.connector(),
+		session:             fmt.Sprintf(`SET search_path TO "%s"; SET default_transaction_read_only TO on`, schema),
+		lostAt:              new(atomic.Int64),
+	})
+	pool.SetMaxOpenConns(cfg.MaxOpen)
+	pool.SetMaxIdleConns(cfg.MaxOpen)
+	pool.SetConnMaxLifetime(cfg.MaxLifetime)
+	return pool
+}
+
+// poolLooks is how often the use of a pool is looked at within Config.IdleTime.
+const poolLooks = 10
+
+// keepPoolSmall closes connections that have been idle for cfg.IdleTime, except cfg.MaxIdle, until the returned function is called.
+func keepPoolSmall(pool *sql.DB, cfg Config) (stop func() error) {
+	stopped := make(chan struct{})
+	go func() {
+		look := time.NewTicker(max(cfg.IdleTime/poolLooks, time.Millisecond))
+		defer look.Stop()
+		var used [poolLooks]int
+		var waited int64
+		for n := 0; ; n++ {
+			select {
+			case <-stopped:
+				return
+			case <-look.C:
+			}
+			stats := pool.Stats()
+			used[n%poolLooks] = stats.InUse
+			if stats.WaitCount > waited { // all were in use at some time
+				used[n%poolLooks] = cfg.MaxOpen
+			}
+			waited = stats.WaitCount
+			if keep := max(cfg.MaxIdle, slices.Max(used[:])); stats.OpenConnections > keep {
+				pool.SetMaxIdleConns(max(keep-stats.InUse, 1))
+				pool.SetMaxIdleConns(cfg.MaxOpen)
+			}
+		}
+	}()
+	return sync.OnceValue(func() error {
+		close(stopped)
+		return nil
+	})
+}
+
+// pgConnector makes connections that are read-only outside a transaction of RunInTx.
+type pgConnector struct {
+	encryptionConnector
+	// session are the statements that begin a session.
+	session string
+	// lostAt is when a connection was lost, in Unix nanoseconds.
+	lostAt *atomic.Int64
+}
+
+func (c pgConnector) Connect(ctx context.Context) (driver.Conn, error) {
+	madeAt := time.Now().UnixNano()
+	made, err := c.encryptionConnector.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	conn := made.(*pgdriver.Conn)
+	if _, err := conn.ExecContext(ctx, c.session, nil); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return pgConn{conn, madeAt, c.lostAt}, nil
+}
+
+// pgConn is a connection. Where one is lost, those that were made before are not used again: a server that has restarted has lost them all.
+type pgConn struct {
+	*pgdriver.Conn
+	madeAt int64
+	lostAt *atomic.Int64
+}
+
+// ResetSession is called before the connection is used again.
+func (c pgConn) ResetSession(ctx context.Context) error {
+	if c.madeAt < c.lostAt.Load() {
+		return driver.ErrBadConn
+	}
+	return c.Conn.ResetSession(ctx)
+}
+
+func (c pgConn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	result, err := c.Conn.ExecContext(ctx, query, args)
+	return result, c.note(ctx, err)
+}
+
+func (c pgConn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+	rows, err := c.Conn.QueryContext(ctx, query, args)
+	return rows, c.note(ctx, err)
+}
+
+// note records that the connection was lost, if err says so, and returns err. A statement that took too long says nothing of others.
+func (c pgConn) note(ctx context.Context, err error) error {
+	var network net.Error
+	if err != nil && ctx.Err() == nil && isConnectionLost(err) && !(errors.As(err, &network) && network.Timeout()) {
+		c.lostAt.Store(time.Now().UnixNano())
+	}
+	return err
+}
+
+// BeginTx sets the access mode explicitly, because the session's default is read-only.
+func (c pgConn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
+	begin := "BEGIN READ WRITE"
+	if opts.ReadOnly {
+		begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+	}
+	if _, err := c.ExecContext(ctx, begin, nil); err != nil {
+		return nil, err
+	}
+	return pgTx{c.Conn}, nil
+}
+
+type pgTx struct{ conn *pgdriver.Conn }
+
+// Commit fails if an earlier statement of the transaction failed. PostgreSQL answers a bare COMMIT with a rollback and no error
+// then; the preceding SELECT makes it an error, so that a caller who ignored the statement's error learns of the rollback.
+func (t pgTx) Commit() error {
+	ctx, cancel := context.WithTimeout(context.Background(), pgIOTimeout)
+	defer cancel()
+	if _, err := t.conn.ExecContext(ctx, "SELECT 1; COMMIT", nil); err != nil {
+		return err
+	}
+	return nil
+}
+
+func (t pgTx) Rollback() error {
+	_, err := t.conn.ExecContext(context.Background(), "ROLLBACK", nil)
+	return err
+}
