@@ -74,7 +74,9 @@ type DB struct {
 	schema   string
 	instance string // see Instance
 	release  func() error
-	commits  atomic.Uint64 // see version
+	// unregister removes the metrics of the pools.
+	unregister []func()
+	commits    atomic.Uint64 // see version
 }
 
 var actorName = regexp.MustCompile(`^[a-z][a-z0-9_]{0,39}$`)
@@ -129,14 +131,21 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Collectors returns the metrics of the pools, as go_sql_* with the label db_name: the actor's name, for SQLite's readers with "-readers".
-func (db *DB) Collectors(actor string) []prometheus.Collector {
-	if db.writer.DB == db.DB.DB {
-		return []prometheus.Collector{collectors.NewDBStatsCollector(db.DB.DB, actor)}
+// Register registers the metrics of the pools until Close: go_sql_* with the label db_name, which is the actor's name, for SQLite's readers
+// with "-readers".
+func (db *DB) Register(registry prometheus.Registerer, actor string) error {
+	pools := map[string]*sql.DB{actor: db.writer.DB}
+	if db.writer.DB != db.DB.DB {
+		pools[actor+"-readers"] = db.DB.DB
 	}
-	return []prometheus.Collector{
-		collectors.NewDBStatsCollector(db.writer.DB, actor), collectors.NewDBStatsCollector(db.DB.DB, actor+"-readers"),
+	for name, pool := range pools {
+		collector := collectors.NewDBStatsCollector(pool, name)
+		if err := registry.Register(collector); err != nil {
+			return fmt.Errorf("registering the metrics of a pool: %w", err)
+		}
+		db.unregister = append(db.unregister, func() { registry.Unregister(collector) })
 	}
+	return nil
 }
 
 // Instance returns an identifier that is unique to this call of Open.
@@ -162,6 +171,9 @@ func (db *DB) BeginTx(ctx context.Context, _ *sql.TxOptions) (bun.Tx, error) {
 
 // Close closes every connection and releases the lock on the SQLite file.
 func (db *DB) Close() error {
+	for _, unregister := range db.unregister {
+		unregister()
+	}
 	errs := []error{db.DB.Close()}
 	if db.writer.DB != db.DB.DB {
 		errs = append(errs, db.writer.Close())

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
-	"fmt"
 	"net"
 	"slices"
 	"sync"
@@ -20,7 +19,7 @@ import (
 func openPool(dsn postgresDSN, schema string, cfg Config) *sql.DB {
 	pool := sql.OpenDB(pgConnector{
 		encryptionConnector: dsn.connector(),
-		session:             fmt.Sprintf(`SET search_path TO "%s"; SET default_transaction_read_only TO on`, schema),
+		session:             `SET search_path TO "` + schema + `"; SET default_transaction_read_only TO on`,
 		lostAt:              new(atomic.Int64),
 	})
 	pool.SetMaxOpenConns(cfg.MaxOpen)
@@ -114,7 +113,8 @@ func (c pgConn) QueryContext(ctx context.Context, query string, args []driver.Na
 // note records that the connection was lost, if err says so, and returns err. A statement that took too long says nothing of others.
 func (c pgConn) note(ctx context.Context, err error) error {
 	var network net.Error
-	if err != nil && ctx.Err() == nil && isConnectionLost(err) && !(errors.As(err, &network) && network.Timeout()) {
+	tooLong := errors.As(err, &network) && network.Timeout()
+	if err != nil && ctx.Err() == nil && isConnectionLost(err) && !tooLong {
 		c.lostAt.Store(time.Now().UnixNano())
 	}
 	return err

@@ -54,6 +54,21 @@ type HostConfig struct {
 // leaveTimeout bounds the release of the membership lease.
 const leaveTimeout = 2 * time.Second
 
+// openDatabase opens the actor's database with the tables of migrations, and registers its metrics.
+func (c HostConfig) openDatabase(ctx context.Context, migrations fs.FS, log *zap.Logger) (*database.DB, error) {
+	db, err := database.Open(ctx, c.Database, log)
+	if err != nil {
+		return nil, fmt.Errorf("opening the database of %s: %w", c.Actor, err)
+	}
+	if err = database.Migrate(ctx, db, migrations); err == nil {
+		err = db.Register(c.Telemetry.Registry, c.Actor)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("preparing the database of %s: %w", c.Actor, err), db.Close())
+	}
+	return db, nil
+}
+
 // Host runs one actor until ctx ends: it connects to NATS, opens and migrates the database, joins the membership of guards, builds the
 // actor with build, and serves it. ready is called when all endpoints answer.
 func Host(
@@ -71,14 +86,11 @@ func Host(
 		return err
 	}
 	defer conn.Close()
-	db, err := database.Open(ctx, c.Database, log)
+	db, err := c.openDatabase(ctx, migrations, log)
 	if err != nil {
-		return fmt.Errorf("opening the database of %s: %w", c.Actor, err)
+		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	if err := database.Migrate(ctx, db, migrations); err != nil {
-		return fmt.Errorf("migrating the database of %s: %w", c.Actor, err)
-	}
 	sealer, err := seal.Open(c.KeysetFile)
 	if err != nil {
 		return fmt.Errorf("opening the keyset of %s: %w", c.Actor, err)
@@ -91,12 +103,6 @@ func Host(
 	r, err := c.runtime(ctx, conn, membership)
 	if err != nil {
 		return err
-	}
-	for _, pool := range db.Collectors(c.Actor) {
-		if err := c.Telemetry.Registry.Register(pool); err != nil {
-			return fmt.Errorf("registering the metrics of the database of %s: %w", c.Actor, err)
-		}
-		defer c.Telemetry.Registry.Unregister(pool)
 	}
 	r.Idempotency = idempotency.New(idempotency.Config{DB: db, Sealer: sealer, Log: log, Now: c.Now})
 	r.Deferred = deferred.New(db, c.Deferred)

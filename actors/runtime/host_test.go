@@ -139,7 +139,7 @@ func TestHostFailures(t *testing.T) {
 		return runtime.HostConfig{
 			Actor: "auth", NATS: m.Options(t, "auth"), Database: database.Config{Actor: "auth", DataDir: dir},
 			KeysetFile: dir + "/keyset", Issuer: actortest.Issuer, Audience: actortest.Audience,
-			Telemetry: &mesh.Telemetry{Log: zap.NewNop()},
+			Telemetry: actortest.Telemetry(t),
 		}
 	}
 	for name, c := range map[string]struct {

@@ -13,6 +13,7 @@ import (
 	"github.com/weftmesh/weft/actors/wait"
 	"github.com/weftmesh/weft/actors/workflow/language"
 	"github.com/weftmesh/weft/actors/workflow/machine"
+	"github.com/weftmesh/weft/mesh/fair"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -46,8 +47,8 @@ type callResult struct {
 type activityRunner struct {
 	dispatch func(ctx context.Context, row Row, call *machine.Call, repeated bool) (any, error)
 	// slots bounds the calls in flight that have not taken long yet, slow the others.
-	slots fairSemaphore
-	slow  fairSemaphore
+	slots fair.Semaphore
+	slow  fair.Semaphore
 	// unblocked is Options.AwaitUnblocked.
 	unblocked  func(ctx context.Context, stop <-chan struct{}, userID string) bool
 	timeout    time.Duration

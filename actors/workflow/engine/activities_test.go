@@ -15,6 +15,7 @@ import (
 
 	"github.com/weftmesh/weft/actors/egress"
 	"github.com/weftmesh/weft/actors/workflow/machine"
+	"github.com/weftmesh/weft/mesh/fair"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -44,7 +45,7 @@ func onRunner(t *testing.T, dispatch func(ctx context.Context, attempt int) (any
 		r := &runnerTest{}
 		r.activityRunner = activityRunner{
 			unblocked: func(context.Context, <-chan struct{}, string) bool { return true },
-			slots:     fairSemaphore{limit: 2}, timeout: time.Minute, retries: 3, retryDelay: 5 * time.Second, now: time.Now, stopping: make(chan struct{}),
+			slots:     fair.Semaphore{Limit: 2}, timeout: time.Minute, retries: 3, retryDelay: 5 * time.Second, now: time.Now, stopping: make(chan struct{}),
 			observe: func(result string, _ time.Duration) {
 				r.mu.Lock()
 				defer r.mu.Unlock()
@@ -59,8 +60,8 @@ func onRunner(t *testing.T, dispatch func(ctx context.Context, attempt int) (any
 			},
 		}
 		test(t, r)
-		if r.slots.free() != 2 || r.slots.queued() != 0 {
-			t.Errorf("%d slots are free, %d calls queued", r.slots.free(), r.slots.queued())
+		if r.slots.Free() != 2 || r.slots.Queued() != 0 {
+			t.Errorf("%d slots are free, %d calls queued", r.slots.Free(), r.slots.Queued())
 		}
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/weftmesh/weft/mesh/fair"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -34,7 +35,7 @@ var (
 type admission struct {
 	limiter limiter
 	// slots are the process's, shared by its partitions.
-	slots            *fairSemaphore
+	slots            *fair.Semaphore
 	maxQueued        int
 	maxQueuedPerUser int
 	refused          func(bound string)
@@ -54,10 +55,10 @@ func (a *admission) check(userID string, l load) error {
 	switch {
 	case !l.stalledSince.IsZero() && time.Since(l.stalledSince) > stallAfter:
 		return errStalled
-	case a.slots.queuedOf(userID) >= a.maxQueuedPerUser:
+	case a.slots.QueuedOf(userID) >= a.maxQueuedPerUser:
 		a.refused("user")
 		return errUserQueueFull
-	case l.pendingTransitions > maxPendingTransitions || l.backlogged || a.slots.queued() > a.maxQueued:
+	case l.pendingTransitions > maxPendingTransitions || l.backlogged || a.slots.Queued() > a.maxQueued:
 		a.refused("process")
 		return errOverloaded
 	}
@@ -83,7 +84,7 @@ func (a *admission) acquire(h *execution, ready func()) bool {
 	if h.hasSlot || h.slotRequest != nil {
 		return h.hasSlot
 	}
-	h.slotRequest = a.slots.acquireOrQueue(h.row.UserID, h.row.Priority, ready)
+	h.slotRequest = a.slots.AcquireOrQueue(h.row.UserID, h.row.Priority, ready)
 	if h.slotRequest == nil {
 		a.grant(h)
 	}
@@ -102,8 +103,8 @@ func (a *admission) release(h *execution) {
 	case h.hasSlot:
 		h.hasSlot = false
 		a.activeAdd(-1)
-		a.slots.release(h.row.UserID)
-	case h.slotRequest != nil && a.slots.cancel(h.slotRequest):
+		a.slots.Release(h.row.UserID)
+	case h.slotRequest != nil && a.slots.Cancel(h.slotRequest):
 		h.slotRequest = nil
 	}
 }
@@ -162,7 +163,7 @@ func (p *partition) onSlot(h *execution) {
 	defer p.mu.Unlock()
 	h.slotRequest = nil
 	if p.closed || h.finished || p.executions[h.row.ID] != h {
-		p.admission.slots.release(h.row.UserID)
+		p.admission.slots.Release(h.row.UserID)
 		return
 	}
 	p.admission.grant(h)

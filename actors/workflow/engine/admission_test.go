@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/weftmesh/weft/actors/workflow/definition"
+	"github.com/weftmesh/weft/mesh/fair"
 )
 
 // admissionTest is an admission with what it counts.
@@ -19,7 +20,7 @@ type admissionTest struct {
 func newAdmissionTest(slots int) *admissionTest {
 	a := &admissionTest{}
 	a.admission = admission{
-		limiter: newLimiter(), slots: &fairSemaphore{limit: slots}, maxQueued: 3, maxQueuedPerUser: 2,
+		limiter: newLimiter(), slots: &fair.Semaphore{Limit: slots}, maxQueued: 3, maxQueuedPerUser: 2,
 		refused:   func(bound string) { a.refusals = append(a.refusals, bound) },
 		activeAdd: func(delta float64) { a.active += delta },
 	}
@@ -54,7 +55,7 @@ func TestRefusals(t *testing.T) {
 			t.Parallel()
 			a := newAdmissionTest(0)
 			for _, user := range test.queued {
-				a.slots.acquireOrQueue(user, 0, func() {})
+				a.slots.AcquireOrQueue(user, 0, func() {})
 			}
 			if test.stalled > 0 {
 				test.load.stalledSince = time.Now().Add(-test.stalled)
@@ -102,14 +103,14 @@ func TestSlots(t *testing.T) {
 	if !acquire(first) || a.active != 1 || !acquire(first) || a.active != 1 {
 		t.Fatalf("the first one has a slot: %v, %v active", first.hasSlot, a.active)
 	}
-	again := acquire(second) || a.slots.queued() != 1
-	if again || acquire(second) || second.slotRequest == nil || a.slots.queued() != 1 {
-		t.Fatalf("the second one waits: %+v, %d queued", second.slotRequest, a.slots.queued())
+	again := acquire(second) || a.slots.Queued() != 1
+	if again || acquire(second) || second.slotRequest == nil || a.slots.Queued() != 1 {
+		t.Fatalf("the second one waits: %+v, %d queued", second.slotRequest, a.slots.Queued())
 	}
 	acquire(third)
 	a.release(third) // its request is withdrawn
-	if a.slots.queued() != 1 || third.slotRequest != nil {
-		t.Errorf("%d are queued after a withdrawal", a.slots.queued())
+	if a.slots.Queued() != 1 || third.slotRequest != nil {
+		t.Errorf("%d are queued after a withdrawal", a.slots.Queued())
 	}
 	a.release(third) // which changes nothing
 	a.release(first)
@@ -117,15 +118,15 @@ func TestSlots(t *testing.T) {
 		t.Errorf("%s gets the slot, %v are active", got, a.active)
 	}
 	a.release(second) // the slot is on its way, and is returned by who gets it
-	if second.slotRequest == nil || a.slots.free() != 0 {
-		t.Errorf("a slot on its way is returned twice: %d are free", a.slots.free())
+	if second.slotRequest == nil || a.slots.Free() != 0 {
+		t.Errorf("a slot on its way is returned twice: %d are free", a.slots.Free())
 	}
 	second.slotRequest = nil
 	a.grant(second)
 	a.release(second)
 	a.release(second)
-	if a.slots.free() != 1 || a.active != 0 {
-		t.Errorf("%d slots are free at the end, %v active", a.slots.free(), a.active)
+	if a.slots.Free() != 1 || a.active != 0 {
+		t.Errorf("%d slots are free at the end, %v active", a.slots.Free(), a.active)
 	}
 }
 

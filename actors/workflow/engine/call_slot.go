@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/weftmesh/weft/mesh/fair"
 )
 
 const (
@@ -23,19 +25,19 @@ type callSlot struct {
 	slow func()
 
 	mu    sync.Mutex
-	held  *fairSemaphore
+	held  *fair.Semaphore
 	timer *time.Timer
 }
 
 // acquire waits for a step slot; false: ctx or the process ended first.
 func (s *callSlot) acquire(ctx context.Context) bool {
-	if !s.r.slots.acquire(ctx, s.r.stopping, s.userID, s.priority) {
+	if !s.r.slots.Acquire(ctx, s.r.stopping, s.userID, s.priority) {
 		return false
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.held = &s.r.slots
-	if s.r.slow.perUser > 0 {
+	if s.r.slow.PerUser > 0 {
 		s.timer = time.AfterFunc(slowAfter, s.giveBack)
 	}
 	return true
@@ -44,13 +46,13 @@ func (s *callSlot) acquire(ctx context.Context) bool {
 // giveBack exchanges the step slot for a place among the slow calls, where there is one.
 func (s *callSlot) giveBack() {
 	s.mu.Lock()
-	if s.held != &s.r.slots || !s.r.slow.tryAcquire(s.userID) {
+	if s.held != &s.r.slots || !s.r.slow.TryAcquire(s.userID) {
 		s.mu.Unlock()
 		return
 	}
 	s.held = &s.r.slow
 	s.mu.Unlock()
-	s.r.slots.release(s.userID)
+	s.r.slots.Release(s.userID)
 	s.slow()
 }
 
@@ -66,16 +68,16 @@ func (s *callSlot) release() {
 	if held == nil {
 		return
 	}
-	held.release(s.userID)
+	held.Release(s.userID)
 	if held == &s.r.slow {
-		s.r.slots.recheck() // the user may have more step slots now
+		s.r.slots.Recheck() // the user may have more step slots now
 	}
 }
 
 // stepSlots is how many step slots a user may have: one, while the user has as many slow calls as one may have.
 func (r *activityRunner) stepSlots(userID string) int {
-	if r.slow.perUser > 0 && r.slow.activeOf(userID) >= r.slow.perUser {
+	if r.slow.PerUser > 0 && r.slow.ActiveOf(userID) >= r.slow.PerUser {
 		return 1
 	}
-	return r.slots.perUser
+	return r.slots.PerUser
 }

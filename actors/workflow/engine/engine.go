@@ -28,6 +28,7 @@ import (
 	"github.com/weftmesh/weft/actors/workflow/machine"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/mesh/compute"
+	"github.com/weftmesh/weft/mesh/fair"
 	"github.com/weftmesh/weft/mesh/memory"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -92,7 +93,7 @@ type Engine struct {
 	held         heldBytes
 	active       activeUsers
 	// executionSlots bounds the executions that the process runs at once.
-	executionSlots fairSemaphore
+	executionSlots fair.Semaphore
 	// transitionLimit bounds the events in a message of the log, in bytes.
 	transitionLimit int
 	// background counts the engine's short-lived goroutines.
@@ -121,19 +122,19 @@ func New(ctx context.Context, o Options) (*Engine, error) {
 func newEngine(o Options, transitionLimit int) *Engine {
 	e := &Engine{
 		Options: o, ownership: newOwnership(o.NewID()), projector: newProjector(),
-		executionSlots: fairSemaphore{limit: o.Config.MaxConcurrent, perUser: o.Config.MaxConcurrentPerUser}, evaluators: compute.NewPool(),
+		executionSlots: fair.Semaphore{Limit: o.Config.MaxConcurrent, PerUser: o.Config.MaxConcurrentPerUser}, evaluators: compute.NewPool(),
 		batchBytes: maxBatchBytes, logRate: newLogRate(o.Now), backlog: backlog{limit: int(memory.AtMost(maxBacklog, 32))},
 		held:      heldBytes{perUser: o.Config.MaxBytesPerUser, total: int(memory.AtMost(int64(o.Config.MaxBytes), 6))},
 		feedQueue: newFeedQueue(), transitionLimit: transitionLimit, stopping: make(chan struct{}),
 	}
 	e.activities = activityRunner{
-		dispatch: o.Dispatch, slots: fairSemaphore{limit: o.Config.MaxSteps, perUser: o.Config.MaxStepsPerUser}, timeout: o.Config.StepTimeout,
+		dispatch: o.Dispatch, slots: fair.Semaphore{Limit: o.Config.MaxSteps, PerUser: o.Config.MaxStepsPerUser}, timeout: o.Config.StepTimeout,
 		unblocked: o.AwaitUnblocked, retries: o.Config.StepRetries, retryDelay: o.Config.StepRetryDelay, now: o.Now, stopping: e.stopping,
 		observe: func(result string, took time.Duration) { e.metrics.call(result, took) },
 	}
 	e.active = activeUsers{max: o.Config.MaxActivePerUser, now: o.Now, count: e.openExecutions}
-	e.activities.slow = fairSemaphore{limit: maxSlowCalls, perUser: o.Config.MaxSlowPerUser}
-	e.activities.slots.limitOf = e.activities.stepSlots
+	e.activities.slow = fair.Semaphore{Limit: maxSlowCalls, PerUser: o.Config.MaxSlowPerUser}
+	e.activities.slots.LimitOf = e.activities.stepSlots
 	startObserving()
 	e.metrics = newMetrics(o.Metrics, e)
 	return e

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -56,7 +57,7 @@ func (p *partition) inPool(h *execution, work func(), done func(err error)) {
 	h.evictable, h.snapshot = false, nil
 	h.revision++
 	p.e.background.Go(func() {
-		err := p.compute(h.row.UserID, work)
+		err := p.e.compute(p.ctx, &p.writer, h.row.UserID, work)
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		h.deciding = false
@@ -70,18 +71,18 @@ func (p *partition) inPool(h *execution, work func(), done func(err error)) {
 
 // compute runs work once the evaluator pool has a place for the user, who may write to the log then. Its error is work's panic, or
 // errPartitionMoving where work was not run.
-func (p *partition) compute(userID string, work func()) (err error) {
+func (e *Engine) compute(ctx context.Context, writer *logWriter, userID string, work func()) (err error) {
 	for again := true; again; {
-		p.e.logRate.wait(p.ctx, p.e.stopping, userID)
-		p.writer.awaitRoom(p.ctx)
-		moving := p.e.evaluators.Do(p.ctx, userID, func() {
+		e.logRate.wait(ctx, e.stopping, userID)
+		writer.awaitRoom(ctx)
+		moving := e.evaluators.Do(ctx, userID, func() {
 			// Meanwhile others of the user's executions had the place, and have written.
-			if again = !p.e.Stopping() && p.e.logRate.pause(userID) > 0 || !p.writer.hasRoom(); again {
+			if again = !e.Stopping() && e.logRate.pause(userID) > 0 || !writer.hasRoom(); again {
 				return
 			}
 			start := time.Now()
 			err = recovered(work)
-			p.e.metrics.evaluation.Observe(time.Since(start).Seconds())
+			e.metrics.evaluation.Observe(time.Since(start).Seconds())
 		})
 		if moving != nil {
 			return errPartitionMoving

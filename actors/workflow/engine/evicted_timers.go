@@ -36,7 +36,7 @@ func (t evictedTimers) run() {
 			sleep = timerRetryDelay
 		}
 		p.mu.Lock()
-		room := p.e.executionSlots.room(p.e.Config.MaxQueued)
+		room := p.e.executionSlots.Room(p.e.Config.MaxQueued)
 		batch := p.evictedDue[:min(len(p.evictedDue), room, maxTimersPerPass)]
 		p.evictedDue = p.evictedDue[len(batch):]
 		left := len(p.evictedDue)

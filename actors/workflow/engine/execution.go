@@ -7,6 +7,7 @@ import (
 
 	"github.com/weftmesh/weft/actors/workflow/language"
 	"github.com/weftmesh/weft/actors/workflow/machine"
+	"github.com/weftmesh/weft/mesh/fair"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -68,7 +69,7 @@ type execution struct {
 	expired []string
 	// hasSlot: it counts against the process's concurrency. slotRequest: it is queued for that.
 	hasSlot     bool
-	slotRequest *slotRequest
+	slotRequest *fair.Request
 	// evictable: it waits for long, and the next projection evicts it.
 	evictable bool
 	finished  bool

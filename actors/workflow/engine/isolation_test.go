@@ -12,6 +12,7 @@ import (
 	"github.com/weftmesh/weft/actors/wait"
 	"github.com/weftmesh/weft/actors/workflow/language"
 	"github.com/weftmesh/weft/actors/workflow/machine"
+	"github.com/weftmesh/weft/mesh/fair"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -145,30 +146,30 @@ func TestSlowCallsHoldNoSlot(t *testing.T) {
 	onRunner(t, func(ctx context.Context, _ int) (any, error) {
 		return nil, wait.Until(ctx, nil, 10*time.Second)
 	}, func(t *testing.T, r *runnerTest) {
-		r.slots = fairSemaphore{limit: 4, perUser: 3, limitOf: r.stepSlots}
-		r.slow = fairSemaphore{limit: 100, perUser: 5}
+		r.slots = fair.Semaphore{Limit: 4, PerUser: 3, LimitOf: r.stepSlots}
+		r.slow = fair.Semaphore{Limit: 100, PerUser: 5}
 		var all sync.WaitGroup
 		for range 20 {
 			all.Go(func() { r.run(t.Context(), Row{UserID: "ada"}, function, false) })
 		}
 		time.Sleep(time.Second / 2)
-		if slots := r.slots.activeOf("ada"); slots != 3 {
+		if slots := r.slots.ActiveOf("ada"); slots != 3 {
 			t.Errorf("one user has %d of 4 slots at first", slots)
 		}
 		time.Sleep(3 * time.Second)
-		if slots, slow := r.slots.activeOf("ada"), r.slow.activeOf("ada"); slots > 2 || slow != 5 {
+		if slots, slow := r.slots.ActiveOf("ada"), r.slow.ActiveOf("ada"); slots > 2 || slow != 5 {
 			t.Errorf("the user has %d slots and %d slow calls", slots, slow)
 		}
 		start := time.Now()
-		if !r.slots.acquire(t.Context(), nil, "bob", 0) || time.Since(start) > 0 {
+		if !r.slots.Acquire(t.Context(), nil, "bob", 0) || time.Since(start) > 0 {
 			t.Error("another user waits for a slot")
 		}
-		r.slots.release("bob")
+		r.slots.Release("bob")
 		all.Wait()
-		if r.slots.free() != 4 || r.slow.free() != 100 {
-			t.Errorf("%d and %d slots are free at the end", r.slots.free(), r.slow.free())
+		if r.slots.Free() != 4 || r.slow.Free() != 100 {
+			t.Errorf("%d and %d slots are free at the end", r.slots.Free(), r.slow.Free())
 		}
-		r.slots = fairSemaphore{limit: 2} // as it was
+		r.slots = fair.Semaphore{Limit: 2} // as it was
 	})
 }
 
@@ -210,7 +211,7 @@ func TestLimitedCallsWaitWithoutASlot(t *testing.T) {
 	}, func(t *testing.T, r *runnerTest) {
 		start := time.Now()
 		var during int
-		time.AfterFunc(2*time.Second, func() { during = r.slots.free() })
+		time.AfterFunc(2*time.Second, func() { during = r.slots.Free() })
 		result := r.run(t.Context(), Row{UserID: "ada"}, function, false)
 		if result.outcome.EndsCall() != true || r.labels[0] != "completed" || time.Since(start) < 20*time.Second || time.Since(start) > 21*time.Second {
 			t.Errorf("%+v %v after %s", result, r.labels, time.Since(start))

@@ -93,13 +93,13 @@ func (m *metrics) register(r prometheus.Registerer, e *Engine) {
 		m.lockHeld, m.evaluation, m.quarantined,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "workflow_queued_executions", Help: "Executions of this process that wait for a slot.",
-		}, func() float64 { return float64(e.executionSlots.queued()) }),
+		}, func() float64 { return float64(e.executionSlots.Queued()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "workflow_blocked_executions", Help: "Executions of this process that wait for their workflows' limits, suspended ones included.",
 		}, func() float64 { return float64(e.blockedExecutions()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "workflow_queued_steps", Help: "Calls of this process that wait for a slot.",
-		}, func() float64 { return float64(e.activities.slots.queued()) }),
+		}, func() float64 { return float64(e.activities.slots.Queued()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "workflow_queued_evaluations", Help: "Large decisions of this process that wait for the evaluator pool.",
 		}, func() float64 { return float64(e.evaluators.Queued()) }),

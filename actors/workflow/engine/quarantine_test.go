@@ -22,7 +22,7 @@ func (p *testProcess) wantQuarantined(id, detail string) {
 	if count := counted(p.t, p.engine, "workflow_quarantined_executions_total"); count < 1 {
 		p.t.Errorf("%v executions are counted as quarantined", count)
 	}
-	if free := p.engine.executionSlots.free(); free != p.w.profile.MaxConcurrent {
+	if free := p.engine.executionSlots.Free(); free != p.w.profile.MaxConcurrent {
 		p.t.Errorf("%d slots are free, want %d", free, p.w.profile.MaxConcurrent)
 	}
 }

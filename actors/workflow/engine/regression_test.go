@@ -47,7 +47,7 @@ func TestUnwritableExecution(t *testing.T) {
 	t.Parallel()
 	onProcess(t, func(p *profile) { p.MessageLimit, p.FaultyCalls = 1500, true }, func(t *testing.T, p *testProcess) {
 		p.want(p.started("large"), machine.Faulted)
-		if free := p.engine.executionSlots.free(); free != 100 {
+		if free := p.engine.executionSlots.Free(); free != 100 {
 			t.Errorf("%d slots are free, want 100", free)
 		}
 	})
@@ -82,7 +82,7 @@ func TestPendingRetryOfTheErased(t *testing.T) {
 		}
 		p.want(busy, machine.Completed)
 		p.want(row.ID, machine.Faulted)
-		if free := p.engine.executionSlots.free(); free != 1 {
+		if free := p.engine.executionSlots.Free(); free != 1 {
 			t.Errorf("%d slots are free, want 1", free)
 		}
 	})

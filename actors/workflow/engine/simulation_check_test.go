@@ -131,14 +131,12 @@ func (p *process) slotsInUse(all bool) (problems []string) {
 		one.mu.Unlock()
 	}
 	slots, calls := &p.engine.executionSlots, &p.engine.activities.slots
-	slots.mu.Lock()
-	active, queued := slots.active, slots.length
-	slots.mu.Unlock()
-	if active != used || queued > 0 && active < slots.limit || all && (active != 0 || queued != 0) {
+	active, queued := slots.InUse()
+	if active != used || queued > 0 && active < slots.Limit || all && (active != 0 || queued != 0) {
 		problems = append(problems, fmt.Sprintf("%s: %d execution slots are taken and %d queued, %d are in use", p.name, active, queued, used))
 	}
-	if calls.free() != calls.limit || calls.queued() != 0 {
-		problems = append(problems, fmt.Sprintf("%s: %d call slots are free of %d, and %d queued", p.name, calls.free(), calls.limit, calls.queued()))
+	if calls.Free() != calls.Limit || calls.Queued() != 0 {
+		problems = append(problems, fmt.Sprintf("%s: %d call slots are free of %d, and %d queued", p.name, calls.Free(), calls.Limit, calls.Queued()))
 	}
 	return problems
 }

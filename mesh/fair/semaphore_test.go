@@ -1,4 +1,4 @@
-package engine
+package fair
 
 import (
 	"slices"
@@ -7,18 +7,18 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestFairSemaphore: no more slots are taken than there are, in all and by a user; users whose requests are queued take turns, and one user's
+// TestSemaphore: no more slots are taken than there are, in all and by a user; users whose requests are queued take turns, and one user's
 // requests come by priority, then by age. A slot stays free only while nobody may have it.
-func TestFairSemaphore(t *testing.T) {
+func TestSemaphore(t *testing.T) {
 	t.Parallel()
 	type request struct {
 		user     string
 		priority int
 		number   int
-		queued   *slotRequest
+		queued   *Request
 	}
 	rapid.Check(t, func(t *rapid.T) {
-		f := fairSemaphore{limit: rapid.IntRange(1, 3).Draw(t, "slots"), perUser: rapid.IntRange(0, 2).Draw(t, "per user")}
+		f := Semaphore{Limit: rapid.IntRange(1, 3).Draw(t, "slots"), PerUser: rapid.IntRange(0, 2).Draw(t, "per user")}
 		granted := make(chan request, 1)
 		var waiting []request
 		var holders []string
@@ -36,22 +36,22 @@ func TestFairSemaphore(t *testing.T) {
 			for _, holder := range holders {
 				users[holder] = true
 			}
-			switch free := f.limit - len(holders); {
+			switch free := f.Limit - len(holders); {
 			case free == 0:
 				return false
-			case f.perUser == 0 || taken(user) == 0:
+			case f.PerUser == 0 || taken(user) == 0:
 				return true
 			case len(users) > 1:
-				return free > f.limit/reservedPart && taken(user) < min(f.perUser, max(1, f.limit/(len(users)+1)))
+				return free > f.Limit/reservedPart && taken(user) < min(f.PerUser, max(1, f.Limit/(len(users)+1)))
 			}
-			return taken(user) < f.perUser
+			return taken(user) < f.PerUser
 		}
 		for number := range rapid.IntRange(1, 60).Draw(t, "operations") {
 			switch {
 			case rapid.Bool().Draw(t, "acquire"):
 				one := request{user: rapid.SampledFrom([]string{"ada", "bob", "eve"}).Draw(t, "user"), priority: rapid.IntRange(0, 2).Draw(t, "priority"), number: number}
 				free := mayHave(one.user)
-				one.queued = f.acquireOrQueue(one.user, one.priority, func() { granted <- one })
+				one.queued = f.AcquireOrQueue(one.user, one.priority, func() { granted <- one })
 				if (one.queued == nil) != free {
 					t.Fatalf("%s gets a slot: %t, want %t", one.user, one.queued == nil, free)
 				}
@@ -62,7 +62,7 @@ func TestFairSemaphore(t *testing.T) {
 				}
 			case len(waiting) > 0 && rapid.Bool().Draw(t, "withdraw"):
 				at := rapid.IntRange(0, len(waiting)-1).Draw(t, "request")
-				if queued := waiting[at].queued; !f.cancel(queued) || f.cancel(queued) {
+				if queued := waiting[at].queued; !f.Cancel(queued) || f.Cancel(queued) {
 					t.Fatal("a queued request can be withdrawn once")
 				}
 				waiting = slices.Delete(waiting, at, at+1)
@@ -74,8 +74,8 @@ func TestFairSemaphore(t *testing.T) {
 				for _, r := range waiting {
 					eligible[r.user] = mayHave(r.user)
 				}
-				f.release(user)
-				grants := len(waiting) - f.queued()
+				f.Release(user)
+				grants := len(waiting) - f.Queued()
 				if slices.ContainsFunc(waiting, func(r request) bool { return mayHave(r.user) }) != (grants > 0) {
 					t.Fatalf("%d requests get the slot of %s, of %v", grants, user, waiting)
 				}
@@ -115,8 +115,8 @@ func TestFairSemaphore(t *testing.T) {
 					delete(since, other)
 				}
 			}
-			if f.active != len(holders) || f.queued() != len(waiting) {
-				t.Fatalf("%d slots are taken and %d requests wait, want %d and %d", f.active, f.queued(), len(holders), len(waiting))
+			if f.active != len(holders) || f.Queued() != len(waiting) {
+				t.Fatalf("%d slots are taken and %d requests wait, want %d and %d", f.active, f.Queued(), len(holders), len(waiting))
 			}
 		}
 	})
