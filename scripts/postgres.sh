@@ -41,7 +41,7 @@ start() {
     # Below the kernel's range of ephemeral ports.
     port=$((20000 + (RANDOM * 32768 + RANDOM) % 12000))
     if owned "$bin/pg_ctl" start --wait --timeout 30 --silent --pgdata "$dir/data" --log "$dir/data/server.log" --options \
-      "-h 127.0.0.1 -p $port -k '' -c fsync=off -c synchronous_commit=off -c full_page_writes=off -c max_connections=400" \
+      "-h 127.0.0.1 -p $port -k '' -c fsync=off -c synchronous_commit=off -c full_page_writes=off -c max_connections=1000" \
       >>"$dir.log" 2>&1; then
       rm -f "$dir.log"
       echo "postgres://postgres@127.0.0.1:$port/postgres?sslmode=disable"
