@@ -117,7 +117,6 @@ func (e *Engine) runOwnership(ctx context.Context) error {
 		if err := e.rebalance(ctx); err != nil && ctx.Err() == nil {
 			e.Log.Warn("rebalancing partitions", zap.Error(err))
 		}
-		e.announce(false)
 		_ = wait.Until(ctx, e.ownership.changed.C(), heartbeatInterval)
 	}
 	e.handOverAll()
