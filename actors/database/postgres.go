@@ -72,8 +72,8 @@ func openPostgres(ctx context.Context, cfg Config, log *zap.Logger) (*DB, error)
 	if err := retryConnect(ctx, cfg.ConnectRetry, log, func() error { return dsn.makeSchema(ctx, schema) }); err != nil {
 		return nil, err
 	}
-	pool := openPool(dsn, schema, cfg)
-	db := &DB{dialect: DialectPostgres, schema: schema, release: keepPoolSmall(pool, cfg)}
+	pool, use := openPool(dsn, schema, cfg)
+	db := &DB{dialect: DialectPostgres, schema: schema, release: keepPoolSmall(pool, use, cfg)}
 	db.writer = bun.NewDB(pool, pgdialect.New())
 	db.DB = bun.NewDB(pool, pgdialect.New(), bun.WithConnResolver(txResolver{db}))
 	if err := db.Ping(ctx); err != nil {

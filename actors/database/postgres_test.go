@@ -26,14 +26,19 @@ import (
 	"github.com/weftmesh/weft/actors/database"
 )
 
+// withName gives a database's connections a name of their own, for Terminate.
+func withName(cfg database.Config) database.Config {
+	cfg.URL += "&application_name=" + cfg.URL[len(cfg.URL)-13:len(cfg.URL)-1]
+	return cfg
+}
+
 func TestRecoveryFromLostConnections(t *testing.T) {
 	t.Parallel()
 	kind := actortest.Postgres(t)
 	if kind.Name == "" {
 		return
 	}
-	cfg := kind.Config(t, "auth")
-	cfg.URL += "&application_name=" + cfg.URL[len(cfg.URL)-13:len(cfg.URL)-1] // unique, for Terminate
+	cfg := withName(kind.Config(t, "auth"))
 	db := actortest.OpenDatabase(t, cfg, actortest.Things)
 	err := db.RunInTx(t.Context(), func(ctx context.Context, tx bun.Tx) error {
 		if err := actortest.AddThing(ctx, tx, "lost"); err != nil {
@@ -221,8 +226,7 @@ func TestAllConnectionsAreRenewedWhereOneIsLost(t *testing.T) {
 	if kind.Name == "" {
 		return
 	}
-	cfg := kind.Config(t, "auth")
-	cfg.URL += "&application_name=" + cfg.URL[len(cfg.URL)-13:len(cfg.URL)-1] // unique, for Terminate
+	cfg := withName(kind.Config(t, "auth"))
 	db := actortest.OpenDatabase(t, cfg, actortest.Things)
 	var all sync.WaitGroup
 	for range 8 {

@@ -71,7 +71,7 @@ func (f *Semaphore) mayHaveMore(userID string) bool {
 	case f.PerUser == 0:
 		return true
 	case active == 0:
-		return true // perUser is at least 1
+		return true // PerUser is at least 1
 	case f.Limit-f.active <= f.Limit/reservedPart && len(f.activeBy) > 1:
 		return false
 	}
@@ -244,6 +244,13 @@ func (f *Semaphore) Free() int {
 	return f.Limit - f.active
 }
 
+// InUse is the number of slots that are taken, and of requests that are queued, at one time.
+func (f *Semaphore) InUse() (active, queued int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.active, f.length
+}
+
 // requestHeap is a heap of one user's requests.
 type requestHeap []*Request
 
@@ -274,11 +281,4 @@ func (w *requestHeap) Pop() any {
 	*w = (*w)[:len(*w)-1]
 	last.at = -1
 	return last
-}
-
-// InUse is the number of slots that are taken, and of requests that are queued, at one time.
-func (f *Semaphore) InUse() (active, queued int) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.active, f.length
 }
