@@ -77,13 +77,23 @@ func (f *Semaphore) mayHaveMore(userID string) bool {
 	}
 	most := f.PerUser
 	if len(f.activeBy) > 1 {
-		most = min(most, max(1, f.Limit/(len(f.activeBy)+1)))
+		most = min(most, f.share())
 	}
 	if f.LimitOf != nil {
 		most = min(most, f.LimitOf(userID))
 	}
 	return active < most
 }
+
+// IsOverShare reports whether requests are queued while a user has more slots than the share of each user who has any.
+func (f *Semaphore) IsOverShare(userID string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.length > 0 && f.activeBy[userID] > f.share()
+}
+
+// share is the part of the slots that each of several users may have. The caller holds the lock.
+func (f *Semaphore) share() int { return max(1, f.Limit/(len(f.activeBy)+1)) }
 
 // reservedPart is the part of the slots, as a divisor, that is for users who have none.
 const reservedPart = 10

@@ -56,6 +56,9 @@ type controlled struct {
 // first: control needs no slot.
 func (p controller) control(ctx context.Context, id string, outcome machine.Outcome) (ControlReply, error) {
 	c := &controlled{done: make(chan struct{})}
+	if outcome.Ends() {
+		defer p.hurryToEnd(id)()
+	}
 	err := p.whenIdle(ctx, id, func(h *execution) (again bool) { return p.controlIdle(h, outcome, c) })
 	if err == nil {
 		select {

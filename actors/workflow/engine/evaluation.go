@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -53,11 +52,15 @@ func recovered(work func()) (err error) {
 // under the lock, it calls done with nil, with work's panic, or with errPartitionMoving where the partition was closed. The caller holds
 // the lock.
 func (p *partition) inPool(h *execution, work func(), done func(err error)) {
-	h.deciding, h.idle = true, make(chan struct{})
+	h.deciding, h.idle, h.hurry = true, make(chan struct{}), make(chan struct{})
+	if h.ending {
+		close(h.hurry)
+	}
+	hurry := h.hurry
 	h.evictable, h.snapshot = false, nil
 	h.revision++
 	p.e.background.Go(func() {
-		err := p.e.compute(p.ctx, &p.writer, h.row.UserID, work)
+		err := p.compute(h, hurry, work)
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		h.deciding = false
@@ -69,15 +72,16 @@ func (p *partition) inPool(h *execution, work func(), done func(err error)) {
 	})
 }
 
-// compute runs work once the evaluator pool has a place for the user, who may write to the log then. Its error is work's panic, or
-// errPartitionMoving where work was not run.
-func (e *Engine) compute(ctx context.Context, writer *logWriter, userID string, work func()) (err error) {
+// compute runs work once the evaluator pool has a place for the user, who may write to the log then. Once hurry is closed it does not wait for the
+// log rate. Its error is work's panic, or errPartitionMoving where work was not run.
+func (p *partition) compute(h *execution, hurry <-chan struct{}, work func()) (err error) {
+	e, userID := p.e, h.row.UserID
 	for again := true; again; {
-		e.logRate.wait(ctx, e.stopping, userID)
-		writer.awaitRoom(ctx)
-		moving := e.evaluators.Do(ctx, userID, func() {
+		p.awaitLogRate(h, hurry)
+		p.writer.awaitRoom(p.ctx)
+		moving := e.evaluators.Do(p.ctx, userID, func() {
 			// Meanwhile others of the user's executions had the place, and have written.
-			if again = !e.Stopping() && e.logRate.pause(userID) > 0 || !writer.hasRoom(); again {
+			if again = p.logRatePause(userID, hurry) > 0 || !p.writer.hasRoom(); again {
 				return
 			}
 			start := time.Now()

@@ -67,6 +67,10 @@ type execution struct {
 	suspended bool
 	// expired are calls whose approval requests the next projection closes.
 	expired []string
+	// hurry is closed when the slice that is being decided need not wait for the log rate. ending: a command ends the execution, and its slices
+	// need not wait. hurried: a command has done so before.
+	hurry           chan struct{}
+	ending, hurried bool
 	// hasSlot: it counts against the process's concurrency. slotRequest: it is queued for that.
 	hasSlot     bool
 	slotRequest *fair.Request

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/weftmesh/weft/actors/wait"
@@ -226,41 +225,6 @@ func TestLimitedCallsWaitWithoutASlot(t *testing.T) {
 		start := time.Now()
 		if r.run(t.Context(), Row{UserID: "ada"}, function, false); len(r.attempts) != 1 || r.labels[0] != "faulted" || time.Since(start) != 0 {
 			t.Errorf("%d attempts, %v after %s", len(r.attempts), r.labels, time.Since(start))
-		}
-	})
-}
-
-// TestLargeDecisionsAreSlowedDown: a user who writes much waits, by the user's share of the rate; others do not wait for that.
-func TestLargeDecisionsAreSlowedDown(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		l := &logRate{rate: 20, now: time.Now, debts: map[string]float64{}}
-		took := func(user string) time.Duration {
-			start := time.Now()
-			l.wait(t.Context(), nil, user)
-			return time.Since(start).Round(100 * time.Millisecond)
-		}
-		l.wrote("ada", 20)
-		if took := took("ada"); took != 0 {
-			t.Errorf("within the burst, a user waits %s", took)
-		}
-		l.wrote("ada", 40)
-		if bob, ada := took("bob"), took("ada"); bob != 0 || ada != 4*time.Second {
-			t.Errorf("the user waits %s, another one %s", ada, bob)
-		}
-		for _, user := range []string{"eve", "mallory", "trudy"} {
-			l.wrote(user, 100)
-		}
-		l.wrote("bob", 1)
-		if bob, eve := took("bob"), took("eve"); bob != 0 || eve < 14*time.Second || eve > 17*time.Second {
-			t.Errorf("while others write too much, a user waits %s, and one of them %s", bob, eve)
-		}
-		stopping := make(chan struct{})
-		close(stopping)
-		l.wrote("eve", 1000)
-		start := time.Now()
-		if l.wait(t.Context(), stopping, "eve"); time.Since(start) != 0 {
-			t.Errorf("a process that stops waits %s", time.Since(start))
 		}
 	})
 }

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"context"
 	"maps"
 	"math"
 	"runtime/debug"
@@ -61,19 +60,6 @@ func (l *logRate) pause(userID string) time.Duration {
 	return time.Duration(l.debts[userID]/l.share()*float64(time.Second)) - burstTime
 }
 
-// wait returns when a user may write again, or ctx ends, or the process stops, which is not to wait for this.
-func (l *logRate) wait(ctx context.Context, stopping <-chan struct{}, userID string) {
-	for pause := l.pause(userID); pause > 0; pause = l.pause(userID) {
-		select {
-		case <-time.After(min(pause+time.Millisecond, time.Second)): // the share grows when others have paid
-		case <-stopping:
-			return
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
 // wrote charges a user with what was written.
 func (l *logRate) wrote(userID string, bytes int) {
 	if bytes == 0 {
@@ -83,4 +69,68 @@ func (l *logRate) wrote(userID string, bytes int) {
 	defer l.mu.Unlock()
 	l.pay()
 	l.debts[userID] += float64(bytes)
+}
+
+// maxPause bounds the pause between two looks at a debt: the share grows when others have paid, and others may need the slot.
+const maxPause = 100 * time.Millisecond
+
+// logRatePause is how long an execution's slice must wait for its user's debt; not more than 0 where it need not: once hurry is closed, and once the
+// process stops.
+func (p *partition) logRatePause(userID string, hurry <-chan struct{}) time.Duration {
+	select {
+	case <-hurry:
+		return 0
+	case <-p.e.stopping:
+		return 0
+	default:
+		return p.e.logRate.pause(userID)
+	}
+}
+
+// awaitLogRate returns when an execution's slice may write to the log, or the partition is closed. An execution that waits gives its slot back if
+// its user has more than a share of them and other executions need one: it would hold the slot for as long as the user's debt is large.
+func (p *partition) awaitLogRate(h *execution, hurry <-chan struct{}) {
+	userID := h.row.UserID
+	for pause := p.logRatePause(userID, hurry); pause > 0; pause = p.logRatePause(userID, hurry) {
+		p.yieldSlot(h)
+		select {
+		case <-time.After(min(pause+time.Millisecond, maxPause)):
+		case <-hurry:
+		case <-p.e.stopping:
+		case <-p.ctx.Done():
+			return
+		}
+	}
+}
+
+// yieldSlot gives the slot of an execution back if others need it. The execution gets one again before its next calls.
+func (p *partition) yieldSlot(h *execution) {
+	if !p.admission.slots.IsOverShare(h.row.UserID) {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if h.hasSlot && p.executions[h.row.ID] == h && p.admission.slots.IsOverShare(h.row.UserID) {
+		p.admission.release(h)
+	}
+}
+
+// hurryToEnd lets a command that ends an execution pass the log rate: the slice that the command waits for, and that which carries it out, until
+// done is called. Once for each execution, so that commands are no way around the rate.
+func (p *partition) hurryToEnd(id string) (done func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	h := p.executions[id]
+	if h == nil || h.hurried {
+		return func() {}
+	}
+	h.ending, h.hurried = true, true
+	if h.deciding {
+		close(h.hurry)
+	}
+	return func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		h.ending = false
+	}
 }

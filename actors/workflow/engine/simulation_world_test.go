@@ -43,6 +43,8 @@ type profile struct {
 	Quarantines bool
 	// InPool: all decisions are made without the lock. PerUser is how many slots of each kind a user may have.
 	InPool bool
+	// LogRate is the log rate in bytes a second; 0: as usual.
+	LogRate float64
 	// BatchBytes bounds a transaction of a projection; 0: as usual.
 	BatchBytes int
 	PerUser    int
@@ -62,6 +64,8 @@ func newProfile(r *rand.Rand) profile {
 	if r.IntN(5) == 0 {
 		p.Calm, p.AppendFault, p.ReadFault, p.StoreFault, p.RequestFault, p.HeartbeatFault, p.Slow = true, 0, 0, 0, 0, 0, 0
 		p.Crashes, p.Pauses, p.Stops, p.MaxConcurrent, p.MaxSteps, p.MaxQueued, p.PerUser = 0, 0, 0, 100, 100, 1000, 100
+	} else {
+		p.LogRate = []float64{0, 0, 30_000, 100_000}[r.IntN(4)]
 	}
 	return p
 }
@@ -235,6 +239,9 @@ func (w *world) newProcess() *process {
 		AwaitUnblocked: func(context.Context, <-chan struct{}, string) bool { return true },
 	}, w.profile.MessageLimit)
 	p.engine.alwaysInPool = w.profile.InPool
+	if w.profile.LogRate > 0 {
+		p.engine.logRate.rate = w.profile.LogRate
+	}
 	if w.profile.BatchBytes > 0 {
 		p.engine.batchBytes = w.profile.BatchBytes
 	}

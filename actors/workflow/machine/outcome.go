@@ -36,6 +36,9 @@ func (o Outcome) EndsCall() bool {
 // Resumes reports whether the outcome is that of Resume.
 func (o Outcome) Resumes() bool { return o.kind == outcomeResume }
 
+// Ends reports whether the outcome is that of Cancel or Terminate.
+func (o Outcome) Ends() bool { return o.kind == outcomeCancel || o.kind == outcomeTerminate }
+
 // CallDone is the output of the call with that ID (Call.ID): a JSON value of maps, lists and scalars. The execution
 // takes ownership of it and may change it.
 func CallDone(id string, output any, at time.Time) Outcome {
