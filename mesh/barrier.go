@@ -24,6 +24,8 @@ const (
 	// BarrierAccount waits until every member has seen a revision of the bucket of blocked accounts, and has held back what it was
 	// about to start for the account.
 	BarrierAccount = "account"
+	// BarrierCaches waits until every process of an actor has emptied its caches of some tables, see Membership.Peers.
+	BarrierCaches = "caches"
 )
 
 // Barrier is the message of a revocation barrier, which every live member acknowledges before the revocation returns.
@@ -32,14 +34,21 @@ type Barrier struct {
 	Revision uint64 `json:"revision,omitempty"`
 	UserID   string `json:"user_id,omitempty"`
 	Scope    string `json:"scope,omitempty"`
+	// Tables are the names of tables.
+	Tables []string `json:"tables,omitempty"`
 }
 
 // RaiseBarrier sends b to every live member and returns when each has acknowledged it or its lease has expired. The revocation must
 // have been written before. Only auth and consent are permitted to call it.
 func RaiseBarrier(ctx context.Context, conn *Conn, b Barrier) error {
+	return raise(ctx, conn, subjects.GuardBarrier, ">", b)
+}
+
+// raise sends a barrier on a subject and waits for the live members that match filter.
+func raise(ctx context.Context, conn *Conn, subject, filter string, b Barrier) error {
 	data, err := json.Marshal(b)
 	if err != nil {
-		return fmt.Errorf("encoding a revocation barrier: %w", err)
+		return fmt.Errorf("encoding a barrier: %w", err)
 	}
 	replies := make(chan *nats.Msg, 256)
 	inbox := conn.NewInbox()
@@ -50,13 +59,13 @@ func RaiseBarrier(ctx context.Context, conn *Conn, b Barrier) error {
 	defer func() { _ = sub.Unsubscribe() }()
 	acknowledged := map[string]bool{}
 	for try := 0; ; try++ {
-		live, err := kv.Live(ctx, conn.JS, kv.Guards, ">")
+		live, err := kv.Live(ctx, conn.JS, kv.Guards, filter)
 		if err != nil {
 			return transportError(ctx, fmt.Errorf("listing the members: %w", err))
 		}
 		// Each attempt has its own reply subject, because a member may answer once on each.
-		if err := conn.PublishRequest(subjects.GuardBarrier, inbox+"."+strconv.Itoa(try), data); err != nil {
-			return transportError(ctx, fmt.Errorf("publishing the revocation barrier: %w", err))
+		if err := conn.PublishRequest(subject, inbox+"."+strconv.Itoa(try), data); err != nil {
+			return transportError(ctx, fmt.Errorf("publishing a barrier: %w", err))
 		}
 		if collect(ctx, replies, live, acknowledged) {
 			return nil

@@ -27,7 +27,7 @@ type Membership struct {
 	conn     *Conn
 	log      *zap.Logger
 	lease    *kv.Lease
-	sub      *nats.Subscription
+	subs     []*nats.Subscription
 	mu       sync.Mutex
 	handlers map[string][]func(context.Context, Barrier) error
 	rejoin   []func(context.Context) error
@@ -38,25 +38,57 @@ type Membership struct {
 func Join(ctx context.Context, conn *Conn, log *zap.Logger) (*Membership, error) {
 	m := &Membership{conn: conn, log: log, handlers: map[string][]func(context.Context, Barrier) error{}}
 	id := conn.User + "." + uuid.NewString()
-	var err error
-	m.sub, err = conn.Subscribe(subjects.GuardBarrier, func(msg *nats.Msg) {
-		go func() {
-			if err := Recovered(func() error { m.answer(msg, id); return nil }); err != nil { // the barrier waits until the lease expires
-				log.Error("a revocation barrier was not acknowledged", zap.Error(err))
-			}
-		}()
-	})
-	if err != nil {
-		return nil, fmt.Errorf("subscribing to revocation barriers: %w", err)
+	err := m.subscribe(subjects.GuardBarrier, id, kv.Guards.Readers...)
+	if err == nil && slices.Contains(subjects.Actors(), conn.User) {
+		err = m.subscribe(subjects.CacheBarrier(conn.User), id, conn.User)
 	}
-	if err := conn.FlushWithContext(ctx); err != nil {
-		return nil, fmt.Errorf("subscribing to revocation barriers: %w", err)
+	if err == nil {
+		err = conn.FlushWithContext(ctx)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("subscribing to barriers: %w", err)
 	}
 	m.lease, err = kv.HoldLease(ctx, conn.JS, kv.Guards, id, LeaseLength, kv.OnRejoin(m.catchUp))
 	if err != nil {
 		return nil, fmt.Errorf("acquiring the membership lease: %w", err)
 	}
 	return m, nil
+}
+
+// subscribe has barriers on a subject answered to some users.
+func (m *Membership) subscribe(subject, id string, to ...string) error {
+	sub, err := m.conn.Subscribe(subject, func(msg *nats.Msg) {
+		go func() {
+			if err := Recovered(func() error { m.answer(msg, id, to); return nil }); err != nil { // the barrier waits until the lease expires
+				m.log.Error("a barrier was not acknowledged", zap.Error(err))
+			}
+		}()
+	})
+	m.subs = append(m.subs, sub)
+	return err
+}
+
+// Peers are the processes of an actor, this one included. They tell each other whose cached rows are about to change (database.Peers).
+type Peers struct{ *Membership }
+
+// Peers returns the processes of the member's actor. invalidate empties the caches of some tables, or all without names.
+func (m *Membership) Peers(invalidate func(tables ...string)) Peers {
+	m.Handle(BarrierCaches, func(_ context.Context, b Barrier) error {
+		if len(b.Tables) > 0 {
+			invalidate(b.Tables...)
+		}
+		return nil
+	})
+	m.OnRejoin(func(context.Context) error {
+		invalidate()
+		return nil
+	})
+	return Peers{m}
+}
+
+// Invalidate returns once every live process of the actor has emptied its caches of some tables.
+func (p Peers) Invalidate(ctx context.Context, tables []string) error {
+	return raise(ctx, p.conn, subjects.CacheBarrier(p.conn.User), p.conn.User+".>", Barrier{Kind: BarrierCaches, Tables: tables})
 }
 
 // Live reports whether the lease is valid.
@@ -92,10 +124,13 @@ func (m *Membership) catchUp(ctx context.Context) error {
 
 // answer handles a barrier and acknowledges it with the lease's key. A failure is not acknowledged: the barrier then waits for this
 // process's lease to expire.
-func (m *Membership) answer(msg *nats.Msg, id string) {
+func (m *Membership) answer(msg *nats.Msg, id string, to []string) {
 	var b Barrier
-	if err := json.Unmarshal(msg.Data, &b); err != nil || !IsInbox(msg.Reply, kv.Guards.Readers...) || msg.Header.Get(HeaderStream) != "" {
+	if err := json.Unmarshal(msg.Data, &b); err != nil || !IsInbox(msg.Reply, to...) || msg.Header.Get(HeaderStream) != "" {
 		return
+	}
+	if (b.Kind == BarrierCaches) != (msg.Subject != subjects.GuardBarrier) {
+		return // of a user who may not raise such a barrier
 	}
 	m.mu.Lock()
 	handlers := slices.Clone(m.handlers[b.Kind])
@@ -104,12 +139,12 @@ func (m *Membership) answer(msg *nats.Msg, id string) {
 	defer cancel()
 	for _, handle := range handlers {
 		if err := handle(ctx, b); err != nil {
-			m.log.Warn("revocation barrier failed", zap.String("kind", b.Kind), zap.Error(err))
+			m.log.Warn("a barrier failed", zap.String("kind", b.Kind), zap.Error(err))
 			return
 		}
 	}
 	if err := msg.Respond([]byte(id)); err != nil {
-		m.log.Warn("acknowledging a revocation barrier", zap.Error(err))
+		m.log.Warn("acknowledging a barrier", zap.Error(err))
 	}
 }
 
@@ -121,8 +156,8 @@ func (m *Membership) Close(ctx context.Context) error {
 		m.log.Warn("the membership lease could not be released and will expire", zap.Error(err))
 		err = nil
 	}
-	if e := m.sub.Unsubscribe(); err == nil {
-		err = e
+	for _, sub := range m.subs {
+		err = errors.Join(err, sub.Unsubscribe())
 	}
 	return err
 }

@@ -79,6 +79,8 @@ func (p *Permissions) actor(name string) {
 			p.Subscribe = append(p.Subscribe, subjects.CancelPattern(name))
 		}
 	}
+	p.publish(subjects.CacheBarrier(name))
+	p.Subscribe = append(p.Subscribe, subjects.CacheBarrier(name))
 	if name == "workflow" { // partition owners take commands from their peers
 		p.publish(subjects.AnyWorkflowPartition)
 		p.Subscribe = append(p.Subscribe, subjects.AnyWorkflowPartition)

@@ -14,6 +14,9 @@ const (
 // GuardBarrier is the subject of revocation barriers: auth and consent publish, and every live guard acknowledges.
 const GuardBarrier = "weft.guard.v1.barrier"
 
+// CacheBarrier is the subject on which the processes of an actor tell each other whose cached rows are about to change. Each acknowledges.
+func CacheBarrier(actor string) string { return "weft.guard.v1.caches." + actor }
+
 // AnyEndpoint matches the plain subject of every endpoint, but no service or edge subject.
 const AnyEndpoint = endpointPrefix + "*.*"
 

@@ -69,7 +69,7 @@ func New(deps actors.Deps, config Config) (*Actor, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
-	a := &Actor{Deps: deps, config: config, profiles: database.NewRowCache[user](deps.DB, profileCacheSize)}
+	a := &Actor{Deps: deps, config: config, profiles: database.NewRowCache[user](deps.DB, "users", profileCacheSize)}
 	var err error
 	if a.policy, err = password.NewPolicy(config.PasswordMin, config.PasswordMax, config.PasswordBlocklist); err != nil {
 		return nil, err

@@ -3,63 +3,94 @@ package database
 import (
 	"context"
 	"sync"
+	"time"
 )
 
-// RowCache answers reads from memory until the next commit to the database. Commits of RunUncached do not count. It caches on
-// SQLite only, where this process is the only writer; on PostgreSQL and inside a transaction every read goes to the database.
-// A read never returns less than what was committed before it began.
+// MaxCacheAge bounds the age of a cached row on PostgreSQL, where other programs write too: psql, a restored backup, `weft keys rotate`. No
+// process of the mesh hears of their changes.
+const MaxCacheAge = 10 * time.Second
+
+// RowCache answers reads of single rows of a table from memory until the table is changed. A read never returns less than what was committed
+// before it began: a transaction that changes the table first empties the caches of it, in all processes, and while it has not ended nothing is
+// cached that it changes (docs/adr/0016). Insertions change nothing that a cache can have.
 //
-// It suits a row that is read far more often than anything in the database is written.
+// On SQLite this process is the only writer. On PostgreSQL reads are cached only if the DB has peers (SetPeers) and the row was read twice. Inside
+// a transaction every read goes to the database.
+//
+// It suits a row that is read far more often than anything in its table is changed. The table must have a primary key id.
 type RowCache[T any] struct {
 	db    *DB
+	table *cachedTable
 	limit int
 
-	mu      sync.RWMutex
-	version uint64
-	rows    map[string]T
+	mu sync.RWMutex
+	// changes is the state of the table that rows belong to.
+	changes uint64
+	rows    map[string]cachedRow[T]
 }
 
-// NewRowCache returns a cache of at most limit rows. When it is full, it is emptied.
-func NewRowCache[T any](db *DB, limit int) *RowCache[T] {
-	return &RowCache[T]{db: db, limit: limit, rows: map[string]T{}}
+type cachedRow[T any] struct {
+	row T
+	// at is when it was read. empty: it was read once, and is not kept.
+	at    time.Time
+	empty bool
 }
 
-// Get returns the cached row of key, or calls read and caches its result. Errors are not cached.
-func (c *RowCache[T]) Get(ctx context.Context, key string, read func(context.Context) (T, error)) (T, error) {
-	version, quiet := c.db.version()
-	if !quiet || c.db.transaction(ctx) != nil {
+// NewRowCache returns a cache of at most limit rows of a table. When it is full, it is emptied. It must be called before the table is written.
+func NewRowCache[T any](db *DB, table string, limit int) *RowCache[T] {
+	return &RowCache[T]{db: db, table: db.cached.add(table), limit: limit, rows: map[string]cachedRow[T]{}}
+}
+
+// Get returns the cached row with an id, or calls read, which must read that row, and caches its result. Errors are not cached.
+func (c *RowCache[T]) Get(ctx context.Context, id string, read func(context.Context) (T, error)) (T, error) {
+	changes, usable := c.db.cached.state(c.table)
+	if !usable || c.db.transaction(ctx) != nil {
 		return read(ctx)
 	}
 	c.mu.RLock()
-	row, ok := c.rows[key]
-	ok = ok && c.version == version
+	found, ok := c.rows[id]
+	ok = ok && c.changes == changes
 	c.mu.RUnlock()
-	if ok {
-		return row, nil
+	if ok && !found.empty && (c.db.dialect == DialectSQLite || time.Since(found.at) < MaxCacheAge) {
+		c.table.hits.Add(1)
+		return found.row, nil
 	}
+	c.table.misses.Add(1)
+	if c.db.dialect == DialectPostgres && !ok { // most rows are not read again soon, and pay for no check
+		c.put(id, cachedRow[T]{empty: true}, changes)
+		return read(ctx)
+	}
+	at, settled := time.Now(), c.db.dialect == DialectSQLite || c.db.isSettled(ctx, c.table.name, id)
 	row, err := read(ctx)
-	if err == nil {
-		c.put(key, row, version)
+	if err == nil && settled {
+		c.put(id, cachedRow[T]{row: row, at: at}, changes)
 	}
 	return row, err
 }
 
-// put caches a row that was read when the database was at version.
-func (c *RowCache[T]) put(key string, row T, version uint64) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if version < c.version {
+// put caches a row that was read when the table was at changes.
+func (c *RowCache[T]) put(id string, row cachedRow[T], changes uint64) {
+	if now, usable := c.db.cached.state(c.table); !usable || now != changes {
 		return
 	}
-	if version > c.version || len(c.rows) >= c.limit {
-		c.version, c.rows = version, map[string]T{}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if changes < c.changes {
+		return
 	}
-	c.rows[key] = row
+	if changes > c.changes || len(c.rows) >= c.limit {
+		c.changes, c.rows = changes, map[string]cachedRow[T]{}
+	}
+	c.rows[id] = row
 }
 
-// version counts this process's commits. Each counts twice, when it starts and when it ends, so that the version is odd during
-// a commit. quiet reports that no commit is running and that no other process can write.
-func (db *DB) version() (version uint64, quiet bool) {
-	version = db.commits.Load()
-	return version, db.dialect == DialectSQLite && version%2 == 0
+// isSettled reports whether no transaction that runs has changed or locked a row. What changes it after that empties the caches before it commits.
+// PostgreSQL marks the version of a row that others still see with the transaction that has replaced it, in xmax. The mark may also be that of a
+// transaction that has ended: it was rolled back, or had only locked the row.
+func (db *DB) isSettled(ctx context.Context, table, id string) bool {
+	var settled bool
+	err := db.NewSelect().Table(table).
+		ColumnExpr("xmax = '0'::xid OR age(xmax) > age(pg_snapshot_xmin(pg_current_snapshot())::xid)").
+		Where("id = ?", id).Scan(ctx, &settled)
+	return err == nil && settled
 }

@@ -37,24 +37,42 @@ func addCounter(id string) func(context.Context, bun.Tx) error {
 	}
 }
 
-// While rows are written, a read never returns less than what was committed before it began. On SQLite the cache saves reads.
+// valueOf returns a read of a counter for a cache.
+func valueOf(db *database.DB, id string, reads *atomic.Int64) func(context.Context) (int64, error) {
+	return func(ctx context.Context) (int64, error) {
+		reads.Add(1)
+		row := counterRow{ID: id}
+		err := db.NewSelect().Model(&row).WherePK().Scan(ctx)
+		return row.Value, err
+	}
+}
+
+// setCounter returns a transaction function that changes a counter.
+func setCounter(id string, value int64) func(context.Context, bun.Tx) error {
+	return func(ctx context.Context, tx bun.Tx) error {
+		_, err := tx.NewUpdate().Model(&counterRow{ID: id, Value: value}).WherePK().Exec(ctx)
+		return err
+	}
+}
+
+// While rows are changed, a read never returns less than what was committed before it began. Afterwards the cache saves reads, on PostgreSQL for
+// as long as there are peers.
 func TestRowCacheIsNeverStale(t *testing.T) {
 	t.Parallel()
 	for _, kind := range actortest.Databases(t) {
 		t.Run(kind.Name, func(t *testing.T) {
 			t.Parallel()
-			ctx, db := t.Context(), kind.Open(t, "cache")
+			db := kind.Open(t, "cache")
+			peers := &onePeer{db: db}
+			peers.live.Store(true)
+			db.SetPeers(peers)
 			counterTable(t, db)
 			mustTx(t, db, addCounter("a"))
-			cache := database.NewRowCache[int64](db, 10)
+			cache := database.NewRowCache[int64](db, "counters", 10)
 			var reads, committed atomic.Int64
+			read := valueOf(db, "a", &reads)
 			get := func() int64 {
-				v, err := cache.Get(ctx, "a", func(ctx context.Context) (int64, error) {
-					reads.Add(1)
-					row := counterRow{ID: "a"}
-					err := db.NewSelect().Model(&row).WherePK().Scan(ctx)
-					return row.Value, err
-				})
+				v, err := cache.Get(t.Context(), "a", read)
 				if err != nil {
 					t.Error(err)
 				}
@@ -73,61 +91,127 @@ func TestRowCacheIsNeverStale(t *testing.T) {
 				})
 			}
 			for i := int64(1); i <= 300; i++ {
-				mustTx(t, db, func(ctx context.Context, tx bun.Tx) error {
-					_, err := tx.NewUpdate().Model(&counterRow{ID: "a", Value: i}).WherePK().Exec(ctx)
-					return err
-				})
+				mustTx(t, db, setCounter("a", i))
 				committed.Store(i)
 			}
 			stop.Store(true)
 			readers.Wait()
-			get()
+			if db.Dialect() == database.DialectPostgres { // the mark of a transaction that had only locked the row stays
+				mustTx(t, db, func(ctx context.Context, tx bun.Tx) error {
+					return tx.NewSelect().Model(&counterRow{ID: "a"}).WherePK().For("UPDATE").Scan(ctx)
+				})
+			}
+			for range 3 {
+				get()
+			}
 			before := reads.Load()
 			for range 100 {
 				get()
 			}
-			if saved := reads.Load() == before; saved != (db.Dialect() == database.DialectSQLite) {
-				t.Errorf("100 reads without a commit read the database %d times", reads.Load()-before)
+			if reads.Load() != before {
+				t.Errorf("100 reads without a change read the database %d times", reads.Load()-before)
+			}
+			if peers.live.Store(false); db.Dialect() == database.DialectPostgres {
+				if get(); reads.Load() == before {
+					t.Error("a process for which changes do not wait answers from memory")
+				}
 			}
 		})
 	}
 }
 
-// A commit of RunUncached is visible and does not invalidate cached rows. Inside another transaction RunUncached joins it, whose
-// commit invalidates them.
-func TestRunUncachedKeepsCaches(t *testing.T) {
+// onePeer is a database with a single process.
+type onePeer struct {
+	db   *database.DB
+	live atomic.Bool
+	// refuse has Invalidate fail.
+	refuse atomic.Bool
+}
+
+func (p *onePeer) Live() bool { return p.live.Load() }
+
+func (p *onePeer) Invalidate(_ context.Context, tables []string) error {
+	if p.refuse.Load() {
+		return errors.New("no answer")
+	}
+	p.db.InvalidateTables(tables...)
+	return nil
+}
+
+// What empties a cache: changes of its table, whatever their form, but neither insertions nor changes of another one.
+func TestRowCacheFollowsItsTable(t *testing.T) {
 	t.Parallel()
+	upsert := func(ctx context.Context, tx bun.Tx) error {
+		_, err := tx.NewInsert().Model(&counterRow{ID: "a", Value: 7}).On("CONFLICT (id) DO UPDATE").Set("value = EXCLUDED.value").Exec(ctx)
+		return err
+	}
+	raw := func(statement string) func(context.Context, bun.Tx) error {
+		return func(ctx context.Context, tx bun.Tx) error {
+			_, err := tx.ExecContext(ctx, statement)
+			return err
+		}
+	}
 	for _, kind := range actortest.Databases(t) {
 		t.Run(kind.Name, func(t *testing.T) {
 			t.Parallel()
-			ctx, db := t.Context(), kind.Open(t, "uncached")
+			db := kind.Open(t, "cache")
+			peers := &onePeer{db: db}
+			peers.live.Store(true)
+			db.SetPeers(peers)
 			counterTable(t, db)
-			cache, reads := database.NewRowCache[int64](db, 10), 0
-			get := func() int64 {
-				n, err := cache.Get(ctx, "n", func(ctx context.Context) (int64, error) {
-					reads++
-					return db.NewSelect().Model((*counterRow)(nil)).Count(ctx)
-				})
-				if err != nil {
-					t.Fatal(err)
+			mustTx(t, db, raw("CREATE TABLE others (id VARCHAR(8) PRIMARY KEY)"))
+			mustTx(t, db, addCounter("a"))
+			cache, reads := database.NewRowCache[int64](db, "counters", 10), atomic.Int64{}
+			read := valueOf(db, "a", &reads)
+			emptied := func(change func(context.Context, bun.Tx) error) bool {
+				t.Helper()
+				for range 3 {
+					if _, err := cache.Get(t.Context(), "a", read); err != nil {
+						t.Fatal(err)
+					}
 				}
-				return n
+				before := reads.Load()
+				if err := db.RunInTx(t.Context(), change); err != nil {
+					t.Errorf("%v", err)
+				}
+				_, _ = cache.Get(t.Context(), "a", read)
+				return reads.Load() > before
 			}
-			get()
-			if err := db.RunUncached(ctx, addCounter("a")); err != nil {
-				t.Fatal(err)
+			for name, test := range map[string]struct {
+				change func(context.Context, bun.Tx) error
+				want   bool
+			}{
+				"an update":           {setCounter("a", 1), true},
+				"an upsert":           {upsert, true},
+				"a raw update":        {raw("UPDATE counters SET value = 3"), true},
+				"a raw one with WITH": {raw("WITH x AS (SELECT 1) UPDATE counters SET value = 4"), true},
+				"a savepoint":         {func(ctx context.Context, _ bun.Tx) error { return db.RunInTx(ctx, setCounter("a", 5)) }, true},
+				"an insertion":        {addCounter("b"), false},
+				"another table":       {raw("INSERT INTO others VALUES ('x')"), false},
+				"a lock": {func(ctx context.Context, tx bun.Tx) error {
+					return tx.NewSelect().Model(&counterRow{ID: "a"}).WherePK().Scan(ctx)
+				}, false},
+			} {
+				if got := emptied(test.change); got != test.want {
+					t.Errorf("%s: the cache is emptied: %t, want %t", name, got, test.want)
+				}
 			}
-			n, err := db.NewSelect().Model((*counterRow)(nil)).Count(ctx)
-			if err != nil || n != 1 {
-				t.Errorf("%d rows, %v, want 1", n, err)
+			if err := db.RunInTx(t.Context(), func(_ context.Context, tx bun.Tx) error { return setCounter("a", 9)(t.Context(), tx) }); err == nil {
+				t.Error("a change without its transaction's context was committed")
 			}
-			get()
-			if kept := reads == 1; kept != (db.Dialect() == database.DialectSQLite) {
-				t.Errorf("%d reads after RunUncached", reads)
+			if peers.refuse.Store(true); db.Dialect() == database.DialectPostgres {
+				err := db.RunInTx(t.Context(), setCounter("a", 10))
+				if v, _ := read(t.Context()); !errors.Is(err, database.ErrUnavailable) || v == 10 {
+					t.Errorf("with a peer that does not answer: %v, the value is %d", err, v)
+				}
 			}
-			mustTx(t, db, func(ctx context.Context, _ bun.Tx) error { return db.RunUncached(ctx, addCounter("b")) })
-			if got := get(); got != 2 {
-				t.Errorf("the cache returns %d rows after a transaction, want 2", got)
+			peers.refuse.Store(false)
+			deletion := func(ctx context.Context, tx bun.Tx) error {
+				_, err := tx.NewDelete().Model(&counterRow{ID: "a"}).WherePK().Exec(ctx)
+				return err
+			}
+			if !emptied(deletion) {
+				t.Error("a deletion does not empty the cache")
 			}
 		})
 	}
@@ -137,7 +221,7 @@ func TestRunUncachedKeepsCaches(t *testing.T) {
 func TestRowCacheLimits(t *testing.T) {
 	t.Parallel()
 	db := actortest.OpenDatabase(t, database.Config{Actor: "cache", DataDir: t.TempDir()})
-	cache := database.NewRowCache[string](db, 2)
+	cache := database.NewRowCache[string](db, "counters", 2)
 	reads := map[string]int{}
 	get := func(ctx context.Context, key string) {
 		t.Helper()
@@ -172,7 +256,7 @@ func TestRowCacheLimits(t *testing.T) {
 	for _, key := range []string{"a", "b", "c", "a"} { // c does not fit beside a and b
 		get(t.Context(), key)
 	}
-	if reads["a"] != 2 || reads["c"] != 1 {
+	if reads["a"] != 1 || reads["b"] != 0 || reads["c"] != 1 {
 		t.Errorf("the reads are %v: a full cache was not emptied", reads)
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
-	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -76,7 +75,7 @@ type DB struct {
 	release  func() error
 	// unregister removes the metrics of the pools.
 	unregister []func()
-	commits    atomic.Uint64 // see version
+	cached     cachedTables
 }
 
 var actorName = regexp.MustCompile(`^[a-z][a-z0-9_]{0,39}$`)
@@ -104,7 +103,8 @@ func Open(ctx context.Context, cfg Config, log *zap.Logger) (*DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening database of %s: %w", cfg.Actor, err)
 	}
-	db.instance = uuid.NewString()
+	db.instance, db.cached.alone = uuid.NewString(), db.dialect == DialectSQLite
+	db.DB, db.writer = db.DB.WithQueryHook(changeHook{db}), db.writer.WithQueryHook(changeHook{db})
 	log.Info("database open", zap.String("dialect", db.dialect))
 	return db, nil
 }
@@ -131,17 +131,20 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Register registers the metrics of the pools until Close: go_sql_* with the label db_name, which is the actor's name, for SQLite's readers
+// Register registers metrics until Close: weft_row_cache_*, and go_sql_* with the label db_name, which is the actor's name, for SQLite's readers
 // with "-readers".
 func (db *DB) Register(registry prometheus.Registerer, actor string) error {
 	pools := map[string]*sql.DB{actor: db.writer.DB}
 	if db.writer.DB != db.DB.DB {
 		pools[actor+"-readers"] = db.DB.DB
 	}
+	metrics := []prometheus.Collector{newCacheCollector(&db.cached, actor)}
 	for name, pool := range pools {
-		collector := collectors.NewDBStatsCollector(pool, name)
+		metrics = append(metrics, collectors.NewDBStatsCollector(pool, name))
+	}
+	for _, collector := range metrics {
 		if err := registry.Register(collector); err != nil {
-			return fmt.Errorf("registering the metrics of a pool: %w", err)
+			return fmt.Errorf("registering the metrics of a database: %w", err)
 		}
 		db.unregister = append(db.unregister, func() { registry.Unregister(collector) })
 	}

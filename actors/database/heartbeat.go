@@ -25,7 +25,7 @@ func (db *DB) Heartbeat(ctx context.Context) error {
 	if db.dialect == DialectSQLite {
 		beat.Fill = make([]byte, heartbeatFill)
 	}
-	err := db.RunUncached(ctx, func(ctx context.Context, tx bun.Tx) error {
+	err := db.RunInTx(ctx, func(ctx context.Context, tx bun.Tx) error {
 		// The new row is stored before the old ones make room for it.
 		if _, err := tx.NewInsert().Model(&beat).On("CONFLICT (beat_at) DO NOTHING").Returning("NULL").Exec(ctx); err != nil {
 			return err

@@ -180,21 +180,6 @@ func TestDetachedInsideHeld(t *testing.T) {
 	})
 }
 
-// RunUncached joins the Held.
-func TestRunUncachedInsideHeld(t *testing.T) {
-	actortest.OnEach(t, func(t *testing.T, kind actortest.Database) {
-		db := kind.Open(t, "auth", actortest.Things)
-		ctx, held := db.Hold(t.Context())
-		if err := db.RunUncached(ctx, adding("a", nil)); err != nil || visible(t.Context(), t, db) != 0 {
-			t.Errorf("%v, %d things are committed", err, visible(t.Context(), t, db))
-		}
-		held.Close()
-		if n := visible(t.Context(), t, db); n != 0 {
-			t.Errorf("%d things after Close", n)
-		}
-	})
-}
-
 // The caller's cancellation after the first write does not end the transaction.
 func TestHeldSurvivesItsCallersCancellation(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, kind actortest.Database) {

@@ -34,8 +34,8 @@ type Transaction struct {
 	hooks    []func()
 	// broken is set if a savepoint could not be rolled back. The whole transaction has then been rolled back.
 	broken error
-	// uncached means that the transaction writes no table that a RowCache reads, see DB.RunUncached.
-	uncached bool
+	// changed are the tables with a RowCache that the transaction has changed.
+	changed []*cachedTable
 }
 
 type transactionKey struct{}
@@ -80,20 +80,6 @@ func (db *DB) RunInTx(ctx context.Context, fn func(ctx context.Context, tx bun.T
 		return h.runInTx(ctx, fn)
 	}
 	return db.RunDetached(ctx, fn)
-}
-
-// RunUncached is RunInTx for tables that no RowCache reads, such as an append-only call log: its commit does not invalidate the
-// caches. Inside another transaction it is RunInTx.
-func (db *DB) RunUncached(ctx context.Context, fn func(ctx context.Context, tx bun.Tx) error) error {
-	if db.transaction(ctx) != nil || db.HeldFrom(ctx) != nil {
-		return db.RunInTx(ctx, fn)
-	}
-	o, err := db.OpenTx(ctx, ctx, fn)
-	if err != nil {
-		return err
-	}
-	o.uncached = true
-	return o.Commit()
 }
 
 // Detached returns ctx outside its transaction and its Held: transactions on it commit at once and independently of the
@@ -189,13 +175,13 @@ func (o *Transaction) Commit() error {
 	if o.broken != nil {
 		return fmt.Errorf("committing transaction: %w", o.broken)
 	}
-	count := uint64(1)
-	if o.uncached {
-		count = 0
+	committed, err := o.beginCommit()
+	if err != nil {
+		_ = o.tx.Rollback()
+		return err
 	}
-	o.db.commits.Add(count)
-	err := o.tx.Commit()
-	o.db.commits.Add(count)
+	err = o.tx.Commit()
+	committed()
 	if err != nil {
 		return fmt.Errorf("committing transaction: %w", Classify(err))
 	}

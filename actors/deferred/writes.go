@@ -83,7 +83,7 @@ func (w *writes) commit(batch []operation) (err error) {
 	}()
 	ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
 	defer cancel()
-	return w.db.RunUncached(ctx, func(ctx context.Context, tx bun.Tx) error {
+	return w.db.RunInTx(ctx, func(ctx context.Context, tx bun.Tx) error {
 		for _, o := range batch {
 			if err := o.run(ctx, tx); err != nil {
 				return err

@@ -78,7 +78,7 @@ func (l *callLog) flush(ctx context.Context) error {
 }
 
 func (l *callLog) write(ctx context.Context, rows []callRow) error {
-	return l.db.RunUncached(ctx, func(ctx context.Context, tx database.Tx) error { return insertCalls(ctx, tx, rows) })
+	return l.db.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error { return insertCalls(ctx, tx, rows) })
 }
 
 func (l *callLog) putBack(rows []callRow) {

@@ -102,7 +102,8 @@ type connections struct {
 
 func newConnections(db *database.DB) *connections {
 	return &connections{
-		db: db, cache: database.NewRowCache[connectionRow](db, cachedConnections), row: database.NewPreparedRow[connectionRow](db, whereConnection),
+		db: db, cache: database.NewRowCache[connectionRow](db, "connections", cachedConnections),
+		row: database.NewPreparedRow[connectionRow](db, func(q *bun.SelectQuery, args ...any) *bun.SelectQuery { return q.Where("id = ?", args[0]) }),
 	}
 }
 
@@ -114,10 +115,14 @@ func (c *connections) get(ctx context.Context, userID, id string) (connectionRow
 // cached is get for calls, which read the same few connections repeatedly. The result is never stale: see RowCache.
 func (c *connections) cached(ctx context.Context, userID, id string) (connectionRow, error) {
 	id = strings.ToLower(id)
-	return c.cache.Get(ctx, userID+" "+id, func(ctx context.Context) (connectionRow, error) {
-		row, err := c.row.Get(ctx, id, userID)
+	row, err := c.cache.Get(ctx, id, func(ctx context.Context) (connectionRow, error) {
+		row, err := c.row.Get(ctx, id)
 		return row, database.OneRow(err, "reading a connection", errNoConnection)
 	})
+	if err == nil && row.UserID != userID {
+		return connectionRow{}, errNoConnection
+	}
+	return row, err
 }
 
 var errNoConnection = subjects.Errorf(subjects.CodeNotFound, "there is no such connection")
@@ -125,13 +130,8 @@ var errNoConnection = subjects.Errorf(subjects.CodeNotFound, "there is no such c
 // findConnection reads one connection of a user.
 func findConnection(ctx context.Context, db bun.IDB, userID, id string) (connectionRow, error) {
 	var c connectionRow
-	err := whereConnection(db.NewSelect().Model(&c), strings.ToLower(id), userID).Scan(ctx)
+	err := db.NewSelect().Model(&c).Where("id = ?", strings.ToLower(id)).Where("user_id = ?", userID).Scan(ctx)
 	return c, database.OneRow(err, "reading a connection", errNoConnection)
-}
-
-// whereConnection adds the conditions for a connection's id, args[0], and its user, args[1].
-func whereConnection(q *bun.SelectQuery, args ...any) *bun.SelectQuery {
-	return q.Where("id = ?", args[0]).Where("user_id = ?", args[1])
 }
 
 // connectionsTo reads a user's connections to a provider, oldest first; only those with the label, if one is given.

@@ -100,6 +100,7 @@ func Host(
 		return err
 	}
 	defer func() { err = errors.Join(err, leave(ctx, membership)) }()
+	db.SetPeers(membership.Peers(db.InvalidateTables))
 	r, err := c.runtime(ctx, conn, membership)
 	if err != nil {
 		return err

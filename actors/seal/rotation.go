@@ -116,6 +116,11 @@ func (r Rotation) step(ctx context.Context) (done bool, err error) {
 	if err := r.resealAll(ctx, state, since); err != nil {
 		return false, err
 	}
+	if r.DB.Dialect() == database.DialectPostgres { // processes may have rows in memory as they were before
+		if err := wait.Until(ctx, nil, min(r.Settle, database.MaxCacheAge)); err != nil {
+			return false, err
+		}
+	}
 	for _, id := range state.ids[:len(state.ids)-1] {
 		if handle, _, err = readKeyset(r.KeysetFile); err != nil {
 			return false, err

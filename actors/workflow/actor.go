@@ -79,7 +79,7 @@ func New(deps actors.Deps, config Config) (*Actor, error) {
 	}
 	metrics := newMetrics(deps.Metrics)
 	a.bounds = newBounds(deps, config)
-	a.workflows = newWorkflowCache(deps.DB, a.engine.Alone())
+	a.workflows = newWorkflowCache(deps.DB)
 	a.trees = &trees{Deps: deps, engine: a.engine}
 	a.executions = &executions{Deps: deps, config: config, engine: a.engine, definitions: a.definitions, workflows: a.workflows, trees: a.trees}
 	a.failures = &failures{Deps: deps, engine: a.engine, executions: a.executions, metrics: metrics, keep: config.MaxRefusedStartsPerUser}

@@ -7,7 +7,7 @@ import (
 )
 
 // readCache keeps values that were read from the database, the least recently used ones evicted. A value that was read
-// before remove or purge was called is not added after it, so that a slow read cannot bring back what has changed meanwhile.
+// before remove was called is not added after it, so that a slow read cannot bring back what has changed meanwhile.
 type readCache[K comparable, V any] struct {
 	mu      sync.Mutex
 	values  *simplelru.LRU[K, V]
@@ -56,14 +56,6 @@ func (c *readCache[K, V]) removeIf(match func(V) bool) {
 			c.values.Remove(key)
 		}
 	}
-}
-
-// purge drops every value, as remove does one.
-func (c *readCache[K, V]) purge() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.changes++
-	c.values.Purge()
 }
 
 // weighedCache keeps values up to a number of bytes together, the least recently used ones evicted. The value that was added last is kept

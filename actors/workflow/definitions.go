@@ -108,28 +108,21 @@ func (d *definitions) fetch(ctx context.Context, uri string) ([]byte, error) {
 	return response.Body, nil
 }
 
-// workflowCache keeps the rows of workflows, which name the current versions, if this process is the only one that can change
-// them.
+// workflowCache reads the rows of workflows, which name the current versions.
 type workflowCache struct {
-	db *database.DB
-	// alone: no other process can run on the database.
-	alone bool
-	rows  *readCache[string, workflowRow]
+	db   *database.DB
+	rows *database.RowCache[workflowRow]
 }
 
-func newWorkflowCache(db *database.DB, alone bool) *workflowCache {
-	return &workflowCache{db: db, alone: alone, rows: newReadCache[string, workflowRow](maxCached)}
+func newWorkflowCache(db *database.DB) *workflowCache {
+	return &workflowCache{db: db, rows: database.NewRowCache[workflowRow](db, "workflows", maxCached)}
 }
 
 // find returns one of a user's workflows; errNoWorkflow if there is none.
 func (c *workflowCache) find(ctx context.Context, userID, id string) (workflowRow, error) {
-	row, ok, changes := c.rows.get(id)
-	if ok && row.UserID == userID {
-		return row, nil
-	}
-	row, err := findWorkflow(ctx, c.db.DB, userID, id)
-	if err == nil && c.alone {
-		c.rows.add(id, row, changes)
+	row, err := c.rows.Get(ctx, id, func(ctx context.Context) (workflowRow, error) { return workflowByID(ctx, c.db.DB, id) })
+	if err == nil && row.UserID != userID {
+		return workflowRow{}, errNoWorkflow
 	}
 	return row, err
 }

@@ -47,7 +47,6 @@ func (a *Actor) eraseUser(ctx context.Context, account subjects.AccountDeletion)
 		return 0, database.Classify(err)
 	}
 	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
-		a.DB.AfterCommit(ctx, a.workflows.rows.purge)
 		a.DB.AfterCommit(ctx, func() { a.secrets.forget(account.UserID) })
 		items, err = deleteUserRows(ctx, tx, account.UserID)
 		return err

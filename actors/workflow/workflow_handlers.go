@@ -107,7 +107,6 @@ func (a *Actor) updateWorkflow(ctx context.Context, r subjects.UpdateWorkflowReq
 		if !updated {
 			return subjects.Errorf(subjects.CodeConflict, "the workflow was updated or deleted concurrently")
 		}
-		a.DB.AfterCommit(ctx, func() { a.workflows.rows.remove(row.ID) })
 		if err := engine.Insert(ctx, tx, &next); err != nil {
 			return err
 		}
@@ -212,7 +211,6 @@ func (a *Actor) deleteWorkflow(ctx context.Context, r subjects.WorkflowRequest) 
 		return subjects.Empty{}, err
 	}
 	return subjects.Empty{}, a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
-		a.DB.AfterCommit(ctx, func() { a.workflows.rows.remove(row.ID) })
 		if err := deleteWorkflow(ctx, tx, row.ID, a.Now()); err != nil {
 			return err
 		}

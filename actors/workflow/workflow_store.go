@@ -99,6 +99,12 @@ func findWorkflow(ctx context.Context, db bun.IDB, userID, id string) (w workflo
 	return w, database.OneRow(err, "reading a workflow", errNoWorkflow)
 }
 
+// workflowByID reads a workflow of any user.
+func workflowByID(ctx context.Context, db bun.IDB, id string) (w workflowRow, err error) {
+	err = db.NewSelect().Model(&w).Where("id = ?", id).Where("deleted_at = 0").Scan(ctx)
+	return w, database.OneRow(err, "reading a workflow", errNoWorkflow)
+}
+
 var errNoVersion = subjects.Errorf(subjects.CodeNotFound, "the workflow has no such version")
 
 // findVersion reads one version of a workflow.

@@ -57,7 +57,7 @@ type controlled struct {
 func (p controller) control(ctx context.Context, id string, outcome machine.Outcome) (ControlReply, error) {
 	c := &controlled{done: make(chan struct{})}
 	if outcome.Ends() {
-		defer p.hurryToEnd(id)()
+		defer pacing(p).hurryToEnd(id)()
 	}
 	err := p.whenIdle(ctx, id, func(h *execution) (again bool) { return p.controlIdle(h, outcome, c) })
 	if err == nil {

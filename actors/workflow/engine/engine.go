@@ -166,6 +166,3 @@ func (e *Engine) Stopping() bool {
 
 // Stopped is closed once the process is stopping.
 func (e *Engine) Stopped() <-chan struct{} { return e.stopping }
-
-// Alone reports whether no other process can run the actor.
-func (e *Engine) Alone() bool { return e.single }

@@ -60,7 +60,7 @@ func (p *partition) inPool(h *execution, work func(), done func(err error)) {
 	h.evictable, h.snapshot = false, nil
 	h.revision++
 	p.e.background.Go(func() {
-		err := p.compute(h, hurry, work)
+		err := pacing{p}.compute(h, hurry, work)
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		h.deciding = false
@@ -74,7 +74,7 @@ func (p *partition) inPool(h *execution, work func(), done func(err error)) {
 
 // compute runs work once the evaluator pool has a place for the user, who may write to the log then. Once hurry is closed it does not wait for the
 // log rate. Its error is work's panic, or errPartitionMoving where work was not run.
-func (p *partition) compute(h *execution, hurry <-chan struct{}, work func()) (err error) {
+func (p pacing) compute(h *execution, hurry <-chan struct{}, work func()) (err error) {
 	e, userID := p.e, h.row.UserID
 	for again := true; again; {
 		p.awaitLogRate(h, hurry)

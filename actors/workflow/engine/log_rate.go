@@ -71,12 +71,15 @@ func (l *logRate) wrote(userID string, bytes int) {
 	l.debts[userID] += float64(bytes)
 }
 
+// pacing has a partition's executions wait for the log rate.
+type pacing struct{ *partition }
+
 // maxPause bounds the pause between two looks at a debt: the share grows when others have paid, and others may need the slot.
 const maxPause = 100 * time.Millisecond
 
 // logRatePause is how long an execution's slice must wait for its user's debt; not more than 0 where it need not: once hurry is closed, and once the
 // process stops.
-func (p *partition) logRatePause(userID string, hurry <-chan struct{}) time.Duration {
+func (p pacing) logRatePause(userID string, hurry <-chan struct{}) time.Duration {
 	select {
 	case <-hurry:
 		return 0
@@ -89,7 +92,7 @@ func (p *partition) logRatePause(userID string, hurry <-chan struct{}) time.Dura
 
 // awaitLogRate returns when an execution's slice may write to the log, or the partition is closed. An execution that waits gives its slot back if
 // its user has more than a share of them and other executions need one: it would hold the slot for as long as the user's debt is large.
-func (p *partition) awaitLogRate(h *execution, hurry <-chan struct{}) {
+func (p pacing) awaitLogRate(h *execution, hurry <-chan struct{}) {
 	userID := h.row.UserID
 	for pause := p.logRatePause(userID, hurry); pause > 0; pause = p.logRatePause(userID, hurry) {
 		p.yieldSlot(h)
@@ -104,7 +107,7 @@ func (p *partition) awaitLogRate(h *execution, hurry <-chan struct{}) {
 }
 
 // yieldSlot gives the slot of an execution back if others need it. The execution gets one again before its next calls.
-func (p *partition) yieldSlot(h *execution) {
+func (p pacing) yieldSlot(h *execution) {
 	if !p.admission.slots.IsOverShare(h.row.UserID) {
 		return
 	}
@@ -117,7 +120,7 @@ func (p *partition) yieldSlot(h *execution) {
 
 // hurryToEnd lets a command that ends an execution pass the log rate: the slice that the command waits for, and that which carries it out, until
 // done is called. Once for each execution, so that commands are no way around the rate.
-func (p *partition) hurryToEnd(id string) (done func()) {
+func (p pacing) hurryToEnd(id string) (done func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	h := p.executions[id]

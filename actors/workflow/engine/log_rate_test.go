@@ -24,7 +24,7 @@ func pacedPartition(t *testing.T) *partition {
 // waits returns how long a slice of a user's execution waits for the log rate.
 func (p *partition) waits(h *execution, hurry chan struct{}) time.Duration {
 	start := time.Now()
-	p.awaitLogRate(h, hurry)
+	pacing{p}.awaitLogRate(h, hurry)
 	return time.Since(start).Round(100 * time.Millisecond)
 }
 
@@ -70,7 +70,7 @@ func TestSlotsAreYieldedWhileWaiting(t *testing.T) {
 			if !p.admission.acquire(h, func() {}) {
 				t.Fatalf("no slot for execution %d", i)
 			}
-			go p.awaitLogRate(h, nil)
+			go pacing{p}.awaitLogRate(h, nil)
 		}
 		time.Sleep(time.Second)
 		if slots := p.admission.slots.ActiveOf("eve"); slots != 8 {
@@ -97,14 +97,14 @@ func TestCommandsThatEndDoNotWait(t *testing.T) {
 		p.executions["x"] = h
 		commanded := make(chan struct{})
 		time.AfterFunc(time.Second, func() {
-			done := p.hurryToEnd("x")
+			done := pacing{p}.hurryToEnd("x")
 			p.mu.Lock()
 			if !h.ending {
 				t.Error("the slice of the command waits")
 			}
 			p.mu.Unlock()
 			done()
-			p.hurryToEnd("x")
+			pacing{p}.hurryToEnd("x")
 			close(commanded)
 		})
 		if took := p.waits(h, h.hurry); took != time.Second {
