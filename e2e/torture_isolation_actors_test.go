@@ -117,7 +117,7 @@ func attackWithFetchedDocuments(b *attackers) {
 // attackWithErasures deletes accounts that have executions, notifications and secrets.
 func attackWithErasures(b *attackers) {
 	b.crowd(2, func(n int) bool {
-		c := &client{url: b.site.url, http: b.user(n).http}
+		c := &client{url: b.target.URL, http: b.user(n).http}
 		credentials := object{"email": fmt.Sprintf("gone%d-%d@example.com", n, b.names.Add(1)), "password": password}
 		b.post(c, "register", "/v1/auth/register", credentials)
 		if c.token = b.post(c, "login", "/v1/auth/login", credentials).text(".access_token"); c.token == "" {

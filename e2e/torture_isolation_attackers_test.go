@@ -57,7 +57,7 @@ func together(attacks ...func(*attackers)) func(*attackers) {
 type attackers struct {
 	t        *testing.T
 	ctx      context.Context
-	site     *site
+	target   attackTarget
 	users    []*client
 	ids      []string
 	provider *hostileProvider
@@ -71,13 +71,14 @@ type attackers struct {
 	answers map[string]int
 }
 
-func newAttackers(t *testing.T, s *site, provider *hostileProvider) *attackers {
+// newAttackers signs the attackers up. refuse is called with their addresses, whose messages the mail server refuses.
+func newAttackers(t *testing.T, at attackTarget, refuse func(address string), provider *hostileProvider) *attackers {
 	t.Helper()
-	b := &attackers{t: t, ctx: t.Context(), site: s, provider: provider, answers: map[string]int{}, seed: tortureSeed(t)}
+	b := &attackers{t: t, ctx: t.Context(), target: at, provider: provider, answers: map[string]int{}, seed: tortureSeed(t)}
 	for i := range 2 {
-		c, id := signUp(t, s.url)
+		c, id := signUp(t, at.URL)
 		c.grant(t, subjects.ScopeIntegrationsExecute, subjects.ScopeWorkflowsExecute)
-		s.mail.refuse(c.must(t, 200, "GET", "/v1/users/me", nil).text(".email"))
+		refuse(c.must(t, 200, "GET", "/v1/users/me", nil).text(".email"))
 		provider.stub.connect(t, c, "bad")
 		c.http = &http.Client{Transport: transportFrom(fmt.Sprintf("127.0.1.%d", i+1))}
 		b.users, b.ids = append(b.users, c), append(b.ids, id)

@@ -11,7 +11,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -55,7 +54,7 @@ func attackWithBodies(b *attackers) {
 	bodies := largeBodies()
 	var clients []*client
 	for n := range 20 {
-		clients = append(clients, &client{url: b.site.url, http: &http.Client{Transport: transportFrom(fmt.Sprintf("127.0.2.%d", n+1))}})
+		clients = append(clients, &client{url: b.target.URL, http: &http.Client{Transport: transportFrom(fmt.Sprintf("127.0.2.%d", n+1))}})
 	}
 	closed := []string{"/v1/workflows", "/v1/workflows/validate", "/v1/notifications", "/v1/integrations", "/v1/consents", "/v1/events"}
 	b.crowd(200, func(n int) bool {
@@ -70,8 +69,7 @@ func attackWithBodies(b *attackers) {
 
 // attackWithMessages sends the bodies as requests over NATS, as the operator's tools do for a user.
 func attackWithMessages(b *attackers) {
-	weft := b.site.running[0]
-	conn, err := dialNATS(weft.ready.NATS, filepath.Join(weft.ready.Data, "nats", "keys"), mesh.UserOperator, nats.MaxReconnects(0))
+	conn, err := dialNATS(b.target.NATS, b.target.Keys, mesh.UserOperator, nats.MaxReconnects(0))
 	if err != nil {
 		b.t.Error(err)
 		return
@@ -201,7 +199,7 @@ func (b *attackers) hold(c *client, path string) {
 // raw opens a connection from one of two hundred addresses and passes it to use. The connection is closed when the attack ends.
 func (b *attackers) raw(n int, use func(net.Conn)) {
 	dialer := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 3, byte(1+n%200))}}
-	conn, err := dialer.DialContext(b.ctx, "tcp", strings.TrimPrefix(b.site.url, "http://"))
+	conn, err := dialer.DialContext(b.ctx, "tcp", strings.TrimPrefix(b.target.URL, "http://"))
 	if err != nil {
 		b.count("connect", 0)
 		b.pause()

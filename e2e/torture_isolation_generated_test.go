@@ -185,7 +185,7 @@ func (s *shrinker) prepare() bool {
 		s.discard()
 		return false
 	}
-	s.b = newAttackers(s.t, s.site, startHostileProvider(s.t))
+	s.b = newAttackers(s.t, s.site.asTarget(), s.site.mail.refuse, startHostileProvider(s.t))
 	s.other, _ = signUp(s.t, s.site.url)
 	s.other.grant(s.t, "workflows.execute")
 	s.other.http.Timeout = 2 * lateAfter

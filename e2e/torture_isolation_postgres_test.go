@@ -14,17 +14,22 @@ import (
 func TestIsolationOnPostgres(t *testing.T) {
 	report := &isolationReport{}
 	defer report.log(t)
-	for _, a := range []attack{
+	for _, a := range postgresAttacks() {
+		if isShort(t) && !slices.Contains(shortAttacks, a.name) {
+			continue
+		}
+		t.Run(a.name, func(t *testing.T) { judgeAttack(t, newSharedSite(t), a, report) })
+	}
+}
+
+// postgresAttacks are the attacks on several processes.
+func postgresAttacks() []attack {
+	return []attack{
 		{name: "schemas", run: attackWithSchemas(func() []schemaAttack { return append(doublingSchemas(), largeSchemas()...) })},
 		{name: "expressions", run: together(attackWithComputations, attackWithGrowingValues)},
 		{name: "loops and branches", run: together(attackWithWritingLoops, attackWithSharedState)},
 		{name: "events and schedules", run: together(attackWithEventLoops, attackWithSchedules)},
 		{name: "a worker that is killed", run: attackWithComputations, kills: true},
-	} {
-		if isShort(t) && !slices.Contains(shortAttacks, a.name) {
-			continue
-		}
-		t.Run(a.name, func(t *testing.T) { judgeAttack(t, newSharedSite(t), a, report) })
 	}
 }
 

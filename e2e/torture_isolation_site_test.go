@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -34,6 +35,16 @@ func newSingleSite(t *testing.T) *site {
 	p := upProgram(t, t.TempDir(), append(isolationSettings(), mail.settings()...)...)
 	p.args = append(p.args, "--http", address, "--nats", freePort(t))
 	return &site{t: t, url: "http://" + address, programs: []program{p}, mail: mail}
+}
+
+// asTarget is the site as the attackers see it.
+func (s *site) asTarget() attackTarget {
+	weft := s.running[0]
+	at := attackTarget{URL: s.url, NATS: weft.ready.NATS}
+	if weft.ready.Data != "" {
+		at.Keys = filepath.Join(weft.ready.Data, "nats", "keys")
+	}
+	return at
 }
 
 // isolationSettings are the settings of a process under attack: rate limits are out of the way, all other bounds have their defaults.

@@ -45,7 +45,7 @@ func attackWithChildren(b *attackers) {
 	user := b.users[1]
 	self := object{"n": "${ .n }", "id": "${ .id }"}
 	post, _ := json.Marshal(object{"call": "http", "with": object{
-		"method": "post", "endpoint": b.site.url + "/v1/workflows/{id}/executions", "headers": object{"Authorization": "Bearer " + user.token}, "body": object{"input": self},
+		"method": "post", "endpoint": b.target.URL + "/v1/workflows/{id}/executions", "headers": object{"Authorization": "Bearer " + user.token}, "body": object{"input": self},
 	}})
 	api := b.create(user, b.document("", "- f: {fork: {branches: ["+strings.Repeat("{a: "+string(post)+"}, ", 9)+"{b: {set: {x: 1}}}]}}"))
 	b.begin(user, api, object{"n": 1, "id": api})

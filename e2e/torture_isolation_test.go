@@ -54,17 +54,16 @@ func judgeAttack(t *testing.T, s *site, a attack, report *isolationReport) {
 	if _, err := s.start(); err != nil {
 		t.Fatal(err)
 	}
-	provider := startHostileProvider(t)
 	v := newBystander(t, s, startStubProvider(t, nil))
-	b := newAttackers(t, s, provider)
+	attackers := startAttackers(t, s, a)
 	j := &judgement{t: t, site: s, victim: v, name: a.name, report: report}
 	defer j.finish()
 
 	quiet, cancel := context.WithTimeout(t.Context(), quietFor)
 	j.quiet = v.observe(quiet)
 	cancel()
-	j.during = j.attack(b, a)
-	j.answers = fmt.Sprintf("%s (seed %d)", b.summary(), b.seed)
+	j.during = j.attack(attackers, a)
+	j.answers = attackers.answers()
 	after, cancel := context.WithTimeout(t.Context(), max(tortureDuration(t)/10, time.Second/2))
 	j.after = v.observe(after)
 	cancel()
@@ -77,9 +76,12 @@ func judgeAttack(t *testing.T, s *site, a attack, report *isolationReport) {
 	}
 	j.judgeSamples("after", j.after)
 	j.restart()
-	if b.generated != nil && len(j.problems) > 0 {
+	if len(j.problems) > 0 {
 		s.end()
-		b.generated.explain(t)
+		attackers.tell(orderExplain)
+	}
+	if err := attackers.end(); err != nil || len(j.problems) > 0 {
+		t.Logf("the attackers' process: %v\n%s", err, attackers.output.String())
 	}
 }
 
@@ -101,9 +103,9 @@ func (j *judgement) problem(format string, a ...any) {
 	j.problems = append(j.problems, fmt.Sprintf(format, a...))
 }
 
-// attack runs an attack for half of tortureDuration, or until a process has exited, and returns what the victim saw meanwhile.
-func (j *judgement) attack(b *attackers, a attack) []sample {
-	ctx, cancel := context.WithTimeout(j.t.Context(), tortureDuration(j.t)/2)
+// attack runs an attack for attackFor, or until a process has exited, and returns what the victim saw meanwhile.
+func (j *judgement) attack(attackers *attackerProcess, a attack) []sample {
+	ctx, cancel := context.WithTimeout(j.t.Context(), attackFor(j.t))
 	defer cancel()
 	exited := j.site.exited()
 	go func() {
@@ -113,18 +115,14 @@ func (j *judgement) attack(b *attackers, a attack) []sample {
 		case <-ctx.Done():
 		}
 	}()
-	b.ctx = ctx
-	var attacking sync.WaitGroup
-	attacking.Go(func() {
-		a.run(b)
-		<-ctx.Done()
-	})
+	attackers.tell(orderAttack)
+	defer attackers.tell(orderStop)
+	var killing sync.WaitGroup
+	defer killing.Wait()
 	if a.kills {
-		attacking.Go(func() { j.site.killWorker(ctx) })
+		killing.Go(func() { j.site.killWorker(ctx) })
 	}
-	samples := j.victim.observe(ctx)
-	attacking.Wait()
-	return samples
+	return j.victim.observe(ctx)
 }
 
 // judgeSamples judges the victim's samples of a phase.

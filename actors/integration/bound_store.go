@@ -5,20 +5,32 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/uptrace/bun"
 
 	"github.com/weftmesh/weft/actors/quota"
 )
 
-// hookUsageRow is what the hooks of a user have received on a day.
+// hookUsageRow is what the hooks of a user have received on a day, and in its last minute with deliveries.
 type hookUsageRow struct {
 	bun.BaseModel `bun:"table:hook_usage"`
 
-	UserID     string `bun:"user_id,pk"`
-	Day        int64  `bun:"day,pk"`
-	Deliveries int64  `bun:"deliveries"`
-	Bytes      int64  `bun:"bytes"`
+	UserID      string `bun:"user_id,pk"`
+	Day         int64  `bun:"day,pk"`
+	Deliveries  int64  `bun:"deliveries"`
+	Bytes       int64  `bun:"bytes"`
+	Minute      int64  `bun:"minute"`
+	MinuteBytes int64  `bun:"minute_bytes"`
+}
+
+// with returns the row with deliveries and their bytes more.
+func (r hookUsageRow) with(deliveries, bytes int64, now time.Time) hookUsageRow {
+	if minute := minuteOf(now); r.Minute != minute {
+		r.Minute, r.MinuteBytes = minute, 0
+	}
+	r.Deliveries, r.Bytes, r.MinuteBytes = r.Deliveries+deliveries, r.Bytes+bytes, r.MinuteBytes+bytes
+	return r
 }
 
 // addHookUsage adds to what the hooks of a user have received on a day, and returns the sum. The row lock orders concurrent
@@ -26,7 +38,9 @@ type hookUsageRow struct {
 func addHookUsage(ctx context.Context, tx bun.Tx, row hookUsageRow) (hookUsageRow, error) {
 	_, err := tx.NewInsert().Model(&row).On("CONFLICT (user_id, day) DO UPDATE").
 		Set("deliveries = ?TableAlias.deliveries + EXCLUDED.deliveries").Set("bytes = ?TableAlias.bytes + EXCLUDED.bytes").
-		Returning("deliveries, bytes").Exec(ctx)
+		Set("minute_bytes = CASE WHEN ?TableAlias.minute = EXCLUDED.minute THEN ?TableAlias.minute_bytes ELSE 0 END + EXCLUDED.minute_bytes").
+		Set("minute = EXCLUDED.minute").
+		Returning("deliveries, bytes, minute_bytes").Exec(ctx)
 	if err != nil {
 		return row, fmt.Errorf("counting a delivery: %w", err)
 	}

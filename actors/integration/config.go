@@ -136,6 +136,8 @@ type WebhooksConfig struct {
 	// MaxDeliveriesPerDay is how many deliveries all hooks of a user take on a day of UTC, MaxBytesPerDay how many bytes of events.
 	MaxDeliveriesPerDay int64 `koanf:"max_deliveries_per_day"`
 	MaxBytesPerDay      int64 `koanf:"max_bytes_per_day"`
+	// MaxBytesPerMinute is how many bytes of events all hooks of a user take in a minute.
+	MaxBytesPerMinute int64 `koanf:"max_bytes_per_minute"`
 }
 
 // ObjectsConfig bounds the files that are passed by reference.
@@ -169,7 +171,7 @@ func DefaultConfig() Config {
 		Refresh: RefreshConfig{Before: 5 * time.Minute, Every: 30 * time.Second, Timeout: 20 * time.Second}, StateTTL: 10 * time.Minute,
 		Webhooks: WebhooksConfig{
 			PerConnection: 10, Remember: 72 * time.Hour, OldSecret: 24 * time.Hour, HandshakeWithin: time.Hour,
-			MaxDeliveriesPerDay: 100_000, MaxBytesPerDay: 256 << 20,
+			MaxDeliveriesPerDay: 100_000, MaxBytesPerDay: 256 << 20, MaxBytesPerMinute: 16 << 20,
 		},
 		Objects: ObjectsConfig{
 			MaxSize: 100 << 20, PerUser: 1 << 30, Total: 10 << 30, KeepFor: 24 * time.Hour, MaxKeepFor: 7 * 24 * time.Hour,

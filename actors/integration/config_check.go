@@ -42,6 +42,7 @@ func (c Config) check(known func(provider string) bool) error {
 		mesh.SettingPositive("integration.webhooks.handshake_within", c.Webhooks.HandshakeWithin),
 		mesh.SettingPositive("integration.webhooks.max_deliveries_per_day", c.Webhooks.MaxDeliveriesPerDay),
 		mesh.SettingPositive("integration.webhooks.max_bytes_per_day", c.Webhooks.MaxBytesPerDay),
+		mesh.SettingPositive("integration.webhooks.max_bytes_per_minute", c.Webhooks.MaxBytesPerMinute),
 		mesh.SettingPositive("integration.calls.keep_for", c.Calls.KeepFor),
 		mesh.SettingPositive("integration.calls.keep_newest", c.Calls.KeepNewest),
 		mesh.SettingPositive("integration.calls.sweep_every", c.Calls.SweepEvery),

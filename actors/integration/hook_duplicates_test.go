@@ -222,3 +222,31 @@ func TestDeliveriesOfADayAreBounded(t *testing.T) {
 		}
 	})
 }
+
+// TestDeliveriesOfAMinuteAreBounded: beyond the bytes of a minute a hook refuses with the time until the minute ends.
+func TestDeliveriesOfAMinuteAreBounded(t *testing.T) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
+		v, now := newFakeProvider(t, respond(200, `{}`)), &clock{}
+		now.advance(time.Until(time.Now().Truncate(time.Minute).Add(time.Minute))) // a minute has just begun
+		b := setup(t, database, withClock(now), withConfig(func(c *integration.Config) {
+			c.Providers["github"] = integration.ProviderConfig{BaseURL: v.URL}
+			c.Webhooks.MaxBytesPerMinute = 500
+		}))
+		_, ada := b.user(t)
+		h := b.connectHook(t, ada, subjects.ConnectIntegrationRequest{Provider: "github", Credentials: subjects.SecretMap{"token": "token-0123456789"}})
+		body := `{"zen":"` + strings.Repeat("x", 300) + `"}`
+		request := func(id string) subjects.ReceiveWebhookRequest {
+			header := hubSignature(h, body)
+			header.Set("X-Github-Delivery", id)
+			return subjects.ReceiveWebhookRequest{Provider: "github", HookID: h.ID, Body: []byte(body), Headers: header}
+		}
+		b.deliver(t, request("1"))
+		e := wantCode(t, b, subjects.CodeRateLimited, subjects.ReceiveWebhook, mesh.As{}, request("2"))
+		if e.RetryAfter <= 0 || e.RetryAfter > time.Minute || !strings.Contains(e.Detail, "(integration.webhooks.max_bytes_per_minute)") {
+			t.Errorf("more than the bytes of a minute: %+v", e)
+		}
+		now.advance(time.Minute)
+		b.deliver(t, request("2"))
+		b.wantPublished(t, 2)
+	})
+}

@@ -80,5 +80,5 @@ func webhookRequest(address, method, query string, headers map[string][]string, 
 		name = http.CanonicalHeaderKey(name)
 		r.Header[name] = append(r.Header[name], list...)
 	}
-	return r, nil
+	return r.Decoded(), nil
 }

@@ -76,7 +76,10 @@ func (w *webhooks) process(ctx context.Context, r subjects.ReceiveWebhookRequest
 	if reply, err := w.handshake(ctx, d, true); err != nil || reply != nil {
 		return orEmpty(reply), budgetResult(err, deliveryHandshake), err
 	}
-	events, err := d.webhook.Events(d.request)
+	if err := w.admit(ctx, d); err != nil {
+		return none, errorResult(err), err
+	}
+	events, err := w.events(ctx, d)
 	if err != nil {
 		return none, budgetResult(err, deliveryMalformed), refusal(err, "the delivery is malformed")
 	}
@@ -146,7 +149,7 @@ func (w *webhooks) load(ctx context.Context, provider, id string) (delivery, err
 	if w.Guard.Blocked(h.UserID) {
 		return delivery{}, errHookBlocked
 	}
-	c, err := w.connections.get(ctx, h.UserID, h.ConnectionID)
+	c, err := w.connections.cached(ctx, h.UserID, h.ConnectionID)
 	if err != nil {
 		return delivery{}, err
 	}
@@ -163,7 +166,12 @@ func (w *webhooks) verify(ctx context.Context, d delivery) (webhook.Verified, st
 	if err != nil {
 		return webhook.Verified{}, deliveryFailed, err
 	}
-	verified, err := d.webhook.Scheme.Verify(d.request, webhook.Keys{Secrets: d.secrets, Public: public}, w.Now())
+	var verified webhook.Verified
+	if late := w.compute(ctx, d, func() {
+		verified, err = d.webhook.Scheme.Verify(d.request, webhook.Keys{Secrets: d.secrets, Public: public}, w.Now())
+	}); late != nil {
+		return verified, deliveryFailed, late
+	}
 	result := deliveryRefused
 	switch {
 	case err == nil:
@@ -178,7 +186,11 @@ func (w *webhooks) verify(ctx context.Context, d delivery) (webhook.Verified, st
 
 // handshake answers a handshake; nil if the request is none.
 func (w *webhooks) handshake(ctx context.Context, d delivery, verified bool) (*subjects.Document, error) {
-	reply, err := d.webhook.Handshake(d.request, verified, d.secrets)
+	var reply *manifest.HandshakeReply
+	var err error
+	if late := w.compute(ctx, d, func() { reply, err = d.webhook.Handshake(d.request, verified, d.secrets) }); late != nil {
+		return nil, late
+	}
 	if err != nil {
 		return nil, refusal(err, "the handshake is malformed")
 	}

@@ -88,12 +88,14 @@ CREATE TABLE hook_deliveries (
 
 CREATE INDEX hook_deliveries_by_time ON hook_deliveries (at);
 
--- What the hooks of a user have received on a day: days since the Unix epoch, in UTC.
+-- What the hooks of a user have received on a day, and in its last minute with deliveries: days and minutes since the Unix epoch, in UTC.
 CREATE TABLE hook_usage (
-	user_id    VARCHAR(64) NOT NULL,
-	day        BIGINT      NOT NULL,
-	deliveries BIGINT      NOT NULL,
-	bytes      BIGINT      NOT NULL,
+	user_id      VARCHAR(64) NOT NULL,
+	day          BIGINT      NOT NULL,
+	deliveries   BIGINT      NOT NULL,
+	bytes        BIGINT      NOT NULL,
+	minute       BIGINT      NOT NULL,
+	minute_bytes BIGINT      NOT NULL,
 	PRIMARY KEY (user_id, day)
 );
 

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/go-openapi/jsonpointer"
 )
@@ -25,6 +26,20 @@ type Request struct {
 	Header http.Header
 	Query  url.Values
 	Body   []byte
+	// decoded is what JSON has decoded, see Decoded.
+	decoded *decodedBody
+}
+
+type decodedBody struct {
+	once  sync.Once
+	value any
+	ok    bool
+}
+
+// Decoded returns the request with a body that JSON decodes once. The value must not be changed then.
+func (r Request) Decoded() Request {
+	r.decoded = &decodedBody{}
+	return r
 }
 
 // Form decodes a body of type application/x-www-form-urlencoded; ok is false for any other body.
@@ -45,6 +60,14 @@ func (r Request) Text() []byte { return bytes.TrimPrefix(r.Body, byteOrderMark) 
 
 // JSON decodes the body, with numbers as json.Number; ok is false if the body is not exactly one JSON value.
 func (r Request) JSON() (value any, ok bool) {
+	if d := r.decoded; d != nil {
+		d.once.Do(func() { d.value, d.ok = r.decode() })
+		return d.value, d.ok
+	}
+	return r.decode()
+}
+
+func (r Request) decode() (value any, ok bool) {
 	decoder := json.NewDecoder(bytes.NewReader(r.Text()))
 	decoder.UseNumber()
 	if decoder.Decode(&value) != nil {
