@@ -25,21 +25,21 @@ const attackerNice = "10"
 // attackTarget is the weft that is attacked. NATS and Keys, the directory of the users' keys, are empty without an embedded server.
 type attackTarget struct{ URL, NATS, Keys string }
 
-// attackOrder is what the attackers' process is told at its start: which attack it prepares.
+// attackOrder is the configuration of the attackers' process: which attack it prepares.
 type attackOrder struct {
 	Attack string
 	Target attackTarget
 }
 
-// attackReport is what the attackers' process says: Refuse, an address that the mail server must refuse from now on; Ready, once it may be told to
-// attack; Answers, after the attack.
+// attackReport is a message of the attackers' process: Refuse, an address that the mail server must refuse from now on; Ready, once it takes orders;
+// Answers, after the attack.
 type attackReport struct {
 	Refuse  string
 	Ready   bool
 	Answers string
 }
 
-// What the attackers' process is told. It also ends when its input ends.
+// Orders to the attackers' process. It also ends when its input ends.
 const (
 	orderAttack  = "attack"
 	orderStop    = "stop"

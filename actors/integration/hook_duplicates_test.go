@@ -227,7 +227,7 @@ func TestDeliveriesOfADayAreBounded(t *testing.T) {
 func TestDeliveriesOfAMinuteAreBounded(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		v, now := newFakeProvider(t, respond(200, `{}`)), &clock{}
-		now.advance(time.Until(time.Now().Truncate(time.Minute).Add(time.Minute))) // a minute has just begun
+		now.advance(time.Until(time.Now().Truncate(time.Minute).Add(time.Minute))) // a minute starts now
 		b := setup(t, database, withClock(now), withConfig(func(c *integration.Config) {
 			c.Providers["github"] = integration.ProviderConfig{BaseURL: v.URL}
 			c.Webhooks.MaxBytesPerMinute = 500
