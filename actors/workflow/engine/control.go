@@ -114,7 +114,7 @@ func (p controller) controlIdle(h *execution, outcome machine.Outcome, c *contro
 		h.resumedAt = p.e.Now()
 	}
 	logged := make(chan error, 1)
-	p.decide(h, logged, func(decided bool) {
+	p.decide(h, followUp{logged: logged, then: func(decided bool) {
 		defer close(c.done)
 		if decided {
 			c.logged, c.reply.Changed = logged, true
@@ -129,7 +129,7 @@ func (p controller) controlIdle(h *execution, outcome machine.Outcome, c *contro
 		if c.reply.Status.Ended() {
 			c.children = before
 		}
-	}, outcome)
+	}}, outcome)
 	return false
 }
 

@@ -47,10 +47,10 @@ func (p controller) deliver(ctx context.Context, userID string, event map[string
 			if p.fireOverdue(h) && h.deciding { // the event comes too late for a deadline that has passed
 				return true
 			}
-			p.decide(h, d.logged, func(decided bool) {
+			p.decide(h, followUp{logged: d.logged, then: func(decided bool) {
 				d.decided, d.unlogged = decided, h.unacked > 0
 				close(d.done)
-			}, machine.EventArrived(event, p.e.Now()))
+			}}, machine.EventArrived(event, p.e.Now()))
 			return false
 		})
 		if IsNotFound(err) {

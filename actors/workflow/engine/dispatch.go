@@ -200,7 +200,7 @@ func (p *partition) complete(ctx context.Context, h *execution, result callResul
 			p.advance(h)
 		}
 	default:
-		if !p.decide(h, nil, nil, result.outcome) && h.unacked == 0 {
+		if !p.decide(h, followUp{}, result.outcome) && h.unacked == 0 {
 			p.advance(h)
 		}
 	}

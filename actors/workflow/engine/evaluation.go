@@ -49,9 +49,9 @@ func recovered(work func()) (err error) {
 }
 
 // inPool runs work without the lock once the evaluator pool has a place for the user, with the execution's machine for itself. Afterwards,
-// under the lock, it calls done with nil, with work's panic, or with errPartitionMoving where the partition was closed. The caller holds
-// the lock.
-func (p *partition) inPool(h *execution, work func(), done func(err error)) {
+// under the lock, it calls done with nil, with work's panic, or with errPartitionMoving where the partition was closed, or is being left and the
+// work is repeatable. The caller holds the lock.
+func (p *partition) inPool(h *execution, repeatable bool, work func(), done func(err error)) {
 	h.deciding, h.idle, h.hurry = true, make(chan struct{}), make(chan struct{})
 	if h.ending {
 		close(h.hurry)
@@ -60,7 +60,7 @@ func (p *partition) inPool(h *execution, work func(), done func(err error)) {
 	h.evictable, h.snapshot = false, nil
 	h.revision++
 	p.e.background.Go(func() {
-		err := pacing{p}.compute(h, hurry, work)
+		err := pacing{p}.compute(h, hurry, repeatable, work)
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		h.deciding = false
@@ -74,7 +74,7 @@ func (p *partition) inPool(h *execution, work func(), done func(err error)) {
 
 // compute runs work once the evaluator pool has a place for the user, who may write to the log then. Once hurry is closed it does not wait for the
 // log rate. Its error is work's panic, or errPartitionMoving where work was not run.
-func (p pacing) compute(h *execution, hurry <-chan struct{}, work func()) (err error) {
+func (p pacing) compute(h *execution, hurry <-chan struct{}, repeatable bool, work func()) (err error) {
 	e, userID := p.e, h.row.UserID
 	for again := true; again; {
 		p.awaitLogRate(h, hurry)
@@ -82,6 +82,10 @@ func (p pacing) compute(h *execution, hurry <-chan struct{}, work func()) (err e
 		moving := e.evaluators.Do(p.ctx, userID, func() {
 			// Meanwhile others of the user's executions had the place, and have written.
 			if again = p.logRatePause(userID, hurry) > 0 || !p.writer.hasRoom(); again {
+				return
+			}
+			if repeatable && p.isBeingLeft() {
+				err = errPartitionMoving
 				return
 			}
 			start := time.Now()
@@ -122,19 +126,31 @@ type decision struct {
 	size int
 }
 
-// decide applies outcomes to an execution's machine, or without any continues a transition that was split, and enqueues the events. It
-// reports whether there are any, or may be: a decision that is too large for the lock is made in the pool. then, which may be nil, is called
-// under the lock once that is known, before decide returns where it is known by then. The caller holds the lock.
-func (p *partition) decide(h *execution, logged chan error, then func(decided bool), outcomes ...machine.Outcome) bool {
-	if then == nil {
-		then = func(bool) {}
+// followUp is what happens once a decision is made.
+type followUp struct {
+	// logged, if not nil, receives nil once the log has the decision's events.
+	logged chan error
+	// then, if not nil, is called under the lock once it is known whether there are events.
+	then func(decided bool)
+	// repeatable: the next owner of the partition decides it again, and an owner that is leaving need not.
+	repeatable bool
+}
+
+func (f followUp) decided(decided bool) {
+	if f.then != nil {
+		f.then(decided)
 	}
+}
+
+// decide applies outcomes to an execution's machine, or without any continues a transition that was split, and enqueues the events. It
+// reports whether there are any, or may be: a decision that is too large for the lock is made in the pool. The caller holds the lock.
+func (p *partition) decide(h *execution, after followUp, outcomes ...machine.Outcome) bool {
 	if !h.running() {
-		then(false)
+		after.decided(false)
 		return false
 	}
 	if h.heavy || p.e.alwaysInPool {
-		p.decideInPool(h, logged, then, outcomes)
+		p.decideInPool(h, after, outcomes)
 		return true
 	}
 	var events []machine.Event
@@ -142,7 +158,7 @@ func (p *partition) decide(h *execution, logged chan error, then func(decided bo
 	err := recovered(func() { events, rest = quickly(h.machine, outcomes, p.e.Now()) })
 	if err != nil {
 		p.quarantine(h, err)
-		then(false)
+		after.decided(false)
 		return true
 	}
 	unfinished := len(rest) > 0 || !h.machine.Settled()
@@ -151,16 +167,16 @@ func (p *partition) decide(h *execution, logged chan error, then func(decided bo
 		if len(events) > 0 {
 			p.enqueue(h, transition{}, events, nil)
 		}
-		p.decideInPool(h, logged, then, rest)
+		p.decideInPool(h, after, rest)
 		return true
 	}
 	if len(events) == 0 {
-		then(false)
+		after.decided(false)
 		return false
 	}
-	p.enqueue(h, transition{}, events, logged)
+	p.enqueue(h, transition{}, events, after.logged)
 	p.scheduleTimer(h.nextTimer(), h) // it does not wait for the log
-	then(true)
+	after.decided(true)
 	return true
 }
 
@@ -188,10 +204,10 @@ func quickly(x *machine.Execution, outcomes []machine.Outcome, now time.Time) (e
 }
 
 // decideInPool is decide without the lock, for one slice. What is left to decide then is decided once the log has the slice.
-func (p *partition) decideInPool(h *execution, logged chan error, then func(decided bool), outcomes []machine.Outcome) {
+func (p *partition) decideInPool(h *execution, after followUp, outcomes []machine.Outcome) {
 	h.heavy = true
 	var d decision
-	p.inPool(h, func() {
+	p.inPool(h, after.repeatable, func() {
 		d = p.evaluate(h.machine, outcomes)
 		p.e.logRate.wrote(h.row.UserID, rawBytes(d.raw))
 	}, func(err error) {
@@ -199,19 +215,19 @@ func (p *partition) decideInPool(h *execution, logged chan error, then func(deci
 			if !errors.Is(err, errPartitionMoving) {
 				p.quarantine(h, err)
 			}
-			then(false)
-			if logged != nil {
-				logged <- errPartitionMoving
+			after.decided(false)
+			if after.logged != nil {
+				after.logged <- errPartitionMoving
 			}
 			return
 		}
 		h.output = d.output
 		if len(d.events) > 0 {
-			p.enqueueEncoded(h, transition{}, d.events, d.raw, logged)
+			p.enqueueEncoded(h, transition{}, d.events, d.raw, after.logged)
 		}
 		p.hold(h, d.size)
 		p.scheduleTimer(h.nextTimer(), h)
-		then(len(d.events) > 0)
+		after.decided(len(d.events) > 0)
 		if h.unacked == 0 && h.running() {
 			p.refresh(h)
 			p.advance(h)

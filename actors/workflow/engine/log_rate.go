@@ -90,6 +90,13 @@ func (p pacing) logRatePause(userID string, hurry <-chan struct{}) time.Duration
 	}
 }
 
+// isBeingLeft is leaving for callers that do not hold the lock.
+func (p pacing) isBeingLeft() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.leaving()
+}
+
 // awaitLogRate returns when an execution's slice may write to the log, or the partition is closed. An execution that waits gives its slot back if
 // its user has more than a share of them and other executions need one: it would hold the slot for as long as the user's debt is large.
 func (p pacing) awaitLogRate(h *execution, hurry <-chan struct{}) {

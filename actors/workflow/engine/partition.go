@@ -204,9 +204,9 @@ func (p *partition) advance(h *execution) {
 		outcomes, outstanding := p.dispatchCalls(h)
 		switch {
 		case len(outcomes) > 0:
-			p.decide(h, nil, nil, outcomes...)
+			p.decide(h, followUp{repeatable: true}, outcomes...)
 		case !h.machine.Settled() && !p.leaving():
-			if !p.decide(h, nil, nil) {
+			if !p.decide(h, followUp{repeatable: true}) {
 				continue // nothing was left to decide, but calls have been built
 			}
 		case !h.machine.Settled(): // the next owner decides the rest
@@ -266,7 +266,7 @@ func (p *partition) markEvictable(h *execution) {
 func (p *partition) prepareEviction(h *execution) {
 	var snapshot []byte
 	var failure error
-	p.inPool(h, func() { snapshot, failure = h.machine.Snapshot() }, func(err error) {
+	p.inPool(h, true, func() { snapshot, failure = h.machine.Snapshot() }, func(err error) {
 		switch {
 		case errors.Is(err, errPartitionMoving):
 			return

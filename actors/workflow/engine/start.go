@@ -131,7 +131,7 @@ func (p *partition) launch(h *execution, done func(launch, error)) {
 		}
 	}
 	h.heavy = true
-	p.inPool(h, func() {
+	p.inPool(h, false, func() {
 		l, failure = p.e.launch(compute.Inside(p.ctx), h, poolSlice)
 		p.e.logRate.wrote(h.row.UserID, rawBytes(l.raw))
 	}, func(err error) {

@@ -129,7 +129,7 @@ func (p *partition) fireOverdue(h *execution) bool {
 			p.e.observeDelay(h, t, p.since, now)
 		}
 	}
-	return p.decide(h, nil, nil, outcomes...)
+	return p.decide(h, followUp{}, outcomes...)
 }
 
 // observeDelay records how late a timer fires: after it was due, and an owner since a time could have fired it.
