@@ -10,7 +10,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/uptrace/bun"
 )
 
@@ -176,37 +175,4 @@ func (o *Transaction) beginCommit() (committed func(), err error) {
 		return nil, fmt.Errorf("%w: the caches of %s could not be emptied: %w", ErrUnavailable, strings.Join(names, ", "), err)
 	}
 	return func() {}, nil
-}
-
-// cacheCollector has the metrics of a database's caches.
-type cacheCollector struct {
-	cached       *cachedTables
-	hits, misses *prometheus.Desc
-}
-
-func newCacheCollector(cached *cachedTables, actor string) cacheCollector {
-	desc := func(name, help string) *prometheus.Desc {
-		return prometheus.NewDesc(name, help, []string{"table"}, prometheus.Labels{"db_name": actor})
-	}
-	return cacheCollector{
-		cached: cached,
-		hits:   desc("weft_row_cache_hits_total", "Reads of single rows that were answered from memory."),
-		misses: desc("weft_row_cache_misses_total", "Reads of single rows that a cache has passed on to the database."),
-	}
-}
-
-// Describe implements prometheus.Collector.
-func (c cacheCollector) Describe(descs chan<- *prometheus.Desc) {
-	descs <- c.hits
-	descs <- c.misses
-}
-
-// Collect implements prometheus.Collector.
-func (c cacheCollector) Collect(metrics chan<- prometheus.Metric) {
-	c.cached.mu.RLock()
-	defer c.cached.mu.RUnlock()
-	for name, table := range c.cached.tables {
-		metrics <- prometheus.MustNewConstMetric(c.hits, prometheus.CounterValue, float64(table.hits.Load()), name)
-		metrics <- prometheus.MustNewConstMetric(c.misses, prometheus.CounterValue, float64(table.misses.Load()), name)
-	}
 }

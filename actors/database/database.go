@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -13,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/uptrace/bun"
 	"go.uber.org/zap"
+	"golang.org/x/sync/semaphore"
 )
 
 // The dialects of a DB, as DB.Dialect returns them and as migration files are suffixed.
@@ -76,6 +78,10 @@ type DB struct {
 	// unregister removes the metrics of the pools.
 	unregister []func()
 	cached     cachedTables
+	// turn orders the writers of SQLite, which share one connection: database/sql would give it to any of those that wait.
+	turn *semaphore.Weighted
+	// waiting is the number of transactions that have not begun.
+	waiting atomic.Int64
 }
 
 var actorName = regexp.MustCompile(`^[a-z][a-z0-9_]{0,39}$`)
@@ -104,6 +110,7 @@ func Open(ctx context.Context, cfg Config, log *zap.Logger) (*DB, error) {
 		return nil, fmt.Errorf("opening database of %s: %w", cfg.Actor, err)
 	}
 	db.instance, db.cached.alone = uuid.NewString(), db.dialect == DialectSQLite
+	db.turn = semaphore.NewWeighted(1)
 	db.DB, db.writer = db.DB.WithQueryHook(changeHook{db}), db.writer.WithQueryHook(changeHook{db})
 	log.Info("database open", zap.String("dialect", db.dialect))
 	return db, nil
@@ -138,7 +145,7 @@ func (db *DB) Register(registry prometheus.Registerer, actor string) error {
 	if db.writer.DB != db.DB.DB {
 		pools[actor+"-readers"] = db.DB.DB
 	}
-	metrics := []prometheus.Collector{newCacheCollector(&db.cached, actor)}
+	metrics := []prometheus.Collector{newDatabaseCollector(db, actor)}
 	for name, pool := range pools {
 		metrics = append(metrics, collectors.NewDBStatsCollector(pool, name))
 	}

@@ -1,6 +1,4 @@
 package database
 
-import "database/sql"
-
-// WriterStats returns the statistics of the pool that writes.
-func (db *DB) WriterStats() sql.DBStats { return db.writer.Stats() }
+// Waiting is the number of transactions that have not begun.
+func (db *DB) Waiting() int64 { return db.waiting.Load() }

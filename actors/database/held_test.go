@@ -236,7 +236,7 @@ func TestHeldWaitingForAConnection(t *testing.T) {
 		result := make(chan error, 1)
 		err := db.RunInTx(t.Context(), func(context.Context, bun.Tx) error { // has the only connection to write on
 			go func() { result <- db.RunInTx(ctx, adding("a", nil)) }()
-			actortest.Eventually(t, "the Held waits", func() bool { return db.DB.Stats().WaitCount+db.WriterStats().WaitCount > 0 })
+			actortest.Eventually(t, "the Held waits", func() bool { return db.Waiting() > 0 })
 			cancel()
 			select {
 			case err := <-result:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -31,6 +32,7 @@ type Transaction struct {
 	tx       bun.Tx
 	lifetime context.Context    //nolint:containedctx // the transaction's: savepoints are set and rolled back under it
 	end      context.CancelFunc // cancels lifetime
+	endTurn  func()             // lets the next writer of SQLite begin
 	hooks    []func()
 	// broken is set if a savepoint could not be rolled back. The whole transaction has then been rolled back.
 	broken error
@@ -149,29 +151,38 @@ func (db *DB) tryTx(ctx, lifetime context.Context, fn func(ctx context.Context, 
 func (db *DB) beginTx(lifetime context.Context) (*Transaction, error) {
 	lifetime, end := context.WithCancel(lifetime)
 	limit := time.AfterFunc(beginTimeout, end)
+	endTurn := func() {}
+	db.waiting.Add(1)
+	if db.dialect == DialectSQLite && db.turn.Acquire(lifetime, 1) == nil {
+		endTurn = sync.OnceFunc(func() { db.turn.Release(1) })
+	}
 	tx, err := db.writer.BeginTx(lifetime, nil)
+	db.waiting.Add(-1)
 	if late := !limit.Stop(); err != nil || late {
 		if err == nil {
 			_ = tx.Rollback()
 		}
+		endTurn()
 		end()
 		if late {
 			err = errBeginTimeout
 		}
 		return nil, err
 	}
-	return &Transaction{db: db, tx: tx, lifetime: lifetime, end: end}, nil
+	return &Transaction{db: db, tx: tx, lifetime: lifetime, end: end, endTurn: endTurn}, nil
 }
 
 // Rollback rolls the transaction back.
 func (o *Transaction) Rollback() {
 	_ = o.tx.Rollback()
+	o.endTurn()
 	o.end()
 }
 
 // Commit commits the transaction and runs its AfterCommit functions. After an error it is unknown whether it was committed.
 func (o *Transaction) Commit() error {
 	defer o.end()
+	defer o.endTurn()
 	if o.broken != nil {
 		return fmt.Errorf("committing transaction: %w", o.broken)
 	}
@@ -181,6 +192,7 @@ func (o *Transaction) Commit() error {
 		return err
 	}
 	err = o.tx.Commit()
+	o.endTurn()
 	committed()
 	if err != nil {
 		return fmt.Errorf("committing transaction: %w", Classify(err))

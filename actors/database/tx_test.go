@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
+	"sync"
 	"testing"
 	"time"
 
@@ -235,5 +237,34 @@ func TestCleanupContext(t *testing.T) {
 	<-ctx.Done()
 	if cause := context.Cause(ctx); errors.Is(cause, context.Canceled) {
 		t.Errorf("it ended with %v, want the timeout", cause)
+	}
+}
+
+// TestWritersOfSQLiteTakeTurns: writers begin in the order in which they have come, within what the test can tell.
+func TestWritersOfSQLiteTakeTurns(t *testing.T) {
+	t.Parallel()
+	db := actortest.OpenDatabase(t, database.Config{Actor: "turns", DataDir: t.TempDir()})
+	var order []int
+	var writers sync.WaitGroup
+	mustTx(t, db, func(context.Context, bun.Tx) error {
+		for i := range 50 {
+			before := db.Waiting()
+			writers.Go(func() {
+				mustTx(t, db, func(context.Context, bun.Tx) error {
+					order = append(order, i)
+					return nil
+				})
+			})
+			for db.Waiting() == before {
+				runtime.Gosched()
+			}
+		}
+		return nil
+	})
+	writers.Wait()
+	for place, i := range order {
+		if place-i > 3 || i-place > 3 { // a writer is counted a moment before it waits
+			t.Fatalf("the order of the writers is %v", order)
+		}
 	}
 }

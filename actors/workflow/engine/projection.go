@@ -93,13 +93,26 @@ func (e *Engine) runProjector(ctx context.Context) error {
 	}
 }
 
-// projectAll projects every partition of this process.
+// projectAll projects every partition of this process, in one transaction as far as it is not too large.
 func (e *Engine) projectAll(ctx context.Context) error {
 	start := time.Now()
 	var errs []error
+	var group projectionGroup
 	for _, p := range e.owned() {
-		errs = append(errs, projection{p}.project(ctx))
+		x := projection{p}
+		batch := x.collect()
+		if len(batch.executions) == 0 {
+			continue
+		}
+		if group.add(x, batch); group.bytes > e.batchBytes || batch.partial {
+			errs = append(errs, group.project(ctx, e.store))
+			group = projectionGroup{}
+		}
+		if batch.partial {
+			errs = append(errs, x.project(ctx))
+		}
 	}
+	errs = append(errs, group.project(ctx, e.store))
 	e.metrics.projection.Observe(time.Since(start).Seconds())
 	e.resumePaused()
 	return errors.Join(errs...)
@@ -124,13 +137,48 @@ type projectedExecution struct {
 	limits *LimitRow
 }
 
-// projectionBatch is what one projection of a partition writes in one transaction.
+// projectionGroup are batches of several partitions, which are written in one transaction.
+type projectionGroup struct {
+	projections []projection
+	batches     []projectionBatch
+	bytes       int
+}
+
+func (g *projectionGroup) add(p projection, batch projectionBatch) {
+	g.projections, g.batches, g.bytes = append(g.projections, p), append(g.batches, batch), g.bytes+batch.bytes
+}
+
+// project writes the batches. If one of them is refused, or has another owner, each is written in a transaction of its own.
+func (g *projectionGroup) project(ctx context.Context, s store) error {
+	var err error
+	if len(g.batches) > 1 {
+		err = s.project(ctx, g.batches...)
+	}
+	if len(g.batches) == 1 || isRefused(err) || errors.Is(err, errFenced) {
+		var errs []error
+		for i, p := range g.projections {
+			errs = append(errs, p.projectBatch(ctx, g.batches[i]))
+		}
+		return errors.Join(errs...)
+	}
+	if len(g.batches) > 0 {
+		reach(crashProjected)
+	}
+	for i, p := range g.projections {
+		p.onProjected(g.batches[i], err)
+	}
+	return err
+}
+
+// projectionBatch is what one projection writes of a partition in one transaction.
 type projectionBatch struct {
 	number int
 	owner  string
 	// sequence is the log's message up to which it is projected.
 	sequence   uint64
 	executions []projectedExecution
+	// bytes is the size of their data.
+	bytes int
 	// partial: there is more up to sequence, which is the position before the projection then.
 	partial bool
 }
@@ -177,7 +225,6 @@ func (p projection) collect() projectionBatch {
 	if p.closed || len(p.unprojected) == 0 {
 		return batch
 	}
-	bytes := 0
 	batch.executions = make([]projectedExecution, 0, len(p.unprojected))
 	for id, h := range p.unprojected {
 		p.mu.yield()
@@ -203,7 +250,7 @@ func (p projection) collect() projectionBatch {
 		h.unprojected, x.expired, h.expired = nil, h.expired, nil
 		delete(p.unprojected, id)
 		batch.executions = append(batch.executions, x)
-		if bytes += x.size(); bytes > p.e.batchBytes && len(p.unprojected) > 0 {
+		if batch.bytes += x.size(); batch.bytes > p.e.batchBytes && len(p.unprojected) > 0 {
 			batch.partial, batch.sequence = true, p.projected
 			break
 		}

@@ -37,15 +37,21 @@ func claimPartition(ctx context.Context, tx bun.Tx, number int, owner string) (p
 	return row.Projected, nil
 }
 
-// advancePartition moves the position of a partition's projection; it reports whether owner still projects it.
-func advancePartition(ctx context.Context, tx bun.Tx, number int, owner string, projected uint64) (bool, error) {
-	result, err := tx.NewUpdate().Model((*partitionRow)(nil)).Set("projected = ?", projected).
-		Where("partition = ?", number).Where("owner = ?", owner).Where("projected <= ?", projected).Exec(ctx)
+// advancePartitions moves the positions of partitions' projections; it reports whether the owners of the batches still project them.
+func advancePartitions(ctx context.Context, tx bun.Tx, batches []projectionBatch) (bool, error) {
+	values := make([]string, len(batches))
+	var args []any
+	for i, b := range batches {
+		values[i] = "(?, ?, ?)"
+		args = append(args, b.number, b.owner, b.sequence)
+	}
+	result, err := tx.NewRaw("UPDATE partitions SET projected = v.column3 FROM (VALUES "+strings.Join(values, ", ")+") AS v "+
+		"WHERE partitions.partition = v.column1 AND partitions.owner = v.column2 AND partitions.projected <= v.column3", args...).Exec(ctx)
 	if err != nil {
-		return false, fmt.Errorf("advancing a projection: %w", err)
+		return false, fmt.Errorf("advancing projections: %w", err)
 	}
 	n, err := result.RowsAffected()
-	return n == 1, err
+	return n == int64(len(batches)), err
 }
 
 // holdPartition reports whether owner owns a partition, which no other process claims before the end of the transaction then.

@@ -21,7 +21,7 @@ type slowStore struct {
 	count   int
 }
 
-func (s *slowStore) project(ctx context.Context, batch projectionBatch) error {
+func (s *slowStore) project(ctx context.Context, batches ...projectionBatch) error {
 	time.Sleep(time.Second)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -29,7 +29,7 @@ func (s *slowStore) project(ctx context.Context, batch projectionBatch) error {
 	if s.err != nil && !s.commits {
 		return s.err
 	}
-	if err := s.store.project(ctx, batch); err != nil {
+	if err := s.store.project(ctx, batches...); err != nil {
 		return err
 	}
 	return s.err

@@ -135,13 +135,23 @@ func (s *memoryStore) isOwner(number int, owner string) bool {
 }
 
 // commit is the transaction of a projection.
-func (s *memoryStore) commit(batch projectionBatch) error {
+func (s *memoryStore) commit(batches ...projectionBatch) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	position := s.partitions[batch.number]
-	if position.Owner != batch.owner && s.w.mutation != "no claim" || position.Projected > batch.sequence {
-		return errFenced
+	for _, batch := range batches {
+		position := s.partitions[batch.number]
+		if position.Owner != batch.owner && s.w.mutation != "no claim" || position.Projected > batch.sequence {
+			return errFenced
+		}
 	}
+	for _, batch := range batches {
+		s.write(batch)
+	}
+	return nil
+}
+
+// write writes a batch. The caller holds the lock.
+func (s *memoryStore) write(batch projectionBatch) {
 	fresh, known, histories, limits := batch.rows()
 	for _, row := range fresh {
 		if _, exists := s.rows[row.ID]; exists {
@@ -168,9 +178,9 @@ func (s *memoryStore) commit(batch projectionBatch) error {
 			delete(s.approvals[batch.executions[i].row.ID], call)
 		}
 	}
+	position := s.partitions[batch.number]
 	position.Projected = batch.sequence
 	s.partitions[batch.number] = position
-	return nil
 }
 
 // upsert stores a row: the fixed columns of one that exists, and a first run of events that the projection does not have, stay.
@@ -270,7 +280,7 @@ func (s processStore) claim(ctx context.Context, number int, owner string) (uint
 	return projected, s.p.enter()
 }
 
-func (s processStore) project(ctx context.Context, batch projectionBatch) error {
+func (s processStore) project(ctx context.Context, batches ...projectionBatch) error {
 	if err := s.p.enter(); err != nil {
 		return err
 	}
@@ -284,9 +294,12 @@ func (s processStore) project(ctx context.Context, batch projectionBatch) error 
 	if s.p.isDead() {
 		return errDead
 	}
-	err := refusedBy(batch)
+	var err error
+	for _, batch := range batches {
+		err = cmp.Or(err, refusedBy(batch))
+	}
 	if err == nil {
-		err = w.store.commit(batch)
+		err = w.store.commit(batches...)
 	}
 	if fault {
 		return errNetwork // committed, but the acknowledgement is lost

@@ -27,8 +27,8 @@ type store interface {
 	history(ctx context.Context, id string) ([]json.RawMessage, error)
 	// claim makes owner the one that projects a partition, and returns the sequence up to which its log is projected.
 	claim(ctx context.Context, number int, owner string) (projected uint64, err error)
-	// project writes a batch in one transaction; errFenced where another owner projects the partition.
-	project(ctx context.Context, batch projectionBatch) error
+	// project writes batches in one transaction; errFenced where another owner projects one of their partitions.
+	project(ctx context.Context, batches ...projectionBatch) error
 	// try is project without an effect: it returns the error that project would.
 	try(ctx context.Context, batch projectionBatch) error
 	// live, due, listening and open read executions of a partition that have not ended: those that are not evicted; those evicted with
@@ -114,7 +114,7 @@ var errRolledBack = errors.New("rolled back")
 
 func (s sqlStore) try(ctx context.Context, batch projectionBatch) error {
 	err := s.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
-		if err := s.projectIn(ctx, tx, batch); err != nil {
+		if err := s.projectIn(ctx, tx, []projectionBatch{batch}); err != nil {
 			return err
 		}
 		return errRolledBack
@@ -125,38 +125,45 @@ func (s sqlStore) try(ctx context.Context, batch projectionBatch) error {
 	return err
 }
 
-func (s sqlStore) project(ctx context.Context, batch projectionBatch) error {
-	return s.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error { return s.projectIn(ctx, tx, batch) })
+func (s sqlStore) project(ctx context.Context, batches ...projectionBatch) error {
+	return s.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error { return s.projectIn(ctx, tx, batches) })
 }
 
-func (s sqlStore) projectIn(ctx context.Context, tx database.Tx, batch projectionBatch) error {
-	mine, err := advancePartition(ctx, tx, batch.number, batch.owner, batch.sequence)
+// projectIn writes the batches with as few statements as for one.
+func (s sqlStore) projectIn(ctx context.Context, tx database.Tx, batches []projectionBatch) error {
+	mine, err := advancePartitions(ctx, tx, batches)
 	if err != nil {
 		return err
 	}
 	if !mine {
 		return errFenced
 	}
-	fresh, known, histories, limits := batch.rows()
+	var fresh, known []Row
+	var histories []HistoryRow
+	var executions []projectedExecution
+	for _, batch := range batches {
+		f, k, h, limits := batch.rows()
+		fresh, known, histories, executions = append(fresh, f...), append(known, k...), append(histories, h...), append(executions, batch.executions...)
+		if len(limits) > 0 {
+			if err := storeLimitRows(ctx, tx, batch.number, limits, s.Now()); err != nil {
+				return err
+			}
+		}
+	}
 	if err := storeExecutions(ctx, tx, fresh, known, histories); err != nil {
 		return err
 	}
-	if len(limits) > 0 {
-		if err := storeLimitRows(ctx, tx, batch.number, limits, s.Now()); err != nil {
-			return err
-		}
-	}
-	for i := range batch.executions {
-		x := &batch.executions[i]
+	for i := range executions {
+		x := &executions[i]
 		if err := s.WithdrawApprovals(ctx, tx, x.row.ID, x.expired); err != nil {
 			return err
 		}
 	}
 	reach(crashProjecting)
-	if err := s.publishProgress(ctx, tx, batch.executions); err != nil {
+	if err := s.publishProgress(ctx, tx, executions); err != nil {
 		return err
 	}
-	return s.publishEnded(ctx, tx, batch.executions)
+	return s.publishEnded(ctx, tx, executions)
 }
 
 // rows are a batch's rows by table. The first run of an execution's events is in its own row.

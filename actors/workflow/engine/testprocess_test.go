@@ -104,17 +104,17 @@ type hookedStore struct {
 	mu    sync.Mutex
 	hooks map[string]func() error
 	// projecting replaces project where it is not nil.
-	projecting func(ctx context.Context, batch projectionBatch) error
+	projecting func(ctx context.Context, batches ...projectionBatch) error
 }
 
-func (s *hookedStore) project(ctx context.Context, batch projectionBatch) error {
+func (s *hookedStore) project(ctx context.Context, batches ...projectionBatch) error {
 	s.mu.Lock()
 	project := s.projecting
 	s.mu.Unlock()
 	if project == nil {
 		project = s.store.project
 	}
-	return project(ctx, batch)
+	return project(ctx, batches...)
 }
 
 // on sets the hook of a method; nil: none.

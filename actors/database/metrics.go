@@ -1,0 +1,39 @@
+package database
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// databaseCollector has the metrics of a database's caches and transactions.
+type databaseCollector struct {
+	db                    *DB
+	hits, misses, waiting *prometheus.Desc
+}
+
+func newDatabaseCollector(db *DB, actor string) databaseCollector {
+	desc := func(name, help string, labels ...string) *prometheus.Desc {
+		return prometheus.NewDesc(name, help, labels, prometheus.Labels{"db_name": actor})
+	}
+	return databaseCollector{
+		db:      db,
+		hits:    desc("weft_row_cache_hits_total", "Reads of single rows that were answered from memory.", "table"),
+		misses:  desc("weft_row_cache_misses_total", "Reads of single rows that a cache has passed on to the database.", "table"),
+		waiting: desc("weft_transactions_waiting", "Transactions that wait for a connection to write on."),
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (c databaseCollector) Describe(descs chan<- *prometheus.Desc) {
+	descs <- c.hits
+	descs <- c.misses
+	descs <- c.waiting
+}
+
+// Collect implements prometheus.Collector.
+func (c databaseCollector) Collect(metrics chan<- prometheus.Metric) {
+	metrics <- prometheus.MustNewConstMetric(c.waiting, prometheus.GaugeValue, float64(c.db.waiting.Load()))
+	c.db.cached.mu.RLock()
+	defer c.db.cached.mu.RUnlock()
+	for name, table := range c.db.cached.tables {
+		metrics <- prometheus.MustNewConstMetric(c.hits, prometheus.CounterValue, float64(table.hits.Load()), name)
+		metrics <- prometheus.MustNewConstMetric(c.misses, prometheus.CounterValue, float64(table.misses.Load()), name)
+	}
+}
