@@ -107,7 +107,7 @@ torture: $(TOOLS)/gotestsum ## Run what is slow by nature: kill storms, statisti
 
 .PHONY: bench
 bench: ## Run the benchmarks, one package at a time (BENCH=regexp, PKG=./gateway)
-	scripts/postgres.sh with go test -run '^$$' -bench '$(BENCH)' -benchmem -p 1 -timeout 30m $(GOTESTFLAGS) $(PKG)
+	WEFT_POSTGRES_FSYNC=on scripts/postgres.sh with go test -run '^$$' -bench '$(BENCH)' -benchmem -p 1 -timeout 30m $(GOTESTFLAGS) $(PKG)
 
 .PHONY: lint
 lint: $(TOOLS)/golangci-lint ## Check the code against .golangci.yml, the import rules, the layout and the retired words

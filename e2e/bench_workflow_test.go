@@ -163,7 +163,7 @@ func BenchmarkWaiting(b *testing.B) {
 }
 
 // scrape returns the sum of a metric of a running weft over its labels.
-func scrape(b *testing.B, r *running, name string) (sum float64) {
+func scrape(b testing.TB, r *running, name string) (sum float64) {
 	b.Helper()
 	request, err := http.NewRequestWithContext(b.Context(), http.MethodGet, r.ready.Metrics, http.NoBody)
 	if err != nil {

@@ -58,7 +58,7 @@ func TestWholeStoryOnPostgres(t *testing.T) {
 
 // postgresSchemas returns a DSN with a schema prefix of the test's own. When the test ends, it checks that every actor has
 // created its schema and drops them.
-func postgresSchemas(t *testing.T, kind actortest.Database) string {
+func postgresSchemas(t testing.TB, kind actortest.Database) string {
 	t.Helper()
 	dsn := kind.Config(t, "auth").URL
 	u, err := url.Parse(dsn)

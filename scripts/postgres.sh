@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# A temporary PostgreSQL for tests: its own cluster on a free port of 127.0.0.1, without fsync, with trust
-# authentication for connections over the loopback interface. It never touches a server that is already running.
+# A temporary PostgreSQL for tests: its own cluster on a free port of 127.0.0.1, without fsync unless WEFT_POSTGRES_FSYNC=on, with
+# trust authentication for connections over the loopback interface. It never touches a server that is already running.
 #
 #   scripts/postgres.sh with COMMAND…   runs COMMAND with WEFT_TEST_POSTGRES set, then removes the server
 #   scripts/postgres.sh start DIR       creates and starts one in DIR (which must not exist), prints its URL
@@ -31,7 +31,8 @@ owned() {
 }
 
 start() {
-  local dir=$1 bin port attempt
+  local dir=$1 bin port attempt durability="-c fsync=off -c synchronous_commit=off -c full_page_writes=off"
+  if [[ ${WEFT_POSTGRES_FSYNC:-} == on ]]; then durability=""; fi
   bin=$(binaries)
   mkdir -m 700 "$dir"
   if [[ $EUID -eq 0 ]]; then chown "$(id -u postgres 2>/dev/null || id -u nobody)" "$dir"; fi
@@ -41,7 +42,7 @@ start() {
     # Below the kernel's range of ephemeral ports.
     port=$((20000 + (RANDOM * 32768 + RANDOM) % 12000))
     if owned "$bin/pg_ctl" start --wait --timeout 30 --silent --pgdata "$dir/data" --log "$dir/data/server.log" --options \
-      "-h 127.0.0.1 -p $port -k '' -c fsync=off -c synchronous_commit=off -c full_page_writes=off -c max_connections=1000" \
+      "-h 127.0.0.1 -p $port -k '' $durability -c max_connections=1000" \
       >>"$dir.log" 2>&1; then
       rm -f "$dir.log"
       echo "postgres://postgres@127.0.0.1:$port/postgres?sslmode=disable"

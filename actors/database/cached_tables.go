@@ -116,13 +116,14 @@ func (c *cachedTables) changedBy(e *bun.QueryEvent) (changed []*cachedTable) {
 	return changed
 }
 
-// changeHook records in each transaction which tables with a cache it changes.
+// changeHook counts statements, and records in each transaction which tables with a cache it changes.
 type changeHook struct{ db *DB }
 
 var errOutsideTx = errors.New("a table with a cache was changed without its transaction's context")
 
 // BeforeQuery implements bun.QueryHook.
 func (h changeHook) BeforeQuery(ctx context.Context, e *bun.QueryEvent) context.Context {
+	h.db.statements.Add(1)
 	tables := h.db.cached.changedBy(e)
 	if len(tables) == 0 {
 		return ctx

@@ -80,8 +80,9 @@ type DB struct {
 	cached     cachedTables
 	// turn orders the writers of SQLite, which share one connection: database/sql would give it to any of those that wait.
 	turn *semaphore.Weighted
-	// waiting is the number of transactions that have not begun.
-	waiting atomic.Int64
+	// waiting is the number of transactions that wait to start; statements and transactions count those that were sent.
+	waiting                  atomic.Int64
+	statements, transactions atomic.Uint64
 }
 
 var actorName = regexp.MustCompile(`^[a-z][a-z0-9_]{0,39}$`)

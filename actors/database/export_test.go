@@ -1,4 +1,4 @@
 package database
 
-// Waiting is the number of transactions that have not begun.
+// Waiting is the number of transactions that wait to start.
 func (db *DB) Waiting() int64 { return db.waiting.Load() }

@@ -4,8 +4,8 @@ import "github.com/prometheus/client_golang/prometheus"
 
 // databaseCollector has the metrics of a database's caches and transactions.
 type databaseCollector struct {
-	db                    *DB
-	hits, misses, waiting *prometheus.Desc
+	db                                              *DB
+	hits, misses, waiting, statements, transactions *prometheus.Desc
 }
 
 func newDatabaseCollector(db *DB, actor string) databaseCollector {
@@ -13,10 +13,12 @@ func newDatabaseCollector(db *DB, actor string) databaseCollector {
 		return prometheus.NewDesc(name, help, labels, prometheus.Labels{"db_name": actor})
 	}
 	return databaseCollector{
-		db:      db,
-		hits:    desc("weft_row_cache_hits_total", "Reads of single rows that were answered from memory.", "table"),
-		misses:  desc("weft_row_cache_misses_total", "Reads of single rows that a cache has passed on to the database.", "table"),
-		waiting: desc("weft_transactions_waiting", "Transactions that wait for a connection to write on."),
+		db:           db,
+		hits:         desc("weft_row_cache_hits_total", "Reads of single rows that were answered from memory.", "table"),
+		misses:       desc("weft_row_cache_misses_total", "Reads of single rows that a cache has passed on to the database.", "table"),
+		statements:   desc("weft_statements_total", "SQL statements, with those that begin and end transactions, without the prepared ones of SQLite."),
+		transactions: desc("weft_transactions_total", "Transactions that write."),
+		waiting:      desc("weft_transactions_waiting", "Transactions that wait for a connection to write on."),
 	}
 }
 
@@ -25,11 +27,15 @@ func (c databaseCollector) Describe(descs chan<- *prometheus.Desc) {
 	descs <- c.hits
 	descs <- c.misses
 	descs <- c.waiting
+	descs <- c.statements
+	descs <- c.transactions
 }
 
 // Collect implements prometheus.Collector.
 func (c databaseCollector) Collect(metrics chan<- prometheus.Metric) {
 	metrics <- prometheus.MustNewConstMetric(c.waiting, prometheus.GaugeValue, float64(c.db.waiting.Load()))
+	metrics <- prometheus.MustNewConstMetric(c.statements, prometheus.CounterValue, float64(c.db.statements.Load()))
+	metrics <- prometheus.MustNewConstMetric(c.transactions, prometheus.CounterValue, float64(c.db.transactions.Load()))
 	c.db.cached.mu.RLock()
 	defer c.db.cached.mu.RUnlock()
 	for name, table := range c.db.cached.tables {

@@ -48,6 +48,7 @@ func (p *PreparedRow[T]) run(ctx context.Context, args []any) (row T, err error)
 	if err != nil {
 		return row, err
 	}
+	p.db.statements.Add(1)
 	rows, err := statement.QueryContext(ctx, args...)
 	if state := postgresState(err); state == unknownStatement || state == stalePlan {
 		p.forget(statement)

@@ -169,6 +169,7 @@ func (db *DB) beginTx(lifetime context.Context) (*Transaction, error) {
 		}
 		return nil, err
 	}
+	db.transactions.Add(1)
 	return &Transaction{db: db, tx: tx, lifetime: lifetime, end: end, endTurn: endTurn}, nil
 }
 

@@ -1,34 +1,16 @@
-//go:build torture
-
 package e2e_test
 
 import (
-	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/weftmesh/weft/actors/actortest"
 )
 
-// tortureDuration returns WEFT_TORTURE_DURATION, or ten seconds: how long a test injects faults.
-func tortureDuration(t testing.TB) time.Duration {
-	t.Helper()
-	text := os.Getenv("WEFT_TORTURE_DURATION")
-	if text == "" {
-		return 10 * time.Second
-	}
-	duration, err := time.ParseDuration(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return duration
-}
-
 // processes runs weft as several processes with a nats-server and PostgreSQL.
 type processes struct {
-	t                 *testing.T
+	t                 testing.TB
 	binary, dir, keys string
 	// nats is the address of the nats-server.
 	nats string
@@ -36,7 +18,7 @@ type processes struct {
 }
 
 // startProcesses starts the nats-server and runs `weft migrate`.
-func startProcesses(t *testing.T, binary string, settings ...string) *processes {
+func startProcesses(t testing.TB, binary string, settings ...string) *processes {
 	t.Helper()
 	server, err := natsServerBinary()
 	if err != nil {
@@ -89,7 +71,7 @@ func (p *processes) launch(started program) *running {
 }
 
 // startInTest is launch for any goroutine: it reports an error to the test and returns it.
-func startInTest(t *testing.T, p program) (*running, error) {
+func startInTest(t testing.TB, p program) (*running, error) {
 	r, err := start(p)
 	if err != nil {
 		t.Error(err)
