@@ -16,6 +16,8 @@ type callInFlight struct {
 	cancel context.CancelFunc
 	// sent: the call may have left the process, and cannot be made again without having its effect twice.
 	sent atomic.Bool
+	// repeatable: weft recognises the call by its key when the next owner of the partition makes it again.
+	repeatable bool
 	// slow: it has given its step slot back.
 	slow bool
 	// onSlow is called when it does.
@@ -134,7 +136,7 @@ func RepeatableMethod(method string) bool {
 // dispatch makes one call in the background.
 func (p *partition) dispatch(h *execution, call *machine.Call) {
 	ctx, cancel := context.WithCancel(p.ctx)
-	inFlight := &callInFlight{cancel: cancel}
+	inFlight := &callInFlight{cancel: cancel, repeatable: isIdempotent(call)}
 	inFlight.onSlow = func() { p.onSlow(h, inFlight) }
 	ctx = context.WithValue(ctx, callInFlightKey{}, inFlight)
 	h.inFlight[call.ID] = inFlight

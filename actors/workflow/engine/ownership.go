@@ -242,7 +242,8 @@ func (p *partition) handOver() {
 	})
 }
 
-// awaitCalls waits until no call is in flight and nothing is pending.
+// awaitCalls waits until no call is in flight and nothing is pending. It does not wait for repeatable calls: the start of a child may itself wait for a
+// partition that is being handed over, of this process too, and nothing can be started in either meanwhile.
 func (p *partition) awaitCalls(within time.Duration) {
 	deadline := time.NewTimer(within)
 	defer deadline.Stop()
@@ -253,7 +254,10 @@ func (p *partition) awaitCalls(within time.Duration) {
 		pending, _ := p.writer.backlog()
 		busy := pending > 0
 		for _, h := range p.executions {
-			busy = busy || len(h.inFlight) > 0 || h.unacked > 0 || h.deciding
+			busy = busy || h.unacked > 0 || h.deciding
+			for _, call := range h.inFlight {
+				busy = busy || !call.repeatable
+			}
 		}
 		p.mu.Unlock()
 		if !busy {
