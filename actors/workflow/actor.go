@@ -147,6 +147,7 @@ func (a *Actor) Service() actors.Service {
 	loops := a.engine.Loops()
 	loops["schedules"], loops["approvals"], loops["trees"] = a.scheduler.run, a.approvals.run, a.trees.run
 	loops["deleted_workflows"] = a.removeDeletedWorkflows
+	loops["retention"] = a.deleteOldExecutions
 	return actors.Service{
 		Name:     "workflow",
 		Bindings: a.bindings(),

@@ -44,7 +44,7 @@ var invalidValues = map[string][]string{
 
 	"workflow.max_concurrent": {"0", "10001"}, "workflow.max_steps": {"0", "10001"}, "workflow.step_timeout": {"0s"}, "workflow.step_retries": {"-1"},
 	"workflow.step_retry_delay": {"-1s"}, "workflow.short_wait": {"-1s"}, "workflow.max_input": {"0", "600000"}, "workflow.max_result": {"0", "600000"},
-	"workflow.max_queued": {"-1"}, "workflow.max_queued_per_user": {"0"}, "workflow.cut_after": {"0"},
+	"workflow.max_queued": {"-1"}, "workflow.max_queued_per_user": {"0"}, "workflow.cut_after": {"0"}, "workflow.retention": {"-1s"},
 
 	"consent.expiry": {"0s"}, "consent.max_expiry": {"-1s", "1h"},
 

@@ -56,6 +56,8 @@ type Config struct {
 	MaxCorrelationBytesPerUser int64 `koanf:"max_correlation_bytes_per_user"`
 	// MaxRefusedStartsPerUser is how many refused starts of schedules and events are kept for a user, the newest.
 	MaxRefusedStartsPerUser int `koanf:"max_refused_starts_per_user"`
+	// Retention is for how long an execution is kept after its end, with its history, approval requests and failure; 0: for good.
+	Retention time.Duration `koanf:"retention"`
 	// CutAfter is how many projected messages a partition's log may have before it is truncated.
 	CutAfter uint64 `koanf:"cut_after"`
 }
@@ -68,7 +70,7 @@ func DefaultConfig() Config {
 		MaxConcurrentPerUser: 75, MaxStepsPerUser: 15, MaxSlowPerUser: 50, MaxActivePerUser: 10_000, MaxHistory: 32 << 20,
 		MaxBytesPerUser: 32 << 20, MaxBytes: 96 << 20, CutAfter: 1000,
 		MaxWorkflowsPerUser: 1000, MaxVersions: 1000, MaxDefinitionBytesPerUser: 128 << 20, MaxSecretsPerUser: 100,
-		MaxSchedulesPerUser: 500, MaxApprovalsPerUser: 1000, MaxCorrelationBytesPerUser: 2 << 20, MaxRefusedStartsPerUser: 1000,
+		MaxSchedulesPerUser: 500, MaxApprovalsPerUser: 1000, MaxCorrelationBytesPerUser: 2 << 20, MaxRefusedStartsPerUser: 1000, Retention: 90 * 24 * time.Hour,
 	}
 }
 
@@ -101,6 +103,7 @@ func (c Config) Check() error {
 		mesh.SettingAtLeast("workflow.max_correlation_bytes_per_user", c.MaxCorrelationBytesPerUser, 1),
 		mesh.SettingAtLeast("workflow.max_refused_starts_per_user", c.MaxRefusedStartsPerUser, 1),
 		mesh.SettingAtLeast("workflow.cut_after", c.CutAfter, 1),
+		mesh.SettingAtLeast("workflow.retention", c.Retention, 0),
 	)
 }
 

@@ -83,6 +83,8 @@ CREATE INDEX executions_by_workflow ON executions (workflow_id, created_at, id);
 
 CREATE INDEX executions_open ON executions (user_id) WHERE ended_at = 0;
 
+CREATE INDEX executions_ended ON executions (ended_at) WHERE ended_at > 0;
+
 CREATE INDEX executions_live ON executions (partition, evicted) WHERE ended_at = 0;
 
 CREATE INDEX executions_due ON executions (partition, due_at) WHERE ended_at = 0 AND evicted AND due_at > 0;
