@@ -2,13 +2,8 @@ package e2e_test
 
 import (
 	"database/sql"
-	"fmt"
-	"net/url"
 	"os"
-	"path/filepath"
-	"slices"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
 
@@ -93,10 +88,8 @@ func newBenchSite(b *testing.B, name string, all []*running, at int) *benchSite 
 	c, _ := signUp(b, server.ready.HTTP)
 	c.grant(b, "workflows.execute")
 	id := c.must(b, 201, "POST", "/v1/workflows", map[string]any{"definition": threeEchoes}).text(".id")
-	request := []byte("POST /v1/workflows/" + id + "/execute HTTP/1.1\r\nHost: " + strings.TrimPrefix(server.ready.HTTP, "http://") +
-		"\r\nAuthorization: Bearer " + c.token + "\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}")
 	s := &benchSite{
-		name: name, running: all, read: &target{name: name, server: server, token: c.token}, execute: &target{name: name, server: server, message: request},
+		name: name, running: all, read: &target{name: name, server: server, token: c.token}, execute: &target{name: name, server: server, message: executeRequest(c, id)},
 	}
 	for _, t := range []*target{s.read, s.execute} {
 		if _, err := t.load(benchWindow / 2); err != nil {
@@ -141,62 +134,44 @@ type postgresServer struct{ pid int }
 // newPostgresServer finds the server's process by that of one of its connections.
 func newPostgresServer(b *testing.B, dsn string) *postgresServer {
 	b.Helper()
-	u, err := url.Parse(dsn)
-	if err != nil {
-		b.Fatal(err)
-	}
-	q := u.Query()
-	q.Del("schema_prefix")
-	u.RawQuery = q.Encode()
-	pool := sql.OpenDB(pgdriver.NewConnector(pgdriver.WithDSN(u.String())))
+	url, _ := splitSchemaPrefix(b, dsn)
+	pool := sql.OpenDB(pgdriver.NewConnector(pgdriver.WithDSN(url)))
 	defer func() { _ = pool.Close() }()
-	var pid int
-	if err := pool.QueryRowContext(b.Context(), "SELECT pg_backend_pid()").Scan(&pid); err != nil {
+	var backend int
+	if err := pool.QueryRowContext(b.Context(), "SELECT pg_backend_pid()").Scan(&backend); err != nil {
 		b.Fatal(err)
 	}
-	return &postgresServer{pid: statOf(b, pid, 1)}
+	pid, err := statSum(backend, statParent)
+	if err != nil {
+		b.Fatalf("PostgreSQL is not on this machine: %v", err)
+	}
+	return &postgresServer{pid}
 }
 
 // cpu is the CPU time of the server's processes, and of those that have exited; 0 without a server.
-func (s *postgresServer) cpu(b *testing.B) (sum time.Duration) {
+func (s *postgresServer) cpu(b *testing.B) time.Duration {
 	b.Helper()
 	if s == nil {
 		return 0
 	}
-	ticks := statOf(b, s.pid, 11) + statOf(b, s.pid, 12) + statOf(b, s.pid, 13) + statOf(b, s.pid, 14)
-	all, err := filepath.Glob("/proc/[0-9]*/stat")
+	ticks, err := statSum(s.pid, statUser, statSystem, statChildrenUser, statChildrenSystem)
 	if err != nil {
 		b.Fatal(err)
 	}
-	for _, path := range all {
-		if fields := statFields(path); len(fields) > 14 && fields[1] == strconv.Itoa(s.pid) {
-			user, _ := strconv.Atoi(fields[11])
-			system, _ := strconv.Atoi(fields[12])
-			ticks += user + system
+	all, err := os.ReadDir("/proc")
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, entry := range all {
+		pid, err := strconv.Atoi(entry.Name())
+		if err != nil {
+			continue
 		}
+		if parent, err := statSum(pid, statParent); err != nil || parent != s.pid {
+			continue
+		}
+		own, _ := statSum(pid, statUser, statSystem) // it may have exited, and counts as the server's then
+		ticks += own
 	}
 	return time.Duration(ticks) * 10 * time.Millisecond
-}
-
-// statOf returns a field of /proc/PID/stat, counted from the state, which is field 0 (proc(5)).
-func statOf(b *testing.B, pid, field int) int {
-	b.Helper()
-	fields := statFields(fmt.Sprintf("/proc/%d/stat", pid))
-	if len(fields) <= field {
-		b.Fatalf("process %d is not on this machine", pid)
-	}
-	n, err := strconv.Atoi(fields[field])
-	if err != nil {
-		b.Fatal(err)
-	}
-	return n
-}
-
-// statFields returns the fields after the command name, which may contain any character.
-func statFields(path string) []string {
-	stat, err := os.ReadFile(path)
-	if err != nil {
-		return nil
-	}
-	return strings.Fields(string(stat[slices.Index(stat, ')')+1:]))
 }

@@ -119,18 +119,37 @@ func (t *target) round() error {
 
 // cpuTime reads the CPU time of a process from Linux's /proc, in ticks of 10 ms.
 func cpuTime(pid int) (time.Duration, error) {
+	ticks, err := statSum(pid, statUser, statSystem)
+	if err != nil {
+		return 0, fmt.Errorf("reading the CPU time of %d: %w", pid, err)
+	}
+	return time.Duration(ticks) * 10 * time.Millisecond, nil
+}
+
+// Fields of /proc/PID/stat (proc(5)), counted from the state, which is the first after the command name.
+const (
+	statParent         = 1
+	statUser           = 11
+	statSystem         = 12
+	statChildrenUser   = 13
+	statChildrenSystem = 14
+)
+
+// statSum returns the sum of fields of /proc/PID/stat.
+func statSum(pid int, fields ...int) (sum int, err error) {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
-		return 0, fmt.Errorf("reading the CPU time of %d: %w", pid, err)
+		return 0, err
 	}
-	// The fields follow the command name, which may contain any character: state is the first, utime the 12th, stime the 13th.
-	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
-	user, err := strconv.Atoi(fields[11])
-	if err != nil {
-		return 0, fmt.Errorf("reading the CPU time of %d: %w", pid, err)
+	all := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:])) // the name may contain any character
+	for _, field := range fields {
+		n, err := strconv.Atoi(all[field])
+		if err != nil {
+			return 0, err
+		}
+		sum += n
 	}
-	system, err := strconv.Atoi(fields[12])
-	return time.Duration(user+system) * 10 * time.Millisecond, err
+	return sum, nil
 }
 
 // add records the requests per second and latencies, in microseconds, of a round.

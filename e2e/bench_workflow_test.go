@@ -65,8 +65,13 @@ func startWorkflowBench(b *testing.B, definition string, settings ...string) *wo
 func (w *workflowBench) create(b *testing.B, definition string) {
 	b.Helper()
 	id := w.client.must(b, 201, "POST", "/v1/workflows", map[string]any{"definition": definition}).text(".id")
-	w.request = []byte("POST /v1/workflows/" + id + "/execute HTTP/1.1\r\nHost: " + strings.TrimPrefix(w.weft.ready.HTTP, "http://") +
-		"\r\nAuthorization: Bearer " + w.client.token + "\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}")
+	w.request = executeRequest(w.client, id)
+}
+
+// executeRequest returns the HTTP request with which a client executes a workflow.
+func executeRequest(c *client, workflow string) []byte {
+	return []byte("POST /v1/workflows/" + workflow + "/execute HTTP/1.1\r\nHost: " + strings.TrimPrefix(c.url, "http://") +
+		"\r\nAuthorization: Bearer " + c.token + "\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}")
 }
 
 // measure executes the workflow with a number of concurrent callers.

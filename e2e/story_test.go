@@ -61,16 +61,9 @@ func TestWholeStoryOnPostgres(t *testing.T) {
 func postgresSchemas(t testing.TB, kind actortest.Database) string {
 	t.Helper()
 	dsn := kind.Config(t, "auth").URL
-	u, err := url.Parse(dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	q := u.Query()
-	prefix := q.Get("schema_prefix")
-	q.Del("schema_prefix")
-	u.RawQuery = q.Encode()
+	server, prefix := splitSchemaPrefix(t, dsn)
 	t.Cleanup(func() {
-		pool := sql.OpenDB(pgdriver.NewConnector(pgdriver.WithDSN(u.String())))
+		pool := sql.OpenDB(pgdriver.NewConnector(pgdriver.WithDSN(server)))
 		defer func() { _ = pool.Close() }()
 		var created int
 		err := pool.QueryRow(`SELECT count(DISTINCT table_schema) FROM information_schema.tables WHERE starts_with(table_schema, $1)`,
@@ -85,6 +78,20 @@ func postgresSchemas(t testing.TB, kind actortest.Database) string {
 		}
 	})
 	return dsn
+}
+
+// splitSchemaPrefix returns a DSN of weft's without its schema prefix, which PostgreSQL does not know, and the prefix.
+func splitSchemaPrefix(t testing.TB, dsn string) (server, prefix string) {
+	t.Helper()
+	u, err := url.Parse(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := u.Query()
+	prefix = q.Get("schema_prefix")
+	q.Del("schema_prefix")
+	u.RawQuery = q.Encode()
+	return u.String(), prefix
 }
 
 // runStories runs scripts with weft on PATH and settings in the environment.

@@ -16,38 +16,9 @@ import (
 	"time"
 
 	"github.com/anishathalye/porcupine"
+
+	"github.com/weftmesh/weft/actors/actortest"
 )
-
-// profileAccess is one operation on a user's profile: a write of a name, or a read.
-type profileAccess struct {
-	user  int
-	write bool
-	name  string
-}
-
-// profileModel is a register for each user's first name.
-var profileModel = porcupine.Model{
-	Partition: func(history []porcupine.Operation) [][]porcupine.Operation {
-		parts := map[int][]porcupine.Operation{}
-		for _, o := range history {
-			user := o.Input.(profileAccess).user
-			parts[user] = append(parts[user], o)
-		}
-		var list [][]porcupine.Operation
-		for _, part := range parts {
-			list = append(list, part)
-		}
-		return list
-	},
-	Init: func() any { return "" },
-	Step: func(state, input, output any) (bool, any) {
-		if in := input.(profileAccess); in.write {
-			return true, in.name
-		}
-		return output == state, state
-	},
-	DescribeOperation: func(input, output any) string { return fmt.Sprintf("%+v -> %v", input, output) },
-}
 
 // TestCachedProfilesAreLinearizable: three auth processes that share a PostgreSQL database answer profiles from memory, while they are frozen and cut
 // off from NATS for up to seven seconds, more than a lease. What clients read and write over HTTP is linearizable.
@@ -93,8 +64,8 @@ func TestCachedProfilesAreLinearizable(t *testing.T) {
 		c.http.Timeout = 15 * time.Second
 		clients.Go(func() {
 			for n := 0; ctx.Err() == nil; n++ {
-				in := profileAccess{user: user, write: true, name: fmt.Sprint("n", n)}
-				body, _ := json.Marshal(map[string]any{"first_name": in.name})
+				in := actortest.Access{Register: fmt.Sprint(user), Write: true, Value: fmt.Sprint("n", n)}
+				body, _ := json.Marshal(map[string]any{"first_name": in.Value})
 				o := porcupine.Operation{ClientId: user, Input: in, Call: time.Since(start).Nanoseconds()}
 				a, err := c.do(t.Context(), http.MethodPatch, "/v1/users/me", body)
 				record(o, err == nil && a.status == http.StatusOK)
@@ -104,7 +75,9 @@ func TestCachedProfilesAreLinearizable(t *testing.T) {
 		for reader := range readers {
 			clients.Go(func() {
 				for ctx.Err() == nil {
-					o := porcupine.Operation{ClientId: users + user*readers + reader, Input: profileAccess{user: user}, Call: time.Since(start).Nanoseconds()}
+					o := porcupine.Operation{
+						ClientId: users + user*readers + reader, Input: actortest.Access{Register: fmt.Sprint(user)}, Call: time.Since(start).Nanoseconds(),
+					}
 					a, err := c.do(t.Context(), http.MethodGet, "/v1/users/me", nil)
 					if err != nil || a.status != http.StatusOK {
 						continue // a read that was not answered says nothing
@@ -137,7 +110,7 @@ func TestCachedProfilesAreLinearizable(t *testing.T) {
 	if len(history) < 100 {
 		t.Error("too few operations to tell anything")
 	}
-	if result := porcupine.CheckOperationsTimeout(profileModel, history, time.Minute); result != porcupine.Ok {
+	if result := porcupine.CheckOperationsTimeout(actortest.Registers(""), history, time.Minute); result != porcupine.Ok {
 		t.Errorf("the history is not linearizable: %s", result)
 	}
 }

@@ -13,7 +13,6 @@ import (
 	"slices"
 	"sync"
 	"testing"
-	"time"
 )
 
 // attackVariable is the environment variable that makes TestAttackers the attackers' process: an attackOrder.
@@ -162,6 +161,3 @@ func TestAttackers(t *testing.T) {
 		}
 	}
 }
-
-// attackFor is how long an attack lasts.
-func attackFor(t testing.TB) time.Duration { return tortureDuration(t) / 2 }

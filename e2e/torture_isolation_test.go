@@ -103,9 +103,9 @@ func (j *judgement) problem(format string, a ...any) {
 	j.problems = append(j.problems, fmt.Sprintf(format, a...))
 }
 
-// attack runs an attack for attackFor, or until a process has exited, and returns what the victim saw meanwhile.
+// attack runs an attack for half of tortureDuration, or until a process has exited, and returns what the victim saw meanwhile.
 func (j *judgement) attack(attackers *attackerProcess, a attack) []sample {
-	ctx, cancel := context.WithTimeout(j.t.Context(), attackFor(j.t))
+	ctx, cancel := context.WithTimeout(j.t.Context(), tortureDuration(j.t)/2)
 	defer cancel()
 	exited := j.site.exited()
 	go func() {

@@ -31,9 +31,8 @@ type RowCache[T any] struct {
 
 type cachedRow[T any] struct {
 	row T
-	// at is when it was read. empty: it was read once, and is not kept.
-	at    time.Time
-	empty bool
+	// at is when it was read; zero on PostgreSQL for a row that was read once, and is not kept.
+	at time.Time
 }
 
 // NewRowCache returns a cache of at most limit rows of a table. When it is full, it is emptied. It must be called before the table is written.
@@ -43,7 +42,7 @@ func NewRowCache[T any](db *DB, table string, limit int) *RowCache[T] {
 
 // Get returns the cached row with an id, or calls read, which must read that row, and caches its result. Errors are not cached.
 func (c *RowCache[T]) Get(ctx context.Context, id string, read func(context.Context) (T, error)) (T, error) {
-	changes, usable := c.db.cached.state(c.table)
+	changes, usable := c.db.cacheState(c.table)
 	if !usable || c.db.transaction(ctx) != nil {
 		return read(ctx)
 	}
@@ -51,13 +50,13 @@ func (c *RowCache[T]) Get(ctx context.Context, id string, read func(context.Cont
 	found, ok := c.rows[id]
 	ok = ok && c.changes == changes
 	c.mu.RUnlock()
-	if ok && !found.empty && (c.db.dialect == DialectSQLite || time.Since(found.at) < MaxCacheAge) {
+	if ok && (c.db.dialect == DialectSQLite || time.Since(found.at) < MaxCacheAge) {
 		c.table.hits.Add(1)
 		return found.row, nil
 	}
 	c.table.misses.Add(1)
 	if c.db.dialect == DialectPostgres && !ok { // most rows are not read again soon, and pay for no check
-		c.put(id, cachedRow[T]{empty: true}, changes)
+		c.put(id, cachedRow[T]{}, changes)
 		return read(ctx)
 	}
 	at, settled := time.Now(), c.db.dialect == DialectSQLite || c.db.isSettled(ctx, c.table.name, id)
@@ -70,7 +69,7 @@ func (c *RowCache[T]) Get(ctx context.Context, id string, read func(context.Cont
 
 // put caches a row that was read when the table was at changes.
 func (c *RowCache[T]) put(id string, row cachedRow[T], changes uint64) {
-	if now, usable := c.db.cached.state(c.table); !usable || now != changes {
+	if now, usable := c.db.cacheState(c.table); !usable || now != changes {
 		return
 	}
 	c.mu.Lock()

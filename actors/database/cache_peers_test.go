@@ -17,37 +17,6 @@ import (
 	"github.com/weftmesh/weft/mesh"
 )
 
-// access is one operation on a counter: a write of value, or a read.
-type access struct {
-	key   int
-	write bool
-	value int64
-}
-
-// counterModel is a register for each key, with the initial value 0.
-var counterModel = porcupine.Model{
-	Partition: func(history []porcupine.Operation) [][]porcupine.Operation {
-		byKey := map[int][]porcupine.Operation{}
-		for _, o := range history {
-			key := o.Input.(access).key //nolint:forcetypeassert // of this test
-			byKey[key] = append(byKey[key], o)
-		}
-		var parts [][]porcupine.Operation
-		for _, part := range byKey {
-			parts = append(parts, part)
-		}
-		return parts
-	},
-	Init: func() any { return int64(0) },
-	Step: func(state, input, output any) (bool, any) {
-		if in := input.(access); in.write { //nolint:forcetypeassert // of this test
-			return true, in.value
-		}
-		return output == state, state
-	},
-	DescribeOperation: func(input, output any) string { return fmt.Sprintf("%+v -> %v", input, output) },
-}
-
 // TestCachesAreLinearizable: processes that share a PostgreSQL database, and tell each other by NATS what changes, read and write rows as if there
 // were one copy of each: also a process that reads what another one has just written.
 func TestCachesAreLinearizable(t *testing.T) {
@@ -63,6 +32,7 @@ func TestCachesAreLinearizable(t *testing.T) {
 		var clients sync.WaitGroup
 		var reads, count, values atomic.Int64
 		start := time.Now()
+		enough := func() bool { return values.Load() >= 200 && count.Load()-reads.Load() >= 5000 }
 		for process := range processes {
 			db := actortest.OpenDatabase(t, cfg)
 			member, err := mesh.Join(t.Context(), m.Connect(t, "auth"), zap.NewNop())
@@ -81,23 +51,23 @@ func TestCachesAreLinearizable(t *testing.T) {
 			for client := range 3 {
 				clients.Go(func() {
 					r := rand.New(rand.NewPCG(uint64(process), uint64(client)))
-					for time.Since(start) < 2*time.Second {
-						o := porcupine.Operation{ClientId: 3*process + client, Input: access{key: r.IntN(keys)}, Call: time.Since(start).Nanoseconds()}
-						in := o.Input.(access) //nolint:forcetypeassert // of this test
-						if client == 0 && r.IntN(4) == 0 {
-							in.write, in.value = true, values.Add(1)
-							o.Input = in
-							mustTx(t, db, setCounter(fmt.Sprint(in.key), in.value))
+					for time.Since(start) < time.Second || !enough() && time.Since(start) < actortest.Patience {
+						in := actortest.Access{Register: fmt.Sprint(r.IntN(keys)), Write: client == 0 && r.IntN(4) == 0}
+						o := porcupine.Operation{ClientId: 3*process + client, Call: time.Since(start).Nanoseconds()}
+						if in.Write {
+							value := values.Add(1)
+							in.Value = fmt.Sprint(value)
+							mustTx(t, db, setCounter(in.Register, value))
 						} else {
-							v, err := cache.Get(t.Context(), fmt.Sprint(in.key), valueOf(db, fmt.Sprint(in.key), &reads))
+							v, err := cache.Get(t.Context(), in.Register, valueOf(db, in.Register, &reads))
 							if err != nil {
 								t.Error(err)
 								return
 							}
-							o.Output = v
+							o.Output = fmt.Sprint(v)
 							count.Add(1)
 						}
-						o.Return = time.Since(start).Nanoseconds()
+						o.Input, o.Return = in, time.Since(start).Nanoseconds()
 						mu.Lock()
 						history = append(history, o)
 						mu.Unlock()
@@ -110,10 +80,10 @@ func TestCachesAreLinearizable(t *testing.T) {
 		}
 		clients.Wait()
 		t.Logf("%d writes, %d reads of which %d went to the database", values.Load(), count.Load(), reads.Load())
-		if values.Load() < 50 || reads.Load() > count.Load()/2 {
+		if !enough() {
 			t.Error("too few writes, or too few reads from memory, to tell anything")
 		}
-		if result := porcupine.CheckOperationsTimeout(counterModel, history, 30*time.Second); result != porcupine.Ok {
+		if result := porcupine.CheckOperationsTimeout(actortest.Registers("0"), history, 30*time.Second); result != porcupine.Ok {
 			t.Errorf("the history of %d operations is not linearizable: %s", len(history), result)
 		}
 	}

@@ -45,8 +45,7 @@ const invalidateTimeout = 8 * time.Second
 
 // cachedTables are the tables of a database that have a RowCache.
 type cachedTables struct {
-	// alone: no other process can write (SQLite). Otherwise nothing is cached without peers.
-	alone bool
+	// peers: without them nothing is cached on PostgreSQL.
 	peers Peers
 
 	mu     sync.RWMutex
@@ -73,13 +72,13 @@ func (c *cachedTables) add(name string) *cachedTable {
 	return c.tables[name]
 }
 
-// state returns the number of invalidations of a table, and whether rows may be cached now.
-func (c *cachedTables) state(table *cachedTable) (changes uint64, usable bool) {
+// cacheState returns the number of invalidations of a table, and whether rows may be cached now.
+func (db *DB) cacheState(table *cachedTable) (changes uint64, usable bool) {
 	changes = table.changes.Load()
-	if c.peers != nil {
-		return changes, c.peers.Live()
+	if db.dialect == DialectSQLite { // no other process writes
+		return changes, table.committing.Load() == 0
 	}
-	return changes, c.alone && table.committing.Load() == 0
+	return changes, db.cached.peers != nil && db.cached.peers.Live()
 }
 
 // changedBy returns the tables that a statement may change rows of.
@@ -129,6 +128,9 @@ func (h changeHook) BeforeQuery(ctx context.Context, e *bun.QueryEvent) context.
 		return ctx
 	}
 	o := h.db.transaction(ctx)
+	if o == nil && e.DB != h.db.writer { // the readers refuse what changes anything
+		return ctx
+	}
 	if o == nil { // the caches would not hear of it
 		failed, cancel := context.WithCancelCause(ctx)
 		cancel(errOutsideTx)

@@ -110,7 +110,7 @@ func Open(ctx context.Context, cfg Config, log *zap.Logger) (*DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening database of %s: %w", cfg.Actor, err)
 	}
-	db.instance, db.cached.alone = uuid.NewString(), db.dialect == DialectSQLite
+	db.instance = uuid.NewString()
 	db.turn = semaphore.NewWeighted(1)
 	db.DB, db.writer = db.DB.WithQueryHook(changeHook{db}), db.writer.WithQueryHook(changeHook{db})
 	log.Info("database open", zap.String("dialect", db.dialect))

@@ -24,12 +24,12 @@ type hookUsageRow struct {
 	MinuteBytes int64  `bun:"minute_bytes"`
 }
 
-// with returns the row with deliveries and their bytes more.
-func (r hookUsageRow) with(deliveries, bytes int64, now time.Time) hookUsageRow {
+// with returns the row with a delivery more.
+func (r hookUsageRow) with(bytes int64, now time.Time) hookUsageRow {
 	if minute := minuteOf(now); r.Minute != minute {
 		r.Minute, r.MinuteBytes = minute, 0
 	}
-	r.Deliveries, r.Bytes, r.MinuteBytes = r.Deliveries+deliveries, r.Bytes+bytes, r.MinuteBytes+bytes
+	r.Deliveries, r.Bytes, r.MinuteBytes = r.Deliveries+1, r.Bytes+bytes, r.MinuteBytes+bytes
 	return r
 }
 

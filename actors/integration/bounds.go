@@ -62,7 +62,7 @@ func newBounds(d actors.Deps, c Config) *bounds {
 
 // countDelivery counts a delivery of so many bytes to a hook of a user. The error refuses it until the day or the minute ends.
 func (b *bounds) countDelivery(ctx context.Context, tx database.Tx, userID string, bytes int64, now time.Time) error {
-	used, err := addHookUsage(ctx, tx, hookUsageRow{UserID: userID, Day: dayOf(now)}.with(1, bytes, now))
+	used, err := addHookUsage(ctx, tx, hookUsageRow{UserID: userID, Day: dayOf(now)}.with(bytes, now))
 	if err != nil {
 		return err
 	}

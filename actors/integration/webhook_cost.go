@@ -22,7 +22,7 @@ func (w *webhooks) admit(ctx context.Context, d delivery) error {
 	if err != nil {
 		return err
 	}
-	return w.bounds.refuseDelivery(used.with(1, int64(len(d.request.Body)), now), now)
+	return w.bounds.refuseDelivery(used.with(int64(len(d.request.Body)), now), now)
 }
 
 // events makes the events of a delivery.

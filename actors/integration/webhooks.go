@@ -73,11 +73,11 @@ func (w *webhooks) process(ctx context.Context, r subjects.ReceiveWebhookRequest
 	if err != nil {
 		return none, result, err
 	}
-	if reply, err := w.handshake(ctx, d, true); err != nil || reply != nil {
-		return orEmpty(reply), budgetResult(err, deliveryHandshake), err
-	}
 	if err := w.admit(ctx, d); err != nil {
 		return none, errorResult(err), err
+	}
+	if reply, err := w.handshake(ctx, d, true); err != nil || reply != nil {
+		return orEmpty(reply), budgetResult(err, deliveryHandshake), err
 	}
 	events, err := w.events(ctx, d)
 	if err != nil {

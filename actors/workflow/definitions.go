@@ -121,8 +121,5 @@ func newWorkflowCache(db *database.DB) *workflowCache {
 // find returns one of a user's workflows; errNoWorkflow if there is none.
 func (c *workflowCache) find(ctx context.Context, userID, id string) (workflowRow, error) {
 	row, err := c.rows.Get(ctx, id, func(ctx context.Context) (workflowRow, error) { return workflowByID(ctx, c.db.DB, id) })
-	if err == nil && row.UserID != userID {
-		return workflowRow{}, errNoWorkflow
-	}
-	return row, err
+	return row.ownedBy(userID, err)
 }

@@ -4,17 +4,15 @@ import (
 	"context"
 	"time"
 
-	"go.uber.org/zap"
-
 	"github.com/weftmesh/weft/actors/database"
-	"github.com/weftmesh/weft/actors/wait"
 )
 
 const (
 	// retentionEvery is the interval between two looks for executions whose retention has passed.
 	retentionEvery = time.Minute
-	// retentionBatch bounds the executions that one transaction deletes: on SQLite other writers wait for it.
-	retentionBatch = 200
+	// retentionBatch and retentionEvents bound the executions that one transaction deletes, and the events of their histories: on SQLite other
+	// writers wait for it.
+	retentionBatch, retentionEvents = 200, 20_000
 )
 
 // deleteOldExecutions deletes the executions that ended longer ago than the retention, until ctx ends.
@@ -23,25 +21,22 @@ func (a *Actor) deleteOldExecutions(ctx context.Context) error {
 		<-ctx.Done()
 		return nil
 	}
-	_ = wait.Every(ctx, retentionEvery, func() {
-		for ctx.Err() == nil {
-			n, err := a.deleteOldBatch(ctx)
-			if err != nil && ctx.Err() == nil {
-				a.Log.Warn("deleting old executions", zap.Error(err))
-			}
-			if err != nil || n < retentionBatch {
-				return
-			}
-		}
-	})
-	return nil
+	return a.inBatches(ctx, retentionEvery, "deleting old executions", a.deleteOldBatch)
 }
 
-// deleteOldBatch deletes up to retentionBatch executions and returns how many.
-func (a *Actor) deleteOldBatch(ctx context.Context) (deleted int, err error) {
-	ids, err := oldExecutions(ctx, a.DB.DB, a.Now().Add(-a.config.Retention), retentionBatch)
-	if err != nil || len(ids) == 0 {
-		return 0, err
+// deleteOldBatch deletes a batch of executions. It reports whether there may be more.
+func (a *Actor) deleteOldBatch(ctx context.Context) (more bool, err error) {
+	old, err := oldExecutions(ctx, a.DB.DB, a.Now().Add(-a.config.Retention), retentionBatch)
+	if err != nil || len(old) == 0 {
+		return false, err
 	}
-	return len(ids), a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error { return deleteExecutions(ctx, tx, ids) })
+	var ids []string
+	events := 0
+	for _, e := range old {
+		if ids, events = append(ids, e.ID), events+e.Events; events >= retentionEvents {
+			break
+		}
+	}
+	more = len(old) == retentionBatch || len(ids) < len(old)
+	return more, a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error { return deleteExecutions(ctx, tx, ids) })
 }

@@ -21,9 +21,10 @@ func TestOldExecutionsAreDeleted(t *testing.T) {
 		now := time.Now()
 		db, user := kind.Open(t, "workflow", Migrations), uuid.NewString()
 		a := &Actor{Deps: actors.Deps{DB: db, Now: func() time.Time { return now }}, config: Config{Retention: 24 * time.Hour}}
+		events := int64(10)
 		add := func(ended time.Duration, parent string) string {
 			t.Helper()
-			e := engine.Row{ID: uuid.NewString(), UserID: user, WorkflowID: "w", Version: 1, ParentID: parent}
+			e := engine.Row{Events: events, ID: uuid.NewString(), UserID: user, WorkflowID: "w", Version: 1, ParentID: parent}
 			if ended > 0 {
 				e.EndedAt = now.Add(-ended).UnixMicro()
 			}
@@ -45,9 +46,17 @@ func TestOldExecutionsAreDeleted(t *testing.T) {
 		for range retentionBatch {
 			add(72*time.Hour, "")
 		}
-		for _, want := range []int{retentionBatch, 2, 0} {
-			if n, err := a.deleteOldBatch(t.Context()); err != nil || n != want {
-				t.Fatalf("%d executions were deleted, want %d, %v", n, want, err)
+		events = retentionEvents // those of one are enough for a transaction
+		add(36*time.Hour, "")
+		add(36*time.Hour, "")
+		for _, want := range []struct {
+			left int
+			more bool
+		}{{7, true}, {5, true}, {4, true}, {3, false}, {3, false}} {
+			more, err := a.deleteOldBatch(t.Context())
+			left, _ := db.NewSelect().Model((*engine.Row)(nil)).Count(t.Context())
+			if err != nil || more != want.more || left != int64(want.left) {
+				t.Errorf("%d executions are left, more %t, %v, want %+v", left, more, err, want)
 			}
 		}
 		slices.Sort(kept)

@@ -19,17 +19,20 @@ const (
 )
 
 // removeDeletedWorkflows removes deleted workflows and their versions once no execution of them is under way, until ctx ends. Ended
-// executions of them remain.
+// executions of them remain until their retention has passed.
 func (a *Actor) removeDeletedWorkflows(ctx context.Context) error {
-	ticker := time.NewTicker(removalEvery)
+	return a.inBatches(ctx, removalEvery, "removing deleted workflows", a.removeDeletedBatch)
+}
+
+// inBatches calls remove at once and at each interval until ctx ends, each time until no more is left. Errors are logged.
+func (a *Actor) inBatches(ctx context.Context, interval time.Duration, doing string, remove func(context.Context) (more bool, err error)) error {
+	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
 	for {
-		for {
-			n, err := a.removeDeletedBatch(ctx)
-			if err != nil && ctx.Err() == nil {
-				a.Log.Warn("removing deleted workflows", zap.Error(err))
-			}
-			if err != nil || n < removalBatch {
+		for more := true; more && ctx.Err() == nil; {
+			var err error
+			if more, err = remove(ctx); err != nil && ctx.Err() == nil {
+				a.Log.Warn(doing, zap.Error(err))
 				break
 			}
 		}
@@ -41,11 +44,11 @@ func (a *Actor) removeDeletedWorkflows(ctx context.Context) error {
 	}
 }
 
-// removeDeletedBatch removes up to removalBatch deleted workflows and returns how many.
-func (a *Actor) removeDeletedBatch(ctx context.Context) (removed int, err error) {
+// removeDeletedBatch removes up to removalBatch deleted workflows. It reports whether there may be more.
+func (a *Actor) removeDeletedBatch(ctx context.Context) (more bool, err error) {
 	ids, err := removableWorkflows(ctx, a.DB.DB, a.Now().Add(-removalGrace), removalBatch)
 	if err != nil || len(ids) == 0 {
-		return 0, err
+		return false, err
 	}
-	return len(ids), a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error { return removeWorkflows(ctx, tx, ids) })
+	return len(ids) == removalBatch, a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error { return removeWorkflows(ctx, tx, ids) })
 }

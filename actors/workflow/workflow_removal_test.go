@@ -40,8 +40,8 @@ func TestDeletedWorkflowsAreRemoved(t *testing.T) {
 		}
 		kept := []string{add(0, false), add(30*time.Minute, false), add(2*time.Hour, true)}
 		add(2*time.Hour, false)
-		if n, err := a.removeDeletedBatch(t.Context()); err != nil || n != 1 {
-			t.Fatalf("%d workflows were removed, %v", n, err)
+		if more, err := a.removeDeletedBatch(t.Context()); err != nil || more {
+			t.Fatalf("more are left: %t, %v", more, err)
 		}
 		var workflows, versions []string
 		if err := db.NewSelect().Model((*workflowRow)(nil)).Column("id").Scan(t.Context(), &workflows); err != nil {

@@ -94,9 +94,17 @@ func (v versionRow) resource(createdAt int64) subjects.Workflow {
 var errNoWorkflow = subjects.Errorf(subjects.CodeNotFound, "there is no such workflow")
 
 // findWorkflow reads one of a user's workflows.
-func findWorkflow(ctx context.Context, db bun.IDB, userID, id string) (w workflowRow, err error) {
-	err = db.NewSelect().Model(&w).Where("id = ?", id).Where("user_id = ?", userID).Where("deleted_at = 0").Scan(ctx)
-	return w, database.OneRow(err, "reading a workflow", errNoWorkflow)
+func findWorkflow(ctx context.Context, db bun.IDB, userID, id string) (workflowRow, error) {
+	w, err := workflowByID(ctx, db, id)
+	return w.ownedBy(userID, err)
+}
+
+// ownedBy returns a workflow that was read, or err; errNoWorkflow where it is another user's.
+func (w workflowRow) ownedBy(userID string, err error) (workflowRow, error) {
+	if err == nil && w.UserID != userID {
+		return workflowRow{}, errNoWorkflow
+	}
+	return w, err
 }
 
 // workflowByID reads a workflow of any user.

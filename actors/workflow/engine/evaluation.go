@@ -80,12 +80,12 @@ func (p pacing) compute(h *execution, hurry <-chan struct{}, repeatable bool, wo
 		p.awaitLogRate(h, hurry)
 		p.writer.awaitRoom(p.ctx)
 		moving := e.evaluators.Do(p.ctx, userID, func() {
-			// Meanwhile others of the user's executions had the place, and have written.
-			if again = p.logRatePause(userID, hurry) > 0 || !p.writer.hasRoom(); again {
+			if again = false; repeatable && p.isBeingLeft() {
+				err = errPartitionMoving
 				return
 			}
-			if repeatable && p.isBeingLeft() {
-				err = errPartitionMoving
+			// Meanwhile others of the user's executions had the place, and have written.
+			if again = p.logRatePause(userID, hurry) > 0 || !p.writer.hasRoom(); again {
 				return
 			}
 			start := time.Now()
