@@ -144,12 +144,14 @@ func TestFailedProjection(t *testing.T) {
 func TestProjectionOfAFormerOwner(t *testing.T) {
 	t.Parallel()
 	onProcess(t, nil, func(t *testing.T, first *testProcess) {
+		first.engine.projector.run <- struct{}{} // it projects nothing until the partition has another owner
 		id := first.started("listen")
 		number := PartitionOf(id)
 		second := newTestProcess(t, first.w)
 		if err := second.engine.acquire(t.Context(), number); err != nil {
 			t.Fatal(err)
 		}
+		<-first.engine.projector.run
 		if err := first.engine.flush(t.Context()); err != nil {
 			t.Errorf("a flush of a former owner: %v", err)
 		}
