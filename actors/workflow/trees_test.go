@@ -81,7 +81,8 @@ func TestCancelReachesAllDescendants(t *testing.T) {
 					tasks = "- both: {fork: {branches: [{inner: {do: [" + strings.TrimSuffix(strings.Replace(tasks, "- ", "{", 1), "\n") +
 						"}]}}, {slow: {call: http, with: {method: get, endpoint: '" + api.URL + "/slow'}}}]}}\n"
 				}
-				chain := b.createChain(t, name, "- pause: {wait: {milliseconds: 60}}\n", tasks+slow)
+				// Long enough for a cancellation on a busy machine before the chain has reached its bound.
+				chain := b.createChain(t, name, "- pause: {wait: {milliseconds: 200}}\n", tasks+slow)
 				bystander := b.startExecution(t, b.create(t, "- rest: {wait: {hours: 1}}\n"), "{}")
 				root := b.startExecution(t, chain, "{}")
 				eventually(t, "the chain grows", func() bool { n, _ := api.of("/slow"); return n >= 3 })
