@@ -11,11 +11,21 @@ type SendNotificationRequest struct {
 	Category  string                     `json:"category" enum:"system,workflow,integration,consent,security,marketing"`
 	Channels  []string                   `json:"channels,omitempty" maxItems:"5" uniqueItems:"true" enum:"email,sms,push,in_app,webhook" doc:"Default in_app."`
 	Template  string                     `json:"template,omitempty" maxLength:"64"`
+	Locale    string                     `json:"locale,omitempty" maxLength:"35" pattern:"^[A-Za-z0-9]+(-[A-Za-z0-9]+)*$" doc:"A BCP 47 tag. Default: the recipient's."`
 	Subject   string                     `json:"subject,omitempty" maxLength:"200"`
 	Body      string                     `json:"body,omitempty" maxLength:"20000"`
 	Data      map[string]json.RawMessage `json:"data,omitempty"`
 	SendAt    *time.Time                 `json:"send_at,omitempty" doc:"Not before this time, at most a year ahead."`
 	DedupeKey string                     `json:"dedupe_key,omitempty" maxLength:"200" doc:"Another notification of the user with the same key is a duplicate and is not sent."`
+	Batch     *NotificationBatch         `json:"batch,omitempty" doc:"Collects the user's notifications of this category with the same key into one message for each channel."`
+}
+
+// NotificationBatch says how notifications with the same key are collected.
+type NotificationBatch struct {
+	Key      string `json:"key" minLength:"1" maxLength:"200"`
+	Window   int    `json:"window" minimum:"1" maximum:"86400" doc:"Seconds without a further item after which the batch is sent."`
+	MaxItems int    `json:"max_items,omitempty" minimum:"1" maximum:"100" doc:"The batch is sent with this many items. Default 100."`
+	MaxWait  int    `json:"max_wait,omitempty" minimum:"1" maximum:"604800" doc:"Seconds after the first item when the batch is sent in any case, at least window. Default ten windows, at most a day."`
 }
 
 // NotificationRef names an accepted notification.
@@ -38,11 +48,19 @@ var SendNotification = declare(Endpoint[SendNotificationRequest, NotificationRef
 
 // ChannelDelivery is the state of one channel of a notification.
 type ChannelDelivery struct {
-	Channel   string    `json:"channel"`
-	Status    string    `json:"status" enum:"pending,delivered,failed,cancelled"`
-	Attempts  int       `json:"attempts"`
-	Error     string    `json:"error,omitempty" doc:"Why the last attempt failed."`
-	UpdatedAt time.Time `json:"updated_at"`
+	Channel  string `json:"channel"`
+	Status   string `json:"status" enum:"pending,deferred,batched,delivered,failed,suppressed,cancelled"`
+	Attempts int    `json:"attempts"`
+	Error    string `json:"error,omitempty" doc:"Why the last attempt failed."`
+	// Reason is stable, for programs; Detail is text for people. The set of reasons is open.
+	Reason            string     `json:"reason,omitempty" doc:"Why it was suppressed, deferred, batched or failed, such as quiet_hours; docs/notifications.md lists the reasons."`
+	Detail            string     `json:"detail,omitempty" doc:"The reason as a sentence."`
+	NextAttemptAt     *time.Time `json:"next_attempt_at,omitempty" doc:"When it is tried next; of a batched one, when the batch is sent at the latest."`
+	BatchID           string     `json:"batch_id,omitempty" doc:"The notification that carries, or will carry, this one in its batch."`
+	Provider          string     `json:"provider,omitempty" doc:"The provider that accepted the message."`
+	ProviderMessageID string     `json:"provider_message_id,omitempty"`
+	AcceptedAt        *time.Time `json:"accepted_at,omitempty" doc:"When the provider accepted it."`
+	UpdatedAt         time.Time  `json:"updated_at"`
 }
 
 // Notification is a notification as shown to its recipient.
@@ -52,7 +70,7 @@ type Notification struct {
 	Subject   string                     `json:"subject,omitempty"`
 	Body      string                     `json:"body,omitempty"`
 	Data      map[string]json.RawMessage `json:"data,omitempty"`
-	Status    string                     `json:"status" enum:"scheduled,pending,delivered,failed,cancelled" doc:"Overall status: failed if a channel failed, delivered if all channels delivered."`
+	Status    string                     `json:"status" enum:"scheduled,pending,delivered,failed,suppressed,cancelled" doc:"Overall status: failed if a channel failed, otherwise pending if one still waits, delivered if one delivered, cancelled if one was cancelled, suppressed if all were."`
 	Channels  []ChannelDelivery          `json:"channels"`
 	CreatedAt time.Time                  `json:"created_at"`
 	SendAt    *time.Time                 `json:"send_at,omitempty"`
@@ -112,16 +130,44 @@ var MarkAllRead = declare(Endpoint[Empty, UnreadCount]{
 // CancelNotification cancels a scheduled notification.
 var CancelNotification = declare(Endpoint[NotificationRequest, Notification]{
 	Subject: "weft.v1.notification.cancel_notification", Route: "POST /v1/notifications/{notification_id}/cancel", Access: User,
-	Summary: "Cancel a notification", Doc: "Cancels a notification whose send_at has not passed; conflict for any other.",
+	Summary: "Cancel a notification",
+	Doc: "Cancels the channels of a notification that still wait: for its send_at, for the end of quiet hours, for a place in the rate or for " +
+		"their batch. conflict if none does.",
+})
+
+// CancelByKeyRequest names a notification by the dedupe key that it was sent with.
+type CancelByKeyRequest struct {
+	UserID    string `json:"user_id,omitempty" format:"uuid" doc:"The recipient. Another user than the caller is for admins, forbidden to others."`
+	DedupeKey string `json:"dedupe_key" minLength:"1" maxLength:"200"`
+}
+
+// CancelledNotification names the channels over which a notification will not be sent.
+type CancelledNotification struct {
+	NotificationID string   `json:"notification_id"`
+	Channels       []string `json:"channels" doc:"The channels that are cancelled, also by an earlier call."`
+}
+
+// CancelByKey cancels a notification by its dedupe key.
+var CancelByKey = declare(Endpoint[CancelByKeyRequest, CancelledNotification]{
+	Subject: "weft.v1.notification.cancel_by_key", Route: "POST /v1/notifications/cancel", Access: Scope(ScopeNotificationsSend),
+	Summary: "Cancel a notification by its key",
+	Doc: "Cancels the channels of a notification that still wait, as cancel_notification does, by the dedupe_key that it was sent with. " +
+		"conflict if none does, not_found if the recipient has no notification with the key.",
 })
 
 // StreamNotifications streams the caller's notifications.
 var StreamNotifications = declare(Endpoint[Empty, StreamPointer]{
 	Subject: "weft.v1.notification.stream", Route: "GET /v1/notifications/stream", Access: User, Stream: true,
 	Summary: "My notifications, live",
-	Doc: "Server-sent events: `unread_count` first and after each change, `notification` for each new notification. Last-Event-ID " +
-		"resumes the stream for up to seven days.",
+	Doc: "Server-sent events: `unread_count` first and after each change, `notification` for each new notification. Each has the member " +
+		"unread_count. Last-Event-ID resumes the stream for up to seven days.",
 })
+
+// FeedNotification is the data of the feed's event notification.
+type FeedNotification struct {
+	Notification
+	UnreadCount int `json:"unread_count"`
+}
 
 // NotifyReauth subscribes the notification actor to connections that need a new authorization.
 var NotifyReauth = subscribe(Subscription[ConnectionChange]{Event: IntegrationNeedsReauth, Owner: "notification"})

@@ -2,7 +2,7 @@
 //
 // It owns:
 //   - the subjects weft.v1.notification.*
-//   - the tables notifications and deliveries
+//   - the tables notifications, deliveries, batches and notification_settings
 //   - the job notification.deliver in the stream JOBS_NOTIFICATION
 //   - the stream FEED, from which the gateway serves server-sent events
 //
@@ -18,6 +18,7 @@ import (
 	"embed"
 
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/notification/channel"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -31,7 +32,7 @@ type Actor struct {
 	actors.Deps
 	config  Config
 	store   store
-	mail    *mailer
+	seams   seams
 	metrics metrics
 	bounds  *bounds
 }
@@ -46,7 +47,8 @@ func New(d actors.Deps, c Config) (*Actor, error) {
 		return nil, err
 	}
 	return &Actor{
-		Deps: d, config: c, store: store{db: d.DB}, mail: mail, metrics: newMetrics(d.Metrics), bounds: newBounds(d, c),
+		Deps: d, config: c, store: store{db: d.DB}, metrics: newMetrics(d.Metrics), bounds: newBounds(d, c),
+		seams: seams{providers: map[string]channel.Provider{channel.Email: mail}},
 	}, nil
 }
 
@@ -61,6 +63,9 @@ func (a *Actor) Service() actors.Service {
 			actors.Bind(subjects.MarkAsRead, a.markAsRead),
 			actors.Bind(subjects.MarkAllRead, a.markAllRead),
 			actors.Bind(subjects.CancelNotification, a.cancel),
+			actors.Bind(subjects.CancelByKey, a.cancelByKey),
+			actors.Bind(subjects.GetNotificationSettings, a.getSettings),
+			actors.Bind(subjects.UpdateNotificationSettings, a.updateSettings),
 			actors.Bind(subjects.StreamNotifications, a.stream),
 			actors.Bind(subjects.GetNotificationLimits, a.getLimits),
 		},
@@ -71,7 +76,7 @@ func (a *Actor) Service() actors.Service {
 			actors.OnErasure(a.Deps, subjects.NotificationErasure, subjects.NotificationErased, a.erase),
 		},
 		Background: map[string]func(context.Context) error{
-			"scheduled": a.runScheduled, "account_mail": a.deleteAccountMail, "prune": a.pruneNotifications,
+			"scheduled": a.runScheduled, "lost": a.runSweeper, "account_mail": a.deleteAccountMail, "prune": a.pruneNotifications,
 		},
 	}
 }

@@ -3,6 +3,7 @@ package notification
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/uptrace/bun"
 )
@@ -35,15 +36,17 @@ func keptBytes(ctx context.Context, db bun.IDB, userID string) (sum int64, err e
 }
 
 // deleteSurplus deletes a user's notifications, and their deliveries, beyond the newest of a number and a sum of sizes. Those that are
-// scheduled or have a pending delivery remain. It deletes up to surplusBatch and returns how many.
-func (store) deleteSurplus(ctx context.Context, tx bun.Tx, userID string, count, bytes int64) (deleted int, err error) {
+// scheduled, have a delivery that still waits or have taken a place in the recipient's rate since a moment remain. It deletes up to
+// surplusBatch and returns how many.
+func (store) deleteSurplus(ctx context.Context, tx bun.Tx, userID string, count, bytes int64, since time.Time) (deleted int, err error) {
 	ranked := tx.NewSelect().Model((*notificationRow)(nil)).Column("id").
 		ColumnExpr("row_number() OVER (ORDER BY id DESC) AS rank").ColumnExpr("sum(bytes) OVER (ORDER BY id DESC) AS total").
 		Where("user_id = ?", userID)
 	var ids []string
 	err = tx.NewSelect().TableExpr("(?) AS ranked", ranked).Column("ranked.id").Join("JOIN notifications AS n ON n.id = ranked.id").
 		Where("rank > ? OR total > ?", count, bytes).Where("n.started OR n.cancelled").
-		Where("NOT EXISTS (SELECT 1 FROM deliveries AS d WHERE d.notification_id = n.id AND d.status = ?)", statusPending).
+		Where("NOT EXISTS (SELECT 1 FROM deliveries AS d WHERE d.notification_id = n.id AND "+
+			"(d.status IN ('pending', 'deferred', 'batched') OR d.slot_at > ?))", since.UnixMicro()).
 		Limit(surplusBatch).Scan(ctx, &ids)
 	if err != nil || len(ids) == 0 {
 		return 0, wrapped(err, "looking for surplus notifications")

@@ -18,7 +18,7 @@ const pruneEvery = time.Minute
 type bounds struct {
 	*quota.Quotas
 
-	scheduled, kept, keptBytes *quota.Bound
+	scheduled, waiting, kept, keptBytes *quota.Bound
 
 	mu sync.Mutex
 	// notified are the users who got a notification from this process since the last prune.
@@ -31,6 +31,10 @@ func newBounds(d actors.Deps, c Config) *bounds {
 			Name: "notification.max_scheduled_per_user", What: "scheduled notifications", Unit: quota.Count,
 			Limit: int64(c.MaxScheduledPerUser), Used: countScheduled,
 		},
+		waiting: &quota.Bound{
+			Name: "notification.pipeline.max_waiting_per_user", What: "deliveries that are deferred or batched", Unit: quota.Count,
+			Limit: int64(c.Pipeline.MaxWaitingPerUser), Used: countWaiting,
+		},
 		kept: &quota.Bound{
 			Name: "notification.max_kept_per_user", What: "notifications that are kept; one more replaces the oldest", Unit: quota.Count,
 			Limit: int64(c.MaxKeptPerUser), Used: countKept,
@@ -41,7 +45,7 @@ func newBounds(d actors.Deps, c Config) *bounds {
 		},
 		notified: map[string]bool{},
 	}
-	b.Quotas = quota.New(d.DB, d.Metrics, b.scheduled, b.kept, b.keptBytes)
+	b.Quotas = quota.New(d.DB, d.Metrics, b.scheduled, b.waiting, b.kept, b.keptBytes)
 	return b
 }
 
@@ -70,7 +74,7 @@ func (a *Actor) prune(ctx context.Context) error {
 	for userID := range a.bounds.take() {
 		for deleted := surplusBatch; deleted == surplusBatch; {
 			err := a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) (err error) {
-				deleted, err = a.store.deleteSurplus(ctx, tx, userID, a.bounds.kept.Limit, a.bounds.keptBytes.Limit)
+				deleted, err = a.pruneUser(ctx, tx, userID)
 				return err
 			})
 			if err != nil {
@@ -80,6 +84,26 @@ func (a *Actor) prune(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// pruneUser deletes surplus notifications of a user and publishes the unread count where it changed.
+func (a *Actor) pruneUser(ctx context.Context, tx database.Tx, userID string) (deleted int, err error) {
+	before, err := a.store.unreadCount(ctx, userID)
+	if err != nil {
+		return 0, err
+	}
+	deleted, err = a.store.deleteSurplus(ctx, tx, userID, a.bounds.kept.Limit, a.bounds.keptBytes.Limit, a.Now().Add(-ratePeriod))
+	if err != nil || deleted == 0 {
+		return deleted, err
+	}
+	if err := a.store.lockInbox(ctx, tx, userID); err != nil {
+		return deleted, err
+	}
+	after, err := a.store.unreadCount(ctx, userID)
+	if err != nil || after == before {
+		return deleted, err
+	}
+	return deleted, a.publish(ctx, tx, userID, eventUnreadCount, subjects.UnreadCount{UnreadCount: after})
 }
 
 // getLimits answers with the bounds of the caller.

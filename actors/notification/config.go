@@ -8,7 +8,8 @@ import (
 
 // Config is the section notification of the settings.
 type Config struct {
-	SMTP SMTPConfig `koanf:"smtp"`
+	SMTP     SMTPConfig     `koanf:"smtp"`
+	Pipeline PipelineConfig `koanf:"pipeline"`
 	// Tick is the interval between two queries for notifications whose send_at has passed, and so the longest delay.
 	Tick time.Duration `koanf:"tick"`
 	// MaxScheduledPerUser is how many notifications of a user may wait for their send_at.
@@ -45,7 +46,8 @@ const (
 // DefaultConfig returns settings without a mail server.
 func DefaultConfig() Config {
 	return Config{
-		SMTP: SMTPConfig{Port: 587, From: "weft <weft@localhost>", TLS: tlsStartTLS, Timeout: 30 * time.Second},
-		Tick: time.Second, MaxScheduledPerUser: 1000, MaxKeptPerUser: 5000, MaxKeptBytesPerUser: 32 << 20,
+		SMTP:     SMTPConfig{Port: 587, From: "weft <weft@localhost>", TLS: tlsStartTLS, Timeout: 30 * time.Second},
+		Pipeline: defaultPipelineConfig(),
+		Tick:     time.Second, MaxScheduledPerUser: 1000, MaxKeptPerUser: 5000, MaxKeptBytesPerUser: 32 << 20,
 	}
 }

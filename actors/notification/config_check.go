@@ -16,7 +16,7 @@ func (c Config) Check() error {
 		mesh.SettingAtLeast("notification.max_scheduled_per_user", c.MaxScheduledPerUser, 0),
 		mesh.SettingAtLeast("notification.max_kept_per_user", c.MaxKeptPerUser, 1),
 		mesh.SettingAtLeast("notification.max_kept_bytes_per_user", c.MaxKeptBytesPerUser, 1),
-		c.SMTP.check())
+		c.Pipeline.check(), c.SMTP.check())
 }
 
 func (c SMTPConfig) check() error {

@@ -4,6 +4,10 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/weftmesh/weft/subjects"
 )
 
 // content is the confidential part of a notification. It is sealed at rest because an e-mail may carry a link that
@@ -12,6 +16,32 @@ type content struct {
 	Subject string                     `json:"subject,omitempty"`
 	Body    string                     `json:"body,omitempty"`
 	Data    map[string]json.RawMessage `json:"data,omitempty"`
+	// Template and Locale are those of the request. Those of a batch are its first item's.
+	Template string `json:"template,omitempty"`
+	Locale   string `json:"locale,omitempty"`
+	// Items are what a batch has collected, oldest first.
+	Items []item `json:"items,omitempty"`
+}
+
+// item is one notification of a batch.
+type item struct {
+	ID        string                     `json:"id"`
+	Subject   string                     `json:"subject,omitempty"`
+	Body      string                     `json:"body,omitempty"`
+	Data      map[string]json.RawMessage `json:"data,omitempty"`
+	CreatedAt time.Time                  `json:"created_at"`
+}
+
+// data returns the data of the content; that of a batch has its items and their count.
+func (c content) data() map[string]json.RawMessage {
+	if len(c.Items) == 0 {
+		return c.Data
+	}
+	items, err := subjects.Encode(c.Items)
+	if err != nil {
+		return c.Data
+	}
+	return map[string]json.RawMessage{"items": items, "count": json.RawMessage(strconv.Itoa(len(c.Items)))}
 }
 
 // contentContext binds sealed content to its notification.

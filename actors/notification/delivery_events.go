@@ -7,15 +7,29 @@ import (
 	"time"
 
 	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/notification/channel"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
 )
 
-// recordTimeout bounds the record of an attempt, which is made even where the worker is being stopped.
-const recordTimeout = 10 * time.Second
+const (
+	// attemptTimeout bounds one attempt, at all addresses. It is less than the job's AckWait, after which another attempt may be made.
+	attemptTimeout = 40 * time.Second
+	// recordTimeout bounds the record of an attempt, which is made even where the worker is being stopped.
+	recordTimeout = 10 * time.Second
+	// maxRetryAfter bounds how long a throttled provider delays the next attempt.
+	maxRetryAfter = 24 * time.Hour
+	// slotGrace is how late a delivery may be for its place in the recipient's rate. A later one gets another place, so that what has piled
+	// up is not sent at once.
+	slotGrace = time.Minute
+)
 
-// deliver handles the job notification.deliver. A permanent failure is recorded and settles the job; a transient one is
-// recorded and returned, so that the job is delivered again. A job whose delivery is not pending does nothing.
+// errChanged ends a transaction whose delivery was changed by another one meanwhile: cancelled, erased, or attempted by another job.
+var errChanged = errors.New("the delivery has changed")
+
+// deliver handles the job notification.deliver: it decides about a pending delivery and makes one attempt. A permanent failure is recorded
+// and settles the job; a transient one is recorded and returned, so that the job is delivered again. A job whose delivery is not pending
+// does nothing.
 func (a *Actor) deliver(ctx context.Context, job subjects.DeliverNotification) error {
 	n, channels, err := a.store.notification(ctx, job.UserID, job.NotificationID)
 	if errors.Is(err, errNoNotification) {
@@ -25,68 +39,245 @@ func (a *Actor) deliver(ctx context.Context, job subjects.DeliverNotification) e
 		return err
 	}
 	for _, d := range channels {
-		if d.Channel == job.Channel && d.Status == statusPending {
-			return a.attemptPermitted(ctx, n, d)
+		if d.Channel == job.Channel && d.Status == statusPending && n.Started {
+			return a.deliverPermitted(ctx, n, d)
 		}
 	}
 	return nil
 }
 
-// attemptPermitted makes one delivery attempt. While the user's account is blocked, the notification is held instead: it is
-// started again once the account is enabled. One that the user no longer consents to fails.
-func (a *Actor) attemptPermitted(ctx context.Context, n notificationRow, d deliveryRow) error {
-	if a.Guard.Blocked(n.UserID) {
-		return a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error { return a.store.hold(ctx, tx, n.ID, a.Now()) })
+// deliverPermitted handles a pending delivery. While the user's account is blocked, it is deferred: it is released once the account is
+// enabled. One that the user no longer consents to is suppressed.
+func (a *Actor) deliverPermitted(ctx context.Context, n notificationRow, d deliveryRow) error {
+	now := a.Now()
+	if wait := time.UnixMicro(d.NextAttemptAt).Sub(now); wait > 0 {
+		return &subjects.Error{Code: subjects.CodeUnavailable, Detail: "an attempt is under way, or the next one is not due", RetryAfter: wait}
 	}
-	err := a.permitted(ctx, mesh.Grant{}, n, func(ctx context.Context) error { return a.attempt(ctx, n, d) })
+	if a.Guard.Blocked(n.UserID) {
+		return a.record(ctx, n, d, d.apply(decision{status: statusDeferred, reason: reasonAccountBlocked, until: now}, now))
+	}
+	err := a.permitted(ctx, mesh.Grant{}, n, func(ctx context.Context) error { return a.advance(ctx, n, d) })
 	if subjects.CodeOf(err) == subjects.CodeConsentRequired {
-		return a.withdraw(ctx, n)
+		// The attempt that a revocation has interrupted may have counted.
+		_, channels, e := a.store.notification(ctx, n.UserID, n.ID)
+		for _, present := range channels {
+			if present.Channel == d.Channel && present.Status == statusPending {
+				return a.record(ctx, n, present, present.apply(suppress(reasonConsent), a.Now()))
+			}
+		}
+		return e
 	}
 	return err
 }
 
-// withdraw fails the pending deliveries of a notification that the user no longer consents to.
-func (a *Actor) withdraw(ctx context.Context, n notificationRow) error {
-	return a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
-		return a.store.failDeliveries(ctx, tx, n.ID, "the consent to it was withdrawn", a.Now())
-	})
-}
-
-// attempt makes one delivery attempt and records its outcome.
-func (a *Actor) attempt(ctx context.Context, n notificationRow, d deliveryRow) error {
-	err := a.sendMail(ctx, n)
-	d.Attempts++
-	d.UpdatedAt = a.Now().UnixMicro()
-	d.Status, d.Error = afterAttempt(err, d.Attempts, subjects.Deliver.Consumer().MaxDeliver), ""
-	if err != nil {
-		d.Error = truncate(err.Error(), maxError)
-	}
-	recording, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
-	defer cancel()
-	e := a.DB.RunInTx(recording, func(ctx context.Context, tx database.Tx) error { return a.store.recordDelivery(ctx, tx, d) })
-	if e != nil {
-		return errors.Join(err, e)
-	}
-	if d.Status == statusPending {
-		a.metrics.deliveries.WithLabelValues(d.Channel, resultRetried).Inc()
-		return &subjects.Error{Code: subjects.CodeUnavailable, Detail: "the mail server did not accept the message", Cause: err}
-	}
-	a.metrics.deliveries.WithLabelValues(d.Channel, d.Status).Inc()
-	return nil
-}
-
-// sendMail sends a notification to the address that auth has for its user.
-func (a *Actor) sendMail(ctx context.Context, n notificationRow) error {
-	contact, err := mesh.Call(ctx, a.Conn, subjects.GetContact, subjects.Empty{}, mesh.As{Service: true, UserID: n.UserID})
-	if subjects.CodeOf(err) == subjects.CodeNotFound {
-		return permanentError{errors.New("the account no longer exists")}
-	}
-	if err != nil {
-		return fmt.Errorf("looking up the user's address: %w", err)
-	}
-	c, err := a.open(n)
+// advance decides about a delivery and carries the decision out.
+func (a *Actor) advance(ctx context.Context, n notificationRow, d deliveryRow) error {
+	p, err := a.store.preferences(ctx, n.UserID)
 	if err != nil {
 		return err
 	}
-	return a.mail.send(ctx, contact.Email, c.Subject, c.Body, n.ID+"."+channelEmail)
+	to := a.recipientContact(n.UserID)
+	v, err := a.decide(ctx, n, d.Channel, p, to)
+	if err != nil {
+		return a.undecided(ctx, n, d, err)
+	}
+	switch v.status {
+	case statusPending:
+		return a.attempt(ctx, n, d, to)
+	case statusBatched:
+		return a.changed(ctx, func(ctx context.Context, tx database.Tx) error {
+			collected, err := a.collect(ctx, tx, n, d, v)
+			if err != nil {
+				return err
+			}
+			return a.moved(ctx, tx, d, collected)
+		})
+	}
+	return a.record(ctx, n, d, d.apply(v, a.Now()))
+}
+
+// undecided returns a transient error. A notification that cannot be read fails.
+func (a *Actor) undecided(ctx context.Context, n notificationRow, d deliveryRow, cause error) error {
+	if subjects.Transient(cause) && subjects.CodeOf(cause) != subjects.CodeInternal || ctx.Err() != nil || errors.Is(database.Classify(cause), database.ErrUnavailable) {
+		return cause
+	}
+	failed := d.apply(decision{status: statusFailed, reason: reasonNotStarted}, a.Now())
+	failed.Error = truncate(cause.Error(), maxError)
+	return a.record(ctx, n, d, failed)
+}
+
+// attempt claims a delivery, makes one attempt and records its outcome.
+func (a *Actor) attempt(ctx context.Context, n notificationRow, d deliveryRow, to *recipientContact) error {
+	if d.Channel == channel.Webhook {
+		return a.handOver(ctx, n, d)
+	}
+	claimed, err := a.claim(ctx, d)
+	if err != nil || claimed.Status != statusPending || claimed.Attempts == d.Attempts {
+		return err
+	}
+	attempting, cancel := context.WithTimeout(ctx, attemptTimeout)
+	receipt, err := a.sendAll(attempting, n, d.Channel, to)
+	cancel()
+	done := claimed.after(receipt, err, subjects.Deliver.Consumer(), a.Now())
+	recording, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
+	defer cancel()
+	if e := a.record(recording, n, claimed, done); e != nil {
+		return errors.Join(err, e)
+	}
+	if done.Status == statusPending {
+		a.metrics.deliveries.WithLabelValues(d.Channel, resultRetried).Inc()
+		return &subjects.Error{
+			Code: subjects.CodeUnavailable, Detail: "the message was not accepted", Cause: err,
+			RetryAfter: time.UnixMicro(done.NextAttemptAt).Sub(a.Now()),
+		}
+	}
+	return nil
+}
+
+// claim counts an attempt, takes the delivery's place in the recipient's rate, and keeps other jobs from it until the job's AckWait has
+// passed. Where the place is later, the delivery is deferred. A delivery that is returned as it was belongs to another job.
+func (a *Actor) claim(ctx context.Context, d deliveryRow) (deliveryRow, error) {
+	limit := a.config.Pipeline.rate(d.Category, d.Channel)
+	claimed := d
+	err := a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
+		now := a.Now()
+		claimed = d
+		claimed.Attempts++
+		claimed.UpdatedAt, claimed.NextAttemptAt = now.UnixMicro(), now.Add(subjects.Deliver.Consumer().AckWait).UnixMicro()
+		if limit > 0 && (d.SlotAt == 0 || d.Attempts == 0 && d.SlotAt < now.Add(-slotGrace).UnixMicro()) {
+			at, err := a.store.slot(ctx, tx, d, limit, now)
+			if err != nil {
+				return err
+			}
+			if at.After(now) {
+				claimed = d.apply(decision{status: statusDeferred, reason: reasonThrottled, until: at}, now)
+				a.DB.AfterCommit(ctx, func() { a.count(claimed) })
+			}
+			claimed.SlotAt = at.UnixMicro()
+		}
+		return a.moved(ctx, tx, d, claimed)
+	})
+	if errors.Is(err, errChanged) {
+		return d, nil
+	}
+	return claimed, err
+}
+
+// sendAll renders a notification and sends it to each of its recipient's addresses on a channel. It succeeds if one address has accepted.
+// Otherwise the error is one that a later attempt may repair, if there is one.
+func (a *Actor) sendAll(ctx context.Context, n notificationRow, ch string, to *recipientContact) (channel.Receipt, error) {
+	c, err := a.open(n)
+	if err != nil {
+		return channel.Receipt{}, &channel.Error{Class: channel.Permanent, Detail: "the notification cannot be read", Cause: err}
+	}
+	addresses, err := a.addresses(ctx, to, ch)
+	if subjects.CodeOf(err) == subjects.CodeNotFound {
+		return channel.Receipt{}, outcomeError{reasonAccountGone, &channel.Error{Class: channel.Permanent, Detail: "the account no longer exists"}}
+	}
+	if err != nil {
+		return channel.Receipt{}, err
+	}
+	if len(addresses) == 0 {
+		return channel.Receipt{}, outcomeError{reasonNoAddress, &channel.Error{Class: channel.Suppressed}}
+	}
+	provider := a.seams.providers[ch]
+	if provider == nil {
+		return channel.Receipt{}, outcomeError{reasonNoProvider, &channel.Error{Class: channel.Permanent, Detail: "no provider is configured for " + ch}}
+	}
+	rendered, err := a.render(ctx, n, c, ch)
+	if err != nil {
+		return channel.Receipt{}, err
+	}
+	message := channel.Message{Rendered: rendered, NotificationID: n.ID, UserID: n.UserID, Category: n.Category, Data: c.data(), Unread: -1}
+	if ch == channel.Push {
+		if message.Unread, err = a.store.unreadCount(ctx, n.UserID); err != nil {
+			return channel.Receipt{}, err
+		}
+	}
+	var accepted channel.Receipt
+	var failure error
+	for _, address := range addresses {
+		message.ID, message.Address = n.ID+"."+ch, address
+		if address.DeviceID != "" {
+			message.ID += "." + address.DeviceID
+		}
+		receipt, err := provider.Send(ctx, message)
+		switch {
+		case err == nil && accepted.Provider == "":
+			accepted = receipt
+		case err != nil:
+			failure = worthier(failure, err)
+			if channel.ClassOf(err) == channel.Suppressed && a.seams.dropAddress != nil {
+				failure = worthier(failure, a.seams.dropAddress(ctx, n.UserID, ch, address))
+			}
+		}
+	}
+	if accepted.Provider != "" {
+		return accepted, nil
+	}
+	return accepted, failure
+}
+
+// handOver gives a notification to the webhooks of its user and records it in the same transaction.
+func (a *Actor) handOver(ctx context.Context, n notificationRow, d deliveryRow) error {
+	now := a.Now()
+	if a.seams.toWebhooks == nil {
+		return a.record(ctx, n, d, d.apply(suppress(reasonNoAddress), now))
+	}
+	c, err := a.open(n)
+	if err != nil {
+		return a.undecided(ctx, n, d, err)
+	}
+	rendered, err := a.render(ctx, n, c, d.Channel)
+	if err != nil {
+		return a.undecided(ctx, n, d, err)
+	}
+	return a.changed(ctx, func(ctx context.Context, tx database.Tx) error {
+		taken, err := a.seams.toWebhooks(ctx, tx, n, c, rendered)
+		if err != nil {
+			return fmt.Errorf("handing a notification over to webhooks: %w", err)
+		}
+		done := d.apply(decision{status: statusDelivered}, now)
+		done.Attempts++
+		done.Provider, done.AcceptedAt = channel.Webhook, now.UnixMicro()
+		if !taken {
+			done = d.apply(suppress(reasonNoAddress), now)
+		}
+		return a.settle(ctx, tx, n, d, done)
+	})
+}
+
+// record stores the new state of a delivery, and of the items of its batch. It does nothing where the delivery has changed meanwhile.
+func (a *Actor) record(ctx context.Context, n notificationRow, was, is deliveryRow) error {
+	return a.changed(ctx, func(ctx context.Context, tx database.Tx) error { return a.settle(ctx, tx, n, was, is) })
+}
+
+// settle is record in a transaction. Its error is errChanged where the delivery has changed meanwhile.
+func (a *Actor) settle(ctx context.Context, tx database.Tx, n notificationRow, was, is deliveryRow) error {
+	if err := a.moved(ctx, tx, was, is); err != nil {
+		return err
+	}
+	a.DB.AfterCommit(ctx, func() { a.count(is) })
+	if n.IsBatch && is.final() {
+		return a.store.settleItems(ctx, tx, is)
+	}
+	return nil
+}
+
+// moved is store.move with errChanged where it did nothing.
+func (a *Actor) moved(ctx context.Context, tx database.Tx, was, is deliveryRow) error {
+	moved, err := a.store.move(ctx, tx, was, is)
+	if err == nil && !moved {
+		err = errChanged
+	}
+	return err
+}
+
+// changed runs a transaction about a delivery, and ignores that the delivery was changed by another one meanwhile.
+func (a *Actor) changed(ctx context.Context, fn func(ctx context.Context, tx database.Tx) error) error {
+	err := a.DB.RunInTx(ctx, fn)
+	if errors.Is(err, errChanged) {
+		return nil
+	}
+	return err
 }

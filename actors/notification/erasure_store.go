@@ -8,8 +8,13 @@ import (
 	"github.com/uptrace/bun"
 )
 
-// deleteUsers deletes all notifications to some users. It returns how many there were.
+// deleteUsers deletes all notifications to some users, their batches and their settings. It returns how many notifications there were.
 func (s store) deleteUsers(ctx context.Context, tx bun.Tx, userIDs []string) (int64, error) {
+	for _, model := range []any{(*batchRow)(nil), (*settingsRow)(nil)} {
+		if _, err := tx.NewDelete().Model(model).Where("user_id IN (?)", bun.List(userIDs)).Exec(ctx); err != nil {
+			return 0, fmt.Errorf("deleting batches and settings: %w", err)
+		}
+	}
 	return s.deleteWhere(ctx, tx, "user_id IN (?)", bun.List(userIDs))
 }
 

@@ -3,20 +3,15 @@ package notification
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
-	"go.uber.org/zap"
-
 	"github.com/weftmesh/weft/actors/database"
-	"github.com/weftmesh/weft/mesh"
+	"github.com/weftmesh/weft/actors/notification/channel"
 	"github.com/weftmesh/weft/subjects"
 )
 
 const (
-	// scheduledBatch is the number of due notifications that are read at a time.
-	scheduledBatch = 200
 	// accountMailKept is the retention of account mail: what auth sends to an address under a one-time id in place of a
 	// user's, which is in no inbox.
 	accountMailKept = 7 * 24 * time.Hour
@@ -45,7 +40,7 @@ func (a *Actor) notifyRefusedRun(ctx context.Context, e subjects.Envelope[subjec
 func (a *Actor) notify(ctx context.Context, eventID, userID, category string, c content, data map[string]string) error {
 	now := a.Now().UnixMicro()
 	key := "event." + eventID
-	n := notificationRow{ID: a.NewID(), UserID: userID, Category: category, InApp: true, DedupeKey: &key, CreatedAt: now}
+	n := notificationRow{ID: a.NewID(), UserID: userID, Category: category, DedupeKey: &key, CreatedAt: now}
 	c.Data = make(map[string]json.RawMessage, len(data))
 	for name, value := range data {
 		encoded, err := subjects.Encode(value)
@@ -58,7 +53,7 @@ func (a *Actor) notify(ctx context.Context, eventID, userID, category string, c 
 	if n.Content, err = a.seal(n.ID, c); err != nil {
 		return err
 	}
-	_, err = a.accept(ctx, n, []deliveryRow{{NotificationID: n.ID, Channel: channelInApp, Status: statusPending, UpdatedAt: now}})
+	_, err = a.accept(ctx, n, []string{channel.InApp})
 	return err
 }
 
@@ -76,11 +71,6 @@ func (a *Actor) erase(ctx context.Context, deletion subjects.AccountDeletion) (i
 		return 0, fmt.Errorf("purging a user's feed: %w", err)
 	}
 	return items, nil
-}
-
-// runScheduled starts due notifications, every tick.
-func (a *Actor) runScheduled(ctx context.Context) error {
-	return every(ctx, a.config.Tick, a.startDue)
 }
 
 // deleteAccountMail deletes old account mail, at the start and at every sweep.
@@ -106,58 +96,4 @@ func every(ctx context.Context, interval time.Duration, f func(context.Context) 
 		case <-tick.C:
 		}
 	}
-}
-
-// startDue starts the notifications whose send_at has passed, each in its own transaction. Those of blocked accounts stay due.
-func (a *Actor) startDue(ctx context.Context) error {
-	var blocked []string
-	for {
-		rows, err := a.store.due(ctx, a.Now(), blocked, scheduledBatch)
-		if err != nil || len(rows) == 0 {
-			return err
-		}
-		for _, n := range rows {
-			if a.Guard.Blocked(n.UserID) {
-				blocked = append(blocked, n.UserID)
-				continue
-			}
-			if err := a.startScheduled(ctx, n); err != nil {
-				return err
-			}
-		}
-	}
-}
-
-// startScheduled starts one due notification, or fails it if it never can be started.
-func (a *Actor) startScheduled(ctx context.Context, n notificationRow) error {
-	err := a.permitted(ctx, mesh.Grant{}, n, func(ctx context.Context) error {
-		return a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
-			channels, err := a.store.deliveries(ctx, []string{n.ID})
-			if err != nil {
-				return err
-			}
-			return a.start(ctx, tx, n, channels[n.ID])
-		})
-	})
-	switch {
-	case subjects.CodeOf(err) == subjects.CodeConsentRequired:
-		return a.withdraw(ctx, n)
-	case errors.Is(err, &subjects.Error{Code: subjects.CodeForbidden, Reason: subjects.ReasonAccountBlocked}):
-		return nil // blocked since it was looked at; the next pass skips it
-	case err != nil:
-		return a.failStart(ctx, n, err)
-	}
-	return nil
-}
-
-// failStart fails a notification that cannot be started, so that it does not block the ones after it. A transient error
-// is returned instead.
-func (a *Actor) failStart(ctx context.Context, n notificationRow, cause error) error {
-	if errors.Is(database.Classify(cause), database.ErrUnavailable) || ctx.Err() != nil {
-		return cause
-	}
-	a.Log.Error("starting a notification", zap.String("notification_id", n.ID), zap.Error(cause))
-	return a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
-		return a.store.failDeliveries(ctx, tx, n.ID, "the delivery could not be started", a.Now())
-	})
 }

@@ -23,11 +23,15 @@ func (a *Actor) publishNotification(ctx context.Context, tx database.Tx, n notif
 	if err != nil {
 		return err
 	}
-	if err := a.publish(ctx, tx, n.UserID, eventNotification, n.resource(c, channels)); err != nil {
+	if err := a.store.lockInbox(ctx, tx, n.UserID); err != nil {
 		return err
 	}
 	unread, err := a.store.unreadCount(ctx, n.UserID)
 	if err != nil {
+		return err
+	}
+	event := subjects.FeedNotification{Notification: n.resource(c, channels), UnreadCount: unread}
+	if err := a.publish(ctx, tx, n.UserID, eventNotification, event); err != nil {
 		return err
 	}
 	return a.publish(ctx, tx, n.UserID, eventUnreadCount, subjects.UnreadCount{UnreadCount: unread})

@@ -98,33 +98,17 @@ func (a *Actor) markRead(ctx context.Context, id string) (subjects.UnreadCount, 
 		if err != nil {
 			return err
 		}
+		if changed > 0 {
+			if err := a.store.lockInbox(ctx, tx, userID); err != nil {
+				return err
+			}
+		}
 		if count.UnreadCount, err = a.store.unreadCount(ctx, userID); err != nil || changed == 0 {
 			return err
 		}
 		return a.publish(ctx, tx, userID, eventUnreadCount, count)
 	})
 	return count, err
-}
-
-func (a *Actor) cancel(ctx context.Context, r subjects.NotificationRequest) (subjects.Notification, error) {
-	userID := actors.CallerFrom(ctx).UserID
-	var result subjects.Notification
-	err := a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
-		done, err := a.store.cancel(ctx, tx, userID, r.NotificationID, a.Now())
-		if err != nil {
-			return err
-		}
-		n, channels, err := a.store.notification(ctx, userID, r.NotificationID)
-		if err != nil {
-			return err
-		}
-		if !done && !n.Cancelled {
-			return subjects.Errorf(subjects.CodeConflict, "the notification has already been sent")
-		}
-		result = a.resource(n, channels)
-		return nil
-	})
-	return result, err
 }
 
 // stream returns the position in the user's feed from which the gateway streams, and the unread count as the first event.

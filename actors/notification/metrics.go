@@ -6,6 +6,8 @@ import "github.com/prometheus/client_golang/prometheus"
 type metrics struct {
 	accepted   *prometheus.CounterVec
 	deliveries *prometheus.CounterVec
+	decisions  *prometheus.CounterVec
+	requeued   prometheus.Counter
 }
 
 func newMetrics(r prometheus.Registerer) metrics {
@@ -14,9 +16,15 @@ func newMetrics(r prometheus.Registerer) metrics {
 			Name: "notification_accepted_total", Help: "Accepted notifications by category.",
 		}, []string{"category"}),
 		deliveries: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "notification_deliveries_total", Help: "Delivery attempts by channel and result: delivered, failed, retried.",
+			Name: "notification_deliveries_total", Help: "Delivery attempts by channel and result: delivered, failed, suppressed, deferred, retried.",
 		}, []string{"channel", "result"}),
 	}
-	r.MustRegister(m.accepted, m.deliveries)
+	m.decisions = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "notification_decisions_total", Help: "Deliveries that were suppressed, deferred or batched before an attempt, by channel and reason.",
+	}, []string{"channel", "reason"})
+	m.requeued = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "notification_requeued_total", Help: "Deliveries whose job was lost and made again.",
+	})
+	r.MustRegister(m.accepted, m.deliveries, m.decisions, m.requeued)
 	return m
 }

@@ -5,12 +5,15 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/actortest"
 	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/notification/channel"
+	"github.com/weftmesh/weft/actors/outbox"
 )
 
 // TestOldNotificationsAreReplaced: of a user's notifications the newest remain, by number and by size. Those that are scheduled or still
@@ -20,13 +23,14 @@ func TestOldNotificationsAreReplaced(t *testing.T) {
 		db := kind.Open(t, "notification", Migrations)
 		config := DefaultConfig()
 		config.MaxKeptPerUser, config.MaxKeptBytesPerUser = 5, 1000
-		d := actors.Deps{DB: db, Metrics: prometheus.NewRegistry()}
+		box := outbox.New(outbox.Config{DB: db})
+		d := actors.Deps{DB: db, Metrics: prometheus.NewRegistry(), Outbox: box, Now: time.Now}
 		a := &Actor{Deps: d, config: config, store: store{db: db}, bounds: newBounds(d, config)}
 		add := func(user, id, status string, started bool, size int) {
 			t.Helper()
 			n := notificationRow{ID: id, UserID: user, Category: "system", Content: strings.Repeat("x", size), InApp: true, Started: started}
 			err := db.RunInTx(t.Context(), func(ctx context.Context, tx database.Tx) error {
-				return a.store.insert(ctx, tx, &n, []deliveryRow{{NotificationID: id, Channel: channelInApp, Status: status}})
+				return a.store.insert(ctx, tx, &n, []deliveryRow{{NotificationID: id, Channel: channel.InApp, Status: status}})
 			})
 			if err != nil {
 				t.Fatal(err)

@@ -18,15 +18,21 @@ func optionalTime(micros int64) *time.Time {
 // resource returns the notification as its recipient sees it.
 func (n notificationRow) resource(c content, channels []deliveryRow) subjects.Notification {
 	r := subjects.Notification{
-		ID: n.ID, Category: n.Category, Subject: c.Subject, Body: c.Body, Data: c.Data, Status: statusOf(n, channels),
+		ID: n.ID, Category: n.Category, Subject: c.Subject, Body: c.Body, Data: c.data(), Status: statusOf(n, channels),
 		CreatedAt: time.UnixMicro(n.CreatedAt).UTC(), SendAt: optionalTime(n.SendAt), ReadAt: optionalTime(n.ReadAt),
 		Channels: []subjects.ChannelDelivery{},
 	}
 	for _, d := range channels {
-		r.Channels = append(r.Channels, subjects.ChannelDelivery{
-			Channel: d.Channel, Status: d.Status, Attempts: d.Attempts, Error: d.Error,
-			UpdatedAt: time.UnixMicro(d.UpdatedAt).UTC(),
-		})
+		r.Channels = append(r.Channels, d.resource())
 	}
 	return r
+}
+
+// resource returns the state of one channel.
+func (d deliveryRow) resource() subjects.ChannelDelivery {
+	return subjects.ChannelDelivery{
+		Channel: d.Channel, Status: d.Status, Attempts: d.Attempts, Error: d.Error, Reason: string(d.Reason), Detail: sentences[d.Reason],
+		NextAttemptAt: optionalTime(d.NextAttemptAt), BatchID: d.BatchID, Provider: d.Provider, ProviderMessageID: d.ProviderMessageID,
+		AcceptedAt: optionalTime(d.AcceptedAt), UpdatedAt: time.UnixMicro(d.UpdatedAt).UTC(),
+	}
 }

@@ -1,28 +1,25 @@
 package notification
 
 import (
-	"errors"
 	"strings"
 	"time"
 	"unicode/utf8"
 
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/notification/channel"
 	"github.com/weftmesh/weft/subjects"
 )
 
-// The channels.
+// The statuses of a delivery and of a notification. Only a notification is scheduled; only a delivery is deferred or batched.
 const (
-	channelInApp = "in_app"
-	channelEmail = "email"
-)
-
-// The statuses of a delivery and of a notification. Only a notification is scheduled.
-const (
-	statusScheduled = "scheduled"
-	statusPending   = "pending"
-	statusDelivered = "delivered"
-	statusFailed    = "failed"
-	statusCancelled = "cancelled"
+	statusScheduled  = "scheduled"
+	statusPending    = "pending"
+	statusDeferred   = "deferred"
+	statusBatched    = "batched"
+	statusDelivered  = "delivered"
+	statusFailed     = "failed"
+	statusSuppressed = "suppressed"
+	statusCancelled  = "cancelled"
 )
 
 // resultRetried is the metric's result of an attempt after which the delivery is still pending; the other results are
@@ -35,8 +32,6 @@ const (
 	refDuplicate = "duplicate"
 )
 
-const categoryMarketing = "marketing"
-
 const (
 	// maxAhead bounds send_at.
 	maxAhead = 366 * 24 * time.Hour
@@ -46,20 +41,16 @@ const (
 	maxPage = 512 << 10
 	// maxError bounds the recorded error of a delivery in bytes.
 	maxError = 500
+	// maxProvider and maxMessageID bound what is recorded of a receipt, in bytes.
+	maxProvider, maxMessageID = 64, 200
 )
-
-// permanentError marks a failed attempt that a retry cannot repair.
-type permanentError struct{ error }
-
-// Unwrap returns the cause.
-func (e permanentError) Unwrap() error { return e.error }
 
 var errOtherRecipient = subjects.Errorf(subjects.CodeForbidden, "only an admin may notify another user")
 
 // recipient returns the user to notify: the caller, or under a grant the user who gave it, unless the request names another one. A
 // service without a grant and an admin may name any user; for everybody else another user is forbidden.
-func recipient(caller actors.Caller, r subjects.SendNotificationRequest) (string, error) {
-	named := strings.ToLower(r.UserID)
+func recipient(caller actors.Caller, userID string) (string, error) {
+	named := strings.ToLower(userID)
 	switch {
 	case named != "" && named == caller.UserID:
 		return caller.UserID, nil
@@ -67,8 +58,8 @@ func recipient(caller actors.Caller, r subjects.SendNotificationRequest) (string
 		return "", errOtherRecipient
 	case caller.Grant.ConsentID != "":
 		return caller.UserID, nil
-	case r.UserID != "" && (caller.Service != "" || caller.HasRole(subjects.RoleAdmin)):
-		return r.UserID, nil
+	case userID != "" && (caller.Service != "" || caller.HasRole(subjects.RoleAdmin)):
+		return userID, nil
 	case named != "":
 		return "", errOtherRecipient
 	case caller.UserID == "":
@@ -80,21 +71,10 @@ func recipient(caller actors.Caller, r subjects.SendNotificationRequest) (string
 // checkRequest applies the rules that the schema cannot express and returns the request with its default channel.
 func checkRequest(r subjects.SendNotificationRequest, now time.Time) (subjects.SendNotificationRequest, error) {
 	if len(r.Channels) == 0 {
-		r.Channels = []string{channelInApp}
+		r.Channels = []string{channel.InApp}
 	}
-	for _, channel := range r.Channels {
-		if channel != channelInApp && channel != channelEmail {
-			return r, &subjects.Error{
-				Code: subjects.CodeUnsupported, Detail: "channel " + channel + " is not supported",
-				Fields: []subjects.FieldError{{Field: "channels", Message: channel + " is not supported; use in_app or email"}},
-			}
-		}
-	}
-	if r.Template != "" {
-		return r, &subjects.Error{
-			Code: subjects.CodeUnsupported, Detail: "templates are not supported: give subject and body",
-			Fields: []subjects.FieldError{{Field: "template", Message: "templates are not supported"}},
-		}
+	if err := checkTemplate(r); err != nil {
+		return r, err
 	}
 	if r.Subject == "" && r.Body == "" {
 		return r, subjects.InvalidField("subject", "subject or body is required")
@@ -109,10 +89,25 @@ func checkRequest(r subjects.SendNotificationRequest, now time.Time) (subjects.S
 	if r.SendAt != nil && r.SendAt.After(now.Add(maxAhead)) {
 		return r, subjects.InvalidField("send_at", "is more than a year ahead")
 	}
+	if b := r.Batch; b != nil && b.MaxWait != 0 && b.MaxWait < b.Window {
+		return r, subjects.InvalidField("batch.max_wait", "is less than window")
+	}
 	return r, nil
 }
 
-// statusOf returns a notification's status: failed where a channel has failed, delivered once all have delivered.
+// checkTemplate refuses a template, of which there are none.
+func checkTemplate(r subjects.SendNotificationRequest) error {
+	if r.Template == "" {
+		return nil
+	}
+	return &subjects.Error{
+		Code: subjects.CodeUnsupported, Detail: "templates are not supported: give subject and body",
+		Fields: []subjects.FieldError{{Field: "template", Message: "templates are not supported"}},
+	}
+}
+
+// statusOf returns a notification's status: failed where a channel has failed, otherwise pending where one still waits, delivered where one
+// has delivered, cancelled where one was cancelled, and suppressed where all were.
 func statusOf(n notificationRow, channels []deliveryRow) string {
 	switch {
 	case n.Cancelled:
@@ -120,28 +115,21 @@ func statusOf(n notificationRow, channels []deliveryRow) string {
 	case !n.Started:
 		return statusScheduled
 	}
-	status := statusDelivered
+	has := map[string]bool{}
 	for _, d := range channels {
-		switch d.Status {
-		case statusFailed:
-			return statusFailed
-		case statusPending:
-			status = statusPending
-		}
+		has[d.Status] = true
 	}
-	return status
-}
-
-// afterAttempt returns the status of a delivery after its attempts, the last of which ended with err.
-func afterAttempt(err error, attempts, maxAttempts int) string {
-	var permanent permanentError
 	switch {
-	case err == nil:
-		return statusDelivered
-	case errors.As(err, &permanent) || attempts >= maxAttempts:
+	case has[statusFailed]:
 		return statusFailed
+	case has[statusPending], has[statusDeferred], has[statusBatched]:
+		return statusPending
+	case has[statusCancelled] && !has[statusDelivered]:
+		return statusCancelled
+	case has[statusSuppressed] && !has[statusDelivered]:
+		return statusSuppressed
 	}
-	return statusPending
+	return statusDelivered
 }
 
 // truncate cuts s to at most limit bytes without splitting a rune.

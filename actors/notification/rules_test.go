@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/notification/channel"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -67,7 +68,7 @@ func TestRecipient(t *testing.T) {
 		"a service under a grant":        {actors.Caller{Service: "workflow", UserID: "ada", Grant: mesh.Grant{ConsentID: "c"}}, "", "ada"},
 		"a grant does not reach another": {actors.Caller{Service: "workflow", UserID: "ada", Grant: mesh.Grant{ConsentID: "c"}}, "eve", ""},
 	} {
-		got, err := recipient(test.caller, subjects.SendNotificationRequest{UserID: test.userID})
+		got, err := recipient(test.caller, test.userID)
 		if got != test.want || (err == nil) != (test.want != "") {
 			t.Errorf("%s: %q, %v; want %q", name, got, err, test.want)
 		}
@@ -82,14 +83,20 @@ func TestStatusOf(t *testing.T) {
 		channels []string
 		want     string
 	}{
-		"scheduled":            {notificationRow{}, []string{statusPending}, statusScheduled},
-		"cancelled":            {notificationRow{Cancelled: true}, []string{statusCancelled}, statusCancelled},
-		"pending":              {started, []string{statusPending}, statusPending},
-		"partly pending":       {started, []string{statusPending, statusDelivered}, statusPending},
-		"partly pending, last": {started, []string{statusDelivered, statusPending}, statusPending},
-		"delivered":            {started, []string{statusDelivered, statusDelivered}, statusDelivered},
-		"partly failed":        {started, []string{statusFailed, statusDelivered}, statusFailed},
-		"failed and pending":   {started, []string{statusPending, statusFailed}, statusFailed},
+		"scheduled":             {notificationRow{}, []string{statusPending}, statusScheduled},
+		"cancelled":             {notificationRow{Cancelled: true}, []string{statusCancelled}, statusCancelled},
+		"pending":               {started, []string{statusPending}, statusPending},
+		"partly pending":        {started, []string{statusPending, statusDelivered}, statusPending},
+		"partly pending, last":  {started, []string{statusDelivered, statusPending}, statusPending},
+		"delivered":             {started, []string{statusDelivered, statusDelivered}, statusDelivered},
+		"partly failed":         {started, []string{statusFailed, statusDelivered}, statusFailed},
+		"failed and pending":    {started, []string{statusPending, statusFailed}, statusFailed},
+		"deferred":              {started, []string{statusDeferred, statusDelivered}, statusPending},
+		"batched":               {started, []string{statusSuppressed, statusBatched}, statusPending},
+		"suppressed":            {started, []string{statusSuppressed, statusSuppressed}, statusSuppressed},
+		"partly suppressed":     {started, []string{statusSuppressed, statusDelivered}, statusDelivered},
+		"partly cancelled":      {started, []string{statusCancelled, statusDelivered}, statusDelivered},
+		"cancelled, suppressed": {started, []string{statusCancelled, statusSuppressed}, statusCancelled},
 	} {
 		channels := make([]deliveryRow, len(test.channels))
 		for i, status := range test.channels {
@@ -101,24 +108,51 @@ func TestStatusOf(t *testing.T) {
 	}
 }
 
+// TestAfterAttempt: the class of an error decides, a retry is always later than now, and after the last attempt there is none.
 func TestAfterAttempt(t *testing.T) {
 	t.Parallel()
-	transient := errors.New("busy")
-	permanent := fmt.Errorf("sending: %w", permanentError{transient})
-	for _, test := range []struct {
+	now := time.Unix(1_700_000_000, 0)
+	job := subjects.Deliver.Consumer()
+	fault := func(class channel.Class, after time.Duration) error {
+		return fmt.Errorf("sending: %w", &channel.Error{Class: class, Detail: "busy", RetryAfter: after})
+	}
+	for name, test := range map[string]struct {
 		err      error
 		attempts int
-		want     string
+		status   string
+		reason   reason
+		next     time.Duration
 	}{
-		{nil, 1, statusDelivered}, {nil, 9, statusDelivered}, {transient, 1, statusPending}, {transient, 5, statusPending},
-		{transient, 6, statusFailed}, {transient, 7, statusFailed}, {permanent, 1, statusFailed},
+		"accepted":                 {nil, 1, statusDelivered, "", 0},
+		"accepted at last":         {nil, 9, statusDelivered, "", 0},
+		"no class":                 {errors.New("busy"), 1, statusPending, reasonAttemptFailed, 2 * time.Second},
+		"transient":                {fault(channel.Transient, 0), 2, statusPending, reasonAttemptFailed, 15 * time.Second},
+		"transient with a time":    {fault(channel.Transient, time.Hour), 2, statusPending, reasonAttemptFailed, time.Hour},
+		"a time in the past":       {fault(channel.Throttled, -time.Hour), 5, statusDeferred, reasonProviderThrottled, 30 * time.Minute},
+		"throttled":                {fault(channel.Throttled, 3*time.Hour), 1, statusDeferred, reasonProviderThrottled, 3 * time.Hour},
+		"throttled for ever":       {fault(channel.Throttled, 1<<62), 1, statusDeferred, reasonProviderThrottled, maxRetryAfter},
+		"the last transient":       {fault(channel.Transient, 0), 6, statusFailed, reasonExhausted, 0},
+		"the last throttled":       {fault(channel.Throttled, time.Hour), 6, statusFailed, reasonExhausted, 0},
+		"beyond the last":          {fault(channel.Throttled, time.Hour), 60, statusFailed, reasonExhausted, 0},
+		"permanent":                {fault(channel.Permanent, 0), 1, statusFailed, reasonRefused, 0},
+		"suppressed":               {fault(channel.Suppressed, 0), 1, statusSuppressed, reasonAddressRefused, 0},
+		"the account is gone":      {outcomeError{reasonAccountGone, &channel.Error{Class: channel.Permanent}}, 1, statusFailed, reasonAccountGone, 0},
+		"there is no address":      {outcomeError{reasonNoAddress, &channel.Error{Class: channel.Suppressed}}, 1, statusSuppressed, reasonNoAddress, 0},
+		"no attempt was counted":   {fault(channel.Transient, 0), 0, statusPending, reasonAttemptFailed, 2 * time.Second},
+		"worse with two addresses": {worthier(fault(channel.Suppressed, 0), fault(channel.Permanent, 0)), 1, statusFailed, reasonRefused, 0},
+		"better with two":          {worthier(fault(channel.Transient, 0), fault(channel.Permanent, 0)), 1, statusPending, reasonAttemptFailed, 2 * time.Second},
 	} {
-		if got := afterAttempt(test.err, test.attempts, 6); got != test.want {
-			t.Errorf("%v at attempt %d: %s, want %s", test.err, test.attempts, got, test.want)
+		got := deliveryRow{Attempts: test.attempts, NextAttemptAt: 1, Status: statusPending}.after(channel.Receipt{Provider: "p", MessageID: "m"}, test.err, job, now)
+		next := time.Duration(0)
+		if got.NextAttemptAt != 0 {
+			next = time.UnixMicro(got.NextAttemptAt).Sub(now)
 		}
-	}
-	if !errors.Is(permanent, transient) {
-		t.Error("a permanentError hides its cause")
+		if got.Status != test.status || got.Reason != test.reason || next != test.next || (got.AcceptedAt != 0) != (test.err == nil) {
+			t.Errorf("%s: %+v", name, got)
+		}
+		if sentences[got.Reason] == "" && got.Reason != "" {
+			t.Errorf("%s: reason %s has no sentence", name, got.Reason)
+		}
 	}
 }
 

@@ -5,10 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
+	"slices"
 
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/notification/channel"
 	"github.com/weftmesh/weft/actors/outbox"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
@@ -16,7 +17,7 @@ import (
 
 // send accepts a notification: its row, its deliveries and the messages that start them are one commit.
 func (a *Actor) send(ctx context.Context, r subjects.SendNotificationRequest) (subjects.NotificationRef, error) {
-	userID, err := recipient(actors.CallerFrom(ctx), r)
+	userID, err := recipient(actors.CallerFrom(ctx), r.UserID)
 	if err != nil {
 		return subjects.NotificationRef{}, err
 	}
@@ -25,7 +26,8 @@ func (a *Actor) send(ctx context.Context, r subjects.SendNotificationRequest) (s
 		return subjects.NotificationRef{}, err
 	}
 	n := notificationRow{ID: a.NewID(), UserID: userID, Category: r.Category, CreatedAt: now.UnixMicro()}
-	if n.Content, err = a.seal(n.ID, content{Subject: r.Subject, Body: r.Body, Data: r.Data}); err != nil {
+	c := content{Subject: r.Subject, Body: r.Body, Data: r.Data, Template: r.Template, Locale: r.Locale}
+	if n.Content, err = a.seal(n.ID, c); err != nil {
 		return subjects.NotificationRef{}, err
 	}
 	if r.DedupeKey != "" {
@@ -34,17 +36,35 @@ func (a *Actor) send(ctx context.Context, r subjects.SendNotificationRequest) (s
 	if r.SendAt != nil {
 		n.SendAt = r.SendAt.UnixMicro()
 	}
-	channels := make([]deliveryRow, len(r.Channels))
-	for i, channel := range r.Channels {
-		n.InApp = n.InApp || channel == channelInApp
-		channels[i] = deliveryRow{NotificationID: n.ID, Channel: channel, Status: statusPending, UpdatedAt: now.UnixMicro()}
+	if r.Batch != nil {
+		batching, err := json.Marshal(r.Batch)
+		if err != nil {
+			return subjects.NotificationRef{}, fmt.Errorf("encoding how a notification is collected: %w", err)
+		}
+		n.Batching = string(batching)
+	}
+	if err := a.admitWaiting(ctx, n); err != nil {
+		return subjects.NotificationRef{}, err
 	}
 	var ref subjects.NotificationRef
 	err = a.permitted(ctx, actors.CallerFrom(ctx).Grant, n, func(ctx context.Context) (err error) {
-		ref, err = a.accept(ctx, n, channels)
+		ref, err = a.accept(ctx, n, r.Channels)
 		return err
 	})
 	return ref, err
+}
+
+// admitWaiting refuses a notification to a user who has as many deferred and batched deliveries as one may have. Concurrent requests may
+// exceed the bound by their number.
+func (a *Actor) admitWaiting(ctx context.Context, n notificationRow) error {
+	if n.Category == categorySecurity {
+		return nil
+	}
+	waiting, err := countWaiting(ctx, a.DB.DB, n.UserID)
+	if err == nil && waiting >= a.bounds.waiting.Limit {
+		err = a.bounds.Refuse(a.bounds.waiting)
+	}
+	return err
 }
 
 // permitted runs act, which accepts or starts a notification, under the caller's grant, if it has one, and under the user's
@@ -66,8 +86,16 @@ func (a *Actor) permitted(ctx context.Context, grant mesh.Grant, n notificationR
 
 // accept stores a notification, and starts it unless it is scheduled. Where the user already has one with its dedupe key,
 // accept stores nothing and returns that one.
-func (a *Actor) accept(ctx context.Context, n notificationRow, channels []deliveryRow) (subjects.NotificationRef, error) {
+func (a *Actor) accept(ctx context.Context, n notificationRow, names []string) (subjects.NotificationRef, error) {
 	ref := subjects.NotificationRef{}
+	scheduled := n.SendAt > a.Now().UnixMicro()
+	inApp := proceed
+	if !scheduled {
+		var err error
+		if inApp, err = a.decideInApp(ctx, n, names); err != nil {
+			return ref, err
+		}
+	}
 	err := a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 		duplicate, err := a.duplicate(ctx, n)
 		if !errors.Is(err, errNoNotification) {
@@ -75,13 +103,23 @@ func (a *Actor) accept(ctx context.Context, n notificationRow, channels []delive
 			return err
 		}
 		ref = subjects.NotificationRef{NotificationID: n.ID, Status: refAccepted}
-		if err := a.store.insert(ctx, tx, &n, channels); err != nil {
-			return err
+		row, channels := n, make([]deliveryRow, len(names))
+		for i, name := range names {
+			channels[i] = newDelivery(row, name)
 		}
-		if n.SendAt > a.Now().UnixMicro() {
+		if scheduled {
+			if err := a.store.insert(ctx, tx, &row, channels); err != nil {
+				return err
+			}
 			return a.bounds.Reserve(ctx, tx, a.bounds.scheduled, n.UserID, 0)
 		}
-		return a.start(ctx, tx, n, channels)
+		if err := a.begin(ctx, tx, &row, channels, inApp); err != nil {
+			return err
+		}
+		if err := a.store.insert(ctx, tx, &row, channels); err != nil {
+			return err
+		}
+		return a.launch(ctx, tx, row, channels)
 	})
 	if database.IsUnique(err) && n.DedupeKey != nil {
 		// A concurrent call inserted the same key after this one had looked for it.
@@ -107,45 +145,81 @@ func (a *Actor) duplicate(ctx context.Context, n notificationRow) (subjects.Noti
 	return subjects.NotificationRef{NotificationID: first.ID, Status: refDuplicate}, err
 }
 
-// start starts a notification's pending deliveries: the transaction itself delivers in-app, and adds a job for every other
-// channel. It does nothing where the notification has been started or cancelled.
-func (a *Actor) start(ctx context.Context, tx database.Tx, n notificationRow, channels []deliveryRow) error {
-	if started, err := a.store.markStarted(ctx, tx, n.ID); err != nil || !started {
-		return err
+// decideInApp decides about the in-app channel of a notification that starts, if it has one. The other channels are decided by their jobs.
+func (a *Actor) decideInApp(ctx context.Context, n notificationRow, names []string) (decision, error) {
+	if !slices.Contains(names, channel.InApp) {
+		return proceed, nil
 	}
+	p, err := a.store.preferences(ctx, n.UserID)
+	if err != nil {
+		return decision{}, err
+	}
+	return a.decide(ctx, n, channel.InApp, p, a.recipientContact(n.UserID))
+}
+
+// begin gives a notification that starts, and its deliveries, their new state. In-app is delivered, suppressed or collected at once.
+func (a *Actor) begin(ctx context.Context, tx database.Tx, n *notificationRow, channels []deliveryRow, inApp decision) error {
+	now := a.Now()
 	n.Started = true
-	shown := false
-	for i, d := range channels {
-		if d.Status != statusPending { // the notification was held after an earlier start
+	for i := range channels {
+		d := &channels[i]
+		d.NextAttemptAt, d.UpdatedAt = now.UnixMicro(), now.UnixMicro()
+		if d.Channel != channel.InApp {
 			continue
 		}
-		if d.Channel == channelInApp {
-			shown = true
-			channels[i].Status, channels[i].Attempts, channels[i].UpdatedAt = statusDelivered, 1, a.Now().UnixMicro()
-			if err := a.store.recordDelivery(ctx, tx, channels[i]); err != nil {
+		switch inApp.status {
+		case statusPending:
+			n.InApp = true
+			d.Status, d.Attempts, d.NextAttemptAt, d.AcceptedAt = statusDelivered, 1, 0, now.UnixMicro()
+		case statusBatched:
+			n.Bytes = int64(len(n.Content))
+			collected, err := a.collect(ctx, tx, *n, *d, inApp)
+			if err != nil {
 				return err
 			}
-			a.DB.AfterCommit(ctx, func() { a.metrics.deliveries.WithLabelValues(channelInApp, statusDelivered).Inc() })
-			continue
-		}
-		if err := a.enqueue(ctx, tx, n, d.Channel); err != nil {
-			return err
+			*d = collected
+		default:
+			*d = d.apply(inApp, now)
 		}
 	}
-	if !shown {
+	return nil
+}
+
+// launch adds the jobs of a notification that has started to the transaction, and shows it in-app.
+func (a *Actor) launch(ctx context.Context, tx database.Tx, n notificationRow, channels []deliveryRow) error {
+	for _, d := range channels {
+		switch {
+		case d.Status == statusPending:
+			if err := a.enqueue(ctx, tx, d, "start"); err != nil {
+				return err
+			}
+		case d.Channel == channel.InApp:
+			a.DB.AfterCommit(ctx, func() { a.count(d) })
+		}
+	}
+	if !n.InApp {
 		return nil
 	}
 	return a.publishNotification(ctx, tx, n, channels)
 }
 
-// enqueue adds the job that delivers over a channel.
-func (a *Actor) enqueue(ctx context.Context, tx database.Tx, n notificationRow, channel string) error {
-	job, err := json.Marshal(subjects.DeliverNotification{NotificationID: n.ID, UserID: n.UserID, Channel: channel})
+// count counts a delivery that has left the status pending.
+func (a *Actor) count(d deliveryRow) {
+	switch d.Status {
+	case statusDelivered, statusFailed:
+		a.metrics.deliveries.WithLabelValues(d.Channel, d.Status).Inc()
+	case statusSuppressed, statusDeferred, statusBatched:
+		a.metrics.decisions.WithLabelValues(d.Channel, string(d.Reason)).Inc()
+	}
+}
+
+// enqueue adds the job of a delivery. The name of its cause tells it from the delivery's other jobs.
+func (a *Actor) enqueue(ctx context.Context, tx database.Tx, d deliveryRow, cause string) error {
+	job, err := json.Marshal(subjects.DeliverNotification{NotificationID: d.NotificationID, UserID: d.UserID, Channel: d.Channel})
 	if err != nil {
 		return fmt.Errorf("encoding a job: %w", err)
 	}
 	return a.Outbox.Add(ctx, tx, outbox.Message{
-		// A notification that was held is started again, with another send_at.
-		ID: "deliver." + n.ID + "." + channel + "." + strconv.FormatInt(n.SendAt, 36), Subject: subjects.Deliver.Subject, Key: n.ID, Data: job,
+		ID: "deliver." + d.NotificationID + "." + d.Channel + "." + cause, Subject: subjects.Deliver.Subject, Key: d.NotificationID, Data: job,
 	})
 }

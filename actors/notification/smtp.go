@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/wneessen/go-mail"
+
+	"github.com/weftmesh/weft/actors/notification/channel"
 )
 
 // mailer sends e-mail through one SMTP server. Its client is nil where no server is configured.
@@ -45,32 +47,33 @@ func newMailer(c SMTPConfig) (*mailer, error) {
 	return m, nil
 }
 
-// send makes one attempt to send an e-mail. The id is the left part of the Message-ID and the same in every attempt. The
-// error is a permanentError where a retry cannot succeed, such as after a 5xx reply (RFC 5321 §4.2.1).
-func (m *mailer) send(ctx context.Context, to, subject, body, id string) error {
+// Name implements channel.Provider.
+func (m *mailer) Name() string { return "smtp" }
+
+// Send implements channel.Provider. The message's id is the left part of the Message-ID and the same in every attempt. The error is permanent
+// where a retry cannot succeed, such as after a 5xx reply (RFC 5321 §4.2.1).
+func (m *mailer) Send(ctx context.Context, message channel.Message) (channel.Receipt, error) {
 	if m.client == nil {
-		return permanentError{errors.New("no mail server is configured (notification.smtp.host)")}
+		return channel.Receipt{}, &channel.Error{Class: channel.Permanent, Detail: "no mail server is configured (notification.smtp.host)"}
 	}
 	msg := mail.NewMsg()
-	if err := errors.Join(msg.From(m.from.String()), msg.To(to)); err != nil {
-		return permanentError{fmt.Errorf("addressing an e-mail: %w", err)}
+	if err := errors.Join(msg.From(m.from.String()), msg.To(message.Address.To)); err != nil {
+		return channel.Receipt{}, &channel.Error{Class: channel.Permanent, Detail: "addressing an e-mail: " + err.Error(), Cause: err}
 	}
 	_, domain, _ := strings.Cut(m.from.Address, "@")
-	msg.SetMessageIDWithValue(id + "@" + domain)
+	id := message.ID + "@" + domain
+	msg.SetMessageIDWithValue(id)
 	msg.SetDate()
 	// Line breaks become spaces, so that a subject cannot look like further headers once a client decodes it.
-	msg.Subject(strings.Join(strings.Fields(subject), " "))
-	msg.SetBodyString(mail.TypeTextPlain, body)
+	msg.Subject(strings.Join(strings.Fields(message.Subject), " "))
+	msg.SetBodyString(mail.TypeTextPlain, message.Text)
 	err := m.client.DialAndSendWithContext(ctx, msg)
-	if msg.IsDelivered() {
-		return nil // a failed RSET or QUIT after the acceptance does not undo it
+	if err == nil || msg.IsDelivered() { // a failed RSET or QUIT after the acceptance does not undo it
+		return channel.Receipt{Provider: m.Name(), MessageID: id}, nil
 	}
 	var refused *mail.SendError
 	if errors.As(err, &refused) && !refused.IsTemp() && refused.ErrorCode() >= 500 {
-		return permanentError{fmt.Errorf("the mail server refused the message: %w", err)}
+		return channel.Receipt{}, &channel.Error{Class: channel.Permanent, Detail: "the mail server refused the message: " + err.Error(), Cause: err}
 	}
-	if err != nil {
-		return fmt.Errorf("sending an e-mail: %w", err)
-	}
-	return nil
+	return channel.Receipt{}, &channel.Error{Class: channel.Transient, Detail: "sending an e-mail: " + err.Error(), Cause: err}
 }

@@ -27,15 +27,19 @@ type notificationRow struct {
 	UserID   string `bun:"user_id"`
 	Category string `bun:"category"`
 	// Content is a sealed content, in Base64. Bytes is its length.
-	Bytes     int64   `bun:"bytes"`
-	Content   string  `bun:"content"`
+	Bytes   int64  `bun:"bytes"`
+	Content string `bun:"content"`
+	// InApp is true once it is in the inbox.
 	InApp     bool    `bun:"in_app"`
 	DedupeKey *string `bun:"dedupe_key"`
-	CreatedAt int64   `bun:"created_at"`
-	SendAt    int64   `bun:"send_at"`
-	Started   bool    `bun:"started"`
-	Cancelled bool    `bun:"cancelled"`
-	ReadAt    int64   `bun:"read_at"`
+	// Batching is a subjects.NotificationBatch as JSON; empty if it is not collected. IsBatch is true for the message of a batch.
+	Batching  string `bun:"batching"`
+	IsBatch   bool   `bun:"is_batch"`
+	CreatedAt int64  `bun:"created_at"`
+	SendAt    int64  `bun:"send_at"`
+	Started   bool   `bun:"started"`
+	Cancelled bool   `bun:"cancelled"`
+	ReadAt    int64  `bun:"read_at"`
 }
 
 // byDedupeKey returns a user's notification with a dedupe key, without its channels, or errNoNotification.
@@ -68,11 +72,11 @@ func (store) insert(ctx context.Context, tx bun.Tx, n *notificationRow, channels
 	return nil
 }
 
-// inbox returns a user's started in-app notifications, newest first, that come after the given id; one more than the
+// inbox returns the notifications in a user's inbox, newest first, that come after the given id; one more than the
 // page's limit.
 func (s store) inbox(ctx context.Context, userID string, r subjects.ListNotificationsRequest, after string) ([]notificationRow, error) {
 	var rows []notificationRow
-	q := s.db.NewSelect().Model(&rows).Where("user_id = ?", userID).Where("in_app").Where("started").
+	q := s.db.NewSelect().Model(&rows).Where("user_id = ?", userID).Where("in_app").
 		Order("id DESC").Limit(int64(r.PageLimit() + 1))
 	if after != "" {
 		q.Where("id < ?", after)
@@ -95,17 +99,23 @@ func (s store) inbox(ctx context.Context, userID string, r subjects.ListNotifica
 // unreadCount returns the number of unread notifications in a user's inbox.
 func (s store) unreadCount(ctx context.Context, userID string) (int, error) {
 	n, err := s.db.NewSelect().Model((*notificationRow)(nil)).Where("user_id = ?", userID).
-		Where("in_app").Where("started").Where("read_at = 0").Count(ctx)
+		Where("in_app").Where("read_at = 0").Count(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("counting unread notifications: %w", err)
 	}
 	return int(n), nil
 }
 
-// markRead marks one notification of a user as read, or all where id is empty. It returns how many it changed.
+// lockInbox makes other transactions that publish a user's unread count wait until this one ends, so that the counts are published in the
+// order of the changes and the last one is right. It must be taken after the changes and before the count.
+func (s store) lockInbox(ctx context.Context, tx bun.Tx, userID string) error {
+	return s.lock(ctx, tx, "inbox "+userID)
+}
+
+// markRead marks one notification in a user's inbox as read, or all where id is empty. It returns how many it changed.
 func (store) markRead(ctx context.Context, tx bun.Tx, userID, id string, now time.Time) (int64, error) {
 	q := tx.NewUpdate().Model((*notificationRow)(nil)).Set("read_at = ?", now.UnixMicro()).
-		Where("user_id = ?", userID).Where("read_at = 0").Where("started")
+		Where("user_id = ?", userID).Where("read_at = 0").Where("in_app")
 	if id != "" {
 		q.Where("id = ?", id)
 	}
@@ -116,9 +126,9 @@ func (store) markRead(ctx context.Context, tx bun.Tx, userID, id string, now tim
 	return result.RowsAffected()
 }
 
-// markStarted marks a notification as started. It reports false where it had been started or cancelled.
-func (store) markStarted(ctx context.Context, tx bun.Tx, id string) (bool, error) {
-	result, err := tx.NewUpdate().Model((*notificationRow)(nil)).Set("started = ?", true).
+// markStarted marks a notification as started, and as in the inbox. It reports false where it had been started or cancelled.
+func (store) markStarted(ctx context.Context, tx bun.Tx, id string, inApp bool) (bool, error) {
+	result, err := tx.NewUpdate().Model((*notificationRow)(nil)).Set("started = ?", true).Set("in_app = ?", inApp).
 		Where("id = ?", id).Where("NOT started").Where("NOT cancelled").Exec(ctx)
 	if err != nil {
 		return false, fmt.Errorf("starting a notification: %w", err)
@@ -127,10 +137,10 @@ func (store) markStarted(ctx context.Context, tx bun.Tx, id string) (bool, error
 	return n == 1, err
 }
 
-// cancel cancels a notification and its deliveries. It reports false where it had been started or cancelled.
-func (store) cancel(ctx context.Context, tx bun.Tx, userID, id string, now time.Time) (bool, error) {
+// cancelScheduled cancels a notification that is not started, with its deliveries. It reports false where it had been started or cancelled.
+func (store) cancelScheduled(ctx context.Context, tx bun.Tx, id string, now time.Time) (bool, error) {
 	result, err := tx.NewUpdate().Model((*notificationRow)(nil)).Set("cancelled = ?", true).
-		Where("id = ?", id).Where("user_id = ?", userID).Where("NOT started").Where("NOT cancelled").Exec(ctx)
+		Where("id = ?", id).Where("NOT started").Where("NOT cancelled").Exec(ctx)
 	if err != nil {
 		return false, fmt.Errorf("cancelling a notification: %w", err)
 	}
@@ -139,17 +149,7 @@ func (store) cancel(ctx context.Context, tx bun.Tx, userID, id string, now time.
 	}
 	_, err = tx.NewUpdate().Model((*deliveryRow)(nil)).Set("status = ?", statusCancelled).Set("updated_at = ?", now.UnixMicro()).
 		Where("notification_id = ?", id).Exec(ctx)
-	return err == nil, err
-}
-
-// hold makes a started notification due again: it is started once more, with the deliveries that are pending.
-func (store) hold(ctx context.Context, tx bun.Tx, id string, now time.Time) error {
-	_, err := tx.NewUpdate().Model((*notificationRow)(nil)).Set("started = ?", false).Set("send_at = ?", now.UnixMicro()).
-		Where("id = ?", id).Where("started").Exec(ctx)
-	if err != nil {
-		return fmt.Errorf("holding a notification: %w", err)
-	}
-	return nil
+	return err == nil, wrapped(err, "cancelling deliveries")
 }
 
 // due returns notifications that are not started and whose send_at has passed, earliest first, without those of some users.

@@ -1,0 +1,53 @@
+package notification
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/weftmesh/weft/actors/budget"
+	"github.com/weftmesh/weft/actors/jq"
+)
+
+// The bounds of the evaluation of a condition.
+const (
+	conditionSteps = 20_000
+	conditionBytes = 4 << 20
+	conditionTime  = 250 * time.Millisecond
+	conditionDepth = 16
+)
+
+// compileCondition compiles a condition with its bounds.
+func compileCondition(text string) (*jq.Program, error) {
+	p, err := jq.Compile(text, []string{"$__now"})
+	if err != nil {
+		return nil, fmt.Errorf("is not a valid jq expression: %w", err)
+	}
+	p.Limit(jq.Limits{
+		Limits: budget.Limits{Steps: conditionSteps, Bytes: conditionBytes, Time: conditionTime}, Result: 1 << 10, Depth: conditionDepth,
+	})
+	return p, nil
+}
+
+// conditionMet evaluates a condition on a notification. It is not met where its first result is false or null, or it has none. A condition
+// that fails or exceeds its bounds counts as met: a fault of it must not lose a notification.
+func conditionMet(text, category, ch string, data map[string]json.RawMessage, now time.Time) bool {
+	p, err := compileCondition(text)
+	if err != nil {
+		return true
+	}
+	values := make(map[string]any, len(data))
+	for name, raw := range data {
+		var value any
+		if json.Unmarshal(raw, &value) != nil {
+			return true
+		}
+		values[name] = value
+	}
+	input := map[string]any{"category": category, "channel": ch, "data": values}
+	result, ok, err := p.First(nil, input, []any{float64(now.UnixMilli()) / 1000})
+	if err != nil {
+		return true
+	}
+	return ok && result != nil && result != false
+}
