@@ -29,12 +29,7 @@ var Migrations embed.FS
 
 // Actor notifies users.
 type Actor struct {
-	actors.Deps
-	config  Config
-	store   store
-	seams   seams
-	metrics metrics
-	bounds  *bounds
+	*pipeline
 }
 
 // New checks the settings and registers the metrics. It does not connect to the mail server.
@@ -46,10 +41,11 @@ func New(d actors.Deps, c Config) (*Actor, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Actor{
+	a := &Actor{pipeline: &pipeline{
 		Deps: d, config: c, store: store{db: d.DB}, metrics: newMetrics(d.Metrics), bounds: newBounds(d, c),
-		seams: seams{providers: map[string]channel.Provider{channel.Email: mail}},
-	}, nil
+	}}
+	a.seams = seams{render: a.render, providers: map[string]channel.Provider{channel.Email: mail}}
+	return a, nil
 }
 
 // Service lists the actor's endpoints, consumers and background work.

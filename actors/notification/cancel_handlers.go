@@ -60,28 +60,28 @@ func (a *Actor) cancelByKey(ctx context.Context, r subjects.CancelByKeyRequest) 
 
 // cancelWaiting cancels a notification that is not started, or the channels of a started one that are deferred or collected. An item whose
 // batch's message has been made belongs to that message. The error is errNothingWaits where nothing is or was cancelled.
-func (a *Actor) cancelWaiting(ctx context.Context, tx database.Tx, n notificationRow, channels []deliveryRow) (notificationRow, []deliveryRow, error) {
-	now := a.Now()
-	cancelled, err := a.store.cancelScheduled(ctx, tx, n.ID, now)
+func (pl *pipeline) cancelWaiting(ctx context.Context, tx database.Tx, n notificationRow, channels []deliveryRow) (notificationRow, []deliveryRow, error) {
+	now := pl.Now()
+	cancelled, err := pl.store.cancelScheduled(ctx, tx, n.ID, now)
 	if err != nil {
 		return n, channels, err
 	}
 	n.Cancelled = n.Cancelled || cancelled
-	any := n.Cancelled
+	found := n.Cancelled
 	for i, d := range channels {
 		switch {
 		case cancelled:
 			channels[i].Status, channels[i].UpdatedAt = statusCancelled, now.UnixMicro()
 		case d.Status == statusDeferred || d.Status == statusBatched:
-			done, err := a.cancelDelivery(ctx, tx, n, d)
+			done, err := pl.cancelDelivery(ctx, tx, n, d)
 			if err != nil {
 				return n, channels, err
 			}
 			channels[i] = done
 		}
-		any = any || channels[i].Status == statusCancelled
+		found = found || channels[i].Status == statusCancelled
 	}
-	if !any {
+	if !found {
 		return n, channels, errNothingWaits
 	}
 	return n, channels, nil
@@ -89,20 +89,20 @@ func (a *Actor) cancelWaiting(ctx context.Context, tx database.Tx, n notificatio
 
 // cancelDelivery cancels a deferred or batched delivery, and the items of a batch's message with it. It returns the delivery as it was where
 // another transaction has changed it.
-func (a *Actor) cancelDelivery(ctx context.Context, tx database.Tx, n notificationRow, d deliveryRow) (deliveryRow, error) {
+func (pl *pipeline) cancelDelivery(ctx context.Context, tx database.Tx, n notificationRow, d deliveryRow) (deliveryRow, error) {
 	if d.Status == statusBatched {
-		if collecting, err := a.store.dropItem(ctx, tx, d.BatchID); err != nil || !collecting {
+		if collecting, err := pl.store.dropItem(ctx, tx, d.BatchID); err != nil || !collecting {
 			return d, err
 		}
 	}
-	done := d.apply(decision{status: statusCancelled}, a.Now())
+	done := d.apply(decision{status: statusCancelled}, pl.Now())
 	done.SlotAt = 0
-	moved, err := a.store.move(ctx, tx, d, done)
+	moved, err := pl.store.move(ctx, tx, d, done)
 	if err != nil || !moved {
 		return d, err
 	}
 	if n.IsBatch {
-		return done, a.store.settleItems(ctx, tx, done)
+		return done, pl.store.settleItems(ctx, tx, done)
 	}
 	return done, nil
 }

@@ -48,23 +48,23 @@ func (c content) data() map[string]json.RawMessage {
 func contentContext(id string) []byte { return []byte("notification|" + id) }
 
 // seal encrypts the content of the notification with the given id.
-func (a *Actor) seal(id string, c content) (string, error) {
+func (pl *pipeline) seal(id string, c content) (string, error) {
 	plain, err := json.Marshal(c)
 	if err != nil {
 		return "", fmt.Errorf("encoding a notification: %w", err)
 	}
-	sealed, err := a.Sealer.Seal(plain, contentContext(id))
+	sealed, err := pl.Sealer.Seal(plain, contentContext(id))
 	return base64.StdEncoding.EncodeToString(sealed), err
 }
 
 // open decrypts the content of a row.
-func (a *Actor) open(n notificationRow) (content, error) {
+func (pl *pipeline) open(n notificationRow) (content, error) {
 	var c content
 	sealed, err := base64.StdEncoding.DecodeString(n.Content)
 	if err != nil {
 		return c, fmt.Errorf("reading a notification: %w", err)
 	}
-	plain, err := a.Sealer.Open(sealed, contentContext(n.ID))
+	plain, err := pl.Sealer.Open(sealed, contentContext(n.ID))
 	if err != nil {
 		return c, err
 	}

@@ -30,8 +30,8 @@ var errChanged = errors.New("the delivery has changed")
 // deliver handles the job notification.deliver: it decides about a pending delivery and makes one attempt. A permanent failure is recorded
 // and settles the job; a transient one is recorded and returned, so that the job is delivered again. A job whose delivery is not pending
 // does nothing.
-func (a *Actor) deliver(ctx context.Context, job subjects.DeliverNotification) error {
-	n, channels, err := a.store.notification(ctx, job.UserID, job.NotificationID)
+func (pl *pipeline) deliver(ctx context.Context, job subjects.DeliverNotification) error {
+	n, channels, err := pl.store.notification(ctx, job.UserID, job.NotificationID)
 	if errors.Is(err, errNoNotification) {
 		return nil // erased with the user's account
 	}
@@ -40,7 +40,7 @@ func (a *Actor) deliver(ctx context.Context, job subjects.DeliverNotification) e
 	}
 	for _, d := range channels {
 		if d.Channel == job.Channel && d.Status == statusPending && n.Started {
-			return a.deliverPermitted(ctx, n, d)
+			return pl.deliverPermitted(ctx, n, d)
 		}
 	}
 	return nil
@@ -48,21 +48,21 @@ func (a *Actor) deliver(ctx context.Context, job subjects.DeliverNotification) e
 
 // deliverPermitted handles a pending delivery. While the user's account is blocked, it is deferred: it is released once the account is
 // enabled. One that the user no longer consents to is suppressed.
-func (a *Actor) deliverPermitted(ctx context.Context, n notificationRow, d deliveryRow) error {
-	now := a.Now()
+func (pl *pipeline) deliverPermitted(ctx context.Context, n notificationRow, d deliveryRow) error {
+	now := pl.Now()
 	if wait := time.UnixMicro(d.NextAttemptAt).Sub(now); wait > 0 {
 		return &subjects.Error{Code: subjects.CodeUnavailable, Detail: "an attempt is under way, or the next one is not due", RetryAfter: wait}
 	}
-	if a.Guard.Blocked(n.UserID) {
-		return a.record(ctx, n, d, d.apply(decision{status: statusDeferred, reason: reasonAccountBlocked, until: now}, now))
+	if pl.Guard.Blocked(n.UserID) {
+		return pl.record(ctx, n, d, d.apply(decision{status: statusDeferred, reason: reasonAccountBlocked, until: now}, now))
 	}
-	err := a.permitted(ctx, mesh.Grant{}, n, func(ctx context.Context) error { return a.advance(ctx, n, d) })
+	err := pl.permitted(ctx, mesh.Grant{}, n, func(ctx context.Context) error { return pl.advance(ctx, n, d) })
 	if subjects.CodeOf(err) == subjects.CodeConsentRequired {
 		// The attempt that a revocation has interrupted may have counted.
-		_, channels, e := a.store.notification(ctx, n.UserID, n.ID)
+		_, channels, e := pl.store.notification(ctx, n.UserID, n.ID)
 		for _, present := range channels {
 			if present.Channel == d.Channel && present.Status == statusPending {
-				return a.record(ctx, n, present, present.apply(suppress(reasonConsent), a.Now()))
+				return pl.record(ctx, n, present, present.apply(suppress(reasonConsent), pl.Now()))
 			}
 		}
 		return e
@@ -71,91 +71,109 @@ func (a *Actor) deliverPermitted(ctx context.Context, n notificationRow, d deliv
 }
 
 // advance decides about a delivery and carries the decision out.
-func (a *Actor) advance(ctx context.Context, n notificationRow, d deliveryRow) error {
-	p, err := a.store.preferences(ctx, n.UserID)
+func (pl *pipeline) advance(ctx context.Context, n notificationRow, d deliveryRow) error {
+	p, err := pl.store.preferences(ctx, n.UserID)
 	if err != nil {
 		return err
 	}
-	to := a.recipientContact(n.UserID)
-	v, err := a.decide(ctx, n, d.Channel, p, to)
+	to := pl.recipientContact(n.UserID)
+	v, err := pl.decide(ctx, n, d.Channel, p, to)
 	if err != nil {
-		return a.undecided(ctx, n, d, err)
+		return pl.undecided(ctx, n, d, err)
 	}
 	switch v.status {
 	case statusPending:
-		return a.attempt(ctx, n, d, to)
+		return pl.attempt(ctx, n, d, to)
 	case statusBatched:
-		return a.changed(ctx, func(ctx context.Context, tx database.Tx) error {
-			collected, err := a.collect(ctx, tx, n, d, v)
+		return pl.changed(ctx, func(ctx context.Context, tx database.Tx) error {
+			collected, err := pl.collect(ctx, tx, n, d, v)
 			if err != nil {
 				return err
 			}
-			return a.moved(ctx, tx, d, collected)
+			return pl.settle(ctx, tx, n, d, collected)
 		})
 	}
-	return a.record(ctx, n, d, d.apply(v, a.Now()))
+	return pl.record(ctx, n, d, d.apply(v, pl.Now()))
 }
 
-// undecided returns a transient error. A notification that cannot be read fails.
-func (a *Actor) undecided(ctx context.Context, n notificationRow, d deliveryRow, cause error) error {
-	if subjects.Transient(cause) && subjects.CodeOf(cause) != subjects.CodeInternal || ctx.Err() != nil || errors.Is(database.Classify(cause), database.ErrUnavailable) {
+// undecided records that a delivery could not be decided about. What is expected to pass counts as a failed attempt, so that there is an end to
+// it; otherwise the delivery fails.
+func (pl *pipeline) undecided(ctx context.Context, n notificationRow, d deliveryRow, cause error) error {
+	if ctx.Err() != nil || errors.Is(database.Classify(cause), database.ErrUnavailable) {
 		return cause
 	}
-	failed := d.apply(decision{status: statusFailed, reason: reasonNotStarted}, a.Now())
-	failed.Error = truncate(cause.Error(), maxError)
-	return a.record(ctx, n, d, failed)
+	if !passes(cause) {
+		cause = outcomeError{reasonNotStarted, &channel.Error{Class: channel.Permanent, Detail: cause.Error(), Cause: cause}}
+	}
+	counted := d
+	counted.Attempts++
+	return pl.conclude(ctx, n, d, counted.after(channel.Receipt{}, cause, subjects.Deliver.Consumer(), pl.Now()), cause)
 }
 
-// attempt claims a delivery, makes one attempt and records its outcome.
-func (a *Actor) attempt(ctx context.Context, n notificationRow, d deliveryRow, to *recipientContact) error {
-	if d.Channel == channel.Webhook {
-		return a.handOver(ctx, n, d)
+// conclude records the outcome of an attempt. Where another one follows, the error defers the job until then.
+func (pl *pipeline) conclude(ctx context.Context, n notificationRow, was, done deliveryRow, cause error) error {
+	recording, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
+	defer cancel()
+	if err := pl.record(recording, n, was, done); err != nil {
+		return errors.Join(cause, err)
 	}
-	claimed, err := a.claim(ctx, d)
+	if done.Status != statusPending {
+		return nil
+	}
+	pl.metrics.deliveries.WithLabelValues(done.Channel, resultRetried).Inc()
+	return &subjects.Error{
+		Code: subjects.CodeUnavailable, Detail: "the message was not accepted", Cause: cause,
+		RetryAfter: time.UnixMicro(done.NextAttemptAt).Sub(pl.Now()),
+	}
+}
+
+// passes reports whether an error is expected to pass: a component is not available at present.
+func passes(err error) bool {
+	return subjects.Transient(err) && subjects.CodeOf(err) != subjects.CodeInternal || errors.Is(database.Classify(err), database.ErrUnavailable)
+}
+
+// attempt claims a delivery, makes one attempt and records its outcome. A delivery whose process has ended in every attempt fails.
+func (pl *pipeline) attempt(ctx context.Context, n notificationRow, d deliveryRow, to *recipientContact) error {
+	job := subjects.Deliver.Consumer()
+	if d.Attempts >= job.MaxDeliver {
+		cause := &channel.Error{Class: channel.Transient, Detail: "no attempt has ended"}
+		return pl.conclude(ctx, n, d, d.after(channel.Receipt{}, cause, job, pl.Now()), cause)
+	}
+	if d.Channel == channel.Webhook {
+		return pl.handOver(ctx, n, d)
+	}
+	claimed, err := pl.claim(ctx, d)
 	if err != nil || claimed.Status != statusPending || claimed.Attempts == d.Attempts {
 		return err
 	}
 	attempting, cancel := context.WithTimeout(ctx, attemptTimeout)
-	receipt, err := a.sendAll(attempting, n, d.Channel, to)
+	receipt, err := pl.sendAll(attempting, n, d.Channel, to)
 	cancel()
-	done := claimed.after(receipt, err, subjects.Deliver.Consumer(), a.Now())
-	recording, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
-	defer cancel()
-	if e := a.record(recording, n, claimed, done); e != nil {
-		return errors.Join(err, e)
-	}
-	if done.Status == statusPending {
-		a.metrics.deliveries.WithLabelValues(d.Channel, resultRetried).Inc()
-		return &subjects.Error{
-			Code: subjects.CodeUnavailable, Detail: "the message was not accepted", Cause: err,
-			RetryAfter: time.UnixMicro(done.NextAttemptAt).Sub(a.Now()),
-		}
-	}
-	return nil
+	return pl.conclude(ctx, n, claimed, claimed.after(receipt, err, job, pl.Now()), err)
 }
 
 // claim counts an attempt, takes the delivery's place in the recipient's rate, and keeps other jobs from it until the job's AckWait has
 // passed. Where the place is later, the delivery is deferred. A delivery that is returned as it was belongs to another job.
-func (a *Actor) claim(ctx context.Context, d deliveryRow) (deliveryRow, error) {
-	limit := a.config.Pipeline.rate(d.Category, d.Channel)
+func (pl *pipeline) claim(ctx context.Context, d deliveryRow) (deliveryRow, error) {
+	limit := pl.config.Pipeline.rate(d.Category, d.Channel)
 	claimed := d
-	err := a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
-		now := a.Now()
+	err := pl.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
+		now := pl.Now()
 		claimed = d
 		claimed.Attempts++
 		claimed.UpdatedAt, claimed.NextAttemptAt = now.UnixMicro(), now.Add(subjects.Deliver.Consumer().AckWait).UnixMicro()
 		if limit > 0 && (d.SlotAt == 0 || d.Attempts == 0 && d.SlotAt < now.Add(-slotGrace).UnixMicro()) {
-			at, err := a.store.slot(ctx, tx, d, limit, now)
+			at, err := pl.store.slot(ctx, tx, d, limit, now)
 			if err != nil {
 				return err
 			}
 			if at.After(now) {
 				claimed = d.apply(decision{status: statusDeferred, reason: reasonThrottled, until: at}, now)
-				a.DB.AfterCommit(ctx, func() { a.count(claimed) })
+				pl.DB.AfterCommit(ctx, func() { pl.count(claimed) })
 			}
 			claimed.SlotAt = at.UnixMicro()
 		}
-		return a.moved(ctx, tx, d, claimed)
+		return pl.moved(ctx, tx, d, claimed)
 	})
 	if errors.Is(err, errChanged) {
 		return d, nil
@@ -165,12 +183,12 @@ func (a *Actor) claim(ctx context.Context, d deliveryRow) (deliveryRow, error) {
 
 // sendAll renders a notification and sends it to each of its recipient's addresses on a channel. It succeeds if one address has accepted.
 // Otherwise the error is one that a later attempt may repair, if there is one.
-func (a *Actor) sendAll(ctx context.Context, n notificationRow, ch string, to *recipientContact) (channel.Receipt, error) {
-	c, err := a.open(n)
+func (pl *pipeline) sendAll(ctx context.Context, n notificationRow, ch string, to *recipientContact) (channel.Receipt, error) {
+	c, err := pl.open(n)
 	if err != nil {
 		return channel.Receipt{}, &channel.Error{Class: channel.Permanent, Detail: "the notification cannot be read", Cause: err}
 	}
-	addresses, err := a.addresses(ctx, to, ch)
+	addresses, err := pl.addresses(ctx, to, ch)
 	if subjects.CodeOf(err) == subjects.CodeNotFound {
 		return channel.Receipt{}, outcomeError{reasonAccountGone, &channel.Error{Class: channel.Permanent, Detail: "the account no longer exists"}}
 	}
@@ -180,17 +198,17 @@ func (a *Actor) sendAll(ctx context.Context, n notificationRow, ch string, to *r
 	if len(addresses) == 0 {
 		return channel.Receipt{}, outcomeError{reasonNoAddress, &channel.Error{Class: channel.Suppressed}}
 	}
-	provider := a.seams.providers[ch]
+	provider := pl.seams.providers[ch]
 	if provider == nil {
 		return channel.Receipt{}, outcomeError{reasonNoProvider, &channel.Error{Class: channel.Permanent, Detail: "no provider is configured for " + ch}}
 	}
-	rendered, err := a.render(ctx, n, c, ch)
+	rendered, err := pl.seams.render(ctx, n, c, ch)
 	if err != nil {
 		return channel.Receipt{}, err
 	}
 	message := channel.Message{Rendered: rendered, NotificationID: n.ID, UserID: n.UserID, Category: n.Category, Data: c.data(), Unread: -1}
 	if ch == channel.Push {
-		if message.Unread, err = a.store.unreadCount(ctx, n.UserID); err != nil {
+		if message.Unread, err = pl.store.unreadCount(ctx, n.UserID); err != nil {
 			return channel.Receipt{}, err
 		}
 	}
@@ -207,8 +225,8 @@ func (a *Actor) sendAll(ctx context.Context, n notificationRow, ch string, to *r
 			accepted = receipt
 		case err != nil:
 			failure = worthier(failure, err)
-			if channel.ClassOf(err) == channel.Suppressed && a.seams.dropAddress != nil {
-				failure = worthier(failure, a.seams.dropAddress(ctx, n.UserID, ch, address))
+			if channel.ClassOf(err) == channel.Suppressed && pl.seams.dropAddress != nil {
+				failure = worthier(failure, pl.seams.dropAddress(ctx, n.UserID, ch, address))
 			}
 		}
 	}
@@ -219,54 +237,58 @@ func (a *Actor) sendAll(ctx context.Context, n notificationRow, ch string, to *r
 }
 
 // handOver gives a notification to the webhooks of its user and records it in the same transaction.
-func (a *Actor) handOver(ctx context.Context, n notificationRow, d deliveryRow) error {
-	now := a.Now()
-	if a.seams.toWebhooks == nil {
-		return a.record(ctx, n, d, d.apply(suppress(reasonNoAddress), now))
+func (pl *pipeline) handOver(ctx context.Context, n notificationRow, d deliveryRow) error {
+	now := pl.Now()
+	if pl.seams.toWebhooks == nil {
+		return pl.record(ctx, n, d, d.apply(suppress(reasonNoAddress), now))
 	}
-	c, err := a.open(n)
+	c, err := pl.open(n)
 	if err != nil {
-		return a.undecided(ctx, n, d, err)
+		return pl.undecided(ctx, n, d, err)
 	}
-	rendered, err := a.render(ctx, n, c, d.Channel)
+	rendered, err := pl.seams.render(ctx, n, c, d.Channel)
 	if err != nil {
-		return a.undecided(ctx, n, d, err)
+		return pl.undecided(ctx, n, d, err)
 	}
-	return a.changed(ctx, func(ctx context.Context, tx database.Tx) error {
-		taken, err := a.seams.toWebhooks(ctx, tx, n, c, rendered)
+	err = pl.changed(ctx, func(ctx context.Context, tx database.Tx) error {
+		taken, err := pl.seams.toWebhooks(ctx, tx, n, c, rendered)
 		if err != nil {
 			return fmt.Errorf("handing a notification over to webhooks: %w", err)
 		}
-		done := d.apply(decision{status: statusDelivered}, now)
+		done := d
 		done.Attempts++
-		done.Provider, done.AcceptedAt = channel.Webhook, now.UnixMicro()
+		done = done.after(channel.Receipt{Provider: channel.Webhook}, nil, subjects.Deliver.Consumer(), now)
 		if !taken {
 			done = d.apply(suppress(reasonNoAddress), now)
 		}
-		return a.settle(ctx, tx, n, d, done)
+		return pl.settle(ctx, tx, n, d, done)
 	})
+	if err != nil {
+		return pl.undecided(ctx, n, d, err)
+	}
+	return nil
 }
 
 // record stores the new state of a delivery, and of the items of its batch. It does nothing where the delivery has changed meanwhile.
-func (a *Actor) record(ctx context.Context, n notificationRow, was, is deliveryRow) error {
-	return a.changed(ctx, func(ctx context.Context, tx database.Tx) error { return a.settle(ctx, tx, n, was, is) })
+func (pl *pipeline) record(ctx context.Context, n notificationRow, was, is deliveryRow) error {
+	return pl.changed(ctx, func(ctx context.Context, tx database.Tx) error { return pl.settle(ctx, tx, n, was, is) })
 }
 
 // settle is record in a transaction. Its error is errChanged where the delivery has changed meanwhile.
-func (a *Actor) settle(ctx context.Context, tx database.Tx, n notificationRow, was, is deliveryRow) error {
-	if err := a.moved(ctx, tx, was, is); err != nil {
+func (pl *pipeline) settle(ctx context.Context, tx database.Tx, n notificationRow, was, is deliveryRow) error {
+	if err := pl.moved(ctx, tx, was, is); err != nil {
 		return err
 	}
-	a.DB.AfterCommit(ctx, func() { a.count(is) })
+	pl.DB.AfterCommit(ctx, func() { pl.count(is) })
 	if n.IsBatch && is.final() {
-		return a.store.settleItems(ctx, tx, is)
+		return pl.store.settleItems(ctx, tx, is)
 	}
 	return nil
 }
 
 // moved is store.move with errChanged where it did nothing.
-func (a *Actor) moved(ctx context.Context, tx database.Tx, was, is deliveryRow) error {
-	moved, err := a.store.move(ctx, tx, was, is)
+func (pl *pipeline) moved(ctx context.Context, tx database.Tx, was, is deliveryRow) error {
+	moved, err := pl.store.move(ctx, tx, was, is)
 	if err == nil && !moved {
 		err = errChanged
 	}
@@ -274,8 +296,8 @@ func (a *Actor) moved(ctx context.Context, tx database.Tx, was, is deliveryRow) 
 }
 
 // changed runs a transaction about a delivery, and ignores that the delivery was changed by another one meanwhile.
-func (a *Actor) changed(ctx context.Context, fn func(ctx context.Context, tx database.Tx) error) error {
-	err := a.DB.RunInTx(ctx, fn)
+func (pl *pipeline) changed(ctx context.Context, fn func(ctx context.Context, tx database.Tx) error) error {
+	err := pl.DB.RunInTx(ctx, fn)
 	if errors.Is(err, errChanged) {
 		return nil
 	}

@@ -143,7 +143,7 @@ func (s store) slot(ctx context.Context, tx bun.Tx, d deliveryRow, limit int, no
 // countWaiting counts a user's deliveries that are deferred or batched.
 func countWaiting(ctx context.Context, db bun.IDB, userID string) (int64, error) {
 	n, err := db.NewSelect().Model((*deliveryRow)(nil)).Where("user_id = ?", userID).Where("status IN ('deferred', 'batched')").Count(ctx)
-	return int64(n), wrapped(err, "counting waiting deliveries")
+	return n, wrapped(err, "counting waiting deliveries")
 }
 
 // settleItems gives the batched deliveries of a batch the outcome of its message.

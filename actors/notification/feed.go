@@ -18,32 +18,32 @@ const (
 )
 
 // publishNotification adds a new notification and the user's unread count to the user's feed.
-func (a *Actor) publishNotification(ctx context.Context, tx database.Tx, n notificationRow, channels []deliveryRow) error {
-	c, err := a.open(n)
+func (pl *pipeline) publishNotification(ctx context.Context, tx database.Tx, n notificationRow, channels []deliveryRow) error {
+	c, err := pl.open(n)
 	if err != nil {
 		return err
 	}
-	if err := a.store.lockInbox(ctx, tx, n.UserID); err != nil {
+	if err := pl.store.lockInbox(ctx, tx, n.UserID); err != nil {
 		return err
 	}
-	unread, err := a.store.unreadCount(ctx, n.UserID)
+	unread, err := pl.store.unreadCount(ctx, n.UserID)
 	if err != nil {
 		return err
 	}
 	event := subjects.FeedNotification{Notification: n.resource(c, channels), UnreadCount: unread}
-	if err := a.publish(ctx, tx, n.UserID, eventNotification, event); err != nil {
+	if err := pl.publish(ctx, tx, n.UserID, eventNotification, event); err != nil {
 		return err
 	}
-	return a.publish(ctx, tx, n.UserID, eventUnreadCount, subjects.UnreadCount{UnreadCount: unread})
+	return pl.publish(ctx, tx, n.UserID, eventUnreadCount, subjects.UnreadCount{UnreadCount: unread})
 }
 
 // publish adds one event to a user's feed through the outbox.
-func (a *Actor) publish(ctx context.Context, tx database.Tx, userID, event string, data any) error {
+func (pl *pipeline) publish(ctx context.Context, tx database.Tx, userID, event string, data any) error {
 	body, err := subjects.Encode(data)
 	if err != nil {
 		return fmt.Errorf("encoding an event: %w", err)
 	}
-	return a.Outbox.Add(ctx, tx, outbox.Message{
+	return pl.Outbox.Add(ctx, tx, outbox.Message{
 		Subject: subjects.FeedSubject(userID), Key: userID, Data: body,
 		Header: nats.Header{subjects.HeaderEvent: {event}},
 	})

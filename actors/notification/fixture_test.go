@@ -30,6 +30,8 @@ type fixture struct {
 	db     database.Config
 	config notification.Config
 	keyset string
+	// connect is called with the actor before it is served.
+	connect func(a *notification.Actor)
 
 	mu sync.Mutex
 	// contact answers get_contact.
@@ -82,6 +84,9 @@ func (f *fixture) start(t *testing.T) {
 		a, err := notification.New(d, f.config)
 		if err != nil {
 			return actors.Service{}, err
+		}
+		if f.connect != nil {
+			f.connect(a)
 		}
 		return a.Service(), nil
 	}, func(c *runtime.HostConfig) { c.KeysetFile = f.keyset })
@@ -146,6 +151,34 @@ func (f *fixture) deadLetters(t *testing.T, consumer subjects.Consumer) []subjec
 		letters = append(letters, letter)
 	}
 	return letters
+}
+
+// delivery returns the state of one channel of a notification.
+func (f *fixture) delivery(t *testing.T, as mesh.As, id, channel string) subjects.ChannelDelivery {
+	t.Helper()
+	for _, d := range f.get(t, as, id).Channels {
+		if d.Channel == channel {
+			return d
+		}
+	}
+	t.Fatalf("%s has no channel %s", id, channel)
+	return subjects.ChannelDelivery{}
+}
+
+// awaitDelivery waits until one channel of a notification has a status, and returns its state.
+func (f *fixture) awaitDelivery(t *testing.T, as mesh.As, id, channel, status string) (d subjects.ChannelDelivery) {
+	t.Helper()
+	actortest.Eventually(t, channel+" is "+status, func() bool {
+		d = f.delivery(t, as, id, channel)
+		return d.Status == status
+	})
+	return d
+}
+
+// settings replaces a user's settings.
+func (f *fixture) settings(t *testing.T, as mesh.As, s subjects.NotificationSettings) {
+	t.Helper()
+	call(t, f, subjects.UpdateNotificationSettings, as, s)
 }
 
 // jobs returns how many deliveries wait or are under way.

@@ -6,27 +6,40 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/notification/channel"
 	"github.com/weftmesh/weft/actors/notification/timing"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
 )
 
+// pipeline takes notifications from their acceptance to their providers. Its stages are, in this order: resolve the recipient (recipientContact),
+// preference and condition, quiet hours and windows, batching (all decide), consent (permitted, around them), the recipient's rate (claim),
+// rendering (render), and the provider (sendAll).
+type pipeline struct {
+	actors.Deps
+	config  Config
+	store   store
+	seams   seams
+	metrics metrics
+	bounds  *bounds
+}
+
 // recipientContact looks up a user's contact data once.
 type recipientContact struct {
-	a       *Actor
+	pl      *pipeline
 	userID  string
 	contact *subjects.Contact
 }
 
-func (a *Actor) recipientContact(userID string) *recipientContact {
-	return &recipientContact{a: a, userID: userID}
+func (pl *pipeline) recipientContact(userID string) *recipientContact {
+	return &recipientContact{pl: pl, userID: userID}
 }
 
 // get returns the contact data that auth has; not_found if the account no longer exists.
 func (r *recipientContact) get(ctx context.Context) (subjects.Contact, error) {
 	if r.contact == nil {
-		contact, err := mesh.Call(ctx, r.a.Conn, subjects.GetContact, subjects.Empty{}, mesh.As{Service: true, UserID: r.userID})
+		contact, err := mesh.Call(ctx, r.pl.Conn, subjects.GetContact, subjects.Empty{}, mesh.As{Service: true, UserID: r.userID})
 		if err != nil {
 			return contact, fmt.Errorf("looking up the user's address: %w", err)
 		}
@@ -83,14 +96,14 @@ type collection struct {
 }
 
 // decide applies the preference and its condition, quiet hours and windows, and batching, in this order. Consent is checked around it
-// (permitted), the recipient's rate when an attempt is begun. What is collected for a digest is not held back by quiet hours; the digest is.
-func (a *Actor) decide(ctx context.Context, n notificationRow, ch string, p preferences, to *recipientContact) (decision, error) {
-	preference, now := p.of(n.Category, ch), a.Now()
+// (permitted), the recipient's rate when an attempt is claimed. What is collected for a digest is not held back by quiet hours; the digest is.
+func (pl *pipeline) decide(ctx context.Context, n notificationRow, ch string, p preferences, to *recipientContact) (decision, error) {
+	preference, now := p.of(n.Category, ch), pl.Now()
 	if preference.Mode == subjects.PreferenceOff {
 		return suppress(reasonPreferenceOff), nil
 	}
 	if preference.Condition != "" && !n.IsBatch {
-		c, err := a.open(n)
+		c, err := pl.open(n)
 		if err != nil {
 			return decision{}, err
 		}
@@ -178,7 +191,7 @@ func (d deliveryRow) apply(v decision, now time.Time) deliveryRow {
 }
 
 // addresses returns the recipient's addresses for a channel; none where the recipient has none.
-func (a *Actor) addresses(ctx context.Context, to *recipientContact, ch string) ([]channel.Address, error) {
+func (pl *pipeline) addresses(ctx context.Context, to *recipientContact, ch string) ([]channel.Address, error) {
 	switch {
 	case ch == channel.Email:
 		contact, err := to.get(ctx)
@@ -186,10 +199,10 @@ func (a *Actor) addresses(ctx context.Context, to *recipientContact, ch string) 
 			return nil, err
 		}
 		return []channel.Address{{To: contact.Email}}, nil
-	case ch == channel.SMS && a.seams.phones != nil:
-		return a.seams.phones(ctx, to.userID)
-	case ch == channel.Push && a.seams.devices != nil:
-		return a.seams.devices(ctx, to.userID)
+	case ch == channel.SMS && pl.seams.phones != nil:
+		return pl.seams.phones(ctx, to.userID)
+	case ch == channel.Push && pl.seams.devices != nil:
+		return pl.seams.devices(ctx, to.userID)
 	}
 	return nil, nil
 }

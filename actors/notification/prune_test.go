@@ -25,7 +25,7 @@ func TestOldNotificationsAreReplaced(t *testing.T) {
 		config.MaxKeptPerUser, config.MaxKeptBytesPerUser = 5, 1000
 		box := outbox.New(outbox.Config{DB: db})
 		d := actors.Deps{DB: db, Metrics: prometheus.NewRegistry(), Outbox: box, Now: time.Now}
-		a := &Actor{Deps: d, config: config, store: store{db: db}, bounds: newBounds(d, config)}
+		a := &Actor{pipeline: &pipeline{Deps: d, config: config, store: store{db: db}, bounds: newBounds(d, config)}}
 		add := func(user, id, status string, started bool, size int) {
 			t.Helper()
 			n := notificationRow{ID: id, UserID: user, Category: "system", Content: strings.Repeat("x", size), InApp: true, Started: started}

@@ -11,6 +11,8 @@ import (
 
 // seams are what other parts of the actor give to the pipeline. A function that is nil is a channel without addresses.
 type seams struct {
+	// render returns the text of a notification for one channel.
+	render func(ctx context.Context, n notificationRow, c content, ch string) (channel.Rendered, error)
 	// providers has the provider of each channel.
 	providers map[string]channel.Provider
 	// phones and devices return a user's addresses for SMS and push.

@@ -1,0 +1,31 @@
+package notification
+
+import (
+	"context"
+
+	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/notification/channel"
+)
+
+// Connect gives an actor the provider of a channel and the addresses of its recipients.
+func (a *Actor) Connect(ch string, provider channel.Provider, addresses func(ctx context.Context, userID string) ([]channel.Address, error)) {
+	a.seams.providers[ch] = provider
+	switch ch {
+	case channel.SMS:
+		a.seams.phones = addresses
+	case channel.Push:
+		a.seams.devices = addresses
+	}
+}
+
+// OnDropped gives an actor what is called with the addresses that a provider no longer accepts.
+func (a *Actor) OnDropped(drop func(ctx context.Context, userID, ch string, address channel.Address) error) {
+	a.seams.dropAddress = drop
+}
+
+// ToWebhooks gives an actor what takes notifications for webhooks.
+func (a *Actor) ToWebhooks(take func(ctx context.Context, tx database.Tx, userID, id, subject string) (bool, error)) {
+	a.seams.toWebhooks = func(ctx context.Context, tx database.Tx, n notificationRow, _ content, r channel.Rendered) (bool, error) {
+		return take(ctx, tx, n.UserID, n.ID, r.Subject)
+	}
+}

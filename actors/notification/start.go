@@ -1,0 +1,167 @@
+package notification
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+
+	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/notification/channel"
+	"github.com/weftmesh/weft/actors/outbox"
+	"github.com/weftmesh/weft/mesh"
+	"github.com/weftmesh/weft/subjects"
+)
+
+// permitted runs act, which accepts or starts a notification, under the caller's grant, if it has one, and under the user's
+// consent to marketing where the notification is that. A revocation of either waits until act has returned.
+func (pl *pipeline) permitted(ctx context.Context, grant mesh.Grant, n notificationRow, act func(context.Context) error) error {
+	if n.Category == categoryMarketing {
+		inner := act
+		act = func(ctx context.Context) error {
+			return pl.Guard.DoConsented(ctx, n.UserID, subjects.ScopeNotificationsMarketing, func(ctx context.Context, _ mesh.Grant) error {
+				return inner(ctx)
+			})
+		}
+	}
+	if grant.ConsentID == "" {
+		return act(ctx)
+	}
+	return pl.Guard.DoGranted(ctx, grant, func(ctx context.Context, _ func() bool) error { return act(ctx) })
+}
+
+// accept stores a notification, and starts it unless it is scheduled. Where the user already has one with its dedupe key,
+// accept stores nothing and returns that one.
+func (pl *pipeline) accept(ctx context.Context, n notificationRow, names []string) (subjects.NotificationRef, error) {
+	ref := subjects.NotificationRef{}
+	scheduled := n.SendAt > pl.Now().UnixMicro()
+	inApp := proceed
+	if !scheduled {
+		var err error
+		if inApp, err = pl.decideInApp(ctx, n, names); err != nil {
+			return ref, err
+		}
+	}
+	err := pl.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
+		duplicate, err := pl.duplicate(ctx, n)
+		if !errors.Is(err, errNoNotification) {
+			ref = duplicate
+			return err
+		}
+		ref = subjects.NotificationRef{NotificationID: n.ID, Status: refAccepted}
+		row, channels := n, make([]deliveryRow, len(names))
+		for i, name := range names {
+			channels[i] = newDelivery(row, name)
+		}
+		if scheduled {
+			if err := pl.store.insert(ctx, tx, &row, channels); err != nil {
+				return err
+			}
+			return pl.bounds.Reserve(ctx, tx, pl.bounds.scheduled, n.UserID, 0)
+		}
+		if err := pl.begin(ctx, tx, &row, channels, inApp); err != nil {
+			return err
+		}
+		if err := pl.store.insert(ctx, tx, &row, channels); err != nil {
+			return err
+		}
+		return pl.launch(ctx, tx, row, channels)
+	})
+	if database.IsUnique(err) && n.DedupeKey != nil {
+		// A concurrent call inserted the same key after this one had looked for it.
+		duplicate, e := pl.duplicate(ctx, n)
+		if e == nil {
+			return duplicate, nil
+		}
+		return ref, errors.Join(err, e)
+	}
+	if err == nil && ref.Status == refAccepted {
+		pl.metrics.accepted.WithLabelValues(n.Category).Inc()
+		pl.bounds.note(n.UserID)
+	}
+	return ref, err
+}
+
+// duplicate returns the user's earlier notification with the dedupe key of n, or errNoNotification.
+func (pl *pipeline) duplicate(ctx context.Context, n notificationRow) (subjects.NotificationRef, error) {
+	if n.DedupeKey == nil {
+		return subjects.NotificationRef{}, errNoNotification
+	}
+	first, err := pl.store.byDedupeKey(ctx, n.UserID, *n.DedupeKey)
+	return subjects.NotificationRef{NotificationID: first.ID, Status: refDuplicate}, err
+}
+
+// decideInApp decides about the in-app channel of a notification that starts, if it has one. The other channels are decided by their jobs.
+func (pl *pipeline) decideInApp(ctx context.Context, n notificationRow, names []string) (decision, error) {
+	if !slices.Contains(names, channel.InApp) {
+		return proceed, nil
+	}
+	p, err := pl.store.preferences(ctx, n.UserID)
+	if err != nil {
+		return decision{}, err
+	}
+	return pl.decide(ctx, n, channel.InApp, p, pl.recipientContact(n.UserID))
+}
+
+// begin gives a notification that starts, and its deliveries, their new state. In-app is delivered, suppressed or collected at once.
+func (pl *pipeline) begin(ctx context.Context, tx database.Tx, n *notificationRow, channels []deliveryRow, inApp decision) error {
+	now := pl.Now()
+	n.Started = true
+	for i := range channels {
+		d := &channels[i]
+		d.NextAttemptAt, d.UpdatedAt = now.UnixMicro(), now.UnixMicro()
+		if d.Channel != channel.InApp {
+			continue
+		}
+		switch inApp.status {
+		case statusPending:
+			n.InApp = true
+			d.Status, d.Attempts, d.NextAttemptAt, d.AcceptedAt = statusDelivered, 1, 0, now.UnixMicro()
+		case statusBatched:
+			n.Bytes = int64(len(n.Content))
+			collected, err := pl.collect(ctx, tx, *n, *d, inApp)
+			if err != nil {
+				return err
+			}
+			*d = collected
+		default:
+			*d = d.apply(inApp, now)
+		}
+	}
+	return nil
+}
+
+// launch adds the jobs of a notification that has started to the transaction, and shows it in-app.
+func (pl *pipeline) launch(ctx context.Context, tx database.Tx, n notificationRow, channels []deliveryRow) error {
+	var jobs []outbox.Message
+	for _, d := range channels {
+		if d.Status == statusPending {
+			jobs = append(jobs, deliverJob(d, "start"))
+		} else if d.Channel == channel.InApp {
+			pl.DB.AfterCommit(ctx, func() { pl.count(d) })
+		}
+	}
+	if err := pl.Outbox.Add(ctx, tx, jobs...); err != nil || !n.InApp {
+		return err
+	}
+	return pl.publishNotification(ctx, tx, n, channels)
+}
+
+// count counts a delivery that has left the status pending.
+func (pl *pipeline) count(d deliveryRow) {
+	switch d.Status {
+	case statusDelivered, statusFailed:
+		pl.metrics.deliveries.WithLabelValues(d.Channel, d.Status).Inc()
+	case statusSuppressed, statusDeferred, statusBatched:
+		pl.metrics.decisions.WithLabelValues(d.Channel, string(d.Reason)).Inc()
+	}
+}
+
+// deliverJob is the job of a delivery. The name of its cause tells it from the delivery's other jobs.
+func deliverJob(d deliveryRow, cause string) outbox.Message {
+	// Three strings cannot fail to be encoded.
+	data, _ := json.Marshal(subjects.DeliverNotification{NotificationID: d.NotificationID, UserID: d.UserID, Channel: d.Channel})
+	return outbox.Message{
+		ID: "deliver." + d.NotificationID + "." + d.Channel + "." + cause, Subject: subjects.Deliver.Subject, Key: d.NotificationID, Data: data,
+	}
+}
