@@ -86,12 +86,8 @@ func (a *Actor) prune(ctx context.Context) error {
 	return nil
 }
 
-// pruneUser deletes surplus notifications of a user and publishes the unread count where it changed.
+// pruneUser deletes surplus notifications of a user and publishes the unread count, which they may have been part of.
 func (a *Actor) pruneUser(ctx context.Context, tx database.Tx, userID string) (deleted int, err error) {
-	before, err := a.store.unreadCount(ctx, userID)
-	if err != nil {
-		return 0, err
-	}
 	deleted, err = a.store.deleteSurplus(ctx, tx, userID, a.bounds.kept.Limit, a.bounds.keptBytes.Limit, a.Now().Add(-ratePeriod))
 	if err != nil || deleted == 0 {
 		return deleted, err
@@ -99,11 +95,11 @@ func (a *Actor) pruneUser(ctx context.Context, tx database.Tx, userID string) (d
 	if err := a.store.lockInbox(ctx, tx, userID); err != nil {
 		return deleted, err
 	}
-	after, err := a.store.unreadCount(ctx, userID)
-	if err != nil || after == before {
+	unread, err := a.store.unreadCount(ctx, userID)
+	if err != nil {
 		return deleted, err
 	}
-	return deleted, a.publish(ctx, tx, userID, eventUnreadCount, subjects.UnreadCount{UnreadCount: after})
+	return deleted, a.publish(ctx, tx, userID, eventUnreadCount, subjects.UnreadCount{UnreadCount: unread})
 }
 
 // getLimits answers with the bounds of the caller.

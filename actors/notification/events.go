@@ -8,6 +8,7 @@ import (
 
 	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/notification/channel"
+	"github.com/weftmesh/weft/actors/wait"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -57,20 +58,52 @@ func (a *Actor) notify(ctx context.Context, eventID, userID, category string, c 
 	return err
 }
 
-// erase deletes the notifications to a deleted user and to the user's aliases, and purges the user's feed. It returns the
-// number of notifications.
+// erase deletes the notifications to a deleted user and to the user's aliases, with batches and settings, and purges the user's feed. It
+// returns the number of notifications.
 func (a *Actor) erase(ctx context.Context, deletion subjects.AccountDeletion) (items int64, err error) {
 	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 		items, err = a.store.deleteUsers(ctx, tx, append([]string{deletion.UserID}, deletion.Aliases...))
-		return err
+		if err != nil {
+			return err
+		}
+		return a.store.lockInbox(ctx, tx, deletion.UserID)
 	})
 	if err != nil {
+		return 0, err
+	}
+	if err := a.awaitOutbox(ctx); err != nil {
 		return 0, err
 	}
 	if err := a.Conn.JS.Purge(ctx, subjects.Feed.Name, subjects.FeedSubject(deletion.UserID), 0); err != nil {
 		return 0, fmt.Errorf("purging a user's feed: %w", err)
 	}
 	return items, nil
+}
+
+const (
+	// outboxPoll is how often an erasure looks whether the outbox has published what is older than it, outboxWait how long.
+	outboxPoll = 20 * time.Millisecond
+	outboxWait = 5 * time.Second
+)
+
+// awaitOutbox waits until the events that were committed before the call are published, so that a purge of the feed removes them. It fails
+// where that takes longer than outboxWait; the erasure is then tried again.
+func (a *Actor) awaitOutbox(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, outboxWait)
+	defer cancel()
+	since := a.Now()
+	for {
+		count, oldest, err := a.Outbox.Pending(ctx)
+		if err != nil {
+			return fmt.Errorf("looking for pending events: %w", err)
+		}
+		if count == 0 || oldest < a.Now().Sub(since) {
+			return nil
+		}
+		if wait.Sleep(ctx, outboxPoll) != nil {
+			return &subjects.Error{Code: subjects.CodeUnavailable, Detail: "events of the feed are not published yet", RetryAfter: subjects.RetrySoon}
+		}
+	}
 }
 
 // deleteAccountMail deletes old account mail, at the start and at every sweep.

@@ -29,3 +29,6 @@ func (a *Actor) ToWebhooks(take func(ctx context.Context, tx database.Tx, userID
 		return take(ctx, tx, n.UserID, n.ID, r.Subject)
 	}
 }
+
+// Prune deletes surplus notifications at once.
+func (a *Actor) Prune(ctx context.Context) error { return a.prune(ctx) }

@@ -32,6 +32,7 @@ type fixture struct {
 	keyset string
 	// connect is called with the actor before it is served.
 	connect func(a *notification.Actor)
+	actor   *notification.Actor
 
 	mu sync.Mutex
 	// contact answers get_contact.
