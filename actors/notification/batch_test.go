@@ -54,7 +54,8 @@ func TestBatch(t *testing.T) {
 			}
 		}
 		f.awaitDelivery(t, eve, others, "email", "batched")
-		f.sink.Refuse(&smtp.SMTPError{Code: 451, Message: "later"}, &smtp.SMTPError{Code: 451, Message: "later"}, &smtp.SMTPError{Code: 451, Message: "later"})
+		later := &smtp.SMTPError{Code: 451, Message: "later"}
+		f.sink.Refuse(later, later, later) // each of the three messages once
 		clock.Advance(61 * time.Second)
 		actortest.Eventually(t, "an attempt has failed", func() bool {
 			_, err := mesh.Call(t.Context(), f.conn, subjects.GetNotification, subjects.NotificationRequest{NotificationID: id}, ada)
@@ -246,6 +247,58 @@ func TestCancelWaiting(t *testing.T) {
 		}
 		if n := f.get(t, ada, first); n.Status != "cancelled" {
 			t.Errorf("the first item: %+v", n)
+		}
+	})
+}
+
+// TestBatchesLoseNothing: while several senders add items, batches fall due, the process is restarted and the mail server refuses a message
+// for a while, each item is in exactly one message.
+func TestBatchesLoseNothing(t *testing.T) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
+		var clock actortest.Clock
+		f := setup(t, database, nil, actortest.WithClock(clock.Now), actortest.Quiet())
+		user := actortest.User()
+		ada := f.user(t, user)
+		f.sink.Refuse(&smtp.SMTPError{Code: 451, Message: "later"})
+		const senders, each = 4, 8
+		ids := make([][]string, senders)
+		var wg sync.WaitGroup
+		for sender := range senders {
+			wg.Go(func() {
+				for n := range each {
+					request := subjects.SendNotificationRequest{
+						Category: "system", Subject: fmt.Sprintf("<item %d.%d>", sender, n), Channels: []string{"email"},
+						DedupeKey: fmt.Sprintf("%d.%d", sender, n),
+						Batch:     &subjects.NotificationBatch{Key: strconv.Itoa(n % 2), Window: 30, MaxItems: 6},
+					}
+					actortest.Eventually(t, "the item is accepted", func() bool {
+						ref, err := mesh.Call(t.Context(), f.conn, subjects.SendNotification, request, ada)
+						if err == nil {
+							ids[sender] = append(ids[sender], ref.NotificationID)
+						}
+						return err == nil
+					})
+					clock.Advance(5 * time.Second)
+				}
+			})
+		}
+		f.stop(t)
+		f.start(t)
+		wg.Wait()
+		clock.Advance(6 * time.Minute)
+		for _, id := range slices.Concat(ids...) {
+			f.await(t, ada, id, "delivered")
+		}
+		text := ""
+		for _, m := range f.sink.Mails() {
+			text += m.Header.Get("Subject") + "\n" + m.Body
+		}
+		for sender := range senders {
+			for n := range each {
+				if times := strings.Count(text, fmt.Sprintf("<item %d.%d>", sender, n)); times != 1 {
+					t.Errorf("item %d.%d is in %d messages", sender, n, times)
+				}
+			}
 		}
 	})
 }

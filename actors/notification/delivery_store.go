@@ -125,7 +125,7 @@ func (s store) slot(ctx context.Context, tx bun.Tx, d deliveryRow, limit int, no
 	}
 	var taken []int64
 	q := tx.NewSelect().Model((*deliveryRow)(nil)).Column("slot_at").Where("user_id = ?", d.UserID).Where("channel = ?", d.Channel).
-		Where("slot_at > ?", now.Add(-ratePeriod).UnixMicro()).Where("notification_id <> ?", d.NotificationID)
+		Where("slot_at > 0").Where("slot_at > ?", now.Add(-ratePeriod).UnixMicro()).Where("notification_id <> ?", d.NotificationID)
 	if security {
 		q.Where("category = ?", categorySecurity)
 	} else {

@@ -307,3 +307,57 @@ func TestWaitingIsBounded(t *testing.T) {
 		t.Errorf("limits: %+v", limits.Items)
 	}
 }
+
+// TestRateOverProcesses: two processes on one database keep one rate.
+func TestRateOverProcesses(t *testing.T) {
+	actortest.OnPostgres(t, func(t *testing.T, database actortest.Database) {
+		f := setup(t, database, func(c *notification.Config) { c.Pipeline.EmailPerHour = 5 })
+		f.start(t) // a second one, on the same database and keyset
+		ada := f.user(t, actortest.User())
+		ids := make([]string, 20)
+		var wg sync.WaitGroup
+		for n := range ids {
+			wg.Go(func() { ids[n] = f.send(t, ada, "email") })
+		}
+		wg.Wait()
+		actortest.Eventually(t, "five are sent and the others wait", func() bool {
+			counts := map[string]int{}
+			for _, id := range ids {
+				counts[f.delivery(t, ada, id, "email").Status]++
+			}
+			return counts["delivered"] == 5 && counts["deferred"] == 15
+		})
+		if n := len(f.sink.Mails()); n != 5 {
+			t.Errorf("%d mails", n)
+		}
+	})
+}
+
+// TestRevokedMarketingIsNotCollected: what was collected for a digest is suppressed where the consent is revoked before its time.
+func TestRevokedMarketingIsNotCollected(t *testing.T) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
+		var clock actortest.Clock
+		f := setup(t, database, nil, actortest.WithClock(clock.Now))
+		user := actortest.User()
+		ada := f.user(t, user)
+		f.mesh.Consent(t, user, subjects.ScopeNotificationsMarketing)
+		id := call(t, f, subjects.SendNotification, ada, subjects.SendNotificationRequest{
+			Category: "marketing", Subject: "news", Channels: []string{"email", "in_app", "sms"}, Batch: &subjects.NotificationBatch{Key: "k", Window: 60},
+		}).NotificationID
+		f.awaitDelivery(t, ada, id, "email", "batched")
+		if d := f.awaitDelivery(t, ada, id, "sms", "suppressed"); d.Reason != "preference_off" {
+			t.Errorf("by SMS: %+v", d)
+		}
+		f.mesh.Revoke(t, user, subjects.ScopeNotificationsMarketing)
+		clock.Advance(2 * time.Minute)
+		n := f.await(t, ada, id, "suppressed")
+		for _, d := range n.Channels[:2] {
+			if d.Reason != "consent_missing" || d.Status != "suppressed" {
+				t.Errorf("%+v", d)
+			}
+		}
+		if page := f.list(t, ada); len(page.Items) != 0 || page.UnreadCount != 0 || len(f.sink.Mails()) != 0 {
+			t.Errorf("something was delivered: %+v", page)
+		}
+	})
+}

@@ -1,6 +1,7 @@
 package notification_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"strings"
 	"testing"
@@ -47,7 +48,7 @@ func TestSettings(t *testing.T) {
 		answer.UpdatedAt, got.UpdatedAt = nil, nil
 		a, _ := json.Marshal(answer)
 		b, _ := json.Marshal(got)
-		if string(a) != string(b) || got.Digest.Day != "mon" || got.Categories.Workflow.Email.Mode != "digest" ||
+		if !bytes.Equal(a, b) || got.Digest.Day != "mon" || got.Categories.Workflow.Email.Mode != "digest" ||
 			got.Categories.Workflow.SMS.Mode != "on" || got.QuietHours.TimeZone != "Europe/Zurich" || len(got.Windows) != 1 {
 			t.Errorf("answered %s, then %s", a, b)
 		}

@@ -51,7 +51,10 @@ CREATE TABLE deliveries (
 	PRIMARY KEY (notification_id, channel)
 );
 
-CREATE INDEX deliveries_due ON deliveries (status, next_attempt_at) WHERE status IN ('pending', 'deferred');
+-- SQLite uses a partial index only where a query has its condition word by word.
+CREATE INDEX deliveries_deferred ON deliveries (next_attempt_at) WHERE status = 'deferred';
+
+CREATE INDEX deliveries_pending ON deliveries (next_attempt_at) WHERE status = 'pending';
 
 CREATE INDEX deliveries_waiting ON deliveries (user_id) WHERE status IN ('deferred', 'batched');
 
