@@ -1,6 +1,7 @@
 package notification_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -259,7 +260,6 @@ func TestBatchesLoseNothing(t *testing.T) {
 		f := setup(t, database, nil, actortest.WithClock(clock.Now), actortest.Quiet())
 		user := actortest.User()
 		ada := f.user(t, user)
-		f.sink.Refuse(&smtp.SMTPError{Code: 451, Message: "later"})
 		const senders, each = 4, 8
 		ids := make([][]string, senders)
 		var wg sync.WaitGroup
@@ -271,8 +271,11 @@ func TestBatchesLoseNothing(t *testing.T) {
 						DedupeKey: fmt.Sprintf("%d.%d", sender, n),
 						Batch:     &subjects.NotificationBatch{Key: strconv.Itoa(n % 2), Window: 30, MaxItems: 6},
 					}
+					// A request that meets the restart may stay unanswered. The key makes its repetition safe.
 					actortest.Eventually(t, "the item is accepted", func() bool {
-						ref, err := mesh.Call(t.Context(), f.conn, subjects.SendNotification, request, ada)
+						ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+						defer cancel()
+						ref, err := mesh.Call(ctx, f.conn, subjects.SendNotification, request, ada)
 						if err == nil {
 							ids[sender] = append(ids[sender], ref.NotificationID)
 						}
@@ -284,7 +287,11 @@ func TestBatchesLoseNothing(t *testing.T) {
 		}
 		f.stop(t)
 		f.start(t)
+		f.sink.Refuse(&smtp.SMTPError{Code: 451, Message: "later"})
 		wg.Wait()
+		for _, id := range slices.Concat(ids...) {
+			actortest.Eventually(t, "the item is collected", func() bool { return f.delivery(t, ada, id, "email").BatchID != "" })
+		}
 		clock.Advance(6 * time.Minute)
 		for _, id := range slices.Concat(ids...) {
 			f.await(t, ada, id, "delivered")
