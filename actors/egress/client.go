@@ -58,6 +58,7 @@ type Options struct {
 // Client makes guarded calls. It is safe for concurrent use; create one per process and share it.
 type Client struct {
 	options   Options
+	guard     *ssrf.Guardian
 	transport *http.Transport
 }
 
@@ -90,7 +91,7 @@ func New(o Options) (*Client, error) {
 	if o.TLS != nil {
 		transport.TLSClientConfig = o.TLS.Clone()
 	}
-	return &Client{options: o, transport: transport}, nil
+	return &Client{options: o, guard: guard, transport: transport}, nil
 }
 
 // Close closes idle connections. Calls in flight continue.

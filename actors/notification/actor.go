@@ -2,7 +2,8 @@
 //
 // It owns:
 //   - the subjects weft.v1.notification.*
-//   - the tables notifications, deliveries, batches and notification_settings
+//   - the tables notifications, deliveries, batches and notification_settings; devices, phones, phone_codes and channel_keys
+//   - the tables mail_keys, mail_suppressions and provider_reports
 //   - the job notification.deliver in the stream JOBS_NOTIFICATION
 //   - the stream FEED, from which the gateway serves server-sent events
 //
@@ -30,6 +31,10 @@ var Migrations embed.FS
 // Actor notifies users.
 type Actor struct {
 	*pipeline
+
+	mail *mailer
+	// channels are the providers of SMS and push messages.
+	channels *channels
 }
 
 // New checks the settings and registers the metrics. It does not connect to the mail server.
@@ -37,14 +42,24 @@ func New(d actors.Deps, c Config) (*Actor, error) {
 	if err := c.Check(); err != nil {
 		return nil, err
 	}
-	mail, err := newMailer(c.SMTP)
+	mail, err := newMailer(d, c)
 	if err != nil {
 		return nil, err
 	}
-	a := &Actor{pipeline: &pipeline{
+	a := &Actor{mail: mail, pipeline: &pipeline{
 		Deps: d, config: c, store: store{db: d.DB}, metrics: newMetrics(d.Metrics), bounds: newBounds(d, c),
 	}}
-	a.seams = seams{render: a.render, providers: map[string]channel.Provider{channel.Email: mail}}
+	if a.channels, err = newChannels(d, c); err != nil {
+		return nil, err
+	}
+	mail.unsubscribe = a.switchOff
+	a.seams = seams{
+		render: a.render, phones: a.phones, devices: a.devicesOf,
+		providers: map[string]sender{channel.Email: mail.Send, channel.SMS: a.channels.sms.Send, channel.Push: a.channels.push.Send},
+		dropAddress: func(ctx context.Context, userID, _ string, address channel.Address) error {
+			return a.dropAddress(ctx, userID, address)
+		},
+	}
 	return a, nil
 }
 
@@ -64,6 +79,20 @@ func (a *Actor) Service() actors.Service {
 			actors.Bind(subjects.UpdateNotificationSettings, a.updateSettings),
 			actors.Bind(subjects.StreamNotifications, a.stream),
 			actors.Bind(subjects.GetNotificationLimits, a.getLimits),
+			actors.Bind(subjects.Unsubscribe, a.unsubscribe),
+			actors.Bind(subjects.UnsubscribePage, a.unsubscribePage),
+			actors.Bind(subjects.ProviderCallback, a.providerCallback),
+			actors.Bind(subjects.ListSuppressions, a.listSuppressions),
+			actors.Bind(subjects.AddSuppression, a.addSuppression),
+			actors.Bind(subjects.DeleteSuppression, a.deleteSuppression),
+			actors.Bind(subjects.RegisterDevice, a.registerDevice),
+			actors.Bind(subjects.ListDevices, a.listDevices),
+			actors.Bind(subjects.DeleteDevice, a.deleteDevice),
+			actors.Bind(subjects.GetPushKey, a.getPushKey),
+			actors.Bind(subjects.SetPhone, a.setPhone),
+			actors.Bind(subjects.VerifyPhone, a.verifyPhone),
+			actors.Bind(subjects.GetPhone, a.getPhone),
+			actors.Bind(subjects.DeletePhone, a.deletePhone),
 		},
 		Workers: []actors.Worker{
 			actors.Work(subjects.Deliver, a.deliver),
@@ -73,6 +102,7 @@ func (a *Actor) Service() actors.Service {
 		},
 		Background: map[string]func(context.Context) error{
 			"scheduled": a.runScheduled, "lost": a.runSweeper, "account_mail": a.deleteAccountMail, "prune": a.pruneNotifications,
+			"phone_codes": a.prunePhones, "mail": a.maintainMail,
 		},
 	}
 }

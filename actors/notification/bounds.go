@@ -18,7 +18,8 @@ const pruneEvery = time.Minute
 type bounds struct {
 	*quota.Quotas
 
-	scheduled, waiting, kept, keptBytes *quota.Bound
+	scheduled, waiting, kept, keptBytes, devices *quota.Bound
+	phone                                        phoneBounds
 
 	mu sync.Mutex
 	// notified are the users who got a notification from this process since the last prune.
@@ -43,9 +44,9 @@ func newBounds(d actors.Deps, c Config) *bounds {
 			Name: "notification.max_kept_bytes_per_user", What: "bytes of notifications that are kept; more replace the oldest",
 			Unit: quota.Bytes, Limit: c.MaxKeptBytesPerUser, Used: keptBytes,
 		},
-		notified: map[string]bool{},
+		devices: devicesBound(c.Devices), phone: newPhoneBounds(d, c.Phone), notified: map[string]bool{},
 	}
-	b.Quotas = quota.New(d.DB, d.Metrics, b.scheduled, b.waiting, b.kept, b.keptBytes)
+	b.Quotas = quota.New(d.DB, d.Metrics, append([]*quota.Bound{b.scheduled, b.waiting, b.kept, b.keptBytes, b.devices}, b.phone.listed()...)...)
 	return b
 }
 

@@ -3,12 +3,27 @@ package notification
 import (
 	"time"
 
-	"github.com/weftmesh/weft/mesh"
+	"github.com/weftmesh/weft/actors/notification/providers"
 )
 
 // Config is the section notification of the settings.
 type Config struct {
-	SMTP     SMTPConfig     `koanf:"smtp"`
+	SMTP     providers.SMTPConfig     `koanf:"smtp"`
+	SendGrid providers.SendGridConfig `koanf:"sendgrid"`
+	SES      providers.SESConfig      `koanf:"ses"`
+	DKIM     DKIMConfig               `koanf:"dkim"`
+	// PublicURL is the gateway's base URL as recipients and providers reach it: the prefix of links in mail. Empty for
+	// integration.public_url. Mail programs unsubscribe with one click by https only.
+	PublicURL string `koanf:"public_url"`
+	// Twilio, SNS, FCM, APNs and WebPush are the providers of SMS and push messages.
+	Twilio  providers.TwilioConfig  `koanf:"twilio"`
+	SNS     providers.SNSConfig     `koanf:"sns"`
+	FCM     providers.FCMConfig     `koanf:"fcm"`
+	APNs    providers.APNsConfig    `koanf:"apns"`
+	WebPush providers.WebPushConfig `koanf:"webpush"`
+	// Phone is how users' phone numbers are verified, Devices bounds users' devices.
+	Phone    PhoneConfig    `koanf:"phone"`
+	Devices  DevicesConfig  `koanf:"devices"`
 	Pipeline PipelineConfig `koanf:"pipeline"`
 	// Tick is the interval between two queries for notifications whose send_at has passed, and so the longest delay.
 	Tick time.Duration `koanf:"tick"`
@@ -20,33 +35,12 @@ type Config struct {
 	MaxKeptBytesPerUser int64 `koanf:"max_kept_bytes_per_user"`
 }
 
-// SMTPConfig is the mail server. Without a host, deliveries by e-mail fail with that reason.
-type SMTPConfig struct {
-	// Host and Port are its address.
-	Host string `koanf:"host"`
-	Port int    `koanf:"port"`
-	// Username and Password sign in to it; without a username weft does not sign in.
-	Username string      `koanf:"username"`
-	Password mesh.Secret `koanf:"password"`
-	// From is the sender, such as `weft <weft@example.com>` (RFC 5322 §3.4).
-	From string `koanf:"from"`
-	// TLS is "starttls" (required, RFC 3207), "tls" (from the first byte, RFC 8314) or "none" (loopback addresses only).
-	TLS string `koanf:"tls"`
-	// Timeout bounds one delivery.
-	Timeout time.Duration `koanf:"timeout"`
-}
-
-// The values of SMTPConfig.TLS.
-const (
-	tlsStartTLS = "starttls"
-	tlsImplicit = "tls"
-	tlsNone     = "none"
-)
-
-// DefaultConfig returns settings without a mail server.
+// DefaultConfig returns settings without a provider of mail.
 func DefaultConfig() Config {
 	return Config{
-		SMTP:     SMTPConfig{Port: 587, From: "weft <weft@localhost>", TLS: tlsStartTLS, Timeout: 30 * time.Second},
+		SMTP:     providers.SMTPConfig{Port: 587, From: "weft <weft@localhost>", TLS: providers.TLSStart, Timeout: 30 * time.Second, Weight: 1},
+		SendGrid: providers.SendGridConfig{Weight: 1}, SES: providers.SESConfig{Topics: []string{}, Weight: 1},
+		Twilio: providers.TwilioConfig{Weight: 1}, SNS: providers.SNSConfig{Weight: 1}, Phone: defaultPhoneConfig(), Devices: defaultDevicesConfig(),
 		Pipeline: defaultPipelineConfig(),
 		Tick:     time.Second, MaxScheduledPerUser: 1000, MaxKeptPerUser: 5000, MaxKeptBytesPerUser: 32 << 20,
 	}

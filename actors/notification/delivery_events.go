@@ -147,7 +147,7 @@ func (pl *pipeline) attempt(ctx context.Context, n notificationRow, d deliveryRo
 		return err
 	}
 	attempting, cancel := context.WithTimeout(ctx, attemptTimeout)
-	receipt, err := pl.sendAll(attempting, n, d.Channel, to)
+	receipt, err := pl.sendAll(attempting, n, claimed, to)
 	cancel()
 	return pl.conclude(ctx, n, claimed, claimed.after(receipt, err, job, pl.Now()), err)
 }
@@ -183,7 +183,8 @@ func (pl *pipeline) claim(ctx context.Context, d deliveryRow) (deliveryRow, erro
 
 // sendAll renders a notification and sends it to each of its recipient's addresses on a channel. It succeeds if one address has accepted.
 // Otherwise the error is one that a later attempt may repair, if there is one.
-func (pl *pipeline) sendAll(ctx context.Context, n notificationRow, ch string, to *recipientContact) (channel.Receipt, error) {
+func (pl *pipeline) sendAll(ctx context.Context, n notificationRow, d deliveryRow, to *recipientContact) (channel.Receipt, error) {
+	ch := d.Channel
 	c, err := pl.open(n)
 	if err != nil {
 		return channel.Receipt{}, &channel.Error{Class: channel.Permanent, Detail: "the notification cannot be read", Cause: err}
@@ -198,8 +199,8 @@ func (pl *pipeline) sendAll(ctx context.Context, n notificationRow, ch string, t
 	if len(addresses) == 0 {
 		return channel.Receipt{}, outcomeError{reasonNoAddress, &channel.Error{Class: channel.Suppressed}}
 	}
-	provider := pl.seams.providers[ch]
-	if provider == nil {
+	send := pl.seams.providers[ch]
+	if send == nil {
 		return channel.Receipt{}, outcomeError{reasonNoProvider, &channel.Error{Class: channel.Permanent, Detail: "no provider is configured for " + ch}}
 	}
 	rendered, err := pl.seams.render(ctx, n, c, ch)
@@ -207,7 +208,9 @@ func (pl *pipeline) sendAll(ctx context.Context, n notificationRow, ch string, t
 		return channel.Receipt{}, err
 	}
 	message := channel.Message{Rendered: rendered, NotificationID: n.ID, UserID: n.UserID, Category: n.Category, Data: c.data(), Unread: -1}
+	message.Provider = d.Provider
 	if ch == channel.Push {
+		message.Provider = "" // each platform has one provider
 		if message.Unread, err = pl.store.unreadCount(ctx, n.UserID); err != nil {
 			return channel.Receipt{}, err
 		}
@@ -219,7 +222,7 @@ func (pl *pipeline) sendAll(ctx context.Context, n notificationRow, ch string, t
 		if address.DeviceID != "" {
 			message.ID += "." + address.DeviceID
 		}
-		receipt, err := provider.Send(ctx, message)
+		receipt, err := send(ctx, message)
 		switch {
 		case err == nil && accepted.Provider == "":
 			accepted = receipt

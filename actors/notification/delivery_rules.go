@@ -50,6 +50,10 @@ func (d deliveryRow) after(receipt channel.Receipt, err error, job subjects.Cons
 		d.Provider, d.ProviderMessageID = truncate(receipt.Provider, maxProvider), truncate(receipt.MessageID, maxMessageID)
 		return d
 	}
+	var failed *channel.Error
+	if errors.As(err, &failed) && failed.Uncertain {
+		d.Provider = truncate(failed.Provider, maxProvider)
+	}
 	d.Error = truncate(strings.ToValidUTF8(err.Error(), "\ufffd"), maxError)
 	class := channel.ClassOf(err)
 	again := max(job.Backoff[min(max(d.Attempts, 1), len(job.Backoff))-1], min(retryAfter(err), maxRetryAfter))

@@ -8,14 +8,24 @@ import (
 	"github.com/uptrace/bun"
 )
 
-// deleteUsers deletes all notifications to some users, their batches and their settings. It returns how many notifications there were.
+// deleteUsers deletes all notifications to some users, their batches and settings, their devices and phone numbers, and what is stored of them
+// for mail. It returns how many rows there were, without batches and settings.
 func (s store) deleteUsers(ctx context.Context, tx bun.Tx, userIDs []string) (int64, error) {
 	for _, model := range []any{(*batchRow)(nil), (*settingsRow)(nil)} {
 		if _, err := tx.NewDelete().Model(model).Where("user_id IN (?)", bun.List(userIDs)).Exec(ctx); err != nil {
 			return 0, fmt.Errorf("deleting batches and settings: %w", err)
 		}
 	}
-	return s.deleteWhere(ctx, tx, "user_id IN (?)", bun.List(userIDs))
+	items, err := s.deleteWhere(ctx, tx, "user_id IN (?)", bun.List(userIDs))
+	if err != nil {
+		return 0, err
+	}
+	addresses, err := s.deleteAddresses(ctx, tx, userIDs)
+	if err != nil {
+		return 0, err
+	}
+	ofMail, err := s.deleteMailOf(ctx, tx, userIDs)
+	return items + addresses + ofMail, err
 }
 
 // deleteAccountMail deletes account mail from before a moment. Its user id is the one-time id that its dedupe key names.

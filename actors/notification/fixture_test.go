@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/netip"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -32,7 +33,8 @@ type fixture struct {
 	keyset string
 	// connect is called with the actor before it is served.
 	connect func(a *notification.Actor)
-	actor   *notification.Actor
+	// actor is the actor of the last start.
+	actor *notification.Actor
 
 	mu sync.Mutex
 	// contact answers get_contact.
@@ -86,11 +88,15 @@ func (f *fixture) start(t *testing.T) {
 		if err != nil {
 			return actors.Service{}, err
 		}
+		f.actor = a
 		if f.connect != nil {
 			f.connect(a)
 		}
 		return a.Service(), nil
-	}, func(c *runtime.HostConfig) { c.KeysetFile = f.keyset })
+	}, func(c *runtime.HostConfig) {
+		c.KeysetFile = f.keyset
+		c.EgressAllow, c.EgressAllowHTTP = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, true
+	})
 }
 
 func (f *fixture) stop(t *testing.T) {

@@ -131,9 +131,9 @@ func TestMailReplies(t *testing.T) {
 			reason                    string
 		}{
 			"451 after data, then accepted": {[]error{&smtp.SMTPError{Code: 451, Message: "later"}}, nil, "delivered", 2, 1, ""},
-			"550 after data":                {[]error{&smtp.SMTPError{Code: 550, Message: "never"}}, nil, "failed", 1, 0, "550 "},
-			"552 after data, with status":   {[]error{&smtp.SMTPError{Code: 552, EnhancedCode: smtp.EnhancedCode{5, 3, 4}, Message: "too big"}}, nil, "failed", 1, 0, "5.3.4 too big"},
-			"451, then 550":                 {[]error{&smtp.SMTPError{Code: 451, Message: "later"}, &smtp.SMTPError{Code: 550, Message: "never"}}, nil, "failed", 2, 0, "550 "},
+			"550 after data":                {[]error{&smtp.SMTPError{Code: 550, Message: "never"}}, nil, "failed", 1, 0, "never (550 5.0.0)"},
+			"552 after data, with status":   {[]error{&smtp.SMTPError{Code: 552, EnhancedCode: smtp.EnhancedCode{5, 3, 4}, Message: "too big"}}, nil, "failed", 1, 0, "too big (552 5.3.4)"},
+			"451, then 550":                 {[]error{&smtp.SMTPError{Code: 451, Message: "later"}, &smtp.SMTPError{Code: 550, Message: "never"}}, nil, "failed", 2, 0, "(550 5.0.0)"},
 			"450 for the recipient":         {nil, []error{&smtp.SMTPError{Code: 450, Message: "greylisted"}}, "delivered", 2, 1, ""},
 			"550 for the recipient":         {nil, []error{&smtp.SMTPError{Code: 550, Message: "no such mailbox"}}, "failed", 1, 0, "no such mailbox"},
 		} {

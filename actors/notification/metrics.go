@@ -8,6 +8,8 @@ type metrics struct {
 	deliveries *prometheus.CounterVec
 	decisions  *prometheus.CounterVec
 	requeued   prometheus.Counter
+
+	callbacks, mailDelivered, mailFailed, complaints, unsubscribes *prometheus.CounterVec
 }
 
 func newMetrics(r prometheus.Registerer) metrics {
@@ -26,5 +28,6 @@ func newMetrics(r prometheus.Registerer) metrics {
 		Name: "notification_requeued_total", Help: "Deliveries whose job was lost and made again.",
 	})
 	r.MustRegister(m.accepted, m.deliveries, m.decisions, m.requeued)
+	m.registerMail(r)
 	return m
 }

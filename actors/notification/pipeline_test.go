@@ -118,8 +118,8 @@ func TestLateDeliveriesKeepTheRate(t *testing.T) {
 	}
 }
 
-// TestDevices: a delivery to several devices succeeds if one accepts, and addresses that the provider no longer accepts are dropped.
-func TestDevices(t *testing.T) {
+// TestPushGoesToDevices: a delivery to several devices succeeds if one accepts, and addresses that the provider no longer accepts are dropped.
+func TestPushGoesToDevices(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		f := setup(t, database, nil, actortest.Quiet())
 		f.stop(t)

@@ -24,8 +24,32 @@ func (a *Actor) updateSettings(ctx context.Context, s subjects.NotificationSetti
 	}
 	now := a.Now()
 	err := a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
-		return a.store.putPreferences(ctx, tx, actors.CallerFrom(ctx).UserID, s, now)
+		userID := actors.CallerFrom(ctx).UserID
+		if err := a.store.lock(ctx, tx, "settings "+userID); err != nil {
+			return err
+		}
+		return a.store.putPreferences(ctx, tx, userID, s, now)
 	})
 	s.UpdatedAt = optionalTime(now.UnixMicro())
 	return preferences{s}.complete(), err
+}
+
+// switchOff switches a category off on a channel in a user's settings, as the user has asked to by a link.
+func (a *Actor) switchOff(ctx context.Context, tx database.Tx, userID, category, ch string) error {
+	if err := a.store.lock(ctx, tx, "settings "+userID); err != nil {
+		return err
+	}
+	p, err := a.store.preferences(ctx, userID)
+	if err != nil {
+		return err
+	}
+	if p.of(category, ch).Mode == subjects.PreferenceOff {
+		return nil
+	}
+	set := categoryOf(&p.Categories, category)
+	if *set == nil {
+		*set = &subjects.ChannelPreferences{}
+	}
+	*channelOf(*set, ch) = &subjects.ChannelPreference{Mode: subjects.PreferenceOff}
+	return a.store.putPreferences(ctx, tx, userID, p.NotificationSettings, a.Now())
 }

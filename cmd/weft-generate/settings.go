@@ -162,7 +162,7 @@ func (d *describer) nested(dir string, s *source, t ast.Expr, path string) error
 		}
 	case *ast.SelectorExpr:
 		other, ok := s.imports[t.X.(*ast.Ident).Name]
-		if ok && t.Sel.Name == "Config" {
+		if ok && strings.HasSuffix(t.Sel.Name, "Config") {
 			return d.structure(other, t.Sel.Name, path+".")
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"net"
 
 	"github.com/weftmesh/weft/actors/integration"
+	"github.com/weftmesh/weft/actors/notification"
 	"github.com/weftmesh/weft/cmd/weft/settings"
 	"github.com/weftmesh/weft/mesh"
 )
@@ -35,6 +36,14 @@ func (c Config) integration() integration.Config {
 		host = "127.0.0.1"
 	}
 	own.PublicURL = c.gatewayScheme() + "://" + net.JoinHostPort(host, port)
+	return own
+}
+
+// notification returns the settings of the notification actor. Links in mail have the integration actor's public URL unless
+// notification.public_url is set.
+func (c Config) notification() notification.Config {
+	own := c.Notification
+	own.PublicURL = cmp.Or(own.PublicURL, c.integration().PublicURL)
 	return own
 }
 

@@ -31,6 +31,7 @@
 //	provider.go         weft provider lint, list, schema
 //	lint.go             what the lint commands share
 //	health.go           weft health
+//	doctor.go           weft doctor mail
 //	stopping.go         the time that a process has to end
 //	demo.go             weft demo: an HTTP client that prints its requests
 //	demo_story.go       the steps of the demo
@@ -105,6 +106,7 @@ func rootCommand() *cobra.Command {
 	root.AddCommand(
 		upCommand(), runCommand(), migrateCommand(), demoCommand(), configCommand(), healthCommand(), adminCommand(), authCommand(), keysCommand(),
 		workflowCommand(), providerCommand(), natsInitCommand(), natsContextCommand(), replayCommand(),
+		doctorCommand(),
 		versionCommand(),
 	)
 	return root

@@ -44,7 +44,7 @@ var actorTable = map[string]actorEntry{
 	"integration":  {integration.Migrations, builder(Config.integration, integration.New), 9092, integration.Sealed},
 	"workflow":     {workflow.Migrations, builder(func(c Config) workflow.Config { return c.Workflow }, workflow.New), 9093, workflow.Sealed},
 	"consent":      {consent.Migrations, builder(func(c Config) consent.Config { return c.Consent }, consent.New), 9094, consent.Sealed},
-	"notification": {notification.Migrations, builder(func(c Config) notification.Config { return c.Notification }, notification.New), 9095, notification.Sealed},
+	"notification": {notification.Migrations, builder(Config.notification, notification.New), 9095, notification.Sealed},
 }
 
 // builder adapts an actor's New, which takes its section of the configuration, to actorEntry.build.

@@ -19,6 +19,8 @@ type Mail struct {
 	To     []string
 	Header mail.Header
 	Body   string
+	// Raw is the message as it was sent.
+	Raw []byte
 }
 
 // Sink is a running server.
@@ -159,7 +161,7 @@ func (c *session) Data(r io.Reader) error {
 	if err != nil {
 		return err
 	}
-	c.mail.Header, c.mail.Body = message.Header, string(body)
+	c.mail.Header, c.mail.Body, c.mail.Raw = message.Header, string(body), data
 	c.sink.mu.Lock()
 	defer c.sink.mu.Unlock()
 	if err := next(&c.sink.refusals); err != nil {

@@ -51,10 +51,15 @@ type Message struct {
 	Data map[string]json.RawMessage
 	// UnsubscribeURL is for List-Unsubscribe (RFC 8058); empty for categories that cannot be unsubscribed from.
 	UnsubscribeURL string
+	// Track says that the user has consented to the recording of opens and clicks. Without it a provider records neither.
+	Track bool
 	// Unread is the number of unread notifications of the user, for badges; negative if it is not known.
 	Unread int
 	// ExpiresAt is when the message is no longer of use; zero if it does not expire.
 	ExpiresAt time.Time
+	// Provider is the provider of an earlier attempt whose outcome is unknown (Error.Uncertain): no other provider gets the message, in any
+	// later attempt. Empty if there is none.
+	Provider string
 }
 
 // Receipt is a provider's acceptance of a message.
@@ -86,7 +91,11 @@ type Error struct {
 	// Detail is plain text without secrets, addresses or content.
 	Detail     string
 	RetryAfter time.Duration
-	Cause      error
+	// Uncertain: the provider may have accepted the message, such as when it did not answer a request that was sent.
+	Uncertain bool
+	// Provider is the provider that the error is of, where Router made the attempt.
+	Provider string
+	Cause    error
 }
 
 // Error implements error.
@@ -109,7 +118,8 @@ func ClassOf(err error) Class {
 	return Transient
 }
 
-// Provider sends messages of one channel. It is safe for concurrent use. Every error is an *Error or one of the context's.
+// Provider sends messages of one channel. It is safe for concurrent use. Every error is an *Error; any other is taken for one whose outcome
+// is unknown (Error.Uncertain). An attempt that the context ended before anything was sent has an *Error that is not Uncertain.
 type Provider interface {
 	// Name is the provider's name in settings, records and metrics.
 	Name() string

@@ -1,0 +1,102 @@
+package notification
+
+import (
+	"context"
+	"crypto/ecdh"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/notification/providers"
+	"github.com/weftmesh/weft/actors/seal"
+)
+
+// Names of the actor's own keys.
+const (
+	keyVAPID = "vapid"
+	keyPhone = "phone_mac"
+)
+
+// channelKeys are random keys that the actor makes when they are first needed, sealed in the table channel_keys. All copies of the actor
+// share them. It is safe for concurrent use.
+type channelKeys struct {
+	db     *database.DB
+	sealer *seal.Sealer
+	mu     sync.Mutex
+	known  map[string][]byte
+}
+
+func newChannelKeys(d actors.Deps) *channelKeys {
+	return &channelKeys{db: d.DB, sealer: d.Sealer, known: map[string][]byte{}}
+}
+
+// channelKeyContext is the associated data of a sealed key.
+func channelKeyContext(name string) []byte { return []byte("channel_key|" + name) }
+
+// get returns a key of 32 bytes, which generate makes where there is none. It must not be called in a transaction that has written.
+func (k *channelKeys) get(ctx context.Context, name string, generate func() ([]byte, error)) ([]byte, error) {
+	k.mu.Lock()
+	known := k.known[name]
+	k.mu.Unlock()
+	if known != nil {
+		return known, nil
+	}
+	fresh, err := generate()
+	if err != nil {
+		return nil, fmt.Errorf("making the key %s: %w", name, err)
+	}
+	sealed, err := k.sealer.Seal(fresh, channelKeyContext(name))
+	if err != nil {
+		return nil, err
+	}
+	row := channelKeyRow{Name: name, Sealed: base64.StdEncoding.EncodeToString(sealed)}
+	err = k.db.RunInTx(k.db.Detached(ctx), func(ctx context.Context, tx database.Tx) error { return ensureChannelKey(ctx, tx, &row) })
+	if err != nil {
+		return nil, err
+	}
+	if sealed, err = base64.StdEncoding.DecodeString(row.Sealed); err != nil {
+		return nil, fmt.Errorf("reading the key %s: %w", name, err)
+	}
+	key, err := k.sealer.Open(sealed, channelKeyContext(name))
+	if err != nil {
+		return nil, fmt.Errorf("reading the key %s: %w", name, err)
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.known[name] = key
+	return key, nil
+}
+
+// vapid returns the keys by which push services know the installation.
+func (k *channelKeys) vapid(ctx context.Context) (providers.VAPIDKeys, error) {
+	private, err := k.get(ctx, keyVAPID, func() ([]byte, error) {
+		key, err := ecdh.P256().GenerateKey(rand.Reader)
+		if err != nil {
+			return nil, err
+		}
+		return key.Bytes(), nil
+	})
+	if err != nil {
+		return providers.VAPIDKeys{}, err
+	}
+	return providers.VAPIDKeysOf(private)
+}
+
+// mac returns the HMAC-SHA-256 of texts under a key of the actor's, in hexadecimal digits: what is stored of phone numbers and codes, which
+// are too few for a plain hash.
+func (k *channelKeys) mac(ctx context.Context, parts ...string) (string, error) {
+	key, err := k.get(ctx, keyPhone, func() ([]byte, error) {
+		key := make([]byte, 32)
+		_, err := rand.Read(key)
+		return key, err
+	})
+	if err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(seal.MAC(key, strings.Join(parts, "\n"))), nil
+}
