@@ -16,7 +16,7 @@ import (
 )
 
 // badgeRounds is how many drawn scripts run on each database.
-const badgeRounds = 12
+const badgeRounds = 6
 
 // TestBadgeCount: whatever is sent, collected, read, cancelled, pruned and erased at the same time, the last count in the feed is the number of
 // unread notifications in the inbox.
