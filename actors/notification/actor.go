@@ -42,17 +42,18 @@ func New(d actors.Deps, c Config) (*Actor, error) {
 	if err := c.Check(); err != nil {
 		return nil, err
 	}
-	mail, err := newMailer(d, c)
+	counted := newMetrics(d.Metrics)
+	mail, err := newMailer(d, c, counted)
 	if err != nil {
 		return nil, err
 	}
 	a := &Actor{mail: mail, pipeline: &pipeline{
-		Deps: d, config: c, store: store{db: d.DB}, metrics: newMetrics(d.Metrics), bounds: newBounds(d, c),
+		Deps: d, config: c, store: store{db: d.DB}, metrics: counted, bounds: newBounds(d, c),
 	}}
 	if a.channels, err = newChannels(d, c); err != nil {
 		return nil, err
 	}
-	mail.unsubscribe = a.switchOff
+	mail.switchOff = a.switchOff
 	a.seams = seams{
 		render: a.render, phones: a.phones, devices: a.devicesOf,
 		providers: map[string]sender{channel.Email: mail.Send, channel.SMS: a.channels.sms.Send, channel.Push: a.channels.push.Send},
@@ -79,12 +80,12 @@ func (a *Actor) Service() actors.Service {
 			actors.Bind(subjects.UpdateNotificationSettings, a.updateSettings),
 			actors.Bind(subjects.StreamNotifications, a.stream),
 			actors.Bind(subjects.GetNotificationLimits, a.getLimits),
-			actors.Bind(subjects.Unsubscribe, a.unsubscribe),
-			actors.Bind(subjects.UnsubscribePage, a.unsubscribePage),
-			actors.Bind(subjects.ProviderCallback, a.providerCallback),
-			actors.Bind(subjects.ListSuppressions, a.listSuppressions),
-			actors.Bind(subjects.AddSuppression, a.addSuppression),
-			actors.Bind(subjects.DeleteSuppression, a.deleteSuppression),
+			actors.Bind(subjects.Unsubscribe, a.mail.unsubscribe),
+			actors.Bind(subjects.UnsubscribePage, a.mail.unsubscribePage),
+			actors.Bind(subjects.ProviderCallback, a.mail.providerCallback),
+			actors.Bind(subjects.ListSuppressions, a.mail.listSuppressions),
+			actors.Bind(subjects.AddSuppression, a.mail.addSuppression),
+			actors.Bind(subjects.DeleteSuppression, a.mail.deleteSuppression),
 			actors.Bind(subjects.RegisterDevice, a.registerDevice),
 			actors.Bind(subjects.ListDevices, a.listDevices),
 			actors.Bind(subjects.DeleteDevice, a.deleteDevice),
@@ -102,7 +103,7 @@ func (a *Actor) Service() actors.Service {
 		},
 		Background: map[string]func(context.Context) error{
 			"scheduled": a.runScheduled, "lost": a.runSweeper, "account_mail": a.deleteAccountMail, "prune": a.pruneNotifications,
-			"phone_codes": a.prunePhones, "mail": a.maintainMail,
+			"phone_codes": a.prunePhones, "mail": a.mail.maintain,
 		},
 	}
 }

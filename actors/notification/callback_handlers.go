@@ -25,23 +25,23 @@ const (
 )
 
 // providerCallback takes what a provider reports. Nothing is recorded of a callback that cannot be verified.
-func (a *Actor) providerCallback(ctx context.Context, r subjects.ProviderCallbackRequest) (subjects.Empty, error) {
-	receive, known := a.mail.receivers[r.Provider]
+func (m *mailer) providerCallback(ctx context.Context, r subjects.ProviderCallbackRequest) (subjects.Empty, error) {
+	receive, known := m.receivers[r.Provider]
 	if !known {
-		a.metrics.callbacks.WithLabelValues(callbackUnknown, callbackUnknown).Inc()
+		m.metrics.callbacks.WithLabelValues(callbackUnknown, callbackUnknown).Inc()
 		return subjects.Empty{}, subjects.Errorf(subjects.CodeNotFound, "no callbacks are taken from this provider")
 	}
 	header := make(http.Header, len(r.Headers))
 	for name, value := range r.Headers {
 		header.Set(name, value)
 	}
-	reports, err := receive(ctx, a.mail.callbackURL(r), header, r.Body)
+	reports, err := receive(ctx, m.callbackURL(r), header, r.Body)
 	if err == nil {
-		err = a.takeReports(ctx, r.Provider, reports)
+		err = m.takeReports(ctx, r.Provider, reports)
 	}
-	a.metrics.callbacks.WithLabelValues(r.Provider, callbackResult(err)).Inc()
+	m.metrics.callbacks.WithLabelValues(r.Provider, callbackResult(err)).Inc()
 	if subjects.CodeOf(err) == subjects.CodeUnauthenticated {
-		a.Log.Debug("callback refused", zap.String("provider", r.Provider), zap.Error(err))
+		m.Log.Debug("callback refused", zap.String("provider", r.Provider), zap.Error(err))
 	}
 	return subjects.Empty{}, err
 }
@@ -60,9 +60,9 @@ func callbackResult(err error) string {
 
 // takeReports applies the reports of one callback, each in a transaction of its own, so that a repetition of the callback continues where
 // this one ended.
-func (a *Actor) takeReports(ctx context.Context, provider string, reports []providers.Feedback) error {
+func (m *mailer) takeReports(ctx context.Context, provider string, reports []providers.Feedback) error {
 	for _, r := range reports {
-		if err := a.takeReport(ctx, provider, r); err != nil {
+		if err := m.takeReport(ctx, provider, r); err != nil {
 			return err
 		}
 	}
@@ -70,43 +70,43 @@ func (a *Actor) takeReports(ctx context.Context, provider string, reports []prov
 }
 
 // takeReport applies one report, once.
-func (a *Actor) takeReport(ctx context.Context, provider string, r providers.Feedback) error {
-	address, err := a.reportedAddress(ctx, provider, r)
+func (m *mailer) takeReport(ctx context.Context, provider string, r providers.Feedback) error {
+	address, err := m.reportedAddress(ctx, provider, r)
 	if err != nil {
 		return err
 	}
 	var suppression *suppressionRow
 	if reason := suppressionOf(r); reason != "" && address != "" {
-		row, err := a.mail.newSuppression(ctx, address, reason)
+		row, err := m.newSuppression(ctx, address, reason)
 		if err != nil {
 			return err
 		}
 		row.Provider, row.Detail = provider, r.Detail
 		suppression = &row
 	}
-	return a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
-		isNew, err := a.store.recordReport(ctx, tx, reportRow{Provider: provider, ReportID: r.ID, ReceivedAt: a.Now().UnixMicro()})
+	return m.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
+		isNew, err := m.store.recordReport(ctx, tx, reportRow{Provider: provider, ReportID: r.ID, ReceivedAt: m.Now().UnixMicro()})
 		if err != nil || !isNew {
 			return err
 		}
-		d, known, err := a.reportedDelivery(ctx, tx, provider, r)
+		d, known, err := m.reportedDelivery(ctx, tx, provider, r)
 		if err != nil {
 			return err
 		}
-		if !known && a.Now().Sub(r.At) < reportRace {
+		if !known && m.Now().Sub(r.At) < reportRace {
 			return errTooEarly
 		}
 		if suppression != nil {
 			suppression.UserID = d.UserID
-			if err := a.store.suppress(ctx, tx, *suppression); err != nil {
+			if err := m.store.suppress(ctx, tx, *suppression); err != nil {
 				return err
 			}
 		}
-		a.DB.AfterCommit(ctx, func() { a.countReport(provider, r.Kind, address) })
+		m.DB.AfterCommit(ctx, func() { m.countReport(provider, r.Kind, address) })
 		if !known {
 			return nil
 		}
-		return a.applyReport(ctx, tx, d, r)
+		return m.applyReport(ctx, tx, d, r)
 	})
 }
 
@@ -130,28 +130,28 @@ func suppressionOf(r providers.Feedback) string {
 }
 
 // reportedDelivery returns the delivery that a report is about; false where it is gone, or the message was not weft's.
-func (a *Actor) reportedDelivery(ctx context.Context, tx database.Tx, provider string, r providers.Feedback) (sentRow, bool, error) {
+func (m *mailer) reportedDelivery(ctx context.Context, tx database.Tx, provider string, r providers.Feedback) (sentRow, bool, error) {
 	if r.NotificationID != "" {
-		return a.store.deliveryOf(ctx, tx, r.NotificationID, channel.Email)
+		return m.store.deliveryOf(ctx, tx, r.NotificationID, channel.Email)
 	}
-	return a.store.deliveryByProviderID(ctx, tx, provider, r.MessageID)
+	return m.store.deliveryByProviderID(ctx, tx, provider, r.MessageID)
 }
 
 // reportedAddress returns the recipient's address: the report's, or the user's present one where the report proves that it is that.
-func (a *Actor) reportedAddress(ctx context.Context, provider string, r providers.Feedback) (address string, err error) {
+func (m *mailer) reportedAddress(ctx context.Context, provider string, r providers.Feedback) (address string, err error) {
 	if r.Address != "" || r.Matches == nil {
 		return r.Address, nil
 	}
 	var d sentRow
 	known := false
-	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) (err error) {
-		d, known, err = a.reportedDelivery(ctx, tx, provider, r)
+	err = m.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) (err error) {
+		d, known, err = m.reportedDelivery(ctx, tx, provider, r)
 		return err
 	})
 	if err != nil || !known {
 		return "", err
 	}
-	contact, err := mesh.Call(ctx, a.Conn, subjects.GetContact, subjects.Empty{}, mesh.As{Service: true, UserID: d.UserID})
+	contact, err := mesh.Call(ctx, m.Conn, subjects.GetContact, subjects.Empty{}, mesh.As{Service: true, UserID: d.UserID})
 	if subjects.CodeOf(err) == subjects.CodeNotFound {
 		return "", nil
 	}
@@ -162,47 +162,47 @@ func (a *Actor) reportedAddress(ctx context.Context, provider string, r provider
 }
 
 // applyReport applies a report to the delivery that it is about.
-func (a *Actor) applyReport(ctx context.Context, tx database.Tx, d sentRow, r providers.Feedback) error {
+func (m *mailer) applyReport(ctx context.Context, tx database.Tx, d sentRow, r providers.Feedback) error {
 	switch r.Kind {
 	case providers.ReportFailed:
-		return a.store.failDelivered(ctx, tx, d, truncate("the message bounced: "+r.Detail, maxError), a.Now())
+		return m.store.failDelivered(ctx, tx, d, truncate("the message bounced: "+r.Detail, maxError), m.Now())
 	case providers.ReportComplained, providers.ReportUnsubscribed:
 		if !canUnsubscribe(d.Category) {
 			return nil
 		}
-		return a.mail.unsubscribe(ctx, tx, d.UserID, d.Category, d.Channel)
+		return m.switchOff(ctx, tx, d.UserID, d.Category, d.Channel)
 	case providers.ReportOpened, providers.ReportClicked:
-		if a.mail.tracked != nil {
-			return a.mail.tracked(ctx, tx, d, r)
+		if m.tracked != nil {
+			return m.tracked(ctx, tx, d, r)
 		}
 	}
 	return nil
 }
 
 // countReport counts a report about mail.
-func (a *Actor) countReport(provider, kind, address string) {
+func (m *mailer) countReport(provider, kind, address string) {
 	if !slices.Contains([]string{providers.NameSMTP, providers.NameSES, providers.NameSendGrid}, provider) {
 		return
 	}
 	switch kind {
 	case providers.ReportDelivered:
-		a.metrics.mailDelivered.WithLabelValues(domainClass(address)).Inc()
+		m.metrics.mailDelivered.WithLabelValues(domainClass(address)).Inc()
 	case providers.ReportFailed:
-		a.metrics.mailFailed.WithLabelValues(domainClass(address)).Inc()
+		m.metrics.mailFailed.WithLabelValues(domainClass(address)).Inc()
 	case providers.ReportComplained:
-		a.metrics.complaints.WithLabelValues(domainClass(address)).Inc()
+		m.metrics.complaints.WithLabelValues(domainClass(address)).Inc()
 	}
 }
 
-// maintainMail makes the secret of mail at the start, and deletes old records of reports.
-func (a *Actor) maintainMail(ctx context.Context) error {
+// maintain makes the secret of mail at the start, and deletes old records of reports.
+func (m *mailer) maintain(ctx context.Context) error {
 	return every(ctx, mailMaintenance, func(ctx context.Context) error {
-		if _, err := a.mail.keys.key(ctx, ""); err != nil {
+		if _, err := m.keys.key(ctx, ""); err != nil {
 			return err
 		}
 		for deleted := int64(surplusBatch); deleted == surplusBatch; {
-			err := a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) (err error) {
-				deleted, err = a.store.deleteReports(ctx, tx, a.Now().Add(-reportsKept))
+			err := m.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) (err error) {
+				deleted, err = m.store.deleteReports(ctx, tx, m.Now().Add(-reportsKept))
 				return err
 			})
 			if err != nil {

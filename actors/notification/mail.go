@@ -40,15 +40,16 @@ type mailer struct {
 	router *channel.Router
 	// receivers of callbacks by provider.
 	receivers map[string]receiver
-	// unsubscribe switches a channel off for a category of a user. tracked receives opens and clicks; nil drops them.
-	unsubscribe func(ctx context.Context, tx database.Tx, userID, category, channel string) error
-	tracked     func(ctx context.Context, tx database.Tx, d sentRow, r providers.Feedback) error
+	metrics   metrics
+	// switchOff switches a channel off for a category of a user. tracked receives opens and clicks; nil drops them.
+	switchOff func(ctx context.Context, tx database.Tx, userID, category, channel string) error
+	tracked   func(ctx context.Context, tx database.Tx, d sentRow, r providers.Feedback) error
 }
 
 // newMailer makes a mailer from checked settings.
-func newMailer(d actors.Deps, c Config) (*mailer, error) {
+func newMailer(d actors.Deps, c Config, counted metrics) (*mailer, error) {
 	s := store{db: d.DB}
-	m := &mailer{Deps: d, config: c, store: s, keys: &mailKeys{db: d.DB, store: s, sealer: d.Sealer}, receivers: map[string]receiver{}}
+	m := &mailer{Deps: d, config: c, store: s, metrics: counted, keys: &mailKeys{db: d.DB, store: s, sealer: d.Sealer}, receivers: map[string]receiver{}}
 	client, err := egress.New(egress.Options{Allow: d.EgressAllow, AllowHTTP: d.EgressAllowHTTP, UserAgent: "weft/" + d.Version})
 	if err != nil {
 		return nil, fmt.Errorf("making a client for providers of mail: %w", err)

@@ -71,7 +71,7 @@ func (m *mailer) suppressionResource(row suppressionRow) subjects.Suppression {
 	return r
 }
 
-func (a *Actor) listSuppressions(ctx context.Context, r subjects.ListSuppressionsRequest) (subjects.Page[subjects.Suppression], error) {
+func (m *mailer) listSuppressions(ctx context.Context, r subjects.ListSuppressionsRequest) (subjects.Page[subjects.Suppression], error) {
 	none := subjects.Page[subjects.Suppression]{}
 	after, err := actors.DecodeCursor(r.Cursor, 1)
 	if err != nil {
@@ -79,47 +79,47 @@ func (a *Actor) listSuppressions(ctx context.Context, r subjects.ListSuppression
 	}
 	hash := ""
 	if r.Address != "" {
-		if hash, err = a.mail.keys.addressHash(ctx, r.Address); err != nil {
+		if hash, err = m.keys.addressHash(ctx, r.Address); err != nil {
 			return none, err
 		}
 	}
-	rows, err := a.store.suppressions(ctx, r, hash, after[0])
+	rows, err := m.store.suppressions(ctx, r, hash, after[0])
 	if err != nil {
 		return none, err
 	}
 	items := make([]subjects.Suppression, len(rows))
 	for i, row := range rows {
-		items[i] = a.mail.suppressionResource(row)
+		items[i] = m.suppressionResource(row)
 	}
 	return actors.PageOf(items, r.PageLimit(), func(s subjects.Suppression) []string { return []string{s.ID} }), nil
 }
 
-func (a *Actor) addSuppression(ctx context.Context, r subjects.AddSuppressionRequest) (subjects.Suppression, error) {
+func (m *mailer) addSuppression(ctx context.Context, r subjects.AddSuppressionRequest) (subjects.Suppression, error) {
 	none := subjects.Suppression{}
 	if parsed, err := netmail.ParseAddress(r.Address); err != nil || parsed.Address != r.Address {
 		return none, subjects.InvalidField("address", "is no e-mail address")
 	}
-	row, err := a.mail.newSuppression(ctx, r.Address, reasonManual)
+	row, err := m.newSuppression(ctx, r.Address, reasonManual)
 	if err != nil {
 		return none, err
 	}
 	row.Detail = r.Detail
-	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
-		if err := a.store.suppress(ctx, tx, row); err != nil {
+	err = m.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
+		if err := m.store.suppress(ctx, tx, row); err != nil {
 			return err
 		}
-		row, err = a.store.suppression(ctx, row.AddressHash)
+		row, err = m.store.suppression(ctx, row.AddressHash)
 		return err
 	})
 	if err != nil {
 		return none, fmt.Errorf("adding a suppression: %w", err)
 	}
-	return a.mail.suppressionResource(row), nil
+	return m.suppressionResource(row), nil
 }
 
-func (a *Actor) deleteSuppression(ctx context.Context, r subjects.SuppressionRequest) (subjects.Empty, error) {
-	err := a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
-		deleted, err := a.store.deleteSuppression(ctx, tx, strings.ToLower(r.ID))
+func (m *mailer) deleteSuppression(ctx context.Context, r subjects.SuppressionRequest) (subjects.Empty, error) {
+	err := m.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
+		deleted, err := m.store.deleteSuppression(ctx, tx, strings.ToLower(r.ID))
 		if err == nil && !deleted {
 			return subjects.Errorf(subjects.CodeNotFound, "suppression not found")
 		}

@@ -41,23 +41,23 @@ func (u unsubscription) names() (category, by string) {
 var errNoUnsubscribe = subjects.Errorf(subjects.CodeNotFound, "there is nothing to unsubscribe from at this address")
 
 // unsubscribe switches a channel off for a category (RFC 8058 §3.2).
-func (a *Actor) unsubscribe(ctx context.Context, r subjects.UnsubscribeRequest) (subjects.Document, error) {
-	u, err := a.mail.readToken(ctx, r.Token)
+func (m *mailer) unsubscribe(ctx context.Context, r subjects.UnsubscribeRequest) (subjects.Document, error) {
+	u, err := m.readToken(ctx, r.Token)
 	if err != nil {
 		return subjects.Document{}, err
 	}
-	exists, err := a.accountExists(ctx, u.userID)
+	exists, err := m.accountExists(ctx, u.userID)
 	if err != nil {
 		return subjects.Document{}, err
 	}
 	if exists {
-		err = a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
-			return a.mail.unsubscribe(ctx, tx, u.userID, u.category, u.channel)
+		err = m.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
+			return m.switchOff(ctx, tx, u.userID, u.category, u.channel)
 		})
 		if err != nil {
 			return subjects.Document{}, err
 		}
-		a.metrics.unsubscribes.WithLabelValues(u.category).Inc()
+		m.metrics.unsubscribes.WithLabelValues(u.category).Inc()
 	}
 	category, by := u.names()
 	return page(http.StatusOK, unsubscribeText{
@@ -68,8 +68,8 @@ func (a *Actor) unsubscribe(ctx context.Context, r subjects.UnsubscribeRequest) 
 
 // accountExists reports whether an account may still exist. An erased one must leave nothing behind. While auth cannot be asked, the
 // wish is recorded rather than lost.
-func (a *Actor) accountExists(ctx context.Context, userID string) (bool, error) {
-	_, err := mesh.Call(ctx, a.Conn, subjects.GetContact, subjects.Empty{}, mesh.As{Service: true, UserID: userID})
+func (m *mailer) accountExists(ctx context.Context, userID string) (bool, error) {
+	_, err := mesh.Call(ctx, m.Conn, subjects.GetContact, subjects.Empty{}, mesh.As{Service: true, UserID: userID})
 	if subjects.CodeOf(err) == subjects.CodeNotFound {
 		return false, nil
 	}
@@ -77,8 +77,8 @@ func (a *Actor) accountExists(ctx context.Context, userID string) (bool, error) 
 }
 
 // unsubscribePage shows what the token names, with a button. It changes nothing.
-func (a *Actor) unsubscribePage(ctx context.Context, r subjects.UnsubscribePageRequest) (subjects.Document, error) {
-	u, err := a.mail.readToken(ctx, r.Token)
+func (m *mailer) unsubscribePage(ctx context.Context, r subjects.UnsubscribePageRequest) (subjects.Document, error) {
+	u, err := m.readToken(ctx, r.Token)
 	if subjects.CodeOf(err) == subjects.CodeNotFound {
 		return page(http.StatusNotFound, unsubscribeText{
 			Title: "This link is not complete", Text: "It may have been cut when it was copied. Open it from the message itself.",

@@ -2,7 +2,7 @@ package providers_test
 
 import (
 	"crypto/hmac"
-	"crypto/sha1" //nolint:gosec // Twilio's signature is an HMAC-SHA-1
+	"crypto/sha1"
 	"encoding/base64"
 	"net/http"
 	"testing"
