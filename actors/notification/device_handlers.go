@@ -52,7 +52,6 @@ func (a *Actor) registerDevice(ctx context.Context, r subjects.RegisterDeviceReq
 func (a *Actor) checkEndpoint(ctx context.Context, endpoint string) error {
 	const field = "subscription.endpoint"
 	err := a.channels.client.Check(ctx, endpoint)
-	var e *egress.Error
 	switch {
 	case err == nil:
 		if u, err := url.Parse(endpoint); err != nil || u.Scheme != "https" && !a.EgressAllowHTTP {
@@ -61,13 +60,9 @@ func (a *Actor) checkEndpoint(ctx context.Context, endpoint string) error {
 		return nil
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case errors.As(err, &e) && e.Unresolved:
-		return &subjects.Error{
-			Code: subjects.CodeUnavailable, Detail: "the push service's host cannot be resolved now", RetryAfter: subjects.RetrySoon, Cause: err,
-		}
 	case egress.KindOf(err) == egress.KindScheme:
 		return subjects.InvalidField(field, "must be an https URL")
-	case egress.KindOf(err) == egress.KindBlocked:
+	case egress.KindOf(err) == egress.KindBlocked: // also if it cannot be resolved now: that would tell which names exist
 		return subjects.InvalidField(field, "its host does not resolve to an allowed address")
 	}
 	return subjects.InvalidField(field, "is no URL that can be called")

@@ -4,10 +4,13 @@ import (
 	"crypto/ecdh"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -116,6 +119,44 @@ func TestDevices(t *testing.T) {
 		}
 	})
 }
+
+// TestConcurrentRegistrations: a token that several users register at the same time has one of them, and a user's bound holds.
+func TestConcurrentRegistrations(t *testing.T) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
+		f := setup(t, database, func(c *notification.Config) { withPush(c); c.Devices.MaxPerUser = 3 })
+		users := []mesh.As{f.user(t, actortest.User()), f.user(t, actortest.User()), f.user(t, actortest.User())}
+		var group sync.WaitGroup
+		for i := range 24 {
+			group.Go(func() {
+				token := fcmToken("shared")
+				if i%2 == 1 {
+					token = fcmToken(fmt.Sprint("own", i))
+				}
+				_, err := mesh.Call(t.Context(), f.conn, subjects.RegisterDevice, subjects.RegisterDeviceRequest{Platform: "fcm", Token: token}, users[i%3])
+				if code := subjects.CodeOf(err); code != "" && code != subjects.CodeRateLimited {
+					t.Error(err)
+				}
+			})
+		}
+		group.Wait()
+		for _, as := range users {
+			devices := f.devices(t, as)
+			if len(devices) > 3 {
+				t.Errorf("a user has %d devices", len(devices))
+			}
+		}
+		f.stop(t)
+		if tables := actortest.Dump(t, f.db); strings.Count(tables, sharedHash) > 1 {
+			t.Error("a token has several devices")
+		}
+	})
+}
+
+// sharedHash is the hash of the token of TestConcurrentRegistrations.
+var sharedHash = func() string {
+	sum := sha256.Sum256([]byte("fcm\n" + fcmToken("shared")))
+	return hex.EncodeToString(sum[:])
+}()
 
 // TestInvalidDevices: what cannot be a device is refused, with the field.
 func TestInvalidDevices(t *testing.T) {

@@ -130,10 +130,10 @@ func (a *Actor) verifyPhone(ctx context.Context, r subjects.VerifyPhoneRequest) 
 	}
 	var tried, right bool
 	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) (err error) {
-		if tried, err = a.store.tryCode(ctx, tx, userID, a.Now(), a.config.Phone.MaxAttempts); err != nil || !tried {
+		if tried, err = a.store.tryCode(ctx, tx, userID, a.Now(), a.config.Phone.MaxAttempts); err != nil {
 			return err
 		}
-		if row, err = a.store.phone(ctx, userID, phonePending); err != nil {
+		if row, err = a.store.phone(ctx, userID, phonePending); err != nil || !tried {
 			return errNoCode(err)
 		}
 		if right = subtle.ConstantTimeCompare([]byte(row.CodeMAC), []byte(mac)) == 1; !right {

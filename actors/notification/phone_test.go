@@ -91,6 +91,18 @@ func (s *twilio) code(number string) string {
 	return regexp.MustCompile(`\b[0-9]{6}\b`).FindString(texts[len(texts)-1])
 }
 
+// unsent returns a code that a number did not get.
+func (s *twilio) unsent(number string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := strings.Join(s.sent[number], " ")
+	for i := 0; ; i++ {
+		if code := fmt.Sprintf("%06d", i); !strings.Contains(all, code) {
+			return code
+		}
+	}
+}
+
 func (s *twilio) count(number string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -246,6 +258,49 @@ func TestCodesAreBounded(t *testing.T) {
 		f.setPhone(t, f.user(t, actortest.User()), "+12025660104")
 		clock.Advance(25 * time.Hour)
 		f.setPhone(t, f.user(t, user), "+12025550101")
+	})
+}
+
+// TestConcurrentCodes: bounds of codes and of attempts hold for requests at the same time.
+func TestConcurrentCodes(t *testing.T) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
+		sms := startTwilio(t)
+		f := setup(t, database, func(c *notification.Config) {
+			sms.configure(c)
+			c.Phone.MaxCodesPerNumber = 100
+			c.Phone.MaxCodesPerRange = 100
+		})
+		as := f.user(t, actortest.User())
+		const number = "+12025550123"
+		all := func(call func() error) (codes map[subjects.Code]int) {
+			codes = map[subjects.Code]int{}
+			var mu sync.Mutex
+			var group sync.WaitGroup
+			for range 20 {
+				group.Go(func() {
+					err := call()
+					mu.Lock()
+					defer mu.Unlock()
+					codes[subjects.CodeOf(err)]++
+				})
+			}
+			group.Wait()
+			return codes
+		}
+		got := all(func() error {
+			_, err := mesh.Call(t.Context(), f.conn, subjects.SetPhone, subjects.SetPhoneRequest{Number: number}, as)
+			return err
+		})
+		if sms.count(number) != 5 || got[""] != 5 || got[subjects.CodeRateLimited] != 15 {
+			t.Errorf("%d codes, %v", sms.count(number), got)
+		}
+		got = all(func() error {
+			_, err := mesh.Call(t.Context(), f.conn, subjects.VerifyPhone, subjects.VerifyPhoneRequest{Code: sms.unsent(number)}, as)
+			return err
+		})
+		if got[subjects.CodeInvalid] != 5 || got[subjects.CodeRateLimited] != 15 {
+			t.Errorf("attempts: %v", got)
+		}
 	})
 }
 

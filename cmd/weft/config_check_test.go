@@ -49,7 +49,11 @@ var invalidValues = map[string][]string{
 	"consent.expiry": {"0s"}, "consent.max_expiry": {"-1s", "1h"},
 
 	"notification.tick": {"0s"}, "notification.smtp.from": {"", "nobody"}, "notification.smtp.port": {"0", "65536"}, "notification.smtp.timeout": {"0s"},
-	"notification.smtp.tls": {"", "ssl", "none"},
+	"notification.smtp.tls":      {"", "ssl", "none"},
+	"notification.twilio.weight": {"0", "1001"}, "notification.sns.weight": {"0", "1001"}, "notification.webpush.subject": {"ops@example.com"},
+	"notification.phone.max_codes_per_user": {"0"}, "notification.phone.max_codes_per_number": {"0"}, "notification.phone.max_codes_per_range": {"0"},
+	"notification.phone.max_attempts": {"0", "21"}, "notification.phone.allowed_countries": {"de", "Germany"},
+	"notification.devices.max_per_user": {"0", "1001"},
 
 	"gateway.max_body": {"0"}, "gateway.max_header": {"0"}, "gateway.drain_timeout": {"0s"}, "gateway.limits.global": {"0"}, "gateway.limits.per_user": {"0"},
 	"gateway.limits.per_ip": {"0"}, "gateway.breaker.failures": {"0"}, "gateway.breaker.open": {"0s"}, "gateway.streams.max": {"0"},

@@ -181,7 +181,8 @@ func TestSMSSettings(t *testing.T) {
 		setting string
 		err     error
 	}{
-		{"", twilio.Check()}, {"", sns.Check()}, {"", providers.TwilioConfig{}.Check()}, {"", providers.SNSConfig{}.Check()},
+		{"", twilio.Check()}, {"", sns.Check()}, {"", providers.TwilioConfig{Weight: 1}.Check()}, {"", providers.SNSConfig{Weight: 1}.Check()},
+		{"notification.twilio.weight", providers.TwilioConfig{}.Check()}, {"notification.sns.weight", providers.SNSConfig{}.Check()},
 		{"notification.twilio.account_sid", with(twilio, func(c *providers.TwilioConfig) { c.AccountSID = "x" }).Check()},
 		{"notification.twilio.auth_token", with(twilio, func(c *providers.TwilioConfig) { c.AuthToken = "" }).Check()},
 		{"notification.twilio.from", with(twilio, func(c *providers.TwilioConfig) { c.From = "" }).Check()},

@@ -26,7 +26,7 @@ type SNSConfig struct {
 	AccessKeyID     string      `koanf:"access_key_id"`
 	SecretAccessKey mesh.Secret `koanf:"secret_access_key"`
 	SessionToken    mesh.Secret `koanf:"session_token"`
-	// SenderID is the sender that is shown where the country supports it: 1 to 11 letters and digits. Empty for the account's.
+	// SenderID is the sender that is shown where the country supports it: 1 to 11 alphanumeric characters and hyphens. Empty for the account's.
 	SenderID string `koanf:"sender_id"`
 	// BaseURL is the API's address; empty for that of the region.
 	BaseURL string `koanf:"base_url"`
@@ -44,15 +44,16 @@ var (
 
 // Check returns a mesh.SettingError for each invalid setting.
 func (c SNSConfig) Check() error {
-	if !c.Enabled() {
-		return nil
-	}
 	const section = "notification.sns"
+	weight := mesh.SettingBetween(section+".weight", c.Weight, 1, maxWeight)
+	if !c.Enabled() {
+		return weight
+	}
 	errs := []error{
+		weight,
 		required(section+".access_key_id", c.AccessKeyID, section),
 		required(section+".secret_access_key", c.SecretAccessKey.Reveal(), section),
 		checkBaseURL(section+".base_url", c.BaseURL),
-		mesh.SettingBetween(section+".weight", c.Weight, 1, maxWeight),
 	}
 	if !awsRegion.MatchString(c.Region) {
 		errs = append(errs, mesh.InvalidSetting(section+".region", "is %q, and must be an AWS region such as eu-central-1", c.Region))

@@ -44,14 +44,15 @@ var twilioSID = regexp.MustCompile(`^AC[0-9a-fA-F]{32}$`)
 
 // Check returns a mesh.SettingError for each invalid setting.
 func (c TwilioConfig) Check() error {
-	if !c.Enabled() {
-		return nil
-	}
 	const section = "notification.twilio"
+	weight := mesh.SettingBetween(section+".weight", c.Weight, 1, maxWeight)
+	if !c.Enabled() {
+		return weight
+	}
 	errs := []error{
+		weight,
 		required(section+".auth_token", c.AuthToken.Reveal(), section),
 		checkBaseURL(section+".base_url", c.BaseURL), checkBaseURL(section+".status_callback", c.StatusCallback),
-		mesh.SettingBetween(section+".weight", c.Weight, 1, maxWeight),
 	}
 	if !twilioSID.MatchString(c.AccountSID) {
 		errs = append(errs, mesh.InvalidSetting(section+".account_sid", "is %q, and must be AC and 32 hexadecimal digits", c.AccountSID))
