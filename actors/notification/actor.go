@@ -34,7 +34,7 @@ type Actor struct {
 
 	mail *mailer
 	// channels are the providers of SMS and push messages.
-	channels *channels
+	channels *channelProviders
 }
 
 // New checks the settings and registers the metrics. It does not connect to the mail server.
@@ -55,12 +55,9 @@ func New(d actors.Deps, c Config) (*Actor, error) {
 	}
 	mail.switchOff = a.switchOff
 	a.seams = seams{
-		render: a.render, phones: a.phones, devices: a.devicesOf,
-		providers: map[string]sender{channel.Email: mail.Send, channel.SMS: a.channels.sms.Send, channel.Push: a.channels.push.Send},
-		dropAddress: func(ctx context.Context, userID, _ string, address channel.Address) error {
-			return a.dropAddress(ctx, userID, address)
-		},
+		render: a.render, providers: map[string]channel.Provider{channel.Email: mail}, phones: a.phones, devices: a.devicesOf, dropAddress: a.dropAddress,
 	}
+	a.channels.addTo(a.seams.providers)
 	return a, nil
 }
 

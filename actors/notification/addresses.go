@@ -50,16 +50,18 @@ func (a *Actor) devicesOf(ctx context.Context, userID string) ([]channel.Address
 
 // dropAddress is called with an address that a provider has reported as no longer valid (channel.Suppressed). It deletes a device, unless
 // it has registered with another token since, and marks a phone number as suppressed. It does nothing for an e-mail address.
-func (a *Actor) dropAddress(ctx context.Context, userID string, address channel.Address) error {
+func (a *Actor) dropAddress(ctx context.Context, userID, ch string, address channel.Address) error {
 	platform, phone := address.Platform, ""
-	if address.DeviceID == "" {
+	switch ch {
+	case channel.Push:
+	case channel.SMS:
 		var err error
-		if platform = platformPhone; address.To == "" || address.To[0] != '+' {
-			return nil
-		}
+		platform = platformPhone
 		if phone, err = a.channels.keys.mac(ctx, "number", address.To); err != nil {
 			return err
 		}
+	default:
+		return nil
 	}
 	return a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) (err error) {
 		var dropped bool

@@ -15,8 +15,8 @@ func (a *Actor) Devices(ctx context.Context, userID string) ([]channel.Address, 
 	return a.devicesOf(ctx, userID)
 }
 
-func (a *Actor) Drop(ctx context.Context, userID string, address channel.Address) error {
-	return a.dropAddress(ctx, userID, address)
+func (a *Actor) Drop(ctx context.Context, userID, ch string, address channel.Address) error {
+	return a.dropAddress(ctx, userID, ch, address)
 }
 
 func (a *Actor) Push(ctx context.Context, m channel.Message) (channel.Receipt, error) {

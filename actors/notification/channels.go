@@ -12,8 +12,8 @@ import (
 	"github.com/weftmesh/weft/actors/notification/providers"
 )
 
-// channels are the providers of SMS and push messages.
-type channels struct {
+// channelProviders are the providers of SMS and push messages.
+type channelProviders struct {
 	client *egress.Client
 	sms    *channel.Router
 	push   *channel.Router
@@ -23,14 +23,14 @@ type channels struct {
 }
 
 // newChannels makes the providers that the settings have. It reads their key files and connects to none.
-func newChannels(d actors.Deps, c Config) (*channels, error) {
+func newChannels(d actors.Deps, c Config) (*channelProviders, error) {
 	client, err := egress.New(egress.Options{
 		Allow: d.EgressAllow, AllowHTTP: d.EgressAllowHTTP, UserAgent: "weft/" + d.Version, MaxRedirects: -1,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("creating the HTTP client: %w", err)
 	}
-	s := &channels{client: client, keys: newChannelKeys(d)}
+	s := &channelProviders{client: client, keys: newChannelKeys(d)}
 	s.dropped = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "notification_addresses_dropped_total", Help: "Devices and phone numbers that a provider reported as no longer valid, by platform.",
 	}, []string{"platform"})
@@ -44,6 +44,7 @@ func newChannels(d actors.Deps, c Config) (*channels, error) {
 	d.Metrics.MustRegister(s.dropped, attempts, changes)
 	router := func(name string, entries []channel.Entry) *channel.Router {
 		return channel.NewRouter(channel.Options{
+			Channel: name,
 			Attempted: func(provider string, class channel.Class, took time.Duration) {
 				if class == "" {
 					class = "accepted"
@@ -61,11 +62,20 @@ func newChannels(d actors.Deps, c Config) (*channels, error) {
 	return s, nil
 }
 
-func (s *channels) deps(d actors.Deps) providers.Deps {
+// addTo adds the channels that have a provider to those of the pipeline.
+func (s *channelProviders) addTo(byChannel map[string]channel.Provider) {
+	for _, r := range []*channel.Router{s.sms, s.push} {
+		if !r.Empty() {
+			byChannel[r.Name()] = r
+		}
+	}
+}
+
+func (s *channelProviders) deps(d actors.Deps) providers.Deps {
 	return providers.Deps{Client: s.client, Now: d.Now}
 }
 
-func (s *channels) smsEntries(d actors.Deps, c Config) []channel.Entry {
+func (s *channelProviders) smsEntries(d actors.Deps, c Config) []channel.Entry {
 	var entries []channel.Entry
 	if c.Twilio.Enabled() {
 		entries = append(entries, channel.Entry{Provider: providers.NewTwilio(s.deps(d), c.Twilio), Weight: c.Twilio.Weight})
@@ -77,7 +87,7 @@ func (s *channels) smsEntries(d actors.Deps, c Config) []channel.Entry {
 }
 
 // pushEntries are idempotent: a device shows a message that it gets twice once.
-func (s *channels) pushEntries(d actors.Deps, c Config) ([]channel.Entry, error) {
+func (s *channelProviders) pushEntries(d actors.Deps, c Config) ([]channel.Entry, error) {
 	var entries []channel.Entry
 	if c.FCM.Enabled() {
 		fcm, err := providers.NewFCM(s.deps(d), c.FCM)

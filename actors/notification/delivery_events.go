@@ -199,8 +199,8 @@ func (pl *pipeline) sendAll(ctx context.Context, n notificationRow, d deliveryRo
 	if len(addresses) == 0 {
 		return channel.Receipt{}, outcomeError{reasonNoAddress, &channel.Error{Class: channel.Suppressed}}
 	}
-	send := pl.seams.providers[ch]
-	if send == nil {
+	provider := pl.seams.providers[ch]
+	if provider == nil {
 		return channel.Receipt{}, outcomeError{reasonNoProvider, &channel.Error{Class: channel.Permanent, Detail: "no provider is configured for " + ch}}
 	}
 	rendered, err := pl.seams.render(ctx, n, c, ch)
@@ -222,7 +222,7 @@ func (pl *pipeline) sendAll(ctx context.Context, n notificationRow, d deliveryRo
 		if address.DeviceID != "" {
 			message.ID += "." + address.DeviceID
 		}
-		receipt, err := send(ctx, message)
+		receipt, err := provider.Send(ctx, message)
 		switch {
 		case err == nil && accepted.Provider == "":
 			accepted = receipt

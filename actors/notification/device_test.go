@@ -75,8 +75,8 @@ func subscription(t *testing.T, endpoint string) *subjects.WebPushSubscription {
 	}}
 }
 
-// TestDevices: a device keeps its id, has one user, is bounded, and its token is neither shown nor stored in clear.
-func TestDevices(t *testing.T) {
+// TestDeviceRegistration: a device keeps its id, has one user, is bounded, and its token is neither shown nor stored in clear.
+func TestDeviceRegistration(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		f := setup(t, database, func(c *notification.Config) { withPush(c); c.Devices.MaxPerUser = 3 })
 		user, other := actortest.User(), actortest.User()
@@ -252,14 +252,38 @@ func TestWebPushDevice(t *testing.T) {
 		// An address that the device no longer has drops nothing.
 		old := addresses[0]
 		old.To += "0"
-		if err := f.actor.Drop(t.Context(), user, old); err != nil || len(f.devices(t, as)) != 1 {
+		if err := f.actor.Drop(t.Context(), user, channel.Push, old); err != nil || len(f.devices(t, as)) != 1 {
 			t.Errorf("an old address: %v", err)
 		}
-		if err := f.actor.Drop(t.Context(), user, addresses[0]); err != nil || len(f.devices(t, as)) != 0 {
+		if err := f.actor.Drop(t.Context(), user, channel.Push, addresses[0]); err != nil || len(f.devices(t, as)) != 0 {
 			t.Errorf("%s is left: %v", device.ID, err)
 		}
 		actortest.Eventually(t, "the user's feed says so", func() bool {
 			return slices.ContainsFunc(f.feed(t, user), func(data []byte) bool { return strings.Contains(string(data), device.ID) })
 		})
+	})
+}
+
+// TestNotificationsReachDevices: a notification goes to a browser and to a phone, and one whose browser is gone deletes it.
+func TestNotificationsReachDevices(t *testing.T) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
+		var status atomic.Int32
+		status.Store(http.StatusCreated)
+		service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(int(status.Load())) }))
+		defer service.Close()
+		sms := startTwilio(t)
+		f := setup(t, database, func(c *notification.Config) { withPush(c); sms.configure(c) })
+		as := f.user(t, actortest.User())
+		const number = "+12025550123"
+		f.setPhone(t, as, number)
+		call(t, f, subjects.VerifyPhone, as, subjects.VerifyPhoneRequest{Code: sms.code(number)})
+		call(t, f, subjects.RegisterDevice, as, subjects.RegisterDeviceRequest{Platform: "web", Subscription: subscription(t, service.URL+"/push/1")})
+		f.await(t, as, f.send(t, as, "push", "sms"), "delivered")
+		if n := sms.count(number); n != 2 {
+			t.Errorf("%d SMS", n)
+		}
+		status.Store(http.StatusGone)
+		f.send(t, as, "push")
+		actortest.Eventually(t, "the browser is deleted", func() bool { return len(f.devices(t, as)) == 0 })
 	})
 }

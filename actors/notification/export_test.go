@@ -9,7 +9,7 @@ import (
 
 // Connect gives an actor the provider of a channel and the addresses of its recipients.
 func (a *Actor) Connect(ch string, provider channel.Provider, addresses func(ctx context.Context, userID string) ([]channel.Address, error)) {
-	a.seams.providers[ch] = provider.Send
+	a.seams.providers[ch] = provider
 	switch ch {
 	case channel.SMS:
 		a.seams.phones = addresses

@@ -21,6 +21,7 @@ import (
 	"github.com/weftmesh/weft/actors/actortest"
 	"github.com/weftmesh/weft/actors/idempotency"
 	"github.com/weftmesh/weft/actors/notification"
+	"github.com/weftmesh/weft/actors/notification/channel"
 	"github.com/weftmesh/weft/actors/notification/providers"
 	"github.com/weftmesh/weft/actors/seal"
 	"github.com/weftmesh/weft/mesh"
@@ -165,7 +166,7 @@ func TestPhone(t *testing.T) {
 			t.Fatalf("%+v, %v", addresses, err)
 		}
 		// A provider reports that it has opted out.
-		if err := f.actor.Drop(t.Context(), user, addresses[0]); err != nil {
+		if err := f.actor.Drop(t.Context(), user, channel.SMS, addresses[0]); err != nil {
 			t.Fatal(err)
 		}
 		if got = call(t, f, subjects.GetPhone, as, subjects.Empty{}); got.SuppressedAt == nil {

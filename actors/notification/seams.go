@@ -9,15 +9,12 @@ import (
 	"github.com/weftmesh/weft/actors/notification/channel"
 )
 
-// sender makes one attempt to send a message, as channel.Provider does.
-type sender func(ctx context.Context, m channel.Message) (channel.Receipt, error)
-
 // seams are what other parts of the actor give to the pipeline. A function that is nil is a channel without addresses.
 type seams struct {
 	// render returns the text of a notification for one channel.
 	render func(ctx context.Context, n notificationRow, c content, ch string) (channel.Rendered, error)
-	// providers has what makes an attempt on each channel.
-	providers map[string]sender
+	// providers has the provider of each channel.
+	providers map[string]channel.Provider
 	// phones and devices return a user's addresses for SMS and push.
 	phones, devices func(ctx context.Context, userID string) ([]channel.Address, error)
 	// dropAddress forgets an address that a provider no longer accepts.

@@ -22,7 +22,7 @@ const (
 
 var (
 	categories  = []string{categorySystem, categoryWorkflow, categoryIntegration, categoryConsent, categorySecurity, categoryMarketing}
-	allChannels = []string{channel.InApp, channel.Email, channel.SMS, channel.Push, channel.Webhook}
+	channels = []string{channel.InApp, channel.Email, channel.SMS, channel.Push, channel.Webhook}
 )
 
 // interrupts reports whether messages of a channel interrupt their reader: quiet hours, windows and rates hold them back. In-app messages and
@@ -92,7 +92,7 @@ func (p preferences) complete() subjects.NotificationSettings {
 	s.Categories = subjects.CategoryPreferences{}
 	for _, category := range categories {
 		all := &subjects.ChannelPreferences{}
-		for _, ch := range allChannels {
+		for _, ch := range channels {
 			set := p.of(category, ch)
 			*channelOf(all, ch) = &set
 		}
@@ -174,7 +174,7 @@ func checkSettings(s subjects.NotificationSettings) error {
 		if given == nil {
 			continue
 		}
-		for _, ch := range allChannels {
+		for _, ch := range channels {
 			if set := *channelOf(given, ch); set != nil {
 				if err := checkPreference(*set, category, ch); err != nil {
 					return err

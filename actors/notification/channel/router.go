@@ -33,6 +33,8 @@ type Entry struct {
 
 // Options configures a Router. Zero fields take the defaults named below.
 type Options struct {
+	// Channel is the name of the Router as a Provider: the channel.
+	Channel string
 	// Timeout bounds the call of one provider; 0 means 15 s.
 	Timeout time.Duration
 	// Reserve is the time that must be left until the context's deadline for another provider to be tried; 0 means 2 s.
@@ -98,6 +100,12 @@ func NewRouter(o Options, entries ...Entry) *Router {
 	}
 	return &Router{options: o, entries: slices.Clone(entries), circuits: circuits}
 }
+
+// Name implements Provider.
+func (r *Router) Name() string { return r.options.Channel }
+
+// Empty reports whether the channel has no provider.
+func (r *Router) Empty() bool { return len(r.entries) == 0 }
 
 // Serves reports whether there is a provider for an address.
 func (r *Router) Serves(a Address) bool {
