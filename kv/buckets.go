@@ -91,13 +91,20 @@ var (
 		MaxBytes: 64 << 20,
 		Doc:      "Usage of providers' rate limits. A key expires after two periods of its limit.",
 	}
+	NotificationLimits = Spec{
+		Name:     "notification_limits",
+		Owner:    "notification",
+		Storage:  Volatile,
+		MaxBytes: 32 << 20,
+		Doc:      "Attempts of users' webhooks. A key expires after two minutes.",
+	}
 )
 
 // All returns the buckets of the mesh, sorted by name.
 func All() []Spec {
 	return []Spec{
 		AuthAttempts, AuthBlocked, AuthCeremonies, AuthKeys, AuthOAuthState, AuthRevoked, AuthSessions, ConsentState, GatewayLimits,
-		Guards, IntegrationLimits, IntegrationOAuthState,
+		Guards, IntegrationLimits, IntegrationOAuthState, NotificationLimits,
 	}
 }
 

@@ -47,7 +47,7 @@ func TestCreateExplainsInsufficientStorage(t *testing.T) {
 	small := options(t)
 	small.JetStreamMaxStore = 100 << 20
 	err := kv.Create(deadline(t), connect(t, start(t, small).ClientURL()), 1)
-	if err == nil || !strings.Contains(err.Error(), "reserve 384 MiB") || !strings.Contains(err.Error(), "max_file_store") {
+	if err == nil || !strings.Contains(err.Error(), "reserve 416 MiB") || !strings.Contains(err.Error(), "max_file_store") {
 		t.Errorf("on a server with 100 MiB of storage: %v", err)
 	}
 	var api *jetstream.APIError
@@ -55,7 +55,7 @@ func TestCreateExplainsInsufficientStorage(t *testing.T) {
 		t.Error("the server's error is not wrapped")
 	}
 	enough := options(t)
-	enough.JetStreamMaxStore = 400 << 20
+	enough.JetStreamMaxStore = 432 << 20
 	must(t, kv.Create(deadline(t), connect(t, start(t, enough).ClientURL()), 1))
 }
 

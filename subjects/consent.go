@@ -180,8 +180,14 @@ var ListScopes = declare(Endpoint[Empty, Page[ScopeInfo]]{
 	Summary: "The scopes", Doc: "Lists the scopes that a user can consent to.",
 })
 
+// ConsentChange is the data of ConsentChanged.
+type ConsentChange struct {
+	ConsentEntry
+	Scope string `json:"scope"`
+}
+
 // ConsentChanged is published when a consent was granted, superseded or revoked.
-var ConsentChanged = declareEvent(Event[ConsentEntry]{
+var ConsentChanged = declareEvent(Event[ConsentChange]{
 	Subject: "weft.event.v1.consent.changed",
 	Doc:     "A consent was granted, superseded or revoked. The event has no reason: get_consent_history has it.",
 })

@@ -104,11 +104,11 @@ func TestEveryJobHasAConsumer(t *testing.T) {
 func TestConsumerDefaults(t *testing.T) {
 	t.Parallel()
 	event := subjects.ConsentChanged
-	c := subjects.Subscription[subjects.ConsentEntry]{Event: event, Owner: "auth"}.Consumer()
+	c := subjects.Subscription[subjects.ConsentChange]{Event: event, Owner: "auth"}.Consumer()
 	if c.Durable != "auth_consent_changed" || c.Filter != event.Subject || c.Stream != "EVENTS" || c.AckWait != 30*time.Second || c.MaxDeliver != 5 || len(c.Backoff) != 4 {
 		t.Errorf("got %+v", c)
 	}
-	c = subjects.Subscription[subjects.ConsentEntry]{
+	c = subjects.Subscription[subjects.ConsentChange]{
 		Event: event, Owner: "auth", Name: "own", Filter: "weft.event.v1.*.changed", AckWait: time.Minute, MaxDeliver: 2, Backoff: []time.Duration{time.Hour},
 	}.Consumer()
 	if c.Durable != "own" || c.Filter != "weft.event.v1.*.changed" || c.AckWait != time.Minute || c.MaxDeliver != 2 || !slices.Equal(c.Backoff, []time.Duration{time.Hour}) {
@@ -153,9 +153,10 @@ func TestEvents(t *testing.T) {
 		seen[e.Subject] = true
 	}
 	at := time.Date(2030, 1, 2, 3, 4, 5, 0, time.FixedZone("", 3600))
-	message, err := json.Marshal(subjects.ConsentChanged.New("e1", "u1", at, subjects.ConsentEntry{ConsentID: "c1", Change: "granted", At: at}))
+	change := subjects.ConsentChange{ConsentEntry: subjects.ConsentEntry{ConsentID: "c1", Change: "granted", At: at}, Scope: "workflows.read"}
+	message, err := json.Marshal(subjects.ConsentChanged.New("e1", "u1", at, change))
 	const want = `{"specversion":"1.0","id":"e1","source":"weft/consent","type":"weft.consent.changed","time":"2030-01-02T02:04:05Z",` +
-		`"subject":"u1","data":{"id":"","consent_id":"c1","change":"granted","at":"2030-01-02T03:04:05+01:00"}}`
+		`"subject":"u1","data":{"id":"","consent_id":"c1","change":"granted","at":"2030-01-02T03:04:05+01:00","scope":"workflows.read"}}`
 	if err != nil || string(message) != want {
 		t.Errorf("got  %s\nwant %s, %v", message, want, err)
 	}

@@ -47,6 +47,8 @@ type Options struct {
 	Resolver *net.Resolver
 	// TLS is the client's TLS configuration; nil means Go's defaults. It is cloned.
 	TLS *tls.Config
+	// MaxIdle bounds the idle connections to all hosts; 0 means 256.
+	MaxIdle int
 	// Reserve, if set, is called before more than 64 KiB of a response's body are read, with the number of bytes that are read next. It may
 	// wait until ctx ends, which is when the call is over; its error ends the call. What it reserves is given back when the caller's
 	// context ends.
@@ -81,7 +83,7 @@ func New(o Options) (*Client, error) {
 		Proxy:                  nil,
 		DialContext:            dialer.DialContext,
 		TLSHandshakeTimeout:    connectTimeout,
-		MaxIdleConns:           maxIdle,
+		MaxIdleConns:           cmp.Or(o.MaxIdle, maxIdle),
 		MaxIdleConnsPerHost:    maxIdlePerHost,
 		MaxConnsPerHost:        maxConnsPerHost,
 		IdleConnTimeout:        idleTimeout,
@@ -139,7 +141,9 @@ func (c *Client) Do(ctx context.Context, r Request) (*Response, error) {
 		if next == nil || r.NoRedirect || !followable(call.method, response.StatusCode) {
 			body, err := call.receive(response)
 			if err != nil {
-				return nil, call.classify(ctx, err)
+				failed := call.classify(ctx, err)
+				failed.Status = response.StatusCode
+				return nil, failed
 			}
 			return &Response{
 				Status: response.StatusCode, Header: response.Header, Body: body, URL: withoutQuery(call.url),

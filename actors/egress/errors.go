@@ -54,6 +54,8 @@ type Error struct {
 	// Sent is false only if no request header of the call was ever written, so that no server can have acted on it. A
 	// call that must not run twice may be retried only then.
 	Sent bool
+	// Status is the status of a response whose body could not be read; 0 if no header of one was received.
+	Status int
 	// Unresolved: the host's name could not be resolved for now, which a retry may mend. It is not for callers.
 	Unresolved bool
 	// Coding is the content coding of KindCoding.

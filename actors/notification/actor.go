@@ -3,11 +3,12 @@
 // It owns:
 //   - the subjects weft.v1.notification.*
 //   - the tables notifications, deliveries, batches and notification_settings; devices, phones, phone_codes and channel_keys
-//   - the tables mail_keys, mail_suppressions and provider_reports
+//   - the tables mail_keys, mail_suppressions and provider_reports, and those of webhooks
 //   - the job notification.deliver in the stream JOBS_NOTIFICATION
 //   - the stream FEED, from which the gateway serves server-sent events
 //
-// It consumes integration.needs_reauth, workflow.run_refused and auth.account_deleted.
+// It consumes integration.needs_reauth, workflow.run_refused and auth.account_deleted, and the events of webhook_events.go, which it
+// delivers to the webhooks of users.
 //
 // An accepted notification is committed together with the jobs and feed events that deliver it: none is lost, and the
 // inbox shows it once. An e-mail may be sent twice where the process crashes after the server's acceptance and before
@@ -35,6 +36,7 @@ type Actor struct {
 	mail *mailer
 	// channels are the providers of SMS and push messages.
 	channels *channelProviders
+	webhooks *webhooks
 }
 
 // New checks the settings and registers the metrics. It does not connect to the mail server.
@@ -47,15 +49,20 @@ func New(d actors.Deps, c Config) (*Actor, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &Actor{mail: mail, pipeline: &pipeline{
-		Deps: d, config: c, store: store{db: d.DB}, metrics: counted, bounds: newBounds(d, c),
+	hooks, err := newWebhooks(d, c.Webhooks)
+	if err != nil {
+		return nil, err
+	}
+	a := &Actor{mail: mail, webhooks: hooks, pipeline: &pipeline{
+		Deps: d, config: c, store: store{db: d.DB}, metrics: counted, bounds: newBounds(d, c, hooks.bounds.all()...),
 	}}
 	if a.channels, err = newChannels(d, c); err != nil {
 		return nil, err
 	}
-	mail.switchOff = a.switchOff
+	mail.switchOff, hooks.inform = a.switchOff, a.informOwner
 	a.seams = seams{
 		render: a.render, providers: map[string]channel.Provider{channel.Email: mail}, phones: a.phones, devices: a.devicesOf, dropAddress: a.dropAddress,
+		toWebhooks: a.toWebhooks,
 	}
 	a.channels.addTo(a.seams.providers)
 	return a, nil
@@ -91,16 +98,27 @@ func (a *Actor) Service() actors.Service {
 			actors.Bind(subjects.VerifyPhone, a.verifyPhone),
 			actors.Bind(subjects.GetPhone, a.getPhone),
 			actors.Bind(subjects.DeletePhone, a.deletePhone),
+			actors.Bind(subjects.RegisterWebhook, a.registerWebhook),
+			actors.Bind(subjects.ListWebhooks, a.listWebhooks),
+			actors.Bind(subjects.GetWebhook, a.getWebhook),
+			actors.Bind(subjects.UpdateWebhook, a.updateWebhook),
+			actors.Bind(subjects.DeleteWebhook, a.deleteWebhook),
+			actors.Bind(subjects.RotateWebhookSecret, a.rotateWebhookSecret),
+			actors.Bind(subjects.TestWebhook, a.testWebhook),
+			actors.Bind(subjects.ListDeliveries, a.listDeliveries),
+			actors.Bind(subjects.ReplayDeliveries, a.replayDeliveries),
+			actors.Bind(subjects.ListEventTypes, a.listEventTypes),
 		},
-		Workers: []actors.Worker{
+		Workers: append(a.webhooks.intakes(),
 			actors.Work(subjects.Deliver, a.deliver),
 			actors.Listen(subjects.NotifyReauth, a.notifyReauth),
 			actors.Listen(subjects.NotifyRunRefused, a.notifyRefusedRun),
 			actors.OnErasure(a.Deps, subjects.NotificationErasure, subjects.NotificationErased, a.erase),
-		},
+		),
 		Background: map[string]func(context.Context) error{
 			"scheduled": a.runScheduled, "lost": a.runSweeper, "account_mail": a.deleteAccountMail, "prune": a.pruneNotifications,
 			"phone_codes": a.prunePhones, "mail": a.mail.maintain,
+			"webhooks": a.webhooks.dispatcher.Run, "webhook_usage": a.deleteWebhookUsage,
 		},
 	}
 }

@@ -26,7 +26,7 @@ type bounds struct {
 	notified map[string]bool
 }
 
-func newBounds(d actors.Deps, c Config) *bounds {
+func newBounds(d actors.Deps, c Config, more ...*quota.Bound) *bounds {
 	b := &bounds{
 		scheduled: &quota.Bound{
 			Name: "notification.max_scheduled_per_user", What: "scheduled notifications", Unit: quota.Count,
@@ -46,7 +46,8 @@ func newBounds(d actors.Deps, c Config) *bounds {
 		},
 		devices: devicesBound(c.Devices), phone: newPhoneBounds(d, c.Phone), notified: map[string]bool{},
 	}
-	b.Quotas = quota.New(d.DB, d.Metrics, append([]*quota.Bound{b.scheduled, b.waiting, b.kept, b.keptBytes, b.devices}, b.phone.listed()...)...)
+	listed := append([]*quota.Bound{b.scheduled, b.waiting, b.kept, b.keptBytes, b.devices}, b.phone.listed()...)
+	b.Quotas = quota.New(d.DB, d.Metrics, append(listed, more...)...)
 	return b
 }
 

@@ -9,22 +9,23 @@ import (
 	"github.com/weftmesh/weft/actors/jq"
 )
 
-// The bounds of the evaluation of a condition.
+// The bounds of the evaluation of a preference's condition: some 0.4 ms by its steps, because it may be evaluated within a transaction. The time
+// is a fallback.
 const (
-	conditionSteps = 20_000
-	conditionBytes = 4 << 20
-	conditionTime  = 250 * time.Millisecond
-	conditionDepth = 16
+	preferenceSteps = 2_000
+	preferenceBytes = 1 << 20
+	preferenceTime  = 250 * time.Millisecond
+	preferenceDepth = 16
 )
 
-// compileCondition compiles a condition with its bounds.
-func compileCondition(text string) (*jq.Program, error) {
+// compilePreference compiles a preference's condition with its bounds.
+func compilePreference(text string) (*jq.Program, error) {
 	p, err := jq.Compile(text, []string{"$__now"})
 	if err != nil {
 		return nil, fmt.Errorf("is not a valid jq expression: %w", err)
 	}
 	p.Limit(jq.Limits{
-		Limits: budget.Limits{Steps: conditionSteps, Bytes: conditionBytes, Time: conditionTime}, Result: 1 << 10, Depth: conditionDepth,
+		Limits: budget.Limits{Steps: preferenceSteps, Bytes: preferenceBytes, Time: preferenceTime}, Result: 1 << 10, Depth: preferenceDepth,
 	})
 	return p, nil
 }
@@ -32,7 +33,7 @@ func compileCondition(text string) (*jq.Program, error) {
 // conditionMet evaluates a condition on a notification. It is not met where its first result is false or null, or it has none. A condition
 // that fails or exceeds its bounds counts as met: a fault of it must not lose a notification.
 func conditionMet(text, category, ch string, data map[string]json.RawMessage, now time.Time) bool {
-	p, err := compileCondition(text)
+	p, err := compilePreference(text)
 	if err != nil {
 		return true
 	}

@@ -33,6 +33,8 @@ type Config struct {
 	// are still to be delivered are kept beyond it.
 	MaxKeptPerUser      int   `koanf:"max_kept_per_user"`
 	MaxKeptBytesPerUser int64 `koanf:"max_kept_bytes_per_user"`
+
+	Webhooks WebhooksConfig `koanf:"webhooks"`
 }
 
 // DefaultConfig returns settings without a provider of mail.
@@ -41,7 +43,7 @@ func DefaultConfig() Config {
 		SMTP:     providers.SMTPConfig{Port: 587, From: "weft <weft@localhost>", TLS: providers.TLSStart, Timeout: 30 * time.Second, Weight: 1},
 		SendGrid: providers.SendGridConfig{Weight: 1}, SES: providers.SESConfig{Topics: []string{}, Weight: 1},
 		Twilio: providers.TwilioConfig{Weight: 1}, SNS: providers.SNSConfig{Weight: 1}, Phone: defaultPhoneConfig(), Devices: defaultDevicesConfig(),
-		Pipeline: defaultPipelineConfig(),
-		Tick:     time.Second, MaxScheduledPerUser: 1000, MaxKeptPerUser: 5000, MaxKeptBytesPerUser: 32 << 20,
+		Pipeline: defaultPipelineConfig(), Webhooks: defaultWebhooks(),
+		Tick: time.Second, MaxScheduledPerUser: 1000, MaxKeptPerUser: 5000, MaxKeptBytesPerUser: 32 << 20,
 	}
 }

@@ -242,9 +242,6 @@ func (pl *pipeline) sendAll(ctx context.Context, n notificationRow, d deliveryRo
 // handOver gives a notification to the webhooks of its user and records it in the same transaction.
 func (pl *pipeline) handOver(ctx context.Context, n notificationRow, d deliveryRow) error {
 	now := pl.Now()
-	if pl.seams.toWebhooks == nil {
-		return pl.record(ctx, n, d, d.apply(suppress(reasonNoAddress), now))
-	}
 	c, err := pl.open(n)
 	if err != nil {
 		return pl.undecided(ctx, n, d, err)
@@ -253,18 +250,20 @@ func (pl *pipeline) handOver(ctx context.Context, n notificationRow, d deliveryR
 	if err != nil {
 		return pl.undecided(ctx, n, d, err)
 	}
+	store, err := pl.seams.toWebhooks(ctx, n, c, rendered)
+	if err != nil {
+		return pl.undecided(ctx, n, d, err)
+	}
+	if store == nil {
+		return pl.record(ctx, n, d, d.apply(suppress(reasonNoAddress), now))
+	}
 	err = pl.changed(ctx, func(ctx context.Context, tx database.Tx) error {
-		taken, err := pl.seams.toWebhooks(ctx, tx, n, c, rendered)
-		if err != nil {
+		if err := store(ctx, tx); err != nil {
 			return fmt.Errorf("handing a notification over to webhooks: %w", err)
 		}
 		done := d
 		done.Attempts++
-		done = done.after(channel.Receipt{Provider: channel.Webhook}, nil, subjects.Deliver.Consumer(), now)
-		if !taken {
-			done = d.apply(suppress(reasonNoAddress), now)
-		}
-		return pl.settle(ctx, tx, n, d, done)
+		return pl.settle(ctx, tx, n, d, done.after(channel.Receipt{Provider: channel.Webhook}, nil, subjects.Deliver.Consumer(), now))
 	})
 	if err != nil {
 		return pl.undecided(ctx, n, d, err)

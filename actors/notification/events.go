@@ -58,14 +58,19 @@ func (a *Actor) notify(ctx context.Context, eventID, userID, category string, c 
 	return err
 }
 
-// erase deletes the notifications to a deleted user and to the user's aliases, with batches and settings, and purges the user's feed. It
-// returns the number of notifications.
+// erase deletes the notifications to a deleted user and to the user's aliases, with batches and settings, and their webhooks with all
+// deliveries, and purges the user's feed. It returns the number of notifications and webhooks.
 func (a *Actor) erase(ctx context.Context, deletion subjects.AccountDeletion) (items int64, err error) {
 	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
-		items, err = a.store.deleteUsers(ctx, tx, append([]string{deletion.UserID}, deletion.Aliases...))
+		users := append([]string{deletion.UserID}, deletion.Aliases...)
+		if items, err = a.store.deleteUsers(ctx, tx, users); err != nil {
+			return err
+		}
+		webhooks, err := a.webhooks.deleteUsers(ctx, tx, users)
 		if err != nil {
 			return err
 		}
+		items += webhooks
 		return a.store.lockInbox(ctx, tx, deletion.UserID)
 	})
 	if err != nil {

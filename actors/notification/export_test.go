@@ -24,9 +24,9 @@ func (a *Actor) OnDropped(drop func(ctx context.Context, userID, ch string, addr
 }
 
 // ToWebhooks gives an actor what takes notifications for webhooks.
-func (a *Actor) ToWebhooks(take func(ctx context.Context, tx database.Tx, userID, id, subject string) (bool, error)) {
-	a.seams.toWebhooks = func(ctx context.Context, tx database.Tx, n notificationRow, _ content, r channel.Rendered) (bool, error) {
-		return take(ctx, tx, n.UserID, n.ID, r.Subject)
+func (a *Actor) ToWebhooks(take func(userID, id, subject string) (func(context.Context, database.Tx) error, error)) {
+	a.seams.toWebhooks = func(_ context.Context, n notificationRow, _ content, r channel.Rendered) (func(context.Context, database.Tx) error, error) {
+		return take(n.UserID, n.ID, r.Subject)
 	}
 }
 

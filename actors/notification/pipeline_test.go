@@ -217,12 +217,14 @@ func TestWebhookHandOver(t *testing.T) {
 	}
 	taken := make(chan handed, 8)
 	f.connect = func(a *notification.Actor) {
-		a.ToWebhooks(func(ctx context.Context, tx database.Tx, userID, id, subject string) (bool, error) {
+		a.ToWebhooks(func(userID, id, subject string) (func(context.Context, database.Tx) error, error) {
 			if userID != with {
-				return false, nil
+				return nil, nil
 			}
-			taken <- handed{id, subject, a.DB.InTx(ctx, tx)}
-			return true, nil
+			return func(ctx context.Context, tx database.Tx) error {
+				taken <- handed{id, subject, a.DB.InTx(ctx, tx)}
+				return nil
+			}, nil
 		})
 	}
 	f.start(t)

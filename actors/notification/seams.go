@@ -19,9 +19,9 @@ type seams struct {
 	phones, devices func(ctx context.Context, userID string) ([]channel.Address, error)
 	// dropAddress forgets an address that a provider no longer accepts.
 	dropAddress func(ctx context.Context, userID, ch string, address channel.Address) error
-	// toWebhooks hands a notification over to the webhooks of its user, in the transaction that records its delivery. It reports false where
+	// toWebhooks returns what hands a notification over to the webhooks of its user, in the transaction that records its delivery; nil where
 	// the user has none for it.
-	toWebhooks func(ctx context.Context, tx database.Tx, n notificationRow, c content, r channel.Rendered) (bool, error)
+	toWebhooks func(ctx context.Context, n notificationRow, c content, r channel.Rendered) (func(context.Context, database.Tx) error, error)
 }
 
 // render returns the text of a notification for one channel. That of a batch lists its items.

@@ -21,8 +21,8 @@ const (
 )
 
 var (
-	categories  = []string{categorySystem, categoryWorkflow, categoryIntegration, categoryConsent, categorySecurity, categoryMarketing}
-	channels = []string{channel.InApp, channel.Email, channel.SMS, channel.Push, channel.Webhook}
+	categories = []string{categorySystem, categoryWorkflow, categoryIntegration, categoryConsent, categorySecurity, categoryMarketing}
+	channels   = []string{channel.InApp, channel.Email, channel.SMS, channel.Push, channel.Webhook}
 )
 
 // interrupts reports whether messages of a channel interrupt their reader: quiet hours, windows and rates hold them back. In-app messages and
@@ -217,7 +217,7 @@ func checkPreference(p subjects.ChannelPreference, category, ch string) error {
 	if p.Condition == "" {
 		return nil
 	}
-	if _, err := compileCondition(p.Condition); err != nil {
+	if _, err := compilePreference(p.Condition); err != nil {
 		return subjects.InvalidField(field+".condition", "%v", err)
 	}
 	return nil

@@ -1,0 +1,166 @@
+package notification
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/notification/channel"
+	"github.com/weftmesh/weft/actors/notification/dispatch"
+	"github.com/weftmesh/weft/subjects"
+)
+
+// maxDeliveriesPage bounds a page of deliveries: each may have 50 attempts, with a kilobyte of the answer each.
+const maxDeliveriesPage = 100
+
+// testWebhook sends an event type's example to a webhook now.
+func (a *Actor) testWebhook(ctx context.Context, r subjects.TestWebhookRequest) (subjects.WebhookTest, error) {
+	none := subjects.WebhookTest{}
+	w := a.webhooks
+	row, err := w.store.find(ctx, actors.CallerFrom(ctx).UserID, r.WebhookID)
+	if err != nil {
+		return none, err
+	}
+	d, err := testedType(r.Type, fieldsOf(row.Events))
+	if err != nil {
+		return none, err
+	}
+	endpoint, err := w.target(row)
+	if err != nil {
+		return none, err
+	}
+	wait, err := w.take(ctx, row.ID, row.PerMinute)
+	if err != nil {
+		return none, err
+	}
+	if wait > 0 {
+		return none, &subjects.Error{Code: subjects.CodeRateLimited, Detail: "the webhook has used up its attempts of this minute (per_minute)", RetryAfter: wait}
+	}
+	now := a.Now()
+	payload, err := encodePayload(d.Type, now, d.Example, true)
+	if err != nil {
+		return none, err
+	}
+	id := "test_" + a.NewID()
+	attempt := w.dispatcher.Attempt(ctx, endpoint, dispatch.Event{ID: id, UserID: row.UserID, Type: d.Type, At: now, Payload: payload})
+	return subjects.WebhookTest{
+		EventID: id, Type: d.Type, Succeeded: attempt.Error == "", Payload: payload, Attempt: attemptResource(attempt),
+	}, nil
+}
+
+// testedType returns an event type, by default the first that a webhook takes.
+func testedType(name string, takes []string) (*subjects.PublicEventDescriptor, error) {
+	for _, d := range subjects.PublicEvents() {
+		if d.Type == name || name == "" && matchesType(takes, d.Type) {
+			return d, nil
+		}
+	}
+	return nil, subjects.InvalidField("type", "is no event type; see GET /v1/webhooks/event-types")
+}
+
+// listDeliveries lists the deliveries of a webhook.
+func (a *Actor) listDeliveries(ctx context.Context, r subjects.ListDeliveriesRequest) (subjects.Page[subjects.WebhookDeliveryRecord], error) {
+	none := subjects.Page[subjects.WebhookDeliveryRecord]{}
+	row, err := a.webhooks.store.find(ctx, actors.CallerFrom(ctx).UserID, r.WebhookID)
+	if err != nil {
+		return none, err
+	}
+	if r.Since != nil && r.Until != nil && !r.Since.Before(*r.Until) {
+		return none, subjects.InvalidField("until", "must be after since")
+	}
+	deliveries, next, err := a.webhooks.dispatcher.Deliveries(ctx, dispatch.Query{
+		EndpointID: row.ID, Status: r.Status, Type: r.Type, Since: timeOf(r.Since), Until: timeOf(r.Until), Cursor: r.Cursor,
+		Limit: min(r.PageLimit(), maxDeliveriesPage),
+	})
+	if err != nil {
+		return none, err
+	}
+	page := subjects.Page[subjects.WebhookDeliveryRecord]{Items: make([]subjects.WebhookDeliveryRecord, len(deliveries)), NextCursor: next}
+	for i, d := range deliveries {
+		page.Items[i] = deliveryResource(d)
+	}
+	return page, nil
+}
+
+// timeOf returns the zero time for nil.
+func timeOf(t *time.Time) time.Time {
+	if t == nil {
+		return time.Time{}
+	}
+	return *t
+}
+
+// replayDeliveries makes deliveries of a webhook due again.
+func (a *Actor) replayDeliveries(ctx context.Context, r subjects.ReplayDeliveriesRequest) (subjects.ReplayCount, error) {
+	none := subjects.ReplayCount{}
+	row, err := a.webhooks.store.find(ctx, actors.CallerFrom(ctx).UserID, r.WebhookID)
+	if err != nil {
+		return none, err
+	}
+	filtered := r.Status != "" || r.Type != "" || r.Since != nil || r.Until != nil
+	switch {
+	case len(r.IDs) > 0 && filtered:
+		return none, subjects.InvalidField("ids", "cannot be combined with a filter")
+	case len(r.IDs) == 0 && r.Since == nil:
+		return none, subjects.InvalidField("since", "is required without ids")
+	case r.Since != nil && r.Until != nil && !r.Since.Before(*r.Until):
+		return none, subjects.InvalidField("until", "must be after since")
+	}
+	var count int
+	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) (err error) {
+		count, err = a.webhooks.dispatcher.Replay(ctx, tx, row.ID, dispatch.Filter{
+			IDs: r.IDs, Status: r.Status, Type: r.Type, Since: timeOf(r.Since), Until: timeOf(r.Until),
+		})
+		return err
+	})
+	if err != nil {
+		return none, err
+	}
+	a.webhooks.dispatcher.Wake()
+	return subjects.ReplayCount{Count: count}, nil
+}
+
+// listEventTypes lists the events that webhooks can receive.
+func (*Actor) listEventTypes(context.Context, subjects.Empty) (subjects.Page[subjects.EventType], error) {
+	all := subjects.PublicEvents()
+	page := subjects.Page[subjects.EventType]{Items: make([]subjects.EventType, 0, len(all))}
+	for _, d := range all {
+		t, err := eventTypeResource(d)
+		if err != nil {
+			return page, err
+		}
+		page.Items = append(page.Items, t)
+	}
+	return page, nil
+}
+
+// toWebhooks finds the webhooks of a notification's user that take notification.created, and returns what adds its deliveries; nil if there is
+// none. The outcomes are at the webhooks.
+func (a *Actor) toWebhooks(ctx context.Context, n notificationRow, c content, r channel.Rendered) (func(context.Context, database.Tx) error, error) {
+	at := time.UnixMicro(n.CreatedAt).UTC()
+	found, err := a.webhooks.find(ctx, intakeOf("notification."+n.ID, n.UserID, at, publicOf(subjects.PublicNotificationCreated, n.ID, subjects.PublicNotification{
+		NotificationID: n.ID, Category: n.Category, Subject: r.Subject, Body: r.Text, Data: c.data(), CreatedAt: at,
+	})), "")
+	if err != nil || !slices.ContainsFunc(found, func(r routed) bool { return len(r.ids) > 0 }) {
+		return nil, err
+	}
+	return func(ctx context.Context, tx database.Tx) error {
+		return a.webhooks.storeRouted(ctx, tx, n.UserID, found)
+	}, nil
+}
+
+// informOwner accepts an in-app notification of the category integration, within a transaction.
+func (a *Actor) informOwner(ctx context.Context, key, userID string, c content, data map[string]string) error {
+	return a.notify(ctx, key, userID, "integration", c, data)
+}
+
+// deleteWebhookUsage deletes the counts of past days.
+func (a *Actor) deleteWebhookUsage(ctx context.Context) error {
+	return every(ctx, time.Hour, func(ctx context.Context) error {
+		return a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
+			return a.webhooks.store.deleteUsage(ctx, tx, usageDay(a.Now()))
+		})
+	})
+}
