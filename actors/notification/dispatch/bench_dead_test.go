@@ -170,7 +170,7 @@ func BenchmarkDeadEndpoints(b *testing.B) {
 			none, some := newWithDead(b, kind, false), newWithDead(b, kind, true)
 			var rates, deadRates, p95s, deadP95s []float64
 			for b.Loop() {
-				rates, deadRates = append(rates, none.drain(b, 200)), append(deadRates, some.drain(b, 200))
+				rates, deadRates = append(rates, none.drain(b, 100)), append(deadRates, some.drain(b, 100))
 				for _, dead := range some.dead { // their backlog is no part of the load
 					some.write(b, func(ctx context.Context, tx database.Tx) error { return some.DeleteEndpoint(ctx, tx, dead.ID) })
 				}
