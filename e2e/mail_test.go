@@ -1,10 +1,14 @@
 package e2e_test
 
 import (
+	"bytes"
 	"io"
+	"io/fs"
 	"mime"
 	"mime/quotedprintable"
 	"net/http"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -125,6 +129,49 @@ It works once and expires in 30 minutes. If you did not ask for this, ignore thi
 			}
 			checkMails(t, sink.Mails(), from, to)
 		})
+	}
+}
+
+// TestMailsInTheUsersLanguage: a German user gets German mails, before and after the address is verified, and an admin's own text where there
+// is one; the token is neither in the log nor in the database in clear text.
+func TestMailsInTheUsersLanguage(t *testing.T) {
+	t.Parallel()
+	sink, settings := mailServer(t)
+	data := t.TempDir()
+	weft := startWeft(t, data, append(settings, "WEFT_NOTIFICATION_TEMPLATES_APP_NAME=Beispiel GmbH", "WEFT_AUTH_VERIFY_URL=https://beispiel.example/verify?x=1")...)
+	c := newClient(weft.ready.HTTP)
+	const email = "ada@example.com"
+	c.must(t, http.StatusAccepted, http.MethodPost, "/v1/auth/register", map[string]any{"email": email, "password": password, "locale": "de-AT", "first_name": "Ada"})
+	mail := awaitMail(t, sink, email, "Bestätigen Sie Ihre E-Mail-Adresse")
+	link := regexp.MustCompile(`(?m)^https://beispiel\.example/verify\?token=([A-Za-z0-9_-]{43})&x=1$`).FindStringSubmatch(mail.body)
+	if link == nil || !strings.Contains(mail.body, "bei Beispiel GmbH registriert") || !strings.Contains(mail.body, "innerhalb von 30 Minuten.") || strings.Contains(mail.body, "Ada") {
+		t.Fatalf("the message: %s", mail.body)
+	}
+	c.must(t, http.StatusNoContent, http.MethodPost, "/v1/auth/email/verify", map[string]any{"token": link[1]})
+	c.token = c.must(t, http.StatusOK, http.MethodPost, "/v1/auth/login", map[string]any{"email": email, "password": password}).text(".access_token")
+	c.must(t, http.StatusForbidden, http.MethodGet, "/v1/templates", nil)
+	c.must(t, http.StatusNoContent, http.MethodPost, "/v1/auth/password/change", map[string]any{"current_password": password, "password": "ein ganz neues"})
+	if notice := awaitMail(t, sink, email, "Ihr Passwort wurde geändert"); !strings.Contains(notice.body, "Ihres Kontos bei Beispiel GmbH") {
+		t.Errorf("the notice: %s", notice.body)
+	}
+	if err := weft.stop(); err != nil {
+		t.Error(err)
+	}
+	if strings.Contains(weft.stderr(), link[1]) {
+		t.Errorf("the log has the token")
+	}
+	err := filepath.WalkDir(data, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		content, err := os.ReadFile(path)
+		if bytes.Contains(content, []byte(link[1])) {
+			t.Errorf("%s has the token in clear text", path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
 	}
 }
 

@@ -10,7 +10,7 @@ type SendNotificationRequest struct {
 	UserID    string                     `json:"user_id,omitempty" format:"uuid" doc:"Another user than the caller is for services and admins, forbidden to others. Default: the caller."`
 	Category  string                     `json:"category" enum:"system,workflow,integration,consent,security,marketing"`
 	Channels  []string                   `json:"channels,omitempty" maxItems:"5" uniqueItems:"true" enum:"email,sms,push,in_app,webhook" doc:"Default in_app."`
-	Template  string                     `json:"template,omitempty" maxLength:"64"`
+	Template  string                     `json:"template,omitempty" maxLength:"64" doc:"A template, rendered with data in the recipient's language, instead of subject and body."`
 	Locale    string                     `json:"locale,omitempty" maxLength:"35" pattern:"^[A-Za-z0-9]+(-[A-Za-z0-9]+)*$" doc:"A BCP 47 tag. Default: the recipient's."`
 	Subject   string                     `json:"subject,omitempty" maxLength:"200"`
 	Body      string                     `json:"body,omitempty" maxLength:"20000"`
@@ -60,15 +60,19 @@ type ChannelDelivery struct {
 	Provider          string     `json:"provider,omitempty" doc:"The provider that accepted the message."`
 	ProviderMessageID string     `json:"provider_message_id,omitempty"`
 	AcceptedAt        *time.Time `json:"accepted_at,omitempty" doc:"When the provider accepted it."`
-	UpdatedAt         time.Time  `json:"updated_at"`
+	// TemplateVersion is 0 for a template that weft ships.
+	TemplateVersion int       `json:"template_version,omitempty" doc:"The version of the template that was rendered; absent without a template, and for one that weft ships."`
+	Locale          string    `json:"locale,omitempty" doc:"The language of the template that was rendered."`
+	UpdatedAt       time.Time `json:"updated_at"`
 }
 
 // Notification is a notification as shown to its recipient.
 type Notification struct {
 	ID        string                     `json:"id"`
 	Category  string                     `json:"category"`
-	Subject   string                     `json:"subject,omitempty"`
-	Body      string                     `json:"body,omitempty"`
+	Template  string                     `json:"template,omitempty"`
+	Subject   string                     `json:"subject,omitempty" doc:"With a template: as rendered for the inbox."`
+	Body      string                     `json:"body,omitempty" doc:"With a template: as rendered for the inbox."`
 	Data      map[string]json.RawMessage `json:"data,omitempty"`
 	Status    string                     `json:"status" enum:"scheduled,pending,delivered,failed,suppressed,cancelled" doc:"Overall status: failed if a channel failed, otherwise pending if one still waits, delivered if one delivered, cancelled if one was cancelled, suppressed if all were."`
 	Channels  []ChannelDelivery          `json:"channels"`

@@ -34,4 +34,8 @@ const (
 	ReasonMemoryShare Reason = "memory_share"
 	// ReasonAncestorCancelled: an execution that led to the start was cancelled (CodeConflict).
 	ReasonAncestorCancelled Reason = "ancestor_cancelled"
+	// ReasonVersionMismatch: the resource has another version than the caller expects (CodeConflict).
+	ReasonVersionMismatch Reason = "version_mismatch"
+	// ReasonInUse: other resources use this one; the detail names one of them (CodeConflict).
+	ReasonInUse Reason = "in_use"
 )

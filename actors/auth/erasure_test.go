@@ -12,7 +12,7 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-const farewellSubject = "Your account was deleted"
+const farewellSubject = subjects.TemplateAccountDeleted
 
 func deleteAccount(b *harness, token, password string) (subjects.ErasureStarted, error) {
 	return call(b, subjects.DeleteAccount, subjects.DeleteAccountRequest{Password: password}, token)

@@ -66,16 +66,13 @@ func errEmailTaken() error {
 }
 
 func linkedText(provider string) messageText {
-	return messageText{"A sign-in was linked to your account", "From now on, you can sign in to weft with " + provider +
-		". If it was not you who linked it, unlink it and change your password.\n"}
+	return messageText{subjects.TemplateIdentityLinked, map[string]any{"provider": provider}}
 }
 
 func unlinkedText(provider string) messageText {
-	return messageText{"A sign-in was removed from your account", "You can no longer sign in to weft with " + provider +
-		". If it was not you who removed it, request a password reset at once.\n"}
+	return messageText{subjects.TemplateIdentityUnlinked, map[string]any{"provider": provider}}
 }
 
 func claimedText(provider string) messageText {
-	return messageText{"Your account is yours alone", "You signed in to weft with " + provider + ". Your address had been registered before, and never " +
-		"verified, perhaps by someone else. That account was deleted with everything in it, and you have a new one.\n"}
+	return messageText{subjects.TemplateAccountClaimed, map[string]any{"provider": provider}}
 }

@@ -66,7 +66,7 @@ func TestOnlyTheOwnerLinksAVerifiedAccount(t *testing.T) {
 		if linked.User.ID != ada.User.ID || b.mustOAuthSignIn(op, "ada").User.ID != ada.User.ID {
 			t.Errorf("linked to %s, want %s", linked.User.ID, ada.User.ID)
 		}
-		if told := box.waitFor("ada@example.com", "A sign-in was linked to your account", 1); !told.listed {
+		if told := box.waitFor("ada@example.com", subjects.TemplateIdentityLinked, 1); !told.listed {
 			t.Errorf("the notice cannot be listed")
 		}
 		b.login("ada@example.com")
@@ -130,7 +130,7 @@ func TestUnlinkIdentity(t *testing.T) {
 		mustCall(b, subjects.RefreshToken, subjects.RefreshTokenRequest{RefreshToken: mine.RefreshToken}, "")
 		_, err = call(b, subjects.GetUserProfile, subjects.Empty{}, byProvider.AccessToken)
 		requireCode(t, err, subjects.CodeUnauthenticated)
-		box.waitFor("ada@example.com", "A sign-in was removed from your account", 1)
+		box.waitFor("ada@example.com", subjects.TemplateIdentityUnlinked, 1)
 		_, err = b.oauthSignIn(op, "ada")
 		requireCode(t, err, subjects.CodeConflict)
 	})
@@ -231,7 +231,7 @@ func TestProviderSignInEvictsAttacker(t *testing.T) {
 		_, err = call(b, subjects.ResetPassword, subjects.ResetPasswordRequest{Token: reset, Password: "a wholly new one"}, "")
 		requireCode(t, err, subjects.CodeInvalid)
 		mustCall(b, subjects.GetUserProfile, subjects.Empty{}, owner.AccessToken)
-		box.waitFor("ada@example.com", "Your account is yours alone", 1)
+		box.waitFor("ada@example.com", subjects.TemplateAccountClaimed, 1)
 		if again := b.mustOAuthSignIn(op, "ada"); again.User.ID != owner.User.ID {
 			t.Errorf("the owner signed in to %s and then to %s", owner.User.ID, again.User.ID)
 		}

@@ -108,6 +108,12 @@ func (m *mailer) deliver(ctx context.Context, id string) error {
 	if err := json.Unmarshal(plain, &text); err != nil {
 		return fmt.Errorf("decoding an e-mail message: %w", err)
 	}
+	data := make(map[string]json.RawMessage, len(text.Data))
+	for name, value := range text.Data {
+		if data[name], err = subjects.Encode(value); err != nil {
+			return fmt.Errorf("encoding an e-mail message: %w", err)
+		}
+	}
 	to, channels := msg.ID, []string{"email"}
 	if msg.ToUser {
 		to, channels = msg.UserID, []string{"in_app", "email"}
@@ -117,7 +123,7 @@ func (m *mailer) deliver(ctx context.Context, id string) error {
 		sendAt = &msg.SendAt
 	}
 	_, err = mesh.Call(ctx, m.Conn, subjects.SendNotification, subjects.SendNotificationRequest{
-		UserID: to, Category: "security", Channels: channels, Subject: text.Subject, Body: text.Body, DedupeKey: "auth." + msg.ID, SendAt: sendAt,
+		UserID: to, Category: "security", Channels: channels, Template: text.Template, Data: data, DedupeKey: "auth." + msg.ID, SendAt: sendAt,
 	}, mesh.As{Service: true, UserID: to})
 	if err != nil {
 		return err

@@ -6,9 +6,10 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
+
+	"github.com/weftmesh/weft/subjects"
 )
 
 // Purposes of a message.
@@ -99,10 +100,10 @@ type message struct {
 	ExpiresAt time.Time
 }
 
-// messageText is the text of a message.
+// messageText says what a message tells: a template of the notification actor, and its variables.
 type messageText struct {
-	Subject string `json:"subject"`
-	Body    string `json:"body"`
+	Template string         `json:"template"`
+	Data     map[string]any `json:"data"`
 }
 
 // newToken returns a token of 256 random bits and its hash, which is stored instead of the token.
@@ -118,77 +119,59 @@ func hashToken(token string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// tokenInstructions returns a link to the page with the token or, if there is no page, the endpoint that takes the
-// token.
-func tokenInstructions(page, call, token string) string {
-	if page == "" {
-		return "Send this token to " + call + ":\n\n" + token + "\n"
+// tokenText is a message with a token: a link to the page with the token or, if there is no page, the endpoint that takes the token, and
+// how long the token is valid.
+func tokenText(template, page, endpoint, token string, valid time.Duration) messageText {
+	data := map[string]any{}
+	if valid < 2*time.Minute || valid%time.Minute != 0 {
+		data["seconds"] = valid.Seconds()
+	} else {
+		data["minutes"] = int64(valid / time.Minute)
 	}
 	u, err := url.Parse(page)
-	if err != nil {
-		return "Your token:\n\n" + token + "\n"
+	if page == "" || err != nil {
+		data["endpoint"], data["token"] = endpoint, token
+		return messageText{template, data}
 	}
 	query := u.Query()
 	query.Set("token", token)
 	u.RawQuery = query.Encode()
-	return u.String() + "\n"
+	data["link"] = u.String()
+	return messageText{template, data}
 }
 
-// formatDuration formats the lifetime of a token for people.
-func formatDuration(d time.Duration) string {
-	if d < 2*time.Minute || d%time.Minute != 0 {
-		return d.String()
-	}
-	return strconv.Itoa(int(d/time.Minute)) + " minutes"
-}
+// The endpoints that take tokens.
+var verifyEndpoint, resetEndpoint = subjects.VerifyEmail.Route, subjects.ResetPassword.Route
 
 func verificationText(page, token string, valid time.Duration) messageText {
-	return messageText{"Verify your e-mail address", "Someone, hopefully you, registered with weft using this address. To confirm that it is yours:\n\n" +
-		tokenInstructions(page, "POST /v1/auth/email/verify", token) +
-		"\nIt works once and expires in " + formatDuration(valid) + ". If it was not you, ignore this message.\n"}
+	return tokenText(subjects.TemplateVerifyEmail, page, verifyEndpoint, token, valid)
 }
 
 // changeEmailText states the effect explicitly: a recipient who has no account and confirms anyway would give their
 // address to someone else's account.
 func changeEmailText(page, token string, valid time.Duration) messageText {
-	return messageText{"Verify your e-mail address", "Someone asked to change the address of an existing weft account to this one. " +
-		"To confirm that it was you and that the account is yours:\n\n" +
-		tokenInstructions(page, "POST /v1/auth/email/verify", token) +
-		"\nIt works once and expires in " + formatDuration(valid) + ". If you did not ask for this, ignore this message, " +
-		"even if you are just registering with weft.\n"}
+	return tokenText(subjects.TemplateChangeEmail, page, verifyEndpoint, token, valid)
 }
 
 func resetText(page, token string, valid time.Duration) messageText {
-	return messageText{"Set a new password", "Someone, hopefully you, asked to set a new password for your weft account:\n\n" +
-		tokenInstructions(page, "POST /v1/auth/password/reset", token) +
-		"\nIt works once and expires in " + formatDuration(valid) + ". If it was not you, ignore this message: your password does not change.\n"}
+	return tokenText(subjects.TemplateResetPassword, page, resetEndpoint, token, valid)
 }
 
 // duplicateRegistrationText is resetText for the owner of an address that was registered more than once.
 func duplicateRegistrationText(page, token string, valid time.Duration) messageText {
-	return messageText{"Set a new password", "You have verified your address. It had been registered more than once, perhaps by someone else, " +
-		"so none of the passwords given then is valid. To set yours:\n\n" +
-		tokenInstructions(page, "POST /v1/auth/password/reset", token) +
-		"\nIt works once and expires in " + formatDuration(valid) + ". After that, request a password reset.\n"}
+	return tokenText(subjects.TemplateRegisteredTwice, page, resetEndpoint, token, valid)
 }
 
 // Texts of notices.
 var (
-	emailTakenText = messageText{"You have an account already", "Someone, perhaps you, tried to register with this address or to move " +
-		"an account to it, but it already has a weft account. If it was you, sign in or request a password reset. If not, ignore this message.\n"}
-	passwordChangedText = messageText{"Your password was changed", "The password of your weft account was changed, and other sessions were " +
-		"signed out. If it was not you, request a password reset at once.\n"}
-	mfaOnText = messageText{"Your authenticator is on", "From now on, signing in to weft requires a code of your authenticator. If it was " +
-		"not you who enabled it, request a password reset at once.\n"}
-	mfaOffText = messageText{"Your authenticator is off", "Signing in to weft no longer requires a code of your authenticator. If " +
-		"it was not you who disabled it, request a password reset at once.\n"}
-	tokenReuseText = messageText{"A session was ended", "One of your sessions was used from two places at once, as happens when it is stolen. " +
-		"It was ended. If you cannot explain this, change your password.\n"}
-	accountDeletedText = messageText{"Your account was deleted", "Your weft account was deleted, and the data that weft stores about you is " +
-		"being erased. If it was not you, contact the operator of this weft installation.\n"}
+	emailTakenText      = messageText{Template: subjects.TemplateEmailTaken}
+	passwordChangedText = messageText{Template: subjects.TemplatePasswordChanged}
+	mfaOnText           = messageText{Template: subjects.TemplateMFAOn}
+	mfaOffText          = messageText{Template: subjects.TemplateMFAOff}
+	tokenReuseText      = messageText{Template: subjects.TemplateSessionReuse}
+	accountDeletedText  = messageText{Template: subjects.TemplateAccountDeleted}
 )
 
 func emailChangedText(to string) messageText {
-	return messageText{"Your e-mail address was changed", "The address of your weft account was changed from this one to " + to +
-		". If it was not you, contact the operator of this weft installation.\n"}
+	return messageText{subjects.TemplateEmailChanged, map[string]any{"email": to}}
 }

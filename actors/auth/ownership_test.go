@@ -114,7 +114,7 @@ func TestDuplicateRegistrationInvalidatesPasswords(t *testing.T) {
 					t.Errorf("the account is %+v", got)
 				}
 				b.register("ada@example.com")
-				box.waitFor("ada@example.com", "You have an account already", 1)
+				box.waitFor("ada@example.com", subjects.TemplateEmailTaken, 1)
 			})
 		})
 	}

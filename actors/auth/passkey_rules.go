@@ -144,16 +144,13 @@ func (u passkeyUser) WebAuthnCredentials() []webauthn.Credential {
 }
 
 func passkeyAddedText(name string) messageText {
-	return messageText{"A passkey was added to your account", "From now on, you can sign in to weft with the passkey “" + name +
-		"”. If it was not you who added it, remove it and change your password.\n"}
+	return messageText{subjects.TemplatePasskeyAdded, map[string]any{"name": name}}
 }
 
 func passkeyRemovedText(name string) messageText {
-	return messageText{"A passkey was removed from your account", "You can no longer sign in to weft with the passkey “" + name +
-		"”. If it was not you who removed it, request a password reset at once.\n"}
+	return messageText{subjects.TemplatePasskeyRemoved, map[string]any{"name": name}}
 }
 
 func passkeyCopiedText(name string) messageText {
-	return messageText{"A passkey of yours was suspended", "The passkey “" + name + "” may have been cloned, so a sign-in with it was " +
-		"refused and it was suspended. Remove it and create a new one with an authenticator that you trust.\n"}
+	return messageText{subjects.TemplatePasskeySuspended, map[string]any{"name": name}}
 }

@@ -173,7 +173,7 @@ func TestClonedPasskeyIsSuspended(t *testing.T) {
 			_, err := b.passkeyLogin(held)
 			requireCode(t, err, subjects.CodeUnauthenticated)
 		}
-		const subject = "A passkey of yours was suspended"
+		const subject = subjects.TemplatePasskeySuspended
 		if got := box.waitFor("ada@example.com", subject, 1); !got.listed || !strings.Contains(got.body, "my key") {
 			t.Errorf("the notice is %+v", got)
 		}

@@ -3,7 +3,7 @@
 // It owns:
 //   - the subjects weft.v1.notification.*
 //   - the tables notifications, deliveries, batches and notification_settings; devices, phones, phone_codes and channel_keys
-//   - the tables mail_keys, mail_suppressions and provider_reports, and those of webhooks
+//   - the tables templates and template_revisions; mail_keys, mail_suppressions and provider_reports; and those of webhooks
 //   - the job notification.deliver in the stream JOBS_NOTIFICATION
 //   - the stream FEED, from which the gateway serves server-sent events
 //
@@ -37,6 +37,8 @@ type Actor struct {
 	// channels are the providers of SMS and push messages.
 	channels *channelProviders
 	webhooks *webhooks
+	// templates finds and renders templates.
+	templates *templateCatalog
 }
 
 // New checks the settings and registers the metrics. It does not connect to the mail server.
@@ -53,7 +55,11 @@ func New(d actors.Deps, c Config) (*Actor, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &Actor{mail: mail, webhooks: hooks, pipeline: &pipeline{
+	templates, err := newTemplateCatalog(store{db: d.DB}, c.Templates)
+	if err != nil {
+		return nil, err
+	}
+	a := &Actor{mail: mail, webhooks: hooks, templates: templates, pipeline: &pipeline{
 		Deps: d, config: c, store: store{db: d.DB}, metrics: counted, bounds: newBounds(d, c, hooks.bounds.all()...),
 	}}
 	if a.channels, err = newChannels(d, c); err != nil {
@@ -108,6 +114,11 @@ func (a *Actor) Service() actors.Service {
 			actors.Bind(subjects.ListDeliveries, a.listDeliveries),
 			actors.Bind(subjects.ReplayDeliveries, a.replayDeliveries),
 			actors.Bind(subjects.ListEventTypes, a.listEventTypes),
+			actors.Bind(subjects.PutTemplate, a.putTemplate),
+			actors.Bind(subjects.GetTemplate, a.getTemplate),
+			actors.Bind(subjects.ListTemplates, a.listTemplates),
+			actors.Bind(subjects.PreviewTemplate, a.previewTemplate),
+			actors.Bind(subjects.DeleteTemplate, a.deleteTemplate),
 		},
 		Workers: append(a.webhooks.intakes(),
 			actors.Work(subjects.Deliver, a.deliver),

@@ -2,12 +2,14 @@ package notification
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/notification/channel"
+	"github.com/weftmesh/weft/subjects"
 )
 
 // collect adds a delivery to the batch that collects its like, or begins one, and returns its new state, which the caller stores in the same
@@ -66,66 +68,107 @@ func (pl *pipeline) addItem(ctx context.Context, tx database.Tx, b *batchRow, n 
 	return pl.store.updateBatch(ctx, tx, *b)
 }
 
-// sendBatch makes the message of a due batch in one transaction: from then on its items are fixed, and what arrives begins the next batch. The
+// sendBatch makes the message of a due batch. First the batch stops collecting, so that what arrives begins the next one; then the items are
+// rendered, and in one transaction the message is made of exactly these. An item that is cancelled meanwhile makes it render again. The
 // message is a notification of its own, whose retries add nothing to it and lose nothing of it.
 func (pl *pipeline) sendBatch(ctx context.Context, b batchRow) error {
-	return pl.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
-		now := pl.Now()
-		closed, err := pl.store.closeBatch(ctx, tx, b.ID, now)
-		if err != nil || !closed {
-			return err
-		}
-		rows, err := pl.store.batchItems(ctx, tx, b.ID)
-		if err != nil || len(rows) == 0 {
-			return err
-		}
-		n := notificationRow{
-			ID: b.ID, UserID: b.UserID, Category: b.Category, IsBatch: true, Started: true, InApp: b.Channel == channel.InApp, CreatedAt: now.UnixMicro(),
-		}
-		c := pl.batchContent(rows)
-		rendered, err := pl.seams.render(ctx, n, c, b.Channel)
-		if err != nil {
-			return err
-		}
-		c.Subject, c.Body = rendered.Subject, rendered.Text
-		if n.Content, err = pl.seal(n.ID, c); err != nil {
-			return err
-		}
-		d := newDelivery(n, b.Channel)
-		d.NextAttemptAt = now.UnixMicro()
-		if n.InApp {
-			d.Status, d.Attempts, d.NextAttemptAt, d.AcceptedAt = statusDelivered, 1, 0, now.UnixMicro()
-		}
-		if err := pl.store.insert(ctx, tx, &n, []deliveryRow{d}); err != nil {
-			return err
-		}
-		if n.InApp {
-			if err := pl.store.settleItems(ctx, tx, d); err != nil {
-				return err
-			}
-		}
-		pl.DB.AfterCommit(ctx, func() { pl.bounds.note(n.UserID) })
-		return pl.launch(ctx, tx, n, []deliveryRow{d})
+	err := pl.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
+		return pl.store.stopCollecting(ctx, tx, b.ID, pl.Now())
 	})
+	for err == nil {
+		var m batchMessage
+		if m, err = pl.renderBatch(ctx, b); err != nil {
+			return err
+		}
+		made := false
+		err = pl.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) (err error) {
+			made, err = pl.makeMessage(ctx, tx, b, m)
+			return err
+		})
+		if made {
+			return err
+		}
+	}
+	return err
 }
 
-// batchContent returns the content of the message of a batch. An item that cannot be decrypted is in it by its id alone.
-func (pl *pipeline) batchContent(rows []notificationRow) content {
-	var whole content
+// batchMessage is the message of a batch with the ids of its items.
+type batchMessage struct {
+	notificationRow
+	items    []string
+	rendered channel.Rendered
+}
+
+// renderBatch renders the message of the present items of a batch.
+func (pl *pipeline) renderBatch(ctx context.Context, b batchRow) (batchMessage, error) {
+	now := pl.Now()
+	m := batchMessage{notificationRow: notificationRow{
+		ID: b.ID, UserID: b.UserID, Category: b.Category, IsBatch: true, Started: true, InApp: b.Channel == channel.InApp, CreatedAt: now.UnixMicro(),
+	}}
+	rows, err := pl.store.batchItems(ctx, b.ID)
+	if err != nil || len(rows) == 0 {
+		return m, err
+	}
+	c := content{Template: subjects.TemplateBatch}
+	if c.Revision, err = pl.store.templateRevision(ctx); err != nil {
+		return m, err
+	}
+	whole := make([]content, len(rows))
 	for i, n := range rows {
-		c, err := pl.open(n)
-		if err != nil {
+		m.items = append(m.items, n.ID)
+		// An item that cannot be decrypted is in the message by its id alone.
+		if whole[i], err = pl.open(n); err != nil {
 			pl.Log.Error("decrypting an item of a batch", zap.String("notification_id", n.ID), zap.Error(err))
-			c = content{}
+			whole[i] = content{}
 		}
-		if i == 0 {
-			whole.Template, whole.Locale = c.Template, c.Locale
-		}
-		whole.Items = append(whole.Items, item{
-			ID: n.ID, Subject: c.Subject, Body: c.Body, Data: c.Data, CreatedAt: time.UnixMicro(n.CreatedAt).UTC(),
+		c.Items = append(c.Items, item{
+			ID: n.ID, Template: whole[i].Template, Subject: whole[i].Subject, Body: whole[i].Body, Data: whole[i].Data,
+			CreatedAt: time.UnixMicro(n.CreatedAt).UTC(),
 		})
 	}
-	return whole
+	c.Locale = whole[0].Locale
+	if err := pl.renderItems(ctx, m.notificationRow, whole, c.Items, b.Channel); err != nil {
+		return m, err
+	}
+	if m.rendered, err = pl.seams.render(ctx, m.notificationRow, c, b.Channel); err != nil {
+		return m, err
+	}
+	c.Subject, c.Body = m.rendered.Subject, m.rendered.Text
+	m.Content, err = pl.seal(m.ID, c)
+	return m, err
+}
+
+// makeMessage makes the message of a batch. It reports false where its items have changed since the message was rendered.
+func (pl *pipeline) makeMessage(ctx context.Context, tx database.Tx, b batchRow, m batchMessage) (bool, error) {
+	now := pl.Now()
+	rows, err := pl.store.batchItems(ctx, b.ID)
+	if err != nil {
+		return false, err
+	}
+	if !slices.EqualFunc(rows, m.items, func(n notificationRow, id string) bool { return n.ID == id }) {
+		return false, nil
+	}
+	closed, err := pl.store.closeBatch(ctx, tx, b.ID, now)
+	if err != nil || !closed || len(rows) == 0 {
+		return true, err
+	}
+	d := newDelivery(m.notificationRow, b.Channel)
+	d.NextAttemptAt = now.UnixMicro()
+	if m.InApp {
+		d.Status, d.Attempts, d.NextAttemptAt, d.AcceptedAt = statusDelivered, 1, 0, now.UnixMicro()
+		d.TemplateVersion, d.Locale = m.rendered.TemplateVersion, truncate(m.rendered.Locale, maxLocale)
+	}
+	n := m.notificationRow
+	if err := pl.store.insert(ctx, tx, &n, []deliveryRow{d}); err != nil {
+		return true, err
+	}
+	if n.InApp {
+		if err := pl.store.settleItems(ctx, tx, d); err != nil {
+			return true, err
+		}
+	}
+	pl.DB.AfterCommit(ctx, func() { pl.bounds.note(n.UserID) })
+	return true, pl.launch(ctx, tx, n, []deliveryRow{d})
 }
 
 // endBatch ends a batch without a message and gives its items an outcome.

@@ -87,10 +87,17 @@ func (store) closeBatch(ctx context.Context, tx bun.Tx, id string, now time.Time
 	return n == 1, err
 }
 
+// stopCollecting makes a due batch take no more items.
+func (store) stopCollecting(ctx context.Context, tx bun.Tx, id string, now time.Time) error {
+	_, err := tx.NewUpdate().Model((*batchRow)(nil)).Set("collecting = ?", false).Where("id = ?", id).Where("collecting").
+		Where("due_at <= ?", now.UnixMicro()).Exec(ctx)
+	return wrapped(err, "ending the collection of a batch")
+}
+
 // batchItems returns the notifications that a batch has collected, oldest first.
-func (s store) batchItems(ctx context.Context, tx bun.Tx, id string) ([]notificationRow, error) {
+func (s store) batchItems(ctx context.Context, id string) ([]notificationRow, error) {
 	var rows []notificationRow
-	ids := tx.NewSelect().Model((*deliveryRow)(nil)).Column("notification_id").Where("batch_id = ?", id).Where("status = 'batched'")
-	err := tx.NewSelect().Model(&rows).Where("id IN (?)", ids).Order("id").Scan(ctx)
+	ids := s.db.NewSelect().Model((*deliveryRow)(nil)).Column("notification_id").Where("batch_id = ?", id).Where("status = 'batched'")
+	err := s.db.NewSelect().Model(&rows).Where("id IN (?)", ids).Order("id").Scan(ctx)
 	return rows, wrapped(err, "reading the items of a batch")
 }

@@ -22,9 +22,10 @@ type Config struct {
 	APNs    providers.APNsConfig    `koanf:"apns"`
 	WebPush providers.WebPushConfig `koanf:"webpush"`
 	// Phone is how users' phone numbers are verified, Devices bounds users' devices.
-	Phone    PhoneConfig    `koanf:"phone"`
-	Devices  DevicesConfig  `koanf:"devices"`
-	Pipeline PipelineConfig `koanf:"pipeline"`
+	Phone     PhoneConfig     `koanf:"phone"`
+	Devices   DevicesConfig   `koanf:"devices"`
+	Pipeline  PipelineConfig  `koanf:"pipeline"`
+	Templates TemplatesConfig `koanf:"templates"`
 	// Tick is the interval between two queries for notifications whose send_at has passed, and so the longest delay.
 	Tick time.Duration `koanf:"tick"`
 	// MaxScheduledPerUser is how many notifications of a user may wait for their send_at.
@@ -45,5 +46,6 @@ func DefaultConfig() Config {
 		Twilio: providers.TwilioConfig{Weight: 1}, SNS: providers.SNSConfig{Weight: 1}, Phone: defaultPhoneConfig(), Devices: defaultDevicesConfig(),
 		Pipeline: defaultPipelineConfig(), Webhooks: defaultWebhooks(),
 		Tick: time.Second, MaxScheduledPerUser: 1000, MaxKeptPerUser: 5000, MaxKeptBytesPerUser: 32 << 20,
+		Templates: DefaultTemplatesConfig(),
 	}
 }

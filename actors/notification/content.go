@@ -16,16 +16,19 @@ type content struct {
 	Subject string                     `json:"subject,omitempty"`
 	Body    string                     `json:"body,omitempty"`
 	Data    map[string]json.RawMessage `json:"data,omitempty"`
-	// Template and Locale are those of the request. Those of a batch are its first item's.
+	// Template is rendered with Data for each channel, as it was at Revision; Subject and Body are then what was rendered in-app. Locale is
+	// that of the request; empty for the recipient's.
 	Template string `json:"template,omitempty"`
+	Revision int64  `json:"revision,omitempty"`
 	Locale   string `json:"locale,omitempty"`
 	// Items are what a batch has collected, oldest first.
 	Items []item `json:"items,omitempty"`
 }
 
-// item is one notification of a batch.
+// item is one notification of a batch. Subject and Body of one with a template are rendered for the batch's channel.
 type item struct {
 	ID        string                     `json:"id"`
+	Template  string                     `json:"template,omitempty"`
 	Subject   string                     `json:"subject,omitempty"`
 	Body      string                     `json:"body,omitempty"`
 	Data      map[string]json.RawMessage `json:"data,omitempty"`

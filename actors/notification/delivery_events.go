@@ -102,7 +102,7 @@ func (pl *pipeline) undecided(ctx context.Context, n notificationRow, d delivery
 	if ctx.Err() != nil || errors.Is(database.Classify(cause), database.ErrUnavailable) {
 		return cause
 	}
-	if !passes(cause) {
+	if !errors.As(cause, new(outcomeError)) && !passes(cause) {
 		cause = outcomeError{reasonNotStarted, &channel.Error{Class: channel.Permanent, Detail: cause.Error(), Cause: cause}}
 	}
 	counted := d
@@ -147,7 +147,7 @@ func (pl *pipeline) attempt(ctx context.Context, n notificationRow, d deliveryRo
 		return err
 	}
 	attempting, cancel := context.WithTimeout(ctx, attemptTimeout)
-	receipt, err := pl.sendAll(attempting, n, claimed, to)
+	receipt, err := pl.sendAll(attempting, n, &claimed, to)
 	cancel()
 	return pl.conclude(ctx, n, claimed, claimed.after(receipt, err, job, pl.Now()), err)
 }
@@ -183,7 +183,7 @@ func (pl *pipeline) claim(ctx context.Context, d deliveryRow) (deliveryRow, erro
 
 // sendAll renders a notification and sends it to each of its recipient's addresses on a channel. It succeeds if one address has accepted.
 // Otherwise the error is one that a later attempt may repair, if there is one.
-func (pl *pipeline) sendAll(ctx context.Context, n notificationRow, d deliveryRow, to *recipientContact) (channel.Receipt, error) {
+func (pl *pipeline) sendAll(ctx context.Context, n notificationRow, d *deliveryRow, to *recipientContact) (channel.Receipt, error) {
 	ch := d.Channel
 	c, err := pl.open(n)
 	if err != nil {
@@ -207,6 +207,7 @@ func (pl *pipeline) sendAll(ctx context.Context, n notificationRow, d deliveryRo
 	if err != nil {
 		return channel.Receipt{}, err
 	}
+	d.TemplateVersion, d.Locale = rendered.TemplateVersion, truncate(rendered.Locale, maxLocale)
 	message := channel.Message{Rendered: rendered, NotificationID: n.ID, UserID: n.UserID, Category: n.Category, Data: c.data(), Unread: -1}
 	message.Provider = d.Provider
 	if ch == channel.Push {
@@ -263,6 +264,7 @@ func (pl *pipeline) handOver(ctx context.Context, n notificationRow, d deliveryR
 		}
 		done := d
 		done.Attempts++
+		done.TemplateVersion, done.Locale = rendered.TemplateVersion, truncate(rendered.Locale, maxLocale)
 		return pl.settle(ctx, tx, n, d, done.after(channel.Receipt{Provider: channel.Webhook}, nil, subjects.Deliver.Consumer(), now))
 	})
 	if err != nil {

@@ -28,7 +28,10 @@ type deliveryRow struct {
 	NextAttemptAt     int64  `bun:"next_attempt_at"`
 	SlotAt            int64  `bun:"slot_at"`
 	BatchID           string `bun:"batch_id"`
-	UpdatedAt         int64  `bun:"updated_at"`
+	// TemplateVersion and Locale are those of what was rendered.
+	TemplateVersion int    `bun:"template_version"`
+	Locale          string `bun:"locale"`
+	UpdatedAt       int64  `bun:"updated_at"`
 }
 
 // newDelivery returns a channel of a notification that waits for its start.
@@ -40,7 +43,8 @@ func newDelivery(n notificationRow, ch string) deliveryRow {
 
 // deliveryState are the columns that change.
 var deliveryState = []string{
-	"status", "reason", "attempts", "error", "provider", "provider_message_id", "accepted_at", "next_attempt_at", "slot_at", "batch_id", "updated_at",
+	"status", "reason", "attempts", "error", "provider", "provider_message_id", "accepted_at", "next_attempt_at", "slot_at", "batch_id",
+	"template_version", "locale", "updated_at",
 }
 
 // deliveries returns the channels of notifications by the notification's id.

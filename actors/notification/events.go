@@ -22,26 +22,32 @@ const (
 
 // notifyReauth notifies a user of a connection whose credentials the provider no longer accepts.
 func (a *Actor) notifyReauth(ctx context.Context, e subjects.Envelope[subjects.ConnectionChange]) error {
-	return a.notify(ctx, e.ID, e.UserID, "integration", content{
-		Subject: "Connect " + e.Data.Provider + " again",
-		Body:    fmt.Sprintf("%s no longer accepts the credentials of your connection %q: %s", e.Data.Provider, e.Data.Label, e.Data.Reason),
-	}, map[string]string{"integration_id": e.Data.IntegrationID})
+	return a.notify(ctx, e.ID, e.UserID, "integration", subjects.TemplateNeedsReauth, map[string]string{
+		"integration_id": e.Data.IntegrationID, "provider": e.Data.Provider, "label": e.Data.Label, "reason": e.Data.Reason,
+	})
 }
 
 // notifyRefusedRun notifies a user of a schedule or a trigger that can no longer start a workflow.
 func (a *Actor) notifyRefusedRun(ctx context.Context, e subjects.Envelope[subjects.RunRefusal]) error {
-	return a.notify(ctx, e.ID, e.UserID, "workflow", content{
-		Subject: "Your workflow " + e.Data.Name + " could not be started",
-		Body: fmt.Sprintf("The %s of your workflow %q could not start it: %s. You get no further notification until it has started "+
-			"again. Your failures list every refused run; you can replay it there.", e.Data.Trigger, e.Data.Name, e.Data.Reason),
-	}, map[string]string{"workflow_id": e.Data.WorkflowID, "code": string(e.Data.Code)})
+	return a.notify(ctx, e.ID, e.UserID, "workflow", subjects.TemplateRunRefused, map[string]string{
+		"workflow_id": e.Data.WorkflowID, "code": string(e.Data.Code), "name": e.Data.Name, "trigger": e.Data.Trigger, "reason": e.Data.Reason,
+	})
 }
 
-// notify accepts the in-app notification of an event. The event's id is its dedupe key: a redelivery adds no second one.
-func (a *Actor) notify(ctx context.Context, eventID, userID, category string, c content, data map[string]string) error {
-	now := a.Now().UnixMicro()
+// notify accepts the in-app notification of an event, which is a template's text. The event's id is its dedupe key: a redelivery adds no second
+// one.
+func (a *Actor) notify(ctx context.Context, eventID, userID, category, templateID string, data map[string]string) error {
+	revision, err := a.store.templateRevision(ctx)
+	if err != nil {
+		return err
+	}
+	return a.notifyContent(ctx, eventID, userID, category, content{Template: templateID, Revision: revision}, data)
+}
+
+// notifyContent is notify with any content, to which it adds data.
+func (a *Actor) notifyContent(ctx context.Context, eventID, userID, category string, c content, data map[string]string) error {
 	key := "event." + eventID
-	n := notificationRow{ID: a.NewID(), UserID: userID, Category: category, DedupeKey: &key, CreatedAt: now}
+	n := notificationRow{ID: a.NewID(), UserID: userID, Category: category, DedupeKey: &key, CreatedAt: a.Now().UnixMicro()}
 	c.Data = make(map[string]json.RawMessage, len(data))
 	for name, value := range data {
 		encoded, err := subjects.Encode(value)

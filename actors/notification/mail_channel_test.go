@@ -22,11 +22,6 @@ func mailSettings(c *notification.Config) {
 	c.SMTP.BounceAddress, c.SMTP.BounceSecret = "bounce@example.com", bounceSecret
 }
 
-func (f *fixture) admin(t *testing.T) mesh.As {
-	t.Helper()
-	return mesh.As{Token: f.mesh.Token(t, actortest.User(), actortest.WithRoles(subjects.RoleAdmin))}
-}
-
 // mail sends a mail of a category and returns the notification's id.
 func (f *fixture) mail(t *testing.T, as mesh.As, category string) string {
 	t.Helper()

@@ -8,6 +8,7 @@ type metrics struct {
 	deliveries *prometheus.CounterVec
 	decisions  *prometheus.CounterVec
 	requeued   prometheus.Counter
+	renderings *prometheus.CounterVec
 
 	callbacks, mailDelivered, mailFailed, complaints, unsubscribes *prometheus.CounterVec
 }
@@ -27,7 +28,10 @@ func newMetrics(r prometheus.Registerer) metrics {
 	m.requeued = prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "notification_requeued_total", Help: "Deliveries whose job was lost and made again.",
 	})
-	r.MustRegister(m.accepted, m.deliveries, m.decisions, m.requeued)
+	m.renderings = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "notification_renderings_total", Help: "Templates that were rendered for a delivery, by channel and result: rendered, failed.",
+	}, []string{"channel", "result"})
+	r.MustRegister(m.accepted, m.deliveries, m.decisions, m.requeued, m.renderings)
 	m.registerMail(r)
 	return m
 }

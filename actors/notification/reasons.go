@@ -33,6 +33,7 @@ const (
 	reasonExhausted     reason = "attempts_exhausted"
 	reasonNoProvider    reason = "no_provider"
 	reasonAccountGone   reason = "account_gone"
+	reasonNotRendered   reason = "not_rendered"
 	reasonNotStarted    reason = "start_failed"
 	reasonAttemptFailed reason = "attempt_failed"
 )
@@ -55,6 +56,7 @@ var sentences = map[reason]string{
 	reasonExhausted:         "The last attempt has failed.",
 	reasonNoProvider:        "No provider is configured for this channel.",
 	reasonAccountGone:       "The recipient's account no longer exists.",
+	reasonNotRendered:       "The template could not be rendered.",
 	reasonNotStarted:        "The delivery could not be started.",
 	reasonAttemptFailed:     "An attempt has failed; it is tried again.",
 }

@@ -66,7 +66,7 @@ func (pl *pipeline) startScheduled(ctx context.Context, n notificationRow) (post
 		for i, d := range channels {
 			names[i] = d.Channel
 		}
-		inApp, err := pl.decideInApp(ctx, n, names)
+		inApp, err := pl.prepareInApp(ctx, n, names)
 		if err != nil {
 			return err
 		}
@@ -89,7 +89,7 @@ func (pl *pipeline) startScheduled(ctx context.Context, n notificationRow) (post
 }
 
 // start starts a scheduled notification. It does nothing where the notification has been started or cancelled.
-func (pl *pipeline) start(ctx context.Context, tx database.Tx, n notificationRow, were []deliveryRow, inApp decision) error {
+func (pl *pipeline) start(ctx context.Context, tx database.Tx, n notificationRow, were []deliveryRow, inApp inAppStart) error {
 	started, err := pl.store.markStarted(ctx, tx, n.ID, inApp.status == statusPending && hasInApp(were))
 	if err != nil || !started {
 		return err
@@ -97,6 +97,11 @@ func (pl *pipeline) start(ctx context.Context, tx database.Tx, n notificationRow
 	channels := append([]deliveryRow{}, were...)
 	if err := pl.begin(ctx, tx, &n, channels, inApp); err != nil {
 		return err
+	}
+	if inApp.content != "" {
+		if err := pl.store.setContent(ctx, tx, n); err != nil {
+			return err
+		}
 	}
 	for i, d := range channels {
 		if d.Channel == channel.InApp {

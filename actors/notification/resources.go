@@ -20,7 +20,7 @@ func (n notificationRow) resource(c content, channels []deliveryRow) subjects.No
 	r := subjects.Notification{
 		ID: n.ID, Category: n.Category, Subject: c.Subject, Body: c.Body, Data: c.data(), Status: statusOf(n, channels),
 		CreatedAt: time.UnixMicro(n.CreatedAt).UTC(), SendAt: optionalTime(n.SendAt), ReadAt: optionalTime(n.ReadAt),
-		Channels: []subjects.ChannelDelivery{},
+		Channels: []subjects.ChannelDelivery{}, Template: c.Template,
 	}
 	for _, d := range channels {
 		r.Channels = append(r.Channels, d.resource())

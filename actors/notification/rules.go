@@ -26,6 +26,9 @@ const (
 // statuses.
 const resultRetried = "retried"
 
+// resultRendered is the metric's result of a template that could be rendered; the other one is statusFailed.
+const resultRendered = "rendered"
+
 // The statuses of send_notification's reply.
 const (
 	refAccepted  = "accepted"
@@ -39,6 +42,8 @@ const (
 	maxData = 64 << 10
 	// maxPage bounds a page in bytes, well below the message limit. A single notification is always smaller.
 	maxPage = 512 << 10
+	// maxLocale bounds the recorded language of a delivery in bytes.
+	maxLocale = 35
 	// maxError bounds the recorded error of a delivery in bytes.
 	maxError = 500
 	// maxProvider and maxMessageID bound what is recorded of a receipt, in bytes.
@@ -73,17 +78,16 @@ func checkRequest(r subjects.SendNotificationRequest, now time.Time) (subjects.S
 	if len(r.Channels) == 0 {
 		r.Channels = []string{channel.InApp}
 	}
-	if err := checkTemplate(r); err != nil {
-		return r, err
+	if r.Template == "" && r.Subject == "" && r.Body == "" {
+		return r, subjects.InvalidField("subject", "subject or body is required, or a template")
 	}
-	if r.Subject == "" && r.Body == "" {
-		return r, subjects.InvalidField("subject", "subject or body is required")
+	if r.Template != "" && (r.Subject != "" || r.Body != "") {
+		return r, subjects.InvalidField("template", "is given with subject or body, which it replaces")
 	}
-	size := 0
-	for key, value := range r.Data {
-		size += len(key) + len(value)
+	if _, err := templateData(r.Data); r.Template != "" && err != nil {
+		return r, subjects.InvalidField("data", "%s", err)
 	}
-	if size > maxData {
+	if dataSize(r.Data) > maxData {
 		return r, subjects.InvalidField("data", "is larger than %d bytes", maxData)
 	}
 	if r.SendAt != nil && r.SendAt.After(now.Add(maxAhead)) {
@@ -93,17 +97,6 @@ func checkRequest(r subjects.SendNotificationRequest, now time.Time) (subjects.S
 		return r, subjects.InvalidField("batch.max_wait", "is less than window")
 	}
 	return r, nil
-}
-
-// checkTemplate refuses a template, of which there are none.
-func checkTemplate(r subjects.SendNotificationRequest) error {
-	if r.Template == "" {
-		return nil
-	}
-	return &subjects.Error{
-		Code: subjects.CodeUnsupported, Detail: "templates are not supported: give subject and body",
-		Fields: []subjects.FieldError{{Field: "template", Message: "templates are not supported"}},
-	}
 }
 
 // statusOf returns a notification's status: failed where a channel has failed, otherwise pending where one still waits, delivered where one

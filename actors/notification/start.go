@@ -35,10 +35,10 @@ func (pl *pipeline) permitted(ctx context.Context, grant mesh.Grant, n notificat
 func (pl *pipeline) accept(ctx context.Context, n notificationRow, names []string) (subjects.NotificationRef, error) {
 	ref := subjects.NotificationRef{}
 	scheduled := n.SendAt > pl.Now().UnixMicro()
-	inApp := proceed
+	inApp := inAppStart{decision: proceed}
 	if !scheduled {
 		var err error
-		if inApp, err = pl.decideInApp(ctx, n, names); err != nil {
+		if inApp, err = pl.prepareInApp(ctx, n, names); err != nil {
 			return ref, err
 		}
 	}
@@ -103,10 +103,52 @@ func (pl *pipeline) decideInApp(ctx context.Context, n notificationRow, names []
 	return pl.decide(ctx, n, channel.InApp, p, pl.recipientContact(n.UserID))
 }
 
+// inAppStart is what the start of a notification does in-app.
+type inAppStart struct {
+	decision
+	// content is the content with the text of the notification's template; empty without a template.
+	content string
+	// templateVersion and locale are those of the text. fault says why there is none.
+	templateVersion int
+	locale, fault   string
+}
+
+// prepareInApp decides about the in-app channel of a notification that starts, and renders its template. It must not be called in a
+// transaction.
+func (pl *pipeline) prepareInApp(ctx context.Context, n notificationRow, names []string) (inAppStart, error) {
+	v, err := pl.decideInApp(ctx, n, names)
+	start := inAppStart{decision: v}
+	if err != nil || v.status != statusPending || !slices.Contains(names, channel.InApp) {
+		return start, err
+	}
+	c, err := pl.open(n)
+	if err != nil || c.Template == "" {
+		return start, err
+	}
+	rendered, err := pl.seams.render(ctx, n, c, channel.InApp)
+	var fault outcomeError
+	if errors.As(err, &fault) {
+		start.decision, start.fault = decision{status: statusFailed, reason: fault.reason}, truncate(err.Error(), maxError)
+		return start, nil
+	}
+	if err != nil {
+		return start, &subjects.Error{
+			Code: subjects.CodeUnavailable, Detail: "the notification cannot be rendered now", RetryAfter: subjects.RetrySoon, Cause: err,
+		}
+	}
+	c.Subject, c.Body = rendered.Subject, rendered.Text
+	start.templateVersion, start.locale = rendered.TemplateVersion, truncate(rendered.Locale, maxLocale)
+	start.content, err = pl.seal(n.ID, c)
+	return start, err
+}
+
 // begin gives a notification that starts, and its deliveries, their new state. In-app is delivered, suppressed or collected at once.
-func (pl *pipeline) begin(ctx context.Context, tx database.Tx, n *notificationRow, channels []deliveryRow, inApp decision) error {
+func (pl *pipeline) begin(ctx context.Context, tx database.Tx, n *notificationRow, channels []deliveryRow, inApp inAppStart) error {
 	now := pl.Now()
 	n.Started = true
+	if inApp.content != "" {
+		n.Content = inApp.content
+	}
 	for i := range channels {
 		d := &channels[i]
 		d.NextAttemptAt, d.UpdatedAt = now.UnixMicro(), now.UnixMicro()
@@ -117,15 +159,17 @@ func (pl *pipeline) begin(ctx context.Context, tx database.Tx, n *notificationRo
 		case statusPending:
 			n.InApp = true
 			d.Status, d.Attempts, d.NextAttemptAt, d.AcceptedAt = statusDelivered, 1, 0, now.UnixMicro()
+			d.TemplateVersion, d.Locale = inApp.templateVersion, inApp.locale
 		case statusBatched:
 			n.Bytes = int64(len(n.Content))
-			collected, err := pl.collect(ctx, tx, *n, *d, inApp)
+			collected, err := pl.collect(ctx, tx, *n, *d, inApp.decision)
 			if err != nil {
 				return err
 			}
 			*d = collected
 		default:
-			*d = d.apply(inApp, now)
+			*d = d.apply(inApp.decision, now)
+			d.Error = inApp.fault
 		}
 	}
 	return nil

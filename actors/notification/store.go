@@ -137,6 +137,13 @@ func (store) markStarted(ctx context.Context, tx bun.Tx, id string, inApp bool) 
 	return n == 1, err
 }
 
+// setContent stores the content of a notification that has been rendered.
+func (store) setContent(ctx context.Context, tx bun.Tx, n notificationRow) error {
+	_, err := tx.NewUpdate().Model((*notificationRow)(nil)).Set("content = ?", n.Content).Set("bytes = ?", len(n.Content)).
+		Where("id = ?", n.ID).Exec(ctx)
+	return wrapped(err, "storing a rendered notification")
+}
+
 // cancelScheduled cancels a notification that is not started, with its deliveries. It reports false where it had been started or cancelled.
 func (store) cancelScheduled(ctx context.Context, tx bun.Tx, id string, now time.Time) (bool, error) {
 	result, err := tx.NewUpdate().Model((*notificationRow)(nil)).Set("cancelled = ?", true).

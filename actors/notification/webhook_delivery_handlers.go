@@ -153,7 +153,7 @@ func (a *Actor) toWebhooks(ctx context.Context, n notificationRow, c content, r 
 
 // informOwner accepts an in-app notification of the category integration, within a transaction.
 func (a *Actor) informOwner(ctx context.Context, key, userID string, c content, data map[string]string) error {
-	return a.notify(ctx, key, userID, "integration", c, data)
+	return a.notifyContent(ctx, key, userID, "integration", c, data)
 }
 
 // deleteWebhookUsage deletes the counts of past days.

@@ -131,6 +131,7 @@ func (a *approvals) notify(ctx context.Context, row engine.Row, approval approva
 	data := map[string]json.RawMessage{}
 	for name, value := range map[string]string{
 		"approval_id": approval.ID, "execution_id": row.PublicID(), "workflow_id": row.WorkflowID, "link": "/v1/approvals/" + approval.ID,
+		"title": approval.Title, "body": approval.Body, "name": row.Name,
 	} {
 		encoded, err := subjects.Encode(value)
 		if err != nil {
@@ -139,8 +140,8 @@ func (a *approvals) notify(ctx context.Context, row engine.Row, approval approva
 		data[name] = encoded
 	}
 	_, err := mesh.Call(ctx, a.Conn, subjects.SendNotification, subjects.SendNotificationRequest{
-		UserID: row.UserID, Category: "workflow", Channels: channels, Subject: approval.Title,
-		Body: cmp.Or(approval.Body, "The workflow "+row.Name+" asks you to decide."), Data: data, DedupeKey: row.PublicID() + "/approval/" + approval.ID,
+		UserID: row.UserID, Category: "workflow", Channels: channels, Template: subjects.TemplateApprovalRequested,
+		Data: data, DedupeKey: row.PublicID() + "/approval/" + approval.ID,
 	}, onBehalfOf(row))
 	return err
 }

@@ -55,7 +55,7 @@ func TestApproval(t *testing.T) {
 			defer c.mu.Unlock()
 			return len(c.notifications) == 1
 		})
-		if n := c.notifications[0]; n.Subject != asked.Title || string(n.Data["link"]) != `"/v1/approvals/`+asked.ID+`"` || n.UserID != c.user ||
+		if n := c.notifications[0]; n.Template != subjects.TemplateApprovalRequested || string(n.Data["title"]) != `"`+asked.Title+`"` || string(n.Data["link"]) != `"/v1/approvals/`+asked.ID+`"` || n.UserID != c.user ||
 			!strings.HasPrefix(n.DedupeKey, e.ID+"/") {
 			t.Errorf("the notification is %+v", n)
 		}

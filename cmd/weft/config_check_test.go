@@ -68,6 +68,7 @@ var invalidValues = map[string][]string{
 	"notification.webhooks.max_pending_per_user": {"0"}, "notification.webhooks.max_deliveries_per_day": {"0"},
 	"notification.webhooks.max_bytes_per_day": {"0"}, "notification.webhooks.old_secret": {"0s"}, "notification.webhooks.disable_after": {"0s"},
 	"notification.max_kept_per_user": {"-1"}, "notification.max_scheduled_per_user": {"-1"}, "workflow.max_active_per_user": {"-1"},
+	"notification.templates.app_name": {""}, "notification.templates.default_locale": {"EN", "no language"}, "notification.templates.max_templates": {"-1"},
 	"workflow.max_approvals_per_user": {"-1"}, "workflow.max_bytes": {"-1"}, "workflow.max_bytes_per_user": {"-1"},
 	"workflow.max_concurrent_per_user": {"0", "10001"}, "workflow.max_correlation_bytes_per_user": {"-1"},
 	"workflow.max_definition_bytes_per_user": {"-1"}, "workflow.max_history": {"0", "2000000000"},

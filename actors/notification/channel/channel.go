@@ -21,8 +21,10 @@ type Rendered struct {
 	Subject string
 	// Text is the plain text. HTML is for e-mail and in-app; empty if there is none.
 	Text, HTML string
-	// Locale is the language the text was rendered in (BCP 47).
-	Locale string
+	// Locale is the language the text was rendered in (BCP 47), TemplateVersion the version of the template; 0 for one that weft ships and
+	// for a text without a template.
+	Locale          string
+	TemplateVersion int
 }
 
 // Address is where a message goes.
