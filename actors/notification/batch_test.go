@@ -74,11 +74,11 @@ func TestBatch(t *testing.T) {
 		f.awaitDelivery(t, eve, others, "email", "delivered")
 		whole := f.get(t, ada, id)
 		var items []struct{ ID, Subject string }
-		if err := json.Unmarshal(whole.Data["items"], &items); err != nil || len(items) != 3 || string(whole.Data["count"]) != "3" || whole.Subject != "3 notifications" {
+		if err := json.Unmarshal(whole.Data["items"], &items); err != nil || len(items) != 3 || string(whole.Data["count"]) != "3" || whole.Subject != "3 new notifications" {
 			t.Fatalf("the message: %+v, %v", whole, err)
 		}
 		for n, item := range items {
-			if item.ID != ids[n] || !strings.Contains(whole.Body, fmt.Sprintf("item %d\nbody of item %d", n, n)) {
+			if item.ID != ids[n] || !strings.Contains(whole.Body, "- "+item.Subject+"\n")) {
 				t.Errorf("item %d: %+v in %s", n, item, whole.Body)
 			}
 		}
@@ -190,7 +190,7 @@ func TestDigest(t *testing.T) {
 		for _, id := range ids {
 			f.await(t, ada, id, "delivered")
 		}
-		if page := f.list(t, ada); page.UnreadCount != 1 || len(page.Items) != 1 || page.Items[0].Subject != "3 notifications" || len(f.sink.Mails()) != 1 {
+		if page := f.list(t, ada); page.UnreadCount != 1 || len(page.Items) != 1 || page.Items[0].Subject != "3 new notifications" || len(f.sink.Mails()) != 1 {
 			t.Errorf("after its time: %+v, %d mails", page, len(f.sink.Mails()))
 		}
 	})

@@ -72,7 +72,7 @@ func TestUnsubscribe(t *testing.T) {
 			}
 		}
 		before := len(f.sink.Mails())
-		if d := f.await(t, ada, f.mail(t, ada, "workflow"), "failed").Channels[0]; d.Attempts != 1 || !strings.Contains(d.Error, "unsubscribed") || len(f.sink.Mails()) != before {
+		if d := f.await(t, ada, f.mail(t, ada, "workflow"), "suppressed").Channels[0]; d.Attempts != 0 || d.Reason != "preference_off" || len(f.sink.Mails()) != before {
 			t.Errorf("delivery %+v, %d mails", d, len(f.sink.Mails())-before)
 		}
 		f.await(t, ada, f.mail(t, ada, "system"), "delivered")
@@ -121,9 +121,9 @@ func TestUnsubscribeAfterErasure(t *testing.T) {
 		token := f.token(t)
 		call(t, f, subjects.Unsubscribe, mesh.As{}, subjects.UnsubscribeRequest{Token: token})
 		f.sink.RefuseRecipients(&smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 1, 1}, Message: "no such user"})
-		f.await(t, ada, f.mail(t, ada, "workflow"), "failed")
-		if answer := f.mesh.Forget(t, "notification", user); answer.Items != 4 {
-			t.Errorf("answered %+v, want 2 notifications, an unsubscription and a suppression", answer)
+		f.await(t, ada, f.mail(t, ada, "workflow"), "suppressed")
+		if answer := f.mesh.Forget(t, "notification", user); answer.Items != 3 {
+			t.Errorf("answered %+v, want 2 notifications and a suppression", answer)
 		}
 		f.setContact(func(string) (subjects.Contact, error) {
 			return subjects.Contact{}, subjects.Errorf(subjects.CodeNotFound, "no such account")
@@ -145,7 +145,7 @@ func TestSuppression(t *testing.T) {
 		user := actortest.User()
 		ada, root := f.user(t, user), f.admin(t)
 		f.sink.RefuseRecipients(&smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 1, 1}, Message: "<" + user + "@example.com> unknown"})
-		if d := f.await(t, ada, f.mail(t, ada, "system"), "failed").Channels[0]; d.Attempts != 1 || strings.Contains(d.Error, "@") {
+		if d := f.await(t, ada, f.mail(t, ada, "system"), "suppressed").Channels[0]; d.Attempts != 1 || strings.Contains(d.Error, "@") {
 			t.Errorf("delivery %+v", d)
 		}
 		list := f.suppressions(t)
@@ -154,7 +154,7 @@ func TestSuppression(t *testing.T) {
 		}
 		connections := f.sink.Connections()
 		for _, category := range []string{"system", "security"} {
-			if d := f.await(t, ada, f.mail(t, ada, category), "failed").Channels[0]; !strings.Contains(d.Error, "suppression list (bounce)") {
+			if d := f.await(t, ada, f.mail(t, ada, category), "suppressed").Channels[0]; !strings.Contains(d.Error, "suppression list (bounce)") {
 				t.Errorf("delivery %+v", d)
 			}
 		}
@@ -183,7 +183,7 @@ func TestManualSuppression(t *testing.T) {
 		if again := call(t, f, subjects.AddSuppression, root, subjects.AddSuppressionRequest{Address: user + "@example.com"}); again != added || added.Reason != "manual" {
 			t.Errorf("added %+v and %+v", added, again)
 		}
-		f.await(t, ada, f.mail(t, ada, "security"), "failed")
+		f.await(t, ada, f.mail(t, ada, "security"), "suppressed")
 		call(t, f, subjects.AddSuppression, root, subjects.AddSuppressionRequest{Address: "eve@example.com"})
 		first := call(t, f, subjects.ListSuppressions, root, subjects.ListSuppressionsRequest{PageRequest: subjects.PageRequest{Limit: 1}})
 		second := call(t, f, subjects.ListSuppressions, root, subjects.ListSuppressionsRequest{PageRequest: subjects.PageRequest{Limit: 1, Cursor: first.NextCursor}})

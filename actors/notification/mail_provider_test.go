@@ -122,7 +122,7 @@ func TestSendGrid(t *testing.T) {
 		if list := f.suppressions(t); len(list) != 1 || list[0].Reason != "complaint" || list[0].UserID != user || f.host.Metric(t, "notification_complaints_total", "other") != 1 {
 			t.Errorf("suppressions %+v", list)
 		}
-		f.await(t, ada, f.mail(t, ada, "system"), "failed")
+		f.await(t, ada, f.mail(t, ada, "system"), "suppressed")
 		f.await(t, ada, f.mail(t, ada, "security"), "delivered")
 		if err := post(event("4", "bounce", "message2", 0)); err != nil {
 			t.Fatal(err)
@@ -131,7 +131,7 @@ func TestSendGrid(t *testing.T) {
 			t.Errorf("a bounce after a complaint: %+v", list)
 		}
 		call(t, f, subjects.DeleteSuppression, f.admin(t), subjects.SuppressionRequest{ID: f.suppressions(t)[0].ID})
-		if d := f.await(t, ada, f.mail(t, ada, "workflow"), "failed").Channels[0]; !strings.Contains(d.Error, "unsubscribed") {
+		if d := f.await(t, ada, f.mail(t, ada, "workflow"), "suppressed").Channels[0]; d.Reason != "preference_off" {
 			t.Errorf("after a complaint about the category: %+v", d)
 		}
 	})

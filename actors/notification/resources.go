@@ -33,6 +33,7 @@ func (d deliveryRow) resource() subjects.ChannelDelivery {
 	return subjects.ChannelDelivery{
 		Channel: d.Channel, Status: d.Status, Attempts: d.Attempts, Error: d.Error, Reason: string(d.Reason), Detail: sentences[d.Reason],
 		NextAttemptAt: optionalTime(d.NextAttemptAt), BatchID: d.BatchID, Provider: d.Provider, ProviderMessageID: d.ProviderMessageID,
+		TemplateVersion: d.TemplateVersion, Locale: d.Locale,
 		AcceptedAt: optionalTime(d.AcceptedAt), UpdatedAt: time.UnixMicro(d.UpdatedAt).UTC(),
 	}
 }

@@ -50,6 +50,9 @@ func TestRegisterRefuses(t *testing.T) {
 // TestHTTPIsRefusedByDefault: without the operator's exceptions neither plain http nor this machine is registered.
 func TestHTTPIsRefusedByDefault(t *testing.T) {
 	f := setup(t, actortest.Databases(t)[0], nil)
+	f.stop(t)
+	f.strict = true
+	f.start(t)
 	ada := f.user(t, actortest.User())
 	for address, message := range map[string]string{"http://example.com/": "https", "https://127.0.0.1/": "public address", "https://localhost/": "public address"} {
 		refused := wantCode(t, f.conn, subjects.CodeInvalid, subjects.RegisterWebhook, ada, subjects.RegisterWebhookRequest{URL: address})
