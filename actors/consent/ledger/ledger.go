@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
 	"go.uber.org/zap"
@@ -23,7 +22,6 @@ type Options struct {
 	Sealer *seal.Sealer
 	JS     *mesh.JetStream
 	Log    *zap.Logger
-	Now    func() time.Time
 	// Origin is the log's name (C2SP tlog-checkpoint, Note text) from its first start on. A later change has no effect: it would be
 	// another log.
 	Origin string

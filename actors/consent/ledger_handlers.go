@@ -1,0 +1,97 @@
+package consent
+
+import (
+	"context"
+	"encoding/base64"
+	"strings"
+	"time"
+
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/weftmesh/weft/actors/consent/ledger"
+	"github.com/weftmesh/weft/actors/egress"
+	"github.com/weftmesh/weft/subjects"
+)
+
+const (
+	// maxWitnessAnswer bounds the answer of a witness in bytes, witnessTimeout the time that one is given.
+	maxWitnessAnswer = 16 << 10
+	witnessTimeout   = 10 * time.Second
+)
+
+// The Cache-Control of what the ledger serves: a checkpoint changes, a tile never does (C2SP tlog-tiles).
+const (
+	cacheCheckpoint = "public, max-age=1"
+	cacheTile       = "public, max-age=31536000, immutable"
+)
+
+func (a *Actor) ledgerCheckpoint(ctx context.Context, _ subjects.Empty) (subjects.Document, error) {
+	checkpoint, _, err := a.ledger.Checkpoint(ctx)
+	return subjects.Document{Body: []byte(checkpoint), Headers: map[string]string{"Cache-Control": cacheCheckpoint}}, err
+}
+
+func (a *Actor) ledgerKey(context.Context, subjects.Empty) (subjects.Document, error) {
+	return subjects.Document{Body: []byte(a.ledger.Verifier() + "\n")}, nil
+}
+
+func (a *Actor) ledgerTile(ctx context.Context, r subjects.LedgerTileRequest) (subjects.Document, error) {
+	data, err := a.ledger.Tile(ctx, r.Path)
+	return subjects.Document{Body: data, Headers: map[string]string{"Cache-Control": cacheTile}}, err
+}
+
+func (a *Actor) ledgerProof(ctx context.Context, r subjects.LedgerProofRequest) (subjects.LedgerProofs, error) {
+	switch {
+	case (r.EntryID == "") == (r.From == 0):
+		return subjects.LedgerProofs{}, subjects.InvalidField("entry_id", "give either entry_id or from")
+	case r.EntryID != "" && r.Size != 0:
+		return subjects.LedgerProofs{}, subjects.InvalidField("size", "goes with from; an entry is proven in the tree of the checkpoint")
+	case r.EntryID != "":
+		p, err := a.ledger.ProveEntry(ctx, r.EntryID)
+		if err != nil {
+			return subjects.LedgerProofs{}, err
+		}
+		return subjects.LedgerProofs{Index: &p.Index, Size: p.Size, Hashes: encodeHashes(p.Hashes), Checkpoint: p.Checkpoint, Proof: p.Text()}, nil
+	}
+	hashes, size, err := a.ledger.ProveTree(ctx, r.From, r.Size)
+	return subjects.LedgerProofs{From: r.From, Size: size, Hashes: encodeHashes(hashes)}, err
+}
+
+func encodeHashes(hashes []tlog.Hash) []string {
+	list := make([]string, len(hashes))
+	for i, hash := range hashes {
+		list[i] = base64.StdEncoding.EncodeToString(hash[:])
+	}
+	return list
+}
+
+// openLedger opens the ledger.
+func (a *Actor) openLedger(ctx context.Context) (*ledger.Ledger, error) {
+	witnesses, err := ledger.ParseWitnesses(a.config.Ledger.Witnesses)
+	if err != nil {
+		return nil, err
+	}
+	client, err := egress.New(egress.Options{Allow: a.EgressAllow, AllowHTTP: a.EgressAllowHTTP, MaxBody: maxWitnessAnswer, Timeout: witnessTimeout})
+	if err != nil {
+		return nil, err
+	}
+	origin := a.config.Ledger.Origin
+	if origin == "" {
+		_, host, _ := strings.Cut(a.Issuer, "://")
+		origin = strings.TrimSuffix(host, "/") + "/v1/consents/ledger"
+	}
+	return ledger.Open(ctx, ledger.Options{
+		DB: a.DB, Sealer: a.Sealer, JS: a.Conn.JS, Log: a.Log, Origin: origin, EntryID: ledger.EntryIDOf,
+		Witnesses: witnesses, Quorum: a.config.Ledger.Quorum,
+		Post: func(ctx context.Context, url string, body []byte) (ledger.Answer, error) {
+			response, err := client.Do(ctx, egress.Request{Method: "POST", URL: url, Body: body, NoRedirect: true})
+			if err != nil {
+				return ledger.Answer{}, err
+			}
+			return ledger.Answer{Status: response.Status, Body: response.Body}, nil
+		},
+		Grown: func(size int64, added int) {
+			a.metrics.ledgerEntries.Set(float64(size))
+			a.metrics.ledgerAdded.Add(float64(added))
+		},
+	})
+}
