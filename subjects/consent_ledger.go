@@ -56,3 +56,31 @@ var LedgerProof = declare(Endpoint[LedgerProofRequest, LedgerProofs]{
 	Doc: "With entry_id, proves that the tree of the checkpoint has the entry (RFC 6962 §2.1.1); not_found until it is in the ledger, usually within a " +
 		"second. With from, proves that the tree of that size is a prefix of a later one (RFC 6962 §2.1.2).",
 })
+
+// LedgerRecordsRequest selects a part of the ledger.
+type LedgerRecordsRequest struct {
+	From  int64 `json:"from,omitempty" in:"query" minimum:"0" doc:"The number of the first entry."`
+	Limit int   `json:"limit,omitempty" in:"query" minimum:"1" maximum:"500" doc:"Default 200."`
+}
+
+// LedgerRecord is an entry of the ledger with what SQL has recorded of it.
+type LedgerRecord struct {
+	Index   int64  `json:"index" doc:"The number of the entry's leaf."`
+	EntryID string `json:"entry_id"`
+	Entry   []byte `json:"entry" doc:"The entry, in Base64: JSON, its personal part encrypted. The leaf is its SHA-256."`
+	Text    string `json:"text,omitempty" doc:"What SQL has of the consent and the change; absent once the person was erased."`
+	Salt    []byte `json:"salt,omitempty" doc:"The entry's commitment is the SHA-256 of the salt and the text."`
+}
+
+// LedgerRecordList is a part of the ledger.
+type LedgerRecordList struct {
+	Items []LedgerRecord `json:"items"`
+}
+
+// ListLedgerRecords lists the ledger's entries with what SQL has recorded.
+var ListLedgerRecords = declare(Endpoint[LedgerRecordsRequest, LedgerRecordList]{
+	Subject: "weft.v1.consent.list_ledger_records", Route: "GET /v1/consents/ledger/records", Access: Role(RoleAdmin),
+	Summary: "The ledger's entries with their records",
+	Doc: "Lists the entries of the ledger in order, each as the stream has it and with the record of it in SQL. `weft ledger verify` checks with them that " +
+		"neither was changed.",
+})

@@ -83,6 +83,7 @@ func (a *Actor) Service() actors.Service {
 			actors.Bind(subjects.LedgerKey, a.ledgerKey),
 			actors.Bind(subjects.LedgerTile, a.ledgerTile),
 			actors.Bind(subjects.LedgerProof, a.ledgerProof),
+			actors.Bind(subjects.ListLedgerRecords, a.ledgerRecords),
 		},
 		Workers: []actors.Worker{actors.OnErasure(a.Deps, subjects.ConsentErasure, subjects.ConsentErased, a.erase)},
 		Background: map[string]func(context.Context) error{

@@ -2,6 +2,7 @@ package consent_test
 
 import (
 	"errors"
+	"io"
 	"io/fs"
 	"strings"
 	"sync"
@@ -47,6 +48,61 @@ func (f *fixture) verified(t *testing.T, entries int) ledger.Verified {
 		t.Fatalf("the ledger has %d entries, want %d: %v", len(v.Leaves), entries, err)
 	}
 	return v
+}
+
+// records reads the ledger's records as an admin.
+func (f *fixture) records(t *testing.T) func() (subjects.LedgerRecord, error) {
+	t.Helper()
+	admin := mesh.As{Token: f.mesh.Token(t, actortest.User(), actortest.WithRoles(subjects.RoleAdmin))}
+	var page []subjects.LedgerRecord
+	from := int64(0)
+	return func() (subjects.LedgerRecord, error) {
+		if len(page) == 0 {
+			page = call(t, f, subjects.ListLedgerRecords, admin, subjects.LedgerRecordsRequest{From: from, Limit: 3}).Items
+		}
+		if len(page) == 0 {
+			return subjects.LedgerRecord{}, io.EOF
+		}
+		r := page[0]
+		page, from = page[1:], from+1
+		return r, nil
+	}
+}
+
+// TestChangedRecordsAreNamed: what somebody changes in the tables, past the actor, is named with the entry that commits to it.
+func TestChangedRecordsAreNamed(t *testing.T) {
+	actortest.OnPostgres(t, func(t *testing.T, kind actortest.Database) {
+		f := setup(t, kind)
+		as := f.user(t, actortest.User())
+		var consents []string
+		for _, scope := range subjects.Scopes()[:6] {
+			consents = append(consents, call(t, f, subjects.GrantConsent, as, subjects.GrantConsentRequest{Scope: scope, Purpose: "mine"}).ID)
+		}
+		call(t, f, subjects.RevokeConsent, as, subjects.RevokeConsentRequest{ConsentID: consents[5], Reason: "enough"})
+		v := f.verified(t, 7)
+		if err := v.VerifyRecords(f.records(t)); err != nil {
+			t.Fatal(err)
+		}
+		for _, change := range []struct {
+			leaf     int64
+			do, undo string
+		}{
+			{2, "UPDATE consents SET purpose = 'yours' WHERE id = '" + consents[2] + "'", "UPDATE consents SET purpose = 'mine' WHERE id = '" + consents[2] + "'"},
+			{5, "UPDATE consents SET granted_at = granted_at + 1 WHERE id = '" + consents[5] + "'", "UPDATE consents SET granted_at = granted_at - 1 WHERE id = '" + consents[5] + "'"},
+			{6, "UPDATE consents SET status = 'active' WHERE id = '" + consents[5] + "'", "UPDATE consents SET status = 'revoked' WHERE id = '" + consents[5] + "'"},
+			{1, "UPDATE consent_entries SET reason = 'x' WHERE consent_id = '" + consents[1] + "'", "UPDATE consent_entries SET reason = '' WHERE consent_id = '" + consents[1] + "'"},
+			{0, "DELETE FROM consent_entries WHERE consent_id = '" + consents[0] + "'", ""},
+		} {
+			actortest.Exec(t, f.db, change.do)
+			var fault *ledger.Fault
+			if err := v.VerifyRecords(f.records(t)); !errors.As(err, &fault) || fault.Leaf != change.leaf {
+				t.Errorf("%s: %v, want entry %d", change.do, err, change.leaf)
+			}
+			if change.undo != "" {
+				actortest.Exec(t, f.db, change.undo)
+			}
+		}
+	})
 }
 
 // TestLedgerServesProofs: every change of a consent gets into the ledger, which anyone can verify, and each has a proof that verifies offline.

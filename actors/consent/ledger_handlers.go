@@ -1,6 +1,7 @@
 package consent
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"strings"
@@ -54,6 +55,38 @@ func (a *Actor) ledgerProof(ctx context.Context, r subjects.LedgerProofRequest) 
 	}
 	hashes, size, err := a.ledger.ProveTree(ctx, r.From, r.Size)
 	return subjects.LedgerProofs{From: r.From, Size: size, Hashes: encodeHashes(hashes)}, err
+}
+
+// defaultRecords is the number of records in an answer.
+const defaultRecords = 200
+
+func (a *Actor) ledgerRecords(ctx context.Context, r subjects.LedgerRecordsRequest) (subjects.LedgerRecordList, error) {
+	entries, err := a.ledger.Entries(ctx, r.From, cmp.Or(r.Limit, defaultRecords))
+	if err != nil {
+		return subjects.LedgerRecordList{}, err
+	}
+	ids := make([]string, len(entries))
+	for i, e := range entries {
+		ids[i] = e.EntryID
+	}
+	changes, consents, err := a.store.recorded(ctx, ids)
+	if err != nil {
+		return subjects.LedgerRecordList{}, err
+	}
+	list := subjects.LedgerRecordList{Items: make([]subjects.LedgerRecord, len(entries))}
+	for i, e := range entries {
+		list.Items[i] = subjects.LedgerRecord{Index: e.Leaf, EntryID: e.EntryID, Entry: e.Data}
+		change := changes[e.EntryID]
+		if len(change.Salt) == 0 {
+			continue
+		}
+		text, err := recordText(consents[change.ConsentID], change)
+		if err != nil {
+			return subjects.LedgerRecordList{}, err
+		}
+		list.Items[i].Text, list.Items[i].Salt = string(text), change.Salt
+	}
+	return list, nil
 }
 
 func encodeHashes(hashes []tlog.Hash) []string {

@@ -13,11 +13,7 @@ import (
 )
 
 // Key is the log's identity: its origin and its Ed25519 key.
-type Key struct {
-	signer note.Signer
-	// Verifier is the verifier key that `weft ledger verify` takes (C2SP signed-note, Verifier keys).
-	Verifier string
-}
+type Key struct{ signer note.Signer }
 
 // Origin is the first line of each checkpoint and the name of the key.
 func (k Key) Origin() string { return k.signer.Name() }
@@ -30,12 +26,12 @@ func newKey(origin string) (secret, verifier string, err error) {
 	return secret, verifier, nil
 }
 
-func openKey(secret, verifier string) (Key, error) {
+func openKey(secret string) (Key, error) {
 	signer, err := note.NewSigner(secret)
 	if err != nil {
 		return Key{}, errors.New("the ledger's key is invalid")
 	}
-	return Key{signer: signer, Verifier: verifier}, nil
+	return Key{signer}, nil
 }
 
 // checkpointText is the body of a checkpoint (C2SP tlog-checkpoint, Note text).

@@ -40,7 +40,9 @@ type Options struct {
 type Ledger struct {
 	Options
 	store store
-	key   Key
+	// key is the zero value where the keyset that sealed it was lost. The tree grows all the same, and no checkpoint is signed.
+	key      Key
+	verifier string
 	// full are full tiles, which never change.
 	full *lru.Cache[[2]int64, []byte]
 	// grown and cosign wake those who wait for an entry, and the process that asks the witnesses.
@@ -71,11 +73,13 @@ func Open(ctx context.Context, o Options) (*Ledger, error) {
 	if err != nil {
 		return nil, err
 	}
+	l.verifier = row.Verifier
 	secret, err := o.Sealer.Open(row.SealedKey, keyContext)
 	if err != nil {
-		return nil, fmt.Errorf("opening the ledger's key: %w", err)
+		l.Log.Error("the ledger's key cannot be decrypted; no checkpoint is signed until its keyset is restored", zap.Error(err))
+		return l, nil
 	}
-	l.key, err = openKey(string(secret), row.Verifier)
+	l.key, err = openKey(string(secret))
 	return l, err
 }
 
@@ -85,7 +89,7 @@ func (l *Ledger) create(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	key, err := openKey(secret, verifier)
+	key, err := openKey(secret)
 	if err != nil {
 		return err
 	}
@@ -110,7 +114,7 @@ var Sealed = seal.Column{
 }
 
 // Verifier is the log's verifier key (C2SP signed-note, Verifier keys).
-func (l *Ledger) Verifier() string { return l.key.Verifier }
+func (l *Ledger) Verifier() string { return l.verifier }
 
 // Checkpoint returns the latest checkpoint that is served, and the size of its tree.
 func (l *Ledger) Checkpoint(ctx context.Context) (checkpoint string, size int64, err error) {

@@ -170,6 +170,9 @@ func withoutKnown(rows []leafRow, leaves [][leafBytes]byte, known map[string]boo
 	return rows[:n], leaves[:n]
 }
 
+// publishes reports whether a commit publishes its checkpoint.
+func (l *Ledger) publishes() bool { return l.Quorum == 0 && l.key.signer != nil }
+
 // commit writes the grown tree, fenced by the old state.
 func (l *Ledger) commit(ctx context.Context, old, next stateRow, rows []leafRow, leaves [][leafBytes]byte) (stateRow, error) {
 	var tiles []tile
@@ -183,7 +186,7 @@ func (l *Ledger) commit(ctx context.Context, old, next stateRow, rows []leafRow,
 		for i := range rows {
 			rows[i].Leaf = old.Size + int64(i)
 		}
-		if l.Quorum == 0 {
+		if l.publishes() {
 			signed, err := l.key.sign(tlog.Tree{N: next.Size, Hash: root})
 			if err != nil {
 				return old, err
@@ -192,7 +195,7 @@ func (l *Ledger) commit(ctx context.Context, old, next stateRow, rows []leafRow,
 		}
 	}
 	err := l.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
-		if err := l.store.commit(ctx, tx, old, next, l.Quorum == 0); err != nil || len(leaves) == 0 {
+		if err := l.store.commit(ctx, tx, old, next, l.publishes()); err != nil || len(leaves) == 0 {
 			return err
 		}
 		if err := l.store.putTiles(ctx, tx, tiles); err != nil {

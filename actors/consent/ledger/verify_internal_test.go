@@ -17,6 +17,7 @@ import (
 // log is a published log in memory, grown in steps of several sizes.
 type log struct {
 	key       Key
+	verifier  string
 	published map[string][]byte
 	leaves    [][leafBytes]byte
 }
@@ -27,11 +28,11 @@ func newLog(t *testing.T, size int) *log {
 	if err != nil {
 		t.Fatal(err)
 	}
-	key, err := openKey(secret, verifier)
+	key, err := openKey(secret)
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &log{key: key}
+	l := &log{key: key, verifier: verifier}
 	for i := range size {
 		l.leaves = append(l.leaves, sha256.Sum256(fmt.Append(nil, i)))
 	}
@@ -74,7 +75,7 @@ func (l *log) publish(t *testing.T, leaves [][leafBytes]byte) {
 
 func (l *log) verify(t *testing.T) (Verified, error) {
 	t.Helper()
-	key, err := NewVerifier(l.key.Verifier)
+	key, err := NewVerifier(l.verifier)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,7 +162,7 @@ func TestForksAndRollbacksAreNamed(t *testing.T) {
 	t.Parallel()
 	l := newLog(t, 700)
 	earlier := l.published["checkpoint"]
-	key, err := NewVerifier(l.key.Verifier)
+	key, err := NewVerifier(l.verifier)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -186,7 +187,7 @@ func TestForksAndRollbacksAreNamed(t *testing.T) {
 	other := newLog(t, 700)
 	other.key = l.key
 	other.published["checkpoint"] = newLog(t, 700).published["checkpoint"]
-	if _, err := other.verify(t); err == nil || !errors.Is(errCheckpoint, errCheckpoint) || !strings.Contains(err.Error(), "checkpoint") {
+	if _, err := other.verify(t); err == nil || !strings.Contains(err.Error(), "the checkpoint does not verify") {
 		t.Errorf("a checkpoint by another key: %v", err)
 	}
 }

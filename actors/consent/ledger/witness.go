@@ -37,7 +37,7 @@ const witnessRetry = 10 * time.Second
 
 // RunWitnesses has each tree cosigned and publishes its checkpoint once a quorum of witnesses has, until ctx ends.
 func (l *Ledger) RunWitnesses(ctx context.Context) error {
-	if len(l.Witnesses) == 0 {
+	if len(l.Witnesses) == 0 || l.key.signer == nil {
 		<-ctx.Done()
 		return nil
 	}
