@@ -97,6 +97,15 @@ func encodeHashes(hashes []tlog.Hash) []string {
 	return list
 }
 
+// defaultOrigin is the URL of the ledger without its scheme; with an id where the issuer is no URL, because no two logs may have one origin.
+func defaultOrigin(issuer, id string) string {
+	const path = "/v1/consents/ledger"
+	if _, host, isURL := strings.Cut(issuer, "://"); isURL {
+		return strings.TrimSuffix(host, "/") + path
+	}
+	return "weft/" + id + path
+}
+
 // openLedger opens the ledger.
 func (a *Actor) openLedger(ctx context.Context) (*ledger.Ledger, error) {
 	witnesses, err := ledger.ParseWitnesses(a.config.Ledger.Witnesses)
@@ -109,8 +118,7 @@ func (a *Actor) openLedger(ctx context.Context) (*ledger.Ledger, error) {
 	}
 	origin := a.config.Ledger.Origin
 	if origin == "" {
-		_, host, _ := strings.Cut(a.Issuer, "://")
-		origin = strings.TrimSuffix(host, "/") + "/v1/consents/ledger"
+		origin = defaultOrigin(a.Issuer, a.NewID())
 	}
 	return ledger.Open(ctx, ledger.Options{
 		DB: a.DB, Sealer: a.Sealer, JS: a.Conn.JS, Log: a.Log, Origin: origin, EntryID: ledger.EntryIDOf,

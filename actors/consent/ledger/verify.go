@@ -277,3 +277,19 @@ func VerifyProof(text, entry []byte, key note.Verifier, witnesses []note.Verifie
 	}
 	return tree, nil
 }
+
+// Paths returns the size of a checkpoint's tree and the paths of its tiles and entry bundles. It does not verify the checkpoint.
+func Paths(checkpoint []byte) (size int64, paths []string, err error) {
+	text, _, found := bytes.Cut(checkpoint, []byte("\n\n"))
+	if !found {
+		return 0, nil, errCheckpoint
+	}
+	tree, err := parseTree(string(text) + "\n")
+	if err != nil {
+		return 0, nil, err
+	}
+	for _, r := range resources(tree.N) {
+		paths = append(paths, r.path())
+	}
+	return tree.N, paths, nil
+}
