@@ -4,6 +4,7 @@ package consent_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/ed25519"
 	"crypto/sha256"
@@ -178,7 +179,7 @@ func startWitness(t *testing.T, dir, origin, key string) (vkey, address string) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer witness.Close() //nolint:errcheck // it is a test's
+	defer witness.Close()
 	empty := sha256.Sum256(nil)
 	for _, statement := range [][]any{
 		{"INSERT INTO log (origin, tree_size, tree_hash) VALUES (?, 0, ?)", origin, base64.StdEncoding.EncodeToString(empty[:])},
@@ -197,7 +198,7 @@ func freeAddress(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer listener.Close() //nolint:errcheck // it is free again
+	defer listener.Close()
 	return listener.Addr().String()
 }
 
@@ -293,7 +294,7 @@ func TestForeignJudgesOfTheLedger(t *testing.T) {
 	f.startAllowing(t)
 	call(t, f, subjects.GrantConsent, as, subjects.GrantConsentRequest{Scope: subjects.ScopeWorkflowsRead})
 	actortest.Eventually(t, "the witness refuses the fork", func() bool { return refusals.Load() > 0 })
-	if now := call(t, f, subjects.LedgerCheckpoint, mesh.As{}, subjects.Empty{}).Body; string(now) != string(checkpoint) {
+	if now := call(t, f, subjects.LedgerCheckpoint, mesh.As{}, subjects.Empty{}).Body; !bytes.Equal(now, checkpoint) {
 		t.Errorf("a checkpoint of the fork is served:\n%s\nbefore:\n%s", now, checkpoint)
 	}
 }

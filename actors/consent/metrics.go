@@ -20,8 +20,12 @@ func newMetrics(r prometheus.Registerer) metrics {
 			Name: "consent_validations_total", Help: "Replies of validate_consent by reason: active, missing, revoked, expired.",
 		}, []string{"reason"}),
 	}
-	m.ledgerEntries = prometheus.NewGauge(prometheus.GaugeOpts{Name: "consent_ledger_entries", Help: "Entries of the ledger's tree when this process last added some."})
-	m.ledgerAdded = prometheus.NewCounter(prometheus.CounterOpts{Name: "consent_ledger_added_total", Help: "Entries that this process has added to the ledger."})
+	m.ledgerEntries = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "consent_ledger_entries", Help: "Entries of the ledger's tree when this process last added some.",
+	})
+	m.ledgerAdded = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "consent_ledger_added_total", Help: "Entries that this process has added to the ledger.",
+	})
 	r.MustRegister(m.changes, m.validations, m.ledgerEntries, m.ledgerAdded)
 	return m
 }

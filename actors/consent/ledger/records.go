@@ -35,7 +35,7 @@ func (l *Ledger) Entries(ctx context.Context, from int64, limit int) ([]Entry, e
 	entries := make([]Entry, len(rows))
 	for i, row := range rows {
 		entries[i] = Entry{Leaf: row.Leaf, EntryID: row.EntryID}
-		m, err := stream.GetMsg(ctx, uint64(row.Sequence)) //nolint:gosec // not negative
+		m, err := stream.GetMsg(ctx, uint64(row.Sequence))
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
 			continue
 		}

@@ -29,10 +29,7 @@ const (
 func (l *Ledger) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		err := l.follow(ctx)
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case errors.Is(err, errFenced):
+		if errors.Is(err, errFenced) {
 			err = l.standBy(ctx)
 		}
 		if err != nil && ctx.Err() == nil {
@@ -58,7 +55,7 @@ func (l *Ledger) standBy(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("looking at the ledger's stream: %w", err)
 		}
-		if left := stream.CachedInfo().State.LastSeq; left > 0 && int64(left) > state.Sequence && state.Sequence == last { //nolint:gosec // below 2^63
+		if left := stream.CachedInfo().State.LastSeq; left > 0 && int64(left) > state.Sequence && state.Sequence == last {
 			return nil
 		}
 		last = state.Sequence
@@ -73,7 +70,7 @@ func (l *Ledger) follow(ctx context.Context) error {
 		return err
 	}
 	consumer, err := l.JS.OrderedConsumer(ctx, subjects.Ledger.Name, jetstream.OrderedConsumerConfig{
-		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: uint64(state.Sequence) + 1, //nolint:gosec // not negative
+		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: uint64(state.Sequence) + 1,
 	})
 	if err != nil {
 		return fmt.Errorf("reading the ledger's stream: %w", err)
@@ -127,7 +124,7 @@ func (l *Ledger) add(ctx context.Context, state stateRow, batch []jetstream.Msg)
 		if err != nil {
 			return state, fmt.Errorf("reading an entry's position: %w", err)
 		}
-		sequence := int64(info.Sequence.Stream) //nolint:gosec // below 2^63
+		sequence := int64(info.Sequence.Stream)
 		if sequence <= state.Sequence {
 			continue
 		}
@@ -146,7 +143,7 @@ func (l *Ledger) add(ctx context.Context, state stateRow, batch []jetstream.Msg)
 	}
 	next := state
 	if info, err := batch[len(batch)-1].Metadata(); err == nil {
-		next.Sequence = max(next.Sequence, int64(info.Sequence.Stream)) //nolint:gosec // below 2^63
+		next.Sequence = max(next.Sequence, int64(info.Sequence.Stream))
 	}
 	if len(ids) > 0 {
 		known, err := l.store.known(ctx, ids)

@@ -228,7 +228,8 @@ func (p Published) verifyEarlier(tree tlog.Tree, leaves [][leafBytes]byte) error
 		return err
 	}
 	if root != earlier.Hash {
-		return &Fault{Path: "checkpoint", Leaf: -1, Detail: fmt.Sprintf("its first %d entries are not those of the earlier checkpoint: the log was forked", earlier.N)}
+		detail := fmt.Sprintf("its first %d entries are not those of the earlier checkpoint: the log was forked", earlier.N)
+		return &Fault{Path: "checkpoint", Leaf: -1, Detail: detail}
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -57,7 +58,7 @@ func (l *log) publish(t *testing.T, leaves [][leafBytes]byte) {
 			t.Fatal(err)
 		}
 		for _, c := range changed {
-			if old := tiles[[2]int64{int64(c.level), c.n}]; string(c.data[:len(old)]) != string(old) {
+			if old := tiles[[2]int64{int64(c.level), c.n}]; !bytes.Equal(c.data[:len(old)], old) {
 				t.Fatalf("tile %d/%d was changed, not extended", c.level, c.n)
 			}
 			tiles[[2]int64{int64(c.level), c.n}] = c.data
