@@ -47,7 +47,7 @@ func openAPI(version string, endpoints []*subjects.Descriptor) ([]byte, error) {
 	doc.registry = huma.NewMapRegistry(schemaPrefix, huma.DefaultSchemaNamer)
 	for _, d := range endpoints {
 		if d.Path != "" {
-			doc.add(d.HTTPMethod, d.Path, doc.operation(d))
+			doc.add(d.HTTPMethod, strings.Replace(d.Path, "...}", "}", 1), doc.operation(d))
 		}
 	}
 	for _, a := range aggregates {

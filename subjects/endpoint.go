@@ -26,7 +26,7 @@ const (
 type Endpoint[Req, Res any] struct {
 	// Subject is weft.v1.<actor>.<method>.
 	Subject string
-	// Route is "METHOD /path/{field}"; empty keeps the endpoint off HTTP.
+	// Route is "METHOD /path/{field}"; empty keeps the endpoint off HTTP. "{field...}" at its end takes the rest of the path.
 	Route string
 	// Access says who may call. With the zero value nobody may.
 	Access Access
@@ -316,7 +316,7 @@ func (d *Descriptor) check() {
 		fail("cookie field %s is not in the reply", d.Cookie.Field)
 	}
 	for _, f := range d.Fields {
-		if (f.In == "path") != strings.Contains(d.Path, "{"+f.Name+"}") {
+		if (f.In == "path") != (strings.Contains(d.Path, "{"+f.Name+"}") || strings.HasSuffix(d.Path, "{"+f.Name+"...}")) {
 			fail("field %s must be in the path if and only if the route names it", f.Name)
 		}
 	}

@@ -2,7 +2,7 @@
 //
 // It owns:
 //   - the subjects weft.v1.consent.*
-//   - the tables consents, consent_entries and consent_subjects
+//   - the tables consents, consent_entries and consent_subjects, and those of package ledger
 //   - the bucket consent_state, which every guard reads
 //   - the stream CONSENT_LEDGER, the append-only record of every change
 //   - the event consent.changed
@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/consent/ledger"
 	"github.com/weftmesh/weft/kv"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -41,6 +42,7 @@ type Actor struct {
 	states  *kv.Bucket[subjects.ConsentState]
 	metrics metrics
 	bounds  *bounds
+	ledger  *ledger.Ledger
 }
 
 // New checks the settings, opens the bucket consent_state and registers the metrics.
@@ -56,6 +58,9 @@ func New(d actors.Deps, c Config) (*Actor, error) {
 	}
 	a := &Actor{Deps: d, config: c, store: store{db: d.DB}, states: states, metrics: newMetrics(d.Metrics)}
 	a.bounds = newBounds(a)
+	if a.ledger, err = a.openLedger(ctx); err != nil {
+		return nil, err
+	}
 	return a, nil
 }
 
@@ -74,8 +79,15 @@ func (a *Actor) Service() actors.Service {
 			actors.Bind(subjects.GetConsentHistory, a.history),
 			actors.Bind(subjects.ListScopes, a.scopes),
 			actors.Bind(subjects.GetConsentLimits, a.getLimits),
+			actors.Bind(subjects.LedgerCheckpoint, a.ledgerCheckpoint),
+			actors.Bind(subjects.LedgerKey, a.ledgerKey),
+			actors.Bind(subjects.LedgerTile, a.ledgerTile),
+			actors.Bind(subjects.LedgerProof, a.ledgerProof),
+			actors.Bind(subjects.ListLedgerRecords, a.ledgerRecords),
 		},
-		Workers:    []actors.Worker{actors.OnErasure(a.Deps, subjects.ConsentErasure, subjects.ConsentErased, a.erase)},
-		Background: map[string]func(context.Context) error{"reconcile": a.reconcile},
+		Workers: []actors.Worker{actors.OnErasure(a.Deps, subjects.ConsentErasure, subjects.ConsentErased, a.erase)},
+		Background: map[string]func(context.Context) error{
+			"reconcile": a.reconcile, "ledger": a.ledger.Run, "witnesses": a.ledger.RunWitnesses,
+		},
 	}
 }

@@ -11,7 +11,18 @@ type Config struct {
 	// MaxExpiry is the longest lifetime that a grant may name.
 	MaxExpiry time.Duration `koanf:"max_expiry"`
 	// MaxGrantsPerDay is how many consents a user may grant in 24 hours. Every grant is kept for good. Revocations are not counted.
-	MaxGrantsPerDay int `koanf:"max_grants_per_day"`
+	MaxGrantsPerDay int          `koanf:"max_grants_per_day"`
+	Ledger          LedgerConfig `koanf:"ledger"`
+}
+
+// LedgerConfig is the transparency log of consents.
+type LedgerConfig struct {
+	// Origin is the log's name: a URL without a scheme. It is fixed at the first start. Default: that of the issuer, and the ledger's path.
+	Origin string `koanf:"origin"`
+	// Witnesses cosign each checkpoint (C2SP tlog-witness): for each its verifier key, a space and the URL of its submission prefix.
+	Witnesses []string `koanf:"witnesses"`
+	// Quorum is how many witnesses must have cosigned a checkpoint before it is served; 0 serves it at once.
+	Quorum int `koanf:"quorum"`
 }
 
 // DefaultConfig returns a lifetime of 365 days and a maximum of ten years.

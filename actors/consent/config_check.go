@@ -2,7 +2,9 @@ package consent
 
 import (
 	"errors"
+	"strings"
 
+	"github.com/weftmesh/weft/actors/consent/ledger"
 	"github.com/weftmesh/weft/mesh"
 )
 
@@ -14,5 +16,15 @@ func (c Config) Check() error {
 	if c.MaxExpiry < c.Expiry {
 		errs = append(errs, mesh.InvalidSetting("consent.max_expiry", "is %s, and must be at least consent.expiry, which is %s", c.MaxExpiry, c.Expiry))
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, c.Ledger.check())...)
+}
+
+func (c LedgerConfig) check() error {
+	if _, err := ledger.ParseWitnesses(c.Witnesses); err != nil {
+		return mesh.InvalidSetting("consent.ledger.witnesses", "is invalid: %v", err)
+	}
+	if strings.ContainsAny(c.Origin, " +\n\t") || strings.Contains(c.Origin, "://") {
+		return mesh.InvalidSetting("consent.ledger.origin", "is %q, and must be a URL without a scheme, spaces and plus signs", c.Origin)
+	}
+	return mesh.SettingBetween("consent.ledger.quorum", c.Quorum, 0, len(c.Witnesses))
 }

@@ -59,7 +59,13 @@ func TestErasure(t *testing.T) {
 			t.Errorf("another user's consent: %+v", d)
 		}
 
-		actortest.Eventually(t, "the ledger has the revocations", func() bool { return len(f.ledger(t)) == 7 })
+		actortest.Eventually(t, "the ledger has the revocations and the erasure", func() bool { return len(f.ledger(t)) == 8 })
+		if last := decodeLedger(t, f)[7]; last.Change != "erased" || len(last.Consents) != 3 || slices.Contains(last.Consents, kept.ID) {
+			t.Errorf("the last entry is %+v", last)
+		}
+		if err := f.verified(t, 8).VerifyRecords(f.records(t)); err != nil {
+			t.Errorf("after the erasure: %v", err)
+		}
 		after := f.ledger(t)
 		if !slices.EqualFunc(before, after[:len(before)], bytes.Equal) {
 			t.Error("entries of the ledger have changed")

@@ -110,9 +110,12 @@ func (a *Actor) pseudonymise(ctx context.Context, tx database.Tx, userID string,
 	if err != nil {
 		return 0, err
 	}
-	items, err := a.store.pseudonymise(ctx, tx, userID, subject.ID)
+	ids, err := a.store.pseudonymise(ctx, tx, userID, subject.ID)
 	if err != nil {
 		return 0, err
 	}
-	return items, a.store.deleteSubject(ctx, tx, userID)
+	if err := a.recordErasure(ctx, tx, userID, subject.ID, ids); err != nil {
+		return 0, err
+	}
+	return int64(len(ids)), a.store.deleteSubject(ctx, tx, userID)
 }

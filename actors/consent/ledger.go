@@ -6,11 +6,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/tink-crypto/tink-go/v2/aead/subtle"
 	"go.uber.org/zap"
 
+	"github.com/weftmesh/weft/actors/consent/ledger"
 	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/outbox"
 	"github.com/weftmesh/weft/subjects"
@@ -30,14 +32,19 @@ func subjectContext(id string) []byte { return []byte("consent_subjects/" + id) 
 
 // ledgerEntry is a change of a consent as the stream CONSENT_LEDGER keeps it.
 type ledgerEntry struct {
-	ID        string    `json:"id"`
-	SubjectID string    `json:"subject_id"`
-	ConsentID string    `json:"consent_id"`
-	Scope     string    `json:"scope"`
-	Change    string    `json:"change"`
-	At        time.Time `json:"at"`
+	ID        string `json:"id"`
+	SubjectID string `json:"subject_id"`
+	ConsentID string `json:"consent_id,omitempty"`
+	Scope     string `json:"scope,omitempty"`
+	// Consents are those whose records an erasure has ended.
+	Consents []string  `json:"consents,omitempty"`
+	Change   string    `json:"change"`
+	At       time.Time `json:"at"`
+	// Commitment is the SHA-256 of a salt and the text of what SQL has recorded (commitmentOf). Only who has the salt can test a text against it;
+	// an erasure deletes the salt.
+	Commitment []byte `json:"commitment,omitempty"`
 	// Sealed is a sealedEntry encrypted by AES-GCM under the subject's key, with the entry's id as associated data.
-	Sealed []byte `json:"sealed"`
+	Sealed []byte `json:"sealed,omitempty"`
 }
 
 // sealedEntry is the part of an entry that identifies the user.
@@ -48,7 +55,10 @@ type sealedEntry struct {
 
 // recordChange writes a change of a consent to its history, and to the ledger and the event stream through the outbox.
 func (a *Actor) recordChange(ctx context.Context, tx database.Tx, c consentRow, kind, reason string) error {
-	e := entryRow{ID: a.NewID(), ConsentID: c.ID, Change: kind, At: a.Now().UnixMicro(), Reason: reason}
+	e := entryRow{ID: a.NewID(), ConsentID: c.ID, Change: kind, At: a.Now().UnixMicro(), Reason: reason, Salt: make([]byte, saltBytes)}
+	if _, err := rand.Read(e.Salt); err != nil {
+		return fmt.Errorf("generating a salt: %w", err)
+	}
 	if err := a.store.insert(ctx, tx, &e); err != nil {
 		return err
 	}
@@ -73,6 +83,25 @@ func (a *Actor) recordChange(ctx context.Context, tx database.Tx, c consentRow, 
 		return err
 	}
 	a.DB.AfterCommit(ctx, func() { a.metrics.changes.WithLabelValues(c.Scope, kind).Inc() })
+	return nil
+}
+
+// erasedPerEntry bounds the consents that one entry of an erasure names.
+const erasedPerEntry = 1000
+
+// recordErasure writes to the ledger that the records of some consents were erased.
+func (a *Actor) recordErasure(ctx context.Context, tx database.Tx, userID, subjectID string, consentIDs []string) error {
+	for ids := range slices.Chunk(consentIDs, erasedPerEntry) {
+		entry := ledgerEntry{ID: a.NewID(), SubjectID: subjectID, Consents: ids, Change: ledger.ChangeErased, At: a.Now().UTC()}
+		data, err := json.Marshal(entry)
+		if err != nil {
+			return fmt.Errorf("encoding a ledger entry: %w", err)
+		}
+		err = a.Outbox.Add(ctx, tx, outbox.Message{ID: "ledger." + entry.ID, Subject: subjects.LedgerSubject(subjectID), Key: userID, Data: data})
+		if err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -124,8 +153,13 @@ func (s subject) encode(e entryRow, c consentRow) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("using a subject's key: %w", err)
 	}
+	text, err := recordText(c, e)
+	if err != nil {
+		return nil, err
+	}
 	entry := ledgerEntry{
 		ID: e.ID, SubjectID: s.id, ConsentID: c.ID, Scope: c.Scope, Change: e.Change, At: time.UnixMicro(e.At).UTC(),
+		Commitment: ledger.CommitmentOf(e.Salt, text),
 	}
 	if entry.Sealed, err = cipher.Encrypt(plain, []byte(e.ID)); err != nil {
 		return nil, fmt.Errorf("encrypting a ledger entry: %w", err)

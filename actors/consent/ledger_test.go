@@ -16,13 +16,15 @@ import (
 
 // ledgerEntry is an entry of the ledger as any reader of the stream sees it.
 type ledgerEntry struct {
-	ID        string    `json:"id"`
-	SubjectID string    `json:"subject_id"`
-	ConsentID string    `json:"consent_id"`
-	Scope     string    `json:"scope"`
-	Change    string    `json:"change"`
-	At        time.Time `json:"at"`
-	Sealed    []byte    `json:"sealed"`
+	ID         string    `json:"id"`
+	SubjectID  string    `json:"subject_id"`
+	ConsentID  string    `json:"consent_id"`
+	Scope      string    `json:"scope"`
+	Change     string    `json:"change"`
+	At         time.Time `json:"at"`
+	Sealed     []byte    `json:"sealed"`
+	Commitment []byte    `json:"commitment"`
+	Consents   []string  `json:"consents"`
 }
 
 func decodeLedger(t *testing.T, f *fixture) []ledgerEntry {

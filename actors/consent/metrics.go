@@ -6,6 +6,9 @@ import "github.com/prometheus/client_golang/prometheus"
 type metrics struct {
 	changes     *prometheus.CounterVec
 	validations *prometheus.CounterVec
+	// ledgerEntries is the size of the ledger's tree, ledgerAdded what this process has added to it.
+	ledgerEntries prometheus.Gauge
+	ledgerAdded   prometheus.Counter
 }
 
 func newMetrics(r prometheus.Registerer) metrics {
@@ -17,6 +20,12 @@ func newMetrics(r prometheus.Registerer) metrics {
 			Name: "consent_validations_total", Help: "Replies of validate_consent by reason: active, missing, revoked, expired.",
 		}, []string{"reason"}),
 	}
-	r.MustRegister(m.changes, m.validations)
+	m.ledgerEntries = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "consent_ledger_entries", Help: "Entries of the ledger's tree when this process last added some.",
+	})
+	m.ledgerAdded = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "consent_ledger_added_total", Help: "Entries that this process has added to the ledger.",
+	})
+	r.MustRegister(m.changes, m.validations, m.ledgerEntries, m.ledgerAdded)
 	return m
 }

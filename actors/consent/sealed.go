@@ -1,6 +1,7 @@
 package consent
 
 import (
+	"github.com/weftmesh/weft/actors/consent/ledger"
 	"github.com/weftmesh/weft/actors/seal"
 )
 
@@ -8,4 +9,4 @@ import (
 var Sealed = []seal.Column{{
 	Table: "consent_subjects", Column: "sealed_key", Key: []string{"id"},
 	Associated: func(values []string) []byte { return subjectContext(values[0]) },
-}}
+}, ledger.Sealed}

@@ -121,18 +121,22 @@ func (s store) activeAfter(ctx context.Context, after string, limit int) ([]cons
 }
 
 // pseudonymise moves a user's consents to a subject of the ledger and empties every text that the user has written. It
-// returns the number of consents.
-func (store) pseudonymise(ctx context.Context, tx bun.Tx, userID, subjectID string) (int64, error) {
-	ids := tx.NewSelect().Model((*consentRow)(nil)).Column("id").Where("user_id = ?", userID)
-	if _, err := tx.NewUpdate().Model((*entryRow)(nil)).Set("reason = ''").Where("consent_id IN (?)", ids).Exec(ctx); err != nil {
-		return 0, fmt.Errorf("erasing the reasons of a history: %w", err)
+// returns their ids.
+func (store) pseudonymise(ctx context.Context, tx bun.Tx, userID, subjectID string) (ids []string, err error) {
+	if err := tx.NewSelect().Model((*consentRow)(nil)).Column("id").Where("user_id = ?", userID).Order("id").Scan(ctx, &ids); err != nil {
+		return nil, fmt.Errorf("reading the ids of consents: %w", err)
 	}
-	result, err := tx.NewUpdate().Model((*consentRow)(nil)).
+	_, err = tx.NewUpdate().Model((*entryRow)(nil)).Set("reason = ''").Set("salt = ?", []byte{}).
+		Where("consent_id IN (?)", tx.NewSelect().Model((*consentRow)(nil)).Column("id").Where("user_id = ?", userID)).Exec(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("erasing the reasons of a history: %w", err)
+	}
+	_, err = tx.NewUpdate().Model((*consentRow)(nil)).
 		Set("user_id = ?", subjectID).Set("purpose = ''").Set("revoke_reason = ''").Where("user_id = ?", userID).Exec(ctx)
 	if err != nil {
-		return 0, fmt.Errorf("pseudonymising consents: %w", err)
+		return nil, fmt.Errorf("pseudonymising consents: %w", err)
 	}
-	return result.RowsAffected()
+	return ids, nil
 }
 
 // grantsSince counts the consents that a user has granted since a time.

@@ -61,7 +61,7 @@ var invalidValues = map[string][]string{
 	"gateway.cors_origins": {"app.example", "https://app.example/path"}, "gateway.trusted_proxies": {"10.0.0.0/40", "proxy"},
 
 	"auth.api_keys_per_user": {"-1"}, "auth.audit_events_per_user": {"-1"}, "auth.passkeys_per_user": {"-1"},
-	"consent.max_grants_per_day": {"-1"}, "gateway.body_budget": {"-1"}, "gateway.connections.max": {"-1"},
+	"consent.max_grants_per_day": {"-1"}, "consent.ledger.quorum": {"-1", "1"}, "gateway.body_budget": {"-1"}, "gateway.connections.max": {"-1"},
 	"gateway.connections.per_address": {"-1"}, "integration.webhooks.max_bytes_per_day": {"-1"}, "integration.webhooks.max_bytes_per_minute": {"-1"},
 	"integration.webhooks.max_deliveries_per_day": {"-1"}, "notification.max_kept_bytes_per_user": {"-1"},
 	"notification.webhooks.per_user": {"-1"}, "notification.webhooks.max_per_minute": {"0", "100001"},

@@ -104,7 +104,7 @@ func rootCommand() *cobra.Command {
 	root.PersistentFlags().String("config", os.Getenv("WEFT_CONFIG"), "YAML configuration file; environment variables override it")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
-		upCommand(), runCommand(), migrateCommand(), demoCommand(), configCommand(), healthCommand(), adminCommand(), authCommand(), keysCommand(),
+		upCommand(), runCommand(), migrateCommand(), demoCommand(), configCommand(), healthCommand(), adminCommand(), authCommand(), keysCommand(), ledgerCommand(),
 		workflowCommand(), providerCommand(), natsInitCommand(), natsContextCommand(), replayCommand(),
 		doctorCommand(),
 		versionCommand(),

@@ -27,7 +27,9 @@ CREATE TABLE consent_entries (
 	consent_id VARCHAR(36)  NOT NULL,
 	change     VARCHAR(16)  NOT NULL,
 	at         BIGINT       NOT NULL,
-	reason     VARCHAR(500) NOT NULL
+	reason     VARCHAR(500) NOT NULL,
+	-- The salt of the ledger's commitment to this row and the consent's; empty once the person was erased.
+	salt       BYTEA        NOT NULL
 );
 
 CREATE INDEX consent_entries_by_consent ON consent_entries (consent_id, id);

@@ -1,0 +1,208 @@
+package consent_test
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/weftmesh/weft/actors/actortest"
+	"github.com/weftmesh/weft/actors/consent/ledger"
+	"github.com/weftmesh/weft/mesh"
+	"github.com/weftmesh/weft/subjects"
+)
+
+// published reads the ledger over its endpoints, without any credentials.
+func (f *fixture) published(t *testing.T) ledger.Published {
+	t.Helper()
+	key, err := ledger.NewVerifier(strings.TrimSpace(string(call(t, f, subjects.LedgerKey, mesh.As{}, subjects.Empty{}).Body)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ledger.Published{Key: key, Read: func(path string) ([]byte, error) {
+		if path == "checkpoint" {
+			return call(t, f, subjects.LedgerCheckpoint, mesh.As{}, subjects.Empty{}).Body, nil
+		}
+		document, err := mesh.Call(t.Context(), f.conn, subjects.LedgerTile, subjects.LedgerTileRequest{Path: strings.TrimPrefix(path, "tile/")}, mesh.As{})
+		if subjects.CodeOf(err) == subjects.CodeNotFound {
+			return nil, fs.ErrNotExist
+		}
+		return document.Body, err
+	}}
+}
+
+// verified waits until the ledger has a number of entries, and verifies it.
+func (f *fixture) verified(t *testing.T, entries int) ledger.Verified {
+	t.Helper()
+	var v ledger.Verified
+	var err error
+	actortest.Eventually(t, "entries in the ledger", func() bool {
+		v, err = f.published(t).Verify()
+		return len(v.Leaves) >= entries
+	})
+	if err != nil || len(v.Leaves) != entries {
+		t.Fatalf("the ledger has %d entries, want %d: %v", len(v.Leaves), entries, err)
+	}
+	return v
+}
+
+// records reads the ledger's records as an admin.
+func (f *fixture) records(t *testing.T) func() (subjects.LedgerRecord, error) {
+	t.Helper()
+	admin := mesh.As{Token: f.mesh.Token(t, actortest.User(), actortest.WithRoles(subjects.RoleAdmin))}
+	var page []subjects.LedgerRecord
+	from := int64(0)
+	return func() (subjects.LedgerRecord, error) {
+		if len(page) == 0 {
+			page = call(t, f, subjects.ListLedgerRecords, admin, subjects.LedgerRecordsRequest{From: from, Limit: 3}).Items
+		}
+		if len(page) == 0 {
+			return subjects.LedgerRecord{}, io.EOF
+		}
+		r := page[0]
+		page, from = page[1:], from+1
+		return r, nil
+	}
+}
+
+// TestChangedRecordsAreNamed: what somebody changes in the tables, past the actor, is named with the entry that commits to it.
+func TestChangedRecordsAreNamed(t *testing.T) {
+	actortest.OnPostgres(t, func(t *testing.T, kind actortest.Database) {
+		f := setup(t, kind)
+		as := f.user(t, actortest.User())
+		var consents []string
+		for _, scope := range subjects.Scopes()[:6] {
+			consents = append(consents, call(t, f, subjects.GrantConsent, as, subjects.GrantConsentRequest{Scope: scope, Purpose: "mine"}).ID)
+		}
+		call(t, f, subjects.RevokeConsent, as, subjects.RevokeConsentRequest{ConsentID: consents[5], Reason: "enough"})
+		v := f.verified(t, 7)
+		if err := v.VerifyRecords(f.records(t)); err != nil {
+			t.Fatal(err)
+		}
+		for _, change := range []struct {
+			leaf     int64
+			do, undo string
+		}{
+			{2, "UPDATE consents SET purpose = 'yours' WHERE id = '" + consents[2] + "'", "UPDATE consents SET purpose = 'mine' WHERE id = '" + consents[2] + "'"},
+			{5, "UPDATE consents SET granted_at = granted_at + 1 WHERE id = '" + consents[5] + "'", "UPDATE consents SET granted_at = granted_at - 1 WHERE id = '" + consents[5] + "'"},
+			{6, "UPDATE consents SET status = 'active' WHERE id = '" + consents[5] + "'", "UPDATE consents SET status = 'revoked' WHERE id = '" + consents[5] + "'"},
+			{1, "UPDATE consent_entries SET reason = 'x' WHERE consent_id = '" + consents[1] + "'", "UPDATE consent_entries SET reason = '' WHERE consent_id = '" + consents[1] + "'"},
+			{0, "DELETE FROM consent_entries WHERE consent_id = '" + consents[0] + "'", ""},
+		} {
+			actortest.Exec(t, f.db, change.do)
+			var fault *ledger.Fault
+			if err := v.VerifyRecords(f.records(t)); !errors.As(err, &fault) || fault.Leaf != change.leaf {
+				t.Errorf("%s: %v, want entry %d", change.do, err, change.leaf)
+			}
+			if change.undo != "" {
+				actortest.Exec(t, f.db, change.undo)
+			}
+		}
+	})
+}
+
+// TestLedgerServesProofs: every change of a consent gets into the ledger, which anyone can verify, and each has a proof that verifies offline.
+func TestLedgerServesProofs(t *testing.T) {
+	actortest.OnEach(t, func(t *testing.T, kind actortest.Database) {
+		f := setup(t, kind)
+		as := f.user(t, "11111111-1111-4111-8111-111111111111")
+		var entries []string
+		for range 3 {
+			c := call(t, f, subjects.GrantConsent, as, subjects.GrantConsentRequest{Scope: subjects.ScopeWorkflowsRead})
+			page := call(t, f, subjects.GetConsentHistory, as, subjects.ConsentHistoryRequest{ConsentRequest: subjects.ConsentRequest{ConsentID: c.ID}})
+			entries = append(entries, page.Items[0].ID)
+		}
+		first := f.verified(t, 5) // the second and the third grant supersede the one before
+		key := f.published(t).Key
+		stream, err := f.mesh.Conn(t, "consent").JS.Stream(t.Context(), subjects.Ledger.Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		records := map[string][]byte{}
+		for sequence := uint64(1); sequence <= stream.CachedInfo().State.LastSeq; sequence++ {
+			m, err := stream.GetMsg(t.Context(), sequence)
+			if err != nil {
+				t.Fatal(err)
+			}
+			id, _ := ledger.EntryIDOf(m.Data)
+			records[id] = m.Data
+		}
+		for _, id := range entries {
+			proof := call(t, f, subjects.LedgerProof, mesh.As{}, subjects.LedgerProofRequest{EntryID: id})
+			tree, err := ledger.VerifyProof([]byte(proof.Proof), records[id], key, nil, 0)
+			if err != nil || tree != first.Tree {
+				t.Errorf("the proof of %s: %v, %v", id, tree, err)
+			}
+			if _, err := ledger.VerifyProof([]byte(proof.Proof), append(records[id], ' '), key, nil, 0); err == nil {
+				t.Errorf("the proof of %s verifies for another entry", id)
+			}
+		}
+		consistency := call(t, f, subjects.LedgerProof, mesh.As{}, subjects.LedgerProofRequest{From: 2})
+		if consistency.Size != 5 || len(consistency.Hashes) == 0 {
+			t.Errorf("the consistency proof is %+v", consistency)
+		}
+		for field, request := range map[string]subjects.LedgerProofRequest{
+			"entry_id": {}, "from": {From: 6}, "size": {From: 1, Size: 6},
+		} {
+			_, err := mesh.Call(t.Context(), f.conn, subjects.LedgerProof, request, mesh.As{})
+			var e *subjects.Error
+			if !errors.As(err, &e) || len(e.Fields) != 1 || e.Fields[0].Field != field {
+				t.Errorf("%+v: %v", request, err)
+			}
+		}
+		if _, err := mesh.Call(t.Context(), f.conn, subjects.LedgerProof, subjects.LedgerProofRequest{EntryID: "unknown"}, mesh.As{}); subjects.CodeOf(err) != subjects.CodeNotFound {
+			t.Errorf("an unknown entry: %v", err)
+		}
+	})
+}
+
+// TestLedgerIsOneForAllProcesses: several processes grow one tree; an entry that the stream has twice is in it once, and a restart continues it.
+func TestLedgerIsOneForAllProcesses(t *testing.T) {
+	actortest.OnEach(t, func(t *testing.T, kind actortest.Database) {
+		f := setup(t, kind)
+		if kind.Name == "postgres" {
+			f.start(t)
+		}
+		const users, each = 8, 6
+		var group sync.WaitGroup
+		for u := range users {
+			as := f.user(t, "22222222-2222-4222-8222-22222222222"+string(rune('0'+u)))
+			group.Go(func() {
+				for range each {
+					if _, err := mesh.Call(t.Context(), f.conn, subjects.GrantConsent, subjects.GrantConsentRequest{Scope: subjects.ScopeWorkflowsRead}, as); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		group.Wait()
+		before := f.verified(t, users*(2*each-1))
+		earlier := call(t, f, subjects.LedgerCheckpoint, mesh.As{}, subjects.Empty{}).Body
+		conn := f.mesh.Conn(t, "consent")
+		stream, err := conn.JS.Stream(t.Context(), subjects.Ledger.Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		repeated, err := stream.GetMsg(t.Context(), 3)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := conn.JS.Publish(t.Context(), repeated.Subject, repeated.Data, jetstream.WithExpectStream(subjects.Ledger.Name)); err != nil {
+			t.Fatal(err)
+		}
+		f.stop(t)
+		f.start(t)
+		as := f.user(t, "33333333-3333-4333-8333-333333333333")
+		call(t, f, subjects.GrantConsent, as, subjects.GrantConsentRequest{Scope: subjects.ScopeWorkflowsRead})
+		f.verified(t, len(before.Leaves)+1)
+		published := f.published(t)
+		published.Earlier = earlier
+		if _, err := published.Verify(); err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -1,0 +1,49 @@
+package consent
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/weftmesh/weft/subjects"
+)
+
+// saltBytes is the length of the salt of a commitment.
+const saltBytes = 16
+
+// record is what the ledger commits to of a consent and one of its changes.
+type record struct {
+	EntryID       string `json:"entry_id"`
+	ConsentID     string `json:"consent_id"`
+	Scope         string `json:"scope"`
+	Version       int64  `json:"version"`
+	Purpose       string `json:"purpose"`
+	NoticeVersion string `json:"notice_version"`
+	Jurisdiction  string `json:"jurisdiction"`
+	Status        string `json:"status"`
+	GrantedAt     int64  `json:"granted_at"`
+	ExpiresAt     int64  `json:"expires_at"`
+	RevokedAt     int64  `json:"revoked_at"`
+	RevokeReason  string `json:"revoke_reason"`
+	SupersededBy  string `json:"superseded_by"`
+	Change        string `json:"change"`
+	At            int64  `json:"at"`
+	Reason        string `json:"reason"`
+}
+
+// recordText is the text of a consent as it was after a change: the same when the change is recorded and ever after, because a consent that is
+// granted changes once, when it ends.
+func recordText(c consentRow, e entryRow) ([]byte, error) {
+	r := record{
+		EntryID: e.ID, ConsentID: c.ID, Scope: c.Scope, Version: c.Version, Purpose: c.Purpose, NoticeVersion: c.NoticeVersion,
+		Jurisdiction: c.Jurisdiction, Status: c.Status, GrantedAt: c.GrantedAt, ExpiresAt: c.ExpiresAt, RevokedAt: c.RevokedAt,
+		RevokeReason: c.RevokeReason, SupersededBy: c.SupersededBy, Change: e.Change, At: e.At, Reason: e.Reason,
+	}
+	if e.Change == changeGranted {
+		r.Status, r.RevokedAt, r.RevokeReason, r.SupersededBy = subjects.ConsentActive, 0, "", ""
+	}
+	text, err := json.Marshal(r)
+	if err != nil {
+		return nil, fmt.Errorf("encoding a record: %w", err)
+	}
+	return text, nil
+}
