@@ -78,7 +78,7 @@ func TestBatch(t *testing.T) {
 			t.Fatalf("the message: %+v, %v", whole, err)
 		}
 		for n, item := range items {
-			if item.ID != ids[n] || !strings.Contains(whole.Body, "- "+item.Subject+"\n")) {
+			if item.ID != ids[n] || !strings.Contains(whole.Body, "- "+item.Subject+"\n") {
 				t.Errorf("item %d: %+v in %s", n, item, whole.Body)
 			}
 		}
