@@ -2,8 +2,8 @@ package auth
 
 import (
 	"slices"
-	"time"
 
+	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -25,7 +25,7 @@ func (r erasureRow) complete(answers []erasureAnswerRow) bool {
 func (r erasureRow) status(answers []erasureAnswerRow) subjects.ErasureStatus {
 	s := subjects.ErasureStatus{
 		ErasureID: r.ID, Status: "erasing", RequestedAt: fromMicros(r.RequestedAt),
-		ErasedAt: optionalTime(r.ErasedAt), SettledAt: optionalTime(r.SettledAt),
+		ErasedAt: actors.OptionalTime(r.ErasedAt), SettledAt: actors.OptionalTime(r.SettledAt),
 	}
 	if r.ErasedAt != 0 {
 		s.Status = "erased"
@@ -34,19 +34,10 @@ func (r erasureRow) status(answers []erasureAnswerRow) subjects.ErasureStatus {
 		of := subjects.ActorErasure{Actor: actor, Status: "pending"}
 		for _, x := range answers {
 			if x.Actor == actor && x.At != 0 {
-				of.Status, of.Items, of.At = "erased", of.Items+x.Items, optionalTime(x.At)
+				of.Status, of.Items, of.At = "erased", of.Items+x.Items, actors.OptionalTime(x.At)
 			}
 		}
 		s.Actors = append(s.Actors, of)
 	}
 	return s
-}
-
-// optionalTime returns a stored time, or nil if it is 0.
-func optionalTime(micros int64) *time.Time {
-	if micros == 0 {
-		return nil
-	}
-	t := fromMicros(micros)
-	return &t
 }

@@ -19,10 +19,10 @@ func TestStoredTimes(t *testing.T) {
 	if got := fromMicros(toMicros(at)); !got.Equal(at) {
 		t.Errorf("%s becomes %s", at, got)
 	}
-	if toMicros(time.Time{}) != 0 || !fromMicros(0).IsZero() || optionalTime(0) != nil {
+	if toMicros(time.Time{}) != 0 || !fromMicros(0).IsZero() || actors.OptionalTime(0) != nil {
 		t.Errorf("the zero time is not stored as 0")
 	}
-	if got := optionalTime(toMicros(at)); got == nil || !got.Equal(at) {
+	if got := actors.OptionalTime(toMicros(at)); got == nil || !got.Equal(at) {
 		t.Errorf("%s becomes %v", at, got)
 	}
 }

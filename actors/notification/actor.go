@@ -21,6 +21,7 @@ import (
 
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/notification/channel"
+	"github.com/weftmesh/weft/actors/notification/webhooks"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -36,7 +37,7 @@ type Actor struct {
 	mail *mailer
 	// channels are the providers of SMS and push messages.
 	channels *channelProviders
-	webhooks *webhooks
+	webhooks *webhooks.Service
 	// templates finds and renders templates.
 	templates *templateCatalog
 }
@@ -51,21 +52,22 @@ func New(d actors.Deps, c Config) (*Actor, error) {
 	if err != nil {
 		return nil, err
 	}
-	hooks, err := newWebhooks(d, c.Webhooks)
+	hooks, err := webhooks.New(d, c.Webhooks)
 	if err != nil {
 		return nil, err
 	}
-	templates, err := newTemplateCatalog(store{db: d.DB}, c.Templates)
+	templates, err := newTemplateCatalog(d, c.Templates)
 	if err != nil {
 		return nil, err
 	}
 	a := &Actor{mail: mail, webhooks: hooks, templates: templates, pipeline: &pipeline{
-		Deps: d, config: c, store: store{db: d.DB}, metrics: counted, bounds: newBounds(d, c, hooks.bounds.all()...),
+		Deps: d, config: c, store: store{db: d.DB}, metrics: counted, bounds: newBounds(d, c, hooks.Bounds()...),
 	}}
 	if a.channels, err = newChannels(d, c); err != nil {
 		return nil, err
 	}
-	mail.switchOff, hooks.inform = a.switchOff, a.informOwner
+	mail.switchOff = a.switchOff
+	hooks.Connect(a.inform, a.bounds.Quotas)
 	a.seams = seams{
 		render: a.render, providers: map[string]channel.Provider{channel.Email: mail}, phones: a.phones, devices: a.devicesOf, dropAddress: a.dropAddress,
 		toWebhooks: a.toWebhooks,
@@ -78,7 +80,7 @@ func New(d actors.Deps, c Config) (*Actor, error) {
 func (a *Actor) Service() actors.Service {
 	return actors.Service{
 		Name: "notification",
-		Bindings: []actors.Binding{
+		Bindings: append(a.webhooks.Bindings(),
 			actors.Bind(subjects.SendNotification, a.send),
 			actors.Bind(subjects.GetNotification, a.get),
 			actors.Bind(subjects.ListNotifications, a.list),
@@ -104,23 +106,13 @@ func (a *Actor) Service() actors.Service {
 			actors.Bind(subjects.VerifyPhone, a.verifyPhone),
 			actors.Bind(subjects.GetPhone, a.getPhone),
 			actors.Bind(subjects.DeletePhone, a.deletePhone),
-			actors.Bind(subjects.RegisterWebhook, a.registerWebhook),
-			actors.Bind(subjects.ListWebhooks, a.listWebhooks),
-			actors.Bind(subjects.GetWebhook, a.getWebhook),
-			actors.Bind(subjects.UpdateWebhook, a.updateWebhook),
-			actors.Bind(subjects.DeleteWebhook, a.deleteWebhook),
-			actors.Bind(subjects.RotateWebhookSecret, a.rotateWebhookSecret),
-			actors.Bind(subjects.TestWebhook, a.testWebhook),
-			actors.Bind(subjects.ListDeliveries, a.listDeliveries),
-			actors.Bind(subjects.ReplayDeliveries, a.replayDeliveries),
-			actors.Bind(subjects.ListEventTypes, a.listEventTypes),
-			actors.Bind(subjects.PutTemplate, a.putTemplate),
-			actors.Bind(subjects.GetTemplate, a.getTemplate),
-			actors.Bind(subjects.ListTemplates, a.listTemplates),
-			actors.Bind(subjects.PreviewTemplate, a.previewTemplate),
-			actors.Bind(subjects.DeleteTemplate, a.deleteTemplate),
-		},
-		Workers: append(a.webhooks.intakes(),
+			actors.Bind(subjects.PutTemplate, a.templates.putTemplate),
+			actors.Bind(subjects.GetTemplate, a.templates.getTemplate),
+			actors.Bind(subjects.ListTemplates, a.templates.listTemplates),
+			actors.Bind(subjects.PreviewTemplate, a.templates.previewTemplate),
+			actors.Bind(subjects.DeleteTemplate, a.templates.deleteTemplate),
+		),
+		Workers: append(a.webhooks.Workers(),
 			actors.Work(subjects.Deliver, a.deliver),
 			actors.Listen(subjects.NotifyReauth, a.notifyReauth),
 			actors.Listen(subjects.NotifyRunRefused, a.notifyRefusedRun),
@@ -129,7 +121,7 @@ func (a *Actor) Service() actors.Service {
 		Background: map[string]func(context.Context) error{
 			"scheduled": a.runScheduled, "lost": a.runSweeper, "account_mail": a.deleteAccountMail, "prune": a.pruneNotifications,
 			"phone_codes": a.prunePhones, "mail": a.mail.maintain,
-			"webhooks": a.webhooks.dispatcher.Run, "webhook_usage": a.deleteWebhookUsage,
+			"webhooks": a.webhooks.Run, "webhook_usage": a.webhooks.Maintain,
 		},
 	}
 }

@@ -110,7 +110,7 @@ func (pl *pipeline) renderBatch(ctx context.Context, b batchRow) (batchMessage, 
 		return m, err
 	}
 	c := content{Template: subjects.TemplateBatch}
-	if c.Revision, err = pl.store.templateRevision(ctx); err != nil {
+	if c.Revision, err = (templateStore{pl.DB}).revision(ctx); err != nil {
 		return m, err
 	}
 	whole := make([]content, len(rows))
@@ -156,7 +156,7 @@ func (pl *pipeline) makeMessage(ctx context.Context, tx database.Tx, b batchRow,
 	d.NextAttemptAt = now.UnixMicro()
 	if m.InApp {
 		d.Status, d.Attempts, d.NextAttemptAt, d.AcceptedAt = statusDelivered, 1, 0, now.UnixMicro()
-		d.TemplateVersion, d.Locale = m.rendered.TemplateVersion, truncate(m.rendered.Locale, maxLocale)
+		d.TemplateVersion, d.Locale = m.rendered.TemplateVersion, channel.Truncate(m.rendered.Locale, maxLocale)
 	}
 	n := m.notificationRow
 	if err := pl.store.insert(ctx, tx, &n, []deliveryRow{d}); err != nil {

@@ -8,6 +8,7 @@ import (
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/quota"
+	"github.com/weftmesh/weft/actors/wait"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -69,7 +70,7 @@ func (b *bounds) take() map[string]bool {
 
 // pruneNotifications deletes the surplus notifications of the users who got some, every pruneEvery.
 func (a *Actor) pruneNotifications(ctx context.Context) error {
-	return every(ctx, pruneEvery, a.prune)
+	return wait.Repeat(ctx, pruneEvery, a.prune)
 }
 
 func (a *Actor) prune(ctx context.Context) error {

@@ -11,6 +11,7 @@ import (
 	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/notification/channel"
 	"github.com/weftmesh/weft/actors/notification/providers"
+	"github.com/weftmesh/weft/actors/wait"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -165,7 +166,7 @@ func (m *mailer) reportedAddress(ctx context.Context, provider string, r provide
 func (m *mailer) applyReport(ctx context.Context, tx database.Tx, d sentRow, r providers.Feedback) error {
 	switch r.Kind {
 	case providers.ReportFailed:
-		return m.store.failDelivered(ctx, tx, d, truncate("the message bounced: "+r.Detail, maxError), m.Now())
+		return m.store.failDelivered(ctx, tx, d, channel.Truncate("the message bounced: "+r.Detail, maxError), m.Now())
 	case providers.ReportComplained, providers.ReportUnsubscribed:
 		if !canUnsubscribe(d.Category) {
 			return nil
@@ -196,7 +197,7 @@ func (m *mailer) countReport(provider, kind, address string) {
 
 // maintain makes the secret of mail at the start, and deletes old records of reports.
 func (m *mailer) maintain(ctx context.Context) error {
-	return every(ctx, mailMaintenance, func(ctx context.Context) error {
+	return wait.Repeat(ctx, mailMaintenance, func(ctx context.Context) error {
 		if _, err := m.keys.key(ctx, ""); err != nil {
 			return err
 		}

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/weftmesh/weft/actors/notification/providers"
+	"github.com/weftmesh/weft/actors/notification/webhooks"
 )
 
 // Config is the section notification of the settings.
@@ -35,7 +36,7 @@ type Config struct {
 	MaxKeptPerUser      int   `koanf:"max_kept_per_user"`
 	MaxKeptBytesPerUser int64 `koanf:"max_kept_bytes_per_user"`
 
-	Webhooks WebhooksConfig `koanf:"webhooks"`
+	Webhooks webhooks.Config `koanf:"webhooks"`
 }
 
 // DefaultConfig returns settings without a provider of mail.
@@ -44,7 +45,7 @@ func DefaultConfig() Config {
 		SMTP:     providers.SMTPConfig{Port: 587, From: "weft <weft@localhost>", TLS: providers.TLSStart, Timeout: 30 * time.Second, Weight: 1},
 		SendGrid: providers.SendGridConfig{Weight: 1}, SES: providers.SESConfig{Topics: []string{}, Weight: 1},
 		Twilio: providers.TwilioConfig{Weight: 1}, SNS: providers.SNSConfig{Weight: 1}, Phone: defaultPhoneConfig(), Devices: defaultDevicesConfig(),
-		Pipeline: defaultPipelineConfig(), Webhooks: defaultWebhooks(),
+		Pipeline: defaultPipelineConfig(), Webhooks: webhooks.DefaultConfig(),
 		Tick: time.Second, MaxScheduledPerUser: 1000, MaxKeptPerUser: 5000, MaxKeptBytesPerUser: 32 << 20,
 		Templates: DefaultTemplatesConfig(),
 	}

@@ -207,7 +207,7 @@ func (pl *pipeline) sendAll(ctx context.Context, n notificationRow, d *deliveryR
 	if err != nil {
 		return channel.Receipt{}, err
 	}
-	d.TemplateVersion, d.Locale = rendered.TemplateVersion, truncate(rendered.Locale, maxLocale)
+	d.TemplateVersion, d.Locale = rendered.TemplateVersion, channel.Truncate(rendered.Locale, maxLocale)
 	message := channel.Message{Rendered: rendered, NotificationID: n.ID, UserID: n.UserID, Category: n.Category, Data: c.data(), Unread: -1}
 	message.Provider = d.Provider
 	if ch == channel.Push {
@@ -264,7 +264,7 @@ func (pl *pipeline) handOver(ctx context.Context, n notificationRow, d deliveryR
 		}
 		done := d
 		done.Attempts++
-		done.TemplateVersion, done.Locale = rendered.TemplateVersion, truncate(rendered.Locale, maxLocale)
+		done.TemplateVersion, done.Locale = rendered.TemplateVersion, channel.Truncate(rendered.Locale, maxLocale)
 		return pl.settle(ctx, tx, n, d, done.after(channel.Receipt{Provider: channel.Webhook}, nil, subjects.Deliver.Consumer(), now))
 	})
 	if err != nil {

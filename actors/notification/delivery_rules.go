@@ -47,14 +47,14 @@ func (d deliveryRow) after(receipt channel.Receipt, err error, job subjects.Cons
 	d.Error, d.Reason, d.NextAttemptAt, d.UpdatedAt = "", "", 0, now.UnixMicro()
 	if err == nil {
 		d.Status, d.AcceptedAt = statusDelivered, now.UnixMicro()
-		d.Provider, d.ProviderMessageID = truncate(receipt.Provider, maxProvider), truncate(receipt.MessageID, maxMessageID)
+		d.Provider, d.ProviderMessageID = channel.Truncate(receipt.Provider, maxProvider), channel.Truncate(receipt.MessageID, maxMessageID)
 		return d
 	}
 	var failed *channel.Error
 	if errors.As(err, &failed) && failed.Uncertain {
-		d.Provider = truncate(failed.Provider, maxProvider)
+		d.Provider = channel.Truncate(failed.Provider, maxProvider)
 	}
-	d.Error = truncate(strings.ToValidUTF8(err.Error(), "\ufffd"), maxError)
+	d.Error = channel.Truncate(strings.ToValidUTF8(err.Error(), "\ufffd"), maxError)
 	class := channel.ClassOf(err)
 	again := max(job.Backoff[min(max(d.Attempts, 1), len(job.Backoff))-1], min(retryAfter(err), maxRetryAfter))
 	switch {

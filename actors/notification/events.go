@@ -37,7 +37,7 @@ func (a *Actor) notifyRefusedRun(ctx context.Context, e subjects.Envelope[subjec
 // notify accepts the in-app notification of an event, which is a template's text. The event's id is its dedupe key: a redelivery adds no second
 // one.
 func (a *Actor) notify(ctx context.Context, eventID, userID, category, templateID string, data map[string]string) error {
-	revision, err := a.store.templateRevision(ctx)
+	revision, err := templateStore{a.DB}.revision(ctx)
 	if err != nil {
 		return err
 	}
@@ -72,7 +72,7 @@ func (a *Actor) erase(ctx context.Context, deletion subjects.AccountDeletion) (i
 		if items, err = a.store.deleteUsers(ctx, tx, users); err != nil {
 			return err
 		}
-		webhooks, err := a.webhooks.deleteUsers(ctx, tx, users)
+		webhooks, err := a.webhooks.DeleteUsers(ctx, tx, users)
 		if err != nil {
 			return err
 		}
@@ -119,25 +119,9 @@ func (a *Actor) awaitOutbox(ctx context.Context) error {
 
 // deleteAccountMail deletes old account mail, at the start and at every sweep.
 func (a *Actor) deleteAccountMail(ctx context.Context) error {
-	return every(ctx, accountMailSweep, func(ctx context.Context) error {
+	return wait.Repeat(ctx, accountMailSweep, func(ctx context.Context) error {
 		return a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 			return a.store.deleteAccountMail(ctx, tx, a.Now().Add(-accountMailKept))
 		})
 	})
-}
-
-// every runs f at once and then at every interval until ctx ends or f fails.
-func every(ctx context.Context, interval time.Duration, f func(context.Context) error) error {
-	tick := time.NewTicker(interval)
-	defer tick.Stop()
-	for {
-		if err := f(ctx); err != nil {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-	}
 }

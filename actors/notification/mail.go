@@ -149,7 +149,7 @@ func (m *mailer) rejected(ctx context.Context, msg channel.Message, refusal *cha
 	if err != nil {
 		return err
 	}
-	row.UserID, row.Provider, row.Detail = msg.UserID, refusal.Provider, truncate(refusal.Error(), maxSuppressionDetail)
+	row.UserID, row.Provider, row.Detail = msg.UserID, refusal.Provider, channel.Truncate(refusal.Error(), maxSuppressionDetail)
 	if err := m.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error { return m.store.suppress(ctx, tx, row) }); err != nil {
 		return err
 	}

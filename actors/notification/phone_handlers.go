@@ -11,6 +11,7 @@ import (
 	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/notification/channel"
 	"github.com/weftmesh/weft/actors/quota"
+	"github.com/weftmesh/weft/actors/wait"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -190,7 +191,7 @@ func (a *Actor) phoneResource(ctx context.Context, userID string) (subjects.Phon
 			return phone, err
 		}
 		phone = subjects.Phone{
-			Number: maskPhone(e164), Verified: true, VerifiedAt: optionalTime(row.VerifiedAt), SuppressedAt: optionalTime(row.SuppressedAt),
+			Number: maskPhone(e164), Verified: true, VerifiedAt: actors.OptionalTime(row.VerifiedAt), SuppressedAt: actors.OptionalTime(row.SuppressedAt),
 		}
 	}
 	row, err = a.store.phone(ctx, userID, phonePending)
@@ -212,7 +213,7 @@ func (a *Actor) phoneResource(ctx context.Context, userID string) (subjects.Phon
 
 // prunePhones deletes old records of codes and numbers that were never verified, at the start and every hour.
 func (a *Actor) prunePhones(ctx context.Context) error {
-	return every(ctx, time.Hour, func(ctx context.Context) error {
+	return wait.Repeat(ctx, time.Hour, func(ctx context.Context) error {
 		return a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 			return a.store.deleteOldCodes(ctx, tx, a.Now().Add(-codePeriod))
 		})

@@ -10,6 +10,7 @@ import (
 	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/notification/channel"
 	"github.com/weftmesh/weft/actors/outbox"
+	"github.com/weftmesh/weft/actors/wait"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -19,14 +20,14 @@ const releasePage = 200
 
 // runScheduled starts due notifications, releases due deliveries and sends due batches, every tick.
 func (pl *pipeline) runScheduled(ctx context.Context) error {
-	return every(ctx, pl.config.Tick, func(ctx context.Context) error {
+	return wait.Repeat(ctx, pl.config.Tick, func(ctx context.Context) error {
 		return errors.Join(pl.startDue(ctx), pl.releaseDue(ctx), pl.sendDueBatches(ctx))
 	})
 }
 
 // runSweeper makes the jobs of lost deliveries again, every sweep.
 func (pl *pipeline) runSweeper(ctx context.Context) error {
-	return every(ctx, pl.config.Pipeline.Sweep, pl.requeueLost)
+	return wait.Repeat(ctx, pl.config.Pipeline.Sweep, pl.requeueLost)
 }
 
 // startDue starts the notifications whose send_at has passed, each in its own transaction. Those of blocked accounts stay due, and those that
@@ -99,7 +100,7 @@ func (pl *pipeline) start(ctx context.Context, tx database.Tx, n notificationRow
 		return err
 	}
 	if inApp.content != "" {
-		if err := pl.store.setContent(ctx, tx, n); err != nil {
+		if err := setContent(ctx, tx, n); err != nil {
 			return err
 		}
 	}

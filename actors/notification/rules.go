@@ -3,7 +3,6 @@ package notification
 import (
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/notification/channel"
@@ -123,15 +122,4 @@ func statusOf(n notificationRow, channels []deliveryRow) string {
 		return statusSuppressed
 	}
 	return statusDelivered
-}
-
-// truncate cuts s to at most limit bytes without splitting a rune.
-func truncate(s string, limit int) string {
-	if len(s) <= limit {
-		return s
-	}
-	for limit > 0 && !utf8.RuneStart(s[limit]) {
-		limit--
-	}
-	return s[:limit]
 }

@@ -170,9 +170,9 @@ func TestTruncate(t *testing.T) {
 	}{
 		{"", 3, ""}, {"abc", 3, "abc"}, {"abcd", 3, "abc"}, {"aüb", 2, "a"}, {"aüb", 3, "aü"}, {"✓✓", 3, "✓"}, {"✓✓", 5, "✓"}, {"✓", 2, ""},
 	} {
-		got := truncate(test.text, test.limit)
+		got := channel.Truncate(test.text, test.limit)
 		if got != test.want || !utf8.ValidString(got) {
-			t.Errorf("truncate(%q, %d) is %q, want %q", test.text, test.limit, got, test.want)
+			t.Errorf("channel.Truncate(%q, %d) is %q, want %q", test.text, test.limit, got, test.want)
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/weftmesh/weft/actors/notification/dispatch"
+	"github.com/weftmesh/weft/actors/notification/webhooks"
 	"github.com/weftmesh/weft/actors/seal"
 )
 
@@ -28,13 +29,4 @@ var Sealed = slices.Concat([]seal.Column{
 		Table: "mail_suppressions", Column: "address", Key: []string{"id"}, Base64: true,
 		Associated: func(values []string) []byte { return suppressionContext(values[0]) },
 	},
-	sealedWebhook("secret", sealedWebhookSecret), sealedWebhook("old_secret", sealedWebhookSecret), sealedWebhook("headers", sealedWebhookHeaders),
-}, dispatch.Sealed)
-
-// sealedWebhook is a column of webhooks with a kind of sealed values.
-func sealedWebhook(column, kind string) seal.Column {
-	return seal.Column{
-		Table: "webhooks", Column: column, Key: []string{"id"}, With: []string{"user_id"},
-		Associated: func(values []string) []byte { return webhookContext(values[1], values[0], kind) },
-	}
-}
+}, webhooks.Sealed, dispatch.Sealed)

@@ -70,7 +70,7 @@ func (pl *pipeline) renderItems(ctx context.Context, n notificationRow, rows []c
 		if err != nil && channel.ClassOf(err) != channel.Permanent {
 			return err
 		}
-		items[i].Subject, items[i].Body = out.Subject, truncate(out.Text, maxItemText)
+		items[i].Subject, items[i].Body = out.Subject, channel.Truncate(out.Text, maxItemText)
 	}
 	return nil
 }

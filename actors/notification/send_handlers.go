@@ -21,7 +21,7 @@ func (a *Actor) send(ctx context.Context, r subjects.SendNotificationRequest) (s
 	}
 	n := notificationRow{ID: a.NewID(), UserID: userID, Category: r.Category, CreatedAt: now.UnixMicro()}
 	c := content{Subject: r.Subject, Body: r.Body, Data: r.Data, Template: r.Template, Locale: r.Locale}
-	if c.Revision, err = a.checkTemplateOf(ctx, n, c, r.Channels); err != nil {
+	if c.Revision, err = a.templates.checkTemplateOf(ctx, n, c, r.Channels); err != nil {
 		return subjects.NotificationRef{}, err
 	}
 	if n.Content, err = a.seal(n.ID, c); err != nil {

@@ -30,7 +30,7 @@ func (a *Actor) updateSettings(ctx context.Context, s subjects.NotificationSetti
 		}
 		return a.store.putPreferences(ctx, tx, userID, s, now)
 	})
-	s.UpdatedAt = optionalTime(now.UnixMicro())
+	s.UpdatedAt = actors.OptionalTime(now.UnixMicro())
 	return preferences{s}.complete(), err
 }
 

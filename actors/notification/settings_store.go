@@ -10,6 +10,7 @@ import (
 
 	"github.com/uptrace/bun"
 
+	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -36,7 +37,7 @@ func (s store) preferences(ctx context.Context, userID string) (preferences, err
 	if err := json.Unmarshal([]byte(row.Settings), &p.NotificationSettings); err != nil {
 		return p, fmt.Errorf("decoding notification settings: %w", err)
 	}
-	p.UpdatedAt = optionalTime(row.UpdatedAt)
+	p.UpdatedAt = actors.OptionalTime(row.UpdatedAt)
 	return p, nil
 }
 

@@ -128,7 +128,7 @@ func (pl *pipeline) prepareInApp(ctx context.Context, n notificationRow, names [
 	rendered, err := pl.seams.render(ctx, n, c, channel.InApp)
 	var fault outcomeError
 	if errors.As(err, &fault) {
-		start.decision, start.fault = decision{status: statusFailed, reason: fault.reason}, truncate(err.Error(), maxError)
+		start.decision, start.fault = decision{status: statusFailed, reason: fault.reason}, channel.Truncate(err.Error(), maxError)
 		return start, nil
 	}
 	if err != nil {
@@ -137,7 +137,7 @@ func (pl *pipeline) prepareInApp(ctx context.Context, n notificationRow, names [
 		}
 	}
 	c.Subject, c.Body = rendered.Subject, rendered.Text
-	start.templateVersion, start.locale = rendered.TemplateVersion, truncate(rendered.Locale, maxLocale)
+	start.templateVersion, start.locale = rendered.TemplateVersion, channel.Truncate(rendered.Locale, maxLocale)
 	start.content, err = pl.seal(n.ID, c)
 	return start, err
 }

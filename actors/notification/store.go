@@ -138,7 +138,7 @@ func (store) markStarted(ctx context.Context, tx bun.Tx, id string, inApp bool) 
 }
 
 // setContent stores the content of a notification that has been rendered.
-func (store) setContent(ctx context.Context, tx bun.Tx, n notificationRow) error {
+func setContent(ctx context.Context, tx bun.Tx, n notificationRow) error {
 	_, err := tx.NewUpdate().Model((*notificationRow)(nil)).Set("content = ?", n.Content).Set("bytes = ?", len(n.Content)).
 		Where("id = ?", n.ID).Exec(ctx)
 	return wrapped(err, "storing a rendered notification")

@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 	"golang.org/x/text/language"
 
+	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/notification/template"
 )
 
@@ -25,7 +26,9 @@ const (
 // templateCatalog finds templates as they were at a revision, and keeps what it has read and parsed. Versions do not change, and neither
 // does what was current at a revision; the newest revision is read for each notification.
 type templateCatalog struct {
-	store   store
+	actors.Deps
+
+	store   templateStore
 	config  TemplatesConfig
 	shipped map[string]map[variantKey]variant
 	// variants are those of a template at a revision.
@@ -44,8 +47,8 @@ type setKey struct {
 	version int
 }
 
-func newTemplateCatalog(s store, c TemplatesConfig) (*templateCatalog, error) {
-	t := &templateCatalog{store: s, config: c, shipped: map[string]map[variantKey]variant{}}
+func newTemplateCatalog(d actors.Deps, c TemplatesConfig) (*templateCatalog, error) {
+	t := &templateCatalog{Deps: d, store: templateStore{d.DB}, config: c, shipped: map[string]map[variantKey]variant{}}
 	sets, err := template.Shipped()
 	if err != nil {
 		return nil, err

@@ -22,16 +22,16 @@ type templateChange struct {
 }
 
 // beginTemplateChange takes the number of a change and reads the current templates.
-func (a *Actor) beginTemplateChange(ctx context.Context, tx database.Tx) (*templateChange, error) {
-	revision, err := a.store.nextRevision(ctx, tx)
+func (t *templateCatalog) beginTemplateChange(ctx context.Context, tx database.Tx) (*templateChange, error) {
+	revision, err := t.store.nextRevision(ctx, tx)
 	if err != nil {
 		return nil, err
 	}
-	rows, err := a.store.variantsAt(ctx, "", revision)
+	rows, err := t.store.variantsAt(ctx, "", revision)
 	if err != nil {
 		return nil, err
 	}
-	c := &templateChange{templateCatalog: a.templates, revision: revision, latest: map[string]map[variantKey]int{}}
+	c := &templateChange{templateCatalog: t, revision: revision, latest: map[string]map[variantKey]int{}}
 	stored := map[string]bool{}
 	for _, row := range rows {
 		if c.latest[row.TemplateID] == nil {
@@ -45,7 +45,7 @@ func (a *Actor) beginTemplateChange(ctx context.Context, tx database.Tx) (*templ
 			c.stored++
 		}
 	}
-	c.graph, err = a.templates.graph(rows, "")
+	c.graph, err = t.graph(rows, "")
 	return c, err
 }
 

@@ -18,13 +18,13 @@ import (
 )
 
 // putTemplate stores the next version of a variant.
-func (a *Actor) putTemplate(ctx context.Context, r subjects.PutTemplateRequest) (subjects.Template, error) {
+func (t *templateCatalog) putTemplate(ctx context.Context, r subjects.PutTemplateRequest) (subjects.Template, error) {
 	none := subjects.Template{}
-	r, set, err := checkTemplate(r, a.config.Templates.DefaultLocale)
+	r, set, err := checkTemplate(r, t.config.DefaultLocale)
 	if err != nil {
 		return none, err
 	}
-	row := templateRow{TemplateID: r.TemplateID, Locale: r.Locale, Channel: r.Channel, Kind: r.Kind, CreatedAt: a.Now().UnixMicro()}
+	row := templateRow{TemplateID: r.TemplateID, Locale: r.Locale, Channel: r.Channel, Kind: r.Kind, CreatedAt: t.Now().UnixMicro()}
 	uses, err := json.Marshal(usesOf(set))
 	if err != nil {
 		return none, fmt.Errorf("encoding a template: %w", err)
@@ -34,8 +34,8 @@ func (a *Actor) putTemplate(ctx context.Context, r subjects.PutTemplateRequest) 
 		return none, err
 	}
 	row.Uses, row.Content = string(uses), string(content)
-	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
-		change, err := a.beginTemplateChange(ctx, tx)
+	err = t.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
+		change, err := t.beginTemplateChange(ctx, tx)
 		if err != nil {
 			return err
 		}
@@ -65,7 +65,7 @@ func locatedUse(set *template.Set, err error) error {
 }
 
 // deleteTemplate deletes a variant, or all of a template.
-func (a *Actor) deleteTemplate(ctx context.Context, r subjects.DeleteTemplateRequest) (subjects.Empty, error) {
+func (t *templateCatalog) deleteTemplate(ctx context.Context, r subjects.DeleteTemplateRequest) (subjects.Empty, error) {
 	if r.Locale == "" && (r.Channel != "" || r.ExpectedVersion != 0) {
 		return subjects.Empty{}, subjects.InvalidField("locale", "is required with channel and expected_version")
 	}
@@ -77,33 +77,33 @@ func (a *Actor) deleteTemplate(ctx context.Context, r subjects.DeleteTemplateReq
 		}
 		key.locale = canonical
 	}
-	err := a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
-		change, err := a.beginTemplateChange(ctx, tx)
+	err := t.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
+		change, err := t.beginTemplateChange(ctx, tx)
 		if err != nil {
 			return err
 		}
-		return change.remove(ctx, tx, r, key, a.Now().UnixMicro())
+		return change.remove(ctx, tx, r, key, t.Now().UnixMicro())
 	})
 	return subjects.Empty{}, err
 }
 
 // getTemplate returns one version of a variant.
-func (a *Actor) getTemplate(ctx context.Context, r subjects.TemplateRequest) (subjects.Template, error) {
+func (t *templateCatalog) getTemplate(ctx context.Context, r subjects.TemplateRequest) (subjects.Template, error) {
 	none := subjects.Template{}
-	key := variantKey{cmp.Or(r.Locale, a.config.Templates.DefaultLocale), r.Channel}
+	key := variantKey{cmp.Or(r.Locale, t.config.DefaultLocale), r.Channel}
 	canonical, ok := template.Locale(key.locale)
 	if !ok {
 		return none, subjects.InvalidField("locale", "is not a BCP 47 tag")
 	}
 	key.locale = canonical
 	if r.Version > 0 {
-		row, err := a.store.templateVersion(ctx, r.TemplateID, key, r.Version)
+		row, err := t.store.templateVersion(ctx, r.TemplateID, key, r.Version)
 		if err != nil {
 			return none, err
 		}
 		return row.resource()
 	}
-	variants, err := a.currentVariants(ctx, r.TemplateID)
+	variants, err := t.currentVariants(ctx, r.TemplateID)
 	if err != nil {
 		return none, err
 	}
@@ -117,7 +117,7 @@ func (a *Actor) getTemplate(ctx context.Context, r subjects.TemplateRequest) (su
 	case v.set != nil:
 		return v.resource(true), nil
 	}
-	row, err := a.store.templateVersion(ctx, v.id, v.variantKey, v.version)
+	row, err := t.store.templateVersion(ctx, v.id, v.variantKey, v.version)
 	if err != nil {
 		return none, err
 	}
@@ -125,30 +125,30 @@ func (a *Actor) getTemplate(ctx context.Context, r subjects.TemplateRequest) (su
 }
 
 // currentVariants returns the variants of a template as they are now.
-func (a *Actor) currentVariants(ctx context.Context, id string) (map[variantKey]variant, error) {
-	revision, err := a.store.templateRevision(ctx)
+func (t *templateCatalog) currentVariants(ctx context.Context, id string) (map[variantKey]variant, error) {
+	revision, err := t.store.revision(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return a.templates.at(ctx, id, revision)
+	return t.at(ctx, id, revision)
 }
 
 // listTemplates lists the current variants of all templates, without sources.
-func (a *Actor) listTemplates(ctx context.Context, r subjects.ListTemplatesRequest) (subjects.Page[subjects.Template], error) {
+func (t *templateCatalog) listTemplates(ctx context.Context, r subjects.ListTemplatesRequest) (subjects.Page[subjects.Template], error) {
 	none := subjects.Page[subjects.Template]{}
 	after, err := actors.DecodeCursor(r.Cursor, 3)
 	if err != nil {
 		return none, err
 	}
-	revision, err := a.store.templateRevision(ctx)
+	revision, err := t.store.revision(ctx)
 	if err != nil {
 		return none, err
 	}
-	rows, err := a.store.variantsAt(ctx, "", revision)
+	rows, err := t.store.variantsAt(ctx, "", revision)
 	if err != nil {
 		return none, err
 	}
-	graph, err := a.templates.graph(rows, "")
+	graph, err := t.graph(rows, "")
 	if err != nil {
 		return none, err
 	}
@@ -166,30 +166,30 @@ func (a *Actor) listTemplates(ctx context.Context, r subjects.ListTemplatesReque
 }
 
 // previewTemplate renders a template without sending it.
-func (a *Actor) previewTemplate(ctx context.Context, r subjects.PreviewTemplateRequest) (subjects.TemplatePreview, error) {
+func (t *templateCatalog) previewTemplate(ctx context.Context, r subjects.PreviewTemplateRequest) (subjects.TemplatePreview, error) {
 	none := subjects.TemplatePreview{}
 	if r.TimeZone != "" {
 		if _, err := subjects.LoadTimeZone(r.TimeZone); err != nil {
 			return none, subjects.InvalidField("time_zone", "is %s", err)
 		}
 	}
-	locale := cmp.Or(r.Locale, a.config.Templates.DefaultLocale)
+	locale := cmp.Or(r.Locale, t.config.DefaultLocale)
 	if _, ok := template.Locale(locale); !ok {
 		return none, subjects.InvalidField("locale", "is not a BCP 47 tag")
 	}
 	if dataSize(r.Data) > maxData {
 		return none, subjects.InvalidField("data", "is larger than %d bytes", maxData)
 	}
-	revision, err := a.store.templateRevision(ctx)
+	revision, err := t.store.revision(ctx)
 	if err != nil {
 		return none, err
 	}
-	variants, err := a.templates.at(ctx, r.TemplateID, revision)
+	variants, err := t.at(ctx, r.TemplateID, revision)
 	if err != nil {
 		return none, err
 	}
 	name := cmp.Or(r.Channel, channel.Email)
-	v, known := choose(variants, locale, a.config.Templates.DefaultLocale, name)
+	v, known := choose(variants, locale, t.config.DefaultLocale, name)
 	if !known {
 		return none, errNoTemplate
 	}
@@ -197,29 +197,29 @@ func (a *Actor) previewTemplate(ctx context.Context, r subjects.PreviewTemplateR
 		return none, subjects.InvalidField("template_id", "is a %s; only messages are rendered", v.kind)
 	}
 	if r.Data == nil {
-		if r.Data, err = a.sampleData(ctx, v); err != nil {
+		if r.Data, err = t.sampleData(ctx, v); err != nil {
 			return none, err
 		}
 	}
 	zone := cmp.Or(r.TimeZone, "UTC")
-	out, err := a.templates.preview(ctx, v, rendering{
+	out, err := t.preview(ctx, v, rendering{
 		template: r.TemplateID, revision: revision, channel: name, reader: reader{"Ada", locale, zone}, data: r.Data,
-		notificationID: a.NewID(), category: "system",
+		notificationID: t.NewID(), category: "system",
 	})
 	return out, err
 }
 
 // sampleData returns the sample data of a variant.
-func (a *Actor) sampleData(ctx context.Context, v variant) (map[string]json.RawMessage, error) {
+func (t *templateCatalog) sampleData(ctx context.Context, v variant) (map[string]json.RawMessage, error) {
 	if v.set != nil {
 		return nil, nil
 	}
-	row, err := a.store.templateVersion(ctx, v.id, v.variantKey, v.version)
+	row, err := t.store.templateVersion(ctx, v.id, v.variantKey, v.version)
 	if err != nil {
 		return nil, err
 	}
-	t, err := row.resource()
-	return t.SampleData, err
+	r, err := row.resource()
+	return r.SampleData, err
 }
 
 // preview renders a variant leniently and lists its missing variables.

@@ -195,14 +195,14 @@ func sendFault(v variant, err error) error {
 }
 
 // checkTemplateOf checks the template of a notification that is being accepted and returns the revision at which it is rendered.
-func (a *Actor) checkTemplateOf(ctx context.Context, n notificationRow, c content, channels []string) (revision int64, err error) {
+func (t *templateCatalog) checkTemplateOf(ctx context.Context, n notificationRow, c content, channels []string) (revision int64, err error) {
 	if c.Template == "" {
 		return 0, nil
 	}
-	if revision, err = a.store.templateRevision(ctx); err != nil {
+	if revision, err = t.store.revision(ctx); err != nil {
 		return 0, err
 	}
-	return revision, a.templates.checkSend(ctx, channels, rendering{
+	return revision, t.checkSend(ctx, channels, rendering{
 		template: c.Template, revision: revision, data: c.Data, notificationID: n.ID, category: n.Category,
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -11,7 +12,7 @@ import (
 func (v variant) resource(sources bool) subjects.Template {
 	t := subjects.Template{
 		ID: v.id, Kind: v.kind, Locale: v.locale, Channel: v.channel, Version: v.version, Shipped: v.set != nil, Layout: v.uses.Layout,
-		Strict: v.uses.Strict, Partials: v.uses.partials(), CreatedAt: optionalTime(v.createdAt),
+		Strict: v.uses.Strict, Partials: v.uses.partials(), CreatedAt: actors.OptionalTime(v.createdAt),
 	}
 	if sources && v.set != nil {
 		t.Subject, t.HTML, t.Text = v.set.Subject, v.set.HTML, v.set.Text

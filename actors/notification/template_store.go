@@ -40,21 +40,24 @@ func (r templateRow) variant() (variant, error) {
 	return v, nil
 }
 
-// templateRevision returns the number of changes of templates.
-func (s store) templateRevision(ctx context.Context) (revision int64, err error) {
+// templateStore holds the queries of templates. A read joins the transaction of its context, where there is one.
+type templateStore struct{ db *database.DB }
+
+// revision returns the number of changes of templates.
+func (s templateStore) revision(ctx context.Context) (revision int64, err error) {
 	err = s.db.NewSelect().Table("template_revisions").Column("revision").Where("id = 1").Scan(ctx, &revision)
 	return revision, wrapped(err, "reading the revision of templates")
 }
 
 // nextRevision takes the number of a change. Other changes wait until the transaction ends.
-func (store) nextRevision(ctx context.Context, tx bun.Tx) (revision int64, err error) {
+func (templateStore) nextRevision(ctx context.Context, tx bun.Tx) (revision int64, err error) {
 	err = tx.NewUpdate().Table("template_revisions").Set("revision = revision + 1").Where("id = 1").Returning("revision").Scan(ctx, &revision)
 	return revision, wrapped(err, "changing templates")
 }
 
 // variantsAt returns the latest version of each variant up to a revision, deleted ones too, without contents: of one template, or of all
 // where id is empty.
-func (s store) variantsAt(ctx context.Context, id string, revision int64) ([]templateRow, error) {
+func (s templateStore) variantsAt(ctx context.Context, id string, revision int64) ([]templateRow, error) {
 	latest := s.db.NewSelect().Table("templates").Column("template_id", "locale", "channel").ColumnExpr("max(version) AS version").
 		Where("revision <= ?", revision).Group("template_id", "locale", "channel")
 	if id != "" {
@@ -69,7 +72,7 @@ func (s store) variantsAt(ctx context.Context, id string, revision int64) ([]tem
 }
 
 // templateVersion returns one version of a variant, or errNoTemplate.
-func (s store) templateVersion(ctx context.Context, id string, key variantKey, version int) (templateRow, error) {
+func (s templateStore) templateVersion(ctx context.Context, id string, key variantKey, version int) (templateRow, error) {
 	var row templateRow
 	err := s.db.NewSelect().Model(&row).Where("template_id = ?", id).Where("locale = ?", key.locale).Where("channel = ?", key.channel).
 		Where("version = ?", version).Where("NOT deleted").Scan(ctx)
@@ -78,7 +81,7 @@ func (s store) templateVersion(ctx context.Context, id string, key variantKey, v
 
 // insertTemplate adds a version and deletes the oldest ones of the variant beyond maxVersions. The oldest one that remains takes the
 // revision of the oldest one there was: notifications that were accepted then are rendered with it.
-func (store) insertTemplate(ctx context.Context, tx bun.Tx, row *templateRow) error {
+func (templateStore) insertTemplate(ctx context.Context, tx bun.Tx, row *templateRow) error {
 	if _, err := tx.NewInsert().Model(row).Exec(ctx); err != nil {
 		return fmt.Errorf("inserting a template: %w", err)
 	}

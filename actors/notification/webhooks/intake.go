@@ -1,4 +1,4 @@
-package notification
+package webhooks
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/notification/channel"
 	"github.com/weftmesh/weft/actors/notification/dispatch"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -57,12 +58,12 @@ type routed struct {
 
 // deliver stores the public events of an internal one for the webhooks of its user that take them. A user without webhooks costs no
 // statement.
-func (w *webhooks) deliver(ctx context.Context, i intakeEvents) error {
+func (w *Service) deliver(ctx context.Context, i intakeEvents) error {
 	return w.add(ctx, database.Tx{}, i, "")
 }
 
 // add is deliver within a transaction, if tx is one, without the webhook with the id except.
-func (w *webhooks) add(ctx context.Context, tx database.Tx, i intakeEvents, except string) error {
+func (w *Service) add(ctx context.Context, tx database.Tx, i intakeEvents, except string) error {
 	found, err := w.find(ctx, i, except)
 	if err != nil || len(found) == 0 {
 		return err
@@ -78,7 +79,7 @@ func (w *webhooks) add(ctx context.Context, tx database.Tx, i intakeEvents, exce
 }
 
 // find evaluates which webhooks take events, except one. Events that none takes are counted and left out.
-func (w *webhooks) find(ctx context.Context, i intakeEvents, except string) ([]routed, error) {
+func (w *Service) find(ctx context.Context, i intakeEvents, except string) ([]routed, error) {
 	if i.userID == "" {
 		return nil, nil
 	}
@@ -102,7 +103,7 @@ func (w *webhooks) find(ctx context.Context, i intakeEvents, except string) ([]r
 }
 
 // route finds the webhooks that take an event.
-func (w *webhooks) route(ctx context.Context, i intakeEvents, e publicEvent, routes []webhookRoute, except string) (routed, error) {
+func (w *Service) route(ctx context.Context, i intakeEvents, e publicEvent, routes []webhookRoute, except string) (routed, error) {
 	var payload []byte
 	r := routed{failed: map[string]string{}}
 	for _, route := range routes {
@@ -121,7 +122,7 @@ func (w *webhooks) route(ctx context.Context, i intakeEvents, e publicEvent, rou
 				return r, err
 			}
 			if err != nil {
-				r.failed[route.id] = truncate(err.Error(), maxConditionError)
+				r.failed[route.id] = channel.Truncate(err.Error(), maxConditionError)
 			}
 			if err != nil || !holds {
 				continue
@@ -136,7 +137,7 @@ func (w *webhooks) route(ctx context.Context, i intakeEvents, e publicEvent, rou
 }
 
 // storeRouted stores the deliveries of events within the bounds of their user. What exceeds one is dropped and counted.
-func (w *webhooks) storeRouted(ctx context.Context, tx database.Tx, userID string, found []routed) error {
+func (w *Service) storeRouted(ctx context.Context, tx database.Tx, userID string, found []routed) error {
 	for _, r := range found {
 		result := eventStored
 		if len(r.ids) > 0 {
@@ -166,7 +167,7 @@ func (w *webhooks) storeRouted(ctx context.Context, tx database.Tx, userID strin
 }
 
 // mayStore counts the deliveries of an event and reports whether the bounds of its user admit them.
-func (w *webhooks) mayStore(ctx context.Context, tx database.Tx, userID string, r routed) (bool, error) {
+func (w *Service) mayStore(ctx context.Context, tx database.Tx, userID string, r routed) (bool, error) {
 	waiting, err := w.bounds.mayWait(ctx, userID, int64(len(r.ids)))
 	if err != nil || !waiting {
 		return false, err

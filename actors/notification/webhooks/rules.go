@@ -1,4 +1,4 @@
-package notification
+package webhooks
 
 import (
 	"fmt"
@@ -117,7 +117,7 @@ func checkWebhookHeaders(headers map[string]subjects.SecretText) (map[string]str
 }
 
 // perMinute returns the attempts in a minute that a webhook is set to, or the default.
-func (c WebhooksConfig) perMinute(n int) (int, error) {
+func (c Config) perMinute(n int) (int, error) {
 	if n == 0 {
 		return min(defaultPerMinute, c.MaxPerMinute), nil
 	}

@@ -1,4 +1,4 @@
-package notification
+package webhooks
 
 import (
 	"context"
@@ -12,11 +12,11 @@ import (
 )
 
 // registerWebhook creates a webhook. Its secret is in the answer only.
-func (a *Actor) registerWebhook(ctx context.Context, r subjects.RegisterWebhookRequest) (subjects.Webhook, error) {
+func (w *Service) registerWebhook(ctx context.Context, r subjects.RegisterWebhookRequest) (subjects.Webhook, error) {
 	none := subjects.Webhook{}
-	w, userID, now := a.webhooks, actors.CallerFrom(ctx).UserID, a.Now().UnixMicro()
+	userID, now := actors.CallerFrom(ctx).UserID, w.Now().UnixMicro()
 	row := webhookRow{
-		ID: a.NewID(), UserID: userID, GroupID: webhookGroup(userID), Description: r.Description, PayloadVersion: subjects.PublicEventVersion,
+		ID: w.NewID(), UserID: userID, GroupID: webhookGroup(userID), Description: r.Description, PayloadVersion: subjects.PublicEventVersion,
 		Signature: subjects.SignatureV1, Status: subjects.WebhookEnabled, Ordered: r.Ordered, Schedule: subjects.ScheduleDefault, CreatedAt: now, UpdatedAt: now,
 	}
 	change := subjects.UpdateWebhookRequest{
@@ -39,8 +39,8 @@ func (a *Actor) registerWebhook(ctx context.Context, r subjects.RegisterWebhookR
 	if err := w.secrets.sealSecret(&row, created); err != nil {
 		return none, err
 	}
-	err := a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
-		if err := a.bounds.Reserve(ctx, tx, w.bounds.webhooks, userID, 1); err != nil {
+	err := w.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
+		if err := w.reserve(ctx, tx, w.bounds.webhooks, userID, 1); err != nil {
 			return err
 		}
 		return w.store.insert(ctx, tx, &row)
@@ -60,7 +60,7 @@ func newWebhookSecret(signature string) string {
 }
 
 // shown returns the resource of a webhook whose secret has just been created.
-func (w *webhooks) shown(row webhookRow, health webhookHealthRow, created string) (subjects.Webhook, error) {
+func (w *Service) shown(row webhookRow, health webhookHealthRow, created string) (subjects.Webhook, error) {
 	keys, err := w.keys(row)
 	keys.created = created
 	return w.resource(row, health, keys), err
@@ -71,13 +71,13 @@ func (w *webhookRow) disable(now int64) {
 	w.Status, w.DisabledAt, w.DisabledReason = subjects.WebhookDisabled, now, ""
 }
 
-func (a *Actor) listWebhooks(ctx context.Context, r subjects.PageRequest) (subjects.Page[subjects.Webhook], error) {
+func (w *Service) listWebhooks(ctx context.Context, r subjects.PageRequest) (subjects.Page[subjects.Webhook], error) {
 	none := subjects.Page[subjects.Webhook]{}
 	after, err := actors.DecodeCursor(r.Cursor, 1)
 	if err != nil {
 		return none, err
 	}
-	rows, err := a.webhooks.store.page(ctx, actors.CallerFrom(ctx).UserID, after[0], r.PageLimit())
+	rows, err := w.store.page(ctx, actors.CallerFrom(ctx).UserID, after[0], r.PageLimit())
 	if err != nil {
 		return none, err
 	}
@@ -85,31 +85,31 @@ func (a *Actor) listWebhooks(ctx context.Context, r subjects.PageRequest) (subje
 	for i, row := range rows {
 		ids[i] = row.ID
 	}
-	healths, err := a.webhooks.store.health(ctx, ids)
+	healths, err := w.store.health(ctx, ids)
 	if err != nil {
 		return none, err
 	}
 	items := make([]subjects.Webhook, len(rows))
 	for i, row := range rows {
-		keys, err := a.webhooks.keys(row)
+		keys, err := w.keys(row)
 		if err != nil {
 			return none, err
 		}
-		items[i] = a.webhooks.resource(row, healths[row.ID], keys)
+		items[i] = w.resource(row, healths[row.ID], keys)
 	}
 	return actors.PageOf(items, r.PageLimit(), func(w subjects.Webhook) []string { return []string{w.ID} }), nil
 }
 
-func (a *Actor) getWebhook(ctx context.Context, r subjects.WebhookRequest) (subjects.Webhook, error) {
-	row, err := a.webhooks.store.find(ctx, actors.CallerFrom(ctx).UserID, r.WebhookID)
+func (w *Service) getWebhook(ctx context.Context, r subjects.WebhookRequest) (subjects.Webhook, error) {
+	row, err := w.store.find(ctx, actors.CallerFrom(ctx).UserID, r.WebhookID)
 	if err != nil {
 		return subjects.Webhook{}, err
 	}
-	return a.webhooks.current(ctx, row)
+	return w.current(ctx, row)
 }
 
 // current returns the resource of a webhook with its present health.
-func (w *webhooks) current(ctx context.Context, row webhookRow) (subjects.Webhook, error) {
+func (w *Service) current(ctx context.Context, row webhookRow) (subjects.Webhook, error) {
 	healths, err := w.store.health(ctx, []string{row.ID})
 	if err != nil {
 		return subjects.Webhook{}, err
@@ -118,9 +118,8 @@ func (w *webhooks) current(ctx context.Context, row webhookRow) (subjects.Webhoo
 }
 
 // updateWebhook changes the fields of a webhook that the request has. One that is enabled again gets what was kept for it.
-func (a *Actor) updateWebhook(ctx context.Context, r subjects.UpdateWebhookRequest) (subjects.Webhook, error) {
+func (w *Service) updateWebhook(ctx context.Context, r subjects.UpdateWebhookRequest) (subjects.Webhook, error) {
 	none := subjects.Webhook{}
-	w := a.webhooks
 	row, err := w.store.find(ctx, actors.CallerFrom(ctx).UserID, r.WebhookID)
 	if err != nil {
 		return none, err
@@ -129,7 +128,7 @@ func (a *Actor) updateWebhook(ctx context.Context, r subjects.UpdateWebhookReque
 	if err := w.apply(ctx, &row, r); err != nil {
 		return none, err
 	}
-	row.UpdatedAt = a.Now().UnixMicro()
+	row.UpdatedAt = w.Now().UnixMicro()
 	enabled, given := r.Enabled.Get()
 	enable := r.Enabled.Set && (enabled || !given) && before.Status != subjects.WebhookEnabled
 	switch {
@@ -138,7 +137,7 @@ func (a *Actor) updateWebhook(ctx context.Context, r subjects.UpdateWebhookReque
 	case given && !enabled && before.Status != subjects.WebhookDisabled:
 		row.disable(row.UpdatedAt)
 	}
-	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
+	err = w.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 		changed := row
 		if err := w.store.replace(ctx, tx, &changed); err != nil {
 			return err
@@ -166,13 +165,13 @@ func (a *Actor) updateWebhook(ctx context.Context, r subjects.UpdateWebhookReque
 }
 
 // changed makes the dispatcher read a webhook again.
-func (w *webhooks) changed(id string) {
+func (w *Service) changed(id string) {
 	w.dispatcher.Forget(id)
 	w.dispatcher.Wake()
 }
 
 // apply checks the fields that a request has and sets them. A null sets the default.
-func (w *webhooks) apply(ctx context.Context, row *webhookRow, r subjects.UpdateWebhookRequest) (err error) {
+func (w *Service) apply(ctx context.Context, row *webhookRow, r subjects.UpdateWebhookRequest) (err error) {
 	if r.URL.Set {
 		if row.URL, err = w.checkURL(ctx, r.URL); err != nil {
 			return err
@@ -221,7 +220,7 @@ func (w *webhooks) apply(ctx context.Context, row *webhookRow, r subjects.Update
 }
 
 // checkURL returns the address of a request, or the error of one that must not be called.
-func (w *webhooks) checkURL(ctx context.Context, address subjects.Optional[string]) (string, error) {
+func (w *Service) checkURL(ctx context.Context, address subjects.Optional[string]) (string, error) {
 	if address.Null {
 		return "", subjects.InvalidField("url", "is required")
 	}
@@ -244,9 +243,9 @@ func (w *webhooks) checkURL(ctx context.Context, address subjects.Optional[strin
 	}
 }
 
-func (a *Actor) deleteWebhook(ctx context.Context, r subjects.WebhookRequest) (subjects.Empty, error) {
-	w, userID := a.webhooks, actors.CallerFrom(ctx).UserID
-	err := a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
+func (w *Service) deleteWebhook(ctx context.Context, r subjects.WebhookRequest) (subjects.Empty, error) {
+	w, userID := w, actors.CallerFrom(ctx).UserID
+	err := w.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 		row, err := w.store.find(ctx, userID, r.WebhookID)
 		if err != nil {
 			return err
@@ -262,15 +261,14 @@ func (a *Actor) deleteWebhook(ctx context.Context, r subjects.WebhookRequest) (s
 	return subjects.Empty{}, err
 }
 
-// rotateWebhookSecret replaces the secret of a webhook. The previous one signs along for WebhooksConfig.OldSecret, unless the request ends it.
-func (a *Actor) rotateWebhookSecret(ctx context.Context, r subjects.RotateWebhookSecretRequest) (subjects.Webhook, error) {
+// rotateWebhookSecret replaces the secret of a webhook. The previous one signs along for Config.OldSecret, unless the request ends it.
+func (w *Service) rotateWebhookSecret(ctx context.Context, r subjects.RotateWebhookSecretRequest) (subjects.Webhook, error) {
 	none := subjects.Webhook{}
-	w := a.webhooks
 	row, err := w.store.find(ctx, actors.CallerFrom(ctx).UserID, r.WebhookID)
 	if err != nil {
 		return none, err
 	}
-	now := a.Now()
+	now := w.Now()
 	row.OldSecret, row.OldUntil = row.Secret, now.Add(w.config.OldSecret).UnixMicro()
 	if r.AtOnce {
 		row.OldSecret, row.OldUntil = nil, 0
@@ -280,7 +278,7 @@ func (a *Actor) rotateWebhookSecret(ctx context.Context, r subjects.RotateWebhoo
 		return none, err
 	}
 	row.UpdatedAt = now.UnixMicro()
-	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
+	err = w.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 		changed := row
 		return w.store.replace(ctx, tx, &changed)
 	})

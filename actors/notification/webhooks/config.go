@@ -1,4 +1,4 @@
-package notification
+package webhooks
 
 import (
 	"errors"
@@ -7,8 +7,8 @@ import (
 	"github.com/weftmesh/weft/mesh"
 )
 
-// WebhooksConfig bounds the webhooks of users.
-type WebhooksConfig struct {
+// Config bounds the webhooks of users.
+type Config struct {
 	// PerUser is how many webhooks a user may have.
 	PerUser int `koanf:"per_user"`
 	// MaxPerMinute is the most attempts in a minute that a webhook may be set to.
@@ -26,14 +26,14 @@ type WebhooksConfig struct {
 }
 
 // defaultWebhooks returns the default settings.
-func defaultWebhooks() WebhooksConfig {
-	return WebhooksConfig{
+func DefaultConfig() Config {
+	return Config{
 		PerUser: 50, MaxPerMinute: 600, MaxPendingPerUser: 100_000, MaxDeliveriesPerDay: 500_000, MaxBytesPerDay: 256 << 20,
 		OldSecret: 24 * time.Hour, DisableAfter: 5 * 24 * time.Hour,
 	}
 }
 
-func (c WebhooksConfig) check() error {
+func (c Config) Check() error {
 	return errors.Join(
 		mesh.SettingAtLeast("notification.webhooks.per_user", c.PerUser, 0),
 		mesh.SettingBetween("notification.webhooks.max_per_minute", c.MaxPerMinute, 1, 100_000),

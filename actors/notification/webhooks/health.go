@@ -1,9 +1,10 @@
-package notification
+package webhooks
 
 import (
 	"fmt"
 	"time"
 
+	"github.com/weftmesh/weft/actors/notification/channel"
 	"github.com/weftmesh/weft/actors/notification/dispatch"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -57,7 +58,7 @@ func (s *attemptSummary) add(o dispatch.Outcome) {
 		s.failure = at
 	}
 	if !o.Succeeded {
-		s.lastError = truncate(o.Error, maxHealthError)
+		s.lastError = channel.Truncate(o.Error, maxHealthError)
 	}
 }
 

@@ -1,4 +1,4 @@
-package notification
+package webhooks
 
 import (
 	"context"
@@ -12,6 +12,7 @@ import (
 
 	"github.com/weftmesh/weft/actors/budget"
 	"github.com/weftmesh/weft/actors/jq"
+	"github.com/weftmesh/weft/actors/notification/channel"
 	"github.com/weftmesh/weft/mesh/compute"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -128,7 +129,7 @@ func (c *conditions) check(ctx context.Context, userID, text string, types []str
 		return &subjects.Error{Code: subjects.CodeUnavailable, Reason: subjects.ReasonOverloaded, RetryAfter: subjects.RetrySoon, Cause: err}
 	}
 	if failed != nil {
-		return subjects.InvalidField("condition", "%s", truncate(failed.Error(), maxConditionError))
+		return subjects.InvalidField("condition", "%s", channel.Truncate(failed.Error(), maxConditionError))
 	}
 	return nil
 }

@@ -1,4 +1,4 @@
-package notification
+package webhooks
 
 import (
 	"context"
@@ -7,9 +7,9 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// intakes are the consumers of events that become public ones. This file alone says which internal event becomes which public one, and with
+// Workers are the consumers of events that become public ones. This file alone says which internal event becomes which public one, and with
 // which data. Data holds what the user's own requests show, and no secret.
-func (w *webhooks) intakes() []actors.Worker {
+func (w *Service) Workers() []actors.Worker {
 	return []actors.Worker{
 		intake(w, subjects.DeliverExecutionsFinished, executionEvents),
 		intake(w, subjects.DeliverRunRefused, func(e subjects.RunRefusal, _ subjects.Envelope[subjects.RunRefusal]) []publicEvent {
@@ -32,7 +32,7 @@ func (w *webhooks) intakes() []actors.Worker {
 }
 
 // intake binds a mapping to an event.
-func intake[T any](w *webhooks, s subjects.Subscription[T], mapped func(T, subjects.Envelope[T]) []publicEvent) actors.Worker {
+func intake[T any](w *Service, s subjects.Subscription[T], mapped func(T, subjects.Envelope[T]) []publicEvent) actors.Worker {
 	return actors.Listen(s, func(ctx context.Context, e subjects.Envelope[T]) error {
 		return w.deliver(ctx, intakeOf(e.ID, e.UserID, e.Time, mapped(e.Data, e)...))
 	})

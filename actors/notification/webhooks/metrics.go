@@ -1,4 +1,4 @@
-package notification
+package webhooks
 
 import "github.com/prometheus/client_golang/prometheus"
 

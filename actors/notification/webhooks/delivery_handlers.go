@@ -1,14 +1,15 @@
-package notification
+package webhooks
 
 import (
 	"context"
+	"encoding/json"
 	"slices"
 	"time"
 
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/database"
-	"github.com/weftmesh/weft/actors/notification/channel"
 	"github.com/weftmesh/weft/actors/notification/dispatch"
+	"github.com/weftmesh/weft/actors/wait"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -16,9 +17,8 @@ import (
 const maxDeliveriesPage = 100
 
 // testWebhook sends an event type's example to a webhook now.
-func (a *Actor) testWebhook(ctx context.Context, r subjects.TestWebhookRequest) (subjects.WebhookTest, error) {
+func (w *Service) testWebhook(ctx context.Context, r subjects.TestWebhookRequest) (subjects.WebhookTest, error) {
 	none := subjects.WebhookTest{}
-	w := a.webhooks
 	row, err := w.store.find(ctx, actors.CallerFrom(ctx).UserID, r.WebhookID)
 	if err != nil {
 		return none, err
@@ -38,12 +38,12 @@ func (a *Actor) testWebhook(ctx context.Context, r subjects.TestWebhookRequest) 
 	if wait > 0 {
 		return none, &subjects.Error{Code: subjects.CodeRateLimited, Detail: "the webhook has used up its attempts of this minute (per_minute)", RetryAfter: wait}
 	}
-	now := a.Now()
+	now := w.Now()
 	payload, err := encodePayload(d.Type, now, d.Example, true)
 	if err != nil {
 		return none, err
 	}
-	id := "test_" + a.NewID()
+	id := "test_" + w.NewID()
 	attempt := w.dispatcher.Attempt(ctx, endpoint, dispatch.Event{ID: id, UserID: row.UserID, Type: d.Type, At: now, Payload: payload})
 	return subjects.WebhookTest{
 		EventID: id, Type: d.Type, Succeeded: attempt.Error == "", Payload: payload, Attempt: attemptResource(attempt),
@@ -61,16 +61,16 @@ func testedType(name string, takes []string) (*subjects.PublicEventDescriptor, e
 }
 
 // listDeliveries lists the deliveries of a webhook.
-func (a *Actor) listDeliveries(ctx context.Context, r subjects.ListDeliveriesRequest) (subjects.Page[subjects.WebhookDeliveryRecord], error) {
+func (w *Service) listDeliveries(ctx context.Context, r subjects.ListDeliveriesRequest) (subjects.Page[subjects.WebhookDeliveryRecord], error) {
 	none := subjects.Page[subjects.WebhookDeliveryRecord]{}
-	row, err := a.webhooks.store.find(ctx, actors.CallerFrom(ctx).UserID, r.WebhookID)
+	row, err := w.store.find(ctx, actors.CallerFrom(ctx).UserID, r.WebhookID)
 	if err != nil {
 		return none, err
 	}
 	if r.Since != nil && r.Until != nil && !r.Since.Before(*r.Until) {
 		return none, subjects.InvalidField("until", "must be after since")
 	}
-	deliveries, next, err := a.webhooks.dispatcher.Deliveries(ctx, dispatch.Query{
+	deliveries, next, err := w.dispatcher.Deliveries(ctx, dispatch.Query{
 		EndpointID: row.ID, Status: r.Status, Type: r.Type, Since: timeOf(r.Since), Until: timeOf(r.Until), Cursor: r.Cursor,
 		Limit: min(r.PageLimit(), maxDeliveriesPage),
 	})
@@ -93,9 +93,9 @@ func timeOf(t *time.Time) time.Time {
 }
 
 // replayDeliveries makes deliveries of a webhook due again.
-func (a *Actor) replayDeliveries(ctx context.Context, r subjects.ReplayDeliveriesRequest) (subjects.ReplayCount, error) {
+func (w *Service) replayDeliveries(ctx context.Context, r subjects.ReplayDeliveriesRequest) (subjects.ReplayCount, error) {
 	none := subjects.ReplayCount{}
-	row, err := a.webhooks.store.find(ctx, actors.CallerFrom(ctx).UserID, r.WebhookID)
+	row, err := w.store.find(ctx, actors.CallerFrom(ctx).UserID, r.WebhookID)
 	if err != nil {
 		return none, err
 	}
@@ -109,8 +109,8 @@ func (a *Actor) replayDeliveries(ctx context.Context, r subjects.ReplayDeliverie
 		return none, subjects.InvalidField("until", "must be after since")
 	}
 	var count int
-	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) (err error) {
-		count, err = a.webhooks.dispatcher.Replay(ctx, tx, row.ID, dispatch.Filter{
+	err = w.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) (err error) {
+		count, err = w.dispatcher.Replay(ctx, tx, row.ID, dispatch.Filter{
 			IDs: r.IDs, Status: r.Status, Type: r.Type, Since: timeOf(r.Since), Until: timeOf(r.Until),
 		})
 		return err
@@ -118,12 +118,12 @@ func (a *Actor) replayDeliveries(ctx context.Context, r subjects.ReplayDeliverie
 	if err != nil {
 		return none, err
 	}
-	a.webhooks.dispatcher.Wake()
+	w.dispatcher.Wake()
 	return subjects.ReplayCount{Count: count}, nil
 }
 
 // listEventTypes lists the events that webhooks can receive.
-func (*Actor) listEventTypes(context.Context, subjects.Empty) (subjects.Page[subjects.EventType], error) {
+func (*Service) listEventTypes(context.Context, subjects.Empty) (subjects.Page[subjects.EventType], error) {
 	all := subjects.PublicEvents()
 	page := subjects.Page[subjects.EventType]{Items: make([]subjects.EventType, 0, len(all))}
 	for _, d := range all {
@@ -136,31 +136,31 @@ func (*Actor) listEventTypes(context.Context, subjects.Empty) (subjects.Page[sub
 	return page, nil
 }
 
-// toWebhooks finds the webhooks of a notification's user that take notification.created, and returns what adds its deliveries; nil if there is
+// Notification is a notification that is sent over the channel webhook.
+type Notification struct {
+	ID, UserID, Category, Subject, Body string
+	Data                                map[string]json.RawMessage
+	CreatedAt                           time.Time
+}
+
+// Deliver finds the webhooks of a notification's user that take notification.created, and returns what adds its deliveries; nil if there is
 // none. The outcomes are at the webhooks.
-func (a *Actor) toWebhooks(ctx context.Context, n notificationRow, c content, r channel.Rendered) (func(context.Context, database.Tx) error, error) {
-	at := time.UnixMicro(n.CreatedAt).UTC()
-	found, err := a.webhooks.find(ctx, intakeOf("notification."+n.ID, n.UserID, at, publicOf(subjects.PublicNotificationCreated, n.ID, subjects.PublicNotification{
-		NotificationID: n.ID, Category: n.Category, Subject: r.Subject, Body: r.Text, Data: c.data(), CreatedAt: at,
-	})), "")
+func (w *Service) Deliver(ctx context.Context, n Notification) (func(context.Context, database.Tx) error, error) {
+	event := publicOf(subjects.PublicNotificationCreated, n.ID, subjects.PublicNotification{
+		NotificationID: n.ID, Category: n.Category, Subject: n.Subject, Body: n.Body, Data: n.Data, CreatedAt: n.CreatedAt,
+	})
+	found, err := w.find(ctx, intakeOf("notification."+n.ID, n.UserID, n.CreatedAt, event), "")
 	if err != nil || !slices.ContainsFunc(found, func(r routed) bool { return len(r.ids) > 0 }) {
 		return nil, err
 	}
-	return func(ctx context.Context, tx database.Tx) error {
-		return a.webhooks.storeRouted(ctx, tx, n.UserID, found)
-	}, nil
+	return func(ctx context.Context, tx database.Tx) error { return w.storeRouted(ctx, tx, n.UserID, found) }, nil
 }
 
-// informOwner accepts an in-app notification of the category integration, within a transaction.
-func (a *Actor) informOwner(ctx context.Context, key, userID string, c content, data map[string]string) error {
-	return a.notifyContent(ctx, key, userID, "integration", c, data)
-}
-
-// deleteWebhookUsage deletes the counts of past days.
-func (a *Actor) deleteWebhookUsage(ctx context.Context) error {
-	return every(ctx, time.Hour, func(ctx context.Context) error {
-		return a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
-			return a.webhooks.store.deleteUsage(ctx, tx, usageDay(a.Now()))
+// Maintain deletes the counts of past days.
+func (w *Service) Maintain(ctx context.Context) error {
+	return wait.Repeat(ctx, time.Hour, func(ctx context.Context) error {
+		return w.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
+			return w.store.deleteUsage(ctx, tx, usageDay(w.Now()))
 		})
 	})
 }

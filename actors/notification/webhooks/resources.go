@@ -1,4 +1,4 @@
-package notification
+package webhooks
 
 import (
 	"encoding/json"
@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/notification/dispatch"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -43,7 +44,7 @@ type webhookKeys struct {
 }
 
 // keys returns the public keys of a webhook.
-func (w *webhooks) keys(row webhookRow) (webhookKeys, error) {
+func (w *Service) keys(row webhookRow) (webhookKeys, error) {
 	if row.Signature != subjects.SignatureV1a {
 		return webhookKeys{}, nil
 	}
@@ -59,18 +60,18 @@ func (w *webhooks) keys(row webhookRow) (webhookKeys, error) {
 }
 
 // resource returns a webhook as its owner sees it.
-func (w *webhooks) resource(row webhookRow, health webhookHealthRow, keys webhookKeys) subjects.Webhook {
+func (w *Service) resource(row webhookRow, health webhookHealthRow, keys webhookKeys) subjects.Webhook {
 	r := subjects.Webhook{
 		ID: row.ID, URL: row.URL, Description: row.Description, Events: fieldsOf(row.Events), Condition: row.Condition,
 		PayloadVersion: row.PayloadVersion, Signature: row.Signature, Secret: keys.created, PublicKey: keys.public, OldPublicKey: keys.oldPublic,
-		Enabled: row.Status == subjects.WebhookEnabled, Status: row.Status, DisabledAt: optionalTime(row.DisabledAt),
+		Enabled: row.Status == subjects.WebhookEnabled, Status: row.Status, DisabledAt: actors.OptionalTime(row.DisabledAt),
 		DisabledReason: row.DisabledReason, Ordered: row.Ordered, PerMinute: row.PerMinute, Schedule: row.Schedule,
-		HeaderNames: fieldsOf(row.HeaderNames), FailingSince: optionalTime(health.FailingSince), LastSuccessAt: optionalTime(health.LastSuccessAt),
+		HeaderNames: fieldsOf(row.HeaderNames), FailingSince: actors.OptionalTime(health.FailingSince), LastSuccessAt: actors.OptionalTime(health.LastSuccessAt),
 		LastError: health.LastError, ConditionErrors: health.ConditionErrors, LastConditionError: health.LastConditionError, Dropped: health.Dropped,
 		CreatedAt: time.UnixMicro(row.CreatedAt).UTC(), UpdatedAt: time.UnixMicro(row.UpdatedAt).UTC(),
 	}
 	if row.OldSecret != nil && row.oldUntil().After(w.Now()) {
-		r.OldSecretUntil = optionalTime(row.OldUntil)
+		r.OldSecretUntil = actors.OptionalTime(row.OldUntil)
 	}
 	return r
 }

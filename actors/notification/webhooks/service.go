@@ -1,4 +1,4 @@
-package notification
+package webhooks
 
 import (
 	"context"
@@ -14,6 +14,7 @@ import (
 	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/egress"
 	"github.com/weftmesh/weft/actors/notification/dispatch"
+	"github.com/weftmesh/weft/actors/quota"
 	"github.com/weftmesh/weft/kv"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -27,10 +28,10 @@ const (
 	blockedWait = time.Minute
 )
 
-// webhooks delivers the events of users to their webhooks.
-type webhooks struct {
+// Service delivers the events of users to their webhooks.
+type Service struct {
 	actors.Deps
-	config     WebhooksConfig
+	config     Config
 	store      webhookStore
 	secrets    webhookSecrets
 	conditions *conditions
@@ -42,8 +43,17 @@ type webhooks struct {
 	// groups has which webhooks receive what, by group of users; rows has webhooks by id.
 	groups *database.RowCache[map[string][]webhookRoute]
 	rows   *database.RowCache[webhookRow]
-	// inform accepts a notification to the owner of a webhook within a transaction.
-	inform func(ctx context.Context, key, userID string, c content, data map[string]string) error
+	// inform accepts a notification to the owner of a webhook, within a transaction. reserve refuses what exceeds a bound of a user.
+	inform  Inform
+	reserve func(ctx context.Context, tx database.Tx, b *quota.Bound, userID string, amount int64) error
+}
+
+// Inform accepts an in-app notification to a user, within a transaction. A second one with the same key is not sent.
+type Inform func(ctx context.Context, key, userID, subject, body string, data map[string]string) error
+
+// Connect gives the service what it needs of the actor, before it serves anything.
+func (w *Service) Connect(inform Inform, quotas *quota.Quotas) {
+	w.inform, w.reserve = inform, quotas.Reserve
 }
 
 // webhookRoute says which events a webhook receives.
@@ -53,7 +63,7 @@ type webhookRoute struct {
 	condition string
 }
 
-func newWebhooks(d actors.Deps, c WebhooksConfig) (*webhooks, error) {
+func New(d actors.Deps, c Config) (*Service, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), openPacerWithin)
 	defer cancel()
 	pacer, err := kv.OpenPacer(ctx, d.Conn.JS, kv.NotificationLimits)
@@ -64,7 +74,7 @@ func newWebhooks(d actors.Deps, c WebhooksConfig) (*webhooks, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &webhooks{
+	w := &Service{
 		Deps: d, config: c, store: webhookStore{db: d.DB}, secrets: webhookSecrets{sealer: d.Sealer}, conditions: newConditions(),
 		bounds: newWebhookBounds(d, c), metrics: newWebhookMetrics(d.Metrics), client: client, pacer: pacer,
 		groups: database.NewRowCache[map[string][]webhookRoute](d.DB, "webhook_groups", webhookGroups),
@@ -78,7 +88,7 @@ func newWebhooks(d actors.Deps, c WebhooksConfig) (*webhooks, error) {
 }
 
 // routes returns the webhooks of a user. Of a user without webhooks it is cached, too.
-func (w *webhooks) routes(ctx context.Context, userID string) ([]webhookRoute, error) {
+func (w *Service) routes(ctx context.Context, userID string) ([]webhookRoute, error) {
 	group := webhookGroup(userID)
 	users, err := w.groups.Get(ctx, group, func(ctx context.Context) (map[string][]webhookRoute, error) {
 		rows, err := w.store.group(ctx, group)
@@ -95,12 +105,12 @@ func (w *webhooks) routes(ctx context.Context, userID string) ([]webhookRoute, e
 }
 
 // row returns a webhook, or errNoWebhook.
-func (w *webhooks) row(ctx context.Context, id string) (webhookRow, error) {
+func (w *Service) row(ctx context.Context, id string) (webhookRow, error) {
 	return w.rows.Get(ctx, id, func(ctx context.Context) (webhookRow, error) { return w.store.byID(ctx, id) })
 }
 
 // endpoint is dispatch.Options.Endpoint.
-func (w *webhooks) endpoint(ctx context.Context, id string) (dispatch.Endpoint, error) {
+func (w *Service) endpoint(ctx context.Context, id string) (dispatch.Endpoint, error) {
 	row, err := w.row(ctx, id)
 	if err != nil {
 		return dispatch.Endpoint{}, err
@@ -109,7 +119,7 @@ func (w *webhooks) endpoint(ctx context.Context, id string) (dispatch.Endpoint, 
 }
 
 // target returns what a delivery needs of a webhook.
-func (w *webhooks) target(row webhookRow) (dispatch.Endpoint, error) {
+func (w *Service) target(row webhookRow) (dispatch.Endpoint, error) {
 	secret, old, headers, err := w.secrets.open(row, w.Now())
 	if err != nil {
 		return dispatch.Endpoint{}, err
@@ -126,7 +136,7 @@ func (w *webhooks) target(row webhookRow) (dispatch.Endpoint, error) {
 
 // take is dispatch.Options.Take: it takes one of a webhook's attempts of the last minute, over all processes. The attempts of a blocked
 // account wait until it is enabled again.
-func (w *webhooks) take(ctx context.Context, id string, perMinute int) (time.Duration, error) {
+func (w *Service) take(ctx context.Context, id string, perMinute int) (time.Duration, error) {
 	row, err := w.row(ctx, id)
 	if err != nil {
 		return 0, err
@@ -147,7 +157,7 @@ func (w *webhooks) take(ctx context.Context, id string, perMinute int) (time.Dur
 
 // record is dispatch.Options.Record: it keeps how webhooks fare, warns the owners of those that fail, and disables those that fail for too
 // long or are gone.
-func (w *webhooks) record(ctx context.Context, tx database.Tx, outcomes []dispatch.Outcome) error {
+func (w *Service) record(ctx context.Context, tx database.Tx, outcomes []dispatch.Outcome) error {
 	outcomes = slices.Clone(outcomes)
 	slices.SortStableFunc(outcomes, func(a, b dispatch.Outcome) int {
 		return a.StartedAt.Add(a.Duration).Compare(b.StartedAt.Add(b.Duration))
@@ -187,7 +197,7 @@ func (w *webhooks) record(ctx context.Context, tx database.Tx, outcomes []dispat
 }
 
 // follow takes the step that a webhook's failures have led to.
-func (w *webhooks) follow(ctx context.Context, tx database.Tx, health webhookHealthRow, follows step) error {
+func (w *Service) follow(ctx context.Context, tx database.Tx, health webhookHealthRow, follows step) error {
 	if follows == stepNone {
 		return nil
 	}
@@ -221,14 +231,13 @@ func ignoreNotFound(err error) error {
 }
 
 // warn notifies the owner of a webhook that fails.
-func (w *webhooks) warn(ctx context.Context, row webhookRow, health webhookHealthRow) error {
+func (w *Service) warn(ctx context.Context, row webhookRow, health webhookHealthRow) error {
 	since := time.UnixMicro(health.FailingSince).UTC()
 	key := fmt.Sprintf("webhook.%s.%d.%d", row.ID, health.FailingSince, health.Warnings)
-	return w.inform(ctx, key, row.UserID, content{
-		Subject: "Your webhook " + row.name() + " fails",
-		Body: fmt.Sprintf("No delivery to your webhook %s has succeeded since %s. The last attempt failed with: %s. It is disabled once it has failed "+
+	return w.inform(ctx, key, row.UserID, "Your webhook "+row.name()+" fails",
+		fmt.Sprintf("No delivery to your webhook %s has succeeded since %s. The last attempt failed with: %s. It is disabled once it has failed "+
 			"for %s.", row.name(), since.Format(time.RFC1123), health.LastError, days(w.config.DisableAfter)),
-	}, map[string]string{"webhook_id": row.ID})
+		map[string]string{"webhook_id": row.ID})
 }
 
 // name is how texts call a webhook: by its description, or the host of its address.
@@ -240,14 +249,13 @@ func (w webhookRow) name() string {
 }
 
 // announceDisabled notifies the owner of a webhook that was disabled, and delivers webhook.disabled to the owner's other webhooks.
-func (w *webhooks) announceDisabled(ctx context.Context, tx database.Tx, row webhookRow) error {
+func (w *Service) announceDisabled(ctx context.Context, tx database.Tx, row webhookRow) error {
 	at := time.UnixMicro(row.DisabledAt).UTC()
 	key := fmt.Sprintf("webhook.%s.disabled.%d", row.ID, row.DisabledAt)
-	err := w.inform(ctx, key, row.UserID, content{
-		Subject: "Your webhook " + row.name() + " was disabled",
-		Body: fmt.Sprintf("weft has disabled your webhook %s: %s. Its events are kept. Once the receiver works again, enable the webhook, and what was "+
+	err := w.inform(ctx, key, row.UserID, "Your webhook "+row.name()+" was disabled",
+		fmt.Sprintf("weft has disabled your webhook %s: %s. Its events are kept. Once the receiver works again, enable the webhook, and what was "+
 			"kept is delivered.", row.name(), row.DisabledReason),
-	}, map[string]string{"webhook_id": row.ID, "status": row.Status})
+		map[string]string{"webhook_id": row.ID, "status": row.Status})
 	if err != nil {
 		return err
 	}
@@ -256,8 +264,8 @@ func (w *webhooks) announceDisabled(ctx context.Context, tx database.Tx, row web
 	})), row.ID)
 }
 
-// deleteUsers deletes the webhooks of some users and their deliveries. It returns how many webhooks there were.
-func (w *webhooks) deleteUsers(ctx context.Context, tx database.Tx, userIDs []string) (int64, error) {
+// DeleteUsers deletes the webhooks of some users and their deliveries. It returns how many webhooks there were.
+func (w *Service) DeleteUsers(ctx context.Context, tx database.Tx, userIDs []string) (int64, error) {
 	if err := w.dispatcher.DeleteUsers(ctx, tx, userIDs); err != nil {
 		return 0, err
 	}

@@ -1,4 +1,4 @@
-package notification
+package webhooks
 
 import (
 	"context"
@@ -34,7 +34,7 @@ type pendingCount struct {
 	at time.Time
 }
 
-func newWebhookBounds(d actors.Deps, c WebhooksConfig) *webhookBounds {
+func newWebhookBounds(d actors.Deps, c Config) *webhookBounds {
 	today := func() int64 { return usageDay(d.Now()) }
 	return &webhookBounds{
 		webhooks: &quota.Bound{
@@ -56,8 +56,9 @@ func newWebhookBounds(d actors.Deps, c WebhooksConfig) *webhookBounds {
 	}
 }
 
-// all are the bounds in the order in which they are listed.
-func (b *webhookBounds) all() []*quota.Bound {
+// Bounds are what one user may have, in the order in which they are listed.
+func (w *Service) Bounds() []*quota.Bound {
+	b := w.bounds
 	return []*quota.Bound{b.webhooks, b.pending, b.deliveries, b.bytes}
 }
 

@@ -1,4 +1,4 @@
-package notification
+package webhooks
 
 import (
 	"encoding/json"
