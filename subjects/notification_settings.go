@@ -64,6 +64,7 @@ type NotificationSettings struct {
 	QuietHours *QuietHours         `json:"quiet_hours,omitempty"`
 	Windows    []SendWindow        `json:"windows,omitempty" maxItems:"10" doc:"Outside of all windows a message waits for the next one. Default: no restriction."`
 	Digest     *Digest             `json:"digest,omitempty" doc:"Default: daily at 08:00."`
+	Tracking   bool                `json:"tracking,omitempty" doc:"The user agrees that opens and clicks of e-mails are recorded and counted. Default: they are not."`
 	UpdatedAt  *time.Time          `json:"updated_at,omitempty" readOnly:"true" doc:"When they were changed last; absent for defaults. Ignored in a request."`
 }
 

@@ -2,7 +2,7 @@
 //
 // It owns:
 //   - the subjects weft.v1.notification.*
-//   - the tables notifications, deliveries, batches and notification_settings; devices, phones, phone_codes and channel_keys
+//   - the tables notifications, deliveries, batches, notification_settings and notification_counts; devices, phones, phone_codes and channel_keys
 //   - the tables templates and template_revisions; mail_keys, mail_suppressions and provider_reports; and those of webhooks
 //   - the job notification.deliver in the stream JOBS_NOTIFICATION
 //   - the stream FEED, from which the gateway serves server-sent events
@@ -66,7 +66,7 @@ func New(d actors.Deps, c Config) (*Actor, error) {
 	if a.channels, err = newChannels(d, c); err != nil {
 		return nil, err
 	}
-	mail.switchOff = a.switchOff
+	mail.switchOff, mail.reported = a.switchOff, a.reported
 	hooks.Connect(a.inform, a.bounds.Quotas)
 	a.seams = seams{
 		render: a.render, providers: map[string]channel.Provider{channel.Email: mail}, phones: a.phones, devices: a.devicesOf, dropAddress: a.dropAddress,
@@ -92,6 +92,7 @@ func (a *Actor) Service() actors.Service {
 			actors.Bind(subjects.UpdateNotificationSettings, a.updateSettings),
 			actors.Bind(subjects.StreamNotifications, a.stream),
 			actors.Bind(subjects.GetNotificationLimits, a.getLimits),
+			actors.Bind(subjects.GetAnalytics, a.getAnalytics),
 			actors.Bind(subjects.Unsubscribe, a.mail.unsubscribe),
 			actors.Bind(subjects.UnsubscribePage, a.mail.unsubscribePage),
 			actors.Bind(subjects.ProviderCallback, a.mail.providerCallback),
@@ -122,6 +123,7 @@ func (a *Actor) Service() actors.Service {
 			"scheduled": a.runScheduled, "lost": a.runSweeper, "account_mail": a.deleteAccountMail, "prune": a.pruneNotifications,
 			"phone_codes": a.prunePhones, "mail": a.mail.maintain,
 			"webhooks": a.webhooks.Run, "webhook_usage": a.webhooks.Maintain,
+			"analytics": a.deleteOldCounts,
 		},
 	}
 }

@@ -156,7 +156,7 @@ func (pl *pipeline) makeMessage(ctx context.Context, tx database.Tx, b batchRow,
 	d.NextAttemptAt = now.UnixMicro()
 	if m.InApp {
 		d.Status, d.Attempts, d.NextAttemptAt, d.AcceptedAt = statusDelivered, 1, 0, now.UnixMicro()
-		d.TemplateVersion, d.Locale = m.rendered.TemplateVersion, channel.Truncate(m.rendered.Locale, maxLocale)
+		d.Template, d.TemplateVersion, d.Locale = subjects.TemplateBatch, m.rendered.TemplateVersion, channel.Truncate(m.rendered.Locale, maxLocale)
 	}
 	n := m.notificationRow
 	if err := pl.store.insert(ctx, tx, &n, []deliveryRow{d}); err != nil {

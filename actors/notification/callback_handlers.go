@@ -164,6 +164,9 @@ func (m *mailer) reportedAddress(ctx context.Context, provider string, r provide
 
 // applyReport applies a report to the delivery that it is about.
 func (m *mailer) applyReport(ctx context.Context, tx database.Tx, d sentRow, r providers.Feedback) error {
+	if err := m.reported(ctx, tx, d, r); err != nil {
+		return err
+	}
 	switch r.Kind {
 	case providers.ReportFailed:
 		return m.store.failDelivered(ctx, tx, d, channel.Truncate("the message bounced: "+r.Detail, maxError), m.Now())
@@ -172,10 +175,6 @@ func (m *mailer) applyReport(ctx context.Context, tx database.Tx, d sentRow, r p
 			return nil
 		}
 		return m.switchOff(ctx, tx, d.UserID, d.Category, d.Channel)
-	case providers.ReportOpened, providers.ReportClicked:
-		if m.tracked != nil {
-			return m.tracked(ctx, tx, d, r)
-		}
 	}
 	return nil
 }

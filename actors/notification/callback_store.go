@@ -44,11 +44,12 @@ type sentRow struct {
 	Status         string `bun:"status"`
 	UserID         string `bun:"user_id"`
 	Category       string `bun:"category"`
+	Template       string `bun:"template"`
 }
 
 func (store) sent(tx bun.Tx) *bun.SelectQuery {
 	return tx.NewSelect().TableExpr("deliveries AS d").Join("JOIN notifications AS n ON n.id = d.notification_id").
-		ColumnExpr("d.notification_id, d.channel, d.status, n.user_id, n.category")
+		ColumnExpr("d.notification_id, d.channel, d.status, n.user_id, n.category, d.template")
 }
 
 // deliveryByProviderID returns the delivery that a provider knows by an id; false if there is none.

@@ -207,8 +207,15 @@ func (pl *pipeline) sendAll(ctx context.Context, n notificationRow, d *deliveryR
 	if err != nil {
 		return channel.Receipt{}, err
 	}
-	d.TemplateVersion, d.Locale = rendered.TemplateVersion, channel.Truncate(rendered.Locale, maxLocale)
+	d.Template, d.TemplateVersion, d.Locale = c.Template, rendered.TemplateVersion, channel.Truncate(rendered.Locale, maxLocale)
 	message := channel.Message{Rendered: rendered, NotificationID: n.ID, UserID: n.UserID, Category: n.Category, Data: c.data(), Unread: -1}
+	if ch == channel.Email {
+		p, err := pl.store.preferences(ctx, n.UserID)
+		if err != nil {
+			return channel.Receipt{}, err
+		}
+		message.Track = p.Tracking
+	}
 	message.Provider = d.Provider
 	if ch == channel.Push {
 		message.Provider = "" // each platform has one provider
@@ -264,7 +271,7 @@ func (pl *pipeline) handOver(ctx context.Context, n notificationRow, d deliveryR
 		}
 		done := d
 		done.Attempts++
-		done.TemplateVersion, done.Locale = rendered.TemplateVersion, channel.Truncate(rendered.Locale, maxLocale)
+		done.Template, done.TemplateVersion, done.Locale = c.Template, rendered.TemplateVersion, channel.Truncate(rendered.Locale, maxLocale)
 		return pl.settle(ctx, tx, n, d, done.after(channel.Receipt{Provider: channel.Webhook}, nil, subjects.Deliver.Consumer(), now))
 	})
 	if err != nil {
@@ -284,6 +291,11 @@ func (pl *pipeline) settle(ctx context.Context, tx database.Tx, n notificationRo
 		return err
 	}
 	pl.DB.AfterCommit(ctx, func() { pl.count(is) })
+	if is.final() {
+		if err := pl.tally(ctx, tx, is); err != nil {
+			return err
+		}
+	}
 	if n.IsBatch && is.final() {
 		return pl.store.settleItems(ctx, tx, is)
 	}

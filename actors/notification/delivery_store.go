@@ -28,7 +28,8 @@ type deliveryRow struct {
 	NextAttemptAt     int64  `bun:"next_attempt_at"`
 	SlotAt            int64  `bun:"slot_at"`
 	BatchID           string `bun:"batch_id"`
-	// TemplateVersion and Locale are those of what was rendered.
+	// Template, TemplateVersion and Locale are those of what was rendered.
+	Template        string `bun:"template"`
 	TemplateVersion int    `bun:"template_version"`
 	Locale          string `bun:"locale"`
 	UpdatedAt       int64  `bun:"updated_at"`
@@ -44,7 +45,7 @@ func newDelivery(n notificationRow, ch string) deliveryRow {
 // deliveryState are the columns that change.
 var deliveryState = []string{
 	"status", "reason", "attempts", "error", "provider", "provider_message_id", "accepted_at", "next_attempt_at", "slot_at", "batch_id",
-	"template_version", "locale", "updated_at",
+	"template", "template_version", "locale", "updated_at",
 }
 
 // deliveries returns the channels of notifications by the notification's id.

@@ -11,9 +11,9 @@ import (
 // deleteUsers deletes all notifications to some users, their batches and settings, their devices and phone numbers, and what is stored of them
 // for mail. It returns how many rows there were, without batches and settings.
 func (s store) deleteUsers(ctx context.Context, tx bun.Tx, userIDs []string) (int64, error) {
-	for _, model := range []any{(*batchRow)(nil), (*settingsRow)(nil)} {
+	for _, model := range []any{(*batchRow)(nil), (*settingsRow)(nil), (*countRow)(nil)} {
 		if _, err := tx.NewDelete().Model(model).Where("user_id IN (?)", bun.List(userIDs)).Exec(ctx); err != nil {
-			return 0, fmt.Errorf("deleting batches and settings: %w", err)
+			return 0, fmt.Errorf("deleting batches, settings and counts: %w", err)
 		}
 	}
 	items, err := s.deleteWhere(ctx, tx, "user_id IN (?)", bun.List(userIDs))

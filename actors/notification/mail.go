@@ -41,9 +41,9 @@ type mailer struct {
 	// receivers of callbacks by provider.
 	receivers map[string]receiver
 	metrics   metrics
-	// switchOff switches a channel off for a category of a user. tracked receives opens and clicks; nil drops them.
+	// switchOff switches a channel off for a category of a user. reported counts what a provider reports.
 	switchOff func(ctx context.Context, tx database.Tx, userID, category, channel string) error
-	tracked   func(ctx context.Context, tx database.Tx, d sentRow, r providers.Feedback) error
+	reported  func(ctx context.Context, tx database.Tx, d sentRow, r providers.Feedback) error
 }
 
 // newMailer makes a mailer from checked settings.

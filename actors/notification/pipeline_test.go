@@ -267,10 +267,10 @@ func TestLostJobs(t *testing.T) {
 		if f.jobs(t) != 0 || len(f.sink.Mails()) != 0 {
 			t.Errorf("before SweepAfter: %d jobs, %d mails", f.jobs(t), len(f.sink.Mails()))
 		}
+		clock.Advance(2 * time.Minute)
 		for range 3 {
 			f.publish(t, "notification", subjects.Deliver.Subject, subjects.DeliverNotification{NotificationID: ids[2], UserID: user, Channel: "email"})
 		}
-		clock.Advance(2 * time.Minute)
 		for n, status := range []string{"delivered", "failed", "delivered"} {
 			d := f.awaitDelivery(t, ada, ids[n], "email", status)
 			if status == "failed" && (d.Reason != "attempts_exhausted" || d.Attempts != 6) || status == "delivered" && d.Attempts != 1 {

@@ -108,9 +108,9 @@ type inAppStart struct {
 	decision
 	// content is the content with the text of the notification's template; empty without a template.
 	content string
-	// templateVersion and locale are those of the text. fault says why there is none.
-	templateVersion int
-	locale, fault   string
+	// template, its version and locale are those of the text. fault says why there is none.
+	templateVersion         int
+	template, locale, fault string
 }
 
 // prepareInApp decides about the in-app channel of a notification that starts, and renders its template. It must not be called in a
@@ -137,7 +137,7 @@ func (pl *pipeline) prepareInApp(ctx context.Context, n notificationRow, names [
 		}
 	}
 	c.Subject, c.Body = rendered.Subject, rendered.Text
-	start.templateVersion, start.locale = rendered.TemplateVersion, channel.Truncate(rendered.Locale, maxLocale)
+	start.template, start.templateVersion, start.locale = c.Template, rendered.TemplateVersion, channel.Truncate(rendered.Locale, maxLocale)
 	start.content, err = pl.seal(n.ID, c)
 	return start, err
 }
@@ -159,7 +159,7 @@ func (pl *pipeline) begin(ctx context.Context, tx database.Tx, n *notificationRo
 		case statusPending:
 			n.InApp = true
 			d.Status, d.Attempts, d.NextAttemptAt, d.AcceptedAt = statusDelivered, 1, 0, now.UnixMicro()
-			d.TemplateVersion, d.Locale = inApp.templateVersion, inApp.locale
+			d.Template, d.TemplateVersion, d.Locale = inApp.template, inApp.templateVersion, inApp.locale
 		case statusBatched:
 			n.Bytes = int64(len(n.Content))
 			collected, err := pl.collect(ctx, tx, *n, *d, inApp.decision)
@@ -183,6 +183,9 @@ func (pl *pipeline) launch(ctx context.Context, tx database.Tx, n notificationRo
 			jobs = append(jobs, deliverJob(d, "start"))
 		} else if d.Channel == channel.InApp {
 			pl.DB.AfterCommit(ctx, func() { pl.count(d) })
+			if err := pl.tally(ctx, tx, d); err != nil {
+				return err
+			}
 		}
 	}
 	if err := pl.Outbox.Add(ctx, tx, jobs...); err != nil || !n.InApp {

@@ -271,7 +271,11 @@ func classified(name string, err error) *Error {
 	}
 	var e *Error
 	if !errors.As(err, &e) {
-		return &Error{Class: Transient, Detail: "the attempt failed", Uncertain: true, Provider: name, Cause: err}
+		detail := "the attempt failed"
+		if errors.Is(err, context.DeadlineExceeded) {
+			detail = "timeout: the provider has not answered"
+		}
+		return &Error{Class: Transient, Detail: detail, Uncertain: true, Provider: name, Cause: err}
 	}
 	copied := *e
 	copied.Provider = name

@@ -40,14 +40,12 @@ func (c SendGridConfig) Enabled() bool { return c.APIKey != "" }
 
 // Check returns a mesh.SettingError for each invalid setting.
 func (c SendGridConfig) Check() error {
-	if !c.Enabled() {
-		return nil
-	}
 	const section = "notification.sendgrid"
-	errs := []error{
-		checkSender(section+".from", c.From), checkBaseURL(section+".base_url", c.BaseURL),
-		mesh.SettingBetween(section+".weight", c.Weight, 1, maxWeight),
+	weight := mesh.SettingBetween(section+".weight", c.Weight, 1, maxWeight)
+	if !c.Enabled() {
+		return weight
 	}
+	errs := []error{weight, checkSender(section+".from", c.From), checkBaseURL(section+".base_url", c.BaseURL)}
 	if c.WebhookKey != "" {
 		if _, err := NewSendGridReports(c.WebhookKey, nil); err != nil {
 			errs = append(errs, mesh.InvalidSetting(section+".webhook_key", "%v", err))

@@ -46,7 +46,7 @@ func (c SESConfig) Enabled() bool { return c.Region != "" }
 // Check returns a mesh.SettingError for each invalid setting.
 func (c SESConfig) Check() error {
 	const section = "notification.ses"
-	errs := []error{checkBaseURL(section+".sns_url", c.SNSURL)}
+	errs := []error{checkBaseURL(section+".sns_url", c.SNSURL), mesh.SettingBetween(section+".weight", c.Weight, 1, maxWeight)}
 	for _, topic := range c.Topics {
 		if !strings.HasPrefix(topic, "arn:") || strings.Count(topic, ":") != 5 {
 			errs = append(errs, mesh.InvalidSetting(section+".topics", "has %q, which is no ARN of an SNS topic", topic))
@@ -57,8 +57,7 @@ func (c SESConfig) Check() error {
 	}
 	errs = append(errs,
 		required(section+".access_key_id", c.AccessKeyID, section), required(section+".secret_access_key", c.SecretAccessKey.Reveal(), section),
-		checkSender(section+".from", c.From), checkBaseURL(section+".base_url", c.BaseURL),
-		mesh.SettingBetween(section+".weight", c.Weight, 1, maxWeight))
+		checkSender(section+".from", c.From), checkBaseURL(section+".base_url", c.BaseURL))
 	if !awsRegion.MatchString(c.Region) {
 		errs = append(errs, mesh.InvalidSetting(section+".region", "is %q, and must be an AWS region such as eu-central-1", c.Region))
 	}
