@@ -42,7 +42,7 @@ func OpenAPI(version string) ([]byte, error) { return openAPI(version, subjects.
 
 func openAPI(version string, endpoints []*subjects.Descriptor) ([]byte, error) {
 	doc := &document{
-		version: version, paths: map[string]map[string]any{}, schemas: map[string]*huma.Schema{}, strict: map[string]bool{},
+		version: version, paths: map[string]map[string]any{}, schemas: map[string]*huma.Schema{}, strict: map[string]bool{}, open: map[string]bool{},
 	}
 	doc.registry = huma.NewMapRegistry(schemaPrefix, huma.DefaultSchemaNamer)
 	for _, d := range endpoints {
@@ -75,6 +75,10 @@ type document struct {
 	// strict are the names of the schemas of requests, which refuse unknown members. Those of responses are open, so that
 	// generated clients accept members that a later version adds.
 	strict map[string]bool
+	// open are the names of the schemas of responses. A schema of both kinds is published under two names (requestName).
+	open map[string]bool
+	// requests are the schemas of requests, whose references are renamed once it is known which schemas are of both kinds.
+	requests []*huma.Schema
 }
 
 func (doc *document) add(method, path string, op map[string]any) {
@@ -86,6 +90,7 @@ func (doc *document) add(method, path string, op map[string]any) {
 
 func (doc *document) render() map[string]any {
 	problem := doc.problem()
+	schemas := doc.published()
 	var tags []map[string]any
 	for _, name := range append(subjects.Actors(), "gateway") {
 		tags = append(tags, map[string]any{"name": name, "description": tagDocs[name]})
@@ -100,7 +105,7 @@ func (doc *document) render() map[string]any {
 		"tags":    tags,
 		"paths":   doc.paths,
 		"components": map[string]any{
-			"schemas":   doc.published(),
+			"schemas":   schemas,
 			"responses": map[string]any{"Problem": problem},
 			"headers":   responseHeaders(),
 			"securitySchemes": map[string]any{security: map[string]any{
@@ -111,11 +116,30 @@ func (doc *document) render() map[string]any {
 	}
 }
 
-// published returns the schemas, those that are not strict without their refusal of unknown members.
+// requestName is the name of a schema as requests have it, where responses have it too.
+func (doc *document) requestName(name string) string {
+	if doc.strict[name] && doc.open[name] {
+		return name + "Request"
+	}
+	return name
+}
+
+// published returns the schemas: those of responses without their refusal of unknown members.
 func (doc *document) published() map[string]*huma.Schema {
+	for _, s := range doc.requests {
+		doc.rename(s)
+	}
 	schemas := make(map[string]*huma.Schema, len(doc.schemas))
 	for name, s := range doc.schemas {
-		if s.AdditionalProperties == false && !doc.strict[name] {
+		if doc.strict[name] {
+			request := cloneSchema(s)
+			doc.rename(request)
+			schemas[doc.requestName(name)] = request
+		}
+		if doc.strict[name] && !doc.open[name] {
+			continue
+		}
+		if s.AdditionalProperties == false {
 			open := *s
 			open.AdditionalProperties = nil
 			s = &open
@@ -125,17 +149,67 @@ func (doc *document) published() map[string]*huma.Schema {
 	return schemas
 }
 
-// useInRequest is use for a schema of a request.
+// parts are the schemas that a schema consists of.
+func parts(s *huma.Schema) []*huma.Schema {
+	list := slices.Concat([]*huma.Schema{s.Items, s.Not}, s.OneOf, s.AnyOf, s.AllOf, slices.Collect(maps.Values(s.Properties)))
+	if values, ok := s.AdditionalProperties.(*huma.Schema); ok {
+		list = append(list, values)
+	}
+	return slices.DeleteFunc(list, func(part *huma.Schema) bool { return part == nil })
+}
+
+// rename makes a cloned schema of a request refer to the schemas of requests.
+func (doc *document) rename(s *huma.Schema) {
+	if name, ok := strings.CutPrefix(s.Ref, schemaPrefix); ok {
+		s.Ref = schemaPrefix + doc.requestName(name)
+	}
+	for _, part := range parts(s) {
+		doc.rename(part)
+	}
+}
+
+// cloneSchema copies a schema with all that it consists of.
+func cloneSchema(s *huma.Schema) *huma.Schema {
+	if s == nil {
+		return nil
+	}
+	c := *s
+	c.Items, c.Not = cloneSchema(s.Items), cloneSchema(s.Not)
+	for _, list := range []*[]*huma.Schema{&c.OneOf, &c.AnyOf, &c.AllOf} {
+		*list = slices.Clone(*list)
+		for i, part := range *list {
+			(*list)[i] = cloneSchema(part)
+		}
+	}
+	if values, ok := s.AdditionalProperties.(*huma.Schema); ok {
+		c.AdditionalProperties = cloneSchema(values)
+	}
+	c.Properties = maps.Clone(s.Properties)
+	for name, property := range c.Properties {
+		c.Properties[name] = cloneSchema(property)
+	}
+	return &c
+}
+
+// useInRequest is use for a schema of a request. It returns a copy.
 func (doc *document) useInRequest(s *huma.Schema) *huma.Schema {
-	before := doc.schemas
-	doc.schemas = map[string]*huma.Schema{}
-	doc.collect(s, subjects.Schemas())
-	for name := range doc.schemas {
+	for name := range doc.gather(s, subjects.Schemas()) {
 		doc.strict[name] = true
 	}
-	maps.Copy(before, doc.schemas)
-	doc.schemas = before
+	s = cloneSchema(s)
+	doc.requests = append(doc.requests, s)
 	return s
+}
+
+// gather adds the schemas that s refers to, directly or indirectly, to the document, and returns them.
+func (doc *document) gather(s *huma.Schema, from map[string]*huma.Schema) map[string]*huma.Schema {
+	before := doc.schemas
+	doc.schemas = map[string]*huma.Schema{}
+	doc.collect(s, from)
+	found := doc.schemas
+	doc.schemas = before
+	maps.Copy(doc.schemas, found)
+	return found
 }
 
 // ownSchema returns the schema of one of the gateway's own types.
@@ -146,11 +220,13 @@ func (doc *document) ownSchema(v any, name string) *huma.Schema {
 // use copies the schemas that s refers to into the document. If name is set, it also adds s under that name and returns a
 // reference to it.
 func (doc *document) use(s *huma.Schema, from map[string]*huma.Schema, name string) *huma.Schema {
-	doc.collect(s, from)
+	for used := range doc.gather(s, from) {
+		doc.open[used] = true
+	}
 	if name == "" {
 		return s
 	}
-	doc.schemas[name] = s
+	doc.schemas[name], doc.open[name] = s, true
 	return &huma.Schema{Ref: schemaPrefix + name}
 }
 
