@@ -25,7 +25,7 @@ type Config struct {
 	DisableAfter time.Duration `koanf:"disable_after"`
 }
 
-// defaultWebhooks returns the default settings.
+// DefaultConfig returns the default settings.
 func DefaultConfig() Config {
 	return Config{
 		PerUser: 50, MaxPerMinute: 600, MaxPendingPerUser: 100_000, MaxDeliveriesPerDay: 500_000, MaxBytesPerDay: 256 << 20,
@@ -33,6 +33,7 @@ func DefaultConfig() Config {
 	}
 }
 
+// Check returns a mesh.SettingError for each invalid setting.
 func (c Config) Check() error {
 	return errors.Join(
 		mesh.SettingAtLeast("notification.webhooks.per_user", c.PerUser, 0),

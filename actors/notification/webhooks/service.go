@@ -63,6 +63,7 @@ type webhookRoute struct {
 	condition string
 }
 
+// New makes the service of an actor. Connect must follow.
 func New(d actors.Deps, c Config) (*Service, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), openPacerWithin)
 	defer cancel()
