@@ -58,7 +58,7 @@ func rangeOf(since, until string, now time.Time) (analyticsRange, error) {
 	return r, nil
 }
 
-// getAnalytics sums what became of the caller's messages, or for an admin of those of all users.
+// getAnalytics sums the outcomes of the caller's messages, or for an admin of those of all users.
 func (a *Actor) getAnalytics(ctx context.Context, r subjects.NotificationAnalyticsRequest) (subjects.NotificationAnalytics, error) {
 	none := subjects.NotificationAnalytics{}
 	caller := actors.CallerFrom(ctx)
@@ -77,7 +77,7 @@ func (a *Actor) getAnalytics(ctx context.Context, r subjects.NotificationAnalyti
 	if len(by) == 0 {
 		by = []string{"day", "channel", "category"}
 	}
-	rows, err := a.store.counts(ctx, userID, by, days, maxCounts+1)
+	rows, err := countStore{a.DB}.counts(ctx, userID, by, days, maxCounts+1)
 	if err != nil {
 		return none, err
 	}
@@ -107,7 +107,7 @@ func (pl *pipeline) tally(ctx context.Context, tx database.Tx, d deliveryRow) er
 	default:
 		return nil
 	}
-	return pl.store.addCounts(ctx, tx, c)
+	return countStore{pl.DB}.addCounts(ctx, tx, c)
 }
 
 // reported counts what a provider reports of a message. Opens and clicks are counted once, and only for users who have switched that on.
@@ -129,20 +129,20 @@ func (pl *pipeline) reported(ctx context.Context, tx database.Tx, d sentRow, r p
 		} else {
 			c.Opened = 1
 		}
-		if first, err := pl.store.markOpened(ctx, tx, d, column, pl.Now()); err != nil || !first {
+		if first, err := (countStore{pl.DB}).markOpened(ctx, tx, d, column, pl.Now()); err != nil || !first {
 			return err
 		}
 	default:
 		return nil
 	}
-	return pl.store.addCounts(ctx, tx, c)
+	return countStore{pl.DB}.addCounts(ctx, tx, c)
 }
 
 // deleteOldCounts deletes the counts of days that are no longer kept.
 func (a *Actor) deleteOldCounts(ctx context.Context) error {
 	return wait.Repeat(ctx, countsSweep, func(ctx context.Context) error {
 		return a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
-			return a.store.deleteCounts(ctx, tx, dayOf(a.Now())-countsKept)
+			return countStore{a.DB}.deleteCounts(ctx, tx, dayOf(a.Now())-countsKept)
 		})
 	})
 }

@@ -8,10 +8,14 @@ import (
 
 	"github.com/uptrace/bun"
 
+	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/subjects"
 )
 
-// countRow counts what became of the messages of a day.
+// countStore holds the queries of counts.
+type countStore struct{ db *database.DB }
+
+// countRow counts the outcomes of the messages of a day.
 type countRow struct {
 	bun.BaseModel `bun:"table:notification_counts"`
 
@@ -42,7 +46,7 @@ func totalOf(userID string) string {
 var firstTotal, lastTotal = "#00", fmt.Sprintf("#%02d", totalShards-1)
 
 // addCounts adds counts to a user's and to those of all.
-func (store) addCounts(ctx context.Context, tx bun.Tx, c countRow) error {
+func (countStore) addCounts(ctx context.Context, tx bun.Tx, c countRow) error {
 	total := c
 	total.UserID = totalOf(c.UserID)
 	rows := []countRow{c, total}
@@ -55,7 +59,7 @@ func (store) addCounts(ctx context.Context, tx bun.Tx, c countRow) error {
 }
 
 // counts sums counts of a user, or of all where userID is empty, by columns, the latest day first; at most limit rows.
-func (s store) counts(ctx context.Context, userID string, by []string, r analyticsRange, limit int) ([]countRow, error) {
+func (s countStore) counts(ctx context.Context, userID string, by []string, r analyticsRange, limit int) ([]countRow, error) {
 	var rows []countRow
 	q := s.db.NewSelect().Model(&rows).Where("day BETWEEN ? AND ?", r.since, r.until).Limit(int64(limit))
 	if userID == "" {
@@ -78,13 +82,13 @@ func (s store) counts(ctx context.Context, userID string, by []string, r analyti
 }
 
 // deleteCounts deletes the counts of days before one.
-func (store) deleteCounts(ctx context.Context, tx bun.Tx, before int64) error {
+func (countStore) deleteCounts(ctx context.Context, tx bun.Tx, before int64) error {
 	_, err := tx.NewDelete().Model((*countRow)(nil)).Where("day < ?", before).Exec(ctx)
 	return wrapped(err, "deleting old counts of deliveries")
 }
 
 // markOpened records the first time that a message was opened or clicked. It reports whether it was the first.
-func (store) markOpened(ctx context.Context, tx bun.Tx, d sentRow, column string, now time.Time) (bool, error) {
+func (countStore) markOpened(ctx context.Context, tx bun.Tx, d sentRow, column string, now time.Time) (bool, error) {
 	result, err := tx.NewUpdate().Model((*deliveryRow)(nil)).Set("? = ?", bun.Ident(column), now.UnixMicro()).
 		Where("notification_id = ?", d.NotificationID).Where("channel = ?", d.Channel).Where("? = 0", bun.Ident(column)).Exec(ctx)
 	if err != nil {

@@ -4,7 +4,7 @@ ALTER TABLE deliveries ADD COLUMN opened_at BIGINT NOT NULL DEFAULT 0;
 
 ALTER TABLE deliveries ADD COLUMN clicked_at BIGINT NOT NULL DEFAULT 0;
 
--- What became of messages, by day since the Unix epoch (UTC). The counts over all users are kept in rows of their own, under user ids from #00 to
+-- The outcomes of messages, by day since the Unix epoch (UTC). The counts over all users are kept in rows of their own, under user ids from #00 to
 -- #15, so that concurrent transactions seldom change the same one.
 CREATE TABLE notification_counts (
 	user_id    VARCHAR(64) NOT NULL,
