@@ -80,7 +80,7 @@ func (m *mailer) accountExists(ctx context.Context, userID string) (bool, error)
 func (m *mailer) unsubscribePage(ctx context.Context, r subjects.UnsubscribePageRequest) (subjects.Document, error) {
 	u, err := m.readToken(ctx, r.Token)
 	if subjects.CodeOf(err) == subjects.CodeNotFound {
-		return page(http.StatusNotFound, unsubscribeText{
+		return page(http.StatusOK, unsubscribeText{
 			Title: "This link is not complete", Text: "It may have been cut when it was copied. Open it from the message itself.",
 		})
 	}
