@@ -272,3 +272,27 @@ func TestCheckpointCatchesUp(t *testing.T) {
 		f.verified(t, 1)
 	})
 }
+
+// TestLargeRecords: the records fit into the answers, however long the texts of users are.
+func TestLargeRecords(t *testing.T) {
+	actortest.OnEach(t, func(t *testing.T, kind actortest.Database) {
+		f := setup(t, kind, actortest.Quiet())
+		as := f.user(t, actortest.User())
+		for range 100 {
+			call(t, f, subjects.GrantConsent, as, subjects.GrantConsentRequest{Scope: subjects.ScopeWorkflowsRead, Purpose: strings.Repeat("<", 500)})
+		}
+		f.verified(t, 199)
+		admin := mesh.As{Token: f.mesh.Token(t, actortest.User(), actortest.WithRoles(subjects.RoleAdmin))}
+		records, answers := int64(0), 0
+		for ; ; answers++ {
+			list := call(t, f, subjects.ListLedgerRecords, admin, subjects.LedgerRecordsRequest{From: records, Limit: 500})
+			if len(list.Items) == 0 {
+				break
+			}
+			records += int64(len(list.Items))
+		}
+		if records != 199 || answers < 2 {
+			t.Errorf("%d records in %d answers", records, answers)
+		}
+	})
+}
