@@ -19,12 +19,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
 )
 
 const (
 	refreshProcesses = 3
-	// refreshTimeout bounds a token request. After a process has died in one, others wait three times as long for the lease.
+	// refreshTimeout bounds a token request. After a process has died in one, others wait for twice as long and 10 s.
 	refreshTimeout = 5 * time.Second
 	// refreshAttempt bounds one attempt of a client, because the process that received the request may be dead.
 	refreshAttempt = 6 * time.Second
@@ -208,13 +209,13 @@ func (s *refreshStorm) onTokenRequest(slot int) (incarnation int) {
 	return incarnation
 }
 
-// mayBeUnsaved reports whether a process was killed within refreshTimeout after it received tokens, so that it may not have
-// stored them.
+// mayBeUnsaved reports whether a process was killed so soon after it received tokens that it may not have stored them: its commit waits for
+// the lease of a process that was killed before.
 func (s *refreshStorm) mayBeUnsaved(slot, incarnation int, since time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	at := s.killed[slot][incarnation]
-	return !at.IsZero() && at.Sub(since) < refreshTimeout
+	return !at.IsZero() && at.Sub(since) < refreshTimeout+mesh.LeaseLength
 }
 
 // round expires the access token of a connection and makes concurrent calls over it.

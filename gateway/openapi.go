@@ -193,23 +193,10 @@ func cloneSchema(s *huma.Schema) *huma.Schema {
 
 // useInRequest is use for a schema of a request. It returns a copy.
 func (doc *document) useInRequest(s *huma.Schema) *huma.Schema {
-	for name := range doc.gather(s, subjects.Schemas()) {
-		doc.strict[name] = true
-	}
+	doc.collect(s, subjects.Schemas(), doc.strict)
 	s = cloneSchema(s)
 	doc.requests = append(doc.requests, s)
 	return s
-}
-
-// gather adds the schemas that s refers to, directly or indirectly, to the document, and returns them.
-func (doc *document) gather(s *huma.Schema, from map[string]*huma.Schema) map[string]*huma.Schema {
-	before := doc.schemas
-	doc.schemas = map[string]*huma.Schema{}
-	doc.collect(s, from)
-	found := doc.schemas
-	doc.schemas = before
-	maps.Copy(doc.schemas, found)
-	return found
 }
 
 // ownSchema returns the schema of one of the gateway's own types.
@@ -220,9 +207,7 @@ func (doc *document) ownSchema(v any, name string) *huma.Schema {
 // use copies the schemas that s refers to into the document. If name is set, it also adds s under that name and returns a
 // reference to it.
 func (doc *document) use(s *huma.Schema, from map[string]*huma.Schema, name string) *huma.Schema {
-	for used := range doc.gather(s, from) {
-		doc.open[used] = true
-	}
+	doc.collect(s, from, doc.open)
 	if name == "" {
 		return s
 	}
@@ -230,29 +215,17 @@ func (doc *document) use(s *huma.Schema, from map[string]*huma.Schema, name stri
 	return &huma.Schema{Ref: schemaPrefix + name}
 }
 
-// collect copies the schemas that s refers to, directly or indirectly.
-func (doc *document) collect(s *huma.Schema, from map[string]*huma.Schema) {
-	if s == nil {
+// collect copies the schemas that s refers to, directly or indirectly, into the document, and adds their names to a set.
+func (doc *document) collect(s *huma.Schema, from map[string]*huma.Schema, names map[string]bool) {
+	if s == nil { // Problem, which render adds
 		return
 	}
-	if name, ok := strings.CutPrefix(s.Ref, schemaPrefix); ok {
-		if doc.schemas[name] == nil {
-			doc.schemas[name] = from[name]
-			doc.collect(from[name], from)
-		}
-		return
+	if name, ok := strings.CutPrefix(s.Ref, schemaPrefix); ok && !names[name] {
+		names[name], doc.schemas[name] = true, from[name]
+		doc.collect(from[name], from, names)
 	}
-	doc.collect(s.Items, from)
-	if values, ok := s.AdditionalProperties.(*huma.Schema); ok {
-		doc.collect(values, from)
-	}
-	for _, property := range s.Properties {
-		doc.collect(property, from)
-	}
-	for _, list := range [][]*huma.Schema{s.OneOf, s.AnyOf, s.AllOf} {
-		for _, alternative := range list {
-			doc.collect(alternative, from)
-		}
+	for _, part := range parts(s) {
+		doc.collect(part, from, names)
 	}
 }
 

@@ -60,7 +60,7 @@ var LedgerProof = declare(Endpoint[LedgerProofRequest, LedgerProofs]{
 // LedgerRecordsRequest selects a part of the ledger.
 type LedgerRecordsRequest struct {
 	From  int64 `json:"from,omitempty" in:"query" minimum:"0" doc:"The number of the first entry."`
-	Limit int   `json:"limit,omitempty" in:"query" minimum:"1" maximum:"500" doc:"Default 200."`
+	Limit int   `json:"limit,omitempty" in:"query" minimum:"1" maximum:"500" doc:"Default 200. An answer may have fewer; an empty one is the end."`
 }
 
 // LedgerRecord is an entry of the ledger with what SQL has recorded of it.

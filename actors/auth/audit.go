@@ -9,6 +9,7 @@ import (
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/outbox"
+	"github.com/weftmesh/weft/actors/wait"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -113,7 +114,7 @@ const auditSweepInterval = time.Hour
 // sweep deletes listed audit events older than the retention time, and all but a user's newest, until ctx ends. The stream AUDIT
 // keeps them.
 func (r *recorder) sweep(ctx context.Context) error {
-	return repeat(ctx, auditSweepInterval, func(ctx context.Context) error {
+	return wait.Repeat(ctx, auditSweepInterval, func(ctx context.Context) error {
 		users, err := usersOfManyAuditEvents(ctx, r.DB.DB, r.keep)
 		if err != nil {
 			return err

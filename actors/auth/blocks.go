@@ -8,6 +8,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/wait"
 	"github.com/weftmesh/weft/kv"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
@@ -91,7 +92,7 @@ func (b *blocks) expire(ctx context.Context, userID string) error {
 
 // run repairs what calls that failed or were killed have left, until ctx ends.
 func (b *blocks) run(ctx context.Context) error {
-	return repeat(ctx, blockReconcileInterval, b.reconcile)
+	return wait.Repeat(ctx, blockReconcileInterval, b.reconcile)
 }
 
 // reconcile blocks the disabled accounts that are not blocked, and removes blocks without a cause.

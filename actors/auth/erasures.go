@@ -11,6 +11,7 @@ import (
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/idempotency"
+	"github.com/weftmesh/weft/actors/wait"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -181,7 +182,7 @@ func (e *erasures) settle(ctx context.Context, tx database.Tx, row erasureRow, n
 // run confirms deletions that were interrupted, repeats unanswered ones and starts the second rounds, until ctx ends.
 func (e *erasures) run(ctx context.Context) error {
 	every := min(e.config.ErasureSettle, e.config.ErasureRetry, time.Minute) / 2
-	return repeat(ctx, max(every, 50*time.Millisecond), func(ctx context.Context) error {
+	return wait.Repeat(ctx, max(every, 50*time.Millisecond), func(ctx context.Context) error {
 		return errors.Join(e.confirmInterrupted(ctx), e.advance(ctx))
 	})
 }

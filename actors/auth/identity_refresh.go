@@ -13,6 +13,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/wait"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -26,7 +27,7 @@ const (
 
 // runRefresh refreshes providers' tokens that are about to expire, until ctx ends.
 func (ids *identities) runRefresh(ctx context.Context) error {
-	return repeat(ctx, ids.config.OAuth.RefreshEvery, ids.refreshDue)
+	return wait.Repeat(ctx, ids.config.OAuth.RefreshEvery, ids.refreshDue)
 }
 
 func (ids *identities) refreshDue(ctx context.Context) error {

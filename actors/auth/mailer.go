@@ -10,6 +10,7 @@ import (
 	"github.com/weftmesh/weft/actors/auth/lockout"
 	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/outbox"
+	"github.com/weftmesh/weft/actors/wait"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -140,7 +141,7 @@ const messageSweepInterval = time.Hour
 
 // sweep deletes messages that expired more than messageRetention ago, until ctx ends.
 func (m *mailer) sweep(ctx context.Context) error {
-	return repeat(ctx, messageSweepInterval, func(ctx context.Context) error {
+	return wait.Repeat(ctx, messageSweepInterval, func(ctx context.Context) error {
 		return m.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 			return deleteMessages(ctx, tx, m.Now().Add(-messageRetention))
 		})

@@ -1,8 +1,6 @@
 package auth
 
 import (
-	"context"
-	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -40,26 +38,6 @@ func TestPageOf(t *testing.T) {
 		if got.Items == nil || !slices.Equal(got.Items, test.items) || got.NextCursor != actors.EncodeCursor(test.cursor...) {
 			t.Errorf("%v: got %+v", test.rows, got)
 		}
-	}
-}
-
-func TestRepeat(t *testing.T) {
-	t.Parallel()
-	ctx, cancel := context.WithCancel(t.Context())
-	calls := 0
-	err := repeat(ctx, time.Millisecond, func(context.Context) error {
-		if calls++; calls == 3 {
-			cancel()
-			return errors.New("after the end")
-		}
-		return nil
-	})
-	if err != nil || calls != 3 {
-		t.Errorf("%d calls, %v", calls, err)
-	}
-	failure := errors.New("failure")
-	if err := repeat(t.Context(), time.Hour, func(context.Context) error { return failure }); !errors.Is(err, failure) {
-		t.Errorf("a failure is returned as %v", err)
 	}
 }
 

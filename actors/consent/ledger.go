@@ -40,7 +40,7 @@ type ledgerEntry struct {
 	Consents []string  `json:"consents,omitempty"`
 	Change   string    `json:"change"`
 	At       time.Time `json:"at"`
-	// Commitment is the SHA-256 of a salt and the text of what SQL has recorded (commitmentOf). Only who has the salt can test a text against it;
+	// Commitment is the SHA-256 of a salt and the text of what SQL has recorded (ledger.CommitmentOf). Only who has the salt can test a text against it;
 	// an erasure deletes the salt.
 	Commitment []byte `json:"commitment,omitempty"`
 	// Sealed is a sealedEntry encrypted by AES-GCM under the subject's key, with the entry's id as associated data.

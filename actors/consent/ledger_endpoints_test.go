@@ -1,7 +1,9 @@
 package consent_test
 
 import (
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"strings"
@@ -9,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/weftmesh/weft/actors/actortest"
 	"github.com/weftmesh/weft/actors/consent/ledger"
@@ -105,6 +109,37 @@ func TestChangedRecordsAreNamed(t *testing.T) {
 	})
 }
 
+// verifyProof verifies an inclusion proof (C2SP tlog-proof) of an entry, and returns the tree of its checkpoint.
+func verifyProof(text string, entry []byte, key note.Verifier) (tree tlog.Tree, err error) {
+	head, signed, _ := strings.Cut(text, "\n\n")
+	lines := strings.Split(head, "\n")
+	checkpoint, err := note.Open([]byte(signed), note.VerifierList(key))
+	if err != nil || len(lines) < 2 || lines[0] != "c2sp.org/tlog-proof@v1" {
+		return tree, fmt.Errorf("the form of the proof: %w", err)
+	}
+	var index int64
+	var root string
+	if _, err := fmt.Sscanf(lines[1], "index %d", &index); err != nil {
+		return tree, err
+	}
+	if _, err := fmt.Sscanf(checkpoint.Text, key.Name()+"\n%d\n%s\n", &tree.N, &root); err != nil {
+		return tree, err
+	}
+	if tree.Hash, err = tlog.ParseHash(root); err != nil {
+		return tree, err
+	}
+	var proof tlog.RecordProof
+	for _, line := range lines[2:] {
+		hash, err := tlog.ParseHash(line)
+		if err != nil {
+			return tree, err
+		}
+		proof = append(proof, hash)
+	}
+	leaf := sha256.Sum256(entry)
+	return tree, tlog.CheckRecord(proof, tree.N, tree.Hash, index, tlog.RecordHash(leaf[:]))
+}
+
 // TestLedgerServesProofs: every change of a consent gets into the ledger, which anyone can verify, and each has a proof that verifies offline.
 func TestLedgerServesProofs(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, kind actortest.Database) {
@@ -118,26 +153,17 @@ func TestLedgerServesProofs(t *testing.T) {
 		}
 		first := f.verified(t, 5) // the second and the third grant supersede the one before
 		key := f.published(t).Key
-		stream, err := f.mesh.Conn(t, "consent").JS.Stream(t.Context(), subjects.Ledger.Name)
-		if err != nil {
-			t.Fatal(err)
-		}
 		records := map[string][]byte{}
-		for sequence := uint64(1); sequence <= stream.CachedInfo().State.LastSeq; sequence++ {
-			m, err := stream.GetMsg(t.Context(), sequence)
-			if err != nil {
-				t.Fatal(err)
-			}
-			id, _ := ledger.EntryIDOf(m.Data)
-			records[id] = m.Data
+		for i, e := range decodeLedger(t, f) {
+			records[e.ID] = f.ledger(t)[i]
 		}
 		for _, id := range entries {
 			proof := call(t, f, subjects.LedgerProof, mesh.As{}, subjects.LedgerProofRequest{EntryID: id})
-			tree, err := ledger.VerifyProof([]byte(proof.Proof), records[id], key, nil, 0)
+			tree, err := verifyProof(proof.Proof, records[id], key)
 			if err != nil || tree != first.Tree {
 				t.Errorf("the proof of %s: %v, %v", id, tree, err)
 			}
-			if _, err := ledger.VerifyProof([]byte(proof.Proof), append(records[id], ' '), key, nil, 0); err == nil {
+			if _, err := verifyProof(proof.Proof, append(records[id], ' '), key); err == nil {
 				t.Errorf("the proof of %s verifies for another entry", id)
 			}
 		}
@@ -203,6 +229,70 @@ func TestLedgerIsOneForAllProcesses(t *testing.T) {
 		published.Earlier = earlier
 		if _, err := published.Verify(); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// TestShortenedStream: where the stream is shorter than what was read of it, it is read again, and what is new gets into the tree all the same,
+// once.
+func TestShortenedStream(t *testing.T) {
+	actortest.OnEach(t, func(t *testing.T, kind actortest.Database) {
+		f := setup(t, kind)
+		as := f.user(t, actortest.User())
+		for _, scope := range subjects.Scopes()[:5] {
+			f.grant(t, as, scope)
+		}
+		f.verified(t, 5)
+		published := f.published(t)
+		published.Earlier = call(t, f, subjects.LedgerCheckpoint, mesh.As{}, subjects.Empty{}).Body
+		f.stop(t)
+		actortest.Exec(t, f.db, "UPDATE ledger_state SET sequence = 1000")
+		f.start(t)
+		f.grant(t, as, subjects.Scopes()[5])
+		v := f.verified(t, 6)
+		if _, err := published.Verify(); err != nil {
+			t.Error(err)
+		}
+		if err := v.VerifyRecords(f.records(t)); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestCheckpointCatchesUp: a tree that has grown while no checkpoint could be served has one after the next start.
+func TestCheckpointCatchesUp(t *testing.T) {
+	actortest.OnEach(t, func(t *testing.T, kind actortest.Database) {
+		f := setup(t, kind)
+		empty := call(t, f, subjects.LedgerCheckpoint, mesh.As{}, subjects.Empty{}).Body
+		f.grant(t, f.user(t, actortest.User()), subjects.ScopeWorkflowsRead)
+		f.verified(t, 1)
+		f.stop(t)
+		actortest.Exec(t, f.db, "UPDATE ledger_state SET checkpoint_size = 0, checkpoint = '"+string(empty)+"'")
+		f.start(t)
+		f.verified(t, 1)
+	})
+}
+
+// TestLargeRecords: the records fit into the answers, however long the texts of users are.
+func TestLargeRecords(t *testing.T) {
+	actortest.OnEach(t, func(t *testing.T, kind actortest.Database) {
+		f := setup(t, kind, actortest.Quiet())
+		as := f.user(t, actortest.User())
+		for range 100 {
+			call(t, f, subjects.GrantConsent, as, subjects.GrantConsentRequest{Scope: subjects.ScopeWorkflowsRead, Purpose: strings.Repeat("<", 500)})
+		}
+		f.verified(t, 199)
+		admin := mesh.As{Token: f.mesh.Token(t, actortest.User(), actortest.WithRoles(subjects.RoleAdmin))}
+		records, answers := int64(0), 0
+		for ; ; answers++ {
+			list := call(t, f, subjects.ListLedgerRecords, admin, subjects.LedgerRecordsRequest{From: records, Limit: 500})
+			if len(list.Items) == 0 {
+				break
+			}
+			records += int64(len(list.Items))
+		}
+		if records != 199 || answers < 2 {
+			t.Errorf("%d records in %d answers", records, answers)
 		}
 	})
 }

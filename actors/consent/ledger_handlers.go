@@ -121,15 +121,8 @@ func (a *Actor) openLedger(ctx context.Context) (*ledger.Ledger, error) {
 		origin = defaultOrigin(a.Issuer, a.NewID())
 	}
 	return ledger.Open(ctx, ledger.Options{
-		DB: a.DB, Sealer: a.Sealer, JS: a.Conn.JS, Log: a.Log, Origin: origin, EntryID: ledger.EntryIDOf,
-		Witnesses: witnesses, Quorum: a.config.Ledger.Quorum,
-		Post: func(ctx context.Context, url string, body []byte) (ledger.Answer, error) {
-			response, err := client.Do(ctx, egress.Request{Method: "POST", URL: url, Body: body, NoRedirect: true})
-			if err != nil {
-				return ledger.Answer{}, err
-			}
-			return ledger.Answer{Status: response.Status, Body: response.Body}, nil
-		},
+		DB: a.DB, Sealer: a.Sealer, JS: a.Conn.JS, Log: a.Log, Origin: origin,
+		Witnesses: witnesses, Quorum: a.config.Ledger.Quorum, Client: client,
 		Grown: func(size int64, added int) {
 			a.metrics.ledgerEntries.Set(float64(size))
 			a.metrics.ledgerAdded.Add(float64(added))

@@ -8,6 +8,7 @@ import (
 
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/wait"
 )
 
 // Bounds of the log's memory and of its batches.
@@ -129,7 +130,7 @@ const sweepBatch = 1000
 
 // sweep applies the log's retention until ctx ends.
 func (l *callLog) sweep(ctx context.Context) error {
-	return every(ctx, l.config.SweepEvery, l.sweepOnce)
+	return wait.Repeat(ctx, l.config.SweepEvery, l.sweepOnce)
 }
 
 func (l *callLog) sweepOnce(ctx context.Context) error {

@@ -87,7 +87,7 @@ type RefreshConfig struct {
 	// Every is the interval of searches for tokens to renew.
 	Every time.Duration `koanf:"every"`
 	// Timeout bounds a token request. If a process dies during one, another process may renew the connection's tokens
-	// after three times as long.
+	// after three times as long, at least after twice as long and 10s.
 	Timeout time.Duration `koanf:"timeout"`
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/seal"
+	"github.com/weftmesh/weft/actors/wait"
 	"github.com/weftmesh/weft/kv"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -281,7 +282,7 @@ func (s *objects) deleteContent(ctx context.Context, o objectRow) (deleted bool,
 
 // run deletes expired objects and updates the metric of used bytes, until ctx ends.
 func (s *objects) run(ctx context.Context) error {
-	return every(ctx, s.config.SweepEvery, func(ctx context.Context) error {
+	return wait.Repeat(ctx, s.config.SweepEvery, func(ctx context.Context) error {
 		if _, err := s.deleteExpired(ctx, ""); err != nil {
 			return err
 		}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/wait"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -37,7 +38,7 @@ func (p *prober) run(ctx context.Context) error {
 		<-ctx.Done()
 		return nil
 	}
-	return every(ctx, max(p.interval/20, 100*time.Millisecond), p.probeDue)
+	return wait.Repeat(ctx, max(p.interval/20, 100*time.Millisecond), p.probeDue)
 }
 
 // next is when a probe is due next: after 75 % to 125 % of the interval, which spreads connections that were created

@@ -2,11 +2,14 @@ package integration_test
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"path/filepath"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"go.uber.org/zap"
 
 	"github.com/weftmesh/weft/actors/actortest"
 	"github.com/weftmesh/weft/actors/database"
@@ -181,6 +184,40 @@ func TestStoreTokensRetries(t *testing.T) {
 		call(t, b, subjects.ExecuteAction, ada, action(c.ID, "get", `{"id":"1"}`))
 		call(t, b, subjects.RefreshConnection, ada, one)
 		if n := v.count("refresh_token"); n != 2 {
+			t.Errorf("%d refreshes", n)
+		}
+	})
+}
+
+// TestTokensOutliveAFrozenProcess tests that new tokens are stored although another process of the actor does not answer, and the commit waits
+// for its lease for longer than a token request may last.
+func TestTokensOutliveAFrozenProcess(t *testing.T) {
+	onPostgres(t, func(t *testing.T, kind actortest.Database) {
+		v := newOAuthServer(t)
+		b := setup(t, kind, withAcme(t, v), withConfig(func(c *integration.Config) { c.Refresh.Timeout = time.Second }))
+		_, ada := b.user(t)
+		c := b.authorize(t, v, ada, "")
+		var frozen atomic.Bool
+		other, err := mesh.Join(t.Context(), b.mesh.Conn(t, "integration"), zap.NewNop())
+		if err != nil {
+			t.Fatal(err)
+		}
+		other.Handle(mesh.BarrierCaches, func(context.Context, mesh.Barrier) error {
+			if frozen.Load() {
+				return errors.New("frozen")
+			}
+			return nil
+		})
+		v.answerNext(func(w http.ResponseWriter, r *http.Request) {
+			frozen.Store(true)
+			time.AfterFunc(2*time.Second, func() { frozen.Store(false) })
+			old := r.PostForm.Get("refresh_token")
+			v.spent[old] = true
+			v.issue(w, v.families[old], true)
+		})
+		call(t, b, subjects.RefreshConnection, ada, subjects.IntegrationRequest{IntegrationID: c.ID})
+		call(t, b, subjects.ExecuteAction, ada, action(c.ID, "get", `{"id":"1"}`))
+		if n := v.count("refresh_token"); n != 1 {
 			t.Errorf("%d refreshes", n)
 		}
 	})

@@ -15,6 +15,7 @@ import (
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/integration/manifest"
+	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -29,9 +30,13 @@ const (
 	markWithin = 5 * time.Second
 )
 
-// claimFor is how long a claim holds. It is well over the request's timeout: once a claim has expired, its process is not
-// making the request any more.
-func (c RefreshConfig) claimFor() time.Duration { return 3 * c.Timeout }
+// storeWithin bounds the storing of new tokens. Its commit waits for the lease of a process that does not answer, because connections are
+// cached, and must then have time for another attempt.
+func (c RefreshConfig) storeWithin() time.Duration { return max(c.Timeout, 2*mesh.LeaseLength) }
+
+// claimFor is how long a claim holds. It is well over the request's timeout and storeWithin: once a claim has expired, its process is
+// not making the request or storing its tokens any more.
+func (c RefreshConfig) claimFor() time.Duration { return 2*c.Timeout + c.storeWithin() }
 
 // renewWithin bounds a renewal: its request and the wait for another process's claim.
 func (c RefreshConfig) renewWithin() time.Duration { return 2*c.Timeout + c.Timeout/4 }
@@ -213,7 +218,7 @@ func (t *tokenRefresher) storeRenewed(ctx context.Context, c connectionRow, got 
 // store stores new tokens, which the provider does not issue again. It retries for less than a claim holds, so that no
 // other process can have renewed them meanwhile.
 func (t *tokenRefresher) store(ctx context.Context, c connectionRow) (stored bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, t.config.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, t.config.storeWithin())
 	defer cancel()
 	for {
 		err = t.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) (err error) {

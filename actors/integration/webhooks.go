@@ -15,6 +15,7 @@ import (
 	"github.com/weftmesh/weft/actors/integration/manifest"
 	"github.com/weftmesh/weft/actors/integration/webhook"
 	"github.com/weftmesh/weft/actors/outbox"
+	"github.com/weftmesh/weft/actors/wait"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -309,7 +310,7 @@ func (w *webhooks) publishEvent(ctx context.Context, tx database.Tx, d delivery,
 
 // sweep deletes records of old deliveries until ctx ends.
 func (w *webhooks) sweep(ctx context.Context) error {
-	return every(ctx, w.config.Calls.SweepEvery, func(ctx context.Context) error {
+	return wait.Repeat(ctx, w.config.Calls.SweepEvery, func(ctx context.Context) error {
 		before := w.Now().Add(-w.config.Webhooks.Remember).UnixMicro()
 		for deleted := int64(sweepBatch); deleted >= sweepBatch; {
 			err := w.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) (err error) {

@@ -43,6 +43,23 @@ func Every(ctx context.Context, interval time.Duration, f func()) error {
 	}
 }
 
+// Repeat calls f at once and then once per interval until ctx ends. It returns the first error of f, or nil if ctx has
+// ended.
+func Repeat(ctx context.Context, interval time.Duration, f func(context.Context) error) error {
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	for {
+		if err := f(ctx); err != nil && ctx.Err() == nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
 // Signal wakes one waiting goroutine. Notifications are not counted: any number of them before a wait end that one wait, so a
 // waiter must look for all the work there is. Make one with NewSignal.
 type Signal struct{ notified chan struct{} }
@@ -64,21 +81,4 @@ func (s Signal) C() <-chan struct{} { return s.notified }
 // Wait waits for a notification, but not longer than limit; it returns nil for both. The error is the cause of ctx's end.
 func (s Signal) Wait(ctx context.Context, limit time.Duration) error {
 	return Until(ctx, s.notified, limit)
-}
-
-// Repeat calls f at once and then once per interval until ctx ends. It returns the first error of f, or nil if ctx has
-// ended.
-func Repeat(ctx context.Context, interval time.Duration, f func(context.Context) error) error {
-	tick := time.NewTicker(interval)
-	defer tick.Stop()
-	for {
-		if err := f(ctx); err != nil && ctx.Err() == nil {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-	}
 }

@@ -89,6 +89,26 @@ func TestEvery(t *testing.T) {
 	})
 }
 
+func TestRepeat(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	calls := 0
+	err := wait.Repeat(ctx, time.Millisecond, func(context.Context) error {
+		if calls++; calls == 3 {
+			cancel()
+			return errors.New("after the end")
+		}
+		return nil
+	})
+	if err != nil || calls != 3 {
+		t.Errorf("%d calls, %v", calls, err)
+	}
+	failure := errors.New("failure")
+	if err := wait.Repeat(t.Context(), time.Hour, func(context.Context) error { return failure }); !errors.Is(err, failure) {
+		t.Errorf("a failure is returned as %v", err)
+	}
+}
+
 func TestSignal(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

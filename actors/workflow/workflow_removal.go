@@ -7,6 +7,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/wait"
 )
 
 const (
@@ -26,9 +27,7 @@ func (a *Actor) removeDeletedWorkflows(ctx context.Context) error {
 
 // inBatches calls remove at once and at each interval until ctx ends, each time until no more is left. Errors are logged.
 func (a *Actor) inBatches(ctx context.Context, interval time.Duration, doing string, remove func(context.Context) (more bool, err error)) error {
-	ticker := time.NewTicker(interval)
-	defer ticker.Stop()
-	for {
+	return wait.Repeat(ctx, interval, func(ctx context.Context) error {
 		for more := true; more && ctx.Err() == nil; {
 			var err error
 			if more, err = remove(ctx); err != nil && ctx.Err() == nil {
@@ -36,12 +35,8 @@ func (a *Actor) inBatches(ctx context.Context, interval time.Duration, doing str
 				break
 			}
 		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-ticker.C:
-		}
-	}
+		return nil
+	})
 }
 
 // removeDeletedBatch removes up to removalBatch deleted workflows. It reports whether there may be more.

@@ -209,5 +209,8 @@ func writeLedgerFile(file string, data []byte) error {
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil { //nolint:gosec // it is public
 		return err
 	}
-	return os.WriteFile(file, data, 0o644) //nolint:gosec // it is public
+	if err := os.WriteFile(file+".new", data, 0o644); err != nil { //nolint:gosec // it is public
+		return err
+	}
+	return os.Rename(file+".new", file) // an export that was interrupted leaves no part of a file, which the next one would keep
 }

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/egress"
 	"github.com/weftmesh/weft/actors/seal"
 	"github.com/weftmesh/weft/actors/wait"
 	"github.com/weftmesh/weft/mesh"
@@ -28,10 +29,8 @@ type Options struct {
 	// Witnesses cosign each checkpoint. One is served once Quorum of them have; 0 serves it at once.
 	Witnesses []Witness
 	Quorum    int
-	// Post sends a request to a witness.
-	Post func(ctx context.Context, url string, body []byte) (Answer, error)
-	// EntryID returns the id of an entry of the stream; false for what is not an entry.
-	EntryID func(data []byte) (string, bool)
+	// Client sends requests to witnesses.
+	Client *egress.Client
 	// Grown is called with the size of the tree after it has grown, and with the number of entries added.
 	Grown func(size int64, added int)
 }
@@ -45,8 +44,7 @@ type Ledger struct {
 	verifier string
 	// full are full tiles, which never change.
 	full *lru.Cache[[2]int64, []byte]
-	// grown and cosign wake those who wait for an entry, and the process that asks the witnesses.
-	grown  *broadcast
+	// cosign has the witnesses asked.
 	cosign wait.Signal
 }
 
@@ -58,7 +56,7 @@ const cachedTiles = 1024
 
 // Open opens the ledger of a migrated database, and creates its key and its empty tree at the first start.
 func Open(ctx context.Context, o Options) (*Ledger, error) {
-	l := &Ledger{Options: o, store: store{o.DB}, grown: newBroadcast(), cosign: wait.NewSignal()}
+	l := &Ledger{Options: o, store: store{o.DB}, cosign: wait.NewSignal()}
 	var err error
 	if l.full, err = lru.New[[2]int64, []byte](cachedTiles); err != nil {
 		return nil, fmt.Errorf("making a cache of tiles: %w", err)
@@ -165,6 +163,17 @@ func (l *Ledger) tile(ctx context.Context, level int, n int64) ([]byte, error) {
 	return data, err
 }
 
+// tiles reads each tile once.
 func (l *Ledger) tiles(ctx context.Context) tileReader {
-	return func(level int, n int64) ([]byte, error) { return l.tile(ctx, level, n) }
+	read := map[[2]int64][]byte{}
+	return func(level int, n int64) (data []byte, err error) {
+		key := [2]int64{int64(level), n}
+		if data, found := read[key]; found {
+			return data, nil
+		}
+		if data, err = l.tile(ctx, level, n); err == nil {
+			read[key] = data
+		}
+		return data, err
+	}
 }

@@ -135,6 +135,9 @@ func (store) putTiles(ctx context.Context, tx bun.Tx, tiles []tile) error {
 
 // known returns which of some entries have a leaf.
 func (s store) known(ctx context.Context, ids []string) (map[string]bool, error) {
+	if len(ids) == 0 {
+		return map[string]bool{}, nil
+	}
 	var found []string
 	err := s.db.NewSelect().Model((*leafRow)(nil)).Column("entry_id").Where("entry_id IN (?)", bun.List(ids)).Scan(ctx, &found)
 	if err != nil {

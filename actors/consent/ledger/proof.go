@@ -5,17 +5,14 @@ import (
 	"encoding/base64"
 	"fmt"
 	"strings"
-	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
 
-	"github.com/weftmesh/weft/actors/wait"
 	"github.com/weftmesh/weft/subjects"
 )
 
 // Inclusion proves that the tree of a checkpoint has an entry (RFC 6962 §2.1.1).
 type Inclusion struct {
-	EntryID    string
 	Index      int64
 	Size       int64
 	Hashes     []tlog.Hash
@@ -50,26 +47,7 @@ func (l *Ledger) ProveEntry(ctx context.Context, entryID string) (Inclusion, err
 	if err != nil {
 		return Inclusion{}, fmt.Errorf("proving an entry: %w", err)
 	}
-	return Inclusion{EntryID: entryID, Index: leaf.Leaf, Size: size, Hashes: proof, Checkpoint: checkpoint}, nil
-}
-
-// awaitPoll is the interval at which an entry is looked for that another process adds.
-const awaitPoll = 100 * time.Millisecond
-
-// AwaitEntry is ProveEntry, once the entry is in the ledger, or limit has passed.
-func (l *Ledger) AwaitEntry(ctx context.Context, entryID string, limit time.Duration) (Inclusion, error) {
-	deadline := time.Now().Add(limit)
-	for {
-		grown := l.grown.next()
-		proof, err := l.ProveEntry(ctx, entryID)
-		left := time.Until(deadline)
-		if subjects.CodeOf(err) != subjects.CodeNotFound || left <= 0 {
-			return proof, err
-		}
-		if err := wait.Until(ctx, grown, min(left, awaitPoll)); err != nil {
-			return Inclusion{}, err
-		}
-	}
+	return Inclusion{Index: leaf.Leaf, Size: size, Hashes: proof, Checkpoint: checkpoint}, nil
 }
 
 // ProveTree proves that the tree of one size is a prefix of the tree of another (RFC 6962 §2.1.2). size 0 is that of the served checkpoint,

@@ -22,7 +22,10 @@ type Entry struct {
 	Data []byte
 }
 
-// Entries returns entries in the order of their leaves, beginning with one.
+// entriesBytes bounds the data of the entries that Entries returns, unless it is one. With their records and in Base64 it must fit into a message.
+const entriesBytes = 256 << 10
+
+// Entries returns entries in the order of their leaves, beginning with one: up to limit, fewer where they are large.
 func (l *Ledger) Entries(ctx context.Context, from int64, limit int) ([]Entry, error) {
 	rows, err := l.store.leaves(ctx, from, limit)
 	if err != nil || len(rows) == 0 {
@@ -33,6 +36,7 @@ func (l *Ledger) Entries(ctx context.Context, from int64, limit int) ([]Entry, e
 		return nil, fmt.Errorf("looking at the ledger's stream: %w", err)
 	}
 	entries := make([]Entry, len(rows))
+	size := 0
 	for i, row := range rows {
 		entries[i] = Entry{Leaf: row.Leaf, EntryID: row.EntryID}
 		m, err := stream.GetMsg(ctx, uint64(row.Sequence))
@@ -41,6 +45,9 @@ func (l *Ledger) Entries(ctx context.Context, from int64, limit int) ([]Entry, e
 		}
 		if err != nil {
 			return nil, fmt.Errorf("reading an entry of the ledger's stream: %w", err)
+		}
+		if size += len(m.Data); size > entriesBytes && i > 0 {
+			return entries[:i], nil
 		}
 		entries[i].Data = m.Data
 	}

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -55,17 +56,83 @@ func (l *Ledger) standBy(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("looking at the ledger's stream: %w", err)
 		}
-		if left := stream.CachedInfo().State.LastSeq; left > 0 && int64(left) > state.Sequence && state.Sequence == last {
+		if left := stream.CachedInfo().State.LastSeq; left > 0 && int64(left) != state.Sequence && state.Sequence == last {
 			return nil
 		}
 		last = state.Sequence
-		l.grown.notify() // another process may have added what is waited for
 	}
+}
+
+// received is what the sequencer keeps of a message of the stream. One that is no entry has no id.
+type received struct {
+	id       string
+	sequence int64
+	leaf     [leafBytes]byte
+}
+
+// receive reads a message. What the consent actor has not published is no entry, now and ever after.
+func (l *Ledger) receive(m jetstream.Msg) received {
+	r := received{leaf: leafOf(m.Data())}
+	info, err := m.Metadata()
+	if err == nil {
+		r.sequence = int64(info.Sequence.Stream)
+		err = l.JS.VerifyMessage(m)
+	}
+	if err == nil {
+		r.id, err = entryID(m.Data())
+	}
+	if err != nil {
+		l.Log.Error("a message of the ledger's stream is no entry of the consent actor", zap.Int64("sequence", r.sequence), zap.Error(err))
+	}
+	return r
+}
+
+// entryID returns the member "id" of an entry.
+func entryID(data []byte) (string, error) {
+	var entry struct {
+		ID string `json:"id"`
+	}
+	if json.Unmarshal(data, &entry) != nil || entry.ID == "" || len(entry.ID) > 36 {
+		return "", errors.New("it has no id")
+	}
+	return entry.ID, nil
+}
+
+// begin returns the state to continue from. It publishes the checkpoint of a tree that has grown while none could be signed. Where the stream
+// has lost entries, it is read from its beginning: those that the tree has are not added again.
+func (l *Ledger) begin(ctx context.Context) (stateRow, error) {
+	state, err := l.store.state(ctx)
+	if err != nil {
+		return state, err
+	}
+	stream, err := l.JS.Stream(ctx, subjects.Ledger.Name)
+	if err != nil {
+		return state, fmt.Errorf("looking at the ledger's stream: %w", err)
+	}
+	next := state
+	if last := int64(stream.CachedInfo().State.LastSeq); last < state.Sequence {
+		l.Log.Error("the ledger's stream has lost entries", zap.Int64("last", last), zap.Int64("read", state.Sequence))
+		next.Sequence = 0
+	}
+	publish := l.publishes() && state.CheckpointSize < state.Size
+	if publish {
+		signed, err := l.key.sign(state.tree())
+		if err != nil {
+			return state, err
+		}
+		next.Checkpoint, next.CheckpointSize = string(signed), state.Size
+	}
+	if !publish && next.Sequence == state.Sequence {
+		return state, nil
+	}
+	return next, l.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error { return l.store.commit(ctx, tx, state, next, publish) })
 }
 
 // follow adds entries as they arrive. Its error is errFenced where another process has done so.
 func (l *Ledger) follow(ctx context.Context) error {
-	state, err := l.store.state(ctx)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // a message may be waiting for its place in the channel
+	state, err := l.begin(ctx)
 	if err != nil {
 		return err
 	}
@@ -75,10 +142,10 @@ func (l *Ledger) follow(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("reading the ledger's stream: %w", err)
 	}
-	messages := make(chan jetstream.Msg, batchEntries)
+	arrived := make(chan received, batchEntries)
 	reading, err := consumer.Consume(func(m jetstream.Msg) {
 		select {
-		case messages <- m:
+		case arrived <- l.receive(m):
 		case <-ctx.Done():
 		}
 	}, jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) {
@@ -94,16 +161,10 @@ func (l *Ledger) follow(ctx context.Context) error {
 			return context.Cause(ctx)
 		case <-reading.Closed():
 			return errors.New("the consumer of the ledger's stream was closed")
-		case first := <-messages:
-			batch := []jetstream.Msg{first}
-			for len(batch) < batchEntries {
-				select {
-				case m := <-messages:
-					batch = append(batch, m)
-					continue
-				default:
-				}
-				break
+		case first := <-arrived:
+			batch := []received{first}
+			for len(batch) < batchEntries && len(arrived) > 0 {
+				batch = append(batch, <-arrived)
 			}
 			if state, err = l.add(ctx, state, batch); err != nil {
 				return err
@@ -112,59 +173,38 @@ func (l *Ledger) follow(ctx context.Context) error {
 	}
 }
 
+// errWentBack is the error where the stream was replaced by a shorter one. begin finds out what is left.
+var errWentBack = errors.New("the ledger's stream went back")
+
 // add commits the entries of a batch, and returns the new state. An entry that the tree has already, because the outbox has published it twice,
 // is not added again.
-func (l *Ledger) add(ctx context.Context, state stateRow, batch []jetstream.Msg) (stateRow, error) {
+func (l *Ledger) add(ctx context.Context, state stateRow, batch []received) (stateRow, error) {
+	next := state
 	var ids []string
+	for _, r := range batch {
+		if r.sequence <= next.Sequence {
+			return state, errWentBack
+		}
+		next.Sequence = r.sequence
+		if r.id != "" {
+			ids = append(ids, r.id)
+		}
+	}
+	known, err := l.store.known(ctx, ids)
+	if err != nil {
+		return state, err
+	}
 	var rows []leafRow
 	var leaves [][leafBytes]byte
-	seen := map[string]bool{}
-	for _, m := range batch {
-		info, err := m.Metadata()
-		if err != nil {
-			return state, fmt.Errorf("reading an entry's position: %w", err)
-		}
-		sequence := int64(info.Sequence.Stream)
-		if sequence <= state.Sequence {
+	for _, r := range batch {
+		if r.id == "" || known[r.id] {
 			continue
 		}
-		id, valid := l.EntryID(m.Data())
-		if err := l.JS.VerifyMessage(m); err != nil || !valid {
-			l.Log.Error("a message of the ledger's stream is no entry of the consent actor", zap.Int64("sequence", sequence), zap.Error(err))
-			continue
-		}
-		if seen[id] {
-			continue
-		}
-		seen[id] = true
-		ids = append(ids, id)
-		rows = append(rows, leafRow{EntryID: id, Sequence: sequence})
-		leaves = append(leaves, leafOf(m.Data()))
-	}
-	next := state
-	if info, err := batch[len(batch)-1].Metadata(); err == nil {
-		next.Sequence = max(next.Sequence, int64(info.Sequence.Stream))
-	}
-	if len(ids) > 0 {
-		known, err := l.store.known(ctx, ids)
-		if err != nil {
-			return state, err
-		}
-		rows, leaves = withoutKnown(rows, leaves, known)
+		known[r.id] = true
+		rows = append(rows, leafRow{EntryID: r.id, Leaf: state.Size + int64(len(rows)), Sequence: r.sequence})
+		leaves = append(leaves, r.leaf)
 	}
 	return l.commit(ctx, state, next, rows, leaves)
-}
-
-// withoutKnown removes the leaves of entries that the tree has.
-func withoutKnown(rows []leafRow, leaves [][leafBytes]byte, known map[string]bool) ([]leafRow, [][leafBytes]byte) {
-	n := 0
-	for i := range rows {
-		if !known[rows[i].EntryID] {
-			rows[n], leaves[n] = rows[i], leaves[i]
-			n++
-		}
-	}
-	return rows[:n], leaves[:n]
 }
 
 // publishes reports whether a commit publishes its checkpoint.
@@ -180,9 +220,6 @@ func (l *Ledger) commit(ctx context.Context, old, next stateRow, rows []leafRow,
 		}
 		tiles = changed
 		next.Size, next.Root = old.Size+int64(len(leaves)), root[:]
-		for i := range rows {
-			rows[i].Leaf = old.Size + int64(i)
-		}
 		if l.publishes() {
 			signed, err := l.key.sign(tlog.Tree{N: next.Size, Hash: root})
 			if err != nil {
@@ -205,7 +242,6 @@ func (l *Ledger) commit(ctx context.Context, old, next stateRow, rows []leafRow,
 	}
 	if len(leaves) > 0 {
 		l.Grown(next.Size, len(leaves))
-		l.grown.notify()
 		l.cosign.Notify()
 	}
 	return next, nil

@@ -69,18 +69,7 @@ func (read tileReader) hashReader() tlog.HashReader {
 // grow returns the root of a tree of some size after leaves were added, and the tiles and bundles that have changed.
 func grow(read tileReader, size int64, leaves [][leafBytes]byte) (tlog.Hash, []tile, error) {
 	known := map[int64]tlog.Hash{}
-	old := map[[2]int64][]byte{}
-	cached := tileReader(func(level int, n int64) (data []byte, err error) {
-		key := [2]int64{int64(level), n}
-		if data, found := old[key]; found {
-			return data, nil
-		}
-		if data, err = read(level, n); err == nil {
-			old[key] = data
-		}
-		return data, err
-	})
-	stored := cached.hashReader()
+	stored := read.hashReader()
 	reader := tlog.HashReaderFunc(func(indexes []int64) ([]tlog.Hash, error) {
 		hashes := make([]tlog.Hash, len(indexes))
 		for i, index := range indexes {
@@ -112,7 +101,7 @@ func grow(read tileReader, size int64, leaves [][leafBytes]byte) (tlog.Hash, []t
 	if err != nil {
 		return tlog.Hash{}, nil, fmt.Errorf("computing the root: %w", err)
 	}
-	tiles, err := bundles(cached, size, leaves)
+	tiles, err := bundles(read, size, leaves)
 	if err != nil {
 		return tlog.Hash{}, nil, err
 	}

@@ -243,42 +243,6 @@ func NewVerifier(vkey string) (note.Verifier, error) {
 	return v, nil
 }
 
-// VerifyProof verifies an inclusion proof (C2SP tlog-proof) of an entry's bytes offline, and returns the tree of its checkpoint.
-func VerifyProof(text, entry []byte, key note.Verifier, witnesses []note.Verifier, quorum int) (tlog.Tree, error) {
-	head, checkpoint, found := bytes.Cut(text, []byte("\n\n"))
-	lines := bytes.Split(head, []byte("\n"))
-	if !found || len(lines) < 2 || string(lines[0]) != "c2sp.org/tlog-proof@v1" {
-		return tlog.Tree{}, errors.New("not a proof of the form c2sp.org/tlog-proof@v1")
-	}
-	if bytes.HasPrefix(lines[1], []byte("extra ")) {
-		lines = lines[1:]
-	}
-	var index int64
-	if len(lines) < 2 {
-		return tlog.Tree{}, errors.New("the proof has no index")
-	}
-	if _, err := fmt.Sscanf(string(lines[1]), "index %d", &index); err != nil || fmt.Sprintf("index %d", index) != string(lines[1]) {
-		return tlog.Tree{}, errors.New("the proof has no index")
-	}
-	var proof tlog.RecordProof
-	for _, line := range lines[2:] {
-		hash, err := tlog.ParseHash(string(line))
-		if err != nil {
-			return tlog.Tree{}, fmt.Errorf("the proof has an invalid hash: %w", err)
-		}
-		proof = append(proof, hash)
-	}
-	tree, err := openCheckpoint(checkpoint, key, witnesses, quorum)
-	if err != nil {
-		return tlog.Tree{}, err
-	}
-	leaf := leafOf(entry)
-	if err := tlog.CheckRecord(proof, tree.N, tree.Hash, index, tlog.RecordHash(leaf[:])); err != nil {
-		return tlog.Tree{}, fmt.Errorf("the entry is not in the tree: %w", err)
-	}
-	return tree, nil
-}
-
 // Paths returns the size of a checkpoint's tree and the paths of its tiles and entry bundles. It does not verify the checkpoint.
 func Paths(checkpoint []byte) (size int64, paths []string, err error) {
 	text, _, found := bytes.Cut(checkpoint, []byte("\n\n"))

@@ -3,10 +3,10 @@ package ledger
 import (
 	"context"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -16,6 +16,7 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/egress"
 	"github.com/weftmesh/weft/actors/wait"
 )
 
@@ -24,12 +25,6 @@ type Witness struct {
 	// URL is its submission prefix.
 	URL      string
 	Verifier note.Verifier
-}
-
-// Answer is a witness's answer to a request.
-type Answer struct {
-	Status int
-	Body   []byte
 }
 
 // witnessRetry is the interval at which witnesses are asked again that have not cosigned the latest tree.
@@ -63,8 +58,12 @@ func (l *Ledger) cosignLatest(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if state.CheckpointSize == state.Size && strings.Count(state.Checkpoint, "\n— ") > len(l.Witnesses) {
-		return nil // all have
+	have := 0
+	if state.CheckpointSize == state.Size {
+		have = strings.Count(state.Checkpoint, "\n— ") - 1
+	}
+	if have >= len(l.Witnesses) {
+		return nil
 	}
 	cosigned, count := string(signed), 0
 	var failures []error
@@ -77,14 +76,13 @@ func (l *Ledger) cosignLatest(ctx context.Context) error {
 		cosigned += lines
 		count++
 	}
-	if count >= l.Quorum {
+	if count >= l.Quorum && count > have {
 		err := l.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 			return l.store.publish(ctx, tx, cosigned, state.Size)
 		})
 		if err != nil {
 			return err
 		}
-		l.grown.notify()
 	}
 	return errors.Join(failures...)
 }
@@ -104,7 +102,7 @@ func (l *Ledger) ask(ctx context.Context, w Witness, tree tlog.Tree, signed []by
 		if err != nil {
 			return "", err
 		}
-		answer, err := l.Post(ctx, strings.TrimSuffix(w.URL, "/")+"/add-checkpoint", body)
+		answer, err := l.Client.Do(ctx, egress.Request{Method: http.MethodPost, URL: strings.TrimSuffix(w.URL, "/") + "/add-checkpoint", Body: body, NoRedirect: true})
 		if err != nil {
 			return "", err
 		}
@@ -166,16 +164,10 @@ func ParseWitnesses(list []string) ([]Witness, error) {
 		if err != nil {
 			return nil, err
 		}
+		if slices.ContainsFunc(witnesses, func(w Witness) bool { return w.Verifier.Name() == verifier.Name() }) {
+			return nil, fmt.Errorf("two witnesses have the name %q", verifier.Name())
+		}
 		witnesses = append(witnesses, Witness{URL: fields[1], Verifier: verifier})
 	}
 	return witnesses, nil
-}
-
-// EntryIDOf returns the member "id" of an entry.
-func EntryIDOf(data []byte) (string, bool) {
-	var entry struct {
-		ID string `json:"id"`
-	}
-	err := json.Unmarshal(data, &entry)
-	return entry.ID, err == nil && entry.ID != "" && len(entry.ID) <= 36
 }
