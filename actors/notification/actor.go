@@ -3,7 +3,7 @@
 // It owns:
 //   - the subjects weft.v1.notification.*
 //   - the tables notifications, deliveries, batches, notification_settings and notification_counts; devices, phones, phone_codes and channel_keys
-//   - the tables templates and template_revisions; mail_keys, mail_suppressions and provider_reports; and those of webhooks
+//   - the tables templates and template_revisions; mail_suppressions and provider_reports; and those of webhooks
 //   - the job notification.deliver in the stream JOBS_NOTIFICATION
 //   - the stream FEED, from which the gateway serves server-sent events
 //
@@ -48,7 +48,8 @@ func New(d actors.Deps, c Config) (*Actor, error) {
 		return nil, err
 	}
 	counted := newMetrics(d.Metrics)
-	mail, err := newMailer(d, c, counted)
+	keys := newChannelKeys(d)
+	mail, err := newMailer(d, c, counted, keys)
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +64,7 @@ func New(d actors.Deps, c Config) (*Actor, error) {
 	a := &Actor{mail: mail, webhooks: hooks, templates: templates, pipeline: &pipeline{
 		Deps: d, config: c, store: store{db: d.DB}, metrics: counted, bounds: newBounds(d, c, hooks.Bounds()...),
 	}}
-	if a.channels, err = newChannels(d, c); err != nil {
+	if a.channels, err = newChannels(d, c, keys); err != nil {
 		return nil, err
 	}
 	mail.switchOff, mail.reported = a.switchOff, a.reported

@@ -194,7 +194,7 @@ func (m *mailer) countReport(provider, kind, address string) {
 	}
 }
 
-// maintain makes the secret of mail at the start, and deletes old records of reports.
+// maintain makes the secret of channelKeys at the start, and deletes old records of reports.
 func (m *mailer) maintain(ctx context.Context) error {
 	return wait.Repeat(ctx, mailMaintenance, func(ctx context.Context) error {
 		if _, err := m.keys.key(ctx, ""); err != nil {

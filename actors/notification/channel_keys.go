@@ -18,12 +18,13 @@ import (
 
 // Names of the actor's own keys.
 const (
-	keyVAPID = "vapid"
-	keyPhone = "phone_mac"
+	keyVAPID  = "vapid"
+	keySecret = "secret"
 )
 
 // channelKeys are random keys that the actor makes when they are first needed, sealed in the table channel_keys. All copies of the actor
-// share them. It is safe for concurrent use.
+// share them. They never change: rotation seals them anew, and links in mail and subscriptions of browsers remain valid. It is safe for
+// concurrent use.
 type channelKeys struct {
 	db     *database.DB
 	sealer *seal.Sealer
@@ -87,16 +88,31 @@ func (k *channelKeys) vapid(ctx context.Context) (providers.VAPIDKeys, error) {
 	return providers.VAPIDKeysOf(private)
 }
 
-// mac returns the HMAC-SHA-256 of texts under a key of the actor's, in hexadecimal digits: what is stored of phone numbers and codes, which
-// are too few for a plain hash.
-func (k *channelKeys) mac(ctx context.Context, parts ...string) (string, error) {
-	key, err := k.get(ctx, keyPhone, func() ([]byte, error) {
-		key := make([]byte, 32)
-		_, err := rand.Read(key)
-		return key, err
+// key returns the key for a purpose.
+func (k *channelKeys) key(ctx context.Context, purpose string) ([]byte, error) {
+	secret, err := k.get(ctx, keySecret, func() ([]byte, error) {
+		secret := make([]byte, 32)
+		_, err := rand.Read(secret)
+		return secret, err
 	})
+	if err != nil {
+		return nil, err
+	}
+	return seal.MAC(secret, purpose), nil
+}
+
+// mac returns the HMAC-SHA-256 of texts under the key for a purpose, in hexadecimal digits: what is stored in place of them. Nobody without
+// the secret can test a guess.
+func (k *channelKeys) mac(ctx context.Context, purpose string, texts ...string) (string, error) {
+	key, err := k.key(ctx, purpose)
 	if err != nil {
 		return "", err
 	}
-	return hex.EncodeToString(seal.MAC(key, strings.Join(parts, "\n"))), nil
+	return hex.EncodeToString(seal.MAC(key, strings.Join(texts, "\n"))), nil
+}
+
+// addressHash returns the hash by which an e-mail address is looked up. The case of the local part does not matter: no server that matters
+// tells addresses apart by it.
+func (k *channelKeys) addressHash(ctx context.Context, address string) (string, error) {
+	return k.mac(ctx, "address", strings.ToLower(strings.TrimSpace(address)))
 }

@@ -23,14 +23,14 @@ type channelProviders struct {
 }
 
 // newChannels makes the providers that the settings have. It reads their key files and connects to none.
-func newChannels(d actors.Deps, c Config) (*channelProviders, error) {
+func newChannels(d actors.Deps, c Config, keys *channelKeys) (*channelProviders, error) {
 	client, err := egress.New(egress.Options{
 		Allow: d.EgressAllow, AllowHTTP: d.EgressAllowHTTP, UserAgent: "weft/" + d.Version, MaxRedirects: -1,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("creating the HTTP client: %w", err)
 	}
-	s := &channelProviders{client: client, keys: newChannelKeys(d)}
+	s := &channelProviders{client: client, keys: keys}
 	s.dropped = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "notification_addresses_dropped_total", Help: "Devices and phone numbers that a provider reported as no longer valid, by platform.",
 	}, []string{"platform"})

@@ -36,7 +36,7 @@ type mailer struct {
 
 	config Config
 	store  store
-	keys   *mailKeys
+	keys   *channelKeys
 	router *channel.Router
 	// receivers of callbacks by provider.
 	receivers map[string]receiver
@@ -47,9 +47,8 @@ type mailer struct {
 }
 
 // newMailer makes a mailer from checked settings.
-func newMailer(d actors.Deps, c Config, counted metrics) (*mailer, error) {
-	s := store{db: d.DB}
-	m := &mailer{Deps: d, config: c, store: s, metrics: counted, keys: &mailKeys{db: d.DB, store: s, sealer: d.Sealer}, receivers: map[string]receiver{}}
+func newMailer(d actors.Deps, c Config, counted metrics, keys *channelKeys) (*mailer, error) {
+	m := &mailer{Deps: d, config: c, store: store{db: d.DB}, metrics: counted, keys: keys, receivers: map[string]receiver{}}
 	client, err := egress.New(egress.Options{Allow: d.EgressAllow, AllowHTTP: d.EgressAllowHTTP, UserAgent: "weft/" + d.Version})
 	if err != nil {
 		return nil, fmt.Errorf("making a client for providers of mail: %w", err)

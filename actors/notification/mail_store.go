@@ -3,41 +3,12 @@ package notification
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/uptrace/bun"
 
 	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/subjects"
 )
-
-// mailKeyRow is the secret of mail, sealed and in Base64.
-type mailKeyRow struct {
-	bun.BaseModel `bun:"table:mail_keys"`
-
-	ID        string `bun:"id,pk"`
-	Secret    string `bun:"secret"`
-	CreatedAt int64  `bun:"created_at"`
-}
-
-// mailSecret returns a sealed secret; empty if there is none.
-func (s store) mailSecret(ctx context.Context, id string) (string, error) {
-	var rows []mailKeyRow
-	if err := s.db.NewSelect().Model(&rows).Where("id = ?", id).Scan(ctx); err != nil {
-		return "", fmt.Errorf("reading the secret of mail: %w", err)
-	}
-	if len(rows) == 0 {
-		return "", nil
-	}
-	return rows[0].Secret, nil
-}
-
-// insertMailSecret stores a sealed secret unless there is one.
-func (store) insertMailSecret(ctx context.Context, tx bun.Tx, id, secret string) error {
-	row := mailKeyRow{ID: id, Secret: secret, CreatedAt: time.Now().UnixMicro()}
-	_, err := tx.NewInsert().Model(&row).On("CONFLICT (id) DO NOTHING").Returning("NULL").Exec(ctx)
-	return wrapped(err, "storing the secret of mail")
-}
 
 // suppressionRow is an address that gets no mail.
 type suppressionRow struct {

@@ -23,9 +23,6 @@ var Sealed = slices.Concat([]seal.Column{
 		Table: "channel_keys", Column: "sealed", Key: []string{"name"}, Base64: true,
 		Associated: func(values []string) []byte { return channelKeyContext(values[0]) },
 	}, {
-		Table: "mail_keys", Column: "secret", Key: []string{"id"}, Base64: true,
-		Associated: func(values []string) []byte { return mailKeyContext(values[0]) },
-	}, {
 		Table: "mail_suppressions", Column: "address", Key: []string{"id"}, Base64: true,
 		Associated: func(values []string) []byte { return suppressionContext(values[0]) },
 	},

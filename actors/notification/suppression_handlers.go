@@ -43,7 +43,7 @@ func (m *mailer) suppressed(ctx context.Context, address, category string) (reas
 	return row.Reason, nil
 }
 
-// newSuppression returns a row. It may make the secret of mail, and so is called before a transaction.
+// newSuppression returns a row. It may make the secret of channelKeys, and so is called before a transaction.
 func (m *mailer) newSuppression(ctx context.Context, address, reason string) (suppressionRow, error) {
 	hash, err := m.keys.addressHash(ctx, address)
 	if err != nil {

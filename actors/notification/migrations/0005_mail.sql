@@ -1,10 +1,3 @@
--- The secret that tokens and hashes of addresses are made with. It never changes: links in mail remain valid.
-CREATE TABLE mail_keys (
-	id         VARCHAR(16) NOT NULL PRIMARY KEY,
-	secret     TEXT        NOT NULL,
-	created_at BIGINT      NOT NULL
-);
-
 CREATE TABLE mail_suppressions (
 	id           VARCHAR(36)  NOT NULL PRIMARY KEY,
 	address_hash VARCHAR(64)  NOT NULL UNIQUE,

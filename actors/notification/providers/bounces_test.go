@@ -3,11 +3,13 @@ package providers_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -164,6 +166,33 @@ func TestReturnPaths(t *testing.T) {
 			t.Fatalf("%s instead of %s: %+v", changed, path, got)
 		}
 	})
+}
+
+// TestNestedBounce: the time for a mail that anybody may have sent does not grow with the depth of its parts, and what is too deep is ignored.
+func TestNestedBounce(t *testing.T) {
+	t.Parallel()
+	nested := func(depth int, end string) []byte {
+		var mail strings.Builder
+		mail.WriteString("From: MAILER-DAEMON@x\r\nContent-Type: multipart/report; boundary=b0\r\n\r\n")
+		for i := range depth {
+			fmt.Fprintf(&mail, "--b%d\r\nContent-Type: multipart/mixed; boundary=b%d\r\n\r\n", i, i+1)
+		}
+		fmt.Fprintf(&mail, "--b%d\r\nContent-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; x\r\n\r\nFinal-Recipient: rfc822; ada@example.org\r\n"+
+			"Action: failed\r\nStatus: 5.1.1\r\n\r\n%s", depth, end)
+		return []byte(mail.String())
+	}
+	for _, end := range []string{"", "--b2--\r\n--b1--\r\n--b0--\r\n"} {
+		if b, err := providers.ParseBounce(nested(2, end)); err != nil || len(b.Recipients) != 1 || b.Recipients[0].Final != "ada@example.org" {
+			t.Errorf("%q: %+v, %v", end, b, err)
+		}
+	}
+	begin := time.Now()
+	if b, err := providers.ParseBounce(nested(5000, strings.Repeat("x\r\n", 100_000))); err == nil {
+		t.Errorf("%+v", b)
+	}
+	if took := time.Since(begin); took > 5*time.Second {
+		t.Errorf("took %v", took)
+	}
 }
 
 // FuzzParseBounce: no mail makes the parser panic.

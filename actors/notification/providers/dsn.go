@@ -9,8 +9,6 @@ import (
 	"net/textproto"
 	"regexp"
 	"strings"
-
-	"github.com/jhillyerd/enmime/v2"
 )
 
 // Bounce is what a bounced mail says: a delivery status notification (RFC 3464), a feedback report (ARF, RFC 5965), or a text that some
@@ -34,8 +32,7 @@ type BouncedRecipient struct {
 }
 
 const (
-	// maxParts bounds the parts of a mail that are looked at, maxQuoted the text of one in bytes.
-	maxParts  = 50
+	// maxQuoted bounds the text of a part that is looked at in bytes.
 	maxQuoted = 256 << 10
 	// maxStatusFields bounds the recipients of one mail.
 	maxStatusFields = 100
@@ -46,43 +43,38 @@ var errNoBounce = errors.New("the mail is no bounce")
 
 // ParseBounce reads a mail. The error is errNoBounce for one that reports nothing.
 func ParseBounce(raw []byte) (Bounce, error) {
-	root, err := enmime.ReadParts(bytes.NewReader(raw))
-	if err != nil {
-		return Bounce{}, errors.Join(errNoBounce, err)
-	}
+	header, parts := readMail(raw)
 	b := Bounce{}
 	for _, name := range []string{"Delivered-To", "X-Original-To", "Envelope-To", "X-Delivered-To", "To"} {
-		b.To = append(b.To, root.Header[textproto.CanonicalMIMEHeaderKey(name)]...)
+		b.To = append(b.To, header[textproto.CanonicalMIMEHeaderKey(name)]...)
 	}
-	found, left := false, maxParts
-	b.walk(root, &found, &left)
+	found := b.readReport(parts)
 	if !found {
-		found = b.readText(root)
+		found = b.readText(header, parts)
 	}
 	if !found {
 		return b, errNoBounce
 	}
-	if failed := root.Header.Get("X-Failed-Recipients"); failed != "" && len(b.Recipients) == 1 && b.Recipients[0].Original == "" {
+	if failed := header.Get("X-Failed-Recipients"); failed != "" && len(b.Recipients) == 1 && b.Recipients[0].Original == "" {
 		b.Recipients[0].Original = address(failed)
 	}
 	return b, nil
 }
 
-// walk reads the parts of a report.
-func (b *Bounce) walk(p *enmime.Part, found *bool, left *int) {
-	for ; p != nil && *left > 0; p = p.NextSibling {
-		*left--
-		content := p.Content[:min(len(p.Content), maxQuoted)]
-		switch strings.ToLower(p.ContentType) {
+// readReport reads the parts of a report. It tells whether there is one.
+func (b *Bounce) readReport(parts []mailPart) (found bool) {
+	for _, p := range parts {
+		content := p.content[:min(len(p.content), maxQuoted)]
+		switch p.kind {
 		case "message/delivery-status", "message/global-delivery-status":
-			*found = b.readStatus(content) || *found
+			found = b.readStatus(content) || found
 		case "message/feedback-report":
-			*found = b.readFeedback(content) || *found
+			found = b.readFeedback(content) || found
 		case "message/rfc822", "message/global", "text/rfc822-headers", "message/rfc822-headers", "message/global-headers":
 			b.readOriginal(content)
 		}
-		b.walk(p.FirstChild, found, left)
 	}
+	return found
 }
 
 // fields reads the groups of fields of a report, which empty lines separate (RFC 3464 §2.1).
@@ -164,12 +156,15 @@ var bounceSender = regexp.MustCompile(`(?i)mailer-daemon|postmaster|mail deliver
 
 // readText reads a bounce that is text alone, as qmail and old servers send them. It is one only if its sender is a server's, it is no
 // automatic answer (RFC 3834 §5) and it has the reply of a server.
-func (b *Bounce) readText(root *enmime.Part) bool {
-	if !bounceSender.MatchString(root.Header.Get("From")) || strings.Contains(strings.ToLower(root.Header.Get("Auto-Submitted")), "auto-replied") {
+func (b *Bounce) readText(header textproto.MIMEHeader, parts []mailPart) bool {
+	if !bounceSender.MatchString(header.Get("From")) || strings.Contains(strings.ToLower(header.Get("Auto-Submitted")), "auto-replied") {
 		return false
 	}
-	for _, p := range root.DepthMatchAll(func(p *enmime.Part) bool { return strings.HasPrefix(p.ContentType, "text/") || p.ContentType == "" }) {
-		content := p.Content[:min(len(p.Content), maxQuoted)]
+	for _, p := range parts {
+		if p.kind != "" && !strings.HasPrefix(p.kind, "text/") {
+			continue
+		}
+		content := p.content[:min(len(p.content), maxQuoted)]
 		if found := textFailure.FindSubmatch(content); found != nil {
 			b.To = append(b.To, quotedPaths(content)...)
 			b.Recipients = append(b.Recipients, BouncedRecipient{
