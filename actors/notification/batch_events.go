@@ -110,7 +110,7 @@ func (pl *pipeline) renderBatch(ctx context.Context, b batchRow) (batchMessage, 
 		return m, err
 	}
 	c := content{Template: subjects.TemplateBatch}
-	if c.Revision, err = (templateStore{pl.DB}).revision(ctx); err != nil {
+	if c.Revision, err = pl.templates.store.revision(ctx); err != nil {
 		return m, err
 	}
 	whole := make([]content, len(rows))
@@ -127,10 +127,11 @@ func (pl *pipeline) renderBatch(ctx context.Context, b batchRow) (batchMessage, 
 		})
 	}
 	c.Locale = whole[0].Locale
-	if err := pl.renderItems(ctx, m.notificationRow, whole, c.Items, b.Channel); err != nil {
+	to := pl.recipientContact(b.UserID)
+	if err := pl.renderItems(ctx, m.notificationRow, whole, c.Items, b.Channel, to); err != nil {
 		return m, err
 	}
-	if m.rendered, err = pl.seams.render(ctx, m.notificationRow, c, b.Channel); err != nil {
+	if m.rendered, err = pl.render(ctx, m.notificationRow, c, b.Channel, to); err != nil {
 		return m, err
 	}
 	c.Subject, c.Body = m.rendered.Subject, m.rendered.Text

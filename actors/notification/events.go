@@ -37,7 +37,7 @@ func (a *Actor) notifyRefusedRun(ctx context.Context, e subjects.Envelope[subjec
 // notify accepts the in-app notification of an event, which is a template's text. The event's id is its dedupe key: a redelivery adds no second
 // one.
 func (a *Actor) notify(ctx context.Context, eventID, userID, category, templateID string, data map[string]string) error {
-	revision, err := templateStore{a.DB}.revision(ctx)
+	revision, err := a.templates.store.revision(ctx)
 	if err != nil {
 		return err
 	}

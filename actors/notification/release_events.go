@@ -91,7 +91,7 @@ func (pl *pipeline) startScheduled(ctx context.Context, n notificationRow) (post
 
 // start starts a scheduled notification. It does nothing where the notification has been started or cancelled.
 func (pl *pipeline) start(ctx context.Context, tx database.Tx, n notificationRow, were []deliveryRow, inApp inAppStart) error {
-	started, err := pl.store.markStarted(ctx, tx, n.ID, inApp.status == statusPending && hasInApp(were))
+	started, err := pl.store.markStarted(ctx, tx, n.ID, inApp.status == statusPending)
 	if err != nil || !started {
 		return err
 	}
@@ -115,15 +115,6 @@ func (pl *pipeline) start(ctx context.Context, tx database.Tx, n notificationRow
 		return err
 	}
 	return pl.launch(ctx, tx, n, channels)
-}
-
-func hasInApp(channels []deliveryRow) bool {
-	for _, d := range channels {
-		if d.Channel == channel.InApp {
-			return true
-		}
-	}
-	return false
 }
 
 // end ends the deliveries of a notification that never can be started.

@@ -91,19 +91,7 @@ func (pl *pipeline) duplicate(ctx context.Context, n notificationRow) (subjects.
 	return subjects.NotificationRef{NotificationID: first.ID, Status: refDuplicate}, err
 }
 
-// decideInApp decides about the in-app channel of a notification that starts, if it has one. The other channels are decided by their jobs.
-func (pl *pipeline) decideInApp(ctx context.Context, n notificationRow, names []string) (decision, error) {
-	if !slices.Contains(names, channel.InApp) {
-		return proceed, nil
-	}
-	p, err := pl.store.preferences(ctx, n.UserID)
-	if err != nil {
-		return decision{}, err
-	}
-	return pl.decide(ctx, n, channel.InApp, p, pl.recipientContact(n.UserID))
-}
-
-// inAppStart is what the start of a notification does in-app.
+// inAppStart is what the start of a notification does in-app; nothing without that channel.
 type inAppStart struct {
 	decision
 	// content is the content with the text of the notification's template; empty without a template.
@@ -113,19 +101,25 @@ type inAppStart struct {
 	template, locale, fault string
 }
 
-// prepareInApp decides about the in-app channel of a notification that starts, and renders its template. It must not be called in a
-// transaction.
-func (pl *pipeline) prepareInApp(ctx context.Context, n notificationRow, names []string) (inAppStart, error) {
-	v, err := pl.decideInApp(ctx, n, names)
-	start := inAppStart{decision: v}
-	if err != nil || v.status != statusPending || !slices.Contains(names, channel.InApp) {
+// prepareInApp decides about the in-app channel of a notification that starts, if it has one, and renders its template. The other channels
+// are decided by their jobs. It must not be called in a transaction.
+func (pl *pipeline) prepareInApp(ctx context.Context, n notificationRow, names []string) (start inAppStart, err error) {
+	if !slices.Contains(names, channel.InApp) {
+		return start, nil
+	}
+	p, err := pl.store.preferences(ctx, n.UserID)
+	if err != nil {
+		return start, err
+	}
+	to := pl.recipientContact(n.UserID)
+	if start.decision, err = pl.decide(ctx, n, channel.InApp, p, to); err != nil || start.status != statusPending {
 		return start, err
 	}
 	c, err := pl.open(n)
 	if err != nil || c.Template == "" {
 		return start, err
 	}
-	rendered, err := pl.seams.render(ctx, n, c, channel.InApp)
+	rendered, err := pl.render(ctx, n, c, channel.InApp, to)
 	var fault outcomeError
 	if errors.As(err, &fault) {
 		start.decision, start.fault = decision{status: statusFailed, reason: fault.reason}, channel.Truncate(err.Error(), maxError)
