@@ -31,17 +31,42 @@ func (pl *pipeline) permitted(ctx context.Context, grant mesh.Grant, n notificat
 }
 
 // accept stores a notification, and starts it unless it is scheduled. Where the user already has one with its dedupe key,
-// accept stores nothing and returns that one.
+// accept stores nothing and returns that one. It must not be called in a transaction.
 func (pl *pipeline) accept(ctx context.Context, n notificationRow, names []string) (subjects.NotificationRef, error) {
-	ref := subjects.NotificationRef{}
-	scheduled := n.SendAt > pl.Now().UnixMicro()
-	inApp := inAppStart{decision: proceed}
-	if !scheduled {
-		var err error
-		if inApp, err = pl.prepareInApp(ctx, n, names); err != nil {
-			return ref, err
-		}
+	if n.SendAt > pl.Now().UnixMicro() {
+		return pl.keep(ctx, n, names, func(ctx context.Context, tx database.Tx, n *notificationRow, channels []deliveryRow) error {
+			if err := pl.store.insert(ctx, tx, n, channels); err != nil {
+				return err
+			}
+			return pl.bounds.Reserve(ctx, tx, pl.bounds.scheduled, n.UserID, 0)
+		})
 	}
+	inApp, err := pl.prepareInApp(ctx, n, names)
+	if err != nil {
+		return subjects.NotificationRef{}, err
+	}
+	return pl.keep(ctx, n, names, func(ctx context.Context, tx database.Tx, n *notificationRow, channels []deliveryRow) error {
+		if err := pl.begin(ctx, tx, n, channels, inApp); err != nil {
+			return err
+		}
+		if err := pl.store.insert(ctx, tx, n, channels); err != nil {
+			return err
+		}
+		return pl.launch(ctx, tx, *n, channels)
+	})
+}
+
+// acceptWithin stores a notification within a transaction. It is started after that, by runScheduled, since its start may ask auth.
+func (pl *pipeline) acceptWithin(ctx context.Context, n notificationRow, names []string) (subjects.NotificationRef, error) {
+	n.SendAt = pl.Now().UnixMicro()
+	return pl.keep(ctx, n, names, pl.store.insert)
+}
+
+// keep inserts a notification with its deliveries, unless the user already has one with its dedupe key, which it returns.
+func (pl *pipeline) keep(
+	ctx context.Context, n notificationRow, names []string, insert func(context.Context, database.Tx, *notificationRow, []deliveryRow) error,
+) (subjects.NotificationRef, error) {
+	ref := subjects.NotificationRef{}
 	err := pl.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 		duplicate, err := pl.duplicate(ctx, n)
 		if !errors.Is(err, errNoNotification) {
@@ -53,19 +78,7 @@ func (pl *pipeline) accept(ctx context.Context, n notificationRow, names []strin
 		for i, name := range names {
 			channels[i] = newDelivery(row, name)
 		}
-		if scheduled {
-			if err := pl.store.insert(ctx, tx, &row, channels); err != nil {
-				return err
-			}
-			return pl.bounds.Reserve(ctx, tx, pl.bounds.scheduled, n.UserID, 0)
-		}
-		if err := pl.begin(ctx, tx, &row, channels, inApp); err != nil {
-			return err
-		}
-		if err := pl.store.insert(ctx, tx, &row, channels); err != nil {
-			return err
-		}
-		return pl.launch(ctx, tx, row, channels)
+		return insert(ctx, tx, &row, channels)
 	})
 	if database.IsUnique(err) && n.DedupeKey != nil {
 		// A concurrent call inserted the same key after this one had looked for it.
