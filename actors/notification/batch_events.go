@@ -2,6 +2,7 @@ package notification
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -75,21 +76,19 @@ func (pl *pipeline) sendBatch(ctx context.Context, b batchRow) error {
 	err := pl.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 		return pl.store.stopCollecting(ctx, tx, b.ID, pl.Now())
 	})
-	for err == nil {
-		var m batchMessage
-		if m, err = pl.renderBatch(ctx, b); err != nil {
+	if err != nil {
+		return err
+	}
+	for {
+		m, err := pl.renderBatch(ctx, b)
+		if err != nil {
 			return err
 		}
-		made := false
-		err = pl.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) (err error) {
-			made, err = pl.makeMessage(ctx, tx, b, m)
-			return err
-		})
-		if made {
+		err = pl.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error { return pl.makeMessage(ctx, tx, b, m) })
+		if !errors.Is(err, errChanged) {
 			return err
 		}
 	}
-	return err
 }
 
 // batchMessage is the message of a batch with the ids of its items.
@@ -139,19 +138,23 @@ func (pl *pipeline) renderBatch(ctx context.Context, b batchRow) (batchMessage, 
 	return m, err
 }
 
-// makeMessage makes the message of a batch. It reports false where its items have changed since the message was rendered.
-func (pl *pipeline) makeMessage(ctx context.Context, tx database.Tx, b batchRow, m batchMessage) (bool, error) {
+// makeMessage makes the message of a batch. It fails with errChanged where its items have changed since the message was rendered. They are
+// looked at once the batch is closed: a cancellation under way changes the batch first, and is waited for.
+func (pl *pipeline) makeMessage(ctx context.Context, tx database.Tx, b batchRow, m batchMessage) error {
 	now := pl.Now()
-	rows, err := pl.store.batchItems(ctx, b.ID)
-	if err != nil {
-		return false, err
-	}
-	if !slices.EqualFunc(rows, m.items, func(n notificationRow, id string) bool { return n.ID == id }) {
-		return false, nil
-	}
 	closed, err := pl.store.closeBatch(ctx, tx, b.ID, now)
-	if err != nil || !closed || len(rows) == 0 {
-		return true, err
+	if err != nil || !closed {
+		return err
+	}
+	items, err := pl.store.batchItemIDs(ctx, b.ID)
+	if err != nil {
+		return err
+	}
+	if !slices.Equal(items, m.items) {
+		return errChanged
+	}
+	if len(items) == 0 {
+		return nil
 	}
 	d := newDelivery(m.notificationRow, b.Channel)
 	d.NextAttemptAt = now.UnixMicro()
@@ -161,15 +164,15 @@ func (pl *pipeline) makeMessage(ctx context.Context, tx database.Tx, b batchRow,
 	}
 	n := m.notificationRow
 	if err := pl.store.insert(ctx, tx, &n, []deliveryRow{d}); err != nil {
-		return true, err
+		return err
 	}
 	if n.InApp {
 		if err := pl.store.settleItems(ctx, tx, d); err != nil {
-			return true, err
+			return err
 		}
 	}
 	pl.DB.AfterCommit(ctx, func() { pl.bounds.note(n.UserID) })
-	return true, pl.launch(ctx, tx, n, []deliveryRow{d})
+	return pl.launch(ctx, tx, n, []deliveryRow{d})
 }
 
 // endBatch ends a batch without a message and gives its items an outcome.
