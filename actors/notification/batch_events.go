@@ -175,7 +175,7 @@ func (pl *pipeline) makeMessage(ctx context.Context, tx database.Tx, b batchRow,
 	return pl.launch(ctx, tx, n, []deliveryRow{d})
 }
 
-// endBatch ends a batch without a message and gives its items an outcome.
+// endBatch ends a batch without a message and gives its items an outcome. It counts as the one message that it would have been.
 func (pl *pipeline) endBatch(ctx context.Context, b batchRow, v decision) error {
 	return pl.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 		now := pl.Now()
@@ -183,6 +183,14 @@ func (pl *pipeline) endBatch(ctx context.Context, b batchRow, v decision) error 
 		if err != nil || !closed {
 			return err
 		}
-		return pl.store.settleItems(ctx, tx, deliveryRow{NotificationID: b.ID}.apply(v, now))
+		if items, err := pl.store.batchItemIDs(ctx, b.ID); err != nil || len(items) == 0 {
+			return err
+		}
+		d := newDelivery(notificationRow{ID: b.ID, UserID: b.UserID, Category: b.Category}, b.Channel).apply(v, now)
+		pl.DB.AfterCommit(ctx, func() { pl.count(d) })
+		if err := pl.tally(ctx, tx, d); err != nil {
+			return err
+		}
+		return pl.store.settleItems(ctx, tx, d)
 	})
 }
