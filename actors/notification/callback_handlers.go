@@ -164,12 +164,16 @@ func (m *mailer) reportedAddress(ctx context.Context, provider string, r provide
 
 // applyReport applies a report to the delivery that it is about.
 func (m *mailer) applyReport(ctx context.Context, tx database.Tx, d sentRow, r providers.Feedback) error {
+	if r.Kind == providers.ReportFailed {
+		failed, err := m.store.failDelivered(ctx, tx, d, channel.Truncate("the message bounced: "+r.Detail, maxError), m.Now())
+		if err != nil || !failed {
+			return err // a delivery that has failed already is not counted again
+		}
+	}
 	if err := m.reported(ctx, tx, d, r); err != nil {
 		return err
 	}
 	switch r.Kind {
-	case providers.ReportFailed:
-		return m.store.failDelivered(ctx, tx, d, channel.Truncate("the message bounced: "+r.Detail, maxError), m.Now())
 	case providers.ReportComplained, providers.ReportUnsubscribed:
 		if !canUnsubscribe(d.Category) {
 			return nil

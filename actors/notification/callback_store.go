@@ -41,7 +41,6 @@ func (store) deleteReports(ctx context.Context, tx bun.Tx, before time.Time) (in
 type sentRow struct {
 	NotificationID string `bun:"notification_id"`
 	Channel        string `bun:"channel"`
-	Status         string `bun:"status"`
 	UserID         string `bun:"user_id"`
 	Category       string `bun:"category"`
 	Template       string `bun:"template"`
@@ -49,7 +48,7 @@ type sentRow struct {
 
 func (store) sent(tx bun.Tx) *bun.SelectQuery {
 	return tx.NewSelect().TableExpr("deliveries AS d").Join("JOIN notifications AS n ON n.id = d.notification_id").
-		ColumnExpr("d.notification_id, d.channel, d.status, n.user_id, n.category, d.template")
+		ColumnExpr("d.notification_id, d.channel, n.user_id, n.category, d.template")
 }
 
 // deliveryByProviderID returns the delivery that a provider knows by an id; false if there is none.
@@ -76,9 +75,17 @@ func oneSent(ctx context.Context, q *bun.SelectQuery) (sentRow, bool, error) {
 	return rows[0], true, nil
 }
 
-// failDelivered fails a delivery that its provider had accepted.
-func (store) failDelivered(ctx context.Context, tx bun.Tx, d sentRow, reason string, now time.Time) error {
-	_, err := tx.NewUpdate().Model((*deliveryRow)(nil)).Set("status = ?", statusFailed).Set("error = ?", reason).
-		Set("updated_at = ?", now.UnixMicro()).Where("notification_id = ?", d.NotificationID).Where("channel = ?", d.Channel).Exec(ctx)
-	return wrapped(err, "failing a delivery")
+// failDelivered fails a delivery that its provider had accepted, and the items of its batch that have no outcome yet. It reports false where the
+// delivery has failed already.
+func (s store) failDelivered(ctx context.Context, tx bun.Tx, d sentRow, reason string, now time.Time) (bool, error) {
+	result, err := tx.NewUpdate().Model((*deliveryRow)(nil)).Set("status = ?", statusFailed).Set("error = ?", reason).Set("next_attempt_at = 0").
+		Set("updated_at = ?", now.UnixMicro()).Where("notification_id = ?", d.NotificationID).Where("channel = ?", d.Channel).
+		Where("status <> ?", statusFailed).Exec(ctx)
+	if err != nil {
+		return false, wrapped(err, "failing a delivery")
+	}
+	if n, err := result.RowsAffected(); err != nil || n == 0 {
+		return false, err
+	}
+	return true, s.settleItems(ctx, tx, deliveryRow{NotificationID: d.NotificationID, Status: statusFailed, Error: reason, UpdatedAt: now.UnixMicro()})
 }
