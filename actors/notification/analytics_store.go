@@ -93,7 +93,7 @@ func (countStore) deleteCounts(ctx context.Context, tx bun.Tx, before int64) err
 }
 
 // markOpened records the first time that a message was opened or clicked. It reports whether it was the first.
-func (countStore) markOpened(ctx context.Context, tx bun.Tx, d sentRow, column string, now time.Time) (bool, error) {
+func (countStore) markOpened(ctx context.Context, tx bun.Tx, d deliveryRow, column string, now time.Time) (bool, error) {
 	result, err := tx.NewUpdate().Model((*deliveryRow)(nil)).Set("? = ?", bun.Ident(column), now.UnixMicro()).
 		Where("notification_id = ?", d.NotificationID).Where("channel = ?", d.Channel).Where("? = 0", bun.Ident(column)).Exec(ctx)
 	if err != nil {
