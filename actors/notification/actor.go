@@ -38,8 +38,6 @@ type Actor struct {
 	// channels are the providers of SMS and push messages.
 	channels *channelProviders
 	webhooks *webhooks.Service
-	// templates finds and renders templates.
-	templates *templateCatalog
 }
 
 // New checks the settings and registers the metrics. It does not connect to the mail server.
@@ -61,8 +59,8 @@ func New(d actors.Deps, c Config) (*Actor, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &Actor{mail: mail, webhooks: hooks, templates: templates, pipeline: &pipeline{
-		Deps: d, config: c, store: store{db: d.DB}, metrics: counted, bounds: newBounds(d, c, hooks.Bounds()...),
+	a := &Actor{mail: mail, webhooks: hooks, pipeline: &pipeline{
+		Deps: d, config: c, store: store{db: d.DB}, metrics: counted, bounds: newBounds(d, c, hooks.Bounds()...), templates: templates,
 	}}
 	if a.channels, err = newChannels(d, c, keys); err != nil {
 		return nil, err
@@ -70,7 +68,7 @@ func New(d actors.Deps, c Config) (*Actor, error) {
 	mail.switchOff, mail.reported = a.switchOff, a.reported
 	hooks.Connect(a.inform, a.bounds.Quotas)
 	a.seams = seams{
-		render: a.render, providers: map[string]channel.Provider{channel.Email: mail}, phones: a.phones, devices: a.devicesOf, dropAddress: a.dropAddress,
+		providers: map[string]channel.Provider{channel.Email: mail}, phones: a.phones, devices: a.devicesOf, dropAddress: a.dropAddress,
 		toWebhooks: a.toWebhooks,
 	}
 	a.channels.addTo(a.seams.providers)

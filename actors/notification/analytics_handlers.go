@@ -91,9 +91,14 @@ func (a *Actor) getAnalytics(ctx context.Context, r subjects.NotificationAnalyti
 	return answer, nil
 }
 
+// counts returns the row of a day that counts a delivery, without counts.
+func (d deliveryRow) counts(now time.Time) countRow {
+	return countRow{UserID: d.UserID, Day: dayOf(now), Channel: d.Channel, Category: d.Category, Template: d.Template}
+}
+
 // tally counts a delivery that has come to its end.
 func (pl *pipeline) tally(ctx context.Context, tx database.Tx, d deliveryRow) error {
-	c := countRow{UserID: d.UserID, Day: dayOf(pl.Now()), Channel: d.Channel, Category: d.Category, Template: d.Template}
+	c := d.counts(pl.Now())
 	switch d.Status {
 	case statusDelivered:
 		c.Sent = 1
@@ -111,8 +116,8 @@ func (pl *pipeline) tally(ctx context.Context, tx database.Tx, d deliveryRow) er
 }
 
 // reported counts what a provider reports of a message. Opens and clicks are counted once, and only for users who have switched that on.
-func (pl *pipeline) reported(ctx context.Context, tx database.Tx, d sentRow, r providers.Feedback) error {
-	c := countRow{UserID: d.UserID, Day: dayOf(pl.Now()), Channel: d.Channel, Category: d.Category, Template: d.Template}
+func (pl *pipeline) reported(ctx context.Context, tx database.Tx, d deliveryRow, r providers.Feedback) error {
+	c := d.counts(pl.Now())
 	switch r.Kind {
 	case providers.ReportDelivered:
 		c.Delivered = 1

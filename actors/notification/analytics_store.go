@@ -35,15 +35,20 @@ type countRow struct {
 // totalShards is the number of rows over which the counts of all users are spread.
 const totalShards = 16
 
+// totals are the user ids of these rows.
+var totals = func() (ids [totalShards]string) {
+	for i := range ids {
+		ids[i] = fmt.Sprintf("#%02d", i)
+	}
+	return ids
+}()
+
 // totalOf is the user id under which the counts of a user are added to those of all.
 func totalOf(userID string) string {
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(userID))
-	return fmt.Sprintf("#%02d", h.Sum32()%totalShards)
+	return totals[h.Sum32()%totalShards]
 }
-
-// firstTotal and lastTotal enclose the user ids of totalOf.
-var firstTotal, lastTotal = "#00", fmt.Sprintf("#%02d", totalShards-1)
 
 // addCounts adds counts to a user's and to those of all.
 func (countStore) addCounts(ctx context.Context, tx bun.Tx, c countRow) error {
@@ -63,7 +68,7 @@ func (s countStore) counts(ctx context.Context, userID string, by []string, r an
 	var rows []countRow
 	q := s.db.NewSelect().Model(&rows).Where("day BETWEEN ? AND ?", r.since, r.until).Limit(int64(limit))
 	if userID == "" {
-		q.Where("user_id BETWEEN ? AND ?", firstTotal, lastTotal)
+		q.Where("user_id IN (?)", bun.List(totals[:])) // no range: the database may order by a language's rules
 	} else {
 		q.Where("user_id = ?", userID)
 	}
@@ -88,7 +93,7 @@ func (countStore) deleteCounts(ctx context.Context, tx bun.Tx, before int64) err
 }
 
 // markOpened records the first time that a message was opened or clicked. It reports whether it was the first.
-func (countStore) markOpened(ctx context.Context, tx bun.Tx, d sentRow, column string, now time.Time) (bool, error) {
+func (countStore) markOpened(ctx context.Context, tx bun.Tx, d deliveryRow, column string, now time.Time) (bool, error) {
 	result, err := tx.NewUpdate().Model((*deliveryRow)(nil)).Set("? = ?", bun.Ident(column), now.UnixMicro()).
 		Where("notification_id = ?", d.NotificationID).Where("channel = ?", d.Channel).Where("? = 0", bun.Ident(column)).Exec(ctx)
 	if err != nil {

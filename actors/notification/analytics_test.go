@@ -9,6 +9,18 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
+// counts returns the counts of a user's messages, summed.
+func (f *fixture) counts(t *testing.T, as mesh.As) (sum subjects.NotificationCounts) {
+	t.Helper()
+	for _, c := range call(t, f, subjects.GetAnalytics, as, subjects.NotificationAnalyticsRequest{}).Items {
+		sum.Sent += c.Sent
+		sum.Delivered += c.Delivered
+		sum.Failed += c.Failed
+		sum.Suppressed += c.Suppressed
+	}
+	return sum
+}
+
 // TestAnalytics: what was sent, suppressed and reported is counted by day, channel, category and template, for a user and for all; opens only
 // of users who have switched that on.
 func TestAnalytics(t *testing.T) {

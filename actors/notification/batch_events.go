@@ -2,6 +2,7 @@ package notification
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -75,21 +76,19 @@ func (pl *pipeline) sendBatch(ctx context.Context, b batchRow) error {
 	err := pl.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 		return pl.store.stopCollecting(ctx, tx, b.ID, pl.Now())
 	})
-	for err == nil {
-		var m batchMessage
-		if m, err = pl.renderBatch(ctx, b); err != nil {
+	if err != nil {
+		return err
+	}
+	for {
+		m, err := pl.renderBatch(ctx, b)
+		if err != nil {
 			return err
 		}
-		made := false
-		err = pl.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) (err error) {
-			made, err = pl.makeMessage(ctx, tx, b, m)
-			return err
-		})
-		if made {
+		err = pl.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error { return pl.makeMessage(ctx, tx, b, m) })
+		if !errors.Is(err, errChanged) {
 			return err
 		}
 	}
-	return err
 }
 
 // batchMessage is the message of a batch with the ids of its items.
@@ -110,7 +109,7 @@ func (pl *pipeline) renderBatch(ctx context.Context, b batchRow) (batchMessage, 
 		return m, err
 	}
 	c := content{Template: subjects.TemplateBatch}
-	if c.Revision, err = (templateStore{pl.DB}).revision(ctx); err != nil {
+	if c.Revision, err = pl.templates.store.revision(ctx); err != nil {
 		return m, err
 	}
 	whole := make([]content, len(rows))
@@ -127,10 +126,11 @@ func (pl *pipeline) renderBatch(ctx context.Context, b batchRow) (batchMessage, 
 		})
 	}
 	c.Locale = whole[0].Locale
-	if err := pl.renderItems(ctx, m.notificationRow, whole, c.Items, b.Channel); err != nil {
+	to := pl.recipientContact(b.UserID)
+	if err := pl.renderItems(ctx, m.notificationRow, whole, c.Items, b.Channel, to); err != nil {
 		return m, err
 	}
-	if m.rendered, err = pl.seams.render(ctx, m.notificationRow, c, b.Channel); err != nil {
+	if m.rendered, err = pl.render(ctx, m.notificationRow, c, b.Channel, to); err != nil {
 		return m, err
 	}
 	c.Subject, c.Body = m.rendered.Subject, m.rendered.Text
@@ -138,19 +138,23 @@ func (pl *pipeline) renderBatch(ctx context.Context, b batchRow) (batchMessage, 
 	return m, err
 }
 
-// makeMessage makes the message of a batch. It reports false where its items have changed since the message was rendered.
-func (pl *pipeline) makeMessage(ctx context.Context, tx database.Tx, b batchRow, m batchMessage) (bool, error) {
+// makeMessage makes the message of a batch. It fails with errChanged where its items have changed since the message was rendered. They are
+// looked at once the batch is closed: a cancellation under way changes the batch first, and is waited for.
+func (pl *pipeline) makeMessage(ctx context.Context, tx database.Tx, b batchRow, m batchMessage) error {
 	now := pl.Now()
-	rows, err := pl.store.batchItems(ctx, b.ID)
-	if err != nil {
-		return false, err
-	}
-	if !slices.EqualFunc(rows, m.items, func(n notificationRow, id string) bool { return n.ID == id }) {
-		return false, nil
-	}
 	closed, err := pl.store.closeBatch(ctx, tx, b.ID, now)
-	if err != nil || !closed || len(rows) == 0 {
-		return true, err
+	if err != nil || !closed {
+		return err
+	}
+	items, err := pl.store.batchItemIDs(ctx, b.ID)
+	if err != nil {
+		return err
+	}
+	if !slices.Equal(items, m.items) {
+		return errChanged
+	}
+	if len(items) == 0 {
+		return nil
 	}
 	d := newDelivery(m.notificationRow, b.Channel)
 	d.NextAttemptAt = now.UnixMicro()
@@ -160,18 +164,18 @@ func (pl *pipeline) makeMessage(ctx context.Context, tx database.Tx, b batchRow,
 	}
 	n := m.notificationRow
 	if err := pl.store.insert(ctx, tx, &n, []deliveryRow{d}); err != nil {
-		return true, err
+		return err
 	}
 	if n.InApp {
 		if err := pl.store.settleItems(ctx, tx, d); err != nil {
-			return true, err
+			return err
 		}
 	}
 	pl.DB.AfterCommit(ctx, func() { pl.bounds.note(n.UserID) })
-	return true, pl.launch(ctx, tx, n, []deliveryRow{d})
+	return pl.launch(ctx, tx, n, []deliveryRow{d})
 }
 
-// endBatch ends a batch without a message and gives its items an outcome.
+// endBatch ends a batch without a message and gives its items an outcome. It counts as the one message that it would have been.
 func (pl *pipeline) endBatch(ctx context.Context, b batchRow, v decision) error {
 	return pl.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 		now := pl.Now()
@@ -179,6 +183,14 @@ func (pl *pipeline) endBatch(ctx context.Context, b batchRow, v decision) error 
 		if err != nil || !closed {
 			return err
 		}
-		return pl.store.settleItems(ctx, tx, deliveryRow{NotificationID: b.ID}.apply(v, now))
+		if items, err := pl.store.batchItemIDs(ctx, b.ID); err != nil || len(items) == 0 {
+			return err
+		}
+		d := newDelivery(notificationRow{ID: b.ID, UserID: b.UserID, Category: b.Category}, b.Channel).apply(v, now)
+		pl.DB.AfterCommit(ctx, func() { pl.count(d) })
+		if err := pl.tally(ctx, tx, d); err != nil {
+			return err
+		}
+		return pl.store.settleItems(ctx, tx, d)
 	})
 }

@@ -97,7 +97,16 @@ func (store) stopCollecting(ctx context.Context, tx bun.Tx, id string, now time.
 // batchItems returns the notifications that a batch has collected, oldest first.
 func (s store) batchItems(ctx context.Context, id string) ([]notificationRow, error) {
 	var rows []notificationRow
-	ids := s.db.NewSelect().Model((*deliveryRow)(nil)).Column("notification_id").Where("batch_id = ?", id).Where("status = 'batched'")
-	err := s.db.NewSelect().Model(&rows).Where("id IN (?)", ids).Order("id").Scan(ctx)
+	err := s.db.NewSelect().Model(&rows).Where("id IN (?)", s.itemIDs(id)).Order("id").Scan(ctx)
 	return rows, wrapped(err, "reading the items of a batch")
+}
+
+// batchItemIDs returns the ids of batchItems.
+func (s store) batchItemIDs(ctx context.Context, id string) (ids []string, err error) {
+	err = s.itemIDs(id).Order("notification_id").Scan(ctx, &ids)
+	return ids, wrapped(err, "reading the items of a batch")
+}
+
+func (s store) itemIDs(id string) *bun.SelectQuery {
+	return s.db.NewSelect().Model((*deliveryRow)(nil)).Column("notification_id").Where("batch_id = ?", id).Where("status = 'batched'")
 }

@@ -131,7 +131,7 @@ func suppressionOf(r providers.Feedback) string {
 }
 
 // reportedDelivery returns the delivery that a report is about; false where it is gone, or the message was not weft's.
-func (m *mailer) reportedDelivery(ctx context.Context, tx database.Tx, provider string, r providers.Feedback) (sentRow, bool, error) {
+func (m *mailer) reportedDelivery(ctx context.Context, tx database.Tx, provider string, r providers.Feedback) (deliveryRow, bool, error) {
 	if r.NotificationID != "" {
 		return m.store.deliveryOf(ctx, tx, r.NotificationID, channel.Email)
 	}
@@ -143,7 +143,7 @@ func (m *mailer) reportedAddress(ctx context.Context, provider string, r provide
 	if r.Address != "" || r.Matches == nil {
 		return r.Address, nil
 	}
-	var d sentRow
+	var d deliveryRow
 	known := false
 	err = m.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) (err error) {
 		d, known, err = m.reportedDelivery(ctx, tx, provider, r)
@@ -163,13 +163,17 @@ func (m *mailer) reportedAddress(ctx context.Context, provider string, r provide
 }
 
 // applyReport applies a report to the delivery that it is about.
-func (m *mailer) applyReport(ctx context.Context, tx database.Tx, d sentRow, r providers.Feedback) error {
+func (m *mailer) applyReport(ctx context.Context, tx database.Tx, d deliveryRow, r providers.Feedback) error {
+	if r.Kind == providers.ReportFailed {
+		failed, err := m.store.failDelivered(ctx, tx, d, channel.Truncate("the message bounced: "+r.Detail, maxError), m.Now())
+		if err != nil || !failed {
+			return err // a delivery that has failed already is not counted again
+		}
+	}
 	if err := m.reported(ctx, tx, d, r); err != nil {
 		return err
 	}
 	switch r.Kind {
-	case providers.ReportFailed:
-		return m.store.failDelivered(ctx, tx, d, channel.Truncate("the message bounced: "+r.Detail, maxError), m.Now())
 	case providers.ReportComplained, providers.ReportUnsubscribed:
 		if !canUnsubscribe(d.Category) {
 			return nil

@@ -37,48 +37,35 @@ func (store) deleteReports(ctx context.Context, tx bun.Tx, before time.Time) (in
 	return result.RowsAffected()
 }
 
-// sentRow is a delivery with the user and the category of its notification.
-type sentRow struct {
-	NotificationID string `bun:"notification_id"`
-	Channel        string `bun:"channel"`
-	Status         string `bun:"status"`
-	UserID         string `bun:"user_id"`
-	Category       string `bun:"category"`
-	Template       string `bun:"template"`
-}
-
-func (store) sent(tx bun.Tx) *bun.SelectQuery {
-	return tx.NewSelect().TableExpr("deliveries AS d").Join("JOIN notifications AS n ON n.id = d.notification_id").
-		ColumnExpr("d.notification_id, d.channel, d.status, n.user_id, n.category, d.template")
-}
-
 // deliveryByProviderID returns the delivery that a provider knows by an id; false if there is none.
-func (s store) deliveryByProviderID(ctx context.Context, tx bun.Tx, provider, messageID string) (sentRow, bool, error) {
-	if messageID == "" {
-		return sentRow{}, false, nil
-	}
-	return oneSent(ctx, s.sent(tx).Where("d.provider = ?", provider).Where("d.provider_message_id = ?", messageID))
+func (store) deliveryByProviderID(ctx context.Context, tx bun.Tx, provider, messageID string) (deliveryRow, bool, error) {
+	return oneDelivery(ctx, tx, "provider = ? AND provider_message_id = ? AND provider_message_id <> ''", provider, messageID)
 }
 
 // deliveryOf returns the delivery of a notification over a channel; false if there is none.
-func (s store) deliveryOf(ctx context.Context, tx bun.Tx, notificationID, channel string) (sentRow, bool, error) {
-	return oneSent(ctx, s.sent(tx).Where("d.notification_id = ?", notificationID).Where("d.channel = ?", channel))
+func (store) deliveryOf(ctx context.Context, tx bun.Tx, notificationID, channel string) (deliveryRow, bool, error) {
+	return oneDelivery(ctx, tx, "notification_id = ? AND channel = ?", notificationID, channel)
 }
 
-func oneSent(ctx context.Context, q *bun.SelectQuery) (sentRow, bool, error) {
-	var rows []sentRow
-	if err := q.Limit(1).Scan(ctx, &rows); err != nil {
-		return sentRow{}, false, fmt.Errorf("looking for a delivery: %w", err)
-	}
-	if len(rows) == 0 {
-		return sentRow{}, false, nil
+func oneDelivery(ctx context.Context, tx bun.Tx, where string, args ...any) (deliveryRow, bool, error) {
+	var rows []deliveryRow
+	if err := tx.NewSelect().Model(&rows).Where(where, args...).Limit(1).Scan(ctx); err != nil || len(rows) == 0 {
+		return deliveryRow{}, false, wrapped(err, "looking for a delivery")
 	}
 	return rows[0], true, nil
 }
 
-// failDelivered fails a delivery that its provider had accepted.
-func (store) failDelivered(ctx context.Context, tx bun.Tx, d sentRow, reason string, now time.Time) error {
-	_, err := tx.NewUpdate().Model((*deliveryRow)(nil)).Set("status = ?", statusFailed).Set("error = ?", reason).
-		Set("updated_at = ?", now.UnixMicro()).Where("notification_id = ?", d.NotificationID).Where("channel = ?", d.Channel).Exec(ctx)
-	return wrapped(err, "failing a delivery")
+// failDelivered fails a delivery that its provider had accepted, and the items of its batch that have no outcome yet. It reports false where the
+// delivery has failed already.
+func (s store) failDelivered(ctx context.Context, tx bun.Tx, d deliveryRow, reason string, now time.Time) (bool, error) {
+	result, err := tx.NewUpdate().Model((*deliveryRow)(nil)).Set("status = ?", statusFailed).Set("error = ?", reason).Set("next_attempt_at = 0").
+		Set("updated_at = ?", now.UnixMicro()).Where("notification_id = ?", d.NotificationID).Where("channel = ?", d.Channel).
+		Where("status <> ?", statusFailed).Exec(ctx)
+	if err != nil {
+		return false, wrapped(err, "failing a delivery")
+	}
+	if n, err := result.RowsAffected(); err != nil || n == 0 {
+		return false, err
+	}
+	return true, s.settleItems(ctx, tx, deliveryRow{NotificationID: d.NotificationID, Status: statusFailed, Error: reason, UpdatedAt: now.UnixMicro()})
 }

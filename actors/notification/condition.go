@@ -9,8 +9,8 @@ import (
 	"github.com/weftmesh/weft/actors/jq"
 )
 
-// The bounds of the evaluation of a preference's condition: some 0.4 ms by its steps, because it may be evaluated within a transaction. The time
-// is a fallback.
+// The bounds of the evaluation of a preference's condition: some 0.4 ms by its steps, because every delivery evaluates it. The time is a
+// fallback.
 const (
 	preferenceSteps = 2_000
 	preferenceBytes = 1 << 20

@@ -83,7 +83,7 @@ func (pl *pipeline) advance(ctx context.Context, n notificationRow, d deliveryRo
 	}
 	switch v.status {
 	case statusPending:
-		return pl.attempt(ctx, n, d, to)
+		return pl.attempt(ctx, n, d, p, to)
 	case statusBatched:
 		return pl.changed(ctx, func(ctx context.Context, tx database.Tx) error {
 			collected, err := pl.collect(ctx, tx, n, d, v)
@@ -133,21 +133,21 @@ func passes(err error) bool {
 }
 
 // attempt claims a delivery, makes one attempt and records its outcome. A delivery whose process has ended in every attempt fails.
-func (pl *pipeline) attempt(ctx context.Context, n notificationRow, d deliveryRow, to *recipientContact) error {
+func (pl *pipeline) attempt(ctx context.Context, n notificationRow, d deliveryRow, p preferences, to *recipientContact) error {
 	job := subjects.Deliver.Consumer()
 	if d.Attempts >= job.MaxDeliver {
 		cause := &channel.Error{Class: channel.Transient, Detail: "no attempt has ended"}
 		return pl.conclude(ctx, n, d, d.after(channel.Receipt{}, cause, job, pl.Now()), cause)
 	}
 	if d.Channel == channel.Webhook {
-		return pl.handOver(ctx, n, d)
+		return pl.handOver(ctx, n, d, to)
 	}
 	claimed, err := pl.claim(ctx, d)
 	if err != nil || claimed.Status != statusPending || claimed.Attempts == d.Attempts {
 		return err
 	}
 	attempting, cancel := context.WithTimeout(ctx, attemptTimeout)
-	receipt, err := pl.sendAll(attempting, n, &claimed, to)
+	receipt, err := pl.sendAll(attempting, n, &claimed, p, to)
 	cancel()
 	return pl.conclude(ctx, n, claimed, claimed.after(receipt, err, job, pl.Now()), err)
 }
@@ -183,7 +183,7 @@ func (pl *pipeline) claim(ctx context.Context, d deliveryRow) (deliveryRow, erro
 
 // sendAll renders a notification and sends it to each of its recipient's addresses on a channel. It succeeds if one address has accepted.
 // Otherwise the error is one that a later attempt may repair, if there is one.
-func (pl *pipeline) sendAll(ctx context.Context, n notificationRow, d *deliveryRow, to *recipientContact) (channel.Receipt, error) {
+func (pl *pipeline) sendAll(ctx context.Context, n notificationRow, d *deliveryRow, p preferences, to *recipientContact) (channel.Receipt, error) {
 	ch := d.Channel
 	c, err := pl.open(n)
 	if err != nil {
@@ -203,20 +203,15 @@ func (pl *pipeline) sendAll(ctx context.Context, n notificationRow, d *deliveryR
 	if provider == nil {
 		return channel.Receipt{}, outcomeError{reasonNoProvider, &channel.Error{Class: channel.Permanent, Detail: "no provider is configured for " + ch}}
 	}
-	rendered, err := pl.seams.render(ctx, n, c, ch)
+	rendered, err := pl.render(ctx, n, c, ch, to)
 	if err != nil {
 		return channel.Receipt{}, err
 	}
 	d.Template, d.TemplateVersion, d.Locale = c.Template, rendered.TemplateVersion, channel.Truncate(rendered.Locale, maxLocale)
-	message := channel.Message{Rendered: rendered, NotificationID: n.ID, UserID: n.UserID, Category: n.Category, Data: c.data(), Unread: -1}
-	if ch == channel.Email {
-		p, err := pl.store.preferences(ctx, n.UserID)
-		if err != nil {
-			return channel.Receipt{}, err
-		}
-		message.Track = p.Tracking
+	message := channel.Message{
+		Rendered: rendered, NotificationID: n.ID, UserID: n.UserID, Category: n.Category, Data: c.data(), Track: p.Tracking, Unread: -1,
+		Provider: d.Provider,
 	}
-	message.Provider = d.Provider
 	if ch == channel.Push {
 		message.Provider = "" // each platform has one provider
 		if message.Unread, err = pl.store.unreadCount(ctx, n.UserID); err != nil {
@@ -236,7 +231,7 @@ func (pl *pipeline) sendAll(ctx context.Context, n notificationRow, d *deliveryR
 			accepted = receipt
 		case err != nil:
 			failure = worthier(failure, err)
-			if channel.ClassOf(err) == channel.Suppressed && pl.seams.dropAddress != nil {
+			if channel.ClassOf(err) == channel.Suppressed {
 				failure = worthier(failure, pl.seams.dropAddress(ctx, n.UserID, ch, address))
 			}
 		}
@@ -248,13 +243,13 @@ func (pl *pipeline) sendAll(ctx context.Context, n notificationRow, d *deliveryR
 }
 
 // handOver gives a notification to the webhooks of its user and records it in the same transaction.
-func (pl *pipeline) handOver(ctx context.Context, n notificationRow, d deliveryRow) error {
+func (pl *pipeline) handOver(ctx context.Context, n notificationRow, d deliveryRow, to *recipientContact) error {
 	now := pl.Now()
 	c, err := pl.open(n)
 	if err != nil {
 		return pl.undecided(ctx, n, d, err)
 	}
-	rendered, err := pl.seams.render(ctx, n, c, d.Channel)
+	rendered, err := pl.render(ctx, n, c, d.Channel, to)
 	if err != nil {
 		return pl.undecided(ctx, n, d, err)
 	}

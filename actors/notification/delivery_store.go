@@ -83,16 +83,6 @@ func (store) startDeliveries(ctx context.Context, tx bun.Tx, id, except string, 
 	return wrapped(err, "starting deliveries")
 }
 
-// endDeliveries ends the channels of a notification that have not been delivered, and marks it as started.
-func (s store) endDeliveries(ctx context.Context, tx bun.Tx, id, status string, why reason, now time.Time) error {
-	if _, err := s.markStarted(ctx, tx, id, false); err != nil {
-		return err
-	}
-	_, err := tx.NewUpdate().Model((*deliveryRow)(nil)).Set("status = ?", status).Set("reason = ?", why).
-		Set("next_attempt_at = 0").Set("updated_at = ?", now.UnixMicro()).Where("notification_id = ?", id).Where("status = ?", statusPending).Exec(ctx)
-	return wrapped(err, "ending deliveries")
-}
-
 // dueDeliveries returns deferred deliveries whose time has come, earliest first, without those of some users.
 func (s store) dueDeliveries(ctx context.Context, now time.Time, without []string, limit int) ([]deliveryRow, error) {
 	var rows []deliveryRow

@@ -8,17 +8,18 @@ import (
 	"github.com/uptrace/bun"
 )
 
-// deleteUsers deletes all notifications to some users, their batches and settings, their devices and phone numbers, and what is stored of them
-// for mail. It returns how many rows there were, without batches and settings.
+// deleteUsers deletes all notifications to some users, their batches, settings and counts, their devices and phone numbers, and what is stored
+// of them for mail. It returns how many rows there were, without batches, settings and counts. Deliveries are deleted first: what a transaction
+// that changes one has added meanwhile, such as a batch or counts, is then there to be deleted, and no later one adds anything.
 func (s store) deleteUsers(ctx context.Context, tx bun.Tx, userIDs []string) (int64, error) {
+	items, err := s.deleteWhere(ctx, tx, "user_id IN (?)", bun.List(userIDs))
+	if err != nil {
+		return 0, err
+	}
 	for _, model := range []any{(*batchRow)(nil), (*settingsRow)(nil), (*countRow)(nil)} {
 		if _, err := tx.NewDelete().Model(model).Where("user_id IN (?)", bun.List(userIDs)).Exec(ctx); err != nil {
 			return 0, fmt.Errorf("deleting batches, settings and counts: %w", err)
 		}
-	}
-	items, err := s.deleteWhere(ctx, tx, "user_id IN (?)", bun.List(userIDs))
-	if err != nil {
-		return 0, err
 	}
 	addresses, err := s.deleteAddresses(ctx, tx, userIDs)
 	if err != nil {
@@ -28,9 +29,15 @@ func (s store) deleteUsers(ctx context.Context, tx bun.Tx, userIDs []string) (in
 	return items + addresses + ofMail, err
 }
 
-// deleteAccountMail deletes account mail from before a moment. Its user id is the one-time id that its dedupe key names.
+// deleteAccountMail deletes account mail from before a moment, and its counts under its user id, which is the one-time id that its dedupe key
+// names.
 func (s store) deleteAccountMail(ctx context.Context, tx bun.Tx, before time.Time) error {
-	_, err := s.deleteWhere(ctx, tx, "created_at < ? AND dedupe_key = 'auth.' || user_id", before.UnixMicro())
+	const old = "created_at < ? AND dedupe_key = 'auth.' || user_id"
+	users := tx.NewSelect().Model((*notificationRow)(nil)).Column("user_id").Where(old, before.UnixMicro())
+	if _, err := tx.NewDelete().Model((*countRow)(nil)).Where("user_id IN (?)", users).Exec(ctx); err != nil {
+		return fmt.Errorf("deleting the counts of account mail: %w", err)
+	}
+	_, err := s.deleteWhere(ctx, tx, old, before.UnixMicro())
 	return err
 }
 

@@ -99,5 +99,9 @@ func TestAccountMailIsDeleted(t *testing.T) {
 		if a, b := code(user, kept), code(recent, young); a != "" || b != "" {
 			t.Errorf("a user's mail: %q, a recent one: %q", a, b)
 		}
+		f.stop(t)
+		if tables := actortest.Dump(t, f.db); strings.Contains(tables, oneTime) || !strings.Contains(tables, recent) {
+			t.Error("the tables hold something of the old account mail, or nothing of the recent one")
+		}
 	})
 }

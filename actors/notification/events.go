@@ -37,31 +37,32 @@ func (a *Actor) notifyRefusedRun(ctx context.Context, e subjects.Envelope[subjec
 // notify accepts the in-app notification of an event, which is a template's text. The event's id is its dedupe key: a redelivery adds no second
 // one.
 func (a *Actor) notify(ctx context.Context, eventID, userID, category, templateID string, data map[string]string) error {
-	revision, err := templateStore{a.DB}.revision(ctx)
+	revision, err := a.templates.store.revision(ctx)
 	if err != nil {
 		return err
 	}
-	return a.notifyContent(ctx, eventID, userID, category, content{Template: templateID, Revision: revision}, data)
+	n, err := a.eventNotification(eventID, userID, category, content{Template: templateID, Revision: revision}, data)
+	if err == nil {
+		_, err = a.accept(ctx, n, []string{channel.InApp})
+	}
+	return err
 }
 
-// notifyContent is notify with any content, to which it adds data.
-func (a *Actor) notifyContent(ctx context.Context, eventID, userID, category string, c content, data map[string]string) error {
+// eventNotification returns the notification of an event: a content, to which it adds data.
+func (a *Actor) eventNotification(eventID, userID, category string, c content, data map[string]string) (notificationRow, error) {
 	key := "event." + eventID
 	n := notificationRow{ID: a.NewID(), UserID: userID, Category: category, DedupeKey: &key, CreatedAt: a.Now().UnixMicro()}
 	c.Data = make(map[string]json.RawMessage, len(data))
 	for name, value := range data {
 		encoded, err := subjects.Encode(value)
 		if err != nil {
-			return fmt.Errorf("encoding data: %w", err)
+			return n, fmt.Errorf("encoding data: %w", err)
 		}
 		c.Data[name] = encoded
 	}
 	var err error
-	if n.Content, err = a.seal(n.ID, c); err != nil {
-		return err
-	}
-	_, err = a.accept(ctx, n, []string{channel.InApp})
-	return err
+	n.Content, err = a.seal(n.ID, c)
+	return n, err
 }
 
 // erase deletes the notifications to a deleted user and to the user's aliases, with batches and settings, and their webhooks with all

@@ -43,7 +43,7 @@ type mailer struct {
 	metrics   metrics
 	// switchOff switches a channel off for a category of a user. reported counts what a provider reports.
 	switchOff func(ctx context.Context, tx database.Tx, userID, category, channel string) error
-	reported  func(ctx context.Context, tx database.Tx, d sentRow, r providers.Feedback) error
+	reported  func(ctx context.Context, tx database.Tx, d deliveryRow, r providers.Feedback) error
 }
 
 // newMailer makes a mailer from checked settings.

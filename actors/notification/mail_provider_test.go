@@ -130,6 +130,12 @@ func TestSendGrid(t *testing.T) {
 		if list := f.suppressions(t); len(list) != 1 || list[0].Reason != "bounce" {
 			t.Errorf("a bounce after a complaint: %+v", list)
 		}
+		if err := post(event("5", "dropped", "message2", 0)); err != nil {
+			t.Fatal(err)
+		}
+		if c := f.counts(t, ada); c != (subjects.NotificationCounts{Sent: 2, Delivered: 1, Failed: 1, Suppressed: 1}) {
+			t.Errorf("after two reports of one failure: %+v", c)
+		}
 		call(t, f, subjects.DeleteSuppression, f.admin(t), subjects.SuppressionRequest{ID: f.suppressions(t)[0].ID})
 		if d := f.await(t, ada, f.mail(t, ada, "workflow"), "suppressed").Channels[0]; d.Reason != "preference_off" {
 			t.Errorf("after a complaint about the category: %+v", d)

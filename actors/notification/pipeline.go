@@ -23,13 +23,17 @@ type pipeline struct {
 	seams   seams
 	metrics metrics
 	bounds  *bounds
+	// templates finds and renders templates.
+	templates *templateCatalog
 }
 
 // recipientContact looks up a user's contact data once.
 type recipientContact struct {
 	pl      *pipeline
 	userID  string
-	contact *subjects.Contact
+	known   bool
+	contact subjects.Contact
+	err     error
 }
 
 func (pl *pipeline) recipientContact(userID string) *recipientContact {
@@ -38,14 +42,12 @@ func (pl *pipeline) recipientContact(userID string) *recipientContact {
 
 // get returns the contact data that auth has; not_found if the account no longer exists.
 func (r *recipientContact) get(ctx context.Context) (subjects.Contact, error) {
-	if r.contact == nil {
-		contact, err := mesh.Call(ctx, r.pl.Conn, subjects.GetContact, subjects.Empty{}, mesh.As{Service: true, UserID: r.userID})
-		if err != nil {
-			return contact, fmt.Errorf("looking up the user's address: %w", err)
-		}
-		r.contact = &contact
+	if !r.known {
+		r.contact, r.err = mesh.Call(ctx, r.pl.Conn, subjects.GetContact, subjects.Empty{}, mesh.As{Service: true, UserID: r.userID})
+		r.err = wrapped(r.err, "looking up the user's contact data")
+		r.known = r.err == nil || subjects.CodeOf(r.err) == subjects.CodeNotFound
 	}
-	return *r.contact, nil
+	return r.contact, r.err
 }
 
 // zone returns the time zone of a user's settings, otherwise of the user's profile, otherwise UTC.
@@ -192,16 +194,16 @@ func (d deliveryRow) apply(v decision, now time.Time) deliveryRow {
 
 // addresses returns the recipient's addresses for a channel; none where the recipient has none.
 func (pl *pipeline) addresses(ctx context.Context, to *recipientContact, ch string) ([]channel.Address, error) {
-	switch {
-	case ch == channel.Email:
+	switch ch {
+	case channel.Email:
 		contact, err := to.get(ctx)
 		if err != nil || contact.Email == "" {
 			return nil, err
 		}
 		return []channel.Address{{To: contact.Email}}, nil
-	case ch == channel.SMS && pl.seams.phones != nil:
+	case channel.SMS:
 		return pl.seams.phones(ctx, to.userID)
-	case ch == channel.Push && pl.seams.devices != nil:
+	case channel.Push:
 		return pl.seams.devices(ctx, to.userID)
 	}
 	return nil, nil

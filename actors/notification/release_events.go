@@ -73,25 +73,30 @@ func (pl *pipeline) startScheduled(ctx context.Context, n notificationRow) (post
 		}
 		return pl.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error { return pl.start(ctx, tx, n, channels, inApp) })
 	})
+	return pl.handled(ctx, err, n.ID, func(v decision) error { return pl.end(ctx, n, v) })
+}
+
+// handled decides what follows from the error of starting what is due: it stays due, or it is ended, so that it does not block what is after it.
+func (pl *pipeline) handled(ctx context.Context, err error, id string, end func(decision) error) (postponed bool, _ error) {
 	switch {
-	case subjects.CodeOf(err) == subjects.CodeConsentRequired:
-		return false, pl.end(ctx, n, statusSuppressed, reasonConsent)
-	case errors.Is(err, &subjects.Error{Code: subjects.CodeForbidden, Reason: subjects.ReasonAccountBlocked}):
-		return true, nil // blocked since it was looked at
 	case err == nil:
 		return false, nil
-	case errors.Is(database.Classify(err), database.ErrUnavailable) || ctx.Err() != nil:
+	case subjects.CodeOf(err) == subjects.CodeConsentRequired:
+		return false, end(suppress(reasonConsent))
+	case errors.Is(err, &subjects.Error{Code: subjects.CodeForbidden, Reason: subjects.ReasonAccountBlocked}):
+		return true, nil // blocked since it was looked at
+	case ctx.Err() != nil || errors.Is(database.Classify(err), database.ErrUnavailable):
 		return false, err
 	case passes(err):
 		return true, nil
 	}
-	pl.Log.Error("starting a notification", zap.String("notification_id", n.ID), zap.Error(err))
-	return false, pl.end(ctx, n, statusFailed, reasonNotStarted) // so that it does not block the ones after it
+	pl.Log.Error("starting a notification or a batch", zap.String("id", id), zap.Error(err))
+	return false, end(decision{status: statusFailed, reason: reasonNotStarted})
 }
 
 // start starts a scheduled notification. It does nothing where the notification has been started or cancelled.
 func (pl *pipeline) start(ctx context.Context, tx database.Tx, n notificationRow, were []deliveryRow, inApp inAppStart) error {
-	started, err := pl.store.markStarted(ctx, tx, n.ID, inApp.status == statusPending && hasInApp(were))
+	started, err := pl.store.markStarted(ctx, tx, n.ID, inApp.status == statusPending)
 	if err != nil || !started {
 		return err
 	}
@@ -117,19 +122,20 @@ func (pl *pipeline) start(ctx context.Context, tx database.Tx, n notificationRow
 	return pl.launch(ctx, tx, n, channels)
 }
 
-func hasInApp(channels []deliveryRow) bool {
-	for _, d := range channels {
-		if d.Channel == channel.InApp {
-			return true
+// end ends the deliveries of a notification that never can be started, unless it was started or cancelled meanwhile.
+func (pl *pipeline) end(ctx context.Context, n notificationRow, v decision) error {
+	return pl.changed(ctx, func(ctx context.Context, tx database.Tx) error {
+		ended, err := pl.store.markStarted(ctx, tx, n.ID, false)
+		if err != nil || !ended {
+			return err
 		}
-	}
-	return false
-}
-
-// end ends the deliveries of a notification that never can be started.
-func (pl *pipeline) end(ctx context.Context, n notificationRow, status string, why reason) error {
-	return pl.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
-		return pl.store.endDeliveries(ctx, tx, n.ID, status, why, pl.Now())
+		channels, err := pl.store.deliveries(ctx, []string{n.ID})
+		for _, d := range channels[n.ID] {
+			if err == nil {
+				err = pl.settle(ctx, tx, n, d, d.apply(v, pl.Now()))
+			}
+		}
+		return err
 	})
 }
 
@@ -220,21 +226,9 @@ func (pl *pipeline) sendDueBatches(ctx context.Context) error {
 	}
 }
 
-// sendDueBatch makes the message of one due batch. A batch that cannot be sent fails with its items, so that it does not block the ones after
-// it. It reports whether the batch stays due.
+// sendDueBatch makes the message of one due batch. A batch that cannot be sent fails with its items. It reports whether the batch stays due.
 func (pl *pipeline) sendDueBatch(ctx context.Context, b batchRow) (postponed bool, err error) {
 	n := notificationRow{UserID: b.UserID, Category: b.Category}
 	err = pl.permitted(ctx, mesh.Grant{}, n, func(ctx context.Context) error { return pl.sendBatch(ctx, b) })
-	switch {
-	case subjects.CodeOf(err) == subjects.CodeConsentRequired:
-		return false, pl.endBatch(ctx, b, suppress(reasonConsent))
-	case err == nil:
-		return false, nil
-	case ctx.Err() != nil || errors.Is(database.Classify(err), database.ErrUnavailable):
-		return false, err
-	case passes(err) || errors.Is(err, &subjects.Error{Code: subjects.CodeForbidden, Reason: subjects.ReasonAccountBlocked}):
-		return true, nil
-	}
-	pl.Log.Error("sending a batch", zap.String("batch_id", b.ID), zap.Error(err))
-	return false, pl.endBatch(ctx, b, decision{status: statusFailed, reason: reasonNotStarted})
+	return pl.handled(ctx, err, b.ID, func(v decision) error { return pl.endBatch(ctx, b, v) })
 }

@@ -180,6 +180,9 @@ func TestUnreadableContent(t *testing.T) {
 		if n.Subject != "" || n.Data != nil || len(n.Channels) != 1 || n.Channels[0].Reason != "start_failed" {
 			t.Errorf("the unreadable one: %+v", n)
 		}
+		if c := f.counts(t, ada); c.Failed != 1 || c.Sent != 1 {
+			t.Errorf("counted %+v", c)
+		}
 		page := f.list(t, ada)
 		if len(page.Items) != 1 || page.Items[0].ID != good || page.Items[0].Subject != "s" {
 			t.Errorf("the inbox: %+v", page)
@@ -238,10 +241,24 @@ func TestScheduledMarketingNeedsConsentAtItsTime(t *testing.T) {
 		id := call(t, f, subjects.SendNotification, ada, subjects.SendNotificationRequest{
 			Category: "marketing", Subject: "news", Channels: []string{"email"}, SendAt: &later,
 		}).NotificationID
+		var items []string
+		for range 2 {
+			items = append(items, call(t, f, subjects.SendNotification, ada, subjects.SendNotificationRequest{
+				Category: "marketing", Subject: "news", Channels: []string{"email"}, Batch: &subjects.NotificationBatch{Key: "k", Window: 300},
+			}).NotificationID)
+		}
+		for _, item := range items {
+			f.awaitDelivery(t, ada, item, "email", "batched")
+		}
 		f.mesh.Revoke(t, user, subjects.ScopeNotificationsMarketing)
 		clock.Advance(6 * time.Minute)
-		if n := f.await(t, ada, id, "suppressed"); n.Channels[0].Reason != "consent_missing" || n.Channels[0].Detail == "" {
-			t.Errorf("%+v", n.Channels)
+		for _, id := range append(items, id) {
+			if n := f.await(t, ada, id, "suppressed"); n.Channels[0].Reason != "consent_missing" || n.Channels[0].Detail == "" {
+				t.Errorf("%+v", n.Channels)
+			}
+		}
+		if c := f.counts(t, ada); c.Suppressed != 2 || c.Sent != 0 { // a batch counts as one
+			t.Errorf("counted %+v", c)
 		}
 		if mails := f.sink.Mails(); len(mails) != 0 {
 			t.Errorf("%d mails were sent", len(mails))

@@ -2,19 +2,14 @@ package notification
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/notification/channel"
-	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
 )
 
-// seams are what other parts of the actor give to the pipeline. A function that is nil is a channel without addresses.
+// seams are what other parts of the actor give to the pipeline.
 type seams struct {
-	// render returns the text of a notification for one channel. It must not be called in a transaction, since it asks auth. The error is a
-	// permanent *channel.Error where the template cannot be rendered.
-	render func(ctx context.Context, n notificationRow, c content, ch string) (channel.Rendered, error)
 	// providers has the provider of each channel.
 	providers map[string]channel.Provider
 	// phones and devices return a user's addresses for SMS and push.
@@ -27,30 +22,31 @@ type seams struct {
 }
 
 // render returns the text of a notification for one channel. A template is rendered in the language of the request, or else the one that auth
-// has for the user. The message of a batch is rendered by TemplateBatch, unless it has one item.
-func (a *Actor) render(ctx context.Context, n notificationRow, c content, ch string) (channel.Rendered, error) {
+// has for the user. The message of a batch is rendered by TemplateBatch, unless it has one item. It must not be called in a transaction,
+// since it may ask auth. The error is a permanent *channel.Error where the template cannot be rendered.
+func (pl *pipeline) render(ctx context.Context, n notificationRow, c content, ch string, to *recipientContact) (channel.Rendered, error) {
 	if c.Template == "" && len(c.Items) == 0 {
 		return channel.Rendered{Subject: c.Subject, Text: c.Body, Locale: c.Locale}, nil
 	}
 	if len(c.Items) == 1 {
 		return channel.Rendered{Subject: c.Items[0].Subject, Text: c.Items[0].Body, Locale: c.Locale}, nil
 	}
-	contact, err := mesh.Call(ctx, a.Conn, subjects.GetContact, subjects.Empty{}, mesh.As{Service: true, UserID: n.UserID})
+	contact, err := to.get(ctx)
 	if err != nil && subjects.CodeOf(err) != subjects.CodeNotFound {
-		return channel.Rendered{}, fmt.Errorf("looking up the user's language: %w", err)
+		return channel.Rendered{}, err
 	}
 	if c.Locale != "" {
 		contact.Locale = c.Locale
 	}
-	out, err := a.templates.render(ctx, rendering{
+	out, err := pl.templates.render(ctx, rendering{
 		template: c.Template, revision: c.Revision, channel: ch, reader: readerOf(contact), data: c.data(), notificationID: n.ID, category: n.Category,
 	})
 	if isTemplateFault(err) {
-		a.metrics.renderings.WithLabelValues(ch, statusFailed).Inc()
+		pl.metrics.renderings.WithLabelValues(ch, statusFailed).Inc()
 		return channel.Rendered{}, outcomeError{reasonNotRendered, &channel.Error{Class: channel.Permanent, Detail: err.Error(), Cause: err}}
 	}
 	if err == nil {
-		a.metrics.renderings.WithLabelValues(ch, resultRendered).Inc()
+		pl.metrics.renderings.WithLabelValues(ch, resultRendered).Inc()
 	}
 	return channel.Rendered{
 		Subject: out.Subject, Text: out.Text, HTML: out.HTML, Locale: out.locale, TemplateVersion: out.version,
@@ -61,12 +57,12 @@ func (a *Actor) render(ctx context.Context, n notificationRow, c content, ch str
 const maxItemText = 2000
 
 // renderItems renders the items of a batch that have a template, for the batch's channel. One that cannot be rendered stays without text.
-func (pl *pipeline) renderItems(ctx context.Context, n notificationRow, rows []content, items []item, ch string) error {
+func (pl *pipeline) renderItems(ctx context.Context, n notificationRow, rows []content, items []item, ch string, to *recipientContact) error {
 	for i, c := range rows {
 		if c.Template == "" {
 			continue
 		}
-		out, err := pl.seams.render(ctx, n, c, ch)
+		out, err := pl.render(ctx, n, c, ch, to)
 		if err != nil && channel.ClassOf(err) != channel.Permanent {
 			return err
 		}

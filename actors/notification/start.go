@@ -31,17 +31,42 @@ func (pl *pipeline) permitted(ctx context.Context, grant mesh.Grant, n notificat
 }
 
 // accept stores a notification, and starts it unless it is scheduled. Where the user already has one with its dedupe key,
-// accept stores nothing and returns that one.
+// accept stores nothing and returns that one. It must not be called in a transaction.
 func (pl *pipeline) accept(ctx context.Context, n notificationRow, names []string) (subjects.NotificationRef, error) {
-	ref := subjects.NotificationRef{}
-	scheduled := n.SendAt > pl.Now().UnixMicro()
-	inApp := inAppStart{decision: proceed}
-	if !scheduled {
-		var err error
-		if inApp, err = pl.prepareInApp(ctx, n, names); err != nil {
-			return ref, err
-		}
+	if n.SendAt > pl.Now().UnixMicro() {
+		return pl.keep(ctx, n, names, func(ctx context.Context, tx database.Tx, n *notificationRow, channels []deliveryRow) error {
+			if err := pl.store.insert(ctx, tx, n, channels); err != nil {
+				return err
+			}
+			return pl.bounds.Reserve(ctx, tx, pl.bounds.scheduled, n.UserID, 0)
+		})
 	}
+	inApp, err := pl.prepareInApp(ctx, n, names)
+	if err != nil {
+		return subjects.NotificationRef{}, err
+	}
+	return pl.keep(ctx, n, names, func(ctx context.Context, tx database.Tx, n *notificationRow, channels []deliveryRow) error {
+		if err := pl.begin(ctx, tx, n, channels, inApp); err != nil {
+			return err
+		}
+		if err := pl.store.insert(ctx, tx, n, channels); err != nil {
+			return err
+		}
+		return pl.launch(ctx, tx, *n, channels)
+	})
+}
+
+// acceptWithin stores a notification within a transaction. It is started after that, by runScheduled, since its start may ask auth.
+func (pl *pipeline) acceptWithin(ctx context.Context, n notificationRow, names []string) (subjects.NotificationRef, error) {
+	n.SendAt = pl.Now().UnixMicro()
+	return pl.keep(ctx, n, names, pl.store.insert)
+}
+
+// keep inserts a notification with its deliveries, unless the user already has one with its dedupe key, which it returns.
+func (pl *pipeline) keep(
+	ctx context.Context, n notificationRow, names []string, insert func(context.Context, database.Tx, *notificationRow, []deliveryRow) error,
+) (subjects.NotificationRef, error) {
+	ref := subjects.NotificationRef{}
 	err := pl.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 		duplicate, err := pl.duplicate(ctx, n)
 		if !errors.Is(err, errNoNotification) {
@@ -53,19 +78,7 @@ func (pl *pipeline) accept(ctx context.Context, n notificationRow, names []strin
 		for i, name := range names {
 			channels[i] = newDelivery(row, name)
 		}
-		if scheduled {
-			if err := pl.store.insert(ctx, tx, &row, channels); err != nil {
-				return err
-			}
-			return pl.bounds.Reserve(ctx, tx, pl.bounds.scheduled, n.UserID, 0)
-		}
-		if err := pl.begin(ctx, tx, &row, channels, inApp); err != nil {
-			return err
-		}
-		if err := pl.store.insert(ctx, tx, &row, channels); err != nil {
-			return err
-		}
-		return pl.launch(ctx, tx, row, channels)
+		return insert(ctx, tx, &row, channels)
 	})
 	if database.IsUnique(err) && n.DedupeKey != nil {
 		// A concurrent call inserted the same key after this one had looked for it.
@@ -91,19 +104,7 @@ func (pl *pipeline) duplicate(ctx context.Context, n notificationRow) (subjects.
 	return subjects.NotificationRef{NotificationID: first.ID, Status: refDuplicate}, err
 }
 
-// decideInApp decides about the in-app channel of a notification that starts, if it has one. The other channels are decided by their jobs.
-func (pl *pipeline) decideInApp(ctx context.Context, n notificationRow, names []string) (decision, error) {
-	if !slices.Contains(names, channel.InApp) {
-		return proceed, nil
-	}
-	p, err := pl.store.preferences(ctx, n.UserID)
-	if err != nil {
-		return decision{}, err
-	}
-	return pl.decide(ctx, n, channel.InApp, p, pl.recipientContact(n.UserID))
-}
-
-// inAppStart is what the start of a notification does in-app.
+// inAppStart is what the start of a notification does in-app; nothing without that channel.
 type inAppStart struct {
 	decision
 	// content is the content with the text of the notification's template; empty without a template.
@@ -113,19 +114,25 @@ type inAppStart struct {
 	template, locale, fault string
 }
 
-// prepareInApp decides about the in-app channel of a notification that starts, and renders its template. It must not be called in a
-// transaction.
-func (pl *pipeline) prepareInApp(ctx context.Context, n notificationRow, names []string) (inAppStart, error) {
-	v, err := pl.decideInApp(ctx, n, names)
-	start := inAppStart{decision: v}
-	if err != nil || v.status != statusPending || !slices.Contains(names, channel.InApp) {
+// prepareInApp decides about the in-app channel of a notification that starts, if it has one, and renders its template. The other channels
+// are decided by their jobs. It must not be called in a transaction.
+func (pl *pipeline) prepareInApp(ctx context.Context, n notificationRow, names []string) (start inAppStart, err error) {
+	if !slices.Contains(names, channel.InApp) {
+		return start, nil
+	}
+	p, err := pl.store.preferences(ctx, n.UserID)
+	if err != nil {
+		return start, err
+	}
+	to := pl.recipientContact(n.UserID)
+	if start.decision, err = pl.decide(ctx, n, channel.InApp, p, to); err != nil || start.status != statusPending {
 		return start, err
 	}
 	c, err := pl.open(n)
 	if err != nil || c.Template == "" {
 		return start, err
 	}
-	rendered, err := pl.seams.render(ctx, n, c, channel.InApp)
+	rendered, err := pl.render(ctx, n, c, channel.InApp, to)
 	var fault outcomeError
 	if errors.As(err, &fault) {
 		start.decision, start.fault = decision{status: statusFailed, reason: fault.reason}, channel.Truncate(err.Error(), maxError)

@@ -18,5 +18,9 @@ func (a *Actor) toWebhooks(ctx context.Context, n notificationRow, c content, r 
 
 // inform is webhooks.Inform.
 func (a *Actor) inform(ctx context.Context, key, userID, subject, body string, data map[string]string) error {
-	return a.notifyContent(ctx, key, userID, categoryIntegration, content{Subject: subject, Body: body}, data)
+	n, err := a.eventNotification(key, userID, categoryIntegration, content{Subject: subject, Body: body}, data)
+	if err == nil {
+		_, err = a.acceptWithin(ctx, n, []string{channel.InApp})
+	}
+	return err
 }

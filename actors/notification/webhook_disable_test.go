@@ -42,6 +42,7 @@ func TestGone(t *testing.T) {
 		if w.Status != "gone" || w.Enabled || w.DisabledAt == nil || !strings.Contains(w.DisabledReason, "410") {
 			t.Errorf("the webhook is %+v", w)
 		}
+		actortest.Eventually(t, "the owner is informed", func() bool { return len(f.informed(t, ada)) > 0 })
 		if texts := f.informed(t, ada); len(texts) != 1 || texts[0] != "Your webhook orders was disabled" {
 			t.Errorf("informed of %q", texts)
 		}
@@ -68,6 +69,29 @@ func TestGone(t *testing.T) {
 		}
 		r.await(t, 3)
 	})
+}
+
+// TestGoneWithoutAuth: attempts are recorded although the owner's notification cannot be started, since its digest needs a time zone that auth
+// does not tell.
+func TestGoneWithoutAuth(t *testing.T) {
+	t.Parallel()
+	f := setupHooks(t, actortest.Databases(t)[0], nil)
+	user := actortest.User()
+	ada, r := f.user(t, user), newReceiver(t)
+	f.settings(t, ada, subjects.NotificationSettings{
+		Categories: subjects.CategoryPreferences{Integration: &subjects.ChannelPreferences{InApp: preference("digest", "")}},
+	})
+	contact := f.contact
+	f.setContact(func(string) (subjects.Contact, error) {
+		return subjects.Contact{}, subjects.Errorf(subjects.CodeUnavailable, "auth is not available")
+	})
+	hook := f.register(t, ada, subjects.RegisterWebhookRequest{URL: r.URL})
+	r.answer(410)
+	f.finished(t, user, "completed")
+	actortest.Eventually(t, "the webhook is gone", func() bool { return f.webhook(t, ada, hook.ID).Status == "gone" })
+	f.settings(t, ada, subjects.NotificationSettings{})
+	f.setContact(contact)
+	actortest.Eventually(t, "the owner is informed", func() bool { return len(f.informed(t, ada)) == 1 })
 }
 
 // TestDisabledByFailures: a webhook that fails for five days is disabled, after warnings when it has failed for one day and for four; a

@@ -24,7 +24,7 @@ CREATE INDEX notifications_inbox ON notifications (user_id, id) WHERE in_app;
 
 CREATE INDEX notifications_unread ON notifications (user_id) WHERE in_app AND read_at = 0;
 
-CREATE INDEX notifications_waiting ON notifications (send_at) WHERE NOT started;
+CREATE INDEX notifications_waiting ON notifications (send_at) WHERE NOT started AND NOT cancelled;
 
 CREATE INDEX notifications_scheduled ON notifications (user_id) WHERE NOT started AND NOT cancelled;
 
