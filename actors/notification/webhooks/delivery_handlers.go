@@ -149,7 +149,7 @@ func (w *Service) Deliver(ctx context.Context, n Notification) (func(context.Con
 	event := publicOf(subjects.PublicNotificationCreated, n.ID, subjects.PublicNotification{
 		NotificationID: n.ID, Category: n.Category, Subject: n.Subject, Body: n.Body, Data: n.Data, CreatedAt: n.CreatedAt,
 	})
-	found, err := w.find(ctx, intakeOf("notification."+n.ID, n.UserID, n.CreatedAt, event), "")
+	found, err := w.find(ctx, intakeOf("notification."+n.ID, n.UserID, n.CreatedAt, event))
 	if err != nil || !slices.ContainsFunc(found, func(r routed) bool { return len(r.ids) > 0 }) {
 		return nil, err
 	}
