@@ -68,7 +68,7 @@ func (d *Dispatcher) attempt(ctx context.Context, one *delivery, payload []byte)
 		return
 	}
 	if t.PerMinute > 0 && d.o.Take != nil {
-		pause, err := d.o.Take(ctx, t.ID, t.PerMinute)
+		pause, err := d.o.Take(ctx, t.Endpoint)
 		if err != nil {
 			d.warn(ctx, "the rate of a webhook could not be read; retrying", err)
 			pause = retrySoon

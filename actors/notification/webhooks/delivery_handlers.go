@@ -31,7 +31,7 @@ func (w *Service) testWebhook(ctx context.Context, r subjects.TestWebhookRequest
 	if err != nil {
 		return none, err
 	}
-	wait, err := w.take(ctx, row.ID, row.PerMinute)
+	wait, err := w.take(ctx, endpoint)
 	if err != nil {
 		return none, err
 	}

@@ -137,15 +137,11 @@ func (w *Service) target(row webhookRow) (dispatch.Endpoint, error) {
 
 // take is dispatch.Options.Take: it takes one of a webhook's attempts of the last minute, over all processes. The attempts of a blocked
 // account wait until it is enabled again.
-func (w *Service) take(ctx context.Context, id string, perMinute int) (time.Duration, error) {
-	row, err := w.row(ctx, id)
-	if err != nil {
-		return 0, err
-	}
-	if w.Guard.Blocked(row.UserID) {
+func (w *Service) take(ctx context.Context, e dispatch.Endpoint) (time.Duration, error) {
+	if w.Guard.Blocked(e.UserID) {
 		return blockedWait, nil
 	}
-	pace, err := w.pacer.Take(ctx, id, perMinute, time.Minute)
+	pace, err := w.pacer.Take(ctx, e.ID, e.PerMinute, time.Minute)
 	if err != nil {
 		return 0, fmt.Errorf("taking from the limit of a webhook: %w", err)
 	}
