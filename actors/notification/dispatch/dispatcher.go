@@ -82,9 +82,6 @@ func New(o Options) (*Dispatcher, error) {
 	return d, nil
 }
 
-// Wake has the dispatcher look for due deliveries at once. Add does so for its own after the commit.
-func (d *Dispatcher) Wake() { d.poll.Notify() }
-
 // Forget has an endpoint's state read again before its next attempt in this process. Other processes notice a change within a second.
 func (d *Dispatcher) Forget(endpointID string) {
 	if q := d.scheduler.get(endpointID); q != nil {
@@ -109,7 +106,6 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	workers.Go(func() { d.renewLoop(ctx) })
 	workers.Go(func() { d.retain(ctx) })
 	recording.Go(func() { d.recorder.run(recorded) })
-	d.Wake()
 	<-ctx.Done()
 	d.scheduler.stop()
 	workers.Wait()

@@ -16,3 +16,6 @@ func Judge(status, n int, retryAfter time.Duration, schedule []time.Duration) (s
 
 // Pause has the dispatcher start and load nothing more, as a process that was stopped. Attempts in flight end and are recorded.
 func (d *Dispatcher) Pause() { d.scheduler.stop() }
+
+// Wake has the dispatcher look for due deliveries at once.
+func (d *Dispatcher) Wake() { d.poll.Notify() }

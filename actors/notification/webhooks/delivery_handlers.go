@@ -118,7 +118,6 @@ func (w *Service) replayDeliveries(ctx context.Context, r subjects.ReplayDeliver
 	if err != nil {
 		return none, err
 	}
-	w.dispatcher.Wake()
 	return subjects.ReplayCount{Count: count}, nil
 }
 

@@ -215,8 +215,8 @@ func (w *Service) follow(ctx context.Context, tx database.Tx, health webhookHeal
 	if err := w.store.replace(ctx, tx, &row); err != nil {
 		return err
 	}
+	w.forget(ctx, row.ID)
 	w.DB.AfterCommit(ctx, func() {
-		w.dispatcher.Forget(row.ID)
 		w.metrics.disabled.WithLabelValues(status).Inc()
 		w.Log.Info("disabled a webhook", zap.String("webhook_id", row.ID), zap.String("reason", reason))
 	})
