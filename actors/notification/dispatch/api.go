@@ -135,7 +135,7 @@ type Query struct {
 	Since, Until time.Time
 	// Cursor is the next of the page before; empty for the first page.
 	Cursor string
-	// Limit is the number of deliveries of a page; 20 if it is 0, at most 100.
+	// Limit is the most deliveries of a page; 20 if it is 0, at most 100.
 	Limit int
 }
 

@@ -13,9 +13,6 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// maxDeliveriesPage bounds a page of deliveries: each may have 50 attempts, with a kilobyte of the answer each.
-const maxDeliveriesPage = 100
-
 // testWebhook sends an event type's example to a webhook now.
 func (w *Service) testWebhook(ctx context.Context, r subjects.TestWebhookRequest) (subjects.WebhookTest, error) {
 	none := subjects.WebhookTest{}
@@ -72,7 +69,7 @@ func (w *Service) listDeliveries(ctx context.Context, r subjects.ListDeliveriesR
 	}
 	deliveries, next, err := w.dispatcher.Deliveries(ctx, dispatch.Query{
 		EndpointID: row.ID, Status: r.Status, Type: r.Type, Since: timeOf(r.Since), Until: timeOf(r.Until), Cursor: r.Cursor,
-		Limit: min(r.PageLimit(), maxDeliveriesPage),
+		Limit: r.PageLimit(),
 	})
 	if err != nil {
 		return none, err
