@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"time"
 
@@ -68,6 +69,7 @@ func New(o Options) (*Dispatcher, error) {
 	client, err := egress.New(egress.Options{
 		Allow: o.Allow, AllowHTTP: o.AllowHTTP, MaxBody: MaxAnswer, MaxHeader: 32 << 10, Timeout: o.Timeout, MaxRedirects: -1,
 		Resolver: o.Resolver, UserAgent: userAgent, MaxIdle: 4 * o.InFlight,
+		MaxPerHost: math.MaxInt, // the slots bound them: endpoints that hang must not take the connections of others at their host
 	})
 	if err != nil {
 		return nil, fmt.Errorf("making the client of webhooks: %w", err)

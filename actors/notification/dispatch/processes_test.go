@@ -188,3 +188,47 @@ func TestHangingEndpointsAreIsolated(t *testing.T) {
 		stop()
 	})
 }
+
+// Endpoints that hang do not keep another one at their host waiting for a connection.
+func TestHangingEndpointsOfOneHost(t *testing.T) {
+	actortest.OnEach(t, func(t *testing.T, kind actortest.Database) {
+		f := setup(t, kind)
+		release := make(chan struct{})
+		var hanging atomic.Int64
+		host := receiveWith(t, func(_ http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/hang" {
+				hanging.Add(1)
+				<-release
+			}
+		})
+		free := sync.OnceFunc(func() { close(release) })
+		t.Cleanup(free)
+		const connections = 64
+		f.write(t, func(ctx context.Context, tx database.Tx) error {
+			for range connections {
+				dead := f.register(dispatch.Endpoint{URL: host + "/hang"})
+				for range 2 {
+					if err := f.Add(ctx, tx, event(`{}`), []string{dead.ID}); err != nil {
+						return err
+					}
+				}
+			}
+			return nil
+		})
+		begin := time.Now()
+		stop := f.run(t)
+		actortest.Eventually(t, "more attempts hang than egress has connections for a host", func() bool { return hanging.Load() > connections })
+		theirs := f.register(dispatch.Endpoint{URL: host, UserID: "other"})
+		e := event(`{}`)
+		e.UserID = "other"
+		f.add(t, e, theirs)
+		if counts := f.settled(t, theirs); counts[dispatch.StatusSucceeded] != 1 {
+			t.Errorf("the endpoint beside them: %v", counts)
+		}
+		if took := time.Since(begin); took > dispatch.DefaultTimeout-time.Second {
+			t.Errorf("the endpoint beside them waited %s, as long as the hanging ones", took)
+		}
+		free()
+		stop()
+	})
+}
