@@ -232,3 +232,36 @@ func TestHangingEndpointsOfOneHost(t *testing.T) {
 		stop()
 	})
 }
+
+// The backlogs of hundreds of endpoints that hang leave room for the deliveries of another one.
+func TestBacklogsOfHangingEndpoints(t *testing.T) {
+	actortest.OnEach(t, func(t *testing.T, kind actortest.Database) {
+		f := setup(t, kind, func(o *dispatch.Options) { o.InFlight = 12 })
+		release := make(chan struct{})
+		hanging := receiveWith(t, func(http.ResponseWriter, *http.Request) { <-release })
+		free := sync.OnceFunc(func() { close(release) })
+		t.Cleanup(free)
+		dead := make([]dispatch.Endpoint, 540)
+		for i := range dead {
+			dead[i] = f.register(dispatch.Endpoint{URL: hanging, UserID: fmt.Sprintf("user %d", i)})
+		}
+		of := func(i int) dispatch.Endpoint { return dead[i%len(dead)] }
+		for from := 0; from < 64*len(dead); from += 5000 { // more than a process loads
+			f.write(t, func(ctx context.Context, tx database.Tx) error {
+				return fillRows(ctx, tx, f, of, 1, from, min(from+5000, 64*len(dead)))
+			})
+		}
+		stop := f.run(t)
+		actortest.Eventually(t, "the backlogs are loaded", func() bool { return f.Loaded() >= 32000 })
+		r := receive(t, nil)
+		healthy := f.register(dispatch.Endpoint{URL: r.URL})
+		begin := time.Now()
+		f.add(t, event(`{}`), healthy)
+		f.settled(t, healthy)
+		if took := time.Since(begin); took > dispatch.DefaultTimeout/2 {
+			t.Errorf("the healthy endpoint waited %s", took)
+		}
+		free()
+		stop()
+	})
+}
