@@ -195,3 +195,21 @@ var (
 	DeliverSessionEnded           = intake(SessionEndedEvent)
 	DeliverUserUpdated            = intake(UserUpdatedEvent)
 )
+
+// WebhookTrouble names a webhook that has failed for long, or that weft has disabled.
+type WebhookTrouble struct {
+	UserID    string `json:"user_id"`
+	WebhookID string `json:"webhook_id"`
+	// Warning is the number of the warning since the failures began; 0 where the webhook was disabled.
+	Warning int    `json:"warning"`
+	Status  string `json:"status"`
+	Reason  string `json:"reason"`
+	// At is when the webhook was disabled; of a warning, when the failures began.
+	At time.Time `json:"at"`
+}
+
+// ReportWebhook is the job of telling the owner of a webhook what has become of it.
+var ReportWebhook = declareJob(Job[WebhookTrouble]{
+	Subject: "weft.job.v1.notification.report_webhook", Stream: NotificationJobs, MaxDeliver: 40, Backoff: webhookBackoff,
+	Doc: "Warns the owner of a webhook that fails, or announces that it was disabled, also to the owner's other webhooks; deduplicated by the webhook, the time and the number of the warning.",
+})

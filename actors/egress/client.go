@@ -49,6 +49,8 @@ type Options struct {
 	TLS *tls.Config
 	// MaxIdle bounds the idle connections to all hosts; 0 means 256.
 	MaxIdle int
+	// MaxPerHost bounds the connections to a host; 0 means 64. Calls beyond it wait for a connection, within their timeouts.
+	MaxPerHost int
 	// Reserve, if set, is called before more than 64 KiB of a response's body are read, with the number of bytes that are read next. It may
 	// wait until ctx ends, which is when the call is over; its error ends the call. What it reserves is given back when the caller's
 	// context ends.
@@ -85,7 +87,7 @@ func New(o Options) (*Client, error) {
 		TLSHandshakeTimeout:    connectTimeout,
 		MaxIdleConns:           cmp.Or(o.MaxIdle, maxIdle),
 		MaxIdleConnsPerHost:    maxIdlePerHost,
-		MaxConnsPerHost:        maxConnsPerHost,
+		MaxConnsPerHost:        cmp.Or(o.MaxPerHost, maxConnsPerHost),
 		IdleConnTimeout:        idleTimeout,
 		MaxResponseHeaderBytes: o.MaxHeader,
 		Protocols:              protocols,

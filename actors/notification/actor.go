@@ -4,10 +4,10 @@
 //   - the subjects weft.v1.notification.*
 //   - the tables notifications, deliveries, batches, notification_settings and notification_counts; devices, phones, phone_codes and channel_keys
 //   - the tables templates and template_revisions; mail_suppressions and provider_reports; and those of webhooks
-//   - the job notification.deliver in the stream JOBS_NOTIFICATION
+//   - the jobs notification.deliver and notification.report_webhook in the stream JOBS_NOTIFICATION
 //   - the stream FEED, from which the gateway serves server-sent events
 //
-// It consumes integration.needs_reauth, workflow.run_refused and auth.account_deleted, and the events of webhook_events.go, which it
+// It consumes integration.needs_reauth, workflow.run_refused and auth.account_deleted, and the events that package webhooks
 // delivers to the webhooks of users.
 //
 // An accepted notification is committed together with the jobs and feed events that deliver it: none is lost, and the

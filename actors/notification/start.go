@@ -56,12 +56,6 @@ func (pl *pipeline) accept(ctx context.Context, n notificationRow, names []strin
 	})
 }
 
-// acceptWithin stores a notification within a transaction. It is started after that, by runScheduled, since its start may ask auth.
-func (pl *pipeline) acceptWithin(ctx context.Context, n notificationRow, names []string) (subjects.NotificationRef, error) {
-	n.SendAt = pl.Now().UnixMicro()
-	return pl.keep(ctx, n, names, pl.store.insert)
-}
-
 // keep inserts a notification with its deliveries, unless the user already has one with its dedupe key, which it returns.
 func (pl *pipeline) keep(
 	ctx context.Context, n notificationRow, names []string, insert func(context.Context, database.Tx, *notificationRow, []deliveryRow) error,

@@ -20,7 +20,7 @@ func (a *Actor) toWebhooks(ctx context.Context, n notificationRow, c content, r 
 func (a *Actor) inform(ctx context.Context, key, userID, subject, body string, data map[string]string) error {
 	n, err := a.eventNotification(key, userID, categoryIntegration, content{Subject: subject, Body: body}, data)
 	if err == nil {
-		_, err = a.acceptWithin(ctx, n, []string{channel.InApp})
+		_, err = a.accept(ctx, n, []string{channel.InApp})
 	}
 	return err
 }

@@ -94,7 +94,7 @@ type Options struct {
 	Endpoint func(ctx context.Context, id string) (Endpoint, error)
 	// Take takes one of the endpoint's attempts of this minute, over all processes, or returns how long to wait. It is not called for
 	// endpoints without PerMinute. Nil means that PerMinute is not enforced.
-	Take func(ctx context.Context, endpointID string, perMinute int) (wait time.Duration, err error)
+	Take func(ctx context.Context, e Endpoint) (wait time.Duration, err error)
 	// Record is called with the outcomes of a batch of attempts in the transaction that stores them. It may be called again with the
 	// same outcomes after that transaction was rolled back. May be nil.
 	Record func(ctx context.Context, tx database.Tx, outcomes []Outcome) error
@@ -135,7 +135,7 @@ type Query struct {
 	Since, Until time.Time
 	// Cursor is the next of the page before; empty for the first page.
 	Cursor string
-	// Limit is the number of deliveries of a page; 20 if it is 0, at most 100.
+	// Limit is the most deliveries of a page; 20 if it is 0, at most 100.
 	Limit int
 }
 

@@ -244,9 +244,13 @@ func heap() uint64 {
 // fill stores n deliveries of one event for each user, half of them to one endpoint.
 func fill(b *testing.B, f *fixture, endpoints []dispatch.Endpoint, half dispatch.Endpoint, n int) {
 	b.Helper()
+	of := func(i int) dispatch.Endpoint {
+		if i%2 == 0 {
+			return half
+		}
+		return endpoints[i%len(endpoints)]
+	}
 	for from := 0; from < n; from += 5000 {
-		f.write(b, func(ctx context.Context, tx database.Tx) error {
-			return fillRows(ctx, tx, f, endpoints, half, from, min(from+5000, n))
-		})
+		f.write(b, func(ctx context.Context, tx database.Tx) error { return fillRows(ctx, tx, f, of, 0, from, min(from+5000, n)) })
 	}
 }

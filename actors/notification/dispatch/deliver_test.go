@@ -1,6 +1,7 @@
 package dispatch_test
 
 import (
+	"bytes"
 	"context"
 	"net/http"
 	"sync"
@@ -10,6 +11,7 @@ import (
 	"github.com/weftmesh/weft/actors/actortest"
 	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/notification/dispatch"
+	"github.com/weftmesh/weft/subjects"
 )
 
 // An event is delivered once to each endpoint, with its payload as it is, and the attempt is logged.
@@ -116,6 +118,41 @@ func TestConcurrentAdds(t *testing.T) {
 		}
 		if n := len(r.requests()); n != 2*adders*each {
 			t.Errorf("%d requests, want %d", n, 2*adders*each)
+		}
+	})
+}
+
+// A page ends before its reply is too large, and the next one goes on from there.
+func TestPagesOfLongAnswers(t *testing.T) {
+	actortest.OnEach(t, func(t *testing.T, kind actortest.Database) {
+		f := setup(t, kind)
+		r := receive(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusInternalServerError)
+			_, _ = w.Write(bytes.Repeat([]byte{1}, dispatch.MaxAnswer)) // each byte takes six in JSON
+		})
+		endpoint := f.register(dispatch.Endpoint{URL: r.URL, Schedule: []time.Duration{time.Millisecond, time.Millisecond, time.Millisecond}})
+		f.run(t)
+		const n = 60
+		for range n {
+			f.add(t, event(`{}`), endpoint)
+		}
+		f.settled(t, endpoint)
+		seen, pages := 0, 0
+		for q := (dispatch.Query{EndpointID: endpoint.ID, Limit: n}); ; pages++ {
+			page, next, err := f.Deliveries(t.Context(), q)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if reply, err := subjects.Encode(page); err != nil || len(reply) > 1<<20 {
+				t.Errorf("a page of %d bytes, %v", len(reply), err)
+			}
+			seen += len(page)
+			if q.Cursor = next; next == "" {
+				break
+			}
+		}
+		if seen != n || pages == 0 {
+			t.Errorf("%d deliveries on %d pages, want %d on several", seen, pages+1, n)
 		}
 	})
 }

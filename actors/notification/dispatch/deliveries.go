@@ -11,7 +11,8 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// Deliveries returns deliveries, newest first, with their last attempts, and the cursor of the next page; "" if there is none. The error
+// Deliveries returns deliveries, newest first, with their last attempts, and the cursor of the next page; "" if there is none. A page with
+// long answers has fewer deliveries than its limit. The error
 // is CodeInvalid for a cursor that no page had.
 func (d *Dispatcher) Deliveries(ctx context.Context, q Query) (page []Delivery, next string, err error) {
 	key, err := actors.DecodeCursor(q.Cursor, 1)
@@ -39,11 +40,26 @@ func (d *Dispatcher) Deliveries(ctx context.Context, q Query) (page []Delivery, 
 	if err != nil {
 		return nil, "", err
 	}
-	page = make([]Delivery, len(rows))
+	page = make([]Delivery, 0, len(rows))
+	size := 0
 	for i, row := range rows {
-		page[i] = row.delivery(logs[row.ID])
+		d := row.delivery(logs[row.ID])
+		if size += encodedSize(d); size > maxPageBytes && i > 0 {
+			return page, actors.EncodeCursor(rows[i-1].ID), nil
+		}
+		page = append(page, d)
 	}
 	return page, next, nil
+}
+
+// encodedSize is about the size of a delivery in a reply, in bytes.
+func encodedSize(d Delivery) int {
+	size := 512
+	for _, a := range d.Log {
+		answer, _ := subjects.Encode(a.Answer) // a string cannot fail to be encoded
+		size += 192 + len(a.Error) + len(answer)
+	}
+	return size
 }
 
 // Pages of Deliveries.
@@ -51,6 +67,8 @@ const (
 	defaultPage = 20
 	maxPage     = 100
 	maxLog      = 50
+	// maxPageBytes is where a page ends before it has as many deliveries as it may: a reply has at most a megabyte.
+	maxPageBytes = 768 << 10
 )
 
 // logs opens attempts and groups them by delivery, oldest first. rows are newest first.

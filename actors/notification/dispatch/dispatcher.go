@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"time"
 
@@ -68,6 +69,7 @@ func New(o Options) (*Dispatcher, error) {
 	client, err := egress.New(egress.Options{
 		Allow: o.Allow, AllowHTTP: o.AllowHTTP, MaxBody: MaxAnswer, MaxHeader: 32 << 10, Timeout: o.Timeout, MaxRedirects: -1,
 		Resolver: o.Resolver, UserAgent: userAgent, MaxIdle: 4 * o.InFlight,
+		MaxPerHost: math.MaxInt, // the slots bound them: endpoints that hang must not take the connections of others at their host
 	})
 	if err != nil {
 		return nil, fmt.Errorf("making the client of webhooks: %w", err)
@@ -81,9 +83,6 @@ func New(o Options) (*Dispatcher, error) {
 	d.metrics = newMetrics(o.Metrics, d.scheduler)
 	return d, nil
 }
-
-// Wake has the dispatcher look for due deliveries at once. Add does so for its own after the commit.
-func (d *Dispatcher) Wake() { d.poll.Notify() }
 
 // Forget has an endpoint's state read again before its next attempt in this process. Other processes notice a change within a second.
 func (d *Dispatcher) Forget(endpointID string) {
@@ -109,7 +108,6 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	workers.Go(func() { d.renewLoop(ctx) })
 	workers.Go(func() { d.retain(ctx) })
 	recording.Go(func() { d.recorder.run(recorded) })
-	d.Wake()
 	<-ctx.Done()
 	d.scheduler.stop()
 	workers.Wait()

@@ -16,3 +16,13 @@ func Judge(status, n int, retryAfter time.Duration, schedule []time.Duration) (s
 
 // Pause has the dispatcher start and load nothing more, as a process that was stopped. Attempts in flight end and are recorded.
 func (d *Dispatcher) Pause() { d.scheduler.stop() }
+
+// Wake has the dispatcher look for due deliveries at once.
+func (d *Dispatcher) Wake() { d.poll.Notify() }
+
+// Loaded is the number of deliveries that wait in memory for an attempt.
+func (d *Dispatcher) Loaded() int {
+	d.scheduler.mu.Lock()
+	defer d.scheduler.mu.Unlock()
+	return d.scheduler.loaded
+}

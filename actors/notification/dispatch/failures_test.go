@@ -153,12 +153,12 @@ func TestRate(t *testing.T) {
 			left <- struct{}{}
 		}
 		f = setup(t, kind, func(o *dispatch.Options) {
-			o.Take = func(_ context.Context, _ string, perMinute int) (time.Duration, error) {
+			o.Take = func(_ context.Context, e dispatch.Endpoint) (time.Duration, error) {
 				select {
 				case <-left:
 					return 0, nil
 				default:
-					return time.Minute / time.Duration(perMinute), nil
+					return time.Minute / time.Duration(e.PerMinute), nil
 				}
 			}
 		})

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/weftmesh/weft/actors/notification/channel"
 )
 
 const (
@@ -68,7 +70,7 @@ func (d *Dispatcher) attempt(ctx context.Context, one *delivery, payload []byte)
 		return
 	}
 	if t.PerMinute > 0 && d.o.Take != nil {
-		pause, err := d.o.Take(ctx, t.ID, t.PerMinute)
+		pause, err := d.o.Take(ctx, t.Endpoint)
 		if err != nil {
 			d.warn(ctx, "the rate of a webhook could not be read; retrying", err)
 			pause = retrySoon
@@ -123,7 +125,7 @@ func (d *Dispatcher) finish(one *delivery, t *target, r reply, lost bool) {
 	}
 	c.attempt = attemptRow{
 		DeliveryID: one.id, ID: d.o.NewID(), Number: r.Number, StartedAt: r.StartedAt.UnixMicro(), Duration: r.Duration.Microseconds(),
-		Status: r.Status, Error: truncated(r.Error, maxError),
+		Status: r.Status, Error: channel.Truncate(r.Error, maxError),
 	}
 	if r.Answer != "" {
 		sealed, err := d.o.Sealer.Seal([]byte(r.Answer), answerContext(c.attempt.DeliveryID, c.attempt.ID))
@@ -150,10 +152,3 @@ const (
 	// maxPause bounds how long an answer with Retry-After stops the other attempts to its endpoint.
 	maxPause = time.Minute
 )
-
-func truncated(text string, n int) string {
-	if len(text) > n {
-		return text[:n]
-	}
-	return text
-}

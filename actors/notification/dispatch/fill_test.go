@@ -29,16 +29,13 @@ type filledEvent struct {
 	Payload          []byte
 }
 
-// fillRows stores deliveries of an event each, in a few statements.
-func fillRows(ctx context.Context, tx database.Tx, f *fixture, endpoints []dispatch.Endpoint, half dispatch.Endpoint, from, to int) error {
+// fillRows stores deliveries of an event each, in a few statements. Delivery i is one of endpoint of(i), and has had some attempts.
+func fillRows(ctx context.Context, tx database.Tx, f *fixture, of func(i int) dispatch.Endpoint, attempts, from, to int) error {
 	now := time.Now().UnixMicro()
 	rows := make([]filled, 0, to-from)
 	events := make([]filledEvent, 0, to-from)
 	for i := from; i < to; i++ {
-		endpoint := endpoints[i%len(endpoints)]
-		if i%2 == 0 {
-			endpoint = half
-		}
+		endpoint := of(i)
 		id := fmt.Sprintf("event-%d", i)
 		sealed, err := f.options.Sealer.Seal([]byte(benchPayload), []byte("webhook_events.payload/"+endpoint.UserID+"/"+id))
 		if err != nil {
@@ -47,7 +44,7 @@ func fillRows(ctx context.Context, tx database.Tx, f *fixture, endpoints []dispa
 		events = append(events, filledEvent{UserID: endpoint.UserID, ID: id, Type: "t", At: now, CreatedAt: now, Payload: sealed})
 		rows = append(rows, filled{
 			EndpointID: endpoint.ID, ID: newID(), EventID: id, UserID: endpoint.UserID, Type: "t", Status: dispatch.StatusPending,
-			NextAttemptAt: now, CreatedAt: now,
+			Attempts: attempts, NextAttemptAt: now, CreatedAt: now,
 		})
 	}
 	if _, err := tx.NewInsert().Model(&events).Exec(ctx); err != nil {

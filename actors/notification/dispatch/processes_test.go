@@ -188,3 +188,80 @@ func TestHangingEndpointsAreIsolated(t *testing.T) {
 		stop()
 	})
 }
+
+// Endpoints that hang do not keep another one at their host waiting for a connection.
+func TestHangingEndpointsOfOneHost(t *testing.T) {
+	actortest.OnEach(t, func(t *testing.T, kind actortest.Database) {
+		f := setup(t, kind)
+		release := make(chan struct{})
+		var hanging atomic.Int64
+		host := receiveWith(t, func(_ http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/hang" {
+				hanging.Add(1)
+				<-release
+			}
+		})
+		free := sync.OnceFunc(func() { close(release) })
+		t.Cleanup(free)
+		const connections = 64
+		f.write(t, func(ctx context.Context, tx database.Tx) error {
+			for range connections {
+				dead := f.register(dispatch.Endpoint{URL: host + "/hang"})
+				for range 2 {
+					if err := f.Add(ctx, tx, event(`{}`), []string{dead.ID}); err != nil {
+						return err
+					}
+				}
+			}
+			return nil
+		})
+		begin := time.Now()
+		stop := f.run(t)
+		actortest.Eventually(t, "more attempts hang than egress has connections for a host", func() bool { return hanging.Load() > connections })
+		theirs := f.register(dispatch.Endpoint{URL: host, UserID: "other"})
+		e := event(`{}`)
+		e.UserID = "other"
+		f.add(t, e, theirs)
+		if counts := f.settled(t, theirs); counts[dispatch.StatusSucceeded] != 1 {
+			t.Errorf("the endpoint beside them: %v", counts)
+		}
+		if took := time.Since(begin); took > dispatch.DefaultTimeout-time.Second {
+			t.Errorf("the endpoint beside them waited %s, as long as the hanging ones", took)
+		}
+		free()
+		stop()
+	})
+}
+
+// The backlogs of hundreds of endpoints that hang leave room for the deliveries of another one.
+func TestBacklogsOfHangingEndpoints(t *testing.T) {
+	actortest.OnEach(t, func(t *testing.T, kind actortest.Database) {
+		f := setup(t, kind, func(o *dispatch.Options) { o.InFlight = 12 })
+		release := make(chan struct{})
+		hanging := receiveWith(t, func(http.ResponseWriter, *http.Request) { <-release })
+		free := sync.OnceFunc(func() { close(release) })
+		t.Cleanup(free)
+		dead := make([]dispatch.Endpoint, 540)
+		for i := range dead {
+			dead[i] = f.register(dispatch.Endpoint{URL: hanging, UserID: fmt.Sprintf("user %d", i)})
+		}
+		of := func(i int) dispatch.Endpoint { return dead[i%len(dead)] }
+		for from := 0; from < 64*len(dead); from += 5000 { // more than a process loads
+			f.write(t, func(ctx context.Context, tx database.Tx) error {
+				return fillRows(ctx, tx, f, of, 1, from, min(from+5000, 64*len(dead)))
+			})
+		}
+		stop := f.run(t)
+		actortest.Eventually(t, "the backlogs are loaded", func() bool { return f.Loaded() >= 32000 })
+		r := receive(t, nil)
+		healthy := f.register(dispatch.Endpoint{URL: r.URL})
+		begin := time.Now()
+		f.add(t, event(`{}`), healthy)
+		f.settled(t, healthy)
+		if took := time.Since(begin); took > dispatch.DefaultTimeout/2 {
+			t.Errorf("the healthy endpoint waited %s", took)
+		}
+		free()
+		stop()
+	})
+}

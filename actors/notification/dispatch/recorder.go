@@ -84,7 +84,7 @@ func (r *recorder) retryUntilDone(ctx context.Context, batch []item) {
 		if err == nil {
 			if failed {
 				r.d.scheduler.setBlocked(false)
-				r.d.Wake()
+				r.d.poll.Notify()
 			}
 			break
 		}

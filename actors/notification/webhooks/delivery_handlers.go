@@ -13,9 +13,6 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// maxDeliveriesPage bounds a page of deliveries: each may have 50 attempts, with a kilobyte of the answer each.
-const maxDeliveriesPage = 100
-
 // testWebhook sends an event type's example to a webhook now.
 func (w *Service) testWebhook(ctx context.Context, r subjects.TestWebhookRequest) (subjects.WebhookTest, error) {
 	none := subjects.WebhookTest{}
@@ -31,7 +28,7 @@ func (w *Service) testWebhook(ctx context.Context, r subjects.TestWebhookRequest
 	if err != nil {
 		return none, err
 	}
-	wait, err := w.take(ctx, row.ID, row.PerMinute)
+	wait, err := w.take(ctx, endpoint)
 	if err != nil {
 		return none, err
 	}
@@ -72,7 +69,7 @@ func (w *Service) listDeliveries(ctx context.Context, r subjects.ListDeliveriesR
 	}
 	deliveries, next, err := w.dispatcher.Deliveries(ctx, dispatch.Query{
 		EndpointID: row.ID, Status: r.Status, Type: r.Type, Since: timeOf(r.Since), Until: timeOf(r.Until), Cursor: r.Cursor,
-		Limit: min(r.PageLimit(), maxDeliveriesPage),
+		Limit: r.PageLimit(),
 	})
 	if err != nil {
 		return none, err
@@ -118,7 +115,6 @@ func (w *Service) replayDeliveries(ctx context.Context, r subjects.ReplayDeliver
 	if err != nil {
 		return none, err
 	}
-	w.dispatcher.Wake()
 	return subjects.ReplayCount{Count: count}, nil
 }
 
@@ -149,7 +145,7 @@ func (w *Service) Deliver(ctx context.Context, n Notification) (func(context.Con
 	event := publicOf(subjects.PublicNotificationCreated, n.ID, subjects.PublicNotification{
 		NotificationID: n.ID, Category: n.Category, Subject: n.Subject, Body: n.Body, Data: n.Data, CreatedAt: n.CreatedAt,
 	})
-	found, err := w.find(ctx, intakeOf("notification."+n.ID, n.UserID, n.CreatedAt, event), "")
+	found, err := w.find(ctx, intakeOf("notification."+n.ID, n.UserID, n.CreatedAt, event))
 	if err != nil || !slices.ContainsFunc(found, func(r routed) bool { return len(r.ids) > 0 }) {
 		return nil, err
 	}

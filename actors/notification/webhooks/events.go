@@ -7,7 +7,7 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// Workers are the consumers of events that become public ones. This file alone says which internal event becomes which public one, and with
+// Workers are the consumers of events that become public ones, and of reports to the owners of webhooks. This file alone says which internal event becomes which public one, and with
 // which data. Data holds what the user's own requests show, and no secret.
 func (w *Service) Workers() []actors.Worker {
 	return []actors.Worker{
@@ -28,6 +28,7 @@ func (w *Service) Workers() []actors.Worker {
 		intake(w, subjects.DeliverUserUpdated, func(e subjects.UserUpdated, _ subjects.Envelope[subjects.UserUpdated]) []publicEvent {
 			return one(subjects.PublicUserUpdated, e.UserID, subjects.PublicUserUpdate(e))
 		}),
+		actors.Work(subjects.ReportWebhook, w.report),
 	}
 }
 

@@ -155,19 +155,18 @@ func (w *Service) updateWebhook(ctx context.Context, r subjects.UpdateWebhookReq
 		if enable {
 			return w.dispatcher.Resume(ctx, tx, row.ID)
 		}
+		w.forget(ctx, row.ID)
 		return nil
 	})
 	if err != nil {
 		return none, err
 	}
-	w.changed(row.ID)
 	return w.current(ctx, row)
 }
 
-// changed makes the dispatcher read a webhook again.
-func (w *Service) changed(id string) {
-	w.dispatcher.Forget(id)
-	w.dispatcher.Wake()
+// forget makes the dispatcher read a webhook again after the commit.
+func (w *Service) forget(ctx context.Context, id string) {
+	w.DB.AfterCommit(ctx, func() { w.dispatcher.Forget(id) })
 }
 
 // apply checks the fields that a request has and sets them. A null sets the default.
@@ -244,9 +243,8 @@ func (w *Service) checkURL(ctx context.Context, address subjects.Optional[string
 }
 
 func (w *Service) deleteWebhook(ctx context.Context, r subjects.WebhookRequest) (subjects.Empty, error) {
-	w, userID := w, actors.CallerFrom(ctx).UserID
 	err := w.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
-		row, err := w.store.find(ctx, userID, r.WebhookID)
+		row, err := w.store.find(ctx, actors.CallerFrom(ctx).UserID, r.WebhookID)
 		if err != nil {
 			return err
 		}
@@ -255,9 +253,6 @@ func (w *Service) deleteWebhook(ctx context.Context, r subjects.WebhookRequest) 
 		}
 		return w.dispatcher.DeleteEndpoint(ctx, tx, row.ID)
 	})
-	if err == nil {
-		w.changed(r.WebhookID)
-	}
 	return subjects.Empty{}, err
 }
 
@@ -280,12 +275,12 @@ func (w *Service) rotateWebhookSecret(ctx context.Context, r subjects.RotateWebh
 	row.UpdatedAt = now.UnixMicro()
 	err = w.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 		changed := row
+		w.forget(ctx, row.ID)
 		return w.store.replace(ctx, tx, &changed)
 	})
 	if err != nil {
 		return none, err
 	}
-	w.changed(row.ID)
 	healths, err := w.store.health(ctx, []string{row.ID})
 	if err != nil {
 		return none, err

@@ -44,7 +44,7 @@ type attemptSummary struct {
 	ended bool
 }
 
-// summarize orders the outcomes of one webhook by their time.
+// add adds the outcome of an attempt.
 func (s *attemptSummary) add(o dispatch.Outcome) {
 	at := o.StartedAt.Add(o.Duration)
 	s.ended = s.ended || o.Gone

@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"encoding/base32"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -35,6 +37,8 @@ type intakeEvents struct {
 	sourceID, userID string
 	at               time.Time
 	events           []publicEvent
+	// except is a webhook that does not receive them; empty for none.
+	except string
 }
 
 func intakeOf(sourceID, userID string, at time.Time, events ...publicEvent) intakeEvents {
@@ -59,27 +63,15 @@ type routed struct {
 // deliver stores the public events of an internal one for the webhooks of its user that take them. A user without webhooks costs no
 // statement.
 func (w *Service) deliver(ctx context.Context, i intakeEvents) error {
-	return w.add(ctx, database.Tx{}, i, "")
-}
-
-// add is deliver within a transaction, if tx is one, without the webhook with the id except.
-func (w *Service) add(ctx context.Context, tx database.Tx, i intakeEvents, except string) error {
-	found, err := w.find(ctx, i, except)
+	found, err := w.find(ctx, i)
 	if err != nil || len(found) == 0 {
 		return err
 	}
-	if w.DB.InTx(ctx, tx) {
-		return w.storeRouted(ctx, tx, i.userID, found)
-	}
-	err = w.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error { return w.storeRouted(ctx, tx, i.userID, found) })
-	if err == nil {
-		w.dispatcher.Wake()
-	}
-	return err
+	return w.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error { return w.storeRouted(ctx, tx, i.userID, found) })
 }
 
-// find evaluates which webhooks take events, except one. Events that none takes are counted and left out.
-func (w *Service) find(ctx context.Context, i intakeEvents, except string) ([]routed, error) {
+// find evaluates which webhooks take events. Events that none takes are counted and left out. It must not be called in a transaction.
+func (w *Service) find(ctx context.Context, i intakeEvents) ([]routed, error) {
 	if i.userID == "" {
 		return nil, nil
 	}
@@ -89,7 +81,7 @@ func (w *Service) find(ctx context.Context, i intakeEvents, except string) ([]ro
 	}
 	found := make([]routed, 0, len(i.events))
 	for _, e := range i.events {
-		r, err := w.route(ctx, i, e, routes, except)
+		r, err := w.route(ctx, i, e, routes)
 		if err != nil {
 			return nil, err
 		}
@@ -103,11 +95,11 @@ func (w *Service) find(ctx context.Context, i intakeEvents, except string) ([]ro
 }
 
 // route finds the webhooks that take an event.
-func (w *Service) route(ctx context.Context, i intakeEvents, e publicEvent, routes []webhookRoute, except string) (routed, error) {
+func (w *Service) route(ctx context.Context, i intakeEvents, e publicEvent, routes []webhookRoute) (routed, error) {
 	var payload []byte
 	r := routed{failed: map[string]string{}}
 	for _, route := range routes {
-		if route.id == except || !matchesType(route.events, e.desc.Type) {
+		if route.id == i.except || !matchesType(route.events, e.desc.Type) {
 			continue
 		}
 		if payload == nil {
@@ -156,8 +148,8 @@ func (w *Service) storeRouted(ctx context.Context, tx database.Tx, userID string
 			}
 			w.DB.AfterCommit(ctx, func() { w.metrics.events.WithLabelValues(r.event.Type, result).Inc() })
 		}
-		for id, text := range r.failed {
-			if err := w.store.countConditionError(ctx, tx, id, text); err != nil {
+		for _, id := range slices.Sorted(maps.Keys(r.failed)) { // in the order of record, which changes the same rows
+			if err := w.store.countConditionError(ctx, tx, id, r.failed[id]); err != nil {
 				return err
 			}
 			w.DB.AfterCommit(ctx, func() { w.metrics.events.WithLabelValues(r.event.Type, eventConditionError).Inc() })

@@ -43,12 +43,12 @@ type Service struct {
 	// groups has which webhooks receive what, by group of users; rows has webhooks by id.
 	groups *database.RowCache[map[string][]webhookRoute]
 	rows   *database.RowCache[webhookRow]
-	// inform accepts a notification to the owner of a webhook, within a transaction. reserve refuses what exceeds a bound of a user.
+	// inform accepts a notification to the owner of a webhook. reserve refuses what exceeds a bound of a user.
 	inform  Inform
 	reserve func(ctx context.Context, tx database.Tx, b *quota.Bound, userID string, amount int64) error
 }
 
-// Inform accepts an in-app notification to a user, within a transaction. A second one with the same key is not sent.
+// Inform accepts an in-app notification to a user. It must not be called in a transaction. A second one with the same key is not sent.
 type Inform func(ctx context.Context, key, userID, subject, body string, data map[string]string) error
 
 // Connect gives the service what it needs of the actor, before it serves anything.
@@ -137,15 +137,11 @@ func (w *Service) target(row webhookRow) (dispatch.Endpoint, error) {
 
 // take is dispatch.Options.Take: it takes one of a webhook's attempts of the last minute, over all processes. The attempts of a blocked
 // account wait until it is enabled again.
-func (w *Service) take(ctx context.Context, id string, perMinute int) (time.Duration, error) {
-	row, err := w.row(ctx, id)
-	if err != nil {
-		return 0, err
-	}
-	if w.Guard.Blocked(row.UserID) {
+func (w *Service) take(ctx context.Context, e dispatch.Endpoint) (time.Duration, error) {
+	if w.Guard.Blocked(e.UserID) {
 		return blockedWait, nil
 	}
-	pace, err := w.pacer.Take(ctx, id, perMinute, time.Minute)
+	pace, err := w.pacer.Take(ctx, e.ID, e.PerMinute, time.Minute)
 	if err != nil {
 		return 0, fmt.Errorf("taking from the limit of a webhook: %w", err)
 	}
@@ -197,7 +193,8 @@ func (w *Service) record(ctx context.Context, tx database.Tx, outcomes []dispatc
 	return nil
 }
 
-// follow takes the step that a webhook's failures have led to.
+// follow takes the step that a webhook's failures have led to. The owner is told of it by a job: that asks other actors, and evaluates the
+// conditions of the owner's other webhooks, which no transaction may wait for.
 func (w *Service) follow(ctx context.Context, tx database.Tx, health webhookHealthRow, follows step) error {
 	if follows == stepNone {
 		return nil
@@ -207,20 +204,25 @@ func (w *Service) follow(ctx context.Context, tx database.Tx, health webhookHeal
 		return ignoreNotFound(err)
 	}
 	if follows == stepWarn {
-		return w.warn(ctx, row, health)
+		return w.addReport(ctx, tx, subjects.WebhookTrouble{
+			UserID: row.UserID, WebhookID: row.ID, Warning: health.Warnings, Status: row.Status, Reason: health.LastError,
+			At: time.UnixMicro(health.FailingSince).UTC(),
+		})
 	}
 	status, reason := follows.disabledReason(w.config.DisableAfter)
-	row.Status, row.DisabledReason, row.DisabledAt = status, reason, w.Now().UnixMicro()
-	row.UpdatedAt = row.DisabledAt
+	now := w.Now()
+	row.Status, row.DisabledReason, row.DisabledAt, row.UpdatedAt = status, reason, now.UnixMicro(), now.UnixMicro()
 	if err := w.store.replace(ctx, tx, &row); err != nil {
 		return err
 	}
+	w.forget(ctx, row.ID)
 	w.DB.AfterCommit(ctx, func() {
-		w.dispatcher.Forget(row.ID)
 		w.metrics.disabled.WithLabelValues(status).Inc()
 		w.Log.Info("disabled a webhook", zap.String("webhook_id", row.ID), zap.String("reason", reason))
 	})
-	return w.announceDisabled(ctx, tx, row)
+	return w.addReport(ctx, tx, subjects.WebhookTrouble{
+		UserID: row.UserID, WebhookID: row.ID, Status: status, Reason: reason, At: time.UnixMicro(row.DisabledAt).UTC(),
+	})
 }
 
 // ignoreNotFound returns nil for a webhook that was deleted.
@@ -229,40 +231,6 @@ func ignoreNotFound(err error) error {
 		return nil
 	}
 	return err
-}
-
-// warn notifies the owner of a webhook that fails.
-func (w *Service) warn(ctx context.Context, row webhookRow, health webhookHealthRow) error {
-	since := time.UnixMicro(health.FailingSince).UTC()
-	key := fmt.Sprintf("webhook.%s.%d.%d", row.ID, health.FailingSince, health.Warnings)
-	return w.inform(ctx, key, row.UserID, "Your webhook "+row.name()+" fails",
-		fmt.Sprintf("No delivery to your webhook %s has succeeded since %s. The last attempt failed with: %s. It is disabled once it has failed "+
-			"for %s.", row.name(), since.Format(time.RFC1123), health.LastError, days(w.config.DisableAfter)),
-		map[string]string{"webhook_id": row.ID})
-}
-
-// name is how texts call a webhook: by its description, or the host of its address.
-func (w webhookRow) name() string {
-	if w.Description != "" {
-		return w.Description
-	}
-	return hostOf(w.URL)
-}
-
-// announceDisabled notifies the owner of a webhook that was disabled, and delivers webhook.disabled to the owner's other webhooks.
-func (w *Service) announceDisabled(ctx context.Context, tx database.Tx, row webhookRow) error {
-	at := time.UnixMicro(row.DisabledAt).UTC()
-	key := fmt.Sprintf("webhook.%s.disabled.%d", row.ID, row.DisabledAt)
-	err := w.inform(ctx, key, row.UserID, "Your webhook "+row.name()+" was disabled",
-		fmt.Sprintf("weft has disabled your webhook %s: %s. Its events are kept. Once the receiver works again, enable the webhook, and what was "+
-			"kept is delivered.", row.name(), row.DisabledReason),
-		map[string]string{"webhook_id": row.ID, "status": row.Status})
-	if err != nil {
-		return err
-	}
-	return w.add(ctx, tx, intakeOf(key, row.UserID, at, publicOf(subjects.PublicWebhookWasDisabled, row.ID, subjects.PublicWebhookDisabled{
-		WebhookID: row.ID, Description: row.Description, Status: row.Status, Reason: row.DisabledReason, DisabledAt: at,
-	})), row.ID)
 }
 
 // DeleteUsers deletes the webhooks of some users and their deliveries. It returns how many webhooks there were.
