@@ -41,8 +41,12 @@ type parser struct {
 func Parse(source string, o Options) (t *Template, err error) {
 	p := &parser{scanner: scanner{source: source}, options: o}
 	defer func() {
-		if failed, ok := recover().(*Error); ok { // any other value is a fault of the parser, and nil is none
+		switch failed := recover().(type) {
+		case nil:
+		case *Error:
 			t, err = nil, failed
+		default: // a fault of the parser
+			panic(failed)
 		}
 	}()
 	if len(source) > MaxSource {
