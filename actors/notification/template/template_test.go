@@ -302,6 +302,8 @@ func TestPlainText(t *testing.T) {
 		"<table><tr><td>a</td><td>b</td></tr><tr><td>c</td></tr></table>": "a b\nc",
 		"<div>a</div><div>b</div><hr>c":                                   "a\nb\n\nc",
 		"<p>unclosed <b>x":                                                "unclosed x",
+		"<b>voilà</b>! <i>их</i>. à<u>Å</u>":                              "voilà! их. àÅ",
+		"<html><head><title>t</title><body>no end of the head":            "no end of the head",
 	} {
 		if got := template.PlainText(document); got != want {
 			t.Errorf("%q: %q, want %q", document, got, want)
