@@ -26,7 +26,7 @@ type Env struct {
 	Name string
 	// Data has the variables.
 	Data *Object
-	// Budget bounds the rendering: a step for each element and each 16 bytes that a helper reads, a byte for each that is written.
+	// Budget bounds the rendering: a step for each element and each 16 bytes of a text or number that a helper reads, a byte for each that is written.
 	Budget *budget.Budget
 	// Partial returns a partial for a part; it must be one that was parsed as such. The error's text names the cause.
 	Partial func(name string) (*Template, error)

@@ -102,10 +102,13 @@ func (e *evaluation) help(x *expression, f *frame) (any, error) {
 	return x.helper.call(c)
 }
 
-// read takes steps for a text that a helper reads.
+// read takes steps for a text or a number that a helper reads.
 func (e *evaluation) read(value any) error {
-	if text, ok := value.(string); ok {
-		return e.env.Budget.Step(len(text) / 16)
+	switch v := value.(type) {
+	case string:
+		return e.env.Budget.Step(len(v) / 16)
+	case number:
+		return e.env.Budget.Step(len(v) / 16)
 	}
 	return nil
 }

@@ -205,6 +205,8 @@ func TestHostileTemplates(t *testing.T) {
 		"each over each":     {nested("{{#each @root.l}}", "", "{{/each}}", 8), `{"l": ` + list + `}`, "too many steps"},
 		"large output":       {"{{#each l}}{{@root.t}}{{/each}}", `{"l": ` + list + `, "t": ` + long + `}`, "too many bytes"},
 		"reading large text": {"{{#each l}}{{#if (eq (upper @root.t) 1)}}{{/if}}{{/each}}", `{"l": ` + list + `, "t": ` + long + `}`, "too many steps"},
+		"text of a list":     {"{{#each l}}{{#each @root.l}}{{#if (eq (upper @root.t) 1)}}{{/if}}{{/each}}{{/each}}", `{"l": ` + list + `, "t": [` + long + `]}`, "too many steps"},
+		"large number":       {"{{#each l}}{{#each @root.l}}{{#if (gt @root.n 1)}}{{/if}}{{/each}}{{/each}}", `{"l": ` + list + `, "n": ` + strings.Repeat("7", 50_000) + `}`, "too many steps"},
 		"length of a text":   {"{{#each l}}{{#each @root.l}}{{#if @root.t.length}}{{/if}}{{/each}}{{/each}}", `{"l": ` + list + `, "t": ` + long + `}`, "too many steps"},
 		"json of all":        {"{{#each l}}{{#if (eq (json @root) 1)}}{{/if}}{{/each}}", `{"l": ` + list + `}`, "too many steps"},
 		"deep blocks":        {nested("{{#if a}}", "x", "{{/if}}", 4000), `{}`, "nested more than 32 deep"},

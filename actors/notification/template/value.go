@@ -111,6 +111,9 @@ func (e *evaluation) appendText(out *strings.Builder, value any) error {
 			if i > 0 {
 				out.WriteByte(',')
 			}
+			if err := e.read(item); err != nil {
+				return err
+			}
 			if err := e.appendText(out, item); err != nil {
 				return err
 			}
