@@ -195,10 +195,11 @@ func (c *call) capitalized(text string) string {
 	return cases.Upper(c.locale()).String(text[:size]) + text[size:]
 }
 
+// unescapes turn what url.QueryEscape writes into what encodeURIComponent does.
+var unescapes = strings.NewReplacer("+", "%20", "%21", "!", "%27", "'", "%28", "(", "%29", ")", "%2A", "*")
+
 // encodeURI is JavaScript's encodeURIComponent (ECMA-262 §19.2.6.4).
-func encodeURI(text string) string {
-	return strings.NewReplacer("+", "%20", "%21", "!", "%27", "'", "%28", "(", "%29", ")", "%2A", "*").Replace(url.QueryEscape(text))
-}
+func encodeURI(text string) string { return unescapes.Replace(url.QueryEscape(text)) }
 
 func checkTruncate(x *expression, _ language.Tag) (offset int, message string) {
 	length := x.arguments[1]
