@@ -30,10 +30,10 @@ type plain struct {
 	label  strings.Builder
 }
 
-// PlainText returns the text of an HTML document: paragraphs and headings with an empty line between them, `- ` before the items of lists,
+// plainText returns the text of an HTML document: paragraphs and headings with an empty line between them, `- ` before the items of lists,
 // the address of a link in brackets behind its text where that is another one, the alternative text of images. Styles, scripts and the
 // head are left out.
-func PlainText(document string) string {
+func plainText(document string) string {
 	p := &plain{}
 	for z := html.NewTokenizer(strings.NewReader(document)); ; {
 		kind := z.Next()
