@@ -134,6 +134,38 @@ func TestScheduledNotificationsKeepTheirVersion(t *testing.T) {
 	})
 }
 
+// TestIndirectUses: a partial cannot be changed so that a message no longer works which uses it by way of another one, in another language
+// than that one, at a greater depth, or in its layout.
+func TestIndirectUses(t *testing.T) {
+	t.Parallel()
+	f := setup(t, actortest.Databases(t)[0], nil)
+	admin := f.admin(t)
+	for i := 8; i > 0; i-- {
+		text := fmt.Sprintf("{{> p%d}}", i+1)
+		if i == 8 {
+			text = "leaf"
+		}
+		f.put(t, admin, subjects.PutTemplateRequest{TemplateID: fmt.Sprint("p", i), Kind: "partial", Text: text})
+	}
+	f.put(t, admin, subjects.PutTemplateRequest{TemplateID: "frame", Kind: "layout", Text: "{{> p8}}"})
+	f.put(t, admin, subjects.PutTemplateRequest{TemplateID: "deep", Locale: "de", Subject: "s", Text: "{{> p1}}"})
+	f.put(t, admin, subjects.PutTemplateRequest{TemplateID: "framed", Locale: "de", Subject: "s", Text: "t", Layout: "frame"})
+	f.put(t, admin, subjects.PutTemplateRequest{TemplateID: "extra", Kind: "partial", Text: "x"})
+	for user, r := range map[string]subjects.PutTemplateRequest{
+		"deep\" (de)":    {TemplateID: "p8", Kind: "partial", Locale: "de", HTML: "no text"},
+		"deep\" (de): t": {TemplateID: "p8", Kind: "partial", Text: "{{> extra}}"},
+	} {
+		if err := wantCode(t, f.conn, subjects.CodeConflict, subjects.PutTemplate, admin, r); err.Reason != subjects.ReasonInUse || !strings.Contains(err.Detail, user) {
+			t.Errorf("%+v: %v", r, err)
+		}
+	}
+	call(t, f, subjects.DeleteTemplate, admin, subjects.DeleteTemplateRequest{TemplateID: "deep"})
+	err := wantCode(t, f.conn, subjects.CodeConflict, subjects.PutTemplate, admin, subjects.PutTemplateRequest{TemplateID: "p8", Kind: "partial", Locale: "de", HTML: "no text"})
+	if !strings.Contains(err.Detail, "framed") {
+		t.Errorf("in a layout: %v", err)
+	}
+}
+
 // TestShippedTemplatesAreOverridden: put_template replaces a shipped text in one language, delete_template brings it back.
 func TestShippedTemplatesAreOverridden(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
