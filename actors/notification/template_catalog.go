@@ -24,7 +24,7 @@ const (
 )
 
 // templateCatalog finds templates as they were at a revision, and keeps what it has read and parsed. Versions do not change, and neither
-// does what was current at a revision; the newest revision is read for each notification.
+// does what was current at a revision, until a version is no longer kept; the newest revision is read for each notification.
 type templateCatalog struct {
 	actors.Deps
 

@@ -348,23 +348,27 @@ func TestVersionsAreBounded(t *testing.T) {
 		var clock actortest.Clock
 		f := setup(t, database, nil, actortest.WithClock(clock.Now))
 		admin, ada := f.admin(t), f.user(t, actortest.User())
-		later := clock.Now().Add(5 * time.Minute)
-		var first string
+		later, last := clock.Now().Add(2*time.Minute), clock.Now().Add(5*time.Minute)
+		var first, second string
 		for i := 1; i <= 103; i++ {
 			f.put(t, admin, subjects.PutTemplateRequest{TemplateID: "t", Subject: "s", Text: fmt.Sprint("version ", i)})
 			if i == 1 {
-				first = f.sendTemplate(t, ada, "t", `{}`, &later)
+				first, second = f.sendTemplate(t, ada, "t", `{}`, &later), f.sendTemplate(t, ada, "t", `{}`, &last)
 			}
 		}
 		wantCode(t, f.conn, subjects.CodeNotFound, subjects.GetTemplate, admin, subjects.TemplateRequest{TemplateID: "t", Version: 3})
 		if got := call(t, f, subjects.GetTemplate, admin, subjects.TemplateRequest{TemplateID: "t", Version: 4}); got.Text != "version 4" {
 			t.Errorf("version 4: %+v", got)
 		}
-		f.stop(t)
-		clock.Advance(6 * time.Minute)
-		f.start(t) // without what the process has cached
+		clock.Advance(3 * time.Minute)
 		if n := f.await(t, ada, first, "delivered"); n.Body != "version 4" {
-			t.Errorf("%q", n.Body)
+			t.Errorf("in the process that has cached which version it was: %q", n.Body)
+		}
+		f.stop(t)
+		clock.Advance(3 * time.Minute)
+		f.start(t)
+		if n := f.await(t, ada, second, "delivered"); n.Body != "version 4" {
+			t.Errorf("in a process that has cached nothing: %q", n.Body)
 		}
 	})
 }
