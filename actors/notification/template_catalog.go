@@ -5,10 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
-	"sync"
 
 	lru "github.com/hashicorp/golang-lru/v2"
-	"github.com/hashicorp/golang-lru/v2/simplelru"
 	"golang.org/x/text/language"
 
 	"github.com/weftmesh/weft/actors"
@@ -24,7 +22,7 @@ const (
 )
 
 // templateCatalog finds templates as they were at a revision, and keeps what it has read and parsed. Versions do not change, and neither
-// does what was current at a revision; the newest revision is read for each notification.
+// does what was current at a revision, until a version is no longer kept; the newest revision is read for each notification.
 type templateCatalog struct {
 	actors.Deps
 
@@ -33,11 +31,8 @@ type templateCatalog struct {
 	shipped map[string]map[variantKey]variant
 	// variants are those of a template at a revision.
 	variants *lru.Cache[string, map[variantKey]variant]
-
-	mu sync.Mutex
-	// sets are parsed versions, bytes their sizes.
-	sets  *simplelru.LRU[setKey, *template.Set]
-	bytes int
+	// sets are parsed versions.
+	sets *actors.WeighedCache[setKey, *template.Set]
 }
 
 // setKey names a version of a variant.
@@ -60,10 +55,8 @@ func newTemplateCatalog(d actors.Deps, c TemplatesConfig) (*templateCatalog, err
 		key := variantKey{locale: set.Locale.String()}
 		t.shipped[set.Name][key] = variant{variantKey: key, id: set.Name, kind: set.Kind, uses: usesOf(set), set: set}
 	}
-	if t.variants, err = lru.New[string, map[variantKey]variant](maxCachedVariants); err != nil {
-		return nil, err
-	}
-	t.sets, err = simplelru.NewLRU(maxCachedTemplates, func(_ setKey, set *template.Set) { t.bytes -= set.Size() })
+	t.sets = actors.NewWeighedCache[setKey](maxCachedTemplates, maxCachedTemplateBytes, (*template.Set).Size)
+	t.variants, err = lru.New[string, map[variantKey]variant](maxCachedVariants)
 	return t, err
 }
 
@@ -124,29 +117,18 @@ func (t *templateCatalog) compiled(ctx context.Context, v variant) (*template.Se
 		return v.set, nil
 	}
 	key := setKey{v.id, v.variantKey, v.version}
-	t.mu.Lock()
-	set, cached := t.sets.Get(key)
-	t.mu.Unlock()
-	if cached {
+	if set, cached := t.sets.Get(key); cached {
 		return set, nil
 	}
 	row, err := t.store.templateVersion(ctx, v.id, v.variantKey, v.version)
 	if err != nil {
 		return nil, err
 	}
-	if set, err = row.compile(); err != nil {
-		return nil, err
+	set, err := row.compile()
+	if err == nil {
+		t.sets.Add(key, set)
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.sets.Contains(key) {
-		return set, nil
-	}
-	t.sets.Add(key, set)
-	for t.bytes += set.Size(); t.bytes > maxCachedTemplateBytes && t.sets.Len() > 1; {
-		t.sets.RemoveOldest()
-	}
-	return set, nil
+	return set, err
 }
 
 // compile parses a stored version.

@@ -13,19 +13,34 @@ import (
 type templateGraph map[string]map[variantKey]variant
 
 // check returns an error if a template uses one that is not there, is of another kind, lacks the part that it is used in, or uses itself.
-// Only the templates of ids and those that use them are looked at. otherwise is the default locale.
-func (g templateGraph) check(otherwise string, ids ...string) error {
-	for _, id := range slices.Sorted(maps.Keys(g)) {
+// Only the template with the id and those that use it are looked at, also by way of others: partials are looked up in the
+// language of the message. otherwise is the default locale.
+func (g templateGraph) check(otherwise, id string) error {
+	for _, id := range append([]string{id}, g.usersOf(id)...) {
 		for _, v := range g.sorted(id) {
-			if !slices.Contains(ids, id) && !v.usesAny(ids) {
-				continue
-			}
 			if err := g.checkVariant(v, otherwise); err != nil {
 				return &useError{id: id, locale: v.locale, err: err}
 			}
 		}
 	}
 	return nil
+}
+
+// usersOf returns the other templates that use one, by way of others too.
+func (g templateGraph) usersOf(id string) []string {
+	users := map[string]bool{id: true}
+	for before := 0; before < len(users); {
+		before = len(users)
+		for name, variants := range g {
+			for _, v := range variants {
+				if v.usesAny(users) {
+					users[name] = true
+				}
+			}
+		}
+	}
+	delete(users, id)
+	return slices.Sorted(maps.Keys(users))
 }
 
 // useError says which template uses another one wrongly.
@@ -53,8 +68,8 @@ func (g templateGraph) sorted(id string) []variant {
 	})
 }
 
-func (v variant) usesAny(ids []string) bool {
-	return slices.Contains(ids, v.uses.Layout) || slices.ContainsFunc(v.uses.partials(), func(name string) bool { return slices.Contains(ids, name) })
+func (v variant) usesAny(ids map[string]bool) bool {
+	return ids[v.uses.Layout] || slices.ContainsFunc(v.uses.partials(), func(name string) bool { return ids[name] })
 }
 
 // checkVariant checks what one variant uses, and what that uses in turn.

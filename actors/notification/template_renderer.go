@@ -60,6 +60,16 @@ var errTemplateGone = errors.New("the template does not exist")
 
 // render renders a template for a channel. The error is a *template.Error where the template cannot be rendered with the data.
 func (t *templateCatalog) render(ctx context.Context, r rendering) (result, error) {
+	out, err := t.renderCached(ctx, r)
+	if errors.Is(err, errNoTemplate) {
+		// A version that a cached variant names is no longer kept; the oldest that is kept has taken its place.
+		t.variants.Purge()
+		out, err = t.renderCached(ctx, r)
+	}
+	return out, err
+}
+
+func (t *templateCatalog) renderCached(ctx context.Context, r rendering) (result, error) {
 	variants, err := t.at(ctx, r.template, r.revision)
 	if err != nil {
 		return result{}, err

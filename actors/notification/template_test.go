@@ -134,6 +134,38 @@ func TestScheduledNotificationsKeepTheirVersion(t *testing.T) {
 	})
 }
 
+// TestIndirectUses: a partial cannot be changed so that a message no longer works which uses it by way of another one, in another language
+// than that one, at a greater depth, or in its layout.
+func TestIndirectUses(t *testing.T) {
+	t.Parallel()
+	f := setup(t, actortest.Databases(t)[0], nil)
+	admin := f.admin(t)
+	for i := 8; i > 0; i-- {
+		text := fmt.Sprintf("{{> p%d}}", i+1)
+		if i == 8 {
+			text = "leaf"
+		}
+		f.put(t, admin, subjects.PutTemplateRequest{TemplateID: fmt.Sprint("p", i), Kind: "partial", Text: text})
+	}
+	f.put(t, admin, subjects.PutTemplateRequest{TemplateID: "frame", Kind: "layout", Text: "{{> p8}}"})
+	f.put(t, admin, subjects.PutTemplateRequest{TemplateID: "deep", Locale: "de", Subject: "s", Text: "{{> p1}}"})
+	f.put(t, admin, subjects.PutTemplateRequest{TemplateID: "framed", Locale: "de", Subject: "s", Text: "t", Layout: "frame"})
+	f.put(t, admin, subjects.PutTemplateRequest{TemplateID: "extra", Kind: "partial", Text: "x"})
+	for user, r := range map[string]subjects.PutTemplateRequest{
+		"deep\" (de)":    {TemplateID: "p8", Kind: "partial", Locale: "de", HTML: "no text"},
+		"deep\" (de): t": {TemplateID: "p8", Kind: "partial", Text: "{{> extra}}"},
+	} {
+		if err := wantCode(t, f.conn, subjects.CodeConflict, subjects.PutTemplate, admin, r); err.Reason != subjects.ReasonInUse || !strings.Contains(err.Detail, user) {
+			t.Errorf("%+v: %v", r, err)
+		}
+	}
+	call(t, f, subjects.DeleteTemplate, admin, subjects.DeleteTemplateRequest{TemplateID: "deep"})
+	err := wantCode(t, f.conn, subjects.CodeConflict, subjects.PutTemplate, admin, subjects.PutTemplateRequest{TemplateID: "p8", Kind: "partial", Locale: "de", HTML: "no text"})
+	if !strings.Contains(err.Detail, "framed") {
+		t.Errorf("in a layout: %v", err)
+	}
+}
+
 // TestShippedTemplatesAreOverridden: put_template replaces a shipped text in one language, delete_template brings it back.
 func TestShippedTemplatesAreOverridden(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
@@ -316,23 +348,27 @@ func TestVersionsAreBounded(t *testing.T) {
 		var clock actortest.Clock
 		f := setup(t, database, nil, actortest.WithClock(clock.Now))
 		admin, ada := f.admin(t), f.user(t, actortest.User())
-		later := clock.Now().Add(5 * time.Minute)
-		var first string
+		later, last := clock.Now().Add(2*time.Minute), clock.Now().Add(5*time.Minute)
+		var first, second string
 		for i := 1; i <= 103; i++ {
 			f.put(t, admin, subjects.PutTemplateRequest{TemplateID: "t", Subject: "s", Text: fmt.Sprint("version ", i)})
 			if i == 1 {
-				first = f.sendTemplate(t, ada, "t", `{}`, &later)
+				first, second = f.sendTemplate(t, ada, "t", `{}`, &later), f.sendTemplate(t, ada, "t", `{}`, &last)
 			}
 		}
 		wantCode(t, f.conn, subjects.CodeNotFound, subjects.GetTemplate, admin, subjects.TemplateRequest{TemplateID: "t", Version: 3})
 		if got := call(t, f, subjects.GetTemplate, admin, subjects.TemplateRequest{TemplateID: "t", Version: 4}); got.Text != "version 4" {
 			t.Errorf("version 4: %+v", got)
 		}
-		f.stop(t)
-		clock.Advance(6 * time.Minute)
-		f.start(t) // without what the process has cached
+		clock.Advance(3 * time.Minute)
 		if n := f.await(t, ada, first, "delivered"); n.Body != "version 4" {
-			t.Errorf("%q", n.Body)
+			t.Errorf("in the process that has cached which version it was: %q", n.Body)
+		}
+		f.stop(t)
+		clock.Advance(3 * time.Minute)
+		f.start(t)
+		if n := f.await(t, ada, second, "delivered"); n.Body != "version 4" {
+			t.Errorf("in a process that has cached nothing: %q", n.Body)
 		}
 	})
 }

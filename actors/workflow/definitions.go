@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 
+	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/egress"
 	"github.com/weftmesh/weft/actors/workflow/definition"
@@ -27,7 +28,7 @@ const (
 type definitions struct {
 	db     *database.DB
 	egress *egress.Client
-	parsed *weighedCache[versionKey, storedVersion]
+	parsed *actors.WeighedCache[versionKey, storedVersion]
 }
 
 // storedVersion is a version of a workflow: its definition, and whose authority its scheduled runs have.
@@ -42,7 +43,7 @@ type versionKey struct {
 }
 
 func newDefinitions(db *database.DB, client *egress.Client) *definitions {
-	parsed := newWeighedCache[versionKey](maxCached, maxCachedBytes, func(v storedVersion) int { return v.def.Weight() })
+	parsed := actors.NewWeighedCache[versionKey](maxCached, maxCachedBytes, func(v storedVersion) int { return v.def.Weight() })
 	return &definitions{db: db, egress: client, parsed: parsed}
 }
 
@@ -60,7 +61,7 @@ func (d *definitions) author(ctx context.Context, workflowID string, version int
 
 func (d *definitions) stored(ctx context.Context, workflowID string, version int) (storedVersion, error) {
 	key := versionKey{workflowID, version}
-	if stored, ok := d.parsed.get(key); ok {
+	if stored, ok := d.parsed.Get(key); ok {
 		return stored, nil
 	}
 	row, err := findVersion(ctx, d.db.DB, workflowID, version)
@@ -77,7 +78,7 @@ func (d *definitions) stored(ctx context.Context, workflowID string, version int
 		return storedVersion{}, fmt.Errorf("parsing version %d of workflow %s: %w", version, workflowID, faults)
 	}
 	stored := storedVersion{def: w, author: row.Author}
-	d.parsed.add(key, stored)
+	d.parsed.Add(key, stored)
 	return stored, nil
 }
 

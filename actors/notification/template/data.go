@@ -130,8 +130,11 @@ func decodeObject(d *json.Decoder, depth int) (any, error) {
 
 // index is the index that a name is.
 func index(name string) (int, bool) {
+	if name == "" || name[0] < '0' || name[0] > '9' { // most names, when an object is sorted
+		return 0, false
+	}
 	i, err := strconv.Atoi(name)
-	return i, err == nil && i >= 0 && i < 1<<31 && strconv.Itoa(i) == name
+	return i, err == nil && i < 1<<31 && strconv.Itoa(i) == name
 }
 
 // member returns a member of a value: undefined where there is none.
@@ -211,6 +214,9 @@ func (n number) String() string {
 	return formatFloat(n.float())
 }
 
+// exponents are written without a leading zero.
+var exponents = strings.NewReplacer("e-0", "e-", "e+0", "e+")
+
 func formatFloat(f float64) string {
 	size := f
 	if size < 0 {
@@ -222,6 +228,5 @@ func formatFloat(f float64) string {
 	if size >= 1e-6 && size < 1e21 {
 		return strconv.FormatFloat(f, 'f', -1, 64)
 	}
-	text := strconv.FormatFloat(f, 'e', -1, 64)
-	return strings.NewReplacer("e-0", "e-", "e+0", "e+").Replace(text)
+	return exponents.Replace(strconv.FormatFloat(f, 'e', -1, 64))
 }

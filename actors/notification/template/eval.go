@@ -26,7 +26,7 @@ type Env struct {
 	Name string
 	// Data has the variables.
 	Data *Object
-	// Budget bounds the rendering: a step for each element and each 16 bytes that a helper reads, a byte for each that is written.
+	// Budget bounds the rendering: a step for each element and each 16 bytes of a text or number that a helper reads, a byte for each that is written.
 	Budget *budget.Budget
 	// Partial returns a partial for a part; it must be one that was parsed as such. The error's text names the cause.
 	Partial func(name string) (*Template, error)
@@ -276,10 +276,22 @@ func (e *evaluation) partial(n *node, f *frame) error {
 	if err := inner.program(t.program, &frame{context: context, root: f.root, loop: f.loop}); err != nil {
 		return err
 	}
-	text := indented(inner.out.String(), n.indent)
-	if err := e.env.Budget.Allocate(len(text) - inner.out.Len()); err != nil {
+	return e.indented(inner.out.String(), n.indent)
+}
+
+// indented adds the text of a partial to the output, each line with an indent. The budget has the text already; it decides about the indents
+// before they are written, since there may be many long ones.
+func (e *evaluation) indented(text, indent string) error {
+	lines := strings.Count(text, "\n")
+	if text != "" && !strings.HasSuffix(text, "\n") {
+		lines++
+	}
+	if err := e.env.Budget.Allocate(lines * len(indent)); err != nil {
 		return err
 	}
-	e.out.WriteString(text)
+	for line := range strings.Lines(text) {
+		e.out.WriteString(indent)
+		e.out.WriteString(line)
+	}
 	return nil
 }

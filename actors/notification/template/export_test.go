@@ -15,6 +15,9 @@ func (t *Template) RenderAny(env Env, data any) (string, error) {
 	return strings.Clone(e.out.String()), nil
 }
 
+// PlainText is the text that is made of HTML.
+var PlainText = plainText
+
 // Undefined is the value of a missing variable.
 var Undefined = undefined
 

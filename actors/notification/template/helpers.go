@@ -102,10 +102,13 @@ func (e *evaluation) help(x *expression, f *frame) (any, error) {
 	return x.helper.call(c)
 }
 
-// read takes steps for a text that a helper reads.
+// read takes steps for a text or a number that a helper reads.
 func (e *evaluation) read(value any) error {
-	if text, ok := value.(string); ok {
-		return e.env.Budget.Step(len(text) / 16)
+	switch v := value.(type) {
+	case string:
+		return e.env.Budget.Step(len(v) / 16)
+	case number:
+		return e.env.Budget.Step(len(v) / 16)
 	}
 	return nil
 }
@@ -192,10 +195,11 @@ func (c *call) capitalized(text string) string {
 	return cases.Upper(c.locale()).String(text[:size]) + text[size:]
 }
 
+// unescapes turn what url.QueryEscape writes into what encodeURIComponent does.
+var unescapes = strings.NewReplacer("+", "%20", "%21", "!", "%27", "'", "%28", "(", "%29", ")", "%2A", "*")
+
 // encodeURI is JavaScript's encodeURIComponent (ECMA-262 §19.2.6.4).
-func encodeURI(text string) string {
-	return strings.NewReplacer("+", "%20", "%21", "!", "%27", "'", "%28", "(", "%29", ")", "%2A", "*").Replace(url.QueryEscape(text))
-}
+func encodeURI(text string) string { return unescapes.Replace(url.QueryEscape(text)) }
 
 func checkTruncate(x *expression, _ language.Tag) (offset int, message string) {
 	length := x.arguments[1]

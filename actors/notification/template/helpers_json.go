@@ -3,6 +3,7 @@ package template
 import (
 	"bytes"
 	"encoding/json"
+	"strconv"
 	"strings"
 )
 
@@ -19,11 +20,7 @@ func (c *call) appendJSON(out *strings.Builder, value any) error {
 	}
 	switch v := value.(type) {
 	case bool:
-		if v {
-			out.WriteString("true")
-		} else {
-			out.WriteString("false")
-		}
+		out.WriteString(strconv.FormatBool(v))
 	case number:
 		out.WriteString(v.String())
 	case string:

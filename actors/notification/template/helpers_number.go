@@ -133,6 +133,11 @@ func checkPlural(x *expression, _ language.Tag) (offset int, message string) {
 	return 0, ""
 }
 
+// pluralForms are the options of plural for the forms other than the one that it always has.
+var pluralForms = map[rules.Form]string{
+	rules.Zero: "zero", rules.One: "one", rules.Two: "two", rules.Few: "few", rules.Many: "many",
+}
+
 // pluralForm chooses a form by the language's plural rules (Unicode CLDR). # in the form is the number.
 func pluralForm(c *call) (any, error) {
 	f, ok, err := c.numeric("plural", c.arguments[0])
@@ -149,10 +154,7 @@ func pluralForm(c *call) (any, error) {
 	}
 	i, _ := strconv.Atoi(whole)
 	t, _ := strconv.Atoi(fraction)
-	names := map[rules.Form]string{
-		rules.Zero: "zero", rules.One: "one", rules.Two: "two", rules.Few: "few", rules.Many: "many",
-	}
-	form := names[rules.Cardinal.MatchPlural(c.locale(), i, len(fraction), len(fraction), t, t)]
+	form := pluralForms[rules.Cardinal.MatchPlural(c.locale(), i, len(fraction), len(fraction), t, t)]
 	value, given := c.options[form]
 	if form == "" || !given {
 		value = c.options["other"]

@@ -41,8 +41,12 @@ type parser struct {
 func Parse(source string, o Options) (t *Template, err error) {
 	p := &parser{scanner: scanner{source: source}, options: o}
 	defer func() {
-		if failed, ok := recover().(*Error); ok { // any other value is a fault of the parser, and nil is none
+		switch failed := recover().(type) {
+		case nil:
+		case *Error:
 			t, err = nil, failed
+		default: // a fault of the parser
+			panic(failed)
 		}
 	}()
 	if len(source) > MaxSource {
@@ -56,7 +60,7 @@ func Parse(source string, o Options) (t *Template, err error) {
 		p.fail(end.offset, "there is no block that this tag belongs to")
 	}
 	arrange(root, true)
-	return &Template{source: source, options: o, program: root, references: p.references}, nil
+	return &Template{source: source, options: o, program: root, references: p.references, nodes: p.nodes}, nil
 }
 
 // fail ends the parse with an error at an offset.
@@ -277,7 +281,7 @@ func (p *parser) partial(offset int, s strip) *node {
 		}
 		n.name = p.source[start:p.at]
 	}
-	if !IsName(n.name) {
+	if !isTemplateName(n.name) {
 		p.fail(start, "%q is not the name of a template", n.name)
 	}
 	arguments, hash := p.arguments()
@@ -296,8 +300,8 @@ func (p *parser) partial(offset int, s strip) *node {
 	return n
 }
 
-// IsName reports whether a text can be a template's name: lower-case letters, digits, `.`, `_` and `-`, a letter first, at most 64.
-func IsName(name string) bool {
+// isTemplateName reports whether a text can be a template's name: lower-case letters, digits, `.`, `_` and `-`, a letter first, at most 64.
+func isTemplateName(name string) bool {
 	for i, r := range name {
 		if r >= 'a' && r <= 'z' || i > 0 && (r >= '0' && r <= '9' || r == '.' || r == '_' || r == '-') {
 			continue

@@ -2,6 +2,7 @@ package template
 
 import (
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/net/html"
 	"golang.org/x/net/html/atom"
@@ -29,10 +30,10 @@ type plain struct {
 	label  strings.Builder
 }
 
-// PlainText returns the text of an HTML document: paragraphs and headings with an empty line between them, `- ` before the items of lists,
+// plainText returns the text of an HTML document: paragraphs and headings with an empty line between them, `- ` before the items of lists,
 // the address of a link in brackets behind its text where that is another one, the alternative text of images. Styles, scripts and the
 // head are left out.
-func PlainText(document string) string {
+func plainText(document string) string {
 	p := &plain{}
 	for z := html.NewTokenizer(strings.NewReader(document)); ; {
 		kind := z.Next()
@@ -58,6 +59,8 @@ func (p *plain) start(token html.Token, closed bool) {
 	}
 	p.around(token.DataAtom)
 	switch token.DataAtom {
+	case atom.Body:
+		p.hidden = 0 // the end tag of the head may be left out
 	case atom.Br:
 		p.breaks++
 	case atom.Li:
@@ -103,12 +106,14 @@ func (p *plain) text(text string) {
 	if p.hidden > 0 || text == "" {
 		return
 	}
-	p.space = p.space || isSpace(rune(text[0]))
+	first, _ := utf8.DecodeRuneInString(text)
+	last, _ := utf8.DecodeLastRuneInString(text)
+	p.space = p.space || isSpace(first)
 	for i, word := range strings.Fields(text) {
 		p.space = p.space || i > 0
 		p.word(word)
 	}
-	p.space = p.space || isSpace(rune(text[len(text)-1]))
+	p.space = p.space || isSpace(last)
 }
 
 // word writes a word with the whitespace that is due before it.

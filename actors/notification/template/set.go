@@ -55,13 +55,10 @@ func (s *Set) source(part string) string {
 	return s.Text
 }
 
-// Has reports whether the set has a source for a part. The subject of a message uses the texts of partials.
-func (s *Set) Has(part string) bool { return s.parts[part] != nil }
-
-// Uses returns the partials of a part.
+// Uses returns the partials that a part uses, each once.
 func (s *Set) Uses(part string) []Reference {
 	if t := s.parts[part]; t != nil {
-		return t.Partials()
+		return t.references
 	}
 	return nil
 }
@@ -70,7 +67,7 @@ func (s *Set) Uses(part string) []Reference {
 func (s *Set) Size() int {
 	size := 1024
 	for _, t := range s.parts {
-		size += t.Size()
+		size += t.size()
 	}
 	return size
 }
@@ -103,7 +100,7 @@ func (s *Set) Render(env Env, find Find, html bool) (out Output, missing []Missi
 		}
 	}
 	if out.HTML != "" && s.parts[Text] == nil {
-		out.Text = PlainText(out.HTML)
+		out.Text = plainText(out.HTML)
 	}
 	if !html {
 		out.HTML = ""

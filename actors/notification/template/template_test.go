@@ -205,6 +205,8 @@ func TestHostileTemplates(t *testing.T) {
 		"each over each":     {nested("{{#each @root.l}}", "", "{{/each}}", 8), `{"l": ` + list + `}`, "too many steps"},
 		"large output":       {"{{#each l}}{{@root.t}}{{/each}}", `{"l": ` + list + `, "t": ` + long + `}`, "too many bytes"},
 		"reading large text": {"{{#each l}}{{#if (eq (upper @root.t) 1)}}{{/if}}{{/each}}", `{"l": ` + list + `, "t": ` + long + `}`, "too many steps"},
+		"text of a list":     {"{{#each l}}{{#each @root.l}}{{#if (eq (upper @root.t) 1)}}{{/if}}{{/each}}{{/each}}", `{"l": ` + list + `, "t": [` + long + `]}`, "too many steps"},
+		"large number":       {"{{#each l}}{{#each @root.l}}{{#if (gt @root.n 1)}}{{/if}}{{/each}}{{/each}}", `{"l": ` + list + `, "n": ` + strings.Repeat("7", 50_000) + `}`, "too many steps"},
 		"length of a text":   {"{{#each l}}{{#each @root.l}}{{#if @root.t.length}}{{/if}}{{/each}}{{/each}}", `{"l": ` + list + `, "t": ` + long + `}`, "too many steps"},
 		"json of all":        {"{{#each l}}{{#if (eq (json @root) 1)}}{{/if}}{{/each}}", `{"l": ` + list + `}`, "too many steps"},
 		"deep blocks":        {nested("{{#if a}}", "x", "{{/if}}", 4000), `{}`, "nested more than 32 deep"},
@@ -224,7 +226,7 @@ func TestHostileTemplates(t *testing.T) {
 			}
 			e := env(t, test.data)
 			e.Partial = func(string) (*template.Template, error) {
-				return template.Parse("\n\n\n\n\n\n\n\n", template.Options{Part: template.Text, Kind: template.Partial})
+				return template.Parse(strings.Repeat("\n", 60_000), template.Options{Part: template.Text, Kind: template.Partial})
 			}
 			return parsed.Render(e)
 		}()
@@ -302,6 +304,8 @@ func TestPlainText(t *testing.T) {
 		"<table><tr><td>a</td><td>b</td></tr><tr><td>c</td></tr></table>": "a b\nc",
 		"<div>a</div><div>b</div><hr>c":                                   "a\nb\n\nc",
 		"<p>unclosed <b>x":                                                "unclosed x",
+		"<b>voilà</b>! <i>их</i>. à<u>Å</u>":                              "voilà! их. àÅ",
+		"<html><head><title>t</title><body>no end of the head":            "no end of the head",
 	} {
 		if got := template.PlainText(document); got != want {
 			t.Errorf("%q: %q, want %q", document, got, want)

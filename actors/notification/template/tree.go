@@ -87,10 +87,12 @@ type Template struct {
 	options    Options
 	program    *program
 	references []Reference
+	// nodes is the number of elements.
+	nodes int
 }
 
-// Partials returns the partials that the template uses, each once.
-func (t *Template) Partials() []Reference { return t.references }
+// nodeSize is about the memory of an element of a source, in bytes.
+const nodeSize = 192
 
-// Size is about the memory that the template takes, in bytes.
-func (t *Template) Size() int { return 10*len(t.source) + 1024 }
+// size is about the memory that the template takes, in bytes.
+func (t *Template) size() int { return len(t.source) + nodeSize*t.nodes }

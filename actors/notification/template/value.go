@@ -3,6 +3,7 @@ package template
 import (
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -99,17 +100,16 @@ func (e *evaluation) appendText(out *strings.Builder, value any) error {
 	case string:
 		out.WriteString(v)
 	case bool:
-		if v {
-			out.WriteString("true")
-		} else {
-			out.WriteString("false")
-		}
+		out.WriteString(strconv.FormatBool(v))
 	case number:
 		out.WriteString(v.String())
 	case []any: // as JavaScript's join
 		for i, item := range v {
 			if i > 0 {
 				out.WriteByte(',')
+			}
+			if err := e.read(item); err != nil {
+				return err
 			}
 			if err := e.appendText(out, item); err != nil {
 				return err
@@ -121,10 +121,10 @@ func (e *evaluation) appendText(out *strings.Builder, value any) error {
 	return nil
 }
 
+var lineBreaks = strings.NewReplacer("\r\n", " ", "\r", " ", "\n", " ")
+
 // oneLine replaces line breaks by spaces: a value cannot begin a header of an e-mail.
-func oneLine(text string) string {
-	return strings.TrimSpace(strings.NewReplacer("\r\n", " ", "\r", " ", "\n", " ").Replace(text))
-}
+func oneLine(text string) string { return strings.TrimSpace(lineBreaks.Replace(text)) }
 
 // escapes are those of handlebars.js.
 var escapes = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", `"`, "&quot;", "'", "&#x27;", "`", "&#x60;", "=", "&#x3D;")

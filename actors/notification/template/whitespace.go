@@ -153,19 +153,5 @@ func omitLeft(body []*node, i int, all bool) bool {
 	return n.leftStripped
 }
 
-// indented prefixes the lines of a partial that stands alone on an indented line.
-func indented(text, indent string) string {
-	if indent == "" || text == "" {
-		return text
-	}
-	lines := strings.Split(text, "\n")
-	for i, line := range lines {
-		if line != "" || i+1 < len(lines) {
-			lines[i] = indent + line
-		}
-	}
-	return strings.Join(lines, "\n")
-}
-
 // valid reports whether a source is UTF-8 without NUL.
 func valid(source string) bool { return utf8.ValidString(source) && !strings.Contains(source, "\x00") }
