@@ -309,3 +309,28 @@ func TestBatchesLoseNothing(t *testing.T) {
 		}
 	})
 }
+
+// TestBatchesOfLargeItems: a batch renders as many items, as long and as deeply nested, as the requests that added them may have.
+func TestBatchesOfLargeItems(t *testing.T) {
+	t.Parallel()
+	var clock actortest.Clock
+	f := setup(t, actortest.Databases(t)[0], nil, actortest.WithClock(clock.Now))
+	ada := f.user(t, actortest.User())
+	large := subjects.SendNotificationRequest{
+		Category: "workflow", Subject: "large", Body: strings.Repeat("word ", 100), Batch: &subjects.NotificationBatch{Key: "large", Window: 60},
+	}
+	deep := large
+	deep.Batch = &subjects.NotificationBatch{Key: "deep", Window: 60}
+	deep.Data = map[string]json.RawMessage{"x": json.RawMessage(strings.Repeat("[", 63) + strings.Repeat("]", 63))}
+	var ids []string
+	for range 100 {
+		ids = append(ids, call(t, f, subjects.SendNotification, ada, large).NotificationID)
+	}
+	for range 2 {
+		ids = append(ids, call(t, f, subjects.SendNotification, ada, deep).NotificationID)
+	}
+	clock.Advance(61 * time.Second)
+	for _, id := range ids {
+		f.awaitDelivery(t, ada, id, "in_app", "delivered")
+	}
+}

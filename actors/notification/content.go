@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/weftmesh/weft/actors/notification/template"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -45,6 +46,33 @@ func (c content) data() map[string]json.RawMessage {
 		return c.Data
 	}
 	return map[string]json.RawMessage{"items": items, "count": json.RawMessage(strconv.Itoa(len(c.Items)))}
+}
+
+// variables returns the data of the content for templates. The items of a batch are decoded one by one: each has the bounds of a request's data.
+func (c content) variables() (*template.Object, error) {
+	if len(c.Items) == 0 {
+		return templateData(c.Data)
+	}
+	items := make([]any, len(c.Items))
+	for i, it := range c.Items {
+		o := object([2]string{"id", it.ID}, [2]string{"created_at", it.CreatedAt.Format(time.RFC3339Nano)})
+		for _, text := range [][2]string{{"template", it.Template}, {"subject", it.Subject}, {"body", it.Body}} {
+			if text[1] != "" {
+				o.Set(text[0], text[1])
+			}
+		}
+		data, err := templateData(it.Data)
+		if err != nil {
+			return nil, err
+		}
+		o.Set("data", data)
+		items[i] = o
+	}
+	count, err := template.Decode([]byte(strconv.Itoa(len(items))))
+	root := &template.Object{}
+	root.Set("items", items)
+	root.Set("count", count)
+	return root, err
 }
 
 // contentContext binds sealed content to its notification.

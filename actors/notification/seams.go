@@ -38,8 +38,12 @@ func (pl *pipeline) render(ctx context.Context, n notificationRow, c content, ch
 	if c.Locale != "" {
 		contact.Locale = c.Locale
 	}
+	data, err := c.variables()
+	if err != nil {
+		return channel.Rendered{}, err
+	}
 	out, err := pl.templates.render(ctx, rendering{
-		template: c.Template, revision: c.Revision, channel: ch, reader: readerOf(contact), data: c.data(), notificationID: n.ID, category: n.Category,
+		template: c.Template, revision: c.Revision, channel: ch, reader: readerOf(contact), data: data, notificationID: n.ID, category: n.Category,
 	})
 	if isTemplateFault(err) {
 		pl.metrics.renderings.WithLabelValues(ch, statusFailed).Inc()
@@ -53,20 +57,25 @@ func (pl *pipeline) render(ctx context.Context, n notificationRow, c content, ch
 	}, err
 }
 
-// maxItemText bounds the text of a rendered item of a batch in bytes.
-const maxItemText = 2000
+// maxItemsText bounds the subjects and texts of the items of a batch together in bytes, which leaves the batch's template room in-app.
+const maxItemsText = 24 << 10
 
-// renderItems renders the items of a batch that have a template, for the batch's channel. One that cannot be rendered stays without text.
+// renderItems renders the items of a batch that have a template, for the batch's channel. One that cannot be rendered stays without text. The
+// text of each is cut to an equal share of maxItemsText; that of a single item, which is the message, is not.
 func (pl *pipeline) renderItems(ctx context.Context, n notificationRow, rows []content, items []item, ch string, to *recipientContact) error {
+	share := maxItemsText / len(items)
 	for i, c := range rows {
-		if c.Template == "" {
-			continue
+		if c.Template != "" {
+			out, err := pl.render(ctx, n, c, ch, to)
+			if err != nil && channel.ClassOf(err) != channel.Permanent {
+				return err
+			}
+			items[i].Subject, items[i].Body = out.Subject, out.Text
 		}
-		out, err := pl.render(ctx, n, c, ch, to)
-		if err != nil && channel.ClassOf(err) != channel.Permanent {
-			return err
+		if len(items) > 1 {
+			items[i].Subject = channel.Truncate(items[i].Subject, share/4)
+			items[i].Body = channel.Truncate(items[i].Body, share-len(items[i].Subject))
 		}
-		items[i].Subject, items[i].Body = out.Subject, channel.Truncate(out.Text, maxItemText)
 	}
 	return nil
 }

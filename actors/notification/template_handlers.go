@@ -10,7 +10,6 @@ import (
 	"slices"
 
 	"github.com/weftmesh/weft/actors"
-	"github.com/weftmesh/weft/actors/budget"
 	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/notification/channel"
 	"github.com/weftmesh/weft/actors/notification/template"
@@ -201,12 +200,14 @@ func (t *templateCatalog) previewTemplate(ctx context.Context, r subjects.Previe
 			return none, err
 		}
 	}
-	zone := cmp.Or(r.TimeZone, "UTC")
-	out, err := t.preview(ctx, v, rendering{
-		template: r.TemplateID, revision: revision, channel: name, reader: reader{"Ada", locale, zone}, data: r.Data,
+	data, err := templateData(r.Data)
+	if err != nil {
+		return none, subjects.InvalidField("data", "%s", err)
+	}
+	return t.preview(ctx, v, rendering{
+		template: r.TemplateID, revision: revision, channel: name, reader: reader{"Ada", locale, cmp.Or(r.TimeZone, "UTC")}, data: data,
 		notificationID: t.NewID(), category: "system",
 	})
-	return out, err
 }
 
 // sampleData returns the sample data of a variant.
@@ -224,8 +225,7 @@ func (t *templateCatalog) sampleData(ctx context.Context, v variant) (map[string
 
 // preview renders a variant leniently and lists its missing variables.
 func (t *templateCatalog) preview(ctx context.Context, v variant, r rendering) (subjects.TemplatePreview, error) {
-	b := budget.New(budget.Limits{Steps: maxRenderSteps, Bytes: maxRenderedBytes, Time: maxRenderTime})
-	out, err := t.renderVariant(ctx, v, r, b)
+	out, err := t.renderVariant(ctx, v, r, nil)
 	var fault *template.Error
 	if errors.As(err, &fault) && (!v.uses.Strict || len(out.missing) == 0 || out.Output == (template.Output{})) {
 		return subjects.TemplatePreview{}, &subjects.Error{

@@ -27,6 +27,8 @@ const (
 	maxRenderedInApp = 32 << 10
 	// maxRenderTime is the fallback where steps cannot tell.
 	maxRenderTime = time.Second
+	// maxCheckSteps and maxRenderTime bound the check of a strict template, which renders it for each language and channel.
+	maxCheckSteps = 5 * maxRenderSteps
 )
 
 // reader is whom a template is rendered for.
@@ -43,7 +45,8 @@ type rendering struct {
 	revision int64
 	channel  string
 	reader   reader
-	data     map[string]json.RawMessage
+	// data has the data of the notification. Rendering adds the variables of weft to it.
+	data *template.Object
 	// notificationID and category are variables.
 	notificationID, category string
 }
@@ -78,22 +81,19 @@ func (t *templateCatalog) renderCached(ctx context.Context, r rendering) (result
 	if !known || v.kind != template.Message {
 		return result{}, fmt.Errorf("template %q: %w", r.template, errTemplateGone)
 	}
-	b := budget.New(budget.Limits{Steps: maxRenderSteps, Bytes: maxRenderedBytes, Time: maxRenderTime})
-	return t.renderVariant(ctx, v, r, b)
+	return t.renderVariant(ctx, v, r, nil)
 }
 
-// renderVariant renders one variant within a budget.
-func (t *templateCatalog) renderVariant(ctx context.Context, v variant, r rendering, b *budget.Budget) (result, error) {
+// renderVariant renders one variant within the bounds of one rendering, and a budget that several share, if there is one.
+func (t *templateCatalog) renderVariant(ctx context.Context, v variant, r rendering, shared *budget.Budget) (result, error) {
 	out := result{variant: v}
 	set, err := t.compiled(ctx, v)
 	if err != nil {
 		return out, err
 	}
-	env, err := t.env(r)
-	if err != nil {
-		return out, err
-	}
-	env.Budget = b
+	env := t.env(r)
+	env.Budget = shared.Part(budget.Limits{Steps: maxRenderSteps, Bytes: maxRenderedBytes, Time: maxRenderTime})
+	defer env.Budget.Close()
 	out.Output, out.missing, err = set.Render(env, t.find(ctx, v.locale, r.revision), r.channel == channel.Email)
 	var lookup *lookupError
 	if errors.As(err, &lookup) {
@@ -113,26 +113,22 @@ func (t *templateCatalog) renderVariant(ctx context.Context, v variant, r render
 }
 
 // env returns the variables: the data, and those that weft adds, which data cannot replace.
-func (t *templateCatalog) env(r rendering) (template.Env, error) {
-	root, err := templateData(r.data)
-	if err != nil {
-		return template.Env{}, err
-	}
-	root.Set("user", object(
+func (t *templateCatalog) env(r rendering) template.Env {
+	r.data.Set("user", object(
 		[2]string{"first_name", r.reader.FirstName}, [2]string{"locale", r.reader.Locale}, [2]string{"time_zone", r.reader.TimeZone},
 	))
-	root.Set("notification", object(
+	r.data.Set("notification", object(
 		[2]string{"id", r.notificationID}, [2]string{"category", r.category}, [2]string{"channel", r.channel},
 	))
-	root.Set("app", object([2]string{"name", t.config.AppName}))
-	env := template.Env{Data: root, LoadZone: subjects.LoadTimeZone, Zone: time.UTC}
+	r.data.Set("app", object([2]string{"name", t.config.AppName}))
+	env := template.Env{Data: r.data, LoadZone: subjects.LoadTimeZone, Zone: time.UTC}
 	if zone, err := subjects.LoadTimeZone(r.reader.TimeZone); err == nil {
 		env.Zone = zone
 	}
 	if locale, err := language.Parse(r.reader.Locale); err == nil {
 		env.Locale = locale
 	}
-	return env, nil
+	return env
 }
 
 // object makes an object of names and texts.
@@ -152,7 +148,7 @@ func isTemplateFault(err error) bool {
 
 // checkSend checks the template of a notification that is being accepted: it exists and has a text for each channel, and if it is strict,
 // the data has its variables, whatever language the reader has.
-func (t *templateCatalog) checkSend(ctx context.Context, channels []string, r rendering) error {
+func (t *templateCatalog) checkSend(ctx context.Context, channels []string, r rendering, data map[string]json.RawMessage) error {
 	variants, err := t.at(ctx, r.template, r.revision)
 	if err != nil {
 		return err
@@ -160,7 +156,7 @@ func (t *templateCatalog) checkSend(ctx context.Context, channels []string, r re
 	if len(variants) == 0 {
 		return subjects.InvalidField("template", "there is no template %q", r.template)
 	}
-	b := budget.New(budget.Limits{Steps: maxRenderSteps, Bytes: maxRenderedBytes, Time: maxRenderTime})
+	shared := budget.New(budget.Limits{Steps: maxCheckSteps, Time: maxRenderTime})
 	for _, r.channel = range channels {
 		checked := map[variantKey]bool{}
 		for locale := range locales(variants) {
@@ -173,7 +169,12 @@ func (t *templateCatalog) checkSend(ctx context.Context, channels []string, r re
 			}
 			checked[v.variantKey] = true
 			r.reader.Locale = locale
-			if _, err := t.renderVariant(ctx, v, r, b); err != nil {
+			if r.data == nil {
+				if r.data, err = templateData(data); err != nil {
+					return err
+				}
+			}
+			if _, err := t.renderVariant(ctx, v, r, shared); err != nil {
 				return sendFault(v, err)
 			}
 		}
@@ -213,6 +214,6 @@ func (t *templateCatalog) checkTemplateOf(ctx context.Context, n notificationRow
 		return 0, err
 	}
 	return revision, t.checkSend(ctx, channels, rendering{
-		template: c.Template, revision: revision, data: c.Data, notificationID: n.ID, category: n.Category,
-	})
+		template: c.Template, revision: revision, notificationID: n.ID, category: n.Category,
+	}, c.Data)
 }
