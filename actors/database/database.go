@@ -47,8 +47,10 @@ type Config struct {
 	DataDir string
 	// Schema is the PostgreSQL schema; schema_prefix + Actor by default.
 	Schema string
-	// MaxOpen and MaxIdle bound the pool; 30 and 10 by default. On SQLite they bound the readers; there is one writer.
+	// MaxOpen and MaxIdle bound the connections to PostgreSQL; 30 and 10 by default. On SQLite they bound the readers; there is one writer.
 	MaxOpen, MaxIdle int
+	// Connections are shared with the other databases on the same PostgreSQL that are opened with them; nil for connections of its own.
+	Connections *Connections
 	// IdleTime is how long connections to PostgreSQL beyond MaxIdle stay open without use; 1 minute by default.
 	IdleTime time.Duration
 	// CacheSize bounds the page cache of each connection to SQLite, in bytes, which Go's memory limit does not count; SQLite's own default
@@ -75,6 +77,7 @@ type DB struct {
 	schema   string
 	instance string // see Instance
 	release  func() error
+	share    *share // of the connections to PostgreSQL
 	// unregister removes the metrics of the pools.
 	unregister []func()
 	cached     cachedTables
@@ -139,16 +142,12 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Register registers metrics until Close: weft_row_cache_*, and go_sql_* with the label db_name, which is the actor's name, for SQLite's readers
-// with "-readers".
+// Register registers metrics until Close: weft_row_cache_*, on PostgreSQL weft_database_*, and on SQLite go_sql_* with the label db_name, which is
+// the actor's name, for SQLite's readers with "-readers".
 func (db *DB) Register(registry prometheus.Registerer, actor string) error {
-	pools := map[string]*sql.DB{actor: db.writer.DB}
-	if db.writer.DB != db.DB.DB {
-		pools[actor+"-readers"] = db.DB.DB
-	}
 	metrics := []prometheus.Collector{newDatabaseCollector(db, actor)}
-	for name, pool := range pools {
-		metrics = append(metrics, collectors.NewDBStatsCollector(pool, name))
+	if db.share == nil {
+		metrics = append(metrics, collectors.NewDBStatsCollector(db.writer.DB, actor), collectors.NewDBStatsCollector(db.DB.DB, actor+"-readers"))
 	}
 	for _, collector := range metrics {
 		if err := registry.Register(collector); err != nil {
@@ -157,6 +156,14 @@ func (db *DB) Register(registry prometheus.Registerer, actor string) error {
 		db.unregister = append(db.unregister, func() { registry.Unregister(collector) })
 	}
 	return nil
+}
+
+// ConnectionStats returns the numbers of connections to PostgreSQL; on SQLite zeros.
+func (db *DB) ConnectionStats() ConnectionStats {
+	if db.share == nil {
+		return ConnectionStats{}
+	}
+	return db.share.stats()
 }
 
 // Instance returns an identifier that is unique to this call of Open.

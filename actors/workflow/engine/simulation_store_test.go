@@ -159,7 +159,7 @@ func (s *memoryStore) write(batch projectionBatch) {
 		}
 	}
 	for _, row := range slices.Concat(fresh, known) {
-		s.upsert(row)
+		s.upsert(*row)
 	}
 	for _, h := range histories {
 		s.addRun(h.ExecutionID, h.First, h.Events)
