@@ -70,16 +70,16 @@ func (g *Guard) state(ctx context.Context, userID, scope string) (subjects.Conse
 	cached, ok := g.cached[key]
 	invalidations := g.invalidations
 	g.mu.Unlock()
-	if !g.membership.Live() {
+	if !g.live() {
 		return subjects.ConsentState{}, cannotCheck(errLeaseExpired)
 	}
-	if g.blocked.Has(userID) {
+	if g.blocked(userID) {
 		return subjects.ConsentState{}, accountBlocked()
 	}
 	if ok && !g.expired(cached.ConsentState) && g.now().Sub(cached.at) < stateTTL {
 		return cached.ConsentState, nil
 	}
-	entry, err := g.states.Get(ctx, key)
+	state, err := g.read(ctx, userID, scope)
 	if errors.Is(err, kv.ErrNotFound) {
 		return subjects.ConsentState{}, consentRequired(scope, "missing")
 	}
@@ -92,7 +92,6 @@ func (g *Guard) state(ctx context.Context, userID, scope string) (subjects.Conse
 		}
 		return subjects.ConsentState{}, cannotCheck(err)
 	}
-	state := entry.Value
 	if state.Status != subjects.ConsentActive {
 		return state, consentRequired(scope, "revoked")
 	}
@@ -108,7 +107,7 @@ func (g *Guard) expired(state subjects.ConsentState) bool {
 }
 
 // cache keeps a state, unless any state was invalidated after its reading began. A full cache is emptied.
-func (g *Guard) cache(key string, state subjects.ConsentState, invalidations uint64) {
+func (g *Guard) cache(key consentKey, state subjects.ConsentState, invalidations uint64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.invalidations != invalidations {
@@ -120,7 +119,7 @@ func (g *Guard) cache(key string, state subjects.ConsentState, invalidations uin
 	g.cached[key] = cachedState{ConsentState: state, at: g.now()}
 }
 
-func (g *Guard) invalidate(key string) {
+func (g *Guard) invalidate(key consentKey) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.invalidations++
@@ -153,7 +152,10 @@ func accountBlocked() error {
 	}
 }
 
-func stateKey(userID, scope string) string { return kv.EncodeKey(userID, scope) }
+// consentKey is a user's consent to a scope. Without a scope it is the user's account.
+type consentKey struct{ userID, scope string }
 
-// accountKey is the key of all starts for an account. It has one token, and so is no stateKey.
-func accountKey(userID string) string { return kv.EncodeKey(userID) }
+func stateKey(userID, scope string) consentKey { return consentKey{userID, scope} }
+
+// accountKey is the key of all starts for an account. No scope is empty, and so it is no stateKey.
+func accountKey(userID string) consentKey { return consentKey{userID: userID} }

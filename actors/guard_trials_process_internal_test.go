@@ -1,0 +1,378 @@
+package actors
+
+import (
+	"context"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/weftmesh/weft/kv"
+	"github.com/weftmesh/weft/mesh"
+	"github.com/weftmesh/weft/subjects"
+)
+
+// guardedEnforcer is the guard of a process.
+func guardedEnforcer(p *trialProcess) enforcer { return guardOf(p) }
+
+// guardOf makes the guard of a process, and connects it to the process's barriers and lease.
+func guardOf(p *trialProcess) *Guard {
+	g := newGuard(guardInputs{
+		live:    func() bool { p.gate(); return p.valid() },
+		blocked: func(string) bool { return false },
+		read:    p.read,
+		now:     func() time.Time { p.gate(); return time.Now() },
+	})
+	p.onRevoked, p.onRenewed, p.onRejoin = g.consentRevoked, g.consentRenewed, g.rejoined
+	return g
+}
+
+// watchingEnforcer is a guard that watches the bucket of states and does nothing else.
+func watchingEnforcer(p *trialProcess) enforcer { return &watching{p: p, active: p.w.active()} }
+
+type watching struct {
+	p      *trialProcess
+	mu     sync.Mutex
+	active map[consentKey]bool
+}
+
+// Do implements enforcer.
+func (g *watching) Do(ctx context.Context, grant mesh.Grant, scope string, start func(context.Context, func()) error) error {
+	g.p.gate()
+	g.mu.Lock()
+	active := g.active[stateKey(grant.UserID, scope)]
+	g.mu.Unlock()
+	if !active {
+		return consentRequired(scope, "revoked")
+	}
+	return start(ctx, func() {})
+}
+
+func (w *trialWorld) active() map[consentKey]bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	states := map[consentKey]bool{}
+	for key, state := range w.states {
+		states[key] = state.Status == subjects.ConsentActive
+	}
+	return states
+}
+
+// trialSlot is where one process runs after another.
+type trialSlot struct {
+	w          *trialWorld
+	number     int
+	generation int
+	process    *trialProcess
+}
+
+// trialProcess is a process with an enforcer. Everything that it does passes its gate, which holds it up while it is paused and ends it once it was
+// killed.
+type trialProcess struct {
+	w      *trialWorld
+	name   string
+	random *rand.Rand
+	guard  enforcer
+
+	onRevoked, onRenewed func(context.Context, mesh.Barrier) error
+	onRejoin             func(context.Context) error
+
+	mu     sync.Mutex
+	resume chan struct{} // not nil while it is paused
+	killed chan struct{}
+	dead   atomic.Bool
+	cut    atomic.Bool
+	// lossy means that barriers and their acknowledgements may be lost, as those of a slow consumer.
+	lossy atomic.Bool
+	// barriers counts those that have begun to be handled and those that have ended, by scope.
+	barriers [2]atomic.Int64
+	// renewed is when the last renewal of the lease was sent that has succeeded.
+	renewed atomic.Pointer[time.Time]
+}
+
+// start starts a process in the slot.
+func (s *trialSlot) start() {
+	s.generation++
+	p := &trialProcess{
+		w: s.w, name: strconv.Itoa(s.number) + "." + strconv.Itoa(s.generation), killed: make(chan struct{}),
+		random:    rand.New(rand.NewPCG(s.w.random.Uint64(), 3)),
+		onRevoked: func(context.Context, mesh.Barrier) error { return nil },
+		onRenewed: func(context.Context, mesh.Barrier) error { return nil },
+		onRejoin:  func(context.Context) error { return nil },
+	}
+	s.w.mu.Lock()
+	s.w.processes = append(s.w.processes[:len(s.w.processes):len(s.w.processes)], p)
+	s.w.mu.Unlock()
+	s.process, p.guard = p, s.w.build(p)
+	p.goDo(p.holdLease)
+	for range 2 {
+		random := rand.New(rand.NewPCG(s.w.random.Uint64(), 4))
+		p.goDo(func() { p.serve(random) })
+	}
+}
+
+// goDo runs f as a goroutine of the process, which ends when the process is killed.
+func (p *trialProcess) goDo(f func()) { p.w.running.Go(f) }
+
+// gate is passed by every step of the process.
+func (p *trialProcess) gate() {
+	for {
+		if p.dead.Load() {
+			runtime.Goexit()
+		}
+		p.mu.Lock()
+		resume := p.resume
+		p.mu.Unlock()
+		if resume == nil {
+			return
+		}
+		select {
+		case <-resume:
+		case <-p.killed:
+		}
+	}
+}
+
+func (p *trialProcess) pause() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.resume = make(chan struct{})
+}
+
+func (p *trialProcess) unpause() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	close(p.resume)
+	p.resume = nil
+}
+
+func (p *trialProcess) kill() {
+	p.dead.Store(true)
+	close(p.killed)
+}
+
+// sleep takes some time of the process.
+func (p *trialProcess) sleep(d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-p.killed:
+	}
+	p.gate()
+}
+
+// latency is that of one message.
+func latency() time.Duration { return time.Duration(20+rand.Int64N(400)) * time.Microsecond }
+
+// deliver reports whether a message of the server reaches the process, after its latency.
+func (p *trialProcess) deliver() bool {
+	p.sleep(latency())
+	return !p.cut.Load() && (!p.lossy.Load() || rand.IntN(2) == 0)
+}
+
+// call makes a request to the server; do is what the server does. A process that is cut off waits for its timeout.
+func (p *trialProcess) call(ctx context.Context, do func()) error {
+	for range 2 {
+		wait := latency()
+		if p.cut.Load() {
+			wait = mesh.LeaseLength / 2
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-p.killed:
+		}
+		p.gate()
+		if p.cut.Load() {
+			return errTrialCut
+		}
+		if do != nil {
+			do()
+		}
+		do = nil
+	}
+	return nil
+}
+
+// read reads a state from the server.
+func (p *trialProcess) read(ctx context.Context, userID, scope string) (state subjects.ConsentState, err error) {
+	known := false
+	err = p.call(ctx, func() {
+		p.w.mu.Lock()
+		defer p.w.mu.Unlock()
+		state, known = p.w.states[stateKey(userID, scope)]
+	})
+	if err == nil && !known {
+		err = kv.ErrNotFound
+	}
+	return state, err
+}
+
+// watched sets what a watch has seen.
+func (p *trialProcess) watched(active map[consentKey]bool) {
+	if g, ok := p.guard.(*watching); ok {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.active = active
+	}
+}
+
+// answer handles a barrier and acknowledges it.
+func (p *trialProcess) answer(b mesh.Barrier, replies chan<- *trialProcess) {
+	if !p.deliver() {
+		return
+	}
+	handle := p.onRevoked
+	if b.Kind == mesh.BarrierConsentRenewed {
+		handle = p.onRenewed
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), mesh.LeaseLength)
+	defer cancel()
+	p.barriers[scopeNumber(b.Scope)].Add(1)
+	err := handle(ctx, b)
+	p.barriers[scopeNumber(b.Scope)].Add(1)
+	p.gate()
+	if err == nil && p.deliver() {
+		replies <- p
+	}
+}
+
+// valid is kv.Lease.Valid.
+func (p *trialProcess) valid() bool {
+	renewed := p.renewed.Load()
+	return renewed != nil && time.Since(*renewed) < mesh.LeaseLength-mesh.LeaseLength/5
+}
+
+// holdLease renews the lease every quarter of its length, and sooner after a failure, as kv.Lease does.
+func (p *trialProcess) holdLease() {
+	for {
+		p.gate()
+		expired, sent := !p.valid(), time.Now()
+		err := p.call(context.Background(), func() {
+			p.w.mu.Lock()
+			defer p.w.mu.Unlock()
+			p.w.leases[p] = time.Now().Add(mesh.LeaseLength)
+		})
+		if err == nil {
+			if expired || !p.valid() {
+				_ = p.onRejoin(context.Background())
+				p.gate()
+			}
+			p.renewed.Store(&sent)
+		}
+		next := mesh.LeaseLength / 4
+		if err != nil {
+			next = mesh.LeaseLength / 20
+		}
+		p.sleep(next)
+	}
+}
+
+// serve lets one start after another begin, until the process ends.
+func (p *trialProcess) serve(random *rand.Rand) {
+	for {
+		p.sleep(time.Duration(random.Int64N(int64(300 * time.Millisecond))))
+		call := trialCall{process: p.name, scope: trialScopes[random.IntN(len(trialScopes))], kind: callStart}
+		grant := mesh.Grant{UserID: trialUser}
+		if random.IntN(2) == 0 { // of work that was queued, or waits for a retry, under a consent
+			p.w.mu.Lock()
+			grant.Scope, grant.ConsentID = call.scope, p.w.states[stateKey(trialUser, call.scope)].ConsentID
+			p.w.mu.Unlock()
+			call.consent, _ = strconv.Atoi(grant.ConsentID)
+			p.sleep(time.Duration(random.Int64N(int64(2 * time.Second))))
+		}
+		p.attempt(call, grant, random)
+	}
+}
+
+// attempt lets one start begin and records it.
+func (p *trialProcess) attempt(call trialCall, grant mesh.Grant, random *rand.Rand) {
+	w := p.w
+	handled := &p.barriers[scopeNumber(call.scope)]
+	from, before := w.now(), handled.Load()
+	err := p.guard.Do(context.Background(), grant, call.scope, func(ctx context.Context, started func()) error {
+		if random.IntN(3) == 0 { // it resolves a name, opens a connection
+			select {
+			case <-time.After(time.Duration(random.Int64N(int64(20 * time.Millisecond)))):
+			case <-ctx.Done():
+			case <-p.killed:
+			}
+		}
+		p.gate()
+		if random.IntN(20) == 0 {
+			return errTrialStart
+		}
+		if err := Permit(ctx); err != nil {
+			return err
+		}
+		w.arrive(call)
+		started()
+		return nil
+	})
+	p.gate()
+	switch subjects.CodeOf(err) {
+	case subjects.CodeConsentRequired:
+		w.refusals.Add(1)
+		// A barrier that arrives late, when the consent was granted again, refuses what it finds: that is no fault.
+		if before%2 == 0 && before == handled.Load() {
+			w.record(call, false, from, w.now())
+		}
+	case subjects.CodeUnavailable:
+		w.unavailable.Add(1)
+	}
+}
+
+func scopeNumber(scope string) int { return slices.Index(trialScopes, scope) }
+
+// arrive is the provider: an action has started.
+func (w *trialWorld) arrive(call trialCall) {
+	at := w.now()
+	w.mu.Lock()
+	if w.returned[call.scope] {
+		w.late.Add(1)
+	}
+	w.mu.Unlock()
+	w.starts.Add(1)
+	w.record(call, true, at, w.now())
+}
+
+// fail does to the processes of a slot what happens to processes.
+func (s *trialSlot) fail(random *rand.Rand) {
+	began := time.Now()
+	long := func(longest time.Duration) time.Duration { return time.Duration(random.Int64N(int64(longest))) }
+	for {
+		time.Sleep(long(3 * time.Second))
+		if time.Since(began) > trialEnd {
+			return
+		}
+		s.w.faults.Add(1)
+		p := s.process
+		switch random.IntN(5) {
+		case 0:
+			p.pause()
+			time.Sleep(long(2 * mesh.LeaseLength))
+			p.unpause()
+		case 1:
+			p.cut.Store(true)
+			time.Sleep(long(2 * mesh.LeaseLength))
+			p.cut.Store(false)
+		case 2:
+			p.lossy.Store(true)
+			s.w.losing.Add(1)
+			time.Sleep(long(4 * time.Second))
+			s.w.losing.Add(-1)
+			p.lossy.Store(false)
+		case 3:
+			p.kill()
+			time.Sleep(long(2 * time.Second))
+			s.start()
+		case 4: // a short pause, within the lease
+			p.pause()
+			time.Sleep(long(time.Second))
+			p.unpause()
+		}
+	}
+}
