@@ -139,7 +139,7 @@ type enforcer interface {
 // Scopes and user of a trial. trialEnd is when its faults are over, in the trial's own time.
 const (
 	trialUser = "u"
-	trialEnd  = 16 * time.Second
+	trialEnd  = 12 * time.Second
 )
 
 var trialScopes = []string{"a", "b"}

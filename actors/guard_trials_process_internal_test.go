@@ -274,7 +274,7 @@ func (p *trialProcess) holdLease() {
 // serve lets one start after another begin, until the process ends.
 func (p *trialProcess) serve(random *rand.Rand) {
 	for {
-		p.sleep(time.Duration(random.Int64N(int64(300 * time.Millisecond))))
+		p.sleep(time.Duration(random.Int64N(int64(600 * time.Millisecond))))
 		call := trialCall{process: p.name, scope: trialScopes[random.IntN(len(trialScopes))], kind: callStart}
 		grant := mesh.Grant{UserID: trialUser}
 		if random.IntN(2) == 0 { // of work that was queued, or waits for a retry, under a consent

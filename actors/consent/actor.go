@@ -2,7 +2,7 @@
 //
 // It owns:
 //   - the subjects weft.v1.consent.*
-//   - the tables consents, consent_entries and consent_subjects, and those of package ledger
+//   - the tables consents, consent_entries, consent_subjects and consent_expiry_notices, and those of package ledger
 //   - the bucket consent_state, which every guard reads
 //   - the stream CONSENT_LEDGER, the append-only record of every change
 //   - the event consent.changed
@@ -88,6 +88,7 @@ func (a *Actor) Service() actors.Service {
 		Workers: []actors.Worker{actors.OnErasure(a.Deps, subjects.ConsentErasure, subjects.ConsentErased, a.erase)},
 		Background: map[string]func(context.Context) error{
 			"reconcile": a.reconcile, "ledger": a.ledger.Run, "witnesses": a.ledger.RunWitnesses,
+			"expiry": a.runExpiry, "retention": a.runRetention,
 		},
 	}
 }

@@ -9,6 +9,9 @@ type metrics struct {
 	// ledgerEntries is the size of the ledger's tree, ledgerAdded what this process has added to it.
 	ledgerEntries prometheus.Gauge
 	ledgerAdded   prometheus.Counter
+	// expiryNotices counts the notices of expiry that were sent, deleted the consents and refusals whose retention is over.
+	expiryNotices prometheus.Counter
+	deleted       prometheus.Counter
 }
 
 func newMetrics(r prometheus.Registerer) metrics {
@@ -26,6 +29,12 @@ func newMetrics(r prometheus.Registerer) metrics {
 	m.ledgerAdded = prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "consent_ledger_added_total", Help: "Entries that this process has added to the ledger.",
 	})
-	r.MustRegister(m.changes, m.validations, m.ledgerEntries, m.ledgerAdded)
+	m.expiryNotices = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "consent_expiry_notices_total", Help: "Notices to users of consents that expire soon.",
+	})
+	m.deleted = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "consent_deleted_total", Help: "Consents and refusals that were deleted at the end of their retention.",
+	})
+	r.MustRegister(m.changes, m.validations, m.ledgerEntries, m.ledgerAdded, m.expiryNotices, m.deleted)
 	return m
 }
