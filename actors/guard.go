@@ -31,7 +31,6 @@ import (
 type Guard struct {
 	guardInputs
 
-
 	mu sync.Mutex
 	// pending has the starts that a revocation can still hold back, by the key of their consent's state.
 	pending map[consentKey]map[*pendingStart]struct{}

@@ -76,7 +76,9 @@ func TestGuardTrialsFindFaultyGuards(t *testing.T) {
 		},
 		"a guard that keeps what it has read": func(p *trialProcess) enforcer {
 			g := guardOf(p)
-			p.onRevoked = func(ctx context.Context, b mesh.Barrier) error { return g.cancelPending(ctx, stateKey(b.UserID, b.Scope), errRevoked) }
+			p.onRevoked = func(ctx context.Context, b mesh.Barrier) error {
+				return g.cancelPending(ctx, stateKey(b.UserID, b.Scope), errRevoked)
+			}
 			return g
 		},
 	} {
@@ -148,10 +150,10 @@ var trialScopes = []string{"a", "b"}
 type trialWorld struct {
 	trialCounts
 
-	random  *rand.Rand // of the goroutine that plans the trial
-	build   func(*trialProcess) enforcer
-	clock   atomic.Int64
-	late    atomic.Int64
+	random *rand.Rand // of the goroutine that plans the trial
+	build  func(*trialProcess) enforcer
+	clock  atomic.Int64
+	late   atomic.Int64
 	// losing counts the processes that lose barriers now.
 	losing atomic.Int64
 	// slowest is the longest revocation of those during which no further fault began and no process lost barriers.

@@ -87,8 +87,8 @@ type trialProcess struct {
 	cut    atomic.Bool
 	// lossy means that barriers and their acknowledgements may be lost, as those of a slow consumer.
 	lossy atomic.Bool
-	// barriers counts those that have begun to be handled and those that have ended, by scope.
-	barriers [2]atomic.Int64
+	// begun and ended count the barriers whose handling has, by scope.
+	begun, ended [2]atomic.Int64
 	// renewed is when the last renewal of the lease was sent that has succeeded.
 	renewed atomic.Pointer[time.Time]
 }
@@ -231,9 +231,9 @@ func (p *trialProcess) answer(b mesh.Barrier, replies chan<- *trialProcess) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), mesh.LeaseLength)
 	defer cancel()
-	p.barriers[scopeNumber(b.Scope)].Add(1)
+	p.begun[scopeNumber(b.Scope)].Add(1)
 	err := handle(ctx, b)
-	p.barriers[scopeNumber(b.Scope)].Add(1)
+	p.ended[scopeNumber(b.Scope)].Add(1)
 	p.gate()
 	if err == nil && p.deliver() {
 		replies <- p
@@ -291,8 +291,8 @@ func (p *trialProcess) serve(random *rand.Rand) {
 // attempt lets one start begin and records it.
 func (p *trialProcess) attempt(call trialCall, grant mesh.Grant, random *rand.Rand) {
 	w := p.w
-	handled := &p.barriers[scopeNumber(call.scope)]
-	from, before := w.now(), handled.Load()
+	number := scopeNumber(call.scope)
+	from, ended := w.now(), p.ended[number].Load()
 	err := p.guard.Do(context.Background(), grant, call.scope, func(ctx context.Context, started func()) error {
 		if random.IntN(3) == 0 { // it resolves a name, opens a connection
 			select {
@@ -317,7 +317,7 @@ func (p *trialProcess) attempt(call trialCall, grant mesh.Grant, random *rand.Ra
 	case subjects.CodeConsentRequired:
 		w.refusals.Add(1)
 		// A barrier that arrives late, when the consent was granted again, refuses what it finds: that is no fault.
-		if before%2 == 0 && before == handled.Load() {
+		if ended == p.begun[number].Load() {
 			w.record(call, false, from, w.now())
 		}
 	case subjects.CodeUnavailable:

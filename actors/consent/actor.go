@@ -80,6 +80,7 @@ func (a *Actor) Service() actors.Service {
 			actors.Bind(subjects.ListScopes, a.scopes),
 			actors.Bind(subjects.GetConsentLimits, a.getLimits),
 			actors.Bind(subjects.LedgerCheckpoint, a.ledgerCheckpoint),
+			actors.Bind(subjects.LedgerBase, a.ledgerBase),
 			actors.Bind(subjects.LedgerKey, a.ledgerKey),
 			actors.Bind(subjects.LedgerTile, a.ledgerTile),
 			actors.Bind(subjects.LedgerProof, a.ledgerProof),
@@ -88,7 +89,7 @@ func (a *Actor) Service() actors.Service {
 		Workers: []actors.Worker{actors.OnErasure(a.Deps, subjects.ConsentErasure, subjects.ConsentErased, a.erase)},
 		Background: map[string]func(context.Context) error{
 			"reconcile": a.reconcile, "ledger": a.ledger.Run, "witnesses": a.ledger.RunWitnesses,
-			"expiry": a.runExpiry, "retention": a.runRetention,
+			"ledger_pruning": a.ledger.RunPruning, "ledger_watch": a.ledger.RunWatch, "expiry": a.runExpiry, "retention": a.runRetention,
 		},
 	}
 }

@@ -35,7 +35,9 @@ func TestQueuedNotificationsNeedTheirGrant(t *testing.T) {
 		}
 		scheduled := func(r *subjects.SendNotificationRequest) { r.SendAt = &later }
 		collected := func(key string) func(*subjects.SendNotificationRequest) {
-			return func(r *subjects.SendNotificationRequest) { r.Batch = &subjects.NotificationBatch{Key: key, Window: 300} }
+			return func(r *subjects.SendNotificationRequest) {
+				r.Batch = &subjects.NotificationBatch{Key: key, Window: 300}
+			}
 		}
 		f.sink.Refuse(&smtp.SMTPError{Code: 451, Message: "later"})
 		retried := send(workflow, "email", nil)
