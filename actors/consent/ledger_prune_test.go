@@ -1,8 +1,10 @@
 package consent_test
 
 import (
+	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -119,7 +121,9 @@ func TestAShortenedLedgerIsSeen(t *testing.T) {
 			t.Errorf("%s: the server has accepted it", what)
 		}
 	}
-	if err := js.DeleteStream(t.Context(), subjects.Ledger.Name); err == nil {
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond) // a denied request has no answer
+	defer cancel()
+	if err := js.DeleteStream(ctx, subjects.Ledger.Name); err == nil {
 		t.Error("the stream was deleted")
 	}
 	config.MaxMsgs = 2
