@@ -37,7 +37,7 @@ type Guard struct {
 	// watching means that a goroutine watches the lease for the pending starts.
 	watching bool
 	// cached has active states. invalidations counts removals, so that a state read before one is not cached after it.
-	cached        map[consentKey]cachedState
+	cached        map[consentKey]*cachedState
 	invalidations uint64
 }
 
@@ -53,7 +53,7 @@ type guardInputs struct {
 }
 
 func newGuard(inputs guardInputs) *Guard {
-	return &Guard{guardInputs: inputs, pending: map[consentKey]map[*pendingStart]struct{}{}, cached: map[consentKey]cachedState{}}
+	return &Guard{guardInputs: inputs, pending: map[consentKey]map[*pendingStart]struct{}{}, cached: map[consentKey]*cachedState{}}
 }
 
 // pendingStart is a start that a revocation can cancel. done is closed when it has started or ended.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"math/rand/v2"
 	"runtime"
-	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -21,10 +20,10 @@ func guardedEnforcer(p *trialProcess) enforcer { return guardOf(p) }
 // guardOf makes the guard of a process, and connects it to the process's barriers and lease.
 func guardOf(p *trialProcess) *Guard {
 	g := newGuard(guardInputs{
-		live:    func() bool { p.gate(); return p.valid() },
+		live:    func() bool { p.checkpoint(); return p.valid() },
 		blocked: func(string) bool { return false },
 		read:    p.read,
-		now:     func() time.Time { p.gate(); return time.Now() },
+		now:     func() time.Time { p.checkpoint(); return time.Now() },
 	})
 	p.onRevoked, p.onRenewed, p.onRejoin = g.consentRevoked, g.consentRenewed, g.rejoined
 	return g
@@ -41,7 +40,7 @@ type watching struct {
 
 // Do implements enforcer.
 func (g *watching) Do(ctx context.Context, grant mesh.Grant, scope string, start func(context.Context, func()) error) error {
-	g.p.gate()
+	g.p.checkpoint()
 	g.mu.Lock()
 	active := g.active[stateKey(grant.UserID, scope)]
 	g.mu.Unlock()
@@ -69,7 +68,7 @@ type trialSlot struct {
 	process    *trialProcess
 }
 
-// trialProcess is a process with an enforcer. Everything that it does passes its gate, which holds it up while it is paused and ends it once it was
+// trialProcess is a process with an enforcer. Everything that it does passes its checkpoint, which holds it up while it is paused and ends it once it was
 // killed.
 type trialProcess struct {
 	w      *trialWorld
@@ -87,8 +86,8 @@ type trialProcess struct {
 	cut    atomic.Bool
 	// lossy means that barriers and their acknowledgements may be lost, as those of a slow consumer.
 	lossy atomic.Bool
-	// begun and ended count the barriers whose handling has, by scope.
-	begun, ended [2]atomic.Int64
+	// entered and ended count the barriers whose handling has, by scope.
+	entered, ended [2]atomic.Int64
 	// renewed is when the last renewal of the lease was sent that has succeeded.
 	renewed atomic.Pointer[time.Time]
 }
@@ -117,8 +116,8 @@ func (s *trialSlot) start() {
 // goDo runs f as a goroutine of the process, which ends when the process is killed.
 func (p *trialProcess) goDo(f func()) { p.w.running.Go(f) }
 
-// gate is passed by every step of the process.
-func (p *trialProcess) gate() {
+// checkpoint is passed by every step of the process.
+func (p *trialProcess) checkpoint() {
 	for {
 		if p.dead.Load() {
 			runtime.Goexit()
@@ -160,7 +159,7 @@ func (p *trialProcess) sleep(d time.Duration) {
 	case <-time.After(d):
 	case <-p.killed:
 	}
-	p.gate()
+	p.checkpoint()
 }
 
 // latency is that of one message.
@@ -185,7 +184,7 @@ func (p *trialProcess) call(ctx context.Context, do func()) error {
 			return context.Cause(ctx)
 		case <-p.killed:
 		}
-		p.gate()
+		p.checkpoint()
 		if p.cut.Load() {
 			return errTrialCut
 		}
@@ -231,10 +230,10 @@ func (p *trialProcess) answer(b mesh.Barrier, replies chan<- *trialProcess) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), mesh.LeaseLength)
 	defer cancel()
-	p.begun[scopeNumber(b.Scope)].Add(1)
+	p.entered[scopeNumber(b.Scope)].Add(1)
 	err := handle(ctx, b)
 	p.ended[scopeNumber(b.Scope)].Add(1)
-	p.gate()
+	p.checkpoint()
 	if err == nil && p.deliver() {
 		replies <- p
 	}
@@ -249,7 +248,7 @@ func (p *trialProcess) valid() bool {
 // holdLease renews the lease every quarter of its length, and sooner after a failure, as kv.Lease does.
 func (p *trialProcess) holdLease() {
 	for {
-		p.gate()
+		p.checkpoint()
 		expired, sent := !p.valid(), time.Now()
 		err := p.call(context.Background(), func() {
 			p.w.mu.Lock()
@@ -259,7 +258,7 @@ func (p *trialProcess) holdLease() {
 		if err == nil {
 			if expired || !p.valid() {
 				_ = p.onRejoin(context.Background())
-				p.gate()
+				p.checkpoint()
 			}
 			p.renewed.Store(&sent)
 		}
@@ -268,111 +267,5 @@ func (p *trialProcess) holdLease() {
 			next = mesh.LeaseLength / 20
 		}
 		p.sleep(next)
-	}
-}
-
-// serve lets one start after another begin, until the process ends.
-func (p *trialProcess) serve(random *rand.Rand) {
-	for {
-		p.sleep(time.Duration(random.Int64N(int64(600 * time.Millisecond))))
-		call := trialCall{process: p.name, scope: trialScopes[random.IntN(len(trialScopes))], kind: callStart}
-		grant := mesh.Grant{UserID: trialUser}
-		if random.IntN(2) == 0 { // of work that was queued, or waits for a retry, under a consent
-			p.w.mu.Lock()
-			grant.Scope, grant.ConsentID = call.scope, p.w.states[stateKey(trialUser, call.scope)].ConsentID
-			p.w.mu.Unlock()
-			call.consent, _ = strconv.Atoi(grant.ConsentID)
-			p.sleep(time.Duration(random.Int64N(int64(2 * time.Second))))
-		}
-		p.attempt(call, grant, random)
-	}
-}
-
-// attempt lets one start begin and records it.
-func (p *trialProcess) attempt(call trialCall, grant mesh.Grant, random *rand.Rand) {
-	w := p.w
-	number := scopeNumber(call.scope)
-	from, ended := w.now(), p.ended[number].Load()
-	err := p.guard.Do(context.Background(), grant, call.scope, func(ctx context.Context, started func()) error {
-		if random.IntN(3) == 0 { // it resolves a name, opens a connection
-			select {
-			case <-time.After(time.Duration(random.Int64N(int64(20 * time.Millisecond)))):
-			case <-ctx.Done():
-			case <-p.killed:
-			}
-		}
-		p.gate()
-		if random.IntN(20) == 0 {
-			return errTrialStart
-		}
-		if err := Permit(ctx); err != nil {
-			return err
-		}
-		w.arrive(call)
-		started()
-		return nil
-	})
-	p.gate()
-	switch subjects.CodeOf(err) {
-	case subjects.CodeConsentRequired:
-		w.refusals.Add(1)
-		// A barrier that arrives late, when the consent was granted again, refuses what it finds: that is no fault.
-		if ended == p.begun[number].Load() {
-			w.record(call, false, from, w.now())
-		}
-	case subjects.CodeUnavailable:
-		w.unavailable.Add(1)
-	}
-}
-
-func scopeNumber(scope string) int { return slices.Index(trialScopes, scope) }
-
-// arrive is the provider: an action has started.
-func (w *trialWorld) arrive(call trialCall) {
-	at := w.now()
-	w.mu.Lock()
-	if w.returned[call.scope] {
-		w.late.Add(1)
-	}
-	w.mu.Unlock()
-	w.starts.Add(1)
-	w.record(call, true, at, w.now())
-}
-
-// fail does to the processes of a slot what happens to processes.
-func (s *trialSlot) fail(random *rand.Rand) {
-	began := time.Now()
-	long := func(longest time.Duration) time.Duration { return time.Duration(random.Int64N(int64(longest))) }
-	for {
-		time.Sleep(long(3 * time.Second))
-		if time.Since(began) > trialEnd {
-			return
-		}
-		s.w.faults.Add(1)
-		p := s.process
-		switch random.IntN(5) {
-		case 0:
-			p.pause()
-			time.Sleep(long(2 * mesh.LeaseLength))
-			p.unpause()
-		case 1:
-			p.cut.Store(true)
-			time.Sleep(long(2 * mesh.LeaseLength))
-			p.cut.Store(false)
-		case 2:
-			p.lossy.Store(true)
-			s.w.losing.Add(1)
-			time.Sleep(long(4 * time.Second))
-			s.w.losing.Add(-1)
-			p.lossy.Store(false)
-		case 3:
-			p.kill()
-			time.Sleep(long(2 * time.Second))
-			s.start()
-		case 4: // a short pause, within the lease
-			p.pause()
-			time.Sleep(long(time.Second))
-			p.unpause()
-		}
 	}
 }

@@ -77,7 +77,7 @@ func TestNothingOfADeletedAccountIsLeft(t *testing.T) {
 }
 
 // residue names the first file below a directory that has one of some texts. The last text, the user's id, is looked for in the databases and in the
-// ledger alone: the streams EVENTS and AUDIT name it until they expire, when it is linked to nobody.
+// ledger alone: the streams EVENTS and AUDIT name it until they expire, when no person can be linked to it.
 func residue(dir string, texts ...string) (found string) {
 	_ = filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {

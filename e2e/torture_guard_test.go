@@ -158,8 +158,8 @@ func (g *guardTorture) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write([]byte(`{}`))
 }
 
-// insist repeats a request until it has succeeded.
-func (g *guardTorture) insist(path string, body string, status int) answer {
+// retry repeats a request until it has succeeded.
+func (g *guardTorture) retry(path string, body string, status int) answer {
 	for {
 		a, err := g.client.do(g.t.Context(), http.MethodPost, path, []byte(body))
 		if err == nil && a.status == status || g.t.Context().Err() != nil {
@@ -172,7 +172,7 @@ func (g *guardTorture) insist(path string, body string, status int) answer {
 // grant grants a consent to a scope and returns its id.
 func (g *guardTorture) grant(scope string) string {
 	from := time.Now()
-	id := g.insist("/v1/consents", fmt.Sprintf(`{"scope": %q}`, scope), http.StatusCreated).text(".id")
+	id := g.retry("/v1/consents", fmt.Sprintf(`{"scope": %q}`, scope), http.StatusCreated).text(".id")
 	g.record("grant", scope, "", from, time.Now())
 	return id
 }
@@ -185,7 +185,7 @@ func (g *guardTorture) revokeAndGrant(end time.Time) {
 		<-time.After(time.Duration(200+rand.IntN(800)) * time.Millisecond) // work under it
 		from := time.Now()
 		g.record("revoking", scope, "", from, from)
-		g.insist("/v1/consents/"+id+"/revoke", `{}`, http.StatusOK)
+		g.retry("/v1/consents/"+id+"/revoke", `{}`, http.StatusOK)
 		at := time.Now()
 		g.record("revoke", scope, "", at, at)
 		g.revocations = append(g.revocations, at.Sub(from))

@@ -23,7 +23,7 @@ const (
 	expiryPage = 200
 )
 
-// A consent expires by the clock of who checks it; nothing has to happen for it. What is done about expiry is telling the user before.
+// A consent expires by the clock of who checks it; nothing has to happen for it. What is done about expiry is a notice to the user before.
 
 // runExpiry tells users of consents that expire soon, until ctx ends. Any number of processes may run it: a notice has a dedupe key.
 func (a *Actor) runExpiry(ctx context.Context) error {
@@ -33,7 +33,7 @@ func (a *Actor) runExpiry(ctx context.Context) error {
 	}
 	return wait.Repeat(ctx, expirySweep, func(ctx context.Context) error {
 		if err := a.sendExpiryNotices(ctx); err != nil && ctx.Err() == nil {
-			a.Log.Warn("telling users of consents that expire soon; the next sweep goes on", zap.Error(err))
+			a.Log.Warn("telling users of consents that expire soon; the next sweep retries", zap.Error(err))
 		}
 		return nil
 	})
@@ -51,7 +51,7 @@ func (a *Actor) sendExpiryNotices(ctx context.Context) error {
 		}
 		for _, c := range rows {
 			if a.Guard.Blocked(c.UserID) {
-				continue // told once the account is enabled
+				continue // notified once the account is enabled
 			}
 			if err := a.sendExpiryNotice(ctx, c); err != nil {
 				if subjects.CodeOf(err) == subjects.CodeUnavailable || ctx.Err() != nil {

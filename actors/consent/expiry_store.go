@@ -10,7 +10,7 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// expiryNoticeRow records that a user was told of a consent's expiry.
+// expiryNoticeRow records that a user was notified of a consent's expiry.
 type expiryNoticeRow struct {
 	bun.BaseModel `bun:"table:consent_expiry_notices"`
 

@@ -93,7 +93,7 @@ func TestNothingIsPrunedThatDoesNotVerify(t *testing.T) {
 }
 
 // TestAShortenedLedgerIsSeen: the NATS user migrate may change streams, and so can make the server drop entries. It cannot do so unseen: the actor
-// reports them, and the first that is lost is named by whoever verifies the records. No user can delete the stream, or purge it.
+// reports them, and the first that is lost is named by a verification of the records. No user can delete the stream, or purge it.
 func TestAShortenedLedgerIsSeen(t *testing.T) {
 	t.Parallel()
 	f := setup(t, actortest.Databases(t)[0], actortest.Quiet())

@@ -27,7 +27,7 @@ const (
 func (a *Actor) runRetention(ctx context.Context) error {
 	return wait.Repeat(ctx, retentionSweep, func(ctx context.Context) error {
 		if err := a.deleteOld(ctx); err != nil && ctx.Err() == nil {
-			a.Log.Warn("deleting consents at the end of their retention; the next sweep goes on", zap.Error(err))
+			a.Log.Warn("deleting consents at the end of their retention; the next sweep retries", zap.Error(err))
 		}
 		return nil
 	})

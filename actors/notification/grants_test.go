@@ -42,7 +42,7 @@ func TestQueuedNotificationsNeedTheirGrant(t *testing.T) {
 		f.sink.Refuse(&smtp.SMTPError{Code: 451, Message: "later"})
 		retried := send(workflow, "email", nil)
 		actortest.Eventually(t, "an attempt has failed", func() bool { return f.delivery(t, ada, retried, "email").Attempts == 1 })
-		gone := map[string]string{
+		dropped := map[string]string{
 			retried: "email", send(workflow, "email", scheduled): "email", send(workflow, "in_app", scheduled): "in_app",
 			send(workflow, "email", collected("mixed")): "email", send(workflow, "in_app", collected("alone")): "in_app",
 		}
@@ -52,7 +52,7 @@ func TestQueuedNotificationsNeedTheirGrant(t *testing.T) {
 		f.mesh.Revoke(t, user, scope)
 		clock.Advance(6 * time.Minute)
 		ada = f.user(t, user)
-		for id, channel := range gone {
+		for id, channel := range dropped {
 			if d := f.awaitDelivery(t, ada, id, channel, "suppressed"); d.Reason != "consent_missing" {
 				t.Errorf("%s: %+v", channel, d)
 			}

@@ -27,7 +27,7 @@ const (
 func (l *Ledger) RunPruning(ctx context.Context) error {
 	return wait.Repeat(ctx, pruneInterval, func(ctx context.Context) error {
 		if err := l.Prune(ctx, l.Now().Add(-subjects.LedgerKept)); err != nil && ctx.Err() == nil {
-			l.Log.Warn("pruning the ledger; the next run goes on", zap.Error(err))
+			l.Log.Warn("pruning the ledger; the next run retries", zap.Error(err))
 		}
 		return nil
 	})

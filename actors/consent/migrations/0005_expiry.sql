@@ -1,4 +1,4 @@
--- The consents whose users were told that they expire soon.
+-- The consents whose users were notified that they expire soon.
 CREATE TABLE consent_expiry_notices (
 	consent_id VARCHAR(36) NOT NULL PRIMARY KEY,
 	sent_at    BIGINT      NOT NULL
