@@ -57,7 +57,7 @@ func TestGuardTrialsFindFaultyGuards(t *testing.T) {
 		"a watch of the bucket": watchingEnforcer,
 		"a guard without lease": func(p *trialProcess) enforcer {
 			g := guardOf(p)
-			g.live = func() bool { p.checkpoint(); return true }
+			g.live = func() bool { p.step(); return true }
 			return g
 		},
 		"a guard that does not wait for what is pending": func(p *trialProcess) enforcer {

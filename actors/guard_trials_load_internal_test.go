@@ -41,7 +41,7 @@ func (p *trialProcess) attempt(call trialCall, grant mesh.Grant, random *rand.Ra
 			case <-p.killed:
 			}
 		}
-		p.checkpoint()
+		p.step()
 		if random.IntN(20) == 0 {
 			return errTrialStart
 		}
@@ -52,7 +52,7 @@ func (p *trialProcess) attempt(call trialCall, grant mesh.Grant, random *rand.Ra
 		started()
 		return nil
 	})
-	p.checkpoint()
+	p.step()
 	switch subjects.CodeOf(err) {
 	case subjects.CodeConsentRequired:
 		w.refusals.Add(1)

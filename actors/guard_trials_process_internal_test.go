@@ -20,10 +20,10 @@ func guardedEnforcer(p *trialProcess) enforcer { return guardOf(p) }
 // guardOf makes the guard of a process, and connects it to the process's barriers and lease.
 func guardOf(p *trialProcess) *Guard {
 	g := newGuard(guardInputs{
-		live:    func() bool { p.checkpoint(); return p.valid() },
+		live:    func() bool { p.step(); return p.valid() },
 		blocked: func(string) bool { return false },
 		read:    p.read,
-		now:     func() time.Time { p.checkpoint(); return time.Now() },
+		now:     func() time.Time { p.step(); return time.Now() },
 	})
 	p.onRevoked, p.onRenewed, p.onRejoin = g.consentRevoked, g.consentRenewed, g.rejoined
 	return g
@@ -40,7 +40,7 @@ type watching struct {
 
 // Do implements enforcer.
 func (g *watching) Do(ctx context.Context, grant mesh.Grant, scope string, start func(context.Context, func()) error) error {
-	g.p.checkpoint()
+	g.p.step()
 	g.mu.Lock()
 	active := g.active[stateKey(grant.UserID, scope)]
 	g.mu.Unlock()
@@ -68,7 +68,7 @@ type trialSlot struct {
 	process    *trialProcess
 }
 
-// trialProcess is a process with an enforcer. Everything that it does passes its checkpoint, which holds it up while it is paused and ends it once it was
+// trialProcess is a process with an enforcer. Everything that it does calls step, which blocks while it is paused and ends the goroutine once it was
 // killed.
 type trialProcess struct {
 	w      *trialWorld
@@ -116,8 +116,8 @@ func (s *trialSlot) start() {
 // goDo runs f as a goroutine of the process, which ends when the process is killed.
 func (p *trialProcess) goDo(f func()) { p.w.running.Go(f) }
 
-// checkpoint is passed by every step of the process.
-func (p *trialProcess) checkpoint() {
+// step precedes everything that the process does.
+func (p *trialProcess) step() {
 	for {
 		if p.dead.Load() {
 			runtime.Goexit()
@@ -159,7 +159,7 @@ func (p *trialProcess) sleep(d time.Duration) {
 	case <-time.After(d):
 	case <-p.killed:
 	}
-	p.checkpoint()
+	p.step()
 }
 
 // latency is that of one message.
@@ -184,7 +184,7 @@ func (p *trialProcess) call(ctx context.Context, do func()) error {
 			return context.Cause(ctx)
 		case <-p.killed:
 		}
-		p.checkpoint()
+		p.step()
 		if p.cut.Load() {
 			return errTrialCut
 		}
@@ -233,7 +233,7 @@ func (p *trialProcess) answer(b mesh.Barrier, replies chan<- *trialProcess) {
 	p.entered[scopeNumber(b.Scope)].Add(1)
 	err := handle(ctx, b)
 	p.ended[scopeNumber(b.Scope)].Add(1)
-	p.checkpoint()
+	p.step()
 	if err == nil && p.deliver() {
 		replies <- p
 	}
@@ -248,7 +248,7 @@ func (p *trialProcess) valid() bool {
 // holdLease renews the lease every quarter of its length, and sooner after a failure, as kv.Lease does.
 func (p *trialProcess) holdLease() {
 	for {
-		p.checkpoint()
+		p.step()
 		expired, sent := !p.valid(), time.Now()
 		err := p.call(context.Background(), func() {
 			p.w.mu.Lock()
@@ -258,7 +258,7 @@ func (p *trialProcess) holdLease() {
 		if err == nil {
 			if expired || !p.valid() {
 				_ = p.onRejoin(context.Background())
-				p.checkpoint()
+				p.step()
 			}
 			p.renewed.Store(&sent)
 		}
