@@ -53,24 +53,24 @@ func TestGuardTrials(t *testing.T) {
 // lease, and for guards that lack a part of the protocol.
 func TestGuardTrialsFindFaultyGuards(t *testing.T) {
 	t.Parallel()
-	for name, enforcer := range map[string]func(*trialProcess) enforcer{
+	for name, enforcer := range map[string]func(*trialProcess) enforce{
 		"a watch of the bucket": watchingEnforcer,
-		"a guard without lease": func(p *trialProcess) enforcer {
+		"a guard without lease": func(p *trialProcess) enforce {
 			g := guardOf(p)
 			g.live = func() bool { p.step(); return true }
-			return g
+			return g.Do
 		},
-		"a guard that does not wait for what is pending": func(p *trialProcess) enforcer {
+		"a guard that does not wait for what is pending": func(p *trialProcess) enforce {
 			g := guardOf(p)
 			p.onRevoked = func(_ context.Context, b mesh.Barrier) error { return g.consentRenewed(context.Background(), b) }
-			return g
+			return g.Do
 		},
-		"a guard that keeps what it has read": func(p *trialProcess) enforcer {
+		"a guard that keeps what it has read": func(p *trialProcess) enforce {
 			g := guardOf(p)
 			p.onRevoked = func(ctx context.Context, b mesh.Barrier) error {
 				return g.cancelPending(ctx, stateKey(b.UserID, b.Scope), errRevoked)
 			}
-			return g
+			return g.Do
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -90,7 +90,7 @@ func TestGuardTrialsFindFaultyGuards(t *testing.T) {
 }
 
 // runTrials runs trials of seeds from 1, each in a bubble of its own with a clock of its own.
-func runTrials(t *testing.T, trials int, done func(seed uint64, w *trialWorld), build func(*trialProcess) enforcer) {
+func runTrials(t *testing.T, trials int, done func(seed uint64, w *trialWorld), build func(*trialProcess) enforce) {
 	t.Helper()
 	var next atomic.Uint64
 	var workers sync.WaitGroup

@@ -33,7 +33,7 @@ func (p *trialProcess) attempt(call trialCall, grant mesh.Grant, random *rand.Ra
 	w := p.w
 	number := scopeNumber(call.scope)
 	from, ended := w.now(), p.ended[number].Load()
-	err := p.guard.Do(context.Background(), grant, call.scope, func(ctx context.Context, started func()) error {
+	err := p.do(context.Background(), grant, call.scope, func(ctx context.Context, started func()) error {
 		if random.IntN(3) == 0 { // it resolves a name, opens a connection
 			select {
 			case <-time.After(time.Duration(random.Int64N(int64(20 * time.Millisecond)))):
@@ -84,7 +84,7 @@ func (s *trialSlot) fail(random *rand.Rand) {
 	began := time.Now()
 	long := func(longest time.Duration) time.Duration { return time.Duration(random.Int64N(int64(longest))) }
 	for {
-		time.Sleep(long(3 * time.Second))
+		<-time.After(long(3 * time.Second))
 		if time.Since(began) > trialEnd {
 			return
 		}
@@ -93,25 +93,25 @@ func (s *trialSlot) fail(random *rand.Rand) {
 		switch random.IntN(5) {
 		case 0:
 			p.pause()
-			time.Sleep(long(2 * mesh.LeaseLength))
+			<-time.After(long(2 * mesh.LeaseLength))
 			p.unpause()
 		case 1:
 			p.cut.Store(true)
-			time.Sleep(long(2 * mesh.LeaseLength))
+			<-time.After(long(2 * mesh.LeaseLength))
 			p.cut.Store(false)
 		case 2:
 			p.lossy.Store(true)
 			s.w.losing.Add(1)
-			time.Sleep(long(4 * time.Second))
+			<-time.After(long(4 * time.Second))
 			s.w.losing.Add(-1)
 			p.lossy.Store(false)
 		case 3:
 			p.kill()
-			time.Sleep(long(2 * time.Second))
+			<-time.After(long(2 * time.Second))
 			s.start()
 		case 4: // a short pause, within the lease
 			p.pause()
-			time.Sleep(long(time.Second))
+			<-time.After(long(time.Second))
 			p.unpause()
 		}
 	}

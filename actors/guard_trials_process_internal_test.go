@@ -15,7 +15,7 @@ import (
 )
 
 // guardedEnforcer is the guard of a process.
-func guardedEnforcer(p *trialProcess) enforcer { return guardOf(p) }
+func guardedEnforcer(p *trialProcess) enforce { return guardOf(p).Do }
 
 // guardOf makes the guard of a process, and connects it to the process's barriers and lease.
 func guardOf(p *trialProcess) *Guard {
@@ -30,7 +30,10 @@ func guardOf(p *trialProcess) *Guard {
 }
 
 // watchingEnforcer is a guard that watches the bucket of states and does nothing else.
-func watchingEnforcer(p *trialProcess) enforcer { return &watching{p: p, active: p.w.active()} }
+func watchingEnforcer(p *trialProcess) enforce {
+	p.watch = &watching{p: p, active: p.w.active()}
+	return p.watch.do
+}
 
 type watching struct {
 	p      *trialProcess
@@ -38,8 +41,7 @@ type watching struct {
 	active map[consentKey]bool
 }
 
-// Do implements enforcer.
-func (g *watching) Do(ctx context.Context, grant mesh.Grant, scope string, start func(context.Context, func()) error) error {
+func (g *watching) do(ctx context.Context, grant mesh.Grant, scope string, start func(context.Context, func()) error) error {
 	g.p.step()
 	g.mu.Lock()
 	active := g.active[stateKey(grant.UserID, scope)]
@@ -74,7 +76,9 @@ type trialProcess struct {
 	w      *trialWorld
 	name   string
 	random *rand.Rand
-	guard  enforcer
+	do     enforce
+	// watch is set in a process that watches the bucket.
+	watch *watching
 
 	onRevoked, onRenewed func(context.Context, mesh.Barrier) error
 	onRejoin             func(context.Context) error
@@ -105,7 +109,7 @@ func (s *trialSlot) start() {
 	s.w.mu.Lock()
 	s.w.processes = append(s.w.processes[:len(s.w.processes):len(s.w.processes)], p)
 	s.w.mu.Unlock()
-	s.process, p.guard = p, s.w.build(p)
+	s.process, p.do = p, s.w.build(p)
 	p.goDo(p.holdLease)
 	for range 2 {
 		random := rand.New(rand.NewPCG(s.w.random.Uint64(), 4))
@@ -212,10 +216,10 @@ func (p *trialProcess) read(ctx context.Context, userID, scope string) (state su
 
 // watched sets what a watch has seen.
 func (p *trialProcess) watched(active map[consentKey]bool) {
-	if g, ok := p.guard.(*watching); ok {
-		g.mu.Lock()
-		defer g.mu.Unlock()
-		g.active = active
+	if p.watch != nil {
+		p.watch.mu.Lock()
+		defer p.watch.mu.Unlock()
+		p.watch.active = active
 	}
 }
 

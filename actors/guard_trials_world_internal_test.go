@@ -14,10 +14,8 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// enforcer decides what may start in a process.
-type enforcer interface {
-	Do(ctx context.Context, grant mesh.Grant, scope string, start func(ctx context.Context, started func()) error) error
-}
+// enforce decides what may start in a process, as Guard.Do does.
+type enforce func(ctx context.Context, grant mesh.Grant, scope string, start func(ctx context.Context, started func()) error) error
 
 // Scopes and user of a trial. trialEnd is when its faults are over, in the trial's own time.
 const (
@@ -32,7 +30,7 @@ type trialWorld struct {
 	trialCounts
 
 	random *rand.Rand // of the goroutine that plans the trial
-	build  func(*trialProcess) enforcer
+	build  func(*trialProcess) enforce
 	clock  atomic.Int64
 	late   atomic.Int64
 	// losing counts the processes that lose barriers now.
@@ -50,7 +48,7 @@ type trialWorld struct {
 	running  sync.WaitGroup
 }
 
-func newTrialWorld(seed uint64, build func(*trialProcess) enforcer) *trialWorld {
+func newTrialWorld(seed uint64, build func(*trialProcess) enforce) *trialWorld {
 	return &trialWorld{
 		random: rand.New(rand.NewPCG(seed, 18)), build: build,
 		states: map[consentKey]subjects.ConsentState{}, leases: map[*trialProcess]time.Time{}, returned: map[string]bool{},
@@ -78,25 +76,25 @@ func (w *trialWorld) run() {
 		users.Go(func() { s.fail(random) })
 	}
 	users.Wait()
-	time.Sleep(time.Second) // what was held back may start late now
+	<-time.After(time.Second) // what was held back may start late now
 	for _, s := range slots {
 		s.process.kill()
 	}
 	w.running.Wait()
-	time.Sleep(time.Second) // guards look for pending starts once more
+	<-time.After(time.Second) // guards look for pending starts once more
 }
 
 // use grants, renews and revokes one scope until the end.
 func (w *trialWorld) use(scope string, random *rand.Rand) {
 	began := time.Now()
 	for consent := 2; time.Since(began) < trialEnd; consent++ {
-		time.Sleep(time.Duration(random.Int64N(int64(2500 * time.Millisecond))))
+		<-time.After(time.Duration(random.Int64N(int64(2500 * time.Millisecond))))
 		if random.IntN(3) == 0 {
 			w.grant(scope, consent)
 			continue
 		}
 		w.revoke(scope)
-		time.Sleep(time.Duration(random.Int64N(int64(6 * time.Second))))
+		<-time.After(time.Duration(random.Int64N(int64(6 * time.Second))))
 		w.grant(scope, consent)
 	}
 }

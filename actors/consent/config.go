@@ -34,5 +34,6 @@ type LedgerConfig struct {
 
 // DefaultConfig returns a lifetime of 365 days and a maximum of ten years.
 func DefaultConfig() Config {
-	return Config{Expiry: 365 * 24 * time.Hour, MaxExpiry: 10 * 365 * 24 * time.Hour, MaxGrantsPerDay: 500, ExpiryNotice: 14 * 24 * time.Hour, Retention: defaultRetention()}
+	const day = 24 * time.Hour
+	return Config{Expiry: 365 * day, MaxExpiry: 10 * 365 * day, MaxGrantsPerDay: 500, ExpiryNotice: 14 * day, Retention: defaultRetention()}
 }

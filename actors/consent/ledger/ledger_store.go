@@ -182,11 +182,11 @@ func (s store) leaves(ctx context.Context, from int64, limit int) ([]leafRow, er
 
 // leavesOutside counts the leaves whose sequences are not between two.
 func (s store) leavesOutside(ctx context.Context, first, last int64) (int64, error) {
-	n, err := s.db.NewSelect().Model((*leafRow)(nil)).Where("sequence < ? OR sequence > ?", first, last).Count(ctx)
+	count, err := s.db.NewSelect().Model((*leafRow)(nil)).Where("sequence < ? OR sequence > ?", first, last).Count(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("counting leaves: %w", err)
 	}
-	return int64(n), nil
+	return count, nil
 }
 
 // cosignedSize returns the size of the tree that a witness has cosigned last; 0 if none.

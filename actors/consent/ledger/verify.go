@@ -13,7 +13,8 @@ import (
 
 // Published is what a log serves below its prefix, by which anyone verifies it.
 type Published struct {
-	// Read returns a resource by its path: `checkpoint`, `base` of a ledger that was pruned, or one of C2SP tlog-tiles. Its error is fs.ErrNotExist for one that is missing.
+	// Read returns a resource by its path: `checkpoint`, `base` of a ledger that was pruned, or one of C2SP tlog-tiles.
+	// Its error is fs.ErrNotExist for one that is missing.
 	Read func(path string) ([]byte, error)
 	// Key is the log's verifier key.
 	Key note.Verifier
