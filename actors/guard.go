@@ -29,25 +29,37 @@ import (
 // it. What starts therefore calls Permit right before it acts. Between Permit and the act there is no further check: a process that is
 // paused in exactly these few instructions, for longer than its lease, acts when it resumes (docs/adr/0012).
 type Guard struct {
-	membership *mesh.Membership
-	blocked    *mesh.BlockedAccounts
-	states     *kv.Bucket[subjects.ConsentState]
-	now        func() time.Time
+	guardInputs
 
 	mu sync.Mutex
 	// pending has the starts that a revocation can still hold back, by the key of their consent's state.
-	pending map[string]map[*pendingStart]struct{}
+	pending map[consentKey]map[*pendingStart]struct{}
 	// watching means that a goroutine watches the lease for the pending starts.
 	watching bool
 	// cached has active states. invalidations counts removals, so that a state read before one is not cached after it.
-	cached        map[string]cachedState
+	cached        map[consentKey]*cachedState
 	invalidations uint64
+}
+
+// guardInputs is what a guard knows from outside itself.
+type guardInputs struct {
+	// live reports whether the process's lease is valid.
+	live func() bool
+	// blocked reports whether an account is blocked.
+	blocked func(userID string) bool
+	// read reads a state from the leader of the bucket. Its error is kv.ErrNotFound if there is none.
+	read func(ctx context.Context, userID, scope string) (subjects.ConsentState, error)
+	now  func() time.Time
+}
+
+func newGuard(inputs guardInputs) *Guard {
+	return &Guard{guardInputs: inputs, pending: map[consentKey]map[*pendingStart]struct{}{}, cached: map[consentKey]*cachedState{}}
 }
 
 // pendingStart is a start that a revocation can cancel. done is closed when it has started or ended.
 type pendingStart struct {
 	guard  *Guard
-	keys   []string
+	keys   []consentKey
 	ctx    context.Context //nolint:containedctx // Permit reads why it ended
 	cancel context.CancelCauseFunc
 	// expired is set once the process's lease has expired since the registration, even if it was renewed afterwards.
@@ -70,34 +82,50 @@ func NewGuard(
 	if err != nil {
 		return nil, fmt.Errorf("opening the bucket of consent states: %w", err)
 	}
-	g := &Guard{
-		membership: membership, states: states, now: now,
-		pending: map[string]map[*pendingStart]struct{}{}, cached: map[string]cachedState{},
-	}
-	if g.blocked, err = mesh.WatchBlockedAccounts(ctx, membership); err != nil {
+	blocked, err := mesh.WatchBlockedAccounts(ctx, membership)
+	if err != nil {
 		return nil, err
 	}
+	g := newGuard(guardInputs{
+		live: membership.Live, blocked: blocked.Has, now: now,
+		read: func(ctx context.Context, userID, scope string) (subjects.ConsentState, error) {
+			entry, err := states.Get(ctx, kv.EncodeKey(userID, scope))
+			return entry.Value, err
+		},
+	})
 	// Runs after the handler that waits until the block is known.
-	membership.Handle(mesh.BarrierAccount, func(ctx context.Context, s mesh.Barrier) error {
-		if !g.blocked.Has(s.UserID) {
-			return nil // it was unblocked
-		}
-		return g.cancelPending(ctx, accountKey(s.UserID), errBlocked)
-	})
-	membership.Handle(mesh.BarrierConsent, func(ctx context.Context, s mesh.Barrier) error {
-		g.invalidate(stateKey(s.UserID, s.Scope))
-		return g.cancelPending(ctx, stateKey(s.UserID, s.Scope), errRevoked)
-	})
-	membership.Handle(mesh.BarrierConsentRenewed, func(_ context.Context, s mesh.Barrier) error {
-		g.invalidate(stateKey(s.UserID, s.Scope))
-		return nil
-	})
-	membership.OnRejoin(func(context.Context) error {
-		g.invalidateAll()
-		g.expireAll()
-		return nil
-	})
+	membership.Handle(mesh.BarrierAccount, g.accountBlocked)
+	membership.Handle(mesh.BarrierConsent, g.consentRevoked)
+	membership.Handle(mesh.BarrierConsentRenewed, g.consentRenewed)
+	membership.OnRejoin(g.rejoined)
 	return g, nil
+}
+
+// accountBlocked handles mesh.BarrierAccount.
+func (g *Guard) accountBlocked(ctx context.Context, s mesh.Barrier) error {
+	if !g.blocked(s.UserID) {
+		return nil // it was unblocked
+	}
+	return g.cancelPending(ctx, accountKey(s.UserID), errBlocked)
+}
+
+// consentRevoked handles mesh.BarrierConsent.
+func (g *Guard) consentRevoked(ctx context.Context, s mesh.Barrier) error {
+	g.invalidate(stateKey(s.UserID, s.Scope))
+	return g.cancelPending(ctx, stateKey(s.UserID, s.Scope), errRevoked)
+}
+
+// consentRenewed handles mesh.BarrierConsentRenewed.
+func (g *Guard) consentRenewed(_ context.Context, s mesh.Barrier) error {
+	g.invalidate(stateKey(s.UserID, s.Scope))
+	return nil
+}
+
+// rejoined runs before the process's lease is valid again after it had expired: revocations have not waited for it meanwhile.
+func (g *Guard) rejoined(context.Context) error {
+	g.invalidateAll()
+	g.expireAll()
+	return nil
 }
 
 // Do runs start if the grant's user consents to scope at present and, if the grant names a consent, that consent is still active.
@@ -109,7 +137,7 @@ func NewGuard(
 func (g *Guard) Do(
 	ctx context.Context, grant mesh.Grant, scope string, start func(ctx context.Context, started func()) error,
 ) error {
-	keys := []string{accountKey(grant.UserID), stateKey(grant.UserID, scope)}
+	keys := []consentKey{accountKey(grant.UserID), stateKey(grant.UserID, scope)}
 	if grant.ConsentID != "" && grant.Scope != scope {
 		keys = append(keys, stateKey(grant.UserID, grant.Scope))
 	}
@@ -126,7 +154,7 @@ func (g *Guard) Do(
 func (g *Guard) DoConsented(
 	ctx context.Context, userID, scope string, start func(ctx context.Context, grant mesh.Grant) error,
 ) error {
-	ctx, pending := g.register(ctx, []string{accountKey(userID), stateKey(userID, scope)})
+	ctx, pending := g.register(ctx, []consentKey{accountKey(userID), stateKey(userID, scope)})
 	defer pending.end()
 	grant, err := g.Check(ctx, userID, scope)
 	if err != nil {
@@ -139,7 +167,7 @@ func (g *Guard) DoConsented(
 // until it has returned. held reports whether this process's lease has been valid since the check: if not, revocations have not waited for
 // start. The error is CodeForbidden for an incomplete grant.
 func (g *Guard) DoGranted(ctx context.Context, grant mesh.Grant, start func(ctx context.Context, held func() bool) error) error {
-	ctx, pending := g.register(ctx, []string{accountKey(grant.UserID), stateKey(grant.UserID, grant.Scope)})
+	ctx, pending := g.register(ctx, []consentKey{accountKey(grant.UserID), stateKey(grant.UserID, grant.Scope)})
 	defer pending.end()
 	if err := g.CheckGrant(ctx, grant); err != nil {
 		return err
@@ -148,7 +176,7 @@ func (g *Guard) DoGranted(ctx context.Context, grant mesh.Grant, start func(ctx 
 }
 
 // Blocked reports whether nothing may start for an account: it is disabled, or was deleted.
-func (g *Guard) Blocked(userID string) bool { return g.blocked.Has(userID) }
+func (g *Guard) Blocked(userID string) bool { return g.blocked(userID) }
 
 // Permit is the last check before an act that a Guard has let start, in the context that its start was given. It refuses if the start
 // was held back, or if this process's lease has expired since the consent was checked. Outside a start it permits everything.
@@ -165,7 +193,7 @@ func Permit(ctx context.Context) error {
 
 // held reports whether the process's lease has been valid since the start was registered.
 func (p *pendingStart) held() bool {
-	if !p.guard.membership.Live() {
+	if !p.guard.live() {
 		p.expire()
 	}
 	return !p.expired.Load()
@@ -206,7 +234,7 @@ func startError(ctx context.Context, scope string, err error) error {
 }
 
 // register adds a pending start to the keys. The returned context ends if the start must be held back.
-func (g *Guard) register(ctx context.Context, keys []string) (context.Context, *pendingStart) {
+func (g *Guard) register(ctx context.Context, keys []consentKey) (context.Context, *pendingStart) {
 	p := &pendingStart{guard: g, keys: keys, done: make(chan struct{})}
 	ctx, p.cancel = context.WithCancelCause(context.WithValue(ctx, startKey{}, p))
 	p.ctx = ctx
@@ -248,7 +276,7 @@ func (p *pendingStart) end() {
 }
 
 // cancelPending cancels the pending starts of a key and waits for their end.
-func (g *Guard) cancelPending(ctx context.Context, key string, cause error) error {
+func (g *Guard) cancelPending(ctx context.Context, key consentKey, cause error) error {
 	g.mu.Lock()
 	starts := slices.Collect(maps.Keys(g.pending[key]))
 	g.mu.Unlock()
@@ -282,7 +310,7 @@ func (g *Guard) watchLease() {
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
 	_ = wait.Every(ctx, mesh.LeaseLength/20, func() {
-		if !g.membership.Live() {
+		if !g.live() {
 			g.expireAll()
 		}
 		g.mu.Lock()

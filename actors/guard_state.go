@@ -58,57 +58,56 @@ func (g *Guard) CheckGrant(ctx context.Context, grant mesh.Grant) error {
 }
 
 // covers reports whether a state belongs to the consent or to a renewal of it.
-func covers(state subjects.ConsentState, consentID string) bool {
+func covers(state *subjects.ConsentState, consentID string) bool {
 	return state.ConsentID == consentID || slices.Contains(state.Continues, consentID)
 }
 
 // state returns the active state of a user's consent to scope. The error is CodeConsentRequired if there is none, and CodeForbidden with
 // ReasonAccountBlocked for a blocked account.
-func (g *Guard) state(ctx context.Context, userID, scope string) (subjects.ConsentState, error) {
+func (g *Guard) state(ctx context.Context, userID, scope string) (*subjects.ConsentState, error) {
 	key := stateKey(userID, scope)
 	g.mu.Lock()
 	cached, ok := g.cached[key]
 	invalidations := g.invalidations
 	g.mu.Unlock()
-	if !g.membership.Live() {
-		return subjects.ConsentState{}, cannotCheck(errLeaseExpired)
+	if !g.live() {
+		return nil, cannotCheck(errLeaseExpired)
 	}
-	if g.blocked.Has(userID) {
-		return subjects.ConsentState{}, accountBlocked()
+	if g.blocked(userID) {
+		return nil, accountBlocked()
 	}
-	if ok && !g.expired(cached.ConsentState) && g.now().Sub(cached.at) < stateTTL {
-		return cached.ConsentState, nil
+	if now := g.now(); ok && !expired(&cached.ConsentState, now) && now.Sub(cached.at) < stateTTL {
+		return &cached.ConsentState, nil
 	}
-	entry, err := g.states.Get(ctx, key)
+	state, err := g.read(ctx, userID, scope)
 	if errors.Is(err, kv.ErrNotFound) {
-		return subjects.ConsentState{}, consentRequired(scope, "missing")
+		return nil, consentRequired(scope, "missing")
 	}
 	if err != nil {
 		switch cause := context.Cause(ctx); {
 		case errors.Is(cause, errRevoked):
-			return subjects.ConsentState{}, consentRequired(scope, "revoked")
+			return nil, consentRequired(scope, "revoked")
 		case errors.Is(cause, errBlocked):
-			return subjects.ConsentState{}, accountBlocked()
+			return nil, accountBlocked()
 		}
-		return subjects.ConsentState{}, cannotCheck(err)
+		return nil, cannotCheck(err)
 	}
-	state := entry.Value
 	if state.Status != subjects.ConsentActive {
-		return state, consentRequired(scope, "revoked")
+		return nil, consentRequired(scope, "revoked")
 	}
-	if g.expired(state) {
-		return state, consentRequired(scope, "expired")
+	if expired(&state, g.now()) {
+		return nil, consentRequired(scope, "expired")
 	}
 	g.cache(key, state, invalidations)
-	return state, nil
+	return &state, nil
 }
 
-func (g *Guard) expired(state subjects.ConsentState) bool {
-	return state.ExpiresAt != nil && !g.now().Before(*state.ExpiresAt)
+func expired(state *subjects.ConsentState, now time.Time) bool {
+	return state.ExpiresAt != nil && !now.Before(*state.ExpiresAt)
 }
 
 // cache keeps a state, unless any state was invalidated after its reading began. A full cache is emptied.
-func (g *Guard) cache(key string, state subjects.ConsentState, invalidations uint64) {
+func (g *Guard) cache(key consentKey, state subjects.ConsentState, invalidations uint64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.invalidations != invalidations {
@@ -117,10 +116,10 @@ func (g *Guard) cache(key string, state subjects.ConsentState, invalidations uin
 	if len(g.cached) >= maxCachedStates {
 		clear(g.cached)
 	}
-	g.cached[key] = cachedState{ConsentState: state, at: g.now()}
+	g.cached[key] = &cachedState{ConsentState: state, at: g.now()}
 }
 
-func (g *Guard) invalidate(key string) {
+func (g *Guard) invalidate(key consentKey) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.invalidations++
@@ -153,7 +152,10 @@ func accountBlocked() error {
 	}
 }
 
-func stateKey(userID, scope string) string { return kv.EncodeKey(userID, scope) }
+// consentKey is a user's consent to a scope. Without a scope it is the user's account.
+type consentKey struct{ userID, scope string }
 
-// accountKey is the key of all starts for an account. It has one token, and so is no stateKey.
-func accountKey(userID string) string { return kv.EncodeKey(userID) }
+func stateKey(userID, scope string) consentKey { return consentKey{userID, scope} }
+
+// accountKey is the key of all starts for an account. No scope is empty, and so it is no stateKey.
+func accountKey(userID string) consentKey { return consentKey{userID: userID} }

@@ -19,13 +19,13 @@ import (
 const scope = subjects.ScopeIntegrationsExecute
 
 // newGuard returns the guard of a new connection of a NATS user, as in a process of its own.
-func newGuard(t *testing.T, m *actortest.Mesh, user string) (*actors.Guard, *mesh.Conn) {
+func newGuard(t testing.TB, m *actortest.Mesh, user string) (*actors.Guard, *mesh.Conn) {
 	t.Helper()
 	return newGuardAt(t, m, user, time.Now)
 }
 
 // newGuardAt is newGuard with a clock.
-func newGuardAt(t *testing.T, m *actortest.Mesh, user string, now func() time.Time) (*actors.Guard, *mesh.Conn) {
+func newGuardAt(t testing.TB, m *actortest.Mesh, user string, now func() time.Time) (*actors.Guard, *mesh.Conn) {
 	t.Helper()
 	conn := m.Connect(t, user)
 	membership, err := mesh.Join(t.Context(), conn, zap.NewNop())

@@ -99,24 +99,6 @@ var ValidateConsent = declare(Endpoint[ValidateConsentRequest, ConsentDecision]{
 	Doc:     "Returns whether the user's consent to a scope is currently active.",
 })
 
-// BulkValidateConsentsRequest lists the scopes to check.
-type BulkValidateConsentsRequest struct {
-	Checks []ValidateConsentRequest `json:"checks" minItems:"1" maxItems:"100"`
-}
-
-// BulkConsentDecisions are the results in the order of the checks.
-type BulkConsentDecisions struct {
-	Results []ConsentDecision `json:"results"`
-}
-
-// BulkValidateConsents checks several consents at once.
-var BulkValidateConsents = declare(Endpoint[BulkValidateConsentsRequest, BulkConsentDecisions]{
-	Subject: "weft.v1.consent.bulk_validate_consents", Route: "POST /v1/consents/validate/bulk", ReadOnly: true,
-	Access:  User.Or(ServiceWithoutGrant("integration", "workflow", "notification")),
-	Summary: "Check several consents",
-	Doc:     "Performs up to 100 checks of validate_consent and returns the results in their order.",
-})
-
 // ConsentRequest names a consent.
 type ConsentRequest struct {
 	ConsentID string `json:"consent_id" in:"path" format:"uuid"`

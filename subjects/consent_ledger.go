@@ -9,6 +9,15 @@ var LedgerCheckpoint = declare(Endpoint[Empty, Document]{
 		"ledger's key and cosigned by its witnesses, if it has some. The log is served as C2SP tlog-tiles below this path's parent.",
 })
 
+// LedgerBase returns the checkpoint of the entries that were pruned.
+var LedgerBase = declare(Endpoint[Empty, Document]{
+	Subject: "weft.v1.consent.ledger_base", Route: "GET /v1/consents/ledger/base", Access: Public,
+	Produces: "text/plain; charset=utf-8",
+	Summary:  "Where the ledger begins",
+	Doc: "The signed checkpoint of the entries that were pruned after seven years: the ledger has the entries from its size on. not_found while the ledger has " +
+		"all its entries.",
+})
+
 // LedgerKey returns the ledger's public key.
 var LedgerKey = declare(Endpoint[Empty, Document]{
 	Subject: "weft.v1.consent.ledger_key", Route: "GET /v1/consents/ledger/key", Access: Public,

@@ -29,6 +29,7 @@ const (
 	TemplateRunRefused        = "workflow.run_refused"
 	TemplateWorkflowFailed    = "workflow.failed"
 	TemplateApprovalRequested = "workflow.approval_requested"
+	TemplateConsentExpiring   = "consent.expiring"
 	TemplateBatch             = "notification.batch"
 )
 

@@ -79,7 +79,7 @@ var (
 	// Ledger holds every change of every consent.
 	Ledger = declareStream(Stream{
 		Name: "CONSENT_LEDGER", Subjects: []string{"weft.ledger.v1.consent.>"}, AppendOnly: true,
-		Writers: []string{"consent"}, Readers: []string{"consent"},
+		Writers: []string{"consent"}, Readers: []string{"consent"}, MaxAge: ledgerStreamKept,
 		Doc: "The append-only record of consents.",
 	})
 	// Audit holds security events.
@@ -87,6 +87,13 @@ var (
 		Name: "AUDIT", Subjects: []string{"weft.audit.v1.>"}, AppendOnly: true,
 		Writers: Actors(), Readers: []string{"auth"}, Doc: "Security events; no actor may purge them.",
 	})
+)
+
+// LedgerKept is for how long the ledger of consents has each entry: seven years, leap days included. The stream has it somewhat longer, so that an entry
+// is pruned from the tree, with a signed base, before it ends there.
+const (
+	LedgerKept       = (7*365 + 2) * 24 * time.Hour
+	ledgerStreamKept = LedgerKept + 90*24*time.Hour
 )
 
 var streams []Stream

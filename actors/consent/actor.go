@@ -2,7 +2,7 @@
 //
 // It owns:
 //   - the subjects weft.v1.consent.*
-//   - the tables consents, consent_entries and consent_subjects, and those of package ledger
+//   - the tables consents, consent_entries, consent_subjects and consent_expiry_notices, and those of package ledger
 //   - the bucket consent_state, which every guard reads
 //   - the stream CONSENT_LEDGER, the append-only record of every change
 //   - the event consent.changed
@@ -80,6 +80,7 @@ func (a *Actor) Service() actors.Service {
 			actors.Bind(subjects.ListScopes, a.scopes),
 			actors.Bind(subjects.GetConsentLimits, a.getLimits),
 			actors.Bind(subjects.LedgerCheckpoint, a.ledgerCheckpoint),
+			actors.Bind(subjects.LedgerBase, a.ledgerBase),
 			actors.Bind(subjects.LedgerKey, a.ledgerKey),
 			actors.Bind(subjects.LedgerTile, a.ledgerTile),
 			actors.Bind(subjects.LedgerProof, a.ledgerProof),
@@ -88,6 +89,7 @@ func (a *Actor) Service() actors.Service {
 		Workers: []actors.Worker{actors.OnErasure(a.Deps, subjects.ConsentErasure, subjects.ConsentErased, a.erase)},
 		Background: map[string]func(context.Context) error{
 			"reconcile": a.reconcile, "ledger": a.ledger.Run, "witnesses": a.ledger.RunWitnesses,
+			"ledger_pruning": a.ledger.RunPruning, "ledger_watch": a.ledger.RunWatch, "expiry": a.runExpiry, "retention": a.runRetention,
 		},
 	}
 }

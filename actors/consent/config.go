@@ -13,6 +13,13 @@ type Config struct {
 	// MaxGrantsPerDay is how many consents a user may grant in 24 hours. Every grant is kept for good. Revocations are not counted.
 	MaxGrantsPerDay int          `koanf:"max_grants_per_day"`
 	Ledger          LedgerConfig `koanf:"ledger"`
+	// ExpiryNotice is how long before a consent expires its user is notified, once; of a consent with a shorter lifetime than two of it, half the
+	// lifetime before. 0: not at all.
+	ExpiryNotice time.Duration `koanf:"expiry_notice"`
+	// RenewURL is the page of the app on which a consent is renewed. Notices link to it, with consent_id and scope in the query. Without it they have no
+	// link.
+	RenewURL  string          `koanf:"renew_url"`
+	Retention RetentionConfig `koanf:"retention"`
 }
 
 // LedgerConfig is the transparency log of consents.
@@ -27,5 +34,6 @@ type LedgerConfig struct {
 
 // DefaultConfig returns a lifetime of 365 days and a maximum of ten years.
 func DefaultConfig() Config {
-	return Config{Expiry: 365 * 24 * time.Hour, MaxExpiry: 10 * 365 * 24 * time.Hour, MaxGrantsPerDay: 500}
+	const day = 24 * time.Hour
+	return Config{Expiry: 365 * day, MaxExpiry: 10 * 365 * day, MaxGrantsPerDay: 500, ExpiryNotice: 14 * day, Retention: defaultRetention()}
 }

@@ -41,6 +41,12 @@ func (a *Actor) reconcileOne(ctx context.Context, c consentRow) error {
 	case err != nil:
 		return fmt.Errorf("reading a consent's state: %w", err)
 	case entry.Value.ConsentID == c.ID && entry.Value.Status == subjects.ConsentRevoked:
+		// Once it is recorded, a repeated revoke_consent returns at once: the guards must have acknowledged it.
+		if err := a.deny(ctx, c); errors.Is(err, errSuperseded) {
+			return nil
+		} else if err != nil {
+			return err
+		}
 		return a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 			_, err := a.recordRevocation(ctx, tx, c, "")
 			return err

@@ -45,6 +45,8 @@ func (a *Actor) recordGrant(ctx context.Context, tx database.Tx, c consentRow) (
 	if err := a.store.lockSubject(ctx, tx, c.UserID); err != nil {
 		return c, err
 	}
+	// Ids and times are in the order of versions.
+	c.ID, c.GrantedAt = a.NewID(), a.Now().UnixMicro()
 	if err := a.bounds.Reserve(ctx, tx, a.bounds.grants, c.UserID, 1); err != nil {
 		return c, err
 	}

@@ -2,12 +2,8 @@ package consent
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"strings"
 
 	"github.com/weftmesh/weft/actors"
-	"github.com/weftmesh/weft/kv"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -70,40 +66,4 @@ func (a *Actor) scopes(context.Context, subjects.Empty) (subjects.Page[subjects.
 		items = append(items, subjects.ScopeInfo{Scope: scope, Description: descriptions[scope]})
 	}
 	return subjects.Page[subjects.ScopeInfo]{Items: items}, nil
-}
-
-// subjectOfCheck returns the user that a check is about. Only a service may name another user than the caller.
-func subjectOfCheck(caller actors.Caller, r subjects.ValidateConsentRequest) (string, error) {
-	switch {
-	case r.UserID == "" || strings.EqualFold(r.UserID, caller.UserID):
-		return caller.UserID, nil
-	case caller.Service != "":
-		return r.UserID, nil
-	}
-	return "", subjects.Errorf(subjects.CodeForbidden, "only a service may check another user's consent")
-}
-
-func (a *Actor) validate(ctx context.Context, r subjects.ValidateConsentRequest) (subjects.ConsentDecision, error) {
-	userID, err := subjectOfCheck(actors.CallerFrom(ctx), r)
-	if err != nil {
-		return subjects.ConsentDecision{}, err
-	}
-	entry, err := a.states.Get(ctx, kv.EncodeKey(userID, r.Scope))
-	if err != nil && !errors.Is(err, kv.ErrNotFound) {
-		return subjects.ConsentDecision{}, fmt.Errorf("reading a consent's state: %w", err)
-	}
-	d := decide(r.Scope, entry.Value, err == nil, a.Now())
-	a.metrics.validations.WithLabelValues(d.Reason).Inc()
-	return d, nil
-}
-
-func (a *Actor) validateBulk(ctx context.Context, r subjects.BulkValidateConsentsRequest) (subjects.BulkConsentDecisions, error) {
-	results := make([]subjects.ConsentDecision, len(r.Checks))
-	for i, check := range r.Checks {
-		var err error
-		if results[i], err = a.validate(ctx, check); err != nil {
-			return subjects.BulkConsentDecisions{}, err
-		}
-	}
-	return subjects.BulkConsentDecisions{Results: results}, nil
 }

@@ -31,6 +31,13 @@ func (f *fixture) published(t *testing.T) ledger.Published {
 		if path == "checkpoint" {
 			return call(t, f, subjects.LedgerCheckpoint, mesh.As{}, subjects.Empty{}).Body, nil
 		}
+		if path == "base" {
+			document, err := mesh.Call(t.Context(), f.conn, subjects.LedgerBase, subjects.Empty{}, mesh.As{})
+			if subjects.CodeOf(err) == subjects.CodeNotFound {
+				return nil, fs.ErrNotExist
+			}
+			return document.Body, err
+		}
 		document, err := mesh.Call(t.Context(), f.conn, subjects.LedgerTile, subjects.LedgerTileRequest{Path: strings.TrimPrefix(path, "tile/")}, mesh.As{})
 		if subjects.CodeOf(err) == subjects.CodeNotFound {
 			return nil, fs.ErrNotExist
@@ -58,8 +65,13 @@ func (f *fixture) verified(t *testing.T, entries int) ledger.Verified {
 func (f *fixture) records(t *testing.T) func() (subjects.LedgerRecord, error) {
 	t.Helper()
 	admin := mesh.As{Token: f.mesh.Token(t, actortest.User(), actortest.WithRoles(subjects.RoleAdmin))}
+	return f.recordsFrom(t, admin, 0)
+}
+
+// recordsFrom reads the ledger's records from one on.
+func (f *fixture) recordsFrom(t *testing.T, admin mesh.As, from int64) func() (subjects.LedgerRecord, error) {
+	t.Helper()
 	var page []subjects.LedgerRecord
-	from := int64(0)
 	return func() (subjects.LedgerRecord, error) {
 		if len(page) == 0 {
 			page = call(t, f, subjects.ListLedgerRecords, admin, subjects.LedgerRecordsRequest{From: from, Limit: 3}).Items
@@ -68,7 +80,7 @@ func (f *fixture) records(t *testing.T) func() (subjects.LedgerRecord, error) {
 			return subjects.LedgerRecord{}, io.EOF
 		}
 		r := page[0]
-		page, from = page[1:], from+1
+		page, from = page[1:], r.Index+1
 		return r, nil
 	}
 }

@@ -31,6 +31,11 @@ func (a *Actor) ledgerCheckpoint(ctx context.Context, _ subjects.Empty) (subject
 	return subjects.Document{Body: []byte(checkpoint), Headers: map[string]string{"Cache-Control": cacheCheckpoint}}, err
 }
 
+func (a *Actor) ledgerBase(ctx context.Context, _ subjects.Empty) (subjects.Document, error) {
+	base, err := a.ledger.Base(ctx)
+	return subjects.Document{Body: []byte(base), Headers: map[string]string{"Cache-Control": cacheCheckpoint}}, err
+}
+
 func (a *Actor) ledgerKey(context.Context, subjects.Empty) (subjects.Document, error) {
 	return subjects.Document{Body: []byte(a.ledger.Verifier() + "\n")}, nil
 }
@@ -123,6 +128,7 @@ func (a *Actor) openLedger(ctx context.Context) (*ledger.Ledger, error) {
 	return ledger.Open(ctx, ledger.Options{
 		DB: a.DB, Sealer: a.Sealer, JS: a.Conn.JS, Log: a.Log, Origin: origin,
 		Witnesses: witnesses, Quorum: a.config.Ledger.Quorum, Client: client,
+		Now: a.Now, Missing: func(entries int64) { a.metrics.ledgerMissing.Set(float64(entries)) },
 		Grown: func(size int64, added int) {
 			a.metrics.ledgerEntries.Set(float64(size))
 			a.metrics.ledgerAdded.Add(float64(added))

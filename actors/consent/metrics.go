@@ -9,6 +9,11 @@ type metrics struct {
 	// ledgerEntries is the size of the ledger's tree, ledgerAdded what this process has added to it.
 	ledgerEntries prometheus.Gauge
 	ledgerAdded   prometheus.Counter
+	// ledgerMissing is how many entries of the tree the stream does not have.
+	ledgerMissing prometheus.Gauge
+	// expiryNotices counts the notices of expiry that were sent, deleted the consents and refusals whose retention is over.
+	expiryNotices prometheus.Counter
+	deleted       prometheus.Counter
 }
 
 func newMetrics(r prometheus.Registerer) metrics {
@@ -26,6 +31,15 @@ func newMetrics(r prometheus.Registerer) metrics {
 	m.ledgerAdded = prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "consent_ledger_added_total", Help: "Entries that this process has added to the ledger.",
 	})
-	r.MustRegister(m.changes, m.validations, m.ledgerEntries, m.ledgerAdded)
+	m.ledgerMissing = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "consent_ledger_missing_entries", Help: "Entries of the ledger that its stream has lost. Alert if it is not 0.",
+	})
+	m.expiryNotices = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "consent_expiry_notices_total", Help: "Notices to users of consents that expire soon.",
+	})
+	m.deleted = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "consent_deleted_total", Help: "Consents and refusals that were deleted at the end of their retention.",
+	})
+	r.MustRegister(m.changes, m.validations, m.ledgerEntries, m.ledgerAdded, m.ledgerMissing, m.expiryNotices, m.deleted)
 	return m
 }

@@ -1,10 +1,14 @@
 package consent_test
 
 import (
+	"reflect"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
+	"pgregory.net/rapid"
 
 	"github.com/weftmesh/weft/actors/actortest"
 	"github.com/weftmesh/weft/mesh"
@@ -52,7 +56,7 @@ func TestBulkValidation(t *testing.T) {
 		var request subjects.BulkValidateConsentsRequest
 		var reasons []string
 		for _, scope := range scopes {
-			request.Checks = append(request.Checks, subjects.ValidateConsentRequest{Scope: scope})
+			request.Checks = append(request.Checks, subjects.ConsentCheck{Scope: scope})
 		}
 		for i, d := range call(t, f, subjects.BulkValidateConsents, ada, request).Results {
 			reasons = append(reasons, d.Reason)
@@ -73,20 +77,98 @@ func TestBulkValidation(t *testing.T) {
 	})
 }
 
+// TestBulkValidationIsBounded: an entry has one scope or several, and all entries together make at most 1,000 checks.
 func TestBulkValidationIsBounded(t *testing.T) {
 	t.Parallel()
 	f := setup(t, actortest.Databases(t)[0])
 	ada := f.user(t, actortest.User())
-	checks := make([]subjects.ValidateConsentRequest, 101)
-	for i := range checks {
-		checks[i].Scope = subjects.ScopeWorkflowsRead
+	const scope = subjects.ScopeWorkflowsRead
+	one := make([]subjects.ConsentCheck, subjects.MaxBulkChecks+1)
+	for i := range one {
+		one[i].Scope = scope
 	}
-	for _, n := range []int{0, 101} {
-		wantCode(t, f, subjects.CodeInvalid, subjects.BulkValidateConsents, ada, subjects.BulkValidateConsentsRequest{Checks: checks[:n]})
+	hundred := slices.Repeat([]string{scope}, 100)
+	many := slices.Repeat([]subjects.ConsentCheck{{Scopes: hundred}}, 11)
+	for name, c := range map[string]struct {
+		checks []subjects.ConsentCheck
+		field  string
+	}{
+		"none":             {nil, "checks"},
+		"1,001 entries":    {one, "checks"},
+		"1,001 scopes":     {append(slices.Clone(many[:10]), one[0]), "checks"},
+		"neither":          {[]subjects.ConsentCheck{one[0], {}}, "checks[1].scope"},
+		"both":             {[]subjects.ConsentCheck{{Scope: scope, Scopes: hundred[:1]}}, "checks[0].scope"},
+		"an empty scope":   {[]subjects.ConsentCheck{{Scopes: []string{scope, ""}}}, "checks[0].scopes[1]"},
+		"a long scope":     {[]subjects.ConsentCheck{{Scopes: []string{strings.Repeat("s", 65)}}}, "checks[0].scopes[0]"},
+		"101 scopes of an": {[]subjects.ConsentCheck{{Scopes: append(slices.Clone(hundred), scope)}}, "checks[0].scopes"},
+	} {
+		err := wantCode(t, f, subjects.CodeInvalid, subjects.BulkValidateConsents, ada, subjects.BulkValidateConsentsRequest{Checks: c.checks})
+		if len(err.Fields) != 1 || err.Fields[0].Field != c.field {
+			t.Errorf("%s: %+v, want the field %s", name, err.Fields, c.field)
+		}
 	}
-	if got := call(t, f, subjects.BulkValidateConsents, ada, subjects.BulkValidateConsentsRequest{Checks: checks[:100]}); len(got.Results) != 100 {
-		t.Errorf("%d results, want 100", len(got.Results))
+	for _, checks := range [][]subjects.ConsentCheck{one[:1000], many[:10]} {
+		if got := call(t, f, subjects.BulkValidateConsents, ada, subjects.BulkValidateConsentsRequest{Checks: checks}); len(got.Results) != 1000 {
+			t.Errorf("%d results, want 1000", len(got.Results))
+		}
 	}
+	other := []subjects.ConsentCheck{one[0], {UserID: actortest.User(), Scope: scope}}
+	wantCode(t, f, subjects.CodeForbidden, subjects.BulkValidateConsents, ada, subjects.BulkValidateConsentsRequest{Checks: other})
+}
+
+// TestBulkValidationIsThatOfSingleCalls: whatever a service asks about, repeated, unknown and in any case of letters, bulk_validate_consents answers
+// as validate_consent does, in the order of entries and their scopes.
+func TestBulkValidationIsThatOfSingleCalls(t *testing.T) {
+	t.Parallel()
+	var clock actortest.Clock
+	f := setup(t, actortest.Databases(t)[0], actortest.WithClock(clock.Now))
+	users := []string{"", actortest.User()} // the second is unknown
+	for i := range 3 {
+		users = append(users, actortest.User())
+		as := f.user(t, users[len(users)-1])
+		f.grant(t, as, subjects.Scopes()[i])
+		revoked := f.grant(t, as, subjects.Scopes()[i+1])
+		call(t, f, subjects.RevokeConsent, as, subjects.RevokeConsentRequest{ConsentID: revoked.ID})
+		soon := clock.Now().Add(time.Minute)
+		call(t, f, subjects.GrantConsent, as, subjects.GrantConsentRequest{Scope: subjects.Scopes()[i+2], ExpiresAt: &soon})
+	}
+	users = append(users, strings.ToUpper(users[2]))
+	clock.Advance(2 * time.Minute)
+	service := mesh.As{Service: true, UserID: users[3]}
+	f.conn = f.mesh.Conn(t, "workflow")
+	anyScope := rapid.SampledFrom(append(subjects.Scopes()[:6:6], "unknown"))
+	rapid.Check(t, func(r *rapid.T) {
+		checks := rapid.SliceOfN(rapid.Custom(func(r *rapid.T) subjects.ConsentCheck {
+			c := subjects.ConsentCheck{UserID: rapid.SampledFrom(users).Draw(r, "user")}
+			if c.Scopes = rapid.SliceOfN(anyScope, 0, 4).Draw(r, "scopes"); len(c.Scopes) == 0 {
+				c.Scope = anyScope.Draw(r, "scope")
+			}
+			return c
+		}), 1, 6).Draw(r, "checks")
+		got, err := mesh.Call(t.Context(), f.conn, subjects.BulkValidateConsents, subjects.BulkValidateConsentsRequest{Checks: checks}, service)
+		if err != nil {
+			r.Fatal(err)
+		}
+		results := got.Results
+		for i, c := range checks {
+			for _, scope := range append(c.Scopes, c.Scope) {
+				if scope == "" {
+					continue
+				}
+				want, err := mesh.Call(t.Context(), f.conn, subjects.ValidateConsent, subjects.ValidateConsentRequest{UserID: c.UserID, Scope: scope}, service)
+				if err != nil || len(results) == 0 {
+					r.Fatalf("check %d: %v, %d results left", i, err, len(results))
+				}
+				if results[0].Check != i || !reflect.DeepEqual(results[0].ConsentDecision, want) {
+					r.Fatalf("check %d: %+v, alone %+v", i, results[0], want)
+				}
+				results = results[1:]
+			}
+		}
+		if len(results) > 0 {
+			r.Fatalf("%d results too many", len(results))
+		}
+	})
 }
 
 // TestUserHeadersAreIgnored: the headers that name a user count on service subjects only.

@@ -8,7 +8,6 @@ import (
 
 	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/notification/channel"
-	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -56,7 +55,7 @@ func (pl *pipeline) deliverPermitted(ctx context.Context, n notificationRow, d d
 	if pl.Guard.Blocked(n.UserID) {
 		return pl.record(ctx, n, d, d.apply(decision{status: statusDeferred, reason: reasonAccountBlocked, until: now}, now))
 	}
-	err := pl.permitted(ctx, mesh.Grant{}, n, func(ctx context.Context) error { return pl.advance(ctx, n, d) })
+	err := pl.permitted(ctx, n, func(ctx context.Context) error { return pl.advance(ctx, n, d) })
 	if subjects.CodeOf(err) == subjects.CodeConsentRequired {
 		// The attempt that a revocation has interrupted may have counted.
 		_, channels, e := pl.store.notification(ctx, n.UserID, n.ID)

@@ -11,7 +11,6 @@ import (
 	"github.com/weftmesh/weft/actors/notification/channel"
 	"github.com/weftmesh/weft/actors/outbox"
 	"github.com/weftmesh/weft/actors/wait"
-	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -57,7 +56,7 @@ func (pl *pipeline) startDue(ctx context.Context) error {
 
 // startScheduled starts one due notification, or fails it if it never can be started. It reports whether the notification stays due.
 func (pl *pipeline) startScheduled(ctx context.Context, n notificationRow) (postponed bool, err error) {
-	err = pl.permitted(ctx, mesh.Grant{}, n, func(ctx context.Context) error {
+	err = pl.permitted(ctx, n, func(ctx context.Context) error {
 		byID, err := pl.store.deliveries(ctx, []string{n.ID})
 		if err != nil {
 			return err
@@ -228,7 +227,17 @@ func (pl *pipeline) sendDueBatches(ctx context.Context) error {
 
 // sendDueBatch makes the message of one due batch. A batch that cannot be sent fails with its items. It reports whether the batch stays due.
 func (pl *pipeline) sendDueBatch(ctx context.Context, b batchRow) (postponed bool, err error) {
-	n := notificationRow{UserID: b.UserID, Category: b.Category}
-	err = pl.permitted(ctx, mesh.Grant{}, n, func(ctx context.Context) error { return pl.sendBatch(ctx, b) })
+	n := notificationRow{ID: b.ID, UserID: b.UserID, Category: b.Category, IsBatch: true}
+	for {
+		err = pl.permitted(ctx, n, func(ctx context.Context) error { return pl.sendBatch(ctx, b) })
+		if subjects.CodeOf(err) != subjects.CodeConsentRequired {
+			break
+		}
+		if dropped, e := pl.dropUnpermitted(ctx, b); e != nil {
+			return false, e
+		} else if !dropped {
+			break
+		}
+	}
 	return pl.handled(ctx, err, b.ID, func(v decision) error { return pl.endBatch(ctx, b, v) })
 }

@@ -19,7 +19,10 @@ func (a *Actor) send(ctx context.Context, r subjects.SendNotificationRequest) (s
 	if r, err = checkRequest(r, now); err != nil {
 		return subjects.NotificationRef{}, err
 	}
-	n := notificationRow{ID: a.NewID(), UserID: userID, Category: r.Category, CreatedAt: now.UnixMicro()}
+	grant := actors.CallerFrom(ctx).Grant
+	n := notificationRow{
+		ID: a.NewID(), UserID: userID, Category: r.Category, CreatedAt: now.UnixMicro(), GrantScope: grant.Scope, GrantConsent: grant.ConsentID,
+	}
 	c := content{Subject: r.Subject, Body: r.Body, Data: r.Data, Template: r.Template, Locale: r.Locale}
 	if c.Revision, err = a.templates.checkTemplateOf(ctx, n, c, r.Channels); err != nil {
 		return subjects.NotificationRef{}, err
@@ -44,7 +47,7 @@ func (a *Actor) send(ctx context.Context, r subjects.SendNotificationRequest) (s
 		return subjects.NotificationRef{}, err
 	}
 	var ref subjects.NotificationRef
-	err = a.permitted(ctx, actors.CallerFrom(ctx).Grant, n, func(ctx context.Context) (err error) {
+	err = a.permitted(ctx, n, func(ctx context.Context) (err error) {
 		ref, err = a.accept(ctx, n, r.Channels)
 		return err
 	})

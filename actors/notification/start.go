@@ -9,26 +9,8 @@ import (
 	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/notification/channel"
 	"github.com/weftmesh/weft/actors/outbox"
-	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
 )
-
-// permitted runs act, which accepts or starts a notification, under the caller's grant, if it has one, and under the user's
-// consent to marketing where the notification is that. A revocation of either waits until act has returned.
-func (pl *pipeline) permitted(ctx context.Context, grant mesh.Grant, n notificationRow, act func(context.Context) error) error {
-	if n.Category == categoryMarketing {
-		inner := act
-		act = func(ctx context.Context) error {
-			return pl.Guard.DoConsented(ctx, n.UserID, subjects.ScopeNotificationsMarketing, func(ctx context.Context, _ mesh.Grant) error {
-				return inner(ctx)
-			})
-		}
-	}
-	if grant.ConsentID == "" {
-		return act(ctx)
-	}
-	return pl.Guard.DoGranted(ctx, grant, func(ctx context.Context, _ func() bool) error { return act(ctx) })
-}
 
 // accept stores a notification, and starts it unless it is scheduled. Where the user already has one with its dedupe key,
 // accept stores nothing and returns that one. It must not be called in a transaction.

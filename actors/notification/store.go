@@ -33,13 +33,16 @@ type notificationRow struct {
 	InApp     bool    `bun:"in_app"`
 	DedupeKey *string `bun:"dedupe_key"`
 	// Batching is a subjects.NotificationBatch as JSON; empty if it is not collected. IsBatch is true for the message of a batch.
-	Batching  string `bun:"batching"`
-	IsBatch   bool   `bun:"is_batch"`
-	CreatedAt int64  `bun:"created_at"`
-	SendAt    int64  `bun:"send_at"`
-	Started   bool   `bun:"started"`
-	Cancelled bool   `bun:"cancelled"`
-	ReadAt    int64  `bun:"read_at"`
+	Batching string `bun:"batching"`
+	IsBatch  bool   `bun:"is_batch"`
+	// GrantScope and GrantConsent are the consent under which a service has sent it; empty if the user has.
+	GrantScope   string `bun:"grant_scope"`
+	GrantConsent string `bun:"grant_consent"`
+	CreatedAt    int64  `bun:"created_at"`
+	SendAt       int64  `bun:"send_at"`
+	Started      bool   `bun:"started"`
+	Cancelled    bool   `bun:"cancelled"`
+	ReadAt       int64  `bun:"read_at"`
 }
 
 // byDedupeKey returns a user's notification with a dedupe key, without its channels, or errNoNotification.

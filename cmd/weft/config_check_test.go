@@ -46,7 +46,8 @@ var invalidValues = map[string][]string{
 	"workflow.step_retry_delay": {"-1s"}, "workflow.short_wait": {"-1s"}, "workflow.max_input": {"0", "600000"}, "workflow.max_result": {"0", "600000"},
 	"workflow.max_queued": {"-1"}, "workflow.max_queued_per_user": {"0"}, "workflow.cut_after": {"0"}, "workflow.retention": {"-1s"},
 
-	"consent.expiry": {"0s"}, "consent.max_expiry": {"-1s", "1h"},
+	"consent.expiry": {"0s"}, "consent.max_expiry": {"-1s", "1h"}, "consent.expiry_notice": {"-1s"},
+	"consent.renew_url": {"app.example", "https://app.example/#renew"}, "consent.retention.ended": {"1h"}, "consent.retention.refused": {"-1s"},
 
 	"notification.tick": {"0s"}, "notification.smtp.from": {"", "nobody"}, "notification.smtp.port": {"0", "65536"}, "notification.smtp.timeout": {"0s"},
 	"notification.smtp.tls":      {"", "ssl", "none"},

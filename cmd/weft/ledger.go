@@ -59,7 +59,7 @@ func ledgerVerifyCommand() *cobra.Command {
 				return fmt.Errorf("the ledger does not verify: %w", err)
 			}
 			if o.records {
-				next, err := source.records()
+				next, err := source.records(verified.Base)
 				if err != nil {
 					return err
 				}
@@ -69,10 +69,16 @@ func ledgerVerifyCommand() *cobra.Command {
 			}
 			if asJSON {
 				return json.NewEncoder(cmd.OutOrStdout()).Encode(map[string]any{
-					"verified": true, "origin": published.Key.Name(), "entries": verified.Tree.N, "root": verified.Tree.Hash.String(), "records": o.records,
+					"verified": true, "origin": published.Key.Name(), "entries": verified.Tree.N, "begins_at": verified.Base, "root": verified.Tree.Hash.String(), "records": o.records,
 				})
 			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: %d entries verified, root %s\n", published.Key.Name(), verified.Tree.N, verified.Tree.Hash)
+			if verified.Base > 0 {
+				_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: begins at entry %d; those before it were pruned\n", published.Key.Name(), verified.Base)
+				if err != nil {
+					return err
+				}
+			}
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: %d entries verified, root %s\n", published.Key.Name(), verified.Tree.N-verified.Base, verified.Tree.Hash)
 			return err
 		},
 	}
@@ -164,9 +170,16 @@ func (s *ledgerSource) export(dir string) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	size, paths, err := ledger.Paths(checkpoint)
+	base, err := s.read("base")
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return 0, err
+	}
+	size, paths, err := ledger.Paths(checkpoint, base)
 	if err == nil {
 		err = s.exportKey(filepath.Join(dir, "key"))
+	}
+	if err == nil {
+		err = exportBase(dir, checkpoint, base)
 	}
 	if err != nil {
 		return 0, err
@@ -187,6 +200,28 @@ func (s *ledgerSource) export(dir string) (int64, error) {
 		}
 	}
 	return size, writeLedgerFile(filepath.Join(dir, "checkpoint"), checkpoint)
+}
+
+// exportBase writes the base of a ledger that was pruned, unless the export has all that comes before it.
+func exportBase(dir string, checkpoint, base []byte) error {
+	_, paths, err := ledger.Paths(checkpoint, nil)
+	if err != nil || len(base) == 0 {
+		return err
+	}
+	_, left, err := ledger.Paths(checkpoint, base)
+	if err != nil {
+		return err
+	}
+	remain := make(map[string]bool, len(left))
+	for _, path := range left {
+		remain[path] = true
+	}
+	for _, path := range paths {
+		if _, err := os.Stat(filepath.Join(dir, filepath.FromSlash(path))); err != nil && !remain[path] {
+			return writeLedgerFile(filepath.Join(dir, "base"), base)
+		}
+	}
+	return nil
 }
 
 // exportKey writes the ledger's key, unless the export has it. Another key is another ledger.

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/weftmesh/weft/actors/consent/ledger"
 	"github.com/weftmesh/weft/actors/wait"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -25,8 +26,8 @@ const (
 	recordsFile = "records.jsonl"
 	// ledgerPath is where a running weft serves the ledger.
 	ledgerPath = "/v1/consents/ledger/"
-	// maxRecord bounds a record in bytes.
-	maxRecord = 4 << 20
+	// maxAnswer bounds an answer in bytes.
+	maxAnswer = 32 << 20
 	// ledgerTries bounds the requests for one resource, where the gateway asks to wait.
 	ledgerTries = 20
 )
@@ -74,7 +75,7 @@ func (s *ledgerSource) get(path, token string) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		body, err := io.ReadAll(io.LimitReader(response.Body, maxRecord*8))
+		body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
 		err = errors.Join(err, response.Body.Close())
 		switch {
 		case err != nil:
@@ -96,34 +97,21 @@ func (s *ledgerSource) get(path, token string) ([]byte, error) {
 	}
 }
 
-// records returns a function that returns the ledger's records in order, and io.EOF at the end.
-func (s *ledgerSource) records() (func() (subjects.LedgerRecord, error), error) {
+// records returns a function that returns the ledger's records in order, from the first that the ledger has, and io.EOF at the end.
+func (s *ledgerSource) records(first int64) (func() (subjects.LedgerRecord, error), error) {
 	if s.base == "" {
 		file, err := os.Open(filepath.Join(s.dir, recordsFile))
 		if err != nil {
 			return nil, fmt.Errorf("reading the records: %w", err)
 		}
-		lines := bufio.NewScanner(file) // the file is closed at the end of the process
-		lines.Buffer(nil, maxRecord)
-		return func() (r subjects.LedgerRecord, err error) {
-			if !lines.Scan() {
-				if err := lines.Err(); err != nil {
-					return r, fmt.Errorf("reading the records: %w", err)
-				}
-				return r, io.EOF
-			}
-			if err := json.Unmarshal(lines.Bytes(), &r); err != nil {
-				return r, fmt.Errorf("reading the records: %w", err)
-			}
-			return r, nil
-		}, nil
+		return ledger.ReadRecords(file, first), nil // the file is closed at the end of the process
 	}
 	token := os.Getenv("WEFT_TOKEN")
 	if token == "" {
 		return nil, usageError{errors.New("--records requires an admin's access token in WEFT_TOKEN")}
 	}
 	var page []subjects.LedgerRecord
-	from := int64(0)
+	from := first
 	return func() (r subjects.LedgerRecord, err error) {
 		if len(page) == 0 {
 			body, err := s.get("records?from="+strconv.FormatInt(from, 10), token)
@@ -147,7 +135,7 @@ func (s *ledgerSource) records() (func() (subjects.LedgerRecord, error), error) 
 
 // exportRecords writes the ledger's records into a file.
 func (s *ledgerSource) exportRecords(name string) (err error) {
-	next, err := s.records()
+	next, err := s.records(0)
 	if err != nil {
 		return err
 	}
@@ -157,14 +145,13 @@ func (s *ledgerSource) exportRecords(name string) (err error) {
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
 	out := bufio.NewWriter(file)
-	encoder := json.NewEncoder(out)
 	for {
 		r, err := next()
 		if errors.Is(err, io.EOF) {
 			return out.Flush()
 		}
 		if err == nil {
-			err = encoder.Encode(r)
+			err = ledger.WriteRecord(out, r)
 		}
 		if err != nil {
 			return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
 	"go.uber.org/zap"
@@ -31,6 +32,10 @@ type Options struct {
 	Quorum    int
 	// Client sends requests to witnesses.
 	Client *egress.Client
+	// Now is the clock.
+	Now func() time.Time
+	// Missing is called with the number of entries that the stream has lost.
+	Missing func(entries int64)
 	// Grown is called with the size of the tree after it has grown, and with the number of entries added.
 	Grown func(size int64, added int)
 }

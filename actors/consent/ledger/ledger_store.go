@@ -30,6 +30,9 @@ type stateRow struct {
 	Sequence       int64  `bun:"sequence"`
 	Checkpoint     string `bun:"checkpoint"`
 	CheckpointSize int64  `bun:"checkpoint_size"`
+	// Base is the first entry that the log has still, BaseCheckpoint the signed tree of the entries before it.
+	Base           int64  `bun:"base"`
+	BaseCheckpoint string `bun:"base_checkpoint"`
 }
 
 // tree is the tree of the state.
@@ -175,6 +178,15 @@ func (s store) leaves(ctx context.Context, from int64, limit int) ([]leafRow, er
 		return nil, fmt.Errorf("listing leaves: %w", err)
 	}
 	return rows, nil
+}
+
+// leavesOutside counts the leaves whose sequences are not between two.
+func (s store) leavesOutside(ctx context.Context, first, last int64) (int64, error) {
+	count, err := s.db.NewSelect().Model((*leafRow)(nil)).Where("sequence < ? OR sequence > ?", first, last).Count(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("counting leaves: %w", err)
+	}
+	return count, nil
 }
 
 // cosignedSize returns the size of the tree that a witness has cosigned last; 0 if none.

@@ -53,18 +53,19 @@ func (l *Ledger) ProveEntry(ctx context.Context, entryID string) (Inclusion, err
 // ProveTree proves that the tree of one size is a prefix of the tree of another (RFC 6962 §2.1.2). size 0 is that of the served checkpoint,
 // which is the largest allowed.
 func (l *Ledger) ProveTree(ctx context.Context, from, size int64) ([]tlog.Hash, int64, error) {
-	_, served, err := l.Checkpoint(ctx)
+	state, err := l.store.state(ctx)
 	if err != nil {
 		return nil, 0, err
 	}
+	served, first := state.CheckpointSize, max(1, state.Base)
 	if size == 0 {
 		size = served
 	}
 	switch {
 	case size > served || size < 1:
 		return nil, 0, subjects.InvalidField("size", "must be between 1 and %d, the size of the served checkpoint", served)
-	case from < 1 || from > size:
-		return nil, 0, subjects.InvalidField("from", "must be between 1 and %d", size)
+	case from < first || from > size:
+		return nil, 0, subjects.InvalidField("from", "must be between %d, where the ledger begins, and %d", first, size)
 	}
 	proof, err := tlog.ProveTree(size, from, l.tiles(ctx).hashReader())
 	if err != nil {

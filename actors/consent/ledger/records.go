@@ -79,7 +79,7 @@ type committed struct {
 func (v Verified) VerifyRecords(next func() (subjects.LedgerRecord, error)) error {
 	const path = "records"
 	erased, pending := map[string]bool{}, map[string]int64{}
-	for leaf := int64(0); ; leaf++ {
+	for leaf := v.Base; ; leaf++ {
 		r, err := next()
 		if errors.Is(err, io.EOF) {
 			if leaf < v.Tree.N {
@@ -128,7 +128,7 @@ func (v Verified) verifyRecord(leaf int64, r subjects.LedgerRecord) (committed, 
 		return entry, fault("record %d stands in its place", r.Index)
 	case len(r.Entry) == 0:
 		return entry, fault("the stream does not have it")
-	case leafOf(r.Entry) != v.Leaves[leaf]:
+	case leafOf(r.Entry) != v.Leaves[leaf-v.Base]:
 		return entry, fault("the stream has it changed: its hash is not the leaf's")
 	case json.Unmarshal(r.Entry, &entry) != nil || entry.ID != r.EntryID:
 		return entry, fault("SQL has it under the id %q, its own id is %q", r.EntryID, entry.ID)

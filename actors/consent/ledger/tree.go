@@ -190,11 +190,16 @@ func parsePath(path string) (resource, bool) {
 	return r, found && "tile/"+path == r.path()
 }
 
-// resources lists the tiles and bundles of a tree of some size, bundles first, the levels upwards.
-func resources(size int64) []resource {
+// resources lists the tiles and bundles of a tree of some size, bundles first, the levels upwards. Those of bundles and of level 0 begin at a base, a
+// multiple of tileWidth.
+func resources(base, size int64) []resource {
 	var list []resource
 	for level, count := entriesLevel, size; count > 0; level++ {
-		for n := int64(0); n*tileWidth < count; n++ {
+		first := int64(0)
+		if level < 1 {
+			first = base / tileWidth
+		}
+		for n := first; n*tileWidth < count; n++ {
 			list = append(list, resource{level: level, n: n, width: int(min(tileWidth, count-n*tileWidth))})
 		}
 		if level != entriesLevel {

@@ -13,7 +13,8 @@ import (
 
 // Published is what a log serves below its prefix, by which anyone verifies it.
 type Published struct {
-	// Read returns a resource by its path: `checkpoint`, or one of C2SP tlog-tiles. Its error is fs.ErrNotExist for one that is missing.
+	// Read returns a resource by its path: `checkpoint`, `base` of a ledger that was pruned, or one of C2SP tlog-tiles.
+	// Its error is fs.ErrNotExist for one that is missing.
 	Read func(path string) ([]byte, error)
 	// Key is the log's verifier key.
 	Key note.Verifier
@@ -24,9 +25,10 @@ type Published struct {
 	Earlier []byte
 }
 
-// Verified is a verified log: its tree and the leaves.
+// Verified is a verified log: its tree, the number of entries that were pruned, and the leaves of the others.
 type Verified struct {
 	Tree   tlog.Tree
+	Base   int64
 	Leaves [][leafBytes]byte
 }
 
@@ -47,25 +49,33 @@ func (f *Fault) Error() string {
 	return fmt.Sprintf("%s: entry %d: %s", f.Path, f.Leaf, f.Detail)
 }
 
-// Verify verifies a whole log offline: the checkpoint's signatures, every entry bundle and every tile. A *Fault names what is wrong.
+// Verify verifies a whole log offline: the checkpoint's signatures, every entry bundle and every tile. Of a log that was pruned it verifies what is
+// left, and that this continues the signed base. A *Fault names what is wrong.
 func (p Published) Verify() (Verified, error) {
 	tree, err := p.checkpoint()
 	if err != nil {
 		return Verified{}, err
 	}
-	leaves, err := p.leaves(tree.N)
+	base, err := p.base(tree)
 	if err != nil {
 		return Verified{}, err
 	}
-	own := map[[2]int64][]byte{}
-	root, err := rebuild(leaves, own)
+	own, err := p.pruned(base)
+	if err != nil {
+		return Verified{}, err
+	}
+	leaves, err := p.leaves(base.N, tree.N)
+	if err != nil {
+		return Verified{}, err
+	}
+	root, err := rebuild(base.N, leaves, own)
 	if err != nil {
 		return Verified{}, err
 	}
 	if root != tree.Hash {
-		return Verified{}, p.explain(tree, leaves)
+		return Verified{}, p.explain(base.N, tree, leaves)
 	}
-	for _, r := range resources(tree.N) {
+	for _, r := range resources(base.N, tree.N) {
 		data, err := p.read(r)
 		if err != nil {
 			return Verified{}, err
@@ -77,7 +87,7 @@ func (p Published) Verify() (Verified, error) {
 			return Verified{}, &Fault{Path: r.path(), Leaf: firstLeaf(r, data, want), Detail: "the tile does not belong to the entries and the checkpoint"}
 		}
 	}
-	return Verified{Tree: tree, Leaves: leaves}, p.verifyEarlier(tree, leaves)
+	return Verified{Tree: tree, Base: base.N, Leaves: leaves}, p.verifyEarlier(base, tree, leaves)
 }
 
 // checkpoint reads and verifies the checkpoint.
@@ -113,10 +123,10 @@ func (p Published) read(r resource) ([]byte, error) {
 	return data, nil
 }
 
-// leaves reads the leaves of all bundles.
-func (p Published) leaves(size int64) ([][leafBytes]byte, error) {
+// leaves reads the leaves of all bundles from a base on.
+func (p Published) leaves(base, size int64) ([][leafBytes]byte, error) {
 	var leaves [][leafBytes]byte
-	for _, r := range resources(size) {
+	for _, r := range resources(base, size) {
 		if r.level != entriesLevel {
 			break
 		}
@@ -138,17 +148,17 @@ func (p Published) leaves(size int64) ([][leafBytes]byte, error) {
 // rebuildChunk bounds the memory that rebuild needs besides the tiles.
 const rebuildChunk = 64 << 10
 
-// rebuild computes the root and the tiles of leaves.
-func rebuild(leaves [][leafBytes]byte, tiles map[[2]int64][]byte) (tlog.Hash, error) {
+// rebuild computes the root and the tiles of leaves that follow a base, the tiles of which are given.
+func rebuild(base int64, leaves [][leafBytes]byte, tiles map[[2]int64][]byte) (tlog.Hash, error) {
 	read := tileReader(func(level int, n int64) ([]byte, error) { return tiles[[2]int64{int64(level), n}], nil })
-	root, err := tlog.TreeHash(0, nil)
+	root, err := tlog.TreeHash(base, read.hashReader())
 	if err != nil {
-		return root, fmt.Errorf("computing the empty root: %w", err)
+		return root, fmt.Errorf("computing the root of the base: %w", err)
 	}
 	for size := 0; size < len(leaves); size += rebuildChunk {
 		chunk := leaves[size:min(len(leaves), size+rebuildChunk)]
 		var changed []tile
-		if root, changed, err = grow(read, int64(size), chunk); err != nil {
+		if root, changed, err = grow(read, base+int64(size), chunk); err != nil {
 			return root, err
 		}
 		for _, t := range changed {
@@ -160,10 +170,10 @@ func rebuild(leaves [][leafBytes]byte, tiles map[[2]int64][]byte) (tlog.Hash, er
 
 // explain returns the fault of a log whose entries do not have the checkpoint's root. Where the tiles have it, the entry is named that differs
 // from them.
-func (p Published) explain(tree tlog.Tree, leaves [][leafBytes]byte) error {
+func (p Published) explain(base int64, tree tlog.Tree, leaves [][leafBytes]byte) error {
 	hashes := make([]tlog.Hash, 0, len(leaves))
 	first := int64(-1)
-	for _, r := range resources(tree.N) {
+	for _, r := range resources(base, tree.N) {
 		if r.level != 0 {
 			continue
 		}
@@ -174,7 +184,7 @@ func (p Published) explain(tree tlog.Tree, leaves [][leafBytes]byte) error {
 		for i := range r.width {
 			hash := tlog.Hash(data[i*tlog.HashSize : (i+1)*tlog.HashSize])
 			if first < 0 && hash != tlog.RecordHash(leaves[len(hashes)][:]) {
-				first = int64(len(hashes))
+				first = base + int64(len(hashes))
 			}
 			hashes = append(hashes, hash)
 		}
@@ -183,11 +193,54 @@ func (p Published) explain(tree tlog.Tree, leaves [][leafBytes]byte) error {
 		return &Fault{Path: "checkpoint", Leaf: -1, Detail: "its root is not that of the entries, with which the tiles agree: it is of another tree"}
 	}
 	bundle := resource{level: entriesLevel, n: first / tileWidth, width: int(min(tileWidth, tree.N-first/tileWidth*tileWidth))}
-	if rootOf(hashes) == tree.Hash {
+	if p.isRoot(base, tree, hashes) {
 		return &Fault{Path: bundle.path(), Leaf: first, Detail: "the entry was changed: its hash is not that of the tile"}
 	}
 	bundle.level = 0
 	return &Fault{Path: bundle.path(), Leaf: first, Detail: "the tile differs from the entry, and neither has the checkpoint's root"}
+}
+
+// isRoot reports whether leaf hashes that follow a base have a tree's root.
+func (p Published) isRoot(base int64, tree tlog.Tree, hashes []tlog.Hash) bool {
+	if base == 0 {
+		return rootOf(hashes) == tree.Hash
+	}
+	lower, _, err := p.readPruned(base)
+	if err != nil {
+		return false
+	}
+	var row []tlog.Hash // of the nodes of level 8
+	for n := range base / tileWidth {
+		data := lower[[2]int64{1, n / tileWidth}]
+		row = append(row, tlog.Hash(data[n%tileWidth*tlog.HashSize:][:tlog.HashSize]))
+	}
+	rest := hashes
+	for ; len(rest) >= tileWidth; rest = rest[tileWidth:] {
+		row = append(row, rootOf(rest[:tileWidth]))
+	}
+	return rootOver(row, rest) == tree.Hash
+}
+
+// rootOver is the root of a tree of full subtrees of level 8 and the hashes of leaves that follow them.
+func rootOver(row, rest []tlog.Hash) tlog.Hash {
+	if len(row) == 0 {
+		return rootOf(rest)
+	}
+	count := len(row)
+	if len(rest) > 0 {
+		count++
+	}
+	if count == 1 {
+		return row[0]
+	}
+	left := 1
+	for left*2 < count {
+		left *= 2
+	}
+	if left >= len(row) {
+		return tlog.NodeHash(rootOf(row), rootOf(rest))
+	}
+	return tlog.NodeHash(rootOf(row[:left]), rootOver(row[left:], rest))
 }
 
 // rootOf is the root of a tree of leaf hashes (RFC 6962 §2.1).
@@ -212,7 +265,7 @@ func firstLeaf(r resource, data, want []byte) int64 {
 }
 
 // verifyEarlier verifies that the log has grown from the tree of an earlier checkpoint.
-func (p Published) verifyEarlier(tree tlog.Tree, leaves [][leafBytes]byte) error {
+func (p Published) verifyEarlier(base, tree tlog.Tree, leaves [][leafBytes]byte) error {
 	if len(p.Earlier) == 0 {
 		return nil
 	}
@@ -220,10 +273,18 @@ func (p Published) verifyEarlier(tree tlog.Tree, leaves [][leafBytes]byte) error
 	if err != nil {
 		return &Fault{Path: "earlier checkpoint", Leaf: -1, Detail: err.Error()}
 	}
-	if earlier.N > tree.N {
+	switch {
+	case earlier.N > tree.N:
 		return &Fault{Path: "checkpoint", Leaf: -1, Detail: fmt.Sprintf("its tree has %d entries, the earlier one had %d", tree.N, earlier.N)}
+	case earlier.N < base.N:
+		detail := fmt.Sprintf("its tree has %d entries, and the ledger begins at entry %d: it was pruned", earlier.N, base.N)
+		return &Fault{Path: "earlier checkpoint", Leaf: -1, Detail: detail}
 	}
-	root, err := rebuild(leaves[:earlier.N], map[[2]int64][]byte{})
+	tiles, err := p.pruned(base)
+	if err != nil {
+		return err
+	}
+	root, err := rebuild(base.N, leaves[:earlier.N-base.N], tiles)
 	if err != nil {
 		return err
 	}
@@ -241,20 +302,4 @@ func NewVerifier(vkey string) (note.Verifier, error) {
 		return nil, errors.New("not the verifier key of a log: it must be name+id+key with the algorithm 1 (Ed25519)")
 	}
 	return v, nil
-}
-
-// Paths returns the size of a checkpoint's tree and the paths of its tiles and entry bundles. It does not verify the checkpoint.
-func Paths(checkpoint []byte) (size int64, paths []string, err error) {
-	text, _, found := bytes.Cut(checkpoint, []byte("\n\n"))
-	if !found {
-		return 0, nil, errCheckpoint
-	}
-	tree, err := parseTree(string(text) + "\n")
-	if err != nil {
-		return 0, nil, err
-	}
-	for _, r := range resources(tree.N) {
-		paths = append(paths, r.path())
-	}
-	return tree.N, paths, nil
 }

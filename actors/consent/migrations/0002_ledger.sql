@@ -10,7 +10,10 @@ CREATE TABLE ledger_state (
 	sequence        BIGINT      NOT NULL,
 	-- The checkpoint that is served, with the cosignatures of witnesses. Without enough of them it is behind the tree.
 	checkpoint      TEXT        NOT NULL,
-	checkpoint_size BIGINT      NOT NULL
+	checkpoint_size BIGINT      NOT NULL,
+	-- The entries before base were pruned. base_checkpoint is the signed checkpoint of their tree.
+	base            BIGINT      NOT NULL,
+	base_checkpoint TEXT        NOT NULL
 );
 
 -- Tiles, and entry bundles under level -1. data is only extended.
@@ -26,6 +29,8 @@ CREATE TABLE ledger_leaves (
 	leaf     BIGINT      NOT NULL UNIQUE,
 	sequence BIGINT      NOT NULL
 );
+
+CREATE INDEX ledger_leaves_by_sequence ON ledger_leaves (sequence);
 
 -- The size of the tree that each witness has cosigned last.
 CREATE TABLE ledger_witnesses (

@@ -12,6 +12,9 @@ CREATE TABLE notifications (
 	batching   TEXT           NOT NULL,
 	-- True for the message that a batch is sent as. Its id is the batch's.
 	is_batch   BOOLEAN        NOT NULL,
+	-- The consent under which a service has sent it; empty if the user has.
+	grant_scope   VARCHAR(64) NOT NULL DEFAULT '',
+	grant_consent VARCHAR(36) NOT NULL DEFAULT '',
 	created_at BIGINT         NOT NULL,
 	send_at    BIGINT         NOT NULL,
 	started    BOOLEAN        NOT NULL,

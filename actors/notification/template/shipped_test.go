@@ -18,6 +18,7 @@ import (
 const shippedData = `{"app": {"name": "weft"}, "user": {"first_name": "Ada"}, "link": "https://weft.example/verify?token=t", "minutes": 30,
 	"email": "new@example.com", "provider": "GitHub", "name": "report", "label": "work", "reason": "token revoked", "trigger": "schedule",
 	"execution_id": "e1", "approval_id": "a1", "title": "Pay?", "task": "pay", "count": 2,
+	"scope": "workflows.execute", "expires_at": "2026-12-31T12:00:00Z", "consent_id": "c1",
 	"items": [{"subject": "one"}, {"subject": "two"}]}`
 
 // TestShippedTemplates: each has an English and a German version with the same variables, and renders without missing variables.
