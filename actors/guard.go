@@ -97,6 +97,7 @@ func NewGuard(
 	membership.Handle(mesh.BarrierAccount, g.accountBlocked)
 	membership.Handle(mesh.BarrierConsent, g.consentRevoked)
 	membership.Handle(mesh.BarrierConsentRenewed, g.consentRenewed)
+	membership.Handle(mesh.BarrierConsents, g.consentsChanged)
 	membership.OnRejoin(g.rejoined)
 	return g, nil
 }
@@ -118,6 +119,12 @@ func (g *Guard) consentRevoked(ctx context.Context, s mesh.Barrier) error {
 // consentRenewed handles mesh.BarrierConsentRenewed.
 func (g *Guard) consentRenewed(_ context.Context, s mesh.Barrier) error {
 	g.invalidate(stateKey(s.UserID, s.Scope))
+	return nil
+}
+
+// consentsChanged handles mesh.BarrierConsents.
+func (g *Guard) consentsChanged(context.Context, mesh.Barrier) error {
+	g.invalidateAll()
 	return nil
 }
 

@@ -93,7 +93,7 @@ func (g *Guard) state(ctx context.Context, userID, scope string) (*subjects.Cons
 		return nil, cannotCheck(err)
 	}
 	if state.Status != subjects.ConsentActive {
-		return nil, consentRequired(scope, "revoked")
+		return nil, consentRequired(scope, state.Status)
 	}
 	if expired(&state, g.now()) {
 		return nil, consentRequired(scope, "expired")
@@ -139,11 +139,18 @@ func cannotCheck(cause error) error {
 	}
 }
 
+// consentRequired is the error for a consent in a state that allows nothing.
 func consentRequired(scope, state string) error {
-	return &subjects.Error{
-		Code: subjects.CodeConsentRequired, Scope: scope,
-		Detail: fmt.Sprintf("the user's consent to %s is %s", scope, state),
+	e := &subjects.Error{Code: subjects.CodeConsentRequired, Scope: scope}
+	switch state {
+	case subjects.ConsentRenewalRequired:
+		e.Reason, e.Detail = subjects.ReasonRenewalRequired, "the user's consent to "+scope+" needs a renewal: its notice has changed"
+	case subjects.ConsentGPC:
+		e.Reason, e.Detail = subjects.ReasonGPC, "the user's Global Privacy Control opts out of "+scope
+	default:
+		e.Detail = fmt.Sprintf("the user's consent to %s is %s", scope, state)
 	}
+	return e
 }
 
 func accountBlocked() error {

@@ -28,7 +28,7 @@ type BulkConsentDecisions struct {
 
 // BulkValidateConsents checks several consents at once.
 var BulkValidateConsents = declare(Endpoint[BulkValidateConsentsRequest, BulkConsentDecisions]{
-	Subject: "weft.v1.consent.bulk_validate_consents", Route: "POST /v1/consents/validate/bulk", ReadOnly: true,
+	Subject: "weft.v1.consent.bulk_validate_consents", Route: "POST /v1/consents/validate/bulk", ReadOnly: true, GPC: true,
 	MaxMessage: 256 << 10,
 	Access:     User.Or(ServiceWithoutGrant("integration", "workflow", "notification")),
 	Summary:    "Check several consents",

@@ -62,6 +62,8 @@ type Endpoint[Req, Res any] struct {
 	ReadOnly bool
 	// Origin passes the client's address and user agent on to the actor.
 	Origin bool
+	// GPC passes the client's Global Privacy Control signal on to the actor.
+	GPC bool
 	// Cancellable lets a service that gives a request up end the handling of it, on CancelSubject.
 	Cancellable bool
 	// OwnLimits replaces the general limit per address by Limits, for callers that are machines with few addresses.
@@ -143,21 +145,6 @@ type Body struct {
 // part_size: Part for each part, End after the last one, whose reply becomes the HTTP response, and Cancel if the body breaks off.
 type Upload struct{ Part, End, Cancel *Descriptor }
 
-// Limit is one rate limit of an endpoint, counted in fixed windows.
-type Limit struct {
-	// By is "ip" or "user".
-	By string
-	// Requests is how many are admitted in each window of length Period.
-	Requests int
-	Period   time.Duration
-}
-
-// PerIP limits each client network (see mesh.ClientNetwork).
-func PerIP(requests int, period time.Duration) Limit { return Limit{"ip", requests, period} }
-
-// PerUser limits each signed-in user.
-func PerUser(requests int, period time.Duration) Limit { return Limit{"user", requests, period} }
-
 // Field is one field of a request as mapped to HTTP.
 type Field struct {
 	Name string
@@ -190,6 +177,7 @@ type Descriptor struct {
 	Secret                    []string
 	Mutating                  bool
 	Origin                    bool
+	GPC                       bool
 	Cancellable               bool
 	OwnLimits                 bool
 	IgnoreUnknown             bool
@@ -240,7 +228,7 @@ func declare[Req, Res any](e Endpoint[Req, Res]) Endpoint[Req, Res] {
 		Actor: actor, Method: method, Subject: e.Subject, Access: e.Access, Limits: e.Limits,
 		Summary: e.Summary, Doc: e.Doc, Status: e.Status, Body: e.Body, Location: e.Location,
 		Produces: e.Produces, Stream: e.Stream, Parts: e.Parts, Consent: e.Consent, Timeout: e.Timeout,
-		Concurrency: e.Concurrency, Secret: e.Secret, Origin: e.Origin, OwnLimits: e.OwnLimits, IgnoreUnknown: e.IgnoreUnknown, Cookie: e.Cookie,
+		Concurrency: e.Concurrency, Secret: e.Secret, Origin: e.Origin, GPC: e.GPC, OwnLimits: e.OwnLimits, IgnoreUnknown: e.IgnoreUnknown, Cookie: e.Cookie,
 		Cancellable: e.Cancellable, MaxMessage: e.MaxMessage,
 		RequestType: reflect.TypeFor[Req](), ResponseType: reflect.TypeFor[Res](), name: actor + "." + method,
 	}

@@ -11,15 +11,24 @@ type Config struct {
 	// MaxExpiry is the longest lifetime that a grant may name.
 	MaxExpiry time.Duration `koanf:"max_expiry"`
 	// MaxGrantsPerDay is how many consents a user may grant in 24 hours. Every grant is kept for good. Revocations are not counted.
-	MaxGrantsPerDay int          `koanf:"max_grants_per_day"`
-	Ledger          LedgerConfig `koanf:"ledger"`
+	MaxGrantsPerDay int `koanf:"max_grants_per_day"`
+	// Purposes are what data are processed for, by id. Those of weft's scopes are built in; one with such an id changes it.
+	Purposes map[string]PurposeConfig `koanf:"purposes"`
+	Notices  NoticesConfig            `koanf:"notices"`
+	// RequireAge refuses consents without the user's age. By default an unknown age is no barrier.
+	RequireAge bool `koanf:"require_age"`
+	// ChildAges are the ages at which users may consent for themselves, by ISO 3166 code, EU or default, where they differ from weft's table.
+	ChildAges map[string]int `koanf:"child_ages"`
 	// ExpiryNotice is how long before a consent expires its user is notified, once; of a consent with a shorter lifetime than two of it, half the
 	// lifetime before. 0: not at all.
 	ExpiryNotice time.Duration `koanf:"expiry_notice"`
 	// RenewURL is the page of the app on which a consent is renewed. Notices link to it, with consent_id and scope in the query. Without it they have no
 	// link.
-	RenewURL  string          `koanf:"renew_url"`
+	RenewURL string `koanf:"renew_url"`
+	// Retention is for how long ended consents and refusals are kept.
 	Retention RetentionConfig `koanf:"retention"`
+	// Ledger is the transparency log of consents.
+	Ledger LedgerConfig `koanf:"ledger"`
 }
 
 // LedgerConfig is the transparency log of consents.
@@ -35,5 +44,8 @@ type LedgerConfig struct {
 // DefaultConfig returns a lifetime of 365 days and a maximum of ten years.
 func DefaultConfig() Config {
 	const day = 24 * time.Hour
-	return Config{Expiry: 365 * day, MaxExpiry: 10 * 365 * day, MaxGrantsPerDay: 500, ExpiryNotice: 14 * day, Retention: defaultRetention()}
+	return Config{
+		Expiry: 365 * day, MaxExpiry: 10 * 365 * day, MaxGrantsPerDay: 500, Notices: defaultNoticesConfig(), ExpiryNotice: 14 * day,
+		Retention: defaultRetention(),
+	}
 }

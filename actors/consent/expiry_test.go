@@ -125,7 +125,7 @@ func TestUsersAreToldBeforeAConsentExpires(t *testing.T) {
 		f.stop(t)
 		f.start(t)
 		actortest.Eventually(t, "the notice of a consent of two minutes", func() bool { r, _ := n.of(t, again.ID); return r.UserID == user })
-		if now, sent := n.count(); sent != 3 || now != calls+1 && database.Name != "postgres" {
+		if now, sent := n.count(); sent != 3 || now > calls+3 { // a stop before a notice is recorded repeats it
 			t.Errorf("%d notices in %d calls, after %d", sent, now, calls)
 		}
 	})

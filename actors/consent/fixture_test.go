@@ -179,3 +179,26 @@ func (f *fixture) deaf(t *testing.T, kind string) (hear func() <-chan mesh.Barri
 		return heard
 	}
 }
+
+// insertConsent writes an active consent to the tables alone, as a crash before its publication would leave it. Its id is the user's.
+func insertConsent(ctx context.Context, tx database.Tx, userID, scope string) error {
+	now := time.Now()
+	return insertRow(ctx, tx, userID, userID, scope, subjects.ConsentActive, now, now.Add(time.Hour), time.Time{})
+}
+
+// insertRow writes a consent to the tables alone.
+func insertRow(ctx context.Context, tx database.Tx, id, userID, scope, status string, granted, expires, revoked time.Time) error {
+	revokedAt := int64(0)
+	if !revoked.IsZero() {
+		revokedAt = revoked.UnixMicro()
+	}
+	_, err := tx.ExecContext(ctx, `INSERT INTO consents (id, user_id, scope, version, purpose, jurisdiction,
+		status, continues, granted_at, expires_at, revoked_at, revoke_reason, superseded_by, renewal_notice, renewal_at, suppressed_at,
+		purpose_id, purpose_version, legal_basis, notice_id, notice_version, notice_hash, notice_language, notice_served_at,
+		method, ui_context, collection_place, acted_by, acted_via, acted_via_id, age_class, age_threshold,
+		guardian_name, guardian_method, guardian_evidence, gpc_conflict)
+		VALUES (?, ?, ?, 1, '', '', ?, '[]', ?, ?, ?, '', '', '', 0, 0, 'a-purpose', 1, '', '', '', '', '', 0,
+		'unproven', '', '', 'user', '', '', 'unknown', 0, '', '', '', ?)`,
+		id, userID, scope, status, granted.UnixMicro(), expires.UnixMicro(), revokedAt, false)
+	return err
+}

@@ -14,15 +14,17 @@ type metrics struct {
 	// expiryNotices counts the notices of expiry that were sent, deleted the consents and refusals whose retention is over.
 	expiryNotices prometheus.Counter
 	deleted       prometheus.Counter
+	// noticesServed counts served notices, gpcDirectives accounts whose Global Privacy Control was seen for the first time.
+	noticesServed, gpcDirectives prometheus.Counter
 }
 
 func newMetrics(r prometheus.Registerer) metrics {
 	m := metrics{
 		changes: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "consent_changes_total", Help: "Changes of consents by scope and change: granted, superseded, revoked.",
+			Name: "consent_changes_total", Help: "Changes of consents by scope and change: granted, refused, superseded, revoked, renewal_required, gpc.",
 		}, []string{"scope", "change"}),
 		validations: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "consent_validations_total", Help: "Replies of validate_consent by reason: active, missing, revoked, expired.",
+			Name: "consent_validations_total", Help: "Replies of validate_consent by reason: active, missing, revoked, expired, renewal_required, gpc.",
 		}, []string{"reason"}),
 	}
 	m.ledgerEntries = prometheus.NewGauge(prometheus.GaugeOpts{
@@ -40,6 +42,10 @@ func newMetrics(r prometheus.Registerer) metrics {
 	m.deleted = prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "consent_deleted_total", Help: "Consents and refusals that were deleted at the end of their retention.",
 	})
-	r.MustRegister(m.changes, m.validations, m.ledgerEntries, m.ledgerAdded, m.ledgerMissing, m.expiryNotices, m.deleted)
+	m.noticesServed = prometheus.NewCounter(prometheus.CounterOpts{Name: "consent_notices_served_total", Help: "Notices that were served."})
+	m.gpcDirectives = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "consent_gpc_directives_total", Help: "Accounts whose Global Privacy Control this process has seen first.",
+	})
+	r.MustRegister(m.changes, m.validations, m.ledgerEntries, m.ledgerAdded, m.ledgerMissing, m.expiryNotices, m.deleted, m.noticesServed, m.gpcDirectives)
 	return m
 }

@@ -19,8 +19,6 @@ const (
 	retentionSweep = time.Hour
 	// retentionPage is how many consents are read, and at most deleted, at a time.
 	retentionPage = 200
-	// statusRefused is the status of a refusal.
-	statusRefused = "refused"
 )
 
 // runRetention deletes the consents and refusals whose retention is over, until ctx ends. Any number of processes may run it.

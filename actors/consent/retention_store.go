@@ -30,12 +30,12 @@ func (s store) outlived(ctx context.Context, now time.Time, c RetentionConfig, l
 	})
 	if err == nil {
 		err = read(c.Ended, "expires_at", func(q *bun.SelectQuery, until int64) *bun.SelectQuery {
-			return q.Where("expires_at < ?", until).Where("status NOT IN (?, ?)", subjects.ConsentRevoked, statusRefused)
+			return q.Where("expires_at < ?", until).Where("status NOT IN (?, ?)", subjects.ConsentRevoked, subjects.ConsentRefused)
 		})
 	}
 	if err == nil {
 		err = read(c.Refused, "granted_at", func(q *bun.SelectQuery, until int64) *bun.SelectQuery {
-			return q.Where("status = ?", statusRefused).Where("granted_at < ?", until)
+			return q.Where("status = ?", subjects.ConsentRefused).Where("granted_at < ?", until)
 		})
 	}
 	return found, err

@@ -18,16 +18,9 @@ func insertConsents(t *testing.T, f *fixture, n int, status string, times func(i
 	actortest.Write(t, f.db, func(ctx context.Context, tx database.Tx) error {
 		for i := range n {
 			granted, expires, revoked := times(i)
-			revokedAt := int64(0)
-			if !revoked.IsZero() {
-				revokedAt = revoked.UnixMicro()
-			}
 			id := actortest.User()
 			ids = append(ids, id)
-			if _, err := tx.ExecContext(ctx, `INSERT INTO consents (id, user_id, scope, version, purpose, notice_version, jurisdiction,
-				status, continues, granted_at, expires_at, revoked_at, revoke_reason, superseded_by)
-				VALUES (?, ?, ?, 1, '', '', '', ?, '[]', ?, ?, ?, '', '')`, id, actortest.User(), subjects.ScopeWorkflowsRead, status,
-				granted.UnixMicro(), expires.UnixMicro(), revokedAt); err != nil {
+			if err := insertRow(ctx, tx, id, actortest.User(), subjects.ScopeWorkflowsRead, status, granted, expires, revoked); err != nil {
 				return err
 			}
 		}

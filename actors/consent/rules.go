@@ -49,6 +49,8 @@ func decide(scope string, state subjects.ConsentState, known bool, now time.Time
 	}
 	d.ConsentID, d.ExpiresAt = state.ConsentID, state.ExpiresAt
 	switch {
+	case state.Status == subjects.ConsentRenewalRequired, state.Status == subjects.ConsentGPC:
+		d.Reason = state.Status
 	case state.Status != subjects.ConsentActive:
 		d.Reason = subjects.ConsentRevoked
 	case state.ExpiresAt != nil && !now.Before(*state.ExpiresAt):
@@ -63,17 +65,4 @@ func decide(scope string, state subjects.ConsentState, known bool, now time.Time
 // an older one, and a revocation never by the consent that it revoked.
 func replaces(version int64, old subjects.ConsentState, known bool) bool {
 	return !known || version > old.Version
-}
-
-// descriptions are the texts of list_scopes.
-var descriptions = map[string]string{
-	subjects.ScopeUserProfileRead:        "Read your profile.",
-	subjects.ScopeUserProfileWrite:       "Change your profile.",
-	subjects.ScopeIntegrationsRead:       "See which accounts you have connected.",
-	subjects.ScopeIntegrationsConnect:    "Connect and disconnect accounts for you.",
-	subjects.ScopeIntegrationsExecute:    "Act in your connected accounts on your behalf.",
-	subjects.ScopeWorkflowsRead:          "See your workflows and their executions.",
-	subjects.ScopeWorkflowsExecute:       "Run your workflows.",
-	subjects.ScopeNotificationsSend:      "Send you notifications.",
-	subjects.ScopeNotificationsMarketing: "Send you news and offers.",
 }

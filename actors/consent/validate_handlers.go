@@ -33,11 +33,24 @@ func (a *Actor) validate(ctx context.Context, r subjects.ValidateConsentRequest)
 	if err != nil {
 		return subjects.ConsentDecision{}, err
 	}
+	if err := a.observeGPCFor(ctx, r.Scope); err != nil {
+		return subjects.ConsentDecision{}, err
+	}
 	d, err := a.decision(ctx, userID, r.Scope, a.Now())
 	if err == nil {
 		a.metrics.validations.WithLabelValues(d.Reason).Inc()
 	}
 	return d, err
+}
+
+// observeGPCFor takes notice of the request's signal if one of the scopes sells or shares personal information.
+func (a *Actor) observeGPCFor(ctx context.Context, scopes ...string) error {
+	for _, scope := range scopes {
+		if p, known := a.purposes.of(scope); known && p.SaleOrShare != "" {
+			return a.observeGPC(ctx, "")
+		}
+	}
+	return nil
 }
 
 // decision reads the state of a consent and decides about it at a moment.
@@ -53,6 +66,13 @@ func (a *Actor) decision(ctx context.Context, userID, scope string, now time.Tim
 func (a *Actor) validateBulk(ctx context.Context, r subjects.BulkValidateConsentsRequest) (subjects.BulkConsentDecisions, error) {
 	checks, err := expandChecks(actors.CallerFrom(ctx), r.Checks)
 	if err != nil {
+		return subjects.BulkConsentDecisions{}, err
+	}
+	scopes := make([]string, len(checks))
+	for i, c := range checks {
+		scopes[i] = c.scope
+	}
+	if err := a.observeGPCFor(ctx, scopes...); err != nil {
 		return subjects.BulkConsentDecisions{}, err
 	}
 	decisions := map[consentCheck]*subjects.ConsentDecision{}
