@@ -22,6 +22,7 @@ import (
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/auth/password"
 	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/dataexport"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -195,5 +196,6 @@ func (a *Actor) bindings() []actors.Binding {
 		actors.Bind(subjects.ListAuditEvents, a.listAuditEvents),
 		actors.Bind(subjects.DeleteAccount, a.deleteAccount),
 		actors.Bind(subjects.GetErasure, a.getErasure),
+		dataexport.Bind(subjects.ExportAuthSubject, a.Deps, ExportSet(a.exportSessions)),
 	}
 }

@@ -20,6 +20,7 @@ import (
 	"embed"
 
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/dataexport"
 	"github.com/weftmesh/weft/actors/notification/channel"
 	"github.com/weftmesh/weft/actors/notification/webhooks"
 	"github.com/weftmesh/weft/subjects"
@@ -111,6 +112,7 @@ func (a *Actor) Service() actors.Service {
 			actors.Bind(subjects.ListTemplates, a.templates.listTemplates),
 			actors.Bind(subjects.PreviewTemplate, a.templates.previewTemplate),
 			actors.Bind(subjects.DeleteTemplate, a.templates.deleteTemplate),
+			dataexport.Bind(subjects.ExportNotificationSubject, a.Deps, ExportSet()),
 		),
 		Workers: append(a.webhooks.Workers(),
 			actors.Work(subjects.Deliver, a.deliver),
