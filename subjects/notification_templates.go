@@ -29,6 +29,7 @@ const (
 	TemplateRunRefused        = "workflow.run_refused"
 	TemplateWorkflowFailed    = "workflow.failed"
 	TemplateApprovalRequested = "workflow.approval_requested"
+	TemplatePrivacyRequest    = "privacy.request_changed"
 	TemplateBatch             = "notification.batch"
 )
 

@@ -106,6 +106,21 @@ var (
 	})
 )
 
+// PublicPrivacyRequest is the data of privacy.request.changed.
+type PublicPrivacyRequest struct {
+	RequestID string    `json:"request_id"`
+	Kind      string    `json:"kind" enum:"access,portability,rectification,erasure"`
+	Change    string    `json:"change" enum:"received,extended,completed,rejected"`
+	DueAt     time.Time `json:"due_at"`
+}
+
+// PublicPrivacyRequestChanged is the public event of privacy requests.
+var PublicPrivacyRequestChanged = declarePublic(PublicEvent[PublicPrivacyRequest]{
+	Type: "privacy.request.changed", OrderingKey: "request_id",
+	Doc:     "A privacy request of the user was received, extended, completed or rejected.",
+	Example: PublicPrivacyRequest{RequestID: exampleID, Kind: PrivacyAccess, Change: "completed", DueAt: exampleTime},
+})
+
 // PublicSessionStart is the data of auth.session.started.
 type PublicSessionStart struct {
 	SessionID string `json:"session_id"`
@@ -191,6 +206,7 @@ var (
 	DeliverIntegrationDisconnect  = intake(IntegrationDisconnected)
 	DeliverIntegrationNeedsReauth = intake(IntegrationNeedsReauth)
 	DeliverConsentChanged         = intake(ConsentChanged)
+	DeliverPrivacyRequest         = intake(PrivacyRequestChanged)
 	DeliverSessionStarted         = intake(SessionStartedEvent)
 	DeliverSessionEnded           = intake(SessionEndedEvent)
 	DeliverUserUpdated            = intake(UserUpdatedEvent)

@@ -196,6 +196,7 @@ func (a *Actor) bindings() []actors.Binding {
 		actors.Bind(subjects.ListAuditEvents, a.listAuditEvents),
 		actors.Bind(subjects.DeleteAccount, a.deleteAccount),
 		actors.Bind(subjects.GetErasure, a.getErasure),
+		actors.Bind(subjects.EraseAccount, a.eraseAccount),
 		dataexport.Bind(subjects.ExportAuthSubject, a.Deps, ExportSet(a.exportSessions)),
 	}
 }

@@ -5,9 +5,10 @@
 //   - the tables consents, consent_entries and consent_subjects, and those of package ledger
 //   - the bucket consent_state, which every guard reads
 //   - the stream CONSENT_LEDGER, the append-only record of every change
-//   - the event consent.changed
+//   - the event consent.changed, and consent.privacy_request_changed
+//   - the tables privacy_requests and privacy_request_actors, and the object store consent_exports
 //
-// It consumes auth.account_deleted.
+// It consumes auth.account_deleted, auth.user_updated and the confirmations of erasures.
 //
 // Guarantee: once revoke_consent has returned, no process starts an action under that consent. A grant is written
 // to SQL first and then to the bucket; a revocation to the bucket first and then to SQL. A crash between the two
@@ -43,6 +44,7 @@ type Actor struct {
 	metrics metrics
 	bounds  *bounds
 	ledger  *ledger.Ledger
+	privacy *privacy
 }
 
 // New checks the settings, opens the bucket consent_state and registers the metrics.
@@ -59,6 +61,9 @@ func New(d actors.Deps, c Config) (*Actor, error) {
 	a := &Actor{Deps: d, config: c, store: store{db: d.DB}, states: states, metrics: newMetrics(d.Metrics)}
 	a.bounds = newBounds(a)
 	if a.ledger, err = a.openLedger(ctx); err != nil {
+		return nil, err
+	}
+	if a.privacy, err = openPrivacy(ctx, d, c.Privacy, a.exportSet()); err != nil {
 		return nil, err
 	}
 	return a, nil
@@ -84,10 +89,21 @@ func (a *Actor) Service() actors.Service {
 			actors.Bind(subjects.LedgerTile, a.ledgerTile),
 			actors.Bind(subjects.LedgerProof, a.ledgerProof),
 			actors.Bind(subjects.ListLedgerRecords, a.ledgerRecords),
+			actors.Bind(subjects.CreatePrivacyRequest, a.createPrivacyRequest),
+			actors.Bind(subjects.GetPrivacyRequest, a.getPrivacyRequest),
+			actors.Bind(subjects.ListPrivacyRequests, a.listPrivacyRequests),
+			actors.Bind(subjects.GetPrivacyExport, a.privacyExport),
+			actors.Bind(subjects.ListAllPrivacyRequests, a.listAllPrivacyRequests),
+			actors.Bind(subjects.ExtendPrivacyRequest, a.extendPrivacyRequest),
+			actors.Bind(subjects.ResolvePrivacyRequest, a.resolvePrivacyRequest),
 		},
-		Workers: []actors.Worker{actors.OnErasure(a.Deps, subjects.ConsentErasure, subjects.ConsentErased, a.erase)},
+		Workers: []actors.Worker{
+			actors.OnErasure(a.Deps, subjects.ConsentErasure, subjects.ConsentErased, a.erase),
+			actors.Listen(subjects.PrivacyErasures, a.privacy.erasureConfirmed),
+			actors.Listen(subjects.PrivacyRectifications, a.privacy.profileChanged),
+		},
 		Background: map[string]func(context.Context) error{
-			"reconcile": a.reconcile, "ledger": a.ledger.Run, "witnesses": a.ledger.RunWitnesses,
+			"reconcile": a.reconcile, "ledger": a.ledger.Run, "witnesses": a.ledger.RunWitnesses, "privacy": a.privacy.run,
 		},
 	}
 }

@@ -11,8 +11,9 @@ type Config struct {
 	// MaxExpiry is the longest lifetime that a grant may name.
 	MaxExpiry time.Duration `koanf:"max_expiry"`
 	// MaxGrantsPerDay is how many consents a user may grant in 24 hours. Every grant is kept for good. Revocations are not counted.
-	MaxGrantsPerDay int          `koanf:"max_grants_per_day"`
-	Ledger          LedgerConfig `koanf:"ledger"`
+	MaxGrantsPerDay int           `koanf:"max_grants_per_day"`
+	Ledger          LedgerConfig  `koanf:"ledger"`
+	Privacy         PrivacyConfig `koanf:"privacy"`
 }
 
 // LedgerConfig is the transparency log of consents.
@@ -27,5 +28,5 @@ type LedgerConfig struct {
 
 // DefaultConfig returns a lifetime of 365 days and a maximum of ten years.
 func DefaultConfig() Config {
-	return Config{Expiry: 365 * 24 * time.Hour, MaxExpiry: 10 * 365 * 24 * time.Hour, MaxGrantsPerDay: 500}
+	return Config{Expiry: 365 * 24 * time.Hour, MaxExpiry: 10 * 365 * 24 * time.Hour, MaxGrantsPerDay: 500, Privacy: defaultPrivacyConfig()}
 }

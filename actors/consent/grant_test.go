@@ -82,8 +82,10 @@ func TestReceipt(t *testing.T) {
 func TestGrantChecksItsRequest(t *testing.T) {
 	t.Parallel()
 	const expiry, maxExpiry = time.Hour, 2 * time.Hour
+	config := consent.DefaultConfig()
+	config.Expiry, config.MaxExpiry = expiry, maxExpiry
 	now := time.Now().Truncate(time.Microsecond)
-	f := setupWith(t, actortest.Databases(t)[0], consent.Config{Expiry: expiry, MaxExpiry: maxExpiry, MaxGrantsPerDay: 100},
+	f := setupWith(t, actortest.Databases(t)[0], config,
 		actortest.WithClock(func() time.Time { return now }))
 	ada := f.user(t, actortest.User())
 	at := func(d time.Duration) *time.Time { at := now.Add(d); return &at }

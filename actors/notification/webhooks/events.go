@@ -19,6 +19,9 @@ func (w *Service) Workers() []actors.Worker {
 		intake(w, subjects.DeliverIntegrationDisconnect, connectionEvents(subjects.PublicDisconnected)),
 		intake(w, subjects.DeliverIntegrationNeedsReauth, connectionEvents(subjects.PublicNeedsReauth)),
 		intake(w, subjects.DeliverConsentChanged, consentEvents),
+		intake(w, subjects.DeliverPrivacyRequest, func(e subjects.PrivacyRequestChange, _ subjects.Envelope[subjects.PrivacyRequestChange]) []publicEvent {
+			return one(subjects.PublicPrivacyRequestChanged, e.RequestID, subjects.PublicPrivacyRequest(e))
+		}),
 		intake(w, subjects.DeliverSessionStarted, func(e subjects.SessionStarted, _ subjects.Envelope[subjects.SessionStarted]) []publicEvent {
 			return one(subjects.PublicSessionStarted, e.SessionID, subjects.PublicSessionStart(e))
 		}),
