@@ -8,21 +8,30 @@ const (
 	ConsentRevoked    = "revoked"
 	ConsentExpired    = "expired"
 	ConsentSuperseded = "superseded"
+	// ConsentRefused: the user was asked and said no. It is no consent and never becomes one.
+	ConsentRefused = "refused"
+	// ConsentRenewalRequired: a material change of the purpose's notice was published after the consent.
+	ConsentRenewalRequired = "renewal_required"
+	// ConsentGPC: the user's Global Privacy Control opts out of the scope.
+	ConsentGPC = "gpc"
 )
 
 // Consent is one consent of a user to one scope.
 type Consent struct {
 	ID            string     `json:"id"`
 	Scope         string     `json:"scope"`
-	Purpose       string     `json:"purpose,omitempty"`
-	NoticeVersion string     `json:"notice_version,omitempty"`
+	Purpose       string     `json:"purpose,omitempty" doc:"What the request said of the purpose."`
 	Jurisdiction  string     `json:"jurisdiction,omitempty"`
-	Status        string     `json:"status" enum:"active,revoked,expired,superseded"`
-	GrantedAt     time.Time  `json:"granted_at"`
-	ExpiresAt     time.Time  `json:"expires_at"`
+	Status        string     `json:"status" enum:"active,revoked,expired,superseded,refused,renewal_required,gpc"`
+	GrantedAt     time.Time  `json:"granted_at" doc:"When the consent was given, or refused."`
+	ExpiresAt     time.Time  `json:"expires_at" doc:"Of a refusal: until when the app should not ask again."`
 	RevokedAt     *time.Time `json:"revoked_at,omitempty"`
 	RevokeReason  string     `json:"revoke_reason,omitempty"`
 	SupersededBy  string     `json:"superseded_by,omitempty" doc:"The consent that renewed this one."`
+	RenewalNotice string     `json:"renewal_notice,omitempty" doc:"The notice whose material change asks for a renewal, as id@version."`
+	RenewalAt     *time.Time `json:"renewal_at,omitempty"`
+	SuppressedAt  *time.Time `json:"suppressed_at,omitempty" doc:"When Global Privacy Control suppressed the consent."`
+	ConsentRecord
 }
 
 // ConsentReceipt is the user's record of a consent (modelled on ISO/IEC TS 27560:2023).
@@ -38,13 +47,26 @@ type ConsentReceipt struct {
 	ExpiresAt     time.Time `json:"validity_end"`
 }
 
-// GrantConsentRequest describes the consent to record.
+// Decisions of a user who was asked for consent.
+const (
+	DecisionGiven   = "given"
+	DecisionRefused = "refused"
+)
+
+// GrantConsentRequest describes the consent, or the refusal, to record.
 type GrantConsentRequest struct {
-	Scope         string     `json:"scope" enum:"user.profile.read,user.profile.write,integrations.read,integrations.connect,integrations.execute,workflows.read,workflows.execute,notifications.send,notifications.marketing"`
-	Purpose       string     `json:"purpose,omitempty" maxLength:"500"`
-	NoticeVersion string     `json:"notice_version,omitempty" maxLength:"64"`
-	ExpiresAt     *time.Time `json:"expires_at,omitempty" doc:"In the future; default 365 days from now unless configured otherwise."`
-	Jurisdiction  string     `json:"jurisdiction,omitempty" maxLength:"16" pattern:"^[A-Za-z]{2}(-[A-Za-z0-9]{1,3})?$" doc:"An ISO 3166 code."`
+	Scope           string     `json:"scope" maxLength:"64" doc:"One of list_scopes. Each has one purpose: a request consents to one purpose."`
+	Decision        string     `json:"decision,omitempty" enum:"given,refused" doc:"Default given. A refusal is recorded and allows nothing."`
+	Purpose         string     `json:"purpose,omitempty" maxLength:"500" doc:"The app's own words for the purpose."`
+	NoticeToken     string     `json:"notice_token,omitempty" maxLength:"2048" doc:"The token of serve_notice. Without it the record's method is unproven."`
+	NoticeVersion   string     `json:"notice_version,omitempty" maxLength:"64" doc:"The version that the app has shown. With notice_token it must be the token's."`
+	Method          string     `json:"method,omitempty" enum:"served_notice,web_form,mobile_app,voice,written" doc:"How the user has expressed it; only with notice_token. Default served_notice."`
+	UIContext       string     `json:"ui_context,omitempty" maxLength:"200" doc:"Where in the app the user was asked, such as onboarding/step-2."`
+	CollectionPlace string     `json:"collection_place,omitempty" maxLength:"500" doc:"Where the consent was collected: the URL of a page, or a place."`
+	ExpiresAt       *time.Time `json:"expires_at,omitempty" doc:"In the future; default 365 days from now unless configured otherwise."`
+	Jurisdiction    string     `json:"jurisdiction,omitempty" maxLength:"16" pattern:"^[A-Za-z]{2}(-[A-Za-z0-9]{1,3})?$" doc:"An ISO 3166 code. Default: that of the notice token."`
+	Age             *int       `json:"age,omitempty" minimum:"0" maximum:"150" doc:"The user's age in years, if the app knows it. A minor's consent needs a guardian. The age itself is not kept."`
+	Guardian        *Guardian  `json:"guardian,omitempty" doc:"Who consents for the user."`
 }
 
 // GrantedConsent is a new consent and its receipt.
@@ -59,7 +81,8 @@ var GrantConsent = declare(Endpoint[GrantConsentRequest, GrantedConsent]{
 	Location: "/v1/consents/{id}",
 	Summary:  "Consent to a scope",
 	Doc: "Records the user's consent to a scope. An active consent to the same scope is superseded; work that began under it " +
-		"continues under the new one.",
+		"continues under the new one. With decision refused it records that the user said no; while a consent to the scope is in force that is " +
+		"a conflict, because a refusal would not end it: revoke it.",
 })
 
 // RevokeConsentRequest names the consent to revoke.
@@ -85,7 +108,7 @@ type ValidateConsentRequest struct {
 // ConsentDecision is the result of a check.
 type ConsentDecision struct {
 	Allowed   bool       `json:"allowed"`
-	Reason    string     `json:"reason" enum:"active,missing,revoked,expired"`
+	Reason    string     `json:"reason" enum:"active,missing,revoked,expired,renewal_required,gpc"`
 	Scope     string     `json:"scope"`
 	ConsentID string     `json:"consent_id,omitempty"`
 	ExpiresAt *time.Time `json:"expires_at,omitempty"`
@@ -137,7 +160,7 @@ var GetReceipt = declare(Endpoint[ConsentRequest, ConsentReceipt]{
 // ListConsentsRequest filters the list.
 type ListConsentsRequest struct {
 	PageRequest
-	Status string `json:"status,omitempty" in:"query" enum:"active,revoked,expired,superseded"`
+	Status string `json:"status,omitempty" in:"query" enum:"active,revoked,expired,superseded,refused,renewal_required,gpc"`
 	Scope  string `json:"scope,omitempty" in:"query" maxLength:"64"`
 }
 
@@ -151,7 +174,7 @@ var ListConsents = declare(Endpoint[ListConsentsRequest, Page[Consent]]{
 type ConsentEntry struct {
 	ID        string    `json:"id"`
 	ConsentID string    `json:"consent_id"`
-	Change    string    `json:"change" enum:"granted,revoked,superseded"`
+	Change    string    `json:"change" enum:"granted,refused,revoked,superseded,renewal_required,gpc"`
 	At        time.Time `json:"at"`
 	Reason    string    `json:"reason,omitempty"`
 }
@@ -168,10 +191,24 @@ var GetConsentHistory = declare(Endpoint[ConsentHistoryRequest, Page[ConsentEntr
 	Summary: "A consent's history", Doc: "Lists every change of a consent, oldest first.",
 })
 
-// ScopeInfo describes a scope.
+// Kinds of disclosure to third parties that a purpose can be (Cal. Civ. Code §1798.140(ad), (ah)).
+const (
+	KindSale  = "sale"
+	KindShare = "share"
+)
+
+// ScopeInfo describes a scope and its purpose.
 type ScopeInfo struct {
-	Scope       string `json:"scope"`
-	Description string `json:"description"`
+	Scope          string            `json:"scope"`
+	Description    string            `json:"description"`
+	Descriptions   map[string]string `json:"descriptions,omitempty" doc:"The description by language (BCP 47)."`
+	PurposeID      string            `json:"purpose_id"`
+	PurposeVersion int64             `json:"purpose_version"`
+	LegalBasis     map[string]string `json:"legal_basis" doc:"The legal basis by jurisdiction: an ISO 3166 code, EU, or default."`
+	DataCategories []string          `json:"data_categories" doc:"Terms of the Data Privacy Vocabulary."`
+	Recipients     []string          `json:"recipients"`
+	Retention      string            `json:"retention,omitempty"`
+	SaleOrShare    string            `json:"sale_or_share,omitempty" enum:"sale,share" doc:"Set if the purpose sells or shares personal information (CCPA)."`
 }
 
 // ListScopes lists the scopes.
@@ -186,10 +223,10 @@ type ConsentChange struct {
 	Scope string `json:"scope"`
 }
 
-// ConsentChanged is published when a consent was granted, superseded or revoked.
+// ConsentChanged is published when a consent has changed.
 var ConsentChanged = declareEvent(Event[ConsentChange]{
 	Subject: "weft.event.v1.consent.changed",
-	Doc:     "A consent was granted, superseded or revoked. The event has no reason: get_consent_history has it.",
+	Doc:     "A consent was granted, refused, superseded, revoked, suppressed by Global Privacy Control, or needs a renewal. The event has no reason: get_consent_history has it.",
 })
 
 // ConsentState is a value of the bucket consent_state, under the key kv.EncodeKey(user, scope). The guard reads it immediately
@@ -201,6 +238,6 @@ type ConsentState struct {
 	// Continues lists earlier consents that this one renewed without a revocation in between, newest first, at most
 	// twenty. Work that began under one of them may continue.
 	Continues []string   `json:"continues,omitempty"`
-	Status    string     `json:"status" enum:"active,revoked"`
+	Status    string     `json:"status" enum:"active,revoked,renewal_required,gpc"`
 	ExpiresAt *time.Time `json:"expires_at,omitempty"`
 }

@@ -38,13 +38,14 @@ const startupTimeout = 10 * time.Second
 // Actor records consents.
 type Actor struct {
 	actors.Deps
-	config  Config
-	store   store
-	states  *kv.Bucket[subjects.ConsentState]
-	metrics metrics
-	bounds  *bounds
-	ledger  *ledger.Ledger
-	privacy *privacy
+	config   Config
+	purposes purposes
+	store    store
+	states   *kv.Bucket[subjects.ConsentState]
+	metrics  metrics
+	bounds   *bounds
+	ledger   *ledger.Ledger
+	privacy  *privacy
 }
 
 // New checks the settings, opens the bucket consent_state and registers the metrics.
@@ -58,7 +59,7 @@ func New(d actors.Deps, c Config) (*Actor, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the bucket of consent states: %w", err)
 	}
-	a := &Actor{Deps: d, config: c, store: store{db: d.DB}, states: states, metrics: newMetrics(d.Metrics)}
+	a := &Actor{Deps: d, config: c, purposes: newPurposes(c.Purposes), store: store{db: d.DB}, states: states, metrics: newMetrics(d.Metrics)}
 	a.bounds = newBounds(a)
 	if a.ledger, err = a.openLedger(ctx); err != nil {
 		return nil, err

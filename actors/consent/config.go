@@ -11,9 +11,11 @@ type Config struct {
 	// MaxExpiry is the longest lifetime that a grant may name.
 	MaxExpiry time.Duration `koanf:"max_expiry"`
 	// MaxGrantsPerDay is how many consents a user may grant in 24 hours. Every grant is kept for good. Revocations are not counted.
-	MaxGrantsPerDay int           `koanf:"max_grants_per_day"`
-	Ledger          LedgerConfig  `koanf:"ledger"`
-	Privacy         PrivacyConfig `koanf:"privacy"`
+	MaxGrantsPerDay int `koanf:"max_grants_per_day"`
+	// Purposes are what data are processed for, by id. Those of weft's scopes are built in; one with such an id changes it.
+	Purposes map[string]PurposeConfig `koanf:"purposes"`
+	Ledger   LedgerConfig             `koanf:"ledger"`
+	Privacy  PrivacyConfig            `koanf:"privacy"`
 }
 
 // LedgerConfig is the transparency log of consents.

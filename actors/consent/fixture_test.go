@@ -179,3 +179,16 @@ func (f *fixture) deaf(t *testing.T, kind string) (hear func() <-chan mesh.Barri
 		return heard
 	}
 }
+
+// insertConsent writes an active consent to the tables alone, as a crash before its publication would leave it. Its id is the user's.
+func insertConsent(ctx context.Context, tx database.Tx, userID, scope string) error {
+	_, err := tx.ExecContext(ctx, `INSERT INTO consents (id, user_id, scope, version, purpose, jurisdiction,
+		status, continues, granted_at, expires_at, revoked_at, revoke_reason, superseded_by, renewal_notice, renewal_at, suppressed_at,
+		purpose_id, purpose_version, legal_basis, notice_id, notice_version, notice_hash, notice_language, notice_served_at,
+		method, ui_context, collection_place, acted_by, acted_via, acted_via_id, age_class, age_threshold,
+		guardian_name, guardian_method, guardian_evidence, gpc_conflict)
+		VALUES (?, ?, ?, 1, '', '', 'active', '[]', ?, ?, 0, '', '', '', 0, 0, 'a-purpose', 1, '', '', '', '', '', 0,
+		'unproven', '', '', 'user', '', '', 'unknown', 0, '', '', '', ?)`,
+		userID, userID, scope, time.Now().UnixMicro(), time.Now().Add(time.Hour).UnixMicro(), false)
+	return err
+}

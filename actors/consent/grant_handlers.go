@@ -14,14 +14,18 @@ import (
 // and not in force; reconcile publishes it at the next start.
 func (a *Actor) grant(ctx context.Context, r subjects.GrantConsentRequest) (subjects.GrantedConsent, error) {
 	now := a.Now()
+	record, err := a.recordOf(ctx, r)
+	if err != nil {
+		return subjects.GrantedConsent{}, err
+	}
 	expiresAt, err := expiryOf(r.ExpiresAt, now, a.config)
 	if err != nil {
 		return subjects.GrantedConsent{}, err
 	}
 	c := consentRow{
 		ID: a.NewID(), UserID: actors.CallerFrom(ctx).UserID, Scope: r.Scope, Purpose: r.Purpose,
-		NoticeVersion: r.NoticeVersion, Jurisdiction: r.Jurisdiction, Status: subjects.ConsentActive,
-		GrantedAt: now.UnixMicro(), ExpiresAt: expiresAt.UnixMicro(), Continues: []string{},
+		Jurisdiction: r.Jurisdiction, Status: subjects.ConsentActive, GrantedAt: now.UnixMicro(), ExpiresAt: expiresAt.UnixMicro(),
+		Continues: []string{}, recordColumns: record,
 	}
 	c, err = idempotency.Step(ctx, a.DB, "record", func(ctx context.Context, tx database.Tx) (consentRow, error) {
 		return a.recordGrant(ctx, tx, c)

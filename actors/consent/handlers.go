@@ -65,9 +65,9 @@ func (a *Actor) history(ctx context.Context, r subjects.ConsentHistoryRequest) (
 }
 
 func (a *Actor) scopes(context.Context, subjects.Empty) (subjects.Page[subjects.ScopeInfo], error) {
-	items := make([]subjects.ScopeInfo, 0, len(descriptions))
-	for _, scope := range subjects.Scopes() {
-		items = append(items, subjects.ScopeInfo{Scope: scope, Description: descriptions[scope]})
+	items := make([]subjects.ScopeInfo, 0, len(a.purposes.all))
+	for _, p := range a.purposes.all {
+		items = append(items, p.resource())
 	}
 	return subjects.Page[subjects.ScopeInfo]{Items: items}, nil
 }

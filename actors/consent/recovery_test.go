@@ -5,7 +5,6 @@ import (
 	"errors"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/weftmesh/weft/actors/actortest"
 	"github.com/weftmesh/weft/actors/database"
@@ -62,10 +61,7 @@ func TestReconcileReadsEveryBatch(t *testing.T) {
 		actortest.Write(t, f.db, func(ctx context.Context, tx database.Tx) error {
 			for i := range ids {
 				ids[i] = actortest.User()
-				if _, err := tx.ExecContext(ctx, `INSERT INTO consents (id, user_id, scope, version, purpose, notice_version, jurisdiction,
-					status, continues, granted_at, expires_at, revoked_at, revoke_reason, superseded_by)
-					VALUES (?, ?, ?, 1, '', '', '', 'active', '[]', ?, ?, 0, '', '')`, ids[i], ids[i], subjects.ScopeWorkflowsRead,
-					time.Now().UnixMicro(), time.Now().Add(time.Hour).UnixMicro()); err != nil {
+				if err := insertConsent(ctx, tx, ids[i], subjects.ScopeWorkflowsRead); err != nil {
 					return err
 				}
 			}

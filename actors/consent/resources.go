@@ -3,25 +3,32 @@ package consent
 import (
 	"time"
 
+	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/subjects"
 )
 
 func (c consentRow) statusAt(now time.Time) string {
-	return statusAt(c.Status, time.UnixMicro(c.ExpiresAt), now)
+	status := statusAt(c.Status, time.UnixMicro(c.ExpiresAt), now)
+	switch {
+	case status != subjects.ConsentActive:
+		return status
+	case c.SuppressedAt != 0:
+		return subjects.ConsentGPC
+	case c.RenewalAt != 0:
+		return subjects.ConsentRenewalRequired
+	}
+	return status
 }
 
 // resource returns the consent as its owner sees it.
 func (c consentRow) resource(now time.Time) subjects.Consent {
-	r := subjects.Consent{
-		ID: c.ID, Scope: c.Scope, Purpose: c.Purpose, NoticeVersion: c.NoticeVersion, Jurisdiction: c.Jurisdiction,
+	return subjects.Consent{
+		ID: c.ID, Scope: c.Scope, Purpose: c.Purpose, Jurisdiction: c.Jurisdiction,
 		Status: c.statusAt(now), GrantedAt: time.UnixMicro(c.GrantedAt).UTC(), ExpiresAt: time.UnixMicro(c.ExpiresAt).UTC(),
-		RevokeReason: c.RevokeReason, SupersededBy: c.SupersededBy,
+		RevokedAt: actors.OptionalTime(c.RevokedAt), RevokeReason: c.RevokeReason, SupersededBy: c.SupersededBy,
+		RenewalNotice: c.RenewalNotice, RenewalAt: actors.OptionalTime(c.RenewalAt), SuppressedAt: actors.OptionalTime(c.SuppressedAt),
+		ConsentRecord: c.recordColumns.resource(),
 	}
-	if c.RevokedAt != 0 {
-		at := time.UnixMicro(c.RevokedAt).UTC()
-		r.RevokedAt = &at
-	}
-	return r
 }
 
 // receipt returns the consent's receipt (ISO/IEC TS 27560:2023).

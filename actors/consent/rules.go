@@ -64,16 +64,3 @@ func decide(scope string, state subjects.ConsentState, known bool, now time.Time
 func replaces(version int64, old subjects.ConsentState, known bool) bool {
 	return !known || version > old.Version
 }
-
-// descriptions are the texts of list_scopes.
-var descriptions = map[string]string{
-	subjects.ScopeUserProfileRead:        "Read your profile.",
-	subjects.ScopeUserProfileWrite:       "Change your profile.",
-	subjects.ScopeIntegrationsRead:       "See which accounts you have connected.",
-	subjects.ScopeIntegrationsConnect:    "Connect and disconnect accounts for you.",
-	subjects.ScopeIntegrationsExecute:    "Act in your connected accounts on your behalf.",
-	subjects.ScopeWorkflowsRead:          "See your workflows and their executions.",
-	subjects.ScopeWorkflowsExecute:       "Run your workflows.",
-	subjects.ScopeNotificationsSend:      "Send you notifications.",
-	subjects.ScopeNotificationsMarketing: "Send you news and offers.",
-}

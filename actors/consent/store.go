@@ -24,20 +24,25 @@ var errNoConsent = subjects.Errorf(subjects.CodeNotFound, "consent not found")
 type consentRow struct {
 	bun.BaseModel `bun:"table:consents"`
 
-	ID            string   `bun:"id,pk"`
-	UserID        string   `bun:"user_id"`
-	Scope         string   `bun:"scope"`
-	Version       int64    `bun:"version"`
-	Purpose       string   `bun:"purpose"`
-	NoticeVersion string   `bun:"notice_version"`
-	Jurisdiction  string   `bun:"jurisdiction"`
-	Status        string   `bun:"status"`
-	Continues     []string `bun:"continues,type:text"`
-	GrantedAt     int64    `bun:"granted_at"`
-	ExpiresAt     int64    `bun:"expires_at"`
-	RevokedAt     int64    `bun:"revoked_at"`
-	RevokeReason  string   `bun:"revoke_reason"`
-	SupersededBy  string   `bun:"superseded_by"`
+	ID           string   `bun:"id,pk"`
+	UserID       string   `bun:"user_id"`
+	Scope        string   `bun:"scope"`
+	Version      int64    `bun:"version"`
+	Purpose      string   `bun:"purpose"`
+	Jurisdiction string   `bun:"jurisdiction"`
+	Status       string   `bun:"status"`
+	Continues    []string `bun:"continues,type:text"`
+	GrantedAt    int64    `bun:"granted_at"`
+	ExpiresAt    int64    `bun:"expires_at"`
+	RevokedAt    int64    `bun:"revoked_at"`
+	RevokeReason string   `bun:"revoke_reason"`
+	SupersededBy string   `bun:"superseded_by"`
+	// RenewalNotice is the notice, as id@version, that requires a renewal since RenewalAt.
+	RenewalNotice string `bun:"renewal_notice"`
+	RenewalAt     int64  `bun:"renewal_at"`
+	// SuppressedAt is when Global Privacy Control suppressed the consent.
+	SuppressedAt int64 `bun:"suppressed_at"`
+	recordColumns
 }
 
 // consent returns one consent of a user, or errNoConsent.
@@ -131,8 +136,11 @@ func (store) pseudonymise(ctx context.Context, tx bun.Tx, userID, subjectID stri
 	if err != nil {
 		return nil, fmt.Errorf("erasing the reasons of a history: %w", err)
 	}
-	_, err = tx.NewUpdate().Model((*consentRow)(nil)).
-		Set("user_id = ?", subjectID).Set("purpose = ''").Set("revoke_reason = ''").Where("user_id = ?", userID).Exec(ctx)
+	q := tx.NewUpdate().Model((*consentRow)(nil)).Set("user_id = ?", subjectID).Where("user_id = ?", userID)
+	for _, column := range personalColumns {
+		q.Set("? = ''", bun.Ident(column))
+	}
+	_, err = q.Exec(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("pseudonymising consents: %w", err)
 	}

@@ -12,8 +12,11 @@ func ExportSet() dataexport.Set {
 		"ledger_state": public, "ledger_tiles": public, "ledger_leaves": public, "ledger_witnesses": public,
 	}, Sources: []dataexport.Source{
 		{
-			Name: "consents", Doc: "Consents.", Key: []string{"id"},
-			Columns: "id user_id scope version purpose notice_version jurisdiction status granted_at:time expires_at:time revoked_at:time revoke_reason superseded_by",
+			Name: "consents", Doc: "Consents and refusals.", Key: []string{"id"},
+			Columns: "id user_id scope version purpose jurisdiction status granted_at:time expires_at:time revoked_at:time revoke_reason superseded_by " +
+				"renewal_notice renewal_at:time suppressed_at:time purpose_id purpose_version legal_basis notice_id notice_version notice_hash notice_language " +
+				"notice_served_at:time method ui_context collection_place acted_by acted_via acted_via_id age_class age_threshold guardian_name " +
+				"guardian_method guardian_evidence gpc_conflict:bool",
 			Omitted: map[string]string{"continues": omittedInternal},
 		},
 		{

@@ -3,7 +3,7 @@ package notification
 import (
 	"errors"
 
-	"github.com/weftmesh/weft/actors/notification/template"
+	"github.com/weftmesh/weft/actors/langtag"
 	"github.com/weftmesh/weft/mesh"
 )
 
@@ -24,7 +24,7 @@ func DefaultTemplatesConfig() TemplatesConfig {
 
 func (c TemplatesConfig) check() error {
 	errs := []error{mesh.SettingAtLeast("notification.templates.max_templates", c.MaxTemplates, 0)}
-	if canonical, ok := template.Locale(c.DefaultLocale); !ok || canonical != c.DefaultLocale {
+	if canonical, ok := langtag.Canonical(c.DefaultLocale); !ok || canonical != c.DefaultLocale {
 		errs = append(errs, mesh.InvalidSetting("notification.templates.default_locale",
 			"is %q, and must be a BCP 47 tag in its canonical form, such as en or de-CH", c.DefaultLocale))
 	}

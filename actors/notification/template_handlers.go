@@ -11,6 +11,7 @@ import (
 
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/langtag"
 	"github.com/weftmesh/weft/actors/notification/channel"
 	"github.com/weftmesh/weft/actors/notification/template"
 	"github.com/weftmesh/weft/subjects"
@@ -70,7 +71,7 @@ func (t *templateCatalog) deleteTemplate(ctx context.Context, r subjects.DeleteT
 	}
 	key := variantKey{channel: r.Channel}
 	if r.Locale != "" {
-		canonical, ok := template.Locale(r.Locale)
+		canonical, ok := langtag.Canonical(r.Locale)
 		if !ok {
 			return subjects.Empty{}, subjects.InvalidField("locale", "is not a BCP 47 tag")
 		}
@@ -90,7 +91,7 @@ func (t *templateCatalog) deleteTemplate(ctx context.Context, r subjects.DeleteT
 func (t *templateCatalog) getTemplate(ctx context.Context, r subjects.TemplateRequest) (subjects.Template, error) {
 	none := subjects.Template{}
 	key := variantKey{cmp.Or(r.Locale, t.config.DefaultLocale), r.Channel}
-	canonical, ok := template.Locale(key.locale)
+	canonical, ok := langtag.Canonical(key.locale)
 	if !ok {
 		return none, subjects.InvalidField("locale", "is not a BCP 47 tag")
 	}
@@ -173,7 +174,7 @@ func (t *templateCatalog) previewTemplate(ctx context.Context, r subjects.Previe
 		}
 	}
 	locale := cmp.Or(r.Locale, t.config.DefaultLocale)
-	if _, ok := template.Locale(locale); !ok {
+	if _, ok := langtag.Canonical(locale); !ok {
 		return none, subjects.InvalidField("locale", "is not a BCP 47 tag")
 	}
 	if dataSize(r.Data) > maxData {

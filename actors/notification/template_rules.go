@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/text/language"
 
+	"github.com/weftmesh/weft/actors/langtag"
 	"github.com/weftmesh/weft/actors/notification/channel"
 	"github.com/weftmesh/weft/actors/notification/template"
 	"github.com/weftmesh/weft/subjects"
@@ -83,7 +84,7 @@ func (u templateUses) partials() []string {
 // choose returns the variant for a channel and a reader's locale: of the first locale of the chain that has one, that for the channel, for
 // every channel, or for e-mail, which has all parts. A template without any of the locales is in its alphabetically first one.
 func choose(variants map[variantKey]variant, locale, otherwise, channelName string) (variant, bool) {
-	locales := template.Fallback(locale, otherwise)
+	locales := langtag.Fallback(locale, otherwise)
 	rest := map[string]bool{}
 	for key := range variants {
 		rest[key.locale] = true
@@ -104,7 +105,7 @@ func checkTemplate(r subjects.PutTemplateRequest, otherwise string) (subjects.Pu
 	if r.Locale == "" {
 		r.Locale = otherwise
 	}
-	canonical, ok := template.Locale(r.Locale)
+	canonical, ok := langtag.Canonical(r.Locale)
 	if !ok {
 		return r, nil, subjects.InvalidField("locale", "is not a BCP 47 tag")
 	}

@@ -313,18 +313,6 @@ func TestPlainText(t *testing.T) {
 	}
 }
 
-func TestFallback(t *testing.T) {
-	t.Parallel()
-	for tag, want := range map[string]string{
-		"de-CH": "de-CH de en", "de": "de en", "en-GB": "en-GB en", "en": "en", "zh-Hant-TW": "zh-Hant-TW zh-Hant zh en", "": "en", "no tag": "en",
-		"DE-ch": "de-CH de en", "de-u-co-phonebk": "de-u-co-phonebk de-u-co de en", "iw": "he en",
-	} {
-		if got := strings.Join(template.Fallback(tag, "en"), " "); got != want {
-			t.Errorf("%q: %s, want %s", tag, got, want)
-		}
-	}
-}
-
 // BenchmarkRender renders a mail with a loop of twenty items.
 func BenchmarkRender(b *testing.B) {
 	source := "Dear {{user.name}},\n{{#each items}}\n- {{name}}: {{currency price \"EUR\"}}{{#if @last}}.{{/if}}\n{{/each}}\n"

@@ -1,4 +1,5 @@
-package template
+// Package langtag has the rules of language tags (BCP 47) that several actors need.
+package langtag
 
 import (
 	"strings"
@@ -6,8 +7,8 @@ import (
 	"golang.org/x/text/language"
 )
 
-// Locale returns the canonical form of a BCP 47 tag; false if it is none.
-func Locale(tag string) (string, bool) {
+// Canonical returns the canonical form of a BCP 47 tag; false if it is none.
+func Canonical(tag string) (string, bool) {
 	parsed, err := language.Parse(tag)
 	if err != nil || parsed == language.Und {
 		return "", false
@@ -19,7 +20,7 @@ func Locale(tag string) (string, bool) {
 // tag as RFC 4647 §3.4 does. A tag that is invalid leaves the default.
 func Fallback(tag, otherwise string) []string {
 	var chain []string
-	canonical, ok := Locale(tag)
+	canonical, ok := Canonical(tag)
 	for ok && canonical != "" {
 		chain = append(chain, canonical)
 		end := strings.LastIndexByte(canonical, '-')
