@@ -23,6 +23,7 @@ import (
 
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/consent/ledger"
+	"github.com/weftmesh/weft/actors/consent/receipt"
 	"github.com/weftmesh/weft/kv"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -46,6 +47,7 @@ type Actor struct {
 	bounds   *bounds
 	ledger   *ledger.Ledger
 	privacy  *privacy
+	receipts receipt.Key
 }
 
 // New checks the settings, opens the bucket consent_state and registers the metrics.
@@ -62,6 +64,9 @@ func New(d actors.Deps, c Config) (*Actor, error) {
 	a := &Actor{Deps: d, config: c, purposes: newPurposes(c.Purposes), store: store{db: d.DB}, states: states, metrics: newMetrics(d.Metrics)}
 	a.bounds = newBounds(a)
 	if a.ledger, err = a.openLedger(ctx); err != nil {
+		return nil, err
+	}
+	if a.receipts, err = a.openReceiptKey(ctx); err != nil {
 		return nil, err
 	}
 	if a.privacy, err = openPrivacy(ctx, d, c.Privacy, a.exportSet()); err != nil {
@@ -81,6 +86,8 @@ func (a *Actor) Service() actors.Service {
 			actors.Bind(subjects.BulkValidateConsents, a.validateBulk),
 			actors.Bind(subjects.GetConsent, a.get),
 			actors.Bind(subjects.GetReceipt, a.receipt),
+			actors.Bind(subjects.ReceiptKeys, a.receiptKeyDocument),
+			actors.Bind(subjects.ExportUserConsents, a.exportConsents),
 			actors.Bind(subjects.ListConsents, a.list),
 			actors.Bind(subjects.GetConsentHistory, a.history),
 			actors.Bind(subjects.ListScopes, a.scopes),

@@ -16,6 +16,9 @@ type Config struct {
 	Purposes map[string]PurposeConfig `koanf:"purposes"`
 	Ledger   LedgerConfig             `koanf:"ledger"`
 	Privacy  PrivacyConfig            `koanf:"privacy"`
+	// PublicURL is the gateway's base URL as users reach it: the prefix of links in receipts. Empty for integration.public_url.
+	PublicURL  string           `koanf:"public_url"`
+	Controller ControllerConfig `koanf:"controller"`
 }
 
 // LedgerConfig is the transparency log of consents.

@@ -36,7 +36,8 @@ func (a *Actor) grant(ctx context.Context, r subjects.GrantConsentRequest) (subj
 	if err := a.publish(ctx, c); err != nil {
 		return subjects.GrantedConsent{}, err
 	}
-	return subjects.GrantedConsent{Consent: c.resource(now), Receipt: c.receipt()}, nil
+	signed, err := a.signedReceipt(ctx, c)
+	return subjects.GrantedConsent{Consent: c.resource(now), Receipt: signed}, err
 }
 
 // recordGrant inserts the consent as the next version of its scope and supersedes the active one, both with their

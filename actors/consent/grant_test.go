@@ -58,27 +58,6 @@ func TestConsentLifecycle(t *testing.T) {
 	})
 }
 
-func TestReceipt(t *testing.T) {
-	t.Parallel()
-	f := setup(t, actortest.Databases(t)[0])
-	user := actortest.User()
-	ada := f.user(t, user)
-	granted := call(t, f, subjects.GrantConsent, ada, subjects.GrantConsentRequest{
-		Scope: subjects.ScopeWorkflowsRead, Purpose: "reports", NoticeVersion: "2026-01", Jurisdiction: "US-CA",
-	})
-	want := subjects.ConsentReceipt{
-		SchemaVersion: "ISO-27560:2023", RecordID: granted.ID, SubjectID: user, Scope: subjects.ScopeWorkflowsRead, Purpose: "reports",
-		NoticeVersion: "2026-01", Jurisdiction: "US-CA", GivenAt: granted.GrantedAt, ExpiresAt: granted.ExpiresAt,
-	}
-	if granted.Receipt != want {
-		t.Errorf("receipt of the grant: %+v, want %+v", granted.Receipt, want)
-	}
-	call(t, f, subjects.RevokeConsent, ada, subjects.RevokeConsentRequest{ConsentID: granted.ID})
-	if got := call(t, f, subjects.GetReceipt, ada, subjects.ConsentRequest{ConsentID: granted.ID}); got != want {
-		t.Errorf("receipt after the revocation: %+v, want %+v", got, want)
-	}
-}
-
 func TestGrantChecksItsRequest(t *testing.T) {
 	t.Parallel()
 	const expiry, maxExpiry = time.Hour, 2 * time.Hour

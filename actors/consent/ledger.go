@@ -49,8 +49,14 @@ type ledgerEntry struct {
 
 // sealedEntry is the part of an entry that identifies the user.
 type sealedEntry struct {
-	Reason  string                  `json:"reason,omitempty"`
-	Consent subjects.ConsentReceipt `json:"consent"`
+	Reason  string        `json:"reason,omitempty"`
+	Consent sealedConsent `json:"consent"`
+}
+
+// sealedConsent is the consent in a sealedEntry.
+type sealedConsent struct {
+	UserID string `json:"user_id"`
+	subjects.Consent
 }
 
 // recordChange writes a change of a consent to its history, and to the ledger and the event stream through the outbox.
@@ -145,7 +151,7 @@ func (a *Actor) newSubject(ctx context.Context, tx database.Tx, userID string) (
 
 // encode renders a change as a ledgerEntry.
 func (s subject) encode(e entryRow, c consentRow) ([]byte, error) {
-	plain, err := json.Marshal(sealedEntry{Reason: e.Reason, Consent: c.receipt()})
+	plain, err := json.Marshal(sealedEntry{Reason: e.Reason, Consent: sealedConsent{UserID: c.UserID, Consent: c.resource(microTime(e.At))}})
 	if err != nil {
 		return nil, fmt.Errorf("encoding a ledger entry: %w", err)
 	}

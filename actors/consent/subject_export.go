@@ -10,6 +10,7 @@ func ExportSet() dataexport.Set {
 	const public = "public, and has no data from which a person can be told"
 	return dataexport.Set{Sealed: Sealed, Omitted: map[string]string{
 		"ledger_state": public, "ledger_tiles": public, "ledger_leaves": public, "ledger_witnesses": public,
+		"receipt_keys": "has no data of users",
 	}, Sources: []dataexport.Source{
 		{
 			Name: "consents", Doc: "Consents and refusals.", Key: []string{"id"},
@@ -44,4 +45,10 @@ func ExportSet() dataexport.Set {
 }
 
 // exportSet is ExportSet with what is not in tables.
-func (a *Actor) exportSet() dataexport.Set { return ExportSet() }
+func (a *Actor) exportSet() dataexport.Set {
+	set := ExportSet()
+	set.Sources = append(set.Sources, dataexport.Source{
+		Name: "receipts", Doc: "The receipt of each consent.", Columns: "consent_id receipt", Read: a.exportReceipts,
+	})
+	return set
+}
