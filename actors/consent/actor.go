@@ -72,6 +72,7 @@ func New(d actors.Deps, c Config) (*Actor, error) {
 	if a.privacy, err = openPrivacy(ctx, d, c.Privacy, a.exportSet()); err != nil {
 		return nil, err
 	}
+	a.privacy.about = func(ctx context.Context) (any, error) { return a.processingRecords(ctx, subjects.Empty{}) }
 	return a, nil
 }
 
@@ -97,6 +98,7 @@ func (a *Actor) Service() actors.Service {
 			actors.Bind(subjects.LedgerTile, a.ledgerTile),
 			actors.Bind(subjects.LedgerProof, a.ledgerProof),
 			actors.Bind(subjects.ListLedgerRecords, a.ledgerRecords),
+			actors.Bind(subjects.ListProcessingRecords, a.processingRecords),
 			actors.Bind(subjects.CreatePrivacyRequest, a.createPrivacyRequest),
 			actors.Bind(subjects.GetPrivacyRequest, a.getPrivacyRequest),
 			actors.Bind(subjects.ListPrivacyRequests, a.listPrivacyRequests),

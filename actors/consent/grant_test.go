@@ -2,6 +2,7 @@ package consent_test
 
 import (
 	"context"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -175,7 +176,7 @@ func TestIdempotencyKeys(t *testing.T) {
 			t.Fatalf("first call: %v, replayed %t", err, replayed)
 		}
 		again, replayed, err := actortest.CallKeyed(t.Context(), f.conn, subjects.GrantConsent, request, ada.Token, "key")
-		if err != nil || !replayed || again != first {
+		if err != nil || !replayed || !reflect.DeepEqual(again, first) {
 			t.Errorf("second call: %+v, replayed %t, %v; want %+v", again, replayed, err, first)
 		}
 		if got := call(t, f, subjects.ListConsents, ada, subjects.ListConsentsRequest{}); len(got.Items) != 1 {

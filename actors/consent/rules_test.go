@@ -20,11 +20,11 @@ func TestConfigCheck(t *testing.T) {
 		names  string // the setting that the error names; empty where there is none
 	}{
 		"default":              {DefaultConfig(), ""},
-		"shortest":             {Config{Expiry: 1, MaxExpiry: 1, MaxGrantsPerDay: 1}, ""},
-		"no expiry":            {Config{MaxExpiry: time.Hour, MaxGrantsPerDay: 1}, "consent.expiry "},
-		"negative expiry":      {Config{Expiry: -1, MaxExpiry: time.Hour, MaxGrantsPerDay: 1}, "consent.expiry "},
-		"maximum below expiry": {Config{Expiry: time.Hour, MaxExpiry: time.Minute, MaxGrantsPerDay: 1}, "consent.max_expiry "},
-		"no maximum":           {Config{Expiry: time.Hour, MaxGrantsPerDay: 1}, "consent.max_expiry "},
+		"shortest":             {Config{Expiry: 1, MaxExpiry: 1, MaxGrantsPerDay: 1, Privacy: defaultPrivacyConfig()}, ""},
+		"no expiry":            {Config{MaxExpiry: time.Hour, MaxGrantsPerDay: 1, Privacy: defaultPrivacyConfig()}, "consent.expiry "},
+		"negative expiry":      {Config{Expiry: -1, MaxExpiry: time.Hour, MaxGrantsPerDay: 1, Privacy: defaultPrivacyConfig()}, "consent.expiry "},
+		"maximum below expiry": {Config{Expiry: time.Hour, MaxExpiry: time.Minute, MaxGrantsPerDay: 1, Privacy: defaultPrivacyConfig()}, "consent.max_expiry "},
+		"no maximum":           {Config{Expiry: time.Hour, MaxGrantsPerDay: 1, Privacy: defaultPrivacyConfig()}, "consent.max_expiry "},
 	} {
 		err := test.config.Check()
 		if (err == nil) != (test.names == "") || err != nil && !strings.HasPrefix(err.Error(), test.names) {

@@ -47,6 +47,8 @@ var invalidValues = map[string][]string{
 	"workflow.max_queued": {"-1"}, "workflow.max_queued_per_user": {"0"}, "workflow.cut_after": {"0"}, "workflow.retention": {"-1s"},
 
 	"consent.expiry": {"0s"}, "consent.max_expiry": {"-1s", "1h"},
+	"consent.privacy.keep_exports": {"0s", "169h"}, "consent.privacy.max_export": {"1000"}, "consent.privacy.max_requests_per_month": {"0"},
+	"consent.privacy.retry": {"0s"}, "consent.controller.country": {"Germany"}, "consent.controller.url": {"acme"},
 
 	"notification.tick": {"0s"}, "notification.smtp.from": {"", "nobody"}, "notification.smtp.port": {"0", "65536"}, "notification.smtp.timeout": {"0s"},
 	"notification.smtp.tls":      {"", "ssl", "none"},
