@@ -145,7 +145,7 @@ var ListAllPrivacyRequests = declare(Endpoint[ListAllPrivacyRequestsRequest, Pag
 // ExtendPrivacyRequestRequest says why more time is needed.
 type ExtendPrivacyRequestRequest struct {
 	RequestID string `json:"request_id" in:"path" format:"uuid"`
-	Reason    string `json:"reason" minLength:"1" maxLength:"1000" doc:"The user is told."`
+	Reason    string `json:"reason" minLength:"1" maxLength:"1000" doc:"The user can read it."`
 }
 
 // ExtendPrivacyRequest extends the time of a request.
@@ -160,7 +160,7 @@ var ExtendPrivacyRequest = declare(Endpoint[ExtendPrivacyRequestRequest, Privacy
 type ResolvePrivacyRequestRequest struct {
 	RequestID string `json:"request_id" in:"path" format:"uuid"`
 	Status    string `json:"status" enum:"completed,rejected"`
-	Note      string `json:"note" minLength:"1" maxLength:"2000" doc:"What was done, or why nothing is and where the user can complain (GDPR Art. 12(4)). The user is told."`
+	Note      string `json:"note" minLength:"1" maxLength:"2000" doc:"What was done, or why nothing is and where the user can complain (GDPR Art. 12(4)). The user can read it."`
 }
 
 // ResolvePrivacyRequest ends a request.

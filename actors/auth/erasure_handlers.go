@@ -68,9 +68,12 @@ func (a *Actor) getErasure(ctx context.Context, req subjects.ErasureRequest) (su
 	return row.status(answers), nil
 }
 
-// eraseAccount is deleteAccount for a user who has requested erasure at the consent actor. Its caller is the session that the request names, as
+// erasureRequests are the erasures that users have requested at the consent actor.
+type erasureRequests struct{ *Actor }
+
+// erase is deleteAccount for a user who has requested erasure at the consent actor. Its caller is the session that the request names, as
 // auth itself knows it: who calls does not vouch for the time of the sign-in.
-func (a *Actor) eraseAccount(ctx context.Context, req subjects.EraseAccountRequest) (subjects.ErasureStarted, error) {
+func (a erasureRequests) erase(ctx context.Context, req subjects.EraseAccountRequest) (subjects.ErasureStarted, error) {
 	userID := actors.CallerFrom(ctx).UserID
 	u, err := userByID(ctx, a.DB.DB, userID)
 	if err != nil {

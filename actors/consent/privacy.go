@@ -32,7 +32,7 @@ const (
 
 // privacy answers requests under data protection law. Requests are rows, and what is to be done is derived from them: each process looks for
 // requests that are due, claims one, collects what the actors hold into a file and stores that in sealed parts. A process that is killed or
-// stands still loses its claim, and another one begins again; parts of an attempt that has lost its claim are not the file's.
+// paused loses its claim, and another one begins again; parts of an attempt that has lost its claim are not the file's.
 type privacy struct {
 	actors.Deps
 

@@ -29,7 +29,7 @@ func (privacyStore) openErasures(ctx context.Context, tx bun.Tx, erasureID strin
 	return rows, nil
 }
 
-// staleErasures deletes requests for erasure that auth has neither begun nor refused: their process was killed.
+// staleErasures deletes requests for erasure that auth has neither started nor refused: their process was killed.
 func (s privacyStore) staleErasures(ctx context.Context, before time.Time) error {
 	return s.db.RunInTx(ctx, func(ctx context.Context, tx bun.Tx) error {
 		_, err := tx.NewDelete().Model((*privacyRow)(nil)).Where("kind = ?", subjects.PrivacyErasure).Where("status = ?", subjects.PrivacyInProgress).

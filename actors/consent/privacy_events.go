@@ -17,7 +17,7 @@ const (
 	resolvedByErasure = "The account was deleted."
 )
 
-// link records that auth has begun an erasure, which answers a locked request. Auth has erased its own data by then.
+// link records that auth has started an erasure, which answers a locked request. Auth has erased its own data by then.
 func (p *privacy) link(ctx context.Context, tx database.Tx, row privacyRow) error {
 	if err := p.store.save(ctx, tx, row); err != nil {
 		return err

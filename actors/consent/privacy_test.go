@@ -95,7 +95,7 @@ func (f *fixture) exportParts(t *testing.T) uint64 {
 }
 
 // TestAccessIsTriedAgain: while an actor does not answer, the request says which, and is answered when it does; a restart in between loses
-// nothing, and nothing is left of what was begun.
+// nothing.
 func TestAccessIsTriedAgain(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		var clock actortest.Clock

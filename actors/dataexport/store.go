@@ -147,7 +147,7 @@ func (e *Exporter) open(table, name string, row map[string]any) (any, error) {
 	}
 	text, err := e.Sealer.Open(sealed, declared.Associated(textsOf(row, declared)))
 	if err != nil {
-		return errSealed.Error(), nil //nolint:nilerr // the error is what the person is told
+		return errSealed.Error(), nil //nolint:nilerr // the person receives the error in place of the value
 	}
 	return string(text), nil
 }

@@ -34,7 +34,7 @@ func (a *Actor) notifyRefusedRun(ctx context.Context, e subjects.Envelope[subjec
 	})
 }
 
-// notifyPrivacyRequest notifies a user of what has become of a privacy request (GDPR Art. 12(3) and (4)).
+// notifyPrivacyRequest notifies a user of a change of a privacy request (GDPR Art. 12(3) and (4)).
 func (a *Actor) notifyPrivacyRequest(ctx context.Context, e subjects.Envelope[subjects.PrivacyRequestChange]) error {
 	return a.notify(ctx, e.ID, e.UserID, "consent", subjects.TemplatePrivacyRequest, map[string]string{
 		"request_id": e.Data.RequestID, "kind": e.Data.Kind, "change": e.Data.Change, "due": e.Data.DueAt.UTC().Format(time.DateOnly),
