@@ -27,6 +27,8 @@ type Caller struct {
 	Claims mesh.Claims
 	// Origin is set for endpoints that declare Origin.
 	Origin Origin
+	// GPC is set if the client's Global Privacy Control is on, for endpoints that declare GPC.
+	GPC bool
 }
 
 // Origin is the client address and user agent of an HTTP request, from the gateway.

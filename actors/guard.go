@@ -92,6 +92,10 @@ func NewGuard(
 		g.invalidate(stateKey(s.UserID, s.Scope))
 		return nil
 	})
+	membership.Handle(mesh.BarrierConsents, func(context.Context, mesh.Barrier) error {
+		g.invalidateAll()
+		return nil
+	})
 	membership.OnRejoin(func(context.Context) error {
 		g.invalidateAll()
 		g.expireAll()

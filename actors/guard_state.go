@@ -94,7 +94,7 @@ func (g *Guard) state(ctx context.Context, userID, scope string) (subjects.Conse
 	}
 	state := entry.Value
 	if state.Status != subjects.ConsentActive {
-		return state, consentRequired(scope, "revoked")
+		return state, consentRequired(scope, state.Status)
 	}
 	if g.expired(state) {
 		return state, consentRequired(scope, "expired")
@@ -140,11 +140,18 @@ func cannotCheck(cause error) error {
 	}
 }
 
+// consentRequired is the error for a consent in a state that allows nothing.
 func consentRequired(scope, state string) error {
-	return &subjects.Error{
-		Code: subjects.CodeConsentRequired, Scope: scope,
-		Detail: fmt.Sprintf("the user's consent to %s is %s", scope, state),
+	e := &subjects.Error{Code: subjects.CodeConsentRequired, Scope: scope}
+	switch state {
+	case subjects.ConsentRenewalRequired:
+		e.Reason, e.Detail = subjects.ReasonRenewalRequired, "the user's consent to "+scope+" needs a renewal: its notice has changed"
+	case subjects.ConsentGPC:
+		e.Reason, e.Detail = subjects.ReasonGPC, "the user's Global Privacy Control opts out of "+scope
+	default:
+		e.Detail = fmt.Sprintf("the user's consent to %s is %s", scope, state)
 	}
+	return e
 }
 
 func accountBlocked() error {

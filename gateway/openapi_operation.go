@@ -85,6 +85,13 @@ func (doc *document) parameters(d *subjects.Descriptor) []any {
 			"schema":      map[string]any{"type": "string", "minLength": 1, "maxLength": mesh.MaxIdempotencyKey},
 		})
 	}
+	if d.GPC {
+		list = append(list, map[string]any{
+			"name": "Sec-GPC", "in": "header", "required": false,
+			"description": "Global Privacy Control: exactly 1 opts out of the sale and the sharing of personal information. Browsers set it.",
+			"schema":      map[string]any{"type": "string"},
+		})
+	}
 	if d.Parts {
 		list = append(list, map[string]any{
 			"name": "Range", "in": "header", "required": false,

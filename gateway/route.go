@@ -128,6 +128,9 @@ func (rt *route) header(rc *requestContext) (nats.Header, error) {
 		agent := rc.r.UserAgent()
 		h[mesh.HeaderUserAgent] = []string{agent[:min(len(agent), maxUserAgent)]}
 	}
+	if rt.d.GPC && signalsGPC(rc.r.Header) {
+		h[mesh.HeaderGPC] = []string{gpcOn}
+	}
 	return h, nil
 }
 

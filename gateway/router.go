@@ -56,6 +56,7 @@ func (g *Gateway) ownOperations() ([]*operation, error) {
 		ops = append(ops, &operation{name: a.name, route: a.route, handle: a.handle})
 	}
 	return append(ops,
+		&operation{name: "gateway.gpc_support", route: "/.well-known/gpc.json", handle: handleGPCSupport},
 		&operation{name: "gateway.healthz", route: "/healthz", handle: handleHealthz, quiet: true},
 		&operation{name: "gateway.readyz", route: "/readyz", handle: g.readiness.handle, quiet: true}), nil
 }

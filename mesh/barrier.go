@@ -21,6 +21,8 @@ const (
 	BarrierConsent = "consent"
 	// BarrierConsentRenewed waits until every member has read the state of a user's consent to a scope again.
 	BarrierConsentRenewed = "consent_renewed"
+	// BarrierConsents waits until every member has dropped the states of consents that it has cached.
+	BarrierConsents = "consents"
 	// BarrierAccount waits until every member has seen a revision of the bucket of blocked accounts, and has held back what it was
 	// about to start for the account.
 	BarrierAccount = "account"

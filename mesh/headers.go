@@ -39,6 +39,8 @@ const (
 	// HeaderClientIP and HeaderUserAgent describe the HTTP client. They are only sent to endpoints with Origin.
 	HeaderClientIP  = "Weft-Client-Ip"
 	HeaderUserAgent = "Weft-User-Agent"
+	// HeaderGPC is "1" if the HTTP client's Global Privacy Control is on. It is only sent to endpoints with GPC.
+	HeaderGPC = "Weft-Gpc"
 	// HeaderStream is set by JetStream on messages that it delivers or republishes. A request that has it is rejected.
 	HeaderStream = "Nats-Stream"
 	// HeaderEvent is the name of the server-sent event that the gateway makes of a message; "message" if absent.

@@ -2,14 +2,8 @@ package mesh
 
 import (
 	"crypto/ed25519"
-	"encoding/base64"
 	"errors"
-	"fmt"
-	"strings"
 	"time"
-
-	"github.com/go-json-experiment/json"
-	"github.com/golang-jwt/jwt/v5"
 )
 
 // Claims are the claims of an access token (RFC 9068 §2.2). A token with any other claim is rejected.
@@ -31,16 +25,8 @@ type Claims struct {
 	KeyID string `json:"key_id,omitempty"`
 }
 
-// tokenHeader is the JOSE header. A token with any other member, such as crit or b64, is rejected.
-type tokenHeader struct {
-	Algorithm string `json:"alg"`
-	Type      string `json:"typ"`
-	KeyID     string `json:"kid"`
-}
-
 const (
-	tokenAlgorithm = "EdDSA"
-	tokenType      = "at+jwt"
+	tokenType = "at+jwt"
 	// maxTokenBytes is the maximum length of a token that is parsed.
 	maxTokenBytes = 4096
 	// clockSkew is how far iat may be ahead of the verifier's clock.
@@ -51,20 +37,7 @@ var errToken = errors.New("not an access token issued by weft")
 
 // SignToken signs claims with an Ed25519 key (RFC 8037).
 func SignToken(claims Claims, keyID string, key ed25519.PrivateKey) (string, error) {
-	header, err := json.Marshal(tokenHeader{Algorithm: tokenAlgorithm, Type: tokenType, KeyID: keyID})
-	if err != nil {
-		return "", fmt.Errorf("encoding a token header: %w", err)
-	}
-	payload, err := json.Marshal(claims)
-	if err != nil {
-		return "", fmt.Errorf("encoding claims: %w", err)
-	}
-	signed := base64.RawURLEncoding.EncodeToString(header) + "." + base64.RawURLEncoding.EncodeToString(payload)
-	signature, err := jwt.SigningMethodEdDSA.Sign(signed, key)
-	if err != nil {
-		return "", fmt.Errorf("signing a token: %w", err)
-	}
-	return signed + "." + base64.RawURLEncoding.EncodeToString(signature), nil
+	return SignJWS(tokenType, keyID, claims, key)
 }
 
 // ParseToken verifies a token's form, signature, issuer, audience and times, and returns its claims. It accepts only what SignToken
@@ -74,33 +47,8 @@ func ParseToken(
 	token, issuer, audience string, now time.Time, key func(kid string) (ed25519.PublicKey, bool),
 ) (Claims, error) {
 	var claims Claims
-	if len(token) > maxTokenBytes {
+	if err := ParseJWS(token, tokenType, maxTokenBytes, &claims, key); err != nil {
 		return claims, errToken
-	}
-	parts := strings.Split(token, ".")
-	if len(parts) != 3 {
-		return claims, errToken
-	}
-	var header tokenHeader
-	if err := decodePart(parts[0], &header); err != nil {
-		return claims, err
-	}
-	if header.Algorithm != tokenAlgorithm || header.Type != tokenType {
-		return claims, errToken
-	}
-	public, ok := key(header.KeyID)
-	if !ok {
-		return claims, errToken
-	}
-	signature, err := canonicalBase64(parts[2])
-	if err != nil {
-		return claims, errToken
-	}
-	if err := jwt.SigningMethodEdDSA.Verify(parts[0]+"."+parts[1], signature, public); err != nil {
-		return claims, errToken
-	}
-	if err := decodePart(parts[1], &claims); err != nil {
-		return claims, err
 	}
 	return claims, claims.check(issuer, audience, now)
 }
@@ -114,23 +62,4 @@ func (c Claims) check(issuer, audience string, now time.Time) error {
 		return errToken
 	}
 	return nil
-}
-
-func decodePart(part string, v any) error {
-	data, err := canonicalBase64(part)
-	if err != nil {
-		return errToken
-	}
-	if err := json.Unmarshal(data, v, json.RejectUnknownMembers(true)); err != nil {
-		return errToken
-	}
-	return nil
-}
-
-// canonicalBase64 rejects padding, line breaks and non-zero trailing bits.
-func canonicalBase64(s string) ([]byte, error) {
-	if strings.ContainsAny(s, "\r\n") {
-		return nil, errToken
-	}
-	return base64.RawURLEncoding.Strict().DecodeString(s)
 }

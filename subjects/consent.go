@@ -67,7 +67,7 @@ type GrantedConsent struct {
 
 // GrantConsent records a consent.
 var GrantConsent = declare(Endpoint[GrantConsentRequest, GrantedConsent]{
-	Subject: "weft.v1.consent.grant_consent", Route: "POST /v1/consents", Status: 201, Access: User,
+	Subject: "weft.v1.consent.grant_consent", Route: "POST /v1/consents", Status: 201, Access: User, GPC: true,
 	Location: "/v1/consents/{id}",
 	Summary:  "Consent to a scope",
 	Doc: "Records the user's consent to a scope. An active consent to the same scope is superseded; work that began under it " +
@@ -106,7 +106,7 @@ type ConsentDecision struct {
 
 // ValidateConsent checks whether a user's consent to a scope is active.
 var ValidateConsent = declare(Endpoint[ValidateConsentRequest, ConsentDecision]{
-	Subject: "weft.v1.consent.validate_consent", Route: "POST /v1/consents/validate", ReadOnly: true,
+	Subject: "weft.v1.consent.validate_consent", Route: "POST /v1/consents/validate", ReadOnly: true, GPC: true,
 	Access:  User.Or(ServiceWithoutGrant("integration", "workflow", "notification")),
 	Summary: "Check a consent",
 	Doc:     "Returns whether the user's consent to a scope is currently active.",
@@ -124,7 +124,7 @@ type BulkConsentDecisions struct {
 
 // BulkValidateConsents checks several consents at once.
 var BulkValidateConsents = declare(Endpoint[BulkValidateConsentsRequest, BulkConsentDecisions]{
-	Subject: "weft.v1.consent.bulk_validate_consents", Route: "POST /v1/consents/validate/bulk", ReadOnly: true,
+	Subject: "weft.v1.consent.bulk_validate_consents", Route: "POST /v1/consents/validate/bulk", ReadOnly: true, GPC: true,
 	Access:  User.Or(ServiceWithoutGrant("integration", "workflow", "notification")),
 	Summary: "Check several consents",
 	Doc:     "Performs up to 100 checks of validate_consent and returns the results in their order.",

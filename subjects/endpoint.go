@@ -62,6 +62,8 @@ type Endpoint[Req, Res any] struct {
 	ReadOnly bool
 	// Origin passes the client's address and user agent on to the actor.
 	Origin bool
+	// GPC passes the client's Global Privacy Control signal on to the actor.
+	GPC bool
 	// Cancellable lets a service that gives a request up end the handling of it, on CancelSubject.
 	Cancellable bool
 	// OwnLimits replaces the general limit per address by Limits, for callers that are machines with few addresses.
@@ -190,6 +192,7 @@ type Descriptor struct {
 	Secret                    []string
 	Mutating                  bool
 	Origin                    bool
+	GPC                       bool
 	Cancellable               bool
 	OwnLimits                 bool
 	IgnoreUnknown             bool
@@ -240,7 +243,7 @@ func declare[Req, Res any](e Endpoint[Req, Res]) Endpoint[Req, Res] {
 		Actor: actor, Method: method, Subject: e.Subject, Access: e.Access, Limits: e.Limits,
 		Summary: e.Summary, Doc: e.Doc, Status: e.Status, Body: e.Body, Location: e.Location,
 		Produces: e.Produces, Stream: e.Stream, Parts: e.Parts, Consent: e.Consent, Timeout: e.Timeout,
-		Concurrency: e.Concurrency, Secret: e.Secret, Origin: e.Origin, OwnLimits: e.OwnLimits, IgnoreUnknown: e.IgnoreUnknown, Cookie: e.Cookie,
+		Concurrency: e.Concurrency, Secret: e.Secret, Origin: e.Origin, GPC: e.GPC, OwnLimits: e.OwnLimits, IgnoreUnknown: e.IgnoreUnknown, Cookie: e.Cookie,
 		Cancellable: e.Cancellable, MaxMessage: e.MaxMessage,
 		RequestType: reflect.TypeFor[Req](), ResponseType: reflect.TypeFor[Res](), name: actor + "." + method,
 	}

@@ -38,4 +38,12 @@ const (
 	ReasonVersionMismatch Reason = "version_mismatch"
 	// ReasonInUse: other resources use this one; the detail names one of them (CodeConflict).
 	ReasonInUse Reason = "in_use"
+	// ReasonRenewalRequired: a material change was published after the consent; the user must consent again (CodeConsentRequired).
+	ReasonRenewalRequired Reason = "renewal_required"
+	// ReasonGPC: the user's Global Privacy Control opts out of the scope (CodeConsentRequired).
+	ReasonGPC Reason = "gpc"
+	// ReasonGPCConflict: a consent contradicts the user's Global Privacy Control, and the user was not shown that (CodeConflict).
+	ReasonGPCConflict Reason = "gpc_conflict"
+	// ReasonConsentActive: a refusal would leave a consent in force; revoke it (CodeConflict).
+	ReasonConsentActive Reason = "consent_active"
 )

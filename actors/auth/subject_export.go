@@ -12,8 +12,8 @@ func (ss *sessions) export(ctx context.Context, userID string) ([]dataexport.Rec
 	records := make([]dataexport.Record, len(list))
 	for i, s := range list {
 		records[i] = dataexport.Record{Key: s.ID, Values: map[string]any{
-			"id": s.ID, "method": s.Method, "two_factors": s.TwoFactors, "device": s.Device, "ip": s.IP,
-			"created_at": s.CreatedAt, "refreshed_at": s.RefreshedAt, "expires_at": s.ExpiresAt,
+			"id": s.ID, "method": s.Method, "two_factors": s.TwoFactors, "device": s.Device, "ip": s.IP, "created_at": s.CreatedAt,
+			"refreshed_at": s.RefreshedAt, "expires_at": s.ExpiresAt,
 		}}
 	}
 	return records, err

@@ -2,7 +2,7 @@
 //
 // It owns:
 //   - the subjects weft.v1.consent.*
-//   - the tables consents, consent_entries and consent_subjects, and those of package ledger
+//   - the tables consents and consent_*, and those of package ledger
 //   - the bucket consent_state, which every guard reads
 //   - the stream CONSENT_LEDGER, the append-only record of every change
 //   - the event consent.changed, and consent.privacy_request_changed
@@ -21,9 +21,12 @@ import (
 	"fmt"
 	"time"
 
+	lru "github.com/hashicorp/golang-lru/v2"
+
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/consent/ledger"
 	"github.com/weftmesh/weft/actors/consent/receipt"
+	"github.com/weftmesh/weft/actors/wait"
 	"github.com/weftmesh/weft/kv"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -32,6 +35,12 @@ import (
 //
 //go:embed migrations/*.sql
 var Migrations embed.FS
+
+// maxDirectives bounds the accounts in Actor.directives.
+const maxDirectives = 10_000
+
+// gpcSeen is a signal of an account in a region.
+type gpcSeen struct{ userID, region string }
 
 // startupTimeout bounds what New does over the network.
 const startupTimeout = 10 * time.Second
@@ -45,9 +54,14 @@ type Actor struct {
 	states   *kv.Bucket[subjects.ConsentState]
 	metrics  metrics
 	bounds   *bounds
-	ledger   *ledger.Ledger
-	privacy  *privacy
-	receipts receipt.Key
+	signer   *noticeSigner
+	// renewals wakes the task that marks consents for renewal.
+	renewals wait.Signal
+	// directives are accounts whose directives this process has recorded.
+	directives *lru.Cache[gpcSeen, struct{}]
+	ledger     *ledger.Ledger
+	privacy    *privacy
+	receipts   receipt.Key
 }
 
 // New checks the settings, opens the bucket consent_state and registers the metrics.
@@ -62,7 +76,11 @@ func New(d actors.Deps, c Config) (*Actor, error) {
 		return nil, fmt.Errorf("opening the bucket of consent states: %w", err)
 	}
 	a := &Actor{Deps: d, config: c, purposes: newPurposes(c.Purposes), store: store{db: d.DB}, states: states, metrics: newMetrics(d.Metrics)}
-	a.bounds = newBounds(a)
+	a.bounds, a.renewals = newBounds(a), wait.NewSignal()
+	a.signer = &noticeSigner{Deps: d, store: a.store}
+	if a.directives, err = lru.New[gpcSeen, struct{}](maxDirectives); err != nil {
+		return nil, err
+	}
 	if a.ledger, err = a.openLedger(ctx); err != nil {
 		return nil, err
 	}
@@ -93,6 +111,10 @@ func (a *Actor) Service() actors.Service {
 			actors.Bind(subjects.GetConsentHistory, a.history),
 			actors.Bind(subjects.ListScopes, a.scopes),
 			actors.Bind(subjects.GetConsentLimits, a.getLimits),
+			actors.Bind(subjects.PublishNotice, a.publishNotice),
+			actors.Bind(subjects.ListNotices, a.listNotices),
+			actors.Bind(subjects.ServeNotice, a.serveNotice),
+			actors.Bind(subjects.GPCStatusOf, a.gpcStatus),
 			actors.Bind(subjects.LedgerCheckpoint, a.ledgerCheckpoint),
 			actors.Bind(subjects.LedgerKey, a.ledgerKey),
 			actors.Bind(subjects.LedgerTile, a.ledgerTile),
@@ -114,6 +136,7 @@ func (a *Actor) Service() actors.Service {
 		},
 		Background: map[string]func(context.Context) error{
 			"reconcile": a.reconcile, "ledger": a.ledger.Run, "witnesses": a.ledger.RunWitnesses, "privacy": a.privacy.run,
+			"renewals": a.runRenewals,
 		},
 	}
 }

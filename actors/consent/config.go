@@ -14,8 +14,13 @@ type Config struct {
 	MaxGrantsPerDay int `koanf:"max_grants_per_day"`
 	// Purposes are what data are processed for, by id. Those of weft's scopes are built in; one with such an id changes it.
 	Purposes map[string]PurposeConfig `koanf:"purposes"`
-	Ledger   LedgerConfig             `koanf:"ledger"`
-	Privacy  PrivacyConfig            `koanf:"privacy"`
+	Notices  NoticesConfig            `koanf:"notices"`
+	// RequireAge refuses consents without the user's age. By default an unknown age is no barrier.
+	RequireAge bool `koanf:"require_age"`
+	// ChildAges are the ages at which users may consent for themselves, by ISO 3166 code, EU or default, where they differ from weft's table.
+	ChildAges map[string]int `koanf:"child_ages"`
+	Ledger    LedgerConfig   `koanf:"ledger"`
+	Privacy   PrivacyConfig  `koanf:"privacy"`
 	// PublicURL is the gateway's base URL as users reach it: the prefix of links in receipts. Empty for integration.public_url.
 	PublicURL  string           `koanf:"public_url"`
 	Controller ControllerConfig `koanf:"controller"`
@@ -33,5 +38,5 @@ type LedgerConfig struct {
 
 // DefaultConfig returns a lifetime of 365 days and a maximum of ten years.
 func DefaultConfig() Config {
-	return Config{Expiry: 365 * 24 * time.Hour, MaxExpiry: 10 * 365 * 24 * time.Hour, MaxGrantsPerDay: 500, Privacy: defaultPrivacyConfig()}
+	return Config{Expiry: 365 * 24 * time.Hour, MaxExpiry: 10 * 365 * 24 * time.Hour, MaxGrantsPerDay: 500, Notices: defaultNoticesConfig(), Privacy: defaultPrivacyConfig()}
 }

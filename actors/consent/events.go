@@ -21,13 +21,16 @@ func (a *Actor) reconcile(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		if rows, err = a.suppressDirected(ctx, rows); err != nil {
+			return err
+		}
 		for _, c := range rows {
 			if err := a.reconcileOne(ctx, c); err != nil {
 				return err
 			}
 		}
 		if len(rows) < reconcileBatch {
-			return nil
+			return a.applyDirectives(ctx)
 		}
 		after = rows[len(rows)-1].ID
 	}
@@ -47,8 +50,60 @@ func (a *Actor) reconcileOne(ctx context.Context, c consentRow) error {
 		})
 	case entry.Value.Version < c.Version:
 		return a.publish(ctx, c)
+	case entry.Value.ConsentID == c.ID && entry.Value.Status != c.state().Status && c.state().Status != subjects.ConsentActive:
+		return a.suppress(ctx, c)
 	}
 	return nil
+}
+
+// suppressDirected suppresses those consents that a directive covers and that were not suppressed when it was recorded, because their purpose
+// became one of sale or sharing since. It returns the consents as they are then.
+func (a *Actor) suppressDirected(ctx context.Context, rows []consentRow) ([]consentRow, error) {
+	var users []string
+	covered := func(c consentRow) bool {
+		p, _ := a.purposes.of(c.Scope)
+		return p.SaleOrShare != "" && !c.GPCConflict && c.SuppressedAt == 0
+	}
+	for _, c := range rows {
+		if covered(c) {
+			users = append(users, c.UserID)
+		}
+	}
+	directed, err := a.store.directed(ctx, users)
+	if err != nil {
+		return nil, err
+	}
+	for i, c := range rows {
+		if !covered(c) || !directed[c.UserID] {
+			continue
+		}
+		if err := a.applyDirective(ctx, c.UserID); err != nil {
+			return nil, err
+		}
+		if rows[i], err = a.store.consent(ctx, c.UserID, c.ID); err != nil {
+			return nil, err
+		}
+	}
+	return rows, nil
+}
+
+// applyDirectives completes the directives that a crash has left unapplied.
+func (a *Actor) applyDirectives(ctx context.Context) error {
+	for after := ""; ; {
+		users, err := a.store.unappliedDirectives(ctx, after, reconcileBatch)
+		if err != nil {
+			return err
+		}
+		for _, userID := range users {
+			if err := a.applyDirective(ctx, userID); err != nil {
+				return err
+			}
+			after = userID
+		}
+		if len(users) < reconcileBatch {
+			return nil
+		}
+	}
 }
 
 // errGrantDuringErasure makes the deletion's event come again, so that the consent is erased that was granted meanwhile.
@@ -82,6 +137,11 @@ func (a *Actor) erase(ctx context.Context, deletion subjects.AccountDeletion) (i
 	if err != nil {
 		return 0, err
 	}
+	for _, seen := range a.directives.Keys() {
+		if seen.userID == deletion.UserID {
+			a.directives.Remove(seen)
+		}
+	}
 	return items, a.deleteStates(ctx, deletion.UserID)
 }
 
@@ -109,6 +169,9 @@ func (a *Actor) pseudonymise(ctx context.Context, tx database.Tx, deletion subje
 		subject, err = subjectRow{ID: a.NewID()}, nil
 	}
 	if err != nil {
+		return 0, err
+	}
+	if err := a.store.deleteDirective(ctx, tx, userID); err != nil {
 		return 0, err
 	}
 	ids, err := a.store.pseudonymise(ctx, tx, userID, subject.ID)

@@ -80,6 +80,11 @@ func (a *Actor) validate(ctx context.Context, r subjects.ValidateConsentRequest)
 	if err != nil {
 		return subjects.ConsentDecision{}, err
 	}
+	if p, known := a.purposes.of(r.Scope); known && p.SaleOrShare != "" {
+		if err := a.observeGPC(ctx, ""); err != nil {
+			return subjects.ConsentDecision{}, err
+		}
+	}
 	entry, err := a.states.Get(ctx, kv.EncodeKey(userID, r.Scope))
 	if err != nil && !errors.Is(err, kv.ErrNotFound) {
 		return subjects.ConsentDecision{}, fmt.Errorf("reading a consent's state: %w", err)

@@ -95,6 +95,11 @@ func TestChangedRecordsAreNamed(t *testing.T) {
 			{5, "UPDATE consents SET granted_at = granted_at + 1 WHERE id = '" + consents[5] + "'", "UPDATE consents SET granted_at = granted_at - 1 WHERE id = '" + consents[5] + "'"},
 			{6, "UPDATE consents SET status = 'active' WHERE id = '" + consents[5] + "'", "UPDATE consents SET status = 'revoked' WHERE id = '" + consents[5] + "'"},
 			{1, "UPDATE consent_entries SET reason = 'x' WHERE consent_id = '" + consents[1] + "'", "UPDATE consent_entries SET reason = '' WHERE consent_id = '" + consents[1] + "'"},
+			{3, "UPDATE consents SET notice_hash = 'x' WHERE id = '" + consents[3] + "'", "UPDATE consents SET notice_hash = '' WHERE id = '" + consents[3] + "'"},
+			{4, "UPDATE consents SET method = 'voice' WHERE id = '" + consents[4] + "'", "UPDATE consents SET method = 'unproven' WHERE id = '" + consents[4] + "'"},
+			{2, "UPDATE consents SET guardian_name = 'x' WHERE id = '" + consents[2] + "'", "UPDATE consents SET guardian_name = '' WHERE id = '" + consents[2] + "'"},
+			{1, "UPDATE consents SET purpose_version = 7 WHERE id = '" + consents[1] + "'", "UPDATE consents SET purpose_version = 1 WHERE id = '" + consents[1] + "'"},
+			{6, "UPDATE consents SET suppressed_at = 7 WHERE id = '" + consents[5] + "'", "UPDATE consents SET suppressed_at = 0 WHERE id = '" + consents[5] + "'"},
 			{0, "DELETE FROM consent_entries WHERE consent_id = '" + consents[0] + "'", ""},
 		} {
 			actortest.Exec(t, f.db, change.do)

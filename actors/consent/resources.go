@@ -31,12 +31,19 @@ func (c consentRow) resource(now time.Time) subjects.Consent {
 	}
 }
 
-// state returns the active state that guards read.
+// state returns the state of an active consent that guards read.
 func (c consentRow) state() subjects.ConsentState {
 	expiresAt := time.UnixMicro(c.ExpiresAt).UTC()
-	return subjects.ConsentState{
+	state := subjects.ConsentState{
 		ConsentID: c.ID, Version: c.Version, Continues: c.Continues, Status: subjects.ConsentActive, ExpiresAt: &expiresAt,
 	}
+	switch {
+	case c.SuppressedAt != 0:
+		state.Status = subjects.ConsentGPC
+	case c.RenewalAt != 0:
+		state.Status = subjects.ConsentRenewalRequired
+	}
+	return state
 }
 
 // resource returns the change as the consent's owner sees it.

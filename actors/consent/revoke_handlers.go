@@ -20,6 +20,8 @@ func (a *Actor) revoke(ctx context.Context, r subjects.RevokeConsentRequest) (su
 	switch c.Status {
 	case subjects.ConsentRevoked:
 		return c.resource(a.Now()), nil
+	case subjects.ConsentRefused:
+		return subjects.Consent{}, subjects.Errorf(subjects.CodeConflict, "a refusal is no consent: there is nothing to revoke")
 	case subjects.ConsentSuperseded:
 		return subjects.Consent{}, subjects.Errorf(subjects.CodeConflict, "superseded by %s: revoke that consent", c.SupersededBy)
 	}
@@ -43,12 +45,9 @@ func (a *Actor) revoke(ctx context.Context, r subjects.RevokeConsentRequest) (su
 // it is stored.
 func (a *Actor) recordRevocation(ctx context.Context, tx database.Tx, c consentRow, reason string) (consentRow, error) {
 	c.Status, c.RevokedAt, c.RevokeReason = subjects.ConsentRevoked, a.Now().UnixMicro(), reason
-	ended, err := a.store.end(ctx, tx, c)
-	if err != nil {
+	c, ended, err := a.store.end(ctx, tx, c)
+	if err != nil || !ended {
 		return c, err
-	}
-	if !ended {
-		return a.store.consent(ctx, c.UserID, c.ID)
 	}
 	return c, a.recordChange(ctx, tx, c, subjects.ConsentRevoked, reason)
 }

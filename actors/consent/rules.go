@@ -49,6 +49,8 @@ func decide(scope string, state subjects.ConsentState, known bool, now time.Time
 	}
 	d.ConsentID, d.ExpiresAt = state.ConsentID, state.ExpiresAt
 	switch {
+	case state.Status == subjects.ConsentRenewalRequired, state.Status == subjects.ConsentGPC:
+		d.Reason = state.Status
 	case state.Status != subjects.ConsentActive:
 		d.Reason = subjects.ConsentRevoked
 	case state.ExpiresAt != nil && !now.Before(*state.ExpiresAt):

@@ -15,16 +15,21 @@ var epoch = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
 func TestConfigCheck(t *testing.T) {
 	t.Parallel()
+	with := func(expiry, most time.Duration) Config {
+		c := DefaultConfig()
+		c.Expiry, c.MaxExpiry = expiry, most
+		return c
+	}
 	for name, test := range map[string]struct {
 		config Config
 		names  string // the setting that the error names; empty where there is none
 	}{
 		"default":              {DefaultConfig(), ""},
-		"shortest":             {Config{Expiry: 1, MaxExpiry: 1, MaxGrantsPerDay: 1, Privacy: defaultPrivacyConfig()}, ""},
-		"no expiry":            {Config{MaxExpiry: time.Hour, MaxGrantsPerDay: 1, Privacy: defaultPrivacyConfig()}, "consent.expiry "},
-		"negative expiry":      {Config{Expiry: -1, MaxExpiry: time.Hour, MaxGrantsPerDay: 1, Privacy: defaultPrivacyConfig()}, "consent.expiry "},
-		"maximum below expiry": {Config{Expiry: time.Hour, MaxExpiry: time.Minute, MaxGrantsPerDay: 1, Privacy: defaultPrivacyConfig()}, "consent.max_expiry "},
-		"no maximum":           {Config{Expiry: time.Hour, MaxGrantsPerDay: 1, Privacy: defaultPrivacyConfig()}, "consent.max_expiry "},
+		"shortest":             {with(1, 1), ""},
+		"no expiry":            {with(0, time.Hour), "consent.expiry "},
+		"negative expiry":      {with(-1, time.Hour), "consent.expiry "},
+		"maximum below expiry": {with(time.Hour, time.Minute), "consent.max_expiry "},
+		"no maximum":           {with(time.Hour, 0), "consent.max_expiry "},
 	} {
 		err := test.config.Check()
 		if (err == nil) != (test.names == "") || err != nil && !strings.HasPrefix(err.Error(), test.names) {
@@ -73,6 +78,8 @@ func TestDecide(t *testing.T) {
 		"expired":               {subjects.ConsentState{Status: subjects.ConsentActive, ExpiresAt: &ends}, true, epoch, subjects.ConsentExpired},
 		"revoked":               {subjects.ConsentState{Status: subjects.ConsentRevoked, ExpiresAt: &ends}, true, epoch.Add(-1), subjects.ConsentRevoked},
 		"revoked, then expired": {subjects.ConsentState{Status: subjects.ConsentRevoked, ExpiresAt: &ends}, true, epoch, subjects.ConsentRevoked},
+		"needs a renewal":       {subjects.ConsentState{Status: subjects.ConsentRenewalRequired, ExpiresAt: &ends}, true, epoch.Add(-1), subjects.ConsentRenewalRequired},
+		"suppressed":            {subjects.ConsentState{Status: subjects.ConsentGPC}, true, epoch, subjects.ConsentGPC},
 		"unknown status":        {subjects.ConsentState{Status: "paused"}, true, epoch, subjects.ConsentRevoked},
 	} {
 		test.state.ConsentID = "c"

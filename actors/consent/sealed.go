@@ -7,6 +7,9 @@ import (
 
 // Sealed lists the columns that key rotation re-encrypts.
 var Sealed = []seal.Column{{
+	Table: "consent_keys", Column: "sealed_key", Key: []string{"id"},
+	Associated: func(values []string) []byte { return keyContext(values[0]) },
+}, {
 	Table: "consent_subjects", Column: "sealed_key", Key: []string{"id"},
 	Associated: func(values []string) []byte { return subjectContext(values[0]) },
 }, {

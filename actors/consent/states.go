@@ -53,16 +53,35 @@ func (a *Actor) deny(ctx context.Context, c consentRow) error {
 	return mesh.RaiseBarrier(ctx, a.Conn, mesh.Barrier{Kind: mesh.BarrierConsent, UserID: c.UserID, Scope: c.Scope})
 }
 
-// deleteStates removes a user's revoked states: guards deny without a state as they do with a revoked one. An active
+// hold writes to the bucket that an active consent needs a renewal or is suppressed. It does nothing where the bucket has another consent to
+// the scope, or a revocation.
+func (a *Actor) hold(ctx context.Context, c consentRow) error {
+	_, err := a.states.Mutate(ctx, kv.EncodeKey(c.UserID, c.Scope),
+		func(old subjects.ConsentState, known bool) (subjects.ConsentState, bool, error) {
+			if known && (old.Version > c.Version || old.ConsentID == c.ID && old.Status == subjects.ConsentRevoked) {
+				return old, true, nil
+			}
+			return c.state(), true, nil
+		}, 0)
+	if err != nil {
+		return fmt.Errorf("holding a consent: %w", err)
+	}
+	return nil
+}
+
+// deleteStates removes a user's states that deny: guards deny without a state as they do with one of these. An active
 // state belongs to a consent that was granted during the erasure and stays for the next round.
 func (a *Actor) deleteStates(ctx context.Context, userID string) error {
-	for _, scope := range subjects.Scopes() {
-		key := kv.EncodeKey(userID, scope)
+	keys, err := a.states.Keys(ctx, kv.EncodeKey(userID)+".*")
+	if err != nil {
+		return fmt.Errorf("listing the states of a user: %w", err)
+	}
+	for _, key := range keys {
 		state, err := a.states.Get(ctx, key)
 		if errors.Is(err, kv.ErrNotFound) {
 			continue
 		}
-		if err == nil && state.Value.Status == subjects.ConsentRevoked {
+		if err == nil && state.Value.Status != subjects.ConsentActive {
 			err = a.states.DeleteRevision(ctx, key, state.Revision)
 		}
 		if err != nil && !errors.Is(err, kv.ErrConflict) && !errors.Is(err, kv.ErrNotFound) {

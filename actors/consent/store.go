@@ -60,6 +60,13 @@ func (s store) latest(ctx context.Context, userID, scope string) (consentRow, er
 	return c, database.OneRow(err, "reading the latest consent", errNoConsent)
 }
 
+// activeOf returns the active or expired consent of a user to a scope, or errNoConsent.
+func (s store) activeOf(ctx context.Context, userID, scope string) (consentRow, error) {
+	var c consentRow
+	err := s.db.NewSelect().Model(&c).Where("user_id = ?", userID).Where("scope = ?", scope).Where("status = ?", subjects.ConsentActive).Scan(ctx)
+	return c, database.OneRow(err, "reading the active consent", errNoConsent)
+}
+
 // insert adds a row of any of the actor's tables.
 func (store) insert(ctx context.Context, tx bun.Tx, row any) error {
 	if _, err := tx.NewInsert().Model(row).Exec(ctx); err != nil {
@@ -68,15 +75,21 @@ func (store) insert(ctx context.Context, tx bun.Tx, row any) error {
 	return nil
 }
 
-// end writes the status and the reason with which an active consent ends, and reports whether it was active.
-func (store) end(ctx context.Context, tx bun.Tx, c consentRow) (bool, error) {
+// end writes the status and the reason with which an active consent ends. It returns the consent as it is stored then, and whether it was active.
+func (store) end(ctx context.Context, tx bun.Tx, c consentRow) (consentRow, bool, error) {
 	result, err := tx.NewUpdate().Model(&c).Column("status", "revoked_at", "revoke_reason", "superseded_by").
 		WherePK().Where("status = ?", subjects.ConsentActive).Exec(ctx)
 	if err != nil {
-		return false, fmt.Errorf("ending a consent: %w", err)
+		return c, false, fmt.Errorf("ending a consent: %w", err)
 	}
 	n, err := result.RowsAffected()
-	return n == 1, err
+	if err != nil {
+		return c, false, err
+	}
+	if err := tx.NewSelect().Model(&c).WherePK().Scan(ctx); err != nil {
+		return c, false, fmt.Errorf("reading an ended consent: %w", err)
+	}
+	return c, n == 1, nil
 }
 
 // page returns a user's consents, newest first, that come after the given id; one more than the page's limit.
@@ -92,7 +105,11 @@ func (s store) page(ctx context.Context, userID string, r subjects.ListConsentsR
 	switch r.Status {
 	case "":
 	case subjects.ConsentActive:
-		q.Where("status = ?", subjects.ConsentActive).Where("expires_at > ?", now.UnixMicro())
+		q.Where("status = ?", subjects.ConsentActive).Where("expires_at > ?", now.UnixMicro()).Where("suppressed_at = 0").Where("renewal_at = 0")
+	case subjects.ConsentGPC:
+		q.Where("status = ?", subjects.ConsentActive).Where("expires_at > ?", now.UnixMicro()).Where("suppressed_at <> 0")
+	case subjects.ConsentRenewalRequired:
+		q.Where("status = ?", subjects.ConsentActive).Where("expires_at > ?", now.UnixMicro()).Where("suppressed_at = 0").Where("renewal_at <> 0")
 	case subjects.ConsentExpired:
 		q.Where("status = ?", subjects.ConsentActive).Where("expires_at <= ?", now.UnixMicro())
 	default:

@@ -10,7 +10,8 @@ func ExportSet() dataexport.Set {
 	const public = "public, and has no data from which a person can be told"
 	return dataexport.Set{Sealed: Sealed, Omitted: map[string]string{
 		"ledger_state": public, "ledger_tiles": public, "ledger_leaves": public, "ledger_witnesses": public,
-		"receipt_keys": "has no data of users",
+		"receipt_keys": "has no data of users", "consent_keys": "has no data of users",
+		"consent_notices": "the same for everybody, at /v1/consents/notices", "consent_notice_texts": "the same for everybody, at /v1/consents/notices",
 	}, Sources: []dataexport.Source{
 		{
 			Name: "consents", Doc: "Consents and refusals.", Key: []string{"id"},
@@ -28,6 +29,10 @@ func ExportSet() dataexport.Set {
 		{
 			Name: "consent_subjects", Doc: "The pseudonym under which the ledger has the person.", Key: []string{"user_id"}, Columns: "user_id id",
 			Omitted: map[string]string{"sealed_key": "it is a key"},
+		},
+		{
+			Name: "consent_gpc", Doc: "The opt-out that was seen as Global Privacy Control.", Key: []string{"user_id"},
+			Columns: "user_id region since:time applied:bool",
 		},
 		{
 			Name: "privacy_requests", Doc: "Requests for access, portability, rectification and erasure.", Key: []string{"id"},

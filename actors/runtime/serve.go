@@ -128,6 +128,7 @@ func (r *Runtime) answer(b endpoint, semaphore *boundedSemaphore, large *largeRe
 		if b.Desc.Origin {
 			caller.Origin = actors.Origin{IP: h.Get(mesh.HeaderClientIP), UserAgent: h.Get(mesh.HeaderUserAgent)}
 		}
+		caller.GPC = b.Desc.GPC && caller.Service == "" && h.Get(mesh.HeaderGPC) == "1"
 		if err = large.reserve(ctx, b.Desc, caller, req.Data); err != nil {
 			return err
 		}

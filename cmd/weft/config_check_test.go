@@ -46,7 +46,7 @@ var invalidValues = map[string][]string{
 	"workflow.step_retry_delay": {"-1s"}, "workflow.short_wait": {"-1s"}, "workflow.max_input": {"0", "600000"}, "workflow.max_result": {"0", "600000"},
 	"workflow.max_queued": {"-1"}, "workflow.max_queued_per_user": {"0"}, "workflow.cut_after": {"0"}, "workflow.retention": {"-1s"},
 
-	"consent.expiry": {"0s"}, "consent.max_expiry": {"-1s", "1h"},
+	"consent.expiry": {"0s"}, "consent.max_expiry": {"-1s", "1h"}, "consent.notices.max_versions": {"0"}, "consent.notices.token_ttl": {"0s", "25h"},
 	"consent.privacy.keep_exports": {"0s", "169h"}, "consent.privacy.max_export": {"1000"}, "consent.privacy.max_requests_per_month": {"0"},
 	"consent.privacy.retry": {"0s"}, "consent.controller.country": {"Germany"}, "consent.controller.url": {"acme"},
 
@@ -142,6 +142,31 @@ func TestInvalidSettingsOfProvidersAreNamed(t *testing.T) {
 	}
 	// A directory of further manifests may have the provider. It need not be there where other actors run.
 	mustLoad(t, configFile(t, "integration: {providers_dir: /nowhere, providers: {own: {client_id: a}}}"))
+}
+
+// TestInvalidPurposesAreNamed: a purpose of the file is named by its line, and valid ones are read with all that they have.
+func TestInvalidPurposesAreNamed(t *testing.T) {
+	t.Parallel()
+	const purposes = "consent:\n  child_ages: {DE: 14}\n  purposes:\n    ads: {scope: x.ads, description: Sell., descriptions: {de-CH: Verkaufen.}, legal_basis: {US-CA: 'ccpa:opt-out'}, sale_or_share: sale}\n"
+	c := mustLoad(t, configFile(t, purposes))
+	ads := c.Consent.Purposes["ads"]
+	if ads.Scope != "x.ads" || ads.SaleOrShare != "sale" || ads.LegalBasis["US-CA"] != "ccpa:opt-out" || ads.Descriptions["de-CH"] == "" || c.Consent.ChildAges["DE"] != 14 {
+		t.Errorf("read %+v and %v", ads, c.Consent.ChildAges)
+	}
+	with := func(old, replacement string) string { return strings.Replace(purposes, old, replacement, 1) }
+	for text, want := range map[string]string{
+		with("x.ads", "ads"):        `FILE:4: consent.purposes.ads.scope is "ads"`,
+		with("US-CA", "us"):         "FILE:4: consent.purposes.ads.legal_basis.us must be named",
+		with("ccpa:opt-out", "law"): `FILE:4: consent.purposes.ads.legal_basis.US-CA is "law"`,
+		with("sale}", "gift}"):      `FILE:4: consent.purposes.ads.sale_or_share is "gift"`,
+		with("DE: 14", "DE: 90"):    "FILE:2: consent.child_ages.DE is 90",
+		with("sale_or", "sold_or"):  "FILE:4: unknown setting consent.purposes.ads.sold_or_share",
+	} {
+		file := configFile(t, text)
+		if _, err := loadConfig(file, nil); err == nil || !strings.HasPrefix(strings.ReplaceAll(err.Error(), file, "FILE"), want) {
+			t.Errorf("%s gives %v, want %s", text, err, want)
+		}
+	}
 }
 
 func TestSettingsThatDependOnOneAnotherAreNamed(t *testing.T) {
