@@ -204,7 +204,9 @@ var ListScopes = declare(Endpoint[Empty, Page[ScopeInfo]]{
 // ConsentChange is the data of ConsentChanged.
 type ConsentChange struct {
 	ConsentEntry
-	Scope string `json:"scope"`
+	Scope          string `json:"scope"`
+	PurposeID      string `json:"purpose_id,omitempty"`
+	PurposeVersion int64  `json:"purpose_version,omitempty"`
 }
 
 // ConsentChanged is published when a consent has changed.

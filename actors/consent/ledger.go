@@ -78,7 +78,9 @@ func (a *Actor) recordChange(ctx context.Context, tx database.Tx, c consentRow, 
 	}
 	change := e.resource()
 	change.Reason = "" // the user's own words are in the history and, encrypted, in the ledger; a stream cannot erase them
-	event, err := subjects.Encode(subjects.ConsentChanged.New(e.ID, c.UserID, a.Now(), subjects.ConsentChange{ConsentEntry: change, Scope: c.Scope}))
+	event, err := subjects.Encode(subjects.ConsentChanged.New(e.ID, c.UserID, a.Now(), subjects.ConsentChange{
+		ConsentEntry: change, Scope: c.Scope, PurposeID: c.PurposeID, PurposeVersion: c.PurposeVersion,
+	}))
 	if err != nil {
 		return fmt.Errorf("encoding an event: %w", err)
 	}

@@ -73,10 +73,13 @@ func connectionEvents(
 func consentEvents(c subjects.ConsentChange, _ subjects.Envelope[subjects.ConsentChange]) []publicEvent {
 	byChange := map[string]subjects.PublicEvent[subjects.PublicConsent]{
 		"granted": subjects.PublicConsentGranted, "revoked": subjects.PublicConsentRevoked, "superseded": subjects.PublicConsentSuperseded,
+		"refused": subjects.PublicConsentRefused, "renewal_required": subjects.PublicConsentRenewalRequired, "gpc": subjects.PublicConsentSuppressed,
 	}
 	e, ok := byChange[c.Change]
 	if !ok {
 		return nil
 	}
-	return one(e, c.ConsentID, subjects.PublicConsent{ConsentID: c.ConsentID, Scope: c.Scope, ChangedAt: c.At})
+	return one(e, c.ConsentID, subjects.PublicConsent{
+		ConsentID: c.ConsentID, Scope: c.Scope, PurposeID: c.PurposeID, PurposeVersion: c.PurposeVersion, ChangedAt: c.At,
+	})
 }
