@@ -3,7 +3,6 @@ package consent
 import (
 	"cmp"
 	"context"
-	"slices"
 
 	"github.com/weftmesh/weft/subjects"
 )
@@ -40,13 +39,13 @@ func (a *Actor) processingRecords(context.Context, subjects.Empty) (subjects.Pro
 			Name: cmp.Or(c.Name, a.Issuer), Address: c.Address, Email: c.Email, Phone: c.Phone, URL: c.URL,
 		},
 		Representative: c.Representative.processingParty(), DPO: c.DPO.processingParty(), Authority: c.Authority.processingParty(),
-		StorageLocations: slices.Concat([]string{}, c.StorageLocations), ProcessingLocations: slices.Concat([]string{}, c.ProcessingLocations),
+		StorageLocations: append([]string{}, c.StorageLocations...), ProcessingLocations: append([]string{}, c.ProcessingLocations...),
 		Transfers: c.Transfers, Security: c.Security, Missing: c.missing(),
 	}
 	for _, p := range a.purposes.all {
 		records.Items = append(records.Items, subjects.ProcessingRecord{
 			ID: p.ID, Version: p.Version, Purpose: p.Description, Scope: p.Scope, LegalBasis: orEmpty(p.LegalBasis),
-			DataCategories: slices.Concat([]string{}, p.DataCategories), Recipients: slices.Concat([]string{}, p.Recipients), Retention: p.Retention,
+			DataCategories: append([]string{}, p.DataCategories...), Recipients: append([]string{}, p.Recipients...), Retention: p.Retention,
 			SaleOrShare: p.SaleOrShare,
 		})
 	}

@@ -287,7 +287,7 @@ func TestProcessingRecords(t *testing.T) {
 				t.Errorf("%s is incomplete: %+v", item.ID, item)
 			}
 		}
-		if full := name == "full"; full != (len(records.Missing) == 0) || full != (records.DPO != nil) || full && records.Controller.Name != "Acme GmbH" {
+		if full := name == "full"; records.StorageLocations == nil || full != (len(records.Missing) == 0) || full != (records.DPO != nil) || full && records.Controller.Name != "Acme GmbH" {
 			t.Errorf("%s: %+v", name, records)
 		}
 	}
