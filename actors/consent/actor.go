@@ -84,7 +84,7 @@ func New(d actors.Deps, c Config) (*Actor, error) {
 	if a.ledger, err = a.openLedger(ctx); err != nil {
 		return nil, err
 	}
-	if a.receipts, err = a.openReceiptKey(ctx); err != nil {
+	if a.receipts, err = (receiptIssuer{a}).openReceiptKey(ctx); err != nil {
 		return nil, err
 	}
 	if a.privacy, err = openPrivacy(ctx, d, c.Privacy, a.exportSet()); err != nil {
@@ -96,6 +96,7 @@ func New(d actors.Deps, c Config) (*Actor, error) {
 
 // Service lists the actor's endpoints, consumers and background work.
 func (a *Actor) Service() actors.Service {
+	requests, receipts := privacyHandlers{a}, receiptIssuer{a}
 	return actors.Service{
 		Name: "consent",
 		Bindings: []actors.Binding{
@@ -104,9 +105,9 @@ func (a *Actor) Service() actors.Service {
 			actors.Bind(subjects.ValidateConsent, a.validate),
 			actors.Bind(subjects.BulkValidateConsents, a.validateBulk),
 			actors.Bind(subjects.GetConsent, a.get),
-			actors.Bind(subjects.GetReceipt, a.receipt),
-			actors.Bind(subjects.ReceiptKeys, a.receiptKeyDocument),
-			actors.Bind(subjects.ExportUserConsents, a.exportConsents),
+			actors.Bind(subjects.GetReceipt, receipts.receipt),
+			actors.Bind(subjects.ReceiptKeys, receipts.receiptKeyDocument),
+			actors.Bind(subjects.ExportUserConsents, receipts.exportConsents),
 			actors.Bind(subjects.ListConsents, a.list),
 			actors.Bind(subjects.GetConsentHistory, a.history),
 			actors.Bind(subjects.ListScopes, a.scopes),
@@ -121,13 +122,13 @@ func (a *Actor) Service() actors.Service {
 			actors.Bind(subjects.LedgerProof, a.ledgerProof),
 			actors.Bind(subjects.ListLedgerRecords, a.ledgerRecords),
 			actors.Bind(subjects.ListProcessingRecords, a.processingRecords),
-			actors.Bind(subjects.CreatePrivacyRequest, a.createPrivacyRequest),
-			actors.Bind(subjects.GetPrivacyRequest, a.getPrivacyRequest),
-			actors.Bind(subjects.ListPrivacyRequests, a.listPrivacyRequests),
-			actors.Bind(subjects.GetPrivacyExport, a.privacyExport),
-			actors.Bind(subjects.ListAllPrivacyRequests, a.listAllPrivacyRequests),
-			actors.Bind(subjects.ExtendPrivacyRequest, a.extendPrivacyRequest),
-			actors.Bind(subjects.ResolvePrivacyRequest, a.resolvePrivacyRequest),
+			actors.Bind(subjects.CreatePrivacyRequest, requests.createPrivacyRequest),
+			actors.Bind(subjects.GetPrivacyRequest, requests.getPrivacyRequest),
+			actors.Bind(subjects.ListPrivacyRequests, requests.listPrivacyRequests),
+			actors.Bind(subjects.GetPrivacyExport, requests.privacyExport),
+			actors.Bind(subjects.ListAllPrivacyRequests, requests.listAllPrivacyRequests),
+			actors.Bind(subjects.ExtendPrivacyRequest, requests.extendPrivacyRequest),
+			actors.Bind(subjects.ResolvePrivacyRequest, requests.resolvePrivacyRequest),
 		},
 		Workers: []actors.Worker{
 			actors.OnErasure(a.Deps, subjects.ConsentErasure, subjects.ConsentErased, a.erase),

@@ -38,5 +38,8 @@ type LedgerConfig struct {
 
 // DefaultConfig returns a lifetime of 365 days and a maximum of ten years.
 func DefaultConfig() Config {
-	return Config{Expiry: 365 * 24 * time.Hour, MaxExpiry: 10 * 365 * 24 * time.Hour, MaxGrantsPerDay: 500, Notices: defaultNoticesConfig(), Privacy: defaultPrivacyConfig()}
+	return Config{
+		Expiry: 365 * 24 * time.Hour, MaxExpiry: 10 * 365 * 24 * time.Hour, MaxGrantsPerDay: 500, Notices: defaultNoticesConfig(),
+		Privacy: defaultPrivacyConfig(),
+	}
 }

@@ -28,7 +28,7 @@ type exportedConsent struct {
 }
 
 // exportConsents exports the caller's consents, as many as fit into an answer.
-func (a *Actor) exportConsents(ctx context.Context, r subjects.ExportConsentsRequest) (subjects.Document, error) {
+func (a receiptIssuer) exportConsents(ctx context.Context, r subjects.ExportConsentsRequest) (subjects.Document, error) {
 	none := subjects.Document{}
 	after, err := actors.DecodeCursor(r.Cursor, 1)
 	if err != nil {
@@ -61,7 +61,7 @@ func (a *Actor) exportConsents(ctx context.Context, r subjects.ExportConsentsReq
 }
 
 // exportConsent is one consent in an export.
-func (a *Actor) exportConsent(ctx context.Context, c consentRow, format string) ([]byte, error) {
+func (a receiptIssuer) exportConsent(ctx context.Context, c consentRow, format string) ([]byte, error) {
 	signed, err := a.signedReceipt(ctx, c)
 	if err != nil {
 		return nil, err

@@ -48,7 +48,7 @@ func (a *Actor) grant(ctx context.Context, r subjects.GrantConsentRequest) (subj
 			return none, err
 		}
 	}
-	signed, err := a.signedReceipt(ctx, c)
+	signed, err := receiptIssuer{a}.signedReceipt(ctx, c)
 	return subjects.GrantedConsent{Consent: c.resource(now), Receipt: signed}, err
 }
 

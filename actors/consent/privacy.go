@@ -102,7 +102,7 @@ func (p *privacy) run(ctx context.Context) error {
 			}
 		}
 		if p.wake.Wait(ctx, privacyEvery) != nil {
-			return nil
+			return nil //nolint:nilerr // ctx has ended
 		}
 	}
 	return nil
@@ -126,7 +126,7 @@ func (p *privacy) answer(ctx context.Context, row privacyRow) error {
 	err := p.collect(ctx, row)
 	switch {
 	case err == nil || ctx.Err() != nil:
-		return nil
+		return nil //nolint:nilerr // the claim of a process that stops ends by itself
 	case errors.Is(err, errClaimLost):
 		p.Log.Info("the claim of a privacy request was lost", zap.String("request_id", row.ID))
 		return nil

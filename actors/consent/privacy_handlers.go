@@ -14,9 +14,12 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
+// privacyHandlers are the use cases of privacy requests.
+type privacyHandlers struct{ *Actor }
+
 // createPrivacyRequest records a request. What answers it is started by the process that collects data, by the user's change of the profile, or,
 // for an erasure, at once.
-func (a *Actor) createPrivacyRequest(ctx context.Context, r subjects.CreatePrivacyRequestRequest) (subjects.CreatedPrivacyRequest, error) {
+func (a privacyHandlers) createPrivacyRequest(ctx context.Context, r subjects.CreatePrivacyRequestRequest) (subjects.CreatedPrivacyRequest, error) {
 	if err := checkRequest(r); err != nil {
 		return subjects.CreatedPrivacyRequest{}, err
 	}
@@ -56,7 +59,7 @@ func (a *Actor) createPrivacyRequest(ctx context.Context, r subjects.CreatePriva
 }
 
 // startErasure has auth delete the account. A request that auth refuses is no request.
-func (a *Actor) startErasure(ctx context.Context, row privacyRow, r subjects.CreatePrivacyRequestRequest) (subjects.CreatedPrivacyRequest, error) {
+func (a privacyHandlers) startErasure(ctx context.Context, row privacyRow, r subjects.CreatePrivacyRequestRequest) (subjects.CreatedPrivacyRequest, error) {
 	caller := actors.CallerFrom(ctx)
 	started, err := mesh.Call(ctx, a.Conn, subjects.EraseAccount, subjects.EraseAccountRequest{
 		SessionID: caller.SessionID, IP: caller.Origin.IP, Device: strings.ToValidUTF8(caller.Origin.UserAgent, ""), Password: r.Password, Code: r.Code,
@@ -86,7 +89,7 @@ func (a *Actor) startErasure(ctx context.Context, row privacyRow, r subjects.Cre
 	return subjects.CreatedPrivacyRequest{PrivacyRequest: now.resource(done[row.ID], a.Now()), ErasureToken: started.Token}, err
 }
 
-func (a *Actor) getPrivacyRequest(ctx context.Context, r subjects.PrivacyRequestRequest) (subjects.PrivacyRequest, error) {
+func (a privacyHandlers) getPrivacyRequest(ctx context.Context, r subjects.PrivacyRequestRequest) (subjects.PrivacyRequest, error) {
 	row, err := a.privacy.store.request(ctx, actors.CallerFrom(ctx).UserID, r.RequestID)
 	if err != nil {
 		return subjects.PrivacyRequest{}, err
@@ -95,17 +98,17 @@ func (a *Actor) getPrivacyRequest(ctx context.Context, r subjects.PrivacyRequest
 }
 
 // privacyResource returns a request with the progress of the actors.
-func (a *Actor) privacyResource(ctx context.Context, row privacyRow) (subjects.PrivacyRequest, error) {
+func (a privacyHandlers) privacyResource(ctx context.Context, row privacyRow) (subjects.PrivacyRequest, error) {
 	done, err := a.privacy.store.actorsOf(ctx, row.ID)
 	return row.resource(done[row.ID], a.Now()), err
 }
 
-func (a *Actor) listPrivacyRequests(ctx context.Context, r subjects.ListPrivacyRequestsRequest) (subjects.Page[subjects.PrivacyRequest], error) {
+func (a privacyHandlers) listPrivacyRequests(ctx context.Context, r subjects.ListPrivacyRequestsRequest) (subjects.Page[subjects.PrivacyRequest], error) {
 	return a.pageOfRequests(ctx, actors.CallerFrom(ctx).UserID, subjects.ListAllPrivacyRequestsRequest{ListPrivacyRequestsRequest: r})
 }
 
 // pageOfRequests returns a page of a user's requests, or of all users' if userID is empty.
-func (a *Actor) pageOfRequests(
+func (a privacyHandlers) pageOfRequests(
 	ctx context.Context, userID string, r subjects.ListAllPrivacyRequestsRequest,
 ) (subjects.Page[subjects.PrivacyRequest], error) {
 	none := subjects.Page[subjects.PrivacyRequest]{}
@@ -133,7 +136,7 @@ func (a *Actor) pageOfRequests(
 }
 
 // privacyExport returns the part of a request's file that begins at an offset.
-func (a *Actor) privacyExport(ctx context.Context, r subjects.ContentRequest) (subjects.ContentPart, error) {
+func (a privacyHandlers) privacyExport(ctx context.Context, r subjects.ContentRequest) (subjects.ContentPart, error) {
 	none := subjects.ContentPart{}
 	row, err := a.privacy.store.request(ctx, actors.CallerFrom(ctx).UserID, strings.ToLower(r.ObjectID))
 	if err != nil {
@@ -161,7 +164,7 @@ func (a *Actor) privacyExport(ctx context.Context, r subjects.ContentRequest) (s
 }
 
 // listAllPrivacyRequests lists the requests of all users, without the files.
-func (a *Actor) listAllPrivacyRequests(
+func (a privacyHandlers) listAllPrivacyRequests(
 	ctx context.Context, r subjects.ListAllPrivacyRequestsRequest,
 ) (subjects.Page[subjects.PrivacyRequest], error) {
 	page, err := a.pageOfRequests(ctx, "", r)
@@ -172,7 +175,7 @@ func (a *Actor) listAllPrivacyRequests(
 }
 
 // changeRequest changes a request in progress for an admin.
-func (a *Actor) changeRequest(
+func (a privacyHandlers) changeRequest(
 	ctx context.Context, id string, change func(context.Context, database.Tx, privacyRow) (privacyRow, error),
 ) (subjects.PrivacyRequest, error) {
 	row, err := idempotency.Step(ctx, a.DB, "change", func(ctx context.Context, tx database.Tx) (privacyRow, error) {
@@ -196,7 +199,7 @@ func (a *Actor) changeRequest(
 }
 
 // extendPrivacyRequest extends a request once, within its first month.
-func (a *Actor) extendPrivacyRequest(ctx context.Context, r subjects.ExtendPrivacyRequestRequest) (subjects.PrivacyRequest, error) {
+func (a privacyHandlers) extendPrivacyRequest(ctx context.Context, r subjects.ExtendPrivacyRequestRequest) (subjects.PrivacyRequest, error) {
 	return a.changeRequest(ctx, r.RequestID, func(ctx context.Context, tx database.Tx, row privacyRow) (privacyRow, error) {
 		now := a.Now()
 		switch {
@@ -215,7 +218,7 @@ func (a *Actor) extendPrivacyRequest(ctx context.Context, r subjects.ExtendPriva
 }
 
 // resolvePrivacyRequest ends a request.
-func (a *Actor) resolvePrivacyRequest(ctx context.Context, r subjects.ResolvePrivacyRequestRequest) (subjects.PrivacyRequest, error) {
+func (a privacyHandlers) resolvePrivacyRequest(ctx context.Context, r subjects.ResolvePrivacyRequestRequest) (subjects.PrivacyRequest, error) {
 	return a.changeRequest(ctx, r.RequestID, func(ctx context.Context, tx database.Tx, row privacyRow) (privacyRow, error) {
 		if row.Kind == subjects.PrivacyErasure {
 			return row, subjects.Errorf(subjects.CodeConflict, "an erasure ends when every actor has confirmed it")

@@ -20,7 +20,7 @@ const (
 )
 
 // receipt answers with a consent's receipt.
-func (a *Actor) receipt(ctx context.Context, r subjects.ReceiptRequest) (subjects.Document, error) {
+func (a receiptIssuer) receipt(ctx context.Context, r subjects.ReceiptRequest) (subjects.Document, error) {
 	c, err := a.store.consent(ctx, actors.CallerFrom(ctx).UserID, r.ConsentID)
 	if err != nil {
 		return subjects.Document{}, err
@@ -40,7 +40,7 @@ func (a *Actor) receipt(ctx context.Context, r subjects.ReceiptRequest) (subject
 }
 
 // exportReceipts returns the receipts of a user's consents, for the answer to a request for access.
-func (a *Actor) exportReceipts(ctx context.Context, userID, after string, limit int) ([]dataexport.Record, error) {
+func (a receiptIssuer) exportReceipts(ctx context.Context, userID, after string, limit int) ([]dataexport.Record, error) {
 	const most = 20
 	rows, err := a.store.exportPage(ctx, userID, after, min(limit, most))
 	if err != nil {

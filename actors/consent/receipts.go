@@ -18,10 +18,13 @@ import (
 // receiptKeysPath is where the public keys of receipts are served.
 const receiptKeysPath = "/v1/consents/receipts/keys"
 
+// receiptIssuer makes the receipts of consents.
+type receiptIssuer struct{ *Actor }
+
 func receiptKeyContext(id string) []byte { return []byte("receipt_keys/" + id) }
 
 // openReceiptKey returns the key that signs receipts: the newest one, or a new one if there is none that can be opened.
-func (a *Actor) openReceiptKey(ctx context.Context) (receipt.Key, error) {
+func (a receiptIssuer) openReceiptKey(ctx context.Context) (receipt.Key, error) {
 	rows, err := a.store.receiptKeys(ctx)
 	if err != nil {
 		return receipt.Key{}, err
@@ -46,15 +49,15 @@ func (a *Actor) openReceiptKey(ctx context.Context) (receipt.Key, error) {
 	return key, a.store.addReceiptKey(ctx, row)
 }
 
-func (a *Actor) receiptKey(id string, seed []byte) receipt.Key {
+func (a receiptIssuer) receiptKey(id string, seed []byte) receipt.Key {
 	return receipt.Key{ID: receipt.MethodID(a.base()+receiptKeysPath, id), Private: ed25519.NewKeyFromSeed(seed)}
 }
 
 // base is the URL of this installation without a trailing slash.
-func (a *Actor) base() string { return strings.TrimSuffix(a.config.PublicURL, "/") }
+func (a receiptIssuer) base() string { return strings.TrimSuffix(a.config.PublicURL, "/") }
 
 // receiptKeyDocument answers with the public keys of receipts.
-func (a *Actor) receiptKeyDocument(ctx context.Context, _ subjects.Empty) (subjects.Document, error) {
+func (a receiptIssuer) receiptKeyDocument(ctx context.Context, _ subjects.Empty) (subjects.Document, error) {
 	rows, err := a.store.receiptKeys(ctx)
 	if err != nil {
 		return subjects.Document{}, err
@@ -68,7 +71,7 @@ func (a *Actor) receiptKeyDocument(ctx context.Context, _ subjects.Empty) (subje
 }
 
 // signedReceipt returns the receipt of a consent.
-func (a *Actor) signedReceipt(ctx context.Context, c consentRow) (json.RawMessage, error) {
+func (a receiptIssuer) signedReceipt(ctx context.Context, c consentRow) (json.RawMessage, error) {
 	in, err := a.receiptInput(ctx, c)
 	if err != nil {
 		return nil, err
@@ -77,7 +80,7 @@ func (a *Actor) signedReceipt(ctx context.Context, c consentRow) (json.RawMessag
 }
 
 // receiptInput collects what a receipt of a consent says.
-func (a *Actor) receiptInput(ctx context.Context, c consentRow) (receipt.Input, error) {
+func (a receiptIssuer) receiptInput(ctx context.Context, c consentRow) (receipt.Input, error) {
 	entries, err := a.store.allEntries(ctx, c.ID)
 	if err != nil {
 		return receipt.Input{}, err
@@ -125,7 +128,7 @@ func receiptEvents(c consentRow, entries []entryRow, now time.Time) []receipt.Ev
 }
 
 // receiptPurpose is the purpose of a consent. If it was changed since, what it was is in the notice, and the receipt says nothing else of it.
-func (a *Actor) receiptPurpose(c consentRow) receipt.Purpose {
+func (a receiptIssuer) receiptPurpose(c consentRow) receipt.Purpose {
 	p := receipt.Purpose{ID: c.PurposeID, Version: c.PurposeVersion, Description: c.Purpose, Category: "dpv:Purpose", LegalBasis: c.LegalBasis}
 	now, known := a.purposes.get(c.PurposeID)
 	if !known || now.Version != c.PurposeVersion {
@@ -154,7 +157,7 @@ func (p purpose) category() string {
 }
 
 // receiptLedger is what the ledger has of the last change of a consent.
-func (a *Actor) receiptLedger(ctx context.Context, c consentRow, last entryRow) (receipt.Ledger, error) {
+func (a receiptIssuer) receiptLedger(ctx context.Context, c consentRow, last entryRow) (receipt.Ledger, error) {
 	text, err := recordText(c, last)
 	if err != nil {
 		return receipt.Ledger{}, err

@@ -53,7 +53,7 @@ func ExportSet() dataexport.Set {
 func (a *Actor) exportSet() dataexport.Set {
 	set := ExportSet()
 	set.Sources = append(set.Sources, dataexport.Source{
-		Name: "receipts", Doc: "The receipt of each consent.", Columns: "consent_id receipt", Read: a.exportReceipts,
+		Name: "receipts", Doc: "The receipt of each consent.", Columns: "consent_id receipt", Read: receiptIssuer{a}.exportReceipts,
 	})
 	return set
 }

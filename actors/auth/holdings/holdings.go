@@ -12,7 +12,7 @@ import (
 
 // Reasons for which columns are not exported.
 const (
-	omittedCredential = "it is a credential, or what a credential is verified with"
+	omittedCredential = "it is a credential, or what a credential is verified with" //nolint:gosec // a reason
 	omittedInternal   = "weft's own bookkeeping; it says nothing about the person"
 )
 
@@ -26,7 +26,7 @@ func Set(
 		slices.SortFunc(records, func(a, b dataexport.Record) int { return cmp.Compare(a.Key, b.Key) })
 		return records[:min(limit, len(records))], err
 	}
-	return dataexport.Set{Sealed: sealed, Omitted: map[string]string{
+	return dataexport.Set{Sealed: sealed, Omitted: map[string]string{ //nolint:gosec // reasons
 		"signing_keys":    "has no data of users",
 		"secrets":         "has no data of users",
 		"recovery_codes":  "hashes of credentials; that there are some is in totp",

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -67,7 +68,7 @@ func VerifyText(entry []byte, consentID string, text, salt []byte) error {
 	if c.ConsentID != consentID {
 		return fmt.Errorf("the entry is about the consent %q, not %q", c.ConsentID, consentID)
 	}
-	if string(CommitmentOf(salt, text)) != string(c.Commitment) {
+	if !bytes.Equal(CommitmentOf(salt, text), c.Commitment) {
 		return errors.New("the entry does not commit to the record")
 	}
 	return nil
