@@ -212,7 +212,8 @@ type ConsentChange struct {
 // ConsentChanged is published when a consent has changed.
 var ConsentChanged = declareEvent(Event[ConsentChange]{
 	Subject: "weft.event.v1.consent.changed",
-	Doc:     "A consent was granted, refused, superseded, revoked, suppressed by Global Privacy Control, or needs a renewal. The event has no reason: get_consent_history has it.",
+	Doc: "A consent was granted, refused, superseded, revoked, suppressed by Global Privacy Control, or needs a renewal. The event has no reason: " +
+		"get_consent_history has it.",
 })
 
 // ConsentState is a value of the bucket consent_state, under the key kv.EncodeKey(user, scope). The guard reads it immediately

@@ -10,7 +10,7 @@ const (
 	MethodServedNotice = "served_notice"
 )
 
-// Who acted.
+// The person who decided.
 const (
 	ActedByUser     = "user"
 	ActedByGuardian = "guardian"

@@ -145,21 +145,6 @@ type Body struct {
 // part_size: Part for each part, End after the last one, whose reply becomes the HTTP response, and Cancel if the body breaks off.
 type Upload struct{ Part, End, Cancel *Descriptor }
 
-// Limit is one rate limit of an endpoint, counted in fixed windows.
-type Limit struct {
-	// By is "ip" or "user".
-	By string
-	// Requests is how many are admitted in each window of length Period.
-	Requests int
-	Period   time.Duration
-}
-
-// PerIP limits each client network (see mesh.ClientNetwork).
-func PerIP(requests int, period time.Duration) Limit { return Limit{"ip", requests, period} }
-
-// PerUser limits each signed-in user.
-func PerUser(requests int, period time.Duration) Limit { return Limit{"user", requests, period} }
-
 // Field is one field of a request as mapped to HTTP.
 type Field struct {
 	Name string

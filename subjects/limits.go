@@ -1,5 +1,7 @@
 package subjects
 
+import "time"
+
 // UserLimit is a limit that applies to each user.
 type UserLimit struct {
 	Name        string `json:"name" example:"workflow.max_schedules_per_user" doc:"The setting, or what is limited if it is none."`
@@ -33,3 +35,18 @@ func declareLimits(actor, doc string) Endpoint[Empty, UserLimits] {
 		Subject: "weft.v1." + actor + ".get_limits", Access: User, Summary: "My limits", Doc: doc,
 	})
 }
+
+// Limit is one rate limit of an endpoint, counted in fixed windows.
+type Limit struct {
+	// By is "ip" or "user".
+	By string
+	// Requests is how many are admitted in each window of length Period.
+	Requests int
+	Period   time.Duration
+}
+
+// PerIP limits each client network (see mesh.ClientNetwork).
+func PerIP(requests int, period time.Duration) Limit { return Limit{"ip", requests, period} }
+
+// PerUser limits each signed-in user.
+func PerUser(requests int, period time.Duration) Limit { return Limit{"user", requests, period} }

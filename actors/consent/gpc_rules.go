@@ -14,7 +14,7 @@ import (
 // Hampshire (RSA 507-H:6), New Jersey (N.J.S.A. 56:8-166.11), Oregon (ORS 646A.578), Texas (Tex. Bus. & Com. Code §541.055(e)).
 var gpcRegions = []string{"US-CA", "US-CO", "US-CT", "US-DE", "US-MD", "US-MT", "US-NE", "US-NH", "US-NJ", "US-OR", "US-TX"}
 
-// gpcApplies reports whether the signal is obeyed in a region: in those of the table and where it is not known, which the US without a state
+// gpcApplies reports whether the signal is honoured in a region: in those of the table and where it is not known, which the US without a state
 // is too.
 func gpcApplies(region string) bool {
 	return region == "" || region == "US" || slices.Contains(gpcRegions, region)

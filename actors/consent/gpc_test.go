@@ -123,7 +123,7 @@ func TestGPCBeforeConsent(t *testing.T) {
 	}
 }
 
-// TestGPCElsewhere: the signal is not obeyed in regions without such a law, nor is one that the header does not state exactly; an anonymous
+// TestGPCElsewhere: the signal is not honoured in regions without such a law, nor is one that the header does not state exactly; an anonymous
 // caller's is shown and stored nowhere.
 func TestGPCElsewhere(t *testing.T) {
 	t.Parallel()

@@ -17,8 +17,8 @@ import (
 )
 
 const (
-	// noticeTokenType is the typ of a notice token. No other key than the actor's own signs one.
-	noticeTokenType = "weft-notice+jwt"
+	// typNotice is the typ of a notice token. No other key than the actor's own signs one.
+	typNotice = "weft-notice+jwt"
 	// maxNoticeToken bounds a token in bytes, as the request's schema does.
 	maxNoticeToken = 2048
 	// noticeKey is the name of the key in the table consent_keys.
@@ -69,7 +69,7 @@ func (s *noticeSigner) sign(ctx context.Context, claims noticeClaims) (string, e
 	if err != nil {
 		return "", err
 	}
-	return mesh.SignJWS(noticeTokenType, id, claims, key)
+	return mesh.SignJWS(typNotice, id, claims, key)
 }
 
 // verify returns the claims of a valid token. The error is errNoticeToken for an invalid one.
@@ -79,7 +79,7 @@ func (s *noticeSigner) verify(ctx context.Context, token string) (noticeClaims, 
 	if err != nil {
 		return claims, err
 	}
-	err = mesh.ParseJWS(token, noticeTokenType, maxNoticeToken, &claims, func(kid string) (ed25519.PublicKey, bool) {
+	err = mesh.ParseJWS(token, typNotice, maxNoticeToken, &claims, func(kid string) (ed25519.PublicKey, bool) {
 		public, ok := key.Public().(ed25519.PublicKey)
 		return public, ok && kid == id
 	})

@@ -39,7 +39,7 @@ func (a *Actor) recordOf(ctx context.Context, r subjects.GrantConsentRequest) (r
 	return record, place, a.config.addAge(&record, r, place)
 }
 
-// claimsOf verifies the notice token of a request: that it was served to this caller, or to nobody in particular, for the purpose as it is.
+// claimsOf verifies the notice token of a request: that it was served to this caller, or anonymously, for the current version of the purpose.
 func (a *Actor) claimsOf(ctx context.Context, r subjects.GrantConsentRequest, p purpose) (noticeClaims, error) {
 	const field = "notice_token"
 	claims, err := a.signer.verify(ctx, r.NoticeToken)

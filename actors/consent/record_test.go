@@ -175,7 +175,7 @@ func TestMinors(t *testing.T) {
 	}
 }
 
-// TestWithdrawalIsAsEasyAsConsent (GDPR Art. 7(3)): revoke_consent may be called by whoever may call grant_consent, in one call, and requires
+// TestWithdrawalIsAsEasyAsConsent (GDPR Art. 7(3)): revoke_consent admits the callers of grant_consent, in one call, and requires
 // nothing but the consent's id: no reason, no other field.
 func TestWithdrawalIsAsEasyAsConsent(t *testing.T) {
 	t.Parallel()

@@ -119,7 +119,7 @@ func (a *Actor) renewBatch(ctx context.Context, notice noticeRow) (noticeRow, er
 		next.ClaimedUntil = a.Now().Add(renewalClaim).UnixMicro()
 		held, err := a.store.saveRenewals(ctx, tx, next, notice.ClaimedUntil)
 		if err == nil && !held {
-			next.RenewalsDone = true // somebody else goes on
+			next.RenewalsDone = true // another process continues
 		}
 		return err
 	})
