@@ -33,6 +33,9 @@ func OnErasure(
 		if err != nil {
 			return fmt.Errorf("erasing a user's data: %w", err)
 		}
+		if err := d.Outbox.Settle(ctx); err != nil {
+			return fmt.Errorf("erasing a user's data: %w", err)
+		}
 		if err := d.DB.Scrub(ctx); err != nil {
 			return fmt.Errorf("erasing a user's data: %w", err)
 		}

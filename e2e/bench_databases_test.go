@@ -4,6 +4,7 @@ import (
 	"database/sql"
 	"os"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -17,15 +18,15 @@ import (
 type benchSite struct {
 	name    string
 	running []*running
-	// read is GET /v1/users/me, execute executes three durable steps.
-	read, execute *target
+	// read is GET /v1/users/me, execute executes three durable steps, action one action of a connection by a single caller; nil in several processes.
+	read, execute, action *target
 	// cpu is the CPU time of all its processes per execution, in microseconds.
 	cpu []float64
 }
 
 // BenchmarkDatabases measures a signed-in read and executions of three durable steps, with 64 callers each, on SQLite and PostgreSQL in one
-// process, and on PostgreSQL in six: one for each actor and the gateway, beside a nats-server. The sites are measured in turn. Metrics are
-// medians of the rounds; _of_sqlite and _of_one are ratios of rates. postgres_cpu_µs is the CPU time of PostgreSQL's processes per execution.
+// process, and on PostgreSQL in six: one for each actor and the gateway, beside a nats-server; and an action of a connection with one caller on
+// both databases. The sites are measured in turn. Metrics are medians of the rounds; action_over_sqlite_µs is a difference of p50s, _of_sqlite and _of_one are ratios of rates. postgres_cpu_µs is the CPU time of PostgreSQL's processes per execution.
 // `make bench` has PostgreSQL sync its log.
 func BenchmarkDatabases(b *testing.B) {
 	quiet := []string{"WEFT_GATEWAY_LIMITS_ENABLED=false", "WEFT_LOG_LEVEL=warn", "WEFT_AUTH_ACCESS_TTL=24h"}
@@ -61,10 +62,21 @@ func BenchmarkDatabases(b *testing.B) {
 		for _, s := range sites {
 			executions += s.measureExecutions(b)
 		}
+		for _, s := range sites {
+			if s.action == nil {
+				continue
+			}
+			if err := s.action.round(); err != nil {
+				b.Fatalf("%s: %v", s.name, err)
+			}
+		}
 	}
 	b.ReportMetric(0, "ns/op")
 	for _, s := range sites {
-		for name, t := range map[string]*target{"read": s.read, "execute": s.execute} {
+		for name, t := range map[string]*target{"read": s.read, "execute": s.execute, "action": s.action} {
+			if t == nil {
+				continue
+			}
 			b.ReportMetric(median(t.rates), s.name+"_"+name+"/s")
 			b.ReportMetric(median(t.p50s), s.name+"_"+name+"_p50_µs")
 			b.ReportMetric(median(t.p99s), s.name+"_"+name+"_p99_µs")
@@ -76,6 +88,7 @@ func BenchmarkDatabases(b *testing.B) {
 	}
 	b.ReportMetric(median(sites[1].read.rates)/median(sites[0].read.rates), "read_of_sqlite")
 	b.ReportMetric(median(sites[1].execute.rates)/median(sites[0].execute.rates), "execute_of_sqlite")
+	b.ReportMetric(median(sites[1].action.p50s)-median(sites[0].action.p50s), "action_over_sqlite_µs")
 	b.ReportMetric(median(sites[2].read.rates)/median(sites[1].read.rates), "read_of_one")
 	b.ReportMetric(median(sites[2].execute.rates)/median(sites[1].execute.rates), "execute_of_one")
 	b.ReportMetric(float64((server.cpu(b)-before).Microseconds())/float64(executions), "postgres_cpu_µs")
@@ -91,12 +104,26 @@ func newBenchSite(b *testing.B, name string, all []*running, at int) *benchSite 
 	s := &benchSite{
 		name: name, running: all, read: &target{name: name, server: server, token: c.token}, execute: &target{name: name, server: server, message: executeRequest(c, id)},
 	}
-	for _, t := range []*target{s.read, s.execute} {
+	if len(all) == 1 {
+		c.grant(b, subjects.ScopeIntegrationsExecute)
+		s.action = &target{name: name, server: server, message: actionRequest(c, startStubProvider(b, nil).connect(b, c, "shop")), connections: 1}
+	}
+	for _, t := range []*target{s.read, s.execute, s.action} {
+		if t == nil {
+			continue
+		}
 		if _, err := t.load(benchWindow / 2); err != nil {
 			b.Fatalf("warming up %s: %v", name, err)
 		}
 	}
 	return s
+}
+
+// actionRequest returns the HTTP request with which a client executes an action of a connection.
+func actionRequest(c *client, connection string) []byte {
+	const body = `{"input":{"path":"/thing"}}`
+	return []byte("POST /v1/integrations/" + connection + "/actions/get HTTP/1.1\r\nHost: " + strings.TrimPrefix(c.url, "http://") +
+		"\r\nAuthorization: Bearer " + c.token + "\r\nContent-Type: application/json\r\nContent-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n" + body)
 }
 
 // measureExecutions measures a round of executions and returns their number, if the site is on PostgreSQL.

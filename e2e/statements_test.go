@@ -53,8 +53,8 @@ func TestStatementsOfOperations(t *testing.T) {
 			}, 1.4, 0.9},
 			{"a notification", 100, func(n int) {
 				c.must(t, http.StatusAccepted, "POST", "/v1/notifications", map[string]any{"category": "system", "subject": fmt.Sprint(n)})
-			}, 16.2, 2.5},
-			{"a sign-in", 10, func(int) { c.must(t, http.StatusOK, "POST", "/v1/auth/login", credentials) }, 17.6, 2.5},
+			}, 11.4, 1.9},
+			{"a sign-in", 10, func(int) { c.must(t, http.StatusOK, "POST", "/v1/auth/login", credentials) }, 10.2, 1.9},
 		} {
 			for n := range 5 {
 				operation.do(-n)

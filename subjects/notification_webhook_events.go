@@ -242,8 +242,9 @@ type WebhookTrouble struct {
 	At time.Time `json:"at"`
 }
 
-// ReportWebhook is the job of telling the owner of a webhook what has become of it.
+// ReportWebhook is the job that notifies the owner of a webhook of its failures.
 var ReportWebhook = declareJob(Job[WebhookTrouble]{
 	Subject: "weft.job.v1.notification.report_webhook", Stream: NotificationJobs, MaxDeliver: 40, Backoff: webhookBackoff,
-	Doc: "Warns the owner of a webhook that fails, or announces that it was disabled, also to the owner's other webhooks; deduplicated by the webhook, the time and the number of the warning.",
+	Doc: "Warns the owner of a webhook that fails, or announces that it was disabled, also to the owner's other webhooks; deduplicated by the " +
+		"webhook, the time and the number of the warning.",
 })

@@ -137,6 +137,9 @@ func (e *erasures) recordAnswer(ctx context.Context, answer subjects.Erasure) er
 	if err != nil || !settled {
 		return err
 	}
+	if err := e.Outbox.Settle(ctx); err != nil {
+		return err
+	}
 	return e.DB.Scrub(ctx)
 }
 

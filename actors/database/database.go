@@ -47,8 +47,10 @@ type Config struct {
 	DataDir string
 	// Schema is the PostgreSQL schema; schema_prefix + Actor by default.
 	Schema string
-	// MaxOpen and MaxIdle bound the pool; 30 and 10 by default. On SQLite they bound the readers; there is one writer.
+	// MaxOpen and MaxIdle bound the connections to PostgreSQL; 30 and 10 by default. On SQLite they bound the readers; there is one writer.
 	MaxOpen, MaxIdle int
+	// Connections are shared with the other databases on the same PostgreSQL that are opened with them; nil for connections of its own.
+	Connections *Connections
 	// IdleTime is how long connections to PostgreSQL beyond MaxIdle stay open without use; 1 minute by default.
 	IdleTime time.Duration
 	// CacheSize bounds the page cache of each connection to SQLite, in bytes, which Go's memory limit does not count; SQLite's own default
@@ -60,6 +62,8 @@ type Config struct {
 	Durability string
 	// ConnectRetry bounds how long Open tries to reach PostgreSQL; 1 minute by default. If it is negative, Open tries once.
 	ConnectRetry time.Duration
+	// Hook sees every statement that bun runs; nil: none. Tests judge the plans of the statements by it.
+	Hook bun.QueryHook
 }
 
 // DB is one actor's database. The embedded bun.DB only reads: its statements see what is committed, and both dialects refuse
@@ -75,6 +79,7 @@ type DB struct {
 	schema   string
 	instance string // see Instance
 	release  func() error
+	share    *share // of the connections to PostgreSQL
 	// unregister removes the metrics of the pools.
 	unregister []func()
 	cached     cachedTables
@@ -113,6 +118,9 @@ func Open(ctx context.Context, cfg Config, log *zap.Logger) (*DB, error) {
 	db.instance = uuid.NewString()
 	db.turn = semaphore.NewWeighted(1)
 	db.DB, db.writer = db.DB.WithQueryHook(changeHook{db}), db.writer.WithQueryHook(changeHook{db})
+	if cfg.Hook != nil {
+		db.DB, db.writer = db.DB.WithQueryHook(cfg.Hook), db.writer.WithQueryHook(cfg.Hook)
+	}
 	log.Info("database open", zap.String("dialect", db.dialect))
 	return db, nil
 }
@@ -139,16 +147,12 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Register registers metrics until Close: weft_row_cache_*, and go_sql_* with the label db_name, which is the actor's name, for SQLite's readers
-// with "-readers".
+// Register registers metrics until Close: weft_row_cache_*, on PostgreSQL weft_database_*, and on SQLite go_sql_* with the label db_name, which is
+// the actor's name, for SQLite's readers with "-readers".
 func (db *DB) Register(registry prometheus.Registerer, actor string) error {
-	pools := map[string]*sql.DB{actor: db.writer.DB}
-	if db.writer.DB != db.DB.DB {
-		pools[actor+"-readers"] = db.DB.DB
-	}
 	metrics := []prometheus.Collector{newDatabaseCollector(db, actor)}
-	for name, pool := range pools {
-		metrics = append(metrics, collectors.NewDBStatsCollector(pool, name))
+	if db.share == nil {
+		metrics = append(metrics, collectors.NewDBStatsCollector(db.writer.DB, actor), collectors.NewDBStatsCollector(db.DB.DB, actor+"-readers"))
 	}
 	for _, collector := range metrics {
 		if err := registry.Register(collector); err != nil {
@@ -157,6 +161,14 @@ func (db *DB) Register(registry prometheus.Registerer, actor string) error {
 		db.unregister = append(db.unregister, func() { registry.Unregister(collector) })
 	}
 	return nil
+}
+
+// ConnectionStats returns the numbers of connections to PostgreSQL; on SQLite zeros.
+func (db *DB) ConnectionStats() ConnectionStats {
+	if db.share == nil {
+		return ConnectionStats{}
+	}
+	return db.share.stats()
 }
 
 // Instance returns an identifier that is unique to this call of Open.

@@ -6,6 +6,7 @@ import "github.com/prometheus/client_golang/prometheus"
 type databaseCollector struct {
 	db                                              *DB
 	hits, misses, waiting, statements, transactions *prometheus.Desc
+	connections, connectionsWaiting                 *prometheus.Desc
 }
 
 func newDatabaseCollector(db *DB, actor string) databaseCollector {
@@ -19,6 +20,9 @@ func newDatabaseCollector(db *DB, actor string) databaseCollector {
 		statements:   desc("weft_statements_total", "SQL statements, with those that begin and end transactions, without the prepared ones of SQLite."),
 		transactions: desc("weft_transactions_total", "Transactions that write."),
 		waiting:      desc("weft_transactions_waiting", "Transactions that wait for a connection to write on."),
+		connections: desc("weft_database_connections",
+			"Connections to PostgreSQL: open and idle of all databases that share them, in_use of this one.", "state"),
+		connectionsWaiting: desc("weft_database_connections_waiting", "Reads and transactions that wait for a connection to PostgreSQL."),
 	}
 }
 
@@ -29,13 +33,30 @@ func (c databaseCollector) Describe(descs chan<- *prometheus.Desc) {
 	descs <- c.waiting
 	descs <- c.statements
 	descs <- c.transactions
+	descs <- c.connections
+	descs <- c.connectionsWaiting
+	if c.db.share != nil {
+		c.db.share.waited.Describe(descs)
+	}
 }
 
 // Collect implements prometheus.Collector.
 func (c databaseCollector) Collect(metrics chan<- prometheus.Metric) {
 	metrics <- prometheus.MustNewConstMetric(c.waiting, prometheus.GaugeValue, float64(c.db.waiting.Load()))
-	metrics <- prometheus.MustNewConstMetric(c.statements, prometheus.CounterValue, float64(c.db.statements.Load()))
+	statements := c.db.statements.Load()
+	if c.db.share != nil {
+		statements += c.db.share.prepared.Load()
+	}
+	metrics <- prometheus.MustNewConstMetric(c.statements, prometheus.CounterValue, float64(statements))
 	metrics <- prometheus.MustNewConstMetric(c.transactions, prometheus.CounterValue, float64(c.db.transactions.Load()))
+	if c.db.share != nil {
+		stats := c.db.ConnectionStats()
+		for state, n := range map[string]int{"open": stats.Open, "idle": stats.Idle, "in_use": stats.InUse} {
+			metrics <- prometheus.MustNewConstMetric(c.connections, prometheus.GaugeValue, float64(n), state)
+		}
+		metrics <- prometheus.MustNewConstMetric(c.connectionsWaiting, prometheus.GaugeValue, float64(stats.Waiting))
+		c.db.share.waited.Collect(metrics)
+	}
 	c.db.cached.mu.RLock()
 	defer c.db.cached.mu.RUnlock()
 	for name, table := range c.db.cached.tables {

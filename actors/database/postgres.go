@@ -72,8 +72,12 @@ func openPostgres(ctx context.Context, cfg Config, log *zap.Logger) (*DB, error)
 	if err := retryConnect(ctx, cfg.ConnectRetry, log, func() error { return dsn.makeSchema(ctx, schema) }); err != nil {
 		return nil, err
 	}
-	pool, use := openPool(dsn, schema, cfg)
-	db := &DB{dialect: DialectPostgres, schema: schema, release: keepPoolSmall(pool, use, cfg)}
+	pool, share := openPool(dsn, schema, cfg)
+	db := &DB{dialect: DialectPostgres, schema: schema, share: share}
+	db.release = func() error {
+		share.leave()
+		return nil
+	}
 	db.writer = bun.NewDB(pool, pgdialect.New())
 	db.DB = bun.NewDB(pool, pgdialect.New(), bun.WithConnResolver(txResolver{db}))
 	if err := db.Ping(ctx); err != nil {

@@ -34,6 +34,7 @@ type Transaction struct {
 	end      context.CancelFunc // cancels lifetime
 	endTurn  func()             // lets the next writer of SQLite begin
 	hooks    []func()
+	pending  []pendingValue // of batches
 	// broken is set if a savepoint could not be rolled back. The whole transaction has then been rolled back.
 	broken error
 	// changed are the tables with a RowCache that the transaction has changed.
@@ -144,6 +145,9 @@ func (db *DB) tryTx(ctx, lifetime context.Context, fn func(ctx context.Context, 
 	if err := fn(context.WithValue(ctx, transactionKey{}, o), o.tx); err != nil {
 		return nil, true, err
 	}
+	if err := o.flush(ctx); err != nil {
+		return nil, true, err
+	}
 	done = true
 	return o, true, nil
 }
@@ -187,6 +191,10 @@ func (o *Transaction) Commit() error {
 	if o.broken != nil {
 		return fmt.Errorf("committing transaction: %w", o.broken)
 	}
+	if err := o.flush(o.lifetime); err != nil {
+		_ = o.tx.Rollback()
+		return fmt.Errorf("committing transaction: %w", Classify(err))
+	}
 	committed, err := o.beginCommit()
 	if err != nil {
 		_ = o.tx.Rollback()
@@ -219,14 +227,14 @@ func (o *Transaction) savepoint(ctx context.Context, fn func(ctx context.Context
 	if err != nil {
 		return fmt.Errorf("setting savepoint: %w", Classify(err))
 	}
-	outer, hooks, done := o.tx, len(o.hooks), false
+	outer, hooks, pending, done := o.tx, len(o.hooks), len(o.pending), false
 	o.tx = nested
 	defer func() {
 		o.tx = outer
 		if done {
 			return
 		}
-		o.hooks = o.hooks[:hooks]
+		o.hooks, o.pending = o.hooks[:hooks], o.pending[:pending]
 		if err := nested.Rollback(); err != nil && o.broken == nil {
 			o.broken = fmt.Errorf("rolling back to a savepoint: %w", Classify(err))
 			_ = nested.Tx.Rollback() // the whole transaction
@@ -239,6 +247,20 @@ func (o *Transaction) savepoint(ctx context.Context, fn func(ctx context.Context
 		return fmt.Errorf("releasing savepoint: %w", Classify(err))
 	}
 	done = true
+	return nil
+}
+
+// InBatches runs remove in transactions of its own until it has removed fewer rows than size, which bounds how long another writer waits.
+func (db *DB) InBatches(ctx context.Context, size int64, remove func(ctx context.Context, tx bun.Tx) (int64, error)) error {
+	for n := size; n >= size; {
+		err := db.RunInTx(ctx, func(ctx context.Context, tx bun.Tx) (err error) {
+			n, err = remove(ctx, tx)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

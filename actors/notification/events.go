@@ -90,39 +90,13 @@ func (a *Actor) erase(ctx context.Context, deletion subjects.AccountDeletion) (i
 	if err != nil {
 		return 0, err
 	}
-	if err := a.awaitOutbox(ctx); err != nil {
+	if err := a.Outbox.Settle(ctx); err != nil { // so that the purge finds the events of before
 		return 0, err
 	}
 	if err := a.Conn.JS.Purge(ctx, subjects.Feed.Name, subjects.FeedSubject(deletion.UserID), 0); err != nil {
 		return 0, fmt.Errorf("purging a user's feed: %w", err)
 	}
 	return items, nil
-}
-
-const (
-	// outboxPoll is how often an erasure looks whether the outbox has published what is older than it, outboxWait how long.
-	outboxPoll = 20 * time.Millisecond
-	outboxWait = 5 * time.Second
-)
-
-// awaitOutbox waits until the events that were committed before the call are published, so that a purge of the feed removes them. It fails
-// where that takes longer than outboxWait; the erasure is then tried again.
-func (a *Actor) awaitOutbox(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, outboxWait)
-	defer cancel()
-	since := a.Now()
-	for {
-		count, oldest, err := a.Outbox.Pending(ctx)
-		if err != nil {
-			return fmt.Errorf("looking for pending events: %w", err)
-		}
-		if count == 0 || oldest < a.Now().Sub(since) {
-			return nil
-		}
-		if wait.Sleep(ctx, outboxPoll) != nil {
-			return &subjects.Error{Code: subjects.CodeUnavailable, Detail: "events of the feed are not published yet", RetryAfter: subjects.RetrySoon}
-		}
-	}
 }
 
 // deleteAccountMail deletes old account mail, at the start and at every sweep.

@@ -273,7 +273,7 @@ func TestAddressLookup(t *testing.T) {
 			"account deleted": {subjects.Contact{}, subjects.Errorf(subjects.CodeNotFound, "no such account"), "failed", 1, "the account no longer exists"},
 			"no address":      {subjects.Contact{}, nil, "suppressed", 1, ""},
 			"bad address":     {subjects.Contact{Email: "ada at example"}, nil, "failed", 1, "addressing an e-mail"},
-			"unavailable":     {subjects.Contact{}, subjects.Errorf(subjects.CodeUnavailable, "restarting"), "pending", 1, "looking up the user's address"},
+			"unavailable":     {subjects.Contact{}, subjects.Errorf(subjects.CodeUnavailable, "restarting"), "pending", 1, "looking up the user's contact data"},
 		} {
 			f.setContact(func(string) (subjects.Contact, error) { return test.contact, test.err })
 			ada := f.user(t, actortest.User())

@@ -5,7 +5,6 @@ import (
 	"strconv"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/uptrace/bun"
 	"go.uber.org/zap"
@@ -22,7 +21,7 @@ func BenchmarkCommit(b *testing.B) {
 		db := kind.Open(b, "auth", actortest.Things)
 		nc := connect(b, startNATS(b, b.TempDir(), -1))
 		makeStream(b, nc, "event.>")
-		o := newOutbox(db, time.Second)
+		o := outbox.New(outbox.Config{DB: db, Log: zap.NewNop()})
 		answers := idempotency.New(idempotency.Config{DB: db, Sealer: actortest.Sealer(b), Log: zap.NewNop()})
 		var serial atomic.Int64
 		next := func() string { return strconv.FormatInt(serial.Add(1), 36) }

@@ -62,9 +62,14 @@ type Config struct {
 // time. With SKIP LOCKED the pages of two copies would interleave and the order per key would be lost, and the stream stores one
 // message at a time anyway. If the connection that holds the lock is lost, another copy publishes the same page again with the
 // same IDs: duplicates within JetStream's window, with each first copy in order.
+//
+// What this process commits is published from memory, without reading the table, unless an earlier message of its key may wait elsewhere (see
+// handover). Acknowledged rows are deleted together, up to a tenth of a second later.
 type Outbox struct {
-	cfg  Config
-	wake wait.Signal
+	cfg      Config
+	wake     wait.Signal
+	rows     *database.Batch[row]
+	handover *handover
 }
 
 // New returns the outbox of cfg.DB, whose tables database.Migrate has created. Messages can be added at once; Run publishes them.
@@ -84,7 +89,9 @@ func New(cfg Config) *Outbox {
 	if cfg.MaxData == 0 {
 		cfg.MaxData = 1 << 20
 	}
-	return &Outbox{cfg: cfg, wake: wait.NewSignal()}
+	o := &Outbox{cfg: cfg, wake: wait.NewSignal(), handover: newHandover()}
+	o.rows = database.NewBatch(cfg.DB, o.insert)
+	return o
 }
 
 // ErrNoTransaction means that Add was called outside DB.RunInTx.
@@ -102,11 +109,11 @@ type row struct {
 	CreatedAt int64 // microseconds since the Unix epoch
 }
 
-// Add adds messages to the transaction: they are published if and only if it is committed. ctx and tx must be the ones that
-// RunInTx passed to its function. Change the entity's row before, if messages about an entity must be in order: its row lock is
-// what orders transactions.
+// Add adds messages to the transaction: they are published if and only if it is committed. All messages of a transaction are inserted
+// together at its end. ctx and tx must be the ones that RunInTx passed to its function. Change the entity's row before, if messages
+// about an entity must be in order: its row lock is what orders transactions.
 //
-// Errors: ErrNoTransaction, an invalid subject, a message that is too large, or the database's error.
+// Errors: ErrNoTransaction, an invalid subject, or a message that is too large.
 func (o *Outbox) Add(ctx context.Context, tx bun.Tx, messages ...Message) error {
 	if !o.cfg.DB.InTx(ctx, tx) {
 		return fmt.Errorf("adding to outbox: %w", ErrNoTransaction)
@@ -123,10 +130,7 @@ func (o *Outbox) Add(ctx context.Context, tx bun.Tx, messages ...Message) error 
 		}
 		rows = append(rows, row)
 	}
-	if _, err := tx.NewInsert().Model(&rows).On("CONFLICT (id) DO NOTHING").Returning("NULL").Exec(ctx); err != nil {
-		return fmt.Errorf("adding to outbox: %w", err)
-	}
-	o.cfg.DB.AfterCommit(ctx, o.wake.Notify)
+	o.rows.Add(ctx, rows...)
 	return nil
 }
 

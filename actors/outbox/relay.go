@@ -10,7 +10,6 @@ import (
 	"github.com/cenkalti/backoff/v5"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"github.com/uptrace/bun"
 	"go.uber.org/zap"
 
 	"github.com/weftmesh/weft/actors/database"
@@ -25,6 +24,10 @@ const (
 	relayLockWait = "1s"
 	// relayCleanup bounds the deletion of acknowledged rows after ctx has ended.
 	relayCleanup = 2 * time.Second
+	// relayLinger is how long published rows wait for others that are deleted with them.
+	relayLinger = 100 * time.Millisecond
+	// relaySettle is after what time a row that another process has committed is looked at again. It exceeds relayLinger.
+	relaySettle = 250 * time.Millisecond
 )
 
 // Run publishes committed messages until ctx ends: at once after a commit in this process, and every Poll otherwise. While NATS
@@ -40,8 +43,7 @@ func (o *Outbox) Run(ctx context.Context, nc *nats.Conn) error {
 	r := &relay{outbox: o, js: js, blocked: newBlockedKeys()}
 	for {
 		r.refused = nil
-		r.blocked.begin(o.cfg.Now())
-		err := r.pass(ctx, nc)
+		err := r.round(ctx, nc)
 		switch {
 		case ctx.Err() != nil:
 		case err == nil:
@@ -50,15 +52,22 @@ func (o *Outbox) Run(ctx context.Context, nc *nats.Conn) error {
 				o.cfg.Log.Warn("messages were refused; they will be retried, and later ones of their keys wait",
 					zap.Error(r.refused), zap.Int("keys", len(r.blocked.keys)))
 			}
-			_ = o.wake.Wait(ctx, r.blocked.end(o.cfg.Now(), o.cfg.Poll))
+			if !o.handover.waiting() {
+				o.handover.setBusy(false)
+				_ = o.wake.Wait(ctx, r.idle())
+				o.handover.setBusy(true)
+			}
 		case database.IsRetryable(err):
 			// Another copy holds the lock. Its page may have been read before a commit in this process.
+			o.handover.scanNext()
 		default:
 			delay := delays.NextBackOff()
 			o.cfg.Log.Warn("the outbox could not publish; retrying", zap.Error(err), zap.Duration("delay", delay))
+			o.handover.giveUp(r.published)
 			_ = wait.Sleep(ctx, delay)
 		}
 		if ctx.Err() != nil {
+			_ = r.deletePublished(ctx) // they are published again otherwise, and consumers recognise them
 			return context.Cause(ctx)
 		}
 	}
@@ -69,7 +78,99 @@ type relay struct {
 	outbox  *Outbox
 	js      jetstream.JetStream
 	blocked *blockedKeys
-	refused error // the first refusal of the present pass
+	refused error // the first refusal of the present round
+	// published are acknowledged rows that are not deleted, the first of them since publishedAt.
+	published   []int64
+	publishedAt time.Time
+	// readAt is when the table is read next, without a commit in this process.
+	readAt time.Time
+	// head is the first row of the table that readAt has found.
+	head int64
+}
+
+// round publishes what this process has committed, or reads the table if it must, and deletes what was published.
+func (r *relay) round(ctx context.Context, nc *nats.Conn) error {
+	o := r.outbox
+	due := !time.Now().Before(r.readAt)
+	if o.handover.mustScan() || due && len(r.blocked.queue) > 0 {
+		return r.readTable(ctx, nc)
+	}
+	if due {
+		found, err := r.isStuck(ctx)
+		if err != nil {
+			return err
+		}
+		if found {
+			return r.readTable(ctx, nc)
+		}
+	}
+	if rows := o.handover.take(o.cfg.Window); len(rows) > 0 {
+		if !nc.IsConnected() {
+			return errNotConnected
+		}
+		acked, failure := r.publish(ctx, rows)
+		if len(r.published) == 0 {
+			r.publishedAt = time.Now()
+		}
+		r.published = append(r.published, acked...)
+		if failure != nil {
+			return failure
+		}
+		if len(acked) < len(rows) {
+			o.handover.giveUp(r.published)
+		}
+	}
+	if len(r.published) >= o.cfg.Window || len(r.published) > 0 && time.Since(r.publishedAt) >= relayLinger {
+		return r.deletePublished(ctx)
+	}
+	return nil
+}
+
+var errNotConnected = errors.New("not connected to NATS")
+
+// idle returns for how long there is nothing to do without a commit in this process.
+func (r *relay) idle() time.Duration {
+	idle := time.Until(r.readAt)
+	if len(r.published) > 0 {
+		idle = min(idle, relayLinger-time.Since(r.publishedAt))
+	}
+	return max(idle, 0)
+}
+
+// isStuck reports whether the first row of the table was there at the last look too: the process that committed it does not publish it. A row
+// that is new is looked at again soon, because its process probably does.
+func (r *relay) isStuck(ctx context.Context) (bool, error) {
+	o := r.outbox
+	numbers, err := r.next(ctx, o.cfg.DB.DB, 1)
+	if err != nil {
+		return false, err
+	}
+	switch {
+	case len(numbers) == 0:
+		r.readAt = time.Now().Add(o.cfg.Poll)
+	case numbers[0] == r.head:
+		return true, nil
+	default:
+		r.head, r.readAt = numbers[0], time.Now().Add(relaySettle)
+	}
+	return false, nil
+}
+
+// readTable publishes from the table.
+func (r *relay) readTable(ctx context.Context, nc *nats.Conn) error {
+	o := r.outbox
+	if !nc.IsConnected() {
+		return errNotConnected
+	}
+	if err := r.deletePublished(ctx); err != nil {
+		return err
+	}
+	r.blocked.begin(o.cfg.Now())
+	if err := r.pass(ctx, nc); err != nil {
+		return err
+	}
+	r.readAt = time.Now().Add(r.blocked.end(o.cfg.Now(), o.cfg.Poll))
+	return nil
 }
 
 // pass publishes until the table has no rows but those of blocked keys. A message that its stream refuses blocks its key, so that
@@ -79,119 +180,15 @@ type relay struct {
 // and committed late makes a row visible before that point, and the next row of its key may come after it.
 func (r *relay) pass(ctx context.Context, nc *nats.Conn) error {
 	for {
-		waiting, err := r.next(ctx, r.outbox.cfg.DB.DB, 1)
-		if err != nil {
+		r.outbox.handover.resume()
+		read, err := r.page(ctx)
+		if err != nil || read < r.outbox.cfg.Window {
 			return err
-		}
-		if len(waiting) == 0 {
-			return nil
 		}
 		if !nc.IsConnected() {
-			return errors.New("not connected to NATS")
-		}
-		if err := r.page(ctx); err != nil {
-			return err
+			return errNotConnected
 		}
 	}
-}
-
-// page publishes the first rows whose keys are not blocked, and deletes the acknowledged ones.
-func (r *relay) page(ctx context.Context) error {
-	o := r.outbox
-	if o.cfg.DB.Dialect() == database.DialectSQLite { // there is no other process, and publishing must not block the writer
-		rows, err := r.read(ctx, o.cfg.DB.DB)
-		if err != nil {
-			return err
-		}
-		acked, failure := r.publish(ctx, rows)
-		return errors.Join(o.deleteAcked(ctx, acked), failure)
-	}
-	s, err := o.cfg.DB.OpenTx(ctx, context.WithoutCancel(ctx), func(ctx context.Context, tx bun.Tx) error {
-		if _, err := tx.Tx.ExecContext(ctx, "SET LOCAL lock_timeout = '"+relayLockWait+"'"); err != nil {
-			return err
-		}
-		_, err := tx.Tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock($1)", o.cfg.DB.AdvisoryKey("outbox"))
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("locking the outbox: %w", err)
-	}
-	defer s.Rollback()
-	rows, err := r.read(ctx, s.Tx())
-	if err != nil {
-		return err
-	}
-	acked, failure := r.publish(ctx, rows)
-	cleanup, cancel := database.CleanupContext(ctx, relayCleanup)
-	defer cancel()
-	if err := deleteRows(cleanup, s.Tx(), acked); err != nil {
-		return errors.Join(err, failure)
-	}
-	return errors.Join(s.Commit(), failure)
-}
-
-// deleteAcked deletes acknowledged rows in a transaction of its own, also after ctx has ended.
-func (o *Outbox) deleteAcked(ctx context.Context, acked []int64) error {
-	if len(acked) == 0 {
-		return nil
-	}
-	cleanup, cancel := database.CleanupContext(ctx, relayCleanup)
-	defer cancel()
-	return o.cfg.DB.RunDetached(cleanup, func(ctx context.Context, tx bun.Tx) error { return deleteRows(ctx, tx, acked) })
-}
-
-func deleteRows(ctx context.Context, tx bun.Tx, acked []int64) error {
-	if len(acked) == 0 {
-		return nil
-	}
-	if _, err := tx.NewDelete().TableExpr("weft_outbox").Where("seq IN (?)", bun.List(acked)).Exec(ctx); err != nil {
-		return fmt.Errorf("deleting published messages: %w", err)
-	}
-	return nil
-}
-
-// keyedRow is a row's place in the order of its key.
-type keyedRow struct {
-	Seq      int64
-	OrderKey string
-}
-
-// next returns the numbers of the first rows whose keys are not blocked, at most limit. It reads past the rows of blocked keys by
-// ever longer queries from the beginning, because rows of two queries could have been overtaken in between.
-func (r *relay) next(ctx context.Context, db bun.IDB, limit int) ([]int64, error) {
-	for count := limit + len(r.blocked.keys); ; count *= 2 {
-		var rows []keyedRow
-		err := db.NewSelect().TableExpr("weft_outbox").Column("seq", "order_key").Order("seq").Limit(int64(count)).Scan(ctx, &rows)
-		if err != nil {
-			return nil, fmt.Errorf("reading outbox: %w", err)
-		}
-		var numbers []int64
-		for _, row := range rows {
-			if len(numbers) < limit && !r.blocked.keys[row.OrderKey] {
-				numbers = append(numbers, row.Seq)
-			}
-		}
-		if len(numbers) == limit || len(rows) < count {
-			return numbers, nil
-		}
-	}
-}
-
-// read returns the first rows whose keys are not blocked.
-func (r *relay) read(ctx context.Context, db bun.IDB) ([]row, error) {
-	var rows []row
-	query := db.NewSelect().Model(&rows).Order("seq").Limit(int64(r.outbox.cfg.Window))
-	if len(r.blocked.keys) > 0 {
-		numbers, err := r.next(ctx, db, r.outbox.cfg.Window)
-		if err != nil || len(numbers) == 0 {
-			return nil, err
-		}
-		query = query.Where("seq IN (?)", bun.List(numbers))
-	}
-	if err := query.Scan(ctx); err != nil {
-		return nil, fmt.Errorf("reading outbox: %w", err)
-	}
-	return rows, nil
 }
 
 type inFlight struct {

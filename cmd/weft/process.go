@@ -75,6 +75,8 @@ type process struct {
 	reloads reloads
 	// memory bounds the requests that the process's actors handle.
 	memory *memory.Budget
+	// connections are those to PostgreSQL, which the process's actors share.
+	connections *database.Connections
 	// stopping is the end of the process.
 	stopping *stopping
 }
@@ -97,7 +99,7 @@ func newProcess(ctx context.Context, c Config, name string, errs io.Writer) (*pr
 	}
 	return &process{
 		config: c, telemetry: telemetry, natsURL: c.NATS.URL, keys: keys, health: &health{}, memory: runtime.NewMemory(telemetry.Registry),
-		stopping: newStopping(ctx, c, log),
+		stopping: newStopping(ctx, c, log), connections: database.NewConnections(),
 	}, nil
 }
 
@@ -189,7 +191,7 @@ func (p *process) database(name string) database.Config {
 	return database.Config{
 		URL: p.config.databaseURL(name), Actor: name, DataDir: p.config.Data, Durability: p.config.Durability,
 		MaxOpen: p.config.Database.MaxOpen, MaxIdle: p.config.Database.MaxIdle, IdleTime: p.config.Database.IdleTime, MaxLifetime: p.config.Database.MaxLifetime,
-		CacheSize: memory.AtMost(sqliteCache, int64(sqlitePart*connections)),
+		Connections: p.connections, CacheSize: memory.AtMost(sqliteCache, int64(sqlitePart*connections)),
 	}
 }
 

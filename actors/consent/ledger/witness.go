@@ -102,7 +102,9 @@ func (l *Ledger) ask(ctx context.Context, w Witness, tree tlog.Tree, signed []by
 		if err != nil {
 			return "", err
 		}
-		answer, err := l.Client.Do(ctx, egress.Request{Method: http.MethodPost, URL: strings.TrimSuffix(w.URL, "/") + "/add-checkpoint", Body: body, NoRedirect: true})
+		answer, err := l.Client.Do(ctx, egress.Request{
+			Method: http.MethodPost, URL: strings.TrimSuffix(w.URL, "/") + "/add-checkpoint", Body: body, NoRedirect: true,
+		})
 		if err != nil {
 			return "", err
 		}

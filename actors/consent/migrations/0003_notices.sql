@@ -16,7 +16,7 @@ CREATE TABLE consent_notices (
 	PRIMARY KEY (notice_id, version)
 );
 
-CREATE INDEX consent_notices_by_time ON consent_notices (published_at, notice_id);
+CREATE INDEX consent_notices_by_time ON consent_notices (published_at, notice_id, version);
 
 CREATE INDEX consent_notices_by_scope ON consent_notices (scope, change, published_at);
 

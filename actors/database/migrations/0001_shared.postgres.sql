@@ -9,6 +9,7 @@ CREATE TABLE weft_outbox (
     data       BYTEA  NOT NULL,
     created_at BIGINT NOT NULL -- microseconds since the Unix epoch
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
+CREATE INDEX weft_outbox_order_key ON weft_outbox (order_key, seq);
 
 -- Calls with an idempotency key, reserved or answered.
 CREATE TABLE weft_idempotency (

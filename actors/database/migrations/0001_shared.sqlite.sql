@@ -8,6 +8,7 @@ CREATE TABLE weft_outbox (
     data       BLOB    NOT NULL,
     created_at INTEGER NOT NULL -- microseconds since the Unix epoch
 );
+CREATE INDEX weft_outbox_order_key ON weft_outbox (order_key, seq);
 
 -- Calls with an idempotency key, reserved or answered.
 CREATE TABLE weft_idempotency (

@@ -251,6 +251,8 @@ func fill(b *testing.B, f *fixture, endpoints []dispatch.Endpoint, half dispatch
 		return endpoints[i%len(endpoints)]
 	}
 	for from := 0; from < n; from += 5000 {
-		f.write(b, func(ctx context.Context, tx database.Tx) error { return fillRows(ctx, tx, f, of, 0, from, min(from+5000, n)) })
+		f.write(b, func(ctx context.Context, tx database.Tx) error {
+			return fillRows(ctx, tx, f, of, 0, from, min(from+5000, n))
+		})
 	}
 }

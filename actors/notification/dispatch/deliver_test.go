@@ -122,7 +122,7 @@ func TestConcurrentAdds(t *testing.T) {
 	})
 }
 
-// A page ends before its reply is too large, and the next one goes on from there.
+// A page ends before its reply is too large, and the next one continues from there.
 func TestPagesOfLongAnswers(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, kind actortest.Database) {
 		f := setup(t, kind)

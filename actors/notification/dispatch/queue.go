@@ -14,6 +14,10 @@ const (
 	// loadRows is how many deliveries are loaded at a time, and loadBelow when the next ones are loaded.
 	loadRows  = 64
 	loadBelow = 32
+	// fewRows and fewBelow are the same for an endpoint that is failing, or has taken none: so the backlogs of maxQueues of them leave room
+	// in maxLoaded.
+	fewRows  = 4
+	fewBelow = 2
 	// loadKeys is how many ordering keys are looked at in one load.
 	loadKeys = 256
 )
@@ -46,6 +50,8 @@ type queue struct {
 	inFlight, limit int
 	// failing means that its last attempt failed or was slow.
 	failing bool
+	// proven means that an attempt has succeeded.
+	proven bool
 	// more means that the database may have due deliveries that are not loaded, again that some were added during a load.
 	more, again, loading bool
 	// afterDue and afterID are the position of the last loaded delivery, afterKey of the last ordering key.
@@ -64,6 +70,22 @@ type queue struct {
 	offered bool
 
 	target cachedTarget
+}
+
+// rows returns how many deliveries are loaded at a time.
+func (q *queue) rows() int {
+	if q.failing || !q.proven {
+		return fewRows
+	}
+	return loadRows
+}
+
+// low reports whether the next deliveries are to be loaded.
+func (q *queue) low() bool {
+	if q.failing || !q.proven {
+		return len(q.ready) < fewBelow
+	}
+	return len(q.ready) < loadBelow
 }
 
 // cachedTarget is an endpoint's state, which is read again after a second.

@@ -131,7 +131,7 @@ func (s *scheduler) pick(n int, now time.Time) (list []*delivery) {
 		d.slow = q.failing
 		s.take(q.userID, d.slow, 1)
 		s.offer(q, now)
-		if q.more && len(q.ready) < loadBelow {
+		if q.more && q.low() {
 			s.want(q)
 		}
 		list = append(list, d)
@@ -196,11 +196,19 @@ func (s *scheduler) slowed(d *delivery) {
 	if d.done {
 		return
 	}
-	d.queue.failing = true
+	s.fails(d.queue)
 	if !d.slow {
 		s.take(d.queue.userID, false, -1)
 		s.take(d.queue.userID, true, 1)
 		d.slow = true
+	}
+}
+
+// fails marks the endpoint of a queue as failing, and forgets most of its backlog where memory is short: it is loaded again in small parts.
+func (s *scheduler) fails(q *queue) {
+	q.failing = true
+	if s.loaded > maxLoaded/2 && len(q.ready) > fewRows && !q.loading {
+		s.unloadLocked(q)
 	}
 }
 
@@ -223,9 +231,13 @@ func (s *scheduler) finished(d *delivery, e ended, now time.Time) {
 	if e.made {
 		q.failing = !e.ok || e.slow
 		if e.ok {
+			q.proven = true
 			q.limit = min(2*q.limit, maxPerEndpoint)
 		} else {
 			q.limit = max(q.limit/2, 1)
+		}
+		if q.failing {
+			s.fails(q)
 		}
 	}
 	if e.pausedUntil.After(q.pausedUntil) {

@@ -13,7 +13,7 @@ func (s *scheduler) wanted(n int, now time.Time) (list []*queue) {
 		if len(list) == n || s.loaded >= maxLoaded {
 			break
 		}
-		if q.more && !q.loading && len(q.ready) < loadBelow && !now.Before(q.pausedUntil) {
+		if q.more && !q.loading && q.low() && !now.Before(q.pausedUntil) {
 			q.loading, q.again, q.stale = true, false, nil
 			q.loads++
 			list = append(list, q)
@@ -27,18 +27,24 @@ func (s *scheduler) wanted(n int, now time.Time) (list []*queue) {
 func (s *scheduler) loadedRows(q *queue, rows []deliveryRow, full bool, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	var last deliveryRow
 	for _, row := range rows {
 		_, stale := q.stale[row.ID]
 		if _, ok := q.have[row.ID]; ok || stale || row.NextAttemptAt > now.UnixMicro() || row.Status != StatusPending {
+			last = row
 			continue
 		}
+		if len(q.ready) >= q.rows() {
+			full = true
+			break
+		}
+		last = row
 		if q.userID == "" { // its first: one that has failed before says that the endpoint may be failing
 			q.userID, q.failing = row.UserID, row.Attempts > row.Base
 		}
 		s.append(q, row)
 	}
-	if full && len(rows) > 0 {
-		last := rows[len(rows)-1]
+	if full && last.ID != "" {
 		q.afterDue, q.afterID = last.NextAttemptAt, last.ID
 	} else {
 		q.afterDue, q.afterID = 0, ""
@@ -75,7 +81,7 @@ func (s *scheduler) place(q *queue, ordered bool) place {
 		s.unloadLocked(q)
 		q.ordered = ordered
 	}
-	p := place{due: due{endpointID: q.id, afterDue: q.afterDue, afterID: q.afterID, limit: loadRows + len(q.have)}, key: q.afterKey}
+	p := place{due: due{endpointID: q.id, afterDue: q.afterDue, afterID: q.afterID, limit: q.rows() + len(q.have)}, key: q.afterKey}
 	if ordered {
 		p.due.afterDue, p.due.afterID, p.due.unkeyed = 0, "", true
 	}
@@ -138,7 +144,7 @@ func (s *scheduler) offerings(rows []deliveryRow) []offering {
 
 // takes reports whether all that is due of a queue is loaded, so that it can take another delivery from memory.
 func (s *scheduler) takes(q *queue, row deliveryRow) bool {
-	return q.keptChecked && !q.ordered && !q.more && !q.loading && q.userID == row.UserID && len(q.ready) < loadRows && s.loaded < maxLoaded &&
+	return q.keptChecked && !q.ordered && !q.more && !q.loading && q.userID == row.UserID && len(q.ready) < q.rows() && s.loaded < maxLoaded &&
 		(!s.leased || time.Until(q.leasedUntil) > s.margin)
 }
 

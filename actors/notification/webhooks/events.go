@@ -7,8 +7,8 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// Workers are the consumers of events that become public ones, and of reports to the owners of webhooks. This file alone says which internal event becomes which public one, and with
-// which data. Data holds what the user's own requests show, and no secret.
+// Workers are the consumers of events that become public ones, and of reports to the owners of webhooks. This file alone says which internal
+// event becomes which public one, and with which data. Data holds what the user's own requests show, and no secret.
 func (w *Service) Workers() []actors.Worker {
 	return []actors.Worker{
 		intake(w, subjects.DeliverExecutionsFinished, executionEvents),

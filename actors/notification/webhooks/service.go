@@ -193,8 +193,8 @@ func (w *Service) record(ctx context.Context, tx database.Tx, outcomes []dispatc
 	return nil
 }
 
-// follow takes the step that a webhook's failures have led to. The owner is told of it by a job: that asks other actors, and evaluates the
-// conditions of the owner's other webhooks, which no transaction may wait for.
+// follow takes the step that a webhook's failures have led to. A job notifies the owner: it asks other actors and evaluates
+// the conditions of the owner's other webhooks, which no transaction may wait for.
 func (w *Service) follow(ctx context.Context, tx database.Tx, health webhookHealthRow, follows step) error {
 	if follows == stepNone {
 		return nil

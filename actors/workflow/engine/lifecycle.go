@@ -17,10 +17,10 @@ const LifecycleDepth = 10
 
 // publishProgress publishes, with the transaction, what the histories of executions have got, for users who receive lifecycle
 // events. The events themselves are made from the stored history.
-func (s sqlStore) publishProgress(ctx context.Context, tx database.Tx, executions []projectedExecution) error {
+func (s sqlStore) publishProgress(ctx context.Context, tx database.Tx, executions []*projectedExecution) error {
 	var users []string
-	for i := range executions {
-		if x := &executions[i]; x.progressed() && !slices.Contains(users, x.row.UserID) {
+	for _, x := range executions {
+		if x.progressed() && !slices.Contains(users, x.row.UserID) {
 			users = append(users, x.row.UserID)
 		}
 	}
@@ -31,8 +31,7 @@ func (s sqlStore) publishProgress(ctx context.Context, tx database.Tx, execution
 	if err != nil || len(listening) == 0 {
 		return err
 	}
-	for i := range executions {
-		x := &executions[i]
+	for _, x := range executions {
 		if !x.progressed() || !slices.Contains(listening, x.row.UserID) {
 			continue
 		}

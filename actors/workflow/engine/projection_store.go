@@ -71,34 +71,16 @@ func holdPartition(ctx context.Context, tx bun.Tx, number int, owner string) (bo
 	return true, nil
 }
 
-// rowsPerStatement bounds the rows of one statement.
-const rowsPerStatement = 100
-
 // storeExecutions writes the state of executions, fresh ones that SQL certainly does not have and known ones, and what has been
-// added to their histories. SQLite gets a prepared statement for each row, because parsing costs more than a call there; PostgreSQL
-// a statement for many rows, because a round trip costs more than parsing.
-func storeExecutions(ctx context.Context, tx bun.Tx, fresh, known []Row, histories []HistoryRow) error {
-	if tx.Dialect().Name() == dialect.SQLite {
-		return storePrepared(ctx, tx, fresh, known, histories)
+// added to their histories.
+func storeExecutions(ctx context.Context, tx bun.Tx, fresh, known []*Row, histories []HistoryRow) error {
+	if err := insertions.Exec(ctx, tx, fresh); err != nil {
+		return err
 	}
-	rows := slices.Concat(fresh, known)
-	for part := range slices.Chunk(rows, rowsPerStatement) {
-		q := tx.NewInsert().Model(&part).On("CONFLICT (id) DO UPDATE").Returning("NULL")
-		for _, column := range projectedColumns {
-			q.Set("? = EXCLUDED.?", bun.Ident(column), bun.Ident(column))
-		}
-		q.Set(firstRun)
-		if _, err := q.Exec(ctx); err != nil {
-			return fmt.Errorf("storing executions: %w", err)
-		}
+	if err := upserts.Exec(ctx, tx, known); err != nil {
+		return err
 	}
-	for part := range slices.Chunk(histories, rowsPerStatement) {
-		q := tx.NewInsert().Model(&part).On("CONFLICT (execution_id, first) DO UPDATE").Set("events = EXCLUDED.events").Returning("NULL")
-		if _, err := q.Exec(ctx); err != nil {
-			return fmt.Errorf("storing histories: %w", err)
-		}
-	}
-	return nil
+	return historyUpserts.Exec(ctx, tx, histories)
 }
 
 // projectedColumns are those of an execution that change after its start, fixedColumns the others.
@@ -115,69 +97,40 @@ var (
 
 // firstRun keeps the first run of events where a projection brings none. A projection of unknown outcome is repeated with the same
 // run, or with a longer one.
-const firstRun = "history = CASE EXCLUDED.history WHEN '' THEN execution.history ELSE EXCLUDED.history END"
+const firstRun = "history = CASE length(EXCLUDED.history) WHEN 0 THEN execution.history ELSE EXCLUDED.history END"
 
-// insertExecution and upsertExecution are one execution's statements for SQLite, which is slower on a statement that may conflict.
-func insertExecution() string {
-	all := append(append(slices.Clone(fixedColumns), projectedColumns...), "history")
-	return "INSERT INTO executions AS execution (" + strings.Join(all, ", ") + ") VALUES (?" + strings.Repeat(", ?", len(all)-1) + ")"
-}
+// The statements of an execution, one that cannot conflict and one that may, which SQLite is slower on; and that of a run of a history. A run
+// that is there already was written by a projection of unknown outcome: it is the beginning of the same run.
+var (
+	insertions = database.Insertion[*Row]{
+		Into: "executions AS execution", Columns: slices.Concat(fixedColumns, projectedColumns, []string{"history"}), Values: values,
+	}
+	upserts        = database.Insertion[*Row]{Into: insertions.Into, Columns: insertions.Columns, Values: values, Conflict: upsertConflict()}
+	historyUpserts = database.Insertion[HistoryRow]{
+		Into: "execution_histories", Columns: []string{"execution_id", "first", "events"},
+		Values:   func(h HistoryRow) []any { return []any{h.ExecutionID, h.First, h.Events} },
+		Conflict: "ON CONFLICT (execution_id, first) DO UPDATE SET events = EXCLUDED.events",
+	}
+)
 
-func upsertExecution() string {
+func upsertConflict() string {
 	var sets []string
 	for _, column := range projectedColumns {
 		sets = append(sets, column+" = EXCLUDED."+column)
 	}
 	sets = append(sets, firstRun)
-	return insertExecution() + " ON CONFLICT (id) DO UPDATE SET " + strings.Join(sets, ", ")
+	return "ON CONFLICT (id) DO UPDATE SET " + strings.Join(sets, ", ")
 }
 
-func storeEach(ctx context.Context, tx bun.Tx, query string, rows []Row) error {
-	if len(rows) == 0 {
-		return nil
+// values returns an execution's columns in the order of insertions.
+func values(e *Row) []any {
+	return []any{
+		e.ID, e.UserID, e.ChosenID, e.WorkflowID, e.Version, e.Name, e.ConsentID,
+		e.Authority.Keys, e.Authority.Scopes, e.Partition, e.Priority,
+		e.Origin.Kind, e.Origin.ID, e.Origin.Depth, e.Origin.Root, e.Origin.Ancestors, e.Origin.Task,
+		e.ParentID, e.ParentCall, e.Input, e.Attributes, e.Trace, e.CreatedAt,
+		e.Status, e.Evicted, e.Listens, e.Watched, e.DueAt, e.Events, e.Output, e.Error, e.ErrorType, e.Snapshot, e.StartedAt, e.EndedAt, e.History,
 	}
-	statement, err := tx.PrepareContext(ctx, query)
-	if err != nil {
-		return fmt.Errorf("preparing to store executions: %w", err)
-	}
-	defer func() { _ = statement.Close() }()
-	for i := range rows {
-		e := &rows[i]
-		_, err := statement.ExecContext(ctx, e.ID, e.UserID, e.ChosenID, e.WorkflowID, e.Version, e.Name, e.ConsentID,
-			e.Authority.Keys, e.Authority.Scopes, e.Partition, e.Priority,
-			e.Origin.Kind, e.Origin.ID, e.Origin.Depth, e.Origin.Root, e.Origin.Ancestors, e.Origin.Task,
-			e.ParentID, e.ParentCall, e.Input, e.Attributes, e.Trace, e.CreatedAt,
-			e.Status, e.Evicted, e.Listens, e.Watched, e.DueAt, e.Events, e.Output, e.Error, e.ErrorType, e.Snapshot, e.StartedAt, e.EndedAt, e.History)
-		if err != nil {
-			return fmt.Errorf("storing an execution: %w", err)
-		}
-	}
-	return nil
-}
-
-func storePrepared(ctx context.Context, tx bun.Tx, fresh, known []Row, histories []HistoryRow) error {
-	if err := storeEach(ctx, tx, insertExecution(), fresh); err != nil {
-		return err
-	}
-	if err := storeEach(ctx, tx, upsertExecution(), known); err != nil {
-		return err
-	}
-	if len(histories) == 0 {
-		return nil
-	}
-	// A run that is there already was written by a projection of unknown outcome: it is the beginning of the same run.
-	insert, err := tx.PrepareContext(ctx, "INSERT INTO execution_histories (execution_id, first, events) VALUES (?, ?, ?) "+
-		"ON CONFLICT (execution_id, first) DO UPDATE SET events = EXCLUDED.events")
-	if err != nil {
-		return fmt.Errorf("preparing to store histories: %w", err)
-	}
-	defer func() { _ = insert.Close() }()
-	for _, h := range histories {
-		if _, err := insert.ExecContext(ctx, h.ExecutionID, h.First, h.Events); err != nil {
-			return fmt.Errorf("storing a history: %w", err)
-		}
-	}
-	return nil
 }
 
 // Insert inserts rows with a transaction.

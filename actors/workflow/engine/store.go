@@ -138,12 +138,15 @@ func (s sqlStore) projectIn(ctx context.Context, tx database.Tx, batches []proje
 	if !mine {
 		return errFenced
 	}
-	var fresh, known []Row
+	var fresh, known []*Row
 	var histories []HistoryRow
-	var executions []projectedExecution
+	var executions []*projectedExecution
 	for _, batch := range batches {
 		f, k, h, limits := batch.rows()
-		fresh, known, histories, executions = append(fresh, f...), append(known, k...), append(histories, h...), append(executions, batch.executions...)
+		fresh, known, histories = append(fresh, f...), append(known, k...), append(histories, h...)
+		for i := range batch.executions {
+			executions = append(executions, &batch.executions[i])
+		}
 		if len(limits) > 0 {
 			if err := storeLimitRows(ctx, tx, batch.number, limits, s.Now()); err != nil {
 				return err
@@ -153,8 +156,7 @@ func (s sqlStore) projectIn(ctx context.Context, tx database.Tx, batches []proje
 	if err := storeExecutions(ctx, tx, fresh, known, histories); err != nil {
 		return err
 	}
-	for i := range executions {
-		x := &executions[i]
+	for _, x := range executions {
 		if err := s.WithdrawApprovals(ctx, tx, x.row.ID, x.expired); err != nil {
 			return err
 		}
@@ -167,7 +169,7 @@ func (s sqlStore) projectIn(ctx context.Context, tx database.Tx, batches []proje
 }
 
 // rows are a batch's rows by table. The first run of an execution's events is in its own row.
-func (b projectionBatch) rows() (fresh, known []Row, histories []HistoryRow, limits []LimitRow) {
+func (b projectionBatch) rows() (fresh, known []*Row, histories []HistoryRow, limits []LimitRow) {
 	for i := range b.executions {
 		x := &b.executions[i]
 		if x.limits != nil {
@@ -183,19 +185,19 @@ func (b projectionBatch) rows() (fresh, known []Row, histories []HistoryRow, lim
 		}
 		histories = append(histories, runs...)
 		if x.known {
-			known = append(known, x.row)
+			known = append(known, &x.row)
 		} else {
-			fresh = append(fresh, x.row)
+			fresh = append(fresh, &x.row)
 		}
 	}
 	return fresh, known, histories, limits
 }
 
 // publishEnded publishes the executions that have ended, by user, with the transaction.
-func (s sqlStore) publishEnded(ctx context.Context, tx database.Tx, executions []projectedExecution) error {
+func (s sqlStore) publishEnded(ctx context.Context, tx database.Tx, executions []*projectedExecution) error {
 	byUser := map[string][]subjects.ExecutionEnded{}
-	for i := range executions {
-		if x := &executions[i]; x.ended {
+	for _, x := range executions {
+		if x.ended {
 			byUser[x.row.UserID] = append(byUser[x.row.UserID], subjects.ExecutionEnded{
 				ExecutionID: x.row.ID, WorkflowID: x.row.WorkflowID, Version: x.row.Version, Name: x.row.Name, Status: x.row.Status,
 				Origin: x.row.Origin.String(), EndedAt: machine.Moment(x.row.EndedAt),

@@ -68,8 +68,8 @@ type DatabaseConfig struct {
 	// URL is a connection string of PostgreSQL, where each actor has a schema of its own: `postgres://…` or libpq keywords, with PG*
 	// variables for what it lacks; or sqlite:PATH. Empty means SQLite files in the data directory.
 	URL mesh.Secret `koanf:"url"`
-	// MaxOpen bounds the connections of an actor's pool, MaxLifetime the age of a connection. Connections to PostgreSQL that load has
-	// needed are closed when they have not been needed for IdleTime, except MaxIdle of them.
+	// MaxOpen bounds the connections of a process to a PostgreSQL, which its actors share, MaxLifetime the age of a connection. Connections
+	// to PostgreSQL that load has needed are closed when they have not been needed for IdleTime, except MaxIdle of them.
 	MaxOpen     int           `koanf:"max_open"`
 	MaxIdle     int           `koanf:"max_idle"`
 	IdleTime    time.Duration `koanf:"idle_time"`
