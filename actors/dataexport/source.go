@@ -25,8 +25,8 @@ type Source struct {
 	// Of is the condition under which a row is the user's, with ? for the user's id. Default: user_id = ?.
 	Of string
 	// Columns are the exported columns, separated by spaces, each with its kind after a colon: time (microseconds since the Unix epoch, 0 for
-	// none), day (days since the epoch), bool, json, list (separated by spaces), text (bytes that are text) or open (sealed; see Set.Sealed), and
-	// openjson. Without one, a value is returned as it is stored.
+	// none), day (days since the epoch), bool, json, list (separated by spaces), text (bytes that are text) or open (sealed; see Set.Sealed),
+	// openjson, and packed (JSON; see Set.Unpack). Without one, a value is returned as it is stored.
 	Columns string
 	// Omitted are the columns that are not exported, each with the reason.
 	Omitted map[string]string
@@ -49,6 +49,8 @@ type Set struct {
 	Omitted map[string]string
 	// Sealed are the actor's sealed columns, with which those of the kind open are opened.
 	Sealed []seal.Column
+	// Unpack decodes a value of the kind packed.
+	Unpack func(stored any) (string, error)
 }
 
 // Shared are the tables that each actor has and that are not exported.
@@ -73,6 +75,7 @@ const (
 	kindText     = "text"
 	kindOpen     = "open"
 	kindOpenJSON = "openjson"
+	kindPacked   = "packed"
 )
 
 func (s Source) columns() []column {
@@ -96,11 +99,14 @@ func (s Source) Names() []string {
 
 // Check reports a source that is declared wrongly.
 func (s Set) Check() error {
-	kinds := []string{"", kindTime, kindDay, kindBool, kindJSON, kindList, kindText, kindOpen, kindOpenJSON}
+	kinds := []string{"", kindTime, kindDay, kindBool, kindJSON, kindList, kindText, kindOpen, kindOpenJSON, kindPacked}
 	for _, source := range s.Sources {
 		for _, c := range source.columns() {
 			if !slices.Contains(kinds, c.kind) {
 				return fmt.Errorf("the column %s.%s has the unknown kind %q", source.Name, c.name, c.kind)
+			}
+			if c.kind == kindPacked && s.Unpack == nil {
+				return fmt.Errorf("the column %s.%s cannot be unpacked", source.Name, c.name)
 			}
 			if c.kind != kindOpen && c.kind != kindOpenJSON {
 				continue
@@ -150,7 +156,7 @@ func value(kind string, v any) any {
 		if text, isText := v.(string); isText {
 			return strings.Fields(text)
 		}
-	case kindJSON, kindOpenJSON:
+	case kindJSON, kindOpenJSON, kindPacked:
 		text, isText := v.(string)
 		if !isText || text == "" {
 			return nil

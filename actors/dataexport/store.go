@@ -121,6 +121,13 @@ func (e *Exporter) record(s Source, row map[string]any) (map[string]any, error) 
 				return nil, err
 			}
 		}
+		if c.kind == kindPacked {
+			text, err := e.set.Unpack(v)
+			if err != nil {
+				return nil, fmt.Errorf("unpacking %s: %w", c.name, err)
+			}
+			v = text
+		}
 		record[c.name] = value(c.kind, v)
 	}
 	return record, nil

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/weftmesh/weft/actors/dataexport"
+	"github.com/weftmesh/weft/actors/workflow/packed"
 )
 
 // omittedInternal is a reason for which columns are not exported.
@@ -11,9 +12,16 @@ const omittedInternal = "weft's own bookkeeping; it says nothing about the perso
 
 // ExportSet is what the actor exports of a user.
 func ExportSet() dataexport.Set {
-	return dataexport.Set{Sealed: Sealed, Omitted: map[string]string{
+	return dataexport.Set{Sealed: Sealed, Unpack: unpack, Omitted: map[string]string{
 		"partitions": "has no data of users",
 	}, Sources: slices.Concat(exportDefinitions(), exportExecutions(), exportCorrelations())}
+}
+
+// unpack decodes what SQL has compressed.
+func unpack(stored any) (string, error) {
+	var text packed.Text
+	err := text.Scan(stored)
+	return string(text), err
 }
 
 func exportDefinitions() []dataexport.Source {
@@ -53,8 +61,8 @@ func exportExecutions() []dataexport.Source {
 		{
 			Name: "executions", Doc: "Executions of workflows, with input, output and the beginning of their history.", Key: []string{"id"},
 			Columns: "id user_id chosen_id workflow_id version name consent_id authority_keys:list authority_scopes:list status priority origin_kind origin_id " +
-				"origin_task parent_id parent_call events input:json output:json error:json error_type attributes:json trace created_at:time started_at:time " +
-				"ended_at:time due_at:time history:json snapshot:json",
+				"origin_task parent_id parent_call events input:packed output:packed error:json error_type attributes:json trace created_at:time started_at:time " +
+				"ended_at:time due_at:time history:packed snapshot:packed",
 			Omitted: map[string]string{
 				"partition": omittedInternal, "evicted": omittedInternal, "listens": omittedInternal, "watched": omittedInternal,
 				"origin_depth": omittedInternal, "origin_root": omittedInternal, "origin_ancestors": omittedInternal,
@@ -62,7 +70,7 @@ func exportExecutions() []dataexport.Source {
 		},
 		{
 			Name: "execution_histories", Doc: "Further events of executions.", Key: []string{"execution_id", "first"}, Of: ofExecution,
-			Columns: "execution_id first events:json",
+			Columns: "execution_id first events:packed",
 		},
 		{
 			Name: "execution_limits", Doc: "Executions that count against limits.", Derived: true, Key: []string{"execution_id"},
