@@ -77,7 +77,11 @@ func TestOnErasure(t *testing.T) {
 			t.Errorf("the report is %+v, want %+v without a user", report, want)
 		}
 		for _, event := range []string{"event", "another event"} { // of which the first is a repetition
-			if _, err := db.NewRaw("DELETE FROM weft_outbox").Exec(ctx); err != nil { // as after the publication
+			err := db.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error { // as after the publication
+				_, err := tx.ExecContext(ctx, "DELETE FROM weft_outbox")
+				return err
+			})
+			if err != nil {
 				t.Fatal(err)
 			}
 			if err := deliver(event, "user"); err != nil || actortest.Count(t, db, "weft_outbox") != 1 {

@@ -30,8 +30,16 @@ var IntegrationObjects = ObjectSpec{
 	Doc:   "Parts of the files that actions take and return by reference, each sealed with its file's own key.",
 }
 
+// ConsentExports holds the parts of the files that answer requests for access and portability. Their metadata and expiry are in SQL.
+var ConsentExports = ObjectSpec{
+	Name:  "consent_exports",
+	Owner: "consent",
+	TTL:   8 * 24 * time.Hour,
+	Doc:   "Parts of the files that answer privacy requests, each sealed with its file's own key.",
+}
+
 // ObjectStores returns the object stores of the mesh.
-func ObjectStores() []ObjectSpec { return []ObjectSpec{IntegrationObjects} }
+func ObjectStores() []ObjectSpec { return []ObjectSpec{ConsentExports, IntegrationObjects} }
 
 // Stream is the name of the JetStream stream that holds the store.
 func (s ObjectSpec) Stream() string { return "OBJ_" + s.Name }

@@ -1,6 +1,9 @@
 package subjects
 
-import "time"
+import (
+	"encoding/json"
+	"time"
+)
 
 // Statuses of a consent.
 const (
@@ -34,19 +37,6 @@ type Consent struct {
 	ConsentRecord
 }
 
-// ConsentReceipt is the user's record of a consent (modelled on ISO/IEC TS 27560:2023).
-type ConsentReceipt struct {
-	SchemaVersion string    `json:"schema_version" example:"ISO-27560:2023"`
-	RecordID      string    `json:"record_id"`
-	SubjectID     string    `json:"pii_principal_id"`
-	Scope         string    `json:"scope"`
-	Purpose       string    `json:"purpose,omitempty"`
-	NoticeVersion string    `json:"notice_version,omitempty"`
-	Jurisdiction  string    `json:"jurisdiction,omitempty"`
-	GivenAt       time.Time `json:"event_time"`
-	ExpiresAt     time.Time `json:"validity_end"`
-}
-
 // Decisions of a user who was asked for consent.
 const (
 	DecisionGiven   = "given"
@@ -72,7 +62,7 @@ type GrantConsentRequest struct {
 // GrantedConsent is a new consent and its receipt.
 type GrantedConsent struct {
 	Consent
-	Receipt ConsentReceipt `json:"receipt"`
+	Receipt json.RawMessage `json:"receipt" doc:"As get_receipt returns it; its proof is pending."`
 }
 
 // GrantConsent records a consent.
@@ -131,12 +121,6 @@ type ConsentRequest struct {
 var GetConsent = declare(Endpoint[ConsentRequest, Consent]{
 	Subject: "weft.v1.consent.get_consent", Route: "GET /v1/consents/{consent_id}", Access: User,
 	Summary: "One consent", Doc: "Returns one of the caller's consents.",
-})
-
-// GetReceipt returns a consent's receipt.
-var GetReceipt = declare(Endpoint[ConsentRequest, ConsentReceipt]{
-	Subject: "weft.v1.consent.get_receipt", Route: "GET /v1/consents/{consent_id}/receipt", Access: User,
-	Summary: "A consent's receipt", Doc: "Returns the user's record of a consent.",
 })
 
 // ListConsentsRequest filters the list.
@@ -202,7 +186,9 @@ var ListScopes = declare(Endpoint[Empty, Page[ScopeInfo]]{
 // ConsentChange is the data of ConsentChanged.
 type ConsentChange struct {
 	ConsentEntry
-	Scope string `json:"scope"`
+	Scope          string `json:"scope"`
+	PurposeID      string `json:"purpose_id,omitempty"`
+	PurposeVersion int64  `json:"purpose_version,omitempty"`
 }
 
 // ConsentChanged is published when a consent has changed.

@@ -30,6 +30,7 @@ const (
 	TemplateWorkflowFailed    = "workflow.failed"
 	TemplateApprovalRequested = "workflow.approval_requested"
 	TemplateConsentExpiring   = "consent.expiring"
+	TemplatePrivacyRequest    = "privacy.request_changed"
 	TemplateBatch             = "notification.batch"
 )
 

@@ -85,26 +85,59 @@ var (
 
 // PublicConsent is the data of the events of consents.
 type PublicConsent struct {
-	ConsentID string    `json:"consent_id"`
-	Scope     string    `json:"scope"`
-	ChangedAt time.Time `json:"changed_at"`
+	ConsentID      string    `json:"consent_id"`
+	Scope          string    `json:"scope"`
+	PurposeID      string    `json:"purpose_id,omitempty"`
+	PurposeVersion int64     `json:"purpose_version,omitempty"`
+	ChangedAt      time.Time `json:"changed_at"`
 }
 
-// Public events of consents.
+// exampleConsent is the data in the examples of the public events of consents.
+var exampleConsent = PublicConsent{
+	ConsentID: exampleID, Scope: ScopeWorkflowsExecute, PurposeID: "workflows-execute", PurposeVersion: 1, ChangedAt: exampleTime,
+}
+
+// Public events of consents. Recipients of the data learn of withdrawals from them (GDPR Art. 19).
 var (
 	PublicConsentGranted = declarePublic(PublicEvent[PublicConsent]{
 		Type: "consent.granted", Doc: "The user has consented to a scope.", OrderingKey: "consent_id",
-		Example: PublicConsent{ConsentID: exampleID, Scope: ScopeWorkflowsExecute, ChangedAt: exampleTime},
+		Example: exampleConsent,
 	})
 	PublicConsentRevoked = declarePublic(PublicEvent[PublicConsent]{
 		Type: "consent.revoked", Doc: "The user has revoked a consent.", OrderingKey: "consent_id",
-		Example: PublicConsent{ConsentID: exampleID, Scope: ScopeWorkflowsExecute, ChangedAt: exampleTime},
+		Example: exampleConsent,
 	})
 	PublicConsentSuperseded = declarePublic(PublicEvent[PublicConsent]{
 		Type: "consent.superseded", Doc: "A newer consent to the same scope has replaced a consent.", OrderingKey: "consent_id",
-		Example: PublicConsent{ConsentID: exampleID, Scope: ScopeWorkflowsExecute, ChangedAt: exampleTime},
+		Example: exampleConsent,
+	})
+	PublicConsentRefused = declarePublic(PublicEvent[PublicConsent]{
+		Type: "consent.refused", Doc: "The user was asked for consent to a scope and has refused it.", OrderingKey: "consent_id", Example: exampleConsent,
+	})
+	PublicConsentRenewalRequired = declarePublic(PublicEvent[PublicConsent]{
+		Type: "consent.renewal_required", Doc: "A material change of the purpose's notice suspends a consent until the user renews it.",
+		OrderingKey: "consent_id", Example: exampleConsent,
+	})
+	PublicConsentSuppressed = declarePublic(PublicEvent[PublicConsent]{
+		Type: "consent.suppressed", Doc: "The user's Global Privacy Control opts out of what a consent allows.", OrderingKey: "consent_id",
+		Example: exampleConsent,
 	})
 )
+
+// PublicPrivacyRequest is the data of privacy.request.changed.
+type PublicPrivacyRequest struct {
+	RequestID string    `json:"request_id"`
+	Kind      string    `json:"kind" enum:"access,portability,rectification,erasure"`
+	Change    string    `json:"change" enum:"received,extended,completed,rejected"`
+	DueAt     time.Time `json:"due_at"`
+}
+
+// PublicPrivacyRequestChanged is the public event of privacy requests.
+var PublicPrivacyRequestChanged = declarePublic(PublicEvent[PublicPrivacyRequest]{
+	Type: "privacy.request.changed", OrderingKey: "request_id",
+	Doc:     "A privacy request of the user was received, extended, completed or rejected.",
+	Example: PublicPrivacyRequest{RequestID: exampleID, Kind: PrivacyAccess, Change: "completed", DueAt: exampleTime},
+})
 
 // PublicSessionStart is the data of auth.session.started.
 type PublicSessionStart struct {
@@ -191,6 +224,7 @@ var (
 	DeliverIntegrationDisconnect  = intake(IntegrationDisconnected)
 	DeliverIntegrationNeedsReauth = intake(IntegrationNeedsReauth)
 	DeliverConsentChanged         = intake(ConsentChanged)
+	DeliverPrivacyRequest         = intake(PrivacyRequestChanged)
 	DeliverSessionStarted         = intake(SessionStartedEvent)
 	DeliverSessionEnded           = intake(SessionEndedEvent)
 	DeliverUserUpdated            = intake(UserUpdatedEvent)

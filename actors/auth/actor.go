@@ -20,8 +20,10 @@ import (
 	"time"
 
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/auth/holdings"
 	"github.com/weftmesh/weft/actors/auth/password"
 	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/dataexport"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -195,5 +197,7 @@ func (a *Actor) bindings() []actors.Binding {
 		actors.Bind(subjects.ListAuditEvents, a.listAuditEvents),
 		actors.Bind(subjects.DeleteAccount, a.deleteAccount),
 		actors.Bind(subjects.GetErasure, a.getErasure),
+		actors.Bind(subjects.EraseAccount, erasureRequests{a}.erase),
+		dataexport.Bind(subjects.ExportAuthSubject, a.Deps, holdings.Set(Sealed, a.sessions.export)),
 	}
 }

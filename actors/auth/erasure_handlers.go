@@ -2,8 +2,12 @@ package auth
 
 import (
 	"context"
+	"errors"
 
+	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/kv"
+	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -62,4 +66,27 @@ func (a *Actor) getErasure(ctx context.Context, req subjects.ErasureRequest) (su
 		return subjects.ErasureStatus{}, err
 	}
 	return row.status(answers), nil
+}
+
+// erasureRequests are the erasures that users have requested at the consent actor.
+type erasureRequests struct{ *Actor }
+
+// erase is deleteAccount by the session that the request names, as auth knows it: the calling actor does not vouch for it.
+func (a erasureRequests) erase(ctx context.Context, req subjects.EraseAccountRequest) (subjects.ErasureStarted, error) {
+	userID := actors.CallerFrom(ctx).UserID
+	u, err := userByID(ctx, a.DB.DB, userID)
+	var s session
+	if err == nil {
+		s, err = a.sessions.get(ctx, userID, req.SessionID)
+	}
+	if errors.Is(err, kv.ErrNotFound) || err == nil && (!a.Now().Before(s.endsAt()) || s.Epoch < u.Epoch) {
+		return subjects.ErasureStarted{}, subjects.Errorf(subjects.CodeForbidden, "the session is not one of the user's, or has ended")
+	}
+	if err != nil {
+		return subjects.ErasureStarted{}, err
+	}
+	ctx = actors.WithCaller(ctx, actors.Caller{
+		UserID: userID, SessionID: s.ID, Origin: actors.Origin{IP: req.IP, UserAgent: req.Device}, Claims: mesh.Claims{Subject: userID, SessionID: s.ID, AuthTime: s.CreatedAt.Unix()},
+	})
+	return a.deleteAccount(ctx, subjects.DeleteAccountRequest{Password: req.Password, Code: req.Code})
 }

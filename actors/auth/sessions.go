@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/dataexport"
 	"github.com/weftmesh/weft/kv"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
@@ -93,6 +94,19 @@ func (ss *sessions) read(ctx context.Context, keys []string) ([]session, error) 
 		return cmp.Or(b.CreatedAt.Compare(a.CreatedAt), cmp.Compare(b.ID, a.ID))
 	})
 	return list, nil
+}
+
+// export returns a user's sessions as holdings.Set lists them.
+func (ss *sessions) export(ctx context.Context, userID string) ([]dataexport.Record, error) {
+	list, err := ss.list(ctx, userID)
+	records := make([]dataexport.Record, len(list))
+	for i, s := range list {
+		records[i] = dataexport.Record{Key: s.ID, Values: map[string]any{
+			"id": s.ID, "method": s.Method, "two_factors": s.TwoFactors, "device": s.Device, "ip": s.IP, "created_at": s.CreatedAt,
+			"refreshed_at": s.RefreshedAt, "expires_at": s.ExpiresAt,
+		}}
+	}
+	return records, err
 }
 
 // get returns one session of a user; kv.ErrNotFound if there is none.

@@ -5,9 +5,10 @@
 //   - the tables consents and consent_*, and those of package ledger
 //   - the bucket consent_state, which every guard reads
 //   - the stream CONSENT_LEDGER, the append-only record of every change
-//   - the event consent.changed
+//   - the event consent.changed, and consent.privacy_request_changed
+//   - the tables privacy_requests and privacy_request_actors, and the object store consent_exports
 //
-// It consumes auth.account_deleted.
+// It consumes auth.account_deleted, auth.user_updated and the confirmations of erasures.
 //
 // Guarantee: once revoke_consent has returned, no process starts an action under that consent. A grant is written
 // to SQL first and then to the bucket; a revocation to the bucket first and then to SQL. A crash between the two
@@ -24,6 +25,7 @@ import (
 
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/consent/ledger"
+	"github.com/weftmesh/weft/actors/consent/receipt"
 	"github.com/weftmesh/weft/actors/wait"
 	"github.com/weftmesh/weft/kv"
 	"github.com/weftmesh/weft/subjects"
@@ -58,6 +60,8 @@ type Actor struct {
 	// directives are accounts whose directives this process has recorded.
 	directives *lru.Cache[gpcSeen, struct{}]
 	ledger     *ledger.Ledger
+	privacy    *privacy
+	receipts   receipt.Key
 }
 
 // New checks the settings, opens the bucket consent_state and registers the metrics.
@@ -80,11 +84,19 @@ func New(d actors.Deps, c Config) (*Actor, error) {
 	if a.ledger, err = a.openLedger(ctx); err != nil {
 		return nil, err
 	}
+	if a.receipts, err = (receiptIssuer{a}).openReceiptKey(ctx); err != nil {
+		return nil, err
+	}
+	if a.privacy, err = openPrivacy(ctx, d, c.Privacy, a.exportSet()); err != nil {
+		return nil, err
+	}
+	a.privacy.about = func(ctx context.Context) (any, error) { return a.processingRecords(ctx, subjects.Empty{}) }
 	return a, nil
 }
 
 // Service lists the actor's endpoints, consumers and background work.
 func (a *Actor) Service() actors.Service {
+	requests, receipts := privacyHandlers{a}, receiptIssuer{a}
 	return actors.Service{
 		Name: "consent",
 		Bindings: []actors.Binding{
@@ -93,7 +105,9 @@ func (a *Actor) Service() actors.Service {
 			actors.Bind(subjects.ValidateConsent, a.validate),
 			actors.Bind(subjects.BulkValidateConsents, a.validateBulk),
 			actors.Bind(subjects.GetConsent, a.get),
-			actors.Bind(subjects.GetReceipt, a.receipt),
+			actors.Bind(subjects.GetReceipt, receipts.receipt),
+			actors.Bind(subjects.ReceiptKeys, receipts.receiptKeyDocument),
+			actors.Bind(subjects.ExportUserConsents, receipts.exportConsents),
 			actors.Bind(subjects.ListConsents, a.list),
 			actors.Bind(subjects.GetConsentHistory, a.history),
 			actors.Bind(subjects.ListScopes, a.scopes),
@@ -108,11 +122,24 @@ func (a *Actor) Service() actors.Service {
 			actors.Bind(subjects.LedgerTile, a.ledgerTile),
 			actors.Bind(subjects.LedgerProof, a.ledgerProof),
 			actors.Bind(subjects.ListLedgerRecords, a.ledgerRecords),
+			actors.Bind(subjects.ListProcessingRecords, a.processingRecords),
+			actors.Bind(subjects.CreatePrivacyRequest, requests.createPrivacyRequest),
+			actors.Bind(subjects.GetPrivacyRequest, requests.getPrivacyRequest),
+			actors.Bind(subjects.ListPrivacyRequests, requests.listPrivacyRequests),
+			actors.Bind(subjects.GetPrivacyExport, requests.privacyExport),
+			actors.Bind(subjects.ListAllPrivacyRequests, requests.listAllPrivacyRequests),
+			actors.Bind(subjects.ExtendPrivacyRequest, requests.extendPrivacyRequest),
+			actors.Bind(subjects.ResolvePrivacyRequest, requests.resolvePrivacyRequest),
 		},
-		Workers: []actors.Worker{actors.OnErasure(a.Deps, subjects.ConsentErasure, subjects.ConsentErased, a.erase)},
+		Workers: []actors.Worker{
+			actors.OnErasure(a.Deps, subjects.ConsentErasure, subjects.ConsentErased, a.erase),
+			actors.Listen(subjects.PrivacyErasures, a.privacy.erasureConfirmed),
+			actors.Listen(subjects.PrivacyRectifications, a.privacy.profileChanged),
+		},
 		Background: map[string]func(context.Context) error{
 			"reconcile": a.reconcile, "ledger": a.ledger.Run, "witnesses": a.ledger.RunWitnesses,
 			"ledger_pruning": a.ledger.RunPruning, "ledger_watch": a.ledger.RunWatch, "expiry": a.runExpiry, "retention": a.runRetention,
+			"privacy":  a.privacy.run,
 			"renewals": a.runRenewals,
 		},
 	}

@@ -16,7 +16,8 @@ const grantPeriod = 24 * time.Hour
 type bounds struct {
 	*quota.Quotas
 
-	grants *quota.Bound
+	grants          *quota.Bound
+	privacyRequests *quota.Bound
 }
 
 func newBounds(a *Actor) *bounds {
@@ -24,7 +25,11 @@ func newBounds(a *Actor) *bounds {
 		Name: "consent.max_grants_per_day", What: "grants of consent", Unit: quota.Count, Limit: int64(a.config.MaxGrantsPerDay), Period: grantPeriod,
 		Used: grantsSince(func() time.Time { return a.Now().Add(-grantPeriod) }),
 	}
-	return &bounds{Quotas: quota.New(a.DB, a.Metrics, grants), grants: grants}
+	requests := &quota.Bound{
+		Name: "consent.privacy.max_requests_per_month", What: "privacy requests", Unit: quota.Count, Limit: int64(a.config.Privacy.MaxRequestsPerMonth),
+		Period: requestPeriod, Used: requestsSince(func() time.Time { return a.Now().Add(-requestPeriod) }),
+	}
+	return &bounds{Quotas: quota.New(a.DB, a.Metrics, grants, requests), grants: grants, privacyRequests: requests}
 }
 
 // getLimits answers with the bounds of the caller.

@@ -29,6 +29,12 @@ type Config struct {
 	Retention RetentionConfig `koanf:"retention"`
 	// Ledger is the transparency log of consents.
 	Ledger LedgerConfig `koanf:"ledger"`
+	// Privacy bounds the requests of users about their data.
+	Privacy PrivacyConfig `koanf:"privacy"`
+	// PublicURL is the gateway's base URL as users reach it: the prefix of links in receipts. Empty for integration.public_url.
+	PublicURL string `koanf:"public_url"`
+	// Controller is who is responsible for the processing (GDPR Art. 4(7)).
+	Controller ControllerConfig `koanf:"controller"`
 }
 
 // LedgerConfig is the transparency log of consents.
@@ -46,6 +52,6 @@ func DefaultConfig() Config {
 	const day = 24 * time.Hour
 	return Config{
 		Expiry: 365 * day, MaxExpiry: 10 * 365 * day, MaxGrantsPerDay: 500, Notices: defaultNoticesConfig(), ExpiryNotice: 14 * day,
-		Retention: defaultRetention(),
+		Retention: defaultRetention(), Privacy: defaultPrivacyConfig(),
 	}
 }

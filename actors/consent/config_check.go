@@ -16,7 +16,8 @@ func (c Config) Check() error {
 	if c.MaxExpiry < c.Expiry {
 		errs = append(errs, mesh.InvalidSetting("consent.max_expiry", "is %s, and must be at least consent.expiry, which is %s", c.MaxExpiry, c.Expiry))
 	}
-	return errors.Join(append(errs, c.checkPurposes(), c.Notices.check(), c.checkAges(), c.Ledger.check(), c.checkExpiry())...)
+	return errors.Join(append(errs, c.checkPurposes(), c.Notices.check(), c.checkAges(), c.Ledger.check(), c.checkExpiry(), c.Privacy.check(),
+		c.Controller.check())...)
 }
 
 func (c LedgerConfig) check() error {

@@ -137,7 +137,7 @@ func (a *Actor) erase(ctx context.Context, deletion subjects.AccountDeletion) (i
 	var items int64
 	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 		var err error
-		items, err = a.pseudonymise(ctx, tx, deletion.UserID, denied)
+		items, err = a.pseudonymise(ctx, tx, deletion, denied)
 		return err
 	})
 	if err != nil {
@@ -153,7 +153,8 @@ func (a *Actor) erase(ctx context.Context, deletion subjects.AccountDeletion) (i
 
 // pseudonymise records the revocation of a user's consents, which guards deny already, and pseudonymises all of them. It
 // fails where one is active that guards do not deny yet.
-func (a *Actor) pseudonymise(ctx context.Context, tx database.Tx, userID string, denied map[string]bool) (int64, error) {
+func (a *Actor) pseudonymise(ctx context.Context, tx database.Tx, deletion subjects.AccountDeletion, denied map[string]bool) (int64, error) {
+	userID := deletion.UserID
 	if err := a.store.lockSubject(ctx, tx, userID); err != nil {
 		return 0, err
 	}
@@ -181,6 +182,9 @@ func (a *Actor) pseudonymise(ctx context.Context, tx database.Tx, userID string,
 	}
 	ids, err := a.store.pseudonymise(ctx, tx, userID, subject.ID)
 	if err != nil {
+		return 0, err
+	}
+	if err := a.privacy.forget(ctx, tx, deletion, subject.ID); err != nil {
 		return 0, err
 	}
 	if err := a.recordErasure(ctx, tx, userID, subject.ID, ids); err != nil {

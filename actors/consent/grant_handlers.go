@@ -48,7 +48,8 @@ func (a *Actor) grant(ctx context.Context, r subjects.GrantConsentRequest) (subj
 			return none, err
 		}
 	}
-	return subjects.GrantedConsent{Consent: c.resource(now), Receipt: c.receipt()}, nil
+	signed, err := receiptIssuer{a}.signedReceipt(ctx, c)
+	return subjects.GrantedConsent{Consent: c.resource(now), Receipt: signed}, err
 }
 
 // record inserts a consent or a refusal as the next version of its scope, with its entry in history and ledger.

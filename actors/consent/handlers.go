@@ -15,14 +15,6 @@ func (a *Actor) get(ctx context.Context, r subjects.ConsentRequest) (subjects.Co
 	return c.resource(a.Now()), nil
 }
 
-func (a *Actor) receipt(ctx context.Context, r subjects.ConsentRequest) (subjects.ConsentReceipt, error) {
-	c, err := a.store.consent(ctx, actors.CallerFrom(ctx).UserID, r.ConsentID)
-	if err != nil {
-		return subjects.ConsentReceipt{}, err
-	}
-	return c.receipt(), nil
-}
-
 func (a *Actor) list(ctx context.Context, r subjects.ListConsentsRequest) (subjects.Page[subjects.Consent], error) {
 	after, err := actors.DecodeCursor(r.Cursor, 1)
 	if err != nil {

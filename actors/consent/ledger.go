@@ -49,8 +49,14 @@ type ledgerEntry struct {
 
 // sealedEntry is the part of an entry that identifies the user.
 type sealedEntry struct {
-	Reason  string                  `json:"reason,omitempty"`
-	Consent subjects.ConsentReceipt `json:"consent"`
+	Reason  string        `json:"reason,omitempty"`
+	Consent sealedConsent `json:"consent"`
+}
+
+// sealedConsent is the consent in a sealedEntry.
+type sealedConsent struct {
+	UserID string `json:"user_id"`
+	subjects.Consent
 }
 
 // recordChange writes a change of a consent to its history, and to the ledger and the event stream through the outbox.
@@ -72,7 +78,9 @@ func (a *Actor) recordChange(ctx context.Context, tx database.Tx, c consentRow, 
 	}
 	change := e.resource()
 	change.Reason = "" // the user's own words are in the history and, encrypted, in the ledger; a stream cannot erase them
-	event, err := subjects.Encode(subjects.ConsentChanged.New(e.ID, c.UserID, a.Now(), subjects.ConsentChange{ConsentEntry: change, Scope: c.Scope}))
+	event, err := subjects.Encode(subjects.ConsentChanged.New(e.ID, c.UserID, a.Now(), subjects.ConsentChange{
+		ConsentEntry: change, Scope: c.Scope, PurposeID: c.PurposeID, PurposeVersion: c.PurposeVersion,
+	}))
 	if err != nil {
 		return fmt.Errorf("encoding an event: %w", err)
 	}
@@ -145,7 +153,7 @@ func (a *Actor) newSubject(ctx context.Context, tx database.Tx, userID string) (
 
 // encode renders a change as a ledgerEntry.
 func (s subject) encode(e entryRow, c consentRow) ([]byte, error) {
-	plain, err := json.Marshal(sealedEntry{Reason: e.Reason, Consent: c.receipt()})
+	plain, err := json.Marshal(sealedEntry{Reason: e.Reason, Consent: sealedConsent{UserID: c.UserID, Consent: c.resource(microTime(e.At))}})
 	if err != nil {
 		return nil, fmt.Errorf("encoding a ledger entry: %w", err)
 	}

@@ -153,7 +153,7 @@ func TestOthersConsentsAreNotFound(t *testing.T) {
 			var details []string
 			for _, err := range []*subjects.Error{
 				wantCode(t, f, subjects.CodeNotFound, subjects.GetConsent, as.as, request),
-				wantCode(t, f, subjects.CodeNotFound, subjects.GetReceipt, as.as, request),
+				wantCode(t, f, subjects.CodeNotFound, subjects.GetReceipt, as.as, subjects.ReceiptRequest{ConsentRequest: request}),
 				wantCode(t, f, subjects.CodeNotFound, subjects.GetConsentHistory, as.as, subjects.ConsentHistoryRequest{ConsentRequest: request}),
 				wantCode(t, f, subjects.CodeNotFound, subjects.RevokeConsent, as.as, subjects.RevokeConsentRequest{ConsentID: as.id}),
 			} {

@@ -95,8 +95,8 @@ func (p purpose) basisIn(code string) string {
 func (p purpose) resource() subjects.ScopeInfo {
 	return subjects.ScopeInfo{
 		Scope: p.Scope, Description: p.Description, Descriptions: p.Descriptions, PurposeID: p.ID, PurposeVersion: p.Version,
-		LegalBasis: orEmpty(p.LegalBasis), DataCategories: slices.Concat([]string{}, p.DataCategories),
-		Recipients: slices.Concat([]string{}, p.Recipients), Retention: p.Retention, SaleOrShare: p.SaleOrShare,
+		LegalBasis: orEmpty(p.LegalBasis), DataCategories: append([]string{}, p.DataCategories...),
+		Recipients: append([]string{}, p.Recipients...), Retention: p.Retention, SaleOrShare: p.SaleOrShare,
 	}
 }
 

@@ -122,7 +122,7 @@ func TestDatabaseErrorsAreInternal(t *testing.T) {
 		actortest.Exec(t, f.db, `ALTER TABLE consents RENAME TO away_consents`)
 		for _, err := range []*subjects.Error{
 			wantCode(t, f, subjects.CodeInternal, subjects.GetConsent, ada, request),
-			wantCode(t, f, subjects.CodeInternal, subjects.GetReceipt, ada, request),
+			wantCode(t, f, subjects.CodeInternal, subjects.GetReceipt, ada, subjects.ReceiptRequest{ConsentRequest: request}),
 			wantCode(t, f, subjects.CodeInternal, subjects.ListConsents, ada, subjects.ListConsentsRequest{}),
 			wantCode(t, f, subjects.CodeInternal, subjects.RevokeConsent, ada, subjects.RevokeConsentRequest{ConsentID: c.ID}),
 			wantCode(t, f, subjects.CodeInternal, subjects.GetConsentHistory, ada, subjects.ConsentHistoryRequest{ConsentRequest: request}),

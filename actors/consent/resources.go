@@ -31,15 +31,6 @@ func (c consentRow) resource(now time.Time) subjects.Consent {
 	}
 }
 
-// receipt returns the consent's receipt (ISO/IEC TS 27560:2023).
-func (c consentRow) receipt() subjects.ConsentReceipt {
-	return subjects.ConsentReceipt{
-		SchemaVersion: "ISO-27560:2023", RecordID: c.ID, SubjectID: c.UserID, Scope: c.Scope, Purpose: c.Purpose,
-		NoticeVersion: c.NoticeVersion, Jurisdiction: c.Jurisdiction,
-		GivenAt: time.UnixMicro(c.GrantedAt).UTC(), ExpiresAt: time.UnixMicro(c.ExpiresAt).UTC(),
-	}
-}
-
 // state returns the state of an active consent that guards read.
 func (c consentRow) state() subjects.ConsentState {
 	expiresAt := time.UnixMicro(c.ExpiresAt).UTC()

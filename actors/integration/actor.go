@@ -26,6 +26,7 @@ import (
 	"math/rand/v2"
 
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/dataexport"
 	"github.com/weftmesh/weft/actors/egress"
 	"github.com/weftmesh/weft/actors/oauthstate"
 	"github.com/weftmesh/weft/subjects"
@@ -152,6 +153,7 @@ func (a *Actor) Service() actors.Service {
 			actors.Bind(subjects.GetObjectContent, a.objectContent),
 			actors.Bind(subjects.DeleteObject, a.deleteObject),
 			actors.Bind(subjects.GetIntegrationLimits, a.getLimits),
+			dataexport.Bind(subjects.ExportIntegrationSubject, a.Deps, ExportSet()),
 		},
 		Workers: []actors.Worker{actors.OnErasure(a.Deps, subjects.IntegrationErasure, subjects.IntegrationErased, a.eraseUser)},
 		Background: map[string]func(context.Context) error{

@@ -7,7 +7,7 @@
 //   - the jobs notification.deliver and notification.report_webhook in the stream JOBS_NOTIFICATION
 //   - the stream FEED, from which the gateway serves server-sent events
 //
-// It consumes integration.needs_reauth, workflow.run_refused and auth.account_deleted, and the events that package webhooks
+// It consumes integration.needs_reauth, workflow.run_refused, consent.privacy_request_changed and auth.account_deleted, and the events that package webhooks
 // delivers to the webhooks of users.
 //
 // An accepted notification is committed together with the jobs and feed events that deliver it: none is lost, and the
@@ -20,6 +20,7 @@ import (
 	"embed"
 
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/dataexport"
 	"github.com/weftmesh/weft/actors/notification/channel"
 	"github.com/weftmesh/weft/actors/notification/webhooks"
 	"github.com/weftmesh/weft/subjects"
@@ -111,11 +112,13 @@ func (a *Actor) Service() actors.Service {
 			actors.Bind(subjects.ListTemplates, a.templates.listTemplates),
 			actors.Bind(subjects.PreviewTemplate, a.templates.previewTemplate),
 			actors.Bind(subjects.DeleteTemplate, a.templates.deleteTemplate),
+			dataexport.Bind(subjects.ExportNotificationSubject, a.Deps, ExportSet()),
 		),
 		Workers: append(a.webhooks.Workers(),
 			actors.Work(subjects.Deliver, a.deliver),
 			actors.Listen(subjects.NotifyReauth, a.notifyReauth),
 			actors.Listen(subjects.NotifyRunRefused, a.notifyRefusedRun),
+			actors.Listen(subjects.NotifyPrivacyRequest, a.notifyPrivacyRequest),
 			actors.OnErasure(a.Deps, subjects.NotificationErasure, subjects.NotificationErased, a.erase),
 		),
 		Background: map[string]func(context.Context) error{

@@ -34,6 +34,13 @@ func (a *Actor) notifyRefusedRun(ctx context.Context, e subjects.Envelope[subjec
 	})
 }
 
+// notifyPrivacyRequest notifies a user of a change of a privacy request (GDPR Art. 12(3) and (4)).
+func (a *Actor) notifyPrivacyRequest(ctx context.Context, e subjects.Envelope[subjects.PrivacyRequestChange]) error {
+	return a.notify(ctx, e.ID, e.UserID, "consent", subjects.TemplatePrivacyRequest, map[string]string{
+		"request_id": e.Data.RequestID, "kind": e.Data.Kind, "change": e.Data.Change, "due": e.Data.DueAt.UTC().Format(time.DateOnly),
+	})
+}
+
 // notify accepts the in-app notification of an event, which is a template's text. The event's id is its dedupe key: a redelivery adds no second
 // one.
 func (a *Actor) notify(ctx context.Context, eventID, userID, category, templateID string, data map[string]string) error {

@@ -46,6 +46,35 @@ func TestReauthNotification(t *testing.T) {
 	})
 }
 
+// TestPrivacyRequestNotification: each change of a privacy request notifies once, with its date.
+func TestPrivacyRequestNotification(t *testing.T) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
+		f := setup(t, database, nil)
+		user := actortest.User()
+		ada := f.user(t, user)
+		due := time.Date(2027, 1, 31, 23, 0, 0, 0, time.UTC)
+		for _, change := range []string{"received", "extended", "completed", "completed"} {
+			f.publish(t, "consent", subjects.PrivacyRequestChanged.Subject, subjects.PrivacyRequestChanged.New(change, user, time.Now(), subjects.PrivacyRequestChange{
+				RequestID: "r", Kind: subjects.PrivacyAccess, Change: change, DueAt: due,
+			}))
+		}
+		var page subjects.NotificationPage
+		actortest.Eventually(t, "all are in the inbox", func() bool {
+			page = call(t, f, subjects.ListNotifications, ada, subjects.ListNotificationsRequest{Category: "consent"})
+			return len(page.Items) == 3
+		})
+		var texts string
+		for _, n := range page.Items {
+			texts += n.Subject + ": " + n.Body + "\n"
+		}
+		for _, want := range []string{"received", "until 2027-01-31", "needs more time", "is answered"} {
+			if !strings.Contains(texts, want) {
+				t.Errorf("no notification says %q:\n%s", want, texts)
+			}
+		}
+	})
+}
+
 // TestRefusedRunNotification: workflow.run_refused notifies once an event.
 func TestRefusedRunNotification(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {

@@ -94,9 +94,10 @@ func TestEventsBecomePublicOnce(t *testing.T) {
 			f.publish(t, "integration", subjects.IntegrationConnected.Subject, subjects.IntegrationConnected.New(event+"2", user, now, change))
 			f.publish(t, "integration", subjects.IntegrationDisconnected.Subject, subjects.IntegrationDisconnected.New(event+"3", user, now, change))
 			f.publish(t, "integration", subjects.IntegrationNeedsReauth.Subject, subjects.IntegrationNeedsReauth.New(event+"4", user, now, change))
-			for i, kind := range []string{"granted", "revoked", "superseded"} {
-				f.publish(t, "consent", subjects.ConsentChanged.Subject, subjects.ConsentChanged.New(event+string('5'+rune(i)), user, now, subjects.ConsentChange{ConsentEntry: subjects.ConsentEntry{ID: "e", ConsentID: "c", Change: kind, At: now}, Scope: "workflows.read"}))
+			for i, kind := range []string{"granted", "revoked", "superseded", "refused", "renewal_required", "gpc"} {
+				f.publish(t, "consent", subjects.ConsentChanged.Subject, subjects.ConsentChanged.New(event+string('g'+rune(i)), user, now, subjects.ConsentChange{ConsentEntry: subjects.ConsentEntry{ID: "e", ConsentID: "c", Change: kind, At: now}, Scope: "workflows.read"}))
 			}
+			f.publish(t, "consent", subjects.PrivacyRequestChanged.Subject, subjects.PrivacyRequestChanged.New(event+"b", user, now, subjects.PrivacyRequestChange{RequestID: "p", Kind: "access", Change: "received", DueAt: now}))
 			f.publish(t, "auth", subjects.SessionStartedEvent.Subject, subjects.SessionStartedEvent.New(event+"8", user, now, subjects.SessionStarted{SessionID: "s", Method: "passkey"}))
 			f.publish(t, "auth", subjects.SessionEndedEvent.Subject, subjects.SessionEndedEvent.New(event+"9", user, now, subjects.SessionEnded{SessionID: "s", Reason: "logout"}))
 			f.publish(t, "auth", subjects.UserUpdatedEvent.Subject, subjects.UserUpdatedEvent.New(event+"a", user, now, subjects.UserUpdated{UserID: user, Fields: []string{"name"}}))

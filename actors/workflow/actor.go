@@ -27,6 +27,7 @@ import (
 
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/database"
+	"github.com/weftmesh/weft/actors/dataexport"
 	"github.com/weftmesh/weft/actors/egress"
 	"github.com/weftmesh/weft/actors/workflow/engine"
 	"github.com/weftmesh/weft/actors/workflow/machine"
@@ -201,5 +202,6 @@ func (a *Actor) bindings() []actors.Binding {
 		actors.Bind(subjects.GetApproval, a.getApproval),
 		actors.Bind(subjects.DecideApproval, a.decideApproval),
 		actors.Bind(subjects.GetWorkflowLimits, a.getLimits),
+		dataexport.Bind(subjects.ExportWorkflowSubject, a.Deps, ExportSet()),
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 
+	"github.com/weftmesh/weft/actors/consent"
 	"github.com/weftmesh/weft/actors/integration"
 	"github.com/weftmesh/weft/actors/notification"
 	"github.com/weftmesh/weft/cmd/weft/settings"
@@ -43,6 +44,13 @@ func (c Config) integration() integration.Config {
 // notification.public_url is set.
 func (c Config) notification() notification.Config {
 	own := c.Notification
+	own.PublicURL = cmp.Or(own.PublicURL, c.integration().PublicURL)
+	return own
+}
+
+// consent returns the settings of the consent actor. Links in receipts have the integration actor's public URL unless consent.public_url is set.
+func (c Config) consent() consent.Config {
+	own := c.Consent
 	own.PublicURL = cmp.Or(own.PublicURL, c.integration().PublicURL)
 	return own
 }

@@ -49,6 +49,8 @@ var invalidValues = map[string][]string{
 	"consent.expiry": {"0s"}, "consent.max_expiry": {"-1s", "1h"}, "consent.notices.max_versions": {"0"}, "consent.notices.token_ttl": {"0s", "25h"},
 	"consent.expiry_notice": {"-1s"}, "consent.renew_url": {"app.example", "https://app.example/#renew"},
 	"consent.retention.ended": {"1h"}, "consent.retention.refused": {"-1s"},
+	"consent.privacy.keep_exports": {"0s", "169h"}, "consent.privacy.max_export": {"1000"}, "consent.privacy.max_requests_per_month": {"0"},
+	"consent.privacy.retry": {"0s"}, "consent.controller.country": {"Germany"}, "consent.controller.url": {"acme"},
 
 	"notification.tick": {"0s"}, "notification.smtp.from": {"", "nobody"}, "notification.smtp.port": {"0", "65536"}, "notification.smtp.timeout": {"0s"},
 	"notification.smtp.tls":      {"", "ssl", "none"},

@@ -17,7 +17,7 @@ import (
 )
 
 func ledgerCommand() *cobra.Command {
-	return groupCommand("ledger", "Export and verify the ledger of consents", ledgerVerifyCommand(), ledgerExportCommand())
+	return groupCommand("ledger", "Export and verify the ledger of consents", ledgerVerifyCommand(), ledgerVerifyReceiptCommand(), ledgerExportCommand())
 }
 
 // ledgerChecks are the flags of `weft ledger verify`.

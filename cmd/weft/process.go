@@ -43,7 +43,7 @@ var actorTable = map[string]actorEntry{
 	"auth":         {auth.Migrations, builder(func(c Config) auth.Config { return c.Auth }, auth.New), 9091, auth.Sealed},
 	"integration":  {integration.Migrations, builder(Config.integration, integration.New), 9092, integration.Sealed},
 	"workflow":     {workflow.Migrations, builder(func(c Config) workflow.Config { return c.Workflow }, workflow.New), 9093, workflow.Sealed},
-	"consent":      {consent.Migrations, builder(func(c Config) consent.Config { return c.Consent }, consent.New), 9094, consent.Sealed},
+	"consent":      {consent.Migrations, builder(Config.consent, consent.New), 9094, consent.Sealed},
 	"notification": {notification.Migrations, builder(Config.notification, notification.New), 9095, notification.Sealed},
 }
 

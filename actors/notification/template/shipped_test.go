@@ -17,7 +17,7 @@ import (
 // shippedData has every variable that the shipped templates document.
 const shippedData = `{"app": {"name": "weft"}, "user": {"first_name": "Ada"}, "link": "https://weft.example/verify?token=t", "minutes": 30,
 	"email": "new@example.com", "provider": "GitHub", "name": "report", "label": "work", "reason": "token revoked", "trigger": "schedule",
-	"execution_id": "e1", "approval_id": "a1", "title": "Pay?", "task": "pay", "count": 2,
+	"execution_id": "e1", "approval_id": "a1", "title": "Pay?", "task": "pay", "count": 2, "kind": "access", "change": "extended", "due": "2027-01-31", "request_id": "r1",
 	"scope": "workflows.execute", "expires_at": "2026-12-31T12:00:00Z", "consent_id": "c1",
 	"items": [{"subject": "one"}, {"subject": "two"}]}`
 

@@ -19,6 +19,9 @@ func (w *Service) Workers() []actors.Worker {
 		intake(w, subjects.DeliverIntegrationDisconnect, connectionEvents(subjects.PublicDisconnected)),
 		intake(w, subjects.DeliverIntegrationNeedsReauth, connectionEvents(subjects.PublicNeedsReauth)),
 		intake(w, subjects.DeliverConsentChanged, consentEvents),
+		intake(w, subjects.DeliverPrivacyRequest, func(e subjects.PrivacyRequestChange, _ subjects.Envelope[subjects.PrivacyRequestChange]) []publicEvent {
+			return one(subjects.PublicPrivacyRequestChanged, e.RequestID, subjects.PublicPrivacyRequest(e))
+		}),
 		intake(w, subjects.DeliverSessionStarted, func(e subjects.SessionStarted, _ subjects.Envelope[subjects.SessionStarted]) []publicEvent {
 			return one(subjects.PublicSessionStarted, e.SessionID, subjects.PublicSessionStart(e))
 		}),
@@ -70,10 +73,13 @@ func connectionEvents(
 func consentEvents(c subjects.ConsentChange, _ subjects.Envelope[subjects.ConsentChange]) []publicEvent {
 	byChange := map[string]subjects.PublicEvent[subjects.PublicConsent]{
 		"granted": subjects.PublicConsentGranted, "revoked": subjects.PublicConsentRevoked, "superseded": subjects.PublicConsentSuperseded,
+		"refused": subjects.PublicConsentRefused, "renewal_required": subjects.PublicConsentRenewalRequired, "gpc": subjects.PublicConsentSuppressed,
 	}
 	e, ok := byChange[c.Change]
 	if !ok {
 		return nil
 	}
-	return one(e, c.ConsentID, subjects.PublicConsent{ConsentID: c.ConsentID, Scope: c.Scope, ChangedAt: c.At})
+	return one(e, c.ConsentID, subjects.PublicConsent{
+		ConsentID: c.ConsentID, Scope: c.Scope, PurposeID: c.PurposeID, PurposeVersion: c.PurposeVersion, ChangedAt: c.At,
+	})
 }

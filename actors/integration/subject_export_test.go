@@ -1,0 +1,14 @@
+package integration_test
+
+import (
+	"testing"
+
+	"github.com/weftmesh/weft/actors/actortest"
+	"github.com/weftmesh/weft/actors/integration"
+)
+
+// TestExportCoversTables: each table and column is exported to the person, or omitted with a reason.
+func TestExportCoversTables(t *testing.T) {
+	t.Parallel()
+	actortest.CheckExport(t, integration.ExportSet(), integration.Migrations)
+}
