@@ -20,7 +20,7 @@ func ExportSet() dataexport.Set {
 			Omitted: map[string]string{
 				"credentials": omittedCredential, "tokens": omittedCredential, "version": omittedInternal, "token_version": omittedInternal,
 				"refresh_at": omittedInternal, "claimed_by": omittedInternal, "claimed_until": omittedInternal, "refresh_failures": omittedInternal,
-				"refresh_after": omittedInternal,
+				"refresh_after": omittedInternal, "scheduled": omittedInternal,
 			},
 		},
 		{
