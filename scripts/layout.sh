@@ -21,7 +21,7 @@ mesh mesh/memory mesh/compute actors/outbox actors/deferred actors/quota actors/
 mesh/embedded gateway actors actors/idempotency actors/oauthstate actors/integration/providers/slices actors/workflow/machine
 actors/workflow/definition actors/workflow/diagram
 actors/runtime actors/dataexport actors/workflow/engine actors/auth/password actors/notification/dispatch actors/notification/providers actors/consent/ledger actors/consent/receipt
-actors/auth/lockout actors/auth/holdings actors/notification/mailcheck actors/notification/webhooks
+actors/auth/lockout actors/auth/refresh actors/auth/holdings actors/notification/mailcheck actors/notification/webhooks
 actors/actortest actors/auth actors/consent actors/integration actors/notification actors/workflow
 cmd/weft/settings
 cmd/weft cmd/weft-generate e2e

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/auth/refresh"
 	"github.com/weftmesh/weft/kv"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -13,11 +14,11 @@ import (
 // refreshToken exchanges a refresh token. The new access token has the account's current roles.
 func (a *Actor) refreshToken(ctx context.Context, req subjects.RefreshTokenRequest) (subjects.Session, error) {
 	now := a.Now().UTC()
-	token, ok := parseRefreshToken(a.sessions.tokenKey, req.RefreshToken)
+	token, ok := refresh.Parse(a.sessions.tokenKey, req.RefreshToken)
 	if !ok {
 		return subjects.Session{}, errRefresh()
 	}
-	u, err := userByID(ctx, a.DB.DB, token.userID)
+	u, err := userByID(ctx, a.DB.DB, token.UserID)
 	if isNotFound(err) || err == nil && u.Disabled {
 		return subjects.Session{}, errRefresh()
 	}

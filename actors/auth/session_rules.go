@@ -112,11 +112,3 @@ func (s session) classify(hash []byte, by client, now time.Time, grace time.Dura
 	}
 	return tokenReused
 }
-
-// A refresh token is refreshPrefix and the base64url encoding of user ID, session ID, 256 random bits and the MAC.
-const (
-	refreshPrefix = "wrt_"
-	refreshRandom = 32
-	refreshMAC    = 16
-	refreshBytes  = 16 + 16 + refreshRandom + refreshMAC
-)

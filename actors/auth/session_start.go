@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/auth/refresh"
 	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/wait"
 	"github.com/weftmesh/weft/subjects"
@@ -49,12 +50,12 @@ func (ss *sessions) start(ctx context.Context, u user, by signIn) (subjects.Sess
 		ID: ss.NewID(), UserID: u.ID, Method: by.method, TwoFactors: by.twoFactors, Device: truncateUserAgent(origin.UserAgent),
 		IP: origin.IP, CreatedAt: now, RefreshedAt: now, ExpiresAt: now.Add(ss.config.SessionTTL), Epoch: u.Epoch,
 	}
-	token, err := newRefreshToken(ss.tokenKey, s.UserID, s.ID)
+	token, err := refresh.New(ss.tokenKey, s.UserID, s.ID)
 	if err != nil {
 		return subjects.Session{}, fmt.Errorf("creating a refresh token: %w", err)
 	}
 	s.touch(now, ss.config.SessionIdle)
-	s.Current = token.hash()
+	s.Current = token.Hash()
 	device := ss.devices.issue(u.ID)
 	s.DeviceHash = ss.devices.client(ctx, device).device
 	if err := ss.recordStart(ctx, s); err != nil {
@@ -73,7 +74,7 @@ func (ss *sessions) start(ctx context.Context, u user, by signIn) (subjects.Sess
 	}
 	var answer subjects.Session
 	if err == nil {
-		answer, err = ss.issue(ctx, fresh, s, token.text, now)
+		answer, err = ss.issue(ctx, fresh, s, token.Text, now)
 	}
 	if err == nil {
 		err = ss.endReplaced(ctx, by.replaces)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/weftmesh/weft/actors"
+	"github.com/weftmesh/weft/actors/auth/refresh"
 	"github.com/weftmesh/weft/actors/dataexport"
 	"github.com/weftmesh/weft/kv"
 	"github.com/weftmesh/weft/mesh"
@@ -124,8 +125,8 @@ type rotation struct {
 
 // rotate exchanges a refresh token whose MAC is valid, by one compare-and-set on its session. Of concurrent exchanges
 // one wins, and the others return its successor. The error is CodeUnauthenticated if the session has ended.
-func (ss *sessions) rotate(ctx context.Context, token refreshToken, by client, epoch int64, now time.Time) (rotation, error) {
-	key := sessionKey(token.userID, token.sessionID)
+func (ss *sessions) rotate(ctx context.Context, token refresh.Token, by client, epoch int64, now time.Time) (rotation, error) {
+	key := sessionKey(token.UserID, token.SessionID)
 	for {
 		found, err := ss.bucket.Get(ctx, key)
 		ended := err == nil && (!now.Before(found.Value.endsAt()) || found.Value.Epoch < epoch)
@@ -136,7 +137,7 @@ func (ss *sessions) rotate(ctx context.Context, token refreshToken, by client, e
 			return rotation{}, err
 		}
 		s := found.Value
-		verdict := s.classify(token.hash(), by, now, ss.config.RefreshGrace)
+		verdict := s.classify(token.Hash(), by, now, ss.config.RefreshGrace)
 		if verdict == tokenReused {
 			return rotation{session: s, verdict: verdict}, nil
 		}
@@ -160,14 +161,14 @@ func (ss *sessions) rotate(ctx context.Context, token refreshToken, by client, e
 
 // issueSuccessor replaces the refresh token of s and returns the new one.
 func (ss *sessions) issueSuccessor(s *session, by client, now time.Time) (string, error) {
-	next, err := newRefreshToken(ss.tokenKey, s.UserID, s.ID)
+	next, err := refresh.New(ss.tokenKey, s.UserID, s.ID)
 	if err != nil {
 		return "", fmt.Errorf("creating a refresh token: %w", err)
 	}
-	s.Previous, s.Current, s.RefreshedAt, s.RefreshedBy = s.Current, next.hash(), now, by.origin
+	s.Previous, s.Current, s.RefreshedAt, s.RefreshedBy = s.Current, next.Hash(), now, by.origin
 	s.touch(now, ss.config.SessionIdle)
-	s.Successor, err = ss.Sealer.Seal([]byte(next.text), sessionContext(s.ID))
-	return next.text, err
+	s.Successor, err = ss.Sealer.Seal([]byte(next.Text), sessionContext(s.ID))
+	return next.Text, err
 }
 
 // issue returns the reply to a sign-in or refresh. The access token expires no later than its session. Its iat is later

@@ -138,9 +138,9 @@ func (a *Actor) Service() actors.Service {
 		},
 		Background: map[string]func(context.Context) error{
 			"reconcile": a.reconcile, "ledger": a.ledger.Run, "witnesses": a.ledger.RunWitnesses,
-			"ledger_pruning": a.ledger.RunPruning, "ledger_watch": a.ledger.RunWatch, "expiry": a.runExpiry, "retention": a.runRetention,
+			"ledger_pruning": a.ledger.RunPruning, "ledger_watch": a.ledger.RunWatch, "expiry": sweeper{a}.runExpiry, "retention": sweeper{a}.runRetention,
 			"privacy":  a.privacy.run,
-			"renewals": a.runRenewals,
+			"renewals": renewer{a}.runRenewals,
 		},
 	}
 }

@@ -26,7 +26,7 @@ const (
 // A consent expires by the clock of who checks it; nothing has to happen for it. What is done about expiry is a notice to the user before.
 
 // runExpiry tells users of consents that expire soon, until ctx ends. Any number of processes may run it: a notice has a dedupe key.
-func (a *Actor) runExpiry(ctx context.Context) error {
+func (a sweeper) runExpiry(ctx context.Context) error {
 	if a.config.ExpiryNotice == 0 {
 		<-ctx.Done()
 		return nil
@@ -40,7 +40,7 @@ func (a *Actor) runExpiry(ctx context.Context) error {
 }
 
 // sendExpiryNotices sends the notices that are due. One that cannot be sent stays due, and does not hold up the others.
-func (a *Actor) sendExpiryNotices(ctx context.Context) error {
+func (a sweeper) sendExpiryNotices(ctx context.Context) error {
 	var failures []error
 	after := consentRow{}
 	for {
@@ -69,7 +69,7 @@ func (a *Actor) sendExpiryNotices(ctx context.Context) error {
 
 // sendExpiryNotice sends one notice and records it. A notice that was sent and not recorded is sent again under the same dedupe key, and so is not
 // delivered again.
-func (a *Actor) sendExpiryNotice(ctx context.Context, c consentRow) error {
+func (a sweeper) sendExpiryNotice(ctx context.Context, c consentRow) error {
 	data := map[string]json.RawMessage{}
 	for name, value := range map[string]string{
 		"consent_id": c.ID, "scope": c.Scope, "expires_at": time.UnixMicro(c.ExpiresAt).UTC().Format(time.RFC3339),

@@ -20,10 +20,13 @@ const (
 	renewalPoll = 5 * time.Second
 )
 
+// renewer marks the consents that material changes of notices ask to be renewed.
+type renewer struct{ *Actor }
+
 // runRenewals marks the consents that material changes of notices ask to be renewed, until ctx ends. Any number of processes may run it: a
 // claim in the database keeps them from the same notice. What a process leaves when it is killed, another one or its successor continues
 // from the last batch that was committed.
-func (a *Actor) runRenewals(ctx context.Context) error {
+func (a renewer) runRenewals(ctx context.Context) error {
 	for {
 		for {
 			worked, err := a.renewSome(ctx)
@@ -44,7 +47,7 @@ func (a *Actor) runRenewals(ctx context.Context) error {
 }
 
 // renewSome marks the consents of one notice, batch by batch, and reports whether there was one.
-func (a *Actor) renewSome(ctx context.Context) (bool, error) {
+func (a renewer) renewSome(ctx context.Context) (bool, error) {
 	var notice noticeRow
 	var found bool
 	err := a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) (err error) {
@@ -67,7 +70,7 @@ func (a *Actor) renewSome(ctx context.Context) (bool, error) {
 }
 
 // release gives a claim back, so that the marking continues at once after an error or a stop. A claim that is not given back ends by itself.
-func (a *Actor) release(ctx context.Context, notice noticeRow) {
+func (a renewer) release(ctx context.Context, notice noticeRow) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
 	claim := notice.ClaimedUntil
@@ -80,7 +83,7 @@ func (a *Actor) release(ctx context.Context, notice noticeRow) {
 
 // renewBatch marks the next consents, first where guards read and then in SQL, and returns the notice with how far it has come. Another
 // process that has taken the claim over continues instead.
-func (a *Actor) renewBatch(ctx context.Context, notice noticeRow) (noticeRow, error) {
+func (a renewer) renewBatch(ctx context.Context, notice noticeRow) (noticeRow, error) {
 	rows, err := a.store.outdated(ctx, notice.Scope, notice.PublishedAt, notice.RenewalCursor, renewalBatch)
 	if err != nil {
 		return notice, err

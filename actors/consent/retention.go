@@ -21,8 +21,11 @@ const (
 	retentionPage = 200
 )
 
+// sweeper notifies users before consents expire, and deletes what is over.
+type sweeper struct{ *Actor }
+
 // runRetention deletes the consents and refusals whose retention is over, until ctx ends. Any number of processes may run it.
-func (a *Actor) runRetention(ctx context.Context) error {
+func (a sweeper) runRetention(ctx context.Context) error {
 	return wait.Repeat(ctx, retentionSweep, func(ctx context.Context) error {
 		if err := a.deleteOld(ctx); err != nil && ctx.Err() == nil {
 			a.Log.Warn("deleting consents at the end of their retention; the next sweep retries", zap.Error(err))
@@ -32,7 +35,7 @@ func (a *Actor) runRetention(ctx context.Context) error {
 }
 
 // deleteOld deletes page by page what is due. It ends where a page has deleted nothing, since its rows are another process's then.
-func (a *Actor) deleteOld(ctx context.Context) error {
+func (a sweeper) deleteOld(ctx context.Context) error {
 	for {
 		rows, err := a.store.outlived(ctx, a.Now(), a.config.Retention, retentionPage)
 		if err != nil || len(rows) == 0 {
@@ -58,7 +61,7 @@ func (a *Actor) deleteOld(ctx context.Context) error {
 
 // deleteConsents deletes some consents of one user with their histories, and records in the ledger that their records are gone. What an erasure has
 // pseudonymised is in the ledger as erased already.
-func (a *Actor) deleteConsents(ctx context.Context, userID string, consents []consentRow) (n int, err error) {
+func (a sweeper) deleteConsents(ctx context.Context, userID string, consents []consentRow) (n int, err error) {
 	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 		// Serialises the deletion with the user's grants, which count versions from the newest row.
 		if err := a.store.lockSubject(ctx, tx, userID); err != nil {
@@ -91,7 +94,7 @@ func (a *Actor) deleteConsents(ctx context.Context, userID string, consents []co
 
 // deleteStateOf deletes the state of a consent that is over, if it is still the state of its scope: guards deny without a state as they do with it.
 // Otherwise the next consent, whose version is counted anew, would not replace it.
-func (a *Actor) deleteStateOf(ctx context.Context, c consentRow) error {
+func (a sweeper) deleteStateOf(ctx context.Context, c consentRow) error {
 	key := kv.EncodeKey(c.UserID, c.Scope)
 	state, err := a.states.Get(ctx, key)
 	if errors.Is(err, kv.ErrNotFound) {

@@ -27,6 +27,10 @@ func ExportSet() dataexport.Set {
 			Omitted: map[string]string{"salt": "protects the ledger's commitment; the receipt has it"},
 		},
 		{
+			Name: "consent_expiry_notices", Doc: "Notices that a consent expires soon.", Key: []string{"consent_id"},
+			Of: "consent_id IN (SELECT id FROM consents WHERE user_id = ?)", Columns: "consent_id sent_at:time",
+		},
+		{
 			Name: "consent_subjects", Doc: "The pseudonym under which the ledger has the person.", Key: []string{"user_id"}, Columns: "user_id id",
 			Omitted: map[string]string{"sealed_key": "it is a key"},
 		},
