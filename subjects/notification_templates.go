@@ -30,6 +30,9 @@ const (
 	TemplateWorkflowFailed    = "workflow.failed"
 	TemplateApprovalRequested = "workflow.approval_requested"
 	TemplateBatch             = "notification.batch"
+	TemplateWebhookFailing    = "webhook.failing"
+	TemplateWebhookDisabled   = "webhook.disabled"
+	TemplatePhoneCode         = "phone.code"
 )
 
 // Template is one version of one variant of a template: that for a language and a channel.

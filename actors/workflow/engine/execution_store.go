@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -93,6 +94,21 @@ func (e Row) PublicID() string { return cmp.Or(e.ChosenID, e.ID) }
 
 // ChosenID is the id of the execution that a user names by an id of the user's choice.
 func ChosenID(userID, chosen string) string { return DerivedID("user/" + userID + "/" + chosen) }
+
+// maxFailureType bounds the type of an error in an ExecutionFailure in bytes.
+const maxFailureType = 200
+
+// unattendedFailure returns what is published of an execution that has ended with an error and whose end nobody waits for: neither the request
+// nor the execution that started it.
+func (e Row) unattendedFailure() (f subjects.ExecutionFailure, ok bool) {
+	if machine.Status(e.Status) != machine.Faulted || e.ParentID != "" || e.Origin.Kind == OriginWait {
+		return f, false
+	}
+	return subjects.ExecutionFailure{
+		ExecutionID: e.PublicID(), WorkflowID: e.WorkflowID, Version: e.Version, Name: e.Name, Origin: e.Origin.String(),
+		ErrorType: strings.ToValidUTF8(e.ErrorType[:min(len(e.ErrorType), maxFailureType)], ""), EndedAt: machine.Moment(e.EndedAt),
+	}, true
+}
 
 // Resource is the execution as lists show it.
 func (e Row) Resource() subjects.Execution {

@@ -57,12 +57,22 @@ const (
 	// OriginRetry continues from the history of another execution, OriginRestart repeats it from the start.
 	OriginRetry   OriginKind = "retry"
 	OriginRestart OriginKind = "restart"
+	// OriginWait: a request that waits for the end. It counts as a request everywhere else.
+	OriginWait OriginKind = "wait"
 )
+
+// Trigger is the kind as users see it; empty for a request.
+func (o Origin) Trigger() string {
+	if o.Kind == OriginWait {
+		return ""
+	}
+	return string(o.Kind)
+}
 
 // String is the origin as events tell it: kind:id, or empty for a request.
 func (o Origin) String() string {
-	if o.Kind == "" {
+	if o.Trigger() == "" {
 		return ""
 	}
-	return string(o.Kind) + ":" + o.ID
+	return o.Trigger() + ":" + o.ID
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/weftmesh/weft/actors/database"
@@ -195,9 +196,12 @@ func (b projectionBatch) rows() (fresh, known []*Row, histories []HistoryRow, li
 
 // publishEnded publishes the executions that have ended, by user, with the transaction.
 func (s sqlStore) publishEnded(ctx context.Context, tx database.Tx, executions []*projectedExecution) error {
-	byUser := map[string][]subjects.ExecutionEnded{}
+	byUser, failed := map[string][]subjects.ExecutionEnded{}, map[string][]subjects.ExecutionFailure{}
 	for _, x := range executions {
 		if x.ended {
+			if f, unattended := x.row.unattendedFailure(); unattended {
+				failed[x.row.UserID] = append(failed[x.row.UserID], f)
+			}
 			byUser[x.row.UserID] = append(byUser[x.row.UserID], subjects.ExecutionEnded{
 				ExecutionID: x.row.ID, WorkflowID: x.row.WorkflowID, Version: x.row.Version, Name: x.row.Name, Status: x.row.Status,
 				Origin: x.row.Origin.String(), EndedAt: machine.Moment(x.row.EndedAt),
@@ -205,21 +209,31 @@ func (s sqlStore) publishEnded(ctx context.Context, tx database.Tx, executions [
 		}
 	}
 	for user, all := range byUser {
-		for len(all) > 0 {
-			part := all[:min(len(all), endedPerEvent)]
-			all = all[len(part):]
+		for part := range slices.Chunk(all, endedPerEvent) {
 			id := part[0].ExecutionID
-			data, err := subjects.Encode(subjects.ExecutionsFinished.New(id, user, s.Now(), subjects.ExecutionsEnded{Executions: part}))
-			if err != nil {
-				return fmt.Errorf("encoding an event: %w", err)
+			event := subjects.ExecutionsFinished.New(id, user, s.Now(), subjects.ExecutionsEnded{Executions: part})
+			if err := s.publish(ctx, tx, "finished."+id, subjects.ExecutionsFinished.Subject, user, event); err != nil {
+				return err
 			}
-			err = s.Outbox.Add(ctx, tx, outbox.Message{
-				ID: "finished." + id, Subject: subjects.ExecutionsFinished.Subject, Key: user, Data: data,
-			})
-			if err != nil {
+		}
+	}
+	for user, all := range failed {
+		for part := range slices.Chunk(all, endedPerEvent) {
+			id := part[0].ExecutionID
+			event := subjects.ExecutionsFailed.New(id, user, s.Now(), subjects.ExecutionFailures{Executions: part})
+			if err := s.publish(ctx, tx, "failed."+id, subjects.ExecutionsFailed.Subject, user, event); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// publish adds an event about a user's executions to the transaction.
+func (s sqlStore) publish(ctx context.Context, tx database.Tx, id, subject, userID string, event any) error {
+	data, err := subjects.Encode(event)
+	if err != nil {
+		return fmt.Errorf("encoding an event: %w", err)
+	}
+	return s.Outbox.Add(ctx, tx, outbox.Message{ID: id, Subject: subject, Key: userID, Data: data})
 }
