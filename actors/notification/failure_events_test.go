@@ -57,7 +57,9 @@ func TestFailedExecutions(t *testing.T) {
 		}
 		clock.Advance(10*time.Minute + time.Second)
 		ada, eve = f.user(t, user), f.user(t, other)
-		actortest.Eventually(t, "the messages arrive", func() bool { return len(f.sink.Mails()) == 2 && len(f.workflowInbox(t, ada)) == 1 && len(f.workflowInbox(t, eve)) == 1 })
+		actortest.Eventually(t, "the messages arrive", func() bool {
+			return len(f.sink.Mails()) == 2 && len(f.workflowInbox(t, ada)) == 1 && len(f.workflowInbox(t, eve)) == 1
+		})
 		n := f.workflowInbox(t, ada)[0]
 		if n.Subject != "2 new notifications" || !strings.Contains(n.Body, "communication") || !strings.Contains(n.Body, "https://acme.example/errors/stock") ||
 			!strings.Contains(n.Body, first[0]) || strings.Contains(n.Body, first[1]) {
